@@ -1,17 +1,18 @@
 /*
  * src/policy/causality.c - see causality.h.
  *
- * Why it holds. Let r be a reply, and a reading be begun after it.
+ * Why this is correct: let r be a reply, and let a reading be begun after r.
  *
- * - The primary's: its position is beyond the record of every commit that r has told of or shown, wherever r came from:
- *   a standby shows only what the primary had written before (ceiling).
- * - The same standby's, in the same life: its position is beyond every commit that r has shown, and its xmax above
- *   their numbers.
- * - Any proved standby's whose position is beyond all that r has shown, and whose snapshot is younger than that: so is
- *   its xmax; and a transaction that has not ended there has no commit in the log so far, so r has not shown it.
+ * - A reading of the primary: its position is beyond the record of every commit that r has reported or shown, from
+ *   whichever host r came: a standby shows only what the primary had written before (ceiling).
+ * - A reading of the same standby, in the same life: its position is beyond every commit that r has shown, and its xmax
+ *   above their numbers.
+ * - A reading of any proved standby whose position is beyond all that r has shown: its snapshot is younger than that
+ *   position, so its xmax is above those numbers, too; and a transaction that has not ended there has no commit in the
+ *   log so far, so r has not shown it.
  *
- * Resolved positions only grow, and a number that is due is overwritten by a higher one only: a request runs on a
- * standby when that has all that was due before, and what it shows is beyond that in turn.
+ * Resolved positions only grow, and a number that is due is only replaced by a higher one: a request runs on a standby
+ * when the standby has all that was due before, and what the request is shown there is beyond that in turn.
  */
 #include "policy/causality.h"
 
@@ -46,9 +47,9 @@ note_shown_xmax(struct read_token *t, uint64_t xmax)
 		t->shown_xmax = xmax;
 }
 
-/* The standby's own reading is preferred to the primary's, which is further on: it lets others, and the primary, be
- * used sooner. The primary's stands for it once that life is over, and meanwhile lets others be used if it says
- * nothing. */
+/* The standby's own reading is preferred to the primary's, which is further on: with the standby's, the primary and
+ * other standbys can be used sooner. The primary's reading replaces it when that life of the standby is over; until
+ * then, it lets other standbys be used if this one does not answer. */
 static void
 resolve_host(struct read_token *t, const struct cluster_view *v, const struct reading *primary)
 {
@@ -67,7 +68,7 @@ resolve_host(struct read_token *t, const struct cluster_view *v, const struct re
 	t->host_due = 0;
 }
 
-/* Takes over what readings say that were due. */
+/* Takes over the readings that were due. */
 static void
 resolve(struct read_token *t, const struct cluster_view *v)
 {
@@ -91,7 +92,7 @@ causality_read(struct read_token *t, uint64_t begun, unsigned host, uint64_t lif
 	t->is_unsettled = true;
 }
 
-/* Returns how far somebody must be to have all that the client was shown on standbys; UINT64_MAX: not known yet. */
+/* Returns the position at which a host has all that the client was shown on standbys; UINT64_MAX if not known yet. */
 static uint64_t
 shown_up_to(const struct read_token *t)
 {
@@ -112,7 +113,7 @@ causality_may_read(struct read_token *t, const struct cluster_view *v, unsigned 
 	if (t->history != v->history)
 		return CAUSALITY_LATER;
 	resolve(t, v);
-	/* In the same life it has what it has shown: replay does not go back. */
+	/* In the same life the standby has all that it has shown: replay does not go back. */
 	needed = h->life == t->life ? t->position : shown_up_to(t);
 	return t->primary_due == 0 && h->last.number != 0 && (h->last.position >= needed || h->replayed >= needed)
 		   ? CAUSALITY_NOW
@@ -139,8 +140,8 @@ is_witness(const struct read_token *t, const struct host_view *h)
 	       h->last.position >= shown_up_to(t);
 }
 
-/* Returns true if among transactions that the primary does not show yet there is none that may have been shown.
- * witness: NULL if there is none. */
+/* Returns true if the client can't have been shown any of the transactions that the primary does not show yet.
+ * witness may be NULL. */
 static bool
 all_are_visible(const struct read_token *t, const struct reading *primary, const struct reading *witness)
 {
@@ -157,7 +158,8 @@ all_are_visible(const struct read_token *t, const struct reading *primary, const
 	return true;
 }
 
-/* When the primary's reading was begun does not matter: what it has shown once, it shows from then on. */
+/* The time at which the primary's reading was begun does not matter: a transaction that it has shown once stays
+ * visible. */
 enum causality
 causality_may_write(struct read_token *t, const struct cluster_view *v)
 {
@@ -182,7 +184,7 @@ causality_may_write(struct read_token *t, const struct cluster_view *v)
 
 /* --- Another primary. --- */
 
-/* Returns the past of that history; an empty one if nobody remembers it. */
+/* Returns the past of that history; an empty one if it is forgotten. */
 static const struct past_view *
 past_of(const struct cluster_view *v, uint32_t history)
 {
@@ -192,7 +194,7 @@ past_of(const struct cluster_view *v, uint32_t history)
 	return past->history == history ? past : &forgotten;
 }
 
-/* A reading that the new primary's log covers covers in turn all that was due on it, or on an earlier one. */
+/* If the new primary's log covers a reading, it covers all that was due on that reading, or on an earlier one. */
 static bool
 is_kept(const struct read_token *t, const struct past_view *past)
 {
@@ -201,8 +203,8 @@ is_kept(const struct read_token *t, const struct past_view *past)
 }
 
 /*
- * Numbers that are due stay due: whatever was done in between, wherever, a reading of the new primary begun after that
- * covers all of it that it has. Readings of the old one say nothing any more of what was shown.
+ * Numbers that are due stay due: a reading of the new primary begun after them covers all of their work that the new
+ * primary has, from whichever host. Readings of the old primary no longer tell what the client was shown.
  */
 bool
 causality_is_lost(struct read_token *t, const struct cluster_view *v, uint64_t *position, uint64_t *end)

@@ -2,9 +2,9 @@
  * src/policy/policy.c - the pool's public functions: see policy.h, and policy_state.h for how the policy is cut into
  * files.
  *
- * The usual path is short: a borrower takes the warmest idle connection. When it is returned, the longest waiter gets
+ * The usual path is short: a borrower takes the warmest idle connection. When that is returned, the longest waiter gets
  * it, or it goes to the top of the idle ones. A newcomer never overtakes, because it gets an idle connection only when
- * nobody is in the queue.
+ * the queue is empty.
  */
 #include "policy/policy_queue.h"
 #include "policy/policy_ahead.h"
@@ -12,7 +12,7 @@
 #include <stdlib.h>
 
 #define SOON_US (10 * 1000u)
-#define LOOK_FOR_GUCS 8 /* how many idle ones are looked at for one that needs no replay of settings */
+#define LOOK_FOR_GUCS 8 /* how many idle connections are searched for one that needs no replay of settings */
 
 static void
 policy_publish(struct policy *p)
@@ -36,7 +36,7 @@ publish_now(struct policy *p)
 	policy_worker_unlock(p->orders.worker);
 }
 
-/* Returns one whose login has not ended, if there is one. */
+/* Returns a connection whose login has not ended, or NULL. */
 static struct policy_conn *
 find_login(const struct policy *p)
 {
@@ -71,7 +71,7 @@ obey(struct policy *p, const struct policy_orders *o, uint64_t now_us)
 			if (!policy_give_up_idle(p, now_us))
 				caps_withdraw(&p->caps);
 		}
-		caps_review(&p->caps, now_us); /* it may be in the middle of its own report */
+		caps_review(&p->caps, now_us); /* the pool may be in the middle of its own report */
 	}
 	if ((o->what & ORDER_ABANDON) != 0)
 		abandon_logins(p, now_us);
@@ -104,7 +104,7 @@ policy_new(const struct policy_settings *settings, const struct policy_ops *ops,
 	p->orders = (struct policy_orders){ .ops = &order_ops, .pool = p, .worker = worker, .arm_at_us = NEVER_US };
 	p->caps.orders = p->shard.orders = &p->orders;
 	caps_set(&p->caps, CAP_ALL, worker->commons->total, p->count, now_us);
-	policy_reconfigure(p, settings, now_us); /* others that share the budget may be woken */
+	policy_reconfigure(p, settings, now_us); /* other pools that share the budget may be woken */
 	return p;
 }
 
@@ -122,7 +122,7 @@ policy_free(struct policy *p)
 	assert(p->waiting == 0);
 	caps_leave(&p->caps);
 	circuit_leave(&p->circuit);
-	shard_outage_ends(&p->shard, &p->outage, false, 0); /* who opens one in another shard tells */
+	shard_outage_ends(&p->shard, &p->outage, false, 0); /* a shard that opens a connection reports the end */
 	shard_leave(&p->shard, 0, 0, 0, 0);
 	policy_worker_forget(&p->orders);
 	free(p);
@@ -182,7 +182,7 @@ end_washing(struct policy *p, struct policy_conn *conn)
 	conn->is_washed = false;
 }
 
-/* Takes a connection that is gone out of the list of those used last. */
+/* Removes a connection that is gone from the list of the connections used last. */
 __attribute__((noinline)) static void
 forget_last(struct policy *p, const struct policy_conn *conn)
 {
@@ -205,7 +205,8 @@ tell_now(struct policy *p)
 		publish_now(p);
 }
 
-/* After a change of the line. Nearly always no cap is tight, and the pool lives on one worker: then nobody is told. */
+/* Call this after a change of the queue. Nearly always no cap is tight, and the pool lives on one worker: then there
+ * is nothing to tell. */
 static inline void
 tell_of_line(struct policy *p)
 {
@@ -218,7 +219,7 @@ tell_of_line(struct policy *p)
 		tell_now(p);
 }
 
-/* A connection that is transferred keeps its place. */
+/* A connection in transfer keeps its place. */
 static void
 move_place(struct policy *p, const struct policy_conn *conn, enum policy_conn_state from, enum policy_conn_state to)
 {
@@ -230,12 +231,12 @@ move_place(struct policy *p, const struct policy_conn *conn, enum policy_conn_st
 		caps_moved(&p->caps, from, to);
 }
 
-/* Inline: the two moves of each loan are made for their states. The caller tells others. */
+/* Inline, because the two moves of each loan are compiled for their states. The caller tells others. */
 __attribute__((always_inline)) static inline void
 move_conn(struct policy *p, struct policy_conn *conn, enum policy_conn_state from, enum policy_conn_state to)
 {
 	if (p->returned == conn)
-		p->returned = NULL; /* it was closed instead */
+		p->returned = NULL; /* conn was closed instead */
 	end_washing(p, conn);
 	if (from == PC_NONE) {
 		TAILQ_INSERT_TAIL(&p->all, conn, all);
@@ -260,7 +261,7 @@ move_conn(struct policy *p, struct policy_conn *conn, enum policy_conn_state fro
 		move_place(p, conn, from, to);
 }
 
-/* As tell_others(), of a move: nearly always how many are idle is all that is new. */
+/* Does tell_now() after a move: nearly always only the number of idle connections has changed. */
 static inline void
 tell_moved(struct policy *p)
 {
@@ -311,7 +312,7 @@ policy_leave_queue(struct policy *p, struct policy_waiter *t)
 	tell_of_line(p);
 }
 
-/* t is about to be granted a connection. What was sent ahead for it elsewhere was sent in vain. */
+/* t is about to be granted a connection. If its request was sent ahead elsewhere, that was in vain. */
 static void
 leave_served(struct policy *p, struct policy_waiter *t)
 {
@@ -319,7 +320,7 @@ leave_served(struct policy *p, struct policy_waiter *t)
 	policy_leave_queue(p, t);
 }
 
-/* Conn may have been freed when this returns. */
+/* conn may have been freed when this returns. */
 void
 policy_close_conn(struct policy *p, struct policy_conn *conn, enum recycle_reason reason)
 {
@@ -347,7 +348,7 @@ choose_warmest(const struct policy *p, const struct policy_waiter *t, uint64_t n
 	struct policy_conn *first = NULL;
 
 	if (p->settings.pre_ping && p->settings.pre_ping_idle_us == 0)
-		return NULL; /* each must be pinged first */
+		return NULL; /* each connection must be pinged first */
 	for (int looked = 0; conn != NULL;
 	     conn = p->settings.lifo ? TAILQ_NEXT(conn, link) : TAILQ_PREV(conn, policy_conns, link), looked++) {
 		if (first != NULL && looked >= LOOK_FOR_GUCS)
@@ -362,9 +363,9 @@ choose_warmest(const struct policy *p, const struct policy_waiter *t, uint64_t n
 	return first;
 }
 
-/* Returns a connection that may be lent as it is: the waiter's last one, if that was returned just now; else one of the
- * first few with the waiter's GUC set, else the first. Who comes later gets the warmest, so that others can be closed.
- */
+/* Returns a connection that may be lent as it is: the waiter's last one, if that was returned just now; else one of
+ * the first few with the waiter's GUC set; else the first. A later waiter gets the warmest, so that the others can
+ * be closed. */
 static inline struct policy_conn *
 choose_idle(const struct policy *p, const struct policy_waiter *t, uint64_t now_us)
 {
@@ -392,8 +393,8 @@ lend(struct policy *p, struct policy_conn *conn, const struct policy_waiter *t)
 		policy_move(p, conn, PC_LENT);
 }
 
-/* Returns true if nothing can be done for one more in the queue that was not done for those ahead: the pool is full,
- * all that this shard has is lent, and nobody has an idle one. */
+/* Returns true if nothing can be done for another waiter that was not done for those before it: the pool is full,
+ * all connections of this shard are lent, and no shard has an idle one. */
 static inline bool
 is_all_done(const struct policy *p)
 {
@@ -428,7 +429,7 @@ policy_borrow_idle(struct policy *p, struct policy_waiter *t, uint64_t now_us)
 	    p->waiting == p->sent_ahead && p->count[PC_IDLE] > 0 ? choose_idle(p, t, now_us) : NULL;
 
 	if (conn == NULL) {
-		if (!p->is_fail_fatal) /* else it backs off for long: nobody is kept waiting by that */
+		if (!p->is_fail_fatal) /* a fatal failure has a long back-off, but no client waits because of that */
 			policy_is_asked(p, now_us);
 		policy_stock_up(p, now_us);
 	} else
@@ -448,8 +449,8 @@ policy_cancel(struct policy *p, struct policy_waiter *t, uint64_t now_us)
 
 static inline void take_back(struct policy *p, struct policy_conn *conn, uint64_t now_us);
 
-/* The borrower may return the connection from within on_grant. The next in the queue gets it only after that on_grant
- * is over: otherwise a long line of such clients would need as deep a stack. */
+/* The borrower may return the connection from within on_grant. The next in the queue gets it after that on_grant is
+ * over: otherwise a long queue of such clients would need as deep a stack. */
 static inline void
 grant(struct policy *p, struct policy_conn *conn, struct policy_waiter *t, uint64_t now_us)
 {
@@ -462,7 +463,7 @@ grant(struct policy *p, struct policy_conn *conn, struct policy_waiter *t, uint6
 		return;
 	while ((conn = p->returned) != NULL) {
 		p->returned = NULL;
-		if (policy_next_is_nobodys(conn)) { /* who was to get it has left meanwhile */
+		if (policy_next_is_nobodys(conn)) { /* its next waiter has left meanwhile */
 			policy_close_conn(p, conn, RR_DIRTY);
 			policy_reinforce(p, now_us);
 		} else
@@ -471,7 +472,7 @@ grant(struct policy *p, struct policy_conn *conn, struct policy_waiter *t, uint6
 	p->is_granting = false;
 }
 
-/* Lends idle connections to those in the queue. Needed only where idle ones become lendable while somebody waits. */
+/* Lends idle connections to waiters. Needed only if idle connections become lendable while clients wait. */
 void
 policy_serve(struct policy *p, uint64_t now_us)
 {
@@ -488,14 +489,14 @@ policy_serve(struct policy *p, uint64_t now_us)
 
 /* --- Connections that come free: returned, opened, pinged. --- */
 
-/* While new connections can't be opened, old ones are not closed for their age. */
+/* As long as new connections can't be opened, old ones are not closed for their age. */
 bool
 policy_is_aged(const struct policy *p, const struct policy_conn *conn, uint64_t now_us)
 {
 	return conn->recycle_at_us != 0 && now_us >= conn->recycle_at_us && p->failed_count == 0;
 }
 
-/* A new one serves once, however short a life is. */
+/* A new connection serves once, however short its life is. */
 static inline bool
 is_spent(const struct policy *p, const struct policy_conn *conn, uint64_t now_us)
 {
@@ -530,7 +531,7 @@ go_idle(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 	bool is_crowded = policy_live(p) > p->settings.pool_size, is_nearer;
 
 	policy_move(p, conn, PC_IDLE);
-	is_nearer = policy_expect_idle(p, conn) || is_crowded; /* conn may be gone after what follows */
+	is_nearer = policy_expect_idle(p, conn) || is_crowded; /* conn may be freed by the calls below */
 	is_nearer |= p->sent_ahead > 0;
 	if (is_crowded)
 		policy_trim(p, now_us);
@@ -540,14 +541,14 @@ go_idle(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 		arm_for_idle(p, now_us);
 }
 
-/* t: the first in the queue, or NULL. Nearly always nobody in another shard waits for much longer. */
+/* t: the first in the queue, or NULL. Nearly always no client in another shard has waited much longer. */
 static inline bool
 may_give(const struct policy *p, const struct policy_waiter *t)
 {
 	return p->shard.shared != NULL && shard_may_choose(&p->shard, t != NULL ? t->since_us : NEVER_US);
 }
 
-/* Closes it, or lends it to the first in the queue, here or in another shard; if there is none, it becomes idle. */
+/* Closes conn, or lends it to the first in the queue, here or in another shard; if there is none, conn becomes idle. */
 __attribute__((noinline)) static void
 pass_on(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 {
@@ -581,7 +582,7 @@ pass_on(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 	}
 }
 
-/* Returns true if all of the pool's connections may stay, and nobody in another pool or shard waits for one. */
+/* Returns true if all of the pool's connections may stay, and no client in another pool or shard waits for one. */
 static inline bool
 is_wanted_here(const struct policy *p, bool is_observed)
 {
@@ -591,7 +592,7 @@ is_wanted_here(const struct policy *p, bool is_observed)
 	       policy_of_shared(&p->shard.shared->live) <= p->settings.pool_size;
 }
 
-/* Another shard may have begun to wait before it was told of what became idle here. */
+/* Clients of another shard may have begun to wait before that shard was told of the idle connection here. */
 __attribute__((noinline)) static void
 tell_idle(struct policy *p, bool is_nearer, uint64_t now_us)
 {
@@ -602,7 +603,8 @@ tell_idle(struct policy *p, bool is_nearer, uint64_t now_us)
 		arm_for_idle(p, now_us);
 }
 
-/* Inline: made for a pool that nobody observes, and for one that others do. Nearly always nobody waits. */
+/* Inline, because this is compiled twice: for a pool that others observe, and for one that they do not. Nearly
+ * always no client waits. */
 __attribute__((always_inline)) static inline void
 settle(struct policy *p, struct policy_conn *conn, bool is_observed, uint64_t now_us)
 {
@@ -616,7 +618,7 @@ settle(struct policy *p, struct policy_conn *conn, bool is_observed, uint64_t no
 	move_conn(p, conn, PC_LENT, PC_IDLE);
 	is_nearer = policy_expect_idle(p, conn);
 	if (is_observed && !shard_tell_idle(&p->shard, p->count[PC_IDLE]))
-		tell_idle(p, is_nearer, now_us); /* conn may be gone */
+		tell_idle(p, is_nearer, now_us); /* conn may be freed */
 	else if (is_nearer)
 		arm_for_idle(p, now_us);
 }
@@ -659,8 +661,8 @@ policy_return_asked(struct policy *p, struct policy_conn *conn, uint64_t asked_u
 	p->question_us = 0;
 }
 
-/* conn was opened or pinged, as was asked for then. The longest waiter gets it, whoever it was meant for; one that is
- * to be closed serves once if it was opened for somebody and is not one too many. */
+/* conn was opened or pinged, as asked at asked_us. The longest waiter gets it, even if it was meant for another. A
+ * connection that is to be closed serves once if it was opened for a waiter and the pool is not above its limit. */
 static void
 deliver(struct policy *p, struct policy_conn *conn, uint64_t asked_us, uint64_t now_us)
 {
@@ -688,7 +690,7 @@ deliver(struct policy *p, struct policy_conn *conn, uint64_t asked_us, uint64_t 
 		grant(p, conn, t, now_us);
 }
 
-/* PostgreSQL is there. */
+/* PostgreSQL has answered. */
 static void
 recover(struct policy *p, uint64_t now_us)
 {
@@ -707,8 +709,8 @@ policy_arrive(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 	if (!shard_arrived(&p->shard, conn, &is_of_round))
 		return false;
 	caps_transferred(&p->caps, false);
-	conn->borrower_id = 0; /* not known here */
-	/* If an attempt has failed since anything was heard of it, it may be dead: a ping tells. */
+	conn->borrower_id = 0; /* its last borrower is not known here */
+	/* If an attempt has failed since conn was last heard of, conn may be dead: a ping tells. */
 	is_trusted = conn->epoch != 0 && conn->heard_us > p->shard.doubted_us &&
 		     (p->failed_count == 0 || conn->heard_us >= p->last_fail_us);
 	conn->epoch = is_trusted ? p->epoch : p->epoch - 1;
@@ -798,7 +800,7 @@ policy_ping_done(struct policy *p, struct policy_conn *conn, bool ok, uint64_t n
 	if (ok) {
 		p->counters->pings_ok++;
 		if (p->outage.since_us > 0)
-			recover(p, now_us); /* it came from another shard */
+			recover(p, now_us); /* the connection came from another shard */
 		deliver(p, conn, conn->pinged_us, now_us);
 	} else {
 		policy_ping_failed(p, conn, now_us);
@@ -821,7 +823,7 @@ policy_conn_gone(struct policy *p, struct policy_conn *conn, bool upstream_may_b
 	if (was == PC_PINGING)
 		p->counters->pings_failed++;
 	if (was == PC_LENT && p->waiting > 0 && !policy_has_any(p)) {
-		p->patient_to = p->last_number; /* who is in the queue waits on: policy_outage.c */
+		p->patient_to = p->last_number; /* waiters in the queue keep waiting: policy_outage.c */
 		p->has_patient = true;
 	}
 	if (upstream_may_be_down && (was == PC_IDLE || was == PC_PINGING || was == PC_LENT))
@@ -926,7 +928,7 @@ policy_add_counts(const struct policy *p, struct policy_counts *to)
 	to->lent += p->count[PC_LENT];
 	to->closing += p->count[PC_CLOSING];
 	to->waiting += p->waiting;
-	to->overflow += live > size ? live - size : 0; /* one shard tells that of all */
+	to->overflow += live > size ? live - size : 0; /* one shard reports that of all */
 	if (first != NULL && (to->oldest_waiter_us == 0 || first->since_us < to->oldest_waiter_us))
 		to->oldest_waiter_us = first->since_us;
 }

@@ -2,7 +2,7 @@
 #include "policy/policy_ahead.h"
 #include "policy/policy_state.h"
 
-/* Returns the place of what was sent ahead for t, and sets *at to its connection. */
+/* Returns the entry of the request that was sent ahead for t, and sets *at to its connection; NULL if there is none. */
 static struct policy_ahead *
 find(const struct policy *p, const struct policy_waiter *t, struct policy_conn **at)
 {
@@ -17,7 +17,7 @@ find(const struct policy *p, const struct policy_waiter *t, struct policy_conn *
 	return NULL;
 }
 
-/* Returns from when on where it was sent has not come to it for longer than that may take. */
+/* Returns when t's request, which was sent ahead, will have waited for its turn longer than it may. */
 static uint64_t
 stuck_at(const struct policy *p, const struct policy_waiter *t)
 {
@@ -129,10 +129,10 @@ policy_forget_ahead(struct policy_conn *conn)
 		if (t == NULL)
 			continue;
 		conn->ahead_in->counters->pipelined[PL_AGAIN]++;
-		if (t->waits == WAITS_AHEAD) /* not so of the one that was just granted conn */
+		if (t->waits == WAITS_AHEAD) /* false for the waiter that was just granted conn */
 			policy_only_waits(conn->ahead_in, t);
 		if (conn->ahead_in->count[PC_IDLE] > 0)
-			policy_arm(conn->ahead_in, conn->ahead_since_us); /* it is served by an idle one now */
+			policy_arm(conn->ahead_in, conn->ahead_since_us); /* an idle connection may serve it now */
 	}
 	conn->ahead_count = 0;
 }

@@ -1,12 +1,13 @@
-/* src/policy/policy_budget.c - a cap over several pools, by the rules in policy_budget.h. Connections on their way out
- * (CLOSING) are counted as places to come, so that no more are closed than are needed. */
+/* src/policy/policy_budget.c - a cap over several pools, by the rules in policy_budget.h. Connections that are
+ * CLOSING are counted as places to come, so no more are closed than needed. */
 #include "policy/policy_budget_state.h"
 
 #include <assert.h>
 #include <stdlib.h>
 
-#define FIRST_FEW 8 /* hungry pools that look when a rest ends */
-#define CALM_AFTER 64 /* publishes: caps are tight again and again, and to tell all pools to begin costs more */
+#define FIRST_FEW 8 /* hungry pools that look again when a rest ends */
+/* publishes: until then caps are likely to be tight again, and telling all pools to begin anew costs more */
+#define CALM_AFTER 64
 
 static void
 init_budget(struct policy_commons *all, void *made)
@@ -65,7 +66,7 @@ is_in_use(const struct budget_group *g)
 	return g->demanding > 0 || g->is_resting;
 }
 
-/* by: 1 or -1, when it begins or ends to be in use. */
+/* by: 1 when g begins to be in use, -1 when that ends. */
 static void
 count_use(const struct budget_group *g, int by)
 {
@@ -89,7 +90,7 @@ set_resting(struct budget_group *g, bool is_resting)
 	g->is_resting = is_resting;
 }
 
-/* by: how many more of its members have demand. */
+/* by: how many more members of g have demand. */
 static void
 change_use(struct budget_group *g, uint32_t by, bool is_resting)
 {
@@ -139,7 +140,7 @@ change_group_used(struct budget_group *g, uint32_t by)
 	budget_fit(g->budget);
 }
 
-/* Where there are more pools than places, most hold none. */
+/* With more pools than places, most pools hold no place. */
 static void
 change_own_used(struct budget_member *m, uint32_t by)
 {
@@ -169,8 +170,8 @@ change_leaving(struct budget_member *m, uint32_t by)
 	budget_count(&m->budget->leaving, by);
 }
 
-/* All shards of a pool are under the same caps, but that one may be told of it before the others: while some are under
- * another one, it is a group by itself. */
+/* All shards of a pool are under the same caps, but one shard may be told of a cap before the others: while some are
+ * still under another cap, that shard is a group by itself. */
 void
 budget_join(struct policy_budget *b, struct budget_member *m, struct budget_group *g,
 	    const uint32_t counts[static PC_COUNT])
@@ -231,7 +232,7 @@ budget_moved(struct budget_member *m, enum policy_conn_state from, enum policy_c
 	budget_tell_keeper(m->budget);
 	if (to == PC_CLOSING && m->is_giving_up) {
 		assert(m->asked > 0);
-		m->is_giving_up = false; /* it is leaving already */
+		m->is_giving_up = false; /* the connection is counted as leaving already */
 		m->asked--;
 	} else if (to == PC_CLOSING) {
 		change_leaving(m, 1);
@@ -240,14 +241,14 @@ budget_moved(struct budget_member *m, enum policy_conn_state from, enum policy_c
 		change_used(m, -1u);
 		if (from == PC_CLOSING)
 			change_leaving(m, -1u);
-		else if (m->leaving > m->used) /* it was to be asked for */
+		else if (m->leaving > m->used) /* this connection was to be asked for */
 			budget_withdraw(m);
 	}
 	assert(m->asked <= m->leaving);
 }
 
-/* A shard that is in another budget than g, or came to it before the others, counts by itself: what is transferred is
- * g's. */
+/* A shard that is under another budget than g, or came to it before the others, is counted by itself: a connection
+ * in transfer is counted in g. */
 static bool
 is_of_group(const struct budget_member *m, const struct budget_group *g)
 {
@@ -265,7 +266,7 @@ budget_transferred(struct budget_member *m, struct budget_group *g, bool has_lef
 	} else {
 		if (m->budget != NULL)
 			change_used(m, -more);
-		if (g->budget != NULL) /* the others were told of the cap before */
+		if (g->budget != NULL) /* the other shards were told of the cap before */
 			change_group_used(g, more);
 	}
 	assert(g->budget == NULL || g->used >= g->in_transfer);
@@ -273,13 +274,13 @@ budget_transferred(struct budget_member *m, struct budget_group *g, bool has_lef
 		budget_withdraw(m);
 }
 
-/* From the end, where who has just begun to wait belongs. */
+/* Searches from the end, where a client that has just begun to wait belongs. */
 static void
 insert_hungry(struct policy_budget *b, struct budget_member *m)
 {
 	struct budget_member *before = TAILQ_LAST(&b->hungry, budget_members);
 
-	assert(m->budget == b && m->orders != NULL); /* who is hungry is woken */
+	assert(m->budget == b && m->orders != NULL); /* hungry members are woken by orders */
 	while (before != NULL && before->view.since_us > m->view.since_us)
 		before = TAILQ_PREV(before, budget_members, hungry_link);
 	if (before != NULL)
@@ -322,7 +323,8 @@ budget_end_rests(struct policy_budget *b, uint64_t now_us)
 	}
 }
 
-/* Returns m, which is hungry, or the next one whose worker answers: others would not take what is left to them. */
+/* Returns m, which is hungry, or the next hungry member whose worker answers: a silent worker would not take a place
+ * that is left to it. */
 static struct budget_member *
 hungry_from(struct budget_member *m)
 {
@@ -343,7 +345,7 @@ next_hungry(const struct budget_member *m)
 	return hungry_from(TAILQ_NEXT(m, hungry_link));
 }
 
-/* Returns how many places will come back, of g (NULL: of all). Those of a worker that does not answer may not. */
+/* Returns how many places will come back, of g's or, if g is NULL, of all. Places of a silent worker may not. */
 static uint32_t
 coming_back(const struct policy_budget *b, const struct budget_group *g)
 {
@@ -363,7 +365,7 @@ live_count(const struct budget_group *g)
 	return g->used - g->leaving;
 }
 
-/* Returns how many of so many places for h's group are for h, in a walk over the hungry. */
+/* Returns how many of the `places` for h's group are for h, in a walk over the hungry members. */
 static uint32_t
 count_in_walk(struct budget_member *h, uint64_t places)
 {
@@ -380,14 +382,14 @@ count_in_walk(struct budget_member *h, uint64_t places)
 	return (uint32_t)left;
 }
 
-/* Returns how many places can be reserved: where a pool in use has none, one is left for all those. */
+/* Returns how many places can be reserved: one is left for the pools in use without a share_min, if there are any. */
 static uint32_t
 reservable_count(const struct policy_budget *b)
 {
 	return b->in_use_plain > 0 && b->limit > 0 ? b->limit - 1 : b->limit;
 }
 
-/* Returns how many places nobody in use has reserved. */
+/* Returns how many places no pool in use has reserved. */
 static uint64_t
 common_count(const struct policy_budget *b)
 {
@@ -398,7 +400,8 @@ common_count(const struct policy_budget *b)
 	return left > unlent ? left - unlent : 0;
 }
 
-/* Returns how many places are g's own as long as it needs them. If more are reserved than there are, all have less. */
+/* Returns how many places are g's own as long as g needs them. If more places are reserved than there are, all pools
+ * have less. */
 static uint32_t
 own_count(const struct budget_group *g)
 {
@@ -409,7 +412,7 @@ own_count(const struct budget_group *g)
 	return (uint32_t)(g->reserved * most / reserved);
 }
 
-/* Returns g's share if it is in use. It is nothing only where it is another process's turn. */
+/* Returns g's share if it is in use. The share is 0 only while it is another process's turn. */
 static uint32_t
 fair_share(const struct budget_group *g)
 {
@@ -428,7 +431,7 @@ is_scarce(const struct policy_budget *b)
 	return b->limit < b->in_use_count || common_count(b) < b->in_use_plain;
 }
 
-/* Returns how many connections g need not give up for others. */
+/* Returns how many connections g need not give up for other pools. */
 static uint32_t
 keeps(const struct budget_group *g, uint64_t now_us)
 {
@@ -451,7 +454,7 @@ has_place_for_all(const struct policy_budget *b)
 	return !budget_is_limited(b) || b->used <= b->limit;
 }
 
-/* Returns true if fairness matters now. It nearly never does, and then a return costs only this check. */
+/* Returns true if fairness matters now. That is rare, and a return costs only this check otherwise. */
 static bool
 is_tight(const struct policy_budget *b)
 {
@@ -487,8 +490,9 @@ budget_tell_news(struct policy_budget *b)
 			policy_worker_order(m->orders, ORDER_NEWS);
 }
 
-/* Returns true if connections must close so that pools below their share (other than except) get it. Places of a
- * keeper's budget that are gone may be granted again: none is given up for who waits for that. */
+/* Returns true if connections must close so that pools below their share (other than except) get a place. In a
+ * keeper's budget, places of connections that are gone may be granted again: no pool gives up a connection for
+ * those. */
 static bool
 is_any_missing(struct policy_budget *b, const struct budget_group *except)
 {
@@ -513,11 +517,11 @@ is_any_missing(struct policy_budget *b, const struct budget_group *except)
 /* --- Which pool may open. --- */
 
 /*
- * A pool's claim gets weaker with each place it has: below what is reserved for it, the part of that it has counts; any
- * such claim is better than one beyond, where the places for each unit of its weight count.
+ * A pool's claim gets weaker with each place it has. Below its share_min, the claim is the part of the share_min that
+ * it has; any such claim is better than one above a share_min, where the places per unit of weight are the claim.
  *
- * Returns how many places hungry may have before its claim is no better than g's with `mine` places. *is_equal: with so
- * many, both claims are the same.
+ * Returns how many places `hungry` may have before its claim is no better than g's with `mine` places. *is_equal: with
+ * that number, both claims are the same.
  */
 static uint64_t
 places_until_equal(const struct budget_group *hungry, const struct budget_group *g, uint32_t mine, bool *is_equal)
@@ -538,7 +542,7 @@ places_until_equal(const struct budget_group *hungry, const struct budget_group 
 	return base + (product + divisor - 1) / divisor;
 }
 
-/* Returns how many places the group of h, which is hungry, gets before the next one of m's. */
+/* Returns how many places the group of h, which is hungry, gets before m gets its next one. */
 static uint64_t
 places_before(const struct budget_member *h, const struct budget_member *m)
 {
@@ -547,7 +551,7 @@ places_before(const struct budget_member *h, const struct budget_member *m)
 	bool is_equal = true;
 	uint64_t until = live_count(g), n;
 
-	if (its->weight != g->weight || its->reserved > 0 || g->reserved > 0) /* with equal claims, as most have */
+	if (its->weight != g->weight || its->reserved > 0 || g->reserved > 0) /* most claims are equal */
 		until = places_until_equal(its, g, live_count(g), &is_equal);
 	n = until > has ? until - has : 0;
 	if (is_equal && has <= until && h->view.since_us < m->view.since_us)
@@ -556,8 +560,8 @@ places_before(const struct budget_member *h, const struct budget_member *m)
 }
 
 /*
- * Returns true if neither h, which is hungry, nor anybody behind it has a better claim than m, which may be another
- * one: all claims are equal, m's group has no place, and it has waited for as long as h.
+ * Returns true if neither h, which is hungry, nor any member after h has a better claim than m, which need not be h:
+ * all claims are equal, m's group has no place, and m has waited at least as long as h.
  */
 static bool
 is_before_all(const struct budget_member *m, const struct budget_member *h)
@@ -580,7 +584,7 @@ budget_allows(struct budget_member *m, bool is_for_waiter, uint64_t now_us)
 		return false;
 	if (!is_for_waiter)
 		return TAILQ_EMPTY(&b->hungry);
-	budget_end_rests(b, now_us); /* who is in use decides what is reserved */
+	budget_end_rests(b, now_us); /* reserved places depend on which pools are in use */
 	b->walk++;
 	for (h = first_hungry(b); h != NULL && !is_before_all(m, h) && before < b->limit - b->used;
 	     h = next_hungry(h)) {
@@ -596,8 +600,8 @@ budget_lacks(const struct budget_member *m)
 	return m->budget != NULL && m->group->short_count > coming_back(m->budget, m->group);
 }
 
-/* Returns true if the only place of m's group should go to another: to one that has not what is reserved for it, or to
- * one without any whose waiter has waited longer than the group's. */
+/* Returns true if the only place of m's group should go to another group: to one below its share_min, or to one
+ * without a place whose waiter has waited longer than the group's. */
 static bool
 is_anyones_turn(const struct policy_budget *b, const struct budget_member *m)
 {
@@ -647,8 +651,8 @@ budget_is_wanted(const struct policy_budget *b)
 
 enum surplus { ABOVE_SHARE, ANY, ANY_HERE };
 
-/* Returns the pool with the most idle connections above its own share; or the one with the most idle, in this policy
- * worker. */
+/* Returns the pool with the most idle connections above its own share (ABOVE_SHARE), or with the most idle ones of
+ * all (ANY), or of this policy worker (ANY_HERE). */
 static struct budget_member *
 find_idlest(const struct policy_budget *b, enum surplus of, const struct policy_worker *r, uint64_t now_us)
 {
@@ -669,7 +673,7 @@ find_idlest(const struct policy_budget *b, enum surplus of, const struct policy_
 	return idlest;
 }
 
-/* Gives the lock up meanwhile: a pool of this policy worker has done it then. */
+/* Releases the lock in between: a pool of this policy worker has given up the connection when this returns. */
 static void
 ask_for_idle(struct budget_member *m, struct policy_worker *r, uint64_t now_us)
 {
@@ -697,8 +701,8 @@ reclaim(struct policy_budget *b, struct policy_worker *r, uint64_t now_us)
 	}
 }
 
-/* The place is counted first: otherwise the pool that makes room could take it again for min_idle. Of another policy
- * worker none is asked for while one that has to go anyway is on its way out. */
+/* The place is counted first: otherwise the pool that makes room could take it again for min_idle. A pool of another
+ * policy worker is not asked while connections above the limit are on their way out anyway. */
 static bool
 take_or_ask(struct policy_budget *b, struct budget_member *m, uint64_t now_us)
 {
@@ -773,7 +777,8 @@ policy_places_leave(struct budget_member *m)
 	policy_worker_unlock(m->worker);
 }
 
-/* The first would do, which reviews for all, but it may leave the list, or its worker may fall silent. */
+/* The first hungry member would suffice, which reviews for all, but it may leave the list, or its worker may stop
+ * answering. */
 static bool
 is_among_first(const struct budget_member *m)
 {
@@ -809,13 +814,13 @@ budget_wake_best(struct policy_budget *b)
 	if (best == NULL || !budget_has_free_place(b))
 		return;
 	for (m = next_hungry(best); m != NULL && !is_before_all(best, m); m = next_hungry(m)) {
-		if (places_before(m, best) > 0) /* its claim is better */
+		if (places_before(m, best) > 0) /* m's claim is better */
 			best = m;
 	}
 	policy_worker_order(best->orders, ORDER_STIR);
 }
 
-/* Without members. */
+/* g has no members. */
 static void
 end_group(struct budget_group *g)
 {
@@ -864,14 +869,15 @@ budget_leave(struct budget_member *m)
 	assert(g->member_count > 0);
 	if (--g->member_count == 0)
 		change_use(g, 0, false);
-	/* Connections that cross still count, unless the cap is for pools of one name, and the last one may be gone. */
+	/* Connections in transfer still count, except under a cap for pools of one name, whose last pool may be
+	 * gone. */
 	if (g->member_count == 0 && (g->in_transfer == 0 || b != m->worker->commons->total))
 		end_group(g);
 	if (b->used < before)
 		budget_wake_best(b);
 }
 
-/* Arms the first hungry one, for all of them. */
+/* Arms the first hungry member, on behalf of all. */
 static void
 arm_first(struct policy_budget *b, const struct policy_worker *r, uint64_t now_us)
 {
@@ -889,13 +895,14 @@ arm_first(struct policy_budget *b, const struct policy_worker *r, uint64_t now_u
 	policy_worker_order(first->orders, ORDER_ARM);
 }
 
-/* Under the lock, which it gives up meanwhile. policy_worker_act() must follow. */
+/* Called under the lock, which is released in between. policy_worker_act() must follow. */
 static void
 review(struct policy_budget *b, struct policy_worker *r, uint64_t now_us)
 {
 	if (!is_tight(b))
 		return;
-	/* A pool that gives one up reports from within, and others meanwhile: the review then starts again. */
+	/* A pool that gives up a connection reports from within, and other threads report meanwhile: the review then
+	 * starts again. */
 	if (b->review != REVIEW_NONE) {
 		b->review = REVIEW_ONCE_MORE;
 		return;

@@ -1,5 +1,5 @@
-/* src/policy/policy_budget_state.h - what policy_budget.c, caps with fair shares, and policy_keeper.c, places that a
- * keeper was granted, share; nobody else includes it. All under the lock of the commons. */
+/* src/policy/policy_budget_state.h - shared by policy_budget.c (caps with fair shares) and policy_keeper.c (places
+ * that a keeper was granted); included by no other file. Always: the lock of the commons is held. */
 #pragma once
 
 #include "policy/policy_keeper.h"
@@ -10,16 +10,16 @@ TAILQ_HEAD(budget_members, budget_member);
 
 TAILQ_HEAD(budget_groups, budget_group);
 
-/* Zeroed, as in most: the budget is a cap, and its limit a setting. */
+/* Zeroed in most budgets: such a budget is a cap, and its limit is a setting. */
 struct budget_kept {
-	struct policy_worker *keeper; /* NULL: none, or it has gone */
-	bool is_binding; /* the limit is what is granted, which may be 0 */
+	struct policy_worker *keeper; /* NULL if there is none, or if it has gone */
+	bool is_binding; /* the limit is the number of granted places, which may be 0 */
 	uint32_t granted;
-	uint32_t returned; /* places of connections that are gone since the keeper asked for some last */
+	uint32_t returned; /* places of connections that are gone since the keeper last asked for some */
 	struct budget_news news;
-	uint32_t understocked_count; /* of members */
-	uint32_t asked_for, held; /* places for connections that no policy lends: to be asked for, and granted ... */
-	uint64_t held_until_us; /* ... until then */
+	uint32_t understocked_count; /* members with is_understocked */
+	uint32_t asked_for, held; /* places for connections that no policy lends: to be asked for, and held */
+	uint64_t held_until_us; /* when the held places are given up */
 	uint64_t taken;
 };
 
@@ -27,24 +27,24 @@ enum budget_review { REVIEW_NONE, REVIEW_RUNS, REVIEW_ONCE_MORE };
 
 struct policy_budget {
 	struct policy_named named;
-	uint32_t limit; /* 0: none, unless it is binding */
+	uint32_t limit; /* 0 if there is no limit, unless is_binding */
 	uint32_t used, leaving;
-	uint32_t opening, short_count; /* of all members */
+	uint32_t opening, short_count; /* sums over all members */
 	uint32_t unlent; /* of used: connections that no policy lends */
-	uint32_t in_use_count; /* groups that are wanting or resting */
-	uint32_t in_use_plain; /* those of them for which none is reserved */
-	uint64_t in_use_weight, in_use_reserved; /* their sums */
-	uint32_t unequal_count; /* groups whose claim is not the usual one */
-	uint64_t walk; /* the number of the last one over the hungry */
-	bool is_watched; /* it is tight; all members publish, or are ordered to */
-	enum budget_review review; /* by one thread, for all */
+	uint32_t in_use_count; /* groups that have demand or are resting */
+	uint32_t in_use_plain; /* of these: groups without a share_min */
+	uint64_t in_use_weight, in_use_reserved; /* sums of the claims of these groups */
+	uint32_t unequal_count; /* groups whose claim differs from the default */
+	uint64_t walk; /* the number of the last walk over the hungry members */
+	bool is_watched; /* the budget is tight; all members publish, or are ordered to */
+	enum budget_review review; /* run by one thread, for all */
 	struct budget_groups resting;
 	struct budget_members members, holding;
 	struct budget_members hungry; /* in order of view.since_us */
 	struct budget_kept kept;
 };
 
-/* Counts so many more, or (-1u) fewer: never fewer than there are. */
+/* Adds by to *n; by may be negative (-1u), but *n must not fall below 0. */
 static inline void
 budget_count(uint32_t *n, uint32_t by)
 {
@@ -58,7 +58,7 @@ budget_is_limited(const struct policy_budget *b)
 	return b->limit > 0 || b->kept.is_binding;
 }
 
-/* After each change of what is used or granted. */
+/* Call this after each change of used or granted. */
 static inline void
 budget_fit(struct policy_budget *b)
 {
@@ -85,14 +85,15 @@ budget_change_opening(struct budget_member *m, uint32_t by)
 
 /* policy_budget.c */
 bool budget_has_free_place(const struct policy_budget *b);
-void budget_end_rests(struct policy_budget *b, uint64_t now_us); /* who has rested long enough is not in use any more */
-void budget_wake_best(struct policy_budget *b); /* who is hungry, if a place is free; policy_worker_act() must follow */
-/* Called with the lock, returns without it: after any change of the limit, or of what members want. */
+void budget_end_rests(struct policy_budget *b, uint64_t now_us); /* of pools that have rested long enough */
+/* Wakes the hungry member with the best claim, if a place is free; policy_worker_act() must follow. */
+void budget_wake_best(struct policy_budget *b);
+/* Called with the lock, returns without it. Call it after a change of the limit, or of what members want. */
 void budget_look_again(struct policy_budget *b, struct policy_worker *r, uint64_t now_us);
 
 /* policy_keeper.c */
-/* Has the keeper ask for a place for m's min_idle, if nobody else wants one. */
+/* Has the keeper ask for a place for m's min_idle, unless other places are asked for more urgently. */
 void budget_note_understocked(struct budget_member *m);
-/* There is a keeper, which binds. Returns true if a place is free for a connection that no policy lends; else one is
- * asked for. */
+/* The budget has a keeper, and is binding. Returns true if a place is free for a connection that no policy lends;
+ * else a place is asked for. */
 bool budget_take_held(struct policy_budget *b, uint64_t now_us);

@@ -1,9 +1,10 @@
 /*
- * src/policy/policy_caps.c - one pool under several caps: its user's, its database's, that of all. See policy_caps.h.
+ * src/policy/policy_caps.c - one pool under several caps: its user's, its database's, its host's, that of all. See
+ * policy_caps.h.
  *
- * A pool opens a connection when all of its caps allow it, and gives one up when any asks for it. It is hungry at one
- * cap at most, the first that has no place for it: where it could not use a free place anyway, it is in nobody's way.
- * When that cap has a place, the pool looks again, and may then be hungry at the next.
+ * A pool opens a connection when all of its caps allow it, and gives one up when any cap asks for it. It is hungry at
+ * one cap at most, the first that has no place for it: at further caps, whose places it could not use anyway, it
+ * competes with no pool. When that cap has a place, the pool looks again, and may then be hungry at the next.
  */
 #include "policy/policy_caps.h"
 #include "policy/policy_budget_state.h"
@@ -52,7 +53,7 @@ caps_set_groups(struct policy_caps *caps, struct budget_group *groups, const uin
 		caps_set(caps, i, caps->by_kind[i].budget, counts, now_us);
 }
 
-/* Under a lock of its own. Returns true if all shards of the pool may be one group by now. */
+/* Takes the lock itself. Returns true if all shards of the pool may be one group by now. */
 static bool
 may_regroup(const struct policy_caps *caps, unsigned which)
 {
@@ -152,7 +153,7 @@ caps_moved(struct policy_caps *caps, enum policy_conn_state from, enum policy_co
 	policy_worker_unlock(caps->orders->worker);
 }
 
-/* Who is short of nothing is of interest only where others are. */
+/* A pool that lacks nothing is of interest only where other pools do. */
 void
 caps_report(struct policy_caps *caps, uint32_t short_count, uint64_t now_us)
 {
@@ -206,7 +207,7 @@ void
 caps_withdraw(struct policy_caps *caps)
 {
 	policy_worker_lock(caps->orders->worker);
-	caps->orders->ops->publish(caps->orders->pool); /* first: none is to be asked for once more */
+	caps->orders->ops->publish(caps->orders->pool); /* first, so that none is asked for once more */
 	for (unsigned i = 0; i < POLICY_CAPS; i++)
 		if (caps->by_kind[i].is_giving_up)
 			budget_withdraw(&caps->by_kind[i]);

@@ -13,12 +13,13 @@
 struct policy_circuit {
 	struct policy_named named;
 	struct circuit_news news;
-	/* As in news, for a look without the lock: who sees them late is woken, or refused by circuit_begin(). */
+	/* Copies of fields of news that are read without the lock: a pool that reads them late is woken, or refused
+	 * by circuit_begin(). */
 	_Atomic uint64_t round;
 	_Atomic bool is_open;
 	uint64_t answered_us; /* when the host last answered */
 	uint64_t tried_us; /* when the last trial began */
-	uint32_t trials; /* under way */
+	uint32_t trials; /* trials in progress */
 	uint64_t random;
 	TAILQ_HEAD(, circuit_member) members;
 };
@@ -67,7 +68,7 @@ seems_open(const struct policy_circuit *c)
 	return c != NULL && atomic_load_explicit(&c->is_open, memory_order_relaxed);
 }
 
-/* Under the lock. */
+/* Call this under the lock. */
 static uint64_t
 next_trial_us(const struct policy_circuit *c)
 {
@@ -110,7 +111,7 @@ circuit_begin(const struct circuit_member *m, bool *is_trial, uint64_t now_us)
 	return is_allowed;
 }
 
-/* Under the lock; policy_worker_act() must follow. */
+/* Call this under the lock; policy_worker_act() must follow. */
 static void
 wake_others(const struct circuit_member *m, bool are_all)
 {
@@ -151,7 +152,7 @@ circuit_answered(const struct circuit_member *m, uint64_t now_us)
 	if (c->news.failed_count > 0) {
 		c->news.failed_count = 0;
 		publish(c);
-		wake_others(m, true); /* one may be in an outage, too */
+		wake_others(m, true); /* another pool may be in an outage, too */
 	}
 	policy_worker_act(m->orders->worker, now_us);
 }

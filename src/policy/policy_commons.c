@@ -76,7 +76,7 @@ policy_worker_set_silent(struct policy_worker *r, struct policy_worker *own, boo
 
 /* --- Names. --- */
 
-/* A thing begins a line of the cache, and its key is behind it. */
+/* The object begins on a cache line, and its key is stored after it. */
 static struct policy_named *
 make_named(struct policy_commons *all, char kind, const void *key, size_t len, size_t size)
 {
@@ -164,7 +164,7 @@ policy_worker_order(struct policy_orders *o, unsigned what)
 	policy_worker_wake(o->worker);
 }
 
-/* Takes what is ordered of the first pool out of o; *o is as new then. */
+/* Removes the orders to the first pool from o, and returns them; *o is as new then. */
 static struct policy_orders
 take_orders(struct policy_orders *o)
 {
@@ -202,7 +202,7 @@ policy_worker_act(struct policy_worker *r, uint64_t now_us)
 {
 	struct policy_orders *first;
 
-	if (r->state == WORKER_UNTOLD) { /* no need: they are carried out here */
+	if (r->state == WORKER_UNTOLD) { /* not needed: the orders are carried out here */
 		TAILQ_REMOVE(&r->commons->untold, r, link);
 		r->state = WORKER_AT_REST;
 	}

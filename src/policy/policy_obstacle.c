@@ -1,7 +1,8 @@
 /*
- * src/policy/policy_obstacle.c - what keeps another connection from being opened: in spite of each, how many may be
- * opened, when that may change, and what is said of it to those who wait. policy_supply.c opens what the whole list
- * leaves, and looks again when it says so; errors, NOTICEs and the console explain a wait by the same list.
+ * src/policy/policy_obstacle.c - the obstacles that keep another connection from being opened: how many connections
+ * each leaves to open, when that may change, and what is said of it to waiting clients. policy_supply.c opens as many
+ * as the whole list leaves, and looks again when the list says so; errors, NOTICEs and the console explain a wait by
+ * the same list.
  */
 #include "policy/policy_queue.h"
 #include "policy/policy_ahead.h"
@@ -11,10 +12,10 @@
 #define OPENS_AT_ONCE 16
 
 struct obstacle {
-	/* Returns how many more it leaves. Lowers *until_us to the time when that may be more, if no report comes
-	 * before. */
+	/* Returns how many more connections the obstacle leaves to open. Lowers *until_us to the time when that
+	 * number may rise without a report. */
 	uint32_t (*leaves)(const struct policy *p, uint64_t now_us, uint64_t *until_us);
-	/* Returns true if it is what t waits for, and why says so. */
+	/* Returns true if t waits because of this obstacle, and writes that into why. */
 	bool (*say)(const struct policy *p, const struct policy_waiter *t, uint64_t now_us, struct fail *why);
 };
 
@@ -25,7 +26,7 @@ until(uint64_t *until_us, uint64_t at_us, uint64_t now_us)
 		*until_us = at_us;
 }
 
-/* Returns how many are on their way to somebody in the queue. */
+/* Returns how many connections are on their way to waiters. */
 static inline uint32_t
 coming_count(const struct policy *p)
 {
@@ -40,7 +41,7 @@ policy_unserved(const struct policy *p)
 	return waiting > coming ? waiting - coming : 0;
 }
 
-/* --- It is paused. --- */
+/* --- The pool is paused. --- */
 
 static uint32_t
 paused_leaves(const struct policy *p, uint64_t now_us, uint64_t *until_us)
@@ -59,7 +60,7 @@ paused_say(const struct policy *p, const struct policy_waiter *t, uint64_t now_u
 	return true;
 }
 
-/* --- An attempt has failed, here or in another pool of the circuit: it backs off. --- */
+/* --- An attempt has failed, here or in another pool of the circuit: the pool backs off. --- */
 
 static uint32_t
 failed_leaves(const struct policy *p, uint64_t now_us, uint64_t *until_us)
@@ -90,10 +91,10 @@ failed_say(const struct policy *p, const struct policy_waiter *t, uint64_t now_u
 	return true;
 }
 
-/* --- As many are being opened as may be at a time. --- */
+/* --- As many connections are being opened as may be at a time. --- */
 
-/* After a failure one is tried alone. If nobody answers it, that says nothing about the next moment; but whoever is to
- * be told of the failure of that one must not wait for others. */
+/* After a failure, one attempt is made alone. If it gets no answer, that says nothing about the next moment; but
+ * waiters that are to be told of its failure must not wait for other attempts. */
 static uint32_t
 trials(const struct policy *p, uint64_t now_us, uint64_t *until_us)
 {
@@ -123,7 +124,8 @@ pace_leaves(const struct policy *p, uint64_t now_us, uint64_t *until_us)
 	return pace > opening ? pace - opening : 0;
 }
 
-/* Nobody answers: what is being opened for the first in the queue, for a second or since it waits; or NULL. */
+/* Returns the connection that is being opened for the first in the queue without an answer, for a second or since
+ * before t began to wait; or NULL. */
 static const struct policy_conn *
 find_hanging(const struct policy *p, const struct policy_waiter *t, uint64_t now_us)
 {
@@ -134,8 +136,8 @@ find_hanging(const struct policy *p, const struct policy_waiter *t, uint64_t now
 	return conn;
 }
 
-/* Only if there is no sign of life from where it is being opened: not for a second, or as long as t may wait, and no
- * other connection was opened or heard of since. */
+/* Speaks only if there is no sign of life from the address: the attempt has lasted a second, or as long as t may
+ * wait, and no other connection was opened or heard of since it began. */
 static bool
 pace_say(const struct policy *p, const struct policy_waiter *t, uint64_t now_us, struct fail *why)
 {
@@ -155,10 +157,10 @@ pace_say(const struct policy *p, const struct policy_waiter *t, uint64_t now_us,
 	return true;
 }
 
-/* --- Those who have the places that t waits for. --- */
+/* --- The borrowers that have the places which t waits for. --- */
 
-/* places: that are taken; raise: what would make more of them. The hint names a culprit, or says raise where all of
- * them are at work. raise NULL: it has a hint already, which stays if there is no culprit. */
+/* places: how many are taken. raise: the setting that would allow more. The hint names a culprit, or says raise if
+ * all borrowers are at work. If raise is NULL, why has a hint already, which stays if there is no culprit. */
 static void
 say_keepers(const struct policy *p, const struct policy_waiter *t, uint64_t now_us, uint32_t places, const char *raise,
 	    struct fail *why)
@@ -181,7 +183,7 @@ say_keepers(const struct policy *p, const struct policy_waiter *t, uint64_t now_
 
 /* --- A cap over several pools is used up. --- */
 
-/* Whether it has a place is found out with the lock, when one is taken: caps_take(). */
+/* The lock that tells if the cap has a place is taken later, with the place: caps_take(). */
 static uint32_t
 cap_leaves(const struct policy *p, uint64_t now_us, uint64_t *until_us)
 {
@@ -190,7 +192,7 @@ cap_leaves(const struct policy *p, uint64_t now_us, uint64_t *until_us)
 	return UINT32_MAX;
 }
 
-/* more: what else is to be known, or "". */
+/* more: a further sentence, or "". */
 static void
 say_busy(const struct policy *p, const char *more, struct fail *why)
 {
@@ -231,7 +233,7 @@ policy_waits_for(const struct policy *p, const struct policy *of)
 	       caps_share_short(&p->caps, &of->caps);
 }
 
-/* --- Another shard of the pool was asked for those that are idle there. --- */
+/* --- Another shard of the pool was asked for its idle connections. --- */
 
 static uint32_t
 shards_leave(const struct policy *p, uint64_t now_us, uint64_t *until_us)
@@ -261,7 +263,8 @@ shards_say(const struct policy *p, const struct policy_waiter *t, uint64_t now_u
 
 /* --- The pool is full. --- */
 
-/* overflow_delay: beyond pool_size, one for each that has waited so long and for whom nothing is coming. */
+/* overflow_delay: beyond pool_size, one connection for each client that has waited that long and for which none is
+ * coming. */
 static uint32_t
 limit_for_the_old(const struct policy *p, uint32_t limit, uint64_t now_us, uint64_t *until_us)
 {
@@ -307,9 +310,9 @@ full_say(const struct policy *p, const struct policy_waiter *t, uint64_t now_us,
 	return true;
 }
 
-/* --- All of them. --- */
+/* --- All obstacles. --- */
 
-/* Which explains a wait best comes first, and the most common one last. */
+/* The obstacle that explains a wait best comes first, and the most common one last. */
 static const struct obstacle obstacles[] = {
 	{ paused_leaves, paused_say }, { failed_leaves, failed_say }, { pace_leaves, pace_say },
 	{ cap_leaves, cap_say },       { shards_leave, shards_say },  { full_leaves, full_say },
@@ -348,7 +351,7 @@ policy_waited_to_connect_us(const struct policy *p, const struct policy_waiter *
 	return hanging == NULL ? 0 : now_us - later_of(hanging->opened_us, t->since_us);
 }
 
-/* All connections are there and lent, and there may be no more of them. */
+/* Returns true if all connections are there and lent, and no more may be opened. */
 static bool
 is_full(const struct policy *p, uint64_t now_us)
 {
@@ -361,8 +364,8 @@ policy_next_ahead(const struct policy *p, uint64_t now_us)
 {
 	const struct policy_waiter *first = TAILQ_FIRST(&p->line);
 
-	/* A connection that comes back goes to whoever has waited longest in any shard, unless something is ahead
-	 * there. */
+	/* A connection that comes back goes to the longest waiter of any shard, unless a request was sent ahead to
+	 * it. */
 	if (!is_full(p, now_us) || (p->shard.shared != NULL && shard_may_choose(&p->shard, first->since_us)))
 		return NULL;
 	return policy_first_behind(p, now_us);

@@ -1,8 +1,8 @@
 /*
- * src/policy/policy_outage.c - when nothing can be opened: who waits on, and for how long: policy_conn_failed() in
- * policy.h has the list. The others are refused at once, so that their applications learn it. Who was in the queue when
- * PostgreSQL went was ready to wait, and a restart is short; too many connections are what a full pool is like; and
- * behind a 57P01 the next attempt will say whether PostgreSQL stops.
+ * src/policy/policy_outage.c - while no connection can be opened: decides which clients keep waiting, and for how long;
+ * policy_conn_failed() in policy.h lists the cases. All other clients are refused at once, so that their applications
+ * know. Clients that were in the queue when PostgreSQL went were ready to wait, and a restart is short; "too many
+ * connections" is treated like a full pool; and after a 57P01 the next attempt will tell if PostgreSQL stops.
  */
 #include "policy/policy_queue.h"
 
@@ -25,9 +25,10 @@ policy_is_patient(const struct policy *p, const struct policy_waiter *t)
 	       shard_was_in_line(&p->shard, t->since_us);
 }
 
-/* An attempt under way is no hope where the last one got no answer: it may hang as long. Else it has half a second,
- * also if another shard or pool makes it; but nobody waits for more than a second: beside one that hangs others may
- * fail again and again. Where the host has answered another pool since, only places are missing. */
+/* Returns until when an attempt may still succeed. If the last attempt got no answer, an attempt in progress may
+ * hang just as long and gives no hope. Otherwise an attempt has half a second, also one of another shard or pool;
+ * but no client waits for more than a second, because one attempt may hang while others keep failing. If the host
+ * has answered another pool since, the host is up, and merely full. */
 static uint64_t
 hope_ends_us(const struct policy *p)
 {
@@ -49,7 +50,7 @@ policy_hopeless_us(const struct policy *p, uint64_t now_us)
 	if (last == NULL || p->is_paused)
 		return NEVER_US;
 	at_us = now_us < p->backoff_until_us && policy_live(p) == 0 ? now_us : hope_ends_us(p);
-	if (at_us == NEVER_US || policy_is_patient(p, last)) /* the patient are at the front */
+	if (at_us == NEVER_US || policy_is_patient(p, last)) /* patient waiters are at the front */
 		return NEVER_US;
 	return later_of(at_us, now_us);
 }
@@ -88,7 +89,8 @@ policy_look_for_outage(struct policy *p, uint64_t now_us)
 	const struct policy_waiter *t;
 
 	policy_forget_outdated(p, now_us);
-	/* Another shard has a connection, and nobody here waits for one, which would tell. */
+	/* Another shard has a connection, but no client here waits, so no attempt here would show that the outage is
+	 * over. */
 	if (p->outage.since_us > 0 && p->waiting == 0 && policy_has_any(p)) {
 		policy_forget_failures(p);
 		policy_end_outage(p, now_us);
@@ -123,13 +125,13 @@ policy_end_outage(struct policy *p, uint64_t now_us)
 	}
 	if (!shard_outage_ends(&p->shard, &ended, true, now_us))
 		return;
-	ended.since_us = clock_lesser_us(ended.since_us, now_us); /* another worker's clock */
+	ended.since_us = clock_lesser_us(ended.since_us, now_us); /* another worker's clock may be ahead */
 	p->counters->outage_us += now_us - ended.since_us;
 	if (p->ops.outage != NULL)
 		p->ops.outage(p->owner, &ended, NULL, now_us);
 }
 
-/* Everybody who waited comes at once now; PostgreSQL, with its cold caches, is not to be overrun. */
+/* After an outage all clients that waited come at once; PostgreSQL's caches are cold, so it gets them step by step. */
 void
 policy_climb(struct policy *p)
 {

@@ -1,33 +1,34 @@
-/* src/policy/policy_queue.h - those in the queue when nothing can be opened: who waits on, and who is refused. */
+/* src/policy/policy_queue.h - clients in the queue while no connection can be opened: some keep waiting, the others
+ * are refused. */
 #pragma once
 
 #include "policy/policy_state.h"
 
 /* policy_outage.c */
-/* Returns true if somebody in the queue is to be refused now, as no answer is to be expected soon. */
+/* Returns true if clients in the queue are to be refused now, because no answer of PostgreSQL can be expected soon. */
 bool policy_is_hopeless(const struct policy *p, uint64_t now_us);
-/* Returns when that will be so, if nothing is reported before; NEVER_US: never. */
+/* Returns when policy_is_hopeless() becomes true if nothing is reported before; NEVER_US if never. */
 uint64_t policy_hopeless_us(const struct policy *p, uint64_t now_us);
-/* Returns false if it is refused when policy_is_hopeless() says so. */
+/* Returns true if t keeps waiting when policy_is_hopeless(); the other waiters are refused then. */
 bool policy_is_patient(const struct policy *p, const struct policy_waiter *t);
-uint64_t policy_deadline(const struct policy *p, const struct policy_waiter *t); /* of its wait; NEVER_US: none */
-/* Forgets a failure where no connection is left, if those that have gone were of use since it began: the next attempt
- * will tell. */
+uint64_t policy_deadline(const struct policy *p, const struct policy_waiter *t); /* when its wait ends; or NEVER_US */
+/* Forgets a failure to open if the pool has no connection left, and those that have gone were alive after that
+ * attempt began: the next attempt will tell. */
 void policy_forget_outdated(struct policy *p, uint64_t now_us);
-void policy_look_for_outage(struct policy *p, uint64_t now_us); /* after any change */
-void policy_end_outage(struct policy *p, uint64_t now_us); /* fine if there is none */
-void policy_climb(struct policy *p); /* one more was opened */
+void policy_look_for_outage(struct policy *p, uint64_t now_us); /* begins or ends an outage, after any change */
+void policy_end_outage(struct policy *p, uint64_t now_us); /* does nothing if there is no outage */
+void policy_climb(struct policy *p); /* another connection was opened: raises the ramp */
 
 /* policy_refuse.c */
 void policy_refuse_line(struct policy *p, const struct fail *why, enum request_failure kind);
-void policy_refuse_impatient(struct policy *p, const struct fail *why); /* not those who are patient */
+void policy_refuse_impatient(struct policy *p, const struct fail *why); /* Refuses all but the patient. */
 void policy_refuse_late(struct policy *p, uint64_t now_us);
 void policy_refuse_hopeless(struct policy *p, uint64_t now_us);
 
 /* policy_obstacle.c */
 uint32_t policy_unserved(const struct policy *p); /* how many in the queue have no connection coming */
-/* Returns how many more connections may be opened now, apart from caps over several pools. *until_us (until_us may be
- * NULL) is lowered to the time when that may be more, if no report comes before. */
+/* Returns how many more connections may be opened now, apart from caps over several pools. Lowers *until_us
+ * (until_us may be NULL) to the time when that number may rise without a report. */
 uint32_t policy_openable(const struct policy *p, uint64_t now_us, uint64_t *until_us);
-/* Returns how much of its wait was for what is being opened, or for what failed to open. */
+/* Returns how much of t's wait was for a connection that is being opened, or that failed to open. */
 uint64_t policy_waited_to_connect_us(const struct policy *p, const struct policy_waiter *t, uint64_t now_us);

@@ -1,5 +1,5 @@
 /*
- * src/policy/policy_refuse.c - refuses those in the queue.
+ * src/policy/policy_refuse.c - refuses clients in the queue.
  *
  * A full pool (53300) and a PostgreSQL that can't be reached (08xxx, from the attempt) have different errors, each with
  * a hint. A borrower that is refused may come back from within: it counts as a newcomer and is not refused again here.
@@ -23,7 +23,7 @@ policy_refuse_line(struct policy *p, const struct fail *why, enum request_failur
 	uint32_t last = p->last_number;
 	struct policy_waiter *t;
 
-	/* Numbers may wrap around, but a line is never that long. */
+	/* Numbers may wrap around, but a queue is never that long. */
 	while ((t = TAILQ_FIRST(&p->line)) != NULL && (int32_t)(t->number - last) <= 0)
 		refuse(p, t, &copy, kind);
 }
@@ -52,9 +52,9 @@ policy_refuse_all(struct policy *p, const struct fail *why, enum request_failure
 	policy_reinforce(p, now_us);
 }
 
-/* --- Those who are late, and those for whom there is no hope. --- */
+/* --- Clients that have waited too long, and clients for which there is no hope. --- */
 
-/* Explains to a request that has waited in vain through an outage: the reason is the outage's. */
+/* Explains to a request that has waited through an outage in vain why the outage persists. */
 static void
 say_held(const struct policy *p, const struct policy_waiter *t, uint64_t now_us, struct fail *why)
 {
@@ -64,7 +64,7 @@ say_held(const struct policy *p, const struct policy_waiter *t, uint64_t now_us,
 		    p->settings.on_outage == OUTAGE_HOLD ? "outage_hold" : "pool_timeout");
 }
 
-/* Deadlines are in the order of the line, so the late ones are at the front. */
+/* Deadlines are in the order of the queue, so the late waiters are at the front. */
 void
 policy_refuse_late(struct policy *p, uint64_t now_us)
 {

@@ -2,7 +2,7 @@
  * asks them for theirs. See policy_shared.h. */
 #include "policy/policy_state.h"
 
-#define LOOK_AT_IDLE 8 /* how many idle ones are looked at for one that can be transferred */
+#define LOOK_AT_IDLE 8 /* how many idle connections are searched for one that can be transferred */
 
 void
 policy_set_shared(struct policy *p, struct policy_shared *w, uint64_t now_us)
@@ -17,9 +17,9 @@ policy_set_shared(struct policy *p, struct policy_shared *w, uint64_t now_us)
 		shard_join(&p->shard, w, p->total, policy_own_live(p), policy_own_verified(p));
 	caps_set_groups(&p->caps, w == NULL ? NULL : w->caps, p->count, now_us);
 	if (w != NULL && p->outage.since_us > 0)
-		shard_outage_begins(&p->shard, p->outage.since_us); /* it was told */
+		shard_outage_begins(&p->shard, p->outage.since_us); /* the outage was reported before */
 	TAILQ_FOREACH(conn, &p->all, all)
-		conn->round = ROUND_NONE; /* others may have been closed since it was opened */
+		conn->round = ROUND_NONE; /* the other shards may have closed theirs since it was opened */
 	policy_observe(p);
 	policy_tell_shards(p);
 	policy_reinforce(p, now_us);
@@ -85,7 +85,7 @@ can_be_transferred(const struct policy *p, const struct policy_conn *conn, uint6
 	return p->ops.give != NULL && !conn->is_recycle_due && !policy_is_aged(p, conn, now_us);
 }
 
-/* conn->epoch is 1 on the way if it is known to work, else 0. */
+/* During the transfer, conn->epoch is 1 if conn is known to work, else 0. */
 static bool
 transfer(struct policy *p, struct policy_conn *conn, int number, uint64_t now_us)
 {
@@ -98,7 +98,7 @@ transfer(struct policy *p, struct policy_conn *conn, int number, uint64_t now_us
 		return false;
 	policy_move(p, conn, PC_NONE);
 	conn->epoch = conn->epoch == p->epoch;
-	caps_transferred(&p->caps, true); /* before it is given: it may be there at once */
+	caps_transferred(&p->caps, true); /* first, because conn may arrive at once */
 	if (p->ops.give(p->owner, conn, to)) {
 		shard_has_given(&p->shard, to);
 		return true;
@@ -116,7 +116,7 @@ is_full(const struct policy *p, uint64_t now_us)
 	return policy_live(p) >= policy_limit_now(p, now_us);
 }
 
-/* Returns true if no other can be opened for those who wait in another shard. */
+/* Returns true if no other connection can be opened for waiters in another shard. */
 static bool
 needs_place(const struct policy *p, uint64_t now_us)
 {
@@ -132,7 +132,7 @@ policy_give(struct policy *p, struct policy_conn *conn, const struct policy_wait
 	if (number < 0)
 		return false;
 	if (conn->state != PC_LENT)
-		policy_move(p, conn, PC_LENT); /* it was opened or pinged */
+		policy_move(p, conn, PC_LENT); /* it was OPENING or PINGING */
 	if (!transfer(p, conn, number, now_us)) {
 		if (t == NULL || now_us < later(p->shard.made_us, 2 * SHARD_MADE_US) ||
 		    !shard_is_starved(&p->shard, number, own_us) || !needs_place(p, now_us))
@@ -158,7 +158,8 @@ give_one(struct policy *p, int number, uint64_t now_us)
 	return false;
 }
 
-/* If none of them can be transferred, and the pool is full, the coldest is closed, and another one is opened there. */
+/* If none of them can be transferred, and the pool is full, the coldest is closed, and another one is opened in that
+ * shard. */
 void
 policy_give_idle(struct policy *p, uint64_t now_us)
 {
@@ -179,7 +180,8 @@ policy_give_idle(struct policy *p, uint64_t now_us)
 
 /* --- Asking. --- */
 
-/* Asks once for each who comes, and again when no place is left: then others close those that can't be transferred. */
+/* Asks once for each new waiter, and again when no place is left: then the others close connections that can't be
+ * transferred. */
 void
 policy_ask_shards(struct policy *p, uint64_t now_us)
 {
@@ -198,7 +200,7 @@ void
 policy_end_shards(struct policy *p, uint64_t now_us)
 {
 	if (p->shard.is_to_ask || p->shard.live_asked != policy_own_live(p))
-		policy_ask_shards(p, now_us); /* again: one more may have filled the pool */
+		policy_ask_shards(p, now_us); /* once more, because a new connection may have filled the pool */
 	policy_give_idle(p, now_us);
 	shard_report(&p->shard, p->is_in_use && !p->is_paused, now_us);
 }
@@ -212,7 +214,8 @@ policy_obey_shards(struct policy *p, const struct policy_orders *o, uint64_t now
 	if (p->shard.shared == NULL)
 		return;
 	if ((o->what & ORDER_SEEK) != 0) {
-		/* The shard may be in the middle of a report of its own, so all else is left to the next tick. */
+		/* The shard may be in the middle of a report of its own, so everything else is left to the next
+		 * tick. */
 		p->is_held = true;
 		policy_give_idle(p, now_us);
 		p->is_held = was_held;

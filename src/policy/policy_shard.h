@@ -1,17 +1,17 @@
 /*
- * src/policy/policy_shard.h - one worker's shard of a pool, and what it and the other shards write for each other to
- * see. Only src/policy/ includes it. See policy_shared.h.
+ * src/policy/policy_shard.h - one worker's shard of a pool, and the state that the shards of a pool write for each
+ * other to read. Only src/policy/ includes it. See policy_shared.h.
  *
- * Places, rounds and what is on its way change under the lock of the commons, when a connection is opened, closing or
- * gone, and when one is transferred; anybody may read them. The row (bits, since_us, signs) is written by each shard
- * for itself, without the lock, and only when something changed.
+ * Places, rounds and the numbers of connections in transfer change under the lock of the commons, when a connection is
+ * opened, closing, gone or transferred; all threads may read them. The row (bits, since_us, signs) is written by each
+ * shard for itself, without the lock, and only when something changed.
  *
- * Always: used >= live >= verified; a shard whose first idle connection or next waiter comes has told so before it
- * looks at the others.
+ * Always: used >= live >= verified; a shard that gets its first idle connection or its next waiter has published that
+ *         before it looks at the others.
  *
- * A shard that gets its first idle connection, and one in which one more begins to wait, must not miss each other. Each
- * writes its own, then there is a fence, and then it looks at the other's: so one of them sees both. Further idle ones
- * need none, as who waits sees the bit of the first, and asks.
+ * A shard that gets its first idle connection, and a shard that gets one more waiter, must not miss each other. Each
+ * writes its own row, then there is a fence, then it reads the other's row: so one of them sees both. Further idle
+ * connections need no fence, because a shard with waiters sees the bit of the first one, and asks.
  */
 #pragma once
 
@@ -20,75 +20,75 @@
 
 #include <stdatomic.h>
 
-#define SHARD_LATE_US 1000u /* nobody is overtaken by one who came more than this later */
+#define SHARD_LATE_US 1000u /* a client is overtaken only by clients that came at most this much later */
 #define SHARD_ASK_US (5 * 1000u) /* a shard that was asked for idle connections has this long to answer */
 #define SHARD_STARVED_US                                                                                               \
-	(100 * 1000u) /* for one who waits longer by this a place is made, if none can be transferred */
-#define SHARD_MADE_US (100 * 1000u) /* a place that was made is left to others for so long, and then to those here */
-#define ROUND_NONE UINT64_MAX /* of a connection that is never transferred */
+	(100 * 1000u) /* a place is made for a client that waits longer by this, if none can be transferred */
+#define SHARD_MADE_US (100 * 1000u) /* a place that was made is for other shards this long, then for this one */
+#define ROUND_NONE UINT64_MAX /* the round of a connection that is never transferred */
 
 #define IDLE_BIT(number) (UINT64_C(1) << (32 + (number)))
 #define WAITING_BIT(number) (UINT64_C(1) << (number))
 
-/* On a line of the cache of its own: written at each loan, and read seldom. */
+/* On a cache line of its own: written at each loan, and seldom read. */
 struct shard_sign {
 	_Alignas(64) _Atomic uint32_t idle;
 	_Atomic uint32_t waiting;
-	_Atomic uint32_t served; /* connections that come free in that shard in a moment; 0 if nobody waits there */
+	_Atomic uint32_t served; /* connections that come free in that shard soon; 0 if no client waits there */
 };
 
 struct policy_shared {
 	struct policy_named named;
 	struct policy_commons *commons;
 
-	/* Changed under the lock. */
-	struct policy_orders *shards[SHARDS_MAX]; /* by the number of their workers; NULL: none is there */
+	/* Changed under the lock: */
+	struct policy_orders *shards[SHARDS_MAX]; /* by the number of their workers; NULL if there is none */
 	_Atomic uint32_t shard_count;
-	_Atomic uint32_t used; /* places: connections in any state, and those that are transferred */
-	_Atomic uint32_t live; /* those of them that are neither CLOSING nor CHECKING */
-	_Atomic uint32_t verified; /* those of them that are not OPENING either */
-	_Atomic uint32_t coming[SHARDS_MAX]; /* on their way to that shard */
-	_Atomic uint32_t lowered_limit; /* PostgreSQL refused with "too many": no more than this ... */
-	_Atomic uint64_t lowered_until_us; /* ... until then */
-	_Atomic uint64_t
-	    round; /* whose connections alone are transferred: policy_close_all and policy_pause begin another */
-	_Atomic uint32_t in_use; /* a bit for each shard whose is_in_use is set */
-	uint32_t out; /* a bit for each shard that is in an outage */
-	_Atomic uint64_t out_since_us; /* of the outage that was told; 0: there is none */
+	_Atomic uint32_t used; /* places: connections in any state, and connections in transfer */
+	_Atomic uint32_t live; /* connections that are neither CLOSING nor CHECKING */
+	_Atomic uint32_t verified; /* live connections that are not OPENING */
+	_Atomic uint32_t coming[SHARDS_MAX]; /* connections in transfer to that shard */
+	_Atomic uint32_t lowered_limit; /* the most connections in all, since PostgreSQL refused with "too many" */
+	_Atomic uint64_t lowered_until_us; /* when lowered_limit ends */
+	/* only connections of this round are transferred; policy_close_all and policy_pause begin a new round */
+	_Atomic uint64_t round;
+	_Atomic uint32_t in_use; /* a bit for each shard with is_in_use */
+	uint32_t out; /* a bit for each shard in an outage */
+	_Atomic uint64_t out_since_us; /* the begin of the outage that was reported; 0 if there is none */
 	_Atomic uint64_t lost_us; /* when a lent connection of any shard was last lost; written without the lock */
-	uint32_t held, refused; /* in it, by shards that are in it no longer */
-	struct budget_group caps[POLICY_CAPS]; /* its places under each */
-	bool is_orphan; /* put by its last user; freed when nothing of it is transferred any more */
+	uint32_t held, refused; /* the counts of struct policy_outage, of shards that are no longer in the outage */
+	struct budget_group caps[POLICY_CAPS]; /* the pool's places under each cap */
+	bool is_orphan; /* released by its last user; freed when no connection is in transfer any more */
 
 	_Alignas(64) _Atomic uint64_t bits; /* IDLE_BIT and WAITING_BIT of each shard */
-	_Alignas(64) _Atomic uint64_t since_us[SHARDS_MAX]; /* of the first in the queue */
+	_Alignas(64) _Atomic uint64_t since_us[SHARDS_MAX]; /* since_us of the first in each queue */
 	struct shard_sign signs[SHARDS_MAX];
 };
 
-/* In struct policy; all but shared is unused if that is NULL. */
+/* Embedded in struct policy. If shared is NULL, all other fields are unused. */
 struct policy_shard {
 	struct policy_shared *shared;
-	struct policy_orders *orders; /* the pool's */
-	uint32_t number; /* its policy worker's */
-	uint64_t asked_us; /* when others were asked for idle ones, for those who wait here; 0: they were not */
-	uint32_t live_asked; /* the shard's connections when it looked last whether to ask */
-	uint32_t asked_of; /* a bit for each that was asked, and has not said that it has none */
-	uint64_t doubted_us; /* when a connection was last not trusted any more */
-	const struct policy_worker *given_to; /* the last that was transferred from here; NULL: none did */
-	uint32_t own_turns, its_turns; /* of the two workers, when it left */
-	uint64_t made_us; /* when a place was last made for who waits in another shard */
-	bool is_to_ask; /* more wait here than others know of */
-	bool is_full; /* no place was left when it looked last */
-	bool has_freed; /* a place, for which others may wait */
-	struct shard_sign *calm; /* its own, while it says that one is idle and nobody waits; else NULL */
-	struct shard_sign *in_need; /* its own, while it says that somebody waits and none is idle; else NULL */
-	/* As others see it. */
+	struct policy_orders *orders; /* the pool's orders */
+	uint32_t number; /* the number of its policy worker */
+	uint64_t asked_us; /* when others were asked for idle connections, for waiters here; 0 if they were not */
+	uint32_t live_asked; /* the shard's live connections when it last considered asking */
+	uint32_t asked_of; /* a bit for each shard that was asked, and has not answered that it has none */
+	uint64_t doubted_us; /* when the epoch was last raised */
+	const struct policy_worker *given_to; /* where the last connection was transferred to; NULL if none was */
+	uint32_t own_turns, its_turns; /* both workers' turns when that connection left */
+	uint64_t made_us; /* when a place was last made for a client in another shard */
+	bool is_to_ask; /* more clients wait here than the others know of */
+	bool is_full; /* no place was left when the shard last looked */
+	bool has_freed; /* the shard has freed a place that others may wait for */
+	struct shard_sign *calm; /* its own sign, while it says that one is idle and no client waits; else NULL */
+	struct shard_sign *in_need; /* its own sign, while it says that clients wait and none is idle; else NULL */
+	/* The next four fields are as the other shards see them. */
 	uint32_t waiting;
 	uint64_t since_us, bits;
 	bool is_in_use;
 };
 
-/* Returns the number of the first of these bits, which must not be 0. */
+/* Returns the number of the lowest bit that is set; bits must not be 0. */
 static inline unsigned
 shard_first_of(uint32_t bits)
 {
@@ -101,35 +101,36 @@ shard_round(const struct policy_shard *m)
 	return m->shared == NULL ? ROUND_NONE : atomic_load_explicit(&m->shared->round, memory_order_relaxed);
 }
 
-/* Returns a bit for each other shard in which somebody waits. */
+/* Returns a bit for each other shard with waiters. */
 static inline uint32_t
 shard_others_wait(const struct policy_shard *m)
 {
 	return (uint32_t)(atomic_load_explicit(&m->shared->bits, memory_order_relaxed) & ~WAITING_BIT(m->number));
 }
 
-/* The same, where nobody waits in this shard, and it has told so. */
+/* Returns true if clients wait in another shard. No client may wait in this one, and the others must have been told
+ * so. */
 static inline bool
 shard_anybody_waits(const struct policy_shard *m)
 {
 	return (uint32_t)atomic_load_explicit(&m->shared->bits, memory_order_relaxed) != 0;
 }
 
-/* Returns true if no shard has an idle one, and that no place is left was seen when others were last asked. */
+/* Returns true if no shard has an idle connection, and no place was left when the others were last asked. */
 static inline bool
 shard_is_drained(const struct policy_shard *m)
 {
 	return m->is_full && atomic_load_explicit(&m->shared->bits, memory_order_relaxed) >> 32 == 0;
 }
 
-/* Returns true if an outage was told that is not over. */
+/* Returns true if an outage was reported that is not over. */
 static inline bool
 shard_is_out(const struct policy_shard *m)
 {
 	return m->shared != NULL && atomic_load_explicit(&m->shared->out_since_us, memory_order_relaxed) != 0;
 }
 
-/* Returns how many of these that may be opened at once are this shard's. */
+/* of: how many connections all shards may open at once. Returns how many of these this shard may open. */
 static inline uint32_t
 shard_share_of_pace(const struct policy_shard *m, uint32_t of)
 {
@@ -138,34 +139,35 @@ shard_share_of_pace(const struct policy_shard *m, uint32_t of)
 	return of > shards ? of / shards : 1;
 }
 
-/* Returns until when a place is left to the other shards that was made for them; 0: there is none. */
+/* Returns until when a place is left to the other shards that was made for them; 0 if there is none. */
 static inline uint64_t
 shard_left_until_us(const struct policy_shard *m)
 {
 	return m->made_us != 0 && shard_others_wait(m) != 0 ? m->made_us + SHARD_MADE_US : 0;
 }
 
-/* Returns how many are on their way to this shard. */
+/* Returns how many connections are in transfer to this shard. */
 static inline uint32_t
 shard_coming(const struct policy_shard *m)
 {
 	return m->shared == NULL ? 0 : atomic_load_explicit(&m->shared->coming[m->number], memory_order_relaxed);
 }
 
-/* --- policy_shared.c. m->shared may be NULL, and then nothing happens, where no other word is said. --- */
+/* --- policy_shared.c. Where no comment says otherwise, m->shared may be NULL, and then nothing happens. --- */
 
-/* total, live, verified: the shard's connections. */
+/* total, live, verified: how many connections of each kind the shard has. */
 void shard_join(struct policy_shard *m, struct policy_shared *w, uint32_t total, uint32_t live, uint32_t verified);
 void shard_leave(struct policy_shard *m, uint32_t total, uint32_t live, uint32_t verified, uint64_t now_us);
-/* Under the lock. Returns true if there is a place. */
+/* Call this under the lock. Returns true if there is a place. */
 bool shard_has_place(const struct policy_shard *m, uint32_t limit);
-/* Under the lock: takes the place of one to be opened, which will be in that state. */
+/* Call this under the lock. Takes the place of a connection to be opened, which will be in that state. */
 void shard_take(struct policy_shard *m, enum policy_conn_state state);
-/* A connection that has a place moves to CLOSING or NONE, or is OPENING or CHECKING no longer. */
+/* A connection that has a place moves to CLOSING or NONE, or is no longer OPENING or CHECKING. */
 void shard_moved(struct policy_shard *m, enum policy_conn_state from, enum policy_conn_state to);
-/* Tells the others. m->shared is not NULL. */
+/* Publishes the shard's row to the others. m->shared is not NULL. */
 void shard_tell(struct policy_shard *m, uint32_t idle, uint32_t waiting, uint32_t served, uint64_t since_us);
-/* The same where no bit changes, as nearly always. Returns false if one may, or m->shared is NULL. */
+/* Does shard_tell() if only the number of idle connections changes and no bit does, as nearly always. Returns false,
+ * and does nothing, if a bit may change, or m->shared is NULL. */
 static inline bool
 shard_tell_idle(struct policy_shard *m, uint32_t idle)
 {
@@ -175,7 +177,8 @@ shard_tell_idle(struct policy_shard *m, uint32_t idle)
 	return true;
 }
 
-/* The same of a line, where somebody waited before and none was idle. Returns false if it is another change. */
+/* Does shard_tell() for the queue if clients waited before, and no connection was idle. Returns false, and does
+ * nothing, for any other change. */
 static inline bool
 shard_tell_line(struct policy_shard *m, uint32_t waiting, uint32_t served, uint64_t since_us)
 {
@@ -185,14 +188,15 @@ shard_tell_line(struct policy_shard *m, uint32_t waiting, uint32_t served, uint6
 	atomic_store_explicit(&m->in_need->waiting, waiting, memory_order_relaxed);
 	atomic_store_explicit(&m->in_need->served, served, memory_order_relaxed);
 	if (waiting > m->waiting)
-		atomic_thread_fence(memory_order_seq_cst); /* as shard_tell() */
+		atomic_thread_fence(memory_order_seq_cst); /* the same fence as in shard_tell() */
 	m->since_us = since_us;
 	m->waiting = waiting;
 	return true;
 }
 
 void shard_report_change(struct policy_shard *m, bool is_in_use, uint64_t now_us); /* m->shared is not NULL */
-/* After each change: a place that was freed is told to those who wait, is_in_use to all. */
+/* Call this after each change: tells shards with waiters of a place that was freed, and all of a change of
+ * is_in_use. */
 static inline void
 shard_report(struct policy_shard *m, bool is_in_use, uint64_t now_us)
 {
@@ -200,7 +204,7 @@ shard_report(struct policy_shard *m, bool is_in_use, uint64_t now_us)
 		shard_report_change(m, is_in_use, now_us);
 }
 
-/* Notes that one is transferred to that policy worker. */
+/* Records that a connection was transferred to that policy worker. */
 static inline void
 shard_has_given(struct policy_shard *m, const struct policy_worker *to)
 {
@@ -210,10 +214,11 @@ shard_has_given(struct policy_shard *m, const struct policy_worker *to)
 }
 
 /*
- * Returns true if the first in the queue of that shard came more than SHARD_LATE_US before one who waits here since
- * own_us (UINT64_MAX: nobody waits here, and whoever waits there is ahead), and what was given there last has had its
- * effect: both loops have gone round since. If each return was given to a loop that was not running for a while, whose
- * line is older by that, as many would come back.
+ * Returns true if the first in the queue of shard `number` came more than SHARD_LATE_US before own_us, the since_us of
+ * the waiter here (UINT64_MAX if no client waits here: then any waiter there is ahead). In addition, the connection
+ * that was last given to that shard must have had its effect: both loops have gone round since. Otherwise each returned
+ * connection could be given to a loop that stood still for a while, whose queue is older for that reason, and as many
+ * would come back.
  */
 static inline bool
 shard_is_ahead(const struct policy_shard *m, unsigned number, uint64_t own_us)
@@ -228,7 +233,8 @@ shard_is_ahead(const struct policy_shard *m, unsigned number, uint64_t own_us)
 		atomic_load_explicit(&m->orders->worker->turns, memory_order_relaxed) != m->own_turns);
 }
 
-/* Returns false if shard_choose() would find none, since nobody elsewhere is ahead. m->shared is not NULL. */
+/* Returns false if shard_choose() would return -1, because no client in another shard is ahead. m->shared is not
+ * NULL. */
 static inline bool
 shard_may_choose(const struct policy_shard *m, uint64_t own_us)
 {
@@ -239,48 +245,50 @@ shard_may_choose(const struct policy_shard *m, uint64_t own_us)
 	return shards != 0;
 }
 
-/* Returns the shard to which a connection is to go that may be lent here to one who waits since own_us (UINT64_MAX:
- * nobody waits); -1: it stays. m->shared is not NULL. */
+/* Returns the shard to which to transfer a connection that may be lent here to a waiter since own_us (UINT64_MAX if
+ * no client waits here); -1 if the connection stays. m->shared is not NULL. */
 int shard_choose(const struct policy_shard *m, uint64_t own_us);
 struct shard_sum {
 	uint32_t idle, waiting;
 };
-/* Returns the sums of all shards. m->shared is not NULL. */
+/* Returns the sums over all shards. m->shared is not NULL. */
 struct shard_sum shard_sum(const struct policy_shard *m);
-/* Returns true if somebody waits in another shard for whom no connection is on its way. m->shared is not NULL. */
+/* Returns true if a client waits in another shard for which no connection is coming. m->shared is not NULL. */
 bool shard_others_lack(const struct policy_shard *m);
-/* Estimates how many wait in other shards since before since_us. */
+/* Estimates how many clients in other shards have waited since before since_us. */
 uint32_t shard_ahead(const struct policy_shard *m, uint64_t since_us, uint64_t now_us);
-/* Returns true if somebody in that shard waits for so long that a place is made for him. */
+/* Returns true if the first in that shard's queue has waited so long that a place is made for it. */
 bool shard_is_starved(const struct policy_shard *m, int number, uint64_t own_us);
-/* conn will go to that shard: returns its policy worker, or NULL: it can't, or need not. shard_stays: it can't after
- * all. */
+/* Prepares the transfer of conn to that shard. Returns its policy worker, or NULL if conn can't, or need not, go
+ * there. */
 struct policy_worker *shard_begin_transfer(struct policy_shard *m, struct policy_conn *conn, int number);
-void shard_stays(struct policy_shard *m, struct policy_conn *conn);
-/* Returns false if conn was not sent to this shard. *is_of_round: it is as good as when it left. */
+void shard_stays(struct policy_shard *m, struct policy_conn *conn); /* undoes shard_begin_transfer() */
+/* Returns false if conn was not sent to this shard. *is_of_round: conn has not been outdated in transfer. */
 bool shard_arrived(struct policy_shard *m, struct policy_conn *conn, bool *is_of_round);
-void shard_next_round(struct policy_shard *m); /* none of today's connections is transferred any more */
+void shard_next_round(struct policy_shard *m); /* no connection that exists now is transferred any more */
 /* Asks others for their idle connections. m->shared is not NULL. */
 void shard_ask(struct policy_shard *m, uint64_t now_us);
-/* Returns how many may come of that. */
+/* Returns how many connections may come because shards were asked. */
 uint32_t shard_count_expected(const struct policy_shard *m); /* m->asked_us is not 0 */
-/* Says that it has none idle, or not any more. m->shared is not NULL. */
+/* Tells shards with waiters that this shard has no idle connection, or none any more. m->shared is not NULL. */
 void shard_answer(struct policy_shard *m, uint64_t now_us);
-/* An outage has begun here. Returns true if the pool's begins with it: no shard was in one. Without a shared policy:
- * true. */
+/* An outage has begun here. Returns true if no other shard was in an outage, so the pool's outage begins, or if
+ * there is no shared policy. */
 bool shard_outage_begins(struct policy_shard *m, uint64_t since_us);
-/* *o, an outage here, is over, or (is_over is false) the shard leaves in the middle of it. Returns true if the pool's
- * is over, as no other shard is in one: *o is the pool's then; else the others look. Without a shared policy: true. */
+/* The outage *o here is over, or the shard leaves during the outage (is_over is false). Returns true if the pool's
+ * outage is over, because no other shard is in it: *o is the pool's then; else the other shards look again. Returns
+ * true without a shared policy. */
 bool shard_outage_ends(struct policy_shard *m, struct policy_outage *o, bool is_over, uint64_t now_us);
-/* A lent connection is lost; call it before shard_moved(). */
+/* A lent connection is lost; call this before shard_moved(). */
 void shard_lost(struct policy_shard *m, uint64_t now_us);
-/* Returns true if who waits here since since_us was in the queue when one was last lost. */
+/* Returns true if a client that waits here since since_us was in the queue when a connection was last lost. */
 bool shard_was_in_line(const struct policy_shard *m, uint64_t since_us);
-/* Returns true if no other shard has a lower number, or there is no shared policy: it tells what all have together. */
+/* Returns true if no other shard has a lower number, or without a shared policy: this shard reports sums over all
+ * shards. */
 bool shard_is_first(const struct policy_shard *m);
-/* Returns the shard's share of what is kept by all together; without a shared policy, all of it. */
+/* Returns this shard's share of a number that all shards keep together; without a shared policy, all of it. */
 uint32_t shard_share(const struct policy_shard *m, uint32_t of);
-/* PostgreSQL refused another connection: there will be no more than there are until then. */
+/* PostgreSQL has refused another connection: until until_us there will be no more than `limit`. */
 void shard_lower_limit(struct policy_shard *m, uint32_t limit, uint64_t until_us);
 
 static inline uint32_t

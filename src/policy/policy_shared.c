@@ -1,5 +1,5 @@
-/* src/policy/policy_shared.c - what the shards of one pool share: places, who waits where, what is transferred. See
- * policy_shared.h and policy_shard.h. Calls nothing of a pool's: what another shard is to do is an order. */
+/* src/policy/policy_shared.c - the state that the shards of one pool share: places, waiters, transfers. See
+ * policy_shared.h and policy_shard.h. Calls no function of a pool: another shard acts by order. */
 #include "policy/policy_shard.h"
 
 #include <assert.h>
@@ -16,12 +16,12 @@ get_us(const _Atomic uint64_t *us)
 	return atomic_load_explicit(us, memory_order_relaxed);
 }
 
-/* Under the lock: nobody else writes it. */
+/* Call this under the lock, so no other thread writes *n. */
 static void
 add(_Atomic uint32_t *n, uint32_t by)
 {
 	atomic_store_explicit(n, get(n) + by, memory_order_relaxed);
-	assert(get(n) <= INT32_MAX); /* nothing is taken away that was not added */
+	assert(get(n) <= INT32_MAX); /* no more is taken away than was added */
 }
 
 static void
@@ -48,7 +48,7 @@ policy_shared_get(struct policy_commons *all, const void *key, size_t len, bool 
 	return policy_named_get(all, 'w', key, len, may_make ? sizeof(struct policy_shared) : 0, init_whole);
 }
 
-/* Under the lock. */
+/* Call this under the lock. */
 static bool
 is_over(const struct policy_shared *w)
 {
@@ -94,8 +94,8 @@ leave(const struct policy_shared *w)
 	pthread_mutex_unlock(&w->commons->lock);
 }
 
-/* Under the lock; policy_worker_act() must follow. ORDER_NEWS: a place is free; with ORDER_STIR others keep what they
- * had. */
+/* Call this under the lock; policy_worker_act() must follow. ORDER_NEWS means that a place is free; with ORDER_STIR
+ * the others keep the places they had. */
 static void
 order_shards(const struct policy_shared *w, uint32_t shards, unsigned what)
 {
@@ -155,7 +155,7 @@ shard_leave(struct policy_shard *m, uint32_t total, uint32_t live, uint32_t veri
 
 /* --- Places. --- */
 
-/* PC_NONE is one that has come from another shard. */
+/* PC_NONE is the state of a connection that has come from another shard. */
 static bool
 is_verified(enum policy_conn_state state)
 {
@@ -303,7 +303,7 @@ shard_outage_ends(struct policy_shard *m, struct policy_outage *o, bool is_over,
 	return since_us != 0;
 }
 
-/* No lock, as each request that waits asks: who sees that there are fewer connections sees this, too. */
+/* No lock, because each waiting request asks: a thread that sees the lower number of connections also sees lost_us. */
 void
 shard_lost(struct policy_shard *m, uint64_t now_us)
 {
@@ -339,7 +339,7 @@ shard_tell(struct policy_shard *m, uint32_t idle, uint32_t waiting, uint32_t ser
 	if (bits != m->bits)
 		atomic_fetch_xor(&w->bits, bits ^ m->bits);
 	if (bits != m->bits || waiting > m->waiting)
-		atomic_thread_fence(memory_order_seq_cst); /* what is looked at next is no older than this */
+		atomic_thread_fence(memory_order_seq_cst); /* later reads are no older than this */
 	m->since_us = since_us;
 	m->waiting = waiting;
 	m->bits = bits;
@@ -347,7 +347,7 @@ shard_tell(struct policy_shard *m, uint32_t idle, uint32_t waiting, uint32_t ser
 	m->in_need = idle == 0 && waiting > 0 ? own : NULL;
 }
 
-/* Returns how many in that shard wait for whom nothing is on its way from another. */
+/* Returns how many clients wait in that shard for which no connection is in transfer. */
 static uint32_t
 unserved(const struct policy_shared *w, unsigned number)
 {
@@ -356,7 +356,7 @@ unserved(const struct policy_shared *w, unsigned number)
 	return waiting > coming ? waiting - coming : 0;
 }
 
-/* Who has waiters of his own gives to others only what their first in the queue is to have: one at a time. */
+/* A shard with waiters gives another shard only connections for the first in its queue: one at a time. */
 static bool
 is_due(const struct policy_shard *m, unsigned number, uint64_t own_us)
 {
@@ -425,7 +425,7 @@ shard_others_lack(const struct policy_shard *m)
 	return shards != 0;
 }
 
-/* Who waits elsewhere is taken to have come evenly since the first in the queue there. */
+/* Clients in another shard are assumed to have come evenly since the first in its queue. */
 uint32_t
 shard_ahead(const struct policy_shard *m, uint64_t since_us, uint64_t now_us)
 {
@@ -462,7 +462,7 @@ shard_begin_transfer(struct policy_shard *m, struct policy_conn *conn, int numbe
 	return to != NULL ? to->worker : NULL;
 }
 
-/* Under the lock. */
+/* Call this under the lock. */
 static void
 end_transfer(struct policy_conn *conn)
 {
@@ -531,7 +531,7 @@ shard_ask(struct policy_shard *m, uint64_t now_us)
 {
 	struct policy_shared *w = m->shared;
 	uint32_t shards =
-	    (uint32_t)(get_us(&w->bits) >> 32) & ~(1u << m->number) & ~silent(w); /* that have idle ones */
+	    (uint32_t)(get_us(&w->bits) >> 32) & ~(1u << m->number) & ~silent(w); /* shards with idle connections */
 
 	m->is_to_ask = false;
 	if (shards == 0)

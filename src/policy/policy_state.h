@@ -1,28 +1,29 @@
 /*
- * src/policy/policy_state.h - what the files of the pool policy share; nobody else includes it.
+ * src/policy/policy_state.h - shared by the files of the pool policy; included by no others.
  *
  *   policy.c         borrow, return, cancel, and the owner's reports about connections
- *   policy_supply.c  connections for those in the queue: which are pinged, how many are opened, and what prevents that
+ *   policy_supply.c  connections for the queue: pings idle ones, opens new ones
  *   policy_upkeep.c  limits on time (in the queue, idle, age); settings, pause, close
  *   policy_shard.c   one shard of a pool that lives on several workers
- *   policy_shared.c  what these shards share
- *   policy_outage.c  when nothing can be opened: who waits on, and for how long
- *   policy_refuse.c  refuses those in the queue
+ *   policy_shared.c  the state that these shards share
+ *   policy_outage.c  while no connection can be opened: which clients keep waiting, and for how long
+ *   policy_refuse.c  refuses clients in the queue
  *   policy_ahead.c   requests that are sent ahead of their turn
- *   policy_obstacle.c what keeps another one from being opened: how many may be, when, and the words for it
+ *   policy_obstacle.c reasons not to open another connection: how many may be opened, when, and the words for it
  *   policy_budget.c  a cap over several pools, with fair shares
- *   policy_keeper.c  ... whose places a keeper is granted
+ *   policy_keeper.c  a cap whose places a keeper is granted
  *   policy_caps.c    several caps over one pool
- *   policy_commons.c what pools of several threads share, and the lock over it
+ *   policy_commons.c the state that pools of several threads share, and the lock over it
  *   policy_circuit.c one trial at a time for all pools of an upstream that can't be reached
  *
  * Borrows: connections and waiters while they are on its lists; the owner, counters, caps and the circuit.
  * Always:  every connection but the LENT ones is on the list of its state; policy_move is the only writer of that
  *          state.
  *
- * Of what is declared here, only policy_serve and the policy_refuse_* call borrowers back, which may do anything with
- * the pool: after such a call, nothing seen before it may be relied on. All else may be called anywhere, as ops do not
- * call back. In policy.h, policy_return and the reports of a connection that has come do so, too, and last.
+ * Of the functions declared here, only policy_serve and the policy_refuse_* call borrowers back. Borrowers may do
+ * anything with the pool: after such a call, nothing seen before it may be relied on. All other functions may be called
+ * anywhere, as ops do not call back. In policy.h, policy_return and the reports of a connection that has come call
+ * borrowers back, too, as the last thing they do.
  */
 #pragma once
 
@@ -41,66 +42,67 @@
 TAILQ_HEAD(policy_conns, policy_conn);
 TAILQ_HEAD(policy_queue, policy_waiter);
 
-enum policy_opens { OPENS_ANY, OPENS_TRIAL /* of the circuit's */, OPENS_HEALTH_CHECK };
+enum policy_opens { OPENS_ANY, OPENS_TRIAL /* a trial of the circuit's */, OPENS_HEALTH_CHECK };
 
 struct policy {
 	struct policy_settings settings;
 	struct policy_ops ops;
 	void *owner;
 	struct pool_counters *counters;
-	struct policy_orders orders; /* what others want of it */
+	struct policy_orders orders; /* orders of other pools and threads */
 	struct policy_caps caps;
 	struct circuit_member circuit;
 	struct policy_shard shard;
 	uint64_t random;
 
 	struct policy_conns all;
-	const struct policy_conn *arriving; /* has logged in, and is delivered: other threads' orders come meanwhile */
-	struct policy_conns in[PC_COUNT]; /* IDLE: the warmest first. PINGING: the first pinged first. LENT: none. */
+	/* has logged in, and is delivered now; other threads' orders may come meanwhile */
+	const struct policy_conn *arriving;
+	struct policy_conns in[PC_COUNT]; /* IDLE is sorted warmest first, PINGING first pinged first; LENT is unused */
 	uint32_t count[PC_COUNT];
-	uint32_t total, limit; /* total: connections in any state; limit: pool_size + max_overflow */
-	uint32_t washing; /* how many of the LENT will be returned in a moment */
-	struct policy_conn *last[POLICY_LAST]; /* by the id of its last borrower, if borrower_id still says so */
+	uint32_t total, limit; /* connections in any state; pool_size + max_overflow */
+	uint32_t washing; /* how many of the LENT will be returned soon */
+	struct policy_conn *last[POLICY_LAST]; /* by borrower_id % POLICY_LAST; valid if borrower_id matches */
 	struct policy_queue line; /* the longest waiter is first */
-	uint32_t waiting, sent_ahead /* of these: WAITS_AHEAD */, last_number;
+	uint32_t waiting, sent_ahead /* of waiting: WAITS_AHEAD */, last_number;
 
 	bool is_paused;
-	bool is_in_use; /* somebody has used the pool, so min_idle is kept */
-	bool is_observed; /* by caps that are watched, or by other shards: they are told of each change */
+	bool is_in_use; /* a client has used the pool, so min_idle is kept */
+	bool is_observed; /* watched caps or other shards are told of each change */
 	bool cap_has_room; /* the shared cap has room for us */
-	enum policy_opens opens; /* while ops->open runs */
-	enum recycle_reason close_reason; /* for connections with is_recycle_due */
+	enum policy_opens opens; /* the purpose of a connection, while ops->open runs */
+	enum recycle_reason close_reason; /* the reason to close connections with is_recycle_due */
 
 	uint64_t epoch; /* a connection verified in an older epoch is pinged before it is lent */
-	uint64_t distrust_epoch; /* ... and if its epoch is older than this, opening a new one is preferred */
+	uint64_t distrust_epoch; /* opening a connection is preferred to pinging one verified before this */
 
 	uint32_t failed_count; /* rounds of opening that failed in a row */
 	uint64_t backed_off_us, backoff_until_us;
-	uint32_t lowered_limit; /* PostgreSQL refused with "too many": open no more than this ... */
-	uint64_t lowered_until_us; /* ... until then */
-	struct fail last_fail; /* the last failure to open; an empty sqlstate: there was none */
+	uint32_t lowered_limit; /* the most connections in all, since PostgreSQL refused with "too many" */
+	uint64_t lowered_until_us; /* when lowered_limit ends */
+	struct fail last_fail; /* the last failure to open; its sqlstate is empty if there was none */
 	uint64_t last_fail_us, fail_began_us;
 	uint64_t heard_us; /* the last sign of life of connections that have gone */
 	enum connect_failure last_fail_kind;
-	bool is_fail_fatal; /* that failure: trying again is useless until something changes */
+	bool is_fail_fatal; /* after that failure, trying again is useless until something changes */
 	enum circuit_sign sign;
-	uint64_t asked_us; /* when somebody last came who had to wait */
+	uint64_t asked_us; /* when a client last asked and got no connection at once */
 
 	struct policy_outage outage;
-	uint64_t outage_over_us; /* when the last outage ended in which borrowers were held; 0: never */
-	uint32_t patient_to; /* borrowers up to this number wait on though nothing can be opened ... */
-	bool has_patient; /* ... if any do */
-	uint32_t ramp; /* after an outage: how many may be opened at once; 0: as many as the pacing allows */
+	uint64_t outage_over_us; /* when the last outage ended in which borrowers were held; 0 if never */
+	uint32_t patient_to; /* borrowers up to this number keep waiting though nothing can be opened, if has_patient */
+	bool has_patient; /* patient_to is valid */
+	uint32_t ramp; /* after an outage: how many may be opened at once; 0 if only the pacing limits that */
 
-	uint64_t swept_us, sweep_us; /* when all idle ones were last checked, and when they are next */
+	uint64_t swept_us, sweep_us; /* when all idle connections were last checked, and will be next */
 	uint64_t due_us; /* when the owner will call policy_tick */
 	bool is_granting; /* an on_grant is running */
-	uint64_t question_us; /* asked_us of policy_return_asked, while that runs */
-	struct policy_conn *returned; /* returned from within that on_grant, or NULL */
-	bool is_held; /* policy_reinforce is running, or what runs will end in it */
+	uint64_t question_us; /* asked_us of policy_return_asked, while that function runs */
+	struct policy_conn *returned; /* the connection that was returned from within that on_grant, or NULL */
+	bool is_held; /* policy_reinforce is running, or will run at the end of the running function */
 };
 
-/* Call it when one of these has changed. */
+/* Call this when caps.is_watched or shard.shared has changed. */
 static inline void
 policy_observe(struct policy *p)
 {
@@ -119,7 +121,7 @@ later_of(uint64_t a_us, uint64_t b_us)
 	return a_us > b_us ? a_us : b_us;
 }
 
-/* --- Connections of this shard, and of the whole pool: the same unless it lives on several workers. --- */
+/* --- Connections of this shard, and of the whole pool, which differ only if the pool lives on several workers. --- */
 
 static inline uint32_t
 policy_own_live(const struct policy *p)
@@ -127,7 +129,7 @@ policy_own_live(const struct policy *p)
 	return p->total - p->count[PC_CLOSING] - p->count[PC_CHECKING];
 }
 
-/* Returns how many come free here in a moment, apart from those that are transferred. */
+/* Returns how many connections come free here soon, apart from those in transfer. */
 static inline uint32_t
 policy_own_coming(const struct policy *p)
 {
@@ -153,7 +155,7 @@ policy_total(const struct policy *p)
 	return p->shard.shared == NULL ? p->total : policy_of_shared(&p->shard.shared->used);
 }
 
-/* Returns the number of connections that are there or coming: all but the CLOSING and CHECKING ones. */
+/* Returns the number of connections that are there or coming: all except CLOSING and CHECKING ones. */
 static inline uint32_t
 policy_live(const struct policy *p)
 {
@@ -168,7 +170,7 @@ policy_lowered_until_us(const struct policy *p)
 	return w == NULL ? p->lowered_until_us : atomic_load_explicit(&w->lowered_until_us, memory_order_relaxed);
 }
 
-/* Returns how many there may be in all. */
+/* Returns how many connections there may be in all. */
 static inline uint32_t
 policy_limit_now(const struct policy *p, uint64_t now_us)
 {
@@ -180,7 +182,7 @@ policy_limit_now(const struct policy *p, uint64_t now_us)
 	return lowered < p->limit ? lowered : p->limit;
 }
 
-/* Returns true if a connection is there that was verified once: not only on its way. */
+/* Returns true if there is a connection that was verified once, and is not only being opened. */
 static inline bool
 policy_has_any(const struct policy *p)
 {
@@ -198,26 +200,26 @@ void policy_serve(struct policy *p, uint64_t now_us);
 void policy_stir(struct policy *p, uint64_t now_us); /* a cap has room for the pool: policy_tick is due now */
 
 /* policy_shard.c */
-/* There is a shared policy: gives conn, which could be lent here to t (NULL: nobody waits), to another shard. Returns
- * true if it did, or has closed it for one there who waits in vain. */
+/* Gives conn, which could be lent here to t (NULL if no client waits), to another shard. There must be a shared
+ * policy. Returns true if it did, or if it closed conn to make a place for a client there that has waited too long. */
 bool policy_give(struct policy *p, struct policy_conn *conn, const struct policy_waiter *t, uint64_t now_us);
-void policy_give_idle(struct policy *p, uint64_t now_us); /* to shards where somebody waits, if nobody does here */
-void policy_tell_shards(struct policy *p); /* after a change of what others look at */
-void policy_ask_shards(struct policy *p, uint64_t now_us); /* for those in the queue; there is a shared policy */
-void policy_end_shards(struct policy *p, uint64_t now_us); /* after any change; there is a shared policy */
+void policy_give_idle(struct policy *p, uint64_t now_us); /* gives to shards with waiters, if none wait here */
+void policy_tell_shards(struct policy *p); /* call this after a change that other shards look at */
+void policy_ask_shards(struct policy *p, uint64_t now_us); /* for the queue; there must be a shared policy */
+void policy_end_shards(struct policy *p, uint64_t now_us); /* after each change; there must be a shared policy */
 void policy_obey_shards(struct policy *p, const struct policy_orders *o, uint64_t now_us);
 
 /* policy_supply.c */
-void policy_reinforce(struct policy *p, uint64_t now_us); /* after any change: pings and opens for all in the queue */
+void policy_reinforce(struct policy *p, uint64_t now_us); /* after each change: pings and opens for the whole queue */
 void policy_start_ping(struct policy *p, struct policy_conn *conn, uint64_t now_us);
 void policy_forget_failures(struct policy *p);
-void policy_is_asked(struct policy *p, uint64_t now_us); /* somebody has come: it does not back off for long */
-void policy_end_trial(struct policy *p, struct policy_conn *conn, uint64_t now_us); /* fine if it is none */
-uint32_t policy_min_idle(const struct policy *p); /* how many idle ones to keep ready */
+void policy_is_asked(struct policy *p, uint64_t now_us); /* a client has come: shortens a long back-off */
+void policy_end_trial(struct policy *p, struct policy_conn *conn, uint64_t now_us); /* does nothing if it is none */
+uint32_t policy_min_idle(const struct policy *p); /* returns how many idle connections to keep ready */
 uint64_t policy_supply_due(const struct policy *p, uint64_t now_us);
 
 /* policy_upkeep.c */
-/* Notes that what was sent ahead for t, which is in the queue, counts no more. */
+/* Records that the request that was sent ahead for t, which is in the queue, counts no longer. */
 static inline void
 policy_only_waits(struct policy *p, struct policy_waiter *t)
 {
@@ -226,7 +228,7 @@ policy_only_waits(struct policy *p, struct policy_waiter *t)
 	p->sent_ahead--;
 }
 
-/* policy_tick is due at this time */
+/* Makes policy_tick due at at_us, at the latest. */
 static inline void
 policy_arm(struct policy *p, uint64_t at_us)
 {
@@ -237,9 +239,9 @@ policy_arm(struct policy *p, uint64_t at_us)
 		p->ops.wake(p->owner, at_us);
 }
 
-void policy_trim(struct policy *p, uint64_t now_us); /* closes those idle for too long */
+void policy_trim(struct policy *p, uint64_t now_us); /* closes connections that were idle for too long */
 void policy_set_recycle_time(struct policy *p, struct policy_conn *conn);
-/* Returns when a sweep will have something to do for this idle connection. */
+/* Returns when a sweep will have something to do for conn, which is idle. */
 static inline uint64_t
 policy_sweep_wanted_at(const struct policy *p, const struct policy_conn *conn)
 {
@@ -253,7 +255,8 @@ policy_sweep_wanted_at(const struct policy *p, const struct policy_conn *conn)
 }
 
 /* conn has become idle. Returns true if that may bring policy_idle_due nearer: it nearly never does, because colder
- * ones wait for the same deadlines. Another reason is that the pool is larger than pool_size: the caller knows. */
+ * connections wait for the same deadlines. It also does if the pool is larger than pool_size, which the caller
+ * checks. */
 static inline bool
 policy_expect_idle(struct policy *p, const struct policy_conn *conn)
 {
@@ -265,4 +268,4 @@ policy_expect_idle(struct policy *p, const struct policy_conn *conn)
 }
 
 uint64_t policy_next_due(const struct policy *p, uint64_t now_us);
-uint64_t policy_idle_due(const struct policy *p, uint64_t now_us); /* the part of it that depends on idle connections */
+uint64_t policy_idle_due(const struct policy *p, uint64_t now_us); /* policy_next_due as to idle connections */

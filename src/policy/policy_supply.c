@@ -2,19 +2,19 @@
  * src/policy/policy_supply.c - keeps as many connections coming as there are waiters in the queue, and no more.
  *
  * For each waiter one connection is on its way: an idle one that is being pinged, or else a new one that is being
- * opened. Whichever comes first goes to the longest waiter. What limits opening is listed in policy_obstacle.c. After a
- * failure one connection is tried alone, and only its success lets others follow; connections that fail together count
- * as one failure.
+ * opened. The longest waiter gets the first one that is ready. The limits on opening are listed in policy_obstacle.c.
+ * After a failure one connection is tried alone, and only its success lets others follow; connections that fail
+ * together count as one failure.
  */
 #include "policy/policy_queue.h"
 
 #define BACKOFF_FIRST_US (50 * 1000u)
 #define BACKOFF_MOST_US (15 * SECOND_US)
-#define BACKOFF_ASKED_US (400 * 1000u) /* at most, while somebody asks */
+#define BACKOFF_ASKED_US (400 * 1000u) /* the longest back-off while clients ask */
 #define LOWERED_FOR_US (30 * SECOND_US)
 #define MIN_IDLE_RETRY_US SECOND_US
 
-/* --- What comes of attempts. --- */
+/* --- Results of attempts. --- */
 
 void
 policy_forget_failures(struct policy *p)
@@ -42,7 +42,7 @@ policy_end_trial(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 	circuit_ended(&p->circuit, now_us);
 }
 
-/* Takes over what another pool of this upstream has found; a failure only if somebody waits here. */
+/* Takes over what another pool of this upstream has found; a failure only if clients wait here. */
 static void
 apply_circuit(struct policy *p, uint64_t now_us)
 {
@@ -56,7 +56,7 @@ apply_circuit(struct policy *p, uint64_t now_us)
 			p->backoff_until_us = 0;
 		p->circuit.is_heeding = false;
 		p->sign = HOST_ANSWERS;
-		/* In an outage what is opened for those who wait will tell. */
+		/* In an outage, the connections that are opened for waiters will tell. */
 		if (p->outage.since_us > 0 ? p->waiting == 0 : circuit_is_of_host(p->last_fail_kind, &p->last_fail)) {
 			p->failed_count = 0;
 			p->backoff_until_us = 0;
@@ -89,7 +89,7 @@ note_failure(struct policy *p, enum connect_failure kind, bool is_fatal, uint64_
 	p->is_fail_fatal = is_fatal;
 	p->sign = circuit_sign_of(kind, started_us, now_us);
 	if (is_fatal)
-		policy_end_outage(p, now_us); /* PostgreSQL is there */
+		policy_end_outage(p, now_us); /* PostgreSQL has answered */
 	if (kind == CF_TOO_MANY) {
 		p->lowered_limit = policy_live(p) > 0 ? policy_live(p) : 1;
 		p->lowered_until_us = later(now_us, LOWERED_FOR_US);
@@ -110,14 +110,14 @@ void
 policy_conn_failed(struct policy *p, struct policy_conn *conn, enum connect_failure kind, bool is_fatal,
 		   const struct fail *why, uint64_t now_us)
 {
-	if (!policy_is_coming(conn->state)) { /* it was asked to close meanwhile, so its failure means nothing */
+	if (!policy_is_coming(conn->state)) { /* conn was asked to close meanwhile, so its failure means nothing */
 		policy_conn_gone(p, conn, false, now_us);
 		return;
 	}
 	policy_move(p, conn, PC_NONE);
 	policy_end_trial(p, conn, now_us);
 	note_failure(p, kind, is_fatal, conn->opened_us, why, now_us);
-	p->circuit.is_heeding = false; /* this back-off is its own, whatever the circuit makes of it */
+	p->circuit.is_heeding = false; /* this back-off is the pool's own, whatever the circuit makes of the failure */
 	if (!circuit_failed(&p->circuit, kind, is_fatal, why, conn->opened_us, now_us))
 		policy_forget_failures(p);
 	if (is_fatal && !p->is_paused) {
@@ -129,7 +129,7 @@ policy_conn_failed(struct policy *p, struct policy_conn *conn, enum connect_fail
 		policy_refuse_impatient(p, why);
 }
 
-/* --- For those in the queue. --- */
+/* --- For clients in the queue. --- */
 
 enum open_for { FOR_WAITER, FOR_STOCK, AS_HEALTH_CHECK };
 
@@ -146,7 +146,7 @@ give_place_back(struct policy *p, enum open_for what_for)
 	shard_moved(&p->shard, state_of(what_for), PC_NONE);
 }
 
-/* Takes a place in the shared policy and under each cap, or none, and returns false. */
+/* Takes a place in the shared policy and under each cap, and returns true; or takes none and returns false. */
 static bool
 take_places(struct policy *p, enum open_for what_for, uint64_t now_us)
 {
@@ -163,7 +163,7 @@ take_places(struct policy *p, enum open_for what_for, uint64_t now_us)
 	return is_taken;
 }
 
-/* The places are taken before, and given back when the connection is gone. The caller reviews. */
+/* Takes the places, which are given back when the connection is gone. The caller reviews. */
 static bool
 begin_open(struct policy *p, enum open_for what_for, uint64_t now_us)
 {
@@ -188,7 +188,7 @@ open_one(struct policy *p, enum open_for what_for, uint64_t now_us)
 	if (!begin_open(p, what_for, now_us))
 		return false;
 	if (p->ops.open(p->owner, now_us, &why) < 0) {
-		assert(p->total == before); /* its places are given back: it must not have taken them along */
+		assert(p->total == before); /* else a connection would have the places that are given back */
 		give_place_back(p, what_for);
 		if (p->opens == OPENS_TRIAL)
 			circuit_ended(&p->circuit, now_us);
@@ -204,7 +204,7 @@ open_for_nobody(struct policy *p, enum open_for what_for, uint64_t now_us)
 {
 	if (open_one(p, what_for, now_us))
 		return;
-	caps_review(&p->caps, now_us); /* others may have gone without the place meanwhile */
+	caps_review(&p->caps, now_us); /* other pools may have gone without the place meanwhile */
 	shard_report(&p->shard, p->shard.is_in_use, now_us);
 }
 
@@ -224,7 +224,7 @@ policy_health_check_failed(struct policy *p, const struct policy_conn *conn, enu
 	if (p->outage.since_us == 0 || p->failed_count == 0)
 		return;
 	if (is_fatal || kind == CF_TOO_MANY) {
-		p->sign = HOST_ANSWERS; /* and tells the next who comes */
+		p->sign = HOST_ANSWERS; /* the next client that comes will get the answer */
 		return;
 	}
 	p->sign = circuit_sign_of(kind, conn->opened_us, now_us);
@@ -233,7 +233,7 @@ policy_health_check_failed(struct policy *p, const struct policy_conn *conn, enu
 	p->last_fail_kind = kind;
 }
 
-/* Conn may have been freed when this returns. */
+/* conn may have been freed when this returns. */
 void
 policy_start_ping(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 {
@@ -244,7 +244,7 @@ policy_start_ping(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 	p->ops.ping(p->owner, conn);
 }
 
-/* While somebody is in the queue, every idle connection needs a ping. The warmest are the likeliest to be alive. */
+/* While clients are in the queue, every idle connection needs a ping. The warmest are the likeliest to be alive. */
 static struct policy_conn *
 find_to_ping(struct policy *p, bool is_any)
 {
@@ -263,7 +263,8 @@ help_waiters(struct policy *p, uint64_t now_us)
 	while (policy_unserved(p) > 0) {
 		struct policy_conn *conn = find_to_ping(p, false);
 
-		/* A new one is better than a ping: what was verified before another's ping failed may hang as long. */
+		/* A connection that was verified before another's ping failed may hang as long as that one: a new
+		 * connection is better than a ping. */
 		if (conn == NULL && policy_openable(p, now_us, NULL) > 0 && open_one(p, FOR_WAITER, now_us))
 			continue;
 		if (conn == NULL)
@@ -309,7 +310,7 @@ is_short_of_idle(const struct policy *p)
 	return coming < policy_min_idle(p) + p->waiting && policy_live(p) < p->settings.pool_size;
 }
 
-/* Whatever has happened to the pool, each connection is counted once, in its state, and the lists are as the counts. */
+/* Each connection is counted once, in its state, and the lists agree with the counts. */
 static void
 check_counts(const struct policy *p)
 {
@@ -338,7 +339,7 @@ policy_reinforce(struct policy *p, uint64_t now_us)
 	if (p->shard.shared != NULL)
 		policy_ask_shards(p, now_us);
 	help_waiters(p, now_us);
-	/* For min_idle no place is taken for which somebody waits in another shard: it may have been made now. */
+	/* For min_idle no place is taken that clients in another shard wait for: it may have been freed for them. */
 	while (policy_min_idle(p) > 0 && is_short_of_idle(p) &&
 	       policy_total(p) + policy_queue_length(p) - p->waiting < p->settings.pool_size &&
 	       policy_openable(p, now_us, NULL) > 0 && open_one(p, FOR_STOCK, now_us))
@@ -347,15 +348,15 @@ policy_reinforce(struct policy *p, uint64_t now_us)
 		policy_end_shards(p, now_us);
 	unserved = policy_unserved(p);
 	openable = policy_openable(p, now_us, NULL);
-	caps_report(&p->caps, unserved < openable ? unserved : openable, now_us); /* only shared caps prevent these */
+	caps_report(&p->caps, unserved < openable ? unserved : openable, now_us); /* only shared caps prevent those */
 	if (p->shard.shared != NULL && caps_is_short(&p->caps) && !p->shard.is_full)
-		policy_ask_shards(p, now_us); /* now that they know of a cap that is full */
+		policy_ask_shards(p, now_us); /* the other shards know now that a cap is full */
 	policy_look_for_outage(p, now_us);
 	p->is_held = false;
 	policy_arm(p, policy_next_due(p, now_us));
 }
 
-/* Returns when something can be tried again that can't be done now, if no report will come before. */
+/* Returns when something that can't be done now can be tried again, if no report comes before. */
 uint64_t
 policy_supply_due(const struct policy *p, uint64_t now_us)
 {

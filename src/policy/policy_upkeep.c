@@ -1,9 +1,9 @@
 /*
- * src/policy/policy_upkeep.c - limits on time (in the queue, idle, age), and what the operator does: new settings,
+ * src/policy/policy_upkeep.c - limits on time (in the queue, idle, age), and the operator's commands: new settings,
  * pause, close.
  *
- * Nothing here has a timer. policy_next_due derives the next deadline from the ends of ordered lists: the first in
- * line, the first pinged, the coldest idle one. Age and background pings have no such order; for them all idle
+ * This file has no timer. policy_next_due derives the next deadline from the ends of ordered lists: the first in the
+ * queue, the first pinged, the coldest idle one. Age and background pings have no such order; for them all idle
  * connections are checked, at most once per second and not before one of them is due.
  */
 #include "policy/policy_upkeep.h"
@@ -46,7 +46,7 @@ policy_idle_due(const struct policy *p, uint64_t now_us)
 	return due_us > now_us ? due_us : now_us;
 }
 
-/* Returns when a ping has failed. Those asked for behind one that may take longer wait for its end. */
+/* Returns when a ping has failed. Pings asked for after one that may take longer wait for the end of that one. */
 static uint64_t
 ping_limit(const struct policy *p, const struct policy_conn *conn)
 {
@@ -68,7 +68,7 @@ policy_next_due(const struct policy *p, uint64_t now_us)
 	return due_us > now_us ? due_us : now_us;
 }
 
-/* --- What is done at a deadline. --- */
+/* --- Work at a deadline. --- */
 
 void
 policy_trim(struct policy *p, uint64_t now_us)
@@ -103,7 +103,8 @@ sweep_one(struct policy *p, struct policy_conn *conn, uint32_t *pings, uint64_t 
 	return true;
 }
 
-/* A connection can't be lent while it is pinged, so at most half of them are at a time, the coldest first. */
+/* A connection can't be lent while it is pinged, so at most half of the idle ones are pinged at a time, the coldest
+ * first. */
 static void
 sweep(struct policy *p, uint64_t now_us)
 {
@@ -136,7 +137,7 @@ policy_tick(struct policy *p, uint64_t now_us)
 {
 	struct policy_conn *pinging;
 
-	p->due_us = 0; /* ops->wake is not needed: the new deadline is returned */
+	p->due_us = 0; /* no ops->wake: the new deadline is returned */
 	caps_regroup(&p->caps, p->count, now_us);
 	policy_refuse_late(p, now_us);
 	if (policy_is_hopeless(p, now_us))
@@ -174,7 +175,7 @@ void
 policy_age(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 {
 	conn->recycle_at_us = now_us;
-	policy_forget_failures(p); /* whatever is new may be better */
+	policy_forget_failures(p); /* a new connection may succeed where the last one failed */
 	if (conn->state == PC_IDLE)
 		policy_close_conn(p, conn, RR_AGE);
 	policy_reinforce(p, now_us);
@@ -204,12 +205,12 @@ policy_reconfigure(struct policy *p, const struct policy_settings *settings, uin
 		if (old.recycle_us != settings->recycle_us && !policy_is_coming(conn->state) &&
 		    conn->state != PC_CLOSING &&
 		    (conn->recycle_at_us == 0 ||
-		     conn->recycle_at_us > now_us)) /* else it is due, as policy_age() says */
+		     conn->recycle_at_us > now_us)) /* else conn is due, as policy_age() has set */
 			policy_set_recycle_time(p, conn);
 	p->sweep_us = now_us;
 	p->lowered_until_us = 0;
 	shard_lower_limit(&p->shard, 0, 0);
-	/* An attempt begins at once; but who comes meanwhile does not wait for a silent host. */
+	/* An attempt begins at once; clients that come meanwhile still do not wait for a silent host. */
 	p->backoff_until_us = clock_lesser_us(p->backoff_until_us, now_us);
 	circuit_hurry(&p->circuit);
 	p->is_held = true;
@@ -223,8 +224,8 @@ policy_reconfigure(struct policy *p, const struct policy_settings *settings, uin
 
 /* --- Pause and close. --- */
 
-/* Returns true if somebody waits for logins that may well succeed. They are finished then: else whoever waits would
- * never be served where this is done more often than a login takes. */
+/* Returns true if clients wait for logins that are likely to succeed. Such logins are finished: otherwise clients
+ * would never be served if pools are closed more often than a login takes. */
 static bool
 has_promised(const struct policy *p)
 {
@@ -277,7 +278,7 @@ renew(struct policy *p, bool has_promised_logins, enum recycle_reason why, uint6
 	TAILQ_FOREACH(conn, &p->all, all)
 		conn->is_recycle_due |= conn->state == PC_LENT || conn->state == PC_OPENING;
 	if (why == RR_RELOAD)
-		policy_forget_failures(p); /* there may be another server there now */
+		policy_forget_failures(p); /* another PostgreSQL may be there now */
 	else
 		p->is_in_use = false; /* min_idle is not kept */
 	shed(p, has_promised_logins, why);

@@ -1,10 +1,10 @@
 /*
- * src/policy/policy_upkeep.h - what the owner of a pool does with one connection that is outdated: policy_upkeep.c.
+ * src/policy/policy_upkeep.h - replaces a single connection that is outdated: policy_upkeep.c.
  */
 #pragma once
 
 #include "policy/policy.h"
 
-/* conn is to be replaced as if it were too old: now if it is idle, else when it is returned, unless opening fails from
- * now on. It may be gone when this returns. */
+/* conn is to be replaced as if it were too old: now if it is idle, else when it is returned, unless opening has
+ * failed by then. conn may be freed when this returns. */
 void policy_age(struct policy *p, struct policy_conn *conn, uint64_t now_us);

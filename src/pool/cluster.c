@@ -10,9 +10,9 @@
 #define UNASKED_US (250 * US_PER_MS) /* so long nobody asks a standby that has not replayed in time */
 
 /*
- * Readings of the primary that a standby has not passed, the oldest first: its lag is the age of that. They lie the
- * further apart the further it is behind, so that few are enough: one that comes too soon after another becomes part of
- * it, which makes the lag seem a 32nd longer at most.
+ * The readings of the primary that a standby has not passed, oldest first: the standby's lag is the age of the first.
+ * The more a standby lags, the further apart the readings are, so a few suffice: a reading that comes too soon after
+ * another one is merged into it, which makes the lag seem longer by a 32nd at most.
  */
 struct trail {
 	uint32_t count;
@@ -26,11 +26,11 @@ struct trail {
 struct cluster {
 	struct policy_named named;
 	struct policy_commons *all;
-	pthread_mutex_t lock; /* guards all below but what is atomic */
+	pthread_mutex_t lock; /* guards all fields below except the atomic ones */
 	struct cluster_view view;
-	struct cluster_mark marks[CLUSTER_HOSTS]; /* of hosts that are not away */
+	struct cluster_mark marks[CLUSTER_HOSTS]; /* only for hosts that are not away */
 	struct trail trails[CLUSTER_HOSTS];
-	struct cluster_mark primaries[CLUSTER_PASTS]; /* as view.past: those of the last histories */
+	struct cluster_mark primaries[CLUSTER_PASTS]; /* the marks of the last histories, indexed as view.past */
 	struct cluster_lives lives;
 	struct {
 		uint64_t number, position;
@@ -42,11 +42,11 @@ struct cluster {
 	atomic_uint_fast64_t begun; /* view.begun; written under the lock */
 	atomic_uint wanted; /* enum cluster_wants */
 	atomic_uint silences;
-	atomic_bool is_used; /* somebody has looked since the last cluster_take_use() */
+	atomic_bool is_used; /* the view was used since the last cluster_take_use() */
 	atomic_uint history; /* view.history; written under the lock */
 };
 
-/* --- All of them. --- */
+/* --- All clusters. --- */
 
 static void
 init_cluster(struct policy_commons *all, void *made)
@@ -89,7 +89,7 @@ cluster_put(struct cluster *c)
 	free(c);
 }
 
-/* --- For those who read there. --- */
+/* --- For clients that read from standbys. --- */
 
 const struct cluster_view *
 cluster_look(struct cluster *c)
@@ -231,7 +231,7 @@ trail_pass(struct trail *t, uint64_t position)
 	memmove(t->at, t->at + passed, t->count * sizeof(t->at[0]));
 }
 
-/* A reading of the primary has come: every standby is to pass it. */
+/* A reading of the primary has come, which every standby is to pass. */
 static void
 note_primary(struct cluster *c, const struct reading *r)
 {
@@ -251,10 +251,10 @@ note_lags(struct cluster *c, uint64_t now_us)
 	}
 }
 
-/* --- Who is the primary. --- */
+/* --- Which host is the primary. --- */
 
-/* Returns its index, or -1. Of two it is the one of a later timeline. An earlier one than was seen already may only be
- * somebody who does not know of his end. */
+/* Returns the index of the primary, or -1. Of two primaries it is the one of the later timeline. A primary of an
+ * earlier timeline than was seen before may be one that does not know of its end. */
 static int32_t
 find_primary(const struct cluster *c)
 {
@@ -275,7 +275,7 @@ find_primary(const struct cluster *c)
 	return found;
 }
 
-/* Returns the number of the last reading of the primary whose position lies before this end; 0: none is known. */
+/* Returns the number of the primary's last reading whose position is not beyond this end; 0 if none is known. */
 static uint64_t
 last_before(const struct cluster *c, uint64_t end)
 {
@@ -299,7 +299,7 @@ note_past(struct cluster *c, struct past_view *past, const struct cluster_mark *
 	past->end = end;
 }
 
-/* Positions in the log of another life are other ones, as far as we know. */
+/* In another life, positions in the log are unrelated to the previous ones, as far as pgweir knows. */
 static void
 begin_history(struct cluster *c, const struct cluster_mark *primary)
 {
@@ -329,7 +329,7 @@ choose_primary(struct cluster *c)
 		begin_history(c, &c->marks[v->primary]);
 }
 
-/* --- The watch's. --- */
+/* --- For the watch only. --- */
 
 void
 cluster_watched(struct cluster *c, void (*wake)(void *owner), void *owner)

@@ -1,5 +1,5 @@
-/* src/pool/pool.c - one pool: finds it by database and user, makes it at first use, configures and frees it, and keeps
- * the secrets that its clients have proved. */
+/* src/pool/pool.c - one pool: finds it by database and user, makes it at first use, configures and frees it, and
+ * keeps the secrets that its clients have proved. */
 #include "pool/pool_set_state.h"
 #include "auth/delegation.h"
 #include "config/config_value.h"
@@ -10,11 +10,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* CREATE DATABASE waits 5 s for the connections to its template to end. */
+/* Short, because CREATE DATABASE waits 5 s for the connections to its template to end. */
 #define TEMPLATE_IDLE_US (100 * US_PER_MS)
 #define PING_TIMEOUT_US (2 * US_PER_S)
 
-/* All that a pool has by its configuration and that takes memory. */
+/* The parts of a pool that follow from its configuration and take memory. */
 struct parts {
 	struct pool_target *target;
 	struct statement_home *home;
@@ -22,7 +22,7 @@ struct parts {
 	struct policy_budget *limits[POLICY_CAPS];
 	struct policy_circuit *circuit;
 	struct policy_shared *shared;
-	struct pool_fresh *fresh; /* with whole */
+	struct pool_fresh *fresh; /* only with shared */
 };
 
 static_assert(sizeof(((struct pool *)0)->limits) == sizeof(((struct parts *)0)->limits),
@@ -41,7 +41,7 @@ put_parts(struct pool_set *set, const struct parts *p)
 	pool_fresh_put(set->s.worker->commons, p->fresh);
 }
 
-/* Gives the pool others; the caller gets the ones it had. */
+/* Gives the pool new parts, and returns the ones it had to the caller. */
 static struct parts
 swap_parts(struct pool *pool, const struct parts *new)
 {
@@ -147,7 +147,7 @@ pool_renew_policy(struct pool *pool, uint64_t now_us)
 	policy_reconfigure(pool->policy, &ps, now_us);
 }
 
-/* Returns the user's name as sections and users_file have it: "user.tenant" for a tenant's. */
+/* Returns the user's name as sections and users_file have it: "user.tenant" for a tenant's user. */
 static const char *
 name_user(const char *user, const char *database, bool is_of_tenant, char out[static CONFIG_DATABASE_MAX + 1])
 {
@@ -163,7 +163,7 @@ whole_user(const struct pool *pool, char out[static CONFIG_DATABASE_MAX + 1])
 	return name_user(pool->user, pool->database->name, pool->database->is_of_tenant, out);
 }
 
-/* Returns how many connections a pool may have at most, whatever other pools have. */
+/* Returns the most connections that the pool may have, without regard to other pools. */
 static uint64_t
 most_connections(const struct scope_settings *s, uint32_t max_server_connections)
 {
@@ -187,14 +187,14 @@ pool_shards(const struct config *config, const char *database, const char *user,
 		return 1;
 	user = name_user(user, database, db->upstream->is_of_tenant, own);
 	config_effective(config, db, config_find_user(config, user), &s);
-	if (s.delegation == DELEGATION_ON) /* its owner is one worker's */
+	if (s.delegation == DELEGATION_ON) /* its delegation belongs to one worker */
 		return 1;
 	parts = most_connections(&s, config->max_server_connections) / split->shard_min;
 	parts = parts < split->workers ? parts : split->workers;
 	return parts > 1 ? (uint32_t)parts : 1;
 }
 
-/* --- settings of those who log in under another name --- */
+/* --- settings of clients that log in under another name --- */
 
 static bool
 is_sealing(const struct scope_settings *s)
@@ -202,7 +202,7 @@ is_sealing(const struct scope_settings *s)
 	return s->session_state != SESSION_ALLOW && s->pool_mode != POOL_MODE_SESSION;
 }
 
-/* A pool is sealed if it is for any of its clients. */
+/* A pool is sealed if any of its clients demands that. */
 static void
 configure_users(struct pool *pool)
 {
@@ -235,13 +235,14 @@ pool_settings(struct pool *pool, const char *user, uint64_t now_us)
 	u->next = pool->users;
 	pool->users = u;
 	configure_users(pool);
-	if (!was_sealed && pool->is_sealed) /* nobody has washed off what is left there */
+	if (!was_sealed && pool->is_sealed) /* the servers so far were never washed */
 		policy_close_all(pool->policy, RR_RELOAD, now_us);
 	standby_pools_configure(pool, now_us);
 	return &u->settings;
 }
 
-/* Returns 0 with the limit that pools of this name share, or NULL if there is none (0); -1 without memory. */
+/* Returns 0 and sets *out to the limit that pools of this name share, or leaves *out NULL if limit is 0. Returns -1
+ * without memory. */
 static int
 get_limit(struct pool_set *set, char kind, const char *name, size_t len, uint32_t limit, struct policy_budget **out)
 {
@@ -266,7 +267,7 @@ get_limits(struct pool *pool, struct policy_budget *out[POLICY_CAPS])
 			 &out[CAP_DATABASE]);
 }
 
-/* harmless: the setting harmless_code, which was read without a mistake. Returns NULL without memory. */
+/* harmless: the setting harmless_code, which was checked before. Returns NULL without memory. */
 static struct database_code *
 get_code(struct pool_set *set, const char *home, const char *harmless, const char *database)
 {
@@ -284,8 +285,9 @@ get_code(struct pool_set *set, const char *home, const char *harmless, const cha
 	return code;
 }
 
-/* The home of its statements, its database's code, its upstream's circuit and its budget: all pools of these hosts
- * share them. A standby pool has the first two of its pool: what is prepared there must mean the same here. */
+/* Gets the home of its statements, its database's code, its upstream's circuit and its budget, which all pools of
+ * these hosts share. A standby pool has the first two of its main pool: names that were prepared there must mean the
+ * same here. */
 static int
 get_shared(struct pool *pool, bool has_budget, struct parts *out)
 {
@@ -306,7 +308,7 @@ get_shared(struct pool *pool, bool has_budget, struct parts *out)
 		   : 0;
 }
 
-/* A pool that was once on several workers stays so while there are shards of it: they may have clients. */
+/* A pool that was once on several workers stays there while it has shards: they may have clients. */
 static int
 get_shared_policy(struct pool *pool, struct parts *out)
 {
@@ -332,7 +334,7 @@ make_target(struct pool *pool, const struct upstream *upstream, struct fail *why
 			       pool->database->name, pool->user, &pool_main(pool)->keys, why);
 }
 
-/* Returns 0, or -1 with *why set; the caller puts what there is. */
+/* Returns 0, or -1 with *why set; the caller calls put_parts() in either case. */
 static int
 get_parts(struct pool *pool, const struct upstream *upstream, struct parts *out, struct fail *why)
 {
@@ -351,7 +353,7 @@ get_parts(struct pool *pool, const struct upstream *upstream, struct parts *out,
 	return 0;
 }
 
-/* limit: for all pools together that have this one, if there is one. The pool's connections count from now on. */
+/* limit: for all pools that share this cap, if the pool is under one. The pool's connections count from now on. */
 static void
 apply_limit(struct pool *pool, enum policy_cap which, uint32_t limit, uint64_t now_us)
 {
@@ -383,7 +385,7 @@ pool_configure(struct pool *pool, uint64_t now_us, struct fail *why)
 	struct policy_settings ps;
 	bool is_moved, is_read_anew, was_unsealed = pool->policy != NULL && !pool->is_sealed;
 
-	/* When tenants are switched on or off, a name with a slash means another database. */
+	/* When tenants are switched on or off, a name with a slash refers to another database. */
 	if (db == NULL || db->upstream->is_of_tenant != pool->database->is_of_tenant) {
 		fail_set(why, "3D000", "database \"%s\" is not configured in pgweir", database);
 		return fail_pgbouncer_text(why, "database removed");
@@ -404,9 +406,9 @@ pool_configure(struct pool *pool, uint64_t now_us, struct fail *why)
 	code_store_forget(pool->code, pool);
 	parts = swap_parts(pool, &parts);
 	fill_policy(pool, &ps);
-	/* Nobody has washed off what is left there, or was to. */
+	/* State that clients left in these servers may not have been washed off. */
 	if (is_moved || is_read_anew || (was_unsealed && pool->is_sealed))
-		policy_close_all(pool->policy, RR_RELOAD, now_us); /* it opens others for those who wait */
+		policy_close_all(pool->policy, RR_RELOAD, now_us); /* opens others for waiters */
 	if (is_moved)
 		set->s.companions->renew(pool);
 	if (pool->policy != NULL)
@@ -457,7 +459,7 @@ pool_new(struct pool_set *set, struct pool_database *d, const char *user)
 	return pool;
 }
 
-/* Configures it, and takes it in. Returns pool (NULL stays NULL), or NULL with *why set. */
+/* Configures pool, and adds it to the set. Returns pool, or NULL with *why set (also if pool is NULL). */
 static struct pool *
 enter(struct pool *pool, uint64_t now_us, struct fail *why)
 {
@@ -567,7 +569,7 @@ pool_on_baseline(struct pool *pool)
 	    !pool_fresh_take(pool->fresh, pool->set->s.env->guc_store, &baseline, &welcome, &since_us))
 		return;
 	pool_take_baseline(pool, baseline, welcome, since_us);
-	pool->baseline_us = since_us; /* also if it is nothing new here: it is heard once */
+	pool->baseline_us = since_us; /* also if there is nothing new here, so that it is read once */
 	gucs_unref(baseline);
 	gucs_unref(welcome);
 }
@@ -589,7 +591,7 @@ pool_set_find(struct pool_set *set, const char *database, const char *user, uint
 			memcpy(pool->key, key, pool->key_len = key_len);
 		pool = enter(pool, now_us, why);
 	}
-	/* An orphan whose database is there: a reload had no memory for it. */
+	/* An orphan whose database is configured: a reload had no memory for it. */
 	if (pool == NULL || (pool->is_orphan && pool_configure(pool, now_us, why) < 0))
 		return NULL;
 	pool->last_used_us = now_us;
@@ -616,7 +618,7 @@ pool_learn_keys(struct pool *pool, const char *user, const struct scram_keys *ke
 		pool->keys = *keys;
 }
 
-/* Servers whose login is under way keep the target they began with. */
+/* Servers that are logging in keep the target they began with. */
 static void
 take_secret(struct pool *pool, const char *secret)
 {
@@ -662,7 +664,7 @@ pool_take_delegated(struct pool *pool, struct delegated *d, uint64_t now_us, str
 	if (is_new)
 		log_info(pool->set->log, "pool %s/%s belongs to \"%s\", whose tickets open its connections",
 			 pool->database->name, pool->user, of->by->principal);
-	if (!was_good) /* what has failed may be possible now */
+	if (!was_good) /* attempts that failed may succeed now */
 		pool_renew_policy(pool, now_us);
 	return 0;
 }

@@ -1,10 +1,10 @@
 /*
- * src/pool/pool.h - one pool: the connections of a (database, user) pair, behind the policy that decides about them.
+ * src/pool/pool.h - one pool: the connections of a (database, user) pair, lent and returned as its policy decides.
  *
- * A client borrows a server and gives it back here. The pool also remembers what its clients are sent at login, what
- * their startup settings turned into, and the secrets that they have proved.
+ * A client borrows a server and gives it back here. The pool also remembers the parameters that its clients are sent at
+ * login, the results of their startup settings, and the secrets that they have proved.
  *
- * Owns:   its policy and servers. Borrows: its database, and what its set has (pool_set.h).
+ * Owns:   its policy and servers. Borrows: its database, and the objects of its set (pool_set.h).
  * Always: a pool lives while it has clients or servers; its pointer may be kept by its clients.
  */
 #pragma once
@@ -30,16 +30,16 @@ struct cluster;
 struct pool_database {
 	union {
 		struct {
-			char kind; /* 't' or 'd' */
-			char name[CONFIG_DATABASE_MAX + 1]; /* that clients use; a tenant's is "tenant/database" */
+			char kind; /* 't' if it is a tenant's, else 'd' */
+			char name[CONFIG_DATABASE_MAX + 1]; /* as clients say it; a tenant's is "tenant/database" */
 		};
-		char key[1 + CONFIG_DATABASE_MAX + 1]; /* both, in the list of all */
+		char key[1 + CONFIG_DATABASE_MAX + 1]; /* kind and name: the key in the table of all databases */
 	};
-	bool is_of_tenant; /* whether it was a tenant's when somebody first asked for it: see config_tenant_len */
+	bool is_of_tenant; /* true if it was a tenant's when a client first asked for it: see config_tenant_len */
 	struct database_counters counters;
-	struct exemplars *exemplars; /* of query_duration; NULL: no trace was seen */
-	struct database_code *code; /* what its pools lead to, or one of these; a reference; NULL: it has had none */
-	uint32_t index; /* scratch space for whoever lists all databases */
+	struct exemplars *exemplars; /* of query_duration; NULL if no trace was seen */
+	struct database_code *code; /* the code that its pools lead to, or one of them; a reference; NULL if none yet */
+	uint32_t index; /* scratch space for a caller that lists all databases */
 	bool is_paused;
 	bool is_disabled; /* new clients are refused */
 	uint32_t pools;
@@ -47,7 +47,7 @@ struct pool_database {
 	UT_hash_handle hh;
 };
 
-/* An order to a pool to find out whether a host is there again: pool_health_check.c. Good for one call. */
+/* An order to a pool to check if a host can be reached again: pool_health_check.c. Valid for one call. */
 struct pool_health_check {
 	struct pool_backend *to;
 	struct pool *from;
@@ -60,40 +60,41 @@ struct pool_backend {
 	UT_hash_handle hh;
 	uint8_t role; /* see struct server */
 	struct backend_counters counters;
-	uint64_t told_us; /* when the log was last told that it had not wanted us */
-	uint64_t asked_us; /* when it last failed, or was checked */
-	uint32_t health_checks; /* under way */
+	uint64_t told_us; /* when the log was last told that connecting to it failed */
+	uint64_t asked_us; /* when the host last failed, or was checked */
+	uint32_t health_checks; /* checks in progress */
 	struct pool_health_check health_check;
-	bool is_led_to; /* a pool has it among its hosts */
+	bool is_led_to; /* a pool has this host among its hosts */
 	struct pool_backend *next;
 };
 
 #define STARTUPS_MAX 256
 
-/* Remembers what clients' startup settings turned into on a server: of STARTUPS_MAX sets, as clients choose them (the
- * least recently used one goes). Zeroed, with a random seed, it is empty. Owns references on its GUC sets. */
+/* Caches the GUC sets that a server made of clients' startup settings. Holds STARTUPS_MAX sets at most, because
+ * clients choose the settings; the least recently used goes. Zeroed, with a random seed, it is empty. Owns
+ * references on its GUC sets. */
 struct pool_startups {
 	uint64_t seed;
 	struct startup_gucs *table; /* pool_startup.c */
 };
 
-/* Whose turn it is on a server that is lent. */
+/* Which side a lent server waits for. */
 enum server_use {
-	USE_RUNNING, /* PostgreSQL's */
-	USE_CLIENT, /* its client's, in the midst of a request: it does not read its result, or has not sent the rest */
-	USE_IDLE, /* its client's, in a transaction */
-	USE_KEPT, /* its client's, between transactions: a session, or a pin */
+	USE_RUNNING, /* PostgreSQL works on a request */
+	USE_CLIENT, /* its client does not read the result, or has not sent the rest of a request */
+	USE_IDLE, /* its client is idle in a transaction */
+	USE_KEPT, /* its client keeps it between transactions: session mode, or a pin */
 	SERVER_USES
 };
 
 /* The use of a pool's connections in one span, sampled about ten times a second (pool_use.c). */
 struct pool_use {
-	uint64_t since_us; /* 0: there is no such span */
-	uint64_t looked_us; /* the last time */
-	uint64_t looks, uses[SERVER_USES]; /* how many were in use, summed up over the looks */
-	uint64_t checkouts, waits, timeouts; /* of the pool's counters, when it began */
-	uint32_t peak; /* the most that were in use at one look */
-	uint32_t limit; /* how many there could be: another limit is another span */
+	uint64_t since_us; /* 0 if there is no such span */
+	uint64_t looked_us; /* when the pool was last looked at */
+	uint64_t looks, uses[SERVER_USES]; /* how many looks; connections in use, summed up over the looks */
+	uint64_t checkouts, waits, timeouts; /* the pool's counters when the span began */
+	uint32_t peak; /* the most connections in use at one look */
+	uint32_t limit; /* the limit of the pool; when it changes, a new span begins */
 };
 #define POOL_USE_SPAN_US (10 * 60 * UINT64_C(1000000))
 
@@ -106,100 +107,101 @@ struct pool {
 	struct pool_database *database;
 	struct policy *policy;
 	struct scope_settings settings;
-	struct pool_user *users; /* who logs in under another name than user, with settings of their own */
-	bool is_sealed; /* what a client leaves in a session is washed off before another client gets the server */
+	struct pool_user *users; /* users that log in under another name than `user`, with their own settings */
+	bool is_sealed; /* session state is washed off a server before another client gets it */
 	struct pool_counters counters;
-	struct scram_keys keys; /* learnt or derived; kept in memory only */
-	struct gucs *baseline; /* settings of a fresh server; NULL: none has logged in yet */
-	struct gucs *welcome; /* the read-only parameters that the last one reported */
-	uint64_t baseline_us; /* since when these two are as they are; 0: never yet */
-	struct pool_fresh *fresh; /* pool_workers.h: the same of all shards; NULL: it has no others */
-	uint32_t clients; /* logged in, or logging in and past their password */
+	struct scram_keys keys; /* keys that were learnt or derived; kept in memory only */
+	struct gucs *baseline; /* settings of a fresh server; NULL until one has logged in */
+	struct gucs *welcome; /* read-only parameters that the last server reported at login */
+	uint64_t baseline_us; /* since when baseline and welcome are as they are; 0 if never set */
+	struct pool_fresh *fresh; /* pool_workers.h: both for all shards; NULL if the pool is not split */
+	uint32_t clients; /* clients that are logged in, or whose password was accepted */
 	bool is_orphan; /* its database is no longer configured */
 	uint64_t last_used_us;
-	struct due due; /* its next tick */
+	struct due due; /* the next tick */
 	uint64_t failure_told_us; /* when the log was last told why logins fail: pool_log.c */
-	struct pool_use use[2]; /* the present span, and the one before it */
-	struct timeouts *timeouts; /* what the log is to say of them: client/client_watch.c; freed with free() */
-	bool is_watched; /* ... for which it is looked at though it has no server; see pool_use.c */
-	uint64_t pins_told_us; /* state/pins.c: when the log was last told of these, and how many had one since */
-	uint32_t pins_untold;
-	uint16_t pins_told; /* 1 << enum pin_reason */
-	/* When a client last asked for currval() or lastval() (0: never), of which application_name; for how long, as
-	 * of when, clients may keep their servers for such questions while others wait. state/linger.c */
+	struct pool_use use[2]; /* the present span, and the previous one */
+	struct timeouts *timeouts; /* timeouts to be logged: client/client_watch.c; freed with free() */
+	bool is_watched; /* visited for `timeouts` though it has no server; see pool_use.c */
+	uint64_t pins_told_us; /* state/pins.c: when the log was last told of pins_told */
+	uint32_t pins_untold; /* clients that had one of these pins since */
+	uint16_t pins_told; /* reasons that were logged: 1 << enum pin_reason */
+	/* state/linger.c. When a client last asked for currval() or lastval() (0 if never), and a hash of its
+	 * application_name; when linger_credit_us was last raised. */
 	uint64_t sequences_asked_us, sequences_asked_by, linger_paid_us;
-	int64_t linger_credit_us;
+	int64_t linger_credit_us; /* how long clients may keep servers for such requests while others wait */
 	TAILQ_HEAD(pool_servers, server) servers;
-	struct pool_target *target; /* from the present configuration */
-	struct database_code *code; /* of its target's database; a reference: database_code.h */
+	struct pool_target *target; /* where its servers connect to, by the present configuration */
+	struct database_code *code; /* the code of its target's database; a reference: database_code.h */
 	struct statement_home *home; /* the home of its target's statements; a reference */
-	struct pool_startups startups; /* startup settings that were tried, and their results */
-	struct policy_circuit *circuit; /* of its upstream */
-	struct policy_shared *shared; /* policy_shared.h; NULL: it lives on one worker */
+	struct pool_startups startups; /* startup settings that were applied, and their results */
+	struct policy_circuit *circuit; /* the circuit of its upstream */
+	struct policy_shared *shared; /* policy_shared.h; NULL if the pool lives on one worker */
 	struct policy_budget
-	    *limits[4]; /* policy_commons.h, by enum policy_cap; NULL: none. That of CAP_ALL is its policy worker's */
-	struct dedicated *asker; /* dedicated.h: asks what became of transactions; NULL: nobody has asked yet */
-	struct notify_listener *listeners; /* notify_listener.h: they listen for its clients */
-	/* standby_pools.c: by the place of their host in its upstream; NULL: not used yet. */
+	    *limits[4]; /* policy_commons.h, by enum policy_cap; NULL if none. CAP_ALL is its policy worker's. */
+	struct dedicated *asker; /* dedicated.h: asks for the fate of transactions; NULL if not needed yet */
+	struct notify_listener *listeners; /* notify_listener.h: connections that listen for its clients */
+	/* standby_pools.c: by the place of their host in the upstream; NULL if not used yet. */
 	struct pool *standby_pools[CLUSTER_HOSTS];
-	struct pool *main; /* of a standby pool: whose it is; its counters are that one's. NULL: it is none */
-	uint32_t host; /* of a standby pool */
-	unsigned code_gone; /* of a standby pool: what code may leave there that no answer has told of */
-	uint32_t history; /* cluster_view.history of the primary that its servers are on, where somebody reads from
-			     standbys */
-	struct cluster *cluster; /* cluster.h; a reference; NULL: nobody reads from standbys */
+	struct pool *main; /* the main pool of a standby pool, whose counters it uses; NULL in a main pool */
+	uint32_t host; /* the host of a standby pool */
+	unsigned code_gone; /* in a standby pool: state that code may leave there which no answer has told of */
+	uint32_t history; /* cluster_view.history of the primary of its servers; only with a cluster */
+	struct cluster *cluster; /* cluster.h; a reference; NULL if no client reads from standbys */
 	unsigned own_zone; /* a bit for each host of its upstream that is in this process's zone */
-	/* A standby may have other code than the last answer tells of until it has replayed what the primary had then:
-	 * the number of the primary's first reading that covers that, or 0: the position is this, of this history. */
+	/* Until a standby has replayed what the primary had when the last answer came, it may have other code than
+	 * that answer tells of. code_due: the number of the primary's first reading that covers that; 0 if that
+	 * reading has come. code_position: its position then. */
 	uint64_t code_due, code_position;
-	uint32_t code_history;
-	uint32_t index; /* scratch space for whoever lists all pools */
+	uint32_t code_history; /* the history of code_position */
+	uint32_t index; /* scratch space for a caller that lists all pools */
 	struct pool *next, *before;
-	bool is_active; /* pool_use.c: in the set's list of those that have servers, or are watched */
+	bool is_active; /* pool_use.c: in the set's list of pools with servers, or is_watched */
 	TAILQ_ENTRY(pool) looked_at;
-	UT_hash_handle hh; /* of its set, by key */
-	size_t key_len; /* 0: of a standby pool, which is found by no name */
+	UT_hash_handle hh; /* the set's table, by key */
+	size_t key_len; /* 0 in a standby pool, which has no name */
 	char key[POOL_KEY_MAX];
 };
 
 /*
- * Returns the settings of a client of this pool that has logged in as user ("user.tenant" for a tenant's): the pool's,
- * unless servers log in as somebody else (user in upstream) and user has a section of its own; its values take
- * precedence then. They live as long as the pool; a reload changes them in place, and after it the answer may be
- * another one (clients_configured). Returns NULL without memory.
+ * Returns the settings of a client of this pool that has logged in as user ("user.tenant" for a tenant's). These are
+ * the pool's, except if servers log in under another name (user in upstream) and user has a section of its own: its
+ * values then take precedence. They live as long as the pool. A reload changes them in place, and may change which
+ * settings apply: call this again after it (clients_configured). Returns NULL without memory.
  */
 const struct scope_settings *pool_settings(struct pool *pool, const char *user, uint64_t now_us);
-/* Returns true if both are shards of one pool, or the same. */
+/* Returns true if a and b are the same pool, or shards of one pool. */
 static inline bool
 pool_is_same(const struct pool *a, const struct pool *b)
 {
 	return a == b || (a->shared != NULL && a->shared == b->shared);
 }
-/* Returns the pool that clients know, of which this is a standby pool, or the same. */
+/* Returns the pool that clients know: the main pool of a standby pool, or pool itself. */
 static inline struct pool *
 pool_main(const struct pool *pool)
 {
 	return pool->main != NULL ? pool->main : (struct pool *)(uintptr_t)pool;
 }
-/* Returns the pool that has lent srv: the client's, or a standby pool of it. */
+/* Returns the pool that has lent srv: the client's pool, or one of its standby pools. */
 static inline struct pool *
 pool_of(const struct server *srv)
 {
 	return srv->owner;
 }
-struct pool *pool_set_shard(const struct pool_set *set, const struct pool *of); /* the shard of it there, or NULL */
+struct pool *pool_set_shard(const struct pool_set *set, const struct pool *of); /* returns that shard, or NULL */
 
-/* --- pool_conns.c: borrowing; the policy's functions, for servers instead of policy_conns --- */
+/* --- pool_conns.c: borrowing; the policy's functions, for servers in place of policy_conns --- */
 /* Returns how many connections the pool has lent so far. */
 uint64_t pool_checkouts(const struct pool *pool);
 struct server *pool_borrow(struct pool *pool, struct policy_waiter *waiter, void *borrower, uint64_t now_us);
-/* Call it in on_grant: returns the server that was granted, lent to borrower. */
+/* Call this in on_grant. Returns the server that was granted, lent to borrower. */
 struct server *pool_granted(struct policy_conn *conn, void *borrower, uint64_t now_us);
-/* The borrower gives srv back, with nothing of its own under way. These parts of its session (enum state_part) are
- * washed first; with STATE_BACKEND, or if it is unfit, it is closed. It may be lent to the next in the queue before
- * this returns. */
+/* The borrower gives srv back, with no request of its own in progress. These parts of the session (enum state_part)
+ * are washed first; with STATE_BACKEND, or if it is unfit, srv is closed. srv may be lent to the next in the queue
+ * before this returns. */
 void pool_return(struct server *srv, unsigned parts, uint64_t now_us);
-/* The borrower has gone, whatever is under way: see server_reset. Everything that can be washed is; parts: as above. */
+/* The borrower has gone, even in the middle of a request: see server_reset. Washes everything that can be washed;
+ * parts: as for pool_return(). */
 void pool_clean(struct server *srv, bool discard_all, unsigned parts, uint64_t now_us);
 
 /* --- pool_code.c: the code of its database --- */
@@ -207,57 +209,61 @@ void pool_clean(struct server *srv, bool discard_all, unsigned parts, uint64_t n
 bool pool_has_sequences(const struct pool *pool, uint64_t now_us);
 /* A server of this pool has run DDL, or has committed it. */
 void pool_code_changed(struct pool *pool, unsigned risk); /* risk: as for database_code_changed() */
-/* Call it if the server will be closed for what SQL up to the end of this request may have left: finds out which code
- * that was, and logs it once an hour. */
+/* Call this if srv will be closed because of state that SQL up to the end of this request may have left: finds out
+ * which code that was, and logs it once an hour. */
 void pool_code_blame(struct server *srv, struct database_code *code);
 const struct code_blame *pool_code_blamed(const struct database_code *code); /* returns the code that costs most */
-void pool_set_databases_changed(struct pool_set *set); /* a name may mean another database now */
+void pool_set_databases_changed(struct pool_set *set); /* a name may refer to another database now */
 
 /*
- * --- pool_use.c: which pools are looked at how often: those with servers, or of which something is to be told, at each
- * tick, the others in turn; and how much of each is in use ---
+ * --- pool_use.c: visits pools: those with servers, or with something to log, at each tick, the others in turn; and
+ * measures how many of their connections are in use ---
  */
-void pool_use_begin(struct pool *pool); /* a new one */
+void pool_use_begin(struct pool *pool); /* pool is new */
 void pool_use_end(struct pool *pool);
-/* The pool has a server from now on, or is_watched: it is looked at at each tick. */
+/* The pool has a server from now on, or is_watched: it is visited at each tick. */
 void pool_is_active(struct pool *pool);
-bool pool_use_rests(struct pool *pool); /* returns true if it need not be looked at at each tick any more */
-/* Returns the next pool behind before (NULL: the first) that has servers, or is_watched. */
+bool pool_use_rests(struct pool *pool); /* returns true if it need not be visited at each tick any more */
+/* Returns the pool after `before` in the list of pools that have servers, or are watched; the first if before is
+ * NULL. */
 struct pool *pool_use_next_active(const struct pool_set *set, const struct pool *before);
 void pool_use_look(struct pool *pool, uint64_t now_us);
-/* Returns what the borrower of srv, which is lent, does with it. *since_us: since when. */
+/* Returns how the borrower of srv, which is lent, uses it. *since_us is set to when that use began. */
 enum server_use pool_use_of(const struct server *srv, uint64_t *since_us);
-/* Returns true if srv is lent, and PostgreSQL has not ended it behind a client that does not read. */
+/* Returns true if srv is lent, and PostgreSQL has not ended it while its client was not reading. */
 static inline bool
 pool_is_in_use(const struct server *srv)
 {
 	return srv->borrower != NULL && (srv->conn == NULL || srv->conn->state != PC_NONE);
 }
 
-/* pool_compat_log.c. The login of a server has failed that no policy asked for: the log has it as PgBouncer's would,
- * if it is in its format. *shown is what its client gets. */
+/* pool_compat_log.c. A server that was opened without a policy has failed to log in: logs that in PgBouncer's words,
+ * if the log is in its format. *shown is set to the error for the client. */
 void pool_log_own_refusal(const struct pool *pool, const struct server *srv, enum connect_failure kind,
 			  const struct fail *why, struct fail *shown);
 
 /* --- startup settings --- */
-/* Returns the GUC set of a client with these startup settings (raw, as a GUC set), or NULL if it is not known yet: then
- * borrow a server, apply them, and call pool_startup_learn. */
+/* Returns the GUC set of a client with these startup settings (raw, as a GUC set), or NULL if it is not known yet:
+ * then borrow a server, apply the settings, and call pool_startup_learn. */
 struct gucs *pool_find_startup(struct pool *pool, const struct gucs *raw);
-/* pool_startup.c. Returns the result of these settings, or NULL. GUC sets are interned: raw is found by its address. */
+/* pool_startup.c. Returns the result of these settings, or NULL. GUC sets are interned, so raw is found by its
+ * address. */
 struct gucs *pool_startup_find(struct pool_startups *all, const struct gucs *raw);
 /* Takes references on both GUC sets. Returns 0, or -1 without memory. */
 int pool_startup_learn(struct pool_startups *all, struct gucs *raw, struct gucs *resolved);
 void pool_startup_forget_all(struct pool_startups *all);
 
-/* A client proved these keys: servers of this user may log in with them. */
+/* A client has proved these keys: servers of this user may log in with them. */
 void pool_learn_keys(struct pool *pool, const char *user, const struct scram_keys *keys);
-void pool_renew_policy(struct pool *pool, uint64_t now_us); /* by its settings and what is known of its database */
-/* A client proved this secret (plain or MD5), not in users_file: servers use it if there is no other. It is copied. */
+void pool_renew_policy(struct pool *pool, uint64_t now_us); /* applies its settings and what is known of its database */
+/* A client has proved this secret (plain or MD5), which is not in users_file: servers use it if there is no other.
+ * It is copied. */
 void pool_learn_secret(struct pool *pool, const char *user, const char *secret);
-/* A client that has logged in by d (NULL: not by a ticket) is to use the pool. Returns 0, or -1 with *why set: with
- * gss_accept_delegation it must not, see delegation_take(). */
+/* A client that has logged in with the ticket d (NULL if without a ticket) is to use the pool. Returns 0, or -1 with
+ * *why set if gss_accept_delegation forbids that: see delegation_take(). */
 int pool_take_delegated(struct pool *pool, struct delegated *d, uint64_t now_us, struct fail *why);
 
-/* Returns how this pool's servers log in, for the next process. Borrowed; *secret may be NULL. */
+/* Returns the keys with which this pool's servers log in, for the next process, and sets *secret to the secret or
+ * NULL. Both are borrowed. */
 const struct scram_keys *pool_secrets(const struct pool *pool, const char **secret);
-void pool_take_secrets(struct pool *pool, const struct scram_keys *keys, const char *secret); /* or NULL */
+void pool_take_secrets(struct pool *pool, const struct scram_keys *keys, const char *secret); /* both may be NULL */

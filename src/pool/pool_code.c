@@ -1,4 +1,5 @@
-/* src/pool/pool_code.c - asks servers what their database's code could touch (database_code.h), and acts on that. */
+/* src/pool/pool_code.c - asks servers which state their database's code could touch (database_code.h), and acts on
+ * that. */
 #include "pool/pool_set_state.h"
 
 #include <inttypes.h>
@@ -35,7 +36,7 @@ hold(struct server_reset *reset, uint64_t now_us)
 	if (reset->asked_us != 0)
 		return;
 	reset->asked_us = now_us;
-	reset->deadline_us = now_us + 2 * CODE_ANSWER_US; /* an answer under way may not tell */
+	reset->deadline_us = now_us + 2 * CODE_ANSWER_US; /* twice: an answer that is on its way may not suffice */
 }
 
 bool
@@ -52,7 +53,7 @@ pool_code_holds(struct server *srv, const char **question)
 	if (turn != CODE_GO)
 		hold(&srv->reset, *srv->env->now_us);
 	else if (srv->reset.asked_us != 0 && !database_code_has_answer(p->code, p->code_made))
-		srv->reset.todo.parts |= STATE_BACKEND; /* the answer has failed: nobody knows what it has run */
+		srv->reset.todo.parts |= STATE_BACKEND; /* no answer: the effects of its SQL are unknown */
 	return turn != CODE_GO;
 }
 
@@ -80,7 +81,7 @@ pool_code_row(struct server *srv, const uint8_t *body, size_t len, bool is_whole
 		database_code_row(pooled_of(srv->conn)->code, body, len, is_whole);
 }
 
-/* Looks at once at those that are held. */
+/* Makes the set look at servers that are held at once. */
 static void
 wake_held(struct pool *pool)
 {
@@ -184,12 +185,12 @@ pool_code_blame(struct server *srv, struct database_code *code)
 	code->closes = 0;
 }
 
-/* For these a server that was lent before they were known must not be lent again. */
+/* A server that was lent before these effects were known must not be lent again. */
 unsigned
 pool_code_heeded(const struct pool *pool)
 {
 	if (pool->code->answer == NULL)
-		return RISK_CONTEXT; /* as was feared */
+		return RISK_CONTEXT; /* as was assumed before the answer */
 	return risk_names_all(pool->code->answer->risks) & (STATE_BACKEND | RISK_CONTEXT);
 }
 
@@ -204,8 +205,8 @@ pool_code_welcomes(struct pool *pool, unsigned heeded)
 	return true;
 }
 
-/* If the version is no longer the one before (""; unknown), some program has made or changed what SQL may name:
- * PostgreSQL may read statements otherwise than when they were prepared. */
+/* If the code's version differs from `before` ("" if unknown), some program has created or changed objects that SQL
+ * may name: PostgreSQL may parse statements differently than when they were prepared. */
 static void
 renew_statements(const struct pool_set *set, const struct database_code *code, const char *before)
 {
@@ -228,7 +229,7 @@ pool_code_answered(struct server *srv, bool ok)
 	bool is_read;
 
 	snprintf(version, sizeof(version), "%s", is_first ? "" : code->answer->version);
-	/* PostgreSQL may notice its statement_timeout behind the answer: the error would be the next borrower's. */
+	/* PostgreSQL may report its statement_timeout after the answer: the error would be the next borrower's. */
 	p->is_code_late = pool_set_now(pool->set) - p->code->asked_us >= CODE_ANSWER_US;
 	if (!ok)
 		log_warning(
@@ -262,7 +263,7 @@ pool_code_answered(struct server *srv, bool ok)
 			continue;
 		if (e->cluster != NULL)
 			standby_pools_code_is_new(e);
-		/* Servers may have run code before that was known to leave what nothing resets. */
+		/* Servers may have run code before it was known to leave state that nothing resets. */
 		if ((pool_code_heeded(pool) & ~before) != 0 && e->is_sealed)
 			policy_close_all(e->policy, RR_DIRTY, pool_set_now(e->set));
 		if (code->kind == DATABASE_TEMPLATE)
@@ -278,13 +279,13 @@ pool_has_sequences(const struct pool *pool, uint64_t now_us)
 	return database_code_has_sequences(pool->code, now_us);
 }
 
-/* The same database may be configured under several names, and be another worker's, too. */
+/* The same database may be configured under several names, and be on other workers, too. */
 void
 pool_code_changed(struct pool *pool, unsigned risk)
 {
 	struct database_code *code = pool->code;
 
-	if (strcmp(code->database, pool->target->database) != 0) /* it is several */
+	if (strcmp(code->database, pool->target->database) != 0) /* this code is of several databases */
 		database_code_changed(code, risk);
 	code_news_changed(pool->set->s.news, pool->target->database, risk);
 }

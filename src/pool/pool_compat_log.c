@@ -1,6 +1,6 @@
 /*
- * src/pool/pool_compat_log.c - what PgBouncer's log has of a server connection, in its words: programs that read logs
- * look for them.
+ * src/pool/pool_compat_log.c - log lines about server connections in PgBouncer's words: programs that read logs search
+ * for them.
  *
  *   S-0x5581…: app/web@10.0.0.9:5432 new connection to server (from 10.0.0.7:40112)
  *   S-0x5581…: app/web@10.0.0.9:5432 closing because: server lifetime over (age=3600s)
@@ -27,7 +27,7 @@ log_line(const struct pool *pool, const struct server *srv, const char *fmt, ...
 		 text);
 }
 
-/* overflow_delay is its reserve_pool_timeout; without that it has no reserve. */
+/* overflow_delay corresponds to PgBouncer's reserve_pool_timeout; without that setting PgBouncer has no reserve. */
 void
 compat_log_reserve(const struct pool *pool)
 {
@@ -88,7 +88,7 @@ compat_recycle_word(enum recycle_reason reason)
 	return words[reason];
 }
 
-/* An error that PostgreSQL answered a login with has a line of its own, ahead of that of the close. */
+/* If PostgreSQL answers a login with an error, that error has a line of its own, before the line about the close. */
 void
 compat_log_refusal(const struct pool *pool, const struct server *srv, enum connect_failure kind, const struct fail *why)
 {

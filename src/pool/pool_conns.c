@@ -1,5 +1,5 @@
-/* src/pool/pool_conns.c - the connections behind a policy: opens, pings and closes them as it asks, lends them to
- * clients, washes and returns them, and passes on their reports. */
+/* src/pool/pool_conns.c - the connections that a policy decides about: opens, pings and closes them as it asks,
+ * lends them to clients, washes and returns them, and passes on their reports. */
 #include "pool/pool_set_state.h"
 #include "policy/policy_ahead.h"
 
@@ -8,13 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* --- what the policy asks for --- */
+/* --- operations for the policy --- */
 
 static int
 op_open(void *owner, uint64_t now_us, struct fail *why)
 {
 	struct pool *pool = owner;
-	/* Another pool may have to open one meanwhile. */
+	/* Another pool may have to open a connection meanwhile. */
 	const struct pool_health_check *health_check =
 	    pool->set->health_check != NULL && pool->set->health_check->from == pool ? pool->set->health_check : NULL;
 	struct pooled *p = calloc(1, sizeof(*p));
@@ -63,7 +63,7 @@ op_close(void *owner, struct policy_conn *conn, enum recycle_reason reason)
 
 	log_debug(pool->set->log, "server %" PRIu64 ": closed (%s)", pooled_of(conn)->srv->id,
 		  recycle_reason_names[reason]);
-	log_close(pooled_of(conn)->srv, compat_recycle_word(reason)); /* now: PostgreSQL may take its time to end it */
+	log_close(pooled_of(conn)->srv, compat_recycle_word(reason)); /* now, as PostgreSQL may be slow to end it */
 	server_end(pooled_of(conn)->srv, pool_set_now(pool->set));
 }
 
@@ -104,7 +104,7 @@ const struct policy_ops pool_policy_ops = {
 	op_open, op_close, op_ping, op_wake, op_address, pool_log_outage, pool_give
 };
 
-/* --- what servers report --- */
+/* --- reports of servers --- */
 
 void
 pool_take_baseline(struct pool *pool, struct gucs *baseline, struct gucs *welcome, uint64_t since_us)
@@ -119,7 +119,7 @@ pool_take_baseline(struct pool *pool, struct gucs *baseline, struct gucs *welcom
 	pool->baseline_us = since_us;
 }
 
-/* Returns true if it was a health check until now. */
+/* Returns true if the connection was a health check until now. */
 static bool
 end_health_check(struct pooled *p)
 {
@@ -149,7 +149,7 @@ on_ready(struct server *srv)
 	}
 	compat_log_open(pool, srv);
 	pool_note_reading(srv);
-	/* A server that has just logged in shows these. */
+	/* A server that has just logged in shows the defaults. */
 	welcome = (struct gucs *)(uintptr_t)server_welcome(srv);
 	is_new = pool->baseline != srv->gucs || pool->welcome != welcome;
 	pool_take_baseline(pool, srv->gucs, welcome, now);
@@ -171,7 +171,7 @@ count_failure(const struct pool *pool, const struct server *srv, enum connect_fa
 		return;
 	b->counters.connect_failures[kind]++;
 	b->counters.last_failure_wall_us = clock_wall_us();
-	b->counters.is_up = srv->is_there && kind != CF_TIMEOUT; /* it may refuse us for a reason */
+	b->counters.is_up = srv->is_there && kind != CF_TIMEOUT; /* the host may have a reason to refuse us */
 	b->asked_us = b->counters.heard_us = pool_set_now(pool->set);
 }
 
@@ -198,7 +198,7 @@ on_failed(struct server *srv, enum connect_failure kind, bool is_fatal, const st
 			policy_health_check_failed(pool->policy, srv->conn, kind, is_fatal, why,
 						   pool_set_now(pool->set));
 		log_close(srv, server_failure_word(kind));
-		return; /* on_closed tells the policy that it has gone */
+		return; /* on_closed tells the policy that the connection is gone */
 	}
 	pool_log_failure(pool, srv, kind, why);
 	pooled_of(srv->conn)->is_logged = true;
@@ -216,7 +216,7 @@ on_pinged(struct server *srv, bool ok)
 		histogram_observe_us(&pool->database->counters.ping_duration, &histogram_bounds_ping,
 				     now - srv->loan.sent_us);
 	else if (ok &&
-		 *pool->set->config->ping_query != '\0') { /* the owner's question does not check what that does */
+		 *pool->set->config->ping_query != '\0') { /* the owner's query does not check what ping_query checks */
 		ping(srv, pool->set->config->ping_query);
 		return;
 	}
@@ -241,8 +241,8 @@ close_dirty(struct server *srv)
 	server_close(srv);
 }
 
-/* The code may be another one by what a client has run without waiting for the answer: others may run that now, while
- * the rest of the reset takes its time. */
+/* The client may have changed the code with a request whose answer it did not await: others may run that code now,
+ * while the rest of the reset takes its time. */
 static void
 note_code_unseen(struct server *srv)
 {
@@ -362,8 +362,9 @@ pool_borrow(struct pool *pool, struct policy_waiter *waiter, void *borrower, uin
 	return conn == NULL ? NULL : pool_granted(conn, borrower, now_us);
 }
 
-/* Washes these parts, then returns the server when it is its turn. A server that can't be washed is closed, but is
- * asked first if one is to be: in a database whose code leaves such state, no server is ever idle. */
+/* Washes these parts, waits for an answer about the code if `turn` says so, then returns the server. A server that
+ * can't be washed is closed; if its database's code is to be asked about, it is asked first: in a database whose
+ * code leaves such state, no server is ever idle. */
 __attribute__((noinline)) static void
 seal(struct server *srv, unsigned parts, enum code_turn turn, uint64_t now_us)
 {
@@ -387,7 +388,8 @@ seal(struct server *srv, unsigned parts, enum code_turn turn, uint64_t now_us)
 	server_reset(srv, &order, now_us);
 }
 
-/* Returns true if what is next there was sent ahead, and is nobody's: it is swallowed as what a client leaves is. */
+/* Returns true if the next replies on srv have no owner, since their request was sent ahead: they are discarded like
+ * those that a client leaves. */
 static inline bool
 is_next_of_nobody(const struct server *srv)
 {
@@ -411,14 +413,14 @@ pool_return(struct server *srv, unsigned parts, uint64_t now_us)
 	if (!database_code_is_known(code, now_us + CODE_AHEAD_US) && pool->is_sealed) {
 		turn = pool_code_turn(srv, parts, code->made);
 		if (pool->main != NULL && code->refused_until_us == 0 && !database_code_has_answer(code, code->made))
-			parts |= STATE_BACKEND; /* it is not asked: see ask_about_code() */
+			parts |= STATE_BACKEND; /* a standby is not asked: see ask_about_code() */
 	}
 	if (parts != 0 || turn != CODE_GO || is_next_of_nobody(srv)) {
 		seal(srv, parts, turn, now_us);
 		return;
 	}
 	srv->borrower = NULL;
-	if (server_step(srv, SE_GIVE_BACK) == 0) /* last: it may be lent again at once */
+	if (server_step(srv, SE_GIVE_BACK) == 0) /* last: srv may be lent again at once */
 		policy_return(pool->policy, pool_returned(srv), pool_set_now(pool->set));
 }
 

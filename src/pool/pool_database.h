@@ -3,41 +3,41 @@
  * its servers connect to, by address, with the counters of each.
  *
  * Owns:   every pool_database and pool_backend in them.
- * Always: a database has a pool or a section of its own, or is paused; soon after the last of these has ended, it is
- *         freed. Backends live as long as the process: counters never decrease.
+ * Always: a database has a pool or a section of its own, or is paused or disabled; it is freed soon after the last of
+ *         these has ended. Backends live as long as the process: counters never decrease.
  */
 #pragma once
 
 #include "pool/pool_set.h"
 
-/* Zeroed, it is empty. */
+/* Zeroed, the list is empty. */
 struct pool_databases {
-	struct code_store *codes; /* where theirs come from */
-	uint64_t seed; /* random: names come from clients */
+	struct code_store *codes; /* the store of the databases' code */
+	uint64_t seed; /* random, because names come from clients */
 	struct pool_database *table;
 	struct pool_database *first;
 };
 
-/* Returns the one of this name, a new one if needed; NULL without memory. */
+/* Returns the database of this name, which is made if needed; NULL without memory. */
 struct pool_database *pool_database_get(struct pool_databases *all, const struct config *config, const char *name);
 /* See pool_set_find_database. */
 struct pool_database *pool_database_find(const struct pool_databases *all, const char *name);
-/* Frees d, if it is not paused and has no section of its own: clients may ask for any number of names. */
+/* Frees d if it is not paused or disabled, and has no section of its own: clients may ask for any number of names. */
 void pool_database_forget(struct pool_databases *all, const struct config *config, struct pool_database *d);
 void pool_databases_fini(struct pool_databases *all);
 
-/* Addresses are from the configuration, but a host may contain a tenant's name, which clients choose, and one that
- * leads nowhere counts failures, too. So there are at most BACKENDS_MAX; further ones are not counted. */
+/* The most backends that are counted. Addresses are from the configuration, but a host may contain a tenant's name,
+ * which clients choose, and an address that can't be reached counts failures, too. */
 #define BACKENDS_MAX 4096
 
-/* Zeroed, with a random seed, it is empty. */
+/* Zeroed, with a random seed, the list is empty. */
 struct pool_backends {
 	uint64_t seed;
 	struct pool_backend *table;
-	struct pool_backend *first; /* the newest */
+	struct pool_backend *first; /* the newest backend */
 };
 
-/* pool_backend.c. Returns the one at this address, a new one if needed; NULL if there are too many. */
+/* pool_backend.c. Returns the backend at this address, which is made if needed; NULL if there are too many. */
 struct pool_backend *pool_backend_get(struct pool_backends *all, const char *address);
-struct pool_backend *pool_backend_find(const struct pool_backends *all, const char *address); /* or NULL */
+struct pool_backend *pool_backend_find(const struct pool_backends *all, const char *address); /* may be NULL */
 void pool_backends_fini(struct pool_backends *all);

@@ -9,7 +9,7 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-/* Servers that have been there for longer when their host first answers are not taken for as new as that. */
+/* A server that has been there for longer when its host first answers does not count as of that answer. */
 #define FIRST_ANSWER_US (10 * US_PER_S)
 
 static uint64_t
@@ -18,7 +18,7 @@ host_of(const struct server *srv)
 	return XXH3_64bits(srv->address, strlen(srv->address));
 }
 
-/* Returns false if it is a replication client's alone: the pool lists that, and its conn is another struct. */
+/* Returns false for the server of a replication client: the pool lists that server, but its conn is another struct. */
 static bool
 is_pooled(const struct server *srv)
 {
@@ -34,7 +34,7 @@ find_host(const struct database_code *code, uint64_t host)
 	return NULL;
 }
 
-/* Returns the host, or NULL without memory: its servers stay. */
+/* Returns the host, or NULL without memory: then its servers stay. */
 static struct code_host *
 get_host(struct database_code *code, uint64_t host)
 {
@@ -50,14 +50,14 @@ get_host(struct database_code *code, uint64_t host)
 	return &more[code->host_count++];
 }
 
-/* Returns the version for the pool's role on this host, which may be NULL; 0: it is unknown. */
+/* Returns the version for the pool's role on host h, which may be NULL; 0 if unknown. */
 static uint64_t
 version_at(const struct pool *pool, const struct code_host *h)
 {
 	const struct code_answer *answer = pool->code->answer;
 
 	if (h == NULL || answer == NULL || h->settings != role_settings_hash(&answer->roles))
-		return 0; /* the last answer is another host's, which has other ones */
+		return 0; /* the last answer is of a host with other settings */
 	return role_settings_version(&answer->roles, pool_main(pool)->target->server.user);
 }
 
@@ -91,7 +91,7 @@ pool_defaults_are_old(const struct pool *pool, struct pooled *p)
 	return false;
 }
 
-/* Returns how many servers of this host are to go because of an ALTER. */
+/* Returns how many servers of this host are to be replaced because of an ALTER. */
 static unsigned
 replace_old(struct pool *pool, const struct code_host *h, uint64_t now_us)
 {
@@ -107,9 +107,9 @@ replace_old(struct pool *pool, const struct code_host *h, uint64_t now_us)
 		    host_of(srv) != h->host || !pool_defaults_are_old(pool, p) || p->defaults.due == version)
 			continue;
 		p->defaults.due = version;
-		/* Else nobody has altered anything, as far as is known. */
+		/* Else no ALTER has happened, as far as is known. */
 		count += p->defaults.version != 0 || p->defaults.since_us == 0;
-		policy_age(pool->policy, &p->conn, now_us); /* srv may be gone */
+		policy_age(pool->policy, &p->conn, now_us); /* srv may be freed */
 	}
 	return count;
 }
@@ -124,8 +124,8 @@ report(const struct pool *pool, unsigned count)
 			 pool->database->name, counted(count, "server connection is", "server connections are").text);
 }
 
-/* Returns for how long a host may have had these, which it says for the first time: not since before another's changed.
- */
+/* Returns for how long a host may have had these settings when it reports them first: at most since another host's
+ * settings last changed. */
 static uint64_t
 grace_for(const struct database_code *code, uint64_t settings, uint64_t now_us)
 {
@@ -140,7 +140,7 @@ grace_for(const struct database_code *code, uint64_t settings, uint64_t now_us)
 	return code->host_count > 1 && others == code->host_count ? 0 : grace_us;
 }
 
-/* The host of srv has the settings of the last answer. Returns true if it had others before. */
+/* The host of srv has the settings of the last answer. Returns true if the host had other settings before. */
 static bool
 note_answer(const struct server *srv, bool is_news, uint64_t now_us)
 {
@@ -175,7 +175,7 @@ pool_defaults_on_answer(const struct server *srv, bool is_new)
 	bool is_same_host = host_of(srv) == code->answered_by;
 
 	code->answered_by = host_of(srv);
-	/* Standbys have other settings once they have replayed what the answer was read from. */
+	/* Standbys get other settings when they have replayed what the primary had at this answer. */
 	if (note_answer(srv, is_new || !is_same_host, pool_set_now(asked->set)) && !is_new)
 		for (struct pool *e = asked->set->first; e != NULL; e = e->next)
 			if (e->code == code && e->cluster != NULL)

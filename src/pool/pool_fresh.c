@@ -1,4 +1,5 @@
-/* src/pool/pool_fresh.c - see pool_workers.h. The GUC sets are copies, in no store, so any thread may copy them. */
+/* src/pool/pool_fresh.c - see pool_workers.h. The GUC sets are copies that are in no store, so any thread may copy
+ * them. */
 #include "pool/pool_workers.h"
 #include "policy/policy_commons.h"
 
@@ -9,7 +10,7 @@ struct pool_fresh {
 	struct policy_named named;
 	pthread_mutex_t lock; /* guards the two GUC sets */
 	struct gucs *baseline, *welcome;
-	_Atomic uint64_t since_us; /* 0: nobody has told anything */
+	_Atomic uint64_t since_us; /* 0 if no shard has told anything yet */
 };
 
 static void
@@ -37,7 +38,7 @@ pool_fresh_put(struct policy_commons *all, struct pool_fresh *f)
 	free(f);
 }
 
-/* Copies both, or none. */
+/* Copies both and returns true, or copies none and returns false. */
 static bool
 copy_both(const struct gucs *baseline, const struct gucs *welcome, struct gucs *out[2])
 {

@@ -1,15 +1,15 @@
 /*
- * src/pool/pool_health_check.c - finds out by itself that a host which could not be reached is there again: while
- * nobody is sent here, nobody asks, and while it is said to be down, a load balancer sends nobody.
+ * src/pool/pool_health_check.c - finds out without clients that a host which could not be reached can be reached again:
+ * as long as pgweir says that the host is down, a load balancer sends no clients here, so no request would ever try it.
  *
- * To each such host one of the pools that lead there opens a connection every second, whoever else has tried or not.
- * The result concerns that pool only if it is a success: a host of several may be down for days. A connection to the
- * only host of an upstream is kept; one to a host that is not its turn is closed.
+ * For each such host, one of the pools with that host opens a connection about every second, whether or not other
+ * attempts are made. The result concerns that pool only if it is a success: one of several hosts may be down for days.
+ * A connection to the only host of an upstream is kept; any other is closed, because it is not the turn of its host.
  */
 #include "pool/pool_set_state.h"
 
-#define HEALTH_CHECK_EVERY_US (800 * US_PER_MS) /* the set is asked ten times a second */
-#define HEALTH_CHECKS_MOST 8 /* to one host that is silent */
+#define HEALTH_CHECK_EVERY_US (800 * US_PER_MS) /* the set is called ten times a second */
+#define HEALTH_CHECKS_MOST 8 /* to one host that does not answer */
 
 static bool
 is_due(const struct pool_backend *b, uint64_t now_us)
@@ -17,7 +17,7 @@ is_due(const struct pool_backend *b, uint64_t now_us)
 	return b->counters.is_up == 0 && now_us - b->asked_us >= HEALTH_CHECK_EVERY_US;
 }
 
-/* Pools that are in an outage already go first, as theirs then ends. */
+/* Pools in an outage go first, because a success ends the outage. */
 static void
 offer(struct pool *e, struct pool_backend *b, const struct upstream_host *host)
 {
@@ -61,7 +61,7 @@ pool_set_health_check(struct pool_set *set, uint64_t now_us)
 			continue;
 		b->asked_us = now_us;
 		if (!b->is_led_to)
-			b->counters.is_up = -1; /* nobody would ever find out */
+			b->counters.is_up = -1; /* no pool would ever find out */
 		if (b->health_check.from == NULL || b->health_checks >= HEALTH_CHECKS_MOST)
 			continue;
 		set->health_check = &b->health_check;

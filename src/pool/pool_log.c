@@ -1,12 +1,12 @@
-/* src/pool/pool_log.c - what the log says of a PostgreSQL that can't be reached: one line when an outage begins, one
- * when it is over, and the reason of a failed login, but not again and again while it goes on. */
+/* src/pool/pool_log.c - log lines about a PostgreSQL that can't be reached: one when an outage begins, one when it
+ * is over, and the reason of a failed login, which is not repeated while the failure lasts. */
 #include "pool/pool_set_state.h"
 
 #include <inttypes.h>
 
 #define TOLD_EVERY_US (10 * US_PER_S)
 
-/* Each connection that is opened may meet the same host. */
+/* Each connection that is opened may try the same host. */
 void
 pool_log_host(struct pool *pool, const struct server *srv, enum connect_failure kind, const struct fail *why)
 {

@@ -17,7 +17,7 @@
 #define BARE_AT_ONCE 16u
 #define BARE_SHARE 32u
 
-/* Makes the set tick at that time at the latest. */
+/* Makes the set tick at at_us at the latest. */
 static void
 arm(struct pool_set *set, uint64_t at_us)
 {
@@ -83,8 +83,8 @@ pool_set_free(struct pool_set *set)
 	free(set);
 }
 
-/* Where the servers' user is known beforehand, min_idle need not wait for the first client. Called for all sets while
- * the others' workers stand still. */
+/* If the servers' user is known beforehand, min_idle is kept before the first client comes. Called for all sets
+ * while the other workers stand still. */
 static void
 warm_pools(struct pool_set *set, uint64_t now_us)
 {
@@ -232,8 +232,8 @@ pool_set_is_place_wanted(const struct pool_set *set)
 	return policy_places_are_wanted(&set->places);
 }
 
-/* Ends those that are late, and lets those go on that were held. Finds them first, as that may change the list. None is
- * freed before the loop's next turn. */
+/* Ends resets that are late, and continues those that were held. Collects them first, because ending one may change
+ * the list. No server is freed before the loop's next turn. */
 static void
 end_resets(struct pool *pool, uint64_t now_us)
 {
@@ -259,8 +259,8 @@ end_resets(struct pool *pool, uint64_t now_us)
 	} while (count == FOUND_AT_ONCE);
 }
 
-/* Resetting a large temporary table may take long: those who wait may then get another server. The first reset in a
- * database also asks about its code, which takes longer on a busy machine; logging in once more would, too. */
+/* Resetting a large temporary table may take long: waiters may get another server then. The first reset in a
+ * database also asks about its code, which takes longer on a busy machine; so would another login. */
 static void
 help_behind_slow_resets(struct pool *pool, uint64_t now_us)
 {
@@ -268,12 +268,13 @@ help_behind_slow_resets(struct pool *pool, uint64_t now_us)
 	uint64_t slow_us = code->answer == NULL && code->refused_until_us == 0 ? SLOW_FIRST_RESET_US : SLOW_RESET_US;
 	struct server *srv;
 
-	TAILQ_FOREACH(srv, &pool->servers, all) /* new ones are appended */
+	TAILQ_FOREACH(srv, &pool->servers, all) /* new servers are appended */
 		if (srv->state == SV_RESET && now_us - srv->reset.since_us > slow_us)
 			policy_conn_washing_is_slow(pool->policy, srv->conn, srv->reset.asked_us, now_us);
 }
 
-/* Clients choose names under [database *]: PostgreSQL may have no such database, and no connection was ever made. */
+/* Clients choose names under [database *]. Returns true if PostgreSQL may have no such database, because no
+ * connection was ever made. */
 static bool
 may_be_invented(const struct pool *pool)
 {
@@ -295,11 +296,11 @@ is_unused(const struct pool *pool, uint64_t now_us)
 		return counts.waiting == 0;
 	if (may_be_invented(pool) && (limit_us == 0 || limit_us > INVENTED_US))
 		limit_us = INVENTED_US;
-	/* With min_idle it only waits until PostgreSQL takes its connections again. */
+	/* A pool with min_idle only waits until PostgreSQL accepts its connections again. */
 	return limit_us > 0 && pool->settings.min_idle == 0 && now_us - pool->last_used_us > limit_us;
 }
 
-/* Never a standby: it may lack what the primary has. */
+/* Never asks a standby, which may lack objects that the primary has. */
 static void
 ask_about_code(struct pool *pool, uint64_t now_us)
 {
@@ -309,7 +310,7 @@ ask_about_code(struct pool *pool, uint64_t now_us)
 	if (!pool->is_sealed)
 		return;
 	next = pool_defaults_next(asked);
-	/* The ping carries the question. */
+	/* The ping carries the query. */
 	if (policy_ping_idle(next != NULL ? pooled_of(next)->pool->policy : asked->policy, next, now_us))
 		return;
 	if (pool->main != NULL && TAILQ_EMPTY(&asked->servers))
@@ -345,7 +346,7 @@ look_at_bare(struct pool_set *set, uint64_t now_us)
 {
 	uint32_t n = BARE_AT_ONCE + set->bare_count / BARE_SHARE;
 
-	/* In turn; standby pools go with their pool. */
+	/* Visits pools in turn; standby pools are freed with their main pool. */
 	for (n = n < set->bare_count ? n : set->bare_count; n > 0 && !TAILQ_EMPTY(&set->bare); n--) {
 		struct pool *e = TAILQ_FIRST(&set->bare);
 
@@ -414,7 +415,7 @@ pool_set_pause(struct pool_set *set, const char *database, uint64_t now_us)
 	if (database == NULL)
 		set->is_paused = true;
 	else if (pool_database_get(&set->databases, set->config, database) ==
-		 NULL) /* nobody may have asked for it yet */
+		 NULL) /* the database may not have been asked for yet */
 		return -1;
 	mark_paused(set, database, true);
 	for (struct pool *e = set->first; e != NULL; e = e->next)
@@ -501,7 +502,7 @@ pool_set_vacate(struct pool_set *set, const struct pool_target *asking, const ch
 	for (struct pool *e = set->first; e != NULL; e = e->next)
 		if (strcmp(e->target->database, database) == 0 && (user == NULL || strcmp(e->user, user) == 0) &&
 		    upstream_is_same_cluster(pool_main(e)->target->upstream, asking->upstream)) {
-			policy_close_all(e->policy, RR_KILL, now_us); /* nor is min_idle kept before the next borrow */
+			policy_close_all(e->policy, RR_KILL, now_us); /* min_idle is not kept until the next borrow */
 			set->s.companions->step_aside(e);
 		}
 }

@@ -1,7 +1,7 @@
 /*
- * src/pool/pool_set.h - all pools: the pool of each (database, user) pair, and the connections behind its policy.
+ * src/pool/pool_set.h - all pools: the pool of each (database, user) pair, and its connections.
  *
- * The policy (policy.c) decides; this module dials, closes and pings for it, and reports the results to it.
+ * The policy (policy.c) decides; this module opens, closes and pings connections for it, and reports the results to it.
  *
  * Owns:   every pool, its servers, the counters per database and per backend.
  * Borrows: the server_env, config and users (references are taken).
@@ -12,26 +12,27 @@
 
 #include <pthread.h>
 
-/* The servers of a pool that no policy lends: dedicated/. The set calls these when its own are concerned, too. */
+/* The servers of a pool that no policy lends: dedicated/. The set calls these functions when it does the same with
+ * its own servers. */
 struct pool_companions {
-	const struct server_owner_ops *own; /* of servers that a client has for itself */
-	void (*renew)(struct pool *pool); /* the target has changed, or an operator asks: connect anew */
-	void (*step_aside)(struct pool *pool); /* a statement needs the database: close what nobody uses */
-	void (*pause)(struct pool *pool); /* no connection until resume */
+	const struct server_owner_ops *own; /* for servers that a client has for itself */
+	void (*renew)(struct pool *pool); /* the target has changed, or an operator asks for it: connect anew */
+	void (*step_aside)(struct pool *pool); /* a statement needs the database for itself: close unused servers */
+	void (*pause)(struct pool *pool); /* do not connect until resume */
 	void (*resume)(struct pool *pool);
-	void (*end)(struct pool *pool); /* the pool goes; nobody uses them any more */
+	void (*end)(struct pool *pool); /* the pool is freed; its companions are no longer used */
 };
 
-/* Zeroed but for the lock at first. */
+/* All zero at first, except for the lock. */
 struct shared_lives {
 	pthread_mutex_t lock; /* guards seen */
 	struct cluster_lives seen;
 };
 
-/* On how many workers a pool may have shards. */
+/* The number of workers on which pools may have shards. */
 struct pool_split {
-	uint32_t workers; /* from 1 on; 0: as 1 */
-	uint32_t shard_min; /* so many connections a shard has at least, or they would be transferred all the time */
+	uint32_t workers; /* from 1 on; 0 counts as 1 */
+	uint32_t shard_min; /* the fewest connections per shard; with fewer, they would be transferred all the time */
 };
 #define POOL_SHARD_MIN 4
 
@@ -39,75 +40,79 @@ struct pool_set_settings {
 	const struct server_env *env; /* its owner_ops must be pool_set_owner_ops */
 	const struct pool_companions *companions;
 	struct code_news *news; /* database_code.h; shared by all sets */
-	struct pool_workers *pool_workers; /* pool_workers.h; NULL: all pools live here */
-	struct pool_set *const *crew; /* of all workers, by number; read when all are there */
-	struct pool_split split; /* of the pools of all workers; zeroed: this set is alone */
-	uint32_t number; /* of its worker: as in pool_workers */
+	struct pool_workers *pool_workers; /* pool_workers.h; NULL if all pools live here */
+	struct pool_set *const *crew; /* the sets of all workers, by number; read when all are there */
+	struct pool_split split; /* how pools are split between all workers; zeroed if this set is alone */
+	uint32_t number; /* the number of its worker, as in pool_workers */
 	struct statement_store *statements;
-	struct policy_worker *worker; /* of its worker: policy_commons.h */
-	_Atomic uint64_t *last_id; /* of clients and servers, in the whole process */
-	struct shared_lives *lives; /* the same */
+	struct policy_worker *worker; /* policy_commons.h: its worker's */
+	_Atomic uint64_t *last_id; /* the last id of clients and servers in the whole process */
+	struct shared_lives *lives; /* shared by the whole process */
 	uint64_t seed;
 };
 
 extern const struct server_owner_ops pool_set_owner_ops;
 
 struct pool_set *pool_set_new(const struct pool_set_settings *settings, struct event_base *base, struct log *log);
-/* Closes everything at once. No client may be left. */
+/* Closes all servers at once. No client may be left. */
 void pool_set_free(struct pool_set *set);
 /* Called at start and at each reload: limits, upstreams and secrets of all pools follow the new values. */
 struct tls_store;
 void pool_set_configure(struct pool_set *set, struct config *config, struct users *users, struct tls_store *tls,
 			uint64_t now_us);
 
-/* pool.c. Returns the pool of a client, which is made at first use. database and user are those of login_tenant.c.
- * Returns NULL with *why set: 3D000 for an unknown database, 53200. The caller counts itself in pool->clients. */
+/* pool.c. Returns the pool of a client, which is made at first use. database and user are as login_tenant.c makes
+ * them. Returns NULL with *why set: 3D000 for an unknown database, 53200. The caller counts itself in pool->clients. */
 struct pool *pool_set_find(struct pool_set *set, const char *database, const char *user, uint64_t now_us,
 			   struct fail *why);
-struct pool *pool_set_first(const struct pool_set *set); /* then pool->next */
+struct pool *pool_set_first(const struct pool_set *set); /* the others follow by pool->next */
 struct pool_database *pool_set_databases(const struct pool_set *set);
-/* Returns the database of this name, or NULL if none is in use. (After a reload a tenant's database may keep the name
- * of another one for a while; that one is not returned.) */
+/* Returns the database of this name, or NULL if none is in use. After a reload a tenant's database may keep the name
+ * of another database for a while; the tenant's is not returned then. */
 struct pool_database *pool_set_find_database(const struct pool_set *set, const char *name);
 struct pool_backend *pool_set_backends(const struct pool_set *set);
 uint32_t pool_set_server_count(const struct pool_set *set);
 uint64_t pool_set_next_id(struct pool_set *set); /* clients and servers of all sets are numbered together, from 1 */
 struct policy_worker *pool_set_policy_worker(const struct pool_set *set);
-uint64_t pool_set_random(struct pool_set *set); /* no client can foretell it from others */
-uint32_t pool_set_next_turn(struct pool_set *set); /* for server_new */
-/* Adds a life of a database cluster that was seen, and copies all that any worker has seen; either may be NULL. */
+uint64_t pool_set_random(struct pool_set *set); /* clients can't predict it from earlier ones */
+uint32_t pool_set_next_turn(struct pool_set *set); /* for server_new() */
+/* Adds the life `seen` of a database cluster, and copies all lives that any worker has seen to *all; either may be
+ * NULL. */
 void pool_set_lives(struct pool_set *set, const struct cluster_mark *seen, struct cluster_lives *all);
 const struct server_env *pool_set_server_env(const struct pool_set *set);
-const struct server_env *pool_set_own_env(const struct pool_set *set); /* the same with pool_companions.own */
-/* Takes a place in max_server_connections for a server that the caller opens and closes; an idle one of some pool may
- * have to go for it. Returns false if all are used up (by another worker's idle ones, too: those are asked to go). */
+const struct server_env *pool_set_own_env(const struct pool_set *set); /* the env with pool_companions.own */
+/* Takes a place in max_server_connections for a server that the caller opens and closes; an idle server of some pool
+ * may be closed for it. Returns false if all places are used up, even by another worker's idle servers: those are
+ * asked to close. */
 bool pool_set_take_place(struct pool_set *set, uint64_t now_us);
 void pool_set_give_place(struct pool_set *set, uint64_t now_us);
-/* Returns true if a pool could use the place of an idle one. */
+/* Returns true if a pool could use the place of an idle server. */
 bool pool_set_is_place_wanted(const struct pool_set *set);
 
 /* --- time and operations --- */
-/* Call it about every 100 ms; the set wakes itself for what is due earlier. */
+/* Call this about every 100 ms; the set wakes itself for work that is due earlier. */
 void pool_set_tick(struct pool_set *set, uint64_t now_us);
-/* pool_health_check.c. Call it likewise, while clients are welcome: sees whether hosts out of reach are back. */
+/* pool_health_check.c. Call this about every 100 ms while clients are accepted: checks if hosts out of reach can be
+ * reached again. */
 void pool_set_health_check(struct pool_set *set, uint64_t now_us);
-/* A statement on a server of asking needs this database (by PostgreSQL's name) for itself. This user's servers there
- * (NULL: everybody's) are closed: idle ones now, others when they are returned. */
+/* A statement on a server of asking needs this database (by PostgreSQL's name) for itself. Closes this user's
+ * servers there, or, if user is NULL, those of all users: idle ones now, others when they are returned. */
 void pool_set_vacate(struct pool_set *set, const struct pool_target *asking, const char *database, const char *user,
 		     uint64_t now_us);
-/* NULL: all, which succeeds. Returns 0, or -1 without memory. */
+/* If database is NULL, pauses all, which always succeeds. Returns 0, or -1 without memory. */
 int pool_set_pause(struct pool_set *set, const char *database, uint64_t now_us);
 void pool_set_resume(struct pool_set *set, const char *database, uint64_t now_us);
-/* New clients of this database are refused until it is enabled; others stay. Returns 0, or -1 without memory. */
+/* Refuses new clients of this database until it is enabled; present ones stay. Returns 0, or -1 without memory. */
 int pool_set_disable(struct pool_set *set, const char *database, bool is_disabled);
-/* Returns true if no server is lent (but for replication) or being cleaned, and none of a pause will still be. */
+/* Returns true if no server is lent (except for replication) or being cleaned, and none that a pause left OPENING
+ * will be lent. */
 bool pool_set_is_quiet(const struct pool_set *set, const char *database);
-bool pool_set_is_paused(const struct pool_set *set); /* returns true after a pause of all, until it is resumed */
-/* SUSPEND: while it holds, no limit on time does anything. */
+bool pool_set_is_paused(const struct pool_set *set); /* returns true after a pause of all, until resumed */
+/* SUSPEND: while on, no time limit has an effect. */
 void pool_set_suspend(struct pool_set *set, bool on);
 /* Closes all servers: idle ones now, others when they are returned. RR_RELOAD: as policy_reconnect(). */
 void pool_set_close_all(struct pool_set *set, const char *database, enum recycle_reason why, uint64_t now_us);
 
-/* Closes the servers of pools in which nobody waits: idle ones now, and others when they are returned. The listeners'
- * connections stay. is_all: also of pools that have clients. */
+/* Closes the servers of pools without waiters: idle ones now, others when they are returned. The listeners'
+ * connections stay. is_all: also for pools that have clients. */
 void pool_set_close_unneeded(struct pool_set *set, bool is_all, enum recycle_reason why, uint64_t now_us);

@@ -6,7 +6,7 @@
 
 #include <stdio.h>
 
-/* A tenant's users are "user.tenant" in users_file: its servers never get any other secret. */
+/* A tenant's users are "user.tenant" in users_file: its servers never get another secret. */
 static void
 find_secrets(struct pool_target *t, const char *database, bool is_of_tenant)
 {
@@ -55,7 +55,7 @@ has_secret(const struct pool_target *t)
 	return t->server.password != NULL || t->server.md5_secret != NULL || t->command != NULL;
 }
 
-/* Copies what its servers need. Returns 0, or -1 without memory. */
+/* Copies the strings that its servers need. Returns 0, or -1 without memory. */
 static int
 take_texts(struct pool_target *t, const char *user, const char *database, const char *command)
 {
@@ -105,7 +105,8 @@ pool_target_new(const struct upstream *upstream, const struct scope_settings *se
 	return t;
 }
 
-/* Returns a copy, or NULL. In a tenant's upstream a percent sign would begin a placeholder, so it is doubled. */
+/* Returns a copy, or NULL without memory. In a tenant's upstream a percent sign would begin a placeholder, so it is
+ * doubled. */
 static char *
 copy_name(const struct upstream *up, const char *name)
 {
@@ -129,7 +130,7 @@ pool_target_of_ours(const struct upstream *upstream, const struct scope_settings
 	struct scope_settings own = *settings;
 	char none[] = "", *own_user = copy_name(upstream, user), *own_dbname = copy_name(upstream, dbname);
 	struct pool_target *target = NULL;
-	struct upstream up = *upstream; /* pool_target_new() makes its copy */
+	struct upstream up = *upstream; /* pool_target_new() copies it */
 
 	own.delegation = DELEGATION_OFF;
 	up.password = strcmp(up.user, user) == 0 ? up.password : none;
@@ -215,7 +216,7 @@ pool_target_is_same(const struct pool_target *a, const struct pool_target *b)
 	       is_same_text(a->server.md5_secret, b->server.md5_secret);
 }
 
-/* Returns the hosts, and what is behind them; NULL without memory. */
+/* Returns the hosts, followed by sep and last; NULL without memory. */
 static char *
 hosts_and(const struct pool_target *t, const char *sep, const char *last)
 {

@@ -1,7 +1,7 @@
 /*
  * src/pool/pool_target.h - where the servers of a pool connect to, as which user and with which secrets, according to
- * one configuration. It is reference-counted, from any thread: servers that were opened under an older configuration
- * keep theirs.
+ * one configuration. A target is reference-counted, from any thread: servers that were opened under an older
+ * configuration keep theirs.
  */
 #pragma once
 
@@ -13,56 +13,58 @@
 #include <stdatomic.h>
 
 /* The TLS contexts of one configuration for its servers (tls_store.c): one for all databases with equal settings
- * (server_tls_text). Made before the configuration is taken over: errors in files are found in time. Counted by
- * reference, from any thread. */
+ * (server_tls_text). Made before the configuration takes effect, so errors in files are found in time.
+ * Reference-counted, from any thread. */
 struct tls_store;
 
-struct tls_store *tls_store_new(const struct config *config, struct fail *why); /* NULL with *why set */
+struct tls_store *tls_store_new(const struct config *config, struct fail *why); /* returns NULL with *why set */
 struct tls_store *tls_store_ref(struct tls_store *store);
 void tls_store_unref(struct tls_store *store); /* NULL is fine */
-/* Returns a reference that the caller drops, or NULL if servers of these settings have no TLS (mode off). store may be
- * NULL. */
+/* Returns a reference that the caller drops, or NULL if servers with these settings use no TLS (mode off). store may
+ * be NULL. */
 struct tls_context *tls_store_get(const struct tls_store *store, const char *text);
 
 struct pool_target {
-	struct server_target server; /* what servers see; it points into the other fields */
+	struct server_target server; /* what servers see; points into the other fields */
 	struct upstream *upstream;
 	struct tls_context *tls; /* a reference for server.tls */
-	char *tls_text; /* the settings it was made from */
+	char *tls_text; /* the settings that tls was made from */
 	struct users *users; /* keeps the secrets alive */
 	char *user, *database;
 	char *command; /* password_command, or NULL */
 	char *learnt; /* a secret that is not in users, or NULL; wiped */
-	_Atomic uint64_t warned_us; /* of server */
+	_Atomic uint64_t warned_us; /* for server.warned_us */
 	atomic_uint refs;
 };
 
-/* database and user are a pool's ("tenant/database", and the role), settings too, of the configuration of tls; keys
- * outlives the target. NULL with *why set: upstream_for() refuses the names, or TLS is wanted but not available. */
+/* database and user are a pool's ("tenant/database", and the role). settings are of the same configuration as tls;
+ * keys must outlive the target. Returns NULL with *why set if upstream_for() refuses the names, or TLS is wanted but
+ * not available. */
 struct pool_target *pool_target_new(const struct upstream *upstream, const struct scope_settings *settings,
 				    const struct tls_store *tls, struct users *users, const char *database,
 				    const char *user, struct scram_keys *keys, struct fail *why);
-/* The same for a connection of pgweir's own: as this user, and to the database that PostgreSQL calls dbname (empty: as
- * upstream says). An upstream's password belongs to its user: another one has the secret that users has. */
+/* Makes the target of a connection of pgweir's own, which logs in as user to the database that PostgreSQL calls
+ * dbname (if empty, as upstream says). The upstream's password is only for the upstream's user: another user's
+ * secret is from users. */
 struct pool_target *pool_target_of_ours(const struct upstream *upstream, const struct scope_settings *settings,
 					const struct tls_store *tls, struct users *users, const char *database,
 					const char *user, const char *dbname, struct scram_keys *keys,
 					struct fail *why);
 struct pool_target *pool_target_ref(struct pool_target *t);
 void pool_target_unref(struct pool_target *t); /* NULL is fine */
-/* Returns true if t has this secret (plain, or "md5...") that a client has proved, or needs none: such a secret is used
- * where neither the upstream nor users has one. */
+/* Returns true if t has this secret (plain, or "md5...") that a client has proved, or needs none because the
+ * upstream or users has one. */
 bool pool_target_knows(const struct pool_target *t, const char *secret);
-/* A new one remembers it, if it has no other one. Returns 0, or -1 without memory. */
+/* A new target remembers the secret, if it has no other one. Returns 0, or -1 without memory. */
 int pool_target_learn(struct pool_target *t, const char *secret);
-/* Copies what from has learnt, unless t has another secret. Returns 0, or -1 without memory. */
+/* Copies what `from` has learnt, unless t has another secret. Returns 0, or -1 without memory. */
 int pool_target_inherit(struct pool_target *t, const struct pool_target *from);
-/* Returns true if servers of one may be used as servers of the other. */
+/* Returns true if servers of a may be used as servers of b. */
 bool pool_target_is_same(const struct pool_target *a, const struct pool_target *b);
-/* Returns a string that is equal for the same database on the same hosts, for the same target_session_attrs. The caller
- * frees it; NULL without memory. */
+/* Returns a string that is equal for the same database on the same hosts with the same target_session_attrs. The
+ * caller frees it; NULL without memory. */
 char *pool_target_home(const struct pool_target *t);
-/* Returns a string that is equal for targets of the same hosts in the same order, and the same target_session_attrs.
+/* Returns a string that is equal for targets of the same hosts in the same order with the same target_session_attrs.
  * The caller frees it; NULL without memory. */
 char *pool_target_hosts(const struct pool_target *t);
-char *pool_target_cluster(const struct pool_target *t); /* the same without target_session_attrs: for cluster_get() */
+char *pool_target_cluster(const struct pool_target *t); /* without target_session_attrs: for cluster_get() */

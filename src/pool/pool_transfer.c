@@ -1,15 +1,16 @@
 /*
- * src/pool/pool_transfer.c - servers that go from one shard of a pool to the shard on another worker (policy_shared.h).
+ * src/pool/pool_transfer.c - transfers servers from one shard of a pool to the shard on another worker
+ * (policy_shared.h).
  *
  * A server leaves its shard when the policy gives it up, but callers up the stack may still use it; so it is posted
- * from the deferred frees. The note is in its struct pooled, which is the same on both sides. On the other side its
- * pool is found by the name that pools have in all sets, as the one that it left may be gone by then.
+ * from the deferred frees. The note is in its struct pooled, which is the same object on both sides. The other side
+ * finds its pool by the key that pools have in all sets, because the pool that it left may be freed by then.
  *
  *   struct pooled
  *   kept        conn (the policy's: policy_shard.c), srv, is_kept, heeded, defaults
  *   re-pointed  pool, target, code
- *   reset       code_round, code_made: it has not been asked there
- *   nothing     policy_knows, is_logged: of the end; checked, is_code_late: then it stays
+ *   reset       code_round, code_made: the server was not asked on the new worker
+ *   nothing     policy_knows, is_logged: for the end; checked, is_code_late: such a server is not transferred
  */
 #include "pool/pool_set_state.h"
 #include "base/histogram.h"
@@ -24,8 +25,8 @@ _Static_assert(sizeof(struct pooled) - sizeof(struct policy_conn) == 152,
 	       "a field was added: what does it mean on another worker?");
 #endif
 
-/* A shard whose database's code is not known may yet find that it has left something in a server that nothing resets,
- * and closes its servers then (pool_code.c): none of them may be elsewhere. */
+/* A shard that does not know its database's code may later find that the code has left state in a server that
+ * nothing resets, and then closes its servers (pool_code.c): none of them may be on another worker. */
 static bool
 may_give(struct pool *pool, struct pooled *p)
 {
@@ -35,9 +36,9 @@ may_give(struct pool *pool, struct pooled *p)
 	       (!pool->is_sealed || database_code_is_known(code, pool_set_now(pool->set)));
 }
 
-/* --- there --- */
+/* --- on the receiving worker --- */
 
-/* Neither side's pool set need be there any more. env and worker: of the worker that runs. */
+/* The pool sets of both sides may be gone. env and worker: of the worker that runs this. */
 static void
 lose(struct pooled *p, const struct server_env *env, struct policy_worker *worker)
 {
@@ -54,7 +55,7 @@ join(struct pool *pool, struct pooled *p)
 	struct pool_target *old = p->target;
 
 	pool_on_baseline(pool);
-	if (pool->baseline == NULL) /* no memory: whoever logs in could not be greeted */
+	if (pool->baseline == NULL) /* without memory, a client that logs in could not be sent its parameters */
 		return false;
 	if (!pool_code_welcomes(pool, p->heeded) ||
 	    server_arrive(p->srv, pool->set->s.env, pool, &pool->target->server) < 0)
@@ -100,7 +101,7 @@ on_arrival(struct note *n, void *owner, bool is_over)
 	if (stream_is_readable(&p->srv->stream)) /* PostgreSQL may have ended the session: it is pinged first */
 		p->conn.epoch = 0;
 	if (policy_arrive(pool->policy, pool_returned(p->srv), *env->now_us))
-		return; /* it may be gone already */
+		return; /* conn may be freed already */
 	policy_shared_lost(&p->conn, p->to_worker, *env->now_us);
 	server_close(p->srv);
 }
@@ -118,7 +119,7 @@ pool_transfer_take_back(const struct pool_set *set, const struct pool_set *silen
 	}
 }
 
-/* --- here --- */
+/* --- on the sending worker --- */
 
 static void
 depart(struct grave *g)

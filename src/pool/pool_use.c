@@ -55,7 +55,7 @@ pool_use_next_active(const struct pool_set *set, const struct pool *before)
 	return before == NULL ? TAILQ_FIRST(&set->active) : TAILQ_NEXT(before, looked_at);
 }
 
-/* While it had no servers none was in use. */
+/* No connections were in use while the pool had no servers. */
 void
 pool_use_look(struct pool *pool, uint64_t now_us)
 {

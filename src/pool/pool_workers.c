@@ -7,8 +7,8 @@
 
 struct known_pool {
 	UT_hash_handle hh;
-	uint32_t first; /* the worker that had it first */
-	uint32_t shards; /* a bit for each that has a shard */
+	uint32_t first; /* the worker with its first shard */
+	uint32_t shards; /* a bit for each worker that has a shard */
 	char key[];
 };
 
@@ -22,7 +22,7 @@ struct pool_workers {
 	struct pool_split split;
 	uint32_t away;
 	uint32_t silent; /* a bit for each worker that does not answer */
-	bool is_full; /* nothing is added any more */
+	bool is_full; /* no pool is added any more */
 	struct load loads[]; /* of each worker; worker 0's clients are not counted here */
 };
 
@@ -45,14 +45,14 @@ pool_workers_free(struct pool_workers *h)
 	free(h);
 }
 
-/* Counts a worker that does not answer as fuller than any other. */
+/* Returns how many clients a worker has; a worker that does not answer counts as fuller than any other. */
 static uint32_t
 clients_of(const struct pool_workers *h, uint32_t number)
 {
 	return (h->silent & 1u << number) != 0 ? UINT32_MAX : h->loads[number].clients;
 }
 
-/* The main worker is the last of equal ones: it has all else to do. */
+/* The main worker is the last of equal ones, because it has all other work to do. */
 static uint32_t
 least_loaded(const struct pool_workers *h)
 {
@@ -86,8 +86,9 @@ add(struct pool_workers *h, const char *key, size_t len, uint32_t first)
 	return one;
 }
 
-/* Returns the pool; where it is not known yet, its first shard is on the worker with the fewest clients. A pool that
- * was not added once, for want of memory or room, never is: its hash must decide each time. *out is it then. */
+/* Returns the pool; if it is not known yet, its first shard is made on the worker with the fewest clients. A pool
+ * that was once not added, without memory or room, is never added later, because its hash must decide each time:
+ * then *out is returned. */
 static struct known_pool *
 find(struct pool_workers *h, const char *key, size_t len, struct known_pool *out)
 {
@@ -110,7 +111,7 @@ has_shard(const struct known_pool *one, uint32_t number)
 	return (one->shards & 1u << number) != 0;
 }
 
-/* The first of equal ones, so that a few clients, one after another, find the same servers. */
+/* Takes the first of equal workers, so that a few clients, one after another, find the same servers. */
 static uint32_t
 best_shard(const struct pool_workers *h, const struct known_pool *one)
 {
@@ -122,7 +123,8 @@ best_shard(const struct pool_workers *h, const struct known_pool *one)
 	return best;
 }
 
-/* As find(), or NULL with *why set. *most: how many shards it may have (since an older reload it may have more). */
+/* Returns the pool as find() does, or NULL with *why set. *most: how many shards it may have; after a reload it may
+ * have more. */
 static struct known_pool *
 look_up(struct pool_workers *h, const struct config *config, const char *database, const char *user, uint32_t *most,
 	struct known_pool *out, struct fail *why)

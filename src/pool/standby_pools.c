@@ -1,17 +1,17 @@
 /*
- * src/pool/standby_pools.c - the standby pools of a pool: a struct pool for each standby that its clients are lent
- * servers of, made when it is first used, and freed with it.
+ * src/pool/standby_pools.c - the standby pools of a pool: a struct pool for each standby whose servers its clients are
+ * lent, made at first use, and freed with its main pool.
  *
- * A standby pool is a pool like any other for its servers (seal, washing, pings, GUC sets), but no client knows it:
- * nobody waits in its line, it is found by no name, and its counters are its pool's. Statements have their names, and
- * code its answers, from the pool: the database is the same.
+ * For its servers a standby pool is like any other pool (seal, washing, pings, GUC sets), but no client knows it: its
+ * queue is always empty, it has no name, and its counters are the main pool's. Statements have their names, and code
+ * its answers, from the main pool, because the database is the same.
  */
 #include "pool/pool_set_state.h"
 #include "pool/cluster.h"
 
 #include <stdlib.h>
 
-/* Each part of a pool has standby pools of its own, with their share of the connections. */
+/* Each shard of a pool has standby pools of its own, with a share of the connections. */
 void
 standby_pool_settings(struct pool *pool)
 {
@@ -21,7 +21,7 @@ standby_pool_settings(struct pool *pool)
 	pool->settings.pool_size = (pool->settings.pool_size + parts - 1) / parts;
 	pool->settings.max_overflow = 0;
 	pool->settings.min_idle = 0;
-	pool->settings.share_min = 0; /* its clients can go to the primary */
+	pool->settings.share_min = 0; /* its clients can use the primary */
 }
 
 /* Returns true if any of the pool's clients reads from standbys. */
@@ -35,7 +35,7 @@ is_reading(const struct pool *pool)
 	return is_reading;
 }
 
-/* Returns a reference to what is known of the pool's hosts, if anybody reads from standbys among them. */
+/* Returns a reference to the cluster of the pool's hosts, or NULL if no client reads from standbys. */
 static struct cluster *
 find_cluster(const struct pool *pool)
 {
@@ -67,7 +67,7 @@ standby_pools_configure(struct pool *pool, uint64_t now_us)
 
 	pool->cluster = find_cluster(pool);
 	pool->own_zone = hosts_of_zone(pool->target->upstream, pool->set->config->zone);
-	if (pool->cluster != NULL && pool->cluster != before) { /* histories and readings have other numbers there */
+	if (pool->cluster != NULL && pool->cluster != before) { /* its histories and readings have other numbers */
 		pool->history = 0;
 		pool->code_history = 0;
 		TAILQ_FOREACH(srv, &pool->servers, all)
@@ -125,7 +125,7 @@ pool_primary_host(const struct pool *pool)
 	if (pool->cluster == NULL)
 		return NULL;
 	v = cluster_lock(pool->cluster);
-	if (v->primary >= 0 && (size_t)v->primary < u->host_count) /* in the midst of a reload it may have more hosts */
+	if (v->primary >= 0 && (size_t)v->primary < u->host_count) /* during a reload the cluster may have more hosts */
 		host = &u->hosts[v->primary];
 	cluster_unlock(pool->cluster);
 	return host;
@@ -190,7 +190,7 @@ standby_pool_feared(struct server *srv)
 	const struct cluster_view *v = cluster_lock(pool->cluster);
 	const struct host_view *h = &v->hosts[standby_pool->host];
 	bool has_code = shows_code(pool, v, h),
-	     is_before = srv->reading < h->last.number; /* else it may be of a later life */
+	     is_before = srv->reading < h->last.number; /* else the reading may be of a later life */
 
 	cluster_unlock(pool->cluster);
 	if (has_code && pool->code->answer != NULL)

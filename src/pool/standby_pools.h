@@ -1,48 +1,50 @@
 /*
- * src/pool/standby_pools.h - a pool's servers of the primary, and those of its standbys, where it is known which host
- * is which (pool->cluster is not NULL). Its own are of the primary; each of a standby's is from the standby pool of
- * that host (its place in the upstream), a pool that is made at first use and goes with its pool.
+ * src/pool/standby_pools.h - a pool's servers of the primary and of its standbys, if it has a cluster, which tells
+ * which host is which. The pool's own servers are of the primary. Servers of a standby are in the standby pool of that
+ * host (by its place in the upstream), a pool that is made at first use and freed with its main pool.
  */
 #pragma once
 
 #include "base/clock.h"
 #include "pool/pool.h"
 
-/* Returns an idle server there, lent as pool_borrow() does; or NULL: then one is made ready for later, if that may be,
- * and the waiter does not wait. */
+/* Returns an idle server of that host, lent as by pool_borrow(), or NULL. With NULL, a server is made ready for
+ * later if possible, and the waiter does not wait. */
 struct server *pool_borrow_standby(struct pool *pool, uint32_t host, struct policy_waiter *waiter, void *borrower,
 				   uint64_t now_us);
-/* The pool, which has a cluster, has another answer about its database's code. */
+/* The pool, which has a cluster, has a new answer about its database's code. */
 void standby_pools_code_is_new(struct pool *pool);
-/* Returns what any SQL may leave on a standby's server (of enum state_part and enum code_risk), which was just lent; 0
- * if it is known that the standby has replayed all that the primary had when the last answer about the code came. */
+/* Returns the state that any SQL may leave on srv (of enum state_part and enum code_risk), which is a standby's and
+ * was just lent; 0 if the standby has certainly replayed all that the primary had when the last answer about the
+ * code came. */
 unsigned standby_pool_feared(struct server *srv);
-/* Returns true if that is known of the standby pool's host. */
+/* Returns true if the host of the standby pool has certainly replayed all that the primary had when the last answer
+ * about the code came. */
 bool standby_pool_shows_code(struct pool *standby_pool);
-/* Adds the connections of its standby pools, if it has any, to counts of its own. */
+/* Adds the connections of the pool's standby pools, if any, to counts, which has its own. */
 void pool_add_standby_pools(const struct pool *pool, struct policy_counts *counts);
-/* Returns true if a server of the pool's own, or of its listeners, is the primary's, as far as that is known
- * (pool->cluster is not NULL). A server may be another one's: while nobody knew who that is, it has logged in to
- * whichever said so. */
+/* Returns true if srv, of the pool itself or of its listeners, is a server of the primary, as far as that is known
+ * (pool->cluster is not NULL). It may not be: while the primary is not known, servers log in to any host that says
+ * it is. */
 bool pool_is_of_primary(const struct pool *pool, struct server *srv);
-/* In place of a server's history: it is another host's; nobody knows whose, and it is used all the same until that is
- * known. */
-#define HISTORY_OTHER UINT32_MAX
-#define HISTORY_TRUSTED (UINT32_MAX - 1)
-#define TRUST_AFTER_US (5 * US_PER_S) /* who the primary is, is known again by then */
-/* Servers are of the primary of this history (cluster_view.history): those of another are closed, or when returned. */
+/* Values in place of a server's history: */
+#define HISTORY_OTHER UINT32_MAX /* it is of another host */
+#define HISTORY_TRUSTED (UINT32_MAX - 1) /* its host may be the primary: it is used until that is known */
+#define TRUST_AFTER_US (5 * US_PER_S) /* the primary is known again by then */
+/* The primary's history (cluster_view.history) is this now: servers of another history are closed, idle ones now,
+ * lent ones when they are returned. */
 void pool_on_primary(struct pool *pool, uint32_t history, uint64_t now_us);
 
 /* --- For the pools themselves. --- */
 
-/* pool.c. Makes the standby pool of main for the host at this place of its upstream. Returns NULL if that is impossible
- * now.
- */
+/* pool.c. Makes the standby pool of main for the host at this place of the upstream. Returns NULL if that is
+ * impossible now. */
 struct pool *pool_new_standby_pool(struct pool *main, uint32_t host, uint64_t now_us);
-void standby_pool_settings(struct pool *pool); /* makes those of its pool the ones of a standby pool */
-/* The pool has new settings: its cluster and its standby pools follow; or these drain, if nobody reads there now. */
+void standby_pool_settings(struct pool *pool); /* turns the settings of its main pool into a standby pool's */
+/* The pool has new settings: applies them to its cluster and its standby pools; if no client reads from standbys
+ * now, closes the servers of the standby pools. */
 void standby_pools_configure(struct pool *pool, uint64_t now_us);
 bool standby_pools_are_empty(const struct pool *pool);
-/* Returns the host that is known to be the primary, where clients read from standbys; else NULL. */
+/* Returns the host that is known to be the primary, if clients read from standbys; else NULL. */
 const struct upstream_host *pool_primary_host(const struct pool *pool);
-void pool_note_reading(struct server *srv); /* a server has logged in */
+void pool_note_reading(struct server *srv); /* srv has logged in */

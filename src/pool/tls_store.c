@@ -20,7 +20,7 @@ verify_of(const struct server_tls *tls)
 					    : TLS_VERIFY_NOTHING;
 }
 
-/* A list will do: it is short, and searched only at a reload and for each new pool. */
+/* A list suffices: it is short, and searched only at a reload and for each new pool. */
 static struct stored *
 stored_find(const struct tls_store *store, const char *text)
 {
