@@ -1,4 +1,4 @@
-/* src/relay/resend.c - what a server was sent since nothing was owed is copied, and relayed again: see resend.h. */
+/* src/relay/resend.c - copies what a server was sent since nothing was owed, and relays that again: see resend.h. */
 #include "relay/resend.h"
 #include "relay/begin.h"
 #include "relay/reads.h"
@@ -11,8 +11,9 @@
 #include <string.h>
 
 #define COPY_MIN 512u
-#define KEPT_MAX 65536u /* bytes of a request; larger ones are not relayed again */
-#define LOOKS_MAX 100000u /* at messages of a copy, for what its Binds mean; then it is not relayed again */
+#define KEPT_MAX 65536u /* bytes of a request; larger requests are not relayed again */
+/* limit of looks at messages of a copy to find its Binds' statements; a copy beyond it is not relayed again */
+#define LOOKS_MAX 100000u
 
 /* --- the copy --- */
 
@@ -73,7 +74,7 @@ resend_keep_bytes(struct exchange *x, const uint8_t *from, size_t len)
 		sent->state = SENT_CUT;
 }
 
-/* Reads the message that begins there. Returns false at the end of the copy, which may be without any bytes. */
+/* Reads the message at offset at. Returns false at the end of the copy, which may have no bytes at all. */
 static bool
 frame_at(const struct request_copy *copy, size_t at, struct frame *f)
 {
@@ -92,7 +93,7 @@ resend_is_of_statements(const struct server *srv)
 	return at == copy->len && srv->loan.sent.state != SENT_CUT;
 }
 
-/* Returns true if the copy has one Parse and one Bind, which is of this statement. */
+/* Returns true if the copy has one Parse and one Bind, and the Bind is of the statement `name`. */
 static bool
 runs_what_it_parses(const struct request_copy *copy, const char *name)
 {
@@ -135,8 +136,9 @@ resend_sql(const struct server *srv, size_t *len)
 /* --- may it be relayed again? --- */
 
 /*
- * Returns true if a statement that begins so commits only when all of it is done, and its reply was sent. What was not
- * begun, or a standby has, may be any, but for what the client has lost already.
+ * Returns true if a statement with this first word commits only when all of it is done, and its reply was sent. A
+ * request that was not begun, or that a standby has, may be any, except one for statements that the client has lost
+ * already.
  */
 static bool
 is_of_one_commit(const struct exchange *x, uint32_t first)
@@ -156,8 +158,8 @@ is_sql_of_one_commit(const struct exchange *x, const char *sql, size_t len)
 }
 
 /*
- * Returns true if a message of the copy before this one makes the statement. The statement is harmless, as was seen
- * there; the client has lost it if its Parse was not answered. *looks: how many messages may be looked at.
+ * Returns true if an earlier message of the copy makes the statement. The statement is harmless, which was checked at
+ * that message; the client has lost the statement if its Parse was not answered. *looks: how many messages may be read.
  */
 static bool
 is_parsed_before(const struct request_copy *copy, const uint8_t *end, const char *name, unsigned *looks)
@@ -220,7 +222,7 @@ is_copy_harmless(struct exchange *x, const struct request_copy *copy)
 
 		has_bound |= f.type == 'B';
 		has_closed |= has_bound && f.type == 'C';
-		/* A Bind looks its statement up by name, which must not be taken again behind that. */
+		/* A Bind looks up its statement by name, so no later Parse may take that name again. */
 		if (!is_message_harmless(x, copy, &f, body, &looks) || (has_closed && f.type == 'P' && body[0] != '\0'))
 			return false;
 	}
@@ -228,8 +230,8 @@ is_copy_harmless(struct exchange *x, const struct request_copy *copy)
 }
 
 /*
- * Returns true if the client may have got something of the answer, or all of a request was answered, or something has
- * failed. Whatever is still in the outbox was not sent.
+ * Returns true if the client may have got a part of the answer, or a whole request was answered, or something has
+ * failed. Bytes that are still in the outbox were not sent.
  */
 static bool
 is_shown(const struct exchange *x, const struct server *srv)
@@ -251,7 +253,7 @@ resend_is_possible(struct exchange *x, const struct server *srv)
 {
 	const struct sent_copy *sent = &srv->loan.sent;
 
-	/* All that the client has on this server is the copy, and it was shown nothing of it. */
+	/* The client has nothing on this server except the copy, and was shown nothing of its answer. */
 	return (x->state == CL_READY || x->state == CL_HELD) && !x->is_session && !x->is_in_relay &&
 	       exchange_is_at_rest(x, srv) && !is_shown(x, srv) && srv->borrower == x && sent->copy.len > 0 &&
 	       sent->state != SENT_CUT && x->body_left == 0 && (!sent->is_later || !state_is_dirty(x, srv)) &&
@@ -281,7 +283,7 @@ resend_now(struct exchange *x, const struct request_copy *copy)
 	return exchange_has_server(x);
 }
 
-/* Forgets statements that the copy's Parses have made: relaying them again makes them again. */
+/* Forgets statements that the copy's Parses have made: relaying the copy makes them again. */
 static void
 forget_statements(struct exchange *x, const struct sent_copy *sent)
 {
@@ -295,7 +297,8 @@ forget_statements(struct exchange *x, const struct sent_copy *sent)
 			statements_forget_since(x, parse.name, sent->named_before);
 }
 
-/* Takes what pgweir itself has answered off the beginning of the copy: the client has these statements. */
+/* Removes the messages that pgweir itself has answered from the beginning of the copy: the client has these
+ * statements. */
 static void
 drop_answered(struct sent_copy *sent)
 {
@@ -335,7 +338,7 @@ resend_unexecuted(struct exchange *x, struct server *srv)
 		  (unsigned long long)x->waiter.id, (unsigned long long)srv->id);
 	if (srv->loan.standby != 0)
 		reads_lost(x, srv);
-	else /* the other idle ones may have been told to end, too */
+	else /* the other idle servers may have been told to end, too */
 		policy_distrust(x->pool->policy, *x->env->now_us);
 	begin_again(x, srv);
 	return resend_now(x, &srv->loan.sent.copy);
