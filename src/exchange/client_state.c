@@ -1,11 +1,11 @@
 #include "exchange/client_state.h"
 
 static const unsigned char next[CL_STATES][CE_EVENTS] = {
-	/* 0: our bug. CE_CLOSE leads to CL_CLOSED from everywhere else. */
+	/* 0 is a bug of pgweir. CE_CLOSE leads to CL_CLOSED from all other states. */
 	[CL_NONE] = { [CE_ACCEPT] = CL_STARTUP },
 	[CL_STARTUP] = { [CE_ASK_PROOF] = CL_AUTHENTICATION,
-			 [CE_WRONG_PROOF] = CL_DELAYED, /* its certificate */
-			 [CE_PROVED] = CL_WELCOME, /* without an exchange: trust, a certificate */
+			 [CE_WRONG_PROOF] = CL_DELAYED, /* the client's certificate was wrong */
+			 [CE_PROVED] = CL_WELCOME, /* the client needs no exchange of messages: trust, a certificate */
 			 [CE_ENTER_CONSOLE] = CL_CONSOLE,
 			 [CE_CANCEL] = CL_CANCEL,
 			 [CE_CLOSE] = CL_CLOSED },
@@ -32,7 +32,7 @@ static const unsigned char next[CL_STATES][CE_EVENTS] = {
 			   [CE_CLOSE_AFTER_FLUSH] = CL_CLOSE_AFTER_FLUSH,
 			   [CE_CLOSE] = CL_CLOSED },
 	[CL_IN_LINE] = { [CE_GRANTED] = CL_READY, [CE_REFUSED] = CL_REJECTING, [CE_CLOSE] = CL_CLOSED },
-	/* The error that a retry is for may come while a message behind it is held. */
+	/* The error that causes a retry may come while a later message is held. */
 	[CL_HELD] = { [CE_ANSWERED] = CL_READY,
 		      [CE_REFUSED] = CL_REJECTING,
 		      [CE_RETRY] = CL_RETRYING,
@@ -41,7 +41,8 @@ static const unsigned char next[CL_STATES][CE_EVENTS] = {
 	[CL_RETRYING] = { [CE_HOLD] = CL_RETRYING, [CE_ANSWERED] = CL_READY, [CE_CLOSE] = CL_CLOSED },
 	[CL_IN_DOUBT] = { [CE_ANSWERED] = CL_READY, [CE_REFUSED] = CL_REJECTING, [CE_CLOSE] = CL_CLOSED },
 	[CL_CATCHING] = { [CE_CAUGHT] = CL_READY, [CE_REFUSED] = CL_REJECTING, [CE_CLOSE] = CL_CLOSED },
-	/* A request may name several channels. After an error of an earlier one, the whole request is handled again. */
+	/* A request may name several channels. After an error of an earlier request, the whole request is handled
+	 * again. */
 	[CL_AWAITING] = { [CE_AWAIT] = CL_AWAITING,
 			  [CE_LISTENER_ANSWERED] = CL_READY,
 			  [CE_RETRY] = CL_RETRYING,

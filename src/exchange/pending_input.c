@@ -17,7 +17,8 @@ exchange_free_input(struct exchange *x)
 	x->pending_len = x->pending_cap = 0;
 }
 
-/* While the client logs in there may be a password among the bytes, and realloc would leave a copy behind. */
+/* Does not use realloc() while the client logs in, because a password among the bytes would stay in the freed
+ * memory. */
 static uint8_t *
 input_grow(struct exchange *x, size_t cap)
 {
@@ -36,7 +37,7 @@ input_grow(struct exchange *x, size_t cap)
 	return grown;
 }
 
-/* Keeps the block itself if bytes is its end: a message that comes in small pieces is not copied for each of them. */
+/* Keeps the block itself if bytes is its end, so a message that comes in small pieces is not copied for each piece. */
 static bool
 take_back(struct exchange *x, const uint8_t *bytes, size_t len)
 {
@@ -98,7 +99,7 @@ void
 exchange_replay(struct exchange *x, void (*handle)(struct exchange *x, const uint8_t *bytes, size_t len))
 {
 	struct exchange_env *env = x->env;
-	struct handled_input outer = env->handled; /* its handler may have let this exchange go on */
+	struct handled_input outer = env->handled; /* the caller may be the handler of another exchange's input */
 	bool is_login = client_state_is_login((enum client_state)x->state);
 	uint8_t *whole = x->pending;
 	uint32_t len = x->pending_len;

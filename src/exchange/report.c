@@ -1,17 +1,18 @@
 /*
  * src/exchange/report.c - what requests cost: counted per database, and reported upwards if slow, refused or lost.
  *
- * At each moment of a request somebody owes the next byte: that is its phase. The clock (struct phase_clock) is told
- * whenever that changes, and charges the time since then to whoever owed until now:
+ * At each moment of a request, one party owes the next byte: that is the request's phase. The code calls the clock
+ * (struct phase_clock) whenever the phase changes; the clock charges the time since the previous change to the phase
+ * that has ended:
  *
  *   wait, connect   before a server is lent: for the pool; for PostgreSQL, to accept or answer a connection
- *   server          PostgreSQL owes an answer, or must take what was sent; its silence in the midst of an answer, too
- *   stream          its answer is on its way, without a pause
- *   client          it must take the answer, send the rest of its request, or the data of its COPY
- *   proxy           pgweir has what it needs, and works
+ *   server          PostgreSQL owes an answer, or must take bytes; its silence in the midst of an answer counts, too
+ *   stream          PostgreSQL's answer is on its way, without a pause
+ *   client          the client must take the answer, send the rest of its request, or send the data of its COPY
+ *   proxy           pgweir has everything it needs, and works
  *
  * So the phases of a request add up to its duration. Requests that overlap in a pipeline share one server: each lasts
- * from the end of the one before it. The clock is read when a turn of the loop reads, and again when replies were sent.
+ * from the end of the previous one. The clock is read when a turn of the loop reads, and again when replies were sent.
  */
 #include "exchange/report.h"
 #include "base/clock.h"
@@ -23,9 +24,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PAUSE_US 10000u /* a longer silence within an answer is not its transfer */
-#define LONG_LEN 8192u /* bytes that take a while to be read: the clock is read again */
-#define TIMED_EACH 16u /* one request in so many: there, too */
+#define PAUSE_US 10000u /* a longer silence within an answer counts as PostgreSQL's work, not as transfer */
+#define LONG_LEN 8192u /* messages of this many bytes take a while to be read, so the clock is read again */
+#define TIMED_EACH 16u /* for one request in this many, the clock is read again after each message, too */
 
 /* --- the clock --- */
 
@@ -39,7 +40,7 @@ charge(struct phase_clock *c, uint64_t now_us)
 	c->since_us += us;
 }
 
-/* c->us is zero: whoever takes its sums sees to that. */
+/* Starts the clock of a request. c->us is zero already: the code that takes its sums clears them. */
 static void
 start_clock(struct exchange_env *env, struct phase_clock *c)
 {
@@ -48,7 +49,7 @@ start_clock(struct exchange_env *env, struct phase_clock *c)
 	c->debtor = PHASE_PROXY;
 }
 
-/* Returns who owes the next byte of a request that is not over. */
+/* Returns the party that owes the next byte of a request that has not ended. */
 static enum phase
 debtor_now(const struct exchange *x, const struct server *srv)
 {
@@ -75,7 +76,7 @@ report_idle_since(const struct exchange *x)
 	return c != NULL ? loan_rests_since(&x->srv->loan) : x->waiter.idle_since_us;
 }
 
-/* A byte came from the client, or went to it, between two requests. */
+/* Restarts the idle time of a transaction: a byte came from the client, or went to it, between two requests. */
 static inline void
 begin_idle_anew(struct exchange *x, struct server *srv)
 {
@@ -94,7 +95,7 @@ report_sent(struct exchange *x, struct server *srv, size_t len)
 		begin_idle_anew(x, srv);
 		return;
 	}
-	if (c->since_us != *x->env->now_us) /* else it began in this turn */
+	if (c->since_us != *x->env->now_us) /* else the clock began in this turn */
 		charge(c, *x->env->now_us);
 	if (len >= LONG_LEN || c->is_timed) {
 		c->debtor = PHASE_PROXY;
@@ -102,7 +103,7 @@ report_sent(struct exchange *x, struct server *srv, size_t len)
 		charge(c, *x->env->now_us);
 	}
 	if (srv->is_synced && x->reading != EXCHANGE_STALLED && x->body_left == 0 &&
-	    srv->ledger.intake != INTAKE_COPY) /* nearly always */
+	    srv->ledger.intake != INTAKE_COPY) /* nearly always so */
 		c->debtor = PHASE_SERVER;
 	else
 		c->debtor = (uint8_t)debtor_now(x, srv);
@@ -150,7 +151,7 @@ report_canceler(struct exchange *x, const struct error_fields *e)
 		return CANCELED_BY_STATEMENT_TIMEOUT;
 	if (rare == NULL || rare->canceled_request != x->requests_done + 1)
 		return CANCELED_BY_SERVER;
-	rare->canceled_request = 0; /* it is told */
+	rare->canceled_request = 0; /* the cancel is reported only once */
 	return rare->canceled_by;
 }
 
@@ -160,7 +161,7 @@ report_lent(struct exchange *x, uint64_t waited_us)
 	histogram_observe_us(&x->pool->database->counters.pool_wait[WAIT_SERVED], &histogram_bounds_wait, waited_us);
 }
 
-/* The wait for a server is the first part of the request that waited. */
+/* Moves the wait for a server into the phases of the request that waited. */
 static void
 take_wait(struct exchange *x, uint64_t phase_us[static PHASE_COUNT])
 {
@@ -183,7 +184,7 @@ report_request_begins(struct exchange *x, struct server *srv)
 			take_wait(x, srv->loan.clock.us);
 	}
 	if (srv->ledger.count > 0 && ledger_head(&srv->ledger)->to == OWED_TO_CLIENT)
-		return; /* pipelined: it shares the first one's SQL */
+		return; /* pipelined requests share the first one's SQL */
 	loan_begin_request(&srv->loan);
 }
 
@@ -267,7 +268,7 @@ report_done(struct exchange *x, struct server *srv, const struct owed *ended)
 
 	d->requests++;
 	if (x->replication != 0)
-		return; /* a stream may last for days; that is no slow query */
+		return; /* a replication stream may last for days, and is no slow query */
 	d->queries[is_copy ? QK_COPY : is_simple ? QK_SIMPLE : QK_EXTENDED]++;
 	count_transaction(x, srv);
 	if (env->done_count < DONE_MAX)
@@ -287,7 +288,7 @@ since(uint64_t later, uint64_t earlier)
 	return earlier != 0 && later > earlier ? later - earlier : 0;
 }
 
-/* The client's GUC set may be of another transaction. */
+/* The client's GUC set may be of another transaction, so the server's options count, too. */
 unsigned
 report_sql_options(const struct exchange *x)
 {
@@ -340,10 +341,11 @@ describe(struct exchange *x, struct server *srv, const struct done_request *done
 	r->route = srv->loan.route;
 	if (x->settings->reads != READS_PRIMARY && x->pool->cluster != NULL && srv->loan.standby == 0 &&
 	    (x->is_session || x->pins != 0))
-		r->route = ROUTE_TIED; /* what this server was lent for is long over */
+		r->route = ROUTE_TIED; /* the reason that this server was lent for is long past */
 }
 
-/* r: as describe() made it. event: NULL: it is not for the slow-query log. */
+/* Sends r, as describe() made it, to on_report. event is its name in the slow-query log; NULL keeps r out of that
+ * log. */
 static void
 report_send(struct exchange *x, struct server *srv, struct request_report *r, const char *event)
 {
@@ -354,7 +356,7 @@ report_send(struct exchange *x, struct server *srv, struct request_report *r, co
 	r->client_id = x->waiter.id;
 	r->event = event;
 	if (srv != NULL) {
-		/* The last CommandComplete's words without their counts. */
+		/* The last command tag without its counts. */
 		memcpy(tag, srv->loan.tag_text, sizeof(tag));
 		for (char *p = strchr(tag, ' '); p != NULL; p = strchr(p + 1, ' '))
 			if (p[1] >= '0' && p[1] <= '9') {
@@ -366,7 +368,7 @@ report_send(struct exchange *x, struct server *srv, struct request_report *r, co
 	x->env->on_report(x->env->owner, r);
 }
 
-/* Adds what each phase has owed to the database's sums. Returns all of it. */
+/* Adds the phases to the database's sums. Returns the sum of all phases. */
 static inline uint64_t
 count(struct database_counters *d, const uint64_t phase_us[static PHASE_COUNT])
 {
@@ -389,7 +391,7 @@ report_config(struct exchange_env *env)
 	env->looked_at_us = sampled_us < GUC_SHORT_LIMIT_US ? sampled_us : GUC_SHORT_LIMIT_US;
 }
 
-/* How many requests this one stands for in the statistics of statements; 0: it is not counted there. */
+/* Returns how many requests this one stands for in the statistics of statements; 0 if it is not counted there. */
 static inline uint32_t
 weight_of(struct exchange_env *env, bool is_slow)
 {
@@ -407,7 +409,8 @@ weight_of(struct exchange_env *env, bool is_slow)
 	return env->queries_each;
 }
 
-/* event: its name in the slow-query log; NULL: it is not for that. weight: see weight_of(). */
+/* Reports a request that was answered. event is its name in the slow-query log; NULL keeps it out of that log. weight
+ * is weight_of()'s. */
 __attribute__((noinline)) static void
 tell_done(struct exchange *x, struct server *srv, const struct done_request *done, uint64_t duration_us,
 	  const char *event, uint32_t weight)
@@ -425,8 +428,9 @@ tell_done(struct exchange *x, struct server *srv, const struct done_request *don
 }
 
 /*
- * Returns what a request is called in the slow-query log; NULL: it is not for that. If PostgreSQL was at it for long,
- * its statement_timeout may be over just behind it: that is told to whoever sends the next message.
+ * Returns a request's name in the slow-query log, or NULL if the request is not for that log. If PostgreSQL worked on
+ * it for long, its statement_timeout may fire just after the request; WASH_LATE tells that to the code that sends the
+ * next message.
  */
 __attribute__((noinline)) static const char *
 event_of(struct exchange *x, struct server *srv, const struct done_request *done, uint64_t duration_us)
@@ -466,10 +470,10 @@ measure(struct exchange *x, struct server *srv, const struct done_request *done)
 	}
 	if (event != NULL || weight > 0 || done->canceled_by != CANCELED_BY_NOBODY)
 		tell_done(x, srv, done, duration_us, event, weight);
-	memset(c->us, 0, sizeof(c->us)); /* the next one of a pipeline begins */
+	memset(c->us, 0, sizeof(c->us)); /* the next request of a pipeline begins */
 }
 
-/* Nothing of the client's is under way on its server any more. */
+/* Returns true if nothing of the client's is in progress on its server any more. */
 static bool
 is_over(const struct exchange *x, const struct server *srv)
 {
@@ -493,7 +497,7 @@ report_flushed(struct exchange *x, struct server *srv)
 		return;
 	charge(c, ready_us);
 	if (env->done_count == 0) {
-		c->is_flowing = c->has_passed; /* from now on: up to its first bytes, PostgreSQL worked */
+		c->is_flowing = c->has_passed; /* until the first bytes of an answer, PostgreSQL worked */
 		c->debtor = (uint8_t)debtor_now(x, srv);
 		return;
 	}
@@ -518,7 +522,7 @@ report_flushed(struct exchange *x, struct server *srv)
 
 /* --- requests that end without PostgreSQL's answer --- */
 
-/* The SQL of a Parse has its name before it. */
+/* Skips the name at the beginning of a body: the SQL of a Parse comes after that name. */
 static const uint8_t *
 skip_name(const uint8_t *body, const uint8_t *end)
 {
@@ -559,7 +563,7 @@ report_waiting_text(const struct exchange *x, size_t *len)
 	return (const char *)text;
 }
 
-/* Takes the phases, so far, of the request that fails. Between two requests the time counts as the client's. */
+/* Takes the phases, so far, of the request that fails. Time between two requests counts as the client's. */
 static void
 phases_so_far(struct exchange *x, uint64_t phase_us[static PHASE_COUNT])
 {
@@ -585,7 +589,8 @@ report_failure(struct exchange *x, const struct fail *why, enum request_failure 
 	struct database_counters *d = &x->pool->database->counters;
 	bool is_request = x->srv == NULL ? x->state != CL_READY : x->srv->loan.clock.since_us != 0;
 
-	by = by == CANCELED_BY_SERVER && kind == RF_LIMIT ? CANCELED_BY_QUERY_TIMEOUT : by; /* it was not asked */
+	/* pgweir ends the request by itself, without a CancelRequest */
+	by = by == CANCELED_BY_SERVER && kind == RF_LIMIT ? CANCELED_BY_QUERY_TIMEOUT : by;
 	kind = by == CANCELED_BY_CLIENT ? RF_CANCELED : kind;
 	r.canceled_by = by;
 	d->canceled[by]++;
@@ -604,7 +609,7 @@ report_failure(struct exchange *x, const struct fail *why, enum request_failure 
 	if (is_request && x->env->queries_each > 0 && (x->srv == NULL || !x->srv->loan.is_text_spent))
 		query_table_add(x->env->queries, &r, 1);
 	if (x->srv != NULL)
-		x->srv->loan.clock.since_us = 0; /* it is over: nothing else ends it */
+		x->srv->loan.clock.since_us = 0; /* the request is over: no other code ends it */
 	if (event == NULL)
 		event = cancel_events[by] != NULL ? cancel_events[by] : request_failure_names[kind];
 	report_send(x, x->srv, &r, r.threshold_us != CONFIG_TIME_OFF ? event : NULL);
@@ -622,14 +627,14 @@ report_waited(struct exchange *x, uint64_t connect_us, enum wait_outcome outcome
 				     t->waited_us);
 }
 
-/* Notes how long a client without a server has waited. Returns false if it waits for nothing. */
+/* Records how long a client without a server has waited. Returns false if the client waits for nothing. */
 static bool
 note_wait_so_far(struct exchange *x)
 {
 	if (x->state == CL_IN_LINE)
 		report_waited(x, x->waiter.connect_us, WAIT_GIVEN_UP);
 	else if (x->state == CL_IN_DOUBT || x->state == CL_AWAITING ||
-		 x->state == CL_CATCHING) /* what another connection is to say */
+		 x->state == CL_CATCHING) /* the client waits for another connection's answer */
 		x->waiter.waited_us = x->waiter.connect_us = since(*x->env->now_us, x->request_us);
 	else
 		return false;
@@ -660,7 +665,8 @@ bool
 report_given_up(struct exchange *x, const struct fail *why)
 {
 	static const struct fail left = { .sqlstate = "" };
-	static const char killed[] = "terminating connection due to administrator command"; /* the console's words */
+	/* as in the console's error */
+	static const char killed[] = "terminating connection due to administrator command";
 	enum request_failure kind = kind_of(x, why);
 	bool is_killed = kind == RF_SHUTDOWN && strncmp(why->text, killed, strlen(killed)) == 0;
 

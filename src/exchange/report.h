@@ -1,49 +1,54 @@
 /*
- * src/exchange/report.h - what requests cost: counted, and perhaps logged.
+ * src/exchange/report.h - measures what requests cost, counts that, and logs it where configured.
  */
 #pragma once
 
 #include "base/request_report.h"
 #include "exchange/exchange.h"
 
-void report_config(struct exchange_env *env); /* env->config is another one */
-void report_lent(struct exchange *x, uint64_t waited_us); /* the wait for a server is over */
-void report_done(struct exchange *x, struct server *srv, const struct owed *ended); /* before its replies are sent */
-void report_transaction(struct exchange *x, enum transaction_end end); /* it is over */
-void report_flushed(struct exchange *x, struct server *srv); /* after the batch was sent */
-/* Bytes of the client's were handled and sent: len of them. */
+void report_config(struct exchange_env *env); /* call when env->config was replaced */
+void report_lent(struct exchange *x, uint64_t waited_us); /* call when the wait for a server has ended */
+/* call before the replies that end a request are sent */
+void report_done(struct exchange *x, struct server *srv, const struct owed *ended);
+void report_transaction(struct exchange *x, enum transaction_end end); /* call when a transaction has ended */
+void report_flushed(struct exchange *x, struct server *srv); /* call after the batch was sent */
+/* Call after len bytes of the client were handled and sent to the server. */
 void report_sent(struct exchange *x, struct server *srv, size_t len);
-void report_drained(struct exchange *x, struct server *srv); /* client or server has taken what waited for it */
+/* call when the client or the server has taken the bytes that waited for it */
+void report_drained(struct exchange *x, struct server *srv);
 /*
- * Returns since when the client owes the next byte, of what it has begun on its server: of a request, or of a
- * transaction between two; 0: it does not, or is to read.
+ * Returns since when the client owes the next byte of a request that it has begun, or of its transaction between two
+ * requests. Returns 0 if the client owes nothing, or has yet to read.
  */
 uint64_t report_idle_since(const struct exchange *x);
-/* Takes who has canceled the client's request, as an error of PostgreSQL's or pgweir's says: for people, no decision.
- */
+/* Returns the origin of the cancel that ended the client's request, as far as e, an error of PostgreSQL's or pgweir's,
+ * tells, and forgets the recorded CancelRequest. The answer is for people only: nothing is decided by it. */
 enum canceler report_canceler(struct exchange *x, const struct error_fields *e);
 void report_error(struct pool *pool, enum error_origin origin, const char *sqlstate);
 /*
- * Reports a request, or a transaction idled in, that has ended without PostgreSQL's answer: the counters, the
- * slow-query log and SHOW QUERIES learn that here, whatever the reason. event: its name in the log; NULL: that of kind.
+ * Reports a request, or an idle time within a transaction, that has ended without PostgreSQL's answer: every such end
+ * is entered here into the counters, the slow-query log and SHOW QUERIES. event is its name in the log; with NULL, the
+ * name of kind.
  */
 void report_failure(struct exchange *x, const struct fail *why, enum request_failure kind, const char *event);
-/* The client leaves, or is closed for why (NULL: it left). Returns true if a request was under way: it has failed. */
+/* Call when the client leaves (why is NULL) or is closed with the error *why. Returns true if a request was in
+ * progress, which counts as failed. */
 bool report_given_up(struct exchange *x, const struct fail *why);
-/* Notes how long it stood in the queue, and counts that, unless it was served, as report_lent() counts that.
- * connect_us: how much of it PostgreSQL owed, at most. */
+/* Records how long the client stood in the queue; counts that time, too, unless outcome is WAIT_SERVED, which
+ * report_lent() counts. connect_us is the part of the time that PostgreSQL owed, at most. */
 void report_waited(struct exchange *x, uint64_t connect_us, enum wait_outcome outcome);
-/* Returns how the session reads strings, for what shows its SQL (enum scan_option). */
+/* Returns how the session reads strings (enum scan_option), for code that shows its SQL. */
 unsigned report_sql_options(const struct exchange *x);
-/* Returns the SQL of a request that has no server yet, from the input that waits or the statement that it names, and
- * its *len; NULL: not known. Valid until the client's next message. */
+/* Returns the SQL of a request that has no server yet, and its length in *len: from the input that waits, or from the
+ * statement that the request names. Returns NULL if the SQL is unknown. The result is valid until the client's next
+ * message. */
 const char *report_waiting_text(const struct exchange *x, size_t *len);
 /*
- * Returns the fingerprint of SQL that lies here whole, for report_text(). 0: it is too long, or depends on settings;
- * then it is made when the request is over.
+ * Returns the fingerprint of SQL that is complete here, for report_text(); 0 if the SQL is too long or depends on
+ * settings: then the fingerprint is computed when the request has ended.
  */
 uint64_t report_fingerprint(const char *sql, size_t len);
-/* The same of SQL like what is kept, which keeps it. */
+/* Like report_fingerprint() for SQL that matches *kept, where the fingerprint is cached. */
 static inline uint64_t
 report_fingerprint_of(struct scanned_sql *kept, const char *sql, size_t len)
 {
@@ -54,20 +59,20 @@ report_fingerprint_of(struct scanned_sql *kept, const char *sql, size_t len)
 	return kept->fingerprint;
 }
 
-/* The same of a statement's SQL, if it ran twice. */
+/* Returns the cached fingerprint of a statement's SQL, or 0 if the statement has not run twice. */
 static inline uint64_t
 report_statement_fingerprint(const struct statement *st)
 {
 	return st->fingerprint == STATEMENT_RAN_ONCE ? 0 : st->fingerprint;
 }
 
-/* For report_text() and report_statement(): the first SQL of a request. A statement keeps its fingerprint. */
+/* For report_text() and report_statement(): record the first SQL of a request. The statement caches its fingerprint. */
 void report_first_text(struct server *srv, const uint8_t *sql, size_t len, size_t total, bool is_simple);
 void report_first_statement(struct server *srv, struct statement *st);
 
 /*
- * SQL of the request under way: len bytes of total have come. The first SQL stands for all of the request, and for
- * requests that were pipelined behind it.
+ * Records SQL of the present request: len bytes of total have come. The first SQL stands for the whole request, and for
+ * requests that were pipelined after it.
  */
 static inline void
 report_text(struct server *srv, const uint8_t *sql, size_t len, size_t total, bool is_simple)
@@ -76,7 +81,7 @@ report_text(struct server *srv, const uint8_t *sql, size_t len, size_t total, bo
 		report_first_text(srv, sql, len, total, is_simple);
 }
 
-/* The same for the SQL of a statement. */
+/* Like report_text(), for the SQL of a statement. */
 static inline void
 report_statement(struct server *srv, struct statement *st)
 {

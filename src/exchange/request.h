@@ -1,5 +1,5 @@
 /*
- * src/exchange/request.h - a message of a client as the features see it, taken apart once; see relay/features.h.
+ * src/exchange/request.h - a message of a client as the features see it, parsed once; see relay/features.h.
  */
 #pragma once
 
@@ -13,10 +13,10 @@ struct client_statement; /* statements/statements_state.h */
 struct exchange;
 struct statement; /* session/statement_store.h */
 
-/* The names that a Bind begins with. */
+/* The names at the beginning of a Bind. */
 struct bind_names {
 	const char *portal, *statement;
-	size_t len; /* bytes, with terminators */
+	size_t len; /* bytes, including terminators */
 };
 
 /* All pointers except named, statement, traits, scan and instead point into the message. */
@@ -24,60 +24,63 @@ struct request {
 	uint8_t type;
 	const uint8_t *message;
 	size_t total; /* bytes of the message */
-	size_t have; /* bytes from message on that have come: less than total, or with what follows it */
-	const char *sql; /* Query, Parse: whole, without its terminator; NULL: it comes in pieces */
+	size_t have; /* bytes from message on that have come: fewer than total, or more if another message follows */
+	const char *sql; /* Query, Parse: the complete SQL, without its terminator; NULL if the SQL comes in pieces */
 	size_t sql_len; /* bytes */
-	struct parse_fields parse; /* Parse */
-	struct bind_names names; /* Bind */
-	const char *portal; /* Execute; "?": one with a name */
-	uint8_t target; /* Describe, Close: 'S' or 'P' ... */
-	const char *name; /* ... of this name */
-	struct client_statement
-	    *named; /* Bind, Describe of a statement: what the client calls so; NULL: the unnamed one, or none */
-	struct statement *statement; /* the same; NULL: pgweir does not know it */
-	const struct sql_traits *traits; /* of its SQL: of a Query under the client's settings or, if earlier SQL may
-					  * change these, whichever they are; of others, whichever they are. NULL: the
-					  * SQL comes in pieces, or is unknown */
-	const struct scan *scan; /* Query: of its SQL under the client's settings; NULL if traits is */
-	unsigned risk; /* enum state_part: what code of the database its SQL could touch unseen. Query, Bind */
-	struct sql_traits own; /* Parse: those */
-	bool is_taken_apart; /* request_known() has read its SQL */
-	bool is_found; /* Bind, Describe: named, statement and traits are what they will be */
-	enum forbidden forbidden; /* Query, Parse: why it is not sent as it is; see relay/forbid.h */
+	struct parse_fields parse; /* for a Parse */
+	struct bind_names names; /* for a Bind */
+	const char *portal; /* Execute: the portal's name; "?" stands for any name */
+	uint8_t target; /* Describe, Close: 'S' for a statement or 'P' for a portal */
+	const char *name; /* Describe, Close: the name of the statement or portal */
+	struct client_statement *named; /* Bind, Describe: its named statement; NULL for the unnamed one, or none */
+	struct statement *statement; /* the statement of `named`, or the unnamed one; NULL if pgweir does not know it */
+	/* Traits of the SQL. Of a Query: under the client's settings, or under any settings if earlier SQL may change
+	 * these. Of other messages: under any settings. NULL if the SQL comes in pieces or is unknown. */
+	const struct sql_traits *traits;
+	const struct scan *scan; /* Query: the scan of its SQL under the client's settings; NULL if traits is NULL */
+	unsigned risk; /* Query, Bind: enum state_part: session state that code run by the SQL could change unseen */
+	struct sql_traits own; /* Parse: the traits of its SQL */
+	bool is_taken_apart; /* request_known() has parsed the SQL */
+	bool is_found; /* Bind, Describe: named, statement and traits have their final values */
+	enum forbidden forbidden; /* Query, Parse: why the message is not sent as it is; see relay/forbid.h */
 	struct buf instead; /* Query, Parse that was replaced: the message to send in its place */
 	unsigned shown; /* Query that was replaced: see struct owed_request */
 	size_t used; /* Bind that was replaced: bytes of it that need not be sent any more */
 };
 
-/* Returns true if its SQL may begin with this word. */
+/* Returns true if the SQL of m may begin with this word. */
 static inline bool
 request_begins_with(const struct request *m, enum sql_word word)
 {
 	return m->traits != NULL && m->traits->first == (uint8_t)word;
 }
 
-/* Returns true if its SQL has one of these flags (enum scan_flag) or hints (enum scan_hint). */
+/* Returns true if the SQL of m has one of these flags (enum scan_flag) or hints (enum scan_hint). */
 static inline bool
 request_has(const struct request *m, uint32_t flags, uint32_t hints)
 {
 	return m->traits != NULL && ((m->traits->flags & flags) != 0 || (m->traits->hints & hints) != 0);
 }
 
-/* Returns the SQL that it has, or its statement, and writes its length in bytes; NULL: it is not known. */
+/* Returns the SQL of m, or of the statement that m names, and writes its length in bytes to *len. Returns NULL if the
+ * SQL is unknown. */
 const char *request_sql(const struct request *m, size_t *len);
 /*
- * Returns the statements of its SQL as the client's session reads them, valid until another request is asked about. It
- * is taken apart at the first call: a feature asks only if the traits concern it.
+ * Returns the statements in the SQL of m as the client's session reads them, valid until this is called for another
+ * request. The first call parses the SQL, so a feature calls this only if the traits concern the feature.
  */
 const struct known_text *request_known(const struct exchange *x, struct request *m);
-/* Returns the only statement of its SQL; KNOWN_NOT: there are several, or it is another one. Valid as above. */
+/* Returns the only statement in the SQL of m, or one of kind KNOWN_NOT if there are several, or pgweir does not know
+ * the statement. Valid as with request_known(). */
 const struct known *request_only(const struct exchange *x, struct request *m);
 /*
- * A message of pgweir's is to go ahead of m: request_awaits_others() is called before it is sent, and m held if that
- * returns true; then request_goes_behind(), which returns STEP_HOLD or STEP_FORWARD. Both concern a Query within a
- * request that has begun: an error ahead of it makes PostgreSQL ignore all up to a Sync, even the Query, which brings
- * none. An error of the client's own messages does so for the client, too. One of pgweir's is the Query's: so that is
- * answered first, and then the Query comes to the features again, or a Sync goes in its place.
+ * These two put a message of pgweir's ahead of m. request_awaits_others() is called before that message is sent; if it
+ * returns true, m is held. Afterwards request_goes_behind() returns STEP_HOLD or STEP_FORWARD for m.
+ *
+ * Both matter for a Query within an unfinished extended-protocol request: an error ahead of the Query makes PostgreSQL
+ * ignore everything up to a Sync, even the Query, which brings no Sync. If the client's own message fails, the same
+ * happens to the client without pgweir. If pgweir's message fails, only the Query must suffer: so pgweir's message is
+ * answered first, and then either the Query goes through the features again, or a Sync is sent in its place.
  */
 bool request_awaits_others(const struct exchange *x, const struct request *m);
 enum feature_step request_goes_behind(const struct exchange *x, const struct request *m);

@@ -23,7 +23,7 @@
 
 /* --- SQL --- */
 
-/* Nothing but white space and semicolons is behind the first semicolon. One within a string counts, too. */
+/* Returns true if only white space and semicolons follow the first semicolon, even if that is within a string. */
 static bool
 is_one_statement(const char *sql, size_t len)
 {
@@ -36,7 +36,7 @@ is_one_statement(const char *sql, size_t len)
 	return at == NULL || at == end;
 }
 
-/* Returns true if SQL that begins so is done, and outside of a transaction, when its ReadyForQuery comes. */
+/* Returns true if SQL that begins like this has ended, outside of a transaction, when its ReadyForQuery comes. */
 static bool
 ends_alone(const struct exchange *x, const char *sql, size_t len)
 {
@@ -63,7 +63,7 @@ is_expected_short(const struct exchange *x, const char *sql, size_t len, uint64_
 	       query_table_mean_us(x->env->queries, &like) <= x->settings->max_pipeline_wait_us;
 }
 
-/* Returns true if SQL that was found to have these flags, hints and risk leaves nothing at all. */
+/* Returns true if SQL with these flags, hints and risk leaves nothing at all. */
 static bool
 leaves_nothing(uint32_t flags, uint32_t hints, unsigned risk)
 {
@@ -97,9 +97,9 @@ may_statement_go(const struct exchange *x, struct statement *st)
 	       is_expected_short(x, sql, st->query_len, report_statement_fingerprint(st));
 }
 
-/* --- behind whom --- */
+/* --- after which request --- */
 
-/* Returns true if one whole request of the borrower's, and nothing else, is under way there. */
+/* Returns true if one complete request of the borrower's, and nothing else, is in progress there. */
 static bool
 has_one_request(const struct ledger *l)
 {
@@ -112,7 +112,7 @@ has_one_request(const struct ledger *l)
 	return true;
 }
 
-/* Returns true if nothing keeps a server with x when its request is over. */
+/* Returns true if nothing keeps a server with x when its request has ended. */
 static bool
 is_plain_borrower(const struct exchange *x)
 {
@@ -121,7 +121,7 @@ is_plain_borrower(const struct exchange *x)
 	       x->listen == NULL && x->body_left == 0 && x->pending_len == 0 && !x->is_closing && state_is_quiet(x);
 }
 
-/* Returns true if nothing is to be done, and nothing to be washed, when this loan is over. */
+/* Returns true if nothing is to be done, and nothing to be washed, when this loan has ended. */
 static bool
 is_plain_loan(const struct loan *l)
 {
@@ -139,7 +139,7 @@ has_plain_session(const struct exchange *x, const struct server *srv)
 	       (gucs_leaves(srv->gucs) & GUCS_LEAVES_TIMERS) == 0;
 }
 
-/* Returns true if what the borrower runs certainly leaves no transaction open, and is not expected to take long. */
+/* Returns true if the borrower's request certainly leaves no transaction open, and is not expected to take long. */
 static bool
 is_short_request(const struct exchange *x, const struct server *srv)
 {
@@ -172,9 +172,9 @@ may_be_followed(const struct server *srv, uint64_t now_us)
 	       is_short_request(x, srv);
 }
 
-/* --- who --- */
+/* --- whose request --- */
 
-/* Returns true if x, which waits, has nothing that another server than any would have to have. */
+/* Returns true if x, which waits, has nothing that only some servers could serve. */
 static bool
 is_plain_client(const struct exchange *x)
 {
@@ -188,8 +188,8 @@ is_plain_client(const struct exchange *x)
 }
 
 /*
- * With keep_plans, st may have a name on servers: puts what srv, which has it, would be sent then, in place of what out
- * has, the request as it came. Returns false if srv is to get st first, when it is the client's turn.
+ * With keep_plans, st may have a name on servers: if srv has st, replaces the request in out by what srv would be sent
+ * then. Returns false if srv is to prepare st first, when it is the client's turn.
  */
 static bool
 put_kept(struct exchange *x, struct server *srv, struct batch *b, struct statement *st, struct buf *out)
@@ -207,7 +207,7 @@ put_kept(struct exchange *x, struct server *srv, struct batch *b, struct stateme
 	return true;
 }
 
-/* Puts what srv would be sent for this request to out. Returns false if that can't be told, or is not to go ahead. */
+/* Puts into out what srv would be sent for this request. Returns false if that can't be told, or must not go ahead. */
 static bool
 put_request(struct exchange *x, struct server *srv, struct batch *b, struct buf *out)
 {
@@ -230,7 +230,7 @@ put_request(struct exchange *x, struct server *srv, struct batch *b, struct buf 
 	return may;
 }
 
-/* Returns true if all that x waits with is one request that may go ahead to srv: appends it to out, and writes a. */
+/* Returns true if x's input is exactly one request that may go ahead to srv: appends it to out, and fills in a. */
 static bool
 may_go(struct exchange *x, struct server *srv, struct buf *out, struct policy_ahead *a)
 {
@@ -248,7 +248,7 @@ may_go(struct exchange *x, struct server *srv, struct buf *out, struct policy_ah
 	return true;
 }
 
-/* --- it is sent --- */
+/* --- sending ahead --- */
 
 static void
 send_ahead(struct server *srv, const struct exchange *x, const struct policy_ahead *a, const struct buf *out)
@@ -258,12 +258,12 @@ send_ahead(struct server *srv, const struct exchange *x, const struct policy_ahe
 	if (!ledger_has_ahead(&srv->ledger))
 		ledger_begin_ahead(&srv->ledger);
 	policy_go_ahead(pool->policy, srv->conn, a, x->settings->max_pipeline_wait_us, *srv->env->now_us);
-	srv->unnamed_owner = 0; /* it may drop the unnamed statement */
+	srv->unnamed_owner = 0; /* the request may drop the unnamed statement */
 	pool->database->counters.bytes_out[NS_SERVER] += a->len;
 	(void)server_write(srv, out->bytes, out->len);
 }
 
-/* Sends the next one ahead, to srv, which may be followed. Returns false if that can't be. */
+/* Sends the next client's request ahead to srv, which may be followed. Returns false if that is impossible. */
 static bool
 fill_one(struct server *srv)
 {
@@ -348,7 +348,7 @@ is_as_sent(const struct exchange *x, const struct server *srv, const struct poli
 	    x->body_left > 0)
 		return false;
 	for (uint32_t i = srv->ledger.marks; i < srv->ledger.count;
-	     i++, kinds >>= 4) /* that of a kept statement is ours */
+	     i++, kinds >>= 4) /* the reply for a kept statement's Parse is pgweir's */
 		if (ledger_at(&srv->ledger, i)->kind + 1u != (kinds & 15) ||
 		    ledger_at(&srv->ledger, i)->to != OWED_TO_CLIENT)
 			return false;
@@ -377,5 +377,5 @@ pipeline_take(struct exchange *x, struct server *srv)
 	if (conn->ahead_count == 0)
 		return;
 	ledger_begin_ahead(&srv->ledger);
-	srv->unnamed_owner = 0; /* those behind this one may have dropped what it has made */
+	srv->unnamed_owner = 0; /* later requests may have dropped the unnamed statement that this one has made */
 }

@@ -1,24 +1,27 @@
 /*
- * src/pipeline/pipeline.h - max_pipeline: reads of clients that wait are sent ahead of their turn, behind what runs.
+ * src/pipeline/pipeline.h - max_pipeline: reads of clients that wait are sent ahead of their turn, after what runs.
  *
- * See README.md here. Which conditions hold for who goes ahead, and behind whom, is here; the queue's part of it is in
- * policy/policy_ahead.c, that of the ledger in wire/ledger.h, and the border in server/server_replies.c.
+ * See README.md here. These files decide which clients' requests may go ahead, and after which requests;
+ * policy/policy_ahead.c has the queue's part, wire/ledger.h the ledger's, and server/server_replies.c the border.
  */
 #pragma once
 
 #include "exchange/exchange.h"
 
-/* x has joined the queue, and may be sent ahead if nobody is before it whom pipeline_fill() has refused. */
+/* Call when x has joined the queue: sends its request ahead if possible, but not past a client that pipeline_fill() has
+ * refused. */
 void pipeline_wait(struct exchange *x);
-/* Sends others ahead, behind what srv was lent for, which was sent. srv may have ended. */
+/* Sends requests of other clients ahead, after the request that srv was lent for, which was sent. srv may have
+ * ended. */
 void pipeline_fill(struct server *srv);
 
-/* x sends to its server, where requests were sent ahead. Returns true if it has to wait: it gives the server back
- * before. False: the first of them is what it sends now, and pipeline_take() is to be called; or what was sent is
- * nobody's. */
+/* Call before x sends to its server, where requests were sent ahead. Returns true if x has to wait, and gives the
+ * server back first. Returns false if x now sends the first of these requests, so pipeline_take() must be called, or if
+ * the requests sent ahead have become OWED_TO_NOBODY. */
 bool pipeline_holds(struct exchange *x);
-/* x was lent srv, where its request was sent ahead: if that can't be its answer any more, that is nobody's. */
+/* Call when x was lent srv, where its request was sent ahead: makes the requests sent ahead OWED_TO_NOBODY if the reply
+ * can't be x's answer any more. */
 void pipeline_lent(struct exchange *x, struct server *srv);
-/* Call it when what x sends was walked, and is in the outbox and the ledger: if it is what was sent ahead, it is not
- * sent again; else that is nobody's, and this is sent behind it. */
+/* Call when x's request was walked, and is in the outbox and the ledger: if it equals the request that was sent ahead,
+ * it is not sent again; else what was sent ahead becomes OWED_TO_NOBODY, and the request is sent after it. */
 void pipeline_take(struct exchange *x, struct server *srv);

@@ -16,7 +16,7 @@ is_deferring(const struct exchange *x)
 	       x->block == EXCHANGE_NO_BLOCK && x->pins == 0 && !x->pool->is_orphan && !x->env->is_draining;
 }
 
-/* Returns true if these modes choose a standby, or no standby takes them. */
+/* Returns true if these modes choose a standby, or if standbys refuse them. */
 static bool
 is_of_hosts(const struct exchange *x, const struct known *k)
 {
@@ -25,7 +25,8 @@ is_of_hosts(const struct exchange *x, const struct known *k)
 		(k->is_read_only || gucs_is_on(x->gucs, "default_transaction_read_only")));
 }
 
-/* Returns the tag of its CommandComplete, and writes what the block is behind it; NULL: it is to be sent. */
+/* Returns the tag of the CommandComplete that answers m, and writes to *block the state of the block afterwards.
+ * Returns NULL if m must be sent. */
 static const char *
 answer_to(struct exchange *x, const struct request *m, enum exchange_block *block)
 {
@@ -38,8 +39,8 @@ answer_to(struct exchange *x, const struct request *m, enum exchange_block *bloc
 					   ? known_only(&k, gucs_scan_options(x->gucs), m->sql, m->sql_len)
 					   : KNOWN_NOT;
 
-		/* A block of reads on standbys ends where it was begun; who listens is told of what was committed
-		 * before. */
+		/* A block of reads on standbys ends on the server that has it. A client that listens must first get the
+		 * notifications that were committed earlier. */
 		if ((kind != KNOWN_COMMIT && kind != KNOWN_ROLLBACK) || x->begin == 0 || x->listen != NULL)
 			return NULL;
 		return kind == KNOWN_COMMIT ? "COMMIT" : "ROLLBACK";
@@ -89,9 +90,9 @@ begin_there(struct exchange *x)
 	} else
 		message_query(&b, x->rare->begin);
 	srv->loan.begun_for = x->requests_done + 1;
-	srv->tx = 'T'; /* for what is sent behind it */
-	/* As settings that are replayed: no cancel may hit it, and its client ends with it if it fails, as what follows
-	 * runs outside of the transaction then. */
+	srv->tx = 'T'; /* for the messages after the BEGIN */
+	/* This is owed like replayed settings: no cancel may hit the BEGIN, and the client ends if it fails, because
+	 * the next statements would run outside of the transaction. */
 	server_owe_query(srv, OWED_TO_GUCS);
 	if ((x->begin & EXCHANGE_BEGIN_FAILED) != 0) {
 		message_query(&b, "ROLLBACK " MESSAGE_OURS "TO failed_without_a_server");

@@ -1,4 +1,4 @@
-/* src/relay/completed.c - commands of a client that PostgreSQL has completed: what their tags say they have done. */
+/* src/relay/completed.c - commands of a client that PostgreSQL has completed: what their tags say about them. */
 #include "listen/listen.h"
 #include "commit_check/commit_check.h"
 #include "lookup/auth_query.h"
@@ -10,14 +10,16 @@
 
 #include <string.h>
 
-/* A transaction that may have run DDL has ended; is_done: it was not rolled back. Only now others can see its DDL. */
+/* Handles the end of a transaction that may have run DDL; is_done is false if the transaction was rolled back. Only now
+ * other sessions can see its DDL. */
 static void
 ddl_is_over(struct exchange *x, bool is_done)
 {
 	struct loan *loan = &x->srv->loan;
 
 	if (loan->ddl != DDL_NONE && !is_done)
-		server_statements_outdate(&x->srv->statements); /* they may be of the DDL that was rolled back */
+		/* they may have been made under the DDL that was rolled back */
+		server_statements_outdate(&x->srv->statements);
 	else if (loan->ddl == DDL_CHANGES_PLANS)
 		statement_home_renew(x->pool->home);
 	if ((loan->changes & TAG_CHANGES_DEFAULTS) != 0 && is_done)
@@ -26,7 +28,7 @@ ddl_is_over(struct exchange *x, bool is_done)
 	loan->ddl = DDL_NONE;
 	loan->local_context = 0;
 	loan->has_local_settings =
-	    loan->has_local_settings && x->srv->ledger.count > 0; /* set by requests that are under way */
+	    loan->has_local_settings && x->srv->ledger.count > 0; /* set by requests that are still in progress */
 }
 
 void
@@ -42,7 +44,7 @@ relay_ddl_answered(struct exchange *x, struct server *srv)
 	state_code_is_over(x, srv->loan.tag.id != TAG_ROLLBACK);
 }
 
-/* Returns true if the DROP ... IF EXISTS that has ended found nothing of what it names. */
+/* Returns true if the DROP ... IF EXISTS that has ended found none of the objects that it names. */
 static bool
 drops_nothing(struct loan *loan)
 {
@@ -53,10 +55,11 @@ drops_nothing(struct loan *loan)
 }
 
 /*
- * With keep_plans all DDL counts: something new may stand in front of what a name means.
+ * With keep_plans all DDL counts, because a new object may come first in the search path.
  *
  * After CREATE, ALTER or DROP the statements of this server are outdated now, and those of other servers when the DDL
- * is committed. A temporary view does not concern others, and a temporary table hides another one on this server only.
+ * is committed. A temporary view does not concern other servers, and a temporary table hides another table on this
+ * server only.
  */
 static void
 note_ddl(const struct exchange *x, struct server *srv)
@@ -74,7 +77,7 @@ note_ddl(const struct exchange *x, struct server *srv)
 		loan->ddl = !makes_temp && changes_plans ? DDL_CHANGES_PLANS : DDL_DONE;
 }
 
-/* Handles the commands that something depends on. */
+/* Handles the commands that other code depends on. */
 __attribute__((noinline)) static bool
 complete_rarer(struct exchange *x, struct server *srv)
 {
@@ -101,23 +104,25 @@ complete_rarer(struct exchange *x, struct server *srv)
 	case TAG_ROLLBACK:
 		loan_note_undone(&srv->loan, UNDONE_TRANSACTION);
 		if (srv->tx == 'E')
-			srv->tx = 'T'; /* it may have been ended ahead of its Sync: what follows no longer fails */
+			/* the transaction may have ended ahead of its Sync: the next statements no longer fail */
+			srv->tx = 'T';
 		break;
 	case TAG_SAVEPOINT:
 		srv->loan.has_savepoint = true;
 		break;
 	case TAG_RESET:
-		/* Startup settings are the client's defaults, and are undone: replayed before the next loan. */
+		/* RESET also undoes the startup settings, which are the client's defaults: they are replayed before the
+		 * next loan. */
 		if (!x->is_session && !exchange_is_followed(x) && gucs_doubt(&srv->gucs) < 0)
 			server_condemn(srv, SERVER_IN_DOUBT);
 		break;
 	default:
 		break;
 	}
-	if ((tag.flags & TAG_IS_DDL) != 0 || tag.id == TAG_SELECT) /* one that made a table */
+	if ((tag.flags & TAG_IS_DDL) != 0 || tag.id == TAG_SELECT) /* for a SELECT that made a table */
 		note_ddl(x, srv);
 	state_note_code(x);
-	/* Also behind a COMMIT, which may be answered long before its request ends. */
+	/* Also after a COMMIT, which may be answered long before its request ends. */
 	srv->loan.changes |= tag.flags & (TAG_CHANGES_ROLES | TAG_CHANGES_DEFAULTS);
 	if ((srv->loan.changes & TAG_CHANGES_ROLES) != 0)
 		auth_queries_outdate(x->env->auth_queries);
@@ -127,7 +132,7 @@ complete_rarer(struct exchange *x, struct server *srv)
 	return listen_complete(x, tag);
 }
 
-/* Keeps the tag's text and its zero byte. Most are copied as two words, which overlap. */
+/* Keeps the tag's text and its zero byte. Most tags are copied as two words, which overlap. */
 static inline void
 keep_tag_text(struct loan *loan, const char *text, size_t len)
 {
@@ -152,14 +157,14 @@ completed_otherwise(struct server *srv, const char *text, size_t len)
 	loan->tag = tag_read(text);
 	if (loan->commit.is_on)
 		commit_check_completed(x, loan->tag);
-	/* Nothing here depends on the commonest commands. */
+	/* No code here depends on the commonest commands. */
 	if ((loan->tag.flags & TAG_IS_QUIET) == 0 ||
 	    (loan->tag.id == TAG_SELECT && (loan->suspected & (SCAN_TEMP | SCAN_TABLE)) != 0))
 		return complete_rarer(x, srv);
 	return x->listen != NULL && listen_complete(x, loan->tag);
 }
 
-/* As tag_read() has it. */
+/* Compares as tag_read() does. */
 static inline bool
 is_select(const char *tag)
 {
@@ -172,7 +177,7 @@ relay_completed(struct server *srv, const char *text, size_t len)
 	const struct exchange *x = srv->borrower;
 	struct loan *loan = &srv->loan;
 
-	/* A SELECT that concerns nobody needs no more than this, and no call. */
+	/* A SELECT that concerns no other code needs no more than this, and no call. */
 	if (is_select(text) && len >= 7 && len < 16 && (loan->suspected & (SCAN_TEMP | SCAN_TABLE)) == 0 &&
 	    !loan->commit.is_on && x->listen == NULL) {
 		keep_tag_text(loan, text, len);

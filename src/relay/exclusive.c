@@ -1,10 +1,10 @@
 /*
  * src/relay/exclusive.c - DROP DATABASE, CREATE DATABASE ... TEMPLATE, ALTER DATABASE ... RENAME: PostgreSQL runs these
- * only while nobody else is connected to that database. Test runners and migrations send them, so pgweir's idle servers
- * there are closed ahead of the statement: PostgreSQL waits 5 s for others to leave.
+ * only while no other session is connected to that database. Test runners and migrations send them, so pgweir closes
+ * its idle servers there ahead of the statement: PostgreSQL waits 5 s for other sessions to leave.
  *
- * Servers of the client's own user are closed, and a superuser's statement closes everybody's: so nobody is asked
- * whether the role has the right to the statement, and who has not can only close what is its own.
+ * Only servers of the client's own user are closed, except that a superuser's statement closes every user's. So pgweir
+ * need not know if the role has the right to the statement: a role without it can only close its own connections.
  */
 #include "relay/relay.h"
 

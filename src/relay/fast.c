@@ -1,9 +1,9 @@
 /*
  * src/relay/fast.c - the fast lane: a message that concerns no feature is entered in the ledger and put in the outbox.
  *
- * The lane is open while no feature has anything under way for this client (walk_fast). Then the SQL alone decides: a
+ * The lane is open while no feature has anything in progress for this client (walk_fast). Then the SQL alone decides: a
  * simple Query is scanned here; the SQL of a Parse or Bind was scanned when it was first seen. SQL that leaves nothing
- * in the session is plain. Everything else, and a message that has not come whole, takes the slow lane (send.c).
+ * in the session is plain. Everything else, and any incomplete message, takes the slow lane (send.c).
  */
 #include "exchange/report.h"
 #include "relay/features.h"
@@ -17,7 +17,7 @@
 #include "statements/unnamed.h"
 #include "wire/fields.h"
 
-/* The part of what opens the lane that depends on the server. */
+/* Returns true if the server allows the fast lane. */
 static bool
 is_open_server(const struct exchange *x)
 {
@@ -50,7 +50,8 @@ push_request(struct exchange *x, enum owed_kind kind, uint32_t statements, unsig
 	ledger_push_request(&x->srv->ledger, kind, OWED_TO_CLIENT, &r);
 }
 
-/* Text and values in a message may be run as SQL by what runs whatever it is given. */
+/* Adds the risk of the text and values in the message, because the code that the SQL calls may run any of these as
+ * SQL. */
 __attribute__((noinline)) static void
 note_risky_run(const struct request_walk *w, unsigned risk)
 {
@@ -63,7 +64,7 @@ note_risky_run(const struct request_walk *w, unsigned risk)
 	state_note_run(w->x, risk);
 }
 
-/* The message at w->at is about to run. */
+/* Records that the message at w->at is about to run. */
 static inline void
 note_run(const struct request_walk *w, unsigned risk)
 {
@@ -82,7 +83,8 @@ walk_note_bind(struct request_walk *w)
 	report_bind(w->x, m->message + FRAME_HEAD_LEN, request_body_len(m));
 }
 
-/* is_synced stays as it is: behind messages without a Sync the Query may be skipped, and then a Sync is still due. */
+/* Leaves is_synced as it is: PostgreSQL may skip a Query that comes after messages without a Sync, and then a Sync is
+ * still due. */
 inline void
 walk_push_query(struct request_walk *w, enum owed_kind kind, unsigned shown)
 {
@@ -111,7 +113,7 @@ walk_send_sync(struct request_walk *w)
 
 /* --- one message --- */
 
-/* Borrows a server if the client has none. WALK_ON: the lane is (still) open. */
+/* Borrows a server if the client has none. Returns WALK_ON if the lane is (still) open. */
 __attribute__((always_inline)) static inline enum walk_result
 enter(struct request_walk *w)
 {
@@ -155,7 +157,7 @@ fast_query(struct request_walk *w, const struct frame *f)
 	if ((r = enter(w)) != WALK_ON)
 		return r;
 	if (w->scan.flags != 0 && x->srv->tx == 'E')
-		return WALK_SLOWLY; /* it may end the failed transaction, and go on */
+		return WALK_SLOWLY; /* the Query may end the failed transaction, and go on */
 	if (w->scan.flags != 0 && state_waits_for_sequences(x, w->scan.flags))
 		return WALK_HOLD;
 	state_plain_query(x, w->scan.flags);
@@ -165,7 +167,7 @@ fast_query(struct request_walk *w, const struct frame *f)
 	return walk_forward_whole(w, FRAME_HEAD_LEN + (size_t)f->body_len);
 }
 
-/* ON: it is to be sent as it lies. */
+/* Returns WALK_ON if the Parse must be sent as it is. */
 __attribute__((noinline)) static enum walk_result
 keep_parse(struct request_walk *w, const struct frame *f, struct statement *st, unsigned risk)
 {
@@ -219,7 +221,7 @@ fast_parse(struct request_walk *w, const struct frame *f)
 	return walk_forward_whole(w, FRAME_HEAD_LEN + (size_t)f->body_len);
 }
 
-/* Describe and Execute of the unnamed portal, without a limit: nearly all drivers send these behind a Bind. */
+/* Describe and Execute of the unnamed portal, without a limit: nearly all drivers send these after a Bind. */
 static const char run_all[] = "D\0\0\0\6P\0"
 			      "E\0\0\0\11\0\0\0\0\0";
 
@@ -256,7 +258,7 @@ fast_bind(struct request_walk *w, const struct frame *f)
 	}
 	x->srv->is_synced = false;
 	walk_note_bind(w);
-	/* If these two messages are next, they are handled with the Bind, as a unit. */
+	/* These two messages, if they come next, are handled together with the Bind. */
 	if (m->have - m->total >= RUN_ALL_LEN && memcmp(m->message + m->total, run_all, RUN_ALL_LEN) == 0 &&
 	    !statements_expect_describe(x)) {
 		x->srv->loan.statements_run++;
@@ -295,7 +297,8 @@ fast_portal(struct request_walk *w, const struct frame *f)
 	return f->type == 'D' ? fast_describe(w, f) : f->type == 'E' ? fast_execute(w, f) : WALK_SLOWLY;
 }
 
-/* A Query, Parse or Bind borrows a server; the others need one. Four cases take fewer instructions than a table. */
+/* A Query, Parse or Bind borrows a server; the other messages need the client to have one. Four cases take fewer
+ * instructions than a table. */
 __attribute__((always_inline)) static inline enum walk_result
 fast_message(struct request_walk *w, const struct frame *f)
 {
@@ -315,7 +318,7 @@ fast_message(struct request_walk *w, const struct frame *f)
 	}
 }
 
-/* The reply of pgweir's is sent with PostgreSQL's to the Bind behind it, if that is there. */
+/* Leaves pgweir's reply for later if a Bind follows, so it is sent with PostgreSQL's reply to that Bind. */
 __attribute__((noinline)) static void
 answered(struct request_walk *w, const uint8_t *message, size_t len)
 {
@@ -326,7 +329,7 @@ answered(struct request_walk *w, const uint8_t *message, size_t len)
 		ledger_advance(l);
 }
 
-/* Returns r; but nobody waits for replies that are all pgweir's. */
+/* Returns r, except that no message waits for replies that are all pgweir's: these are sent now. */
 __attribute__((noinline)) static enum walk_result
 leave_fast(struct request_walk *w, enum walk_result r)
 {
@@ -338,7 +341,7 @@ leave_fast(struct request_walk *w, enum walk_result r)
 	return r == WALK_HOLD ? WALK_SLOWLY : r;
 }
 
-/* All messages up to one that the lane is not open for. */
+/* Handles all messages up to one that the lane is not open for. */
 __attribute__((always_inline)) static inline enum walk_result
 walk_messages(struct request_walk *w)
 {
@@ -375,7 +378,8 @@ walk_fast(struct request_walk *w)
 											      : walk_messages(w);
 	w->len = len; /* reads_is_free() may have made it less */
 	if (w->at > begun) {
-		assert(r == WALK_OVER || x->srv->gucs == x->gucs); /* what was sent runs under its client's settings */
+		/* everything that was sent runs under its client's settings */
+		assert(r == WALK_OVER || x->srv->gucs == x->gucs);
 		x->has_run = true;
 		x->has_caught_up = false;
 	}

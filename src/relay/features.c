@@ -1,8 +1,9 @@
 /*
  * src/relay/features.c - the order of features; see features.h.
  *
- * The order is the contract. The rows of a message's table see it from top to bottom; the first one that does not
- * return FORWARD decides. A comment at each row says why it stands there. tests/unit/test_features.c holds the tables.
+ * The order is the contract. The rows of a message's table see the message from top to bottom; the first row that does
+ * not return FORWARD decides. A comment at each row says why the row stands there. tests/unit/test_features.c holds the
+ * tables.
  */
 #include "relay/features.h"
 #include "relay/query_timeout.h"
@@ -17,55 +18,58 @@
 
 struct feature_row {
 	enum feature_step (*handler)(struct exchange *x, struct request *m);
-	bool is_for_all; /* else only where names and settings are followed: not in session mode, nor where the server
-			  * skips what it is sent */
+	bool is_for_all; /* if false, the row is left out where names and settings are not followed: in session mode,
+			  * and while the server skips what it is sent */
 };
 
 /* --- a Query --- */
 
 static const struct feature_row on_query[] = {
-	{ reads_position, true }, /* what it sends ahead of a SHOW comes first of all */
-	{ state_run_elsewhere, false }, /* it is handled again from the beginning, on another server */
-	{ commit_check_before_query, true }, /* waits, or asks ahead of whatever others put in front of a COMMIT */
-	{ state_query_of_sequences, false }, /* nothing is noted of a Query that waits, or is not sent */
-	{ exclusive_sql, true }, /* as early as it is certain that it is sent: servers take a moment to leave */
-	{ state_note_local, false }, /* what others put in front is prepared under what SQL sets locally, too */
+	{ reads_position, true }, /* sends something ahead of a SHOW, which must come before all else */
+	{ state_run_elsewhere, false }, /* starts the Query again from the beginning, on another server */
+	/* waits, or asks ahead of everything that other rows put in front of a COMMIT */
+	{ commit_check_before_query, true },
+	{ state_query_of_sequences, false }, /* a Query that waits, or is not sent, must leave no record below */
+	{ exclusive_sql, true }, /* as early as the Query is certain to be sent: servers take a moment to leave */
+	/* before the rows that prepare something ahead: that, too, depends on settings that the SQL makes locally */
+	{ state_note_local, false },
 	{ statements_note_drop, false }, /* nothing of pgweir's own is owed yet */
-	{ listen_before_sql, false }, /* makes the server listen, as a request of its own, before anything of it runs */
-	{ statements_deallocate_query, false }, /* what it deallocates has to be there */
-	{ listen_query, true }, /* replaces a LISTEN, which state must not suspect then */
-	{ state_query, true }, /* notes what it leaves behind, and may add to the SQL */
-	{ commit_check_query, true }, /* last: nobody holds it back any more */
+	/* makes the server listen, as a request of its own, before anything of the Query runs */
+	{ listen_before_sql, false },
+	{ statements_deallocate_query, false }, /* the statement that the Query deallocates has to be there */
+	{ listen_query, true }, /* replaces a LISTEN, which state_query must not suspect then */
+	{ state_query, true }, /* records the session state that the Query leaves, and may add to the SQL */
+	{ commit_check_query, true }, /* last: no other row holds the Query back any more */
 };
 
 /* --- a Parse --- */
 
 static const struct feature_row on_parse[] = {
 	{ reads_position, true }, /* as for a Query */
-	{ state_parse_ahead, false }, /* as for a Query; with its Bind it would be within the client's Sync group */
+	{ state_parse_ahead, false }, /* as for a Query; ahead of the Bind it would be within the client's Sync group */
 	{ commit_check_before_parse, true }, /* as for a Query */
-	{ exclusive_sql, true }, /* as for a Query; its Bind follows, or comes soon */
-	{ state_audit_parse, true }, /* where it is sent as it is, nobody looks at it later */
+	{ exclusive_sql, true }, /* as for a Query; the Parse's Bind follows, or comes soon */
+	{ state_audit_parse, true }, /* no later row sees a Parse that is sent as it is */
 	{ listen_before_sql, false }, /* as for a Query */
-	{ listen_parse, false }, /* replaces a LISTEN: as such it is stored */
-	{ statements_parse, false }, /* last: it takes the name, and answers or sends */
+	{ listen_parse, false }, /* replaces a LISTEN, so the replacement is stored */
+	{ statements_parse, false }, /* last: takes the name, and answers or sends */
 };
 
 /* --- Bind, Describe, Close --- */
 
 static const struct feature_row on_bind[] = {
-	{ statements_find_bound, false }, /* which statement it is: what those below ask about */
+	{ statements_find_bound, false }, /* finds the statement, which the rows below ask about */
 	{ reads_position, true }, /* as for a Query */
 	{ state_run_elsewhere, false }, /* as for a Query */
-	{ commit_check_before_bind, true }, /* as for a Query; what it asks drops the unnamed statement there */
+	{ commit_check_before_bind, true }, /* as for a Query; its question drops the unnamed statement on the server */
 	{ state_bind_of_sequences, false }, /* as for a Query */
 	{ listen_before_sql, false }, /* as for a Query */
-	{ statements_deallocate_bind, false }, /* what it deallocates has to be there */
+	{ statements_deallocate_bind, false }, /* the statement that the Bind deallocates has to be there */
 	{ state_note_local, false }, /* as for a Query */
 	{ state_bind, false }, /* may send something ahead of the statement's Parse, and of the Bind */
-	{ listen_bind, false }, /* which portal runs a LISTEN */
-	{ commit_check_bind, true }, /* nobody but the next may hold it back */
-	{ statements_bind, false }, /* last: it sees to it that the server has the statement */
+	{ listen_bind, false }, /* records which portal runs a LISTEN */
+	{ commit_check_bind, true }, /* only the next row may hold the Bind back */
+	{ statements_bind, false }, /* last: makes sure that the server has the statement */
 };
 
 static const struct feature_row on_describe[] = {
@@ -81,9 +85,9 @@ static const struct feature_row on_close[] = {
 /* --- an Execute --- */
 
 static const struct feature_row on_execute[] = {
-	{ state_before_execute, true }, /* its effect counts from here on, unless it has to wait */
-	{ listen_execute, true }, /* may be refused in its place */
-	{ commit_check_execute, true }, /* last: nobody holds it back any more */
+	{ state_before_execute, true }, /* the Execute's effect counts from here on, unless the Execute has to wait */
+	{ listen_execute, true }, /* may refuse the Execute in PostgreSQL's place */
+	{ commit_check_execute, true }, /* last: no other row holds the Execute back any more */
 };
 
 #define TABLE(rows)                                                                                                    \
@@ -131,15 +135,16 @@ features_error(struct exchange *x, const struct error_fields *e, const uint8_t *
 	if (fields_error_is_fatal(e)) /* a request that the client still sends begins another sqlstate */
 		server_keep_last_words(x->srv, e);
 	report_error(x->pool, forbidden == FORBIDDEN_NOTHING ? EO_SERVER : EO_PROXY, e->sqlstate);
-	if (loan->commit.phase != COMMIT_NOT) /* if it is a COMMIT's, that is answered */
+	if (loan->commit.phase != COMMIT_NOT) /* an error of the COMMIT itself answers that COMMIT */
 		commit_check_error(x);
-	if (x->session != NULL) /* its effects are void, whatever the client is sent */
+	if (x->session != NULL) /* the request's effects are void, whatever error the client gets */
 		state_request_failed(x);
 	return listen_error(x, e) || /* a LISTEN that the listener refused has an error of its own */
-	       state_hint_at_returning(x, e, message, len) || /* of a value that no sequence has there */
-	       statements_rewrite_error(x, e->sqlstate, message, len) || /* it only changes the message's words */
-	       forbid_answer(x, forbidden) || /* the same, of what the setting refuse forbids */
-	       query_timeout_answer(x); /* the same, of what query_timeout has cancelled */
+	       state_hint_at_returning(x, e, message, len) || /* a value that no sequence has on this server */
+	       statements_rewrite_error(x, e->sqlstate, message, len) || /* changes only the words of the message */
+	       /* changes the words of an error for SQL that the setting refuse forbids */
+	       forbid_answer(x, forbidden) ||
+	       query_timeout_answer(x); /* changes the words of an error for a query that query_timeout has cancelled */
 }
 
 /* --- the end of a request, and a hand-over --- */
@@ -152,14 +157,14 @@ features_request_done(struct exchange *x, const struct owed *ended)
 		state_request_done(x);
 	if (x->srv->loan.commit.is_on)
 		commit_check_request_done(x);
-	report_done(x, x->srv, ended); /* before its replies are sent */
+	report_done(x, x->srv, ended); /* before the replies that end the request are sent */
 	return x->listen != NULL &&
-	       listen_request_done(x); /* last: it may keep ReadyForQuery, and what is committed is known */
+	       listen_request_done(x); /* last: listen may keep ReadyForQuery, and needs to know what was committed */
 }
 
 inline bool
 features_release(struct exchange *x)
 {
-	/* State is last: what it asks about is final. */
+	/* State is last, because its questions are about the final state. */
 	return (x->listen == NULL || !listen_holds_server(x)) && state_may_release(x, statements_hold_server(x));
 }

@@ -1,5 +1,5 @@
 /*
- * src/relay/features.h - who sees a message, an error, the end of a request and a hand-over, and in which order.
+ * src/relay/features.h - which features see a message, an error, the end of a request and a hand-over, in which order.
  */
 #pragma once
 
@@ -16,10 +16,10 @@
 #include <assert.h>
 
 /*
- * All features that have something of a client's own. Each has NAME_is_quiet(x): nothing of it is noted or under way
- * that the client's next message must wait for or change, so the fast lane is open; NAME_ties(x, to): something of it
- * ties the client to its server, its request or (it has no server then) this process; and NAME_free(x). A feature that
- * lacks any of these does not build.
+ * All features that keep something for a client. Each defines three functions: NAME_is_quiet(x) returns true if the
+ * feature has recorded or begun nothing that the client's next message must wait for or may change, so the fast lane is
+ * open; NAME_ties(x, to) returns true if something of the feature ties the client to its server, its request, or (for a
+ * client without a server) this process; NAME_free(x) frees it. A feature that lacks any of these does not build.
  */
 #define FEATURES(each) each(statements) each(commit_check) each(listen) each(state) each(reads)
 
@@ -37,27 +37,28 @@ features_tie(const struct exchange *x, enum feature_tie to)
 	return false FEATURES(FEATURE_TIES);
 }
 
-/* The client is closed, and has no server any more. */
+/* Frees what the features keep for a client that is closed and has no server any more. */
 static inline void
 features_free(struct exchange *x)
 {
-	assert(x->srv == NULL); /* its ledger would settle what is freed here */
+	assert(x->srv == NULL); /* else its ledger would settle what is freed here */
 #define FEATURE_FREE(name) name##_free(x);
 	FEATURES(FEATURE_FREE)
 }
 
 /*
- * A Query, Parse, Bind, Describe, Close or Execute of a client that has a server, before it is sent. Returns FORWARD:
- * it may be sent as it lies; SENT: something else is in the outbox, and (except for a Query) in the ledger; HOLD:
- * nothing may be sent before the earlier messages are answered, then it comes here again; FAILED: no memory.
+ * Shows the features a Query, Parse, Bind, Describe, Close or Execute of a client that has a server, before the message
+ * is sent. Returns FORWARD: the message may be sent as it is; SENT: something else is in the outbox, and (except for a
+ * Query) in the ledger; HOLD: nothing may be sent before the earlier messages are answered, then the message comes here
+ * again; FAILED: there was no memory.
  */
 enum feature_step features_request(struct exchange *x, struct request *m);
 /*
- * An error that is due to the client; message: len bytes of it have come. Returns true if the client gets something
- * else in its place, or nothing.
+ * Shows the features an error that is due to the client. len bytes of the message have come. Returns true if the client
+ * gets something else in its place, or nothing.
  */
 bool features_error(struct exchange *x, const struct error_fields *e, const uint8_t *message, size_t len);
-/* ReadyForQuery of a request of the client's has come. Returns true if the client gets it later. */
+/* Call when ReadyForQuery of a client's request has come. Returns true if the client gets that message later. */
 bool features_request_done(struct exchange *x, const struct owed *ended);
-/* Nothing is owed, no transaction is open. Returns true if the server may be given back now. */
+/* Call when nothing is owed and no transaction is open. Returns true if the server may be given back now. */
 MAY_CLOSE bool features_release(struct exchange *x);

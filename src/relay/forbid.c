@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define WORD "pgweir_refuses_" /* and one of forbidden_names: what PostgreSQL is sent as SQL */
+#define WORD "pgweir_refuses_" /* the SQL that PostgreSQL gets is this word and one of forbidden_names */
 
 static const struct {
 	const char *text, *hint;
@@ -31,10 +31,10 @@ forbid_find(const struct exchange *x, bool is_query, const char *sql, size_t len
 	unsigned options = gucs_scan_options(x->gucs);
 	enum forbidden what;
 
-	if (len >= x->settings->max_statement_size) /* as if not all of it had come */
+	if (len >= x->settings->max_statement_size) /* refused as if only a part of the SQL had come */
 		return FORBIDDEN_SIZE;
 	what = forbidden_find(refuse, options, sql, len);
-	/* Earlier SQL may change how PostgreSQL reads strings, before it reads this. */
+	/* Earlier SQL may change how PostgreSQL reads strings before it reads this SQL. */
 	if (what == FORBIDDEN_NOTHING && state_reads_anyhow(x) && memchr(sql, '\\', len) != NULL)
 		what = forbidden_find(refuse, options ^ SCAN_BACKSLASH_STRINGS, sql, len);
 	return what;
@@ -43,7 +43,7 @@ forbid_find(const struct exchange *x, bool is_query, const char *sql, size_t len
 bool
 forbid_replace(struct request *m)
 {
-	char sql[64] = { 0 }; /* behind its SQL, a Parse has a count of types: 0 */
+	char sql[64] = { 0 }; /* after its SQL, a Parse has a count of types: 0 */
 	size_t rest_len;
 
 	snprintf(sql, sizeof(sql) - 2, WORD "%s", forbidden_names[m->forbidden - 1]);

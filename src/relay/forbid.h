@@ -1,9 +1,9 @@
 /*
  * src/relay/forbid.h - the setting refuse: SQL that a database's or user's policy forbids (sql/forbidden.h).
  *
- * PostgreSQL gets, in place of the message, a word that it can't read, and its error is rewritten on its way back: so a
- * transaction, a pipeline and what comes behind in a batch fail as by any error of the client's, and a Parse leaves no
- * statement behind. A message too long to be looked at is refused, too.
+ * In place of the message PostgreSQL gets a word that it cannot parse, and its error is rewritten on the way back. So a
+ * transaction, a pipeline and the rest of a batch fail as by any error of the client's own, and a Parse leaves no
+ * statement. A message that is too long to be read is refused, too.
  */
 #pragma once
 
@@ -11,13 +11,14 @@
 #include "exchange/exchange.h"
 #include "exchange/request.h"
 
-/* Only for a client whose settings have refuse. is_query: it is a Query, else a Parse. */
+/* Returns why SQL of len bytes is forbidden, or FORBIDDEN_NOTHING. Only for a client whose settings have refuse.
+ * is_query tells a Query from a Parse. */
 enum forbidden forbid_find(const struct exchange *x, bool is_query, const char *sql, size_t len);
-/* Makes m, a Query or Parse that is refused, the message that is sent instead: m->instead. Returns false without
- * memory. */
+/* Builds in m->instead the message that is sent in place of m, a refused Query or Parse, and makes m that message.
+ * Returns false without memory. */
 bool forbid_replace(struct request *m);
 
-/* Returns what was refused if that is the cause of PostgreSQL's error, else FORBIDDEN_NOTHING. */
+/* Returns the refused kind of SQL if that has caused PostgreSQL's error, else FORBIDDEN_NOTHING. */
 enum forbidden forbid_of_error(const struct error_fields *e);
-/* Sends the client that error, and counts it. Returns true; false: nothing was refused. */
+/* Sends the client the error for `what`, and counts it. Returns false if nothing was refused. */
 bool forbid_answer(struct exchange *x, enum forbidden what);

@@ -1,22 +1,22 @@
 /*
  * src/relay/loss.c - see relay.h.
  *
- * PostgreSQL says when it has not executed a request, and only its word counts. 57P01 (an administrator, a fast
- * shutdown) and 57P05 (idle_session_timeout) are sent as FATAL by ProcessInterrupts(), as no function can raise them:
- * the transaction is rolled back, and what was answered before comes before them. A Query is committed before its
- * CommandComplete, other requests are at their Sync. So if neither was answered, nothing was committed, unless one
- * statement commits several times (CALL, VACUUM, CREATE INDEX CONCURRENTLY): therefore only statements that can't are
- * relayed again. 25006 says that a server which should be a primary is read-only now, if the server has reported this
- * itself. When a link breaks without a word, everything is possible: a crash may follow a commit at once, and what is
- * between may lose answers.
+ * PostgreSQL says when it has not executed a request, and only PostgreSQL's word counts. 57P01 (an administrator, a
+ * fast shutdown) and 57P05 (idle_session_timeout) are sent as FATAL by ProcessInterrupts(), which no function can
+ * imitate: the transaction is rolled back, and all earlier answers come before the error. A Query is committed before
+ * its CommandComplete, other requests are committed at their Sync. So if neither was answered, nothing was committed,
+ * unless one statement commits several times (CALL, VACUUM, CREATE INDEX CONCURRENTLY): therefore only statements that
+ * cannot do so are relayed again. 25006 says that a server which should be a primary is read-only now, if the server
+ * has also reported this itself. When a connection breaks without a word, everything is possible: a crash
+ * may follow a commit at once, and anything between pgweir and PostgreSQL may lose answers.
  *
- * What was not begun at all (LOAN_UNBEGUN) may be relayed again whatever it is, and whatever on_outage says.
+ * A request that was not begun at all (LOAN_UNBEGUN) may be relayed again whatever it is, and whatever on_outage says.
  *
- * A function may have had effects outside the database, or on sequences; these come twice. The copy is relayed again
- * once: the request may end each of its servers itself. It is relayed again some more times if others lose their
- * servers meanwhile: a shutdown ends one backend after the other, and the next one that a request meets may be about to
- * end. What was not begun is relayed again for a second. After 25006 a request is relayed again until a server is found
- * that is none of the old primary's, as each costs one of those.
+ * A function may have had effects outside the database, or on sequences; these effects come twice. The copy is relayed
+ * again once, because the request itself may be what ends each of its servers. It is relayed again some more times if
+ * other clients lose their servers meanwhile: a shutdown ends one backend after the other, and the next backend that a
+ * request meets may be about to end. A request that was not begun is relayed again for a second. After 25006 a request
+ * is relayed again until it meets a server that is not the old primary's, because each attempt costs one of those.
  */
 #include "relay/relay.h"
 #include "base/clock.h"
@@ -32,19 +32,23 @@
 #include <string.h>
 #include <strings.h>
 
-#define REFUSALS_MAX 2u /* so many times a request is relayed again, as its settings were refused */
+#define REFUSALS_MAX 2u /* how often a request is relayed again because its settings were refused */
 #define REPLAYS_MAX 100u
 #define REPLAYS_IN_SHUTDOWN 8u
-#define SOON_US US_PER_S /* how soon one must fail again to be relayed a second time */
+#define SOON_US US_PER_S /* how soon a request must fail again to be relayed a second time */
 
 /* --- which loss it is --- */
 
 enum loss {
-	LOSS_OF_NOTHING, /* nothing of the client's was there: it goes on, and notices nothing */
-	LOSS_NOT_EXECUTED, /* its request has had no effect, and it was shown nothing: it is relayed again */
-	LOSS_OF_COMMIT, /* its COMMIT was not answered: it is, when it is known what became of it (commit_doubt.c) */
-	LOSS_ROLLED_BACK, /* a transaction was open, no request under way: what it sends next fails with 40001 */
-	LOSS_OF_MORE /* the same where that can't be told; or a request was under way, and may have been committed */
+	LOSS_OF_NOTHING, /* nothing of the client's was on the server: the client goes on, and notices nothing */
+	/* the client's request has had no effect, and nothing of it was shown: it is relayed again */
+	LOSS_NOT_EXECUTED,
+	/* the COMMIT was not answered; the client gets an answer when its fate is known (commit_doubt.c) */
+	LOSS_OF_COMMIT,
+	/* a transaction was open, no request in progress: the client's next message fails with 40001 */
+	LOSS_ROLLED_BACK,
+	/* like LOSS_ROLLED_BACK where that error can't be sent; or a request was in progress, and may have committed */
+	LOSS_OF_MORE
 };
 
 bool
@@ -67,7 +71,7 @@ is_of_lost_primary(const struct exchange *x, const struct server *srv, const str
 	       strcmp(e->sqlstate, "25006") == 0;
 }
 
-/* Returns true if PostgreSQL has ended the session as it sat idle, and has not read what was sent then. */
+/* Returns true if PostgreSQL has ended the session because it was idle, and has not read what was sent then. */
 static bool
 is_of_idle_session(const struct error_fields *e)
 {
@@ -86,7 +90,7 @@ may_once_more(const struct exchange *x, const struct server *srv)
 		return true;
 	if (is_of_server)
 		return rare->replay_count < REPLAYS_MAX;
-	/* Servers of others have ended since, too. */
+	/* Other clients have lost servers since, too. */
 	return rare->replay_count < REPLAYS_IN_SHUTDOWN && losses != NULL &&
 	       losses->total - rare->losses_then >= rare->replay_count;
 }
@@ -108,8 +112,8 @@ has_nothing(const struct exchange *x, const struct server *srv)
 	       (srv->is_synced || resend_is_of_statements(srv)) && (x->body_left == 0 || x->is_body_dropped);
 }
 
-/* Returns true if the client can be told that its transaction has failed, by an error to its next request, or to a
- * COMMIT that waits to be sent. */
+/* Returns true if the client can get an error to its next request, or to a COMMIT that waits to be sent, which says
+ * that its transaction has failed. */
 static bool
 can_fail(const struct exchange *x, const struct server *srv)
 {
@@ -119,9 +123,9 @@ can_fail(const struct exchange *x, const struct server *srv)
 }
 
 /*
- * The one place that decides what was lost, and remembers what may be relayed again. e is PostgreSQL's
- * last error; NULL: the connection has ended without one. is_owing: the client was owed a reply. is_unbegun: nothing of
- * what is not answered was begun.
+ * The one place that decides what was lost, and remembers what may be relayed again. e is PostgreSQL's last error, or
+ * NULL if the connection has ended without an error. is_owing: the client was owed a reply. is_unbegun: PostgreSQL has
+ * begun nothing of what is unanswered.
  */
 static enum loss
 loss_of(struct server *srv, const struct error_fields *e, bool is_owing, bool is_unbegun)
@@ -151,7 +155,8 @@ loss_of(struct server *srv, const struct error_fields *e, bool is_owing, bool is
 
 /* --- what follows --- */
 
-/* The client will get another server. If it has changed its session, its next request will be answered with FATAL. */
+/* Lets a client go on that will get another server. If the client has changed its session, its next request is answered
+ * with FATAL. */
 static bool
 get_another(struct exchange *x, struct server *srv, const struct fail *shown, bool is_bound)
 {
@@ -171,8 +176,8 @@ relay_again(struct exchange *x, struct server *srv, const struct fail *shown, bo
 	return true;
 }
 
-/* Whatever the client has sent meanwhile, or sends next, gets an error, up to what ends the transaction; a held message
- * is a COMMIT. */
+/* Lets the client's next messages, and those that it has sent meanwhile, fail with an error, up to the end of the
+ * transaction; a held message is a COMMIT. */
 static bool
 fail_next(struct exchange *x, struct server *srv, const struct fail *shown, bool is_bound)
 {
@@ -192,9 +197,11 @@ fail_next(struct exchange *x, struct server *srv, const struct fail *shown, bool
 }
 
 /*
- * Each loss has what becomes of the client (is_bound: it had what only that server has; returns false if it can't stay;
- * NULL: it is told, and closed; else PostgreSQL's FATAL is not for it); whether its request is relayed again, so that a
- * server that only refused it may stay; and whether log and metrics are told: of a COMMIT when its fate is known.
+ * The consequences of each loss. client() does what becomes of the client (is_bound: the client had something that only
+ * this server has); it returns false if the client cannot stay. Without client() the client gets the error, and is
+ * closed; with client(), PostgreSQL's FATAL is not for the client. replays: its request is relayed again, so a server
+ * that has only refused the request may stay. told: log and metrics get an entry now; that of a COMMIT is made when its
+ * fate is known.
  */
 static const struct outcome {
 	bool (*client)(struct exchange *x, struct server *srv, const struct fail *shown, bool is_bound);
@@ -208,15 +215,15 @@ static const struct outcome {
 	[LOSS_OF_MORE] = { NULL, NO_REPLAY, TOLD },
 };
 
-/* The client gets what it still gets of this server. */
+/* Sends or drops the replies that are left of this server. */
 static void
 end_replies(struct exchange *x, struct server *srv, const struct outcome *o)
 {
 	if (o->replays == REPLAY && srv->loan.clock.has_passed)
-		outbox_drop(&x->env->to_client); /* what PostgreSQL has answered in this batch */
+		outbox_drop(&x->env->to_client); /* the replies that PostgreSQL has sent in this batch */
 	else if (exchange_is_ready(x)) {
 		if (outbox_flush(&x->env->to_client) < 0)
-			stream_broke(&x->stream); /* nothing may follow what is missing */
+			stream_broke(&x->stream); /* no byte may follow the missing ones */
 		report_flushed(x, srv);
 	}
 }
@@ -236,7 +243,7 @@ unlink_lost(struct exchange *x, struct server *srv, enum loss loss)
 	relay_unstall(x);
 }
 
-/* shown: NULL if the client has PostgreSQL's own FATAL, or part of a message, which no error may follow. */
+/* shown is NULL if the client has got PostgreSQL's own FATAL, or a part of a message, which no error may follow. */
 static void
 end_with_server(struct exchange *x, struct server *srv, const struct fail *shown, const struct fail *logged)
 {
@@ -296,12 +303,12 @@ relay_lost(struct server *srv, const struct fail *why)
 
 enum error_of {
 	ERROR_OF_NOTHING, /* nothing was due */
-	ERROR_OF_CLIENT, /* a message of the client's, or what goes ahead of one for its statement */
+	ERROR_OF_CLIENT, /* a message of the client's, or a message that goes ahead of it for its statement */
 	ERROR_OF_SETTINGS, /* the client's settings, which PostgreSQL refuses */
-	ERROR_OF_OURS /* anything else of pgweir's: no fault of the client's */
+	ERROR_OF_OURS /* any other message of pgweir's: no fault of the client's */
 };
 
-/* Returns true if another server takes this value of temp_buffers: somebody has used temporary tables on this one. */
+/* Returns true if another server would take this value of temp_buffers: this session has used temporary tables. */
 static bool
 is_of_server(const struct error_fields *e)
 {
@@ -309,7 +316,7 @@ is_of_server(const struct error_fields *e)
 	       strstr(e->message, "temp_buffers") != NULL;
 }
 
-/* Returns true if the SQLSTATE begins with one of these, which NULL ends. */
+/* Returns true if the SQLSTATE begins with one of these strings, which NULL ends. */
 static bool
 is_among(const char *sqlstate, const char *const *beginning)
 {
@@ -335,9 +342,10 @@ error_of(const struct error_fields *e, enum owed_to to, bool is_owed)
 }
 
 /*
- * Returns true if the primary is asked instead. Of the client's own, an error may be the standby's: it reads only,
- * recovers, has no room, ends; or its primary is ahead, and it lacks an object, or a right, still. Any other would be
- * the primary's, too, and what has run would run twice. What is pgweir's own is no reason for an error.
+ * Returns true if the primary is asked instead. An error of the client's own message may be the standby's alone: it
+ * only reads, is in recovery, has no room or is ending; or its primary is ahead, and the standby still lacks an object
+ * or a right. Any other error would be the primary's, too, and statements that have run would run twice. An error of a
+ * message of pgweir's is no reason to give the client an error.
  */
 static bool
 is_refused_by_standby(const struct exchange *x, const struct server *srv, const struct error_fields *e,
@@ -351,7 +359,7 @@ is_refused_by_standby(const struct exchange *x, const struct server *srv, const 
 	return of <= ERROR_OF_CLIENT ? is_among(e->sqlstate, own) : strcmp(e->sqlstate, "57014") != 0;
 }
 
-/* Returns true if the request begins with a SET, which has failed: the rest of it has not run. */
+/* Returns true if the request begins with a SET, which has failed: the rest of the request has not run. */
 static bool
 is_first_set(const struct loan *l)
 {
@@ -359,7 +367,7 @@ is_first_set(const struct loan *l)
 	       strncasecmp((const char *)l->text, "SET", 3) == 0;
 }
 
-/* Returns true if servers have refused this request's settings before: then it is the settings. */
+/* Returns true if servers have refused this request's settings before: then the settings are at fault. */
 static bool
 is_refused_again(const struct exchange *x)
 {
@@ -368,9 +376,9 @@ is_refused_again(const struct exchange *x)
 }
 
 /*
- * Returns true if nothing of the client's was begun, as a standby has refused it; or this server has, which another one
- * would not; or the session has ended while pgweir's own request was answered, or by idle_session_timeout, which fires
- * between two requests: what was sent then was not read.
+ * Returns true if nothing of the client's was begun: because a standby has refused it; because this server has, and
+ * another server would not; or because the session has ended while pgweir's own request was answered, or by
+ * idle_session_timeout, which fires between two requests: PostgreSQL has not read what was sent then.
  */
 static bool
 is_of_unbegun(const struct exchange *x, const struct server *srv, const struct error_fields *e, enum error_of of)
@@ -385,7 +393,7 @@ is_of_unbegun(const struct exchange *x, const struct server *srv, const struct e
 	       (ledger_owes_us(&srv->ledger, &since_us) || is_of_idle_session(e));
 }
 
-/* Returns true if the client does not get the error, as the server ends by it. */
+/* Returns true if the client does not get the error, because the server ends by it. */
 static bool
 is_of_end(struct server *srv, const struct error_fields *e, enum owed_to to, enum error_of of, enum loss loss)
 {
@@ -397,7 +405,7 @@ is_of_end(struct server *srv, const struct error_fields *e, enum owed_to to, enu
 		return of == ERROR_OF_OURS || outcome[loss].client != NULL;
 	if (to == OWED_TO_COMMIT)
 		return commit_check_failed(srv, e->sqlstate);
-	/* Settings that were not made end it if nothing of the client's was sent behind them. */
+	/* A failure to make settings ends the server if nothing of the client's was sent after these settings. */
 	return of == ERROR_OF_NOTHING || (to == OWED_TO_GUCS && !ledger_owes_client(&srv->ledger, &since_us));
 }
 
@@ -410,8 +418,8 @@ is_washable(struct exchange *x, const struct server *srv)
 }
 
 /*
- * Returns true if a standby has refused a request that is relayed again, and may stay: all that it has is a transaction
- * that has failed, and on_batch_end() has that rolled back, and the session washed.
+ * Returns true if a standby has refused a request that is relayed again, and may stay: the standby has nothing but a
+ * failed transaction; on_batch_end() has that transaction rolled back and the session washed.
  */
 static bool
 stays(struct exchange *x, const struct server *srv, const struct error_fields *e, enum error_of of)
@@ -420,7 +428,7 @@ stays(struct exchange *x, const struct server *srv, const struct error_fields *e
 	       srv->ledger.count <= 1 && is_washable(x, srv);
 }
 
-/* The client does not get this error: relay_lost() sends it the part that concerns it. */
+/* Ends the server without giving the client this error: relay_lost() sends the client the part that concerns it. */
 static void
 end_by_error(struct server *srv, const struct error_fields *e, bool may_stay)
 {
@@ -437,7 +445,7 @@ end_by_error(struct server *srv, const struct error_fields *e, bool may_stay)
 		return;
 	}
 	if (srv->loan.end == LOAN_NOT_EXECUTED && srv->loan.standby != 0)
-		srv->end_line = END_LINE_OF_MANY; /* SHOW READS tells */
+		srv->end_line = END_LINE_OF_MANY; /* SHOW READS tells the rest */
 	server_fail(srv, &why);
 }
 
@@ -454,7 +462,7 @@ loss_takes_error(struct server *srv, const struct error_fields *e, enum owed_to 
 		return false; /* on_replayed() sees to it */
 	loss = loss_of(srv, e, is_owed, is_of_unbegun(x, srv, e, of));
 	if (is_of_lost_primary(x, srv, e))
-		policy_distrust(x->pool->policy, *x->env->now_us); /* look at the others before they are lent */
+		policy_distrust(x->pool->policy, *x->env->now_us); /* check the other servers before they are lent */
 	if (loss != LOSS_NOT_EXECUTED && !fields_error_is_fatal(e))
 		loan_set_end(&srv->loan, LOAN_GOES_ON);
 	if (!is_of_end(srv, e, to, of, loss))

@@ -1,7 +1,7 @@
 /*
- * src/relay/reject.c - a request that gets no server is answered with an error; the rest of it is dropped, and
- * ReadyForQuery follows where it would have (protocol chapter, "Extended Query": after an error everything up to Sync
- * is ignored). The client's connection stays open.
+ * src/relay/reject.c - a request that gets no server is answered with an error; the rest of that request is dropped,
+ * and ReadyForQuery follows where PostgreSQL would have sent it (protocol chapter, "Extended Query": after an error
+ * everything up to Sync is ignored). The client's connection stays open.
  */
 #include "exchange/holder.h"
 #include "exchange/report.h"
@@ -73,7 +73,7 @@ answer_and_drop(struct exchange *x, struct buf *answer)
 	x->rejecting_to = first == 'Q' || first == 'F' ? 'Q' : 'S';
 }
 
-/* Returns the tag of the waiting request if that ends a deferred block in which nothing has run; else NULL. */
+/* Returns the tag of the waiting request if that request ends a deferred block in which nothing has run; else NULL. */
 static const char *
 end_of_nothing(const struct exchange *x)
 {
@@ -104,7 +104,7 @@ refuse(struct exchange *x, const struct fail *why, enum request_failure kind)
 		x->pool->database->counters.transactions[TE_LOST]++;
 		exchange_set_block(x, EXCHANGE_FAILED);
 	}
-	/* Notifications that have waited for the end of its transaction may be too many. */
+	/* Flushes notifications that have waited for the end of the client's transaction; these may be too many. */
 	if (!listen_flush(x) || x->state != CL_REJECTING)
 		return;
 	if (tag != NULL) {
@@ -136,12 +136,12 @@ reject_request(struct exchange *x, const struct fail *why, enum request_failure 
 /* --- a transaction that was lost, or has failed, without a server --- */
 
 /*
- * PostgreSQL's order (postgres.c, exec_simple_query() to exec_describe_portal_message()): what is wrong with the
- * message, then whether it leaves the transaction (IsTransactionExitStmt()), then 25P02. Syntax errors are not seen,
- * nor that a statement has no rows to describe.
+ * PostgreSQL checks in this order (postgres.c, exec_simple_query() to exec_describe_portal_message()): first the
+ * message itself, then if the statement leaves the transaction (IsTransactionExitStmt()), then 25P02. Syntax errors are
+ * not detected here, nor that a statement has no rows to describe.
  *
- * Reads SQL; NULL: it is not known. k->kind: what the first statement is, if that leaves a transaction; else KNOWN_NOT.
- * Returns how many statements there are; 2: or more.
+ * Reads SQL, which is NULL if it is unknown. Writes to k->kind what the first statement is if that statement leaves a
+ * transaction, else KNOWN_NOT. Returns the number of statements, where 2 stands for 2 or more.
  */
 static unsigned
 read_exit(const struct exchange *x, const char *sql, size_t len, struct known *k)
@@ -161,14 +161,14 @@ read_exit(const struct exchange *x, const char *sql, size_t len, struct known *k
 		k->kind = KNOWN_NOT;
 	if (count == 1 && !known_is_whole(&r))
 		k->kind = KNOWN_NOT;
-	/* PostgreSQL checks the encoding of the whole text; to it, a \v is white space only from 16 on. */
+	/* PostgreSQL checks the encoding of the whole text; to PostgreSQL, \v is white space only from 16 on. */
 	for (size_t i = 0; i < len; i++)
 		if ((uint8_t)sql[i] >= 0x80 || sql[i] == '\v')
 			k->kind = KNOWN_NOT;
 	return count;
 }
 
-/* name: for the %s of the format. */
+/* Refuses the request with an error; name replaces the %s of the format. */
 static enum walk_result
 refuse_as(struct request_walk *w, const char *sqlstate, const char *format, const char *name)
 {
@@ -191,7 +191,7 @@ refuse_aborted(struct request_walk *w)
 	return WALK_REJECT;
 }
 
-/* Runs a statement. kind: as k->kind of read_exit(); has_more: others stand behind it in its Query. */
+/* Runs a statement. kind is k->kind of read_exit(); has_more says that other statements follow in its Query. */
 static enum walk_result
 run_exit(struct request_walk *w, unsigned kind, const char *savepoint, bool has_more, struct buf *b)
 {
@@ -205,7 +205,7 @@ run_exit(struct request_walk *w, unsigned kind, const char *savepoint, bool has_
 		return refuse_as(w, "3B001", "savepoint \"%s\" does not exist", savepoint);
 	if (kind == KNOWN_NOT || kind == KNOWN_ROLLBACK_TO || (is_chain && (is_lost || modes == 0)))
 		return refuse_aborted(w);
-	if (is_lost && kind != KNOWN_ROLLBACK) /* it is over all the same */
+	if (is_lost && kind != KNOWN_ROLLBACK) /* the transaction has ended all the same */
 		r = refuse_aborted(w);
 	exchange_set_block(x, EXCHANGE_NO_BLOCK);
 	x->waiter.idle_since_us = *x->env->now_us;
@@ -237,7 +237,7 @@ query_aborted(struct request_walk *w, struct buf *b)
 	return r;
 }
 
-/* Returns how many types of parameters stand behind the query; bytes: as parse_fields.rest. */
+/* Returns how many parameter types follow the query; bytes is like parse_fields.rest. */
 static unsigned
 types_of(const uint8_t *bytes, size_t len, size_t query_len)
 {
@@ -261,7 +261,8 @@ parse_aborted(struct request_walk *w, struct buf *b)
 	return statements_parse_unlinked(w->x, &w->m) ? WALK_ON : refuse_aborted(w);
 }
 
-/* Returns the statement of this name, and how many there are in it; NULL: it is refused. */
+/* Returns the statement of this name, and how many SQL statements it has in *count. Returns NULL if the request is
+ * refused. */
 static struct statement *
 find_exit(struct request_walk *w, const char *name, unsigned *count, struct known *k)
 {
@@ -276,7 +277,8 @@ find_exit(struct request_walk *w, const char *name, unsigned *count, struct know
 	return st;
 }
 
-/* Checks the parameters of a Bind of an exit. It can use none, but may have been parsed with types of some. */
+/* Checks the parameters of a Bind of a statement that leaves the transaction. It can use none, but its Parse may have
+ * given types of some. */
 static enum walk_result
 check_parameters(struct request_walk *w, const struct statement *st)
 {
@@ -329,7 +331,7 @@ bind_aborted(struct request_walk *w, struct buf *b)
 	return WALK_ON;
 }
 
-/* Describe, Execute, Close. */
+/* Answers a Describe, Execute or Close. */
 static enum walk_result
 named_aborted(struct request_walk *w, struct buf *b)
 {
@@ -423,7 +425,8 @@ reject_bytes(struct exchange *x, const uint8_t *bytes, size_t len)
 	x->is_body_dropped = true;
 	if (x->rejecting_to == 'Q' || f.type == 'S') {
 		exchange_step(x, CE_REJECTED);
-		message_ready(&b, x->block >= EXCHANGE_ROLLED_BACK ? 'E' : 'I'); /* as far as its client knows */
+		/* the state as far as the client knows */
+		message_ready(&b, x->block >= EXCHANGE_ROLLED_BACK ? 'E' : 'I');
 		exchange_send(x, &b);
 		buf_fini(&b);
 		x->waiter.idle_since_us = *x->env->now_us;

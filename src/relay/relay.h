@@ -9,23 +9,24 @@
 
 /* replies.c */
 extern const struct server_ops relay_server_ops;
-/* Something was answered: relays what a client that is CL_HELD waits with, or holds it again. */
+/* Call when something was answered: relays the messages that a CL_HELD client waits with, or holds them again. */
 MAY_CLOSE bool relay_resume_held(struct exchange *x);
 
 /* completed.c */
-/* server_ops.complete. Returns true if the client got something else in its place. */
+/* server_ops.complete. Returns true if the client got something else in place of the CommandComplete. */
 bool relay_completed(struct server *srv, const char *text, size_t len);
-/* A request is over, in which or before which loan.ddl or its like were set: the transaction may have ended. */
+/* Call when a request has ended, and loan.ddl or the like were set in it or before: the transaction may have ended. */
 void relay_ddl_answered(struct exchange *x, struct server *srv);
 
 /* requests.c */
-/* The two parts of relay_bytes(): all up to a request that is refused, and what is kept behind that. */
+/* The two parts of relay_bytes(): all messages up to a request that is refused, and those that are kept after it. */
 void relay_batch(struct exchange *x, const uint8_t *bytes, size_t len);
 void relay_what_follows(struct exchange *x);
 
 /*
- * Handles or keeps all that the client has sent. What follows a request that was refused may be refused, too: thousands
- * of requests, so they take turns. The rest of a refused one leaves no whole head of a message (reject_bytes()).
+ * Handles or keeps all bytes that the client has sent. The requests after a refused one may be refused, too: there may
+ * be thousands, so they are handled in a loop. The rest of a refused request leaves no complete message header
+ * (reject_bytes()).
  */
 static inline void
 relay_bytes(struct exchange *x, const uint8_t *bytes, size_t len)
@@ -35,7 +36,7 @@ relay_bytes(struct exchange *x, const uint8_t *bytes, size_t len)
 		relay_what_follows(x);
 }
 
-void relay_cancel_wait(struct exchange *x); /* a cancel request came; its request may wait for a server */
+void relay_cancel_wait(struct exchange *x); /* for a cancel request of a client whose request may wait for a server */
 extern const struct policy_waiter_ops relay_waiters; /* of clients, for policy_worker_new() */
 void relay_unstall(struct exchange *x); /* reads the client again if neither queue is full any more */
 
@@ -46,29 +47,30 @@ void relay_ask_standby(struct exchange *x);
 bool relay_standby_has_replayed(struct exchange *x);
 
 /* --- loss.c: what the loss of a server means for the client that had borrowed it --- */
-/* Returns true if the client's server should be a primary, and the client has not asked to read only. */
+/* Returns true if the client's server should be a primary, and the client has not asked to only read. */
 bool loss_needs_primary(const struct exchange *x);
 
 /* The standby has not replayed what its borrower must not miss: the primary is asked instead. */
 void loss_of_lag(struct server *srv);
 
 /*
- * An error came for the server's borrower. Returns true if the client does not get it: the server ends by it, or has
- * been left, and relay_lost() has done what is due.
+ * Handles an error that came for the server's borrower. Returns true if the client does not get that error: the server
+ * ends by it, or the client has left the server, and relay_lost() has done everything else.
  */
 bool loss_takes_error(struct server *srv, const struct error_fields *e, enum owed_to to, bool is_owed);
 
-/* server_ops.lost: does what follows: what the client gets, and whether it stays. */
+/* server_ops.lost: decides if the client stays and what it gets, and carries that out. */
 void relay_lost(struct server *srv, const struct fail *why);
-/* server_ops.ending: the request is relayed again before the link breaks, or is left to that. */
+/* server_ops.ending: relays the request again before the connection breaks, or leaves it until then. */
 bool relay_ending(struct server *srv, const struct error_fields *e);
 
 /* release.c */
 /* Gives the client's server back, if nothing keeps it. */
 void relay_try_release(struct exchange *x);
 /*
- * The client leaves: gives its server back, cleans it or closes it. A request that is under way has ended by that.
- * why: pgweir's reason to close it; NULL: the client has left. Returns what is lost with it, in words, or NULL.
+ * Call when the client leaves: gives its server back, washes it or closes it, which ends a request in progress. why is
+ * pgweir's reason for closing the client, or NULL if the client has left. Returns in words what is lost with the
+ * client, or NULL.
  */
 const char *relay_leave(struct exchange *x, const struct fail *why);
 
@@ -80,20 +82,22 @@ relay_is_streaming(const struct exchange *x)
 }
 
 /* reject.c: a request that gets no server */
-/* Answers the request at the beginning of the waiting input with this error, and drops the rest of it. */
+/* Answers the request at the beginning of the waiting input with the error *why, and drops the rest of that request. */
 void reject_request(struct exchange *x, const struct fail *why, enum request_failure kind);
-/* The same while READY or HELD, but what waits is left for exchange_replay(). RF_BACKEND_LOST: its block was lost. */
+/* Like reject_request() while READY or HELD, but leaves the waiting input for exchange_replay(). With RF_BACKEND_LOST
+ * the client's block was lost. */
 void reject_kept(struct exchange *x, const struct fail *why, enum request_failure kind);
-/* relay_waiters: names the client whose transaction has been idle for longest, and since before t waits. */
+/* relay_waiters.blame: names in *why the client whose transaction has been idle for longest, if it was idle before t
+ * began to wait. */
 struct policy_keepers reject_blame(const struct policy_waiter *t, uint64_t now_us, struct fail *why);
-/* Writes to shown what this client is to be sent for why: with the names of its database and user. */
+/* Writes to *shown the error that this client gets for *why, with the names of its database and user. */
 void reject_words(const struct exchange *x, const struct fail *why, struct fail *shown);
 /*
- * Drops messages of the rejected request. Returns how many bytes were used. At the end of the request ReadyForQuery is
- * sent, and the client is CL_READY again.
+ * Drops messages of the rejected request. Returns how many bytes were used. At the end of the request, sends
+ * ReadyForQuery, and the client is CL_READY again.
  */
 size_t reject_bytes(struct exchange *x, const uint8_t *bytes, size_t len);
 
 /* exclusive.c: statements that need a database to themselves */
-/* A client with a server is about to send this Query or Parse. Returns FORWARD. */
+/* Call before this Query or Parse of a client with a server is sent. Returns FORWARD. */
 enum feature_step exclusive_sql(struct exchange *x, struct request *m);

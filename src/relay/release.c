@@ -24,7 +24,7 @@ release_give_back(struct exchange *x, struct server *srv)
 {
 	unsigned parts = state_seal(x);
 
-	/* SQL may have used a sequence although it doesn't show it: by triggers, by defaults in a COPY, ... */
+	/* SQL may have used a sequence that does not show in the SQL: by triggers, by defaults in a COPY, ... */
 	if (srv->loan.has_run && srv->sequences_of != x->waiter.id)
 		srv->sequences_of = SEQUENCES_OF_MANY;
 	listen_unlinked(x, srv);
@@ -60,7 +60,7 @@ relay_try_release(struct exchange *x)
 
 	if (srv == NULL && !x->is_in_relay && x->state == CL_READY && x->block == EXCHANGE_NO_BLOCK &&
 	    (is_to_leave || x->pool->is_orphan))
-		end_for_good(x); /* its transaction was answered here to the end */
+		end_for_good(x); /* pgweir has answered the client's transaction to its end */
 	if (srv == NULL || x->is_in_relay || !exchange_is_ready(x) ||
 	    (!may_return(x, srv) && !relay_is_streaming(x))) /* a stream is never between two requests */
 		return;
@@ -72,7 +72,8 @@ relay_try_release(struct exchange *x)
 		release_give_back(x, srv);
 }
 
-/* Returns true while a cancel could hit the replayed settings: the messages behind them would run without these. */
+/* Returns true while a cancel could hit the replayed settings: the messages after them would run without these
+ * settings. */
 static bool
 is_replaying(const struct server *srv)
 {
@@ -87,7 +88,7 @@ close_left(struct exchange *x, struct server *srv)
 {
 	if (srv->ledger.count > 0 && !is_replaying(srv))
 		server_cancel(srv, CANCEL_TIMEOUT_US, NULL, NULL);
-	/* PostgreSQL begins nothing of a message that it has a part of. */
+	/* PostgreSQL runs nothing of a message while it has only a part of that message. */
 	if (x->body_left > 0 && !x->is_body_data && srv->ledger.count == 1)
 		srv->loan.risk = srv->loan.suspected = srv->loan.settled = 0;
 	x->pool->counters.recycles[RR_DIRTY]++;
@@ -95,7 +96,7 @@ close_left(struct exchange *x, struct server *srv)
 	server_close(srv);
 }
 
-/* A stream ends with its connection; any other work is cancelled, as nobody waits for its result. */
+/* Ends a stream by closing its connection, and any other work by a cancel, because no client waits for the result. */
 static void
 leave_replication(struct exchange *x, struct server *srv)
 {
@@ -122,7 +123,7 @@ leave_server(struct exchange *x, struct server *srv)
 		leave_replication(x, srv);
 		return;
 	}
-	/* CL_WELCOME: it is not known which of the client's settings the server has. */
+	/* In CL_WELCOME pgweir does not know which of the client's settings the server has. */
 	is_dirty = (x->is_session && x->has_run) || x->state == CL_WELCOME || features_tie(x, TIE_SERVER) ||
 		   state_is_dirty(x, srv);
 	if (state_is_tainted(x))

@@ -1,9 +1,10 @@
 /*
  * src/relay/replies.c - the replies of a server that a client has borrowed.
  *
- * server_replies.c walks them and hands over the client's. At the end of a batch they are sent, and the server is
- * returned if nothing is owed, no transaction is open, no message of the client is half sent, no cancel is under way
- * and nothing pins it (relay_try_release). completed.c acts upon commands that are done, loss.c upon a lost server.
+ * server_replies.c walks the replies and hands over those for the client. At the end of a batch these are sent, and the
+ * server is returned if nothing is owed, no transaction is open, no message of the client is half sent, no cancel is in
+ * progress and nothing pins the server (relay_try_release). completed.c handles completed commands, loss.c a lost
+ * server.
  */
 #include "policy/policy_circuit.h"
 #include "relay/features.h"
@@ -32,7 +33,7 @@ on_pass(struct server *srv, const uint8_t *bytes, size_t len)
 	outbox_ref(&x->env->to_client, bytes, len); /* last: nothing need be kept over a call */
 }
 
-/* In pool_mode = statement: the request has left a transaction open. */
+/* Closes a client in pool_mode = statement whose request has left a transaction open. */
 __attribute__((cold)) static void
 broke_statement_mode(struct exchange *x, struct server *srv)
 {
@@ -63,7 +64,7 @@ on_request_done(struct server *srv, const struct owed *ended)
 	return features_request_done(x, ended);
 }
 
-/* A message of pgweir's own. */
+/* Handles the end of a message of pgweir's own. */
 __attribute__((noinline)) static void
 own_settled(struct server *srv, const struct owed *o, enum owed_end how)
 {
@@ -90,19 +91,20 @@ on_local(struct server *srv, const struct owed *o)
 	struct exchange *x = srv->borrower;
 	struct sent_copy *sent = &srv->loan.sent;
 
-	/* In the client's own turn: ahead of all that PostgreSQL answers, or some of that was sent before. */
+	/* In the client's own turn, pgweir's reply comes before all replies of PostgreSQL's, or some of these were sent
+	 * before. */
 	if (x != NULL && x->is_in_relay && sent->state == SENT_WHOLE && sent->local_count < UINT16_MAX)
 		sent->local_count++;
 	else if (x != NULL && x->is_in_relay)
 		sent->state = SENT_ANSWERED;
 	else
-		srv->loan.clock.has_passed = true; /* with what comes now, if that is passed */
+		srv->loan.clock.has_passed = true; /* together with PostgreSQL's next replies, if these are passed */
 	if (x != NULL && !x->is_closing)
 		exchange_answer(x, o->kind == OWED_LOCAL_PARSE ? "1\0\0\0\4" : "3\0\0\0\4", 5);
 }
 
-/* The client's settings could not be replayed, or its block not be begun: the replies to the messages behind must not
- * be passed. */
+/* Closes the client because its settings could not be replayed, or its block could not be begun: the replies to the
+ * messages after these must not be passed. */
 static void
 gucs_failed(struct exchange *x, struct server *srv, const struct error_fields *e)
 {
@@ -182,10 +184,11 @@ on_parameter(struct server *srv, const char *name, const char *value, bool is_pa
 	struct exchange *x = srv->borrower;
 
 	if (strcasecmp(name, "default_transaction_read_only") == 0) {
-		bool is_failed = srv->loan.tag_text[0] == '\0' && srv->tx == 'I'; /* it has set nothing either */
+		/* a failed request has set nothing, either */
+		bool is_failed = srv->loan.tag_text[0] == '\0' && srv->tx == 'I';
 
-		/* If this client has not set it, the operator has, to make a primary one no longer. The server is
-		 * closed when it is returned. */
+		/* If this client has not set the parameter, the operator has, so the server is no primary any more. The
+		 * server is closed when it is returned. */
 		if (x != NULL && (is_failed || (srv->loan.tag.flags & TAG_SETS_NOTHING) != 0) &&
 		    strcmp(value, "on") == 0 && loss_needs_primary(x))
 			server_condemn(srv, SERVER_MISPLACED);
@@ -215,7 +218,7 @@ relay_resume_held(struct exchange *x)
 	if (x->srv != NULL &&
 	    (x->srv->loan.is_unsuited || x->srv->loan.standby != 0 || state_must_ask_first(x) ||
 	     ledger_has_ahead(&x->srv->ledger) || ledger_owes_nobody(&x->srv->ledger) || x->srv->fitness != SERVER_FIT))
-		relay_try_release(x); /* what was held is run on another server, or behind a question */
+		relay_try_release(x); /* what was held is run on another server, or after a question */
 	exchange_replay(x, relay_bytes);
 	return exchange_has_server(x);
 }
@@ -225,13 +228,14 @@ resume_waiting(struct exchange *x, const struct server *srv)
 {
 	if (x->state == CL_RETRYING && srv->ledger.count == 0)
 		exchange_left(retry_now(x));
-	if (x->state == CL_HELD) /* before a release: it may have waited for the replay of its settings here */
+	if (x->state == CL_HELD) /* before a release: the message may have waited for the replay of its settings here */
 		exchange_left(relay_resume_held(x));
 }
 
 /*
- * PostgreSQL ends a connection that sends a Parse or Close within COPY IN. This one was never sent, since pgweir
- * answers it: PostgreSQL would wait for the end of the COPY, and the client for the reply. Returns true if so.
+ * PostgreSQL ends a connection that sends a Parse or Close within COPY IN. pgweir would answer that message without
+ * sending it, so PostgreSQL would wait for the end of the COPY, and the client for the reply. Closes the client and
+ * returns true if the client has sent such a message.
  */
 __attribute__((cold)) static bool
 is_broken_copy(struct exchange *x, struct server *srv)
@@ -247,9 +251,10 @@ is_broken_copy(struct exchange *x, struct server *srv)
 }
 
 /*
- * Returns true if the server is given back before the replies are sent: somebody waits for it, and a send takes longer
- * than all that is left to do. The client must have nothing there, and get nothing else before its replies; these must
- * lie in the read buffer, where nothing of the next borrower's request gets.
+ * Returns true if the server is given back before the replies are sent, because another client waits for the server and
+ * a send takes longer than everything else that is left to do. Nothing else may be queued for the client, and the
+ * client may get nothing else before its replies; these must lie in the read buffer, which the next borrower's request
+ * does not use.
  */
 static inline bool
 gives_back_first(const struct exchange *x, const struct server *srv)
@@ -299,12 +304,13 @@ on_batch_end(struct server *srv)
 		return;
 	if (stream_is_full(&x->stream)) {
 		stream_set_reading(&srv->stream, false);
-		stream_set_reading(&x->stream, false); /* or it could send requests forever and read no reply */
+		stream_set_reading(&x->stream, false); /* or the client could send requests forever and read no reply */
 		x->reading = EXCHANGE_STALLED;
 	}
 	if (x->reading == EXCHANGE_STALLED)
 		relay_unstall(x);
-	if (!query_timeout_is_cancelling(srv) && srv->loan.end != LOAN_END_TOLD) /* else when it is over, or never */
+	/* else resumes when the cancel has ended, or never */
+	if (!query_timeout_is_cancelling(srv) && srv->loan.end != LOAN_END_TOLD)
 		resume_waiting(x, srv);
 	relay_try_release(x);
 	if (is_first && !x->is_closing && stream_write(&x->stream, &replies, 1) < 0)

@@ -1,8 +1,8 @@
 /*
- * src/relay/requests.c - a client's bytes, walked message by message; see walk.h. Replies: replies.c.
+ * src/relay/requests.c - a client's bytes, walked message by message; see walk.h. replies.c handles the replies.
  *
  * Each message that the server will answer is entered in its ledger; the bytes of a batch are sent by one call. The
- * first message that needs a server borrows one; if none is free, the bytes wait in the exchange.
+ * first message that needs a server borrows one; if no server is free, the bytes wait in the exchange.
  */
 #include "relay/begin.h"
 #include "commit_check/commit_check.h"
@@ -19,7 +19,7 @@
 
 #include <assert.h>
 
-#define LEDGER_HIGH 32768u /* replies owed above which a client is not read any more */
+#define LEDGER_HIGH 32768u /* pgweir stops reading a client to which more replies than this are owed */
 
 enum walk_result
 walk_out_of_memory(struct exchange *x)
@@ -38,7 +38,7 @@ walk_violated(struct request_walk *w, const char *what, uint8_t type)
 
 /* --- borrowing --- */
 
-/* Returns true if all up to the Sync has come, and runs no other statement. */
+/* Returns true if all messages up to the Sync have come, and these run only one statement. */
 static bool
 is_one_statement(const struct request_walk *w)
 {
@@ -67,7 +67,8 @@ is_one_statement(const struct request_walk *w)
 	return false;
 }
 
-/* Returns true if plans that others made on its server may matter to the request: see state_needs_plans(). */
+/* Returns true if plans that other clients have made on its server may matter to the request: see
+ * state_needs_plans(). */
 __attribute__((noinline)) static bool
 needs_plans(struct request_walk *w)
 {
@@ -97,14 +98,14 @@ needs_plans(struct request_walk *w)
 	return state_needs_plans(x, (const char *)m.statement->bytes, m.statement->query_len, m.risk);
 }
 
-/* srv was lent to the client. w: at the message that it is for; NULL: that message has waited, and is replayed behind
- * this. Returns 0, or -1: no memory, and the client is closed. */
+/* Links srv, which was lent to the client. w is at the message that srv was borrowed for, or NULL if that message has
+ * waited and is replayed after this. Returns 0, or -1 without memory; then the client is closed. */
 static inline int
 link_server(struct exchange *x, struct server *srv, struct request_walk *w)
 {
 	x->srv = srv;
 	srv->loan.sent.named_before = statements_named_count(x);
-	if (x->listen != NULL) /* else it is as the loan began */
+	if (x->listen != NULL) /* else the server is as when the loan began */
 		listen_linked(x, srv);
 	exchange_begin_batch(x->env, &x->env->to_server, &srv->stream);
 	report_lent(x, w == NULL ? x->waiter.waited_us : 0);
@@ -120,7 +121,7 @@ link_server(struct exchange *x, struct server *srv, struct request_walk *w)
 	return 0;
 }
 
-/* The wait is over. connect_us: how much of it PostgreSQL owed, at most. */
+/* Ends the wait for a server. connect_us: how much of the wait PostgreSQL owed, at most. */
 static void
 note_wait(struct exchange *x, uint64_t connect_us, enum wait_outcome outcome)
 {
@@ -129,7 +130,7 @@ note_wait(struct exchange *x, uint64_t connect_us, enum wait_outcome outcome)
 	stream_set_reading(&x->stream, true);
 }
 
-/* Puts ahead of the message what has to go there. */
+/* Puts ahead of the message what must come first on a new server. */
 static inline void
 note_linked(struct exchange *x)
 {
@@ -200,7 +201,7 @@ relay_cancel_wait(struct exchange *x)
 	reject_request(x, &why, RF_CANCELED);
 }
 
-/* srv: lent to the client; NULL: it has to wait. */
+/* Takes srv, which was lent to the client. NULL means that the client has to wait. */
 __attribute__((always_inline)) static inline enum walk_result
 take(struct request_walk *w, struct server *srv)
 {
@@ -258,7 +259,7 @@ linked_and_kept(struct request_walk *w, const struct frame *f)
 	return r;
 }
 
-/* Returns true if a message of a client without a server needs none: it is answered here, or has no answer. */
+/* Returns true if a message of a client without a server needs none, because pgweir answers it or it has no answer. */
 static bool
 is_done_here(struct request_walk *w, uint8_t type, size_t total)
 {
@@ -277,7 +278,7 @@ is_done_here(struct request_walk *w, uint8_t type, size_t total)
 				6);
 		return true;
 	case 'H':
-	case 'd': /* their COPY has failed; PostgreSQL ignores such messages, too */
+	case 'd': /* the COPY of these messages has failed; PostgreSQL ignores such messages, too */
 	case 'c':
 	case 'f':
 		return true;
@@ -337,7 +338,7 @@ look_for_notify(struct request_walk *w)
 	return looked(w, listen_gate_sender(x, &w->m));
 }
 
-/* Returns true if the client is still to get an answer to what it has sent before: its Terminate waits for that. */
+/* Returns true if the client has yet to get an answer to earlier messages: its Terminate waits for that answer. */
 static bool
 is_answered_before(const struct exchange *x)
 {
@@ -388,7 +389,7 @@ one_message(struct request_walk *w)
 									     : WALK_SLOWLY;
 		if (step == WALK_ON) {
 			walk_drop(w, total);
-			return x->is_closing ? WALK_OVER : WALK_ON; /* without memory for the answer */
+			return x->is_closing ? WALK_OVER : WALK_ON; /* closed for a lack of memory for the answer */
 		}
 		if (step != WALK_SLOWLY || (step = walk_borrow(w, false)) != WALK_ON)
 			return step;
@@ -451,9 +452,9 @@ relay_unstall(struct exchange *x)
 }
 
 /*
- * The connection was found broken by a batch of total bytes, for walked ones of the client's. If these are all that it
- * has on this server, and nothing of the batch was sent ahead, PostgreSQL has begun nothing. The outbox is empty by
- * now, but its first piece is as it was.
+ * Called when a flush of total bytes, for `walked` bytes of the client's, has found the connection broken. If the
+ * walked bytes are all that the client has on this server, and nothing of the batch was sent early, PostgreSQL has
+ * begun nothing. The outbox is empty by now, but its first piece is as it was.
  */
 __attribute__((cold)) static void
 note_unsent(struct exchange *x, size_t total, size_t walked)
@@ -462,12 +463,12 @@ note_unsent(struct exchange *x, size_t total, size_t walked)
 	size_t first_len = x->env->to_server.pieces[0].iov_len;
 
 	if (exchange_is_begun_ahead(x, x->srv) && first_len + walked == total)
-		total = first_len; /* it was put ahead of these */
+		total = first_len; /* a BEGIN was put ahead of the walked bytes */
 	if (loan->sent.copy.len == walked && first_len == total && x->srv->stream.secured == NULL)
 		loan_set_end(loan, LOAN_UNBEGUN);
 }
 
-/* Returns true if bytes were lost, or what is owed for them: then nothing is sent. */
+/* Returns true if bytes, or the ledger's entries for them, were lost: then nothing is sent. */
 static bool
 flush_to_server(struct exchange *x, size_t walked)
 {
@@ -510,7 +511,7 @@ walk_batch(struct request_walk *w)
 	return r;
 }
 
-/* Sends what the walk has put in the outboxes. Returns false if bytes were lost: no memory. */
+/* Sends what the walk has put in the outboxes. Returns false if bytes were lost for lack of memory. */
 static inline bool
 flush_batch(struct exchange *x, bool is_held, size_t walked)
 {
@@ -528,7 +529,7 @@ flush_batch(struct exchange *x, bool is_held, size_t walked)
 	return !is_lost;
 }
 
-/* Returns false if that was wrong, and the client is closed. */
+/* Returns false if there is no reply to wait for: a bug, for which the client is closed. */
 static bool
 hold(struct exchange *x)
 {
@@ -542,7 +543,8 @@ hold(struct exchange *x)
 	return true;
 }
 
-/* why: NULL: it has sent a Terminate. It gives its server back, and stays until it has taken what it was answered. */
+/* Lets a client leave; why is NULL after a Terminate. Such a client gives its server back, and stays until it has taken
+ * its replies. */
 static void
 leave(struct exchange *x, const struct fail *why)
 {
@@ -589,7 +591,7 @@ relay_batch(struct exchange *x, const uint8_t *bytes, size_t len)
 	srv = x->srv;
 	if (srv == NULL) {
 		if (x->block == EXCHANGE_DUE &&
-		    x->state == CL_READY) /* more of its request comes: that is no silence */
+		    x->state == CL_READY) /* more of the request comes, so the client is not idle */
 			x->waiter.idle_since_us = *x->env->now_us;
 		else
 			relay_try_release(x);

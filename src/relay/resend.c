@@ -1,4 +1,4 @@
-/* src/relay/resend.c - what a server was sent since nothing was owed is copied, and relayed again: see resend.h. */
+/* src/relay/resend.c - copies what a server was sent since nothing was owed, and relays that again: see resend.h. */
 #include "relay/resend.h"
 #include "relay/begin.h"
 #include "relay/reads.h"
@@ -74,8 +74,8 @@ resend_keep_bytes(struct exchange *x, const uint8_t *from, size_t len)
 /* --- may it be relayed again? --- */
 
 /*
- * Returns true if the client may have got something of the answer, or all of a request was answered, or something has
- * failed. Whatever is still in the outbox was not sent.
+ * Returns true if the client may have got a part of the answer, or a whole request was answered, or something has
+ * failed. Bytes that are still in the outbox were not sent.
  */
 static bool
 is_shown(const struct exchange *x, const struct server *srv)
@@ -97,7 +97,7 @@ resend_is_possible(struct exchange *x, const struct server *srv)
 {
 	const struct sent_copy *sent = &srv->loan.sent;
 
-	/* All that the client has on this server is the copy, and it was shown nothing of it. */
+	/* The client has nothing on this server except the copy, and was shown nothing of its answer. */
 	return (x->state == CL_READY || x->state == CL_HELD) && !x->is_session && !x->is_in_relay &&
 	       exchange_is_at_rest(x, srv) && !is_shown(x, srv) && srv->borrower == x && sent->copy.len > 0 &&
 	       sent->state != SENT_CUT && x->body_left == 0 && (!sent->is_later || !state_is_dirty(x, srv)) &&
@@ -127,7 +127,7 @@ resend_now(struct exchange *x, const struct request_copy *copy)
 	return exchange_has_server(x);
 }
 
-/* Forgets statements that the copy's Parses have made: relaying them again makes them again. */
+/* Forgets statements that the copy's Parses have made: relaying the copy makes them again. */
 static void
 forget_statements(struct exchange *x, const struct sent_copy *sent)
 {
@@ -141,7 +141,8 @@ forget_statements(struct exchange *x, const struct sent_copy *sent)
 			statements_forget_since(x, parse.name, sent->named_before);
 }
 
-/* Takes what pgweir itself has answered off the beginning of the copy: the client has these statements. */
+/* Removes the messages that pgweir itself has answered from the beginning of the copy: the client has these
+ * statements. */
 static void
 drop_answered(struct sent_copy *sent)
 {
@@ -181,7 +182,7 @@ resend_unexecuted(struct exchange *x, struct server *srv)
 		  (unsigned long long)x->waiter.id, (unsigned long long)srv->id);
 	if (srv->loan.standby != 0)
 		reads_lost(x, srv);
-	else /* the other idle ones may have been told to end, too */
+	else /* the other idle servers may have been told to end, too */
 		policy_distrust(x->pool->policy, *x->env->now_us);
 	begin_again(x, srv);
 	return resend_now(x, &srv->loan.sent.copy);

@@ -1,6 +1,5 @@
-/* src/relay/resend_copy.c - reads copies of requests: what they are of, and whether they may be run twice; see
- * resend.h.
- */
+/* src/relay/resend_copy.c - reads copies of requests: which messages they have, and whether they may run twice; see
+ * resend.h. */
 #include "relay/resend.h"
 #include "statements/statements.h"
 #include "wire/fields.h"
@@ -8,7 +7,8 @@
 
 #include <string.h>
 
-#define LOOKS_MAX 100000u /* at messages of a copy, for what its Binds mean; then it is not relayed again */
+/* limit of looks at messages of a copy to find its Binds' statements; a copy beyond it is not relayed again */
+#define LOOKS_MAX 100000u
 
 bool
 resend_is_of_statements(const struct server *srv)
@@ -22,7 +22,7 @@ resend_is_of_statements(const struct server *srv)
 	return at == copy->len && srv->loan.sent.state != SENT_CUT;
 }
 
-/* Returns true if the copy has one Parse and one Bind, which is of this statement. */
+/* Returns true if the copy has one Parse and one Bind, and the Bind is of the statement `name`. */
 static bool
 runs_what_it_parses(const struct request_copy *copy, const char *name)
 {
@@ -63,8 +63,9 @@ resend_sql(const struct server *srv, size_t *len)
 }
 
 /*
- * Returns true if a statement that begins so commits only when all of it is done, and its reply was sent. What was not
- * begun, or a standby has, or is to get, may be any, but for what the client has lost already.
+ * Returns true if a statement with this first word commits only when all of it is done, and its reply was sent. A
+ * request that was not begun, or that a standby has or is to get, may be any, except one for statements that the client
+ * has lost already.
  */
 static bool
 is_of_one_commit(const struct exchange *x, uint32_t first)
@@ -84,8 +85,8 @@ is_sql_of_one_commit(const struct exchange *x, const char *sql, size_t len)
 }
 
 /*
- * Returns true if a message of the copy before this one makes the statement. The statement is harmless, as was seen
- * there; the client has lost it if its Parse was not answered. *looks: how many messages may be looked at.
+ * Returns true if an earlier message of the copy makes the statement. The statement is harmless, which was checked at
+ * that message; the client has lost the statement if its Parse was not answered. *looks: how many messages may be read.
  */
 static bool
 is_parsed_before(const struct request_copy *copy, const uint8_t *end, const char *name, unsigned *looks)
@@ -148,7 +149,7 @@ resend_is_harmless(struct exchange *x, const struct request_copy *copy)
 
 		has_bound |= f.type == 'B';
 		has_closed |= has_bound && f.type == 'C';
-		/* A Bind looks its statement up by name, which must not be taken again behind that. */
+		/* A Bind looks up its statement by name, so no later Parse may take that name again. */
 		if (!is_message_harmless(x, copy, &f, body, &looks) || (has_closed && f.type == 'P' && body[0] != '\0'))
 			return false;
 	}

@@ -1,20 +1,22 @@
 /*
- * src/relay/retry.c - sends a request that met an outdated plan once more, and the client does not notice.
+ * src/relay/retry.c - sends a request that met an outdated plan once more, unnoticed by the client.
  *
- * Somebody has altered a table: PostgreSQL answers the next Bind of a statement that was prepared before with "cached
- * plan must not change result type". Outside a transaction nothing has happened by then, and nothing was answered. So
- * the error is swallowed, and when a Sync behind it has been answered, the statement gets a new name and the request is
+ * After an ALTER TABLE, PostgreSQL answers the next Bind of a statement that was prepared before with "cached plan must
+ * not change result type". Outside a transaction nothing has happened by then, and nothing was answered. So the error
+ * is swallowed. When a Sync after the error has been answered, the statement gets a new name, and the request is
  * relayed again, from a copy, as if it came from the client now.
  *
- * This is done only where it gives no wrong answer: where the client does not know what the old rows look like, or
- * where a Describe in the same request will show it the new ones. Otherwise it gets the error, which its driver knows
- * (asyncpg and JDBC prepare again).
+ * This is done only where it gives no wrong answer: where the client does not know the columns of the old rows, or
+ * where a Describe in the same request will show the client the new ones. Otherwise the client gets the error, which
+ * its driver knows (asyncpg and JDBC prepare again).
  *
  * The same is done if the server has lost the statement because SQL deallocated it where no scan could see that. Code
- * that runs for the Bind can make PostgreSQL say so of a statement that is there, but a Close goes ahead of each Parse.
+ * that runs for the Bind can make PostgreSQL report that error for a statement that is there, but a Close goes ahead of
+ * each Parse.
  *
  * A client whose Parse was answered by pgweir must not get errors that stem from an old plan (PostgreSQL parses such a
- * statement again, too, and may fail with any error of the parser): its first use is also sent once more.
+ * statement again, too, and may fail with any error of the parser): the first use of such a statement is also sent once
+ * more.
  */
 #include "statements/keep.h"
 #include "statements/statements_state.h"
@@ -24,7 +26,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define KEPT_MAX 16384u /* bytes of a request of which a copy is kept; clients get the errors of larger ones */
+#define KEPT_MAX 16384u /* bytes of a request of which a copy is kept; clients get the errors of larger requests */
 
 bool
 retry_copy(struct kept_request *k, const uint8_t *end)
@@ -60,7 +62,8 @@ retry_keep(struct exchange *x, const uint8_t *message, size_t len, bool is_sent)
 
 /*
  * Returns true if the request begins with a Describe, or with a Bind and the Describe of its portal: then the reply
- * shows the client its rows. If the Bind has formats for several columns, the client knows its rows already: false.
+ * shows the client its rows. Returns false if the Bind has formats for several columns: the client knows its rows
+ * already.
  */
 static bool
 tells_rows(const struct request_copy *k)
@@ -83,7 +86,7 @@ tells_rows(const struct request_copy *k)
 	       strcmp(portal, other) == 0;
 }
 
-/* Names of routines and messages of internal errors are never translated. */
+/* Compares names of routines and messages of internal errors, which are never translated. */
 static bool
 is_outdated(const struct error_fields *e)
 {
@@ -106,9 +109,9 @@ is_gone(const struct exchange *x, const struct statement *st, const struct error
 }
 
 /*
- * Makes the Sync behind the error pgweir's: the client's own, if it was sent. If not, the client has sent a Flush and
- * waits (asyncpg prepares so): pgweir sends a Sync, and the one that the client will send belongs to the retry. Returns
- * false if neither is possible.
+ * Makes the Sync after the error pgweir's. If the client has sent its Sync, that one is taken. If not, the client has
+ * sent a Flush and waits (asyncpg prepares so): pgweir sends a Sync, and the Sync that the client will send belongs to
+ * the retry. Returns false if neither is possible.
  */
 static bool
 take_sync(struct exchange *x)
@@ -126,8 +129,9 @@ take_sync(struct exchange *x)
 	return true;
 }
 
-/* Returns true if the request is to be sent once more: no reply to it was shown, and the Sync behind the error is
- * pgweir's now. is_lacking: the server lacks the statement, so that the client knows its rows by an earlier server. */
+/* Returns true if the request is to be sent once more: the client was shown no reply to it, and the Sync after the
+ * error is pgweir's now. is_lacking: the server lacks the statement, so the client knows its rows from an earlier
+ * server. */
 static bool
 begin_retry(struct exchange *x, const struct client_statement *n, bool is_lacking)
 {
@@ -138,7 +142,7 @@ begin_retry(struct exchange *x, const struct client_statement *n, bool is_lackin
 	       (is_lacking || n->rows == ROWS_UNTOLD || tells_rows(&kept->copy)) && take_sync(x);
 }
 
-/* Returns true if n would perhaps not have failed if it had been prepared now: its client was not shown that it was. */
+/* Returns true if n might not have failed if it had been prepared now: pgweir answered its Parse, not PostgreSQL. */
 static bool
 is_doubtful(struct exchange *x, const struct client_statement *n, const struct error_fields *e)
 {

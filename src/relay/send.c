@@ -1,6 +1,6 @@
 /*
- * src/relay/send.c - the slow lane, for a client with a server: takes a message apart, shows it to the features
- * (features.c), enters it in the server's ledger and sends it as it lies, unless a feature has sent something else.
+ * src/relay/send.c - the slow lane, for a client with a server: parses a message, shows it to the features
+ * (features.c), enters it in the server's ledger and sends it as it is, unless a feature has sent something else.
  */
 #include "relay/features.h"
 #include "relay/forbid.h"
@@ -10,9 +10,10 @@
 #include "state/linger.h"
 #include "statements/unnamed.h"
 
-#define SHARD_MAX 4096u /* bytes; all of a shorter message is awaited */
+#define SHARD_MAX 4096u /* bytes; a shorter message is handled only when it is complete */
 
-/* Sends the message as it lies, from that byte on: what is before was sent otherwise. More of it may follow. */
+/* Sends the message as it is, from byte `from` on: the bytes before that were sent in another form. More of the message
+ * may follow. */
 static enum walk_result
 walk_forward(struct request_walk *w, size_t from, size_t total)
 {
@@ -38,7 +39,7 @@ walk_drop(struct request_walk *w, size_t total)
 	w->at += n;
 }
 
-/* The fast lane may have looked at it: what a Bind names is found once. */
+/* Keeps what the fast lane has found for the message, so a Bind's statement is looked up once. */
 static void
 begin_request(struct request_walk *w, const struct frame *f)
 {
@@ -81,7 +82,7 @@ read_query(struct request_walk *w, const struct frame *f)
 		m->forbidden = forbid_find(w->x, true, m->sql, m->sql_len);
 }
 
-/* A statement that is stored was read when it was first seen. */
+/* Reads the SQL of a Parse. A statement that is stored was read when it was first seen. */
 static void
 read_parse(struct exchange *x, struct request *m)
 {
@@ -110,7 +111,7 @@ is_oversize(const struct exchange *x, const struct frame *f)
 	return f->type == 'P' && f->body_len > x->settings->max_statement_size;
 }
 
-/* Returns true if nothing can be made of a part of this message. */
+/* Returns true if nothing can be done with only a part of this message. */
 static bool
 must_be_whole(const struct exchange *x, const struct frame *f)
 {
@@ -126,7 +127,7 @@ must_be_whole(const struct exchange *x, const struct frame *f)
 	case 'C':
 	case 'D':
 	case 'E':
-		return true; /* they are short: frame_client_limit */
+		return true; /* these are short: frame_client_limit */
 	default:
 		return false;
 	}
@@ -147,7 +148,7 @@ walk_read_request(struct request_walk *w, const struct frame *f)
 	return WALK_ON;
 }
 
-/* If earlier SQL may change how PostgreSQL reads this, the traits count all ways. */
+/* If earlier SQL may change how PostgreSQL reads this SQL, adds the traits of all other ways to read it. */
 static void
 widen_traits(struct request_walk *w)
 {
@@ -171,7 +172,8 @@ see_function_call(struct exchange *x)
 	return STEP_FORWARD;
 }
 
-/* Sends a Sync in place of a Query, whose client has the error of what went ahead: it makes PostgreSQL go on. */
+/* Sends a Sync in place of a Query whose client has got the error of a message ahead of the Query: the Sync makes
+ * PostgreSQL go on. */
 static enum walk_result
 send_sync_instead(struct request_walk *w)
 {
@@ -257,7 +259,7 @@ send_execute(struct request_walk *w, const struct frame *f)
 		x->srv->loan.statements_run++;
 		return walk_send_extended(w, f, OWED_EXECUTE);
 	}
-	/* Which named portal it is does not matter. */
+	/* All named portals are alike here. */
 	m->portal = m->total > FRAME_HEAD_LEN && m->have > FRAME_HEAD_LEN && m->message[FRAME_HEAD_LEN] == 0 ? "" : "?";
 	step = features_request(x, m);
 	if ((r = walk_of_step(x, step)) != WALK_ON)
@@ -308,10 +310,11 @@ send_bind(struct request_walk *w, const struct frame *f)
 	if (step == STEP_FORWARD)
 		return walk_send_extended(w, f, OWED_BIND);
 	x->srv->is_synced = false;
-	return walk_forward(w, w->m.used, w->m.total); /* the beginning of it was sent, rewritten */
+	return walk_forward(w, w->m.used, w->m.total); /* the beginning of the Bind was sent, rewritten */
 }
 
-/* A malformed message is forwarded: PostgreSQL knows the right error. */
+/* Shows the features a Parse, Describe or Close. A malformed message is forwarded, because PostgreSQL knows the right
+ * error. */
 static enum feature_step
 see_named(struct exchange *x, struct request *m)
 {
@@ -345,7 +348,7 @@ send_forbidden_parse(struct request_walk *w, const struct frame *f)
 		ledger_push(&x->srv->ledger, OWED_PARSE, OWED_TO_CLIENT, NULL);
 		outbox_put(&x->env->to_server, &w->m.instead);
 	}
-	if (step == STEP_SENT) /* by reference */
+	if (step == STEP_SENT) /* the outbox refers to the message's bytes */
 		outbox_flush_early(&x->env->to_server);
 	buf_fini(&w->m.instead);
 	if ((r = walk_of_step(x, step)) != WALK_ON)
@@ -403,7 +406,7 @@ kind_of_named(const struct request *m)
 									      : OWED_DESCRIBE_STATEMENT;
 }
 
-/* Parse, Describe, Close: all of the message is here. */
+/* Sends a Parse, Describe or Close, all of which has come. */
 static enum walk_result
 send_named(struct request_walk *w, const struct frame *f)
 {
@@ -438,7 +441,7 @@ send_copy_end(struct request_walk *w, const struct frame *f)
 	const struct ledger *l = &w->x->srv->ledger;
 	const struct owed *o = NULL;
 
-	/* PostgreSQL ignores Syncs between an Execute and the end of its COPY IN: another one will be due. */
+	/* PostgreSQL ignores Syncs between an Execute and the end of its COPY IN, so another Sync will be due. */
 	for (uint32_t n = l->count; n > 0 && (o = ledger_at(l, n - 1))->kind == OWED_SYNC;)
 		n--;
 	if (o != NULL && o->kind == OWED_EXECUTE)
@@ -448,9 +451,9 @@ send_copy_end(struct request_walk *w, const struct frame *f)
 }
 
 /*
- * A message that runs something comes next. The client has kept its server since a RESET or DISCARD ALL ran, so the
- * server's settings may not be the client's any more: they are replayed as soon as nothing is owed. Replays settings at
- * most once per message, even if the message is held and handled again.
+ * Makes the server's settings the client's before a message that runs something. The client has kept its server since a
+ * RESET or DISCARD ALL ran, so the server's settings may differ from the client's: they are replayed as soon as nothing
+ * is owed, at most once per message, even if the message is held and handled again.
  */
 static enum walk_result
 catch_up(struct exchange *x)
@@ -503,7 +506,8 @@ walk_linked(struct request_walk *w, const struct frame *f)
 	enum walk_result r;
 
 	x->has_run = true;
-	/* PostgreSQL ends a connection that sends others within COPY IN, but runs them if that has failed meanwhile. */
+	/* PostgreSQL ends a connection that sends other messages within COPY IN, but runs them if the COPY has failed
+	 * meanwhile. */
 	if (x->srv->ledger.intake == INTAKE_COPY && !walk_runs(f->type))
 		return send_frame(w, f);
 	if (x->srv->ledger.intake == INTAKE_COPY) {
@@ -517,7 +521,7 @@ walk_linked(struct request_walk *w, const struct frame *f)
 			return WALK_HOLD;
 		loan->behind = NOTHING_BEHIND;
 	}
-	/* With a session it may have run a DISCARD ALL, maybe on another server since. */
+	/* A client with session state may have run a DISCARD ALL, perhaps on another server since. */
 	if ((x->srv->gucs != x->gucs || x->session != NULL) && walk_runs(f->type) && (r = catch_up(x)) != WALK_ON)
 		return r;
 	return send_frame(w, f);

@@ -1,10 +1,10 @@
 /*
- * src/relay/walk.h - walks a client's bytes on their way to a server, message by message: what requests.c, fast.c and
- * send.c share.
+ * src/relay/walk.h - walks a client's bytes on their way to a server, message by message; shared by requests.c, fast.c
+ * and send.c.
  *
  *   requests.c   walks the bytes; borrows a server for the first message that needs one
  *   fast.c       the fast lane: messages that concern no feature
- *   send.c       all others, for a client with a server
+ *   send.c       all other messages, for a client with a server
  *
  * Borrows: the client and its bytes, until relay_bytes() returns; nothing is owned.
  */
@@ -21,36 +21,38 @@
 
 enum walk_result {
 	WALK_ON,
-	WALK_ANSWERED, /* fast.c: on, and nothing was sent: its reply is pgweir's */
+	WALK_ANSWERED, /* fast.c: go on, but nothing was sent, because pgweir answers the message */
 	WALK_MORE, /* more bytes are needed */
-	WALK_WAIT, /* for a server, or for the listener */
-	WALK_HOLD, /* for the replies to earlier messages */
+	WALK_WAIT, /* the message waits for a server, or for the listener */
+	WALK_HOLD, /* the message waits for the replies to earlier messages */
 	WALK_REJECT, /* the request is refused: request_walk.why, rejection */
 	WALK_LEAVE, /* send what was walked, then close the client; the reason is in request_walk.why */
 	WALK_OVER, /* the client is closed */
-	WALK_SLOWLY /* fast.c: the message may concern a feature, and was not handled; reject.c: it needs a server */
+	/* fast.c: the message may concern a feature, and was not handled; reject.c: the message needs a server */
+	WALK_SLOWLY
 };
 
 struct request_walk {
 	struct exchange *x;
 	const uint8_t *p;
 	size_t len, at;
-	size_t linked_at; /* where the message begins for which a server was borrowed; 0: it had one before */
-	const uint8_t *scanned; /* the Query that scan is of, so that its SQL is read once; or NULL */
-	struct server *lent; /* by reads_borrow(); NULL: that was not asked */
+	size_t linked_at; /* offset of the message for which a server was borrowed; 0 if the client already had one */
+	const uint8_t *scanned; /* the Query whose result is in scan, so its SQL is not scanned twice; or NULL */
+	struct server *lent; /* set by reads_borrow(); NULL if that was not called */
 	bool has_why;
-	/* walk_begin() clears nothing from here on but m.message: why is set if has_why is, scan and risk if scanned is
-	 * the message at hand, m if m.message is. */
+	/* walk_begin() clears nothing below except m.message. why is valid if has_why is true; scan and risk are valid
+	 * if scanned is the present message; m is valid if m.message is. */
 	struct fail why;
 	struct scan scan;
-	struct sql_traits traits; /* m's, of a Query */
-	enum request_failure rejection; /* of WALK_REJECT */
-	unsigned risk; /* of the SQL in scan: enum state_part */
-	uint64_t fingerprint; /* the same; 0: not known */
-	struct request m; /* the message at w->at, if m.message is that; of a fast Bind, only what that needs is set */
+	struct sql_traits traits; /* traits of m, for a Query */
+	enum request_failure rejection; /* for WALK_REJECT */
+	unsigned risk; /* enum state_part: the risk of the SQL in scan */
+	uint64_t fingerprint; /* of the SQL in scan; 0 if unknown */
+	/* the message at w->at, if m.message points to it; for a fast Bind, only the fields it needs are set */
+	struct request m;
 };
 
-/* Returns the message that begins at w->at; perhaps not all of it has come. */
+/* Returns the message that begins at w->at, which may be incomplete. */
 static inline const uint8_t *
 walk_message(const struct request_walk *w)
 {
@@ -68,7 +70,7 @@ walk_begin(struct request_walk *w, struct exchange *x, const uint8_t *bytes, siz
 }
 
 /* requests.c */
-enum walk_result walk_out_of_memory(struct exchange *x) __attribute__((cold)); /* WALK_OVER */
+enum walk_result walk_out_of_memory(struct exchange *x) __attribute__((cold)); /* returns WALK_OVER */
 
 /* Returns WALK_HOLD or WALK_OVER if the feature holds the message or has failed, else WALK_ON. */
 static inline enum walk_result
@@ -77,13 +79,14 @@ walk_of_step(struct exchange *x, enum feature_step step)
 	return step == STEP_HOLD ? WALK_HOLD : step == STEP_FAILED ? walk_out_of_memory(x) : WALK_ON;
 }
 
-/* Returns WALK_LEAVE. */
+/* Sets w->why to a protocol violation by a message of this type. Returns WALK_LEAVE. */
 enum walk_result walk_violated(struct request_walk *w, const char *what, uint8_t type) __attribute__((cold));
-/* ON: the client has a server now. is_quiet: the message is in the fast lane, a Query scanned, the names of a Bind in
- * w->m; then SLOWLY, too: see reads_borrow(). */
+/* Borrows a server for the message at w->at. Returns WALK_ON once the client has a server. is_quiet is for the fast
+ * lane, with a Query scanned, or a Bind's names in w->m; then the result may be WALK_SLOWLY, too: see
+ * reads_borrow(). */
 enum walk_result walk_borrow(struct request_walk *w, bool is_quiet);
 
-/* Reads the SQL of a whole Query. */
+/* Reads the SQL of a complete Query. */
 static inline void
 walk_scan_query(struct request_walk *w, const struct frame *f)
 {
@@ -97,7 +100,7 @@ walk_scan_query(struct request_walk *w, const struct frame *f)
 	w->fingerprint = kept == NULL ? 0 : report_fingerprint_of(kept, sql, f->body_len - 1);
 }
 
-/* The SQL of the Query at hand, of which so many bytes are here, for the report of its request. */
+/* Records the SQL of the present Query, of which `have` bytes have come, for the report of its request. */
 static inline void
 walk_report_query(const struct request_walk *w, const struct frame *f, size_t have)
 {
@@ -110,22 +113,23 @@ walk_report_query(const struct request_walk *w, const struct frame *f, size_t ha
 		srv->loan.fingerprint = w->fingerprint;
 }
 
-/* fast.c: handles messages up to one that is not for the fast lane. WALK_SLOWLY: that one is next. */
+/* fast.c: handles messages up to one that is not for the fast lane, for which it returns WALK_SLOWLY. */
 enum walk_result walk_fast(struct request_walk *w);
-void walk_note_bind(struct request_walk *w); /* its statement is about to run */
+void walk_note_bind(struct request_walk *w); /* records that the statement of the Bind is about to run */
 void walk_push_query(struct request_walk *w, enum owed_kind kind, unsigned shown);
 enum walk_result walk_send_sync(struct request_walk *w);
 
-/* reject.c: handles a message that runs something, of a client that is EXCHANGE_ROLLED_BACK or FAILED, as PostgreSQL
- * does in a transaction that has failed. ON: it was answered; REJECT; SLOWLY: the block is due, with
- * EXCHANGE_BEGIN_FAILED. */
+/* reject.c: handles a message that runs something, of a client that is EXCHANGE_ROLLED_BACK or EXCHANGE_FAILED, as
+ * PostgreSQL does in a failed transaction. Returns ON if the message was answered, REJECT, or SLOWLY if the block is
+ * due again with EXCHANGE_BEGIN_FAILED. */
 enum walk_result reject_of_block(struct request_walk *w);
 
 /* send.c */
-/* The slow lane: reads the message at w->at as far as needed without a server. MORE: it has to be whole, and is not. */
+/* The slow lane: reads the message at w->at as far as that needs no server. Returns MORE if the message must be
+ * complete and is not. */
 enum walk_result walk_read_request(struct request_walk *w, const struct frame *f);
-enum walk_result walk_read_bind(struct request_walk *w); /* the names of a Bind, once */
-/* For a client with a server, after walk_read_request(); see features.c. */
+enum walk_result walk_read_bind(struct request_walk *w); /* reads a Bind's names, unless they were read already */
+/* Sends a message of a client with a server, after walk_read_request(); see features.c. */
 enum walk_result walk_linked(struct request_walk *w, const struct frame *f);
 
 /* Returns true if messages of this type run something, or prepare it. */
@@ -135,8 +139,9 @@ walk_runs(uint8_t type)
 	return type != 'S' && type != 'H' && type != 'd' && type != 'c' && type != 'f';
 }
 
-/* Returns true if what is sent now, at the beginning of a request, runs under the settings of its client; also where
- * nobody follows them, in a block that has failed, and if they were replayed and PostgreSQL spells one otherwise. */
+/* Returns true if a message that is sent now, at the beginning of a request, runs under its client's settings. Also
+ * returns true where pgweir does not follow the settings, in a failed block, and if the settings were replayed but
+ * PostgreSQL spells one differently. */
 static inline bool
 walk_has_settings(const struct exchange *x)
 {
@@ -144,7 +149,7 @@ walk_has_settings(const struct exchange *x)
 	       !(x->is_session || exchange_is_followed(x));
 }
 
-/* Sends the message as it lies; all of it has come. */
+/* Sends the complete message as it is. */
 static inline enum walk_result
 walk_forward_whole(struct request_walk *w, size_t total)
 {
@@ -154,4 +159,4 @@ walk_forward_whole(struct request_walk *w, size_t total)
 	return WALK_ON;
 }
 
-void walk_drop(struct request_walk *w, size_t total); /* the message is not sent */
+void walk_drop(struct request_walk *w, size_t total); /* takes the message without sending it */

@@ -1,9 +1,9 @@
 /*
- * src/state/ask.c - asks a server what is left in the session, and acts on the answer; see state/state_state.h.
+ * src/state/ask.c - asks a server which state is left in the session, and acts on the answer; see state/state_state.h.
  *
- * The probe follows the client's replies, and what the client sends meanwhile waits until it is answered: if it takes
- * too long, it is cancelled, and the cancel must hit nothing else. The rows of the probe become the GUC sets of client
- * and server; state that can't be moved pins.
+ * The probe follows the client's replies, and messages that the client sends meanwhile wait until the probe is
+ * answered: a probe that takes too long is cancelled, and the cancel must hit nothing else. The rows of the probe
+ * become the GUC sets of client and server; state that can't be moved pins the client.
  */
 #include "state/state.h"
 #include "state/state_state.h"
@@ -12,7 +12,8 @@
 #include <string.h>
 #include <strings.h>
 
-/* Parts that pin: by which SQL each is suspected, which row of the probe shows it. (Shown settings can be moved.) */
+/* Parts that pin: which SQL makes each suspected, and which row of the probe shows it. (Settings that the probe shows
+ * can be moved.) */
 static const struct {
 	enum state_part part;
 	enum pin_reason reason;
@@ -141,7 +142,7 @@ finding_judge(const struct exchange *x, struct finding *f, uint8_t kind, const c
 	case PROBE_SLOT:
 		f->found |= STATE_SETTINGS | STATE_BACKEND;
 		break;
-	case PROBE_SUPERUSERS: /* the user that logged in could not make it on another server */
+	case PROBE_SUPERUSERS: /* the user that logged in could not make the setting on another server */
 		f->found |= gucs_is_on(x->pool->welcome, "is_superuser") ? 0u : STATE_SETTINGS;
 		/* fall through */
 	case PROBE_SETTING:
@@ -149,7 +150,8 @@ finding_judge(const struct exchange *x, struct finding *f, uint8_t kind, const c
 		f->others[f->other_count++] = (struct guc){ name, value, GUC_OTHER };
 		break;
 	case PROBE_ROLE:
-		/* A login may begin as another role (ALTER ROLE ... SET role): who left that one has set none. */
+		/* A login may begin as another role (ALTER ROLE ... SET role): a client that has left that role has set
+		 * none. */
 		if (strcmp(value, "none") != 0 || gucs_get(x->gucs, "role") != NULL)
 			f->others[f->other_count++] = (struct guc){ "role", value, GUC_OTHER };
 		break;
@@ -244,7 +246,7 @@ learn_settings(struct exchange *x, struct finding *f)
 	return -1;
 }
 
-/* Notes what SQL PREPARE made, for EXECUTEs of it; nothing, if rows of the probe are lost. */
+/* Records the statements of SQL PREPARE, for EXECUTEs of these; nothing if rows of the probe are lost. */
 static void
 learn_prepared(struct client_session *s)
 {
@@ -268,7 +270,7 @@ state_prepared_text(const struct exchange *x, const char *name)
 {
 	const struct client_session *s = x->session;
 
-	/* Such SQL may have put another one in its place. */
+	/* Such SQL may have replaced the statement. */
 	if (s == NULL || (x->srv->loan.suspected & (SCAN_PREPARE | SCAN_CODE | SCAN_EXECUTE | SCAN_FUNCTION)) != 0)
 		return NULL;
 	for (size_t at = 0; at < s->prepared.len;) {
@@ -313,7 +315,7 @@ state_probe_done(struct server *srv)
 	if ((parts & STATE_PREPARED) != 0)
 		learn_prepared(s);
 	if ((parts & STATE_SETTINGS) != 0 && !s->is_probe_lost && (f->found & STATE_BACKEND) == 0)
-		srv->loan.settled &= ~(uint32_t)SCAN_SLOT; /* it was not made, is to last, or was dropped */
+		srv->loan.settled &= ~(uint32_t)SCAN_SLOT; /* the slot was not made, is to last, or was dropped */
 	for (size_t i = 0; i < PINNING; i++) {
 		if (!(parts & pinning[i].part))
 			continue;

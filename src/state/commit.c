@@ -1,8 +1,9 @@
 /*
- * src/state/commit.c - a transaction is over: what has become of the session; see state/state_state.h.
+ * src/state/commit.c - the end of a transaction: what has become of the session; see state/state_state.h.
  *
- * Effects are believed if nothing has failed and nothing was rolled back since they were noted. Suspicions are resolved
- * by asking the server (ask.c). State that can't be moved pins the client to its server until a probe shows it gone.
+ * Effects are believed if nothing has failed and nothing was rolled back since they were recorded. Suspicions are
+ * resolved by asking the server (ask.c). State that can't be moved pins the client to its server until a probe shows
+ * that the state has gone.
  */
 #include "state/state.h"
 #include "state/state_state.h"
@@ -47,7 +48,7 @@ state_seal(struct exchange *x)
 	const struct loan *l = &x->srv->loan;
 	unsigned parts;
 
-	if (!exchange_is_followed(x) || x->gucs == NULL) /* it was not logged in yet */
+	if (!exchange_is_followed(x) || x->gucs == NULL) /* the client had not logged in yet */
 		return l->risk & WASH_LATE;
 	parts = seal_parts(l->settled | l->suspected, state_risk_of_loan(x)) | seal_parts_of_gucs(x->gucs);
 	if (x->settings->session_state == SESSION_ISOLATE || (x->session != NULL && x->session->is_unread))
@@ -56,7 +57,7 @@ state_seal(struct exchange *x)
 		parts |= state_seal_plans(l);
 	if ((parts & ~(unsigned)WASH_LATE) != STATE_SEED)
 		return parts;
-	x->srv->seed_of = x->waiter.id; /* the next borrower may be the same client */
+	x->srv->seed_of = x->waiter.id; /* a client that borrows its own seed again needs no wash */
 	return parts & WASH_LATE;
 }
 
@@ -73,7 +74,8 @@ state_note_encoding(struct exchange *x, const char *encoding)
 		s->is_unread = true;
 }
 
-/* The noted effects are in the old encoding: drops them, and suspects the server, which is asked in the new one. */
+/* Makes the server suspected, because effects recorded under the old encoding cannot be read reliably: a probe asks for
+ * the settings. */
 void
 state_encoding_changed(struct exchange *x, const char *encoding)
 {
@@ -98,7 +100,7 @@ apply_one(struct exchange *x, struct gucs **gucs, const struct effect *e)
 	case EFFECT_SET:
 		return gucs_update(gucs, e->name, e->value, GUC_OTHER);
 	case EFFECT_RESET:
-		startup = gucs_get(x->startup, e->name); /* state/reset.c has set it there */
+		startup = gucs_get(x->startup, e->name); /* state/reset.c has set the startup value on the server */
 		/* PostgreSQL keeps the name of a custom setting. */
 		return gucs_update(gucs, e->name, startup == NULL && strchr(e->name, '.') != NULL ? GUC_RESET : startup,
 				   GUC_OTHER);
@@ -118,7 +120,8 @@ apply_one(struct exchange *x, struct gucs **gucs, const struct effect *e)
 	return 0;
 }
 
-/* Returns 0, or -1: the GUC set would be too large; the probe will find it on the server, where it stays. */
+/* Returns 0, or -1 if the GUC set would be too large; the settings stay on the server, where the probe will find
+ * them. */
 static int
 apply_effects(struct exchange *x, struct gucs **slot)
 {
@@ -134,8 +137,8 @@ apply_effects(struct exchange *x, struct gucs **slot)
 }
 
 /*
- * Returns true if PostgreSQL may make other settings elsewhere: it refuses some to the user that logged in, who acts as
- * another here, and has found a text search configuration by the search_path of that moment.
+ * Returns true if PostgreSQL may make other settings on another server: while the client acts as another role, the user
+ * that logged in may be refused some there; and default_text_search_config was found by the search_path of that moment.
  */
 static bool
 must_ask(const struct exchange *x)
@@ -166,7 +169,7 @@ state_keeps(struct exchange *x)
 	return (x->srv->loan.followed.by != FOLLOWED_BY_NOTHING || x->srv->is_lingering) && state_lingers(x);
 }
 
-/* Something was noted: settles what is known, and asks about the rest. */
+/* Settles the effects that are known, and asks about the rest. */
 __attribute__((noinline)) static bool
 settle_and_ask(struct exchange *x)
 {
@@ -200,7 +203,7 @@ settle_and_ask(struct exchange *x)
 	srv->loan.risk &= ~(uint32_t)RISK_UNDOES;
 	srv->loan.undone = UNDONE_NOTHING;
 	if (parts == 0) {
-		if (s->unresolved == 0) /* else the next question is about them, too */
+		if (s->unresolved == 0) /* else the next probe asks for these names, too */
 			state_drop_names(s);
 		state_forget_before(s);
 		if (!state_set_pins(x, x->pins | (unsigned)(s->is_tainted || s->is_name_lost) << PIN_SESSION_SET))
@@ -230,7 +233,8 @@ state_may_release(struct exchange *x, bool has_long_statement)
 	if (has_long_statement != ((x->pins & 1u << PIN_LONG_STATEMENT) != 0) &&
 	    !state_set_pin(x, PIN_LONG_STATEMENT, has_long_statement))
 		return false;
-	if (x->srv->loan.is_unnamed_kept) /* what was noted stays noted: a question would overwrite it */
+	/* a probe would overwrite the client's unnamed statement, so everything recorded stays */
+	if (x->srv->loan.is_unnamed_kept)
 		return false;
 	s = x->session;
 	if (x->srv->loan.suspected == 0 && x->pins == 0 && (s == NULL || s->effect_count == 0) &&

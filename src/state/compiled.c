@@ -1,11 +1,11 @@
 /*
- * src/state/compiled.c - what code of the database SQL may reach (seal/risk_names.h), and what PostgreSQL keeps of
- * that code in a backend; see state/state_state.h.
+ * src/state/compiled.c - what database code SQL may reach (seal/risk_names.h), and what PostgreSQL keeps of that code
+ * in a backend; see state/state_state.h.
  *
- * PostgreSQL keeps the plans of functions, and constants in them, as they were made under the settings and for the role
- * of whoever came first. So a server on which SQL with the name of such code (RISK_CONTEXT) has run is noted with that
- * client's GUC set, and its plans are discarded ahead of a client of another context (gucs_context) that runs such SQL,
- * too. Where all clients agree, this costs nothing.
+ * PostgreSQL keeps the plans of functions, and constants in them, as they were made under the settings and the role of
+ * the client that came first. So a server on which SQL with the name of such code (RISK_CONTEXT) has run is marked with
+ * that client's GUC set, and its plans are discarded ahead of a client of another context (gucs_context) that runs such
+ * SQL, too. Where all clients agree, this costs nothing.
  */
 #include "state/compiled.h"
 #include "state/state_state.h"
@@ -43,7 +43,7 @@ state_risk_of_all(const struct exchange *x)
 
 /* --- plans --- */
 
-/* Settings that are in no GUC set (yet) may be in force. */
+/* Returns true if settings that are in no GUC set (yet) may be in force. */
 static bool
 is_another_context(const struct exchange *x)
 {
@@ -65,15 +65,15 @@ note_risk(struct exchange *x, unsigned risk)
 
 	if (!exchange_is_followed(x))
 		return;
-	l->risk |= risk & ~(unsigned)RISK_UNDOES; /* whose it is, observe.c tells */
+	l->risk |= risk & ~(unsigned)RISK_UNDOES; /* observe.c records which extension RISK_UNDOES is of */
 	l->has_run_code = l->has_run_code || (risk & STATE_SETTINGS) != 0;
-	if ((risk & RISK_CONTEXT) == 0) /* it makes no plans */
+	if ((risk & RISK_CONTEXT) == 0) /* the SQL makes no plans */
 		return;
 	l->is_mixed = l->is_mixed || is_another_context(x) || !server_plans_suit(x->srv, x->gucs);
 	if (x->srv->plans_of != NULL)
 		return;
 	l->has_own_plans = true;
-	if (!l->is_mixed) /* else they are discarded when it is over */
+	if (!l->is_mixed) /* else the plans are discarded when the loan has ended */
 		x->srv->plans_of = gucs_ref(x->gucs);
 }
 
@@ -86,7 +86,7 @@ state_note_run(struct exchange *x, unsigned risk)
 }
 
 /*
- * The code may be another one than when the SQL was looked at: by DDL, or as this loan's own SQL has changed it.
+ * Looks again because the code may have changed since the SQL was judged: by DDL, or by this loan's own SQL.
  */
 __attribute__((noinline)) static unsigned
 look_again(struct exchange *x)
@@ -116,7 +116,7 @@ state_risk_of_loan(struct exchange *x)
 unsigned
 state_seal_plans(const struct loan *l)
 {
-	/* A temporary table is enough: code that its defaults run is not noted each time. */
+	/* A temporary table is enough: code that its defaults run is not recorded each time. */
 	bool is_mixed = l->is_mixed || ((l->settled | l->suspected) & (SCAN_ANY_SETTING | SCAN_TEMP)) != 0 ||
 			(l->risk & STATE_SETTINGS) != 0;
 
@@ -125,15 +125,16 @@ state_seal_plans(const struct loan *l)
 
 /* --- SQL that changes the code --- */
 
-/* Flags of SQL that makes tables, views or indexes that reach nothing if it has no risk. */
+/* Flags of SQL that makes tables, views or indexes that reach nothing if the SQL has no risk. */
 #define SCAN_HARMLESS                                                                                                  \
 	((uint32_t)(SCAN_CREATE | SCAN_LASTING | SCAN_TABLE | SCAN_TEMP | SCAN_UNDO | SCAN_INSERT | SCAN_WRITES |      \
 		    SCAN_NEXTVAL | SCAN_SAVEPOINT))
 
 /*
- * Temporary tables are not among the risky names. Objects made by other DDL use only what its words name: a table, view
- * or index that SQL without any risk has made reaches nothing; nor does DO change the code unless its words are risky.
- * A table may have brought the first sequence, however.
+ * Returns true if the command just completed has made nothing risky. Temporary tables are not among the risky names.
+ * Objects made by other DDL use only what its words name: a table, view or index that SQL without any risk has made
+ * reaches nothing; nor does DO change the code unless its words are risky. A table may have brought the first sequence,
+ * however.
  */
 static bool
 makes_harmless(struct exchange *x, struct server *srv)
@@ -169,7 +170,7 @@ state_note_code(struct exchange *x)
 		return;
 	if (loan->code != CODE_MADE)
 		loan->code = has_made ? CODE_MADE : CODE_CHANGED;
-	/* No answer tells of it if it is in pg_temp, or undone, or dropped again. */
+	/* No answer tells of the code if it is in pg_temp, or undone, or dropped again. */
 	note_risk(x, database_code_feared(x->pool->code) | RISK_CONTEXT | (has_made ? STATE_BACKEND : 0u));
 }
 
@@ -185,20 +186,22 @@ state_code_is_over(struct exchange *x, bool is_done)
 {
 	struct loan *loan = &x->srv->loan;
 
-	/* A procedure may have committed it. */
+	/* A procedure may have committed the change. */
 	is_done = is_done || !exchange_is_followed(x) ||
 		  ((loan->suspected | loan->settled) & (SCAN_CALL | SCAN_CODE | SCAN_EXECUTE)) != 0;
 	if (is_done && loan->code != CODE_AS_BEFORE)
 		pool_code_changed(x->pool, (loan->risk & (RISK_REACHES | RISK_FEARED)) |
 					       (loan->code == CODE_MADE ? RISK_KEEPS : 0u));
 	loan->code = CODE_AS_BEFORE;
-	if (x->srv->ledger.count == 0 && exchange_is_followed(x)) /* else of requests that are under way */
+	/* else the risk is of requests that are in progress */
+	if (x->srv->ledger.count == 0 && exchange_is_followed(x))
 		loan->risk &= ~(unsigned)(RISK_KEEPS | RISK_REACHES | RISK_FEARED);
 }
 
 /* --- SQL for any server --- */
 
-/* Nothing may follow it in a transaction, and nothing it leaves may keep the client there. */
+/* Returns true if nothing can follow the SQL in a transaction, and nothing that it leaves can keep the client on the
+ * server. */
 static bool
 is_alone(const struct sql_traits *v, const char *sql, size_t len)
 {
@@ -222,7 +225,7 @@ state_needs_plans(const struct exchange *x, const char *sql, size_t len, unsigne
 		return (risk & RISK_CONTEXT) != 0;
 	if (risk != 0)
 		return true;
-	/* Nor does SQL need them that only sets or resets, and leaves nothing that keeps the client there. */
+	/* Nor does SQL need plans that only sets or resets, and leaves nothing that keeps the client on the server. */
 	for (known_begin(&r, gucs_scan_options(x->gucs), sql, len); known_step(&r, &k);)
 		if ((kinds & 1u << k.kind) == 0)
 			return true;
@@ -264,8 +267,8 @@ sets_something(const struct exchange *x, const struct request *m)
 }
 
 /*
- * Returns true if the SQL may meet plans that another client has made under the settings of x's GUC set, while others
- * are in force, or will be: set by requests under way, by this transaction, or by this SQL itself.
+ * Returns true if the SQL may meet plans that another client has made under the settings of x's GUC set, while other
+ * settings are in force, or will be: set by requests in progress, by this transaction, or by this SQL itself.
  */
 static bool
 meets_others_plans(const struct exchange *x, const struct request *m)
@@ -279,11 +282,11 @@ meets_others_plans(const struct exchange *x, const struct request *m)
 	       (is_another_context(x) || !server_plans_suit(srv, x->gucs) || sets_something(x, m));
 }
 
-/* Outside of a transaction the server is given back first, if it can be: then its GUC set is known. */
+/* Outside of a transaction the server is given back first, if possible, because its GUC set is known then. */
 static enum feature_step
 forget_others_plans(struct exchange *x, struct request *m)
 {
-	/* Others may have to be alone in their transaction, or end it. */
+	/* Other statements may have to be alone in their transaction, or end it. */
 	static const uint8_t more[] = { WORD_PREPARE, WORD_EXECUTE, WORD_DECLARE, WORD_EXPLAIN };
 	bool may_be_first = m->traits != NULL && (traits_are_plannable(m->traits->first) ||
 						  memchr(more, m->traits->first, sizeof(more)) != NULL);
@@ -310,7 +313,7 @@ state_run_elsewhere(struct exchange *x, struct request *m)
 	return sql != NULL && !state_needs_plans(x, sql, len, m->risk) ? STEP_FORWARD : STEP_HOLD;
 }
 
-/* Makes a random() of its own for x, ahead of its message: another client may know what the next values are. */
+/* Makes a random() state of its own for x, ahead of its message: another client may know what the next values are. */
 __attribute__((noinline)) static void
 begin_random_anew(struct exchange *x)
 {

@@ -2,13 +2,13 @@
  * src/state/linger.c - currval() and lastval() need the connection that ran nextval(); see state/state_state.h.
  *
  * Only one backend knows what a sequence returned last, and nearly every INSERT into a table with a serial column
- * changes that: if this pinned, there would be no pooling. So a client that inserts (without RETURNING) or names a
- * sequence keeps its connection for a moment between transactions: it lingers, for KEPT_REQUESTS requests at most
- * (drivers look into the catalogs first). While nobody waits, it does so for as long as an idle connection is kept
- * where somebody has asked for such a value within ASKED_US (a person at psql takes a while), else for LINGER_US. While
- * others wait, only those linger that have asked such a question before, or another client of their application_name
- * has, and those that are new: the first that asks must be served, too.
- * All that lingers while others wait takes no more than a tenth of the pool's time, but for CREDIT_US in a burst.
+ * changes that value: if this pinned, there would be no pooling. So a client that inserts (without RETURNING) or names
+ * a sequence keeps its connection for a moment between transactions: it lingers, for KEPT_REQUESTS requests at most
+ * (drivers look into the catalogs first). While no client waits, it lingers for LINGER_US; or for as long as an idle
+ * connection is kept, if a client of the pool has asked for such a value within ASKED_US (a person at psql takes a
+ * while). While clients wait, only these linger: clients that have asked such a question before, or whose
+ * application_name has; and new clients, because the first client that asks must be served, too.
+ * Lingering while clients wait takes at most a tenth of the pool's time, except for CREDIT_US in a burst.
  *
  * An example: at 0 ms client A, which is new, inserts into orders on connection 1. At 1 ms client B waits for a server;
  * connection 1 stays with A all the same, since A's next request may be SELECT currval('orders_id_seq'). It comes at
@@ -16,12 +16,12 @@
  * another application, has never asked in its first NEW_REQUESTS requests: its connection is lent to B as soon as C's
  * transaction has ended.
  *
- * No client gets to see another's value: ahead of the first SQL of a client that may touch a sequence, or read one, the
- * connection forgets those of others, and PostgreSQL reports that there is none. In a database that has no sequence,
- * SQL that only writes touches none, and costs nothing.
+ * No client gets to see another client's value: ahead of the first SQL of a client that may touch a sequence, or read
+ * one, the connection forgets the values of other clients, and PostgreSQL reports that there is none. In a database
+ * that has no sequence, SQL that only writes touches none, and costs nothing.
  *
- * SQL behind an unanswered request waits: that may leave a failed transaction, which refuses to forget, and whether
- * anything was forgotten within it is not known.
+ * SQL that comes after an unanswered request waits: that SQL may leave a failed transaction, which refuses to forget,
+ * and pgweir does not know whether anything was forgotten within it.
  */
 #include "state/linger.h"
 #include "state/state_state.h"
@@ -36,11 +36,11 @@
 #define LINGER_US (20 * US_PER_MS)
 #define LOOK_US (5 * US_PER_MS)
 #define KEPT_REQUESTS 4
-#define NEW_REQUESTS 8 /* so many requests of a client are its first */
-#define ROUNDS_MAX 8 /* statements with questions in one loan, while others wait */
+#define NEW_REQUESTS 8 /* this many requests of a client count as its first */
+#define ROUNDS_MAX 8 /* statements with questions in one loan, while other clients wait */
 #define CREDIT_US (200 * US_PER_MS)
 
-/* Returns true if somebody waits for its server, its client is to move, or its server to be closed. */
+/* Returns true if a client waits for x's server, x is to move, or the server is to be closed. */
 static bool
 is_sought(const struct exchange *x)
 {
@@ -49,7 +49,7 @@ is_sought(const struct exchange *x)
 	return policy_is_wanted(p) || x->env->is_moving || policy_keep_us(p, x->srv->conn, *x->env->now_us) == 0;
 }
 
-/* Returns true if a client that never rests is to wait in line like others: behind a question, or if it never asks. */
+/* Returns true if a client that never rests must queue like others: after a question, or if it never asks. */
 static bool
 has_had_enough(const struct loan_followed *f)
 {
@@ -62,7 +62,7 @@ is_asked_there(const struct exchange *x)
 	return x->pool->sequences_asked_us != 0 && *x->env->now_us - x->pool->sequences_asked_us < ASKED_US;
 }
 
-/* Returns 0 for a client without a name: many programs of a pool have none, and only some of them ask. */
+/* Returns 0 for a client without an application_name: many programs of a pool have none, and only some of these ask. */
 static uint64_t
 application_of(const struct exchange *x)
 {
@@ -78,7 +78,7 @@ is_asking(const struct exchange *x)
 								   x->pool->sequences_asked_by == application_of(x)));
 }
 
-/* Returns for how long the pool's clients may still linger while others wait, after another spent_us of it. */
+/* Returns for how long the pool's clients may still linger while others wait, after another spent_us of that time. */
 static int64_t
 credit(struct pool *pool, uint64_t spent_us, uint64_t now_us)
 {
@@ -235,7 +235,7 @@ is_behind_request(const struct ledger *l)
 	return false;
 }
 
-/* May it read what another client's SQL has left, unless that is forgotten first? */
+/* Returns true if the SQL may read what another client's SQL has left, unless the server forgets that first. */
 static bool
 needs_discard(const struct exchange *x, uint32_t flags)
 {
@@ -299,8 +299,9 @@ state_used_sequence(struct exchange *x, uint32_t flags)
 	srv->sequences_of = x->waiter.id;
 	srv->loan.followed.without_values = x->requests_done + 1;
 	if (of != 0) {
-		/* With a Sync of its own: it takes a snapshot, behind which no BEGIN or SET TRANSACTION can choose an
-		 * isolation level, and if it is cancelled, PostgreSQL ignores all up to a Sync, even a Query. */
+		/* Sent with a Sync of its own. It takes a snapshot, after which no BEGIN or SET TRANSACTION can choose
+		 * an isolation level, and if it is cancelled, PostgreSQL ignores everything up to a Sync, even a
+		 * Query. */
 		srv->is_discarding = true;
 		state_run_ahead(x, "DISCARD " MESSAGE_OURS "SEQUENCES", srv);
 	}
@@ -311,7 +312,7 @@ state_hint_at_returning(struct exchange *x, const struct error_fields *e, const 
 {
 	struct buf b = { 0 };
 
-	/* Behind its own DISCARD SEQUENCES, say, this server is not to blame. */
+	/* After the client's own DISCARD SEQUENCES, for example, this server is not to blame. */
 	if (!exchange_is_followed(x) || x->srv->loan.followed.without_values != x->requests_done + 1 ||
 	    e->sqlstate == NULL || e->routine == NULL || strcmp(e->sqlstate, "55000") != 0 ||
 	    (strcmp(e->routine, "currval_oid") != 0 && strcmp(e->routine, "lastval") != 0) ||

@@ -1,8 +1,8 @@
 /*
- * src/state/notes.c - what SQL that is about to run does to the session, as far as that is known; see
+ * src/state/notes.c - records what SQL that is about to run does to the session, as far as that is known; see
  * state/state_state.h.
  *
- * If the SQL alone is conclusive, its effect is noted with the client; otherwise the server is suspected.
+ * If the SQL alone is conclusive, its effect is recorded with the client; otherwise the server is suspected.
  */
 #include "session/audit.h"
 #include "state/compiled.h"
@@ -82,7 +82,7 @@ is_reported(const struct exchange *x, const char *name)
 	return x->pool->baseline != NULL && gucs_get(x->pool->baseline, name) != NULL;
 }
 
-/* Notes the name of a custom setting: if the effect can't be believed, the probe must ask for it by name. */
+/* Also records the name of a custom setting: if the effect can't be believed, the probe must ask for it by name. */
 static void
 add_effect(struct exchange *x, enum effect_kind kind, const char *name, const char *value)
 {
@@ -101,7 +101,7 @@ add_effect(struct exchange *x, enum effect_kind kind, const char *name, const ch
 	e->value = value == NULL ? NULL : strdup(value);
 	s->effect_count++;
 	if ((name != NULL && e->name == NULL) || (value != NULL && e->value == NULL))
-		x->srv->loan.suspected |= SCAN_SETTING; /* whether it is applied or not, the probe decides */
+		x->srv->loan.suspected |= SCAN_SETTING; /* the probe decides if the setting is applied */
 }
 
 enum feature_step
@@ -113,12 +113,12 @@ state_note_execute(struct exchange *x, const char *name)
 	if (text == NULL)
 		return state_suspect(x, SCAN_EXECUTE, NULL);
 	scan_text(&scan, gucs_scan_options(x->gucs), text, strlen(text));
-	scan_text_anyhow(&anyhow, text, strlen(text)); /* PostgreSQL read it when it was prepared */
+	scan_text_anyhow(&anyhow, text, strlen(text)); /* PostgreSQL read the text when the statement was prepared */
 	return state_suspect(x, (scan.flags | anyhow.flags) & ~(uint32_t)SCAN_PREPARE, &scan);
 }
 
-/* Returns true if PostgreSQL reads the next SQL in another way. A reported setting is in the GUC set after the reply.
- */
+/* Returns true if PostgreSQL may read the next SQL differently. A reported setting is in the GUC set only after the
+ * reply. */
 static bool
 changes_reading(const struct known *k)
 {
@@ -131,7 +131,7 @@ note_set(struct exchange *x, const struct known *k)
 {
 	if (strcasecmp(k->name, "client_encoding") == 0)
 		state_note_encoding(x, k->value);
-	if (strcasecmp(k->name, "seed") == 0) /* not a setting: it seeds random() */
+	if (strcasecmp(k->name, "seed") == 0) /* no setting, but the seed of random() */
 		x->srv->loan.suspected |= SCAN_SEED;
 	else if (!is_reported(x, k->name))
 		add_effect(x, EFFECT_SET, k->name, k->value);
@@ -146,7 +146,7 @@ note(struct exchange *x, const struct known *k)
 		srv->loan.has_local_settings = true;
 		srv->loan.local_context = 0;
 		state_leaves_context(x);
-		keep_before(x); /* a RESET may follow that is rolled back with it */
+		keep_before(x); /* a RESET may follow that is rolled back together with this */
 	}
 	switch ((enum known_kind)k->kind) {
 	case KNOWN_SET:
@@ -175,12 +175,12 @@ note(struct exchange *x, const struct known *k)
 	case KNOWN_UNLOCK_ALL:
 	case KNOWN_UNLISTEN:
 	case KNOWN_UNLISTEN_ALL:
-		srv->loan.suspected |= SCAN_UNDO; /* it does nothing else */
+		srv->loan.suspected |= SCAN_UNDO; /* the SQL does nothing else */
 		return STEP_FORWARD;
 	case KNOWN_LISTEN:
 		srv->loan.suspected |= SCAN_LISTEN;
 		return STEP_FORWARD;
-	case KNOWN_LOCAL: /* if it sets several, their names are not known */
+	case KNOWN_LOCAL: /* if the SQL sets several settings, their names are unknown */
 		state_note_local_name(x, k->name, k->value);
 		return STEP_FORWARD;
 	default:
@@ -188,7 +188,7 @@ note(struct exchange *x, const struct known *k)
 	}
 }
 
-/* Everything in the SQL is known. DISCARD ALL is alone in it, or PostgreSQL refuses it. */
+/* Records SQL of which everything is known. DISCARD ALL must be the only statement, or PostgreSQL refuses it. */
 enum feature_step
 state_note_all(struct exchange *x, const struct known_text *text)
 {
@@ -220,7 +220,7 @@ copy_text(const uint8_t *body, size_t len, unsigned param, char *out, size_t cap
 	return true;
 }
 
-/* Returns false if this is left to the probe. */
+/* Returns false if the probe must find the effect. */
 static bool
 fill_in(struct known *k, const uint8_t *body, size_t len)
 {
@@ -231,7 +231,7 @@ fill_in(struct known *k, const uint8_t *body, size_t len)
 	    (k->value_param != 0 && !copy_text(body, len, k->value_param, k->value, sizeof(k->value))))
 		return false;
 	if (k->local_param != 0) {
-		/* "t", "true", or a byte in binary; other spellings are left to the probe */
+		/* "t", "true", or a byte in binary; the probe finds the effect of other spellings */
 		if (!fields_bind_value(body, len, k->local_param - 1u, &local, &local_len) || local == NULL ||
 		    local_len == 0 || (memchr("tf\1", local[0], 3) == NULL && (local[0] != 0 || local_len != 1)))
 			return false;

@@ -1,8 +1,8 @@
 /*
- * src/state/observe.c - what a client's SQL may leave behind in the session; see state/state_state.h.
+ * src/state/observe.c - what a client's SQL may leave in the session; see state/state_state.h.
  *
- * Nearly all SQL leaves nothing: it costs its scan, or nothing if it was prepared. Effects of the rest are noted
- * (notes.c), and resolved when the transaction is over (commit.c).
+ * Nearly all SQL leaves nothing: it costs its scan, or nothing if it was prepared. Effects of other SQL are recorded
+ * (notes.c), and resolved when the transaction has ended (commit.c).
  */
 #include "state/observe.h"
 #include "state/state_state.h"
@@ -17,8 +17,8 @@
 #include <strings.h>
 
 /*
- * In session mode the client keeps its server, but RESET still means the client's own startup values. A replication
- * client's server had these in its own startup packet.
+ * Returns true if the client's SQL must be looked at. In session mode the client keeps its server, but RESET still
+ * means the client's own startup values. A replication client's server had these in its own startup packet.
  */
 static bool
 is_looked_at(const struct exchange *x)
@@ -59,7 +59,7 @@ state_text(struct exchange *x, const uint8_t *bytes, size_t len, bool is_end)
 	if (s->scan == NULL)
 		return;
 	if (is_end) {
-		const uint8_t *end = memchr(bytes, 0, len); /* the end of the SQL; in a Parse more follows */
+		const uint8_t *end = memchr(bytes, 0, len); /* the end of the SQL, after which a Parse has more */
 
 		if (end != NULL)
 			len = (size_t)(end - bytes);
@@ -73,19 +73,19 @@ state_text(struct exchange *x, const uint8_t *bytes, size_t len, bool is_end)
 	if (x->srv != NULL) {
 		bool is_own = x->srv->sequences_of == x->waiter.id;
 
-		x->srv->sequences_of = x->waiter.id; /* so that nothing is sent now */
+		x->srv->sequences_of = x->waiter.id; /* keeps state_suspect() from sending anything now */
 		state_suspect(x, s->scan->flags, s->scan);
 		x->srv->sequences_of = is_own ? x->waiter.id : SEQUENCES_OF_MANY;
 		if ((s->scan->hints & SCAN_HINT_LOCAL) != 0 || s->scan->flags == SCAN_ALL)
-			state_note_local_name(x, "", ""); /* which setting it is of was not kept */
+			state_note_local_name(x, "", ""); /* the name of the setting was not kept */
 	}
 	free(s->scan);
 	s->scan = NULL;
 }
 
 /*
- * A set_config() appended after COMMIT or ROLLBACK would run in another transaction than the RESET it is for, and one
- * behind a SET LOCAL would take that back for the rest of the transaction.
+ * Returns true if no set_config() may be appended. After COMMIT or ROLLBACK it would run in another transaction than
+ * the RESET that it is for, and after a SET LOCAL it would undo that for the rest of the transaction.
  */
 static bool
 bears_nothing_behind(const struct exchange *x, const struct known_text *text)
@@ -100,7 +100,7 @@ bears_nothing_behind(const struct exchange *x, const struct known_text *text)
 	return false;
 }
 
-/* Known SQL tells the final settings only; what happened on the way (temp tables, a new seed) is left to the probe. */
+/* Known SQL tells only the final settings; the probe finds what happened on the way (temp tables, a new seed). */
 static void
 suspect_meanwhile(struct exchange *x, uint32_t flags)
 {
@@ -108,7 +108,7 @@ suspect_meanwhile(struct exchange *x, uint32_t flags)
 		x->srv->loan.suspected |= flags & (SCAN_TEMP | SCAN_SEED);
 }
 
-/* Takes the literals that look like the name of a custom setting: code that the SQL calls may set them. */
+/* Takes the literals that look like the name of a custom setting: code that the SQL calls may set such settings. */
 static void
 take_literal_names(struct exchange *x, const char *sql, size_t len)
 {
@@ -120,7 +120,7 @@ take_literal_names(struct exchange *x, const char *sql, size_t len)
 		state_take_name(x->session, x->srv, name);
 }
 
-/* Notes what SQL leaves for its client, or undoes of that. Why ends with the extension's name. */
+/* Records what SQL leaves for its client, or which of that it undoes. `why` ends with the extension's name. */
 static void
 note_wanted(struct exchange *x, unsigned part, const char *sql, size_t len)
 {
@@ -137,7 +137,7 @@ note_wanted(struct exchange *x, unsigned part, const char *sql, size_t len)
 	buf_printf(wanted, ": %s%c", name == NULL ? why : "several extensions", 0);
 }
 
-/* Suspects SQL of which not all is known, and what statements that SQL PREPARE made do when it executes them. */
+/* Suspects SQL of which not everything is known, and the statements of SQL PREPARE that it executes. */
 static enum feature_step
 suspect_all(struct exchange *x, struct request *m, uint32_t flags, const struct scan *names)
 {
@@ -164,7 +164,7 @@ suspect_all(struct exchange *x, struct request *m, uint32_t flags, const struct 
 	return step;
 }
 
-/* Handles a Query whose flags hold whichever way PostgreSQL reads its strings. */
+/* Handles a Query whose flags hold in any way that PostgreSQL may read its strings. */
 static enum feature_step
 flagged_query(struct exchange *x, struct request *m)
 {
@@ -193,11 +193,12 @@ flagged_query(struct exchange *x, struct request *m)
 	return STEP_SENT;
 }
 
-/* Code of the database may read what a sequence has returned. */
+/* Returns true if code of the database may read what a sequence has returned. */
 static bool
 reads_sequences_unseen(const struct exchange *x, const struct request *m)
 {
-	/* Some of the others must be alone in their transaction; they have no rows to tell anybody what they read. */
+	/* Some of the other statements must be alone in their transaction, and return no rows that could show what they
+	 * read. */
 	static const uint8_t more[] = { WORD_COPY, WORD_CALL, WORD_FETCH, WORD_EXPLAIN, WORD_DECLARE };
 
 	return (m->risk & STATE_SEQUENCES) != 0 && exchange_is_followed(x) && m->traits != NULL &&
@@ -231,7 +232,7 @@ state_query_of_sequences(struct exchange *x, struct request *m)
 		return STEP_HOLD;
 	if (!state_must_not_read_sequences(x, flags) || (m->sql != NULL && memchr(m->sql, ';', m->sql_len) == NULL))
 		return use_sequences_unseen(x, m);
-	/* In a failed transaction PostgreSQL refuses all but its end: SQL that follows that end is not sent. */
+	/* In a failed transaction PostgreSQL refuses everything but its end: SQL that follows that end is not sent. */
 	message_put(&m->instead, 'Q', "SELECT 1", sizeof("SELECT 1"));
 	return STEP_SENT;
 }
@@ -242,7 +243,7 @@ state_query(struct exchange *x, struct request *m)
 	const char *sql = (const char *)m->message + FRAME_HEAD_LEN;
 	size_t have = request_body_len(m), len = m->total - FRAME_HEAD_LEN;
 
-	/* Without traits it is malformed: PostgreSQL refuses it. */
+	/* A Query without traits is malformed: PostgreSQL refuses it. */
 	if (!is_looked_at(x) || len == 0 || (have == len && (m->traits == NULL || m->traits->flags == 0)))
 		return STEP_FORWARD;
 	if (have < len)
@@ -250,7 +251,7 @@ state_query(struct exchange *x, struct request *m)
 	state_audit(x, m->traits->flags);
 	if (m->traits->flags & SCAN_FOLLOWABLE)
 		state_may_be_followed(x, m->traits->flags);
-	if (m->traits->flags != m->scan->flags) /* it may be read in another way */
+	if (m->traits->flags != m->scan->flags) /* PostgreSQL may read the SQL differently */
 		return suspect_all(x, m, m->traits->flags, m->scan);
 	return flagged_query(x, m);
 }
@@ -279,7 +280,7 @@ state_audit_parse(struct exchange *x, struct request *m)
 	if (!x->is_session)
 		return STEP_FORWARD;
 	state_audit(x, m->traits->flags);
-	x->srv->loan.has_run = true; /* to read a constant may run the check of a domain */
+	x->srv->loan.has_run = true; /* reading a constant may run the check of a domain */
 	if (request_begins_with(m, WORD_DISCARD) && state_own(x) != NULL)
 		x->session->passed_flags |= m->traits->flags;
 	return STEP_FORWARD;
@@ -298,7 +299,8 @@ unbind(struct client_session *s)
 #define TYPE_TEXT 25u
 #define TYPE_VARCHAR 1043u
 
-/* param: 1..., or 0. Given an integer, say, $1::text makes other bytes than were sent. */
+/* param is 0 or counts from 1. For a parameter declared as an integer, for example, $1::text makes other bytes than
+ * were sent. */
 static bool
 is_declared_as(const struct statement *st, unsigned param, uint32_t type, uint32_t or_type)
 {
@@ -325,7 +327,7 @@ is_as_sent(const struct statement *st, const struct known_text *text)
 	return true;
 }
 
-/* Remembers the SQL of the unnamed portal if all of it is known: its effect counts from its Execute on. */
+/* Remembers the SQL of the unnamed portal if everything in it is known: its effect counts from its Execute on. */
 static bool
 bind_known(struct exchange *x, struct request *m, const uint8_t *body, size_t len)
 {
@@ -333,7 +335,7 @@ bind_known(struct exchange *x, struct request *m, const uint8_t *body, size_t le
 
 	s->bound_known = malloc(sizeof(*s->bound_known));
 	if (s->bound_known == NULL)
-		return false; /* then it is suspected */
+		return false; /* then the SQL is suspected */
 	*s->bound_known = *request_known(x, m);
 	s->bound = statement_ref(m->statement);
 	if (state_fill_in(s->bound_known, body, len) && state_is_known(x, s->bound_known) &&
@@ -358,7 +360,7 @@ take_bound_names(struct exchange *x, const uint8_t *body, size_t len)
 			state_take_name(x->session, x->srv, name);
 }
 
-/* Values that make a name or value of set_config() one that leaves more than a setting. */
+/* Returns the flags of values that, as a name or value of set_config(), leave more than a setting. */
 static uint32_t
 flags_of_values(const uint8_t *body, size_t len)
 {
@@ -419,12 +421,13 @@ state_parse_ahead(struct exchange *x, struct request *m)
 /* Flags of SQL of which nothing is known, and which has no names of settings. */
 #define SCAN_UNNAMED (SCAN_PLAIN | SCAN_FUNCTION | SCAN_CALL | SCAN_CREATE | SCAN_LASTING | SCAN_TABLE)
 
-/* A later Execute names the portal alone. Returns false if this Bind of a DISCARD waits until nothing is owed. */
+/* A later Execute has only the portal's name. Returns false if this Bind of a DISCARD must wait until nothing is
+ * owed. */
 static bool
 may_bind_discard(struct exchange *x, const char *portal)
 {
 	if (portal[0] == '\0')
-		return true; /* its Execute is looked at */
+		return true; /* the portal's Execute is looked at */
 	if (x->srv->ledger.count > 0)
 		return false;
 	x->session->discard = DISCARD_SENT;
@@ -451,7 +454,8 @@ state_bind(struct exchange *x, struct request *m)
 	flags = m->traits->flags;
 	if (flags & SCAN_FOLLOWABLE)
 		state_may_be_followed(x, flags);
-	/* Now, even if its effect is noted at its Execute: nothing may be sent between the two. Mostly at the Parse. */
+	/* Called now, even if the effect counts from the Execute on, because nothing may be sent between the two.
+	 * Mostly done at the Parse. */
 	if (flags & (SCAN_CODE | SCAN_EXECUTE))
 		state_used_sequence(x, flags);
 	if ((flags & ~(uint32_t)SCAN_PLAIN) == 0)
@@ -472,7 +476,7 @@ state_bind(struct exchange *x, struct request *m)
 	flags |= scan.flags;
 	if (flags & (SCAN_SETTING | SCAN_CODE | SCAN_FUNCTION))
 		take_bound_names(x, body, len);
-	return suspect_all(x, m, flags & ~(uint32_t)SCAN_NAME_BOUND, &scan); /* that name was taken */
+	return suspect_all(x, m, flags & ~(uint32_t)SCAN_NAME_BOUND, &scan); /* the bound name was taken */
 }
 
 enum feature_step
@@ -495,7 +499,7 @@ state_after_execute(struct exchange *x, const char *portal)
 	unbind(s);
 }
 
-/* A FunctionCall names its function by OID only. */
+/* A FunctionCall names its function only by OID. */
 void
 state_function_call(struct exchange *x)
 {
@@ -521,8 +525,9 @@ state_holds(const struct exchange *x)
 	if (l->count == 0)
 		return false;
 	if (x->is_session && s->passed_flags != 0 && ledger_at(l, l->count - 1)->kind == OWED_EXECUTE)
-		return true; /* it may run a DISCARD ALL */
-	/* Behind a probe: it may find a RESET, after which startup values are set first; and it may be cancelled. */
+		return true; /* the Execute may run a DISCARD ALL */
+	/* After a probe messages wait: the probe may find a RESET, after which startup values are set first, or may be
+	 * cancelled. */
 	return s->discard != DISCARD_NOT || s->parts != 0 || state_must_ask_first(x);
 }
 

@@ -82,7 +82,7 @@ state_forget_request(struct exchange *x)
 	s->may_be_reset = false;
 }
 
-/* session_state = error: the client's next request will be answered with FATAL; its server is cleaned now. */
+/* session_state = error: the client's next request will be answered with FATAL; its server is washed now. */
 static void
 refuse_pins(struct exchange *x)
 {
@@ -98,13 +98,13 @@ refuse_pins(struct exchange *x)
 			"clients keep a connection, or pool_mode = session.");
 	if (srv->ledger.count == 0 && x->body_left == 0 && x->state != CL_HELD)
 		x->session->refusal = malloc(sizeof(why));
-	if (x->session->refusal == NULL) { /* its next request is under way already */
+	if (x->session->refusal == NULL) { /* the client's next request is in progress already */
 		exchange_close(x, &why);
 		return;
 	}
 	*x->session->refusal = why;
 	x->pins = 0;
-	/* The batch ends here: on_batch_end will not find the client at this server any more. */
+	/* The batch ends here, because on_batch_end() will not find the client at this server any more. */
 	if (x->env->to_client.to == &x->stream && outbox_flush(&x->env->to_client) < 0) {
 		exchange_close(x, NULL);
 		return;
@@ -117,7 +117,8 @@ refuse_pins(struct exchange *x)
 	pool_clean(srv, true, parts, *x->env->now_us);
 }
 
-/* Each reason is told once a minute for each pool, as an application may do the same on each of its connections. */
+/* Each reason is logged once a minute for each pool, because an application may do the same on each of its
+ * connections. */
 static void
 log_pins(struct exchange *x, unsigned added)
 {

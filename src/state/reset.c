@@ -3,10 +3,10 @@
  * state/state_state.h.
  *
  * PostgreSQL resets to the values that the server connection began with, which are not the client's. So the client's
- * values are set again right behind: in the same simple Query (whose further results are hidden), behind the same
- * Execute, or, for DISCARD ALL, which must be alone in its Query, before the client's next message, which waits for
- * the end of its request: only there PostgreSQL reports all that it has reset. ParameterStatus messages in between are
- * hidden.
+ * values are set again right afterwards: in the same simple Query (whose further results are hidden), or after the same
+ * Execute. DISCARD ALL must be alone in its Query, so after it they are set before the client's next message, which
+ * waits for the end of that request: only there PostgreSQL reports everything that it has reset. ParameterStatus
+ * messages in between are hidden.
  */
 #include "state/state.h"
 #include "state/state_state.h"
@@ -49,7 +49,7 @@ is_set_by(const struct known *k, const struct guc *s)
 	       (k->kind == KNOWN_RESET_USER && strcmp(s->name, "role") == 0);
 }
 
-/* Returns true if the text resets s to its startup value, and does not set it again behind that. */
+/* Returns true if the text resets s to its startup value, and does not set s again afterwards. */
 static bool
 is_restored(const struct exchange *x, const struct known_text *text, const struct guc *s)
 {
@@ -69,7 +69,7 @@ state_resets_startup(const struct exchange *x, const struct known_text *text)
 	return false;
 }
 
-/* An escape string, which is read the same whatever standard_conforming_strings is. */
+/* Puts an escape string, which PostgreSQL reads the same under any standard_conforming_strings. */
 static void
 put_literal(struct buf *to, const char *value)
 {
@@ -82,7 +82,7 @@ put_literal(struct buf *to, const char *value)
 	buf_put_u8(to, '\'');
 }
 
-/* SET takes no snapshot, so that SET TRANSACTION may follow, but makes one element of what is quoted, even a list. */
+/* SET takes no snapshot, so SET TRANSACTION may follow, but SET makes one element of a quoted value, even of a list. */
 static void
 put_restored(struct buf *to, const struct guc *s)
 {
@@ -231,7 +231,7 @@ state_discarded(struct exchange *x)
 	srv->loan.announces_ready = true;
 	srv->loan.settled |= srv->loan.suspected & SCAN_SLOT;
 	srv->loan.suspected &= ~(uint32_t)(SCAN_PROBED | SCAN_UNDO);
-	srv->loan.suspected |= srv->loan.settled & SCAN_SLOT; /* it stays */
+	srv->loan.suspected |= srv->loan.settled & SCAN_SLOT; /* the slot stays */
 	x->pins = 0;
 	s->discard = DISCARD_DONE;
 	s->unresolved = 0;
@@ -245,7 +245,7 @@ void
 state_request_failed(struct exchange *x)
 {
 	if (x->session->discard == DISCARD_SENT)
-		x->session->discard = DISCARD_NOT; /* what is reported from now on is passed */
+		x->session->discard = DISCARD_NOT; /* later reports are passed */
 }
 
 void

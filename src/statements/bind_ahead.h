@@ -1,17 +1,18 @@
 /*
- * src/statements/bind_ahead.h - a Bind as a server would be sent it, if its client had borrowed that.
+ * src/statements/bind_ahead.h - a Bind in the form that a server would get if the client had borrowed that server.
  */
 #pragma once
 
 #include "exchange/exchange.h"
 #include "statements/statements.h"
 
-/* Appends a whole Bind of the unnamed statement and portal, as a server is sent it that has st: see statements/keep.h.
- */
+/* Appends a complete Bind of the unnamed statement and portal, in the form for a server that has st: see
+ * statements/keep.h. */
 void statements_put_kept_bind(const struct statement *st, const uint8_t *bind, size_t len, struct buf *out);
 /*
- * Appends to out a whole Bind of a named statement (len bytes of message), of a client without a server, as srv, which
- * somebody else has, would be sent it. Returns the statement; NULL: srv would be sent more, or it is not that simple.
+ * Appends to out a complete Bind of a named statement (len bytes of message) of a client without a server, in the form
+ * for srv, which another client has. Returns the statement, or NULL if srv would need more than the Bind, or the case
+ * is not that simple.
  */
 struct statement *statements_put_bind_ahead(const struct exchange *x, struct server *srv, const uint8_t *bind,
 					    size_t len, struct buf *out);

@@ -5,18 +5,18 @@
 
 #include <string.h>
 
-#define AGAIN_S 60u /* seconds: a text that comes again within these */
+#define AGAIN_S 60u /* seconds: a use within this time after the previous use counts as a repetition */
 #define USES_MIN 2u
 #define USES_OF_FULL                                                                                                   \
-	16u /* where another statement has to go for it: so that texts that are used once push out none                \
-	     */
-/* Uses that are sent without a name, to know what that takes: one in 8 of the first ones, one in 512 of later ones. */
+	16u /* on a full server, only each 16th use replaces another statement: texts used once replace none */
+/* Uses that are sent without a name, to measure the time without it: one in 8 of the first uses, one in 512 of later
+ * ones. */
 #define SAMPLES_ALL 64u
 #define SAMPLED_EACH 8u
 #define SAMPLED_EACH_LATER 512u
-/* A plan that PostgreSQL made for any values may be worse than one for each: if two windows of uses one after the other
- * took longer than uses without a name, by 3/10 and by 0.2 ms, the statement has none for ten minutes, then for twenty,
- * and so on. */
+/* A plan that PostgreSQL made for any values may be worse than one plan for each: if two successive windows of uses
+ * took longer than uses without a name, by 3/10 and by 0.2 ms, the statement has no name for ten minutes, then for
+ * twenty, and so on. */
 #define WINDOW 32u /* uses */
 #define MEAN_OF 16u /* uses without a name */
 #define UNNAMED_MIN 3u
@@ -31,7 +31,7 @@ now_s(const struct exchange *x)
 	return (uint32_t)(*x->env->now_us / 1000000);
 }
 
-/* Returns the number of a use of st now. */
+/* Returns the number that a use of st would have now. */
 static uint32_t
 next_use(const struct exchange *x, const struct statement *st)
 {
@@ -39,8 +39,9 @@ next_use(const struct exchange *x, const struct statement *st)
 }
 
 /*
- * Returns true if this use of st is one of those under its name: not of those that show what it takes without. Where
- * settings are not followed nobody knows how PostgreSQL reads it; with isolate, no server keeps a name.
+ * Returns true if this use of st is to go under its name, and is not one of those that measure the time without it.
+ * Where pgweir does not follow settings, it cannot know how PostgreSQL reads the statement; with isolate, no server
+ * keeps a name.
  */
 static bool
 is_wanted(const struct exchange *x, struct statement *st, uint32_t use)
@@ -51,14 +52,14 @@ is_wanted(const struct exchange *x, struct statement *st, uint32_t use)
 	       x->settings->session_state != SESSION_ISOLATE;
 }
 
-/* Returns true if a statement that srv lacks is to be prepared there at this use of it. */
+/* Returns true if a statement that srv lacks is to be prepared there at this use. */
 static bool
 is_due(const struct exchange *x, const struct server *srv, uint32_t use)
 {
 	return srv->statements.count < x->pool->settings.prepared_statements || use % USES_OF_FULL == 1;
 }
 
-/* Returns true if this answer, which is still to come, is not of a statement that leaves all names as they were. */
+/* Returns true unless this entry of the ledger is of a statement that leaves all names as they were. */
 static bool
 may_change_names(const struct owed *o)
 {
@@ -66,7 +67,8 @@ may_change_names(const struct owed *o)
 	const void *p = (const void *)(ref & ~(uintptr_t)REF_MASK);
 	struct statement *st = NULL;
 
-	if (o->to != OWED_TO_CLIENT) /* its settings, which statement_under_settings() knows, and what is not run */
+	/* replayed settings, which statement_under_settings() knows, and messages that run nothing */
+	if (o->to != OWED_TO_CLIENT)
 		return false;
 	switch ((enum owed_kind)o->kind) {
 	case OWED_PARSE:
@@ -77,7 +79,7 @@ may_change_names(const struct owed *o)
 		break;
 	case OWED_BIND:
 		if (p == NULL)
-			return false; /* of the unnamed statement, whose Parse is looked at */
+			return false; /* a Bind of the unnamed statement, whose Parse is checked */
 		st = (ref & REF_MASK) == REF_NAMED ? ((const struct client_statement *)p)->st : NULL;
 		break;
 	default:
@@ -87,8 +89,8 @@ may_change_names(const struct owed *o)
 }
 
 /*
- * Returns true if what x has under way on its server, which has not failed, leaves all names as they were: PostgreSQL
- * says only when it is done what it was.
+ * Returns true if the server of x has not failed, and what x has in progress there leaves all names as they were.
+ * PostgreSQL tells only at the end what a statement was.
  */
 static bool
 leaves_names(const struct exchange *x)
@@ -108,9 +110,9 @@ leaves_names(const struct exchange *x)
 }
 
 /*
- * Returns true if PostgreSQL reads SQL of x's now as it does for others in its pool: x has made no objects that only it
- * sees, or may have by code that pgweir does not follow, what its request runs can't fail for an earlier one's sake,
- * and it is on the primary. (A standby may prepare it ahead of DDL that pgweir has seen on the primary.)
+ * Returns true if PostgreSQL reads x's SQL now as it reads it for other clients of the pool: x has made no objects that
+ * only x sees, nor can code that pgweir does not follow have made any; the request cannot fail because an earlier one
+ * did; and x is on the primary. (A standby may prepare the statement ahead of DDL that pgweir has seen on the primary.)
  */
 static bool
 may_keep(const struct exchange *x)
@@ -121,17 +123,17 @@ may_keep(const struct exchange *x)
 	       srv->loan.standby == 0 && !srv->loan.has_local_settings && srv->tx != 'E' && leaves_names(x);
 }
 
-/* Returns true if both leave the same types open: a renewed statement declares those that it was found to have. */
+/* Returns true if both leave the same types open: a renewed statement declares the types that it was found to have. */
 static bool
 declares_alike(const struct statement *a, const struct statement *b)
 {
-	size_t text_len = a->query_len + 1; /* of both, which have the same text */
+	size_t text_len = a->query_len + 1; /* a and b have the same text */
 
 	return a->len == b->len && memcmp(a->bytes + text_len, b->bytes + text_len, a->len - text_len) == 0;
 }
 
-/* Returns the statement that is st under x's settings, borrowed; NULL: it is not to be shared, or there is no memory.
- */
+/* Returns the statement that st is under x's settings, borrowed; or NULL if st must not be shared, or there is no
+ * memory. */
 static struct statement *
 statement_under_settings(struct exchange *x, struct statement *st)
 {
@@ -144,7 +146,7 @@ statement_under_settings(struct exchange *x, struct statement *st)
 	if (context == 0)
 		named = st;
 	else if (named != NULL)
-		statement_refresh(named); /* it may declare other types from now on */
+		statement_refresh(named); /* may declare other types from now on */
 	if (named == NULL || named->context != context || !declares_alike(named, st)) {
 		named = statement_get(x->pool->home, st->bytes, st->len, st->query_len, context);
 		if (named == NULL)
@@ -153,11 +155,12 @@ statement_under_settings(struct exchange *x, struct statement *st)
 		statement_unref(st->under_context);
 		st->under_context = named;
 	}
-	/* Others rely on types that PostgreSQL chose for them once; an unnamed Parse has them chosen anew. */
+	/* Other clients rely on types that PostgreSQL has chosen once for the named statement; an unnamed Parse has
+	 * them chosen anew. */
 	return statement_learnt_types(named, &len) == NULL ? named : NULL;
 }
 
-/* The client's unnamed statement has this name from now on. Returns 0, or -1: no memory. */
+/* Gives the client's unnamed statement this name from now on. Returns 0, or -1 without memory. */
 static int
 set_kept(struct exchange *x, struct statement *named)
 {
@@ -190,7 +193,7 @@ statements_keep(struct exchange *x, struct statement *st, unsigned risk)
 {
 	const struct policy_conn *conn = x->srv->conn;
 	uint32_t use = next_use(x, st);
-	/* If it was sent ahead of its turn, it is kept if it was then. */
+	/* A Parse that was sent ahead of its turn is kept if the bytes sent ahead were of a kept statement. */
 	bool wants = conn->ahead_count > 0 ? (conn->ahead[0].kinds & 15) != OWED_PARSE + 1 : is_wanted(x, st, use);
 	struct statement *named;
 	enum statement_presence there;
@@ -204,7 +207,8 @@ statements_keep(struct exchange *x, struct statement *st, unsigned risk)
 		return STEP_FORWARD;
 	if (set_kept(x, named) < 0)
 		return STEP_FAILED;
-	/* A Parse that fails drops the unnamed statement; one with a name does not. */
+	/* An unnamed Parse that fails drops the unnamed statement; a named one that fails does not, so a Close goes
+	 * first. */
 	if (there == STATEMENT_ABSENT) {
 		unnamed_close(x, OWED_TO_STATEMENT);
 		if (statement_prepare_there(x, named) == STEP_FAILED)
@@ -255,7 +259,7 @@ statements_find_kept(struct exchange *x, struct client_statement **n)
 	return STEP_FORWARD;
 }
 
-/* A window of uses under its name is over. */
+/* Ends a window of uses under the name, and decides if the name is given up. */
 static void
 judge(const struct exchange *x, struct statement_plans *p)
 {
@@ -303,8 +307,8 @@ statements_may_doubt(struct exchange *x, const struct client_statement *n, const
 {
 	struct client_statements *s = x->statements;
 
-	/* Class 42: names and types; 22: values that don't fit the types which parameters had, or constants that only a
-	 * plan for any value computes. */
+	/* Class 42: names and types. Class 22: values that don't fit the types which parameters had, or constants that
+	 * only a plan for any values computes. */
 	if (n != s->kept || !statements_has_kept(s) || s->unnamed == NULL || sqlstate == NULL ||
 	    (strncmp(sqlstate, "42", 2) != 0 && strncmp(sqlstate, "22", 2) != 0))
 		return false;

@@ -1,11 +1,12 @@
 /*
- * src/statements/keep.h - keep_plans = on: what clients prepare unnamed again and again is prepared once on each
- * server.
+ * src/statements/keep.h - keep_plans = on: an unnamed statement that clients prepare again and again is prepared once
+ * on each server.
  *
- * PostgreSQL parses, analyses and plans an unnamed statement anew at each Parse. A text that comes again within a
- * minute is given the store's name on the server instead; pgweir answers a Parse of it where the server has it, and
- * Bind and Describe of "" go to that name. For its client it remains the unnamed statement (unnamed.c): whatever
- * replaces or drops that ends this, too, and where a text must not be kept any more, it is prepared unnamed as always.
+ * PostgreSQL parses, analyzes and plans an unnamed statement anew at each Parse. A text that comes again within a
+ * minute gets the store's name on the server instead; pgweir answers a Parse of that text where the server has it, and
+ * Bind and Describe of "" go to that name. For its client the statement remains the unnamed one (unnamed.c): a message
+ * that replaces or drops the unnamed statement ends the use of the name, too, and a text that must not be kept any more
+ * is prepared unnamed as always.
  */
 #pragma once
 
@@ -13,23 +14,23 @@
 #include "statements/statements_state.h"
 
 /*
- * A whole Parse of st, unnamed and plain, of a client with a server. SENT: it is entered in the ledger, in place of the
- * message, and the reference to st is taken; FORWARD: it is to be sent as it lies, with nothing changed; FAILED: no
- * memory. risk: state_risk_of().
+ * Handles a complete Parse of st, unnamed and plain, of a client with a server. Returns SENT: the Parse is entered in
+ * the ledger, with nothing to send, and the reference to st is taken; FORWARD: the Parse must be sent as it is, and
+ * nothing has changed; FAILED: no memory. risk is state_risk_of()'s.
  */
 enum feature_step statements_keep(struct exchange *x, struct statement *st, unsigned risk);
 /*
- * The same for a client without a server, whose Parse, with a Bind behind it, may go ahead to srv: returns the
- * statement that srv has, borrowed; NULL: the Parse goes as it lies. *is_first: srv is to prepare it when it is the
- * client's turn, so that nothing should go ahead.
+ * Like statements_keep() for a client without a server, whose Parse, followed by a Bind, may go ahead to srv. Returns
+ * the statement that srv has, borrowed, or NULL if the Parse goes as it is. *is_first becomes true if srv is to prepare
+ * the statement when it is the client's turn, so nothing should go ahead.
  */
 struct statement *statements_keep_ahead(struct exchange *x, struct server *srv, struct statement *st, bool *is_first);
-/* A request of x's, with one Bind of its unnamed statement, was answered: notes how long that took. */
+/* Call when a request of x's with one Bind of its unnamed statement was answered: records how long that took. */
 void statements_measure(struct exchange *x);
 /*
- * A use of n has failed with this SQLSTATE, without anything shown. Returns true if n is x's unnamed statement, and
- * would perhaps not have failed without a name: from now on it has none, and its text for 10 s. It is to be run once
- * more.
+ * Call when a use of n has failed with this SQLSTATE, and the client was shown nothing. Returns true if n is x's
+ * unnamed statement and might not have failed without a name, so the request is to be run once more: from now on n has
+ * no name on servers, and its text gets none for 10 s.
  */
 bool statements_may_doubt(struct exchange *x, const struct client_statement *n, const char *sqlstate);
 /* Returns true if the client's unnamed statement has a name on servers. */
@@ -39,6 +40,6 @@ statements_has_kept(const struct client_statements *s)
 	return s->kept != NULL && s->kept_token == s->token;
 }
 
-/* Returns that statement, ready for use as one with a name, in *n; NULL: PostgreSQL's unnamed one is to be used. HOLD:
- * a reply must tell first which statement it is; FAILED: no memory; else FORWARD. */
+/* Writes to *n the client's unnamed statement for use under its name, or NULL if PostgreSQL's unnamed statement is to
+ * be used. Returns HOLD if a reply must first tell which statement it is, FAILED without memory, else FORWARD. */
 enum feature_step statements_find_kept(struct exchange *x, struct client_statement **n);

@@ -2,7 +2,7 @@
  * src/statements/names.c - the names that a client gave to its prepared statements. See statements/statements_state.h.
  *
  * A client may have thousands, so a name costs little more than itself: one block, and a pointer in a table with open
- * addressing. The hash is seeded, since clients choose the names and collisions would slow the loop for everybody.
+ * addressing. The hash is seeded, because clients choose the names, and collisions would slow the loop for all clients.
  */
 #include "statements/statements_state.h"
 #include "base/table.h"
@@ -24,8 +24,8 @@ statements_own(struct exchange *x)
 }
 
 /*
- * Returns how much of a name counts: PostgreSQL looks at its first 63 bytes in the database's encoding. If these may be
- * other ones than here, all of it counts.
+ * Returns how many bytes of a name count: PostgreSQL reads its first 63 bytes in the database's encoding. If these may
+ * be other bytes than here, the whole name counts.
  */
 static size_t
 names_length(const char *name)
@@ -75,7 +75,8 @@ inline struct client_statement *
 client_statement_find(const struct exchange *x, const char *name)
 {
 	const struct client_statements *s = x->statements;
-	struct client_statement *last; /* found; the table may have another size by now, or another name there */
+	/* found last; the table may have grown since, or have another name in that slot */
+	struct client_statement *last;
 
 	if (s == NULL || s->count == 0)
 		return NULL;
@@ -110,7 +111,7 @@ statements_called(const struct exchange *x, const char *name)
 	return n == NULL ? NULL : n->st;
 }
 
-/* Returns true if it may be a BEGIN with a mode. */
+/* Returns true if st may be a BEGIN with a mode. */
 static bool
 may_begin(struct statement *st)
 {
@@ -140,7 +141,7 @@ client_statement_is_unsettled(const struct exchange *x, const struct client_stat
 	const struct client_statements *s = x->statements;
 
 	if (s != NULL && (s->deallocating_count > 0 || s->is_clearing) && x->srv->ledger.count > 0)
-		return true; /* its reply decides which names there are */
+		return true; /* the reply decides which names there are */
 	return n != NULL && n->state != NAME_THERE && n->state != NAME_GONE && n->sync_no != x->statements->sync_no;
 }
 
@@ -152,7 +153,8 @@ account(struct client_statements *s, size_t more, size_t less)
 	s->env->name_bytes += more - less;
 }
 
-/* The store counts its SQL for all clients together; here it counts for the client that brought it. */
+/* Returns the bytes of SQL that count for this client: the store counts SQL for all clients together, but here it
+ * counts for the client that brought it. */
 static size_t
 text_size(const struct client_statement *n)
 {
@@ -169,7 +171,7 @@ struct client_statement *
 client_statement_new(struct exchange *x, const char *name, struct statement *st)
 {
 	size_t len = strlen(name), size = offsetof(struct client_statement, name) + len + 1;
-	/* gcc may read it in words, up to its padded end. */
+	/* gcc may read the struct in words, up to its padded end. */
 	struct client_statement *n = calloc(1, size > sizeof(*n) ? size : sizeof(*n));
 
 	if (n == NULL)
@@ -214,7 +216,7 @@ client_statement_step(struct client_statement *n, enum name_event ev)
 		{ NAME_THERE, NAME_CLOSE_SENT, NAME_CLOSING },
 		{ NAME_CLOSING, NAME_CLOSED, NAME_GONE },
 		{ NAME_CLOSING, NAME_CLOSE_SKIPPED, NAME_THERE },
-		{ NAME_GONE, NAME_CLOSE_SKIPPED, NAME_GONE }, /* its Close, behind a Parse that has failed */
+		{ NAME_GONE, NAME_CLOSE_SKIPPED, NAME_GONE }, /* for a Close after a Parse that has failed */
 	};
 
 	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++)
@@ -222,7 +224,7 @@ client_statement_step(struct client_statement *n, enum name_event ev)
 			n->state = steps[i].to;
 			return;
 		}
-	assert(false); /* a step that no name takes */
+	assert(false); /* no name takes such a step */
 }
 
 static void
@@ -270,7 +272,8 @@ client_statement_enter(struct client_statements *own, struct client_statement *n
 	return 0;
 }
 
-/* Linear probing: an entry behind the free slot moves up if the slot lies between its own slot and its place. */
+/* Removes n from the table. With linear probing, a later entry moves to the free slot if that lies between its own slot
+ * and its place. */
 static void
 take_out(struct client_statements *s, const struct client_statement *n)
 {
@@ -376,7 +379,7 @@ client_statement_refresh(struct exchange *x, struct client_statement *n)
 
 	if (old == NULL)
 		return 0;
-	if (old->home != x->pool->home) { /* the pool leads to another database since a reload */
+	if (old->home != x->pool->home) { /* a reload has led the pool to another database */
 		n->st = statement_get(x->pool->home, old->bytes, old->len, old->query_len, old->context);
 		if (n->st == NULL) {
 			n->st = old;

@@ -1,10 +1,10 @@
 /*
  * src/statements/parse.c - Parse of a named statement. See statements/statements_state.h.
  *
- * If the server has the statement already, pgweir answers the Parse itself, in its turn. Where that may meet a
- * transaction that has failed, PostgreSQL is first sent the same SQL as PLACEHOLDER, and refuses it if it would refuse
- * the Parse. A Parse that must fail (its name is taken, or pgweir refuses it) is sent so that PostgreSQL refuses it:
- * only then does PostgreSQL skip to Sync and abort the transaction.
+ * If the server has the statement already, pgweir answers the Parse itself, in its turn. Where the Parse may meet a
+ * failed transaction, PostgreSQL first gets the same SQL under the name PLACEHOLDER, and refuses that if it would
+ * refuse the Parse. A Parse that must fail (its name is taken, or pgweir refuses it) is sent in a form that PostgreSQL
+ * refuses: only then does PostgreSQL skip to Sync and abort the transaction.
  */
 #include "state/compiled.h"
 #include "state/observe.h"
@@ -17,9 +17,9 @@
 #define REPLIES_SEEN 32u /* how many owed replies a Parse looks back over */
 
 /*
- * The name is taken. PostgreSQL reports what is wrong with the new SQL, or that the name is taken; its error is
- * rewritten on its way back. The statement that has the name might not be preparable here any more (its table is gone):
- * an empty one, which always is, stands in for it.
+ * Handles a Parse of a name that is taken. PostgreSQL reports what is wrong with the new SQL, or that the name is
+ * taken; its error is rewritten on its way back. It may be impossible by now to prepare the old statement here (its
+ * table is gone), so an empty statement, which can always be prepared, takes its place.
  */
 static enum feature_step
 parse_duplicate(struct exchange *x, struct client_statement *n, const struct parse_fields *f)
@@ -53,8 +53,8 @@ parse_on_server(struct exchange *x, struct client_statement *n)
 }
 
 /*
- * Returns the statement that a Parse means; a trailing comment that names the caller may be left out of it. v: the
- * traits of its SQL.
+ * Returns the statement that a Parse means; a trailing comment that names the caller may be left out. v: traits of its
+ * SQL.
  */
 static struct statement *
 statement_of(struct exchange *x, const struct parse_fields *f, const struct sql_traits *v)
@@ -83,8 +83,8 @@ statement_of(struct exchange *x, const struct parse_fields *f, const struct sql_
 }
 
 /*
- * Enters a new name of the client's in its table, and returns it with a reference for the caller; closed: the statement
- * that had the name before. Takes st. Returns NULL: no memory.
+ * Enters a new name of the client's in its table, and returns it with a reference for the caller; closed is the
+ * statement that had the name before. Takes st. Returns NULL without memory.
  */
 static struct client_statement *
 enter_new(struct exchange *x, const char *name, struct statement *st, struct client_statement *closed)
@@ -97,7 +97,8 @@ enter_new(struct exchange *x, const char *name, struct statement *st, struct cli
 	}
 	if (closed != NULL)
 		client_statement_leave(x->statements,
-				       closed); /* its Close was sent just before: if that is skipped, so is this */
+				       /* its Close was sent just before: if that is skipped, so is this Parse */
+				       closed);
 	if (client_statement_enter(x->statements, n) == 0) {
 		x->pool->database->counters.client_parses++;
 		return n;
@@ -106,7 +107,7 @@ enter_new(struct exchange *x, const char *name, struct statement *st, struct cli
 	return NULL;
 }
 
-/* Sends something that PostgreSQL refuses; its error is replaced by pgweir's. */
+/* Sends a message that PostgreSQL refuses; its error is replaced by pgweir's. */
 static enum feature_step
 refuse_parse(struct exchange *x)
 {
@@ -132,7 +133,8 @@ statements_may_meet_failure(const struct server *srv)
 	return seen < l->count || srv->tx == 'E';
 }
 
-/* The server has it: PostgreSQL only sees its SQL, under another name, if it might refuse a Parse of it. */
+/* Handles a Parse of a statement that the server has: PostgreSQL sees its SQL, under another name, only if it might
+ * refuse the Parse. */
 static void
 parse_there(struct exchange *x, struct client_statement *n)
 {
@@ -213,12 +215,12 @@ statements_oversize_parse(struct exchange *x, const char *name, const char *sql,
 	if (is_named && client_statement_is_unsettled(x, n))
 		return STEP_HOLD;
 	if (n != NULL && !statement_is_closing(n) &&
-	    !statement_is_oversize(n)) /* PostgreSQL would accept it under its own name */
+	    !statement_is_oversize(n)) /* PostgreSQL would accept the Parse under its own name */
 		return parse_duplicate(x, n, &empty);
-	if (state_passed_parse(x, sql, have, len) == STEP_FAILED) /* may send something ahead of it */
+	if (state_passed_parse(x, sql, have, len) == STEP_FAILED) /* may send something ahead of the Parse */
 		return STEP_FAILED;
 	if (is_named && (n == NULL || statement_is_closing(n))) {
-		/* Too large to be stored: only this server has it, and the client keeps the server. */
+		/* The statement is too large to be stored: only this server has it, and the client keeps the server. */
 		if ((n = enter_new(x, name, NULL, n)) == NULL)
 			return STEP_FAILED;
 		client_statement_push(x, OWED_PARSE, OWED_TO_CLIENT, n);
@@ -233,15 +235,16 @@ statements_oversize_parse(struct exchange *x, const char *name, const char *sql,
 }
 
 /*
- * A Parse and a Sync, nothing more, of a statement that was prepared in this pool under the same settings: no server is
- * needed. Otherwise a client that prepares, waits for the reply and then executes (libpq's PQprepare) would hold a
- * server for nothing, or wait for one.
+ * Handles a Parse with a Sync, and nothing more, of a statement that was prepared in this pool under the same settings:
+ * no server is needed. Otherwise a client that prepares, waits for the reply and then executes (libpq's PQprepare)
+ * would hold a server for nothing, or wait for one.
  */
 bool
 statements_parse_unlinked(struct exchange *x, const struct request *m)
 {
 	const struct parse_fields *f = &m->parse;
-	bool is_right = x->block >= EXCHANGE_ROLLED_BACK; /* what is taken there: relay/reject.c */
+	/* relay/reject.c only lets through a Parse that a failed transaction takes */
+	bool is_right = x->block >= EXCHANGE_ROLLED_BACK;
 	struct statement *st;
 	struct client_statement *n;
 
@@ -250,7 +253,7 @@ statements_parse_unlinked(struct exchange *x, const struct request *m)
 	if (f->name[0] == '\0'
 		? !is_right
 		: x->pool->settings.prepared_statements == 0 || client_statement_find(x, f->name) != NULL ||
-		      !statements_have_room(x, f)) /* else it will be refused in its turn */
+		      !statements_have_room(x, f)) /* else the Parse is refused in its turn */
 		return false;
 	st = statement_of(x, f, m->traits);
 	if (st == NULL || (!is_right && (st->valid_pool != x->pool || st->valid_gucs != x->gucs))) {

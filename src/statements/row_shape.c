@@ -2,13 +2,13 @@
  * src/statements/row_shape.c - checks that a statement's rows are still those that a client knows.
  *
  * PostgreSQL refuses a plan whose rows have changed ("cached plan must not change result type"), because a client that
- * doesn't ask each time would take the new rows for the old. A statement that pgweir prepares again, on another server
+ * does not ask each time would take the new rows for the old. A statement that pgweir prepares again, on another server
  * or after DDL, has no such past. So the client's Bind waits until pgweir's own Describe has shown that the rows are
- * those the client knows. If they are not, the client gets PostgreSQL's error, as it would have. Clients that describe
- * the portal in the same request (libpq, node-postgres, pgx) get the new rows and wait for nothing.
+ * those that the client knows. If they are not, the client gets PostgreSQL's error, as it would have without pgweir.
+ * Clients that describe the portal in the same request (libpq, node-postgres, pgx) get the new rows, and do not wait.
  *
- * If a Describe returns other rows than an earlier one under the same id, somebody has altered a table without pgweir
- * noticing: the statement gets a new id, so that all who rely on the old rows are checked again.
+ * If a Describe returns other rows than an earlier one under the same id, a table was altered without pgweir noticing:
+ * the statement gets a new id, so all clients that rely on the old rows are checked again.
  */
 #include "statements/statements_state.h"
 #include "wire/frame.h"
@@ -17,7 +17,7 @@
 #include <string.h>
 
 #define SHAPE_UNKNOWN 0u /* equal to no shape, not even to itself */
-#define SHAPE_NO_ROWS 2u /* of a statement without rows */
+#define SHAPE_NO_ROWS 2u /* for a statement without rows */
 
 static bool
 is_current(const struct client_statement *n)
@@ -58,7 +58,7 @@ prove(struct exchange *x, struct client_statement *n)
 	return STEP_HOLD;
 }
 
-/* The server may have it with other rows than the client was told. */
+/* Handles a Bind where the server may have the statement with other rows than the client was told. */
 __attribute__((noinline)) static enum feature_step
 prove_if_doubtful(struct exchange *x, struct client_statement *n, bool is_there, const char *portal,
 		  const uint8_t *bind, size_t bind_len, const uint8_t *next, size_t next_len)
@@ -66,7 +66,8 @@ prove_if_doubtful(struct exchange *x, struct client_statement *n, bool is_there,
 	struct client_statements *s = x->statements;
 
 	if (n->types == 0 && is_describe_of(portal, next, next_len) && fields_bind_formats(bind, bind_len) <= 1) {
-		/* The Describe of a portal does not name a statement: it is that of the Bind just before. */
+		/* The Describe of a portal does not name a statement, so this remembers the statement of the Bind just
+		 * before. */
 		client_statement_unref(s->describing);
 		n->refs++;
 		s->describing = n;
@@ -92,8 +93,8 @@ row_shape_verify(struct exchange *x, struct client_statement *n, const char *por
 }
 
 /*
- * PostgreSQL's own types are declared when a statement is renewed, so they stay as the client knows them. Others may
- * have been dropped and created again: what the client sends does not fit those.
+ * PostgreSQL's own types are declared when a statement is renewed, so they stay as the client knows them. Types that
+ * the database defines may have been dropped and created again: values that the client sends do not fit the new types.
  */
 static void
 described_types(const struct server *srv, const struct owed *o, struct client_statement *n, const uint8_t *body,
@@ -102,7 +103,7 @@ described_types(const struct server *srv, const struct owed *o, struct client_st
 	uint32_t types = fields_own_types(body, len, STATEMENT_FIRST_OWN_TYPE);
 
 	if (n->describing == DESCRIBING_ANEW && srv->borrower != NULL && !statement_has_types(n->st, body, len)) {
-		client_statement_renew(srv->borrower, n, true); /* what servers have is outdated */
+		client_statement_renew(srv->borrower, n, true); /* statements on servers are outdated */
 		row_shape_asked(n);
 	}
 	if (srv->loan.ddl == DDL_NONE && is_current(n) && !statement_is_unnamed(n))
@@ -140,7 +141,7 @@ statements_described(struct server *srv, const struct owed *o, uint8_t type, con
 			      ? ROWS_CHANGED
 			      : ROWS_TOLD;
 		if (n->rows == ROWS_CHANGED)
-			row_shape_asked(n); /* it may be renewed; the new one need not be asked about */
+			row_shape_asked(n); /* a renewed statement need not be asked about */
 	}
 	n->id = n->rows == ROWS_TOLD && is_current(n) ? short_id(n->st) : 0;
 }

@@ -1,8 +1,9 @@
 /*
  * src/statements/settled.c - the results of messages about statements. See statements/statements_state.h.
  *
- * A name exists, or exists no more, when the server has confirmed it: what was entered when a message was sent is taken
- * back if the ledger reports that it failed or was skipped. Errors are rewritten to have the client's name.
+ * A name exists, or exists no more, when the server has confirmed that: an entry that was made when a message was sent
+ * is undone if the ledger reports that the message failed or was skipped. Errors are rewritten to have the client's
+ * name.
  */
 #include "statements/statements_state.h"
 #include "statements/unnamed.h"
@@ -25,7 +26,7 @@ settled_parse(struct server *srv, struct client_statement *n, bool is_made, enum
 	struct client_statements *s = statements_of(srv);
 
 	if (!is_made && n->st != NULL) {
-		/* The id that the message was sent with; the statement may have another one by now. */
+		/* the id that the message was sent with; the statement may have another id by now */
 		uint64_t id = (n->st->id & ~(uint64_t)UINT32_MAX) | n->id;
 
 		server_statements_settled(&srv->statements, id <= n->st->id ? id : id - ((uint64_t)1 << 32), false,
@@ -33,7 +34,7 @@ settled_parse(struct server *srv, struct client_statement *n, bool is_made, enum
 	}
 	if (!is_made && n->st != NULL && how == OWED_ANSWERED) {
 		n->is_proven = true;
-		/* Else it depends on DDL that may be rolled back, and that others don't see yet. */
+		/* Else the statement depends on DDL that may be rolled back, and that other sessions don't see yet. */
 		if (srv->loan.ddl == DDL_NONE) {
 			n->st->valid_pool = pool_main(pool_of(srv));
 			n->st->valid_gucs = srv->gucs;
@@ -58,14 +59,14 @@ settled_close(struct server *srv, struct client_statement *n, enum owed_end how)
 		client_statement_leave(s, n);
 		return;
 	}
-	/* Skipped: it was never closed, and the statement that was to get the name never got it. */
+	/* The Close was skipped: the name was never closed, and the statement that was to get the name never got it. */
 	if (n->is_in_table || n->state == NAME_GONE)
 		return;
 	other = client_statement_find(srv->borrower, n->name);
 	if (other != NULL)
 		client_statement_leave(s, other);
 	if (client_statement_enter(s, n) < 0)
-		exchange_spoil(srv->borrower); /* it would miss a name */
+		exchange_spoil(srv->borrower); /* else the client would miss a name */
 }
 
 static void
@@ -96,7 +97,7 @@ settled_named(struct server *srv, const struct owed *o, struct client_statement 
 		return;
 	}
 	client_statement_unref(s->failed);
-	s->failed = n; /* its error comes next, and will need its name */
+	s->failed = n; /* n's error comes next, and will need its name */
 	s->failed_use = o->kind == OWED_BIND		     ? FAILED_BIND
 			: o->kind == OWED_DESCRIBE_STATEMENT ? FAILED_DESCRIBE
 							     : FAILED_NO_USE;
@@ -125,7 +126,7 @@ settled_otherwise(struct server *srv, const struct owed *o, enum owed_end how)
 void
 statements_settled(struct server *srv, const struct owed *o, enum owed_end how)
 {
-	struct client_statement *n = o->ref; /* a Bind's is REF_NAMED */
+	struct client_statement *n = o->ref; /* a Bind's ref is REF_NAMED */
 
 	if (o->kind != OWED_BIND || how != OWED_ANSWERED) {
 		settled_otherwise(srv, o, how);
@@ -149,11 +150,12 @@ replace_name(const uint8_t *message, size_t len, const uint8_t *from, const uint
 	return true;
 }
 
-/* The error that PostgreSQL sent stands for a refusal of pgweir's: writes that one. */
+/* If the error that PostgreSQL sent stands for a refusal of pgweir's, writes the error that is meant, and returns
+ * true. */
 static bool
 put_refusal(const struct exchange *x, const uint8_t *message, size_t len, struct buf *out)
 {
-	/* As PostgreSQL sends it: asyncpg and JDBC recognise it by its routine, and prepare again. */
+	/* As PostgreSQL sends it: asyncpg and JDBC recognize the error by its routine, and prepare again. */
 	static const char body[] = "SERROR\0VERROR\0C0A000\0Mcached plan must not change result type\0Fplancache.c\0"
 				   "RRevalidateCachedQuery\0";
 	char full[STATEMENT_NAME_MAX], changed[STATEMENT_NAME_MAX];
@@ -173,7 +175,7 @@ put_refusal(const struct exchange *x, const uint8_t *message, size_t len, struct
 	return buf_ok(out);
 }
 
-/* Returns the length of a name of pgweir's, or of PLACEHOLDER; 0: it is neither. */
+/* Returns the length of a name of pgweir's, or of PLACEHOLDER; 0 if this is neither. */
 static size_t
 our_name_len(const uint8_t *name, const uint8_t *end, size_t prefix_len)
 {
@@ -188,7 +190,8 @@ our_name_len(const uint8_t *name, const uint8_t *end, size_t prefix_len)
 	return len > prefix_len ? len : 0;
 }
 
-/* SQL EXECUTE, say, of a statement of the protocol, which the server knows by another name. Writes it with a hint. */
+/* Writes an error with a hint: about SQL, such as EXECUTE, of a statement of the protocol, which the server knows by
+ * another name. */
 static bool
 put_hint(const struct exchange *x, const char *sqlstate, const uint8_t *message, size_t len, struct buf *out)
 {

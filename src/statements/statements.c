@@ -1,13 +1,13 @@
 /*
  * src/statements/statements.c - prepared statements of the protocol, across servers.
  *
- * A client's named statement is a pointer into the shared store (statement_store.h); on servers it has the store's
- * name. If a server has a statement already, pgweir answers its Parse, in its turn; if it has not, pgweir sends a Parse
- * ahead of Bind and Describe. Close is answered by pgweir: the statement stays on the server for others.
+ * A client's named statement is a pointer into the shared store (statement_store.h); on servers the statement has the
+ * store's name. If a server has a statement already, pgweir answers its Parse, in its turn; otherwise pgweir sends a
+ * Parse ahead of Bind and Describe. pgweir answers Close: the statement stays on the server for other clients.
  *
- * A message that PostgreSQL would refuse (a duplicate or unknown name) is sent so that PostgreSQL itself refuses it:
- * only then does it skip to Sync and abort the transaction. The error is rewritten to have the client's name. Refusals
- * of pgweir's own are made the same way.
+ * A message that PostgreSQL would refuse (a duplicate or unknown name) is sent in a form that PostgreSQL itself
+ * refuses: only then does it skip to Sync and abort the transaction. The error is rewritten to have the client's name.
+ * Refusals of pgweir's own are made the same way.
  */
 #include "exchange/report.h"
 #include "state/compiled.h"
@@ -28,8 +28,8 @@ statements_pass_through(const struct exchange *x)
 }
 
 /*
- * Writes a Bind of the unnamed portal, or a Describe, with another name, without what follows the names. names_len: of
- * the names that it came with; name_len: with the terminator.
+ * Writes a Bind of the unnamed portal, or a Describe, with another name, up to the end of the names. names_len: of the
+ * names in message; name_len: of the new name, with its terminator.
  */
 static inline void
 put_renamed_at_once(struct exchange *x, const uint8_t *message, size_t names_len, const char *name, size_t name_len)
@@ -44,12 +44,12 @@ put_renamed_at_once(struct exchange *x, const uint8_t *message, size_t names_len
 	memcpy(out + FRAME_HEAD_LEN + 1, name, name_len);
 }
 
-/* Writes a Bind (with its portal) or Describe (portal NULL) with another name, without what follows the names. */
+/* Writes a Bind (with its portal) or Describe (portal is NULL) with another name, up to the end of the names. */
 static void
 put_renamed(struct exchange *x, const uint8_t *message, size_t names_len, const char *portal, const char *before,
 	    size_t before_len, const char *name)
 {
-	/* Describe has its kind there. */
+	/* a Describe has its kind in this place */
 	size_t portal_len = portal == NULL || portal[0] == '\0' ? 1 : strlen(portal) + 1;
 	size_t name_len = strlen(name) + 1;
 	uint32_t body_len = wire_u32(message + 1) - 4;
@@ -102,7 +102,8 @@ statement_make_room(struct exchange *x, const struct statement *st)
 	struct server *srv = x->srv;
 	uint64_t id;
 
-	/* So its Parse can't fail because the server has it: it is outdated there, or was left by something unseen. */
+	/* The Close keeps the Parse from failing because the server has the name: an outdated statement, or one left
+	 * unseen. */
 	close_on_server(x, st->id);
 	while (srv->statements.count >= x->pool->settings.prepared_statements &&
 	       server_statements_oldest(&srv->statements, &id)) {
@@ -130,8 +131,8 @@ statement_is_read_otherwise(const struct exchange *x, const struct client_statem
 }
 
 /*
- * If the client's settings or role are no longer those that the statement is shared under, the client's name refers to
- * another statement from now on. Returns 0, or -1: no memory.
+ * If the client's settings or role are no longer those that the statement is shared under, lets the client's name refer
+ * to another statement from now on. Returns 0, or -1 without memory.
  */
 static int
 fit_context(struct exchange *x, struct client_statement *n)
@@ -163,7 +164,7 @@ statement_prepare_there(struct exchange *x, struct statement *st)
 	struct server *srv = x->srv;
 
 	x->pool->database->counters.statement_misses++;
-	srv->loan.kept.state = KEPT_NOT; /* it is prepared now, so it can't be outdated */
+	srv->loan.kept.state = KEPT_NOT; /* a statement that is prepared now can't be outdated */
 	statement_make_room(x, st);
 	if (server_statements_sent(&srv->statements, st->id, x->statements->sync_no) < 0)
 		return STEP_FAILED;
@@ -216,7 +217,8 @@ forward_if(enum feature_step step)
 }
 
 /*
- * Sends a Bind with a name that PostgreSQL does not know: what (UNKNOWN_NAME...) and, if it is like pgweir's, the name.
+ * Sends a Bind with a name that PostgreSQL does not know: `what` (UNKNOWN_NAME...) and, if the client's name looks like
+ * pgweir's, that name.
  */
 static enum feature_step
 bind_to_unknown_name(struct exchange *x, const uint8_t *message, const struct bind_names *b, const char *what,
@@ -230,7 +232,7 @@ bind_to_unknown_name(struct exchange *x, const uint8_t *message, const struct bi
 	return STEP_SENT;
 }
 
-/* Enters a Bind, which is about to be sent. */
+/* Enters in the ledger a Bind that is about to be sent. */
 static inline void
 push_bind(struct exchange *x, struct client_statement *n)
 {
@@ -247,7 +249,7 @@ bind_named(struct exchange *x, struct request *m)
 
 	if (step != STEP_SENT)
 		return step;
-	m->statement = n->st; /* it may have become another one, with the same SQL */
+	m->statement = n->st; /* n->st may be another statement now, with the same SQL */
 	m->traits = statement_traits(n->st);
 	push_bind(x, n);
 	put_renamed(x, m->message, m->names.len, m->names.portal, "", 0, n->st->name);
@@ -283,7 +285,8 @@ find_named(struct exchange *x, const char *name, struct request *m)
 	return STEP_FORWARD;
 }
 
-/* Finds the statement of a Bind or Describe. FORWARD: it is in m->named, m->statement and m->traits; HOLD; FAILED. */
+/* Finds the statement of a Bind or Describe. Returns FORWARD with m->named, m->statement and m->traits set; HOLD; or
+ * FAILED. */
 __attribute__((always_inline)) static inline enum feature_step
 find_bound(struct exchange *x, const char *name, struct request *m)
 {
@@ -365,7 +368,7 @@ statements_bind_plain(struct exchange *x, struct request *m)
 	if (flags != 0)
 		state_plain_bind(x, flags);
 	m->used = n == NULL ? 0 : FRAME_HEAD_LEN + m->names.len;
-	/* The server has it, with the rows that the client was told, and reads it as the client would. */
+	/* The server has the statement, with the rows that the client was told, and reads it as the client would. */
 	if (n != NULL && row_shape_is_told(n) && !statement_is_read_otherwise(x, n) &&
 	    statement_presence_of(x, n->st) == STATEMENT_THERE)
 		return bind_there(x, m);
@@ -388,7 +391,7 @@ statements_expect_describe(const struct exchange *x)
 	return x->statements != NULL && x->statements->describing != NULL;
 }
 
-/* A Describe of the portal that was bound just before; the client does not know its rows yet. */
+/* Handles a Describe of the portal that was bound just before, whose rows the client does not know yet. */
 static enum feature_step
 describe_portal(struct exchange *x, const uint8_t *message, size_t len)
 {
@@ -421,7 +424,7 @@ statement_put_dummy(struct exchange *x, const char *name, const void *sql, size_
 	outbox_put(&x->env->to_server, &b);
 }
 
-/* Has PostgreSQL parse it once more, under a name that nobody uses, and sends the client the description of that. */
+/* Has PostgreSQL parse the statement once more, under an unused name, and sends the client the description of that. */
 static void
 describe_anew(struct exchange *x, struct client_statement *n, const uint8_t *message, size_t len)
 {
@@ -443,7 +446,7 @@ describe_named(struct exchange *x, struct client_statement *n, const uint8_t *me
 	enum feature_step step;
 
 	/*
-	 * pgweir answered its Parse, and this is the client's first Describe: the statement on the server was parsed
+	 * pgweir answered the Parse, and this is the client's first Describe: the statement on the server was parsed
 	 * for another client some time ago, and PostgreSQL might choose other types for its open parameters now.
 	 */
 	if (!statement_is_unnamed(n) && !n->is_proven && n->rows == ROWS_UNTOLD && n->id == 0 &&
@@ -509,7 +512,7 @@ statements_close(struct exchange *x, struct request *m)
 		return STEP_HOLD;
 	is_oversize = n != NULL && statement_is_oversize(n); /* the server has it under the client's own name */
 	if (n == NULL || statement_is_closing(n)) {
-		/* A name that is unknown here, and not like pgweir's own, may be one of SQL PREPARE. */
+		/* A name that is unknown here, and does not look like pgweir's, may be one of SQL PREPARE. */
 		if (n == NULL ? !statements_name_is_ours(x, m->name) : is_oversize)
 			return STEP_FORWARD;
 		ledger_push(&x->srv->ledger, OWED_LOCAL_CLOSE, OWED_TO_CLIENT, NULL);
@@ -539,7 +542,7 @@ statements_request_done(struct exchange *x)
 		return;
 	if (s->deallocating_count > 0)
 		statements_not_deallocated(x);
-	s->is_clearing = false; /* it failed */
+	s->is_clearing = false; /* a clearing that succeeded is over already */
 	if (s->unnamed_binds == 1 && x->settings->keep_plans)
 		statements_measure(x);
 	s->unnamed_binds = 0;

@@ -10,14 +10,14 @@
 #include "exchange/request.h"
 
 /*
- * Rows of relay/features.c: messages of the extended protocol that name statements, of a client with a server. Return
- * FORWARD: statements are not concerned; SENT: the message is in the ledger, and what must be sent is in the outbox;
- * HOLD; or FAILED: no memory.
+ * Rows of relay/features.c: messages of the extended protocol that name statements, of a client with a server. They
+ * return FORWARD: statements are not concerned; SENT: the message is in the ledger, and what must be sent is in the
+ * outbox; HOLD; or FAILED: no memory.
  */
 /* Find the statement that the message names: m->named, m->statement. */
 enum feature_step statements_find_bound(struct exchange *x, struct request *m);
 enum feature_step statements_find_described(struct exchange *x, struct request *m);
-/* SENT: the first m->used bytes of it are replaced, the rest must be sent as it is. */
+/* Returns SENT if the first m->used bytes of the Bind are replaced, and the rest must be sent as it is. */
 enum feature_step statements_bind(struct exchange *x, struct request *m);
 enum feature_step statements_describe(struct exchange *x, struct request *m);
 enum feature_step statements_close(struct exchange *x, struct request *m);
@@ -28,29 +28,32 @@ enum feature_step statements_close(struct exchange *x, struct request *m);
  */
 bool statements_pass_through(const struct exchange *x);
 /*
- * The fast lane: statements_find_bound() and statements_bind() for a whole Bind. SENT: it is in the ledger, and the
- * bytes from m->used on must be sent as they lie. HOLD; FAILED; FORWARD: it must take the slow lane.
+ * The fast lane's statements_find_bound() and statements_bind(), for a complete Bind. Returns SENT: the Bind is in the
+ * ledger, and its bytes from m->used on must be sent as they are; FORWARD: the Bind must take the slow lane; HOLD; or
+ * FAILED.
  */
 enum feature_step statements_bind_plain(struct exchange *x, struct request *m);
 /* Returns true if the next Describe of a portal must take the slow lane. */
 bool statements_expect_describe(const struct exchange *x);
-/* Answers a Close without a server. Returns false if it is malformed. */
+/* Answers a Close without a server. Returns false if the message is malformed. */
 bool statements_close_unlinked(struct exchange *x, const uint8_t *message, size_t len);
-void statements_request_done(struct exchange *x); /* ReadyForQuery */
-void statements_sync(struct exchange *x); /* a Sync is sent: the server skips no further than to it */
-/* Returns true if the client has statements too large to be stored, which its server alone has. */
+void statements_request_done(struct exchange *x); /* call at each ReadyForQuery */
+/* call when a Sync is sent: the server skips messages no further than to that Sync */
+void statements_sync(struct exchange *x);
+/* Returns true if the client has statements that are too large to be stored, so only its server has them. */
 bool statements_hold_server(const struct exchange *x);
-/* Returns true if the client has prepared a statement under this name by the protocol, so that a Parse of it fails. */
+/* Returns true if the client has prepared a statement under this name by the protocol, so a Parse of that name
+ * fails. */
 bool statements_is_taken(const struct exchange *x, const char *name);
 
 /* --- parse.c --- */
-/* A row of relay/features.c: see above. */
+/* A row of relay/features.c, like those above. */
 enum feature_step statements_parse(struct exchange *x, struct request *m);
-/* Answers a Parse without a server. Returns false if one is needed. */
+/* Answers a Parse without a server. Returns false if the Parse needs a server. */
 bool statements_parse_unlinked(struct exchange *x, const struct request *m);
 /*
- * A Parse over max_statement_size. have bytes of what follows its name have come, of len. FORWARD: entered in the
- * ledger; SENT: drop it, another was sent; HOLD, FAILED.
+ * Handles a Parse over max_statement_size. After its name the Parse has len bytes, of which `have` have come. Returns
+ * FORWARD: entered in the ledger; SENT: drop the message, because another one was sent; HOLD; or FAILED.
  */
 enum feature_step statements_oversize_parse(struct exchange *x, const char *name, const char *sql, size_t have,
 					    size_t len);
@@ -59,32 +62,37 @@ enum feature_step statements_oversize_parse(struct exchange *x, const char *name
 void statements_settled(struct server *srv, const struct owed *o, enum owed_end how);
 /* Sends the error with the client's name in place of pgweir's. Returns false if there is nothing to replace. */
 bool statements_rewrite_error(struct exchange *x, const char *sqlstate, const uint8_t *message, size_t len);
-/* The reply to a Describe of a named statement: see server_ops.described. */
+/* Handles the reply to a Describe of a named statement: see server_ops.described. */
 void statements_described(struct server *srv, const struct owed *o, uint8_t type, const uint8_t *body, size_t len,
 			  bool is_whole);
 
 /* --- statements_deallocate.c: SQL that deallocates statements --- */
 /*
- * A Query of a client, with a server or without one. SENT: it was answered, from the table of names; HOLD: it may be,
- * when all before it is answered; FORWARD: it needs the server.
+ * Handles a Query of a client with or without a server. Returns SENT: the Query was answered from the table of names;
+ * HOLD: the Query may be answered when all earlier messages are; FORWARD: the Query needs the server.
  */
 enum feature_step statements_deallocate_here(struct exchange *x, const struct request *m);
-/* Rows of relay/features.c: FORWARD, HOLD, FAILED. */
+/* Rows of relay/features.c: return FORWARD, HOLD or FAILED. */
 enum feature_step statements_deallocate_query(struct exchange *x, struct request *m);
 enum feature_step statements_deallocate_bind(struct exchange *x, struct request *m);
-enum feature_step statements_note_drop(struct exchange *x, struct request *m); /* this Query is about to run */
-void statements_deallocated(struct exchange *x, bool is_all); /* CommandComplete of DEALLOCATE; or ALL, DISCARD ALL */
+/* call when this Query is about to run */
+enum feature_step statements_note_drop(struct exchange *x, struct request *m);
+/* call at CommandComplete of DEALLOCATE; is_all is for DEALLOCATE ALL and DISCARD ALL */
+void statements_deallocated(struct exchange *x, bool is_all);
 
 /* --- names.c --- */
-uint32_t statements_named_count(const struct exchange *x); /* names that its client ever gave */
-/* The client has none of this name any more, unless it had it before its count of names was this. */
+uint32_t statements_named_count(const struct exchange *x); /* number of names that the client ever gave */
+/* Forgets the client's statement of this name, unless the client named it when its count of names was at most
+ * named_count. */
 void statements_forget_since(struct exchange *x, const char *name, uint32_t named_count);
-/* Returns the statement that the client calls by this name ("" is the unnamed one), borrowed; NULL: unknown. */
+/* Returns the statement that the client calls by this name ("" for the unnamed one), borrowed, or NULL if it is
+ * unknown. */
 struct statement *statements_called(const struct exchange *x, const char *name);
-/* Returns false if this name, or "", stands for no BEGIN with a mode. Cheap for a name, while no name does. */
+/* Returns false if the statement of this name (or "") is certainly no BEGIN with a mode. Cheap for a name while no
+ * named statement may be such a BEGIN. */
 bool statements_may_begin(const struct exchange *x, const char *name);
 size_t statements_count(const struct exchange *x);
-/* The fast lane looks at each name itself. */
+/* Always true, because the fast lane looks at each name itself. */
 static inline bool
 statements_is_quiet(const struct exchange *x)
 {

@@ -2,12 +2,12 @@
  * src/statements/statements_deallocate.c - SQL that deallocates statements of the protocol: PDO, DBD::Pg, Rails, Sequel
  * and psycopg 3 send it.
  *
- * A Query that is nothing else is answered here, from the table of names. One among other statements (psqlODBC frees a
- * plan between SAVEPOINT and RELEASE), and that of the extended protocol, the server gets as it is: an empty statement
- * is prepared there under the client's own name first, for the SQL to deallocate. Everything before it is answered
- * then, and every message that concerns names waits for its reply.
+ * pgweir answers a Query that does nothing else from the table of names. If the SQL is one of several statements
+ * (psqlODBC frees a plan between SAVEPOINT and RELEASE), or comes by the extended protocol, the server gets it as it
+ * is: an empty statement is prepared there first under the client's own name, for the SQL to deallocate. All earlier
+ * messages are answered by then, and every message that concerns names waits for the reply.
  *
- * An UNLISTEN of nothing is answered here, too.
+ * pgweir also answers an UNLISTEN by a client that does not listen.
  */
 #include "statements/statements_state.h"
 #include "statements/unnamed.h"
@@ -19,7 +19,8 @@
 #include <assert.h>
 #include <string.h>
 
-/* Returns true if its server may have statements that the table lacks: made by SQL, or too long to be stored. */
+/* Returns true if the client's server may have statements that the table lacks: made by SQL, or too long to be
+ * stored. */
 static bool
 has_others(const struct exchange *x)
 {
@@ -30,9 +31,9 @@ has_others(const struct exchange *x)
 }
 
 /*
- * Returns true if this UNLISTEN is of a client that has never listened. PostgreSQL does nothing for it then, but if the
- * server has listened for another client, it would refuse to prepare the transaction. What may have listened unseen, in
- * this transaction or before, is sent.
+ * Returns true if m is an UNLISTEN by a client that has never listened. PostgreSQL does nothing for it then, but if the
+ * server has listened for another client, PostgreSQL would refuse to prepare the transaction. The UNLISTEN is sent if
+ * SQL may have listened unseen, in this transaction or before.
  */
 static bool
 unlistens_nothing(const struct exchange *x, const struct request *m)
@@ -43,7 +44,8 @@ unlistens_nothing(const struct exchange *x, const struct request *m)
 	       x->pins == 0 && (srv->loan.suspected & SCAN_PROBED) == 0;
 }
 
-/* Takes out of the table what this SQL deallocates. Returns its tag; NULL: it concerns the server. */
+/* Removes from the table the statements that this SQL deallocates. Returns the SQL's tag, or NULL if the server is
+ * concerned. */
 static const char *
 take_out_names(struct exchange *x, const struct request *m)
 {
@@ -69,19 +71,19 @@ take_out_names(struct exchange *x, const struct request *m)
 			statements_clear_names(x->statements);
 		return "DEALLOCATE ALL";
 	case KNOWN_UNLISTEN:
-		if (strlen(k.name) >= 63) /* PostgreSQL says that it is too long */
+		if (strlen(k.name) >= 63) /* PostgreSQL says that the name is too long */
 			return NULL;
 		/* fall through */
 	case KNOWN_UNLISTEN_ALL:
-		return x->srv->tx == 'T' ? "UNLISTEN" : NULL; /* alone it may as well run there */
+		return x->srv->tx == 'T' ? "UNLISTEN" : NULL; /* outside of a block it may as well run on the server */
 	default:
 		return NULL;
 	}
 }
 
 /*
- * Runs another Query in place of one that was answered here in a transaction: any Query drops the unnamed portal, and
- * a DEALLOCATE takes a snapshot, behind which PostgreSQL refuses to change the isolation level. SHOW takes none.
+ * Runs another Query in place of one that was answered here in a transaction: any Query drops the unnamed portal, and a
+ * DEALLOCATE takes a snapshot, after which PostgreSQL refuses to change the isolation level. SHOW takes no snapshot.
  */
 static void
 run_in_its_place(struct exchange *x, bool takes_snapshot)
@@ -112,7 +114,7 @@ statements_deallocate_here(struct exchange *x, const struct request *m)
 		return STEP_FORWARD;
 	statements_forget_unnamed(x);
 	if (srv != NULL)
-		srv->unnamed_owner = 0; /* there it is still */
+		srv->unnamed_owner = 0; /* the server still has the unnamed statement */
 	if (srv != NULL && srv->tx == 'T')
 		run_in_its_place(x, tag[0] == 'D');
 	message_complete(&b, tag);
@@ -121,7 +123,7 @@ statements_deallocate_here(struct exchange *x, const struct request *m)
 	return STEP_SENT;
 }
 
-/* The server may have the empty statements still, which nobody else must meet. */
+/* Condemns the server if it may still have the empty statements, which no other client must meet. */
 void
 statements_not_deallocated(struct exchange *x)
 {
@@ -141,23 +143,24 @@ statements_deallocating_pop(struct client_statements *s)
 	memmove(s->deallocating, s->deallocating + 1, s->deallocating_count * sizeof(struct client_statement *));
 }
 
-/* Returns the client's statement of this name; NULL: the server knows best what it is, or is not. */
+/* Returns the client's statement of this name, or NULL if only the server knows the statement, or if it is none. */
 static struct client_statement *
 find_for_sql(struct exchange *x, const char *name, struct client_statement *const *before, unsigned count)
 {
 	struct client_statement *n = client_statement_find(x, name);
 
-	if (statements_name_is_ours(x, name)) { /* of another client, perhaps: the wash will miss it */
+	if (statements_name_is_ours(x, name)) { /* perhaps another client's: the wash will miss it */
 		x->srv->loan.suspected |= SCAN_PREPARE;
 		return NULL;
 	}
 	for (unsigned i = 0; i < count && n != NULL; i++)
-		if (before[i] == n) /* that one deallocates it */
+		if (before[i] == n) /* that earlier DEALLOCATE is of the same statement */
 			return NULL;
 	return n;
 }
 
-/* Has the server prepare what the SQL that is about to run there deallocates: all, in its order, NULL for others'. */
+/* Has the server prepare what the SQL that is about to run there deallocates. all has these in the SQL's order, with
+ * NULL for other names. */
 static enum feature_step
 put_dummies(struct exchange *x, struct client_statement **all, unsigned count)
 {
@@ -167,7 +170,8 @@ put_dummies(struct exchange *x, struct client_statement **all, unsigned count)
 		return STEP_FORWARD; /* another feature has held this message since */
 	if (x->srv->ledger.count > 0)
 		return STEP_HOLD;
-	if (x->srv->tx == 'E' && x->srv->is_synced) /* else an answer lacks its Sync, and that may be over */
+	/* else an answer lacks its Sync, and the failed transaction may have ended */
+	if (x->srv->tx == 'E' && x->srv->is_synced)
 		return STEP_FORWARD;
 	statements_not_deallocated(x);
 	memcpy(s->deallocating, all, count * sizeof(*all));
@@ -202,7 +206,7 @@ deallocate(struct exchange *x, const char *sql, size_t len)
 		all[count] = find_for_sql(x, k.name, all, count);
 		found += all[count++] != NULL;
 	}
-	if (is_clearing) { /* what is sent from now on has to wait for the result */
+	if (is_clearing) { /* later messages have to wait for the result */
 		if (x->srv->ledger.count > 0 && !x->statements->is_clearing)
 			return STEP_HOLD;
 		x->statements->is_clearing = true;
@@ -252,7 +256,7 @@ names_dropped(const char *sql, size_t len)
 	return t.kind == SQL_END ? count : 0;
 }
 
-/* Only if nothing is pipelined before it: else it would not be known which request a notice belongs to. */
+/* Counts only if nothing is pipelined before the Query: else a notice might be of another request. */
 enum feature_step
 statements_note_drop(struct exchange *x, struct request *m)
 {
@@ -269,7 +273,8 @@ statements_deallocated(struct exchange *x, bool is_all)
 {
 	struct client_statements *s = x->statements;
 
-	if (is_all) /* those that are being parsed now come after one that was not foreseen (second in a Query) */
+	/* statements that are being parsed now come after a DEALLOCATE that was not foreseen (second in a Query) */
+	if (is_all)
 		server_statements_forget_all(&x->srv->statements);
 	if (s != NULL && is_all) {
 		s->is_clearing = false;

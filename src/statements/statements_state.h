@@ -1,12 +1,12 @@
 /*
- * src/statements/statements_state.h - one client's prepared statements: what the files of this folder and relay/retry.c
- * share.
+ * src/statements/statements_state.h - one client's prepared statements; shared by the files of this folder and
+ * relay/retry.c.
  *
  *   statements.c            Bind, Describe and Close of named statements; which server has which
  *   parse.c                 Parse of named statements
  *   names.c                 the table of a client's names, and its memory
  *   unnamed.c               the unnamed statement
- *   keep.c                  unnamed ones that have a name on servers
+ *   keep.c                  unnamed statements that have a name on servers
  *   statements_deallocate.c SQL that deallocates statements
  *   settled.c               the results of messages; errors that contain pgweir's names
  *   row_shape.c             what a client knows of a statement's rows and parameters
@@ -19,13 +19,13 @@
 
 #include "statements/statements.h"
 
-/* The life of a name of the client's: client_statement_step() is the only writer. */
+/* The life of a client's name for a statement; only client_statement_step() writes it. */
 enum name_state {
 	NAME_THERE,
-	NAME_CLOSING, /* its Close was sent, no CloseComplete yet: as good as gone, unless it is skipped */
-	NAME_PENDING, /* its Parse was sent, no ParseComplete yet */
-	NAME_PENDING_CLOSING, /* the same of both */
-	NAME_GONE /* it was closed; or its Parse failed or was skipped, and it never existed */
+	NAME_CLOSING, /* Close was sent, CloseComplete has not come: as good as gone, unless the Close is skipped */
+	NAME_PENDING, /* Parse was sent, ParseComplete has not come */
+	NAME_PENDING_CLOSING, /* Parse and Close were sent, and neither was answered */
+	NAME_GONE /* the name was closed; or its Parse failed or was skipped, so the name never existed */
 };
 enum name_event { NAME_PARSED, NAME_NOT_PARSED, NAME_CLOSE_SENT, NAME_CLOSED, NAME_CLOSE_SKIPPED };
 
@@ -33,63 +33,66 @@ enum name_event { NAME_PARSED, NAME_NOT_PARSED, NAME_CLOSE_SENT, NAME_CLOSED, NA
 enum rows_known {
 	ROWS_UNTOLD,
 	ROWS_TOLD,
-	ROWS_CHANGED /* pgweir's own Describe has found other rows or types under the id asked */
+	ROWS_CHANGED /* pgweir's own Describe has found other rows or types under the id `asked` */
 };
 
-/* The Describe that is under way. */
+/* The Describe that is in progress. */
 enum describing {
 	DESCRIBING_NOT,
-	DESCRIBING_ANEW, /* the client's, of the statement parsed once more */
-	DESCRIBING_TO_PROVE, /* pgweir's own */
-	DESCRIBING_OTHER_TYPES /* ... which has found types other than those the client knows */
+	DESCRIBING_ANEW, /* the client's own Describe, of the statement parsed once more */
+	DESCRIBING_TO_PROVE, /* pgweir's own Describe */
+	DESCRIBING_OTHER_TYPES /* pgweir's own Describe, which has found types other than those that the client knows */
 };
 
 /*
- * A named statement of a client. A client may have thousands, so it is small. Ids are cut to their low bits: those they
- * are compared with were given out not long before or after.
+ * A named statement of a client. A client may have thousands, so the struct is small. Ids are cut to their low bits:
+ * they are only compared with ids that were given out not long before or after.
  */
 struct client_statement {
-	struct statement *st; /* NULL: oversize */
-	uint32_t id; /* the statement's, which DDL may renew: of its Parse while pending, then of what was told last */
-	uint32_t asked; /* its id when a Describe was last sent */
-	uint32_t refs; /* the table's and the ledger's */
-	uint32_t sync_no; /* in which its Parse or Close was sent: Syncs counted */
+	struct statement *st; /* NULL if the statement is oversize */
+	/* st's id, which DDL may renew: as of the Parse while that is pending, later as of the last description told */
+	uint32_t id;
+	uint32_t asked; /* st's id when a Describe was last sent */
+	uint32_t refs; /* references of the table and the ledger */
+	uint32_t sync_no; /* count of Syncs when the Parse or Close was sent */
 	uint32_t hash;
-	uint32_t order; /* in which the client named them */
-	uint32_t shape; /* of its rows as the client was told (fields_row_shape) */
-	uint32_t types; /* of its parameters as the client was told, if a database made one of them; else 0 */
+	uint32_t order; /* the order in which the client named its statements */
+	uint32_t shape; /* of the rows that the client was told (fields_row_shape) */
+	/* of the parameters that the client was told, if the database defines one of the types; else 0 */
+	uint32_t types;
 	enum name_state state : 3;
 	enum rows_known rows : 2;
 	enum describing describing : 2;
 	bool is_in_table : 1; /* the table has a reference; set and cleared by names.c */
-	bool is_first : 1; /* its SQL counts as this client's; set by client_statement_new(), never cleared */
-	/* PostgreSQL has accepted it for this client. Set by settled.c and statements_transfer.c, never cleared. */
+	bool is_first : 1; /* the SQL counts as this client's; set by client_statement_new(), never cleared */
+	/* PostgreSQL has accepted the statement for this client. Set by settled.c and statements_transfer.c, never
+	 * cleared. */
 	bool is_proven : 1;
 	char name[];
 };
 
-/* Returns true if its Parse is under way. */
+/* Returns true if the Parse of n is in progress. */
 static inline bool
 statement_is_pending(const struct client_statement *n)
 {
 	return n->state == NAME_PENDING || n->state == NAME_PENDING_CLOSING;
 }
 
-/* Returns true if its Close is under way. */
+/* Returns true if the Close of n is in progress. */
 static inline bool
 statement_is_closing(const struct client_statement *n)
 {
 	return n->state == NAME_CLOSING || n->state == NAME_PENDING_CLOSING;
 }
 
-/* Returns true for the unnamed one, which has a name on servers alone: statements/keep.h. */
+/* Returns true for the client's unnamed statement, which has a name only on servers: statements/keep.h. */
 static inline bool
 statement_is_unnamed(const struct client_statement *n)
 {
 	return n->name[0] == '\0';
 }
 
-/* Returns true if it is too large to be stored: only the server has it, under the client's own name. */
+/* Returns true if n is too large to be stored: only the server has it, under the client's own name. */
 static inline bool
 statement_is_oversize(const struct client_statement *n)
 {
@@ -99,47 +102,54 @@ statement_is_oversize(const struct client_statement *n)
 /* The use of a statement that the last error was about. */
 enum failed_use { FAILED_NO_USE, FAILED_BIND, FAILED_DESCRIBE };
 
-#define DEALLOCATING_MAX 8 /* by one Query */
+#define DEALLOCATING_MAX 8 /* statements that one Query deallocates */
 
 enum unnamed_kind {
-	UNNAMED_STORED, /* or none */
-	UNNAMED_OVERSIZE, /* only the server has it, and is kept for it */
-	UNNAMED_OVERSIZE_BOUND /* ... until it was bound */
+	UNNAMED_STORED, /* a stored statement, or none */
+	UNNAMED_OVERSIZE, /* only the server has the statement, and the client keeps the server */
+	UNNAMED_OVERSIZE_BOUND /* as UNNAMED_OVERSIZE, but already bound, so the client need not keep the server */
 };
 
 struct client_statements {
-	struct client_statement **slots; /* open addressing, linear; NULL: free */
+	struct client_statement **slots; /* hash table with open addressing and linear probing; NULL in free slots */
 	uint32_t slot_count, count; /* slot_count: 0 or a power of two */
-	uint32_t found_at; /* the slot of the name that was found last: most often it is the next one, too */
-	size_t bytes; /* of table and names, and of the SQL that is its own */
+	uint32_t found_at; /* the slot of the name that was found last, which is usually the next name, too */
+	size_t bytes; /* of table and names, and of the SQL that counts as this client's */
 	struct exchange_env *env;
 	struct statement *unnamed; /* as of the last message sent */
-	struct statement *confirmed; /* as of the last reply received; the same when no change is under way */
-	uint32_t unnamed_sync_no; /* in which the last change of it was sent */
-	uint32_t unnamed_under_way; /* changes of it, on the server or for the client, without a reply */
-	uint32_t unnamed_overwritten; /* how many of these, the first ones, pgweir's own SQL has overwritten since */
-	uint64_t token; /* identifies its present state: a server whose unnamed_owner is equal is in that state */
-	struct client_statement *kept; /* the unnamed one with its name on servers, if kept_token is token: keep.h */
+	struct statement *confirmed; /* as of the last reply received; equal to unnamed when no change is in progress */
+	uint32_t unnamed_sync_no; /* count of Syncs when the last change of the unnamed statement was sent */
+	/* changes of the unnamed statement, on the server or for the client, without a reply yet */
+	uint32_t unnamed_under_way;
+	/* how many of these changes, counted from the first, pgweir's own SQL has overwritten since */
+	uint32_t unnamed_overwritten;
+	/* identifies the present state of the unnamed statement; a server with an equal unnamed_owner has that state */
+	uint64_t token;
+	/* the unnamed statement under its name on servers, if kept_token equals token: keep.h */
+	struct client_statement *kept;
 	uint64_t kept_token;
-	uint32_t unnamed_binds; /* Binds of the unnamed one in the fast lane, since a request was answered */
-	struct client_statement *failed; /* the last error was about a message of this statement */
-	struct client_statement *describing; /* the Describe of its portal comes next, and shows the client its rows */
-	uint32_t describing_sync_no; /* of its Bind: if both were skipped, another portal's Describe comes later */
-	uint32_t sync_no; /* Syncs sent */
-	uint32_t named_count; /* names that ever were */
+	uint32_t unnamed_binds; /* Binds of the unnamed statement in the fast lane since a request was last answered */
+	struct client_statement *failed; /* the statement that the last error was about */
+	/* the Describe of this statement's portal comes next, and shows the client its rows */
+	struct client_statement *describing;
+	/* sync_no of that portal's Bind: if Bind and Describe were skipped, the next Describe is of another portal */
+	uint32_t describing_sync_no;
+	uint32_t sync_no; /* number of Syncs sent */
+	uint32_t named_count; /* number of names that ever were */
 	uint8_t failed_use; /* enum failed_use, of failed */
-	uint32_t oversize_count; /* named ones too large to be stored: only one server has them */
-	uint32_t begin_count; /* named ones that may be a BEGIN with a mode */
+	uint32_t oversize_count; /* named statements that are too large to be stored: only one server has them */
+	uint32_t begin_count; /* named statements that may be a BEGIN with a mode */
 	uint8_t unnamed_kind, confirmed_kind; /* enum unnamed_kind */
-	/* The server is in the confirmed state if all changes under way are skipped. Set and cleared by unnamed.c. */
+	/* The server has the confirmed state if all changes in progress are skipped. Set and cleared by unnamed.c. */
 	bool is_confirmed_there;
-	/* SQL DEALLOCATE of these is under way, in this order; empty ones have their names there. NULL: of another. */
+	/* SQL DEALLOCATE of these is in progress, in this order; the server has an empty statement under each name.
+	 * NULL for other names. */
 	struct client_statement *deallocating[DEALLOCATING_MAX];
 	uint8_t deallocating_count;
-	/* DEALLOCATE ALL, DISCARD ALL are under way; set by statements_deallocate.c, cleared by statements_deallocate.c
-	 * and statements_request_done(). */
+	/* DEALLOCATE ALL or DISCARD ALL is in progress. Set by statements_deallocate.c, cleared there and by
+	 * statements_request_done(). */
 	bool is_clearing;
-	/* The Describe that is sent once more has its ParameterDescription. Set by retry_wanted(), cleared by
+	/* The client has the ParameterDescription of the Describe that is sent again. Set by retry_wanted(), cleared by
 	 * describe_named(). */
 	bool is_types_told;
 };
@@ -150,7 +160,7 @@ short_id(const struct statement *st)
 	return (uint32_t)st->id;
 }
 
-/* The low bits of a ledger entry's ref tell what it points to. */
+/* The low bits of a ledger entry's ref, which tell what the ref points to. */
 enum ref_tag { REF_NAMED = 0, REF_UNNAMED = 1, REF_ID = 2, REF_UNNAMED_OVERSIZE = 3, REF_MASK = 3 };
 
 static inline void *
@@ -166,45 +176,47 @@ statements_ref_of_id(uint64_t id)
 }
 
 /*
- * A client may find out the names that statements have on servers, and use such a name: it must not reach another
+ * A client may find out the names that statements have on servers, and use such a name, which must not reach another
  * client's statement. So the store's prefix and UNKNOWN_NAME (statement_special_name) are put before the name; no
- * statement is called so. The longer ones stand for refusals of pgweir's: PostgreSQL knows no such statement, and its
- * error is replaced by the one that is meant.
+ * statement has such a name. The longer words stand for refusals of pgweir's: PostgreSQL knows no such statement, and
+ * its error is replaced by the error that is meant.
  */
 #define UNKNOWN_NAME "?"
 #define UNKNOWN_NAME_FULL UNKNOWN_NAME "full" /* no room for another statement */
-#define UNKNOWN_NAME_CHANGED UNKNOWN_NAME "changed" /* its rows or parameters are not those the client knows */
-/* The name of a dummy: a Parse of a name that is taken fails at it; or it shows how PostgreSQL would parse SQL now. */
+/* the statement's rows or parameters are not those that the client knows */
+#define UNKNOWN_NAME_CHANGED UNKNOWN_NAME "changed"
+/* The name of a dummy: a Parse of a taken name fails because of the dummy, or the dummy shows how PostgreSQL would
+ * parse SQL now. */
 #define PLACEHOLDER STATEMENT_PLACEHOLDER
 
 /* statements.c */
 enum statement_presence statement_presence_of(struct exchange *x, const struct statement *st);
-/* Makes sure that the server has n's statement when the next message arrives there. SENT, HOLD or FAILED. */
+/* Makes sure that the server has n's statement when the next message arrives there. Returns SENT, HOLD or FAILED. */
 enum feature_step statement_ensure(struct exchange *x, struct client_statement *n);
-void statement_make_room(struct exchange *x, const struct statement *st); /* on its server, before its Parse */
-/* Has the server, which has not got it, prepare it under its name. SENT or FAILED. */
+void statement_make_room(struct exchange *x, const struct statement *st); /* on the server of x, before st's Parse */
+/* Has the server, which lacks st, prepare st under its name. Returns SENT or FAILED. */
 enum feature_step statement_prepare_there(struct exchange *x, struct statement *st);
-/* Returns true if a use may make PostgreSQL read or plan it otherwise than for those who share it. */
+/* Returns true if PostgreSQL may read or plan n differently now than for the clients that share its statement. */
 bool statement_is_read_otherwise(const struct exchange *x, const struct client_statement *n);
 /* Sends a Parse of st with this name and the store's SQL. */
 void statements_put_parse(struct exchange *x, const char *name, struct statement *st);
 
-/* Has PostgreSQL prepare this (SQL and types, as in a Parse) under this name, of which a Close goes ahead. */
+/* Has PostgreSQL close this name and prepare the SQL and types (as in a Parse) under it. */
 void statement_put_dummy(struct exchange *x, const char *name, const void *sql, size_t len);
 
 /* statements/parse.c */
-/* Returns true if what is sent now may meet a transaction that has failed. */
+/* Returns true if messages that are sent now may meet a failed transaction. */
 bool statements_may_meet_failure(const struct server *srv);
 
-/* statements/statements_deallocate.c: no CommandComplete came for them */
+/* statements/statements_deallocate.c: call when no CommandComplete came for the deallocating statements */
 void statements_not_deallocated(struct exchange *x);
-void statements_deallocating_pop(struct client_statements *s); /* forgets the first one */
+void statements_deallocating_pop(struct client_statements *s); /* forgets the first of them */
 
 /* statements/row_shape.c */
 /*
- * A Bind of n is about to be sent, and next_len bytes that follow it lie at next. HOLD: a Describe must show first
- * whether its rows are still those the client knows. FORWARD: they are not. SENT: n may be bound. bind: the body; a
- * Bind with formats for several columns relies on the rows, whatever follows it.
+ * Call before a Bind of n is sent; the next_len bytes after it lie at next. bind is the Bind's body. Returns HOLD if a
+ * Describe must first show whether n's rows are still those that the client knows; FORWARD if they are not; SENT if n
+ * may be bound. A Bind with formats for several columns relies on the rows, whatever follows it.
  */
 enum feature_step row_shape_verify(struct exchange *x, struct client_statement *n, const char *portal,
 				   const uint8_t *bind, size_t bind_len, const uint8_t *next, size_t next_len);
@@ -214,31 +226,32 @@ row_shape_is_told(const struct client_statement *n)
 {
 	return n->rows != ROWS_UNTOLD && n->id == short_id(n->st) && n->describing < DESCRIBING_TO_PROVE;
 }
-void row_shape_asked(struct client_statement *n); /* a Describe of it was sent */
+void row_shape_asked(struct client_statement *n); /* call when a Describe of n was sent */
 
 /* statements/names.c: the table of a client's names */
-struct client_statements *statements_own(struct exchange *x); /* made at first use; NULL: no memory */
+struct client_statements *statements_own(struct exchange *x); /* allocated at first use; NULL without memory */
 struct client_statement *client_statement_find(const struct exchange *x, const char *name);
-/* Returns true if only the reply to a Sync will tell what became of an earlier message about it. n may be NULL. */
+/* Returns true if only the reply to a Sync will tell what became of an earlier message about n, which may be NULL. */
 bool client_statement_is_unsettled(const struct exchange *x, const struct client_statement *n);
-/* Returns a pending statement with one reference, the caller's; takes st if it succeeds. NULL: no memory. */
+/* Returns a pending statement with one reference, the caller's; takes st if it succeeds. Returns NULL without
+ * memory. */
 struct client_statement *client_statement_new(struct exchange *x, const char *name, struct statement *st);
 void client_statement_unref(struct client_statement *n); /* NULL is fine */
-/* Takes the next step in the life of n's name: the only writer of n->state. */
+/* Takes the next step in the life of n's name. The only writer of n->state. */
 void client_statement_step(struct client_statement *n, enum name_event ev);
 int client_statement_enter(struct client_statements *own,
-			   struct client_statement *n); /* -1: no memory, n is not in the table */
+			   struct client_statement *n); /* returns -1 without memory: n is not in the table then */
 void client_statement_leave(struct client_statements *own,
-			    struct client_statement *n); /* fine if it is not in the table; may free n */
+			    struct client_statement *n); /* n need not be in the table; may free n */
 void client_statement_push(struct exchange *x, enum owed_kind kind, enum owed_to to, struct client_statement *n);
-void statements_clear_names(struct client_statements *s); /* all but those whose Parse is under way */
-/* Returns true if this name, as a server would know it, is like those of pgweir. */
+void statements_clear_names(struct client_statements *s); /* all names except those whose Parse is in progress */
+/* Returns true if this name, as a server would know it, looks like one of pgweir's. */
 bool statements_name_is_ours(const struct exchange *x, const char *name);
-/* Renews the statement's id, if that is due, before id or name are used. Returns 0, or -1: no memory. */
+/* Renews the statement's id, if due; called before the id or name is used. Returns 0, or -1 without memory. */
 int client_statement_refresh(struct exchange *x, struct client_statement *n);
 /*
- * Gives its statement a new id; other clients keep the parameter types they know. opens: this client knows none, and
- * leaves them open again.
+ * Gives n's statement a new id; other clients keep the parameter types that they know. opens: this client knows no
+ * types, and leaves them open again.
  */
 void client_statement_renew(struct exchange *x, struct client_statement *n, bool opens);
 /* Returns true if the statement of this Parse may be kept for this client. */

@@ -1,9 +1,9 @@
 /*
- * src/statements/statements_transfer.c - a client's statements move with it to another process of pgweir; see
+ * src/statements/statements_transfer.c - a client's statements move with the client to another process of pgweir; see
  * statements.h.
  *
- * Which servers have them is found out there as ever. The rows that the client was told of hold only for the SQL, not
- * for the ids of the process it comes from: they are compared anew before its first Bind (row_shape.c).
+ * The new process finds out as ever which servers have them. The rows that the client was told of are known only for
+ * the SQL, not for the ids of the old process: they are compared anew before the client's first Bind (row_shape.c).
  */
 #include "statements/statements_transfer.h"
 #include "statements/statements_state.h"

@@ -9,13 +9,15 @@
 struct statement_transfer {
 	const char *name;
 	struct statement *st; /* borrowed */
-	uint32_t shape, types; /* of its rows and parameters, as the client was told */
+	uint32_t shape, types; /* of the rows and parameters that the client was told */
 	bool is_of_session; /* st->context is that of the client's present settings */
 	bool is_proven, is_told;
 };
-/* TIE_PROCESS: a reply about a statement is due, or not all are known here. */
+/* TIE_PROCESS: a reply about a statement is due, or this process does not know all statements. */
 bool statements_ties(const struct exchange *x, enum feature_tie to);
-/* Calls row for each, in the order in which they came. Returns 0, or -1 without memory: not for all of them. */
+/* Calls row for each statement, in the order in which they came. Returns 0, or -1 without memory: then some are
+ * missing. */
 int statements_each(const struct exchange *x, void (*row)(const struct statement_transfer *s, void *arg), void *arg);
-/* Gives one to a client that has none of this name; takes s->st. Returns 0, or -1: no memory, or it has one. */
+/* Gives a statement to a client that has none of this name; takes s->st. Returns 0, or -1 if there is no memory or the
+ * client has the name. */
 int statements_take(struct exchange *x, const struct statement_transfer *s);

@@ -2,10 +2,10 @@
  * src/statements/unnamed.c - the unnamed statement, of which each client has its own. See
  * statements/statements_state.h.
  *
- * A server remembers whose unnamed statement it has (srv->unnamed_owner); where it is another client's, it is prepared
- * again. Parse, Close and simple Queries change it. Each change that may yet be skipped is entered in the ledger, and
- * when no change is under way, the unnamed statement is what the replies have confirmed. SQL that pgweir runs itself in
- * between (DISCARD SEQUENCES) overwrites it on the server, and says so: unnamed_owner is 0 then.
+ * A server remembers whose unnamed statement it has (srv->unnamed_owner); where that is another client's, the unnamed
+ * statement is prepared again. Parse, Close and simple Queries change it. Each change that may yet be skipped is
+ * entered in the ledger, and when no change is in progress, the unnamed statement is what the replies have confirmed.
+ * SQL that pgweir runs itself in between (DISCARD SEQUENCES) overwrites it on the server, and sets unnamed_owner to 0.
  */
 #include "statements/unnamed.h"
 #include "statements/statements_state.h"
@@ -26,7 +26,7 @@ is_unnamed_there(const struct exchange *x)
 	return s->token != 0 && x->srv->unnamed_owner == s->token;
 }
 
-/* Notes that a change of it, which is about to be entered in the ledger, is under way. */
+/* Records a change of the unnamed statement that is about to be entered in the ledger. */
 static void
 begin_change(struct exchange *x)
 {
@@ -69,7 +69,7 @@ make_unnamed_there(struct exchange *x)
 
 	if (s->token == 0)
 		s->token = ++x->env->last_token;
-	s->unnamed_kind = UNNAMED_STORED; /* an oversize one is gone with its server */
+	s->unnamed_kind = UNNAMED_STORED; /* an oversize statement is gone with its server */
 	if (s->unnamed_under_way == 0)
 		s->confirmed_kind = UNNAMED_STORED;
 	if (s->unnamed ==
@@ -90,7 +90,7 @@ unnamed_ensure(struct exchange *x)
 
 	if (s == NULL)
 		return STEP_FAILED;
-	/* A change before an earlier Sync may be skipped, and the message at hand not. */
+	/* A change before an earlier Sync may be skipped, and the present message not. */
 	if (s->unnamed_under_way > 0 && s->unnamed_sync_no != s->sync_no)
 		return STEP_HOLD;
 	return is_unnamed_there(x) ? STEP_SENT : make_unnamed_there(x);
@@ -112,7 +112,7 @@ unnamed_bind(struct exchange *x)
 	return step;
 }
 
-/* Enters a new state. If the client has a server, that will be in this state when it has done what it was sent. */
+/* Enters a new state. If the client has a server, that will be in this state after all that it was sent. */
 static void
 set_unnamed(struct exchange *x, struct statement *st, enum unnamed_kind kind)
 {
@@ -151,8 +151,8 @@ statements_forget_unnamed(struct exchange *x)
 
 /*
  * Returns true if the SQL may be stored. Unnamed statements must not use up the memory that is meant for named ones:
- * beyond half of it, only their server has them, as it is with those that are too large. Short ones are always stored:
- * there are no more of them than clients.
+ * beyond half of it, only their server has them, as with statements that are too large. Short statements are always
+ * stored: there are no more of these than clients.
  */
 static bool
 has_room(const struct exchange *x, const struct parse_fields *f)
@@ -189,8 +189,8 @@ unnamed_parse(struct exchange *x, const struct parse_fields *f, const uint8_t *m
 }
 
 /*
- * Applications prepare the same SQL again and again: returns the last statement if it has all that follows the empty
- * name in this body, which need not be taken apart then; else NULL.
+ * Returns the last statement if the body is equal to it after the empty name, so the body need not be parsed; else
+ * NULL. Applications prepare the same SQL again and again.
  */
 static inline struct statement *
 get_again(const struct exchange *x, const uint8_t *body, size_t len)
@@ -248,7 +248,7 @@ unnamed_take_kept(struct exchange *x, struct statement *st)
 							  .phase = 1,
 							  .ref = statements_ref_of(st, REF_UNNAMED) });
 	set_unnamed(x, statement_ref(st), UNNAMED_STORED);
-	x->srv->unnamed_owner = 0; /* what it has is another one */
+	x->srv->unnamed_owner = 0; /* the server has another statement there */
 }
 
 void
@@ -266,9 +266,9 @@ unnamed_close(struct exchange *x, enum owed_to to)
 }
 
 /*
- * PostgreSQL converts what it reads to its own encoding before it looks at it (pq_getmsgstring): a text that can't be
- * converted is refused with 22021, and drops nothing. For other client encodings only PostgreSQL can tell. A zero byte
- * within it is refused with 08P01 (pq_getmsgend).
+ * PostgreSQL converts a text to its own encoding before anything else (pq_getmsgstring): a text that can't be converted
+ * is refused with 22021, and drops nothing. For client encodings other than UTF8 only PostgreSQL can tell. A zero byte
+ * within the text is refused with 08P01 (pq_getmsgend).
  */
 static bool
 is_unreadable(const struct exchange *x, const char *sql, size_t len)
@@ -294,7 +294,7 @@ statements_simple_query_of(struct exchange *x, const char *sql, size_t len)
 		return;
 	/*
 	 * If earlier replies are outstanding, an error may skip this Query. So pgweir sends a Close of the unnamed
-	 * statement: it has the same effect, and its reply shows whether it happened.
+	 * statement: a Close has the same effect, and its reply shows whether it happened.
 	 */
 	if (x->srv->ledger.count > 0)
 		unnamed_close(x, OWED_TO_STATEMENT);
@@ -303,8 +303,8 @@ statements_simple_query_of(struct exchange *x, const char *sql, size_t len)
 }
 
 /*
- * Returns true if the Parse of st (NULL: oversize) failed before it was read. A constant that can't be converted has
- * the same error: if the encoding is surely the client's, or doesn't matter, the text tells which it was.
+ * Returns true if the Parse of st (NULL if oversize) failed before it was read. A constant that can't be converted has
+ * the same error: if the encoding is certainly the client's, or doesn't matter, the text tells which case it was.
  */
 static bool
 was_misread(const struct server *srv, const struct statement *st)
@@ -322,14 +322,14 @@ unnamed_settled(struct server *srv, const struct owed *o, struct statement *st, 
 {
 	struct exchange *x = srv->borrower;
 	struct client_statements *s = x == NULL ? NULL : x->statements;
-	bool is_overwritten = srv->unnamed_owner == 0; /* behind all changes */
+	bool is_overwritten = srv->unnamed_owner == 0; /* overwritten after all changes */
 
 	if (s == NULL) {
 		statement_unref(st);
 		return;
 	}
 	if (how != OWED_SKIPPED)
-		s->is_confirmed_there = how == OWED_ANSWERED; /* after a failure nobody knows what it has */
+		s->is_confirmed_there = how == OWED_ANSWERED; /* after a failure, what the server has is unknown */
 	if (s->unnamed_overwritten > 0) {
 		s->unnamed_overwritten--;
 		s->is_confirmed_there = false;
