@@ -17,6 +17,7 @@
 #include "seal/database_code.h"
 #include "policy/cluster_view.h"
 #include "policy/policy.h"
+#include "policy/policy_use.h"
 #include "server/server.h"
 #include "session/gucs.h"
 #include "session/statement_store.h"
@@ -77,26 +78,6 @@ struct pool_startups {
 	struct startup_gucs *table; /* pool_startup.c */
 };
 
-/* Whose turn it is on a server that is lent. */
-enum server_use {
-	USE_RUNNING, /* PostgreSQL's */
-	USE_CLIENT, /* its client's, in the midst of a request: it does not read its result, or has not sent the rest */
-	USE_IDLE, /* its client's, in a transaction */
-	USE_KEPT, /* its client's, between transactions: a session, or a pin */
-	SERVER_USES
-};
-
-/* The use of a pool's connections in one span, sampled about ten times a second (pool_use.c). */
-struct pool_use {
-	uint64_t since_us; /* 0: there is no such span */
-	uint64_t looked_us; /* the last time */
-	uint64_t looks, uses[SERVER_USES]; /* how many were in use, summed up over the looks */
-	uint64_t checkouts, waits, timeouts; /* of the pool's counters, when it began */
-	uint32_t peak; /* the most that were in use at one look */
-	uint32_t limit; /* how many there could be: another limit is another span */
-};
-#define POOL_USE_SPAN_US (10 * 60 * UINT64_C(1000000))
-
 /* 't' or 'd', then database and user, each with a terminator. */
 #define POOL_KEY_MAX (1 + CONFIG_DATABASE_MAX + 1 + CONFIG_NAME_MAX + 1)
 
@@ -119,7 +100,8 @@ struct pool {
 	uint64_t last_used_us;
 	struct due due; /* its next tick */
 	uint64_t failure_told_us; /* when the log was last told why logins fail: pool_log.c */
-	struct pool_use use[2]; /* the present span, and the one before it */
+	struct policy_use use;
+	uint64_t server_us, waited_us; /* PostgreSQL's time for all requests, and the time of all waits */
 	struct timeouts *timeouts; /* what the log is to say of them: client/client_watch.c; freed with free() */
 	bool is_watched; /* ... for which it is looked at though it has no server; see pool_use.c */
 	uint64_t pins_told_us; /* state/pins.c: when the log was last told of these, and how many had one since */
@@ -224,7 +206,7 @@ void pool_is_active(struct pool *pool);
 bool pool_use_rests(struct pool *pool); /* returns true if it need not be looked at at each tick any more */
 /* Returns the next pool behind before (NULL: the first) that has servers, or is_watched. */
 struct pool *pool_use_next_active(const struct pool_set *set, const struct pool *before);
-void pool_use_look(struct pool *pool, uint64_t now_us);
+struct policy_look pool_use_now(const struct pool *pool); /* what it looks at */
 /* Returns what the borrower of srv, which is lent, does with it. *since_us: since when. */
 enum server_use pool_use_of(const struct server *srv, uint64_t *since_us);
 /* Returns true if srv is lent, and PostgreSQL has not ended it behind a client that does not read. */
