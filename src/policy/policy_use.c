@@ -15,7 +15,10 @@ begin_span(struct policy_use *u, const struct policy_look *look, uint64_t now_us
 	bool is_before = u->last.limit == look->limit && now_us - u->since_us < 2 * POLICY_USE_SPAN_US;
 
 	spans[1] = is_before ? spans[0] : (struct policy_use_span){ 0 };
-	spans[0] = (struct policy_use_span){ .had = is_before ? 0 : look->in_use };
+	spans[0] = (struct policy_use_span){ 0 };
+	if (!is_before)
+		spans[0] =
+		    (struct policy_use_span){ .had = look->in_use, .waits = look->waiting, .arrived = look->waiting };
 	u->clients[1] = is_before ? u->clients[0] : 0;
 	u->clients[0] = 0;
 	u->since_us = now_us;

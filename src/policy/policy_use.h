@@ -37,8 +37,8 @@ struct policy_use_sums {
 	struct policy_use_span {
 		uint64_t time_us, uses_us[SERVER_USES], waiting_us; /* connections or requests, times microseconds */
 		uint64_t at_us[POLICY_USE_PARTS + 1]; /* for how long so many parts of the limit were in use */
-		uint64_t loans, waits, timeouts, waited_us, arrived;
-		uint64_t had; /* the loans, and those that had begun before */
+		uint64_t loans, timeouts, waited_us;
+		uint64_t had, waits, arrived; /* loans, waits and requests, with those that had begun before */
 	} spans[2]; /* the present one; the one before it, if it had the same limit */
 	/* Loans that ended while about so many were in use, and busy: how many exactly, summed up. All are halved when
 	 * a span begins. They outlive a change of the limit, which is what tells most. */

@@ -385,6 +385,23 @@ Test(policy_use, all_eight_that_always_have_something_to_do_are_told)
 	world_free(w);
 }
 
+Test(policy_use, clients_that_waited_when_the_limit_changed_have_waited_and_arrived)
+{
+	struct world *w = closed_load(8, 2, 0, 0);
+	struct policy_sizing s;
+
+	w->service_us = 1000 * (uint64_t)S;
+	play(w, 1 * S); /* these two are short, what is behind them is not */
+	look(w);
+	w->fake.settings.pool_size = 3;
+	look(w);
+	play(w, 1 * S);
+	s = sizing(w);
+	cr_expect_eq(s.waits, 6);
+	cr_expect_geq(s.unlimited, 2);
+	world_free(w);
+}
+
 Test(policy_use, postgresql_is_the_limit_where_its_time_grows_with_the_connections)
 {
 	static const struct {

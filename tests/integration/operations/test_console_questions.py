@@ -1,8 +1,10 @@
 """The questions of somebody with a latency problem, each answered by one command of the console."""
 
+import concurrent.futures
 import contextlib
 import json
 import re
+import threading
 import time
 
 import psycopg2.extras
@@ -139,20 +141,39 @@ def test_explain_pool_says_how_much_larger(weir):
         weir.console("KILL_CLIENT " + str(holders(weir)["busy"]["client_id"]))
 
 
+@contextlib.contextmanager
+def closed_load(weir, clients, sql):
+    """Clients in threads that send the next request when they have an answer."""
+    is_over = threading.Event()
+
+    def run(wire):
+        while not is_over.is_set():
+            wire.ask(query(sql))
+
+    with contextlib.ExitStack() as stack:
+        wires = [stack.enter_context(weir.raw()) for _ in range(clients)]
+        pool = stack.enter_context(concurrent.futures.ThreadPoolExecutor(clients))
+        running = [pool.submit(run, wire) for wire in wires]
+        try:
+            yield
+        finally:
+            is_over.set()
+        for future in running:
+            future.result(PATIENCE)
+
+
 def test_explain_pool_knows_the_bounds_where_clients_wait_for_each_answer(weir):
     """Eight clients that always have something to do, on two connections: all eight could be of use."""
     weir.start_opened("10min", pool_size=2)
-    with contextlib.ExitStack() as stack:
-        wires = [stack.enter_context(app(weir, f"sleeper {number}")) for number in range(8)]
-        each(wires).send(query("SELECT pg_sleep(0.2)") * 40)
 
-        def bounds():
-            said = advice(weir)
-            found = [re.match(r"Without a limit (\S+) would have been in use on average \(\S+ requests a second, \S+ ms each\), or up "
-                              r"to (\S+) if clients send nothing while they wait\.", line) for line in said]
-            least, most = next((float(m[1]), float(m[2])) for m in found if m)
-            return said if 1 < least < 3 and 6 < most <= 8 else None
+    def bounds():
+        said = advice(weir)
+        found = [re.match(r"Without a limit (\S+) would have been in use on average \(\S+ requests a second, \S+ ms each\), or up "
+                          r"to (\S+) if clients send nothing while they wait\.", line) for line in said]
+        least, most = next(((float(m[1]), float(m[2])) for m in found if m), (0, 0))
+        return said if 1 < least < 3 and 6 < most <= 8 else None
 
+    with closed_load(weir, 8, "SELECT pg_sleep(0.1)"):
         said = wait_until(bounds)
         assert re.match(r"Advice: raise pool_size to about [345], in steps up to [78] where clients wait for each answer, if PostgreSQL",
                         said[-1]), said
