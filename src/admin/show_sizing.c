@@ -17,44 +17,26 @@
 #define LINES_TOLD 3
 #define STUCK_US (1 * US_PER_S) /* a client whose turn it is for so long, while nobody waits, is worth a word */
 
-/* Over both spans. */
-struct use {
-	uint64_t span_us, loans, waits, timeouts, closes; /* closes: for unknown code, ever */
-	double in_use, by[SERVER_USES], hold_us; /* connections on average, all and by use; of a loan */
-	uint32_t peak, limit;
-};
-
-/* The peaks of shards are not of one moment: together they are what there was at most. */
-static struct use
-use_of(const struct show_env *env, const struct pool *e)
+/* *closes: how many connections of it were closed for unknown code, ever. */
+static struct policy_sizing
+use_of(const struct show_env *env, const struct pool *e, uint64_t *closes)
 {
-	struct use u = { 0 };
+	struct policy_use all = { 0 };
+	uint32_t shards = 0;
 
-	for (const struct pool *shard = e; shard != NULL; shard = show_next_shard(env, e, shard)) {
-		const struct pool_use *last = &shard->use[0],
-				      *first = shard->use[1].since_us != 0 ? &shard->use[1] : last;
-		uint64_t looks = last->looks + (first != last ? first->looks : 0);
-		uint64_t span_us = show_age_us(env->now_us, first->since_us);
+	for (const struct pool *shard = e; shard != NULL; shard = show_next_shard(env, e, shard), shards++) {
+		const struct policy_look look = pool_use_now(shard);
+		struct policy_use use = shard->use;
 
-		u.span_us = span_us > u.span_us ? span_us : u.span_us;
-		u.limit = last->limit > u.limit ? last->limit : u.limit;
-		u.peak += last->peak > first->peak ? last->peak : first->peak;
-		u.loans += pool_checkouts(shard) - first->checkouts;
-		u.waits += shard->counters.waits - first->waits;
-		u.closes += shard->counters.recycles[RR_UNKNOWN_CODE];
-		u.timeouts += shard->counters.pool_timeouts - first->timeouts;
-		for (int i = 0; i < SERVER_USES && looks > 0; i++)
-			u.by[i] += (double)(last->uses[i] + (first != last ? first->uses[i] : 0)) / (double)looks;
+		policy_use_look(&use, &look, env->now_us);
+		policy_use_add(&all, &use);
+		*closes += shard->counters.recycles[RR_UNKNOWN_CODE];
 	}
-	for (int i = 0; i < SERVER_USES; i++)
-		u.in_use += u.by[i];
-	u.peak = u.peak < u.limit ? u.peak : u.limit;
-	u.hold_us = u.loans > 0 ? u.in_use * (double)u.span_us / (double)u.loans : 0;
-	return u;
+	return policy_use_size(&all, shards);
 }
 
 static double
-percent(const struct use *u, enum server_use of)
+percent(const struct policy_sizing *u, enum server_use of)
 {
 	return u->in_use > 0 ? u->by[of] / u->in_use * 100 : 0;
 }
@@ -68,8 +50,32 @@ round_up(double connections)
 	return n + ((double)n < connections || n == 0);
 }
 
+/* The pool is too small, and PostgreSQL is at work. */
 static void
-advise(const struct show_env *env, const struct pool *e, const struct use *u, struct rows *rows)
+advise_more(const struct show_env *env, const struct policy_sizing *u, struct rows *rows)
+{
+	uint32_t least = round_up(u->enough), most = round_up(u->enough_most);
+	char up_to[80] = "";
+
+	if (policy_use_is_slowed(u)) {
+		show_say(env, rows,
+			 "Advice: not a larger pool: with more connections in use PostgreSQL takes longer for each "
+			 "loan, and "
+			 "does little more. Faster statements (SHOW QUERIES), fewer locks or more processors are what "
+			 "helps.");
+		return;
+	}
+	if (most > least)
+		snprintf(up_to, sizeof(up_to), ", in steps up to %" PRIu32 " where clients wait for each answer", most);
+	show_say(env, rows,
+		 "Advice: raise pool_size to about %" PRIu32 "%s, if PostgreSQL has processors to spare; beyond two or "
+		 "three active connections for each processor everything gets slower, and faster statements (SHOW "
+		 "QUERIES) are what helps.",
+		 least, up_to);
+}
+
+static void
+advise(const struct show_env *env, const struct pool *e, const struct policy_sizing *u, struct rows *rows)
 {
 	uint32_t needed = round_up(u->by[USE_RUNNING] * HEADROOM), size = e->settings.pool_size;
 	bool is_short = u->peak > 0 && u->peak >= u->limit && (u->timeouts > 0 || u->waits * 100 > u->loans);
@@ -94,13 +100,7 @@ advise(const struct show_env *env, const struct pool *e, const struct use *u, st
 			: "",
 		    u->by[USE_RUNNING]);
 	else if (is_short)
-		show_say(
-		    env, rows,
-		    "Advice: raise pool_size to about %" PRIu32
-		    ", if PostgreSQL has processors to spare; beyond two or "
-		    "three active connections for each processor everything gets slower, and faster statements (SHOW "
-		    "QUERIES) are what helps.",
-		    round_up(u->limit * HEADROOM));
+		advise_more(env, u, rows);
 	else if (u->timeouts > 0)
 		show_say(env, rows,
 			 "Advice: not a larger pool; requests timed out though it was not full, as no more connections "
@@ -138,10 +138,29 @@ find_first_in_line(const struct show_env *env, const struct pool *e)
 	return first;
 }
 
+/* Says what would be in use without a limit, and whether PostgreSQL gets slower with more connections. */
+static void
+say_demand(const struct show_env *env, const struct policy_sizing *u, struct rows *rows)
+{
+	if (u->unlimited_most > u->in_use + 0.05)
+		show_say(
+		    env, rows,
+		    "Without a limit %.1f would have been in use on average (%.1f requests a second, %.1f ms each), or "
+		    "up to %.1f if clients send nothing while they wait.",
+		    u->unlimited, u->per_second, u->hold_us / US_PER_MS, u->unlimited_most);
+	if (u->few.busy > 0 && u->few.server_us > 0)
+		show_say(
+		    env, rows,
+		    "PostgreSQL took %.1f times as long for a loan while about %.0f connections were in use as while "
+		    "about %.0f were, if these were for the same statements.",
+		    u->many.server_us / u->few.server_us, u->many.busy, u->few.busy);
+}
+
 static void
 say_pool(const struct show_env *env, const struct pool *e, const struct holding *list, struct rows *rows)
 {
-	struct use u = use_of(env, e);
+	uint64_t closes = 0;
+	struct policy_sizing u = use_of(env, e, &closes);
 	const struct client *first = find_first_in_line(env, e);
 	uint64_t stuck_us = env->now_us > STUCK_US ? env->now_us - STUCK_US : 0;
 
@@ -149,22 +168,27 @@ say_pool(const struct show_env *env, const struct pool *e, const struct holding 
 	    env, rows,
 	    "Pool %s/%s has pool_size = %" PRIu32 " and max_overflow = %" PRIu32 "; these figures are for the last %s.",
 	    e->database->name, e->user, e->settings.pool_size, e->settings.max_overflow, duration_of(u.span_us).text);
-	show_say(env, rows, "In use: %.1f connections on average, %" PRIu32 " of %" PRIu32 " at most.", u.in_use,
-		 u.peak, u.limit);
+	show_say(env, rows,
+		 "In use: %.1f connections on average, %" PRIu32 " or fewer for 95 %% of the time, %" PRIu32
+		 " of %" PRIu32 " at most.",
+		 u.in_use, u.at_95, u.peak, u.limit);
 	show_say(env, rows,
 		 "Lent %" PRIu64 " time%s, for %s on average; of the time that connections were in use %.0f %% went by "
 		 "idle in transaction, %.0f %% waiting for the client, %.0f %% between transactions.",
 		 u.loans, u.loans == 1 ? "" : "s", duration_of((uint64_t)u.hold_us).text, percent(&u, USE_IDLE),
 		 percent(&u, USE_CLIENT), percent(&u, USE_KEPT));
 	show_say(env, rows,
-		 "Waits for a connection, for one to be opened included: %" PRIu64 "; timed out: %" PRIu64 ".", u.waits,
-		 u.timeouts);
-	if (u.closes > 0)
+		 "Waits for a connection, for one to be opened included: %" PRIu64
+		 ", of %s on average; timed out: %" PRIu64 ".",
+		 u.waits, duration_of((uint64_t)u.wait_us).text, u.timeouts);
+	if (e->settings.pool_mode != POOL_MODE_SESSION)
+		say_demand(env, &u, rows);
+	if (closes > 0)
 		show_say(env, rows,
 			 "Closed since the start, as code may leave something there: %" PRIu64
 			 ", of late mostly for %s; if it "
 			 "leaves nothing behind, declare it in harmless_code.",
-			 u.closes,
+			 closes,
 			 pool_code_blamed(e->code)->closes > 0 ? pool_code_blamed(e->code)->why
 							       : "code of SHOW DATABASE_CODE");
 	/* As it is now, unless that is no reason against a larger pool: what EXPLAIN WAIT says. */

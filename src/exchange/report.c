@@ -461,6 +461,7 @@ measure(struct exchange *x, struct server *srv, const struct done_request *done)
 	const char *event = NULL;
 
 	histogram_observe_us(&d->server_response, &histogram_bounds_query, c->us[PHASE_SERVER]);
+	x->pool->server_us += c->us[PHASE_SERVER];
 	if (is_slow || done->canceled_by != CANCELED_BY_NOBODY || duration_us >= x->env->looked_at_us) {
 		d->slow_queries += is_slow;
 		d->canceled[done->canceled_by]++;
@@ -622,6 +623,7 @@ report_waited(struct exchange *x, uint64_t connect_us, enum wait_outcome outcome
 
 	t->waited_us = *x->env->now_us - t->since_us;
 	t->connect_us = connect_us < t->waited_us ? connect_us : t->waited_us;
+	x->pool->waited_us += t->waited_us;
 	if (outcome != WAIT_SERVED)
 		histogram_observe_us(&x->pool->database->counters.pool_wait[outcome], &histogram_bounds_wait,
 				     t->waited_us);

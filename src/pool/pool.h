@@ -17,6 +17,7 @@
 #include "seal/database_code.h"
 #include "policy/cluster_view.h"
 #include "policy/policy.h"
+#include "policy/policy_use.h"
 #include "server/server.h"
 #include "session/gucs.h"
 #include "session/statement_store.h"
@@ -78,26 +79,6 @@ struct pool_startups {
 	struct startup_gucs *table; /* pool_startup.c */
 };
 
-/* Which side a lent server waits for. */
-enum server_use {
-	USE_RUNNING, /* PostgreSQL works on a request */
-	USE_CLIENT, /* its client does not read the result, or has not sent the rest of a request */
-	USE_IDLE, /* its client is idle in a transaction */
-	USE_KEPT, /* its client keeps it between transactions: session mode, or a pin */
-	SERVER_USES
-};
-
-/* The use of a pool's connections in one span, sampled about ten times a second (pool_use.c). */
-struct pool_use {
-	uint64_t since_us; /* 0 if there is no such span */
-	uint64_t looked_us; /* when the pool was last looked at */
-	uint64_t looks, uses[SERVER_USES]; /* how many looks; connections in use, summed up over the looks */
-	uint64_t checkouts, waits, timeouts; /* the pool's counters when the span began */
-	uint32_t peak; /* the most connections in use at one look */
-	uint32_t limit; /* the limit of the pool; when it changes, a new span begins */
-};
-#define POOL_USE_SPAN_US (10 * 60 * UINT64_C(1000000))
-
 /* 't' or 'd', then database and user, each with a terminator. */
 #define POOL_KEY_MAX (1 + CONFIG_DATABASE_MAX + 1 + CONFIG_NAME_MAX + 1)
 
@@ -120,7 +101,8 @@ struct pool {
 	uint64_t last_used_us;
 	struct due due; /* the next tick */
 	uint64_t failure_told_us; /* when the log was last told why logins fail: pool_log.c */
-	struct pool_use use[2]; /* the present span, and the previous one */
+	struct policy_use use; /* the present span, and the previous one */
+	uint64_t server_us, waited_us; /* the time that PostgreSQL took for all requests, and that of all waits */
 	struct timeouts *timeouts; /* timeouts to be logged: client/client_watch.c; freed with free() */
 	bool is_watched; /* visited for `timeouts` though it has no server; see pool_use.c */
 	uint64_t pins_told_us; /* state/pins.c: when the log was last told of pins_told */
@@ -227,7 +209,7 @@ bool pool_use_rests(struct pool *pool); /* returns true if it need not be visite
 /* Returns the pool after `before` in the list of pools that have servers, or are watched; the first if before is
  * NULL. */
 struct pool *pool_use_next_active(const struct pool_set *set, const struct pool *before);
-void pool_use_look(struct pool *pool, uint64_t now_us);
+struct policy_look pool_use_now(const struct pool *pool); /* returns how the pool is used at this moment */
 /* Returns how the borrower of srv, which is lent, uses it. *since_us is set to when that use began. */
 enum server_use pool_use_of(const struct server *srv, uint64_t *since_us);
 /* Returns true if srv is lent, and PostgreSQL has not ended it while its client was not reading. */

@@ -342,6 +342,14 @@ tick_pool(struct pool *pool, uint64_t now_us)
 }
 
 static void
+look_at_use(struct pool *pool, uint64_t now_us)
+{
+	const struct policy_look look = pool_use_now(pool);
+
+	policy_use_look(&pool->use, &look, now_us);
+}
+
+static void
 look_at_bare(struct pool_set *set, uint64_t now_us)
 {
 	uint32_t n = BARE_AT_ONCE + set->bare_count / BARE_SHARE;
@@ -352,7 +360,7 @@ look_at_bare(struct pool_set *set, uint64_t now_us)
 
 		TAILQ_REMOVE(&set->bare, e, looked_at);
 		TAILQ_INSERT_TAIL(&set->bare, e, looked_at);
-		pool_use_look(e, now_us);
+		look_at_use(e, now_us);
 		if (is_unused(e, now_us)) {
 			compat_log_unused(e, now_us);
 			pool_free(e);
@@ -375,7 +383,7 @@ pool_set_tick(struct pool_set *set, uint64_t now_us)
 		set->looked_us = now_us;
 		for (struct pool *e = TAILQ_FIRST(&set->active), *next; e != NULL; e = next) {
 			next = TAILQ_NEXT(e, looked_at);
-			pool_use_look(e, now_us);
+			look_at_use(e, now_us);
 			if (e->main != NULL)
 				pool_defaults_follow(e, now_us);
 			if (pool_use_rests(e))

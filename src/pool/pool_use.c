@@ -3,8 +3,6 @@
 
 #include <assert.h>
 
-#define LOOK_US (100 * US_PER_MS)
-
 void
 pool_use_begin(struct pool *pool)
 {
@@ -55,41 +53,29 @@ pool_use_next_active(const struct pool_set *set, const struct pool *before)
 	return before == NULL ? TAILQ_FIRST(&set->active) : TAILQ_NEXT(before, looked_at);
 }
 
-/* No connections were in use while the pool had no servers. */
-void
-pool_use_look(struct pool *pool, uint64_t now_us)
+struct policy_look
+pool_use_now(const struct pool *pool)
 {
-	struct pool_use *u = &pool->use[0];
+	struct policy_look look = { .loans = pool_checkouts(pool),
+				    .waits = pool->counters.waits,
+				    .timeouts = pool->counters.pool_timeouts,
+				    .server_us = pool->server_us,
+				    .waited_us = pool->waited_us,
+				    .limit = pool->settings.pool_size + pool->settings.max_overflow,
+				    .clients = pool->clients };
+	struct policy_counts counts;
 	const struct server *srv;
-	uint32_t in_use = 0, limit = pool->settings.pool_size + pool->settings.max_overflow;
-	uint64_t looks = (now_us - u->looked_us + LOOK_US / 2) / LOOK_US;
+	uint64_t since_us;
 
-	if (u->limit != limit || now_us - u->since_us >= POOL_USE_SPAN_US) {
-		bool is_before = u->limit == limit && now_us - u->since_us < 2 * POOL_USE_SPAN_US;
-
-		pool->use[1] = is_before ? *u : (struct pool_use){ 0 };
-		*u = (struct pool_use){ .since_us = now_us,
-					.looked_us = now_us,
-					.limit = limit,
-					.checkouts = pool_checkouts(pool),
-					.waits = pool->counters.waits,
-					.timeouts = pool->counters.pool_timeouts };
-		looks = 1;
-	}
-	if (looks == 0)
-		return;
-	TAILQ_FOREACH(srv, &pool->servers, all) {
-		uint64_t since_us;
-
-		if (!pool_is_in_use(srv))
-			continue;
-		in_use++;
-		u->uses[pool_use_of(srv, &since_us)]++;
-	}
-	u->looked_us = now_us;
-	u->looks += looks;
-	if (u->peak < in_use)
-		u->peak = in_use;
+	policy_get_counts(pool->policy, &counts);
+	look.waiting = counts.waiting;
+	TAILQ_FOREACH(srv, &pool->servers, all)
+		if (pool_is_in_use(srv)) {
+			look.in_use++;
+			look.uses[pool_use_of(srv, &since_us)]++;
+		}
+	look.busy = policy_is_split(pool->policy) ? policy_busy(pool->policy) : look.in_use;
+	return look;
 }
 
 enum server_use

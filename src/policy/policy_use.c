@@ -1,0 +1,164 @@
+/* src/policy/policy_use.c - see policy_use.h. */
+#include "policy/policy_use.h"
+#include "base/counters.h"
+
+#define RARELY_US 200000u /* a pool without servers is not looked at more often */
+#define HEADROOM 1.5 /* what bursts need above the average */
+#define LOANS_ENOUGH 200 /* for a mean */
+#define APART 1.5 /* so many times as many in use: worth a comparison */
+#define IN_PROPORTION 0.75
+
+static void
+begin_span(struct policy_use *u, const struct policy_look *look, uint64_t now_us)
+{
+	struct policy_use_span *spans = u->sums.spans;
+	bool is_before = u->last.limit == look->limit && now_us - u->since_us < 2 * POLICY_USE_SPAN_US;
+
+	spans[1] = is_before ? spans[0] : (struct policy_use_span){ 0 };
+	spans[0] = (struct policy_use_span){ 0 };
+	if (!is_before)
+		spans[0] =
+		    (struct policy_use_span){ .had = look->in_use, .waits = look->waiting, .arrived = look->waiting };
+	u->clients[1] = is_before ? u->clients[0] : 0;
+	u->clients[0] = 0;
+	u->since_us = now_us;
+	for (struct policy_use_level *l = u->sums.levels; l < u->sums.levels + POLICY_USE_LEVELS; l++)
+		*l = (struct policy_use_level){ l->loans / 2, l->server_us / 2, l->busy / 2 };
+}
+
+/* Counts loans for how many are in use after them, which does not depend on how long they took. */
+static void
+note_loans(struct policy_use *u, const struct policy_look *look)
+{
+	struct policy_use_span *s = &u->sums.spans[0];
+	uint64_t loans = look->loans - u->last.loans, timeouts = look->timeouts - u->last.timeouts;
+	uint64_t ended = loans + u->last.in_use > look->in_use ? loans + u->last.in_use - look->in_use : 0;
+	struct policy_use_level *l = u->sums.levels;
+
+	s->loans += loans;
+	s->had += loans;
+	s->waits += look->waits - u->last.waits;
+	s->timeouts += timeouts;
+	s->waited_us += look->waited_us - u->last.waited_us;
+	s->arrived += loans + timeouts + look->waiting - u->last.waiting; /* the sum is right */
+	while (l < u->sums.levels + POLICY_USE_LEVELS - 1 && look->busy > 1u << (l - u->sums.levels))
+		l++;
+	l->loans += ended;
+	l->server_us += look->server_us - u->last.server_us;
+	l->busy += ended * (look->busy > 0 ? look->busy : 1);
+}
+
+void
+policy_use_look(struct policy_use *u, const struct policy_look *look, uint64_t now_us)
+{
+	struct policy_use_span *s = &u->sums.spans[0];
+	uint64_t us = u->looked_us != 0 ? now_us - u->looked_us : 0;
+	uint64_t as_now_us = us <= RARELY_US || u->last.in_use > 0 ? us : 0; /* before that, none was in use */
+	uint32_t part = look->busy < look->limit ? look->busy * POLICY_USE_PARTS / look->limit : POLICY_USE_PARTS;
+
+	if (u->looked_us != 0)
+		note_loans(u, look);
+	if (u->last.limit != look->limit || now_us - u->since_us >= POLICY_USE_SPAN_US)
+		begin_span(u, look, now_us);
+	s->time_us += us;
+	for (int i = 0; i < SERVER_USES; i++)
+		s->uses_us[i] += look->uses[i] * as_now_us;
+	s->waiting_us += look->waiting * as_now_us;
+	s->at_us[0] += us - as_now_us;
+	s->at_us[part] += as_now_us;
+	u->clients[0] = u->clients[0] > look->clients ? u->clients[0] : look->clients;
+	u->looked_us = now_us;
+	u->last = *look;
+}
+
+void
+policy_use_add(struct policy_use *to, const struct policy_use *shard)
+{
+	counters_add(&to->sums, &shard->sums, sizeof(to->sums));
+	to->clients[0] += shard->clients[0] > shard->clients[1] ? shard->clients[0] : shard->clients[1];
+	to->last.limit = shard->last.limit;
+}
+
+static double
+lesser(double a, double b)
+{
+	return a < b ? a : b;
+}
+
+static double
+per(double sum, double count)
+{
+	return count > 0 ? sum / count : 0;
+}
+
+/* Sets *most to the most that were in use in this share of the time. */
+static void
+find_most(const struct policy_use_span *s, double share, uint32_t limit, uint32_t *most)
+{
+	double left_us = (double)s->time_us * share;
+
+	for (uint64_t part = 0; part <= POLICY_USE_PARTS && left_us > 0; left_us -= (double)s->at_us[part++])
+		if (s->at_us[part] > 0)
+			*most =
+			    part < POLICY_USE_PARTS ? (uint32_t)(((part + 1) * limit - 1) / POLICY_USE_PARTS) : limit;
+}
+
+/* A client whose request has timed out may have tried again: no more are in use than there are clients. */
+static void
+find_enough(const struct policy_use_span *all, double waiting, double clients, struct policy_sizing *s)
+{
+	double late = per(s->in_use * (double)all->timeouts, (double)all->had);
+	double full = per((double)all->at_us[POLICY_USE_PARTS], (double)all->time_us);
+	double arrived = (double)(int64_t)(all->arrived + all->had - all->loans);
+
+	s->unlimited_most = lesser(s->in_use + waiting + late, clients);
+	s->unlimited = lesser(per(s->in_use * arrived, (double)all->had), s->unlimited_most);
+	s->enough = lesser((s->unlimited > s->limit ? s->unlimited : s->limit) * HEADROOM, clients);
+	s->enough_most = lesser(s->limit + per(waiting + late, full), clients);
+}
+
+static void
+compare_levels(const struct policy_use_level *levels, struct policy_sizing *s)
+{
+	for (const struct policy_use_level *l = levels + POLICY_USE_LEVELS; l-- > levels;) {
+		struct policy_service found = { per((double)l->busy, (double)l->loans),
+						per((double)l->server_us, (double)l->loans) };
+
+		if (l->loans >= LOANS_ENOUGH && s->many.busy <= 0)
+			s->many = found;
+		else if (l->loans >= LOANS_ENOUGH && s->few.busy <= 0 && found.busy * APART <= s->many.busy)
+			s->few = found;
+	}
+}
+
+struct policy_sizing
+policy_use_size(const struct policy_use *u, uint32_t shards)
+{
+	struct policy_use_span all = u->sums.spans[0];
+	struct policy_sizing s = { .limit = u->last.limit };
+	double us;
+
+	counters_add(&all, &u->sums.spans[1], sizeof(all));
+	us = (double)all.time_us / shards;
+	s.span_us = all.time_us / shards;
+	s.loans = all.loans;
+	s.waits = all.waits;
+	s.timeouts = all.timeouts;
+	for (int i = 0; i < SERVER_USES; i++)
+		s.in_use += s.by[i] = per((double)all.uses_us[i], us);
+	s.hold_us = per(s.in_use * us, (double)all.had);
+	s.wait_us = per((double)all.waited_us, (double)all.waits);
+	s.per_second = per((double)(int64_t)all.arrived * 1e6, us);
+	find_most(&all, 1, s.limit, &s.peak);
+	find_most(&all, 0.95, s.limit, &s.at_95);
+	find_enough(&all, per((double)all.waiting_us, us), u->clients[0], &s);
+	compare_levels(u->sums.levels, &s);
+	return s;
+}
+
+bool
+policy_use_is_slowed(const struct policy_sizing *s)
+{
+	return s->few.busy > 0 && s->few.server_us > 0 &&
+	       s->many.server_us / s->few.server_us - 1 >= IN_PROPORTION * (s->many.busy / s->few.busy - 1);
+}
