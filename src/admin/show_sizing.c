@@ -1,6 +1,6 @@
 /*
  * src/admin/show_sizing.c - EXPLAIN POOL: how large a pool should be, from what its connections were used for in the
- * last ten to twenty minutes (struct pool_use). docs/sizing.md has the reasons for the figures.
+ * last ten to twenty minutes (policy/policy_use.h). docs/sizing.md has the reasons for the figures.
  */
 #include "admin/show.h"
 #include "client/clients.h"

@@ -1,12 +1,12 @@
 /*
- * src/server/hosts.h - which hosts do not answer: those have their turn last and seldom, so that a machine that is gone
+ * src/server/hosts.h - remembers which hosts do not answer. They are tried last and seldom, so a machine that is gone
  * costs connect_timeout now and then, and not each time a connection is opened.
  *
  * A host that refuses at once costs nothing, and is no concern of this module. While a silent host is tried once more,
- * nobody else tries it.
+ * no other connection tries it.
  *
- * Owns: every host_health in it. Names come from the configuration, but may have a tenant's name in them: there are at
- * most HOSTS_MAX, and further ones are always due.
+ * Owns: every host_health in it. Names come from the configuration, but may have a tenant's name in them. There are at
+ *       most HOSTS_MAX; any further host is always due.
  */
 #pragma once
 
@@ -17,13 +17,13 @@
 struct hosts; /* opaque: hosts.c */
 
 struct hosts *hosts_new(uint64_t random_seed);
-void hosts_free(struct hosts *h); /* NULL is fine */
+void hosts_free(struct hosts *h); /* h may be NULL */
 
-/* Returns when this host ("db1:5432") may be tried; 0: at any time. */
+/* Returns when this host ("db1:5432") may be tried; 0 if it may be tried at any time. */
 uint64_t hosts_due(const struct hosts *h, const char *address);
 /* Notes that this host is tried now, which takes up to timeout_us. */
 void hosts_begin(struct hosts *h, const char *address, uint64_t timeout_us, uint64_t now_us);
-/* Notes that this host did not answer in time: due again after 1 s, doubled each time up to 15 s, +-20 %. */
+/* Notes that this host did not answer in time: it is due again after 1 s, doubled each time up to 15 s, +-20 %. */
 void hosts_silent(struct hosts *h, const char *address, uint64_t now_us);
-/* Notes that this host has answered, whatever it said. */
+/* Notes that this host has answered, with success or not. */
 void hosts_answered(struct hosts *h, const char *address);

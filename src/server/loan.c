@@ -7,14 +7,14 @@ inline void
 loan_begin(struct loan *l, uint64_t now_us)
 {
 	gucs_unref(l->commit.before);
-	/* In parts of less than 96 bytes, each of which a few stores clear. */
+	/* The struct is cleared in parts of less than 96 bytes, each of which takes a few stores. */
 	static_assert(offsetof(struct loan, risk) < 96, "more is cleared by an instruction that is slow to begin");
 	memset(l, 0, offsetof(struct loan, risk));
 	memset(&l->risk, 0, offsetof(struct loan, late_since_us) - offsetof(struct loan, risk));
 	memset(&l->late_since_us, 0, offsetof(struct loan, bytes_to_client) - offsetof(struct loan, late_since_us));
 	loan_begin_request(l);
 	memset(&l->commit, 0, sizeof(l->commit));
-	if (l->clock.since_us != 0) /* the last borrower has left in the midst of a request */
+	if (l->clock.since_us != 0) /* the last borrower has left in the middle of a request */
 		memset(&l->clock, 0, sizeof(l->clock));
 	l->clock.has_passed = l->clock.is_flowing = false;
 	l->kept.state = KEPT_NOTHING;

@@ -16,21 +16,21 @@
 
 #define OUT_MAX 16384
 #define ERR_MAX 512
-#define READS_MAX 64 /* in one go: a command that writes without end must not hold the loop */
+#define READS_MAX 64 /* reads at a time: a command that writes without end must not hold up the loop */
 #define TIMEOUT_US (30 * US_PER_S)
-#define OURS 4 /* variables of the environment */
+#define OURS 4 /* variables that pgweir adds to the environment */
 #define VARIABLE_MAX ((size_t)512)
 
 struct password_process {
-	pid_t pid; /* and its process group */
+	pid_t pid; /* also its process group */
 	int out, err;
 	uint64_t end_us;
 	bool is_late;
 	size_t out_len, err_len;
-	char out_bytes[OUT_MAX + 1], err_bytes[ERR_MAX + 1]; /* wiped */
+	char out_bytes[OUT_MAX + 1], err_bytes[ERR_MAX + 1]; /* wiped when the process is freed */
 };
 
-/* Ours go before those of pgweir itself, but for the names that libpq knows. The caller frees the array. */
+/* The command's own variables come before pgweir's, of which libpq's names are left out. The caller frees the array. */
 static char **
 make_environment(char ours[OURS][VARIABLE_MAX])
 {
@@ -54,7 +54,7 @@ make_environment(char ours[OURS][VARIABLE_MAX])
 	return made;
 }
 
-/* Starts the command in a shell that inherits none of our descriptors and signals. */
+/* Starts the command in a shell that inherits none of pgweir's descriptors and signals. */
 static int
 spawn(const char *command, int out, int err, char **environment, pid_t *pid)
 {
@@ -72,7 +72,8 @@ spawn(const char *command, int out, int err, char **environment, pid_t *pid)
 	posix_spawnattr_setpgroup(&attributes, 0);
 	posix_spawnattr_setsigdefault(&attributes, &all);
 	posix_spawnattr_setsigmask(&attributes, &none);
-	/* Without one of these, for want of memory, the password would be written to our own standard output. */
+	/* If one of these were missing, for lack of memory, the password would be written to pgweir's own standard
+	 * output. */
 	if ((r = posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0)) == 0 &&
 	    (r = posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO)) == 0 &&
 	    (r = posix_spawn_file_actions_adddup2(&actions, err, STDERR_FILENO)) == 0)
@@ -125,7 +126,7 @@ password_process_new(const struct password_order *order, uint64_t now_us, struct
 		free(process);
 		return NULL;
 	}
-	/* The writing ends are the command's alone, which expects them to block. */
+	/* Only the command has the writing ends, and it expects them to block. */
 	fcntl(out[1], F_SETFL, 0);
 	fcntl(err[1], F_SETFL, 0);
 	r = spawn_for(order, out[1], err[1], &pid);
@@ -143,7 +144,7 @@ password_process_new(const struct password_order *order, uint64_t now_us, struct
 	return process;
 }
 
-/* Reads all there is. Output that doesn't fit is dropped, so that the command is not held up; *len is cap + 1 then. */
+/* Reads all there is. Output that doesn't fit is dropped, so the command is not held up; *len is then cap + 1. */
 static void
 drain(int fd, char *bytes, size_t cap, size_t *len)
 {
@@ -160,7 +161,7 @@ drain(int fd, char *bytes, size_t cap, size_t *len)
 	OPENSSL_cleanse(rest, sizeof(rest));
 }
 
-/* The detail is the first line of what it complained of: for the log, as there may be a secret in it. */
+/* The detail, the first line of the command's error output, is for the log only: it may contain a secret. */
 static int
 put_failure(struct password_process *process, struct fail *why, const char *what, int number)
 {

@@ -6,7 +6,7 @@
 #include <assert.h>
 
 #define RUNNING_MAX 16
-#define FORGET_US (3600 * US_PER_S) /* an entry nobody asks for is dropped after this */
+#define FORGET_US (3600 * US_PER_S) /* an entry is dropped when no server has asked for it for this long */
 #define BACKOFF_MIN_US US_PER_S
 #define BACKOFF_MAX_US (30 * US_PER_S)
 #define POLL_US (20 * US_PER_MS)
@@ -15,13 +15,13 @@ struct password_entry {
 	struct passwords *of;
 	TAILQ_ENTRY(password_entry) link;
 	TAILQ_HEAD(password_asks, password_ask) waiting;
-	struct password_order order; /* its texts are the entry's own */
+	struct password_order order; /* the texts belong to the entry */
 	char *command, *host, *user, *database;
-	char *password; /* NULL: none; wiped */
-	uint64_t got_us, asked_us; /* when it was got; when somebody asked last */
-	struct fail why; /* of the last failure */
-	uint64_t backoff_us, not_before_us; /* 0: it did not fail */
-	struct password_process *process; /* NULL: none runs */
+	char *password; /* NULL if there is none; wiped */
+	uint64_t got_us, asked_us; /* when it was got; when a server last asked for it */
+	struct fail why; /* why the last run failed */
+	uint64_t backoff_us, not_before_us; /* 0 if the last run did not fail */
+	struct password_process *process; /* NULL if none runs */
 	struct timer timer;
 };
 
@@ -82,7 +82,7 @@ passwords_free(struct passwords *p)
 
 /* --- answers --- */
 
-/* Answers at most as many as wait now: an answer may make others ask, or stop asking. */
+/* Answers at most as many asks as wait now: an answer may make others ask, or stop asking. */
 static void
 answer_asks(struct password_entry *e, const struct fail *why)
 {
@@ -136,7 +136,10 @@ is_good(const struct password_entry *e)
 	return e->password != NULL && *e->of->now_us - e->got_us < e->order.ttl_us;
 }
 
-/* Runs the command, unless it runs, must wait after a failure, or too many others run: then the tick comes back. */
+/*
+ * Runs the command, unless it runs already, must wait after a failure, or too many others run: in these cases the tick
+ * tries again.
+ */
 static void
 run_command(struct password_entry *e)
 {
@@ -161,7 +164,7 @@ on_timer(void *arg)
 	struct fail why;
 	int r;
 
-	if (e->process == NULL) { /* somebody asked while it must wait after a failure */
+	if (e->process == NULL) { /* a server asked while the command must wait after a failure */
 		if (*e->of->now_us < e->not_before_us)
 			answer_asks(e, &e->why);
 		else

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LOSSES_TOLD 3u /* in a second, each in a line of its own */
+#define LOSSES_TOLD 3u /* lost connections in a second that get a line of their own */
 
 int
 server_step_aloud(struct server *srv, enum server_event ev, enum server_state to)
@@ -56,7 +56,8 @@ server_let_go(struct server *srv)
 {
 	uint64_t since_us;
 
-	/* A simple Query that an error ahead of it has skipped, with nothing behind it: nobody else answers it. */
+	/* An error before a simple Query has skipped the Query, and no message follows it: no other reply answers
+	 * it. */
 	srv->was_owing = ledger_owes_client(&srv->ledger, &since_us) ||
 			 (srv->ledger.intake == INTAKE_SYNC && srv->ledger.count == 0);
 	server_list_owed(srv);
@@ -102,7 +103,7 @@ server_close(struct server *srv)
 	server_finish(srv);
 }
 
-/* PostgreSQL's process closes the socket by its own end, when nothing of it is left that counts. */
+/* The end of PostgreSQL's process closes the socket, when nothing that counts is left of the process. */
 void
 server_end(struct server *srv, uint64_t now_us)
 {
@@ -151,7 +152,7 @@ server_last_words(const struct server *srv, struct fail *why)
 	return true;
 }
 
-/* Returns true if it has a line of its own. */
+/* Returns true if this loss gets a line of its own. */
 static bool
 note_loss(struct server *srv, const struct fail *why)
 {
@@ -188,7 +189,7 @@ server_losses_tell(const struct server_env *env, uint64_t now_us)
 void
 server_fail(struct server *srv, const struct fail *why)
 {
-	struct fail told = *why; /* in the log */
+	struct fail told = *why; /* the failure as the log shows it */
 	const struct log_about about = server_about(srv, "server_lost", &told);
 	enum server_state was = srv->state;
 	enum log_level level = was == SV_LENT || was == SV_RESET ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO;
@@ -258,7 +259,7 @@ server_write(struct server *srv, const void *bytes, size_t len)
 	srv->bytes_out += len;
 	if (stream_write(&srv->stream, &piece, 1) == 0)
 		return 0;
-	srv->stream.is_broken = true; /* nothing may follow a part that is missing */
+	srv->stream.is_broken = true; /* bytes are missing, so nothing may follow them */
 	return -1;
 }
 
@@ -267,7 +268,7 @@ server_lend(struct server *srv, void *borrower, uint64_t now_us)
 {
 	if (server_step(srv, SE_LEND) < 0)
 		return -1;
-	/* Nothing that the last borrower has sent can be answered to this one, or cancelled in its place. */
+	/* No message of the last borrower can be answered to this borrower, or cancelled in its place. */
 	assert(srv->borrower == NULL && srv->ledger.count == 0 && srv->cancel == NULL);
 	srv->borrower = borrower;
 	if (srv->loan.ddl !=

@@ -1,15 +1,15 @@
 /*
- * src/server/server.h - one connection to PostgreSQL: dialling, login, lending, pings, reset, closing.
+ * src/server/server.h - one connection to PostgreSQL: dialing, login, lending, pings, reset, closing.
  *
- *   Replies:  server_replies.c reads them and matches each message with the ledger. Replies owed to the borrower are
- *             passed to server_ops.pass in runs, those owed to pgweir are swallowed, and any other message ends the
- *             connection.
- *   Requests: whoever sends one enters it in srv->ledger first, then writes to srv->stream.
+ * Replies:  server_replies.c reads them and matches each message with the ledger. Replies owed to the borrower are
+ *           passed to server_ops.pass in runs, replies owed to pgweir are swallowed, and any other message ends the
+ *           connection.
+ * Requests: a caller that sends one enters it in srv->ledger first, then writes to srv->stream.
  *
  * Owns:   its socket, ledger, statements, GUC set.
  * Borrows: env; target (outlives it); owner (the pool's entry) and borrower, both opaque here.
  * Always: borrower is set exactly while LENT; a server that violated the protocol is never used again; after
- * server_close no callback comes, and the memory lives until the loop's next turn.
+ *         server_close() no callback comes, and the memory lives until the loop's next turn.
  */
 #pragma once
 
@@ -30,7 +30,7 @@
 
 #include <sys/queue.h>
 
-/* The life of a server connection: server_state.c has the table of its steps. */
+/* The states of a server connection; server_state.c has the table of its transitions. */
 enum server_state {
 	SV_NONE,
 	SV_DIALING,
@@ -39,7 +39,7 @@ enum server_state {
 	SV_PINGING,
 	SV_LENT,
 	SV_RESET,
-	SV_IN_TRANSFER, /* on its way to another worker */
+	SV_IN_TRANSFER, /* moving to another worker */
 	SV_ENDING,
 	SV_DEAD,
 	SV_STATES
@@ -68,83 +68,88 @@ struct server;
 struct hosts; /* server/hosts.h */
 struct delegation; /* auth/delegation.h */
 
-/* The callbacks to the borrower, which may be NULL (it has gone) in all but pass and request_done. */
+/* Callbacks to the borrower. In all but pass and request_done, srv->borrower may be NULL: the borrower has gone. */
 struct server_ops {
 	/* A run of whole or partial messages for the borrower; bytes stay valid until batch_end. */
 	void (*pass)(struct server *srv, const uint8_t *bytes, size_t len);
-	/*
-	 * The ReadyForQuery of a borrower's request has come; srv->tx is set. If srv->loan.announces_ready, everything
-	 * before it was passed already; return true to swallow it (the borrower will send it itself). Otherwise it is
-	 * passed with the next run, and the result is ignored.
-	 */
+	/* The ReadyForQuery of a borrower's request has come; srv->tx is set. If srv->loan.announces_ready is set,
+	 * everything before it was passed already: return true to swallow the ReadyForQuery, which the borrower will
+	 * send itself. Otherwise it is passed with the next run, and the result is ignored. */
 	bool (*request_done)(struct server *srv, const struct owed *ended);
 	void (*settled)(struct server *srv, const struct owed *o, enum owed_end how); /* see ledger.h */
 	void (*local)(struct server *srv, const struct owed *o);
-	/* A 't', 'T' or 'n' answers a Describe with a ref; o is not settled yet. is_whole: body is all of it. */
+	/* A 't', 'T' or 'n' answers a Describe with a ref; o is not settled yet. is_whole: body is complete. */
 	void (*described)(struct server *srv, const struct owed *o, uint8_t type, const uint8_t *body, size_t len,
 			  bool is_whole);
-	/* An ErrorResponse has come; message is all of it, or the beginning of a large one; is_owed: a reply was due.
-	 * Return true to swallow it: the borrower was answered in another way. */
+	/* An ErrorResponse has come. fields is from the whole message, or from the beginning of a large one; is_owed
+	 * says that a reply was due. Return true to swallow the error: the borrower was answered in another way. */
 	bool (*error)(struct server *srv, const struct error_fields *fields, enum owed_to to, bool is_owed,
 		      const uint8_t *message, size_t len);
 	/* A CommandComplete for the borrower; a terminator follows tag's len bytes. Return true (only for an UNLISTEN)
 	 * to swallow it: the borrower has its answer. */
 	bool (*complete)(struct server *srv, const char *tag, size_t len);
-	/* A ParameterStatus. Return true to swallow it. */
+	/* A ParameterStatus has come. Return true to swallow it. */
 	bool (*parameter)(struct server *srv, const char *name, const char *value, bool is_passed);
-	/* A row that answers OWED_TO_COMMIT's question; then its ReadyForQuery: the question was ended->statements. */
+	/* A row has come that answers a question of OWED_TO_COMMIT; then its ReadyForQuery. ended->statements says
+	 * which question it was. */
 	void (*commit_row)(struct server *srv, const uint8_t *body, size_t len, bool is_whole);
 	void (*commit_asked)(struct server *srv, const struct owed *ended);
-	/* The standby has answered OWED_TO_REPLAY's question; loan.replay is DONE, or it has not replayed that. */
+	/* The standby has answered OWED_TO_REPLAY's question; loan.replay is DONE if it has replayed the position. */
 	void (*replayed)(struct server *srv);
-	/* A row of the probe; is_whole: body is all of it. probe_done follows with its ReadyForQuery. */
+	/* A row of the probe has come; is_whole says that body is complete. probe_done follows with the
+	 * ReadyForQuery. */
 	void (*probe_row)(struct server *srv, const uint8_t *body, size_t len, bool is_whole);
 	void (*probe_done)(struct server *srv);
-	/* PostgreSQL warns the borrower that there is no process with this PID to signal. Return true if a client that
-	 * was sent it is cancelled: the warning is then swallowed, and the result false after it becomes true. */
+	/* PostgreSQL warns the borrower that there is no process with this PID to signal. If a client that was sent
+	 * this PID is cancelled, return true: the warning is swallowed, and the false in the next row becomes true. */
 	bool (*no_such_pid)(struct server *srv, uint32_t pid);
-	/* A warning of an immediate shutdown, or of a crash beside it: nothing but the end of srv follows. Return true
-	 * to swallow it. Only of a standby. */
+	/* PostgreSQL warns of an immediate shutdown, or of another backend's crash; only the end of srv follows. Return
+	 * true to swallow the warning. Called for standbys only. */
 	bool (*ending)(struct server *srv, const struct error_fields *fields);
-	/* A whole NotificationResponse. Return true to swallow it. */
+	/* A whole NotificationResponse has come. Return true to swallow it. */
 	bool (*notification)(struct server *srv, const uint8_t *message, size_t len);
-	void (*batch_end)(struct server *srv); /* all that was read is handled: sends the replies, may return srv */
-	/* srv is ending, and the borrower must forget it. Only while LENT. */
+	/* Everything that was read is handled: sends the replies, and may return srv. */
+	void (*batch_end)(struct server *srv);
+	/* srv is ending, and the borrower must forget it. Called only while LENT. */
 	void (*lost)(struct server *srv, const struct fail *why);
-	void (*drained)(struct server *srv); /* its queue has room again; only while LENT */
+	void (*drained)(struct server *srv); /* srv's queue has room again; called only while LENT */
 };
 
-/* The callbacks to its owner, the pool. */
+/* Callbacks to the server's owner, the pool. */
 struct server_owner_ops {
 	void (*ready)(struct server *srv);
-	/* A host of several did not want us; the next one is tried. May be NULL. */
+	/* A host, one of several, did not accept the connection; the next one is tried. May be NULL. */
 	void (*host_failed)(struct server *srv, enum connect_failure kind, const struct fail *why);
-	/* The server never became ready. is_fatal: trying again is useless until something changes. closed follows. */
+	/* The server never became ready. is_fatal says that another attempt is useless until something changes. closed
+	 * follows. */
 	void (*failed)(struct server *srv, enum connect_failure kind, bool is_fatal, const struct fail *why);
 	void (*pinged)(struct server *srv, bool ok);
-	/* All is washed. Return true to hold it until server_reset_next() finds it free, or its deadline is over; with
-	 * *question set (it is NULL, and outlives srv), that is sent, and its answer is the next time to tell. */
+	/* Everything is washed. Return true to hold the server until server_reset_next() finds it free, or until its
+	 * deadline. *question is NULL at first. If it is set, to a text that outlives srv, it is sent as a query, and
+	 * its answer ends the wait. */
 	bool (*holds)(struct server *srv, const char **question);
-	void (*unseen)(struct server *srv); /* in a reset: a transaction of the borrower that has gone is over */
-	void (*clean)(struct server *srv); /* the reset is over, and it may be returned */
-	void (*gone)(struct server *srv, const struct fail *why); /* ended while not lent; closed follows */
-	/* The rows of the owner's question (is_whole: body is all of it); at its end returns the next one, or NULL. */
+	void (*unseen)(struct server *srv); /* in a reset: a transaction of the borrower, which has gone, is over */
+	void (*clean)(struct server *srv); /* the reset is over, and the server may be returned */
+	/* the server has ended while not lent; closed follows */
+	void (*gone)(struct server *srv, const struct fail *why);
+	/* answer_row gets the rows of the owner's question (is_whole says that body is complete). At its end, answered
+	 * returns the next question, or NULL. */
 	void (*answer_row)(struct server *srv, const uint8_t *body, size_t len, bool is_whole);
 	const char *(*answered)(struct server *srv, bool ok);
-	/* PostgreSQL has ended a server whose borrower takes no more of it at present. May be NULL. */
+	/* PostgreSQL has ended a server whose borrower takes no more bytes from it at present. May be NULL. */
 	void (*ended)(struct server *srv);
-	/* The last callback for each server, however it ended; srv->conn is the owner's again. */
+	/* The last callback for each server, however the server ended; srv->conn is the owner's again. */
 	void (*closed)(struct server *srv);
 };
 
 #define SERVER_ADDRESS_MAX 280
 
-/* Connections that were lost within a second. The log has the first ones, and then one line for all others. */
+/* Connections that were lost within a second. The log has a line for each of the first, and one for all others. */
 struct server_losses {
-	uint64_t since_us; /* 0: none */
-	uint32_t count, cost; /* cost: how many had a request or a transaction that failed */
+	uint64_t since_us; /* 0 if none was lost */
+	uint32_t count, cost; /* cost: on how many of them a request or a transaction failed */
 	uint32_t total; /* since the start; wraps around */
-	struct fail why; /* of the last one */
+	struct fail why; /* why the last one was lost */
 	char address[SERVER_ADDRESS_MAX];
 };
 
@@ -154,7 +159,7 @@ struct server_env {
 	struct dialer *dialer;
 	struct deferred_frees *deferred_frees;
 	struct helpers *helpers;
-	struct jobs *jobs; /* net/jobs.h; the main worker's. NULL: none logs in by tokens */
+	struct jobs *jobs; /* net/jobs.h; the main worker's. NULL if no server logs in by tokens */
 	struct inbox *inbox;
 	/* There are several workers: inbox is read between two events. Set by worker_fill_envs(), never cleared. */
 	bool has_others;
@@ -168,123 +173,126 @@ struct server_env {
 	const struct server_owner_ops *owner_ops;
 	struct process_counters *counters;
 	struct passwords *passwords; /* of password_command */
-	struct hosts *hosts; /* server/hosts.h; NULL: every host is always due */
+	struct hosts *hosts; /* server/hosts.h; NULL if every host is always due */
 	struct server_losses *losses;
 	struct server_cancelling **cancelling; /* the head of a list of all CancelRequests under way */
 };
 
-/* Where to connect, as which user and how; one per pool. Outlives its servers. */
+/* Where to connect, as which user and how. There is one per pool; it outlives its servers. */
 struct server_target {
 	const struct upstream *upstream;
 	const char *user, *database; /* the names in PostgreSQL */
 	const char *password; /* plain text, or NULL */
-	const char *md5_secret; /* "md5..." or NULL */
-	const char *password_command; /* prints the password, instead of these; or NULL */
+	const char *md5_secret; /* "md5...", or NULL */
+	const char *password_command; /* a command that prints the password, in place of the two above; or NULL */
 	uint64_t password_lifetime_us;
-	struct scram_keys *keys; /* learnt from a client or derived from the password; may be filled in here */
-	struct delegation *delegation; /* tokens are made by what is there; NULL: by what is pgweir's own */
+	struct scram_keys *keys; /* learnt from a client, or derived from the password; the server may fill them in */
+	struct delegation *delegation; /* makes the tokens of a login; NULL if pgweir's own credentials make them */
 	uint64_t connect_timeout_us; /* for dialling and login together */
 	const char *replication; /* the value of the startup parameter, or NULL */
-	struct tls_context *tls; /* NULL: no TLS is wanted */
+	struct tls_context *tls; /* NULL if TLS is not wanted */
 	enum { SERVER_TLS_OPTIONAL, SERVER_TLS_REQUIRED, SERVER_TLS_DIRECT /* without an SSLRequest */ } tls_use;
 	enum channel_binding channel_binding;
 	const struct gucs *settings; /* sent in the startup packet, over the upstream's; may be NULL */
-	_Atomic uint64_t *warned_us; /* when a WARNING at a login was logged last; NULL: none is */
+	/* when a WARNING at a login was last logged; NULL if such warnings are not logged */
+	_Atomic uint64_t *warned_us;
 };
 
-/* Whether it may be lent again, or is closed instead of returned: server_condemn() is the only writer. */
+/* Says whether the server may be lent again, or is closed instead of returned. server_condemn() is the only writer. */
 enum server_fitness {
 	SERVER_FIT,
-	SERVER_IN_DOUBT, /* its state is not known */
-	SERVER_MISPLACED /* it is no more what target_session_attrs wants */
+	SERVER_IN_DOUBT, /* the state of the server is not known */
+	SERVER_MISPLACED /* the server is no longer what target_session_attrs wants */
 };
 
-/* A server's role if it is PgBouncer's console, or pgweir's, which has no session state and simple queries only. */
+/* The role of a server that is PgBouncer's console, or pgweir's: it has no session state, and simple queries only. */
 #define SERVER_CONSOLE 'c'
 
 struct server_cancelling; /* opaque: server_cancel.c; one CancelRequest under way */
 
-/* Says what a reset is to do; zeroed, it only rolls back an open transaction. */
+/* Says what a reset must do. If it is zeroed, the reset only rolls back an open transaction. */
 struct reset_order {
-	/* Runs DISCARD ALL, which drops our own statements, too. Set by pool_clean(), cleared by discard_all(). */
+	/* Runs DISCARD ALL, which drops pgweir's own statements, too. Set by pool_clean(), cleared by discard_all(). */
 	bool is_discarding;
-	/* Parts of STATE_WASHABLE and WASH_... (seal/seal.h) to wash. With STATE_BACKEND, the owner closes it. */
+	/* Parts of STATE_WASHABLE and WASH_... (seal/seal.h) to wash. With STATE_BACKEND, the owner closes srv. */
 	unsigned parts;
 	uint64_t seed; /* a random number, with STATE_SEED */
 	char fdw_schema[SEAL_SCHEMA_MAX]; /* with STATE_REMOTE: see seal_put */
 };
 
-/* The cancel of what the borrower has left running: server_reset_next(). */
+/* The cancel of a request that the borrower has left running: see server_reset_next(). */
 enum reset_cancel {
 	RESET_CANCEL_DUE,
-	RESET_CANCEL_OURS, /* a request of pgweir's own ahead of it was cancelled; it is still to be */
+	/* a request of pgweir's own before it was cancelled; the borrower's is still to be cancelled */
+	RESET_CANCEL_OURS,
 	RESET_CANCEL_NOT_DUE
 };
 
-/* The step of the reset that was sent last, if its answer matters. */
+/* The last step of the reset that was sent, if its answer matters. */
 enum reset_sent {
 	RESET_SENT_OTHER,
-	RESET_SENT_COUNT, /* it counts the statements */
-	RESET_SENT_LAST_REMOTE, /* it closes the last session on another server, and may fail with 08003 */
-	RESET_IS_HELD /* nothing: all is washed, but the owner holds it */
+	RESET_SENT_COUNT, /* counts the statements */
+	RESET_SENT_LAST_REMOTE, /* closes the last session on another server, and may fail with 08003 */
+	RESET_IS_HELD /* nothing was sent: everything is washed, but the owner holds the server */
 };
 
-/* Cleaning up after a borrower: server_reset.c. */
+/* The work of cleaning up after a borrower: see server_reset.c. */
 struct server_reset {
-	struct reset_order todo; /* what was sent is removed from it */
-	bool is_seal; /* the borrower returned it, with nothing under way; set and cleared by server_reset() */
+	struct reset_order todo; /* what is left of the order: steps that were sent are removed */
+	bool is_seal; /* the borrower returned the server, with nothing under way; set and cleared by server_reset() */
 	uint8_t sent; /* enum reset_sent */
-	uint64_t statements_found; /* after RESET_SENT_COUNT: so many of the protocol's */
-	struct buf names; /* the statements to deallocate, each terminated */
-	struct buf remote; /* what closes sessions on other servers: seal_put_remote() */
+	uint64_t statements_found; /* after RESET_SENT_COUNT: how many statements of the protocol the server has */
+	struct buf names; /* names of the statements to deallocate, each terminated */
+	struct buf remote; /* SQL that closes sessions on other servers: seal_put_remote() */
 	uint8_t cancel; /* enum reset_cancel */
 	uint64_t since_us, deadline_us;
-	uint64_t asked_us; /* since when the owner holds it, for an answer; 0: it does not */
+	uint64_t asked_us; /* since when the owner holds the server, for an answer; 0 if it does not */
 };
 
-/* Whether the cluster that a server belongs to is known. */
+/* Says whether it is known which cluster a server belongs to. */
 enum cluster_state {
 	CLUSTER_NOT_ASKED,
 	CLUSTER_ASKED,
 	CLUSTER_KNOWN,
-	CLUSTER_STANDBY, /* it may be promoted: then it is asked again */
-	CLUSTER_SILENT /* it can't tell: too old, or its user has not the right to ask */
+	CLUSTER_STANDBY, /* a standby, which is asked again because it may be promoted */
+	CLUSTER_SILENT /* the server can't tell: it is too old, or its user may not ask */
 };
 
-/* The question to an idle server: the ping, or one of the owner's. */
+/* The question to an idle server: the ping, or a question of the owner's. */
 enum server_question {
 	QUESTION_PING, /* an empty query */
 	QUESTION_CHECK, /* ping_query */
-	QUESTION_PING_ANSWERED, /* but for its ReadyForQuery */
+	QUESTION_PING_ANSWERED, /* the ping was answered, except for its ReadyForQuery */
 	QUESTION_OF_OWNER,
-	QUESTION_REFUSED /* the owner's has failed */
+	QUESTION_REFUSED /* the owner's question has failed */
 };
 
-/* TLS comes before the login: server_tls_start.c. */
+/* The phases of TLS, which comes before the login: see server_tls_start.c. */
 enum server_tls_phase {
 	STP_NONE,
 	STP_ASKED,
 	STP_REFUSED_WITH_ERROR,
 	STP_SHAKING_HANDS,
 	STP_DONE,
-	STP_GIVEN_UP /* it has failed where it is only preferred: the host is dialled again without it */
+	STP_GIVEN_UP /* TLS has failed where it is only preferred: the host is dialed again without TLS */
 };
 
-/* Which line of the log says why it has ended. */
+/* Which line of the log says why the server has ended. */
 enum server_end_line {
 	END_LINE_OF_ITS_OWN,
-	END_LINE_OF_BORROWER, /* who ended with it */
-	END_LINE_OF_MANY /* server_losses_tell() gives only their number */
+	END_LINE_OF_BORROWER, /* the line of the borrower, which ended with the server */
+	END_LINE_OF_MANY /* the line of server_losses_tell(), which gives only a number */
 };
 
-/* Whether the upstream's connect_query is to be run again. */
+/* Says whether the upstream's connect_query must be run again. */
 enum server_connect_query {
 	CONNECT_QUERY_IN_FORCE,
 	CONNECT_QUERY_DUE, /* settings were reset */
-	CONNECT_QUERY_BAD /* it has failed at the login, and would again */
+	CONNECT_QUERY_BAD /* the query has failed at the login, and would fail again */
 };
 
-#define SERVER_CARRY_MAX ((uint32_t)64 << 10) /* bytes of an unfinished message that are kept to be looked into */
+/* bytes of an incomplete message that are kept because its content matters */
+#define SERVER_CARRY_MAX ((uint32_t)64 << 10)
 #define SERVER_OWED_MAX 8u
 
 struct server {
@@ -300,39 +308,45 @@ struct server {
 	 * and server_reset.c, cleared by send.c and fast.c. */
 	bool is_synced;
 	uint8_t fitness; /* enum server_fitness */
-	uint8_t question; /* enum server_question: the last one */
+	uint8_t question; /* enum server_question of the last question */
 	uint8_t connect_query; /* enum server_connect_query */
-	char *last_words; /* the message of the FATAL that its borrower was sent; NULL: none, or no memory */
-	char last_sqlstate[6]; /* of the same */
+	/* the message of the FATAL that the borrower was sent; NULL if there was none, or without memory */
+	char *last_words;
+	char last_sqlstate[6]; /* the SQLSTATE of that FATAL */
 	uint8_t end_line; /* enum server_end_line */
-	bool was_owing; /* something was owed to the borrower when it ended; set by server_let_go(), never cleared */
+	/* a reply was owed to the borrower when the server ended; set by server_let_go(), never cleared */
+	bool was_owing;
 	/* PostgreSQL has answered the startup packet, and is neither starting up nor shutting down. Set by
 	 * server_login.c, cleared by redial(). */
 	bool is_there;
-	/* The list below was made before its FATAL skipped some of it. Set and cleared by loss_takes_error(). */
+	/* The list below was made before the server's FATAL skipped some of it. Set and cleared by
+	 * loss_takes_error(). */
 	bool is_owed_listed;
-	uint8_t owed[SERVER_OWED_MAX]; /* enum owed_kind, in order, ... */
-	size_t owed_count; /* ... if it was no more than fits */
+	uint8_t owed[SERVER_OWED_MAX]; /* enum owed_kind of the replies owed, in order */
+	size_t owed_count; /* how many replies are owed; the list is valid if it is no greater than SERVER_OWED_MAX */
 	uint8_t role; /* 0 unknown, 'p' primary, 's' standby, or SERVER_CONSOLE */
 	struct loan loan;
 	struct ledger ledger;
 	struct gucs *gucs;
 	struct server_statements statements;
-	struct cluster_mark cluster; /* where COMMITs are checked (commit_check/commit_check.c); else zeroed */
+	struct cluster_mark cluster; /* set where COMMITs are checked (commit_check/commit_check.c); else zeroed */
 	uint8_t cluster_state; /* enum cluster_state */
 #define SEQUENCES_OF_MANY UINT64_MAX
 	uint64_t sequences_of; /* the client whose sequence values the backend remembers: its id, OF_MANY, or 0 */
-	uint64_t seed_of; /* the client who may know the state of random(): its id, or 0 */
+	uint64_t seed_of; /* the client that may know the state of random(): its id, or 0 */
 	bool is_discarding; /* DISCARD SEQUENCES was sent and not answered yet; set and cleared by linger.c */
-	bool is_lingering; /* its borrower keeps it for a moment; set and cleared by linger.c */
+	bool is_lingering; /* the borrower keeps the server for a moment; set and cleared by linger.c */
 	TAILQ_ENTRY(server) lingering;
-	uint64_t unnamed_owner; /* the token of its unnamed statement's state (statements.c); 0: unknown */
-	/* The error that is handled is 22021, of a text that can't be converted. Set and cleared by note_error(). */
+	/* the token of the state (statements.c) that its unnamed statement belongs to; 0 if unknown */
+	uint64_t unnamed_owner;
+	/* The error that is being handled is 22021, of a text that can't be converted. Set and cleared by
+	 * note_error(). */
 	bool is_misread;
 	/* input */
-	bool is_body_swallowed; /* the rest of that is swallowed; set and cleared by server_replies.c */
-	uint32_t walked; /* how many bytes of the carry the ledger has taken, and the borrower has not got */
-	struct buf carry; /* an unfinished message, or an error that waits for a report: awaits_report() */
+	/* the rest of the message being received is swallowed; set and cleared by server_replies.c */
+	bool is_body_swallowed;
+	uint32_t walked; /* bytes of the carry that the ledger has taken, but that the borrower has not got */
+	struct buf carry; /* an incomplete message, or an error that waits for a report: see awaits_report() */
 	/* identity */
 	uint64_t id;
 	uint32_t pid;
@@ -340,24 +354,29 @@ struct server {
 	uint16_t key_len;
 	struct sockaddr_storage peer;
 	socklen_t peer_len;
-	size_t host_index, hosts_passed; /* its host in target->upstream; how many have had their turn */
+	/* the index of its host in target->upstream; how many hosts have had their turn */
+	size_t host_index, hosts_passed;
 	char address[SERVER_ADDRESS_MAX]; /* host:port as configured */
-	struct server_cancelling *cancel; /* a cancel is under way: it must not be lent to another client */
+	/* a cancel is under way, or NULL; until it is over, the server must not be lent to another client */
+	struct server_cancelling *cancel;
 	/* When a cancel of pgweir's own request was last under way here; 0 if the last cancel was a client's. */
 	uint64_t own_cancel_us;
 	/* before it is ready */
 	struct dial *dial;
-	uint64_t dialled_us; /* when it began with this host: connect_timeout counts from then */
-	struct password_ask ask; /* while password_command runs, before it dials */
-	struct server_secret *secret; /* what that printed; wiped after the login. NULL: see target */
+	uint64_t dialled_us; /* when dialing this host began: connect_timeout counts from then */
+	struct password_ask ask; /* while password_command runs, before the server dials */
+	/* the output of password_command, wiped after the login; NULL if target has the password */
+	struct server_secret *secret;
 	enum server_tls_phase tls_phase;
 	struct server_login *login;
 	struct event *login_timer;
 	struct server_reset reset;
-	/* A reference: whose settings its plans of the database's code were made under; NULL: it has none. */
+	/* A reference to the GUC set under which the server's plans of the database's code were made; NULL if it has no
+	 * such plans. */
 	struct gucs *plans_of;
-	/* Where clients read from standbys (pool/cluster.h), as it had logged in: of a standby, the last reading that
-	 * had begun; of the primary, the history, 0 while nobody knew who that is. */
+	/* For clients that read from standbys (pool/cluster.h): on a standby, the last reading that had begun when it
+	 * logged in; on the primary, the history at that time, or 0 while it was not known which server was the
+	 * primary. */
 	uint64_t reading;
 	uint32_t history;
 	uint64_t connected_us;
@@ -365,38 +384,44 @@ struct server {
 	TAILQ_ENTRY(server) all; /* in the owner's list */
 };
 
-/* The output of a password_command, for one login, and the keys derived from it. Wiped. */
+/* The output of a password_command, for one login, and the keys derived from it. Both are wiped. */
 struct server_secret {
 	struct scram_keys keys;
 	char password[];
 };
 
-/* Begins to dial. NULL without memory. conn: the pool's part; srv->conn gives it back. turn: a number that grows; where
- * hosts take turns it says which is first. only: the one of target->upstream->hosts to try; NULL: each. */
+/*
+ * Begins to dial. Returns NULL without memory. conn is the pool's part, which srv->conn gives back. turn is a number
+ * that grows; where hosts take turns it says which is first. only is the one host of target->upstream->hosts to try, or
+ * NULL for all.
+ */
 struct server *server_new(const struct server_env *env, const struct server_target *target, struct policy_conn *conn,
 			  void *owner, uint64_t id, uint32_t turn, const struct upstream_host *only, uint64_t now_us);
-/* server_dial.c: "db1:5432", or the path of a Unix socket. */
+/* Writes "db1:5432", or the path of a Unix socket, to out. In server_dial.c. */
 void server_host_address(const struct upstream_host *host, char out[static SERVER_ADDRESS_MAX]);
-/* Closes at once, with Terminate if idle; calls ops.settled and owner_ops.closed from within. */
+/* Closes the server at once, with Terminate if it is idle. Calls ops.settled and owner_ops.closed before it returns. */
 void server_close(struct server *srv);
-/* Closes it after Terminate, if it is idle: when PostgreSQL has closed its side, and so does not count the session any
- * more, or SERVER_END_US later; otherwise at once. server_close() and server_fail() end the wait. */
+/*
+ * Closes the server. If it is idle, sends Terminate and waits until PostgreSQL has closed its side, and so does not
+ * count the session any more, or until SERVER_END_US are over; otherwise closes at once. server_close() and
+ * server_fail() end the wait.
+ */
 #define SERVER_END_US (500 * US_PER_MS)
 void server_end(struct server *srv, uint64_t now_us);
-bool server_is_late(const struct server *srv, uint64_t now_us); /* it is RESET or ENDING, and has had its time */
+bool server_is_late(const struct server *srv, uint64_t now_us); /* is RESET or ENDING, and has had its time */
 /* Returns PgBouncer's word for why a connection could not be made. */
 const char *server_failure_word(enum connect_failure kind);
-/* Returns what the server's lines in the log are about; borrows its texts, and why. */
+/* Returns the subject of the server's lines in the log. It borrows the server's texts, and why. */
 struct log_about server_about(const struct server *srv, const char *event, const struct fail *why);
-/* Ends it after a failure: logs *why, calls ops or owner_ops as its state demands, closes. */
+/* Ends the server after a failure: logs *why, calls ops or owner_ops as its state demands, closes. */
 void server_fail(struct server *srv, const struct fail *why) __attribute__((cold));
-/* Keeps the FATAL that the borrower was sent: PostgreSQL ends the session. */
+/* Keeps the FATAL that the borrower was sent because PostgreSQL ends the session. */
 void server_keep_last_words(struct server *srv, const struct error_fields *e);
-/* Returns true if PostgreSQL has told the borrower why it ends the session: sets *why to that. srv may be NULL. */
+/* Returns true, with *why set, if PostgreSQL has told the borrower why it ends the session. srv may be NULL. */
 bool server_last_words(const struct server *srv, struct fail *why);
-/* Logs how many were lost besides those that have lines of their own, once the second is over. Call it often. */
+/* After the second, logs how many servers were lost besides those that have lines of their own. Call it often. */
 void server_losses_tell(const struct server_env *env, uint64_t now_us);
-/* The part of server_step() for what is logged: a step in the debug log, a bug in any. */
+/* The part of server_step() that logs: a step in the debug log, a bug in any log. */
 int server_step_aloud(struct server *srv, enum server_event ev, enum server_state to) __attribute__((cold));
 
 /* The only writer of srv->state. Returns 0, or -1 for a bug of pgweir's, which is logged. */
@@ -411,7 +436,7 @@ server_step(struct server *srv, enum server_event ev)
 	return 0;
 }
 
-/* For good, and the worst counts. */
+/* Marks the server as unfit, for good; the worst mark counts. */
 static inline void
 server_condemn(struct server *srv, enum server_fitness fitness)
 {
@@ -421,55 +446,63 @@ server_condemn(struct server *srv, enum server_fitness fitness)
 
 /* Lends an IDLE server to borrower; the loan begins. Returns 0, or -1 for a bug of pgweir's, which is logged. */
 int server_lend(struct server *srv, void *borrower, uint64_t now_us);
-/* Pings an IDLE server: owner_ops.pinged follows. sql: empty (QUESTION_PING); a query whose rows are ignored
- * (QUESTION_CHECK); or one of the owner's that does it as well (QUESTION_OF_OWNER): owner_ops.answer_row and answered
- * come first. */
+/*
+ * Pings an IDLE server; owner_ops.pinged follows. With QUESTION_PING, sql is empty. With QUESTION_CHECK, sql is a query
+ * whose rows are ignored. With QUESTION_OF_OWNER, sql is a query of the owner's that serves as a ping, too:
+ * owner_ops.answer_row and answered come first.
+ */
 void server_ping(struct server *srv, enum server_question question, const char *sql);
 /*
- * The borrower of a LENT server has gone or returned it (server_reset.c): clears borrower, cancels whatever runs,
- * swallows its replies, rolls back an open transaction, and does what order says. Then it calls owner_ops.clean, or
- * gone on failure. An error only costs this connection, which no client has meanwhile.
+ * Cleans a LENT server whose borrower has gone or returned it (server_reset.c): clears borrower, cancels whatever runs,
+ * swallows its replies, rolls back an open transaction, and does what order says. Then calls owner_ops.clean, or
+ * owner_ops.gone after a failure. An error only costs this connection, which no client has meanwhile.
  */
 void server_reset(struct server *srv, const struct reset_order *order, uint64_t now_us);
-void server_reset_next(struct server *srv); /* nothing is owed any more while RESET, or the owner holds it no more */
-/* DISCARD ALL has run, or will first: forgets settings and SQL-prepared statements. Returns 0, or -1: no memory. */
+/* call it while RESET when nothing is owed any more, or when the owner holds the server no longer */
+void server_reset_next(struct server *srv);
+/* Forgets settings and SQL-prepared statements: DISCARD ALL has run, or will first. Returns 0, or -1 without memory. */
 int server_forget_session(struct server *srv);
-/* Writes one complete batch. Returns 0, or -1 without memory: then the next read ends the server. */
+/* Writes one complete batch. Returns 0, or -1 without memory: the next read then ends the server. */
 int server_write(struct server *srv, const void *bytes, size_t len);
-/* server_gucs.c */
-/* Enters a simple Query of pgweir's own into the ledger: it drops the unnamed statement. */
+/* server_gucs.c: */
+/* Enters a simple Query of pgweir's own into the ledger, and notes that the Query drops the unnamed statement. */
 void server_owe_query(struct server *srv, enum owed_to to);
-/* Writes what was built in b and entered in the ledger, and frees b. Returns 0, or -1: no memory, as server_write(). */
+/* Writes the messages in b, which are in the ledger already, and frees b. Returns 0, or -1 as server_write() does. */
 int server_send(struct server *srv, struct buf *b);
 
-/* Returns the read-only parameters of the login (server_version ...) as a GUC set; the caller's reference. */
+/* Returns the read-only parameters of the login (server_version ...) as a GUC set, borrowed; NULL after the login. */
 const struct gucs *server_welcome(const struct server *srv);
 
-/* --- server_gucs.c: settings of a server, and those that its plans were made under --- */
-/* Returns true if the plans there are as this GUC set would have them made. */
+/* --- server_gucs.c: settings of a server, and those under which its plans were made. --- */
+/* Returns true if the plans on the server are as they would be made under this GUC set. */
 bool server_plans_suit(const struct server *srv, struct gucs *gucs);
-/* Turns the server's settings into these: appends the messages, with a Sync, to out, and enters them in the ledger. The
- * caller sends them, and sets srv->gucs if the server will have it. always, is_guarded: see gucs_put_changes. */
+/*
+ * Appends to out the messages that turn the server's settings into these, with a Sync, and enters them in the ledger.
+ * The caller sends them, and sets srv->gucs if the server will have the GUC set. always and is_guarded: see
+ * gucs_put_changes().
+ */
 void server_put_gucs(struct server *srv, const struct gucs *to, const struct gucs *always, bool is_guarded,
 		     struct buf *out);
-/* The same for random(), which begins anew: another borrower may know its next values. seed: a random number. */
+/*
+ * Does the same for random(), which begins anew from seed, a random number: another borrower may know its next values.
+ */
 void server_put_seed(struct server *srv, uint64_t seed, struct buf *out);
-/* Enters a Sync of our own, which is sent now. */
+/* Enters a Sync of pgweir's own, which the caller sends now. */
 void server_owe_sync(struct server *srv, enum owed_to to);
 
-/* --- server_cancel.c: cancels what runs on a server --- */
-/* why: that it could not connect; NULL: it could. */
+/* --- server_cancel.c: cancels the request that runs on a server. --- */
+/* is_confirmed says that the signal was sent. why says why pgweir could not connect; NULL if it could. */
 typedef void (*server_cancel_done)(bool is_confirmed, const char *why, void *arg);
 
 /*
- * Sends a CancelRequest for its present request, on a connection of its own, and waits until PostgreSQL closes that:
- * then the signal was sent. If that is not confirmed in time, srv is condemned. done is called once, later; it is NULL
- * if a request of pgweir's own is cancelled, or that of a client that has gone: then srv ends if the cancel is not
- * confirmed in time. Returns 0, or -1 if it can't begin or another cancel is under way.
+ * Sends a CancelRequest for the server's present request, on a connection of its own, and waits until PostgreSQL closes
+ * that connection: the signal was then sent. If this is not confirmed in time, srv is condemned. done is called once,
+ * later. done is NULL if the request is pgweir's own, or that of a client that has gone: srv then ends if the cancel is
+ * not confirmed in time. Returns 0, or -1 if the cancel can't begin or another one is under way.
  */
 int server_cancel(struct server *srv, uint64_t timeout_us, server_cancel_done done, void *arg);
 
-/* A process that has the client which a cancel request is for, and the key; borrowed. */
+/* The process that has the client of a cancel request, and the key; all borrowed. */
 struct server_cancel_place {
 	const char *host;
 	uint16_t port;
@@ -477,7 +510,7 @@ struct server_cancel_place {
 	const uint8_t *key;
 	size_t key_len; /* at most 256 */
 };
-/* The same for a client of another process, without TLS. */
+/* Sends the CancelRequest to the process at *at, for a client of that process, without TLS. */
 int server_cancel_elsewhere(const struct server_env *env, const struct server_cancel_place *at, uint64_t timeout_us,
 			    server_cancel_done done, void *arg);
 void server_cancel_abandon(const struct server_env *env); /* at exit: gives up all cancels under way */

@@ -1,8 +1,8 @@
-/* src/server/server_ahead.c - requests that were sent ahead of their turn (policy/policy.h), and are nobody's now. */
+/* src/server/server_ahead.c - requests that were sent ahead of their turn (policy/policy.h). See server_ahead.h. */
 #include "server/server_ahead.h"
 #include "policy/policy_ahead.h"
 
-/* Returns true if there is another one; *kinds: the rest of them. */
+/* Takes the next kind from *kinds into *o. Returns false if none is left. */
 static bool
 next_kind(const struct server *srv, uint32_t *kinds, struct owed *o)
 {

@@ -1,22 +1,26 @@
 /*
- * src/server/server_ahead.h - requests that were sent ahead of their turn (policy/policy_ahead.h), and are nobody's
- * now: server_ahead.c, and server_reset.c for those that run while RESET.
+ * src/server/server_ahead.h - requests that were sent ahead of their turn (policy/policy_ahead.h), and whose client is
+ * now served otherwise. server_ahead.c; server_reset.c for those that run while RESET.
  */
 #pragma once
 
 #include "server/server.h"
 
 /*
- * Enters what was sent ahead in the ledger as nobody's: its replies are swallowed, and who has sent it is served as if
- * it had not. Anything may follow. Fine if there is nothing.
+ * Enters the messages that were sent ahead in the ledger, as OWED_TO_NOBODY: their replies are swallowed, and their
+ * clients are served as if they had not sent them. Any message may follow. Fine if nothing was sent ahead.
  */
 void server_disown(struct server *srv);
-/* Does the same of a server whose borrower has entered messages for what was sent ahead first, and sends others: these
- * come behind. */
+/*
+ * Does what server_disown() does, for a server whose borrower has already entered messages that are sent next: those
+ * come after the messages that were sent ahead.
+ */
 void server_disown_before(struct server *srv);
-/* Returns true if srv is lent, and nothing was sent ahead there: all that is still to be read is its borrower's. */
+/* Returns true if srv is lent and nothing was sent ahead there: everything still to be read is its borrower's. */
 bool server_is_borrowers_alone(const struct server *srv);
-/* Returns true if what runs while RESET was sent ahead, is nobody's, and has taken so long that it is to be cancelled,
- * once. server_reset.c */
+/*
+ * Returns true if a request that was sent ahead runs while RESET, belongs to no client, and has taken so long that it
+ * must be cancelled, once. In server_reset.c.
+ */
 bool server_runs_nobodys(const struct server *srv, uint64_t now_us);
-void server_cancel_nobodys(struct server *srv); /* server_reset.c */
+void server_cancel_nobodys(struct server *srv); /* in server_reset.c */

@@ -21,23 +21,23 @@
 enum cancelling_step {
 	CANCELLING_PREPARES,
 	CANCELLING_ASKS_FOR_TLS, /* SSLRequest was sent, and is not answered yet */
-	CANCELLING_SENT /* a part of the packet was, or all of it */
+	CANCELLING_SENT /* a part of the packet was sent, or all of it */
 };
 
 struct server_cancelling {
 	struct stream stream; /* must be first: see stream_ops */
-	struct server *srv; /* NULL: it has ended, or the request is for a client of another process */
+	struct server *srv; /* NULL if it has ended, or if the request is for a client of another process */
 	struct server_cancelling *next_of_all, **to_here; /* in the list of all */
 	struct dial *dial;
 	struct timer timer;
-	struct tls_session *tls; /* until the handshake takes it; NULL: without TLS */
+	struct tls_session *tls; /* until the handshake takes it; NULL without TLS */
 	bool is_direct; /* TLS begins without an SSLRequest */
 	enum cancelling_step step;
 	struct grave grave;
 	const struct server_env *env;
 	uint8_t packet[12 + 256];
 	size_t packet_len;
-	const char *why; /* while it ends: why it could not connect; NULL: it could */
+	const char *why; /* while it ends: why it could not connect; NULL if it could */
 	server_cancel_done done;
 	void *arg;
 };
@@ -52,7 +52,7 @@ cancelling_free_later(struct grave *g)
 	free(c);
 }
 
-/* A client that waits for the end of a cancel of pgweir's own gets nothing that this cancel may still hit. */
+/* While a cancel of pgweir's own is not over, a client that waits for it gets nothing that the cancel may still hit. */
 static void
 fail_unconfirmed(struct server *srv)
 {
@@ -93,7 +93,7 @@ end_cancelling(struct server_cancelling *c, bool is_confirmed)
 	else if (srv->state == SV_LENT && is_own && is_in_doubt)
 		fail_unconfirmed(srv);
 	else if (srv->state == SV_LENT)
-		srv->env->ops->batch_end(srv); /* the borrower may have kept it only because of the cancel */
+		srv->env->ops->batch_end(srv); /* the borrower may have kept the server only because of the cancel */
 }
 
 static void
@@ -218,7 +218,7 @@ new_cancelling(const struct server_env *env, uint32_t pid, const uint8_t *key, s
 	return c;
 }
 
-/* Waits for the end of what is being dialled. Returns 0, or -1 without memory: then it is freed. */
+/* Waits for the end of the connection that is dialed. Returns 0, or -1 without memory: the cancel is then freed. */
 static int
 begin_cancelling(struct server_cancelling *c, uint64_t timeout_us, server_cancel_done done, void *arg)
 {
@@ -247,8 +247,8 @@ server_cancel(struct server *srv, uint64_t timeout_us, server_cancel_done done, 
 
 	if (srv->key_len == 0 || srv->cancel != NULL ||
 	    (c = new_cancelling(srv->env, srv->pid, srv->key, srv->key_len)) == NULL)
-		return -1; /* servers without BackendKeyData can't be cancelled */
-	server_disown(srv); /* it may hit what runs next */
+		return -1; /* servers that sent no BackendKeyData can't be cancelled */
+	server_disown(srv); /* the cancel may hit the message that runs next */
 	if (is_tls) {
 		c->is_direct = srv->target->tls_use == SERVER_TLS_DIRECT;
 		c->tls = tls_session_new(srv->target->tls, srv->target->upstream->hosts[srv->host_index].host);

@@ -12,9 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LOGIN_BYTES_MAX ((uint64_t)1 << 20) /* of all that a server says while it logs us in */
+#define LOGIN_BYTES_MAX ((uint64_t)1 << 20) /* bytes of all that a server may send during the login */
 
-/* Starts again with the host at host_index. */
+/* Starts again, with the host at host_index. */
 static int
 redial(struct server *srv)
 {
@@ -25,7 +25,7 @@ redial(struct server *srv)
 	srv->login = NULL;
 	buf_fini(&srv->carry);
 	srv->bytes_in = srv->ledger.body_left = 0;
-	/* Forgets what the host has sent: its cancel key would hit somebody else's process on the next. */
+	/* Forgets what the last host has sent: on the next host, its cancel key would hit another client's process. */
 	if (gucs_move(&srv->gucs, empty) < 0)
 		return -1;
 	srv->pid = 0;
@@ -50,8 +50,10 @@ due_us(const struct server *srv, size_t index)
 	return hosts_due(srv->env->hosts, address);
 }
 
-/* Begins with the first host, or with each in turn, and passes by those that are silent. If all are, the one that is
- * due first is tried alone. Hosts that answer at once are heard in each attempt. */
+/*
+ * Begins with the first host, or with each in turn, and skips hosts that are silent. If all are, the one that is due
+ * first is tried alone. Hosts that answer at once, even with an error, are tried in each attempt.
+ */
 void
 server_first_host(struct server *srv, uint32_t turn, const struct upstream_host *only)
 {
@@ -82,7 +84,7 @@ server_first_host(struct server *srv, uint32_t turn, const struct upstream_host 
 	srv->host_index = best;
 }
 
-/* Returns false if there is none. */
+/* Moves to the next host that is due. Returns false if there is none. */
 static bool
 find_next_host(struct server *srv)
 {
@@ -128,7 +130,8 @@ server_login_failed(struct server *srv, enum connect_failure kind, bool is_fatal
 		hosts_silent(srv->env->hosts, srv->address, *srv->env->now_us);
 	else
 		hosts_answered(srv->env->hosts, srv->address);
-	if (kind != CF_TOO_MANY && find_next_host(srv)) { /* else the failure of the last one is that of all */
+	/* otherwise the failure of the last host is that of the whole attempt */
+	if (kind != CF_TOO_MANY && find_next_host(srv)) {
 		if (srv->env->owner_ops->host_failed != NULL)
 			srv->env->owner_ops->host_failed(srv, kind, &kept);
 		srv->tls_phase = STP_NONE;
@@ -150,7 +153,7 @@ on_dialled(const struct dial_result *result, void *arg)
 
 	*srv->env->now_us = clock_now_us();
 	spent_us = *srv->env->now_us - srv->dialled_us;
-	tv = timer_interval(us > spent_us ? us - spent_us : 1); /* what is left for the login */
+	tv = timer_interval(us > spent_us ? us - spent_us : 1); /* the time that is left for the login */
 	srv->dial = NULL;
 	if (result->fd < 0) {
 		server_login_failed(srv, result->kind, false, &result->why);
@@ -188,7 +191,8 @@ server_tls_done(struct server *srv, const struct fail *failed)
 	}
 	fail_set(&why, failed->sqlstate, "TLS with PostgreSQL at %s: %s", srv->address, failed->text);
 	fail_hint(&why, "The mode is that of sslmode in upstream, or of section [tls_server] of pgweir.ini.");
-	/* Another attempt may end otherwise: the connection was lost, or there was no thread or memory. */
+	/* The failure is not fatal if the connection was lost, or if there was no thread or memory: another attempt may
+	 * succeed. */
 	is_fatal = strcmp(why.sqlstate, "08001") != 0 && strncmp(why.sqlstate, "53", 2) != 0;
 	server_login_failed(srv, CF_TLS, is_fatal, &why);
 }
@@ -259,7 +263,7 @@ server_dial_host(struct server *srv)
 	const char *password;
 
 	assert(srv->state == SV_DIALING && srv->dial == NULL && srv->host_index < srv->target->upstream->host_count);
-	event_del(srv->login_timer); /* of another host */
+	event_del(srv->login_timer); /* the timer may still run for the previous host */
 	server_host_address(&srv->target->upstream->hosts[srv->host_index], srv->address);
 	hosts_begin(srv->env->hosts, srv->address, srv->target->connect_timeout_us, *srv->env->now_us);
 	if (order.command == NULL)
@@ -267,7 +271,7 @@ server_dial_host(struct server *srv)
 	srv->ask.done = on_password;
 	srv->ask.arg = srv;
 	password = passwords_get(srv->env->passwords, &order, &srv->ask);
-	if (password == NULL) /* on_password follows, and then the time for this host begins */
+	if (password == NULL) /* on_password follows, and the time for this host begins then */
 		return srv->ask.entry != NULL ? 0 : -1;
 	return take_password(srv, password) == 0 ? dial_now(srv) : -1;
 }
@@ -312,8 +316,8 @@ login_done(struct server *srv)
 }
 
 /*
- * A PostgreSQL that could not start a process for the connection says so as before 7.4: a line of text behind the E
- * (report_fork_failure_to_client()). Like one with too many connections, it may be able to later.
+ * A PostgreSQL that could not start a process for the connection says so as before 7.4: a line of text follows the E
+ * (report_fork_failure_to_client()). Like a server with too many connections, it may be able to later.
  */
 static void
 malformed(struct server *srv, const uint8_t *bytes, size_t len)
@@ -378,7 +382,8 @@ server_dial_login(struct server *srv, const uint8_t *p, size_t len)
 		if (step == LOGIN_GOES_ON)
 			continue;
 		if (at < len) {
-			/* A backend that is terminated at once sends an error; other messages are not allowed here. */
+			/* A backend that is terminated at once sends an error. Only errors, notices and reports are
+			 * allowed here. */
 			bool is_news = memchr("ENS", p[at], 3) != NULL;
 
 			fail_set(&why, is_news ? "57P01" : "08P01", "PostgreSQL at %s %s", srv->address,

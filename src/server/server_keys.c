@@ -11,7 +11,7 @@ struct server_keys {
 	struct scram_keys keys;
 	struct fail why;
 	int result;
-	server_keys_done done; /* belongs to the loop; NULL: nobody waits any more */
+	server_keys_done done; /* used by the loop alone; NULL after server_keys_abandon() */
 	void *arg;
 };
 
@@ -29,7 +29,7 @@ keys_of(struct work *w)
 	return (struct server_keys *)((char *)w - offsetof(struct server_keys, work));
 }
 
-/* On a thread. */
+/* Runs on a thread. */
 static void
 keys_derive(struct work *w)
 {

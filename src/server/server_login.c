@@ -18,7 +18,7 @@
 
 #define PROTOCOL_3 0x30000u
 #define WARNED_AGAIN_US (86400 * US_PER_S)
-#define KEY_MIN 4 /* bytes: of all keys; in protocol 3.0 they have no more */
+#define KEY_MIN 4 /* bytes of a cancel key at least; in protocol 3.0 all keys have this length */
 
 enum login_phase {
 	LP_START,
@@ -27,7 +27,7 @@ enum login_phase {
 	LP_SASL_KEYS, /* keys are being derived */
 	LP_SASL_FINAL,
 	LP_SASL_VERIFIED,
-	LP_TOKEN_MADE, /* the first one is being made */
+	LP_TOKEN_MADE, /* the first token is being made */
 	LP_TOKEN_SENT,
 	LP_TOKENS_VERIFIED,
 	LP_AUTHENTICATED,
@@ -41,7 +41,7 @@ struct server_login {
 	struct scram_client *scram;
 	struct server_keys *deriving;
 	struct server_tokens *tokens;
-	struct gucs *welcome; /* read-only reports */
+	struct gucs *welcome; /* the read-only parameters that were reported */
 };
 
 void
@@ -90,7 +90,7 @@ put_startup(struct buf *b, const struct server_target *t)
 		wire_set_u32(b->bytes + begun, (uint32_t)(b->len - begun));
 }
 
-/* Sends b. Fails at once without memory: the login would wait for the answer until connect_timeout. */
+/* Sends b. Fails at once without memory: the login would otherwise wait for the answer until connect_timeout. */
 static int
 send_all(struct server *srv, const struct buf *b, struct fail *why)
 {
@@ -124,14 +124,14 @@ server_login_begin(struct server *srv)
 		server_login_failed(srv, CF_OTHER, false, &why);
 }
 
-/* The password for this login, in plain text, or NULL. */
+/* Returns the password for this login, in plain text, or NULL. */
 static const char *
 password_of(const struct server *srv)
 {
 	return srv->secret != NULL ? srv->secret->password : srv->target->password;
 }
 
-/* Keys of another password than the pool's are for this login alone. */
+/* Returns the keys to use. Keys of another password than the pool's are for this login alone. */
 static struct scram_keys *
 keys_of(const struct server *srv)
 {
@@ -168,7 +168,7 @@ static int
 answer_cleartext(struct server *srv, struct fail *why)
 {
 	if (stream_tls(&srv->stream) == NULL && srv->peer.ss_family != AF_UNIX &&
-	    !network_is_loopback((const struct sockaddr *)&srv->peer)) { /* others may read it */
+	    !network_is_loopback((const struct sockaddr *)&srv->peer)) { /* other machines may read it */
 		fail_set(why, "28000",
 			 "PostgreSQL at %s asks for a password in clear text over a connection without TLS",
 			 srv->address);
@@ -204,7 +204,7 @@ answer_md5(struct server *srv, const uint8_t *salt, struct fail *why)
 	return r;
 }
 
-/* Adds the server's address to the error of SCRAM, or of a module. */
+/* Adds the server's address to an error of SCRAM, or of a module. Returns -1. */
 static int
 method_failed(const struct server *srv, struct fail *why)
 {
@@ -292,13 +292,13 @@ continue_sasl(struct server *srv, const uint8_t *in, size_t len, struct fail *wh
 		return send_proof(srv, why);
 	if (password_of(srv) == NULL)
 		return no_secret(srv, "SCRAM-SHA-256 with another salt than the known verifier's", why);
-	/* This happens once per pool and password, as the keys are kept. */
+	/* This happens once per pool and password, because the keys are kept. */
 	l->deriving = server_keys_derive(srv->env, password_of(srv), salt, salt_len, iterations, on_keys, srv, why);
 	l->phase = LP_SASL_KEYS;
 	return l->deriving == NULL ? -1 : 0;
 }
 
-/* Sends the token that was made; PROOF_RIGHT: PostgreSQL's last one has proved who it is. */
+/* Sends the token that was made. PROOF_RIGHT says that PostgreSQL's last token has proved its identity. */
 static int
 take_token(struct server *srv, enum proof proof, struct fail *why)
 {
@@ -362,8 +362,10 @@ check_bound(const struct server *srv, uint32_t code, struct fail *why)
 	return fail_hint(why, "Set channel_binding=prefer, or let its pg_hba.conf ask for scram-sha-256.");
 }
 
-/* The server uses 3.0, an older version than we asked for; we never ask for options. Like libpq 18, we accept this
- * message only once, and only as the first one. */
+/*
+ * The server uses 3.0, an older version than pgweir asked for; pgweir never asks for options. Like libpq 18, pgweir
+ * accepts this message only once, and only as the first one.
+ */
 static int
 negotiated(struct server *srv, const uint8_t *body, size_t len, struct fail *why)
 {
@@ -413,7 +415,7 @@ authentication(struct server *srv, const uint8_t *body, size_t len, struct fail 
 	case 5:
 		return l->phase == LP_START && len == 8 ? answer_md5(srv, body + 4, why)
 							: unexpected(srv, "a password request", why);
-	case 8: /* of any mechanism */
+	case 8: /* the last message of any mechanism */
 		return l->phase == LP_TOKEN_SENT
 			   ? take_token(srv, server_tokens_next(l->tokens, body + 4, len - 4, why), why)
 			   : unexpected(srv, "GSSContinue", why);
@@ -494,8 +496,8 @@ refused(struct server *srv, const uint8_t *body, size_t len, enum connect_failur
 }
 
 /*
- * No client sees a WARNING of the login: that the password expires soon, or is stored as MD5 (PostgreSQL 19), or that
- * of a login trigger. It is logged once a day for each pool, with what else is said in that turn of the loop.
+ * No client sees a WARNING of the login: that the password expires soon, or is stored as MD5 (PostgreSQL 19), or a
+ * WARNING of a login trigger. It is logged once a day for each pool, with other warnings of the same turn of the loop.
  */
 static void
 warned(struct server *srv, const uint8_t *body, size_t len)
@@ -515,7 +517,7 @@ warned(struct server *srv, const uint8_t *body, size_t len)
 		  srv->address, srv->target->user, e.message != NULL ? e.message : "(no message)");
 }
 
-/* Returns 1 if it runs now, 0 if there is none or it has run, or -1 with *why set. */
+/* Returns 1 if the query runs now, 0 if there is none or it has run, or -1 with *why set. */
 static int
 begin_connect_query(struct server *srv, struct fail *why)
 {
@@ -545,7 +547,7 @@ server_login_message(struct server *srv, uint8_t type, const uint8_t *body, size
 		srv->is_there = true;
 		r = authentication(srv, body, len, why);
 		*is_fatal = r < 0 && strncmp(why->sqlstate, "53", 2) !=
-					 0; /* the resource that is short now may be there later */
+					 0; /* the resource that is missing now may be there later */
 		*kind = *is_fatal ? CF_AUTH : CF_OTHER;
 		break;
 	case 'S':
@@ -562,7 +564,8 @@ server_login_message(struct server *srv, uint8_t type, const uint8_t *body, size
 		break;
 	case 'E':
 		refused(srv, body, len, kind, is_fatal, why);
-		if (srv->login == NULL || srv->login->phase != LP_CONNECT_QUERY) /* NULL: it answers the SSLRequest */
+		/* login is NULL while the message answers the SSLRequest */
+		if (srv->login == NULL || srv->login->phase != LP_CONNECT_QUERY)
 			return LOGIN_FAILED;
 		srv->connect_query = CONNECT_QUERY_BAD;
 		log_warning(srv->env->log, "server %" PRIu64 " (%s): connect_query failed: %s", srv->id, srv->address,

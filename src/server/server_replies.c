@@ -2,8 +2,8 @@
  * src/server/server_replies.c - the reading side of a server connection.
  *
  * A recv fills the loop's buffer, which is then walked message by message. Runs of messages owed to the borrower are
- * passed on in place. A message whose body is needed but not whole yet is kept (carried) until it is; all others need
- * no memory but the count of bytes still to come.
+ * passed on in place. An incomplete message is kept (carried) until it is complete, if pgweir needs its body; other
+ * incomplete messages need no memory except the count of bytes still to come.
  */
 #include "server/server_parts.h"
 #include "server/server_ahead.h"
@@ -28,7 +28,7 @@ is_looked_into(const struct server *srv, uint8_t type)
 		 to == OWED_TO_COMMIT || to == OWED_TO_REPLAY)); /* rows that pgweir reads */
 }
 
-/* Returns true if the message answers a Describe with a ref, whose owner wants to see it. */
+/* Returns true if the message answers a Describe with a ref, whose owner wants to see the message. */
 static bool
 is_description(const struct owed *o, uint8_t type)
 {
@@ -36,7 +36,7 @@ is_description(const struct owed *o, uint8_t type)
 	       (o->kind == OWED_DESCRIBE_STATEMENT || o->kind == OWED_DESCRIBE_PORTAL) && o->ref != NULL;
 }
 
-/* The state of walking one read: [run, at) is to be passed; the last ReadyForQuery ended at request. */
+/* The state of walking one read. The bytes [run, at) are to be passed; the last ReadyForQuery ended at request. */
 struct walk {
 	struct server *srv;
 	const uint8_t *p;
@@ -51,7 +51,7 @@ pass_run(struct walk *w)
 	w->run = w->at;
 }
 
-/* Gives the replies of ours whose turn has come. */
+/* Sends the local replies whose turn has come. */
 static void
 advance(struct walk *w)
 {
@@ -88,8 +88,10 @@ violated(const struct server *srv, uint8_t type, struct fail *why)
 	return fail_detail(why, "The server connection was closed; its other answers cannot be trusted.");
 }
 
-/* Accepts EmptyQueryResponse, or any results of a check, then ReadyForQuery outside a transaction; else only notices,
- * parameters, errors. */
+/*
+ * Returns true if a ping may be answered by this message: EmptyQueryResponse, or any results of a check; then
+ * ReadyForQuery outside a transaction; and notices, parameters and errors at any time.
+ */
 static bool
 is_ping_answer(struct server *srv, uint8_t type, const uint8_t *body, size_t body_len)
 {
@@ -108,18 +110,18 @@ is_ping_answer(struct server *srv, uint8_t type, const uint8_t *body, size_t bod
 	}
 }
 
-/* The message at w->at, with its head, and with its whole body if that is needed. */
+/* The message at w->at, with its head, and with its whole body if the body is needed. */
 struct reply {
 	uint8_t type;
-	bool is_whole; /* body_len is all of the body */
+	bool is_whole; /* the body is complete */
 	bool is_owed; /* a reply was due; to is its purpose */
-	bool is_passed; /* it is passed to the borrower unchanged */
+	bool is_passed; /* the message is passed to the borrower unchanged */
 	enum owed_to to;
 	const uint8_t *body;
-	size_t body_len; /* the bytes of the body that have come */
+	size_t body_len; /* bytes of the body that have come */
 };
 
-/* Returns true for an error of PostgreSQL's about its own transaction state, which is not what it should be. */
+/* Returns true for an error that PostgreSQL raises because its transaction state is not as it should be. */
 static bool
 is_of_broken_transaction(const struct error_fields *e)
 {
@@ -143,7 +145,7 @@ inspect_error(struct walk *w, struct reply *r, struct fail *why)
 		return fail_set(why, e.sqlstate != NULL ? e.sqlstate : "08006",
 				"PostgreSQL at %s closed an idle connection: %s", srv->address,
 				e.message != NULL ? e.message : "(no message)");
-	/* The server's settings are unknown then; a missing statement (26000) doesn't matter. */
+	/* The server's settings are unknown then; a missing statement (26000) does not matter. */
 	is_lost_setting =
 	    r->to == OWED_TO_GUCS && srv->state == SV_RESET && (e.sqlstate == NULL || strcmp(e.sqlstate, "26000") != 0);
 	if (r->to == OWED_TO_RESET && srv->reset.sent == RESET_SENT_LAST_REMOTE && e.sqlstate != NULL &&
@@ -203,7 +205,8 @@ inspect_notice(struct walk *w, struct reply *r)
 		return;
 	if (r->is_whole && fields_notice_is_skip(r->body, r->body_len))
 		srv->loan.skips++;
-	/* The warning of a failed pg_cancel_backend() may be in any language: its digits and routine are the same. */
+	/* The warning of a failed pg_cancel_backend() may be in any language; its digits and routine are the same in
+	 * all. */
 	fields_error(r->body, r->body_len, &e);
 	if (srv->loan.standby != 0 && is_of_ending(&e)) {
 		pass_run(w);
@@ -227,7 +230,7 @@ inspect_row(struct walk *w, struct reply *r)
 
 	if (r->is_passed && srv->loan.next_row_is_true) {
 		srv->loan.next_row_is_true = false;
-		/* If the row after that warning is one boolean, passes true instead of false. */
+		/* If the row after that warning is one boolean, passes true in place of false. */
 		if (r->body_len == 7 && memcmp(r->body, text + FRAME_HEAD_LEN, 6) == 0 &&
 		    (r->body[6] == 'f' || r->body[6] == 0)) {
 			pass_run(w);
@@ -258,13 +261,13 @@ inspect_complete(struct walk *w, struct reply *r)
 	if (r->body_len == 0 || tag[r->body_len - 1] != '\0')
 		return;
 	if (srv->borrower == NULL && r->to == OWED_TO_CLIENT && (tag_read(tag).flags & TAG_CHANGES_CODE) != 0) {
-		srv->loan.code = CODE_MADE; /* of a client that has not waited for it */
+		srv->loan.code = CODE_MADE; /* of a client that has not waited for the reply */
 		if ((tag_read(tag).flags & TAG_MAKES_CODE) != 0 && (srv->loan.risk & RISK_KEEPS) != 0)
 			srv->reset.todo.parts |= STATE_BACKEND;
 	}
 	if (!r->is_passed)
 		return;
-	if (tag[0] == 'U' && tag[1] == 'N') /* UNLISTEN may be swallowed */
+	if (tag[0] == 'U' && tag[1] == 'N') /* an UNLISTEN may be swallowed */
 		pass_run(w);
 	r->is_passed = !srv->env->ops->complete(srv, tag, r->body_len - 1);
 }
@@ -315,17 +318,16 @@ end_request(struct walk *w, const struct owed *ended, uint8_t tx)
 	struct server *srv = w->srv;
 	const char *question;
 
-	/*
-	 * Nothing but a statement ends a block. PostgreSQL 18 calls it one if a Query follows an Execute without a
-	 * Sync, forgets the writes of both at the Sync, and answers what is sent next, another client's request, with
-	 * XX000.
-	 */
+	/* Only a statement ends a block. PostgreSQL 18 calls it a block if a Query follows an Execute without a Sync,
+	 * forgets the writes of both at the Sync, and answers the next message, which is another client's request, with
+	 * XX000. */
 	if (srv->tx == 'T' && tx == 'I' && ended->kind == OWED_SYNC && ended->statements == 0 &&
 	    ended->to == OWED_TO_CLIENT)
 		server_condemn(srv, SERVER_IN_DOUBT);
 	srv->tx = tx;
 	srv->is_synced = srv->is_synced || srv->ledger.count == 0;
-	if (srv->tx != 'I' && w->request > w->run) { /* passes earlier replies: request_done may end the client */
+	/* passes earlier replies, because request_done may end the client */
+	if (srv->tx != 'I' && w->request > w->run) {
 		size_t at = w->at;
 
 		w->at = w->request;
@@ -345,7 +347,7 @@ end_request(struct walk *w, const struct owed *ended, uint8_t tx)
 	else if (ended->to == OWED_TO_REPLAY && srv->borrower != NULL)
 		srv->env->ops->replayed(srv);
 	else if (ended->to == OWED_TO_OWNER) {
-		ledger_advance(&srv->ledger); /* what a COPY leaves there that PostgreSQL has not ended */
+		ledger_advance(&srv->ledger); /* removes the entries of a COPY that PostgreSQL has not ended */
 		question = srv->env->owner_ops->answered(srv, srv->question != QUESTION_REFUSED);
 		if (question != NULL)
 			(void)server_ask(srv, question);
@@ -360,19 +362,20 @@ is_well_formed(struct server *srv, const struct reply *r)
 	return r->type != 'Z' || (r->body_len == 1 && r->is_whole && memchr("ITE", r->body[0], 3) != NULL);
 }
 
-/* Notes what matters to those whose messages the error ends. */
+/* Notes facts for the clients whose messages the error ends. */
 static void
 note_error(struct server *srv, const struct reply *r)
 {
 	struct error_fields e;
 
 	if (srv->loan.commit.phase != COMMIT_NOT)
-		server_list_owed(srv); /* if this is FATAL, what the client waits for is not what the ledger has then */
+		/* if this is FATAL, the ledger will not have all replies that the client waits for */
+		server_list_owed(srv);
 	fields_error(r->body, r->body_len, &e);
 	srv->is_misread = e.sqlstate != NULL && strcmp(e.sqlstate, "22021") == 0;
 }
 
-/* Syncs within a COPY that failed may be answered still: the answer to a Close of nothing comes behind those. */
+/* Syncs within a failed COPY may still be answered: the answer to a Close of no statement comes after those. */
 __attribute__((cold)) static int
 ask_for_late_ready(struct server *srv)
 {
@@ -440,7 +443,7 @@ take_ready(struct walk *w, uint32_t plain_kind, const uint8_t *body, size_t len)
 	return true;
 }
 
-/* Not where the borrower may answer something in place of the CommandComplete: see inspect_complete(). */
+/* Handles a CommandComplete, unless the borrower may answer in its place: see inspect_complete(). */
 static bool
 take_complete(struct walk *w, uint32_t plain_kind, const char *tag, size_t len)
 {
@@ -453,8 +456,10 @@ take_complete(struct walk *w, uint32_t plain_kind, const char *tag, size_t len)
 	return true;
 }
 
-/* Steps over the replies that every query brings, up to one that is none of these, or has not come whole, or concerns
- * others than the borrower: walk_message() is for all. */
+/*
+ * Steps over the replies that every query brings. Stops at a reply of another kind, one that is not complete, or one
+ * that concerns others than the borrower: walk_message() handles these.
+ */
 static void
 walk_plain(struct walk *w)
 {
@@ -469,7 +474,7 @@ walk_plain(struct walk *w)
 		const uint8_t *body;
 		bool is_taken, is_whole = true;
 
-		while (is_whole && ledger_lets_pass(plain_kind, f.type)) { /* all rows here */
+		while (is_whole && ledger_lets_pass(plain_kind, f.type)) { /* all rows pass here */
 			p += FRAME_HEAD_LEN + f.body_len;
 			is_whole = frame_whole(p, (size_t)(end - p), &f);
 		}
@@ -494,7 +499,7 @@ walk_plain(struct walk *w)
 	w->at = (size_t)(p - w->p);
 }
 
-/* Part of a row of the borrower's: how much of it has come does not matter. */
+/* Handles a part of a row of the borrower's, for which it does not matter how much of the row has come. */
 static bool
 walk_part_of_row(struct walk *w, const struct frame *f, size_t avail)
 {
@@ -510,8 +515,8 @@ walk_part_of_row(struct walk *w, const struct frame *f, size_t avail)
 }
 
 /*
- * Returns true if the error at w->at waits for the end of its request: an operator may have made this primary
- * read-only, and PostgreSQL reports that behind the error. What is reported there is acted upon ahead of the error.
+ * Returns true if the error at w->at must wait for the end of its request. An operator may have made this primary
+ * read-only, which PostgreSQL reports after the error; pgweir acts upon the report before it passes the error.
  */
 __attribute__((cold)) static bool
 awaits_report(struct walk *w, const struct frame *f)
@@ -538,8 +543,10 @@ awaits_report(struct walk *w, const struct frame *f)
 	return true;
 }
 
-/* Returns 0 with w->at at the beginning of the carry, of which srv->walked bytes are walked, or -1 with *why set if the
- * server must be closed. */
+/*
+ * Returns 0 with w->at at the beginning of the carry, of which srv->walked bytes are walked, or -1 with *why set if the
+ * server must be closed.
+ */
 static int
 walk_replies(struct walk *w, struct fail *why)
 {
@@ -557,7 +564,7 @@ walk_replies(struct walk *w, struct fail *why)
 		walk_plain(w);
 		if (w->at == w->len || ledger_is_border(&srv->ledger))
 			break;
-		if (ledger_is_our_turn(&srv->ledger)) { /* it has waited for this */
+		if (ledger_is_our_turn(&srv->ledger)) { /* the local reply has waited for the end of this message */
 			advance(w);
 			continue;
 		}
@@ -570,7 +577,7 @@ walk_replies(struct walk *w, struct fail *why)
 		avail = w->len - w->at - FRAME_HEAD_LEN;
 		if (walk_part_of_row(w, &f, avail))
 			continue;
-		/* Large errors are judged by their beginning: the fields that count come first. */
+		/* Large errors are judged by their beginning, because the fields that count come first. */
 		if (avail < f.body_len &&
 		    (is_looked_into(srv, f.type) || is_description(ledger_head(&srv->ledger), f.type)) &&
 		    FRAME_HEAD_LEN + (size_t)f.body_len <= SERVER_CARRY_MAX)
@@ -596,13 +603,15 @@ keep_carry(struct server *srv, const uint8_t *rest, size_t len, struct fail *why
 		buf_fini(&srv->carry);
 	if (len == 0)
 		return 0;
-	assert(len <= SERVER_CARRY_MAX); /* of anything longer the rest is only counted */
+	assert(len <= SERVER_CARRY_MAX); /* of a longer message only the remaining bytes are counted */
 	buf_put(&srv->carry, rest, len);
 	return buf_ok(&srv->carry) ? 0 : fail_memory(why, "an unfinished message");
 }
 
-/* Copies the carry to buf, ahead of the bytes that have come. Returns how much of it is walked; -1 if it is still
- * unfinished with these: small pieces are not copied each time. */
+/*
+ * Copies the carry to buf, in front of the bytes that have come. Returns how much of it is walked; -1 if it is still
+ * incomplete: small pieces are then not copied again each time.
+ */
 __attribute__((noinline)) static ssize_t
 take_carry(struct server *srv, uint8_t *buf, size_t got)
 {
@@ -641,9 +650,9 @@ after_batch(struct server *srv)
 }
 
 /*
- * Returns false if this is no border. Else the borrower has all of its replies, and what comes next answers what was
- * sent ahead: it gives the server back now, and gets no more of it. If it does not, that is nobody's. The server may
- * end.
+ * Returns false if this is no border. At a border the borrower has all of its replies, and the next message answers a
+ * request that was sent ahead. The borrower gives the server back now, and gets no more bytes from it. If it does not
+ * give it back, the request ahead is disowned. The server may end.
  */
 __attribute__((noinline)) static bool
 cross_border(struct server *srv)
@@ -732,7 +741,7 @@ on_readable(struct stream *s)
 	size_t have = srv->carry.len, got;
 	ssize_t at;
 
-	assert(have <= SERVER_CARRY_MAX); /* the buffer has so much more room than is read at once */
+	assert(have <= SERVER_CARRY_MAX); /* the buffer has this much more room than is read at once */
 	*srv->env->now_us = clock_now_us();
 	switch (stream_read(&srv->stream, buf + have, srv->env->read_cap, &got)) {
 	case STREAM_OK:
@@ -771,13 +780,13 @@ on_drained(struct stream *s)
 		srv->env->ops->drained(srv);
 }
 
-/* The borrower gets the bytes that are still to be read. */
+/* Called when PostgreSQL has closed its side: the borrower still gets the bytes that are to be read. */
 static void
 on_ended(struct stream *s, bool is_gone)
 {
 	struct server *srv = (struct server *)s;
 
-	(void)is_gone; /* PostgreSQL never ends its sending side alone */
+	(void)is_gone; /* PostgreSQL never closes only its sending side */
 	*srv->env->now_us = clock_now_us();
 	if (server_is_borrowers_alone(srv) && srv->env->owner_ops->ended != NULL)
 		srv->env->owner_ops->ended(srv);

@@ -19,9 +19,9 @@
 
 #define RESET_TIMEOUT_US (5 * US_PER_S)
 #define CANCEL_TIMEOUT_US (5 * US_PER_S)
-#define NOBODYS_US (100 * US_PER_MS) /* so long nobody's request may take before it is cancelled */
+#define NOBODYS_US (100 * US_PER_MS) /* a request that belongs to no client is cancelled after this time */
 
-/* Takes b. */
+/* Sends b, and takes it over. */
 static int
 send_built(struct server *srv, struct buf *b)
 {
@@ -39,7 +39,7 @@ send_query(struct server *srv, const char *sql)
 	return send_built(srv, &b);
 }
 
-/* Ends a request without its Sync: what it has executed must not be committed by ours. */
+/* Ends a request that has no Sync: pgweir's own Sync must not commit what the request has executed. */
 static int
 end_request(struct server *srv)
 {
@@ -55,7 +55,7 @@ end_request(struct server *srv)
 	return server_send(srv, &b);
 }
 
-/* Sends CopyFail, as PostgreSQL waits for COPY data that will never come. */
+/* Sends CopyFail, because PostgreSQL waits for COPY data that will never come. */
 static int
 fail_copy(struct server *srv)
 {
@@ -76,7 +76,7 @@ server_forget_session(struct server *srv)
 	return gucs_move(&srv->gucs, gucs_replace(srv->gucs, GUC_OTHER, NULL, 0));
 }
 
-/* Settings are reset, and connect_query's with them. One that has failed would fail again. */
+/* Notes that settings were reset, and connect_query's with them. A connect_query that has failed would fail again. */
 static void
 owe_connect_query(struct server *srv)
 {
@@ -124,7 +124,7 @@ seal(struct server *srv)
 	if (parts & WASH_PLANS) {
 		gucs_unref(srv->plans_of);
 		srv->plans_of = NULL;
-		/* PostgreSQL would read their literals anew, under the settings of the moment. */
+		/* PostgreSQL would read the statements' literals anew, under the present settings. */
 		server_statements_outdate(&srv->statements);
 	}
 	if ((parts & STATE_PREPARED) && srv->statements.count == 0)
@@ -149,7 +149,7 @@ deallocate(struct server *srv)
 	return send_built(srv, &b);
 }
 
-/* Closes the next remote session of those that seal_put_remote() has listed. */
+/* Closes the next of the remote sessions that seal_put_remote() has listed. */
 static int
 close_remote(struct server *srv)
 {
@@ -183,7 +183,8 @@ next_step(struct server *srv)
 		return discard_all(srv);
 	if ((todo->parts & ~(unsigned)STATE_BACKEND) != 0)
 		return seal(srv);
-	/* Code may have deallocated our statements unseen, and the next borrower's Bind must not find that out. */
+	/* Code may have deallocated pgweir's statements unseen; the next borrower's Bind must not be the first to fail
+	 * because of that. */
 	is_lost = srv->reset.sent == RESET_SENT_COUNT && srv->reset.statements_found != srv->statements.count;
 	srv->reset.sent = RESET_SENT_OTHER;
 	if (is_lost) {
@@ -220,7 +221,7 @@ server_reset_row(struct server *srv, const uint8_t *body, size_t len, bool is_wh
 		if (!probe_read_row(body, len, copy, &remote) || !seal_put_remote(&srv->reset.remote, &remote))
 			server_condemn(srv, SERVER_IN_DOUBT);
 	} else if (copy == NULL || !is_whole)
-		server_condemn(srv, SERVER_IN_DOUBT); /* statements that are not known can't be deallocated */
+		server_condemn(srv, SERVER_IN_DOUBT); /* unknown statements can't be deallocated */
 	else if (seal_read_statement(body, len, copy, &row)) {
 		if (row.name == NULL)
 			srv->reset.statements_found = row.count;
@@ -240,7 +241,8 @@ server_reset_next(struct server *srv)
 	assert(srv->state == SV_RESET && srv->borrower == NULL);
 	if (srv->ledger.count == 0)
 		srv->reset.cancel = RESET_CANCEL_NOT_DUE;
-	/* Cancels the borrower's request once. One of pgweir's own may be stuck ahead of it, or a cancel under way. */
+	/* Cancels the borrower's request once. A request of pgweir's own may be stuck before it, or a cancel may be
+	 * under way. */
 	if (srv->reset.cancel != RESET_CANCEL_NOT_DUE && srv->cancel == NULL &&
 	    (!is_ours || srv->reset.cancel != RESET_CANCEL_OURS)) {
 		server_cancel(srv, CANCEL_TIMEOUT_US, NULL, NULL);
@@ -278,7 +280,7 @@ server_reset(struct server *srv, const struct reset_order *order, uint64_t now_u
 {
 	if (server_step(srv, SE_BORROWER_GONE) < 0)
 		return;
-	assert(!srv->is_lingering); /* who gives it back has left that list */
+	assert(!srv->is_lingering); /* a borrower that gives the server back has left that list */
 	srv->borrower = NULL;
 	srv->reset.todo = srv->role == SERVER_CONSOLE ? (struct reset_order){ 0 } : *order;
 	srv->reset.is_seal = (srv->ledger.count == 0 || ledger_owes_nobody(&srv->ledger)) && srv->tx == 'I' &&

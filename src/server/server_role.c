@@ -1,7 +1,7 @@
 /*
- * src/server/server_role.c - whether a server is what target_session_attrs wants: asked at its login, and again
+ * src/server/server_role.c - checks whether a server is what target_session_attrs wants: at its login, and again
  * whenever PostgreSQL reports a change, as it does at the end of the next query or ping. PostgreSQL 14 and newer report
- * it; older servers are accepted unchecked.
+ * changes; older servers are accepted unchecked.
  */
 #include "server/server_parts.h"
 
@@ -34,7 +34,7 @@ not_right(const struct server *srv, struct fail *why)
 			upstream_target_names[srv->target->upstream->target]);
 }
 
-/* Returns true if it is PgBouncer's console, or pgweir's. */
+/* Returns true if the server is PgBouncer's console, or pgweir's. */
 static bool
 is_console(const struct gucs *welcome)
 {
@@ -56,7 +56,7 @@ server_check_role(struct server *srv, const struct gucs *welcome, struct fail *w
 	return not_right(srv, why);
 }
 
-/* While it is lent, its client may have made itself read-only: then only a ping tells. */
+/* While the server is lent, its client may have made itself read-only, so only a report during a ping counts. */
 void
 server_role_reported(struct server *srv, const char *name, const char *value)
 {

@@ -1,8 +1,8 @@
-/* src/server/server_state.c - which step may follow which in the life of a server connection. */
+/* src/server/server_state.c - the transitions between the states of a server connection. */
 #include "server/server_parts.h"
 
 static const enum server_state next[SV_STATES][SE_EVENTS] = {
-	/* 0: must not happen */
+	/* 0 if the event must not happen in the state */
 	[SV_DIALING] = { [SE_CONNECTED] = SV_LOGIN, [SE_NEXT_HOST] = SV_DIALING, [SE_LOST] = SV_DEAD },
 	[SV_LOGIN] = { [SE_LOGGED_IN] = SV_IDLE, [SE_NEXT_HOST] = SV_DIALING, [SE_LOST] = SV_DEAD },
 	[SV_IDLE] = { [SE_LEND] = SV_LENT,

@@ -9,16 +9,16 @@
 
 struct server_statement {
 	uint64_t id;
-	uint32_t sync_no; /* the borrower's count of Syncs when the last one was sent */
+	uint32_t sync_no; /* the borrower's count of Syncs when the last Parse or Close was sent */
 	uint32_t under_way; /* Parses and Closes without a reply */
-	bool is_there; /* according to the last one sent; the entry stays after a Close until that is answered */
-	bool was_there; /* according to the last reply */
-	uint32_t generation, was_generation; /* for is_there and was_there */
+	bool is_there; /* as the last message sent makes it; after a Close the entry stays until that is answered */
+	bool was_there; /* as the last reply says */
+	uint32_t generation, was_generation; /* the generations for is_there and was_there */
 	struct server_statement *prev, *next; /* by last use, the newest first; the newest one's prev is the oldest */
 	UT_hash_handle hh;
 };
 
-/* Ids are our own and at equal distances, so a multiplication spreads them well enough. */
+/* Ids are pgweir's own and at equal distances, so a multiplication spreads them well enough. */
 static unsigned
 hash_of(uint64_t id)
 {
@@ -66,7 +66,7 @@ server_statements_use(struct server_statements *s, uint64_t id, uint32_t sync_no
 {
 	struct server_statement *e = s->newest;
 
-	if (e == NULL || e->id != id) { /* most often it is the same one as before */
+	if (e == NULL || e->id != id) { /* most often the statement is the same as before */
 		e = use_find(s, id);
 		if (e == NULL)
 			return STATEMENT_ABSENT;

@@ -1,11 +1,12 @@
 /*
  * src/server/server_statements.h - the prepared statements of one server connection, in order of use.
  *
- * They are identified by the statement's id alone. Messages before the next Sync may rely on a Parse or Close that was
- * sent, as an error that skips the one skips the other, too; after that only replies count. Zeroed, it is empty.
+ * Only the statement's id identifies them. Until the next Sync, messages may rely on a Parse or Close that was sent,
+ * because an error that skips one of them skips the others, too; after that only replies count. Zeroed, the struct is
+ * empty.
  *
  * The borrower's own DDL outdates a server's statements before others see it, and so does its rollback: they keep their
- * names, but count as absent until they were closed and prepared again.
+ * names, but count as absent until they are closed and prepared again.
  */
 #pragma once
 
@@ -16,13 +17,13 @@ struct server_statement; /* opaque */
 
 struct server_statements {
 	struct server_statement *table;
-	struct server_statement *newest; /* of a list by last use */
-	uint32_t count; /* how many are there if all goes well */
+	struct server_statement *newest; /* head of a list, the last used first */
+	uint32_t count; /* number of statements on the server if no message fails */
 	uint32_t generation; /* statements of an earlier generation are outdated */
 };
 
 void server_statements_clear(struct server_statements *s);
-/* Results of server_statements_use(), which counts as a use. sync_no: the borrower's count of Syncs. */
+/* Results of server_statements_use(), which counts as a use. Its sync_no is the borrower's count of Syncs. */
 enum statement_presence {
 	STATEMENT_ABSENT,
 	STATEMENT_THERE,
@@ -31,12 +32,17 @@ enum statement_presence {
 enum statement_presence server_statements_use(struct server_statements *s, uint64_t id, uint32_t sync_no);
 /* Notes that the statement's Parse is sent now. Returns 0, or -1 without memory. */
 int server_statements_sent(struct server_statements *s, uint64_t id, uint32_t sync_no);
-void server_statements_outdate(struct server_statements *s); /* all that are there or under way */
-/* Notes that the statement's Close is sent now. Returns false if it is not listed: then it is not to be settled. */
+void server_statements_outdate(struct server_statements *s); /* outdates all that are there or under way */
+/*
+ * Notes that the statement's Close is sent now. Returns false if the statement is not listed: its Close is then not to
+ * be settled.
+ */
 bool server_statements_closing(struct server_statements *s, uint64_t id, uint32_t sync_no);
-/* A Parse or Close was answered (is_done), or failed, or was skipped. */
+/* Notes that a Parse or Close was answered (is_done is true), or has failed or was skipped. */
 void server_statements_settled(struct server_statements *s, uint64_t id, bool is_close, bool is_done);
-void server_statements_doubt(struct server_statements *s, uint64_t id); /* it may have gone: it counts as outdated */
-void server_statements_forget_all(struct server_statements *s); /* after DEALLOCATE ALL; what is under way is later */
-/* Finds the least recently used one with nothing under way. Returns false if there is none. */
+/* the statement may have gone, so it counts as outdated */
+void server_statements_doubt(struct server_statements *s, uint64_t id);
+/* called after DEALLOCATE ALL; statements under way come later, and stay */
+void server_statements_forget_all(struct server_statements *s);
+/* Finds the least recently used statement with nothing under way. Returns false if there is none. */
 bool server_statements_oldest(const struct server_statements *s, uint64_t *id);

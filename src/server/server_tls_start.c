@@ -1,9 +1,9 @@
 /*
- * src/server/server_tls_start.c - TLS with PostgreSQL, before its login (protocol chapter, "SSL Session Encryption";
- * direct: PostgreSQL 17).
+ * src/server/server_tls_start.c - TLS with PostgreSQL, before the login (protocol chapter, "SSL Session Encryption";
+ * direct TLS: PostgreSQL 17).
  *
- * The answer to SSLRequest is one byte, and nothing may come with it: it would be taken for what came through TLS
- * (CVE-2021-23222).
+ * The answer to SSLRequest is one byte, and nothing may come with it: further bytes would be taken for bytes that came
+ * through TLS (CVE-2021-23222).
  */
 #include "server/server_parts.h"
 #include "wire/startup.h"
@@ -66,7 +66,7 @@ server_tls_begin(struct server *srv)
 		server_login_failed(srv, CF_TLS, false, &why);
 }
 
-/* Returns 1: the login follows without TLS, 0: more must come, -1: see *why. */
+/* Returns 1 if the login follows without TLS, 0 if more must come, or -1 with *why set. */
 static int
 take_answer(struct server *srv, const uint8_t *bytes, size_t len, struct fail *why)
 {
@@ -90,7 +90,7 @@ take_answer(struct server *srv, const uint8_t *bytes, size_t len, struct fail *w
 			srv->tls_phase = STP_REFUSED_WITH_ERROR;
 			return 0;
 		}
-		/* Like libpq since CVE-2024-10977: anybody could have sent its text. */
+		/* Like libpq since CVE-2024-10977, pgweir does not show the text, which could be from an attacker. */
 		fail_set(why, "08006", "PostgreSQL at %s answered the request for TLS with an error", srv->address);
 		return fail_hint(why, "Its message is not shown, as it had not proved its identity. See its log.");
 	default:
@@ -104,7 +104,7 @@ server_tls_answer(struct server *srv, const uint8_t *bytes, size_t len)
 	struct fail why;
 	int r = take_answer(srv, bytes, len, &why);
 
-	if (r < 0) /* an error is not fatal: it may be out of connections just now */
+	if (r < 0) /* an error is not fatal: PostgreSQL may be out of connections just now */
 		server_login_failed(srv, CF_TLS, bytes[0] != 'E', &why);
 	else if (r == 1)
 		server_login_begin(srv);

@@ -8,17 +8,17 @@
 
 struct server_tokens {
 	struct job job; /* must be first */
-	struct jobs *jobs; /* NULL: the first token is made */
-	struct inbox *inbox; /* of the worker that the login is on */
-	struct server *srv; /* NULL: nobody waits any more */
+	struct jobs *jobs; /* NULL after the first token was made */
+	struct inbox *inbox; /* the inbox of the worker that has the login */
+	struct server *srv; /* NULL if the login waits no more */
 	server_tokens_done done;
 	const struct auth_module *module;
 	struct auth_server to;
-	struct delegated *by; /* a reference for to */
+	struct delegated *by; /* a reference, for to.delegated */
 	struct auth_tokens tokens;
 	enum proof proof;
 	struct fail why;
-	char texts[]; /* of to, each terminated */
+	char texts[]; /* the texts of to, each terminated */
 };
 
 static void
@@ -46,7 +46,7 @@ server_tokens_know(const struct server_env *env, uint32_t code)
 	return env->jobs != NULL && module_of(code) != NULL;
 }
 
-/* On a thread. */
+/* Runs on a thread. */
 static void
 run(struct job *job)
 {
@@ -75,7 +75,7 @@ on_made(struct note *n, void *owner, bool is_over)
 	t->done(t->srv, t->proof, &t->why);
 }
 
-/* On the main worker, to which jobs come back: it goes on to the login's own. */
+/* Runs on the main worker, to which jobs come back. Passes the result on to the login's own worker. */
 static void
 on_back(struct job *job)
 {
@@ -126,7 +126,8 @@ server_tokens_begin(struct server *srv, uint32_t code, server_tokens_done done, 
 	t->srv = srv;
 	t->done = done;
 	t->module = module_of(code);
-	/* Others have threads of their own: what hangs may be the look-up of this host's name. */
+	/* The place names the host, because logins to other hosts get threads of their own: looking up this host's name
+	 * may hang. */
 	snprintf(place, sizeof(place), "%s to %s", t->module->title, srv->address);
 	if (jobs_submit(srv->env->jobs, place, &t->job, &refused) == 0) {
 		t->jobs = srv->env->jobs;

@@ -1,26 +1,30 @@
 /*
- * src/server/server_tokens.h - pgweir shows PostgreSQL who it is by the tokens of a module (auth/auth_module.h). A
- * thread of net/jobs.h makes the first one, as who is asked for it may hang.
+ * src/server/server_tokens.h - pgweir proves its identity to PostgreSQL by the tokens of a module (auth/auth_module.h).
+ * A thread of net/jobs.h makes the first token, because the service that is asked for it may hang.
  *
- * Owns: the texts that the thread reads, and the module's context. It frees itself when the thread is done.
+ * Owns: the texts that the thread reads, and the module's context. A server_tokens frees itself when the thread is
+ *       done.
  */
 #pragma once
 
 #include "auth/auth_module.h"
 #include "server/server.h"
 
-struct server_tokens; /* opaque; of one login */
+struct server_tokens; /* opaque; for one login */
 
-/* Called once, from the loop: the first token is made, see server_token(); or *why is set. */
+/* Called once, from the loop: the first token was made (see server_token()), or *why is set. */
 typedef void (*server_tokens_done)(struct server *srv, enum proof proof, struct fail *why);
 
-/* Returns true if PostgreSQL asks for tokens of a module by this code. */
+/* Returns true if this authentication code asks for the tokens of a module. */
 bool server_tokens_know(const struct server_env *env, uint32_t code);
-/* Calls done later, unless freed. Returns NULL with *why set if too much work waits, or the delegated credentials can't
- * be used. */
+/*
+ * Calls done later, unless freed before. Returns NULL with *why set if too much work waits, or the delegated
+ * credentials can't be used.
+ */
 struct server_tokens *server_tokens_begin(struct server *srv, uint32_t code, server_tokens_done done, struct fail *why);
-/* PostgreSQL has replied. At once; the next is made unless PROOF_WRONG or PROOF_FAILED is returned, with *why set. */
+/* Handles PostgreSQL's reply at once; makes the next token, unless it returns PROOF_WRONG or PROOF_FAILED, with *why.
+ */
 enum proof server_tokens_next(struct server_tokens *t, const uint8_t *reply, size_t len, struct fail *why);
 const struct buf *server_token(const struct server_tokens *t); /* to be sent unless it is empty */
 const char *server_tokens_title(const struct server_tokens *t); /* the module's */
-void server_tokens_free(struct server_tokens *t); /* done is not called any more; NULL is fine */
+void server_tokens_free(struct server_tokens *t); /* done is then not called any more; t may be NULL */

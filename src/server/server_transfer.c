@@ -1,24 +1,24 @@
 /*
  * src/server/server_transfer.c - see server_transfer.h.
  *
- * Who adds a field to one of these structs decides what it means on another worker, and adds it here.
+ * An engineer who adds a field to one of these structs decides what it means on another worker, and adds it here.
  *
  *   struct server
  *   kept        stream (but for its loop, inbox and scratch: re-pointed), conn, tx, is_synced, ledger (it is empty),
- *               statements, cluster, cluster_state, sequences_of, seed_of, role, carry,
- * is_body_swallowed, id, pid, key, key_len, peer, peer_len, host_index, hosts_passed, address, connected_us, bytes_in,
- * bytes_out, own_cancel_us, is_there, connect_query, history, tls_phase, dialled_us, question, fitness (else it is not
- * transferred)
- *   copied      gucs, plans_of: by value, as GUC sets belong to a store
+ *               statements, cluster, cluster_state, sequences_of, seed_of, role, carry, is_body_swallowed, id, pid,
+ *               key, key_len, peer, peer_len, host_index, hosts_passed, address, connected_us, bytes_in, bytes_out,
+ *               own_cancel_us, is_there, connect_query, history, tls_phase, dialled_us, question, fitness (else it
+ *               is not transferred)
+ *   copied      gucs, plans_of: by value, because GUC sets belong to a store
  *   re-pointed  env, target, owner
  *   reset       loan (but for its buffers), reset, unnamed_owner: the worker that has the state renews it
- *   nothing     borrower, walked, grave, last_words, last_sqlstate, end_line, was_owing, is_owed_listed, owed, owed_count,
- *               is_discarding, is_lingering, lingering, cancel, dial, ask, secret, login, login_timer, all, reading: of
- * a loan, of the login, of a standby, or of the end
+ *   nothing     borrower, walked, grave, last_words, last_sqlstate, end_line, was_owing, is_owed_listed, owed,
+ *               owed_count, is_discarding, is_lingering, lingering, cancel, dial, ask, secret, login, login_timer,
+ *               all, reading: these belong to a loan, to the login, to a standby, or to the end
  *
  *   struct loan
  *   kept        the buffers: text, bind, kept.copy, sent.copy
- *   reset       all else: nothing outlives a loan; what ddl says is done first, as server_lend() would
+ *   reset       all other fields: nothing outlives a loan. DDL that ddl notes is handled first, as server_lend() does
  */
 #include "server/server_transfer.h"
 #include "server/server_parts.h"
@@ -49,7 +49,7 @@ server_depart(struct server *srv)
 	return 0;
 }
 
-/* Makes *slot, if it has one, a GUC set of no store. */
+/* Makes *slot, if it has a GUC set, a copy that belongs to no store. */
 static int
 take_out(struct gucs **slot)
 {
@@ -72,7 +72,7 @@ server_pack(struct server *srv)
 {
 	assert(srv->login == NULL && srv->login_timer == NULL && srv->dial == NULL && srv->secret == NULL);
 	assert(srv->borrower == NULL && !srv->is_lingering && srv->cancel == NULL && srv->ledger.count == 0);
-	stream_unhook(&srv->stream); /* whoever was up the stack may have asked for a call */
+	stream_unhook(&srv->stream); /* a function up the stack may have asked for a call */
 	if (srv->loan.ddl != DDL_NONE)
 		server_statements_outdate(&srv->statements);
 	loan_begin(&srv->loan, *srv->env->now_us);
@@ -107,7 +107,7 @@ void
 server_discard(struct server *srv, const struct server_env *env)
 {
 	srv->env = env;
-	stream_hook(&srv->stream, env->base, env->inbox, env->tls_scratch); /* TLS says goodbye, too */
+	stream_hook(&srv->stream, env->base, env->inbox, env->tls_scratch); /* closing TLS sends bytes, too */
 	server_write(srv, "X\0\0\0\4", 5);
 	server_let_go(srv);
 	server_step(srv, SE_LOST);

@@ -1,9 +1,9 @@
 /*
- * src/server/server_transfer.h - an idle server goes to another worker, with its socket, its TLS session and all that
- * its backend has.
+ * src/server/server_transfer.h - moves an idle server to another worker, with its socket, its TLS session and
+ * everything that its backend has.
  *
- * Always: from server_pack() until server_arrive() or server_discard() it belongs to nobody's loop, and nothing of it
- *         to any worker.
+ * Always: from server_pack() until server_arrive() or server_discard() the server belongs to no loop, and nothing of it
+ *         belongs to any worker.
  */
 #pragma once
 
@@ -11,12 +11,21 @@
 
 /* Returns true if nothing ties an idle server to its worker. */
 bool server_may_be_transferred(const struct server *srv);
-/* The first of three steps. It leaves its loop, and its owner forgets it: no callback comes from now on. Functions up
- * the stack may still use it, so the second step is for the deferred frees. Returns 0, or -1 for a bug of pgweir's. */
+/*
+ * The first of three steps: the server leaves its loop, and its owner forgets it, so no callback comes from now on.
+ * Functions up the stack may still use the server, so the second step must be done from the deferred frees. Returns 0,
+ * or -1 for a bug of pgweir's.
+ */
 int server_depart(struct server *srv);
-/* Gives up all that is its worker's. Returns 0, or -1 without memory: call server_discard() on the same worker. */
+/*
+ * Gives up everything of the server that belongs to its worker. Returns 0, or -1 without memory: the same worker must
+ * then call server_discard().
+ */
 int server_pack(struct server *srv);
-/* On the other worker: it is IDLE there. Returns 0, or -1: no memory, or it has failed: then server_discard(). */
+/*
+ * Called on the other worker: makes the server IDLE there. Returns 0, or -1 without memory or if the server has failed:
+ * call server_discard() then.
+ */
 int server_arrive(struct server *srv, const struct server_env *env, void *owner, const struct server_target *target);
-/* Ends one that has not arrived, without a callback. env: of the worker that runs. */
+/* Ends a server that has not arrived, without a callback. env is that of the worker that runs. */
 void server_discard(struct server *srv, const struct server_env *env);

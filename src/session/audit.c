@@ -7,7 +7,7 @@
 
 struct entry {
 	UT_hash_handle hh;
-	struct audit_row row; /* its names, zero bytes behind them, are the key */
+	struct audit_row row; /* the key: the names in it, with zero bytes after each */
 };
 #define KEY_LEN offsetof(struct audit_row, counts)
 
@@ -15,7 +15,7 @@ struct audit {
 	uint64_t seed;
 	pthread_mutex_t lock; /* guards the fields below */
 	struct entry *table;
-	struct audit_row others; /* its application is empty: there are none */
+	struct audit_row others; /* application is empty while no application is counted here */
 };
 
 static const struct {
@@ -68,7 +68,10 @@ set_names(struct audit_row *row, const char *database, const char *user, const c
 	snprintf(row->application, sizeof(row->application), "%s", application);
 }
 
-/* Called with the lock held. Returns the row with these names; *made is NULL if it is that one from now on. */
+/*
+ * Returns the row with these names. If there is none, *made becomes the row, and *made is set to NULL. The caller holds
+ * the lock.
+ */
 static struct audit_row *
 enter(struct audit *a, struct entry **made)
 {

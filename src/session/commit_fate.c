@@ -28,15 +28,18 @@
 	" OPERATOR(pg_catalog.~) '^(off|local)$' THEN 'on' ELSE " SYNCHRONOUS " END, true)"
 #define WRITES "pg_catalog.pg_logical_emit_message(true, 'pgweir', '')"
 
-/* The other question's columns are here as well: where a right to one is missing, it fails before any transaction. */
+/*
+ * The question has the columns of fate_ask_mark as well, so if a right to one of them is missing, it fails before any
+ * transaction.
+ */
 const char cluster_ask[] = "SELECT " MESSAGE_OURS CLUSTER ", " XID ", " LSN;
 const char fate_ask_mark[] = "SELECT " MESSAGE_OURS XID ", " LSN;
 
 /*
- * Committed on a primary is not all that COMMIT means: if its connection is lost, or PostgreSQL restarted, while it
- * waits for a synchronous standby, it is there for everybody to see, and gone if that standby takes over. So the
- * question writes something, and as any transaction that does so it ends when the standbys have confirmed that, and all
- * before. An answer from a standby that has taken over needs no such proof.
+ * That a transaction is committed on a primary is not all that COMMIT means. If the connection is lost, or PostgreSQL
+ * restarted, while the COMMIT waits for a synchronous standby, the transaction is visible to all clients, and is gone
+ * if that standby takes over. So the question writes something: like any transaction that writes, it ends when the
+ * standbys have confirmed its writes, and all before. An answer from a standby that has taken over needs no such proof.
  */
 void
 fate_ask_status(struct buf *sql, uint64_t xid, uint32_t timeline)
@@ -54,7 +57,7 @@ fate_ask_status(struct buf *sql, uint64_t xid, uint32_t timeline)
 		   timeline, xid, xid);
 }
 
-/* Not while it waits for a synchronous standby: ended then, it would be committed without that. */
+/* A backend that waits for a synchronous standby is not ended: that would commit its work without the standby. */
 void
 fate_ask_end(struct buf *sql, uint64_t xid, uint32_t pid)
 {
@@ -69,7 +72,7 @@ fate_ask_end(struct buf *sql, uint64_t xid, uint32_t pid)
 /* --- the answers --- */
 
 #define COLUMNS_MAX 10
-#define COLUMN_LEN 32 /* bytes, with terminator; all of ours are shorter */
+#define COLUMN_LEN 32 /* bytes, with terminator; all values that pgweir asks for are shorter */
 
 struct row {
 	char text[COLUMNS_MAX][COLUMN_LEN]; /* "" for NULL */
@@ -94,14 +97,14 @@ read_row(const uint8_t *body, size_t len, struct row *row, unsigned wanted)
 	return values.at == values.end;
 }
 
-/* 0 for NULL and for what is no number. */
+/* Returns the number in the text of a column; 0 for NULL and for text that is not a number. */
 static uint64_t
 number(const struct row *row, unsigned column, int base)
 {
 	return strtoull(row->text[column], NULL, base);
 }
 
-/* Two numbers of 32 bits as one; 0 if there are no two. */
+/* Returns two numbers of 32 bits as one; 0 if the text does not have two. */
 static uint64_t
 pair(const struct row *row, unsigned column, char separator, int base)
 {
@@ -111,7 +114,7 @@ pair(const struct row *row, unsigned column, char separator, int base)
 	return *rest == separator ? high << 32 | (uint32_t)strtoull(rest + 1, NULL, base) : 0;
 }
 
-/* "16/B374D848", as PostgreSQL writes a pg_lsn. */
+/* Returns the position in a pg_lsn as PostgreSQL writes it: "16/B374D848". */
 static uint64_t
 position(const struct row *row, unsigned column)
 {
@@ -204,7 +207,7 @@ judge_same_life(const struct fate_answer *now, const char **reason)
 	}
 }
 
-/* Returns true if a began before b: timelines follow each other; on each, recoveries end further and further. */
+/* Returns true if a began before b. Timelines follow each other; on each, later recoveries end at greater positions. */
 static bool
 is_earlier(const struct cluster_mark *a, const struct cluster_mark *b)
 {
@@ -227,17 +230,18 @@ cluster_lives_add(struct cluster_lives *lives, const struct cluster_mark *life)
 		lives->count++;
 }
 
-/* The fate of the log between two lives. */
+/* The history of the log between two lives. */
 struct history {
-	uint64_t end; /* they share it up to here, at least; 0: unknown */
-	uint64_t cut; /* it was cut here, or before; UINT64_MAX: nothing says that it was */
-	bool is_next; /* no other life has been seen between them */
+	uint64_t end; /* the two share the log at least up to here; 0 if this is unknown */
+	uint64_t cut; /* the log was cut here or before; UINT64_MAX if nothing says that it was cut */
+	bool is_next; /* no other life has been seen between the two */
 };
 
 /*
- * Adds what a life says that came after then. On the same timeline that is where its recovery ended; if there was none,
- * PostgreSQL was shut down in order, and nothing was lost. On the next timeline it is where a standby was promoted; a
- * life that is not that of the standby itself tells only of its own recovery. Further timelines may come from anywhere.
+ * Adds what is known from a life that came after then. On the same timeline, the logs part where the life's recovery
+ * ended; without a recovery, PostgreSQL was shut down in order, and nothing was lost. On the next timeline, they part
+ * where a standby was promoted; a life that is not that standby's own tells only of its own recovery. Later timelines
+ * may come from anywhere.
  */
 static void
 add_life(struct history *h, const struct cluster_mark *then, const struct cluster_mark *life, bool has_promoted)
@@ -252,7 +256,7 @@ add_life(struct history *h, const struct cluster_mark *then, const struct cluste
 		h->end = end;
 }
 
-/* The standby that was promoted to the next timeline was seen. */
+/* Returns true if life is that of the standby that was promoted to the timeline after then's. */
 static bool
 has_promoted(const struct cluster_mark *then, const struct cluster_mark *life)
 {
@@ -290,8 +294,9 @@ cluster_lives_common_end(const struct cluster_mark *then, const struct cluster_m
 }
 
 /*
- * After a crash PostgreSQL writes a checkpoint behind the last record that it has replayed, before it lets anybody in.
- * A page may begin between the two; the next checkpoint is further away, since this one's record lies between.
+ * Returns true if the server's last checkpoint is the one that PostgreSQL writes after a crash, right after the last
+ * record that it has replayed, before it accepts clients. A page may begin between the two. The next checkpoint is
+ * further away, because the record of this one lies between.
  */
 static bool
 has_just_recovered(const struct cluster_mark *then, const struct fate_answer *now)
@@ -316,7 +321,8 @@ fate_judge(const struct cluster_mark *then, const struct commit_mark *mark, cons
 		return judge_same_life(now, reason);
 	if (!is_earlier(then, &now->cluster))
 		return judged(FATE_UNKNOWN, "this server was restored to an earlier time", reason);
-	/* The backend has ended. Whoever has this number now, this transaction has not been committed. */
+	/* The backend has ended. Whichever transaction has this number now, the one in question has not been
+	 * committed. */
 	if (now->status == XACT_ABORTED || now->status == XACT_IN_PROGRESS || now->xmax <= mark->xid)
 		return judged(FATE_ROLLED_BACK, "rolled back by the recovery", reason);
 	h = history_of(then, &now->cluster, lives);

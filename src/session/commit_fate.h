@@ -1,14 +1,14 @@
 /*
- * src/session/commit_fate.h - what has become of a transaction whose COMMIT was sent and never answered: the questions
- * to PostgreSQL, and the judgement. Pure.
+ * src/session/commit_fate.h - finds out what became of a transaction whose COMMIT was sent and never answered: the
+ * questions to PostgreSQL, and the judgement. The functions are pure.
  *
  * pg_xact_status() alone would be wrong where it matters. When PostgreSQL crashes, or a standby is promoted, the end of
- * the write-ahead log may be lost, and with it all trace of a transaction; then its number is given to another one,
- * which may have committed. So with the transaction's number goes a position in the log: all that the transaction wrote
- * lies before it, and its commit behind it. Where the log was kept up to that position, the number is still this
- * transaction's; where it was not, the commit is lost for certain. Where a log was cut is what
- * pg_last_wal_replay_lsn() says after a recovery: the end of the last record that was replayed. After a crash the
- * checkpoint that follows right there tells even without that position which numbers had been given.
+ * the write-ahead log may be lost, and with it all trace of a transaction; the transaction's number is then given to
+ * another one, which may have committed. So a position in the log is kept with the number: everything that the
+ * transaction wrote lies before the position, and its commit after it. If the log was kept up to the position, the
+ * number is still this transaction's; if not, the commit is lost for certain. pg_last_wal_replay_lsn() tells where a
+ * log was cut: after a recovery it is the end of the last record that was replayed. After a crash, the checkpoint that
+ * follows right there tells which numbers had been given, even without the position.
  */
 #pragma once
 
@@ -18,38 +18,40 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Which server this is, and which of its lives; 0 for what it does not know. */
+/* Identifies a server, and one of its lives: the time from a start to the next. A field is 0 if it is not known. */
 struct cluster_mark {
-	uint64_t system_id; /* from initdb; the same on standbys */
-	uint64_t started_us; /* when it was started, by its own clock */
-	uint64_t replayed; /* a position in the log: where its last recovery ended */
-	uint64_t received; /* not 0: since it was started it has been a standby that streams */
+	uint64_t system_id; /* from initdb; standbys have the same */
+	uint64_t started_us; /* when the server was started, by its own clock */
+	uint64_t replayed; /* the position in the log where its last recovery ended */
+	uint64_t received; /* not 0 if the server has been a streaming standby since it was started */
 	uint32_t timeline;
 	bool is_standby;
 };
 
 /*
- * The lives of servers that were seen lately: several may lie between a transaction and the answer, each with a
+ * The lives of servers that were seen lately. Several may lie between a transaction and the answer, each with a
  * recovery of its own. Zeroed at first.
  */
 #define LIVES_MAX 32u
 struct cluster_lives {
 	struct cluster_mark seen[LIVES_MAX];
-	unsigned count, next; /* seen[next] is replaced next */
+	unsigned count, next; /* next: the index in seen that is replaced next */
 };
 void cluster_lives_add(struct cluster_lives *lives, const struct cluster_mark *life);
 /* Returns true if the same primary has run on: no recovery has cut its log, and a number is still the transaction's. */
 bool cluster_mark_is_same(const struct cluster_mark *a, const struct cluster_mark *b);
-/* Returns up to where these primaries have the same log, at least: lives are others that were seen. 0: it is not known;
- * UINT64_MAX: now has all that then ever had. */
+/*
+ * Returns a position up to which these two primaries certainly have the same log; lives has others that were seen.
+ * Returns 0 if none is known, and UINT64_MAX if now has everything that then ever had.
+ */
 uint64_t cluster_lives_common_end(const struct cluster_mark *then, const struct cluster_mark *now,
 				  const struct cluster_lives *lives);
 
-/* A transaction that was about to be committed. */
+/* A transaction that was about to commit. */
 struct commit_mark {
-	uint64_t xid; /* 0: unknown */
-	uint64_t lsn; /* it was in progress when the log had come that far */
-	bool is_final; /* nothing of it but its COMMIT came after that */
+	uint64_t xid; /* 0 if unknown */
+	uint64_t lsn; /* the log's end at some time while the transaction was in progress */
+	bool is_final; /* only the COMMIT of the transaction came after that */
 };
 
 enum xact_status { XACT_UNKNOWN, XACT_IN_PROGRESS, XACT_COMMITTED, XACT_ABORTED };
@@ -57,9 +59,9 @@ enum xact_status { XACT_UNKNOWN, XACT_IN_PROGRESS, XACT_COMMITTED, XACT_ABORTED 
 /* A server's answer about a transaction. */
 struct fate_answer {
 	struct cluster_mark cluster;
-	uint64_t checkpoint; /* a position in the log: its last checkpoint's ... */
-	uint64_t next_xid; /* ... and the number that it would have given next at that time */
-	uint64_t xmax; /* every number from here on is not given yet, or its transaction is not over */
+	uint64_t checkpoint; /* the log position of the server's last checkpoint */
+	uint64_t next_xid; /* the number that the server would have given next at that checkpoint */
+	uint64_t xmax; /* each number from here on is not given yet, or its transaction is in progress */
 	enum xact_status status;
 };
 
@@ -67,29 +69,32 @@ enum commit_fate {
 	FATE_AGAIN, /* not decided yet: ask again */
 	FATE_COMMITTED,
 	FATE_ROLLED_BACK,
-	FATE_UNKNOWN /* it can't be known any more */
+	FATE_UNKNOWN /* no answer can be found any more */
 };
 
-/* The question that cluster_mark_read() reads the answer to. It needs PostgreSQL 13, and fails in older ones. */
+/* The question whose answer cluster_mark_read() reads. It needs PostgreSQL 13, and fails in older versions. */
 extern const char cluster_ask[];
-/* Asked within a transaction; fate_read_mark() reads the answer. It can't fail in one that has not failed. */
+/* The question whose answer fate_read_mark() reads. Within a transaction that has not failed, it can't fail. */
 extern const char fate_ask_mark[];
 /*
- * Appends the question of what has become of it, without a terminator; fate_read_answer() reads the answer. timeline:
- * of the server that it ran on. There the answer "committed" waits for the synchronous standbys, as the COMMIT did.
+ * Appends the question what became of the transaction, without a terminator; fate_read_answer() reads the answer.
+ * timeline is that of the server on which the transaction ran. On this timeline the answer "committed" waits for the
+ * synchronous standbys, as the COMMIT did.
  */
 void fate_ask_status(struct buf *sql, uint64_t xid, uint32_t timeline);
-/* Appends SQL that ends its backend, if that waits in this transaction for its client; without a terminator. */
+/* Appends SQL, without a terminator, that ends the transaction's backend if the backend waits in it for its client. */
 void fate_ask_end(struct buf *sql, uint64_t xid, uint32_t pid);
 
-/* Each reads the body of a whole DataRow. Returns false if it is not what was asked for. */
+/* The functions below read the body of a whole DataRow. They return false if it is not the answer they expect. */
 bool cluster_mark_read(const uint8_t *body, size_t len, struct cluster_mark *out);
-bool fate_read_mark(const uint8_t *body, size_t len, struct commit_mark *out); /* xid 0: nothing was written */
+/* out->xid is 0 if nothing was written */
+bool fate_read_mark(const uint8_t *body, size_t len, struct commit_mark *out);
 bool fate_read_answer(const uint8_t *body, size_t len, struct fate_answer *out);
 
 /*
- * then: the server that it ran on; lives: others that were seen; *reason: why, in a few words, for the log. No
- * FATE_COMMITTED and no FATE_ROLLED_BACK is a guess, provided that no life has passed unseen between the two servers.
+ * Judges the transaction by the answer now. then is the server on which the transaction ran; lives has others that were
+ * seen; *reason is set to a few words for the log. FATE_COMMITTED and FATE_ROLLED_BACK are never guesses, provided that
+ * no life has passed unseen between the two servers.
  */
 enum commit_fate fate_judge(const struct cluster_mark *then, const struct commit_mark *mark,
 			    const struct fate_answer *now, const struct cluster_lives *lives, const char **reason);

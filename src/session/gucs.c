@@ -1,8 +1,8 @@
 /*
  * src/session/gucs.c - see gucs.h.
  *
- * A GUC set is one block of memory: the struct, its settings, then their texts. The texts alone say all of it, and
- * equal GUC sets have the same ones: the kind, the name, and the value of each setting in turn.
+ * A GUC set is one block of memory: the struct, its settings, then their texts. The texts hold all facts, so equal GUC
+ * sets have equal texts: the kind, the name and the value of each setting in turn.
  */
 #include "session/gucs.h"
 #include "session/gucs_effects.h"
@@ -23,19 +23,19 @@ struct gucs {
 	uint32_t hash;
 	unsigned scan_options;
 	bool plans_otherwise;
-	unsigned leaves; /* gucs_leaves() */
-	struct commons_context *context; /* NULL: nobody has asked for it yet */
+	unsigned leaves; /* result of gucs_leaves() */
+	struct commons_context *context; /* NULL until gucs_context() is called */
 	uint32_t context_number;
-	size_t text_len; /* of the texts behind the settings */
+	size_t text_len; /* of the texts after the settings */
 	size_t count;
-	struct guc settings[]; /* point into the texts, once it is interned */
+	struct guc settings[]; /* point into the texts, once the GUC set is interned */
 };
 
 struct guc_store {
 	uint64_t seed;
-	struct session_commons *commons; /* which has the contexts */
-	struct session_commons *own; /* or NULL: it is others', too */
-	struct gucs *by_hash; /* several GUC sets may share a hash: chained by uthash */
+	struct session_commons *commons; /* has the contexts */
+	struct session_commons *own; /* the same, if the store made it for itself; NULL if it is shared */
+	struct gucs *by_hash; /* a table in which GUC sets of one hash are chained by uthash */
 };
 
 struct guc_store *
@@ -70,9 +70,9 @@ texts_of(const struct gucs *gucs)
 }
 
 /*
- * search_path is one of these settings although PostgreSQL itself analyses a statement anew under another one: the rows
- * may be those of other tables then, which it refuses ("cached plan must not change result type"): not to be the
- * trouble of one client because of another.
+ * search_path is one of these settings, although PostgreSQL itself analyzes a statement anew under another search_path.
+ * The rows may then be those of other tables, which PostgreSQL refuses ("cached plan must not change result type"): one
+ * client must not get that error because of another.
  */
 static void
 find_context(struct gucs *gucs)
@@ -154,7 +154,7 @@ leaves(const struct gucs *gucs)
 	       (limit != NULL && guc_is_short_limit(limit) ? GUCS_LEAVES_LATE : 0u);
 }
 
-/* Returns the text there, and moves *at behind it. */
+/* Returns the text at *at, and moves *at past it. */
 static const char *
 read_text(const char **at)
 {
@@ -183,7 +183,7 @@ read_settings(struct gucs *gucs)
 	gucs->leaves = leaves(gucs);
 }
 
-/* Takes a block that has its store and its texts; returns the one GUC set that is equal to it. NULL: no memory. */
+/* Takes over a block that has its store and its texts. Returns the GUC set that is equal to it; NULL without memory. */
 static struct gucs *
 intern(struct gucs *gucs)
 {
@@ -193,7 +193,8 @@ intern(struct gucs *gucs)
 		return NULL;
 	gucs->hash = table_hash(gucs->store->seed, texts_of(gucs), gucs->text_len);
 	HASH_FIND_BYHASHVALUE(hh, gucs->store->by_hash, &gucs->hash, sizeof(gucs->hash), gucs->hash, found);
-	/* A second GUC set with the same 32-bit hash is kept out of the table: a pointer of its own is never wrong. */
+	/* A second GUC set with the same 32-bit hash is kept out of the table: equal GUC sets may then be two pointers,
+	 * which is never wrong. */
 	if (found != NULL && found->count == gucs->count && found->text_len == gucs->text_len &&
 	    memcmp(texts_of(found), texts_of(gucs), gucs->text_len) == 0) {
 		assert(found->refs > 0);
@@ -211,7 +212,7 @@ intern(struct gucs *gucs)
 	return gucs;
 }
 
-/* Copies the string to *to, and moves *to behind it. */
+/* Copies the string to *to, and moves *to past it. */
 static void
 gucs_put_text(char **to, const char *text)
 {
@@ -264,7 +265,7 @@ gucs_empty(struct guc_store *store)
 	return intern(block_new(store, NULL, 0));
 }
 
-/* Inserts an entry in order, or replaces the one of the same name (whose name stays). Returns the new count. */
+/* Inserts an entry in order, or replaces the one of the same name, keeping that name. Returns the new count. */
 static size_t
 place(struct guc *entries, size_t count, const struct guc *entry)
 {

@@ -1,14 +1,14 @@
 /*
- * src/session/gucs.h - the part of a client's session state that can be moved, as an interned, immutable value: equal
- * GUC sets are one pointer. A server carries the GUC set last applied to it; a client whose GUC set differs has the
- * difference sent ahead of its first message.
+ * src/session/gucs.h - the part of a client's session state that can be moved to another server, as an interned,
+ * immutable value: equal GUC sets are one pointer. A server carries the GUC set that was last applied to it. If a
+ * client has another GUC set, pgweir sends the difference ahead of the client's first message.
  *
- * Settings are of two kinds: reported ones (PostgreSQL reports each change by ParameterStatus, so both sides always
- * have a value) and others (somebody has set them; if absent, the connection has its default, which RESET restores).
- * Two of the latter, role and session_authorization, are whom the session acts as: they are given up first and set
- * last, since the rest may need the rights of the user that logged in.
+ * There are two kinds of settings. PostgreSQL reports each change of a reported setting by ParameterStatus, so both
+ * sides always have its value. Of the other settings, a GUC set has those that were set; a setting that is absent has
+ * the connection's default, which RESET restores. Two of these, role and session_authorization, decide whom the session
+ * acts as: they are reset first and set last, because other settings may need the rights of the user that logged in.
  *
- * Owns:   guc_store owns nothing but its table; GUC sets live as long as somebody holds a reference.
+ * Owns:   guc_store owns nothing but its table; a GUC set lives as long as there is a reference to it.
  * Always: entries are sorted by name; names are unique without regard to case.
  */
 #pragma once
@@ -19,15 +19,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define GUCS_MAX 512 /* in one GUC set */
+#define GUCS_MAX 512 /* settings in one GUC set */
 #define GUC_GDAL "postgis.gdal_vsi_options"
-#define GUC_PIN "pgweir.pin" /* true as PostgreSQL reads it: the client asks to keep its server */
-#define GUC_RESET "\2" /* the value of a custom setting that was RESET: its default, or '' if it has none */
+#define GUC_PIN "pgweir.pin" /* if PostgreSQL reads its value as true, the client asks to keep its server */
+#define GUC_RESET "\2" /* the value of a custom setting after RESET: its default, or '' if it has none */
 #define GUCS_TEXT_MAX ((size_t)1 << 20) /* bytes of all names and values in one GUC set */
 
 enum guc_kind {
-	GUC_OTHER, /* a setting PostgreSQL does not report */
-	GUC_REPORTED /* one it does */
+	GUC_OTHER, /* a setting that PostgreSQL does not report */
+	GUC_REPORTED /* a setting that PostgreSQL reports */
 };
 
 struct session_commons; /* session/session_commons.h */
@@ -39,83 +39,97 @@ struct guc {
 	enum guc_kind kind;
 };
 
-/* commons: what the stores of a process share, which lives longer; NULL: this one shares nothing. */
+/*
+ * Makes a store. commons is state that the stores of a process share, which must outlive them; NULL if this store
+ * shares nothing.
+ */
 struct guc_store *guc_store_new(uint64_t seed, struct session_commons *commons);
 void guc_store_free(struct guc_store *store);
 size_t guc_store_count(const struct guc_store *store);
 
-/* All return a new reference, or NULL: no memory, or over the limits above. */
+/* All of the following return a new reference, or NULL without memory or if a limit above is exceeded. */
 struct gucs *gucs_empty(struct guc_store *store);
-/* Returns gucs with name set to value; value NULL: without it. gucs is not changed, its reference not taken. */
+/* Returns gucs with name set to value, or without it if value is NULL. gucs itself is unchanged and stays the caller's.
+ */
 struct gucs *gucs_with(const struct gucs *gucs, const char *name, const char *value, enum guc_kind kind);
 /*
- * Returns gucs with these entries in place of all of this kind, in any order; of equal names the last counts. kind: in
- * place of the entries' own.
+ * Returns gucs with all settings of this kind replaced by entries. The entries may be in any order, and their own kind
+ * is ignored; if a name occurs twice, the last one counts.
  */
 struct gucs *gucs_replace(const struct gucs *gucs, enum guc_kind kind, const struct guc *entries, size_t count);
 struct gucs *gucs_ref(struct gucs *gucs);
-void gucs_unref(struct gucs *gucs); /* NULL is fine */
+void gucs_unref(struct gucs *gucs); /* gucs may be NULL */
 /*
- * Returns a copy that is in no store, for another thread; NULL: no memory. Only gucs_unref(), gucs_adopt() and this
- * may be called for it.
+ * Returns a copy that is in no store, for another thread; NULL without memory. Only gucs_unref(), gucs_adopt() and
+ * gucs_copy() may be called with it.
  */
 struct gucs *gucs_copy(const struct gucs *gucs);
-/* Takes such a copy. Returns the equal GUC set of this store, or NULL: no memory. */
+/* Takes over a copy that gucs_copy() made. Returns the equal GUC set of this store, or NULL without memory. */
 struct gucs *gucs_adopt(struct guc_store *store, struct gucs *copy);
 
-/* Makes *slot the GUC set with name = value; NULL: without it. Returns 0, or -1: no memory, *slot is unchanged. */
+/*
+ * Changes *slot to the GUC set with name set to value, or without name if value is NULL. Returns 0, or -1 without
+ * memory: *slot is then unchanged.
+ */
 int gucs_update(struct gucs **slot, const char *name, const char *value, enum guc_kind kind);
 
-/* Settings that are not reported may have any value now: each will be sent again. Returns 0, or -1: no memory. */
+/* Notes that settings that are not reported may have any value: each will be sent again. Returns 0, or -1 (no memory).
+ */
 int gucs_doubt(struct gucs **slot);
-/* Puts gucs into *slot and takes it. Returns 0, or -1: gucs is NULL, *slot is unchanged. */
+/* Replaces *slot by gucs, whose reference it takes over. Returns 0, or -1 if gucs is NULL: *slot is then unchanged. */
 int gucs_move(struct gucs **slot, struct gucs *gucs);
 
 size_t gucs_count(const struct gucs *gucs);
 const struct guc *gucs_at(const struct gucs *gucs, size_t i);
-const struct guc *gucs_find(const struct gucs *gucs, const char *name); /* or NULL */
-bool gucs_has(const struct gucs *gucs, const struct guc *s); /* with this value */
-const char *gucs_get(const struct gucs *gucs, const char *name); /* a setting's value; NULL: not set */
-bool gucs_is_on(const struct gucs *gucs, const char *name); /* it is set, to "on" */
-unsigned gucs_major_version(const struct gucs *gucs); /* of PostgreSQL, by server_version; 0: not known */
+const struct guc *gucs_find(const struct gucs *gucs, const char *name); /* returns NULL if there is none */
+bool gucs_has(const struct gucs *gucs, const struct guc *s); /* has s with this value */
+const char *gucs_get(const struct gucs *gucs, const char *name); /* returns the value; NULL if the setting is absent */
+bool gucs_is_on(const struct gucs *gucs, const char *name); /* returns true if the setting is "on" */
+unsigned gucs_major_version(const struct gucs *gucs); /* returns PostgreSQL's, by server_version; 0 if not known */
 /*
- * Returns a number for the settings that PostgreSQL parses, plans and compiles under, and for whom the session acts as:
- * equal numbers mean equal settings. It is made when first asked for, and never used again once no GUC set has it any
- * more. GUCS_CONTEXT_NONE: there are too many combinations to tell them apart.
+ * Returns a number for the settings under which PostgreSQL parses, plans and compiles, and for the user that the
+ * session acts as: equal numbers mean equal settings. A number is given when it is first asked for, and is never used
+ * again once no GUC set has it. Returns GUCS_CONTEXT_NONE if there are too many combinations to tell them apart.
  */
 #define GUCS_CONTEXT_NONE UINT32_MAX
 uint32_t gucs_context(struct gucs *gucs);
 
 enum gucs_leaving {
-	GUCS_LEAVES_TEMP = 1u << 0, /* CREATE TABLE in a trigger makes a temporary table if search_path has pg_temp */
-	GUCS_LEAVES_ANYTHING = 1u << 1, /* its client_encoding lets PostgreSQL read other SQL than pgweir */
-	GUCS_LEAVES_LATE = 1u << 2, /* it has a short limit: see guc_is_short_limit() */
-	GUCS_LEAVES_TIMERS = 1u << 3, /* see guc_is_timer() */
-	GUCS_LEAVES_OPTIONS = 1u << 4, /* GDAL keeps those of GUC_GDAL, which nothing resets */
-	GUCS_PIN = 1u << 5 /* GUC_PIN is on: it leaves nothing, but keeps its server */
+	/* CREATE TABLE in a trigger makes a temporary table, because search_path has pg_temp */
+	GUCS_LEAVES_TEMP = 1u << 0,
+	GUCS_LEAVES_ANYTHING = 1u << 1, /* under its client_encoding PostgreSQL may read other SQL than pgweir does */
+	GUCS_LEAVES_LATE = 1u << 2, /* the session has a short limit: see guc_is_short_limit() */
+	GUCS_LEAVES_TIMERS = 1u << 3, /* the session has a timer: see guc_is_timer() */
+	GUCS_LEAVES_OPTIONS = 1u << 4, /* GDAL keeps the options in GUC_GDAL, which nothing resets */
+	GUCS_PIN = 1u << 5 /* GUC_PIN is on: SQL leaves nothing, but the client keeps its server */
 };
-/* Returns what any SQL of such a session may leave (enum gucs_leaving). */
+/* Returns what SQL under these settings may leave behind, whatever the SQL is (a set of enum gucs_leaving). */
 unsigned gucs_leaves(const struct gucs *gucs);
 /*
- * SQL without literals may mean another thing in such a session, too: it finds other tables, acts as another role, or
- * has settings that PostgreSQL makes constants under when it plans. extra_float_digits above 0 cut no digits off; those
- * of 0 or less make another text of (1.0/3)::float8::text, as bytea_output does of int4send(1)::text.
+ * Returns true if even SQL without literals may be planned differently under these settings: it finds other tables,
+ * acts as another role, or has other constants, which PostgreSQL folds when it plans. bytea_output and an
+ * extra_float_digits of 0 or less change the text of such constants, as in int4send(1)::text and (1.0/3)::float8::text;
+ * an extra_float_digits above 0 cuts no digits off.
  */
 bool gucs_plans_otherwise(const struct gucs *gucs);
-unsigned gucs_scan_options(const struct gucs *gucs); /* enum scan_option: how such a session reads strings */
+/* returns a set of enum scan_option: how such a session reads strings */
+unsigned gucs_scan_options(const struct gucs *gucs);
 
-/* --- gucs_changes.c: the messages that turn one GUC set into another --- */
-/* Appends name between double quotes, and doubles those in it. is_qualified: a.b is two names. */
+/* --- gucs_changes.c: the messages that turn one GUC set into another. --- */
+/* Appends name between double quotes, and doubles the quotes in it. With is_qualified, a.b is two names. */
 void guc_put_identifier(struct buf *out, const char *name, bool is_qualified);
-/* Returns true for settings of whom the session acts as, which RESET ALL does not reset. */
+/* Returns true for settings that decide whom the session acts as, which RESET ALL does not reset. */
 bool guc_is_identity(const struct guc *s);
 /*
- * Appends the messages that turn a server with GUC set from into one with GUC set to: extended protocol, values as
- * bound parameters (never SQL text), without a Sync; nothing if there is no difference. Reported settings that only
- * from has are left alone. is_guarded: PostgreSQL ends the session if a setting is refused, and does not run what was
- * sent behind that; not within a transaction of a client's. always (may be NULL): settings of that GUC set are sent
- * even if from and to agree on them. has_more: it has settings that no GUC set knows, of a connect_query. Messages that
- * only undo settings of from can't fail. Returns the number of Parse/Bind/Execute triples.
+ * Appends the messages that turn a server with GUC set from into one with GUC set to: extended protocol, with values as
+ * bound parameters (never in SQL text), and without a Sync. Appends nothing if there is no difference. Reported
+ * settings that only from has are left alone. Messages that only undo settings of from can't fail. Returns the number
+ * of Parse/Bind/Execute triples.
+ *
+ * always: settings of this GUC set are sent even if from and to agree on them; may be NULL.
+ * has_more: the server has settings of a connect_query that no GUC set records.
+ * is_guarded: PostgreSQL ends the session if it refuses a setting, so nothing that was sent after it runs. Not to be
+ * used within a client's transaction.
  */
 size_t gucs_put_changes(struct buf *out, const struct gucs *from, const struct gucs *to, const struct gucs *always,
 			bool has_more, bool is_guarded);

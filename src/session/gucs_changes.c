@@ -1,8 +1,8 @@
 /*
  * src/session/gucs_changes.c - the messages that turn a server's GUC set into another; see gucs.h.
  *
- * set_config() accepts a value as ParameterStatus reports it, lists too (SET would take a quoted list for one element).
- * All changes are made in one implicit transaction, so that an error leaves the server as it was.
+ * set_config() accepts a value as ParameterStatus reports it, even a list (SET would take a quoted list for one
+ * element). All changes are made in one implicit transaction, so an error leaves the server as it was.
  */
 #include "session/gucs_effects.h"
 #include "wire/messages.h"
@@ -24,7 +24,7 @@ guc_put_identifier(struct buf *out, const char *name, bool is_qualified)
 	buf_put_u8(out, '"');
 }
 
-/* Messages that are being written, and how many triples of Parse, Bind and Execute they are. */
+/* The messages that are being written, and the number of triples of Parse, Bind and Execute among them. */
 struct changes {
 	struct buf *out;
 	size_t triples;
@@ -52,7 +52,10 @@ put_reset(struct changes *ch, const char *name)
 	buf_fini(&sql);
 }
 
-/* Settings of whom the session acts as, in the order in which they are set: setting the first one resets the second. */
+/*
+ * Settings that decide whom the session acts as, in the order in which they are set: setting the first one resets the
+ * second.
+ */
 static const char *const identities[] = { "session_authorization", "role" };
 #define IDENTITIES (sizeof(identities) / sizeof(identities[0]))
 
@@ -69,7 +72,7 @@ is_reset(const struct guc *s)
 	return strcmp(s->value, GUC_RESET) == 0;
 }
 
-/* Returns true if s is to be undone. The seed of random() is not: since PostgreSQL 16 nothing resets it. */
+/* Returns true if s is to be undone. The seed of random() is not undone: since PostgreSQL 16 nothing resets it. */
 static bool
 is_left(const struct guc *s, const struct gucs *to)
 {
@@ -78,8 +81,9 @@ is_left(const struct guc *s, const struct gucs *to)
 }
 
 /*
- * RESET ALL never fails. RESET of a custom setting does if an extension has claimed its prefix since, and of one that
- * only superusers set, as whom the last client may have acted. has_more: it would take a connect_query's settings, too.
+ * Returns true if RESET ALL must be used, which never fails. RESET fails for a custom setting if an extension has
+ * claimed its prefix since, and for a setting that only superusers set, as whom the last client may have acted. With
+ * has_more, RESET ALL would reset connect_query's settings, too, so it is used for custom settings alone.
  */
 static bool
 must_reset_all(const struct gucs *from, const struct gucs *to, bool has_more)
@@ -96,7 +100,8 @@ must_reset_all(const struct gucs *from, const struct gucs *to, bool has_more)
 static void
 put_resets(struct changes *ch, const struct gucs *from, const struct gucs *to, bool is_all)
 {
-	/* The role may not have the right to the next settings: back to the user that logged in. */
+	/* The role may not have the right to change the settings below, so the session first goes back to the user that
+	 * logged in. */
 	for (size_t i = 0; i < IDENTITIES; i++)
 		if (gucs_get(from, identities[i]) != NULL)
 			put_reset(ch, identities[i]);
@@ -109,7 +114,7 @@ put_resets(struct changes *ch, const struct gucs *from, const struct gucs *to, b
 
 struct assignments {
 	struct buf sql;
-	size_t count; /* of values */
+	size_t count; /* number of values */
 	const char *values[2 * (GUCS_MAX + IDENTITIES)];
 };
 
@@ -122,14 +127,14 @@ assign(struct assignments *a, const char *name, const char *value)
 	a->values[a->count++] = value;
 }
 
-/* is_all: nothing of from is left on the server. */
+/* Returns true if s must be sent. is_all says that nothing of from is left on the server. */
 static bool
 is_due(const struct gucs *from, const struct guc *s, const struct gucs *always, bool is_all)
 {
 	return is_all || !gucs_has(from, s) || (always != NULL && gucs_find(always, s->name) != NULL);
 }
 
-/* Names and values are in the encoding of their client: it is set before the first of them is read. */
+/* Names and values are in the encoding of their client, so the encoding is set before the first of them is read. */
 static void
 put_encoding(struct changes *ch, const struct gucs *from, const struct gucs *to, const struct gucs *always, bool is_all)
 {
@@ -149,7 +154,8 @@ put_settings(struct changes *ch, const struct gucs *from, const struct gucs *to,
 
 	buf_printf(&a.sql, "SELECT " MESSAGE_OURS "%s",
 		   is_guarded ? "pg_catalog.set_config('exit_on_error', 'on', true), " : "");
-	if (path != NULL && is_due(from, path, always, is_all)) /* others are found by it */
+	/* other settings may name objects that are found by search_path */
+	if (path != NULL && is_due(from, path, always, is_all))
 		assign(&a, path->name, path->value);
 	for (size_t i = 0; i < gucs_count(to); i++) {
 		const struct guc *s = gucs_at(to, i);
@@ -157,7 +163,7 @@ put_settings(struct changes *ch, const struct gucs *from, const struct gucs *to,
 		if (s == path || guc_is_identity(s) || strcasecmp(s->name, "client_encoding") == 0)
 			continue;
 		if (is_due(from, s, always, is_all))
-			assign(&a, s->name, is_reset(s) ? NULL : s->value); /* NULL: as RESET does */
+			assign(&a, s->name, is_reset(s) ? NULL : s->value); /* NULL does what RESET does */
 	}
 	for (size_t i = 0; i < IDENTITIES; i++)
 		if (gucs_get(to, identities[i]) != NULL)

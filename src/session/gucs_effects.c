@@ -6,7 +6,7 @@
 
 #include <ctype.h>
 
-/* Settings under which PostgreSQL reads literals, then others that it parses SQL under. */
+/* The first settings are those under which PostgreSQL reads literals, the others those under which it parses SQL. */
 bool
 guc_is_of_parsing(const char *name)
 {
@@ -16,7 +16,9 @@ guc_is_of_parsing(const char *name)
 				    "role session_authorization row_security bytea_output quote_all_identifiers");
 }
 
-/* All but those that nothing parsed, planned or compiled depends on. Custom ones are read when SQL runs. */
+/*
+ * All settings except those that do not affect parsing, planning or compiling. Custom settings are read when SQL runs.
+ */
 bool
 guc_is_of_context(const char *name)
 {
@@ -134,7 +136,7 @@ next_of_plans(const struct gucs *gucs, size_t *at)
 	return NULL;
 }
 
-/* Compares them one by one: they are in the same order, unless names are written otherwise. */
+/* Compares the settings one by one. They are in the same order unless names are spelled differently. */
 bool
 gucs_plans_as(const struct gucs *a, const struct gucs *b)
 {

@@ -9,11 +9,11 @@
 #include <xxhash.h>
 
 struct commons_text {
-	uint64_t id; /* 0: none yet */
-	uint64_t epoch; /* of its home when it got the id */
-	uint32_t shape; /* 0: not known; as all below, of what is prepared under the id */
+	uint64_t id; /* 0 until it is given */
+	uint64_t epoch; /* the epoch of its home when it got the id */
+	uint32_t shape; /* 0 if unknown; like all fields below, of what is prepared under the id */
 	uint32_t types_len;
-	uint8_t *types; /* NULL: not known */
+	uint8_t *types; /* NULL if unknown */
 	LIST_HEAD(, commons_member) members; /* never empty */
 	UT_hash_handle hh;
 };
@@ -71,7 +71,8 @@ context_add(struct session_commons *all, const void *settings, size_t len, unsig
 struct commons_context *
 session_commons_context(struct session_commons *all, const void *settings, size_t len, uint32_t *number)
 {
-	unsigned hash = table_hash(all->seed, settings, len); /* without the lock: it may be long */
+	/* computed before the lock is taken, because the settings may be long */
+	unsigned hash = table_hash(all->seed, settings, len);
 	struct commons_context *c;
 
 	pthread_mutex_lock(&all->lock);
@@ -143,7 +144,7 @@ session_commons_hash(uint64_t seed, const char *home, const uint8_t *bytes, size
 	return (uint32_t)(wide ^ wide >> 32);
 }
 
-/* Texts of two homes or contexts whose bytes and hashes are equal hide each other: then one has several ids. */
+/* Texts of two homes or contexts whose bytes and hashes are equal hide each other: a text may then have several ids. */
 static struct commons_text *
 text_find(const struct session_commons *all, const struct commons_member *m, unsigned hash)
 {
@@ -154,7 +155,7 @@ text_find(const struct session_commons *all, const struct commons_member *m, uns
 	if (t == NULL)
 		return NULL;
 	of = LIST_FIRST(&t->members);
-	assert(of != NULL); /* its bytes are the key */
+	assert(of != NULL); /* the bytes of `of` are the key */
 	return of->context == m->context && strcmp(of->home->name, m->home->name) == 0 ? t : NULL;
 }
 
@@ -169,7 +170,10 @@ text_add(struct session_commons *all, const struct commons_member *m, unsigned h
 	return NULL;
 }
 
-/* The others find out for themselves that their home has been renewed; of what else has renewed it they are told. */
+/*
+ * Other loops find out for themselves that their home was renewed. If the text was renewed for another reason, they are
+ * told here.
+ */
 static void
 text_renew(struct session_commons *all, struct commons_text *t, uint64_t epoch)
 {

@@ -1,21 +1,22 @@
 /*
- * src/session/session_commons.h - what the loops of one process know together of sessions: which name a text has on
- * servers, and the numbers of settings that texts are read under.
+ * src/session/session_commons.h - what the loops of one process share about sessions: the name that a text has on
+ * servers, and the numbers of settings under which texts are read.
  *
- * Each loop has its own statements (statement_store.h) with all that it knows of them, and its own GUC sets (gucs.h). A
- * server goes from loop to loop with what is prepared there, so equal statements of two loops have one id, and so one
- * name: the first that meets the text is given an id, the others are told that one. What is true of a text under its
- * present id is here as well: the shape of its rows, and the parameter types that PostgreSQL has chosen.
+ * Each loop has its own statements (statement_store.h), with everything it knows about them, and its own GUC sets
+ * (gucs.h). A server moves from loop to loop with its prepared statements, so equal statements of two loops have one
+ * id, and thus one name: the first loop that meets the text gets a new id, the others get the same one. Facts that hold
+ * for a text under its present id are here as well: the shape of its rows, and the parameter types that PostgreSQL has
+ * chosen.
  *
- * A text is renewed once, by the first loop that must. The others have seen that its home has been renewed, too, or
- * find COMMONS_STALE in their epoch.
+ * A text is renewed once, by the first loop that must renew it. The other loops either have seen that its home was
+ * renewed, or find COMMONS_STALE in their epoch.
  *
- * Everything here is done under one lock, which is held for less than a microsecond. No loop asks for it but when it
- * meets a text, renews it or learns something of it first, and to make or drop a home, or a GUC set that texts are read
- * under. A process with one loop has contexts alone.
+ * Everything here is done under one lock, which is held for less than a microsecond. A loop takes the lock only when it
+ * meets a text, renews it or first learns something about it, and to make or drop a home, or a GUC set under which
+ * texts are read. A process with one loop uses only the contexts.
  *
- * Owns:   texts, as long as one loop has a member there, and contexts. Homes and members are their stores'.
- * Always: an id is never given to two texts, nor twice to one. The bytes of a text's key are its first member's.
+ * Owns:   texts, as long as one loop has a member there, and contexts. The stores own their homes and members.
+ * Always: an id is never given to two texts, nor twice to one. A text's key is the bytes of its first member.
  */
 #pragma once
 
@@ -24,66 +25,70 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
-#define COMMONS_STALE UINT64_MAX /* the epoch of no home */
+#define COMMONS_STALE UINT64_MAX /* the epoch that no home has */
 
 struct session_commons; /* opaque: session_commons.c */
-struct commons_text; /* the same */
+struct commons_text; /* opaque, too */
 
-/* A database's statements, as one loop has them. Homes of one name have one epoch. */
+/* The statements of a database, as one loop has them. Homes of the same name have the same epoch. */
 struct commons_home {
 	const char *name;
 	_Atomic uint64_t epoch; /* other loops increment it */
 	LIST_ENTRY(commons_home) all;
 };
 
-/* A statement, as one loop has it. What identifies it stays as it is while it has a text. */
+/* A statement, as one loop has it. The fields that identify it stay as they are while it has a text. */
 struct commons_member {
 	const struct commons_home *home;
 	const uint8_t *bytes; /* SQL and parameter types */
 	size_t len;
 	uint32_t context;
-	_Atomic uint64_t epoch; /* of its home when it was named; COMMONS_STALE: another loop has renewed the text */
-	struct commons_text *text; /* NULL: none */
-	LIST_ENTRY(commons_member) others; /* of the same text */
+	/* the epoch of its home when the statement was named; COMMONS_STALE if another loop has renewed the text */
+	_Atomic uint64_t epoch;
+	struct commons_text *text; /* NULL if it has none */
+	LIST_ENTRY(commons_member) others; /* members of the same text */
 };
 
-struct session_commons *session_commons_new(uint64_t seed); /* seed: random, as clients choose the texts */
-void session_commons_free(struct session_commons *all); /* behind all stores; NULL is fine */
+struct session_commons *session_commons_new(uint64_t seed); /* seed is random, because clients choose the texts */
+void session_commons_free(struct session_commons *all); /* call it after all stores are freed; all may be NULL */
 
 /*
- * The values of the settings that literals are read under, in one string. It lives as long as GUC sets have it, and its
- * number is never used again: so nothing that was stored under the number can be found by mistake.
+ * The values of the settings under which literals are read, in one string. A context lives as long as GUC sets have it.
+ * Its number is never used again, so nothing that was stored under the number can be found by mistake.
  */
 struct commons_context; /* opaque */
-#define COMMONS_CONTEXTS_MAX 262144u /* at once, of all loops */
-/* Returns a new reference to that of these settings, and its number; NULL: there are too many, or no memory. */
+#define COMMONS_CONTEXTS_MAX 262144u /* contexts that exist at once, in all loops */
+/*
+ * Returns a new reference to the context of these settings, and its number; NULL without memory, or if there are too
+ * many contexts.
+ */
 struct commons_context *session_commons_context(struct session_commons *all, const void *settings, size_t len,
 						uint32_t *number);
 void session_commons_context_unref(struct session_commons *all, struct commons_context *c);
 
-void session_commons_add_home(struct session_commons *all, struct commons_home *home); /* sets its epoch */
+void session_commons_add_home(struct session_commons *all, struct commons_home *home); /* sets the home's epoch */
 void session_commons_remove_home(struct session_commons *all, struct commons_home *home);
-void session_commons_renew_home(struct session_commons *all, const struct commons_home *home); /* on all loops */
+void session_commons_renew_home(struct session_commons *all, const struct commons_home *home); /* in all loops */
 
-/* Returns the hash of a text that is of this home. */
+/* Returns the hash of a text that belongs to this home. */
 uint32_t session_commons_hash(uint64_t seed, const char *home, const uint8_t *bytes, size_t len);
-/* Returns an id for a statement that is nobody else's. */
+/* Returns an id that no other statement has. */
 uint64_t session_commons_id(struct session_commons *all);
 /*
- * Returns the id that the member has from now on, and sets its epoch. above: an id that is outdated, and with it all
- * that were given before; 0: none. Without memory it is an id of its own.
+ * Gives the member an id, sets its epoch and returns the id. above is an id that is outdated, together with all ids
+ * given before it; 0 if none is. Without memory, the id is shared with no other loop.
  */
 uint64_t session_commons_name(struct session_commons *all, struct commons_member *m, uint64_t above);
-/* Call it before the member's bytes change or go. */
+/* Removes the member from its text. Call this before the member's bytes change or are freed. */
 void session_commons_leave(struct session_commons *all, struct commons_member *m);
 
-/* Returns the shape that the rows under this id are known to have; if none is known, this one is from now on. */
+/* Returns the known shape of the rows under this id. If none is known, shape becomes the known one. */
 uint32_t session_commons_shape(struct session_commons *all, const struct commons_member *m, uint64_t id,
 			       uint32_t shape);
 /*
- * Returns the parameter types that the text is known to have under this id, *known_len bytes, to be freed. If none are
- * known, returns NULL, and these, if they are not NULL, are known from now on.
+ * Returns the parameter types, of *known_len bytes, that the text is known to have under this id; the caller frees
+ * them. If none are known, returns NULL; types becomes the known ones then, unless types is NULL.
  */
 uint8_t *session_commons_types(struct session_commons *all, const struct commons_member *m, uint64_t id,
 			       const uint8_t *types, size_t len, size_t *known_len);
-size_t session_commons_texts(struct session_commons *all); /* how many there are */
+size_t session_commons_texts(struct session_commons *all); /* returns the number of texts */

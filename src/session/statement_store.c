@@ -2,8 +2,8 @@
  * src/session/statement_store.c - see statement_store.h.
  *
  * A renewed statement whose types were learnt changes its key, since it now declares them. If another statement has
- * that key already, it becomes a twin of that one, with the same bytes, id and name. When it is refreshed, it takes
- * over what has changed there.
+ * that key already, the renewed one becomes its twin, with the same bytes, id and name. When a twin is refreshed, it
+ * takes over the id and name of the other statement.
  */
 #include "session/statement_store.h"
 #include "base/alloc.h"
@@ -15,37 +15,37 @@
 
 struct statement_home {
 	struct statement_store *store;
-	uint32_t refs; /* its statements have one each */
-	struct commons_home shared; /* with those of this name on other loops */
+	uint32_t refs; /* one for each of its statements */
+	struct commons_home shared; /* shared with the homes of this name in other loops */
 	UT_hash_handle hh;
 	char name[];
 };
 
 struct entry {
-	struct statement st; /* first: a statement is its entry */
+	struct statement st; /* first, so a pointer to a statement is a pointer to its entry */
 	struct statement_store *store;
-	struct commons_member member; /* its epoch: COMMONS_STALE if it has a twin */
+	struct commons_member member; /* its epoch is COMMONS_STALE if the entry has a twin */
 	uint32_t refs;
-	bool is_shared; /* in the table */
-	bool is_learnt; /* its types are known; learnt is NULL if they are those that bytes declare */
-	uint8_t *learnt; /* as bytes, with all types declared; learnt_len bytes */
+	bool is_shared; /* the entry is in the table */
+	bool is_learnt; /* the types are known; learnt is NULL if they are the ones that bytes declare */
+	uint8_t *learnt; /* like bytes, with all types declared; learnt_len bytes */
 	size_t learnt_len;
-	size_t own_len; /* of bytes below */
-	uint8_t *owned; /* what st.bytes are, if no longer bytes below */
-	struct entry *twin; /* whose id and name it has; a reference */
+	size_t own_len; /* length of bytes below */
+	uint8_t *owned; /* what st.bytes points to if no longer to bytes below */
+	struct entry *twin; /* a reference to the entry whose id and name this one has */
 	UT_hash_handle hh;
-	TAILQ_ENTRY(entry) idle; /* while refs is 0 */
+	TAILQ_ENTRY(entry) idle; /* in the store's idle list, while refs is 0 */
 	uint8_t bytes[];
 };
 
 struct statement_store {
 	uint64_t seed, last_id;
-	struct session_commons *commons; /* which has the ids then; or NULL */
+	struct session_commons *commons; /* gives the ids; NULL if there is one store */
 	char prefix[STATEMENT_NAME_MAX];
 	struct statement_home *homes;
 	size_t bytes, idle_bytes, idle_bytes_max, count;
 	struct entry *table;
-	TAILQ_HEAD(, entry) idle; /* first: unused for longest */
+	TAILQ_HEAD(, entry) idle; /* the first one was unused for longest */
 };
 
 struct statement_store *
@@ -108,7 +108,7 @@ statement_home_renew(struct statement_home *home)
 static size_t
 size_of(const struct entry *e)
 {
-	/* The bytes it was made with stay allocated, whatever st.bytes are now. */
+	/* The bytes with which the entry was made stay allocated, wherever st.bytes points now. */
 	return sizeof(*e) + e->own_len + e->learnt_len + (e->owned != NULL ? e->st.len : 0);
 }
 
@@ -186,7 +186,10 @@ statement_store_prefix(const struct statement_store *store)
 	return store->prefix;
 }
 
-/* Forgets its shape and where it is valid: these were of what servers have under its old name. */
+/*
+ * Forgets the shape, and where the statement is valid: both were true of the statement that servers have under its old
+ * name.
+ */
 static void
 take_id(struct statement *st, uint64_t id)
 {
@@ -195,7 +198,7 @@ take_id(struct statement *st, uint64_t id)
 	st->shape = 0;
 }
 
-/* Gives it a name that was made after the id above, and is up to date. */
+/* Gives the entry a name that was made after the id above; the entry is then up to date. */
 static void
 give_name(struct entry *e, uint64_t above)
 {
@@ -242,7 +245,8 @@ statement_hash_of(const struct statement_home *home, const uint8_t *bytes, size_
 }
 
 /*
- * uthash compares the key's bytes alone: of two homes or contexts, equal ones whose hashes agree too hide each other.
+ * uthash compares the bytes of the key alone. If two homes or contexts have equal bytes with equal hashes, they hide
+ * each other.
  */
 static struct entry *
 statement_find(const struct statement_home *home, const uint8_t *bytes, size_t len, uint32_t context, uint32_t hash)
@@ -253,7 +257,7 @@ statement_find(const struct statement_home *home, const uint8_t *bytes, size_t l
 	return e != NULL && e->st.home == home && e->st.context == context ? e : NULL;
 }
 
-/* Others with these bytes share it from now on. */
+/* Enters the statement into the table: other clients that prepare these bytes share it from now on. */
 static void
 enter_table(struct entry *e, uint32_t hash)
 {
@@ -261,7 +265,7 @@ enter_table(struct entry *e, uint32_t hash)
 	e->member.len = e->st.len;
 	e->member.context = e->st.context;
 	e->is_shared =
-	    TABLE_ADD_BY_HASH(e->store->table, e->st.bytes, e->st.len, hash, e); /* without memory it isn't */
+	    TABLE_ADD_BY_HASH(e->store->table, e->st.bytes, e->st.len, hash, e); /* without memory it is not entered */
 }
 
 struct statement *
@@ -274,7 +278,7 @@ statement_get(struct statement_home *home, const uint8_t *bytes, size_t len, siz
 		uint64_t id = e->st.id;
 
 		statement_refresh(&e->st);
-		if (e->st.id != id) /* it may have another key now */
+		if (e->st.id != id) /* the entry may have another key now */
 			e = statement_find(home, bytes, len, context, hash);
 	}
 	if (e != NULL)
@@ -325,14 +329,17 @@ learn(struct entry *e, const uint8_t *types, size_t len)
 		return;
 	e->learnt = malloc(text_len + len);
 	if (e->learnt == NULL)
-		return; /* then it is renewed as it was declared */
+		return; /* the entry is then renewed as it was declared */
 	memcpy(e->learnt, e->st.bytes, text_len);
 	memcpy(e->learnt + text_len, types, len);
 	e->learnt_len = text_len + len;
 	e->store->bytes += e->learnt_len;
 }
 
-/* Learns what another loop has. Returns false if none has; then types, if they are not NULL, are known to all. */
+/*
+ * Learns types that another loop knows. Returns false if no loop knows any; then types, if they are not NULL, become
+ * known to all loops.
+ */
 static bool
 learn_from_others(struct entry *e, const uint8_t *types, size_t len)
 {
@@ -398,7 +405,7 @@ statement_has_open_types(const struct statement *st)
 	return memchr(st->bytes, '$', st->query_len) != NULL && (!e->is_learnt || e->learnt != NULL);
 }
 
-/* Learnt types that the database itself has made stay as open as the client left them. */
+/* Learnt types that the database itself has made are left as open as the client left them. */
 static void
 open_own_types(struct entry *e)
 {
@@ -424,7 +431,10 @@ follow_twin(struct entry *e)
 	e->st.name_len = other->name_len;
 }
 
-/* Declares the types that were learnt, from now on: it has another text, whose names up to above are outdated. */
+/*
+ * Declares the types that were learnt, from now on. The statement then has another text, whose names up to above are
+ * outdated.
+ */
 static void
 declare(struct entry *e, uint64_t above)
 {
@@ -442,7 +452,8 @@ declare(struct entry *e, uint64_t above)
 	e->learnt_len = 0;
 	e->is_learnt = false;
 	if (other != NULL) {
-		/* The other gets a name above this id as well: what servers have of it may be as old. */
+		/* The other entry gets a name above this id as well: servers may have a version of it that is as
+		 * old. */
 		e->twin = (struct entry *)statement_ref(&other->st);
 		e->member.epoch = COMMONS_STALE;
 		statement_refresh(&other->st);
@@ -455,8 +466,10 @@ declare(struct entry *e, uint64_t above)
 	give_name(e, above);
 }
 
-/* is_seen: PostgreSQL has shown that what servers have is outdated. That goes for its old text as well, whoever else
- * has it, and for the one that it may have from now on. */
+/*
+ * Renews a shared entry. is_seen says that PostgreSQL has shown that what servers have is outdated. That goes for the
+ * entry's old text as well, in whichever loop, and for the text that it may have from now on.
+ */
 static void
 renew_shared(struct entry *e, bool is_seen)
 {
@@ -465,7 +478,7 @@ renew_shared(struct entry *e, bool is_seen)
 	give_name(e, old);
 	if (e->learnt == NULL)
 		return;
-	if (e->refs > 0) /* otherwise nobody relies on its types */
+	if (e->refs > 0) /* otherwise no client relies on its types */
 		open_own_types(e);
 	if (e->refs == 0 || (e->learnt_len == e->st.len && memcmp(e->learnt, e->st.bytes, e->st.len) == 0)) {
 		e->store->bytes -= e->learnt_len;
@@ -523,7 +536,7 @@ statement_ref(struct statement *st)
 	return st;
 }
 
-/* Nobody has it any more. */
+/* Called when no reference is left. */
 __attribute__((noinline)) static void
 let_go(struct entry *e)
 {

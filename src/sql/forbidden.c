@@ -4,19 +4,19 @@
 
 #include <string.h>
 
-#define NESTED_MAX 8 /* statements in WITH: PostgreSQL runs those of the outermost alone */
+#define NESTED_MAX 8 /* levels of statements in WITH; PostgreSQL runs only those of the outermost level */
 
-/* The words of a statement, outside of parentheses. */
+/* The words that were seen in a statement, outside of parentheses. */
 enum seen {
 	SEEN_SET = 1u << 0,
 	SEEN_WHERE = 1u << 1,
-	SEEN_INTO = 1u << 2, /* anywhere, and not INTO TEMP: of a SELECT, it makes a table */
+	SEEN_INTO = 1u << 2, /* seen anywhere, if not INTO TEMP: a SELECT with it makes a table */
 };
 
 struct reader {
 	struct sql_lexer lexer;
 	struct sql_token last, token;
-	unsigned found; /* FORBIDDEN_BIT() of each */
+	unsigned found; /* FORBIDDEN_BIT() of each statement that was found */
 	unsigned nested;
 };
 
@@ -27,12 +27,12 @@ next(struct reader *r)
 {
 	r->last = r->token;
 	r->token = sql_next(&r->lexer);
-	/* Behind a dot any word is a name. */
+	/* After a dot any word is a name. */
 	if (r->token.kind == SQL_WORD && r->last.kind == SQL_PUNCT && r->last.at[0] == '.')
 		r->token.kind = SQL_QUOTED;
 }
 
-/* Returns true if the token is one of these words, which have a space before and behind each. */
+/* Returns true if the token is one of these words. words has a space before and after each word. */
 static bool
 is_any(const struct sql_token *t, const char *words)
 {
@@ -60,7 +60,7 @@ is_punct(const struct reader *r, char c)
 	return r->token.kind == SQL_PUNCT && r->token.at[0] == c;
 }
 
-/* Returns true if the token was one of these, and is passed. */
+/* Returns true, and moves to the next token, if the token is one of these words. */
 static bool
 took(struct reader *r, const char *words)
 {
@@ -77,7 +77,7 @@ is_over(const struct reader *r)
 	return r->token.kind == SQL_END || r->token.kind == SQL_UNTERMINATED;
 }
 
-/* The token is the parenthesis before a statement: passes that and the statement, up to the other parenthesis. */
+/* Called at the parenthesis before a statement: reads both, up to the closing parenthesis. */
 static void
 read_nested(struct reader *r)
 {
@@ -87,7 +87,7 @@ read_nested(struct reader *r)
 	r->nested--;
 }
 
-/* Returns true if the token may be the SET of an UPDATE: in a list, or behind BY, it is a column. */
+/* Returns true if the token may be the SET of an UPDATE. In a list or after BY, set is a column. */
 static bool
 is_set(const struct reader *r)
 {
@@ -95,8 +95,8 @@ is_set(const struct reader *r)
 }
 
 /*
- * Passes the rest of a statement, up to the semicolon or the parenthesis behind it. Returns enum seen. A statement in
- * WITH stands in a parenthesis behind AS or MATERIALIZED.
+ * Reads the rest of a statement, up to the semicolon or parenthesis after it. Returns a set of enum seen. A statement
+ * in WITH stands in a parenthesis after AS or MATERIALIZED.
  */
 static unsigned
 read_rest(struct reader *r)
@@ -143,7 +143,7 @@ pass_parentheses(struct reader *r)
 	} while (depth > 0 && !is_over(r));
 }
 
-/* Passes WITH and its list, up to the statement that it belongs to. */
+/* Reads WITH and its list, up to the statement that they belong to. */
 static void
 read_with(struct reader *r)
 {
@@ -158,7 +158,7 @@ read_with(struct reader *r)
 	if (is(r, " recursive ") && !is_named_recursive)
 		next(r);
 	for (;;) {
-		next(r); /* behind the name */
+		next(r); /* after the name */
 		if (is_punct(r, '('))
 			pass_parentheses(r);
 		if (!took(r, " as "))
@@ -177,7 +177,7 @@ read_with(struct reader *r)
 	}
 }
 
-/* Returns true if the value of an option is false: a word, quoted or not, a number or a string. */
+/* Returns true if the value of an option is false. The value may be a word, quoted or not, a number or a string. */
 static bool
 is_off(struct sql_token value)
 {
@@ -189,7 +189,7 @@ is_off(struct sql_token value)
 	return is_any(&value, " off false 0 ");
 }
 
-/* Passes EXPLAIN and its options. Returns true if the statement is run. */
+/* Passes EXPLAIN and its options. Returns true if PostgreSQL runs the statement. */
 static bool
 read_explain(struct reader *r)
 {
@@ -216,7 +216,7 @@ read_explain(struct reader *r)
 	return is_run;
 }
 
-/* Passes a function with a body BEGIN ATOMIC ... END: only there an END follows a semicolon. */
+/* Passes a function with a body BEGIN ATOMIC ... END. Only in such a body does an END follow a semicolon. */
 static void
 pass_routine(struct reader *r)
 {
@@ -242,7 +242,7 @@ find(struct reader *r, enum forbidden what, bool is_there)
 	r->found |= is_there ? FORBIDDEN_BIT(what) : 0;
 }
 
-/* Passes a statement that is not run, or run later. */
+/* Passes a statement that is not run, or is run later: what it contains is not found. */
 static void
 pass_rest(struct reader *r)
 {
@@ -252,7 +252,7 @@ pass_rest(struct reader *r)
 	r->found = found;
 }
 
-/* Behind CREATE. */
+/* Reads the rest of a CREATE. */
 static void
 read_create(struct reader *r)
 {
@@ -268,7 +268,7 @@ read_create(struct reader *r)
 		read_rest(r);
 }
 
-/* UPDATE, DELETE or SELECT, to its end; else returns false. */
+/* Reads an UPDATE, DELETE or SELECT to its end. Returns false if the statement is another one. */
 static bool
 read_plain(struct reader *r)
 {
@@ -285,7 +285,7 @@ read_plain(struct reader *r)
 	return true;
 }
 
-/* To its end. Within a parenthesis, words such as COMMENT and COPY are names of columns. */
+/* Reads a statement to its end. Within a parenthesis, words such as COMMENT and COPY are names of columns. */
 static void
 read_statement(struct reader *r)
 {

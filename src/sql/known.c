@@ -46,7 +46,7 @@ known_is_over(const struct known_reader *r)
 	return r->token.kind == SQL_END || known_is_char(r, ';');
 }
 
-/* If the SQL does not end properly, nothing of it is known in the end. */
+/* If the SQL does not end properly, no statement in it counts as known. */
 void
 known_skip_to(struct known_reader *r, const char *word)
 {
@@ -62,7 +62,7 @@ known_skip_to(struct known_reader *r, const char *word)
 	}
 }
 
-/* The value of a hexadecimal digit; 16: it is none. */
+/* Returns the value of a hexadecimal digit; 16 if c is not one. */
 static unsigned
 hex_digit(char c)
 {
@@ -73,7 +73,10 @@ hex_digit(char c)
 					      : 16;
 }
 
-/* Reads XXXX or +XXXXXX. Returns its length; 0: it is neither, or beyond ASCII: that depends on the encoding. */
+/*
+ * Reads XXXX or +XXXXXX. Returns its length; 0 if neither is there, or if the character is not ASCII: then it depends
+ * on the encoding.
+ */
 static size_t
 take_code_point(const char *at, size_t len, char *c)
 {
@@ -91,7 +94,10 @@ take_code_point(const char *at, size_t len, char *c)
 	return code < 128 ? to : 0;
 }
 
-/* Reads the character at i of what is between quotes: a doubled quote, an escape (of U&"", else 0), or itself. */
+/*
+ * Reads the character at i of a quoted text: a doubled quote, an escape or the character itself. escape is the escape
+ * character of U&"", else 0.
+ */
 static bool
 take_character(const struct sql_token *t, size_t *i, size_t to, char escape, char *c)
 {
@@ -109,7 +115,7 @@ take_character(const struct sql_token *t, size_t *i, size_t to, char escape, cha
 	return len > 0;
 }
 
-/* Reads [UESCAPE 'c'] behind U&"". Returns the escape; 0: PostgreSQL refuses it. */
+/* Reads [UESCAPE 'c'] after U&"". Returns the escape character; 0 if PostgreSQL refuses it. */
 static char
 take_escape(struct known_reader *r)
 {
@@ -122,7 +128,10 @@ take_escape(struct known_reader *r)
 	return hex_digit(escape) < 16 || memchr("+'\" \t\n\r\f\v", escape, 9) != NULL ? '\0' : escape;
 }
 
-/* PostgreSQL truncates a long name in the database's encoding: if that makes no difference, it is truncated here. */
+/*
+ * PostgreSQL truncates a long name by the characters of the database's encoding. The name is truncated here if the
+ * encoding makes no difference.
+ */
 bool
 known_take_identifier(struct known_reader *r, char name[static KNOWN_NAME_MAX])
 {
@@ -164,7 +173,7 @@ take_dollar_quoted(const struct sql_token *t, char value[static KNOWN_VALUE_MAX]
 	return true;
 }
 
-/* 'it''s' */
+/* Reads a plain literal, such as 'it''s'. */
 static bool
 known_take_quoted(const struct sql_token *t, char value[static KNOWN_VALUE_MAX])
 {
@@ -190,10 +199,10 @@ known_take_string(struct known_reader *r, char value[static KNOWN_VALUE_MAX])
 		return false;
 	is_taken = *t->at == '$' ? take_dollar_quoted(t, value) : known_take_quoted(t, value);
 	known_next(r);
-	return is_taken && r->token.kind != SQL_STRING; /* it may go on on the next line */
+	return is_taken && r->token.kind != SQL_STRING; /* the literal may go on on the next line */
 }
 
-/* The bodies of functions in standard SQL contain semicolons. */
+/* The body of a function in standard SQL contains semicolons. */
 static bool
 holds_atomic(struct known_reader r)
 {
@@ -210,7 +219,7 @@ known_begin(struct known_reader *r, unsigned options, const char *sql, size_t le
 {
 	*r = (struct known_reader){ .token.kind = SQL_UNTERMINATED };
 	sql_lexer_init(&r->lexer, sql, len);
-	/* Not where sql_token.h would read some bytes otherwise than this client's session. */
+	/* Nothing is known where sql_token.h would read some bytes differently from this client's session. */
 	if (((options & SCAN_BACKSLASH_STRINGS) == 0 || memchr(sql, '\\', len) == NULL) &&
 	    ((options & SCAN_ASCII_TRAIL) == 0 || text_is_ascii(sql, len)))
 		known_next(r);
@@ -222,7 +231,7 @@ known_step(struct known_reader *r, struct known *k)
 	*k = (struct known){ .kind = KNOWN_NOT };
 	if (r->is_at_unknown) {
 		if (known_is_word(r, "create") && holds_atomic(*r))
-			return false; /* it can't be told where it ends */
+			return false; /* pgweir can't tell where the statement ends */
 		known_skip_to(r, "");
 		r->is_at_unknown = false;
 	}

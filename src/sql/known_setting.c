@@ -7,7 +7,7 @@
 #include "sql/sql_words.h"
 #include "base/text.h"
 
-/* A value while it is built; if it does not fit, the statement is unknown. */
+/* A value while it is built. If it does not fit, the statement is not known. */
 struct value {
 	char *text;
 	size_t len;
@@ -33,7 +33,10 @@ known_quotes_elements(const char *name)
 				    "shared_preload_libraries temp_tablespaces unix_socket_directories");
 }
 
-/* ruleutils.c, quote_identifier(). A keyword of newer versions alone is quoted as well: it means the same. */
+/*
+ * Does what ruleutils.c's quote_identifier() does. A keyword of newer versions is quoted, too: older ones read the same
+ * from that.
+ */
 static bool
 needs_quotes(const char *text)
 {
@@ -82,7 +85,7 @@ leading_zeros(const struct sql_token *t)
 	return zeros;
 }
 
-/* Decimal numbers only. 010 is ten in SQL, but eight where the text of a setting is read. */
+/* Takes decimal numbers only. 010 is ten in SQL, but eight where PostgreSQL reads the text of a setting. */
 static bool
 known_put_number(struct known_reader *r, struct value *v, bool is_negative)
 {
@@ -98,7 +101,7 @@ known_put_number(struct known_reader *r, struct value *v, bool is_negative)
 	return true;
 }
 
-/* gram.y, var_value */
+/* Reads gram.y's var_value. */
 static bool
 known_put_value(struct known_reader *r, struct value *v, bool is_list)
 {
@@ -118,7 +121,7 @@ known_put_value(struct known_reader *r, struct value *v, bool is_list)
 	}
 	if (r->token.kind == SQL_NUMBER)
 		return known_put_number(r, v, false);
-	/* NULL empties a list since PostgreSQL 19, and is an error elsewhere: a probe tells what came of it. */
+	/* NULL empties a list since PostgreSQL 19, and is an error in older versions: a probe tells which. */
 	if (known_is_word(r, "default") || known_is_word(r, "null") || !known_take_identifier(r, name))
 		return false;
 	put_element(v, name, is_list);
@@ -139,7 +142,7 @@ known_take_values(struct known_reader *r, struct known *k)
 	return false;
 }
 
-/* gram.y, var_name. Settings' names have no case. */
+/* Reads gram.y's var_name. Names of settings have no case. */
 bool
 known_take_setting(struct known_reader *r, struct known *k)
 {
@@ -158,11 +161,12 @@ known_take_setting(struct known_reader *r, struct known *k)
 	return true;
 }
 
-/* A replay must not decide whom the session acts as. */
+/* Returns true for settings that decide whom the session acts as: a replay must not set them. */
 static bool
 is_never_known(const char *name)
 {
-	return strcmp(name, "session_authorization") == 0 || strcmp(name, "local") == 0; /* there is no such setting */
+	/* there is no setting of this name */
+	return strcmp(name, "session_authorization") == 0 || strcmp(name, "local") == 0;
 }
 
 bool
@@ -180,7 +184,7 @@ known_judge_setting(struct known *k)
 		k->kind = KNOWN_LOCAL;
 }
 
-/* Whatever the value is, but for settings whose value is looked at though it holds for one transaction only. */
+/* Skips any value, but reads the values of settings that pgweir needs even if they hold for one transaction only. */
 bool
 known_take_locally(struct known_reader *r, struct known *k)
 {
@@ -198,7 +202,7 @@ known_take_literal(struct known_reader *r, struct known *k)
 	return r->token.kind == SQL_STRING && known_take_values(r, k);
 }
 
-/* Keywords are none: INTERVAL '...' begins with one. */
+/* Keywords are not values: INTERVAL '...' begins with one. */
 bool
 known_take_zone(struct known_reader *r, struct known *k)
 {
@@ -207,7 +211,7 @@ known_take_zone(struct known_reader *r, struct known *k)
 
 /* --- SELECT set_config() ----------------------------------------------------------------------------------------- */
 
-/* A cast does not change a literal, but decides the type of a parameter. */
+/* Skips a cast, which does not change a literal, but decides the type of a parameter. */
 static bool
 skip_cast(struct known_reader *r)
 {
@@ -217,7 +221,7 @@ skip_cast(struct known_reader *r)
 	return known_skip_word(r, "text") || known_skip_word(r, "bool") || known_skip_word(r, "boolean");
 }
 
-/* $1 to $255 */
+/* Reads $1 to $255. */
 static bool
 take_param(struct known_reader *r, uint8_t *param)
 {
@@ -248,7 +252,10 @@ take_config_name(struct known_reader *r, struct known *k)
 	return !is_never_known(k->name);
 }
 
-/* Returns true if the transaction's end won't undo all of it: random()'s seed stays, and tables made in pg_temp. */
+/*
+ * Returns true if the transaction's end won't undo all effects of the setting: random()'s seed stays, and so do tables
+ * made in pg_temp.
+ */
 static bool
 leaves_more(const struct known *k)
 {
@@ -258,7 +265,7 @@ leaves_more(const struct known *k)
 	return strcmp(k->name, "seed") == 0;
 }
 
-/* Takes what is between the parentheses. */
+/* Reads the arguments between the parentheses of set_config(). */
 bool
 known_take_config(struct known_reader *r, struct known *k)
 {
@@ -278,7 +285,7 @@ known_take_config(struct known_reader *r, struct known *k)
 	return true;
 }
 
-/* Several set_config() are known only if all are local: then their names are not. */
+/* Several calls of set_config() are known only if all of them are local; their names are then not kept. */
 bool
 known_take_configs(struct known_reader *r, struct known *k)
 {

@@ -7,13 +7,13 @@
 #include <string.h>
 
 /*
- * Words and characters stand for themselves, a|b is one of them, what is in brackets may be missing, and capitals are a
- * part that a function reads (below). The first form that fits the whole statement counts. What PostgreSQL would refuse
- * may have one, too: it has no effect.
+ * The forms of statements. Words and characters stand for themselves, a|b stands for one of the two, words in brackets
+ * may be missing, and a word in capitals is a part that a function reads (below). The first form that fits the whole
+ * statement counts. A form may also fit SQL that PostgreSQL refuses, which has no effect.
  */
 static const struct form {
-	uint8_t word, or_word; /* enum sql_word: what it begins with; 0: none */
-	const char *rest, *setting; /* setting: which is meant where the statement does not name it */
+	uint8_t word, or_word; /* enum sql_word with which the statement begins; 0 if unused */
+	const char *rest, *setting; /* setting is the one meant if the statement does not name it */
 	enum known_kind kind;
 } forms[] = {
 	{ WORD_BEGIN, 0, "[work|transaction] MODES", "", KNOWN_BEGIN },
@@ -36,7 +36,7 @@ static const struct form {
 	{ WORD_SET, 0, "[session] names LITERAL", "client_encoding", KNOWN_SET },
 	{ WORD_SET, 0, "[session] schema LITERAL", "search_path", KNOWN_SET },
 	{ WORD_SET, 0, "[session] role LITERAL|ROLE", "role", KNOWN_SET },
-	/* Settings of that name. */
+	/* Settings whose names are local, transaction and constraints. */
 	{ WORD_SET, 0, "local|transaction|constraints =|.|to REST", "", KNOWN_NOT },
 	{ WORD_SET, 0, "LOCAL role REST", "role", KNOWN_LOCAL },
 	{ WORD_SET, 0, "LOCAL|transaction|constraints REST", "", KNOWN_LOCAL },
@@ -96,7 +96,7 @@ skip_rest(struct known_reader *r, struct known *k)
 	return true;
 }
 
-/* Whatever is in parentheses. */
+/* Skips everything in parentheses. */
 static bool
 skip_group(struct known_reader *r, struct known *k)
 {
@@ -120,7 +120,7 @@ take_local(struct known_reader *r, struct known *k)
 	return k->is_local;
 }
 
-/* Each isolation level without an access mode, then with each of the two. */
+/* Each isolation level without an access mode, then with each of the two access modes. */
 const char *const known_modes[KNOWN_MODES] = {
 	NULL,
 	"",
@@ -167,7 +167,7 @@ take_modes(struct known_reader *r, struct known *k)
 	return true;
 }
 
-/* Skips those that run no code: literals, numbers, parameters, casts. */
+/* Skips arguments that run no code: literals, numbers, parameters, casts. */
 static bool
 skip_arguments(struct known_reader *r, struct known *k)
 {
@@ -202,7 +202,7 @@ take_option_value(struct known_reader *r, char value[static KNOWN_VALUE_MAX])
 	return known_take_identifier(r, value);
 }
 
-/* Takes those of CREATE DATABASE. */
+/* Reads the options of CREATE DATABASE. */
 static bool
 take_options(struct known_reader *r, struct known *k)
 {
@@ -221,7 +221,7 @@ take_options(struct known_reader *r, struct known *k)
 	return true;
 }
 
-/* Up to the AS of CREATE TABLE ... AS. */
+/* Skips to the AS of CREATE TABLE ... AS. */
 static bool
 skip_table(struct known_reader *r, struct known *k)
 {
@@ -235,7 +235,7 @@ static const struct {
 	char name[10];
 	known_part *take;
 } parts[] = {
-	/* those first that most SQL meets */
+	/* the parts that most SQL meets come first */
 	{ "CONFIGS", known_take_configs },
 	{ "SETTING", known_take_setting },
 	{ "NAME", take_name },
@@ -255,7 +255,7 @@ static const struct {
 	{ "ZONE", known_take_zone },
 };
 
-/* Returns where the word ends, or the character. */
+/* Returns where the word or character ends. */
 static const char *
 part_end(const char *part)
 {

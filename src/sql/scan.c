@@ -1,43 +1,43 @@
 /*
  * src/sql/scan.c - see scan.h. Cuts SQL into tokens as PostgreSQL's scan.l does, chunk by chunk.
  *
- * s->lex tells what the next byte belongs to; each of its values has a function that reads on as far as it can. A word
- * within one chunk is judged where it lies; a word that is cut by a chunk's end is collected in s->word, and so are
- * quoted identifiers.
+ * s->lex says which token the next byte belongs to; each of its values has a function that reads as far as it can. A
+ * word that lies within one chunk is judged where it lies. A word that a chunk's end cuts is collected in s->word, and
+ * so are quoted identifiers.
  */
 #include "sql/scan_rules.h"
 #include "sql/sql_class.h"
 #include "base/text.h"
 
 enum lex {
-	LEX_BETWEEN, /* tokens */
-	LEX_WORD, /* begun in an earlier chunk */
-	LEX_UNICODE, /* U& */
+	LEX_BETWEEN, /* between tokens */
+	LEX_WORD, /* in a word that began in an earlier chunk */
+	LEX_UNICODE, /* after U& */
 	LEX_DOLLAR,
-	LEX_TAG, /* $tag */
+	LEX_TAG, /* after $tag */
 	LEX_DASH,
 	LEX_SLASH,
-	LEX_LINE, /* comment */
-	LEX_BLOCK, /* comment */
+	LEX_LINE, /* in a comment */
+	LEX_BLOCK, /* in a comment */
 	LEX_BLOCK_STAR,
 	LEX_BLOCK_SLASH,
 	LEX_STRING,
-	LEX_BACKSLASH, /* in a string: the one before it was a backslash */
-	LEX_QUOTE, /* in a string: its end, or half of a doubled one */
-	LEX_GAP, /* behind a string: it goes on if a quote follows on another line */
+	LEX_BACKSLASH, /* in a string: the previous byte was a backslash */
+	LEX_QUOTE, /* in a string: the previous byte was a quote, which ends the string or is the first of two */
+	LEX_GAP, /* after a string: a quote on a later line continues the string */
 	LEX_GAP_DASH,
-	LEX_GAP_LINE, /* comment */
+	LEX_GAP_LINE, /* in a comment after a string */
 	LEX_IDENTIFIER, /* in double quotes */
 	LEX_IDENTIFIER_QUOTE,
 	LEX_BODY, /* in dollar quotes */
-	LEX_LOST /* a dollar quote's tag was too long to remember */
+	LEX_LOST /* in a dollar quote whose tag was too long to remember */
 };
 
 enum string_kind {
 	STRING_STANDARD,
-	STRING_ESCAPE, /* backslashes count */
-	STRING_UNICODE, /* so they do, but none hides a quote */
-	STRING_BITS, /* no quote is doubled in B'' and X'' */
+	STRING_ESCAPE, /* backslashes are escapes */
+	STRING_UNICODE, /* backslashes are escapes, but none can hide a quote */
+	STRING_BITS, /* B'' and X'', in which quotes are not doubled */
 	IDENTIFIER_STANDARD,
 	IDENTIFIER_UNICODE
 };
@@ -48,7 +48,7 @@ is_newline(char c)
 	return c == '\n' || c == '\r';
 }
 
-/* Returns true if the next byte is the second half of a letter. */
+/* Returns true if the next byte is the second half of a character. */
 static bool
 is_lead(const struct scan *s, char c)
 {
@@ -118,7 +118,10 @@ begin_identifier(struct scan *s, enum string_kind kind)
 	s->word_len = 0;
 }
 
-/* A word is over before *next. E'', B'', X'', N'', U&'' and U&"" begin like words. Returns how many more are read. */
+/*
+ * Handles the word in text, which the byte next follows. E'', B'', X'', N'', U&'' and U&"" begin like words. Returns
+ * how many bytes after the word were consumed.
+ */
 static size_t
 end_word(struct scan *s, const char *text, size_t len, char next)
 {
@@ -160,7 +163,7 @@ in_word(struct scan *s, const char *p, const char *end)
 	return after < end ? after + end_word(s, s->word, s->word_len, *after) : end;
 }
 
-/* Behind U&. */
+/* Handles the byte after U&. */
 static const char *
 in_unicode(struct scan *s, const char *p)
 {
@@ -309,7 +312,10 @@ in_quote(struct scan *s, const char *p)
 	return p + 1;
 }
 
-/* Behind a string: white space with a line's end and comments of one line may part it from its continuation. */
+/*
+ * Handles bytes after a string. White space with a newline, and comments of one line, may stand between a string and
+ * its continuation.
+ */
 static const char *
 in_gap(struct scan *s, const char *p, const char *end)
 {
@@ -355,7 +361,7 @@ begin_body(struct scan *s, const char *p)
 	return p + 1;
 }
 
-/* $1, $tag$...$tag$, or a dollar that means nothing: an error. */
+/* Handles the byte after a dollar, which may begin $1 or $tag$...$tag$. Any other dollar is an error in PostgreSQL. */
 static const char *
 in_dollar(struct scan *s, const char *p)
 {
@@ -376,7 +382,7 @@ static const char *
 in_tag(struct scan *s, const char *p, const char *end)
 {
 	for (; p < end && sql_is(*p, TAG); p++) {
-		/* Which byte of a two-byte letter belongs to the tag is not worth knowing. */
+		/* The scan gives up on two-byte characters in a tag. */
 		if (s->tag_len == SCAN_WORD_MAX - 1 || is_lead(s, *p)) {
 			s->lex = LEX_LOST;
 			return end;
@@ -392,7 +398,10 @@ in_tag(struct scan *s, const char *p, const char *end)
 	return p;
 }
 
-/* The tag's dollars are only at its ends: where it fails, at most its first byte has been seen again. */
+/*
+ * Continues to compare bytes with the tag. A tag has dollars only at its ends, so at a mismatch at most its first byte
+ * has been seen again.
+ */
 static const char *
 match_tag(struct scan *s, const char *p, const char *end)
 {
@@ -400,7 +409,7 @@ match_tag(struct scan *s, const char *p, const char *end)
 		if (*p == s->tag[s->tag_match])
 			s->tag_match++;
 		else {
-			/* No tag after all: these bytes belong to the literal. */
+			/* The bytes were not the tag, so they belong to the literal. */
 			scan_literal_bytes(s, s->tag, s->tag_match);
 			s->tag_match = *p == '$';
 			if (s->tag_match == 0)
@@ -447,7 +456,10 @@ note_literal(struct scan *s, const char *begin, const char *end)
 	all->count++;
 }
 
-/* Most strings lie within one chunk and contain nothing special. Returns NULL if this one is different. */
+/*
+ * Skips a string that lies within one chunk and contains nothing special, as most strings do. Returns NULL if the
+ * string is not such a one.
+ */
 static const char *
 skip_plain_string(struct scan *s, const char *p, const char *end)
 {
@@ -482,7 +494,7 @@ skip_plain_identifier(struct scan *s, const char *p, const char *end)
 	return quote + 1;
 }
 
-/* Quotes, dollars and what may begin a comment. */
+/* Handles quotes, dollars and bytes that may begin a comment. */
 static const char *
 begin_other(struct scan *s, const char *p, const char *end)
 {
@@ -514,7 +526,7 @@ begin_other(struct scan *s, const char *p, const char *end)
 	return p + 1;
 }
 
-/* A word may follow the digits: 1e2, 0x1F, 1_000. It does no harm. */
+/* Skips digits. In 1e2, 0x1F and 1_000 the rest is scanned as a word, which does no harm. */
 static const char *
 skip_number(struct scan *s, const char *p, const char *end)
 {
@@ -525,11 +537,9 @@ skip_number(struct scan *s, const char *p, const char *end)
 	if (s->literals != NULL) {
 		char before = begin > s->literals->sql ? begin[-1] : ' ';
 
-		/*
-		 * Notes a number as a literal. Where a word follows without a space, versions of PostgreSQL end the
-		 * number differently (sql_token.h): then no literals count. $1 is none, and a number behind a quote
-		 * would be taken for a string.
-		 */
+		/* Notes a number as a literal. If a word follows directly, versions of PostgreSQL disagree on where the
+		 * number ends (sql_token.h), so no literals count. The 1 of $1 is not a number, and a number right
+		 * after a quote would be taken for a string: both are skipped. */
 		if (p < end && (sql_is(*p, WORD_START) || (*p == '.' && (p + 1 == end || !sql_is(p[1], DIGIT)))))
 			s->literals->count = SCAN_LITERALS_MAX + 1;
 		else if (before != '\'' && before != '$')
@@ -539,7 +549,7 @@ skip_number(struct scan *s, const char *p, const char *end)
 	return p;
 }
 
-/* Short ways for what most SQL consists of, if it lies within the chunk. */
+/* Has fast paths for the tokens that most SQL consists of, if they lie within the chunk. */
 static const char *
 in_between(struct scan *s, const char *p, const char *end)
 {
@@ -574,7 +584,7 @@ in_between(struct scan *s, const char *p, const char *end)
 	return p;
 }
 
-/* Two of them begin a comment. */
+/* Handles the byte after '-' or '/': with it, the two may begin a comment. */
 static const char *
 in_mark(struct scan *s, const char *p)
 {
@@ -672,7 +682,7 @@ static uint32_t
 scan_finish(struct scan *s)
 {
 	if (s->lex != LEX_BETWEEN)
-		read_bytes(s, "\n", 1); /* ends what may end */
+		read_bytes(s, "\n", 1); /* a newline ends every token that can end here */
 	if (s->lex == LEX_GAP)
 		scan_literal_end(s);
 	else if (s->lex != LEX_BETWEEN)
@@ -717,7 +727,7 @@ scan_text_anyhow(struct scan *s, const char *sql, size_t len)
 	static const unsigned readings[] = { 0, SCAN_ASCII_TRAIL, SCAN_ASCII_TRAIL | SCAN_SJIS_TRAIL };
 	uint32_t flags = 0, hints = 0, all = SCAN_ALL;
 
-	if (memchr(sql, '\\', len) == NULL && text_is_ascii(sql, len)) /* no option changes how these are read */
+	if (memchr(sql, '\\', len) == NULL && text_is_ascii(sql, len)) /* these bytes read the same under all options */
 		return scan_text(s, 0, sql, len);
 	for (size_t i = 0; i < 2 * sizeof(readings) / sizeof(readings[0]); i++) {
 		scan_text(s, readings[i / 2] | (i % 2 == 0 ? 0 : SCAN_BACKSLASH_STRINGS), sql, len);

@@ -1,8 +1,8 @@
 /*
  * src/sql/scan_literal.c - examines literals: for pg_temp, names of custom settings, and the code of DO.
  *
- * The code of DO is not parsed: every word with a dot counts that is alone in quotes or follows SET; set_config()
- * without such a word counts as a name that got lost.
+ * The code of DO is not parsed. In it, every word with a dot counts as a name if it is alone in quotes or follows SET;
+ * a set_config() without such a word counts as a name that was lost.
  */
 #include "sql/scan_rules.h"
 #include "sql/sql_class.h"
@@ -13,8 +13,8 @@
 enum body_expect { BODY_ANYTHING, BODY_SETTING, BODY_CONFIG };
 
 /*
- * Continues the search for pg_temp, of which *match bytes have been found. After a mismatch only the byte itself can
- * begin a match: no other p stands before the last one.
+ * Continues the search for pg_temp, of which *match bytes have been found. After a mismatch only the current byte can
+ * begin a match, because pg_temp has only one p before its last byte.
  */
 static bool
 step_to(uint8_t *match, const char *bytes, size_t len)
@@ -29,7 +29,7 @@ step_to(uint8_t *match, const char *bytes, size_t len)
 	return false;
 }
 
-/* Long SQL consists mostly of long literals: only their underscores are examined. */
+/* Looks for pg_temp in one piece. Long SQL consists mostly of long literals, so only their underscores are examined. */
 static bool
 holds_pg_temp(uint8_t *match, const char *bytes, size_t len)
 {
@@ -57,7 +57,7 @@ scan_bytes_name_pg_temp(const char *search_path, size_t len)
 	return memchr(search_path, '_', len) != NULL && holds_pg_temp(&match, search_path, len);
 }
 
-/* A name that is too long is noticed by its length. */
+/* Appends to the name, as far as it fits. A name that is too long is recognized by its length. */
 void
 scan_name_append(struct scan *s, const char *bytes, size_t len)
 {
@@ -75,7 +75,7 @@ scan_name_keep(struct scan *s)
 
 	if (s->name_len < SCAN_WORD_MAX && memchr(s->name, '.', s->name_len) == NULL)
 		return;
-	/* With ASCII trail bytes, the folded byte may be half of a letter. */
+	/* With ASCII trail bytes, the folded byte may be half of a character. */
 	if (s->name_len == SCAN_WORD_MAX || memchr(s->name, '\0', s->name_len) != NULL ||
 	    ((s->options & SCAN_ASCII_TRAIL) != 0 && !text_is_ascii(s->name, s->name_len))) {
 		s->flags |= SCAN_NAMES_LOST;
@@ -99,7 +99,7 @@ is_name(const struct scan *s, const char *word)
 	return s->name_len == strlen(word) && memcmp(s->name, word, s->name_len) == 0;
 }
 
-/* A word of DO's code is over; next is the byte behind it. */
+/* Handles the end of a word in DO's code; next is the byte after the word. */
 static void
 body_word(struct scan *s, char next)
 {
@@ -110,7 +110,7 @@ body_word(struct scan *s, char next)
 
 	s->body_expect = BODY_ANYTHING;
 	if (is_quoted && is_part)
-		s->flags |= SCAN_NAMES_LOST; /* 'app.' || something */
+		s->flags |= SCAN_NAMES_LOST; /* the name is computed: 'app.' || something */
 	else if (expect == BODY_CONFIG && !is_quoted)
 		s->flags |= SCAN_NAMES_LOST;
 	else if (is_name(s, "set_config"))
@@ -171,6 +171,6 @@ scan_literal_escape(struct scan *s)
 {
 	if (s->capture != CAPTURE_NONE)
 		s->flags |= s->capture == CAPTURE_LANGUAGE ? SCAN_LOAD : SCAN_NAMES_LOST;
-	if ((s->hints & SCAN_HINT_LOCAL_PATH) != 0) /* it may name pg_temp */
+	if ((s->hints & SCAN_HINT_LOCAL_PATH) != 0) /* the local search_path may name pg_temp */
 		s->flags |= SCAN_TEMP;
 }

@@ -2,7 +2,7 @@
 
 #include <stdlib.h>
 
-#define SHORT_LEN 16 /* SQL up to this is remembered as it stands */
+#define SHORT_LEN 16 /* bytes; SQL up to this length is remembered as it stands */
 
 static uint32_t
 four(const char *p)
@@ -13,7 +13,7 @@ four(const char *p)
 	return bytes;
 }
 
-/* The same of SQL that is not shorter than SCAN_MEMORY_SHORTEST, nor longer than SHORT_LEN. */
+/* Returns true if a and b are the same len bytes. len is from SCAN_MEMORY_SHORTEST to SHORT_LEN. */
 static inline bool
 is_same_short(const char *a, const char *b, size_t len)
 {
@@ -43,7 +43,7 @@ scan_memory_fini(struct scan_memory *m)
 	memset(m, 0, sizeof(*m));
 }
 
-/* Makes room for so many bytes, which there is if nothing else is kept. */
+/* Frees entries until size bytes fit. They do at the latest when no SQL is kept. */
 static void
 make_room(struct scan_memory *m, size_t size)
 {
@@ -52,7 +52,7 @@ make_room(struct scan_memory *m, size_t size)
 		       &m->sets[m->hand / SCAN_MEMORY_PLACES % SCAN_MEMORY_SETS].places[m->hand % SCAN_MEMORY_PLACES]);
 }
 
-/* Returns NULL without memory. */
+/* Keeps the scan's result for SQL with these parts. Returns NULL without memory. */
 static struct scanned_sql *
 keep(struct scan_memory *m, struct scan_memory_set *set, const struct scan *s, uint64_t hash, unsigned options,
      const char *sql, const struct skeleton_parts *parts)
@@ -77,7 +77,7 @@ keep(struct scan_memory *m, struct scan_memory_set *set, const struct scan *s, u
 	return k;
 }
 
-/* Returns true if SQL like this was scanned lately in this set; notes that it was now. */
+/* Returns true if SQL like this was scanned lately in this set; otherwise notes the hash. */
 static bool
 was_scanned(struct scan_memory_set *set, uint64_t hash)
 {
@@ -98,7 +98,8 @@ scan_and_keep(struct scan_memory *m, struct scan_memory_set *set, struct scan *s
 	scan_text_literals(s, options, sql, len, &literals);
 	if (len <= SHORT_LEN)
 		literals.count = 0;
-	/* Kept is what stands for all SQL that differs in literals alone: where SQL does not end, nobody knows them. */
+	/* The entry stands for all SQL that differs in literals alone. If the SQL does not end properly, its literals
+	 * are not known. */
 	if (s->name_count > 0 || literals.count > SCAN_LITERALS_MAX || (s->flags == SCAN_ALL && literals.count > 0))
 		return NULL;
 	skeleton_take_apart(&parts, &literals, len);
@@ -119,7 +120,7 @@ recall(struct scan *s, struct scanned_sql *k)
 
 /* --- the same text ----------------------------------------------------------------------------------------------- */
 
-/* Returns the place for SQL that has such bytes in a few places. */
+/* Returns the place for sql, which is found by the bytes in a few of its places, and sets *key. */
 static struct same_sql *
 same_place(struct scan_memory *m, const char *sql, size_t len, uint64_t *key)
 {
@@ -132,7 +133,7 @@ same_place(struct scan_memory *m, const char *sql, size_t len, uint64_t *key)
 	return &m->same[hash >> 32 & (SCAN_MEMORY_SAME - 1)];
 }
 
-/* The SQL was found to be like k: its text is kept if it is here the second time. */
+/* Called when sql was found to be like k: keeps its text if the text comes the second time. */
 static void
 note_same(struct scan_memory *m, struct same_sql *to, uint64_t key, const char *sql, size_t len, struct scanned_sql *k)
 {

@@ -1,28 +1,28 @@
 /*
- * src/sql/scan_rules.c - what tokens mean for the session.
+ * src/sql/scan_rules.c - judges what tokens mean for the session.
  *
  * There are three kinds of rules: for the first word of a statement, for some words anywhere, and for names before a
- * parenthesis, which are functions unless their place excludes that. Anything doubtful is suspected.
+ * parenthesis, which are functions unless their place excludes that. Anything doubtful sets its flag.
  */
 #include "sql/scan_rules.h"
 #include "base/text.h"
 
-/* The construct that the next token decides on. */
+/* The construct whose meaning the next token decides. */
 enum expect {
 	EXPECT_NOTHING,
 	EXPECT_SET, /* SET */
-	EXPECT_LOCAL, /* SET LOCAL, SET TRANSACTION, SET CONSTRAINTS: or a setting whose name begins so */
+	EXPECT_LOCAL, /* SET LOCAL, SET TRANSACTION, SET CONSTRAINTS, or a setting whose name begins with such a word */
 	EXPECT_NAME, /* SET name, RESET name */
 	EXPECT_NAME_PART, /* SET name. */
 	EXPECT_RESET, /* RESET */
 	EXPECT_PREPARE, /* PREPARE */
-	EXPECT_PREPARE_TRANSACTION, /* PREPARE TRANSACTION: or a statement of that name */
+	EXPECT_PREPARE_TRANSACTION, /* PREPARE TRANSACTION, or PREPARE of a statement with that name */
 	EXPECT_CREATED, /* CREATE, CREATE OR REPLACE, ... */
 	EXPECT_CONFIG, /* set_config( */
-	EXPECT_CONFIG_COMMA /* set_config('name', set_config($1, perhaps with a cast */
+	EXPECT_CONFIG_COMMA /* set_config('name' or set_config($1, perhaps with a cast */
 };
 
-/* TOKEN_NUMBER: a parameter is two of them. */
+/* A parameter is two tokens of the kind TOKEN_NUMBER. */
 enum token { TOKEN_WORD, TOKEN_QUOTED, TOKEN_COLON, TOKEN_NUMBER, TOKEN_LITERAL, TOKEN_DOT, TOKEN_COMMA, TOKEN_OTHER };
 
 static uint32_t
@@ -43,7 +43,7 @@ tell_last(struct scan *s)
 	s->last = told(s->last, s->last_text, s->last_len);
 }
 
-/* The token before a name matters only if a parenthesis follows. */
+/* Judges the last name. The token before the name matters only if a parenthesis follows. */
 static void
 tell_before(struct scan *s)
 {
@@ -52,7 +52,9 @@ tell_before(struct scan *s)
 
 /* --- what a token before has announced --------------------------------------------------------------------------- */
 
-/* Returns true for seed: no setting, but an order to random() that the end of the transaction doesn't undo. */
+/*
+ * Returns true for seed, which is not a setting, but an order to random() that the end of the transaction doesn't undo.
+ */
 static bool
 is_seed(const char *name, size_t len)
 {
@@ -104,7 +106,7 @@ expect_in_name(struct scan *s, enum token token, const char *text, size_t len)
 	}
 }
 
-/* SET CONSTRAINTS = 1 and SET LOCAL TO 1 name a setting, as all three words may; TO itself is reserved. */
+/* SET CONSTRAINTS = 1 and SET LOCAL TO 1 name a setting, as all three words can. TO itself is reserved. */
 static void
 expect_in_local(struct scan *s, enum token token, enum sql_word word, const char *text, size_t len)
 {
@@ -112,7 +114,7 @@ expect_in_local(struct scan *s, enum token token, enum sql_word word, const char
 		s->expect = EXPECT_NOTHING;
 		s->flags |= is_seed(text, len) ? SCAN_SEED : 0;
 		if ((len == 11 && strncasecmp(text, "search_path", 11) == 0) ||
-		    (len == 6 && strncasecmp(text, "schema", 6) == 0)) /* SET SCHEMA 'x' sets it, too */
+		    (len == 6 && strncasecmp(text, "schema", 6) == 0)) /* SET SCHEMA 'x' sets search_path, too */
 			s->hints |= SCAN_HINT_LOCAL_PATH;
 	} else {
 		s->flags |= SCAN_SETTING;
@@ -142,7 +144,7 @@ expect_in_config(struct scan *s, enum token token)
 	}
 	s->expect = EXPECT_NOTHING;
 	if (!is_named || token != TOKEN_COMMA) {
-		/* The name is lost, unless the setting is local: its third argument tells. */
+		/* The name is lost, unless the setting is local, which its third argument tells. */
 		s->flags |= s->config_parens != 0 ? SCAN_NAMES_LOST : 0;
 		s->config_parens = s->parens;
 		return;
@@ -255,12 +257,12 @@ judge_language(struct scan *s, const char *text, size_t len)
 		s->flags |= SCAN_LOAD;
 }
 
-/* A word within a statement. */
+/* Handles a word within a statement. */
 static void
 judge_word(struct scan *s, enum sql_word word)
 {
 	tell_last(s);
-	if (word == WORD_INSERT || word == WORD_MERGE) /* in WITH, EXPLAIN, PREPARE */
+	if (word == WORD_INSERT || word == WORD_MERGE) /* also in WITH, EXPLAIN, PREPARE */
 		s->flags |= SCAN_WRITES;
 	switch (word) {
 	case WORD_RETURNING:
@@ -288,7 +290,7 @@ judge_word(struct scan *s, enum sql_word word)
 			s->expect = EXPECT_CREATED;
 		}
 		break;
-	case WORD_EXECUTE: /* not: GRANT EXECUTE, CREATE TRIGGER ... EXECUTE FUNCTION */
+	case WORD_EXECUTE: /* not GRANT EXECUTE, nor CREATE TRIGGER ... EXECUTE FUNCTION */
 		if (s->statement == WORD_EXPLAIN || (s->statement == WORD_CREATE && s->last == WORD_AS))
 			s->flags |= SCAN_EXECUTE;
 		break;
@@ -319,7 +321,7 @@ judge_word(struct scan *s, enum sql_word word)
 	}
 }
 
-/* pg_temp anywhere; and (1).pg_advisory_lock calls that function without a parenthesis. */
+/* Looks for pg_temp anywhere, and for (1).pg_advisory_lock, which calls that function without a parenthesis. */
 static void
 judge_pg(struct scan *s, const char *text, size_t len)
 {
@@ -333,14 +335,14 @@ judge_pg(struct scan *s, const char *text, size_t len)
 	if (strncasecmp(text, "pg_temp", 7) == 0)
 		s->flags |= SCAN_TEMP;
 	else if (len == 11 && strncasecmp(text, "pg_settings", 11) == 0 && s->statement != WORD_SELECT)
-		s->flags |= SCAN_SETTING; /* UPDATE of it is SET */
+		s->flags |= SCAN_SETTING; /* an UPDATE of pg_settings is a SET */
 	else if (text_mentions(text, len, "advisory_lock"))
 		s->flags |= SCAN_LOCK;
 	else if (text_mentions(text, len, "advisory_unlock"))
 		s->flags |= SCAN_LOCK | SCAN_UNDO;
 }
 
-/* Returns the flags of a function of this name; 0: it does no more than others. */
+/* Returns the flags of a function of this name; 0 if its effects are those of any function. */
 static uint32_t
 flags_of_name(const char *text, size_t len)
 {
@@ -383,20 +385,21 @@ flags_of_name(const char *text, size_t len)
 static uint32_t
 flags_of_function(const char *text, size_t len)
 {
-	return SCAN_FUNCTION | flags_of_name(text, len); /* it may be the database's own, too */
+	return SCAN_FUNCTION | flags_of_name(text, len); /* the function may be the database's own, too */
 }
 
 static void
 take_name(struct scan *s, uint32_t kind, const char *text, size_t len)
 {
 	if (s->last == LAST_EXPRESSION_DOT) {
-		/* (expression).name calls a function of that name if it is no column. */
+		/* (expression).name calls a function of that name if there is no such column. */
 		s->flags |= flags_of_function(text, len);
 		if ((sql_name_find(text, len) & SQL_SEQUENCE_FUNCTION) != 0)
 			s->flags |= SCAN_SEQUENCE;
 		s->last = LAST_DOT;
 	} else if (s->last == LAST_DOT) {
-		/* alias.name calls a function of that name if it is no column: one of the database's, or of these. */
+		/* alias.name calls a function of that name if there is no such column: one of the database's, or one of
+		 * these. */
 		s->flags |= flags_of_name(text, len);
 		if (len == 7 && strncasecmp(text, "currval", 7) == 0)
 			s->flags |= SCAN_SEQUENCE;
@@ -444,7 +447,7 @@ scan_unicode_quoted(struct scan *s, const char *text, size_t len)
 
 /* --- names before a parenthesis ---------------------------------------------------------------------------------- */
 
-/* Returns true if a call may follow this keyword of the syntax; none can follow a plain identifier. */
+/* Returns true if a call may follow this keyword of the syntax. No call can follow a plain identifier. */
 static bool
 may_call_after_word(const struct scan *s, enum sql_word before)
 {
@@ -494,7 +497,7 @@ judge_call(struct scan *s)
 
 	if (word != SQL_WORDS_NONE)
 		s->last = word;
-	if (s->last_len == 0) /* U&"..." with escapes: it may be set_config */
+	if (s->last_len == 0) /* U&"..." with escapes may be set_config */
 		s->flags |= SCAN_NAMES_LOST;
 	if ((bits & SQL_SETTING_FUNCTION) != 0) {
 		s->flags |= SCAN_SETTING;
@@ -557,7 +560,7 @@ scan_punct_slowly(struct scan *s, char c)
 		s->parens -= c == ')' && s->parens > 0;
 		s->last = LAST_CLOSE;
 		break;
-	case ';': /* in the body of a rule or of a function, too: their statements are examined as if they ran */
+	case ';': /* in the body of a rule or of a function, too, whose statements are examined as if they ran */
 		s->statement = SQL_WORDS_NONE;
 		s->is_index = s->is_with_head = s->has_join = s->has_odd_parens = false;
 		s->parens = 0;

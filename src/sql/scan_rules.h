@@ -1,23 +1,23 @@
 /*
- * src/sql/scan_rules.h - the inside of scan.h: scan.c cuts tokens, scan_rules.c judges them, scan_literal.c looks
- * into literals.
+ * src/sql/scan_rules.h - the inside of scan.h: scan.c cuts tokens, scan_rules.c judges them, scan_literal.c looks into
+ * literals.
  *
- * Borrows: the chunk of SQL that is being read: nothing points into it once scan_end_chunk was called.
+ * Borrows: the chunk of SQL that is being read; after scan_end_chunk() no pointer into the chunk is left.
  */
 #pragma once
 
 #include "sql/scan.h"
 #include "sql/sql_words.h"
 
-/* The kind of a token: one of these, or an enum sql_word. */
+/* The kind of a token: one of these values, or an enum sql_word. */
 enum scan_last {
-	LAST_START, /* none: a statement begins */
-	LAST_WORD = SQL_WORDS_END, /* a word that was not looked up yet: mostly that is not needed */
+	LAST_START, /* no token: a statement begins */
+	LAST_WORD = SQL_WORDS_END, /* a word that was not looked up yet; mostly a look-up is not needed */
 	LAST_KEYWORD,
 	LAST_IDENTIFIER, /* quoted or not */
 	LAST_QUOTED,
-	LAST_DOT, /* behind a name */
-	LAST_EXPRESSION_DOT, /* behind anything else */
+	LAST_DOT, /* the dot after a name */
+	LAST_EXPRESSION_DOT, /* the dot after anything else */
 	LAST_CLOSE, /* ) or ] */
 	LAST_COMMA,
 	LAST_COLON,
@@ -29,24 +29,29 @@ enum scan_last {
 /* The qualifier before the last dot. */
 enum scan_qualifier { QUALIFIER_NONE, QUALIFIER_CATALOG, QUALIFIER_OTHER };
 
-/* A word without quotes, as written; len may be cut to SCAN_WORD_MAX, which no name reaches. text must live until the
- * next token, or until scan_end_chunk. */
+/*
+ * Handles a word without quotes, as written; len may be cut to SCAN_WORD_MAX, which is more than any name has. text
+ * must live until the next token, or until scan_end_chunk().
+ */
 static inline void scan_word(struct scan *s, const char *text, size_t len);
 void scan_word_slowly(struct scan *s, const char *text, size_t len);
-/* The same of "an identifier", without its quotes. */
+/* Does what scan_word() does, for a "quoted identifier" given without its quotes. */
 static inline void scan_quoted(struct scan *s, const char *text, size_t len);
 void scan_quoted_slowly(struct scan *s, const char *text, size_t len);
-/* The same of U&"...". If it has backslashes, or UESCAPE follows it, that could be any name. */
+/* Does what scan_word() does, for U&"...". If that has backslashes, or UESCAPE follows, it could be any name. */
 void scan_unicode_quoted(struct scan *s, const char *text, size_t len);
-/* Another character that is no part of a comment. Digits count once or more often. */
+/* Handles any other character that does not belong to a comment. A number counts once or more often, as '0'. */
 static inline void scan_punct(struct scan *s, char c);
 void scan_punct_slowly(struct scan *s, char c);
-/* A literal begins and ends; its content is between. */
+/* Called where a literal begins and where it ends; its content is passed between the two calls. */
 void scan_literal_begin(struct scan *s);
 void scan_literal_end(struct scan *s);
-/* The chunk is over: nothing points into it any more. is_word_in_use: s->word has the beginning of another word. */
+/*
+ * Called at the end of a chunk: afterwards nothing points into the chunk. is_word_in_use says that s->word holds the
+ * beginning of another word.
+ */
 void scan_end_chunk(struct scan *s, bool is_word_in_use);
-/* s->word will be overwritten: judges what is in it now. */
+/* Judges the word in s->word now, because s->word will be overwritten. */
 void scan_spare_word(struct scan *s);
 
 enum scan_capture {
@@ -58,13 +63,13 @@ enum scan_capture {
 };
 
 void scan_literal_bytes(struct scan *s, const char *bytes, size_t len);
-/* An escape stands in the literal: its content is not what is written. */
+/* Called at an escape in the literal: its content is not what is written. */
 void scan_literal_escape(struct scan *s);
-/* The text of DO is over. */
+/* Called at the end of the text of DO. */
 void scan_body_end(struct scan *s);
 
 void scan_name_append(struct scan *s, const char *bytes, size_t len);
-/* s->name may be a custom setting: it is kept if it has a dot. */
+/* Keeps s->name, which may be a custom setting, if it has a dot. */
 void scan_name_keep(struct scan *s);
 
 static inline bool
@@ -73,7 +78,10 @@ scan_is_name(uint32_t last)
 	return last != LAST_START && last <= LAST_QUOTED;
 }
 
-/* Words that mean something within a statement, by first letter and length; and whatever may begin with pg_. */
+/*
+ * Returns true for words that mean something within a statement, by first letter and length, and for words that may
+ * begin with pg_.
+ */
 #define SCAN_LENGTH(n) (1u << (n))
 static inline bool
 scan_may_matter(const char *text, size_t len)
@@ -106,7 +114,7 @@ scan_is_simple(const struct scan *s, const char *text, size_t len)
 	return s->expect == 0 && s->last != LAST_START && s->last != LAST_EXPRESSION_DOT && !scan_may_matter(text, len);
 }
 
-/* Another name, or the next part of one. */
+/* Notes another name, or the next part of a name. */
 static inline void
 scan_note_name(struct scan *s, uint32_t kind, const char *text, size_t len)
 {

@@ -3,7 +3,10 @@
 
 #include <endian.h>
 
-/* Bytes up to the first literal are hashed; if these are too few, some behind that one, and behind the next ones. */
+/*
+ * The bytes up to the first literal are hashed. If these are too few, some bytes after that literal are hashed, too,
+ * and some after the next ones.
+ */
 #define HASHED_MAX ((size_t)8192)
 #define HASHED_ENOUGH 64
 #define HASHED_LITERALS 4
@@ -12,7 +15,7 @@
 /* --- literals ---------------------------------------------------------------------------------------------------- */
 
 #ifdef __SSE2__
-/* Finds where numbers and quotes begin in these sixteen bytes: a bit for each. */
+/* Finds where numbers and quotes begin in these sixteen bytes. Returns one bit for each byte. */
 static inline unsigned
 literals_in(const char *sql, size_t at)
 {
@@ -26,8 +29,8 @@ literals_in(const char *sql, size_t at)
 #endif
 
 /*
- * Returns where the first number or quote from at on is, or len: what scan_literals names begins there. SQL that
- * differs only in literals has the same bytes before it.
+ * Returns where the first number or quote from at on is, or len. The literals in scan_literals begin at such places.
+ * SQL that differs only in literals has the same bytes before the place.
  */
 static size_t
 next_literal(const char *sql, size_t at, size_t len)
@@ -38,7 +41,7 @@ next_literal(const char *sql, size_t at, size_t len)
 	for (; len - at >= 16; at += 16)
 		if ((found = literals_in(sql, at)) != 0)
 			return at + (size_t)__builtin_ctz(found);
-	if (at < len && len >= 16) { /* the last ones, some of which are read once more */
+	if (at < len && len >= 16) { /* the last sixteen bytes, some of which are read once more */
 		found = literals_in(sql, len - 16) >> (16 - (len - at));
 		return found != 0 ? at + (size_t)__builtin_ctz(found) : len;
 	}
@@ -48,7 +51,7 @@ next_literal(const char *sql, size_t at, size_t len)
 	return at;
 }
 
-/* Returns the quote that ends the string which begins at p, or NULL: it may matter. */
+/* Returns the quote that ends the string that begins at p, or NULL if the string may matter. */
 __attribute__((noinline)) static const char *
 string_end_slowly(const char *p, const char *end)
 {
@@ -93,7 +96,7 @@ number_end(const char *p, const char *end)
 	return p;
 }
 
-/* Returns the end of the literal that begins at p, or NULL: it may matter, or is none. */
+/* Returns the end of the literal that begins at p; NULL if the literal may matter, or if there is none. */
 static inline const char *
 literal_end(const char *p, const char *end)
 {
@@ -129,7 +132,7 @@ hash_of(uint64_t hash, const char *sql, size_t len)
 	return skeleton_mix(hash, skeleton_eight(sql + len - 8));
 }
 
-/* Hashes SQL by its beginning: what differs only in literals, and in how many a list has, mostly has the same hash. */
+/* SQL that differs only in literals, and in how many of them a list has, mostly has the same hash. */
 uint64_t
 skeleton_hash(unsigned options, const char *sql, size_t len)
 {
@@ -145,7 +148,7 @@ skeleton_hash(unsigned options, const char *sql, size_t len)
 			break;
 		at = next_literal(p, p < end && *p == '\'',
 				  (size_t)(end - p) < HASHED_ENOUGH ? (size_t)(end - p) : HASHED_ENOUGH);
-		if (skeleton_parts_values(p, at)) /* perhaps a list, of any length */
+		if (skeleton_parts_values(p, at)) /* perhaps a list, which may have any length */
 			break;
 		hash = hash_of(hash, p, at < HASHED_BEHIND ? at : HASHED_BEHIND);
 		hashed += at;
@@ -156,12 +159,12 @@ skeleton_hash(unsigned options, const char *sql, size_t len)
 
 /* --- comparing --------------------------------------------------------------------------------------------------- */
 
-/* The bits of so many bytes that come first. */
+/* A mask for the first len of eight bytes. */
 #define FIRST(len) (__BYTE_ORDER == __LITTLE_ENDIAN ? UINT64_MAX >> (64 - 8 * (len)) : UINT64_MAX << (64 - 8 * (len)))
 static const uint64_t first_bytes[SKELETON_READABLE + 1] = { 0,	       FIRST(1), FIRST(2), FIRST(3), FIRST(4),
 							     FIRST(5), FIRST(6), FIRST(7), FIRST(8) };
 
-/* Returns true if SQL goes on at p as the part does. Most parts are short. */
+/* Returns true if the SQL at p goes on with this part. Most parts are short. */
 static inline bool
 is_same(const char *p, const char *end, const char *part, size_t len)
 {
@@ -170,7 +173,9 @@ is_same(const char *p, const char *end, const char *part, size_t len)
 	return (size_t)(end - p) >= len && memcmp(p, part, len) == 0;
 }
 
-/* Returns where a list ends, but for its last elements, whose elements are numbers that these bytes part, behind one.
+/*
+ * Skips elements of a list of numbers; part stands before each element. Returns where it stopped, which may be some
+ * elements before the end.
  */
 static const char *
 numbers_end(const char *p, const char *end, const char *part, size_t len)
@@ -189,7 +194,7 @@ numbers_end(const char *p, const char *end, const char *part, size_t len)
 	return p;
 }
 
-/* Returns true if another row begins at p, or another element of a list. */
+/* Returns true if another row, or another element of a list, begins at p. */
 static inline bool
 goes_on(const char *p, const char *end, const char *part, size_t len)
 {
@@ -205,7 +210,8 @@ skeleton_is_like(const struct skeleton *k, const char *sql, size_t len)
 
 	for (;; part++) {
 		if (part->back != 0) {
-			/* The second row begins so many parts before this one: its bytes are found once. */
+			/* The second row begins part->back parts before this one; the place of its bytes is computed
+			 * once. */
 			if (row_part != part - part->back) {
 				row_part = part - part->back;
 				row = kept;

@@ -1,9 +1,10 @@
 /*
- * src/sql/skeleton.h - SQL without its values: what stands for all SQL that differs in numbers and strings alone.
+ * src/sql/skeleton.h - SQL without its values: a skeleton stands for all SQL that differs only in numbers and strings.
  *
- * The parts of SQL between the literals that don't matter (struct scan_literals). Where a list of values begins, behind
- * IN and VALUES and in ARRAY[], and consists of three rows that look alike at least, and of nothing else, there are the
- * parts of two, and a sign that more may follow: fingerprints make no difference either. Pure.
+ * A skeleton has the parts of SQL between the literals that don't matter (struct scan_literals). A list of values may
+ * follow IN or VALUES, or stand in ARRAY[]. If it consists of at least three rows that look alike, and of nothing else,
+ * the skeleton has the parts of two rows, and a mark that more may follow: fingerprints make no difference by the
+ * number of rows, either. The functions are pure.
  */
 #pragma once
 
@@ -11,47 +12,53 @@
 
 #include <string.h>
 
-#define SKELETON_READABLE 8 /* so many bytes may be read where a part begins, however short it is */
+#define SKELETON_READABLE 8 /* bytes that may be read from the beginning of each part, however short the part is */
 
-/* SQL between two literals. */
+/* The SQL between two literals. */
 struct sql_part {
 	uint16_t len;
-	uint16_t
-	    back; /* the literal before it ends the second of equal rows of so many literals: more may follow; or 0 */
+	/* literals in a row, if the literal before this part ends the second of equal rows, so more may follow; or 0 */
+	uint16_t back;
 };
 
-/* Zeroed: of no SQL. */
+/* A skeleton that is zeroed stands for no SQL. */
 struct skeleton {
-	struct sql_part *parts; /* one before each literal, and one behind the last; owned, and so is */
-	char *sql; /* behind them: all but the literals */
+	/* one part before each literal, and one after the last; owned, in one allocation with sql */
+	struct sql_part *parts;
+	char *sql; /* lies after the parts: all of the SQL but the literals */
 	uint16_t literals;
-	uint32_t size; /* bytes of what parts owns */
+	uint32_t size; /* bytes that parts owns */
 };
 
-/* The parts of SQL, with their places. */
+/* The parts of some SQL, with their places. */
 struct skeleton_parts {
-	size_t count, len; /* len: bytes of all */
+	size_t count, len; /* len: bytes of all parts */
 	struct {
 		uint32_t begin;
 		uint16_t len, back;
 	} at[SCAN_LITERALS_MAX + 1];
 };
 
-/* k must not begin with a literal. */
+/* Returns true if k stands for this SQL. k must not begin with a literal. */
 bool skeleton_is_like(const struct skeleton *k, const char *sql, size_t len);
-/* Hashes the beginning of SQL: what is like the same skeleton mostly has the same hash. 0: it begins with a literal. */
+/*
+ * Returns a hash of the beginning of SQL. SQL of the same skeleton mostly has the same hash. Returns 0 if the SQL
+ * begins with a literal.
+ */
 uint64_t skeleton_hash(unsigned options, const char *sql, size_t len);
 
 /*
  * --- skeleton_parts.c: makes skeletons.
  *
- * Takes SQL of so many bytes apart, all of whose literals are noted.
+ * Takes SQL of len bytes apart; literals must hold all of its literals that don't matter.
  */
 void skeleton_take_apart(struct skeleton_parts *to, const struct scan_literals *literals, size_t len);
-/* Makes a skeleton of these parts of SQL, of at most 65,535 bytes; free(parts) ends it. Returns false without memory.
+/*
+ * Makes a skeleton of these parts of SQL, which have 65,535 bytes at most; the caller frees k->parts. Returns false
+ * without memory.
  */
 bool skeleton_make(struct skeleton *k, const struct skeleton_parts *parts, const char *sql);
-/* Returns true if nothing but values may be in what these bytes part. */
+/* Returns true if these bytes, which stand between two literals, may stand between two values of a list. */
 bool skeleton_parts_values(const char *sql, size_t len);
 
 static inline uint64_t
@@ -63,7 +70,7 @@ skeleton_eight(const char *p)
 	return bytes;
 }
 
-/* Clients choose the SQL: whoever makes it collide has SQL scanned, as all SQL once was. */
+/* Mixes more into the hash. Clients choose the SQL, but SQL that is made to collide only has to be scanned. */
 static inline uint64_t
 skeleton_mix(uint64_t hash, uint64_t more)
 {

@@ -1,10 +1,10 @@
-/* src/sql/skeleton_parts.c - takes SQL apart between its literals, and finds lists. See skeleton.h. */
+/* src/sql/skeleton_parts.c - cuts SQL into the parts between its literals, and finds lists. See skeleton.h. */
 #include "sql/skeleton.h"
 #include "sql/sql_class.h"
 
 #include <stdlib.h>
 
-#define ROW_MAX 256 /* literals of a row */
+#define ROW_MAX 256 /* literals in a row, at most */
 
 bool
 skeleton_parts_values(const char *sql, size_t len)
@@ -22,7 +22,7 @@ part_begin(const struct scan_literals *l, size_t i)
 	return i == 0 ? 0 : l->at[i - 1].end;
 }
 
-/* Returns true if the same stands before these two literals. */
+/* Returns true if the same bytes stand before literals i and j. */
 static bool
 is_same_part(const struct scan_literals *l, size_t i, size_t j)
 {
@@ -34,7 +34,10 @@ is_same_part(const struct scan_literals *l, size_t i, size_t j)
 
 enum list { LIST_NONE, LIST_VALUES, LIST_ROWS };
 
-/* Tells which list begins at this literal: behind IN ( or ARRAY[, or VALUES ( with its rows, and perhaps a quote. */
+/*
+ * Returns which list begins at literal i: one after IN ( or ARRAY[, or the rows after VALUES (. A quote may stand
+ * between.
+ */
 static enum list
 begins_list(const struct scan_literals *l, size_t i)
 {
@@ -61,7 +64,10 @@ begins_list(const struct scan_literals *l, size_t i)
 	return LIST_NONE;
 }
 
-/* Returns true if nothing but values is before this literal, back to the one before; a row may end there, or none. */
+/*
+ * Returns true if the bytes between literal i and the previous one may stand between two values. ends_row says that a
+ * row may end there.
+ */
 static bool
 is_between_values(const struct scan_literals *l, size_t i, bool ends_row)
 {
@@ -76,7 +82,7 @@ is_between_values(const struct scan_literals *l, size_t i, bool ends_row)
 	       (opened == 0 || memchr(part, ')', len) < memchr(part, '(', len));
 }
 
-/* Returns true if a bracket is closed behind this literal, and perhaps its quote. */
+/* Returns true if a bracket is closed after literal i, and after its quote if it has one. */
 static bool
 is_closed_behind(const struct scan_literals *l, size_t i, const char *end)
 {
@@ -89,8 +95,8 @@ is_closed_behind(const struct scan_literals *l, size_t i, const char *end)
 }
 
 /*
- * Returns how many literals from this one on are rows of so many that look alike, at least three rows; or 0. The scan
- * is in the same state behind the second row as behind any that follows.
+ * Returns how many literals from first on form rows of width literals that look alike, if there are at least three
+ * rows; else 0. The scan is in the same state after the second row as after any later row.
  */
 static size_t
 rows_of(const struct scan_literals *l, size_t first, size_t width, bool has_brackets, const char *end)
@@ -108,7 +114,10 @@ rows_of(const struct scan_literals *l, size_t first, size_t width, bool has_brac
 	return at % width == 0 && at >= 3 * width && is_closed_behind(l, first + at - 1, end) ? at : 0;
 }
 
-/* Returns after how many literals the bracket is closed that is open before this one, at most. */
+/*
+ * Returns how many literals, from first on, stand before the bracket closes that is open before first; ROW_MAX + 1 at
+ * most.
+ */
 static size_t
 row_width(const struct scan_literals *l, size_t first)
 {

@@ -1,8 +1,8 @@
 /*
- * src/sql/sql_class.h - what a byte of SQL can be part of (PostgreSQL's scan.l). For the two lexers: scan.c, which
- * reads all SQL, and sql_token.c.
+ * src/sql/sql_class.h - the tokens that a byte of SQL can be part of (PostgreSQL's scan.l). Both lexers use it: scan.c,
+ * which reads all SQL, and sql_token.c.
  *
- * Always: bytes beyond ASCII can be in a word, as in scan.l, whatever the encoding.
+ * Always: bytes that are not ASCII can be in a word, as in scan.l, whatever the encoding.
  */
 #pragma once
 
@@ -17,9 +17,9 @@ enum sql_class {
 	WORD_START = 2,
 	DIGIT = 4,
 	DOLLAR = 8,
-	MARK = 16, /* a quote, or what a comment may begin with */
+	MARK = 16, /* a quote, or a character that may begin a comment */
 	OPERATOR = 32,
-	TAG = WORD_START | DIGIT, /* of a dollar quote, but for its first letter */
+	TAG = WORD_START | DIGIT, /* in the tag of a dollar quote, except for its first letter */
 	WORD = TAG | DOLLAR
 };
 
@@ -47,7 +47,7 @@ sql_is(char c, unsigned class)
 	return (sql_class(c) & class) != 0;
 }
 
-/* Folds ASCII alone; in single-byte encodings PostgreSQL folds more. */
+/* Folds ASCII alone. In single-byte encodings PostgreSQL folds more letters. */
 static inline char
 sql_fold(char c)
 {
@@ -55,7 +55,7 @@ sql_fold(char c)
 }
 
 #ifdef __SSE2__
-/* Sixteen bytes at once. Classes are returned as a bit for each. */
+/* The following functions classify sixteen bytes at once. Classes are returned as one bit for each byte. */
 static inline __m128i
 sql_sixteen(const char *p)
 {
@@ -69,7 +69,7 @@ sql_between(__m128i bytes, char from, char to)
 			     _mm_cmplt_epi8(bytes, _mm_set1_epi8((char)(to + 1))));
 }
 
-/* A digit less '0', and less 128, is among the least of the signed numbers. */
+/* After subtraction of '0' and of 128, the digits are the ten smallest signed numbers. */
 static inline unsigned
 sql_digits(__m128i bytes)
 {
@@ -83,7 +83,7 @@ sql_equal(__m128i bytes, char c)
 	return (unsigned)_mm_movemask_epi8(_mm_cmpeq_epi8(bytes, _mm_set1_epi8(c)));
 }
 
-/* Finds the bytes that can't be in a word. */
+/* Returns a bit for each byte that can't be in a word. */
 static inline unsigned
 sql_no_words(__m128i bytes)
 {
@@ -92,7 +92,7 @@ sql_no_words(__m128i bytes)
 	__m128i mark =
 	    _mm_or_si128(_mm_cmpeq_epi8(bytes, _mm_set1_epi8('_')), _mm_cmpeq_epi8(bytes, _mm_set1_epi8('$')));
 
-	/* The sign is that of the bytes beyond ASCII, too. */
+	/* Bytes that are not ASCII have the sign bit set, too. */
 	return (unsigned)_mm_movemask_epi8(_mm_or_si128(_mm_or_si128(letter, digit), _mm_or_si128(mark, bytes))) ^
 	       0xffff;
 }

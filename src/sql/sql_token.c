@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-/* The character n places on; NUL beyond the end. */
+/* Returns the character n places on; NUL beyond the end. */
 static char
 peek(const struct sql_lexer *lx, size_t n)
 {
@@ -25,7 +25,7 @@ sql_lexer_init(struct sql_lexer *lx, const char *sql, size_t len)
 	*lx = (struct sql_lexer){ .sql = len > 0 ? sql : "", .len = len };
 }
 
-/* Block comments nest. pos is at the opening mark. false: it never ends. */
+/* Skips a block comment; pos is at its beginning. Block comments nest. Returns false if the comment never ends. */
 static bool
 skip_block_comment(struct sql_lexer *lx)
 {
@@ -49,7 +49,7 @@ skip_block_comment(struct sql_lexer *lx)
 	return false;
 }
 
-/* Returns false if a comment never ends. */
+/* Skips white space and comments. Returns false if a comment never ends. */
 static bool
 skip_space(struct sql_lexer *lx)
 {
@@ -66,7 +66,10 @@ skip_space(struct sql_lexer *lx)
 	}
 }
 
-/* From just behind the opening quote to just behind the closing one; 0: it never ends. A doubled quote is one. */
+/*
+ * Returns the position after the closing quote, or 0 if there is none. from is the position after the opening quote.
+ * Two quotes in a row stand for one character.
+ */
 static size_t
 quoted_end(const struct sql_lexer *lx, size_t from, char quote, bool has_escapes)
 {
@@ -95,7 +98,7 @@ token_take_quoted(struct sql_lexer *lx, size_t prefix_len, bool has_escapes)
 	return quote == '"' ? SQL_QUOTED : SQL_STRING;
 }
 
-/* $1, $tag$...$tag$, or a dollar that means nothing. */
+/* Takes $1, $tag$...$tag$, or a dollar that means nothing. */
 static enum sql_kind
 take_dollar(struct sql_lexer *lx)
 {
@@ -120,8 +123,8 @@ take_dollar(struct sql_lexer *lx)
 }
 
 /*
- * Greedy, as what follows a digit without a space can be nothing else that is worth showing. A dollar behind a word
- * belongs to that, and begins no string, as in the scanner (sql/scan.h).
+ * Takes every letter, digit and dot that follows, because nothing else that is worth showing can follow a digit without
+ * a space. A dollar right after a word belongs to the word and begins no string, as in the scanner (sql/scan.h).
  */
 static enum sql_kind
 take_number(struct sql_lexer *lx)
@@ -146,7 +149,7 @@ take_number(struct sql_lexer *lx)
 	return SQL_NUMBER;
 }
 
-/* E'', B'', X'', N'', U&'' and U&"" begin like words. */
+/* Takes a word, or E'', B'', X'', N'', U&'' or U&"", which begin like words. */
 static enum sql_kind
 take_word(struct sql_lexer *lx)
 {
@@ -161,8 +164,11 @@ take_word(struct sql_lexer *lx)
 	return SQL_WORD;
 }
 
-/* The longest run, but no comment's beginning in it, and no + or - at its end unless it holds a character that no
- * operator of the SQL standard does: so a=-1 is an equals sign and a minus. */
+/*
+ * Takes the longest run of operator characters, as PostgreSQL does. The run stops before the beginning of a
+ * comment. A + or - at its end is dropped unless the run has a character that operators of the SQL standard lack: so
+ * a=-1 is an equals sign and a minus.
+ */
 static enum sql_kind
 take_operator(struct sql_lexer *lx)
 {

@@ -1,7 +1,8 @@
 /*
  * src/sql/sql_token.h - cuts SQL into tokens as PostgreSQL's lexer does (manual, 4.1).
  *
- * Pure, one pass, no allocation, any bytes. Whitespace and comments are skipped; a flag of the next token records them.
+ * The lexer is pure, reads any bytes in one pass and allocates nothing. White space and comments are skipped; a flag of
+ * the next token records them.
  * Borrows: the SQL.
  */
 #pragma once
@@ -19,23 +20,24 @@ enum sql_kind {
 	SQL_OPERATOR, /* one or more of + - * / < > = ~ ! @ # % ^ & | ` ? */
 	SQL_CAST, /* :: */
 	SQL_PUNCT, /* one other character */
-	SQL_UNTERMINATED, /* a quote or comment without an end: nothing after it can be trusted */
+	SQL_UNTERMINATED, /* a quote or comment without an end: no token after it can be trusted */
 };
 
 struct sql_token {
 	enum sql_kind kind;
 	const char *at;
 	size_t len;
-	bool after_space; /* whitespace or a comment stood before it */
+	bool after_space; /* white space or a comment stood before the token */
 };
 
 struct sql_lexer {
 	const char *sql;
 	size_t len, pos;
-	bool has_backslashes; /* they count in plain strings, too: standard_conforming_strings is off */
-	unsigned trails; /* enum scan_option of the client's encoding: a trail byte is no backslash */
-	bool is_after_escape_string; /* a continuation line of an E'' string has its rules, but no E */
-	const char *comment; /* text of the last block comment, without its marks; NULL: none */
+	bool has_backslashes; /* standard_conforming_strings is off: backslashes are escapes in plain strings, too */
+	unsigned trails; /* enum scan_option of the client's encoding: a trail byte is not a backslash */
+	/* a string on a later line that continues an E'' string has its escapes, but no E */
+	bool is_after_escape_string;
+	const char *comment; /* text of the last block comment, without its delimiters; NULL if there was none */
 	size_t comment_len;
 };
 

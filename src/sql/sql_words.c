@@ -6,7 +6,7 @@
 
 enum { LONGEST = sizeof("transaction") - 1 };
 
-/* Setting the bit makes letters lower case, and no other character that a word may have a letter. */
+/* Setting bit 0x20 makes letters lower case, and turns no other character of a word into a letter. */
 static inline uint32_t
 lower_four(const char *p)
 {
@@ -16,7 +16,10 @@ lower_four(const char *p)
 	return four | 0x20202020u;
 }
 
-/* Four at a time; the last four may have been among those before. For a word in the source little of this is left. */
+/*
+ * Compares four bytes at a time; the last four may overlap the ones before. For a word known at compile time little of
+ * this code is left.
+ */
 static inline bool
 word_is_same(const char *text, const char *word, size_t len)
 {
@@ -34,7 +37,7 @@ word_is_same(const char *text, const char *word, size_t len)
 	if (len == sizeof(#word) - 1 && word_is_same(text, #word, sizeof(#word) - 1))                                  \
 		return WORD_##id;
 
-/* Few words share a first letter, fewer a length as well. */
+/* Few words share a first letter, and fewer share the length as well. */
 enum sql_word
 sql_word_find(const char *text, size_t len)
 {
@@ -50,8 +53,8 @@ sql_word_find(const char *text, size_t len)
 enum { NAME_LONGEST = 63 };
 
 /*
- * Entries of one length: a letter of kinds, the name, a separator; in order, so that they can be searched by halves.
- * The blanks are for head(), which reads beyond a short name.
+ * Entries of one length. Each is a letter of kinds, the name and a separator; they are in order, for binary search. The
+ * blanks are for head(), which reads beyond a short name.
  */
 #define NAMES(len, text) [len] = { text "       ", sizeof(text) / ((len) + 2) },
 
@@ -62,7 +65,7 @@ static const struct {
 #include "sql_names_table.h"
 };
 
-/* A capital letter: a function besides. */
+/* A capital letter has the bits of its small letter, and is a function, too. */
 static const uint8_t kinds[128] = {
 	['f'] = SQL_FUNCTION,
 	['k'] = SQL_KEYWORD,
@@ -78,7 +81,7 @@ static const uint8_t kinds[128] = {
 	['Q'] = SQL_SEQUENCE_FUNCTION | SQL_FUNCTION,
 };
 
-/* The first bytes as a number, in their order. There are 8 to read. */
+/* Returns the first bytes as a number that sorts as they do. Eight bytes must be readable. */
 static uint64_t
 head(const char *name, size_t len)
 {

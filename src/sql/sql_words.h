@@ -1,9 +1,12 @@
-/* src/sql/sql_words.h - the words for which scan_rules.c and traits.h have rules, and all that PostgreSQL has. */
+/*
+ * src/sql/sql_words.h - the words for which scan_rules.c and traits.h have rules, and all words of PostgreSQL's that
+ * may stand before a parenthesis.
+ */
 #pragma once
 
 #include <stddef.h>
 
-/* Each word once, behind its first letter. */
+/* Each word once, after its first letter. */
 /* clang-format off */
 #define SQL_WORDS(LETTER, WORD) \
 	LETTER('a') WORD(abort, ABORT) WORD(aggregate, AGGREGATE) WORD(alter, ALTER) WORD(analyze, ANALYZE) \
@@ -46,14 +49,14 @@ enum sql_word {
 #undef WORD_NAME
 };
 
-/* Case does not matter. */
+/* Returns the word in text, without regard to case. */
 enum sql_word sql_word_find(const char *text, size_t len);
 
 /*
  * --- Words that may stand before a parenthesis: PostgreSQL's keywords and functions.
  *
- * The table (sql_names.tsv) is printed by scripts/sql-names from a running server, with what newer versions and
- * the most used parts of contrib add. A name that is not in it is a user's own.
+ * scripts/sql-names prints the table (sql_names.tsv) from a running server, and adds names from newer versions and from
+ * the most used parts of contrib. A name that is not in the table is a user's own.
  */
 
 enum sql_name_bit {
@@ -64,8 +67,8 @@ enum sql_name_bit {
 	SQL_SETTING_FUNCTION = 1u << 4, /* set_config */
 	SQL_LOCK_FUNCTION = 1u << 5, /* pg_[try_]advisory_lock* */
 	SQL_UNLOCK_FUNCTION = 1u << 6, /* pg_advisory_unlock* */
-	SQL_SEQUENCE_FUNCTION = 1u << 7 /* currval, lastval; with FUNCTION: nextval, setval */
+	SQL_SEQUENCE_FUNCTION = 1u << 7 /* currval, lastval; together with SQL_FUNCTION: nextval, setval */
 };
 
-/* Returns bits of enum sql_name_bit; 0: unknown. Case does not matter. */
+/* Returns bits of enum sql_name_bit; 0 if the name is unknown. Case does not matter. */
 unsigned sql_name_find(const char *name, size_t len);

@@ -1,9 +1,9 @@
 /*
  * src/sql/trailing_comment.c - see traits.h.
  *
- * The SQL is read backwards. Values are URL-encoded, so they contain neither quotes nor asterisks. If what looks like
- * such a comment were inside a string or another comment, that would not end within the SQL, and PostgreSQL refuses
- * such SQL with or without it.
+ * The SQL is read backwards. Values are URL-encoded, so they contain neither quotes nor asterisks. If text that looks
+ * like such a comment were inside a string or another comment, that string or comment would not end within the SQL, and
+ * PostgreSQL refuses such SQL with or without the text.
  */
 #include "sql/traits.h"
 #include "base/text.h"
@@ -29,7 +29,7 @@ skip_spaces(const char *p, size_t at, size_t len)
 	return at;
 }
 
-/* key='value', key='value' */
+/* Returns true for key='value', key='value'. */
 static bool
 is_pairs(const char *p, size_t len)
 {

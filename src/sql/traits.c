@@ -4,17 +4,16 @@
 
 #include <ctype.h>
 
-#define SEARCHED_MAX ((size_t)64 << 10) /* bytes of SQL that are searched for what strings hold */
+#define SEARCHED_MAX ((size_t)64 << 10) /* bytes of SQL whose strings are searched */
 
 void
 traits_of_scan(struct sql_traits *v, const struct scan *s, const char *sql, size_t len)
 {
 	uint32_t hints = s->hints;
 
-	/*
-	 * Looks into strings, too, as such SQL may run what stands in one. A plain search will do: a false match only
-	 * costs round trips, and what it misses the client could not expect of pgweir.
-	 */
+	/* Looks into strings, too, because such SQL may run SQL that stands in a string. A plain search is enough: a
+	 * false match only costs round trips, and SQL that it misses is SQL that the client could not expect pgweir to
+	 * see. */
 	if ((s->flags & (SCAN_CODE | SCAN_FUNCTION)) != 0) {
 		len = len < SEARCHED_MAX ? len : SEARCHED_MAX;
 		hints |= text_mentions(sql, len, "pg_listening_channels") ? SCAN_HINT_CHANNELS : 0u;
@@ -40,8 +39,8 @@ traits_anyhow(struct sql_traits *v, const char *sql, size_t len)
 /* --- what a Parse depends on -------------------------------------------------------------------------------------- */
 
 /*
- * Returns true for quoted and dollar-quoted literals; $1 is a parameter. And for anything that is not ASCII: which
- * characters these bytes are depends on client_encoding, in names and comments too.
+ * Returns true for quoted and dollar-quoted literals, but not for $1, which is a parameter. Also returns true for any
+ * byte that is not ASCII, in names and comments, too: client_encoding decides which characters such bytes are.
  */
 static bool
 has_literal(const char *sql, size_t len)
@@ -64,9 +63,9 @@ mentions_moment(const char *sql, size_t len)
 }
 
 /*
- * Looks for TRAITS_MOMENT, input of date and time types that stands for the time at which it is read: 'now', '12:00
- * today', '{now}'; and TRAITS_NULL, x = NULL, with or without parentheses: transform_null_equals turns it into IS
- * NULL.
+ * Looks for TRAITS_MOMENT and TRAITS_NULL. The former is input of date and time types that stands for the time at which
+ * it is read: 'now', '12:00 today', '{now}'. The latter is x = NULL, with or without parentheses, which
+ * transform_null_equals turns into IS NULL.
  */
 static uint32_t
 look_into(const char *sql, size_t len)
@@ -102,7 +101,7 @@ traits_of_parse(struct sql_traits *v, const char *sql, size_t len)
 	if (has_literal(sql, len))
 		hints |= TRAITS_LITERALS;
 	may_name_moment = (hints & TRAITS_LITERALS) != 0 && mentions_moment(sql, len);
-	if (may_name_moment && memchr(sql, '\\', len) != NULL) /* it depends on the session what is a literal */
+	if (may_name_moment && memchr(sql, '\\', len) != NULL) /* the session decides which bytes are a literal */
 		hints |= TRAITS_MOMENT;
 	if (may_name_moment || (memchr(sql, '=', len) != NULL && text_mentions(sql, len, "null")))
 		hints |= look_into(sql, len);

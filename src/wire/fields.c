@@ -72,7 +72,7 @@ fields_parameter(const uint8_t *body, size_t len, const char **name, const char 
 	return true;
 }
 
-/* The terminator of the name at the front of bytes; NULL: there is none. Most names are empty. */
+/* Returns the terminator of the name at the front of bytes, or NULL if there is none. Most names are empty. */
 static inline const uint8_t *
 name_end(const uint8_t *bytes, size_t len)
 {
@@ -120,7 +120,10 @@ never_zero(uint64_t hash)
 	return half == 0 ? 1 : half;
 }
 
-/* After a column's name: table int32, column int16, type int32, its length int16, modifier int32, format int16. */
+/*
+ * The bytes after a column's name: table int32, column int16, type int32, its length int16, modifier int32, format
+ * int16.
+ */
 #define COLUMN_TAIL_LEN 18
 #define COLUMN_TYPE_AT 6
 
@@ -175,7 +178,7 @@ fields_bind_values(const uint8_t *body, size_t len, struct bind_values *values)
 	size_t at;
 
 	*values = (struct bind_values){ .at = body, .end = body };
-	/* After the names: int16 and as many formats, int16 and as many values. */
+	/* After the names come an int16 count and as many int16 formats, then an int16 count and as many values. */
 	if (!fields_bind(body, len, &portal, &statement, &at) || len - at < 2)
 		return false;
 	at += 2 + 2 * (size_t)wire_u16(body + at);
@@ -190,7 +193,7 @@ fields_bind_next(struct bind_values *values, const uint8_t **value, size_t *len)
 {
 	uint32_t value_len;
 
-	assert(values->at <= values->end); /* what was read before has been compared with what was left */
+	assert(values->at <= values->end); /* each length that was read was compared with the bytes left */
 	if (values->left == 0 || values->end - values->at < 4)
 		return false;
 	value_len = wire_u32(values->at);

@@ -1,6 +1,7 @@
 /*
  * src/wire/frame.h - the header of a message: one type byte, then a length that counts itself but not the type
- * (protocol chapter, "Message Formats"). Pure; inline, as each message of each query passes here.
+ * (protocol chapter, "Message Formats"). The functions are pure; they are inline because each message of each query
+ * passes here.
  */
 #pragma once
 
@@ -10,7 +11,8 @@
 
 #define FRAME_HEAD_LEN 5
 #define FRAME_BODY_MAX ((uint32_t)0x3ffffffb) /* bytes; PostgreSQL's MaxAllocSize less the length word */
-#define FRAME_SMALL_MAX ((uint32_t)10000) /* PostgreSQL's PQ_SMALL_MESSAGE_LIMIT, the length word included */
+/* bytes; PostgreSQL's PQ_SMALL_MESSAGE_LIMIT, which includes the length word */
+#define FRAME_SMALL_MAX ((uint32_t)10000)
 
 enum frame_result { FRAME_OK, FRAME_PARTIAL, FRAME_BAD };
 
@@ -46,7 +48,7 @@ wire_set_u32(uint8_t *p, uint32_t v)
 	p[3] = (uint8_t)v;
 }
 
-/* Parses the head at the front of bytes. BAD: the length is below four or above PostgreSQL's own limit. */
+/* Parses the head at the front of bytes. Returns FRAME_BAD if the length is below 4 or above PostgreSQL's own limit. */
 static inline enum frame_result
 frame_parse(const uint8_t *bytes, size_t len, struct frame *out)
 {
@@ -55,21 +57,21 @@ frame_parse(const uint8_t *bytes, size_t len, struct frame *out)
 	if (len < FRAME_HEAD_LEN)
 		return FRAME_PARTIAL;
 	said = wire_u32(bytes + 1);
-	if (said - 4 > FRAME_BODY_MAX) /* unsigned: so is less than 4 */
+	if (said - 4 > FRAME_BODY_MAX) /* said is unsigned, so this refuses a length below four, too */
 		return FRAME_BAD;
 	out->type = bytes[0];
 	out->body_len = said - 4;
 	return FRAME_OK;
 }
 
-/* Returns true if a whole message is at the front of bytes, less than FRAME_BODY_MAX; else out may be anything. */
+/* Returns true if a whole message, shorter than FRAME_BODY_MAX, is at the front of bytes. Else *out is undefined. */
 static inline bool
 frame_whole(const uint8_t *bytes, size_t len, struct frame *out)
 {
 	if (len < FRAME_HEAD_LEN)
 		return false;
 	out->type = bytes[0];
-	out->body_len = wire_u32(bytes + 1) - 4; /* unsigned: of a length below four it is too large */
+	out->body_len = wire_u32(bytes + 1) - 4; /* unsigned, so a length below four becomes too large */
 	return out->body_len <= len - FRAME_HEAD_LEN;
 }
 

@@ -1,11 +1,11 @@
 /*
  * src/wire/ledger.c - see ledger.h.
  *
- * After an error PostgreSQL (postgres.c, PostgresMain) does this: in a simple Query it sends ReadyForQuery by itself;
- * for any extended message it ignores everything, even simple Queries, until a Sync. In COPY IN it ignores Sync and
- * Flush until CopyDone or CopyFail, so a Sync between an Execute that turns out to be a COPY and its CopyDone is never
- * answered; unless the COPY fails before PostgreSQL has read it. Which of them were is known when something else is
- * answered.
+ * After an error in a simple Query, PostgreSQL (postgres.c, PostgresMain) sends ReadyForQuery by itself. After an error
+ * in any extended message, it ignores everything, even simple Queries, until a Sync. In COPY IN it ignores Sync and
+ * Flush until CopyDone or CopyFail. So a Sync between an Execute that turns out to be a COPY and the CopyDone is never
+ * answered, unless the COPY fails before PostgreSQL has read that Sync. Which of the Syncs were ignored is known when a
+ * later message is answered.
  */
 #include "wire/ledger.h"
 
@@ -19,7 +19,7 @@ entry_at(struct ledger *l, uint32_t i)
 	return &l->ring[(l->head + i) & (l->cap - 1)];
 }
 
-/* As ledger_drop_head(), for an entry of any kind. */
+/* Removes the head, of any kind, and returns it. ledger_drop_head() does so for entries that the server answers. */
 static struct owed
 drop_head(struct ledger *l)
 {
@@ -91,7 +91,8 @@ ledger_advance(struct ledger *l)
 		if (o.kind == OWED_COPY_END)
 			continue;
 		if (l->copy == COPY_FAILED)
-			l->trust = LEDGER_IN_DOUBT; /* a ReadyForQuery may be due ahead of it */
+			/* the server may still owe a ReadyForQuery ahead of the local reply */
+			l->trust = LEDGER_IN_DOUBT;
 		l->ops->local(l->arg, &o);
 		settle(l, &o, OWED_ANSWERED);
 	}
@@ -123,7 +124,7 @@ answered(struct ledger *l)
 	settle(l, &o, OWED_ANSWERED);
 }
 
-/* The COPY IN of a simple Query is over, but the Query is not: removes the entry of its CopyDone. */
+/* Called when the COPY IN of a simple Query is over, but the Query is not: removes the entry of its CopyDone. */
 static void
 end_copy(struct ledger *l)
 {
@@ -137,7 +138,7 @@ end_copy(struct ledger *l)
 	forget_copy(l);
 }
 
-/* Returns false for a message that PostgreSQL skips or ignores now: no reply is due for it. */
+/* Returns false for a message that PostgreSQL skips or ignores now, so that no reply is due for it. */
 static bool
 is_entered(struct ledger *l, const struct owed *o)
 {
@@ -149,7 +150,7 @@ is_entered(struct ledger *l, const struct owed *o)
 			return false;
 		}
 	} else if (o->kind == OWED_SYNC) {
-		l->copy_syncs++; /* the server ignores it and never answers */
+		l->copy_syncs++; /* the server ignores this Sync and never answers it */
 		return false;
 	}
 	l->intake = INTAKE_ALL; /* in a COPY: CopyDone, CopyFail, or a message that makes the server fail it */
@@ -159,7 +160,7 @@ is_entered(struct ledger *l, const struct owed *o)
 void
 ledger_enter(struct ledger *l, struct owed o)
 {
-	assert(l->intake != INTAKE_SYNC || l->count == 0); /* what the server ignores is not entered */
+	assert(l->intake != INTAKE_SYNC || l->count == 0); /* messages that the server ignores are not entered */
 	if (ledger_has_ahead(l))
 		l->ops->overtaken(l->arg);
 	if (l->intake != INTAKE_ALL && !is_entered(l, &o))
@@ -205,8 +206,8 @@ ledger_push_run(struct ledger *l, enum owed_to to, void *ref)
 }
 
 /*
- * The head turned out to be a COPY IN: the server ignores the Syncs that already follow it, up to CopyDone or CopyFail,
- * so it owes nothing for them.
+ * Called when the head turns out to be a COPY IN. The server ignores the Syncs that already follow it, up to CopyDone
+ * or CopyFail, so the server owes nothing for them.
  */
 static void
 begin_copy_in(struct ledger *l)
@@ -233,7 +234,10 @@ verdict_of(const struct owed *o)
 	return o->to == OWED_TO_CLIENT ? LEDGER_PASS : LEDGER_SWALLOW;
 }
 
-/* Returns true also for a client's statement that is prepared again: if it can't be, the error is the client's. */
+/*
+ * Returns true for entries of the client, and for those that prepare a client's statement again: if that fails, the
+ * error is the client's.
+ */
 static bool
 is_of_client(const struct owed *o)
 {
@@ -248,22 +252,24 @@ receive_error(struct ledger *l)
 	uint32_t syncs = l->copy == COPY_IN ? l->copy_syncs : 0;
 
 	if (o == NULL)
-		return v; /* a dying backend may report it at any time */
+		return v; /* a dying backend may report an error at any time */
 	if (owed_ends_request(o)) {
 		end_copy(l); /* ReadyForQuery follows without a Sync */
 		if (syncs > 0)
-			o->kind = OWED_SYNC; /* nothing else does, so that of a Sync within the COPY comes behind it */
+			/* only ReadyForQuery answers the Query now; that of a Sync within the COPY comes after it */
+			o->kind = OWED_SYNC;
 	} else {
 		enum owed_end how = OWED_FAILED;
 
-		/* An extended message failed: the server skips everything up to the next Sync. */
+		/* An extended message failed, so the server skips everything up to the next Sync. */
 		while (l->count > 0 && l->ring[l->head].kind != OWED_SYNC) {
 			struct owed gone = take_head(l);
 
 			l->requests_gone += owed_ends_client_request(&gone);
 			settle(l, &gone, how);
 			if (syncs > 0 && how == OWED_SKIPPED && gone.kind != OWED_COPY_END)
-				l->trust = LEDGER_IN_DOUBT; /* it runs if a Sync within the COPY was read late */
+				/* the server runs the message if it read a Sync within the COPY after the error */
+				l->trust = LEDGER_IN_DOUBT;
 			how = OWED_SKIPPED;
 		}
 		l->intake = l->count == 0 ? INTAKE_SYNC : INTAKE_ALL;
@@ -306,7 +312,7 @@ ledger_is_due(const struct ledger *l, bool is_cut)
 	uint32_t whole = l->count - (is_cut && l->count > 0);
 
 	if (l->copy == COPY_BOTH || (l->copy == COPY_IN && whole < 2))
-		return false; /* it reads on, up to CopyDone, CopyFail, or what makes it fail */
+		return false; /* the server reads on, up to CopyDone, CopyFail, or a message that makes the COPY fail */
 	for (uint32_t i = 0; i < whole; i++)
 		if (owed_ends_request(ledger_at(l, i)) || ledger_at(l, i)->statements != 0)
 			return true;
@@ -379,7 +385,7 @@ ledger_swallow_types(struct ledger *l)
 	entry_at(l, l->count - 1)->phase = 2;
 }
 
-/* Handles messages that end or belong to a running Query or Execute. */
+/* Handles messages that end a running Query or Execute, or belong to one. */
 static enum ledger_verdict
 receive_result(struct ledger *l, uint8_t type)
 {
@@ -418,7 +424,8 @@ receive_result(struct ledger *l, uint8_t type)
 		begin_copy_in(l);
 		return v;
 	case 'H':
-		if (l->copy != COPY_NONE && !l->is_replication) /* BASE_BACKUP sends one for each tablespace */
+		/* BASE_BACKUP sends a CopyOutResponse for each tablespace */
+		if (l->copy != COPY_NONE && !l->is_replication)
 			return LEDGER_VIOLATION;
 		l->copy = COPY_OUT;
 		return v;
@@ -453,8 +460,9 @@ receive_ready(struct ledger *l, struct owed *ended, bool *is_end)
 	const struct owed *o = ledger_head(l);
 
 	if (l->copy == COPY_FAILED && (o == NULL || o->kind != OWED_SYNC)) {
-		*ended = (struct owed){ .kind = OWED_SYNC, .to = OWED_TO_CLIENT }; /* was counted when it was sent */
-		assert(l->copy_syncs > 0); /* as long as COPY_FAILED stands */
+		/* requests_gone counted this Sync when it was sent */
+		*ended = (struct owed){ .kind = OWED_SYNC, .to = OWED_TO_CLIENT };
+		assert(l->copy_syncs > 0); /* always so while copy is COPY_FAILED */
 		l->intake = INTAKE_ALL;
 		l->copy = --l->copy_syncs > 0 ? COPY_FAILED : COPY_NONE;
 	} else if (o == NULL || !owed_ends_request(o))
@@ -477,15 +485,14 @@ ledger_receive(struct ledger *l, uint8_t type, struct owed *ended, bool *is_end)
 
 	*is_end = false;
 	if (l->copy == COPY_FAILED && (type == 'E' || type == 'N' || type == 'S'))
-		l->trust = LEDGER_IN_DOUBT; /* whose it is */
+		l->trust = LEDGER_IN_DOUBT; /* the message may belong to the head or to a Sync within the COPY */
 	if (type == 'E')
 		return receive_error(l);
 	if (type == 'N' || type == 'S' || type == 'A') {
-		/*
-		 * Notices and parameters caused by our own messages are not for the client; notifications always are.
-		 * PostgreSQL reports parameters ahead of ReadyForQuery: that of a question in front of COMMIT may be
-		 * the first one since the client changed them, and the question itself changes none.
-		 */
+		/* Notices and parameters caused by pgweir's own messages are not for the client; notifications always
+		 * are. PostgreSQL reports parameters before ReadyForQuery: the ReadyForQuery of a question asked before
+		 * COMMIT may be the first one since the client changed parameters, while the question itself changes
+		 * none. */
 		if (l->count == 0 || type == 'A' || (type == 'S' && ledger_head(l)->to == OWED_TO_COMMIT))
 			return LEDGER_PASS;
 		return verdict_of(ledger_head(l));
@@ -496,7 +503,9 @@ ledger_receive(struct ledger *l, uint8_t type, struct owed *ended, bool *is_end)
 		return LEDGER_VIOLATION;
 	o = &l->ring[l->head];
 	if (l->copy == COPY_FAILED && o->kind != OWED_SYNC)
-		forget_copy(l); /* what was sent behind it is answered: so were the Syncs within it, or never will be */
+		/* a message after the COPY is answered, so the Syncs within the COPY were answered before or never will
+		 * be */
+		forget_copy(l);
 	switch (o->kind) {
 	case OWED_QUERY:
 	case OWED_EXECUTE:
@@ -521,7 +530,7 @@ ledger_receive(struct ledger *l, uint8_t type, struct owed *ended, bool *is_end)
 	case OWED_FUNCTION:
 		return type == 'V' ? verdict_of(o) : LEDGER_VIOLATION;
 	default:
-		return LEDGER_VIOLATION; /* a Sync is answered by ReadyForQuery or an error */
+		return LEDGER_VIOLATION; /* among these is OWED_SYNC, which only ReadyForQuery or an error answers */
 	}
 }
 

@@ -1,20 +1,22 @@
 /*
  * src/wire/ledger.h - the replies that one server owes, in order, and the purpose of each.
  *
- * Each message sent to a server that it will answer is entered; each message received must match the head (protocol
- * chapter, "Message Flow"). That makes pipelines, errors in a pipeline (the server skips to Sync), Flush without Sync,
- * COPY and messages of our own right by construction. Pure: no I/O, no clock.
+ * Each message that is sent to a server and will be answered is entered; each message received from the server must
+ * match the head, which is the oldest entry (protocol chapter, "Message Flow"). This makes pipelines, errors in a
+ * pipeline (the server skips to Sync), Flush without Sync, COPY and pgweir's own messages right by construction. The
+ * ledger is pure: it does no I/O and reads no clock.
  *
- * Local entries are replies that pgweir sends itself (ParseComplete for a statement that the server has already,
- * CloseComplete): they wait for their turn like all others, and are skipped likewise when an error before them skips to
- * Sync.
+ * Local entries are replies that pgweir sends itself: ParseComplete for a statement that the server already has, and
+ * CloseComplete. They wait for their turn like all other replies; when an error ahead of them skips to Sync, they are
+ * skipped, too.
  *
- * A ledger that could not grow remembers it (LEDGER_SHORT), and is asked when the batch is to be sent: its server is
- * closed then. Whoever enters messages need not look.
+ * A ledger that could not grow remembers that (LEDGER_SHORT), so callers that enter messages need not check. The trust
+ * is checked when the batch is to be sent: the server is then closed.
  *
  * Owns:   its ring. Borrows: the entries' refs.
- * Always: an entry with a ref is settled exactly once, also one that was not entered; after ledger_advance no local
- * entry is at the head. The owner calls it before it receives, and where nothing but local entries is left.
+ * Always: an entry with a ref is settled exactly once, even if it could not be entered. After ledger_advance() the head
+ *         is never a local entry. The owner calls ledger_advance() before it receives, and when only local entries are
+ *         left.
  */
 #pragma once
 
@@ -24,46 +26,48 @@
 #include <stdint.h>
 
 enum owed_kind {
-	/* These two may bring rows. */
-	OWED_QUERY, /* ... until ReadyForQuery */
-	OWED_EXECUTE, /* ... until CommandComplete, EmptyQueryResponse or PortalSuspended */
+	OWED_QUERY, /* may bring rows; ends with ReadyForQuery */
+	OWED_EXECUTE, /* may bring rows; ends with CommandComplete, EmptyQueryResponse or PortalSuspended */
 	OWED_FUNCTION, /* FunctionCallResponse, ReadyForQuery */
 	OWED_PARSE, /* ParseComplete */
-	OWED_DUPLICATE, /* a Parse of a name that is taken: an error, or ParseComplete after all */
+	OWED_DUPLICATE, /* a Parse of a name that is in use: answered with an error, or with ParseComplete after all */
 	OWED_BIND, /* BindComplete */
 	OWED_DESCRIBE_STATEMENT, /* ParameterDescription, then RowDescription or NoData */
 	OWED_DESCRIBE_PORTAL, /* RowDescription or NoData */
 	OWED_CLOSE, /* CloseComplete */
 	OWED_SYNC, /* ReadyForQuery */
-	OWED_COPY_END, /* nothing: marks the place of CopyDone or CopyFail among the others */
-	OWED_LOCAL_PARSE, /* pgweir itself sends ParseComplete */
-	OWED_LOCAL_CLOSE /* pgweir itself sends CloseComplete */
+	OWED_COPY_END, /* no reply: the entry marks the place of CopyDone or CopyFail among the others */
+	OWED_LOCAL_PARSE, /* ParseComplete that pgweir sends itself */
+	OWED_LOCAL_CLOSE /* CloseComplete that pgweir sends itself */
 };
 
-/* The purpose of a message: replies to the client's are passed on, all others are swallowed. */
+/* The purpose of a message. Replies to the client's messages are passed on; all others are swallowed. */
 enum owed_to {
 	OWED_TO_CLIENT,
-	OWED_TO_STATEMENT, /* a Parse or Close injected for a prepared statement: its error is the client's */
-	OWED_TO_GUCS, /* the client's settings replayed */
-	OWED_TO_PROBE, /* the query about session state */
+	/* a Parse or Close that pgweir injected for a prepared statement; its error goes to the client */
+	OWED_TO_STATEMENT,
+	OWED_TO_GUCS, /* a replay of the client's settings */
+	OWED_TO_PROBE, /* the query about session state (probe) */
 	OWED_TO_FEATURE, /* a feature's own messages (listen); errors do not matter */
 	OWED_TO_PING,
-	OWED_TO_RESET, /* ROLLBACK, DISCARD ALL, the seal, after the client has gone */
-	OWED_TO_OWNER, /* a query of the pool's; errors do not matter */
-	OWED_TO_COMMIT, /* a question that a COMMIT is checked by; statements: which */
-	OWED_TO_REPLAY, /* the question to a standby when it has replayed a position; errors mean that it has not */
-	OWED_TO_NOBODY /* a request that went ahead (policy/policy.h) of a client that is served otherwise */
+	OWED_TO_RESET, /* ROLLBACK, DISCARD ALL and the seal, after the client has gone */
+	OWED_TO_OWNER, /* a query of the pool; errors do not matter */
+	OWED_TO_COMMIT, /* a question by which a COMMIT is checked; owed.statements tells which question */
+	OWED_TO_REPLAY, /* asks a standby to say when it has replayed a position; an error means that it has not */
+	OWED_TO_NOBODY /* a request that was sent ahead (policy/policy.h) for a client that was then served otherwise */
 };
 
 struct owed {
 	uint8_t kind; /* enum owed_kind */
 	uint8_t to; /* enum owed_to */
-	uint8_t phase; /* QUERY: 1: further results are not for the client. DESCRIBE_STATEMENT: 1: ParameterDescription
-			* has come; 2: it will be swallowed. LOCAL_PARSE: 1: it waits for a message of the server's that
-			* comes behind it, so that both are sent at once */
-	uint8_t shown; /* QUERY: how many further CommandCompletes are for the client; 0: all */
-	uint32_t statements; /* how many statements the request had, for its owner; not QUERY, FUNCTION, SYNC: 1 if a
-			      * Flush is behind it */
+	/* The meaning depends on the kind. QUERY: 1 if further results are not for the client. DESCRIBE_STATEMENT: 1
+	 * after ParameterDescription has come, 2 if ParameterDescription will be swallowed. LOCAL_PARSE: 1 if the reply
+	 * waits for a message of the server's that comes after it, so both are sent at once. */
+	uint8_t phase;
+	uint8_t shown; /* QUERY: how many further CommandCompletes are for the client; 0 if all are */
+	/* QUERY, FUNCTION, SYNC: how many statements the request had, for its owner. Other kinds: 1 if a Flush follows
+	 * the message. */
+	uint32_t statements;
 	union {
 		void *ref; /* belongs to the owner; may be NULL */
 		uint64_t started_us; /* QUERY, FUNCTION, SYNC: when the request's first byte was read */
@@ -71,33 +75,35 @@ struct owed {
 };
 
 enum owed_end {
-	OWED_ANSWERED, /* its reply came, or pgweir sent it */
-	OWED_FAILED, /* it failed itself */
+	OWED_ANSWERED, /* the reply came, or pgweir sent it */
+	OWED_FAILED, /* the message itself failed */
 	OWED_SKIPPED /* an earlier error skipped it, or the connection ended */
 };
 
 struct ledger_ops {
-	/* Called once for each entry with a ref. */
+	/* Called once for each entry with a ref, when the entry leaves the ledger. */
 	void (*settled)(void *arg, const struct owed *o, enum owed_end how);
-	/* A local entry's turn has come: sends its reply to the client (settled follows). */
+	/* Called when a local entry's turn has come: sends the entry's reply to the client. settled() follows. */
 	void (*local)(void *arg, const struct owed *o);
-	/* While ledger_has_ahead(): what is about to be entered comes behind that. Calls ledger_end_ahead(), then
-	 * enters what was sent. */
+	/* Called while ledger_has_ahead(), before a message is entered that comes after those sent ahead. The callback
+	 * calls ledger_end_ahead(), then enters the messages that were sent ahead. */
 	void (*overtaken)(void *arg);
 };
 
-/* Whether it is known who owes what; a server whose ledger is not synchronised is closed. */
+/* Says whether the ledger's order of replies can be trusted. A server whose ledger is not synchronized is closed. */
 enum ledger_trust {
 	LEDGER_SYNCHRONISED,
-	LEDGER_IN_DOUBT, /* a COPY failed with a Sync in it, and no Sync is next to its CopyDone: nobody can know */
-	LEDGER_SHORT /* a message was not entered, without memory or above LEDGER_MAX: nothing more may be sent */
+	/* a COPY failed with a Sync in it, and no Sync is next to its CopyDone: the owner of the next reply can't be
+	 * known */
+	LEDGER_IN_DOUBT,
+	LEDGER_SHORT /* a message was not entered, for lack of memory or above LEDGER_MAX: nothing more may be sent */
 };
 
 /* Tells how the server takes what is sent next. */
 enum ledger_intake {
 	INTAKE_ALL,
-	INTAKE_COPY, /* COPY IN: no CopyDone or CopyFail was sent yet */
-	INTAKE_SYNC /* an error came: all up to the next Sync is ignored */
+	INTAKE_COPY, /* a COPY IN: neither CopyDone nor CopyFail has been sent yet */
+	INTAKE_SYNC /* an error came: the server ignores everything up to the next Sync */
 };
 
 enum ledger_copy {
@@ -105,67 +111,78 @@ enum ledger_copy {
 	COPY_IN,
 	COPY_OUT,
 	COPY_BOTH,
-	COPY_FAILED /* a COPY IN: up to copy_syncs Syncs that were sent within it may be answered yet, ahead of the head
-		     */
+	/* A COPY IN has failed: up to copy_syncs Syncs that were sent within the COPY may still be answered, ahead of
+	 * the head. */
+	COPY_FAILED
 };
 
 struct ledger {
 	struct owed *ring;
-	uint32_t cap, head, count; /* cap: 0 or a power of two */
-	uint32_t room; /* cap; 0: something was sent behind all of this and is not entered yet: ledger_has_ahead() */
-	enum ledger_copy copy; /* the head's, but COPY_FAILED */
+	/* the ring's size, which is 0 or a power of two; the head's index; the number of entries */
+	uint32_t cap, head, count;
+	/* equal to cap; 0 while a message sent after all entries is not entered yet (ledger_has_ahead()) */
+	uint32_t room;
+	enum ledger_copy copy; /* the COPY of the head, except for COPY_FAILED */
 	enum ledger_intake intake;
-	/* CopyBothResponse may come; results may follow CopyDone. Set by own_ready(), never cleared. */
+	/* CopyBothResponse may come, and results may follow CopyDone. Set by own_ready(), never cleared. */
 	bool is_replication;
 	uint8_t trust; /* enum ledger_trust */
-	uint32_t
-	    copy_syncs; /* Syncs that were sent within the COPY IN: ignored by the server unless it failed before */
+	/* Syncs sent within the COPY IN. The server ignores them unless the COPY failed before it read them. */
+	uint32_t copy_syncs;
 	uint32_t requests_gone; /* requests of the client that are done or skipped, and Syncs that a COPY has ignored */
-	uint64_t
-	    body_left; /* bytes of the message being received that are still to come: no local reply goes before them */
+	/* bytes still to come of the message being received; no local reply is sent before they have come */
+	uint64_t body_left;
 	uint32_t answered; /* the client's messages answered since the last ReadyForQuery; local replies don't count */
-	uint32_t marks; /* entries that no message of the server's answers: OWED_COPY_END and local ones */
+	uint32_t marks; /* entries that no message of the server answers: OWED_COPY_END and local entries */
 	const struct ledger_ops *ops;
 	void *arg;
 };
 
 enum ledger_verdict {
-	LEDGER_PASS, /* it is for the client */
-	LEDGER_SWALLOW, /* it is for pgweir */
-	LEDGER_VIOLATION /* not owed: the server cannot be trusted any more */
+	LEDGER_PASS, /* the message is for the client */
+	LEDGER_SWALLOW, /* the message is for pgweir */
+	LEDGER_VIOLATION /* the message was not owed: the server cannot be trusted any more */
 };
 
-#define LEDGER_MAX 262144u /* entries; a caller stops reading its client long before */
+#define LEDGER_MAX 262144u /* entries; a caller stops reading from its client long before */
 
 void ledger_init(struct ledger *l, const struct ledger_ops *ops, void *arg);
-void ledger_fini(struct ledger *l); /* settles the rest as skipped; l may be used again, and keeps body_left */
-void ledger_enter(struct ledger *l, struct owed o); /* a message that is about to be sent */
-/* Enters the Parse, Bind and Execute of one statement of our own; ref is the Execute's. */
+void ledger_fini(struct ledger *l); /* Settles all entries as skipped. l may be used again; it keeps body_left. */
+void ledger_enter(struct ledger *l, struct owed o); /* enters a message that is about to be sent */
+/* Enters the Parse, Bind and Execute of one statement of pgweir's own; ref belongs to the Execute. */
 void ledger_push_run(struct ledger *l, enum owed_to to, void *ref);
-/* Describes a request: a QUERY, FUNCTION or SYNC. */
+/* Describes a request: a QUERY, FUNCTION or SYNC. The fields are those of struct owed. */
 struct owed_request {
 	uint64_t started_us;
 	uint32_t statements;
-	uint8_t shown; /* for a QUERY that was extended: how many CommandCompletes are for the client; 0: all */
+	/* QUERY to which pgweir added statements: how many CommandCompletes are for the client; 0 if all are */
+	uint8_t shown;
 };
 
 /*
- * Handles a message of this type from the server. *is_end: it was the ReadyForQuery of a request, whose entry is then
- * in *ended. NoticeResponse, ParameterStatus and NotificationResponse may come at any time, even with nothing owed
- * (PASS).
+ * Handles a message of this type from the server. Sets *is_end to true if the message was the ReadyForQuery of a
+ * request, and copies that request's entry to *ended. NoticeResponse, ParameterStatus and NotificationResponse may come
+ * at any time: if no reply is owed, LEDGER_PASS is returned for them.
  */
 enum ledger_verdict ledger_receive(struct ledger *l, uint8_t type, struct owed *ended, bool *is_end);
 /*
- * If only the Sync after a failed message of the client's is still unanswered: makes its ReadyForQuery pgweir's, as the
- * client's request will be sent again. Returns false, with nothing changed, if there is more.
+ * If the only unanswered entry is the Sync after a failed message of the client's, redirects its ReadyForQuery to
+ * pgweir and returns true, because the client's request will be sent again. Returns false, with nothing changed, if
+ * other entries are unanswered.
  */
 bool ledger_take_sync(struct ledger *l);
-/* The last DESCRIBE_STATEMENT repeats an earlier one: its ParameterDescription, which the client has, is swallowed. */
+/*
+ * Marks the last DESCRIBE_STATEMENT as a repetition of an earlier one: its ParameterDescription will be swallowed,
+ * because the client already has it.
+ */
 void ledger_swallow_types(struct ledger *l);
-/* Call it after the received message was passed on: sends the local replies whose turn has come. */
+/* Sends the local replies whose turn has come. Call this function after the received message was passed on. */
 void ledger_advance(struct ledger *l);
 
-/* Something is sent ahead of its turn, and entered later: at the latest when another is. The ledger isn't empty. */
+/*
+ * Notes that a message is sent ahead of its turn. The message is entered later: at the latest when another message is
+ * entered. The ledger must not be empty.
+ */
 void ledger_begin_ahead(struct ledger *l);
 static inline bool
 ledger_has_ahead(const struct ledger *l)
@@ -173,21 +190,24 @@ ledger_has_ahead(const struct ledger *l)
 	return l->room < l->cap;
 }
 
-/* All that is left in the ledger was answered, and what is received next answers what was sent ahead. */
+/* Returns true if every entry was answered, so the next message received answers what was sent ahead. */
 static inline bool
 ledger_is_border(const struct ledger *l)
 {
 	return l->count == 0 && ledger_has_ahead(l);
 }
 
-/* From now on all is entered in its turn again. */
+/* Ends ledger_begin_ahead(): from now on every message is entered in its turn again. */
 static inline void
 ledger_end_ahead(struct ledger *l)
 {
 	l->room = l->cap;
 }
 
-/* Enters a message that was sent before the one at the head, of which nothing was received yet. Nothing is ahead. */
+/*
+ * Enters a message that was sent before the one at the head. Nothing may have been received for the head yet, and no
+ * message may be ahead.
+ */
 void ledger_enter_first(struct ledger *l, struct owed o);
 
 static inline const struct owed *
@@ -196,7 +216,7 @@ ledger_head(const struct ledger *l)
 	return l->count > 0 ? &l->ring[l->head] : NULL;
 }
 
-/* The i-th entry behind the head, which is the 0-th; i < l->count. */
+/* Returns the i-th entry after the head; the head is entry 0. i must be less than l->count. */
 static inline const struct owed *
 ledger_at(const struct ledger *l, uint32_t i)
 {
@@ -204,21 +224,21 @@ ledger_at(const struct ledger *l, uint32_t i)
 	return &l->ring[(l->head + i) & (l->cap - 1)];
 }
 
-/* Returns true if a ReadyForQuery answers the entry: it is the last one of its request. */
+/* Returns true if ReadyForQuery answers the entry, which is then the last one of its request. */
 static inline bool
 owed_ends_request(const struct owed *o)
 {
 	return o->kind == OWED_QUERY || o->kind == OWED_FUNCTION || o->kind == OWED_SYNC;
 }
 
-/* The same, of a request that the client has sent. */
+/* Returns true if ReadyForQuery answers the entry, and the client sent its request. */
 static inline bool
 owed_ends_client_request(const struct owed *o)
 {
 	return o->to == OWED_TO_CLIENT && owed_ends_request(o);
 }
 
-/* The usual way of ledger_enter(): no error or COPY is open, and the entry waits for a message of the server's. */
+/* Does what ledger_enter() does, with a fast path: no error or COPY is open, and the server will answer the message. */
 __attribute__((always_inline)) static inline void
 ledger_enter_next(struct ledger *l, struct owed o)
 {
@@ -228,7 +248,7 @@ ledger_enter_next(struct ledger *l, struct owed o)
 		l->ring[(l->head + l->count++) & (l->cap - 1)] = o;
 }
 
-/* Enters a message of the client's, and one that follows it. */
+/* Enters two consecutive messages of the client's. */
 __attribute__((always_inline)) static inline void
 ledger_push_both(struct ledger *l, enum owed_kind kind, enum owed_kind next)
 {
@@ -260,7 +280,7 @@ ledger_push_request(struct ledger *l, enum owed_kind kind, enum owed_to to, cons
 					    .started_us = request->started_us });
 }
 
-/* Returns true if a DataRow for the client may come now. The fast path of large results. */
+/* Returns true if a DataRow for the client may come now. This is the fast path of large results. */
 static inline bool
 ledger_expects_row(const struct ledger *l)
 {
@@ -271,8 +291,8 @@ ledger_expects_row(const struct ledger *l)
 }
 
 /*
- * Returns the head's enum owed_kind if it is the client's and nothing is special about it: no COPY is open, and neither
- * were some of its results answered nor are some hidden. Else something greater than any kind.
+ * Returns the head's enum owed_kind if the head is the client's and in its plain state: no COPY is open, its phase is 0
+ * and all of its results are shown. Otherwise returns a number greater than any kind.
  */
 static inline uint32_t
 ledger_plain_kind(const struct ledger *l)
@@ -281,10 +301,11 @@ ledger_plain_kind(const struct ledger *l)
 
 	if (l->count == 0 || l->copy != COPY_NONE)
 		return UINT32_MAX;
-	return o->kind | (uint32_t)o->to << 8 | (uint32_t)o->phase << 16 | (uint32_t)o->shown << 24; /* is one load */
+	/* compiles to one load */
+	return o->kind | (uint32_t)o->to << 8 | (uint32_t)o->phase << 16 | (uint32_t)o->shown << 24;
 }
 
-/* Returns true if what stands behind the head, if anything does, waits for a message of the server's. */
+/* Returns true if the entry after the head waits for a message of the server, or if there is no such entry. */
 static inline bool
 ledger_is_next_theirs(const struct ledger *l)
 {
@@ -298,7 +319,10 @@ ledger_drop_head(struct ledger *l)
 	l->count--;
 }
 
-/* Takes the head, whose plain kind is wanted, as answered. Returns false with nothing changed if it is another one. */
+/*
+ * Removes the head as answered if plain_kind is the wanted kind and no local reply is due after the head. Returns
+ * false, with nothing changed, otherwise.
+ */
 __attribute__((always_inline)) static inline bool
 ledger_take_head(struct ledger *l, uint32_t plain_kind, enum owed_kind wanted)
 {
@@ -306,7 +330,7 @@ ledger_take_head(struct ledger *l, uint32_t plain_kind, enum owed_kind wanted)
 
 	if (plain_kind != (uint32_t)wanted || !ledger_is_next_theirs(l))
 		return false;
-	taken = l->ring[l->head]; /* its place may be taken at once */
+	taken = l->ring[l->head]; /* a copy, because settled() may enter a message in its place */
 	l->answered++;
 	ledger_drop_head(l);
 	if (taken.ref != NULL)
@@ -314,8 +338,10 @@ ledger_take_head(struct ledger *l, uint32_t plain_kind, enum owed_kind wanted)
 	return true;
 }
 
-/* Returns true for rows, and a Query's description of them: they are the client's, and the ledger stays as it is.
- * plain_kind: ledger_plain_kind(). */
+/*
+ * Returns true for rows, and for a Query's description of its rows: they are the client's and leave the ledger as it
+ * is. plain_kind comes from ledger_plain_kind().
+ */
 static inline bool
 ledger_lets_pass(uint32_t plain_kind, uint8_t type)
 {
@@ -323,9 +349,10 @@ ledger_lets_pass(uint32_t plain_kind, uint8_t type)
 }
 
 /*
- * Handles in a few instructions the other replies that come with every query: descriptions of rows, CommandComplete,
- * ParseComplete and BindComplete. Returns true if it was owed to the client and no local reply is due behind it;
- * otherwise nothing has changed, and ledger_receive() must see it. plain_kind: ledger_plain_kind().
+ * Handles, in a few instructions, the other replies that come with every query: descriptions of rows, CommandComplete,
+ * ParseComplete and BindComplete. Returns true if the reply was owed to the client and no local reply is due after it.
+ * Otherwise nothing has changed, and the caller must pass the message to ledger_receive(). plain_kind comes from
+ * ledger_plain_kind().
  */
 __attribute__((always_inline)) static inline bool
 ledger_take_plain(struct ledger *l, uint32_t plain_kind, uint8_t type)
@@ -346,7 +373,10 @@ ledger_take_plain(struct ledger *l, uint32_t plain_kind, uint8_t type)
 	}
 }
 
-/* The same for the ReadyForQuery of a request of the client's, which is copied to *ended. */
+/*
+ * Handles the ReadyForQuery of a client's request in a few instructions, and copies the request's entry to *ended.
+ * Returns false, with nothing changed, if ledger_receive() must handle the message.
+ */
 static inline bool
 ledger_take_ready(struct ledger *l, uint32_t plain_kind, struct owed *ended)
 {
@@ -359,7 +389,7 @@ ledger_take_ready(struct ledger *l, uint32_t plain_kind, struct owed *ended)
 	return true;
 }
 
-/* Returns true if no message of the server's will come for what is entered, all of it local. */
+/* Returns true if the ledger has entries and all of them are local: no message of the server will answer them. */
 static inline bool
 ledger_is_ours(const struct ledger *l)
 {
@@ -373,28 +403,37 @@ ledger_is_our_turn(const struct ledger *l)
 }
 
 /*
- * Returns true if anything is owed to the client. *since_us: when the first byte was read of the request that is
- * answered next; 0: its end was not sent yet.
+ * Returns true if a reply is owed to the client. *since_us is when the first byte was read of the request that is
+ * answered next, or 0 if the end of that request was not sent yet.
  */
 bool ledger_owes_client(const struct ledger *l, uint64_t *since_us);
-/* A Flush is sent: what was entered before is answered without a Sync. */
+/* Notes that a Flush is sent: the server answers the messages entered before it without a Sync. */
 void ledger_flush(struct ledger *l);
 /*
- * Returns true if a message of the server's is due, whatever is sent next; false: it waits for more. is_cut: the last
- * message was not sent to its end.
+ * Returns true if the server will send a message without being sent more, and false if it waits for more input. is_cut
+ * says that the last message entered was not sent to its end.
  */
 bool ledger_is_due(const struct ledger *l, bool is_cut);
-/* Returns how many whole requests of the client were sent: what is sent now is of the next one. It wraps around. */
+/*
+ * Returns how many whole requests of the client were sent; messages sent now belong to the next one. The number wraps
+ * around.
+ */
 uint32_t ledger_requests_sent(const struct ledger *l);
-/* Returns true if something of the client's own is owed that may begin or end a transaction block. */
+/* Returns true if a message of the client's own is unanswered that may begin or end a transaction block. */
 bool ledger_may_change_block(const struct ledger *l);
-/* Returns true if a request of our own, with its own Sync, is answered next. *since_us: when it was sent. */
+/* Returns true if a request of pgweir's own, with its own Sync, is answered next. *since_us is when it was sent. */
 bool ledger_owes_us(const struct ledger *l, uint64_t *since_us);
 
-/* Returns true if all that is owed is what went ahead, and is swallowed. */
+/*
+ * Returns true if entries are left and all of them are OWED_TO_NOBODY: requests that were sent ahead and whose replies
+ * are swallowed.
+ */
 bool ledger_owes_nobody(const struct ledger *l);
 
-/* Writes the kinds of what is owed to the client, in order, local replies too; at most cap. Returns how many. */
+/*
+ * Writes the kinds of the replies owed to the client, local ones included, in order; at most cap of them. Returns how
+ * many there are, which may be more than cap.
+ */
 size_t ledger_list_client(const struct ledger *l, uint8_t *kinds, size_t cap);
 
-const char *owed_kind_name(enum owed_kind kind); /* "Execute", for the log */
+const char *owed_kind_name(enum owed_kind kind); /* returns a name for the log, such as "Execute" */

@@ -1,7 +1,7 @@
 /*
  * src/wire/messages.h - builds whole messages (protocol chapter, "Message Formats") at the end of a buf.
  *
- * Check buf_ok() once after a batch.
+ * The functions return no errors: check buf_ok() once after a batch.
  */
 #pragma once
 
@@ -11,23 +11,26 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Behind the first word of each statement of pgweir's own, for who reads pg_stat_activity, where that may be a client's
- * last query, and pg_stat_statements, which drops a comment ahead of it since 18. */
+/*
+ * A comment that follows the first word of each statement of pgweir's own. It tells readers of pg_stat_activity, where
+ * the statement may be shown as a client's last query, and of pg_stat_statements where the statement comes from. The
+ * comment is not ahead of the statement because pg_stat_statements drops such comments since 18.
+ */
 #define MESSAGE_OURS "/* pgweir */ "
 
-/* Begins a message and returns the place of its length, which message_end() needs to complete it. */
+/* Begins a message and returns the place of its length, which message_end() needs to complete the message. */
 size_t message_begin(struct buf *b, uint8_t type);
 void message_end(struct buf *b, size_t begun);
-/* Appends a message with this body. */
+/* Appends a message of this type with this body. */
 void message_put(struct buf *b, uint8_t type, const void *body, size_t body_len);
 
-/* ErrorResponse; severity is "ERROR" or "FATAL". Detail and hint are left out if empty. */
+/* Appends an ErrorResponse; severity is "ERROR" or "FATAL". Detail and hint are left out if they are empty. */
 void message_error(struct buf *b, const char *severity, const struct fail *why);
-/* This ErrorResponse, all len bytes of it, which has no hint, with one. */
+/* Appends the ErrorResponse in message, which has len bytes and no hint, and adds this hint to it. */
 void message_hinted(struct buf *b, const uint8_t *message, size_t len, const char *hint);
-/* NoticeResponse; severity "WARNING", "NOTICE". */
+/* Appends a NoticeResponse; severity is "WARNING" or "NOTICE". */
 void message_notice(struct buf *b, const char *severity, const struct fail *what);
-/* The same with a text of any length, as a NOTICE of SQLSTATE 00000. */
+/* Appends a NoticeResponse with a text of any length, as a NOTICE of SQLSTATE 00000. */
 void message_notice_text(struct buf *b, const char *text);
 void message_ready(struct buf *b, uint8_t transaction_status);
 void message_parameter(struct buf *b, const char *name, const char *value);
@@ -38,14 +41,17 @@ void message_complete(struct buf *b, const char *tag);
 /* --- Messages to servers. --- */
 void message_query(struct buf *b, const char *sql);
 void message_parse(struct buf *b, const char *name, const void *query_and_types, size_t len);
-/* Bind of a portal to a statement, with parameters in text format; a value NULL is SQL's. */
+/* Appends a Bind of a portal to a statement, with parameters in text format. A value of NULL stands for SQL's NULL. */
 void message_bind_text(struct buf *b, const char *portal, const char *statement, const char *const *values,
 		       size_t count);
 void message_close_statement(struct buf *b, const char *name);
-/* Parse, Bind (as above) and Execute of this SQL, for all rows, and Close of the portal if that has a name. */
+/*
+ * Appends Parse, Bind (see message_bind_text()) and Execute of this SQL, for all rows, and Close of the portal if the
+ * portal has a name.
+ */
 void message_run(struct buf *b, const char *statement, const char *portal, const char *sql, const char *const *values,
 		 size_t count);
 void message_sync(struct buf *b);
 
-/* A message without a body, as bytes and their count: server_write(srv, MESSAGE_BARE("S")). */
+/* A message without a body, as the two arguments bytes and count: server_write(srv, MESSAGE_BARE("S")). */
 #define MESSAGE_BARE(type) type "\0\0\0\4", 5

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define V2_FIXED 16 /* signature, version and command, family, length */
+#define V2_FIXED 16 /* bytes: signature, version and command, family, length */
 
 static const uint8_t v1_signature[6] = { 'P', 'R', 'O', 'X', 'Y', ' ' };
 static const uint8_t v2_signature[12] = { '\r', '\n', '\r', '\n', 0, '\r', '\n', 'Q', 'U', 'I', 'T', '\n' };
@@ -49,9 +49,9 @@ set_in6(struct proxy_header *out, const struct in6_addr *address, uint16_t port)
 	    (struct sockaddr_in6){ .sin6_family = AF_INET6, .sin6_port = htons(port), .sin6_addr = *address };
 }
 
-/* --- version 1: "PROXY TCP4 192.0.2.1 192.0.2.2 51514 6432" CR LF, or "PROXY UNKNOWN" and anything --- */
+/* --- Version 1: "PROXY TCP4 192.0.2.1 192.0.2.2 51514 6432" CR LF, or "PROXY UNKNOWN" and anything. --- */
 
-/* The port, or -1. The specification allows no leading zero and no sign. */
+/* Returns the port, or -1 if text is no port. The specification allows no leading zero and no sign. */
 static long
 port_of(const char *text)
 {
@@ -64,12 +64,12 @@ port_of(const char *text)
 	return port <= UINT16_MAX ? port : -1;
 }
 
-/* words: protocol, source, destination, the ports of both. */
+/* Reads words: the protocol, the source, the destination, and the ports of both. */
 static enum proxy_result
 read_words(char *const words[5], struct proxy_header *out, struct fail *why)
 {
 	int family = strcmp(words[0], "TCP4") == 0 ? AF_INET : AF_INET6;
-	struct in6_addr source, destination; /* room for either kind */
+	struct in6_addr source, destination; /* large enough for an address of either family */
 	long port = port_of(words[3]);
 
 	if (family == AF_INET6 && strcmp(words[0], "TCP6") != 0)
@@ -112,9 +112,9 @@ parse_v1(const uint8_t *bytes, size_t len, struct proxy_header *out, struct fail
 	return rest == NULL ? read_words(words, out, why) : bad(why, "it has too many fields");
 }
 
-/* --- version 2: binary --- */
+/* --- Version 2: binary. --- */
 
-/* body: addresses and ports of both sides, then TLVs, which are left alone. */
+/* Reads body: the addresses and ports of both sides, then TLVs, which are ignored. */
 static enum proxy_result
 read_addresses(uint8_t family, const uint8_t *body, size_t len, struct proxy_header *out, struct fail *why)
 {

@@ -1,6 +1,6 @@
 /*
- * src/wire/proxy.h - what a load balancer puts before a client's first byte, to say who the client is: the PROXY
- * protocol, versions 1 and 2 (haproxy.org, proxy-protocol.txt). Pure.
+ * src/wire/proxy.h - the header that a load balancer puts before a client's first byte, to say where the client comes
+ * from: the PROXY protocol, versions 1 and 2 (haproxy.org, proxy-protocol.txt). The functions are pure.
  */
 #pragma once
 
@@ -11,23 +11,26 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define PROXY_V1_MAX 107 /* bytes of a header of version 1, with its CR LF */
-#define PROXY_V2_MAX (16 + 4096) /* of version 2: more than any address and the usual TLVs need */
+#define PROXY_V1_MAX 107 /* bytes of a version 1 header, with its CR LF */
+#define PROXY_V2_MAX (16 + 4096) /* bytes of a version 2 header: more than any address and the usual TLVs need */
 
 struct proxy_header {
-	size_t len; /* bytes that it takes */
-	/* Set unless the balancer speaks for itself (LOCAL: a health check) or names no source (UNKNOWN, AF_UNIX). */
+	size_t len; /* bytes of the header */
+	/* false if the balancer speaks for itself (LOCAL: a health check) or names no source (UNKNOWN, AF_UNIX) */
 	bool has_source;
 	union {
 		struct sockaddr any;
 		struct sockaddr_in in;
 		struct sockaddr_in6 in6;
-	} source; /* an IPv4 address that is mapped into IPv6 comes as IPv4 */
+	} source; /* an IPv4 address that is mapped into IPv6 is given as IPv4 */
 };
 
 enum proxy_result { PROXY_OK, PROXY_PARTIAL, PROXY_BAD };
 
-/* Reads the header at the beginning of bytes. PROXY_BAD: it is none, or a broken one, and *why is set (08P01). */
+/*
+ * Reads the header at the beginning of bytes. Returns PROXY_BAD with *why set (08P01) if there is none, or a broken
+ * one.
+ */
 enum proxy_result proxy_parse(const uint8_t *bytes, size_t len, struct proxy_header *out, struct fail *why);
-/* Returns true if bytes begin as a header does. len >= 6 is enough to tell. */
+/* Returns true if bytes begin as a header does. Six bytes are enough to tell. */
 bool proxy_is_header(const uint8_t *bytes, size_t len);

@@ -1,6 +1,6 @@
 /*
- * src/wire/startup.c - see startup.h. It does what PostgreSQL's ProcessStartupPacket and process_startup_options do,
- * and refuses bad bytes as soon as they have come.
+ * src/wire/startup.c - see startup.h. Does what PostgreSQL's ProcessStartupPacket and process_startup_options do, and
+ * refuses bad bytes as soon as they arrive.
  *
  *   int32 length   8 to 10000, itself included
  *   int32 code     major and minor version, or one of the requests below
@@ -11,7 +11,7 @@
 #include "wire/frame.h"
 #include "wire/messages.h"
 
-#define CODE_CANCEL 0x04d2162eu /* 1234.5678 and on: a major version no protocol will have */
+#define CODE_CANCEL 0x04d2162eu /* 1234.5678 and above: a major version that no protocol will have */
 #define CODE_SSL 0x04d2162fu
 #define CODE_GSSENC 0x04d21630u
 #define HEAD_LEN 8
@@ -45,7 +45,10 @@ bad_length(struct startup *out, struct fail *why)
 
 /* --- The options word: postgres' command line. --- */
 
-/* Copies the next word to *to, terminated, and returns it, or NULL. A backslash keeps the next character as it is. */
+/*
+ * Copies the next word to *to, terminated. Returns the copy, or NULL if there is no further word. A backslash keeps the
+ * next character as it is.
+ */
 static char *
 next_word(const char **at, char **to)
 {
@@ -90,7 +93,10 @@ bad_switch(struct fail *why, const char *word)
 	return bad_option(why, "invalid command-line argument for server process: ", word, "");
 }
 
-/* text is the "name=value" after the switch ("-c " or "--"), in the arena; it is split into two strings. */
+/*
+ * Adds the setting in text, which is the "name=value" after the switch ("-c " or "--"). text lies in the arena and is
+ * split into two strings.
+ */
 static int
 add_assignment(struct startup *s, const char *dashes, char *text, struct fail *why)
 {
@@ -105,14 +111,14 @@ add_assignment(struct startup *s, const char *dashes, char *text, struct fail *w
 	return add_setting(s, text, equals + 1, why);
 }
 
-#define VALUED "CDfrStvW" /* their value is the rest of the word, or the next one */
-#define UNHEEDED "bCDEjnrTv" /* they mean nothing where a client sends them */
+#define VALUED "CDfrStvW" /* switches whose value is the rest of the word, or the next word */
+#define UNHEEDED "bCDEjnrTv" /* switches that have no effect if a client sends them */
 
-/* Switches that stand for a setting. Not here are those of settings that a session can't have, and -d. */
+/* Switches that stand for a setting. The table lacks -d, and switches for settings that a session can't have. */
 static const struct {
 	char letter;
-	const char *begins; /* the switch's value */
-	const char *name, *value; /* NULL: the switch's */
+	const char *begins; /* the beginning of the switch's value */
+	const char *name, *value; /* value is NULL if the setting takes the switch's value */
 } switches[] = { { 'e', "", "datestyle", "euro" },
 		 { 'f', "s", "enable_seqscan", "false" },
 		 { 'f', "i", "enable_indexscan", "false" },
@@ -131,7 +137,7 @@ static const struct {
 		 { 't', "e", "log_executor_stats", "true" },
 		 { 'W', "", "post_auth_delay", NULL } };
 
-/* value: "" if the switch has none. */
+/* Handles one switch; value is "" if the switch has none. */
 static int
 take_switch(struct startup *s, char letter, const char *value, const char *word, struct fail *why)
 {
@@ -144,7 +150,7 @@ take_switch(struct startup *s, char letter, const char *value, const char *word,
 	return bad_switch(why, word);
 }
 
-/* Takes a word of switches, as getopt() does, and the next one if it is a value. */
+/* Handles a word of switches, as getopt() does, and takes the next word if that is a value. */
 static int
 take_switches(struct startup *s, char *word, const char **at, char **to, struct fail *why)
 {
@@ -174,7 +180,7 @@ take_options(struct startup *s, const char *options, struct fail *why)
 	char *to, *word;
 	int result = 0;
 
-	/* A word with its terminator takes no more than the word and the blank after it. */
+	/* A word with its terminator takes no more bytes than the word and the blank after it. */
 	if ((to = s->arena = malloc(strlen(options) + 1)) == NULL)
 		return fail_memory(why, "a startup packet");
 	while (result == 0 && (word = next_word(&at, &to)) != NULL) {
@@ -193,10 +199,13 @@ take_options(struct startup *s, const char *options, struct fail *why)
 
 enum field { FIELD_USER, FIELD_DATABASE, FIELD_OPTIONS, FIELD_REPLICATION, FIELD_PROTOCOL_OPTION, FIELD_SETTING };
 
-/* The packet's words that don't go to struct startup as they are. The last of a name counts, except for replication. */
+/*
+ * The words of a packet that are not copied to struct startup unchanged. If a name occurs twice, the last one counts,
+ * except for replication.
+ */
 struct login_words {
 	const char *options;
-	bool is_walsender, has_database; /* two fields, as "database" and then "true" still means logical */
+	bool is_walsender, has_database; /* two fields, because "database" and then "true" still means logical */
 };
 
 static enum field
@@ -245,7 +254,7 @@ take_replication(struct login_words *words, const char *value, struct fail *why)
 	return fail_hint(why, "Valid values are: \"false\", 0, \"true\", 1, \"database\".");
 }
 
-/* Handles all fields but settings, which come later: those in options go first. */
+/* Handles all fields but settings, which are added later because those in options go first. */
 static int
 take_field(struct startup *s, struct login_words *words, const char *name, const char *value, struct fail *why)
 {
@@ -273,7 +282,7 @@ take_field(struct startup *s, struct login_words *words, const char *name, const
 	return 0;
 }
 
-/* Takes the name and value at *at. Returns 1, 0 at the packet's final zero byte, or -1 if it is neither. */
+/* Takes the name and value at *at. Returns 1, 0 at the packet's final zero byte, or -1 if neither is there. */
 static int
 next_pair(const uint8_t **at, const uint8_t *end, const char **name, const char **value)
 {
@@ -323,11 +332,12 @@ take_login(struct startup *s, const uint8_t *at, const uint8_t *end, struct fail
 
 /* --- The packet. --- */
 
-/* Sets *kind once the packet is complete; refuses lengths that the code can't have. */
+/* Sets *kind, and refuses packet lengths that are impossible for this code. */
 static int
 take_code(struct startup *out, uint32_t code, enum startup_kind *kind, struct fail *why)
 {
-	size_t key_len = out->total_len - CANCEL_HEAD_LEN; /* of less than the head, it is too large */
+	/* unsigned, so a packet shorter than the head gives a key that is too long */
+	size_t key_len = out->total_len - CANCEL_HEAD_LEN;
 
 	switch (code) {
 	case CODE_SSL:
@@ -346,7 +356,7 @@ take_code(struct startup *out, uint32_t code, enum startup_kind *kind, struct fa
 	}
 }
 
-/* Checks lengths first, so that pgweir never waits for a packet that can't be right. */
+/* Checks the length first, so that pgweir never waits for a packet that can't be right. */
 static int
 take_length(struct startup *out, const uint8_t *bytes, size_t len, struct fail *why)
 {
@@ -422,7 +432,7 @@ startup_put_negotiate(struct buf *out, const struct startup *s)
 {
 	size_t begun = message_begin(out, 'v');
 
-	/* The full version, contrary to the manual: PostgreSQL sends that, and libpq 18 insists on it. */
+	/* The full version, contrary to the manual: PostgreSQL sends the full version, and libpq 18 insists on it. */
 	buf_put_u32(out, MAJOR << 16 | startup_minor(s));
 	buf_put_u32(out, (uint32_t)s->unknown_option_count);
 	for (size_t i = 0; i < s->unknown_option_count; i++)
