@@ -112,7 +112,7 @@ struct stored_code {
 	struct database_code code; /* must be first */
 	UT_hash_handle hh;
 	uint32_t uses;
-	struct pool *last; /* who used it last; NULL: it has gone */
+	struct pool *last; /* the pool that used it last; NULL if that has gone */
 	bool is_in_use; /* in the list */
 	TAILQ_ENTRY(stored_code) link;
 	char key[]; /* two strings */
