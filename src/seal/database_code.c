@@ -102,7 +102,8 @@ database_code_feared(const struct database_code *code)
 {
 	unsigned known = code->answer == NULL ? 0 : risk_names_all(code->answer->risks);
 
-	/* An answer that is merely old would cost whoever comes now and then a connection each time, as would DDL. */
+	/* An answer that is merely old would cost a client that comes now and then a connection each time, as would
+	 * DDL. */
 	if (code->changed_answered >= code->reached)
 		known &= ~(unsigned)STATE_BACKEND;
 	return STATE_WASHABLE | RISK_BY_CALLS(STATE_WASHABLE) | (known & STATE_BACKEND) | RISK_CODE | RISK_UNREAD |

@@ -6,7 +6,8 @@
  * the answer has grown old, while the database is in use. As long as there is no answer, or it has expired, all SQL is
  * as risky as can be. To read all code may take a second. So it is asked first whether there is any (as long as there
  * was none), or whether it is still that of the last answer, which costs a few milliseconds. An answer is believed for
- * as long as it takes to ask that again; whoever comes later is as risky as can be. One server is asked at a time.
+ * as long as it takes to ask that again; SQL of clients that come later is as risky as can be. One server is asked at a
+ * time.
  *
  * Code counts from when DDL is seen, on all loops at once; what changes it where no tag tells (another program, a
  * function) counts when the version is another one. SQL that may do so (RISK_CODE) has all washed off its own server.

@@ -4,7 +4,7 @@
  *
  * Each loop has one struct database_code of each database, whatever the file calls it, and asks its own servers. DDL
  * that is seen on one makes the others' answers invalid at once, before its client is told that it is done. That is
- * rare, and done under one lock; whoever reads what it writes does so without.
+ * rare, and done under one lock; readers of what it writes take no lock.
  */
 #include "seal/database_code.h"
 #include "base/alloc.h"

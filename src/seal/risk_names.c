@@ -202,8 +202,8 @@ enum word_role {
 	HAS_FROM = 1u << 8, /* a FROM after it is followed by relations */
 	ENDS_FROM = 1u << 9,
 	ENDS_WITH = 1u << 10,
-	HAS_EFFECTS = 1u << 11, /* RISK_EFFECTS wherever it stands ... */
-	HAS_EFFECTS_CALLED = 1u << 12 /* the word has effects, unless it can be the name of a function that is called */
+	HAS_EFFECTS = 1u << 11, /* the word has RISK_EFFECTS wherever it stands */
+	HAS_EFFECTS_CALLED = 1u << 12 /* the word has RISK_EFFECTS where a function may be called by it */
 };
 
 static unsigned

@@ -72,15 +72,15 @@ unsigned risk_names_all(const struct risk_names *names); /* of opaque SQL */
 uint64_t risk_names_keepers(const struct risk_names *names);
 /*
  * Returns the parts (enum state_part, RISK_BY_CALLS) that this SQL could touch, whichever settings PostgreSQL reads it
- * under. With RISK_EFFECTS, unless it is known to be one statement that reads, and may be run twice without anybody
- * seeing it.
+ * under. With RISK_EFFECTS, unless it is known to be one statement that reads, and may be run twice without a visible
+ * effect.
  */
 unsigned risk_names_of_sql(const struct risk_names *names, const char *sql, size_t len);
 /*
  * Returns what text that is run as SQL (a body of DO, an argument of what runs it) may leave that counts by its words
  * alone: of names, or if names is NULL of none, STATE_BACKEND and WASH_POINTS; and STATE_BACKEND if it may make an
- * extension, a language, or a function in C, or load a library. What it makes may be gone again behind it, by an error
- * or a DROP: then neither a tag nor the catalogs tell of it, and the backend keeps what it has left.
+ * extension, a language, or a function in C, or load a library. What the text makes may be gone again after it, by an
+ * error or a DROP: then neither a tag nor the catalogs tell of it, and the backend keeps what it has left.
  */
 unsigned risk_names_of_text(const struct risk_names *names, const char *text, size_t len);
 /* types: of a Parse, an int16 count and so many OIDs; malformed ones are as risky as can be. */
