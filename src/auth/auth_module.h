@@ -1,10 +1,10 @@
 /*
- * src/auth/auth_module.h - a method of authentication by which somebody else judges what a client shows: an LDAP
+ * src/auth/auth_module.h - a method of authentication in which another service judges the client's proof: an LDAP
  * server, PAM, Kerberos. Each is a module (modules/modules.h). The core asks the client for its password, in clear
- * text, or for tokens; it has prove() run on a thread of net/jobs.h, and keeps external_timeout.
+ * text, or for tokens; it runs prove() on a thread of net/jobs.h, and enforces external_timeout.
  *
- * A rule of hba_file has options of its own for it. They are the module's, immutable once settle() has returned 0, and
- * live as long as the rules.
+ * A rule of hba_file may have options for its module. The options belong to the module, are immutable once settle() has
+ * returned 0, and live as long as the rules.
  */
 #pragma once
 
@@ -17,61 +17,68 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* FAILED: nobody could tell. MORE: another token is to come. */
+/* FAILED: the proof could not be judged. MORE: another token is to come. */
 enum proof { PROOF_RIGHT, PROOF_WRONG, PROOF_FAILED, PROOF_MORE };
 
-/* A client, or PostgreSQL, and a module talk in turn, by tokens; one of these for each login. */
+/* The state in which a client, or PostgreSQL, and a module exchange tokens in turn; each login has its own. */
 struct auth_tokens {
-	const uint8_t *token; /* the other side's; NULL: none has come */
+	const uint8_t *token; /* the other side's token; NULL if none has come */
 	size_t token_len;
-	struct buf reply; /* to the other side, unless it is empty; also where the token is refused */
-	void *context; /* the module's, from one token to the next; NULL at first */
-	/* PROOF_RIGHT: where what the client delegates is put, a reference; NULL: it is not taken. */
+	struct buf reply; /* is sent to the other side unless it is empty, even if the token is refused */
+	void *context; /* the module's state between tokens; NULL at first */
+	/* For PROOF_RIGHT: receives a counted reference to what the client delegates; NULL if delegation is not
+	 * accepted. */
 	struct delegated **delegated;
-	char name[AUTH_NAME_MAX + 1]; /* PROOF_RIGHT: who the client is, for map= */
+	char name[AUTH_NAME_MAX + 1]; /* for PROOF_RIGHT: the client's name, for map= */
 };
 
 struct auth_question {
 	const void *options; /* the rule's */
 	const char *setting; /* the module's setting in [auth] */
-	const char *user, *password; /* password: never empty; NULL: there are tokens */
-	struct auth_tokens *tokens; /* NULL: there is a password */
-	const char *address; /* whence the client comes: "192.0.2.1", "::1" or "[local]" */
+	const char *user, *password; /* password is never empty; it is NULL if there are tokens */
+	struct auth_tokens *tokens; /* NULL if there is a password */
+	const char *address; /* the client's address: "192.0.2.1", "::1" or "[local]" */
 	uint64_t deadline_us;
 };
 
 /* A PostgreSQL that pgweir itself logs in to. */
 struct auth_server {
 	const char *host; /* as in upstream */
-	const char *service; /* krbsrvname of upstream; NULL: postgres */
-	const struct delegated *delegated; /* by whose credentials, which are there; NULL: by pgweir's own */
+	const char *service; /* krbsrvname of upstream; NULL stands for "postgres" */
+	/* the login uses these credentials, which are present; NULL if it uses pgweir's own */
+	const struct delegated *delegated;
 };
 
 struct auth_module {
-	const char *title; /* in messages */
-	const char *wrong; /* PROOF_WRONG, as the log's reason; NULL: a wrong password */
-	const char *rule; /* the method and options of the rule that method = NAME is; %s: the setting's value */
-	/* The code of the AuthenticationRequest that asks for tokens: the client's name is found by them, and its rules
-	 * may have map=. 0: it is asked for its password. */
+	const char *title; /* the name in messages */
+	const char *wrong; /* the log's reason for PROOF_WRONG; NULL stands for a wrong password */
+	/* the method and options of the rule that "method = NAME" stands for; %s is the setting's value */
+	const char *rule;
+	/* The code of the AuthenticationRequest that asks for tokens; the tokens then yield the client's name, and
+	 * rules may have map=. 0 if the client is asked for its password. */
 	uint32_t token_request;
-	/* Options of a rule. option() returns 0, or -1 with *why set: it is not known, or its value is wrong. settle():
-	 * all were taken; returns 0, or -1 with *why set. doubt() calls say for what looks wrong. */
+	/* Options of a rule. option() returns 0, or -1 with *why set if the option is unknown or its value is wrong.
+	 * settle() is called after the last option; it returns 0, or -1 with *why set. doubt() calls say for each
+	 * option that looks wrong. */
 	void *(*options_new)(void);
 	int (*option)(void *options, const char *name, const char *value, struct fail *why);
-	int (*settle)(void *options, struct fail *why); /* NULL: nothing can be wrong */
-	void (*doubt)(const void *options, void (*say)(void *arg, const char *text), void *arg); /* NULL: nothing is */
+	int (*settle)(void *options, struct fail *why); /* NULL if nothing can be wrong */
+	/* NULL if nothing ever looks wrong */
+	void (*doubt)(const void *options, void (*say)(void *arg, const char *text), void *arg);
 	void (*options_free)(void *options); /* wipes; NULL is fine */
-	/* Returns true if the setting's value has a secret in it; NULL: none ever has. */
+	/* Returns true if the setting's value has a secret in it; NULL if it never has. */
 	bool (*holds_secret)(const char *setting);
-	/* Returns what is asked, for the log; it lives as long as the two. Calls for the same share their threads. */
+	/* Returns the name of the service that is asked, for the log; the text lives as long as both arguments. Calls
+	 * for the same service share their threads. */
 	const char *(*place)(const void *options, const char *setting);
-	/* Blocks, on a thread. *why is set where PROOF_WRONG or PROOF_FAILED is returned. */
+	/* Judges a proof; blocks, on a thread. *why is set if PROOF_WRONG or PROOF_FAILED is returned. */
 	enum proof (*prove)(const struct auth_question *q, struct fail *why);
-	/* Makes pgweir's own token for a PostgreSQL that has sent token_request, or t->token. The first time, when
-	 * t->context is NULL, it may block, on a thread; later it does not. PROOF_RIGHT: PostgreSQL has proved who it
-	 * is. PROOF_FAILED: another time it may be possible. NULL: pgweir can't log in by this method. */
+	/* Makes pgweir's own token for a PostgreSQL that has sent token_request, or t->token. The first call, when
+	 * t->context is NULL, may block, on a thread; later calls do not. PROOF_RIGHT: PostgreSQL has proved its
+	 * identity. PROOF_FAILED: a retry may succeed. The pointer is NULL if pgweir can't log in by this method. */
 	enum proof (*show)(const struct auth_server *to, struct auth_tokens *t, struct fail *why);
-	void (*context_free)(void *context); /* of tokens; NULL is fine. On any thread, but while none uses it */
+	/* frees auth_tokens.context, which may be NULL; on any thread, but while none uses it */
+	void (*context_free)(void *context);
 };
 
 extern const struct auth_module *const auth_modules[AUTH_MODULE_COUNT + 1]; /* modules/modules.c; ends with NULL */

@@ -1,9 +1,9 @@
 /*
- * src/auth/delegation.h - what clients delegate to pgweir, and whose it is: with gss_accept_delegation it logs in to
- * PostgreSQL by that, and by nothing else. src/modules/gss/README.md says why a pool has one principal.
+ * src/auth/delegation.h - the credentials that clients delegate to pgweir, and their owner: with gss_accept_delegation
+ * pgweir logs in to PostgreSQL by these credentials alone. src/modules/gss/README.md says why a pool has one principal.
  *
- * Both are counted by reference, from any thread. A struct delegated is immutable, and a module's
- * (auth/auth_module.h). A struct delegation is its worker's.
+ * Both structs are reference-counted, from any thread. A struct delegated is immutable and belongs to a module
+ * (auth/auth_module.h). A struct delegation belongs to one worker.
  */
 #pragma once
 
@@ -18,29 +18,31 @@
 struct delegated {
 	atomic_uint refs;
 	void (*free)(struct delegated *d); /* on any thread */
-	uint64_t
-	    until_us; /* when its credentials expire; DELEGATED_NONE: there are none, the client has only logged in */
-	char principal[AUTH_NAME_MAX + 1]; /* in full */
+	uint64_t until_us; /* when the credentials expire; DELEGATED_NONE if there are none because the client has only
+			      logged in */
+	char principal[AUTH_NAME_MAX + 1]; /* the full name */
 };
 #define DELEGATED_NONE 0
 
-/* A pool's, and of all its connections. */
+/* The owner of a pool and of all its connections. */
 struct delegation {
 	atomic_uint refs;
-	struct delegated *by; /* the newest of the one principal that the pool belongs to; NULL: nobody has come yet */
+	/* the newest credentials of the only principal that the pool belongs to; NULL until a client has come */
+	struct delegated *by;
 };
 
 struct delegated *delegated_ref(struct delegated *d);
 void delegated_unref(struct delegated *d); /* NULL is fine */
-struct delegation *delegation_new(void); /* NULL: no memory */
+struct delegation *delegation_new(void); /* returns NULL without memory */
 struct delegation *delegation_ref(struct delegation *d);
 void delegation_unref(struct delegation *d); /* NULL is fine */
 
-/* Returns 0 if its credentials are there, and good; or -1 with *why set. d may be NULL. */
+/* Returns 0 if d has credentials that are still good, or -1 with *why set. d may be NULL. */
 int delegated_check(const struct delegated *d, uint64_t now_us, struct fail *why);
 /*
- * A client that has logged in by d (NULL: not by a ticket) is to use the connections. Its principal becomes their owner
- * if nobody is, and they are free: nobody else can use them. What it has delegated takes the place of what was there;
- * if that is nothing, what is there must be its own, and good. Returns 0, or -1 with *why set.
+ * Lets a client that has logged in by d use the connections; d is NULL if the client logged in without a ticket. The
+ * client's principal becomes the owner of the connections if they have none and are free (is_free: no other client can
+ * use them). Credentials that the client has delegated replace the previous ones; if the client has delegated none, the
+ * present ones must be of its own principal, and good. Returns 0, or -1 with *why set.
  */
 int delegation_take(struct delegation *of, struct delegated *d, bool is_free, uint64_t now_us, struct fail *why);

@@ -25,14 +25,15 @@ int md5_secret(const char *password, const char *user, char out[static MD5_SECRE
 int md5_answer(const char *secret, const uint8_t salt[static 4], char out[static MD5_SECRET_LEN + 1], struct fail *why);
 
 /*
- * --- saslprep.c: SASLprep (RFC 4013): one password, however it was typed, is one sequence of bytes. Spaces of
+ * --- saslprep.c: SASLprep (RFC 4013) turns all ways to type a password into one sequence of bytes. Spaces of all kinds
+ * become a plain space, invisible characters are removed, and the rest is put in Unicode's normal form KC.
  * all kinds become one, invisible characters go, and the rest is put in Unicode's normal form KC.
  *
- * It does what PostgreSQL's pg_saslprep does, so that both derive the same keys: a password that is not UTF-8, or has
- * characters that SASLprep prohibits, is used as it is. Without libidn every password is.
+ * saslprep() does what PostgreSQL's pg_saslprep does, so both derive the same keys: a password that is not UTF-8, or
+ * has characters that SASLprep prohibits, is used unchanged. Without libidn every password is used unchanged.
  */
 #define SASLPREP_MAX ((size_t)1 << 24) /* bytes of a password */
 
-/* Returns 0, or -1 without memory. *prepared is then the caller's (secret_free), or NULL if the password is used as
- * it is. The password must not be longer than SASLPREP_MAX: the time grows with the square of its length. */
+/* Returns 0, or -1 without memory. *prepared is then the caller's (secret_free), or NULL if the password is used
+ * unchanged. The password must not be longer than SASLPREP_MAX: the time grows with the square of the length. */
 int saslprep(const char *password, char **prepared);

@@ -141,7 +141,7 @@ fits_address(const struct hba_rule *rule, const struct hba_question *q, bool may
 static bool
 fits_type(const struct hba_rule *rule, const struct hba_question *q)
 {
-	/* By q->over. hostgssenc fits nobody. */
+	/* By q->over. hostgssenc fits no client. */
 	static const bool fits[][3] = {
 		[HBA_LOCAL] = { true, false, false },	    [HBA_HOST] = { false, true, true },
 		[HBA_HOSTSSL] = { false, false, true },	    [HBA_HOSTNOSSL] = { false, true, false },

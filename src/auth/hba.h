@@ -1,16 +1,17 @@
 /*
- * src/auth/hba.h - PostgreSQL's pg_hba.conf: who may log in, from where, to what, and by which method.
+ * src/auth/hba.h - PostgreSQL's pg_hba.conf: which users may log in, from where, to which databases, and by which
+ * method.
  *
  * Follows PostgreSQL 15's chapter "The pg_hba.conf File", with version 16's regular expressions and includes
  * (rule_file.h). The first rule that fits a login decides; if none fits, the login is refused.
  *
- * A rule that pgweir doesn't support is an error when the file is read, never a rule that fits too many or too few:
- * methods that need a library, and are no module of this build (auth_module.h). An IPv4 client that arrives on an
- * IPv6 socket (::ffff:...) is an IPv4 client.
+ * A rule that pgweir doesn't support is an error when the file is read, never a rule that fits too many or too few
+ * clients: this concerns methods that need a library and are not a module of this build (auth_module.h). An IPv4 client
+ * that arrives on an IPv6 socket (::ffff:...) is an IPv4 client.
  *
- * Host names, and roles (+role, samerole), are asked about elsewhere, which may take time: only when a rule is reached
- * that is not out already by its other columns. A name in the address column is that of the client's address, or from
- * a dot on its end, if it has this address among its own.
+ * Host names and roles (+role, samerole) are looked up elsewhere, which may take time, so only when a rule is reached
+ * whose other columns fit. A name in the address column fits if the client's address has this name, or a name that ends
+ * with it if it begins with a dot, and the client's address is among the addresses of that name.
  *
  * Always: immutable; a reload reads a new one.
  */
@@ -23,13 +24,13 @@
 
 struct hba; /* opaque: hba.c */
 
-/* HBA_MODULES: those of auth_modules[], in their order. */
+/* HBA_MODULES and above: the methods of auth_modules[], in their order. */
 enum hba_method { HBA_REJECT, HBA_TRUST, HBA_SCRAM, HBA_MD5, HBA_PASSWORD, HBA_CERT, HBA_PEER, HBA_MODULES };
 /* clientcert=: no certificate is required, a verified one is, or one that names the user (HBA_CERT implies FULL). */
 enum hba_clientcert { HBA_CLIENTCERT_NONE, HBA_CLIENTCERT_CA, HBA_CLIENTCERT_FULL };
 /* clientname=: the part of a certificate that names the user. ANY: the common name or one of the alternative names. */
 enum hba_clientname { HBA_CLIENTNAME_ANY, HBA_CLIENTNAME_CN, HBA_CLIENTNAME_DN };
-/* LATER: not before something that takes time is known. */
+/* LATER: the result depends on a lookup that takes time. */
 enum hba_fit { HBA_NO, HBA_YES, HBA_LATER };
 typedef enum hba_fit hba_ask(const char *name, void *arg);
 
@@ -41,8 +42,9 @@ struct hba_question {
 	/* Returns true if address is one of this machine's (samehost) or, if is_net, in one of its networks (samenet).
 	 * If it is NULL, neither word fits. */
 	bool (*is_near)(const struct sockaddr *address, bool is_net);
-	/* Is the client's address of this name (see hba_host_fits), is its user a member of this role? After HBA_LATER
-	 * the whole question is asked again. NULL: no name fits. arg is theirs. */
+	/* has_name tells whether the client's address has this name (see hba_host_fits), is_member whether its user is
+	 * a member of this role. After HBA_LATER the caller repeats the whole question. If a pointer is NULL, no name
+	 * fits. arg is passed to both. */
 	hba_ask *has_name, *is_member;
 	void *arg;
 };
@@ -51,26 +53,26 @@ struct hba_answer {
 	enum hba_method method;
 	enum hba_clientcert clientcert;
 	enum hba_clientname clientname;
-	const char *map; /* NULL: there is none, and the names must be equal */
-	const void *options; /* of HBA_MODULES: the module's */
+	const char *map; /* NULL if there is none; the names must then be equal */
+	const void *options; /* for HBA_MODULES: the module's options */
 	const char *path; /* the rule's file */
 	unsigned line;
 };
 /* Further settings without which the rules have no effect. */
 struct hba_needs {
-	bool secrets; /* users' secrets: there is a rule with scram-sha-256, md5 or password */
-	bool tls; /* there is a hostssl rule */
-	bool certificates; /* there is a rule that asks clients for certificates */
-	bool roles; /* there is a rule with +role or samerole */
+	bool secrets; /* users' secrets, because a rule has scram-sha-256, md5 or password */
+	bool tls; /* set if a rule is hostssl */
+	bool certificates; /* set if a rule asks clients for certificates */
+	bool roles; /* set if a rule has +role or samerole */
 };
 
-/* Reads a file and the files it names; or text, and no other file, unless that is NULL. Returns NULL if anything is
- * wrong; every error is reported. So is what merely looks wrong: rules that let in everybody who reaches them, or that
- * never fit; a file that anyone may change. */
+/* Reads a file and the files that it names, or, if text is not NULL, text and no file. Returns NULL if anything is
+ * wrong; every error is reported. Warnings are reported, too: for rules that let in every client that reaches them, for
+ * rules that never fit, and for a file that any user may change. */
 struct hba *hba_load(const char *text, size_t text_len, const char *path, rule_report *report, void *arg);
-struct hba *hba_ref(struct hba *hba); /* NULL is fine, as for unref */
+struct hba *hba_ref(struct hba *hba); /* hba may be NULL, as for unref */
 void hba_unref(struct hba *hba);
-/* Returns HBA_YES if a rule fits, and in *answer what it asks for. */
+/* Returns HBA_YES if a rule fits, with *answer set to the rule. */
 enum hba_fit hba_match(const struct hba *hba, const struct hba_question *question, struct hba_answer *answer);
 /* Returns true if the address column's word is the host's name or, if it begins with a dot, the end of it. */
 bool hba_host_fits(const char *word, const char *host);
@@ -91,13 +93,13 @@ void hba_each_map(const struct hba *hba, void (*map)(const char *name, const cha
  */
 struct ident; /* opaque: ident.c */
 
-/* Reads a file; or text, and no other file, unless that is NULL. Returns NULL if anything is wrong; every error is
- * reported. An empty file is fine. */
+/* Reads a file, or, if text is not NULL, text and no file. Returns NULL if anything is wrong; every error is reported.
+ * An empty file is fine. */
 struct ident *ident_load(const char *text, size_t text_len, const char *path, rule_report *report, void *arg);
-struct ident *ident_ref(struct ident *ident); /* NULL is fine, as everywhere below */
+struct ident *ident_ref(struct ident *ident); /* ident may be NULL, as in all functions below */
 void ident_unref(struct ident *ident);
-/* Returns HBA_YES if name may log in as user. Without a map (NULL or "") they must be equal. is_member tells whether
- * user is a member of a role; after HBA_LATER the whole question is asked again. */
+/* Returns HBA_YES if name may log in as user. Without a map (NULL or "") the two must be equal. is_member tells whether
+ * user is a member of a role; after HBA_LATER the caller repeats the whole question. */
 enum hba_fit ident_allows(const struct ident *ident, const char *map, const char *name, const char *user,
 			  hba_ask *is_member, void *arg);
 bool ident_has_roles(const struct ident *ident);

@@ -175,8 +175,8 @@ take_mask(struct line *l)
 	return true;
 }
 
-/* Returns true if text may be a host's name, or the end of one behind a dot. A number at its end makes it an address,
- * as some programs read it. */
+/* Returns true if text may be a host's name, or the end of one after a dot. A number at its end makes it an address, as
+ * some programs read it. */
 static bool
 is_host_name(const char *text)
 {

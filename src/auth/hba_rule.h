@@ -35,12 +35,13 @@ struct hba_rule {
 	enum hba_clientcert clientcert;
 	enum hba_clientname clientname;
 	char *map;
-	const struct auth_module *module; /* NULL but for HBA_MODULES */
-	void *options; /* the module's */
+	const struct auth_module *module; /* NULL unless method is HBA_MODULES or above */
+	void *options; /* the module's options */
 	char *path;
 	unsigned line;
 };
 
-/* Returns false if the line is wrong; errors has then grown. In either case hba_rule_fini() frees what was filled. */
+/* Returns false if the line is wrong; reading->errors has then grown. In either case hba_rule_fini() frees what was
+ * filled in. */
 bool hba_rule_parse(const struct rule_line *line, struct hba_rule *rule, struct rule_reading *reading);
 void hba_rule_fini(struct hba_rule *rule);

@@ -7,7 +7,7 @@
 /* A line of the file. */
 struct entry {
 	char *map, *name, *user;
-	struct rule_regex *name_regex, *user_regex; /* NULL: the string itself must match */
+	struct rule_regex *name_regex, *user_regex; /* NULL if the string itself must match */
 	bool is_any_user, is_role; /* is_role: user is a plus and a role's name */
 };
 

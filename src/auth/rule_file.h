@@ -21,36 +21,36 @@
 #define RULE_TEXT_MAX 512
 #define RULE_ROLE_MAX 63 /* bytes of a role's name */
 
-/* Receives what is wrong or, if is_error is false, looks wrong. line 0: the file as a whole. Arguments are borrowed. */
+/* Receives an error or, if is_error is false, a warning. line is 0 for the file as a whole. Arguments are borrowed. */
 typedef void rule_report(bool is_error, const char *path, unsigned line, const char *text, void *arg);
 
 struct rule_regex; /* opaque: rule_regex.c; immutable */
 
 struct rule_word {
 	char *text;
-	bool is_quoted; /* it begins with a quote, so it is no keyword */
+	bool is_quoted; /* the word begins with a quote, so it is not a keyword */
 };
 struct rule_field {
-	struct rule_word *words; /* if the field named a file (@NAME) that is empty, there are none */
+	struct rule_word *words; /* empty if the field named an empty file (@NAME) */
 	size_t count;
 };
 /* A line that is not empty. Borrowed. */
 struct rule_line {
 	const char *path;
-	unsigned number; /* its first line in the file */
+	unsigned number; /* the number of its first line in the file */
 	struct rule_field *fields;
 	size_t count; /* at least 1 */
 };
 
 /* A file that is being read, for on_line(). */
-#define RULE_REGEXES_MAX 1000 /* of one file */
+#define RULE_REGEXES_MAX 1000 /* regular expressions in one file */
 struct rule_reading {
 	rule_report *report;
 	void *arg;
 	size_t errors, regexes;
 };
-/* Reads the file, and those it names; or text, and no other file, unless that is NULL. Problems are counted in reading,
- * and reported. */
+/* Reads the file and the files that it names, or, if text is not NULL, text and no file. Problems are counted in
+ * reading, and reported. */
 void rule_read(const char *text, size_t text_len, const char *path,
 	       void (*on_line)(const struct rule_line *line, void *arg), struct rule_reading *reading, void *arg);
 /* Reports an error. Always returns false. */
@@ -60,7 +60,7 @@ bool rule_bad(struct rule_reading *r, const struct rule_line *line, const char *
 bool rule_take_regex(struct rule_reading *r, const struct rule_line *line, const struct rule_word *word,
 		     struct rule_regex **regex);
 
-/* Returns true if this, from behind a plus, can be a role's name; else that is reported. */
+/* Returns true if role, the text after a plus, can be a role's name; otherwise reports an error. */
 bool rule_check_role(struct rule_reading *r, const struct rule_line *line, const char *role);
 /* Returns true if the word is keyword, and not quoted. */
 bool rule_word_is(const struct rule_word *word, const char *keyword);

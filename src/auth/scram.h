@@ -4,13 +4,13 @@
  * Messages are the SASL payloads (without PostgreSQL's message headers) and hostile: lengths are checked, nonces and
  * iteration counts bounded, base64 strict. PostgreSQL ignores the user name in SCRAM messages; so do we.
  *
- * Owns:   what it makes, and copies of verifier and channel; secrets are wiped when it is freed.
+ * Owns:   each side owns what it makes, and copies of verifier and channel; secrets are wiped when the side is freed.
  * Always: a side that has failed takes no further message.
  *
  * PLUS binds the login to its TLS connection: both sides sign a hash of the server's certificate, so a man in the
  * middle, who has another certificate, gets nowhere. The only type is tls-server-end-point (RFC 5929, 4), as in
- * PostgreSQL. A client that supports PLUS but was not offered it sends the flag "y"; so a server that did offer it
- * learns that somebody removed it from the offer.
+ * PostgreSQL. A client that supports PLUS but was not offered it sends the flag "y"; so a server that did offer PLUS
+ * learns that an attacker removed it from the offer.
  */
 #pragma once
 
@@ -25,12 +25,12 @@
 #define SCRAM_ITERATIONS_MAX 1000000
 #define SCRAM_TEXT_MAX 2048 /* any message either side sends or takes */
 
-/* The channel that a login can be bound to. Zeroed: a connection without TLS. */
+/* The channel that a login can be bound to. Zeroed for a connection without TLS. */
 #define SCRAM_BINDING_MAX 64 /* bytes of tls-server-end-point: a hash */
 struct scram_channel {
 	bool is_tls;
 	uint8_t end_point[SCRAM_BINDING_MAX];
-	size_t end_point_len; /* 0: no hash is defined for the certificate's signature */
+	size_t end_point_len; /* 0 if no hash is defined for the certificate's signature */
 };
 /* libpq's channel_binding. */
 enum scram_binding { SCRAM_BINDING_PREFER, SCRAM_BINDING_DISABLE, SCRAM_BINDING_REQUIRE };
@@ -38,7 +38,7 @@ enum scram_binding { SCRAM_BINDING_PREFER, SCRAM_BINDING_DISABLE, SCRAM_BINDING_
 
 /* --- scram_keys.c: verifiers and keys --- */
 
-/* A password as servers keep it (RFC 5803; PostgreSQL's rolpassword). */
+/* A password in the form that servers store (RFC 5803; PostgreSQL's rolpassword). */
 struct scram_verifier {
 	uint32_t iterations;
 	uint8_t salt[SCRAM_SALT_MAX];
@@ -56,7 +56,7 @@ struct scram_keys {
 
 /* "SCRAM-SHA-256$4096:salt$StoredKey:ServerKey" (base64). Returns 0, or -1 with *why set (22023). */
 int scram_verifier_parse(const char *secret, struct scram_verifier *out, struct fail *why);
-/* Makes it from a plain password (prepared by saslprep()); takes milliseconds to a second. */
+/* Makes a verifier from a plain password (prepared by saslprep()); takes milliseconds to a second. */
 int scram_verifier_from_password(const char *password, const uint8_t *salt, size_t salt_len, uint32_t iterations,
 				 struct scram_verifier *out, struct fail *why);
 /* Makes the keys for logging in to a server. The caller should keep them (see scram_keys_match). */
@@ -72,8 +72,8 @@ int scram_verifier_mock(const char *user, const uint8_t secret[static 32], uint3
 /* --- scram_server.c: we are the server, a client logs in. A call out of turn, or after a failure, is refused with
  * 08P01. --- */
 struct scram_server; /* opaque; wiped when freed */
-/* Copies the verifier and the channel. nonce: our part of it, in tests, which replay exchanges from the RFC; NULL: a
- * random one. Returns NULL without memory or randomness. */
+/* Copies the verifier and the channel. nonce is our part of the nonce in tests, which replay exchanges from the RFC;
+ * NULL stands for a random one. Returns NULL without memory or randomness. */
 struct scram_server *scram_server_new(const struct scram_verifier *verifier, bool is_mock,
 				      const struct scram_channel *channel, const char *nonce);
 void scram_server_free(struct scram_server *s);
@@ -97,7 +97,8 @@ int scram_server_final(struct scram_server *s, const char *in, size_t in_len, ch
 /* --- scram_client.c: we are the client and log in to PostgreSQL. Calls out of turn or after a failure are refused
  * likewise. --- */
 struct scram_client; /* opaque; wiped when freed */
-/* Likewise. user: in client-first; "", as libpq's, except in tests. */
+/* Copies the channel; nonce and result are as for scram_server_new(). user goes into client-first; it is "", like
+ * libpq's, except in tests. */
 struct scram_client *scram_client_new(const struct scram_channel *channel, enum scram_binding policy, const char *user,
 				      const char *nonce);
 void scram_client_free(struct scram_client *s);

@@ -132,7 +132,8 @@ scram_verifier_mock(const char *user, const uint8_t secret[static 32], uint32_t 
 {
 	uint8_t hash[SCRAM_KEY_LEN];
 
-	/* The keys stay zero: nobody knows what hashes to zero, so no proof fits even if a caller forgets is_mock. */
+	/* The keys stay zero: no input is known that hashes to zero, so no proof fits even if a caller forgets is_mock.
+	 * */
 	memset(out, 0, sizeof(*out));
 	if (scram_hmac(secret, user, strlen(user), hash, why) < 0)
 		return -1;

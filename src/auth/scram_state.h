@@ -64,7 +64,7 @@ const char *scram_show(char c, char out[static 8]);
  * Returns the length of out. */
 size_t scram_binding_text(char flag, const struct scram_channel *channel, char header[SCRAM_GS2_MAX],
 			  char out[static SCRAM_BINDING_TEXT_MAX]);
-/* Returns given or, if that is NULL, random characters, written to out; NULL: there is no randomness. */
+/* Returns given or, if that is NULL, random characters, written to out. Returns NULL if there is no randomness. */
 const char *scram_own_nonce(const char *given, char out[static SCRAM_OWN_NONCE_LEN + 1]);
 
 /*

@@ -375,7 +375,7 @@ take_line(struct reader *r, struct users *users, struct fail *why)
 		users->entry_count--;
 		r->to = to;
 	}
-	/* Reading goes on behind it, so that all broken lines are reported at once; why keeps the first. */
+	/* Reading goes on after a broken line, so all broken lines are reported at once; why keeps the first. */
 	if (r->bad_count++ == 0)
 		*why = bad;
 	if (r->tell != NULL && r->bad_count <= BAD_LINES_MAX)

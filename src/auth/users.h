@@ -1,12 +1,12 @@
 /*
  * src/auth/users.h - the users_file: names and secrets. PgBouncer's userlist.txt is read as it is.
  *
- * Each line is "name" "secret", with "" for a quote inside; ; and # begin comments. A secret is a plain password,
- * "md5" and 32 hex digits (MD5 of password and name), or SCRAM-SHA-256$<iterations>:<salt>$<StoredKey>:<ServerKey>. The
- * rest of the line is ignored. An empty secret (SECRET_NONE) lets nobody in with a password. Unlike in PgBouncer, where
- * a forgotten quote quietly eats the next line, both must be on one line.
+ * Each line is "name" "secret", with "" for a quote inside; ; and # begin comments. A secret is a plain password, "md5"
+ * and 32 hex digits (MD5 of password and name), or SCRAM-SHA-256$<iterations>:<salt>$<StoredKey>:<ServerKey>. The rest
+ * of the line is ignored. With an empty secret (SECRET_NONE) no password is accepted. Unlike in PgBouncer, where a
+ * forgotten quote quietly eats the next line, name and secret must be on one line.
  *
- * An immutable value: a reload reads a new one. Names are found by a seeded hash, as peers choose them.
+ * The value is immutable: a reload reads a new one. The hash of the names is seeded, because peers choose the names.
  */
 #pragma once
 
@@ -32,12 +32,12 @@ typedef void users_tell(bool is_error, const char *text, void *arg); /* text is 
  * left out with a warning each: PgBouncer logs them and starts.
  */
 struct users *users_load(const char *path, bool is_lenient, users_tell *tell, void *arg, struct fail *why);
-/* The same from memory. */
+/* Does the same as users_load(), from memory. */
 struct users *users_parse(const char *text, size_t text_len, const char *path, bool is_lenient, users_tell *tell,
 			  void *arg, struct fail *why);
 struct users *users_single(const char *name, const char *password); /* one user; NULL without memory */
 struct users *users_ref(struct users *users); /* from any thread, as is unref; NULL is fine for both */
-void users_unref(struct users *users); /* the last one wipes all secrets */
+void users_unref(struct users *users); /* the last reference's end wipes all secrets */
 bool users_find(const struct users *users, const char *name, struct user_secret *out); /* users may be NULL */
 size_t users_count(const struct users *users);
 void users_each(const struct users *users, void (*row)(const char *name, void *arg), void *arg); /* users may be NULL */

@@ -1,12 +1,12 @@
 /*
  * src/client/cancel.c - CancelRequests (protocol chapter, "Canceling Requests in Progress").
  *
- * Which client is meant: cancel_keys.c. A cancel reaches only the query that runs for that client now: the server is
- * not lent to anybody else before PostgreSQL has taken the cancel. The asking connection gets no reply; it is closed
- * when the cancel is done, so that the caller can wait for that.
+ * cancel_keys.c finds the client that is meant. A cancel reaches only the query that runs for that client now: the
+ * server is not lent to another client before PostgreSQL has taken the cancel. The connection that asks gets no reply;
+ * it is closed when the cancel is done, so the caller can wait for that.
  *
- * A client has at most one cancel under way. Further ones wait for it: those for the same request end with it, and
- * those for a later request are sent then, if that request is still not answered.
+ * A client has at most one cancel under way. Further cancels wait for its end: cancels for the same request end with
+ * it; cancels for a later request are then sent, if that request is still not answered.
  */
 #include "client/cancel.h"
 #include "client/clients.h"
@@ -24,37 +24,39 @@
 #define RETRY_US 2000u
 #define RETRIES_MAX 500u
 #define LOOK_AGAIN_US 1000u
-#define WAITING_MAX 8u /* for one client; what comes beyond would do nothing that those don't */
+#define WAITING_MAX 8u /* for one client; more cancels would have no effect that these don't have */
 
 enum cancel_phase {
 	CANCEL_WAITING, /* to be tried, or tried again */
 	CANCEL_SENDING, /* on_sent has not been called yet */
-	CANCEL_SENDING_FOR_OURS, /* the same, for a request of pgweir's own ahead of the client's */
-	CANCEL_OF_OURS_SENT /* that request's reply will show what was hit */
+	/* on_sent has not been called yet, for a request of pgweir's own ahead of the client's */
+	CANCEL_SENDING_FOR_OURS,
+	CANCEL_OF_OURS_SENT /* the reply to pgweir's own request will show which request was hit */
 };
 
 /*
- * Goes from where it was asked for to the worker that has the client, as a note if that is another one, and comes back
- * when it is over. Whoever has it reads it; nobody else has a pointer to it.
+ * A cancel travels as a note from the worker that was asked to the worker that has the client, if that is another one,
+ * and comes back when it is over. Only the worker that has the note reads it; no other has a pointer to it.
  */
 struct client_cancel {
 	struct note note; /* must be first */
 	struct client_env *from, *to;
-	uint64_t asker; /* the id of the connection to close at its end, if that has not gone; 0: none */
-	uint64_t far; /* its number in the other process that it came to; 0: it came to this one */
+	uint64_t asker; /* the id of the connection to close at the end, if it is still there; 0 if there is none */
+	uint64_t far; /* the cancel's number in the other process that received it; 0 if this process received it */
 	enum cancel_result result;
 	uint32_t pid;
 	size_t key_len;
 	uint8_t key[CANCEL_SECRET_MAX];
-	/* On the client's worker: */
-	struct client *target; /* NULL: it has gone */
-	struct client_cancel *next; /* the next one for the same target */
-	struct timer again; /* tries it again */
-	uint32_t meant; /* which request of the target is meant: the number of requests answered before it */
+	/* The fields below are used on the client's worker. */
+	struct client *target; /* NULL if the client has gone */
+	struct client_cancel *next; /* the next cancel for the same target */
+	struct timer again; /* tries the cancel again */
+	uint32_t meant; /* the number of requests of the target that were answered before the request that is meant */
 	uint32_t retries;
 	uint8_t phase; /* enum cancel_phase */
-	uint8_t by; /* enum canceler: who asked for it */
-	bool has_looked; /* it found nothing to cancel once; set by look_again() and cancel_later(), never cleared */
+	uint8_t by; /* enum canceler: says who asked for the cancel */
+	/* the cancel found nothing to cancel once; set by look_again() and cancel_later(), never cleared */
+	bool has_looked;
 };
 
 static bool
@@ -90,7 +92,7 @@ close_asker(struct client *asker, enum cancel_result result)
 	client_close(asker, NULL);
 }
 
-/* Where it was asked for: it is over. */
+/* Called on the worker that was asked, when the cancel is over. */
 static void
 come_back(struct note *n, void *owner, bool is_over)
 {
@@ -108,7 +110,7 @@ come_back(struct note *n, void *owner, bool is_over)
 	free(cancel);
 }
 
-/* Ends this one alone, and frees it here or where it came from. */
+/* Ends this cancel alone, and frees it here or on the worker that it came from. */
 static void
 cancel_finish(struct client_cancel *cancel, enum cancel_result result)
 {
@@ -127,7 +129,7 @@ cancel_unregister(struct client *c)
 {
 	struct client_cancel *cancel;
 
-	/* Cancels that were sent end by themselves. */
+	/* Cancels that are being sent end by themselves. */
 	while ((cancel = first_of(c)) != NULL) {
 		leave_target(cancel);
 		if (!is_sending(cancel))
@@ -157,7 +159,7 @@ call_again(struct client_cancel *cancel, uint64_t us)
 	return timer_try(&cancel->again, us);
 }
 
-/* After the end of the cancel under way: ends the others for the same request, and sends the next. */
+/* Called after a cancel has ended: ends the other cancels for the same request, and sends the next. */
 static void
 turn_over(struct client *target, uint32_t meant, enum cancel_result result)
 {
@@ -181,8 +183,8 @@ end_turn(struct client_cancel *cancel, enum cancel_result result)
 		turn_over(target, meant, result);
 }
 
-/* A cancel is under way for one of our own requests, ahead of the client's. Waits for the reply to ours, which shows
- * which of the two was hit; a second cancel could hit the client's next request. */
+/* A cancel was sent for one of pgweir's own requests, ahead of the client's. Waits for the reply to pgweir's request,
+ * which shows which of the two was hit; a second cancel could hit the client's next request. */
 static void
 after_ours(struct client_cancel *cancel)
 {
@@ -213,7 +215,8 @@ on_sent(bool is_confirmed, const char *why, void *arg)
 		end_turn(cancel, is_confirmed ? CR_SENT : CR_FAILED);
 }
 
-/* Nothing runs. The query may have come before the cancel, on a connection that the loop handles later. */
+/* Called if nothing runs. The query may have been sent before the cancel, on a connection that the loop handles later.
+ * */
 static void
 look_again(struct client_cancel *cancel)
 {
@@ -255,8 +258,9 @@ send_cancel(struct client_cancel *cancel, const struct owed *head)
 	end_turn(cancel, CR_FAILED);
 }
 
-/* A request of pgweir's own runs ahead of the client's, normally for a moment. If it is stuck, it is cancelled, and
- * then the client's. Replayed settings are not cancelled, as the query behind them would run without them. */
+/* A request of pgweir's own runs ahead of the client's, normally for a moment. If it is stuck, pgweir's request is
+ * cancelled first, then the client's. Replayed settings are not cancelled, because the query after them would run
+ * without them. */
 static void
 cancel_ours(struct client_cancel *cancel, const struct owed *head)
 {
@@ -290,7 +294,8 @@ try_cancel(struct client_cancel *cancel)
 		refuse_waiting(cancel, relay_cancel_wait);
 	else if (client_state_listens((enum client_state)target->x.state))
 		refuse_waiting(cancel, listen_cancel);
-	else if (srv == NULL || !client_is_served(target, &since_us) || srv->ledger.count == 0) /* or it is held */
+	else if (srv == NULL || !client_is_served(target, &since_us) ||
+		 srv->ledger.count == 0) /* the request may be held */
 		look_again(cancel);
 	else if (ledger_owes_us(&srv->ledger, &since_us))
 		cancel_ours(cancel, ledger_head(&srv->ledger));
@@ -298,7 +303,7 @@ try_cancel(struct client_cancel *cancel)
 		send_cancel(cancel, ledger_head(&srv->ledger));
 }
 
-/* Enters it at the end of its target's list. Returns 0, or -1 without memory. */
+/* Appends the cancel to its target's list. Returns 0, or -1 without memory. */
 static int
 join(struct client_cancel *cancel, struct client *target)
 {
@@ -324,7 +329,7 @@ has_enough(const struct client *target)
 	return count >= WAITING_MAX;
 }
 
-/* On the worker that has, or had, the client. */
+/* Called on the worker that has, or had, the client. */
 static void
 arrive(struct note *n, void *owner, bool is_over)
 {
@@ -334,7 +339,7 @@ arrive(struct note *n, void *owner, bool is_over)
 
 	*env->x.now_us = clock_now_us();
 	if (target == NULL)
-		cancel_finish(cancel, CR_WRONG_KEY); /* it has just gone */
+		cancel_finish(cancel, CR_WRONG_KEY); /* the client has just gone */
 	else if (has_enough(target))
 		cancel_finish(cancel, CR_SENT);
 	else if (join(cancel, target) < 0)
@@ -357,7 +362,7 @@ cancel_give_up(struct client_env *worker)
 	}
 }
 
-/* Returns a new one, which is to arrive at this worker; NULL without memory. */
+/* Returns a new cancel that is to arrive at worker `to`, or NULL without memory. */
 static struct client_cancel *
 make(struct client_env *from, struct client_env *to, enum canceler by, uint32_t pid, const uint8_t *key, size_t key_len)
 {
@@ -459,7 +464,7 @@ cancel_later(struct client *target, enum canceler by)
 
 	if (x->state != CL_IN_LINE && x->state != CL_CATCHING && !client_state_listens((enum client_state)x->state) &&
 	    (x->srv == NULL || !client_is_served(target, &since_us)))
-		return 0; /* it is idle */
+		return 0; /* the client is idle */
 	if (has_enough(target))
 		return 0;
 	cancel = calloc(1, sizeof(*cancel));

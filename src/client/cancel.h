@@ -3,51 +3,56 @@
 
 #include "client/client.h"
 
-#define CANCEL_PID_MADE 0x40000000u /* from here on pids are made up: no process has one of these */
+#define CANCEL_PID_MADE 0x40000000u /* PIDs from here on are made up; no process has such a PID */
 void cancel_begin(struct client *c, uint32_t pid, const uint8_t *key, size_t key_len);
-/* The same for one that came to another process of this pgweir: env->on_far_cancel_over(number) is called when it is
- * over, from within or later. Only a number other than 0. */
+/* Does the same for a cancel request that came to another process of this pgweir. Calls env->on_far_cancel_over(number)
+ * when the cancel is over, from within or later. number must not be 0. */
 void cancel_begin_far(struct client_env *env, uint64_t number, uint32_t pid, const uint8_t *key, size_t key_len);
-/* On the main worker: this worker does not answer. Requests on their way there that it has not read of are given up. */
+/* Called on the main worker if `worker` does not answer: gives up the requests on their way there that it has not read.
+ * */
 void cancel_give_up(struct client_env *worker);
-void cancel_over(struct client *asker, bool is_known); /* the answer from another process has come */
-void cancel_unregister(struct client *c); /* it goes: its key is forgotten, and what was to cancel it ends */
-/* Soon, from the loop, cancels what the target runs now, as by wants it. Returns 0, or -1 without memory. */
+void cancel_over(struct client *asker, bool is_known); /* called when the answer from another process has come */
+/* called when c is closed: forgets its key and ends the cancels of its requests */
+void cancel_unregister(struct client *c);
+/* Cancels what the target runs now, soon, from the loop; by says who asked. Returns 0, or -1 without memory. */
 int cancel_later(struct client *target, enum canceler by);
 /*
- * pg_cancel_backend() with this PID, which no process of PostgreSQL's has. As Knex (a query's timeout) and pgAdmin do,
- * a client cancels one of its own pool, that is of the same user, by the PID that this was sent. Returns true if there
- * is one, and its cancel is on its way.
+ * Handles pg_cancel_backend() with a PID that no process of PostgreSQL has. Like Knex (for a query's timeout) and
+ * pgAdmin, a client may cancel a client of its own pool, i.e. of the same user, by the PID that pgweir sent to that
+ * client. Returns true if there is such a client and its cancel has begun.
  */
 bool cancel_by_pid(struct exchange *asker, uint32_t pid);
 
 /* --- cancel_keys.c --- */
-#define CANCEL_SECRET_SHORT 4u /* bytes, as CANCEL_SECRET_MAX */
+#define CANCEL_SECRET_SHORT 4u /* in bytes, like CANCEL_SECRET_MAX */
 #define CANCEL_SECRET_MAX 32
-/* The keys of all loops' clients. Everything below may be called from several threads, each with clients of its own. */
+/* Holds the keys of all loops' clients. All functions below may be called from several threads, each for its own
+ * clients. */
 struct cancel_keys *cancel_keys_new(void);
-void cancel_keys_free(struct cancel_keys *keys); /* once all clients are gone; NULL is fine */
-/* Gives the client a key with this PID (0: a made-up one) and a secret of 4 bytes, or CANCEL_SECRET_MAX if is_long.
- * Returns 0, or -1 without memory or randomness. */
+void cancel_keys_free(struct cancel_keys *keys); /* call it once all clients are gone; keys may be NULL */
+/* Gives the client a key with this PID, or with a made-up PID if pid is 0, and a secret of 4 bytes, or of
+ * CANCEL_SECRET_MAX if is_long. Returns 0, or -1 without memory or randomness. */
 int cancel_register(struct client *c, uint32_t pid, bool is_long);
-/* Gives it the key that it was sent by another process. Returns 0, or -1: no memory, or somebody has it. */
+/* Gives the client the key that another process had sent to it. Returns 0, or -1 without memory or if another client
+ * has that key. */
 int cancel_restore(struct client *c, uint32_t pid, const uint8_t *secret, size_t len);
-void cancel_forget_key(struct client *c); /* fine if it has none */
+void cancel_forget_key(struct client *c); /* does nothing if the client has no key */
 size_t cancel_secret(const struct client *c, uint8_t out[static CANCEL_SECRET_MAX]); /* returns its length */
 /* Returns this loop's client with this key, or NULL. len: CANCEL_SECRET_SHORT or CANCEL_SECRET_MAX. */
 struct client *cancel_find_key(struct client_env *env, uint32_t pid, const uint8_t *secret, size_t len);
-/* Returns the env of the client with this key, on whatever worker; NULL: nobody has it. */
+/* Returns the env of the client with this key, on any worker, or NULL if no client has the key. */
 struct client_env *cancel_find_worker(const struct client_env *env, uint32_t pid, const uint8_t *secret, size_t len);
-/* Copies the secret of the one client of the asker's pool, on whatever worker, that was sent this made-up PID. Returns
- * its length, or 0. */
+/* Copies the secret of the only client, on any worker, that was sent this made-up PID, if it belongs to the asker's
+ * pool. Returns the secret's length, or 0 if there is no such client. */
 size_t cancel_secret_of_pid(const struct client *asker, uint32_t pid, uint8_t out[static CANCEL_SECRET_MAX]);
 
 /* --- cancel_peer.c: cancel requests for clients of other processes --- */
 uint32_t cancel_peer_of(uint32_t pid); /* the peer_id in a PID */
-void cancel_peer_mark(uint32_t id, uint32_t *pid, uint32_t *secret); /* makes a key one of this peer's */
-/* Makes the secret of a request that peers may have passed on what the client was sent. */
+void cancel_peer_mark(uint32_t id, uint32_t *pid, uint32_t *secret); /* turns a key into one of this peer */
+/* Restores, in a request that peers may have passed on, the secret that the client was sent. */
 void cancel_peer_reset_hops(uint8_t *secret);
-/* Passes the request on; the asker is closed when that is done. secret: at least 4 bytes, at most CANCEL_SECRET_MAX.
- * Returns CR_PASSED_ON; or else why not, and the asker is still to be closed. */
+/* Passes the request on and closes the asker when that is done. secret has 4 to CANCEL_SECRET_MAX bytes. Returns
+ * CR_PASSED_ON, or the reason why the request was not passed on; the caller then closes the asker. */
 enum cancel_result cancel_pass_on(struct client *asker, uint32_t pid, const uint8_t *secret, size_t len);
-uint32_t cancel_count_passed(const struct client_env *env, uint32_t peer_id); /* how many are under way */
+/* returns how many are being passed on to this peer */
+uint32_t cancel_count_passed(const struct client_env *env, uint32_t peer_id);

@@ -1,13 +1,13 @@
 /*
- * src/client/cancel_keys.c - the keys by which clients are cancelled.
+ * src/client/cancel_keys.c - the keys with which clients are cancelled.
  *
  * pgweir makes up each client's secret: 4 bytes, or 32 for clients of protocol 3.2. It makes up the PID, too, unless
- * the client has a server to itself and is sent that server's PID (with peers it always does: see cancel_peer.c);
- * several clients may have equal PIDs, and then the secret decides.
+ * the client has a dedicated server and is sent that server's PID; with peers pgweir makes up every PID (see
+ * cancel_peer.c). Several clients may have equal PIDs; the secret then tells them apart.
  *
- * One lock for all of the table: it is taken when a client logs in, is cancelled and goes, and never by a query. Each
- * client is in the table by itself, and what links it there is read and written under the lock alone. Its key does not
- * change while it is there.
+ * One lock guards the whole table. It is taken when a client logs in, is cancelled or leaves, never for a query. Each
+ * client is its own entry in the table; its links there are read and written under the lock alone, and its key does not
+ * change while the client is in the table.
  */
 #include "client/cancel.h"
 #include "base/alloc.h"
@@ -17,22 +17,23 @@
 #include <openssl/rand.h>
 #include <pthread.h>
 
-#define TRIES_MAX 100u /* for a PID that nobody has: with peers there are but 16384 */
+#define TRIES_MAX 100u /* tries to find a PID that no client has: with peers there are only 16384 */
 #define REST_LEN (CANCEL_SECRET_MAX - CANCEL_SECRET_SHORT)
 
-/* Allocated apart from the client, as few have one. */
+/* Allocated separately, because few clients have a long key. */
 struct long_key {
 	struct client *next;
 	uint8_t rest[REST_LEN];
 };
 
-/* A hash table with 8 bytes per client in place of uthash's 56: nearly all clients have a key, and few are ever looked
- * up by it. PIDs need no seed, as pgweir or PostgreSQL chooses them; several clients may have the same. */
+/* A hash table with 8 bytes per client instead of uthash's 56: nearly all clients have a key, and few are ever looked
+ * up by it. The hash of a PID needs no seed, because pgweir or PostgreSQL chooses the PIDs; several clients may have
+ * the same. */
 struct cancel_keys {
-	pthread_mutex_t lock; /* guards all of it, and next_of() each client in it */
-	struct client **clients; /* lists along next_of() */
+	pthread_mutex_t lock; /* guards the whole struct, and next_of() of each client in it */
+	struct client **clients; /* lists that are linked by next_of() */
 	uint32_t cap, count; /* cap: 0 or a power of two */
-	uint32_t random[64], random_left; /* a stock */
+	uint32_t random[64], random_left; /* random numbers that are not used yet */
 };
 
 struct cancel_keys *
@@ -89,14 +90,16 @@ keys_grow(struct cancel_keys *keys)
 	return 0;
 }
 
-/* Returns 0, or -1 without memory for a first table: with an old one, longer lists are better than a refusal. */
+/* Returns 0, or -1 without memory for a first table. If a table cannot grow, its longer lists are better than a
+ * refusal. */
 static int
 make_room(struct cancel_keys *keys)
 {
 	return keys->count < keys->cap || keys_grow(keys) == 0 || keys->cap > 0 ? 0 : -1;
 }
 
-/* Takes random numbers from a stock, as each call of the generator is costly; each is used once, then wiped. */
+/* Takes random numbers from a stock, because each call of the generator is costly; each number is used once, then
+ * wiped. */
 static int
 take_random(struct cancel_keys *keys, uint32_t out[static 2])
 {
@@ -151,7 +154,7 @@ find_key(const struct cancel_keys *keys, uint32_t pid, const uint8_t *secret, si
 	return NULL;
 }
 
-/* Called with the lock held. Returns how many were sent this PID that we made up; *one: any of them. */
+/* Called with the lock held. Returns how many clients were sent this made-up PID, and sets *one to any of them. */
 static unsigned
 count_pid(const struct cancel_keys *keys, uint32_t pid, struct client **one)
 {
@@ -167,7 +170,7 @@ count_pid(const struct cancel_keys *keys, uint32_t pid, struct client **one)
 	return count;
 }
 
-/* Another loop's client may go at any moment: what is found is used only if it is this loop's own. */
+/* Another loop's client may be freed at any moment, so a client is used only if it is this loop's own. */
 static struct client *
 own(struct client *c, const struct client_env *env)
 {
@@ -213,7 +216,7 @@ cancel_secret_of_pid(const struct client *asker, uint32_t pid, uint8_t out[stati
 	return len;
 }
 
-/* A short secret with its PID may not exist twice; nor may a PID that we made up, as long as there are others. */
+/* A pair of PID and short secret must not exist twice; nor may a made-up PID, as long as others are free. */
 static bool
 is_taken(const struct cancel_keys *keys, uint32_t pid, uint32_t secret, unsigned tries)
 {
@@ -226,7 +229,8 @@ is_taken(const struct cancel_keys *keys, uint32_t pid, uint32_t secret, unsigned
 	return find_key(keys, pid, bytes, sizeof(bytes)) != NULL;
 }
 
-/* Gives the client the rest of a long secret, random or these bytes. Returns 0, or -1 without memory or randomness. */
+/* Gives the client the rest of a long secret: a copy of rest, or random bytes if rest is NULL. Returns 0, or -1 without
+ * memory or randomness. */
 static int
 give_long_key(struct client *c, const uint8_t *rest)
 {
@@ -243,7 +247,7 @@ give_long_key(struct client *c, const uint8_t *rest)
 	return 0;
 }
 
-/* The client is not in the table. */
+/* The client must not be in the table. */
 static void
 forget_secret(struct client *c)
 {
@@ -280,8 +284,8 @@ enter_new_key(struct cancel_keys *keys, struct client *c, uint32_t pid)
 	do {
 		if (take_random(keys, random) < 0)
 			return -1;
-		/* The PID is positive, as pg_basebackup and others print a signed number, and larger than any process's
-		 * own, so that pg_terminate_backend() with it hits nobody else. */
+		/* The PID is positive, because pg_basebackup and others print a signed number, and larger than the PID
+		 * of any process, so that pg_terminate_backend() with it hits no other backend. */
 		made = pid != 0 && peer_id == 0 ? pid : (random[0] & 0x7fffffff) | CANCEL_PID_MADE;
 		if (peer_id != 0)
 			cancel_peer_mark(peer_id, &made, &random[1]);

@@ -1,10 +1,10 @@
 /*
- * src/client/cancel_peer.c - passes a CancelRequest on to the process that has the client it is for (peers).
+ * src/client/cancel_peer.c - passes a CancelRequest on to the process that has the client (peers).
  *
- * Where several processes share a port, the kernel hands a cancel request to any of them. So the key says whose client
- * it is, as with PgBouncer, which may be among the peers: the second and third byte of the PID are the peer_id
- * (little-endian). The lowest two bits of the secret's fourth byte are 1 in every key, and in a request that is passed
- * on they count down: three processes may do so, then the configuration must be going round in circles.
+ * Where several processes share a port, the kernel hands a cancel request to any of them. So the key says which process
+ * has the client, as with PgBouncer, which may be among the peers: the second and third byte of the PID are the peer_id
+ * (little-endian). The lowest two bits of the secret's fourth byte are a hop count: 3 in every key, and one less each
+ * time that a request is passed on. After three hops the configuration must be going round in circles.
  */
 #include "client/cancel.h"
 #include "client/clients.h"
@@ -15,13 +15,13 @@
 #include <string.h>
 
 #define HOPS 3u
-#define PASSED_MAX 256u /* at a time: anybody can ask */
+#define PASSED_MAX 256u /* at a time; limited because any peer of the network can send cancel requests */
 #define PASSED_TO_ONE_MAX 64u /* a peer that hangs must not keep requests from the others */
 #define PASS_TIMEOUT_US 10000000u
 
 struct passed_cancel {
 	struct client_env *env;
-	uint64_t asker_id; /* it may have left */
+	uint64_t asker_id; /* the asker may have left */
 	uint32_t peer_id;
 	LIST_ENTRY(passed_cancel) all;
 };
@@ -45,7 +45,7 @@ cancel_peer_reset_hops(uint8_t *secret)
 	secret[3] |= HOPS;
 }
 
-/* The peer says nothing; it closes the connection when the cancel is done. */
+/* The peer sends nothing; it closes the connection when the cancel is done. */
 static void
 on_passed(bool is_confirmed, const char *why, void *arg)
 {
@@ -58,7 +58,7 @@ on_passed(bool is_confirmed, const char *why, void *arg)
 	LIST_REMOVE(p, all);
 	p->env->x.counters->cancels[is_confirmed ? CR_PASSED_ON : CR_FAILED]++;
 	if (asker != NULL)
-		client_close(asker, NULL); /* as the caller may wait for the end */
+		client_close(asker, NULL); /* the caller may wait for the end of the connection */
 	free(p);
 }
 
@@ -71,7 +71,7 @@ begin_passing(struct passed_cancel *p, uint32_t pid, const uint8_t *secret, size
 	int result;
 
 	memcpy(key, secret, len);
-	key[3]--; /* its hops are not 0 */
+	key[3]--; /* the hop count is not 0 */
 	result = server_cancel_elsewhere(pool_set_server_env(p->env->x.pools), &at, PASS_TIMEOUT_US, on_passed, p);
 	OPENSSL_cleanse(key, sizeof(key));
 	return result;

@@ -19,7 +19,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* With glibc's header a block of 480 bytes: what thousands of idle clients take. Rarely used fields go elsewhere. */
+/* With glibc's header this is a block of 480 bytes. Thousands of idle clients take as much each, so rarely used fields
+ * go elsewhere. */
 _Static_assert(sizeof(struct client) <= 472, "struct client has grown");
 
 static void on_readable(struct stream *s);
@@ -33,7 +34,7 @@ main_worker_of(const struct client_env *env)
 	return env->crew[0];
 }
 
-/* On the main worker. */
+/* Called on the main worker. */
 static void
 give_back_waiter(struct client_env *main_worker, struct client *c)
 {
@@ -41,7 +42,7 @@ give_back_waiter(struct client_env *main_worker, struct client *c)
 	main_worker->on_client_gone(main_worker->x.owner, c);
 }
 
-/* On the main worker: nothing but this block is left of a client that was on another worker. */
+/* Called on the main worker when only this block is left of a client that was on another worker. */
 static void
 read_last_note(struct note *n, void *owner, bool is_over)
 {
@@ -78,7 +79,7 @@ client_free_later(struct grave *g)
 	inbox_post(main_worker_of(c->env)->inbox, &c->last);
 }
 
-/* Takes c, which is zeroed, or NULL without memory; the rest is as for client_new(). */
+/* Takes over c, which is zeroed; c is NULL if there is no memory. The rest is as for client_new(). */
 static struct client *
 begin(struct client *c, struct client_env *env, int fd, const struct sockaddr *peer, bool is_unix)
 {
@@ -170,7 +171,7 @@ client_accept(struct client_env *env, int fd, const struct sockaddr *peer, bool 
 		on_readable(&c->x.stream); /* most often its first packet is here already */
 }
 
-/* Removes it from the counts that its state put it in. */
+/* Removes the client from the counts that include it because of its state. */
 static void
 uncount(struct client *c)
 {
@@ -212,7 +213,7 @@ client_log_close(struct client *c, const struct fail *why)
 	if (!log_is_pgbouncers(c->env->x.log) || (why == NULL && !c->env->x.config->log_connections) ||
 	    c->x.state == CL_CANCEL || c->admission.is_unlogged || c->end_log == CLIENT_END_TOLD)
 		return;
-	c->end_log = CLIENT_END_TOLD; /* sending the error may fail, and end here again */
+	c->end_log = CLIENT_END_TOLD; /* set before sending the error, because a failure of that leads here again */
 	compat_log_close(c, why);
 }
 
@@ -240,10 +241,11 @@ client_close_as(struct exchange *x, const struct fail *why, const struct fail *l
 
 	if (c->x.is_closing)
 		return;
-	if (logged == NULL && server_last_words(c->x.srv, &last_words)) /* the client was quicker than PostgreSQL */
+	/* PostgreSQL has reported its error, but the client closed first */
+	if (logged == NULL && server_last_words(c->x.srv, &last_words))
 		logged = &last_words;
 	client_log_close(c, logged);
-	/* Part of a message has been sent: the client would take anything after it for the rest of it. */
+	/* If part of a message has been sent, the client would take an error for the rest of that message. */
 	if (c->x.srv != NULL && c->x.srv->ledger.body_left > 0 && !c->x.srv->is_body_swallowed)
 		why = NULL;
 	if (why != NULL)
@@ -268,7 +270,7 @@ client_close_as(struct exchange *x, const struct fail *why, const struct fail *l
 	exchange_step(&c->x, CE_CLOSE);
 	leave_list(c);
 	stream_close(&c->x.stream);
-	c->grave.free_it = NULL; /* its address was there */
+	c->grave.free_it = NULL; /* the client's address overlays this field */
 	deferred_free(env->x.deferred_frees, &c->grave, client_free_later);
 	if (env == main_worker_of(env))
 		give_back_waiter(env, c);
@@ -345,7 +347,8 @@ on_readable(struct stream *s)
 	case STREAM_AGAIN:
 		return;
 	case STREAM_EOF:
-		if (!s->is_broken && exchange_is_terminated(&c->x)) { /* its turn will come */
+		/* the requests before the Terminate are still to be handled */
+		if (!s->is_broken && exchange_is_terminated(&c->x)) {
 			stream_set_reading(s, false);
 			return;
 		}
@@ -384,7 +387,7 @@ on_drained(struct stream *s)
 	exchange_left(listen_flush(&c->x));
 }
 
-/* A client that only sends no more goes on, and so does one whose requests are still to be read. */
+/* A client that only closed its sending side goes on, and so does a client whose requests are still to be read. */
 static void
 on_ended(struct stream *s, bool is_gone)
 {

@@ -1,6 +1,6 @@
 /*
- * src/client/client_compat_log.c - what PgBouncer's log has of a client, in its words: programs that read logs look
- * for them.
+ * src/client/client_compat_log.c - log lines about a client in PgBouncer's words, because programs that read logs look
+ * for these lines.
  *
  *   C-0x5581…: app/web@10.0.0.7:51514 login attempt: db=app user=web tls=no replication=no
  *   C-0x5581…: app/web@10.0.0.7:51514 closing because: client close request (age=12s)

@@ -1,4 +1,4 @@
-/* src/client/client_log.c - a client's lines in the log: who it is, and why it was disconnected. */
+/* src/client/client_log.c - log lines about a client: who it is, and why it was disconnected. */
 #include "client/client.h"
 #include "base/clock.h"
 #include "exchange/holder.h"
@@ -87,7 +87,7 @@ client_log_end(const struct client *c, const struct fail *why, const char *lost)
 	char does[CLIENT_DOES_MAX];
 	const struct server *with = c->env->x.ending;
 	struct duration lasted;
-	/* A stop, a kill and the like are somebody's wish; all else may want to be looked at. */
+	/* A stop, a KILL and the like are intended by an operator; every other reason may need attention. */
 	enum log_level level = why != NULL && strcmp(why->sqlstate, "57P01") == 0 ? LOG_LEVEL_INFO : LOG_LEVEL_WARNING;
 
 	client_about(c, &about);

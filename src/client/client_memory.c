@@ -1,9 +1,9 @@
-/* src/client/client_memory.c - clients while memory is short (max_memory): nobody is read whose unfinished message is
- * large already, and in the end the one that takes up most is closed. */
+/* src/client/client_memory.c - clients while memory is short (max_memory): a client whose unfinished message is already
+ * large is not read, and finally the client that takes up most memory is closed. */
 #include "client/client.h"
 #include "client/clients.h"
 
-#define LARGE ((size_t)16 << 10) /* bytes of input that wait */
+#define LARGE ((size_t)16 << 10) /* bytes of input not yet handled */
 #define RELIEF_MIN ((size_t)32 << 10)
 
 void
@@ -23,7 +23,7 @@ clients_read_again(struct client_env *env)
 	TAILQ_FOREACH(c, &env->clients, all)
 		if (c->is_starved) {
 			c->is_starved = false;
-			/* Others that stopped it will switch it on. */
+			/* A client that was also stopped for another reason is switched on when that reason ends. */
 			if (c->x.reading != EXCHANGE_STALLED && !client_state_waits((enum client_state)c->x.state))
 				stream_set_reading(&c->x.stream, true);
 		}

@@ -1,16 +1,16 @@
 /*
- * src/client/client_timeouts.c - limits on time, looked at about ten times a second: login, query, transaction, idle in
- * a transaction, idle between transactions; and the end of everything, when pgweir is asked to stop.
+ * src/client/client_timeouts.c - limits on time, checked about ten times a second: login, query, transaction, idle in a
+ * transaction, idle between transactions; also closes all clients when pgweir is asked to stop.
  *
- * A client's time counts from its request, whatever pgweir itself sends ahead of it. A request of pgweir's own has
- * OURS_US, not counting the time in which its client does not read what comes before, nor that in which the loop stood
- * still and read nothing: if its answer does not come in time, its server is given up. A probe of the session is
- * cancelled before, after half of that, or when the client's own time is over: it is to cost no client. A query that is
- * late is cancelled, and its client goes on; client and server end only if PostgreSQL does not react to that, within
- * OURS_US as well.
+ * A client's time counts from its request, whatever pgweir itself sends ahead of that request. A request of pgweir's
+ * own has OURS_US; the time in which the client does not read earlier replies does not count, nor does the time in
+ * which the loop stood still and read nothing. If the answer does not come in time, pgweir gives up the server. A probe
+ * of the session is cancelled earlier, after half of OURS_US or when the client's own time is over, so that no probe
+ * costs a client its server. A late query is cancelled, and its client goes on; client and server are closed only if
+ * PostgreSQL does not react to the cancel within OURS_US.
  *
- * All clients are walked only while somebody logs in or an idle limit is set; otherwise only those that hold a server
- * are, through their pools.
+ * All clients are walked only while a client logs in or an idle limit is set; otherwise only clients that hold a server
+ * are visited, through their pools.
  */
 #include "client/cancel.h"
 #include "client/clients.h"
@@ -29,13 +29,13 @@
 #include "server/server.h"
 
 #define OURS_US (5 * US_PER_S)
-#define CONFIRM_US (10 * US_PER_S) /* for so long a client waits until the cancel of a probe is confirmed */
+#define CONFIRM_US (10 * US_PER_S) /* how long a client waits for the confirmation that a probe was cancelled */
 #define ENDED_US (1 * US_PER_S)
 #define ASK_PAUSE_MAX_US (30 * US_PER_S)
-#define STANDS_STILL_US (1 * US_PER_S) /* how long a loop has not looked that has stood still */
+#define STANDS_STILL_US (1 * US_PER_S) /* a loop that has not run this check for so long has stood still */
 #define LATE_AT_ONCE ((size_t)64)
-#define QUERIES_A_TICK 20u /* for SHOW QUERIES: so many in a tenth of a second are all counted ... */
-#define QUERIES_EACH 64u /* ... and beyond them one in so many, for all */
+#define QUERIES_A_TICK 20u /* SHOW QUERIES counts each of the first QUERIES_A_TICK requests in a tenth of a second */
+#define QUERIES_EACH 64u /* beyond QUERIES_A_TICK, one request in QUERIES_EACH is counted, as QUERIES_EACH requests */
 
 static bool
 is_late(uint64_t now_us, uint64_t since_us, uint64_t limit_us)
@@ -43,14 +43,16 @@ is_late(uint64_t now_us, uint64_t since_us, uint64_t limit_us)
 	return limit_us > 0 && since_us > 0 && now_us > since_us && now_us - since_us >= limit_us;
 }
 
-/* Returns true if no answer has come within limit_us. What came while the loop stood still may not be read yet. */
+/* Returns true if no answer has come within limit_us. An answer that came while the loop stood still may not have been
+ * read yet. */
 static bool
 is_unanswered(const struct client *c, uint64_t now_us, uint64_t since_us, uint64_t limit_us)
 {
 	return is_late(now_us, since_us, limit_us) && is_late(now_us, c->env->woke_us, limit_us);
 }
 
-/* Returns true if its server was not cancelled yet, or has not answered since; false while a cancel is under way. */
+/* Returns true if the client's server was not cancelled yet, or has not answered the cancel; false while a cancel is
+ * under way. */
 static bool
 is_deaf(const struct client *c, const struct server *srv, uint64_t now_us)
 {
@@ -61,8 +63,8 @@ is_deaf(const struct client *c, const struct server *srv, uint64_t now_us)
 }
 
 /*
- * Returns true if the client has sent a Terminate and then closed its connection, or its sending side alone, which
- * looks the same; its request runs, and it was told nothing for a while.
+ * Returns true if the client has sent a Terminate and then closed its connection or only its sending side (the two look
+ * the same), its request still runs, and the client was sent nothing for a while.
  */
 static bool
 may_be_gone(const struct client *c, const struct server *srv, uint64_t now_us)
@@ -85,7 +87,7 @@ send_notice(struct client *c, const struct fail *what)
 	buf_fini(&out);
 }
 
-/* For a client that may have no server. */
+/* The client may have no server. */
 static enum late
 lateness_of_transaction(const struct client *c, uint64_t now_us)
 {
@@ -96,7 +98,7 @@ lateness_of_transaction(const struct client *c, uint64_t now_us)
 	return is_late(now_us, c->x.tx_started_us, s->transaction_timeout_us) ? LATE_TRANSACTION : LATE_NOT;
 }
 
-/* Looks at the answer that PostgreSQL owes to pgweir itself. */
+/* Checks the answer that PostgreSQL owes to pgweir itself. */
 static enum late
 lateness_of_ours(const struct client *c, const struct server *srv, uint64_t now_us)
 {
@@ -147,7 +149,7 @@ give_up_server(struct server *srv)
 	uint64_t since_us;
 	struct fail why;
 
-	/* Replayed settings are not cancelled: the request behind them must not run without them. */
+	/* Replayed settings are not cancelled: the request after them must not run without them. */
 	if (!is_replaying || !ledger_owes_client(&srv->ledger, &since_us))
 		server_cancel(srv, OURS_US, NULL, NULL);
 	fail_set(&why, "08006", "PostgreSQL at %s did not answer a request of pgweir's own within %u s", srv->address,
@@ -155,7 +157,8 @@ give_up_server(struct server *srv)
 	server_fail(srv, &why);
 }
 
-/* Returns false: it can't be cancelled, nobody would take the answer, or what runs is no part of the request. */
+/* Returns false if the query can't be cancelled, if no client would take the answer, or if the running statement is not
+ * part of the request. */
 static bool
 cancel_query(struct client *c, uint64_t lasted)
 {
@@ -183,13 +186,14 @@ end_late(struct client *c, enum late late)
 		query_timeout_begin(&c->x, 0);
 		return;
 	}
-	if (late == LATE_STANDBY) { /* the primary is asked */
+	if (late == LATE_STANDBY) { /* the request then goes to the primary */
 		fail_set(&why, "08006", "the standby at %s does not answer", c->x.srv->address);
 		server_fail(c->x.srv, &why);
 		return;
 	}
 	if (late == LATE_ENDED) {
-		/* A client that has gone resets its connection, and is left like any other: what runs is cancelled. */
+		/* If the client has gone, it resets its connection on the notice, and is then closed like any other:
+		 * its query is cancelled. */
 		c->x.srv->loan.told_us = *c->env->x.now_us;
 		fail_set(&why, "00000", "the request that was sent before the end of the connection is still running");
 		send_notice(c, &why);
@@ -205,7 +209,8 @@ end_late(struct client *c, enum late late)
 	if (late == LATE_QUERY && !compat_does(c->env->x.config, COMPAT_ENDS_LATE_QUERIES) && cancel_query(c, lasted))
 		return;
 	late_words(&c->x, late, lasted, &why);
-	if (c->x.srv != NULL && commit_check_is_in_doubt(&c->x, c->x.srv)) { /* PostgreSQL is asked what became of it */
+	/* PostgreSQL is then asked for the outcome of the COMMIT */
+	if (c->x.srv != NULL && commit_check_is_in_doubt(&c->x, c->x.srv)) {
 		server_fail(c->x.srv, &why);
 		return;
 	}
@@ -219,9 +224,9 @@ end_late(struct client *c, enum late late)
 }
 
 /*
- * Over TCP the FIN of a process that has gone waits behind bytes that nobody reads. But its kernel answers a message
- * with a reset, which is noticed. A process that is there reads the Flush later. Asks after 1 s, 2 s, 4 s, ... of
- * silence, only while a client waits for a server, and only between two messages.
+ * Over TCP the FIN of a backend that has exited waits after bytes that pgweir does not read. But that backend's kernel
+ * answers a message with a reset, which pgweir notices; a backend that still runs reads the Flush later. So this sends
+ * a Flush after 1 s, 2 s, 4 s, ... of silence, only while a client waits for a server, and only between two messages.
  */
 static void
 ask_after(const struct client *c, struct server *srv, uint64_t now_us)
@@ -261,7 +266,8 @@ find_late(const struct pool *e, struct client *late[static LATE_AT_ONCE], uint64
 	return count;
 }
 
-/* Finds late ones first: ending one may move or end others. None is freed before the loop's next turn. */
+/* Collects the late clients before it ends any, because ending one may move or end others. No client is freed before
+ * the loop's next turn. */
 static void
 end_late_ones(const struct pool *e, uint64_t now_us)
 {
@@ -280,7 +286,7 @@ end_late_ones(const struct pool *e, uint64_t now_us)
 	} while (count == LATE_AT_ONCE);
 }
 
-/* Returns since when the client has been idle; 0: it is not, or it is in a transaction. */
+/* Returns the time since which the client has been idle, or 0 if it is not idle or is in a transaction. */
 static uint64_t
 idle_since(const struct client *c)
 {
@@ -327,7 +333,8 @@ tell_that_it_waits(struct client *c, uint64_t now_us)
 	send_notice(c, &shown);
 }
 
-/* The client may be idle, or in a transaction that has no server. Who waits in one is waited for, as anybody. */
+/* The client may be idle, or in a transaction that has no server. A client that waits for a server within a transaction
+ * is treated like any client that waits. */
 static void
 check_ready(struct client *c, uint64_t now_us)
 {
@@ -369,7 +376,7 @@ check_all(struct client_env *env, uint64_t now_us)
 	uint32_t logins = env->login_count;
 
 	env->x.blocks_without_server = 0;
-	/* Logins are near the end. */
+	/* The walk goes backwards, because clients that log in are near the end of the list. */
 	for (c = TAILQ_LAST(&env->clients, client_list); c != NULL && (logins > 0 || are_all_concerned); c = before) {
 		before = TAILQ_PREV(c, client_list, all);
 		if (client_state_is_login((enum client_state)c->x.state)) {
@@ -384,7 +391,7 @@ void
 clients_renew_query_budget(struct client_env *env)
 {
 	struct exchange_env *x = &env->x;
-	uint32_t workers = 0; /* they share what all may count */
+	uint32_t workers = 0; /* the workers share the budget of all */
 
 	x->queries_left = 0;
 	if (x->config->slow_query_stats == QUERY_STATS_SAMPLED) {

@@ -1,4 +1,4 @@
-/* src/client/client_watch.c - see client.h: what an operator should read in the log before users call. */
+/* src/client/client_watch.c - see client.h: log lines that an operator should read before users call. */
 #include "client/client.h"
 #include "base/clock.h"
 #include "base/escape.h"
@@ -17,14 +17,14 @@
 #define HOLDERS_TOLD 3
 #define LONGEST_TOLD (HOLDERS_TOLD * (CLIENT_WORDS_MAX / 2 + CLIENT_DOES_MAX))
 
-/* Requests that got no connection within pool_timeout since the log last told of them; of one shard of a pool. */
+/* Requests of one shard of a pool that got no connection within pool_timeout since this was last logged. */
 struct timeouts {
 	uint64_t count, told_us;
-	/* At the last of them: */
+	/* As of the last of these timeouts: */
 	uint64_t last_us, last_wall_us;
 	uint32_t in_use, limit, uses[SERVER_USES];
-	char longest[LONGEST_TOLD], lock[FAIL_TEXT_MAX]; /* lock: holder_lock() */
-	char detail[2 * FAIL_TEXT_MAX]; /* what its client was told, with the hint */
+	char longest[LONGEST_TOLD], lock[FAIL_TEXT_MAX]; /* lock is from holder_lock() */
+	char detail[2 * FAIL_TEXT_MAX]; /* what the client was told, with the hint */
 };
 
 static bool
@@ -33,8 +33,8 @@ has_longer(const struct server *a, const struct server *b)
 	return a->loan.lent_us != b->loan.lent_us ? a->loan.lent_us < b->loan.lent_us : a->id < b->id;
 }
 
-/* Returns who has held one of the places that the pool's clients wait for longest, of those that have for less long
- * than before; NULL: nobody. */
+/* Returns the server that has been lent longest, among the servers that the pool's clients wait for and that were lent
+ * later than `before`; NULL if there is none. */
 static const struct server *
 next_longest(const struct pool *pool, const struct server *before)
 {
@@ -64,7 +64,7 @@ say_longest(const struct pool *pool, uint64_t now_us, char *out, size_t cap)
 	}
 }
 
-/* Keeps what the holders do at this moment: when it is told, they may be gone. */
+/* Records what the holders do now, because they may be gone when it is logged. */
 void
 client_timed_out(struct exchange *x, const struct fail *why)
 {
@@ -80,7 +80,7 @@ client_timed_out(struct exchange *x, const struct fail *why)
 	pool->is_watched = true;
 	pool_is_active(pool);
 	if (t->last_us == now_us)
-		return; /* of many who time out at once the first one has noted it */
+		return; /* if many clients time out at once, the first one has recorded it */
 	t->last_us = now_us;
 	t->last_wall_us = clock_wall_us();
 	t->in_use = policy_busy(pool->policy);
@@ -94,7 +94,7 @@ client_timed_out(struct exchange *x, const struct fail *why)
 	snprintf(t->detail, sizeof(t->detail), "%s %s", why->detail, why->hint);
 }
 
-/* "is exhausted", or if nobody has waited in vain since: "was exhausted until 23:48:24 UTC" */
+/* Writes "is exhausted", or "was exhausted until 23:48:24 UTC" if no client has timed out since. */
 static void
 say_since_when(const struct timeouts *t, uint32_t waiting, uint64_t now_us, char *out, size_t cap)
 {
@@ -108,7 +108,8 @@ say_since_when(const struct timeouts *t, uint32_t waiting, uint64_t now_us, char
 	snprintf(out, cap, "was exhausted until %.8s UTC", strchr(time, ' ') + 1);
 }
 
-/* A pool that has connections left, or could open some, is not exhausted: clients were told why nobody got one. */
+/* A pool that has connections left, or could open some, is not exhausted: the log then says what its clients were told.
+ * */
 static void
 tell_timeouts(const struct client_env *env, const struct pool *pool, uint64_t now_us)
 {
@@ -156,7 +157,7 @@ tell_timeouts(const struct client_env *env, const struct pool *pool, uint64_t no
 			  pool->user, waited, t->detail, t->longest[0] != '\0' ? " Longest, for " : "", t->longest);
 }
 
-/* Each is logged once, when that becomes due, and once more by a reload. word: "open" or "idle". */
+/* Logs each transaction once, when that becomes due, and once more after a reload. word is "open" or "idle". */
 static void
 watch_since(const struct client *c, const char *event, const char *word, uint64_t since_us, uint64_t limit_us,
 	    uint64_t now_us)

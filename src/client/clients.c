@@ -27,8 +27,8 @@ clients_walk_pools(struct client_env *const *crew, const struct pool *before)
 	return e;
 }
 
-/* Returns true for a client that logs in or waits for a server: PgBouncer disconnects it. With is_gentle, one that
- * waits because pgweir itself asks servers something may go on. */
+/* Returns true if the client logs in or waits for a server: PgBouncer disconnects such clients. With is_gentle, a
+ * client that waits only because pgweir itself runs queries on servers may stay. */
 static bool
 is_to_leave(const struct client *c, bool is_gentle)
 {
@@ -61,7 +61,7 @@ clients_drain(struct client_env *env, bool is_gentle)
 		else if (!is_gentle && exchange_is_ready(&c->x) && (c->x.srv == NULL || relay_is_streaming(&c->x)))
 			client_close(c, &why);
 		else if (!is_gentle && exchange_is_ready(&c->x))
-			relay_try_release(&c->x); /* a session, between transactions */
+			relay_try_release(&c->x); /* session mode, between transactions */
 	}
 }
 
@@ -79,7 +79,7 @@ clients_suspend(struct client_env *env, bool on)
 		if (c->x.srv != NULL)
 			stream_suspend(&c->x.srv->stream, on);
 	}
-	/* Some may have lost their clients meanwhile. */
+	/* Servers may have lost their clients since they were suspended, so all are resumed. */
 	for (struct pool *e = pool_set_first(env->x.pools); e != NULL && !on; e = e->next)
 		TAILQ_FOREACH(srv, &e->servers, all)
 			stream_suspend(&srv->stream, false);
@@ -147,7 +147,8 @@ client_find_id(struct client_env *env, uint64_t id)
 {
 	struct client *c;
 
-	/* Who asks for a cancel has just come. */
+	/* The search begins with the newest client, because a connection that asks for a cancel has just been accepted.
+	 * */
 	TAILQ_FOREACH_REVERSE(c, &env->clients, client_list, all)
 		if (c->x.waiter.id == id)
 			return c;

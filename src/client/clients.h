@@ -17,29 +17,33 @@ struct exchange_env;
 struct pool;
 
 /*
- * --- of all workers; for worker 0, while the others stand still ---
+ * --- clients of all workers; to be called on worker 0 while the others stand still ---
  *
- * crew has the env of each worker, with a NULL behind them. The walks begin with NULL, yield all, one after the other,
- * and end with NULL.
+ * crew has the env of each worker, followed by NULL. A walk begins with NULL, yields one element after the other, and
+ * ends with NULL.
  */
 struct client *clients_walk(struct client_env *const *crew, const struct client *before);
 struct pool *clients_walk_pools(struct client_env *const *crew, const struct pool *before);
 struct client *clients_find(struct client_env *const *crew, uint64_t id); /* or NULL */
-/* Without a halt: returns true if there are clients but the console's, on whatever worker or on their way there. */
+/* Returns true if clients other than the console's are left, on any worker or moving to one. The other workers need not
+ * stand still. */
 bool clients_are_left(const struct client_env *main_worker);
-uint32_t clients_count(const struct client_env *main_worker); /* of them, those that have logged in */
-/* Closes the client that takes up most, if that is worth it, with 53200. Returns the bytes it took up, or 0. */
+uint32_t clients_count(const struct client_env *main_worker); /* counts those clients that have logged in */
+/* Closes the client that takes up most memory with 53200, if that frees enough. Returns the bytes that the client took
+ * up, or 0 if none was closed. */
 size_t clients_relieve(struct client_env *const *crew);
-/* In SUSPEND: returns true if all that was read before it is sent. */
+/* For SUSPEND: returns true if everything that was read before the SUSPEND has been sent. */
 bool clients_are_flushed(struct client_env *const *crew);
 
-/* --- of one worker --- */
+/* --- clients of one worker --- */
 
 struct client *client_find_id(struct client_env *env, uint64_t id); /* or NULL */
-uint32_t clients_in_console(const struct client_env *env); /* how many */
-/* SIGTERM: closes clients between transactions with 57P01 now, and others when their transaction ends. */
-void clients_drain(struct client_env *env, bool is_gentle); /* is_gentle: see struct exchange_env */
-/* SUSPEND, RESUME: nothing more is read from clients and the servers they use; the console's clients are read on. */
+uint32_t clients_in_console(const struct client_env *env); /* returns how many clients the console has */
+/* For SIGTERM: closes clients that are between transactions with 57P01 now, and the others when their transactions end.
+ * is_gentle: see struct exchange_env. */
+void clients_drain(struct client_env *env, bool is_gentle);
+/* For SUSPEND (on is true) and RESUME: stops and resumes reading from clients and the servers that they use; the
+ * console's clients are always read. */
 void clients_suspend(struct client_env *env, bool on);
 
 /* Called after a reload, once the pools have the new configuration: each client's settings follow. */
@@ -47,10 +51,12 @@ void clients_configured(struct client_env *env, uint64_t now_us);
 
 /* Called about every 100 ms: checks login, query, transaction and idle limits. */
 void clients_tick(struct client_env *env, uint64_t now_us);
-/* The part of it that looks at clients with a server. */
+/* Does the part of clients_tick() that looks at clients with a server. */
 void clients_end_late(struct client_env *env, uint64_t now_us);
-/* How many requests are counted for SHOW QUERIES until the next tick (query_stats). */
+/* Sets how many requests are counted for SHOW QUERIES until the next tick (query_stats). */
 void clients_renew_query_budget(struct client_env *env);
 
-void client_read_short(struct client *c); /* its bytes were handled while memory is short: is it to be read on? */
-void clients_read_again(struct client_env *env); /* memory is not short any more */
+/* Called after bytes of c were handled while memory is short: stops reading c if its unfinished message is large. */
+void client_read_short(struct client *c);
+/* Reads clients again that client_read_short() stopped; called once memory is no longer short. */
+void clients_read_again(struct client_env *env);

@@ -218,7 +218,8 @@ on_up(struct dedicated *d)
 	const struct server *s;
 	struct buf sql = { 0 };
 
-	/* A name may have several hosts, and this may be another than was meant: who is busy on this one counts. */
+	/* A name may have several hosts, and this host may be another than was meant: servers that are busy on this
+	 * host count. */
 	for (const struct pool *e = pool_set_first(q->all->pools); e != NULL; e = e->next)
 		TAILQ_FOREACH(s, &e->servers, all)
 			if (q->count < BLOCKING_SERVERS_MAX && is_busy(s) && strcmp(s->address, d->srv->address) == 0)

@@ -1,11 +1,11 @@
 /*
  * src/dedicated/blocking.h - which processes of PostgreSQL hold the locks that servers wait for: pg_blocking_pids(),
- * asked when somebody in the console wants to know, on a connection opened for that alone (dedicated/dedicated.h).
+ * asked when a user of the console wants to know, on a connection opened for that alone (dedicated/dedicated.h).
  *
  * Each worker asks about its own servers: each host that they are busy on gets a question about all of them together;
  * BLOCKING_QUESTIONS_MAX at once, a second each, connecting included. Their connections count in
- * max_server_connections: where that is used up, and no idle one makes room soon, nobody is asked. Answers are good for
- * BLOCKING_FRESH_US.
+ * max_server_connections: where that is used up, and no idle connection makes room soon, no question is asked. Answers
+ * are good for BLOCKING_FRESH_US.
  *
  * Owns: the questions under way, and the last answers. Borrows: the pools of its worker. Worker 0 has it ask, and
  * reads the answers, while that one stands still.

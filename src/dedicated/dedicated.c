@@ -159,7 +159,7 @@ let_go(struct dedicated *d, uint64_t now_us)
 	leave_budget(&d->place, true, now_us);
 }
 
-/* Returns false if it is closed: nobody counted it any more. */
+/* Returns false if srv was closed because the budget no longer counted it. */
 static bool
 settle(struct server *srv, struct hosts_place *p)
 {
@@ -376,7 +376,7 @@ struct own {
 	struct policy_conn conn; /* must be first: server callbacks pass it; no policy knows it */
 	struct dedicated d; /* held, target and place; keys are a copy: the pool's may be another password's soon */
 	struct gucs *settings;
-	const struct dedicated_take_ops *ops; /* NULL: nobody waits for the login any more */
+	const struct dedicated_take_ops *ops; /* NULL if no caller waits for the login any more */
 	void *borrower;
 };
 

@@ -2,9 +2,10 @@
  * src/dedicated/dedicated.h - server connections that no policy lends and that one keeper has for itself. They log in
  * as the pool's servers do, and are LENT to their keeper from login to end.
  *
- *   struct dedicated  for pgweir's own questions: auth_query's connections, the listeners', who blocks whom; and those
- *                     that ask as long as there is a keeper, one simple Query at a time: fate_asker.c, watch_host.c,
- *                     fleet_conn.c. What is asked, and when, is the keeper's, and so is the timer
+ *   struct dedicated  for pgweir's own questions: auth_query's connections, the listeners', the question which backends
+ *                     block which; and those that ask as long as there is a keeper, one simple Query at a time:
+ *                     fate_asker.c, watch_host.c, fleet_conn.c. What is asked, and when, is the keeper's, and so is the
+ *                     timer
  *   dedicated_take    for a replication client: another kind of session, with its settings in the startup packet
  *
  * None counts in pool_size. All but the listeners' and those that ask count in max_server_connections (an idle server
@@ -29,15 +30,15 @@ struct hosts_place {
 enum dedicated_state {
 	DEDICATED_AWAY, /* not logged in yet */
 	DEDICATED_READY, /* it takes a question */
-	DEDICATED_ASKED, /* dedicated_ask(): the answer is due ... */
-	DEDICATED_LATE, /* ... for longer than its keeper waits: dedicated_is_late() */
-	DEDICATED_REFUSED /* ... and has begun with an error */
+	DEDICATED_ASKED, /* dedicated_ask() was called: the answer is due */
+	DEDICATED_LATE, /* the answer has been due for longer than the keeper waits: dedicated_is_late() */
+	DEDICATED_REFUSED /* the answer has begun with an error */
 };
 
 /* Embedded by its keeper. Zeroed but for ops: closed. */
 struct dedicated {
 	const struct dedicated_ops *ops;
-	struct server *srv; /* NULL: closed */
+	struct server *srv; /* NULL if it is closed */
 	struct pool_target *held; /* target points into it */
 	struct server_target target;
 	struct hosts_place place;
@@ -53,11 +54,12 @@ struct dedicated {
 	char last_error[FAIL_TEXT_MAX]; /* why it could not log in, or be asked; empty: nothing */
 };
 
-/* Callbacks of the keeper. Whoever sends a request enters it in srv->ledger. closed is called for each one opened. */
+/* Callbacks of the keeper. A keeper that sends a request enters it in srv->ledger. closed is called for each one
+ * opened. */
 struct dedicated_ops {
 	uint64_t first_us, most_us; /* the shortest and the longest back-off; 0: the keeper's own */
 	uint64_t answer_us; /* of one that asks: then it is closed. Such a one needs no place in the hosts' budget */
-	const char *topic; /* begins a warning of each error that is not last_error; NULL: there is none */
+	const char *topic; /* begins a warning of each error that is not last_error; NULL if there is to be none */
 	void (*up)(struct dedicated *d);
 	/* The login failed; may be NULL. */
 	void (*failed)(struct dedicated *d, enum connect_failure kind, bool is_fatal, const struct fail *why);
@@ -74,8 +76,9 @@ struct dedicated_ops {
 
 /* Sets *env to the pools' environment, with the callbacks of dedicated servers. */
 void dedicated_env(struct server_env *env, const struct pool_set *set);
-/* Begins to dial target (takes a reference); settings (may be NULL) override the target's; host: its only host, NULL:
- * any. Returns 0, or -1: no memory, or no place in the budget of its hosts yet. Try again in 100 ms. */
+/* Begins to dial target and takes a reference to it. settings (may be NULL) override the target's; host is its only
+ * host to dial, or NULL for any. Returns 0, or -1 without memory, or if the budget of its hosts has no place yet. Try
+ * again in 100 ms. */
 int dedicated_open(struct dedicated *d, struct pool_set *set, const struct server_env *env, struct pool_target *target,
 		   const struct gucs *settings, const struct upstream_host *host);
 /* Closes it, after a Terminate if it is up; calls closed from within. Does nothing if it is closed. */
@@ -98,7 +101,7 @@ bool dedicated_is_late(struct dedicated *d, uint64_t patience_us);
 /* Sends what is in sql, which is freed; its rows are owed to OWED_TO_PROBE. Without memory the connection is broken,
  * and the deadline ends it. */
 void dedicated_ask(struct dedicated *d, struct buf *sql);
-/* Called behind an answer that is as it should be. */
+/* Called after an answer that is as expected. */
 static inline void
 dedicated_is_well(struct dedicated *d)
 {

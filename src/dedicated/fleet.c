@@ -92,7 +92,7 @@ aim(struct fleet_conn *s, struct pool_target *target, const char *users)
 		s->conn.retry_us = 0;
 }
 
-/* Databases with the same hosts have one budget, the smallest; the first one says who logs in. */
+/* Databases with the same hosts have one budget, the smallest; the first one names the user that logs in. */
 static void
 add_database(struct fleet *f, const struct config_scope *db, const struct scope_settings *set, struct users *users,
 	     struct tls_store *tls)

@@ -47,7 +47,8 @@ void fleet_tick(struct fleet *f); /* about every 100 ms */
 enum fleet_state {
 	FLEET_CONNECTING, /* the fleet connection is not logged in; with `on`, nothing is opened meanwhile */
 	FLEET_JOINED,
-	FLEET_LOCK_HELD, /* somebody holds the lock, for a second or more, or keeps marks from being taken: lock_pid */
+	/* another session holds the lock for a second or more, or keeps marks from being taken: lock_pid */
+	FLEET_LOCK_HELD,
 	FLEET_POOLED /* a pooler stands between, so the list is not that of these hosts: there is no budget */
 };
 
@@ -60,13 +61,13 @@ struct fleet_member {
 	char name[FLEET_NAME_MAX]; /* its host's name and process ID */
 	uint32_t budget, used; /* the budget it was given; connections of its pools there */
 	uint32_t waiting; /* connections that it would open now */
-	bool is_in_use; /* somebody has used its pools there within the last moments */
+	bool is_in_use; /* clients have used its pools there within the last moments */
 	bool is_own, is_silent; /* silent: it has said nothing for 3 s */
 	uint64_t heard_us; /* when that has changed last */
 	uint8_t beat;
 };
 
-/* Somebody who is not cluster_user and holds, or waits for, an advisory lock of the budget's. */
+/* A session of another user than cluster_user that holds, or waits for, an advisory lock of the budget's. */
 struct fleet_stranger {
 	uint32_t pid; /* 0: a prepared transaction */
 	char user[FLEET_TEXT_MAX], application[FLEET_TEXT_MAX];
@@ -86,8 +87,8 @@ struct fleet_budget {
 	uint32_t used, granted, waiting; /* of this process: open or opening; may be opened; would be opened now */
 	uint32_t share; /* UINT32_MAX: there is none now */
 	uint32_t lock_pid; /* the backend that holds the lock, with FLEET_LOCK_HELD; 0: not known */
-	uint32_t peak; /* the most that was listed ... */
-	uint64_t peak_wall_us; /* ... and when */
+	uint32_t peak; /* the largest number of connections that was listed */
+	uint64_t peak_wall_us; /* when that number was listed */
 	uint64_t over_us; /* how long more than the limit was listed */
 	uint64_t over_opens; /* with `advise`: connections that `on` would have held back */
 	uint64_t checks[FLEET_CHECKS], check_us; /* check_us: what all took together, as seen from here */

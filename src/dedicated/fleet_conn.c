@@ -22,7 +22,7 @@
 #define REFUSED_MOST_US (50 * US_PER_MS)
 #define BELL_US (50 * US_PER_MS)
 #define TURN_US (500 * US_PER_MS)
-#define UNUSED_US (50 * US_PER_MS) /* then a place that nobody takes is given back */
+#define UNUSED_US (50 * US_PER_MS) /* after this time a place that no pool takes is given back */
 #define ANSWER_US (5 * US_PER_S)
 #define MISSED_US (600 * US_PER_MS) /* then a fleet connection that has ended is not expected back */
 #define LOCK_HELD_US (200 * US_PER_MS)
@@ -83,9 +83,10 @@ lacking(const struct fleet_conn *s, bool to_parts)
 }
 
 /*
- * The share is the most that leaves nobody lacking: what others wait for below their parts, and what is listed beyond
- * what is granted (strangers or fleet connections have come, or the limit is a new one), a process gives up, but none
- * of its own part if it is in use. For a connection that no policy lends, pools give one up if there is no other place.
+ * The share is the most that leaves no process lacking: what others wait for below their parts, and what is listed
+ * beyond what is granted (strangers or fleet connections have come, or the limit is a new one), a process gives up, but
+ * none of its own part if it is in use. For a connection that no policy lends, pools give one up if there is no other
+ * place.
  */
 static void
 note_share(struct fleet_conn *s, const struct budget_count *count)
@@ -250,7 +251,7 @@ look_due(const struct fleet_conn *s, const struct budget_count *count)
 	return s->look_us + (is_news ? NEWS_US : held_us * (members > 20 ? members / 20 : 1));
 }
 
-/* Places that nobody wants any more, or that are beyond the share, are PostgreSQL's again. */
+/* Places that no pool wants any more, or that are beyond the share, are returned to PostgreSQL. */
 static void
 give_back_unused(struct fleet_conn *s, struct budget_count *count)
 {
@@ -454,7 +455,8 @@ take_who(struct fleet_conn *s)
 	return true;
 }
 
-/* Somebody has held the lock for a second, or holds one that keeps a mark from being taken: nothing has been done. */
+/* Called when another session has held the lock for a second, or holds one that keeps a mark from being taken: nothing
+ * has been done. */
 static void
 note_lock(struct fleet_conn *s)
 {

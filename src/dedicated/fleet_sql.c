@@ -4,9 +4,9 @@
  * Two kinds of advisory locks are used, of two numbers each: (LOCK, 0) is held while the list is looked at and places
  * are taken; a shared one of (MARK, n) is a fleet connection's mark for n connections that were granted and have not
  * logged in, and of (MARK, 0) for itself, so that it is missed when it ends. Each question is one Query, so it arrives
- * whole, and is a transaction: no lock is ever held while anybody waits for bytes. Marks are read before the list, as a
- * connection is listed before its mark goes, and PostgreSQL keeps the list as it is first read until the transaction
- * ends.
+ * whole, and is a transaction: no lock is ever held while either side waits for bytes. Marks are read before the list,
+ * as a connection is listed before its mark goes, and PostgreSQL keeps the list as it is first read until the
+ * transaction ends.
  *
  * Whoever may connect there can take such locks. Only those of backends that have logged in as the fleet connection's
  * role count; a lock of anybody else that keeps a mark from being taken leaves everything as it is (is_marked).
@@ -150,7 +150,7 @@ take_bool(struct bind_values *r)
 	return fields_row_text(r, text, TEXT_MAX)[0] == 't';
 }
 
-/* Whoever logs in as the fleet connections do may call himself so: see fleet.h. */
+/* Any session that logs in as the fleet connections do can set this application_name: see fleet.h. */
 static void
 take_member(struct fleet_answer *a, uint32_t pid, char text[static TEXT_MAX])
 {

@@ -16,7 +16,7 @@
 #include "policy/policy_circuit.h"
 #include "policy/policy_keeper.h"
 
-#define FLEET_RESERVED 2 /* places that nobody is granted: fleet connections of newcomers log in unasked */
+#define FLEET_RESERVED 2 /* places that are granted to no process: fleet connections of newcomers log in unasked */
 
 TAILQ_HEAD(fleet_conns, fleet_conn);
 
@@ -39,7 +39,7 @@ struct fleet_question {
 	uint32_t want, limit; /* ASK_GRANT: so many, if they stay below it */
 	uint32_t expected; /* fleet connections: for each that is missing a place is kept */
 	uint32_t flying, marked; /* granted and not logged in yet; as PostgreSQL was told last */
-	bool is_bell; /* wakes all fleet connections: somebody is short, and there is nothing left */
+	bool is_bell; /* wakes all fleet connections, because a process is short and there is nothing left */
 	bool is_first; /* to hear of that from now on */
 };
 
@@ -50,7 +50,7 @@ struct fleet_answer {
 	bool is_who; /* the next three are */
 	uint32_t pid, most; /* the backend asked; what budget_connections = auto is */
 	bool is_standby;
-	bool is_held; /* somebody may keep us from locks; by lock_pid, 0: a prepared transaction */
+	bool is_held; /* another session may keep us from locks; its PID is lock_pid, or 0 for a prepared transaction */
 	uint32_t lock_pid;
 	size_t member_count, stranger_count;
 	struct fleet_member members[FLEET_MEMBERS_MAX];

@@ -61,7 +61,7 @@ move_waits(struct notify_subscribers *from, struct notify_subscribers *to)
 	TAILQ_CONCAT(to, from, wait);
 }
 
-/* An error is followed by a ReadyForQuery, too, so whoever waits for no more than a Sync has caught up. */
+/* An error is followed by a ReadyForQuery, too, so a client that waits for no more than a Sync has caught up. */
 void
 notify_caught_up(struct notify_listener *listener, const struct fail *why)
 {

@@ -8,7 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CHANNEL_LINGER_US (2 * US_PER_S) /* a channel nobody listens to is kept so long: many come back at once */
+/* how long a channel that no client listens to is kept, because many clients come back at once */
+#define CHANNEL_LINGER_US (2 * US_PER_S)
 
 static void
 set_due(struct notify_listener *listener, struct notify_subscription *m, bool is_due)
@@ -116,7 +117,7 @@ channel_new(struct notify_listener *listener, const char *name)
 	return ch;
 }
 
-/* Moves it to this list; NULL: to none. */
+/* Moves m to the list `to`, or to none if `to` is NULL. */
 static void
 move_subscription(struct notify_listener *listener, struct notify_subscription *m, struct notify_subscriptions *to)
 {
@@ -167,7 +168,7 @@ notify_join(struct notify_subscriber *subscriber, struct notify_subscription *m,
 	if (listener->conn.srv == NULL) {
 		uint64_t now_us = notify_now(listener);
 
-		/* Somebody waits now, so the next attempt to connect comes soon: at once if it was due before. */
+		/* A client waits now, so the next attempt to connect comes soon: at once if it was due before. */
 		if (listener->conn.retry_us > now_us + NOTIFY_HASTE_US)
 			listener->conn.retry_us = now_us + NOTIFY_HASTE_US;
 		timer_start(&listener->timer, listener->conn.retry_us > now_us ? listener->conn.retry_us - now_us : 0);
@@ -264,7 +265,7 @@ notify_listener_down(struct notify_listener *listener)
 	}
 	notify_end_catching(listener);
 	listener->is_delivery_due =
-	    true; /* at the next tick, which comes at once: nobody must be called back from here */
+	    true; /* at the next tick, which comes at once: no client may be called back from here */
 }
 
 /* Marks the channel's subscriptions as failed. They are called back later, one by one, as each may change any list. */
@@ -306,7 +307,7 @@ notify_listener_failed(struct notify_listener *listener, bool is_fatal, bool is_
 	if (!is_fatal)
 		return;
 	for (struct notify_channel *ch = listener->table; ch != NULL; ch = ch->hh.next)
-		if (TAILQ_EMPTY(&ch->told)) /* others were confirmed once: it is tried while anybody waits */
+		if (TAILQ_EMPTY(&ch->told)) /* others were confirmed once: it is tried while a client waits */
 			fail_subscriptions(listener, ch, why);
 }
 
@@ -417,7 +418,7 @@ has_waited_long(const struct notify_listener *listener, const struct notify_subs
 	return limit > 0 && now_us - from_us >= limit;
 }
 
-/* In a PAUSE, too: who waits within a transaction has a server, for whose return PAUSE waits. */
+/* In a PAUSE, too: a client that waits within a transaction has a server, for whose return PAUSE waits. */
 void
 notify_give_up_waiting(struct notify_listener *listener, uint64_t now_us)
 {

@@ -133,7 +133,7 @@ notify_conn_send(struct notify_listener *listener, enum notify_command_kind kind
 		give_up(listener);
 }
 
-/* Sends UNLISTEN for a batch of channels and forgets them at once: a new LISTEN there is sent behind it. */
+/* Sends UNLISTEN for a batch of channels and forgets them at once: a new LISTEN there is sent after the UNLISTEN. */
 static void
 send_unlistens(struct notify_listener *listener)
 {

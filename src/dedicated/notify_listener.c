@@ -94,7 +94,7 @@ listeners_step_aside(struct pool *pool)
 {
 	for (struct notify_listener *listener = pool->listeners; listener != NULL; listener = listener->next)
 		if (listener->subscription_count == 0)
-			dedicated_close(&listener->conn); /* until somebody joins */
+			dedicated_close(&listener->conn); /* until a client joins */
 }
 
 static void

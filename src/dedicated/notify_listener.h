@@ -47,7 +47,7 @@ TAILQ_HEAD(notify_subscriptions, notify_subscription);
 
 /* Embedded in the client's listen state; zeroed, then attached. */
 struct notify_subscriber {
-	struct notify_listener *listener; /* NULL: not attached */
+	struct notify_listener *listener; /* NULL if it is not attached */
 	const struct notify_subscriber_ops *ops;
 	uint32_t subscriptions;
 	bool is_dirty, has_gap;
@@ -59,9 +59,9 @@ struct notify_subscriber {
 /* Embedded too, zeroed. */
 struct notify_subscription {
 	struct notify_subscriber *subscriber;
-	struct notify_channel *channel; /* NULL: it is in none */
+	struct notify_channel *channel; /* NULL if it is in none */
 	uint64_t since_us;
-	struct notify_subscriptions *list; /* that it is in, or NULL; the listener's own */
+	struct notify_subscriptions *list; /* the list that it is in, or NULL; set by the listener alone */
 	bool is_due; /* it is in subscriber->due */
 	TAILQ_ENTRY(notify_subscription) link, due;
 };
@@ -75,9 +75,10 @@ bool notify_visit(struct pool *pool, const char *encoding, struct notify_subscri
 /* The subscriber must have no subscriptions. Fine if it is not attached. */
 void notify_detach(struct notify_subscriber *subscriber);
 
-/* Joins a channel. ops.listening follows; m then gets what is committed after this call. 0, or -1 without memory. */
+/* Joins a channel. ops.listening is called later; m then gets what is committed after this call. Returns 0, or -1
+ * without memory. */
 int notify_join(struct notify_subscriber *subscriber, struct notify_subscription *m, const char *channel);
-void notify_leave(struct notify_subscription *m); /* fine if it is in none */
+void notify_leave(struct notify_subscription *m); /* does nothing if it is in none */
 
 /*
  * Calls caught_up once all notifications for this subscriber that were committed before this call have arrived, or when
@@ -96,5 +97,6 @@ struct notify_counts {
 	uint32_t connections, subscribers, channels;
 };
 void notify_listeners_count(const struct pool *pool, struct notify_counts *out);
-struct server *notify_listener_server(const struct notify_listener *listener); /* NULL: it is not connected now */
+/* returns NULL if the listener is not connected now */
+struct server *notify_listener_server(const struct notify_listener *listener);
 struct notify_listener *notify_listener_next(const struct notify_listener *listener);

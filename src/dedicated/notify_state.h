@@ -18,7 +18,7 @@ TAILQ_HEAD(notify_channels, notify_channel);
 enum notify_step {
 	NS_SETTLED,
 	NS_SENT, /* LISTEN was sent and not answered: it is in the channels of that command */
-	NS_LEAVING /* nobody listens: it is in listener->leaving */
+	NS_LEAVING /* no client listens; the channel is in listener->leaving */
 };
 
 struct notify_channel {
@@ -37,12 +37,13 @@ struct notify_channel {
 
 /*
  * LISTENs go in batches, one transaction each, and one batch is under way at a time, and so do UNLISTENs: clients that
- * listen to thousands of channels must not be ahead of everybody who waits for the listener to catch up. PostgreSQL
+ * listen to thousands of channels must not be ahead of all clients that wait for the listener to catch up. PostgreSQL
  * walks its list of channels for each LISTEN, so a batch takes the time of a slow query there if there are 100,000.
  * Subscribers take turns, a channel at a time.
  */
 #define NOTIFY_BATCH_MAX 32u
-#define NOTIFY_HASTE_US ((uint64_t)200000) /* while somebody waits for a connection, it is tried this often */
+#define NOTIFY_HASTE_US ((uint64_t)200000) /* while a client waits for a connection, the listener retries this often   \
+					    */
 
 enum notify_command_kind { NC_SETTING, NC_LISTEN, NC_UNLISTEN, NC_GAP_OVER, NC_CATCH_UP, NC_PING };
 

@@ -153,7 +153,7 @@ listen_error(struct exchange *x, const struct error_fields *e)
 		return false;
 	l->has_error = true;
 	effect = TAILQ_FIRST(&l->effects);
-	/* Requests behind it that the error skips are gone by now, too. */
+	/* Requests after it that the error skips are gone by now, too. */
 	if (effect == NULL || ahead_of(x, effect) > 0 || !effect->is_refused || effect->m->why == NULL ||
 	    e->message == NULL || strstr(e->message, "\"" LISTEN_REFUSED "\"") == NULL)
 		return false;

@@ -89,7 +89,7 @@ listen_queued(const struct exchange *x, size_t *len)
 	return *len == 0 ? NULL : l->queue.bytes + l->queue_at;
 }
 
-/* Returns where the message behind the one at `at` begins; SIZE_MAX: these are no whole messages. */
+/* Returns the position after the message at `at`, or SIZE_MAX if these are not whole messages. */
 static size_t
 next_message(const uint8_t *bytes, size_t len, size_t at)
 {
@@ -100,7 +100,7 @@ next_message(const uint8_t *bytes, size_t len, size_t at)
 
 #define SENDER_AT FRAME_HEAD_LEN /* the PID of the sender, in a notification */
 
-/* The same notifications, whoever is said to have sent them: only the sender's process knows (sender_pid.c). */
+/* Compares notifications without their senders' PIDs, because only the sender's process knows these (sender_pid.c). */
 static bool
 are_same(const uint8_t *a, const uint8_t *b, size_t len)
 {

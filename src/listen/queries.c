@@ -187,7 +187,7 @@ listen_gate(struct exchange *x, struct request *m)
 	return count == 0 || (m->type == 'P' && count > 1) ? LISTEN_GO : await_all(x, &r);
 }
 
-/* Returns NULL: no memory. */
+/* Returns NULL without memory. */
 static struct listen_effect *
 expect(struct exchange *x, enum known_kind kind, const char name[static KNOWN_NAME_MAX])
 {
@@ -354,7 +354,7 @@ listen_bind(struct exchange *x, struct request *m)
 enum feature_step
 listen_execute(struct exchange *x, struct request *m)
 {
-	static const char refused[] = "E\0\0\0\x17" LISTEN_REFUSED "\0\0\0\0"; /* a portal that nobody has bound */
+	static const char refused[] = "E\0\0\0\x17" LISTEN_REFUSED "\0\0\0\0"; /* a portal that no client has bound */
 	const struct listen_portal *p;
 	struct listen_effect *e;
 

@@ -93,7 +93,7 @@ filter(struct client_listen *l, struct buf *b, size_t at, drops *is_dropped, voi
 	b->len = to;
 }
 
-/* Returns NULL: it is no notification. */
+/* Returns NULL if the message is not a notification. */
 static const char *
 channel_of(const uint8_t *message)
 {
@@ -300,7 +300,7 @@ listen_keep_ready(struct exchange *x)
 	return false;
 }
 
-/* Sends the ReadyForQuery that was kept back, behind the notifications that it waited for. */
+/* Sends the ReadyForQuery that was withheld, after the notifications that it waited for. */
 static void
 send_ready(struct exchange *x)
 {

@@ -3,8 +3,8 @@
  *
  * PostgreSQL puts the PID of the backend that ran NOTIFY into a notification, and a client compares it with the one in
  * its BackendKeyData ("is it my own?"), which is pgweir's in transaction mode. So the listener puts that PID into
- * notifications of which it is certain who sent them (src/listen/README.md, 6). Where the SQL doesn't show that it
- * notifies (a trigger does), the notification keeps the PID of its server. Only while somebody listens through pgweir.
+ * notifications whose sender is certain (src/listen/README.md, 6). Where the SQL doesn't show that it notifies (a
+ * trigger does), the notification keeps the PID of its server. This is done only while a client listens through pgweir.
  */
 #include "listen/listen_state.h"
 

@@ -1,13 +1,13 @@
 /*
- * src/login/login_external.c - a password or tokens that somebody else judges, by a method that is a module's
- * (auth/auth_module.h).
+ * src/login/login_external.c - a password or tokens that a module judges (auth/auth_module.h), e.g. with an LDAP
+ * server.
  *
  * The call runs on a thread of net/jobs.h, and the login waits for it, external_timeout at most: then it is refused,
  * and whatever the call brings is thrown away. The password that was right also logs in to PostgreSQL, unless there is
  * another one for that (as PgBouncer does).
  *
- * A login by tokens waits from its beginning to its end, in turn for the client and for a call. What the client sends
- * during a call is kept as for any login that waits, and read behind it.
+ * A login by tokens waits from its beginning to its end, in turn for the client and for a call. Bytes that the client
+ * sends during a call are kept, as for any login that waits, and read after the call.
  */
 #include "auth/auth_module.h"
 #include "base/clock.h"
@@ -27,7 +27,7 @@
 struct external {
 	struct job job; /* must be first */
 	struct jobs *jobs;
-	struct client *client; /* NULL: it has left, or waits no longer */
+	struct client *client; /* NULL if the client has left or waits no longer */
 	enum proof proof;
 	struct fail why; /* unless PROOF_RIGHT */
 	struct hba *hba; /* keeps rule's strings alive */
@@ -36,10 +36,10 @@ struct external {
 	char *setting;
 	char address[INET6_ADDRSTRLEN];
 	char user[CONFIG_DATABASE_MAX + 1];
-	char *said; /* the password, terminated, or the token; wiped. NULL: it is the client's turn to send one */
+	char *said; /* the terminated password, or the token; wiped. NULL if it is the client's turn to send a token */
 	size_t said_len;
 	struct auth_tokens tokens; /* if there is no password */
-	struct delegated *delegated; /* by them; NULL: nothing yet */
+	struct delegated *delegated; /* delegated by the tokens; NULL if nothing was delegated yet */
 };
 
 static unsigned

@@ -1,9 +1,9 @@
-/* src/login/login_external.h - tokens of a client, for a module that judges these (login_external.c). */
+/* src/login/login_external.h - a client's tokens, for a module that judges them (login_external.c). */
 #pragma once
 
 #include "login/login_steps.h"
 
-/* Returns true if the client's next bytes are to be such a token: the login waits, but for the client. */
+/* Returns true if the client's next bytes are to be such a token: the login waits only for the client. */
 bool login_wants_token(const struct client *c);
-/* Takes one message; returns the bytes used, 0 if more are needed. */
+/* Takes one message; returns the bytes used, or 0 if more are needed. */
 size_t login_token(struct client *c, const uint8_t *bytes, size_t len);

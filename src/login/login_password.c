@@ -17,7 +17,7 @@
 
 struct attempt {
 	struct work work;
-	struct client *client; /* NULL: it has left */
+	struct client *client; /* NULL if the client has left */
 	struct scram_verifier verifier; /* the user's, or a mock one */
 	struct scram_keys keys; /* derived from the password with the verifier's salt */
 	char password[]; /* terminated; wiped */

@@ -1,6 +1,6 @@
 /*
- * src/login/login_peer.c - peer: the kernel knows who is at the other end of a Unix socket (PostgreSQL's chapter "Peer
- * Authentication").
+ * src/login/login_peer.c - peer: the kernel knows the user at the other end of a Unix socket (PostgreSQL's chapter
+ * "Peer Authentication").
  *
  * Finding the name of a numeric user id may take long (it may be in LDAP), so a helper does it.
  */
@@ -17,9 +17,9 @@
 
 struct peer {
 	struct work work;
-	struct client *client; /* NULL: it has left */
+	struct client *client; /* NULL if the client has left */
 	uid_t uid;
-	char *name; /* NULL: the system has none */
+	char *name; /* NULL if the system has no name for the user */
 };
 
 /* On a thread. */

@@ -1,10 +1,10 @@
 /*
- * src/login/login_proxy.c - who a client is behind a load balancer, by the PROXY protocol (wire/proxy.h).
+ * src/login/login_proxy.c - the address of a client behind a load balancer, by the PROXY protocol (wire/proxy.h).
  *
  * A connection from one of the networks in proxy_protocol must begin with a header: else a client that reaches pgweir
- * through such a network could leave it out and be taken for the balancer. A client from elsewhere must not send one:
- * it could make itself anybody. Until the header is read, the connection counts as one that logs in, but for no
- * address.
+ * through such a network could leave it out and be taken for the balancer. A client from elsewhere must not send a
+ * header, because it could claim any address. Until the header is read, the connection counts as one that logs in, but
+ * for no address.
  */
 #include "login/login_steps.h"
 #include "base/text.h"

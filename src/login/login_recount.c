@@ -1,9 +1,9 @@
 /*
  * src/login/login_recount.c - a client that is to be refused at a limit on clients waits until the main worker has
- * heard of all that had gone when it came. With one worker, whoever leaves makes room for whoever comes next; so it is
- * with several.
+ * heard of all clients that had left before this client came. With one worker, a client that leaves makes room for the
+ * next that comes; this keeps it so with several workers.
  *
- * A note visits each worker, and comes back behind what the main worker is told of clients that have ended there.
+ * A note visits each worker, and comes back after what the main worker is told of clients that have ended there.
  */
 #include "login/login_steps.h"
 #include "net/loop.h"
@@ -13,8 +13,8 @@
 
 struct recount {
 	struct note note;
-	struct client_env *const *at; /* the worker it visits; what it points to is NULL: all were visited */
-	struct client *client; /* touched by the main worker alone; NULL: it has left */
+	struct client_env *const *at; /* the worker that the note visits; *at is NULL once all were visited */
+	struct client *client; /* used by the main worker alone; NULL if the client has left */
 	void (*again)(struct client *c);
 	bool has_turned; /* the worker has had a turn since the note came, in which it has read who had gone by then */
 };

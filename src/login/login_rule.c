@@ -44,7 +44,7 @@ is_for_module(enum auth_method demand)
 	return config_is_external(demand) && auth_modules[demand - AUTH_MODULES_FIRST]->token_request == 0;
 }
 
-/* Accepts a password in the clear only where nobody can listen: over TLS or from this host. */
+/* Accepts a password in clear text only where no third party can listen: over TLS or from this host. */
 static int
 check_password_is_safe(const struct client *c, struct fail *why)
 {

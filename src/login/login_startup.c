@@ -94,8 +94,8 @@ answer_request(struct client *c, char letter)
 	login_flush(c);
 }
 
-/* ahead: the number of bytes that came with the request. These are not encrypted and could be anybody's, so they
- * must not be taken for bytes that came through TLS (CVE-2021-3935, CVE-2021-23214). */
+/* ahead: the number of bytes that came with the request. These are not encrypted and could come from an attacker, so
+ * they must not be taken for bytes that came through TLS (CVE-2021-3935, CVE-2021-23214). */
 static void
 ssl_request(struct client *c, size_t ahead)
 {

@@ -1,7 +1,7 @@
 /*
- * src/login/login_transfer.c - a client that has proved who it is goes from the main worker to the worker of its pool,
- * whose worker is looked up once more as it leaves: the pool may be another one by then, after a reload. What is posted
- * behind that finds it there.
+ * src/login/login_transfer.c - an authenticated client goes from the main worker to the worker of its pool. The worker
+ * is looked up once more when the client leaves, because after a reload the pool may be another one. Notes that are
+ * posted after the transfer find the client there.
  *
  * The login waits for that as for a lookup: its bytes are kept. Callers up the stack may still use the client, so it
  * leaves from the deferred frees; until then it is the main worker's, and may be closed there. A client that is over
@@ -18,7 +18,7 @@
 struct transfer {
 	struct grave grave;
 	struct note note;
-	struct client *client; /* NULL: it was closed before it left */
+	struct client *client; /* NULL if the client was closed before it left */
 	struct client_env *to;
 };
 

@@ -25,7 +25,7 @@
 #include <string.h>
 #include <strings.h>
 
-/* own: what the client has set at startup; NULL: that is in gucs. */
+/* own holds the settings of the client's startup packet; it is NULL if they are in gucs. */
 static void
 put_reports(struct buf *b, const struct gucs *gucs, const struct gucs *own)
 {
@@ -226,9 +226,9 @@ finish_guessed(struct client *c, struct gucs *gucs, bool is_certain)
 	login_finish(c, gucs, c->x.pool->welcome);
 }
 
-/* Settings that nobody had before are tried on a server, for which the client waits in line; so it is refused as
- * PostgreSQL would refuse it, however busy the pool is. It need not wait if only custom settings are new: these are
- * applied before its first query. */
+/* Settings that no client had before are tried on a server, for which the client waits in line, so bad settings are
+ * refused as PostgreSQL would refuse them, however busy the pool is. If only custom settings are new, the client need
+ * not wait: they are applied before its first query. */
 static void
 ask_server(struct client *c)
 {
@@ -297,7 +297,8 @@ wanted_gucs(const struct client *c)
 	return gucs;
 }
 
-/* Who keeps the server gets a random() of its own, too: nothing goes ahead of its requests later. */
+/* A client that keeps its server gets a random() of its own, too, because nothing is sent ahead of its requests later.
+ * */
 static int
 apply_settings(const struct client *c, struct server *srv, const struct gucs *wanted, const struct gucs *always)
 {
@@ -369,8 +370,8 @@ name_to_leave_out(const struct client *c, bool is_unknown)
 	return NULL;
 }
 
-/* A setting that PostgreSQL does not know is no reason to refuse: the client gets a notice, and the others are tried
- * without it. Nor is one that PostgreSQL ignores in a startup packet, of which nobody is told. */
+/* If PostgreSQL does not know a setting, the client is not refused: it gets a notice, and the other settings are tried
+ * without this one. A setting that PostgreSQL ignores in a startup packet is left out without a notice. */
 static bool
 leave_out(struct client *c)
 {

@@ -1,4 +1,4 @@
-/* src/lookup/auth_query.c - lookups: who asks, and what the answer is; see auth_query.h. */
+/* src/lookup/auth_query.c - lookups: the logins that ask, and the answers; see auth_query.h. */
 #include "lookup/auth_query_state.h"
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -6,7 +6,7 @@
 
 #define CACHE_ENTRIES 4096
 #define SWEEP_US (5 * US_PER_S)
-#define OUTDATED_MAX 3u /* whoever changes roles all the time keeps nobody out */
+#define OUTDATED_MAX 3u /* a user who changes roles all the time keeps no other user out */
 
 struct auth_queries *
 auth_queries_new(const struct auth_queries_settings *settings)
@@ -148,7 +148,8 @@ fall_back(struct auth_queries *all, const struct auth_key *key, const char **sec
 	return AUTH_REFUSED;
 }
 
-/* Answers everybody who asked. The caller keeps secret alive meanwhile: the cache's copy may go with any callback. */
+/* Answers all logins that asked. The caller keeps secret alive meanwhile, because any callback may free the cache's
+ * copy. */
 static void
 answer_asks(struct auth_lookup *lookup, enum auth_verdict verdict, const char *secret, const struct fail *why)
 {
@@ -197,7 +198,7 @@ tell_unreachable(struct auth_lookup *lookup)
 	explicit_bzero(kept, sizeof(kept));
 }
 
-/* Returns true if the answer may be older than a change of roles, behind which others may have asked, too. */
+/* Returns true if the answer may be older than a change of roles after which other logins may have asked, too. */
 static bool
 is_outdated(struct auth_lookup *lookup)
 {

@@ -2,18 +2,18 @@
  * src/lookup/auth_query.h - asks PostgreSQL for the secrets of users that are not in users_file (auth_query in [auth]),
  * and whether users are members of roles that HBA rules name.
  *
- *   auth_query.c         lookups: one for all who ask for the same user
- *   auth_query_cache.h   the answers, which are used again for auth_query_ttl
- *   auth_query_source.c  the sources: which query is run where, and which databases share it
+ *   auth_query.c         lookups: all logins that ask for the same user share one
+ *   auth_query_cache.h   the answers, which are reused for auth_query_ttl
+ *   auth_query_source.c  the sources: each is a query, where it is run, and the databases that share it
  *   auth_query_conn.c    the connections, opened as auth_user for this alone
  *   auth_query_answer.c  reads the row
  *
- * The only things of a client's that reach such a connection are the names of its user and (samerole) of its database,
- * as bound parameters. There are at most AUTH_CONNS_MAX connections for each source and AUTH_ALL_CONNS_MAX in all. A
- * connection is closed when idle for 30 s, and counts in max_server_connections.
+ * Of a client, only the names of its user and (samerole) of its database reach such a connection, as bound parameters.
+ * There are at most AUTH_CONNS_MAX connections for each source and AUTH_ALL_CONNS_MAX in all. A connection is closed
+ * when idle for 30 s, and counts in max_server_connections.
  *
  * Always: each question gets exactly one answer, at once or by done, and none after auth_query_abandon; whatever goes
- *         wrong, nobody is logged in as somebody else.
+ *         wrong, no client is logged in as another user.
  */
 #pragma once
 
@@ -26,7 +26,7 @@
 
 #define AUTH_CONNS_MAX 2u
 #define AUTH_ALL_CONNS_MAX 64u
-#define AUTH_LOOKUPS_MAX 1000u /* under way or waiting for a connection */
+#define AUTH_LOOKUPS_MAX 1000u /* lookups that run or wait for a connection */
 
 struct auth_queries; /* opaque: auth_query.c */
 struct auth_lookup;
@@ -41,24 +41,25 @@ enum auth_verdict {
 	AUTH_REFUSED /* PostgreSQL can't be asked; *why reveals nothing about the user */
 };
 
-/* Embedded in the one who asks, zeroed. */
+/* Embedded, zeroed, in the login that asks. */
 struct auth_ask {
 	void (*done)(enum auth_verdict verdict, const char *secret, const struct fail *why, void *arg);
 	void *arg;
-	struct auth_lookup *lookup; /* from here on auth_query.c's own */
+	struct auth_lookup *lookup; /* this field and those below belong to auth_query.c */
 	TAILQ_ENTRY(auth_ask) link;
 };
 
 struct auth_queries_settings {
-	struct pool_set *pools; /* connections are made as theirs, and count with them */
+	struct pool_set *pools; /* connections are made like those of the pools, and count with them */
 	struct process_counters *counters;
 	uint64_t seed;
 };
 
 struct auth_queries *auth_queries_new(const struct auth_queries_settings *settings);
-void auth_queries_free(struct auth_queries *all); /* nobody may be waiting; NULL is fine */
+void auth_queries_free(struct auth_queries *all); /* no login may be waiting; all may be NULL */
 /*
- * Called at start and at each reload; takes references. Lookups under way end with the configuration they began with.
+ * Called at start and at each reload; takes references. Lookups that run end with the configuration that they began
+ * with.
  */
 void auth_queries_configure(struct auth_queries *all, struct config *config, struct users *users, struct tls_store *tls,
 			    uint64_t now_us);
@@ -70,15 +71,16 @@ bool auth_query_is_on(const struct auth_queries *all, const char *database);
  * calls another function here. With AUTH_REFUSED *why is set: 08006, or 53300 if too many wait. */
 enum auth_verdict auth_query_find(struct auth_queries *all, const char *database, const char *user,
 				  struct auth_ask *ask, const char **secret, struct fail *why, uint64_t now_us);
-/* Asks whether a user is a member of a role, itself or through others, as PostgreSQL's own HBA rules do: AUTH_KNOWN or
- * AUTH_UNKNOWN, or as above; secret is of no use. A database that is not configured is asked about at another one: the
- * answer does not tell that it isn't. */
+/* Asks whether a user is a member of a role, itself or through other roles, as PostgreSQL's own HBA rules do. Returns
+ * AUTH_KNOWN or AUTH_UNKNOWN, or another verdict as auth_query_find() does; secret has no meaning. For a database that
+ * is not configured another one is asked, so the answer does not show that it isn't configured. */
 enum auth_verdict auth_query_member(struct auth_queries *all, const char *database, const char *user, const char *role,
 				    struct auth_ask *ask, struct fail *why, uint64_t now_us);
-void auth_query_abandon(void *ask); /* a struct auth_ask; fine if it does not wait */
-/* A proof failed: the next login asks again, though at most once a second. */
+void auth_query_abandon(void *ask); /* ask is a struct auth_ask; does nothing if it does not wait */
+/* Called when a proof failed: the next login asks again, though at most once a second. */
 void auth_query_doubt(struct auth_queries *all, const char *database, const char *user, uint64_t now_us);
-/* Roles may have changed: who asks from now on is answered by PostgreSQL. Any worker may call it. */
-void auth_queries_outdate(struct auth_queries *all); /* NULL is fine */
-/* A statement needs this database (by PostgreSQL's name) for itself: closes idle connections to it. */
+/* Called when roles may have changed: logins that ask from now on get their answer from PostgreSQL. Any worker may call
+ * it. */
+void auth_queries_outdate(struct auth_queries *all); /* all may be NULL */
+/* Called when a statement needs this database (by PostgreSQL's name) for itself: closes idle connections to it. */
 void auth_queries_step_aside(struct auth_queries *all, const char *database);

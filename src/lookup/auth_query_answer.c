@@ -9,7 +9,7 @@
 #define SECONDS_MAX 9000000000000 /* anything further away is forever: as microseconds it fits into 64 bits */
 
 struct column {
-	const uint8_t *text; /* NULL: SQL's NULL */
+	const uint8_t *text; /* NULL for SQL's NULL */
 	size_t len;
 };
 

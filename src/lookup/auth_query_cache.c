@@ -7,7 +7,7 @@
 struct entry {
 	UT_hash_handle hh; /* in order of use */
 	struct auth_key key;
-	struct auth_kept kept; /* kept.secret points to the text behind this struct */
+	struct auth_kept kept; /* kept.secret points to the text after this struct */
 	size_t text_len;
 	char text[];
 };

@@ -5,7 +5,7 @@
  * failed against it (the password may have been changed); it is dropped when roles are known to have changed. While
  * PostgreSQL can't be asked, an expired answer may be used for AUTH_STALE_US more; then it is dropped.
  *
- * Owns:   its entries, wiped when they go. The hash is seeded, as names come from peers.
+ * Owns:   its entries, wiped when they go. The hash is seeded, because names come from peers.
  * Always: at most cap entries; the least recently used one makes room.
  */
 #pragma once
@@ -23,8 +23,8 @@
 #define AUTH_VALID_FOR_EVER INT64_MAX
 
 struct auth_answer {
-	bool is_user; /* there is one */
-	const char *secret; /* points into the row, not terminated; NULL: no password logs in */
+	bool is_user; /* there is such a user */
+	const char *secret; /* points into the row, not terminated; NULL if no password logs in */
 	size_t secret_len;
 	int64_t valid_until_us; /* since 1970; the secret is valid up to and including this moment */
 };
@@ -35,12 +35,13 @@ int auth_answer_read(const uint8_t *body, size_t len, const char *user, struct a
 /* --- auth_query_cache.c --- */
 #define AUTH_STALE_US UINT64_C(60000000)
 #define AUTH_UNKNOWN_US UINT64_C(2000000) /* a new user is not kept out for longer */
-#define AUTH_DOUBT_AFTER_US UINT64_C(1000000) /* younger answers stay: failing logins cause one query a second */
+/* younger answers stay, so failing logins cause at most one query a second */
+#define AUTH_DOUBT_AFTER_US UINT64_C(1000000)
 
 struct auth_cache; /* opaque */
 
-/* The user that a question is about, and the source that answers it. Zeroed before it is filled. With a role, the
- * question is whether the user is a member: then there is a secret, which is no secret. */
+/* The user that a question is about, and the source that answers it. Zero it before it is filled. With a role, the
+ * question is whether the user is a member; the cached "secret" is then only a marker. */
 struct auth_key {
 	uint64_t source;
 	char user[CONFIG_NAME_MAX + 1], role[CONFIG_NAME_MAX + 1];
@@ -48,23 +49,25 @@ struct auth_key {
 
 struct auth_kept {
 	bool is_user;
-	const char *secret; /* NULL: there is no such user, or it has none */
+	const char *secret; /* NULL if there is no such user, or the user has none */
 	int64_t valid_until_us; /* see struct auth_answer */
 	uint64_t asked_us, expires_us;
 };
 
 struct auth_cache *auth_cache_new(uint64_t seed, size_t cap);
-void auth_cache_free(struct auth_cache *cache); /* NULL is fine */
+void auth_cache_free(struct auth_cache *cache); /* cache may be NULL */
 /* Returns the last answer, fresh or not, or NULL. Valid until the next call that changes the cache. */
 const struct auth_kept *auth_cache_find(struct auth_cache *cache, const struct auth_key *key);
 /* Replaces an older answer. With ttl_us 0 nothing is kept. */
 void auth_cache_put(struct auth_cache *cache, const struct auth_key *key, const struct auth_answer *answer,
 		    uint64_t ttl_us, uint64_t now_us);
 void auth_cache_doubt(struct auth_cache *cache, const struct auth_key *key, uint64_t now_us); /* a proof failed */
-void auth_cache_expire(struct auth_cache *cache, uint64_t now_us); /* none is fresh any more */
-void auth_cache_clear(struct auth_cache *cache); /* roles have changed: an older answer is no fallback either */
+void auth_cache_expire(struct auth_cache *cache, uint64_t now_us); /* from now on no entry is fresh */
+/* call it when roles have changed: older answers are not even a fallback */
+void auth_cache_clear(struct auth_cache *cache);
 void auth_cache_forget(struct auth_cache *cache, uint64_t source);
-void auth_cache_sweep(struct auth_cache *cache, uint64_t now_us); /* drops what is not usable any more */
+void auth_cache_sweep(struct auth_cache *cache, uint64_t now_us); /* drops entries that are no longer usable */
 
 bool auth_kept_is_fresh(const struct auth_kept *kept, uint64_t now_us);
-bool auth_kept_is_usable(const struct auth_kept *kept, uint64_t now_us); /* usable where PostgreSQL can't be asked */
+/* returns true if it may be used while PostgreSQL can't be asked */
+bool auth_kept_is_usable(const struct auth_kept *kept, uint64_t now_us);

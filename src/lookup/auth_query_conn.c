@@ -1,5 +1,5 @@
 /*
- * src/lookup/auth_query_conn.c - the connections that auth_query runs on: opened when somebody waits, asked one
+ * src/lookup/auth_query_conn.c - the connections that auth_query runs on: opened when a lookup waits, asked one
  * question at a time, closed when idle. See auth_query.h.
  *
  * Each is a dedicated server (dedicated/dedicated.h). A question is Parse, Bind, Execute (limited to two rows: a second

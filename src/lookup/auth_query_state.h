@@ -1,10 +1,10 @@
 /*
  * src/lookup/auth_query_state.h - what auth_query*.c share; see auth_query.h.
  *
- * Owns:    struct auth_queries its lookups, routes and sources; a source its connections. config, users and tls are
- *          references.
- * Borrows: a lookup its asks, which are in the logins that wait for it; a route its source.
- * Always:  a lookup is in the source's line, or on a connection; two logins of one user share one.
+ * Owns:    struct auth_queries owns its lookups, routes and sources; a source owns its connections. config, users and
+ *          tls are references.
+ * Borrows: a lookup borrows its asks, which are in the logins that wait for it; a route borrows its source.
+ * Always:  a lookup is in the source's line, or on a connection; two logins of one user share one lookup.
  */
 #pragma once
 
@@ -25,7 +25,7 @@ struct auth_lookup {
 	UT_hash_handle hh;
 	struct auth_key key;
 	struct auth_source *source;
-	struct auth_conn *conn; /* the connection it was sent on; NULL: it waits in the source's line */
+	struct auth_conn *conn; /* the connection on which it was sent; NULL if it waits in the source's line */
 	struct auth_asks asks; /* empty if all of them have left */
 	uint64_t deadline_us;
 	uint64_t round; /* auth_queries.round when it was sent */
@@ -51,12 +51,12 @@ struct auth_source {
 	bool is_builtin;
 	bool is_short; /* a connection could not be opened because there were too many */
 	bool is_retired; /* no database uses it any more */
-	/* while it can't be reached */
-	uint64_t retry_us; /* 0: it can be, as far as is known */
+	/* The fields below are used while the source can't be reached. */
+	uint64_t retry_us; /* 0 if the source can be reached, as far as is known */
 	uint32_t failures; /* in a row */
 	bool is_refused; /* PostgreSQL is there, but refuses auth_user */
 	struct fail why_down;
-	/* the limit on its log lines */
+	/* The fields below limit the source's log lines. */
 	uint64_t logged_us;
 	uint32_t unlogged;
 };
@@ -88,20 +88,20 @@ struct auth_queries {
 
 /* How a lookup ends. */
 enum auth_end {
-	AUTH_END_ROW, /* an answer, or none: there is no such user */
+	AUTH_END_ROW, /* an answer, or no row because there is no such user */
 	AUTH_END_ERROR, /* an error, or a malformed answer */
 	AUTH_END_UNREACHABLE
 };
 
 /* auth_query.c */
 void auth_lookup_end(struct auth_lookup *lookup, enum auth_end end, const struct auth_answer *answer,
-		     const struct fail *why); /* answers all who asked, then frees it */
+		     const struct fail *why); /* answers all logins that asked, then frees lookup */
 
 /* auth_query_source.c */
-/* Returns the source of a configured database with auth_query on; NULL with *why set: 53300, 53200. */
+/* Returns the source of a configured database with auth_query on, or NULL with *why set (53300, 53200). */
 struct auth_source *auth_source_of(struct auth_queries *all, const char *database, uint64_t now_us, struct fail *why);
 void auth_sources_review(struct auth_queries *all, uint64_t now_us); /* after a reload */
-void auth_sources_collect(struct auth_queries *all); /* frees those that are retired and unused */
+void auth_sources_collect(struct auth_queries *all); /* frees sources that are retired and unused */
 void auth_sources_free(struct auth_queries *all);
 /* Sets *out to the database's settings. Returns false if auth_query is off, or there is no such database. */
 bool auth_is_console(const struct config *config, const char *database);
@@ -115,5 +115,6 @@ void auth_log(struct auth_source *source, const struct fail *why, uint64_t now_u
 void auth_conns_feed(struct auth_source *source, uint64_t now_us);
 void auth_conns_tick(struct auth_source *source, uint64_t now_us);
 void auth_conns_close_idle(struct auth_source *source);
-void auth_conn_give_up(struct auth_conn *conn); /* its lookup takes too long: cancels it and closes the connection */
+/* called when its lookup takes too long: cancels the lookup and closes the connection */
+void auth_conn_give_up(struct auth_conn *conn);
 void auth_conns_free(struct auth_source *source);

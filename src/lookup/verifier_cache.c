@@ -22,14 +22,14 @@ struct verifier_derivation {
 	struct fail why;
 	int result;
 	struct waiter_queue line;
-	struct kept *entry; /* NULL: the result will not be kept */
+	struct kept *entry; /* NULL if the result will not be kept */
 };
 
 struct kept {
 	UT_hash_handle hh;
 	uint8_t fingerprint[FINGERPRINT_LEN]; /* the password's; the password itself is kept by auth/users.c alone */
 	struct scram_verifier verifier; /* its iterations are set from the beginning */
-	struct verifier_derivation *derivation; /* NULL: verifier is complete */
+	struct verifier_derivation *derivation; /* NULL if verifier is complete */
 	char user[];
 };
 

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #define ASK_AGAIN_US (1 * US_PER_S) /* at most so often ... */
-#define COST_SHARE 50u /* ... and at most this part of one server connection's time, as to read while DDL goes on */
+#define COST_SHARE 50u /* at most this part of one server connection's time, as to read while DDL goes on */
 #define AWAITED_SHARE 3u /* the same where servers are held for the answer, which may be asked for each second */
 #define ASK_AGAIN_MAX_US (10 * US_PER_S)
 #define CHEAP_US (250 * US_PER_MS) /* to read what takes less may take half of the time */
@@ -67,14 +67,14 @@ database_code_is_due(const struct database_code *code, uint64_t now_us)
 	uint64_t age_us = now_us - code->asked_us;
 
 	if (code->coming != NULL || code->used_us <= code->asked_us)
-		return false; /* it is being asked, or nobody has used the database since */
+		return false; /* it is being asked, or no client has used the database since */
 	if (code->refused_until_us != 0)
 		return now_us > code->refused_until_us;
 	if (code->altered_us != 0)
 		return true;
 	/*
 	 * After DDL everything is washed, which is cheaper than to read all code again and again. DDL that comes alone,
-	 * behind an answer that was believed, does not wait for long.
+	 * after an answer that was believed, does not wait for long.
 	 */
 	if (code->changed_answered != code->changed)
 		return (code->is_outdated ? now_us - code->read_asked_us : age_us) > pause_us(code, false);
@@ -89,7 +89,7 @@ database_code_turn(const struct database_code *code, uint64_t made, bool is_free
 			return CODE_ASK;
 		return is_free ? CODE_GO : CODE_WAIT;
 	}
-	/* Who is in line goes first, for a while. */
+	/* Clients in line go first, for a while. */
 	return !database_code_is_known(code, now_us + CODE_AHEAD_US) && database_code_is_due(code, now_us) &&
 		       (code->altered_us != 0 || code->changed_answered != code->changed ||
 			now_us - code->asked_us > interval_us(code->cost_us) / 2 * 3)
@@ -102,7 +102,8 @@ database_code_feared(const struct database_code *code)
 {
 	unsigned known = code->answer == NULL ? 0 : risk_names_all(code->answer->risks);
 
-	/* An answer that is merely old would cost whoever comes now and then a connection each time, as would DDL. */
+	/* An answer that is merely old would cost a client that comes now and then a connection each time, as would
+	 * DDL. */
 	if (code->changed_answered >= code->reached)
 		known &= ~(unsigned)STATE_BACKEND;
 	return STATE_WASHABLE | RISK_BY_CALLS(STATE_WASHABLE) | (known & STATE_BACKEND) | RISK_CODE | RISK_UNREAD |
@@ -190,7 +191,7 @@ database_code_ask(struct database_code *code, uint64_t now_us)
 	code->altered_us = 0;
 	database_code_hold(code);
 	code->changed_asked = code->changed;
-	/* The answer may hold for long: what nobody changes need not be read again. */
+	/* The answer may hold for long: code that does not change need not be read again. */
 	may_hold = code->answer != NULL && code->answer->version[0] != '\0' && !code->is_outdated &&
 		   code->refused_until_us == 0 && code->changed_answered == code->changed;
 	database_code_let_go(code);
@@ -206,7 +207,7 @@ database_code_lost(struct database_code *code)
 	code->coming = NULL;
 }
 
-/* Reads two of them; *end: behind these. */
+/* Reads two of them, and sets *end to the position after them. */
 static struct risk
 read_risk(const char *value, char **end)
 {

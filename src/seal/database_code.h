@@ -1,12 +1,13 @@
 /*
- * src/seal/database_code.h - what the code of one database could do to the session of whoever uses it: its functions,
- * triggers, views, rules, policies, defaults, checks, operators and casts, by the names that reach it.
+ * src/seal/database_code.h - what the code of one database could do to the session of a client that uses it: its
+ * functions, triggers, views, rules, policies, defaults, checks, operators and casts, by the names that reach it.
  *
  * PostgreSQL's catalogs are queried on an idle connection: soon after the first use, when DDL was seen, and again when
  * the answer has grown old, while the database is in use. As long as there is no answer, or it has expired, all SQL is
  * as risky as can be. To read all code may take a second. So it is asked first whether there is any (as long as there
  * was none), or whether it is still that of the last answer, which costs a few milliseconds. An answer is believed for
- * as long as it takes to ask that again; whoever comes later is as risky as can be. One server is asked at a time.
+ * as long as it takes to ask that again; SQL of clients that come later is as risky as can be. One server is asked at a
+ * time.
  *
  * Code counts from when DDL is seen, on all loops at once; what changes it where no tag tells (another program, a
  * function) counts when the version is another one. SQL that may do so (RISK_CODE) has all washed off its own server.
@@ -76,9 +77,9 @@ struct code_blame {
 /* DATABASE_TEMPLATE: or it refuses new connections. */
 enum database_kind { DATABASE_PLAIN, DATABASE_TEMPLATE };
 
-/* Zeroed: nothing is known. */
+/* Zeroed as long as nothing is known. */
 struct database_code {
-	struct code_answer *answer; /* NULL: none yet */
+	struct code_answer *answer; /* NULL if there is none yet */
 	struct code_answer *coming; /* an answer under way, or NULL */
 	struct code_blame blamed[CODE_BLAMED_MAX]; /* of so many closes; the last is all others */
 	uint32_t closes; /* of all of them; 0: what is there is of an earlier time, and was logged */
@@ -97,8 +98,8 @@ struct database_code {
 	_Atomic uint64_t believed_until_us; /* 0: there is no answer, or DDL was seen since it was asked for */
 	_Atomic uint64_t changed; /* how often DDL was seen */
 	_Atomic uint64_t made; /* the value of changed when DDL last made functions that may keep something */
-	_Atomic uint64_t reached; /* the same, of DDL that may have given such code another name ... */
-	uint64_t named; /* ... and of what does so by its own words; guarded */
+	_Atomic uint64_t reached; /* the value of changed when DDL last may have given such code another name */
+	uint64_t named; /* the value of changed when DDL last made code that does so by its own words; guarded */
 	uint64_t replaced_us; /* when there was another answer than before */
 	uint64_t reaches_us; /* when there was one that may tell of that */
 	struct code_host *hosts; /* owned: pool_defaults.c */
@@ -106,7 +107,7 @@ struct database_code {
 	uint64_t answered_by; /* code_host.host of the last answer; 0: there is none */
 	const char *harmless; /* declared, as value_code() writes it; NULL, "": nothing is */
 	struct buf question; /* the last one, if something is */
-	struct code_news *news; /* NULL: it is of no other loop's concern */
+	struct code_news *news; /* NULL if no other loop is concerned */
 	LIST_ENTRY(database_code) in_news; /* guarded */
 	char database[CODE_DATABASE_MAX]; /* PostgreSQL's name of it; what is longer than any name can be is cut */
 	uint64_t changed_asked, changed_answered; /* the values of changed when it was asked, and of the answer */
@@ -143,7 +144,7 @@ database_code_knows_risk(const struct database_code *code, uint64_t now_us, cons
 	return true;
 }
 
-/* Returns the parts that this SQL could touch; sql NULL: SQL that is not known. */
+/* Returns the parts that this SQL could touch; sql is NULL for SQL that is not known. */
 static inline unsigned
 database_code_risk(const struct database_code *code, uint64_t now_us, struct sql_risk *kept, const char *sql,
 		   size_t len, const uint8_t *types, size_t types_len)
@@ -155,8 +156,9 @@ database_code_risk(const struct database_code *code, uint64_t now_us, struct sql
 		   : database_code_look_up(code, now_us, kept, sql, len, types, types_len);
 }
 /*
- * Returns true if this SQL is one read that may be run twice without anybody seeing it, as far as is known now: a
- * SELECT, VALUES or TABLE, no name of which reaches more than reading. It touches no session state, but may make plans.
+ * Returns true if this SQL is one read that may be run twice without a visible effect, as far as is known now: a
+ * SELECT, VALUES or TABLE, no name of which reaches more than reading. Such SQL touches no session state, but may make
+ * plans.
  */
 bool database_code_is_repeatable(const struct database_code *code, uint64_t now_us, struct sql_risk *kept,
 				 const char *sql, size_t len, const uint8_t *types, size_t types_len);
@@ -197,7 +199,8 @@ enum code_turn {
  * run nothing, or is closed in any case, so it waits for nothing, and asks for others.
  */
 enum code_turn database_code_turn(const struct database_code *code, uint64_t made, bool is_free, uint64_t now_us);
-/* ALTER ROLE or ALTER DATABASE was seen: whoever comes back next asks, and nobody waits for the answer. */
+/* Called when ALTER ROLE or ALTER DATABASE was seen: the next server that comes back asks, and no client waits for the
+ * answer. */
 void database_code_altered(struct database_code *code, uint64_t now_us);
 /*
  * Call it when DDL was seen. risk: with RISK_KEEPS it may have made functions that keep what nothing resets, with
@@ -206,7 +209,8 @@ void database_code_altered(struct database_code *code, uint64_t now_us);
 void database_code_changed(struct database_code *code, unsigned risk);
 /* Begins code->round and returns the query to send, valid until the next. There must be no other one under way. */
 const char *database_code_ask(struct database_code *code, uint64_t now_us);
-void database_code_lost(struct database_code *code); /* whoever was asked has gone without an answer */
+/* called when the server that was asked has gone without an answer */
+void database_code_lost(struct database_code *code);
 void database_code_row(struct database_code *code, const uint8_t *body, size_t len, bool is_whole);
 /* The answer is complete (ok), or there is none; number: for code->number. Returns true if it is another one. */
 bool database_code_answered(struct database_code *code, bool ok, uint32_t number, uint64_t now_us);
@@ -223,7 +227,8 @@ void code_news_free(struct code_news *news); /* after the last database has left
 /* code: zeroed, this loop's. database: PostgreSQL's name of it. */
 void database_code_join(struct database_code *code, struct code_news *news, const char *database);
 void database_code_leave(struct database_code *code); /* fine if it has not joined */
-/* DDL was seen in a database that PostgreSQL calls so (NULL: in any): those of that name are told, on all loops. */
+/* Called when DDL was seen in a database of this name (PostgreSQL's), or in any if it is NULL: the databases of that
+ * name are told, on all loops. */
 void code_news_changed(struct code_news *news, const char *database, unsigned risk);
 /* Between these nothing changes that the lock guards. */
 void database_code_hold(const struct database_code *code);
@@ -237,7 +242,7 @@ struct pool;
 struct stored_code; /* database_code_news.c */
 TAILQ_HEAD(stored_codes, stored_code);
 struct code_store {
-	struct code_news *news; /* database_code.h; NULL: they are no other loop's concern */
+	struct code_news *news; /* database_code.h; NULL if no other loop is concerned */
 	uint64_t seed; /* random: names come from clients */
 	struct stored_code *table;
 	struct stored_codes in_use; /* those that may be due */
@@ -255,5 +260,6 @@ void code_store_put(struct code_store *all, struct database_code *code); /* NULL
 void code_store_used(struct code_store *all, struct database_code *code, struct pool *by, uint64_t now_us);
 void code_store_forget(struct database_code *code,
 		       const struct pool *pool); /* the pool ends, or has other code now; code: NULL is fine */
-/* Calls ask for each that is due, with the pool that used it last. Looks at none that nobody has used since. */
+/* Calls ask for each database that is due, with the pool that used it last. Skips databases that no pool has used
+ * since. */
 void code_store_tick(struct code_store *all, void (*ask)(struct pool *pool, uint64_t now_us), uint64_t now_us);

@@ -4,7 +4,7 @@
  *
  * Each loop has one struct database_code of each database, whatever the file calls it, and asks its own servers. DDL
  * that is seen on one makes the others' answers invalid at once, before its client is told that it is done. That is
- * rare, and done under one lock; whoever reads what it writes does so without.
+ * rare, and done under one lock; readers of what it writes take no lock.
  */
 #include "seal/database_code.h"
 #include "base/alloc.h"
@@ -112,7 +112,7 @@ struct stored_code {
 	struct database_code code; /* must be first */
 	UT_hash_handle hh;
 	uint32_t uses;
-	struct pool *last; /* who used it last; NULL: it has gone */
+	struct pool *last; /* the pool that used it last; NULL if that has gone */
 	bool is_in_use; /* in the list */
 	TAILQ_ENTRY(stored_code) link;
 	char key[]; /* two strings */

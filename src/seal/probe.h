@@ -1,12 +1,13 @@
 /*
  * src/seal/probe.h - asks a server connection what session state it carries.
  *
- * The probe is one query, sent behind the replies of a transaction that was suspected (scan.h), before another client
- * may get the connection. PostgreSQL's catalogs are certain; nothing is guessed. All names are qualified, operators
- * too, as the session's search_path may be anything; what else the session has set that would delay or mislead it, it
- * sets for itself. So it is a simple Query, which is a transaction block to PostgreSQL.
+ * The probe is one query, sent after the replies of a transaction that may have changed session state (scan.h), before
+ * another client may get the connection. PostgreSQL's catalogs are certain; nothing is guessed. All names are
+ * qualified, operators too, because the session's search_path may be anything; the probe overrides for itself other
+ * settings of the session that would delay or mislead it. So it is a simple Query, which is a transaction block to
+ * PostgreSQL.
  *
- * No catalog has these: custom settings (a.b), which are asked for by name; cached values of sequences; random's seed.
+ * No catalog has custom settings (a.b), which are asked for by name, the cached values of sequences, or random's seed.
  */
 #pragma once
 
@@ -19,7 +20,8 @@
 
 enum probe_kind {
 	PROBE_SETTING = 's', /* name, value: set in this session */
-	PROBE_SUPERUSERS = 'S', /* the same, of a setting that only superusers make, or who was granted it */
+	/* name, value: set in this session; only superusers, or users that were granted it, may set it */
+	PROBE_SUPERUSERS = 'S',
 	PROBE_ROLE = 'r', /* "", role */
 	PROBE_USER = 'u', /* "", session_user */
 	PROBE_CUSTOM = 'x', /* name, value of a custom setting */
@@ -48,7 +50,7 @@ struct probe_row {
  */
 void probe_put(struct buf *out, unsigned parts, const char *const *names, size_t name_count,
 	       const struct gucs *startup);
-/* Returns the name of the setting that rows 2n and 2n + 1 of PROBE_OWN are about; NULL: there is none. */
+/* Returns the name of the setting that rows 2n and 2n + 1 of PROBE_OWN are about, or NULL if there is none. */
 const char *probe_own_setting(const struct gucs *startup, size_t n);
 /* Reads a DataRow's body; copy has len + 2 bytes, row points into it. Returns false if it is no row of the probe. */
 bool probe_read_row(const uint8_t *body, size_t len, char *copy, struct probe_row *row);

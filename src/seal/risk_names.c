@@ -19,7 +19,7 @@
 struct entry {
 	struct risk risks[RISK_KINDS];
 	UT_hash_handle hh;
-	const char *reason; /* behind the name */
+	const char *reason; /* points after the name */
 	char name[];
 };
 
@@ -189,7 +189,7 @@ risk_names_set_all(struct risk_names *names, unsigned all, unsigned ever, unsign
 	names->ddl |= kept(ddl);
 }
 
-/* The roles of a word: what a name behind it would be. Told once for all SQL. */
+/* The roles of a word: what a name after the word would be. Stated once for all SQL. */
 enum word_role {
 	BEHIND_NO_CALL = 1u << 0, /* ahead of a parenthesis it is a relation's, a CTE's or an alias */
 	BEHIND_NO_CALL_IN_DDL = 1u << 1,
@@ -199,11 +199,11 @@ enum word_role {
 	BEHIND_FROM = 1u << 5,
 	BEHIND_LATERAL = 1u << 6,
 	BEHIND_DISTINCT = 1u << 7,
-	HAS_FROM = 1u << 8, /* a FROM behind it is followed by relations */
+	HAS_FROM = 1u << 8, /* a FROM after it is followed by relations */
 	ENDS_FROM = 1u << 9,
 	ENDS_WITH = 1u << 10,
-	HAS_EFFECTS = 1u << 11, /* RISK_EFFECTS wherever it stands ... */
-	HAS_EFFECTS_CALLED = 1u << 12 /* ... or where a function may be called so */
+	HAS_EFFECTS = 1u << 11, /* the word has RISK_EFFECTS wherever it stands */
+	HAS_EFFECTS_CALLED = 1u << 12 /* the word has RISK_EFFECTS where a function may be called by it */
 };
 
 static unsigned
@@ -493,13 +493,13 @@ judge_statement(struct reader *r, const struct word *w)
 	/* No answer tells of what is in there. */
 	find_if(r, strncmp(w->text, "pg_temp_", 8) == 0, FOUND_OPAQUE | FOUND_NEW_CALL);
 	find_if(r, r->last == LAST_FOR && IS(w, "share"), FOUND_EFFECTS);
-	/* Behind SELECT, INSERT is a column's name. */
+	/* After SELECT, INSERT is a column's name. */
 	r->is_into_harmless = (r->selects >> r->depth & 1) == 0 && (IS(w, "insert") || IS(w, "merge"));
 	if (IS(w, "select"))
 		r->selects |= UINT64_C(1) << r->depth;
 }
 
-/* Notes what a name behind this word, which has these roles, would be; at: what the word is. */
+/* Notes what a name after this word, which has these roles, would be; at says what the word is. */
 static void
 place_behind(struct reader *r, unsigned roles, unsigned at)
 {
@@ -538,7 +538,7 @@ is_cte(const struct reader *r, uint64_t hash)
 	return r->cte_count == CTES_MAX;
 }
 
-/* Notes what a word that is known, and has these roles, says of effects, and of a type behind it. */
+/* Notes what a known word with these roles says of effects, and of a type after it. */
 static void
 judge_known(struct reader *r, const struct word *w, unsigned roles)
 {
@@ -579,7 +579,7 @@ judge_name(struct reader *r, const struct word *w, uint64_t hash)
 	r->if_new = ((at & (OF_CALL | OF_CTE)) == OF_CALL && !r->is_naming ? FOUND_NEW_CALL : 0u) |
 		    ((at & OF_RELATION) != 0 && !is_cte(r, hash) ? FOUND_NEW_RELATION : 0u) |
 		    ((at & OF_TYPE) != 0 ? FOUND_NEW_TYPE : 0u);
-	r->place = r->is_body ? OF_CALL : 0; /* an alias stands behind a name, but RETURN is no keyword of SQL's */
+	r->place = r->is_body ? OF_CALL : 0; /* an alias stands after a name, but RETURN is not a keyword of SQL */
 }
 
 static void
@@ -874,7 +874,7 @@ keeps(const char *sql, size_t len)
 	return 0;
 }
 
-/* Returns what stands behind a comment or an escape that begins at this place, or at itself. */
+/* Returns what stands after a comment or an escape that begins at this place, or the place itself. */
 static const char *
 behind_comment(const char *at, const char *end)
 {
@@ -1049,7 +1049,7 @@ read_sql(const struct risk_names *names, const char *sql, size_t len, bool has_b
 	return true;
 }
 
-/* Behind a byte beyond ASCII a backslash may be the second half of a letter, in some encodings. */
+/* After a byte beyond ASCII a backslash may be the second half of a letter, in some encodings. */
 static bool
 has_doubtful_backslash(const char *sql, size_t len)
 {

@@ -1,5 +1,6 @@
 /*
- * src/seal/risk_names.h - the risky names of one database: which session state could SQL touch that uses them?
+ * src/seal/risk_names.h - the risky names of one database: they tell which session state SQL that uses them could
+ * touch.
  *
  * SQL reaches a function of the database only through a name or symbol that stands in it, through syntax that stands
  * for a symbol, through the type of a parameter, or through what PostgreSQL stores as using it. The catalogs say which
@@ -26,7 +27,7 @@
 #define RISK_NAMES_MAX 20000u /* more than these: each word is as risky as the whole database */
 
 enum risk_kind {
-	RISK_FUNCTION, /* counts ahead of "(" and behind "." */
+	RISK_FUNCTION, /* counts before "(" and after "." */
 	RISK_RELATION, /* or a type: counts anywhere */
 	RISK_OPERATOR, /* counts in any run of operator characters that contains it */
 	RISK_KEYWORD, /* stands for a symbol, and counts anywhere */
@@ -45,7 +46,7 @@ struct risk {
 
 struct risk_names; /* opaque: risk_names.c */
 
-struct risk_names *risk_names_new(void); /* empty; NULL: no memory */
+struct risk_names *risk_names_new(void); /* returns an empty set, or NULL without memory */
 void risk_names_free(struct risk_names *names); /* NULL is fine */
 /*
  * name: in lower case, at most 63 bytes; equal ones are added up. All that are not ASCII are RISK_BEYOND_ASCII, as
@@ -71,22 +72,22 @@ unsigned risk_names_all(const struct risk_names *names); /* of opaque SQL */
 uint64_t risk_names_keepers(const struct risk_names *names);
 /*
  * Returns the parts (enum state_part, RISK_BY_CALLS) that this SQL could touch, whichever settings PostgreSQL reads it
- * under. With RISK_EFFECTS, unless it is known to be one statement that reads, and may be run twice without anybody
- * seeing it.
+ * under. With RISK_EFFECTS, unless it is known to be one statement that reads, and may be run twice without a visible
+ * effect.
  */
 unsigned risk_names_of_sql(const struct risk_names *names, const char *sql, size_t len);
 /*
  * Returns what text that is run as SQL (a body of DO, an argument of what runs it) may leave that counts by its words
  * alone: of names, or if names is NULL of none, STATE_BACKEND and WASH_POINTS; and STATE_BACKEND if it may make an
- * extension, a language, or a function in C, or load a library. What it makes may be gone again behind it, by an error
- * or a DROP: then neither a tag nor the catalogs tell of it, and the backend keeps what it has left.
+ * extension, a language, or a function in C, or load a library. What the text makes may be gone again after it, by an
+ * error or a DROP: then neither a tag nor the catalogs tell of it, and the backend keeps what it has left.
  */
 unsigned risk_names_of_text(const struct risk_names *names, const char *text, size_t len);
 /* types: of a Parse, an int16 count and so many OIDs; malformed ones are as risky as can be. */
 unsigned risk_names_of_types(const struct risk_names *names, const uint8_t *types, size_t len);
 /*
- * Returns the reason of what most likely gives this SQL a risk that it has (part: STATE_BACKEND, say): that of a word
- * of it, or any; NULL: of no name.
+ * Returns the reason for a risk that this SQL has (part: STATE_BACKEND, say): that of the most likely name, which is a
+ * word of the SQL if possible; or NULL if no name has the risk.
  */
 const char *risk_names_blame(const struct risk_names *names, unsigned part, const char *sql, size_t len);
 /* Calls row for each name, in no order. */

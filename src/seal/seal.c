@@ -95,7 +95,8 @@ seal_parts_of(uint32_t flags, unsigned risk)
 		if (flags & rules[i].flags)
 			parts |= rules[i].parts;
 	/*
-	 * A search_path that nobody saw may begin with pg_temp; a role may own what comes next; seed is a setting, too.
+	 * A search_path that pgweir has not seen may begin with pg_temp; a role may own what comes next; seed is a
+	 * setting, too.
 	 */
 	parts &= ~(unsigned)STATE_SEQUENCES;
 	return parts & STATE_SETTINGS ? parts | STATE_TEMP | STATE_SEED : parts;
@@ -136,8 +137,9 @@ seal_seed_sql(char out[static SEAL_SEED_MAX], uint64_t seed)
 }
 
 /*
- * Nobody can tell whether dblink has an unnamed connection, and closing none fails (08003), which PostgreSQL logs. Only
- * PL/pgSQL could catch that, and it must not be loaded for this: then SET plpgsql.x would fail, which did not.
+ * No query tells whether dblink has an unnamed connection, and closing a missing one fails (08003), which PostgreSQL
+ * logs. Only PL/pgSQL could catch that error, and it must not be loaded for this: then SET plpgsql.x would fail, which
+ * did not fail before.
  */
 bool
 seal_put_remote(struct buf *out, const struct probe_row *row)
@@ -149,7 +151,8 @@ seal_put_remote(struct buf *out, const struct probe_row *row)
 	/* Only postgres_fdw before 1.1 lacks the function: then nothing closes its sessions. */
 	if (row->kind == 'h')
 		return out->len > 0 && memmem(out->bytes, out->len, disconnect, sizeof(disconnect) - 1) != NULL;
-	/* No seed that anybody could have chosen, nor the next number of a random() that somebody has seeded. */
+	/* Uses neither a seed that a client could have chosen, nor the next number of a random() that a client has
+	 * seeded. */
 	if (row->kind == 'p') {
 		buf_printf(out,
 			   "-SELECT " MESSAGE_OURS

@@ -3,9 +3,9 @@
  *
  * Session state outlives a transaction, and SQL does not always show it. At 0 ms client A runs SELECT remember('x') on
  * a connection, and the body of remember() calls set_config('app.user', 'x', false). At 4 ms A is done, and client B,
- * who gets the connection next, must not read that app.user. DISCARD ALL behind every transaction would hold that, for
- * a round trip each time. So a part of the state (here STATE_SETTINGS, as the name remember is known to reach
- * set_config) is washed at 4 ms, before B's first statement, and behind a plain SELECT nothing is.
+ * which gets the connection next, must not read that app.user. DISCARD ALL after every transaction would ensure this,
+ * at the cost of a round trip each time. So only a part of the state (here STATE_SETTINGS, because the name remember is
+ * known to reach set_config) is washed at 4 ms, before B's first statement; after a plain SELECT nothing is washed.
  *
  * Each part is washed unless it is proved that nothing can have changed it. The proof has two halves: no SQL since the
  * last seal shows it (scan.h), and no name in that SQL reaches code of the database that could (risk_names.h).
@@ -28,7 +28,7 @@
  * (database_code.sql) has the numbers of the first two.
  */
 enum state_part {
-	STATE_SETTINGS = 1u << 0, /* with role and session authorization */
+	STATE_SETTINGS = 1u << 0, /* settings, with role and session authorization */
 	STATE_TEMP = 1u << 1, /* temporary objects */
 	STATE_LOCKS = 1u << 2, /* session advisory locks */
 	STATE_CURSORS = 1u << 3, /* WITH HOLD */
@@ -38,7 +38,7 @@ enum state_part {
 	STATE_SEED = 1u << 7, /* of random() */
 	STATE_BACKEND = 1u << 8, /* what nothing resets: libraries, globals of languages, ... */
 	STATE_REMOTE = 1u << 9, /* sessions on other servers, which dblink and postgres_fdw keep */
-	STATE_PROBED = 0x3fu, /* what can be asked about (probe.h) */
+	STATE_PROBED = 0x3fu, /* the parts that a probe can ask about (probe.h) */
 	STATE_WASHABLE = 0x2ffu /* all but STATE_BACKEND */
 };
 /* Risks of SQL besides session state that it touches. */
@@ -48,12 +48,13 @@ enum code_risk {
 	RISK_EFFECTS = 1u << 12, /* may do more than read, so it is not run twice: VOLATILE functions, foreign tables */
 	RISK_UNREAD = 1u << 13, /* may run code that was not read yet; names of settings in it are not known */
 	RISK_OPAQUE = 1u << 14, /* its words don't show what it runs, though the database may have nothing to reach */
-	/* Opaque, and code that it makes may keep what nothing resets. Of a name: STATE_BACKEND, if SQL shows it. */
+	/* The SQL is opaque, and code that it makes may keep state that nothing resets. In the risk of a name:
+	 * STATE_BACKEND if SQL shows it. */
 	RISK_KEEPS = 1u << 15,
 	RISK_WANTED = 1u << 27, /* calls itself what leaves something that its client is to meet again */
 	RISK_UNDOES = 1u << 28, /* the same, of what undoes that */
-	RISK_REACHES = 1u << 29, /* STATE_BACKEND by its own words ... */
-	RISK_FEARED = 1u << 30, /* ... or by what was feared of any SQL */
+	RISK_REACHES = 1u << 29, /* the SQL has STATE_BACKEND by its own words */
+	RISK_FEARED = 1u << 30, /* the SQL has STATE_BACKEND by what was feared of any SQL */
 	RISK_ASKED = 0x1c009fffu /* what the question about a database's code may tell of SQL, with the state */
 };
 /*
@@ -82,7 +83,7 @@ enum wash {
 const char *seal_state_text(unsigned parts, char out[static SEAL_STATE_TEXT_MAX]);
 /*
  * Returns what SQL with these flags (enum scan_flag) and this risk may have changed: a subset of STATE_WASHABLE and
- * STATE_BACKEND. The last values of sequences are no part of it: they are forgotten ahead of whoever may ask for them.
+ * STATE_BACKEND. The last values of sequences are not included: they are forgotten before a client may ask for them.
  */
 unsigned seal_parts_of(uint32_t scan_flags, unsigned risk);
 static inline unsigned
@@ -117,16 +118,16 @@ void seal_put(struct buf *out, unsigned parts, uint64_t seed, const char *fdw_sc
 const char *seal_seed_sql(char out[static SEAL_SEED_MAX], uint64_t seed);
 struct probe_row; /* seal/probe.h */
 /*
- * Appends SQL that closes sessions on other servers, or seeds ST_GeneratePoints(), each to be sent alone: '-', or '?'
- * if it may fail with 08003, then the SQL, terminated. Returns false if the server must be closed, as nothing closes
- * them.
+ * Appends SQL that closes sessions on other servers, or seeds ST_GeneratePoints(). Each statement is to be sent alone:
+ * it begins with '-', or '?' if it may fail with 08003, then comes the SQL, terminated. Returns false if the server
+ * must be closed because no SQL closes the sessions.
  */
 bool seal_put_remote(struct buf *out, const struct probe_row *row);
 struct seal_statement {
-	const char *name; /* in copy; NULL: all that were prepared by the protocol */
+	const char *name; /* points into copy; NULL stands for all statements that were prepared by the protocol */
 	uint64_t count;
 };
-/* Reads the body of such a row; copy has len bytes. Returns false if it is a row of another kind. */
+/* Reads the body of a row about a statement; copy has len bytes. Returns false if it is a row of another kind. */
 bool seal_read_statement(const uint8_t *body, size_t len, char *copy, struct seal_statement *row);
 /* Appends a simple Query that deallocates these statements: names, each terminated. */
 void seal_put_deallocate(struct buf *out, const struct buf *names);
