@@ -1,6 +1,6 @@
 /*
- * src/admin/show_sizing.c - EXPLAIN POOL: how large a pool should be, from what its connections were used for in the
- * last ten to twenty minutes (policy/policy_use.h). docs/sizing.md has the reasons for the figures.
+ * src/admin/show_sizing.c - EXPLAIN POOL: advises how large a pool should be, by the use of its connections in the last
+ * ten to twenty minutes (policy/policy_use.h). docs/sizing.md has the reasons for the figures.
  */
 #include "admin/show.h"
 #include "client/clients.h"
@@ -11,13 +11,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MUCH 0.3 /* of the time that connections are lent: then less waste helps more than a larger pool */
-#define HEADROOM 1.5 /* what bursts need above the average */
-#define LONG_ENOUGH_US (60 * US_PER_S) /* to call a pool too large */
+#define MUCH 0.3 /* of the time that connections are lent; above it, less waste helps more than a larger pool */
+#define HEADROOM 1.5 /* bursts need this much more than the average */
+#define LONG_ENOUGH_US (60 * US_PER_S) /* the shortest time after which a pool is called too large */
 #define LINES_TOLD 3
-#define STUCK_US (1 * US_PER_S) /* a client whose turn it is for so long, while nobody waits, is worth a word */
+#define MANY_UNNAMED 1000 /* requests; enough to say what most of them are like */
+#define STUCK_US (1 * US_PER_S) /* a client whose turn it has been for so long is mentioned even if no client waits */
 
-/* *closes: how many connections of it were closed for unknown code, ever. */
+/* Returns the use of a pool. *closes is how many of its connections were ever closed because of unknown code. */
 static struct policy_sizing
 use_of(const struct show_env *env, const struct pool *e, uint64_t *closes)
 {
@@ -41,7 +42,7 @@ percent(const struct policy_sizing *u, enum server_use of)
 	return u->in_use > 0 ? u->by[of] / u->in_use * 100 : 0;
 }
 
-/* At least one. */
+/* Rounds up, to at least one. */
 static uint32_t
 round_up(double connections)
 {
@@ -50,7 +51,7 @@ round_up(double connections)
 	return n + ((double)n < connections || n == 0);
 }
 
-/* The pool is too small, and PostgreSQL is at work. */
+/* Advises a larger pool: this one is too small, and PostgreSQL is at work. */
 static void
 advise_more(const struct show_env *env, const struct policy_sizing *u, struct rows *rows)
 {
@@ -120,7 +121,8 @@ advise(const struct show_env *env, const struct pool *e, const struct policy_siz
 		show_say(env, rows, "Advice: none; the size is right.");
 }
 
-/* Returns who has waited longest for a connection of the pool, or else for a cap's place that it has; or NULL. */
+/* Returns the client that has waited longest for a connection of the pool, or else for a place of a cap that the pool
+ * has; NULL if there is none. */
 static const struct client *
 find_first_in_line(const struct show_env *env, const struct pool *e)
 {
@@ -138,7 +140,8 @@ find_first_in_line(const struct show_env *env, const struct pool *e)
 	return first;
 }
 
-/* Says what would be in use without a limit, and whether PostgreSQL gets slower with more connections. */
+/* Explains how many connections would be in use without a limit, and whether PostgreSQL gets slower with more of
+ * them. */
 static void
 say_demand(const struct show_env *env, const struct policy_sizing *u, struct rows *rows)
 {
@@ -191,13 +194,14 @@ say_pool(const struct show_env *env, const struct pool *e, const struct holding 
 			 closes,
 			 pool_code_blamed(e->code)->closes > 0 ? pool_code_blamed(e->code)->why
 							       : "code of SHOW DATABASE_CODE");
-	/* As it is now, unless that is no reason against a larger pool: what EXPLAIN WAIT says. */
+	/* The advice is about the present, as in EXPLAIN WAIT; if nothing there speaks against a larger pool, it is
+	 * about the use. */
 	if (!(first != NULL ? show_say_in_line(env, first, list, rows)
 			    : show_say_jam(env, e, list, stuck_us, "Advice", rows)))
 		advise(env, e, &u, rows);
 }
 
-/* For the longest lines: what EXPLAIN WAIT says of the first in each. */
+/* Explains the longest queues, with what EXPLAIN WAIT says of the first client in each. */
 static void
 say_lines(const struct show_env *env, const struct holding *list, struct rows *rows)
 {
@@ -208,6 +212,37 @@ say_lines(const struct show_env *env, const struct holding *list, struct rows *r
 		if ((first = find_first_in_line(env, pools[i])) != NULL && first->x.pool == pools[i])
 			show_say_in_line(env, first, list, rows);
 	free(pools);
+}
+
+/*
+ * Says how many requests of the database PostgreSQL has planned anew as their statements have no name, or how many it
+ * has not thanks to keep_plans. A request by the extended protocol without the Bind of a named statement has an unnamed
+ * one.
+ */
+static void
+say_plans(const struct show_env *env, const char *name, struct rows *rows)
+{
+	struct database_sum *sums = show_database_sums(env, rows);
+
+	for (const struct database_sum *d = sums; d != NULL && d->name != NULL; d++) {
+		const struct database_counters *c = &d->counters;
+		uint64_t extended = c->queries[QK_EXTENDED], unnamed = extended > c->binds ? extended - c->binds : 0;
+
+		if (strcmp(d->name, name) != 0)
+			continue;
+		if (c->plans_kept > 0)
+			show_say(env, rows,
+				 "Plans: of %" PRIu64 " requests by the extended protocol since the start, %" PRIu64
+				 " ran with a plan that PostgreSQL had, thanks to keep_plans.",
+				 extended, c->plans_kept);
+		else if (unnamed >= MANY_UNNAMED && unnamed * 2 > c->requests)
+			show_say(env, rows,
+				 "Plans: %.0f %% of all requests since the start had an unnamed statement, which "
+				 "PostgreSQL plans anew each time; if they are the same ones again and again, "
+				 "keep_plans = on has it keep their plans.",
+				 (double)unnamed * 100 / (double)c->requests);
+	}
+	free(sums);
 }
 
 SHOW(answer_pool, show_sentence_columns, OF_LOCKS)
@@ -223,6 +258,8 @@ SHOW(answer_pool, show_sentence_columns, OF_LOCKS)
 			is_found = true;
 			say_pool(env, e, list, rows);
 		}
+	if (is_found && env->command->has_name)
+		say_plans(env, name, rows);
 	if (!is_found)
 		show_say(env, rows,
 			 "Database %s has no pool: nobody has used it since pgweir was started, or for a while. "

@@ -82,6 +82,25 @@ def test_it_shows_in_the_slow_query_log_and_in_show_queries(weir):
         assert [line["plan"] for line in logged] == [None] + ["kept"] * 4
 
 
+def plans_of(weir):
+    """What EXPLAIN POOL says of plans."""
+    return [row["explanation"] for row in weir.console("EXPLAIN POOL app") if row["explanation"].startswith("Plans: ")]
+
+
+def test_explain_pool_says_what_is_planned_anew(weir):
+    with weir.start(pool_size=1, keep_plans="off").raw() as wire:
+        for _ in range(999):
+            rows(wire, SQL, [1])
+        assert plans_of(weir) == []
+        rows(wire, SQL, [1])
+        said = wait_until(lambda: plans_of(weir))[0]
+        assert said.startswith("Plans: 100 % of all requests since the start had an unnamed statement") and "keep_plans = on" in said
+        weir.reload(keep_plans="on")
+        keep(wire, SQL, [1])
+        rows(wire, SQL, [1])
+        assert "thanks to keep_plans" in wait_until(lambda: plans_of(weir))[0]
+
+
 def test_what_comes_once_is_left_alone(weir):
     with start(weir).raw() as wire:
         for number in range(50):
