@@ -6,8 +6,8 @@
 #include <arpa/inet.h>
 #include <openssl/rand.h>
 
-/* Accept this many connections beyond the limit before refusing: one may be a CancelRequest from that very address, and
- * most drivers report an error only after they have sent their startup packet. */
+/* So many connections beyond the limit are accepted before further ones are refused: one of them may be a CancelRequest
+ * from the same address, and most drivers report an error only after they have sent their startup packet. */
 #define ADDRESS_SPARE 16u
 #define ADDRESS_TEXT_MAX 64
 
@@ -90,7 +90,7 @@ refuse_without_memory(struct admission *a, struct admission_place *t)
 	return false;
 }
 
-/* --- addresses --- */
+/* --- Addresses. --- */
 
 /* Writes "10.0.0.7", "2001:db8:0:1::/64" or "unix". */
 static void
@@ -194,9 +194,9 @@ admission_leave(struct admission *a, struct admission_place *t)
 	t->standing = ADMISSION_OF_MANY;
 }
 
-/* --- rates --- */
+/* --- Rates. --- */
 
-/* A rate that limits a login; with an entry of NULL it doesn't apply. */
+/* A rate that limits a login; it does not apply if entry is NULL. */
 struct rate {
 	struct admission_entry *entry;
 	uint32_t per_second;
@@ -213,7 +213,7 @@ counted_len(const struct config *config, const char *database)
 	return tenant_len > 0 ? tenant_len + 1 : strlen(database);
 }
 
-/* Tokens are taken from all or from none: a login that one rate refuses costs the others nothing. */
+/* Tokens are taken from all rates or from none: a login that one rate refuses costs the others nothing. */
 static bool
 take_tokens(struct admission *a, struct admission_place *t, const struct rate *rates, size_t count)
 {
@@ -266,7 +266,7 @@ is_within_rates(struct admission *a, struct admission_place *t, const char *user
 	return take_tokens(a, t, rates, sizeof(rates) / sizeof(rates[0]));
 }
 
-/* --- the steps --- */
+/* --- The steps of a login. --- */
 
 bool
 admission_knock(struct admission *a, struct admission_place *t, const char *user, const char *database)
@@ -298,7 +298,7 @@ admission_knock(struct admission *a, struct admission_place *t, const char *user
 	return is_within_rates(a, t, user, database);
 }
 
-/* The count of its database, or of all databases of its tenant together. Returns NULL without memory. */
+/* Returns the entry of the database, or of all databases of its tenant together. Returns NULL without memory. */
 static struct admission_entry *
 database_entry(struct admission *a, const char *database)
 {
@@ -306,7 +306,7 @@ database_entry(struct admission *a, const char *database)
 				   *a->settings.now_us);
 }
 
-/* held: how many clients there are, of whom whose says. limit: 0: there is none. */
+/* held: how many clients there are. whose: the user or database that they belong to. limit: 0 for no limit. */
 static bool
 has_room(struct admission *a, struct admission_place *t, uint32_t held, uint32_t limit, const char *whose,
 	 enum reject_reason reason)

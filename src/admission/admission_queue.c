@@ -2,11 +2,11 @@
  * src/admission/admission_queue.c - bounds the connections that are not authenticated yet, so that those that connect
  * and stay silent use up neither descriptors nor memory before login_timeout ends them.
  *
- * The bound is max_client_connections, at least 1000, but at most a third of the descriptors. At the bound the newcomer
- * is let in and another connection goes: one whose wrong password is about to be answered; else the oldest of those
- * that have not sent their startup packet, or of those that have, whichever are more. So a silent crowd can't keep out
- * anybody who sends a startup packet, and a crowd that sends one and proves nothing can't push out a handshake that is
- * under way.
+ * The bound is max_client_connections, at least 1000, but at most a third of the descriptors. At the bound the new
+ * connection is let in and another connection is closed: one whose wrong password is about to be answered; else the
+ * oldest of the larger group: connections that have not sent their startup packet, or connections that have. So a
+ * silent crowd can't keep out a client that sends a startup packet, and a crowd that sends one and proves nothing can't
+ * push out a handshake that is under way.
  */
 #include "admission/admission_state.h"
 
@@ -71,7 +71,7 @@ admission_queue_make_room(struct admission *a)
 		}
 		is_silent = a->counts[ADMISSION_SILENT] >= a->counts[ADMISSION_PROVING];
 		t = TAILQ_FIRST(&a->lines[is_silent ? ADMISSION_SILENT : ADMISSION_PROVING]);
-		assert(t != NULL); /* none is held, and the line is the longer one */
+		assert(t != NULL); /* no answer is delayed, and this line is the longer one, so it is not empty */
 		fail_set(&why, "53300", "too many connections are logging in: %u, and this one is the oldest of them",
 			 queue_count(a));
 		fail_hint(&why, "Connect again. If that does not help, look for connections that never log in.");

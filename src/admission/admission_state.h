@@ -1,4 +1,4 @@
-/* src/admission/admission_state.h - what admission*.c share; nobody else sees it. */
+/* src/admission/admission_state.h - the structs that admission*.c share; private to them. */
 #pragma once
 
 #include "admission/admission.h"
@@ -10,12 +10,12 @@ TAILQ_HEAD(admission_holds, admission_hold);
 /* The limit on log lines for one reject reason, or for all other refusals. */
 struct admission_quiet {
 	uint64_t since_us; /* when the present second began */
-	uint32_t written; /* lines, since then */
-	uint64_t kept_back; /* refusals since then, which got no line */
+	uint32_t written; /* log lines written since then */
+	uint64_t kept_back; /* refusals since then that got no line */
 };
 enum { ADMISSION_QUIET_OTHERS = RJ_COUNT, ADMISSION_QUIETS };
 
-#define ADMISSION_WAITING_MAX 50u /* failed logins of one address, or user, whose answers are held back */
+#define ADMISSION_WAITING_MAX 50u /* failed logins of one address, or user, whose answers are delayed */
 
 struct admission {
 	struct admission_settings settings;
@@ -23,7 +23,7 @@ struct admission {
 	struct admission_table *guesses; /* wrong passwords by address and user: admission_failures.c */
 	/* Connections that are not authenticated, the oldest first. */
 	struct admission_places lines[ADMISSION_LINES];
-	struct admission_holds holds; /* wrong proofs whose answer is delayed */
+	struct admission_holds holds; /* wrong proofs whose answers are delayed */
 	uint32_t counts[ADMISSION_LINES], held_count;
 	uint64_t descriptors;
 	bool is_memory_full;
@@ -36,15 +36,15 @@ admission_config(const struct admission *a)
 	return *a->settings.config;
 }
 
-/* admission_queue.c */
+/* --- admission_queue.c --- */
 /* Moves the place to the end of a line. */
 void admission_queue_join(struct admission *a, struct admission_place *t, enum admission_line line);
-/* Closes other connections, if it must, to make room for a newcomer. */
+/* Closes other connections, if necessary, to make room for a new one. */
 void admission_queue_make_room(struct admission *a);
 
-/* admission_failures.c */
-/* Returns what is remembered of t's address (it must have one) and this user, a new one if need be; NULL: no memory. */
+/* --- admission_failures.c --- */
+/* Returns the entry of t's address (t must have one) and this user, made if need be; NULL without memory. */
 struct admission_entry *admission_guess_entry(struct admission *a, const struct admission_place *t, const char *user);
 
-/* admission_log.c */
+/* --- admission_log.c --- */
 void admission_log_tick(struct admission *a, uint64_t now_us);

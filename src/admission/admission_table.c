@@ -5,7 +5,7 @@
 
 #include <assert.h>
 
-#define SWEEPS 2 /* entries looked at for each one that is added */
+#define SWEEPS 2 /* entries that are looked at for each new entry */
 #define SWEEPS_PER_TICK 256
 #define SECOND_NS UINT64_C(1000000000)
 
@@ -15,7 +15,7 @@ struct admission_table {
 	uint64_t seed;
 	struct admission_entry *entries;
 	uint32_t idle_count, idle_max;
-	struct admission_idle idle; /* the first was not seen for longest */
+	struct admission_idle idle; /* the first entry was not seen for longest */
 };
 
 struct admission_table *
@@ -113,7 +113,7 @@ table_entry_add(struct admission_table *t, const void *key, size_t key_len, uint
 {
 	struct admission_entry *e;
 
-	/* Make room first, so that e itself is not dropped. */
+	/* Make room before e is added, so that e itself is not dropped. */
 	while (t->idle_count > 0 && t->idle_count >= t->idle_max)
 		table_entry_drop(t, TAILQ_FIRST(&t->idle));
 	sweep(t, SWEEPS, now_us);
@@ -217,7 +217,7 @@ admission_entry_forgive(struct admission_entry *e, uint32_t failures)
 size_t
 admission_address_key(const struct sockaddr *peer, uint8_t key[static ADMISSION_ADDRESS_KEY_MAX])
 {
-	static const uint8_t other[4]; /* of another family: a socket that was passed to us */
+	static const uint8_t other[4]; /* an address of another family: the socket was passed to us */
 	int family;
 	const uint8_t *address = network_address(peer, &family);
 	size_t len = family == AF_INET6 ? 8 : 4;

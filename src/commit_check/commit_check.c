@@ -3,9 +3,10 @@
  *
  * Two questions, both of pgweir's own, give a transaction's mark (session/commit_fate.h): one follows the replies to
  * the first statement that has written something, and costs the client nothing but a COMMIT that comes before its
- * answer; the other goes ahead of the COMMIT, in the same write. That one is a simple Query: within an aborted
- * transaction it fails without skipping what follows, and what it does to the unnamed statement and portal matters to
- * nobody ahead of a COMMIT. The first one leaves both to the client, who may come back to its portal.
+ * answer; the other goes ahead of the COMMIT, in the same write. The second question is a
+ * simple Query: within an aborted transaction it fails without skipping the messages that follow, and ahead of a COMMIT
+ * the client needs neither the unnamed statement nor the unnamed portal, which a Query drops. The first question leaves
+ * both to the client, which may come back to its portal.
  *
  * From the COMMIT to its answer nothing else of the client's is sent. So when the server is lost then, all that is owed
  * are replies to the COMMIT's own messages, which pgweir can make itself.
@@ -26,7 +27,7 @@ commit_of(const struct exchange *x)
 	return &x->srv->loan.commit;
 }
 
-/* The only writer of c->question. An answer that is due is waited for before anything else. */
+/* The only writer of c->question. A due answer is waited for before any other state is set. */
 static void
 set_question(struct loan_commit *c, enum mark_question question)
 {
@@ -40,7 +41,7 @@ set_question(struct loan_commit *c, enum mark_question question)
 	c->question = (uint8_t)question;
 }
 
-/* --- asking --- */
+/* --- Questions. --- */
 
 /* Appends ASK_MARK's messages, of a portal with a name, and enters them in the ledger. */
 static void
@@ -61,7 +62,7 @@ put_aside(struct exchange *x, struct buf *b)
 	ledger_push_request(l, OWED_SYNC, OWED_TO_COMMIT, &request);
 }
 
-/* In front of what the client is about to send. */
+/* Puts the question ahead of the client's next message. */
 static void
 ask_ahead(struct exchange *x, enum question which)
 {
@@ -131,10 +132,8 @@ commit_check_row(struct server *srv, const uint8_t *body, size_t len, bool is_wh
 	c->mark = mark;
 }
 
-/*
- * In a transaction that has failed before (25P02) nothing is asked. Any other error, a timeout's or a cancel's, is the
- * one that has ended the transaction, and the client would never see it.
- */
+/* In a transaction that had failed before (25P02) nothing is asked. Any other error, of a timeout or a cancel, has
+ * itself ended the transaction, and the client would never see it. */
 bool
 commit_check_failed(struct server *srv, const char *sqlstate)
 {
@@ -168,12 +167,10 @@ commit_check_asked(struct server *srv, const struct owed *ended)
 	    (unsigned long long)srv->id, srv->address, srv->target->database, srv->target->user);
 }
 
-/* --- the COMMIT on its way --- */
+/* --- The COMMIT on its way. --- */
 
-/*
- * Returns KNOWN_COMMIT or KNOWN_COMMIT_CHAIN if its SQL is that alone, however it is spelt, and COMMITs of this server
- * are checked; else KNOWN_NOT.
- */
+/* Returns KNOWN_COMMIT or KNOWN_COMMIT_CHAIN if the SQL is only that command, in any spelling, and COMMITs of this
+ * server are checked; else KNOWN_NOT. */
 static enum known_kind
 checked_kind(const struct exchange *x, const struct request *m)
 {
@@ -245,7 +242,7 @@ ask_for_commit(struct exchange *x)
 	return STEP_FORWARD;
 }
 
-/* A client that keeps its server to the end has that asked for its cluster as soon as that is possible. */
+/* If a client keeps its server to the end, the server is asked for its cluster as soon as possible. */
 static void
 link_session(struct exchange *x)
 {
@@ -260,7 +257,7 @@ commit_check_before_query(struct exchange *x, struct request *m)
 	return checked_kind(x, m) == KNOWN_NOT ? STEP_FORWARD : ask_for_commit(x);
 }
 
-/* The Query drops the unnamed statement: it must not come between that one's Parse and Bind. */
+/* A Query drops the unnamed statement, so the question must not come between that statement's Parse and Bind. */
 enum feature_step
 commit_check_before_parse(struct exchange *x, struct request *m)
 {
@@ -345,7 +342,7 @@ commit_check_holds(struct exchange *x, uint8_t type)
 	return false;
 }
 
-/* --- its answer --- */
+/* --- The answer to the COMMIT. --- */
 
 static bool
 is_run(uint8_t kind)
@@ -353,9 +350,8 @@ is_run(uint8_t kind)
 	return kind == OWED_QUERY || kind == OWED_EXECUTE || kind == OWED_FUNCTION;
 }
 
-/*
- * Everything that runs is answered, the COMMIT as the last. A COMMIT in a simple Query is owed its ReadyForQuery alone.
- */
+/* Returns true if everything that runs is answered, the COMMIT last. A COMMIT in a simple Query is owed only its
+ * ReadyForQuery. */
 static bool
 is_answered(const struct server *srv, enum commit_form form)
 {
@@ -376,7 +372,7 @@ commit_check_error(struct exchange *x)
 	struct loan_commit *c = commit_of(x);
 
 	if (c->phase < COMMIT_SENT && x->srv->ledger.intake == INTAKE_SYNC)
-		commit_of(x)->phase = COMMIT_NOT; /* what is still to be sent of it will be skipped */
+		commit_of(x)->phase = COMMIT_NOT; /* the rest of its messages will be skipped */
 	else if (c->phase == COMMIT_SENT && is_answered(x->srv, (enum commit_form)c->form)) {
 		const struct server *srv = x->srv;
 		bool is_own = srv->owed_count > 0 && srv->owed_count <= SERVER_OWED_MAX && is_run(srv->owed[0]);
@@ -388,7 +384,7 @@ commit_check_error(struct exchange *x)
 	}
 }
 
-/* is_gone: nothing is left of the transaction. */
+/* is_gone: the transaction has ended completely. */
 static void
 forget_mark(struct loan_commit *c, bool is_gone)
 {
@@ -441,7 +437,7 @@ commit_check_request_done(struct exchange *x)
 		gucs_unref(c->before);
 		c->before = NULL;
 	}
-	/* Replies still owed are not the COMMIT's, but those to a Describe, say, that the client sent behind it. */
+	/* Replies that are still owed then belong, for example, to a Describe that the client sent after the COMMIT. */
 	if (srv->ledger.count == 0 || c->phase >= COMMIT_ANSWERED)
 		commit_of(x)->phase = COMMIT_NOT;
 	if (srv->ledger.count == 0)
@@ -453,7 +449,7 @@ commit_check_request_done(struct exchange *x)
 	/* The last command has most probably written something. */
 	has_written =
 	    (tag->flags & TAG_WRITES) != 0 || (tag->id == TAG_SELECT && (srv->loan.suspected & SCAN_FUNCTION) != 0);
-	/* A COMMIT that is held asks for itself. */
+	/* A COMMIT that is held asks for the mark itself. */
 	if (c->question != MARK_ASKED && c->question != MARK_AWAITED && x->state != CL_HELD)
 		set_question(c, c->mark.xid == 0 && srv->ledger.count == 0 && srv->is_synced && has_written
 				    ? MARK_DUE

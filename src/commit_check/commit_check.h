@@ -13,20 +13,18 @@
 #include "exchange/request.h"
 #include "sql/scan.h"
 
-/* SQL with these hints takes the slow lane where commit_check is on. */
+/* SQL with these hints takes the slow lane if commit_check is on. */
 #define COMMIT_CHECK_HINTS (SCAN_HINT_ENDS | SCAN_HINT_NOTIFY)
 
-/* A client where commit_check is on has got a server: asks that, once, which cluster it belongs to. */
+/* A client with commit_check on has got a server: asks the server, once, to which cluster it belongs. */
 void commit_check_linked(struct exchange *x);
-/* Returns true if the statement of this Bind may be a COMMIT or a BEGIN, or NOTIFY: it must take the slow lane. */
+/* Returns true if the statement of this Bind may be a COMMIT, a BEGIN or a NOTIFY: it must take the slow lane. */
 bool commit_check_may_be(struct exchange *x, struct request *m);
-/* While a COMMIT is on its way. Returns true if this message must wait until it is answered. */
+/* Called while a COMMIT is on its way. Returns true if this message must wait until the COMMIT is answered. */
 bool commit_check_holds(struct exchange *x, uint8_t type);
 
-/*
- * Rows of relay/features.c. The first ones ask for the transaction's mark ahead of a COMMIT; HOLD: it was asked for
- * already, and the answer is due. The last ones note that the COMMIT is about to be sent.
- */
+/* Rows of relay/features.c. The first ones ask for the transaction's mark ahead of a COMMIT, and return HOLD if the
+ * mark was asked for already and the answer is due. The last ones note that the COMMIT is about to be sent. */
 enum feature_step commit_check_before_query(struct exchange *x, struct request *m);
 enum feature_step commit_check_before_parse(struct exchange *x, struct request *m);
 enum feature_step commit_check_before_bind(struct exchange *x, struct request *m);
@@ -34,27 +32,29 @@ enum feature_step commit_check_query(struct exchange *x, struct request *m);
 enum feature_step commit_check_bind(struct exchange *x, struct request *m);
 enum feature_step commit_check_execute(struct exchange *x, struct request *m);
 
-/* An error of the client's has come, while a COMMIT is on its way: the COMMIT's own, or one that may skip it. */
+/* An error for the client has come while a COMMIT is on its way: the COMMIT's own error, or one that may skip the
+ * COMMIT. */
 void commit_check_error(struct exchange *x);
-void commit_check_completed(struct exchange *x, struct tag tag); /* while loan.commit.is_on */
-void commit_check_request_done(struct exchange *x); /* while loan.commit.is_on */
-/* While loan.commit.is_on: a setting is reported, which a rollback may undo that PostgreSQL can't report any more. */
+void commit_check_completed(struct exchange *x, struct tag tag); /* called while loan.commit.is_on */
+void commit_check_request_done(struct exchange *x); /* called while loan.commit.is_on */
+/* Called while loan.commit.is_on, when a setting is reported: if the transaction is rolled back with the connection,
+ * PostgreSQL can't report the old value any more. */
 void commit_check_setting(struct exchange *x);
-void commit_check_ask(struct exchange *x); /* the mark is due, and the client has its replies */
+void commit_check_ask(struct exchange *x); /* called when the mark is due, and the client has its replies */
 
-/* server_ops: answers to the questions. */
+/* server_ops: the answers to the questions. */
 void commit_check_row(struct server *srv, const uint8_t *body, size_t len, bool is_whole);
 void commit_check_asked(struct server *srv, const struct owed *ended);
-/* An error instead of the row. Returns true if that has ended the transaction: the server is of no use any more. */
+/* An error came instead of the row. Returns true if the error has ended the transaction: the server is of no use any
+ * more. */
 bool commit_check_failed(struct server *srv, const char *sqlstate);
 
-/* commit_doubt.c */
-/* Returns true if its server is being lost with a COMMIT that was sent and not answered. */
+/* --- commit_doubt.c --- */
+/* Returns true if the client's server is being lost with a COMMIT that was sent and not answered. */
 bool commit_check_is_in_doubt(const struct exchange *x, const struct server *srv);
-/*
- * srv is lost so, and the client has no server any more. Answers the client now, or when its transaction's fate is
- * known; returns false without memory. shown: the error it gets if its session is lost as well (is_lost), after that.
- */
+/* srv was lost with its COMMIT in doubt, and the client has no server any more. Answers the client now, or when the
+ * transaction's fate is known; returns false without memory. shown: the error that follows if the client's session is
+ * lost as well (is_lost). */
 bool commit_check_lost(struct exchange *x, struct server *srv, const struct fail *shown, bool is_lost);
 void commit_check_free(struct exchange *x); /* the client is closed */
 

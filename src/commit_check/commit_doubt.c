@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Whether the session goes on behind its COMMIT. */
+/* The fate of the session after the COMMIT. */
 enum doubt_session {
 	SESSION_STAYS,
 	SESSION_LOST_IF_COMMITTED, /* AND CHAIN: another transaction would be open */
@@ -21,8 +21,9 @@ enum doubt_session {
 struct commit_doubt {
 	struct fate_question question; /* must be first */
 	struct exchange *x;
-	struct fail shown; /* unless its session stays */
-	struct gucs *before; /* what its settings are if it was not committed; NULL: what they are */
+	struct fail shown; /* unused if the session stays */
+	/* the settings in effect if the transaction was not committed; NULL if the present ones are */
+	struct gucs *before;
 	uint64_t since_us;
 	uint64_t server_id;
 	uint8_t owed[SERVER_OWED_MAX];
@@ -41,7 +42,8 @@ commit_check_is_in_doubt(const struct exchange *x, const struct server *srv)
 	return srv->loan.commit.phase >= COMMIT_SENT && exchange_is_ready(x) && !x->is_closing;
 }
 
-/* Appends what the client still waits for, of a COMMIT that has this tag; NULL: it was skipped. */
+/* Appends the replies that the client still waits for. tag: the tag of the COMMIT's answer; NULL if the COMMIT was
+ * skipped. */
 static void
 put_replies(const struct commit_doubt *d, bool is_answered_already, const char *tag, struct buf *b)
 {
@@ -92,7 +94,7 @@ is_partial(const struct commit_doubt *d, bool is_simple)
 	return runs > 1 || ends > 1;
 }
 
-/* The client can go on: with what it has sent meanwhile, or with the rest of the request that has failed. */
+/* The client goes on: with messages that it has sent meanwhile, or with the rest of the request that has failed. */
 static void
 go_on(struct exchange *x, bool is_failed_within)
 {
@@ -143,7 +145,7 @@ put_failure(enum commit_fate fate, const char *reason, struct fail *why)
 	}
 }
 
-/* tag: what its COMMIT is answered with, or NULL if it is answered with an error, or was skipped. */
+/* tag: the tag with which the COMMIT is answered; NULL if it is answered with an error, or was skipped. */
 static void
 answer_commit(struct exchange *x, struct commit_doubt *d, bool is_answered_already, const char *tag,
 	      const struct fail *why)
@@ -247,14 +249,14 @@ new_doubt(struct exchange *x, const struct server *srv, const struct fail *shown
 	return d;
 }
 
-/* Returns true if a transaction block was open behind the last command that was answered. */
+/* Returns true if a transaction block was open after the last command that was answered. */
 static bool
 is_in_block(const struct server *srv)
 {
 	return srv->tx != 'I' || srv->loan.commit.begun == BLOCK_BEGUN;
 }
 
-/* Answers at once if it is known what has become of the COMMIT. If not, the primary is asked. */
+/* Answers at once if the fate of the COMMIT is known. If not, asks the primary. */
 static void
 resolve(struct exchange *x, const struct server *srv, struct commit_doubt *d)
 {
@@ -263,7 +265,8 @@ resolve(struct exchange *x, const struct server *srv, struct commit_doubt *d)
 	if ((c->phase == COMMIT_ANSWERED || c->phase == COMMIT_SKIPPED) && !d->is_partial)
 		answer_commit(x, d, true, c->phase == COMMIT_ANSWERED ? "" : NULL, NULL);
 	else if (c->outlook == OUTLOOK_FAILED && !d->is_partial)
-		answer_commit(x, d, false, "ROLLBACK", NULL); /* an earlier error, which the client has, had ended it */
+		/* an earlier error, which the client has got, had ended the transaction */
+		answer_commit(x, d, false, "ROLLBACK", NULL);
 	else if (!is_in_block(srv) && !d->is_partial && c->kind == KNOWN_COMMIT)
 		decide_fate(d, FATE_COMMITTED, "there was no transaction");
 	else if (c->is_broken)

@@ -7,8 +7,9 @@
 
 #define BACKOFF_FIRST_US (20 * US_PER_MS)
 #define BACKOFF_MAX_US (500 * US_PER_MS)
-#define ANSWER_US (3 * US_PER_S) /* then its connection is given up: the primary may be another one by now */
-/* A backend that waits in the transaction though its connection is gone is ended: at this question, and later ones. */
+#define ANSWER_US (3 * US_PER_S) /* then its connection is given up: another host may be the primary by now */
+/* If a backend waits in the transaction although its connection is gone, this question and later ones end the
+ * backend. */
 #define PATIENCE 3u
 
 struct fate_asker {
@@ -17,9 +18,10 @@ struct fate_asker {
 	struct server_env env; /* from dedicated_env() */
 	struct timer timer;
 	TAILQ_HEAD(, fate_question) questions;
-	struct fate_question *asked; /* its answer is due; NULL: of one that was cancelled, or none */
+	/* the question whose answer is due; NULL if it was cancelled, or if there is none */
+	struct fate_question *asked;
 	enum commit_fate fate; /* FATE_AGAIN: the answer does not tell, or there is none yet */
-	bool is_standby; /* a standby has answered it */
+	bool is_standby; /* the answer came from a standby */
 };
 
 static uint64_t
@@ -28,7 +30,7 @@ now_of(const struct fate_asker *a)
 	return *a->env.now_us;
 }
 
-/* --- asking --- */
+/* --- Questions. --- */
 
 static void
 ask(struct fate_asker *a, struct fate_question *q)
@@ -77,7 +79,7 @@ find_due(const struct fate_asker *a, uint64_t *next_us)
 	return NULL;
 }
 
-/* Does what is due, and sets the timer for what will be. */
+/* Does the work that is due, and sets the timer for the next step. */
 static void
 on_timer(void *arg)
 {
@@ -109,7 +111,7 @@ on_timer(void *arg)
 	timer_start(&a->timer, next_us > now_of(a) ? next_us - now_of(a) : 0);
 }
 
-/* --- what the connection reports --- */
+/* --- Events of the connection. --- */
 
 static void
 on_up(struct dedicated *d)
@@ -135,14 +137,14 @@ on_row(struct dedicated *d, const uint8_t *body, size_t len, bool is_whole)
 	a->is_standby = answer.cluster.is_standby;
 }
 
-/* A standby is left, whatever it says: another host may be the primary by now. */
+/* The connection to a standby is closed, whatever the standby answers: another host may be the primary by now. */
 static void
 on_done(struct dedicated *d)
 {
 	d->srv->stream.is_broken |= ((struct fate_asker *)d)->is_standby;
 }
 
-/* Without a row it asks again. */
+/* Without a row the question is asked again. */
 static void
 on_batch_end(struct dedicated *d)
 {
@@ -177,7 +179,7 @@ on_free(struct dedicated *d)
 	free(a);
 }
 
-/* Whatever a login failed for may pass before the deadline. */
+/* The cause of any failed login may pass before the deadline. */
 static const struct dedicated_ops conn_ops = {
 	.first_us = BACKOFF_FIRST_US,
 	.most_us = BACKOFF_MAX_US,
@@ -190,7 +192,7 @@ static const struct dedicated_ops conn_ops = {
 	.free = on_free,
 };
 
-/* --- the pool's --- */
+/* --- The asker of a pool. --- */
 
 static struct fate_asker *
 own(struct pool *pool)

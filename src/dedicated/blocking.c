@@ -10,8 +10,9 @@
 #include <inttypes.h>
 
 #define LIMIT_US (1 * US_PER_S)
-#define PLACE_US (200 * US_PER_MS) /* to wait for a place: an idle connection closes for it, or all are in use */
-#define TEXT_MAX 256 /* of the PIDs in one row */
+/* how long to wait for a place: until then an idle connection is closed for it, or all are in use */
+#define PLACE_US (200 * US_PER_MS)
+#define TEXT_MAX 256 /* bytes for the PIDs in one row */
 
 struct blocked {
 	uint64_t server_id;
@@ -22,9 +23,10 @@ struct blocked {
 struct question {
 	struct dedicated dedicated; /* must be first */
 	struct blocking *all;
-	char address[SERVER_ADDRESS_MAX]; /* the host that servers are busy on, and that may hold another's place */
-	uint64_t deadline_us; /* 0: it is answered */
-	bool is_open; /* without a server: it waits for a place */
+	/* the host on which servers are busy; it may come to be the address of another host */
+	char address[SERVER_ADDRESS_MAX];
+	uint64_t deadline_us; /* 0 if it is answered */
+	bool is_open; /* true although there is no server: the question waits for a place */
 	size_t count;
 	struct blocked servers[BLOCKING_SERVERS_MAX];
 };
@@ -32,9 +34,10 @@ struct question {
 struct blocking {
 	struct pool_set *pools;
 	struct server_env env;
-	struct question *questions[BLOCKING_QUESTIONS_MAX]; /* of the last round; the first question_count */
+	/* the questions of the last round: the first question_count are set */
+	struct question *questions[BLOCKING_QUESTIONS_MAX];
 	size_t question_count, open_count;
-	uint64_t ended_us; /* the last round's end; 0: there was none */
+	uint64_t ended_us; /* when the last round ended; 0 if there was none */
 };
 
 static const struct dedicated_ops question_ops;
@@ -85,14 +88,14 @@ blocking_free(struct blocking *b)
 	free(b);
 }
 
-/* --- asking --- */
+/* --- Asking. --- */
 
 static bool
 is_busy(const struct server *srv)
 {
 	uint64_t since_us;
 
-	/* Where servers log in by a client's ticket, it is not used to ask for others. */
+	/* If servers log in by a client's ticket, that ticket is not used to ask for other clients. */
 	return srv->state == SV_LENT && srv->borrower != NULL && srv->target->delegation == NULL &&
 	       ledger_owes_client(&srv->ledger, &since_us);
 }
@@ -137,7 +140,7 @@ open_question(struct blocking *b, const struct pool *e, const struct server *srv
 	try_to_connect(q, e, now_us);
 }
 
-/* Whose clock shows a little less than its worker's finds the answers fresh. */
+/* If the caller's clock is a little earlier than its worker's, the answers count as fresh. */
 static bool
 is_fresh(const struct blocking *b, uint64_t now_us)
 {
@@ -196,9 +199,10 @@ blocking_tick(struct blocking *b, uint64_t now_us)
 	}
 }
 
-/* --- one question --- */
+/* --- One question. --- */
 
-/* No search_path of the role's may say what these are. OFFSET 0: each is asked once. */
+/* The names are qualified, so that no search_path of the role's changes their meaning. With OFFSET 0, each PID is asked
+ * for once. */
 static void
 put_question(const struct question *q, struct buf *sql)
 {
@@ -218,7 +222,7 @@ on_up(struct dedicated *d)
 	const struct server *s;
 	struct buf sql = { 0 };
 
-	/* A name may have several hosts, and this host may be another than was meant: servers that are busy on this
+	/* The name may stand for several hosts, so this host may not be the intended one: servers that are busy on this
 	 * host count. */
 	for (const struct pool *e = pool_set_first(q->all->pools); e != NULL; e = e->next)
 		TAILQ_FOREACH(s, &e->servers, all)
@@ -233,7 +237,7 @@ read_blockers(struct blocked *s, const char *text)
 {
 	char *end;
 
-	/* 0 is a prepared transaction, which has no process. */
+	/* PID 0 is a prepared transaction, which has no process. */
 	for (s->blocker_count = 0; *text != '\0' && s->blocker_count < BLOCKING_PIDS_MAX; text = end + (*end == ',')) {
 		uint32_t pid = (uint32_t)strtoul(text, &end, 10);
 
@@ -254,7 +258,7 @@ on_row(struct dedicated *d, const uint8_t *body, size_t len, bool is_whole)
 	fields_row(body, len, &row);
 	pid = (uint32_t)fields_row_number(&row);
 	if (!is_whole || fields_row_text(&row, blockers, sizeof(blockers))[0] == '\0')
-		q->count = 0; /* nothing is known then */
+		q->count = 0; /* then nothing is known */
 	for (size_t i = 0; i < q->count; i++)
 		if (q->servers[i].pid == pid)
 			read_blockers(&q->servers[i], blockers);
@@ -266,7 +270,7 @@ on_done(struct dedicated *d)
 	struct question *q = (struct question *)d;
 
 	if (d->state == DEDICATED_REFUSED)
-		q->count = 0; /* nothing is known then, either */
+		q->count = 0; /* then nothing is known, either */
 	q->deadline_us = 0;
 }
 
@@ -294,7 +298,7 @@ static const struct dedicated_ops question_ops = {
 	.batch_end = on_batch_end,
 };
 
-/* --- the answers --- */
+/* --- Answers. --- */
 
 int
 blocking_of(const struct blocking *b, const struct server *srv, uint32_t pids[BLOCKING_PIDS_MAX], uint64_t now_us)

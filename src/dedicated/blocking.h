@@ -1,31 +1,32 @@
 /*
- * src/dedicated/blocking.h - which processes of PostgreSQL hold the locks that servers wait for: pg_blocking_pids(),
- * asked when a user of the console wants to know, on a connection opened for that alone (dedicated/dedicated.h).
+ * src/dedicated/blocking.h - which processes of PostgreSQL hold the locks that servers wait for. A connection that is
+ * opened for that question alone (dedicated/dedicated.h) calls pg_blocking_pids() when a user of the console wants to
+ * know.
  *
- * Each worker asks about its own servers: each host that they are busy on gets a question about all of them together;
- * BLOCKING_QUESTIONS_MAX at once, a second each, connecting included. Their connections count in
- * max_server_connections: where that is used up, and no idle connection makes room soon, no question is asked. Answers
- * are good for BLOCKING_FRESH_US.
+ * Each worker asks about its own servers. Each host on which such servers are busy gets one question about all of them;
+ * at most BLOCKING_QUESTIONS_MAX questions run at once, and each has one second, connecting included. Their connections
+ * count in max_server_connections: if that limit is reached, and no idle connection makes room soon, no question is
+ * asked. Answers stay good for BLOCKING_FRESH_US.
  *
- * Owns: the questions under way, and the last answers. Borrows: the pools of its worker. Worker 0 has it ask, and
- * reads the answers, while that one stands still.
+ * Owns:    the questions under way, and the last answers.
+ * Borrows: the pools of its worker. Worker 0 starts the questions and reads the answers while that worker stands still.
  */
 #pragma once
 
 #include "pool/pool_set.h"
 
 #define BLOCKING_QUESTIONS_MAX 8
-#define BLOCKING_SERVERS_MAX 256 /* that one question is about; of more, the first */
-#define BLOCKING_PIDS_MAX 8 /* of one server's blockers */
+#define BLOCKING_SERVERS_MAX 256 /* the most servers that one question is about; further ones are left out */
+#define BLOCKING_PIDS_MAX 8 /* the most blockers that are kept of one server */
 #define BLOCKING_FRESH_US UINT64_C(1000000)
 
 struct blocking; /* opaque: blocking.c */
 
 struct blocking *blocking_new(struct pool_set *pools);
-void blocking_free(struct blocking *b); /* before the pools; NULL is fine */
-/* Asks, unless the last answers are fresh or on their way. Returns true if they are on their way. */
+void blocking_free(struct blocking *b); /* must be called before the pools are freed; b may be NULL */
+/* Asks, unless the last answers are fresh or on their way. Returns true if answers are on their way. */
 bool blocking_ask(struct blocking *b, uint64_t now_us);
 bool blocking_is_asking(const struct blocking *b); /* returns true while answers are on their way */
 void blocking_tick(struct blocking *b, uint64_t now_us); /* about every 100 ms */
-/* Returns how many processes block this server, with their PIDs in pids; -1: not known. */
+/* Returns how many processes block this server, and writes their PIDs to pids; -1 if that is not known. */
 int blocking_of(const struct blocking *b, const struct server *srv, uint32_t pids[BLOCKING_PIDS_MAX], uint64_t now_us);

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* --- server callbacks that do nothing here --- */
+/* --- Server callbacks that do nothing here. --- */
 
 static void
 nothing(struct server *srv)
@@ -47,7 +47,7 @@ no_why(struct server *srv, const struct fail *why)
 {
 }
 
-/* --- pgweir's own questions: the keeper is both owner and borrower --- */
+/* --- Connections for pgweir's own questions: the keeper is both owner and borrower. --- */
 
 static struct dedicated *
 dedicated_of(const struct server *srv)
@@ -96,7 +96,7 @@ on_error(struct server *srv, const struct error_fields *e, enum owed_to to, bool
 		note_trouble(d, &why);
 	if (fields_error_is_fatal(e)) {
 		server_keep_last_words(srv, e);
-		stream_broke(&srv->stream); /* its end may come much later than that of its locks */
+		stream_broke(&srv->stream); /* the stream may end much later than the session's locks */
 	}
 	return true;
 }
@@ -159,7 +159,7 @@ let_go(struct dedicated *d, uint64_t now_us)
 	leave_budget(&d->place, true, now_us);
 }
 
-/* Returns false if srv was closed because the budget no longer counted it. */
+/* Returns false if srv was closed because the budget did not count it any more. */
 static bool
 settle(struct server *srv, struct hosts_place *p)
 {
@@ -173,7 +173,7 @@ settle(struct server *srv, struct hosts_place *p)
 	return false;
 }
 
-/* Returns false with *why set: there is no place, or no memory. */
+/* Returns false with *why set if there is no place or no memory. */
 static bool
 take_place(struct hosts_place *p, struct policy_worker *r, const struct pool_target *target, uint64_t now_us,
 	   struct fail *why)
@@ -244,7 +244,7 @@ static const struct server_ops dedicated_server_ops = {
 	.lost = on_lost,
 	.drained = nothing,
 };
-/* Such servers are never pinged, cleaned or asked. */
+/* Such servers are never pinged or cleaned, and never get a request of a pool's. */
 static const struct server_owner_ops dedicated_owner_ops = {
 	.ready = on_ready, .failed = on_failed, .gone = on_lost, .closed = on_closed
 };
@@ -289,7 +289,7 @@ dedicated_close(struct dedicated *d)
 	server_close(srv);
 }
 
-/* --- one that asks --- */
+/* --- Connections that ask. --- */
 
 void
 dedicated_init(struct dedicated *d, const struct dedicated_ops *ops, struct pool_set *pools,
@@ -370,11 +370,13 @@ dedicated_ask(struct dedicated *d, struct buf *sql)
 	buf_fini(sql);
 }
 
-/* --- a client's own --- */
+/* --- Connections of one client. --- */
 
 struct own {
-	struct policy_conn conn; /* must be first: server callbacks pass it; no policy knows it */
-	struct dedicated d; /* held, target and place; keys are a copy: the pool's may be another password's soon */
+	/* must be first: server callbacks pass a policy_conn; this one is not known to any policy */
+	struct policy_conn conn;
+	/* held, target and place are used; keys is a copy, because the pool's keys may soon be another password's */
+	struct dedicated d;
 	struct gucs *settings;
 	const struct dedicated_take_ops *ops; /* NULL if no caller waits for the login any more */
 	void *borrower;

@@ -1,19 +1,20 @@
 /*
- * src/dedicated/dedicated.h - server connections that no policy lends and that one keeper has for itself. They log in
+ * src/dedicated/dedicated.h - server connections that no policy lends, and that one keeper has for itself. They log in
  * as the pool's servers do, and are LENT to their keeper from login to end.
  *
  *   struct dedicated  for pgweir's own questions: auth_query's connections, the listeners', the question which backends
- *                     block which; and those that ask as long as there is a keeper, one simple Query at a time:
- *                     fate_asker.c, watch_host.c, fleet_conn.c. What is asked, and when, is the keeper's, and so is the
+ *                     block which; and connections that ask as long as their keeper exists, one simple Query at a time:
+ *                     fate_asker.c, watch_host.c, fleet_conn.c. The keeper decides what is asked, and when, and has the
  *                     timer
  *   dedicated_take    for a replication client: another kind of session, with its settings in the startup packet
  *
- * None counts in pool_size. All but the listeners' and those that ask count in max_server_connections (an idle server
- * of some pool makes room): there is one of each kind for a pool at most.
+ * These connections do not count in pool_size. They count in max_server_connections (an idle server of some pool makes
+ * room), except for listeners' connections and those that ask: a pool has at most one of each of these kinds.
  *
- * Owns:    the server, and a reference to where it leads. Borrows: the pools, their environment, the keeper's ops.
- * Always:  an answer counts however late it comes: done follows each dedicated_ask(), unless closed does. Whoever finds
- *          in done that the connection is of no use breaks its stream: it is closed behind what has arrived.
+ * Owns:    the server, and a reference to its target. Borrows: the pools, their environment, the keeper's ops.
+ * Always:  an answer counts however late it comes: done follows each dedicated_ask(), unless closed does. A keeper that
+ *          finds in done that the connection is of no use breaks its stream: the connection is closed after the data
+ *          that has arrived was handled.
  */
 #pragma once
 
@@ -21,7 +22,7 @@
 #include "pool/pool_set.h"
 #include "pool/pool_target.h"
 
-/* In the budget of some hosts, if they have one (fleet.h). Zeroed: none. */
+/* A place in the budget of some hosts, if these have a budget (fleet.h). Zeroed if there is no place. */
 struct hosts_place {
 	struct policy_budget *hosts;
 	struct budget_member member;
@@ -29,79 +30,87 @@ struct hosts_place {
 
 enum dedicated_state {
 	DEDICATED_AWAY, /* not logged in yet */
-	DEDICATED_READY, /* it takes a question */
-	DEDICATED_ASKED, /* dedicated_ask() was called: the answer is due */
-	DEDICATED_LATE, /* the answer has been due for longer than the keeper waits: dedicated_is_late() */
+	DEDICATED_READY, /* the connection takes a question */
+	DEDICATED_ASKED, /* dedicated_ask() was called, and the answer is due */
+	DEDICATED_LATE, /* the answer has been due for longer than the keeper's patience: dedicated_is_late() */
 	DEDICATED_REFUSED /* the answer has begun with an error */
 };
 
-/* Embedded by its keeper. Zeroed but for ops: closed. */
+/* Embedded in its keeper. A struct that is zeroed but for ops is closed. */
 struct dedicated {
 	const struct dedicated_ops *ops;
-	struct server *srv; /* NULL if it is closed */
-	struct pool_target *held; /* target points into it */
+	struct server *srv; /* NULL if the connection is closed */
+	struct pool_target *held; /* the server's target; `target` points into it */
 	struct server_target target;
 	struct hosts_place place;
-	enum dedicated_state state; /* closed: as it was before, until dedicated_due() */
-	uint32_t failures; /* in a row: the keeper says when that ends */
-	uint64_t opened_us, asked_us, retry_us, random; /* retry_us: if it is closed, when to open it again */
-	/* of one that asks: */
+	enum dedicated_state state; /* after a close, the state before the close, until dedicated_due() */
+	uint32_t failures; /* failures in a row; the keeper resets them */
+	/* retry_us: when to open the connection again, if it is closed */
+	uint64_t opened_us, asked_us, retry_us, random;
+	/* The fields below are for a connection that asks. */
 	struct pool_set *pools;
 	const struct server_env *env;
-	struct pool_target *aim; /* of the next connection; a reference */
-	struct scram_keys keys; /* the keeper may have aim point here */
-	const char *name, *trouble; /* with ops->topic: of its hosts, and what follows if they can't be asked */
-	char last_error[FAIL_TEXT_MAX]; /* why it could not log in, or be asked; empty: nothing */
+	struct pool_target *aim; /* a reference to the target of the next connection */
+	struct scram_keys keys; /* room for keys that aim may refer to */
+	/* for warnings with ops->topic: the hosts' name, and text that follows if they can't be asked */
+	const char *name, *trouble;
+	char last_error[FAIL_TEXT_MAX]; /* why it could not log in, or be asked; empty if nothing failed */
 };
 
-/* Callbacks of the keeper. A keeper that sends a request enters it in srv->ledger. closed is called for each one
- * opened. */
+/* Callbacks of the keeper. A keeper that sends a request enters that request in srv->ledger. closed is called once for
+ * each server that was opened. */
 struct dedicated_ops {
-	uint64_t first_us, most_us; /* the shortest and the longest back-off; 0: the keeper's own */
-	uint64_t answer_us; /* of one that asks: then it is closed. Such a one needs no place in the hosts' budget */
-	const char *topic; /* begins a warning of each error that is not last_error; NULL if there is to be none */
+	uint64_t first_us, most_us; /* the shortest and the longest back-off; 0 if the keeper has its own */
+	/* how long an answer may take before a connection that asks is closed; else 0. A connection that asks needs no
+	 * place in the hosts' budget */
+	uint64_t answer_us;
+	/* the beginning of the warning of each error that differs from last_error; NULL if none is logged */
+	const char *topic;
 	void (*up)(struct dedicated *d);
-	/* The login failed; may be NULL. */
+	/* The login failed. May be NULL. */
 	void (*failed)(struct dedicated *d, enum connect_failure kind, bool is_fatal, const struct fail *why);
 	void (*lost)(struct dedicated *d, const struct fail *why); /* may be NULL */
-	void (*closed)(struct dedicated *d); /* retry_us is set; d may be freed */
-	bool (*error)(struct dedicated *d, const struct fail *why); /* returns false if it is no trouble; may be NULL */
-	/* A row owed to OWED_TO_PROBE; may be NULL. */
+	void (*closed)(struct dedicated *d); /* retry_us is set; the callback may free d */
+	/* returns false if the error is an expected one; may be NULL */
+	bool (*error)(struct dedicated *d, const struct fail *why);
+	/* A row came that is owed to OWED_TO_PROBE. May be NULL. */
 	void (*row)(struct dedicated *d, const uint8_t *body, size_t len, bool is_whole);
-	void (*done)(struct dedicated *d); /* the ReadyForQuery of a request; state is as before */
+	void (*done)(struct dedicated *d); /* the ReadyForQuery of a request came; d->state is as before */
 	void (*notification)(struct dedicated *d, const uint8_t *message, size_t len); /* may be NULL */
-	void (*batch_end)(struct dedicated *d); /* nothing is due that was asked */
-	void (*free)(struct dedicated *d); /* of pool->asker: its pool ends; else NULL */
+	void (*batch_end)(struct dedicated *d); /* no answer is due any more */
+	/* frees the keeper of pool->asker when its pool ends; NULL for other keepers */
+	void (*free)(struct dedicated *d);
 };
 
 /* Sets *env to the pools' environment, with the callbacks of dedicated servers. */
 void dedicated_env(struct server_env *env, const struct pool_set *set);
-/* Begins to dial target and takes a reference to it. settings (may be NULL) override the target's; host is its only
- * host to dial, or NULL for any. Returns 0, or -1 without memory, or if the budget of its hosts has no place yet. Try
- * again in 100 ms. */
+/* Begins to dial target and takes a reference to it. settings (may be NULL) override the target's; host is the only
+ * host to dial, or NULL for any. Returns 0, or -1 without memory, or if the budget of its hosts has no place yet; the
+ * caller tries again in 100 ms. */
 int dedicated_open(struct dedicated *d, struct pool_set *set, const struct server_env *env, struct pool_target *target,
 		   const struct gucs *settings, const struct upstream_host *host);
-/* Closes it, after a Terminate if it is up; calls closed from within. Does nothing if it is closed. */
+/* Closes the connection, after a Terminate if it is up; calls closed from within. Does nothing if it is closed
+ * already. */
 void dedicated_close(struct dedicated *d);
 
-/* --- one that asks --- */
+/* --- Connections that ask. --- */
 
-/* Prepares what is zeroed; aim is to be set next. */
+/* Prepares a zeroed *d; the caller sets aim next. */
 void dedicated_init(struct dedicated *d, const struct dedicated_ops *ops, struct pool_set *pools,
 		    const struct server_env *env);
 void dedicated_fini(struct dedicated *d);
-/* Takes target for aim; if that differs, d is closed, and due to be opened at once. keys may be another password's, for
- * the same salt, and are wiped. Returns false if it is the same. */
+/* Takes over target as aim. If it differs from the present aim, d is closed, and due to be opened at once; keys are
+ * wiped, because they may come from another password with the same salt. Returns false if target is the same as aim. */
 bool dedicated_aim(struct dedicated *d, struct pool_target *target);
-/* Opens it with a back-off, and closes it if it has not answered. Returns 0 if it takes a question, or when to call
- * again: UINT64_MAX while it logs in. */
+/* Opens the connection, with a back-off, and closes it if an answer took too long. Returns 0 if the connection takes a
+ * question; else the time of the next call, or UINT64_MAX while it logs in. */
 uint64_t dedicated_due(struct dedicated *d);
-/* Returns true once for each question that has waited for patience_us. */
+/* Returns true once for each question whose answer has taken patience_us. */
 bool dedicated_is_late(struct dedicated *d, uint64_t patience_us);
-/* Sends what is in sql, which is freed; its rows are owed to OWED_TO_PROBE. Without memory the connection is broken,
- * and the deadline ends it. */
+/* Sends the SQL in sql, and frees sql; the rows of the answer are owed to OWED_TO_PROBE. Without memory the connection
+ * is broken, and is closed at its deadline. */
 void dedicated_ask(struct dedicated *d, struct buf *sql);
-/* Called after an answer that is as expected. */
+/* Called after an answer that is as expected: failures are forgotten. */
 static inline void
 dedicated_is_well(struct dedicated *d)
 {
@@ -109,22 +118,21 @@ dedicated_is_well(struct dedicated *d)
 	d->last_error[0] = '\0';
 }
 
-/* --- a client's own --- */
+/* --- Connections of one client. --- */
 
-/*
- * Always: exactly one of on_ready and on_failed is called for each, after dedicated_take returned; neither after
- * dedicated_abandon. The server is on its entry's list of servers until server_close.
- */
+/* Always: exactly one of on_ready and on_failed is called for each dedicated_take(), after that call has returned;
+ * neither is called after dedicated_abandon(). The server is on its entry's list of servers until server_close(). */
 struct dedicated_take_ops {
-	void (*on_ready)(struct server *srv, void *borrower); /* it is LENT to borrower, and server_welcome() works */
+	void (*on_ready)(struct server *srv, void *borrower); /* srv is LENT to borrower, and server_welcome() works */
 	void (*on_failed)(const struct fail *why, void *borrower);
 };
 
-/* replication: the startup parameter's value. Takes a reference on settings. NULL with *why set: 53300, 53200. */
+/* Opens a connection for a replication client. replication: the startup parameter's value. Takes a reference on
+ * settings. Returns NULL with *why set to 53300 or 53200. */
 struct server *dedicated_take(struct pool *pool, const char *replication, struct gucs *settings,
 			      const struct dedicated_take_ops *ops, void *borrower, uint64_t now_us, struct fail *why);
 /* Closes a server whose login is under way; no callback follows. */
 void dedicated_abandon(struct server *srv);
 
-/* For struct pool_companions. */
+/* The callbacks of servers that dedicated_take() has made, for struct pool_companions. */
 extern const struct server_owner_ops dedicated_own_ops;

@@ -1,4 +1,4 @@
-/* src/dedicated/fleet.c - which budgets there are; see fleet.h. */
+/* src/dedicated/fleet.c - the budgets that are configured; see fleet.h. */
 #include "config/config_origin.h"
 #include "dedicated/fleet_state.h"
 
@@ -7,9 +7,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#define ROOM_NUMBER 31 /* no worker's */
+#define ROOM_NUMBER 31 /* the number of no worker */
 
-/* At most 19 bytes, which is what fleet_put_question() has room for. Pods of one Deployment differ at the end. */
+/* name gets at most 19 bytes, for which fleet_put_question() has room. Pods of one Deployment differ at the end. */
 static void
 name_process(char name[static FLEET_NAME_MAX])
 {
@@ -59,7 +59,7 @@ fleet_free(struct fleet *f)
 
 /* --- The configuration. --- */
 
-/* Takes hosts. Returns NULL without memory. */
+/* Takes ownership of hosts. Returns NULL without memory. */
 static struct fleet_conn *
 find_or_add(struct fleet *f, char *hosts)
 {
@@ -73,7 +73,7 @@ find_or_add(struct fleet *f, char *hosts)
 	return fleet_conn_new(f, hosts);
 }
 
-/* A connection that does not fit any more is closed, and another one opened. Takes target. */
+/* Takes over target. A connection with another target is closed, and a new one is opened. */
 static void
 aim(struct fleet_conn *s, struct pool_target *target, const char *users)
 {
@@ -92,7 +92,8 @@ aim(struct fleet_conn *s, struct pool_target *target, const char *users)
 		s->conn.retry_us = 0;
 }
 
-/* Databases with the same hosts have one budget, the smallest; the first one names the user that logs in. */
+/* Databases with the same hosts have one budget, the smallest; the first of these databases names the user that logs
+ * in. */
 static void
 add_database(struct fleet *f, const struct config_scope *db, const struct scope_settings *set, struct users *users,
 	     struct tls_store *tls)
@@ -104,7 +105,7 @@ add_database(struct fleet *f, const struct config_scope *db, const struct scope_
 	struct fail why = { .text = "out of memory" };
 	char *hosts;
 
-	up.is_of_tenant = false; /* no tenant's name is in its hosts, and what else may have one is replaced */
+	up.is_of_tenant = false; /* its hosts hold no tenant's name, and the parts that may hold one are replaced */
 	target = pool_target_of_ours(&up, set, tls, users, db->name, config_cluster_user(&up, set),
 				     set->budget_database, &keys, &why);
 	hosts = target == NULL ? NULL : pool_target_hosts(target);

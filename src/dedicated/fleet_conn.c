@@ -1,10 +1,10 @@
 /*
  * src/dedicated/fleet_conn.c - the fleet connection of one budget; see fleet.h.
  *
- * It asks one question at a time. A question that grants is due when pools are short of places, unless others are
- * below their share; others each second, and soon after what the others should know has changed, or what PostgreSQL
- * should: the mark for connections on their way. So grants are rare where connections live long, and each is for all
- * that wait.
+ * It asks one question at a time. A question that grants is due when pools are short of places, unless other processes
+ * are below their share. A question that grants nothing is due each second, and also soon after a change that the other
+ * processes should know, or when the mark in PostgreSQL is higher than the number of connections that are logging in.
+ * So grants are rare where connections live long, and each grant is for all clients that wait.
  */
 #include "dedicated/fleet_state.h"
 #include "net/loop.h"
@@ -15,16 +15,20 @@
 
 #define GRANTS_AT_ONCE 16u
 #define BEAT_US (1 * US_PER_S) /* for each 20 members */
-#define HELD_US (100 * US_PER_MS) /* the same of who waits and may not have more, because others wait, too */
+/* like BEAT_US, for a process that waits and may not have more, because others wait, too */
+#define HELD_US (100 * US_PER_MS)
 #define SILENT_US (3 * US_PER_S)
 #define NEWS_US (20 * US_PER_MS) /* between two questions without a grant, when there is news */
-#define REFUSED_FIRST_US (5 * US_PER_MS) /* until the next question for a grant, when there was none left */
+/* until the next question for a grant, after a question that found no place left */
+#define REFUSED_FIRST_US (5 * US_PER_MS)
 #define REFUSED_MOST_US (50 * US_PER_MS)
 #define BELL_US (50 * US_PER_MS)
 #define TURN_US (500 * US_PER_MS)
 #define UNUSED_US (50 * US_PER_MS) /* after this time a place that no pool takes is given back */
 #define ANSWER_US (5 * US_PER_S)
-#define MISSED_US (600 * US_PER_MS) /* then a fleet connection that has ended is not expected back */
+#define MISSED_US                                                                                                      \
+	(600 * US_PER_MS) /* when this time is over, a fleet connection that has ended is not expected back            \
+			   */
 #define LOCK_HELD_US (200 * US_PER_MS)
 #define BACKOFF_FIRST_US (50 * US_PER_MS)
 #define BACKOFF_MOST_US (500 * US_PER_MS)
@@ -41,11 +45,11 @@ is_binding(const struct fleet_conn *s)
 	return s->shown.mode == BUDGET_ON && s->shown.state != FLEET_POOLED;
 }
 
-/* --- What follows from what is known. --- */
+/* --- Shares and limits. --- */
 
-/* Returns the part that the process whose fleet connection has this PID has of the places, which those in use have
- * equal parts of: those with the lowest PIDs have what can't be divided. Where there are fewer places than processes
- * they take turns, by their clocks. */
+/* Returns the part of the places that the process whose fleet connection has this PID should have. The processes in use
+ * have equal parts; the places that can't be divided go to the processes with the lowest PIDs. If there are fewer
+ * places than processes, the processes take turns, by their clocks. */
 static uint32_t
 part_of(const struct fleet_conn *s, uint32_t pid)
 {
@@ -65,7 +69,7 @@ part_of(const struct fleet_conn *s, uint32_t pid)
 	return places / in_use + (before < places % in_use);
 }
 
-/* Returns how many connections others wait for; with to_parts: for how many below their parts. */
+/* Returns for how many connections other processes wait. With to_parts, counts only connections below their parts. */
 static uint32_t
 lacking(const struct fleet_conn *s, bool to_parts)
 {
@@ -83,10 +87,10 @@ lacking(const struct fleet_conn *s, bool to_parts)
 }
 
 /*
- * The share is the most that leaves no process lacking: what others wait for below their parts, and what is listed
- * beyond what is granted (strangers or fleet connections have come, or the limit is a new one), a process gives up, but
- * none of its own part if it is in use. For a connection that no policy lends, pools give one up if there is no other
- * place.
+ * The share is the largest that leaves no other process lacking. This process gives up as many connections as others
+ * wait for below their parts, and as are listed beyond the limit (other sessions or fleet connections have come, or the
+ * limit has changed); but if it is in use, it keeps its own part. For a connection that no policy lends, pools give up
+ * one of theirs if there is no other place.
  */
 static void
 note_share(struct fleet_conn *s, const struct budget_count *count)
@@ -108,7 +112,8 @@ note_share(struct fleet_conn *s, const struct budget_count *count)
 	s->news.share = share;
 }
 
-/* The smallest that any member was given: 0: not known. What this one has said is older than its file. */
+/* The limit is the smallest of all members'; 0 if not known. This process's own report may be older than its file, so
+ * its file counts. */
 static void
 find_limit(struct fleet_conn *s)
 {
@@ -138,7 +143,7 @@ find_limit(struct fleet_conn *s)
 		log_info(s->fleet->env.log, "budget: %u connections at %s", b->limit, s->hosts);
 }
 
-/* Tells the pools what they may have. */
+/* Tells the pools what they may have, and grants them so many places. */
 static struct budget_count
 apply(struct fleet_conn *s, uint32_t granted)
 {
@@ -147,7 +152,7 @@ apply(struct fleet_conn *s, uint32_t granted)
 
 	for (size_t i = 0; i < s->shown.member_count; i++)
 		if (s->members[i].is_own)
-			s->members[i].is_in_use = count.is_in_use; /* what it has said is older */
+			s->members[i].is_in_use = count.is_in_use; /* its own report is older */
 	if (s->shown.state == FLEET_JOINED)
 		note_share(s, &count);
 	n->limit = s->shown.state == FLEET_JOINED ? s->shown.limit : 0;
@@ -179,7 +184,7 @@ wanted(const struct fleet_conn *s, const struct budget_count *count)
 		return 0;
 	want = want < GRANTS_AT_ONCE ? want : GRANTS_AT_ONCE;
 	if (left < count->asked_for)
-		left = count->asked_for; /* pools give one up for each */
+		left = count->asked_for; /* pools give up one connection for each */
 	return want < left ? want : left;
 }
 
@@ -192,7 +197,7 @@ send_sql(struct fleet_conn *s, struct buf *sql)
 	dedicated_ask(&s->conn, sql);
 }
 
-/* Returns true if the others do not know what its file says. */
+/* Returns true if this process's limit differs from the limit that it has reported. */
 static bool
 is_limit_news(const struct fleet_conn *s)
 {
@@ -251,7 +256,7 @@ look_due(const struct fleet_conn *s, const struct budget_count *count)
 	return s->look_us + (is_news ? NEWS_US : held_us * (members > 20 ? members / 20 : 1));
 }
 
-/* Places that no pool wants any more, or that are beyond the share, are returned to PostgreSQL. */
+/* Returns places to PostgreSQL that no pool wants any more, or that are beyond the share. */
 static void
 give_back_unused(struct fleet_conn *s, struct budget_count *count)
 {
@@ -270,7 +275,7 @@ give_back_unused(struct fleet_conn *s, struct budget_count *count)
 	count->granted = s->shown.granted = kept;
 }
 
-/* Asks what is due; returns when something will be. */
+/* Asks the question that is due, if any; returns when the next step is due. */
 static uint64_t
 ask_due(struct fleet_conn *s)
 {
@@ -278,7 +283,7 @@ ask_due(struct fleet_conn *s)
 	uint32_t want;
 	uint64_t due_us;
 
-	find_limit(s); /* a reload may have changed it */
+	find_limit(s); /* a reload may have changed the limit */
 	count = apply(s, 0);
 	give_back_unused(s, &count);
 	want = wanted(s, &count);
@@ -313,7 +318,7 @@ fleet_conn_kick(void *fleet_conn)
 
 /* --- Answers. --- */
 
-/* A member is the same one as long as its backend is. */
+/* A member is known by the PID of its backend. */
 static const struct fleet_member *
 find_member(const struct fleet_conn *s, uint32_t pid)
 {
@@ -338,7 +343,7 @@ take_members(struct fleet_conn *s)
 	memcpy(s->members, s->answer.members, s->answer.member_count * sizeof(s->members[0]));
 }
 
-/* Each is told once. */
+/* Each stranger is logged once. */
 static void
 take_strangers(struct fleet_conn *s)
 {
@@ -361,7 +366,8 @@ take_strangers(struct fleet_conn *s)
 	memcpy(s->strangers, a->strangers, a->stranger_count * sizeof(s->strangers[0]));
 }
 
-/* Others are what two looks in a row have found beyond what members say: connections end just after they say so. */
+/* Others are connections beyond those that members report. Only as many count as two looks in a row have found, because
+ * connections end just after a member has reported them as ended. */
 static void
 note_others(struct fleet_conn *s)
 {
@@ -389,7 +395,8 @@ note_peak(struct fleet_conn *s)
 	b->looked_us = now_of(s);
 }
 
-/* With `advise`: those that were opened while nothing was left. Counted when all have logged in, and so are listed. */
+/* With `advise`, counts the connections that were opened while no place was left, as soon as all have logged in, and so
+ * are listed. */
 static void
 note_advice(struct fleet_conn *s, uint64_t taken, uint32_t opening)
 {
@@ -403,7 +410,7 @@ note_advice(struct fleet_conn *s, uint64_t taken, uint32_t opening)
 	s->taken = taken;
 }
 
-/* A fleet connection that has ended mostly comes again at once, unasked. */
+/* A fleet connection that has ended usually comes back at once, unasked. */
 static void
 note_missing(struct fleet_conn *s)
 {
@@ -455,8 +462,8 @@ take_who(struct fleet_conn *s)
 	return true;
 }
 
-/* Called when another session has held the lock for a second, or holds one that keeps a mark from being taken: nothing
- * has been done. */
+/* Called when another session has held the lock for a second, or holds a lock that keeps a mark from being taken.
+ * Nothing was granted. */
 static void
 note_lock(struct fleet_conn *s)
 {
@@ -467,7 +474,7 @@ note_lock(struct fleet_conn *s)
 	s->shown.state = FLEET_LOCK_HELD;
 	s->next_check_us = now_of(s) + LOCK_HELD_US;
 	if (s->asked.what == ASK_GRANT)
-		s->look_us = 0; /* who? */
+		s->look_us = 0; /* find out which session holds the lock */
 }
 
 /* Notes whether locks can be taken. */
@@ -516,7 +523,7 @@ take_look(struct fleet_conn *s)
 	return true;
 }
 
-/* --- What the connection reports. --- */
+/* --- Events of the connection. --- */
 
 static void
 keep(struct fleet_conn *s)
@@ -591,7 +598,7 @@ on_batch_end(struct dedicated *d)
 	fleet_conn_kick(d);
 }
 
-/* With its connection, PostgreSQL has lost the mark for logins under way. */
+/* PostgreSQL drops the mark for logins under way together with the connection. */
 static void
 on_closed(struct dedicated *d)
 {
@@ -624,7 +631,7 @@ static const struct dedicated_ops conn_ops = {
 	.closed = on_closed,
 };
 
-/* --- Its life. --- */
+/* --- Creation and end. --- */
 
 struct fleet_conn *
 fleet_conn_new(struct fleet *f, char *hosts)

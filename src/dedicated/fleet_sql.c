@@ -1,18 +1,20 @@
 /*
- * src/dedicated/fleet_sql.c - what a fleet connection asks PostgreSQL; see fleet_state.h.
+ * src/dedicated/fleet_sql.c - the questions that a fleet connection asks PostgreSQL; see fleet_state.h.
  *
- * Two kinds of advisory locks are used, of two numbers each: (LOCK, 0) is held while the list is looked at and places
- * are taken; a shared one of (MARK, n) is a fleet connection's mark for n connections that were granted and have not
- * logged in, and of (MARK, 0) for itself, so that it is missed when it ends. Each question is one Query, so it arrives
- * whole, and is a transaction: no lock is ever held while either side waits for bytes. Marks are read before the list,
- * as a connection is listed before its mark goes, and PostgreSQL keeps the list as it is first read until the
- * transaction ends.
+ * Two kinds of advisory locks are used, with two numbers each. (LOCK, 0) is held while the list is read and places are
+ * taken. A fleet connection holds (MARK, n), shared, as its mark for n connections that were granted and have not
+ * logged in, and (MARK, 0), shared, for itself, so that its end is noticed. Each question is one Query, so it arrives
+ * whole, and is one transaction: no lock is ever held while either side waits for bytes. Marks are read before the
+ * list: a connection is listed before its mark is released, and PostgreSQL keeps the list as it was first read until
+ * the transaction ends.
  *
- * Whoever may connect there can take such locks. Only those of backends that have logged in as the fleet connection's
- * role count; a lock of anybody else that keeps a mark from being taken leaves everything as it is (is_marked).
+ * Any role that may connect there can take such locks. Only locks of backends that have logged in as the fleet
+ * connection's role count. If another role's lock keeps a mark from being taken, nothing is granted and the previous
+ * mark stays (is_marked).
  *
- * A parallel worker is listed, too, but has no client_port, which may be seen of roles that the fleet connection's has
- * the privileges of: of others, all count. The rest that is read here everybody may see.
+ * A parallel worker is listed, too, but has no client_port. Reading a backend's client_port takes the privileges of its
+ * role; of roles for which the fleet connection's role lacks them, all backends count. Every role may see the other
+ * columns that are read here.
  */
 #include "dedicated/fleet_state.h"
 #include "base/text.h"
@@ -66,8 +68,8 @@ static const char first_sql[] =
     "(SELECT coalesce(sum(n), 0)::int AS listed FROM (SELECT usesysid, coalesce(nullif(count(port), 0), count(*)) AS n "
     "FROM backend GROUP BY 1 OFFSET 0) AS u WHERE usesysid <> 0 AND ";
 
-/* An array of strings, whatever standard_conforming_strings and client_encoding are. names: not empty, and begins with
- * a name. */
+/* Appends names as an array of SQL strings that do not depend on standard_conforming_strings and client_encoding. names
+ * begins with a name, so it is not empty. */
 static void
 put_names(struct buf *b, const char *names)
 {
@@ -116,7 +118,7 @@ fleet_put_question(struct buf *b, const struct fleet_question *q)
 	uint32_t room = q->limit > FLEET_RESERVED ? q->limit - FLEET_RESERVED : 0;
 	char name[64];
 
-	/* PostgreSQL keeps 63 bytes of it: so many are these at most. */
+	/* PostgreSQL keeps 63 bytes of application_name; this text has at most 63. */
 	snprintf(name, sizeof(name), NAMED "%u %u %u %u %u %.19s", seven_digits(m->budget), seven_digits(m->used),
 		 seven_digits(m->waiting), m->is_in_use, m->beat, m->name);
 	buf_printf(b, "SET " MESSAGE_OURS "application_name = '%s';", name);
@@ -132,7 +134,7 @@ fleet_put_question(struct buf *b, const struct fleet_question *q)
 		buf_printf(b, ";NOTIFY pgweir_budget");
 }
 
-/* --- Rows: the first column says what the others are. --- */
+/* --- Rows. The first column says which columns follow. --- */
 
 static uint32_t
 take_number(struct bind_values *r)
@@ -175,7 +177,7 @@ take_member(struct fleet_answer *a, uint32_t pid, char text[static TEXT_MAX])
 	a->member_count++;
 }
 
-/* Takes a backend with such a lock. */
+/* Reads the row of a backend that has, or waits for, one of the budget's locks. */
 static void
 take_locker(struct fleet_answer *a, char kind, struct bind_values *r)
 {

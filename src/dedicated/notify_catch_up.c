@@ -2,12 +2,12 @@
  * src/dedicated/notify_catch_up.c - clients that wait until the listener has received all earlier notifications. See
  * notify_listener.h.
  *
- * PostgreSQL delivers what is due before each ReadyForQuery, so the reply to a Sync proves it. At most one Sync is
- * under way; clients that come meanwhile share the next.
+ * PostgreSQL delivers the notifications that are due before each ReadyForQuery, so the reply to a Sync proves that they
+ * have arrived. At most one Sync is under way; clients that begin to wait meanwhile share the next one.
  *
- * Listening backends are told of a NOTIFY one by one, so one may have delivered it of which another one is not told
- * yet, and answers a Sync without it. Where that counts, as a client comes from another connection, the listener
- * notifies itself instead (notify_conn.c).
+ * PostgreSQL signals a NOTIFY to its listening backends one by one. So one backend may have delivered a notification
+ * already while another has not been signaled yet, and answers a Sync without delivering it. If that matters, because a
+ * client comes from another connection, the listener notifies itself instead (notify_conn.c).
  */
 #include "dedicated/notify_state.h"
 #include "base/clock.h"
@@ -22,7 +22,7 @@ notify_catch_up(struct notify_subscriber *subscriber)
 
 	if (listener == NULL || !listener->is_up)
 		return false;
-	notify_catch_up_no_more(subscriber); /* what it waits for may have been asked too early */
+	notify_catch_up_no_more(subscriber); /* the Sync for which it waits may have been sent too early */
 	TAILQ_FOREACH(asked, &listener->commands, link)
 		if (asked->kind == NC_CATCH_UP)
 			break;
@@ -61,7 +61,7 @@ move_waits(struct notify_subscribers *from, struct notify_subscribers *to)
 	TAILQ_CONCAT(to, from, wait);
 }
 
-/* An error is followed by a ReadyForQuery, too, so a client that waits for no more than a Sync has caught up. */
+/* An error is followed by a ReadyForQuery, too, so a client that waits for a Sync only has caught up. */
 void
 notify_caught_up(struct notify_listener *listener, const struct fail *why)
 {
@@ -96,7 +96,7 @@ notify_end_catching(struct notify_listener *listener)
 	move_waits(&listener->catching_next, &listener->caught);
 }
 
-/* Clients wait for this: not for long. */
+/* Clients do not wait for long until they have caught up. */
 void
 notify_give_up_catching(struct notify_listener *listener, uint64_t now_us)
 {

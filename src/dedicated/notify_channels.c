@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* how long a channel that no client listens to is kept, because many clients come back at once */
+/* How long a channel without subscriptions is kept: many clients soon come back. */
 #define CHANNEL_LINGER_US (2 * US_PER_S)
 
 static void
@@ -29,7 +29,7 @@ set_due(struct notify_listener *listener, struct notify_subscription *m, bool is
 		TAILQ_REMOVE(&listener->turns, subscriber, turn);
 }
 
-/* For all who need its next LISTEN. */
+/* Marks, for all subscribers that need the channel's next LISTEN, whether it is due. */
 static void
 set_channel_due(struct notify_listener *listener, struct notify_channel *ch, bool is_due)
 {
@@ -64,7 +64,7 @@ notify_take_batch(struct notify_listener *listener, struct notify_channels *batc
 	}
 }
 
-/* UNLISTEN is not due any more. */
+/* Cancels the UNLISTEN that is due. */
 static void
 stop_leaving(struct notify_listener *listener, struct notify_channel *ch)
 {
@@ -117,7 +117,7 @@ channel_new(struct notify_listener *listener, const char *name)
 	return ch;
 }
 
-/* Moves m to the list `to`, or to none if `to` is NULL. */
+/* Moves m to the list `to`, or out of all lists if `to` is NULL. */
 static void
 move_subscription(struct notify_listener *listener, struct notify_subscription *m, struct notify_subscriptions *to)
 {
@@ -129,16 +129,14 @@ move_subscription(struct notify_listener *listener, struct notify_subscription *
 		assert(m->channel->subscriptions > 0);
 		if (--m->channel->subscriptions == 0)
 			m->channel->idle_since_us = notify_now(listener);
-		m->channel = NULL; /* it may be gone before the callback */
+		m->channel = NULL; /* the channel may be freed before the callback */
 	}
 	if (to != NULL)
 		TAILQ_INSERT_TAIL(to, m, link);
 }
 
-/*
- * Has LISTEN sent, even for a channel that is listened to already: the reply proves that everything notified before has
- * arrived, so a newcomer receives nothing older than its LISTEN.
- */
+/* Sends LISTEN even for a channel to which the listener listens already: the reply proves that all earlier
+ * notifications have arrived, so the new subscription receives nothing older than its LISTEN. */
 static void
 wait_for_listen(struct notify_listener *listener, struct notify_subscription *m)
 {
@@ -168,7 +166,8 @@ notify_join(struct notify_subscriber *subscriber, struct notify_subscription *m,
 	if (listener->conn.srv == NULL) {
 		uint64_t now_us = notify_now(listener);
 
-		/* A client waits now, so the next attempt to connect comes soon: at once if it was due before. */
+		/* A client waits now, so the next attempt to connect comes soon; if the attempt was due already, it
+		 * comes at once. */
 		if (listener->conn.retry_us > now_us + NOTIFY_HASTE_US)
 			listener->conn.retry_us = now_us + NOTIFY_HASTE_US;
 		timer_start(&listener->timer, listener->conn.retry_us > now_us ? listener->conn.retry_us - now_us : 0);
@@ -188,9 +187,9 @@ notify_leave(struct notify_subscription *m)
 		m->subscriber->listener->unused_since_us = notify_now(m->subscriber->listener);
 }
 
-/* --- what the connection reports --- */
+/* --- Events of the connection. --- */
 
-/* Returns the message, with its sender's PID replaced if that is a client's (listen/sender_pid.c). */
+/* Returns the message, with the sender's PID replaced if the PID is a client's (listen/sender_pid.c). */
 static const uint8_t *
 with_sender(struct notify_listener *listener, const uint8_t *message, size_t len)
 {
@@ -258,17 +257,18 @@ notify_listener_down(struct notify_listener *listener)
 		ch->step = NS_SETTLED;
 		ch->is_listening = false;
 		while ((m = TAILQ_FIRST(&ch->late)) != NULL)
-			move_subscription(listener, m, &ch->waiting); /* the next LISTEN answers all of them */
+			move_subscription(listener, m, &ch->waiting); /* the next LISTEN counts for all of them */
 		set_channel_due(listener, ch, false);
 		TAILQ_FOREACH(m, &ch->told, link)
 			m->subscriber->has_gap = true;
 	}
 	notify_end_catching(listener);
-	listener->is_delivery_due =
-	    true; /* at the next tick, which comes at once: no client may be called back from here */
+	/* Delivers at the next tick, which comes at once: no client may be called back from here. */
+	listener->is_delivery_due = true;
 }
 
-/* Marks the channel's subscriptions as failed. They are called back later, one by one, as each may change any list. */
+/* Marks the channel's subscriptions as failed. They are called back later, one by one, because each callback may change
+ * any list. */
 static void
 fail_subscriptions(struct notify_listener *listener, struct notify_channel *ch, const struct fail *why)
 {
@@ -293,7 +293,8 @@ tell_failed(struct notify_listener *listener)
 	}
 }
 
-/* With is_fatal PostgreSQL refuses the login, and will until something changes there. is_known: the log has it. */
+/* With is_fatal PostgreSQL refuses the login, and will refuse it until its configuration is changed. With is_known the
+ * failure is in the log already. */
 void
 notify_listener_failed(struct notify_listener *listener, bool is_fatal, bool is_known, const struct fail *why)
 {
@@ -307,11 +308,12 @@ notify_listener_failed(struct notify_listener *listener, bool is_fatal, bool is_
 	if (!is_fatal)
 		return;
 	for (struct notify_channel *ch = listener->table; ch != NULL; ch = ch->hh.next)
-		if (TAILQ_EMPTY(&ch->told)) /* others were confirmed once: it is tried while a client waits */
+		/* clients were confirmed here before: LISTEN is retried while a client waits */
+		if (TAILQ_EMPTY(&ch->told))
 			fail_subscriptions(listener, ch, why);
 }
 
-/* When several LISTENs have failed together, each is tried alone, as a single one may be to blame. */
+/* If a batch of several LISTENs has failed, each is retried alone, because a single one may have caused the failure. */
 static void
 answered_batch(struct notify_listener *listener, struct notify_command *command, const struct fail *why)
 {
@@ -366,7 +368,7 @@ notify_listener_answered(struct notify_listener *listener, struct notify_command
 		listener->is_unlisten_sent = false;
 		notify_conn_send_due(listener);
 		/* fallthrough */
-	case NC_SETTING: /* clients have this encoding already: only a broken server refuses it */
+	case NC_SETTING: /* clients use this encoding already: only a broken server refuses it */
 		if (why != NULL)
 			log_warning(listener->env.log, "pool %s/%s: the listening connection: %s",
 				    listener->pool->database->name, listener->pool->user, why->text);
@@ -395,9 +397,10 @@ notify_listener_deliver(struct notify_listener *listener)
 	notify_tell_caught_up(listener);
 }
 
-/* --- time --- */
+/* --- Timeouts. --- */
 
-/* Without a connection they are held like other requests. (Too many connections are no outage.) */
+/* Without a connection, subscriptions wait like other requests during an outage. ("Too many connections" is no
+ * outage.) */
 static bool
 is_held(const struct notify_listener *listener)
 {
@@ -405,7 +408,7 @@ is_held(const struct notify_listener *listener)
 	       strcmp(listener->why_down.sqlstate, "53300") != 0;
 }
 
-/* The limit counts from the LISTEN, or from the beginning or the end of the outage. */
+/* The time limit begins with the LISTEN, or when the outage begins or ends. */
 static bool
 has_waited_long(const struct notify_listener *listener, const struct notify_subscription *m, uint64_t now_us)
 {
@@ -418,7 +421,8 @@ has_waited_long(const struct notify_listener *listener, const struct notify_subs
 	return limit > 0 && now_us - from_us >= limit;
 }
 
-/* In a PAUSE, too: a client that waits within a transaction has a server, for whose return PAUSE waits. */
+/* This also runs during a PAUSE: a client that waits within a transaction keeps its server, and PAUSE waits for that
+ * server. */
 void
 notify_give_up_waiting(struct notify_listener *listener, uint64_t now_us)
 {

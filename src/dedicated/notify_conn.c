@@ -1,9 +1,9 @@
 /*
  * src/dedicated/notify_conn.c - the listener's connection: opens, uses and reopens it. See notify_listener.h.
  *
- * The connection is a dedicated server (dedicated.h). Commands are sent as they come, each a request of its own, and
- * are answered in order. Commands under way when the connection is lost are forgotten: the next connection begins with
- * LISTEN for every channel.
+ * The connection is a dedicated server (dedicated.h). Each command is sent at once, as a request of its own, and
+ * commands are answered in order. If the connection is lost, the commands under way are forgotten: the next connection
+ * begins with LISTEN for every channel.
  */
 #include "dedicated/notify_state.h"
 #include "net/loop.h"
@@ -36,14 +36,14 @@ notify_conn_connect(struct notify_listener *listener)
 		listener->conn.retry_us = notify_now(listener) + US_PER_S / 10;
 }
 
-/* An old primary may notify of changes that are lost, and what the new one notifies of is not heard there. */
+/* The old primary may notify of changes that are lost, and does not deliver the new primary's notifications. */
 bool
 notify_conn_is_astray(const struct notify_listener *listener)
 {
 	return listener->pool->cluster != NULL && !pool_is_of_primary(listener->pool, listener->conn.srv);
 }
 
-/* --- commands --- */
+/* --- Commands. --- */
 
 static void
 put_command(const struct notify_listener *listener, struct buf *b, enum notify_command_kind kind,
@@ -69,16 +69,16 @@ put_command(const struct notify_listener *listener, struct buf *b, enum notify_c
 		break;
 	case NC_CATCH_UP:
 		if (listener->is_own_notify_due) {
-			/* PostgreSQL delivers notifications in the order of commits, and a transaction's own ones
-			 * before its ReadyForQuery. So with this one all that were committed earlier have come, whether
-			 * the backend was told of them already or not. */
+			/* PostgreSQL delivers notifications in the order of commits, and a transaction's own
+			 * notifications before its ReadyForQuery. So this notification arrives after all that were
+			 * committed earlier, whether or not the backend was signaled yet. */
 			buf_printf(&sql, "LISTEN " OWN_CHANNEL "; NOTIFY " OWN_CHANNEL ", '" OWN_PAYLOAD "'");
 			break;
 		}
 		/* fall through */
 	case NC_GAP_OVER:
 	case NC_PING:
-		message_sync(b); /* PostgreSQL delivers what is due before each ReadyForQuery */
+		message_sync(b); /* PostgreSQL delivers the notifications that are due before each ReadyForQuery */
 		return;
 	}
 	buf_put_u8(&sql, 0);
@@ -117,13 +117,13 @@ try_send(struct notify_listener *listener, enum notify_command_kind kind, struct
 	return 0;
 }
 
-/* Nothing may be sent after a command that could not be sent. */
+/* After a command that could not be sent, no other command may be sent. */
 static void
 give_up(struct notify_listener *listener)
 {
 	listener->is_up = false;
 	listener->conn.retry_us = notify_now(listener);
-	timer_start(&listener->timer, 0); /* closes it later, not within a caller's call */
+	timer_start(&listener->timer, 0); /* closes the connection later, not within a caller's call */
 }
 
 void
@@ -133,7 +133,8 @@ notify_conn_send(struct notify_listener *listener, enum notify_command_kind kind
 		give_up(listener);
 }
 
-/* Sends UNLISTEN for a batch of channels and forgets them at once: a new LISTEN there is sent after the UNLISTEN. */
+/* Sends UNLISTEN for a batch of channels and forgets the channels at once: a new LISTEN for one of them is sent after
+ * the UNLISTEN. */
 static void
 send_unlistens(struct notify_listener *listener)
 {
@@ -166,7 +167,7 @@ notify_conn_send_due(struct notify_listener *listener)
 	if (listener->is_up && !listener->is_unlisten_sent && !TAILQ_EMPTY(&listener->leaving))
 		send_unlistens(listener);
 }
-/* --- what the connection reports --- */
+/* --- Events of the connection. --- */
 
 static void
 on_done(struct dedicated *d)
@@ -196,12 +197,12 @@ on_error(struct dedicated *d, const struct fail *why)
 static void
 on_notification(struct dedicated *d, const uint8_t *message, size_t len)
 {
-	static const char own[] = OWN_CHANNEL "\0" OWN_PAYLOAD; /* another process's, too */
+	static const char own[] = OWN_CHANNEL "\0" OWN_PAYLOAD; /* another process's notifications match, too */
 	const char *channel = (const char *)message + 9; /* after type, length and PID */
 	bool is_own = len == 9 + sizeof(own) && memcmp(channel, own, sizeof(own)) == 0;
 
 	if (notify_conn_is_astray(listener_of(d)))
-		timer_start(&listener_of(d)->timer, 0); /* which closes it */
+		timer_start(&listener_of(d)->timer, 0); /* closes the connection */
 	else if (!is_own && len > 9 && memchr(channel, 0, len - 9) != NULL)
 		notify_listener_notified(listener_of(d), channel, message, len);
 }

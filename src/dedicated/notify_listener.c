@@ -8,11 +8,11 @@
 
 #define TICK_US US_PER_S
 #define HUB_LINGER_US (60 * US_PER_S)
-#define ANSWER_MAX_US (10 * US_PER_S) /* a connection that owes an answer for longer is as good as lost */
+#define ANSWER_MAX_US (10 * US_PER_S) /* a connection that owes an answer for longer is treated as lost */
 
 static void on_timer(void *arg);
 
-/* --- the listeners of a pool --- */
+/* --- The listeners of a pool. --- */
 
 static struct notify_listener *
 new_listener(struct pool *pool, const char *encoding)
@@ -94,7 +94,7 @@ listeners_step_aside(struct pool *pool)
 {
 	for (struct notify_listener *listener = pool->listeners; listener != NULL; listener = listener->next)
 		if (listener->subscription_count == 0)
-			dedicated_close(&listener->conn); /* until a client joins */
+			dedicated_close(&listener->conn); /* connects again when a client joins */
 }
 
 static void
@@ -121,7 +121,7 @@ const struct pool_companions dedicated_companions = { .own = &dedicated_own_ops,
 						      .resume = listeners_resume,
 						      .end = listeners_end };
 
-/* --- subscribers --- */
+/* --- Subscribers. --- */
 
 static struct notify_listener *
 find_listener(const struct pool *pool, const char *encoding)
@@ -182,9 +182,9 @@ notify_detach(struct notify_subscriber *subscriber)
 	subscriber->has_gap = false;
 }
 
-/* --- time --- */
+/* --- Timeouts. --- */
 
-/* Pings the connection, to find out if it was lost silently. */
+/* Pings the connection, to notice if it was lost silently. */
 static void
 look_after(struct notify_listener *listener, uint64_t now_us)
 {
@@ -226,13 +226,13 @@ on_timer(void *arg)
 	if (listener->conn.srv == NULL && listener->conn.retry_us > now_us && listener->conn.retry_us - now_us < in_us)
 		in_us = listener->conn.retry_us - now_us;
 	if (listener->conn.srv == NULL && listener->subscription_count > 0 && in_us > NOTIFY_HASTE_US)
-		in_us = NOTIFY_HASTE_US; /* the pool may be held by a DROP DATABASE, or paused */
+		in_us = NOTIFY_HASTE_US; /* a DROP DATABASE may hold the pool, or the pool may be paused */
 	timer_start(&listener->timer, in_us);
 	notify_drop_idle_channels(listener, now_us);
 	notify_give_up_waiting(listener, now_us);
 }
 
-/* --- for SHOW and metrics --- */
+/* --- Counts for SHOW and metrics. --- */
 
 void
 notify_listeners_count(const struct pool *pool, struct notify_counts *out)

@@ -1,12 +1,12 @@
 /*
  * src/dedicated/notify_listener.h - one server connection that listens for all clients of a pool.
  *
- * A client has a subscriber at the listener of its pool and client_encoding (names and payloads are sent in that), and
- * a subscription to each channel it listens on. The listener sends LISTEN for a channel when a subscription joins, many
- * in one request, to which subscribers contribute in turn; calls `listening` when PostgreSQL has confirmed it, passes
- * each NotificationResponse to all subscriptions of its channel in the order of arrival, and sends UNLISTEN a while
- * after the last one has left. If its connection is lost, it connects and listens again, and then calls `gap`:
- * notifications may have been lost.
+ * A client has a subscriber at the listener of its pool and client_encoding (names and payloads are sent in that
+ * encoding), and a subscription to each channel to which it listens. When a subscription joins, the listener sends
+ * LISTEN for its channel: many LISTENs in one request, to which subscribers contribute in turn. It calls `listening`
+ * when PostgreSQL has confirmed the LISTEN, passes each NotificationResponse to all subscriptions of its channel in the
+ * order of arrival, and sends UNLISTEN a while after the last subscription has left. If its connection is lost, it
+ * connects and listens again, and then calls `gap`: notifications may have been lost.
  *
  *   notify_listener.c  listeners, subscribers, time
  *   notify_channels.c  channels and subscriptions
@@ -15,8 +15,8 @@
  *
  * Owns:    its connection (which doesn't count in pool_size), its channels.
  * Borrows: subscribers and subscriptions, which leave before they are freed.
- * Always:  `listening` is called at most once for each join; no callback comes from within a call of the subscriber's
- *          own. `notified` and `gap` may only keep what they get; flush follows at the end of the batch, and may do
+ * Always:  `listening` is called at most once for each join; no function that a subscriber calls makes a callback.
+ *          `notified` and `gap` may only store their arguments; flush follows at the end of the batch, and may do
  *          anything, even close the client.
  */
 #pragma once
@@ -35,9 +35,11 @@ struct notify_subscriber;
 struct notify_subscription;
 
 struct notify_subscriber_ops {
-	void (*listening)(struct notify_subscription *m, const struct fail *why); /* why != NULL: it failed */
-	void (*notified)(struct notify_subscription *m, const uint8_t *message, size_t len); /* the whole message */
-	/* Some may have been lost: the connection was, and is back, or a NOTIFY of the listener's own failed (why). */
+	void (*listening)(struct notify_subscription *m, const struct fail *why); /* why is not NULL if LISTEN failed */
+	/* message: the whole message */
+	void (*notified)(struct notify_subscription *m, const uint8_t *message, size_t len);
+	/* Notifications may have been lost: the connection was lost and is back, or a NOTIFY of the listener's own
+	 * failed (why). */
 	void (*gap)(struct notify_subscriber *subscriber, const struct fail *why);
 	void (*flush)(struct notify_subscriber *subscriber); /* after notified or gap, at the end of the batch */
 	void (*caught_up)(struct notify_subscriber *subscriber); /* see notify_catch_up */
@@ -51,45 +53,46 @@ struct notify_subscriber {
 	const struct notify_subscriber_ops *ops;
 	uint32_t subscriptions;
 	bool is_dirty, has_gap;
-	struct notify_subscribers *waits; /* the list of notify_catch_up() in which it waits, or NULL */
-	struct notify_subscriptions due; /* LISTEN is to be sent for them */
+	/* the list of notify_catch_up() in which it waits; NULL if it does not wait */
+	struct notify_subscribers *waits;
+	struct notify_subscriptions due; /* subscriptions for which LISTEN is to be sent */
 	TAILQ_ENTRY(notify_subscriber) all, dirty, wait, turn;
 };
 
-/* Embedded too, zeroed. */
+/* Embedded in the client's listen state; zeroed. */
 struct notify_subscription {
 	struct notify_subscriber *subscriber;
-	struct notify_channel *channel; /* NULL if it is in none */
+	struct notify_channel *channel; /* NULL if it has joined no channel */
 	uint64_t since_us;
-	struct notify_subscriptions *list; /* the list that it is in, or NULL; set by the listener alone */
-	bool is_due; /* it is in subscriber->due */
+	struct notify_subscriptions *list; /* the list that contains it, or NULL; set by the listener alone */
+	bool is_due; /* true while it is in subscriber->due */
 	TAILQ_ENTRY(notify_subscription) link, due;
 };
 
-/* Attaches to the pool's listener for this client_encoding, making one if needed. Returns 0, or -1 without memory. */
+/* Attaches subscriber to the pool's listener for this client_encoding, making a listener if needed. Returns 0, or -1
+ * without memory. */
 int notify_attach(struct pool *pool, const char *encoding, struct notify_subscriber *subscriber,
 		  const struct notify_subscriber_ops *ops);
-/* The same only for catching up. Returns false if no listener is connected that could be waited for. */
+/* Like notify_attach(), but only to catch up: makes no listener. Returns false if there is no connected listener to
+ * wait for. */
 bool notify_visit(struct pool *pool, const char *encoding, struct notify_subscriber *subscriber,
 		  const struct notify_subscriber_ops *ops);
-/* The subscriber must have no subscriptions. Fine if it is not attached. */
+/* Does nothing if subscriber is not attached. The subscriber must have no subscriptions. */
 void notify_detach(struct notify_subscriber *subscriber);
 
-/* Joins a channel. ops.listening is called later; m then gets what is committed after this call. Returns 0, or -1
- * without memory. */
+/* Joins a channel. ops.listening is called later; m then gets the notifications that are committed after this call.
+ * Returns 0, or -1 without memory. */
 int notify_join(struct notify_subscriber *subscriber, struct notify_subscription *m, const char *channel);
-void notify_leave(struct notify_subscription *m); /* does nothing if it is in none */
+void notify_leave(struct notify_subscription *m); /* does nothing if m has joined no channel */
 
-/*
- * Calls caught_up once all notifications for this subscriber that were committed before this call have arrived, or when
- * the connection is lost; an earlier call counts no more. Returns false if there is no connection to wait for.
- */
+/* Calls caught_up when all notifications for this subscriber that were committed before this call have arrived, or when
+ * the connection is lost; replaces an earlier call. Returns false if there is no connection to wait for. */
 bool notify_catch_up(struct notify_subscriber *subscriber);
-/* The same, and what another connection may have got already has arrived here, too. */
+/* Like notify_catch_up(), but also waits for notifications that another connection may have received already. */
 bool notify_catch_up_with_others(struct notify_subscriber *subscriber);
 void notify_catch_up_no_more(struct notify_subscriber *subscriber);
 
-/* For the set of pools: all that this folder keeps beside a pool's own servers. */
+/* For the set of pools: everything that this folder keeps beside a pool's own servers. */
 extern const struct pool_companions dedicated_companions;
 
 /* For SHOW and metrics. */

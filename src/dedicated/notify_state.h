@@ -1,10 +1,11 @@
 /*
- * src/dedicated/notify_state.h - what notify_*.c share; see notify_listener.h.
+ * src/dedicated/notify_state.h - the structs that notify_*.c share; see notify_listener.h.
  *
  * Owns:    the connection (conn), the channels, and the commands that were sent and not answered.
- * Borrows: its pool; subscribers and subscriptions, which are their clients'.
- * Always:  a subscription is in one list of its channel, in answered, in failed, or in none: `list` says in which. A
- * subscriber is in turns while LISTEN is due for a subscription of its, which is never so without a connection.
+ * Borrows: its pool; subscribers and subscriptions, which belong to their clients.
+ * Always:  a subscription is in one list of its channel, in answered, in failed, or in no list: `list` points to it. A
+ *          subscriber is in turns while LISTEN is due for one of its subscriptions, which is never so without a
+ *          connection.
  */
 #pragma once
 
@@ -17,70 +18,72 @@ TAILQ_HEAD(notify_channels, notify_channel);
 
 enum notify_step {
 	NS_SETTLED,
-	NS_SENT, /* LISTEN was sent and not answered: it is in the channels of that command */
+	NS_SENT, /* LISTEN was sent and not answered; the channel is in that command's channels */
 	NS_LEAVING /* no client listens; the channel is in listener->leaving */
 };
 
 struct notify_channel {
 	UT_hash_handle hh;
-	struct notify_subscriptions late; /* joined while LISTEN was under way, and need another one */
-	struct notify_subscriptions waiting; /* wait for the reply to LISTEN */
+	/* subscriptions that joined while LISTEN was under way, and need another LISTEN */
+	struct notify_subscriptions late;
+	struct notify_subscriptions waiting; /* subscriptions that wait for the reply to LISTEN */
 	struct notify_subscriptions told;
-	uint32_t subscriptions; /* that have it */
+	uint32_t subscriptions; /* the number of its subscriptions */
 	enum notify_step step;
-	bool is_alone; /* its LISTEN has failed among others: it is sent alone */
-	bool is_listening; /* according to the last reply */
+	bool is_alone; /* its LISTEN has failed together with others, so it is sent alone */
+	bool is_listening; /* true if PostgreSQL listens to it, by the last reply */
 	uint64_t idle_since_us; /* when its last subscription left */
-	TAILQ_ENTRY(notify_channel) link; /* see step */
+	TAILQ_ENTRY(notify_channel) link; /* the list that step names */
 	char name[];
 };
 
 /*
- * LISTENs go in batches, one transaction each, and one batch is under way at a time, and so do UNLISTENs: clients that
- * listen to thousands of channels must not be ahead of all clients that wait for the listener to catch up. PostgreSQL
- * walks its list of channels for each LISTEN, so a batch takes the time of a slow query there if there are 100,000.
- * Subscribers take turns, a channel at a time.
+ * LISTENs are sent in batches, one transaction each, and one batch is under way at a time; the same holds for
+ * UNLISTENs. So clients that listen to thousands of channels do not delay all clients that wait for the listener to
+ * catch up. PostgreSQL walks its list of channels for each LISTEN, so with 100,000 channels a batch takes as long as a
+ * slow query. Subscribers take turns, one channel at a time.
  */
 #define NOTIFY_BATCH_MAX 32u
-#define NOTIFY_HASTE_US ((uint64_t)200000) /* while a client waits for a connection, the listener retries this often   \
-					    */
+/* how often the listener retries to connect while a client waits for a connection */
+#define NOTIFY_HASTE_US ((uint64_t)200000)
 
 enum notify_command_kind { NC_SETTING, NC_LISTEN, NC_UNLISTEN, NC_GAP_OVER, NC_CATCH_UP, NC_PING };
 
 /* A command that was sent and not answered yet. */
 struct notify_command {
 	enum notify_command_kind kind;
-	struct notify_channels channels; /* NC_LISTEN's */
+	struct notify_channels channels; /* the channels of an NC_LISTEN */
 	uint64_t sent_us;
 	TAILQ_ENTRY(notify_command) link;
 };
 
 struct notify_listener {
 	struct pool *pool;
-	struct notify_listener *next; /* the same pool's next one */
+	struct notify_listener *next; /* the next listener of the same pool */
 	struct server_env env; /* from dedicated_env() */
 	struct notify_subscribers subscribers, dirty;
-	struct notify_subscribers catching, catching_next,
-	    caught; /* a Sync for them is under way; came later; ops.caught_up is due */
-	bool
-	    is_own_notify_due; /* the next NC_CATCH_UP is no Sync; set by notify_catch_up.c, cleared by notify_conn.c */
+	/* catching: a Sync for them is under way; catching_next: they came later; caught: ops.caught_up is due */
+	struct notify_subscribers catching, catching_next, caught;
+	/* the next NC_CATCH_UP is a NOTIFY in place of a Sync; set by notify_catch_up.c, cleared by
+	 * notify_conn.c */
+	bool is_own_notify_due;
 	struct notify_channel *table;
-	struct notify_subscribers turns; /* LISTEN is due for them; the first is next */
-	struct notify_channels leaving; /* UNLISTEN is to be sent */
-	bool is_listen_sent, is_unlisten_sent; /* one is under way */
-	bool is_gap_over_due; /* NC_GAP_OVER is to follow the last of the LISTENs that are due */
-	struct notify_subscriptions answered, failed; /* ops.listening is due */
+	struct notify_subscribers turns; /* subscribers for which LISTEN is due; the first has the next turn */
+	struct notify_channels leaving; /* channels for which UNLISTEN is to be sent */
+	bool is_listen_sent, is_unlisten_sent; /* a batch is under way */
+	bool is_gap_over_due; /* NC_GAP_OVER is to be sent after the last LISTEN that is due */
+	struct notify_subscriptions answered, failed; /* subscriptions for which ops.listening is due */
 	struct fail why_failed;
 	uint32_t subscription_count;
-	struct buf rewritten; /* a notification that is passed on under another PID */
+	struct buf rewritten; /* a notification in which the sender's PID was replaced */
 	uint64_t seed_of_names;
-	bool is_delivery_due; /* call notify_listener_deliver() at the next tick */
-	/* the connection */
+	bool is_delivery_due; /* notify_listener_deliver() is to be called at the next tick */
+	/* The connection. */
 	struct dedicated conn;
-	bool is_up; /* it takes commands */
-	uint64_t turned_us; /* when it was made, came up or was lost */
+	bool is_up; /* true if the connection takes commands */
+	uint64_t turned_us; /* when the listener was made, or when its connection last came up or was lost */
 	bool is_paused, is_ending;
-	bool is_error; /* the command being answered failed: why_error */
+	bool is_error; /* the command being answered failed with why_error */
 	struct fail why_error, why_down;
 	TAILQ_HEAD(, notify_command) commands;
 	struct timer timer;
@@ -88,20 +91,22 @@ struct notify_listener {
 	char encoding[];
 };
 
-/* notify_conn.c */
+/* --- notify_conn.c --- */
 extern const struct dedicated_ops notify_conn_ops;
-void notify_conn_connect(struct notify_listener *listener); /* does nothing if there is a connection */
-/* Returns true if there is another primary than the one that it is connected to. */
+void notify_conn_connect(struct notify_listener *listener); /* does nothing if a connection exists */
+/* Returns true if there is a primary other than the one to which the listener is connected. */
 bool notify_conn_is_astray(const struct notify_listener *listener);
-/* Does nothing if it is not up, as it begins with LISTEN for all channels. Without memory the connection ends. */
+/* Sends a command. Does nothing if the connection is not up: a new connection begins with LISTEN for all channels.
+ * Without memory the connection is closed. */
 void notify_conn_send(struct notify_listener *listener, enum notify_command_kind kind);
-/* Sends the next batches of the LISTENs and UNLISTENs that are due, unless one is under way. */
+/* Sends the next batch of the LISTENs that are due, and of the UNLISTENs, unless a batch of that kind is under way. */
 void notify_conn_send_due(struct notify_listener *listener);
 
-/* notify_channels.c: what the connection reports */
-void notify_listener_up(struct notify_listener *listener); /* it takes commands */
-void notify_listener_down(struct notify_listener *listener); /* it is lost, with all commands under way */
-/* The connection could not be opened. */
+/* --- notify_channels.c: events of the connection. --- */
+void notify_listener_up(struct notify_listener *listener); /* the connection takes commands */
+void notify_listener_down(struct notify_listener *listener); /* the connection is lost, with all commands under way */
+/* The connection could not be opened. is_fatal: PostgreSQL refused the login. is_known: the failure is in the log
+ * already. */
 void notify_listener_failed(struct notify_listener *listener, bool is_fatal, bool is_known, const struct fail *why);
 void notify_listener_answered(struct notify_listener *listener, struct notify_command *command, const struct fail *why);
 void notify_listener_notified(struct notify_listener *listener, const char *channel, const uint8_t *message,
@@ -113,15 +118,15 @@ notify_now(const struct notify_listener *listener)
 	return *listener->env.now_us;
 }
 
-/* notify_channels.c and notify_catch_up.c, for the tick */
+/* --- notify_channels.c and notify_catch_up.c, for the tick. --- */
 void notify_give_up_waiting(struct notify_listener *listener, uint64_t now_us);
 void notify_drop_idle_channels(struct notify_listener *listener, uint64_t now_us);
-/* Moves the channels whose LISTENs may be sent together next to *batch: of each subscriber in turn one. */
+/* Moves the next channels whose LISTENs may be sent together to *batch: one channel of each subscriber in turn. */
 void notify_take_batch(struct notify_listener *listener, struct notify_channels *batch);
 void notify_channel_free(struct notify_listener *listener, struct notify_channel *ch);
 void notify_set_dirty(struct notify_subscriber *subscriber, bool is_dirty);
 
-/* notify_catch_up.c */
+/* --- notify_catch_up.c --- */
 void notify_caught_up(struct notify_listener *listener,
 		      const struct fail *why); /* why: the NOTIFY in a Sync's place failed */
 void notify_end_catching(struct notify_listener *listener); /* ends all waits at the next notify_listener_deliver() */

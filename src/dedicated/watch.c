@@ -1,4 +1,4 @@
-/* src/dedicated/watch.c - which hosts there are; see watch.h. */
+/* src/dedicated/watch.c - the lists of hosts that are configured; see watch.h. */
 #include "dedicated/watch_state.h"
 #include "base/clock.h"
 #include "config/config_origin.h"
@@ -41,7 +41,7 @@ watch_free(struct watch *w)
 
 /* --- The configuration. --- */
 
-/* Takes the reference, which may be NULL. Returns NULL without memory. */
+/* Takes the reference to cluster, which may be NULL. Returns NULL without memory. */
 static struct watched *
 find_or_add(struct watch *w, struct cluster *cluster, uint32_t count)
 {
@@ -55,7 +55,7 @@ find_or_add(struct watch *w, struct cluster *cluster, uint32_t count)
 	return cluster == NULL ? NULL : watched_new(w, cluster, count);
 }
 
-/* From which all targets of a database are made. */
+/* The settings from which all targets of a database are made. */
 struct source {
 	const struct config_scope *db;
 	const struct scope_settings *set;
@@ -63,18 +63,19 @@ struct source {
 	struct tls_store *tls;
 };
 
-/* Returns NULL with *why set. Where the database depends on the client, it is the one for meetings. */
+/* Returns NULL with *why set on failure. If the database depends on the client, the target has the database for
+ * pgweir's own connections. */
 static struct pool_target *
 target_of(const struct source *s, struct upstream up, struct scram_keys *keys, struct fail *why)
 {
 	bool is_open = up.is_of_tenant || (strcmp(s->db->name, "*") == 0 && up.dbname[0] == '\0');
 
-	up.is_of_tenant = false; /* as in a budget's target */
+	up.is_of_tenant = false; /* as in a budget's target: fleet.c */
 	return pool_target_of_ours(&up, s->set, s->tls, s->users, s->db->name, config_cluster_user(&up, s->set),
 				   is_open ? s->set->budget_database : "", keys, why);
 }
 
-/* A connection that does not fit any more is closed, and another one opened. Returns 0, or -1 with *why set. */
+/* A connection with another target is closed, and a new one is opened. Returns 0, or -1 with *why set. */
 static int
 aim_all(struct watched *d, const struct source *s, struct fail *why)
 {
@@ -94,7 +95,8 @@ aim_all(struct watched *d, const struct source *s, struct fail *why)
 	return 0;
 }
 
-/* Databases with the same hosts have one connection to each; the first one says who logs in, and where. */
+/* Databases with the same hosts have one connection to each host; the first of these databases says which user logs in,
+ * and to which database. */
 static void
 add_database(struct watch *w, const struct source *s)
 {
@@ -121,8 +123,8 @@ add_database(struct watch *w, const struct source *s)
 	snprintf(d->database, sizeof(d->database), "%s", s->db->name);
 }
 
-/* Returns true if somebody reads this database on standbys, and it is known as whom to ask them; *out: the settings for
- * such reads. */
+/* Returns true if any user reads this database on standbys, and the user for pgweir's own connections is known; *out:
+ * the settings for such reads. */
 static bool
 is_read_there(const struct config *config, const struct config_scope *database, struct scope_settings *out)
 {

@@ -1,13 +1,15 @@
 /*
- * src/dedicated/watch.h - what is asked of the hosts from whose standbys somebody reads (reads, pool/cluster.h).
+ * src/dedicated/watch.h - the questions that pgweir asks the hosts of upstreams whose standbys are read (reads,
+ * pool/cluster.h).
  *
- * Each host of such an upstream has a connection of pgweir's own, which counts in no limit: one for each list of hosts,
- * whatever databases there are. It is asked who it is, and then, again and again, how far it is: a *reading*. That a
- * standby replays the log of this primary, and not one that begins like it, is proved once for each pair of their
- * lives: transactions with random ends on the primary must have the same ends on the standby.
+ * Each host of such an upstream has a connection of pgweir's own, which counts in no limit: one for each host of a
+ * list, however many databases use the list. The host is asked for its identity, and then, again and again, for its
+ * position: a *reading*. A standby must replay the log of this primary, not one that only begins like it; this is
+ * proved once for each pair of their lives: transactions with random ends on the primary must have the same ends on the
+ * standby.
  *
  * Owns:    the connections. Borrows: the commons with the clusters, and the pools of worker 0 for their environment.
- * Always:  on worker 0's thread. One question is under way on a connection.
+ * Always:  runs on worker 0's thread. One question is under way on a connection.
  */
 #pragma once
 
@@ -17,40 +19,40 @@
 
 struct watch; /* opaque: watch.c */
 
-/* wake(owner) is called on any thread: watch_tick() is due on worker 0's. Returns NULL without memory. */
+/* wake(owner) is called on any thread when watch_tick() is due on worker 0's thread. Returns NULL without memory. */
 struct watch *watch_new(struct pool_set *pools, struct policy_commons *commons, void (*wake)(void *owner), void *owner);
-void watch_free(struct watch *w); /* before the pools; NULL is fine */
-/* At start and at each reload. */
+void watch_free(struct watch *w); /* must be called before the pools are freed; w may be NULL */
+/* Called at start and at each reload. */
 void watch_configure(struct watch *w, const struct config *config, struct users *users, struct tls_store *tls);
-void watch_tick(struct watch *w); /* about every 100 ms, and when it is due */
+void watch_tick(struct watch *w); /* called about every 100 ms, and after wake() */
 
 /* --- For SHOW HOSTS and metrics. --- */
 
 /* clang-format off */
 #define WATCH_USES(X) \
-	X(WATCH_AWAY, "away") /* it does not answer */ X(WATCH_PRIMARY, "primary") \
-	X(WATCH_NO_PRIMARY, "no_primary") /* nobody knows who is: two say so, or one of a later timeline did; or nobody */ \
-	X(WATCH_UNPROVED, "unproved") /* not proved yet to replay the primary's log */ X(WATCH_USED, "used") \
-	X(WATCH_LAG, "lag") /* it is, but is further behind than reads_max_lag */ \
-	X(WATCH_SILENT, "silent") /* it is, but has not answered for a moment */ \
-	X(WATCH_FORK, "fork") /* it replays another log */ \
-	X(WATCH_SETTINGS, "settings") /* settings that change answers are others than on the primary */ \
-	X(WATCH_OTHER, "other") /* it tells no position */
+	X(WATCH_AWAY, "away") /* the host does not answer */ X(WATCH_PRIMARY, "primary") \
+	X(WATCH_NO_PRIMARY, "no_primary") /* unknown: two claim to be it, none does, or one of a later timeline did */ \
+	X(WATCH_UNPROVED, "unproved") /* not yet proved to replay the primary's log */ X(WATCH_USED, "used") \
+	X(WATCH_LAG, "lag") /* proved, but lags by more than reads_max_lag */ \
+	X(WATCH_SILENT, "silent") /* proved, but has not answered for a moment */ \
+	X(WATCH_FORK, "fork") /* replays another log */ \
+	X(WATCH_SETTINGS, "settings") /* settings that change answers differ from the primary's */ \
+	X(WATCH_OTHER, "other") /* reports no position */
 /* clang-format on */
 #define WATCH_USE(value, name) value,
 enum watch_use { WATCH_USES(WATCH_USE) WATCH_USE_COUNT };
 extern const char *const watch_use_names[WATCH_USE_COUNT];
 
 struct watch_row {
-	const char *database; /* the first section of the file that reads there */
+	const char *database; /* the first section of the file that reads from standbys of this host's list */
 	const char *host; /* "db1:5432" */
-	const char *zone; /* empty: not known */
+	const char *zone; /* empty if not known */
 	enum watch_use use;
-	uint64_t started_us; /* when its life began, since 1970; 0: it is away */
+	uint64_t started_us; /* when its life began, since 1970; 0 if the host is away */
 	bool is_standby, is_lag_known;
-	uint32_t timeline; /* of a standby: that it receives; 0: not known */
-	uint64_t position, lag_us, readings; /* position 0: not known */
-	const char *last_error; /* why it can't be asked; empty: nothing */
+	uint32_t timeline; /* the timeline that a standby receives; 0 if not known */
+	uint64_t position, lag_us, readings; /* position: 0 if not known */
+	const char *last_error; /* why the host can't be asked; empty if nothing failed */
 };
 
 /* Calls row for each host, in the order of the file. */

@@ -7,19 +7,21 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
-#define WANTED_US 250u /* between two readings, if somebody wants one; more for a standby that lags */
-#define USED_US (20 * US_PER_MS) /* ... while somebody reads on standbys; less where reads_wait is short */
+#define WANTED_US 250u /* between two readings while one is wanted; more for a standby that lags */
+#define USED_US                                                                                                        \
+	(20 * US_PER_MS) /* between two readings while clients read on standbys; less if reads_wait is short           \
+			  */
 #define IDLE_US (1 * US_PER_S)
-#define USED_FOR_US (1 * US_PER_S) /* so long nobody has looked: nobody reads */
+#define USED_FOR_US (1 * US_PER_S) /* clients count as reading on standbys for this time after the last use */
 #define UNFLUSHED_US (5 * US_PER_MS)
 #define NUDGE_US (20 * US_PER_MS)
-#define OTHER_US (10 * US_PER_S) /* who tells no position is asked again who he is */
+#define OTHER_US (10 * US_PER_S) /* between two questions to a host that reports no position */
 #define ANSWER_US (5 * US_PER_S)
-#define REFUSALS_MAX 8 /* one that is being promoted says so for a moment */
-#define REFUSED_US (5 * US_PER_S) /* until a host that can't say who it is is asked again */
+#define REFUSALS_MAX 8 /* a host that is being promoted refuses to answer for a moment */
+#define REFUSED_US (5 * US_PER_S) /* until a host that refuses to report its identity is asked again */
 #define BACKOFF_FIRST_US (50 * US_PER_MS)
 #define BACKOFF_MOST_US (500 * US_PER_MS)
-#define SILENCE_COSTS 4 /* so many times as long as its readings have taken lately, an answer may take */
+#define SILENCE_COSTS 4 /* an answer may take this many times as long as the slowest recent reading */
 #define WORD_SINCE 19 /* the major version with WAIT FOR LSN */
 #define SECOND_LOOK_US (1 * US_PER_MS)
 
@@ -35,19 +37,20 @@ is_standby(const struct watch_host *h)
 	return h->use != WATCH_AWAY && h->met.mark.is_standby;
 }
 
-/* libevent's timers are up to 5 ms late, as long as its clock's tick and a millisecond: too late for WANTED_US. */
+/* A timerfd is used because libevent's timers are up to 5 ms late (a tick of its clock and a millisecond): too late for
+ * WANTED_US. */
 static void
 set_timer(struct watched *d, uint64_t in_us)
 {
 	struct itimerspec t = { .it_value = { (time_t)(in_us / US_PER_S), (long)(in_us % US_PER_S) * 1000 } };
 
-	t.it_value.tv_nsec += in_us == 0; /* 0 would stop it */
+	t.it_value.tv_nsec += in_us == 0; /* a value of 0 would stop the timer */
 	timerfd_settime(d->timer_fd, 0, &t, NULL);
 }
 
-/* --- What is made of what is known. --- */
+/* --- The use of a host. --- */
 
-/* reason: why it is not used any more. */
+/* Sets and logs the use of a host. reason: why the host is not used any more. */
 static void
 set_use(struct watch_host *h, enum watch_use use, const char *reason)
 {
@@ -90,7 +93,7 @@ compare_settings(struct watch_host *h, const struct watch_host *primary)
 	set_use(h, WATCH_SETTINGS, reason);
 }
 
-/* After a life has begun or ended. */
+/* Called after a life has begun or ended. */
 static void
 note_roles(struct watched *d)
 {
@@ -98,7 +101,7 @@ note_roles(struct watched *d)
 	uint32_t before = d->history;
 	bool is_new;
 
-	d->history = cluster_look(d->cluster)->history; /* what the primary's log belongs to */
+	d->history = cluster_look(d->cluster)->history; /* the history to which the primary's log belongs */
 	cluster_unlock(d->cluster);
 	is_new = d->history != before;
 	if (is_new)
@@ -120,13 +123,13 @@ end_life(struct watch_host *h, const char *reason)
 {
 	set_use(h, WATCH_AWAY, reason);
 	h->last.number = h->seen = 0;
-	if (h->asked == WATCH_TRY && h->of->trial.position == 0) /* nobody else answers that */
+	if (h->asked == WATCH_TRY && h->of->trial.position == 0) /* another host can't answer that */
 		h->of->trial.begun_us = 0;
 	cluster_away(h->of->cluster, h->index);
 	note_roles(h->of);
 }
 
-/* Maybe it replays another log by now: that is to be proved again. */
+/* The standby may replay another log by now, so that has to be proved again. */
 static void
 doubt(struct watch_host *h, const char *reason)
 {
@@ -201,14 +204,14 @@ is_to_be_proved(const struct watch_host *h)
 	return h->use == WATCH_UNPROVED && !h->is_elsewhere;
 }
 
-/* Returns true if there is a trial that can prove it, now or soon. */
+/* Returns true if h is to be proved and there is a trial that can prove it, now or soon. */
 static bool
 has_trial(const struct watch_host *h)
 {
 	return is_to_be_proved(h) && h->of->trial.begun_us != 0 && h->of->trial.begun_us >= h->met_us;
 }
 
-/* Returns true if somebody waits for a position, or did just now. */
+/* Returns true if a client waits for a position, or did just now. */
 static bool
 is_waited_for(const struct watched *d)
 {
@@ -234,11 +237,11 @@ reading_due(const struct watch_host *h)
 	const struct watched *d = h->of;
 	bool is_used = d->used_us != 0 && now_of(d) < d->used_us + USED_FOR_US;
 
-	uint64_t every_us = clock_lesser_us(IDLE_US, d->max_lag_us / 2); /* so well a lag is known */
+	uint64_t every_us = clock_lesser_us(IDLE_US, d->max_lag_us / 2); /* so that the lag is known precisely enough */
 
 	if (h->last.number == 0)
 		return 0;
-	if (h->is_wanted) /* one that is far behind is not asked all the time */
+	if (h->is_wanted) /* a standby with a long lag is asked less often */
 		every_us = h->lag_us / 32 < WANTED_US ? WANTED_US : clock_lesser_us(h->lag_us / 32, USED_US);
 	else if (h->unflushed != 0 && is_waited_for(d))
 		every_us = UNFLUSHED_US;
@@ -260,9 +263,10 @@ set_silent(struct watch_host *h, bool is_silent)
 }
 
 /*
- * Reads leave a standby that does not answer, long before its life is over: a mistake costs them a second run only. It
- * is asked each half of reads_wait while it is used, and has the other half for an answer. One that came while pgweir
- * itself was late has been read by the second look. Returns when to look again.
+ * Reads leave a standby that does not answer long before its life is over, because a mistake only costs a second run of
+ * those reads. A standby in use is asked each half of reads_wait, and has the other half for its answer. The second
+ * look is for answers that arrived while pgweir itself was late: by then they have been read. Returns when to look
+ * again.
  */
 static uint64_t
 check_silence(struct watch_host *h)
@@ -282,14 +286,14 @@ check_silence(struct watch_host *h)
 	return UINT64_MAX;
 }
 
-/* Returns when to look whether the answer is late. */
+/* Returns when to check whether the answer is late. */
 static uint64_t
 answer_due(struct watch_host *h)
 {
 	return clock_lesser_us(h->conn.asked_us + h->of->patience_us, check_silence(h));
 }
 
-/* Asks what is due; returns when something will be. */
+/* Asks the question that is due, if any; returns when the next step is due. */
 static uint64_t
 ask_due(struct watch_host *h)
 {
@@ -351,7 +355,7 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 	uint64_t count;
 
 	if (read(fd, &count, sizeof(count)) < 0)
-		return; /* it was set once more */
+		return; /* the timer was set again */
 	*d->watch->env.now_us = clock_now_us();
 	watched_kick(d);
 }
@@ -382,7 +386,7 @@ take_meet(struct watch_host *h)
 	return true;
 }
 
-/* Does not wait for the log's writer: if nobody else writes, he comes by after up to 200 ms. */
+/* Does not wait for the log's writer, which may take 200 ms to flush if there are no other commits. */
 static void
 note_flushed(struct watch_host *h)
 {
@@ -467,7 +471,7 @@ take_try(struct watch_host *h)
 
 	if (h->answer.tried < TRIAL_COUNT || h->answer.trial.position == 0)
 		return false;
-	if (h->conn.asked_us != t->begun_us) /* another primary tries by now */
+	if (h->conn.asked_us != t->begun_us) /* another primary's trial has replaced this one */
 		return true;
 	memcpy(t->xids, h->answer.trial.xids, sizeof(t->xids));
 	t->position = h->answer.trial.position;
@@ -476,7 +480,7 @@ take_try(struct watch_host *h)
 	return true;
 }
 
-/* The trial may be another one by now, even one that was begun at the moment of this question. */
+/* The trial may have been replaced, even by one that was begun at the moment of this question. */
 static bool
 take_check(struct watch_host *h)
 {
@@ -494,7 +498,7 @@ take_check(struct watch_host *h)
 	return true;
 }
 
-/* --- What the connection reports. --- */
+/* --- Events of the connection. --- */
 
 static void
 on_up(struct dedicated *d)
@@ -512,7 +516,7 @@ on_row(struct dedicated *d, const uint8_t *body, size_t len, bool is_whole)
 		watch_read_row(&((struct watch_host *)d)->answer, body, len);
 }
 
-/* Returns false if its answer was of no use. */
+/* Returns false if the host's answer was of no use. */
 static bool
 take_answer(struct watch_host *h)
 {
@@ -521,7 +525,7 @@ take_answer(struct watch_host *h)
 	if (h->asked == WATCH_MEET)
 		return take_meet(h);
 	if (h->use == WATCH_AWAY)
-		return true; /* its life is over as far as anybody knows, and it is to be met again */
+		return true; /* its life has ended meanwhile, so it has to be met again */
 	return h->asked == WATCH_READ	 ? take_read(h)
 	       : h->asked == WATCH_TRY	 ? take_try(h)
 	       : h->asked == WATCH_CHECK ? take_check(h)
@@ -570,7 +574,7 @@ static const struct dedicated_ops conn_ops = {
 	.closed = on_closed,
 };
 
-/* --- Its life. --- */
+/* --- Creation and end. --- */
 
 struct watched *
 watched_new(struct watch *w, struct cluster *cluster, uint32_t count)

@@ -7,10 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TEXT_MAX 1024 /* bytes, with terminator, of all columns that are read as text */
+#define TEXT_MAX 1024 /* bytes, with terminator, of all the text columns of a row */
 #define SNAPSHOT_MAX "900" /* characters; a longer one is cut */
 
-/* These change answers, and are the same on all hosts unless files of the hosts differ. */
+/* Settings that change answers, and that are equal on all hosts unless the hosts' configuration files differ. */
 const char *const watch_settings[WATCHED_SETTINGS] = { "search_path",
 						       "TimeZone",
 						       "timezone_abbreviations",
@@ -28,12 +28,12 @@ const char *const watch_settings[WATCHED_SETTINGS] = { "search_path",
 						       "xmlbinary",
 						       "transform_null_equals" };
 
-/* --- Questions. Each row begins with a letter, but that of cluster_ask. --- */
+/* --- Questions. Each row of their answers, but that of cluster_ask, begins with a letter. --- */
 
 void
 watch_put_meet(struct buf *b)
 {
-	/* A standby knows no SERIALIZABLE, which may be the default. And a COMMIT is not to wait for standbys. */
+	/* A standby refuses SERIALIZABLE, which may be the default. And COMMIT must not wait for standbys. */
 	buf_printf(b, "SET TRANSACTION ISOLATION LEVEL READ COMMITTED;%s;", cluster_ask);
 	buf_printf(b, "SET search_path TO pg_catalog, pg_temp;"
 		      "SELECT set_config(name, CASE name WHEN 'default_transaction_isolation' THEN 'read committed' "
@@ -46,7 +46,7 @@ watch_put_meet(struct buf *b)
 		buf_printf(b, ", '%s'", watch_settings[i]);
 	buf_printf(b,
 		   ") UNION ALL SELECT 's', 'sees_timeline', pg_has_role('pg_read_all_stats', 'usage')::text;"
-		   "DEALLOCATE ALL;" /* it may have been met before */
+		   "DEALLOCATE ALL;" /* the host may have been met before on this connection */
 		   "PREPARE pgweir_primary AS SELECT 'p', pg_current_wal_insert_lsn() - '0/0'::pg_lsn, "
 		   "pg_current_wal_flush_lsn() - '0/0'::pg_lsn, left(pg_current_snapshot()::text, " SNAPSHOT_MAX "), "
 		   "age('3'::xid);"
@@ -76,9 +76,9 @@ watch_put_read(struct buf *b, const struct watch_answer *met, const struct readi
 		buf_printf(b, "EXECUTE " MESSAGE_OURS "pgweir_primary");
 		return;
 	}
-	/* The position first, and then a snapshot: what a statement finds is younger than its own. */
+	/* The position is read first, then a snapshot: what a statement finds is younger than its own snapshot. */
 	buf_printf(b, "EXECUTE " MESSAGE_OURS "pgweir_replayed;EXECUTE " MESSAGE_OURS "pgweir_standby");
-	if (open == 0 && !met->sees_timeline) /* there is no more to tell, and this takes half the time */
+	if (open == 0 && !met->sees_timeline) /* no more is needed, and this takes half the time */
 		return;
 	buf_printf(b, "_all('{");
 	if (open > 0)
@@ -102,7 +102,7 @@ watch_put_try(struct buf *b, uint32_t bits)
 		      "'l', pg_current_wal_insert_lsn() - '0/0'::pg_lsn, pg_logical_emit_message(true, 'pgweir', '')");
 }
 
-/* A number from the future would be an error. */
+/* PostgreSQL rejects a transaction number from the future. */
 void
 watch_put_check(struct buf *b, const struct trial *trial)
 {
@@ -116,7 +116,7 @@ watch_put_check(struct buf *b, const struct trial *trial)
 
 /* --- Answers. --- */
 
-/* "700,705", ascending, as PostgreSQL writes them. */
+/* Reads a list like "700,705", in ascending order, as PostgreSQL writes it. */
 static void
 read_open(struct reading *r, const char *text)
 {
@@ -134,7 +134,8 @@ read_open(struct reading *r, const char *text)
 	}
 }
 
-/* Returns the number that the next transaction gets, from its distance to 3 in 32 bits; 0: not known. */
+/* Returns the number of the next transaction, computed from its distance to transaction 3 in 32 bits; 0 if not
+ * known. */
 static uint64_t
 next_of(uint64_t xmax, const char *age)
 {

@@ -1,10 +1,9 @@
 /*
- * src/load/load.c - a file becomes a configuration, or a list of all that is wrong with it.
+ * src/load/load.c - turns a file into a configuration, or into a list of all its errors.
  *
- *   config_reader.c hands over sections and settings; each setting is looked up in the table of keys, its ${...}
- *   expanded, its value stored into the new configuration over the default. A mistake is noted and the reading goes
- *   on. At the end the sections of databases, tenants and users are put in order of name, and load_check.c looks at
- *   the whole.
+ * config_reader.c passes sections and settings on; each setting is looked up in the table of keys, its ${...} expanded,
+ * and its value stored into the new configuration in place of the default. After an error the reading goes on. At the
+ * end the sections of databases, tenants and users are sorted by name, and load_check.c checks the whole.
  */
 #include "base/alloc.h"
 #include "base/text.h"
@@ -19,14 +18,14 @@ enum place { IN_NOTHING, IN_UNKNOWN, IN_SECTION, IN_DATABASE, IN_TENANT, IN_USER
 struct loader {
 	struct config *config;
 	struct problem_sink sink;
-	char *folder; /* of the file: where relative paths begin */
+	char *folder; /* the folder of the file, where relative paths begin */
 	enum place place;
-	char section[READER_HEAD_MAX + 1]; /* what is between the brackets */
-	unsigned section_lines[CONFIG_KEYS_MAX]; /* by the row of a section's first key */
-	const struct file_format *format; /* NULL: it is a file of pgweir's own */
+	char section[READER_HEAD_MAX + 1]; /* the text between the brackets */
+	unsigned section_lines[CONFIG_KEYS_MAX]; /* indexed by the row of a section's first key */
+	const struct file_format *format; /* NULL for a file of pgweir's own */
 };
 
-/* The words that a section of a database, tenant or user begins with. */
+/* The words with which a section of a database, tenant or user begins. */
 static const char *const scope_words[PLACES] = {
 	[IN_DATABASE] = "database", [IN_TENANT] = "tenant", [IN_USER] = "user"
 };
@@ -52,7 +51,7 @@ read_scope_name(const struct loader *l, const char *text, char *out, struct fail
 	return 0;
 }
 
-/* Returns the list of a place for scopes, in which each has its place in the file at first. */
+/* Returns the list of scopes of a place; at first the scopes are in the order of the file. */
 static struct config_scope **
 scopes_of(struct config *config, enum place place, size_t **count)
 {
@@ -62,8 +61,8 @@ scopes_of(struct config *config, enum place place, size_t **count)
 	return place == IN_DATABASE ? &config->databases : place == IN_TENANT ? &config->tenant_scopes : &config->users;
 }
 
-/* name: what follows the word database, tenant or user. If it is refused, the scope has none, and its settings are
- * checked all the same. */
+/* name: the text after the word database, tenant or user. If the name is refused, the scope has no name, and its
+ * settings are checked all the same. */
 static void
 begin_scope(struct loader *l, unsigned line, enum place place, const char *name)
 {
@@ -91,7 +90,7 @@ begin_scope(struct loader *l, unsigned line, enum place place, const char *name)
 	scope->name[0] = '\0';
 }
 
-/* Returns the rest of text if word, and then a blank or nothing, is at its beginning; else NULL. */
+/* Returns the rest of text if it begins with word, followed by a blank or nothing; else NULL. */
 static const char *
 after_word(const char *text, const char *word)
 {
@@ -135,14 +134,14 @@ on_unknown(struct loader *l, unsigned line, const char *name)
 {
 	char text[PROBLEM_TEXT_MAX];
 
-	if (l->sink.problems->count >= PROBLEMS_MAX) /* it is not shown: wording it is not worth the work */
+	if (l->sink.problems->count >= PROBLEMS_MAX) /* the error is not shown, so its text is not made */
 		snprintf(text, sizeof(text), "unknown setting");
 	else
 		suggest_setting(l->section, l->place != IN_SECTION, name, text, sizeof(text));
 	problem_error(&l->sink, line, "%s", text);
 }
 
-/* Returns false, with an error reported, if the setting has had a value on another line. */
+/* Returns false, with an error reported, if the setting already has a value on another line. */
 static bool
 claim_line(struct loader *l, unsigned *set_line, unsigned line, const char *name)
 {
@@ -154,7 +153,7 @@ claim_line(struct loader *l, unsigned *set_line, unsigned line, const char *name
 	return true;
 }
 
-/* Without the quotes around all of it. Names have double quotes of their own. */
+/* Removes quotes around the whole value. Names have double quotes of their own. */
 static char *
 expand_unquoted(const char *raw, bool is_names, struct fail *why)
 {
@@ -168,7 +167,8 @@ expand_unquoted(const char *raw, bool is_names, struct fail *why)
 	return value;
 }
 
-/* A number, a word, an address and the like hold no #; a password, a path and SQL may. The caller frees. */
+/* Returns raw without a comment after the value: a number, a word, an address and the like contain no #, but a
+ * password, a path and SQL may. The caller frees the result. */
 static char *
 without_comment(const struct config_key *key, const char *raw)
 {
@@ -218,7 +218,7 @@ set_plain(struct loader *l, unsigned line, const char *name, const char *raw)
 	}
 	row = config_key_row(key);
 	if (key->type == KEY_LISTENS) {
-		if (origins->lines[row] == LINE_DEFAULT) /* the first one stands in for the default */
+		if (origins->lines[row] == LINE_DEFAULT) /* the first address replaces the default */
 			l->config->listen_count = 0;
 		origins->lines[row] = line;
 		index = l->config->listen_count;
@@ -289,7 +289,7 @@ set_in_scope(struct loader *l, unsigned line, const char *name, const char *raw)
 	}
 	if (!claim_line(l, &scope->origin->lines[bit], line, name))
 		return;
-	if (store(l, line, key, &scope->settings, name, raw) == 0) /* else what is there is NULL or 0 */
+	if (store(l, line, key, &scope->settings, name, raw) == 0) /* otherwise the value is NULL or 0 */
 		scope->set |= UINT64_C(1) << bit;
 }
 
@@ -318,7 +318,7 @@ compare_scopes(const void *a, const void *b)
 	return order != 0 ? order : (x->origin->line > y->origin->line) - (x->origin->line < y->origin->line);
 }
 
-/* Puts them in order. */
+/* Sorts the scopes by name. */
 static void
 check_scopes(struct loader *l, enum place place)
 {
@@ -352,7 +352,7 @@ load_finish(struct loader *l)
 	for (enum place place = IN_DATABASE; place < PLACES; place++)
 		check_scopes(l, place);
 	may_be_none = compat_does(config, COMPAT_STARTS_WITH_MISTAKES);
-	/* A database with an error may be missing for that alone. */
+	/* If a section of a database has an error, the database may be missing for that reason only. */
 	if (config->database_count + config->tenant_count == 0 && (!may_be_none || l->sink.problems->error_count == 0))
 		problem_note(
 		    &l->sink, !may_be_none, 0, "%s",
@@ -363,7 +363,7 @@ load_finish(struct loader *l)
 	load_check(config, &l->sink);
 }
 
-/* The folder of path as an absolute path. */
+/* Returns the folder of path as an absolute path. */
 static char *
 folder_of(const char *path)
 {
@@ -409,7 +409,8 @@ override_one(struct loader *l, const struct config_override *o)
 	buf_fini(&value);
 }
 
-/* PGWEIR_POOL_POOL_SIZE and so on win over the file, whichever kind it is of, and lose against a SET. */
+/* Variables like PGWEIR_POOL_POOL_SIZE take precedence over a file of either format; a SET takes precedence over
+ * them. */
 static void
 read_environment(struct loader *l)
 {

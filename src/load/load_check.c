@@ -34,7 +34,7 @@ static void
 check_users_file(const struct check *check)
 {
 	const struct config *config = check->config;
-	/* PgBouncer starts without: then nobody can log in. */
+	/* PgBouncer starts without the file; no client can log in then. */
 	bool is_needed = !compat_does(config, COMPAT_STARTS_WITH_MISTAKES) &&
 			 (config->auth_method == AUTH_SCRAM_SHA_256 || config->auth_method == AUTH_MD5);
 	bool is_query = config_has_auth_query(config);
@@ -62,13 +62,13 @@ check_users_file(const struct check *check)
 		problem_warning(check->sink, line, "users_file = %.256s: %s", path, strerror(error));
 }
 
-/* A file that will be made or appended to: its folder must be there. */
+/* Checks a file that will be made or appended to: its folder must exist. */
 static void
 check_made_file(const struct check *check, const struct config_key *key)
 {
 	const char *name = key->name, *path = key_path(key, check->config);
 	unsigned line = config_line_of(check->config, key->section, name);
-	bool is_runtime = strncmp(path, "/run/", 5) == 0; /* systemd may make that folder when it starts us */
+	bool is_runtime = strncmp(path, "/run/", 5) == 0; /* systemd may make that folder when it starts pgweir */
 	char *folder = xstrdup(path), *slash = strrchr(folder, '/');
 	struct stat st;
 
@@ -87,7 +87,7 @@ check_made_file(const struct check *check, const struct config_key *key)
 	free(folder);
 }
 
-/* Checks what needs no opened files; setup/ finds the rest when it loads them. */
+/* Checks files as far as possible without opening them; setup/ finds further errors when it loads them. */
 static void
 check_tls(const struct check *check)
 {
@@ -114,7 +114,7 @@ check_tls(const struct check *check)
 		error_at(check, "tls_client", "crl_file", "crl_file needs ca_file");
 }
 
-/* Checks the settings that a method needs. setup/rules.c checks what is in the files that they name. */
+/* Checks the settings that a method needs. setup/rules.c checks the contents of the files that they name. */
 static void
 check_method(const struct check *check)
 {
@@ -217,7 +217,7 @@ warn_min_idle(const struct check *check, const struct scope_settings *settings, 
 				settings->min_idle, settings->pool_size);
 }
 
-/* Statements are passed through under the clients' own names, to servers that others have had. */
+/* Statements are passed through under the clients' own names, to servers that other clients have used before. */
 static void
 warn_passed_through(const struct check *check, const struct scope_settings *settings, unsigned line)
 {
@@ -262,7 +262,7 @@ check_scopes(const struct check *check, const char *name,
 	}
 }
 
-/* Returns true if query has $1, not as a part of $10. */
+/* Returns true if query contains $1, and not only as a part of $10. */
 static bool
 has_parameter(const char *query)
 {
@@ -293,7 +293,7 @@ check_auth_query(const struct check *check)
 	config_scope_key_find("auth_user", &user_bit);
 	check_query_text(check, config->defaults.auth_query, line_of_all);
 	for (struct config_section s = { 0 }; config_next_section(config, &s) && strcmp(s.word, "user") != 0;) {
-		/* Where it was switched on: in its own section, or for all. */
+		/* The place where it was switched on: its own section, or the section for all. */
 		bool is_own = (s.scope->set & UINT64_C(1) << bit) != 0;
 		unsigned line = is_own ? s.origin->lines[bit] : line_of_all;
 
@@ -301,7 +301,7 @@ check_auth_query(const struct check *check)
 			check_query_text(check, s.scope->settings.auth_query, line);
 		config_effective(config, s.scope, NULL, &settings);
 		if (s.origin->lines[user_bit] != 0 && (s.scope->set & UINT64_C(1) << user_bit) == 0)
-			continue; /* its value was refused: what follows from that is no mistake of its own */
+			continue; /* its value was refused, so a problem that follows from that is not reported */
 		if (strcmp(settings.auth_query, "off") != 0 && settings.auth_user[0] == '\0')
 			problem_error(check->sink, line,
 				      "auth_query needs an auth_user that runs it in %s %s; set it in [auth] or "
@@ -310,7 +310,7 @@ check_auth_query(const struct check *check)
 	}
 }
 
-/* --- caps and times that contradict each other --- */
+/* --- Limits and timeouts that contradict each other. --- */
 
 static void
 warn_above(const struct check *check, const char *name, uint32_t value)
@@ -429,7 +429,8 @@ check_tenants(const struct check *check)
 			    config->databases[i].name);
 }
 
-/* Checks a list of networks; is_claim: those that may claim to be any client, unix among them. */
+/* Checks a list of networks. is_claim: the list is of peers that may claim to be any client; "unix" is allowed
+ * there. */
 static void
 check_networks(const struct check *check, const char *section, const char *setting, char **names, bool is_claim)
 {
@@ -467,7 +468,7 @@ check_peers(const struct check *check)
 		problem_warning(check->sink, line, "peers have no effect without a peer_id of this process");
 }
 
-/* --- an upstream that is this very process --- */
+/* --- An upstream that is this very process. --- */
 
 static bool
 is_same_place(const struct config_listen *listen, const struct upstream_host *host)

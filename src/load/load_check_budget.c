@@ -14,14 +14,14 @@ load_budget_user(const struct config *config, const struct config_section *s, st
 	return config_has_budget(up, out) ? config_cluster_user(up, out) : NULL;
 }
 
-/* Returns true if all connections, the fleet connection's among them, are on the same one of the hosts. */
+/* Returns true if all connections, including the fleet connection, are to the same one of the hosts. */
 static bool
 is_of_one(const struct upstream *up)
 {
 	return up->host_count == 1 || up->target == TARGET_PRIMARY || up->target == TARGET_READ_WRITE;
 }
 
-/* Whoever logs in as cluster_user may set the budget of all processes by what he says. */
+/* A client that logs in as cluster_user could change the budget of all processes by its application_name. */
 static void
 check_user(const struct config *config, const struct config_section *budget, const struct scope_settings *settings,
 	   const char *user, const struct problem_sink *sink)
@@ -42,7 +42,7 @@ check_user(const struct config *config, const struct config_section *budget, con
 	}
 }
 
-/* Returns the sum of min_idle of this section and those behind it that are of the same hosts; stops above limit. */
+/* Returns the sum of min_idle of this section and the later sections with the same hosts; stops above limit. */
 static uint64_t
 sum_min_idle(const struct config *config, struct config_section s, uint32_t limit)
 {

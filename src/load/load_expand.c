@@ -6,13 +6,14 @@
 
 #define NAME_MAX_LEN 128
 
-/* A buf may leave a copy of a secret behind when it grows, so this has room for everything from the beginning. */
+/* A growing buf may leave a copy of a secret in freed memory, so this has room for the longest value from the
+ * beginning. */
 struct value {
 	char *text;
 	size_t len;
 	enum expand_placeholders which;
 	const char *placeholder;
-	char missing[192]; /* "${A}, ${B}": variables that are not set */
+	char missing[192]; /* variables that are not set, as in "${A}, ${B}" */
 	unsigned missing_count;
 };
 
@@ -57,7 +58,7 @@ add_file(struct value *value, const char *path, struct fail *why)
 	return rc;
 }
 
-/* Adds what a reference stands for: NAME, NAME:-default or file:/path, without the braces. */
+/* Appends the value of a reference, which has the form NAME, NAME:-default or file:/path, without the braces. */
 static int
 add_reference(struct value *value, const char *from, size_t len, struct fail *why)
 {
@@ -84,7 +85,7 @@ add_reference(struct value *value, const char *from, size_t len, struct fail *wh
 	found = value->which == EXPAND_NONE ? (fallback != NULL ? NULL : value->placeholder) : getenv(inside);
 	if (fallback != NULL && (found == NULL || *found == '\0'))
 		found = fallback + 2;
-	if (found == NULL) { /* all that are not set are reported at once */
+	if (found == NULL) { /* all variables that are not set are reported at once */
 		snprintf(value->missing + at, sizeof(value->missing) - at, "%s${%.*s}", at > 0 ? ", " : "",
 			 NAME_MAX_LEN, inside);
 		value->missing_count++;

@@ -47,7 +47,7 @@ put_kind(struct buf *to, const struct config_key *key)
 	}
 }
 
-/* Where else it can be set, and what a reload does with it. */
+/* Writes the other places where the setting can be set, and the effect of a reload on it. */
 static void
 put_notes(struct buf *to, const struct config_key *key)
 {

@@ -11,7 +11,8 @@
 #define PLACEHOLDER "1" /* may be a host, a port and a name */
 #define FILE_REFERENCE "${file:"
 
-/* Returns the password as it is with placeholders for some references; NULL: it has none, or could not be read. */
+/* Returns the password with placeholders in place of some references; NULL if there is no password, or the upstream
+ * could not be parsed. */
 static char *
 password_without(const char *raw, enum expand_placeholders which, bool is_of_tenant)
 {
@@ -25,7 +26,7 @@ password_without(const char *raw, enum expand_placeholders which, bool is_of_ten
 	return password;
 }
 
-/* Sections of one file stand together, mostly: it is listed once for them. */
+/* Sections of one file are mostly adjacent, so the file is listed once for them. */
 static void
 secret_add(struct config *config, const char *path, size_t len)
 {
@@ -48,10 +49,10 @@ load_note_password(struct config *config, const char *raw, const struct upstream
 		return;
 	bare = password_without(raw, EXPAND_NONE, up->is_of_tenant);
 	other = password_without(raw, EXPAND_VARIABLES, up->is_of_tenant);
-	/* There is still a password without the variables and files. */
+	/* A password is left without the variables and files. */
 	if (strchr(raw, '$') == NULL || (bare != NULL && bare[strspn(bare, PLACEHOLDER)] != '\0'))
 		config->has_password = true;
-	/* Without the files, there is another one. */
+	/* The password differs without the files. */
 	if (other != NULL && strcmp(other, up->password) != 0) {
 		const char *at = raw, *end;
 

@@ -89,7 +89,8 @@ put_near(const char *section, const char *name, const struct config_key *elsewhe
 	unsigned count = 0;
 
 	for (size_t i = 0; (key = config_key(i)) != NULL; i++) {
-		/* Somebody who writes that single word may mean this setting if it ends so, or names a file, too. */
+		/* A single word may mean this setting if it is short for the setting's name, or if both settings name
+		 * files. */
 		if (strcmp(key->section, section) != 0 || strpbrk(name, "_-") != NULL ||
 		    !(nearest_is_short(name, key->name) || (elsewhere->type == KEY_PATH && key->type == KEY_PATH)))
 			continue;
@@ -129,7 +130,7 @@ say_elsewhere(const char *section, const char *name, char *out, size_t out_size)
 	return elsewhere != NULL;
 }
 
-/* Returns the format that has this name, and what it is here; NULL: none has it. */
+/* Returns the format that has this name, and the name's meaning in pgweir; NULL if no format has it. */
 static const struct file_format *
 find_foreign(const char *name, bool in_scope, struct foreign_name *out)
 {

@@ -68,7 +68,7 @@ find_credentials(struct upstream *up, const struct problem_sink *sink)
 	if (!is_set(user) && is_set(env_user) && strlen(env_user) <= CONFIG_NAME_MAX)
 		user = env_user;
 	if (!is_set(user)) {
-		/* libpq's default: the name of whoever runs this. */
+		/* libpq's default is the name of the user that runs the process. */
 		me = getpwuid(geteuid());
 		user = me != NULL && is_set(me->pw_name) && strlen(me->pw_name) <= CONFIG_NAME_MAX ? me->pw_name : "";
 		is_guess = true;
@@ -105,7 +105,7 @@ replace_text(char **text, const char *with)
 	*text = xstrdup(with);
 }
 
-/* Sets who may log in, and how. */
+/* Sets which clients may log in, and by which method. */
 static void
 set_login(struct config *config, const struct upstream *up)
 {
@@ -142,7 +142,7 @@ load_upstream(const char *uri, struct config_problems *problems)
 	}
 	config = config_new("");
 	find_credentials(up, &sink);
-	/* config takes up. */
+	/* config takes ownership of up. */
 	config->databases = xcalloc(1, sizeof(*config->databases));
 	config->databases->origin = xcalloc(1, sizeof(*config->databases->origin));
 	snprintf(config->databases->name, sizeof(config->databases->name), "%s",

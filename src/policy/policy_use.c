@@ -2,10 +2,10 @@
 #include "policy/policy_use.h"
 #include "base/counters.h"
 
-#define RARELY_US 200000u /* a pool without servers is not looked at more often */
-#define HEADROOM 1.5 /* what bursts need above the average */
-#define LOANS_ENOUGH 200 /* for a mean */
-#define APART 1.5 /* so many times as many in use: worth a comparison */
+#define RARELY_US 200000u /* a pool without servers is looked at no more often than this */
+#define HEADROOM 1.5 /* room for bursts above the average */
+#define LOANS_ENOUGH 200 /* enough for a mean */
+#define APART 1.5 /* ratio of connections in use at which two levels are compared */
 #define IN_PROPORTION 0.75
 
 static void
@@ -26,7 +26,8 @@ begin_span(struct policy_use *u, const struct policy_look *look, uint64_t now_us
 		*l = (struct policy_use_level){ l->loans / 2, l->server_us / 2, l->busy / 2 };
 }
 
-/* Counts loans for how many are in use after them, which does not depend on how long they took. */
+/* Counts each loan at the level of connections in use after it, because that does not depend on how long the loan
+ * took. */
 static void
 note_loans(struct policy_use *u, const struct policy_look *look)
 {
@@ -40,7 +41,8 @@ note_loans(struct policy_use *u, const struct policy_look *look)
 	s->waits += look->waits - u->last.waits;
 	s->timeouts += timeouts;
 	s->waited_us += look->waited_us - u->last.waited_us;
-	s->arrived += loans + timeouts + look->waiting - u->last.waiting; /* the sum is right */
+	/* a single term may be below 0, but the sum is right */
+	s->arrived += loans + timeouts + look->waiting - u->last.waiting;
 	while (l < u->sums.levels + POLICY_USE_LEVELS - 1 && look->busy > 1u << (l - u->sums.levels))
 		l++;
 	l->loans += ended;
@@ -53,7 +55,8 @@ policy_use_look(struct policy_use *u, const struct policy_look *look, uint64_t n
 {
 	struct policy_use_span *s = &u->sums.spans[0];
 	uint64_t us = u->looked_us != 0 ? now_us - u->looked_us : 0;
-	uint64_t as_now_us = us <= RARELY_US || u->last.in_use > 0 ? us : 0; /* before that, none was in use */
+	/* a longer time counts as idle if none was in use before */
+	uint64_t as_now_us = us <= RARELY_US || u->last.in_use > 0 ? us : 0;
 	uint32_t part = look->busy < look->limit ? look->busy * POLICY_USE_PARTS / look->limit : POLICY_USE_PARTS;
 
 	if (u->looked_us != 0)
@@ -91,7 +94,7 @@ per(double sum, double count)
 	return count > 0 ? sum / count : 0;
 }
 
-/* Sets *most to the most that were in use in this share of the time. */
+/* Sets *most to the most connections that were in use for this share of the time. */
 static void
 find_most(const struct policy_use_span *s, double share, uint32_t limit, uint32_t *most)
 {
@@ -103,7 +106,8 @@ find_most(const struct policy_use_span *s, double share, uint32_t limit, uint32_
 			    part < POLICY_USE_PARTS ? (uint32_t)(((part + 1) * limit - 1) / POLICY_USE_PARTS) : limit;
 }
 
-/* A client whose request has timed out may have tried again: no more are in use than there are clients. */
+/* Estimates the pool size that is enough. A client whose request has timed out may have tried again, so at most as many
+ * connections are in use as there are clients. */
 static void
 find_enough(const struct policy_use_span *all, double waiting, double clients, struct policy_sizing *s)
 {

@@ -11,68 +11,75 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Whose turn it is on a server that is lent. */
+/* The state of a server that is lent: the party that the connection waits for. */
 enum server_use {
-	USE_RUNNING, /* PostgreSQL's */
-	USE_CLIENT, /* its client's, in the midst of a request: it does not read its result, or has not sent the rest */
-	USE_IDLE, /* its client's, in a transaction */
-	USE_KEPT, /* its client's, between transactions: a session, or a pin */
+	USE_RUNNING, /* it waits for PostgreSQL */
+	/* it waits for its client, in the middle of a request: the client does not read its result, or has not sent the
+	 * rest */
+	USE_CLIENT,
+	USE_IDLE, /* it waits for its client, in a transaction */
+	USE_KEPT, /* it waits for its client, between transactions: a session, or a pin */
 	SERVER_USES
 };
 
-/* A pool, or a shard of it, at one moment. */
+/* The counts of a pool, or of a shard of it, at one moment. */
 struct policy_look {
-	uint64_t loans, waits, timeouts, server_us, waited_us; /* so far: PostgreSQL's time, and that of waits */
-	uint32_t uses[SERVER_USES], in_use, waiting; /* connections, by use and all; requests in the queue */
-	uint32_t busy, limit; /* connections in use in all shards, and how many there may be */
-	uint32_t clients; /* each uses one connection at most */
+	/* totals so far; server_us: PostgreSQL's time; waited_us: the time of waits */
+	uint64_t loans, waits, timeouts, server_us, waited_us;
+	uint32_t uses[SERVER_USES], in_use, waiting; /* connections, by use and in all; requests in the queue */
+	uint32_t busy, limit; /* connections in use in all shards, and the limit on them */
+	uint32_t clients; /* clients of the pool; each uses one connection at most */
 };
 
 #define POLICY_USE_SPAN_US (10 * 60 * UINT64_C(1000000))
-#define POLICY_USE_PARTS 31u /* of the limit: exact for smaller ones */
+#define POLICY_USE_PARTS 31u /* of the limit; smaller limits are exact */
 #define POLICY_USE_LEVELS 12 /* 1 connection in use, 2, up to 4, up to 8, ... */
 
-/* Only sums, as counters_add() wants them. */
+/* Sums only, because counters_add() adds up structs. */
 struct policy_use_sums {
 	struct policy_use_span {
-		uint64_t time_us, uses_us[SERVER_USES], waiting_us; /* connections or requests, times microseconds */
-		uint64_t at_us[POLICY_USE_PARTS + 1]; /* for how long so many parts of the limit were in use */
+		/* connections or requests, multiplied by microseconds */
+		uint64_t time_us, uses_us[SERVER_USES], waiting_us;
+		uint64_t at_us[POLICY_USE_PARTS + 1]; /* for how long this part of the limit was in use */
 		uint64_t loans, timeouts, waited_us;
-		uint64_t had, waits, arrived; /* loans, waits and requests, with those that had begun before */
-	} spans[2]; /* the present one; the one before it, if it had the same limit */
-	/* Loans that ended while about so many were in use, and busy: how many exactly, summed up. All are halved when
-	 * a span begins. They outlive a change of the limit, which is what tells most. */
+		/* loans, waits and requests, including those that had begun before the span */
+		uint64_t had, waits, arrived;
+	} spans[2]; /* the present span, and the previous one if it had the same limit */
+	/* The loans that ended while about so many connections were in use; busy: the sum of the exact numbers in use.
+	 * All are halved when a span begins. They are kept when the limit changes: that gives the best comparison. */
 	struct policy_use_level {
 		uint64_t loans, server_us, busy;
 	} levels[POLICY_USE_LEVELS];
 };
 
-/* Zeroed, it has seen nothing. */
+/* Zeroed before the first look. */
 struct policy_use {
 	struct policy_look last;
-	uint64_t looked_us, since_us; /* when the last look was, and the span began; 0: never */
-	uint32_t clients[2]; /* most, of each span */
+	uint64_t looked_us, since_us; /* when the last look was, and when the span began; 0 if never */
+	uint32_t clients[2]; /* the most clients in each span */
 	struct policy_use_sums sums;
 };
 
-/* PostgreSQL's mean time for a loan while so many connections were in use on average; busy = 0: not known. */
+/* PostgreSQL's mean time for a loan, and the average number of connections in use then; busy is 0 if not known. */
 struct policy_service {
 	double busy, server_us;
 };
 
-/* How a pool was used in both spans. Connections and requests are averages. */
+/* The use of a pool in both spans. Connections and requests are averages. */
 struct policy_sizing {
 	uint64_t span_us, loans, waits, timeouts;
-	double in_use, by[SERVER_USES], hold_us, wait_us; /* times: of a loan; of a request that had to wait */
-	double per_second, unlimited, unlimited_most; /* requests that arrived; in use without a limit, as above */
-	double enough, enough_most; /* so many are enough for a pool that is too small */
-	uint32_t limit, peak, at_95; /* in use: at most; at most for 95 % of the time */
-	struct policy_service many, few; /* with the most connections in use; with fewer */
+	/* hold_us: the time of a loan; wait_us: of a request that had to wait */
+	double in_use, by[SERVER_USES], hold_us, wait_us;
+	/* requests that arrived; connections that would be in use without a limit, as in the head of this file */
+	double per_second, unlimited, unlimited_most;
+	double enough, enough_most; /* the pool size that is enough, if the pool is too small */
+	uint32_t limit, peak, at_95; /* peak: the most connections in use; at_95: the most for 95 % of the time */
+	struct policy_service many, few; /* many: with the most connections in use; few: with fewer */
 };
 
 void policy_use_look(struct policy_use *u, const struct policy_look *look, uint64_t now_us);
-void policy_use_add(struct policy_use *to, const struct policy_use *shard); /* to: zeroed at first */
+void policy_use_add(struct policy_use *to, const struct policy_use *shard); /* to: zeroed before the first call */
 struct policy_sizing policy_use_size(const struct policy_use *u, uint32_t shards); /* shards: how many were added */
-/* Returns true if PostgreSQL takes longer for a loan about in proportion to the connections in use: more of them do no
- * more work. */
+/* Returns true if PostgreSQL's time for a loan grows about in proportion to the connections in use: then more
+ * connections do no more work. */
 bool policy_use_is_slowed(const struct policy_sizing *s);

@@ -112,8 +112,8 @@ has_nothing(const struct exchange *x, const struct server *srv)
 	       (srv->is_synced || resend_is_of_statements(srv)) && (x->body_left == 0 || x->is_body_dropped);
 }
 
-/* Returns true if the client can get an error to its next request, or to a COMMIT that waits to be sent, which says
- * that its transaction has failed. */
+/* Returns true if the client can get an error that says that its transaction has failed: in answer to its next request,
+ * or to a COMMIT that waits to be sent. */
 static bool
 can_fail(const struct exchange *x, const struct server *srv)
 {
@@ -200,8 +200,8 @@ fail_next(struct exchange *x, struct server *srv, const struct fail *shown, bool
  * The consequences of each loss. client() does what becomes of the client (is_bound: the client had something that only
  * this server has); it returns false if the client cannot stay. Without client() the client gets the error, and is
  * closed; with client(), PostgreSQL's FATAL is not for the client. replays: its request is relayed again, so a server
- * that has only refused the request may stay. told: log and metrics get an entry now; that of a COMMIT is made when its
- * fate is known.
+ * that has only refused the request may stay. told: log and metrics get an entry now; for a COMMIT the entry is made
+ * when its fate is known.
  */
 static const struct outcome {
 	bool (*client)(struct exchange *x, struct server *srv, const struct fail *shown, bool is_bound);
@@ -472,7 +472,7 @@ loss_takes_error(struct server *srv, const struct error_fields *e, enum owed_to 
 	return true;
 }
 
-/* Drops what the client has sent behind the question: it may run there already, and is cancelled. */
+/* Drops the client's request that was sent after the question; the request may run already, so it is cancelled. */
 void
 loss_of_lag(struct server *srv)
 {

@@ -10,18 +10,18 @@
 
 #define SETTLE_US US_PER_S
 
-/* How a standby that lacks something now may be known not to, soon: the best way that there is. */
+/* How it may soon be known that a standby shows what it lacks now. The later values are better. */
 enum later {
 	LATER_NOT,
-	LATER_READ, /* by a reading of it */
-	LATER_TOLD, /* by asking it, once a reading of the primary has told the position */
-	LATER_ASKED /* by asking it */
+	LATER_READ, /* by a reading of the standby */
+	LATER_TOLD, /* by asking the standby, when a reading of the primary has told the position */
+	LATER_ASKED /* by asking the standby */
 };
 
 /* --- What is known of a client. --- */
 
-/* Returns what is known of it, for the cluster that its pool leads to now; NULL without memory. What a client has seen
- * before that (in another process, of another configuration) is covered by the primary's next reading. */
+/* Returns what is known of the client, for the cluster to which its pool leads now; NULL without memory. The primary's
+ * next reading covers what the client has seen before (in another process, or with another configuration). */
 static struct client_reads *
 know(struct exchange *x)
 {
@@ -46,7 +46,7 @@ know(struct exchange *x)
 		}
 		if (c != NULL)
 			reads_listen(x->env, c);
-		gucs_unref(r->gucs); /* what it says is looked at anew */
+		gucs_unref(r->gucs); /* the new settings are read at the next request */
 		r->gucs = NULL;
 		r->min_due = 0;
 	}
@@ -85,7 +85,7 @@ tell(struct exchange *x, const struct fail *what)
 	exchange_answer_buf(x, &b);
 }
 
-/* Tells the client, once, if something that it has may be gone with the old primary. */
+/* Tells the client, once, if something that it has written or been shown may be lost with the old primary. */
 __attribute__((noinline)) static void
 apply_history(struct exchange *x, struct client_reads *r)
 {
@@ -96,7 +96,7 @@ apply_history(struct exchange *x, struct client_reads *r)
 	struct fail what;
 
 	cluster_unlock(r->cluster);
-	pool_on_primary(x->pool, history, *x->env->now_us); /* an old one may be alive */
+	pool_on_primary(x->pool, history, *x->env->now_us); /* the old primary may still run */
 	if (!is_lost)
 		return;
 	fail_set(&what, "01000", "a change that this session has made or seen is not on the new primary");
@@ -109,7 +109,7 @@ apply_history(struct exchange *x, struct client_reads *r)
 	log_warning(x->env->log, "client %" PRIu64 ": %s", x->waiter.id, what.text);
 }
 
-/* The client has set a position that it is not to fall behind. Returns false while it is not known whether there is
+/* Takes over the position that the client has set for its reads. Returns false while it is not known whether there is
  * one. */
 static bool
 take_minimum(struct exchange *x, struct client_reads *r)
@@ -140,7 +140,7 @@ lent_of(const struct pool *pool, uint32_t host)
 	return pool->standby_pools[host] == NULL ? 0 : policy_busy(pool->standby_pools[host]->policy);
 }
 
-/* Returns true if all connections that it may have are lent. */
+/* Returns true if all connections that the standby's pool may have are lent. */
 static bool
 is_busy(const struct pool *pool, uint32_t host)
 {
@@ -148,8 +148,9 @@ is_busy(const struct pool *pool, uint32_t host)
 	       lent_of(pool, host) >= pool->standby_pools[host]->settings.pool_size;
 }
 
-/* Returns which of these standbys (bits, by host) has the fewest lent: of several the client's last one (or
- * CLUSTER_HOSTS), else each id has another one. CLUSTER_HOSTS: there are none. */
+/* Returns the standby with the fewest connections lent, of these standbys (bits, by host). If several have the fewest,
+ * the client's last standby is preferred (`last`, or CLUSTER_HOSTS), else the choice depends on the client's id.
+ * Returns CLUSTER_HOSTS if hosts is 0. */
 static uint32_t
 least_lent(const struct pool *pool, unsigned hosts, uint32_t last, uint64_t id)
 {
@@ -157,7 +158,7 @@ least_lent(const struct pool *pool, unsigned hosts, uint32_t last, uint64_t id)
 
 	if ((hosts & pool->own_zone) != 0)
 		hosts &= pool->own_zone;
-	/* Mixed, as an application's sessions may come in pairs: one writes, one reads. */
+	/* Ids are mixed, because an application's sessions may come in pairs of a writer and a reader. */
 	id = id * UINT64_C(0x9e3779b97f4a7c15) >> 32;
 	for (uint32_t host = 0; host < CLUSTER_HOSTS; host++) {
 		uint32_t lent;
@@ -173,7 +174,7 @@ least_lent(const struct pool *pool, unsigned hosts, uint32_t last, uint64_t id)
 	return best;
 }
 
-/* Returns how it may be known that this standby, which may show all that it must later, does. */
+/* Returns how it may be known that this standby shows what causality_may_read() asks of it, which it may show later. */
 static enum later
 how_later(const struct exchange *x, const struct client_reads *r, const struct cluster_view *v, uint32_t host)
 {
@@ -184,8 +185,8 @@ how_later(const struct exchange *x, const struct client_reads *r, const struct c
 	return causality_awaits(&r->token, v, host) == UINT64_MAX ? LATER_TOLD : LATER_ASKED;
 }
 
-/* Returns one of the standbys that show all that they must, or else that are to be asked for that (r->await_ms), but
- * for those tried (which have no idle server); CLUSTER_HOSTS: there is none. */
+/* Returns one of the standbys that show enough; if there is none, one that is to be asked to wait until it does
+ * (r->await_ms). Standbys in `tried` are left out: they have no idle server. Returns CLUSTER_HOSTS if there is none. */
 static uint32_t
 choose(const struct exchange *x, struct client_reads *r, const struct cluster_view *v, unsigned tried,
        enum later *later)
@@ -241,8 +242,8 @@ borrow_standby(struct exchange *x, struct client_reads *r, enum later *later)
 		if (srv != NULL && srv->reading < number)
 			return srv;
 		tried |= 1u << host;
-		*later = LATER_NOT; /* a read never waits in a standby's line */
-		if (srv != NULL) { /* it may be of a later life: the next reading tells */
+		*later = LATER_NOT; /* a read never waits in the queue of a standby */
+		if (srv != NULL) { /* the server may be of a later life: the next reading tells */
 			pool_return(srv, 0, *x->env->now_us);
 			cluster_want(r->cluster, CLUSTER_STANDBYS);
 		}
@@ -264,8 +265,8 @@ is_settled(struct client_reads *r)
 	return is_now;
 }
 
-/* A block that relay/begin.h has deferred is not marked; any other that is due has begun, and may go on where the
- * position is that its client has set: see look_for_another() in reads_block.c. */
+/* A block that relay/begin.h has deferred is not marked. Any other block that is due has begun, and may go on where the
+ * position that its client has set is reached: see look_for_another() in reads_block.c. */
 static bool
 may_leave(struct request_walk *w, struct client_reads *r, bool is_fast)
 {
@@ -276,8 +277,8 @@ may_leave(struct request_walk *w, struct client_reads *r, bool is_fast)
 	return w->x->block != EXCHANGE_DUE && !is_fast && reads_is_marked(w, r);
 }
 
-/* Finds a server of a standby for the message at w->at, which is marked. WALK_ON: w->lent, or NULL: the primary is to
- * answer. WALK_WAIT: the client is CL_CATCHING. */
+/* Finds a server of a standby for the message at w->at, which is marked. Returns WALK_ON with w->lent set, or with
+ * w->lent NULL if the primary is to answer; or WALK_WAIT if the client is CL_CATCHING. */
 static enum walk_result
 find_standby(struct request_walk *w, struct client_reads *r)
 {
@@ -302,9 +303,10 @@ find_standby(struct request_walk *w, struct client_reads *r)
 }
 
 /*
- * Finds a server for the message at w->at, of a client with reads = marked and without one. WALK_ON: w->lent is one of
- * a standby, lent to the client, or still NULL: the primary is to answer. WALK_WAIT: the client is CL_CATCHING.
- * is_fast: it is on the fast lane; then WALK_SLOWLY, too: it may be marked, and was not read for that.
+ * Finds a server for the message at w->at of a client with reads = marked that has no server. Returns WALK_ON with
+ * w->lent set to a standby's server, lent to the client, or still NULL if the primary is to answer; or WALK_WAIT if the
+ * client is CL_CATCHING. is_fast: the message is on the fast lane, where the result may also be WALK_SLOWLY: the
+ * message may be marked, and was not read closely enough to know.
  */
 static enum walk_result
 route(struct request_walk *w, bool is_fast)
@@ -321,7 +323,7 @@ route(struct request_walk *w, bool is_fast)
 		r->route = ROUTE_OFF;
 		return WALK_ON;
 	}
-	if (is_fast && (reads_apply_settings(r) || reads_may_begin(w))) /* it has to be read as the slow lane does */
+	if (is_fast && (reads_apply_settings(r) || reads_may_begin(w))) /* it has to be read in the slow lane */
 		return WALK_SLOWLY;
 	if (r->route == ROUTE_OFF)
 		r->route = ROUTE_UNMARKED;
@@ -341,10 +343,9 @@ route(struct request_walk *w, bool is_fast)
 	return WALK_ON;
 }
 
-/*
- * Returns the standbys that may be read from, a bit for each place in the upstream. If no primary answers nobody knows
- * how far they lag behind one, and they are all there is; if two do, a standby may be that of either.
- */
+/* Returns the standbys that may be read from, a bit for each place in the upstream. If no primary answers, no standby's
+ * lag is known, so all of them may be read from; if two primaries answer, a standby may belong to either, so none
+ * may. */
 static unsigned
 usable_standbys(struct cluster *c, uint64_t max_lag_us)
 {
@@ -365,11 +366,9 @@ usable_standbys(struct cluster *c, uint64_t max_lag_us)
 	return primaries == 0 && was_seen ? standbys : 0;
 }
 
-/*
- * With reads = prefer_standby, each loan of a client that keeps nothing on a server is a standby's, if one is there
- * that lags by reads_max_lag at most, the one with the fewest loans first. A standby is never waited for: the primary's
- * line is the only one. Nothing is promised but the lag, and what writes is refused by PostgreSQL.
- */
+/* With reads = prefer_standby, each loan to a client that keeps nothing on a server is of a standby, if there is one
+ * that lags by reads_max_lag at most; the standby with the fewest loans is tried first. Clients never wait for a
+ * standby: only the primary has a queue. The lag is the only promise; PostgreSQL refuses writes there. */
 static struct server *
 borrow_preferred(struct exchange *x)
 {
@@ -390,7 +389,8 @@ borrow_preferred(struct exchange *x)
 	return srv;
 }
 
-/* Returns true if it is not known that srv is of the primary whose history the client knows: it is given back. */
+/* Returns true if it is not known that srv belongs to the primary whose history the client knows; srv is then given
+ * back. */
 __attribute__((noinline)) static bool
 is_doubtful(struct exchange *x, struct client_reads *r, struct server *srv)
 {
@@ -403,7 +403,7 @@ is_doubtful(struct exchange *x, struct client_reads *r, struct server *srv)
 		return false;
 	if (is_there || srv->history == 0) {
 		pool_return(srv, 0, *x->env->now_us);
-	} else { /* another host's, or an old one's */
+	} else { /* srv is of another host, or of an old primary */
 		srv->borrower = NULL;
 		server_close(srv);
 	}
@@ -417,7 +417,7 @@ reads_distrust(struct exchange *x, struct server *srv)
 	struct client_reads *r = reads_of(x);
 
 	if (srv->loan.standby != 0 || r == NULL || r->cluster == NULL || r->cluster != x->pool->cluster)
-		return false; /* or a reload has changed who reads where */
+		return false; /* or a reload has changed the clients that read from standbys */
 	if ((srv->history == 0 || srv->history != r->token.history || srv->history != cluster_history(r->cluster)) &&
 	    is_doubtful(x, r, srv))
 		return true;

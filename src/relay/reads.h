@@ -1,27 +1,27 @@
 /*
- * src/relay/reads.h - reads = marked: a transaction that is READ ONLY goes to a standby that shows all that its client
- * has written or been shown; everything else to the primary (docs/reads.md).
+ * src/relay/reads.h - reads = marked: a READ ONLY transaction goes to a standby that shows all that its client has
+ * written or been shown; everything else goes to the primary (docs/reads.md).
  *
- * An example, with two standbys: at 0 ms client A commits an INSERT on the primary, whose log then ends at 0/500. At
- * 2 ms it sends BEGIN READ ONLY. Standby 1 has replayed the log to 0/400, and would not show A's own row; standby 2 has
- * replayed it to 0/520, so it answers. Had both been at 0/400, A would wait until one of them has come to 0/500, for
- * reads_wait at most, and the primary would answer then.
+ * An example, with two standbys: at 0 ms client A commits an INSERT on the primary, whose log then ends at 0/500. At 2
+ * ms it sends BEGIN READ ONLY. Standby 1 has replayed the log to 0/400, and would not show A's own row; standby 2 has
+ * replayed it to 0/520, so it answers. Had both been at 0/400, A would wait, for reads_wait at most, until one of them
+ * has come to 0/500; after that time the primary would answer.
  *
- * A request without a server is *marked* if it begins such a transaction, or default_transaction_read_only is on. Where
- * it may go is for policy/causality.h to say. If no host shows enough yet, the client is CL_CATCHING until one does: at
- * most reads_wait for a standby, and then the primary answers; at most SETTLE_US for the primary, which may show a
- * commit later than a standby.
+ * A request of a client without a server is *marked* if it begins such a transaction, or if
+ * default_transaction_read_only is on. policy/causality.h decides which hosts may answer it. If no host shows enough
+ * yet, the client is CL_CATCHING until one does: for a standby it waits reads_wait at most, and then the primary
+ * answers; for the primary, which may show a commit later than a standby, it waits SETTLE_US at most.
  *
- * A standby of PostgreSQL 19 that lacks only what a reading of the primary has told is asked itself when it has
- * replayed that, ahead of the request (reads_replayed.c). In the example both standbys would be at 0/400, and the one
- * that A is sent to would answer the read once it is at 0/500, as soon as it is there.
+ * If a standby of PostgreSQL 19 lacks only a position that a reading of the primary has told, pgweir asks the standby
+ * itself, ahead of the request, to wait until it has replayed the position (reads_replayed.c). In the example, with
+ * both standbys at 0/400, the standby to which A is sent would answer the read as soon as it is at 0/500.
  *
- * What a standby refuses, or loses, before the client was shown anything of the transaction but the answers to its
- * BEGIN, to most SET LOCAL, and to what makes or describes statements, is relayed again, to the primary (resend.c),
- * behind that BEGIN and SET LOCAL.
+ * A request that a standby refuses or loses is relayed again, to the primary (resend.c), if the client was shown
+ * nothing of the transaction but the answers to its BEGIN, to most SET LOCAL, and to messages that make or describe
+ * statements. That BEGIN and SET LOCAL go ahead of it.
  *
- * Owns:   what it knows of the client (reads_of()), made when that first needs a server.
- * Always: it knows of each request that has ended since then, wherever; while reads was off, of their number alone.
+ * Owns:   what is known of the client (reads_of()), made when the client first needs a server.
+ * Always: it has noted each request that has ended since then, on any host; while reads was off, only their number.
  */
 #pragma once
 
@@ -35,26 +35,27 @@
 
 struct client_reads {
 	struct read_token token;
-	struct cluster *cluster; /* a reference; that the token is of */
-	struct gucs *gucs; /* a reference; is_default is its */
-	bool is_default; /* READ ONLY, and not SERIALIZABLE, is what its transactions are by default */
+	struct cluster *cluster; /* a reference to the cluster that the token is of */
+	struct gucs *gucs; /* a reference to the settings from which is_default was read */
+	bool is_default; /* true if its transactions are READ ONLY, and not SERIALIZABLE, by default */
 	bool is_for_primary; /* the request is relayed again; set by reads_lost(), cleared by reads_request_done() */
-	uint8_t route; /* enum read_route, of its request or transaction */
-	uint8_t refused[CLUSTER_HOSTS]; /* that standby has refused so many requests of its in a row */
-	uint8_t shunned; /* those that have refused too many, a bit each ... */
+	uint8_t route; /* enum read_route, of its present request or transaction */
+	uint8_t refused[CLUSTER_HOSTS]; /* how many of the client's requests each standby has refused in a row */
+	uint8_t shunned; /* standbys that have refused too many, a bit each, until shunned_until_us */
 	uint64_t shunned_until_us;
-	uint32_t requests_done; /* of its exchange, when it last heard of that */
+	uint32_t requests_done; /* requests_done of the exchange, when this struct was last brought up to date */
 	uint32_t silent; /* the number of a request that shows nothing: SET pgweir.min_lsn, on the primary */
-	uint64_t min_lsn,
-	    min_due; /* READS_MIN_LSN, which it is not to fall behind; for causality_take(), 0: it was taken */
-	uint64_t life; /* of the standby that its server is on */
-	uint64_t awaited; /* the position that the standby has to replay first; 0: it has */
-	uint32_t await_ms; /* so long it may take; 0: none may be asked */
-	uint64_t catch_until_us, settle_until_us, primary_until_us; /* 0: it does not wait for that */
-	uint64_t wait_until_us; /* while it is CL_CATCHING */
+	/* min_lsn: READS_MIN_LSN, which its reads must have reached; min_due: for causality_take(), 0 if it was
+	 * taken over */
+	uint64_t min_lsn, min_due;
+	uint64_t life; /* the life of the standby of its server */
+	uint64_t awaited; /* the position that the standby must replay first; 0 if it has */
+	uint32_t await_ms; /* how many ms that may take; 0 if no standby may be asked to wait */
+	uint64_t catch_until_us, settle_until_us, primary_until_us; /* 0 if the client does not wait for that */
+	uint64_t wait_until_us; /* not 0 while the client is CL_CATCHING */
 	struct exchange *x;
-	TAILQ_ENTRY(client_reads) link; /* while it is CL_CATCHING */
-	/* The BEGIN that its request began with, and what it has set LOCAL behind that; else "". */
+	TAILQ_ENTRY(client_reads) link; /* in env->catching while the client is CL_CATCHING */
+	/* The BEGIN with which its request began, and its SET LOCALs since then; else "". */
 	char begin[BEGIN_TEXT_MAX];
 };
 
@@ -64,9 +65,9 @@ reads_of(const struct exchange *x)
 	return x->rare == NULL ? NULL : x->rare->reads;
 }
 
-/* --- reads.c: which host answers --- */
-/* Returns true if the message, which is on the fast lane, may be a BEGIN with a mode, or run one: its SQL does not
- * begin with a letter but b or st. */
+/* --- reads.c: which host answers. --- */
+/* Returns true if the message, which is on the fast lane, may be a BEGIN with a mode, or execute one. Returns false
+ * only if its SQL begins with a letter other than b, and not with st. */
 static inline bool
 reads_may_begin(const struct request_walk *w)
 {
@@ -77,7 +78,7 @@ reads_may_begin(const struct request_walk *w)
 
 	if (message[0] == 'B')
 		return statements_may_begin(w->x, w->m.names.statement);
-	at += message[0] == 'P'; /* it makes the unnamed statement */
+	at += message[0] == 'P'; /* skips the name of the unnamed statement */
 	first = (message[at] | 0x20u) - 'a';
 	if (first <= 'z' - 'a' && first != 'b' - 'a' &&
 	    (first != 's' - 'a' || at + 1 >= have || (message[at + 1] | 0x20) != 't'))
@@ -85,10 +86,8 @@ reads_may_begin(const struct request_walk *w)
 	return !frame_whole(message, have, &f) || f.body_len > sizeof("BEGIN;") + (f.type == 'P' ? 3 : 0);
 }
 
-/*
- * Returns what is known of the client if the message is for the primary, as the last request was, and route() has
- * nothing to do; else NULL. The message is on the fast lane, where a Query was scanned, and reads is marked.
- */
+/* Returns what is known of the client if the message is for the primary, as the previous request was, and route() would
+ * change nothing; else NULL. The message is on the fast lane, where a Query was scanned, and reads is marked. */
 static inline struct client_reads *
 reads_stay(const struct request_walk *w)
 {
@@ -104,8 +103,8 @@ reads_stay(const struct request_walk *w)
 	return reads_may_begin(w) ? NULL : r;
 }
 
-/* Returns true if it is not known that srv, which the client was lent, is the primary's, or if there is another primary
- * since it was asked for: it was given back, and the client is CL_CATCHING, for TRUST_AFTER_US at most. */
+/* Returns true if it is not certain that srv, which was lent to the client, is the primary's, or if the primary has
+ * changed since its host was asked. srv was given back, and the client is CL_CATCHING, for TRUST_AFTER_US at most. */
 bool reads_distrust(struct exchange *x, struct server *srv);
 static inline bool
 reads_must_wait(struct exchange *x, struct server *srv)
@@ -113,19 +112,20 @@ reads_must_wait(struct exchange *x, struct server *srv)
 	return x->settings->reads == READS_MARKED && reads_distrust(x, srv);
 }
 
-/* As reads_borrow(), for a client that reads_stay() says nothing of. */
+/* Like reads_borrow(), for a client for which reads_stay() returns NULL. */
 enum walk_result reads_choose(struct request_walk *w, bool is_fast);
 
-/* Returns true if the next loan is for the functions below: its client reads from standbys, or its block is due (which
- * relay/begin.h may have deferred). */
+/* Returns true if the next loan concerns the functions below: the client reads from standbys, or its block is due
+ * (relay/begin.h may have deferred it). */
 static inline bool
 reads_concern(const struct exchange *x)
 {
 	return x->settings->reads != READS_PRIMARY || x->block == EXCHANGE_DUE;
 }
 
-/* As pool_borrow(), for the client and the message at w->at. WALK_ON: w->lent is a server, or NULL if it has to wait
- * for the primary's; WALK_WAIT, WALK_OVER; and on the fast lane WALK_SLOWLY: see route(). */
+/* Like pool_borrow(), for the client and the message at w->at. Returns WALK_ON with w->lent set to a server, or to NULL
+ * if the client has to wait for a server of the primary; WALK_WAIT; WALK_OVER; or, on the fast lane, WALK_SLOWLY: see
+ * route(). */
 static inline enum walk_result
 reads_borrow(struct request_walk *w, bool is_fast)
 {
@@ -147,29 +147,30 @@ reads_borrow(struct request_walk *w, bool is_fast)
 }
 
 void reads_note_loan(struct exchange *x);
-/* The client has a server now. Counts it, and puts in the outbox what must go ahead of its message. */
+/* Called when the client has got a server. Counts the loan. */
 static inline void
 reads_linked(struct exchange *x)
 {
-	if (reads_concern(x) && x->srv->loan.route == ROUTE_OFF) /* else reads_borrow() has done it */
+	if (reads_concern(x) && x->srv->loan.route == ROUTE_OFF) /* else reads_borrow() has counted it */
 		reads_note_loan(x);
 }
 
-/* --- reads_wait.c: clients that are CL_CATCHING --- */
+/* --- reads_wait.c: clients that are CL_CATCHING. --- */
 void reads_init(struct exchange_env *env);
-void reads_fini(struct exchange_env *env); /* no client may wait */
+void reads_fini(struct exchange_env *env); /* no client may be waiting */
 void reads_canceled(struct exchange *x); /* the request of a client that is CL_CATCHING is about to be rejected */
-/* A host has answered: who is CL_CATCHING may go on. Returns true, once, if a standby has fallen silent: clients are to
- * leave it for whom reads_is_left() is true. */
+/* Called when a host has answered: clients that are CL_CATCHING may go on. Returns true, once, if a standby has fallen
+ * silent: the caller then takes clients for which reads_is_left() is true off that standby. */
 bool reads_on_reading(struct exchange_env *env);
 
-/* --- reads_block.c: a transaction on a standby --- */
-/* For the next message of a client with a server of a standby. WALK_ON: it may be sent, or the client has no server any
- * more, since the primary is to answer. WALK_HOLD, WALK_LEAVE: see there. */
+/* --- reads_block.c: a transaction on a standby. --- */
+/* Looks at the next message of a client with a server of a standby. Returns WALK_ON if the message may be sent, or if
+ * the client has no server any more because another host is to answer; WALK_HOLD; or WALK_LEAVE: see enum
+ * walk_result. */
 enum walk_result reads_look(struct request_walk *w);
-/* Returns true if the messages that come next from such a client, up to a Query or Sync, are those to which
- * reads_look() has nothing to say, if the fast lane takes them: w->len is where they end. False, too, if the first one
- * begins no request, or there is no such server. */
+/* Returns true if reads_look() would let all the messages pass that come next from such a client, up to a Query or
+ * Sync, provided that the fast lane takes them; w->len is then set to their end. Returns false, too, if the first of
+ * them begins no request, or if the client has no server of a standby. */
 bool reads_is_free(struct request_walk *w);
 
 void reads_request_done_there(struct exchange *x, const struct owed *ended);
@@ -190,24 +191,27 @@ reads_request_done(struct exchange *x, const struct owed *ended)
 		causality_wrote(&r->token, cluster_begun(r->cluster));
 }
 
-/* Returns true if the standby of its server does not answer the watch, and the primary may be asked instead. */
+/* Returns true if the standby of the client's server does not answer the watch, and the primary may be asked
+ * instead. */
 bool reads_is_left(const struct exchange *x);
-/* The client has lost srv, its server, and goes on elsewhere, or its request is relayed again. */
+/* Called when the client has lost srv, its server, and goes on elsewhere, or its request is relayed again. */
 void reads_lost(struct exchange *x, const struct server *srv);
 
 /* --- reads_position.c --- */
 /*
- * A row of relay/features.c: a position that travels between sessions, processes and services. SHOW pgweir.lsn is what
- * a reader must not fall behind to see all that this session has written or been shown; SET pgweir.min_lsn to it, for a
- * session or LOCAL, holds reads to that. Both are settings of PostgreSQL's as far as drivers see: pgweir gives the
- * first its value ahead of the SHOW, and refuses (22P02) what is no position for the other.
+ * A row of relay/features.c: a position that travels between sessions, processes and services. SHOW pgweir.lsn shows
+ * the position that a reader must have reached to see all that this session has written or been shown; SET
+ * pgweir.min_lsn to that position, for a session or LOCAL, holds reads to it. To drivers both are settings of
+ * PostgreSQL's: pgweir sets the first one ahead of the SHOW, and rejects (22P02) a value for the second one that is not
+ * a position.
  */
 enum feature_step reads_position(struct exchange *x, struct request *m);
 #define READS_MIN_LSN "pgweir.min_lsn"
 
-/* --- a feature: see features.h --- */
+/* --- A feature: see features.h. --- */
 
-/* walk_fast() itself asks for EXCHANGE_NO_BLOCK, by one instruction together with what lies beside it. */
+/* Whether the block is EXCHANGE_NO_BLOCK is not asked here: walk_fast() tests it itself, in one instruction with
+ * neighboring fields. */
 static inline bool
 reads_is_quiet(const struct exchange *x)
 {

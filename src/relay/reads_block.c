@@ -1,4 +1,4 @@
-/* src/relay/reads_block.c - a client's transaction on a standby, and how it leaves; see reads.h. */
+/* src/relay/reads_block.c - a client's transaction on a standby, and how it leaves that standby; see reads.h. */
 #include "relay/reads_state.h"
 #include "base/text.h"
 #include "listen/listen.h"
@@ -7,10 +7,13 @@
 #include "state/state.h"
 
 #define REFUSED_MAX 3
-#define LEFT_IN_US (250 * US_PER_MS) /* what has run for longer waits until the life of a silent standby is over */
-#define SHUN_US (10 * US_PER_S) /* so long a client passes by the standby that has refused it each time */
+/* a request that has run for longer waits until the life of a silent standby is over */
+#define LEFT_IN_US (250 * US_PER_MS)
+#define SHUN_US                                                                                                        \
+	(10 * US_PER_S) /* how long a client avoids a standby that has refused REFUSED_MAX requests in a row           \
+			 */
 
-/* The request, or the block, goes on on the primary; srv was its server. why: enum read_route. */
+/* Makes the request, or the block, go on on the primary; srv was its server. why: enum read_route. */
 static void
 go_to_primary(struct exchange *x, const struct server *srv, uint8_t why)
 {
@@ -23,7 +26,8 @@ go_to_primary(struct exchange *x, const struct server *srv, uint8_t why)
 		r->route = why;
 }
 
-/* The block goes on on the primary: nothing but a BEGIN was run there, or nothing of it matters any more. */
+/* The block leaves its standby for the primary: only a BEGIN was run there, or nothing of the block matters any
+ * more. */
 static void
 leave_standby(struct exchange *x)
 {
@@ -38,7 +42,7 @@ leave_standby(struct exchange *x)
 	pool_clean(srv, false, parts, *x->env->now_us);
 }
 
-/* Returns true for a SET LOCAL of a position that the standby has not come to, and writes that. */
+/* Returns true if the SQL is a SET LOCAL of a position that the standby has not reached, and writes that position. */
 static bool
 sets_minimum(struct exchange *x, const char *sql, size_t len, uint64_t *position)
 {
@@ -56,7 +60,7 @@ sets_minimum(struct exchange *x, const char *sql, size_t len, uint64_t *position
 	return is_behind;
 }
 
-/* The block goes on on a standby that has come to this position, if one does in time. */
+/* Lets the block go on on a standby that has reached this position, if there is one in time. */
 static void
 look_for_another(struct exchange *x, uint64_t position)
 {
@@ -64,12 +68,12 @@ look_for_another(struct exchange *x, uint64_t position)
 
 	leave_standby(x);
 	r->is_for_primary = false;
-	reads_apply_settings(r); /* now, as it would forget what follows */
+	reads_apply_settings(r); /* called now, because it would overwrite the two values set below */
 	r->min_lsn = r->min_due != 0 && r->min_lsn > position ? r->min_lsn : position;
 	r->min_due = cluster_begun(r->cluster) + 1;
 }
 
-/* Returns true if a Sync is all that has come behind the statement which the message at w->at begins. */
+/* Returns true if only a Sync follows the statement which the message at w->at begins. */
 static bool
 is_sync_next(const struct request_walk *w)
 {
@@ -84,8 +88,8 @@ is_sync_next(const struct request_walk *w)
 	return frame_whole(p, (size_t)(end - p), &f) && f.type == 'S';
 }
 
-/* Returns true if the SQL ends the block, and the request goes on: what follows may write. Nothing of the session hangs
- * on that end, so the primary may have it. */
+/* Returns true if the SQL ends the block and the request goes on, so the rest may write. The session does not depend on
+ * that end, so the primary may run it. */
 static bool
 goes_on_behind_end(const struct request_walk *w, const struct sql_traits *v, const char *sql, size_t len)
 {
@@ -106,8 +110,8 @@ goes_on_behind_end(const struct request_walk *w, const struct sql_traits *v, con
 		request_begins_with(m, WORD_ROLLBACK) || request_begins_with(m, WORD_ABORT));
 }
 
-/* Returns true if nothing of the block was run there but what leaves with it, nor of the request, which has been
- * answered so far: it can go on elsewhere. */
+/* Returns true if the standby has run nothing of the block but what moves with it, and nothing of the request, and has
+ * answered everything: then the block can go on elsewhere. */
 static bool
 can_go_on_elsewhere(const struct exchange *x)
 {
@@ -126,7 +130,7 @@ refuse(struct request_walk *w, const char *why, const char *hint)
 	return WALK_LEAVE;
 }
 
-/* The message has this SQL. */
+/* Decides where the request goes, by the SQL of the message. */
 static enum walk_result
 look_at_sql(struct request_walk *w, const struct sql_traits *v, const char *sql, size_t len)
 {
@@ -140,9 +144,9 @@ look_at_sql(struct request_walk *w, const struct sql_traits *v, const char *sql,
 	if (x->srv->ledger.count > 0)
 		return WALK_HOLD;
 	if (x->srv->ledger.intake == INTAKE_SYNC || (x->srv->tx == 'E' && (v->hints & SCAN_HINT_ENDS) == 0))
-		return WALK_ON; /* PostgreSQL does not run it */
+		return WALK_ON; /* PostgreSQL skips it */
 	if (!moves && !can_go_on_elsewhere(x)) {
-		if (leaves) /* it keeps the standby, until that is gone */
+		if (leaves) /* it keeps the standby until the state is gone */
 			return WALK_ON;
 		if (is_bound)
 			return refuse(w,
@@ -159,7 +163,7 @@ look_at_sql(struct request_walk *w, const struct sql_traits *v, const char *sql,
 	return WALK_ON;
 }
 
-/* A request leaves as a whole, or not at all: the first of its messages is looked at together with the others. */
+/* A request leaves as a whole, or not at all: its first message is looked at together with the others. */
 enum walk_result
 reads_look(struct request_walk *w)
 {
@@ -169,7 +173,7 @@ reads_look(struct request_walk *w)
 	const char *sql = reads_sql_of(w, &len, &v);
 
 	if (x->srv->is_synced && x->srv->ledger.count > 0)
-		return WALK_HOLD; /* what the client is shown before may decide where this goes */
+		return WALK_HOLD; /* the answers to earlier requests may decide where this one goes */
 	if (x->srv->is_synced && strchr("PBDCE", w->m.type) != NULL && can_go_on_elsewhere(x) &&
 	    reads_mentions_primary(w, true)) {
 		leave_standby(x);
@@ -178,8 +182,8 @@ reads_look(struct request_walk *w)
 	return sql == NULL || v == NULL ? WALK_ON : look_at_sql(w, v, sql, len);
 }
 
-/* Returns true for one SELECT, WITH or VALUES that mentions nothing of pg_catalog's: reads_look() has nothing to say to
- * it, if it is plain. */
+/* Returns true for a single SELECT, WITH or VALUES that does not mention pg_catalog's names: reads_look() lets it pass
+ * if it is plain. */
 static bool
 is_free(const char *sql, size_t len)
 {
@@ -198,7 +202,7 @@ is_free_message(const struct exchange *x, const struct frame *f, const uint8_t *
 
 	if (sql == NULL)
 		return f->type != 'P' && f->type != 'B';
-	return (f->type != 'P' || body[0] == '\0') && is_free(sql, len); /* the lane takes no Parse with a name */
+	return (f->type != 'P' || body[0] == '\0') && is_free(sql, len); /* the fast lane takes only unnamed Parses */
 }
 
 bool
@@ -222,8 +226,9 @@ reads_is_free(struct request_walk *w)
 	return at > from;
 }
 
-/* Returns true if the request has set something, for its transaction alone, that no other SQL is read by and nobody is
- * told of: a limit, a position, what is an application's own. It is run behind the BEGIN wherever that is. */
+/* Returns true if the request has set, for its transaction alone, a setting that does not change how other SQL is
+ * parsed and that is not reported to the client: a limit, a position, an application's own setting. The SET is then
+ * appended to r->begin, to be run again after the BEGIN on any host. */
 static bool
 takes_local(const struct exchange *x, struct client_reads *r)
 {
@@ -236,13 +241,13 @@ takes_local(const struct exchange *x, struct client_reads *r)
 	    known_only(&k, gucs_scan_options(x->gucs), sql, len) != KNOWN_LOCAL || k.name[0] == '\0' ||
 	    guc_is_of_context(k.name) || ((now = gucs_find(x->gucs, k.name)) != NULL && now->kind == GUC_REPORTED))
 		return false;
-	memcpy(r->begin + at, "\n;", 2); /* behind a comment, too */
+	memcpy(r->begin + at, "\n;", 2); /* the newline ends a comment */
 	memcpy(r->begin + at + 2, sql, len);
 	r->begin[at + 2 + len] = '\0';
 	return true;
 }
 
-/* Returns what the block is behind a request that a standby has answered. */
+/* Returns the state of the block after a request that a standby has answered. */
 static enum exchange_block
 block_behind(const struct exchange *x, struct client_reads *r, const struct owed *ended)
 {
@@ -277,7 +282,7 @@ reads_request_done_there(struct exchange *x, const struct owed *ended)
 	exchange_set_block(x, block_behind(x, r, ended));
 	if (srv->tx == 'I')
 		r->begin[0] = '\0';
-	if (x->block != EXCHANGE_BEGUN) /* a BEGIN alone says nothing of what it will refuse */
+	if (x->block != EXCHANGE_BEGUN) /* a BEGIN alone does not tell whether the standby will refuse more */
 		r->refused[srv->loan.standby - 1u] = 0;
 	causality_read(&r->token, cluster_begun(r->cluster), srv->loan.standby - 1u, r->life);
 }

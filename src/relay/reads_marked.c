@@ -5,7 +5,7 @@
 #include "statements/statements.h"
 #include "wire/fields.h"
 
-#define FORBIDDEN_LOOK_MAX 16384u /* bytes of what follows a BEGIN that are looked into */
+#define FORBIDDEN_LOOK_MAX 16384u /* how many of the bytes after a BEGIN are searched */
 
 bool
 reads_apply_settings(struct client_reads *r)
@@ -27,7 +27,7 @@ reads_apply_settings(struct client_reads *r)
 	return r->is_default;
 }
 
-/* Returns true for a word that names what only the primary has: its locks, snapshots, sessions, sequences. */
+/* Returns true for a word that names something that only the primary has: its locks, snapshots, sessions, sequences. */
 static bool
 names_primarys(const struct sql_token *t)
 {
@@ -44,10 +44,11 @@ names_primarys(const struct sql_token *t)
 bool
 reads_is_for_primary(const char *sql, size_t len)
 {
-	bool is_first = true, is_value = false; /* of a statement; the word before is last_value */
+	/* is_first: first word of a statement; is_value: the previous word is last_value */
+	bool is_first = true, is_value = false;
 	struct sql_lexer lx;
 
-	if (text_mentions(sql, len, GUC_PIN)) /* it would keep the standby */
+	if (text_mentions(sql, len, GUC_PIN)) /* it would make the client keep the standby */
 		return true;
 	if (!text_mentions(sql, len, "pg_") && !text_mentions(sql, len, "lock") && !text_mentions(sql, len, LAST_VALUE))
 		return false;
@@ -71,7 +72,7 @@ reads_leaves(const struct sql_traits *v)
 	return (v->flags & (SCAN_CURSOR | SCAN_PREPARE | SCAN_LOAD | SCAN_SLOT)) != 0;
 }
 
-/* The same for SQL that has no traits yet, or is a part of one; and for what reads_leaves() knows. */
+/* Like reads_is_for_primary() and reads_leaves(), for SQL that has no traits yet, or is a part of such SQL. */
 static bool
 may_be_for_primary(const char *sql, size_t len)
 {
@@ -156,7 +157,7 @@ reads_is_marked(struct request_walk *w, struct client_reads *r)
 	    known_only(&k, gucs_scan_options(x->gucs), sql, len) == KNOWN_BEGIN) {
 		if (k.has_other_mode || !(k.is_read_only || reads_apply_settings(r)) || len >= sizeof(r->begin))
 			return false;
-		memcpy(r->begin, sql, len); /* to be run again elsewhere */
+		memcpy(r->begin, sql, len); /* for a repetition on another host */
 		r->begin[len] = '\0';
 		x->begin = 0;
 		x->rare->begin = r->begin;

@@ -3,7 +3,8 @@
 #include "base/text.h"
 #include "wire/messages.h"
 
-/* On a standby that is what it shows. A page's header is taken off: no standby ever reports a position behind one. */
+/* On a standby the position is the one that the standby shows. On the primary a page's header is left out, because no
+ * standby ever reports the position after one. */
 static const char ask[] =
     "SELECT " MESSAGE_OURS "pg_catalog.set_config('pgweir.lsn', CAST(CASE WHEN pg_catalog.pg_is_in_recovery() THEN "
     "pg_catalog.pg_last_wal_replay_lsn() ELSE (SELECT l OPERATOR(pg_catalog.-) CASE "
@@ -18,11 +19,11 @@ put_position(struct exchange *x)
 	message_query(&b, ask);
 	server_owe_query(x->srv, OWED_TO_FEATURE);
 	outbox_put(&x->env->to_server, &b);
-	x->srv->loan.settled |= SCAN_SETTING; /* washed off: it is no other client's */
+	x->srv->loan.settled |= SCAN_SETTING; /* washed off before the server is lent to another client */
 	return STEP_FORWARD;
 }
 
-/* PostgreSQL says what is wrong with it. */
+/* Leaves the value to PostgreSQL, whose error says what is wrong with it. */
 static enum feature_step
 refuse(struct request *m, const char *value)
 {
@@ -65,7 +66,7 @@ reads_position(struct exchange *x, struct request *m)
 	    !text_mentions(sql, len, "pgweir."))
 		return STEP_FORWARD;
 	if (x->pool->cluster != NULL)
-		cluster_want(x->pool->cluster, CLUSTER_ALL); /* a read that it is for follows soon */
+		cluster_want(x->pool->cluster, CLUSTER_ALL); /* the read that needs the position follows soon */
 	if (request_begins_with(m, WORD_SHOW))
 		return x->srv->is_synced && text_mentions(sql, len, "pgweir.lsn") ? put_position(x) : STEP_FORWARD;
 	return m->type == 'Q' && text_mentions(sql, len, READS_MIN_LSN) ? check_minimum(x, m) : STEP_FORWARD;

@@ -2,13 +2,13 @@
  * src/relay/reads_replayed.c - a standby of PostgreSQL 19 or later says itself when it has replayed what a client must
  * not miss; see reads.h.
  *
- * WAIT FOR LSN is a request of pgweir's own, in one write with the client's behind it. So the standby runs the client's
- * as soon as it has replayed the position, and no reading of its own has to say so first. PostgreSQL answers in order:
- * nothing of the client's is passed before it is known whether the position was replayed. If it was not, what the
- * standby answers or runs is dropped, and the request is relayed again to the primary (loss_of_lag()). So only a
- * request that may be run twice is sent so.
+ * WAIT FOR LSN is a request of pgweir's own, followed by the client's request in the same write. The standby runs the
+ * client's request as soon as it has replayed the position; no reading of the standby is needed first. PostgreSQL
+ * answers in order, so the answer to WAIT FOR LSN comes before any part of the client's answer. If the position was not
+ * replayed in time, the standby's answer is dropped, or its work cancelled, and the request is relayed again to the
+ * primary (loss_of_lag()). So only requests that may run twice are sent this way.
  *
- * PostgreSQL compares numbers alone: cluster_replayed() says whether they are still those of the same log.
+ * PostgreSQL compares numbers alone: cluster_replayed() says whether both positions are still of the same log.
  */
 #include "relay/reads_state.h"
 #include "relay/relay.h"
@@ -17,7 +17,7 @@
 
 #include <stdio.h>
 
-/* Longer waits are by readings: a cancel, or a limit on the time of queries, ends those at once. */
+/* Longer waits end by readings, because a cancel, or a limit on the time of queries, can end those at once. */
 #define ASK_MAX_US (2 * US_PER_S)
 
 uint32_t
@@ -29,7 +29,7 @@ reads_await_ms(const struct request_walk *w, const struct client_reads *r)
 	uint64_t until_us = r->catch_until_us == 0 ? now_us + s->reads_wait_us : r->catch_until_us;
 	uint64_t left_us = until_us > now_us ? until_us - now_us : 0;
 
-	/* PostgreSQL waits for ever if it is told 0 ms. */
+	/* WAIT FOR LSN with 0 ms would wait forever. */
 	if (is_again || left_us < US_PER_MS || left_us > ASK_MAX_US ||
 	    (s->query_timeout_us != 0 && left_us >= s->query_timeout_us) ||
 	    !resend_may_be_sent(w->x, w->p + w->at, w->len - w->at))
@@ -37,7 +37,7 @@ reads_await_ms(const struct request_walk *w, const struct client_reads *r)
 	return (uint32_t)(left_us / US_PER_MS);
 }
 
-/* The client's statement_timeout is for its own statements. */
+/* The client's statement_timeout applies to its own statements only. */
 void
 relay_ask_standby(struct exchange *x)
 {

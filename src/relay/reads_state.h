@@ -1,4 +1,4 @@
-/* src/relay/reads_state.h - what the files of reads.h share. */
+/* src/relay/reads_state.h - the declarations that the files of reads.h share. */
 #pragma once
 
 #include "relay/reads.h"
@@ -7,44 +7,44 @@
 
 #define LSN "%" PRIX32 "/%" PRIX32
 #define LSN_ARGS(n) (uint32_t)((n) >> 32), (uint32_t)(n)
-#define LAST_VALUE "last_value" /* a sequence's column */
+#define LAST_VALUE "last_value" /* a column of each sequence */
 
-/* --- reads_marked.c: which requests are marked --- */
-/* Takes over what the client's settings say: is_default, and a new position. Returns r->is_default. */
+/* --- reads_marked.c: which requests are marked. --- */
+/* Takes over is_default, and a new position, from the client's settings. Returns r->is_default. */
 bool reads_apply_settings(struct client_reads *r);
 /* Returns true if the message, of a client without a server, is marked and may go to a standby, and writes its BEGIN to
- * r->begin. Else r->route says why not, if it is marked. */
+ * r->begin. If the message is marked but may not, r->route says why. */
 bool reads_is_marked(struct request_walk *w, struct client_reads *r);
-/* Returns the SQL that the message has, or its statement, and writes its length in bytes and the traits of it; NULL:
- * it has none. */
+/* Returns the SQL of the message, or of the statement that it executes, and writes the SQL's length in bytes and its
+ * traits. Returns NULL if the message has no SQL. */
 const char *reads_sql_of(struct request_walk *w, size_t *len, const struct sql_traits **v);
-/* Returns the SQL that a message with this frame has, or runs, and writes its length in bytes, and a Bind's statement;
- * NULL: it has none, or a Bind is of no statement that the client has. have: how much of the body has come. */
+/* Returns the SQL that a message with this frame contains or executes, and writes the SQL's length in bytes, and a
+ * Bind's statement. Returns NULL if there is no SQL, or if a Bind names a statement that the client does not have.
+ * have: how many bytes of the body have come. */
 const char *reads_sql_of_message(const struct exchange *x, const struct frame *f, const uint8_t *body, size_t have,
 				 size_t *len, struct statement **st);
-/*
- * Returns true if SQL has what is permitted in a READ ONLY transaction, and on a standby would be without a word
- * nothing, or something else. The rest of what a primary does and a standby doesn't is refused there: then the primary
- * is asked.
- */
+/* Returns true if the SQL has parts that a READ ONLY transaction permits, but that a standby would run without an error
+ * and with another effect or none. Everything else that needs a primary is refused by a standby; then the primary is
+ * asked. */
 bool reads_is_for_primary(const char *sql, size_t len);
-/* Returns true if what has come from the message at w->at on, or the rest of its request, may have SQL of either kind,
- * or run it, in its first FORBIDDEN_LOOK_MAX bytes. */
+/* Returns true if the first FORBIDDEN_LOOK_MAX bytes from the message at w->at on, or of its request, may contain or
+ * execute SQL for which reads_is_for_primary() or reads_leaves() is true. */
 bool reads_mentions_primary(const struct request_walk *w, bool is_one_request);
-/* Returns true if the SQL leaves what only the server that ran it has. The client keeps that server, which has to be
- * the primary's: it may write later. */
+/* Returns true if the SQL leaves state behind on its server. The client keeps that server, which must be one of the
+ * primary, because the client may write later. */
 bool reads_leaves(const struct sql_traits *v);
 
 /* --- reads_wait.c --- */
-/* The loop is notified of this cluster from now on. Without memory its timers do, if later. */
+/* Has the loop notified of this cluster's readings from now on. Without memory there are no notifications, and the
+ * loop's timers find the readings later. */
 void reads_listen(struct exchange_env *env, struct cluster *c);
-/* Returns false if the time for it is over. *until_us: 0 when the wait begins. */
+/* Returns false if the time for waiting is over. *until_us: 0 when the wait begins; set by this function. */
 bool reads_may_wait(const struct client_reads *r, uint64_t *until_us, uint64_t wait_us);
-/* The client is CL_CATCHING until a host has answered: of all, or, as what says, the primary, if a reading of that may
- * end the wait. Returns WALK_WAIT. */
+/* Makes the client CL_CATCHING until a host has answered. what: the hosts whose readings may end the wait: all, or the
+ * primary. Returns WALK_WAIT. */
 enum walk_result reads_wait_until(struct client_reads *r, uint64_t until_us, enum cluster_wants what);
 
 /* --- reads_replayed.c --- */
-/* Returns how many milliseconds the question for the message at w->at, which waits for a standby, may take; 0: it is
- * not to be asked. */
+/* Returns for how many ms the standby may be asked to wait for its position, for the message at w->at; 0 if it may not
+ * be asked. */
 uint32_t reads_await_ms(const struct request_walk *w, const struct client_reads *r);

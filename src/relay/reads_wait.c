@@ -3,18 +3,18 @@
 
 #include <stdlib.h>
 
-#define CATCH_LOOK_US (1 * US_PER_MS) /* who waits is looked at so often, if no host answers */
+#define CATCH_LOOK_US (1 * US_PER_MS) /* how often clients that wait are looked at, if no host answers */
 
-/* Is notified of one cluster: of its readings while somebody of this loop waits for one, and of standbys that fall
- * silent. */
+/* A subscription of this loop to one cluster: to its readings while clients of the loop wait for one, and to standbys
+ * that fall silent. */
 struct reads_subscriber {
 	struct reads_subscriber *next;
 	struct cluster *cluster; /* a reference */
-	unsigned silences; /* that were heeded */
+	unsigned silences; /* how many silences were handled */
 	struct cluster_listener listener;
 };
 
-/* On any thread. */
+/* Called on any thread. */
 static void
 on_answer(void *owner)
 {
@@ -58,7 +58,7 @@ stop_waiting(struct client_reads *r)
 		stream_set_reading(&r->x->stream, true);
 }
 
-/* Who still has to wait goes to the end of the list. */
+/* Clients that still have to wait go to the end of the list. */
 static void
 look_again(void *arg)
 {
@@ -137,7 +137,7 @@ reads_may_wait(const struct client_reads *r, uint64_t *until_us, uint64_t wait_u
 	return now_us < *until_us;
 }
 
-/* Returns true if a reading of the primary may end the wait; else it is a standby that has to come to a position. */
+/* Returns true if a reading of the primary may end the wait; false if a standby has to reach a position. */
 static bool
 needs_primary(const struct client_reads *r)
 {

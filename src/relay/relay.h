@@ -1,5 +1,7 @@
 /*
  * src/relay/relay.h - requests of clients to the servers they borrow, and the replies.
+ *
+ * Owns: nothing; the client owns its exchange, and the pool its servers.
  */
 #pragma once
 
@@ -41,9 +43,10 @@ extern const struct policy_waiter_ops relay_waiters; /* of clients, for policy_w
 void relay_unstall(struct exchange *x); /* reads the client again if neither queue is full any more */
 
 /* --- reads_replayed.c: a standby that says when it has replayed a position --- */
-/* The client has a server of a standby: puts the question ahead of its request, if that has to wait for the answer. */
+/* Puts the question for the replayed position ahead of the request of a client that has a standby's server, if the
+ * request has to wait for that position. */
 void relay_ask_standby(struct exchange *x);
-/* The standby has answered the question. Returns true if what the client has sent behind it may be answered there. */
+/* The standby has answered that question. Returns true if the standby's answers may be passed to the client. */
 bool relay_standby_has_replayed(struct exchange *x);
 
 /* --- loss.c: what the loss of a server means for the client that had borrowed it --- */

@@ -4,6 +4,8 @@
  *   resend.c       a request that an ending server has not executed; the copy has all bytes sent since nothing was owed
  *   resend_copy.c  which messages a copy has, and whether they may run twice
  *   retry.c        a request that met an outdated plan; the copy has one request, and is kept only where that may happen
+ *
+ * Owns: nothing; the copies are those of the server's loan.
  */
 #pragma once
 

@@ -146,8 +146,8 @@ struct client_statements {
 	 * NULL for other names. */
 	struct client_statement *deallocating[DEALLOCATING_MAX];
 	uint8_t deallocating_count;
-	/* DEALLOCATE ALL or DISCARD ALL is in progress. Set by statements_deallocate.c, cleared there and by
-	 * statements_request_done(). */
+	/* DEALLOCATE ALL or DISCARD ALL is in progress. Set by statements_deallocate.c, cleared by
+	 * statements_request_done() and statements_deallocate.c. */
 	bool is_clearing;
 	/* The client has the ParameterDescription of the Describe that is sent again. Set by retry_wanted(), cleared by
 	 * describe_named(). */
