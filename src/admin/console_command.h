@@ -1,12 +1,13 @@
 /*
- * src/admin/console_command.h - which commands the console knows, who may give them, and how they are read.
+ * src/admin/console_command.h - the commands that the console knows, which users may give them, and how they are
+ * parsed.
  *
- * One table: the words of a command, its tag, what may follow, whether it takes an admin, and its line in SHOW HELP.
- * Commands that only drivers send (BEGIN, SELECT 1 ...) stand there too, without a line. Pure.
+ * One table has, for each command, its words, its tag, what may follow, whether it needs an admin, and its line in SHOW
+ * HELP. Commands that only drivers send (BEGIN, SELECT 1 ...) are in the table too, without a line in SHOW HELP. Pure.
  *
  * Owns:    struct command its texts, which are within it.
- * Borrows: rows and settings are of static tables; a lexer reads the caller's text.
- * Always:  a command that was read has a row, unless the statement is empty.
+ * Borrows: rows and settings come from static tables; a lexer reads the caller's text.
+ * Always:  a parsed command has a row, unless the statement is empty.
  */
 #pragma once
 
@@ -23,9 +24,9 @@
 
 /* clang-format off */
 /*
- * Commands that act: ROW(id, the function that runs it). NOTHING is known and does nothing, SET_CONFIGURATION is a SET of one of
- * pgweir's own settings (the reader of the SET finds out which), REFUSED is known but not offered. From PAUSE to KILL_CLIENT
- * stand those that concern the clients and pools of all workers.
+ * Commands that act: ROW(id, the function that runs it). NOTHING is known and does nothing; SET_CONFIGURATION is a SET
+ * of one of pgweir's own settings, as the reader of the SET finds out; REFUSED is known but not offered. The commands
+ * from PAUSE to KILL_CLIENT concern clients and pools of all workers.
  */
 #define RUN_LIST(ROW) \
 	ROW(RELOAD, run_reload) ROW(REOPEN, run_reopen) ROW(PAUSE, run_pause) ROW(RESUME, run_resume) \
@@ -37,12 +38,12 @@
 	ROW(ROLLBACK, run_end) ROW(NOTHING, run_nothing) ROW(SET_CONFIGURATION, run_set_configuration) ROW(REFUSED, run_refused)
 
 enum command_id {
-	/* answered with rows */
+	/* commands that are answered with rows */
 	SHOW_LIST(SHOW_ID)
 	COMMAND_SHOW_SETTING,
 	ANSWER_LIST(ANSWER_ID)
-	COMMAND_WITH_ROWS, /* how many there are before this */
-	/* that do something */
+	COMMAND_WITH_ROWS, /* the number of the commands above */
+	/* commands that act */
 	COMMAND_BEFORE_RUNS = COMMAND_WITH_ROWS - 1,
 	RUN_LIST(RUN_ID)
 	COMMAND_COUNT
@@ -54,65 +55,65 @@ enum command_argument {
 	ARGUMENT_LIKE, /* nothing, or LIKE 'pattern' */
 	ARGUMENT_DATABASE, /* nothing, or a name */
 	ARGUMENT_ONE_DATABASE, /* a name */
-	ARGUMENT_CLIENT, /* a number */
-	ARGUMENT_SETTING, /* SHOW of one that exists */
+	ARGUMENT_CLIENT, /* the number of a client */
+	ARGUMENT_SETTING, /* the name of a setting that exists, for SHOW */
 	ARGUMENT_SET, /* name = value */
-	ARGUMENT_RESET, /* a name, or ALL, which is taken for one */
-	ARGUMENT_PATTERN, /* a string; what is behind it is ignored */
-	ARGUMENT_ANY /* anything, ignored */
+	ARGUMENT_RESET, /* a name, or ALL, which is taken for a name */
+	ARGUMENT_PATTERN, /* a string; the rest is ignored */
+	ARGUMENT_ANY /* anything; all of it is ignored */
 };
 
 struct command_row {
 	enum command_id id;
-	const char *phrase; /* words and signs, each followed by one blank but the last */
-	const char *tag; /* CommandComplete's */
+	const char *phrase; /* words and signs, separated by one blank */
+	const char *tag; /* the tag in CommandComplete */
 	enum command_argument argument;
 	bool needs_admin;
-	const char *what, *example; /* for people; NULL: only drivers send it; for a refused one, what to do instead */
+	/* For people: what the command does, and an example; for a refused command, what to do instead. NULL for
+	 * commands that only drivers send. */
+	const char *what, *example;
 };
 
 #define COMMAND_NAME_MAX 127 /* "tenant/database" */
 #define COMMAND_TEXT_MAX 255
 
-/* Says what SHOW QUERIES has one row of. */
+/* Tells what one row of SHOW QUERIES stands for. */
 enum query_per { PER_NOTHING, PER_STATEMENT, PER_APPLICATION, PER_USER, PER_COUNT };
 
-/* A command as command_parse() has read it. */
+/* A command that command_parse() has parsed. */
 struct command {
-	const struct command_row *row; /* NULL: an empty statement */
-	const struct console_setting *setting; /* SHOW and SET; NULL: SET of a name that is not one of these */
+	const struct command_row *row; /* NULL for an empty statement */
+	const struct console_setting *setting; /* of SHOW and SET; NULL for a SET of any other name */
 	bool has_name, has_text;
-	bool is_for; /* SHOW DATABASE_CODE FOR: text is the SQL */
-	char name[COMMAND_NAME_MAX + 1]; /* a database, a setting */
-	char text[COMMAND_TEXT_MAX + 1]; /* the pattern of LIKE, the value of SET (none: DEFAULT) */
+	bool is_for; /* SHOW DATABASE_CODE FOR: text has the SQL */
+	char name[COMMAND_NAME_MAX + 1]; /* a database's or a setting's name */
+	char text[COMMAND_TEXT_MAX + 1]; /* the pattern of LIKE, or the value of SET; has_text is false for DEFAULT */
 	uint64_t client_id;
-	uint64_t top; /* SHOW QUERIES: how many rows; 0: all */
-	size_t order; /* the same: by which column; 0: total_ms */
-	unsigned per; /* the same: enum query_per */
+	uint64_t top; /* SHOW QUERIES: the most rows; 0 for all */
+	size_t order; /* SHOW QUERIES: the column by which rows are ordered; 0 for total_ms */
+	unsigned per; /* SHOW QUERIES: enum query_per */
 };
 
 /* --- console_parse.c --- */
 
-/*
- * Reads the first statement of text, up to its semicolon or the end of text; *used bytes were it. -1 and why (42601):
- * not a command, with the nearest one as a hint.
- */
+/* Parses the first statement of text, up to its semicolon or the end of text, and sets *used to its length in bytes.
+ * Returns 0, or -1 with *why set (42601) if there is no such command; the hint names the nearest one. */
 int command_parse(const char *text, size_t len, size_t *used, struct command *out, struct fail *why);
 
 /* --- console_command.c --- */
 
-const struct command_row *command_row(size_t i); /* NULL after the last one */
-const struct command_row *command_find(enum command_id id); /* the first with this id */
-/* Returns 0, or -1 with *why set (42501). */
+const struct command_row *command_row(size_t i); /* returns NULL after the last row */
+const struct command_row *command_find(enum command_id id); /* returns the first row with this id */
+/* Checks that the client may give the command. Returns 0, or -1 with *why set (42501). */
 int command_check_permission(const struct command_row *row, bool is_stats_only, struct fail *why);
 
 /*
- * --- console_settings.c: the session settings that drivers ask the console for, or set, on their own. Names and values
- * look like PostgreSQL's; as nothing here depends on them, to set one changes nothing. Pure.
+ * --- console_settings.c: session settings that drivers query or set in the console on their own. Names and values look
+ * like PostgreSQL's. No function here depends on the values, so setting one changes nothing. Pure.
  */
 struct console_setting {
 	const char *name, *value;
 };
 
-/* Finds a setting, ignoring case; NULL if there is none. */
+/* Returns the setting with this name, ignoring case, or NULL. */
 const struct console_setting *console_setting_find(const char *name);

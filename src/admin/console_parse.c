@@ -1,4 +1,4 @@
-/* src/admin/console_parse.c - the text of a statement becomes a command. See console_command.h. */
+/* src/admin/console_parse.c - parses the text of a statement into a command. See console_command.h. */
 #include "admin/show.h"
 #include "base/text.h"
 #include "config/config_value.h"
@@ -7,24 +7,24 @@
 #include <stdio.h>
 
 #define TOKEN_TEXT_MAX 255
-#define TOKENS_MAX 24 /* of one statement are looked at */
+#define TOKENS_MAX 24 /* tokens of one statement that are looked at */
 
 enum token_kind { TOKEN_END, TOKEN_WORD, TOKEN_NUMBER, TOKEN_NAME, TOKEN_STRING, TOKEN_SIGN };
 
 struct token {
 	enum token_kind kind;
-	bool is_cut; /* it was longer than TOKEN_TEXT_MAX */
-	char text[TOKEN_TEXT_MAX + 1]; /* as written; of quoted ones what is between the quotes */
+	bool is_cut; /* true if the text was longer than TOKEN_TEXT_MAX */
+	char text[TOKEN_TEXT_MAX + 1]; /* as written; for quoted tokens, what stands between the quotes */
 };
 
 /* A statement's words, without its semicolon. */
 struct words {
 	struct token list[TOKENS_MAX];
 	size_t count;
-	bool is_cut; /* it had more */
+	bool is_cut; /* true if there were more */
 };
 
-/* --- words, one after the other: names, numbers, quoted names, strings, signs; they end as in PostgreSQL --- */
+/* --- tokens: names, numbers, quoted names, strings, signs; they end as in PostgreSQL --- */
 
 static enum token_kind
 kind_of(struct sql_lexer *lexer, struct sql_token *t)
@@ -41,7 +41,7 @@ kind_of(struct sql_lexer *lexer, struct sql_token *t)
 		return TOKEN_NAME;
 	if (t->kind == SQL_STRING && first == '\'')
 		return TOKEN_STRING;
-	/* The first character alone, so that signs stand for themselves, and an E before a string for a word. */
+	/* Takes the first character alone, so that each sign is a token, and an E before a string is a word. */
 	lexer->pos = (size_t)(t->at - lexer->sql) + 1;
 	lexer->is_after_escape_string = false;
 	t->len = 1;
@@ -64,14 +64,14 @@ next_token(struct sql_lexer *lexer, struct token *out, struct fail *why)
 	is_quoted = out->kind == TOKEN_NAME || out->kind == TOKEN_STRING;
 	for (i = is_quoted; i < t.len - is_quoted && len < TOKEN_TEXT_MAX; i++) {
 		out->text[len++] = t.at[i];
-		i += is_quoted && t.at[i] == *t.at; /* one inside is written twice */
+		i += is_quoted && t.at[i] == *t.at; /* within quotes, a quote is written twice */
 	}
 	out->text[len] = '\0';
 	out->is_cut = i < t.len - is_quoted;
 	return 0;
 }
 
-/* --- which row --- */
+/* --- which row of the table --- */
 
 static bool
 command_is_word(const struct token *t, const char *word)
@@ -103,7 +103,7 @@ read_words(struct sql_lexer *lexer, struct words *w, struct fail *why)
 			w->is_cut = true;
 		else {
 			w->count++;
-			/* pg_catalog.version() is version(). */
+			/* pg_catalog.version() stands for version(). */
 			if (w->count >= 2 && is_sign(&w->list[w->count - 1], '.') &&
 			    command_is_word(&w->list[w->count - 2], "pg_catalog"))
 				w->count -= 2;
@@ -111,7 +111,7 @@ read_words(struct sql_lexer *lexer, struct words *w, struct fail *why)
 	}
 }
 
-/* How many words the phrase takes of those that were read; 0: it is another one. */
+/* Returns how many of the words are the phrase, or 0 if they are another one. */
 static size_t
 match_phrase(const char *phrase, const struct words *w)
 {
@@ -130,7 +130,7 @@ match_phrase(const char *phrase, const struct words *w)
 	return n;
 }
 
-/* The one whose phrase is the longest. */
+/* Returns the row with the longest phrase that fits. */
 static const struct command_row *
 find_row(const struct words *w, size_t *taken)
 {
@@ -148,7 +148,7 @@ find_row(const struct words *w, size_t *taken)
 	return best;
 }
 
-/* --- what to say of one that is not known --- */
+/* --- the error for an unknown command --- */
 
 static void
 upper(char *text)
@@ -158,7 +158,7 @@ upper(char *text)
 			*text -= 'a' - 'A';
 }
 
-/* At most max words as they were written, up to what is not one. */
+/* Writes at most max words as they were written, up to the first token that is not a word or a number. */
 static void
 written(const struct words *w, size_t max, char *out, size_t out_cap)
 {
@@ -174,7 +174,7 @@ written(const struct words *w, size_t max, char *out, size_t out_cap)
 	}
 }
 
-/* Near to what was written in full, or else to its first word alone. */
+/* Returns the phrase that is nearest to the first two words, or else to the first word alone. */
 static const char *
 nearest_phrase(const struct words *w)
 {
@@ -212,7 +212,7 @@ unknown(const struct words *w, struct fail *why)
 			     : "");
 }
 
-/* --- what follows --- */
+/* --- what follows the phrase --- */
 
 static int
 unexpected(const struct command_row *row, const struct token *t, struct fail *why)
@@ -239,7 +239,7 @@ take_name(const struct token *t, struct command *out, struct fail *why)
 	return 0;
 }
 
-/* The second of these words. */
+/* Takes the second of these words, a string. */
 static bool
 take_string(const struct token *t, size_t count, struct command *out)
 {
@@ -263,7 +263,7 @@ take_like(const struct token *t, size_t count, struct command *out, struct fail 
 	return 0;
 }
 
-/* SHOW QUERIES [count] [PER what] [BY column] [LIKE 'pattern'], SHOW READS without PER and BY */
+/* SHOW QUERIES [count] [PER what] [BY column] [LIKE 'pattern']; SHOW READS has no PER and BY. */
 static int
 take_top(const struct token *t, size_t count, struct command *out, struct fail *why)
 {
@@ -285,7 +285,7 @@ take_top(const struct token *t, size_t count, struct command *out, struct fail *
 	}
 	if (is_queries && count > 1 && command_is_word(&t[0], "BY")) {
 		const struct column *c = show_queries.columns, *end = c + show_queries.column_count;
-		size_t len = strlen(t[1].text); /* of its name, with _ms or without */
+		size_t len = strlen(t[1].text); /* a column's name, with or without _ms */
 
 		while (c < end && (c->type == COLUMN_TEXT || strncasecmp(c->name, t[1].text, len) != 0 ||
 				   !text_is_one_of(c->name + len, " _ms")))
@@ -323,10 +323,10 @@ take_client(const struct token *t, size_t count, struct command *out, struct fai
 		fail_pgbouncer_text(why, "invalid client pointer supplied");
 		return fail_hint(why, "It is id in SHOW CLIENTS, and client_id in all others.");
 	}
-	return take_name(t, out, why); /* as the log has it */
+	return take_name(t, out, why); /* the number as text, for the log */
 }
 
-/* The words for settings that SQL has phrases for. */
+/* Returns the setting's name for which SQL has a phrase. */
 static const char *
 phrase_setting(const struct token *t, size_t count, size_t *taken)
 {
@@ -359,7 +359,7 @@ take_shown_setting(const struct words *w, const struct token *t, size_t count, s
 	return out->setting == NULL || count != taken ? unknown(w, why) : 0;
 }
 
-/* A value is what is written, with lists and signs put together again. */
+/* Takes a value as it is written; lists and signs are joined again. */
 static void
 take_value(const struct token *t, size_t count, struct command *out)
 {
@@ -376,7 +376,7 @@ take_value(const struct token *t, size_t count, struct command *out)
 	}
 }
 
-/* SESSION CHARACTERISTICS, ROLE, TRANSACTION and the like: nothing here depends on them. */
+/* SESSION CHARACTERISTICS, ROLE, TRANSACTION and the like have no effect here. */
 static bool
 is_set_phrase(const struct token *t, size_t count)
 {

@@ -46,7 +46,8 @@ rows_describe(struct buf *out, const struct column *columns, size_t column_count
 	message_end(out, begun);
 }
 
-/* A field as the column's type has it, as text; NULL is SQL's. scratch has NUMBER_TEXT_MAX bytes. */
+/* Returns a field as text in the form of the column's type, or NULL for SQL's NULL. scratch has NUMBER_TEXT_MAX
+ * bytes. */
 static const char *
 field_text(enum column_type type, const void *field, char *scratch)
 {
@@ -76,7 +77,7 @@ field_text(enum column_type type, const void *field, char *scratch)
 		return scratch;
 	case COLUMN_FLOAT8:
 		snprintf(scratch, NUMBER_TEXT_MAX, "%.15g", real);
-		return isnan(real) ? NULL : isinf(real) ? "Infinity" : scratch; /* as PostgreSQL writes it */
+		return isnan(real) ? NULL : isinf(real) ? "Infinity" : scratch; /* in PostgreSQL's notation */
 	default:
 		snprintf(scratch, NUMBER_TEXT_MAX, "%" PRIu64, v < max ? v : max);
 		return type == COLUMN_INT8_OR_NULL && v == ROWS_NULL ? NULL : scratch;
@@ -162,7 +163,7 @@ rows_add(struct rows *r, const void *row)
 	r->count++;
 }
 
-/* Returns what follows the character at text. */
+/* Returns the position after the character at text. */
 static const char *
 next_char(const char *text)
 {
@@ -172,7 +173,7 @@ next_char(const char *text)
 	return text;
 }
 
-/* Goes back to the last % only: trying that one further on is enough, so no pattern takes exponential time. */
+/* Goes back only to the last %: it is enough to try to extend that one, so no pattern takes exponential time. */
 bool
 console_like_matches(const char *text, const char *pattern)
 {

@@ -1,8 +1,8 @@
 /*
- * src/admin/console_rows.h - rows for a console client: a struct in, a DataRow out; or a JSON object for the status
- * page.
+ * src/admin/console_rows.h - rows for a console client: turns a struct into a DataRow, or into a JSON object for the
+ * status page.
  *
- * A command has a struct for its rows, with a field for each column in the order of its table of columns. Pure.
+ * Each command has a struct for its rows, with one field per column, in the order of its table of columns. Pure.
  */
 #pragma once
 
@@ -14,7 +14,7 @@
 
 enum column_type {
 	COLUMN_TEXT, /* const char *; NULL is SQL's NULL */
-	COLUMN_BOOL, /* uint64_t, as all that follow: larger values are shown as the largest the type can hold */
+	COLUMN_BOOL, /* uint64_t, like all types below; a value too large for its type is shown as the largest */
 	COLUMN_INT4,
 	COLUMN_INT8,
 	COLUMN_INT8_OR_NULL, /* ROWS_NULL is SQL's NULL */
@@ -22,7 +22,7 @@ enum column_type {
 	COLUMN_MS, /* microseconds, shown as milliseconds with a point */
 	COLUMN_TIME, /* microseconds since 1970, shown as "2026-11-20 09:15:00 UTC"; 0 is SQL's NULL */
 	COLUMN_HASH, /* shown as 16 digits; 0 is SQL's NULL */
-	COLUMN_FLOAT8 /* double; not a number is SQL's NULL */
+	COLUMN_FLOAT8 /* double; NaN is SQL's NULL */
 };
 
 #define ROWS_NULL UINT64_MAX
@@ -32,7 +32,7 @@ struct column {
 	enum column_type type;
 };
 
-/* How C has a field, each in as many bytes, so that columns need not say where they are. */
+/* The C type of a field for each type of column. All fields have the same size, so a column needs no offset. */
 #define ROW_FIELD_SIZE 8
 #define ROW_TEXT const char *
 #define ROW_BOOL uint64_t
@@ -46,8 +46,8 @@ struct column {
 #define ROW_FLOAT8 double
 
 /*
- * Says a row once: struct NAME_row and NAME_columns. The columns are (TEXT, database) (INT8, calls) ..., which each
- * macro below hands on to the other of its pair; the last one meets nothing, and _END ends it.
+ * Declares a row once, as struct NAME_row and NAME_columns. The columns are (TEXT, database) (INT8, calls) ... Each
+ * macro below expands to the other of its pair in front of the next column; after the last column, _END ends the chain.
  */
 #define SHOW_ROW(name, columns)                                                                                        \
 	struct name##_row {                                                                                            \
@@ -74,19 +74,20 @@ struct column {
 struct rows {
 	const struct column *columns;
 	size_t column_count;
-	/* Only rows that match: their first column, or one that is the database, the user, the application or an event;
-	 * NULL: all. */
+	/* a pattern: only rows match whose first column does, or a column with the database, user, application or
+	 * event; NULL for all rows */
 	const char *like;
 	struct buf *out;
 	uint64_t count; /* rows that were added */
-	uint64_t json_max; /* not 0: rows are JSON objects separated by commas, at most this many */
+	uint64_t json_max; /* if not 0, rows are JSON objects separated by commas, and there are at most this many */
 };
 
-/* Allocates count zeroed elements for the caller, who frees them. Without memory: spoils the answer, returns NULL. */
+/* Allocates count zeroed elements, which the caller frees. Without memory the answer fails, and NULL is returned. */
 void *rows_scratch(struct rows *r, size_t count, size_t size);
 void rows_describe(struct buf *out, const struct column *columns, size_t column_count);
 void rows_add(struct rows *r, const void *row);
-bool rows_like(const struct rows *r, const void *row); /* Returns true if rows_add() would take it. */
+bool rows_like(const struct rows *r, const void *row); /* returns true if rows_add() would add the row */
 
-/* SQL's LIKE: % is any text, _ any one character (of UTF-8), a backslash takes the next one as it is. */
+/* Matches SQL's LIKE: % is any text, _ is any character (of UTF-8), and a backslash makes the next character stand for
+ * itself. */
 bool console_like_matches(const char *text, const char *pattern);

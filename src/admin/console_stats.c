@@ -6,15 +6,15 @@
 #include <inttypes.h>
 
 struct minute {
-	bool is_seen; /* in this minute */
-	struct stats begun, counted; /* before this minute, and in the one before it */
+	bool is_seen; /* true if the database was there in this minute's sums */
+	struct stats begun, counted; /* totals before this minute; what the minute before it counted */
 	UT_hash_handle hh;
-	char name[]; /* of the database */
+	char name[]; /* the database's name */
 };
 
 struct console_stats {
-	struct minute *table; /* by name */
-	uint64_t seed, begun_us, took_us; /* took_us: the last full minute; 0 before there was one */
+	struct minute *table; /* by the database's name */
+	uint64_t seed, begun_us, took_us; /* took_us: the length of the last full minute; 0 if there was none */
 };
 
 struct console_stats *
@@ -66,7 +66,7 @@ stats_total(const struct database_counters *c)
 	return s;
 }
 
-/* Returns the count that a time's average is per, or STATS if an average of this is per second. */
+/* Returns the count by which a time is divided for its average, or STATS if the average is per second. */
 static unsigned
 stats_per(unsigned stat)
 {
@@ -82,7 +82,8 @@ stats_per(unsigned stat)
 	}
 }
 
-/* Subtracts one count from the next. A worker without pools of a database any more has taken its counts along. */
+/* Returns now - begun, count by count. A count may have become smaller: a worker that has no pools of a database any
+ * more has taken its counts along. */
 static struct stats
 difference(const struct stats *begun, const struct stats *now)
 {
@@ -190,7 +191,8 @@ stats_log_tell(struct stats_log *s, const struct database_sum *sums, bool is_nex
 		rates = averages(&counted, now_us - s->told_us);
 		if (is_next)
 			snprintf(logins, sizeof(logins), ", %" PRIu64 " client logins/s", of[STAT_CLIENT_LOGINS]);
-		/* In PgBouncer's words in any format: there are tools that read it. */
+		/* This line has PgBouncer's words whatever the log's format is, because there are tools that read
+		 * it. */
 		log_info(log,
 			 "stats: %" PRIu64 " xacts/s, %" PRIu64 " queries/s, %" PRIu64 " client parses/s, %" PRIu64
 			 " server parses/s, %" PRIu64 " binds/s%s, in %" PRIu64 " B/s, out %" PRIu64

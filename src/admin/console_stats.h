@@ -1,10 +1,10 @@
 /*
- * src/admin/console_stats.h - what SHOW STATS shows of a database: totals, and averages over the last full minute.
+ * src/admin/console_stats.h - the numbers of a database in SHOW STATS: totals, and averages over the last full minute.
  *
- * Names, order and meaning are PgBouncer's: counts and bytes per second; time per transaction and per query, and of
- * waits per server that was assigned. Times in microseconds.
+ * Names, order and meaning are PgBouncer's: counts and bytes are per second; times are per transaction, per query, and,
+ * for waits, per server assignment. Times are in microseconds.
  *
- * Owns: what was counted when the present minute began, by the database's name.
+ * Owns: the counts at the beginning of the present minute, by the database's name.
  */
 #pragma once
 
@@ -16,8 +16,9 @@
 #define STATS_PERIOD_US (60 * 1000 * 1000)
 
 /*
- * Every count, in the order of PgBouncer's columns, and its name behind total_ and behind avg_ in SHOW STATS, in
- * STATS_TOTALS, in STATS_AVERAGES (yes, only some begin with avg_), and behind total_ and avg_ in TOTALS.
+ * All counts, in the order of PgBouncer's columns. After its id, a count has five names: after total_ and after avg_ in
+ * SHOW STATS; in STATS_TOTALS; in STATS_AVERAGES (where only some begin with avg_, as in PgBouncer); and after total_
+ * and avg_ in TOTALS.
  */
 /* clang-format off */
 #define STAT_LIST_1_25(ROW) \
@@ -44,48 +45,47 @@ struct stats {
 };
 
 /*
- * --- database_sums.c: what all workers have counted for a database. Each worker that has pools of a database
- * has a struct pool_database of its own: they are told apart by their names, and added up.
+ * --- database_sums.c: what all workers have counted for a database. Each worker with pools of a database has a struct
+ * pool_database of its own: structs with the same name are added up.
  */
 struct client_env;
 struct pool_database;
 
 struct database_sum {
-	const char *name; /* borrowed from one of them; NULL: this is the last, and none */
-	const struct pool_database *known; /* of them the one that learned of the database's code last */
+	const char *name; /* borrowed from one of the structs; NULL after the last sum */
+	const struct pool_database *known; /* the one of the structs that learned of the database's code last */
 	struct database_counters counters;
 };
 
-/*
- * Returns the sums, ordered by name, with a last one without a name. free() frees them; the databases are borrowed.
- * NULL without memory. crew: see client/clients.h; all workers but the caller's stand still.
- */
+/* Returns the sums, ordered by name; the last one has no name. free() frees them; the databases are borrowed. Returns
+ * NULL without memory. crew is that of client/clients.h; all workers but the caller's stand still. */
 struct database_sum *database_sums(struct client_env *const *crew);
 
 /* --- console_stats.c --- */
 
-struct console_stats; /* opaque: console_stats.c */
+struct console_stats; /* opaque; defined in console_stats.c */
 
-struct console_stats *console_stats_new(uint64_t seed, uint64_t now_us); /* seed: random, for a table of names */
+struct console_stats *console_stats_new(uint64_t seed, uint64_t now_us); /* seed is random, for a hash table */
 void console_stats_free(struct console_stats *s);
 bool console_stats_is_due(const struct console_stats *s, uint64_t now_us); /* returns true if the minute is over */
-void console_stats_renew(struct console_stats *s, const struct database_sum *sums, uint64_t now_us); /* begins one */
+/* Begins a minute, with these sums. */
+void console_stats_renew(struct console_stats *s, const struct database_sum *sums, uint64_t now_us);
 struct stats stats_total(const struct database_counters *c);
-/* Returns what was counted of the database of this name in the last full minute; zeros before there was one. */
+/* Returns what was counted for this database in the last full minute; zeros if there was none. */
 struct stats stats_minute(const struct console_stats *s, const char *database);
-/* Averages of that, or of several databases' sum. */
+/* Returns averages of one database's minute, or of a sum of several. */
 struct stats stats_average(const struct console_stats *s, const struct stats *minute);
 
-/* --- a line for the log, now and then, with what goes through: log_stats of PgBouncer. --- */
+/* --- a line for the log, now and then, with the traffic: PgBouncer's log_stats --- */
 
-/* Zeroed is empty. */
+/* State of these lines, zeroed at first. */
 struct stats_log {
-	uint64_t told_us; /* when the last line was written, or counting began; 0: never */
-	struct stats told; /* what all databases had counted then */
+	uint64_t told_us; /* when the last line was written, or counting began; 0 if never */
+	struct stats told; /* what all databases had counted by then */
 };
 
-/* Returns true once in interval_us (0: never): then stats_log_tell() is to be called. */
+/* Returns true once per interval_us, or never if that is 0; the caller then calls stats_log_tell(). */
 bool stats_log_is_due(struct stats_log *s, uint64_t interval_us, uint64_t now_us);
-/* Writes a line with what went through since the last one. */
+/* Writes a line with the traffic since the last line. */
 void stats_log_tell(struct stats_log *s, const struct database_sum *sums, bool is_next, struct log *log,
 		    uint64_t now_us);

@@ -109,7 +109,7 @@ show_load_balance(const struct upstream *upstream)
 
 	if (upstream->host_count == 1)
 		return NULL;
-	return balance != NULL ? balance : "disable"; /* hosts are tried in order */
+	return balance != NULL ? balance : "disable"; /* the hosts are tried in order */
 }
 
 bool

@@ -1,13 +1,14 @@
 /*
- * src/admin/show.h - the commands that are answered with rows: for each a table of columns, and a function that fills a
+ * src/admin/show.h - the commands that are answered with rows: each has a table of columns, and a function that fills a
  * struct per row.
  *
- * Columns of PgBouncer's commands have its names, order and types: tools read them by position. New columns come with a
- * new command, but for one: SHOW CLIENTS and its like end with `worker` if there are several.
+ * Columns of PgBouncer's commands have its names, order and types, because tools read them by position. New columns
+ * come only with a new command, with one exception: SHOW CLIENTS and its like end with `worker` if there are several
+ * workers.
  *
- * Borrows: struct show_env all that it names, and a row its texts, for the length of the command.
- * Always:  worker 0's thread fills the rows, in a halt if other workers have part of them; all of them show the same
- *          moment (now_us).
+ * Borrows: struct show_env all its objects, and a row its texts, for the duration of the command.
+ * Always:  worker 0's thread fills the rows, in a halt if other workers have some of the objects; all rows show the
+ *          same moment (now_us).
  */
 #pragma once
 
@@ -29,46 +30,50 @@ struct show_env {
 	uint64_t now_us, wall_us; /* the same moment on both clocks */
 };
 
-/* For callbacks that add rows. */
+/* The argument of callbacks that add rows. */
 struct show_fill {
 	const struct show_env *env;
 	struct rows *rows;
 };
 
-/* Whose the rows are. */
+/* The workers whose objects the rows show. */
 enum show_scope {
-	OF_ALL, /* what other workers have, too: they stand still meanwhile */
-	OF_LOCKS, /* besides, who blocks whom: PostgreSQL is asked before, see console_asks() */
-	OF_MAIN_WORKER /* nothing of another worker's */
+	OF_ALL, /* all workers: the others stand still meanwhile */
+	/* All workers, and which sessions block which: PostgreSQL is asked about that before, see
+	 * console_asks_first(). */
+	OF_LOCKS,
+	OF_MAIN_WORKER /* only the main worker */
 };
 
 struct show {
 	const struct column *columns;
 	size_t column_count;
-	size_t of_several; /* how many of them are there only with several workers: the last ones */
-	void (*fill)(const struct show_env *env, struct rows *rows); /* NULL: there never are any */
+	size_t of_several; /* how many of the last columns are left out if there is only one worker */
+	void (*fill)(const struct show_env *env, struct rows *rows); /* NULL if the command never has rows */
 	enum show_scope scope;
 };
 
-/* Walks through all pools, whichever worker has them: begins with NULL, ends with NULL. As clients_walk() does. */
+/* Returns the pool after `before` in a walk through the pools of all workers. The walk begins and ends with NULL, like
+ * clients_walk(). */
 struct pool *show_next_pool(const struct show_env *env, const struct pool *before);
 uint32_t show_count_servers(const struct show_env *env);
-/* The same for the shards of one pool, of which `of` is one: each is of another worker. */
+/* The same for the shards of one pool, of which `of` is any. Each shard belongs to another worker. */
 struct pool *show_next_shard(const struct show_env *env, const struct pool *of, const struct pool *before);
 /* Returns the number of the worker that has this shard. */
 uint32_t show_worker_of(const struct show_env *env, const struct pool *e);
-/* Adds up policy_get_counts() of all shards. */
+/* Adds up policy_get_counts() of all shards of the pool. */
 void show_count_shards(const struct show_env *env, const struct pool *of, struct policy_counts *out);
 
-/* Returns how many columns the rows have: with one worker they are as wide as PgBouncer's. crew: console_host's. */
+/* Returns how many columns the rows have; with one worker they are as wide as PgBouncer's. crew is that of
+ * console_host. */
 size_t show_column_count(const struct show *show, struct client_env *const *crew);
 
-/* Returns NULL if this command has no rows, or only its caller knows them (SHOW of a setting). */
+/* Returns NULL if this command has no rows, or if only its caller knows them (SHOW of a setting). */
 const struct show *show_find(const struct config *config, enum command_id id);
 
 #define SHOW_COLUMNS(array) (array), sizeof(array) / sizeof((array)[0]), 0
 #define SHOW_COLUMNS_AND_WORKER(array) (array), sizeof(array) / sizeof((array)[0]), 1
-/* Says a command once, in front of the body of the function that fills its rows. */
+/* Defines a command; the body of the function that fills its rows follows. */
 #define SHOW(name, columns, scope)                                                                                     \
 	static void name##_fill(const struct show_env *env, struct rows *rows);                                        \
 	const struct show name = { SHOW_COLUMNS(columns), name##_fill, scope };                                        \
@@ -79,85 +84,92 @@ const struct show *show_find(const struct config *config, enum command_id id);
 SHOW_LIST(SHOW_EXTERN)
 ANSWER_LIST(ANSWER_EXTERN)
 extern const struct show show_stats_next, show_stats_totals_next,
-    show_stats_averages_next; /* but for compat_is_old() */
+    show_stats_averages_next; /* the columns of a PgBouncer for which compat_is_old() is false */
 
-/* A request's time by phase, as PHASES has them: memcpy() of phase_us fills them from wait_ms on. */
+/* The time of a request by phase, in the order of PHASES: phase_us is copied to the fields from wait_ms on by
+ * memcpy(). */
 #define SHOW_PHASES (MS, wait_ms)(MS, connect_ms)(MS, server_ms)(MS, stream_ms)(MS, client_write_ms)(MS, proxy_ms)
 
-/* A row of one text: a sentence of an answer in words (EXPLAIN), a problem, a version. */
+/* A row of one text: a sentence of an explanation (EXPLAIN), a problem, or a version. */
 struct show_text {
 	const char *text;
 };
 extern const struct column show_sentence_columns[1];
-/* show_wait.c: adds a sentence, with the names of settings that the file at hand has. */
+/* show_wait.c: adds a sentence. Names of settings are replaced by those of the configuration file's format. */
 void show_say(const struct show_env *env, struct rows *rows, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* The numeric address and port of a socket's end; "unix" and 0 of a Unix socket, "" and 0 if there is none. */
+/* Writes the numeric address of a socket's end and returns its port: "unix" and 0 for a Unix socket, "" and 0 if there
+ * is no socket. */
 #define SHOW_ADDRESS_MAX 64
 uint64_t show_address(const struct sockaddr *sa, char out[SHOW_ADDRESS_MAX]);
-/* Fills in whose client c is, and its address, for which text has SHOW_ADDRESS_MAX bytes, and "unix". */
+/* Fills in the names of client c, and its address. text has SHOW_ADDRESS_MAX bytes, and holds "unix" at first. */
 #define SHOW_WHO(row, c, text)                                                                                         \
 	((row)->database = (c)->x.pool->database->name, (row)->user = exchange_user(&(c)->x),                          \
 	 (row)->application_name = exchange_application(&(c)->x), (row)->addr = (text),                                \
 	 (row)->port = (c)->is_unix ? 0 : show_address(&(c)->peer.any, (text)))
-/* Returns the time since since_us, never negative; 0 if that is 0. */
+/* Returns the time since since_us, at least 0; 0 if since_us is 0. */
 uint64_t show_age_us(uint64_t now_us, uint64_t since_us);
-/* Returns the same moment on the other clock. */
+/* Returns the wall-clock time of a moment on the monotonic clock. */
 static inline uint64_t
 show_wall_us(const struct show_env *env, uint64_t us)
 {
 	return env->wall_us - show_age_us(env->now_us, us);
 }
 
-/* Returns true if the console is shown among the databases, as "pgbouncer"; else its name is "pgweir". */
+/* Returns true if the console is shown as a database named "pgbouncer", or false if its name is "pgweir". */
 bool show_has_console(const struct show_env *env);
-/* --- show_holders.c: who has each server, and who waits for whom --- */
-/* A server that is lent to a client that is logged in, and its place among those that wait for each other's locks. */
+/* --- show_holders.c: which client holds each server, and which clients wait for which --- */
+/* A server that is lent to a logged-in client, and its place among servers that wait for each other's locks. */
 struct holding {
 	const struct pool *pool;
 	const struct server *srv;
 	enum server_use use;
 	uint64_t since_us;
-	int blocker_count; /* processes of PostgreSQL that hold the lock it waits for; -1: not known */
-	uint32_t blockers[BLOCKING_PIDS_MAX]; /* their PIDs; 0: a prepared transaction */
-	/* At the root of that is another of these; NULL: a process that is no client of pgweir's, root_pid. */
+	int blocker_count; /* PostgreSQL processes that hold the lock that this server waits for; -1 if not known */
+	uint32_t blockers[BLOCKING_PIDS_MAX]; /* their PIDs; 0 for a prepared transaction */
+	/* The holding at the root of the chain of blockers; NULL if the root is a process of no client of pgweir's:
+	 * root_pid. */
 	const struct holding *root;
 	uint32_t root_pid;
-	uint64_t blocks; /* how many others are blocked by it, some behind each other */
-	uint32_t waiting; /* how many wait for places of its pool, or of a cap that this is under */
+	uint64_t blocks; /* clients that this one blocks, directly or through others */
+	uint32_t waiting; /* clients that wait for places of the server's pool, or of a cap that the pool is under */
 };
-/* Returns all that are held, longest first, and one without a server; free() frees them. NULL: rows_scratch(). */
+/* Returns all holdings, the oldest first, and after them one without a server. free() frees them. Returns NULL as
+ * rows_scratch() does. */
 struct holding *show_holdings(const struct show_env *env, struct rows *rows);
 #define SHOW_USE_MAX 200
 const char *show_use(const struct holding *h, char out[SHOW_USE_MAX]); /* "idle in transaction", "pinned: cursor" */
 #define SHOW_ROOT_MAX 64
-/* "client 12 (PID 4711)": who is at the root; "" if it is not blocked. */
+/* Writes the root of the chain of blockers, as in "client 12 (PID 4711)"; "" if the server is not blocked. */
 const char *show_root(const struct holding *h, char out[SHOW_ROOT_MAX]);
-/* "client 12 (PID 4711), PID 999": who holds what the server waits for in PostgreSQL; "": nobody; NULL: not known. */
+/* Writes which processes hold what the server waits for in PostgreSQL, as in "client 12 (PID 4711), PID 999". Returns
+ * "" if there are none, NULL if not known. */
 #define SHOW_BLOCKED_MAX 400
 const char *show_blocked_by(struct holding *list, const struct holding *h, char out[SHOW_BLOCKED_MAX]);
-/* The SQL under way there, or the last, without its literals. Returns its fingerprint; 0: there is none. */
+/* Writes the present or last SQL of the server, without its literals. Returns its fingerprint, or 0 if there is
+ * none. */
 #define SHOW_QUERY_MAX 512
 uint64_t show_holder_query(const struct server *srv, char out[SHOW_QUERY_MAX]);
 /* --- show_wait.c: why a pool has no connection left --- */
 /*
- * Says what a pool's connections are used for and, if all are in use, who keeps most of them for nothing: a client
- * whose turn it has been since before_us, or who holds the locks that others wait for. Returns false if that is nobody.
- * lead: "What helps", say.
+ * Explains what a pool's connections are used for and, if all are in use, which client keeps most of them for no use: a
+ * client whose turn it has been since before_us, or that holds the locks for which others wait. Returns false if there
+ * is no such client. lead begins the sentence, as in "What helps".
  */
 bool show_say_jam(const struct show_env *env, const struct pool *e, const struct holding *list, uint64_t before_us,
 		  const char *lead, struct rows *rows);
-/* Says why c waits in line, and what helps. Returns true if that is something else than a larger pool. */
+/* Explains why c waits in the queue, and what helps. Returns true if something else than a larger pool helps. */
 bool show_say_in_line(const struct show_env *env, const struct client *c, const struct holding *list,
 		      struct rows *rows);
 const char *show_load_balance(const struct upstream *upstream);
 /*
- * --- show_sorted.c: in the order of their names, as in PgBouncer, or of the lines of those who wait ---
+ * --- show_sorted.c: pools and databases in the order of their names, as in PgBouncer, or pools by the length of their
+ * queues ---
  *
- * A list ends with a NULL, or one without a name; free() frees it. NULL: rows_scratch().
+ * A list ends with a NULL, or with an element that has no name; free() frees it. Returns NULL as rows_scratch() does.
  */
 struct pool **show_sorted_pools(const struct show_env *env, struct rows *rows,
-				bool is_by_line); /* longest line first */
-/* Yields those which clients have asked for, with what all workers have counted: see console_stats.h. */
+				bool is_by_line); /* true for the longest queue first */
+/* Returns the databases that clients have asked for, with the counts of all workers: see console_stats.h. */
 struct database_sum *show_database_sums(const struct show_env *env, struct rows *rows);

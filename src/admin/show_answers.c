@@ -1,4 +1,6 @@
-/* src/admin/show_answers.c - what drivers and health checks SELECT on their own: one row of one column each. */
+/*
+ * src/admin/show_answers.c - answers to what drivers and health checks SELECT on their own: one row of one column each.
+ */
 #include "admin/show.h"
 #include "base/text.h"
 
@@ -20,7 +22,7 @@ ANSWER(unlock, TEXT, "pg_advisory_unlock_all", "")
 
 static const struct column version_columns[] = { { "version", COLUMN_TEXT } };
 
-/* Drivers look for the first number behind "PostgreSQL"; it is that of server_version at login. */
+/* Drivers look for the first number after "PostgreSQL", which is that of server_version at login. */
 SHOW(answer_version, version_columns, OF_MAIN_WORKER)
 {
 	char text[128];
@@ -29,12 +31,12 @@ SHOW(answer_version, version_columns, OF_MAIN_WORKER)
 	rows_add(rows, &(struct show_text){ text });
 }
 
-/* psycopg2, for SQLAlchemy, asks pg_type whether there is an hstore: there is not. */
+/* psycopg2, for SQLAlchemy, asks pg_type for the type hstore: there is none here. */
 static const struct column types_columns[] = { { "oid", COLUMN_INT4 }, { "typarray", COLUMN_INT4 } };
 
 const struct show answer_types = { SHOW_COLUMNS(types_columns), NULL, OF_MAIN_WORKER };
 
-/* psql, for TAB behind SHOW, asks for the names of settings: here these are what can be shown. */
+/* psql's TAB after SHOW asks for the names of settings: here the answer is what can be shown. */
 static const struct column completion_columns[] = { { "lower", COLUMN_TEXT } };
 
 SHOW(answer_completion, completion_columns, OF_MAIN_WORKER)

@@ -1,6 +1,6 @@
 /*
- * src/admin/show_code.c - SHOW DATABASE_CODE: through which names SQL reaches code of a database that could touch
- * session state, and why; SHOW DATABASE_CODE FOR 'SELECT ...': which of these names that SQL has
+ * src/admin/show_code.c - SHOW DATABASE_CODE: the names through which SQL reaches code of a database that could touch
+ * session state, and why; SHOW DATABASE_CODE FOR 'SELECT ...': which of these names this SQL contains
  * (seal/risk_names.h).
  */
 #include "admin/show.h"
@@ -15,7 +15,7 @@ SHOW_ROW(code, (TEXT, database) (TEXT, name) (TEXT, kind) (TEXT, state) (TEXT, i
 struct code_fill {
 	struct rows *rows;
 	struct code_row row; /* what all rows of a database have in common */
-	const char *sql; /* NULL: all names are shown */
+	const char *sql; /* NULL if all names are shown */
 };
 
 static void
@@ -31,7 +31,7 @@ add_name(const char *name, enum risk_kind kind, struct risk risk, const char *re
 	if (fill->sql != NULL) {
 		struct risk_names *one = risk_names_new();
 
-		/* Without memory, this SQL could touch all that the name may touch. */
+		/* Without memory, the SQL counts as touching all that the name may touch. */
 		parts = risk.always | risk.in_writes;
 		if (one != NULL && risk_names_add(one, kind, name, risk, "") == 0)
 			parts = risk_names_of_sql(one, fill->sql, strlen(fill->sql)) & ~(unsigned)RISK_EFFECTS;
@@ -68,11 +68,12 @@ SHOW(show_database_code, code_columns, OF_ALL)
 			continue;
 		}
 		fill.row.age_ms = show_age_us(env->now_us, d->code->answered_us) / 1000;
-		/* A row for each name, and one for all SQL together: of the whole database, or that was asked about. */
+		/* Besides a row for each name there is one for SQL as a whole: any SQL of the database, or the SQL in
+		 * FOR. */
 		row = fill.row;
 		found = fill.sql == NULL ? risk_names_all(answer->risks) | RISK_OPAQUE
 					 : risk_names_of_sql(answer->risks, fill.sql, strlen(fill.sql));
-		is_of_all = (found & RISK_OPAQUE) != 0; /* its words may not show what it runs */
+		is_of_all = (found & RISK_OPAQUE) != 0; /* the words of the SQL may not show what it runs */
 		if (fill.sql == NULL || !is_of_all)
 			risk_names_each(answer->risks, add_name, &fill);
 		row.kind = is_of_all ? "opaque SQL" : "this SQL";

@@ -1,8 +1,8 @@
 /*
  * src/admin/show_config.c - SHOW CONFIG and CONFIG_ERRORS.
  *
- * Tools look for PgBouncer's settings by its names, in its units (seconds, 0 and 1): those come first. Our own follow
- * as section.name, with our units.
+ * PgBouncer's settings come first, with its names and units (seconds, 0 and 1), because tools look for them. pgweir's
+ * own settings follow as section.name, with pgweir's units.
  */
 #include "admin/show.h"
 #include "base/resources.h"
@@ -11,7 +11,7 @@
 
 #include <stdio.h>
 
-#define TEXT_ROOM ((size_t)1 << 20) /* the configuration as text ends the process without memory (base/alloc.h) */
+#define TEXT_ROOM ((size_t)1 << 20) /* allocated first: without memory, formatting would end the process */
 
 struct config_line {
 	ROW_FIELDS((TEXT, key)(TEXT, value)(TEXT, default_value)(TEXT, changeable))

@@ -1,7 +1,7 @@
 /*
- * src/admin/show_databases.c - SHOW DATABASES and USERS: those that are configured, and those that somebody uses.
+ * src/admin/show_databases.c - SHOW DATABASES and USERS: those that are configured, and those that are in use.
  *
- * The numbers of pools are added up by name first, so that many databases with many pools each stay cheap.
+ * The numbers of pools are first added up by name, so the commands stay cheap with many databases and many pools each.
  */
 #include "admin/show.h"
 #include "client/clients.h"
@@ -18,13 +18,13 @@
 
 /* The sum over all pools of a database, or of a user. */
 struct sum {
-	const char *name; /* borrowed for the length of the command */
+	const char *name; /* borrowed for the duration of the command */
 	uint64_t servers, clients;
 	UT_hash_handle hh;
 };
 
 struct sums {
-	struct rows *rows; /* that they are for */
+	struct rows *rows; /* the rows for which sums are made */
 	uint64_t seed;
 	struct sum *table;
 };
@@ -82,7 +82,7 @@ add_database(const struct show_env *env, struct rows *rows, const char *name, co
 	config_effective(env->clients->x.config, scope, NULL, &settings);
 	upstream = upstream_for(scope->upstream, name, "", NULL);
 	if (upstream == NULL)
-		return; /* no memory, or a reload has made a name impossible */
+		return; /* there was no memory, or a reload has made the name impossible */
 	hosts[0] = '\0';
 	for (size_t i = 0; i < upstream->host_count && len < HOSTS_TEXT_MAX; i++)
 		len += (size_t)snprintf(hosts + len, HOSTS_TEXT_MAX - len, "%s%s", i > 0 ? "," : "",
@@ -109,7 +109,7 @@ add_database(const struct show_env *env, struct rows *rows, const char *name, co
 
 struct named_scope {
 	const char *name;
-	const struct config_scope *scope; /* NULL: the console */
+	const struct config_scope *scope; /* NULL for the console */
 };
 
 static int
@@ -118,7 +118,8 @@ by_name(const void *a, const void *b)
 	return strcmp(((const struct named_scope *)a)->name, ((const struct named_scope *)b)->name);
 }
 
-/* Lists the databases with a section, and those in use by "[database *]" or a tenant's section. Returns how many. */
+/* Lists the databases that have a section, and those in use through "[database *]" or a tenant's section. Returns their
+ * number. */
 static size_t
 list_databases(const struct show_env *env, const struct database_sum *used, struct named_scope *list)
 {
@@ -165,8 +166,8 @@ SHOW(show_databases, database_columns, OF_ALL)
 						    .database = "pgbouncer",
 						    .force_user = "pgbouncer" };
 
-			/* PgBouncer has its console among them, forced to a user of that name, with an unused pool
-			 * of 2. */
+			/* PgBouncer lists its console as a database, with a forced user of that name, and an unused
+			 * pool of 2. */
 			for (size_t at = 0; at < config->listen_count; at++)
 				if (!config_listen_is_unix(&config->listens[at]))
 					row.port = config->listens[at].port;
@@ -202,7 +203,7 @@ is_limit_set(const struct config_scope *scope, const char *name)
 	return scope != NULL && config_scope_key_find(name, &bit) != NULL && (scope->set & UINT64_C(1) << bit) != 0;
 }
 
-/* Sizes and mode where the user has some of its own. */
+/* Adds a user, with sizes and a mode if the user has some of its own. */
 static void
 add_user(const struct show_env *env, struct rows *rows, const struct sum *sum)
 {
@@ -226,7 +227,8 @@ add_user(const struct show_env *env, struct rows *rows, const struct sum *sum)
 	rows_add(rows, &row);
 }
 
-/* In this order: of the users_file, of the configuration, and whoever else has a pool or is here. */
+/* The order is: users of the users_file, users of the configuration, and other users who have a pool or are
+ * connected. */
 SHOW(show_users, user_columns, OF_ALL)
 {
 	const struct config *config = env->clients->x.config;
@@ -241,7 +243,7 @@ SHOW(show_users, user_columns, OF_ALL)
 		add_pool(sum_of(&sums, e->user), e);
 	for (c = clients_walk(env->host->crew, NULL); c != NULL; c = clients_walk(env->host->crew, c))
 		if (exchange_is_ready(&c->x))
-			add_known_user(exchange_user(&c->x), &sums); /* whose servers log in as somebody else */
+			add_known_user(exchange_user(&c->x), &sums); /* its servers may log in as another user */
 	HASH_ITER(hh, sums.table, s, next)
 		add_user(env, rows, s);
 	TABLE_FREE(sums.table);

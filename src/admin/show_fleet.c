@@ -1,4 +1,7 @@
-/* src/admin/show_fleet.c - SHOW BUDGET: what pgweir processes have of a common limit; SHOW FLEET: who they are. */
+/*
+ * src/admin/show_fleet.c - SHOW BUDGET: what pgweir processes use of a common limit; SHOW FLEET: the list of these
+ * processes.
+ */
 #include "admin/show.h"
 #include "base/clock.h"
 #include "dedicated/fleet.h"
@@ -9,14 +12,14 @@ SHOW_ROW(budget, (TEXT, hosts) (TEXT, database) (TEXT, mode) (TEXT, state) (INT8
 	(INT8, over_ms) (INT8, over_opens) (INT8, checks_granted) (INT8, checks_none) (INT8, checks_failed)
 	(INT8_OR_NULL, lock_pid) (TEXT, strangers) (TEXT, last_error));
 
-/* Returns the number, or NULL's if it is not known. */
+/* Returns n, or the value for NULL if n is not known. */
 static uint64_t
 if_known(bool is_known, uint64_t n)
 {
 	return is_known ? n : ROWS_NULL;
 }
 
-/* "PID 4711 (mallory, psql), ..." */
+/* Writes a list like "PID 4711 (mallory, psql), ...". */
 static void
 name_strangers(const struct fleet_budget *b, char *out, size_t size)
 {

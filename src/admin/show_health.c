@@ -1,4 +1,7 @@
-/* src/admin/show_health.c - SHOW LATENCY, ERRORS and BACKENDS: is it the pool, the database, or the network? */
+/*
+ * src/admin/show_health.c - SHOW LATENCY, ERRORS and BACKENDS tell whether a problem is in the pool, the database, or
+ * the network.
+ */
 #include "admin/show.h"
 
 #include <inttypes.h>
@@ -9,15 +12,13 @@
 
 #define FIGURE_MAX 24
 
-/*
- * Query is all of it, as the client sees it; wait is for a server; server is PostgreSQL's time to its first reply. As
- * text: what is beyond a histogram's last bound is no number.
- */
+/* query is the whole time that the client sees; wait is for a server; server is PostgreSQL's time until its first
+ * reply. The figures are texts, because a time beyond a histogram's last bound has no number. */
 SHOW_ROW(latency, (TEXT, database) (INT8, requests) (TEXT, query_p50_ms) (TEXT, query_p95_ms) (TEXT, query_p99_ms)
 	(TEXT, wait_p50_ms) (TEXT, wait_p95_ms) (TEXT, wait_p99_ms) (TEXT, server_p50_ms) (TEXT, server_p95_ms)
 	(TEXT, server_p99_ms));
 
-/* To three digits behind the point; a histogram tells no more. */
+/* Returns a quantile in milliseconds, with three decimals; a histogram is no more exact. */
 static double
 quantile_ms(const struct histogram *h, const struct histogram_bounds *bounds, double q)
 {
@@ -26,7 +27,7 @@ quantile_ms(const struct histogram *h, const struct histogram_bounds *bounds, do
 	return histogram_count(h) == 0 ? (double)NAN : isinf(us) ? us : (double)(uint64_t)(us + 0.5) / 1000;
 }
 
-/* Fills three figures; NULL: there were no requests. */
+/* Fills three figures; they are NULL if there were no requests. */
 static void
 put_figures(const struct histogram *h, const struct histogram_bounds *bounds, char texts[3][FIGURE_MAX],
 	    const char **p50, const char **p95, const char **p99)
@@ -117,7 +118,7 @@ add_backend(const struct snapshot_backend *b, struct rows *rows)
 	rows_add(rows, &row);
 }
 
-/* Workers have backends of their own, which a snapshot adds up by name. */
+/* Each worker has backends of its own; a snapshot adds them up by name. */
 SHOW(show_backends, backend_columns, OF_ALL)
 {
 	struct snapshot *s = env->host->snapshot(env->host->w);

@@ -1,7 +1,8 @@
 /*
- * src/admin/show_holders.c - SHOW HOLDERS: who has each server connection, what it does there, for how long, and how
- * many wait for one meanwhile, who holds the lock that it waits for within PostgreSQL, and who is at the root of that;
- * SHOW BLOCKERS: those of them that others wait for, the one with most behind it first.
+ * src/admin/show_holders.c - SHOW HOLDERS: which client holds each server connection, what the client does there and
+ * for how long, how many clients wait for a connection meanwhile, which processes hold the lock for which the server
+ * waits in PostgreSQL, and which process is at the root of that; SHOW BLOCKERS: the holders for which others wait, the
+ * one that blocks most first.
  */
 #include "admin/show.h"
 #include "exchange/holder.h"
@@ -14,11 +15,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CHAIN_MAX 32 /* clients that wait for each other */
+#define CHAIN_MAX 32 /* the longest chain of clients that wait for each other */
 
-/* --- who has what, and who waits for whom --- */
+/* --- which clients hold servers, and which wait for which --- */
 
-/* A server for replication is in no pool, and while a client logs in its server is nobody's yet. */
+/* Returns true if a logged-in client holds the server. A server for replication is in no pool, and the server of a
+ * client that is logging in counts for no client yet. */
 static bool
 is_held(const struct server *srv)
 {
@@ -46,7 +48,7 @@ find_holding(struct holding *list, const char *address, uint32_t pid)
 	return NULL;
 }
 
-/* Goes from who waits to who is in its way, as long as that one waits, too. */
+/* Follows the chain from a waiter to its first blocker, and on from there while the blocker waits, too. */
 static void
 find_root(struct holding *list, struct holding *waiter)
 {
@@ -58,7 +60,7 @@ find_root(struct holding *list, struct holding *waiter)
 		h = find_holding(list, h->srv->address, pid);
 		waiter->root = h;
 		waiter->root_pid = pid;
-		if (h == NULL || h == waiter) /* outside, or a deadlock, which PostgreSQL ends */
+		if (h == NULL || h == waiter) /* an outside process, or a deadlock, which PostgreSQL ends */
 			return;
 		h->blocks++;
 	}
@@ -74,7 +76,8 @@ add_holding(const struct show_env *env, const struct pool *e, const struct serve
 		h->blocker_count = blocking_of((*of)->blocking, srv, h->blockers, env->now_us);
 }
 
-/* Notes in each pool's index how many wait for places that its connections have. Returns false without memory. */
+/* Stores in each pool's index how many clients wait for places that its connections have. Returns false without
+ * memory. */
 static bool
 count_waiting(const struct show_env *env, struct rows *rows)
 {
@@ -146,7 +149,8 @@ show_holder_query(const struct server *srv, char out[SHOW_QUERY_MAX])
 				  : 0;
 }
 
-/* Names the client of a process, or that process, if it is no client of pgweir's; 0: a prepared transaction. */
+/* Names the client of a process, or the process if it belongs to no client of pgweir's; pid 0 is a prepared
+ * transaction. */
 static int
 put_process(const struct holding *h, uint32_t pid, const char *before, char *out, size_t cap)
 {
@@ -221,7 +225,7 @@ SHOW(show_holders, holder_columns, OF_LOCKS)
 	free(list);
 }
 
-/* Orders by the number of servers that are blocked, the largest first. */
+/* Orders by the number of clients that are blocked, the largest first. */
 static int
 by_blocks(const void *a, const void *b)
 {

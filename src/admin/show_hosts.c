@@ -1,4 +1,4 @@
-/* src/admin/show_hosts.c - SHOW HOSTS: those from whose standbys is read. */
+/* src/admin/show_hosts.c - SHOW HOSTS: the hosts of databases that read from standbys. */
 #include "admin/show.h"
 #include "dedicated/watch.h"
 
@@ -10,7 +10,7 @@ SHOW_ROW(host, (TEXT, database) (TEXT, host) (INT4, port) (TEXT, role) (TEXT, st
 	(TEXT, last_error) (TEXT, zone));
 
 struct host_fill {
-	const struct snapshot *s; /* NULL: no memory */
+	const struct snapshot *s; /* NULL without memory */
 	struct rows *rows;
 };
 

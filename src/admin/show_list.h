@@ -1,14 +1,15 @@
 /*
- * src/admin/show_list.h - every command that is answered with rows. A new one is a line here, and its struct show.
+ * src/admin/show_list.h - every command that is answered with rows. A new command is a line here, and its struct show.
  *
- * The id of SHOW POOLS is COMMAND_SHOW_POOLS, its struct show_pools: enum, table of commands and table of answers are
- * made from these lists, so none can lack an entry. tests/check-docs wants each in docs/admin.md and pgweir-admin(7).
+ * The id of SHOW POOLS is COMMAND_SHOW_POOLS, and its struct is show_pools: the enum, the table of commands and the
+ * table of answers are made from these lists, so none can lack an entry. tests/check-docs wants each command in
+ * docs/admin.md and pgweir-admin(7).
  */
 #pragma once
 
 #include "modules/modules.h"
 
-/* ROW(id and words, its struct, who may give it, its line in SHOW HELP, an example) */
+/* ROW(id and words, the name of the struct, ANYBODY or ADMIN may give it, its line in SHOW HELP, an example) */
 /* clang-format off */
 #define SHOW_LIST(ROW) \
 	ROW(POOLS, pools, ANYBODY, "clients and servers of each pool, and how long the oldest waits", \

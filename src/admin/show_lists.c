@@ -1,5 +1,7 @@
-/* src/admin/show_lists.c - the small ones: LISTS, STATE, MEM, VERSION, HELP, PREPARED, WORKERS, METRICS, and the empty
- * ones; PEERS are in show_peers.c. */
+/*
+ * src/admin/show_lists.c - small commands: LISTS, STATE, MEM, VERSION, HELP, PREPARED, WORKERS, METRICS, and those that
+ * never have rows; PEERS are in show_peers.c.
+ */
 #include "admin/show.h"
 #include "config/compat.h"
 #include "client/clients.h"
@@ -24,7 +26,7 @@ count_clients(const struct show_env *env, uint64_t *used, uint64_t *login)
 	}
 }
 
-/* How many rows another command would show. */
+/* Returns how many rows another command would show. */
 static uint64_t
 count_rows(const struct show_env *env, const struct show *show)
 {
@@ -113,7 +115,8 @@ SHOW(show_mem, memory_columns, OF_ALL)
 
 static const struct column version_columns[] = { { "version", COLUMN_TEXT } };
 
-/* Nothing but PgBouncer and numbers: pgbouncer_fdw casts what follows the last point. SELECT version() tells ours. */
+/* The version is "PgBouncer" and numbers, nothing else: pgbouncer_fdw casts what follows the last point. pgweir's own
+ * version is in SELECT version(). */
 SHOW(show_version, version_columns, OF_MAIN_WORKER)
 {
 	bool is_old = compat_is_old(env->clients->x.config);
@@ -134,8 +137,8 @@ SHOW(show_help, help_columns, OF_MAIN_WORKER)
 
 /* --- PREPARED --- */
 
-/* held: how many clients' names, or servers' tasks, refer to it; 0 is kept only for those who might come back. Each
- * worker has a text of its own of what has one name on all of them: held and bytes are the sums. */
+/* held is how many clients' names or servers' tasks refer to the statement; with 0 it is only cached, for clients that
+ * may come back. Each worker has its own copy of a statement, with the same name: held and bytes are sums. */
 SHOW_ROW(prepared, (TEXT, name) (INT8, statement_id) (INT4, held) (INT4, bytes) (TEXT, query));
 
 static void
@@ -213,7 +216,7 @@ SHOW(show_metrics, metric_columns, OF_ALL)
 	snapshot_free(s);
 }
 
-/* --- what PgBouncer has and pgweir has not --- */
+/* --- commands of PgBouncer for which pgweir has no rows --- */
 
 SHOW_ROW(dns_hosts, (TEXT, hostname) (INT8, ttl) (TEXT, addrs));
 SHOW_ROW(dns_zones, (TEXT, zonename) (INT8, serial) (INT4, count));

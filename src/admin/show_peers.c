@@ -1,4 +1,4 @@
-/* src/admin/show_peers.c - SHOW PEERS and PEER_POOLS: the processes that share our port. */
+/* src/admin/show_peers.c - SHOW PEERS and PEER_POOLS: the processes that share pgweir's port. */
 #include "admin/show.h"
 #include "client/cancel.h"
 
@@ -6,7 +6,7 @@ SHOW_ROW(peer, (INT4, peer_id) (TEXT, host) (INT4, port) (INT4, pool_size));
 SHOW_ROW(peer_pool, (INT4, peer_id) (INT4, cl_active_cancel_req) (INT4, cl_waiting_cancel_req) (INT4, sv_active_cancel)
 	(INT4, sv_login));
 
-/* Each cancel request has a connection to the peer of its own, at once: none waits, and there is no size. */
+/* Each cancel request gets a connection of its own to the peer at once, so none waits, and a pool has no size. */
 static void
 fill_peers(const struct show_env *env, struct rows *rows)
 {

@@ -1,6 +1,6 @@
 /*
- * src/admin/show_pins.c - SHOW PINS: who keeps a server connection between transactions, and why; SHOW AUDIT: which
- * application does what to its session (where session_state = warn).
+ * src/admin/show_pins.c - SHOW PINS: the clients that keep a server connection between transactions, and why; SHOW
+ * AUDIT: what each application does to its session (where session_state = warn).
  */
 #include "admin/show.h"
 #include "client/clients.h"

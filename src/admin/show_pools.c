@@ -1,4 +1,7 @@
-/* src/admin/show_pools.c - SHOW POOLS, POOLS_EXTENDED and WAITERS: who has servers, and who waits for one. */
+/*
+ * src/admin/show_pools.c - SHOW POOLS, POOLS_EXTENDED and WAITERS: the pools' servers, and the clients that wait for
+ * one.
+ */
 #include "admin/show.h"
 #include "client/clients.h"
 #include "exchange/report.h"
@@ -65,7 +68,7 @@ SHOW(show_pools, pool_columns, OF_ALL)
 		wait_us = show_age_us(env->now_us, n.oldest_waiter_us);
 		row.pool_mode = pool_mode_name(e->settings.pool_mode);
 		row.load_balance_hosts = show_load_balance(e->target->upstream);
-		/* PgBouncer counts as active whoever does not wait, idle clients too. */
+		/* PgBouncer counts every client that does not wait as active, even an idle one. */
 		row.cl_active = clients - (n.waiting < clients ? n.waiting : clients);
 		row.cl_waiting = n.waiting;
 		row.maxwait = wait_us / US_PER_S;

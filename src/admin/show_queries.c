@@ -1,6 +1,6 @@
 /*
- * src/admin/show_queries.c - SHOW QUERIES [count] [PER what] [BY column] [LIKE application]: which statements cost the
- * most; SHOW READS: where they went; SHOW EVENTS: the last lines of the log.
+ * src/admin/show_queries.c - SHOW QUERIES [count] [PER what] [BY column] [LIKE application]: the statements that cost
+ * the most; SHOW READS: the hosts that they ran on; SHOW EVENTS: the last lines of the log.
  */
 #include "admin/show.h"
 #include "log/log.h"
@@ -8,7 +8,7 @@
 #include <string.h>
 
 #define OF_STATEMENT (HASH, fingerprint)(TEXT, database)(TEXT, user)(TEXT, application_name)(INT8, calls)
-#define SEVERAL "(several)" /* names of rows that PER has made one of */
+#define SEVERAL "(several)" /* a name in rows that PER has merged */
 
 /* clang-format off */
 static const struct column queries_columns[] = {
@@ -18,7 +18,7 @@ static const struct column queries_columns[] = {
 /* clang-format on */
 _Static_assert(offsetof(struct query_row, routes) == sizeof(queries_columns) / sizeof(struct column) * 8, "see there");
 
-/* Largest first; at: the offset of what counts. */
+/* Orders by a number, the largest first; at is its offset in the row. */
 static int
 by_value(const void *a, const void *b, void *at)
 {
@@ -57,7 +57,7 @@ join(struct query_row *to, const struct query_row *from)
 	histogram_add(&to->duration, &from->duration);
 }
 
-/* Makes one row of those with the same key, of those that LIKE has asked for. Returns how many are left. */
+/* Merges rows with the same key, of the rows that match LIKE. Returns how many are left. */
 static size_t
 merge(struct query_row *list, size_t count, unsigned per, struct rows *rows)
 {
@@ -104,7 +104,7 @@ add_queries(struct query_row *list, size_t count, void *arg)
 #define OF_ROUTE(id, name) { name, COLUMN_INT8 },
 
 struct reads_row {
-	/* calls: those while it was read from standbys */
+	/* calls: only those made while standbys could be read */
 	ROW_FIELDS(OF_STATEMENT)
 	uint64_t routes[ROUTE_COUNT - 1];
 	ROW_FIELDS((TEXT, query))
@@ -128,7 +128,7 @@ add_reads(struct query_row *list, size_t count, void *arg)
 		struct reads_row row = { q->fingerprint, q->database, q->user,
 					 q->application, q->calls,    .query = q->query };
 
-		memcpy(row.routes, q->routes + 1, sizeof(row.routes)); /* behind ROUTE_OFF */
+		memcpy(row.routes, q->routes + 1, sizeof(row.routes)); /* the first route, ROUTE_OFF, is left out */
 		rows_add(fill->rows, &row);
 	}
 }

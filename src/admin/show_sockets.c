@@ -17,8 +17,9 @@
 #define POINTER_MAX 24
 
 /*
- * The columns that all four have. The id is an int8, as a 32-bit one would run over on a busy proxy after some days.
- * Not a column more with one worker: dblink (pgbouncer_fdw) refuses rows that are wider than it was told.
+ * The columns that all four commands have. id is an int8, because 32 bits would overflow on a busy proxy after some
+ * days. With one worker there is no further column: dblink (pgbouncer_fdw) refuses rows that are wider than it was
+ * told.
  */
 /* clang-format off */
 #define COMMON_COLUMNS \
@@ -36,7 +37,7 @@ static const struct column socket_columns[] = { ROW_COLUMNS(SOCKET_COLUMNS) };
 
 struct socket_row {
 	ROW_FIELDS(SOCKET_COLUMNS)
-	/* what the texts point to */
+	/* the texts to which the columns point */
 	char addr_text[SHOW_ADDRESS_MAX], local_text[SHOW_ADDRESS_MAX];
 	char ptr_text[POINTER_MAX], link_text[POINTER_MAX];
 	char tls_text[64];
@@ -64,7 +65,8 @@ peer_pid(const struct client *c)
 	return (uint64_t)cred.pid;
 }
 
-/* Not an address, but as good as one: unique among clients and servers, and the same wherever it is shown. */
+/* Writes a pointer that is no address, but serves as well: unique among clients and servers, and the same in all
+ * commands. */
 static void
 client_pointer(const struct client *c, char out[POINTER_MAX])
 {
@@ -117,7 +119,7 @@ client_state(const struct client *c)
 	return activity == CLIENT_IS_ACTIVE ? "active" : activity == CLIENT_IS_IDLE ? "idle" : "login";
 }
 
-/* Returns the server that a client has, or the one on which it was sent ahead; NULL: neither. */
+/* Returns the server that a client has, or to which its request was sent ahead; NULL if there is neither. */
 static const struct server *
 client_server(const struct client *c)
 {
@@ -160,7 +162,7 @@ client_row(const struct show_env *env, const struct client *c, struct socket_row
 	row->local_port = local_address(c->x.stream.fd, row->local_text);
 	row->connect_time = show_wall_us(env, c->connected_us);
 	row->request_time =
-	    show_wall_us(env, c->x.request_us > 0 ? c->x.request_us : c->connected_us); /* as PgBouncer */
+	    show_wall_us(env, c->x.request_us > 0 ? c->x.request_us : c->connected_us); /* as in PgBouncer */
 	row->wait = wait_us / US_PER_S;
 	row->wait_us = wait_us % US_PER_S;
 	client_pointer(c, row->ptr_text);
@@ -227,7 +229,7 @@ static void
 add_socket(struct rows *rows, struct socket_row *row)
 {
 	if (rows->columns == common_columns)
-		row->recv_pos = row->worker; /* which is the next column there */
+		row->recv_pos = row->worker; /* common_columns has worker where recv_pos is */
 	rows_add(rows, row);
 }
 
@@ -261,7 +263,7 @@ add_servers(const struct show_env *env, struct rows *rows, const struct pool *e,
 	}
 }
 
-/* The connections that listen for all clients of a pool. */
+/* Adds the connections that listen for all clients of a pool. */
 static void
 add_listeners(const struct show_env *env, struct rows *rows, const struct pool *e)
 {
@@ -305,7 +307,7 @@ const struct show show_active_sockets = { SHOW_COLUMNS_AND_WORKER(socket_columns
 SHOW_ROW(mover, (INT8, client_id) (TEXT, database) (TEXT, user) (TEXT, application_name) (TEXT, addr) (INT4, port)
 	(BOOL, moves) (TEXT, stays_because));
 
-/* First those that stay. */
+/* The clients that stay come first. */
 SHOW(answer_restart, mover_columns, OF_ALL)
 {
 	const struct client *c;

@@ -1,6 +1,6 @@
 /*
- * src/admin/show_wait.c - EXPLAIN WAIT: what a client waits for, sentence by sentence. Says what its pool would say in
- * the error of a timeout, but while there is time, and names those who have the servers.
+ * src/admin/show_wait.c - EXPLAIN WAIT: explains, sentence by sentence, what a client waits for. It says what the
+ * pool's error after the timeout would say, but while there is time, and names the clients that have the servers.
  */
 #include "admin/show.h"
 #include "client/clients.h"
@@ -44,7 +44,7 @@ name_of(const struct client *c, char out[CLIENT_WORDS_MAX])
 
 	client_about(c, &about);
 	escape_text(ESCAPE_TEXT, about.words, strlen(about.words), out, CLIENT_WORDS_MAX);
-	out[0] = 'C'; /* it begins a sentence */
+	out[0] = 'C'; /* the name begins a sentence */
 	return out;
 }
 
@@ -54,7 +54,7 @@ age_of(const struct show_env *env, uint64_t since_us)
 	return duration_of(show_age_us(env->now_us, since_us));
 }
 
-/* --- who has a server --- */
+/* --- clients that have a server --- */
 
 static void
 say_holder(const struct show_env *env, struct holding *list, const struct holding *h, struct rows *rows)
@@ -64,7 +64,7 @@ say_holder(const struct show_env *env, struct holding *list, const struct holdin
 
 	show_holder_query(h->srv, query);
 	show_blocked_by(list, h, blocked);
-	/* Not by show_say(): whatever the SQL has is no name of a setting. */
+	/* show_say() would replace names of settings, but the SQL has none. */
 	snprintf(text, sizeof(text), "%s has had a server for %s (PID %" PRIu32 " in PostgreSQL); %s for %s%s%s%s%s.",
 		 name_of(h->srv->borrower, name), age_of(env, h->srv->loan.lent_us).text, h->srv->pid, show_use(h, use),
 		 age_of(env, h->since_us).text, blocked[0] != '\0' ? ", blocked by " : "", blocked,
@@ -74,7 +74,7 @@ say_holder(const struct show_env *env, struct holding *list, const struct holdin
 
 /* --- what would end the wait --- */
 
-/* About the one at the root of those who wait for h, a client or another process; or else about h. */
+/* Writes how to end what h waits for at the root, which is a client or another process; or else how to end h itself. */
 static const char *
 remedy_of(const struct show_env *env, const struct holding *h, char out[HOLDER_REMEDY_MAX])
 {
@@ -93,14 +93,15 @@ remedy_of(const struct show_env *env, const struct holding *h, char out[HOLDER_R
 	return out;
 }
 
-/* Returns true if h has one of the places that clients of e wait for; if nobody waits, of its own. */
+/* Returns true if h has one of the places that clients of e wait for, or would wait for. */
 static bool
 is_in_way(const struct pool *e, const struct holding *h)
 {
 	return policy_waits_for(e->policy, h->pool->policy);
 }
 
-/* Returns how many of these places h keeps, or the process that blocks h: itself, and who waits for it. */
+/* Returns how many of these places are kept by h, or by the process that blocks h: its own, and those of its
+ * waiters. */
 static uint32_t
 kept_by(const struct holding *list, const struct pool *e, const struct holding *h)
 {
@@ -115,12 +116,12 @@ kept_by(const struct holding *list, const struct pool *e, const struct holding *
 	return kept;
 }
 
-/* The connections that a pool's clients wait for: uses are those of them that are not blocked. */
+/* The connections that a pool's clients wait for; `of` counts those that are not blocked. */
 struct uses {
 	uint32_t all, of[SERVER_USES], blocked;
 };
 
-/* Says: Of 4 connections in use 3 are blocked by locks, 1 is running. */
+/* Says, for example: Of 4 connections in use 3 are blocked by locks, 1 is running. */
 static void
 say_uses(const struct show_env *env, const struct pool *e, const struct uses *u, struct rows *rows)
 {
@@ -174,7 +175,7 @@ show_say_jam(const struct show_env *env, const struct pool *e, const struct hold
 	return true;
 }
 
-/* --- what it waits for --- */
+/* --- what the client waits for --- */
 
 bool
 show_say_in_line(const struct show_env *env, const struct client *c, const struct holding *list, struct rows *rows)
@@ -217,7 +218,7 @@ say_waits(const struct show_env *env, const struct client *c, struct holding *li
 		show_say(env, rows, "Other clients have held theirs for a shorter time; see SHOW HOLDERS.");
 }
 
-/* Who waits for whom, up to the one that waits for nobody, and what to do about that one. */
+/* Explains which client waits for which, up to the one that waits for none, and what to do about that one. */
 static void
 say_root(const struct show_env *env, struct holding *list, const struct holding *h, struct rows *rows)
 {
@@ -233,7 +234,7 @@ say_root(const struct show_env *env, struct holding *list, const struct holding 
 	}
 }
 
-/* Names those who wait for it, which waits for nobody. */
+/* Names the clients that wait for root, which itself waits for none. */
 static void
 say_blocked(const struct show_env *env, struct holding *list, const struct holding *root, struct rows *rows)
 {
@@ -269,7 +270,7 @@ say_with_server(const struct show_env *env, struct holding *list, const struct h
 					      : "neither PostgreSQL nor pgweir owes it anything");
 	if (h->blocker_count <= 0 && h->blocks > 0)
 		say_blocked(env, list, h, rows);
-	if ((h->blocks > 0 || h->blocker_count > 0) && h->root != h) /* a deadlock is ended by PostgreSQL */
+	if ((h->blocks > 0 || h->blocker_count > 0) && h->root != h) /* PostgreSQL ends a deadlock */
 		show_say(env, rows, "What helps: %s.", remedy_of(env, h, remedy));
 }
 

@@ -1,11 +1,11 @@
 /*
- * src/base/alloc.h - memory for start and reload: a configuration, and what is made of it once.
+ * src/base/alloc.h - memory for start and reload: a configuration, and objects that are made from it once.
  *
- * These functions end the process when there is no more. So nothing that serves clients calls them: it uses those of
- * the C library, and its errors cost one client (docs/architecture.md). A reload begins only if there is room for it
+ * These functions end the process when memory runs out. So code that serves clients never calls them: it calls those of
+ * the C library, whose errors cost one client (docs/architecture.md). A reload begins only if there is room for it
  * (memory_use_reserve). tests/check-alloc knows each caller.
  *
- * Always: the functions with an x never return NULL, and free() frees what they return.
+ * Always: the functions with an x never return NULL, and free() frees their results.
  */
 #pragma once
 
@@ -21,12 +21,12 @@ alloc_check(void *p)
 {
 	if (p == NULL) {
 		fputs("pgweir: out of memory\n", stderr);
-		_exit(EXIT_FAILURE); /* no exit(): other threads may run */
+		_exit(EXIT_FAILURE); /* not exit(): other threads may run */
 	}
 	return p;
 }
 
-/* Like the functions without x, but these never return NULL. */
+/* Do what the functions without x do, but never return NULL. */
 static inline void *
 xmalloc(size_t size)
 {
@@ -46,7 +46,8 @@ xreallocarray(void *p, size_t count, size_t size)
 	return alloc_check(reallocarray(p, count, size));
 }
 
-/* Returns a list with room for one more. It grows in powers of two, so its count alone tells when it is full. */
+/* Returns a list with room for one more element. It grows in powers of two, so the count alone tells when a list is
+ * full. */
 static inline void *
 xwith_room(void *list, size_t count, size_t size)
 {
@@ -62,7 +63,7 @@ xstrdup(const char *s)
 static inline char *
 xstrndup(const char *s, size_t len)
 {
-	const char *end = memchr(s, '\0', len); /* strndup() may look at the byte behind them */
+	const char *end = memchr(s, '\0', len); /* strndup() may read the byte after end */
 	size_t n = end != NULL ? (size_t)(end - s) : len;
 	char *copy = xmalloc(n + 1);
 

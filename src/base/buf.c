@@ -7,7 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SMALL_MAX ((size_t)4096) /* an error message: it is to be told when there is no memory for anything else */
+/* size of an error message, which must be sent even when there is no memory for anything else */
+#define SMALL_MAX ((size_t)4096)
 
 void
 buf_fini(struct buf *b)

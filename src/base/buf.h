@@ -1,8 +1,8 @@
 /*
  * src/base/buf.h - a growing byte buffer with a hard limit, for messages that are built or kept for a moment.
  *
- * A zeroed buffer is valid and empty. It owns its bytes. When it is over its limit or out of memory, is_broken is set,
- * further puts do nothing, and buf_ok() returns false: so build a whole message, then check once.
+ * A zeroed buffer is valid and empty. It owns its bytes. When the buffer is over its limit or out of memory, is_broken
+ * is set, further puts do nothing, and buf_ok() returns false; so a caller builds a whole message, then checks once.
  */
 #pragma once
 
@@ -14,14 +14,14 @@ struct buf {
 	uint8_t *bytes;
 	size_t len;
 	size_t cap;
-	size_t limit; /* 0: BUF_LIMIT_DEFAULT */
+	size_t limit; /* BUF_LIMIT_DEFAULT if 0 */
 	bool is_broken;
 };
 
 #define BUF_LIMIT_DEFAULT ((size_t)64 << 20)
 
-void buf_fini(struct buf *b); /* frees; the buffer is zeroed (its limit kept) and may be used again */
-/* Makes room for len more bytes and returns it, or NULL if over the limit or out of memory. Does not change b->len. */
+void buf_fini(struct buf *b); /* frees the bytes; the zeroed buffer keeps its limit and may be used again */
+/* Makes room for len more bytes and returns it, or NULL if over the limit or out of memory. b->len stays the same. */
 uint8_t *buf_room(struct buf *b, size_t len);
 void buf_put(struct buf *b, const void *bytes, size_t len);
 void buf_put_u8(struct buf *b, uint8_t v);

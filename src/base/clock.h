@@ -1,6 +1,6 @@
 /*
- * src/base/clock.h - the two clocks, in microseconds. Only loops and main read them, and threads that may wait for
- * somebody else; everybody else takes now_us. And lengths of time and counts for people to read, and times to wait.
+ * src/base/clock.h - the two clocks, in microseconds; lengths of time and counts for people to read; and times to wait.
+ * Only loops, main and threads that may wait for others read the clocks; all other code takes now_us.
  */
 #pragma once
 
@@ -49,20 +49,20 @@ struct duration {
 	char text[40];
 };
 
-/* "250 ms", "1.5 s", "30 s", "12 min 5 s", "3 h 20 min", "2 d 4 h" */
+/* Returns text such as "250 ms", "1.5 s", "30 s", "12 min 5 s", "3 h 20 min", "2 d 4 h". */
 struct duration duration_of(uint64_t us);
 
 struct counted {
 	char text[64];
 };
 
-/* "1 client waits", "2 clients wait": else_ is for 0, too. Cut to what there is room for. */
+/* Returns text such as "1 client waits" or "2 clients wait"; else_ is also for 0. Truncated to the room there is. */
 struct counted counted(uint64_t count, const char *if_one, const char *else_);
 
-/* --- how long to wait after failed attempts, and the random numbers that spread the attempts; pure --- */
+/* --- waiting times after failed attempts, and the random numbers that spread the attempts; pure --- */
 
-/* Returns the next number of a sequence that the seed determines (splitmix64, S. Vigna). For jitter and sampling; it is
- * not secret. */
+/* Returns the next number of a sequence that the seed determines (splitmix64, S. Vigna). For jitter and sampling; the
+ * numbers are not secret. */
 static inline uint64_t
 random_next(uint64_t *state)
 {
@@ -73,8 +73,8 @@ random_next(uint64_t *state)
 	return z ^ z >> 31;
 }
 
-/* Returns first_us doubled once for each of these earlier failures, at most most_us, and varied by a
- * fifth, so that all who wait for the same thing don't come back at the same moment. */
+/* Returns first_us doubled once for each of these earlier failures, at most most_us, and varied by a fifth, so that
+ * clients that wait for the same thing don't come back at the same moment. */
 static inline uint64_t
 backoff_us(uint32_t failures, uint64_t first_us, uint64_t most_us, uint64_t *random)
 {

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-/* PostgreSQL's manual, appendix A. */
+/* The classes of PostgreSQL's manual, appendix A. */
 const char *const error_classes[ERROR_CLASSES_MAX] = { "00", "01", "02", "03",	 "08",	  "09", "0A", "0B", "0F", "0L",
 						       "0P", "0Z", "20", "21",	 "22",	  "23", "24", "25", "26", "27",
 						       "28", "2B", "2D", "2F",	 "34",	  "38", "39", "3B", "3D", "3F",
@@ -22,7 +22,7 @@ counters_error_class(const char *sqlstate)
 	return ERROR_CLASS_OTHER;
 }
 
-/* Structs of counters have nothing but uint64_t, their histograms included. */
+/* Structs of counters have nothing but uint64_t, and so have their histograms. */
 _Static_assert(sizeof(struct pool_counters) % sizeof(uint64_t) == 0, "only uint64_t");
 _Static_assert(sizeof(struct database_counters) % sizeof(uint64_t) == 0, "only uint64_t");
 _Static_assert(sizeof(struct process_counters) % sizeof(uint64_t) == 0, "only uint64_t");
@@ -74,12 +74,12 @@ counters_add_waits(struct histogram *to, const struct database_counters *c)
 const char *
 request_cause(const struct request_report *r)
 {
-	size_t largest = PHASE_SERVER; /* of equals, this one */
+	size_t largest = PHASE_SERVER; /* of equally long phases, this one counts */
 
 	for (size_t i = 0; i < PHASE_COUNT; i++)
 		if (r->phase_us[i] > r->phase_us[largest])
 			largest = i;
 	if (largest == PHASE_CLIENT_WRITE && r->event != NULL && strcmp(r->event, "backend_lost") == 0)
-		return r->event; /* between two requests, mostly: it did nothing wrong */
+		return r->event; /* mostly between two requests: the client did nothing wrong */
 	return phase_names[largest];
 }

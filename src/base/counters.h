@@ -12,20 +12,21 @@
 /* Lists of X(value, its name in metrics and SHOW). */
 #define AS_ENUM(value, name) value,
 /* clang-format off */
-/* From RF_CANCELED on: the client's own doing, which spoils no objective. */
+/* From RF_CANCELED on, the client itself caused the failure, which then spoils no objective. */
 #define REQUEST_FAILURES(X) \
 	X(RF_POOL_TIMEOUT, "pool_timeout") X(RF_BACKEND_UNREACHABLE, "backend_unreachable") \
 	X(RF_BACKEND_LOST, "backend_lost") X(RF_LIMIT, "limit") X(RF_SHUTDOWN, "shutdown") \
 	X(RF_PROTOCOL, "protocol") X(RF_INTERNAL, "internal") X(RF_CANCELED, "canceled") \
 	X(RF_CLIENT_GONE, "client_gone")
-/* WAIT_GIVEN_UP: by the client, or it was disconnected. */
+/* WAIT_GIVEN_UP: the client gave up, or was disconnected. */
 #define WAIT_OUTCOMES(X) \
 	X(WAIT_SERVED, "served") X(WAIT_TIMEOUT, "timeout") X(WAIT_REFUSED, "refused") X(WAIT_GIVEN_UP, "given_up")
 #define RECYCLE_REASONS(X) \
 	X(RR_AGE, "age") X(RR_IDLE, "idle") X(RR_OVERFLOW, "overflow") X(RR_RELOAD, "reload") \
 	X(RR_FAILED_PING, "failed_ping") X(RR_DIRTY, "dirty") X(RR_ERROR, "error") X(RR_SHUTDOWN, "shutdown") \
 	X(RR_KILL, "kill") X(RR_EVICTED, "evicted") X(RR_UNKNOWN_CODE, "unknown_code")
-/* PIN_STATEMENT: made by SQL PREPARE; PIN_LONG_STATEMENT: of the protocol, not stored. */
+/* PIN_STATEMENT: a statement that SQL PREPARE made; PIN_LONG_STATEMENT: a statement of the protocol that was not
+ * stored. */
 #define PIN_REASONS(X) \
 	X(PIN_SESSION_SET, "session_set") X(PIN_TEMP_TABLE, "temp_table") X(PIN_LISTEN, "listen") \
 	X(PIN_ADVISORY_LOCK, "advisory_lock") X(PIN_CURSOR, "cursor") X(PIN_STATEMENT, "statement") \
@@ -60,14 +61,14 @@
 	X(ROUTE_PRIMARY_ONLY, "primary_only") X(ROUTE_BEHIND, "behind") X(ROUTE_NO_STANDBY, "no_standby") \
 	X(ROUTE_CONNECTING, "connecting") X(ROUTE_BUSY, "busy") X(ROUTE_REFUSED, "refused")
 #define READ_TARGETS(X) X(RT_PRIMARY, "primary") X(RT_STANDBY, "standby")
-/* The words of the setting refuse. FORBIDDEN_SIZE: too long to be looked at. */
+/* The words of the setting refuse. FORBIDDEN_SIZE: a statement too long to be looked at. */
 #define FORBIDDEN_STATEMENTS(X) \
 	X(FORBIDDEN_UPDATE, "update_without_where") X(FORBIDDEN_DELETE, "delete_without_where") X(FORBIDDEN_DDL, "ddl") \
 	X(FORBIDDEN_MULTI, "multi_statement")
 #define CANCEL_RESULTS(X) \
 	X(CR_SENT, "sent") X(CR_NO_QUERY, "no_query") X(CR_WRONG_KEY, "wrong_key") X(CR_FAILED, "failed") \
 	X(CR_PASSED_ON, "passed_on")
-/* Who has ended a statement before it was done: SHOW SLOW. SERVER: PostgreSQL, or somebody there. */
+/* Says what ended a statement before it was done, for SHOW SLOW. SERVER: PostgreSQL, or a user there. */
 #define CANCELERS(X) \
 	X(CANCELED_BY_CLIENT, "client") X(CANCELED_BY_QUERY_TIMEOUT, "query_timeout") X(CANCELED_BY_SERVER, "server") \
 	X(CANCELED_BY_STATEMENT_TIMEOUT, "statement_timeout") X(CANCELED_BY_LOCK_TIMEOUT, "lock_timeout")
@@ -83,7 +84,8 @@ enum request_failure { REQUEST_FAILURES(AS_ENUM) RF_COUNT, RF_OF_CLIENTS = RF_CA
 enum wait_outcome { WAIT_OUTCOMES(AS_ENUM) WAIT_COUNT };
 enum query_kind { QUERY_KINDS(AS_ENUM) QK_COUNT };
 enum transaction_end { TRANSACTION_ENDS(AS_ENUM) TE_COUNT };
-/* The party that owed the next byte of a request (docs/slow-log.md); PHASE_WAIT: whoever has the pool's connections. */
+/* The party that owed the next byte of a request (docs/slow-log.md); PHASE_WAIT: clients that have the pool's
+ * servers. */
 enum phase { PHASES(AS_ENUM) PHASE_COUNT };
 enum error_origin { EO_SERVER, EO_PROXY, EO_COUNT };
 enum checkout_source { CHECKOUT_SOURCES(AS_ENUM) CS_COUNT };
@@ -94,30 +96,33 @@ enum tls_side { TLS_SIDE_CLIENT, TLS_SIDE_SERVER, TLS_SIDES };
 enum tls_result { TLS_HANDSHAKES(AS_ENUM) TLS_RESULTS };
 enum commit_result { COMMIT_RESULTS(AS_ENUM) CC_COUNT }; /* as enum commit_fate */
 enum login_method {
-	LOGIN_METHODS(AS_ENUM) LM_MODULES /* those of auth_modules[] */,
+	LOGIN_METHODS(AS_ENUM) LM_MODULES /* methods of auth_modules[] */,
 	LM_COUNT = LM_MODULES + AUTH_MODULE_COUNT
 };
 enum reject_reason { REJECT_REASONS(AS_ENUM) RJ_COUNT };
 enum connect_failure { CONNECT_FAILURES(AS_ENUM) CF_COUNT };
-/* Where clients read from standbys: to one, or why to the primary (docs/admin.md, SHOW READS). */
+/* Where a client's read went: to a standby, or to the primary for a reason (docs/admin.md, SHOW READS). */
 enum read_route { ROUTE_OFF, READ_ROUTES(AS_ENUM) ROUTE_COUNT };
 enum forbidden { FORBIDDEN_NOTHING, FORBIDDEN_STATEMENTS(AS_ENUM) FORBIDDEN_SIZE, FORBIDDEN_COUNT };
-/* Results of a request that went ahead: it was the first to be answered, or was answered elsewhere; or is sent
+/* Results of a request that was sent ahead: it was the first to be answered, was answered elsewhere, or is sent
  * again. */
 enum pipeline_result { PIPELINE_RESULTS(AS_ENUM) PL_COUNT };
 enum read_target { READ_TARGETS(AS_ENUM) RT_COUNT };
 enum cancel_result { CANCEL_RESULTS(AS_ENUM) CR_COUNT };
 enum canceler { CANCELED_BY_NOBODY, CANCELERS(AS_ENUM) CANCELED_COUNT };
-/* Goes from one worker to another: a client behind its proof; a server, just returned or idle. */
+/* Objects that are transferred from one worker to another: a client after its proof; a server, just returned or idle.
+ */
 enum transfer_kind { TRANSFER_KINDS(AS_ENUM) TRANSFER_COUNT };
 enum auth_query_result { AUTH_QUERY_RESULTS(AS_ENUM) AQ_COUNT };
 enum net_side { NS_CLIENT, NS_SERVER, NS_COUNT };
 
-#define ERROR_CLASSES_MAX 48 /* SQLSTATE classes counted by name; counters.c lists them; last two: none, other */
+/* SQLSTATE classes counted by name; counters.c lists them; the last two are none and other */
+#define ERROR_CLASSES_MAX 48
 extern const char *const error_classes[ERROR_CLASSES_MAX]; /* ends with NULL */
-/* Returns the index of a SQLSTATE's class. sqlstate may be NULL or shorter than two characters ("none"). */
+/* Returns the index of a SQLSTATE's class. sqlstate may be NULL or shorter than two characters: the class is then
+ * "none". */
 unsigned counters_error_class(const char *sqlstate);
-/* Adds numbers to those at to: arrays, or structs of nothing but uint64_t, of len bytes. */
+/* Adds the numbers at from to those at to: both are arrays, or structs of nothing but uint64_t, of len bytes. */
 void counters_add(void *to, const void *from, size_t len);
 
 /* The names of enum values in metrics and SHOW, in the order of the enums. */
@@ -138,8 +143,8 @@ extern const char *const reject_reason_names[RJ_COUNT];
 extern const char *const connect_failure_names[CF_COUNT];
 extern const char *const pipeline_result_names[PL_COUNT];
 extern const char *const read_target_names[RT_COUNT];
-#define FORBIDDEN_BIT(what) (1u << ((unsigned)(what)-1)) /* in the setting refuse */
-extern const char *const forbidden_names[FORBIDDEN_COUNT - 1]; /* from the one behind FORBIDDEN_NOTHING on */
+#define FORBIDDEN_BIT(what) (1u << ((unsigned)(what)-1)) /* bit of a statement in the setting refuse */
+extern const char *const forbidden_names[FORBIDDEN_COUNT - 1]; /* begins with the value after FORBIDDEN_NOTHING */
 extern const char *const cancel_result_names[CR_COUNT];
 extern const char *const canceler_names[CANCELED_COUNT]; /* the first is NULL */
 extern const char *const transfer_names[TRANSFER_COUNT];
@@ -147,12 +152,13 @@ extern const char *const commit_result_names[CC_COUNT];
 extern const char *const auth_query_result_names[AQ_COUNT];
 extern const char *const net_side_names[NS_COUNT];
 
-/* Per (database, user). */
+/* Counters of a (database, user). */
 struct pool_counters {
 	uint64_t waits; /* requests that had to wait */
 	uint64_t pool_timeouts;
-	uint64_t outages, outage_us; /* times when nothing could be opened and none was there; those that are over */
-	uint64_t held; /* requests that have waited in an outage */
+	/* outages that are over: times when no server could be opened and none was there */
+	uint64_t outages, outage_us;
+	uint64_t held; /* requests that have waited during an outage */
 	uint64_t pipelined[PL_COUNT]; /* requests that were sent ahead of their turn */
 	uint64_t replays; /* requests that were relayed again to another server */
 	uint64_t checkouts[CS_COUNT];
@@ -165,58 +171,62 @@ struct pool_counters {
 	uint64_t notifications; /* delivered to listening clients */
 };
 
-/* Per database. */
+/* Counters of a database. */
 struct database_counters {
 	uint64_t requests, queries[QK_COUNT], transactions[TE_COUNT], slow_queries;
 	uint64_t requests_failed[RF_COUNT];
-	uint64_t canceled[CANCELED_COUNT]; /* requests; the first is unused */
+	uint64_t canceled[CANCELED_COUNT]; /* canceled requests; the first element is unused */
 	uint64_t errors[EO_COUNT][ERROR_CLASSES_MAX];
 	uint64_t bytes_in[NS_COUNT], bytes_out[NS_COUNT]; /* in and out of pgweir */
 	uint64_t phase_us[PHASE_COUNT];
 	uint64_t transaction_idle_us;
 	uint64_t server_assignments;
-	uint64_t client_parses, server_parses, binds; /* of named statements, as PgBouncer counts: those that clients
-						       * prepare, their Parses on servers, and clients' Binds */
+	/* of named statements, as PgBouncer counts: clients' Parses, Parses on servers, and clients' Binds */
+	uint64_t client_parses, server_parses, binds;
 	uint64_t probes; /* queries about session state sent to servers */
 	uint64_t statement_hits, statement_misses, statement_evictions, statement_reruns;
 	uint64_t plans_kept,
-	    plans_given_up; /* statements/keep.h: uses under a name; statements whose plans were slow */
-	uint64_t statements_forbidden[FORBIDDEN_COUNT - 1]; /* by the setting refuse; as forbidden_names */
-	uint64_t commits_checked[CC_COUNT]; /* whose answer was lost with the server */
+	    /* statements/keep.h: uses under a name; statements given up because their plans were slow */
+	    plans_given_up;
+	/* statements refused by the setting refuse, in the order of forbidden_names */
+	uint64_t statements_forbidden[FORBIDDEN_COUNT - 1];
+	uint64_t commits_checked[CC_COUNT]; /* commits whose answer was lost with the server */
 	uint64_t reads[RT_COUNT]; /* loans that might have gone to a standby */
 	uint64_t client_logins;
 	struct histogram pool_wait[WAIT_COUNT], query_duration, transaction_duration, server_response, ping_duration;
 };
 
-void counters_add_waits(struct histogram *to, const struct database_counters *c); /* however they ended */
+void counters_add_waits(struct histogram *to, const struct database_counters *c); /* adds waits of all outcomes */
 
-/* Per host:port we connect to. */
+/* Counters of a host:port that we connect to. */
 struct backend_counters {
 	uint64_t connects, connect_failures[CF_COUNT];
-	uint64_t standby_loans; /* of a standby, to the clients of its primary's pool */
-	uint64_t last_failure_wall_us; /* gauge; 0: never */
-	int is_up; /* gauge: 1 after a success, 0 after a failure, -1 never tried */
-	uint64_t heard_us; /* when that was found out; of two workers' the newer one holds */
+	uint64_t standby_loans; /* loans of a standby to the clients of its primary's pool */
+	uint64_t last_failure_wall_us; /* gauge; 0 if no attempt has failed */
+	int is_up; /* gauge: 1 after a success, 0 after a failure, -1 before the first attempt */
+	uint64_t heard_us; /* when is_up was found out; of two workers' values, the newer one counts */
 	struct histogram connect_duration;
 };
 
-/* For the whole process. */
+/* Counters of the whole process. */
 struct process_counters {
 	uint64_t client_connections, rejected[RJ_COUNT];
 	uint64_t logins[LR_COUNT][LM_COUNT];
 	uint64_t tls_handshakes[TLS_SIDES][TLS_RESULTS];
-	struct histogram tls_handshake_duration; /* clients' */
-	uint64_t tls_not_after_us; /* gauge; the end of our first certificate, since 1970; 0: there is none */
+	struct histogram tls_handshake_duration; /* handshakes of clients */
+	uint64_t tls_not_after_us; /* gauge; when our first certificate expires, since 1970; 0 if there is none */
 	uint64_t cancels[CR_COUNT];
-	uint64_t transfers[TRANSFER_COUNT]; /* counted where they come from */
+	uint64_t transfers[TRANSFER_COUNT]; /* counted by the worker that they leave */
 	uint64_t auth_queries[AQ_COUNT];
 	uint64_t reloads_ok, reloads_failed;
 	uint64_t console_commands;
-	uint64_t restarts; /* how often this service was restarted with its clients; counted from process to process */
-	uint64_t restarts_failed, clients_moved; /* of this process: successors given up; clients taken over */
+	/* how often this service was restarted with its clients, passed on from process to process */
+	uint64_t restarts;
+	uint64_t restarts_failed, clients_moved; /* in this process: successors given up; clients taken over */
 	uint64_t loop_iterations;
-	uint64_t loop_busy_us, dns_lookups_ok, dns_lookups_failed; /* known elsewhere; filled in for a snapshot */
+	uint64_t loop_busy_us, dns_lookups_ok, dns_lookups_failed; /* counted elsewhere; filled in for a snapshot */
 	struct histogram login_duration, loop_lag, proxy_overhead;
-	struct histogram transfer_duration; /* of servers, counted where they come to */
-	struct histogram halt_duration; /* worker 0's: how long all others stood still, or were waited for in vain */
+	struct histogram transfer_duration; /* transfers of servers, counted by the worker that gets them */
+	struct histogram
+	    halt_duration; /* measured by worker 0: how long all others stood still, or were waited for in vain */
 };

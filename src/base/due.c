@@ -36,7 +36,7 @@ put(struct due_heap *h, size_t i, struct due *d)
 	d->place = i + 1;
 }
 
-/* The time of d has changed, or d is new at the end of the list. */
+/* Moves d to its place after its time has changed, or after it was added at the end of the list. */
 static void
 settle(struct due_heap *h, struct due *d)
 {
@@ -44,7 +44,7 @@ settle(struct due_heap *h, struct due *d)
 
 	for (; i > 0 && h->items[(i - 1) / 2]->at_us > d->at_us; i = (i - 1) / 2)
 		put(h, i, h->items[(i - 1) / 2]);
-	while ((child = 2 * i + 1) < h->count) { /* where it has risen, it stays */
+	while ((child = 2 * i + 1) < h->count) { /* if it has risen, this ends at once */
 		if (child + 1 < h->count && h->items[child + 1]->at_us < h->items[child]->at_us)
 			child++;
 		if (h->items[child]->at_us >= d->at_us)

@@ -1,8 +1,8 @@
 /*
  * src/base/fail.h - carries a failure from where it happens to the log and the client's ErrorResponse.
  *
- * A function that can fail takes a struct fail and returns 0, or -1 with *why set. Whoever handles the failure logs it,
- * once.
+ * A function that can fail takes a struct fail and returns 0, or -1 with *why set. The code that handles the failure
+ * logs it, once.
  */
 #pragma once
 
@@ -10,8 +10,8 @@
 
 #define FAIL_TEXT_MAX 256
 
-/* Says what those get who need a connection while none can be opened: an error at once, or they wait for pool_timeout,
- * or for outage_hold. */
+/* Says what clients get that need a connection while none can be opened: an error at once, or a wait of pool_timeout or
+ * of outage_hold. */
 enum outage_mode { OUTAGE_FAIL, OUTAGE_WAIT, OUTAGE_HOLD };
 
 struct fail {
@@ -19,22 +19,22 @@ struct fail {
 	char text[FAIL_TEXT_MAX]; /* what happened; no newline, no secret */
 	char detail[FAIL_TEXT_MAX]; /* may be empty */
 	char hint[FAIL_TEXT_MAX]; /* what a person can do about it; may be empty */
-	char pgbouncer_text[FAIL_TEXT_MAX]; /* what PgBouncer says of it, for compat = pgbouncer; may be empty */
+	char pgbouncer_text[FAIL_TEXT_MAX]; /* PgBouncer's text for it, for compat = pgbouncer; may be empty */
 };
 
-/* These are cold: the compiler moves what leads to them out of the way of what usually runs. */
-/* Fills why (which may be NULL) and clears its other texts; truncates what is too long. Always returns -1, for
+/* These functions are cold: the compiler moves code that leads to them away from code that usually runs. */
+/* Fills why (which may be NULL) and clears its other texts; truncates texts that are too long. Always returns -1, for
  * "return fail_set(...)". */
 int fail_set(struct fail *why, const char *sqlstate, const char *fmt, ...) __attribute__((cold, format(printf, 3, 4)));
 /* Add to a failure that was set. Always return -1. */
 #define fail_detail(why, ...) fail_add((why), offsetof(struct fail, detail), __VA_ARGS__)
 #define fail_hint(why, ...) fail_add((why), offsetof(struct fail, hint), __VA_ARGS__)
 #define fail_pgbouncer_text(why, ...) fail_add((why), offsetof(struct fail, pgbouncer_text), __VA_ARGS__)
-/* A failure of its own; what: such as "a pool". */
+/* Reports that there was no memory for what, such as "a pool". Always returns -1. */
 #define fail_memory(why, what)                                                                                         \
 	(fail_set((why), "53200", "out of memory"), fail_detail((why), "Failed while allocating %s.", (what)))
-/* at: where the text is in the struct. */
+/* Writes the text at offset at of the struct. Always returns -1. */
 int fail_add(struct fail *why, size_t at, const char *fmt, ...) __attribute__((cold, format(printf, 3, 4)));
-/* Copies a failure, in PgBouncer's words if it has any. PgBouncer gives its own errors the SQLSTATE 08P01, but those of
- * logins (class 28) and what PostgreSQL itself has said keep theirs. */
+/* Copies a failure, in PgBouncer's words if it has any. PgBouncer gives its own errors the SQLSTATE 08P01; errors of
+ * logins (class 28) and PostgreSQL's own keep theirs. */
 void fail_in_their_words(const struct fail *why, struct fail *told);

@@ -15,9 +15,10 @@ struct file_content {
 
 #define FILE_TOO_LARGE "54000"
 
-/* Reads a regular file only: a pipe that nobody writes to would block. 0, or -1 with *why set (has the path). */
+/* Reads a regular file only: a pipe without a writer would block. Returns 0, or -1 with *why set, which names the
+ * path. */
 int file_read(const char *path, size_t max_len, struct file_content *out, struct fail *why);
-void file_free(struct file_content *file); /* wipes */
-/* Returns true if others can read a file of secrets, with a warning about path in out. PostgreSQL's rule for keys: only
- * its owner may read it, or, if root owns it, also its group. */
+void file_free(struct file_content *file); /* wipes and frees the text */
+/* Returns true, with a warning about path in out, if other users can read a file of secrets. The rule is PostgreSQL's
+ * for keys: only the owner may read the file, or also its group if root owns it. */
 bool file_is_open_to_others(const struct stat *st, const char *path, char *out, size_t cap);

@@ -1,5 +1,5 @@
 /*
- * src/base/histogram.h - a latency histogram with fixed buckets. It has only the counts; whoever shows it knows the
+ * src/base/histogram.h - a latency histogram with fixed buckets. It has only the counts; code that shows it knows the
  * bounds.
  *
  * The loop is the only writer. Readers get a copy made on the loop's thread.
@@ -15,7 +15,7 @@
  * bucket, whose bound is HISTOGRAM_REST, holds the rest (+Inf). */
 #define HISTOGRAM_REST UINT64_MAX
 struct histogram_bounds {
-	size_t count; /* without the rest */
+	size_t count; /* number of bounds, without HISTOGRAM_REST */
 	uint64_t le_us[HISTOGRAM_BUCKETS_MAX];
 };
 extern const struct histogram_bounds histogram_bounds_query; /* .0005 ... 30 s: queries, transactions, server */
@@ -27,7 +27,7 @@ struct histogram {
 	uint64_t buckets[HISTOGRAM_BUCKETS_MAX], sums_us[HISTOGRAM_BUCKETS_MAX]; /* not cumulative */
 };
 
-/* The number of the bucket that a value falls into: most are in one of the first, so a walk beats a search. */
+/* Returns the number of the bucket for a value: most values are in one of the first, so a walk beats a search. */
 static inline size_t
 histogram_bucket(const struct histogram_bounds *bounds, uint64_t us)
 {
@@ -38,7 +38,7 @@ histogram_bucket(const struct histogram_bounds *bounds, uint64_t us)
 	return i;
 }
 
-/* Counts the same value this many times. */
+/* Counts the same value several times. */
 static inline void
 histogram_observe_many_us(struct histogram *h, const struct histogram_bounds *bounds, uint64_t us, uint64_t times)
 {
@@ -54,12 +54,12 @@ histogram_observe_us(struct histogram *h, const struct histogram_bounds *bounds,
 	histogram_observe_many_us(h, bounds, us, 1);
 }
 
-/* Returns how many values it has counted. */
+/* Returns how many values were counted. */
 uint64_t histogram_count(const struct histogram *h);
 uint64_t histogram_sum_us(const struct histogram *h);
 void histogram_add(struct histogram *to, const struct histogram *from);
-/* Returns the q-quantile (0..1) in microseconds, interpolated linearly as Prometheus does, but in the bucket of the
- * largest values at most their mean, so that it is never above the largest; 0 if h is empty. max_us: the largest value
- * of all; 0 if it is not known: then what is beyond the last bound is INFINITY. */
+/* Returns the q-quantile (0..1) in microseconds, or 0 if h is empty. It is interpolated linearly as Prometheus does,
+ * but in the bucket of the largest values it is at most their mean, so that it is never above the largest. max_us is
+ * the largest value of all; if that is not known, max_us is 0, and quantiles beyond the last bound are INFINITY. */
 double histogram_quantile_us(const struct histogram *h, const struct histogram_bounds *bounds, double q,
 			     uint64_t max_us);

@@ -8,7 +8,7 @@
 
 #define TAIL_LEN sizeof("}\n") /* always fits */
 
-/* Returns the length of what it writes. */
+/* Writes a time in UTC. Returns the length. */
 static size_t
 utc(uint64_t wall_us, const char *fmt, char *out)
 {
@@ -16,7 +16,7 @@ utc(uint64_t wall_us, const char *fmt, char *out)
 	struct tm tm = { 0 };
 
 	gmtime_r(&t, &tm);
-	return strftime(out, LINE_TIMESTAMP_LEN, fmt, &tm); /* 0: a year of five digits */
+	return strftime(out, LINE_TIMESTAMP_LEN, fmt, &tm); /* 0 for a year of five digits */
 }
 
 void
@@ -52,7 +52,7 @@ put_str(struct line *l, const char *text)
 	line_put(l, text, strlen(text));
 }
 
-/* Returns where the field begins, so that end_field can go back. Keys are our own and need no escaping. */
+/* Begins a field. Returns where it begins, so that end_field can go back. Keys are our own and need no escaping. */
 static size_t
 begin_field(struct line *l, const char *key)
 {

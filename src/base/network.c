@@ -3,7 +3,8 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 
-/* A decimal number of at most three digits. Returns false if text is none, or if it is above most. */
+/* Reads a decimal number of at most three digits. Returns false if text is no such number, or the number is above
+ * most. */
 static bool
 read_bits(const char *text, unsigned most, unsigned *out)
 {

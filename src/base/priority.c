@@ -7,8 +7,8 @@
 
 #define NICER_BY 10
 /* Shorter than any slice that the kernel gives by itself (0.7 ms and more), so the loop preempts when it wakes; and
- * longer than most of its turns. When a slice is over it is preempted itself: with 0.1 ms, the least there is, that was
- * once or twice in each transaction of pgbench. */
+ * longer than most of its turns, because the loop is preempted when its slice is over: with 0.1 ms, the minimum, this
+ * happened once or twice in each transaction of pgbench. */
 #define SHORT_SLICE_NS 500000
 
 /* The C library has no wrapper for sched_setattr(2), and no header of its own for this structure. */
@@ -20,9 +20,9 @@ struct sched_attributes {
 	uint64_t runtime, deadline, period;
 };
 
-/* Sets how long this thread runs at a time (Linux since 6.12); 0: as the kernel thinks fit. A thread that wakes
- * preempts a running one with a longer slice, instead of waiting for the rest of that slice, which is some
- * milliseconds. Its share of the processor stays the same. */
+/* Sets how long this thread runs at a time (Linux since 6.12); with 0, the kernel decides. A thread that wakes preempts
+ * a running one with a longer slice, instead of waiting for the rest of that slice, which is some milliseconds. Its
+ * share of the processor stays the same. */
 void
 priority_set_urgent(bool is_urgent)
 {
@@ -35,7 +35,7 @@ priority_set_urgent(bool is_urgent)
 void
 priority_background(void)
 {
-	/* Linux keeps this per thread, unlike POSIX. It is relative, as with Nice= in the unit the loop is nice. */
+	/* Linux keeps this value per thread, unlike POSIX. NICER_BY is relative, so Nice= in the unit still counts. */
 	id_t self = (id_t)syscall(SYS_gettid);
 
 	setpriority(PRIO_PROCESS, self, getpriority(PRIO_PROCESS, self) + NICER_BY);

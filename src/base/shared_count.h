@@ -8,7 +8,7 @@ struct shared_count {
 	_Atomic uint64_t value; /* 0 at first */
 };
 
-/* Any thread. Orders nothing else. */
+/* May be called from any thread. Orders no other memory access. */
 static inline void
 shared_count_up(struct shared_count *c)
 {

@@ -1,10 +1,11 @@
 /*
- * src/base/table.h - hash tables of what is looked up by bytes: uthash, with one hash. And a heap of what is due.
+ * src/base/table.h - hash tables of items with bytes as keys: uthash, with one hash. And a heap of items that are due.
  *
- * Peers choose most keys, so a table has a seed of its own, of random bytes, which keeps them from choosing collisions.
- * The one that is found and added with must be the same; 0 is for keys that nobody chooses. Without
- * memory an item is not added. Items have a UT_hash_handle hh; HASH_DELETE, HASH_ITER and HASH_COUNT of uthash are used
- * as they are.
+ * Peers choose most keys, so a table has a seed of its own, of random bytes, which keeps peers from choosing
+ * collisions. An item is found with the seed that it was added with; 0 is for keys that no peer chooses. Items have a
+ * UT_hash_handle hh; HASH_DELETE, HASH_ITER and HASH_COUNT of uthash are used directly.
+ *
+ * Always: without memory no item is added.
  */
 #pragma once
 
@@ -24,25 +25,26 @@ table_has_room(const UT_hash_table *of_item)
 
 unsigned table_hash(uint64_t seed, const void *key, size_t len);
 
-/* Sets found to the item with this key, or to NULL. */
+/* Sets found to the item with this key, or to NULL if there is none. */
 #define TABLE_FIND(seed, table, key, len, found)                                                                       \
 	HASH_FIND_BYHASHVALUE(hh, table, key, (unsigned)(len), table_hash(seed, key, len), found)
 
-/* Adds an item whose key, which stays where it is, is not there yet. Yields true, or false: no memory. */
+/* Adds an item whose key is not in the table yet; the key stays where it is. Yields true, or false without memory. */
 #define TABLE_ADD(seed, table, key, len, item) TABLE_ADD_BY_HASH(table, key, len, table_hash(seed, key, len), item)
 
-/* The same for a table with a hash of its own. */
+/* Adds an item to a table with a hash of its own, as TABLE_ADD does. */
 #define TABLE_ADD_BY_HASH(table, key, len, hash, item)                                                                 \
 	table_has_room(({                                                                                              \
 		HASH_ADD_KEYPTR_BYHASHVALUE(hh, table, key, (unsigned)(len), hash, item);                              \
 		(item)->hh.tbl;                                                                                        \
 	}))
 
-/* Makes an item, zeroed, whose last member is a copy of its key, with a NUL behind it, and adds it; NULL: no memory. */
+/* Makes a zeroed item whose last member is a copy of its key with a NUL after it, and adds the item. Yields NULL
+ * without memory. */
 #define TABLE_MAKE(seed, table, member, key, len)                                                                      \
 	TABLE_MAKE_BY_HASH(table, member, key, len, table_hash(seed, key, len))
 
-/* The same for a hash that is known. */
+/* Makes and adds an item whose hash is known, as TABLE_MAKE does. */
 #define TABLE_MAKE_BY_HASH(table, member, key, len, hash)                                                              \
 	({                                                                                                             \
 		__typeof__(table) made_ = calloc(1, sizeof(*made_) + (len) + 1);                                       \
@@ -55,7 +57,7 @@ unsigned table_hash(uint64_t seed, const void *key, size_t len);
 		made_;                                                                                                 \
 	})
 
-/* Takes all items out, and frees each: they own nothing. */
+/* Removes and frees all items, which own nothing. */
 #define TABLE_FREE(table)                                                                                              \
 	do {                                                                                                           \
 		__typeof__(table) item_, next_;                                                                        \
@@ -65,32 +67,32 @@ unsigned table_hash(uint64_t seed, const void *key, size_t len);
 		}                                                                                                      \
 	} while (0)
 
-/* Puts an item behind all others in the order of HASH_ITER: if each use does, the first is the least recently used. */
+/* Moves an item to the end in the order of HASH_ITER: if each use does this, the first item is the least recently
+ * used. */
 #define TABLE_USE(table, item) ((table) = table_use((table), &(item)->hh))
-void *table_use(void *first, UT_hash_handle *item); /* returns the first item then */
+void *table_use(void *first, UT_hash_handle *item); /* returns the first item after the move */
 
 /*
- * --- due.c: what is due first: a binary heap, so that whoever has many things to do at given times touches only those
- * that are due.
+ * --- due.c: a binary heap by time, so that code with many things to do at given times touches only those that are due.
  *
- * Owns: the list of items, not these.
+ * Owns: the list of items, not the items.
  */
 struct due {
 	uint64_t at_us;
-	size_t place; /* in the heap, from 1; 0: it is not there */
+	size_t place; /* in the heap, from 1; 0 if it is not there */
 };
 
-/* Zeroed, it is empty. */
+/* A zeroed heap is empty. */
 struct due_heap {
 	struct due **items;
 	size_t count, cap;
 };
 
-bool due_reserve(struct due_heap *h, size_t count); /* for so many items; false: no memory */
-void due_free(struct due_heap *h); /* the list alone */
-/* d: due at that time from now on, whether or not it was there. There is room for it. */
+bool due_reserve(struct due_heap *h, size_t count); /* makes room for so many items; returns false without memory */
+void due_free(struct due_heap *h); /* frees only the list */
+/* Makes d due at that time, whether or not d was in the heap. The caller has reserved room for d. */
 void due_set(struct due_heap *h, struct due *d, uint64_t at_us);
-void due_remove(struct due_heap *h, struct due *d); /* fine if it is not there */
+void due_remove(struct due_heap *h, struct due *d); /* does nothing if d is not in the heap */
 static inline struct due *
 due_first(const struct due_heap *h)
 {

@@ -46,7 +46,7 @@ text_is_one_of(const char *word, const char *words)
 	return false;
 }
 
-/* Returns true if this is the name of this machine for itself, or begins as such an address does. */
+/* Returns true if host is this machine's name for itself, or begins like a loopback address. */
 static inline bool
 text_is_loopback(const char *host, size_t len)
 {
@@ -102,7 +102,7 @@ static inline bool __attribute__((warn_unused_result)) copy_string(char *to, siz
 	return true;
 }
 
-/* Wipes the text, which nobody may find in memory later, and frees it; NULL is fine. */
+/* Wipes the text, so that no one finds it in memory later, and frees it; does nothing if text is NULL. */
 static inline void
 secret_free(char *text)
 {
@@ -116,12 +116,12 @@ secret_free(char *text)
 struct network {
 	int family; /* AF_INET or AF_INET6 */
 	uint8_t address[16];
-	unsigned bits; /* of the address that count */
+	unsigned bits; /* number of the address's bits that count */
 };
 
 /* Reads a numeric address, with or without a prefix length. Returns false if text is neither. */
 bool network_parse(const char *text, struct network *out);
-/* Returns the bytes of an address and its family, or NULL. An IPv4 address that is mapped into IPv6 counts as IPv4. */
+/* Returns the bytes of an address and its family, or NULL. An IPv4-mapped IPv6 address counts as IPv4. */
 const uint8_t *network_address(const struct sockaddr *address, int *family);
 bool network_contains(const struct network *n, const struct sockaddr *address);
 /* Returns true for 127.0.0.0/8, mapped into IPv6 or not, and ::1. */

@@ -1,16 +1,16 @@
 /*
- * src/config/compat.h - what pgweir does as PgBouncer does it where compat = pgbouncer, and otherwise in a way
- * of its own, though no setting says so. The list is a table of docs/pgbouncer.md, too.
+ * src/config/compat.h - behavior that is PgBouncer's where compat = pgbouncer, and otherwise a way of pgweir's own,
+ * without a setting for each. The list is also a table of docs/pgbouncer.md.
  */
 #pragma once
 
 #include "config/config.h"
 
-#define COMPAT_VERSION "1.26.1" /* of the PgBouncer whose place this takes: SHOW VERSION, pgbouncer -V */
-#define COMPAT_VERSION_OLD "1.25.2" /* the same with compat = pgbouncer_1_25 */
+#define COMPAT_VERSION "1.26.1" /* version of the PgBouncer that pgweir replaces: SHOW VERSION, pgbouncer -V */
+#define COMPAT_VERSION_OLD "1.25.2" /* that version with compat = pgbouncer_1_25 */
 
 /* clang-format off */
-#define COMPAT_WAY_LIST(ROW) /* a way's name, what is done as PgBouncer does it, and otherwise */ \
+#define COMPAT_WAY_LIST(ROW) /* the way's name, what PgBouncer does, and what pgweir does otherwise */ \
 	ROW(WORDS_FAILURES, "errors and log lines are in PgBouncer's words", "in pgweir's") \
 	ROW(ENDS_LATE_QUERIES, "`query_timeout` holds for the wait for a server connection, too, and disconnects the client; the query is cancelled", \
 	    "the query is cancelled, and the client goes on") \
@@ -47,7 +47,7 @@
 #define COMPAT_WAY_NAME(name, theirs, otherwise) COMPAT_##name,
 enum compat_way { COMPAT_WAY_LIST(COMPAT_WAY_NAME) COMPAT_WAYS };
 
-/* Returns true if this is done as PgBouncer does it. */
+/* Returns true if pgweir does this as PgBouncer does. */
 static inline bool
 compat_does(const struct config *config, enum compat_way way)
 {
@@ -62,5 +62,6 @@ compat_is_old(const struct config *config)
 	return config->compat == COMPAT_PGBOUNCER_1_25;
 }
 
-/* Copies a failure as it is told: in PgBouncer's words with compat = pgbouncer, with the names of the file at hand. */
+/* Copies a failure in the words that a client gets: PgBouncer's with compat = pgbouncer, and the names of settings in
+ * the file in use. */
 void compat_tell(const struct config *config, const struct fail *why, struct fail *told);

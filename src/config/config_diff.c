@@ -31,9 +31,9 @@ config_keep_fixed(struct config *fresh, const struct config *in_force)
 /* --- two configurations as lists of lines, in order of name --- */
 
 struct entry {
-	char *name, *value, *pending; /* value NULL: a section as a whole */
-	char *hidden; /* what value stands for; NULL: itself */
-	size_t place; /* of those with one name, in order of appearance */
+	char *name, *value, *pending; /* value is NULL for a whole section */
+	char *hidden; /* the secret that value stands for; NULL if value is complete */
+	size_t place; /* order of appearance among entries of the same name */
 };
 
 struct list {
@@ -96,7 +96,7 @@ list_of(const struct config *config)
 		free(section);
 	}
 	qsort(list.entries, list.count, sizeof(*list.entries), compare_entries);
-	/* Several of one name, as of listen, become one: "a, b". */
+	/* Entries of the same name, as with listen, become one: "a, b". */
 	for (size_t i = 0; i < list.count; i++) {
 		struct entry *last = kept > 0 ? &list.entries[kept - 1] : NULL, *e = &list.entries[i];
 		char *both;
@@ -134,7 +134,7 @@ or_empty(const char *value)
 	return *value != '\0' ? value : "(empty)";
 }
 
-/* Takes over text. */
+/* Takes ownership of text. */
 static void
 say_text(const struct diff *d, char *text)
 {
@@ -150,7 +150,7 @@ say(const struct diff *d, const char *name, const char *from, const char *to, co
 			      strlen(to) > VALUE_MAX ? "..." : "", note));
 }
 
-/* A section is reported as a whole, settings in sections that stay are reported one by one. */
+/* Reports a section as a whole, and settings in sections that stay one by one. */
 static void
 say_one_sided(const struct diff *d, const struct entry *e, bool is_new)
 {
@@ -161,7 +161,7 @@ say_one_sided(const struct diff *d, const struct entry *e, bool is_new)
 				      or_empty(e->value)));
 }
 
-/* Passwords are in no row. Scopes are in order of name. */
+/* Passwords are in no row, so they are compared here. Scopes are in order of name. */
 static void
 compare_passwords(const struct diff *d, const char *word, const struct config_scope *old, size_t old_count,
 		  const struct config_scope *new, size_t new_count)

@@ -1,8 +1,8 @@
 /*
  * src/config/config_dump.c - a configuration as an ini file that loads to the same value, passwords excepted.
  *
- * A value that came out of a ${...} may be more than a line can hold (too long, with a newline, with " ;" in it): then
- * what was written is printed instead. Sections without a setting of their own are printed too: they count.
+ * A value that came from a ${...} may be one that a line can't hold (too long, with a newline, with " ;" in it): then
+ * the text as written is printed instead. Sections without a setting of their own are printed too: they count.
  */
 #include "config/config_state.h"
 #include "config/config_value.h"
@@ -12,10 +12,11 @@
 
 struct dump {
 	FILE *to;
-	char section[2 * CONFIG_NAME_MAX + 16]; /* the one that the last row is in; room for any, quoted */
+	char section[2 * CONFIG_NAME_MAX + 16]; /* section of the last row; has room for any section, quoted */
 };
 
-/* Quotes around all of it would be taken off. NULL: it can't be written. */
+/* Appends value in another pair of quotes if reading would take quotes around it off. Returns NULL if the value can't
+ * be written. */
 static const char *
 put_quoted(struct buf *to, const char *value)
 {
@@ -48,7 +49,7 @@ dump_value(FILE *to, const char *name, const char *value, const char *raw, const
 		size_t len;
 
 		buf_printf(&line, "%s =%s%s", name, *text != '\0' && *text != ';' ? " " : "", text);
-		/* The name of the file as a comment, where there is room for it. */
+		/* Appends the name of the file as a comment, if there is room for it. */
 		len = line.len;
 		buf_printf(&line, " ; %s", origin);
 		text = value_put_end(&line);
@@ -63,7 +64,7 @@ dump_value(FILE *to, const char *name, const char *value, const char *raw, const
 	buf_fini(&line);
 }
 
-/* Without a password, but with what else is not shown. */
+/* Dumps a row: hidden values are written out, except passwords. */
 static void
 dump_row(const struct config_row *row, void *arg)
 {

@@ -1,11 +1,13 @@
-/* src/config/config_harmless.c - harmless_code: which code of a database leaves nothing behind, as its operator says.
+/*
+ * src/config/config_harmless.c - harmless_code: code of a database that leaves no session state, according to the
+ * operator.
  */
 #include "base/text.h"
 #include "config/config_value.h"
 
 #include <ctype.h>
 
-/* Appends a name, read as SQL does, in hexadecimal. Returns what is behind it, or NULL: there is none. */
+/* Appends a name, read as SQL does, in hexadecimal. Returns the text after the name, or NULL if there is no name. */
 static const char *
 put_name(struct buf *rows, const char *at)
 {

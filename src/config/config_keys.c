@@ -28,7 +28,7 @@ static const char *const tls_modes[] = { "off", "allow", "prefer", "require", "v
 static const char *const forbidden[] = { FORBIDDEN_STATEMENTS(FORBIDDEN_WORD) NULL };
 static const char *const off[] = { "off", NULL };
 
-/* Where the value is, and who may have one of their own. */
+/* The field with the value, and the sections that may have a value of their own. */
 #define FIELD(name) offsetof(struct config, name), KEY_FOR_NONE
 #define SHARED(name) offsetof(struct config, defaults.name), KEY_FOR_BOTH
 #define OF_DATABASE(name) offsetof(struct config, defaults.name), KEY_FOR_DATABASES

@@ -2,8 +2,8 @@
  * src/config/config_keys.h - the one table of settings, and how a setting's text becomes a field and back.
  *
  * A new setting is a row in config_keys.c, a field in config.h and a row in tests/unit/test_load.c. Reading, SHOW
- * CONFIG, --dump-config, --help-config and did-you-mean follow the table; scripts/settings writes what docs/config.md
- * and conf/pgweir.ini say of it, and scripts/manual takes pgweir.ini(5) from there.
+ * CONFIG, --dump-config, --help-config and did-you-mean follow the table; scripts/settings writes its text in
+ * docs/config.md and conf/pgweir.ini, and scripts/manual makes pgweir.ini(5) from that.
  */
 #pragma once
 
@@ -21,14 +21,14 @@ enum key_type {
 	KEY_WORDS, /* uint32_t, a bit for each of words; any of them, separated by commas */
 	KEY_WORD_TEXT, /* char *, one of words */
 	KEY_TEXT, /* char *, anything */
-	KEY_CODE, /* the same; empty, or as value_code() reads it */
+	KEY_CODE, /* char *, empty or as value_code() reads it */
 	KEY_SECRET, /* char *, anything; may hold a password: shown as *** */
-	/* char *, relative to the folder of the file; with words: one of them or an absolute path. Those that may be
-	 * "stderr" are logs: the user of run_as appends to them, and makes them. */
+	/* char *, relative to the folder of the file; if words is set, one of them or an absolute path. Paths that may
+	 * be "stderr" are logs: the user of run_as creates and appends to them. */
 	KEY_PATH,
 	KEY_PATHS, /* char *, paths as above with ", " between */
 	KEY_NAMES, /* char **, NULL-terminated */
-	KEY_LISTENS, /* struct config: listens, listen_count; may be given again and again */
+	KEY_LISTENS, /* struct config: listens, listen_count; may be given several times */
 	KEY_HTTP_LISTEN, /* struct config: http_listen, http_enabled */
 };
 
@@ -37,31 +37,32 @@ enum key_scope { KEY_FOR_NONE, KEY_FOR_BOTH, KEY_FOR_DATABASES, KEY_FOR_USERS };
 
 struct config_key {
 	const char *section, *name;
-	const char *scope_name; /* what it is called in [database NAME] and [user NAME]; NULL: it is not for there */
+	const char *scope_name; /* name in [database NAME] and [user NAME]; NULL if the setting is not allowed there */
 	enum key_type type;
 	const char *default_value; /* as written in a file */
-	uint64_t min, max; /* of counts, times (us) and sizes (bytes) */
-	const char *unit; /* of counts; else empty */
+	uint64_t min, max; /* bounds of counts, times (us) and sizes (bytes) */
+	const char *unit; /* unit of counts; else empty */
 	bool is_reloadable;
-	size_t offset; /* in struct config; with a scope_name it is inside of defaults */
+	size_t offset; /* in struct config; for a key with a scope_name, inside of defaults */
 	enum key_scope scope;
 	const char *const *words;
 	const char *help;
 };
 
 #define CONFIG_KEYS_MAX 152 /* room for the rows' origins */
-#define CONFIG_SCOPE_MAX 64 /* room for those with a scope_name: scope.set has so many bits */
+#define CONFIG_SCOPE_MAX 64 /* room for keys with a scope_name: scope.set has so many bits */
 #define CONFIG_LISTENS_MAX 64
 
-/* Row i, or NULL after the last one: for (i = 0; (key = config_key(i)) != NULL; i++). */
+/* Returns row i, or NULL after the last one: for (i = 0; (key = config_key(i)) != NULL; i++). */
 const struct config_key *config_key(size_t i);
 size_t config_key_row(const struct config_key *key);
-/* Returns the key of the first log from that row on, and moves *row behind it; NULL: there is no more. */
+/* Returns the key of the first log from that row on, and moves *row after it; NULL if there is no further log. */
 const struct config_key *config_next_log(size_t *row);
-const char *key_path(const struct config_key *key, const struct config *config); /* of a KEY_PATH of struct config */
-/* Row i of those with a scope_name, which is bit i of scope.set; NULL after the last one. */
+/* returns the value of a KEY_PATH of struct config */
+const char *key_path(const struct config_key *key, const struct config *config);
+/* Returns row i of those with a scope_name, which is bit i of scope.set, or NULL after the last one. */
 const struct config_key *config_scope_key(size_t i);
-/* The row's own section may be another one: max_client_connections of limits is pgweir's. */
+/* Returns a row or NULL. The row's own section may be another one: max_client_connections of limits is pgweir's. */
 const struct config_key *config_key_find(const char *section, const char *name);
 const struct config_key *config_scope_key_find(const char *scope_name, size_t *bit);
 bool config_has_section(const char *section);
@@ -69,12 +70,12 @@ bool config_has_section(const char *section);
 /*
  * --- config_field.c: fields ---
  *
- * base is the struct config, or for a key with a scope_name the struct scope_settings.
- * key_store replaces what was there; for KEY_LISTENS it adds. folder: where relative paths begin.
+ * base is the struct config, or for a key with a scope_name the struct scope_settings. key_store replaces the old
+ * value; for KEY_LISTENS it adds one. folder is where relative paths begin.
  */
 int key_store(const struct config_key *key, void *base, const char *text, const char *folder, struct fail *why);
 void key_put(const struct config_key *key, const void *base, struct buf *to); /* not for KEY_LISTENS */
 void key_copy(const struct config_key *key, void *to, const void *from); /* keys with a scope_name only */
-void key_free(const struct config_key *key, void *base); /* the field is NULL afterwards */
+void key_free(const struct config_key *key, void *base); /* sets the field to NULL */
 void *key_base(const struct config_key *key, struct config *config);
 const void *key_base_of(const struct config_key *key, const struct config *config);

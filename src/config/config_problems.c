@@ -2,10 +2,8 @@
 #include "config/config_state.h"
 #include "base/alloc.h"
 
-/*
- * The body of a problem behind name, which a file of another kind has there, without our own name for the same:
- * "logfile: destination = /x: ..." is "logfile: /x: ...".
- */
+/* Returns the text of a problem without our name for the setting, because another program's file has name there:
+ * "logfile: destination = /x: ..." becomes "logfile: /x: ...". */
 static const char *
 without_our_name(const struct problem_words *words, const char *body, const char *name)
 {
@@ -50,11 +48,11 @@ problem_note(const struct problem_sink *sink, bool is_error, unsigned line, cons
 			 sink->file != NULL ? ": " : "");
 	name = source_name_of(sink->source, line);
 	if (name != NULL && strncmp(body, name, strlen(name)) == 0)
-		name = NULL; /* it is said already */
+		name = NULL; /* the text has it already */
 	snprintf(text, sizeof(text), "%s%s: %.256s%s%s", place, is_error ? "error" : "warning",
 		 name != NULL ? name : "", name != NULL ? ": " : "",
 		 name != NULL ? without_our_name(sink->words, body, name) : body);
-	/* Control characters could draw on the terminal of whoever reads the list. */
+	/* Control characters could draw on the terminal of the person that reads the list. */
 	for (char *c = text; *c != '\0'; c++)
 		if ((unsigned char)*c < ' ' || *c == 0x7f)
 			*c = '?';

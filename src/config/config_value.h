@@ -1,8 +1,9 @@
 /*
  * src/config/config_value.h - values as they are written in a file: times, sizes, numbers, switches, words, names.
  *
- * The value_ functions return 0, or -1 with *why set to what would be right ("a time needs a unit, for example 30s or
- * 500ms"); the caller adds the name of the setting. The value_put_ functions write what these read back.
+ * The value_ functions return 0, or -1 with *why set to the correct form ("a time needs a unit, for example 30s or
+ * 500ms"); the caller adds the name of the setting. The value_put_ functions write text that the value_ functions read
+ * back.
  */
 #pragma once
 
@@ -18,67 +19,68 @@ int value_time(const char *text, uint64_t min_us, uint64_t max_us, uint64_t *out
 int value_size(const char *text, uint64_t min, uint64_t max, uint64_t *out, struct fail *why);
 int value_fraction(const char *text, double *out, struct fail *why); /* 0 to 1, at most 9 digits after the point */
 int value_switch(const char *text, bool *out, struct fail *why);
-/* words is NULL-terminated; out is the index of text in it. */
+/* Reads one of words, which is NULL-terminated; *out becomes its index. */
 int value_word(const char *text, const char *const *words, unsigned *out, struct fail *why);
-/* Any of words, separated by commas: a bit in *out for the index of each. */
+/* Reads any of words, separated by commas: *out gets a bit for the index of each. */
 int value_words(const char *text, const char *const *words, uint32_t *out, struct fail *why);
-/* Returns -1 with *why: it must be one of words, or last (see value_put_words), and which one is near. */
+/* Returns -1 with *why set: text must be one of words, or last (see value_put_words); names a near word. */
 int value_refuse_word(const char *text, const char *const *words, const char *last, struct fail *why);
-/* Names separated by commas; the caller frees with value_names_free. No name: an empty list, not NULL. */
+/* Reads names separated by commas; the caller frees the list with value_names_free. Without a name, the list is empty,
+ * not NULL. */
 int value_names(const char *text, char ***out, struct fail *why);
 void value_names_free(char **names);
 bool value_is_plain(const char *text); /* returns true if it has no control characters */
-/* Reads a name, in double quotes ("" is one quote inside) or without. out has CONFIG_NAME_MAX + 1 bytes. */
+/* Reads a name, in double quotes ("" stands for one quote inside) or without. out has CONFIG_NAME_MAX + 1 bytes. */
 int value_name(const char *text, size_t len, char *out, struct fail *why);
 
-/* None of these writes a terminator. */
+/* Append text to a buffer, without a terminator. */
 void value_put_time(struct buf *to, uint64_t us);
 void value_put_size(struct buf *to, uint64_t bytes);
 void value_put_fraction(struct buf *to, double fraction);
 void value_put_words(struct buf *to, const char *const *words, const char *last); /* "a, b or c"; last may be NULL */
-void value_put_chosen(struct buf *to, const char *const *words, uint32_t chosen); /* as value_words() reads them */
+/* writes words in the form that value_words() reads */
+void value_put_chosen(struct buf *to, const char *const *words, uint32_t chosen);
 void value_put_name(struct buf *to, const char *name);
 void value_put_names(struct buf *to, char *const *names);
-/* Returns the text put so far, with a terminator. It stays the buffer's. */
+/* Returns the text put so far, with a terminator. The buffer keeps ownership. */
 const char *value_put_end(struct buf *to);
 
-/*
- * Reads harmless_code (config_harmless.c), which is not empty. Appends a row of SQL for each: "('function', '617070',
- * '6632')", with the names that it has in hexadecimal, which mean the same in any encoding and under any setting.
- */
+/* Reads harmless_code (config_harmless.c), which is not empty. Appends a row of SQL for each item: "('function',
+ * '617070', '6632')", with its names in hexadecimal, which has the same meaning in any encoding and with any
+ * setting. */
 int value_code(const char *text, struct buf *rows, struct fail *why);
 
 /* --- config_listen.c --- */
-/* An address to listen on: 127.0.0.1:6432, [::1]:6432, *:6432, localhost:6432 or unix:/path. */
+/* Reads an address to listen on: 127.0.0.1:6432, [::1]:6432, *:6432, localhost:6432 or unix:/path. */
 int value_listen(const char *text, struct config_listen *out, struct fail *why);
-bool listen_is_local(const struct config_listen *listen); /* loopback or a Unix socket */
+bool listen_is_local(const struct config_listen *listen); /* returns true for loopback addresses and Unix sockets */
 
 /*
- * --- nearest.c: "did you mean": the nearest known word to one that is not known.
+ * --- nearest.c: "did you mean": the known word that is nearest to an unknown one.
  *
- * Two words are near if at most two letters were left out, added, exchanged or changed; one in a word of up to four
- * letters, for else any short word would be near any other. A word that is short for another counts as if one letter
- * had been left out.
+ * Two words are near if at most two letters were left out, added, exchanged or changed; in a word of up to four letters
+ * at most one, because otherwise every short word would be near every other. A word that is short for another counts as
+ * if one letter had been left out.
  */
 #define SUGGEST_WORD_MAX 63 /* longer words are not near anything */
 
 struct nearest {
-	const char *word; /* what was written */
+	const char *word; /* the unknown word */
 	const char *name; /* the nearest so far, or NULL */
-	const void *what; /* what came with it */
+	const void *what; /* data that came with name */
 	unsigned distance;
 };
 
 struct nearest nearest_to(const char *word);
-/* Keeps the candidate if it is near and nearer than what is kept. Borrows it. */
+/* Keeps the candidate, borrowed, if it is near, and nearer than the one that is kept. */
 void nearest_try(struct nearest *nearest, const char *candidate, const void *what);
-/* Returns the one of words (NULL ends them) that text is nearest to, or NULL, also if it is short for several. */
+/* Returns the nearest of words (a NULL-terminated list) to text, or NULL if none is near or text is short for
+ * several. */
 const char *nearest_word(const char *text, const char *const *words);
-/*
- * Returns true if each part of word, between _ and -, is the beginning of a part of the other, in the same order and
- * whatever the case: cert_file, cert and CERTIFICATES are short for certificate_file. An s at a part's end may be one
- * too many; parts have two letters at least.
- */
+/* Returns true if word is short for of: each part of word, between _ and -, is the beginning of a part of the other, in
+ * the same order and in any case of letters. cert_file, cert and CERTIFICATES are short for certificate_file. A part
+ * may end in an extra s; parts have at least two letters. */
 bool nearest_is_short(const char *word, const char *of);
-/* Damerau and Levenshtein's distance: letters that changed places count one; anything above limit is limit + 1. */
+/* Returns Damerau and Levenshtein's distance, in which two swapped letters count one. A distance above limit is
+ * returned as limit + 1. */
 unsigned nearest_distance(const char *a, const char *b, unsigned limit);

@@ -1,9 +1,9 @@
 /*
- * src/config/module.h - a capability that the process has, and does not know by name: see modules/modules.h. Its
- * settings and its SHOW are in that list; here is what it does.
+ * src/config/module.h - an optional feature that the process calls without knowing its name: see modules/modules.h. Its
+ * settings and its SHOW are in that list; its functions are here.
  *
  * Owns:   its state, which start() makes and stop() frees.
- * Always: all is called by one thread at a time, but report(), which any worker calls, also meanwhile.
+ * Always: one thread at a time calls these functions, except report(), which any worker may call at any time.
  */
 #pragma once
 
@@ -20,15 +20,15 @@ struct request_report;
 #define MODULE_NUMBERS_MAX 4
 
 struct module {
-	/* Has the rights of the user that pgweir becomes. Returns its state, or NULL with *why set. */
+	/* Called with the rights of the user that pgweir becomes. Returns the state, or NULL with *why set. */
 	void *(*start)(const struct config *config, struct fail *why);
-	/* A reload: returns 0, or -1 with *why set and everything as it was. */
+	/* Called by a reload. Returns 0, or -1 with *why set and nothing changed. */
 	int (*configure)(void *state, const struct config *config, struct fail *why);
-	void (*reopen)(void *state); /* files, after a rotation */
-	void (*stop)(void *state); /* NULL is fine */
-	/* A request was slow, was refused or has failed. */
+	void (*reopen)(void *state); /* reopens files, after a rotation */
+	void (*stop)(void *state); /* does nothing if state is NULL */
+	/* Called when a request was slow, was refused or has failed. */
 	void (*report)(void *state, const struct request_report *report, const struct report_sql *sql, uint64_t now_us);
-	/* Metrics, behind the core's, each with its place among sample()'s numbers; the last one has no name. */
+	/* Metrics, exposed after the core's, each with its index among sample()'s numbers; the last one has no name. */
 	const struct metric_family *metrics;
 	void (*sample)(void *state, uint64_t numbers[MODULE_NUMBERS_MAX]);
 };

@@ -1,8 +1,8 @@
 /*
- * src/config/upstream_parse.c - a connection string becomes an upstream.
+ * src/config/upstream_parse.c - makes an upstream from a connection string.
  *
- * The words that mean something to pgweir, and those that don't: what libpq takes but pgweir would not honour is an
- * error that says where the thing is set, so that nobody believes sslmode=verify-full to be in force.
+ * Keywords that libpq takes but pgweir would not honor are errors that say where to set the value instead, so that an
+ * operator does not believe sslmode=verify-full to be in force.
  */
 #include "base/alloc.h"
 #include "base/clock.h"

@@ -1,4 +1,7 @@
-/* src/config/upstream_scan.c - see upstream.h. Complaints say where, not what: it may be part of a password. */
+/*
+ * src/config/upstream_scan.c - see upstream.h. Errors say where the mistake is and don't quote it, because it may be
+ * part of a password.
+ */
 #include "config/upstream.h"
 #include "base/alloc.h"
 #include "base/text.h"
@@ -13,7 +16,8 @@ upstream_skip_blanks(const char *at)
 
 /* --- words ---------------------------------------------------------------------------------------------------- */
 
-/* The value at *at goes to out, which has room for all of the text; *at moves behind it. -1: no closing quote. */
+/* Copies the value at *at to out, which has room for the whole text, and moves *at after the value. Returns -1 if there
+ * is no closing quote. */
 static int
 read_value(const char **at, char *out)
 {
@@ -36,7 +40,7 @@ read_value(const char **at, char *out)
 	return is_quoted ? -1 : 0;
 }
 
-/* name = value; *at moves behind it. value has room for all of the text. */
+/* Reads name = value and moves *at after it. value has room for the whole text. */
 static int
 scan_word(const char **at, const char *text, char *value, upstream_put put, void *arg, struct fail *why)
 {
@@ -82,7 +86,7 @@ upstream_scan_words(const char *text, upstream_put put, void *arg, struct fail *
 struct uri {
 	upstream_put put;
 	void *arg;
-	char *scratch; /* room for all of the text */
+	char *scratch; /* room for the whole text */
 	bool is_template;
 };
 
@@ -121,7 +125,7 @@ decode(const struct uri *uri, const char *from, size_t len, char *out, struct fa
 	return 0;
 }
 
-/* Empty values are as good as none, as in libpq. */
+/* Empty values are ignored, as in libpq. */
 static int
 put_decoded(struct uri *uri, const char *name, const char *from, size_t len, struct fail *why)
 {
@@ -132,7 +136,7 @@ put_decoded(struct uri *uri, const char *name, const char *from, size_t len, str
 	return uri->put(uri->arg, name, uri->scratch, why) == 0 ? 0 : -1;
 }
 
-/* user:password@, if there is an @ before the first slash; *at moves behind it. */
+/* Reads user:password@, if there is an @ before the first slash, and moves *at after it. */
 static int
 scan_user(struct uri *uri, const char **at, struct fail *why)
 {
@@ -147,7 +151,7 @@ scan_user(struct uri *uri, const char **at, struct fail *why)
 	return colon != NULL ? put_decoded(uri, "password", colon + 1, (size_t)(end - colon) - 1, why) : 0;
 }
 
-/* Adds a host, and its port if there is one, to the lists. *at moves behind it. */
+/* Adds a host, and its port if there is one, to the lists, and moves *at after it. */
 static int
 scan_host(const char **at, char **hosts, char **ports, struct fail *why)
 {
@@ -175,7 +179,7 @@ scan_host(const char **at, char **hosts, char **ports, struct fail *why)
 	return 0;
 }
 
-/* host:port,host:port as two lists with commas, host and port. */
+/* Splits host:port,host:port into two lists with commas: hosts and ports. */
 static int
 scan_hosts(struct uri *uri, const char **at, struct fail *why)
 {
@@ -195,7 +199,7 @@ scan_hosts(struct uri *uri, const char **at, struct fail *why)
 	*ports_end = '\0';
 	if (put_decoded(uri, "host", hosts, (size_t)(hosts_end - hosts), why) < 0)
 		goto done;
-	/* Only commas: no host had a port. */
+	/* If there are only commas, no host had a port. */
 	rc = ports[strspn(ports, ",")] == '\0' ? 0 : put_decoded(uri, "port", ports, (size_t)(ports_end - ports), why);
 done:
 	free(hosts);
@@ -203,7 +207,7 @@ done:
 	return rc;
 }
 
-/* name=value&name=value */
+/* Reads name=value&name=value. */
 static int
 scan_parameters(struct uri *uri, const char *at, struct fail *why)
 {

@@ -1,7 +1,7 @@
 /*
- * src/console/console.c - messages of console clients: queued, and handled at once unless a command before them waits
- * or the client does not read its answers. All of them together have a share of each turn of the loop, so that no
- * script holds up other clients. See console.h and console_client.h.
+ * src/console/console.c - messages of console clients: they are queued, and handled at once unless a command before
+ * them waits or the client does not read its answers. All console clients together have a share of each turn of the
+ * loop, so no script holds up other clients. See console.h and console_client.h.
  */
 #include "console/console_client.h"
 #include "base/alloc.h"
@@ -9,8 +9,8 @@
 #include "net/loop.h"
 #include "wire/frame.h"
 
-#define QUEUE_MAX ((size_t)256 << 10) /* bytes sent ahead of an answer; more than one read and one message */
-#define TURN_US 500 /* the console's share of a turn of the loop; one command may take longer */
+#define QUEUE_MAX ((size_t)256 << 10) /* bytes sent ahead of an answer; larger than one read and one message */
+#define TURN_US 500 /* the console's share of a turn of the loop; a single command may take longer */
 
 static void on_turn(void *arg);
 
@@ -52,7 +52,7 @@ console_free(struct console *k)
 	free(k);
 }
 
-/* Made at a client's first message; NULL: no memory. */
+/* Returns the client's session, and makes it at the client's first message. Returns NULL without memory. */
 static struct console_client *
 session_of(struct console *k, struct client *c)
 {
@@ -69,17 +69,17 @@ session_of(struct console *k, struct client *c)
 	return cc;
 }
 
-/* Ends what only a client that is gone would have ended. Returns 0, or -1 with *why set: a worker does not answer. */
+/* Ends what only this closed client could have ended. Returns 0, or -1 with *why set if a worker does not answer. */
 static int
 take_back(const struct console_client *cc, struct fail *why)
 {
 	struct console *k = cc->console;
 
-	/* A client that asked for a pause and leaves before it is complete takes it back. */
+	/* If a client leaves before the pause that it asked for is complete, the pause is taken back. */
 	if (cc->wait == WAIT_QUIET && !k->host.is_shutting_down(k->host.w) &&
 	    k->host.resume(k->host.w, cc->has_wait_database ? cc->wait_database : NULL, why) < 0)
 		return -1;
-	/* Nobody is left to end a SUSPEND, either; most users of the console could not log in to do so. */
+	/* No client is left to end a SUSPEND, either, and most users of the console could not log in to end it. */
 	if (!k->host.clients->x.is_suspended || !TAILQ_EMPTY(&k->clients))
 		return 0;
 	if (k->host.resume(k->host.w, NULL, why) < 0)
@@ -88,7 +88,7 @@ take_back(const struct console_client *cc, struct fail *why)
 	return 0;
 }
 
-/* Frees a client that is gone, and none of whose messages is being handled. */
+/* Frees a closed client, none of whose messages is being handled. */
 static void
 let_go(struct console_client *cc)
 {
@@ -133,7 +133,7 @@ close_after(struct client *c, const char *sqlstate, const char *text)
 	client_close(c, &why);
 }
 
-/* Does what is due once the answer was sent. The client may be gone afterwards, and cc with it. */
+/* Does what is due after the answer. The client may be closed afterwards, and cc freed with it. */
 static void
 console_finish(struct console_client *cc)
 {
@@ -168,7 +168,7 @@ console_turn_is_over(const struct console *k)
 	return clock_now_us() >= k->turn_until_us;
 }
 
-/* Handles what is queued, as far as it goes now. is_over: that of the first message, which has failed. */
+/* Handles queued messages until one must wait. is_over is true if the first message has failed, and is only removed. */
 static void
 handle_queue(struct console_client *cc, bool is_over)
 {
@@ -206,7 +206,7 @@ pump(struct console_client *cc)
 	is_over = cc->wait != WAIT_NONE && !console_go_on(cc, result, &why);
 	console_flush(cc);
 	handle_queue(cc, is_over);
-	/* Reading goes on where something else than the client, or the console's own share of time, must come first. */
+	/* Reading goes on if a command waits, but not for the console's share of time, or if nothing is left to do. */
 	if (cc->is_reading_off &&
 	    ((cc->wait != WAIT_NONE && cc->wait != WAIT_TURN) || (cc->queue.len == 0 && !is_held(cc)))) {
 		cc->is_reading_off = false;
@@ -227,10 +227,8 @@ console_message(struct console *k, struct client *c, uint8_t type, const uint8_t
 	buf_put_u8(&cc->queue, type);
 	buf_put_u32(&cc->queue, (uint32_t)len + 4);
 	buf_put(&cc->queue, body, len);
-	/*
-	 * Reading continues while a command waits, so that pgweir notices if the client leaves; not where the client
-	 * would only add to what pgweir can't keep up with.
-	 */
+	/* While a command waits, pgweir still reads, to notice if the client leaves. It stops reading if the client
+	 * could only add to messages that pgweir can't keep up with. */
 	if (!buf_ok(&cc->queue))
 		close_after(c, "54000", "too many messages were sent ahead of an answer");
 	else if (!is_held(cc))
@@ -253,11 +251,12 @@ on_turn(void *arg)
 	if (cc == NULL)
 		return;
 	TAILQ_REMOVE(&k->clients, cc, all);
-	TAILQ_INSERT_TAIL(&k->clients, cc, all); /* behind the others that wait */
+	TAILQ_INSERT_TAIL(&k->clients, cc, all); /* after the other clients that wait */
 	pump(cc);
 }
 
-/* If it is time for it; a worker that does not answer is asked again at the next tick. */
+/* Takes the counts of SHOW STATS and of the log's line, if either is due. If a worker does not answer, the next tick
+ * tries again. */
 static void
 count(struct console *k, uint64_t now_us)
 {
@@ -285,7 +284,7 @@ console_tick(struct console *k, uint64_t now_us)
 	struct fail why;
 
 	count(k, now_us);
-	/* A worker that did not answer does so again, or not. */
+	/* A worker that did not answer before may answer now. */
 	if (gone != NULL && take_back(gone, &why) == 0) {
 		TAILQ_REMOVE(&k->gone, gone, all);
 		console_client_free(gone);

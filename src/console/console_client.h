@@ -1,13 +1,13 @@
 /*
- * src/console/console_client.h - one console client's session, as the console's own files share it.
+ * src/console/console_client.h - a console client's session, shared by the console's files.
  *
- *   console.c           messages come in, wait their turn, and are handled; ticks
- *   console_protocol.c  what each message asks for
- *   console_run.c       what each command does
+ *   console.c           queues messages, and has them handled in turn; ticks
+ *   console_protocol.c  handles each message
+ *   console_run.c       runs each command
  *
  * Always: a client's messages are handled in order: they are queued after a command that waits, while the client does
- * not read its answers, and when the console's time in this turn of the loop is over. Once it is CONSOLE_GONE, cc->c
- * may only be compared.
+ *         not read its answers, and when the console's time in this turn of the loop is over. When a session is
+ *         CONSOLE_GONE, its pointer c may only be compared.
  */
 #pragma once
 
@@ -16,15 +16,16 @@
 #include "admin/console_command.h"
 #include "admin/console_stats.h"
 
-#define ANSWER_MAX ((size_t)64 << 20) /* bytes of rows */
+#define ANSWER_MAX ((size_t)64 << 20) /* bytes of one answer's rows */
 
 enum wait_kind {
 	WAIT_NONE,
 	WAIT_QUIET, /* PAUSE: until no server is in use */
-	WAIT_FLUSHED, /* SUSPEND: until all that was read is sent */
-	WAIT_CLOSED, /* WAIT_CLOSE: until the servers that were to be closed are gone */
-	WAIT_BLOCKING, /* until PostgreSQL has said who blocks whom, or has not */
-	WAIT_TURN /* no command waits: until the loop has served others, as the console has had its time in this turn */
+	WAIT_FLUSHED, /* SUSPEND: until everything that was read has been sent */
+	WAIT_CLOSED, /* WAIT_CLOSE: until the servers that were to be closed are closed */
+	WAIT_BLOCKING, /* until PostgreSQL has said which sessions block which, or has failed to */
+	/* no command waits: the console has had its time in this turn, so the loop serves other clients first */
+	WAIT_TURN
 };
 
 enum ending { ENDING_NONE, ENDING_SHUTDOWN, ENDING_SELF };
@@ -34,20 +35,21 @@ struct console_client {
 	struct client *c;
 	TAILQ_ENTRY(console_client) all;
 	uint8_t tx; /* as in ReadyForQuery: I, T, E */
-	bool is_skipping; /* behind a message of the extended protocol: to the next Sync */
-	enum { CONSOLE_IDLE, CONSOLE_BUSY /* not to be freed */, CONSOLE_GONE /* the client was closed */ } life;
-	bool is_reading_off; /* the console has switched reading off */
-	enum ending ending; /* what is to be done once the answer is sent */
+	bool is_skipping; /* after an error in the extended protocol: messages are skipped up to the next Sync */
+	enum { CONSOLE_IDLE, CONSOLE_BUSY /* must not be freed */, CONSOLE_GONE /* the client was closed */ } life;
+	bool is_reading_off; /* true if the console has stopped reading from the client */
+	enum ending ending; /* what to do when the answer has been sent */
 	enum shutdown_how shutdown_how;
 	struct buf out; /* answers, until they are sent */
-	/* a command that waits */
+	/* the command that waits */
 	enum wait_kind wait;
 	bool has_wait_database;
 	char wait_database[COMMAND_NAME_MAX + 1];
-	const char *wait_tag; /* the tag of its CommandComplete */
-	struct buf queue; /* messages, as on the wire: the one that is handled, or next, is the first */
-	size_t script_at; /* how much of that one's SQL was read, if some of its statements are yet to be run */
-	bool has_answered; /* one of them was answered */
+	const char *wait_tag; /* the tag in its CommandComplete */
+	struct buf queue; /* messages in wire format, of which the first is being handled, or is the next */
+	/* bytes of the first message's SQL that were read, if some of its statements are still to be run */
+	size_t script_at;
+	bool has_answered; /* true if a statement of the first message was answered */
 };
 
 struct console {
@@ -55,48 +57,52 @@ struct console {
 	struct console_stats *stats;
 	struct stats_log stats_log;
 	TAILQ_HEAD(, console_client) clients;
-	TAILQ_HEAD(, console_client) gone; /* whose PAUSE or SUSPEND is still to be taken back */
-	struct console_client *tick_next; /* of a walk over clients */
-	struct timer turn; /* pending in a turn of the loop in which the console has done something; until then: */
+	TAILQ_HEAD(, console_client) gone; /* closed clients whose PAUSE or SUSPEND must still be taken back */
+	struct console_client *tick_next; /* the next client of a walk through clients */
+	/* pending in a turn of the loop in which the console has done something, until turn_until_us */
+	struct timer turn;
 	uint64_t turn_until_us;
 };
 
 /* RUN_DONE and RUN_FAILED are the 0 and -1 of functions that set *why. */
 enum run_result { RUN_FAILED = -1, RUN_DONE, RUN_WAITS };
 
-/* A command without rows that is run. All is borrowed for the call. */
+/* A command without rows that is being run. All pointers are borrowed for the call. */
 struct run {
 	struct console_client *cc;
-	const struct console_host *host; /* its console's */
+	const struct console_host *host; /* its console's host */
 	const struct command *command;
-	const char *tag; /* the table's; whoever runs the command may change it */
-	struct fail *why; /* is set by FAILED */
+	const char *tag; /* the table's tag; the function that runs the command may replace it */
+	struct fail *why; /* set if the command has failed */
 };
 
 /* console.c: returns true if the console has had its time in this turn of the loop. */
 bool console_turn_is_over(const struct console *k);
 
-/* console_protocol.c. Answers are put to cc->out or sent. */
-/* Handles a message, or what is left of it. Returns false if something is left for later: cc->wait says until when,
- * or the client is to read more of its answers. */
+/* --- console_protocol.c: answers are appended to cc->out, or sent --- */
+/* Handles a message, or the rest of one. Returns true; or false if some of it is left for later: until the end of the
+ * wait in cc->wait, or until the client has read more of its answers. */
 bool console_handle(struct console_client *cc, uint8_t type, const uint8_t *body, size_t len);
-/* A wait is over, as result says. Returns false if it failed, and with it the message that has waited. */
+/* Ends a wait with this result. Returns false if the wait has failed, and the message that has waited fails with it. */
 bool console_go_on(struct console_client *cc, int result, const struct fail *why);
-/* Sends what is in cc->out. */
+/* Sends the contents of cc->out. */
 void console_flush(struct console_client *cc);
 
-/* console_run.c */
-/* Reads the next statement. Returns 0, or -1 with *why set: it is wrong, or this client may not use it. */
+/* --- console_run.c --- */
+/* Reads the next statement. Returns 0, or -1 with *why set if the statement is wrong, or if this client may not use
+ * it. */
 int console_read(struct console_client *cc, const char *text, size_t len, size_t *used, struct command *out,
 		 struct fail *why);
-/* The columns of its rows; 0: it has none. scratch is for one whose name is known only now. */
+/* Returns the number of columns of the command's rows, 0 if it has no rows. scratch is for a column whose name is known
+ * only at run time. */
 size_t console_columns(const struct console *k, const struct command *command, struct column *scratch,
 		       const struct column **out);
-/* Appends its rows as DataRow messages. Returns 0, or -1 with *why set: out is too small, or a worker is silent. */
+/* Appends the command's rows as DataRow messages. Returns 0, or -1 with *why set if out is too small, or if a worker
+ * does not answer. */
 int console_rows(struct console_client *cc, const struct command *command, struct buf *out, uint64_t *count,
 		 struct fail *why);
 enum run_result console_run(struct run *r);
-/* Returns true if it must wait for PostgreSQL's answer about locks; asks if need be. */
+/* Returns true if the command must wait for PostgreSQL's answer about locks; asks PostgreSQL if that is necessary. */
 bool console_asks_first(struct console_client *cc, const struct command *command);
 /* Returns 1 if the wait is over, 0 if not, or -1 with *why set if it failed. */
 int console_wait_result(const struct console_client *cc, struct fail *why);

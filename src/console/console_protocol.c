@@ -1,8 +1,9 @@
 /*
- * src/console/console_protocol.c - what each message asks for: simple queries of one or several statements. Others are
+ * src/console/console_protocol.c - handles messages: simple queries of one or several statements. Other messages are
  * refused. See console_client.h.
  *
- * Where PostgreSQL would skip to the next Sync, or refuse all but ROLLBACK, so does this: drivers rely on it.
+ * Where PostgreSQL would skip to the next Sync, or would refuse all commands but ROLLBACK, the console does the same,
+ * because drivers rely on that.
  */
 #include "console/console_client.h"
 #include "wire/messages.h"
@@ -11,7 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define OUT_KEEP ((size_t)16 << 10) /* a larger buffer is not kept between messages */
+#define OUT_KEEP ((size_t)16 << 10) /* a larger buffer is freed between messages */
 
 void
 console_flush(struct console_client *cc)
@@ -52,7 +53,7 @@ show_simply(struct console_client *cc, const struct command *command, struct fai
 	}
 	column_count = console_columns(cc->console, command, &scratch, &columns);
 	rows_describe(&cc->out, columns, column_count);
-	/* Rows are sent without copying them to cc->out; the content of cc->out goes first. */
+	/* Rows are sent without being copied to cc->out; the contents of cc->out are sent before. */
 	console_flush(cc);
 	if (cc->life != CONSOLE_GONE && rows.len > 0)
 		exchange_send(&cc->c->x, &rows);
@@ -71,14 +72,14 @@ run_simply(struct console_client *cc, const struct command *command, struct fail
 	};
 	enum run_result r;
 
-	/* A failed transaction takes nothing but its end. */
+	/* In a failed transaction, only commands that end it are accepted. */
 	if (cc->tx == 'E' && id != COMMAND_COMMIT && id != COMMAND_ROLLBACK)
 		return fail_set(why, "25P02",
 				"current transaction is aborted, commands ignored until end of transaction block");
 	if (id < COMMAND_WITH_ROWS)
 		return show_simply(cc, command, why);
 	r = console_run(&run);
-	/* A command without rows, up to its CommandComplete. */
+	/* The command has no rows; its CommandComplete follows here. */
 	if (r == RUN_DONE)
 		message_complete(&cc->out, run.tag);
 	return r;
@@ -93,7 +94,8 @@ script_failed(struct console_client *cc, const struct fail *why)
 	message_ready(&cc->out, cc->tx);
 }
 
-/* All statements in turn, from cc->script_at on; the first that fails ends it. Returns what console_handle() does. */
+/* Runs all statements, from cc->script_at on; the first one that fails ends the script. Returns what console_handle()
+ * returns. */
 static bool
 run_script(struct console_client *cc, const char *text, size_t len)
 {
@@ -149,14 +151,15 @@ console_handle(struct console_client *cc, uint8_t type, const uint8_t *body, siz
 		fail_set(&why, "0A000", "function calls are not available in the console");
 		script_failed(cc, &why);
 	} else if (memchr("PBDEC", type, 5) != NULL) {
-		/* The rest of its request is skipped: everything up to the Sync. */
+		/* The rest of the request is skipped, up to the Sync. */
 		fail_set(&why, "0A000", "the console accepts simple queries only");
 		fail_hint(&why, "Set default_query_exec_mode=simple_protocol in pgx, preferQueryMode=simple in pgjdbc, "
 				"autocommit and prepare_threshold=None in psycopg 3.");
 		put_error(cc, &why);
 		cc->is_skipping = true;
 	}
-	/* Flush: answers are never held back. CopyData and the like: without a COPY they are ignored. */
+	/* Flush needs nothing, because answers are never held back. CopyData and the like are ignored without a
+	 * COPY. */
 	return true;
 }
 

@@ -1,4 +1,4 @@
-/* src/console/console_run.c - what each command does. See console_client.h. */
+/* src/console/console_run.c - runs each command. See console_client.h. */
 #include "console/console_client.h"
 #include "client/client.h"
 #include "client/clients.h"
@@ -22,7 +22,8 @@ env_of(const struct console_client *cc)
 
 /* --- reading --- */
 
-/* By the lists as they are now: a reload may have changed them since the login, or since the command was parsed. */
+/* Checks by the present lists of users: a reload may have changed them since the login, or since the command was
+ * parsed. */
 static int
 check_permission(const struct console_client *cc, const struct command_row *row, struct fail *why)
 {
@@ -43,7 +44,8 @@ console_read(struct console_client *cc, const char *text, size_t len, size_t *us
 		return -1;
 	if (out->row == NULL)
 		return 0;
-	/* PostgreSQL's that drivers set on their own have no effect here; any other name is a setting of ours. */
+	/* A name that drivers set on their own is PostgreSQL's, and has no effect here; any other name is a setting of
+	 * pgweir's. */
 	if (out->row->id == COMMAND_SET && out->has_name && out->setting == NULL &&
 	    !text_is_one_of(out->name, "client_connection_check_interval client_min_messages "
 				       "default_transaction_deferrable idle_in_transaction_session_timeout "
@@ -66,7 +68,8 @@ show_env_of(const struct console *k, const struct command *command)
 				  .wall_us = clock_wall_us() };
 }
 
-/* Asks PostgreSQL who blocks whom, if the rows tell it. Returns true while answers are on their way. */
+/* Asks PostgreSQL which sessions block which, if the command's rows show that. Returns true while answers are on their
+ * way. */
 static bool
 ask_locks(const struct console_host *host, const struct command *command)
 {
@@ -75,7 +78,7 @@ ask_locks(const struct console_host *host, const struct command *command)
 	struct fail why;
 
 	if (show == NULL || show->scope != OF_LOCKS ||
-	    host->halt(host->w, &why) < 0) /* whoever fills the rows fails, too, and says why */
+	    host->halt(host->w, &why) < 0) /* the function that fills the rows fails, too, and says why */
 		return false;
 	for (struct client_env *const *of = host->crew; *of != NULL; of++)
 		is_asked |= blocking_ask((*of)->blocking, *(*of)->x.now_us);
@@ -109,7 +112,7 @@ console_columns(const struct console *k, const struct command *command, struct c
 	return show_column_count(show, k->host.crew);
 }
 
-/* Fills the rows while no other worker moves, if they are about what is others', too. 0, or -1 with *why set. */
+/* Fills the rows, in a halt if they are about other workers' objects. Returns 0, or -1 with *why set. */
 static int
 fill_rows(const struct show *show, const struct show_env *env, struct rows *rows, struct fail *why)
 {
@@ -141,7 +144,7 @@ console_rows(struct console_client *cc, const struct command *command, struct bu
 	rows.like = command->has_text ? command->text : NULL;
 	if (show == NULL)
 		rows_add(&rows, &(struct show_text){ command->setting->value });
-	else if (!cc->c->x.stream.is_broken && /* else nobody reads them, and many would hold up the loop */
+	else if (!cc->c->x.stream.is_broken && /* else no client reads them, and many would hold up the loop */
 		 fill_rows(show, &env, &rows, why) < 0)
 		return -1;
 	*count = rows.count;
@@ -189,7 +192,7 @@ database_of(const struct command *command)
 	return command->has_name ? command->name : NULL;
 }
 
-/* Accepts databases that are configured by name, and those that somebody has used. Returns 0, or -1 with *why set. */
+/* Accepts databases that are configured by name, and those that a client has used. Returns 0, or -1 with *why set. */
 static int
 check_database(struct console_client *cc, const struct command *command, struct fail *why)
 {
@@ -219,7 +222,7 @@ is_paused(const struct pool_set *pools, const char *database)
 	return database == NULL ? pool_set_is_paused(pools) : d != NULL && d->is_paused;
 }
 
-/* Servers that were to be closed, and are still in use. */
+/* Returns true if a server that was to be closed is still in use. */
 static bool
 has_closing(struct client_env *const *crew, const char *database)
 {
@@ -235,7 +238,8 @@ has_closing(struct client_env *const *crew, const char *database)
 	return false;
 }
 
-/* Returns true if all workers are quiet, or have asked who blocks whom. */
+/* Returns true if all workers are quiet, or, for WAIT_BLOCKING, if none of them still waits for an answer about
+ * locks. */
 static bool
 is_true_of_all(struct client_env *const *crew, enum wait_kind wait, const char *database)
 {
@@ -246,7 +250,8 @@ is_true_of_all(struct client_env *const *crew, enum wait_kind wait, const char *
 	return true;
 }
 
-/* While a worker does not answer, it has not come; but an answer about locks would never come from that one. */
+/* Returns true if the wait is over. While a worker does not answer it is not, but for locks: such an answer might never
+ * come. */
 static bool
 look_everywhere(const struct console_client *cc, const char *database)
 {
@@ -297,14 +302,12 @@ wait_for(struct console_client *cc, enum wait_kind kind, const struct command *c
 	cc->wait_tag = command->row->tag;
 	if (console_wait_result(cc, &why) == 0)
 		return RUN_WAITS;
-	cc->wait = WAIT_NONE; /* there is nothing to wait for */
+	cc->wait = WAIT_NONE; /* because there is nothing to wait for */
 	return RUN_DONE;
 }
 
-/*
- * Returns PgBouncer's reason to refuse a command, or NULL. Scripts that were written for it rely on that; without its
- * file, a second PAUSE or RESUME does nothing.
- */
+/* Returns PgBouncer's reason to refuse a command, or NULL. Scripts that were written for PgBouncer rely on that;
+ * without a pgbouncer.ini, a second PAUSE or RESUME does nothing. */
 static const char *
 refused_by_pgbouncer(const struct console_client *cc, const struct command *command)
 {
@@ -353,7 +356,7 @@ run_resume(struct run *r)
 	return r->host->resume(r->host->w, database_of(r->command), r->why);
 }
 
-/* hint: a whole sentence. */
+/* Refuses a command; hint is a whole sentence. */
 static enum run_result
 refuse(struct run *r, const char *hint)
 {
@@ -384,7 +387,7 @@ run_disable(struct run *r)
 	return RUN_DONE;
 }
 
-/* Idle ones now, others when they are returned. */
+/* Closes idle servers now, and others when they are returned. */
 static void
 close_servers(const struct console_client *cc, const struct command *command, enum recycle_reason why)
 {
@@ -418,7 +421,7 @@ kill_reason(struct fail *why, const char *theirs)
 	fail_pgbouncer_text(why, "%s", theirs);
 }
 
-/* Whose wish it was is for the log alone. */
+/* Closes a client. Only the log says which admin asked for it. */
 static void
 end_client(const struct run *r, struct client *c, const struct fail *why)
 {
@@ -432,7 +435,8 @@ end_client(const struct run *r, struct client *c, const struct fail *why)
 	client_close_as(&c->x, why, &logged);
 }
 
-/* Paused first, so that no server is lent to the next in line while its clients go one after the other. */
+/* The database is paused first, so no server is lent to the next client in the queue while clients are closed one by
+ * one. */
 static enum run_result
 run_kill(struct run *r)
 {
@@ -443,7 +447,8 @@ run_kill(struct run *r)
 
 	if (check_state(r->cc, r->command, r->why) < 0 || r->host->pause(r->host->w, database, r->why) < 0)
 		return RUN_FAILED;
-	/* Closing one may close others, which live until the loop's next turn, but are in no list any more. */
+	/* Closing a client may close others, which stay allocated until the loop's next turn, but are in no list any
+	 * more. */
 	c = clients_walk(crew, NULL);
 	kill_reason(&why, "database removed");
 	while (c != NULL) {
@@ -487,7 +492,7 @@ run_reload(struct run *r)
 		const char *change;
 		size_t count = 0;
 
-		/* As notices, so that the answer stays what it is for programs. */
+		/* The changes are sent as notices, so the answer stays the same for programs. */
 		while (count < CHANGES_TOLD_MAX && (change = host->config_change(host->w, count)) != NULL) {
 			message_notice_text(&r->cc->out, change);
 			count++;
@@ -538,7 +543,7 @@ run_nothing(struct run *r)
 	return RUN_DONE;
 }
 
-/* --- what is not to be had --- */
+/* --- commands that are not offered --- */
 
 static enum run_result
 run_refused(struct run *r)
@@ -559,7 +564,7 @@ run_set_configuration(struct run *r)
 	return RUN_DONE;
 }
 
-/* --- transactions, which drivers begin and end on their own, looking at the answers --- */
+/* --- transactions, which drivers begin and end on their own, and whose answers they read --- */
 
 static void
 warn(struct console_client *cc, const char *sqlstate, const char *text)
@@ -598,7 +603,8 @@ enum run_result
 console_run(struct run *r)
 {
 	enum command_id id = r->command->row->id;
-	/* Looks at clients and pools, or changes them: others must stand still. RELOAD and SET see to it. */
+	/* These commands look at clients and pools of all workers, or change them, so the others must stand still.
+	 * RELOAD and SET halt them on their own. */
 	bool is_of_all = id >= COMMAND_PAUSE && id <= COMMAND_KILL_CLIENT;
 	enum run_result result;
 

@@ -1,9 +1,9 @@
 /*
  * src/http/http.c - see http.h.
  *
- * The two threads share one mailbox: the metrics thread wakes the loop when it wants a snapshot, and the loop puts that
- * into the mailbox and wakes the thread. Everything else belongs to the metrics thread. A request that needs a snapshot
- * waits on its connection; one snapshot serves all that wait.
+ * The two threads share one mailbox: the metrics thread wakes the loop when it wants a snapshot; the loop puts the
+ * snapshot into the mailbox and wakes the thread. Everything else belongs to the metrics thread. A request that needs a
+ * snapshot waits on its connection; one snapshot serves all requests that wait.
  */
 #include "http/http.h"
 #include "base/alloc.h"
@@ -22,22 +22,22 @@
 struct http {
 	struct event_base *base;
 	struct evhttp *evhttp;
-	struct inbox *inbox; /* of the thread's loop */
-	struct wake answered, stopped; /* posted there: there is mail; the thread is to end */
-	struct wake *asked; /* the loop's */
+	struct inbox *inbox; /* of this thread's loop */
+	struct wake answered, stopped; /* posted to this thread: there is mail; it must end */
+	struct wake *asked; /* posted to the main loop: a snapshot is wanted */
 	pthread_t thread;
 	bool has_thread;
 	char *path; /* the Unix socket's file, or NULL */
-	bool owns_path; /* http_free() removes it */
+	bool owns_path; /* true if http_free() removes the file */
 	int listening_fd;
 
 	pthread_mutex_t lock;
-	struct snapshot *mail; /* under the lock: the newest answer that the thread has not seen */
-	unsigned wanted_tables; /* under the lock: what the loop is to send */
-	bool has_answered; /* under the lock: there was one, even if without a snapshot */
-	struct tls_context *tls; /* under the lock: what new connections speak, a reference; NULL: no TLS */
+	struct snapshot *mail; /* under the lock: the newest snapshot that the thread has not taken */
+	unsigned wanted_tables; /* under the lock: the tables that the loop must send */
+	bool has_answered; /* under the lock: the loop has answered, perhaps without a snapshot */
+	struct tls_context *tls; /* under the lock: for new connections; a counted reference; or NULL */
 
-	/* the thread's own */
+	/* used by the thread alone */
 	struct http_conns conns;
 	struct http_pages pages;
 	bool is_asking;
@@ -89,7 +89,7 @@ ask_of(struct http *h, struct evhttp_request *request, bool is_alive)
 	};
 }
 
-/* is_alive: the loop answered just now. */
+/* Answers the request of a connection. is_alive is false if the loop has not answered in time. */
 static void
 answer(struct http *h, struct http_conn *c, bool is_alive)
 {
@@ -132,7 +132,7 @@ on_request(struct evhttp_request *request, void *arg)
 	if (c == NULL)
 		evhttp_send_error(request, HTTP_SERVUNAVAIL, NULL);
 	else if (served != NULL && !http_page_may_see(served->page, &ask, now_us, &refusal)) {
-		/* The loop is not troubled for what may not be seen. */
+		/* The loop is not asked for a page that the client may not see. */
 		refusal.is_last = http_conn_is_old(c, now_us);
 		http_reply_send(http_conn_answer(c), &refusal);
 	} else if (served == NULL || http_page_is_fresh(&h->pages, served, now_us))
@@ -159,14 +159,15 @@ on_second(evutil_socket_t fd, short what, void *arg)
 
 /* --- the mailbox --- */
 
-/* Answers those whose page is fresh now. Others wait on: a table they asked for later may still be on its way. */
+/* Answers the requests whose page is fresh now. The others still wait, for a table that was asked for later and may be
+ * on its way. */
 static void
 answer_all(struct http *h, uint64_t now_us)
 {
 	struct http_conn *c, *next;
 
 	for (c = TAILQ_FIRST(&h->conns.list); c != NULL; c = next) {
-		next = TAILQ_NEXT(c, link); /* sending may close this connection, but no other */
+		next = TAILQ_NEXT(c, link); /* sending may close this connection, but no other one */
 		if (c->state == HTTP_CONN_WAITING &&
 		    http_page_is_fresh(&h->pages, http_page_find(&h->pages, path_of(c->request)), now_us))
 			answer(h, c, true);
@@ -202,7 +203,7 @@ on_answered(void *arg)
 	if (has_answered)
 		h->is_asking = false;
 	if (snapshot == NULL)
-		return; /* the loop had no memory for one: those who wait get the last one */
+		return; /* the loop had no memory for a snapshot: requests that wait get the previous one */
 	http_pages_take(&h->pages, snapshot, is_awaited(h), now_us);
 	answer_all(h, now_us);
 }
@@ -293,7 +294,7 @@ on_pause_over(evutil_socket_t fd, short what, void *arg)
 	evconnlistener_enable(arg);
 }
 
-/* Out of descriptors: the connection stays in the backlog, and would be reported again at once. */
+/* No descriptor is left: the connection stays in the backlog, and libevent would report it again at once. */
 static void
 on_accept_error(struct evconnlistener *listener, void *arg)
 {
@@ -329,7 +330,7 @@ start_server(struct http *h, const struct http_settings *settings, struct fail *
 	listener = evconnlistener_new(h->base, NULL, NULL, LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC, 0, fd);
 	if (listener == NULL || evhttp_bind_listener(h->evhttp, listener) == NULL) {
 		if (listener != NULL)
-			evconnlistener_free(listener); /* it closes fd */
+			evconnlistener_free(listener); /* closes fd, too */
 		else
 			close(fd);
 		return fail_memory(why, "the HTTP listener");
@@ -338,7 +339,7 @@ start_server(struct http *h, const struct http_settings *settings, struct fail *
 	evhttp_set_max_headers_size(h->evhttp, HEADERS_MAX);
 	evhttp_set_max_body_size(h->evhttp, 0);
 	evhttp_set_timeout(h->evhttp, IDLE_TIMEOUT_S);
-	/* All methods that evhttp knows, so that pgweir answers the wrong ones itself. */
+	/* All methods that evhttp knows are allowed, because pgweir answers the wrong ones itself. */
 	evhttp_set_allowed_methods(h->evhttp, EVHTTP_REQ_GET | EVHTTP_REQ_HEAD | EVHTTP_REQ_POST | EVHTTP_REQ_PUT |
 						  EVHTTP_REQ_DELETE | EVHTTP_REQ_OPTIONS | EVHTTP_REQ_TRACE |
 						  EVHTTP_REQ_PATCH);
@@ -372,7 +373,7 @@ open_all(struct http *h, const struct http_settings *settings, struct fail *why)
 	h->asked = settings->asked;
 	if (start_server(h, settings, why) < 0)
 		return -1;
-	/* Signals belong to the loop's thread. */
+	/* The thread must not handle signals: they belong to the main loop's thread. */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	error = pthread_create(&h->thread, NULL, http_run, h);

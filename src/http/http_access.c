@@ -1,9 +1,10 @@
 /*
- * src/http/http_access.c - who may see pages that are not open: they have SQL and names of users in them.
+ * src/http/http_access.c - who may see pages that are not open, which contain SQL and names of users.
  *
- * With [http] auth_file: who proves a name and password of it (RFC 7617). Without: whoever asks on a loopback address
- * or a Unix socket, or from 127.0.0.1 or ::1 on any address (a container listens on all of its own), by a Host that is
- * not a name from elsewhere: a page in a browser could have its own name resolve to 127.0.0.1 (DNS rebinding).
+ * With [http] auth_file, a request must prove a name and password of that file (RFC 7617). Without, it must come by a
+ * loopback address or a Unix socket, or from 127.0.0.1 or ::1 by any address (a container listens on all of its own).
+ * Its Host must not be the name of another site: a page in a browser could have its own name resolve to 127.0.0.1 (DNS
+ * rebinding).
  */
 #include "http/http_state.h"
 #include "auth/encoding.h"
@@ -45,7 +46,7 @@ proves(const struct users *users, const char *name, const char *password)
 	struct user_secret secret;
 
 	if (!users_find(users, name, &secret)) {
-		is_scram_of(NOBODYS_SECRET, password); /* which names there are can't be told from the time it takes */
+		is_scram_of(NOBODYS_SECRET, password); /* takes as long as for a name that exists */
 		return false;
 	}
 	return secret.kind == SECRET_SCRAM ? is_scram_of(secret.text, password)
@@ -82,7 +83,7 @@ http_is_own_host(const char *host)
 	size_t len;
 
 	if (host == NULL || *host == '\0')
-		return true; /* HTTP/1.0, or a Unix socket */
+		return true; /* sent by HTTP/1.0, or over a Unix socket */
 	len = *host == '[' ? strcspn(host, "]") : strcspn(host, ":");
 	if (len == 9 && strncasecmp(host, "localhost", 9) == 0)
 		return true;

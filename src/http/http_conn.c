@@ -17,7 +17,7 @@
 #define READ_US (5 * US_PER_S)
 #define WRITE_US (10 * US_PER_S)
 #define OLD_US (300 * US_PER_S)
-#define INPUT_MAX (16 * 1024) /* more than the headers evhttp allows */
+#define INPUT_MAX (16 * 1024) /* more than the headers that evhttp allows */
 
 static void
 set_timer(struct http_conn *c, enum http_conn_state state, uint64_t us)
@@ -37,7 +37,7 @@ forget(struct http_conn *c)
 	free(c);
 }
 
-/* evhttp frees a request with its connection unless somebody has taken the request. */
+/* evhttp frees a request with its connection, unless the request was detached from the connection before. */
 static void
 on_close(struct evhttp_connection *evcon, void *arg)
 {
@@ -48,7 +48,8 @@ on_close(struct evhttp_connection *evcon, void *arg)
 	forget(c);
 }
 
-/* A connection that has sent no request yet, or no further one, goes first: a silent crowd must keep nobody out. */
+/* Returns true if a is closed rather than b. Connections that have sent no request yet, or no further one, are closed
+ * first: a crowd of silent clients must not keep others out. */
 static bool
 goes_before(const struct http_conn *a, const struct http_conn *b)
 {
@@ -77,7 +78,7 @@ on_accepted(struct http_conn *c)
 		return;
 	TAILQ_FOREACH(other, &all->list, link)
 		if (other->state != HTTP_CONN_NEW && (oldest == NULL || goes_before(other, oldest)))
-			oldest = other; /* may be c: many may have come at once, and all others wait for answers */
+			oldest = other; /* may be c, if many have come at once and all others wait for answers */
 	if (oldest != NULL)
 		evhttp_connection_free(oldest->evcon); /* calls on_close */
 }
@@ -96,9 +97,9 @@ on_timer(void *arg)
 }
 
 /*
- * Answers a client of PostgreSQL that has come to the wrong port. HTTP never begins with a zero, and the length of a
- * startup packet always does. A client that asks for encryption first is told 'N', and then sends the packet that can
- * be answered with an error. No bytes have been sent before, so the socket takes these.
+ * Answers a PostgreSQL client that has connected to the wrong port. HTTP never begins with a zero byte, and the length
+ * of a startup packet always does. A client that asks for encryption first gets 'N', and then sends the packet that can
+ * be answered with an error. Nothing was sent before, so the socket takes these bytes.
  */
 static void
 on_first_bytes(struct evbuffer *in, const struct evbuffer_cb_info *info, void *arg)
@@ -128,10 +129,10 @@ on_first_bytes(struct evbuffer *in, const struct evbuffer_cb_info *info, void *a
 	if (buf_ok(&error))
 		send(fd, error.bytes, error.len, MSG_NOSIGNAL);
 	buf_fini(&error);
-	shutdown(fd, SHUT_WR); /* evhttp frees the connection when the client closes it, or at READ_US */
+	shutdown(fd, SHUT_WR); /* evhttp frees the connection when the client closes it, or after READ_US */
 }
 
-/* Without memory, libevent has freed the SSL, or lost it: it must not be freed twice. */
+/* Returns NULL without memory. libevent then has freed the SSL, or lost it: freeing it here could free it twice. */
 static struct bufferevent *
 bufferevent_for(struct event_base *base, struct tls_context *tls)
 {
@@ -156,7 +157,7 @@ on_accept(struct event_base *base, void *arg)
 	if (c == NULL || (c->bev = bufferevent_for(base, c->tls)) == NULL) {
 		tls_context_unref(c == NULL ? NULL : c->tls);
 		free(c);
-		return NULL; /* evhttp makes one of its own, which can't ask for anything */
+		return NULL; /* evhttp then makes a bufferevent of its own, with which nothing can be requested */
 	}
 	timer_init(&c->timer, base, NULL, on_timer, c);
 	c->all = all;
@@ -164,7 +165,7 @@ on_accept(struct event_base *base, void *arg)
 	bufferevent_setwatermark(c->bev, EV_READ, 0, INPUT_MAX);
 	if (c->tls == NULL)
 		evbuffer_add_cb(bufferevent_get_input(c->bev), on_first_bytes, c->bev);
-	bufferevent_incref(c->bev); /* keeps it until on_accepted, even if evhttp gives up meanwhile */
+	bufferevent_incref(c->bev); /* keeps it until on_accepted(), even if evhttp gives up before */
 	TAILQ_INSERT_TAIL(&all->list, c, link);
 	all->count++;
 	timer_fire(&c->timer);
@@ -179,7 +180,7 @@ http_conns_init(struct http_conns *all, struct evhttp *http)
 	evhttp_set_bevcb(http, on_accept, all);
 }
 
-/* Frees connections that were accepted in the last turn of the loop. */
+/* Frees connections that were accepted in the last turn of the loop and that evhttp does not know. */
 void
 http_conns_fini(struct http_conns *all)
 {

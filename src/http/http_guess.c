@@ -1,9 +1,10 @@
 /*
  * src/http/http_guess.c - see http_state.h.
  *
- * To look at a password may take a second of the metrics thread (PBKDF2, with as many rounds as its SCRAM secret says),
- * on which /healthz is answered, too. So one that was right is known again by its MAC; after a wrong one its address
- * waits, longer each time; and whoever sends them, wrong ones together get a tenth of the thread.
+ * Checking a password may take a second of the metrics thread (PBKDF2, with as many rounds as the SCRAM secret says),
+ * and the same thread answers /healthz. So a header that was right is recognized by its MAC; after a wrong password,
+ * its address must wait, longer each time; and wrong passwords of all addresses together get at most a tenth of the
+ * thread.
  */
 #include "http/http_state.h"
 #include "admission/admission_table.h"
@@ -16,7 +17,7 @@
 #include <string.h>
 
 #define ADDRESSES_MAX 1024
-#define DELAY_US (500 * US_PER_MS) /* after the first wrong one; twice as long after each further one */
+#define DELAY_US (500 * US_PER_MS) /* after the first wrong password; twice as long after each further one */
 #define DELAY_MAX_US (30 * US_PER_S)
 #define COST_FACTOR 10 /* wrong passwords get 1/10 of the thread */
 
@@ -39,7 +40,7 @@ http_guesses_fini(struct http_guesses *g)
 	OPENSSL_cleanse(g, sizeof(*g));
 }
 
-/* An IPv6 /64 is one address; Unix sockets are one, too. */
+/* Returns the length of the key. An IPv6 /64 counts as one address, and so do all Unix sockets. */
 static size_t
 key_of(const struct sockaddr *peer, uint8_t key[8])
 {
@@ -58,7 +59,7 @@ http_guesses_check(struct http_guesses *g, const struct users *users, const char
 	uint8_t mac[HTTP_MAC_LEN], key[8];
 	size_t key_len = key_of(peer, key);
 	struct admission_entry *e;
-	bool is_known = false; /* it was right before */
+	bool is_known = false; /* true if this header was right before */
 
 	if (authorization == NULL || HMAC(EVP_sha256(), g->key, sizeof(g->key), (const unsigned char *)authorization,
 					  strlen(authorization), mac, NULL) == NULL)
@@ -67,7 +68,7 @@ http_guesses_check(struct http_guesses *g, const struct users *users, const char
 		is_known |= CRYPTO_memcmp(g->proved[i], mac, HTTP_MAC_LEN) == 0;
 	if (is_known)
 		return HTTP_PROVED;
-	/* failure_ends_us, when the failures are forgotten, is ADMISSION_FADE_US later than the delay's end. */
+	/* The failures are forgotten at failure_ends_us, ADMISSION_FADE_US after the end of the delay. */
 	e = admission_table_find(g->addresses, key, key_len);
 	until_us = e == NULL || e->failures == 0 ? 0 : e->failure_ends_us - ADMISSION_FADE_US;
 	until_us = until_us > g->none_before_us ? until_us : g->none_before_us;

@@ -1,6 +1,6 @@
 /*
- * src/http/http_listen.c - see http_state.h. It does not use net/listener, as evhttp accepts by itself, and as a
- * Unix socket here is only for the owner and the owner's group: nobody logs in.
+ * src/http/http_listen.c - see http_state.h. net/listener is not used here, because evhttp accepts connections itself,
+ * and because only the owner and the owner's group may use this Unix socket, on which there is no login.
  */
 #include "http/http_state.h"
 #include "base/text.h"

@@ -1,8 +1,9 @@
 /*
- * src/http/http_module.h - what the HTTP thread shows: its own pages, and those of modules (modules/modules.h), each a
- * list of them.
+ * src/http/http_module.h - the pages that the HTTP thread shows: its own, and those of modules (modules/modules.h),
+ * each of which has a list of pages.
  *
- * Always: once it runs, all of this is called on the HTTP thread alone, for whoever may see the page.
+ * Always: when the thread runs, callbacks and functions here are called on it alone, for requests that may see the
+ *         page.
  */
 #pragma once
 
@@ -13,42 +14,44 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define HTTP_EVERY_US (1000 * 1000) /* without requests, snapshots are no closer together than this */
+#define HTTP_EVERY_US (1000 * 1000) /* without requests, snapshots are at least this far apart */
 
-struct http_pages; /* http_state.h */
+struct http_pages; /* defined in http_state.h */
 struct http_reply;
 struct sockaddr;
 
 struct http_ask {
-	const char *path, *query; /* query: "" if there is none */
-	const char *accept, *accept_encoding, *authorization, *host; /* headers; NULL: not there */
-	const struct sockaddr *peer; /* NULL: not known */
+	const char *path, *query; /* query is "" if there is none */
+	const char *accept, *accept_encoding, *authorization, *host; /* headers; NULL if not sent */
+	const struct sockaddr *peer; /* NULL if not known */
 	struct http_pages *pages;
-	const struct snapshot *snapshot; /* the last one; NULL: none yet */
-	void *state; /* the page's */
-	bool is_read_only; /* GET or HEAD */
-	bool is_alive; /* the loop answered just now */
+	const struct snapshot *snapshot; /* the newest snapshot; NULL if none has come yet */
+	void *state; /* the page's state */
+	bool is_read_only; /* true for GET and HEAD */
+	bool is_alive; /* true unless the loop has failed to answer this request in time */
 };
 
-/* A page is a file, or rows of a console command as JSON, which the loop makes, or what fill() makes. */
+/* A page is a file, or the rows of a console command in JSON, which the loop makes, or the result of fill(). */
 struct http_page {
-	const char *path; /* NULL: the end of a list */
-	bool is_open; /* to everybody; the others are for those in [http] auth_file, or for loopback */
-	bool needs_snapshot; /* that is fresh */
+	const char *path; /* NULL after the last page of a list */
+	/* true if every client may see it; the others need a user of [http] auth_file, or a loopback address */
+	bool is_open;
+	bool needs_snapshot; /* true if fill() needs a fresh snapshot */
 	const char *file_type; /* with its charset */
 	const unsigned char *file;
 	size_t file_len;
 	const char *command;
 	size_t rows_max;
-	void (*fill)(const struct http_ask *ask, struct buf *body, struct http_reply *r); /* body: empty */
-	size_t state_len; /* of its state, which is zeroed at first, and freed as it is */
-	/* Hears of each new snapshot. Returns when it wants the next one, if nobody asks before. NULL: never */
+	void (*fill)(const struct http_ask *ask, struct buf *body, struct http_reply *r); /* body is empty at first */
+	size_t state_len; /* bytes of the page's state, which is zeroed at first, and is freed by free() alone */
+	/* Called with each new snapshot. Returns when the page wants the next snapshot, if no request asks for one
+	 * earlier. NULL if the page wants none. */
 	uint64_t (*note)(void *state, const struct snapshot *s);
 };
 
-extern const struct http_page *const http_modules[]; /* modules/modules.c; ends with NULL */
+extern const struct http_page *const http_modules[]; /* defined in modules/modules.c; NULL after the last */
 
-/* --- http_pages.c, for fill() --- */
-void http_reply_json(struct http_reply *r, int code, const struct buf *body); /* 500 if there was no memory for it */
-/* Appends why it is not ready, as the elements of a JSON array. s may be NULL. */
+/* --- http_pages.c: for fill() --- */
+void http_reply_json(struct http_reply *r, int code, const struct buf *body); /* replies 500 if body lacks memory */
+/* Appends the reasons why pgweir is not ready, as elements of a JSON array. s may be NULL. */
 void http_put_reasons(const struct snapshot *s, bool is_alive, struct buf *to);

@@ -7,7 +7,8 @@
 
 #define FRESH_US (250 * US_PER_MS)
 #define TEXT_TYPE "text/plain; charset=utf-8"
-/* Bytes; compressing takes several times as long as rendering, so that none is for this host. */
+/* The smallest body in bytes that is compressed. Scrapes from this host never are: compressing takes several times as
+ * long as rendering. */
 #define GZIP_FROM 4096
 
 static void
@@ -53,8 +54,8 @@ http_pages_take(struct http_pages *p, struct snapshot *snapshot, bool is_awaited
 		snapshot_free(snapshot);
 		return;
 	}
-	/* The next rendering will be about as long, so that its memory is kept: megabytes of fresh pages cost more than
-	 * the rendering. */
+	/* The buffers keep their memory for the next rendering, which will be about as long: to get megabytes of fresh
+	 * pages costs more than the rendering. */
 	for (size_t i = 0; i < EXPOSITION_FORMATS; i++)
 		p->rendered[i].text.len = p->rendered[i].gzip.len = 0;
 	snapshot_free(p->last);
@@ -161,7 +162,7 @@ static void
 fill_health(const struct http_ask *ask, struct buf *body, struct http_reply *r)
 {
 	const struct snapshot *s = ask->snapshot;
-	const struct snapshot_worker *silent = NULL; /* the first that hangs */
+	const struct snapshot_worker *silent = NULL; /* the first worker that does not answer */
 
 	for (size_t i = 0; s != NULL && silent == NULL && i < s->worker_count; i++)
 		if (s->workers[i].is_silent)

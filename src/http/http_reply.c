@@ -6,14 +6,14 @@
 #include <stdio.h>
 #include <zlib.h>
 
-/* A page has its script and style beside it; nothing comes from elsewhere, and nothing is inline. */
+/* A page has files of its own for its script and style; nothing comes from other sites, and nothing is inline. */
 #define HTTP_POLICY                                                                                                    \
 	"default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self'; "                 \
 	"frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
-#define GZIP_WINDOW (15 + 16) /* zlib's way to ask for gzip's format */
+#define GZIP_WINDOW (15 + 16) /* zlib's code for the gzip format */
 #define GZIP_LEVEL 1 /* metrics repeat themselves: level 4 takes two thirds longer and saves a tenth */
 
-/* evhttp would send the body to a HEAD as well; its length is told all the same. */
+/* Sends the reply. evhttp would send the body to a HEAD, too, so it is left out here; its length is still sent. */
 void
 http_reply_send(struct evhttp_request *request, const struct http_reply *reply)
 {
@@ -53,7 +53,7 @@ http_reply_send(struct evhttp_request *request, const struct http_reply *reply)
 		evbuffer_free(body);
 }
 
-/* " gzip ; q=0.5": the coding's name, and whether its weight is more than nothing. */
+/* Returns true if an item like " gzip ; q=0.5" names this coding with a weight above 0. */
 static bool
 is_wanted(const char *item, size_t len, const char *coding)
 {
@@ -80,7 +80,8 @@ http_accepts_gzip(const char *accept_encoding)
 	return false;
 }
 
-/* The parameter's value in " text/plain; version=0.0.4; q=0.5", up to the item's end; NULL: it is not there. */
+/* Returns a pointer to the value of a parameter of " text/plain; version=0.0.4; q=0.5", within the item; NULL if there
+ * is no such parameter. */
 static const char *
 parameter(const char *item, size_t len, const char *name)
 {

@@ -16,10 +16,10 @@
 
 #define RING_LEN (256 * 1024)
 #define MESSAGE_MAX 4096
-#define RECENT_KEPT 100 /* of each kind */
-#define RECENT_KINDS 2 /* warnings and errors, and the rest */
-#define FIELDS_MAX 1024 /* of a log_about: names, addresses and words */
-/* every byte escaped in JSON's longest way */
+#define RECENT_KEPT 100 /* lines of each kind */
+#define RECENT_KINDS 2 /* one of warnings and errors, and one of the rest */
+#define FIELDS_MAX 1024 /* bytes of a log_about: names, addresses and words */
+/* for lines with every byte escaped in JSON's longest way */
 #define LINE_MAX_LEN (6 * (MESSAGE_MAX + FIELDS_MAX + 2 * FAIL_TEXT_MAX) + 512)
 
 struct log {
@@ -27,12 +27,12 @@ struct log {
 	_Atomic(log_advice *) advice;
 	pthread_mutex_t lock; /* guards the fields below */
 	char *destination;
-	struct log_writer *writer; /* NULL: syslog */
+	struct log_writer *writer; /* NULL for syslog */
 	struct log_event recent[RECENT_KINDS][RECENT_KEPT];
-	size_t recent_next[RECENT_KINDS]; /* the oldest, which is overwritten next */
-	uint64_t told_dropped; /* how many lost lines the log has reported */
-	uint64_t told_in_vain; /* how often there was no room for that report: the writer counts it, too */
-	uint64_t old_dropped, old_failed; /* lines that the writers before this one have lost */
+	size_t recent_next[RECENT_KINDS]; /* index of the oldest line, which is overwritten next */
+	uint64_t told_dropped; /* number of lost lines that the log has reported */
+	uint64_t told_in_vain; /* how often there was no room for that report, which the writer counts as lost, too */
+	uint64_t old_dropped, old_failed; /* lines that previous writers have lost */
 };
 
 static const char *const level_names[] = { "ERROR", "WARNING", "INFO", "DEBUG" };
@@ -53,7 +53,8 @@ open_writer(const char *destination, struct log_writer **writer, struct fail *wh
 	return *writer != NULL ? 0 : -1;
 }
 
-/* Called with the lock held, or before there is anybody else. Who reads PgBouncer's log expects a line at once. */
+/* Called with the lock held, or before other threads have the log. In PgBouncer's format lines are written at once,
+ * because programs that read its log expect this. */
 static void
 set_format(struct log *log, enum log_format format)
 {
@@ -188,7 +189,7 @@ put_text(const struct event *ev, char *out, size_t cap)
 
 	if (why == NULL)
 		return n;
-	/* "; detail; hint": a line of text has no fields for them. */
+	/* Adds "; detail; hint", because a text line has no fields for them. */
 	snprintf(advice, sizeof(advice), "%s%s%s%s", why->detail[0] != '\0' ? "; " : "", why->detail,
 		 why->hint[0] != '\0' ? "; hint: " : "", why->hint);
 	return n + escape_text(ESCAPE_TEXT, advice, strlen(advice), out + n, cap - n);
@@ -249,7 +250,7 @@ json_line(const struct event *ev, char *out, size_t cap)
 	return line_end(&l);
 }
 
-/* PgBouncer's lines are those of text, but for what it calls the levels and the colon. */
+/* PgBouncer's lines are text lines, except for the names of levels and the colon. */
 static size_t
 make_line(enum log_format format, const struct event *ev, char *out, size_t cap)
 {
@@ -268,7 +269,7 @@ make_line(enum log_format format, const struct event *ev, char *out, size_t cap)
 	return n;
 }
 
-/* Called with the lock held. Logs how many lines the ring had no room for, as soon as there is room again. */
+/* Called with the lock held. Logs how many lines found the ring full, as soon as there is room again. */
 static void
 tell_dropped(struct log *log, enum log_format format)
 {
@@ -341,7 +342,7 @@ log_event(struct log *log, enum log_level level, const struct log_about *about, 
 	write_event(log, &(struct event){ level, message, about != NULL ? about : &nothing });
 }
 
-/* The one that is n back from the newest; NULL: there were not that many. */
+/* Returns the line that is n before the newest, or NULL if there were not that many. */
 static const struct log_event *
 nth_recent(const struct log *log, size_t kind, size_t n)
 {

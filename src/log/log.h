@@ -18,33 +18,33 @@ enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON, LOG_FORMAT_PGBOUNCER };
 
 struct log; /* opaque: log.c */
 
-/* The subject of a line: fields of their own in JSON, left out where they are NULL or 0. A line of text has
- * its message for that; only the failure's detail and hint are added to it. All is borrowed for the call. */
+/* The subject of a line: these become fields in JSON, left out if NULL or 0. A text line has only the message, with the
+ * failure's detail and hint added. All is borrowed for the call. */
 struct log_field {
-	const char *name, *text; /* text NULL: number is the value */
+	const char *name, *text; /* number is the value if text is NULL */
 	uint64_t number;
 };
 struct log_about {
-	const char *event; /* a word that stays the same when messages are put in better words: "client_disconnect" */
+	const char *event; /* a word that stays the same when messages are improved: "client_disconnect" */
 	uint64_t client_id;
-	const char *client; /* its address */
+	const char *client; /* the client's address */
 	const char *user, *database, *application;
 	uint64_t server_id;
-	const char *server; /* its address */
+	const char *server; /* the server's address */
 	uint64_t duration_us;
 	const char *reason; /* a word, most often the name of a setting */
 	const struct fail *why; /* SQLSTATE, detail and hint */
-	const struct log_field *more; /* fields of this event alone, up to one without a name; NULL: none */
+	const struct log_field *more; /* fields of this event alone, up to one without a name; NULL if there are none */
 };
 
-/* Changes the words of a detail or hint, in any thread. */
+/* Changes the words of a detail or hint; called in any thread. */
 typedef void log_advice(char *text, size_t size);
 
 struct log_settings {
 	const char *destination; /* "stderr", "syslog" or an absolute path; copied */
 	enum log_format format;
 	enum log_level level; /* lines of this level and above are written */
-	log_advice *advice; /* NULL: the words stay as they are */
+	log_advice *advice; /* the words stay as they are if NULL */
 };
 
 /* Returns NULL with *why set if the file cannot be opened. */
@@ -52,21 +52,22 @@ struct log *log_new(const struct log_settings *settings, struct fail *why);
 void log_free(struct log *log); /* writes what is queued (at most 1 s), then closes */
 /* Applies new settings and reopens the file. Returns 0, or -1 with *why set; the old settings then stay. */
 int log_reconfigure(struct log *log, const struct log_settings *settings, struct fail *why);
-int log_reopen(struct log *log, struct fail *why); /* after a rotation */
+int log_reopen(struct log *log, struct fail *why); /* called after a rotation */
 
-/* Counts lines that were not written since it was made: dropped found the ring full, failed the file (a full disk). */
+/* Counts lines that were lost since the log was made: dropped for those that found the ring full, failed for those that
+ * the file did not take (a full disk). */
 void log_lost_lines(struct log *log, uint64_t *dropped, uint64_t *failed);
 
 /* Writes a line, with fields if about is not NULL, if level is enabled; does nothing if log is NULL. */
 void log_event(struct log *log, enum log_level level, const struct log_about *about, const char *fmt, ...)
     __attribute__((cold, format(printf, 4, 5)));
 int log_enabled(const struct log *log, enum log_level level);
-/* Returns true if the log is in PgBouncer's format: the events that its log has are then in its words, for whoever
- * parses them. */
+/* Returns true if the log is in PgBouncer's format: events that PgBouncer logs, too, are then in its words, for
+ * programs that parse its log. */
 int log_is_pgbouncers(const struct log *log);
 
-/* The last lines of the log, for SHOW EVENTS: warnings and errors apart from the rest, so that connections that come
- * and go do not push them out. Calls row for each, the newest first. row must not log. */
+/* The last lines of the log, for SHOW EVENTS. Warnings and errors are kept apart from the rest, so that lines of
+ * connections that come and go do not push them out. Calls row for each, the newest first. row must not log. */
 struct log_event {
 	uint64_t wall_us;
 	int level; /* enum log_level */
@@ -74,9 +75,8 @@ struct log_event {
 };
 void log_each_recent(struct log *log, void (*row)(const struct log_event *event, void *arg), void *arg);
 
-/*
- * Logs what must not happen, and ends debug builds (--enable-debug, --enable-sanitizers) so that no test overlooks it.
- */
+/* Logs a thing that must not happen, and ends debug builds (--enable-debug, --enable-sanitizers) so that tests notice
+ * it. */
 void log_bug(struct log *log, const char *what) __attribute__((cold));
 
 #define log_write(log, level, ...) log_event((log), (level), NULL, __VA_ARGS__)

@@ -19,7 +19,8 @@ log_file_open(const char *destination, struct fail *why)
 
 	if (strcmp(destination, "stderr") == 0)
 		return STDERR_FILENO;
-	/* O_NONBLOCK: a FIFO that nobody reads must not block us; it has no effect on regular files. */
+	/* O_NONBLOCK, because opening a FIFO that no process reads must not block; it has no effect on regular
+	 * files. */
 	fd = open(destination, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0640);
 	if (fd < 0)
 		return fail_set(why, "58P01", "could not open \"%s\": %s", destination, strerror(errno));
@@ -68,7 +69,7 @@ log_file_replace(struct log_file *f, int fd)
 	set_fd(f, fd);
 }
 
-/* Waits until a pipe, terminal or socket takes bytes; a file always does. Returns false if time is up. */
+/* Waits until a pipe, terminal or socket takes bytes; a file always does. Returns false if the time has expired. */
 static bool
 wait_writable(struct log_file *f)
 {
@@ -117,7 +118,7 @@ write_some(struct log_file *f, const char *bytes, size_t len)
 	return n;
 }
 
-/* After a failed write the rest of the line is lost. Returns the length of that rest in bytes. */
+/* Called after a failed write, when the rest of the line is lost. Returns the length of that rest in bytes. */
 static size_t
 skip_line(struct log_file *f, const char *bytes, size_t len)
 {

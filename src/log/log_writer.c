@@ -1,12 +1,12 @@
 /*
  * src/log/log_writer.c - see log_writer.h.
  *
- * A lock guards the ring's start and length. The bytes themselves need no lock: producers write only to the free
- * part, and the thread reads only the filled part.
+ * A lock guards the ring's start and length. The bytes themselves need no lock: producers write only to the free part,
+ * and the thread reads only the filled part.
  *
  * Waking the thread costs a system call, so producers rarely do: after a batch the thread naps for a few milliseconds
  * and checks again by itself. A producer wakes it only from real sleep, or when the ring fills up; or always, if the
- * writer is to be prompt.
+ * writer is prompt.
  */
 #include "log/log_writer.h"
 #include "base/alloc.h"
@@ -18,7 +18,7 @@
 
 #define NAP_US (5 * US_PER_MS)
 #define FLUSH_US (1 * US_PER_S)
-#define FLUSH_GRACE_US (200 * US_PER_MS) /* until the thread has noticed */
+#define FLUSH_GRACE_US (200 * US_PER_MS) /* time until the thread has noticed */
 
 enum thread_state { THREAD_AWAKE, THREAD_NAPPING, THREAD_ASLEEP, THREAD_ENDED };
 
@@ -31,14 +31,14 @@ struct log_writer {
 	/* under the lock */
 	enum thread_state state;
 	size_t first, queued_len; /* the ring's oldest byte, and the number of bytes */
-	enum { RUNS, STOPS, STOPS_ALONE /* and frees everything itself */ } life;
-	int reopened; /* a descriptor that is to take the place of the file's; -1: none */
+	enum { RUNS, STOPS, STOPS_ALONE /* the thread frees everything itself */ } life;
+	int reopened; /* a descriptor that will replace the file's; -1 if there is none */
 	bool is_prompt;
 
 	char *ring;
 	size_t ring_len;
 	_Atomic uint64_t dropped;
-	struct log_file file; /* the thread's own, except for the atomic fields */
+	struct log_file file; /* for the thread alone, except for the atomic fields */
 };
 
 static void
@@ -101,7 +101,7 @@ writer_run(void *arg)
 			log_file_write(&w->file, w->ring, len - (w->ring_len - first));
 		pthread_mutex_lock(&w->lock);
 		w->queued_len -= len;
-		/* From the beginning whenever it can be, so that few of the ring's pages are ever touched. */
+		/* Starts again at the beginning when the ring is empty, so that few of its pages are ever touched. */
 		w->first = w->queued_len == 0 ? 0 : (w->first + len) % w->ring_len;
 		if (!w->is_prompt || w->queued_len == 0)
 			nap(w);
@@ -149,10 +149,8 @@ fail:
 	return NULL;
 }
 
-/*
- * Ends the thread, and waits so long for that. If it has not ended by then, it frees everything itself. With wait_us 0
- * it always does: the lock is not released before that is noted, and nothing is closed or joined here.
- */
+/* Ends the thread, and waits for it for at most wait_us. If it has not ended by then, it frees everything itself. With
+ * wait_us 0 the thread always does so: the lock is held until that is noted, and nothing is closed or joined here. */
 static void
 end(struct log_writer *w, uint64_t wait_us)
 {

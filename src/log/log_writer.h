@@ -14,15 +14,16 @@
 
 struct log_writer; /* opaque: log_writer.c */
 
-/* destination: "stderr" or a path (created 0640, appended to). ring_len is in bytes. Returns NULL with *why set on
- * failure. */
+/* Makes a writer. destination is "stderr" or a path (created 0640, appended to). ring_len is in bytes. Returns NULL
+ * with *why set on failure. */
 struct log_writer *log_writer_new(const char *destination, size_t ring_len, struct fail *why);
-void log_writer_free(struct log_writer *w); /* writes what is queued, waits at most 1 s */
-/* The same without waiting: the thread writes what is queued, for at most 1 s, and then frees everything. */
+void log_writer_free(struct log_writer *w); /* writes queued lines, waits at most 1 s */
+/* Frees a writer without waiting: the thread writes queued lines, for at most 1 s, and then frees everything. */
 void log_writer_retire(struct log_writer *w);
 /* Queues one line (with its newline). Returns 0, or -1 if the ring is full: the line is dropped and counted. */
 int log_writer_put(struct log_writer *w, const char *line, size_t line_len);
-/* A prompt writer wakes its thread for each line: one system call more, and no few milliseconds of delay. */
+/* Makes a writer prompt: it wakes its thread for each line, at the cost of a system call, without the usual delay of
+ * some milliseconds. */
 void log_writer_set_prompt(struct log_writer *w, bool is_prompt);
 /* Reopens the path before the next line. Returns 0, or -1 with *why set: log_writer_errors() counts it, and the old
  * file stays in use. */
@@ -34,24 +35,28 @@ uint64_t log_writer_errors(const struct log_writer *w); /* lines that could not 
  * --- log_file.c: the file, pipe or terminal that a log writes to. Used by one thread, which may wait for it.
  *
  * Owns:   the descriptor, unless it is stderr.
- * Always: a line is whole or absent. A line that a full disk truncated is ended with a newline before the next one.
+ * Always: a line is whole or absent. If a full disk truncates a line, a newline ends it before the next line.
  */
 struct log_file {
 	_Atomic uint64_t errors; /* lines that could not be written, and failures to reopen */
-	_Atomic uint64_t give_up_us; /* wait for the file no longer than this; 0: forever. Any thread may set it */
+	_Atomic uint64_t give_up_us; /* most time to wait for the file; 0 means forever. Any thread may set it */
 
-	/* log_file.c's own */
-	char *path; /* NULL: stderr */
+	/* The rest belongs to log_file.c. */
+	char *path; /* NULL for stderr */
 	int fd;
 	bool is_regular;
-	enum { LINE_ENDED, LINE_GOES_ON, LINE_TORN /* its rest is lost */ } last; /* in the file */
-	bool is_skipping; /* that rest continues in the next piece */
+	enum {
+		LINE_ENDED,
+		LINE_GOES_ON,
+		LINE_TORN /* the rest of the line is lost */
+	} last; /* state of the last line */
+	bool is_skipping; /* the lost rest continues in the next piece */
 };
 
-/* destination: "stderr" or a path (created 0640, appended to). Returns 0, or -1 with *why set. */
+/* Opens the file. destination is "stderr" or a path (created 0640, appended to). Returns 0, or -1 with *why set. */
 int log_file_init(struct log_file *f, const char *destination, struct fail *why);
-void log_file_fini(struct log_file *f); /* also after a failed init */
+void log_file_fini(struct log_file *f); /* called also after a failed init */
 int log_file_open(const char *destination, struct fail *why); /* returns a descriptor, or -1 with *why set */
-void log_file_replace(struct log_file *f, int fd); /* from now on it writes there; not of stderr. Takes fd */
+void log_file_replace(struct log_file *f, int fd); /* writes to fd from now on, and owns it; not called for stderr */
 /* Writes lines. A piece may end within a line, which the next piece then continues. */
 void log_file_write(struct log_file *f, const char *bytes, size_t len);

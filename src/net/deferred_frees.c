@@ -19,7 +19,7 @@ deferred_frees_run(struct deferred_frees *y)
 		void (*free_it)(struct grave *) = g->free_it;
 
 		y->first = g->next;
-		g->free_it = NULL; /* it may live on, in another loop */
+		g->free_it = NULL; /* the object may live on, in another loop */
 		free_it(g);
 	}
 	return had_some;

@@ -15,7 +15,7 @@
 
 struct dialer {
 	struct event_base *base;
-	struct resolver *resolver; /* of names: numeric addresses need none */
+	struct resolver *resolver; /* looks up names; numeric addresses need no lookup */
 	uint64_t lookups_ok, lookups_failed;
 	struct tcp_options tcp;
 };
@@ -29,10 +29,14 @@ struct dial {
 	struct lookup *lookup; /* under way */
 	struct ares_addrinfo *found;
 	struct ares_addrinfo_node *next; /* the first address that was not tried yet */
-	uint64_t timeout_us; /* for all of it; 0: none */
-	struct timeval share; /* of it, that each address has but for the last; zero: no limit */
+	uint64_t timeout_us; /* limit for the whole attempt; 0 if there is none */
+	struct timeval share; /* part of timeout_us for each address but the last; zero if there is no limit */
 	char where[300];
-	enum { DIAL_STARTS, DIAL_GOES_ON, DIAL_OVER /* before it had begun: the timer makes the callback */ } state;
+	enum {
+		DIAL_STARTS,
+		DIAL_GOES_ON,
+		DIAL_OVER /* the result was known within dial_start(): the timer makes the callback */
+	} state;
 	struct dial_result result;
 };
 
@@ -168,7 +172,8 @@ on_connecting(evutil_socket_t fd, short what, void *arg)
 	connected(d, fd);
 }
 
-/* Returns 0 if the attempt is under way or done, or -1 if this address failed; d's result has the reason. */
+/* Tries one address. Returns 0 if the attempt is under way or done, or -1 if this address failed; d's result has the
+ * reason. */
 static int
 try_address(struct dial *d, const struct sockaddr *addr, socklen_t len)
 {
@@ -224,7 +229,7 @@ on_resolved(int status, struct ares_addrinfo *found, void *arg)
 		d->dialer->lookups_ok++;
 		d->found = found;
 		d->next = found->nodes;
-		/* Divides the time among the addresses: a silent one must not use up that of the others. */
+		/* Divides the time among the addresses: a silent address must not use up the time of the others. */
 		for (const struct ares_addrinfo_node *ai = d->next; ai != NULL; ai = ai->ai_next)
 			count++;
 		if (count > 1)

@@ -18,7 +18,7 @@ struct dialer; /* opaque: the resolver, shared by all attempts of one loop */
 struct dial; /* opaque: one attempt */
 
 struct dial_result {
-	int fd; /* connected and non-blocking; -1: it failed, see kind and why */
+	int fd; /* connected and non-blocking; -1 if the attempt failed: see kind and why */
 	enum connect_failure kind;
 	struct fail why;
 	struct sockaddr_storage peer;
@@ -26,19 +26,21 @@ struct dial_result {
 };
 typedef void (*dial_done)(const struct dial_result *result, void *arg);
 
-/* resolv_conf: the file that names the name servers, read again when it has changed; empty: the system's. */
+/* resolv_conf is the file that names the name servers, read again when it has changed; the system's file is read if
+ * resolv_conf is empty. */
 struct dialer *dialer_new(struct event_base *base, const struct tcp_options *tcp, const char *resolv_conf);
 void dialer_free(struct dialer *d); /* after the end of all attempts */
 
-/* host: a name, a numeric address or a directory (the socket is host/.s.PGSQL.port). Returns NULL without memory. */
+/* Starts an attempt. host is a name, a numeric address or a directory (the socket is host/.s.PGSQL.port). Returns NULL
+ * without memory. */
 struct dial *dial_start(struct dialer *dialer, const char *host, uint16_t port, uint64_t timeout_us, dial_done done,
 			void *arg);
-/* The same for an address that was resolved before. */
+/* Starts an attempt to reach an address that was resolved before. Returns NULL without memory. */
 struct dial *dial_address(struct dialer *dialer, const struct sockaddr *addr, socklen_t addr_len, uint64_t timeout_us,
 			  dial_done done, void *arg);
-void dial_cancel(struct dial *d); /* NULL is fine */
+void dial_cancel(struct dial *d); /* does nothing if d is NULL */
 struct resolver *dialer_resolver(struct dialer *dialer); /* borrowed */
-/* How many names were looked up so far. */
+/* Sets *ok and *failed to the number of names that were looked up so far. */
 void dialer_count_lookups(const struct dialer *d, uint64_t *ok, uint64_t *failed);
 
 /*
@@ -51,20 +53,22 @@ void dialer_count_lookups(const struct dialer *d, uint64_t *ok, uint64_t *failed
 struct resolver; /* opaque: shared by all lookups of one loop */
 struct lookup; /* opaque: one lookup */
 
-/* status: ARES_SUCCESS, and found is the callee's, or why there is nothing. */
+/* If status is ARES_SUCCESS, found belongs to the callee; else status says why nothing was found. */
 typedef void (*lookup_done)(int status, struct ares_addrinfo *found, void *arg);
-/* The same for a name, which is borrowed for the call. */
+/* Gets the name of an address, which is borrowed for the call. status is as in lookup_done. */
 typedef void (*lookup_named)(int status, const char *name, void *arg);
 
-/* file: names the name servers, read again when it changes; empty: the system's. Called by the first thread only. */
+/* Called by the first thread only. file names the name servers and is read again when it changes; the system's file is
+ * read if file is empty. */
 struct resolver *resolver_new(struct event_base *base, const char *file);
-void resolver_set_file(struct resolver *r, const char *file); /* for lookups from now on */
-void resolver_free(struct resolver *r); /* after the end of all lookups, or when they were forgotten */
+void resolver_set_file(struct resolver *r, const char *file); /* sets the file for lookups that start from now on */
+void resolver_free(struct resolver *r); /* called after all lookups have ended or were forgotten */
 
-/* *lookup is set while it is under way, for lookup_forget(), and NULL when it calls back. */
+/* Starts a lookup. While the lookup is under way, *lookup is set, for lookup_forget(); it is NULL when the callback
+ * runs. */
 void lookup_start(struct resolver *r, const char *host, uint16_t port, lookup_done done, void *arg,
 		  struct lookup **lookup);
-/* Looks up the name of an IPv4 or IPv6 address. */
+/* Starts to look up the name of an IPv4 or IPv6 address; *lookup is as in lookup_start(). */
 void lookup_name(struct resolver *r, const struct sockaddr *address, lookup_named named, void *arg,
 		 struct lookup **lookup);
 void lookup_forget(struct lookup *l);

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
-#define INPUT_MAX ((size_t)128 << 10) /* of a whole handshake: certificate chains are some kB */
+#define INPUT_MAX ((size_t)128 << 10) /* most bytes of a whole handshake: certificate chains are some kB */
 #define READ_AT_ONCE ((size_t)16 << 10)
 /* The output of one step, with all certificates, mostly fits. The loop allocates it: otherwise the loop would free it
  * into the thread's arena, and wait for a lock that the thread may hold while it is preempted. */
@@ -20,9 +20,9 @@
 struct handshake {
 	struct work work; /* must be first */
 	struct handshake_settings set;
-	struct stream *stream; /* NULL: it was closed, and the end of the step frees this */
-	struct buf in, next; /* the input of this step, and what has come since */
-	size_t input; /* the bytes read in all */
+	struct stream *stream; /* NULL if the stream was closed: the end of the step then frees this handshake */
+	struct buf in, next; /* the input of this step, and bytes that have come since */
+	size_t input; /* number of bytes read in all */
 	struct buf out;
 	enum tls_step step;
 	struct fail why;
@@ -39,7 +39,7 @@ handshake_free(struct handshake *h)
 	free(h);
 }
 
-/* On a thread. */
+/* Runs one step, on a helper thread. */
 static void
 handshake_run(struct work *w)
 {
@@ -84,7 +84,7 @@ failed(struct handshake *h, const struct fail *why)
 	set.done(s, &kept, set.arg);
 }
 
-/* Bytes after the handshake are the session's first input. */
+/* Hands bytes that follow the handshake to the session as its first input. */
 static int
 keep_rest(struct handshake *h)
 {

@@ -11,7 +11,7 @@
 #define THREADS_MAX 64
 
 struct helpers {
-	pthread_mutex_t lock; /* guards the fields below, unless they say otherwise */
+	pthread_mutex_t lock; /* guards the fields below, unless their comments say otherwise */
 	pthread_cond_t has_work;
 	struct note_list lines[WORK_LINES]; /* of struct work */
 	size_t waiting[WORK_LINES];
@@ -36,7 +36,8 @@ helpers_take(struct helpers *hs)
 		assert(hs->waiting[line] > 0);
 		STAILQ_REMOVE_HEAD(&hs->lines[line], next);
 		hs->waiting[line]--;
-		hs->turn++; /* only if there was work: how often a thread finds none depends on the scheduler */
+		/* counts only turns that had work, because the scheduler decides how often a thread finds none */
+		hs->turn++;
 	}
 	return w;
 }

@@ -7,17 +7,17 @@
 #include <sys/eventfd.h>
 
 struct inbox {
-	struct inbox_sign sign; /* first. Under the lock it is set to what is true of notes */
-	bool is_woken; /* guarded by the lock: on_wake() is still to come */
-	pthread_mutex_t lock; /* guards notes and since_us, too */
+	struct inbox_sign sign; /* must be first. Set under the lock, and true if there are notes */
+	bool is_woken; /* on_wake() is still to come; guarded by the lock */
+	pthread_mutex_t lock; /* also guards notes and since_us */
 	struct note_list notes;
-	uint64_t since_us; /* when the first of them was posted */
+	uint64_t since_us; /* when the first of the notes was posted */
 	struct event *event;
 	int wake_fd;
 	void *owner;
 };
 
-/* Under the lock. */
+/* Sets the sign by notes; called under the lock. */
 static void
 show_sign(struct inbox *in)
 {
@@ -36,7 +36,7 @@ inbox_post(struct inbox *to, struct note *n)
 		to->since_us = clock_now_us();
 	STAILQ_INSERT_TAIL(&to->notes, n, next);
 	show_sign(to);
-	/* The loop needs this lock as soon as it wakes, and may be more urgent than the sender: it is free before. */
+	/* Unlocks before waking the loop, which needs this lock at once and may be more urgent than the sender. */
 	pthread_mutex_unlock(&to->lock);
 	if (!was_woken) {
 		uint64_t one = 1;

@@ -2,9 +2,9 @@
  * src/net/inbox.h - the one way from thread to thread: notes that are posted to a loop, and read there.
  *
  * A note is embedded in what it is about, so posting allocates nothing. Notes of one sender are read in the order in
- * which they were posted. What is posted while nobody reads wakes the loop once.
+ * which they were posted. Notes that are posted before the loop reads wake the loop once.
  *
- * Owns: a note and what it is about from inbox_post() until read() is called: neither side touches them.
+ * Owns: a note and its object from inbox_post() until read() is called: neither side touches them.
  */
 #pragma once
 
@@ -17,8 +17,8 @@
 #include <sys/queue.h>
 
 struct note;
-/* Called once, on the loop, with the owner of the inbox. May free the note, or post it again. is_over: the inbox is
- * about to be freed, and the loop does not run any more. */
+/* Called once, on the loop, with the owner of the inbox. May free the note, or post it again. is_over is true if the
+ * inbox is about to be freed; the loop does not run any more. */
 typedef void note_read(struct note *n, void *owner, bool is_over);
 
 struct note {
@@ -28,14 +28,14 @@ struct note {
 
 STAILQ_HEAD(note_list, note);
 
-/* For inbox_take_back(): returns true if the note is read by *arg, which is a note_read *. */
+/* A condition for inbox_take_back(). Returns true if the function that reads the note is *arg, a note_read *. */
 static inline bool
 note_reads(const struct note *n, void *arg)
 {
 	return n->read == *(note_read **)arg;
 }
 
-/* Moves those that is_meant() returns true for from one list to the end of another, in their order. */
+/* Moves the notes for which is_meant() returns true from one list to the end of another, and keeps their order. */
 static inline void
 note_list_pick(struct note_list *from, bool (*is_meant)(const struct note *n, void *arg), void *arg,
 	       struct note_list *out)
@@ -53,45 +53,48 @@ note_list_pick(struct note_list *from, bool (*is_meant)(const struct note *n, vo
 	STAILQ_CONCAT(from, &kept);
 }
 
-struct inbox; /* opaque: inbox.c; it begins with this */
+struct inbox; /* opaque: inbox.c; the sign is its first member */
 struct inbox_sign {
 	_Atomic bool is_up;
 };
 
-/* On its loop. Returns true if there are notes, or the sign was raised since they were read. May miss what is just
- * being posted, or a sign just raised when another thread takes notes back: the loop wakes for either. */
+/* Called on the inbox's loop. Returns true if there are notes, or the sign was raised since notes were last read. May
+ * miss a note that is just being posted, or a sign that was just raised while another thread takes notes back: the loop
+ * wakes up for either. */
 static inline bool
 inbox_sign_is_up(const struct inbox *in)
 {
 	return atomic_load_explicit(&((const struct inbox_sign *)in)->is_up, memory_order_relaxed);
 }
 
-/* On its loop: though nothing was posted there is something to do between two events. */
+/* Called on the inbox's loop when there is work to do between two events although nothing was posted. */
 static inline void
 inbox_raise_sign(struct inbox *in)
 {
 	atomic_store_explicit(&((struct inbox_sign *)in)->is_up, true, memory_order_relaxed);
 }
 
-/* Notes are read on this loop. Returns NULL with *why set: no descriptor. */
+/* Makes an inbox whose notes are read on this loop. Returns NULL with *why set if there is no descriptor or memory. */
 struct inbox *inbox_new(struct event_base *base, void *owner, struct fail *why);
-/* Reads what is there now, on its loop, when none of our functions is running. Returns false if there was nothing. */
-bool inbox_read(struct inbox *in, bool is_over); /* is_over: see note.read */
-/* Reads what is left, with is_over, and what is posted by that. Returns false if there was nothing. */
+/* Reads the notes that are there now. Called on the inbox's loop, when none of our functions is running. is_over goes
+ * to the notes' read(). Returns false if there were no notes. */
+bool inbox_read(struct inbox *in, bool is_over);
+/* Reads the notes that are left, with is_over, and those that reading them posts. Returns false if there were none. */
 bool inbox_read_last(struct inbox *in);
-void inbox_free(struct inbox *in); /* likewise; nobody may post any more. NULL is fine */
-void inbox_post(struct inbox *to, struct note *n); /* from any thread */
-/* Moves those notes to *out, in order, that were not read and for which is_meant(n, arg) is true: they are the
- * caller's. From any thread; is_meant is called under the inbox's lock. A loop that hangs keeps what it has begun. */
+/* reads the last notes likewise; no thread may post after that. Does nothing if in is NULL */
+void inbox_free(struct inbox *in);
+void inbox_post(struct inbox *to, struct note *n); /* may be called from any thread */
+/* Takes back notes that were not read and for which is_meant(n, arg) returns true: moves them to *out, in order, and
+ * the caller owns them. May be called from any thread; is_meant is called under the inbox's lock. Notes that a loop has
+ * begun to read are not taken back, even if the loop hangs. */
 void inbox_take_back(struct inbox *from, bool (*is_meant)(const struct note *n, void *arg), void *arg,
 		     struct note_list *out);
-/* Returns for how long what is there has not been read; 0: nothing is. From any thread. */
+/* Returns for how long the oldest note has waited to be read, or 0 if there is no note. May be called from any
+ * thread. */
 uint64_t inbox_waiting_us(struct inbox *in, uint64_t now_us);
 
-/*
- * --- wake.c: a note that only wakes somebody. Posted again before it is read, it is read once; woken(arg) is called on
- * the loop, unless that is over.
- */
+/* --- wake.c: a note that only wakes a loop. If it is posted again before it is read, it is read once; woken(arg) is
+ * called on the loop, unless the loop has ended. */
 struct wake {
 	struct note note; /* must be first */
 	struct inbox *to;
@@ -101,4 +104,4 @@ struct wake {
 };
 
 void wake_init(struct wake *w, struct inbox *to, void (*woken)(void *arg), void *arg);
-void wake_post(void *wake); /* a struct wake; from any thread */
+void wake_post(void *wake); /* wake is a struct wake; may be called from any thread */

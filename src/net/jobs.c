@@ -5,7 +5,7 @@
 #include <assert.h>
 #include <pthread.h>
 
-#define STACK_WIPED ((size_t)64 << 10) /* bytes */
+#define STACK_WIPED ((size_t)64 << 10) /* bytes of the stack that are wiped */
 
 struct job_queue {
 	STAILQ_ENTRY(job_queue) next;
@@ -17,11 +17,11 @@ struct job_queue {
 };
 
 struct jobs {
-	pthread_mutex_t lock; /* guards all below, the lines, and every job's last three fields */
+	pthread_mutex_t lock; /* guards all fields below, the lines, and every job's last three fields */
 	struct inbox *to;
-	STAILQ_HEAD(, job_queue) lines; /* each has a thread */
+	STAILQ_HEAD(, job_queue) lines; /* each line has at least one thread */
 	unsigned threads;
-	bool is_over; /* nobody reads the inbox; the last thread frees this */
+	bool is_over; /* no loop reads the inbox any more; the last thread frees the jobs */
 };
 
 struct jobs *
@@ -43,7 +43,7 @@ read_back(struct note *n, void *owner, bool is_over)
 	e->done(e);
 }
 
-/* --- On a thread, under the lock. --- */
+/* --- Called on a thread, under the lock. --- */
 
 static struct job *
 job_take(struct job_queue *line)
@@ -100,7 +100,8 @@ free_if_over(struct jobs *es, bool is_last)
 	free(es);
 }
 
-/* Wipes what a call has left on the stack: modules of PAM have passwords there. The stack outlives its thread. */
+/* Wipes the part of the stack that a call has used: PAM modules leave passwords there. The stack outlives its
+ * thread. */
 static void __attribute__((noinline)) wipe_stack(void)
 {
 	char below[STACK_WIPED];
@@ -132,8 +133,8 @@ jobs_main(void *arg)
 	return NULL;
 }
 
-/* Signals go to the main thread while that takes them. They are not blocked here: what a PAM module starts as a process
- * would inherit that. */
+/* Starts a thread that does not block signals, because processes that a PAM module starts would inherit that. The main
+ * thread gets the signals anyway while it does not block them. */
 static bool
 start_thread(struct job_queue *line)
 {
@@ -185,7 +186,7 @@ line_find(struct jobs *es, const char *place)
 	return line;
 }
 
-/* Returns NULL without memory. */
+/* Adds a line for a place. Returns NULL without memory. */
 static struct job_queue *
 line_add(struct jobs *es, const char *place)
 {

@@ -14,12 +14,12 @@
 
 struct listener {
 	struct listener_settings s;
-	char path[sizeof(((struct sockaddr_un *)0)->sun_path)]; /* the file of a Unix socket */
-	bool owns_path; /* it removes that */
+	char path[sizeof(((struct sockaddr_un *)0)->sun_path)]; /* the file of a Unix socket, or "" */
+	bool owns_path; /* the listener removes the file at path */
 	struct event *event;
 	struct timer pause;
 	int fd;
-	int reserve; /* a descriptor that is closed to turn one connection away when there are no more */
+	int reserve; /* a spare descriptor, closed to turn one connection away when there are no more */
 };
 
 static int
@@ -49,7 +49,8 @@ pause_accepting(struct listener *l, int error)
 	l->s.on_exhausted(error, l->s.arg);
 }
 
-/* Out of descriptors: uses the reserve to refuse the waiting connection, then accepts nothing for a while. */
+/* Handles a lack of descriptors: uses the reserve to refuse the waiting connection, then accepts nothing for a
+ * while. */
 static void
 turn_away(struct listener *l, int error)
 {
@@ -85,7 +86,8 @@ on_connection(evutil_socket_t lfd, short what, void *arg)
 		socklen_t len = sizeof(peer);
 		int fd = accept4(lfd, (struct sockaddr *)&peer, &len, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
-		/* The kernel gives the lowest number that is free: the last ones are for servers, logs and cancels. */
+		/* The kernel gives the lowest number that is free, so the last numbers are left for servers, logs and
+		 * cancels. */
 		if (fd >= 0 && l->s.descriptors_max > 0 && fd >= l->s.descriptors_max) {
 			refuse_connection(fd);
 			pause_accepting(l, EMFILE);
@@ -131,7 +133,7 @@ make_address(const struct listener_settings *s, struct sockaddr_storage *out, so
 	return -1;
 }
 
-/* The file gets its name only once the socket listens. */
+/* Binds a Unix socket. The file gets its name only once the socket listens. */
 static int
 bind_unix(struct listener *l, const struct sockaddr_un *at)
 {
@@ -145,7 +147,7 @@ bind_unix(struct listener *l, const struct sockaddr_un *at)
 	if (snprintf(un.sun_path, sizeof(un.sun_path), "%s~", at->sun_path) >= (int)sizeof(un.sun_path))
 		un.sun_path[strlen(un.sun_path) - 1] = '~';
 	unlink(un.sun_path);
-	/* Everybody may connect, as to PostgreSQL's own socket: authentication decides who may log in. */
+	/* Every user may connect, as to PostgreSQL's own socket: authentication decides which of them may log in. */
 	if (listener_bind(l->fd, &un, l->s.mode) < 0)
 		return -1;
 	if ((l->s.group == LISTENER_NO_GROUP || lchown(un.sun_path, (uid_t)-1, l->s.group) == 0) &&
@@ -221,7 +223,7 @@ listener_new(struct event_base *base, const struct listener_settings *settings, 
 		listener_free(l);
 		return NULL;
 	}
-	l->s.host = NULL; /* it was borrowed */
+	l->s.host = NULL; /* borrowed from the caller only until here */
 	l->reserve = open_reserve();
 	l->event = event_new(base, l->fd, EV_READ | EV_PERSIST, on_connection, l);
 	timer_init(&l->pause, base, NULL, on_pause_over, l);
@@ -250,12 +252,12 @@ listener_free(struct listener *l)
 	free(l);
 }
 
-/* The socket was made with another configuration, by the process before this one. */
+/* Applies this process's settings to a socket that the previous process made with another configuration. */
 static int
 renew_inherited(struct listener *l, struct fail *why)
 {
 	if (l->s.is_unix) {
-		/* LISTENER_NO_GROUP leaves the group as it is: the folder may have given it. */
+		/* LISTENER_NO_GROUP leaves the group as it is: the directory may have given it. */
 		if (chmod(l->path, l->s.mode) < 0 || lchown(l->path, (uid_t)-1, l->s.group) < 0)
 			return fail_set(why, "58000", "could not set the mode and the group of %s: %s", l->path,
 					strerror(errno));

@@ -1,8 +1,8 @@
 /*
  * src/net/listener.h - one address to accept connections on.
  *
- * Accepts are bounded per turn of the loop, so a storm of logins can't stop queries. Out of descriptors it pauses for a
- * moment instead of spinning, and reports that to its owner.
+ * Accepts are bounded per turn of the loop, so a storm of logins can't stop queries. When there are no more
+ * descriptors, it pauses for a moment instead of spinning, and reports that to its owner.
  */
 #pragma once
 
@@ -23,39 +23,41 @@ struct listener_settings {
 	const char *host; /* numeric address, or the path of a Unix socket */
 	uint16_t port;
 	bool is_unix;
-	int adopted_fd; /* a socket that listens already (sd_listen_fds(3)), taken over; 0: none */
-	bool is_inherited; /* ... from another process of pgweir: the file of a Unix socket goes with it */
-	bool is_held; /* nothing is accepted before listener_begin() */
+	int adopted_fd; /* a socket that listens already (sd_listen_fds(3)) and is taken over; 0 if there is none */
+	/* adopted_fd comes from another process of pgweir: the file of a Unix socket is taken over, too */
+	bool is_inherited;
+	bool is_held; /* no connection is accepted before listener_begin() */
 	int backlog;
-	int descriptors_max; /* connections with this number or above are turned away; 0: as many as there are */
+	/* connections with this descriptor or a higher one are turned away; 0 if there is no limit */
+	int descriptors_max;
 	struct tcp_options tcp;
-	mode_t mode; /* of a Unix socket's file */
-	gid_t group; /* of that; LISTENER_NO_GROUP: the process's own */
-	void (*on_accept)(int fd, const struct sockaddr *peer, bool is_unix, void *arg); /* takes fd: non-blocking */
-	void (*on_exhausted)(int error, void *arg); /* EMFILE and the like: one connection was turned away */
+	mode_t mode; /* mode of a Unix socket's file */
+	gid_t group; /* group of a Unix socket's file; LISTENER_NO_GROUP if it is the process's own */
+	/* owns fd from then on, which is non-blocking */
+	void (*on_accept)(int fd, const struct sockaddr *peer, bool is_unix, void *arg);
+	void (*on_exhausted)(int error, void *arg); /* error is EMFILE or similar: one connection was turned away */
 	void *arg;
 };
 
 /* Binds and listens. Replaces a stale Unix socket file, but not a live one. Returns NULL with *why set on failure. */
 struct listener *listener_new(struct event_base *base, const struct listener_settings *settings, struct fail *why);
-void listener_free(struct listener *l); /* removes the Unix socket file it made; NULL is fine */
-/* Accepts. An inherited socket gets the settings of this process, and a Unix socket's file is its own from now on.
- * Returns -1 with *why set if it accepts, but has not got all of them. */
+void listener_free(struct listener *l); /* removes the Unix socket file that it made; does nothing if l is NULL */
+/* Starts to accept. An inherited socket gets the settings of this process, and the listener owns a Unix socket's file
+ * from now on. Returns 0, or -1 with *why set if it accepts but some settings could not be applied. */
 int listener_begin(struct listener *l, struct fail *why);
-void listener_rest(struct listener *l); /* accepts nobody, and stays open, until listener_begin() */
-int listener_fd(const struct listener *l); /* borrowed, to pass it on */
-/* Accepts no more. The socket's file stays: it is another process's now. */
+void listener_rest(struct listener *l); /* stops accepting until listener_begin(); the socket stays open */
+int listener_fd(const struct listener *l); /* returns a borrowed descriptor, to pass it on */
+/* Stops accepting. The socket's file stays, because another process owns it now. */
 void listener_give_away(struct listener *l);
 
-/*
- * --- Gives a Unix socket's file its mode from the beginning. chmod(2) would follow a link that somebody
- * has put in its place meanwhile.
- */
-int listener_bind(int fd, const struct sockaddr_un *at, mode_t mode); /* like bind(2) */
-/* Removes a socket file that nobody listens on: it is left over from a process that was killed. */
+/* --- Binds like bind(2), and gives a Unix socket's file its mode from the beginning: chmod(2) after bind(2) would
+ * follow a symbolic link that another user has put in place of the file. */
+int listener_bind(int fd, const struct sockaddr_un *at, mode_t mode);
+/* Removes a socket file on which no process listens, left over from a process that was killed. */
 void listener_remove_stale(const struct sockaddr_un *un);
 
 /* --- interfaces.c: the present addresses of this machine. --- */
 
-/* Returns true if this address (IPv4-mapped, too) is this machine's or, if is_net, in a network of its interfaces. */
+/* Returns true if this address is one of this machine's or, if is_net is true, in a network of its interfaces. An
+ * IPv4-mapped address counts as IPv4. */
 bool interfaces_have(const struct sockaddr *address, bool is_net);

@@ -1,10 +1,10 @@
 /*
  * src/net/lookup.c - see dial.h.
  *
- * c-ares cannot end a single lookup, nor read its file again. One that is forgotten goes on until c-ares calls back;
- * and when the file has changed, or too many are forgotten, another channel takes the place of the present one. That
- * one is destroyed by the loop itself, as c-ares may be up the stack, and then asks what was under way from the new
- * one.
+ * c-ares cannot end a single lookup, nor read its file again. A forgotten lookup goes on until c-ares calls back. When
+ * the file has changed, or too many lookups were forgotten, a new channel replaces the present one. The loop itself
+ * destroys the old channel, because c-ares may be up the stack; lookups that were under way there are started again in
+ * the new channel.
  */
 #include "net/dial.h"
 #include "base/alloc.h"
@@ -18,13 +18,14 @@
 
 #define FILE_OF_SYSTEM "/etc/resolv.conf"
 #define FORGOTTEN_MAX 64
-/* For each question, in seconds, and how often each name server is asked; the most of both is resolv.conf(5)'s. */
+/* Timeout of each question in seconds, and how often each name server is asked; the maxima of both are
+ * resolv.conf(5)'s. */
 #define TIMEOUT 1
 #define TIMEOUT_MAX 30
 #define ATTEMPTS 2
 #define ATTEMPTS_MAX 5
 
-/* By which a file that was changed, or replaced, is told from what it was. */
+/* Identifies a version of a file, to find out that it was changed or replaced. */
 struct file_mark {
 	ino_t number;
 	struct timespec changed;
@@ -39,17 +40,17 @@ struct watched {
 struct resolver {
 	struct event_base *base;
 	ares_channel channel; /* made for the first lookup */
-	ares_channel old; /* to be destroyed by the timer, which is active then */
+	ares_channel old; /* channel that the timer will destroy; the timer is active then */
 	struct timer timer;
 	LIST_HEAD(, watched) sockets;
 	char *file;
-	struct file_mark mark; /* of the file, as channel has read it */
+	struct file_mark mark; /* version of the file that channel has read */
 	unsigned forgotten;
 };
 
 struct lookup {
 	struct resolver *resolver;
-	lookup_done done; /* both NULL: forgotten */
+	lookup_done done; /* both done and named are NULL if the lookup was forgotten */
 	lookup_named named;
 	void *arg;
 	struct lookup **under_way;
@@ -57,7 +58,7 @@ struct lookup {
 		struct sockaddr any;
 		struct sockaddr_in in;
 		struct sockaddr_in6 in6;
-	} address; /* for named */
+	} address; /* the address whose name is looked up, if named is set */
 	char service[8];
 	char host[];
 };
@@ -72,7 +73,7 @@ await(struct resolver *r)
 		return;
 	if (ares_timeout(r->channel, NULL, &tv) == NULL)
 		timer_stop(&r->timer);
-	else /* it is rounded down */
+	else /* ares_timeout() is rounded down */
 		timer_start(&r->timer, (uint64_t)tv.tv_sec * US_PER_S + (uint64_t)tv.tv_usec + US_PER_MS);
 }
 
@@ -108,7 +109,8 @@ unwatch(struct watched *w)
 	free(w);
 }
 
-/* c-ares has opened it, waits for something else or closes it. Without memory what it is for times out. */
+/* Called by c-ares when it has opened a socket, waits for another event on it, or closes it. Without memory, the
+ * question that the socket is for times out. */
 static void
 on_state(void *arg, ares_socket_t fd, int is_read, int is_written)
 {
@@ -133,7 +135,7 @@ on_state(void *arg, ares_socket_t fd, int is_read, int is_written)
 		unwatch(w);
 }
 
-/* Returns true if it has changed since *mark, which is renewed. */
+/* Returns true if the file has changed since *mark; updates *mark. */
 static bool
 has_changed(const char *path, struct file_mark *mark)
 {
@@ -158,7 +160,7 @@ option(const char *text, const char *name, int otherwise, int most)
 	return value < 1 ? 1 : value > most ? most : (int)value;
 }
 
-/* c-ares reads the file, but knows these two options by other names. */
+/* Reads two options that c-ares, though it reads the file, knows by other names. */
 static void
 read_options(const char *file, struct ares_options *options)
 {
@@ -173,7 +175,7 @@ read_options(const char *file, struct ares_options *options)
 	options->tries = option(text, "attempts:", ATTEMPTS, ATTEMPTS_MAX);
 }
 
-/* Makes the channel, or another one where that is due. */
+/* Makes the first channel, or a new one if the file has changed or too many lookups were forgotten. */
 static void
 refresh(struct resolver *r)
 {
@@ -237,7 +239,7 @@ resolver_free(struct resolver *r)
 
 static void ask(struct lookup *l);
 
-/* Returns true if it is over, and *l has what was in it; false if it was forgotten, or is asked again. */
+/* Returns true if the lookup is over, with its content in *l; returns false if it was forgotten or is started again. */
 static bool
 is_over(struct lookup *under_way, int status, struct lookup *l)
 {

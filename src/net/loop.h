@@ -1,7 +1,7 @@
 /*
  * src/net/loop.h - timers, the end of an object's life, and what happens between two events of a loop.
  *
- * Owns: nothing; whoever embeds a timer stops it before it is freed.
+ * Owns: nothing. The object that embeds a timer stops the timer before the object is freed.
  */
 #pragma once
 
@@ -14,12 +14,12 @@
 
 /* --- loop.c: timers --- */
 
-/* Embedded. Zeroed: there is none. fire may free it. */
+/* Embedded in another object. A zeroed timer is not set. fire may free the timer. */
 struct timer {
 	struct event event;
 	void (*fire)(void *arg);
 	void *arg;
-	uint64_t *now_us; /* is brought up to date before; NULL: nothing is */
+	uint64_t *now_us; /* set to the current time before fire is called; NULL if there is nothing to set */
 };
 
 void timer_init(struct timer *t, struct event_base *base, uint64_t *now_us, void (*fire)(void *arg), void *arg);
@@ -43,7 +43,7 @@ timer_interval(uint64_t us)
 	return (struct timeval){ (time_t)(us / US_PER_S), (suseconds_t)(us % US_PER_S) };
 }
 
-/* Starts a timer, or changes when it fires. Returns 0, or -1: no memory. */
+/* Starts a timer, or changes when it fires. Returns 0, or -1 without memory. */
 static inline int
 timer_try(struct timer *t, uint64_t in_us)
 {
@@ -58,7 +58,8 @@ timer_fire(struct timer *t)
 	event_active(&t->event, EV_TIMEOUT, 0);
 }
 
-/* The same where nothing can be done without memory: it fires at once, and its callback finds it is too early. */
+/* Starts a timer where the caller could not handle a lack of memory: the timer then fires at once, and its callback
+ * must find that it is too early. */
 static inline void
 timer_start(struct timer *t, uint64_t in_us)
 {
@@ -66,7 +67,8 @@ timer_start(struct timer *t, uint64_t in_us)
 		timer_fire(t);
 }
 
-/* Keeps an event that repeats (EV_PERSIST): called by its callback, as libevent stops it without memory. */
+/* Keeps an event that repeats (EV_PERSIST) alive. Called by the event's callback, because libevent stops the event if
+ * there is no memory. */
 static inline void
 timer_keep(struct event *event, uint64_t every_us)
 {
@@ -77,34 +79,32 @@ timer_keep(struct event *event, uint64_t every_us)
 }
 
 /*
- * --- deferred_frees.c: frees objects after the callback in which they were closed: callers up the stack may still use
- * them.
+ * --- deferred_frees.c: frees objects after the callback in which they were closed, because callers up the stack may
+ * still use them.
  *
- * Always: what is buried is freed by the event loop itself, or behind an event (between_events), when none of our
- * functions is running.
+ * Always: an object is freed by the event loop itself, or after an event (between_events), when none of our functions
+ *         is running.
  */
 struct deferred_frees; /* opaque: deferred_frees.c */
 
-/* Embedded in an object that is to be freed later. */
+/* Embedded in an object that is freed later. */
 struct grave {
 	struct grave *next;
 	void (*free_it)(struct grave *g);
 };
 
-/* inbox: of the same loop; its sign is raised when something is buried. NULL: nobody looks at it. */
+/* inbox belongs to the same loop; its sign is raised when an object is added. NULL if no code looks at the sign. */
 struct deferred_frees *deferred_frees_new(struct event_base *base, struct inbox *inbox);
-bool deferred_frees_run(struct deferred_frees *y); /* frees all that is in it now; returns false if there was nothing */
-void deferred_frees_free(struct deferred_frees *y); /* likewise */
+bool deferred_frees_run(struct deferred_frees *y); /* frees all objects that wait; returns false if there were none */
+void deferred_frees_free(struct deferred_frees *y); /* frees all objects that wait, and y */
 void deferred_free(struct deferred_frees *y, struct grave *g, void (*free_it)(struct grave *g));
 
-/*
- * --- What one of several workers does behind an event, before the next of the same turn of its loop. A turn has dozens
- * of events, and what is transferred should wait for none of them on either side.
- */
-/* Empties the deferred frees, so that what is transferred leaves, and reads the inbox. */
+/* --- What one of several workers does after an event, before the next event of the same turn of its loop. A turn has
+ * dozens of events, and transferred objects should not wait for them on either side. */
+/* Runs the deferred frees, so that transferred objects leave, and reads the inbox. */
 void deferred_frees_between(struct deferred_frees *y, struct inbox *inbox) __attribute__((cold));
 /* Called last in a callback of libevent's: none of our functions is running, as if libevent had called the deferred
- * frees and the inbox next. Whatever the callback was for may be freed. */
+ * frees and the inbox next. The object that the callback was for may be freed. */
 static inline void
 between_events(struct deferred_frees *deferred_frees, struct inbox *inbox)
 {

@@ -20,8 +20,8 @@ ends_at(const struct iovec *piece, const void *bytes)
 	return (const uint8_t *)piece->iov_base + piece->iov_len == (const uint8_t *)bytes;
 }
 
-/* A small piece right behind copied bytes joins them: one piece less is cheaper than the copy. It is done when the
- * piece is complete, so that the messages that lie side by side in it are copied at once. */
+/* Joins a small piece to copied bytes right before it: one piece less is cheaper than the copy. This happens once the
+ * piece is complete, so that adjacent messages in it are copied together. */
 static void
 join_last(struct outbox *o)
 {
@@ -42,7 +42,7 @@ write_pieces(struct outbox *o)
 	if (o->space_used > 0)
 		join_last(o);
 	if (o->count > 0 && !o->is_broken &&
-	    stream_write(o->to, o->pieces, o->count) < 0) /* without a peer there are none */
+	    stream_write(o->to, o->pieces, o->count) < 0) /* without a peer there are no pieces */
 		o->is_broken = true;
 }
 
@@ -68,7 +68,7 @@ outbox_ref_slowly(struct outbox *o, const void *bytes, size_t len)
 	o->pieces[o->count++] = (struct iovec){ (void *)(uintptr_t)bytes, len };
 }
 
-/* Room for len bytes, at most half of all, behind what is in the space already. */
+/* Returns room for len bytes, at most half of the space, after the bytes that are there already. */
 static uint8_t *
 take_space(struct outbox *o, size_t len)
 {
@@ -99,7 +99,7 @@ outbox_copy(struct outbox *o, const void *bytes, size_t len)
 {
 	if (o->to == NULL || len == 0)
 		return;
-	if (len > OUTBOX_SPACE / 2) { /* large bytes are sent in place, before they can go away */
+	if (len > OUTBOX_SPACE / 2) { /* large content is sent in place, before it can go away */
 		outbox_ref(o, bytes, len);
 		outbox_flush_early(o);
 		return;

@@ -14,19 +14,19 @@
 #define OUTBOX_SPACE ((size_t)32 << 10)
 
 struct outbox {
-	struct stream *to; /* the batch's peer; NULL: there is none, and everything put is dropped */
+	struct stream *to; /* the batch's peer; NULL if there is none: bytes that are put are then dropped */
 	int count;
-	bool is_broken; /* no memory: bytes were lost, and the stream must be closed */
+	bool is_broken; /* memory ran out: bytes were lost, and the stream must be closed */
 	size_t space_used;
 	size_t total; /* bytes put since outbox_begin */
 	struct iovec pieces[OUTBOX_PIECES];
 	uint8_t space[OUTBOX_SPACE];
 };
 
-/* Begins or continues a batch for this peer. Returns 0, or -1 if another peer's was under way, a bug of the caller's:
- * its content was sent, but what follows for it is lost. o must be zeroed or dropped before its first use. */
+/* Begins or continues a batch for this peer. o must be zeroed or dropped before its first use. Returns 0, or -1 if
+ * another peer's batch was under way, a bug of the caller: that batch was sent, but its further bytes are lost. */
 int outbox_begin(struct outbox *o, struct stream *to);
-void outbox_drop(struct outbox *o); /* its content is not sent, and it has no peer any more */
+void outbox_drop(struct outbox *o); /* discards the content and forgets the peer */
 void outbox_ref_slowly(struct outbox *o, const void *bytes, size_t len);
 /* Adds bytes by reference: they must stay where they are until outbox_flush. */
 __attribute__((always_inline)) static inline void
@@ -36,7 +36,7 @@ outbox_ref(struct outbox *o, const void *bytes, size_t len)
 
 	if (o->to == NULL)
 		return;
-	if (o->count == 0 && len > 0) { /* nearly always: the batch is one piece */
+	if (o->count == 0 && len > 0) { /* the usual case: the batch is one piece */
 		*last = (struct iovec){ (void *)(uintptr_t)bytes, len };
 		o->count = 1;
 		o->total += len;
@@ -48,10 +48,11 @@ outbox_ref(struct outbox *o, const void *bytes, size_t len)
 		outbox_ref_slowly(o, bytes, len);
 }
 void outbox_copy(struct outbox *o, const void *bytes, size_t len);
-void outbox_put(struct outbox *o, struct buf *b); /* appends what was built in b, and frees b; without it, is_broken */
-/* Returns room for len bytes (1 to OUTBOX_SPACE / 2), to be written before anything else is added; NULL: no peer. */
+void outbox_put(struct outbox *o, struct buf *b); /* appends b's bytes and frees b; sets is_broken without memory */
+/* Returns room for len bytes (1 to OUTBOX_SPACE / 2), to be written before anything else is added, or NULL if there is
+ * no peer. */
 uint8_t *outbox_room(struct outbox *o, size_t len);
-/* Sends the batch so far, as referenced bytes are about to go away. */
+/* Sends the batch so far, because referenced bytes are about to go away. */
 void outbox_flush_early(struct outbox *o);
 int outbox_flush_slowly(struct outbox *o);
 
@@ -62,7 +63,7 @@ outbox_is_one(const struct outbox *o)
 	return o->count == 1 && o->space_used == 0 && !o->is_broken;
 }
 
-/* Returns the batch instead of sending it: the caller does. The outbox is then empty and has no peer. */
+/* Returns the batch for the caller to send. The outbox is then empty and has no peer. */
 static inline struct iovec
 outbox_take(struct outbox *o)
 {

@@ -14,10 +14,9 @@ may_read(const struct stream *s)
 	return (s->is_reading && !s->is_suspended) || s->is_broken;
 }
 
-/*
- * Returns the events that tell of the peer's end while nothing is read. A level-triggered EV_CLOSED is told again and
- * again, so it is asked for once. libevent turns a reset into EV_WRITE. Without a queue both are edge-triggered.
- */
+/* Returns the events that report the peer's end while the stream is not read. A level-triggered EV_CLOSED is reported
+ * again and again, so it is requested once. libevent turns a reset into EV_WRITE. Without a queue both are
+ * edge-triggered. */
 static short
 end_interest(const struct stream *s)
 {
@@ -36,7 +35,7 @@ stream_update_interest(struct stream *s)
 
 	if (want == s->interest)
 		return;
-	event_del(&s->event); /* it may be active without being registered */
+	event_del(&s->event); /* the event may be active without being registered */
 	s->interest = want;
 	if (want == 0)
 		return;
@@ -74,7 +73,7 @@ stream_close(struct stream *s)
 {
 	if (s->fd < 0)
 		return;
-	event_del(&s->event); /* it may be active without being registered */
+	event_del(&s->event); /* the event may be active without being registered */
 	s->interest = 0;
 	if (s->is_shaking)
 		handshake_abandon(s);
@@ -89,7 +88,7 @@ void
 stream_unhook(struct stream *s)
 {
 	assert(!s->is_shaking);
-	event_del(&s->event); /* it may be active without being registered */
+	event_del(&s->event); /* the event may be active without being registered */
 	s->interest = 0;
 }
 
@@ -221,7 +220,8 @@ int
 stream_write_slowly(struct stream *s, const struct iovec *pieces, int count)
 {
 	if (s->is_shaking)
-		return 0; /* whoever closes it now has something to say, but nobody would understand */
+		/* the code that closes the stream now has bytes to send, but the peer could not understand them */
+		return 0;
 	if (s->secured == NULL)
 		return stream_write_raw(s, pieces, count);
 	return s->fd < 0 || s->is_broken ? 0 : stream_tls_write(s, pieces, count);
@@ -285,7 +285,7 @@ on_event(evutil_socket_t fd, short what, void *arg)
 {
 	struct stream *s = arg;
 
-	if (what == EV_READ && s->is_reading && !s->is_suspended && !s->is_shaking) /* nearly always */
+	if (what == EV_READ && s->is_reading && !s->is_suspended && !s->is_shaking) /* the usual case */
 		s->ops->on_readable(s);
 	else
 		other_event(s, what);

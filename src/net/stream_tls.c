@@ -14,11 +14,13 @@
 
 #define TLS_SCRATCH_IN ((size_t)64 << 10)
 #define RECORD_MAX ((size_t)16384) /* plaintext of one record */
-#define RECORD_PARTIAL_MAX (RECORD_MAX + 512) /* of a record that OpenSSL holds until it is whole */
+/* largest part of a record that OpenSSL holds until the record is complete */
+#define RECORD_PARTIAL_MAX (RECORD_MAX + 512)
 #define WRITE_AT_ONCE ((size_t)64 << 10)
 #define SINK_KEPT ((size_t)128 << 10)
 #define ANSWERS_MAX                                                                                                    \
-	((size_t)64 << 10) /* some thousand key updates: no honest peer asks for so many and reads nothing */
+	((size_t)64 << 10) /* some thousand key updates: an honest peer that requests so many also reads               \
+			    */
 
 /* Buffers that all TLS streams of one loop share; each is empty when the loop is entered. */
 struct tls_scratch {
@@ -64,7 +66,7 @@ send_sink(struct stream *s)
 
 /* --- reading --- */
 
-/* Gets ciphertext for OpenSSL: what was left over, else from the socket. */
+/* Gets ciphertext for OpenSSL: bytes that were left over, else bytes from the socket. */
 static enum stream_result
 take_input(struct stream *s, size_t cap)
 {
@@ -117,7 +119,7 @@ stream_tls_has_input(const struct stream *s)
 	return t->stash != NULL || t->has_plain || t->is_ended || t->is_broken;
 }
 
-/* The caller had too little room: the rest waits for its next call. */
+/* Keeps input for the next call, because the caller had too little room. */
 static int
 stash_rest(struct tls_session *t)
 {
@@ -135,7 +137,7 @@ stash_rest(struct tls_session *t)
 	return 0;
 }
 
-/* Returns how the session has ended, or AGAIN: it has not. */
+/* Returns how the session has ended, or STREAM_AGAIN if it has not. */
 static enum stream_result
 end_of(const struct tls_session *t)
 {
@@ -255,7 +257,7 @@ stream_tls_close(struct stream *s)
 		if (sink->len > 0 && !sink->is_broken)
 			send(s->fd, sink->bytes, sink->len, MSG_NOSIGNAL | MSG_DONTWAIT);
 		sink->len = 0;
-		if (sink->is_broken) /* it is the next stream's, too */
+		if (sink->is_broken) /* the sink is shared with the next stream */
 			buf_fini(sink);
 	}
 	tls_session_free(t);

@@ -4,7 +4,7 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
-/* 0 leaves the system's own. */
+/* Sets an option, unless value is 0, which leaves the system's own. */
 static void
 set(int fd, int level, int name, uint32_t value)
 {
@@ -27,7 +27,8 @@ tcp_options_set(const struct tcp_options *options, int fd)
 	set(fd, IPPROTO_TCP, TCP_KEEPINTVL, options->interval_s);
 }
 
-/* A client speaks first, so that accepting can wait for its first packet: it is read at once, without another turn. */
+/* A client speaks first, so accepting can wait for its first packet, which is then read at once, without another turn
+ * of the loop. */
 void
 tcp_options_listen(const struct tcp_options *options, int fd)
 {

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TICKETS 1 /* for resumption in TLS 1.3; each costs its share of a handshake */
+#define TICKETS 1 /* tickets for resumption in TLS 1.3; each costs its share of a handshake */
 
 void
 tls_reason(char *out, size_t out_cap)
@@ -208,7 +208,7 @@ trust_clients(SSL_CTX *c, const struct tls_accept_settings *s, struct fail *why)
 	return 0;
 }
 
-/* ssl_ctx_new() has set 1.2. */
+/* Sets the oldest TLS version; ssl_ctx_new() has set 1.2. */
 static void
 set_oldest(SSL_CTX *c, const char *version)
 {

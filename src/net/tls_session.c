@@ -1,4 +1,4 @@
-/* src/net/tls_session.c - one connection's TLS: the handshake, and what is known of the session and its peer. */
+/* src/net/tls_session.c - one connection's TLS: the handshake, and facts about the session and its peer. */
 #include "net/tls_state.h"
 
 #include <arpa/inet.h>
@@ -12,7 +12,8 @@
 
 /* --- life --- */
 
-/* Sets the name that is sent to the server (SNI, except for addresses) and that its certificate must have. */
+/* Sets the server's name, which is sent to the server (as SNI, unless it is an address) and which the server's
+ * certificate must have. */
 static int
 aim(struct tls_session *s)
 {
@@ -46,7 +47,7 @@ tls_session_new(struct tls_context *ctx, const char *host)
 	return s;
 }
 
-/* Runs on a thread, before the first step. */
+/* Prepares a session; runs on a thread, before the first step. */
 static int
 session_begin(struct tls_session *s)
 {
@@ -138,7 +139,8 @@ make_end_point(const struct tls_session *s, uint8_t out[static TLS_END_POINT_MAX
 	int nid;
 
 	if (x == NULL || X509_get_signature_info(x, &nid, NULL, NULL, NULL) != 1 || nid == NID_undef)
-		return 0; /* Ed25519 and others have no hash of their own, so this binding does not exist for them */
+		/* Ed25519 and others have no hash of their own, so no tls-server-end-point is defined for them */
+		return 0;
 	if (nid == NID_md5 || nid == NID_sha1)
 		nid = NID_sha256;
 	md = EVP_get_digestbynid(nid);
@@ -171,7 +173,7 @@ tls_shake_hands(struct tls_session *s, struct fail *why)
 	return TLS_FAILED;
 }
 
-/* --- what is known --- */
+/* --- facts after the handshake --- */
 
 size_t
 tls_end_point(const struct tls_session *s, uint8_t out[static TLS_END_POINT_MAX])
@@ -208,7 +210,7 @@ tls_has_peer_certificate(const struct tls_session *s)
 	return SSL_get0_peer_certificate(s->ssl) != NULL && SSL_get_verify_result(s->ssl) == X509_V_OK;
 }
 
-/* Converts a name to terminated UTF-8. Returns false if it is none, or has a NUL or control character. */
+/* Converts a name to NUL-terminated UTF-8. Returns false if this fails, or the name has a NUL or control character. */
 static bool
 plain_name(const ASN1_STRING *from, char out[static NAME_MAX_LEN + 1])
 {

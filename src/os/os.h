@@ -1,6 +1,6 @@
 /*
- * src/os/os.h - the process as the system sees it: its user, its pid file, the service manager that has started it, and
- * another process that it starts. Knows the configuration and the log, and nothing of clients or servers.
+ * src/os/os.h - the process as the system sees it: its user, its pid file, the service manager that started it, and
+ * another process that it starts. Knows the configuration and the log, but no clients or servers.
  */
 #pragma once
 
@@ -11,18 +11,19 @@
 #include <signal.h>
 #include <sys/types.h>
 
-/* --- privileges.c: functions that return -1 set *why, and pgweir must not go on then --- */
+/* --- privileges.c: functions that return -1 set *why, and pgweir must then end --- */
 
-/* Call it before any secret is read: prevents core files, and keeps other processes of the same system user from
- * reading our memory (prctl(2), PR_SET_DUMPABLE). PGWEIR_CORE=1 in the environment switches this off, for debugging. */
+/* Called before any secret is read: prevents core files, and keeps other processes of the same system user from reading
+ * our memory (prctl(2), PR_SET_DUMPABLE). PGWEIR_CORE=1 in the environment switches this off, for debugging. */
 void os_hide_memory(void);
 /* Returns 0 if there is no run_as or its user exists, else -1. */
 int os_check_user(const struct config *config, struct fail *why);
-/* As root with run_as: takes that user's rights until os_act_as_root(), which returns false if there was no need. */
+/* As root with run_as, takes that user's rights until os_act_as_root(), which returns false if this was not needed. */
 int os_act_as_user(const struct config *config, struct fail *why);
 bool os_act_as_root(const struct config *config);
-void os_give_logs(const struct config *config); /* to the user of run_as; creates them if needed */
-/* Becomes the user of run_as for good. Returns 1: it is another one than before; 0: nothing has changed; or -1. */
+void os_give_logs(const struct config *config); /* gives the logs to the user of run_as; creates them if needed */
+/* Becomes the user of run_as for good. Returns 1 if this is another user than before, 0 if nothing has changed, or
+ * -1. */
 int os_become_user(const struct config *config, struct log *log, struct fail *why);
 
 /* --- pid_file.c --- */
@@ -35,30 +36,33 @@ void os_remove_pid_file(const struct config *config, struct log *log);
 
 #define OS_FIRST_PASSED_FD 3 /* SD_LISTEN_FDS_START */
 
-/* Calls sd_notify(3), if a service manager listens. state: lines like "READY=1". */
+/* Calls sd_notify(3), if a service manager listens. state has lines like "READY=1". */
 void os_notify(const char *state);
-/* Returns within which time, in microseconds, the service manager wants "WATCHDOG=1" from this process or its successor
- * again and again (sd_watchdog_enabled(3)); 0: it does not. The successor is meant from then on: it finds no PID. */
+/* Returns the interval in microseconds at which the service manager expects "WATCHDOG=1" (sd_watchdog_enabled(3)), or 0
+ * if it expects none. From then on it expects it from this process or its successor, because the variable with the PID
+ * is removed. */
 uint64_t os_watchdog_us(void);
 /* Returns how many listening sockets the service manager has passed to this very process (sd_listen_fds(3)), from
- * OS_FIRST_PASSED_FD on. Returns 0 when asked again: the variables are not for this process's children. */
+ * OS_FIRST_PASSED_FD on. Returns 0 when called again, because the variables are not for this process's children. */
 int os_passed_sockets(void);
 
 /* --- spawn.c --- */
 
-/* Returns by what name this program is to be run again, so that whatever has the name by then is run (an upgrade):
- * argv0, if it is a path, or if PATH leads from it to the file that runs now; else, in room, that file's own path. */
+/* Returns the name by which this program is run again, so that an upgrade that has the name by then is run: argv0, if
+ * it is a path, or if PATH leads from it to the file that runs now; else that file's own path, in room. */
 const char *os_program(const char *argv0, char *room, size_t room_size);
-/* Runs program with these arguments, of which the first is what it is called. fd is its link to this process; it is
- * borrowed. The environment's variable says "descriptor:PID of this process". Signals that would end a process without
- * handlers wait until it calls os_admit_signals(). Returns its PID, or -1 with *why set. */
+/* Runs program with these arguments; the first is its argv[0]. fd is the link to this process; it is borrowed. The
+ * variable of the environment says "descriptor:PID of this process". Signals that would end a process without handlers
+ * are blocked until the new process calls os_admit_signals(). Returns its PID, or -1 with *why set. */
 pid_t os_spawn(const char *program, char *const *argv, int fd, const char *variable, struct fail *why);
-void os_admit_signals(void); /* there are handlers now */
+void os_admit_signals(void); /* called once there are handlers */
 
 /* --- processors.c --- */
 
-/* Returns how many processors this process may use, at least 1: sched_getaffinity(2), and the quota of its cgroups. */
+/* Returns the number of processors that this process may use, at least 1: sched_getaffinity(2), and the quota of its
+ * cgroups. */
 unsigned os_processors(void);
 /* Returns the quota of the cgroups that the file groups names (/proc/self/cgroup) as a number of processors, rounded
- * up: cpu.max of v2 below mount, cpu.cfs_quota_us of v1 below mount/cpu. UINT_MAX: there is none. cgroups(7). */
+ * up, or UINT_MAX if there is none. It reads cpu.max of v2 below mount, and cpu.cfs_quota_us of v1 below mount/cpu.
+ * cgroups(7). */
 unsigned os_cpu_quota(const char *groups, const char *mount);

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Writes a temporary file and renames it, so that nobody reads half a PID. Returns 0, or -1 with errno set. */
+/* Writes a temporary file and renames it, so that no reader gets half a PID. Returns 0, or -1 with errno set. */
 static int
 make_pid_file(const char *path)
 {
@@ -23,7 +23,8 @@ make_pid_file(const char *path)
 	unlink(made);
 	fd = open(made, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
 	is_old = fd < 0 && errno == EACCES && getuid() != 0;
-	if (is_old) /* root has made it for the user of run_as, who may write that file alone */
+	/* root has made it for the user of run_as, who may write this file but not add files to its directory */
+	if (is_old)
 		fd = open(path, O_WRONLY | O_TRUNC | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return -1;
@@ -33,7 +34,7 @@ make_pid_file(const char *path)
 	return is_old ? 0 : rename(made, path);
 }
 
-/* With run_as, root writes the file only where that user can't, so that user can't have put a link there. */
+/* With run_as, root writes the file only in a directory where that user can't, and so can't have put a link there. */
 int
 os_write_pid_file(const struct config *config, struct fail *why)
 {
@@ -55,7 +56,8 @@ os_write_pid_file(const struct config *config, struct fail *why)
 	return 0;
 }
 
-/* Where the user of run_as may write but not remove the file, it is left empty, so no tool takes it for a live PID. */
+/* If the user of run_as may write but not remove the file, it is left empty, so that no tool takes its PID for a live
+ * one. */
 void
 os_remove_pid_file(const struct config *config, struct log *log)
 {

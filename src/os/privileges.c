@@ -60,7 +60,8 @@ os_act_as_root(const struct config *config)
 	return user_to_be(config) != NULL && seteuid(0) == 0 && setegid(0) == 0;
 }
 
-/* Gives away only files that root owns and that have one link: a link put there must not give away another file. */
+/* Gives away only files that root owns and that have one link, because a link put there must not give away another
+ * file. */
 static void
 give(const char *path, int flags, uid_t uid, gid_t gid)
 {

@@ -1,4 +1,4 @@
-/* src/os/processors.c - how many processors this process may use. */
+/* src/os/processors.c - the number of processors that this process may use. */
 #include "os/os.h"
 
 #include <inttypes.h>
@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Returns the quota as a number of processors, rounded up; UINT_MAX: there is none. */
+/* Returns the quota as a number of processors, rounded up, or UINT_MAX if there is none. */
 static unsigned
 processors_of(int64_t quota, int64_t period)
 {
@@ -16,7 +16,7 @@ processors_of(int64_t quota, int64_t period)
 		   : (unsigned)(quota / period + (quota % period != 0));
 }
 
-/* Returns the number that a file begins with; -1: there is none, as in "max", or no file. */
+/* Returns the number that a file begins with, or -1 if there is none, as in "max", or no file. */
 static int64_t
 read_number(const char *directory, const char *name, int64_t *second)
 {
@@ -50,8 +50,8 @@ quota_v1(const char *directory)
 	return processors_of(quota, read_number(directory, "cpu.cfs_period_us", &ignored));
 }
 
-/* Returns the least quota of a group and those around it, up to the mount. In a container the path may be the host's,
- * of which the mount shows the last part or nothing: what is not there has no quota. */
+/* Returns the smallest quota of a group and its parents, up to the mount. In a container the path may be the host's,
+ * and the mount may show only its last part, or nothing: directories that are not there have no quota. */
 static unsigned
 least_quota(const char *mount, const char *group, unsigned (*quota)(const char *directory))
 {

@@ -1,6 +1,6 @@
 /*
  * src/os/service_manager.c - talks with systemd by libsystemd: reports READY=1, RELOADING=1, STOPPING=1 and WATCHDOG=1,
- * and finds out which sockets it has passed and how often it wants to hear of us. A build without libsystemd does
+ * and finds out which sockets were passed and how often WATCHDOG=1 is expected. Without libsystemd, a build does
  * neither.
  */
 #include "os/os.h"

@@ -22,7 +22,7 @@ runs_from(const char *path)
 	return stat(path, &at) == 0 && stat(OWN_FILE, &own) == 0 && at.st_dev == own.st_dev && at.st_ino == own.st_ino;
 }
 
-/* Returns true if PATH leads from name to the file that runs, as execvp(3) follows it. */
+/* Returns true if PATH leads from name to the running file, in the way of execvp(3). */
 static bool
 is_found(const char *name)
 {
@@ -52,7 +52,7 @@ os_program(const char *argv0, char *room, size_t room_size)
 	return room;
 }
 
-/* Signals that would end a process which has no handlers yet. */
+/* Lists signals that would end a process that has no handlers yet. */
 static void
 early_signals(sigset_t *out)
 {
@@ -71,7 +71,7 @@ os_admit_signals(void)
 	sigprocmask(SIG_UNBLOCK, &early, NULL);
 }
 
-/* Returns this process's environment, with own = "variable=..." for the other one, or NULL without memory. */
+/* Returns this process's environment with own ("variable=...") added for the other process, or NULL without memory. */
 static char **
 make_environment(const char *variable, char *own)
 {
@@ -91,7 +91,7 @@ make_environment(const char *variable, char *own)
 	return made;
 }
 
-/* There are threads: posix_spawn() does between fork and exec only what is safe then. */
+/* Because there are threads, posix_spawn() is used: between fork and exec it does only what is safe then. */
 pid_t
 os_spawn(const char *program, char *const *argv, int fd, const char *variable, struct fail *why)
 {

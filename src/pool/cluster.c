@@ -7,7 +7,7 @@
 #include <string.h>
 
 #define TRAIL_MAX 64u
-#define UNASKED_US (250 * US_PER_MS) /* so long nobody asks a standby that has not replayed in time */
+#define UNASKED_US (250 * US_PER_MS) /* a standby that has not replayed in time is not asked again for so long */
 
 /*
  * The readings of the primary that a standby has not passed, oldest first: the standby's lag is the age of the first.

@@ -13,7 +13,8 @@
 
 #define STATE_DESCRIPTORS 64
 
-/* For each client and server, some of our own, and again for each that logs in (admission/admission_queue.c). */
+/* Raises the limit to two descriptors for each client (its own and a server's), some of pgweir's own, and one more for
+ * each client that is logging in (admission/admission_queue.c). */
 static void
 raise_descriptor_limit(struct weir *w)
 {
@@ -37,7 +38,8 @@ raise_descriptor_limit(struct weir *w)
 			    (unsigned long long)need);
 }
 
-/* The files were read before, to report every error in them; one that is new since then is reported in one line. */
+/* Reads the files that the configuration names. They were read once already, to report every error in them; an error
+ * that is new since then is reported in one line. */
 static int
 load_files(struct weir *w, struct fail *why)
 {
@@ -46,7 +48,8 @@ load_files(struct weir *w, struct fail *why)
 
 	for (size_t i = problems.count; i-- > 0;)
 		if (problems.list[i].is_error)
-			fail_set(why, "F0000", "%s", problems.list[i].text); /* the first of them */
+			/* the first error is set last, and stays */
+			fail_set(why, "F0000", "%s", problems.list[i].text);
 	for (size_t i = 0; r == 0 && i < problems.count; i++) {
 		char text[PROBLEM_TEXT_MAX + 512];
 
@@ -118,7 +121,8 @@ become_user(struct weir *w, struct fail *why)
 {
 	int r = os_become_user(w->config, w->log, why);
 
-	/* A file that was written for another image names its user; there are no rights to lose. */
+	/* A configuration that was written for another image names a user of that image. We are not root, so there are
+	 * no rights to give up. */
 	if (r < 0 && geteuid() != 0 && compat_does(w->config, COMPAT_STARTS_WITH_MISTAKES)) {
 		log_warning(w->log, "%s", why->text);
 		return 0;
@@ -187,7 +191,8 @@ process_is_quiet(const struct weir *w)
 	return true;
 }
 
-/* From now on this thread may touch all workers' objects; if one hangs, the process ends here. */
+/* Ends the threads of the other workers; from now on this thread may touch all workers' objects. If a thread hangs, the
+ * process ends here. */
 static void
 end_threads(struct weir *w)
 {
@@ -218,12 +223,12 @@ process_run(struct weir *w)
 		worker_turn(main_worker);
 	while (!event_base_got_break(main_worker->base) && !event_base_got_exit(main_worker->base));
 	end_threads(w);
-	restart_forget_predecessor(w->restart); /* clients that are not ours yet */
+	restart_forget_predecessor(w->restart); /* frees clients that are not ours yet */
 	close_clients(w);
-	restart_forget_successor(w->restart); /* the restart is over: another one may begin there */
-	/* Their requests are cancelled; this gives PostgreSQL a moment to receive the cancels. */
+	restart_forget_successor(w->restart); /* tells the successor, which may then begin a restart itself */
+	/* The clients' requests are being canceled: PostgreSQL gets a moment to receive the cancels. */
 	for (uint64_t end_us = clock_now_us() + US_PER_S; !process_is_quiet(w) && main_worker->now_us < end_us;) {
-		/* The others have no threads any more. */
+		/* The other workers have no threads any more, so this thread runs their loops. */
 		for (struct worker *k = w->main_worker->next; k != NULL; k = k->next)
 			event_base_loop(k->base, EVLOOP_NONBLOCK);
 		event_base_loop(w->main_worker->base, EVLOOP_ONCE);
@@ -245,7 +250,7 @@ process_free(struct weir *w)
 		k->clients.x.is_closed = k->clients.x.is_draining = true;
 	close_clients(w);
 	restart_forget_successor(w->restart);
-	/* Events go before the objects that their handlers use: dialer_free() takes turns of the loop. */
+	/* Events are freed before the objects that their handlers use, because dialer_free() runs turns of the loop. */
 	process_stop_http(w);
 	process_ignore_events(w);
 	listeners_free(w->listeners);

@@ -78,7 +78,7 @@ host_suspend(struct weir *w, struct fail *why)
 static void
 host_shutdown(struct weir *w, enum shutdown_how how)
 {
-	/* After a restart it is meant for both processes: the new one stops the old one. */
+	/* After a restart, SHUTDOWN is meant for both processes: the new process stops the old one. */
 	if (!restart_stop_successor(w->restart, how))
 		process_stop(w, how);
 }

@@ -11,7 +11,8 @@
 
 static const int numbers[PROCESS_SIGNALS] = { SIGHUP, SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2 };
 
-/* Resumes, as in PgBouncer. If nothing is paused, restarts (with PgBouncer's file the console does). */
+/* Handles SIGUSR2: resumes, as PgBouncer does. If nothing is paused, begins a restart; with a pgbouncer.ini, only the
+ * console's commands begin one. */
 static void
 on_sigusr2(struct weir *w)
 {
@@ -30,7 +31,8 @@ on_sigusr2(struct weir *w)
 		log_warning(w->log, "no restart: %s", why.text);
 }
 
-/* A second signal waits in neither of PgBouncer's two ways. */
+/* Begins a stop. A second signal stops the process at once, whichever of PgBouncer's two ways of waiting it stands for;
+ * without a pgbouncer.ini, it may replace the stop by a stricter one. */
 static void
 stop_by_signal(struct weir *w, enum shutdown_how how)
 {
@@ -47,12 +49,13 @@ on_signal(evutil_socket_t number, short what, void *arg)
 	struct fail why;
 
 	w->main_worker->now_us = clock_now_us();
-	if (w->stopping.stage == STOP_ENDING) /* a reload would find its listeners given away, say */
+	/* a reload, for instance, would find that its listeners were given away */
+	if (w->stopping.stage == STOP_ENDING)
 		return;
 	switch (number) {
 	case SIGHUP:
 		if (process_reload(w, &why) < 0)
-			process_reopen_logs(w); /* logrotate has moved them, whatever is wrong with the file */
+			process_reopen_logs(w); /* logrotate may have moved the logs, even if the file has errors */
 		break;
 	case SIGTERM:
 		stop_by_signal(w, process_is_patient(w) ? SHUTDOWN_CLIENTS : SHUTDOWN_SERVERS);
@@ -96,7 +99,7 @@ int
 process_watch_events(struct weir *w, struct fail *why)
 {
 	signal(SIGPIPE, SIG_IGN);
-	signal(SIGCHLD, SIG_DFL); /* whoever started us may have ignored it, and waitpid() would find nobody */
+	signal(SIGCHLD, SIG_DFL); /* our parent may have set SIG_IGN, with which waitpid() would find no child */
 	for (size_t i = 0; i < PROCESS_SIGNALS; i++) {
 		w->signals[i] = evsignal_new(w->main_worker->base, numbers[i], on_signal, w);
 		if (w->signals[i] == NULL || event_add(w->signals[i], NULL) < 0)
@@ -114,7 +117,7 @@ process_ignore_events(struct weir *w)
 {
 	sigset_t ours;
 
-	/* A second SIGTERM, or a SIGHUP, does not interrupt the way out. */
+	/* A second SIGTERM, or a SIGHUP, must not interrupt the shutdown. */
 	sigemptyset(&ours);
 	for (size_t i = 0; i < PROCESS_SIGNALS; i++)
 		sigaddset(&ours, numbers[i]);

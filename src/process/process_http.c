@@ -1,9 +1,9 @@
 /*
- * src/process/process_http.c - the metrics thread and the loop: who may see what is not open, and what the loop sends.
+ * src/process/process_http.c - starts the metrics thread, and collects what the workers send to it.
  *
- * Each worker takes its own snapshot, on its own thread, as a note asks it to. Worker 0 adds them up when all have
- * come, or after GATHER_MAX_US: of a worker that has not answered by then it has the last one, as counters may not go
- * back. For who blocks whom, which a table tells, PostgreSQL has LOCKS_MAX_US.
+ * Each worker takes its own snapshot, on its own thread, when a note asks for one. Worker 0 merges the snapshots when
+ * all have come, or after GATHER_MAX_US. For a worker that has not answered by then it takes the previous snapshot,
+ * because counters may not go back. One table shows which sessions block which: PostgreSQL has LOCKS_MAX_US to tell.
  */
 #include "process/process_state.h"
 #include "config/compat.h"
@@ -13,10 +13,10 @@
 #include <event2/event.h>
 
 #define GATHER_MAX_US (200 * US_PER_MS)
-#define LOCKS_MAX_US (500 * US_PER_MS) /* the metrics thread waits for a second */
-#define LOOK_US (20 * US_PER_MS) /* between two looks whether all is there */
+#define LOCKS_MAX_US (500 * US_PER_MS) /* the metrics thread waits for one second */
+#define LOOK_US (20 * US_PER_MS) /* between two checks whether everything has come */
 
-/* Returns what there is of this worker; NULL without memory. */
+/* Returns a copy of this worker's last snapshot, or an empty snapshot if none has come yet; NULL without memory. */
 static struct snapshot *
 part_of(const struct gathered *of)
 {
@@ -42,7 +42,7 @@ add_up(struct weir *w)
 	return process_merge(w, parts, n);
 }
 
-/* Fills the tables that are wanted. Returns false while PostgreSQL is asked about one first. */
+/* Fills the tables that are wanted. Returns false while a table still waits for PostgreSQL's answer. */
 static bool
 fill_tables(struct weir *w, bool is_late)
 {
@@ -78,7 +78,7 @@ finish_if_ready(void *arg)
 	http_answer(w->metrics.http, add_up(w));
 }
 
-/* On worker 0. */
+/* Stores the snapshot that a worker has taken. Runs on worker 0. */
 static void
 on_snapshot(struct note *n, void *owner, bool is_over)
 {
@@ -92,11 +92,11 @@ on_snapshot(struct note *n, void *owner, bool is_over)
 		of->last = of->fresh;
 		of->fresh = NULL;
 	}
-	if (timer_is_set(&g->late) && g->wanted == 0) /* else the timer looks */
+	if (timer_is_set(&g->late) && g->wanted == 0) /* else the timer's callback checks */
 		finish_if_ready(w);
 }
 
-/* On the worker's own thread. */
+/* Takes the worker's snapshot. Runs on the worker's own thread. */
 static void
 take(struct note *n, void *owner, bool is_over)
 {
@@ -114,7 +114,7 @@ ask(struct gathering *g, struct worker *k)
 {
 	struct gathered *of = &g->of[k->number];
 
-	if (of->is_out) /* it has yet to read the last one */
+	if (of->is_out) /* the worker has not read the last request yet */
 		return;
 	of->is_out = true;
 	of->worker = k;
@@ -129,7 +129,7 @@ process_http_asks(void *arg)
 	struct gathering *g = &w->metrics.gathering;
 
 	if (w->metrics.http == NULL)
-		return; /* it was stopped meanwhile */
+		return; /* the metrics thread was stopped meanwhile */
 	w->main_worker->now_us = clock_now_us();
 	g->wanted |= http_wanted_tables(w->metrics.http);
 	if (!timer_is_set(&g->late)) {

@@ -1,11 +1,12 @@
 /*
- * src/process/process_memory.c - what happens when memory runs out, by max_memory or by a limit that pgweir was started
- * under.
+ * src/process/process_memory.c - what happens when memory runs out: by max_memory, or by the limit under which pgweir
+ * was started.
  *
  *   short: less than a tenth is left. Clients whose unfinished messages are large are not read (client_memory.c).
- *   full:  so little is left that what a peer sizes may fail. New clients are refused with 53200, what is only a cache
- *          goes, and so does one client after the other, the largest first, until there is room again or nobody is
- *          left. The same if memory stays short for long, as it may be those who are not read that hold it.
+ *   full:  so little is left that an allocation whose size a peer chooses may fail. New clients are refused with 53200,
+ *          caches are emptied, and clients are closed one by one, the largest first, until there is room again or no
+ *          client is left. Clients are also closed if memory stays short for long, because the clients that are not
+ *          read may be the ones that hold the memory.
  */
 #include "process/process_state.h"
 #include "client/clients.h"
@@ -17,7 +18,7 @@
 #define FULL_MIN_US US_PER_S
 #define SHORT_MAX_US (5 * US_PER_S)
 #define RELIEVED_AT_ONCE 64
-#define RELOAD_ROOM ((size_t)4 << 20) /* a configuration, twice, and its text */
+#define RELOAD_ROOM ((size_t)4 << 20) /* room for two copies of a configuration, and its text */
 
 int
 process_make_room(struct weir *w, struct fail *why)
@@ -62,7 +63,7 @@ set_short(struct weir *w, bool is_short)
 	}
 }
 
-/* Does what is to be done with all workers' clients; at the next tick, if one of them does not answer. */
+/* Applies the state to the clients of all workers. If a worker does not answer, the next tick tries again. */
 static void
 act(struct weir *w, enum memory_state state)
 {
@@ -78,7 +79,7 @@ act(struct weir *w, enum memory_state state)
 	if (is_relief) {
 		size_t freed = 0, more = 1;
 
-		/* Closes clients that hold much until this is freed; the loop's next turn frees it. */
+		/* Closes clients that hold much memory until enough will be freed, by the loop's next turn. */
 		for (int i = 0; i < RELIEVED_AT_ONCE && freed < 4 * FULL_BELOW && more > 0; i++)
 			freed += more = clients_relieve(w->crew);
 		malloc_trim(0);
@@ -94,7 +95,8 @@ process_watch_memory(struct weir *w)
 	if (!w->memory.is_limited)
 		w->memory.limit = memory_limit(w->config->max_memory);
 	w->memory.is_limited = true;
-	/* Newcomers are refused for the sake of those who are here: if nobody is, pgweir itself has the memory. */
+	/* New clients are refused to protect the present ones. If there are none, pgweir itself uses the memory, and
+	 * refusing would not help. */
 	is_full = w->memory.limit > 0 &&
 		  ((w->memory.state == MEMORY_FULL && w->main_worker->now_us - w->memory.full_us < FULL_MIN_US) ||
 		   (clients_count(&w->main_worker->clients) > 0 && !memory_has_room(FULL_BELOW)));

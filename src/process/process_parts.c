@@ -1,5 +1,5 @@
-/* src/process/process_parts.c - makes what all workers share, and connects them: struct client_env and struct
- * server_env, and what the parts report to the process. */
+/* src/process/process_parts.c - makes what all workers share, and connects them: fills struct client_env
+ * and struct server_env, and handles what the parts report to the process. */
 #include "process/process_state.h"
 #include "base/alloc.h"
 #include "client/cancel.h"
@@ -39,7 +39,7 @@ enum seed {
 
 /* --- what the parts report --- */
 
-/* A client's own cancel has a line. */
+/* Logs a statement that its client has canceled. */
 static void
 log_canceled(const struct worker *k, const struct request_report *r, const char *sql)
 {
@@ -73,7 +73,7 @@ on_report(void *owner, const struct request_report *report)
 	if (sql.fp.traceparent[0] == '\0' || report->phase_us[PHASE_SERVER] == 0 ||
 	    (d = pool_set_find_database(k->pools, report->database)) == NULL)
 		return;
-	/* Keeps its trace for the bucket of query_duration that counts the request. */
+	/* The request's trace becomes the exemplar of the bucket of query_duration that counts the request. */
 	if (d->exemplars == NULL)
 		d->exemplars = calloc(1, sizeof(*d->exemplars));
 	memcpy(e.trace_id, sql.fp.traceparent + TRACEPARENT_TRACE_AT, TRACEPARENT_TRACE_LEN);
@@ -145,12 +145,12 @@ on_far_cancel_over(void *owner, uint64_t number)
 	restart_cancel_over(k->weir->restart, number);
 }
 
-/* --- what others are told --- */
+/* --- what other workers are told --- */
 
 struct vacate_note {
 	struct note note;
-	struct pool_target *asking; /* a reference */
-	char *database, *user; /* as pool_set_vacate() takes them */
+	struct pool_target *asking; /* a counted reference */
+	char *database, *user; /* as in pool_set_vacate(); user is NULL for all users */
 };
 
 static void
@@ -183,7 +183,7 @@ read_vacate(struct note *n, void *owner, bool is_over)
 	free_vacate(v);
 }
 
-/* Without memory for a note nobody there is told: the statement may fail. */
+/* Posts a note to another worker. Without memory for the note, that worker is not told, and the statement may fail. */
 static void
 post_vacate(struct worker *to, struct pool_target *asking, const char *database, const char *user)
 {
@@ -223,7 +223,7 @@ on_reading(void *worker)
 		clients_end_late(&k->clients, k->now_us);
 }
 
-/* Called by any worker. */
+/* Wakes the worker that owns the clients; any worker may call it. */
 static void
 tell_reading(void *owner)
 {
@@ -341,7 +341,7 @@ on_watch(void *worker)
 	watch_tick(main_worker->weir->shared.watch);
 }
 
-/* Makes what is on worker 0 alone. */
+/* Makes the parts that only worker 0 has. */
 static int
 make_main_worker(struct weir *w, const uint64_t seeds[static SEEDS], struct fail *why)
 {
@@ -401,9 +401,9 @@ process_free_parts(struct weir *w)
 	watch_free(w->shared.watch);
 	for (struct worker *k = w->main_worker; k != NULL; k = k->next)
 		worker_close(k);
-	helpers_end(w->shared.helpers); /* all work under way is in inboxes then */
+	helpers_end(w->shared.helpers); /* afterwards, the results of all work are in inboxes */
 	none_hangs = jobs_free(w->shared.jobs);
-	/* A note may post one to another worker. */
+	/* Reading a note may post another note to another worker. */
 	for (struct worker *k = w->main_worker; k != NULL; k = worker_read_last(k) ? w->main_worker : k->next)
 		continue;
 	for (struct worker *k = w->main_worker; k != NULL; k = k->next)

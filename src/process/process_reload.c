@@ -1,5 +1,5 @@
-/* src/process/process_reload.c - loads a new configuration: everything that can fail is done first, beside the old one;
- * then all of it is swapped at once, or the old one stays as it is. */
+/* src/process/process_reload.c - loads a new configuration. Everything that can fail is done first, beside the old
+ * configuration; then all of it is swapped at once, or the old configuration stays in force. */
 #include "process/process_state.h"
 #include "base/alloc.h"
 #include "config/compat.h"
@@ -34,14 +34,14 @@ process_apply(struct weir *w)
 			       w->main_worker->now_us);
 }
 
-/* Everything that a reload makes before it swaps it in. */
+/* The objects that a reload makes before they are swapped in. */
 struct fresh {
 	struct config *config;
 	struct setup_files files;
 	struct listeners_fresh listeners;
 };
 
-/* Opens listeners and logs: failures that only a try can find, reported like mistakes in the file. */
+/* Opens listeners and logs. Errors here can only be found by trying, and are reported like mistakes in the file. */
 static int
 open_all(struct weir *w, struct fresh *f, struct config_problems *problems, struct fail *why)
 {
@@ -49,7 +49,7 @@ open_all(struct weir *w, struct fresh *f, struct config_problems *problems, stru
 					   .file = w->config->path,
 					   .words = config_words(f->config) };
 
-	/* None is opened or closed while they are being closed, or while clients move to the next process. */
+	/* No listener is opened or closed during a stop, or while clients move to the successor. */
 	bool is_fixed = w->stopping.stage != STOP_NONE || w->main_worker->clients.x.is_moving;
 
 	if ((is_fixed || listeners_open(w->listeners, f->config, &f->listeners, why) == 0) &&
@@ -100,7 +100,8 @@ load(struct weir *w, const struct process_overrides *o, struct fresh *f, struct 
 	if (problems->error_count > 0)
 		return fail_set(why, "F0000", "the configuration has errors");
 	config_keep_fixed(f->config, w->config);
-	/* As PgBouncer does if its auth_file is gone: a secret that is being replaced must not lock everybody out. */
+	/* PgBouncer, too, keeps its users if auth_file is gone: a secret that is being replaced must not lock all
+	 * clients out. */
 	if (f->files.users == NULL && w->files.users != NULL && f->config->users_file[0] != '\0' &&
 	    compat_does(f->config, COMPAT_STARTS_WITH_MISTAKES)) {
 		f->files.users = users_ref(w->files.users);
@@ -109,7 +110,7 @@ load(struct weir *w, const struct process_overrides *o, struct fresh *f, struct 
 	return 0;
 }
 
-/* In one moment for all workers. */
+/* Swaps the new configuration in for all workers at once, in a halt. */
 static int
 swap(struct weir *w, struct fresh *f, struct config_problems *problems, struct fail *why)
 {
@@ -153,7 +154,7 @@ report_problems(struct weir *w, struct config_problems *problems, struct fail *w
 		const struct config_problem *p = &problems->list[i];
 		char text[PROBLEM_TEXT_MAX + 512];
 
-		config_problem_plain(p, text, sizeof(text)); /* the line has its level already */
+		config_problem_plain(p, text, sizeof(text)); /* the line of the log has its own level */
 		log_write(w->log, p->is_error ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING, "%s", text);
 	}
 	config_problems_fini(&w->last_reload.problems);
@@ -164,7 +165,7 @@ report_problems(struct weir *w, struct config_problems *problems, struct fail *w
 		 problems->error_count == 1 ? "" : "s");
 	for (size_t i = problems->count; i-- > 0;)
 		if (problems->list[i].is_error)
-			fail_detail(why, "%s", problems->list[i].text); /* the first of them */
+			fail_detail(why, "%s", problems->list[i].text); /* the first error is set last, and stays */
 	fail_hint(why, "SHOW CONFIG_ERRORS lists them; the old configuration stays in force.");
 }
 
@@ -175,7 +176,7 @@ try_reload(struct weir *w, struct fail *why)
 	struct config_problems problems = { 0 };
 	int result;
 
-	if (w->config->path[0] == '\0') { /* --upstream: there is no file, but logs can be opened again */
+	if (w->config->path[0] == '\0') { /* with --upstream there is no file, but logs can be reopened */
 		process_reopen_logs(w);
 		return 0;
 	}
@@ -196,7 +197,7 @@ process_reload(struct weir *w, struct fail *why)
 	struct fail logged;
 	char state[64];
 
-	/* With Type=notify-reload, the time shows that this does not answer an earlier signal. */
+	/* For Type=notify-reload, the time shows that this message does not answer an earlier signal. */
 	snprintf(state, sizeof(state), "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)clock_now_us());
 	os_notify(state);
 	w->last_reload.is_ok = try_reload(w, why) == 0;
@@ -211,7 +212,7 @@ process_reload(struct weir *w, struct fail *why)
 	}
 	w->main_worker->counters.reloads_failed++;
 	logged = *why;
-	logged.detail[0] = '\0'; /* it has a line already */
+	logged.detail[0] = '\0'; /* report_problems() has logged that error already */
 	log_event(w->log, LOG_LEVEL_ERROR, &(struct log_about){ .event = "reload_failed", .why = &logged }, "%s",
 		  why->text);
 	return -1;

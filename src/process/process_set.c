@@ -1,10 +1,10 @@
-/* src/process/process_set.c - the console's SET: the configuration is loaded again with other values for some settings,
- * by the same checks as a reload, all or nothing. They hold until the next RELOAD. */
+/* src/process/process_set.c - the console's SET: loads the configuration again with other values for some settings,
+ * with the same checks as a reload, all or nothing. The values hold until the next RELOAD. */
 #include "process/process_state.h"
 #include "base/alloc.h"
 #include "load/load.h"
 
-/* Returns a copy of the earlier overrides with this value for name; NULL: without name. */
+/* Returns a copy of the earlier overrides with this value for name, or without name if value is NULL. */
 static struct process_overrides
 overrides_with(const struct process_overrides *before, const char *name, const char *value)
 {
@@ -19,7 +19,7 @@ overrides_with(const struct process_overrides *before, const char *name, const c
 	return o;
 }
 
-/* The value itself is wrong, whatever the others are. */
+/* Returns true if an error is about this setting itself, whatever values the others have. */
 static bool
 is_about(const struct config_problems *problems, const char *name)
 {
@@ -32,7 +32,7 @@ is_about(const struct config_problems *problems, const char *name)
 	return is;
 }
 
-/* The first error, without the file it is not in. */
+/* Sets *why to the first error, without the name of the file, because the error is not in it. Returns -1. */
 static int
 say_problem(const struct config_problems *problems, struct fail *why)
 {
@@ -42,7 +42,7 @@ say_problem(const struct config_problems *problems, struct fail *why)
 		if (problems->list[i].is_error)
 			return fail_set(why, "22023", "%s", about != NULL ? about + 9 : text);
 	}
-	return -1; /* as whoever failed said */
+	return -1; /* *why is as process_load() has set it */
 }
 
 int

@@ -35,7 +35,7 @@ add_counts(struct snapshot *s, struct snapshot_pool *p, const struct pool *e, ui
 		else if (srv->state == SV_LENT)
 			p->servers[SERVERS_ACTIVE]++;
 	}
-	if (n.outage.since_us > 0 && now_us > n.outage.since_us) /* counters have those that are over */
+	if (n.outage.since_us > 0 && now_us > n.outage.since_us) /* outage_us counts only outages that are over */
 		p->counters.outage_us += now_us - n.outage.since_us;
 	if (e->main == NULL)
 		p->pool_size += e->settings.pool_size;
@@ -50,7 +50,7 @@ add_counts(struct snapshot *s, struct snapshot_pool *p, const struct pool *e, ui
 	}
 }
 
-/* Longer ones are cut off. */
+/* Copies a name and truncates it if it is too long. */
 static void
 copy_name(char to[SNAPSHOT_NAME_MAX], const char *from)
 {
@@ -84,11 +84,9 @@ take_pools(struct worker *k, struct snapshot *s)
 		if (is_other)
 			counters_add(&p->counters, &e->counters, sizeof(e->counters));
 		else {
-			/*
-			 * The worker's loop stands still meanwhile, and most of what it touches here is in no cache:
-			 * with a thousand pools each pass over their counters takes a good part of a millisecond. So
-			 * each is copied once, into memory that was not zeroed.
-			 */
+			/* The worker's loop stands still meanwhile, and most of this memory is in no cache: with a
+			 * thousand pools each pass over their counters takes a good part of a millisecond. So counters
+			 * are copied only once, into memory that was not zeroed before. */
 			memset(p, 0, offsetof(struct snapshot_pool, counters));
 			p->counters = e->counters;
 			copy_name(p->database, e->database->name);
@@ -105,7 +103,8 @@ take_pools(struct worker *k, struct snapshot *s)
 	return 0;
 }
 
-/* The policy counts those in line, and the process those that log in. */
+/* Counts the clients and what they hold. The policy counts clients that wait for a server, and the process counts those
+ * that are logging in. */
 static void
 take_clients(struct worker *k, struct snapshot *s)
 {
@@ -221,7 +220,7 @@ if_known(bool is_known, uint64_t n)
 	return is_known ? n : SNAPSHOT_UNKNOWN;
 }
 
-/* Without memory there is one row fewer. */
+/* Adds a row, or leaves it out if there is no memory. */
 static void
 add_budget(const struct fleet_budget *b, void *arg)
 {
@@ -249,7 +248,7 @@ add_budget(const struct fleet_budget *b, void *arg)
 	snprintf(to->name, sizeof(to->name), "%s", b->hosts);
 }
 
-/* Returns the row of this host, a new one if need be; NULL without memory. */
+/* Returns the row of this host; makes one if there is none. Returns NULL without memory. */
 static struct snapshot_backend *
 find_backend(struct snapshot *s, const char *name)
 {
@@ -279,7 +278,7 @@ add_host(const struct watch_row *h, void *arg)
 	b->readings = h->readings;
 }
 
-/* Fills in the numbers that are no worker's. */
+/* Fills in the numbers that belong to no worker. */
 static void
 add_process(const struct weir *w, struct snapshot *s)
 {

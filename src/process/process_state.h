@@ -1,23 +1,23 @@
 /*
- * src/process/process_state.h - what the process consists of. Only this folder sees it; everybody else gets the
- * piece it needs.
+ * src/process/process_state.h - the parts of the process. Only this folder includes it; other folders get the part that
+ * they need.
  *
- *   process.c           starts, runs and ends it; the restart's host
+ *   process.c           starts, runs and ends the process; what it does for a restart
  *   process_parts.c     makes what all workers share, and connects it
- *   worker.h            one loop of several, with its clients, servers and pools
- *   worker_threads.c    the threads on which they run, and the halt of all of them
+ *   worker.h            a worker: one of several loops, with its clients, servers and pools
+ *   worker_threads.c    the threads on which workers run, and the halt of all workers
  *   process_events.c    signals, and what the process does about every 100 ms
  *   process_reload.c    swaps configurations; process_set.c is the console's SET
  *   process_memory.c    watches max_memory
  *   process_stop.c      shutdown and SUSPEND
- *   process_http.c      the metrics thread; has all workers take their numbers
+ *   process_http.c      starts the metrics thread; has all workers copy their numbers
  *   process_console.c   what console commands do
- *   process_snapshot.c  copies numbers for that thread
+ *   process_snapshot.c  copies numbers for the metrics thread
  *
- * Owns:    all parts of the process. They borrow from struct weir what they need, and don't look into it.
+ * Owns:    all parts of the process. A part borrows what it needs, and never looks into struct weir.
  * Always:  one configuration is in force; a reload, a SET or a restart that fails leaves everything as it was. Each
- *          client, server and pool belongs to one worker. What has no worker belongs to worker 0, the main worker,
- * unless it has a lock or is never changed.
+ *          client, server and pool belongs to one worker. Objects without a worker belong to worker 0, the main worker,
+ *          unless they have a lock or never change.
  */
 #pragma once
 
@@ -30,83 +30,87 @@
 
 #define PROCESS_SIGNALS 6
 
-/* Values given by the console's SET: process_set.c. */
+/* Values given by the console's SET (process_set.c). */
 struct process_overrides {
-	struct config_override *list; /* with texts of their own */
+	struct config_override *list; /* the texts are owned */
 	size_t count;
 };
 
-/* process_reload.c */
+/* The result of the last reload (process_reload.c). */
 struct last_reload {
 	bool is_ok;
 	uint64_t wall_us;
-	struct config_problems problems; /* of the file, as it was read then */
-	char **changes; /* what it changed, in words */
+	struct config_problems problems; /* of the file, as it was read at that reload */
+	char **changes; /* what that reload changed, in words */
 	size_t change_count;
-	struct process_overrides overrides; /* since then */
+	struct process_overrides overrides; /* values that were given by SET since that reload */
 };
 
-/* process_stop.c */
+/* A stop in progress (process_stop.c). */
 struct stopping {
-	/* DELAYED: the listeners close at close_listeners_at_us. CLOSING: the main worker is to be closed, which
-	 * clients of all workers are told. ENDING: the loop ends. Other workers read it. */
+	/* STOP_DELAYED: the listeners close at close_listeners_at_us. STOP_CLOSING: the main worker admits no more
+	 * clients, and the next halt begins the drain of all workers. STOP_DRAINING: clients may finish. STOP_ENDING:
+	 * the main loop ends. Other workers read the stage. */
 	_Atomic enum { STOP_NONE, STOP_DELAYED, STOP_CLOSING, STOP_DRAINING, STOP_ENDING } stage;
 	enum shutdown_how how;
 	uint64_t end_at_us, close_listeners_at_us;
 };
 
-/* process_memory.c */
+/* The state of memory (process_memory.c). */
 struct memory_watch {
-	size_t limit; /* bytes; 0: none */
-	bool is_limited; /* by the present configuration: memory_limit() */
+	size_t limit; /* in bytes; 0 if there is no limit */
+	bool is_limited; /* true if `limit` was computed by memory_limit() for the present configuration */
 	enum memory_state { MEMORY_AMPLE, MEMORY_SHORT, MEMORY_FULL } state;
-	uint64_t short_us, full_us; /* since when it is so (full is short, too), or not so */
+	/* short_us: when memory last became short, or ample again (full memory is short, too); full_us: when it last
+	 * became full, or stopped being full */
+	uint64_t short_us, full_us;
 };
 
-/* process_http.c */
+/* The metrics thread (process_http.c). */
 struct metrics_thread {
-	struct http *http; /* NULL: there is none */
-	struct wake asks; /* it wants something of the loop: process_http_asks() is due */
+	struct http *http; /* NULL if there is no metrics thread */
+	struct wake asks; /* the metrics thread wants something: process_http_asks() is due */
 	struct gathering gathering;
 };
 
-/* Made once, for all workers: process_parts.c. */
+/* The parts that are made once, for all workers (process_parts.c). */
 struct process_shared {
 	struct helpers *helpers;
-	struct jobs *jobs; /* come back to worker 0 */
+	struct jobs *jobs; /* their results come back to worker 0 */
 	struct verifier_cache *verifiers;
 	struct admission *admission;
 	struct audit *audit;
 	struct cancel_keys *keys; /* client/cancel.h */
 	struct policy_commons *commons; /* policy/policy_commons.h: caps and circuits */
 	struct auth_queries *auth_queries;
-	struct fleet *fleet; /* dedicated/fleet.h; worker 0's */
+	struct fleet *fleet; /* dedicated/fleet.h; on worker 0 */
 	struct wake fleet_wake; /* fleet_run_orders() is due */
-	struct watch *watch; /* dedicated/watch.h; worker 0's */
+	struct watch *watch; /* dedicated/watch.h; on worker 0 */
 	struct wake watch_wake; /* watch_tick() is due */
 	struct code_news *news; /* seal/database_code.h */
-	struct session_commons *sessions; /* session/session_commons.h; NULL: there is one worker */
+	struct session_commons *sessions; /* session/session_commons.h; NULL if there is only one worker */
 	struct pool_workers *pool_workers; /* pool/pool_workers.h */
-	struct pool_set *pools[WORKERS_MAX]; /* of all workers, by number */
-	_Atomic uint64_t last_id; /* of clients and servers */
+	struct pool_set *pools[WORKERS_MAX]; /* the pools of all workers, by worker number */
+	_Atomic uint64_t last_id; /* the id that a client or a server got last */
 	struct shared_lives lives; /* pool/pool_set.h */
-	uint64_t statement_tag; /* in the names of statements on servers */
+	uint64_t statement_tag; /* a part of the names of prepared statements on servers */
 	uint64_t snapshot_seed;
 };
 
 struct weir {
-	/* Worker 0: accepts, admits, and has the console, signals and all else that happens once in a process. */
+	/* Worker 0, which accepts and admits clients, and has the console, the signals and everything else that exists
+	 * once in a process. */
 	struct worker *main_worker;
-	struct worker_threads *threads; /* of the others; process/worker.h */
+	struct worker_threads *threads; /* the threads of the other workers; process/worker.h */
 	unsigned worker_count;
 	struct pool_split split; /* pool/pool_set.h */
-	struct client_env *crew[WORKERS_MAX + 1]; /* of all workers, the main worker's first; NULL ends them */
+	struct client_env *crew[WORKERS_MAX + 1]; /* all workers' envs, the main worker's first; ends with NULL */
 	struct process_shared shared;
 	uint64_t start_wall_us;
 	struct config *config;
-	struct setup_files files; /* that it names */
+	struct setup_files files; /* the contents of the files that config names */
 	struct log *log;
-	void *modules[MODULE_COUNT + 1]; /* their states: config/module.h */
+	void *modules[MODULE_COUNT + 1]; /* the modules' states: config/module.h */
 	struct listeners *listeners;
 	struct query_table *queries;
 	struct console *console;
@@ -116,63 +120,70 @@ struct weir {
 	struct memory_watch memory;
 	struct stopping stopping;
 	struct last_reload last_reload;
-	bool has_pid_file; /* we wrote it */
-	/* How often the service manager wants to hear of this process, and when it did. 0: not, or of another one. */
+	bool has_pid_file; /* true if this process has written the pid file */
+	/* watchdog_us: how often the service manager wants a sign of life from this process; 0 if never, or if it
+	 * watches another process. watchdog_told_us: when it got the last one. */
 	uint64_t watchdog_us, watchdog_told_us;
 };
 
-/* process.c. Returns true if no server is lent (but for replication) or being cleaned. */
+/* process.c: returns true if no server is lent (but for replication) or being reset. */
 bool process_is_quiet(const struct weir *w);
 
-/* process_reload.c: return 0, or -1 with *why set; everything then stays as it was. */
+/* process_reload.c: reloads the configuration file. Returns 0, or -1 with *why set; everything then stays as it was. */
 int process_reload(struct weir *w, struct fail *why);
-/* The file with these over it is loaded, checked and taken over. -1: errors are in problems, or why says why. */
+/* Loads the configuration file with the values of o in place of the file's, checks it and takes it over. Returns 0, or
+ * -1 with errors in problems, or with *why set. */
 int process_load(struct weir *w, const struct process_overrides *o, struct config_problems *problems, struct fail *why);
 void process_reopen_logs(struct weir *w);
 void process_apply(struct weir *w); /* passes the present configuration to all parts that keep some of it */
-void process_forget_reload(struct weir *w); /* frees what is known of it */
+void process_forget_reload(struct weir *w); /* frees what last_reload holds */
 void process_overrides_fini(struct process_overrides *o);
 
-/* Listens, for SQL and HTTP, after these sockets were given away: as above. */
+/* Opens the sockets for SQL and HTTP again after they were given to a successor. Returns 0, or -1 with *why set. */
 int process_listen_again(struct weir *w, struct fail *why);
 
-/* process_http.c: starts the metrics thread, if it is wanted. Returns 0, or -1 with *why set. */
+/* process_http.c: starts the metrics thread if the configuration asks for one. Returns 0, or -1 with *why set. */
 int process_start_http(struct weir *w, struct fail *why);
-void process_stop_http(struct weir *w); /* fine if there is none */
+void process_stop_http(struct weir *w); /* does nothing if there is no metrics thread */
 
-/* process_parts.c: returns 0, or -1 with *why set. They are to be freed in either case. */
+/* process_parts.c: makes all parts. Returns 0, or -1 with *why set. The caller calls process_free_parts() in either
+ * case. */
 int process_make_parts(struct weir *w, struct fail *why);
-bool process_free_parts(struct weir *w); /* likewise process_free() */
+bool process_free_parts(struct weir *w); /* returns what process_free() returns */
 
-/* process_events.c: returns 0, or -1 with *why set. They are to be ignored in either case. */
+/* process_events.c: begins to handle signals and the workers' ticks. Returns 0, or -1 with *why set. The caller calls
+ * process_ignore_events() in either case. */
 int process_watch_events(struct weir *w, struct fail *why);
 void process_ignore_events(struct weir *w);
-void process_tick(struct weir *w); /* about every 100 ms, behind the main worker's own tick */
+void process_tick(struct weir *w); /* about every 100 ms, after the main worker's own tick */
 
-/* process_console.c */
+/* process_console.c: makes the console with its callbacks. */
 struct console *process_console_new(struct weir *w);
-/* database NULL: all; RESUME ends a SUSPEND then, too. 0, or -1 with *why set: no memory, or a worker is silent. */
+/* PAUSE and RESUME of one database, or of all if database is NULL; RESUME of all also ends a SUSPEND. Each returns 0,
+ * or -1 with *why set if there is no memory, or if a worker does not answer. */
 int process_pause(struct weir *w, const char *database, struct fail *why);
 int process_resume(struct weir *w, const char *database, struct fail *why);
 void process_console_message(struct exchange *x, uint8_t type, const uint8_t *body, size_t len); /* exchange_ops */
-void process_console_closed(void *owner, struct client *c); /* client_env */
-/* Begins a restart in which this process goes. Returns 0, or -1 with *why set. */
+void process_console_closed(void *owner, struct client *c); /* a callback of client_env */
+/* Begins a restart, in which another process takes over from this one. Returns 0, or -1 with *why set. */
 int process_restart(struct weir *w, struct fail *why);
 
-/* process_set.c */
-/* The console's SET; value NULL: as in the file. notice: what else is to be said; its text is empty if nothing is. */
+/* process_set.c: the console's SET. A NULL value brings back the file's value. *notice gets a text for a NOTICE, or an
+ * empty one. Returns 0, or -1 with *why set. */
 int process_set(struct weir *w, const char *name, const char *value, struct fail *notice, struct fail *why);
 
-/* process_memory.c */
-/* Lifts the limits for a load of the configuration, if there is room. Returns 0, or -1 with *why set (53200). */
+/* process_memory.c: suspends the memory limit while a configuration is loaded, if there is room for that. Returns 0, or
+ * -1 with *why set (53200). */
 int process_make_room(struct weir *w, struct fail *why);
-void process_watch_memory(struct weir *w); /* about every 100 ms */
+void process_watch_memory(struct weir *w); /* called about every 100 ms */
 
-/* process_stop.c */
-void process_stop(struct weir *w, enum shutdown_how how); /* also in place of a stop that has begun */
-/* Returns true if a stop waits for clients as PgBouncer does: unless its file sets a shutdown_timeout below 1d. */
+/* process_stop.c: begins a stop, or replaces one that has begun. */
+void process_stop(struct weir *w, enum shutdown_how how);
+/* Returns true if a stop waits for clients without a limit, as PgBouncer does: the configuration is a pgbouncer.ini
+ * whose shutdown_timeout is not below 1d. */
 bool process_is_patient(const struct weir *w);
-int process_suspend(struct weir *w, bool on, struct fail *why); /* SUSPEND, RESUME. Returns 0, or -1 with *why set */
+/* SUSPEND if on is true, else RESUME. Returns 0, or -1 with *why set */
+int process_suspend(struct weir *w, bool on, struct fail *why);
 void process_stop_tick(struct weir *w);
 void process_stop_if_empty(struct weir *w);
-void process_end(struct weir *w); /* leaves the loop */
+void process_end(struct weir *w); /* ends the main loop */

@@ -1,25 +1,27 @@
 /*
  * src/process/process_stop.c - stops in this order: /readyz returns 503; after shutdown_delay the TCP listeners close
- * (Unix sockets stay for the console) and nobody new gets in; clients between transactions get 57P01; transactions may
- * finish until shutdown_timeout; then everything closes, the metrics last. SHUTDOWN WAIT_FOR_CLIENTS disconnects nobody
- * and waits as long as there are clients.
+ * (Unix sockets stay for the console) and new clients are refused; clients between transactions get 57P01; transactions
+ * may finish until shutdown_timeout; then everything closes, the metrics last. SHUTDOWN WAIT_FOR_CLIENTS disconnects no
+ * client and waits as long as there are clients.
  */
 #include "process/process_state.h"
 #include "config/compat.h"
 #include "client/clients.h"
 #include "os/os.h"
 
-#define A_DAY (UINT64_C(86400) * US_PER_S) /* of a pgbouncer.ini that says nothing about it: bouncer_combine.c */
+/* the shutdown_timeout that bouncer_combine.c sets if a pgbouncer.ini has none */
+#define A_DAY (UINT64_C(86400) * US_PER_S)
 
-/* A transaction of relay/begin.h may have no server yet. */
+/* Returns true if c waits for a server, or is in a transaction that will need one: after BEGIN (relay/begin.h) it may
+ * have none yet. */
 static bool
 needs_server(const struct client *c)
 {
 	return c->x.waiter.waits != WAITS_NOT || (c->x.srv == NULL && c->x.block == EXCHANGE_DUE);
 }
 
-/* Returns true if no client waits for a server, or will need one to end its transaction, and none is in use; not while
- * a worker does not answer. */
+/* Returns true if no server is in use, and no client waits for a server or needs one to end its transaction. Returns
+ * false if a worker does not answer. */
 static bool
 is_idle(struct weir *w)
 {
@@ -75,7 +77,7 @@ begin_stop(struct weir *w, enum shutdown_how how)
 		log_info(w->log, "stopping: no new clients; open transactions may finish within %llu s",
 			 (unsigned long long)(w->config->shutdown_timeout_us / US_PER_S));
 	if (w->stopping.stage == STOP_NONE) {
-		if (!restart_has_successor(w->restart)) /* else that is the service now */
+		if (!restart_has_successor(w->restart)) /* else the successor is the service now */
 			os_notify("STOPPING=1");
 		w->stopping.close_listeners_at_us = w->main_worker->now_us + w->config->shutdown_delay_us;
 	} else if (w->stopping.stage != STOP_DELAYED)
@@ -99,13 +101,14 @@ process_stop(struct weir *w, enum shutdown_how how)
 			begin_stop(w, how);
 		return;
 	}
-	if (w->stopping.stage == STOP_NONE) /* else it was asked twice */
+	if (w->stopping.stage == STOP_NONE) /* else the stop was asked for twice */
 		log_info(w->log, "stopping at once");
 	restart_on_stop(w->restart, SHUTDOWN_NOW);
 	process_end(w);
 }
 
-/* Nobody new gets in, and those who use no server leave. Waits for the next tick if a worker does not answer. */
+/* Lets no new clients in, and closes clients that use no server. The next tick tries again if a worker does not
+ * answer. */
 static void
 close_main_worker(struct weir *w)
 {
@@ -118,7 +121,7 @@ close_main_worker(struct weir *w)
 	process_suspend(w, false, &why);
 	for (struct worker *k = w->main_worker; k != NULL; k = k->next) {
 		k->clients.x.is_closed = true;
-		/* SHUTDOWN_SERVERS may have come before. */
+		/* A SHUTDOWN_SERVERS may have set both before. */
 		k->clients.x.is_draining = k->clients.x.is_gentle = false;
 		if (w->stopping.how == SHUTDOWN_SERVERS)
 			clients_drain(&k->clients, process_is_patient(w));
@@ -140,7 +143,7 @@ process_stop_tick(struct weir *w)
 	if (w->main_worker->now_us >= w->stopping.end_at_us) {
 		size_t left = clients_count(&w->main_worker->clients);
 
-		if (left > 0) /* else the end waits for cancels that are under way */
+		if (left > 0) /* else the end only waits for cancels that are in progress */
 			log_warning(w->log, "shutdown_timeout is over: %s closed in the middle of a transaction",
 				    counted(left, "client is", "clients are").text);
 		process_end(w);

@@ -21,13 +21,13 @@
 #include <time.h>
 
 #define READ_CAP ((size_t)64 << 10)
-#define TOKEN_BITS 48 /* of a client's state: the rest is the number of its worker */
+#define TOKEN_BITS 48 /* the bits of a client's token that count; the rest is the number of its worker */
 
 /* Seeds of hash tables and the like, one for each. */
 enum seed { SEED_GUCS, SEED_STATEMENTS, SEED_POOLS, SEED_EXCHANGES, SEED_HOSTS, SEEDS };
 
-/* libevent's own structs are of few bytes, and it is all clients that would miss them: they may use the reserve. evhttp
- * can't do without (2.1.12): its thread, which no client depends on, waits. */
+/* Allocates for libevent, whose own structs are small, and on which all clients depend: so they may use the reserve.
+ * evhttp (2.1.12) can't handle a failed allocation, so its thread, on which no client depends, waits for memory. */
 static void *
 event_malloc(size_t size)
 {
@@ -48,12 +48,13 @@ new_base(unsigned number)
 	struct event_config *cfg;
 	struct event_base *base = NULL;
 
-	if (number == 0) /* what was allocated must be freed by the same functions */
+	if (number == 0) /* set once, because memory must be freed by the functions that allocated it */
 		event_set_mem_functions(event_malloc, memory_realloc, free);
 	cfg = event_config_new();
 	if (cfg == NULL)
 		return NULL;
-	/* No locks, as one thread uses it; no changelist, as each descriptor is added once and hardly ever changed. */
+	/* Locks are not needed, as one thread uses the base; nor is a changelist, as descriptors are added once and
+	 * hardly ever changed. */
 	event_config_set_flag(cfg, EVENT_BASE_FLAG_NOLOCK);
 	base = event_base_new_with_config(cfg);
 	event_config_free(cfg);
@@ -70,7 +71,7 @@ worker_new(struct weir *w, unsigned number, struct fail *why)
 	k->number = number;
 	k->now_us = clock_now_us();
 	k->pulse.at_us = k->now_us;
-	k->pulse.cpu_clock = CLOCK_THREAD_CPUTIME_ID; /* until it has a thread */
+	k->pulse.cpu_clock = CLOCK_THREAD_CPUTIME_ID; /* until the worker has a thread */
 	k->base = new_base(number);
 	if (k->base == NULL)
 		fail_set(why, "53200", "could not create an event loop");
@@ -207,7 +208,7 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 		pool_set_health_check(k->pools, now);
 	passwords_tick(k->servers.passwords);
 	restart_worker_tick(k->weir->restart, &k->clients);
-	/* Told for worker_pulse.c. */
+	/* For worker_pulse.c. */
 	atomic_store_explicit(&k->pulse.clients, k->clients.client_count, memory_order_relaxed);
 	atomic_store_explicit(&k->pulse.servers, pool_set_server_count(k->pools), memory_order_relaxed);
 	atomic_store_explicit(&k->pulse.turns, k->counters.loop_iterations, memory_order_relaxed);
@@ -238,7 +239,7 @@ worker_close(struct worker *k)
 	pool_set_free(k->pools);
 	if (k->servers.cancelling != NULL)
 		server_cancel_abandon(&k->servers);
-	dialer_free(k->servers.dialer); /* nobody dials any more; takes turns of the loop while the rest is there */
+	dialer_free(k->servers.dialer); /* nothing dials any more; runs turns of the loop while the rest exists */
 }
 
 bool
@@ -246,7 +247,8 @@ worker_read_last(struct worker *k)
 {
 	bool had_some = k->inbox != NULL && inbox_read_last(k->inbox);
 
-	/* Work that helpers return may bury its owner; the end of a client elsewhere is a note to the main worker. */
+	/* A helper's result may put its owner on the list of deferred frees; the end of a client elsewhere is a note to
+	 * the main worker. */
 	return (k->clients.x.deferred_frees != NULL && deferred_frees_run(k->clients.x.deferred_frees)) || had_some;
 }
 

@@ -1,5 +1,5 @@
-/* src/process/worker_pulse.c - whether each worker moves, and how busy it is. A worker tells of itself at its ticks;
- * worker 0 reads that at its own, without a halt. See worker.h. */
+/* src/process/worker_pulse.c - finds out whether each worker moves, and how busy it is. A worker stores its pulse at
+ * its ticks; worker 0 reads the pulse at its own ticks, without a halt. See worker.h. */
 #include "process/process_state.h"
 #include "client/cancel.h"
 #include "login/login.h"
@@ -9,7 +9,7 @@
 
 #include <stdatomic.h>
 
-#define SILENT_TICKS 20 /* of worker 0: about 2 s. While the whole process stands still, there are none */
+#define SILENT_TICKS 20 /* ticks of worker 0, about 2 s; there are none while the whole process stands still */
 
 uint64_t
 worker_cpu_us(const struct worker *k)
@@ -53,7 +53,7 @@ look_for_life(struct worker *k)
 	login_look_after(&k->weir->main_worker->clients, &k->clients, has_changed && k->watch.is_silent);
 }
 
-/* Once in a second: the share of a processor since the last time. */
+/* Computes, once per second, the share of a processor that the thread has used since the last time. */
 static void
 look_at_cpu(struct worker *k, uint64_t now_us)
 {
@@ -79,7 +79,8 @@ worker_watch(struct weir *w)
 		look_at_cpu(k, w->main_worker->now_us);
 		all_move = all_move && !k->watch.is_silent;
 	}
-	/* The service manager ends us if it does not hear in time that all move: told twice as often as it wants. */
+	/* The service manager kills a process that gives no sign of life in time. It gets one, if all workers move,
+	 * twice as often as it wants. */
 	if (!all_move || w->watchdog_us == 0 || w->main_worker->now_us - w->watchdog_told_us < w->watchdog_us / 2)
 		return;
 	w->watchdog_told_us = w->main_worker->now_us;

@@ -16,20 +16,21 @@ struct member {
 	struct worker *worker;
 	pthread_t thread;
 	struct note halt, end;
-	/* Guarded by the lock. POSTED: halt is in its inbox. STANDS: in this round. */
+	/* Guarded by the lock. HALT_POSTED: the halt note is in the worker's inbox. STANDS: the worker stands still in
+	 * this round. */
 	enum { RUNS, HALT_POSTED, STANDS, ENDED } state;
-	bool is_over; /* its own: the thread ends behind this turn */
+	bool is_over; /* only used by the thread: it ends after this turn */
 };
 
 struct worker_threads {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
-	uint64_t round; /* guarded by the lock: number of halts */
+	uint64_t round; /* the number of halts so far; guarded by the lock */
 	bool is_halt; /* guarded by the lock */
-	struct process_counters *counters; /* worker 0's, as are depth and asked_us */
-	unsigned depth; /* halts within one another */
+	struct process_counters *counters; /* worker 0's counters; only worker 0 uses them, depth and asked_us */
+	unsigned depth; /* nested halts */
 	uint64_t asked_us; /* when the present halt was asked for */
-	unsigned count; /* of threads that run */
+	unsigned count; /* threads that run */
 	struct member members[];
 };
 
@@ -76,7 +77,7 @@ thread_main(void *arg)
 	return NULL;
 }
 
-/* --- on worker 0's --- */
+/* --- on worker 0's thread --- */
 
 static int
 start_thread(struct member *m, struct fail *why)
@@ -118,7 +119,7 @@ worker_threads_new(struct weir *w, struct fail *why)
 		m->threads = t;
 		m->worker = k;
 		if (start_thread(m, why) < 0) {
-			worker_threads_free(t, &ignored); /* they have begun nothing that could hang */
+			worker_threads_free(t, &ignored); /* the threads have begun nothing that could hang */
 			return NULL;
 		}
 		t->count++;
@@ -126,7 +127,7 @@ worker_threads_new(struct weir *w, struct fail *why)
 	return t;
 }
 
-/* Returns the first worker that is in this state, or (is false) in another one; NULL: none. */
+/* Returns the first worker that is in this state, or, if is is false, in another state; NULL if there is none. */
 static struct worker *
 find(const struct worker_threads *t, int state, bool is)
 {
@@ -169,7 +170,8 @@ let_go(struct worker_threads *t)
 	histogram_observe_us(&t->counters->halt_duration, &histogram_bounds_proxy, clock_now_us() - t->asked_us);
 }
 
-/* Asks for a stop and waits for it. Returns the first worker that comes to none in time; NULL: all stand still. */
+/* Asks all threads to stand still and waits for that. Returns the first worker that does not stop in time, or NULL if
+ * all stand still. */
 static struct worker *
 stop_all(struct worker_threads *t, uint64_t until_us)
 {
@@ -177,7 +179,7 @@ stop_all(struct worker_threads *t, uint64_t until_us)
 	struct worker *mover = find(t, HALT_POSTED, true);
 	int r = 0;
 
-	if (mover != NULL) /* it has yet to read of a halt that was given up, and would be awaited in vain again */
+	if (mover != NULL) /* has not read of a halt that was given up: would be awaited in vain again */
 		return mover;
 	t->is_halt = true;
 	t->round++;
@@ -185,7 +187,7 @@ stop_all(struct worker_threads *t, uint64_t until_us)
 		m->state = HALT_POSTED;
 		inbox_post(m->worker->inbox, &m->halt);
 	}
-	pthread_cond_broadcast(&t->changed); /* whoever still sleeps in the round before */
+	pthread_cond_broadcast(&t->changed); /* wakes threads that still sleep in the previous round */
 	while ((mover = find(t, STANDS, false)) != NULL && r != ETIMEDOUT)
 		r = pthread_cond_timedwait(&t->changed, &t->lock, &until);
 	if (mover != NULL)
@@ -206,7 +208,7 @@ worker_threads_halt(struct weir *w, struct fail *why)
 	mover = stop_all(t, t->asked_us + HALT_MAX_US);
 	pthread_mutex_unlock(&t->lock);
 	if (mover == NULL) {
-		const uint64_t now_us = clock_now_us(); /* which all that is called on their objects reads */
+		const uint64_t now_us = clock_now_us(); /* the time for functions called on the workers' objects */
 
 		for (struct member *m = t->members; m < t->members + t->count; m++)
 			m->worker->now_us = now_us;

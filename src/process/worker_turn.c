@@ -13,11 +13,10 @@ worker_turn(struct worker *k)
 	event_base_loop(k->base, EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY);
 	k->counters.loop_iterations++;
 	policy_worker_count_turn(k->worker);
-	/*
-	 * Helpers work for milliseconds at a time: a loop that wakes must not wait for them. Anybody else should not be
-	 * preempted by it: a lone client's process would be, each time it sends a query, before it has gone to sleep.
-	 * When they have been idle for a tick it is over, so that no handshake of a storm takes a system call.
-	 */
+	/* While helpers work, for milliseconds at a time, a loop that wakes must not wait for a processor. At other
+	 * times the loop's priority stays normal, because an urgent loop preempts other processes: a lone client's, for
+	 * example, each time it sends a query, before it has gone to sleep. The priority falls when helpers have been
+	 * idle for a tick, so not every handshake of a storm costs a system call. */
 	is_busy = helpers_are_busy(k->weir->shared.helpers);
 	if (is_busy)
 		k->helped_us = k->now_us;

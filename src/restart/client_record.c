@@ -10,13 +10,13 @@
 
 #include <assert.h>
 
-#define SHELF_MAX ((uint32_t)1 << 20) /* pools, and texts */
+#define SHELF_MAX ((uint32_t)1 << 20) /* the most pools, and the most texts */
 
 _Static_assert(CLIENT_RECORD_SECRET_MAX == CANCEL_SECRET_MAX, "a cancel key fits");
 
-/* --- whether --- */
+/* --- whether a client can move --- */
 
-/* Returns true while it is logged in, and nothing is under way between it and pgweir. */
+/* Returns true while the client is logged in, and nothing is in progress between it and pgweir. */
 static bool
 is_at_rest(const struct client *c)
 {
@@ -67,15 +67,16 @@ client_record_obstacle_name(enum client_record_obstacle o)
 	return names[o];
 }
 
-/* --- the process it leaves --- */
+/* --- the process that the client leaves --- */
 
-/* A statement or pool that was sent already. Holds a reference to the statement, so that its address stays its own. */
+/* A statement or a pool that was sent already. Holds a reference to the statement, so no other one can get its
+ * address. */
 struct sent {
 	struct {
 		const void *what;
-		uint64_t id; /* a statement's, which changes when its text does; else 0 */
+		uint64_t id; /* the statement's id, which changes when its text does; 0 for a pool */
 	} key;
-	struct statement *st; /* NULL: a pool */
+	struct statement *st; /* NULL for a pool */
 	uint32_t number;
 	UT_hash_handle hh;
 };
@@ -85,7 +86,7 @@ struct client_record_writer {
 	void *arg;
 	struct sent *sent;
 	uint32_t pools, texts;
-	bool is_bad; /* no memory: the client record under way can't be used */
+	bool is_bad; /* true if there was no memory, so the present client record can't be used */
 };
 
 struct client_record_writer *
@@ -124,7 +125,8 @@ find_sent(const struct client_record_writer *o, const void *what, uint64_t id)
 	return found;
 }
 
-/* Takes st. Without memory it is sent once more, for the next client that has it. */
+/* Remembers that a statement or a pool was sent; takes st. Without memory it is sent again for the next client that has
+ * it. */
 static void
 note_sent(struct client_record_writer *o, const void *what, uint64_t id, struct statement *st, uint32_t number)
 {
@@ -144,8 +146,8 @@ note_sent(struct client_record_writer *o, const void *what, uint64_t id, struct 
 	}
 }
 
-/* Sends what client records refer to by its number, and frees it. Returns false without memory: then it has no number.
- */
+/* Sends a pool or a text, which client records refer to by number, and frees b. Returns false without memory: the pool
+ * or text has no number then. */
 static bool
 send_shared(struct client_record_writer *o, bool is_pool, struct buf *b)
 {
@@ -155,12 +157,13 @@ send_shared(struct client_record_writer *o, bool is_pool, struct buf *b)
 	if (is_whole)
 		o->send(o->arg, is_pool, b);
 	if (b->bytes != NULL)
-		OPENSSL_cleanse(b->bytes, b->len); /* a pool's secret */
+		OPENSSL_cleanse(b->bytes, b->len); /* b may contain a pool's secret */
 	buf_fini(b);
 	return is_whole;
 }
 
-/* Pools are not freed while they have clients, and have none left when they are. */
+/* Returns the pool's number; sends the pool if it was not sent yet. A pool is not freed while it has clients, so when
+ * it is freed, no client is left that could refer to it. */
 static uint32_t
 number_of_pool(struct client_record_writer *o, const struct pool *pool)
 {
@@ -279,7 +282,7 @@ client_record_write(struct client_record_writer *o, struct client *c, uint64_t n
 	return buf_ok(out) && !o->is_bad ? 0 : -1;
 }
 
-/* --- the process it comes to --- */
+/* --- the process that the client comes to --- */
 
 struct reader_pool {
 	struct scram_keys keys;
@@ -297,7 +300,7 @@ struct client_record_reader {
 	struct reader_pool *pools;
 	struct reader_text *texts;
 	uint32_t pool_count, text_count;
-	bool lacks_one; /* a pool or text could not be read: numbers mean others than in the old process */
+	bool lacks_one; /* true if a pool or a text could not be read, so numbers differ from the old process's */
 };
 
 struct client_record_reader *
@@ -325,7 +328,7 @@ client_record_reader_free(struct client_record_reader *s)
 	free(s);
 }
 
-/* Makes room for one more in an array that grows by doubling. Returns 0, or -1 without memory. */
+/* Makes room for one more element in an array that grows by doubling. Returns 0, or -1 without memory. */
 static int
 grow(void **array, uint32_t count, size_t size)
 {
@@ -453,7 +456,7 @@ take_session(struct client_record_reader *s, struct client *c, const struct clie
 	return 0;
 }
 
-/* Counts the client in the same places as one that has logged in here. */
+/* Counts the client everywhere where a client that logs in here is counted. Returns 0, or -1 with *why set. */
 static int
 take_place(struct client_record_reader *s, struct client *c, const struct client_record *p, struct fail *why)
 {
@@ -535,7 +538,7 @@ client_record_adopt(struct client_record_reader *s, const struct client_record *
 	}
 	c->x.waiter.idle_since_us = not_later(p->idle_since_us, now_us);
 	exchange_step(&c->x, CE_GREETED);
-	c->x.has_seen_primary = true; /* what it saw there, this process can't know */
+	c->x.has_seen_primary = true; /* assumed, as this process does not know what the client was shown */
 	assert(c->env->login_count > 0);
 	c->env->login_count--;
 	return c;
@@ -544,7 +547,7 @@ client_record_adopt(struct client_record_reader *s, const struct client_record *
 void
 client_record_begin_reading(struct client *c)
 {
-	if (c->x.reading == EXCHANGE_IN_TRANSFER) /* one that was merely parked may be stalled */
+	if (c->x.reading == EXCHANGE_IN_TRANSFER) /* a client merely parked may be EXCHANGE_STALLED */
 		c->x.reading = EXCHANGE_READS;
 	stream_suspend(&c->x.stream, false);
 }

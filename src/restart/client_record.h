@@ -1,52 +1,55 @@
 /*
  * src/restart/client_record.h - a client moves to another process of pgweir, with its socket and its session.
  *
- *   the process it leaves:     client_record_obstacle(), client_record_write(), later client_let_go()
- *   the process it comes to:   client_record_reader_...(), client_record_adopt(), later client_record_begin_reading()
+ *   the process that it leaves:     client_record_obstacle(), client_record_write(), later client_let_go()
+ *   the process that it comes to:   client_record_reader_...(), client_record_adopt(), later
+ *                                   client_record_begin_reading()
  *
- * A client can move between two requests, if it has no server. Its session is then its GUC set, its statements, what it
- * listens on, and its cancel key. The SQL of statements and the secrets of pools, which many clients share, are sent
- * once.
+ * A client can move between two requests, if it has no server. Its session then consists of its GUC set, its
+ * statements, the channels that it listens on, and its cancel key. The SQL of statements and the secrets of pools,
+ * which many clients share, are sent once.
  */
 #pragma once
 
 #include "client/client.h"
 #include "restart/client_record_form.h"
 
-/* Why a client can't move now. */
+/* The reason why a client can't move now. */
 enum client_record_obstacle {
 	CLIENT_RECORD_NONE,
-	CLIENT_RECORD_BUSY, /* a request or a transaction is under way, or a login */
-	CLIENT_RECORD_PINNED, /* it keeps its server between transactions */
-	CLIENT_RECORD_SESSION, /* the same, by pool_mode = session or for replication */
+	CLIENT_RECORD_BUSY, /* a request, a transaction or a login is in progress */
+	CLIENT_RECORD_PINNED, /* the client keeps its server between transactions */
+	CLIENT_RECORD_SESSION, /* the client keeps its server, because of pool_mode = session or for replication */
 	CLIENT_RECORD_TLS,
 	CLIENT_RECORD_CONSOLE,
-	CLIENT_RECORD_TICKET, /* its pool logs in by what it has delegated, which can't move */
-	CLIENT_RECORD_REFUSED, /* the other process could not take it */
+	CLIENT_RECORD_TICKET, /* the pool's servers log in with the client's delegated ticket, which can't move */
+	CLIENT_RECORD_REFUSED, /* the other process could not take the client */
 	CLIENT_RECORD_OBSTACLES
 };
 enum client_record_obstacle client_record_obstacle(const struct client *c);
 const char *client_record_obstacle_name(enum client_record_obstacle o);
 
-/* --- the process it leaves --- */
-struct client_record_writer; /* opaque: which pools and texts were sent */
-/* send: sends a pool, or a text. */
+/* --- the process that the client leaves --- */
+struct client_record_writer; /* opaque; remembers which pools and texts were sent */
+/* Makes a writer, which calls send for each pool and each text. Returns NULL without memory. */
 struct client_record_writer *client_record_writer_new(void (*send)(void *arg, bool is_pool, const struct buf *what),
 						      void *arg);
-void client_record_writer_free(struct client_record_writer *o); /* before the stores of statements; NULL is fine */
-/* Appends the client record of a client without obstacle; what it refers to is sent first. 0, or -1: no memory. */
+void client_record_writer_free(struct client_record_writer *o); /* before the stores of statements go; o may be NULL */
+/* Appends the client record of a client that has no obstacle; its pool and texts are sent before, if they were not.
+ * Returns 0, or -1 without memory. */
 int client_record_write(struct client_record_writer *o, struct client *c, uint64_t number, struct buf *out);
 
-/* --- the process it comes to --- */
-struct client_record_reader; /* opaque: pools and texts that came */
-struct client_record_reader *client_record_reader_new(struct client_env *main_worker); /* worker 0's */
-void client_record_reader_free(struct client_record_reader *s); /* NULL is fine */
-/* A pool, or a text. Returns 0, or -1: it, or one before it, is malformed, or there was no memory. */
+/* --- the process that the client comes to --- */
+struct client_record_reader; /* opaque; holds the pools and texts that have come */
+struct client_record_reader *client_record_reader_new(struct client_env *main_worker); /* main_worker is worker 0's */
+void client_record_reader_free(struct client_record_reader *s); /* s may be NULL */
+/* Takes a pool or a text. Returns 0, or -1 if this or an earlier one is malformed, or without memory. */
 int client_record_reader_take(struct client_record_reader *s, bool is_pool, const uint8_t *bytes, size_t len);
 /*
- * In a halt: makes a client of it, on the worker of its pool, which is not read yet. Takes fd. Returns NULL with *why
- * set: its database is not configured any more, something is missing, or no memory; nobody has noticed then.
+ * In a halt: makes a client of the record, on the worker of its pool; the client is not read yet. Takes fd. Returns
+ * NULL with *why set if the client's database is not configured any more, if something is missing, or without memory;
+ * the client then notices nothing.
  */
 struct client *client_record_adopt(struct client_record_reader *s, const struct client_record *p, int fd,
 				   struct fail *why);
-void client_record_begin_reading(struct client *c); /* it is this process's now */
+void client_record_begin_reading(struct client *c); /* called when the client is this process's: it is read again */

@@ -5,14 +5,14 @@
 
 #define SECRET_SHORT 4u
 
-/* Bytes on their way out or in. What is read may lack something: from there on all is 0, "" or NULL. */
+/* Bytes that are written or read. Input may be too short: from there on every field reads as 0, "" or NULL. */
 struct client_record_form {
-	struct buf *out; /* NULL: it is read */
-	struct client_record_part left; /* to be read */
+	struct buf *out; /* NULL when reading */
+	struct client_record_part left; /* bytes that are not read yet */
 	bool is_bad;
 };
 
-/* --- parts of items: each writes what it is given, or reads it; returns it --- */
+/* --- parts of items: each function writes its argument, or reads a value; all return the value --- */
 
 static const uint8_t *
 form_bytes(struct client_record_form *f, const uint8_t *bytes, size_t len)
@@ -41,7 +41,7 @@ form_array(struct client_record_form *f, uint8_t *array, size_t len)
 		memcpy(array, bytes, len);
 }
 
-/* A number of so many bytes, in network order. */
+/* A number of len bytes, in network order. */
 static uint64_t
 form_number(struct client_record_form *f, uint64_t value, size_t len)
 {
@@ -68,7 +68,7 @@ form_string(struct client_record_form *f, const char *text, size_t max)
 	return text != NULL ? text : "";
 }
 
-/* All that is left. */
+/* All bytes that are left. */
 static const uint8_t *
 form_rest(struct client_record_form *f, const uint8_t *bytes, size_t *len)
 {
@@ -208,7 +208,7 @@ client_record_next(struct client_record_part *part, client_record_item *item, vo
 	return !f.is_bad;
 }
 
-/* Returns true if these items are all that is in a part, and are no more than that. */
+/* Returns true if the part consists of items of this type, and of no more than `most`. */
 static bool
 are_all(struct client_record_part part, client_record_item *item, void *of, size_t most)
 {
@@ -249,7 +249,7 @@ client_record_parse_text(const uint8_t *bytes, size_t len, struct client_record_
 
 	memset(out, 0, sizeof(*out));
 	client_record_text(&f, out);
-	/* The query, its terminator, and the number of parameter types with as many types. */
+	/* The bytes are the query, its terminator, the number of parameter types, and that many types. */
 	if (f.is_bad || out->query_len > out->len || out->len - out->query_len < 3 ||
 	    memchr(out->bytes, 0, out->len) != out->bytes + out->query_len)
 		return -1;

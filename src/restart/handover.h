@@ -2,37 +2,40 @@
  * src/restart/handover.h - a hitless restart: the messages between the old process and its successor (restart/link.h).
  *
  * From the old process:
- * - HELLO, LISTENER..., LISTENERS_END: what the successor is to listen on. It reads its configuration meanwhile.
- * - GO, after READY: the old process accepts nobody any more; from here on the successor does.
- * - POOL, TEXT, CLIENT: a client as it is between two requests (restart/client_record.h), with its socket; its pool,
- * and the SQL of its statements, are sent once each.
- * - YOURS or GONE: the old process has let go of that client, after TAKEN; or it has closed it meanwhile, or has waited
- *   too long for TAKEN, and keeps it.
- * - STAYING: which clients it still has, whenever that has changed; for SHOW STATE of the successor.
+ * - HELLO, LISTENER..., LISTENERS_END: the sockets on which the successor is to listen. The successor reads its
+ *   configuration meanwhile.
+ * - GO, after READY: from now on, new clients are accepted by the successor and not by the old process.
+ * - POOL, TEXT, CLIENT: a client as it is between two requests (restart/client_record.h), with its socket; before it,
+ *   its pool and the SQL of its statements, each of which is sent only once.
+ * - YOURS: after TAKEN, the old process has let go of the client.
+ * - GONE: the old process has closed the client meanwhile, or has waited too long for TAKEN and keeps the client.
+ * - STAYING: which clients the old process still has, whenever that has changed; for the successor's SHOW STATE.
  *
  * From the successor:
- * - FAILED: it can't start, and why. The old process goes on as if nothing had happened.
- * - READY: all that can fail is done.
- * - TAKEN or REFUSED: it has made that client, but does not read it yet; or it can't, and the client stays where it is.
+ * - FAILED: the successor can't start, and why. The old process goes on as if nothing had happened.
+ * - READY: everything that can fail is done.
+ * - TAKEN: the successor has made the client, but does not read it yet.
+ * - REFUSED: the successor can't take the client, which stays in the old process.
  *
  * From either, when clients move:
- * - CANCEL: a cancel request for a client that it does not know.
+ * - CANCEL: a cancel request for a client that the sender does not know.
  * - CANCELLED: the cancel request with this number is over.
- * - STOP: it was told to stop, so the other one stops too.
+ * - STOP: the sender was told to stop, so the receiver stops, too.
  *
- * Always: at most one of the two reads a client, whichever of them dies when. Until the old process has sent YOURS, the
- * client is its own; a client whose YOURS has not come is dropped by the successor if the old process lives, else kept.
+ * Always: at most one of the two reads a client, whichever of them dies, and whenever. A client belongs to the old
+ * process until that has sent YOURS. A client whose YOURS has not come is dropped by the successor if the old process
+ * lives, and kept if it has died.
  *
- * Numbers are in network order; strings have a length of 32 bits before them, or a terminator where that is said.
+ * Numbers are in network order; strings have a length of 32 bits before them, or a terminator where the list says so.
  */
 #pragma once
 
-#define HANDOVER_VERSION 2u /* of this conversation; that of client records is apart */
+#define HANDOVER_VERSION 2u /* the version of this conversation; client records have a version of their own */
 #define HANDOVER_VARIABLE "PGWEIR_PREDECESSOR" /* in the environment: "descriptor:PID of the old process" */
 
 enum handover_message {
-	HANDOVER_HELLO = 1, /* version, how often there was a restart (64 bits), whether the sockets are a service
-			       manager's (8 bits) */
+	/* version, number of restarts so far (64 bits), 1 if a service manager passed the sockets, else 0 (8 bits) */
+	HANDOVER_HELLO = 1,
 	HANDOVER_LISTENER, /* 'S' (SQL) or 'H' (HTTP), port (16 bits), host with terminator */
 	HANDOVER_LISTENERS_END,
 	HANDOVER_FAILED, /* a text */
@@ -42,11 +45,11 @@ enum handover_message {
 	HANDOVER_TEXT,
 	HANDOVER_CLIENT, /* a client record */
 	HANDOVER_TAKEN, /* the client's number in the old process (64 bits) */
-	HANDOVER_REFUSED, /* the same, and a text */
-	HANDOVER_YOURS, /* the number, and notifications that wait for the client */
-	HANDOVER_GONE, /* the number */
-	HANDOVER_CANCEL, /* a number (64 bits), the PID, the secret */
-	HANDOVER_CANCELLED, /* that number */
+	HANDOVER_REFUSED, /* that number, and a text */
+	HANDOVER_YOURS, /* that number, and the notifications that wait for the client */
+	HANDOVER_GONE, /* that number */
+	HANDOVER_CANCEL, /* the number of the request (64 bits), the PID, the secret */
+	HANDOVER_CANCELLED, /* the number of the request */
 	HANDOVER_STOP, /* enum shutdown_how (8 bits) */
-	HANDOVER_STAYING /* how many clients (64 bits), and a text */
+	HANDOVER_STAYING /* the number of clients (64 bits), and a text */
 };

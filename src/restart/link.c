@@ -1,4 +1,7 @@
-/* src/restart/link.c - see link.h. A message: 8 bytes (length of the body, type, descriptors, a mark), the body. */
+/*
+ * src/restart/link.c - see link.h. A message is a head of 8 bytes (length of the body, type, whether there is a
+ * descriptor, a magic number), and the body.
+ */
 #include "restart/link.h"
 #include "base/resources.h"
 #include "wire/frame.h"
@@ -18,9 +21,9 @@
 #define HAS_FD_AT 5
 #define MARK 0x7077u
 #define READ_MAX ((size_t)64 << 10)
-#define FDS_MAX 32u /* that came ahead of the end of their messages */
+#define FDS_MAX 32u /* descriptors that came before their messages were complete */
 #define LAST_MS 1000
-#define SMALL_MAX ((size_t)4096) /* a message of this length may use the reserve: without it the link would end */
+#define SMALL_MAX ((size_t)4096) /* up to this length, the reserve is used: without the message the link would end */
 
 struct out {
 	STAILQ_ENTRY(out) next;
@@ -42,9 +45,9 @@ struct link {
 	enum {
 		LINK_OPEN,
 		LINK_OVER /* on_closed is due, or was called */,
-		LINK_FREED /* by a callback that runs */
+		LINK_FREED /* freed by a callback, which still runs */
 	} life;
-	bool is_inside; /* a callback runs */
+	bool is_inside; /* true while a callback runs */
 };
 
 static void
@@ -62,7 +65,7 @@ free_out(struct out *o)
 {
 	if (o->fd >= 0)
 		close(o->fd);
-	explicit_bzero(o->bytes, o->len); /* keys of clients may be in it, and were in what is read */
+	explicit_bzero(o->bytes, o->len); /* may contain clients' keys, as may the input buffer */
 	free(o);
 }
 
@@ -99,7 +102,7 @@ link_free(struct link *l)
 		destroy(l);
 }
 
-/* The owner is told from the loop. */
+/* Breaks the link; the loop then calls on_closed. */
 static void
 break_off(struct link *l)
 {
@@ -110,7 +113,7 @@ break_off(struct link *l)
 	event_active(l->readable, EV_READ, 0);
 }
 
-/* Returns what sendmsg() returns. */
+/* Sends bytes, and the descriptor `passed` if it is not -1. Returns what sendmsg() returns. */
 static ssize_t
 transmit(int fd, const uint8_t *bytes, size_t len, int passed)
 {
@@ -135,7 +138,8 @@ transmit(int fd, const uint8_t *bytes, size_t len, int passed)
 	return sendmsg(fd, &m, MSG_NOSIGNAL);
 }
 
-/* Sends as much of it as the other side takes now, with fd if that has not gone. Returns 0, or -1: the link is over. */
+/* Sends as much of o as the other side takes now, with fd if fd has not been sent yet. Returns 0, or -1 if the link is
+ * over. */
 static int
 send_some(struct link *l, struct out *o, int fd)
 {
@@ -169,7 +173,7 @@ on_writable(evutil_socket_t fd, short what, void *arg)
 	}
 	event_del(l->writable);
 	if (l->ops->on_drained != NULL)
-		l->ops->on_drained(l->arg); /* last: it may free l */
+		l->ops->on_drained(l->arg); /* last, because the callback may free l */
 }
 
 void
@@ -195,7 +199,8 @@ link_send(struct link *l, uint8_t type, const void *body, size_t len, int fd)
 	if (STAILQ_EMPTY(&l->queue) && (send_some(l, o, fd) < 0 || o->off == o->len))
 		free_out(o);
 	else {
-		/* Keeps the message; its descriptor goes with its first bytes, and until then it has its own. */
+		/* The rest of the message is kept. A descriptor goes with the first bytes; until then the message holds
+		 * a copy of its own. */
 		if (fd >= 0 && o->off == 0)
 			o->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 		if (o->off == 0)
@@ -242,12 +247,10 @@ link_send_last(int fd, uint8_t type, const void *body, size_t len)
 		(void)!transmit(fd, body, len, -1);
 }
 
-/* --- what comes --- */
+/* --- receiving --- */
 
-/*
- * Keeps the descriptors that came; -1 for one that the kernel has dropped, as this process may have no more of them.
- * (recvmsg() ends behind each message with a descriptor.) Returns 0, or -1: there are too many.
- */
+/* Keeps the descriptors that came, and -1 for a descriptor that the kernel dropped because this process may have no
+ * more. (recvmsg() returns after each message that has a descriptor.) Returns 0, or -1 if there are too many. */
 static int
 take_fds(struct link *l, struct msghdr *m)
 {
@@ -299,7 +302,7 @@ make_room(struct link *l)
 	return 0;
 }
 
-/* Returns 1: something came; 0: nothing more for now; -1: it is over. */
+/* Returns 1 if bytes have come, 0 if there are no more for now, or -1 if the link is over. */
 static int
 receive(struct link *l)
 {
@@ -324,7 +327,8 @@ receive(struct link *l)
 	return 1;
 }
 
-/* Hands over the first message. Returns its bytes; 0: it is not whole yet; -1: it makes no sense. */
+/* Calls on_message for the first message. Returns the message's length in bytes, 0 if it is not complete, or -1 if it
+ * is malformed. */
 static ssize_t
 one_message(struct link *l, const uint8_t *at, size_t have)
 {
@@ -371,7 +375,7 @@ on_readable(evutil_socket_t fd, short what, void *arg)
 	int r = 1;
 
 	l->is_inside = true;
-	/* Also after a write that failed: what came before is still to be read. */
+	/* Reads on even after a failed write: messages that came before it must still be handled. */
 	for (int i = 0; i < 4 && r > 0 && l->life != LINK_FREED; i++)
 		if ((r = receive(l)) > 0 && dispatch(l) < 0)
 			r = -1;

@@ -1,12 +1,13 @@
 /*
- * src/restart/link.h - messages between two processes of pgweir over a socket pair, each with a descriptor if it has
- * one (SCM_RIGHTS, unix(7)).
+ * src/restart/link.h - messages between two processes of pgweir over a socket pair. A message may carry a descriptor
+ * (SCM_RIGHTS, unix(7)).
  *
- * Messages are checked as if a stranger had sent them: lengths are bounded, a descriptor that was not announced ends
- * the link.
+ * Messages are checked as if a stranger had sent them: lengths are bounded, and a descriptor that was not announced
+ * ends the link.
  *
- * Owns:   its socket, what waits to be sent, descriptors that came and were not handed to anybody yet.
- * Always: callbacks come only from the loop; on_closed comes once, and nothing after it.
+ * Owns:   its socket, messages that are not sent yet, and descriptors that have come and were not passed to a callback
+ *         yet.
+ * Always: callbacks are called only from the loop; on_closed is called once, as the last one.
  */
 #pragma once
 
@@ -16,33 +17,29 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define LINK_BODY_MAX ((size_t)64 << 20) /* bytes of one message */
+#define LINK_BODY_MAX ((size_t)64 << 20) /* the largest body of a message, in bytes */
 
-struct link; /* opaque: link.c */
+struct link; /* opaque; defined in link.c */
 
 struct link_ops {
-	/*
-	 * body is borrowed; fd: a descriptor that is the callee's from now on, or -1: none was sent, or this process
-	 * may have no more of them.
-	 */
+	/* A message has come. body is borrowed. fd is a descriptor, which the callee takes, or -1 if none was sent or
+	 * if this process may have no more descriptors. */
 	void (*on_message)(void *arg, uint8_t type, const uint8_t *body, size_t len, int fd);
-	void (*on_rest)(void *arg); /* no message comes for now: behind one or more of them */
-	void (*on_drained)(void *arg); /* all that was sent has been taken by the kernel; may be NULL */
-	void (*on_closed)(void *arg); /* the other side has gone, or has sent what makes no sense */
+	void (*on_rest)(void *arg); /* after one or more messages: no more has come for now */
+	void (*on_drained)(void *arg); /* the kernel has taken everything that was sent; may be NULL */
+	void (*on_closed)(void *arg); /* the other side has closed the link, or has sent something malformed */
 };
 
 /* Takes fd, which becomes non-blocking. Returns NULL, and closes fd, without memory. */
 struct link *link_new(struct event_base *base, int fd, const struct link_ops *ops, void *arg);
-void link_free(struct link *l); /* may be called from a callback; NULL is fine */
-/*
- * Sends a message, now or when the other side takes it. fd: -1, or a descriptor that stays the caller's, and of which a
- * copy is sent; if there can't be one, it goes without. Without memory the link is closed.
- */
+void link_free(struct link *l); /* may be called from a callback; l may be NULL */
+/* Sends a message, now or when the other side takes it. fd is -1, or a descriptor of which a copy is sent; it stays the
+ * caller's. If no copy can be made, the message goes without. Without memory the link is closed. */
 void link_send(struct link *l, uint8_t type, const void *body, size_t len, int fd);
-/* The same with what was put into b, and frees that. If there was no memory for that, the link is closed, too. */
+/* Sends the contents of b like link_send(), and frees b. If b has run out of memory, the link is closed. */
 void link_send_buf(struct link *l, uint8_t type, struct buf *b, int fd);
 void link_send_number(struct link *l, uint8_t type, uint64_t number, const void *more,
-		      size_t more_len); /* 64 bits, more */
-int link_is_drained(const struct link *l); /* nothing waits to be sent */
-/* Sends one message without a loop, waiting for a moment at most: for a process that is about to exit. */
+		      size_t more_len); /* sends the number in 64 bits, and then `more` */
+int link_is_drained(const struct link *l); /* returns non-zero if no message waits to be sent */
+/* Sends one message without a loop, and waits for one second at most: for a process that is about to exit. */
 void link_send_last(int fd, uint8_t type, const void *body, size_t len);

@@ -14,24 +14,24 @@
 #include <string.h>
 
 #define TRANSFERS PARKED_MAX /* at a time */
-#define TRANSFER_MAX_US (3 * US_PER_S) /* how long one waits for the successor to take it, and is not read */
-#define PAUSE_US (10 * US_PER_S) /* after one has waited for so long in vain */
-#define SILENCE_US US_PER_S /* until a halt is asked for again that was not to be had: that may take as long */
+#define TRANSFER_MAX_US (3 * US_PER_S) /* how long a client, which is not read, waits for TAKEN */
+#define PAUSE_US (10 * US_PER_S) /* after a client has waited in vain for that long */
+#define SILENCE_US US_PER_S /* after a halt that failed, until the next is tried: each may take as long as that */
 #define WALK_MAX 512 /* clients looked at in one turn */
-#define ROUND_US 100000 /* between two rounds through all clients; most move before, when they become idle */
+#define ROUND_US 100000 /* between two rounds through all clients; most move earlier, when they become idle */
 
 enum stage {
 	STAGE_SENT,
-	STAGE_REFUSED, /* the successor can't take it */
-	STAGE_TAKEN, /* the successor has it, and waits to hear that we have let go */
-	STAGE_CATCHING_UP, /* so does its listener here, for the last time */
-	STAGE_RELEASED /* that was sent */
+	STAGE_REFUSED, /* the successor can't take the client */
+	STAGE_TAKEN, /* the successor has the client, and waits until this process has let go of it */
+	STAGE_CATCHING_UP, /* like TAKEN, while the client's listener here catches up for the last time */
+	STAGE_RELEASED /* YOURS or GONE was sent */
 };
 
-/* A client on its way. */
+/* A client on its way to the successor. */
 struct transfer {
-	uint64_t number; /* 0: free */
-	struct client *client; /* NULL: it was closed meanwhile */
+	uint64_t number; /* 0 if this place is free */
+	struct client *client; /* NULL if the client was closed meanwhile */
 	uint64_t since_us;
 	enum stage stage;
 };
@@ -40,17 +40,18 @@ struct moving {
 	struct restart *r;
 	struct link *link;
 	pid_t pid; /* the successor's */
-	bool is_on; /* clients may go */
-	bool is_due; /* messages have come that the pump has not seen */
+	bool is_on; /* true while clients may be sent */
+	bool is_due; /* true if messages have come that move_some() has not handled */
 	struct client_record_writer *writer;
 	struct timer pump;
 	struct client_env *const
-	    *at; /* the worker whose clients the round is at; what it points to is NULL: at its end */
+	    *at; /* the worker whose clients the round is at; it points to NULL at the end of the round */
 	struct transfer transfers[TRANSFERS];
 	uint64_t last_number;
-	uint64_t all_from_us, listeners_from_us; /* nobody, and no client that listens, is sent before this time */
+	/* all_from_us: no client is sent before this time; listeners_from_us: no client that listens */
+	uint64_t all_from_us, listeners_from_us;
 	uint64_t silent_until_us; /* no halt is asked for before this time */
-	char told[STAYING_MAX]; /* what the successor knows of the clients that stay */
+	char told[STAYING_MAX]; /* the last text of STAYING that the successor got */
 };
 
 static void
@@ -79,7 +80,7 @@ moving_has_transfers(const struct moving *m)
 	return false;
 }
 
-/* Writes how many clients have each reason to stay. Returns how many clients there are. */
+/* Writes how many clients stay for each reason. Returns how many clients there are. */
 static uint32_t
 count_staying(const struct moving *m, char text[STAYING_MAX])
 {
@@ -97,7 +98,7 @@ count_staying(const struct moving *m, char text[STAYING_MAX])
 	return all;
 }
 
-/* At the end of a round: to the log behind the first one, and to the successor whenever something has changed. */
+/* At the end of a round: tells the log after the first round, and the successor whenever something has changed. */
 static void
 tell_who_stays(struct moving *m)
 {
@@ -140,13 +141,13 @@ try_client(struct moving *m, struct client *c)
 		c->x.reading = EXCHANGE_IN_TRANSFER;
 		stream_suspend(&c->x.stream, true);
 		link_send(m->link, HANDOVER_CLIENT, b.bytes, b.len, c->x.stream.fd);
-		explicit_bzero(b.bytes, b.len); /* its cancel key */
+		explicit_bzero(b.bytes, b.len); /* the client's cancel key */
 	}
 	buf_fini(&b);
 	return c->x.reading == EXCHANGE_IN_TRANSFER;
 }
 
-/* Returns the next client of a round through all workers; NULL: it is over. */
+/* Returns the next client of a round through all workers; NULL at the end of the round. */
 static struct client *
 next_of_round(struct moving *m)
 {
@@ -159,7 +160,7 @@ next_of_round(struct moving *m)
 	return c;
 }
 
-/* Does a part of a round. Returns true at its end. */
+/* Does a part of a round. Returns true at the end of the round. */
 static bool
 walk(struct moving *m)
 {
@@ -177,7 +178,7 @@ walk(struct moving *m)
 	return false;
 }
 
-/* The successor knows that the client is its own once this is out of our hands. */
+/* Closes clients for which YOURS was sent. The successor reads them once YOURS has left this process. */
 static void
 let_go_of_released(struct moving *m)
 {
@@ -209,10 +210,8 @@ release(struct moving *m, struct transfer *at)
 	link_send_number(m->link, c == NULL ? HANDOVER_GONE : HANDOVER_YOURS, at->number, queued, len);
 }
 
-/*
- * Takes back one that was not taken in time: it listens and the successor has no server for that, or the successor
- * hangs. A TAKEN that comes later finds nobody.
- */
+/* Takes back a client that the successor has not taken in time: the client listens and the successor has no server for
+ * that, or the successor hangs. A TAKEN that comes later is ignored. */
 static void
 take_back_late(struct moving *m, struct transfer *at)
 {
@@ -229,7 +228,7 @@ take_back_late(struct moving *m, struct transfer *at)
 	parked_let_go_on(c);
 }
 
-/* Does what is due next with a client on its way. */
+/* Takes the next step with a client on its way. */
 static void
 advance(struct moving *m, struct transfer *at)
 {
@@ -261,13 +260,14 @@ advance(struct moving *m, struct transfer *at)
 	}
 }
 
-/* A worker does not answer: nobody moves for now. Who is on the way stays here, but for those that were let go. */
+/* A worker does not answer: no client moves for now. Clients on their way stay here, unless the successor was told that
+ * they are its own. */
 static void
 stay_for_now(struct moving *m, const struct fail *why)
 {
 	uint64_t now_us = restart_now_us(m->r);
 
-	if (now_us >= m->silent_until_us + SILENCE_US) /* else this is in the log already */
+	if (now_us >= m->silent_until_us + SILENCE_US) /* else the log says so already */
 		log_warning(restart_env(m->r)->log, "restart: no client moves for now: %s", why->text);
 	m->silent_until_us = now_us + SILENCE_US;
 	parked_set_room(m->r->parked, 0, 0);
@@ -284,7 +284,7 @@ stay_for_now(struct moving *m, const struct fail *why)
 	}
 }
 
-/* In a halt. Returns true at the end of a round. */
+/* Moves some clients, in a halt. Returns true at the end of a round. */
 static bool
 move_some(struct moving *m)
 {
@@ -299,7 +299,7 @@ move_some(struct moving *m)
 	/* Moves clients that have just given their server back, before their next bytes are read. */
 	while ((c = parked_take(m->r->parked, NULL)) != NULL)
 		if (c->x.reading == EXCHANGE_IN_TRANSFER ||
-		    !try_client(m, c)) /* it was in transfer, and is back from there */
+		    !try_client(m, c)) /* a client in transfer comes from parked_put_back() */
 			parked_let_go_on(c);
 	is_end = walk(m);
 	for (size_t i = 0; i < TRANSFERS; i++)
@@ -310,7 +310,7 @@ move_some(struct moving *m)
 	return is_end;
 }
 
-/* Returns true if nothing is left to do for now. */
+/* Moves some clients if a halt can be had. Returns true if nothing is left to do for now. */
 static bool
 move_in_halt(struct moving *m)
 {
@@ -379,7 +379,7 @@ moving_on_message(struct moving *m, uint8_t type, const uint8_t *body, size_t le
 	if (at == NULL || at->stage != STAGE_SENT)
 		return;
 	at->stage = type == HANDOVER_TAKEN ? STAGE_TAKEN : STAGE_REFUSED;
-	if (type != HANDOVER_TAKEN && at->client != NULL) /* the text of REFUSED says why */
+	if (type != HANDOVER_TAKEN && at->client != NULL) /* the text of REFUSED gives the reason */
 		log_warning(restart_env(m->r)->log,
 			    "restart: client %" PRIu64 " stays: the successor cannot take it: %.*s",
 			    at->client->x.waiter.id, (int)(len - 8 < 200 ? len - 8 : 200), (const char *)body + 8);

@@ -1,15 +1,15 @@
 /*
- * src/restart/moving.h - the clients of a process that goes move to its successor, while both serve.
+ * src/restart/moving.h - moves the clients of the old process to its successor, while both serve.
  *
- * They move when they are between two requests: all that are idle at first, a few in each turn of the loop, and others
- * as soon as they have given their server back (exchange_ops.released, parked.c).
+ * A client moves when it is between two requests: first all idle clients, a few in each turn of the loop, and then each
+ * other client as soon as it has given its server back (exchange_ops.released, parked.c).
  *
- * All that is done to clients is done by one function, in a halt of all workers (moving_look()); what comes from
- * the successor or from other workers is noted until then. If no halt is to be had, nobody moves for some seconds, and
- * whoever is on the way stays here, unless the successor was told already that the client is its own.
+ * Clients are touched in one function only, moving_look(), in a halt of all workers; messages from the successor and
+ * calls from other workers are only noted until then. If no halt can be had, no client moves for some seconds, and
+ * clients on their way stay here, unless the successor was already told that they are its own.
  *
- * Always: a client is closed here only after the successor has confirmed that it has it. If the successor is lost
- * before that, the client is read on.
+ * Always: a client is closed here only after the successor has confirmed that it has the client. If the successor is
+ *         lost before that, the client is read again here.
  */
 #pragma once
 
@@ -24,53 +24,56 @@ struct link; /* restart/link.h */
 struct moving;
 struct restart;
 
-/* Nobody moves yet. Borrows r, and the link to the successor. Returns NULL without memory. */
+/* Makes the state; no client moves yet. Borrows r, and the link to the successor. Returns NULL without memory. */
 struct moving *moving_new(struct restart *r, struct link *link, pid_t successor);
-void moving_free(struct moving *m); /* in a halt, if anybody has moved; m may be NULL */
-void moving_begin(struct moving *m); /* in a halt: the successor is ready */
-void moving_stop(struct moving *m); /* its link is broken: nobody else goes */
+void moving_free(struct moving *m); /* called in a halt, if a client has moved; m may be NULL */
+void moving_begin(struct moving *m); /* called in a halt, when the successor is ready */
+void moving_stop(struct moving *m); /* called when the link is broken: no other client is sent */
 void moving_on_message(struct moving *m, uint8_t type, const uint8_t *body, size_t len); /* TAKEN or REFUSED has come */
-void moving_on_rest(struct moving *m); /* no message comes for now; may end this process's work, as the next two */
-void moving_on_drained(struct moving *m); /* all that was sent is in the kernel's hands */
-void moving_look(struct moving *m); /* clients are parked, or a listener has caught up */
-void moving_client_gone(struct moving *m, const struct client *c); /* worker 0 has heard of its end */
-/* In a halt: clients on their way are read on here, but for those that a successor which lives may be reading. */
+/* No message has come for now. Like the next two functions, this one may end the work of this process. */
+void moving_on_rest(struct moving *m);
+void moving_on_drained(struct moving *m); /* called when the kernel has taken all that was sent */
+void moving_look(struct moving *m); /* called when clients are parked, or when a listener has caught up */
+void moving_client_gone(struct moving *m, const struct client *c); /* called when worker 0 has heard that c is closed */
+/* In a halt: lets clients on their way be read here again, but for clients that a successor which still lives may be
+ * reading. */
 void moving_take_back(struct moving *m, bool is_dead);
 bool moving_has_transfers(const struct moving *m); /* returns true while a client is on its way */
 
 /*
- * --- parked.c: clients of all workers that are not read until worker 0 has looked at them, which it does in a
- * halt. Whoever has just given its server back is parked by its own worker, so that it is still between two requests
- * then; and so is whoever was on its way to the successor when no halt was to be had.
+ * --- parked.c: clients of all workers that are not read until worker 0 has looked at them, which it does in a halt. A
+ * client that has just given its server back is parked by its own worker, so it is still between two requests when
+ * worker 0 looks. A client that was on its way to the successor when no halt could be had is parked, too.
  *
  * Owns:   the list and its lock.
- * Always: a client that nobody looks at is read on by its own worker, at one of its next ticks. One that was closed
- *         may still be in the list: its block is there until worker 0 has heard of its end.
+ * Always: a client that worker 0 does not look at is read again by its own worker, at one of its next ticks. A client
+ *         that was closed may still be in the list: its block exists until worker 0 has heard that it is closed.
  */
-#define PARKED_MAX 32u /* as many as have given their servers back, and as many as were on their way */
+#define PARKED_MAX 32u /* the most clients that have given their servers back, and the most that were on their way */
 
-struct parked; /* opaque: parked.c */
+struct parked; /* opaque; defined in parked.c */
 
-/* look: calls worker 0, which is to look at the list; borrowed. Never returns NULL. */
+/* Makes the list. Borrows look, which wakes worker 0 to look at the list. Never returns NULL. */
 struct parked *parked_new(struct wake *look);
 void parked_free(struct parked *p);
 
 /* --- on any worker --- */
-/* Parks a client of this worker's that has given its server back, if there is room for one like it. */
+/* Parks a client of this worker that has given its server back, if there is room. */
 void parked_add(struct parked *p, struct client *c);
-/* This worker's tick, or with env = NULL, in a halt, for all: what has been parked so far is read on. */
+/* Lets the clients that were parked so far be read again: this worker's, at its tick; or all, with env = NULL, in a
+ * halt. */
 void parked_tick(struct parked *p, const struct client_env *env);
 
 /* --- on worker 0 --- */
-/* How many clients may be parked from now on, at most PARKED_MAX; none that listens before this time. */
+/* Sets how many clients may be parked from now on, at most PARKED_MAX; clients that listen only from listeners_from_us
+ * on. */
 void parked_set_room(struct parked *p, unsigned room, uint64_t listeners_from_us);
-/* No halt is to be had: one that was on its way is read on at its worker's tick. There are at most PARKED_MAX. */
+/* Parks a client that was on its way when no halt could be had: its worker's tick lets it be read again. There are at
+ * most PARKED_MAX such clients. */
 void parked_put_back(struct parked *p, struct client *c);
-/*
- * Takes out one of this worker's, or with env = NULL, in a halt, any; those that were closed are forgotten. Returns
- * NULL if there are no more.
- */
+/* Removes and returns a client of this worker, or, with env = NULL, in a halt, of any worker. Closed clients are
+ * removed and skipped. Returns NULL if there are no more. */
 struct client *parked_take(struct parked *p, const struct client_env *env);
-void parked_forget(struct parked *p, const struct client *c); /* it is about to be freed; fine if it is not here */
-/* In a halt, or on its own worker: it is read on. It may be closed then. */
+void parked_forget(struct parked *p, const struct client *c); /* c is about to be freed, and need not be listed */
+/* Lets the client be read again; called in a halt, or on the client's own worker. The client may be closed by this. */
 void parked_let_go_on(struct client *c);

@@ -9,7 +9,7 @@
 
 struct parked {
 	struct wake *look;
-	pthread_mutex_t lock; /* guards all below */
+	pthread_mutex_t lock; /* guards all fields below */
 	unsigned room, count;
 	uint64_t listeners_from_us;
 	struct client *list[2 * PARKED_MAX];
@@ -35,7 +35,7 @@ parked_free(struct parked *p)
 void
 parked_add(struct parked *p, struct client *c)
 {
-	if (c->x.is_closing || c->x.stream.is_suspended) /* suspended: it is parked already */
+	if (c->x.is_closing || c->x.stream.is_suspended) /* a suspended client is parked already */
 		return;
 	pthread_mutex_lock(&p->lock);
 	if (p->count >= p->room || (c->x.listen != NULL && *c->env->x.now_us < p->listeners_from_us)) {

@@ -1,9 +1,9 @@
 /*
- * src/restart/predecessor.c - a hitless restart, in the process that comes: it gets the listening sockets from the
- * process before it, says that it is ready, and then gets that process's clients. See restart/handover.h.
+ * src/restart/predecessor.c - a hitless restart, in the new process: it gets the listening sockets from the old
+ * process, says that it is ready, and then gets the old process's clients. See restart/handover.h.
  *
- * Always: nothing is accepted before the old process has said GO, or has died. A client is read here only when the old
- * process has let go of it, or has died.
+ * Always: nothing is accepted before the old process has sent GO, or has died. A client is read here only when the old
+ *         process has let go of it, or has died.
  */
 #include "restart/restart_state.h"
 #include "listen/listen.h"
@@ -17,46 +17,49 @@
 #include <inttypes.h>
 #include <sys/socket.h>
 
-#define LISTENERS_US (10 * US_PER_S) /* until all of them must have come */
+#define LISTENERS_US (10 * US_PER_S) /* by when all listening sockets must have come */
 #define LOST_MAX_US (2 * US_PER_S) /* how long an old process may live on without its link */
 #define ARRIVALS_MAX 64
 
 enum stage {
-	STAGE_MADE, /* its listener may have to listen first */
-	STAGE_LISTENS, /* its listener does, and catches up */
-	STAGE_TAKEN, /* the old process was told that it is here */
-	STAGE_BACK, /* the old process keeps it: it is to go here */
-	STAGE_OURS, /* the old process has let go of it */
-	STAGE_CATCHING_UP /* so does its listener, and then it is read */
+	STAGE_MADE, /* the client's listener may have to listen on its channels first */
+	STAGE_LISTENS, /* the listener listens on all of the client's channels, and catches up */
+	STAGE_TAKEN, /* the old process was told that the client is here */
+	STAGE_BACK, /* the old process keeps the client, so it must be closed here */
+	STAGE_OURS, /* the old process has let go of the client */
+	STAGE_CATCHING_UP /* like OURS, while the listener catches up; then the client is read */
 };
 #define STAGES_OURS (1u << STAGE_OURS | 1u << STAGE_CATCHING_UP)
 
-/* A client that came and is not this process's yet. */
+/* A client that has come and does not belong to this process yet. */
 struct arrival {
-	uint64_t number; /* in the old process; 0: free */
-	struct client *client; /* NULL: it was closed meanwhile */
+	uint64_t number; /* the client's number in the old process; 0 if this place is free */
+	struct client *client; /* NULL if the client was closed meanwhile */
 	enum stage stage;
-	uint8_t *queued; /* notifications that waited for it there; NULL with a length: no memory, so it is closed */
+	/* notifications that waited for the client there; NULL with a length if there was no memory: the client is
+	 * closed */
+	uint8_t *queued;
 	size_t queued_len;
 };
 
 struct predecessor {
 	struct restart *r;
-	struct link *link; /* NULL: it is gone */
+	struct link *link; /* NULL if the link is gone */
 	pid_t pid;
-	/* MET: its listening sockets are to come. READY: this process is, and waits for GO. OLD: this process serves.
-	 */
+	/* IS_MET: the listening sockets have not all come. HAS_ALL: they have. IS_READY: this process waits for GO.
+	 * IS_OLD: this process serves. */
 	enum { PREDECESSOR_IS_MET, PREDECESSOR_HAS_ALL, PREDECESSOR_IS_READY, PREDECESSOR_IS_OLD } now;
-	bool is_holding; /* all workers are halted, as long as messages come */
+	bool is_holding; /* true while messages come: all workers are halted */
 	struct client_record_reader *reader;
 	struct arrival arrivals[ARRIVALS_MAX];
 	uint32_t moved, refused;
-	uint64_t since_us, lost_us; /* lost_us: since when the link is gone; 0: it is there */
-	uint64_t staying; /* how many clients it still has, by its last STAYING */
-	char stays[STAYING_MAX]; /* which */
+	/* since_us: when this process met the old one; lost_us: when the link was lost; 0 while it exists */
+	uint64_t since_us, lost_us;
+	uint64_t staying; /* how many clients the old process still has, by its last STAYING */
+	char stays[STAYING_MAX]; /* which clients these are, by that message */
 };
 
-/* --- from the command line on --- */
+/* --- before the restart is known --- */
 
 int
 restart_find_predecessor(void)
@@ -70,7 +73,8 @@ restart_find_predecessor(void)
 
 	if (text == NULL)
 		return -1;
-	/* The descriptor must be what the variable says: a socket made by that process, which may have died since. */
+	/* The descriptor must be what the variable says: a socket made by that process, which may have died since
+	 * then. */
 	is_good = sscanf(text, "%d:%ld", &fd, &pid) == 2 && fd >= 3 &&
 		  getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 && len == sizeof(peer) && peer.pid == pid &&
 		  peer.uid == geteuid();
@@ -89,7 +93,7 @@ restart_tell_predecessor(int fd, const char *text)
 		link_send_last(fd, HANDOVER_FAILED, text, strlen(text));
 }
 
-/* --- what the process before this one has said --- */
+/* --- messages of the old process --- */
 
 static void
 send_number(struct predecessor *p, uint8_t type, uint64_t number, const void *more, size_t more_len)
@@ -132,10 +136,8 @@ refuse_arrival(struct predecessor *p, struct arrival *n)
 		client_let_go(c);
 }
 
-/*
- * Tells the old process that the client is taken, once its listener, if any, listens on all its channels here, and has
- * caught up: what came until then, the client gets there.
- */
+/* Tells the old process that the client is taken, when the client's listener, if any, listens on all its channels here
+ * and has caught up. Notifications that came until then are dropped here: the old process sends them. */
 static void
 take_if_confirmed(struct predecessor *p, struct arrival *n)
 {
@@ -176,7 +178,7 @@ begin_arrival(struct predecessor *p, struct arrival *n)
 		exchange_left(listen_flush(&c->x));
 }
 
-/* In a halt: does what is due next with a client that came. */
+/* In a halt: takes the next step with a client that has come. */
 static void
 advance(struct predecessor *p, struct arrival *n)
 {
@@ -206,7 +208,7 @@ advance(struct predecessor *p, struct arrival *n)
 	}
 }
 
-/* Returns 0, or -1 if a worker does not answer. */
+/* Takes the next step with all clients that have come. Returns 0, or -1 if a worker does not answer. */
 static int
 advance_all(struct predecessor *p)
 {
@@ -222,7 +224,7 @@ advance_all(struct predecessor *p)
 	return 0;
 }
 
-/* From now until no message comes, all workers stand still. Returns 0, or -1 with *why set. */
+/* Halts all workers until no more messages come. Returns 0, or -1 with *why set. */
 static int
 hold(struct predecessor *p, struct fail *why)
 {
@@ -232,7 +234,7 @@ hold(struct predecessor *p, struct fail *why)
 	return 0;
 }
 
-/* Takes fd. */
+/* Makes a client of a CLIENT message. Takes fd. */
 static void
 on_client(struct predecessor *p, const uint8_t *body, size_t len, int fd)
 {
@@ -242,7 +244,7 @@ on_client(struct predecessor *p, const uint8_t *body, size_t len, int fd)
 	const char *refusal = NULL;
 	struct fail why;
 
-	/* The kernel gives the lowest number that is free: the last ones are for servers, as in net/listener.c. */
+	/* The kernel gives the lowest free number. The highest numbers are for servers, as in net/listener.c. */
 	if (fd < 0 || (setup_descriptors_for_clients() > 0 && fd >= setup_descriptors_for_clients()))
 		refusal = "no descriptor is left for it";
 	else if (number == 0 || n == NULL || client_record_parse(body, len, &record) < 0)
@@ -274,7 +276,7 @@ restart_look_at_arrivals(struct restart *r)
 	if (r->predecessor == NULL)
 		return;
 	advance_all(r->predecessor);
-	restart_predecessor_tick(r); /* there may be nobody else to wait for */
+	restart_predecessor_tick(r); /* the old process may wait for no other client */
 }
 
 void
@@ -290,7 +292,7 @@ restart_arrival_gone(struct restart *r, const struct client *c)
 		n->client = NULL;
 		if (n->stage < STAGE_TAKEN)
 			refuse_arrival(p, n);
-		else if (n->stage != STAGE_TAKEN) /* else its YOURS or GONE is still to come */
+		else if (n->stage != STAGE_TAKEN) /* a client in STAGE_TAKEN still gets YOURS or GONE */
 			forget_arrival(n);
 	}
 }
@@ -322,7 +324,7 @@ begin_to_serve(struct predecessor *p)
 	p->r->host.serve(p->r->host.w);
 }
 
-/* A message may bring a descriptor: a listener or a client. Any other is closed. */
+/* Takes the descriptor of a message, which is a listener's or a client's. Any other is closed. */
 static void
 take_descriptor(struct predecessor *p, uint8_t type, const uint8_t *body, size_t len, int fd)
 {
@@ -341,7 +343,7 @@ on_message(void *arg, uint8_t type, const uint8_t *body, size_t len, int fd)
 
 	*restart_env(p->r)->now_us = clock_now_us();
 	take_descriptor(p, type, body, len, fd);
-	/* If the versions differ, the old process finds out by our READY. */
+	/* If the versions differ, the old process notices that when it gets our READY. */
 	if (type == HANDOVER_HELLO && len == 13 && wire_u32(body) == HANDOVER_VERSION) {
 		restart_env(p->r)->counters->restarts = wire_u64(body + 4) + 1;
 		listeners_set_passed(p->r->host.listeners, body[12] != 0);
@@ -375,14 +377,14 @@ on_rest(void *arg)
 	p->is_holding = false;
 }
 
-/* Returns true if the old process has died, and not just closed its end. */
+/* Returns true if the old process has died, rather than just closed its end. */
 static bool
 is_dead(const struct predecessor *p)
 {
 	return getppid() != p->pid;
 }
 
-/* Clients that the old process had not let go of: if it is dead, they are ours, and else they are its own. */
+/* Decides about clients that the old process had not let go of: they are ours if it is dead, else its own. */
 static void
 settle_arrivals(struct predecessor *p, bool are_ours)
 {
@@ -404,7 +406,7 @@ on_closed(void *arg)
 
 static const struct link_ops link_ops = { .on_message = on_message, .on_rest = on_rest, .on_closed = on_closed };
 
-/* Returns true if there are arrivals in one of these stages (1 << enum stage). */
+/* Returns true if there are arrivals in one of these stages (bits 1 << enum stage). */
 static bool
 has_arrivals(const struct predecessor *p, unsigned stages)
 {
@@ -440,7 +442,7 @@ restart_predecessor_tick(struct restart *r)
 	struct predecessor *p = r->predecessor;
 	bool is_sure;
 
-	if (p != NULL && has_arrivals(p, 1u << STAGE_OURS | 1u << STAGE_BACK)) /* no halt was to be had for them */
+	if (p != NULL && has_arrivals(p, 1u << STAGE_OURS | 1u << STAGE_BACK)) /* no halt could be had before */
 		advance_all(p);
 	if (p == NULL || p->lost_us == 0 || p->now < PREDECESSOR_IS_READY)
 		return;
@@ -459,7 +461,7 @@ restart_predecessor_tick(struct restart *r)
 	}
 	settle_arrivals(p, is_dead(p));
 	if (advance_all(p) < 0 || has_arrivals(p, STAGES_OURS))
-		return; /* the listener catches up for them, or gives it up in a moment */
+		return; /* the listener catches up for these clients, or gives up soon */
 	restart_end_far_cancels(r);
 	log_info(log,
 		 "restart: the previous process, %ld, has ended: %s came from there in %" PRIu64 " ms, %" PRIu32
@@ -469,7 +471,7 @@ restart_predecessor_tick(struct restart *r)
 	restart_forget_predecessor(r);
 }
 
-/* --- what the others ask --- */
+/* --- for other files --- */
 
 bool
 restart_tell_staying(const struct restart *r, char *out, size_t size)
@@ -493,14 +495,14 @@ restart_meet_predecessor(struct restart *r, int fd, struct fail *why)
 
 	r->predecessor = p;
 	p->r = r;
-	/* The process that has made the socket pair: restart_find_predecessor() has seen that this can be told. */
+	/* The process that made the socket pair; restart_find_predecessor() has checked that getsockopt() works. */
 	getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len);
 	p->pid = peer.pid;
 	p->since_us = restart_now_us(r);
 	listeners_expect(r->host.listeners);
 	p->reader = client_record_reader_new(r->host.clients);
 	p->link = link_new(restart_env(r)->base, fd, &link_ops, p);
-	/* The tick of the loop, ten times a second, ends each turn. */
+	/* The tick, ten times a second, ends each turn of the loop. */
 	while (p->now == PREDECESSOR_IS_MET && p->link != NULL && restart_now_us(r) - p->since_us < LISTENERS_US)
 		event_base_loop(restart_env(r)->base, EVLOOP_ONCE);
 	if (p->now == PREDECESSOR_IS_MET)

@@ -5,7 +5,7 @@
 #include "restart/handover.h"
 #include "wire/frame.h"
 
-/* On worker 0: others have called. */
+/* Looks at clients on their way; runs on worker 0 when other workers have posted the wake. */
 static void
 look(void *arg)
 {
@@ -88,7 +88,7 @@ restart_client_released(struct restart *r, struct exchange *x)
 		parked_add(r->parked, c);
 }
 
-/* The listener has answered for a client on its way, or has caught up: what was notified before is in its queue. */
+/* The listener has answered for a client on its way, or has caught up: notifications from before are in its queue. */
 void
 restart_transfer_progress(struct restart *r)
 {
@@ -96,11 +96,12 @@ restart_transfer_progress(struct restart *r)
 }
 
 /*
- * --- Cancel requests: one for a client that this process does not have is asked of the other one, which may have it.
- * Either may get one for a client of the other's: a connection stays where it was accepted, its request may be late.
+ * --- Cancel requests. A request for a client that this process does not have is sent to the other process, which may
+ * have the client. Either process may get a request for the other's client: the request's connection stays where it was
+ * accepted, and the request may be late. ---
  */
 
-/* Returns false if there is no other process. */
+/* Sends a message to the other process. Returns false if there is none. */
 static bool
 tell_other(struct restart *r, uint8_t type, const struct buf *b)
 {
@@ -119,7 +120,7 @@ restart_forward_cancel(struct restart *r, struct client *asker, uint32_t pid, co
 	was_notified = buf_ok(&b) && tell_other(r, HANDOVER_CANCEL, &b);
 	buf_fini(&b);
 	if (was_notified)
-		asker->is_staying = true; /* it waits for the answer from there */
+		asker->is_staying = true; /* asker waits for the answer of the other process */
 	return was_notified;
 }
 

@@ -1,27 +1,27 @@
-/* src/restart/restart_state.h - what the files of this folder share. */
+/* src/restart/restart_state.h - shared by the files of this folder. */
 #pragma once
 
 #include "restart/moving.h"
 #include "restart/restart.h"
 
-#define STAYING_MAX 512 /* bytes of a text that says which clients stay in the old process, and why */
+#define STAYING_MAX 512 /* bytes of the text that says which clients stay in the old process, and why */
 
-struct successor; /* successor.c */
-struct predecessor; /* predecessor.c */
+struct successor; /* defined in successor.c */
+struct predecessor; /* defined in predecessor.c */
 
 struct restart {
 	struct restart_host host;
-	struct successor *successor; /* while this process moves its clients there; or NULL */
-	struct moving *moving; /* the successor's; or NULL */
-	struct predecessor *predecessor; /* while clients come from there; or NULL */
+	struct successor *successor; /* the process to which clients move; NULL if there is none */
+	struct moving *moving; /* the successor's state of moving; NULL if there is none */
+	struct predecessor *predecessor; /* the process from which clients come; NULL if there is none */
 	struct parked *parked;
-	struct wake looking; /* worker 0 is to look at what is parked, or has come */
-	enum { RESTART_GOES_ON, RESTART_STOPS, RESTART_ENDS } end; /* of this process */
-	bool has_reported; /* the first round is over: who stays for now is in the log */
-	uint32_t moved; /* how many clients have moved to the successor */
+	struct wake looking; /* posted when worker 0 is to look at clients that are parked or have come */
+	enum { RESTART_GOES_ON, RESTART_STOPS, RESTART_ENDS } end; /* whether this process stops */
+	bool has_reported; /* true if the first round is over and the log says which clients stay for now */
+	uint32_t moved; /* clients that have moved to the successor */
 };
 
-/* The log, the pools and the rest of what clients see. */
+/* Returns the log, the pools and everything else that clients use. */
 static inline const struct exchange_env *
 restart_env(const struct restart *r)
 {
@@ -34,27 +34,31 @@ restart_now_us(const struct restart *r)
 	return *r->host.clients->x.now_us;
 }
 
-/* Returns NULL if it was closed: its worker's thread may have done so, and worker 0 not have heard of it. */
+/* Returns c, or NULL if it was closed: its worker's thread may have closed it before worker 0 has heard of that. */
 static inline struct client *
 restart_living(struct client *c)
 {
 	return c == NULL || c->x.is_closing ? NULL : c;
 }
 
-/* successor.c */
-void restart_abandon_successor(struct restart *r); /* one that is not ready yet is given up */
+/* --- successor.c --- */
+void restart_abandon_successor(struct restart *r); /* gives up a successor that is not ready yet */
 void restart_successor_tick(struct restart *r);
 void restart_end_if_moved(struct restart *r);
-/* Sends a message of handover.h, once clients move there. Returns false if there is nobody to tell. */
+/* Sends a message of handover.h, if clients move to the successor. Returns false if there is none to which they
+ * move. */
 bool restart_send_successor(struct restart *r, uint8_t type, const void *body, size_t len);
 
-/* predecessor.c */
+/* --- predecessor.c --- */
 void restart_predecessor_tick(struct restart *r);
-bool restart_predecessor_lives(const struct restart *r); /* returns true while the process is there */
-bool restart_send_predecessor(struct restart *r, uint8_t type, const void *body, size_t len); /* as above */
-void restart_look_at_arrivals(struct restart *r); /* a listener listens on all channels of one, or has caught up */
-void restart_arrival_gone(struct restart *r, const struct client *c); /* worker 0 has heard of its end */
+bool restart_predecessor_lives(const struct restart *r); /* returns true while the old process exists */
+/* Sends a message of handover.h. Returns false if there is no old process that could be told. */
+bool restart_send_predecessor(struct restart *r, uint8_t type, const void *body, size_t len);
+/* called when a listener listens on all channels of a client that has come, or has caught up */
+void restart_look_at_arrivals(struct restart *r);
+void restart_arrival_gone(struct restart *r, const struct client *c); /* worker 0 has heard that c is closed */
 
-/* restart.c */
-void restart_on_cancel(struct restart *r, uint8_t type, const uint8_t *body, size_t len); /* HANDOVER_CANCEL... */
-void restart_end_far_cancels(struct restart *r); /* the other process is gone: nobody will answer */
+/* --- restart.c --- */
+/* handles HANDOVER_CANCEL and HANDOVER_CANCELLED */
+void restart_on_cancel(struct restart *r, uint8_t type, const uint8_t *body, size_t len);
+void restart_end_far_cancels(struct restart *r); /* called when the other process is gone and can't answer any more */

@@ -1,9 +1,10 @@
 /*
- * src/restart/successor.c - a hitless restart, in the process that goes: it starts its successor, passes its listening
- * sockets and then its clients on, and ends when none is left. restart/handover.h has the messages between the two.
+ * src/restart/successor.c - a hitless restart, in the old process: it starts its successor, passes its listening
+ * sockets and then its clients to it, and ends when no client is left. restart/handover.h has the messages between the
+ * two.
  *
- * Clients move there (restart/moving.c). Clients that can't are served here until they leave, or until restart_timeout
- * is over; then this process stops as it does at SIGTERM.
+ * restart/moving.c moves the clients. Clients that can't move are served here until they leave, or until
+ * restart_timeout is over; then this process stops as it does at SIGTERM.
  */
 #include "restart/restart_state.h"
 #include "os/os.h"
@@ -23,22 +24,22 @@
 #include <unistd.h>
 
 #define START_MAX_US (60 * US_PER_S) /* how long a successor may take to start */
-#define LOST_MAX_US (2 * US_PER_S) /* how long one may live on without its link */
+#define LOST_MAX_US (2 * US_PER_S) /* how long a successor may live on without its link */
 
 enum stage {
 	STAGE_STARTING,
-	STAGE_MOVING, /* it accepts clients, and takes over ours */
-	STAGE_LOST, /* its link is broken; whether it lives is not known yet */
-	STAGE_OVER /* clients on their way there are to be read on here, in the next halt */
+	STAGE_MOVING, /* the successor accepts clients, and takes over ours */
+	STAGE_LOST, /* the link is broken; it is not known yet whether the successor lives */
+	STAGE_OVER /* in the next halt, clients on their way are read here again */
 };
 
 struct successor {
 	struct restart *r;
 	struct link *link;
-	struct moving *moving; /* r->moving */
+	struct moving *moving; /* the same as r->moving */
 	pid_t pid;
 	enum stage stage;
-	bool is_dead; /* STAGE_LOST: it is, and was waited for */
+	bool is_dead; /* true if the successor has died, and waitpid() has returned it */
 	uint64_t since_us;
 };
 
@@ -50,7 +51,7 @@ restart_forget_successor(struct restart *r)
 	if (s == NULL)
 		return;
 	if (r->host.clients->x.is_moving) {
-		/* In a halt, or when it is this thread's: no client moves any more. */
+		/* In a halt, or when only this thread is left: no client moves any more. */
 		for (struct client_env *const *at = r->host.clients->crew; *at != NULL; at++)
 			(*at)->x.is_moving = false;
 		parked_set_room(r->parked, 0, 0);
@@ -65,7 +66,7 @@ restart_forget_successor(struct restart *r)
 
 /* --- the end --- */
 
-/* Nobody but the console is left. */
+/* Ends this process if only the console's clients are left. */
 void
 restart_end_if_moved(struct restart *r)
 {
@@ -79,7 +80,8 @@ restart_end_if_moved(struct restart *r)
 	r->host.end(r->host.w);
 }
 
-/* Both processes have servers for a while: those that are not needed here make room for the other's. */
+/* Both processes have servers for a while: idle servers that are not needed here are closed, so there is room for the
+ * successor's. */
 static void
 make_room_for_servers(const struct restart *r, struct client_env *env)
 {
@@ -95,7 +97,7 @@ restart_worker_tick(struct restart *r, struct client_env *env)
 	make_room_for_servers(r, env);
 }
 
-/* why_len: bytes of why; -1: it is terminated. */
+/* Kills a successor that can't start. why_len is the length of why in bytes, or -1 if why is terminated. */
 static void
 give_up(struct successor *s, const char *why, int why_len)
 {
@@ -109,7 +111,7 @@ give_up(struct successor *s, const char *why, int why_len)
 	restart_forget_successor(r);
 }
 
-/* The successor is ready: from here on it accepts clients. */
+/* The successor is ready, and accepts clients from here on. If no halt can be had, the successor is given up. */
 static void
 give_way_to(struct successor *s)
 {
@@ -193,7 +195,7 @@ on_drained(void *arg)
 	moving_on_drained(s->moving);
 }
 
-/* The successor does not come back: in the next halt all is as it was before the restart. */
+/* The successor does not come back. The next halt restores the state from before the restart. */
 static void
 lose_successor(struct successor *s)
 {
@@ -210,7 +212,7 @@ lose_successor(struct successor *s)
 	restart_end_far_cancels(r);
 	if (!s->is_dead || r->end != RESTART_GOES_ON)
 		return;
-	/* The successor was ready, and has died: this process listens again, if it can. */
+	/* The successor was ready, and has died: this process listens again if it can. */
 	if (host->listen_again(host->w, &why) < 0) {
 		log_error(log, "restart: the successor has died, and this process cannot listen again: %s", why.text);
 		host->stop(host->w, SHUTDOWN_CLIENTS);
@@ -233,7 +235,7 @@ end_lost(struct successor *s)
 	restart_forget_successor(r);
 	r->host.go(r->host.w);
 	if (!is_dead)
-		r->host.stop(r->host.w, SHUTDOWN_CLIENTS); /* the successor serves */
+		r->host.stop(r->host.w, SHUTDOWN_CLIENTS); /* the successor still serves */
 }
 
 static void
@@ -283,7 +285,7 @@ restart_has_successor(const struct restart *r)
 	return r != NULL && r->successor != NULL;
 }
 
-/* --- starting it --- */
+/* --- starting the successor --- */
 
 static const struct link_ops link_ops = { on_message, on_rest, on_drained, on_closed };
 
@@ -321,7 +323,7 @@ send_listeners(struct successor *s, int http_fd)
 	link_send(s->link, HANDOVER_LISTENERS_END, NULL, 0, -1);
 }
 
-/* Returns 0, or -1 with *why set. */
+/* Checks that a restart can begin. Returns 0, or -1 with *why set. */
 static int
 may_restart(const struct restart *r, struct fail *why)
 {
@@ -329,7 +331,8 @@ may_restart(const struct restart *r, struct fail *why)
 
 	if (r->successor != NULL)
 		return fail_set(why, "55000", "a restart is under way already (process %ld)", (long)r->successor->pid);
-	if (restart_predecessor_lives(r)) { /* else its last clients may still be on their way, and can move again */
+	/* once the old process is dead, its last clients may still be on their way, but they can move again */
+	if (restart_predecessor_lives(r)) {
 		fail_set(why, "55000", "the last restart is not over: the previous process still has clients");
 		return fail_hint(why, "It ends when they have left, or after restart_timeout.");
 	}
@@ -398,6 +401,6 @@ restart_begin(struct restart *r, int http_fd, struct fail *why)
 	r->successor = s;
 	pid = s->pid;
 	send_listeners(s, http_fd);
-	log_info(restart_env(r)->log, "restart: the successor is process %ld", (long)pid); /* and has all it needs */
+	log_info(restart_env(r)->log, "restart: the successor is process %ld", (long)pid); /* and has been sent all */
 	return 0;
 }

@@ -1,6 +1,6 @@
 /*
- * src/setup/certificate.c - a self-signed certificate, for a pooler that must speak TLS and was given none. Clients
- * can't verify it: it keeps those out who only listen.
+ * src/setup/certificate.c - makes a self-signed certificate, for a pooler that must use TLS and was given no
+ * certificate. Clients can't verify such a certificate: it only protects against passive eavesdropping.
  */
 #include "setup/setup.h"
 
@@ -17,8 +17,8 @@
 #include <unistd.h>
 
 #define LIFETIME_S (3650L * 24 * 60 * 60)
-#define EARLIER_S 3600L /* for clients whose clock is late */
-#define NAME_MAX_LEN 64 /* of a common name: ub-common-name, RFC 5280 */
+#define EARLIER_S 3600L /* the certificate is valid from an hour ago, for clients whose clock is late */
+#define NAME_MAX_LEN 64 /* the longest common name: ub-common-name in RFC 5280 */
 
 static bool
 set_names(X509 *x)
@@ -56,7 +56,7 @@ make(EVP_PKEY *key)
 	return NULL;
 }
 
-/* Returns a new file of directory, whose name it writes to path, or NULL with *why set. */
+/* Creates a file in directory and writes its path to path. Returns the file, or NULL with *why set. */
 static FILE *
 create(const char *directory, const char *name, mode_t mode, char path[static PATH_MAX], struct fail *why)
 {

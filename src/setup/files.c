@@ -1,6 +1,6 @@
 /*
- * src/setup/files.c - the files that a configuration names: users_file, certificates and keys, hba_file and ident_file
- * (setup/rules.c). Mistakes in them are told in the same list as those in the configuration itself.
+ * src/setup/files.c - loads the files that a configuration names: users_file, certificates and keys; setup/rules.c
+ * loads hba_file and ident_file. Mistakes in them are reported in the same list as those in the configuration.
  */
 #include "setup/setup.h"
 #include "config/compat.h"
@@ -27,7 +27,7 @@ needs_passwords(const struct config *config)
 	       config->auth_method == AUTH_PASSWORD;
 }
 
-/* needs_secrets: all of them have to prove a password. */
+/* Loads a file of users. With needs_secrets, all users in it must have a secret to prove a password against. */
 static struct users *
 load_users_file(const struct config *config, const char *path, bool needs_secrets, struct config_problems *problems)
 {
@@ -37,7 +37,7 @@ load_users_file(const struct config *config, const char *path, bool needs_secret
 	bool is_lenient = compat_does(config, COMPAT_STARTS_WITH_MISTAKES);
 	struct users *users = users_load(path, is_lenient, tell_of_user, problems, &why);
 
-	if (users == NULL && problems->error_count == errors_before) /* it could not be read at all */
+	if (users == NULL && problems->error_count == errors_before) /* the file could not be read at all */
 		problem_error(&sink, 0, "%s", why.text);
 	users_check(users, path, needs_secrets, is_lenient, tell_of_user, problems);
 	if (problems->error_count == errors_before)
@@ -46,7 +46,7 @@ load_users_file(const struct config *config, const char *path, bool needs_secret
 	return NULL;
 }
 
-/* --- names that are nowhere --- */
+/* --- names that users_file lacks --- */
 
 static void
 on_user(const char *name, void *arg)
@@ -88,7 +88,8 @@ warn_of_strangers(const struct config *config, const char *key, char *const *nam
 		warn_of_stranger(sink, users, line, key, *names);
 }
 
-/* Where users_file has everybody: no auth_query finds others, and all log in by a password. */
+/* Warns of names that users_file lacks, if it must have all users: no auth_query finds others, and all users log in
+ * with a password. */
 static void
 check_names(const struct config *config, const struct users *users, struct config_problems *problems)
 {
@@ -117,7 +118,8 @@ check_names(const struct config *config, const struct users *users, struct confi
 	}
 }
 
-/* A fleet connection has to log in by itself: no client's proof helps it. */
+/* Warns of fleet connections without a password: they log in on their own, so neither a SCRAM verifier nor a client's
+ * proof is enough. */
 static void
 check_budget_logins(const struct config *config, const struct users *users, struct config_problems *problems)
 {
@@ -157,7 +159,7 @@ load_users(const struct config *config, struct config_problems *problems)
 			problem_error(&sink, 0, "out of memory");
 		return users;
 	}
-	/* A file that nobody needs to log in to us may be missing. */
+	/* A file that is not needed for logins to pgweir may be missing. */
 	if (config->users_file[0] == '\0' ||
 	    ((compat_does(config, COMPAT_STARTS_WITH_MISTAKES) ||
 	      (config->auth_method != AUTH_SCRAM_SHA_256 && config->auth_method != AUTH_MD5)) &&
@@ -169,7 +171,7 @@ load_users(const struct config *config, struct config_problems *problems)
 	return users;
 }
 
-/* The line that names the file of [tls_client] that a text is about; 0: none of them. */
+/* Returns the line of the setting in [tls_client] whose file a text is about, or 0 if it is about none of them. */
 static unsigned
 line_of_file(const struct config *config, const char *text)
 {
@@ -200,7 +202,7 @@ setup_load_files(const struct config *config, struct setup_files *out, struct co
 
 	*out = (struct setup_files){ .users = load_users(config, problems) };
 	check_budget_logins(config, out->users, problems);
-	/* The metrics thread reads the file when it starts; all that matters here are its problems. */
+	/* The metrics thread reads the file when it starts; here the file is only loaded for its problems. */
 	if (config->http_enabled && config->http_auth_file[0] != '\0')
 		users_unref(load_users_file(config, config->http_auth_file, true, problems));
 	setup_load_rules(config, &out->hba, &out->ident, problems);

@@ -8,13 +8,13 @@
 #include <limits.h>
 #include <sys/resource.h>
 
-#define SERVER_DESCRIPTORS 256 /* that clients can't take up */
+#define SERVER_DESCRIPTORS 256 /* descriptors that clients can't use */
 #define INHERITED_MAX (LISTENERS_MAX + 1)
 
-/* A listening socket of the process before this one. */
+/* A listening socket of the old process. */
 struct inherited {
-	int fd; /* -1: it is used */
-	char kind; /* 'S', 'H' */
+	int fd; /* -1 if the socket was taken */
+	char kind; /* 'S' (SQL) or 'H' (HTTP) */
 	uint16_t port;
 	char host[112];
 };
@@ -22,9 +22,9 @@ struct inherited {
 struct listeners {
 	struct listeners_settings s;
 	struct listener *list[LISTENERS_MAX];
-	struct config_listen at[LISTENERS_MAX]; /* the address of each; of passed ones it is not known */
-	bool are_passed; /* by a service manager: they stay */
-	bool is_held; /* nothing may be accepted yet */
+	struct config_listen at[LISTENERS_MAX]; /* the address of each listener; not set if the socket was passed */
+	bool are_passed; /* true if a service manager has passed the sockets, which therefore stay */
+	bool is_held; /* true while nothing may be accepted */
 	struct inherited inherited[INHERITED_MAX];
 	size_t inherited_count;
 };
@@ -49,7 +49,7 @@ listeners_free(struct listeners *l)
 	free(l);
 }
 
-/* --- of a configuration --- */
+/* --- values from a configuration --- */
 
 int
 setup_descriptors_for_clients(void)
@@ -120,7 +120,7 @@ listeners_adopt(struct listeners *l, const struct config *config, struct fail *w
 	if (l->are_passed) {
 		int fd;
 
-		/* Adopts the sockets that the process before this one got from the service manager. */
+		/* Adopts the sockets that the old process got from the service manager. */
 		for (int i = 0; i < LISTENERS_MAX && (fd = listeners_take_inherited(l, 'S', NULL, 0)) != 0; i++)
 			if (adopt(l, config, i, fd, why) < 0)
 				return -1;
@@ -138,9 +138,9 @@ listeners_adopt(struct listeners *l, const struct config *config, struct fail *w
 	return 0;
 }
 
-/* --- those of a configuration --- */
+/* --- sockets of a configuration --- */
 
-/* Addresses that stay keep their listener. */
+/* Returns the present listener on this address, or NULL if there is none. An address that stays keeps its listener. */
 static struct listener *
 find_listener(const struct listeners *l, const struct config_listen *at)
 {

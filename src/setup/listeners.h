@@ -1,10 +1,10 @@
 /*
- * src/setup/listeners.h - all sockets that clients connect to: those of a configuration, those that a service manager
- * has passed (systemd.socket(5)), and those of the process before this one (a restart, restart/handover.h). Clients
- * that come while pgweir restarts wait in a socket that was passed instead of being refused.
+ * src/setup/listeners.h - all sockets to which clients connect: those of a configuration, those that a service manager
+ * has passed (systemd.socket(5)), and, in a restart, those of the old process (restart/handover.h). Clients that
+ * connect while pgweir restarts wait in a socket that was passed, and are not refused.
  *
- * Owns:   its listeners, and sockets of the process before this one until somebody takes them.
- * Always: a reload opens what is new beside what is there, then takes all of it or none.
+ * Owns:   its listeners, and sockets of the old process until they are taken.
+ * Always: a reload opens new listeners beside the present ones, then takes all of them or none.
  */
 #pragma once
 
@@ -14,7 +14,7 @@
 
 #define LISTENERS_MAX 32
 
-struct listeners; /* opaque: listeners.c */
+struct listeners; /* opaque; defined in listeners.c */
 
 struct listeners_settings {
 	struct event_base *base;
@@ -25,56 +25,61 @@ struct listeners_settings {
 	void *arg;
 };
 
-/* Where clients will connect: those of a configuration, in its order. All zero: all stay as they are. */
+/* The listeners to which clients will connect, in the configuration's order. If zeroed, the present listeners stay. */
 struct listeners_fresh {
 	struct listener *list[LISTENERS_MAX];
 	bool is_new[LISTENERS_MAX];
-	bool is_changed; /* else all stay as they are, whatever the configuration says */
+	bool is_changed; /* if false, the present listeners stay, whatever the configuration says */
 };
 
 struct listeners *listeners_new(const struct listeners_settings *settings); /* none yet; never returns NULL */
-void listeners_free(struct listeners *l); /* NULL is fine */
+void listeners_free(struct listeners *l); /* l may be NULL */
 
 /* --- opening: functions that return -1 set *why --- */
 
-/* Takes over the sockets that a service manager passes. The configured ones are not opened then. Returns 0 or -1. */
+/* Takes the sockets that a service manager passes, if it passes any: the configured addresses are not opened then.
+ * Returns 0 or -1. */
 int listeners_adopt(struct listeners *l, const struct config *config, struct fail *why);
 /*
- * Opens the addresses that are new beside the old ones; nothing is accepted there before the loop's next turn. Returns
- * 0, and listeners_take() swaps them in; or -1. listeners_abandon() closes those that were opened in either case.
+ * Opens the configuration's addresses that are new, beside the present listeners; nothing is accepted there before the
+ * loop's next turn. Returns 0, and the caller swaps them in with listeners_take(); or -1. In either case,
+ * listeners_abandon() closes the listeners that were opened.
  */
 int listeners_open(struct listeners *l, const struct config *config, struct listeners_fresh *fresh, struct fail *why);
 void listeners_take(struct listeners *l, const struct config *config, const struct listeners_fresh *fresh);
 void listeners_abandon(struct listeners_fresh *fresh);
-int listeners_listen(struct listeners *l, const struct config *config, struct fail *why); /* open and take */
+int listeners_listen(struct listeners *l, const struct config *config, struct fail *why); /* opens and takes */
 
-void listeners_begin(struct listeners *l); /* clients are accepted, now and on what is opened later */
-void listeners_close_tcp(struct listeners *l); /* Unix sockets stay */
+void listeners_begin(struct listeners *l); /* accepts clients from now on, also on listeners that are opened later */
+void listeners_close_tcp(struct listeners *l); /* Unix sockets stay open */
 
-/* --- a restart, in the process that goes --- */
+/* --- a restart, in the old process --- */
 
-/* Returns true if a service manager has passed the sockets, to this process or to one before it. */
+/* Returns true if a service manager has passed the sockets, to this process or to a predecessor. */
 bool listeners_are_passed(const struct listeners *l);
-/* Calls each for every address; fd is borrowed. */
+/* Calls each for every listener; fd is borrowed. */
 void listeners_each(const struct listeners *l, void (*each)(const char *host, uint16_t port, int fd, void *arg),
 		    void *arg);
-/* Accepts no more: another process does. Passed sockets rest, as they could not be opened again; others are closed. */
+/* Stops accepting, because the successor accepts. Passed sockets stay open, as they could not be opened again; others
+ * are closed. */
 void listeners_give_away(struct listeners *l);
 
-/* --- a restart, in the process that comes: nothing is accepted before listeners_begin() --- */
+/* --- a restart, in the new process: nothing is accepted before listeners_begin() --- */
 
-/* Sockets of the process before this one come. are_passed: listeners_are_passed() there. */
+/* Announces sockets of the old process. are_passed is what listeners_are_passed() returned there. */
 void listeners_expect(struct listeners *l);
 void listeners_set_passed(struct listeners *l, bool are_passed);
-/* Keeps a socket for whoever takes it. Takes fd. kind: 'S' (SQL), 'H' (HTTP). */
+/* Keeps a socket until it is taken. Takes fd. kind is 'S' (SQL) or 'H' (HTTP). */
 void listeners_inherit(struct listeners *l, char kind, const char *host, uint16_t port, int fd);
-/* Returns the socket for this address, or for any if host is NULL; 0: there is none. */
+/* Returns the socket for this address, or any socket of this kind if host is NULL; 0 if there is none. */
 int listeners_take_inherited(struct listeners *l, char kind, const char *host, uint16_t port);
-/* Closes those that nobody has taken; are_ours: nobody listens there any more, so files of Unix sockets go, too. */
+/* Closes sockets that were not taken. With are_ours, no other process listens there any more, so files of Unix sockets
+ * are removed, too. */
 void listeners_close_inherited(struct listeners *l, bool are_ours);
 
-/* --- of a configuration --- */
+/* --- values from a configuration --- */
 
-/* Returns how many descriptors clients may take up; the rest is for servers, logs and cancels. 0: no limit. */
+/* Returns how many descriptors clients may use; the rest is for servers, logs and cancels. Returns 0 if there is no
+ * limit. */
 int setup_descriptors_for_clients(void);
 struct tcp_options setup_tcp_options(const struct config *config);

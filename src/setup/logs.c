@@ -1,4 +1,4 @@
-/* src/setup/logs.c - the log, and the modules, which may have logs of their own. */
+/* src/setup/logs.c - opens the log, and starts the modules, which may have logs of their own. */
 #include "setup/setup.h"
 #include "config/config_state.h"
 #include "config/module.h"

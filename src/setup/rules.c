@@ -1,6 +1,6 @@
 /*
- * src/setup/rules.c - hba_file and ident_file, and whether the rest of the configuration lets their rules do what they
- * say.
+ * src/setup/rules.c - loads hba_file and ident_file, and checks whether the rest of the configuration lets their rules
+ * work as written.
  */
 #include "setup/setup.h"
 #include "base/alloc.h"
@@ -36,7 +36,7 @@ check_map(const char *name, const char *path, unsigned line, void *arg)
 		problem_warning(&sink, line, "map=%.100s is not in ident_file: nobody can log in by this rule", name);
 }
 
-/* Reports rules that can't work because something else is missing in the configuration. */
+/* Reports rules that can't work because the configuration lacks something else. */
 static void
 check_needs(struct rules *r)
 {
@@ -68,7 +68,7 @@ check_needs(struct rules *r)
 	hba_each_map(r->hba, check_map, r);
 }
 
-/* The sink for what a setting is to blame for. */
+/* Returns a sink for problems that a setting has caused. */
 static struct problem_sink
 sink_of_setting(const struct rules *r)
 {
@@ -78,7 +78,8 @@ sink_of_setting(const struct rules *r)
 				      .words = config_words(r->config) };
 }
 
-/* Reports what is wrong with the setting that the rules were made of; line 2 says the same once more. */
+/* Reports a problem of the setting that the rules were made of. Rules have two lines, made of the same setting, so only
+ * problems of line 1 are reported. */
 static void
 on_setting_problem(bool is_error, const char *path, unsigned line, const char *text, void *arg)
 {
@@ -106,7 +107,7 @@ takes_passwords(const struct config *c)
 	       auth_modules[c->auth_method - AUTH_MODULES_FIRST]->token_request == 0;
 }
 
-/* Clients send their passwords in clear text, which is for TLS. */
+/* Warns that clients send their passwords in clear text, if TLS is not required for that. */
 static void
 warn_of_cleartext(const struct rules *r)
 {
@@ -123,7 +124,7 @@ warn_of_cleartext(const struct rules *r)
 				compat_does(c, COMPAT_TAKES_CLEARTEXT) ? "can be overheard" : "are refused");
 }
 
-/* In a setting a # within a word stands for itself, as in PgBouncer's: it is written in quotes. Returns a copy. */
+/* Puts each # within a word in quotes, because in a setting it stands for itself, as in PgBouncer. Returns a copy. */
 static char *
 quote_hashes(const char *options)
 {
@@ -143,14 +144,15 @@ quote_hashes(const char *options)
 	return text;
 }
 
-/* A method of a module's is a rule for everybody. A blank at the end: a backslash there joins no lines. */
+/* Makes rules of a module's method, which is for all clients. A blank ends each line, because a backslash at the end
+ * would join the line with the next. */
 static struct hba *
 make_rules(const struct rules *r)
 {
 	const struct config *c = r->config;
 	enum auth_module_number module = c->auth_method - AUTH_MODULES_FIRST;
 	char *rule = xasprintf(auth_modules[module]->rule, c->module_values[module].text), *quoted = quote_hashes(rule);
-	bool has_local = takes_passwords(c); /* tokens are for a host's name, which a Unix socket has not */
+	bool has_local = takes_passwords(c); /* tokens are for a host's name, which a Unix socket lacks */
 	char *text = xasprintf("%s all,replication all%s %s \nhost all,replication all all %s \n",
 			       has_local ? "local" : "host", has_local ? "" : " all", quoted, quoted);
 	struct hba *hba = hba_load(text, strlen(text), c->path, on_setting_problem, (void *)(uintptr_t)r);

@@ -1,6 +1,6 @@
 /*
- * src/setup/secrets.c - warns about files of secrets that others may read: private keys, users_file, and every file
- * with an upstream's password, which may be pgweir.ini itself.
+ * src/setup/secrets.c - warns about files with secrets that other users may read: private keys, users_file, and every
+ * file with an upstream's password, which may be pgweir.ini itself.
  */
 #include "setup/setup.h"
 #include "base/file.h"
@@ -25,7 +25,7 @@ look(const struct secrets *s, const char *path)
 		s->warn(text, s->arg);
 }
 
-/* The keys that pgweir uses towards PostgreSQL; several sections mostly name the same file. */
+/* Checks the keys that pgweir uses for connections to PostgreSQL. Several sections often name the same file. */
 static void
 look_at_server_keys(const struct secrets *s, const struct config *config)
 {
@@ -49,7 +49,7 @@ look_at_server_keys(const struct secrets *s, const struct config *config)
 	free(last);
 }
 
-/* A password is in it. */
+/* Returns true if the configuration contains a password. */
 static bool
 is_secret(const struct config *config)
 {
@@ -109,7 +109,7 @@ to_problems(const char *text, void *arg)
 void
 setup_check_secrets(const struct config *config, struct config_problems *problems)
 {
-	struct problem_sink sink = { .problems = problems, /* each names its file itself */
+	struct problem_sink sink = { .problems = problems, /* each warning names its file */
 				     .source = config->origins->source,
 				     .words = config_words(config) };
 

@@ -1,4 +1,4 @@
-/* src/telemetry/exposition.c - see metrics_state.h. Whole numbers throughout: no rounding, no locale. */
+/* src/telemetry/exposition.c - see metrics_state.h. All numbers are integers, without rounding or locale. */
 #include "telemetry/metrics_state.h"
 #include "base/escape.h"
 
@@ -23,7 +23,7 @@ exposition_labels_add(char labels[LABELS_MAX], const char *name, const char *val
 
 #define NUMBER_MAX 32
 
-/* Writes value with at least so many digits; returns where it ends. */
+/* Writes value with at least so many digits. Returns the end of the text. */
 static char *
 put_digits(char *at, uint64_t value, unsigned least)
 {
@@ -41,7 +41,7 @@ put_digits(char *at, uint64_t value, unsigned least)
 	return at;
 }
 
-/* At most NUMBER_MAX bytes, without a terminator. */
+/* Writes at most NUMBER_MAX bytes, without a terminator. */
 static char *
 put_number(char *at, uint64_t value, unsigned decimals)
 {
@@ -69,7 +69,7 @@ append_number(struct buf *to, uint64_t value, unsigned decimals)
 	buf_put(to, number, (size_t)(put_number(number, value, decimals) - number));
 }
 
-/* --- what lines are made of --- */
+/* --- parts of lines --- */
 
 static char *
 copy_bytes(char *at, const char *text, size_t len)
@@ -117,9 +117,9 @@ exposition_bounds_set(struct exposition_bounds *b, const struct histogram_bounds
 /* --- lines --- */
 
 #define SUFFIX_MAX 8
-#define SAMPLE_MAX (SUFFIX_MAX + 2 * (WORD_MAX + 1) + NUMBER_MAX + 4) /* beside the series */
+#define SAMPLE_MAX (SUFFIX_MAX + 2 * (WORD_MAX + 1) + NUMBER_MAX + 4) /* bytes of a sample without its series */
 
-/* Writes ,word or, where it is the first, word; returns where it ends. */
+/* Writes ,word or, for the first word, only word. Returns the end of the text. */
 static char *
 put_word(char *at, char *first, const struct exposition_word *word)
 {
@@ -130,7 +130,7 @@ put_word(char *at, char *first, const struct exposition_word *word)
 	return copy_bytes(at, word->text, word->len);
 }
 
-/* A sample without the end of its line. suffix: at most SUFFIX_MAX. */
+/* Appends a sample without the end of its line. suffix has at most SUFFIX_MAX bytes. */
 static void
 begin_sample(struct buf *to, const struct exposition_series *s, const char *suffix, size_t suffix_len,
 	     const struct exposition_word *one, const struct exposition_word *two, uint64_t value, unsigned decimals)
@@ -147,7 +147,7 @@ begin_sample(struct buf *to, const struct exposition_series *s, const char *suff
 	at = put_word(at, first, one);
 	at = put_word(at, first, two);
 	if (at == first)
-		at--; /* no labels, no braces */
+		at--; /* without labels, there are no braces */
 	else
 		*at++ = '}';
 	*at++ = ' ';
@@ -182,7 +182,7 @@ exposition_head(struct buf *to, enum exposition_format format, const char *name,
 {
 	size_t len = strlen(name);
 
-	/* In OpenMetrics a counter is called without its _total, and the unit is told apart. */
+	/* In OpenMetrics a counter's family has the name without _total, and the unit has a line of its own. */
 	if (format == EXPOSITION_OPENMETRICS)
 		len -= ends_in(name, len, "_total");
 	put_line(to, "HELP", name, len, help);

@@ -23,7 +23,8 @@
  * Borrows: the text's storage. Always: the text is valid UTF-8 and has room for a terminator.
  */
 
-/* A token of n bytes takes n + 1, and tokens are not empty; a cut list and a text's size may add a little. */
+/* Size of the key: a token of n bytes takes n + 1, and tokens are not empty; a truncated list and a text's size may add
+ * a little. */
 #define NORMAL_KEY_MAX (2 * FINGERPRINT_INPUT_MAX + 64)
 
 struct normal_mark {
@@ -32,12 +33,12 @@ struct normal_mark {
 };
 
 struct normal_text {
-	bool keeps_literals; /* the text keeps them; the key never does */
+	bool keeps_literals; /* the text keeps literals; the key never does */
 	char *text;
 	size_t text_cap, text_len;
 	bool is_text_full;
 	size_t key_len;
-	char key[NORMAL_KEY_MAX]; /* last: not cleared */
+	char key[NORMAL_KEY_MAX]; /* last member: not cleared */
 };
 
 static struct normal_mark
@@ -46,7 +47,7 @@ normal_here(const struct normal_text *n)
 	return (struct normal_mark){ n->text_len, n->key_len, n->is_text_full };
 }
 
-/* A text that keeps its literals keeps everything: then only the key goes back. */
+/* Goes back to a mark. A text that keeps its literals keeps everything: then only the key goes back. */
 static void
 normal_go_back(struct normal_text *n, struct normal_mark to)
 {
@@ -68,7 +69,7 @@ text_put(struct normal_text *n, const char *bytes, size_t len)
 	n->text_len += len;
 }
 
-/* Puts the rest of a literal, whose beginning was put, into the text only. */
+/* Puts the rest of a literal into the text only; its beginning was put before. */
 static void
 normal_put_rest(struct normal_text *n, const struct sql_token *t)
 {
@@ -109,7 +110,7 @@ normal_put(struct normal_text *n, const struct sql_token *t)
 	normal_put_key(n, t->at, t->len, t->kind == SQL_WORD);
 }
 
-/* In the key a literal is an empty token, as no other token is empty. */
+/* Puts a literal. In the key it is an empty token, because no other token is empty. */
 static void
 normal_put_literal(struct normal_text *n, const struct sql_token *t)
 {
@@ -128,7 +129,7 @@ normal_put_list(struct normal_text *n)
 	normal_put_key(n, "", 0, false);
 }
 
-#define LEVELS_MAX 24 /* brackets deeper than this are passed on as they are */
+#define LEVELS_MAX 24 /* deeper brackets are passed on unchanged */
 
 enum rows { ROWS_NONE, ROWS_FIRST, ROWS_AFTER, ROWS_NEXT };
 
@@ -136,14 +137,14 @@ enum rows { ROWS_NONE, ROWS_FIRST, ROWS_AFTER, ROWS_NEXT };
 struct level {
 	struct normal_mark begin; /* after its opening bracket */
 	bool is_list; /* IN (, VALUES (, ARRAY[, or a level within one */
-	bool is_pure; /* only literals, parameters and casts so far */
+	bool is_pure; /* has had only literals, parameters and casts so far */
 	bool has_element;
-	bool is_in_cast; /* between :: and the next comma: names of types */
+	bool is_in_cast; /* between :: and the next comma, which are names of types */
 	bool is_row; /* a row of the VALUES in the level above */
-	size_t key_at; /* where its opening bracket is in the key */
-	enum rows rows; /* the place in its own VALUES list */
-	size_t row_key_at, row_key_len; /* the key of the last row that was kept ... */
-	struct normal_mark row_end; /* ... and its end */
+	size_t key_at; /* position of its opening bracket in the key */
+	enum rows rows; /* position in its own VALUES list */
+	size_t row_key_at, row_key_len; /* the key of the last row that was kept */
+	struct normal_mark row_end; /* the end of the last row that was kept */
 };
 
 struct reading {
@@ -151,12 +152,12 @@ struct reading {
 	struct sql_token prev;
 	struct normal_mark sign; /* before a sign that may belong to a number */
 	bool has_sign, sign_after_space, is_escape_string;
-	bool is_in_doubt; /* where the last string ends: nothing after it is shown */
+	bool is_in_doubt; /* the end of the last string is in doubt: no text after it is shown */
 	unsigned options; /* enum scan_option */
 	const char *sql;
 	size_t sql_len;
-	struct normal_mark last_end; /* after the last token that is no semicolon */
-	struct level levels[LEVELS_MAX]; /* from here on not cleared */
+	struct normal_mark last_end; /* after the last token that is not a semicolon */
+	struct level levels[LEVELS_MAX]; /* not cleared from here on */
 	struct normal_text out;
 };
 
@@ -170,7 +171,7 @@ top(struct reading *s)
 
 #define IS_WORD(t, word) sql_is_word((t), (word), sizeof(word) - 1)
 
-/* Notes what this token, which is no bracket, means for its list, and whether a row of VALUES may follow. */
+/* Notes what this token, which is not a bracket, means for its list, and whether a row of VALUES may follow. */
 static void
 note_element(struct reading *s, const struct sql_token *t, bool is_sign)
 {
@@ -215,7 +216,7 @@ open_bracket(struct reading *s, const struct sql_token *t)
 		outer->row_key_len = 0;
 }
 
-/* Drops a row that equals the one before it, with its comma. */
+/* Drops a row that equals the previous one, with its comma. */
 static void
 close_row(struct reading *s, struct level *outer, size_t key_at)
 {
@@ -238,7 +239,7 @@ close_bracket(struct reading *s, const struct sql_token *t)
 	struct level *l = top(s), *outer;
 	struct sql_token bracket = *t;
 
-	if (s->depth == 0) { /* never opened */
+	if (s->depth == 0) { /* it was never opened */
 		normal_put(&s->out, t);
 		return;
 	}
@@ -275,7 +276,7 @@ is_sign(const struct reading *s, const struct sql_token *t)
 	if (t->kind != SQL_OPERATOR || t->len != 1 || (t->at[0] != '-' && t->at[0] != '+'))
 		return false;
 	switch (prev->kind) {
-	case SQL_END: /* nothing before it */
+	case SQL_END: /* there is no token before it */
 	case SQL_OPERATOR:
 		return true;
 	case SQL_PUNCT:
@@ -292,8 +293,8 @@ is_sign(const struct reading *s, const struct sql_token *t)
 
 /* --- the walk --- */
 
-/* Returns true if PostgreSQL may see the end of this string elsewhere: where a backslash escapes in plain strings, too,
- * or may be half of a character. An E string's beginning counts for its pieces on other lines. */
+/* Returns true if PostgreSQL may see the end of this string elsewhere: where a backslash is an escape also in plain
+ * strings, or may be half of a character. The E of an E string also counts for its pieces on other lines. */
 static bool
 is_unsynchronised(struct reading *s, const struct sql_token *t)
 {
@@ -302,7 +303,7 @@ is_unsynchronised(struct reading *s, const struct sql_token *t)
 	s->is_escape_string = (t->at[0] | 0x20) == 'e' || (s->is_escape_string && s->prev.kind == SQL_STRING);
 	if (t->at[0] == '$' || memchr(t->at, '\\', t->len) == NULL)
 		return false;
-	/* The SQL itself may change how the session reads it: which of these holds at its end says little. */
+	/* The SQL itself may change how the session reads strings, so the setting at its end says little. */
 	if (text_mentions(s->sql, s->sql_len, "standard_conforming") || text_mentions(s->sql, s->sql_len, "encoding") ||
 	    text_mentions(s->sql, s->sql_len, "names"))
 		options = SCAN_BACKSLASH_STRINGS | SCAN_ASCII_TRAIL;
@@ -348,7 +349,7 @@ fingerprint_take(struct reading *s, const struct sql_token *t)
 		s->last_end = normal_here(&s->out);
 }
 
-/* The input was truncated inside a list, whose beginning must not make a fingerprint of its own. */
+/* Handles input that was truncated inside a list: the beginning of the list must not make a fingerprint of its own. */
 static void
 close_cut_lists(struct reading *s)
 {
@@ -372,7 +373,7 @@ close_cut_lists(struct reading *s)
 	}
 }
 
-/* Returns false at an unterminated quote or comment. */
+/* Reads the tokens. Returns false at an unterminated quote or comment. */
 static bool
 walk(struct reading *s, struct sql_lexer *lx, bool is_cut)
 {
@@ -399,7 +400,7 @@ walk(struct reading *s, struct sql_lexer *lx, bool is_cut)
 	return true;
 }
 
-/* For SQL whose quotes do not match: keeps only the first word, if it is one of SQL's. */
+/* Keeps only the first word, if it is a word of SQL, of SQL whose quotes do not match. */
 static void
 only_first_word(struct reading *s, const char *sql, size_t len)
 {
@@ -413,7 +414,7 @@ only_first_word(struct reading *s, const char *sql, size_t len)
 	t = sql_next(&lx);
 	if (t.kind == SQL_WORD && (sql_name_find(t.at, t.len) & SQL_KEYWORD) != 0)
 		normal_put(&s->out, &t);
-	/* SQL of very different lengths is not the same statement. */
+	/* Statements of very different lengths do not count as the same. */
 	for (; len > 0; len >>= 1)
 		size++;
 	normal_put_key(&s->out, &size, 1, false);
@@ -423,7 +424,7 @@ void
 fingerprint_sql(const char *sql, size_t sql_len, unsigned options, bool keeps_literals, char *out, size_t out_cap,
 		struct fingerprint *fp)
 {
-	struct reading s; /* large: only what is used gets written */
+	struct reading s; /* large: only parts that are used get written */
 	struct sql_lexer lx;
 	bool is_cut = sql_len >= FINGERPRINT_INPUT_MAX;
 	size_t len = is_cut ? FINGERPRINT_INPUT_MAX : sql_len;

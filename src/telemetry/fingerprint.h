@@ -3,11 +3,11 @@
  *
  * Pure, bounded, tolerant: any bytes in, valid UTF-8 out. Understands PostgreSQL's lexical structure (manual 4.1):
  * nested comments, standard, E'', U&'', B'', X'' and N'' strings, dollar quotes, quoted identifiers, numbers ($1 stays
- * $1), operators. Lists of literals and parameters behind IN and VALUES and in ARRAY[] become one ?, and VALUES rows
+ * $1), operators. Lists of literals and parameters after IN and VALUES and in ARRAY[] become one ?, and VALUES rows
  * that look alike become one. Whitespace becomes single spaces; unquoted keywords and identifiers keep their case in
- * the text, but not in the hash.
- * Where strings may end elsewhere (standard_conforming_strings = off, or an encoding whose characters may have a
- * backslash as their second byte), a string with a backslash and everything after it is one literal.
+ * the text, but not in the hash. Where strings may end elsewhere (standard_conforming_strings = off, or an encoding
+ * whose characters may have a backslash as their second byte), a string with a backslash and everything after it is one
+ * literal.
  */
 #pragma once
 
@@ -17,28 +17,26 @@
 #define FINGERPRINT_INPUT_MAX 16384 /* bytes looked at; a text this long or longer counts as cut */
 
 struct fingerprint {
-	uint64_t
-	    hash; /* the same for texts that differ only in literals, case, whitespace, comments, a last semicolon */
+	uint64_t hash; /* equal for texts that differ only in literals, case, whitespace, comments, a last semicolon */
 	size_t text_len; /* bytes written, without terminator */
-	bool is_truncated; /* the text did not fit, or the input was cut */
-	bool is_unsafe; /* an unterminated quote or comment: text is the first keyword only */
-	char traceparent[56]; /* sqlcommenter's, if the last comment had one that is well formed; else empty */
+	bool is_truncated; /* the text did not fit, or the input was truncated */
+	bool is_unsafe; /* there is an unterminated quote or comment, so text is only the first keyword */
+	char traceparent[56]; /* sqlcommenter's, if the last comment had a well-formed one; else empty */
 };
 
-/*
- * Writes at most out_cap - 1 bytes and a terminator (out_cap > 0); truncates between UTF-8 characters. options: how the
- * session reads strings (enum scan_option). keeps_literals: only comments are dropped, and whitespace becomes single.
- */
+/* Writes at most out_cap - 1 bytes and a terminator (out_cap > 0); truncates between UTF-8 characters. options says how
+ * the session reads strings (enum scan_option). With keeps_literals, only comments are dropped, and whitespace becomes
+ * single spaces. */
 void fingerprint_sql(const char *sql, size_t sql_len, unsigned options, bool keeps_literals, char *out, size_t out_cap,
 		     struct fingerprint *fp);
-/* The same for whoever wants the hash alone: returns it. */
+/* Does what fingerprint_sql() does for callers that need only the hash, which it returns. */
 uint64_t fingerprint_normalize(const char *sql, size_t sql_len, unsigned options, char *out, size_t out_cap);
 
-/* The SQL of a report, as all who hear of it want it. */
+/* The SQL of a report, in the forms that its receivers need. */
 struct report_sql {
-	struct fingerprint fp; /* zeroed: it is not known */
-	const char *shown; /* as the setting text wants it; NULL: it is not known, or not to be shown */
-	char text[2049]; /* of shown */
+	struct fingerprint fp; /* zeroed if not known */
+	const char *shown; /* SQL as the setting text wants it; NULL if not known, or not to be shown */
+	char text[2049]; /* storage of shown */
 };
 void fingerprint_report(struct report_sql *sql, const struct request_report *report, enum slow_text text);
 
@@ -49,5 +47,5 @@ void fingerprint_report(struct report_sql *sql, const struct request_report *rep
 #define TRACEPARENT_SPAN_AT 36
 #define TRACEPARENT_SPAN_LEN 16
 
-/* comment: the text between its marks. out is empty unless it has a well-formed traceparent. */
+/* Finds a traceparent in comment, the text between the comment's marks. out is empty if there is no well-formed one. */
 void sqlcommenter_traceparent(const char *comment, size_t len, char out[TRACEPARENT_LEN + 1]);

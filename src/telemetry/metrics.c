@@ -1,5 +1,5 @@
 /*
- * src/telemetry/metrics.c - see snapshot.h. It walks the table (metrics_table.c), whose rows suffice for most families;
+ * src/telemetry/metrics.c - see snapshot.h. Walks the table (metrics_table.c), whose rows suffice for most families;
  * the few that need code of their own have it here.
  */
 #include "base/clock.h"
@@ -14,7 +14,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-/* --- what the kernel knows of this process --- */
+/* --- the kernel's numbers for this process --- */
 
 /* proc(5): the second field is the program's name in brackets, which may contain anything; our fields come after it. */
 static void
@@ -69,14 +69,14 @@ read_process(struct metrics_process *p)
 /*
  * A snapshot's pools, databases and backends with their labels, each label set once.
  *
- * Different names can become the same label (bytes that are not UTF-8 are replaced, and long names truncated). These
- * are added up, as two samples with the same name and labels would spoil the whole scrape.
+ * Different names can become the same label (bytes that are not UTF-8 are replaced, and long names truncated). Their
+ * numbers are added up, because two samples with the same name and labels would spoil the whole scrape.
  */
 struct metrics_item {
 	char *labels;
 	size_t labels_len;
-	const void *data; /* the snapshot's, or sum */
-	void *sum; /* NULL: nothing was added */
+	const void *data; /* the snapshot's row, or sum */
+	void *sum; /* NULL if no other item was added */
 };
 
 struct metrics_items {
@@ -86,12 +86,13 @@ struct metrics_items {
 
 #define NAME_OF(type, field) offsetof(type, field), sizeof(((type *)0)->field)
 
-/* A kind of things that have labels. */
+/* A kind of rows that have labels. */
 struct kind {
-	void (*add)(void *to, const void *from); /* NULL: where names were cut to the same text, the first stands */
+	/* adds rows whose names were truncated to the same text; NULL if only the first is kept */
+	void (*add)(void *to, const void *from);
 	struct {
-		const char *label; /* NULL: no more */
-		size_t at, max; /* the name's place in the thing, and its array's size */
+		const char *label; /* NULL after the last one */
+		size_t at, max; /* offset of the name in the row, and the size of its array */
 	} names[2];
 };
 
@@ -127,7 +128,7 @@ add_to_item(struct metrics_item *to, const struct metrics_item *from, enum snaps
 	return 0;
 }
 
-/* Returns 0, or -1 without memory; all is to be freed then, too. */
+/* Returns 0, or -1 without memory; the caller frees all in both cases. */
 static int
 collect(struct metrics_items *all, const struct snapshot *s, enum snapshot_kind kind)
 {
@@ -155,7 +156,7 @@ collect(struct metrics_items *all, const struct snapshot *s, enum snapshot_kind 
 		all->count++;
 	}
 	qsort(all->items, all->count, sizeof(*all->items), by_labels);
-	/* Items are in order, so equal ones are neighbours. */
+	/* Items are in order, so equal ones are neighbors. */
 	for (size_t i = 1; i < all->count; i++) {
 		struct metrics_item *last = &all->items[kept], *item = &all->items[i];
 
@@ -179,17 +180,17 @@ static const char *const type_names[] = { "counter", "gauge", "histogram" };
 struct sources {
 	const struct snapshot *snapshot;
 	struct metrics_process system;
-	const uint64_t *numbers; /* of the module at hand */
+	const uint64_t *numbers; /* numbers of the current module */
 	struct metrics_items items[SNAPSHOT_WORKERS];
 	enum exposition_format format;
 	struct buf *to;
 };
 
-/* A family on its way out: what is the same in each of its lines, made once. */
+/* A family that is being rendered, with the parts that all its lines share. */
 struct rendering {
 	const struct metric_family *f;
 	const struct sources *from;
-	struct exposition_series series; /* its name; the labels are those of one member of its scope */
+	struct exposition_series series; /* the family's name, with the labels of one member of its scope */
 	struct exposition_word words[WORDS_MAX], more_words[WORDS_MAX];
 	struct exposition_bounds bounds;
 };
@@ -226,7 +227,7 @@ put_array(const struct rendering *r, const uint64_t *values)
 	}
 }
 
-/* The first one of an array is there from the beginning, so that its rate is known. */
+/* The first value of an array is there from the beginning, so that its rate is known. */
 static void
 put_histograms(const struct rendering *r, const struct histogram *h, const struct exemplars *exemplars)
 {
@@ -238,7 +239,7 @@ put_histograms(const struct rendering *r, const struct histogram *h, const struc
 					     &r->bounds, exemplars);
 }
 
-/* Writes the samples of one member of the family's scope; data: the struct that has its numbers. */
+/* Writes the samples of one member of the family's scope. data is the struct that has its numbers. */
 static void
 put_one(const struct rendering *r, const void *data)
 {
@@ -316,7 +317,7 @@ put_special(struct rendering *r)
 			put_value(r, &r->words[i], NULL, i == (size_t)r->from->snapshot->state);
 		break;
 	case SPECIAL_CLIENTS:
-		/* Adds the clients that log in or cancel, which belong to no pool yet. */
+		/* Adds the clients that log in or cancel, which have no pool yet. */
 		put_value(r, &r->words[CLIENTS_LOGIN], NULL, r->from->snapshot->login_clients);
 		put_value(r, &r->words[CLIENTS_CANCEL], NULL, r->from->snapshot->cancel_clients);
 		for (size_t i = 0; i < pools->count; i++) {
@@ -325,7 +326,7 @@ put_special(struct rendering *r)
 		}
 		break;
 	case SPECIAL_BACKEND_UP:
-		/* A backend that was never tried is neither up nor down, and left out. */
+		/* A backend that was never tried is neither up nor down, and is left out. */
 		for (size_t i = 0; i < backends->count; i++) {
 			const struct snapshot_backend *b = backends->items[i].data;
 			struct exposition_word role;
@@ -395,9 +396,9 @@ metrics_render(const struct snapshot *s, enum exposition_format format, struct b
 	}
 }
 
-/* --- one sample after the other: what was rendered, taken apart again --- */
+/* --- one sample after the other: takes rendered text apart again --- */
 
-/* The rest of line if it begins so, else NULL. */
+/* Returns the rest of line if it begins so, else NULL. */
 static char *
 behind(char *line, const char *beginning)
 {
@@ -406,7 +407,7 @@ behind(char *line, const char *beginning)
 	return strncmp(line, beginning, len) == 0 ? line + len : NULL;
 }
 
-/* Cuts at the first of these signs; returns what is behind it, or "". */
+/* Cuts text at the first of these signs. Returns the text after the sign, or "". */
 static char *
 cut(char *text, char sign)
 {

@@ -1,5 +1,5 @@
 /*
- * src/telemetry/metrics_state.h - what metrics*.c share; see snapshot.h.
+ * src/telemetry/metrics_state.h - declarations that metrics*.c share; see snapshot.h.
  *
  * Borrows: a series its name and labels.
  * Always:  no two samples of a family have the same labels.
@@ -16,7 +16,7 @@
  */
 enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
 
-/* The things a family's numbers belong to: each has a sample, or one per word. */
+/* Owners of a family's numbers: each has a sample, or one per word. */
 enum metric_scope {
 	OF_POOL = SNAPSHOT_POOLS,
 	OF_DATABASE = SNAPSHOT_DATABASES,
@@ -25,7 +25,7 @@ enum metric_scope {
 	OF_LOOP = SNAPSHOT_WORKERS,
 	OF_ALL,
 	OF_SYSTEM,
-	OF_MODULE /* its numbers: config/module.h */
+	OF_MODULE /* numbers of a module: config/module.h */
 };
 
 /* Rows whose numbers must be computed, by metrics.c. */
@@ -34,27 +34,29 @@ enum metric_special { NOT_SPECIAL, SPECIAL_BUILD_INFO, SPECIAL_STATE, SPECIAL_CL
 /* A label whose values are the indices of an array. */
 struct metric_words {
 	const char *label;
-	const char *const *names; /* NULL: not shown */
+	const char *const *names; /* NULL if not shown */
 	size_t count;
 };
 
-/* The same of words that are named there alone. */
+/* Makes the metric_words of words that have no other name. */
 #define LABEL(label, ...)                                                                                              \
 	(&(const struct metric_words){ label, (const char *const[]){ __VA_ARGS__ },                                    \
 				       sizeof((const char *const[]){ __VA_ARGS__ }) / sizeof(char *) })
 
 struct metric_family {
 	const char *name;
-	const char *openmetrics_name; /* NULL: the same; there, a gauge x and a counter x_total would be one family */
+	/* name in OpenMetrics, where a gauge x and a counter x_total would be one family; NULL if it is the same */
+	const char *openmetrics_name;
 	enum metric_type type;
 	enum metric_scope scope;
 	enum metric_special special;
-	size_t at; /* its first uint64_t or histogram, in the scope's struct */
-	const struct metric_words *words, *more_words; /* an array by words (of histograms, too); [words][more_words] */
+	size_t at; /* offset of its first uint64_t or histogram in the scope's struct */
+	/* set for an array (of histograms, too) by words, or for one by [words][more_words] */
+	const struct metric_words *words, *more_words;
 	const char *other_labels; /* the labels of special rows */
-	unsigned decimals; /* 6: counted in microseconds, shown in seconds */
-	bool has_exemplars; /* snapshot_database.exemplars are of this histogram */
-	bool skips_zeros; /* an array that is mostly empty */
+	unsigned decimals; /* with 6, counted in microseconds and shown in seconds */
+	bool has_exemplars; /* snapshot_database.exemplars belong to this histogram */
+	bool skips_zeros; /* for an array that is mostly empty */
 	const struct histogram_bounds *bounds;
 	const char *help;
 };
@@ -62,8 +64,8 @@ struct metric_family {
 extern const struct metric_family metric_families[];
 extern const size_t metric_family_count;
 
-/* Numbers of the kernel about this process: the process_* metrics. Linux only. */
-/* 0: not known. */
+/* The kernel's numbers for this process: the process_* metrics. Linux only. */
+/* Each is 0 if not known. */
 struct metrics_process {
 	uint64_t cpu_us;
 	uint64_t resident_bytes, virtual_bytes;
@@ -74,33 +76,33 @@ struct metrics_process {
  * --- exposition.c: Prometheus' text format 0.0.4, or OpenMetrics 1.0.0, line by line. Knows no metric.
  *
  * A scrape has tens of thousands of lines that differ in little, so each part is made once, and a line is copied
- * together from a series (the name and the labels of whom it belongs to), words and a number, without printf.
+ * together from a series (the name and the labels of its owner), words and a number, without printf.
  *
  * Labels are passed as a string: name="value",name="value", already escaped; it may be empty.
  */
-#define LABELS_MAX 1280 /* with terminator: the longest name of a backend, every byte escaped, and two words */
+#define LABELS_MAX 1280 /* bytes with terminator: the longest name of a backend, every byte escaped, and two words */
 #define WORD_MAX 96
 #define WORDS_MAX ERROR_CLASSES_MAX
 
-/* Appends name="value" (any bytes, escaped) to labels; nothing if it does not fit. */
+/* Appends name="value" (any bytes, escaped) to labels; appends nothing if it does not fit. */
 void exposition_labels_add(char labels[LABELS_MAX], const char *name, const char *value, size_t value_len);
 
-/* The beginning of samples. Borrows both texts. */
+/* The beginning of samples: name and labels. Borrows both texts. */
 struct exposition_series {
 	const char *name, *labels;
 	size_t name_len, labels_len;
 };
 
-/* A further label; whoever makes it escapes it. */
+/* A further label, which its maker has escaped. */
 struct exposition_word {
 	char text[WORD_MAX]; /* label="value" */
 	size_t len;
 };
 
-/* The le of every bucket of a family's histograms. */
+/* The le labels of all buckets of a family's histograms. */
 struct exposition_bounds {
 	struct exposition_word le[HISTOGRAM_BUCKETS_MAX]; /* the last is +Inf */
-	size_t count; /* of all, +Inf included */
+	size_t count; /* number of labels, +Inf included */
 };
 
 struct exposition_series exposition_series(const char *name, const char *labels);
@@ -110,10 +112,10 @@ void exposition_bounds_set(struct exposition_bounds *b, const struct histogram_b
 void exposition_head(struct buf *to, enum exposition_format format, const char *name, const char *type,
 		     const char *help);
 void exposition_end(struct buf *to, enum exposition_format format);
-/* value counts units of 10^-decimals: 1500000 with 6 decimals is 1.5. one and two may be NULL. */
+/* Appends a sample. value counts units of 10^-decimals: 1500000 with 6 decimals is 1.5. one and two may be NULL. */
 void exposition_sample(struct buf *to, const struct exposition_series *series, const struct exposition_word *one,
 		       const struct exposition_word *two, uint64_t value, unsigned decimals);
-/* word may be NULL. exemplars: NULL for none, as it must be in the text format. */
+/* Appends a histogram. word may be NULL. exemplars is NULL for none, and always in the text format. */
 void exposition_histogram(struct buf *to, const struct exposition_series *series, const struct exposition_word *word,
 			  const struct histogram *h, const struct exposition_bounds *bounds,
 			  const struct exemplars *exemplars);

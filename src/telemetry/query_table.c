@@ -11,9 +11,9 @@
 #define NAME_MAX_LEN 128
 #define LOOKED_AT 16
 
-/* The strings of a row, one behind the other; they never change. */
+/* The strings of a row, one after the other; they never change. */
 struct row_texts {
-	uint32_t refs; /* under the table's lock */
+	uint32_t refs; /* used under the table's lock */
 	char bytes[];
 };
 
@@ -178,7 +178,8 @@ hash_name(const char *name, uint64_t so_far)
 	return XXH3_64bits_withSeed(name, strnlen(name, NAME_MAX_LEN), so_far);
 }
 
-/* The fingerprint of its SQL; if text is not empty then, the SQL was read, and that is what it said. */
+/* Returns the fingerprint of the report's SQL. If text is not empty then, the SQL was read, and text has its normal
+ * form. */
 static uint64_t
 find_fingerprint(const struct request_report *r, char text[static QUERY_TEXT_MAX])
 {
@@ -188,7 +189,7 @@ find_fingerprint(const struct request_report *r, char text[static QUERY_TEXT_MAX
 		   : fingerprint_normalize(r->query, r->query_len, r->sql_options, text, QUERY_TEXT_MAX);
 }
 
-/* Adds a copy of text at *at, cut to this many bytes. */
+/* Adds a copy of text at *at, truncated to this many bytes. */
 static const char *
 put_text(char **at, const char *text, size_t max)
 {
@@ -201,7 +202,7 @@ put_text(char **at, const char *text, size_t max)
 	return copy;
 }
 
-/* Returns NULL without memory. */
+/* Makes an entry. Returns NULL without memory. */
 static struct entry *
 make(uint64_t key, const struct request_report *r, uint64_t fingerprint, char *text)
 {
@@ -274,7 +275,7 @@ query_table_add(struct query_table *t, const struct request_report *report, uint
 		made = make(key, report, fingerprint, text);
 		if (made == NULL)
 			return;
-		/* Another thread may have entered such a row meanwhile, or have made the table's size 0. */
+		/* Another thread may have added the same row meanwhile, or have set the table's size to 0. */
 		pthread_mutex_lock(&t->lock);
 		e = find(t, key);
 		if (e == NULL && t->rows_max > 0) {

@@ -27,7 +27,7 @@ snapshot_new(unsigned worker)
 	return s;
 }
 
-/* Copies an array; none is copied as one of no rows, so that NULL means that there is no memory. */
+/* Copies an array. The copy of an empty array is allocated, too, so that NULL means that there is no memory. */
 static void *
 copy_rows(const void *rows, size_t count, size_t size)
 {
@@ -46,7 +46,7 @@ snapshot_copy(const struct snapshot *s)
 
 	if (copy == NULL)
 		return NULL;
-	/* Without memory, what is not copied is NULL. */
+	/* Without memory, parts that were not copied are NULL. */
 	for (size_t i = 0; i < SNAPSHOT_KINDS; i++) {
 		copy->of[i].rows = copy_rows(s->of[i].rows, s->of[i].count, snapshot_row_sizes[i]);
 		lacks_one |= copy->of[i].rows == NULL;
@@ -83,7 +83,7 @@ snapshot_pool_add(void *to_pool, const void *from_pool)
 	uint64_t oldest_us =
 	    to->oldest_waiter_us > from->oldest_waiter_us ? to->oldest_waiter_us : from->oldest_waiter_us;
 
-	/* Behind its names there are only numbers. */
+	/* After its names, the row has only numbers. */
 	counters_add(to->clients, from->clients, sizeof(*to) - offsetof(struct snapshot_pool, clients));
 	to->oldest_waiter_us = oldest_us;
 }

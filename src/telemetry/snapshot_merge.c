@@ -1,4 +1,4 @@
-/* src/telemetry/snapshot_merge.c - makes one snapshot of those of all workers. See snapshot.h. */
+/* src/telemetry/snapshot_merge.c - makes one snapshot from those of all workers. See snapshot.h. */
 #include "telemetry/snapshot.h"
 #include "base/alloc.h"
 #include "base/table.h"
@@ -6,8 +6,9 @@
 /* A kind of rows. A row begins with its names, padded with zeros, or its number: its key. */
 struct kind {
 	size_t key_len;
-	void (*add)(void *to, const void *from); /* of another pool or database; takes what from owns */
-	void (*add_part)(void *to, const void *from); /* of the same one, on another worker; NULL: only one has it */
+	void (*add)(void *to, const void *from); /* adds another pool or database; takes what from owns */
+	/* adds another worker's row with the same key; NULL if only one worker has such a row */
+	void (*add_part)(void *to, const void *from);
 };
 
 struct item {
@@ -15,14 +16,14 @@ struct item {
 	UT_hash_handle hh;
 };
 
-/* Rows of one kind, of several snapshots: each key once. */
+/* Rows of one kind from several snapshots; each key is there once. */
 struct join {
 	const struct kind *kind;
-	size_t size; /* of a row */
+	size_t size; /* size of a row */
 	uint64_t seed;
 	char *rows;
 	struct item *items, *table; /* an item for each row */
-	size_t count, named, named_max; /* named: without "_other", which what is beyond named_max is added to */
+	size_t count, named, named_max; /* named counts rows without "_other", which gets the rows beyond named_max */
 	uint64_t aggregated;
 	bool lacks_one; /* a row was not entered in the table */
 };
@@ -33,7 +34,7 @@ larger(uint64_t a, uint64_t b)
 	return a > b ? a : b;
 }
 
-/* The limits are the whole pool's, and each worker tells them. */
+/* The limits are for the whole pool, and each worker reports them. */
 static void
 add_pool_part(void *to, const void *from)
 {
@@ -54,7 +55,7 @@ add_database(void *to, const void *from)
 	free(((const struct snapshot_database *)from)->exemplars);
 }
 
-/* The newer exemplar of each bucket stays. */
+/* Keeps the newer exemplar of each bucket. */
 static void
 add_database_part(void *to, const void *from)
 {
@@ -72,7 +73,7 @@ add_database_part(void *to, const void *from)
 	free(f->exemplars);
 }
 
-/* The role that was heard on the last login; of two that differ, whoever is up knows. */
+/* The role is the one seen in the last login. If two workers differ, the one whose backend is up counts. */
 static void
 add_backend_part(void *to, const void *from)
 {
@@ -102,7 +103,7 @@ find(const struct join *j, const char *key)
 	return found == NULL ? NULL : found->row;
 }
 
-/* Adds a row, of which the first len bytes are these. Returns it. */
+/* Adds a row that begins with these len bytes. Returns the row. */
 static char *
 enter(struct join *j, const char *row, size_t len)
 {
@@ -114,7 +115,7 @@ enter(struct join *j, const char *row, size_t len)
 	return item->row;
 }
 
-/* Takes the rows of one snapshot. */
+/* Takes the rows of one snapshot over. */
 static void
 take_all(struct join *j, char *rows, size_t count)
 {
@@ -142,7 +143,7 @@ take_all(struct join *j, char *rows, size_t count)
 	}
 }
 
-/* All rows of one kind become those of the first part. Returns false without memory. */
+/* Merges all rows of one kind into the first part. Returns false without memory. */
 static bool
 join_rows(struct snapshot **parts, size_t count, enum snapshot_kind k, size_t pools_max, uint64_t seed)
 {
@@ -177,7 +178,7 @@ join_rows(struct snapshot **parts, size_t count, enum snapshot_kind k, size_t po
 	return !j.lacks_one;
 }
 
-/* Adds the sums that are not in rows. */
+/* Adds up the numbers that are not in rows. */
 static void
 add_numbers(struct snapshot *to, const struct snapshot *from)
 {

@@ -1,8 +1,8 @@
 /*
  * src/telemetry/sqlcommenter.c - see fingerprint.h.
  *
- * A comment reads key='value',key='value'. Keys and values are URL-encoded; old versions of one ORM forgot the
- * quotes. Hexadecimal digits and hyphens need no encoding, so a value that has any is not ours to untangle.
+ * A comment reads key='value',key='value'. Keys and values are URL-encoded; old versions of one ORM forgot the quotes.
+ * Hexadecimal digits and hyphens need no encoding, so a value that has encoded characters is not a traceparent.
  */
 #include "telemetry/fingerprint.h"
 
@@ -10,7 +10,7 @@
 
 #define KEY "traceparent="
 #define KEY_LEN (sizeof(KEY) - 1)
-#define ZEROS "00000000000000000000000000000000" /* as many as a trace has digits */
+#define ZEROS "00000000000000000000000000000000" /* as many zeros as a trace has digits */
 
 static bool
 is_lower_hex(const char *at, size_t len)
@@ -33,7 +33,7 @@ is_well_formed(const char *v)
 	       memcmp(span, ZEROS, TRACEPARENT_SPAN_LEN) != 0;
 }
 
-/* A value that is longer than a traceparent is none. */
+/* Reads a value; one that is longer than a traceparent is ignored. */
 static bool
 ends_value(const char *at, size_t len, bool is_quoted)
 {

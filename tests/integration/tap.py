@@ -147,6 +147,8 @@ class _Pair:
                     self.near.sendall(self.kept)
                     self.kept = b""
                 for sock in readable:
+                    if self.stalled:                # since it was looked at above
+                        break
                     data = sock.recv(65536)
                     if not data:
                         while sock is self.far and self.tap.keeps_ends and self.near.recv(65536):

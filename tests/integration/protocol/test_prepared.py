@@ -146,13 +146,17 @@ def test_errors_speak_of_the_name_though_ddl_came_between(weir):
 @pytest.mark.parametrize("begin", ["SELECT 1", "BEGIN"])
 def test_a_name_of_pgweirs_that_the_server_has_unseen_is_replaced(weir, begin):
     """By the Parse ahead of a Bind, and by the client's own."""
-    with weir.start(pool_size=2).raw() as wire, weir.raw() as holder:
+    with weir.start(pool_size=2, max_overflow=0).raw() as wire, weir.raw() as one, weir.raw() as two:
         wire.query(BEGIN_NOW)                       # all on one server: pgweir may ask another one's questions meanwhile
         prepare(wire, "known", "SELECT 'known'")
         name = wire.value(f"SELECT name FROM {SEEN}")
+        knows = wire.value("SELECT pg_backend_pid()")
         wire.query("COMMIT")
         stem, number = name.rsplit("_", 1)
-        holder.query(BEGIN_NOW)                                                     # has the server that knows it
+        each((one, two)).query(BEGIN_NOW)                                           # one of them has the server that knows it
+        for holder in (one, two):
+            if holder.value("SELECT pg_backend_pid()") != knows:
+                holder.query("COMMIT")
         for later in range(8):
             wire.query(f"""PREPARE "{stem}_{int(number) + later}" AS SELECT 'foreign'""")
         wire.query(begin)

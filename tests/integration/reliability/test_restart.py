@@ -230,7 +230,7 @@ def taken_over(weir, tap):
 def test_what_both_processes_have_heard_comes_once(weir, tap):
     """However long the new one's listener takes to catch up, and whether the old process is there or not."""
     with taken_over(weir, tap) as (wire, old):
-        tap.stall()
+        tap.stall(new=True)
         weir.postgres.query("NOTIFY news, 'once'")
         old.send_signal(signal.SIGCONT)
         wait_until(lambda: old.poll() == 0, what="the old process to end")
