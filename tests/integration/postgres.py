@@ -297,3 +297,7 @@ class Postgres:
         for pid in pids:
             self.query("SELECT pg_terminate_backend(%s)", (pid,), dbname="postgres")
         wait_until(lambda: not {row["pid"] for row in self.backends()} & set(pids), what="killed backends to end")
+
+    def kill_until_none_is_left(self, **like):
+        """Those, too, that are being opened meanwhile."""
+        wait_until(lambda: self.kill_backends(**like) or self.count(**like) == 0, what="no backend to be left")

@@ -225,8 +225,7 @@ def test_workers_cancels_and_a_restart(weir, directory):
     rawwire.send_cancel(weir.address, wires[0].key)
     assert "57014" in [reply.sqlstate for reply in wires[0].read_until("Z") if reply.type == "E"]
     weir.restart()
-    weir.postgres.kill_backends(usename="scramuser")
-    wait_until(lambda: weir.postgres.count(usename="scramuser") == 0)
+    weir.postgres.kill_until_none_is_left(usename="scramuser")
     assert wires[1].value("SELECT current_user") == "scramuser"
     assert who(weir, "web", "in-the-directory") == "web"
 

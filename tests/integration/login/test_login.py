@@ -355,12 +355,10 @@ def test_keys_learnt_from_the_clients_own_scram_login_open_the_server(weir, shar
     weir.start(method="scram-sha-256", pool_size=2)
     with weir.wire().login("scramuser", password="scram-secret") as wire:
         assert wire.value("SELECT current_user") == "scramuser"
-        weir.postgres.kill_backends(usename="scramuser")          # and still when the server must be opened anew
-        weir.wait_until(lambda: weir.postgres.count(usename="scramuser") == 0)
+        weir.postgres.kill_until_none_is_left(usename="scramuser")      # and still when the server must be opened anew
         assert wire.value("SELECT current_user") == "scramuser"
         weir.reload(method="scram-sha-256", pool_size=2)          # and after a reload
-        weir.postgres.kill_backends(usename="scramuser")
-        weir.wait_until(lambda: weir.postgres.count(usename="scramuser") == 0)
+        weir.postgres.kill_until_none_is_left(usename="scramuser")
         assert wire.value("SELECT current_user") == "scramuser"
 
 
@@ -447,8 +445,7 @@ def test_a_changed_server_password_comes_by_reload(weir):
             weir.postgres.query(f"ALTER ROLE scramuser PASSWORD '{scram_verifier('fresh')}'")
             weir.users["scramuser"] = "fresh"
             weir.reload(pool_size=2)
-            weir.postgres.kill_backends(usename="scramuser")
-            weir.wait_until(lambda: weir.postgres.count(usename="scramuser") == 0)
+            weir.postgres.kill_until_none_is_left(usename="scramuser")
             assert old.value("SELECT 1") == "1"
             with weir.raw("scramuser") as new:
                 assert new.value("SELECT current_user") == "scramuser"

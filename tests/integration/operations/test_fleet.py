@@ -694,9 +694,9 @@ def test_a_reload_lowers_and_raises_it(fleet):
     for limit in (40, 12, 30, 16):
         fleet.reload(budget_connections=limit)
         wait_until(lambda: limit - KEPT <= fleet.watcher.listed() <= limit, what=f"{limit}")    # pylint: disable=cell-var-from-loop
+        wait_fair(fleet)            # what was granted before the reload has logged in by now
         begin = time.time()
         fleet.wait_answers(20)
-        wait_fair(fleet)
         no_more_than(fleet, limit, begin)
     assert not fleet.errors()
 

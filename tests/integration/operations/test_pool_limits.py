@@ -129,7 +129,7 @@ def test_an_idle_server_of_another_pool_makes_room_under_the_cap(weir):
     assert weir.postgres.count(datname="app") == 2
     _, seconds = timed(lambda: weir.raw(database="app2").query("SELECT 1"))
     assert seconds < 2 * SLOWNESS
-    wait_until(lambda: weir.postgres.count() == 2, what="the idle one's backend to end")
+    wait_until(lambda: weir.postgres.count() <= 2, what="the idle one's backend to end")
 
 
 def test_no_pool_starves_under_a_shared_cap(weir):

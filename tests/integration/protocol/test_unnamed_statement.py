@@ -152,8 +152,7 @@ def test_a_new_client_has_none_though_its_server_has(weir):
 def test_it_outlives_its_server(weir):
     with weir.start(pool_size=1).raw() as one:
         prepare(one, "SELECT 'still here'")
-        weir.postgres.kill_backends()
-        weir.wait_until(lambda: weir.postgres.count() == 0)
+        weir.postgres.kill_until_none_is_left()
         assert run(one) == [["still here"]]
 
 

@@ -875,8 +875,8 @@ def test_a_listen_opens_the_connection_at_once(weir, how):
             weir.console("PAUSE")
             weir.console("RESUME")
         else:
-            weir.postgres.kill_backends(usename="web")
-            wait_until(lambda: weir.postgres.count(usename="web") == 0 and weir.pool()["sv_idle"] == 0)
+            weir.postgres.kill_until_none_is_left(usename="web")
+            wait_until(lambda: weir.pool()["sv_idle"] == 0)
             wire.query("SELECT pg_sleep(0.15)")     # the back-off of a listener is over
 
 
