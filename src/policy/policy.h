@@ -132,6 +132,7 @@ struct policy_waiter;
  * which PostgreSQL is working; those that a hint names because PostgreSQL is not working for them. */
 struct policy_keepers {
 	uint32_t known, running, named;
+	bool is_slowed; /* policy_use_is_slowed() of the waiter's pool */
 };
 
 /* Ends waits, for all borrowers of a policy worker: t waits no longer when one of these is called. */

@@ -21,10 +21,12 @@ reject_blame(const struct policy_waiter *t, uint64_t now_us, struct fail *why)
 {
 	const struct server *srv = NULL, *worst = NULL;
 	uint64_t since_us, oldest_us = t->since_us;
-	struct policy_keepers k = { 0 };
+	struct pool *pool = exchange_of_waiter(t)->pool;
+	const struct policy_sizing sizing = policy_use_size(&pool->use, 1);
+	struct policy_keepers k = { .is_slowed = policy_use_is_slowed(&sizing) };
 	char remedy[FAIL_TEXT_MAX];
 
-	while ((srv = holder_next(exchange_of_waiter(t)->pool, srv)) != NULL) {
+	while ((srv = holder_next(pool, srv)) != NULL) {
 		k.known++;
 		k.running += pool_use_of(srv, &since_us) == USE_RUNNING;
 		if (holder_is_stuck(srv, oldest_us, &since_us)) {

@@ -8,7 +8,7 @@ import pytest
 
 from rawwire import (BEGIN_NOW, bind, copy_data, copy_done, describe, errors, execute, one_statement, parse, query, shape, sync,
                      texts)
-from waiting import SLOWNESS
+from waiting import SLOWNESS, each, wait_until
 from weir import timed
 
 pytestmark = pytest.mark.weir_only
@@ -43,6 +43,34 @@ def test_nobody_is_blamed_who_does_something(weir, full):
     with weir.raw() as wire:
         reply, _ = wire.ask(query("SELECT 1"))
         assert "pool_size" in reply.error["H"] and "max_overflow" in reply.error["H"]
+
+
+def test_a_larger_pool_is_not_the_advice_where_postgresql_takes_longer_the_more_it_has_to_do(weir):
+    """The client's HINT, EXPLAIN WAIT and EXPLAIN POOL say the same."""
+    weir.start_opened("10min", pool_size=4, max_overflow=0)
+    slower = ("SELECT pg_sleep(0.004 * count(*) * count(*)) FROM pg_stat_activity WHERE state = 'active' AND "
+              "datname = current_database()")
+
+    def work(rounds):
+        with weir.raw() as wire:
+            for _ in range(rounds):
+                wire.query(slower)
+    work(250)
+    each([weir.in_background(work, 50) for _ in range(6)]).result()
+    busy = [weir.raw() for _ in range(4)]
+    each(busy).send(query("SELECT pg_sleep(60)"))
+    wait_until(lambda: weir.postgres.count(wait_event="PgSleep") == 4)
+    with weir.raw() as wire:
+        wire.send(query("SELECT 1"))
+        weir.wait_waiting(1)
+        number, = [row["id"] for row in weir.console("SHOW CLIENTS") if row["state"] == "waiting"]
+        said = [" ".join(map(str, row.values())) for row in weir.console(f"EXPLAIN WAIT {number}") + weir.console("EXPLAIN POOL app")]
+        weir.reload(pool_timeout="200ms", pool_size=4, max_overflow=0)
+        hint = wire.read_until("Z")[0].error["H"]
+    assert hint.startswith("A larger pool would not help, as PostgreSQL takes longer the more connections are in use: "), hint
+    assert any("Advice: not a larger pool" in line for line in said), said
+    assert any("A larger pool would not help" in line for line in said), said
+    assert not any("aise pool_size" in line for line in said), said
 
 
 @pytest.mark.parametrize("messages, found", [
