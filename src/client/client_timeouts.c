@@ -294,8 +294,8 @@ idle_since(const struct client *c)
 
 	if (srv == NULL)
 		return client_activity(c) == CLIENT_IS_IDLE ? c->x.waiter.idle_since_us : 0;
-	if ((!c->x.is_session && c->x.pins == 0) || c->x.state != CL_READY || c->x.replication != 0 ||
-	    srv->ledger.count > 0 || !srv->is_synced || srv->tx != 'I' || c->x.body_left > 0)
+	if (!exchange_keeps_server(&c->x) || c->x.state != CL_READY || c->x.replication != 0 || srv->ledger.count > 0 ||
+	    !srv->is_synced || srv->tx != 'I' || c->x.body_left > 0)
 		return 0;
 	return srv->loan.last_done_us > c->x.waiter.idle_since_us ? srv->loan.last_done_us : c->x.waiter.idle_since_us;
 }

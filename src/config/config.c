@@ -1,5 +1,6 @@
 #include "config/config.h"
 #include "base/alloc.h"
+#include "base/own_settings.h"
 #include "base/text.h"
 #include "config/config_keys.h"
 #include "config/config_state.h"
@@ -239,7 +240,7 @@ config_ignores_parameter(const struct config *config, const char *name, bool is_
 
 	return is_listed(ignored, name, strcasecmp) ||
 	       (is_in_options && is_listed(ignored, "options", strcasecmp) && !text_is_one_of(name, tracked) &&
-		!is_listed(config->track_extra_parameters, name, strcasecmp) && strncasecmp(name, "pgweir.", 7) != 0);
+		!is_listed(config->track_extra_parameters, name, strcasecmp) && !own_setting_is(name));
 }
 
 bool

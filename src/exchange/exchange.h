@@ -335,6 +335,15 @@ exchange_close(struct exchange *x, const struct fail *why)
 	x->env->ops->close(x, why, why);
 }
 
+/* Returns true if no other client gets the server after this one's transaction: in session mode and for replication,
+ * and while a reason of PIN_REASONS holds. A new reason is a row of that table; no caller asks for the reasons one by
+ * one. Servers that are kept only until an answer or a LISTEN is over are features_tie()'s matter. */
+static inline bool
+exchange_keeps_server(const struct exchange *x)
+{
+	return x->is_session || x->pins != 0;
+}
+
 /* Returns true if pgweir follows the client's session state: in transaction or statement mode, unless session_state is
  * allow. */
 static inline bool

@@ -1,5 +1,6 @@
 #include "exchange/holder.h"
 #include "base/clock.h"
+#include "base/own_settings.h"
 #include "policy/policy_shared.h"
 #include "server/server.h"
 
@@ -70,7 +71,7 @@ holder_remedy(const struct server *srv, uint64_t now_us, char *out, size_t cap)
 			 " in the pgweir console), or set %s",
 			 id,
 			 use == USE_KEPT ? x->pins == 1u << PIN_ASKED_FOR
-					       ? "asked by SET pgweir.pin to keep its server, as it does"
+					       ? "asked by SET " OWN_PIN " to keep its server, as it does"
 					       : "has kept its server between transactions (SHOW PINS)"
 			 : is_unread	 ? "has not read its result"
 					 : "has not sent the rest of its request",

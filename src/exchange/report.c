@@ -340,7 +340,7 @@ describe(struct exchange *x, struct server *srv, const struct done_request *done
 	describe_work(srv, done, r);
 	r->route = srv->loan.route;
 	if (x->settings->reads != READS_PRIMARY && x->pool->cluster != NULL && srv->loan.standby == 0 &&
-	    (x->is_session || x->pins != 0))
+	    exchange_keeps_server(x))
 		r->route = ROUTE_TIED; /* the reason that this server was lent for is long past */
 }
 

@@ -116,9 +116,9 @@ has_one_request(const struct ledger *l)
 static bool
 is_plain_borrower(const struct exchange *x)
 {
-	return x->state == CL_READY && x->block == EXCHANGE_NO_BLOCK && !x->is_session &&
-	       x->settings->session_state != SESSION_ISOLATE && x->replication == 0 && x->pins == 0 &&
-	       x->listen == NULL && x->body_left == 0 && x->pending_len == 0 && !x->is_closing && state_is_quiet(x);
+	return x->state == CL_READY && x->block == EXCHANGE_NO_BLOCK && !exchange_keeps_server(x) &&
+	       x->settings->session_state != SESSION_ISOLATE && x->listen == NULL && x->body_left == 0 &&
+	       x->pending_len == 0 && !x->is_closing && state_is_quiet(x);
 }
 
 /* Returns true if nothing is to be done, and nothing to be washed, when this loan has ended. */
@@ -180,8 +180,8 @@ is_plain_client(const struct exchange *x)
 {
 	const struct scope_settings *s = x->settings;
 
-	return x->state == CL_IN_LINE && x->block == EXCHANGE_NO_BLOCK && !x->is_session && x->replication == 0 &&
-	       x->pins == 0 && x->listen == NULL && x->body_left == 0 && !x->is_closing && state_is_quiet(x) &&
+	return x->state == CL_IN_LINE && x->block == EXCHANGE_NO_BLOCK && !exchange_keeps_server(x) &&
+	       x->listen == NULL && x->body_left == 0 && !x->is_closing && state_is_quiet(x) &&
 	       commit_check_is_quiet(x) && exchange_is_followed(x) && !x->pool->is_orphan &&
 	       s->reads == READS_PRIMARY && !s->commit_check && s->forbidden == 0 && s->max_pipeline > 1 &&
 	       !state_asks_for_pin(x);

@@ -132,7 +132,7 @@ struct policy_waiter;
  * which PostgreSQL is working; those that a hint names because PostgreSQL is not working for them. */
 struct policy_keepers {
 	uint32_t known, running, named;
-	bool is_slowed; /* policy_use_is_slowed() of the waiter's pool */
+	const char *against_more; /* the hint if they all run and more connections would not help; NULL if they may */
 };
 
 /* Ends waits, for all borrowers of a policy worker: t waits no longer when one of these is called. */

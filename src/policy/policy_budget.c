@@ -716,7 +716,7 @@ take_or_ask(struct policy_budget *b, struct budget_member *m, uint64_t now_us)
 		ask_for_idle(idlest, m->worker, now_us);
 	if (has_place_for_all(b))
 		return true;
-	budget_moved(m, PC_LENT, PC_NONE);
+	budget_moved(m, PC_OPENING, PC_NONE);
 	return false;
 }
 

@@ -172,9 +172,8 @@ say_keepers(const struct policy *p, const struct policy_waiter *t, uint64_t now_
 		k = borrowers->blame(t, now_us, why);
 	if (k.named > 0 || raise == NULL)
 		return;
-	if (k.running >= places && k.is_slowed)
-		fail_hint(why, "A larger pool would not help, as PostgreSQL takes longer the more connections are in use: "
-			       "see SHOW QUERIES and SHOW HOLDERS in the pgweir console.");
+	if (k.running >= places && k.against_more != NULL)
+		fail_hint(why, "%s", k.against_more);
 	else if (k.running >= places)
 		fail_hint(why, "Raise %s, or see who keeps connections for long: SHOW HOLDERS in the pgweir console.",
 			  raise);

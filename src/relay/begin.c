@@ -13,7 +13,8 @@ is_deferring(const struct exchange *x)
 	const struct scope_settings *s = x->settings;
 
 	return s->begin == BEGIN_DEFERRED && s->pool_mode == POOL_MODE_TRANSACTION && exchange_is_followed(x) &&
-	       x->block == EXCHANGE_NO_BLOCK && x->pins == 0 && !x->pool->is_orphan && !x->env->is_draining;
+	       x->block == EXCHANGE_NO_BLOCK && !exchange_keeps_server(x) && !x->pool->is_orphan &&
+	       !x->env->is_draining;
 }
 
 /* Returns true if these modes choose a standby, or if standbys refuse them. */

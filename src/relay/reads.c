@@ -1,5 +1,6 @@
 /* src/relay/reads.c - which host answers a client with reads = marked; see reads.h. */
 #include "relay/reads_state.h"
+#include "base/own_settings.h"
 #include "base/text.h"
 #include "listen/listen.h"
 #include "policy/policy_shared.h"
@@ -126,7 +127,7 @@ take_minimum(struct exchange *x, struct client_reads *r)
 		return false;
 	r->min_due = 0;
 	if (c == CAUSALITY_NEVER) {
-		fail_set(&what, "01000", "the primary has not reached " READS_MIN_LSN " = " LSN, LSN_ARGS(r->min_lsn));
+		fail_set(&what, "01000", "the primary has not reached " OWN_MIN_LSN " = " LSN, LSN_ARGS(r->min_lsn));
 		fail_hint(&what,
 			  "It is a position of another server, or of a log that was lost. Nothing waits for it.");
 		tell(x, &what);
@@ -376,8 +377,8 @@ borrow_preferred(struct exchange *x)
 	struct server *srv = NULL;
 	unsigned hosts;
 
-	if (x->settings->reads != READS_PREFER_STANDBY || pool->cluster == NULL || x->is_session || x->listen != NULL ||
-	    state_asks_for_pin(x))
+	if (x->settings->reads != READS_PREFER_STANDBY || pool->cluster == NULL || exchange_keeps_server(x) ||
+	    x->listen != NULL || state_asks_for_pin(x))
 		return NULL;
 	hosts = usable_standbys(pool->cluster, x->settings->reads_max_lag_us);
 	while (hosts != 0 && srv == NULL) {

@@ -45,7 +45,7 @@ struct client_reads {
 	uint64_t shunned_until_us;
 	uint32_t requests_done; /* requests_done of the exchange, when this struct was last brought up to date */
 	uint32_t silent; /* the number of a request that shows nothing: SET pgweir.min_lsn, on the primary */
-	/* min_lsn: READS_MIN_LSN, which its reads must have reached; min_due: for causality_take(), 0 if it was
+	/* min_lsn: OWN_MIN_LSN, which its reads must have reached; min_due: for causality_take(), 0 if it was
 	 * taken over */
 	uint64_t min_lsn, min_due;
 	uint64_t life; /* the life of the standby of its server */
@@ -206,7 +206,6 @@ void reads_lost(struct exchange *x, const struct server *srv);
  * a position.
  */
 enum feature_step reads_position(struct exchange *x, struct request *m);
-#define READS_MIN_LSN "pgweir.min_lsn"
 
 /* --- A feature: see features.h. --- */
 

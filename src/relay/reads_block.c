@@ -1,5 +1,6 @@
 /* src/relay/reads_block.c - a client's transaction on a standby, and how it leaves that standby; see reads.h. */
 #include "relay/reads_state.h"
+#include "base/own_settings.h"
 #include "base/text.h"
 #include "listen/listen.h"
 #include "relay/resend.h"
@@ -50,8 +51,8 @@ sets_minimum(struct exchange *x, const char *sql, size_t len, uint64_t *position
 	struct known k;
 	bool is_behind;
 
-	if (reads_of(x)->cluster == NULL || !text_mentions(sql, len, READS_MIN_LSN) ||
-	    known_only(&k, gucs_scan_options(x->gucs), sql, len) != KNOWN_LOCAL || strcmp(k.name, READS_MIN_LSN) != 0 ||
+	if (reads_of(x)->cluster == NULL || !text_mentions(sql, len, OWN_MIN_LSN) ||
+	    known_only(&k, gucs_scan_options(x->gucs), sql, len) != KNOWN_LOCAL || strcmp(k.name, OWN_MIN_LSN) != 0 ||
 	    !causality_parse(k.value, position))
 		return false;
 	v = cluster_lock(reads_of(x)->cluster);
@@ -153,7 +154,7 @@ look_at_sql(struct request_walk *w, const struct sql_traits *v, const char *sql,
 				      ", where locks, snapshots, sequences and sessions are not the "
 				      "primary's",
 				      "Begin it without READ ONLY, or set reads = primary for this user.");
-		return refuse(w, " that has not reached " READS_MIN_LSN,
+		return refuse(w, " that has not reached " OWN_MIN_LSN,
 			      "Set it as the first statement after BEGIN, or for the session, before that.");
 	}
 	if (is_bound)

@@ -1,5 +1,6 @@
 /* src/relay/reads_marked.c - which requests are marked: they may go to a standby; see reads.h. */
 #include "relay/reads_state.h"
+#include "base/own_settings.h"
 #include "base/text.h"
 #include "state/state.h"
 #include "statements/statements.h"
@@ -18,7 +19,7 @@ reads_apply_settings(struct client_reads *r)
 	isolation = gucs_get(r->gucs, "default_transaction_isolation");
 	r->is_default = gucs_is_on(r->gucs, "default_transaction_read_only") &&
 			(isolation == NULL || strcasecmp(isolation, "serializable") != 0);
-	min_lsn = gucs_get(r->gucs, READS_MIN_LSN);
+	min_lsn = gucs_get(r->gucs, OWN_MIN_LSN);
 	r->min_due = 0;
 	if (min_lsn == NULL || !causality_parse(min_lsn, &r->min_lsn))
 		r->min_lsn = 0;
@@ -48,7 +49,7 @@ reads_is_for_primary(const char *sql, size_t len)
 	bool is_first = true, is_value = false;
 	struct sql_lexer lx;
 
-	if (text_mentions(sql, len, GUC_PIN)) /* it would make the client keep the standby */
+	if (text_mentions(sql, len, OWN_PIN)) /* it would make the client keep the standby */
 		return true;
 	if (!text_mentions(sql, len, "pg_") && !text_mentions(sql, len, "lock") && !text_mentions(sql, len, LAST_VALUE))
 		return false;
@@ -163,7 +164,7 @@ reads_is_marked(struct request_walk *w, struct client_reads *r)
 		x->rare->begin = r->begin;
 	} else if (!reads_apply_settings(r))
 		return false;
-	if (x->is_session || x->pins != 0 || x->listen != NULL || state_asks_for_pin(x))
+	if (exchange_keeps_server(x) || x->listen != NULL || state_asks_for_pin(x))
 		r->route = ROUTE_TIED;
 	else if (reads_mentions_primary(w, false) || reads_is_for_primary(sql, len) || reads_leaves(v))
 		r->route = ROUTE_PRIMARY_ONLY;

@@ -1,12 +1,13 @@
 /* src/relay/reads_position.c - SHOW pgweir.lsn and SET pgweir.min_lsn; see reads.h. */
 #include "relay/reads.h"
+#include "base/own_settings.h"
 #include "base/text.h"
 #include "wire/messages.h"
 
 /* On a standby the position is the one that the standby shows. On the primary a page's header is left out, because no
  * standby ever reports the position after one. */
 static const char ask[] =
-    "SELECT " MESSAGE_OURS "pg_catalog.set_config('pgweir.lsn', CAST(CASE WHEN pg_catalog.pg_is_in_recovery() THEN "
+    "SELECT " MESSAGE_OURS "pg_catalog.set_config('" OWN_LSN "', CAST(CASE WHEN pg_catalog.pg_is_in_recovery() THEN "
     "pg_catalog.pg_last_wal_replay_lsn() ELSE (SELECT l OPERATOR(pg_catalog.-) CASE "
     "(l OPERATOR(pg_catalog.-) '0/0') OPERATOR(pg_catalog.%) 8192 WHEN 24 THEN 24 WHEN 40 THEN 40 ELSE 0 END FROM "
     "(SELECT pg_catalog.pg_current_wal_insert_lsn()) AS p(l)) END AS pg_catalog.text), false)";
@@ -46,7 +47,7 @@ check_minimum(struct exchange *x, struct request *m)
 	const struct known *k = request_only(x, m);
 	uint64_t position, since_us;
 
-	if ((k->kind != KNOWN_SET && k->kind != KNOWN_LOCAL) || strcmp(k->name, READS_MIN_LSN) != 0)
+	if ((k->kind != KNOWN_SET && k->kind != KNOWN_LOCAL) || strcmp(k->name, OWN_MIN_LSN) != 0)
 		return STEP_FORWARD;
 	if (k->value[0] != '\0' && !causality_parse(k->value, &position))
 		return refuse(m, k->value);
@@ -63,11 +64,11 @@ reads_position(struct exchange *x, struct request *m)
 	const char *sql;
 
 	if (!request_has(m, SCAN_SETTING, SCAN_HINT_SHOW | SCAN_HINT_LOCAL) || (sql = request_sql(m, &len)) == NULL ||
-	    !text_mentions(sql, len, "pgweir."))
+	    !text_mentions(sql, len, OWN_PREFIX))
 		return STEP_FORWARD;
 	if (x->pool->cluster != NULL)
 		cluster_want(x->pool->cluster, CLUSTER_ALL); /* the read that needs the position follows soon */
 	if (request_begins_with(m, WORD_SHOW))
-		return x->srv->is_synced && text_mentions(sql, len, "pgweir.lsn") ? put_position(x) : STEP_FORWARD;
-	return m->type == 'Q' && text_mentions(sql, len, READS_MIN_LSN) ? check_minimum(x, m) : STEP_FORWARD;
+		return x->srv->is_synced && text_mentions(sql, len, OWN_LSN) ? put_position(x) : STEP_FORWARD;
+	return m->type == 'Q' && text_mentions(sql, len, OWN_MIN_LSN) ? check_minimum(x, m) : STEP_FORWARD;
 }

@@ -23,9 +23,12 @@ reject_blame(const struct policy_waiter *t, uint64_t now_us, struct fail *why)
 	uint64_t since_us, oldest_us = t->since_us;
 	struct pool *pool = exchange_of_waiter(t)->pool;
 	const struct policy_sizing sizing = policy_use_size(&pool->use, 1);
-	struct policy_keepers k = { .is_slowed = policy_use_is_slowed(&sizing) };
+	struct policy_keepers k = { 0 };
 	char remedy[FAIL_TEXT_MAX];
 
+	if (policy_use_is_slowed(&sizing))
+		k.against_more = "A larger pool would not help, as PostgreSQL takes longer the more connections are in use: "
+				 "see SHOW QUERIES and SHOW HOLDERS in the pgweir console.";
 	while ((srv = holder_next(pool, srv)) != NULL) {
 		k.known++;
 		k.running += pool_use_of(srv, &since_us) == USE_RUNNING;

@@ -66,7 +66,7 @@ resend_keep_bytes(struct exchange *x, const uint8_t *from, size_t len)
 {
 	struct sent_copy *sent = &x->srv->loan.sent;
 
-	if (len > 0 && (sent->state != SENT_WHOLE || x->is_session || x->pins != 0 || !exchange_is_at_rest(x, x->srv) ||
+	if (len > 0 && (sent->state != SENT_WHOLE || exchange_keeps_server(x) || !exchange_is_at_rest(x, x->srv) ||
 			!resend_add(&sent->copy, from, len, RESEND_MAX)))
 		sent->state = SENT_CUT;
 }

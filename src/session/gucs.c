@@ -9,6 +9,7 @@
 #include "session/session_commons.h"
 #include "sql/scan.h"
 #include "base/alloc.h"
+#include "base/own_settings.h"
 #include "base/table.h"
 #include "base/text.h"
 
@@ -141,7 +142,7 @@ leaves(const struct gucs *gucs)
 {
 	const char *path = gucs_get(gucs, "search_path"), *limit = gucs_get(gucs, GUC_LIMIT);
 	const char *encoding = gucs_get(gucs, "client_encoding"), *options = gucs_get(gucs, GUC_GDAL);
-	const char *pin = gucs_get(gucs, GUC_PIN);
+	const char *pin = gucs_get(gucs, OWN_PIN);
 	unsigned timers = 0;
 
 	for (size_t i = 0; i < gucs->count; i++)

@@ -21,7 +21,6 @@
 
 #define GUCS_MAX 512 /* settings in one GUC set */
 #define GUC_GDAL "postgis.gdal_vsi_options"
-#define GUC_PIN "pgweir.pin" /* if PostgreSQL reads its value as true, the client asks to keep its server */
 #define GUC_RESET "\2" /* the value of a custom setting after RESET: its default, or '' if it has none */
 #define GUCS_TEXT_MAX ((size_t)1 << 20) /* bytes of all names and values in one GUC set */
 
@@ -101,7 +100,7 @@ enum gucs_leaving {
 	GUCS_LEAVES_LATE = 1u << 2, /* the session has a short limit: see guc_is_short_limit() */
 	GUCS_LEAVES_TIMERS = 1u << 3, /* the session has a timer: see guc_is_timer() */
 	GUCS_LEAVES_OPTIONS = 1u << 4, /* GDAL keeps the options in GUC_GDAL, which nothing resets */
-	GUCS_PIN = 1u << 5 /* GUC_PIN is on: SQL leaves nothing, but the client keeps its server */
+	GUCS_PIN = 1u << 5 /* OWN_PIN is on: SQL leaves nothing, but the client keeps its server */
 };
 /* Returns what SQL under these settings may leave behind, whatever the SQL is (a set of enum gucs_leaving). */
 unsigned gucs_leaves(const struct gucs *gucs);

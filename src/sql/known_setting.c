@@ -5,6 +5,7 @@
 #include "sql/known_rules.h"
 #include "sql/sql_class.h"
 #include "sql/sql_words.h"
+#include "base/own_settings.h"
 #include "base/text.h"
 
 /* A value while it is built. If it does not fit, the statement is not known. */
@@ -188,7 +189,7 @@ known_judge_setting(struct known *k)
 bool
 known_take_locally(struct known_reader *r, struct known *k)
 {
-	bool is_read = strcmp(k->name, "search_path") == 0 || strcmp(k->name, "pgweir.min_lsn") == 0;
+	bool is_read = strcmp(k->name, "search_path") == 0 || own_setting_counts_locally(k->name);
 
 	if (is_read && !known_take_values(r, k))
 		k->name[0] = '\0';

@@ -385,6 +385,29 @@ Test(policy_keeper, what_has_just_logged_in_is_not_abandoned)
 
 /* --- Connections that no policy lends. --- */
 
+/* A place that was counted first, and that there was not, is not on its way. */
+Test(policy_keeper, others_that_get_no_place_are_not_opening)
+{
+	struct budget_member other = { 0 }, second = { 0 };
+
+	kept_init(0);
+	keep(false);
+	policy_budget_set_limit(k->budget, k->main_worker, 1, now_of());
+	policy_places_join(k->budget, &other, k->main_worker);
+	policy_places_join(k->budget, &second, k->main_worker);
+	cr_expect(policy_places_take(&other, now_of()));
+	for (int i = 0; i < 3; i++)
+		cr_expect_not(policy_places_take(&second, now_of()));
+	cr_expect_eq(policy_budget_count(k->budget, k->main_worker, now_of()).opening, 1, "the first one's login");
+	cr_expect(policy_budget_settled(&other));
+	cr_expect_eq(policy_budget_count(k->budget, k->main_worker, now_of()).opening, 0);
+	policy_places_give(&other, now_of());
+	cr_expect(policy_places_take(&second, now_of()));
+	policy_places_give(&second, now_of());
+	policy_places_leave(&second);
+	policy_places_leave(&other);
+}
+
 Test(policy_keeper, others_ask_for_places_too)
 {
 	struct budget_member other = { 0 };

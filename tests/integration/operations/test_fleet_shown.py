@@ -52,7 +52,7 @@ def test_console_and_metrics_agree(weir, postgres):
     with weir.start(budget="on", budget_connections=20, cluster_user="scramuser").raw() as wire:
         wire.query("SELECT 1")
         weir.settle()
-        row = wait_until(lambda: row if (row := joined(weir))["connections"] == postgres.count() else None)
+        row = wait_until(lambda: row if (row := joined(weir))["connections"] == postgres.count() and row["waiting"] == 0 else None)
         assert (row["hosts"], row["database"], row["mode"], row["budget"]) == (hosts(postgres), "app", "on", 20)
         assert row["own_budget"] is row["share"] is row["lock_pid"] is None and row["last_error"] == ""
         assert row["members"] == 1 and row["others"] == row["waiting"] == row["over_opens"] == row["over_ms"] == 0
@@ -137,6 +137,9 @@ def test_a_lock_that_somebody_holds(weir, postgres):
     joined(weir)
     with weir.raw() as first, weir.raw() as wire, contextlib.closing(postgres.connect(dbname="postgres")) as somebody:
         first.query(BEGIN_NOW)
+        weir.settle()
+        idle = [weir.raw() for _ in range(weir.pool()["sv_idle"])]      # that pgweir has asked for the database's code
+        each(idle).query(BEGIN_NOW)
         somebody.cursor().execute(LOCK)
         wire.send(query("SELECT 1"))
         row = wait_until(lambda: row if (row := budget_of(weir))["lock_pid"] else None)

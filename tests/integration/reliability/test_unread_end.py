@@ -59,9 +59,12 @@ def test_an_outage_is_told_although_a_client_does_not_read(weir, own_postgres, t
     deaf = deaf_client(weir, own_postgres)
     own_postgres.stop()
     other = weir.raw()
-    reply = other.ask(query("SELECT 1"), timeout=20 * SLOWNESS)[0]
+    other.send(query("SELECT 1"))
+    wait_until(lambda: weir.metric("pgweir_pool_outages_total") == 1, what="the outage to be noticed")
+    reply = weir.raw().ask(query("SELECT 1"), timeout=20 * SLOWNESS)[0]
     assert reply.type == "E" and reply.sqlstate[:2] in ("08", "57"), reply
     own_postgres.start()
+    other.read_until("Z")           # who was in line before the outage was noticed is held
     wait_until(lambda: not other.ask(query("SELECT 1"))[0].type == "E", what="service while the client still does not read")
     assert deaf.wait_closed().endswith(b"x")
 

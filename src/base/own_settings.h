@@ -1,0 +1,43 @@
+/*
+ * src/base/own_settings.h - the settings of a session that pgweir itself defines. For PostgreSQL they are custom
+ * settings like any other; SET, RESET, set_config() and options in the startup packet reach them in the same way.
+ *
+ * A new setting is a row here; tests/check-docs wants each of them in docs/. Code that acts on a setting compares
+ * names with the row's macro, never with a string of its own.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <string.h>
+#include <strings.h>
+
+#define OWN_PREFIX "pgweir."
+
+/* The write position that SHOW answers with; SET has no effect (relay/reads_position.c). */
+#define OWN_LSN OWN_PREFIX "lsn"
+/* The position that a standby must have reached for the session's reads (relay/reads_position.c, reads_marked.c). */
+#define OWN_MIN_LSN OWN_PREFIX "min_lsn"
+/* If PostgreSQL reads its value as true, the client asks to keep its server (session/gucs.c). */
+#define OWN_PIN OWN_PREFIX "pin"
+
+/* ROW(name, is its value read if it holds for one transaction only) */
+#define OWN_SETTINGS(ROW)                                                                                              \
+	ROW(OWN_LSN, false)                                                                                            \
+	ROW(OWN_MIN_LSN, true)                                                                                         \
+	ROW(OWN_PIN, false)
+
+/* Returns true if name is one of these settings, and its value counts even if it is SET LOCAL. name: in lower case. */
+static inline bool
+own_setting_counts_locally(const char *name)
+{
+#define OWN_COUNTS(setting, locally) || ((locally) && strcmp(name, setting) == 0)
+	return false OWN_SETTINGS(OWN_COUNTS);
+#undef OWN_COUNTS
+}
+
+/* Returns true if name begins like one of these settings, in whatever case. */
+static inline bool
+own_setting_is(const char *name)
+{
+	return strncasecmp(name, OWN_PREFIX, sizeof(OWN_PREFIX) - 1) == 0;
+}
