@@ -96,17 +96,21 @@ def test_a_text_has_one_name_on_all_workers(weir, one_server):
         wire.ask(*(parse(sql, sql) for sql in all_texts), sync())
 
     def names():
-        """How many names each of the texts has on the one server, when both have used it there."""
+        """How many names each of the texts has on the one server, and its PID, when both have used it there; None if it was
+        replaced meanwhile."""
+        pids = [one.value(PID)]
         for wire in (one, two, one):
             for sql in all_texts:
                 assert not errors(wire.ask(bind(statement=sql, parameters=["a"]), execute(), sync()))
+            pids.append(wire.value(PID))
         rows = dict(one.query(f"SELECT statement, count(*) FROM {rawwire.SEEN} GROUP BY 1"))
-        return [int(rows[sql]) for sql in all_texts]
-    assert names() == [1, 1]
-    pid = one.value(PID)
+        pids.append(one.value(PID))
+        return ([int(rows[sql]) for sql in all_texts], pids[0]) if len(set(pids)) == 1 else None
+    found, before = wait_until(names)
+    assert found == [1, 1]
     one.query("DROP TABLE to_drop")
-    found = names()                      # renewed, once for both; on a slow machine perhaps on another server
-    assert found == ([2, 2] if one.value(PID) == pid else [1, 1])
+    found, pid = wait_until(names)       # renewed, once for both; on a slow machine perhaps on another server
+    assert found == ([2, 2] if pid == before else [1, 1])
 
 
 def test_rows_that_one_worker_finds_changed_are_told_by_no_other(weir, one_server):

@@ -340,17 +340,17 @@ def test_newcomers_to_a_silent_host_are_told_at_once(weir, tap, how, workers):
 @pytest.mark.long
 def test_one_of_two_hosts_is_silent_and_the_other_refuses(weir, tap):
     """Who comes does not wait for the silent one, whose turn it may be."""
-    port = free_port()
+    port, patience = free_port(), round(3 * SLOWNESS)
     weir.start(upstream=f"host=127.0.0.1,127.0.0.1 port={port},{tap.port} sslmode=disable", pool_size=5,
-               connect_timeout=f"{round(2 * SLOWNESS)}s")
+               connect_timeout=f"{patience}s")
     with mute(port, "stopped"):
         wires = [weir.raw() for _ in range(5)]
         for wire in wires:
             assert ask(wire)[0] == []
         tap.shut()
         tap.cut()
-        assert newcomers(weir, wires)[1] < 5 * SLOWNESS
-        assert come_for(weir, wires, 6) < 1 * SLOWNESS
+        assert newcomers(weir, wires)[1] < 2.5 * patience
+        assert come_for(weir, wires, 2 * patience) < 0.9 * patience
         tap.open()
         for wire in wires:
             wait_until(lambda one=wire: ask(one)[0] == [], what="an end of the outage")
