@@ -28,8 +28,10 @@ def measure_slowness():
 
 # Pytest's workers inherit it.
 SLOWNESS = float(os.environ.setdefault("PGWEIR_SLOWNESS", f"{measure_slowness():.1f}"))
-# Seconds: what only guards against a hang takes several times less, with every core busy beside it.
-PATIENCE = 30 * SLOWNESS
+# Seconds: what only guards against a hang takes several times less, with every core busy beside it. PGWEIR_PATIENCE: on a machine that
+# is not slow. scripts/integration gives a person at a terminal less: a wrong wait of one's own is seen sooner.
+PATIENCE_S = float(os.environ.get("PGWEIR_PATIENCE", "30"))
+PATIENCE = PATIENCE_S * SLOWNESS
 
 
 def wait_until(predicate, timeout=None, what="", pause=0.01):

@@ -91,7 +91,8 @@ log_event(struct log *log, enum log_level level, const struct log_about *about, 
 {
 }
 
-const char *const pin_reason_names[PIN_COUNT] = { "session_set", "temp_table", "listen", "advisory_lock", "cursor" };
+#define AS_NAME(reason, name) [reason] = name,
+const char *const pin_reason_names[PIN_COUNT] = { PIN_REASONS(AS_NAME) };
 
 /* --- what the relay does --- */
 
