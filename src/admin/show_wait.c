@@ -144,6 +144,18 @@ say_uses(const struct show_env *env, const struct pool *e, const struct uses *u,
 		show_say(env, rows, "Of %s in use %s.", counted(u->all, "connection", "connections").text, text);
 }
 
+/* Returns true if an end of h would let others go on. A client that is merely idle for milliseconds while others wait
+ * for its row is in a healthy transaction: it must have been idle since before_us. */
+static bool
+helps_if_ended(const struct holding *h, uint64_t before_us)
+{
+	uint64_t since_us;
+
+	if (h->blocker_count > 0)
+		return h->root == NULL;
+	return (h->blocks > 0 && h->use == USE_RUNNING) || holder_is_stuck(h->srv, before_us, &since_us);
+}
+
 bool
 show_say_jam(const struct show_env *env, const struct pool *e, const struct holding *list, uint64_t before_us,
 	     const char *lead, struct rows *rows)
@@ -155,12 +167,11 @@ show_say_jam(const struct show_env *env, const struct pool *e, const struct hold
 
 	for (const struct holding *h = list; h->srv != NULL; h++) {
 		bool is_blocked = h->blocker_count > 0, is_here = is_in_way(e, h);
-		uint64_t since_us;
 
 		uses.all += is_here;
 		uses.blocked += is_here && is_blocked;
 		uses.of[h->use] += is_here && !is_blocked;
-		if (is_blocked ? h->root == NULL : h->blocks > 0 || holder_is_stuck(h->srv, before_us, &since_us)) {
+		if (helps_if_ended(h, before_us)) {
 			uint32_t kept = kept_by(list, e, h);
 
 			worst = kept > most ? h : worst;
@@ -181,18 +192,20 @@ bool
 show_say_in_line(const struct show_env *env, const struct client *c, const struct holding *list, struct rows *rows)
 {
 	const struct pool *e = c->x.pool;
-	struct duration waited = age_of(env, c->x.waiter.since_us), limit = duration_of(e->settings.pool_timeout_us);
+	struct duration waited = age_of(env, c->x.waiter.since_us), limit;
 	struct policy_counts counts;
+	uint64_t end_us;
 	char name[CLIENT_WORDS_MAX], lock[FAIL_TEXT_MAX];
 	struct fail ours, why;
 
-	policy_explain_wait(e->policy, &c->x.waiter, env->now_us, &ours);
+	end_us = policy_explain_wait(e->policy, &c->x.waiter, env->now_us, &ours);
+	limit = duration_of(end_us - c->x.waiter.since_us);
 	compat_tell(env->clients->x.config, &ours, &why);
 	show_count_shards(env, e, &counts);
 	show_say(env, rows, "%s has waited %s for a server of pool %s/%s; %s%s.", name_of(c, name), waited.text,
 		 e->database->name, e->user,
-		 e->settings.pool_timeout_us > 0 ? "it gets an error after " : "it waits for as long as it takes",
-		 e->settings.pool_timeout_us > 0 ? limit.text : "");
+		 end_us != UINT64_MAX ? "it gets an error after " : "it waits for as long as it takes",
+		 end_us != UINT64_MAX ? limit.text : "");
 	show_say(env, rows, "It is %snumber %" PRIu32 " of %" PRIu32 " in the queue.",
 		 policy_is_split(e->policy) ? "about " : "", policy_place(e->policy, &c->x.waiter, env->now_us),
 		 counts.waiting);

@@ -137,18 +137,17 @@ tell_timeouts(const struct client_env *env, const struct pool *pool, uint64_t no
 					 .duration_us = pool->settings.pool_timeout_us,
 					 .more = fields };
 
-	snprintf(waited, sizeof(waited),
-		 "%" PRIu64 " request%s timed out after %s (pool_timeout), %" PRIu32 " still waiting", t->count,
-		 t->count == 1 ? "" : "s", duration_of(pool->settings.pool_timeout_us).text, waiting);
+	snprintf(waited, sizeof(waited), "%" PRIu64 " request%s timed out after %s (pool_timeout)", t->count,
+		 t->count == 1 ? "" : "s", duration_of(pool->settings.pool_timeout_us).text);
 	if (policy_is_split(pool->policy))
 		snprintf(where, sizeof(where), "on worker %" PRIu32 " ", env->number);
 	say_since_when(t, waiting, now_us, since_when, sizeof(since_when));
 	if (is_full)
 		log_event(env->x.log, LOG_LEVEL_WARNING, &about,
-			  "pool %s/%s %s: %s; %" PRIu32 " of %" PRIu32 " connections in use: %s%" PRIu32
-			  " running, %" PRIu32 " waiting for the client, %" PRIu32 " idle in transaction, %" PRIu32
-			  " %s%s%s%s%s",
-			  pool->database->name, pool->user, since_when, waited, t->in_use, t->limit, where,
+			  "pool %s/%s %s: %s, %" PRIu32 " still waiting; %" PRIu32 " of %" PRIu32
+			  " connections in use: %s%" PRIu32 " running, %" PRIu32 " waiting for the client, %" PRIu32
+			  " idle in transaction, %" PRIu32 " %s%s%s%s%s",
+			  pool->database->name, pool->user, since_when, waited, waiting, t->in_use, t->limit, where,
 			  uses[USE_RUNNING], uses[USE_CLIENT], uses[USE_IDLE], uses[USE_KEPT],
 			  holder_word(USE_KEPT, is_session), t->longest[0] != '\0' ? "; longest, for " : "", t->longest,
 			  t->lock[0] != '\0' ? "; " : "", t->lock);

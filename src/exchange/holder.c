@@ -81,13 +81,24 @@ holder_remedy(const struct server *srv, uint64_t now_us, char *out, size_t cap)
 					 : "idle_transaction_timeout");
 }
 
+/* Returns the most requests that have waited since moved_us, when a connection was lent or returned last: those that
+ * have timed out since belong to processes, too. waiting: how many wait now. */
+static uint32_t
+most_waiting(struct pool_stall *stall, uint64_t moved_us, uint32_t waiting)
+{
+	if (stall->moved_us == moved_us && stall->waiting > waiting)
+		return stall->waiting;
+	*stall = (struct pool_stall){ moved_us, waiting };
+	return waiting;
+}
+
 const char *
 holder_lock(const struct exchange *x, uint64_t before_us, char out[FAIL_TEXT_MAX])
 {
-	uint32_t held = 0, waiting = policy_queue_length(x->pool->policy) + (x->waiter.waits == WAITS_NOT), more;
+	uint32_t held = 0, waiting = policy_queue_length(x->pool->policy) + (x->waiter.waits == WAITS_NOT);
 	const struct server *srv = NULL;
 	char own[80], other[80];
-	uint64_t since_us;
+	uint64_t since_us, moved_us = 0;
 	size_t len;
 
 	out[0] = '\0';
@@ -96,16 +107,18 @@ holder_lock(const struct exchange *x, uint64_t before_us, char out[FAIL_TEXT_MAX
 	while ((srv = holder_next(x->pool, srv)) != NULL) {
 		if (pool_use_of(srv, &since_us) == USE_RUNNING || since_us > before_us)
 			return out;
+		moved_us = since_us > moved_us ? since_us : moved_us;
 		x->env->ops->peer_text(srv->borrower, other, sizeof(other));
 		held += strncmp(own, other, len) == 0 &&
 			strcmp(exchange_application(x), exchange_application(srv->borrower)) == 0;
 	}
-	more = (held + waiting - 1) / waiting;
-	if (held > 1)
+	waiting = most_waiting(&x->pool->stall, moved_us, waiting);
+	/* Each process that holds a connection and needs one more has a request that waits. */
+	if (held > 1 && waiting >= held)
 		snprintf(out, FAIL_TEXT_MAX,
 			 "its own application at the same address holds %" PRIu32 " connections, waits for others "
-			 "meanwhile, and nobody moves. If each of %" PRIu32 " processes needs %" PRIu32
-			 " at a time, %" PRIu32 " connections (pool_size + max_overflow) cannot lock, and fewer can",
-			 held, waiting, more + 1, waiting * more + 1);
+			 "meanwhile, and nobody moves. If each of %" PRIu32 " processes needs 2 at a time, %" PRIu32
+			 " connections (pool_size + max_overflow) cannot lock, and fewer can",
+			 held, waiting, waiting + 1);
 	return out;
 }

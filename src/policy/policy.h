@@ -300,7 +300,7 @@ struct policy_counts {
 };
 void policy_get_counts(const struct policy *p, struct policy_counts *out);
 /* policy_obstacle.c: writes why t, which is in the queue, waits into why's detail, and what helps into its hint. */
-void policy_explain_wait(const struct policy *p, const struct policy_waiter *t, uint64_t now_us, struct fail *why);
+uint64_t policy_explain_wait(const struct policy *p, const struct policy_waiter *t, uint64_t now_us, struct fail *why);
 /* policy_shard.c. Returns the place of t in the queue, from 1 on; an estimate if the pool is split. */
 uint32_t policy_place(const struct policy *p, const struct policy_waiter *t, uint64_t now_us);
 /* Returns true if a client waits, here, in another shard or for a place in the budget, for which no connection is

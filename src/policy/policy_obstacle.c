@@ -72,6 +72,17 @@ failed_leaves(const struct policy *p, uint64_t now_us, uint64_t *until_us)
 	return now_us < p->backoff_until_us || now_us < tried_us ? 0 : UINT32_MAX;
 }
 
+/* more: a further sentence, or "". */
+static void
+say_busy(const struct policy *p, const char *more, struct fail *why)
+{
+	fail_detail(why,
+		    "The pool has %" PRIu32 " of %" PRIu32 " connections busy (%" PRIu32 " + %" PRIu32
+		    " overflow), and %s waiting.%s%s",
+		    policy_busy(p), p->limit, p->settings.pool_size, p->settings.max_overflow,
+		    counted(policy_queue_length(p), "client is", "clients are").text, more[0] != '\0' ? " " : "", more);
+}
+
 static bool
 has_failed_for(const struct policy *p, const struct policy_waiter *t)
 {
@@ -83,8 +94,9 @@ failed_say(const struct policy *p, const struct policy_waiter *t, uint64_t now_u
 {
 	if (!has_failed_for(p, t))
 		return false;
+	say_busy(p, "Another cannot be opened.", why);
 	if (p->last_fail_kind == CF_TOO_MANY)
-		fail_hint(why, "Raise PostgreSQL's max_connections, or lower pool_size; it said: %.160s.",
+		fail_hint(why, "Raise that limit in PostgreSQL, or lower pool_size; it said: %.160s.",
 			  p->last_fail.text);
 	else
 		fail_hint(why, "Opening another failed: %.200s.", p->last_fail.text);
@@ -175,7 +187,9 @@ say_keepers(const struct policy *p, const struct policy_waiter *t, uint64_t now_
 	if (k.running >= places && k.against_more != NULL)
 		fail_hint(why, "%s", k.against_more);
 	else if (k.running >= places)
-		fail_hint(why, "Raise %s, or see who keeps connections for long: SHOW HOLDERS in the pgweir console.",
+		fail_hint(why,
+			  "Raise %s, unless they wait for locks (SHOW BLOCKERS in the pgweir console); SHOW HOLDERS "
+			  "tells who keeps connections for long.",
 			  raise);
 	else
 		fail_hint(why, "See who keeps connections for long: SHOW HOLDERS in the pgweir console.%s%s%s",
@@ -192,17 +206,6 @@ cap_leaves(const struct policy *p, uint64_t now_us, uint64_t *until_us)
 	if (until_us != NULL)
 		until(until_us, caps_due(&p->caps, now_us), now_us);
 	return UINT32_MAX;
-}
-
-/* more: a further sentence, or "". */
-static void
-say_busy(const struct policy *p, const char *more, struct fail *why)
-{
-	fail_detail(why,
-		    "The pool has %" PRIu32 " of %" PRIu32 " connections busy (%" PRIu32 " + %" PRIu32
-		    " overflow), and %s waiting.%s%s",
-		    policy_busy(p), p->limit, p->settings.pool_size, p->settings.max_overflow,
-		    counted(policy_queue_length(p), "client is", "clients are").text, more[0] != '\0' ? " " : "", more);
 }
 
 static bool
@@ -334,13 +337,14 @@ policy_openable(const struct policy *p, uint64_t now_us, uint64_t *until_us)
 	return count;
 }
 
-void
+uint64_t
 policy_explain_wait(const struct policy *p, const struct policy_waiter *t, uint64_t now_us, struct fail *why)
 {
 	fail_set(why, "53300", "no server connection is free");
 	say_busy(p, "", why);
 	for (size_t i = 0; i < OBSTACLES && !obstacles[i].say(p, t, now_us, why); i++)
 		continue;
+	return policy_deadline(p, t);
 }
 
 uint64_t

@@ -80,6 +80,7 @@ policy_use_add(struct policy_use *to, const struct policy_use *shard)
 	counters_add(&to->sums, &shard->sums, sizeof(to->sums));
 	to->clients[0] += shard->clients[0] > shard->clients[1] ? shard->clients[0] : shard->clients[1];
 	to->last.limit = shard->last.limit;
+	to->last.waiting += shard->last.waiting;
 }
 
 static double
@@ -151,7 +152,7 @@ policy_use_size(const struct policy_use *u, uint32_t shards)
 	for (int i = 0; i < SERVER_USES; i++)
 		s.in_use += s.by[i] = per((double)all.uses_us[i], us);
 	s.hold_us = per(s.in_use * us, (double)all.had);
-	s.wait_us = per((double)all.waited_us, (double)all.waits);
+	s.wait_us = per((double)all.waited_us, (double)(int64_t)(all.waits - u->last.waiting));
 	s.per_second = per((double)(int64_t)all.arrived * 1e6, us);
 	find_most(&all, 1, s.limit, &s.peak);
 	find_most(&all, 0.95, s.limit, &s.at_95);

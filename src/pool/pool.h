@@ -82,6 +82,12 @@ struct pool_startups {
 /* 't' or 'd', then database and user, each with a terminator. */
 #define POOL_KEY_MAX (1 + CONFIG_DATABASE_MAX + 1 + CONFIG_NAME_MAX + 1)
 
+/* The most requests that have waited, since a connection was lent or returned last: exchange/holder.c. */
+struct pool_stall {
+	uint64_t moved_us;
+	uint32_t waiting;
+};
+
 struct pool {
 	struct pool_set *set;
 	char user[CONFIG_NAME_MAX + 1]; /* the user that servers log in as */
@@ -103,6 +109,7 @@ struct pool {
 	uint64_t failure_told_us; /* when the log was last told why logins fail: pool_log.c */
 	struct policy_use use; /* the present span, and the previous one */
 	uint64_t server_us, waited_us; /* the time that PostgreSQL took for all requests, and that of all waits */
+	struct pool_stall stall;
 	struct timeouts *timeouts; /* timeouts to be logged: client/client_watch.c; freed with free() */
 	bool is_watched; /* visited for `timeouts` though it has no server; see pool_use.c */
 	uint64_t pins_told_us; /* state/pins.c: when the log was last told of pins_told */

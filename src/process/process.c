@@ -105,6 +105,7 @@ make_restart(struct weir *w, const struct process_start *start)
 					   .argv = start->argv,
 					   .clients = &w->main_worker->clients,
 					   .listeners = w->listeners,
+					   .last_id = &w->shared.last_id,
 					   .halt = worker_threads_halt,
 					   .go = worker_threads_go,
 					   .serve = serve,

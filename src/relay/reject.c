@@ -25,6 +25,7 @@ reject_blame(const struct policy_waiter *t, uint64_t now_us, struct fail *why)
 	const struct policy_sizing sizing = policy_use_size(&pool->use, 1);
 	struct policy_keepers k = { 0 };
 	char remedy[FAIL_TEXT_MAX];
+	bool is_locked;
 
 	if (policy_use_is_slowed(&sizing))
 		k.against_more =
@@ -38,11 +39,13 @@ reject_blame(const struct policy_waiter *t, uint64_t now_us, struct fail *why)
 			oldest_us = since_us;
 		}
 	}
-	if (holder_lock(exchange_of_waiter(t), (t->since_us + now_us) / 2, remedy)[0] == '\0' && worst != NULL)
+	is_locked = holder_lock(exchange_of_waiter(t), (t->since_us + now_us) / 2, remedy)[0] != '\0';
+	if (!is_locked && worst != NULL)
 		holder_remedy(worst, now_us, remedy, sizeof(remedy));
 	if (remedy[0] == '\0')
 		return k;
-	fail_hint(why, "%c%s.", toupper((unsigned char)remedy[0]), remedy + 1);
+	fail_hint(why, "%c%s.%s", toupper((unsigned char)remedy[0]), remedy + 1,
+		  is_locked && worst != NULL ? " Else see SHOW HOLDERS." : "");
 	k.named = 1;
 	return k;
 }

@@ -4,7 +4,8 @@
  * From the old process:
  * - HELLO, LISTENER..., LISTENERS_END: the sockets on which the successor is to listen. The successor reads its
  *   configuration meanwhile.
- * - GO, after READY: from now on, new clients are accepted by the successor and not by the old process.
+ * - GO, after READY: from now on, new clients are accepted by the successor and not by the old process. The successor
+ *   numbers clients and servers from where the old process is, so that an id names one client in both of them.
  * - POOL, TEXT, CLIENT: a client as it is between two requests (restart/client_record.h), with its socket; before it,
  *   its pool and the SQL of its statements, each of which is sent only once.
  * - YOURS: after TAKEN, the old process has let go of the client.
@@ -40,7 +41,7 @@ enum handover_message {
 	HANDOVER_LISTENERS_END,
 	HANDOVER_FAILED, /* a text */
 	HANDOVER_READY, /* version */
-	HANDOVER_GO,
+	HANDOVER_GO, /* the id that a client or a server got last (64 bits) */
 	HANDOVER_POOL,
 	HANDOVER_TEXT,
 	HANDOVER_CLIENT, /* a client record */

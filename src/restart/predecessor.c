@@ -20,6 +20,7 @@
 #define LISTENERS_US (10 * US_PER_S) /* by when all listening sockets must have come */
 #define LOST_MAX_US (2 * US_PER_S) /* how long an old process may live on without its link */
 #define ARRIVALS_MAX 64
+#define OLD_IDS 1000 /* the old process gives fewer ids after GO, to servers of clients that stay there */
 
 enum stage {
 	STAGE_MADE, /* the client's listener may have to listen on its channels first */
@@ -316,6 +317,14 @@ on_number(struct predecessor *p, uint8_t type, const uint8_t *body, size_t len)
 
 /* --- GO --- */
 
+/* Clients and servers are numbered on from the id in body, which the old process gave last. */
+static void
+continue_numbers(const struct predecessor *p, const uint8_t *body, size_t len)
+{
+	if (len == 8)
+		atomic_store(p->r->host.last_id, (wire_u64(body) / OLD_IDS + 2) * OLD_IDS);
+}
+
 static void
 begin_to_serve(struct predecessor *p)
 {
@@ -349,10 +358,11 @@ on_message(void *arg, uint8_t type, const uint8_t *body, size_t len, int fd)
 		listeners_set_passed(p->r->host.listeners, body[12] != 0);
 	} else if (type == HANDOVER_LISTENERS_END)
 		p->now = PREDECESSOR_HAS_ALL;
-	else if (type == HANDOVER_GO && p->now != PREDECESSOR_IS_OLD)
+	else if (type == HANDOVER_GO && p->now != PREDECESSOR_IS_OLD) {
+		continue_numbers(p, body, len);
 		begin_to_serve(p);
-	else if ((type == HANDOVER_POOL || type == HANDOVER_TEXT) &&
-		 client_record_reader_take(p->reader, type == HANDOVER_POOL, body, len) < 0)
+	} else if ((type == HANDOVER_POOL || type == HANDOVER_TEXT) &&
+		   client_record_reader_take(p->reader, type == HANDOVER_POOL, body, len) < 0)
 		log_error(restart_env(p->r)->log, "restart: the old process passed on a %s that cannot be used",
 			  type == HANDOVER_POOL ? "pool" : "prepared statement");
 	else if (type == HANDOVER_YOURS || type == HANDOVER_GONE)

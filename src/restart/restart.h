@@ -22,6 +22,7 @@ struct restart_host {
 	char *const *argv; /* arguments of that program */
 	struct client_env *clients; /* worker 0's clients; crew in it has the other workers' clients */
 	struct listeners *listeners;
+	_Atomic uint64_t *last_id; /* the id that a client or a server got last */
 	int (*halt)(struct weir *w, struct fail *why); /* as in struct console_host */
 	void (*go)(struct weir *w);
 	void (*serve)(struct weir *w); /* begins to accept clients in this process */

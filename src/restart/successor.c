@@ -116,6 +116,7 @@ static void
 give_way_to(struct successor *s)
 {
 	struct restart *r = s->r;
+	struct buf last_id = { 0 };
 	char state[64];
 	struct fail why;
 
@@ -127,7 +128,8 @@ give_way_to(struct successor *s)
 	r->host.give_way(r->host.w);
 	snprintf(state, sizeof(state), "MAINPID=%ld", (long)s->pid);
 	os_notify(state);
-	link_send(s->link, HANDOVER_GO, NULL, 0, -1);
+	buf_put_u64(&last_id, atomic_load(r->host.last_id));
+	link_send_buf(s->link, HANDOVER_GO, &last_id, -1);
 	s->stage = STAGE_MOVING;
 	s->since_us = restart_now_us(r);
 	log_info(restart_env(r)->log, "restart: process %ld is ready; clients move there as they become idle",

@@ -431,6 +431,9 @@ def test_the_console_says_who_stays_and_why(weir, authority):
         assert {row["client_id"] for row in told if row["database"] == "app"} == ids
 
         old = weir.restart(wait=False)
+        with weir.raw() as new:
+            assert new.query("SELECT 1") == [["1"]]
+            assert not ids & {row["id"] for row in weir.console("SHOW CLIENTS")}, "an id of the old process names nobody in the new one"
         said = wait_until(lambda: re.fullmatch(
             rf"process {old.pid}, \d+ s after the restart, has 3 clients that can't move yet: (.*)", predecessor(weir)))
         assert said[1] == "1 with a request, a transaction or a login under way, 1 pinned to a server connection, 1 with TLS"
