@@ -21,11 +21,9 @@ struct read_token {
 	uint8_t host; /* the standby that the client has read last */
 	bool is_unsettled; /* true if a standby has shown the client something that the primary may not show yet */
 	uint64_t life; /* the life in which that standby was read; 0 if none was read */
-	/* the number of that standby's first reading that covers all that the standby showed; 0 if `position` covers
-	 * it */
+	/* the number of that standby's first reading that covers all it showed; 0 if `position` does */
 	uint64_t host_due;
-	/* private: a position of the primary that also covers what that standby showed; 0 if none is known */
-	uint64_t ceiling;
+	uint64_t ceiling; /* private: a position of the primary that covers what that standby showed; 0 if not known */
 	uint64_t shown_xmax; /* private: no transaction from this number on was shown to the client; 0 if not known */
 };
 

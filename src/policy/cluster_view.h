@@ -29,8 +29,7 @@ struct reading {
 	 * older than what that statement finds. */
 	uint64_t position;
 	uint64_t xmax; /* the snapshot's xmax: the snapshot sees no transaction from this number on */
-	/* of a primary: no transaction had this number or a higher one; 0 if not known (found by age('3'::xid)) */
-	uint64_t next;
+	uint64_t next; /* of a primary: no transaction had a number from here on; 0 if not known (from age('3'::xid)) */
 	/* On a primary: transactions below xmax that its snapshot does not see. On a standby: transactions that were
 	 * open in the primary's last reading before this one, and had not ended here at `position` or later. */
 	uint32_t open_count; /* number of entries in open; UINT32_MAX if there are more than fit */
@@ -44,21 +43,19 @@ struct host_view {
 	bool is_proved; /* true for a standby that certainly replays the log of this history */
 	bool is_silent; /* true for a standby that answers too late to begin requests there */
 	uint64_t life; /* no two lives of any hosts have the same number; 0 while the host is away */
-	/* a standby's lag: the age of the primary's newest reading whose position the standby has passed */
-	uint64_t lag_us;
+	uint64_t lag_us; /* a standby's lag: the age of the primary's newest reading that the standby has passed */
 	struct reading last; /* the last answered reading of this life; its number is 0 if there is none */
-	/* the highest position that the standby, asked by a client's request in this life and history, has said it has
-	 * replayed; or 0 */
+	/* the highest position that the standby, asked for a client's request, has said it has replayed in this life
+	 * and history; or 0 */
 	uint64_t replayed;
-	/* when the standby may next be asked so (relay/reads_replayed.c); 0 if it can't be asked */
+	/* when it may be asked for that again (relay/reads_replayed.c); 0 if it can't be asked */
 	uint64_t asked_from_us;
 };
 
 /* An earlier primary, or an earlier life of the same one. */
 struct past_view {
 	uint32_t history;
-	/* the present primary has the log of this past up to here; UINT64_MAX if all of it; 0 if not known */
-	uint64_t end;
+	uint64_t end; /* the present primary has this past's log up to here; UINT64_MAX if all of it; 0 if not known */
 	/* the number of the past primary's newest known reading whose position is not beyond `end`; 0 if not known */
 	uint64_t kept;
 };

@@ -71,8 +71,7 @@ obey(struct policy *p, const struct policy_orders *o, uint64_t now_us)
 			if (!policy_give_up_idle(p, now_us))
 				caps_withdraw(&p->caps);
 		}
-		/* if policy_reinforce() is running already, policy_give_up_idle() has not reviewed */
-		caps_review(&p->caps, now_us);
+		caps_review(&p->caps, now_us); /* not yet done if policy_reinforce() is running already */
 	}
 	if ((o->what & ORDER_ABANDON) != 0)
 		abandon_logins(p, now_us);
@@ -123,8 +122,7 @@ policy_free(struct policy *p)
 	assert(p->waiting == 0);
 	caps_leave(&p->caps);
 	circuit_leave(&p->circuit);
-	/* p only leaves the outage: a shard that opens a connection reports its end */
-	shard_outage_ends(&p->shard, &p->outage, false, 0);
+	shard_outage_ends(&p->shard, &p->outage, false, 0); /* another shard reports the end */
 	shard_leave(&p->shard, 0, 0, 0, 0);
 	policy_worker_forget(&p->orders);
 	free(p);
@@ -221,8 +219,7 @@ tell_of_line(struct policy *p)
 		tell_now(p);
 }
 
-/* Tells the shared policy and the caps that conn has moved. A connection in transfer keeps its place, so they are not
- * told of it. */
+/* Tells the shared policy and the caps of the move. A connection in transfer keeps its place: they are not told. */
 static void
 move_place(struct policy *p, const struct policy_conn *conn, enum policy_conn_state from, enum policy_conn_state to)
 {
@@ -554,8 +551,7 @@ may_give(const struct policy *p, const struct policy_waiter *t)
 	return p->shard.shared != NULL && shard_may_choose(&p->shard, t != NULL ? t->since_us : NEVER_US);
 }
 
-/* Closes conn, or lends it to the first in the queue, here or in another shard; if no client waits, conn becomes
- * idle. */
+/* Closes conn, or lends it to the first in the queue, here or in another shard, or makes it idle if no client waits. */
 __attribute__((noinline)) static void
 pass_on(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 {
@@ -599,8 +595,7 @@ is_wanted_here(const struct policy *p, bool is_observed)
 	       policy_of_shared(&p->shard.shared->live) <= p->settings.pool_size;
 }
 
-/* Tells the other shards of the idle connection. Clients there may have begun to wait before, so they are looked for
- * once more. */
+/* Tells the other shards of the idle connection. Clients may have begun to wait there before, so it looks for them. */
 __attribute__((noinline)) static void
 tell_idle(struct policy *p, bool is_nearer, uint64_t now_us)
 {
@@ -611,8 +606,7 @@ tell_idle(struct policy *p, bool is_nearer, uint64_t now_us)
 		arm_for_idle(p, now_us);
 }
 
-/* Inline, because this is compiled twice: for a pool with is_observed, and for one without. Nearly always no client
- * waits. */
+/* Inline, because this is compiled twice: with is_observed and without. Nearly always no client waits. */
 __attribute__((always_inline)) static inline void
 settle(struct policy *p, struct policy_conn *conn, bool is_observed, uint64_t now_us)
 {
@@ -670,7 +664,7 @@ policy_return_asked(struct policy *p, struct policy_conn *conn, uint64_t asked_u
 }
 
 /* conn has been opened or pinged; that was begun at asked_us. The longest waiter gets it, even if it was meant for
- * another. A connection that is to be closed serves once if it was opened for a waiter and the pool is not above its
+ * another. A connection that is to be closed serves once if it was opened for a waiter, unless the pool is above its
  * limit. */
 static void
 deliver(struct policy *p, struct policy_conn *conn, uint64_t asked_us, uint64_t now_us)

@@ -93,7 +93,7 @@ policy_is_coming(enum policy_conn_state state)
 struct policy_ahead {
 	struct policy_waiter *t; /* NULL if it has got another connection, or waits no longer */
 	uint64_t hash; /* the owner's: a hash of the bytes that were sent */
-	/* the owner's: how many bytes were sent, and from how many bytes of the borrower's input they were made */
+	/* the owner's: bytes that were sent; bytes of the borrower's input that they stand for */
 	uint16_t len, from_len;
 	uint32_t kinds; /* the owner's: the kinds of the expected replies */
 };
@@ -132,12 +132,10 @@ struct policy_conn {
 struct policy_waiter;
 
 /* Counts the borrowers that have the places which other borrowers wait for, as far as a worker knows. known: all of
- * them. running: PostgreSQL is working for them. named: a hint names them, because PostgreSQL is not working for
- * them. */
+ * them. running: PostgreSQL works for them. named: a hint names them, because PostgreSQL does not. */
 struct policy_keepers {
 	uint32_t known, running, named;
-	/* the hint if all of them are running and more connections would not help; NULL if more may help */
-	const char *against_more;
+	const char *against_more; /* the hint if all are running and more connections would not help; or NULL */
 };
 
 /* Calls to the borrowers of a policy worker. t waits no longer when on_grant or on_refuse is called. */
@@ -159,8 +157,7 @@ enum waiting {
 /* Embed this in the borrower, zeroed. While the waiter waits, it belongs to the policy. */
 struct policy_waiter {
 	const void *gucs; /* an idle connection with this GUC set is preferred; may be NULL */
-	/* the borrower's id, which it sets once: policy_conn.borrower_id of its last connection; 0 if it has no id */
-	uint64_t id;
+	uint64_t id; /* the borrower's, never changes: see policy_conn.borrower_id; 0 if it has no id */
 	union {
 		uint64_t since_us; /* while it waits: when the wait began */
 		uint64_t waited_us; /* after the wait, the borrower's own: how long it waited */
@@ -311,9 +308,8 @@ void policy_get_counts(const struct policy *p, struct policy_counts *out);
 void policy_explain_wait(const struct policy *p, const struct policy_waiter *t, uint64_t now_us, struct fail *why);
 /* policy_shard.c. Returns the place of t in the queue, from 1 on; an estimate if the pool is split. */
 uint32_t policy_place(const struct policy *p, const struct policy_waiter *t, uint64_t now_us);
-/* Returns true if there is a client (here, in another shard, or in another pool that waits for a place under a cap) for
- * which no connection is being opened, pinged or washed. Borrowers should then return connections that they can
- * spare. */
+/* Returns true if there is a client (here, in another shard, or in a pool that waits for a place under a cap) for which
+ * no connection is being opened, pinged or washed. Borrowers should then return connections if they can. */
 bool policy_is_wanted(const struct policy *p);
 /* Returns for how many µs a borrower may keep conn unused while no client waits; 0 if conn is to be closed. */
 uint64_t policy_keep_us(const struct policy *p, const struct policy_conn *conn, uint64_t now_us);

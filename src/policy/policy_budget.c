@@ -404,8 +404,7 @@ common_count(const struct policy_budget *b)
 	return left > unlent ? left - unlent : 0;
 }
 
-/* Returns how many places are g's own as long as g needs them: its share_min, or less if more places are reserved than
- * there are. */
+/* Returns how many places g can claim as its own: its share_min, or less if more are reserved than there are. */
 static uint32_t
 own_count(const struct budget_group *g)
 {
@@ -679,8 +678,7 @@ find_idlest(const struct policy_budget *b, enum surplus of, const struct policy_
 	return idlest;
 }
 
-/* Releases the lock in between. If m is of this policy worker, its pool has given up the connection when this
- * returns. */
+/* Releases the lock in between. A pool of this policy worker has given up the connection when this returns. */
 static void
 ask_for_idle(struct budget_member *m, struct policy_worker *r, uint64_t now_us)
 {
@@ -876,8 +874,7 @@ budget_leave(struct budget_member *m)
 	assert(g->member_count > 0);
 	if (--g->member_count == 0)
 		change_use(g, 0, false);
-	/* Connections in transfer still count under commons->total. Any other cap stops counting them: it may be freed
-	 * with its last pool. */
+	/* Connections in transfer still count, except under a cap that may be freed with its last pool. */
 	if (g->member_count == 0 && (g->in_transfer == 0 || b != m->worker->commons->total))
 		end_group(g);
 	if (b->used < before)

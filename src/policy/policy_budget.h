@@ -61,8 +61,7 @@ struct budget_view {
 	uint32_t idle;
 	bool has_demand; /* true if connections are lent or borrowers wait */
 	uint64_t since_us; /* since_us of the queue's first waiter; UINT64_MAX if the queue is empty */
-	/* BUDGET_TURN_US after the last return, and after the returned connection was opened */
-	uint64_t rest_end_us, turn_end_us;
+	uint64_t rest_end_us, turn_end_us; /* BUDGET_TURN_US after the last return, and after that server was opened */
 };
 
 /* All fields are guarded by the lock of the commons. */
@@ -75,8 +74,7 @@ struct budget_group {
 	uint32_t weight, reserved; /* its claim: share_weight, at least 1, and share_min */
 	uint32_t demanding; /* members with demand */
 	bool is_resting; /* the group has no demand, and had some within the last BUDGET_TURN_US */
-	/* as in struct budget_view, for the connection of the group that was returned last */
-	uint64_t rest_end_us, turn_end_us;
+	uint64_t rest_end_us, turn_end_us; /* see struct budget_view; of the last return in the group */
 	uint64_t walk; /* the number of the last walk over the hungry members that has come to this group */
 	uint32_t counted; /* places that this walk has counted for the group */
 	TAILQ_ENTRY(budget_group) rest_link;
@@ -91,14 +89,12 @@ struct budget_member {
 	struct policy_orders *orders; /* its pool's orders; NULL if it has no pool */
 	uint32_t used, leaving; /* connections in any state; how many of them are CLOSING or were asked for */
 	uint32_t asked; /* idle connections that the pool was asked to close, and has not closed yet */
-	/* how many connections the member would open now; the member is hungry if this is above 0 */
-	uint32_t short_count;
+	uint32_t short_count; /* how many connections it would open now; the member is hungry if above 0 */
 	uint32_t opening; /* of used, under a CAP_HOST only: logins in progress */
 	bool is_understocked; /* the member would open a connection for min_idle, if its keeper had a place for that */
 	uint32_t weight, reserved; /* the member's claim: share_weight, at least 1, and share_min */
 	struct budget_view view; /* the view that was published last */
-	/* when its pool's tick is due on behalf of all hungry members, if another policy worker has ordered that
-	 * tick */
+	/* when its pool's tick is due on behalf of all hungry members, if another policy worker has ordered it */
 	uint64_t armed_us;
 	uint32_t calm_count; /* how often the member has published since the cap was last tight */
 	bool is_watched; /* each change of the view is published */
@@ -151,8 +147,7 @@ void budget_report(struct budget_member *m, uint32_t short_count, uint64_t now_u
 bool budget_allows(struct budget_member *m, bool is_for_waiter, uint64_t now_us);
 /* Returns true if m's group lacks more places than its leaving connections will free; false without a cap. */
 bool budget_lacks(const struct budget_member *m);
-/* Returns true if the connection that is being returned to m must be closed for another pool; then it is counted as
- * asked for. */
+/* Returns true if the connection being returned to m must be closed for another pool; it then counts as asked for. */
 bool budget_asks_back(struct budget_member *m, uint64_t opened_us, uint64_t now_us);
 void budget_withdraw(struct budget_member *m); /* m has no idle connection left to close */
 /* Returns true if all places are taken while some pool would open a connection. */

@@ -54,8 +54,7 @@ caps_set_groups(struct policy_caps *caps, struct budget_group *groups, const uin
 		caps_set(caps, i, caps->by_kind[i].budget, counts, now_us);
 }
 
-/* Takes the lock itself. Returns true if the member of this cap has a group of its own, but can be in the pool's group
- * by now. */
+/* Takes the lock. Returns true if this cap's member is a group by itself, but can be in the pool's group by now. */
 static bool
 may_regroup(const struct policy_caps *caps, unsigned which)
 {

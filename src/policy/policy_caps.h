@@ -1,6 +1,6 @@
 /* src/policy/policy_caps.h - one pool under several caps at once: its user's, its database's, its host's, and the cap
- * over all pools. The functions do what those of policy_budget.h do, for all caps, and take the lock. Only src/policy/
- * includes this. */
+ * over all pools. The functions do what those of policy_budget.h do, for all caps, and take the lock. Included by
+ * src/policy/ only. */
 #pragma once
 
 #include "policy/policy_budget.h"
@@ -9,8 +9,7 @@
 struct policy_caps {
 	struct budget_member by_kind[POLICY_CAPS];
 	struct policy_orders *orders; /* the pool's orders */
-	/* the groups of the pool's shards, by kind of cap; NULL if the pool has no shards */
-	struct budget_group *groups;
+	struct budget_group *groups; /* the groups of the pool's shards, by kind of cap; NULL if it has no shards */
 	bool is_watched; /* some cap is tight or was lately: caps_publish() is due after each change of the view */
 	uint64_t rest_end_us, turn_end_us; /* the fields of the same name of the pool's struct budget_view */
 };

@@ -34,8 +34,7 @@ struct policy_commons {
 	pthread_mutex_t lock; /* guards budgets, circuits, orders, and their members */
 	struct policy_worker_list untold; /* policy workers with new orders */
 	struct policy_budget *total; /* the cap over all pools: max_server_connections */
-	/* guards the tables in named; taken when a pool is configured or freed, and when a request looks for
-	 * standbys */
+	/* guards the tables in named; taken when a pool is configured or freed, and for reads of standbys */
 	pthread_mutex_t names_lock;
 	uint64_t seed; /* for the tables' hashes, and for jitter */
 	struct policy_named *named[POLICY_KINDS]; /* a table for each kind */
@@ -68,12 +67,10 @@ void policy_commons_free(struct policy_commons *c); /* after its policy workers 
  * without memory. */
 struct policy_worker *policy_worker_new(struct policy_commons *c, uint32_t number, void (*tell)(void *owner),
 					void *owner, const struct policy_waiter_ops *borrowers);
-/* r's thread does not answer (is_silent), or answers again. While r is silent, no connection is sent to r's pools, they
- * are not asked for any, and no place is left to them. Always call this on the same thread, whose policy worker is
- * `own`. */
+/* r's thread does not answer (is_silent), or answers again. While r is silent, its pools are sent no connection, asked
+ * for none, and left no place. Always call this on the same thread, whose policy worker is `own`. */
 void policy_worker_set_silent(struct policy_worker *r, struct policy_worker *own, bool is_silent, uint64_t now_us);
-/* Call this when the pools of r are freed, so their orders are gone, and no thread can call r's tell() any more. NULL
- * is fine. */
+/* Call this when the pools of r (with their orders) are freed, and no thread can call tell() any more. NULL is fine. */
 void policy_worker_free(struct policy_worker *r);
 /* Carries out the orders to the pools of this policy worker; call it on their thread. */
 void policy_worker_run_orders(struct policy_worker *r, uint64_t now_us);
@@ -155,8 +152,7 @@ void policy_worker_lock(const struct policy_worker *r);
 void policy_worker_unlock(const struct policy_worker *r);
 /* Call this under the lock. what: enum policy_order. policy_worker_act() must follow. */
 void policy_worker_order(struct policy_orders *o, unsigned what);
-/* Call this under the lock. Notes that r->tell() is due; policy_worker_act() or policy_worker_tell() must follow, which
- * calls it. */
+/* Call this under the lock. Makes r->tell() due; policy_worker_act() or policy_worker_tell() must follow. */
 void policy_worker_wake(struct policy_worker *r);
 /* Called with r's lock, which is released in between: calls tell() for all other policy workers that have been woken,
  * or have orders. Orders to pools of r wait for policy_worker_act(). */

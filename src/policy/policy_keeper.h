@@ -19,15 +19,14 @@ struct budget_count {
 };
 /* Sets the keeper of b. r: the policy worker of the caller's thread. keeper: the policy worker whose tell() is called
  * after each change of the count; it has no pools. keeper is NULL when the keeper has gone: with is_binding, pools that
- * still use the budget can then open no connection. is_binding: the limit is what the keeper grants; false if the
- * keeper only counts. */
+ * still use the budget can then open no connection. is_binding: the keeper's grants are the limit; else it only
+ * counts. */
 void policy_budget_keep(struct policy_budget *b, struct policy_worker *r, struct policy_worker *keeper, bool is_binding,
 			uint64_t now_us);
 struct budget_news {
 	uint32_t share; /* UINT32_MAX if not limited */
 	bool is_full; /* no more places will be granted for a while */
-	/* how often the keeper has asked for places; places of connections that went after the last time may be free */
-	uint32_t checks;
+	uint32_t checks; /* how often places were asked for; places of connections that went since may be free */
 	bool is_pressed; /* other processes wait for places, and want to know if this one is in use */
 	/* The rest is for the error of clients that get no connection. limit: the budget; 0 while the keeper can't ask
 	 * for places. listed: connections that PostgreSQL lists. others: listed ones that belong to no process of the
@@ -39,8 +38,7 @@ void policy_budget_grant(struct policy_budget *b, struct policy_worker *r, uint3
 			 const struct budget_news *news, uint64_t now_us);
 /* Takes back granted places that are not used, except `kept` of them. */
 void policy_budget_ungrant(struct policy_budget *b, struct policy_worker *r, uint32_t kept);
-/* Closes all connections whose login has not ended. A connection that no policy lends is closed by its owner when its
- * login ends. */
+/* Closes all connections whose login has not ended. One that no policy lends is closed when its login ends. */
 void policy_budget_abandon(struct policy_budget *b, struct policy_worker *r, uint64_t now_us);
 struct budget_count policy_budget_count(struct policy_budget *b, struct policy_worker *r, uint64_t now_us);
 

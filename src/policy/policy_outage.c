@@ -132,8 +132,8 @@ policy_end_outage(struct policy *p, uint64_t now_us)
 		p->ops.outage(p->owner, &ended, NULL, now_us);
 }
 
-/* After an outage all clients that waited come at once, and PostgreSQL's caches are cold, so connections are opened
- * step by step. */
+/* After an outage many clients come at once to a PostgreSQL with cold caches, so connections are opened step by
+ * step. */
 void
 policy_climb(struct policy *p)
 {

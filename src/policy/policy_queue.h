@@ -15,7 +15,7 @@ uint64_t policy_deadline(const struct policy *p, const struct policy_waiter *t);
 /* Forgets a failure to open if the pool has no connection left, but a connection that has gone was alive after the
  * failed attempt began: the next attempt shows how things are. */
 void policy_forget_outdated(struct policy *p, uint64_t now_us);
-/* Begins or ends an outage; call this after any change. */
+/* call this after any change: begins or ends an outage */
 void policy_look_for_outage(struct policy *p, uint64_t now_us);
 void policy_end_outage(struct policy *p, uint64_t now_us); /* does nothing if there is no outage */
 void policy_climb(struct policy *p); /* raises p->ramp, because another connection has been opened */
@@ -27,8 +27,7 @@ void policy_refuse_late(struct policy *p, uint64_t now_us);
 void policy_refuse_hopeless(struct policy *p, uint64_t now_us);
 
 /* policy_obstacle.c */
-/* Returns for how many clients in the queue no connection is coming. */
-uint32_t policy_unserved(const struct policy *p);
+uint32_t policy_unserved(const struct policy *p); /* returns how many in the queue lack a coming connection */
 /* Returns how many more connections may be opened now, without regard to caps over several pools. Lowers *until_us
  * (until_us may be NULL) to the time at which that number may rise although nothing is reported. */
 uint32_t policy_openable(const struct policy *p, uint64_t now_us, uint64_t *until_us);

@@ -19,8 +19,7 @@ policy_set_shared(struct policy *p, struct policy_shared *w, uint64_t now_us)
 	if (w != NULL && p->outage.since_us > 0)
 		shard_outage_begins(&p->shard, p->outage.since_us); /* its begin was reported already */
 	TAILQ_FOREACH(conn, &p->all, all)
-		/* the other shards may have closed all theirs (a round) since conn was opened */
-		conn->round = ROUND_NONE;
+		conn->round = ROUND_NONE; /* the other shards may have closed all theirs since it was opened */
 	policy_observe(p);
 	policy_tell_shards(p);
 	policy_reinforce(p, now_us);
@@ -159,8 +158,7 @@ give_one(struct policy *p, int number, uint64_t now_us)
 	return false;
 }
 
-/* If no idle connection can be transferred, and the pool is full, closes the coldest, so the other shard can open
- * one. */
+/* If no idle connection can be transferred, and the pool is full, closes the coldest for the other shard. */
 void
 policy_give_idle(struct policy *p, uint64_t now_us)
 {

@@ -71,22 +71,18 @@ struct policy_shard {
 	struct policy_shared *shared;
 	struct policy_orders *orders; /* the pool's orders */
 	uint32_t number; /* the number of its policy worker */
-	/* when other shards were asked for idle connections, for waiters here; 0 if none was asked */
-	uint64_t asked_us;
+	uint64_t asked_us; /* when other shards were asked for idle connections, for waiters here; 0 if not */
 	uint32_t live_asked; /* the shard's live connections when it last considered asking */
 	uint32_t asked_of; /* a bit for each shard that was asked, and has not answered that it has none */
 	uint64_t doubted_us; /* when the epoch was last raised */
-	/* the policy worker to which the last connection was transferred; NULL if none was */
-	const struct policy_worker *given_to;
+	const struct policy_worker *given_to; /* the receiver of the last transferred connection, or NULL */
 	uint32_t own_turns, its_turns; /* the turns of this worker and of given_to when that connection left */
 	uint64_t made_us; /* when a place was last made for a client in another shard */
 	bool is_to_ask; /* more clients wait here than when the other shards were last asked */
 	bool is_full; /* no place was left when the shard last looked */
 	bool has_freed; /* the shard has freed a place that others may wait for */
-	/* the shard's own sign, while the sign says that a connection is idle and no client waits; else NULL */
-	struct shard_sign *calm;
-	/* the shard's own sign, while the sign says that clients wait and no connection is idle; else NULL */
-	struct shard_sign *in_need;
+	struct shard_sign *calm; /* own sign, while it has an idle connection and no waiter; else NULL */
+	struct shard_sign *in_need; /* own sign, while it has waiters and no idle connection; else NULL */
 	/* Copies of what this shard has last published to the others. */
 	uint32_t waiting;
 	uint64_t since_us, bits;
@@ -113,8 +109,7 @@ shard_others_wait(const struct policy_shard *m)
 	return (uint32_t)(atomic_load_explicit(&m->shared->bits, memory_order_relaxed) & ~WAITING_BIT(m->number));
 }
 
-/* Returns true if clients wait in another shard. Only valid while no client waits in this shard, and the others have
- * been told so. */
+/* Returns true if clients wait in another shard. Valid only if no client waits in this one, and that was told. */
 static inline bool
 shard_anybody_waits(const struct policy_shard *m)
 {
@@ -182,8 +177,7 @@ shard_tell_idle(struct policy_shard *m, uint32_t idle)
 	return true;
 }
 
-/* Does shard_tell() if clients waited before, and wait still, and no connection was idle. Returns false, and does
- * nothing, otherwise. */
+/* Does shard_tell() if clients waited before, and wait still, and no connection was idle; else only returns false. */
 static inline bool
 shard_tell_line(struct policy_shard *m, uint32_t waiting, uint32_t served, uint64_t since_us)
 {
@@ -200,8 +194,7 @@ shard_tell_line(struct policy_shard *m, uint32_t waiting, uint32_t served, uint6
 }
 
 void shard_report_change(struct policy_shard *m, bool is_in_use, uint64_t now_us); /* m->shared is not NULL */
-/* Call this after each change. Tells shards with waiters of a place that was freed, and all shards of a change of
- * is_in_use. */
+/* Call this after each change. Tells shards with waiters of a freed place, and all shards of a change of is_in_use. */
 static inline void
 shard_report(struct policy_shard *m, bool is_in_use, uint64_t now_us)
 {
@@ -262,8 +255,7 @@ struct shard_sum shard_sum(const struct policy_shard *m);
 bool shard_others_lack(const struct policy_shard *m);
 /* Estimates how many clients in other shards have waited since before since_us. */
 uint32_t shard_ahead(const struct policy_shard *m, uint64_t since_us, uint64_t now_us);
-/* Returns true if the first in that shard's queue has waited so much longer (since before own_us) that a place is made
- * for it. */
+/* Returns true if the first in that shard's queue came so long before own_us that a place is made for it. */
 bool shard_is_starved(const struct policy_shard *m, int number, uint64_t own_us);
 /* Prepares the transfer of conn to that shard. Returns its policy worker, or NULL if conn can't, or need not, go
  * there. */
@@ -290,11 +282,9 @@ bool shard_outage_ends(struct policy_shard *m, struct policy_outage *o, bool is_
 void shard_lost(struct policy_shard *m, uint64_t now_us);
 /* Returns true if a client that waits here since since_us was in the queue when a connection was last lost. */
 bool shard_was_in_line(const struct policy_shard *m, uint64_t since_us);
-/* Returns true if no other shard has a lower number, so this shard reports the sums over all shards; also without a
- * shared policy. */
+/* Returns true if this shard has the lowest number, so it reports the sums over all; also without a shared policy. */
 bool shard_is_first(const struct policy_shard *m);
-/* Returns this shard's share of `of`, a number of connections that all shards together keep; without a shared policy,
- * `of`. */
+/* Returns this shard's share of `of`, a number that all shards keep together; `of` without a shared policy. */
 uint32_t shard_share(const struct policy_shard *m, uint32_t of);
 /* PostgreSQL has refused another connection: until until_us the pool will have `limit` connections at most. */
 void shard_lower_limit(struct policy_shard *m, uint32_t limit, uint64_t until_us);

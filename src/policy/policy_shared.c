@@ -340,8 +340,7 @@ shard_tell(struct policy_shard *m, uint32_t idle, uint32_t waiting, uint32_t ser
 	if (bits != m->bits)
 		atomic_fetch_xor(&w->bits, bits ^ m->bits);
 	if (bits != m->bits || waiting > m->waiting)
-		/* what this thread reads from now on is no older than its row */
-		atomic_thread_fence(memory_order_seq_cst);
+		atomic_thread_fence(memory_order_seq_cst); /* what this thread reads later is no older */
 	m->since_us = since_us;
 	m->waiting = waiting;
 	m->bits = bits;
@@ -428,8 +427,7 @@ shard_others_lack(const struct policy_shard *m)
 	return shards != 0;
 }
 
-/* The clients that wait in another shard are assumed to have come at equal intervals, from the first in its queue until
- * now. */
+/* Clients in another shard are assumed to have come at equal intervals since the first in its queue. */
 uint32_t
 shard_ahead(const struct policy_shard *m, uint64_t since_us, uint64_t now_us)
 {

@@ -74,8 +74,7 @@ struct policy {
 	enum recycle_reason close_reason; /* the reason to close connections with is_recycle_due */
 
 	uint64_t epoch; /* a connection that was verified in an older epoch is pinged before it is lent */
-	/* opening a connection is preferred to pinging one that was verified in an older epoch than this */
-	uint64_t distrust_epoch;
+	uint64_t distrust_epoch; /* to open a connection is better than to ping one verified before this epoch */
 
 	uint32_t failed_count; /* rounds of opening that failed in a row */
 	uint64_t backed_off_us, backoff_until_us;
@@ -91,11 +90,9 @@ struct policy {
 
 	struct policy_outage outage;
 	uint64_t outage_over_us; /* when the last outage ended in which borrowers were held; 0 if never */
-	/* with has_patient: waiters with numbers up to this keep waiting although nothing can be opened */
-	uint32_t patient_to;
+	uint32_t patient_to; /* with has_patient, waiters up to this number keep waiting in an outage */
 	bool has_patient; /* patient_to is valid */
-	/* after an outage: how many connections may be opened at once; 0 if only opens_at_once limits that */
-	uint32_t ramp;
+	uint32_t ramp; /* after an outage: how many may be opened at once; 0 if only opens_at_once limits that */
 
 	uint64_t swept_us, sweep_us; /* when all idle connections were last checked, and when they will be next */
 	uint64_t due_us; /* when the owner will call policy_tick */
@@ -200,8 +197,7 @@ void policy_leave_queue(struct policy *p, struct policy_waiter *t);
 bool policy_is_aged(const struct policy *p, const struct policy_conn *conn, uint64_t now_us);
 void policy_ping_failed(struct policy *p, struct policy_conn *conn, uint64_t now_us);
 void policy_serve(struct policy *p, uint64_t now_us);
-/* Makes policy_tick due now: a cap may have a place for the pool. */
-void policy_stir(struct policy *p, uint64_t now_us);
+void policy_stir(struct policy *p, uint64_t now_us); /* a cap may have a place: makes policy_tick due now */
 
 /* policy_shard.c */
 /* Gives conn, which could be lent here to t (NULL if no client waits), to another shard. There must be a shared
@@ -211,12 +207,12 @@ void policy_give_idle(struct policy *p, uint64_t now_us); /* gives to shards wit
 void policy_tell_shards(struct policy *p); /* call this after a change that other shards look at */
 /* Asks other shards for idle connections, for the queue here. There must be a shared policy. */
 void policy_ask_shards(struct policy *p, uint64_t now_us);
-/* Call this after each change. There must be a shared policy. */
+/* after each change; there must be a shared policy */
 void policy_end_shards(struct policy *p, uint64_t now_us);
 void policy_obey_shards(struct policy *p, const struct policy_orders *o, uint64_t now_us);
 
 /* policy_supply.c */
-/* Pings and opens connections for the whole queue; call this after each change. */
+/* after each change: pings and opens for the whole queue */
 void policy_reinforce(struct policy *p, uint64_t now_us);
 void policy_start_ping(struct policy *p, struct policy_conn *conn, uint64_t now_us);
 void policy_forget_failures(struct policy *p);
@@ -275,5 +271,5 @@ policy_expect_idle(struct policy *p, const struct policy_conn *conn)
 }
 
 uint64_t policy_next_due(const struct policy *p, uint64_t now_us);
-/* Returns the part of policy_next_due that idle connections cause. */
+/* policy_next_due, as far as it depends on idle ones */
 uint64_t policy_idle_due(const struct policy *p, uint64_t now_us);

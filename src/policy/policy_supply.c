@@ -246,8 +246,7 @@ policy_start_ping(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 }
 
 /* Returns the warmest idle connection, which is the likeliest to be alive; without is_any, none that was verified
- * before distrust_epoch. While clients are in the queue, every idle connection needs a ping, or it would have been
- * lent. */
+ * before distrust_epoch. While clients wait, every idle connection needs a ping. */
 static struct policy_conn *
 find_to_ping(struct policy *p, bool is_any)
 {
@@ -352,8 +351,7 @@ policy_reinforce(struct policy *p, uint64_t now_us)
 		policy_end_shards(p, now_us);
 	unserved = policy_unserved(p);
 	openable = policy_openable(p, now_us, NULL);
-	/* only caps keep these from being opened */
-	caps_report(&p->caps, unserved < openable ? unserved : openable, now_us);
+	caps_report(&p->caps, unserved < openable ? unserved : openable, now_us); /* only caps prevent these */
 	if (p->shard.shared != NULL && caps_is_short(&p->caps) && !p->shard.is_full)
 		policy_ask_shards(p, now_us); /* the other shards know now that a cap is full */
 	policy_look_for_outage(p, now_us);

@@ -62,8 +62,7 @@ struct policy_use {
 	struct policy_use_sums sums;
 };
 
-/* server_us: PostgreSQL's mean time for a loan. busy: the average number of connections in use during these loans; 0 if
- * not known. */
+/* server_us: PostgreSQL's mean time for a loan. busy: how many were in use then, on average; 0 if not known. */
 struct policy_service {
 	double busy, server_us;
 };

@@ -52,7 +52,8 @@ clients_of(const struct pool_workers *h, uint32_t number)
 	return (h->silent & 1u << number) != 0 ? UINT32_MAX : h->loads[number].clients;
 }
 
-/* The main worker is the last of equal ones, because it has all other work to do. */
+/* Returns the worker with the fewest clients; of equal ones, worker 0 comes last, because it has all other work to
+ * do. */
 static uint32_t
 least_loaded(const struct pool_workers *h)
 {
@@ -86,9 +87,9 @@ add(struct pool_workers *h, const char *key, size_t len, uint32_t first)
 	return one;
 }
 
-/* Returns the pool; if it is not known yet, its first shard is made on the worker with the fewest clients. A pool
- * that was once not added, without memory or room, is never added later, because its hash must decide each time:
- * then *out is returned. */
+/* Returns the pool; if it is not known yet, it is added, with its first shard on the worker with the fewest clients.
+ * Without memory or room, sets *out by the pool's hash, and returns out. Such a pool is never added later, because its
+ * clients must always go to the same worker. */
 static struct known_pool *
 find(struct pool_workers *h, const char *key, size_t len, struct known_pool *out)
 {
