@@ -40,7 +40,7 @@ charge(struct phase_clock *c, uint64_t now_us)
 	c->since_us += us;
 }
 
-/* Starts the clock of a request. c->us is zero already: the code that takes its sums clears them. */
+/* Starts the clock of a request. c->us is zero already: the code that takes over the sums clears them. */
 static void
 start_clock(struct exchange_env *env, struct phase_clock *c)
 {
@@ -95,7 +95,7 @@ report_sent(struct exchange *x, struct server *srv, size_t len)
 		begin_idle_anew(x, srv);
 		return;
 	}
-	if (c->since_us != *x->env->now_us) /* else the clock began in this turn */
+	if (c->since_us != *x->env->now_us) /* otherwise the clock began in this turn of the loop */
 		charge(c, *x->env->now_us);
 	if (len >= LONG_LEN || c->is_timed) {
 		c->debtor = PHASE_PROXY;
@@ -288,7 +288,7 @@ since(uint64_t later, uint64_t earlier)
 	return earlier != 0 && later > earlier ? later - earlier : 0;
 }
 
-/* The client's GUC set may be of another transaction, so the server's options count, too. */
+/* The client's GUC set may have changed since the SQL was sent, so the server's options count, too. */
 unsigned
 report_sql_options(const struct exchange *x)
 {
@@ -341,7 +341,7 @@ describe(struct exchange *x, struct server *srv, const struct done_request *done
 	r->route = srv->loan.route;
 	if (x->settings->reads != READS_PRIMARY && x->pool->cluster != NULL && srv->loan.standby == 0 &&
 	    exchange_keeps_server(x))
-		r->route = ROUTE_TIED; /* the reason that this server was lent for is long past */
+		r->route = ROUTE_TIED; /* it was chosen for an earlier request */
 }
 
 /* Sends r, as describe() made it, to on_report. event is its name in the slow-query log; NULL keeps r out of that
@@ -429,8 +429,8 @@ tell_done(struct exchange *x, struct server *srv, const struct done_request *don
 
 /*
  * Returns a request's name in the slow-query log, or NULL if the request is not for that log. If PostgreSQL worked on
- * it for long, its statement_timeout may fire just after the request; WASH_LATE tells that to the code that sends the
- * next message.
+ * the request for long, a statement_timeout may fire just after it; for that case WASH_LATE is added to the loan's
+ * risk.
  */
 __attribute__((noinline)) static const char *
 event_of(struct exchange *x, struct server *srv, const struct done_request *done, uint64_t duration_us)
@@ -564,7 +564,7 @@ report_waiting_text(const struct exchange *x, size_t *len)
 	return (const char *)text;
 }
 
-/* Takes the phases, so far, of the request that fails. Time between two requests counts as the client's. */
+/* Takes over the phases, up to now, of the request that fails. Time between two requests counts as the client's. */
 static void
 phases_so_far(struct exchange *x, uint64_t phase_us[static PHASE_COUNT])
 {
