@@ -81,9 +81,10 @@ is_left(const struct guc *s, const struct gucs *to)
 }
 
 /*
- * Returns true if RESET ALL must be used, which never fails. RESET fails for a custom setting if an extension has
- * claimed its prefix since, and for a setting that only superusers set, as whom the last client may have acted. With
- * has_more, RESET ALL would reset connect_query's settings, too, so it is used for custom settings alone.
+ * Returns true if RESET ALL must be used, which never fails. RESET may fail in two cases: for a custom setting, if an
+ * extension has claimed its prefix since; and for a setting that only superusers may set, if the last client acted as
+ * one. With has_more, RESET ALL would reset connect_query's settings, too, so it is used only if custom settings must
+ * be undone.
  */
 static bool
 must_reset_all(const struct gucs *from, const struct gucs *to, bool has_more)
@@ -127,14 +128,14 @@ assign(struct assignments *a, const char *name, const char *value)
 	a->values[a->count++] = value;
 }
 
-/* Returns true if s must be sent. is_all says that nothing of from is left on the server. */
+/* Returns true if s must be sent. With is_all, nothing of `from` is left on the server. */
 static bool
 is_due(const struct gucs *from, const struct guc *s, const struct gucs *always, bool is_all)
 {
 	return is_all || !gucs_has(from, s) || (always != NULL && gucs_find(always, s->name) != NULL);
 }
 
-/* Names and values are in the encoding of their client, so the encoding is set before the first of them is read. */
+/* Names and values are in their client's encoding, so the encoding is set before PostgreSQL reads any of them. */
 static void
 put_encoding(struct changes *ch, const struct gucs *from, const struct gucs *to, const struct gucs *always, bool is_all)
 {
@@ -154,7 +155,7 @@ put_settings(struct changes *ch, const struct gucs *from, const struct gucs *to,
 
 	buf_printf(&a.sql, "SELECT " MESSAGE_OURS "%s",
 		   is_guarded ? "pg_catalog.set_config('exit_on_error', 'on', true), " : "");
-	/* other settings may name objects that are found by search_path */
+	/* first, because other settings may name objects that are found by search_path */
 	if (path != NULL && is_due(from, path, always, is_all))
 		assign(&a, path->name, path->value);
 	for (size_t i = 0; i < gucs_count(to); i++) {

@@ -1,9 +1,10 @@
 /*
  * src/session/statement_store.c - see statement_store.h.
  *
- * A renewed statement whose types were learnt changes its key, since it now declares them. If another statement has
- * that key already, the renewed one becomes its twin, with the same bytes, id and name. When a twin is refreshed, it
- * takes over the id and name of the other statement.
+ * An entry's key is its bytes (SQL and declared types), with its home and context. To renew an entry is to give it a
+ * new id; if its parameter types were learnt, they become declared types, so the key changes. If another entry has the
+ * new key already, the renewed one becomes its twin, with the same bytes, id and name. When a twin is refreshed, it
+ * takes over the id and name of the other entry.
  */
 #include "session/statement_store.h"
 #include "base/alloc.h"
@@ -15,8 +16,8 @@
 
 struct statement_home {
 	struct statement_store *store;
-	uint32_t refs; /* one for each of its statements */
-	struct commons_home shared; /* shared with the homes of this name in other loops */
+	uint32_t refs; /* one for each of its statements, and one for each statement_home_get() */
+	struct commons_home shared; /* links this home with the homes of this name in other loops */
 	UT_hash_handle hh;
 	char name[];
 };
@@ -24,15 +25,15 @@ struct statement_home {
 struct entry {
 	struct statement st; /* first, so a pointer to a statement is a pointer to its entry */
 	struct statement_store *store;
-	struct commons_member member; /* its epoch is COMMONS_STALE if the entry has a twin */
+	struct commons_member member; /* its epoch is COMMONS_STALE if the entry is a twin */
 	uint32_t refs;
 	bool is_shared; /* the entry is in the table */
-	bool is_learnt; /* the types are known; learnt is NULL if they are the ones that bytes declare */
-	uint8_t *learnt; /* like bytes, with all types declared; learnt_len bytes */
+	bool is_learnt; /* the types are known; learnt is NULL if they are the declared types */
+	uint8_t *learnt; /* like st.bytes, with all types declared; learnt_len bytes */
 	size_t learnt_len;
-	size_t own_len; /* length of bytes below */
-	uint8_t *owned; /* what st.bytes points to if no longer to bytes below */
-	struct entry *twin; /* a reference to the entry whose id and name this one has */
+	size_t own_len; /* the length of bytes[] */
+	uint8_t *owned; /* st.bytes points to this once learnt types were declared, and before to bytes[] */
+	struct entry *twin; /* a reference to the entry whose id and name this one shares; or NULL */
 	UT_hash_handle hh;
 	TAILQ_ENTRY(entry) idle; /* in the store's idle list, while refs is 0 */
 	uint8_t bytes[];
@@ -45,7 +46,7 @@ struct statement_store {
 	struct statement_home *homes;
 	size_t bytes, idle_bytes, idle_bytes_max, count;
 	struct entry *table;
-	TAILQ_HEAD(, entry) idle; /* the first one was unused for longest */
+	TAILQ_HEAD(, entry) idle; /* the first entry has been unused for longest */
 };
 
 struct statement_store *
@@ -108,7 +109,7 @@ statement_home_renew(struct statement_home *home)
 static size_t
 size_of(const struct entry *e)
 {
-	/* The bytes with which the entry was made stay allocated, wherever st.bytes points now. */
+	/* bytes[] stays allocated, wherever st.bytes points now */
 	return sizeof(*e) + e->own_len + e->learnt_len + (e->owned != NULL ? e->st.len : 0);
 }
 
@@ -187,8 +188,8 @@ statement_store_prefix(const struct statement_store *store)
 }
 
 /*
- * Forgets the shape, and where the statement is valid: both were true of the statement that servers have under its old
- * name.
+ * Gives the statement another id. Its shape, and the pool and settings under which it was valid, are facts about the
+ * old name on servers, so they are forgotten.
  */
 static void
 take_id(struct statement *st, uint64_t id)
@@ -198,7 +199,7 @@ take_id(struct statement *st, uint64_t id)
 	st->shape = 0;
 }
 
-/* Gives the entry a name that was made after the id above; the entry is then up to date. */
+/* Gives the entry an id greater than `above`, and the name of that id; the entry is then up to date. */
 static void
 give_name(struct entry *e, uint64_t above)
 {
@@ -245,8 +246,8 @@ statement_hash_of(const struct statement_home *home, const uint8_t *bytes, size_
 }
 
 /*
- * uthash compares the bytes of the key alone. If two homes or contexts have equal bytes with equal hashes, they hide
- * each other.
+ * uthash compares only the bytes. Entries of two homes or contexts with equal bytes and equal hashes look the same to
+ * it, so only one of them is found.
  */
 static struct entry *
 statement_find(const struct statement_home *home, const uint8_t *bytes, size_t len, uint32_t context, uint32_t hash)
@@ -264,8 +265,7 @@ enter_table(struct entry *e, uint32_t hash)
 	e->member.bytes = e->st.bytes;
 	e->member.len = e->st.len;
 	e->member.context = e->st.context;
-	e->is_shared =
-	    TABLE_ADD_BY_HASH(e->store->table, e->st.bytes, e->st.len, hash, e); /* without memory it is not entered */
+	e->is_shared = TABLE_ADD_BY_HASH(e->store->table, e->st.bytes, e->st.len, hash, e); /* false without memory */
 }
 
 struct statement *
@@ -329,7 +329,7 @@ learn(struct entry *e, const uint8_t *types, size_t len)
 		return;
 	e->learnt = malloc(text_len + len);
 	if (e->learnt == NULL)
-		return; /* the entry is then renewed as it was declared */
+		return; /* when renewed, the entry will declare what it declared before */
 	memcpy(e->learnt, e->st.bytes, text_len);
 	memcpy(e->learnt + text_len, types, len);
 	e->learnt_len = text_len + len;
@@ -337,8 +337,8 @@ learn(struct entry *e, const uint8_t *types, size_t len)
 }
 
 /*
- * Learns types that another loop knows. Returns false if no loop knows any; then types, if they are not NULL, become
- * known to all loops.
+ * Learns types that another loop knows. Returns false if no loop knows any; then `types`, unless NULL, become known to
+ * all loops.
  */
 static bool
 learn_from_others(struct entry *e, const uint8_t *types, size_t len)
@@ -405,7 +405,7 @@ statement_has_open_types(const struct statement *st)
 	return memchr(st->bytes, '$', st->query_len) != NULL && (!e->is_learnt || e->learnt != NULL);
 }
 
-/* Learnt types that the database itself has made are left as open as the client left them. */
+/* Each learnt type that is user-defined becomes again what the client declared: a type, or 0 (unspecified). */
 static void
 open_own_types(struct entry *e)
 {
@@ -432,8 +432,8 @@ follow_twin(struct entry *e)
 }
 
 /*
- * Declares the types that were learnt, from now on. The statement then has another text, whose names up to above are
- * outdated.
+ * Declares the types that were learnt, so the entry has another key. The ids up to `above` that the statement of that
+ * key had are outdated.
  */
 static void
 declare(struct entry *e, uint64_t above)
@@ -452,8 +452,7 @@ declare(struct entry *e, uint64_t above)
 	e->learnt_len = 0;
 	e->is_learnt = false;
 	if (other != NULL) {
-		/* The other entry gets a name above this id as well: servers may have a version of it that is as
-		 * old. */
+		/* The other entry must have an id greater than `above`, too: a lower one may be outdated on servers. */
 		e->twin = (struct entry *)statement_ref(&other->st);
 		e->member.epoch = COMMONS_STALE;
 		statement_refresh(&other->st);
@@ -467,8 +466,8 @@ declare(struct entry *e, uint64_t above)
 }
 
 /*
- * Renews a shared entry. is_seen says that PostgreSQL has shown that what servers have is outdated. That goes for the
- * entry's old text as well, in whichever loop, and for the text that it may have from now on.
+ * Renews a shared entry. is_seen: PostgreSQL has reported that a statement on a server is outdated. Then all ids that
+ * any loop has given so far are outdated, also those of the new key, if the entry gets one.
  */
 static void
 renew_shared(struct entry *e, bool is_seen)
@@ -478,7 +477,7 @@ renew_shared(struct entry *e, bool is_seen)
 	give_name(e, old);
 	if (e->learnt == NULL)
 		return;
-	if (e->refs > 0) /* otherwise no client relies on its types */
+	if (e->refs > 0) /* if there is no reference, no client relies on the types */
 		open_own_types(e);
 	if (e->refs == 0 || (e->learnt_len == e->st.len && memcmp(e->learnt, e->st.bytes, e->st.len) == 0)) {
 		e->store->bytes -= e->learnt_len;
