@@ -350,7 +350,8 @@ user_has_room(struct admission *a, struct admission_place *t, const char *user, 
 }
 
 static void
-hold(struct admission *a, struct admission_place *t, struct admission_entry *user, struct admission_entry *database)
+count_admitted(struct admission *a, struct admission_place *t, struct admission_entry *user,
+	       struct admission_entry *database)
 {
 	admission_leave_queue(a, t);
 	assert(t->user_entry == NULL && t->database_entry == NULL);
@@ -373,7 +374,7 @@ admission_admit_console(struct admission *a, struct admission_place *t, const ch
 				    "the console", RJ_MAX_DATABASE) &&
 			   user_has_room(a, t, user, user_entry)))
 		return false;
-	hold(a, t, user_entry, NULL);
+	count_admitted(a, t, user_entry, NULL);
 	return true;
 }
 
@@ -387,7 +388,7 @@ admission_admit(struct admission *a, struct admission_place *t, const char *user
 		return refuse_without_memory(a, t);
 	if (!database_has_room(a, t, database, entry) || !user_has_room(a, t, user, user_entry))
 		return false;
-	hold(a, t, user_entry, entry);
+	count_admitted(a, t, user_entry, entry);
 	return true;
 }
 
@@ -402,6 +403,6 @@ admission_restore(struct admission *a, struct admission_place *t, const struct s
 	user_entry = admission_table_get(a->users, user, strlen(user), *a->settings.now_us);
 	if (entry == NULL || user_entry == NULL)
 		return -1;
-	hold(a, t, user_entry, entry);
+	count_admitted(a, t, user_entry, entry);
 	return 0;
 }

@@ -235,7 +235,7 @@ put_request(struct exchange *x, struct server *srv, struct batch *b, struct buf 
 
 /* Returns true if x's input is exactly one request that may go ahead to srv: appends it to out, and fills in a. */
 static bool
-may_go(struct exchange *x, struct server *srv, struct buf *out, struct policy_ahead *a)
+build_ahead(struct exchange *x, struct server *srv, struct buf *out, struct policy_ahead *a)
 {
 	struct batch b;
 
@@ -278,7 +278,7 @@ fill_one(struct server *srv)
 	t = policy_next_ahead(pool_of(srv)->policy, *srv->env->now_us);
 	if (t == NULL || policy_is_ahead(srv->conn, t))
 		return false;
-	if (may_go(exchange_of_waiter(t), srv, &out, &a))
+	if (build_ahead(exchange_of_waiter(t), srv, &out, &a))
 		send_ahead(srv, exchange_of_waiter(t), &a, &out);
 	buf_fini(&out);
 	return srv->conn->ahead_count > before;

@@ -208,7 +208,7 @@ tell_now(struct policy *p)
 /* Call this after a change of the queue. Nearly always no cap is tight, and the pool lives on one worker: then there
  * is nothing to tell. */
 static inline void
-tell_of_line(struct policy *p)
+tell_queue(struct policy *p)
 {
 	const struct policy_waiter *first = TAILQ_FIRST(&p->line);
 
@@ -221,7 +221,7 @@ tell_of_line(struct policy *p)
 
 /* Tells the shared policy and the caps of the move. A connection in transfer keeps its place: they are not told. */
 static void
-move_place(struct policy *p, const struct policy_conn *conn, enum policy_conn_state from, enum policy_conn_state to)
+note_move(struct policy *p, const struct policy_conn *conn, enum policy_conn_state from, enum policy_conn_state to)
 {
 	p->heard_us = later_of(p->heard_us, conn->heard_us);
 	if (conn->shared != NULL)
@@ -259,7 +259,7 @@ move_conn(struct policy *p, struct policy_conn *conn, enum policy_conn_state fro
 	else if (has_list(to))
 		TAILQ_INSERT_TAIL(&p->in[to], conn, link);
 	if (to == PC_NONE || to == PC_CLOSING || policy_is_coming(from))
-		move_place(p, conn, from, to);
+		note_move(p, conn, from, to);
 }
 
 /* Call this after move_conn(). Nearly always only the number of idle connections has changed, and shard_tell_idle()
@@ -299,7 +299,7 @@ join_queue(struct policy *p, struct policy_waiter *t, uint64_t now_us)
 		p->counters->held++;
 	}
 	if (p->is_observed)
-		tell_of_line(p);
+		tell_queue(p);
 }
 
 void
@@ -311,7 +311,7 @@ policy_leave_queue(struct policy *p, struct policy_waiter *t)
 	TAILQ_REMOVE(&p->line, t, link);
 	t->waits = WAITS_NOT;
 	p->waiting--;
-	tell_of_line(p);
+	tell_queue(p);
 }
 
 /* t is about to be granted a connection. If its request was sent ahead to another connection, that was in vain. */
@@ -530,16 +530,16 @@ arm_for_idle(struct policy *p, uint64_t now_us)
 static void
 go_idle(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 {
-	bool is_crowded = policy_live(p) > p->settings.pool_size, is_nearer;
+	bool is_crowded = policy_live(p) > p->settings.pool_size, is_due_sooner;
 
 	policy_move(p, conn, PC_IDLE);
-	is_nearer = policy_expect_idle(p, conn) || is_crowded; /* conn may be freed by the calls below */
-	is_nearer |= p->sent_ahead > 0;
+	is_due_sooner = policy_expect_idle(p, conn) || is_crowded; /* conn may be freed by the calls below */
+	is_due_sooner |= p->sent_ahead > 0;
 	if (is_crowded)
 		policy_trim(p, now_us);
 	caps_review(&p->caps, now_us);
 	policy_give_idle(p, now_us);
-	if (is_nearer)
+	if (is_due_sooner)
 		arm_for_idle(p, now_us);
 }
 
@@ -587,7 +587,7 @@ pass_on(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 
 /* Returns true if all of the pool's connections may stay, and no client in another pool or shard waits for one. */
 static inline bool
-is_wanted_here(const struct policy *p, bool is_observed)
+may_all_stay(const struct policy *p, bool is_observed)
 {
 	if (!is_observed)
 		return policy_own_live(p) <= p->settings.pool_size;
@@ -597,12 +597,12 @@ is_wanted_here(const struct policy *p, bool is_observed)
 
 /* Tells the other shards of the idle connection. Clients may have begun to wait there before, so it looks for them. */
 __attribute__((noinline)) static void
-tell_idle(struct policy *p, bool is_nearer, uint64_t now_us)
+tell_idle(struct policy *p, bool is_due_sooner, uint64_t now_us)
 {
 	tell_now(p);
 	if (shard_others_wait(&p->shard) != 0)
 		policy_give_idle(p, now_us);
-	if (is_nearer)
+	if (is_due_sooner)
 		arm_for_idle(p, now_us);
 }
 
@@ -610,18 +610,18 @@ tell_idle(struct policy *p, bool is_nearer, uint64_t now_us)
 __attribute__((always_inline)) static inline void
 settle(struct policy *p, struct policy_conn *conn, bool is_observed, uint64_t now_us)
 {
-	bool is_nearer;
+	bool is_due_sooner;
 
 	if (p->waiting > 0 || p->is_paused || conn->is_recycle_due || is_spent(p, conn, now_us) ||
-	    !is_wanted_here(p, is_observed)) {
+	    !may_all_stay(p, is_observed)) {
 		pass_on(p, conn, now_us);
 		return;
 	}
 	move_conn(p, conn, PC_LENT, PC_IDLE);
-	is_nearer = policy_expect_idle(p, conn);
+	is_due_sooner = policy_expect_idle(p, conn);
 	if (is_observed && !shard_tell_idle(&p->shard, p->count[PC_IDLE]))
-		tell_idle(p, is_nearer, now_us); /* conn may be freed */
-	else if (is_nearer)
+		tell_idle(p, is_due_sooner, now_us); /* conn may be freed */
+	else if (is_due_sooner)
 		arm_for_idle(p, now_us);
 }
 
@@ -706,10 +706,10 @@ policy_arrive(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 {
 	struct policy_waiter *t = policy_next(p, now_us);
 	enum recycle_reason reason = p->close_reason;
-	bool is_of_round, is_trusted;
+	bool is_current, is_trusted;
 
 	assert(conn->state == PC_NONE);
-	if (!shard_arrived(&p->shard, conn, &is_of_round))
+	if (!shard_arrived(&p->shard, conn, &is_current))
 		return false;
 	caps_transferred(&p->caps, false);
 	conn->borrower_id = 0; /* its last borrower is not known here */
@@ -719,7 +719,7 @@ policy_arrive(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 	conn->epoch = is_trusted ? p->epoch : p->epoch - 1;
 	if (is_trusted && (p->failed_count > 0 || p->outage.since_us > 0))
 		recover(p, now_us);
-	if (is_to_close(p, conn, now_us, &reason) || !is_of_round) {
+	if (is_to_close(p, conn, now_us, &reason) || !is_current) {
 		policy_close_conn(p, conn, reason);
 		t = NULL;
 	} else if (t == NULL || policy_needs_ping(p, conn, now_us)) {

@@ -212,7 +212,7 @@ budget_take(struct budget_member *m)
 }
 
 static void
-ask(struct budget_member *m)
+count_asked(struct budget_member *m)
 {
 	m->asked++;
 	change_leaving(m, 1);
@@ -350,7 +350,7 @@ next_hungry(const struct budget_member *m)
 /* Returns how many places leaving connections will free: those of g, or of all groups if g is NULL. Connections of a
  * silent worker are not counted, because they may never be closed. */
 static uint32_t
-coming_back(const struct policy_budget *b, const struct budget_group *g)
+leaving_count(const struct policy_budget *b, const struct budget_group *g)
 {
 	const struct budget_member *m = TAILQ_FIRST(&b->members);
 	uint32_t count = g != NULL ? g->leaving : b->leaving;
@@ -436,7 +436,7 @@ is_scarce(const struct policy_budget *b)
 
 /* Returns how many connections g need not give up for other pools. */
 static uint32_t
-keeps(const struct budget_group *g, uint64_t now_us)
+kept_count(const struct budget_group *g, uint64_t now_us)
 {
 	if (g->demanding > 0)
 		return fair_share(g);
@@ -497,9 +497,9 @@ budget_tell_news(struct policy_budget *b)
  * grants the places, the place of a connection that is gone may be granted again (kept.returned), so no pool gives up a
  * connection for such a place. */
 static bool
-is_any_missing(struct policy_budget *b, const struct budget_group *except)
+must_reclaim(struct policy_budget *b, const struct budget_group *except)
 {
-	int64_t missing = (int64_t)b->used - coming_back(b, NULL) - b->limit;
+	int64_t missing = (int64_t)b->used - leaving_count(b, NULL) - b->limit;
 	struct budget_member *m;
 
 	if (!budget_is_limited(b))
@@ -602,13 +602,13 @@ budget_allows(struct budget_member *m, bool is_for_waiter, uint64_t now_us)
 bool
 budget_lacks(const struct budget_member *m)
 {
-	return m->budget != NULL && m->group->short_count > coming_back(m->budget, m->group);
+	return m->budget != NULL && m->group->short_count > leaving_count(m->budget, m->group);
 }
 
 /* Returns true if the only place of m's group should go to another group: to one below its share_min, or to one
  * without a place whose waiter has waited longer than the group's. */
 static bool
-is_anyones_turn(const struct policy_budget *b, const struct budget_member *m)
+is_others_turn(const struct policy_budget *b, const struct budget_member *m)
 {
 	uint64_t since_us = m->view.since_us;
 	const struct budget_member *h;
@@ -637,11 +637,11 @@ budget_asks_back(struct budget_member *m, uint64_t opened_us, uint64_t now_us)
 	share = fair_share(m->group);
 	if (live < share || live <= own_count(m->group))
 		return false;
-	if (live == share && (!is_scarce(b) || now_us < opened_us + BUDGET_TURN_US || !is_anyones_turn(b, m)))
+	if (live == share && (!is_scarce(b) || now_us < opened_us + BUDGET_TURN_US || !is_others_turn(b, m)))
 		return false;
-	if (!is_any_missing(b, m->group))
+	if (!must_reclaim(b, m->group))
 		return false;
-	ask(m);
+	count_asked(m);
 	m->is_giving_up = true;
 	return true;
 }
@@ -654,23 +654,24 @@ budget_is_wanted(const struct policy_budget *b)
 
 /* --- Which pool gives up a connection, and which is woken. --- */
 
-enum surplus { ABOVE_SHARE, ANY, ANY_HERE };
+enum idlest_of { IDLEST_ABOVE_SHARE, IDLEST_ANY, IDLEST_HERE };
 
-/* Returns the pool with the most idle connections above its own share (ABOVE_SHARE), or with the most idle ones of
- * all (ANY), or of this policy worker (ANY_HERE). */
+/* Returns the pool with the most idle connections above its own share (IDLEST_ABOVE_SHARE), or with the most idle ones
+ * of all (IDLEST_ANY), or of this policy worker (IDLEST_HERE). */
 static struct budget_member *
-find_idlest(const struct policy_budget *b, enum surplus of, const struct policy_worker *r, uint64_t now_us)
+find_idlest(const struct policy_budget *b, enum idlest_of of, const struct policy_worker *r, uint64_t now_us)
 {
 	struct budget_member *m, *idlest = NULL;
 	uint32_t most = 0;
 
 	TAILQ_FOREACH(m, &b->holding, holding_link) {
-		uint32_t kept = of == ABOVE_SHARE ? keeps(m->group, now_us) : 0, live = live_count(m->group);
+		uint32_t kept = of == IDLEST_ABOVE_SHARE ? kept_count(m->group, now_us) : 0,
+			 live = live_count(m->group);
 		uint32_t above = live > kept ? live - kept : 0;
 		uint32_t idle = m->view.idle > m->asked ? m->view.idle - m->asked : 0;
 		uint32_t surplus = idle < above ? idle : above;
 
-		if (surplus > most && (of != ANY_HERE || m->worker == r) && !policy_worker_is_silent(m->worker)) {
+		if (surplus > most && (of != IDLEST_HERE || m->worker == r) && !policy_worker_is_silent(m->worker)) {
 			most = surplus;
 			idlest = m;
 		}
@@ -683,7 +684,7 @@ static void
 ask_for_idle(struct budget_member *m, struct policy_worker *r, uint64_t now_us)
 {
 	assert(m->orders != NULL);
-	ask(m);
+	count_asked(m);
 	policy_worker_order(m->orders, ORDER_GIVE_UP);
 	if (m->worker == r) {
 		policy_worker_act(r, now_us);
@@ -694,12 +695,12 @@ ask_for_idle(struct budget_member *m, struct policy_worker *r, uint64_t now_us)
 static void
 reclaim(struct policy_budget *b, struct policy_worker *r, uint64_t now_us)
 {
-	while (budget_end_rests(b, now_us), is_any_missing(b, NULL)) {
-		bool is_over = b->used - coming_back(b, NULL) > b->limit;
-		struct budget_member *m = find_idlest(b, ABOVE_SHARE, r, now_us);
+	while (budget_end_rests(b, now_us), must_reclaim(b, NULL)) {
+		bool is_over = b->used - leaving_count(b, NULL) > b->limit;
+		struct budget_member *m = find_idlest(b, IDLEST_ABOVE_SHARE, r, now_us);
 
 		if (m == NULL && is_over)
-			m = find_idlest(b, ANY, r, now_us);
+			m = find_idlest(b, IDLEST_ANY, r, now_us);
 		if (m == NULL)
 			return;
 		ask_for_idle(m, r, now_us);
@@ -715,9 +716,9 @@ take_or_ask(struct policy_budget *b, struct budget_member *m, uint64_t now_us)
 
 	budget_take(m);
 	budget_watch(b, m->worker);
-	if (!has_place_for_all(b) &&
-	    ((idlest = find_idlest(b, ANY_HERE, m->worker, now_us)) != NULL ||
-	     (b->used - coming_back(b, NULL) > b->limit && (idlest = find_idlest(b, ANY, m->worker, now_us)) != NULL)))
+	if (!has_place_for_all(b) && ((idlest = find_idlest(b, IDLEST_HERE, m->worker, now_us)) != NULL ||
+				      (b->used - leaving_count(b, NULL) > b->limit &&
+				       (idlest = find_idlest(b, IDLEST_ANY, m->worker, now_us)) != NULL)))
 		ask_for_idle(idlest, m->worker, now_us);
 	if (has_place_for_all(b))
 		return true;

@@ -97,7 +97,7 @@ failed_say(const struct policy *p, const struct policy_waiter *t, uint64_t now_u
  * first gets no answer, because a later one may get an answer. If some waiters are to be refused when the first attempt
  * fails, only one: they must not wait for further attempts. */
 static uint32_t
-trials(const struct policy *p, uint64_t now_us, uint64_t *until_us)
+attempts_allowed(const struct policy *p, uint64_t now_us, uint64_t *until_us)
 {
 	const struct policy_conn *first = TAILQ_FIRST(&p->in[PC_OPENING]);
 	const struct policy_waiter *last = TAILQ_LAST(&p->line, policy_queue);
@@ -118,7 +118,7 @@ pace_leaves(const struct policy *p, uint64_t now_us, uint64_t *until_us)
 	uint32_t most = UINT32_MAX, opening = p->count[PC_OPENING];
 
 	if (p->failed_count > 0)
-		most = trials(p, now_us, until_us);
+		most = attempts_allowed(p, now_us, until_us);
 	else if (p->ramp > 0)
 		most = p->ramp;
 	pace = most < pace ? most : pace;
@@ -164,7 +164,7 @@ pace_say(const struct policy *p, const struct policy_waiter *t, uint64_t now_us,
  * raise. places: how many places are taken. `raise`: the setting that would allow more; if NULL, *why has a hint
  * already, which stays if no borrower is named. */
 static void
-say_keepers(const struct policy *p, const struct policy_waiter *t, uint64_t now_us, uint32_t places, const char *raise,
+say_holders(const struct policy *p, const struct policy_waiter *t, uint64_t now_us, uint32_t places, const char *raise,
 	    struct fail *why)
 {
 	const struct policy_waiter_ops *borrowers = p->orders.worker->borrowers;
@@ -220,7 +220,7 @@ cap_say(const struct policy *p, const struct policy_waiter *t, uint64_t now_us, 
 	say_busy(p, cap.detail, why);
 	fail_hint(why, "%s", cap.hint);
 	if (places > 0)
-		say_keepers(p, t, now_us, places, setting, why);
+		say_holders(p, t, now_us, places, setting, why);
 	return true;
 }
 
@@ -309,7 +309,7 @@ full_say(const struct policy *p, const struct policy_waiter *t, uint64_t now_us,
 		say_busy(p, "One more is being opened.", why);
 		fail_hint(why, "It is lent once it has logged in; min_idle keeps some ready.");
 	} else {
-		say_keepers(p, t, now_us, policy_total(p), "pool_size or max_overflow", why);
+		say_holders(p, t, now_us, policy_total(p), "pool_size or max_overflow", why);
 	}
 	return true;
 }

@@ -10,7 +10,7 @@
 #include <string.h>
 
 static bool
-lacks_memory(const struct policy *p)
+server_lacks_memory(const struct policy *p)
 {
 	return strcmp(p->last_fail.sqlstate, "53200") == 0;
 }
@@ -21,7 +21,7 @@ policy_is_patient(const struct policy *p, const struct policy_waiter *t)
 	if (p->is_fail_fatal)
 		return false;
 	return p->settings.on_outage != OUTAGE_FAIL || p->last_fail_kind == CF_TOO_MANY ||
-	       strcmp(p->last_fail.sqlstate, "57P01") == 0 || lacks_memory(p) ||
+	       strcmp(p->last_fail.sqlstate, "57P01") == 0 || server_lacks_memory(p) ||
 	       (p->has_patient && (int32_t)(t->number - p->patient_to) <= 0) ||
 	       shard_was_in_line(&p->shard, t->since_us);
 }
@@ -97,7 +97,7 @@ policy_look_for_outage(struct policy *p, uint64_t now_us)
 		policy_end_outage(p, now_us);
 	}
 	if (p->failed_count == 0 || p->settings.is_spare || p->outage.since_us > 0 || policy_has_any(p) ||
-	    p->is_fail_fatal || p->last_fail_kind == CF_TOO_MANY || lacks_memory(p))
+	    p->is_fail_fatal || p->last_fail_kind == CF_TOO_MANY || server_lacks_memory(p))
 		return;
 	p->outage = (struct policy_outage){ .since_us = now_us };
 	TAILQ_FOREACH(t, &p->line, link)

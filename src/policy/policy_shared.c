@@ -371,7 +371,7 @@ is_due(const struct policy_shard *m, unsigned number, uint64_t own_us)
 
 /* Returns a bit for each shard whose worker does not answer. */
 static uint32_t
-silent(const struct policy_shared *w)
+silent_shards(const struct policy_shared *w)
 {
 	return get(&w->commons->silent);
 }
@@ -383,7 +383,7 @@ shard_choose(const struct policy_shard *m, uint64_t own_us)
 	uint64_t oldest_us = UINT64_MAX;
 	int chosen = -1;
 
-	for (uint32_t shards = shard_others_wait(m) & ~silent(w); shards != 0; shards &= shards - 1) {
+	for (uint32_t shards = shard_others_wait(m) & ~silent_shards(w); shards != 0; shards &= shards - 1) {
 		unsigned number = shard_first_of(shards);
 		uint64_t since_us = get_us(&w->since_us[number]);
 
@@ -420,7 +420,7 @@ bool
 shard_others_lack(const struct policy_shard *m)
 {
 	const struct policy_shared *w = m->shared;
-	uint32_t shards = shard_others_wait(m) & ~silent(w);
+	uint32_t shards = shard_others_wait(m) & ~silent_shards(w);
 
 	while (shards != 0 && unserved(w, shard_first_of(shards)) <= get(&w->signs[shard_first_of(shards)].served))
 		shards &= shards - 1;
@@ -532,8 +532,8 @@ void
 shard_ask(struct policy_shard *m, uint64_t now_us)
 {
 	struct policy_shared *w = m->shared;
-	uint32_t shards =
-	    (uint32_t)(get_us(&w->bits) >> 32) & ~(1u << m->number) & ~silent(w); /* shards with idle connections */
+	uint32_t shards = (uint32_t)(get_us(&w->bits) >> 32) & ~(1u << m->number) &
+			  ~silent_shards(w); /* shards with idle connections */
 
 	m->is_to_ask = false;
 	if (shards == 0)

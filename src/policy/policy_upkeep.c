@@ -237,13 +237,13 @@ has_promised(const struct policy *p)
 static void
 shed(struct policy *p, bool has_promised_logins, enum recycle_reason reason)
 {
-	static const enum policy_conn_state unlent[] = { PC_IDLE, PC_PINGING, PC_CHECKING, PC_OPENING };
-	size_t states = sizeof(unlent) / sizeof(unlent[0]) - has_promised_logins;
+	static const enum policy_conn_state closable[] = { PC_IDLE, PC_PINGING, PC_CHECKING, PC_OPENING };
+	size_t states = sizeof(closable) / sizeof(closable[0]) - has_promised_logins;
 	struct policy_conn *conn;
 
 	p->is_held = true;
 	for (size_t i = 0; i < states; i++) {
-		while ((conn = TAILQ_FIRST(&p->in[unlent[i]])) != NULL)
+		while ((conn = TAILQ_FIRST(&p->in[closable[i]])) != NULL)
 			policy_close_conn(p, conn, reason);
 	}
 	p->is_held = false;

@@ -289,7 +289,7 @@ get_code(struct pool_set *set, const char *home, const char *harmless, const cha
  * hosts, and their budget. A standby pool has its main pool's home and code, because a name that was prepared in one
  * pool must mean the same in the other. */
 static int
-get_shared(struct pool *pool, bool has_budget, struct parts *out)
+get_common_parts(struct pool *pool, bool has_budget, struct parts *out)
 {
 	struct pool_set *set = pool->set;
 	char *home = pool_target_home(pool->main != NULL ? pool->main->target : out->target);
@@ -347,8 +347,9 @@ get_parts(struct pool *pool, const struct upstream *upstream, struct parts *out,
 	out->target = make_target(pool, upstream, why);
 	if (out->target == NULL)
 		return -1;
-	if ((learnt != NULL && pool_target_inherit(out->target, learnt) < 0) || get_shared(pool, has_budget, out) < 0 ||
-	    get_limits(pool, out->limits) < 0 || (pool->main == NULL && get_shared_policy(pool, out) < 0))
+	if ((learnt != NULL && pool_target_inherit(out->target, learnt) < 0) ||
+	    get_common_parts(pool, has_budget, out) < 0 || get_limits(pool, out->limits) < 0 ||
+	    (pool->main == NULL && get_shared_policy(pool, out) < 0))
 		return fail_memory(why, "a pool");
 	return 0;
 }
@@ -383,7 +384,7 @@ pool_configure(struct pool *pool, uint64_t now_us, struct fail *why)
 	char user[CONFIG_DATABASE_MAX + 1];
 	struct parts parts = { 0 };
 	struct policy_settings ps;
-	bool is_moved, is_read_anew, was_unsealed = pool->policy != NULL && !pool->is_sealed;
+	bool is_moved, has_other_code, was_unsealed = pool->policy != NULL && !pool->is_sealed;
 
 	/* When tenants are switched on or off, a name with a slash refers to another database. */
 	if (db == NULL || db->upstream->is_of_tenant != pool->database->is_of_tenant) {
@@ -402,12 +403,12 @@ pool_configure(struct pool *pool, uint64_t now_us, struct fail *why)
 	    pool->target != NULL && (!pool_target_is_same(pool->target, parts.target) || pool->home != parts.home);
 	if (is_moved)
 		explicit_bzero(&pool->keys, sizeof(pool->keys));
-	is_read_anew = pool->code != NULL && pool->code != parts.code; /* servers answer about the old code */
+	has_other_code = pool->code != NULL && pool->code != parts.code; /* servers answer about the old code */
 	code_store_forget(pool->code, pool);
 	parts = swap_parts(pool, &parts);
 	fill_policy(pool, &ps);
 	/* State that clients left in these servers may not have been washed off. */
-	if (is_moved || is_read_anew || (was_unsealed && pool->is_sealed))
+	if (is_moved || has_other_code || (was_unsealed && pool->is_sealed))
 		policy_close_all(pool->policy, RR_RELOAD, now_us); /* opens others for waiters */
 	if (is_moved)
 		set->s.companions->renew(pool);
@@ -434,7 +435,7 @@ pool_configure(struct pool *pool, uint64_t now_us, struct fail *why)
 }
 
 static size_t
-put_key(char key[static POOL_KEY_MAX], bool is_of_tenant, const char *database, const char *user)
+make_key(char key[static POOL_KEY_MAX], bool is_of_tenant, const char *database, const char *user)
 {
 	return (size_t)snprintf(key, POOL_KEY_MAX, "%c%s%c%s", is_of_tenant ? 't' : 'd', database, 0, user);
 }
@@ -461,7 +462,7 @@ pool_new(struct pool_set *set, struct pool_database *d, const char *user)
 
 /* Configures pool, and adds it to the set. Returns pool, or NULL with *why set (also if pool is NULL). */
 static struct pool *
-enter(struct pool *pool, uint64_t now_us, struct fail *why)
+add_pool(struct pool *pool, uint64_t now_us, struct fail *why)
 {
 	struct pool_set *set = pool == NULL ? NULL : pool->set;
 
@@ -502,7 +503,7 @@ pool_new_standby_pool(struct pool *main, uint32_t host, uint64_t now_us)
 		pool->host = host;
 		pool->code_gone = STATE_BACKEND;
 	}
-	return main->standby_pools[host] = enter(pool, now_us, &why);
+	return main->standby_pools[host] = add_pool(pool, now_us, &why);
 }
 
 size_t
@@ -533,7 +534,7 @@ pool_key(const struct config *config, const char *database, const char *user, ch
 	}
 	if (upstream_user(db->upstream, database, user, server_user, why) < 0)
 		return 0;
-	return put_key(key, db->upstream->is_of_tenant, database, server_user);
+	return make_key(key, db->upstream->is_of_tenant, database, server_user);
 }
 
 struct pool *
@@ -589,7 +590,7 @@ pool_set_find(struct pool_set *set, const char *database, const char *user, uint
 		pool = pool_new(set, pool_database_get(&set->databases, set->config, database), server_user);
 		if (pool != NULL)
 			memcpy(pool->key, key, pool->key_len = key_len);
-		pool = enter(pool, now_us, why);
+		pool = add_pool(pool, now_us, why);
 	}
 	/* The database is configured, so an orphan is a pool for which a reload had no memory: it is configured now. */
 	if (pool == NULL || (pool->is_orphan && pool_configure(pool, now_us, why) < 0))

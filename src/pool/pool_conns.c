@@ -391,7 +391,7 @@ seal(struct server *srv, unsigned parts, enum code_turn turn, uint64_t now_us)
 /* Returns true if the next replies on srv have no owner, because the client whose request was sent ahead has gone. They
  * are discarded like replies that a client has left. */
 static inline bool
-is_next_of_nobody(const struct server *srv)
+has_orphaned_replies(const struct server *srv)
 {
 	return srv->ledger.count > 0 || policy_next_is_nobodys(srv->conn);
 }
@@ -415,7 +415,7 @@ pool_return(struct server *srv, unsigned parts, uint64_t now_us)
 		if (pool->main != NULL && code->refused_until_us == 0 && !database_code_has_answer(code, code->made))
 			parts |= STATE_BACKEND; /* a standby is never asked: see ask_about_code() */
 	}
-	if (parts != 0 || turn != CODE_GO || is_next_of_nobody(srv)) {
+	if (parts != 0 || turn != CODE_GO || has_orphaned_replies(srv)) {
 		seal(srv, parts, turn, now_us);
 		return;
 	}

@@ -115,7 +115,7 @@ replace_old(struct pool *pool, const struct code_host *h, uint64_t now_us)
 }
 
 static void
-report(const struct pool *pool, unsigned count)
+log_replaced(const struct pool *pool, unsigned count)
 {
 	if (count > 0)
 		log_info(pool->set->log,
@@ -163,7 +163,7 @@ note_answer(const struct server *srv, bool is_news, uint64_t now_us)
 	for (struct pool *e = asked->set->first; is_news && e != NULL; e = e->next)
 		if (e->code == code)
 			count += replace_old(e, h, now_us);
-	report(asked, count);
+	log_replaced(asked, count);
 	return before != 0 && before != settings;
 }
 

@@ -155,7 +155,7 @@ standby_pools_code_is_new(struct pool *pool)
 
 /* Returns true if the standby has replayed all that the primary had when the last answer about the code came. */
 static bool
-shows_code(struct pool *pool, const struct cluster_view *v, const struct host_view *h)
+check_code_shown(struct pool *pool, const struct cluster_view *v, const struct host_view *h)
 {
 	const struct reading *primary = v->primary < 0 ? NULL : &v->hosts[v->primary].last;
 
@@ -180,7 +180,7 @@ standby_pool_shows_code(struct pool *standby_pool)
 	if (pool->cluster == NULL)
 		return false;
 	v = cluster_lock(pool->cluster);
-	has_code = shows_code(pool, v, &v->hosts[standby_pool->host]);
+	has_code = check_code_shown(pool, v, &v->hosts[standby_pool->host]);
 	cluster_unlock(pool->cluster);
 	return has_code;
 }
@@ -191,7 +191,7 @@ standby_pool_feared(struct server *srv)
 	struct pool *standby_pool = srv->owner, *pool = standby_pool->main;
 	const struct cluster_view *v = cluster_lock(pool->cluster);
 	const struct host_view *h = &v->hosts[standby_pool->host];
-	bool has_code = shows_code(pool, v, h),
+	bool has_code = check_code_shown(pool, v, h),
 	     is_before = srv->reading < h->last.number; /* else the reading may be of a later life than srv's */
 
 	cluster_unlock(pool->cluster);

@@ -27,8 +27,9 @@ reject_blame(const struct policy_waiter *t, uint64_t now_us, struct fail *why)
 	char remedy[FAIL_TEXT_MAX];
 
 	if (policy_use_is_slowed(&sizing))
-		k.against_more = "A larger pool would not help, as PostgreSQL takes longer the more connections are in use: "
-				 "see SHOW QUERIES and SHOW HOLDERS in the pgweir console.";
+		k.against_more =
+		    "A larger pool would not help, as PostgreSQL takes longer the more connections are in use: "
+		    "see SHOW QUERIES and SHOW HOLDERS in the pgweir console.";
 	while ((srv = holder_next(pool, srv)) != NULL) {
 		k.known++;
 		k.running += pool_use_of(srv, &since_us) == USE_RUNNING;

@@ -268,7 +268,7 @@ gucs_empty(struct guc_store *store)
 
 /* Inserts an entry in order, or replaces the one of the same name, keeping that name. Returns the new count. */
 static size_t
-place(struct guc *entries, size_t count, const struct guc *entry)
+insert_sorted(struct guc *entries, size_t count, const struct guc *entry)
 {
 	size_t i = 0;
 	int order = -1;
@@ -296,7 +296,7 @@ gucs_with(const struct gucs *gucs, const char *name, const char *value, enum guc
 		if (value != NULL || strcasecmp(gucs->settings[i].name, name) != 0)
 			entries[count++] = gucs->settings[i];
 	if (value != NULL)
-		count = place(entries, count, &(struct guc){ name, value, kind });
+		count = insert_sorted(entries, count, &(struct guc){ name, value, kind });
 	return intern(block_new(gucs->store, entries, count));
 }
 
@@ -310,7 +310,7 @@ gucs_replace(const struct gucs *gucs, enum guc_kind kind, const struct guc *entr
 		if (gucs->settings[i].kind != kind)
 			all[total++] = gucs->settings[i];
 	for (size_t i = 0; i < count && total <= GUCS_MAX; i++)
-		total = place(all, total, &(struct guc){ entries[i].name, entries[i].value, kind });
+		total = insert_sorted(all, total, &(struct guc){ entries[i].name, entries[i].value, kind });
 	return intern(block_new(gucs->store, all, total));
 }
 

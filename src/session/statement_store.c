@@ -27,12 +27,12 @@ struct entry {
 	struct statement_store *store;
 	struct commons_member member; /* its epoch is COMMONS_STALE if the entry is a twin */
 	uint32_t refs;
-	bool is_shared; /* the entry is in the table */
-	bool is_learnt; /* the types are known; learnt is NULL if they are the declared types */
-	uint8_t *learnt; /* like st.bytes, with all types declared; learnt_len bytes */
+	bool is_in_table; /* the entry is in the table */
+	bool is_learnt; /* the types are known; learnt_bytes is NULL if they are the declared types */
+	uint8_t *learnt_bytes; /* like st.bytes, with all types declared; learnt_len bytes */
 	size_t learnt_len;
 	size_t own_len; /* the length of bytes[] */
-	uint8_t *owned; /* st.bytes points to this once learnt types were declared, and before to bytes[] */
+	uint8_t *declared_bytes; /* st.bytes points to this once learnt types were declared, and before to bytes[] */
 	struct entry *twin; /* a reference to the entry whose id and name this one shares; or NULL */
 	UT_hash_handle hh;
 	TAILQ_ENTRY(entry) idle; /* in the store's idle list, while refs is 0 */
@@ -110,14 +110,14 @@ static size_t
 size_of(const struct entry *e)
 {
 	/* bytes[] stays allocated, wherever st.bytes points now */
-	return sizeof(*e) + e->own_len + e->learnt_len + (e->owned != NULL ? e->st.len : 0);
+	return sizeof(*e) + e->own_len + e->learnt_len + (e->declared_bytes != NULL ? e->st.len : 0);
 }
 
 static void
 leave_table(struct entry *e)
 {
 	HASH_DELETE(hh, e->store->table, e);
-	e->is_shared = false;
+	e->is_in_table = false;
 	session_commons_leave(e->store->commons, &e->member);
 }
 
@@ -127,7 +127,7 @@ entry_free(struct entry *e)
 	struct statement_store *store = e->store;
 
 	assert(e->refs == 0 && store->count > 0 && store->bytes >= size_of(e));
-	if (e->is_shared)
+	if (e->is_in_table)
 		leave_table(e);
 	if (e->twin != NULL)
 		statement_unref(&e->twin->st);
@@ -135,8 +135,8 @@ entry_free(struct entry *e)
 	store->bytes -= size_of(e);
 	store->count--;
 	statement_home_unref(e->st.home);
-	free(e->learnt);
-	free(e->owned);
+	free(e->learnt_bytes);
+	free(e->declared_bytes);
 	free(e);
 }
 
@@ -206,7 +206,7 @@ give_name(struct entry *e, uint64_t above)
 	struct statement_store *store = e->store;
 	struct statement *st = &e->st;
 
-	if (store->commons != NULL && e->is_shared)
+	if (store->commons != NULL && e->is_in_table)
 		take_id(st, session_commons_name(store->commons, &e->member, above));
 	else {
 		take_id(st, store->commons != NULL ? session_commons_id(store->commons) : ++store->last_id);
@@ -265,7 +265,7 @@ enter_table(struct entry *e, uint32_t hash)
 	e->member.bytes = e->st.bytes;
 	e->member.len = e->st.len;
 	e->member.context = e->st.context;
-	e->is_shared = TABLE_ADD_BY_HASH(e->store->table, e->st.bytes, e->st.len, hash, e); /* false without memory */
+	e->is_in_table = TABLE_ADD_BY_HASH(e->store->table, e->st.bytes, e->st.len, hash, e); /* false without memory */
 }
 
 struct statement *
@@ -327,11 +327,11 @@ learn(struct entry *e, const uint8_t *types, size_t len)
 	e->is_learnt = true;
 	if (declares(&e->st, types, len))
 		return;
-	e->learnt = malloc(text_len + len);
-	if (e->learnt == NULL)
+	e->learnt_bytes = malloc(text_len + len);
+	if (e->learnt_bytes == NULL)
 		return; /* when renewed, the entry will declare what it declared before */
-	memcpy(e->learnt, e->st.bytes, text_len);
-	memcpy(e->learnt + text_len, types, len);
+	memcpy(e->learnt_bytes, e->st.bytes, text_len);
+	memcpy(e->learnt_bytes + text_len, types, len);
 	e->learnt_len = text_len + len;
 	e->store->bytes += e->learnt_len;
 }
@@ -368,9 +368,9 @@ const uint8_t *
 statement_learnt_types(const struct statement *st, size_t *len)
 {
 	const struct entry *e = (const struct entry *)st;
-	const uint8_t *all = e->learnt != NULL ? e->learnt : st->bytes;
+	const uint8_t *all = e->learnt_bytes != NULL ? e->learnt_bytes : st->bytes;
 
-	*len = e->is_learnt ? (e->learnt != NULL ? e->learnt_len : st->len) - st->query_len - 1 : 0;
+	*len = e->is_learnt ? (e->learnt_bytes != NULL ? e->learnt_len : st->len) - st->query_len - 1 : 0;
 	return e->is_learnt ? all + st->query_len + 1 : NULL;
 }
 
@@ -402,17 +402,17 @@ statement_has_open_types(const struct statement *st)
 {
 	const struct entry *e = (const struct entry *)st;
 
-	return memchr(st->bytes, '$', st->query_len) != NULL && (!e->is_learnt || e->learnt != NULL);
+	return memchr(st->bytes, '$', st->query_len) != NULL && (!e->is_learnt || e->learnt_bytes != NULL);
 }
 
 /* Each learnt type that is user-defined becomes again what the client declared: a type, or 0 (unspecified). */
 static void
-open_own_types(struct entry *e)
+reset_user_types(struct entry *e)
 {
 	size_t text_len = e->st.query_len + 1, count = (e->learnt_len - text_len - 2) / 4;
 	size_t declared = (e->st.len - text_len - 2) / 4;
 	const uint8_t *old = e->st.bytes + text_len + 2;
-	uint8_t *types = e->learnt + text_len + 2;
+	uint8_t *types = e->learnt_bytes + text_len + 2;
 
 	for (size_t i = 0; i < count; i++)
 		if (wire_u32(types + 4 * i) >= STATEMENT_FIRST_OWN_TYPE)
@@ -436,19 +436,19 @@ follow_twin(struct entry *e)
  * key had are outdated.
  */
 static void
-declare(struct entry *e, uint64_t above)
+declare_learnt(struct entry *e, uint64_t above)
 {
-	uint32_t hash = statement_hash_of(e->st.home, e->learnt, e->learnt_len, e->st.context);
-	struct entry *other = statement_find(e->st.home, e->learnt, e->learnt_len, e->st.context, hash);
+	uint32_t hash = statement_hash_of(e->st.home, e->learnt_bytes, e->learnt_len, e->st.context);
+	struct entry *other = statement_find(e->st.home, e->learnt_bytes, e->learnt_len, e->st.context, hash);
 
-	assert(e->refs > 0 && e->twin == NULL && e->is_shared);
+	assert(e->refs > 0 && e->twin == NULL && e->is_in_table);
 	leave_table(e);
-	e->store->bytes -= e->owned != NULL ? e->st.len : 0;
-	free(e->owned);
-	e->owned = e->learnt;
-	e->st.bytes = e->owned;
+	e->store->bytes -= e->declared_bytes != NULL ? e->st.len : 0;
+	free(e->declared_bytes);
+	e->declared_bytes = e->learnt_bytes;
+	e->st.bytes = e->declared_bytes;
 	e->st.len = e->learnt_len;
-	e->learnt = NULL;
+	e->learnt_bytes = NULL;
 	e->learnt_len = 0;
 	e->is_learnt = false;
 	if (other != NULL) {
@@ -466,29 +466,29 @@ declare(struct entry *e, uint64_t above)
 }
 
 /*
- * Renews a shared entry. is_seen: PostgreSQL has reported that a statement on a server is outdated. Then all ids that
- * any loop has given so far are outdated, also those of the new key, if the entry gets one.
+ * Renews a shared entry. is_reported: PostgreSQL has reported that a statement on a server is outdated. Then all ids
+ * that any loop has given so far are outdated, also those of the new key, if the entry gets one.
  */
 static void
-renew_shared(struct entry *e, bool is_seen)
+renew_shared(struct entry *e, bool is_reported)
 {
 	uint64_t old = e->st.id;
 
 	give_name(e, old);
-	if (e->learnt == NULL)
+	if (e->learnt_bytes == NULL)
 		return;
 	if (e->refs > 0) /* if there is no reference, no client relies on the types */
-		open_own_types(e);
-	if (e->refs == 0 || (e->learnt_len == e->st.len && memcmp(e->learnt, e->st.bytes, e->st.len) == 0)) {
+		reset_user_types(e);
+	if (e->refs == 0 || (e->learnt_len == e->st.len && memcmp(e->learnt_bytes, e->st.bytes, e->st.len) == 0)) {
 		e->store->bytes -= e->learnt_len;
 		if (e->refs == 0)
 			e->store->idle_bytes -= e->learnt_len;
-		free(e->learnt);
-		e->learnt = NULL;
+		free(e->learnt_bytes);
+		e->learnt_bytes = NULL;
 		e->learnt_len = 0;
 		e->is_learnt = false;
 	} else
-		declare(e, is_seen ? UINT64_MAX : old);
+		declare_learnt(e, is_reported ? UINT64_MAX : old);
 }
 
 void
@@ -499,7 +499,7 @@ statement_renew(struct statement *st)
 	if (e->twin != NULL) {
 		statement_renew(&e->twin->st);
 		statement_refresh(st);
-	} else if (e->is_shared)
+	} else if (e->is_in_table)
 		renew_shared(e, true);
 }
 
@@ -509,7 +509,7 @@ refresh_due(struct entry *e)
 	if (e->twin != NULL) {
 		statement_refresh(&e->twin->st);
 		follow_twin(e);
-	} else if (e->is_shared)
+	} else if (e->is_in_table)
 		renew_shared(e, false);
 }
 
@@ -528,7 +528,7 @@ statement_ref(struct statement *st)
 	struct entry *e = (struct entry *)st;
 
 	if (e->refs++ == 0) {
-		assert(e->is_shared && e->store->idle_bytes >= size_of(e));
+		assert(e->is_in_table && e->store->idle_bytes >= size_of(e));
 		TAILQ_REMOVE(&e->store->idle, e, idle);
 		e->store->idle_bytes -= size_of(e);
 	}
@@ -539,7 +539,7 @@ statement_ref(struct statement *st)
 __attribute__((noinline)) static void
 let_go(struct entry *e)
 {
-	if (!e->is_shared) {
+	if (!e->is_in_table) {
 		entry_free(e);
 		return;
 	}
@@ -568,7 +568,7 @@ statement_is_shared(const struct statement *st)
 {
 	const struct entry *e = (const struct entry *)st;
 
-	return e->is_shared || e->twin != NULL;
+	return e->is_in_table || e->twin != NULL;
 }
 
 bool
