@@ -110,7 +110,7 @@ struct policy_conn {
 	uint64_t recycle_at_us; /* 0 if never */
 	uint64_t epoch; /* the policy's epoch when the connection was last verified */
 	uint64_t borrower_id; /* the id of the last borrower; 0 if none */
-	bool is_recycle_due; /* close the connection instead of making it idle (RECONNECT, new settings) */
+	bool is_recycle_due; /* the connection is closed when it would become idle (RECONNECT, new settings) */
 	enum checkout_source source; /* of the next loan: the first is CS_NEW, or CS_OVERFLOW if above pool_size */
 	bool is_washed; /* LENT; being reset, or asked a query of pgweir's own, and then returned */
 	bool is_trial; /* OPENING while the circuit is open */
@@ -262,8 +262,8 @@ void policy_conn_opened(struct policy *p, struct policy_conn *conn, uint64_t now
 void policy_conn_failed(struct policy *p, struct policy_conn *conn, enum connect_failure kind, bool is_fatal,
 			const struct fail *why, uint64_t now_us);
 void policy_ping_done(struct policy *p, struct policy_conn *conn, bool ok, uint64_t now_us); /* !ok: conn is closed */
-/* conn is closed, by either side and in any state; it no longer belongs to the pool. With upstream_may_be_down the
- * loss of an idle, pinging or lent connection raises the epoch: connections verified before that are pinged before
+/* conn is closed, by either side and in any state; it no longer belongs to the pool. With upstream_may_be_down the loss
+ * of an idle, pinging or lent connection raises the epoch: connections that were verified earlier are pinged before
  * they are lent. Recycles are counted here only if the pool asked for the close; the owner counts the others. */
 void policy_conn_gone(struct policy *p, struct policy_conn *conn, bool upstream_may_be_down, uint64_t now_us);
 /* --- policy_supply.c and policy_upkeep.c: connections that no client waits for. --- */

@@ -20,7 +20,7 @@
  * A pool on one worker is a group by itself.
  *
  * Always: with a free place and hungry members, the member with the best claim has been woken and has not ticked since;
- * a group has as many places as its members together, plus those of connections in transfer.
+ *         a group has as many places as its members together, plus those of connections in transfer.
  */
 #pragma once
 
@@ -88,7 +88,7 @@ struct budget_member {
 	struct policy_worker *worker;
 	struct policy_orders *orders; /* its pool's orders; NULL if it has no pool */
 	uint32_t used, leaving; /* connections in any state; how many of them are CLOSING or were asked for */
-	uint32_t asked; /* idle connections that the pool was asked to close, and has not closed yet */
+	uint32_t asked; /* idle connections that the pool was asked to give up, and has not begun to close */
 	uint32_t short_count; /* how many connections it would open now; the member is hungry if above 0 */
 	uint32_t opening; /* of used, under a CAP_HOST only: logins in progress */
 	bool is_understocked; /* the member would open a connection for min_idle, if its keeper had a place for that */
@@ -123,7 +123,7 @@ void budget_join(struct policy_budget *b, struct budget_member *m, struct budget
 		 const uint32_t counts[static PC_COUNT]);
 /* The connections of m count no longer, so other pools may be woken: policy_worker_act() must follow. */
 void budget_leave(struct budget_member *m);
-/* weight: 0 counts as 1. Also allowed before budget_join. The caller reviews. */
+/* Sets the claim of m; a weight of 0 counts as 1. Also allowed before budget_join. The caller reviews. */
 void budget_set_claim(struct budget_member *m, uint32_t weight, uint32_t reserved);
 void budget_publish(struct budget_member *m, const struct budget_view *v);
 /* Call this after a change that may make the budget tight: if it has become tight, all members publish from now on. r:
@@ -134,7 +134,8 @@ void budget_watch(struct policy_budget *b, const struct policy_worker *r);
 void budget_tell_news(struct policy_budget *b);
 
 void budget_take(struct budget_member *m); /* takes a place: the connection will be opened */
-/* A connection that has a place is gone (PC_NONE), begins to leave (PC_CLOSING), or has logged in. */
+/* A connection that has a place has moved: it is gone (`to` is PC_NONE), begins to leave (PC_CLOSING), or has logged
+ * in. */
 void budget_moved(struct budget_member *m, enum policy_conn_state from, enum policy_conn_state to);
 /* A connection of m's (m->budget may be NULL) has left for another shard of g, or has come from one. */
 void budget_transferred(struct budget_member *m, struct budget_group *g, bool has_left);
@@ -142,14 +143,14 @@ void budget_lost(struct budget_group *g); /* a connection of g's in transfer is 
 /* Call this at the end of each change; it reviews. short_count: how many connections only the cap prevents. */
 void budget_report(struct budget_member *m, uint32_t short_count, uint64_t now_us);
 
-/* Returns true if m may open a connection: for a waiter if there is a free place and no other pool has a better
- * claim to it; for min_idle if there is a free place and no member is hungry. */
+/* Returns true if m may open a connection. There must be a free place; with is_for_waiter, no other pool may have a
+ * better claim to it; without (for min_idle), no member may be hungry. */
 bool budget_allows(struct budget_member *m, bool is_for_waiter, uint64_t now_us);
 /* Returns true if m's group lacks more places than its leaving connections will free; false without a cap. */
 bool budget_lacks(const struct budget_member *m);
 /* Returns true if the connection being returned to m must be closed for another pool; it then counts as asked for. */
 bool budget_asks_back(struct budget_member *m, uint64_t opened_us, uint64_t now_us);
-void budget_withdraw(struct budget_member *m); /* m has no idle connection left to close */
+void budget_withdraw(struct budget_member *m); /* m has no idle connection left to close: none is asked for any more */
 /* Returns true if all places are taken while some pool would open a connection. */
 bool budget_is_wanted(const struct policy_budget *b);
 void budget_review(struct budget_member *m, uint64_t now_us);

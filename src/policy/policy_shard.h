@@ -22,8 +22,7 @@
 
 #define SHARD_LATE_US 1000u /* a client may be overtaken by clients that came at most this much later */
 #define SHARD_ASK_US (5 * 1000u) /* a shard that was asked for idle connections has this long to answer */
-/* if no connection can be transferred, a place is made for a client of another shard that has waited this much longer
- */
+/* if no connection can be transferred, a place is made for another shard's client that has waited this much longer */
 #define SHARD_STARVED_US (100 * 1000u)
 #define SHARD_MADE_US (100 * 1000u) /* a place that was made is left to other shards this long, then to this one */
 #define ROUND_NONE UINT64_MAX /* the round of a connection that is never transferred */

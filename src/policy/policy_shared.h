@@ -16,8 +16,8 @@
  * lives on one worker has no shared policy, and none of this is done for it.
  *
  * Always: the connections of all shards, including those in transfer, are no more than pool_size + max_overflow (after
- *         that was lowered, their number only falls); no more connections are in transfer to a shard than clients wait
- *         there.
+ *         these settings were lowered, the number only falls); no more connections are in transfer to a shard than
+ *         clients wait there.
  */
 #pragma once
 

@@ -76,7 +76,7 @@ struct policy {
 	uint64_t epoch; /* a connection that was verified in an older epoch is pinged before it is lent */
 	uint64_t distrust_epoch; /* to open a connection is better than to ping one verified before this epoch */
 
-	uint32_t failed_count; /* rounds of opening that failed in a row */
+	uint32_t failed_count; /* how often opening has failed in a row; attempts that ran together count once */
 	uint64_t backed_off_us, backoff_until_us;
 	uint32_t lowered_limit; /* the most connections in all, since PostgreSQL refused with "too many" */
 	uint64_t lowered_until_us; /* when lowered_limit ends */
@@ -86,7 +86,7 @@ struct policy {
 	enum connect_failure last_fail_kind;
 	bool is_fail_fatal; /* after that failure, trying again is useless until something changes */
 	enum circuit_sign sign;
-	uint64_t asked_us; /* when a client last asked and got no connection at once */
+	uint64_t asked_us; /* when a client last asked for a connection and did not get one at once */
 
 	struct policy_outage outage;
 	uint64_t outage_over_us; /* when the last outage ended in which borrowers were held; 0 if never */
