@@ -6,8 +6,8 @@
 #include <arpa/inet.h>
 #include <openssl/rand.h>
 
-/* So many connections beyond the limit are accepted before further ones are refused: one of them may be a CancelRequest
- * from the same address, and most drivers report an error only after they have sent their startup packet. */
+/* This many connections beyond max_address_client_connections get as far as their startup packet: one of them may be a
+ * CancelRequest, and most drivers report an error only after they have sent that packet. */
 #define ADDRESS_SPARE 16u
 #define ADDRESS_TEXT_MAX 64
 
@@ -126,7 +126,7 @@ refuse_address(struct admission *a, struct admission_place *t)
 	return refuse(a, t, &why, RJ_MAX_ADDRESS);
 }
 
-/* Clients whose wrong password is answered late don't count here: they have a limit of their own. */
+/* Connections that wait for the answer to a wrong password don't count here: they have a limit of their own. */
 static bool
 is_address_over(const struct admission *a, const struct admission_place *t, uint32_t spare)
 {
@@ -204,7 +204,7 @@ struct rate {
 	enum reject_reason reason;
 };
 
-/* All databases of one tenant count together, under their common prefix "tenant/". */
+/* Returns how much of the name is the key: all databases of a tenant count together, under "tenant/". */
 static size_t
 counted_len(const struct config *config, const char *database)
 {
@@ -213,7 +213,7 @@ counted_len(const struct config *config, const char *database)
 	return tenant_len > 0 ? tenant_len + 1 : strlen(database);
 }
 
-/* Tokens are taken from all rates or from none: a login that one rate refuses costs the others nothing. */
+/* Takes tokens from all rates or from none, so a login that one rate refuses costs the other rates nothing. */
 static bool
 take_tokens(struct admission *a, struct admission_place *t, const struct rate *rates, size_t count)
 {
@@ -306,7 +306,7 @@ database_entry(struct admission *a, const char *database)
 				   *a->settings.now_us);
 }
 
-/* held: how many clients there are. whose: the user or database that they belong to. limit: 0 for no limit. */
+/* held: how many clients there are. whose: the user or database of these clients. limit: 0 for no limit. */
 static bool
 has_room(struct admission *a, struct admission_place *t, uint32_t held, uint32_t limit, const char *whose,
 	 enum reject_reason reason)
@@ -350,7 +350,8 @@ user_has_room(struct admission *a, struct admission_place *t, const char *user, 
 }
 
 static void
-hold(struct admission *a, struct admission_place *t, struct admission_entry *user, struct admission_entry *database)
+count_admitted(struct admission *a, struct admission_place *t, struct admission_entry *user,
+	       struct admission_entry *database)
 {
 	admission_leave_queue(a, t);
 	assert(t->user_entry == NULL && t->database_entry == NULL);
@@ -373,7 +374,7 @@ admission_admit_console(struct admission *a, struct admission_place *t, const ch
 				    "the console", RJ_MAX_DATABASE) &&
 			   user_has_room(a, t, user, user_entry)))
 		return false;
-	hold(a, t, user_entry, NULL);
+	count_admitted(a, t, user_entry, NULL);
 	return true;
 }
 
@@ -387,7 +388,7 @@ admission_admit(struct admission *a, struct admission_place *t, const char *user
 		return refuse_without_memory(a, t);
 	if (!database_has_room(a, t, database, entry) || !user_has_room(a, t, user, user_entry))
 		return false;
-	hold(a, t, user_entry, entry);
+	count_admitted(a, t, user_entry, entry);
 	return true;
 }
 
@@ -402,6 +403,6 @@ admission_restore(struct admission *a, struct admission_place *t, const struct s
 	user_entry = admission_table_get(a->users, user, strlen(user), *a->settings.now_us);
 	if (entry == NULL || user_entry == NULL)
 		return -1;
-	hold(a, t, user_entry, entry);
+	count_admitted(a, t, user_entry, entry);
 	return 0;
 }

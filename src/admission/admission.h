@@ -1,21 +1,22 @@
 /*
- * src/admission/admission.h - limits on the clients that are let in: how many at once, and how fast ([limits]). Of a
- * client, only its place is known here.
+ * src/admission/admission.h - limits on the clients that are let in: how many at once, and how fast ([limits]). Here, a
+ * client is only its struct admission_place.
  *
  *   admission.c           counts connections by address, user and database; rates of logins
  *   admission_queue.c     bounds the connections that are not authenticated yet
- *   admission_failures.c  answers wrong proofs late
+ *   admission_failures.c  delays the answers to wrong proofs
  *   admission_log.c       bounds the log lines about refused logins
  *   admission_table.h     the counts of each address, user and database; pure
  *
  * A login calls admission_enter at accept, admission_knock at the startup packet, admission_admit once the client has
  * proved who it is, and admission_leave when it goes (or turns out to be a cancel request). Before authentication every
- * refusal looks the same: addresses and rates are checked before it, the limits of databases and users after it.
+ * refusal looks the same: only addresses and rates are checked before it. The limits of databases and users are checked
+ * after it.
  *
  * An address is an IPv4 address or an IPv6 network of 64 bits. Unix sockets have no address; limits on addresses apply
  * neither to them nor to the addresses in exempt_addresses. For users at such an address, and for the console's users,
- * only the user's own wrong passwords count, so other users of the same address can't lock that user out. Limits are
- * read from the present configuration each time, so a reload changes them at once.
+ * only the user's own wrong passwords from that address count, so other users of the address can't lock that user out.
+ * Limits are read from the present configuration each time, so a reload changes them at once.
  *
  * Always: a connection counts in its address from accept to its end, and in its user and database (all of a tenant are
  * one) from admission to its end.
@@ -35,7 +36,7 @@ struct admission; /* opaque: admission_state.h */
 struct admission_entry; /* admission_table.h */
 struct admission_hold; /* opaque: admission_failures.c */
 
-/* The line in which a connection waits while it is not authenticated. */
+/* The list that has a connection while it is not authenticated. */
 enum admission_line {
 	ADMISSION_NOWHERE, /* it is authenticated, or its proof was wrong */
 	ADMISSION_SILENT, /* its startup packet has not come yet */
@@ -43,14 +44,14 @@ enum admission_line {
 	ADMISSION_LINES
 };
 
-/* Which parts of its address's history concern a connection. */
+/* Which counts of its address concern a connection. */
 enum admission_standing {
 	ADMISSION_OF_MANY, /* all parts */
 	ADMISSION_APART, /* a user of the console: other users' wrong passwords do not count */
-	ADMISSION_EXEMPT /* in exempt_addresses: neither other users' wrong passwords nor the rate count */
+	ADMISSION_EXEMPT /* in exempt_addresses: other users' wrong passwords and the rate do not count */
 };
 
-/* A connection's place in the limits. Zeroed at first; embedded in its owner, which admission_ops reaches. */
+/* A connection, as the limits see it. Zeroed at first; embedded in its owner, to which admission_ops leads. */
 struct admission_place {
 	struct admission_entry *address; /* NULL for a Unix socket */
 	union {
@@ -64,12 +65,12 @@ struct admission_place {
 	uint8_t line; /* enum admission_line */
 	bool is_above_limit; /* max_address_client_connections was exceeded when the connection came */
 	uint8_t standing; /* enum admission_standing */
-	bool is_unlogged; /* its login was refused, and there are too many log lines about refusals */
+	bool is_unlogged; /* its login was refused without a log line, because there are too many such lines */
 };
 
 /* Callbacks of the owner of a place. Each closes the connection, and so calls admission_leave() from within. */
 struct admission_ops {
-	/* There is no room for the connection: counts it under reason, sends it *why and closes it. */
+	/* A limit refuses the connection: counts it under `reason`, sends *why to the client and closes it. */
 	void (*refuse)(struct admission_place *t, const struct fail *why, enum reject_reason reason);
 	void (*out_of_memory)(struct admission_place *t);
 	/* The delayed answer to a wrong proof is due. */
@@ -87,13 +88,13 @@ struct admission_settings {
 /* Returns NULL with *why set if there is no randomness. */
 struct admission *admission_new(const struct admission_settings *settings, struct fail *why);
 void admission_free(struct admission *a); /* must be called after the last place has left; a may be NULL */
-/* Sets how many descriptors the process may have: the bound on connections that log in depends on it. */
+/* Sets how many descriptors the process may have, on which the bound on connections that log in depends. */
 void admission_set_descriptors(struct admission *a, uint64_t descriptors);
 /* While memory is full, only users of the console may log in. */
 void admission_set_memory(struct admission *a, bool is_full);
 void admission_tick(struct admission *a, uint64_t now_us); /* called about every 100 ms */
 
-/* --- The steps. Each returns false if ops->refuse was called. --- */
+/* --- The steps. Each returns false if ops->refuse or ops->out_of_memory was called. --- */
 /* peer: NULL for a Unix socket */
 bool admission_enter(struct admission *a, struct admission_place *t, const struct sockaddr *peer);
 /* The startup packet names the user, and the user is not authenticated yet. database: NULL for the console, which has
@@ -102,29 +103,29 @@ bool admission_knock(struct admission *a, struct admission_place *t, const char 
 /* The client is authenticated; database is a database of the configuration. */
 bool admission_admit(struct admission *a, struct admission_place *t, const char *user, const char *database);
 /*
- * In place of all these steps, for a client that another process has let in: it counts as the others do, and no limit
+ * Replaces all these steps for a client that another process has let in: it is counted like any client, but no limit
  * refuses it. peer: NULL for a Unix socket. Returns 0, or -1 without memory; admission_leave() is due in either case.
  */
 int admission_restore(struct admission *a, struct admission_place *t, const struct sockaddr *peer, const char *user,
 		      const char *database);
 /* Like admission_admit(), for a user of the console, if the console's clients are counted (compat = pgbouncer).
- * clients: how many there are now. The limits apply to users that may only look. */
+ * clients: how many clients the console has now. No limit applies to administrators (is_admin). */
 bool admission_admit_console(struct admission *a, struct admission_place *t, const char *user, bool is_admin,
 			     uint32_t clients);
 void admission_leave(struct admission *a, struct admission_place *t); /* may be called again */
 /* Called when the client is authenticated, or leaves. May be called again. */
 void admission_leave_queue(struct admission *a, struct admission_place *t);
 
-/* --- Log lines about refused logins. If a connection gets no line, its end must not be logged either. --- */
-/* Allows a number of lines a second; further refusals are counted and reported together. */
+/* --- Log lines about refused logins. If a refusal gets no line, the connection's end must get none either. --- */
+/* Returns true for a number of lines a second; further refusals are counted and reported together. */
 bool admission_may_log(struct admission *a, struct admission_place *t);
-/* Like admission_may_log(), for refusals at a limit: allows one line a second for each reason. */
+/* Like admission_may_log(), for refusals at a limit: one line a second for each reason. */
 bool admission_may_log_reject(struct admission *a, struct admission_place *t, enum reject_reason reason);
 
 /* --- Wrong proofs. --- */
-/* The proof was wrong: the answer is delayed (login_failure_delay) until ops->answer is called with a copy of *why. The
- * caller owns the result until then, and calls admission_drop_answer() if the connection closes earlier. Returns NULL
- * if the answer is due at once. */
+/* The proof was wrong: the answer is delayed (login_failure_delay) until ops->answer is called with a copy of *why.
+ * Until then the caller keeps the result, and calls admission_drop_answer() if the connection closes earlier. Returns
+ * NULL if the answer is due at once. */
 struct admission_hold *admission_failed(struct admission *a, struct admission_place *t, const char *user,
 					const struct fail *why);
 void admission_drop_answer(void *hold); /* hold: a struct admission_hold */

@@ -1,14 +1,13 @@
 /*
- * src/admission/admission_failures.c - a wrong password is answered late (login_failure_delay), and later still with
- * each further one from the same address, so that passwords can't be tried quickly. A right password makes up only for
- * the same user's wrong ones from that address: otherwise a user with an account could go on trying other users'
- * passwords. Users at an address in exempt_addresses, and users of the console, wait for their own wrong passwords
- * only.
+ * src/admission/admission_failures.c - a wrong password is answered late (login_failure_delay), and each further one
+ * from the same address later still, so passwords can't be tried quickly. A right password makes up only for the same
+ * user's wrong ones from that address; otherwise a user with an account could go on trying other users' passwords.
+ * Users at an address in exempt_addresses, and users of the console, wait only because of their own wrong passwords.
  *
- * Only that connection waits, with a timer of its own. Its input is dropped meanwhile; it may leave, and it counts as
- * logging in. Delayed answers are bounded: in all by HELD_MAX, above which they are sent at once, and for one address
- * (or one user of the console) by ADMISSION_WAITING_MAX, above which its further logins are refused before they can try
- * a password.
+ * Only the connection with the wrong password waits, with a timer of its own. Meanwhile its input is dropped, it may
+ * leave, and it counts as logging in. Above HELD_MAX delayed answers in all, further answers are sent at once. Above
+ * ADMISSION_WAITING_MAX for one address (or one user of the console), further logins are refused before they can try a
+ * password.
  */
 #include "admission/admission_state.h"
 #include "net/loop.h"
@@ -103,7 +102,7 @@ put_guess_key(const struct admission_place *t, const char *user, uint8_t key[sta
 
 	memcpy(key, t->address->key, len);
 	if (user_len > ADMISSION_KEY_MAX - len)
-		user_len = ADMISSION_KEY_MAX - len; /* names with the same beginning count together */
+		user_len = ADMISSION_KEY_MAX - len; /* longer names with the same beginning count together */
 	memcpy(key + len, user, user_len);
 	return len + user_len;
 }

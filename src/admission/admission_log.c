@@ -1,6 +1,7 @@
 /*
- * src/admission/admission_log.c - bounds the log lines about refused logins: a storm of them must not fill the log.
- * Refusals without a line are counted, and reported together a second later: that report is one of the lines.
+ * src/admission/admission_log.c - bounds the log lines about refused logins, because a storm of refusals must not fill
+ * the log. Refusals without a line are counted, and reported together a second later. That report counts as one of the
+ * next second's lines.
  */
 #include "admission/admission_state.h"
 #include "base/clock.h"

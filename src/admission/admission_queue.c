@@ -1,12 +1,12 @@
 /*
- * src/admission/admission_queue.c - bounds the connections that are not authenticated yet, so that those that connect
- * and stay silent use up neither descriptors nor memory before login_timeout ends them.
+ * src/admission/admission_queue.c - bounds the connections that are not authenticated yet. Otherwise connections that
+ * stay silent could use up descriptors and memory before login_timeout ends them.
  *
- * The bound is max_client_connections, at least 1000, but at most a third of the descriptors. At the bound the new
- * connection is let in and another connection is closed: one whose wrong password is about to be answered; else the
- * oldest of the larger group: connections that have not sent their startup packet, or connections that have. So a
- * silent crowd can't keep out a client that sends a startup packet, and a crowd that sends one and proves nothing can't
- * push out a handshake that is under way.
+ * The bound is max_client_connections, at least 1000, but at most a third of the descriptors. At the bound, a new
+ * connection is let in and another one is closed. That is one whose wrong password waits for its answer; if there is
+ * none, the oldest of the larger of two groups: connections that have not sent their startup packet, and connections
+ * that have. So silent connections can't keep out a client that sends a startup packet, and connections that send one
+ * and prove nothing can't push out a client that has just connected.
  */
 #include "admission/admission_state.h"
 

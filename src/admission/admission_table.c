@@ -5,7 +5,7 @@
 
 #include <assert.h>
 
-#define SWEEPS 2 /* entries that are looked at for each new entry */
+#define SWEEPS 2 /* how many entries are looked at for each new or released entry */
 #define SWEEPS_PER_TICK 256
 #define SECOND_NS UINT64_C(1000000000)
 
@@ -15,7 +15,7 @@ struct admission_table {
 	uint64_t seed;
 	struct admission_entry *entries;
 	uint32_t idle_count, idle_max;
-	struct admission_idle idle; /* the first entry was not seen for longest */
+	struct admission_idle idle; /* the first entry has not been seen for longest */
 };
 
 struct admission_table *

@@ -1,11 +1,11 @@
 /*
  * src/admission/admission_table.h - the counts of one kind of key (addresses, users or databases): how many connections
- * there are, how fast they come, how often they have failed. Pure: no I/O, no clock.
+ * there are, how fast they come, how often they have failed to log in. Pure: no I/O, no clock.
  *
- * Owns:   its entries. A held entry (connections count in it) stays in place until it is released.
- * Bounds: at most idle_max entries are not held; the entry not seen for longest makes room, so a flood of keys can't
- *         reset the counts of connected clients. There are at most as many held entries as connections.
- * Always: an entry that equals a new one (no connection, all tokens, no failure) is dropped in time.
+ * Owns:   its entries. A held entry (one in which connections count) keeps its address until it is released.
+ * Bounds: at most idle_max entries are not held; beyond, the one that was not seen for longest is dropped. So a flood
+ *         of keys can't reset the counts of connected clients. There are at most as many held entries as connections.
+ * Always: an entry that equals a new one (no connection, all tokens, no failure) is dropped sooner or later.
  */
 #pragma once
 
@@ -16,14 +16,15 @@
 
 #define ADMISSION_KEY_MAX 64 /* bytes; longer keys are cut */
 #define ADMISSION_IDLE_MAX 65536
-#define ADMISSION_FADE_US UINT64_C(60000000) /* failures are forgotten this long after the last one was answered */
+#define ADMISSION_FADE_US UINT64_C(60000000) /* failures are forgotten this long after the last one's answer */
 
 struct admission_table; /* opaque: admission/admission_table.c */
 
 struct admission_entry {
 	UT_hash_handle hh;
 	TAILQ_ENTRY(admission_entry) idle; /* in the table's idle list while held is 0 */
-	uint64_t token_ns; /* the time that logins may use up, at most a second: a login at rate r takes 1/r seconds */
+	/* the time that logins may use up, at most a second: a login with a rate of r uses 1/r seconds */
+	uint64_t token_ns;
 	uint64_t token_us; /* the time at which token_ns was computed */
 	uint64_t failure_ends_us; /* when the failures are forgotten; 0 if there are none */
 	uint32_t failures;
@@ -53,8 +54,8 @@ size_t admission_address_key(const struct sockaddr *peer, uint8_t key[static ADM
 void admission_entry_hold(struct admission_table *t, struct admission_entry *e);
 void admission_entry_release(struct admission_table *t, struct admission_entry *e, uint64_t now_us);
 
-/* Returns true if a login may proceed. rate: logins per second, and as many at once after a second without a login; 0
- * for no limit. */
+/* Returns true if a login may proceed. rate: logins per second, all of which may come at once after a second without a
+ * login; 0 for no limit. */
 bool admission_entry_has_token(struct admission_entry *e, uint32_t rate, uint64_t now_us);
 void admission_entry_take_token(struct admission_entry *e, uint32_t rate, uint64_t now_us);
 

@@ -2,15 +2,15 @@
  * src/exchange/client_state.h - the life of a client as a table of steps. The functions are pure; exchange_step() in
  * exchange.h takes the steps.
  *
- * A state is only what decides on the client's next bytes. Whether a CL_READY client is idle or active depends on
- * whether it has a server (exchange.srv); back-pressure, pins and lingering are attributes of any state.
+ * A state tells only how the client's next bytes are handled. A CL_READY client is active if it has a server
+ * (exchange.srv), else idle. Back-pressure, pins and lingering may come with any state.
  */
 #pragma once
 
 #include <stdbool.h>
 
-/* Comparisons of states rely on this order: first logging in, then never with a server, then logged in, and last with
- * input that waits. */
+/* Comparisons of states rely on this order: first the states of a login, then those without a server for ever, then
+ * those of a client that is logged in, and last those in which its input waits. */
 enum client_state {
 	CL_NONE, /* no state: the step must not happen */
 	CL_STARTUP, /* the client sends SSLRequest, GSSENCRequest, TLS, then its startup packet */
@@ -49,7 +49,7 @@ enum client_state {
 #define CLIENT_EVENT(value, name) value,
 enum client_event { CLIENT_EVENTS(CLIENT_EVENT) CE_EVENTS };
 
-/* Returns the state that follows, or CL_NONE if ev must not happen in the state from. */
+/* Returns the state that follows `from` after ev, or CL_NONE if ev must not happen in `from`. */
 enum client_state client_state_next(enum client_state from, enum client_event ev);
 /* Returns the state's name; has_server chooses between "active" and "idle", which are one state. */
 const char *client_state_name(enum client_state s, bool has_server);
@@ -76,7 +76,7 @@ client_state_waits(enum client_state s)
 	return s >= CL_IN_LINE || s == CL_WELCOME_IN_LINE;
 }
 
-/* Returns true while the client waits for the listener, or is closed after a flush. */
+/* Returns true while the client waits for the listener, or is to be closed after a flush. */
 static inline bool
 client_state_listens(enum client_state s)
 {

@@ -9,8 +9,8 @@
  * Owns:    the client's socket, what was read but not handled, its settings (gucs).
  * Borrows: a server (srv) from its pool, between pool_borrow() and pool_return().
  * Always:  srv != NULL exactly while this exchange is that server's borrower; srv is NULL while this exchange's waiter
- *          waits; an exchange that is_closing gets no further bytes and asks for no server; the memory of an exchange
- *          lives until the next turn.
+ *          waits; an exchange with is_closing gets no further bytes and asks for no server; the memory of a closed
+ *          exchange is valid until the loop's next turn.
  */
 #pragma once
 
@@ -37,7 +37,7 @@ struct exchange;
 struct client_statements; /* statements/statements_state.h: made at the first Parse */
 struct client_session; /* state/state_state.h: made at the first SQL that may leave something in the session */
 struct client_listen; /* listen/listen_state.h: made at the first LISTEN */
-struct client_reads; /* relay/reads.h: made at the first request, with reads = marked */
+struct client_reads; /* relay/reads.h: made with reads = marked, at the first request */
 struct commit_doubt; /* commit_check/commit_doubt.c */
 struct client_cancel; /* client/cancel.c */
 struct request; /* exchange/request.h */
@@ -52,7 +52,7 @@ enum feature_step {
 	STEP_FAILED /* there was no memory */
 };
 
-/* The things that a feature can tie a client to; NAME_ties() of relay/features.h is asked. */
+/* The things to which a feature can tie a client: see NAME_ties() in relay/features.h. */
 enum feature_tie {
 	TIE_SERVER, /* the client's server: between two requests, the server has something that no other server has */
 	TIE_REQUEST, /* the client's request: it cannot be relayed again to another server */
@@ -63,18 +63,21 @@ enum feature_tie {
 enum exchange_block {
 	EXCHANGE_NO_BLOCK, /* no block is open, or the block is on the primary */
 	EXCHANGE_THERE, /* no block is open, but the client's server belongs to a standby */
-	EXCHANGE_BEGUN, /* on a standby; everything that was answered can be replayed elsewhere: takes_local() */
+	/* on a standby; everything that was answered can be replayed on another server: takes_local() */
+	EXCHANGE_BEGUN,
 	EXCHANGE_SHOWN, /* on a standby; the client has seen an answer that binds the block to this standby */
 	EXCHANGE_DUE, /* pgweir has answered the BEGIN, and sends it on the server that the client gets next */
 	EXCHANGE_ROLLED_BACK, /* the block was lost with its server, and the client has not ended it yet */
-	EXCHANGE_FAILED /* after EXCHANGE_DUE, a statement got no server; the client has not ended the block yet */
+	/* after EXCHANGE_DUE, no server was lent for a statement; the client has not ended the block yet */
+	EXCHANGE_FAILED
 };
 
 /* Says if pgweir reads from the client. */
 enum exchange_reading {
 	EXCHANGE_READS,
 	EXCHANGE_STALLED, /* reading stops until fewer bytes are on their way: relay_unstall() */
-	EXCHANGE_IN_TRANSFER /* moving between processes; not read, nor sent to here: client_record_begin_reading() */
+	/* moving between processes: this one neither reads nor sends (client_record_begin_reading()) */
+	EXCHANGE_IN_TRANSFER
 };
 
 #define DONE_MAX 64
@@ -102,8 +105,8 @@ struct exchange_ops {
 	void (*close)(struct exchange *x, const struct fail *why, const struct fail *logged);
 	void (*peer_text)(const struct exchange *x, char *out, size_t out_cap); /* writes "10.0.0.7:51514" or "unix" */
 	void (*console_message)(struct exchange *x, uint8_t type, const uint8_t *body, size_t len); /* CL_CONSOLE */
-	/* Called for SQL that cancels a PID that no process has. Returns true if pid is the client_pid of a client that
-	 * x may cancel. */
+	/* Called for SQL that cancels a PID that no backend of PostgreSQL's has. Returns true if pid is the client_pid
+	 * of a client that x may cancel. */
 	bool (*no_such_pid)(struct exchange *x, uint32_t pid);
 	/* Handles or keeps all of these bytes of the client. */
 	void (*bytes)(struct exchange *x, const uint8_t *bytes, size_t len);
@@ -111,8 +114,8 @@ struct exchange_ops {
 	/* Returns the statement that the client calls by this name ("" for the unnamed statement), or NULL if it is
 	 * unknown. */
 	struct statement *(*statement_of)(const struct exchange *x, const char *name);
-	/* The next five are called while CL_WELCOME: two with the pool's answer, three with what becomes of the startup
-	 * settings on the server. */
+	/* The next five are called while CL_WELCOME: two when the pool has answered, three when the server that applies
+	 * the startup settings has. */
 	void (*login_granted)(struct exchange *x, struct server *srv);
 	void (*login_refused)(struct exchange *x, const struct fail *why, enum request_failure kind);
 	void (*login_server_error)(struct exchange *x, const struct error_fields *e);
@@ -140,7 +143,7 @@ struct exchange_env {
 	struct pool_set *pools;
 	struct statement_store *statements;
 	struct scan_memory scanned; /* cache for simple Queries */
-	struct known_text known; /* request_known(): the statements in the SQL of known_of */
+	struct known_text known; /* the statements in the SQL of known_of: see request_known() */
 	const struct request *known_of; /* only compared, never followed */
 	struct guc_store *guc_store;
 	struct audit *audit;
@@ -155,15 +158,16 @@ struct exchange_env {
 	uint64_t last_token; /* the highest bits are the worker's number, so no two workers give the same token */
 	uint64_t sample_state;
 	uint32_t requests_begun;
-	uint32_t blocks_without_server; /* open blocks without a server, at least, since the last clients_tick() */
-	uint64_t looked_at_us; /* requests of this duration may be slow or late: report_config() */
-	/* The sampling of requests for queries: all of the next queries_left, then one in queries_each; none if
+	/* blocks that were without a server at any time since the last clients_tick(), at least */
+	uint32_t blocks_without_server;
+	uint64_t looked_at_us; /* requests that last this long may be for the log: report_config() */
+	/* Which requests are entered in `queries`: all of the next queries_left, then one in queries_each; none if
 	 * queries_each is 0. clients_tick() sets these three. */
 	uint32_t queries_left, queries_each, queries_skipped;
 	uint64_t hash_seed; /* random: for tables whose keys clients choose */
 	bool is_closed; /* SHUTDOWN: no new clients are accepted, except in the console */
 	bool is_draining; /* new transactions are not accepted, either */
-	bool is_gentle; /* draining as PgBouncer does: a client that needs no server may stay to the end */
+	bool is_gentle; /* draining as PgBouncer does: clients that need no server may stay until the process ends */
 	bool is_moving; /* clients move to another process as they become idle */
 	const struct server *ending; /* the server that ends while its clients are closed; else NULL */
 	bool is_suspended; /* SUSPEND: nothing is read from clients, nor from the servers they use */
@@ -184,11 +188,11 @@ struct exchange_rare {
 	char *user; /* the user that the client logged in as; NULL if that is pool->user */
 	struct client_reads *reads; /* NULL until the client first needs a server with reads = marked */
 	const char *begin; /* the block's first SQL while EXCHANGE_DUE, if exchange.begin is 0; owned by its setter */
-	uint32_t replayed_request; /* the number of the request that was last relayed again: relay/resend.c */
+	uint32_t replayed_request; /* the number of the last request that was relayed again: relay/resend.c */
 	uint32_t replay_count; /* how often replayed_request was relayed again */
 	uint8_t canceled_by; /* enum canceler: the origin of the last cancel; report_canceler() takes it */
 	uint32_t canceled_request; /* the number of the request that the last cancel was sent for */
-	uint32_t losses_then; /* server_losses.total at the first replay, including the loss of its own server */
+	uint32_t losses_then; /* server_losses.total at the first replay, the loss of its own server included */
 	/* relay/reject.c: the last portal that was bound to a statement that ends a transaction, since the client's
 	 * transaction was lost or failed. */
 	struct {
@@ -197,7 +201,7 @@ struct exchange_rare {
 	} exit;
 };
 
-/* In exchange.begin, beside a mode: the block has failed, and must fail on its new server, too. */
+/* Added to the mode in exchange.begin: the block has failed, and must fail on its new server, too. */
 #define EXCHANGE_BEGIN_FAILED 16u
 
 struct exchange {
@@ -206,7 +210,7 @@ struct exchange {
 	struct pool *pool; /* set once the client has proved its identity */
 	const struct scope_settings *settings; /* the pool's, or those of the login name; owned by the pool */
 	struct server *srv;
-	struct policy_waiter waiter; /* also holds the client's id; is_wait_logged is for wait_notify */
+	struct policy_waiter waiter; /* also has the client's id; its is_wait_logged is for wait_notify */
 	struct gucs *gucs, *startup; /* startup: the settings right after the login */
 	struct client_statements *statements;
 	struct client_session *session;
@@ -270,7 +274,7 @@ exchange_set_block(struct exchange *x, enum exchange_block to)
 	x->block = (uint8_t)to;
 }
 
-/* Returns the client whose place in the queue t is. */
+/* Returns the client that t belongs to. */
 static inline struct exchange *
 exchange_of_waiter(const struct policy_waiter *t)
 {
@@ -335,9 +339,9 @@ exchange_close(struct exchange *x, const struct fail *why)
 	x->env->ops->close(x, why, why);
 }
 
-/* Returns true if no other client gets the server after this one's transaction: in session mode and for replication,
- * and while a reason of PIN_REASONS holds. A new reason is a row of that table; no caller asks for the reasons one by
- * one. Servers that are kept only until an answer or a LISTEN is over are features_tie()'s matter. */
+/* Returns true if the client keeps its server after its transaction: in session mode, for replication, and while a
+ * reason of PIN_REASONS holds. A new reason is a row of that table; no caller asks for single reasons. features_tie()
+ * tells of servers that are kept only until an answer or a LISTEN has ended. */
 static inline bool
 exchange_keeps_server(const struct exchange *x)
 {
@@ -358,7 +362,7 @@ exchange_is_followed(const struct exchange *x)
  */
 #define MAY_CLOSE __attribute__((warn_unused_result))
 
-/* States at a call of a MAY_CLOSE function that the caller does not follow x->srv afterwards. */
+/* Put around a call of a MAY_CLOSE function, this says that the caller does not follow x->srv afterwards. */
 static inline void
 exchange_left(bool has_server)
 {
@@ -375,8 +379,8 @@ exchange_has_server(const struct exchange *x)
 /* Closes the client and its server, because there is no memory for something that must be done. */
 void exchange_out_of_memory(struct exchange *x) __attribute__((cold));
 /*
- * For a lack of memory for a reply, or for a fact about the session: sends nothing more to the client; the loop closes
- * the client with its server after the caller has returned. Callbacks of the ledger may call this, too.
+ * Call this if there is no memory for a reply, or for a fact about the session. Nothing more is sent to the client, and
+ * the loop closes the client and its server after the caller has returned. Callbacks of the ledger may call this, too.
  */
 static inline void
 exchange_spoil(struct exchange *x)
@@ -423,7 +427,7 @@ int exchange_keep(struct exchange *x, const uint8_t *bytes, size_t len);
  * logging in, because a password may be among them.
  */
 void exchange_replay(struct exchange *x, void (*handle)(struct exchange *x, const uint8_t *bytes, size_t len));
-/* Returns true if the input of a client that waits contains a Terminate: the client has gone, or may have closed only
+/* Returns true if the input of a client that waits contains a Terminate: the client has gone, or has at least closed
  * its sending side. */
 bool exchange_is_terminated(const struct exchange *x);
 void exchange_free_input(struct exchange *x); /* also wipes the input, which may hold a password */

@@ -37,7 +37,8 @@ input_grow(struct exchange *x, size_t cap)
 	return grown;
 }
 
-/* Keeps the block itself if bytes is its end, so a message that comes in small pieces is not copied for each piece. */
+/* If bytes is the end of the block that is being handled, keeps that block, and returns true. So a message that comes
+ * in small pieces is not copied for each piece. */
 static bool
 take_back(struct exchange *x, const uint8_t *bytes, size_t len)
 {
@@ -99,7 +100,7 @@ void
 exchange_replay(struct exchange *x, void (*handle)(struct exchange *x, const uint8_t *bytes, size_t len))
 {
 	struct exchange_env *env = x->env;
-	struct handled_input outer = env->handled; /* the caller may be the handler of another exchange's input */
+	struct handled_input outer = env->handled; /* this may be called while another exchange's input is handled */
 	bool is_login = client_state_is_login((enum client_state)x->state);
 	uint8_t *whole = x->pending;
 	uint32_t len = x->pending_len;

@@ -40,7 +40,7 @@ charge(struct phase_clock *c, uint64_t now_us)
 	c->since_us += us;
 }
 
-/* Starts the clock of a request. c->us is zero already: the code that takes its sums clears them. */
+/* Starts the clock of a request. c->us is zero already: the code that takes over the sums clears them. */
 static void
 start_clock(struct exchange_env *env, struct phase_clock *c)
 {
@@ -95,7 +95,7 @@ report_sent(struct exchange *x, struct server *srv, size_t len)
 		begin_idle_anew(x, srv);
 		return;
 	}
-	if (c->since_us != *x->env->now_us) /* else the clock began in this turn */
+	if (c->since_us != *x->env->now_us) /* otherwise the clock began in this turn of the loop */
 		charge(c, *x->env->now_us);
 	if (len >= LONG_LEN || c->is_timed) {
 		c->debtor = PHASE_PROXY;
@@ -288,7 +288,7 @@ since(uint64_t later, uint64_t earlier)
 	return earlier != 0 && later > earlier ? later - earlier : 0;
 }
 
-/* The client's GUC set may be of another transaction, so the server's options count, too. */
+/* The client's GUC set may have changed since the SQL was sent, so the server's options count, too. */
 unsigned
 report_sql_options(const struct exchange *x)
 {
@@ -341,7 +341,7 @@ describe(struct exchange *x, struct server *srv, const struct done_request *done
 	r->route = srv->loan.route;
 	if (x->settings->reads != READS_PRIMARY && x->pool->cluster != NULL && srv->loan.standby == 0 &&
 	    exchange_keeps_server(x))
-		r->route = ROUTE_TIED; /* the reason that this server was lent for is long past */
+		r->route = ROUTE_TIED; /* it was chosen for an earlier request */
 }
 
 /* Sends r, as describe() made it, to on_report. event is its name in the slow-query log; NULL keeps r out of that
@@ -370,7 +370,7 @@ report_send(struct exchange *x, struct server *srv, struct request_report *r, co
 
 /* Adds the phases to the database's sums. Returns the sum of all phases. */
 static inline uint64_t
-count(struct database_counters *d, const uint64_t phase_us[static PHASE_COUNT])
+count_phases(struct database_counters *d, const uint64_t phase_us[static PHASE_COUNT])
 {
 	uint64_t sum = 0;
 
@@ -393,7 +393,7 @@ report_config(struct exchange_env *env)
 
 /* Returns how many requests this one stands for in the statistics of statements; 0 if it is not counted there. */
 static inline uint32_t
-weight_of(struct exchange_env *env, bool is_slow)
+take_weight(struct exchange_env *env, bool is_slow)
 {
 	if (env->queries_each == 0)
 		return 0;
@@ -410,10 +410,10 @@ weight_of(struct exchange_env *env, bool is_slow)
 }
 
 /* Reports a request that was answered. event is its name in the slow-query log; NULL keeps it out of that log. weight
- * is weight_of()'s. */
+ * is take_weight()'s. */
 __attribute__((noinline)) static void
-tell_done(struct exchange *x, struct server *srv, const struct done_request *done, uint64_t duration_us,
-	  const char *event, uint32_t weight)
+report_answered(struct exchange *x, struct server *srv, const struct done_request *done, uint64_t duration_us,
+		const char *event, uint32_t weight)
 {
 	struct request_report r = { .duration_us = duration_us,
 				    .threshold_us = x->settings->slow_query_threshold_us,
@@ -429,11 +429,11 @@ tell_done(struct exchange *x, struct server *srv, const struct done_request *don
 
 /*
  * Returns a request's name in the slow-query log, or NULL if the request is not for that log. If PostgreSQL worked on
- * it for long, its statement_timeout may fire just after the request; WASH_LATE tells that to the code that sends the
- * next message.
+ * the request for long, a statement_timeout may fire just after it; for that case WASH_LATE is added to the loan's
+ * risk.
  */
 __attribute__((noinline)) static const char *
-event_of(struct exchange *x, struct server *srv, const struct done_request *done, uint64_t duration_us)
+decide_event(struct exchange *x, struct server *srv, const struct done_request *done, uint64_t duration_us)
 {
 	uint64_t threshold_us = x->settings->slow_query_threshold_us;
 
@@ -455,9 +455,9 @@ measure(struct exchange *x, struct server *srv, const struct done_request *done)
 {
 	struct phase_clock *c = &srv->loan.clock;
 	struct database_counters *d = &x->pool->database->counters;
-	uint64_t duration_us = count(d, c->us);
+	uint64_t duration_us = count_phases(d, c->us);
 	bool is_slow = duration_us >= x->settings->slow_query_threshold_us;
-	uint32_t weight = weight_of(x->env, is_slow);
+	uint32_t weight = take_weight(x->env, is_slow);
 	const char *event = NULL;
 
 	histogram_observe_us(&d->server_response, &histogram_bounds_query, c->us[PHASE_SERVER]);
@@ -467,10 +467,10 @@ measure(struct exchange *x, struct server *srv, const struct done_request *done)
 		d->canceled[done->canceled_by]++;
 		d->requests_failed[RF_LIMIT] += done->canceled_by == CANCELED_BY_QUERY_TIMEOUT;
 		d->requests_failed[RF_CANCELED] += done->canceled_by == CANCELED_BY_CLIENT;
-		event = event_of(x, srv, done, duration_us);
+		event = decide_event(x, srv, done, duration_us);
 	}
 	if (event != NULL || weight > 0 || done->canceled_by != CANCELED_BY_NOBODY)
-		tell_done(x, srv, done, duration_us, event, weight);
+		report_answered(x, srv, done, duration_us, event, weight);
 	memset(c->us, 0, sizeof(c->us)); /* the next request of a pipeline begins */
 }
 
@@ -564,7 +564,7 @@ report_waiting_text(const struct exchange *x, size_t *len)
 	return (const char *)text;
 }
 
-/* Takes the phases, so far, of the request that fails. Time between two requests counts as the client's. */
+/* Takes over the phases, up to now, of the request that fails. Time between two requests counts as the client's. */
 static void
 phases_so_far(struct exchange *x, uint64_t phase_us[static PHASE_COUNT])
 {
@@ -599,7 +599,7 @@ report_failure(struct exchange *x, const struct fail *why, enum request_failure 
 	d->requests_failed[kind]++;
 	phases_so_far(x, r.phase_us);
 	if (is_request)
-		r.duration_us = count(d, r.phase_us);
+		r.duration_us = count_phases(d, r.phase_us);
 	else
 		for (size_t i = 0; i < PHASE_COUNT; i++)
 			r.duration_us += r.phase_us[i];

@@ -1,5 +1,5 @@
 /*
- * src/exchange/report.h - measures what requests cost, counts that, and logs it where configured.
+ * src/exchange/report.h - measures and counts what requests cost, and logs it where configured.
  */
 #pragma once
 
@@ -17,25 +17,25 @@ void report_sent(struct exchange *x, struct server *srv, size_t len);
 /* call when the client or the server has taken the bytes that waited for it */
 void report_drained(struct exchange *x, struct server *srv);
 /*
- * Returns since when the client owes the next byte of a request that it has begun, or of its transaction between two
- * requests. Returns 0 if the client owes nothing, or has yet to read.
+ * Returns since when the client has owed the next byte: of a request that it has begun, or, between two requests, of
+ * its transaction. Returns 0 if the client owes nothing, or must read first.
  */
 uint64_t report_idle_since(const struct exchange *x);
 /* Returns the origin of the cancel that ended the client's request, as far as e, an error of PostgreSQL's or pgweir's,
- * tells, and forgets the recorded CancelRequest. The answer is for people only: nothing is decided by it. */
+ * tells; forgets the recorded CancelRequest. The result is shown to people; pgweir decides nothing by it. */
 enum canceler report_canceler(struct exchange *x, const struct error_fields *e);
 void report_error(struct pool *pool, enum error_origin origin, const char *sqlstate);
 /*
  * Reports a request, or an idle time within a transaction, that has ended without PostgreSQL's answer: every such end
- * is entered here into the counters, the slow-query log and SHOW QUERIES. event is its name in the log; with NULL, the
- * name of kind.
+ * is entered here into the counters, the slow-query log and SHOW QUERIES. event: its name in the log; NULL for the name
+ * of kind.
  */
 void report_failure(struct exchange *x, const struct fail *why, enum request_failure kind, const char *event);
 /* Call when the client leaves (why is NULL) or is closed with the error *why. Returns true if a request was in
  * progress, which counts as failed. */
 bool report_given_up(struct exchange *x, const struct fail *why);
-/* Records how long the client stood in the queue; counts that time, too, unless outcome is WAIT_SERVED, which
- * report_lent() counts. connect_us is the part of the time that PostgreSQL owed, at most. */
+/* Records how long the client waited in the queue; counts that time, too, except for WAIT_SERVED, which report_lent()
+ * counts. connect_us: how much of that time PostgreSQL owed, at most. */
 void report_waited(struct exchange *x, uint64_t connect_us, enum wait_outcome outcome);
 /* Returns how the session reads strings (enum scan_option), for code that shows its SQL. */
 unsigned report_sql_options(const struct exchange *x);
@@ -44,8 +44,8 @@ unsigned report_sql_options(const struct exchange *x);
  * message. */
 const char *report_waiting_text(const struct exchange *x, size_t *len);
 /*
- * Returns the fingerprint of SQL that is complete here, for report_text(); 0 if the SQL is too long or depends on
- * settings: then the fingerprint is computed when the request has ended.
+ * Returns the fingerprint of SQL that is complete here, for report_text(); 0 if the SQL is too long, or if its reading
+ * depends on settings: then the fingerprint is computed when the request has ended.
  */
 uint64_t report_fingerprint(const char *sql, size_t len);
 /* Like report_fingerprint() for SQL that matches *kept, where the fingerprint is cached. */

@@ -24,7 +24,7 @@ struct request {
 	uint8_t type;
 	const uint8_t *message;
 	size_t total; /* bytes of the message */
-	size_t have; /* bytes from message on that have come: fewer than total, or more if another message follows */
+	size_t have; /* bytes from `message` on that have come: fewer than total, or more if another message follows */
 	const char *sql; /* Query, Parse: the complete SQL, without its terminator; NULL if the SQL comes in pieces */
 	size_t sql_len; /* bytes */
 	struct parse_fields parse; /* for a Parse */
@@ -38,10 +38,11 @@ struct request {
 	 * these. Of other messages: under any settings. NULL if the SQL comes in pieces or is unknown. */
 	const struct sql_traits *traits;
 	const struct scan *scan; /* Query: the scan of its SQL under the client's settings; NULL if traits is NULL */
-	unsigned risk; /* Query, Bind: enum state_part: session state that code run by the SQL could change unseen */
+	/* Query, Bind: enum state_part: session state that the SQL could change unseen, by code that it runs */
+	unsigned risk;
 	struct sql_traits own; /* Parse: the traits of its SQL */
 	bool is_taken_apart; /* request_known() has parsed the SQL */
-	bool is_found; /* Bind, Describe: named, statement and traits have their final values */
+	bool is_found; /* Bind, Describe: `named`, statement and traits have their final values */
 	enum forbidden forbidden; /* Query, Parse: why the message is not sent as it is; see relay/forbid.h */
 	struct buf instead; /* Query, Parse that was replaced: the message to send in its place */
 	unsigned shown; /* Query that was replaced: see struct owed_request */
@@ -74,13 +75,14 @@ const struct known_text *request_known(const struct exchange *x, struct request 
  * the statement. Valid as with request_known(). */
 const struct known *request_only(const struct exchange *x, struct request *m);
 /*
- * These two put a message of pgweir's ahead of m. request_awaits_others() is called before that message is sent; if it
- * returns true, m is held. Afterwards request_goes_behind() returns STEP_HOLD or STEP_FORWARD for m.
+ * For features that send a message of pgweir's ahead of m. The feature calls request_awaits_others() first; if that
+ * returns true, m is held, and nothing is sent yet. After its message, request_goes_behind() returns what becomes of m:
+ * STEP_HOLD or STEP_FORWARD.
  *
  * Both matter for a Query within an unfinished extended-protocol request: an error ahead of the Query makes PostgreSQL
- * ignore everything up to a Sync, even the Query, which brings no Sync. If the client's own message fails, the same
- * happens to the client without pgweir. If pgweir's message fails, only the Query must suffer: so pgweir's message is
- * answered first, and then either the Query goes through the features again, or a Sync is sent in its place.
+ * ignore everything up to a Sync, even the Query, which brings no Sync. If the client's own message fails, that is
+ * right: the same would happen without pgweir. If pgweir's message fails, only the Query may fail. So pgweir's message
+ * must be answered first; then either the Query goes through the features again, or a Sync is sent in its place.
  */
 bool request_awaits_others(const struct exchange *x, const struct request *m);
 enum feature_step request_goes_behind(const struct exchange *x, const struct request *m);

@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-/* How far a batch has been read; its messages come in this order. */
+/* The messages that were read so far; they come in this order. */
 enum stage { AT_PARSE, AT_BIND, BOUND, DESCRIBED, EXECUTED };
 
 struct reader {

@@ -23,7 +23,8 @@
 
 /* --- SQL --- */
 
-/* Returns true if only white space and semicolons follow the first semicolon, even if that is within a string. */
+/* Returns true if only white space and semicolons follow the first semicolon, even if that semicolon is within a
+ * string. */
 static bool
 is_one_statement(const char *sql, size_t len)
 {
@@ -36,7 +37,7 @@ is_one_statement(const char *sql, size_t len)
 	return at == NULL || at == end;
 }
 
-/* Returns true if SQL that begins like this has ended, outside of a transaction, when its ReadyForQuery comes. */
+/* Returns true if this SQL, outside of a transaction, leaves none open when its ReadyForQuery comes. */
 static bool
 ends_alone(const struct exchange *x, const char *sql, size_t len)
 {
@@ -47,7 +48,7 @@ ends_alone(const struct exchange *x, const char *sql, size_t len)
 	       is_one_statement(sql, len);
 }
 
-/* Returns true if SQL like this is not known to take longer than max_pipeline_wait. */
+/* Returns true unless such SQL is known to take longer than max_pipeline_wait. */
 static bool
 is_expected_short(const struct exchange *x, const char *sql, size_t len, uint64_t fingerprint)
 {
@@ -63,7 +64,7 @@ is_expected_short(const struct exchange *x, const char *sql, size_t len, uint64_
 	       query_table_mean_us(x->env->queries, &like) <= x->settings->max_pipeline_wait_us;
 }
 
-/* Returns true if SQL with these flags, hints and risk leaves nothing at all. */
+/* Returns true if SQL with these flags, hints and risk leaves nothing in the session. */
 static bool
 leaves_nothing(uint32_t flags, uint32_t hints, unsigned risk)
 {
@@ -99,7 +100,7 @@ may_statement_go(const struct exchange *x, struct statement *st)
 
 /* --- after which request --- */
 
-/* Returns true if one complete request of the borrower's, and nothing else, is in progress there. */
+/* Returns true if one complete request of the borrower's, and nothing else, is in progress on the server. */
 static bool
 has_one_request(const struct ledger *l)
 {
@@ -112,7 +113,7 @@ has_one_request(const struct ledger *l)
 	return true;
 }
 
-/* Returns true if nothing keeps a server with x when its request has ended. */
+/* Returns true if x will not keep its server when its request has ended. */
 static bool
 is_plain_borrower(const struct exchange *x)
 {
@@ -174,7 +175,7 @@ may_be_followed(const struct server *srv, uint64_t now_us)
 
 /* --- whose request --- */
 
-/* Returns true if x, which waits, has nothing that only some servers could serve. */
+/* x waits. Returns true if any server of the pool could serve x. */
 static bool
 is_plain_client(const struct exchange *x)
 {
@@ -188,8 +189,9 @@ is_plain_client(const struct exchange *x)
 }
 
 /*
- * With keep_plans, st may have a name on servers: if srv has st, replaces the request in out by what srv would be sent
- * then. Returns false if srv is to prepare st first, when it is the client's turn.
+ * With keep_plans, st may have a name on servers. If srv has st under its name, replaces the request in out by the
+ * messages that would be sent to srv in that case. Returns false if srv is to prepare st first, when it is the client's
+ * turn.
  */
 static bool
 put_kept(struct exchange *x, struct server *srv, struct batch *b, struct statement *st, struct buf *out)
@@ -203,11 +205,12 @@ put_kept(struct exchange *x, struct server *srv, struct batch *b, struct stateme
 	out->len = 0;
 	statements_put_kept_bind(named, b->bind, b->bind_len, out);
 	buf_put(out, behind, (size_t)(x->pending + x->pending_len - behind));
-	b->kinds >>= 4; /* nothing is sent for the Parse */
+	b->kinds >>= 4; /* no Parse is sent */
 	return true;
 }
 
-/* Puts into out what srv would be sent for this request. Returns false if that can't be told, or must not go ahead. */
+/* Puts into out the messages that would be sent to srv for this request. Returns false if these can't be told, or must
+ * not go ahead. */
 static bool
 put_request(struct exchange *x, struct server *srv, struct batch *b, struct buf *out)
 {
@@ -232,7 +235,7 @@ put_request(struct exchange *x, struct server *srv, struct batch *b, struct buf 
 
 /* Returns true if x's input is exactly one request that may go ahead to srv: appends it to out, and fills in a. */
 static bool
-may_go(struct exchange *x, struct server *srv, struct buf *out, struct policy_ahead *a)
+build_ahead(struct exchange *x, struct server *srv, struct buf *out, struct policy_ahead *a)
 {
 	struct batch b;
 
@@ -275,7 +278,7 @@ fill_one(struct server *srv)
 	t = policy_next_ahead(pool_of(srv)->policy, *srv->env->now_us);
 	if (t == NULL || policy_is_ahead(srv->conn, t))
 		return false;
-	if (may_go(exchange_of_waiter(t), srv, &out, &a))
+	if (build_ahead(exchange_of_waiter(t), srv, &out, &a))
 		send_ahead(srv, exchange_of_waiter(t), &a, &out);
 	buf_fini(&out);
 	return srv->conn->ahead_count > before;
@@ -348,7 +351,7 @@ is_as_sent(const struct exchange *x, const struct server *srv, const struct poli
 	    x->body_left > 0)
 		return false;
 	for (uint32_t i = srv->ledger.marks; i < srv->ledger.count;
-	     i++, kinds >>= 4) /* the reply for a kept statement's Parse is pgweir's */
+	     i++, kinds >>= 4) /* no reply to the Parse of a kept statement is noted: pgweir answers that Parse */
 		if (ledger_at(&srv->ledger, i)->kind + 1u != (kinds & 15) ||
 		    ledger_at(&srv->ledger, i)->to != OWED_TO_CLIENT)
 			return false;
@@ -377,5 +380,5 @@ pipeline_take(struct exchange *x, struct server *srv)
 	if (conn->ahead_count == 0)
 		return;
 	ledger_begin_ahead(&srv->ledger);
-	srv->unnamed_owner = 0; /* later requests may have dropped the unnamed statement that this one has made */
+	srv->unnamed_owner = 0; /* requests sent ahead may have dropped x's unnamed statement */
 }

@@ -1,8 +1,10 @@
 /*
- * src/pipeline/pipeline.h - max_pipeline: reads of clients that wait are sent ahead of their turn, after what runs.
+ * src/pipeline/pipeline.h - max_pipeline: reads of clients in the queue are sent ahead of their turn, after the request
+ * that runs.
  *
- * See README.md here. These files decide which clients' requests may go ahead, and after which requests;
- * policy/policy_ahead.c has the queue's part, wire/ledger.h the ledger's, and server/server_replies.c the border.
+ * See README.md here. These files decide which clients' requests may go ahead, and after which requests. The queue is
+ * in policy/policy_ahead.c, the ledger in wire/ledger.h, the border between two clients' replies in
+ * server/server_replies.c.
  */
 #pragma once
 
@@ -11,17 +13,16 @@
 /* Call when x has joined the queue: sends its request ahead if possible, but not past a client that pipeline_fill() has
  * refused. */
 void pipeline_wait(struct exchange *x);
-/* Sends requests of other clients ahead, after the request that srv was lent for, which was sent. srv may have
- * ended. */
+/* srv was lent for a request, which was sent: sends requests of other clients after it. srv may have ended. */
 void pipeline_fill(struct server *srv);
 
-/* Call before x sends to its server, where requests were sent ahead. Returns true if x has to wait, and gives the
- * server back first. Returns false if x now sends the first of these requests, so pipeline_take() must be called, or if
- * the requests sent ahead have become OWED_TO_NOBODY. */
+/* Call before x sends to its server, if requests were sent ahead there. Returns true if x must wait, and give the
+ * server back first. Returns false in two cases: x now sends the first of these requests, so pipeline_take() must
+ * follow; or the requests sent ahead have become OWED_TO_NOBODY. */
 bool pipeline_holds(struct exchange *x);
-/* Call when x was lent srv, where its request was sent ahead: makes the requests sent ahead OWED_TO_NOBODY if the reply
- * can't be x's answer any more. */
+/* Call when x was lent srv, to which its request was sent ahead: if the reply can't be x's answer any more, makes all
+ * requests that were sent ahead there OWED_TO_NOBODY. */
 void pipeline_lent(struct exchange *x, struct server *srv);
 /* Call when x's request was walked, and is in the outbox and the ledger: if it equals the request that was sent ahead,
- * it is not sent again; else what was sent ahead becomes OWED_TO_NOBODY, and the request is sent after it. */
+ * it is not sent again; else all requests sent ahead become OWED_TO_NOBODY, and x's request is sent after them. */
 void pipeline_take(struct exchange *x, struct server *srv);

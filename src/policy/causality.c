@@ -1,25 +1,25 @@
 /*
  * src/policy/causality.c - see causality.h.
  *
- * Why this is correct: let r be a reply, and let a reading be begun after r.
+ * Why causality_may_read() is correct: let r be a reply, and let a reading be begun after r.
  *
- * - A reading of the primary: its position is beyond the record of every commit that r has reported or shown, from
- *   whichever host r came: a standby shows only what the primary had written before (ceiling).
+ * - A reading of the primary: its position is beyond the record of every commit that r has reported or shown. That is
+ *   so whichever host r came from, because a standby shows only what the primary had written before (`ceiling`).
  * - A reading of the same standby, in the same life: its position is beyond every commit that r has shown, and its xmax
  *   above their numbers.
  * - A reading of any proved standby whose position is beyond all that r has shown: its snapshot is younger than that
- *   position, so its xmax is above those numbers, too; and a transaction that has not ended there has no commit in the
- *   log so far, so r has not shown it.
+ *   position, so its xmax is above those numbers, too; and a transaction that has not ended on that standby has no
+ *   commit in the log so far, so r has not shown it.
  *
- * Resolved positions only grow, and a number that is due is only replaced by a higher one: a request runs on a standby
- * when the standby has all that was due before, and what the request is shown there is beyond that in turn.
+ * Positions only grow, and a due number is only replaced by a higher one. A request runs on a standby only when the
+ * standby has all that was due before; what the request is then shown is later than that.
  */
 #include "policy/causality.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-/* Returns the primary's last reading, which may be none (number 0). */
+/* Returns the primary's last reading; one with number 0 if there is none. */
 static const struct reading *
 primary_reading(const struct cluster_view *v)
 {
@@ -47,9 +47,9 @@ note_shown_xmax(struct read_token *t, uint64_t xmax)
 		t->shown_xmax = xmax;
 }
 
-/* The standby's own reading is preferred to the primary's, which is further on: with the standby's, the primary and
- * other standbys can be used sooner. The primary's reading replaces it when that life of the standby is over; until
- * then, it lets other standbys be used if this one does not answer. */
+/* The standby's own reading is preferred to the primary's: the primary is further on, so with its reading other hosts
+ * could be used only later. When the standby's life is over, the primary's reading is used. Until then, that reading
+ * (`ceiling`) lets other standbys be used if this one does not answer. */
 static void
 resolve_host(struct read_token *t, const struct cluster_view *v, const struct reading *primary)
 {
@@ -113,7 +113,7 @@ causality_may_read(struct read_token *t, const struct cluster_view *v, unsigned 
 	if (t->history != v->history)
 		return CAUSALITY_LATER;
 	resolve(t, v);
-	/* In the same life the standby has all that it has shown: replay does not go back. */
+	/* In the same life a standby has all that it has shown before, because replay does not go back. */
 	needed = h->life == t->life ? t->position : shown_up_to(t);
 	return t->primary_due == 0 && h->last.number != 0 && (h->last.position >= needed || h->replayed >= needed)
 		   ? CAUSALITY_NOW
@@ -184,7 +184,7 @@ causality_may_write(struct read_token *t, const struct cluster_view *v)
 
 /* --- Another primary. --- */
 
-/* Returns the past of that history; an empty one if it is forgotten. */
+/* Returns the past_view of that history; an empty one if the view has none any more. */
 static const struct past_view *
 past_of(const struct cluster_view *v, uint32_t history)
 {
@@ -194,7 +194,8 @@ past_of(const struct cluster_view *v, uint32_t history)
 	return past->history == history ? past : &forgotten;
 }
 
-/* If the new primary's log covers a reading, it covers all that was due on that reading, or on an earlier one. */
+/* Returns true if the new primary's log has all that the client has written or been shown. If it has what one reading
+ * covers, it also has what earlier readings cover. */
 static bool
 is_kept(const struct read_token *t, const struct past_view *past)
 {
@@ -203,8 +204,8 @@ is_kept(const struct read_token *t, const struct past_view *past)
 }
 
 /*
- * Numbers that are due stay due: a reading of the new primary begun after them covers all of their work that the new
- * primary has, from whichever host. Readings of the old primary no longer tell what the client was shown.
+ * Due numbers stay due: a later reading of the new primary covers all that these readings would have covered and the
+ * new primary has. Readings of the old primary no longer tell what the client was shown.
  */
 bool
 causality_is_lost(struct read_token *t, const struct cluster_view *v, uint64_t *position, uint64_t *end)

@@ -1,9 +1,9 @@
 /*
  * src/policy/causality.h - tells which standbys have all that a client has written or been shown. Pure.
  *
- * A client remembers the numbers of readings that are still to come (due), and positions once these readings have come
- * (cluster_view.h says what a reading bounds). A due number holds for every host: of two readings, the one with the
- * higher number was begun later.
+ * A client remembers the numbers of readings that are still to come (*due*). When these readings have come, it
+ * remembers their positions instead (cluster_view.h says what a reading bounds). Readings of all hosts are numbered
+ * together: of two readings, the one with the higher number was begun later.
  *
  * Always: nothing is guessed. As long as something is unknown the answer is CAUSALITY_LATER, and the caller waits or
  *         asks the primary.
@@ -14,15 +14,16 @@
 
 /* Tells how much one client has written and been shown; zeroed if nothing. */
 struct read_token {
-	uint64_t
-	    primary_due; /* the primary's first reading that covers all that the client did there; 0 if none is due */
+	/* the number of the primary's first reading that covers all that the client did there; 0 if none is due */
+	uint64_t primary_due;
 	uint64_t position; /* the log position of `history` that a host must have reached */
 	uint32_t history; /* the view's history when causality_is_lost() was last asked */
 	uint8_t host; /* the standby that the client has read last */
 	bool is_unsettled; /* true if a standby has shown the client something that the primary may not show yet */
 	uint64_t life; /* the life in which that standby was read; 0 if none was read */
-	uint64_t host_due; /* that standby's first reading that covers what it showed; 0 if `position` does */
-	uint64_t ceiling; /* private: a position of the primary's that covers it, too; 0 if none is known */
+	/* the number of that standby's first reading that covers all it showed; 0 if `position` does */
+	uint64_t host_due;
+	uint64_t ceiling; /* private: a position of the primary that covers what that standby showed; 0 if not known */
 	uint64_t shown_xmax; /* private: no transaction from this number on was shown to the client; 0 if not known */
 };
 
@@ -35,7 +36,7 @@ enum causality {
 /*
  * For each request, the caller asks causality_is_lost(), then causality_may_read() or causality_may_write(), all under
  * one lock of the view, and asks all of them again at each retry. The request runs on a server of the life that the
- * view had then, or it fails. When it has ended, successfully or not, the caller reports causality_wrote() or
+ * view had then, or fails. When the request has ended, successfully or not, the caller reports causality_wrote() or
  * causality_read().
  */
 
@@ -51,34 +52,34 @@ causality_wrote(struct read_token *t, uint64_t begun)
 void causality_read(struct read_token *t, uint64_t begun, unsigned host, uint64_t life);
 /*
  * Tells whether this host, a standby, shows all that the client has written or been shown. Standbys with a lag of more
- * than max_lag_us are refused. Takes over into *t what new readings have shown.
+ * than max_lag_us are refused. Updates *t from readings that have come.
  */
 enum causality causality_may_read(struct read_token *t, const struct cluster_view *v, unsigned host,
 				  uint64_t max_lag_us);
 /*
  * Returns the position that this host has to replay before causality_may_read(), which has just returned
- * CAUSALITY_LATER, allows a read there; UINT64_MAX if no reading has told that position yet. The host itself may be
- * asked to say when it has replayed that far, with the read sent after the question.
+ * CAUSALITY_LATER, allows a read there; UINT64_MAX if that position is not known yet. The caller may ask the host
+ * itself to answer when it has replayed that far, and send the read after that question.
  */
 uint64_t causality_awaits(const struct read_token *t, const struct cluster_view *v, unsigned host);
 /*
  * Returns CAUSALITY_NOW (settled) if the primary shows all that the client was shown on a standby, so a request may run
  * there; else CAUSALITY_LATER. Does not look at the view if !t->is_unsettled. A request that runs on the primary
- * without waiting for that leaves is_unsettled as it is.
+ * although CAUSALITY_LATER was returned leaves is_unsettled as it is.
  */
 enum causality causality_may_write(struct read_token *t, const struct cluster_view *v);
 /*
  * Returns true, once, if the primary lacks, or may lack, something that the client has written or been shown. *position
- * is set to the position that the client had seen, *end to the position up to which the logs of both primaries are the
- * same; each is 0 if not known. From then on the client is held to what the new primary has. Cheap, and false, while
- * t->history == v->history.
+ * is set to the position that the client had seen, *end to the position up to which the logs of the old and the new
+ * primary are the same; each is 0 if not known. From then on only what the new primary has is required of hosts. While
+ * t->history == v->history, the call is cheap and returns false.
  */
 bool causality_is_lost(struct read_token *t, const struct cluster_view *v, uint64_t *position, uint64_t *end);
 /*
  * Takes over a log position from elsewhere that the client's reads must have reached: SET pgweir.min_lsn. due: 1 + the
  * number of the last reading that had begun when the position came. Returns CAUSALITY_NEVER if the primary's log had
- * not reached the position by then: it belongs to another history. With CAUSALITY_LATER nothing was taken over, and the
- * caller asks again.
+ * not reached the position by then: the position belongs to another history. With CAUSALITY_LATER nothing was taken
+ * over, and the caller asks again.
  */
 enum causality causality_take(struct read_token *t, const struct cluster_view *v, uint64_t position, uint64_t due);
 

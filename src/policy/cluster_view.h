@@ -2,13 +2,15 @@
  * src/policy/cluster_view.h - what is known of the hosts of an upstream: which host is the primary, and how far each is
  * in the write-ahead log. Pure.
  *
- * Positions are bytes in the write-ahead log. Clients' connections are never asked: each host is asked on a connection
- * of pgweir's own, and its answer is a *reading*. A reading that was begun after a reply bounds all that the reply has
+ * Positions are bytes in the write-ahead log. Each host is asked on a connection of pgweir's own, never on clients'
+ * connections, and the answer is a *reading*. A reading that was begun after a reply bounds all that the reply has
  * shown or reported (docs/architecture.md, "Reads"):
  *
  *   the primary's insert position at t is at or beyond every commit that a snapshot there has seen before t;
  *   a standby in one life that has replayed up to L at t shows every commit up to L in each snapshot after t;
- *   what is visible on the primary stays visible, but a commit may be visible on a standby first: hence *settled*.
+ *   what is visible on the primary stays visible, but a commit may be visible on a standby first.
+ *
+ * A client is *settled* when the primary shows all that standbys have shown the client.
  */
 #pragma once
 
@@ -23,13 +25,14 @@ struct reading {
 	uint64_t number; /* from 1 on, in the order in which readings are begun on all hosts; 0 if there is none yet */
 	uint64_t begun_us;
 	/* The primary's insert position, without a page's header; or the position that a standby had replayed before
-	 * its snapshot was taken, by a statement of its own: a snapshot is older than what its own statement finds. */
+	 * its snapshot was taken. The standby tells it in a statement of its own, because a statement's snapshot is
+	 * older than what that statement finds. */
 	uint64_t position;
-	uint64_t xmax; /* of the snapshot, which sees no transaction from this number on */
-	uint64_t next; /* of a primary: no transaction had a number from here on; 0 if not known: age('3'::xid) tells */
+	uint64_t xmax; /* the snapshot's xmax: the snapshot sees no transaction from this number on */
+	uint64_t next; /* of a primary: no transaction had a number from here on; 0 if not known (from age('3'::xid)) */
 	/* On a primary: transactions below xmax that its snapshot does not see. On a standby: transactions that were
 	 * open in the primary's last reading before this one, and had not ended here at `position` or later. */
-	uint32_t open_count; /* UINT32_MAX if there are more than fit */
+	uint32_t open_count; /* number of entries in open; UINT32_MAX if there are more than fit */
 	uint64_t open[CLUSTER_OPEN]; /* in ascending order */
 };
 
@@ -40,18 +43,20 @@ struct host_view {
 	bool is_proved; /* true for a standby that certainly replays the log of this history */
 	bool is_silent; /* true for a standby that answers too late to begin requests there */
 	uint64_t life; /* no two lives of any hosts have the same number; 0 while the host is away */
-	uint64_t lag_us; /* a standby's lag: the age of the newest reading of the primary that it has passed */
+	uint64_t lag_us; /* a standby's lag: the age of the primary's newest reading that the standby has passed */
 	struct reading last; /* the last answered reading of this life; its number is 0 if there is none */
-	/* the position up to which a standby has told a client, in this life and history, that it has replayed; or 0 */
+	/* the highest position that the standby, asked for a client's request, has said it has replayed in this life
+	 * and history; or 0 */
 	uint64_t replayed;
-	uint64_t asked_from_us; /* when it may be asked that again (relay/reads_replayed.c); 0 if it can't be asked */
+	/* when it may be asked for that again (relay/reads_replayed.c); 0 if it can't be asked */
+	uint64_t asked_from_us;
 };
 
 /* An earlier primary, or an earlier life of the same one. */
 struct past_view {
 	uint32_t history;
-	uint64_t end; /* the present primary has its log up to here; UINT64_MAX if all of it; 0 if not known */
-	/* the number of its newest known reading whose position is not beyond `end`; 0 if not known */
+	uint64_t end; /* the present primary has this past's log up to here; UINT64_MAX if all of it; 0 if not known */
+	/* the number of the past primary's newest known reading whose position is not beyond `end`; 0 if not known */
 	uint64_t kept;
 };
 

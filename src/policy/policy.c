@@ -71,7 +71,7 @@ obey(struct policy *p, const struct policy_orders *o, uint64_t now_us)
 			if (!policy_give_up_idle(p, now_us))
 				caps_withdraw(&p->caps);
 		}
-		caps_review(&p->caps, now_us); /* the pool may be in the middle of its own report */
+		caps_review(&p->caps, now_us); /* not yet done if policy_reinforce() is running already */
 	}
 	if ((o->what & ORDER_ABANDON) != 0)
 		abandon_logins(p, now_us);
@@ -122,7 +122,7 @@ policy_free(struct policy *p)
 	assert(p->waiting == 0);
 	caps_leave(&p->caps);
 	circuit_leave(&p->circuit);
-	shard_outage_ends(&p->shard, &p->outage, false, 0); /* a shard that opens a connection reports the end */
+	shard_outage_ends(&p->shard, &p->outage, false, 0); /* another shard reports the end */
 	shard_leave(&p->shard, 0, 0, 0, 0);
 	policy_worker_forget(&p->orders);
 	free(p);
@@ -182,7 +182,7 @@ end_washing(struct policy *p, struct policy_conn *conn)
 	conn->is_washed = false;
 }
 
-/* Removes a connection that is gone from the list of the connections used last. */
+/* conn is gone: removes it from p->last. */
 __attribute__((noinline)) static void
 forget_last(struct policy *p, const struct policy_conn *conn)
 {
@@ -208,7 +208,7 @@ tell_now(struct policy *p)
 /* Call this after a change of the queue. Nearly always no cap is tight, and the pool lives on one worker: then there
  * is nothing to tell. */
 static inline void
-tell_of_line(struct policy *p)
+tell_queue(struct policy *p)
 {
 	const struct policy_waiter *first = TAILQ_FIRST(&p->line);
 
@@ -219,9 +219,9 @@ tell_of_line(struct policy *p)
 		tell_now(p);
 }
 
-/* A connection in transfer keeps its place. */
+/* Tells the shared policy and the caps of the move. A connection in transfer keeps its place: they are not told. */
 static void
-move_place(struct policy *p, const struct policy_conn *conn, enum policy_conn_state from, enum policy_conn_state to)
+note_move(struct policy *p, const struct policy_conn *conn, enum policy_conn_state from, enum policy_conn_state to)
 {
 	p->heard_us = later_of(p->heard_us, conn->heard_us);
 	if (conn->shared != NULL)
@@ -231,7 +231,8 @@ move_place(struct policy *p, const struct policy_conn *conn, enum policy_conn_st
 		caps_moved(&p->caps, from, to);
 }
 
-/* Inline, because the two moves of each loan are compiled for their states. The caller tells others. */
+/* Inline, so the two moves of each loan (idle to lent, and back) are compiled for constant states. The caller tells the
+ * shards and the caps (tell_moved()). */
 __attribute__((always_inline)) static inline void
 move_conn(struct policy *p, struct policy_conn *conn, enum policy_conn_state from, enum policy_conn_state to)
 {
@@ -258,10 +259,11 @@ move_conn(struct policy *p, struct policy_conn *conn, enum policy_conn_state fro
 	else if (has_list(to))
 		TAILQ_INSERT_TAIL(&p->in[to], conn, link);
 	if (to == PC_NONE || to == PC_CLOSING || policy_is_coming(from))
-		move_place(p, conn, from, to);
+		note_move(p, conn, from, to);
 }
 
-/* Does tell_now() after a move: nearly always only the number of idle connections has changed. */
+/* Call this after move_conn(). Nearly always only the number of idle connections has changed, and shard_tell_idle()
+ * suffices; else this does tell_now(). */
 static inline void
 tell_moved(struct policy *p)
 {
@@ -297,7 +299,7 @@ join_queue(struct policy *p, struct policy_waiter *t, uint64_t now_us)
 		p->counters->held++;
 	}
 	if (p->is_observed)
-		tell_of_line(p);
+		tell_queue(p);
 }
 
 void
@@ -309,10 +311,10 @@ policy_leave_queue(struct policy *p, struct policy_waiter *t)
 	TAILQ_REMOVE(&p->line, t, link);
 	t->waits = WAITS_NOT;
 	p->waiting--;
-	tell_of_line(p);
+	tell_queue(p);
 }
 
-/* t is about to be granted a connection. If its request was sent ahead elsewhere, that was in vain. */
+/* t is about to be granted a connection. If its request was sent ahead to another connection, that was in vain. */
 static void
 leave_served(struct policy *p, struct policy_waiter *t)
 {
@@ -363,9 +365,9 @@ choose_warmest(const struct policy *p, const struct policy_waiter *t, uint64_t n
 	return first;
 }
 
-/* Returns a connection that may be lent as it is: the waiter's last one, if that was returned just now; else one of
- * the first few with the waiter's GUC set; else the first. A later waiter gets the warmest, so that the others can
- * be closed. */
+/* Returns a connection that may be lent as it is: the waiter's last one, if that was returned just now; else one of the
+ * first few with the waiter's GUC set; else the first. A waiter that comes SOON_US later gets the warmest one, so the
+ * others cool down and can be closed. */
 static inline struct policy_conn *
 choose_idle(const struct policy *p, const struct policy_waiter *t, uint64_t now_us)
 {
@@ -393,8 +395,8 @@ lend(struct policy *p, struct policy_conn *conn, const struct policy_waiter *t)
 		policy_move(p, conn, PC_LENT);
 }
 
-/* Returns true if nothing can be done for another waiter that was not done for those before it: the pool is full,
- * all connections of this shard are lent, and no shard has an idle one. */
+/* Returns true if policy_reinforce() would do nothing for one more waiter: earlier waiters have had it done, the pool
+ * is full, all connections of this shard are lent, and no shard has an idle one. */
 static inline bool
 is_all_done(const struct policy *p)
 {
@@ -429,7 +431,7 @@ policy_borrow_idle(struct policy *p, struct policy_waiter *t, uint64_t now_us)
 	    p->waiting == p->sent_ahead && p->count[PC_IDLE] > 0 ? choose_idle(p, t, now_us) : NULL;
 
 	if (conn == NULL) {
-		if (!p->is_fail_fatal) /* a fatal failure has a long back-off, but no client waits because of that */
+		if (!p->is_fail_fatal) /* after a fatal failure the long back-off stays: no client is in the queue */
 			policy_is_asked(p, now_us);
 		policy_stock_up(p, now_us);
 	} else
@@ -449,8 +451,8 @@ policy_cancel(struct policy *p, struct policy_waiter *t, uint64_t now_us)
 
 static inline void take_back(struct policy *p, struct policy_conn *conn, uint64_t now_us);
 
-/* The borrower may return the connection from within on_grant. The next in the queue gets it after that on_grant is
- * over: otherwise a long queue of such clients would need as deep a stack. */
+/* The borrower may return the connection from within on_grant. The next in the queue gets it when that on_grant is
+ * over: a long queue of such clients would otherwise need a stack as deep as the queue is long. */
 static inline void
 grant(struct policy *p, struct policy_conn *conn, struct policy_waiter *t, uint64_t now_us)
 {
@@ -463,7 +465,7 @@ grant(struct policy *p, struct policy_conn *conn, struct policy_waiter *t, uint6
 		return;
 	while ((conn = p->returned) != NULL) {
 		p->returned = NULL;
-		if (policy_next_is_nobodys(conn)) { /* its next waiter has left meanwhile */
+		if (policy_next_is_nobodys(conn)) { /* the waiter whose request is next there has left meanwhile */
 			policy_close_conn(p, conn, RR_DIRTY);
 			policy_reinforce(p, now_us);
 		} else
@@ -528,27 +530,28 @@ arm_for_idle(struct policy *p, uint64_t now_us)
 static void
 go_idle(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 {
-	bool is_crowded = policy_live(p) > p->settings.pool_size, is_nearer;
+	bool is_crowded = policy_live(p) > p->settings.pool_size, is_due_sooner;
 
 	policy_move(p, conn, PC_IDLE);
-	is_nearer = policy_expect_idle(p, conn) || is_crowded; /* conn may be freed by the calls below */
-	is_nearer |= p->sent_ahead > 0;
+	is_due_sooner = policy_expect_idle(p, conn) || is_crowded; /* conn may be freed by the calls below */
+	is_due_sooner |= p->sent_ahead > 0;
 	if (is_crowded)
 		policy_trim(p, now_us);
 	caps_review(&p->caps, now_us);
 	policy_give_idle(p, now_us);
-	if (is_nearer)
+	if (is_due_sooner)
 		arm_for_idle(p, now_us);
 }
 
-/* t: the first in the queue, or NULL. Nearly always no client in another shard has waited much longer. */
+/* Returns true if a client of another shard may be served before t, because it has waited much longer; nearly never. t:
+ * the first in the queue, or NULL. */
 static inline bool
 may_give(const struct policy *p, const struct policy_waiter *t)
 {
 	return p->shard.shared != NULL && shard_may_choose(&p->shard, t != NULL ? t->since_us : NEVER_US);
 }
 
-/* Closes conn, or lends it to the first in the queue, here or in another shard; if there is none, conn becomes idle. */
+/* Closes conn, or lends it to the first in the queue, here or in another shard, or makes it idle if no client waits. */
 __attribute__((noinline)) static void
 pass_on(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 {
@@ -584,7 +587,7 @@ pass_on(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 
 /* Returns true if all of the pool's connections may stay, and no client in another pool or shard waits for one. */
 static inline bool
-is_wanted_here(const struct policy *p, bool is_observed)
+may_all_stay(const struct policy *p, bool is_observed)
 {
 	if (!is_observed)
 		return policy_own_live(p) <= p->settings.pool_size;
@@ -592,34 +595,33 @@ is_wanted_here(const struct policy *p, bool is_observed)
 	       policy_of_shared(&p->shard.shared->live) <= p->settings.pool_size;
 }
 
-/* Clients of another shard may have begun to wait before that shard was told of the idle connection here. */
+/* Tells the other shards of the idle connection. Clients may have begun to wait there before, so it looks for them. */
 __attribute__((noinline)) static void
-tell_idle(struct policy *p, bool is_nearer, uint64_t now_us)
+tell_idle(struct policy *p, bool is_due_sooner, uint64_t now_us)
 {
 	tell_now(p);
 	if (shard_others_wait(&p->shard) != 0)
 		policy_give_idle(p, now_us);
-	if (is_nearer)
+	if (is_due_sooner)
 		arm_for_idle(p, now_us);
 }
 
-/* Inline, because this is compiled twice: for a pool that others observe, and for one that they do not. Nearly
- * always no client waits. */
+/* Inline, because this is compiled twice: with is_observed and without. Nearly always no client waits. */
 __attribute__((always_inline)) static inline void
 settle(struct policy *p, struct policy_conn *conn, bool is_observed, uint64_t now_us)
 {
-	bool is_nearer;
+	bool is_due_sooner;
 
 	if (p->waiting > 0 || p->is_paused || conn->is_recycle_due || is_spent(p, conn, now_us) ||
-	    !is_wanted_here(p, is_observed)) {
+	    !may_all_stay(p, is_observed)) {
 		pass_on(p, conn, now_us);
 		return;
 	}
 	move_conn(p, conn, PC_LENT, PC_IDLE);
-	is_nearer = policy_expect_idle(p, conn);
+	is_due_sooner = policy_expect_idle(p, conn);
 	if (is_observed && !shard_tell_idle(&p->shard, p->count[PC_IDLE]))
-		tell_idle(p, is_nearer, now_us); /* conn may be freed */
-	else if (is_nearer)
+		tell_idle(p, is_due_sooner, now_us); /* conn may be freed */
+	else if (is_due_sooner)
 		arm_for_idle(p, now_us);
 }
 
@@ -661,8 +663,9 @@ policy_return_asked(struct policy *p, struct policy_conn *conn, uint64_t asked_u
 	p->question_us = 0;
 }
 
-/* conn was opened or pinged, as asked at asked_us. The longest waiter gets it, even if it was meant for another. A
- * connection that is to be closed serves once if it was opened for a waiter and the pool is not above its limit. */
+/* conn has been opened or pinged; that was begun at asked_us. The longest waiter gets it, even if it was meant for
+ * another. A connection that is to be closed serves once if it was opened for a waiter, unless the pool is above its
+ * limit. */
 static void
 deliver(struct policy *p, struct policy_conn *conn, uint64_t asked_us, uint64_t now_us)
 {
@@ -703,10 +706,10 @@ policy_arrive(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 {
 	struct policy_waiter *t = policy_next(p, now_us);
 	enum recycle_reason reason = p->close_reason;
-	bool is_of_round, is_trusted;
+	bool is_current, is_trusted;
 
 	assert(conn->state == PC_NONE);
-	if (!shard_arrived(&p->shard, conn, &is_of_round))
+	if (!shard_arrived(&p->shard, conn, &is_current))
 		return false;
 	caps_transferred(&p->caps, false);
 	conn->borrower_id = 0; /* its last borrower is not known here */
@@ -716,7 +719,7 @@ policy_arrive(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 	conn->epoch = is_trusted ? p->epoch : p->epoch - 1;
 	if (is_trusted && (p->failed_count > 0 || p->outage.since_us > 0))
 		recover(p, now_us);
-	if (is_to_close(p, conn, now_us, &reason) || !is_of_round) {
+	if (is_to_close(p, conn, now_us, &reason) || !is_current) {
 		policy_close_conn(p, conn, reason);
 		t = NULL;
 	} else if (t == NULL || policy_needs_ping(p, conn, now_us)) {
@@ -800,7 +803,7 @@ policy_ping_done(struct policy *p, struct policy_conn *conn, bool ok, uint64_t n
 	if (ok) {
 		p->counters->pings_ok++;
 		if (p->outage.since_us > 0)
-			recover(p, now_us); /* the connection came from another shard */
+			recover(p, now_us); /* the connection came from another shard during the outage */
 		deliver(p, conn, conn->pinged_us, now_us);
 	} else {
 		policy_ping_failed(p, conn, now_us);
@@ -928,7 +931,7 @@ policy_add_counts(const struct policy *p, struct policy_counts *to)
 	to->lent += p->count[PC_LENT];
 	to->closing += p->count[PC_CLOSING];
 	to->waiting += p->waiting;
-	to->overflow += live > size ? live - size : 0; /* one shard reports that of all */
+	to->overflow += live > size ? live - size : 0; /* the first shard counts the overflow of the whole pool */
 	if (first != NULL && (to->oldest_waiter_us == 0 || first->since_us < to->oldest_waiter_us))
 		to->oldest_waiter_us = first->since_us;
 }

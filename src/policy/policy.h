@@ -12,29 +12,31 @@
  * longest and gets it, although the second one was opened for B. At 6 ms the second one has logged in; no client waits,
  * so it becomes idle, and because it is above pool_size it is closed after overflow_linger without use.
  *
- * The policy acts on connections through struct policy_ops; the owner (pool_set.c, or the simulator in the tests)
- * carries the operation out and reports back. Ops never call back into the pool before they return; on_grant and
- * on_refuse may (a pool function calls them last, and does not use the object afterwards).
+ * The policy acts on connections through struct policy_ops; the owner (pool_conns.c, or the simulator in the tests)
+ * carries the operation out and reports back. Ops call back into the policy before they return only to make the reports
+ * that struct policy_ops names. on_grant and on_refuse may call any function of the policy: a function of the policy
+ * calls them last, and does not use the object afterwards.
  *
  * A connection (struct policy_conn, embedded in the owner's object) is in one of these states:
- *   OPENING   asked for, not yet logged in
- *   CHECKING  the same, but no waiter is to get it: policy_health_check
+ *   OPENING   the owner was asked to open it; it has not logged in yet
+ *   CHECKING  as OPENING, but opened by policy_health_check(), for no waiter
  *   IDLE, PINGING, LENT
- *   CLOSING   asked to close; counts until policy_conn_gone
+ *   CLOSING   the owner was asked to close it; it is counted until policy_conn_gone
  *
  * Always:
  *   - opening + checking + idle + pinging + lent + closing <= pool_size + max_overflow, whatever the owner reports, in
- *     any order (after a reconfiguration that lowers the limits, the number only falls until this holds again);
+ *     any order (after a reconfiguration that lowers the limits, the sum only falls until this holds again);
  *   - a waiter gets exactly one of on_grant and on_refuse, or nothing after policy_cancel; strictly first come, first
  *     served, except that a waiter whose request was sent ahead to a connection gets that connection when it is
  *     returned;
- *   - no waiter waits while a connection is idle (unless the pool is paused, or the idle one must be pinged first, or
- *     it does not suit the first in the queue: then it is closed, unless there is room for another one);
- *   - with waiters and room, as many connections are opening (and pinging) as there are waiters, up to the pacing limit
- *     and the back-off; while clients ask, an attempt to open begins at least every half second;
+ *   - no waiter waits while a connection is idle, except in three cases: the pool is paused; the connection must be
+ *     pinged first; or the connection does not suit the first in the queue: it stays idle if there is room to open
+ *     another one, and is closed if not;
+ *   - with waiters and room, as many connections are opening (and pinging) as there are waiters, within the pacing
+ *     limit and the back-off; while clients ask, an attempt to open begins at least every half second;
  *   - a connection is lent to one borrower at a time; a connection that was asked to close is not lent;
  *   - at most pool_size connections stay when the load is gone and overflow_linger has passed; at least min(min_idle,
- *     pool_size) idle ones are kept while the upstream can be reached and the pool was ever used;
+ *     pool_size) idle ones are kept from the pool's first use on, while the upstream can be reached;
  *   - policy_tick never asks to be called later than the next deadline. Deadlines are exact, except those for age and
  *     background pings, which are checked at most once per second.
  */
@@ -55,7 +57,7 @@ struct policy_settings {
 	uint32_t pool_size; /* the most connections that stay without load; at least 1 */
 	uint32_t max_overflow; /* the most connections above pool_size, under load */
 	uint32_t min_idle; /* idle connections that are kept ready */
-	uint64_t overflow_delay_us; /* wait of a borrower for which a connection above pool_size may be opened */
+	uint64_t overflow_delay_us; /* how long a borrower waits before a connection above pool_size is opened for it */
 	uint64_t overflow_linger_us; /* an idle connection above pool_size is closed after this; 0 closes it at once */
 	uint64_t timeout_us; /* the longest wait of a borrower; 0 if unlimited */
 	enum outage_mode on_outage;
@@ -67,8 +69,8 @@ struct policy_settings {
 	uint64_t pre_ping_idle_us;
 	uint64_t ping_interval_us; /* background pings go to idle connections not heard from for this; 0 for none */
 	uint64_t ping_timeout_us; /* a ping that takes longer has failed */
-	/* true to lend the warmest connection first, and for 10 ms a borrower's last one; false for the one idle
-	 * longest */
+	/* true to lend the connection that was returned last, or, to a borrower that comes back within 10 ms, its own
+	 * last one; false to lend the connection that has been idle longest */
 	bool lifo;
 	uint32_t opens_at_once; /* pacing: at most this many connections are OPENING at a time; 0 means 16 */
 	uint32_t share_weight, share_min; /* the claim under shared caps (policy_budget_new); a weight of 0 means 1 */
@@ -91,7 +93,8 @@ policy_is_coming(enum policy_conn_state state)
 struct policy_ahead {
 	struct policy_waiter *t; /* NULL if it has got another connection, or waits no longer */
 	uint64_t hash; /* the owner's: a hash of the bytes that were sent */
-	uint16_t len, from_len; /* the owner's: bytes that were sent, and bytes of the borrower's they stand for */
+	/* the owner's: bytes that were sent; bytes of the borrower's input that they stand for */
+	uint16_t len, from_len;
 	uint32_t kinds; /* the owner's: the kinds of the expected replies */
 };
 
@@ -105,11 +108,11 @@ struct policy_conn {
 	uint64_t pinged_us; /* when the last ping was asked for */
 	uint64_t ping_more_us; /* added to ping_timeout_us for this ping; set by the owner in ops->ping */
 	uint64_t recycle_at_us; /* 0 if never */
-	uint64_t epoch; /* the upstream's epoch when the connection was last verified */
+	uint64_t epoch; /* the policy's epoch when the connection was last verified */
 	uint64_t borrower_id; /* the id of the last borrower; 0 if none */
-	bool is_recycle_due; /* close the connection instead of making it idle (RECONNECT, new settings) */
+	bool is_recycle_due; /* the connection is closed when it would become idle (RECONNECT, new settings) */
 	enum checkout_source source; /* of the next loan: the first is CS_NEW, or CS_OVERFLOW if above pool_size */
-	bool is_washed; /* LENT, but about to be returned */
+	bool is_washed; /* LENT; being reset, or asked a query of pgweir's own, and then returned */
 	bool is_trial; /* OPENING while the circuit is open */
 	TAILQ_ENTRY(policy_conn)
 	link; /* the list of its state; unused while LENT, since most loans are short */
@@ -118,42 +121,43 @@ struct policy_conn {
 	uint64_t round; /* the shared policy's round when the connection was opened */
 	struct policy_shared *shared; /* set while the connection is transferred to another shard; else NULL */
 	uint32_t to_shard;
-	/* While LENT: the requests that were sent there ahead of their turn, in order. */
+	/* While LENT: the requests that were sent to this connection ahead of their turn, in order. */
 	struct policy_ahead ahead[POLICY_AHEAD_MAX];
 	uint32_t ahead_count;
 	uint64_t ahead_since_us,
-	    ahead_wait_us; /* since when ahead[0] is the next request, and how long its answer may take */
+	    ahead_wait_us; /* since when ahead[0] is the next request to run, and how long its answer may take */
 	struct policy *ahead_in; /* the pool of these requests, while there are any */
 };
 
 struct policy_waiter;
 
-/* Counts the borrowers that have places which others wait for, as far as a worker knows: all of them; those for
- * which PostgreSQL is working; those that a hint names because PostgreSQL is not working for them. */
+/* Counts the borrowers that have the places which other borrowers wait for, as far as a worker knows. known: all of
+ * them. running: PostgreSQL works for them. named: a hint names them, because PostgreSQL does not. */
 struct policy_keepers {
 	uint32_t known, running, named;
-	const char *against_more; /* the hint if they all run and more connections would not help; NULL if they may */
+	const char *against_more; /* the hint if all are running and more connections would not help; or NULL */
 };
 
-/* Ends waits, for all borrowers of a policy worker: t waits no longer when one of these is called. */
+/* Calls to the borrowers of a policy worker. t waits no longer when on_grant or on_refuse is called. */
 struct policy_waiter_ops {
 	void (*on_grant)(struct policy_conn *conn, struct policy_waiter *t); /* conn is LENT to the borrower now */
 	void (*on_refuse)(const struct fail *why, enum request_failure kind, struct policy_waiter *t);
-	/* Looks at the borrowers that have the places which t waits for, and adds a hint to *why that names the one
-	 * that has left its connection unused for as long as t waits. May be NULL. */
+	/* t waits still. Looks at the borrowers that have the places which t waits for. If one of them has left its
+	 * connection unused for as long as t waits, adds a hint to *why that names it. May be NULL. */
 	struct policy_keepers (*blame)(const struct policy_waiter *t, uint64_t now_us, struct fail *why);
 };
 
 enum waiting {
 	WAITS_NOT,
 	WAITS_IN_LINE,
-	WAITS_AHEAD /* its request was sent ahead, and may still be answered there (policy_ahead.h) */
+	/* the waiter's request was sent ahead, and may still be answered on that connection (policy_ahead.h) */
+	WAITS_AHEAD
 };
 
-/* Embed this in the borrower, zeroed. While the waiter waits, it belongs to the pool. */
+/* Embed this in the borrower, zeroed. While the waiter waits, it belongs to the policy. */
 struct policy_waiter {
 	const void *gucs; /* an idle connection with this GUC set is preferred; may be NULL */
-	uint64_t id; /* identifies its last connection; set by the borrower, never changes; 0 if none */
+	uint64_t id; /* the borrower's, never changes: see policy_conn.borrower_id; 0 if it has no id */
 	union {
 		uint64_t since_us; /* while it waits: when the wait began */
 		uint64_t waited_us; /* after the wait, the borrower's own: how long it waited */
@@ -168,10 +172,10 @@ struct policy_waiter {
 	};
 };
 
-/* An outage: opening fails, and no connection is there. It begins with the first failure that leaves the pool so; a
- * failure does not count if its attempt began before the host last answered, or before a connection that has gone
- * was last returned. It ends when a connection has been opened, when PostgreSQL has refused us for good, or when
- * PostgreSQL has answered another pool of the circuit while no client waits here. */
+/* An outage: opening fails, and the pool has no connection. An outage begins with the first failure after which the
+ * pool has none. A failure is ignored if its attempt began before the host last answered, or before a connection that
+ * has gone was last returned. The outage ends when a connection has been opened, when PostgreSQL has refused us for
+ * good, or when PostgreSQL has answered another pool of the circuit while no client waits here. */
 struct policy_outage {
 	uint64_t since_us; /* 0 if there is no outage */
 	uint32_t held; /* requests that have waited in the outage, and were not refused at once */
@@ -183,13 +187,13 @@ struct policy_ops {
 	 * policy_conn_failed follows later. Returns -1 with *why set if the attempt can't begin, which counts as a
 	 * failed open. */
 	int (*open)(void *owner, uint64_t now_us, struct fail *why);
-	/* Closes conn in any state but LENT, also OPENING and PINGING, and reports policy_conn_gone, before or after
-	 * it returns. The policy ignores reports about its opening or ping in between. */
+	/* Closes conn in any state but LENT, also OPENING and PINGING, and reports policy_conn_gone, before or after it
+	 * returns. Until that report, the policy ignores reports about the opening or the ping of conn. */
 	void (*close)(void *owner, struct policy_conn *conn, enum recycle_reason reason);
 	/* Pings conn, which is PINGING, and reports policy_ping_done later, or policy_conn_gone before or after it
 	 * returns. */
 	void (*ping)(void *owner, struct policy_conn *conn);
-	/* The next call to policy_tick is due at at_us, which is earlier than before. May be NULL. */
+	/* The next call to policy_tick is due at at_us, earlier than the policy has said before. May be NULL. */
 	void (*wake)(void *owner, uint64_t at_us);
 	/* Returns the address to which conn, which is OPENING, connects: "db1:5432". May be NULL. */
 	const char *(*address)(void *owner, const struct policy_conn *conn);
@@ -211,14 +215,14 @@ void policy_free(struct policy *p);
 
 /* Returns a connection at once, or NULL if t has to wait. Never calls back before it returns. */
 struct policy_conn *policy_borrow(struct policy *p, struct policy_waiter *t, uint64_t now_us);
-/* Returns an idle connection that may be lent as it is, or NULL. With NULL, one is pinged or opened for later unless
- * one is coming already; t does not wait. Never calls back. */
+/* Returns an idle connection that may be lent as it is, or NULL. With NULL, a connection is pinged or opened for later,
+ * unless one is being pinged or opened already; t does not wait. Never calls back. */
 struct policy_conn *policy_borrow_idle(struct policy *p, struct policy_waiter *t, uint64_t now_us);
 /* conn must be clean, in no transaction, and in working order. May call on_grant of the longest waiter, or
  * ops->close if conn is too old, above a lowered limit, or wanted by another pool that shares the budget. */
 void policy_return(struct policy *p, struct policy_conn *conn, uint64_t now_us);
-/* Returns conn after a query of the owner's own: waits since asked_us (0 if none) are counted as waits for
- * PostgreSQL. */
+/* Does policy_return() with conn, on which the owner has run a query of its own since asked_us (0 if it has run none):
+ * the time that waiters have waited since then is counted as waiting for PostgreSQL. */
 void policy_return_asked(struct policy *p, struct policy_conn *conn, uint64_t asked_us, uint64_t now_us);
 /* conn, which is LENT, will be returned soon, so no other connection is opened for the waiters. */
 void policy_conn_washing(struct policy *p, struct policy_conn *conn);
@@ -233,14 +237,15 @@ void policy_conn_opening(struct policy *p, struct policy_conn *conn, uint64_t no
 void policy_conn_opened(struct policy *p, struct policy_conn *conn, uint64_t now_us); /* conn has logged in */
 /*
  * A connection that was OPENING or CHECKING has failed; conn no longer belongs to the pool. The pool backs off before
- * the next attempt, which opens a single connection (if all in the queue keep waiting, one more follows for each half
- * second without an answer): 50 ms doubled up to 15 s, but up to 400 ms while clients ask; +-20 % jitter. As long as
- * opening fails, no connection is closed for its age.
+ * the next attempt, which opens a single connection. (If all clients in the queue keep waiting, one more is opened for
+ * each half second without an answer.) The back-off is 50 ms at first and doubles up to 15 s (up to 400 ms while
+ * clients ask), with a jitter of +-20 %. As long as opening fails, no connection is closed for its age.
  *
  * Waiters in the queue are refused with *why at once if no other connection lives or is being opened. While the pool
- * backs off newcomers are refused too, through on_refuse from policy_tick (ops->wake with now). In an outage the next
- * attempt, or one of another shard or pool, is waited for no longer than half a second, and not at all if the last one
- * got no answer: it may take as long to fail. These waiters keep waiting:
+ * backs off newcomers are refused too, by on_refuse from policy_tick, for which ops->wake is called with the present
+ * time. In an outage a client waits at most half a second for the next attempt (of this pool, or of another shard or
+ * pool of these hosts). It does not wait at all if the last attempt got no answer, because the next one may hang as
+ * long. These waiters keep waiting:
  *   - with OUTAGE_HOLD: all, for hold_us, counted from when they came or the outage began, whichever was later; when
  *     the outage is over, timeout_us begins for them;
  *   - with OUTAGE_WAIT: all, for timeout_us;
@@ -248,8 +253,8 @@ void policy_conn_opened(struct policy *p, struct policy_conn *conn, uint64_t now
  *     restarts;
  *   - for timeout_us, all, after 57P01: PostgreSQL has accepted the login, and an administrator has ended it; and after
  *     53200: the next attempt may have the memory;
- *   - for timeout_us, all, after CF_TOO_MANY (PostgreSQL's 53300): that lowers the pool's limit to the connections it
- *     has (at least 1) for 30 s.
+ *   - for timeout_us, all, after CF_TOO_MANY (PostgreSQL's 53300): that failure lowers the pool's limit to the
+ *     connections that the pool has (at least 1) for 30 s.
  *
  * is_fatal (a wrong password, an unknown database): all are refused at once, even if other connections live. After an
  * outage connections are opened one by one at first, then two at a time, and so on up to the pacing limit.
@@ -257,14 +262,14 @@ void policy_conn_opened(struct policy *p, struct policy_conn *conn, uint64_t now
 void policy_conn_failed(struct policy *p, struct policy_conn *conn, enum connect_failure kind, bool is_fatal,
 			const struct fail *why, uint64_t now_us);
 void policy_ping_done(struct policy *p, struct policy_conn *conn, bool ok, uint64_t now_us); /* !ok: conn is closed */
-/* conn is closed, by either side and in any state; it no longer belongs to the pool. With upstream_may_be_down the
- * loss of an idle, pinging or lent connection raises the epoch: connections verified before that are pinged before
+/* conn is closed, by either side and in any state; it no longer belongs to the pool. With upstream_may_be_down the loss
+ * of an idle, pinging or lent connection raises the epoch: connections that were verified earlier are pinged before
  * they are lent. Recycles are counted here only if the pool asked for the close; the owner counts the others. */
 void policy_conn_gone(struct policy *p, struct policy_conn *conn, bool upstream_may_be_down, uint64_t now_us);
 /* --- policy_supply.c and policy_upkeep.c: connections that no client waits for. --- */
 /* Pings conn, which is idle, now; if conn is NULL, the coldest idle connection. Returns false if none is idle. */
 bool policy_ping_idle(struct policy *p, struct policy_conn *conn, uint64_t now_us);
-/* Pings an idle connection or opens one, up to pool_size, unless one is coming already. */
+/* Pings an idle connection or, below pool_size, opens one; does nothing if one is being pinged or opened already. */
 void policy_stock_up(struct policy *p, uint64_t now_us);
 /* The upstream may be down: idle connections are pinged before they are lent. */
 void policy_distrust(struct policy *p, uint64_t now_us);
@@ -303,8 +308,8 @@ void policy_get_counts(const struct policy *p, struct policy_counts *out);
 uint64_t policy_explain_wait(const struct policy *p, const struct policy_waiter *t, uint64_t now_us, struct fail *why);
 /* policy_shard.c. Returns the place of t in the queue, from 1 on; an estimate if the pool is split. */
 uint32_t policy_place(const struct policy *p, const struct policy_waiter *t, uint64_t now_us);
-/* Returns true if a client waits, here, in another shard or for a place in the budget, for which no connection is
- * being opened, pinged or washed. Borrowers that can return a connection should then. */
+/* Returns true if there is a client (here, in another shard, or in a pool that waits for a place under a cap) for which
+ * no connection is being opened, pinged or washed. Borrowers should then return connections if they can. */
 bool policy_is_wanted(const struct policy *p);
 /* Returns for how many µs a borrower may keep conn unused while no client waits; 0 if conn is to be closed. */
 uint64_t policy_keep_us(const struct policy *p, const struct policy_conn *conn, uint64_t now_us);

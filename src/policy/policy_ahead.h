@@ -3,21 +3,22 @@
  * the request that runs there: policy_ahead.c.
  *
  * A client whose request was sent ahead stays in the queue. When that connection is returned, the client gets it,
- * whatever its place in the queue: its request has begun there. If the client gets another connection before, or stops
- * waiting, the request that was sent ahead has no owner.
+ * whatever its place in the queue: its request has begun there. If the client gets another connection before that, or
+ * stops waiting, the request that was sent ahead has no owner.
  */
 #pragma once
 
 #include "policy/policy.h"
 
 /*
- * Returns the waiter whose request may be sent ahead: the first one whose request was not yet sent; or the first of
- * all, if the connection it was sent to takes too long. Returns NULL if there is none, or if another connection may
- * come for it.
+ * Returns the waiter whose request may be sent ahead: the first waiter whose request was not yet sent; or the first of
+ * all, if the connection that its request was sent to takes too long. Returns NULL if there is no such waiter, or if a
+ * connection may come to it in another way.
  */
 struct policy_waiter *policy_next_ahead(const struct policy *p, uint64_t now_us); /* policy_obstacle.c */
-/* Records that the request `what`, with its t, was sent to conn, which is LENT. If it was sent elsewhere before,
- * that copy has no owner now. wait_us: how long the first request there may have to wait. */
+/* Records that the request `what` of the waiter what->t was sent to conn, which is LENT. If the request was sent to
+ * another connection before, that copy has no owner now. wait_us: how long the first request that was sent ahead to
+ * conn may wait for its turn. */
 void policy_go_ahead(struct policy *p, struct policy_conn *conn, const struct policy_ahead *what, uint64_t wait_us,
 		     uint64_t now_us);
 /* Returns true if t's request was sent to conn. */
@@ -39,10 +40,10 @@ void policy_forget_ahead(struct policy_conn *conn);
 /* --- For policy/ alone. --- */
 struct policy_waiter *policy_first_behind(const struct policy *p, uint64_t now_us);
 /* Returns the waiter that gets the next free connection. Returns NULL if no client waits, or only clients whose
- * requests were sent ahead and will be answered soon: then the connection becomes idle. On several workers the first
- * of these gets it. */
+ * requests were sent ahead and will be answered soon: then the connection becomes idle. In a shard, the first of these
+ * clients gets it instead. */
 struct policy_waiter *policy_next(const struct policy *p, uint64_t now_us);
-/* Returns when the first in the queue, whose request was sent ahead, is to get another connection that is idle or
- * may be opened. */
+/* Returns when the first in the queue, if its request was sent ahead, has waited too long there: it then gets another
+ * connection, if one is idle or may be opened. NEVER_US if that can't happen. */
 uint64_t policy_stuck_at(const struct policy *p, uint64_t now_us);
 void policy_leave_ahead(struct policy *p, struct policy_waiter *t); /* what was sent ahead for t has no owner now */

@@ -5,8 +5,9 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#define FIRST_FEW 8 /* hungry pools that look again when a rest ends */
-/* publishes: until then caps are likely to be tight again, and telling all pools to begin anew costs more */
+#define FIRST_FEW 8 /* how many members, from the first hungry one on, set a timer for the end of a group's rest */
+/* A member stops publishing when it has published this often without a tight cap. A cap that was tight is often tight
+ * again soon, and to order all members to publish anew costs more. */
 #define CALM_AFTER 64
 
 static void
@@ -140,7 +141,8 @@ change_group_used(struct budget_group *g, uint32_t by)
 	budget_fit(g->budget);
 }
 
-/* With more pools than places, most pools hold no place. */
+/* Changes what m itself counts. Also keeps b->holding, the members with a place, which is walked instead of b->members:
+ * with more pools than places, most pools hold none. */
 static void
 change_own_used(struct budget_member *m, uint32_t by)
 {
@@ -170,8 +172,8 @@ change_leaving(struct budget_member *m, uint32_t by)
 	budget_count(&m->budget->leaving, by);
 }
 
-/* All shards of a pool are under the same caps, but one shard may be told of a cap before the others: while some are
- * still under another cap, that shard is a group by itself. */
+/* All shards of a pool are under the same caps, but one shard may be told of a cap before the others: while some shards
+ * are still under another cap, that shard is a group by itself. */
 void
 budget_join(struct policy_budget *b, struct budget_member *m, struct budget_group *g,
 	    const uint32_t counts[static PC_COUNT])
@@ -210,7 +212,7 @@ budget_take(struct budget_member *m)
 }
 
 static void
-ask(struct budget_member *m)
+count_asked(struct budget_member *m)
 {
 	m->asked++;
 	change_leaving(m, 1);
@@ -241,14 +243,14 @@ budget_moved(struct budget_member *m, enum policy_conn_state from, enum policy_c
 		change_used(m, -1u);
 		if (from == PC_CLOSING)
 			change_leaving(m, -1u);
-		else if (m->leaving > m->used) /* this connection was to be asked for */
+		else if (m->leaving > m->used) /* more connections were asked for than are left */
 			budget_withdraw(m);
 	}
 	assert(m->asked <= m->leaving);
 }
 
-/* A shard that is under another budget than g, or came to it before the others, is counted by itself: a connection
- * in transfer is counted in g. */
+/* Returns true if m is counted in g. A shard is counted by itself if it is under another budget than g, or came to that
+ * budget before the others. A connection in transfer is always counted in g. */
 static bool
 is_of_group(const struct budget_member *m, const struct budget_group *g)
 {
@@ -274,7 +276,7 @@ budget_transferred(struct budget_member *m, struct budget_group *g, bool has_lef
 		budget_withdraw(m);
 }
 
-/* Searches from the end, where a client that has just begun to wait belongs. */
+/* Searches from the end of the list, because most clients have just begun to wait. */
 static void
 insert_hungry(struct policy_budget *b, struct budget_member *m)
 {
@@ -323,8 +325,8 @@ budget_end_rests(struct policy_budget *b, uint64_t now_us)
 	}
 }
 
-/* Returns m, which is hungry, or the next hungry member whose worker answers: a silent worker would not take a place
- * that is left to it. */
+/* Returns m, which is hungry, or the next hungry member whose worker answers: a worker that does not answer
+ * (policy_worker_set_silent) would not use a place. */
 static struct budget_member *
 hungry_from(struct budget_member *m)
 {
@@ -345,9 +347,10 @@ next_hungry(const struct budget_member *m)
 	return hungry_from(TAILQ_NEXT(m, hungry_link));
 }
 
-/* Returns how many places will come back, of g's or, if g is NULL, of all. Places of a silent worker may not. */
+/* Returns how many places leaving connections will free: those of g, or of all groups if g is NULL. Connections of a
+ * silent worker are not counted, because they may never be closed. */
 static uint32_t
-coming_back(const struct policy_budget *b, const struct budget_group *g)
+leaving_count(const struct policy_budget *b, const struct budget_group *g)
 {
 	const struct budget_member *m = TAILQ_FIRST(&b->members);
 	uint32_t count = g != NULL ? g->leaving : b->leaving;
@@ -365,7 +368,8 @@ live_count(const struct budget_group *g)
 	return g->used - g->leaving;
 }
 
-/* Returns how many of the `places` for h's group are for h, in a walk over the hungry members. */
+/* Call this for each hungry member in turn, in a walk over all. `places` is how many places h's group gets. Returns how
+ * many of them are for h: at most h->short_count, of the places that the walk has not counted yet. */
 static uint32_t
 count_in_walk(struct budget_member *h, uint64_t places)
 {
@@ -389,7 +393,7 @@ reservable_count(const struct policy_budget *b)
 	return b->in_use_plain > 0 && b->limit > 0 ? b->limit - 1 : b->limit;
 }
 
-/* Returns how many places no pool in use has reserved. */
+/* Returns how many places are left when each pool in use has its share_min. */
 static uint64_t
 common_count(const struct policy_budget *b)
 {
@@ -400,8 +404,7 @@ common_count(const struct policy_budget *b)
 	return left > unlent ? left - unlent : 0;
 }
 
-/* Returns how many places are g's own as long as g needs them. If more places are reserved than there are, all pools
- * have less. */
+/* Returns how many places g can claim as its own: its share_min, or less if more are reserved than there are. */
 static uint32_t
 own_count(const struct budget_group *g)
 {
@@ -412,7 +415,7 @@ own_count(const struct budget_group *g)
 	return (uint32_t)(g->reserved * most / reserved);
 }
 
-/* Returns g's share if it is in use. The share is 0 only while it is another process's turn. */
+/* Returns g's share, which is only valid while g is in use. The share is 0 only while it is another process's turn. */
 static uint32_t
 fair_share(const struct budget_group *g)
 {
@@ -433,7 +436,7 @@ is_scarce(const struct policy_budget *b)
 
 /* Returns how many connections g need not give up for other pools. */
 static uint32_t
-keeps(const struct budget_group *g, uint64_t now_us)
+kept_count(const struct budget_group *g, uint64_t now_us)
 {
 	if (g->demanding > 0)
 		return fair_share(g);
@@ -454,7 +457,7 @@ has_place_for_all(const struct policy_budget *b)
 	return !budget_is_limited(b) || b->used <= b->limit;
 }
 
-/* Returns true if fairness matters now. That is rare, and a return costs only this check otherwise. */
+/* Returns true if fairness matters now. That is rare; otherwise to return a connection costs only this check. */
 static bool
 is_tight(const struct policy_budget *b)
 {
@@ -490,13 +493,13 @@ budget_tell_news(struct policy_budget *b)
 			policy_worker_order(m->orders, ORDER_NEWS);
 }
 
-/* Returns true if connections must close so that pools below their share (other than except) get a place. In a
- * keeper's budget, places of connections that are gone may be granted again: no pool gives up a connection for
- * those. */
+/* Returns true if connections must close so that pools below their share (other than except) get a place. If a keeper
+ * grants the places, the place of a connection that is gone may be granted again (kept.returned), so no pool gives up a
+ * connection for such a place. */
 static bool
-is_any_missing(struct policy_budget *b, const struct budget_group *except)
+must_reclaim(struct policy_budget *b, const struct budget_group *except)
 {
-	int64_t missing = (int64_t)b->used - coming_back(b, NULL) - b->limit;
+	int64_t missing = (int64_t)b->used - leaving_count(b, NULL) - b->limit;
 	struct budget_member *m;
 
 	if (!budget_is_limited(b))
@@ -517,11 +520,12 @@ is_any_missing(struct policy_budget *b, const struct budget_group *except)
 /* --- Which pool may open. --- */
 
 /*
- * A pool's claim gets weaker with each place it has. Below its share_min, the claim is the part of the share_min that
- * it has; any such claim is better than one above a share_min, where the places per unit of weight are the claim.
+ * A pool's claim gets weaker with each place it has. While a pool is below its share_min, its claim is measured by the
+ * fraction of the share_min that it has. Above the share_min, the claim is measured by the places per unit of weight;
+ * any claim below a share_min is better.
  *
- * Returns how many places `hungry` may have before its claim is no better than g's with `mine` places. *is_equal: with
- * that number, both claims are the same.
+ * Returns how many places `hungry` may have before its claim is no better than g's with `mine` places. Sets *is_equal
+ * if both claims are equal at that number.
  */
 static uint64_t
 places_until_equal(const struct budget_group *hungry, const struct budget_group *g, uint32_t mine, bool *is_equal)
@@ -560,8 +564,9 @@ places_before(const struct budget_member *h, const struct budget_member *m)
 }
 
 /*
- * Returns true if neither h, which is hungry, nor any member after h has a better claim than m, which need not be h:
- * all claims are equal, m's group has no place, and m has waited at least as long as h.
+ * Returns true if m's claim is at least as good as that of h, which is hungry, and of all hungry members after h: all
+ * groups have the same weight and no share_min, m's group has no place, and m has waited at least as long as h. m may
+ * be h itself.
  */
 static bool
 is_before_all(const struct budget_member *m, const struct budget_member *h)
@@ -597,13 +602,13 @@ budget_allows(struct budget_member *m, bool is_for_waiter, uint64_t now_us)
 bool
 budget_lacks(const struct budget_member *m)
 {
-	return m->budget != NULL && m->group->short_count > coming_back(m->budget, m->group);
+	return m->budget != NULL && m->group->short_count > leaving_count(m->budget, m->group);
 }
 
 /* Returns true if the only place of m's group should go to another group: to one below its share_min, or to one
  * without a place whose waiter has waited longer than the group's. */
 static bool
-is_anyones_turn(const struct policy_budget *b, const struct budget_member *m)
+is_others_turn(const struct policy_budget *b, const struct budget_member *m)
 {
 	uint64_t since_us = m->view.since_us;
 	const struct budget_member *h;
@@ -632,11 +637,11 @@ budget_asks_back(struct budget_member *m, uint64_t opened_us, uint64_t now_us)
 	share = fair_share(m->group);
 	if (live < share || live <= own_count(m->group))
 		return false;
-	if (live == share && (!is_scarce(b) || now_us < opened_us + BUDGET_TURN_US || !is_anyones_turn(b, m)))
+	if (live == share && (!is_scarce(b) || now_us < opened_us + BUDGET_TURN_US || !is_others_turn(b, m)))
 		return false;
-	if (!is_any_missing(b, m->group))
+	if (!must_reclaim(b, m->group))
 		return false;
-	ask(m);
+	count_asked(m);
 	m->is_giving_up = true;
 	return true;
 }
@@ -649,23 +654,24 @@ budget_is_wanted(const struct policy_budget *b)
 
 /* --- Which pool gives up a connection, and which is woken. --- */
 
-enum surplus { ABOVE_SHARE, ANY, ANY_HERE };
+enum idlest_of { IDLEST_ABOVE_SHARE, IDLEST_ANY, IDLEST_HERE };
 
-/* Returns the pool with the most idle connections above its own share (ABOVE_SHARE), or with the most idle ones of
- * all (ANY), or of this policy worker (ANY_HERE). */
+/* Returns the pool with the most idle connections above its own share (IDLEST_ABOVE_SHARE), or with the most idle ones
+ * of all (IDLEST_ANY), or of this policy worker (IDLEST_HERE). */
 static struct budget_member *
-find_idlest(const struct policy_budget *b, enum surplus of, const struct policy_worker *r, uint64_t now_us)
+find_idlest(const struct policy_budget *b, enum idlest_of of, const struct policy_worker *r, uint64_t now_us)
 {
 	struct budget_member *m, *idlest = NULL;
 	uint32_t most = 0;
 
 	TAILQ_FOREACH(m, &b->holding, holding_link) {
-		uint32_t kept = of == ABOVE_SHARE ? keeps(m->group, now_us) : 0, live = live_count(m->group);
+		uint32_t kept = of == IDLEST_ABOVE_SHARE ? kept_count(m->group, now_us) : 0,
+			 live = live_count(m->group);
 		uint32_t above = live > kept ? live - kept : 0;
 		uint32_t idle = m->view.idle > m->asked ? m->view.idle - m->asked : 0;
 		uint32_t surplus = idle < above ? idle : above;
 
-		if (surplus > most && (of != ANY_HERE || m->worker == r) && !policy_worker_is_silent(m->worker)) {
+		if (surplus > most && (of != IDLEST_HERE || m->worker == r) && !policy_worker_is_silent(m->worker)) {
 			most = surplus;
 			idlest = m;
 		}
@@ -673,12 +679,12 @@ find_idlest(const struct policy_budget *b, enum surplus of, const struct policy_
 	return idlest;
 }
 
-/* Releases the lock in between: a pool of this policy worker has given up the connection when this returns. */
+/* Releases the lock in between. A pool of this policy worker has given up the connection when this returns. */
 static void
 ask_for_idle(struct budget_member *m, struct policy_worker *r, uint64_t now_us)
 {
 	assert(m->orders != NULL);
-	ask(m);
+	count_asked(m);
 	policy_worker_order(m->orders, ORDER_GIVE_UP);
 	if (m->worker == r) {
 		policy_worker_act(r, now_us);
@@ -689,20 +695,20 @@ ask_for_idle(struct budget_member *m, struct policy_worker *r, uint64_t now_us)
 static void
 reclaim(struct policy_budget *b, struct policy_worker *r, uint64_t now_us)
 {
-	while (budget_end_rests(b, now_us), is_any_missing(b, NULL)) {
-		bool is_over = b->used - coming_back(b, NULL) > b->limit;
-		struct budget_member *m = find_idlest(b, ABOVE_SHARE, r, now_us);
+	while (budget_end_rests(b, now_us), must_reclaim(b, NULL)) {
+		bool is_over = b->used - leaving_count(b, NULL) > b->limit;
+		struct budget_member *m = find_idlest(b, IDLEST_ABOVE_SHARE, r, now_us);
 
 		if (m == NULL && is_over)
-			m = find_idlest(b, ANY, r, now_us);
+			m = find_idlest(b, IDLEST_ANY, r, now_us);
 		if (m == NULL)
 			return;
 		ask_for_idle(m, r, now_us);
 	}
 }
 
-/* The place is counted first: otherwise the pool that makes room could take it again for min_idle. A pool of another
- * policy worker is not asked while connections above the limit are on their way out anyway. */
+/* The place is counted before another pool is asked for one; otherwise that pool could take the place again for
+ * min_idle. A pool of another policy worker is not asked if enough connections are leaving already. */
 static bool
 take_or_ask(struct policy_budget *b, struct budget_member *m, uint64_t now_us)
 {
@@ -710,9 +716,9 @@ take_or_ask(struct policy_budget *b, struct budget_member *m, uint64_t now_us)
 
 	budget_take(m);
 	budget_watch(b, m->worker);
-	if (!has_place_for_all(b) &&
-	    ((idlest = find_idlest(b, ANY_HERE, m->worker, now_us)) != NULL ||
-	     (b->used - coming_back(b, NULL) > b->limit && (idlest = find_idlest(b, ANY, m->worker, now_us)) != NULL)))
+	if (!has_place_for_all(b) && ((idlest = find_idlest(b, IDLEST_HERE, m->worker, now_us)) != NULL ||
+				      (b->used - leaving_count(b, NULL) > b->limit &&
+				       (idlest = find_idlest(b, IDLEST_ANY, m->worker, now_us)) != NULL)))
 		ask_for_idle(idlest, m->worker, now_us);
 	if (has_place_for_all(b))
 		return true;
@@ -777,8 +783,8 @@ policy_places_leave(struct budget_member *m)
 	policy_worker_unlock(m->worker);
 }
 
-/* The first hungry member would suffice, which reviews for all, but it may leave the list, or its worker may stop
- * answering. */
+/* Returns true if m should set a timer. One timer, of the first hungry member, would do, because that member reviews
+ * for all; but it may leave the list, or its worker may stop answering. */
 static bool
 is_among_first(const struct budget_member *m)
 {
@@ -869,15 +875,14 @@ budget_leave(struct budget_member *m)
 	assert(g->member_count > 0);
 	if (--g->member_count == 0)
 		change_use(g, 0, false);
-	/* Connections in transfer still count, except under a cap for pools of one name, whose last pool may be
-	 * gone. */
+	/* Connections in transfer still count, except under a cap that may be freed with its last pool. */
 	if (g->member_count == 0 && (g->in_transfer == 0 || b != m->worker->commons->total))
 		end_group(g);
 	if (b->used < before)
 		budget_wake_best(b);
 }
 
-/* Arms the first hungry member, on behalf of all. */
+/* Makes the tick of the first hungry member's pool due in time, on behalf of all hungry members. */
 static void
 arm_first(struct policy_budget *b, const struct policy_worker *r, uint64_t now_us)
 {
@@ -901,8 +906,8 @@ review(struct policy_budget *b, struct policy_worker *r, uint64_t now_us)
 {
 	if (!is_tight(b))
 		return;
-	/* A pool that gives up a connection reports from within, and other threads report meanwhile: the review then
-	 * starts again. */
+	/* While reclaim() runs, the pool that gives up a connection calls this again, and so may other threads: then
+	 * the running review starts again. */
 	if (b->review != REVIEW_NONE) {
 		b->review = REVIEW_ONCE_MORE;
 		return;

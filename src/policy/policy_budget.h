@@ -3,12 +3,12 @@
  *
  * An example, with max_server_connections = 10: pool a has all ten connections, two of them idle, when at 0 ms clients
  * come to pool b, which has none. Two pools are in use, so the share of each is five. Pool a gives up an idle
- * connection; as soon as that is gone, at 1 ms, pool b is woken and opens one in its place. When a has no idle one
- * left, it closes what its clients return, until each of the two has five.
+ * connection; as soon as that one is gone, at 1 ms, pool b is woken and opens one in its place. When pool a has no idle
+ * one left, it closes connections that its clients return, until each of the two pools has five.
  *
  * Each pool embeds one budget_member for each cap. A member is hungry while only the cap keeps it from opening
- * connections; hungry members are on a list. Each change of what the cap allows (a connection is gone or idle, a pool
- * needs no more) ends in budget_review. That makes pools give up idle connections for pools below their share, and
+ * connections; hungry members are on a list. Each change that may let a pool open one (a connection is gone or idle, a
+ * pool needs no more) ends in budget_review. This makes pools give up idle connections for pools below their share, and
  * wakes the member with the best claim to a free place: the fewest connections for its weight first, then the longest
  * wait. The member opens from its own policy_tick; its budget_report then wakes the next member. Pools of other policy
  * workers are asked and woken by orders (policy_commons.h); a connection that was asked for counts as leaving at once,
@@ -16,11 +16,11 @@
  *
  * The shards of one pool (policy_shared.h) are members of one group. The claim, the share and whether the pool is in
  * use belong to the group; each member is hungry, or has idle connections to give up, for itself. A connection that is
- * transferred from one shard to another keeps its place, which is the group's meanwhile. A pool on one worker is a
- * group by itself.
+ * transferred from one shard to another keeps its place, which counts for the group alone until the connection arrives.
+ * A pool on one worker is a group by itself.
  *
- * Always: with a free place and hungry members, the one with the best claim has been woken and not ticked since; a
- *         group has as many places as its members together, plus those of connections in transfer.
+ * Always: with a free place and hungry members, the member with the best claim has been woken and has not ticked since;
+ *         a group has as many places as its members together, plus those of connections in transfer.
  */
 #pragma once
 
@@ -28,39 +28,40 @@
 
 /* --- A cap over several pools: max_server_connections, a user's, a database's, and a host's budget. --- */
 enum policy_cap { CAP_USER, CAP_DATABASE, CAP_ALL, CAP_HOST, POLICY_CAPS };
-/* policy.c: puts p under the cap b, or under none if b is NULL, at any number of connections. policy_new() sets
- * CAP_ALL; the other caps are none at first. */
+/* policy.c: puts p, with any number of connections, under the cap b, or under none if b is NULL. policy_new() sets
+ * CAP_ALL; p is under no other cap at first. */
 void policy_set_cap(struct policy *p, enum policy_cap which, struct policy_budget *b, uint64_t now_us);
 /* Closes the coldest idle connection, to free a place under a cap for another pool. Returns false if none is idle. */
 bool policy_give_up_idle(struct policy *p, uint64_t now_us);
 /*
- * A cap over several pools is max-min fair. A pool is in use if it has lent connections or waiters, or had some within
- * the last 100 ms. The fair share of such a pool is its share_min, plus a part, by its share_weight, of the places that
- * are left when each pool in use has its share_min; at least 1. The share of other pools is 0. A free place goes to a
- * pool below its share_min, else to the pool with the fewest connections for its weight, then to the longest waiter, by
- * ops->wake. When the cap is reached and a pool below its share waits, the pool with the most idle connections above
- * its own share gives up its coldest one; if there is none, a pool above its share closes what is returned to it
- * (RR_EVICTED), even if it has waiters itself. With more pools in use than places, a connection that is 100 ms old, and
- * does not count towards its pool's share_min, gives its place to a pool without any, or below its share_min, in which
- * a client has waited longer. A place is always left for pools without a share_min. min_idle takes only places that no
+ * A cap over several pools is max-min fair. A pool is in use if it has lent connections or waiters (demand), or had
+ * some within the last 100 ms (it is resting). The fair share of such a pool is its share_min, plus a part, by its
+ * share_weight, of the places that are left when each pool in use has its share_min; at least 1. The share of other
+ * pools is 0. A free place goes to a pool below its share_min, else to the pool with the fewest connections for its
+ * weight; among equals, to the longest waiter. That pool is woken by ops->wake. When the cap is reached and a pool
+ * below its share waits, the pool with the most idle connections above its own share gives up its coldest one; if no
+ * pool has such a connection, a pool above its share closes connections that are returned to it (RR_EVICTED), even if
+ * it has waiters itself. With more pools in use than places, pools take turns: a connection that is 100 ms old, and is
+ * not among its pool's share_min, is closed for a pool that has no place, or is below its share_min, and in which a
+ * client has waited longer. A place is always left for pools without a share_min. min_idle takes only places that no
  * client waits for.
  */
 struct policy_budget *policy_budget_new(uint32_t limit); /* limit 0: no limit. Returns NULL without memory */
 void policy_budget_free(struct policy_budget *b); /* after all its pools are freed */
-/* r: the policy worker of the caller's thread. */
+/* Sets the limit; 0 for none. r: the policy worker of the caller's thread. */
 void policy_budget_set_limit(struct policy_budget *b, struct policy_worker *r, uint32_t limit, uint64_t now_us);
 uint32_t policy_budget_used(const struct policy_budget *b); /* for tests */
 
-/* Opening takes milliseconds, so places do not change hands more often than this: a pool stays in use for this long
- * after its last return; and if there are fewer places than pools, each place is kept for this long. */
+/* Opening takes milliseconds, so places change hands no more often than this. A pool stays in use for this long after
+ * its last return; with fewer places than pools, a pool keeps each place for this long. */
 #define BUDGET_TURN_US (100 * 1000)
 
 /* How a pool uses its connections. Nearly each loan changes this, so budgets are told only while tight (is_watched). */
 struct budget_view {
 	uint32_t idle;
 	bool has_demand; /* true if connections are lent or borrowers wait */
-	uint64_t since_us; /* since_us of the first in the queue; UINT64_MAX if the queue is empty */
-	uint64_t rest_end_us, turn_end_us; /* BUDGET_TURN_US after the last return, and after that server's opening */
+	uint64_t since_us; /* since_us of the queue's first waiter; UINT64_MAX if the queue is empty */
+	uint64_t rest_end_us, turn_end_us; /* BUDGET_TURN_US after the last return, and after that server was opened */
 };
 
 /* All fields are guarded by the lock of the commons. */
@@ -72,9 +73,9 @@ struct budget_group {
 	uint32_t short_count; /* the sum over all members */
 	uint32_t weight, reserved; /* its claim: share_weight, at least 1, and share_min */
 	uint32_t demanding; /* members with demand */
-	bool is_resting; /* the group was in use until a moment ago */
-	uint64_t rest_end_us, turn_end_us; /* of the connection that was returned last: see struct budget_view */
-	uint64_t walk; /* the number of the last walk over the hungry members that has met this group */
+	bool is_resting; /* the group has no demand, and had some within the last BUDGET_TURN_US */
+	uint64_t rest_end_us, turn_end_us; /* see struct budget_view; of the last return in the group */
+	uint64_t walk; /* the number of the last walk over the hungry members that has come to this group */
 	uint32_t counted; /* places that this walk has counted for the group */
 	TAILQ_ENTRY(budget_group) rest_link;
 };
@@ -86,18 +87,18 @@ struct budget_member {
 	struct budget_group *group, own; /* own: the group of a pool without shards */
 	struct policy_worker *worker;
 	struct policy_orders *orders; /* its pool's orders; NULL if it has no pool */
-	uint32_t used, leaving; /* connections in any state, and how many of them are CLOSING or asked for */
-	uint32_t asked; /* idle connections that the pool was asked to close, and has not closed yet */
-	uint32_t short_count; /* how many connections it would open now; it is hungry if this is above 0 */
+	uint32_t used, leaving; /* connections in any state; how many of them are CLOSING or were asked for */
+	uint32_t asked; /* idle connections that the pool was asked to give up, and has not begun to close */
+	uint32_t short_count; /* how many connections it would open now; the member is hungry if above 0 */
 	uint32_t opening; /* of used, under a CAP_HOST only: logins in progress */
-	bool is_understocked; /* it would open a connection for min_idle, if its keeper had a place for that */
+	bool is_understocked; /* the member would open a connection for min_idle, if its keeper had a place for that */
 	uint32_t weight, reserved; /* the member's claim: share_weight, at least 1, and share_min */
 	struct budget_view view; /* the view that was published last */
-	/* when its pool's tick is due for all hungry members, if another policy worker has ordered that */
+	/* when its pool's tick is due on behalf of all hungry members, if another policy worker has ordered it */
 	uint64_t armed_us;
-	uint32_t calm_count; /* how often it was published since the cap was last tight */
+	uint32_t calm_count; /* how often the member has published since the cap was last tight */
 	bool is_watched; /* each change of the view is published */
-	bool is_giving_up; /* the next connection that begins to leave is one that was asked for */
+	bool is_giving_up; /* the next connection of the member that begins to leave is one that was asked for */
 	TAILQ_ENTRY(budget_member) link, hungry_link, holding_link;
 };
 
@@ -105,50 +106,51 @@ struct budget_member {
 
 void policy_places_join(struct policy_budget *b, struct budget_member *m, struct policy_worker *r);
 void policy_places_leave(struct budget_member *m); /* m must have no place */
-/* Takes one place at once, if need be from the pool of this policy worker with the most idle connections. Returns
- * false if there is no place; then a pool of another policy worker was asked for an idle connection, if one has any.
- * If a keeper grants places (policy_keeper.h), a place is asked of the keeper instead, and kept for two seconds for
- * the next caller. */
+/* Takes one place at once. If none is free, the pool of this policy worker with the most idle connections gives one up.
+ * Returns false if that does not make a place; then a pool of another policy worker was asked for an idle connection,
+ * if such a pool has any. If a keeper grants places (policy_keeper.h), the keeper is asked for a place instead, which
+ * is held for two seconds for the next caller. */
 bool policy_places_take(struct budget_member *m, uint64_t now_us);
 void policy_places_give(struct budget_member *m, uint64_t now_us);
 /* Returns true if all places are taken while some pool would open a connection. */
 bool policy_places_are_wanted(const struct budget_member *m);
 
-/* --- A member's side, for policy_caps.c, which holds the lock except for budget_review() and budget_report(). --- */
+/* --- A member's side, for policy_caps.c. It holds the lock, but not for budget_review() and budget_report(). --- */
 
-/* g: the group of its pool's shards; NULL if the pool has no shards. counts: the pool's connections by state. The
- * member has its claim set, and all else zeroed. */
+/* g: the group of its pool's shards; NULL if the pool has no shards. counts: the pool's connections by state. Before,
+ * the claim of m is set, and all else is zeroed. */
 void budget_join(struct policy_budget *b, struct budget_member *m, struct budget_group *g,
 		 const uint32_t counts[static PC_COUNT]);
-/* The connections of m count no longer. If it has any, others may open some: policy_worker_act() must follow. */
+/* The connections of m count no longer, so other pools may be woken: policy_worker_act() must follow. */
 void budget_leave(struct budget_member *m);
-/* weight: 0 counts as 1. Also allowed before budget_join. The caller reviews. */
+/* Sets the claim of m; a weight of 0 counts as 1. Also allowed before budget_join. The caller reviews. */
 void budget_set_claim(struct budget_member *m, uint32_t weight, uint32_t reserved);
 void budget_publish(struct budget_member *m, const struct budget_view *v);
-/* Call this after a change that may make the budget tight: then all members publish from now on. r: this thread's
- * policy worker; policy_worker_act() must follow. */
+/* Call this after a change that may make the budget tight: if it has become tight, all members publish from now on. r:
+ * this thread's policy worker; policy_worker_act() must follow. */
 void budget_watch(struct policy_budget *b, const struct policy_worker *r);
 
 /* Orders all pools with waiters to look again; policy_worker_act() must follow. */
 void budget_tell_news(struct policy_budget *b);
 
 void budget_take(struct budget_member *m); /* takes a place: the connection will be opened */
-/* A connection that has a place is gone (PC_NONE), begins to leave (PC_CLOSING), or has logged in. */
+/* A connection that has a place has moved: it is gone (`to` is PC_NONE), begins to leave (PC_CLOSING), or has logged
+ * in. */
 void budget_moved(struct budget_member *m, enum policy_conn_state from, enum policy_conn_state to);
-/* A connection of m's (m->budget may be NULL) has left for another shard, or has come from there. */
+/* A connection of m's (m->budget may be NULL) has left for another shard of g, or has come from one. */
 void budget_transferred(struct budget_member *m, struct budget_group *g, bool has_left);
 void budget_lost(struct budget_group *g); /* a connection of g's in transfer is lost; policy_worker_act() must follow */
-/* Call this at the end of each change. short_count: how many connections only the cap prevents. Then reviews. */
+/* Call this at the end of each change; it reviews. short_count: how many connections only the cap prevents. */
 void budget_report(struct budget_member *m, uint32_t short_count, uint64_t now_us);
 
-/* Returns true if m may open a connection: for a waiter if there is a free place and no other pool has a better
- * claim to it; for min_idle if there is a free place and no member is hungry. */
+/* Returns true if m may open a connection. There must be a free place; with is_for_waiter, no other pool may have a
+ * better claim to it; without (for min_idle), no member may be hungry. */
 bool budget_allows(struct budget_member *m, bool is_for_waiter, uint64_t now_us);
-/* Returns true if m's group lacks more places than it will get back; false without a cap. */
+/* Returns true if m's group lacks more places than its leaving connections will free; false without a cap. */
 bool budget_lacks(const struct budget_member *m);
-/* Returns true if the connection that m returns must be closed for another pool; it counts as asked for then. */
+/* Returns true if the connection being returned to m must be closed for another pool; it then counts as asked for. */
 bool budget_asks_back(struct budget_member *m, uint64_t opened_us, uint64_t now_us);
-void budget_withdraw(struct budget_member *m); /* m has no idle connection left to close */
+void budget_withdraw(struct budget_member *m); /* m has no idle connection left to close: none is asked for any more */
 /* Returns true if all places are taken while some pool would open a connection. */
 bool budget_is_wanted(const struct policy_budget *b);
 void budget_review(struct budget_member *m, uint64_t now_us);

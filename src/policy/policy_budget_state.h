@@ -10,7 +10,7 @@ TAILQ_HEAD(budget_members, budget_member);
 
 TAILQ_HEAD(budget_groups, budget_group);
 
-/* Zeroed in most budgets: such a budget is a cap, and its limit is a setting. */
+/* A keeper's budget (policy_keeper.h). All zero in other budgets, whose limit is a setting. */
 struct budget_kept {
 	struct policy_worker *keeper; /* NULL if there is none, or if it has gone */
 	bool is_binding; /* the limit is the number of granted places, which may be 0 */
@@ -18,7 +18,8 @@ struct budget_kept {
 	uint32_t returned; /* places of connections that are gone since the keeper last asked for some */
 	struct budget_news news;
 	uint32_t understocked_count; /* members with is_understocked */
-	uint32_t asked_for, held; /* places for connections that no policy lends: to be asked for, and held */
+	/* places for connections that no policy lends: to be granted; granted and kept free */
+	uint32_t asked_for, held;
 	uint64_t held_until_us; /* when the held places are given up */
 	uint64_t taken;
 };
@@ -30,14 +31,14 @@ struct policy_budget {
 	uint32_t limit; /* 0 if there is no limit, unless is_binding */
 	uint32_t used, leaving;
 	uint32_t opening, short_count; /* sums over all members */
-	uint32_t unlent; /* of used: connections that no policy lends */
+	uint32_t unlent; /* how many of used no policy lends */
 	uint32_t in_use_count; /* groups that have demand or are resting */
-	uint32_t in_use_plain; /* of these: groups without a share_min */
+	uint32_t in_use_plain; /* how many of these groups have no share_min */
 	uint64_t in_use_weight, in_use_reserved; /* sums of the claims of these groups */
 	uint32_t unequal_count; /* groups whose claim differs from the default */
 	uint64_t walk; /* the number of the last walk over the hungry members */
-	bool is_watched; /* the budget is tight; all members publish, or are ordered to */
-	enum budget_review review; /* run by one thread, for all */
+	bool is_watched; /* the budget is tight; all members publish, or have been ordered to publish */
+	enum budget_review review; /* one thread at a time reviews, for all */
 	struct budget_groups resting;
 	struct budget_members members, holding;
 	struct budget_members hungry; /* in order of view.since_us */
@@ -85,10 +86,10 @@ budget_change_opening(struct budget_member *m, uint32_t by)
 
 /* policy_budget.c */
 bool budget_has_free_place(const struct policy_budget *b);
-void budget_end_rests(struct policy_budget *b, uint64_t now_us); /* of pools that have rested long enough */
+void budget_end_rests(struct policy_budget *b, uint64_t now_us); /* resting groups whose time is over are not in use */
 /* Wakes the hungry member with the best claim, if a place is free; policy_worker_act() must follow. */
 void budget_wake_best(struct policy_budget *b);
-/* Called with the lock, returns without it. Call it after a change of the limit, or of what members want. */
+/* Reviews; call this after a change of the limit, or of what members want. Called with the lock, returns without it. */
 void budget_look_again(struct policy_budget *b, struct policy_worker *r, uint64_t now_us);
 
 /* policy_keeper.c */

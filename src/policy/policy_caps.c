@@ -1,10 +1,11 @@
 /*
- * src/policy/policy_caps.c - one pool under several caps: its user's, its database's, its host's, that of all. See
- * policy_caps.h.
+ * src/policy/policy_caps.c - one pool under several caps: its user's, its database's, its host's, and the cap over all
+ * pools. See policy_caps.h.
  *
- * A pool opens a connection when all of its caps allow it, and gives one up when any cap asks for it. It is hungry at
- * one cap at most, the first that has no place for it: at further caps, whose places it could not use anyway, it
- * competes with no pool. When that cap has a place, the pool looks again, and may then be hungry at the next.
+ * A pool opens a connection when all of its caps allow it, and gives one up when any cap asks for it. The pool is
+ * hungry at one cap at most, the first that has no place for it. At further caps it competes with no pool, because it
+ * could not use their places. When the first cap has a place, the pool looks again, and may then be hungry at the next
+ * cap.
  */
 #include "policy/policy_caps.h"
 #include "policy/policy_budget_state.h"
@@ -53,7 +54,7 @@ caps_set_groups(struct policy_caps *caps, struct budget_group *groups, const uin
 		caps_set(caps, i, caps->by_kind[i].budget, counts, now_us);
 }
 
-/* Takes the lock itself. Returns true if all shards of the pool may be one group by now. */
+/* Takes the lock. Returns true if this cap's member is a group by itself, but can be in the pool's group by now. */
 static bool
 may_regroup(const struct policy_caps *caps, unsigned which)
 {
@@ -153,7 +154,7 @@ caps_moved(struct policy_caps *caps, enum policy_conn_state from, enum policy_co
 	policy_worker_unlock(caps->orders->worker);
 }
 
-/* A pool that lacks nothing is of interest only where other pools do. */
+/* A pool that lacks nothing reports only while caps are watched, because other pools lack something then. */
 void
 caps_report(struct policy_caps *caps, uint32_t short_count, uint64_t now_us)
 {
@@ -207,7 +208,7 @@ void
 caps_withdraw(struct policy_caps *caps)
 {
 	policy_worker_lock(caps->orders->worker);
-	caps->orders->ops->publish(caps->orders->pool); /* first, so that none is asked for once more */
+	caps->orders->ops->publish(caps->orders->pool); /* first, so that no idle connection is asked for again */
 	for (unsigned i = 0; i < POLICY_CAPS; i++)
 		if (caps->by_kind[i].is_giving_up)
 			budget_withdraw(&caps->by_kind[i]);

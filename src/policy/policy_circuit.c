@@ -13,8 +13,8 @@
 struct policy_circuit {
 	struct policy_named named;
 	struct circuit_news news;
-	/* Copies of fields of news that are read without the lock: a pool that reads them late is woken, or refused
-	 * by circuit_begin(). */
+	/* Copies of fields of news, which are read without the lock. A pool that reads an old value is woken later, or
+	 * gets false from circuit_begin(). */
 	_Atomic uint64_t round;
 	_Atomic bool is_open;
 	uint64_t answered_us; /* when the host last answered */
@@ -207,7 +207,7 @@ circuit_failed(const struct circuit_member *m, enum connect_failure kind, bool i
 	if (!circuit_is_of_host(kind, why) || (c = enter(m)) == NULL)
 		return true;
 	is_news = started_us >= c->answered_us;
-	/* Attempts begun before the last failure have failed for the same reason. */
+	/* An attempt that began before the last failure has failed for the same reason, and is not counted. */
 	if (is_news && (c->news.failed_count == 0 || started_us > c->news.failed_us)) {
 		note_failure(c, kind, why, started_us, now_us);
 		wake_others(m, false);

@@ -5,12 +5,12 @@
  * The circuit opens when an attempt fails because of the host (there is no answer, the port is closed, PostgreSQL
  * starts up), unless the host has answered another attempt that began later. Then single connections are tried, by any
  * pool with waiters, after the back-off of policy_conn_failed(). If an attempt gets no answer within half a second,
- * another one may begin: the first may hang. Each failure counts for all pools with waiters. The first answer closes
- * the circuit, whatever the answer is: a wrong password concerns that pool only.
+ * another attempt may begin, because the first may hang. Each failure counts for all pools with waiters. The first
+ * answer closes the circuit, whatever the answer is: a wrong password concerns that pool only.
  *
- * Pools of several policy workers share the circuit, so each function takes the lock (policy_commons.h); while the
- * circuit is closed, only functions that open a connection do. Each pool embeds a circuit_member, whose fields are its
- * own.
+ * Pools of several policy workers share the circuit, so each function takes the lock (policy_commons.h). While the
+ * circuit is closed, only functions for the opening of a connection do. Each pool embeds a circuit_member, whose fields
+ * are its own.
  */
 #pragma once
 
@@ -18,7 +18,7 @@
 
 #include <stddef.h>
 
-#define TRIAL_EVERY_US (500 * 1000u) /* while earlier trials have no answer */
+#define TRIAL_EVERY_US (500 * 1000u) /* while earlier trials have no answer, another begins this often */
 
 /* How the host is likely to treat the next attempt: to answer it, to refuse it soon, or not to answer at all. */
 enum circuit_sign { HOST_ANSWERS, HOST_FAILS, HOST_SILENT };
@@ -26,7 +26,7 @@ enum circuit_sign { HOST_ANSWERS, HOST_FAILS, HOST_SILENT };
 struct circuit_member {
 	struct policy_circuit *circuit; /* NULL if the pool shares no circuit; then the fields below are unused */
 	struct policy_orders *orders; /* the orders of its pool */
-	uint64_t round; /* the last round of the circuit that the pool knows of */
+	uint64_t round; /* circuit_news.round when the pool last took over the news */
 	bool is_heeding; /* the pool backs off because of what other pools have found */
 	TAILQ_ENTRY(circuit_member) link;
 };
@@ -48,10 +48,10 @@ circuit_sign_of(enum connect_failure kind, uint64_t started_us, uint64_t now_us)
 	return kind == CF_TIMEOUT || now_us - started_us >= TRIAL_EVERY_US ? HOST_SILENT : HOST_FAILS;
 }
 
-/* c may be NULL. No connection that is OPENING may be a trial of m's. */
+/* c may be NULL. m may have no trial: a connection that is OPENING with is_trial. */
 void circuit_join(struct policy_circuit *c, struct circuit_member *m, struct policy_orders *orders);
 void circuit_leave(struct circuit_member *m); /* m may have no circuit; no trial may be OPENING */
-/* Returns when the next attempt may begin; UINT64_MAX if only news can tell; 0 while the circuit is closed. */
+/* Returns when the next attempt may begin; UINT64_MAX if not before a trial ends; 0 while the circuit is closed. */
 uint64_t circuit_due(const struct circuit_member *m);
 /* Begins an attempt. Returns false if a pool of another policy worker has just begun one. With *is_trial,
  * circuit_ended() must follow. */
@@ -59,26 +59,26 @@ bool circuit_begin(const struct circuit_member *m, bool *is_trial, uint64_t now_
 void circuit_ended(const struct circuit_member *m, uint64_t now_us);
 /* The host has answered. */
 void circuit_answered(const struct circuit_member *m, uint64_t now_us);
-/* Does circuit_answered(), if heard_us is later than the last failure. */
+/* Does circuit_answered() if heard_us, the pool's last sign of life, is after the last failure. */
 void circuit_on_life(const struct circuit_member *m, uint64_t heard_us, uint64_t now_us);
-/* Returns true if the failure shows that the host can't be reached. CF_OTHER may have any cause, such as a
- * password_command that has failed. */
+/* Returns true if the failure shows that the host can't be reached. Most failures of the kind CF_OTHER do not: they may
+ * have any cause, such as a password_command that has failed. */
 bool circuit_is_of_host(enum connect_failure kind, const struct fail *why);
-/* An attempt that began at started_us has failed. Wakes (policy_stir) the other pools if that is news for them.
- * Returns false if the failure means nothing, because the host has answered since. */
+/* An attempt that began at started_us has failed. Tells the other pools if the failure is new to them. Returns false if
+ * the failure means nothing, because the host has answered since the attempt began. */
 bool circuit_failed(const struct circuit_member *m, enum connect_failure kind, bool is_fatal, const struct fail *why,
 		    uint64_t started_us, uint64_t now_us);
 /* Ends the back-off: the next attempt may begin at once. */
 void circuit_hurry(const struct circuit_member *m);
-/* Returns true with news that m has not heeded; news of a failure only if is_waiting. */
+/* Returns true and sets *news if there is news that m has not taken over; with failures only if is_waiting. */
 bool circuit_news(const struct circuit_member *m, bool is_waiting, struct circuit_news *news);
 
 /* --- The pool's side: policy.c. --- */
 /* Returns true if clients wait in the queue. */
 bool policy_has_waiters(const struct policy *p);
 
-/* While the upstream can't be reached, p and the other pools of c try one connection at a time: policy_circuit.h. c
- * may be NULL, as at first; otherwise c must stay until it is replaced, or p freed. */
+/* While the upstream can't be reached, p and the other pools of c try one connection at a time. c may be NULL, as at
+ * first; otherwise c must live until it is replaced, or p is freed. */
 void policy_set_circuit(struct policy *p, struct policy_circuit *c, uint64_t now_us);
 
 /* --- Health checks: policy_supply.c. --- */
@@ -88,13 +88,13 @@ void policy_set_circuit(struct policy *p, struct policy_circuit *c, uint64_t now
  * paused, at the limit, or if other pools wait for places in the budget.
  */
 void policy_health_check(struct policy *p, uint64_t now_us);
-/* The health check conn, which is CHECKING still, has failed and no client waits for it. In an outage, the next
- * client that comes gets this error. */
+/* The health check on conn, which is still CHECKING, has failed, and no client waits in the queue. In an outage, the
+ * next client that comes gets this error. */
 void policy_health_check_failed(struct policy *p, const struct policy_conn *conn, enum connect_failure kind,
 				bool is_fatal, const struct fail *why, uint64_t now_us);
 
 /* --- All circuits. --- */
 
-/* Returns the circuit of this name, the caller's until policy_circuit_put; NULL without memory. */
+/* Returns the circuit of this name, which stays valid until policy_circuit_put; NULL without memory. */
 struct policy_circuit *policy_circuit_get(struct policy_commons *all, const char *name);
 void policy_circuit_put(struct policy_commons *all, struct policy_circuit *c); /* c has no pools; NULL is fine */

@@ -2,14 +2,14 @@
  * src/policy/policy_commons.h - shared by the pools of all workers: the caps over several pools, the circuits of
  * upstreams, and the one lock over them.
  *
- * A policy worker is a worker's side of it: its pools are used by one thread. A pool never touches another worker's
- * pool. If it wants something of that pool (to look again, to give up an idle connection), an order is noted under the
- * lock, and carried out by policy_worker_run_orders() on the other thread. Orders to pools of the own worker are
- * carried out at once, when the lock is free again.
+ * A policy worker (struct policy_worker) stands for a worker here: its pools are used by that worker's thread alone. A
+ * pool never touches a pool of another worker. If one pool wants something of another (to look again, to give up an
+ * idle connection), it notes an order under the lock. The other pool's thread carries the order out in
+ * policy_worker_run_orders(). An order to a pool of the same worker is carried out as soon as the lock is free again.
  *
  * Always: the lock is held for loops over pools at most, without a system call, an allocation, or a call out of
- *         src/policy/; and only when a connection is opened, closing or gone, when a connection that a client waits for
- *         can't be opened, while a cap is tight, and while a circuit is open.
+ *         src/policy/; and it is taken only when a connection is opened, closing or gone, when a connection that a
+ *         client waits for can't be opened, while a cap is tight, and while a circuit is open.
  */
 #pragma once
 
@@ -29,12 +29,12 @@ TAILQ_HEAD(policy_worker_list, policy_worker);
 #define POLICY_KINDS                                                                                                   \
 	('z' - 'a' + 1) /* c: circuits. d, h, t, u: budgets. f: pool_fresh. k: clusters. w: shared policies */
 
-/* Only src/policy/ looks inside, except at total; all others call the functions below. */
+/* Only src/policy/ reads and writes fields other than total; all other folders call the functions below. */
 struct policy_commons {
-	pthread_mutex_t lock; /* guards budgets, circuits, orders, and the members' parts in these */
+	pthread_mutex_t lock; /* guards budgets, circuits, orders, and their members */
 	struct policy_worker_list untold; /* policy workers with new orders */
 	struct policy_budget *total; /* the cap over all pools: max_server_connections */
-	/* guards the tables; taken when a pool is configured or freed, and for reads of standbys */
+	/* guards the tables in named; taken when a pool is configured or freed, and for reads of standbys */
 	pthread_mutex_t names_lock;
 	uint64_t seed; /* for the tables' hashes, and for jitter */
 	struct policy_named *named[POLICY_KINDS]; /* a table for each kind */
@@ -44,7 +44,7 @@ struct policy_commons {
 enum policy_worker_state {
 	WORKER_AT_REST,
 	WORKER_UNTOLD, /* it has orders, and is in commons->untold */
-	WORKER_TOLD /* it was told of its orders, and has not begun to read them */
+	WORKER_TOLD /* tell() was called for its orders, and it has not begun to carry them out */
 };
 
 struct policy_worker {
@@ -67,15 +67,14 @@ void policy_commons_free(struct policy_commons *c); /* after its policy workers 
  * without memory. */
 struct policy_worker *policy_worker_new(struct policy_commons *c, uint32_t number, void (*tell)(void *owner),
 					void *owner, const struct policy_waiter_ops *borrowers);
-/* r's thread does not answer (is_silent), or answers again. While it is silent, no connection is sent there, no
- * order is given to it, and no place is left to it. Always call this on the same thread: own is its policy worker. */
+/* r's thread does not answer (is_silent), or answers again. While r is silent, its pools are sent no connection, asked
+ * for none, and left no place. Always call this on the same thread, whose policy worker is `own`. */
 void policy_worker_set_silent(struct policy_worker *r, struct policy_worker *own, bool is_silent, uint64_t now_us);
-/* Call this after the pools of r are freed, whose orders are gone with them, when no thread can tell r anything any
- * more. NULL is fine. */
+/* Call this when the pools of r (with their orders) are freed, and no thread can call tell() any more. NULL is fine. */
 void policy_worker_free(struct policy_worker *r);
 /* Carries out the orders to the pools of this policy worker; call it on their thread. */
 void policy_worker_run_orders(struct policy_worker *r, uint64_t now_us);
-/* A turn of that thread's loop is over: connections that came to its pools before have had their effect. */
+/* A turn of r's loop is over: connections that came to its pools before have been lent or made idle. */
 static inline void
 policy_worker_count_turn(struct policy_worker *r)
 {
@@ -99,30 +98,29 @@ struct policy_named {
 	void *key; /* stored after the object */
 	UT_hash_handle hh;
 };
-/* Returns the object of this kind (a letter) and key, the caller's until policy_named_put. If there is none, makes
- * one of size bytes, zeroed after its name, and calls init. Returns NULL without memory, or if there is none and
- * size is 0. On any thread. */
+/* Returns the object of this kind (a letter) and key, which stays valid until policy_named_put. If there is none, makes
+ * one of `size` bytes, zeroed but for its struct policy_named, and calls init. Returns NULL without memory, or if there
+ * is none and `size` is 0. On any thread. */
 void *policy_named_get(struct policy_commons *all, char kind, const void *key, size_t len, size_t size,
 		       void (*init)(struct policy_commons *all, void *made));
 void policy_named_ref(struct policy_commons *all, struct policy_named *n); /* takes one more reference */
-/* Returns true if that was the last reference: the caller frees the object. */
+/* Releases a reference. Returns true if that was the last one: the caller frees the object. */
 bool policy_named_put(struct policy_commons *all, struct policy_named *n);
 
 /* --- policy_budget.c: max_db_connections, max_user_connections and a host's budget. --- */
 
-/* Returns the budget that all pools of a database, tenant, user or host of this name share, without a limit at
- * first; the caller's until policy_budget_put. kind tells apart things of the same name: 'd', 't', 'u', 'h'. Returns
- * NULL without memory. */
+/* Returns the budget that all pools of the database ('d'), tenant ('t'), user ('u') or host ('h') of this name share;
+ * without a limit at first. The budget stays valid until policy_budget_put. Returns NULL without memory. */
 struct policy_budget *policy_budget_get(struct policy_commons *all, char kind, const char *name, size_t len);
 void policy_budget_put(struct policy_commons *all, struct policy_budget *b); /* its pools have left; NULL is fine */
 
 /* --- Orders: for src/policy/. --- */
 
 struct policy_order_ops {
-	/* Called under the lock, on the pool's thread: tells the budgets how the pool uses its connections
-	 * (caps_publish), from now on at each change. */
+	/* Called under the lock, on the pool's thread: publishes: tells the budgets how the pool uses its connections
+	 * (caps_publish). From then on the pool does so at each change. */
 	void (*publish)(struct policy *p);
-	/* Called on the pool's thread, without the lock. *o: the orders. */
+	/* Called on the pool's thread, without the lock. Carries out *o. */
 	void (*obey)(struct policy *p, const struct policy_orders *o, uint64_t now_us);
 };
 
@@ -141,7 +139,7 @@ enum policy_order {
 /* The orders to a pool, embedded in it. All fields but the first three are guarded by the lock. */
 struct policy_orders {
 	const struct policy_order_ops
-	    *ops; /* NULL if no pool obeys, as with a keeper: only its policy worker is told */
+	    *ops; /* NULL if there is no pool, as for a keeper: then only tell() of its policy worker is called */
 	struct policy *pool;
 	struct policy_worker *worker;
 	unsigned what; /* enum policy_order; if 0, the pool is not in the policy worker's list */
@@ -154,13 +152,12 @@ void policy_worker_lock(const struct policy_worker *r);
 void policy_worker_unlock(const struct policy_worker *r);
 /* Call this under the lock. what: enum policy_order. policy_worker_act() must follow. */
 void policy_worker_order(struct policy_orders *o, unsigned what);
-/* Call this under the lock. r->tell() is due, and policy_worker_act() or policy_worker_tell() must follow to call
- * it. */
+/* Call this under the lock. Makes r->tell() due; policy_worker_act() or policy_worker_tell() must follow. */
 void policy_worker_wake(struct policy_worker *r);
-/* Called with r's lock, which is released in between: tells all other policy workers that have been woken, or have
- * orders. Orders of r itself wait for policy_worker_act(). */
+/* Called with r's lock, which is released in between: calls tell() for all other policy workers that have been woken,
+ * or have orders. Orders to pools of r wait for policy_worker_act(). */
 void policy_worker_tell(struct policy_worker *r);
 /* Called with the lock, returns without it: carries out the orders to this policy worker, and tells other policy
  * workers of theirs. */
 void policy_worker_act(struct policy_worker *r, uint64_t now_us);
-void policy_worker_forget(struct policy_orders *o); /* the pool is freed */
+void policy_worker_forget(struct policy_orders *o); /* withdraws all orders in o, whose pool is being freed */

@@ -1,8 +1,8 @@
 /*
  * src/policy/policy_obstacle.c - the obstacles that keep another connection from being opened: how many connections
- * each leaves to open, when that may change, and what is said of it to waiting clients. policy_supply.c opens as many
- * as the whole list leaves, and looks again when the list says so; errors, NOTICEs and the console explain a wait by
- * the same list.
+ * each leaves to open, when that number may change, and what waiting clients are told of it. policy_supply.c opens as
+ * many connections as the whole list leaves, and looks again when the list says so. Errors, NOTICEs and the console
+ * explain a wait by the same list.
  */
 #include "policy/policy_queue.h"
 #include "policy/policy_ahead.h"
@@ -12,8 +12,8 @@
 #define OPENS_AT_ONCE 16
 
 struct obstacle {
-	/* Returns how many more connections the obstacle leaves to open. Lowers *until_us to the time when that
-	 * number may rise without a report. */
+	/* Returns how many more connections the obstacle leaves to open. Lowers *until_us to the time at which that
+	 * number may rise although nothing is reported. */
 	uint32_t (*leaves)(const struct policy *p, uint64_t now_us, uint64_t *until_us);
 	/* Returns true if t waits because of this obstacle, and writes that into why. */
 	bool (*say)(const struct policy *p, const struct policy_waiter *t, uint64_t now_us, struct fail *why);
@@ -103,12 +103,13 @@ failed_say(const struct policy *p, const struct policy_waiter *t, uint64_t now_u
 	return true;
 }
 
-/* --- As many connections are being opened as may be at a time. --- */
+/* --- As many connections are being opened as may be opened at a time. --- */
 
-/* After a failure, one attempt is made alone. If it gets no answer, that says nothing about the next moment; but
- * waiters that are to be told of its failure must not wait for other attempts. */
+/* Returns how many attempts may run at once after a failure: one, or one more for each TRIAL_EVERY_US in which the
+ * first gets no answer, because a later one may get an answer. If some waiters are to be refused when the first attempt
+ * fails, only one: they must not wait for further attempts. */
 static uint32_t
-trials(const struct policy *p, uint64_t now_us, uint64_t *until_us)
+attempts_allowed(const struct policy *p, uint64_t now_us, uint64_t *until_us)
 {
 	const struct policy_conn *first = TAILQ_FIRST(&p->in[PC_OPENING]);
 	const struct policy_waiter *last = TAILQ_LAST(&p->line, policy_queue);
@@ -129,15 +130,15 @@ pace_leaves(const struct policy *p, uint64_t now_us, uint64_t *until_us)
 	uint32_t most = UINT32_MAX, opening = p->count[PC_OPENING];
 
 	if (p->failed_count > 0)
-		most = trials(p, now_us, until_us);
+		most = attempts_allowed(p, now_us, until_us);
 	else if (p->ramp > 0)
 		most = p->ramp;
 	pace = most < pace ? most : pace;
 	return pace > opening ? pace - opening : 0;
 }
 
-/* Returns the connection that is being opened for the first in the queue without an answer, for a second or since
- * before t began to wait; or NULL. */
+/* Returns the oldest connection that is being opened, if it has had no answer for a second, or since before t began to
+ * wait; else NULL. */
 static const struct policy_conn *
 find_hanging(const struct policy *p, const struct policy_waiter *t, uint64_t now_us)
 {
@@ -148,8 +149,8 @@ find_hanging(const struct policy *p, const struct policy_waiter *t, uint64_t now
 	return conn;
 }
 
-/* Speaks only if there is no sign of life from the address: the attempt has lasted a second, or as long as t may
- * wait, and no other connection was opened or heard of since it began. */
+/* Returns true only if the address gives no sign of life: the attempt has lasted a second, or as long as t may wait,
+ * and since the attempt began no other connection was opened or heard of. */
 static bool
 pace_say(const struct policy *p, const struct policy_waiter *t, uint64_t now_us, struct fail *why)
 {
@@ -171,10 +172,11 @@ pace_say(const struct policy *p, const struct policy_waiter *t, uint64_t now_us,
 
 /* --- The borrowers that have the places which t waits for. --- */
 
-/* places: how many are taken. raise: the setting that would allow more. The hint names a culprit, or says raise if
- * all borrowers are at work. If raise is NULL, why has a hint already, which stays if there is no culprit. */
+/* Adds a hint that names a borrower that does not use its connection; or, if all borrowers are at work, the setting to
+ * raise. places: how many places are taken. `raise`: the setting that would allow more; if NULL, *why has a hint
+ * already, which stays if no borrower is named. */
 static void
-say_keepers(const struct policy *p, const struct policy_waiter *t, uint64_t now_us, uint32_t places, const char *raise,
+say_holders(const struct policy *p, const struct policy_waiter *t, uint64_t now_us, uint32_t places, const char *raise,
 	    struct fail *why)
 {
 	const struct policy_waiter_ops *borrowers = p->orders.worker->borrowers;
@@ -199,7 +201,7 @@ say_keepers(const struct policy *p, const struct policy_waiter *t, uint64_t now_
 
 /* --- A cap over several pools is used up. --- */
 
-/* The lock that tells if the cap has a place is taken later, with the place: caps_take(). */
+/* Leaves any number: whether the cap has a place is found out under the lock when the place is taken (caps_take()). */
 static uint32_t
 cap_leaves(const struct policy *p, uint64_t now_us, uint64_t *until_us)
 {
@@ -221,7 +223,7 @@ cap_say(const struct policy *p, const struct policy_waiter *t, uint64_t now_us, 
 	say_busy(p, cap.detail, why);
 	fail_hint(why, "%s", cap.hint);
 	if (places > 0)
-		say_keepers(p, t, now_us, places, setting, why);
+		say_holders(p, t, now_us, places, setting, why);
 	return true;
 }
 
@@ -268,8 +270,8 @@ shards_say(const struct policy *p, const struct policy_waiter *t, uint64_t now_u
 
 /* --- The pool is full. --- */
 
-/* overflow_delay: beyond pool_size, one connection for each client that has waited that long and for which none is
- * coming. */
+/* Returns the limit by overflow_delay: beyond pool_size, one connection for each client that has waited that long and
+ * for which no connection is coming. */
 static uint32_t
 limit_for_the_old(const struct policy *p, uint32_t limit, uint64_t now_us, uint64_t *until_us)
 {
@@ -310,7 +312,7 @@ full_say(const struct policy *p, const struct policy_waiter *t, uint64_t now_us,
 		say_busy(p, "One more is being opened.", why);
 		fail_hint(why, "It is lent once it has logged in; min_idle keeps some ready.");
 	} else {
-		say_keepers(p, t, now_us, policy_total(p), "pool_size or max_overflow", why);
+		say_holders(p, t, now_us, policy_total(p), "pool_size or max_overflow", why);
 	}
 	return true;
 }
@@ -370,8 +372,8 @@ policy_next_ahead(const struct policy *p, uint64_t now_us)
 {
 	const struct policy_waiter *first = TAILQ_FIRST(&p->line);
 
-	/* A connection that comes back goes to the longest waiter of any shard, unless a request was sent ahead to
-	 * it. */
+	/* A connection that comes back goes to the longest waiter of any shard, unless a request was sent ahead to that
+	 * connection. So nothing is sent ahead while a client of another shard has waited much longer. */
 	if (!is_full(p, now_us) || (p->shard.shared != NULL && shard_may_choose(&p->shard, first->since_us)))
 		return NULL;
 	return policy_first_behind(p, now_us);

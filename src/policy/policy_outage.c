@@ -1,15 +1,16 @@
 /*
  * src/policy/policy_outage.c - while no connection can be opened: decides which clients keep waiting, and for how long;
  * policy_conn_failed() in policy.h lists the cases. All other clients are refused at once, so that their applications
- * know. Clients that were in the queue when PostgreSQL went were ready to wait, and a restart is short; "too many
- * connections" is treated like a full pool; and after a 57P01 the next attempt will tell if PostgreSQL stops.
+ * know. Clients keep waiting in three cases. Those that were in the queue when PostgreSQL went away were ready to wait,
+ * and a restart is short. "Too many connections" is treated like a full pool. After a 57P01, the next attempt will show
+ * if PostgreSQL is stopping.
  */
 #include "policy/policy_queue.h"
 
 #include <string.h>
 
 static bool
-lacks_memory(const struct policy *p)
+server_lacks_memory(const struct policy *p)
 {
 	return strcmp(p->last_fail.sqlstate, "53200") == 0;
 }
@@ -20,15 +21,15 @@ policy_is_patient(const struct policy *p, const struct policy_waiter *t)
 	if (p->is_fail_fatal)
 		return false;
 	return p->settings.on_outage != OUTAGE_FAIL || p->last_fail_kind == CF_TOO_MANY ||
-	       strcmp(p->last_fail.sqlstate, "57P01") == 0 || lacks_memory(p) ||
+	       strcmp(p->last_fail.sqlstate, "57P01") == 0 || server_lacks_memory(p) ||
 	       (p->has_patient && (int32_t)(t->number - p->patient_to) <= 0) ||
 	       shard_was_in_line(&p->shard, t->since_us);
 }
 
-/* Returns until when an attempt may still succeed. If the last attempt got no answer, an attempt in progress may
- * hang just as long and gives no hope. Otherwise an attempt has half a second, also one of another shard or pool;
- * but no client waits for more than a second, because one attempt may hang while others keep failing. If the host
- * has answered another pool since, the host is up, and merely full. */
+/* Returns until when the first in the queue may hope that an attempt succeeds. If the last attempt got no answer, there
+ * is no hope: an attempt in progress may hang just as long. Otherwise each attempt, also of another shard or pool, has
+ * half a second, but no client waits for more than a second, because one attempt may hang while others keep failing. If
+ * the host has answered another pool since, the host is up, and merely full: hope does not end. */
 static uint64_t
 hope_ends_us(const struct policy *p)
 {
@@ -96,7 +97,7 @@ policy_look_for_outage(struct policy *p, uint64_t now_us)
 		policy_end_outage(p, now_us);
 	}
 	if (p->failed_count == 0 || p->settings.is_spare || p->outage.since_us > 0 || policy_has_any(p) ||
-	    p->is_fail_fatal || p->last_fail_kind == CF_TOO_MANY || lacks_memory(p))
+	    p->is_fail_fatal || p->last_fail_kind == CF_TOO_MANY || server_lacks_memory(p))
 		return;
 	p->outage = (struct policy_outage){ .since_us = now_us };
 	TAILQ_FOREACH(t, &p->line, link)
@@ -131,7 +132,8 @@ policy_end_outage(struct policy *p, uint64_t now_us)
 		p->ops.outage(p->owner, &ended, NULL, now_us);
 }
 
-/* After an outage all clients that waited come at once; PostgreSQL's caches are cold, so it gets them step by step. */
+/* After an outage many clients come at once to a PostgreSQL with cold caches, so connections are opened step by
+ * step. */
 void
 policy_climb(struct policy *p)
 {

@@ -9,15 +9,16 @@
 bool policy_is_hopeless(const struct policy *p, uint64_t now_us);
 /* Returns when policy_is_hopeless() becomes true if nothing is reported before; NEVER_US if never. */
 uint64_t policy_hopeless_us(const struct policy *p, uint64_t now_us);
-/* Returns true if t keeps waiting when policy_is_hopeless(); the other waiters are refused then. */
+/* Returns true if t keeps waiting when policy_is_hopeless(); all other waiters are refused then. */
 bool policy_is_patient(const struct policy *p, const struct policy_waiter *t);
 uint64_t policy_deadline(const struct policy *p, const struct policy_waiter *t); /* when its wait ends; or NEVER_US */
-/* Forgets a failure to open if the pool has no connection left, and those that have gone were alive after that
- * attempt began: the next attempt will tell. */
+/* Forgets a failure to open if the pool has no connection left, but a connection that has gone was alive after the
+ * failed attempt began: the next attempt shows how things are. */
 void policy_forget_outdated(struct policy *p, uint64_t now_us);
-void policy_look_for_outage(struct policy *p, uint64_t now_us); /* begins or ends an outage, after any change */
+/* call this after any change: begins or ends an outage */
+void policy_look_for_outage(struct policy *p, uint64_t now_us);
 void policy_end_outage(struct policy *p, uint64_t now_us); /* does nothing if there is no outage */
-void policy_climb(struct policy *p); /* another connection was opened: raises the ramp */
+void policy_climb(struct policy *p); /* raises p->ramp, because another connection has been opened */
 
 /* policy_refuse.c */
 void policy_refuse_line(struct policy *p, const struct fail *why, enum request_failure kind);
@@ -26,9 +27,9 @@ void policy_refuse_late(struct policy *p, uint64_t now_us);
 void policy_refuse_hopeless(struct policy *p, uint64_t now_us);
 
 /* policy_obstacle.c */
-uint32_t policy_unserved(const struct policy *p); /* how many in the queue have no connection coming */
-/* Returns how many more connections may be opened now, apart from caps over several pools. Lowers *until_us
- * (until_us may be NULL) to the time when that number may rise without a report. */
+uint32_t policy_unserved(const struct policy *p); /* returns how many in the queue lack a coming connection */
+/* Returns how many more connections may be opened now, without regard to caps over several pools. Lowers *until_us
+ * (until_us may be NULL) to the time at which that number may rise although nothing is reported. */
 uint32_t policy_openable(const struct policy *p, uint64_t now_us, uint64_t *until_us);
-/* Returns how much of t's wait was for a connection that is being opened, or that failed to open. */
+/* Returns how much of its time t has waited for a connection that is being opened, or that failed to open. */
 uint64_t policy_waited_to_connect_us(const struct policy *p, const struct policy_waiter *t, uint64_t now_us);

@@ -2,7 +2,8 @@
  * src/policy/policy_refuse.c - refuses clients in the queue.
  *
  * A full pool (53300) and a PostgreSQL that can't be reached (08xxx, from the attempt) have different errors, each with
- * a hint. A borrower that is refused may come back from within: it counts as a newcomer and is not refused again here.
+ * a hint. A borrower that is refused may borrow again from within on_refuse: then it counts as a newcomer, and is not
+ * refused again here.
  */
 #include "policy/policy_queue.h"
 

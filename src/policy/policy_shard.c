@@ -17,9 +17,9 @@ policy_set_shared(struct policy *p, struct policy_shared *w, uint64_t now_us)
 		shard_join(&p->shard, w, p->total, policy_own_live(p), policy_own_verified(p));
 	caps_set_groups(&p->caps, w == NULL ? NULL : w->caps, p->count, now_us);
 	if (w != NULL && p->outage.since_us > 0)
-		shard_outage_begins(&p->shard, p->outage.since_us); /* the outage was reported before */
+		shard_outage_begins(&p->shard, p->outage.since_us); /* its begin was reported already */
 	TAILQ_FOREACH(conn, &p->all, all)
-		conn->round = ROUND_NONE; /* the other shards may have closed theirs since it was opened */
+		conn->round = ROUND_NONE; /* the other shards may have closed all theirs since it was opened */
 	policy_observe(p);
 	policy_tell_shards(p);
 	policy_reinforce(p, now_us);
@@ -132,7 +132,7 @@ policy_give(struct policy *p, struct policy_conn *conn, const struct policy_wait
 	if (number < 0)
 		return false;
 	if (conn->state != PC_LENT)
-		policy_move(p, conn, PC_LENT); /* it was OPENING or PINGING */
+		policy_move(p, conn, PC_LENT); /* conn was OPENING or PINGING */
 	if (!transfer(p, conn, number, now_us)) {
 		if (t == NULL || now_us < later(p->shard.made_us, 2 * SHARD_MADE_US) ||
 		    !shard_is_starved(&p->shard, number, own_us) || !needs_place(p, now_us))
@@ -158,8 +158,7 @@ give_one(struct policy *p, int number, uint64_t now_us)
 	return false;
 }
 
-/* If none of them can be transferred, and the pool is full, the coldest is closed, and another one is opened in that
- * shard. */
+/* If no idle connection can be transferred, and the pool is full, closes the coldest for the other shard. */
 void
 policy_give_idle(struct policy *p, uint64_t now_us)
 {
@@ -180,8 +179,8 @@ policy_give_idle(struct policy *p, uint64_t now_us)
 
 /* --- Asking. --- */
 
-/* Asks once for each new waiter, and again when no place is left: then the others close connections that can't be
- * transferred. */
+/* Asks once for each new waiter, and once more when no place is left, because the other shards then close idle
+ * connections that they can't transfer. */
 void
 policy_ask_shards(struct policy *p, uint64_t now_us)
 {

@@ -10,7 +10,7 @@
  *         before it looks at the others.
  *
  * A shard that gets its first idle connection, and a shard that gets one more waiter, must not miss each other. Each
- * writes its own row, then there is a fence, then it reads the other's row: so one of them sees both. Further idle
+ * writes its own row, runs a fence, and reads the other's row, so at least one of them sees both rows. Further idle
  * connections need no fence, because a shard with waiters sees the bit of the first one, and asks.
  */
 #pragma once
@@ -20,11 +20,11 @@
 
 #include <stdatomic.h>
 
-#define SHARD_LATE_US 1000u /* a client is overtaken only by clients that came at most this much later */
+#define SHARD_LATE_US 1000u /* a client may be overtaken by clients that came at most this much later */
 #define SHARD_ASK_US (5 * 1000u) /* a shard that was asked for idle connections has this long to answer */
-#define SHARD_STARVED_US                                                                                               \
-	(100 * 1000u) /* a place is made for a client that waits longer by this, if none can be transferred */
-#define SHARD_MADE_US (100 * 1000u) /* a place that was made is for other shards this long, then for this one */
+/* if no connection can be transferred, a place is made for another shard's client that has waited this much longer */
+#define SHARD_STARVED_US (100 * 1000u)
+#define SHARD_MADE_US (100 * 1000u) /* a place that was made is left to other shards this long, then to this one */
 #define ROUND_NONE UINT64_MAX /* the round of a connection that is never transferred */
 
 #define IDLE_BIT(number) (UINT64_C(1) << (32 + (number)))
@@ -34,7 +34,7 @@
 struct shard_sign {
 	_Alignas(64) _Atomic uint32_t idle;
 	_Atomic uint32_t waiting;
-	_Atomic uint32_t served; /* connections that come free in that shard soon; 0 if no client waits there */
+	_Atomic uint32_t served; /* connections that come free soon in the shard; 0 if no client waits there */
 };
 
 struct policy_shared {
@@ -70,19 +70,19 @@ struct policy_shard {
 	struct policy_shared *shared;
 	struct policy_orders *orders; /* the pool's orders */
 	uint32_t number; /* the number of its policy worker */
-	uint64_t asked_us; /* when others were asked for idle connections, for waiters here; 0 if they were not */
+	uint64_t asked_us; /* when other shards were asked for idle connections, for waiters here; 0 if not */
 	uint32_t live_asked; /* the shard's live connections when it last considered asking */
 	uint32_t asked_of; /* a bit for each shard that was asked, and has not answered that it has none */
 	uint64_t doubted_us; /* when the epoch was last raised */
-	const struct policy_worker *given_to; /* where the last connection was transferred to; NULL if none was */
-	uint32_t own_turns, its_turns; /* both workers' turns when that connection left */
+	const struct policy_worker *given_to; /* the receiver of the last transferred connection, or NULL */
+	uint32_t own_turns, its_turns; /* the turns of this worker and of given_to when that connection left */
 	uint64_t made_us; /* when a place was last made for a client in another shard */
-	bool is_to_ask; /* more clients wait here than the others know of */
+	bool is_to_ask; /* more clients wait here than when the other shards were last asked */
 	bool is_full; /* no place was left when the shard last looked */
 	bool has_freed; /* the shard has freed a place that others may wait for */
-	struct shard_sign *calm; /* its own sign, while it says that one is idle and no client waits; else NULL */
-	struct shard_sign *in_need; /* its own sign, while it says that clients wait and none is idle; else NULL */
-	/* The next four fields are as the other shards see them. */
+	struct shard_sign *calm; /* own sign, while it has an idle connection and no waiter; else NULL */
+	struct shard_sign *in_need; /* own sign, while it has waiters and no idle connection; else NULL */
+	/* Copies of what this shard has last published to the others. */
 	uint32_t waiting;
 	uint64_t since_us, bits;
 	bool is_in_use;
@@ -108,29 +108,28 @@ shard_others_wait(const struct policy_shard *m)
 	return (uint32_t)(atomic_load_explicit(&m->shared->bits, memory_order_relaxed) & ~WAITING_BIT(m->number));
 }
 
-/* Returns true if clients wait in another shard. No client may wait in this one, and the others must have been told
- * so. */
+/* Returns true if clients wait in another shard. Valid only if no client waits in this one, and that was told. */
 static inline bool
 shard_anybody_waits(const struct policy_shard *m)
 {
 	return (uint32_t)atomic_load_explicit(&m->shared->bits, memory_order_relaxed) != 0;
 }
 
-/* Returns true if no shard has an idle connection, and no place was left when the others were last asked. */
+/* Returns true if no shard has an idle connection, and no place was left when this shard last looked. */
 static inline bool
 shard_is_drained(const struct policy_shard *m)
 {
 	return m->is_full && atomic_load_explicit(&m->shared->bits, memory_order_relaxed) >> 32 == 0;
 }
 
-/* Returns true if an outage was reported that is not over. */
+/* Returns true while a reported outage of the pool lasts. */
 static inline bool
 shard_is_out(const struct policy_shard *m)
 {
 	return m->shared != NULL && atomic_load_explicit(&m->shared->out_since_us, memory_order_relaxed) != 0;
 }
 
-/* of: how many connections all shards may open at once. Returns how many of these this shard may open. */
+/* `of`: how many connections all shards together may open at once. Returns how many of them this shard may open. */
 static inline uint32_t
 shard_share_of_pace(const struct policy_shard *m, uint32_t of)
 {
@@ -139,7 +138,7 @@ shard_share_of_pace(const struct policy_shard *m, uint32_t of)
 	return of > shards ? of / shards : 1;
 }
 
-/* Returns until when a place is left to the other shards that was made for them; 0 if there is none. */
+/* Returns until when the place that was made for clients of other shards is left to them; 0 if there is none. */
 static inline uint64_t
 shard_left_until_us(const struct policy_shard *m)
 {
@@ -153,7 +152,7 @@ shard_coming(const struct policy_shard *m)
 	return m->shared == NULL ? 0 : atomic_load_explicit(&m->shared->coming[m->number], memory_order_relaxed);
 }
 
-/* --- policy_shared.c. Where no comment says otherwise, m->shared may be NULL, and then nothing happens. --- */
+/* --- policy_shared.c. Unless a comment says otherwise, m->shared may be NULL, and then nothing happens. --- */
 
 /* total, live, verified: how many connections of each kind the shard has. */
 void shard_join(struct policy_shard *m, struct policy_shared *w, uint32_t total, uint32_t live, uint32_t verified);
@@ -166,8 +165,8 @@ void shard_take(struct policy_shard *m, enum policy_conn_state state);
 void shard_moved(struct policy_shard *m, enum policy_conn_state from, enum policy_conn_state to);
 /* Publishes the shard's row to the others. m->shared is not NULL. */
 void shard_tell(struct policy_shard *m, uint32_t idle, uint32_t waiting, uint32_t served, uint64_t since_us);
-/* Does shard_tell() if only the number of idle connections changes and no bit does, as nearly always. Returns false,
- * and does nothing, if a bit may change, or m->shared is NULL. */
+/* Does shard_tell() if only the number of idle connections has changed, and no bit, as nearly always. Returns false,
+ * and does nothing, if a bit may have changed, or if m->shared is NULL. */
 static inline bool
 shard_tell_idle(struct policy_shard *m, uint32_t idle)
 {
@@ -177,8 +176,7 @@ shard_tell_idle(struct policy_shard *m, uint32_t idle)
 	return true;
 }
 
-/* Does shard_tell() for the queue if clients waited before, and no connection was idle. Returns false, and does
- * nothing, for any other change. */
+/* Does shard_tell() if clients waited before, and wait still, and no connection was idle; else only returns false. */
 static inline bool
 shard_tell_line(struct policy_shard *m, uint32_t waiting, uint32_t served, uint64_t since_us)
 {
@@ -195,8 +193,7 @@ shard_tell_line(struct policy_shard *m, uint32_t waiting, uint32_t served, uint6
 }
 
 void shard_report_change(struct policy_shard *m, bool is_in_use, uint64_t now_us); /* m->shared is not NULL */
-/* Call this after each change: tells shards with waiters of a place that was freed, and all of a change of
- * is_in_use. */
+/* Call this after each change. Tells shards with waiters of a freed place, and all shards of a change of is_in_use. */
 static inline void
 shard_report(struct policy_shard *m, bool is_in_use, uint64_t now_us)
 {
@@ -215,10 +212,10 @@ shard_has_given(struct policy_shard *m, const struct policy_worker *to)
 
 /*
  * Returns true if the first in the queue of shard `number` came more than SHARD_LATE_US before own_us, the since_us of
- * the waiter here (UINT64_MAX if no client waits here: then any waiter there is ahead). In addition, the connection
- * that was last given to that shard must have had its effect: both loops have gone round since. Otherwise each returned
- * connection could be given to a loop that stood still for a while, whose queue is older for that reason, and as many
- * would come back.
+ * the waiter here (UINT64_MAX if no client waits here: then any waiter there is ahead). In addition, the loops of both
+ * workers must have made a turn since a connection was last given to that shard, so it has had its effect. Otherwise,
+ * each returned connection could be given to a loop that stood still for a while, because its queue is old for that
+ * reason, and as many connections would come back.
  */
 static inline bool
 shard_is_ahead(const struct policy_shard *m, unsigned number, uint64_t own_us)
@@ -245,50 +242,50 @@ shard_may_choose(const struct policy_shard *m, uint64_t own_us)
 	return shards != 0;
 }
 
-/* Returns the shard to which to transfer a connection that may be lent here to a waiter since own_us (UINT64_MAX if
- * no client waits here); -1 if the connection stays. m->shared is not NULL. */
+/* Returns the shard to which to transfer a connection; -1 if the connection stays. own_us: since_us of the waiter to
+ * which it could be lent here; UINT64_MAX if no client waits here. m->shared is not NULL. */
 int shard_choose(const struct policy_shard *m, uint64_t own_us);
 struct shard_sum {
 	uint32_t idle, waiting;
 };
 /* Returns the sums over all shards. m->shared is not NULL. */
 struct shard_sum shard_sum(const struct policy_shard *m);
-/* Returns true if a client waits in another shard for which no connection is coming. m->shared is not NULL. */
+/* Returns true if there is a client in another shard for which no connection is coming. m->shared is not NULL. */
 bool shard_others_lack(const struct policy_shard *m);
 /* Estimates how many clients in other shards have waited since before since_us. */
 uint32_t shard_ahead(const struct policy_shard *m, uint64_t since_us, uint64_t now_us);
-/* Returns true if the first in that shard's queue has waited so long that a place is made for it. */
+/* Returns true if the first in that shard's queue came so long before own_us that a place is made for it. */
 bool shard_is_starved(const struct policy_shard *m, int number, uint64_t own_us);
 /* Prepares the transfer of conn to that shard. Returns its policy worker, or NULL if conn can't, or need not, go
  * there. */
 struct policy_worker *shard_begin_transfer(struct policy_shard *m, struct policy_conn *conn, int number);
 void shard_stays(struct policy_shard *m, struct policy_conn *conn); /* undoes shard_begin_transfer() */
-/* Returns false if conn was not sent to this shard. *is_of_round: conn has not been outdated in transfer. */
+/* Returns false if conn was not sent to this shard. *is_of_round becomes false if the connections of conn's round were
+ * to be closed while conn was in transfer. */
 bool shard_arrived(struct policy_shard *m, struct policy_conn *conn, bool *is_of_round);
 void shard_next_round(struct policy_shard *m); /* no connection that exists now is transferred any more */
 /* Asks others for their idle connections. m->shared is not NULL. */
 void shard_ask(struct policy_shard *m, uint64_t now_us);
 /* Returns how many connections may come because shards were asked. */
 uint32_t shard_count_expected(const struct policy_shard *m); /* m->asked_us is not 0 */
-/* Tells shards with waiters that this shard has no idle connection, or none any more. m->shared is not NULL. */
+/* Tells shards with waiters that this shard has no idle connection (any more). m->shared is not NULL. */
 void shard_answer(struct policy_shard *m, uint64_t now_us);
-/* An outage has begun here. Returns true if no other shard was in an outage, so the pool's outage begins, or if
- * there is no shared policy. */
+/* An outage has begun here. Returns true if no other shard was in an outage, so the outage of the whole pool begins;
+ * also without a shared policy. */
 bool shard_outage_begins(struct policy_shard *m, uint64_t since_us);
-/* The outage *o here is over, or the shard leaves during the outage (is_over is false). Returns true if the pool's
- * outage is over, because no other shard is in it: *o is the pool's then; else the other shards look again. Returns
- * true without a shared policy. */
+/* With is_over, the outage *o of this shard is over; else the shard leaves during the outage, and false is returned. If
+ * no other shard is in the outage, the outage of the whole pool is over: *o is set to the pool's, and true is returned.
+ * Else the other shards look again. Returns true without a shared policy. */
 bool shard_outage_ends(struct policy_shard *m, struct policy_outage *o, bool is_over, uint64_t now_us);
 /* A lent connection is lost; call this before shard_moved(). */
 void shard_lost(struct policy_shard *m, uint64_t now_us);
 /* Returns true if a client that waits here since since_us was in the queue when a connection was last lost. */
 bool shard_was_in_line(const struct policy_shard *m, uint64_t since_us);
-/* Returns true if no other shard has a lower number, or without a shared policy: this shard reports sums over all
- * shards. */
+/* Returns true if this shard has the lowest number, so it reports the sums over all; also without a shared policy. */
 bool shard_is_first(const struct policy_shard *m);
-/* Returns this shard's share of a number that all shards keep together; without a shared policy, all of it. */
+/* Returns this shard's share of `of`, a number that all shards keep together; `of` without a shared policy. */
 uint32_t shard_share(const struct policy_shard *m, uint32_t of);
-/* PostgreSQL has refused another connection: until until_us there will be no more than `limit`. */
+/* PostgreSQL has refused another connection: until until_us the pool will have `limit` connections at most. */
 void shard_lower_limit(struct policy_shard *m, uint32_t limit, uint64_t until_us);
 
 static inline uint32_t

@@ -1,5 +1,5 @@
 /* src/policy/policy_shared.c - the state that the shards of one pool share: places, waiters, transfers. See
- * policy_shared.h and policy_shard.h. Calls no function of a pool: another shard acts by order. */
+ * policy_shared.h and policy_shard.h. This file calls no function of a pool: it gives orders to other shards. */
 #include "policy/policy_shard.h"
 
 #include <assert.h>
@@ -94,8 +94,8 @@ leave(const struct policy_shared *w)
 	pthread_mutex_unlock(&w->commons->lock);
 }
 
-/* Call this under the lock; policy_worker_act() must follow. ORDER_NEWS means that a place is free; with ORDER_STIR
- * the others keep the places they had. */
+/* Call this under the lock; policy_worker_act() must follow. ORDER_NEWS alone tells that a place is free. With
+ * ORDER_STIR, too, the shards look again although no place has become free. */
 static void
 order_shards(const struct policy_shared *w, uint32_t shards, unsigned what)
 {
@@ -303,7 +303,8 @@ shard_outage_ends(struct policy_shard *m, struct policy_outage *o, bool is_over,
 	return since_us != 0;
 }
 
-/* No lock, because each waiting request asks: a thread that sees the lower number of connections also sees lost_us. */
+/* Fences instead of the lock, because shard_was_in_line() is called for each waiting request: a thread that sees the
+ * lower number of connections also sees lost_us. */
 void
 shard_lost(struct policy_shard *m, uint64_t now_us)
 {
@@ -339,7 +340,7 @@ shard_tell(struct policy_shard *m, uint32_t idle, uint32_t waiting, uint32_t ser
 	if (bits != m->bits)
 		atomic_fetch_xor(&w->bits, bits ^ m->bits);
 	if (bits != m->bits || waiting > m->waiting)
-		atomic_thread_fence(memory_order_seq_cst); /* later reads are no older than this */
+		atomic_thread_fence(memory_order_seq_cst); /* what this thread reads later is no older */
 	m->since_us = since_us;
 	m->waiting = waiting;
 	m->bits = bits;
@@ -347,7 +348,7 @@ shard_tell(struct policy_shard *m, uint32_t idle, uint32_t waiting, uint32_t ser
 	m->in_need = idle == 0 && waiting > 0 ? own : NULL;
 }
 
-/* Returns how many clients wait in that shard for which no connection is in transfer. */
+/* Returns for how many clients that wait in the shard no connection is in transfer. */
 static uint32_t
 unserved(const struct policy_shared *w, unsigned number)
 {
@@ -356,7 +357,8 @@ unserved(const struct policy_shared *w, unsigned number)
 	return waiting > coming ? waiting - coming : 0;
 }
 
-/* A shard with waiters gives another shard only connections for the first in its queue: one at a time. */
+/* Returns true if a connection may be given to that shard. A shard with waiters of its own gives another shard a
+ * connection only for the first in that shard's queue, so one at a time. */
 static bool
 is_due(const struct policy_shard *m, unsigned number, uint64_t own_us)
 {
@@ -369,7 +371,7 @@ is_due(const struct policy_shard *m, unsigned number, uint64_t own_us)
 
 /* Returns a bit for each shard whose worker does not answer. */
 static uint32_t
-silent(const struct policy_shared *w)
+silent_shards(const struct policy_shared *w)
 {
 	return get(&w->commons->silent);
 }
@@ -381,7 +383,7 @@ shard_choose(const struct policy_shard *m, uint64_t own_us)
 	uint64_t oldest_us = UINT64_MAX;
 	int chosen = -1;
 
-	for (uint32_t shards = shard_others_wait(m) & ~silent(w); shards != 0; shards &= shards - 1) {
+	for (uint32_t shards = shard_others_wait(m) & ~silent_shards(w); shards != 0; shards &= shards - 1) {
 		unsigned number = shard_first_of(shards);
 		uint64_t since_us = get_us(&w->since_us[number]);
 
@@ -418,14 +420,14 @@ bool
 shard_others_lack(const struct policy_shard *m)
 {
 	const struct policy_shared *w = m->shared;
-	uint32_t shards = shard_others_wait(m) & ~silent(w);
+	uint32_t shards = shard_others_wait(m) & ~silent_shards(w);
 
 	while (shards != 0 && unserved(w, shard_first_of(shards)) <= get(&w->signs[shard_first_of(shards)].served))
 		shards &= shards - 1;
 	return shards != 0;
 }
 
-/* Clients in another shard are assumed to have come evenly since the first in its queue. */
+/* Clients in another shard are assumed to have come at equal intervals since the first in its queue. */
 uint32_t
 shard_ahead(const struct policy_shard *m, uint64_t since_us, uint64_t now_us)
 {
@@ -530,8 +532,8 @@ void
 shard_ask(struct policy_shard *m, uint64_t now_us)
 {
 	struct policy_shared *w = m->shared;
-	uint32_t shards =
-	    (uint32_t)(get_us(&w->bits) >> 32) & ~(1u << m->number) & ~silent(w); /* shards with idle connections */
+	uint32_t shards = (uint32_t)(get_us(&w->bits) >> 32) & ~(1u << m->number) &
+			  ~silent_shards(w); /* shards with idle connections */
 
 	m->is_to_ask = false;
 	if (shards == 0)

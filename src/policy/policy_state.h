@@ -16,14 +16,14 @@
  *   policy_commons.c the state that pools of several threads share, and the lock over it
  *   policy_circuit.c one trial at a time for all pools of an upstream that can't be reached
  *
- * Borrows: connections and waiters while they are on its lists; the owner, counters, caps and the circuit.
- * Always:  every connection but the LENT ones is on the list of its state; policy_move is the only writer of that
+ * Borrows: connections and waiters while they are on the policy's lists; the owner, counters, caps and the circuit.
+ * Always: every connection but the LENT ones is on the list of its state; policy_move is the only writer of that
  *          state.
  *
  * Of the functions declared here, only policy_serve and the policy_refuse_* call borrowers back. Borrowers may do
- * anything with the pool: after such a call, nothing seen before it may be relied on. All other functions may be called
- * anywhere, as ops do not call back. In policy.h, policy_return and the reports of a connection that has come call
- * borrowers back, too, as the last thing they do.
+ * anything with the pool: after such a call, nothing that was read before it may be relied on. All other functions may
+ * be called anywhere, as ops call no borrower. In policy.h, policy_return and the reports of a connection that has come
+ * call borrowers back, too, as the last thing they do.
  */
 #pragma once
 
@@ -56,12 +56,12 @@ struct policy {
 	uint64_t random;
 
 	struct policy_conns all;
-	/* has logged in, and is delivered now; other threads' orders may come meanwhile */
+	/* the connection that has logged in and is being lent now; orders of other threads may come meanwhile */
 	const struct policy_conn *arriving;
 	struct policy_conns in[PC_COUNT]; /* IDLE is sorted warmest first, PINGING first pinged first; LENT is unused */
 	uint32_t count[PC_COUNT];
 	uint32_t total, limit; /* connections in any state; pool_size + max_overflow */
-	uint32_t washing; /* how many of the LENT will be returned soon */
+	uint32_t washing; /* how many of the LENT ones have is_washed */
 	struct policy_conn *last[POLICY_LAST]; /* by borrower_id % POLICY_LAST; valid if borrower_id matches */
 	struct policy_queue line; /* the longest waiter is first */
 	uint32_t waiting, sent_ahead /* of waiting: WAITS_AHEAD */, last_number;
@@ -69,14 +69,14 @@ struct policy {
 	bool is_paused;
 	bool is_in_use; /* a client has used the pool, so min_idle is kept */
 	bool is_observed; /* watched caps or other shards are told of each change */
-	bool cap_has_room; /* the shared cap has room for us */
+	bool cap_has_room; /* a cap may have a place for the pool: policy_tick is due */
 	enum policy_opens opens; /* the purpose of a connection, while ops->open runs */
 	enum recycle_reason close_reason; /* the reason to close connections with is_recycle_due */
 
-	uint64_t epoch; /* a connection verified in an older epoch is pinged before it is lent */
-	uint64_t distrust_epoch; /* opening a connection is preferred to pinging one verified before this */
+	uint64_t epoch; /* a connection that was verified in an older epoch is pinged before it is lent */
+	uint64_t distrust_epoch; /* to open a connection is better than to ping one verified before this epoch */
 
-	uint32_t failed_count; /* rounds of opening that failed in a row */
+	uint32_t failed_count; /* how often opening has failed in a row; attempts that ran together count once */
 	uint64_t backed_off_us, backoff_until_us;
 	uint32_t lowered_limit; /* the most connections in all, since PostgreSQL refused with "too many" */
 	uint64_t lowered_until_us; /* when lowered_limit ends */
@@ -86,15 +86,15 @@ struct policy {
 	enum connect_failure last_fail_kind;
 	bool is_fail_fatal; /* after that failure, trying again is useless until something changes */
 	enum circuit_sign sign;
-	uint64_t asked_us; /* when a client last asked and got no connection at once */
+	uint64_t asked_us; /* when a client last asked for a connection and did not get one at once */
 
 	struct policy_outage outage;
 	uint64_t outage_over_us; /* when the last outage ended in which borrowers were held; 0 if never */
-	uint32_t patient_to; /* borrowers up to this number keep waiting though nothing can be opened, if has_patient */
+	uint32_t patient_to; /* with has_patient, waiters up to this number keep waiting in an outage */
 	bool has_patient; /* patient_to is valid */
-	uint32_t ramp; /* after an outage: how many may be opened at once; 0 if only the pacing limits that */
+	uint32_t ramp; /* after an outage: how many may be opened at once; 0 if only opens_at_once limits that */
 
-	uint64_t swept_us, sweep_us; /* when all idle connections were last checked, and will be next */
+	uint64_t swept_us, sweep_us; /* when all idle connections were last checked, and when they will be next */
 	uint64_t due_us; /* when the owner will call policy_tick */
 	bool is_granting; /* an on_grant is running */
 	uint64_t question_us; /* asked_us of policy_return_asked, while that function runs */
@@ -129,7 +129,7 @@ policy_own_live(const struct policy *p)
 	return p->total - p->count[PC_CLOSING] - p->count[PC_CHECKING];
 }
 
-/* Returns how many connections come free here soon, apart from those in transfer. */
+/* Returns how many connections come free here soon, apart from connections in transfer. */
 static inline uint32_t
 policy_own_coming(const struct policy *p)
 {
@@ -182,7 +182,7 @@ policy_limit_now(const struct policy *p, uint64_t now_us)
 	return lowered < p->limit ? lowered : p->limit;
 }
 
-/* Returns true if there is a connection that was verified once, and is not only being opened. */
+/* Returns true if the pool has a connection that has logged in, and is not being closed. */
 static inline bool
 policy_has_any(const struct policy *p)
 {
@@ -197,7 +197,7 @@ void policy_leave_queue(struct policy *p, struct policy_waiter *t);
 bool policy_is_aged(const struct policy *p, const struct policy_conn *conn, uint64_t now_us);
 void policy_ping_failed(struct policy *p, struct policy_conn *conn, uint64_t now_us);
 void policy_serve(struct policy *p, uint64_t now_us);
-void policy_stir(struct policy *p, uint64_t now_us); /* a cap has room for the pool: policy_tick is due now */
+void policy_stir(struct policy *p, uint64_t now_us); /* a cap may have a place: makes policy_tick due now */
 
 /* policy_shard.c */
 /* Gives conn, which could be lent here to t (NULL if no client waits), to another shard. There must be a shared
@@ -205,12 +205,15 @@ void policy_stir(struct policy *p, uint64_t now_us); /* a cap has room for the p
 bool policy_give(struct policy *p, struct policy_conn *conn, const struct policy_waiter *t, uint64_t now_us);
 void policy_give_idle(struct policy *p, uint64_t now_us); /* gives to shards with waiters, if none wait here */
 void policy_tell_shards(struct policy *p); /* call this after a change that other shards look at */
-void policy_ask_shards(struct policy *p, uint64_t now_us); /* for the queue; there must be a shared policy */
-void policy_end_shards(struct policy *p, uint64_t now_us); /* after each change; there must be a shared policy */
+/* Asks other shards for idle connections, for the queue here. There must be a shared policy. */
+void policy_ask_shards(struct policy *p, uint64_t now_us);
+/* after each change; there must be a shared policy */
+void policy_end_shards(struct policy *p, uint64_t now_us);
 void policy_obey_shards(struct policy *p, const struct policy_orders *o, uint64_t now_us);
 
 /* policy_supply.c */
-void policy_reinforce(struct policy *p, uint64_t now_us); /* after each change: pings and opens for the whole queue */
+/* after each change: pings and opens for the whole queue */
+void policy_reinforce(struct policy *p, uint64_t now_us);
 void policy_start_ping(struct policy *p, struct policy_conn *conn, uint64_t now_us);
 void policy_forget_failures(struct policy *p);
 void policy_is_asked(struct policy *p, uint64_t now_us); /* a client has come: shortens a long back-off */
@@ -219,7 +222,7 @@ uint32_t policy_min_idle(const struct policy *p); /* returns how many idle conne
 uint64_t policy_supply_due(const struct policy *p, uint64_t now_us);
 
 /* policy_upkeep.c */
-/* Records that the request that was sent ahead for t, which is in the queue, counts no longer. */
+/* The request that was sent ahead for t, which is in the queue, counts no longer: t waits like any other waiter. */
 static inline void
 policy_only_waits(struct policy *p, struct policy_waiter *t)
 {
@@ -254,9 +257,9 @@ policy_sweep_wanted_at(const struct policy *p, const struct policy_conn *conn)
 	return conn->recycle_at_us != 0 ? clock_lesser_us(at_us, conn->recycle_at_us) : at_us;
 }
 
-/* conn has become idle. Returns true if that may bring policy_idle_due nearer: it nearly never does, because colder
- * connections wait for the same deadlines. It also does if the pool is larger than pool_size, which the caller
- * checks. */
+/* conn has become idle. Returns true if policy_idle_due may be earlier for that reason, which it nearly never is,
+ * because colder connections have the same deadlines before conn. If the pool is larger than pool_size policy_idle_due
+ * may be earlier, too: the caller checks that. */
 static inline bool
 policy_expect_idle(struct policy *p, const struct policy_conn *conn)
 {
@@ -268,4 +271,5 @@ policy_expect_idle(struct policy *p, const struct policy_conn *conn)
 }
 
 uint64_t policy_next_due(const struct policy *p, uint64_t now_us);
-uint64_t policy_idle_due(const struct policy *p, uint64_t now_us); /* policy_next_due as to idle connections */
+/* policy_next_due, as far as it depends on idle ones */
+uint64_t policy_idle_due(const struct policy *p, uint64_t now_us);

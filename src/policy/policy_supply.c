@@ -2,9 +2,9 @@
  * src/policy/policy_supply.c - keeps as many connections coming as there are waiters in the queue, and no more.
  *
  * For each waiter one connection is on its way: an idle one that is being pinged, or else a new one that is being
- * opened. The longest waiter gets the first one that is ready. The limits on opening are listed in policy_obstacle.c.
- * After a failure one connection is tried alone, and only its success lets others follow; connections that fail
- * together count as one failure.
+ * opened. The longest waiter gets the first connection that is ready. The limits on opening are listed in
+ * policy_obstacle.c. After a failure one connection is tried alone, and only its success lets others follow;
+ * connections that fail together count as one failure.
  */
 #include "policy/policy_queue.h"
 
@@ -42,7 +42,7 @@ policy_end_trial(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 	circuit_ended(&p->circuit, now_us);
 }
 
-/* Takes over what another pool of this upstream has found; a failure only if clients wait here. */
+/* Takes over the result of another pool's attempt on this upstream; a failure only if clients wait here. */
 static void
 apply_circuit(struct policy *p, uint64_t now_us)
 {
@@ -56,7 +56,7 @@ apply_circuit(struct policy *p, uint64_t now_us)
 			p->backoff_until_us = 0;
 		p->circuit.is_heeding = false;
 		p->sign = HOST_ANSWERS;
-		/* In an outage, the connections that are opened for waiters will tell. */
+		/* If clients wait in an outage, the connections that are opened for them will show if it is over. */
 		if (p->outage.since_us > 0 ? p->waiting == 0 : circuit_is_of_host(p->last_fail_kind, &p->last_fail)) {
 			p->failed_count = 0;
 			p->backoff_until_us = 0;
@@ -110,14 +110,14 @@ void
 policy_conn_failed(struct policy *p, struct policy_conn *conn, enum connect_failure kind, bool is_fatal,
 		   const struct fail *why, uint64_t now_us)
 {
-	if (!policy_is_coming(conn->state)) { /* conn was asked to close meanwhile, so its failure means nothing */
+	if (!policy_is_coming(conn->state)) { /* the policy has closed conn meanwhile, so its failure means nothing */
 		policy_conn_gone(p, conn, false, now_us);
 		return;
 	}
 	policy_move(p, conn, PC_NONE);
 	policy_end_trial(p, conn, now_us);
 	note_failure(p, kind, is_fatal, conn->opened_us, why, now_us);
-	p->circuit.is_heeding = false; /* this back-off is the pool's own, whatever the circuit makes of the failure */
+	p->circuit.is_heeding = false; /* this back-off is the pool's own, even if the circuit ignores the failure */
 	if (!circuit_failed(&p->circuit, kind, is_fatal, why, conn->opened_us, now_us))
 		policy_forget_failures(p);
 	if (is_fatal && !p->is_paused) {
@@ -163,7 +163,8 @@ take_places(struct policy *p, enum open_for what_for, uint64_t now_us)
 	return is_taken;
 }
 
-/* Takes the places, which are given back when the connection is gone. The caller reviews. */
+/* Takes the places for a connection, which are given back when the connection is gone. Returns false if there is no
+ * place, or if the circuit allows no attempt now. The caller reviews. */
 static bool
 begin_open(struct policy *p, enum open_for what_for, uint64_t now_us)
 {
@@ -204,7 +205,7 @@ open_for_nobody(struct policy *p, enum open_for what_for, uint64_t now_us)
 {
 	if (open_one(p, what_for, now_us))
 		return;
-	caps_review(&p->caps, now_us); /* other pools may have gone without the place meanwhile */
+	caps_review(&p->caps, now_us); /* other pools may have looked for a place while this one had taken it */
 	shard_report(&p->shard, p->shard.is_in_use, now_us);
 }
 
@@ -244,7 +245,8 @@ policy_start_ping(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 	p->ops.ping(p->owner, conn);
 }
 
-/* While clients are in the queue, every idle connection needs a ping. The warmest are the likeliest to be alive. */
+/* Returns the warmest idle connection, which is the likeliest to be alive; without is_any, none that was verified
+ * before distrust_epoch. While clients wait, every idle connection needs a ping. */
 static struct policy_conn *
 find_to_ping(struct policy *p, bool is_any)
 {
@@ -339,7 +341,8 @@ policy_reinforce(struct policy *p, uint64_t now_us)
 	if (p->shard.shared != NULL)
 		policy_ask_shards(p, now_us);
 	help_waiters(p, now_us);
-	/* For min_idle no place is taken that clients in another shard wait for: it may have been freed for them. */
+	/* For min_idle no place is taken that clients in another shard wait for, because the place may have been freed
+	 * for them. */
 	while (policy_min_idle(p) > 0 && is_short_of_idle(p) &&
 	       policy_total(p) + policy_queue_length(p) - p->waiting < p->settings.pool_size &&
 	       policy_openable(p, now_us, NULL) > 0 && open_one(p, FOR_STOCK, now_us))
@@ -348,7 +351,7 @@ policy_reinforce(struct policy *p, uint64_t now_us)
 		policy_end_shards(p, now_us);
 	unserved = policy_unserved(p);
 	openable = policy_openable(p, now_us, NULL);
-	caps_report(&p->caps, unserved < openable ? unserved : openable, now_us); /* only shared caps prevent those */
+	caps_report(&p->caps, unserved < openable ? unserved : openable, now_us); /* only caps prevent these */
 	if (p->shard.shared != NULL && caps_is_short(&p->caps) && !p->shard.is_full)
 		policy_ask_shards(p, now_us); /* the other shards know now that a cap is full */
 	policy_look_for_outage(p, now_us);

@@ -46,7 +46,8 @@ policy_idle_due(const struct policy *p, uint64_t now_us)
 	return due_us > now_us ? due_us : now_us;
 }
 
-/* Returns when a ping has failed. Pings asked for after one that may take longer wait for the end of that one. */
+/* Returns when the ping of conn, if it has no answer, has failed. The first ping that was begun is looked at first, so
+ * later ones end no earlier. */
 static uint64_t
 ping_limit(const struct policy *p, const struct policy_conn *conn)
 {
@@ -82,7 +83,7 @@ policy_trim(struct policy *p, uint64_t now_us)
 	policy_forget_outdated(p, now_us);
 }
 
-/* Returns false if there was nothing to do. *pings: how many lendable connections may still be pinged now. */
+/* Returns false if there was nothing to do. *pings: how many connections that could be lent may still be pinged now. */
 static bool
 sweep_one(struct policy *p, struct policy_conn *conn, uint32_t *pings, uint64_t now_us)
 {
@@ -205,12 +206,12 @@ policy_reconfigure(struct policy *p, const struct policy_settings *settings, uin
 		if (old.recycle_us != settings->recycle_us && !policy_is_coming(conn->state) &&
 		    conn->state != PC_CLOSING &&
 		    (conn->recycle_at_us == 0 ||
-		     conn->recycle_at_us > now_us)) /* else conn is due, as policy_age() has set */
+		     conn->recycle_at_us > now_us)) /* else conn is to be closed already, as after policy_age() */
 			policy_set_recycle_time(p, conn);
 	p->sweep_us = now_us;
 	p->lowered_until_us = 0;
 	shard_lower_limit(&p->shard, 0, 0);
-	/* An attempt begins at once; clients that come meanwhile still do not wait for a silent host. */
+	/* The next attempt begins at once. Meanwhile, newcomers are still refused if the host gives no answer. */
 	p->backoff_until_us = clock_lesser_us(p->backoff_until_us, now_us);
 	circuit_hurry(&p->circuit);
 	p->is_held = true;
@@ -224,8 +225,8 @@ policy_reconfigure(struct policy *p, const struct policy_settings *settings, uin
 
 /* --- Pause and close. --- */
 
-/* Returns true if clients wait for logins that are likely to succeed. Such logins are finished: otherwise clients
- * would never be served if pools are closed more often than a login takes. */
+/* Returns true if clients wait for logins that are likely to succeed. The caller lets such logins end: otherwise no
+ * client would be served if the pool is closed again and again within the time of a login. */
 static bool
 has_promised(const struct policy *p)
 {
@@ -236,13 +237,13 @@ has_promised(const struct policy *p)
 static void
 shed(struct policy *p, bool has_promised_logins, enum recycle_reason reason)
 {
-	static const enum policy_conn_state unlent[] = { PC_IDLE, PC_PINGING, PC_CHECKING, PC_OPENING };
-	size_t states = sizeof(unlent) / sizeof(unlent[0]) - has_promised_logins;
+	static const enum policy_conn_state closable[] = { PC_IDLE, PC_PINGING, PC_CHECKING, PC_OPENING };
+	size_t states = sizeof(closable) / sizeof(closable[0]) - has_promised_logins;
 	struct policy_conn *conn;
 
 	p->is_held = true;
 	for (size_t i = 0; i < states; i++) {
-		while ((conn = TAILQ_FIRST(&p->in[unlent[i]])) != NULL)
+		while ((conn = TAILQ_FIRST(&p->in[closable[i]])) != NULL)
 			policy_close_conn(p, conn, reason);
 	}
 	p->is_held = false;

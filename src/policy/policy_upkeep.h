@@ -5,6 +5,6 @@
 
 #include "policy/policy.h"
 
-/* conn is to be replaced as if it were too old: now if it is idle, else when it is returned, unless opening has
- * failed by then. conn may be freed when this returns. */
+/* Treats conn as too old: closes it now if it is idle, else when it is returned, unless opening has failed by then.
+ * conn may be freed when this returns. */
 void policy_age(struct policy *p, struct policy_conn *conn, uint64_t now_us);

@@ -5,7 +5,7 @@
 #define RARELY_US 200000u /* a pool without servers is looked at no more often than this */
 #define HEADROOM 1.5 /* room for bursts above the average */
 #define LOANS_ENOUGH 200 /* enough for a mean */
-#define APART 1.5 /* ratio of connections in use at which two levels are compared */
+#define APART 1.5 /* two levels are compared if the connections in use differ by at least this ratio */
 #define IN_PROPORTION 0.75
 
 static void
@@ -55,7 +55,7 @@ policy_use_look(struct policy_use *u, const struct policy_look *look, uint64_t n
 {
 	struct policy_use_span *s = &u->sums.spans[0];
 	uint64_t us = u->looked_us != 0 ? now_us - u->looked_us : 0;
-	/* a longer time counts as idle if none was in use before */
+	/* after a longer time without a look, and with no connection in use before, the time counts as idle */
 	uint64_t as_now_us = us <= RARELY_US || u->last.in_use > 0 ? us : 0;
 	uint32_t part = look->busy < look->limit ? look->busy * POLICY_USE_PARTS / look->limit : POLICY_USE_PARTS;
 
@@ -107,8 +107,8 @@ find_most(const struct policy_use_span *s, double share, uint32_t limit, uint32_
 			    part < POLICY_USE_PARTS ? (uint32_t)(((part + 1) * limit - 1) / POLICY_USE_PARTS) : limit;
 }
 
-/* Estimates the pool size that is enough. A client whose request has timed out may have tried again, so at most as many
- * connections are in use as there are clients. */
+/* Estimates the pool size that is enough. Requests that have timed out may have been sent again by the same clients, so
+ * no estimate is above the number of clients. */
 static void
 find_enough(const struct policy_use_span *all, double waiting, double clients, struct policy_sizing *s)
 {

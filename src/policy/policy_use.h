@@ -1,24 +1,25 @@
 /*
  * src/policy/policy_use.h - how a pool's connections are used, and how many would be in use without a limit.
  *
- * The owner looks at each pool about ten times a second (pool/pool_use.c). A loan only adds up its times.
+ * The owner looks at each pool about ten times a second (pool/pool_use.c). Between two looks, only the times of loans
+ * are added up.
  *
- *   arrivals x time of a loan   would be in use without a limit (Little's law), if requests arrive whatever others wait
- *   in use + waiting            is the most that would be, also if clients send nothing while they wait
+ *   arrivals x time of a loan   would be in use without a limit (Little's law), if requests arrive no matter how many wait
+ *   in use + waiting            is the most that would be in use, if clients send nothing while they wait
  */
 #pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
 
-/* The state of a server that is lent: the party that the connection waits for. */
+/* The party that a lent connection waits for. */
 enum server_use {
-	USE_RUNNING, /* it waits for PostgreSQL */
-	/* it waits for its client, in the middle of a request: the client does not read its result, or has not sent the
-	 * rest */
+	USE_RUNNING, /* the connection waits for PostgreSQL */
+	/* the connection waits for its client, in the middle of a request: the client does not read the result, or has
+	 * not sent the rest of the request */
 	USE_CLIENT,
-	USE_IDLE, /* it waits for its client, in a transaction */
-	USE_KEPT, /* it waits for its client, between transactions: a session, or a pin */
+	USE_IDLE, /* the connection waits for its client, in a transaction */
+	USE_KEPT, /* the connection waits for its client, between transactions: in session mode, or because of a pin */
 	SERVER_USES
 };
 
@@ -40,13 +41,14 @@ struct policy_use_sums {
 	struct policy_use_span {
 		/* connections or requests, multiplied by microseconds */
 		uint64_t time_us, uses_us[SERVER_USES], waiting_us;
-		uint64_t at_us[POLICY_USE_PARTS + 1]; /* for how long this part of the limit was in use */
+		uint64_t at_us[POLICY_USE_PARTS + 1]; /* for how long this part of the limit's connections was in use */
 		uint64_t loans, timeouts, waited_us;
 		/* loans, waits and requests, including those that had begun before the span */
 		uint64_t had, waits, arrived;
 	} spans[2]; /* the present span, and the previous one if it had the same limit */
-	/* The loans that ended while about so many connections were in use; busy: the sum of the exact numbers in use.
-	 * All are halved when a span begins. They are kept when the limit changes: that gives the best comparison. */
+	/* The loans that ended while about that many connections were in use. busy: the sum of the exact numbers in
+	 * use. All counts are halved when a span begins. They are kept when the limit changes, because different limits
+	 * give the best comparison. */
 	struct policy_use_level {
 		uint64_t loans, server_us, busy;
 	} levels[POLICY_USE_LEVELS];
@@ -60,7 +62,7 @@ struct policy_use {
 	struct policy_use_sums sums;
 };
 
-/* PostgreSQL's mean time for a loan, and the average number of connections in use then; busy is 0 if not known. */
+/* server_us: PostgreSQL's mean time for a loan. busy: how many were in use then, on average; 0 if not known. */
 struct policy_service {
 	double busy, server_us;
 };
@@ -68,18 +70,19 @@ struct policy_service {
 /* The use of a pool in both spans. Connections and requests are averages. */
 struct policy_sizing {
 	uint64_t span_us, loans, waits, timeouts;
-	/* hold_us: the time of a loan; wait_us: of a request that had to wait */
+	/* hold_us: the time of a loan; wait_us: how long a request waited that had to */
 	double in_use, by[SERVER_USES], hold_us, wait_us;
-	/* requests that arrived; connections that would be in use without a limit, as in the head of this file */
+	/* per_second: requests that arrived; unlimited: connections that would be in use without a limit, and the most
+	 * that would be (see the head of this file) */
 	double per_second, unlimited, unlimited_most;
 	double enough, enough_most; /* the pool size that is enough, if the pool is too small */
 	uint32_t limit, peak, at_95; /* peak: the most connections in use; at_95: the most for 95 % of the time */
-	struct policy_service many, few; /* many: with the most connections in use; few: with fewer */
+	struct policy_service many, few; /* many: while the most connections were in use; few: while fewer were */
 };
 
 void policy_use_look(struct policy_use *u, const struct policy_look *look, uint64_t now_us);
 void policy_use_add(struct policy_use *to, const struct policy_use *shard); /* to: zeroed before the first call */
 struct policy_sizing policy_use_size(const struct policy_use *u, uint32_t shards); /* shards: how many were added */
-/* Returns true if PostgreSQL's time for a loan grows about in proportion to the connections in use: then more
- * connections do no more work. */
+/* Returns true if PostgreSQL's time for a loan grows about in proportion to the connections in use, so more connections
+ * would do no more work. */
 bool policy_use_is_slowed(const struct policy_sizing *s);

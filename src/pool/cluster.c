@@ -7,12 +7,12 @@
 #include <string.h>
 
 #define TRAIL_MAX 64u
-#define UNASKED_US (250 * US_PER_MS) /* a standby that has not replayed in time is not asked again for so long */
+#define UNASKED_US (250 * US_PER_MS) /* a standby that has not replayed in time is not asked again for this long */
 
 /*
- * The readings of the primary that a standby has not passed, oldest first: the standby's lag is the age of the first.
- * The more a standby lags, the further apart the readings are, so a few suffice: a reading that comes too soon after
- * another one is merged into it, which makes the lag seem longer by a 32nd at most.
+ * The readings of the primary that a standby has not passed, oldest first: the standby's lag is the age of the first. A
+ * reading that comes too soon after the previous one, for the length of the trail, is merged into it, so TRAIL_MAX
+ * readings suffice for any lag. That makes the lag seem longer by a 32nd at most.
  */
 struct trail {
 	uint32_t count;
@@ -30,7 +30,7 @@ struct cluster {
 	struct cluster_view view;
 	struct cluster_mark marks[CLUSTER_HOSTS]; /* only for hosts that are not away */
 	struct trail trails[CLUSTER_HOSTS];
-	struct cluster_mark primaries[CLUSTER_PASTS]; /* the marks of the last histories, indexed as view.past */
+	struct cluster_mark primaries[CLUSTER_PASTS]; /* the primaries of the last histories, indexed like view.past */
 	struct cluster_lives lives;
 	struct {
 		uint64_t number, position;
@@ -231,7 +231,7 @@ trail_pass(struct trail *t, uint64_t position)
 	memmove(t->at, t->at + passed, t->count * sizeof(t->at[0]));
 }
 
-/* A reading of the primary has come, which every standby is to pass. */
+/* A reading of the primary has come: adds it to the trail of each standby that has not passed it. */
 static void
 note_primary(struct cluster *c, const struct reading *r)
 {
@@ -253,8 +253,8 @@ note_lags(struct cluster *c, uint64_t now_us)
 
 /* --- Which host is the primary. --- */
 
-/* Returns the index of the primary, or -1. Of two primaries it is the one of the later timeline. A primary of an
- * earlier timeline than was seen before may be one that does not know of its end. */
+/* Returns the index of the primary, or -1. Of two primaries, the one of the later timeline is returned. A primary of an
+ * earlier timeline than was seen before is not returned: it may not know that it has been replaced. */
 static int32_t
 find_primary(const struct cluster *c)
 {
@@ -299,7 +299,7 @@ note_past(struct cluster *c, struct past_view *past, const struct cluster_mark *
 	past->end = end;
 }
 
-/* In another life, positions in the log are unrelated to the previous ones, as far as pgweir knows. */
+/* A primary of another life: as far as pgweir knows, positions in its log are unrelated to earlier ones. */
 static void
 begin_history(struct cluster *c, const struct cluster_mark *primary)
 {

@@ -4,8 +4,9 @@
  * by the watch, which asks the hosts and writes their answers here.
  *
  * Owns:   the view, under a lock; the last readings of the primary, from which a standby's lag is taken.
- * Always: a cluster lives as long as there are references; it has a watch from its first configuration to the end of
- *         the last database that reads there. Any thread may call the functions that are not marked as the watch's.
+ * Always: a cluster lives as long as there are references; it has a watch from when it is first configured until no
+ *         configured database sends reads to its standbys. Any thread may call the functions that are not for the
+ *         watch only.
  */
 #pragma once
 
@@ -23,25 +24,26 @@ struct cluster *cluster_get(struct policy_commons *all, const char *hosts, uint3
 struct cluster *cluster_ref(struct cluster *c);
 void cluster_put(struct cluster *c); /* NULL is fine */
 
-/* Locks and returns the view, for clients that read there; call cluster_unlock() soon. While clients use it,
- * readings are made every 20 ms, and of standbys at least every half of reads_wait; else every second. */
+/* Locks and returns the view, for clients that read from standbys; call cluster_unlock() soon. While clients use the
+ * view, each host is read every 20 ms, a standby every reads_wait / 2 if that is shorter. Otherwise each host is read
+ * every second, or every reads_max_lag / 2 if that is shorter. */
 const struct cluster_view *cluster_lock(struct cluster *c);
-const struct cluster_view *cluster_look(struct cluster *c); /* the same for callers that do not read there */
+const struct cluster_view *cluster_look(struct cluster *c); /* cluster_lock(), but not counted as a use */
 void cluster_unlock(struct cluster *c);
 /* Returns view.history, without the lock; counts as a use of the view. */
 uint32_t cluster_history(struct cluster *c);
 /* Returns the number of the reading that was begun last, of any host, without the lock. */
 uint64_t cluster_begun(const struct cluster *c);
 /* Asks for a new reading of each standby, of the primary, or of both. Wakes the watch, on any worker, which begins the
- * reading soon: 0.25 ms after the previous one at the earliest, and a 32nd of the standby's lag. */
+ * reading no sooner than 0.25 ms after the previous one, or a 32nd of a standby's lag (at most 20 ms). */
 enum cluster_wants { CLUSTER_STANDBYS = 1, CLUSTER_PRIMARY = 2, CLUSTER_ALL = 3 };
 void cluster_want(struct cluster *c, enum cluster_wants what);
 
 /*
- * Notes a standby's answer to the question when it has replayed up to position, of this history; life is that of the
- * host when it was asked. A position of 0 says that it has not replayed in time: it is not asked again for a moment.
- * Returns true if the answer counts: as far as pgweir knows, it is about the log that the standby replays. (PostgreSQL
- * compares numbers, whatever the timeline.)
+ * Notes that a standby has answered: it has replayed the log of `history` up to `position`. life: the host's life when
+ * the question was sent. A position of 0 says that the standby has not replayed in time; it is not asked again for a
+ * moment. Returns true if the answer counts: as far as pgweir knows, the standby replays the log of that history.
+ * (PostgreSQL compares numbers, whatever the timeline.)
  */
 bool cluster_replayed(struct cluster *c, unsigned host, uint64_t life, uint32_t history, uint64_t position,
 		      uint64_t now_us);
@@ -53,7 +55,7 @@ unsigned cluster_silences(const struct cluster *c);
 
 struct cluster_listener {
 	TAILQ_ENTRY(cluster_listener) link;
-	void (*notify)(void *owner); /* called on any thread, often, under the cluster's lock: it only posts a note */
+	void (*notify)(void *owner); /* called on any thread, often, under the cluster's lock: must only post a note */
 	void *owner;
 	atomic_bool is_waiting; /* notify is called only while this is set, or when a standby falls silent */
 };
@@ -68,13 +70,13 @@ void cluster_unlisten(struct cluster *c, struct cluster_listener *l);
 void cluster_watched(struct cluster *c, void (*wake)(void *owner), void *owner); /* wake may be NULL */
 unsigned cluster_take_want(struct cluster *c); /* returns, once, the cluster_wants since the last call */
 bool cluster_take_use(struct cluster *c); /* returns true, once, if the view was used since the last call */
-/* The host has logged the watch in, in the state that mark has: a new life begins. A primary whose log has run on
- * since it was last seen begins no new history. lives: all lives that were seen, which tell where logs part
- * (commit_fate.h). */
+/* The watch has logged in to the host, whose state is in `mark`: a new life of the host begins. No new history begins
+ * if the host is a primary whose log has run on since it was last seen. lives: all lives that were seen, which tell up
+ * to where two logs are the same (commit_fate.h). */
 void cluster_met(struct cluster *c, unsigned host, const struct cluster_mark *mark, const struct cluster_lives *lives);
-void cluster_has_word(struct cluster *c, unsigned host); /* the host can say when it has replayed a position */
+void cluster_has_word(struct cluster *c, unsigned host); /* the host can answer when it has replayed a position */
 void cluster_away(struct cluster *c, unsigned host); /* the life of the host is over, as far as pgweir knows */
 void cluster_prove(struct cluster *c, unsigned host, bool is_proved);
-void cluster_silent(struct cluster *c, unsigned host, bool is_silent); /* call it when is_silent changes */
+void cluster_silent(struct cluster *c, unsigned host, bool is_silent); /* call this when is_silent has changed */
 uint64_t cluster_begin(struct cluster *c); /* returns the number of the reading that begins now */
 void cluster_answered(struct cluster *c, unsigned host, const struct reading *r, uint64_t now_us);

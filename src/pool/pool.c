@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Short, because CREATE DATABASE waits 5 s for the connections to its template to end. */
+/* how long a connection to a template may be idle: CREATE DATABASE waits only 5 s for such connections to end */
 #define TEMPLATE_IDLE_US (100 * US_PER_MS)
 #define PING_TIMEOUT_US (2 * US_PER_S)
 
@@ -235,7 +235,7 @@ pool_settings(struct pool *pool, const char *user, uint64_t now_us)
 	u->next = pool->users;
 	pool->users = u;
 	configure_users(pool);
-	if (!was_sealed && pool->is_sealed) /* the servers so far were never washed */
+	if (!was_sealed && pool->is_sealed) /* the servers that there are were never washed */
 		policy_close_all(pool->policy, RR_RELOAD, now_us);
 	standby_pools_configure(pool, now_us);
 	return &u->settings;
@@ -285,11 +285,11 @@ get_code(struct pool_set *set, const char *home, const char *harmless, const cha
 	return code;
 }
 
-/* Gets the home of its statements, its database's code, its upstream's circuit and its budget, which all pools of
- * these hosts share. A standby pool has the first two of its main pool: names that were prepared there must mean the
- * same here. */
+/* Gets what the pool shares with others: the home of its statements, the code of its database, the circuit of its
+ * hosts, and their budget. A standby pool has its main pool's home and code, because a name that was prepared in one
+ * pool must mean the same in the other. */
 static int
-get_shared(struct pool *pool, bool has_budget, struct parts *out)
+get_common_parts(struct pool *pool, bool has_budget, struct parts *out)
 {
 	struct pool_set *set = pool->set;
 	char *home = pool_target_home(pool->main != NULL ? pool->main->target : out->target);
@@ -308,7 +308,7 @@ get_shared(struct pool *pool, bool has_budget, struct parts *out)
 		   : 0;
 }
 
-/* A pool that was once on several workers stays there while it has shards: they may have clients. */
+/* A pool that was once on several workers stays split as long as it has shards, because these may have clients. */
 static int
 get_shared_policy(struct pool *pool, struct parts *out)
 {
@@ -347,13 +347,14 @@ get_parts(struct pool *pool, const struct upstream *upstream, struct parts *out,
 	out->target = make_target(pool, upstream, why);
 	if (out->target == NULL)
 		return -1;
-	if ((learnt != NULL && pool_target_inherit(out->target, learnt) < 0) || get_shared(pool, has_budget, out) < 0 ||
-	    get_limits(pool, out->limits) < 0 || (pool->main == NULL && get_shared_policy(pool, out) < 0))
+	if ((learnt != NULL && pool_target_inherit(out->target, learnt) < 0) ||
+	    get_common_parts(pool, has_budget, out) < 0 || get_limits(pool, out->limits) < 0 ||
+	    (pool->main == NULL && get_shared_policy(pool, out) < 0))
 		return fail_memory(why, "a pool");
 	return 0;
 }
 
-/* limit: for all pools that share this cap, if the pool is under one. The pool's connections count from now on. */
+/* Puts the pool under the cap that it has got, if any, and sets that cap's limit, which all pools under it share. */
 static void
 apply_limit(struct pool *pool, enum policy_cap which, uint32_t limit, uint64_t now_us)
 {
@@ -383,7 +384,7 @@ pool_configure(struct pool *pool, uint64_t now_us, struct fail *why)
 	char user[CONFIG_DATABASE_MAX + 1];
 	struct parts parts = { 0 };
 	struct policy_settings ps;
-	bool is_moved, is_read_anew, was_unsealed = pool->policy != NULL && !pool->is_sealed;
+	bool is_moved, has_other_code, was_unsealed = pool->policy != NULL && !pool->is_sealed;
 
 	/* When tenants are switched on or off, a name with a slash refers to another database. */
 	if (db == NULL || db->upstream->is_of_tenant != pool->database->is_of_tenant) {
@@ -402,12 +403,12 @@ pool_configure(struct pool *pool, uint64_t now_us, struct fail *why)
 	    pool->target != NULL && (!pool_target_is_same(pool->target, parts.target) || pool->home != parts.home);
 	if (is_moved)
 		explicit_bzero(&pool->keys, sizeof(pool->keys));
-	is_read_anew = pool->code != NULL && pool->code != parts.code; /* its servers are asked about the old code */
+	has_other_code = pool->code != NULL && pool->code != parts.code; /* servers answer about the old code */
 	code_store_forget(pool->code, pool);
 	parts = swap_parts(pool, &parts);
 	fill_policy(pool, &ps);
 	/* State that clients left in these servers may not have been washed off. */
-	if (is_moved || is_read_anew || (was_unsealed && pool->is_sealed))
+	if (is_moved || has_other_code || (was_unsealed && pool->is_sealed))
 		policy_close_all(pool->policy, RR_RELOAD, now_us); /* opens others for waiters */
 	if (is_moved)
 		set->s.companions->renew(pool);
@@ -434,7 +435,7 @@ pool_configure(struct pool *pool, uint64_t now_us, struct fail *why)
 }
 
 static size_t
-put_key(char key[static POOL_KEY_MAX], bool is_of_tenant, const char *database, const char *user)
+make_key(char key[static POOL_KEY_MAX], bool is_of_tenant, const char *database, const char *user)
 {
 	return (size_t)snprintf(key, POOL_KEY_MAX, "%c%s%c%s", is_of_tenant ? 't' : 'd', database, 0, user);
 }
@@ -461,7 +462,7 @@ pool_new(struct pool_set *set, struct pool_database *d, const char *user)
 
 /* Configures pool, and adds it to the set. Returns pool, or NULL with *why set (also if pool is NULL). */
 static struct pool *
-enter(struct pool *pool, uint64_t now_us, struct fail *why)
+add_pool(struct pool *pool, uint64_t now_us, struct fail *why)
 {
 	struct pool_set *set = pool == NULL ? NULL : pool->set;
 
@@ -502,7 +503,7 @@ pool_new_standby_pool(struct pool *main, uint32_t host, uint64_t now_us)
 		pool->host = host;
 		pool->code_gone = STATE_BACKEND;
 	}
-	return main->standby_pools[host] = enter(pool, now_us, &why);
+	return main->standby_pools[host] = add_pool(pool, now_us, &why);
 }
 
 size_t
@@ -533,7 +534,7 @@ pool_key(const struct config *config, const char *database, const char *user, ch
 	}
 	if (upstream_user(db->upstream, database, user, server_user, why) < 0)
 		return 0;
-	return put_key(key, db->upstream->is_of_tenant, database, server_user);
+	return make_key(key, db->upstream->is_of_tenant, database, server_user);
 }
 
 struct pool *
@@ -569,7 +570,7 @@ pool_on_baseline(struct pool *pool)
 	    !pool_fresh_take(pool->fresh, pool->set->s.env->guc_store, &baseline, &welcome, &since_us))
 		return;
 	pool_take_baseline(pool, baseline, welcome, since_us);
-	pool->baseline_us = since_us; /* also if there is nothing new here, so that it is read once */
+	pool->baseline_us = since_us; /* also if nothing is new, so that the same is not taken again */
 	gucs_unref(baseline);
 	gucs_unref(welcome);
 }
@@ -589,9 +590,9 @@ pool_set_find(struct pool_set *set, const char *database, const char *user, uint
 		pool = pool_new(set, pool_database_get(&set->databases, set->config, database), server_user);
 		if (pool != NULL)
 			memcpy(pool->key, key, pool->key_len = key_len);
-		pool = enter(pool, now_us, why);
+		pool = add_pool(pool, now_us, why);
 	}
-	/* An orphan whose database is configured: a reload had no memory for it. */
+	/* The database is configured, so an orphan is a pool for which a reload had no memory: it is configured now. */
 	if (pool == NULL || (pool->is_orphan && pool_configure(pool, now_us, why) < 0))
 		return NULL;
 	pool->last_used_us = now_us;
@@ -664,7 +665,7 @@ pool_take_delegated(struct pool *pool, struct delegated *d, uint64_t now_us, str
 	if (is_new)
 		log_info(pool->set->log, "pool %s/%s belongs to \"%s\", whose tickets open its connections",
 			 pool->database->name, pool->user, of->by->principal);
-	if (!was_good) /* attempts that failed may succeed now */
+	if (!was_good) /* attempts that failed without a valid ticket may succeed now */
 		pool_renew_policy(pool, now_us);
 	return 0;
 }

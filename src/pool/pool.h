@@ -36,10 +36,11 @@ struct pool_database {
 		};
 		char key[1 + CONFIG_DATABASE_MAX + 1]; /* kind and name: the key in the table of all databases */
 	};
-	bool is_of_tenant; /* true if it was a tenant's when a client first asked for it: see config_tenant_len */
+	/* true if it was a tenant's database when a client first asked for it: see config_tenant_len */
+	bool is_of_tenant;
 	struct database_counters counters;
 	struct exemplars *exemplars; /* of query_duration; NULL if no trace was seen */
-	struct database_code *code; /* the code that its pools lead to, or one of them; a reference; NULL if none yet */
+	struct database_code *code; /* a reference to its code, or to one of several; NULL if there is none yet */
 	uint32_t index; /* scratch space for a caller that lists all databases */
 	bool is_paused;
 	bool is_disabled; /* new clients are refused */
@@ -48,7 +49,7 @@ struct pool_database {
 	UT_hash_handle hh;
 };
 
-/* An order to a pool to check if a host can be reached again: pool_health_check.c. Valid for one call. */
+/* An order to the pool `from` to check if `to` can be reached again: pool_health_check.c. Valid for one call. */
 struct pool_health_check {
 	struct pool_backend *to;
 	struct pool *from;
@@ -61,7 +62,7 @@ struct pool_backend {
 	UT_hash_handle hh;
 	uint8_t role; /* see struct server */
 	struct backend_counters counters;
-	uint64_t told_us; /* when the log was last told that connecting to it failed */
+	uint64_t told_us; /* when the log was last told that no connection could be made to the host */
 	uint64_t asked_us; /* when the host last failed, or was checked */
 	uint32_t health_checks; /* checks in progress */
 	struct pool_health_check health_check;
@@ -71,9 +72,9 @@ struct pool_backend {
 
 #define STARTUPS_MAX 256
 
-/* Caches the GUC sets that a server made of clients' startup settings. Holds STARTUPS_MAX sets at most, because
- * clients choose the settings; the least recently used goes. Zeroed, with a random seed, it is empty. Owns
- * references on its GUC sets. */
+/* Caches the GUC sets that a server made of clients' startup settings. Holds STARTUPS_MAX sets at most, because clients
+ * choose the settings; the least recently used set is dropped. Zeroed, with a random seed, the cache is empty. The
+ * cache has references to its GUC sets. */
 struct pool_startups {
 	uint64_t seed;
 	struct startup_gucs *table; /* pool_startup.c */
@@ -100,52 +101,53 @@ struct pool {
 	struct scram_keys keys; /* keys that were learnt or derived; kept in memory only */
 	struct gucs *baseline; /* settings of a fresh server; NULL until one has logged in */
 	struct gucs *welcome; /* read-only parameters that the last server reported at login */
-	uint64_t baseline_us; /* since when baseline and welcome are as they are; 0 if never set */
-	struct pool_fresh *fresh; /* pool_workers.h: both for all shards; NULL if the pool is not split */
+	uint64_t baseline_us; /* since when baseline and welcome have had their values; 0 if they were never set */
+	struct pool_fresh *fresh; /* pool_workers.h: baseline and welcome for all shards; NULL if not split */
 	uint32_t clients; /* clients that are logged in, or whose password was accepted */
 	bool is_orphan; /* its database is no longer configured */
 	uint64_t last_used_us;
 	struct due due; /* the next tick */
 	uint64_t failure_told_us; /* when the log was last told why logins fail: pool_log.c */
 	struct policy_use use; /* the present span, and the previous one */
-	uint64_t server_us, waited_us; /* the time that PostgreSQL took for all requests, and that of all waits */
+	uint64_t server_us, waited_us; /* sums: PostgreSQL's time for requests, and the time that requests waited */
 	struct pool_stall stall;
 	struct timeouts *timeouts; /* timeouts to be logged: client/client_watch.c; freed with free() */
-	bool is_watched; /* visited for `timeouts` though it has no server; see pool_use.c */
-	uint64_t pins_told_us; /* state/pins.c: when the log was last told of pins_told */
-	uint32_t pins_untold; /* clients that had one of these pins since */
+	bool is_watched; /* pool_use.c visits the pool at each tick for `timeouts`, even without servers */
+	uint64_t pins_told_us; /* state/pins.c: when the log was last told of the pins in pins_told */
+	uint32_t pins_untold; /* clients that have had one of the pins in pins_told since */
 	uint16_t pins_told; /* reasons that were logged: 1 << enum pin_reason */
 	/* state/linger.c. When a client last asked for currval() or lastval() (0 if never), and a hash of its
 	 * application_name; when linger_credit_us was last raised. */
 	uint64_t sequences_asked_us, sequences_asked_by, linger_paid_us;
-	int64_t linger_credit_us; /* how long clients may keep servers for such requests while others wait */
+	int64_t linger_credit_us; /* how long clients may keep servers for currval() while others wait */
 	TAILQ_HEAD(pool_servers, server) servers;
 	struct pool_target *target; /* where its servers connect to, by the present configuration */
-	struct database_code *code; /* the code of its target's database; a reference: database_code.h */
-	struct statement_home *home; /* the home of its target's statements; a reference */
+	struct database_code *code; /* a reference to the code of its target's database: database_code.h */
+	struct statement_home *home; /* a reference to the home of its target's statements (statement_store.h) */
 	struct pool_startups startups; /* startup settings that were applied, and their results */
 	struct policy_circuit *circuit; /* the circuit of its upstream */
 	struct policy_shared *shared; /* policy_shared.h; NULL if the pool lives on one worker */
 	struct policy_budget
 	    *limits[4]; /* policy_commons.h, by enum policy_cap; NULL if none. CAP_ALL is its policy worker's. */
-	struct dedicated *asker; /* dedicated.h: asks for the fate of transactions; NULL if not needed yet */
+	struct dedicated *asker; /* dedicated.h: asks whether transactions have committed; NULL if not needed yet */
 	struct notify_listener *listeners; /* notify_listener.h: connections that listen for its clients */
-	/* standby_pools.c: by the place of their host in the upstream; NULL if not used yet. */
+	/* standby_pools.c: indexed by the place of their host in the upstream; NULL if not used yet. */
 	struct pool *standby_pools[CLUSTER_HOSTS];
 	struct pool *main; /* the main pool of a standby pool, whose counters it uses; NULL in a main pool */
 	uint32_t host; /* the host of a standby pool */
-	unsigned code_gone; /* in a standby pool: state that code may leave there which no answer has told of */
-	uint32_t history; /* cluster_view.history of the primary of its servers; only with a cluster */
+	/* in a standby pool: state that its code may leave, which the last answer does not tell of */
+	unsigned code_gone;
+	uint32_t history; /* the cluster_view.history of the primary that its servers are of; only with a cluster */
 	struct cluster *cluster; /* cluster.h; a reference; NULL if no client reads from standbys */
 	unsigned own_zone; /* a bit for each host of its upstream that is in this process's zone */
-	/* Until a standby has replayed what the primary had when the last answer came, it may have other code than
-	 * that answer tells of. code_due: the number of the primary's first reading that covers that; 0 if that
-	 * reading has come. code_position: its position then. */
+	/* Until a standby has replayed all that the primary had when the last answer about code came, the standby may
+	 * have other code than that answer tells of. code_due: the number of the primary's first reading that covers
+	 * all that the primary had; 0 if that reading has come. code_position: the position of that reading. */
 	uint64_t code_due, code_position;
 	uint32_t code_history; /* the history of code_position */
 	uint32_t index; /* scratch space for a caller that lists all pools */
 	struct pool *next, *before;
-	bool is_active; /* pool_use.c: in the set's list of pools with servers, or is_watched */
+	bool is_active; /* pool_use.c: the pool has servers, or is_watched, and is in the set's list of such pools */
 	TAILQ_ENTRY(pool) looked_at;
 	UT_hash_handle hh; /* the set's table, by key */
 	size_t key_len; /* 0 in a standby pool, which has no name */
@@ -153,10 +155,11 @@ struct pool {
 };
 
 /*
- * Returns the settings of a client of this pool that has logged in as user ("user.tenant" for a tenant's). These are
- * the pool's, except if servers log in under another name (user in upstream) and user has a section of its own: its
- * values then take precedence. They live as long as the pool. A reload changes them in place, and may change which
- * settings apply: call this again after it (clients_configured). Returns NULL without memory.
+ * Returns the settings of a client of this pool that has logged in as user ("user.tenant" for a tenant's). They are the
+ * pool's settings, except if servers log in under another name (user in upstream) and `user` has a section of its own:
+ * then the section's values take precedence. The result lives as long as the pool. A reload changes the settings in
+ * place, and may change which settings apply: call this again after a reload (clients_configured). Returns NULL without
+ * memory.
  */
 const struct scope_settings *pool_settings(struct pool *pool, const char *user, uint64_t now_us);
 /* Returns true if a and b are the same pool, or shards of one pool. */
@@ -177,20 +180,19 @@ pool_of(const struct server *srv)
 {
 	return srv->owner;
 }
-struct pool *pool_set_shard(const struct pool_set *set, const struct pool *of); /* returns that shard, or NULL */
+struct pool *pool_set_shard(const struct pool_set *set, const struct pool *of); /* set's shard of `of`, or NULL */
 
-/* --- pool_conns.c: borrowing; the policy's functions, for servers in place of policy_conns --- */
+/* --- pool_conns.c: borrowing. The functions are the policy's, with servers instead of policy_conns --- */
 /* Returns how many connections the pool has lent so far. */
 uint64_t pool_checkouts(const struct pool *pool);
 struct server *pool_borrow(struct pool *pool, struct policy_waiter *waiter, void *borrower, uint64_t now_us);
 /* Call this in on_grant. Returns the server that was granted, lent to borrower. */
 struct server *pool_granted(struct policy_conn *conn, void *borrower, uint64_t now_us);
-/* The borrower gives srv back, with no request of its own in progress. These parts of the session (enum state_part)
- * are washed first; with STATE_BACKEND, or if it is unfit, srv is closed. srv may be lent to the next in the queue
- * before this returns. */
+/* The borrower gives srv back, with no request of its own in progress. `parts` of the session (enum state_part) are
+ * washed first; with STATE_BACKEND, or if unfit, srv is closed. srv may be lent to the next before this returns. */
 void pool_return(struct server *srv, unsigned parts, uint64_t now_us);
-/* The borrower has gone, even in the middle of a request: see server_reset. Washes everything that can be washed;
- * parts: as for pool_return(). */
+/* The borrower has gone, maybe in the middle of a request: see server_reset. Washes everything that can be washed, and
+ * WASH_PLANS, WASH_POINTS and STATE_BACKEND if they are in `parts`. */
 void pool_clean(struct server *srv, bool discard_all, unsigned parts, uint64_t now_us);
 
 /* --- pool_code.c: the code of its database --- */
@@ -198,41 +200,42 @@ void pool_clean(struct server *srv, bool discard_all, unsigned parts, uint64_t n
 bool pool_has_sequences(const struct pool *pool, uint64_t now_us);
 /* A server of this pool has run DDL, or has committed it. */
 void pool_code_changed(struct pool *pool, unsigned risk); /* risk: as for database_code_changed() */
-/* Call this if srv will be closed because of state that SQL up to the end of this request may have left: finds out
- * which code that was, and logs it once an hour. */
+/* srv will be closed because of state that its SQL may have left. Call this at the end of the request: finds out which
+ * code may have left that state, and logs it once an hour. */
 void pool_code_blame(struct server *srv, struct database_code *code);
-const struct code_blame *pool_code_blamed(const struct database_code *code); /* returns the code that costs most */
-void pool_set_databases_changed(struct pool_set *set); /* a name may refer to another database now */
+const struct code_blame *pool_code_blamed(const struct database_code *code); /* code with the most closes */
+void pool_set_databases_changed(struct pool_set *set); /* the name of a database may refer to another one now */
 
 /*
- * --- pool_use.c: visits pools: those with servers, or with something to log, at each tick, the others in turn; and
- * measures how many of their connections are in use ---
+ * --- pool_use.c: lists the pools to visit at each tick (those with servers, or with something to log) and the pools to
+ * visit in turn (all others); and measures how many of their connections are in use ---
  */
 void pool_use_begin(struct pool *pool); /* pool is new */
 void pool_use_end(struct pool *pool);
-/* The pool has a server from now on, or is_watched: it is visited at each tick. */
+/* The pool has a server from now on, or is_watched: from now on it is visited at each tick. */
 void pool_is_active(struct pool *pool);
-bool pool_use_rests(struct pool *pool); /* returns true if it need not be visited at each tick any more */
+bool pool_use_rests(struct pool *pool); /* returns true if the pool need not be visited at each tick any more */
 /* Returns the pool after `before` in the list of pools that have servers, or are watched; the first if before is
  * NULL. */
 struct pool *pool_use_next_active(const struct pool_set *set, const struct pool *before);
 struct policy_look pool_use_now(const struct pool *pool); /* returns how the pool is used at this moment */
 /* Returns how the borrower of srv, which is lent, uses it. *since_us is set to when that use began. */
 enum server_use pool_use_of(const struct server *srv, uint64_t *since_us);
-/* Returns true if srv is lent, and PostgreSQL has not ended it while its client was not reading. */
+/* Returns true if srv is lent. A server counts no longer once PostgreSQL has ended it, although its client still reads
+ * what is left of the result. */
 static inline bool
 pool_is_in_use(const struct server *srv)
 {
 	return srv->borrower != NULL && (srv->conn == NULL || srv->conn->state != PC_NONE);
 }
 
-/* pool_compat_log.c. A server that was opened without a policy has failed to log in: logs that in PgBouncer's words,
- * if the log is in its format. *shown is set to the error for the client. */
+/* pool_compat_log.c. A server that was opened without a policy has failed to log in: logs that in PgBouncer's words, if
+ * the log is in its format. Sets *shown to the error for the client. */
 void pool_log_own_refusal(const struct pool *pool, const struct server *srv, enum connect_failure kind,
 			  const struct fail *why, struct fail *shown);
 
 /* --- startup settings --- */
-/* Returns the GUC set of a client with these startup settings (raw, as a GUC set), or NULL if it is not known yet:
+/* Returns the GUC set of a client with these startup settings (raw, as a GUC set), or NULL if that is not known yet:
  * then borrow a server, apply the settings, and call pool_startup_learn. */
 struct gucs *pool_find_startup(struct pool *pool, const struct gucs *raw);
 /* pool_startup.c. Returns the result of these settings, or NULL. GUC sets are interned, so raw is found by its
@@ -244,12 +247,13 @@ void pool_startup_forget_all(struct pool_startups *all);
 
 /* A client has proved these keys: servers of this user may log in with them. */
 void pool_learn_keys(struct pool *pool, const char *user, const struct scram_keys *keys);
-void pool_renew_policy(struct pool *pool, uint64_t now_us); /* applies its settings and what is known of its database */
+/* Gives the policy settings that fit the pool's settings and what is known of its database. */
+void pool_renew_policy(struct pool *pool, uint64_t now_us);
 /* A client has proved this secret (plain or MD5), which is not in users_file: servers use it if there is no other.
- * It is copied. */
+ * Copied. */
 void pool_learn_secret(struct pool *pool, const char *user, const char *secret);
 /* A client that has logged in with the ticket d (NULL if without a ticket) is to use the pool. Returns 0, or -1 with
- * *why set if gss_accept_delegation forbids that: see delegation_take(). */
+ * *why set if gss_accept_delegation forbids it: see delegation_take(). */
 int pool_take_delegated(struct pool *pool, struct delegated *d, uint64_t now_us, struct fail *why);
 
 /* Returns the keys with which this pool's servers log in, for the next process, and sets *secret to the secret or

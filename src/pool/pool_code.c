@@ -36,7 +36,8 @@ hold(struct server_reset *reset, uint64_t now_us)
 	if (reset->asked_us != 0)
 		return;
 	reset->asked_us = now_us;
-	reset->deadline_us = now_us + 2 * CODE_ANSWER_US; /* twice: an answer that is on its way may not suffice */
+	/* twice, because the answer that is on its way may be outdated, and another one needed */
+	reset->deadline_us = now_us + 2 * CODE_ANSWER_US;
 }
 
 bool
@@ -53,7 +54,7 @@ pool_code_holds(struct server *srv, const char **question)
 	if (turn != CODE_GO)
 		hold(&srv->reset, *srv->env->now_us);
 	else if (srv->reset.asked_us != 0 && !database_code_has_answer(p->code, p->code_made))
-		srv->reset.todo.parts |= STATE_BACKEND; /* no answer: the effects of its SQL are unknown */
+		srv->reset.todo.parts |= STATE_BACKEND; /* no answer has come, so the effects of its SQL are unknown */
 	return turn != CODE_GO;
 }
 
@@ -185,12 +186,12 @@ pool_code_blame(struct server *srv, struct database_code *code)
 	code->closes = 0;
 }
 
-/* A server that was lent before these effects were known must not be lent again. */
+/* Declared in pool_set_state.h. A server that was lent before such state was known of must not be lent again. */
 unsigned
 pool_code_heeded(const struct pool *pool)
 {
 	if (pool->code->answer == NULL)
-		return RISK_CONTEXT; /* as was assumed before the answer */
+		return RISK_CONTEXT; /* this is assumed before the first answer */
 	return risk_names_all(pool->code->answer->risks) & (STATE_BACKEND | RISK_CONTEXT);
 }
 
@@ -205,8 +206,8 @@ pool_code_welcomes(struct pool *pool, unsigned heeded)
 	return true;
 }
 
-/* If the code's version differs from `before` ("" if unknown), some program has created or changed objects that SQL
- * may name: PostgreSQL may parse statements differently than when they were prepared. */
+/* Renews the prepared statements of pools with this code if the code's version differs from `before` ("" if unknown):
+ * some program has created or changed objects, so PostgreSQL may parse the same SQL differently. */
 static void
 renew_statements(const struct pool_set *set, const struct database_code *code, const char *before)
 {
@@ -229,7 +230,7 @@ pool_code_answered(struct server *srv, bool ok)
 	bool is_read;
 
 	snprintf(version, sizeof(version), "%s", is_first ? "" : code->answer->version);
-	/* PostgreSQL may report its statement_timeout after the answer: the error would be the next borrower's. */
+	/* A statement_timeout that PostgreSQL reports right after a late answer would hit the next borrower. */
 	p->is_code_late = pool_set_now(pool->set) - p->code->asked_us >= CODE_ANSWER_US;
 	if (!ok)
 		log_warning(
@@ -263,7 +264,7 @@ pool_code_answered(struct server *srv, bool ok)
 			continue;
 		if (e->cluster != NULL)
 			standby_pools_code_is_new(e);
-		/* Servers may have run code before it was known to leave state that nothing resets. */
+		/* Servers may have run code before that code was known to leave state that nothing resets. */
 		if ((pool_code_heeded(pool) & ~before) != 0 && e->is_sealed)
 			policy_close_all(e->policy, RR_DIRTY, pool_set_now(e->set));
 		if (code->kind == DATABASE_TEMPLATE)
@@ -279,13 +280,15 @@ pool_has_sequences(const struct pool *pool, uint64_t now_us)
 	return database_code_has_sequences(pool->code, now_us);
 }
 
-/* The same database may be configured under several names, and be on other workers, too. */
+/* The same database may be configured under several names, and be on other workers, so all code of that name is
+ * told. */
 void
 pool_code_changed(struct pool *pool, unsigned risk)
 {
 	struct database_code *code = pool->code;
 
-	if (strcmp(code->database, pool->target->database) != 0) /* this code is of several databases */
+	/* this code is of several databases, so code_news_changed() may miss it */
+	if (strcmp(code->database, pool->target->database) != 0)
 		database_code_changed(code, risk);
 	code_news_changed(pool->set->s.news, pool->target->database, risk);
 }

@@ -14,7 +14,7 @@ static int
 op_open(void *owner, uint64_t now_us, struct fail *why)
 {
 	struct pool *pool = owner;
-	/* Another pool may have to open a connection meanwhile. */
+	/* While set->health_check is set, another pool may have to open a connection, which is no health check. */
 	const struct pool_health_check *health_check =
 	    pool->set->health_check != NULL && pool->set->health_check->from == pool ? pool->set->health_check : NULL;
 	struct pooled *p = calloc(1, sizeof(*p));
@@ -63,7 +63,7 @@ op_close(void *owner, struct policy_conn *conn, enum recycle_reason reason)
 
 	log_debug(pool->set->log, "server %" PRIu64 ": closed (%s)", pooled_of(conn)->srv->id,
 		  recycle_reason_names[reason]);
-	log_close(pooled_of(conn)->srv, compat_recycle_word(reason)); /* now, as PostgreSQL may be slow to end it */
+	log_close(pooled_of(conn)->srv, compat_recycle_word(reason)); /* now: PostgreSQL may be slow to end it */
 	server_end(pooled_of(conn)->srv, pool_set_now(pool->set));
 }
 
@@ -171,7 +171,7 @@ count_failure(const struct pool *pool, const struct server *srv, enum connect_fa
 		return;
 	b->counters.connect_failures[kind]++;
 	b->counters.last_failure_wall_us = clock_wall_us();
-	b->counters.is_up = srv->is_there && kind != CF_TIMEOUT; /* the host may have a reason to refuse us */
+	b->counters.is_up = srv->is_there && kind != CF_TIMEOUT; /* a host that answers is up, even if it refuses us */
 	b->asked_us = b->counters.heard_us = pool_set_now(pool->set);
 }
 
@@ -198,7 +198,7 @@ on_failed(struct server *srv, enum connect_failure kind, bool is_fatal, const st
 			policy_health_check_failed(pool->policy, srv->conn, kind, is_fatal, why,
 						   pool_set_now(pool->set));
 		log_close(srv, server_failure_word(kind));
-		return; /* on_closed tells the policy that the connection is gone */
+		return; /* on_closed() will tell the policy that the connection is gone */
 	}
 	pool_log_failure(pool, srv, kind, why);
 	pooled_of(srv->conn)->is_logged = true;
@@ -241,8 +241,8 @@ close_dirty(struct server *srv)
 	server_close(srv);
 }
 
-/* The client may have changed the code with a request whose answer it did not await: others may run that code now,
- * while the rest of the reset takes its time. */
+/* The client may have changed the code with a request whose answer it did not await. This is noted before the rest of
+ * the reset, because other clients may run that code already. */
 static void
 note_code_unseen(struct server *srv)
 {
@@ -362,9 +362,9 @@ pool_borrow(struct pool *pool, struct policy_waiter *waiter, void *borrower, uin
 	return conn == NULL ? NULL : pool_granted(conn, borrower, now_us);
 }
 
-/* Washes these parts, waits for an answer about the code if `turn` says so, then returns the server. A server that
- * can't be washed is closed; if its database's code is to be asked about, it is asked first: in a database whose
- * code leaves such state, no server is ever idle. */
+/* Washes these parts, waits for an answer about the code if `turn` says so, then returns the server. With STATE_BACKEND
+ * the server is closed, but first asked about the code if `turn` says so: in a database whose code leaves such state no
+ * server is ever idle, so no other could be asked. */
 __attribute__((noinline)) static void
 seal(struct server *srv, unsigned parts, enum code_turn turn, uint64_t now_us)
 {
@@ -388,10 +388,10 @@ seal(struct server *srv, unsigned parts, enum code_turn turn, uint64_t now_us)
 	server_reset(srv, &order, now_us);
 }
 
-/* Returns true if the next replies on srv have no owner, since their request was sent ahead: they are discarded like
- * those that a client leaves. */
+/* Returns true if the next replies on srv have no owner, because the client whose request was sent ahead has gone. They
+ * are discarded like replies that a client has left. */
 static inline bool
-is_next_of_nobody(const struct server *srv)
+has_orphaned_replies(const struct server *srv)
 {
 	return srv->ledger.count > 0 || policy_next_is_nobodys(srv->conn);
 }
@@ -413,9 +413,9 @@ pool_return(struct server *srv, unsigned parts, uint64_t now_us)
 	if (!database_code_is_known(code, now_us + CODE_AHEAD_US) && pool->is_sealed) {
 		turn = pool_code_turn(srv, parts, code->made);
 		if (pool->main != NULL && code->refused_until_us == 0 && !database_code_has_answer(code, code->made))
-			parts |= STATE_BACKEND; /* a standby is not asked: see ask_about_code() */
+			parts |= STATE_BACKEND; /* a standby is never asked: see ask_about_code() */
 	}
-	if (parts != 0 || turn != CODE_GO || is_next_of_nobody(srv)) {
+	if (parts != 0 || turn != CODE_GO || has_orphaned_replies(srv)) {
 		seal(srv, parts, turn, now_us);
 		return;
 	}

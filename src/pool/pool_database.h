@@ -22,12 +22,12 @@ struct pool_databases {
 struct pool_database *pool_database_get(struct pool_databases *all, const struct config *config, const char *name);
 /* See pool_set_find_database. */
 struct pool_database *pool_database_find(const struct pool_databases *all, const char *name);
-/* Frees d if it is not paused or disabled, and has no section of its own: clients may ask for any number of names. */
+/* Frees d, which has no pool, if it is not paused or disabled, and has no section: clients may ask for any names. */
 void pool_database_forget(struct pool_databases *all, const struct config *config, struct pool_database *d);
 void pool_databases_fini(struct pool_databases *all);
 
-/* The most backends that are counted. Addresses are from the configuration, but a host may contain a tenant's name,
- * which clients choose, and an address that can't be reached counts failures, too. */
+/* The most backends that are listed. A limit is needed, because addresses from the configuration may contain a tenant's
+ * name, which clients choose, and an address that can't be reached is listed, too. */
 #define BACKENDS_MAX 4096
 
 /* Zeroed, with a random seed, the list is empty. */

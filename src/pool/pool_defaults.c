@@ -9,7 +9,7 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-/* A server that has been there for longer when its host first answers does not count as of that answer. */
+/* A server that logged in earlier before its host's first answer is not taken to have that answer's settings. */
 #define FIRST_ANSWER_US (10 * US_PER_S)
 
 static uint64_t
@@ -34,7 +34,7 @@ find_host(const struct database_code *code, uint64_t host)
 	return NULL;
 }
 
-/* Returns the host, or NULL without memory: then its servers stay. */
+/* Returns the host, or NULL without memory; then its servers are not replaced. */
 static struct code_host *
 get_host(struct database_code *code, uint64_t host)
 {
@@ -57,7 +57,7 @@ version_at(const struct pool *pool, const struct code_host *h)
 	const struct code_answer *answer = pool->code->answer;
 
 	if (h == NULL || answer == NULL || h->settings != role_settings_hash(&answer->roles))
-		return 0; /* the last answer is of a host with other settings */
+		return 0; /* the last answer is from a host with other settings */
 	return role_settings_version(&answer->roles, pool_main(pool)->target->server.user);
 }
 
@@ -107,7 +107,7 @@ replace_old(struct pool *pool, const struct code_host *h, uint64_t now_us)
 		    host_of(srv) != h->host || !pool_defaults_are_old(pool, p) || p->defaults.due == version)
 			continue;
 		p->defaults.due = version;
-		/* Else no ALTER has happened, as far as is known. */
+		/* counted only if an ALTER has happened, as far as is known */
 		count += p->defaults.version != 0 || p->defaults.since_us == 0;
 		policy_age(pool->policy, &p->conn, now_us); /* srv may be freed */
 	}
@@ -115,7 +115,7 @@ replace_old(struct pool *pool, const struct code_host *h, uint64_t now_us)
 }
 
 static void
-report(const struct pool *pool, unsigned count)
+log_replaced(const struct pool *pool, unsigned count)
 {
 	if (count > 0)
 		log_info(pool->set->log,
@@ -124,8 +124,8 @@ report(const struct pool *pool, unsigned count)
 			 pool->database->name, counted(count, "server connection is", "server connections are").text);
 }
 
-/* Returns for how long a host may have had these settings when it reports them first: at most since another host's
- * settings last changed. */
+/* Returns for how long a host is taken to have had these settings when it reports them first: FIRST_ANSWER_US, but no
+ * longer than since another host's settings last changed. */
 static uint64_t
 grace_for(const struct database_code *code, uint64_t settings, uint64_t now_us)
 {
@@ -140,7 +140,7 @@ grace_for(const struct database_code *code, uint64_t settings, uint64_t now_us)
 	return code->host_count > 1 && others == code->host_count ? 0 : grace_us;
 }
 
-/* The host of srv has the settings of the last answer. Returns true if the host had other settings before. */
+/* Records that srv's host has the settings of the last answer. Returns true if the host had others before. */
 static bool
 note_answer(const struct server *srv, bool is_news, uint64_t now_us)
 {
@@ -163,7 +163,7 @@ note_answer(const struct server *srv, bool is_news, uint64_t now_us)
 	for (struct pool *e = asked->set->first; is_news && e != NULL; e = e->next)
 		if (e->code == code)
 			count += replace_old(e, h, now_us);
-	report(asked, count);
+	log_replaced(asked, count);
 	return before != 0 && before != settings;
 }
 

@@ -1,17 +1,18 @@
 /*
- * src/pool/pool_defaults.h - makes ALTER ROLE ... SET and ALTER DATABASE ... SET reach the pool: servers whose sessions
- * began before are replaced when they come free, as servers that are too old are.
+ * src/pool/pool_defaults.h - makes ALTER ROLE ... SET and ALTER DATABASE ... SET reach the pool: a server whose session
+ * began before the ALTER is replaced when it comes free, like a server that is too old.
  *
- * The answers about a database's code tell which settings a role's sessions begin with (role_settings.h). Hosts may
- * differ, as a standby lags, so an answer counts for the host that gave it, and for a standby (standby_pools) that has
- * replayed what the primary had. For each host, code_host.changed_us tells when it was first seen to have its present
- * settings: a server that began to log in before that, and is not known to have begun with the same settings, is old.
- * Such a server may have begun with these settings, but a server is never taken for newer than it is, and at worst is
- * replaced once more than needed. A server that logged in shortly before its host first answered counts as of that
- * answer, unless pgweir has seen an ALTER meanwhile, or another host has answered otherwise, or has changed since.
+ * The query about a database's code (database_code.h) also returns the settings that a role's sessions begin with
+ * (role_settings.h). Hosts may differ, because a standby lags. So an answer counts for the host that gave it; the
+ * primary's also for a standby (standby_pools) that has replayed all that the primary had. For each host,
+ * code_host.changed_us tells when it was first seen to have its present settings: a server that began to log in before
+ * that, and is not known to have begun with the same settings, is old. Such a server may have the present settings
+ * after all; then it is replaced once for nothing. An outdated server is never kept. A server that logged in shortly
+ * before its host first answered is taken to have the settings of that answer. Not so if, meanwhile, pgweir has seen an
+ * ALTER, or another host has answered with other settings or has changed them.
  *
- * If connections go to several hosts, the host whose last answer is the oldest is asked next, by any pool with a free
- * connection there.
+ * If connections go to several hosts, the host whose last answer is the oldest is asked next, by any pool that has a
+ * free connection to it.
  */
 #pragma once
 
@@ -25,9 +26,10 @@ struct server;
 
 /* Returns true if the server of p, which has logged in or comes from another worker, is to be replaced. */
 bool pool_defaults_are_old(const struct pool *pool, struct pooled *p);
-/* srv has answered about the code of its database; is_new: the answer differs from the previous one. */
+/* srv has answered the query about the code of its database; is_new: the answer differs from the previous one. */
 void pool_defaults_on_answer(const struct server *srv, bool is_new);
-void pool_defaults_follow(struct pool *standby_pool, uint64_t now_us); /* call it about every 100 ms */
+/* Counts the primary's answer for the standby, once the standby has replayed it; call this about every 100 ms. */
+void pool_defaults_follow(struct pool *standby_pool, uint64_t now_us);
 void pool_defaults_altered(struct pool *pool); /* a server of the pool has run ALTER ROLE or ALTER DATABASE */
 /* Returns the idle server, of any pool with the same code, that is to be asked about it next; NULL if any server of
  * this pool will do. */

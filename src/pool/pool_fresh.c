@@ -1,5 +1,4 @@
-/* src/pool/pool_fresh.c - see pool_workers.h. The GUC sets are copies that are in no store, so any thread may copy
- * them. */
+/* src/pool/pool_fresh.c - see pool_workers.h. The GUC sets are in no worker's store, so any thread may copy them. */
 #include "pool/pool_workers.h"
 #include "policy/policy_commons.h"
 

@@ -1,15 +1,16 @@
 /*
- * src/pool/pool_health_check.c - finds out without clients that a host which could not be reached can be reached again:
- * as long as pgweir says that the host is down, a load balancer sends no clients here, so no request would ever try it.
+ * src/pool/pool_health_check.c - finds out without clients that a host can be reached again. As long as pgweir says
+ * that the host is down, a load balancer sends no clients to pgweir, so no request would ever try the host.
  *
  * For each such host, one of the pools with that host opens a connection about every second, whether or not other
- * attempts are made. The result concerns that pool only if it is a success: one of several hosts may be down for days.
- * A connection to the only host of an upstream is kept; any other is closed, because it is not the turn of its host.
+ * attempts are made. Only a success concerns that pool, because one of several hosts may be down for days. A connection
+ * to the only host of an upstream is kept. A connection to one of several hosts is closed, because it may not be that
+ * host's turn.
  */
 #include "pool/pool_set_state.h"
 
 #define HEALTH_CHECK_EVERY_US (800 * US_PER_MS) /* the set is called ten times a second */
-#define HEALTH_CHECKS_MOST 8 /* to one host that does not answer */
+#define HEALTH_CHECKS_MOST 8 /* the most checks at a time of a host that does not answer */
 
 static bool
 is_due(const struct pool_backend *b, uint64_t now_us)
@@ -61,7 +62,7 @@ pool_set_health_check(struct pool_set *set, uint64_t now_us)
 			continue;
 		b->asked_us = now_us;
 		if (!b->is_led_to)
-			b->counters.is_up = -1; /* no pool would ever find out */
+			b->counters.is_up = -1; /* no pool has this host any more, so it will not be checked again */
 		if (b->health_check.from == NULL || b->health_checks >= HEALTH_CHECKS_MOST)
 			continue;
 		set->health_check = &b->health_check;

@@ -6,7 +6,7 @@
 
 #define TOLD_EVERY_US (10 * US_PER_S)
 
-/* Each connection that is opened may try the same host. */
+/* Logs a host's failure at most every TOLD_EVERY_US, because each connection that is opened may try the same host. */
 void
 pool_log_host(struct pool *pool, const struct server *srv, enum connect_failure kind, const struct fail *why)
 {
@@ -27,7 +27,7 @@ pool_log_host(struct pool *pool, const struct server *srv, enum connect_failure 
 		  srv->id, srv->address, srv->target->database, srv->target->user, why->text);
 }
 
-/* In an outage a login fails several times per second. */
+/* In an outage, logs at most every TOLD_EVERY_US, because logins fail several times per second. */
 void
 pool_log_failure(struct pool *pool, struct server *srv, enum connect_failure kind, const struct fail *why)
 {

@@ -83,8 +83,8 @@ pool_set_free(struct pool_set *set)
 	free(set);
 }
 
-/* If the servers' user is known beforehand, min_idle is kept before the first client comes. Called for all sets
- * while the other workers stand still. */
+/* Makes the pools whose servers' user is known without a client, so min_idle is kept before the first client comes.
+ * Called for all sets while the threads of other workers are stopped. */
 static void
 warm_pools(struct pool_set *set, uint64_t now_us)
 {
@@ -232,8 +232,8 @@ pool_set_is_place_wanted(const struct pool_set *set)
 	return policy_places_are_wanted(&set->places);
 }
 
-/* Ends resets that are late, and continues those that were held. Collects them first, because ending one may change
- * the list. No server is freed before the loop's next turn. */
+/* Ends resets that are late, and continues resets that were held. Collects the servers first, because to end one may
+ * change the list. No server is freed before the loop's next turn. */
 static void
 end_resets(struct pool *pool, uint64_t now_us)
 {
@@ -259,8 +259,8 @@ end_resets(struct pool *pool, uint64_t now_us)
 	} while (count == FOUND_AT_ONCE);
 }
 
-/* Resetting a large temporary table may take long: waiters may get another server then. The first reset in a
- * database also asks about its code, which takes longer on a busy machine; so would another login. */
+/* A reset may be slow, of a large temporary table for example; then another server may be opened for waiters. The first
+ * reset in a database also asks about its code, which may take longer; so would a login. */
 static void
 help_behind_slow_resets(struct pool *pool, uint64_t now_us)
 {
@@ -296,11 +296,11 @@ is_unused(const struct pool *pool, uint64_t now_us)
 		return counts.waiting == 0;
 	if (may_be_invented(pool) && (limit_us == 0 || limit_us > INVENTED_US))
 		limit_us = INVENTED_US;
-	/* A pool with min_idle only waits until PostgreSQL accepts its connections again. */
+	/* A pool with min_idle is kept; if it has no server, PostgreSQL does not accept its connections now. */
 	return limit_us > 0 && pool->settings.min_idle == 0 && now_us - pool->last_used_us > limit_us;
 }
 
-/* Never asks a standby, which may lack objects that the primary has. */
+/* Has a server asked about the code. A standby is never asked, because it may lack objects that the primary has. */
 static void
 ask_about_code(struct pool *pool, uint64_t now_us)
 {
@@ -310,7 +310,7 @@ ask_about_code(struct pool *pool, uint64_t now_us)
 	if (!pool->is_sealed)
 		return;
 	next = pool_defaults_next(asked);
-	/* The ping carries the query. */
+	/* The ping of a server whose code is to be asked about is that query: op_ping(). */
 	if (policy_ping_idle(next != NULL ? pooled_of(next)->pool->policy : asked->policy, next, now_us))
 		return;
 	if (pool->main != NULL && TAILQ_EMPTY(&asked->servers))
@@ -336,7 +336,7 @@ tick_pool(struct pool *pool, uint64_t now_us)
 	uint64_t due_us;
 
 	due_remove(&pool->set->due, &pool->due);
-	due_us = policy_tick(pool->policy, now_us); /* may ask for an earlier call by op_wake */
+	due_us = policy_tick(pool->policy, now_us); /* may have called op_wake(), which asks for an earlier tick */
 	if (due_us != 0)
 		pool_set_due(pool, due_us);
 }
@@ -404,7 +404,7 @@ concerns(const struct pool *e, const char *database)
 	return database == NULL || strcmp(e->database->name, database) == 0;
 }
 
-/* Also covers pools that are made later. */
+/* Pauses or resumes in struct pool_database, so that pools that are made later follow, too. */
 static void
 mark_paused(struct pool_set *set, const char *database, bool is_paused)
 {

@@ -12,11 +12,10 @@
 
 #include <pthread.h>
 
-/* The servers of a pool that no policy lends: dedicated/. The set calls these functions when it does the same with
- * its own servers. */
+/* Calls to dedicated/, which has a pool's servers that no policy lends: the set does the same with all others. */
 struct pool_companions {
 	const struct server_owner_ops *own; /* for servers that a client has for itself */
-	void (*renew)(struct pool *pool); /* the target has changed, or an operator asks for it: connect anew */
+	void (*renew)(struct pool *pool); /* the target has changed, or an operator wants new connections */
 	void (*step_aside)(struct pool *pool); /* a statement needs the database for itself: close unused servers */
 	void (*pause)(struct pool *pool); /* do not connect until resume */
 	void (*resume)(struct pool *pool);
@@ -32,7 +31,7 @@ struct shared_lives {
 /* The number of workers on which pools may have shards. */
 struct pool_split {
 	uint32_t workers; /* from 1 on; 0 counts as 1 */
-	uint32_t shard_min; /* the fewest connections per shard; with fewer, they would be transferred all the time */
+	uint32_t shard_min; /* the fewest connections per shard; fewer would be transferred all the time */
 };
 #define POOL_SHARD_MIN 4
 
@@ -41,11 +40,11 @@ struct pool_set_settings {
 	const struct pool_companions *companions;
 	struct code_news *news; /* database_code.h; shared by all sets */
 	struct pool_workers *pool_workers; /* pool_workers.h; NULL if all pools live here */
-	struct pool_set *const *crew; /* the sets of all workers, by number; read when all are there */
+	struct pool_set *const *crew; /* the sets of all workers, by number; not read until all of them are there */
 	struct pool_split split; /* how pools are split between all workers; zeroed if this set is alone */
 	uint32_t number; /* the number of its worker, as in pool_workers */
 	struct statement_store *statements;
-	struct policy_worker *worker; /* policy_commons.h: its worker's */
+	struct policy_worker *worker; /* policy_commons.h: the policy worker of its worker */
 	_Atomic uint64_t *last_id; /* the last id of clients and servers in the whole process */
 	struct shared_lives *lives; /* shared by the whole process */
 	uint64_t seed;
@@ -61,20 +60,20 @@ struct tls_store;
 void pool_set_configure(struct pool_set *set, struct config *config, struct users *users, struct tls_store *tls,
 			uint64_t now_us);
 
-/* pool.c. Returns the pool of a client, which is made at first use. database and user are as login_tenant.c makes
- * them. Returns NULL with *why set: 3D000 for an unknown database, 53200. The caller counts itself in pool->clients. */
+/* pool.c. Returns the pool of a client, which is made at first use. database and user are as login_tenant.c makes them.
+ * Returns NULL with *why set: 3D000 for an unknown database, 53200. The caller counts its client in pool->clients. */
 struct pool *pool_set_find(struct pool_set *set, const char *database, const char *user, uint64_t now_us,
 			   struct fail *why);
 struct pool *pool_set_first(const struct pool_set *set); /* the others follow by pool->next */
 struct pool_database *pool_set_databases(const struct pool_set *set);
-/* Returns the database of this name, or NULL if none is in use. After a reload a tenant's database may keep the name
- * of another database for a while; the tenant's is not returned then. */
+/* Returns the database of this name, or NULL if none is in use. After a reload, a tenant's database and another one may
+ * have the same name for a while; then the other one is returned. */
 struct pool_database *pool_set_find_database(const struct pool_set *set, const char *name);
 struct pool_backend *pool_set_backends(const struct pool_set *set);
 uint32_t pool_set_server_count(const struct pool_set *set);
 uint64_t pool_set_next_id(struct pool_set *set); /* clients and servers of all sets are numbered together, from 1 */
 struct policy_worker *pool_set_policy_worker(const struct pool_set *set);
-uint64_t pool_set_random(struct pool_set *set); /* clients can't predict it from earlier ones */
+uint64_t pool_set_random(struct pool_set *set); /* returns a number that clients can't predict from earlier ones */
 uint32_t pool_set_next_turn(struct pool_set *set); /* for server_new() */
 /* Adds the life `seen` of a database cluster, and copies all lives that any worker has seen to *all; either may be
  * NULL. */
@@ -82,8 +81,8 @@ void pool_set_lives(struct pool_set *set, const struct cluster_mark *seen, struc
 const struct server_env *pool_set_server_env(const struct pool_set *set);
 const struct server_env *pool_set_own_env(const struct pool_set *set); /* the env with pool_companions.own */
 /* Takes a place in max_server_connections for a server that the caller opens and closes; an idle server of some pool
- * may be closed for it. Returns false if all places are used up, even by another worker's idle servers: those are
- * asked to close. */
+ * may be closed for it. Returns false if all places are used up. Idle servers of other workers may be among these; then
+ * one is asked to close. */
 bool pool_set_take_place(struct pool_set *set, uint64_t now_us);
 void pool_set_give_place(struct pool_set *set, uint64_t now_us);
 /* Returns true if a pool could use the place of an idle server. */
@@ -95,8 +94,8 @@ void pool_set_tick(struct pool_set *set, uint64_t now_us);
 /* pool_health_check.c. Call this about every 100 ms while clients are accepted: checks if hosts out of reach can be
  * reached again. */
 void pool_set_health_check(struct pool_set *set, uint64_t now_us);
-/* A statement on a server of asking needs this database (by PostgreSQL's name) for itself. Closes this user's
- * servers there, or, if user is NULL, those of all users: idle ones now, others when they are returned. */
+/* A statement on a server of `asking` needs `database` (PostgreSQL's name of it) for itself. Closes the servers that
+ * `user`, or any user if NULL, has there: idle ones now, others when they are returned. */
 void pool_set_vacate(struct pool_set *set, const struct pool_target *asking, const char *database, const char *user,
 		     uint64_t now_us);
 /* If database is NULL, pauses all, which always succeeds. Returns 0, or -1 without memory. */
@@ -104,8 +103,8 @@ int pool_set_pause(struct pool_set *set, const char *database, uint64_t now_us);
 void pool_set_resume(struct pool_set *set, const char *database, uint64_t now_us);
 /* Refuses new clients of this database until it is enabled; present ones stay. Returns 0, or -1 without memory. */
 int pool_set_disable(struct pool_set *set, const char *database, bool is_disabled);
-/* Returns true if no server is lent (except for replication) or being cleaned, and none that a pause left OPENING
- * will be lent. */
+/* Returns true if no server is lent (except for replication) or being cleaned, and no server will be lent that was
+ * OPENING when the pause began. */
 bool pool_set_is_quiet(const struct pool_set *set, const char *database);
 bool pool_set_is_paused(const struct pool_set *set); /* returns true after a pause of all, until resumed */
 /* SUSPEND: while on, no time limit has an effect. */
@@ -113,6 +112,6 @@ void pool_set_suspend(struct pool_set *set, bool on);
 /* Closes all servers: idle ones now, others when they are returned. RR_RELOAD: as policy_reconnect(). */
 void pool_set_close_all(struct pool_set *set, const char *database, enum recycle_reason why, uint64_t now_us);
 
-/* Closes the servers of pools without waiters: idle ones now, others when they are returned. The listeners'
- * connections stay. is_all: also for pools that have clients. */
+/* Closes the servers of pools without waiters: idle ones now, others when they are returned. The listeners' connections
+ * stay. With is_all also those of pools that have clients. */
 void pool_set_close_unneeded(struct pool_set *set, bool is_all, enum recycle_reason why, uint64_t now_us);

@@ -8,7 +8,7 @@
  *   pool_fresh.c    the settings of a fresh server, for all shards of a pool
  *   pool_transfer.c servers that are transferred to the shard of a pool on another worker
  *   standby_pools.c standby pools, which have the servers of standbys; finds the servers of the primary
- *   pool_code.c     state that its database's code could touch; database_code_news.c: all databases' code
+ *   pool_code.c     state that the code of a pool's database could touch; database_code_news.c: all databases' code
  *   pool_defaults.c ALTER ROLE and ALTER DATABASE ... SET: servers that began with other settings are replaced
  *   pool_health_check.c  checks if hosts that could not be reached can be reached again
  *   pool_use.c      visits pools, and measures the use of their connections
@@ -16,7 +16,7 @@
  *
  * Owns:    pools, their servers (struct pooled), databases and backends.
  * Borrows: worker, env, companions, statements and log, which outlive it; holds references to config, users and tls.
- * Always:  the policy is told once of the end of each struct pooled (policy_knows), before that is freed.
+ * Always:  the policy is told once that a struct pooled ends (policy_knows), before it is freed.
  *
  * A server and its place in the policy are one object here (struct pooled): the policy sees its policy_conn, all others
  * see its server.
@@ -33,32 +33,32 @@
 #include "pool/pool_target.h"
 
 struct pooled {
-	struct policy_conn conn; /* must be first: the policy's pointer is ours */
+	struct policy_conn conn; /* must be first: the policy's pointer is also a pointer to this struct */
 	struct server *srv;
 	struct pool *pool;
 	struct pool_target *target;
-	struct database_code *code; /* of the database to which it is connected; a reference */
+	struct database_code *code; /* a reference to the code of the database to which the server is connected */
 	bool policy_knows; /* the policy knows that the server is gone */
 	bool is_logged; /* the end of the server was logged: see pool_compat_log.c */
-	struct pool_backend *checked; /* the backend that it was opened to check; NULL once the result is known */
+	struct pool_backend *checked; /* the backend that the server was opened to check; NULL after the result */
 	bool is_kept; /* a connection to check a backend is lent like any other afterwards */
-	uint32_t code_round; /* database_code.round of the answer that is expected from it; 0 if none is */
+	uint32_t code_round; /* the database_code.round for which the server owes an answer; 0 if it owes none */
 	uint64_t code_made; /* database_code.made when washing began */
-	bool is_code_late; /* the answer took as long as it may */
-	unsigned heeded; /* pool_code_heeded() of the worker that it comes from */
+	bool is_code_late; /* the server's answer took CODE_ANSWER_US or longer */
+	unsigned heeded; /* pool_code_heeded() on the worker that the server comes from */
 	struct {
-		uint64_t version; /* role_settings_version() of its session's begin, or an older one; 0 if unknown */
-		/* when its host told `version`; while that is 0, when the login began, or 0 if that was before an
+		uint64_t version; /* role_settings_version() when its session began, or an older one; 0 if unknown */
+		/* when its host answered with `version`; while that is 0, when the login began; 0 if that was before an
 		 * ALTER */
 		uint64_t since_us;
-		uint64_t due; /* the version because of which it is to go; 0 if it may stay */
+		uint64_t due; /* the version because of which the server is to be replaced; 0 if it may stay */
 	} defaults; /* pool_defaults.c */
 	/* The next five fields are used while the server is transferred to another worker: pool_transfer.c. */
 	struct note note;
 	struct policy_worker *from_worker, *to_worker;
 	struct pool_set *to;
 	const struct server_env *to_env;
-	uint64_t left_us; /* when the policy gave it away */
+	uint64_t left_us; /* when the policy gave the server away */
 };
 
 struct pool_set {
@@ -74,8 +74,8 @@ struct pool_set {
 	struct pool *first;
 	size_t pool_count;
 	struct due_heap due; /* pools, by their next tick */
-	bool is_ticking; /* a pool that is to tick again does so at the set's next tick */
-	TAILQ_HEAD(, pool) active, bare; /* pool_use.c: pools with servers (or watched), and the others */
+	bool is_ticking; /* pool_set_tick() is running: a pool that becomes due now ticks in the set's next tick */
+	TAILQ_HEAD(, pool) active, bare; /* pool_use.c: active: pools with servers, or is_watched; bare: all others */
 	uint32_t bare_count;
 	uint64_t looked_us; /* when these pools were last looked at */
 	struct pool_databases databases;
@@ -85,7 +85,7 @@ struct pool_set {
 	uint64_t wake_at_us; /* 0 if the waker is not set */
 	uint32_t last_code_number; /* the last database_code.number, of answers about databases' code */
 	uint32_t server_count, last_turn;
-	const struct pool_health_check *health_check; /* opens a connection now; NULL if waiters do */
+	const struct pool_health_check *health_check; /* for which a connection is being opened now, or NULL */
 	bool is_paused, is_suspended;
 };
 
@@ -125,8 +125,9 @@ void pool_log_host(struct pool *pool, const struct server *srv, enum connect_fai
 void pool_log_outage(void *owner, const struct policy_outage *outage, const struct fail *why, uint64_t now_us);
 
 /* pool_set.c */
-void pool_set_due(struct pool *pool, uint64_t at_us); /* its policy ticks then at the latest */
-void pool_set_forget_database(struct pool_set *set, struct pool_database *d); /* if its last pool is gone */
+void pool_set_due(struct pool *pool, uint64_t at_us); /* makes the tick of pool's policy due at at_us, at the latest */
+/* Frees d if its last pool is gone, unless d is still needed. */
+void pool_set_forget_database(struct pool_set *set, struct pool_database *d);
 
 /* pool.c */
 /* Writes the key of the pool of this user, which is the same in all pool sets, and to server_user the name that its
@@ -136,10 +137,10 @@ size_t pool_key(const struct config *config, const char *database, const char *u
 /* Returns the most workers on which a pool of this database and (server) user may have a shard. */
 uint32_t pool_shards(const struct config *config, const char *database, const char *user,
 		     const struct pool_split *split);
-/* Applies limits, upstream and secrets. Returns 0, or -1 with *why set if the database is no longer configured, or
- * without memory. */
+/* Applies the set's configuration to the pool: limits, upstream and secrets. Returns 0, or -1 with *why set if the
+ * database is no longer configured, or without memory. */
 int pool_configure(struct pool *pool, uint64_t now_us, struct fail *why);
-void pool_on_baseline(struct pool *pool); /* takes over what other shards have seen of fresh servers */
+void pool_on_baseline(struct pool *pool); /* takes over what other shards have newly seen of fresh servers */
 void pool_free(struct pool *pool);
 struct pool *pool_set_at(const struct pool_set *set, const void *key, size_t len); /* by its pool_key(); or NULL */
 
@@ -147,8 +148,8 @@ struct pool *pool_set_at(const struct pool_set *set, const void *key, size_t len
 extern const struct policy_ops pool_policy_ops;
 /* Returns the policy's part of srv, which is idle, with its GUC set up to date. */
 struct policy_conn *pool_returned(struct server *srv);
-/* Servers have shown these defaults since since_us. If they differ from the previous ones, results that were learnt
- * from older servers are dropped. */
+/* Fresh servers have had these defaults since since_us. If the defaults differ from the previous ones, results that
+ * were learnt from older servers are dropped. */
 void pool_take_baseline(struct pool *pool, struct gucs *baseline, struct gucs *welcome, uint64_t since_us);
 
 /* pool_transfer.c */
@@ -160,11 +161,12 @@ void pool_code_row(struct server *srv, const uint8_t *body, size_t len, bool is_
 const char *pool_code_answered(struct server *srv, bool ok);
 bool pool_code_holds(struct server *srv, const char **question);
 enum code_turn pool_code_turn(const struct server *srv, unsigned parts, uint64_t made); /* see database_code_turn() */
-bool pool_code_frees(const struct server *srv); /* srv was held for an answer, and need not wait longer */
-void pool_code_gone(struct server *srv); /* srv ends, and will not answer */
-/* Returns the state that no reset removes (STATE_BACKEND, RISK_CONTEXT) and that the code may leave, as far as is
- * known here. */
+/* srv was held for an answer, and need not wait longer */
+bool pool_code_frees(const struct server *srv);
+void pool_code_gone(struct server *srv); /* srv ends, and will not answer any more */
+/* Returns the state (STATE_BACKEND, RISK_CONTEXT) that the code may leave, as far as known here, and no reset
+ * removes. */
 unsigned pool_code_heeded(const struct pool *pool);
-/* heeded: pool_code_heeded() on the worker that a server comes from. Returns false if the server must be closed,
- * because it may have run code that leaves more. If nothing is known here, the first answer tells. */
+/* A server comes from another worker, where pool_code_heeded() was `heeded`. Returns false if the server must be
+ * closed: it may have run code that leaves more. If nothing is known here, the first answer decides. */
 bool pool_code_welcomes(struct pool *pool, unsigned heeded);

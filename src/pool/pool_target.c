@@ -6,7 +6,7 @@
 
 #include <stdio.h>
 
-/* A tenant's users are "user.tenant" in users_file: its servers never get another secret. */
+/* A tenant's users are "user.tenant" in users_file, so its servers never get another user's secret. */
 static void
 find_secrets(struct pool_target *t, const char *database, bool is_of_tenant)
 {

@@ -1,7 +1,7 @@
 /*
  * src/pool/pool_target.h - where the servers of a pool connect to, as which user and with which secrets, according to
  * one configuration. A target is reference-counted, from any thread: servers that were opened under an older
- * configuration keep theirs.
+ * configuration keep that configuration's target.
  */
 #pragma once
 
@@ -13,7 +13,7 @@
 #include <stdatomic.h>
 
 /* The TLS contexts of one configuration for its servers (tls_store.c): one for all databases with equal settings
- * (server_tls_text). Made before the configuration takes effect, so errors in files are found in time.
+ * (server_tls_text). The store is made before the configuration takes effect, so errors in files are found in time.
  * Reference-counted, from any thread. */
 struct tls_store;
 
@@ -37,25 +37,24 @@ struct pool_target {
 	atomic_uint refs;
 };
 
-/* database and user are a pool's ("tenant/database", and the role). settings are of the same configuration as tls;
- * keys must outlive the target. Returns NULL with *why set if upstream_for() refuses the names, or TLS is wanted but
- * not available. */
+/* database and user: a pool's, so "tenant/database" for a tenant's, and the role. settings and tls: of the same
+ * configuration. keys must outlive the target. Returns NULL with *why set if upstream_for() refuses the names, or TLS
+ * is wanted but not available. */
 struct pool_target *pool_target_new(const struct upstream *upstream, const struct scope_settings *settings,
 				    const struct tls_store *tls, struct users *users, const char *database,
 				    const char *user, struct scram_keys *keys, struct fail *why);
-/* Makes the target of a connection of pgweir's own, which logs in as user to the database that PostgreSQL calls
- * dbname (if empty, as upstream says). The upstream's password is only for the upstream's user: another user's
- * secret is from users. */
+/* Makes the target of a connection of pgweir's own, which logs in as user to the database that PostgreSQL calls dbname
+ * (if empty, as upstream says). The upstream's password is only used for the upstream's user. */
 struct pool_target *pool_target_of_ours(const struct upstream *upstream, const struct scope_settings *settings,
 					const struct tls_store *tls, struct users *users, const char *database,
 					const char *user, const char *dbname, struct scram_keys *keys,
 					struct fail *why);
 struct pool_target *pool_target_ref(struct pool_target *t);
 void pool_target_unref(struct pool_target *t); /* NULL is fine */
-/* Returns true if t has this secret (plain, or "md5...") that a client has proved, or needs none because the
- * upstream or users has one. */
+/* A client has proved this secret (plain, or "md5..."). Returns true if t has learnt the same one, or needs none
+ * because upstream, users or password_command provide it. */
 bool pool_target_knows(const struct pool_target *t, const char *secret);
-/* A new target remembers the secret, if it has no other one. Returns 0, or -1 without memory. */
+/* Makes t, which no server uses yet, remember the secret, if it has no other one. Returns 0, or -1 without memory. */
 int pool_target_learn(struct pool_target *t, const char *secret);
 /* Copies what `from` has learnt, unless t has another secret. Returns 0, or -1 without memory. */
 int pool_target_inherit(struct pool_target *t, const struct pool_target *from);

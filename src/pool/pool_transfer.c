@@ -2,9 +2,10 @@
  * src/pool/pool_transfer.c - transfers servers from one shard of a pool to the shard on another worker
  * (policy_shared.h).
  *
- * A server leaves its shard when the policy gives it up, but callers up the stack may still use it; so it is posted
- * from the deferred frees. The note is in its struct pooled, which is the same object on both sides. The other side
- * finds its pool by the key that pools have in all sets, because the pool that it left may be freed by then.
+ * A server leaves its shard when the policy gives it up. Callers up the stack may still use the server, so it is posted
+ * to the other worker later, from the deferred frees. The note is in its struct pooled, which is the same object on
+ * both sides. The other side finds its pool by the key that pools have in all sets, because the pool that the server
+ * has left may be freed by then.
  *
  *   struct pooled
  *   kept        conn (the policy's: policy_shard.c), srv, is_kept, heeded, defaults
@@ -25,8 +26,8 @@ _Static_assert(sizeof(struct pooled) - sizeof(struct policy_conn) == 152,
 	       "a field was added: what does it mean on another worker?");
 #endif
 
-/* A shard that does not know its database's code may later find that the code has left state in a server that
- * nothing resets, and then closes its servers (pool_code.c): none of them may be on another worker. */
+/* A shard that does not know its database's code gives no server away: it may learn later that the code leaves state
+ * in servers that nothing resets, and then closes all of them (pool_code.c). */
 static bool
 may_give(struct pool *pool, struct pooled *p)
 {
@@ -38,7 +39,7 @@ may_give(struct pool *pool, struct pooled *p)
 
 /* --- on the receiving worker --- */
 
-/* The pool sets of both sides may be gone. env and worker: of the worker that runs this. */
+/* Closes a server that can't arrive. Both pool sets may be gone. env and worker: of the worker that runs this. */
 static void
 lose(struct pooled *p, const struct server_env *env, struct policy_worker *worker)
 {
@@ -55,7 +56,7 @@ join(struct pool *pool, struct pooled *p)
 	struct pool_target *old = p->target;
 
 	pool_on_baseline(pool);
-	if (pool->baseline == NULL) /* without memory, a client that logs in could not be sent its parameters */
+	if (pool->baseline == NULL) /* there was no memory: clients that log in could not be sent their parameters */
 		return false;
 	if (!pool_code_welcomes(pool, p->heeded) ||
 	    server_arrive(p->srv, pool->set->s.env, pool, &pool->target->server) < 0)

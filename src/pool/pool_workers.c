@@ -52,7 +52,8 @@ clients_of(const struct pool_workers *h, uint32_t number)
 	return (h->silent & 1u << number) != 0 ? UINT32_MAX : h->loads[number].clients;
 }
 
-/* The main worker is the last of equal ones, because it has all other work to do. */
+/* Returns the worker with the fewest clients; of equal ones, worker 0 comes last, because it has all other work to
+ * do. */
 static uint32_t
 least_loaded(const struct pool_workers *h)
 {
@@ -86,11 +87,11 @@ add(struct pool_workers *h, const char *key, size_t len, uint32_t first)
 	return one;
 }
 
-/* Returns the pool; if it is not known yet, its first shard is made on the worker with the fewest clients. A pool
- * that was once not added, without memory or room, is never added later, because its hash must decide each time:
- * then *out is returned. */
+/* Returns the pool; if it is not known yet, it is added, with its first shard on the worker with the fewest clients.
+ * Without memory or room, sets *out by the pool's hash, and returns out. Such a pool is never added later, because its
+ * clients must always go to the same worker. */
 static struct known_pool *
-find(struct pool_workers *h, const char *key, size_t len, struct known_pool *out)
+get_known(struct pool_workers *h, const char *key, size_t len, struct known_pool *out)
 {
 	struct known_pool *one;
 
@@ -123,15 +124,15 @@ best_shard(const struct pool_workers *h, const struct known_pool *one)
 	return best;
 }
 
-/* Returns the pool as find() does, or NULL with *why set. *most: how many shards it may have; after a reload it may
- * have more. */
+/* Returns the pool as get_known() does, or NULL with *why set. *most: how many shards it may have; after a reload it
+ * may have more. */
 static struct known_pool *
-look_up(struct pool_workers *h, const struct config *config, const char *database, const char *user, uint32_t *most,
-	struct known_pool *out, struct fail *why)
+get_known_by_name(struct pool_workers *h, const struct config *config, const char *database, const char *user,
+		  uint32_t *most, struct known_pool *out, struct fail *why)
 {
 	char key[POOL_KEY_MAX], server_user[CONFIG_NAME_MAX + 1];
 	size_t len = pool_key(config, database, user, key, server_user, why);
-	struct known_pool *one = len == 0 ? NULL : find(h, key, len, out);
+	struct known_pool *one = len == 0 ? NULL : get_known(h, key, len, out);
 
 	if (one != NULL)
 		*most = one == out ? 1 : pool_shards(config, database, server_user, &h->split);
@@ -148,7 +149,7 @@ pool_workers_find(struct pool_workers *h, const struct config *config, const cha
 	if (h->split.workers == 1)
 		return 0;
 	h->loads[0].clients = clients;
-	one = look_up(h, config, database, user, &most, &unknown, why);
+	one = get_known_by_name(h, config, database, user, &most, &unknown, why);
 	if (one == NULL || most <= 1)
 		return one == NULL ? POOL_NO_WORKER : one->first;
 	best = best_shard(h, one);
@@ -170,7 +171,7 @@ pool_workers_has(struct pool_workers *h, const struct config *config, const char
 
 	if (h->split.workers == 1)
 		return number == 0;
-	one = look_up(h, config, database, user, &most, &unknown, &why);
+	one = get_known_by_name(h, config, database, user, &most, &unknown, &why);
 	return one != NULL && (most <= 1 ? one->first == number : has_shard(one, number));
 }
 

@@ -1,10 +1,10 @@
 /*
- * src/pool/standby_pools.c - the standby pools of a pool: a struct pool for each standby whose servers its clients are
- * lent, made at first use, and freed with its main pool.
+ * src/pool/standby_pools.c - the standby pools of a pool: a struct pool for each standby whose servers the pool's
+ * clients have been lent. A standby pool is made at first use, and freed with its main pool.
  *
  * For its servers a standby pool is like any other pool (seal, washing, pings, GUC sets), but no client knows it: its
- * queue is always empty, it has no name, and its counters are the main pool's. Statements have their names, and code
- * its answers, from the main pool, because the database is the same.
+ * queue is always empty, it has no name, and its counters are the main pool's. A standby pool shares the main pool's
+ * names of prepared statements, and the answers about its code, because the database is the same.
  */
 #include "pool/pool_set_state.h"
 #include "pool/cluster.h"
@@ -21,7 +21,7 @@ standby_pool_settings(struct pool *pool)
 	pool->settings.pool_size = (pool->settings.pool_size + parts - 1) / parts;
 	pool->settings.max_overflow = 0;
 	pool->settings.min_idle = 0;
-	pool->settings.share_min = 0; /* its clients can use the primary */
+	pool->settings.share_min = 0; /* its clients can use the primary instead */
 }
 
 /* Returns true if any of the pool's clients reads from standbys. */
@@ -67,7 +67,8 @@ standby_pools_configure(struct pool *pool, uint64_t now_us)
 
 	pool->cluster = find_cluster(pool);
 	pool->own_zone = hosts_of_zone(pool->target->upstream, pool->set->config->zone);
-	if (pool->cluster != NULL && pool->cluster != before) { /* its histories and readings have other numbers */
+	/* the new cluster numbers histories and readings otherwise */
+	if (pool->cluster != NULL && pool->cluster != before) {
 		pool->history = 0;
 		pool->code_history = 0;
 		TAILQ_FOREACH(srv, &pool->servers, all)
@@ -125,7 +126,8 @@ pool_primary_host(const struct pool *pool)
 	if (pool->cluster == NULL)
 		return NULL;
 	v = cluster_lock(pool->cluster);
-	if (v->primary >= 0 && (size_t)v->primary < u->host_count) /* during a reload the cluster may have more hosts */
+	/* during a reload the cluster may have more hosts than the target */
+	if (v->primary >= 0 && (size_t)v->primary < u->host_count)
 		host = &u->hosts[v->primary];
 	cluster_unlock(pool->cluster);
 	return host;
@@ -153,7 +155,7 @@ standby_pools_code_is_new(struct pool *pool)
 
 /* Returns true if the standby has replayed all that the primary had when the last answer about the code came. */
 static bool
-shows_code(struct pool *pool, const struct cluster_view *v, const struct host_view *h)
+check_code_shown(struct pool *pool, const struct cluster_view *v, const struct host_view *h)
 {
 	const struct reading *primary = v->primary < 0 ? NULL : &v->hosts[v->primary].last;
 
@@ -178,7 +180,7 @@ standby_pool_shows_code(struct pool *standby_pool)
 	if (pool->cluster == NULL)
 		return false;
 	v = cluster_lock(pool->cluster);
-	has_code = shows_code(pool, v, &v->hosts[standby_pool->host]);
+	has_code = check_code_shown(pool, v, &v->hosts[standby_pool->host]);
 	cluster_unlock(pool->cluster);
 	return has_code;
 }
@@ -189,8 +191,8 @@ standby_pool_feared(struct server *srv)
 	struct pool *standby_pool = srv->owner, *pool = standby_pool->main;
 	const struct cluster_view *v = cluster_lock(pool->cluster);
 	const struct host_view *h = &v->hosts[standby_pool->host];
-	bool has_code = shows_code(pool, v, h),
-	     is_before = srv->reading < h->last.number; /* else the reading may be of a later life */
+	bool has_code = check_code_shown(pool, v, h),
+	     is_before = srv->reading < h->last.number; /* else the reading may be of a later life than srv's */
 
 	cluster_unlock(pool->cluster);
 	if (has_code && pool->code->answer != NULL)

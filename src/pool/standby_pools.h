@@ -1,7 +1,8 @@
 /*
- * src/pool/standby_pools.h - a pool's servers of the primary and of its standbys, if it has a cluster, which tells
- * which host is which. The pool's own servers are of the primary. Servers of a standby are in the standby pool of that
- * host (by its place in the upstream), a pool that is made at first use and freed with its main pool.
+ * src/pool/standby_pools.h - a pool's servers of the primary and of the standbys, if the pool has a cluster
+ * (cluster.h), which knows the role of each host. The pool's own servers are of the primary. Servers of a standby are
+ * in the standby pool of that host (by its place in the upstream), a pool that is made at first use and freed with its
+ * main pool.
  */
 #pragma once
 
@@ -12,27 +13,27 @@
  * later if possible, and the waiter does not wait. */
 struct server *pool_borrow_standby(struct pool *pool, uint32_t host, struct policy_waiter *waiter, void *borrower,
 				   uint64_t now_us);
-/* The pool, which has a cluster, has a new answer about its database's code. */
+/* The pool, which has a cluster, has a new answer about its database's code: from now on that answer counts for a
+ * standby only when the standby has replayed all that the primary has now. */
 void standby_pools_code_is_new(struct pool *pool);
-/* Returns the state that any SQL may leave on srv (of enum state_part and enum code_risk), which is a standby's and
- * was just lent; 0 if the standby has certainly replayed all that the primary had when the last answer about the
- * code came. */
+/* srv is a standby's server that was just lent. Returns the state (enum state_part, enum code_risk) that any SQL may
+ * leave there, because the standby's code may be older than the last answer; 0 if the standby has certainly replayed
+ * all that the primary had when that answer came. */
 unsigned standby_pool_feared(struct server *srv);
 /* Returns true if the host of the standby pool has certainly replayed all that the primary had when the last answer
  * about the code came. */
 bool standby_pool_shows_code(struct pool *standby_pool);
 /* Adds the connections of the pool's standby pools, if any, to counts, which has its own. */
 void pool_add_standby_pools(const struct pool *pool, struct policy_counts *counts);
-/* Returns true if srv, of the pool itself or of its listeners, is a server of the primary, as far as that is known
- * (pool->cluster is not NULL). It may not be: while the primary is not known, servers log in to any host that says
- * it is. */
+/* Returns true if srv, of the pool itself or of its listeners, is a server of the primary, as far as pgweir knows.
+ * While the primary is not known, servers log in to any host that claims to be it. pool->cluster is not NULL. */
 bool pool_is_of_primary(const struct pool *pool, struct server *srv);
-/* Values in place of a server's history: */
-#define HISTORY_OTHER UINT32_MAX /* it is of another host */
-#define HISTORY_TRUSTED (UINT32_MAX - 1) /* its host may be the primary: it is used until that is known */
+/* Values of a server's history that are no history of the cluster's. */
+#define HISTORY_OTHER UINT32_MAX /* the server is of another host than the primary */
+#define HISTORY_TRUSTED (UINT32_MAX - 1) /* the server is used until the primary is known */
 #define TRUST_AFTER_US (5 * US_PER_S) /* the primary is known again by then */
-/* The primary's history (cluster_view.history) is this now: servers of another history are closed, idle ones now,
- * lent ones when they are returned. */
+/* The primary's history (cluster_view.history) is now `history`. Closes servers of another history: idle ones now, lent
+ * ones when they are returned. */
 void pool_on_primary(struct pool *pool, uint32_t history, uint64_t now_us);
 
 /* --- For the pools themselves. --- */
@@ -40,7 +41,7 @@ void pool_on_primary(struct pool *pool, uint32_t history, uint64_t now_us);
 /* pool.c. Makes the standby pool of main for the host at this place of the upstream. Returns NULL if that is
  * impossible now. */
 struct pool *pool_new_standby_pool(struct pool *main, uint32_t host, uint64_t now_us);
-void standby_pool_settings(struct pool *pool); /* turns the settings of its main pool into a standby pool's */
+void standby_pool_settings(struct pool *pool); /* makes the main pool's settings, copied, a standby pool's */
 /* The pool has new settings: applies them to its cluster and its standby pools; if no client reads from standbys
  * now, closes the servers of the standby pools. */
 void standby_pools_configure(struct pool *pool, uint64_t now_us);

@@ -3,7 +3,7 @@
 
 struct stored {
 	struct tls_context *ctx;
-	char *text; /* server_tls_text() of its settings */
+	char *text; /* server_tls_text() of its settings, the key of the entry */
 	struct stored *next;
 };
 

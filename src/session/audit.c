@@ -15,7 +15,7 @@ struct audit {
 	uint64_t seed;
 	pthread_mutex_t lock; /* guards the fields below */
 	struct entry *table;
-	struct audit_row others; /* application is empty while no application is counted here */
+	struct audit_row others; /* the row "_other"; application is empty while the row is unused */
 };
 
 static const struct {

@@ -1,8 +1,8 @@
 /*
  * src/session/audit.h - counts what each application does to its session, for session_state = warn.
  *
- * Before an operator moves a fleet to transaction pooling, the counts tell what will happen. They are kept by database,
- * user and application_name. They depend on what SQL looks like (scan.h), so a rare false alarm is among them. The
+ * The counts tell an operator, before a fleet is moved to transaction pooling, what will happen. They are kept by
+ * database, user and application_name. They depend on what SQL looks like (scan.h), so a few are false alarms. The
  * audit works in session mode, too.
  *
  * Owns:   its rows. There are AUDIT_ROWS_MAX at most: further applications are counted in one row, "_other". Any thread
@@ -21,13 +21,13 @@ struct audit; /* opaque: audit.c */
 
 struct audit_row {
 	char database[CONFIG_DATABASE_MAX + 1], user[CONFIG_DATABASE_MAX + 1], application[64];
-	/* of each kind of SQL: how often it was run, and when last */
+	/* for each kind of SQL: how often such SQL was run, and when last */
 	uint64_t counts[AUDIT_KINDS], last_us[AUDIT_KINDS];
 };
 
 struct audit *audit_new(uint64_t seed); /* seed is random, because clients choose the names */
 void audit_free(struct audit *a); /* a may be NULL */
-/* Counts SQL of an application that was run now; flags is of enum scan_flag. */
+/* An application has run SQL with these flags (enum scan_flag): counts it. */
 void audit_note(struct audit *a, const char *database, const char *user, const char *application, uint32_t flags,
 		uint64_t now_us);
 /* Calls row once for each row, with a copy of the row. Returns 0, or -1 without memory. */

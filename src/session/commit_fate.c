@@ -29,17 +29,18 @@
 #define WRITES "pg_catalog.pg_logical_emit_message(true, 'pgweir', '')"
 
 /*
- * The question has the columns of fate_ask_mark as well, so if a right to one of them is missing, it fails before any
- * transaction.
+ * This question has the columns of fate_ask_mark as well, so if the right to read one of them is missing, this question
+ * fails, before any transaction.
  */
 const char cluster_ask[] = "SELECT " MESSAGE_OURS CLUSTER ", " XID ", " LSN;
 const char fate_ask_mark[] = "SELECT " MESSAGE_OURS XID ", " LSN;
 
 /*
- * That a transaction is committed on a primary is not all that COMMIT means. If the connection is lost, or PostgreSQL
- * restarted, while the COMMIT waits for a synchronous standby, the transaction is visible to all clients, and is gone
- * if that standby takes over. So the question writes something: like any transaction that writes, it ends when the
- * standbys have confirmed its writes, and all before. An answer from a standby that has taken over needs no such proof.
+ * COMMIT promises more than that a transaction is committed on the primary. If the connection is lost, or PostgreSQL is
+ * restarted, while the COMMIT waits for a synchronous standby, the transaction becomes visible to all clients, but is
+ * gone if that standby takes over. So the question writes something: like any transaction that writes, it ends only
+ * when the standbys have confirmed its writes, and all earlier ones. An answer from a standby that has taken over needs
+ * no such proof.
  */
 void
 fate_ask_status(struct buf *sql, uint64_t xid, uint32_t timeline)
@@ -207,7 +208,7 @@ judge_same_life(const struct fate_answer *now, const char **reason)
 	}
 }
 
-/* Returns true if a began before b. Timelines follow each other; on each, later recoveries end at greater positions. */
+/* Returns true if a began before b. Timelines follow each other; on one, later recoveries end at greater positions. */
 static bool
 is_earlier(const struct cluster_mark *a, const struct cluster_mark *b)
 {
@@ -232,16 +233,16 @@ cluster_lives_add(struct cluster_lives *lives, const struct cluster_mark *life)
 
 /* The history of the log between two lives. */
 struct history {
-	uint64_t end; /* the two share the log at least up to here; 0 if this is unknown */
-	uint64_t cut; /* the log was cut here or before; UINT64_MAX if nothing says that it was cut */
+	uint64_t end; /* the two lives share the log at least up to here; 0 if that is not known */
+	uint64_t cut; /* the log was cut here or before; UINT64_MAX if it was not cut, as far as is known */
 	bool is_next; /* no other life has been seen between the two */
 };
 
 /*
- * Adds what is known from a life that came after then. On the same timeline, the logs part where the life's recovery
- * ended; without a recovery, PostgreSQL was shut down in order, and nothing was lost. On the next timeline, they part
- * where a standby was promoted; a life that is not that standby's own tells only of its own recovery. Later timelines
- * may come from anywhere.
+ * Adds what is known from a life that came after `then`. On the same timeline, the logs diverge where the life's
+ * recovery ended; without a recovery, PostgreSQL was shut down in order, and nothing was lost. On the next timeline,
+ * the logs diverge where a standby was promoted; only that standby's own life tells where, other lives tell only of
+ * their own recovery. Later timelines may have begun anywhere.
  */
 static void
 add_life(struct history *h, const struct cluster_mark *then, const struct cluster_mark *life, bool has_promoted)
@@ -256,7 +257,7 @@ add_life(struct history *h, const struct cluster_mark *then, const struct cluste
 		h->end = end;
 }
 
-/* Returns true if life is that of the standby that was promoted to the timeline after then's. */
+/* Returns true if in this life a standby was promoted to the timeline after then's. */
 static bool
 has_promoted(const struct cluster_mark *then, const struct cluster_mark *life)
 {
@@ -295,7 +296,7 @@ cluster_lives_common_end(const struct cluster_mark *then, const struct cluster_m
 
 /*
  * Returns true if the server's last checkpoint is the one that PostgreSQL writes after a crash, right after the last
- * record that it has replayed, before it accepts clients. A page may begin between the two. The next checkpoint is
+ * record that it has replayed, before it accepts clients. A page header may lie between the two. A later checkpoint is
  * further away, because the record of this one lies between.
  */
 static bool
@@ -321,8 +322,7 @@ fate_judge(const struct cluster_mark *then, const struct commit_mark *mark, cons
 		return judge_same_life(now, reason);
 	if (!is_earlier(then, &now->cluster))
 		return judged(FATE_UNKNOWN, "this server was restored to an earlier time", reason);
-	/* The backend has ended. Whichever transaction has this number now, the one in question has not been
-	 * committed. */
+	/* The backend has ended. Whatever transaction has this number now, the one in question was not committed. */
 	if (now->status == XACT_ABORTED || now->status == XACT_IN_PROGRESS || now->xmax <= mark->xid)
 		return judged(FATE_ROLLED_BACK, "rolled back by the recovery", reason);
 	h = history_of(then, &now->cluster, lives);

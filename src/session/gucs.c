@@ -1,8 +1,8 @@
 /*
  * src/session/gucs.c - see gucs.h.
  *
- * A GUC set is one block of memory: the struct, its settings, then their texts. The texts hold all facts, so equal GUC
- * sets have equal texts: the kind, the name and the value of each setting in turn.
+ * A GUC set is one block of memory: the struct, its settings, then their texts. The texts are the kind, the name and
+ * the value of each setting in turn, so equal GUC sets have equal texts.
  */
 #include "session/gucs.h"
 #include "session/gucs_effects.h"
@@ -24,7 +24,7 @@ struct gucs {
 	uint32_t hash;
 	unsigned scan_options;
 	bool plans_otherwise;
-	unsigned leaves; /* result of gucs_leaves() */
+	unsigned leaves; /* the result of gucs_leaves() */
 	struct commons_context *context; /* NULL until gucs_context() is called */
 	uint32_t context_number;
 	size_t text_len; /* of the texts after the settings */
@@ -34,8 +34,8 @@ struct gucs {
 
 struct guc_store {
 	uint64_t seed;
-	struct session_commons *commons; /* has the contexts */
-	struct session_commons *own; /* the same, if the store made it for itself; NULL if it is shared */
+	struct session_commons *commons; /* numbers the contexts */
+	struct session_commons *own; /* commons, if this store made it for itself; NULL if it is shared */
 	struct gucs *by_hash; /* a table in which GUC sets of one hash are chained by uthash */
 };
 
@@ -71,9 +71,9 @@ texts_of(const struct gucs *gucs)
 }
 
 /*
- * search_path is one of these settings, although PostgreSQL itself analyzes a statement anew under another search_path.
- * The rows may then be those of other tables, which PostgreSQL refuses ("cached plan must not change result type"): one
- * client must not get that error because of another.
+ * search_path is part of a context, although PostgreSQL itself analyzes a statement anew under another search_path. The
+ * statement may then return another table's columns, which PostgreSQL refuses ("cached plan must not change result
+ * type"), and a client must not get that error because of another client.
  */
 static void
 find_context(struct gucs *gucs)
@@ -268,12 +268,12 @@ gucs_empty(struct guc_store *store)
 
 /* Inserts an entry in order, or replaces the one of the same name, keeping that name. Returns the new count. */
 static size_t
-place(struct guc *entries, size_t count, const struct guc *entry)
+insert_sorted(struct guc *entries, size_t count, const struct guc *entry)
 {
 	size_t i = 0;
 	int order = -1;
 
-	assert(count <= GUCS_MAX); /* the callers have room for one more */
+	assert(count <= GUCS_MAX); /* the callers' arrays have room for one more */
 	while (i < count && (order = strcasecmp(entries[i].name, entry->name)) < 0)
 		i++;
 	if (i < count && order == 0) {
@@ -296,7 +296,7 @@ gucs_with(const struct gucs *gucs, const char *name, const char *value, enum guc
 		if (value != NULL || strcasecmp(gucs->settings[i].name, name) != 0)
 			entries[count++] = gucs->settings[i];
 	if (value != NULL)
-		count = place(entries, count, &(struct guc){ name, value, kind });
+		count = insert_sorted(entries, count, &(struct guc){ name, value, kind });
 	return intern(block_new(gucs->store, entries, count));
 }
 
@@ -310,7 +310,7 @@ gucs_replace(const struct gucs *gucs, enum guc_kind kind, const struct guc *entr
 		if (gucs->settings[i].kind != kind)
 			all[total++] = gucs->settings[i];
 	for (size_t i = 0; i < count && total <= GUCS_MAX; i++)
-		total = place(all, total, &(struct guc){ entries[i].name, entries[i].value, kind });
+		total = insert_sorted(all, total, &(struct guc){ entries[i].name, entries[i].value, kind });
 	return intern(block_new(gucs->store, all, total));
 }
 

@@ -4,8 +4,8 @@
  * client has another GUC set, pgweir sends the difference ahead of the client's first message.
  *
  * There are two kinds of settings. PostgreSQL reports each change of a reported setting by ParameterStatus, so both
- * sides always have its value. Of the other settings, a GUC set has those that were set; a setting that is absent has
- * the connection's default, which RESET restores. Two of these, role and session_authorization, decide whom the session
+ * sides always have its value. Of all other settings, a GUC set has those that were set; a setting that is absent has
+ * the connection's default, which RESET restores. Two settings, role and session_authorization, decide whom the session
  * acts as: they are reset first and set last, because other settings may need the rights of the user that logged in.
  *
  * Owns:   guc_store owns nothing but its table; a GUC set lives as long as there is a reference to it.
@@ -21,7 +21,7 @@
 
 #define GUCS_MAX 512 /* settings in one GUC set */
 #define GUC_GDAL "postgis.gdal_vsi_options"
-#define GUC_RESET "\2" /* the value of a custom setting after RESET: its default, or '' if it has none */
+#define GUC_RESET "\2" /* stands for the value of a custom setting after RESET: its default, or '' if it has none */
 #define GUCS_TEXT_MAX ((size_t)1 << 20) /* bytes of all names and values in one GUC set */
 
 enum guc_kind {
@@ -39,14 +39,14 @@ struct guc {
 };
 
 /*
- * Makes a store. commons is state that the stores of a process share, which must outlive them; NULL if this store
- * shares nothing.
+ * Makes a store. commons: state that the stores of a process share, which must outlive them; NULL if this store shares
+ * nothing.
  */
 struct guc_store *guc_store_new(uint64_t seed, struct session_commons *commons);
 void guc_store_free(struct guc_store *store);
 size_t guc_store_count(const struct guc_store *store);
 
-/* All of the following return a new reference, or NULL without memory or if a limit above is exceeded. */
+/* Each of the next functions returns a new reference, or NULL without memory, or if a limit above is exceeded. */
 struct gucs *gucs_empty(struct guc_store *store);
 /* Returns gucs with name set to value, or without it if value is NULL. gucs itself is unchanged and stays the caller's.
  */
@@ -72,7 +72,8 @@ struct gucs *gucs_adopt(struct guc_store *store, struct gucs *copy);
  */
 int gucs_update(struct gucs **slot, const char *name, const char *value, enum guc_kind kind);
 
-/* Notes that settings that are not reported may have any value: each will be sent again. Returns 0, or -1 (no memory).
+/* The values of settings that are not reported are not known any more: makes each be sent again. Returns 0, or -1 (no
+ * memory).
  */
 int gucs_doubt(struct gucs **slot);
 /* Replaces *slot by gucs, whose reference it takes over. Returns 0, or -1 if gucs is NULL: *slot is then unchanged. */
@@ -84,7 +85,7 @@ const struct guc *gucs_find(const struct gucs *gucs, const char *name); /* retur
 bool gucs_has(const struct gucs *gucs, const struct guc *s); /* has s with this value */
 const char *gucs_get(const struct gucs *gucs, const char *name); /* returns the value; NULL if the setting is absent */
 bool gucs_is_on(const struct gucs *gucs, const char *name); /* returns true if the setting is "on" */
-unsigned gucs_major_version(const struct gucs *gucs); /* returns PostgreSQL's, by server_version; 0 if not known */
+unsigned gucs_major_version(const struct gucs *gucs); /* returns it from server_version; 0 if not known */
 /*
  * Returns a number for the settings under which PostgreSQL parses, plans and compiles, and for the user that the
  * session acts as: equal numbers mean equal settings. A number is given when it is first asked for, and is never used
@@ -94,12 +95,12 @@ unsigned gucs_major_version(const struct gucs *gucs); /* returns PostgreSQL's, b
 uint32_t gucs_context(struct gucs *gucs);
 
 enum gucs_leaving {
-	/* CREATE TABLE in a trigger makes a temporary table, because search_path has pg_temp */
+	/* even CREATE TABLE in a trigger makes a temporary table, because search_path has pg_temp */
 	GUCS_LEAVES_TEMP = 1u << 0,
-	GUCS_LEAVES_ANYTHING = 1u << 1, /* under its client_encoding PostgreSQL may read other SQL than pgweir does */
+	GUCS_LEAVES_ANYTHING = 1u << 1, /* PostgreSQL may read SQL otherwise than pgweir, by client_encoding */
 	GUCS_LEAVES_LATE = 1u << 2, /* the session has a short limit: see guc_is_short_limit() */
 	GUCS_LEAVES_TIMERS = 1u << 3, /* the session has a timer: see guc_is_timer() */
-	GUCS_LEAVES_OPTIONS = 1u << 4, /* GDAL keeps the options in GUC_GDAL, which nothing resets */
+	GUCS_LEAVES_OPTIONS = 1u << 4, /* GDAL remembers the options that were in GUC_GDAL, and nothing resets them */
 	GUCS_PIN = 1u << 5 /* OWN_PIN is on: SQL leaves nothing, but the client keeps its server */
 };
 /* Returns what SQL under these settings may leave behind, whatever the SQL is (a set of enum gucs_leaving). */
@@ -111,24 +112,23 @@ unsigned gucs_leaves(const struct gucs *gucs);
  * an extra_float_digits above 0 cuts no digits off.
  */
 bool gucs_plans_otherwise(const struct gucs *gucs);
-/* returns a set of enum scan_option: how such a session reads strings */
+/* returns how such a session reads strings (a set of enum scan_option) */
 unsigned gucs_scan_options(const struct gucs *gucs);
 
 /* --- gucs_changes.c: the messages that turn one GUC set into another. --- */
 /* Appends name between double quotes, and doubles the quotes in it. With is_qualified, a.b is two names. */
 void guc_put_identifier(struct buf *out, const char *name, bool is_qualified);
-/* Returns true for settings that decide whom the session acts as, which RESET ALL does not reset. */
+/* Returns true for the settings that decide whom the session acts as. RESET ALL does not reset them. */
 bool guc_is_identity(const struct guc *s);
 /*
  * Appends the messages that turn a server with GUC set from into one with GUC set to: extended protocol, with values as
  * bound parameters (never in SQL text), and without a Sync. Appends nothing if there is no difference. Reported
- * settings that only from has are left alone. Messages that only undo settings of from can't fail. Returns the number
- * of Parse/Bind/Execute triples.
+ * settings that only `from` has are left as they are. Messages that only undo settings of `from` can't fail. Returns
+ * the number of Parse/Bind/Execute triples.
  *
- * always: settings of this GUC set are sent even if from and to agree on them; may be NULL.
- * has_more: the server has settings of a connect_query that no GUC set records.
- * is_guarded: PostgreSQL ends the session if it refuses a setting, so nothing that was sent after it runs. Not to be
- * used within a client's transaction.
+ * always: settings of this GUC set are sent even if they are equal in `from` and `to`; may be NULL. has_more: the
+ * server has settings of a connect_query that no GUC set records. is_guarded: PostgreSQL ends the session if it refuses
+ * a setting, so nothing that was sent after the setting runs. Not to be used within a client's transaction.
  */
 size_t gucs_put_changes(struct buf *out, const struct gucs *from, const struct gucs *to, const struct gucs *always,
 			bool has_more, bool is_guarded);

@@ -74,16 +74,17 @@ is_reset(const struct guc *s)
 
 /* Returns true if s is to be undone. The seed of random() is not undone: since PostgreSQL 16 nothing resets it. */
 static bool
-is_left(const struct guc *s, const struct gucs *to)
+is_to_be_undone(const struct guc *s, const struct gucs *to)
 {
 	return s->kind == GUC_OTHER && !guc_is_identity(s) && !is_reset(s) && gucs_find(to, s->name) == NULL &&
 	       strcasecmp(s->name, "seed") != 0;
 }
 
 /*
- * Returns true if RESET ALL must be used, which never fails. RESET fails for a custom setting if an extension has
- * claimed its prefix since, and for a setting that only superusers set, as whom the last client may have acted. With
- * has_more, RESET ALL would reset connect_query's settings, too, so it is used for custom settings alone.
+ * Returns true if RESET ALL must be used, which never fails. RESET may fail in two cases: for a custom setting, if an
+ * extension has claimed its prefix since; and for a setting that only superusers may set, if the last client acted as
+ * one. With has_more, RESET ALL would reset connect_query's settings, too, so it is used only if custom settings must
+ * be undone.
  */
 static bool
 must_reset_all(const struct gucs *from, const struct gucs *to, bool has_more)
@@ -91,7 +92,8 @@ must_reset_all(const struct gucs *from, const struct gucs *to, bool has_more)
 	for (size_t i = 0; i < gucs_count(from); i++) {
 		const struct guc *s = gucs_at(from, i);
 
-		if (is_left(s, to) && (strchr(s->name, '.') != NULL || (!has_more && !guc_is_anybodys(s->name))))
+		if (is_to_be_undone(s, to) &&
+		    (strchr(s->name, '.') != NULL || (!has_more && !guc_is_anybodys(s->name))))
 			return true;
 	}
 	return false;
@@ -108,7 +110,7 @@ put_resets(struct changes *ch, const struct gucs *from, const struct gucs *to, b
 	if (is_all)
 		put_triple(ch, "RESET " MESSAGE_OURS "ALL", NULL, 0);
 	for (size_t i = 0; i < gucs_count(from) && !is_all; i++)
-		if (is_left(gucs_at(from, i), to))
+		if (is_to_be_undone(gucs_at(from, i), to))
 			put_reset(ch, gucs_at(from, i)->name);
 }
 
@@ -127,20 +129,20 @@ assign(struct assignments *a, const char *name, const char *value)
 	a->values[a->count++] = value;
 }
 
-/* Returns true if s must be sent. is_all says that nothing of from is left on the server. */
+/* Returns true if s must be sent. With is_all, nothing of `from` is left on the server. */
 static bool
-is_due(const struct gucs *from, const struct guc *s, const struct gucs *always, bool is_all)
+is_to_be_sent(const struct gucs *from, const struct guc *s, const struct gucs *always, bool is_all)
 {
 	return is_all || !gucs_has(from, s) || (always != NULL && gucs_find(always, s->name) != NULL);
 }
 
-/* Names and values are in the encoding of their client, so the encoding is set before the first of them is read. */
+/* Names and values are in their client's encoding, so the encoding is set before PostgreSQL reads any of them. */
 static void
 put_encoding(struct changes *ch, const struct gucs *from, const struct gucs *to, const struct gucs *always, bool is_all)
 {
 	const struct guc *s = gucs_find(to, "client_encoding");
 
-	if (s != NULL && is_due(from, s, always, is_all))
+	if (s != NULL && is_to_be_sent(from, s, always, is_all))
 		put_triple(ch, "SELECT " MESSAGE_OURS "pg_catalog.set_config($1, $2, false)",
 			   (const char *const[]){ "client_encoding", s->value }, 2);
 }
@@ -154,15 +156,15 @@ put_settings(struct changes *ch, const struct gucs *from, const struct gucs *to,
 
 	buf_printf(&a.sql, "SELECT " MESSAGE_OURS "%s",
 		   is_guarded ? "pg_catalog.set_config('exit_on_error', 'on', true), " : "");
-	/* other settings may name objects that are found by search_path */
-	if (path != NULL && is_due(from, path, always, is_all))
+	/* first, because other settings may name objects that are found by search_path */
+	if (path != NULL && is_to_be_sent(from, path, always, is_all))
 		assign(&a, path->name, path->value);
 	for (size_t i = 0; i < gucs_count(to); i++) {
 		const struct guc *s = gucs_at(to, i);
 
 		if (s == path || guc_is_identity(s) || strcasecmp(s->name, "client_encoding") == 0)
 			continue;
-		if (is_due(from, s, always, is_all))
+		if (is_to_be_sent(from, s, always, is_all))
 			assign(&a, s->name, is_reset(s) ? NULL : s->value); /* NULL does what RESET does */
 	}
 	for (size_t i = 0; i < IDENTITIES; i++)

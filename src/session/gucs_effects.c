@@ -17,7 +17,8 @@ guc_is_of_parsing(const char *name)
 }
 
 /*
- * All settings except those that do not affect parsing, planning or compiling. Custom settings are read when SQL runs.
+ * Unknown settings count, because they may affect parsing, planning or compiling. Custom settings, except PL/pgSQL's,
+ * do not: they are read when SQL runs.
  */
 bool
 guc_is_of_context(const char *name)
@@ -85,7 +86,7 @@ guc_is_short_limit(const char *value)
 	return true;
 }
 
-/* Limits that may end a message of pgweir's. */
+/* The limits that may end a message of pgweir's. */
 static const char *const limits[] = { GUC_LIMIT, "lock_timeout", "transaction_timeout" };
 #define LIMITS (sizeof(limits) / sizeof(limits[0]))
 

@@ -11,7 +11,7 @@
 struct commons_text {
 	uint64_t id; /* 0 until it is given */
 	uint64_t epoch; /* the epoch of its home when it got the id */
-	uint32_t shape; /* 0 if unknown; like all fields below, of what is prepared under the id */
+	uint32_t shape; /* 0 if not known; like types, of the statement that servers have under the id */
 	uint32_t types_len;
 	uint8_t *types; /* NULL if unknown */
 	LIST_HEAD(, commons_member) members; /* never empty */
@@ -144,7 +144,8 @@ session_commons_hash(uint64_t seed, const char *home, const uint8_t *bytes, size
 	return (uint32_t)(wide ^ wide >> 32);
 }
 
-/* Texts of two homes or contexts whose bytes and hashes are equal hide each other: a text may then have several ids. */
+/* Texts of two homes or contexts with equal bytes and equal hashes look the same to uthash, so only one of them is
+ * found, and the other one may get several ids. */
 static struct commons_text *
 text_find(const struct session_commons *all, const struct commons_member *m, unsigned hash)
 {
@@ -171,8 +172,8 @@ text_add(struct session_commons *all, const struct commons_member *m, unsigned h
 }
 
 /*
- * Other loops find out for themselves that their home was renewed. If the text was renewed for another reason, they are
- * told here.
+ * If the home was renewed, other loops find that out by its epoch. If the text was renewed for another reason, its
+ * members are marked here.
  */
 static void
 text_renew(struct session_commons *all, struct commons_text *t, uint64_t epoch)

@@ -1,9 +1,10 @@
 /*
  * src/session/statement_store.c - see statement_store.h.
  *
- * A renewed statement whose types were learnt changes its key, since it now declares them. If another statement has
- * that key already, the renewed one becomes its twin, with the same bytes, id and name. When a twin is refreshed, it
- * takes over the id and name of the other statement.
+ * An entry's key is its bytes (SQL and declared types), with its home and context. To renew an entry is to give it a
+ * new id; if its parameter types were learnt, they become declared types, so the key changes. If another entry has the
+ * new key already, the renewed one becomes its twin, with the same bytes, id and name. When a twin is refreshed, it
+ * takes over the id and name of the other entry.
  */
 #include "session/statement_store.h"
 #include "base/alloc.h"
@@ -15,8 +16,8 @@
 
 struct statement_home {
 	struct statement_store *store;
-	uint32_t refs; /* one for each of its statements */
-	struct commons_home shared; /* shared with the homes of this name in other loops */
+	uint32_t refs; /* one for each of its statements, and one for each statement_home_get() */
+	struct commons_home shared; /* links this home with the homes of this name in other loops */
 	UT_hash_handle hh;
 	char name[];
 };
@@ -24,15 +25,15 @@ struct statement_home {
 struct entry {
 	struct statement st; /* first, so a pointer to a statement is a pointer to its entry */
 	struct statement_store *store;
-	struct commons_member member; /* its epoch is COMMONS_STALE if the entry has a twin */
+	struct commons_member member; /* its epoch is COMMONS_STALE if the entry is a twin */
 	uint32_t refs;
-	bool is_shared; /* the entry is in the table */
-	bool is_learnt; /* the types are known; learnt is NULL if they are the ones that bytes declare */
-	uint8_t *learnt; /* like bytes, with all types declared; learnt_len bytes */
+	bool is_in_table; /* the entry is in the table */
+	bool is_learnt; /* the types are known; learnt_bytes is NULL if they are the declared types */
+	uint8_t *learnt_bytes; /* like st.bytes, with all types declared; learnt_len bytes */
 	size_t learnt_len;
-	size_t own_len; /* length of bytes below */
-	uint8_t *owned; /* what st.bytes points to if no longer to bytes below */
-	struct entry *twin; /* a reference to the entry whose id and name this one has */
+	size_t own_len; /* the length of bytes[] */
+	uint8_t *declared_bytes; /* st.bytes points to this once learnt types were declared, and before to bytes[] */
+	struct entry *twin; /* a reference to the entry whose id and name this one shares; or NULL */
 	UT_hash_handle hh;
 	TAILQ_ENTRY(entry) idle; /* in the store's idle list, while refs is 0 */
 	uint8_t bytes[];
@@ -45,7 +46,7 @@ struct statement_store {
 	struct statement_home *homes;
 	size_t bytes, idle_bytes, idle_bytes_max, count;
 	struct entry *table;
-	TAILQ_HEAD(, entry) idle; /* the first one was unused for longest */
+	TAILQ_HEAD(, entry) idle; /* the first entry has been unused for longest */
 };
 
 struct statement_store *
@@ -108,15 +109,15 @@ statement_home_renew(struct statement_home *home)
 static size_t
 size_of(const struct entry *e)
 {
-	/* The bytes with which the entry was made stay allocated, wherever st.bytes points now. */
-	return sizeof(*e) + e->own_len + e->learnt_len + (e->owned != NULL ? e->st.len : 0);
+	/* bytes[] stays allocated, wherever st.bytes points now */
+	return sizeof(*e) + e->own_len + e->learnt_len + (e->declared_bytes != NULL ? e->st.len : 0);
 }
 
 static void
 leave_table(struct entry *e)
 {
 	HASH_DELETE(hh, e->store->table, e);
-	e->is_shared = false;
+	e->is_in_table = false;
 	session_commons_leave(e->store->commons, &e->member);
 }
 
@@ -126,7 +127,7 @@ entry_free(struct entry *e)
 	struct statement_store *store = e->store;
 
 	assert(e->refs == 0 && store->count > 0 && store->bytes >= size_of(e));
-	if (e->is_shared)
+	if (e->is_in_table)
 		leave_table(e);
 	if (e->twin != NULL)
 		statement_unref(&e->twin->st);
@@ -134,8 +135,8 @@ entry_free(struct entry *e)
 	store->bytes -= size_of(e);
 	store->count--;
 	statement_home_unref(e->st.home);
-	free(e->learnt);
-	free(e->owned);
+	free(e->learnt_bytes);
+	free(e->declared_bytes);
 	free(e);
 }
 
@@ -187,8 +188,8 @@ statement_store_prefix(const struct statement_store *store)
 }
 
 /*
- * Forgets the shape, and where the statement is valid: both were true of the statement that servers have under its old
- * name.
+ * Gives the statement another id. Its shape, and the pool and settings under which it was valid, are facts about the
+ * old name on servers, so they are forgotten.
  */
 static void
 take_id(struct statement *st, uint64_t id)
@@ -198,14 +199,14 @@ take_id(struct statement *st, uint64_t id)
 	st->shape = 0;
 }
 
-/* Gives the entry a name that was made after the id above; the entry is then up to date. */
+/* Gives the entry an id greater than `above`, and the name of that id; the entry is then up to date. */
 static void
 give_name(struct entry *e, uint64_t above)
 {
 	struct statement_store *store = e->store;
 	struct statement *st = &e->st;
 
-	if (store->commons != NULL && e->is_shared)
+	if (store->commons != NULL && e->is_in_table)
 		take_id(st, session_commons_name(store->commons, &e->member, above));
 	else {
 		take_id(st, store->commons != NULL ? session_commons_id(store->commons) : ++store->last_id);
@@ -245,8 +246,8 @@ statement_hash_of(const struct statement_home *home, const uint8_t *bytes, size_
 }
 
 /*
- * uthash compares the bytes of the key alone. If two homes or contexts have equal bytes with equal hashes, they hide
- * each other.
+ * uthash compares only the bytes. Entries of two homes or contexts with equal bytes and equal hashes look the same to
+ * it, so only one of them is found.
  */
 static struct entry *
 statement_find(const struct statement_home *home, const uint8_t *bytes, size_t len, uint32_t context, uint32_t hash)
@@ -264,8 +265,7 @@ enter_table(struct entry *e, uint32_t hash)
 	e->member.bytes = e->st.bytes;
 	e->member.len = e->st.len;
 	e->member.context = e->st.context;
-	e->is_shared =
-	    TABLE_ADD_BY_HASH(e->store->table, e->st.bytes, e->st.len, hash, e); /* without memory it is not entered */
+	e->is_in_table = TABLE_ADD_BY_HASH(e->store->table, e->st.bytes, e->st.len, hash, e); /* false without memory */
 }
 
 struct statement *
@@ -327,18 +327,18 @@ learn(struct entry *e, const uint8_t *types, size_t len)
 	e->is_learnt = true;
 	if (declares(&e->st, types, len))
 		return;
-	e->learnt = malloc(text_len + len);
-	if (e->learnt == NULL)
-		return; /* the entry is then renewed as it was declared */
-	memcpy(e->learnt, e->st.bytes, text_len);
-	memcpy(e->learnt + text_len, types, len);
+	e->learnt_bytes = malloc(text_len + len);
+	if (e->learnt_bytes == NULL)
+		return; /* when renewed, the entry will declare what it declared before */
+	memcpy(e->learnt_bytes, e->st.bytes, text_len);
+	memcpy(e->learnt_bytes + text_len, types, len);
 	e->learnt_len = text_len + len;
 	e->store->bytes += e->learnt_len;
 }
 
 /*
- * Learns types that another loop knows. Returns false if no loop knows any; then types, if they are not NULL, become
- * known to all loops.
+ * Learns types that another loop knows. Returns false if no loop knows any; then `types`, unless NULL, become known to
+ * all loops.
  */
 static bool
 learn_from_others(struct entry *e, const uint8_t *types, size_t len)
@@ -368,9 +368,9 @@ const uint8_t *
 statement_learnt_types(const struct statement *st, size_t *len)
 {
 	const struct entry *e = (const struct entry *)st;
-	const uint8_t *all = e->learnt != NULL ? e->learnt : st->bytes;
+	const uint8_t *all = e->learnt_bytes != NULL ? e->learnt_bytes : st->bytes;
 
-	*len = e->is_learnt ? (e->learnt != NULL ? e->learnt_len : st->len) - st->query_len - 1 : 0;
+	*len = e->is_learnt ? (e->learnt_bytes != NULL ? e->learnt_len : st->len) - st->query_len - 1 : 0;
 	return e->is_learnt ? all + st->query_len + 1 : NULL;
 }
 
@@ -402,17 +402,17 @@ statement_has_open_types(const struct statement *st)
 {
 	const struct entry *e = (const struct entry *)st;
 
-	return memchr(st->bytes, '$', st->query_len) != NULL && (!e->is_learnt || e->learnt != NULL);
+	return memchr(st->bytes, '$', st->query_len) != NULL && (!e->is_learnt || e->learnt_bytes != NULL);
 }
 
-/* Learnt types that the database itself has made are left as open as the client left them. */
+/* Each learnt type that is user-defined becomes again what the client declared: a type, or 0 (unspecified). */
 static void
-open_own_types(struct entry *e)
+reset_user_types(struct entry *e)
 {
 	size_t text_len = e->st.query_len + 1, count = (e->learnt_len - text_len - 2) / 4;
 	size_t declared = (e->st.len - text_len - 2) / 4;
 	const uint8_t *old = e->st.bytes + text_len + 2;
-	uint8_t *types = e->learnt + text_len + 2;
+	uint8_t *types = e->learnt_bytes + text_len + 2;
 
 	for (size_t i = 0; i < count; i++)
 		if (wire_u32(types + 4 * i) >= STATEMENT_FIRST_OWN_TYPE)
@@ -432,28 +432,27 @@ follow_twin(struct entry *e)
 }
 
 /*
- * Declares the types that were learnt, from now on. The statement then has another text, whose names up to above are
- * outdated.
+ * Declares the types that were learnt, so the entry has another key. The ids up to `above` that the statement of that
+ * key had are outdated.
  */
 static void
-declare(struct entry *e, uint64_t above)
+declare_learnt(struct entry *e, uint64_t above)
 {
-	uint32_t hash = statement_hash_of(e->st.home, e->learnt, e->learnt_len, e->st.context);
-	struct entry *other = statement_find(e->st.home, e->learnt, e->learnt_len, e->st.context, hash);
+	uint32_t hash = statement_hash_of(e->st.home, e->learnt_bytes, e->learnt_len, e->st.context);
+	struct entry *other = statement_find(e->st.home, e->learnt_bytes, e->learnt_len, e->st.context, hash);
 
-	assert(e->refs > 0 && e->twin == NULL && e->is_shared);
+	assert(e->refs > 0 && e->twin == NULL && e->is_in_table);
 	leave_table(e);
-	e->store->bytes -= e->owned != NULL ? e->st.len : 0;
-	free(e->owned);
-	e->owned = e->learnt;
-	e->st.bytes = e->owned;
+	e->store->bytes -= e->declared_bytes != NULL ? e->st.len : 0;
+	free(e->declared_bytes);
+	e->declared_bytes = e->learnt_bytes;
+	e->st.bytes = e->declared_bytes;
 	e->st.len = e->learnt_len;
-	e->learnt = NULL;
+	e->learnt_bytes = NULL;
 	e->learnt_len = 0;
 	e->is_learnt = false;
 	if (other != NULL) {
-		/* The other entry gets a name above this id as well: servers may have a version of it that is as
-		 * old. */
+		/* The other entry must have an id greater than `above`, too: a lower one may be outdated on servers. */
 		e->twin = (struct entry *)statement_ref(&other->st);
 		e->member.epoch = COMMONS_STALE;
 		statement_refresh(&other->st);
@@ -467,29 +466,29 @@ declare(struct entry *e, uint64_t above)
 }
 
 /*
- * Renews a shared entry. is_seen says that PostgreSQL has shown that what servers have is outdated. That goes for the
- * entry's old text as well, in whichever loop, and for the text that it may have from now on.
+ * Renews a shared entry. is_reported: PostgreSQL has reported that a statement on a server is outdated. Then all ids
+ * that any loop has given so far are outdated, also those of the new key, if the entry gets one.
  */
 static void
-renew_shared(struct entry *e, bool is_seen)
+renew_shared(struct entry *e, bool is_reported)
 {
 	uint64_t old = e->st.id;
 
 	give_name(e, old);
-	if (e->learnt == NULL)
+	if (e->learnt_bytes == NULL)
 		return;
-	if (e->refs > 0) /* otherwise no client relies on its types */
-		open_own_types(e);
-	if (e->refs == 0 || (e->learnt_len == e->st.len && memcmp(e->learnt, e->st.bytes, e->st.len) == 0)) {
+	if (e->refs > 0) /* if there is no reference, no client relies on the types */
+		reset_user_types(e);
+	if (e->refs == 0 || (e->learnt_len == e->st.len && memcmp(e->learnt_bytes, e->st.bytes, e->st.len) == 0)) {
 		e->store->bytes -= e->learnt_len;
 		if (e->refs == 0)
 			e->store->idle_bytes -= e->learnt_len;
-		free(e->learnt);
-		e->learnt = NULL;
+		free(e->learnt_bytes);
+		e->learnt_bytes = NULL;
 		e->learnt_len = 0;
 		e->is_learnt = false;
 	} else
-		declare(e, is_seen ? UINT64_MAX : old);
+		declare_learnt(e, is_reported ? UINT64_MAX : old);
 }
 
 void
@@ -500,7 +499,7 @@ statement_renew(struct statement *st)
 	if (e->twin != NULL) {
 		statement_renew(&e->twin->st);
 		statement_refresh(st);
-	} else if (e->is_shared)
+	} else if (e->is_in_table)
 		renew_shared(e, true);
 }
 
@@ -510,7 +509,7 @@ refresh_due(struct entry *e)
 	if (e->twin != NULL) {
 		statement_refresh(&e->twin->st);
 		follow_twin(e);
-	} else if (e->is_shared)
+	} else if (e->is_in_table)
 		renew_shared(e, false);
 }
 
@@ -529,7 +528,7 @@ statement_ref(struct statement *st)
 	struct entry *e = (struct entry *)st;
 
 	if (e->refs++ == 0) {
-		assert(e->is_shared && e->store->idle_bytes >= size_of(e));
+		assert(e->is_in_table && e->store->idle_bytes >= size_of(e));
 		TAILQ_REMOVE(&e->store->idle, e, idle);
 		e->store->idle_bytes -= size_of(e);
 	}
@@ -540,7 +539,7 @@ statement_ref(struct statement *st)
 __attribute__((noinline)) static void
 let_go(struct entry *e)
 {
-	if (!e->is_shared) {
+	if (!e->is_in_table) {
 		entry_free(e);
 		return;
 	}
@@ -569,7 +568,7 @@ statement_is_shared(const struct statement *st)
 {
 	const struct entry *e = (const struct entry *)st;
 
-	return e->is_shared || e->twin != NULL;
+	return e->is_in_table || e->twin != NULL;
 }
 
 bool

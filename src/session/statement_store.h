@@ -2,15 +2,15 @@
  * src/session/statement_store.h - the SQL of prepared statements, each stored once, however many clients prepared it.
  *
  * A statement is identified by its home (the database it is meant for), its SQL and parameter types (compared, not only
- * hashed), and the context in which it was parsed: PostgreSQL reads literals when it parses, under the session's
- * DateStyle, TimeZone and the like, and for the session's role at that time. The id of a statement gives it one name on
- * every server: pgweir_<tag>_<id>, where the tag is a secret of this process. Statements without references are kept
- * for a while (the least recently used go first), so short-lived clients find servers that already know their
- * statements.
+ * hashed), and the context in which it was parsed: when PostgreSQL parses, it reads literals under the session's
+ * DateStyle, TimeZone and the like, and under its role. The id of a statement gives it one name on every server:
+ * pgweir_<tag>_<id>, where the tag is a secret of this process. Statements without references are kept for a while (the
+ * least recently used go first), so short-lived clients find servers that already know their statements.
  *
- * PostgreSQL chooses the parameter types that a Parse leaves open, and clients that ask for them rely on the answer. So
- * a renewed statement keeps the types it was found to have, except types that a database made itself: these may have
- * been dropped and created again with another OID. Clients that come later get another statement.
+ * PostgreSQL chooses the parameter types that a Parse leaves unspecified, and clients that ask for the types rely on
+ * the answer. So a statement that is renewed (gets a new id) then declares the types that it was found to have, except
+ * user-defined types, which may have been dropped and created again with another OID. Clients that prepare the same SQL
+ * later get another statement.
  *
  * A process with several loops has a store for each; session_commons.h decides which ids their statements have.
  *
@@ -18,7 +18,7 @@
  *
  * Owns:   the store owns its table and the statements without references; a statement owns its bytes, and a reference
  *         to its home.
- * Always: an id, and so a name on servers, is never used again: it means the same SQL for as long as the process lives.
+ * Always: an id, and so a name on servers, means the same SQL for as long as the process lives.
  */
 #pragma once
 
@@ -27,10 +27,10 @@
 #define STATEMENT_PREFIX "pgweir_"
 #define STATEMENT_OVERHEAD 256u /* approximate bytes of a statement, in addition to its text */
 #define STATEMENT_NAME_MAX 48 /* bytes, with terminator */
-/* follows the prefix: a server may have a statement of this name besides those that are counted */
+/* follows the prefix: a server may have a statement of this name, which is not counted */
 #define STATEMENT_PLACEHOLDER "taken"
-#define STATEMENT_RAN_ONCE 1 /* stands for a fingerprint: SQL that comes only once need not be read */
-#define STATEMENT_FIRST_OWN_TYPE 16384u /* types with a lower OID are PostgreSQL's, the same in all databases */
+#define STATEMENT_RAN_ONCE 1 /* in place of a fingerprint, which is not computed for SQL that has come only once */
+#define STATEMENT_FIRST_OWN_TYPE 16384u /* the first user-defined type; lower OIDs are the same in all databases */
 
 struct session_commons; /* session/session_commons.h */
 struct statement_store; /* opaque: statement_store.c */
@@ -38,13 +38,13 @@ struct statement_home; /* opaque, too */
 
 /* Statistics of a statement that clients prepare unnamed, for keep_plans. Only statements/keep.c writes them. */
 struct statement_plans {
-	/* how often the statement was prepared, each time within a minute of the previous one; when last */
+	/* how often the statement was prepared without a pause of a minute; when it was last prepared */
 	uint32_t uses, used_s;
-	uint32_t unnamed_us, unnamed_count; /* mean time of its last uses without a name, and how many uses that is */
+	uint32_t unnamed_us, unnamed_count; /* mean time of its last uses without a name; the number of these uses */
 	uint32_t kept_count; /* uses under its name in the present window */
 	uint64_t kept_us; /* the total time of these uses */
-	uint32_t slow_windows; /* consecutive ones */
-	uint32_t given_up, given_up_s; /* how often keep_plans gave it up; until when it gets no name */
+	uint32_t slow_windows; /* slow windows in a row */
+	uint32_t given_up, given_up_s; /* how often keep_plans gave it up; until when the statement gets no name */
 };
 
 struct statement {
@@ -55,7 +55,7 @@ struct statement {
 	char name[STATEMENT_NAME_MAX]; /* on servers */
 	uint8_t name_len; /* without terminator */
 	uint32_t context; /* number of gucs_context(); 0 if the context does not matter */
-	/* the shape of its rows (fields_row_shape), as known by clients that used it under this id; 0 if none did */
+	/* the shape of its rows (fields_row_shape) under this id; 0 if not known yet */
 	uint32_t shape;
 	const uint8_t *bytes; /* renewal may change bytes and len, to declare parameter types that were learnt */
 	struct sql_traits traits; /* traits of its SQL; valid if is_read is true: see statement_traits() */
@@ -72,24 +72,24 @@ struct statement {
 };
 
 /*
- * Makes a store. tag is secret, random, and the same for all stores of a process. commons is what these stores share,
- * and must outlive them; NULL if there is one store. idle_bytes_max limits the statements without references.
+ * Makes a store. tag: secret, random, and the same for all stores of a process. commons: shared by these stores, which
+ * it must outlive; NULL if there is one store. idle_bytes_max limits the statements without references.
  */
 struct statement_store *statement_store_new(uint64_t seed, uint64_t tag, struct session_commons *commons,
 					    size_t idle_bytes_max);
-/* Changes idle_bytes_max. Statements above the limit go at once. */
+/* Changes idle_bytes_max. Statements above the limit are freed at once. */
 void statement_store_set_idle_max(struct statement_store *store, size_t idle_bytes_max);
-void statement_store_free(struct statement_store *store); /* call it after all references are gone, to homes as well */
+void statement_store_free(struct statement_store *store); /* call this after all references are gone, also to homes */
 /* Returns the home of this name (hosts and database), with a new reference; NULL without memory. */
 struct statement_home *statement_home_get(struct statement_store *store, const char *name);
 void statement_home_unref(struct statement_home *home); /* home may be NULL */
 /*
- * Called when tables have changed there: plans made before may be wrong or refused ("cached plan must not change result
- * type"). Makes all statements of the home due to be renewed, and those of the homes of this name in the other stores
- * of the process.
+ * Call this when tables of the home's database have changed, because earlier plans may be wrong or refused ("cached
+ * plan must not change result type"). All statements of the homes of this name, in all stores of the process, become
+ * due to be renewed.
  */
 void statement_home_renew(struct statement_home *home);
-/* Returns the statement with these bytes (rest of fields_parse), refreshed, as a new reference; NULL without memory. */
+/* Returns a new reference to the statement with these bytes (rest of fields_parse), refreshed; NULL without memory. */
 struct statement *statement_get(struct statement_home *home, const uint8_t *bytes, size_t len, size_t query_len,
 				uint32_t context);
 /* Returns the shared statement with these bytes and context 0, without a reference; NULL if there is none. */
@@ -98,36 +98,35 @@ struct statement *statement_peek(const struct statement_home *home, const uint8_
 struct statement *statement_new_unshared(struct statement_home *home, const uint8_t *bytes, size_t len,
 					 size_t query_len);
 /*
- * Notes the parameter types that PostgreSQL has chosen for st. body is a ParameterDescription of st as it is prepared
- * under its present name; malformed ones are ignored.
+ * Notes the parameter types that PostgreSQL has chosen for st. body: a ParameterDescription for st under its present
+ * name; ignored if malformed.
  */
 void statement_learn_types(struct statement *st, const uint8_t *body, size_t len);
 /*
- * Returns the types that were learnt, borrowed, as statement_learn_types() takes them; NULL if none were
- * learnt.
+ * Returns the types that were learnt (borrowed), in the form of statement_learn_types(); NULL if none were learnt.
  */
 const uint8_t *statement_learnt_types(const struct statement *st, size_t *len);
-/* Returns true if the statement was found to have exactly these types. */
+/* Returns true if the statement was found to have exactly these types, here or in another loop. */
 bool statement_has_types(struct statement *st, const uint8_t *body, size_t len);
-/* Returns true if its rows have this shape. If no shape was known under its present id, shape becomes the known one. */
+/* Returns true if its rows have this shape. If none was known under its present id, `shape` becomes known. */
 bool statement_has_shape(struct statement *st, uint32_t shape);
-/* Returns true if the statement has parameter types that are not declared, or may have such. */
+/* Returns true if the statement has, or may have, parameters whose types are not declared. */
 bool statement_has_open_types(const struct statement *st);
 /*
  * Gives the statement a new id and name, so servers prepare it again at its next use, with the parameter types that
  * were learnt. Unshared statements stay as they are.
  */
 void statement_renew(struct statement *st);
-/* call it before its id or name is used: renews the statement if that is due */
+/* call this before the id or name of st is used: renews st if that is due */
 void statement_refresh(struct statement *st);
 struct statement *statement_ref(struct statement *st);
 void statement_unref(struct statement *st); /* st may be NULL */
 void statement_name_of(const struct statement_store *store, uint64_t id,
-		       char name[static STATEMENT_NAME_MAX]); /* out: as servers know it */
-/* Writes the name of a statement of pgweir's own, which belongs to no client: the prefix and what. */
+		       char name[static STATEMENT_NAME_MAX]); /* writes the name on servers */
+/* Writes the name of a statement of pgweir's own, which belongs to no client: the prefix, then `what`. */
 void statement_special_name(const struct statement_store *store, const char *what,
 			    char name[static STATEMENT_NAME_MAX]);
-const char *statement_store_prefix(const struct statement_store *store); /* returns what all these names begin with */
+const char *statement_store_prefix(const struct statement_store *store); /* the beginning of all names */
 bool statement_is_shared(const struct statement *st);
 bool statement_is_alone(const struct statement *st); /* returns true if there is one reference to it */
 /* Returns the traits of the statement's SQL that hold under all settings; they are made at the first call. */
