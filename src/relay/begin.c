@@ -17,7 +17,7 @@ is_deferring(const struct exchange *x)
 	       !x->env->is_draining;
 }
 
-/* Returns true if these modes choose a standby, or if standbys refuse them. */
+/* Returns true if these modes decide which host the transaction goes to, or if a standby would refuse them. */
 static bool
 is_of_hosts(const struct exchange *x, const struct known *k)
 {
@@ -92,8 +92,8 @@ begin_there(struct exchange *x)
 		message_query(&b, x->rare->begin);
 	srv->loan.begun_for = x->requests_done + 1;
 	srv->tx = 'T'; /* for the messages after the BEGIN */
-	/* This is owed like replayed settings: no cancel may hit the BEGIN, and the client ends if it fails, because
-	 * the next statements would run outside of the transaction. */
+	/* The BEGIN is entered in the ledger like replayed settings: no cancel may hit it, and if it fails, the client
+	 * is closed, because the next statements would run outside of the transaction. */
 	server_owe_query(srv, OWED_TO_GUCS);
 	if ((x->begin & EXCHANGE_BEGIN_FAILED) != 0) {
 		message_query(&b, "ROLLBACK " MESSAGE_OURS "TO failed_without_a_server");

@@ -17,7 +17,8 @@
 
 #include <stdio.h>
 
-/* Longer waits end by readings, because a cancel, or a limit on the time of queries, can end those at once. */
+/* A client that may wait for longer waits for a reading instead: a cancel, or a limit on the time of queries, can end
+ * that wait at once. */
 #define ASK_MAX_US (2 * US_PER_S)
 
 uint32_t

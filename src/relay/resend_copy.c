@@ -7,7 +7,8 @@
 
 #include <string.h>
 
-/* limit of looks at messages of a copy to find its Binds' statements; a copy beyond it is not relayed again */
+/* how many messages of a copy may be read to find the statements of its Binds; a copy that needs more is not relayed
+ * again */
 #define LOOKS_MAX 100000u
 
 bool
@@ -63,9 +64,9 @@ resend_sql(const struct server *srv, size_t *len)
 }
 
 /*
- * Returns true if a statement with this first word commits only when all of it is done, and its reply was sent. A
- * request that was not begun, or that a standby has or is to get, may be any, except one for statements that the client
- * has lost already.
+ * Returns true if a statement that begins with the word `first` commits only once, at its end. If the request was not
+ * begun, or if a standby has it or is to get it, any statement may run twice, except DEALLOCATE: the client has lost
+ * that statement already.
  */
 static bool
 is_of_one_commit(const struct exchange *x, uint32_t first)
@@ -85,8 +86,9 @@ is_sql_of_one_commit(const struct exchange *x, const char *sql, size_t len)
 }
 
 /*
- * Returns true if an earlier message of the copy makes the statement. The statement is harmless, which was checked at
- * that message; the client has lost the statement if its Parse was not answered. *looks: how many messages may be read.
+ * Returns true if a message of the copy before `end` makes the statement `name`, which was found harmless when that
+ * message was checked. (statements_called() does not find the statement if its Parse was not answered.) *looks: how
+ * many messages may still be read.
  */
 static bool
 is_parsed_before(const struct request_copy *copy, const uint8_t *end, const char *name, unsigned *looks)
