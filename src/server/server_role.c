@@ -56,7 +56,8 @@ server_check_role(struct server *srv, const struct gucs *welcome, struct fail *w
 	return not_right(srv, why);
 }
 
-/* While the server is lent, its client may have made itself read-only, so only a report during a ping counts. */
+/* in_hot_standby counts whenever it is reported. default_transaction_read_only counts only if it is reported during a
+ * ping, because at other times a client may have made its own session read-only. */
 void
 server_role_reported(struct server *srv, const char *name, const char *value)
 {
