@@ -14,8 +14,8 @@ void cancel_give_up(struct client_env *worker);
 void cancel_over(struct client *asker, bool is_known); /* called when the answer from another process has come */
 /* called when c is closed: forgets its key and ends the cancels of its requests */
 void cancel_unregister(struct client *c);
-/* Cancels the request that the target runs now, from the loop and not from within this call. by: who has asked. Returns
- * 0, or -1 without memory. */
+/* Cancels the request that the target runs now, from the loop and not from within this call. by: the asker. Returns 0,
+ * or -1 without memory. */
 int cancel_later(struct client *target, enum canceler by);
 /*
  * Handles pg_cancel_backend() with a PID that no process of PostgreSQL has. Like Knex (for a query's timeout) and

@@ -64,8 +64,7 @@ say_longest(const struct pool *pool, uint64_t now_us, char *out, size_t cap)
 	}
 }
 
-/* Counts the timeout, and records what the clients that hold servers do now, because they may be gone when the line is
- * logged. */
+/* Counts the timeout, and records what the holders of servers do now: they may be gone when the line is logged. */
 void
 client_timed_out(struct exchange *x, const struct fail *why)
 {
@@ -158,8 +157,7 @@ tell_timeouts(const struct client_env *env, const struct pool *pool, uint64_t no
 			  pool->user, waited, t->detail, t->longest[0] != '\0' ? " Longest, for " : "", t->longest);
 }
 
-/* Logs the client's transaction once, when it has lasted for limit_us, and once more after a reload. word is "open" or
- * "idle". */
+/* Logs the transaction once, after limit_us, and once more after a reload. word is "open" or "idle". */
 static void
 watch_since(const struct client *c, const char *event, const char *word, uint64_t since_us, uint64_t limit_us,
 	    uint64_t now_us)

@@ -318,8 +318,7 @@ fast_message(struct request_walk *w, const struct frame *f)
 	}
 }
 
-/* Sends pgweir's own reply now, unless a Bind follows: then the reply is sent together with PostgreSQL's reply to that
- * Bind. */
+/* Sends pgweir's own reply now, unless a Bind follows: then it is sent together with PostgreSQL's reply to the Bind. */
 __attribute__((noinline)) static void
 answered(struct request_walk *w, const uint8_t *message, size_t len)
 {

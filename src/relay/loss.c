@@ -36,9 +36,7 @@
 #define REFUSALS_MAX 2u /* how often a request is relayed again because its settings were refused */
 #define REPLAYS_MAX 100u
 #define REPLAYS_IN_SHUTDOWN 8u
-#define SOON_US                                                                                                        \
-	US_PER_S /* after its first replay, a request that was not begun is relayed again only if its server was lent  \
-		    less than this ago */
+#define SOON_US US_PER_S /* a request that was not begun is replayed again only if its server was lent since then */
 
 /* --- which loss it is --- */
 
@@ -46,8 +44,7 @@ enum loss {
 	LOSS_OF_NOTHING, /* the server had nothing of the client's: the client goes on, and notices nothing */
 	/* the client's request has had no effect, and nothing of it was shown: it is relayed again */
 	LOSS_NOT_EXECUTED,
-	/* the COMMIT was not answered; the client gets an answer when it is known what became of the COMMIT
-	   (commit_doubt.c) */
+	/* the COMMIT was not answered; the client is answered when the outcome is known (commit_doubt.c) */
 	LOSS_OF_COMMIT,
 	/* a transaction was open, and no request in progress: the client's next message fails with 40001 */
 	LOSS_ROLLED_BACK,
@@ -76,8 +73,7 @@ is_of_lost_primary(const struct exchange *x, const struct server *srv, const str
 	       strcmp(e->sqlstate, "25006") == 0;
 }
 
-/* Returns true if PostgreSQL has ended the session because it was idle; PostgreSQL has not read what was sent after
- * that. */
+/* Returns true if PostgreSQL has ended the session because it was idle; it has not read what was sent after that. */
 static bool
 is_of_idle_session(const struct error_fields *e)
 {
@@ -353,8 +349,8 @@ error_of(const struct error_fields *e, enum owed_to to, bool is_owed)
  * Returns true if the primary is to be asked instead of this standby. If a message of the client's has failed, the
  * error may be one that the primary would not give: the standby only reads, is in recovery, has no room or is ending;
  * or its primary is ahead, and the standby still lacks an object or a right. The primary would give any other error,
- * too, and statements that have run would run twice. If a message of pgweir's has failed, that is no reason to give the
- * client an error.
+ * too, and statements that have run would run twice. A failed message of pgweir's is no reason to give the client an
+ * error.
  */
 static bool
 is_refused_by_standby(const struct exchange *x, const struct server *srv, const struct error_fields *e,
@@ -387,8 +383,7 @@ is_refused_again(const struct exchange *x)
 /*
  * Returns true if PostgreSQL has begun nothing of what the client has sent. There are four cases: a standby has refused
  * it; this server has refused it, and another server would not; the session has ended while it owed a reply to pgweir's
- * own request; idle_session_timeout, which fires between two requests, has ended the session, so PostgreSQL has not
- * read what was sent.
+ * own request; idle_session_timeout has ended the session between two requests, so what was sent was not read.
  */
 static bool
 is_of_unbegun(const struct exchange *x, const struct server *srv, const struct error_fields *e, enum error_of of)
@@ -415,8 +410,7 @@ is_of_end(struct server *srv, const struct error_fields *e, enum owed_to to, enu
 		return of == ERROR_OF_OURS || outcome[loss].client != NULL;
 	if (to == OWED_TO_COMMIT)
 		return commit_check_failed(srv, e->sqlstate);
-	/* If the client's settings could not be applied, the server ends if nothing of the client's was sent after
-	 * these settings. */
+	/* If settings could not be applied, the server ends unless a message of the client's was sent after them. */
 	return of == ERROR_OF_NOTHING || (to == OWED_TO_GUCS && !ledger_owes_client(&srv->ledger, &since_us));
 }
 

@@ -422,8 +422,7 @@ reads_distrust(struct exchange *x, struct server *srv)
 	struct client_reads *r = reads_of(x);
 
 	if (srv->loan.standby != 0 || r == NULL || r->cluster == NULL || r->cluster != x->pool->cluster)
-		return false; /* false if the client does not read from standbys, or if a reload has just changed its
-				 cluster */
+		return false; /* the client does not read from standbys, or a reload has just changed its cluster */
 	if ((srv->history == 0 || srv->history != r->token.history || srv->history != cluster_history(r->cluster)) &&
 	    is_doubtful(x, r, srv))
 		return true;

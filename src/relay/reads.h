@@ -21,9 +21,9 @@
  * shown of the transaction are the answers to its BEGIN, to most SET LOCALs, and to messages that make or describe
  * statements. The BEGIN and the SET LOCALs are sent again ahead of the request.
  *
- * Owns: struct client_reads of the client (reads_of()), made when the client first needs a server. Always: the struct
- * has noted each request that has ended since then, on any host; of requests that ended while reads was off, only the
- * number.
+ * Owns:   the client's struct client_reads (reads_of()), made when the client first needs a server.
+ * Always: the struct has noted each request that has ended since then, on any host; while reads was off, only their
+ *         number.
  */
 #pragma once
 

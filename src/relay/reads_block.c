@@ -61,8 +61,7 @@ sets_minimum(struct exchange *x, const char *sql, size_t len, uint64_t *position
 	return is_behind;
 }
 
-/* Makes the block go on on a standby that has reached this position, or on the primary if no standby reaches it in
- * time. */
+/* Makes the block go on on a standby that has reached this position; or on the primary, if none reaches it in time. */
 static void
 look_for_another(struct exchange *x, uint64_t position)
 {
@@ -113,8 +112,7 @@ goes_on_behind_end(const struct request_walk *w, const struct sql_traits *v, con
 }
 
 /* Returns true if the block can go on on another host: the standby has answered everything, has run nothing of the
- * present request, and of the block only what can be repeated elsewhere (the BEGIN, SET LOCALs, messages that prepare
- * statements). */
+ * present request, and of the block only what can be repeated (BEGIN, SET LOCALs, Parses). */
 static bool
 can_go_on_elsewhere(const struct exchange *x)
 {

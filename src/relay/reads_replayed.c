@@ -17,8 +17,7 @@
 
 #include <stdio.h>
 
-/* A client that may wait for longer waits for a reading instead: a cancel, or a limit on the time of queries, can end
- * that wait at once. */
+/* For longer waits, a reading is awaited: a cancel, or a limit on the time of queries, can end such a wait at once. */
 #define ASK_MAX_US (2 * US_PER_S)
 
 uint32_t

@@ -110,8 +110,7 @@ refuse(struct exchange *x, const struct fail *why, enum request_failure kind)
 		x->pool->database->counters.transactions[TE_LOST]++;
 		exchange_set_block(x, EXCHANGE_FAILED);
 	}
-	/* Flushes notifications that have waited for the end of the client's transaction. If there are too many, the
-	 * client is closed. */
+	/* Flushes notifications that have waited for the end of the transaction; too many close the client. */
 	if (!listen_flush(x) || x->state != CL_REJECTING)
 		return;
 	if (tag != NULL) {

@@ -47,16 +47,15 @@ void relay_unstall(struct exchange *x); /* reads the client again if neither que
 /* For a client that has a standby's server. If its request has to wait until the standby has replayed a position, puts
  * the question whether it has ahead of the request. */
 void relay_ask_standby(struct exchange *x);
-/* Call when the standby has answered that question. Returns true if the standby's answer to the request may be passed
- * to the client. */
+/* Call when the standby has answered that question. Returns true if the standby's answer may be passed to the client.
+ */
 bool relay_standby_has_replayed(struct exchange *x);
 
 /* --- loss.c: what the loss of a server means for the client that had borrowed it --- */
 /* Returns true if the client's server should be a primary, and the client has not asked to only read. */
 bool loss_needs_primary(const struct exchange *x);
 
-/* Call when srv's standby has not replayed in time what its borrower must not miss: the request goes to the primary
- * instead. */
+/* Call when srv's standby has not replayed in time what its borrower must not miss: the request goes to the primary. */
 void loss_of_lag(struct server *srv);
 
 /*

@@ -120,8 +120,7 @@ gucs_failed(struct exchange *x, struct server *srv, const struct error_fields *e
 	exchange_close(x, &why);
 }
 
-/* Handles an error that answers a message of pgweir's own. Returns false if the error answers a message of the
- * client's. */
+/* Handles an error that answers a message of pgweir's own. Returns false if it answers a message of the client's. */
 static bool
 own_error(struct server *srv, const struct error_fields *e, enum owed_to to)
 {
@@ -312,8 +311,7 @@ on_batch_end(struct server *srv)
 	}
 	if (x->reading == EXCHANGE_STALLED)
 		relay_unstall(x);
-	/* If a cancel is in progress, the client goes on when the cancel has ended; if the server has announced its
-	 * end, never. */
+	/* During a cancel, the client goes on when the cancel has ended; on a server that ends, never. */
 	if (!query_timeout_is_cancelling(srv) && srv->loan.end != LOAN_END_TOLD)
 		resume_waiting(x, srv);
 	relay_try_release(x);

@@ -121,8 +121,7 @@ link_server(struct exchange *x, struct server *srv, struct request_walk *w)
 	return 0;
 }
 
-/* Ends the wait for a server. connect_us: at most how much of the wait was due to PostgreSQL, because connections were
- * being opened. */
+/* Ends the wait for a server. connect_us: how much of the wait, at most, connections took to open. */
 static void
 note_wait(struct exchange *x, uint64_t connect_us, enum wait_outcome outcome)
 {

@@ -1,5 +1,4 @@
-/* src/relay/resend.c - copies what a server was sent since it last owed no reply, and relays the copy again: see
- * resend.h. */
+/* src/relay/resend.c - copies what a server was sent since it last owed no reply, and relays it again: see resend.h. */
 #include "relay/resend.h"
 #include "relay/begin.h"
 #include "relay/reads.h"

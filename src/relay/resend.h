@@ -61,8 +61,8 @@ MAY_CLOSE bool resend_unexecuted(struct exchange *x, struct server *srv);
  */
 void retry_keep(struct exchange *x, const uint8_t *message, size_t len, bool is_sent);
 
-/* Copies all messages of a batch at once, from k->from to `end`. Returns false if they are too long for a copy, or
- * without memory. */
+/* Copies all messages of a batch at once, from k->from to `end`. Returns false if they are too long, or without memory.
+ */
 bool retry_copy(struct kept_request *k, const uint8_t *end);
 /* Like retry_keep() for a complete message that the fast lane has sent. Most messages need nothing to be done. */
 static inline void

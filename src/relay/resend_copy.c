@@ -7,8 +7,7 @@
 
 #include <string.h>
 
-/* how many messages of a copy may be read to find the statements of its Binds; a copy that needs more is not relayed
- * again */
+/* how many messages of a copy may be read to find its Binds' statements; a copy that needs more is not relayed again */
 #define LOOKS_MAX 100000u
 
 bool

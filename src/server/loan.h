@@ -39,19 +39,16 @@ struct kept_request {
 
 enum sent_state {
 	SENT_WHOLE, /* the copy is complete */
-	SENT_CUT, /* bytes are missing from the copy: it would have been too long, or the client kept the server after
-		     an answer */
+	SENT_CUT, /* bytes are missing from the copy: it was too long, or the client kept the server after an answer */
 	SENT_ANSWERED /* the borrower was sent an answer to a message of the copy */
 };
 
-/* A copy of everything that was sent since the server last owed no reply, in case the server does not execute it
- * (relay/resend.c). */
+/* A copy of everything sent since the server last owed no reply, in case it is not executed (relay/resend.c). */
 struct sent_copy {
 	struct request_copy copy;
 	uint32_t named_before; /* statements_named_count() when the copy began */
 	uint8_t state; /* enum sent_state */
-	bool is_later; /* the loan had earlier requests, which are not in the copy; set by resend_begin(), cleared by
-			  loan_begin() */
+	bool is_later; /* the loan had requests before the copy's; set by resend_begin(), cleared by loan_begin() */
 	/* how many Parses and Closes at the beginning of the copy were answered by pgweir itself */
 	uint16_t local_count;
 };
@@ -68,8 +65,8 @@ struct phase_clock {
 	/* Bytes were passed to the client since the last send. Set by replies.c, cleared by report.c, resend_begin()
 	 * and loan_begin(). */
 	bool has_passed;
-	/* Some bytes of the present request's replies were sent to the client. Set by report.c, cleared by report.c and
-	 * loan_begin(). */
+	/* Some of the request's replies were sent to the client. Set by report.c, cleared by report.c and loan_begin().
+	 */
 	bool is_flowing;
 };
 
@@ -83,8 +80,7 @@ enum commit_phase {
 	COMMIT_SKIPPED /* an error before the COMMIT has skipped it; its ReadyForQuery is still due */
 };
 
-/* The question for the open transaction's mark (struct commit_mark), which is asked after the transaction's first
- * write. */
+/* The question for the open transaction's mark (struct commit_mark), asked after the transaction's first write. */
 enum mark_question {
 	MARK_NOT_ASKED,
 	MARK_DUE, /* the question is sent when the replies are sent */
@@ -114,8 +110,7 @@ struct loan_commit {
 	uint8_t undone;
 	uint8_t begun; /* enum commit_block: BLOCK_BEGUN if a BEGIN was answered since the last ReadyForQuery */
 	bool is_on; /* COMMITs of this loan are checked; set and cleared by commit_check.c */
-	/* A question of commit_check.c has failed, so the transaction has, too. Set by commit_check.c, cleared by
-	 * loan_begin(). */
+	/* A question has failed, so the transaction has, too. Set by commit_check.c, cleared by loan_begin(). */
 	bool is_broken;
 	/* The transaction has done something that its number may not show: NOTIFY, postgres_fdw. Set and cleared by
 	 * commit_check.c. */
@@ -134,8 +129,7 @@ struct loan_followed {
 	/* the request (requests_done + 1) that found no values of its sequences on this server */
 	uint32_t without_values;
 	uint64_t since_us;
-	/* questions: how often the server was asked since the last such statement; rounds: such statements while other
-	 * clients waited */
+	/* questions: those since the last such statement; rounds: such statements while other clients waited */
 	uint32_t questions, rounds;
 };
 
@@ -150,13 +144,13 @@ enum loan_code { CODE_AS_BEFORE, CODE_CHANGED, CODE_MADE };
 enum loan_behind {
 	NOTHING_BEHIND,
 	QUERY_BEHIND_OURS, /* a Query waits; pgweir's messages are part of its request */
-	ALL_BEHIND_SETTINGS /* all messages wait for pgweir's settings, because they would run without the settings if
-			       these fail */
+	ALL_BEHIND_SETTINGS /* all messages wait, because if pgweir's settings fail, they would run without these
+			     */
 };
 /* Says whether the standby has replayed the position that the borrower must not miss: relay/reads_replayed.c. */
 enum loan_replay { REPLAY_NOT_ASKED, REPLAY_ASKED, REPLAY_DONE, REPLAY_LATE };
-/* Says whether SQL of the loan sets something for one transaction only, and whether that setting belongs to the context
- * (session/gucs.h). */
+/* Says whether SQL of the loan sets something for one transaction only, and if that is of the context (session/gucs.h).
+ */
 enum loan_local { LOCAL_NOTHING, LOCAL_SETTING, LOCAL_CONTEXT };
 
 /* Says whether the server is closed because code of the database may have left something there. */
@@ -232,22 +226,20 @@ struct loan {
 	uint32_t notify_as;
 	const void *notify_listener;
 	uint64_t lent_us, sent_us;
-	uint64_t last_done_us; /* when its last request was done, or when a byte was last passed to or from its borrower
-				  after that */
+	uint64_t
+	    last_done_us; /* when its last request was done, or when a later byte was passed to or from its borrower */
 	uint64_t unread_us; /* when the server was last seen to wait for its client to read; 0 if never */
 	/* For ask_after() in client_timeouts.c: since when server.bytes_in equals silent_bytes; when the last question
 	 * was sent. */
 	uint64_t silent_us, silent_bytes, asked_us;
-	/* relay/query_timeout.h: late_since_us: when the query that has passed query_timeout began; cancelled_us: when
-	 * it was cancelled */
+	/* relay/query_timeout.h: late_since_us: when the late query began; cancelled_us: when it was cancelled */
 	uint64_t late_since_us, cancelled_us;
 	uint64_t told_us; /* client_timeouts.c: when the borrower was last told that its request still runs */
 	/* The following fields, up to commit, are about the request under way. */
 	uint64_t bytes_to_client, bytes_from_client;
 	uint64_t fingerprint; /* fingerprint of text, set together with it; 0 if it is not known */
 	uint32_t bind_len, text_len;
-	bool is_text_cut; /* text has only the beginning of the SQL; set by report_first_text(), cleared by
-			     loan_begin_request() */
+	bool is_text_cut; /* text is only a beginning; set by report_first_text(), cleared by loan_begin_request() */
 	/* text belongs to a request that is over. Set by report_done(), cleared by loan_begin_request(). */
 	bool is_text_spent;
 	uint8_t canceled_by; /* enum canceler of the last error, until report_done() takes it */

@@ -163,8 +163,7 @@ drain(int fd, char *bytes, size_t cap, size_t *len)
 	OPENSSL_cleanse(rest, sizeof(rest));
 }
 
-/* Writes the failure to *why. Its detail, the first line of the command's error output, is for the log only: it may
- * contain a secret. */
+/* The detail of *why, the first line of the command's error output, is for the log only: it may contain a secret. */
 static int
 put_failure(struct password_process *process, struct fail *why, const char *what, int number)
 {

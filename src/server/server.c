@@ -268,8 +268,7 @@ server_lend(struct server *srv, void *borrower, uint64_t now_us)
 {
 	if (server_step(srv, SE_LEND) < 0)
 		return -1;
-	/* This borrower can neither get an answer to a message of the last borrower, nor be hit by a cancel for that
-	 * borrower. */
+	/* This borrower can neither get an answer to the last borrower's messages, nor be hit by a cancel for it. */
 	assert(srv->borrower == NULL && srv->ledger.count == 0 && srv->cancel == NULL);
 	srv->borrower = borrower;
 	if (srv->loan.ddl !=

@@ -65,15 +65,13 @@ struct server;
 struct hosts; /* server/hosts.h */
 struct delegation; /* auth/delegation.h */
 
-/* Callbacks to the borrower. In all but pass and request_done, srv->borrower may be NULL, because the borrower has
- * gone. */
+/* Callbacks to the borrower. In all but pass and request_done, srv->borrower may be NULL: the borrower has gone. */
 struct server_ops {
 	/* A run of whole or partial messages for the borrower; bytes stay valid until batch_end. */
 	void (*pass)(struct server *srv, const uint8_t *bytes, size_t len);
 	/* The ReadyForQuery of a borrower's request has come; srv->tx is set. If srv->loan.announces_ready is set,
 	 * everything before the ReadyForQuery was passed already: return true to swallow it; the borrower will send one
-	 * itself. If announces_ready is not set, the ReadyForQuery is passed with the next run, and the result is
-	 * ignored. */
+	 * itself. If not, the ReadyForQuery is passed with the next run, and the result is ignored. */
 	bool (*request_done)(struct server *srv, const struct owed *ended);
 	void (*settled)(struct server *srv, const struct owed *o, enum owed_end how); /* see ledger.h */
 	void (*local)(struct server *srv, const struct owed *o);
@@ -249,8 +247,8 @@ struct server_reset {
 	bool is_seal; /* the borrower has returned the server, with nothing under way; set and cleared by server_reset()
 		       */
 	uint8_t sent; /* enum reset_sent */
-	uint64_t statements_found; /* after RESET_SENT_COUNT: how many statements that were prepared by Parse messages
-				      the server has */
+	uint64_t
+	    statements_found; /* after RESET_SENT_COUNT: how many statements made by Parse messages the server has */
 	struct buf names; /* names of the statements to deallocate, each terminated */
 	struct buf remote; /* SQL that closes sessions on other servers: seal_put_remote() */
 	uint8_t cancel; /* enum reset_cancel */
@@ -465,14 +463,12 @@ void server_ping(struct server *srv, enum server_question question, const char *
 /*
  * Cleans a LENT server whose borrower has gone, or has returned it (server_reset.c): clears srv->borrower, cancels the
  * request that runs, swallows its replies, rolls back an open transaction, and does what *order says. Then calls
- * owner_ops.clean, or owner_ops.gone after a failure. A failure costs only this connection, which no client has at that
- * time.
+ * owner_ops.clean, or owner_ops.gone after a failure. A failure costs only this connection, which no client has.
  */
 void server_reset(struct server *srv, const struct reset_order *order, uint64_t now_us);
 /* call it while RESET when nothing is owed any more, or when the owner may no longer hold the server back */
 void server_reset_next(struct server *srv);
-/* Forgets the server's settings, because DISCARD ALL has run, or will run before anything else. Returns 0, or -1
- * without memory. */
+/* Forgets the server's settings: DISCARD ALL has run, or will run first. Returns 0, or -1 without memory. */
 int server_forget_session(struct server *srv);
 /* Writes one complete batch. Returns 0, or -1 without memory: the next read then ends the server. */
 int server_write(struct server *srv, const void *bytes, size_t len);

@@ -1,7 +1,6 @@
 /*
  * src/server/server_ahead.h - requests that were sent ahead of their turn (policy/policy_ahead.h), but whose clients
- * are now served in another way. Defined in server_ahead.c; functions for requests that run while RESET, in
- * server_reset.c.
+ * are now served in another way. In server_ahead.c; for requests that run while RESET, in server_reset.c.
  */
 #pragma once
 
@@ -9,8 +8,8 @@
 
 /*
  * Enters the messages that were sent ahead in the ledger as OWED_TO_NOBODY: their replies are swallowed, and each
- * client is served as if its messages had not been sent. Any message may be sent after this call. Does nothing if
- * nothing was sent ahead.
+ * client is served as if its messages had not been sent. Any message may follow. Does nothing if nothing was sent
+ * ahead.
  */
 void server_disown(struct server *srv);
 /*

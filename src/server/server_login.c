@@ -348,8 +348,8 @@ unexpected(const struct server *srv, const char *what, struct fail *why)
 	return fail_set(why, "08P01", "PostgreSQL at %s sent %s at the wrong moment of a login", srv->address, what);
 }
 
-/* With channel_binding = require, accepts only a login that is bound to the channel, as libpq does. Returns 0, or -1
- * with *why set. */
+/* With channel_binding = require, accepts only logins bound to the channel, as libpq does. Returns 0, or -1 with *why
+ * set. */
 static int
 check_bound(const struct server *srv, uint32_t code, struct fail *why)
 {
@@ -364,9 +364,9 @@ check_bound(const struct server *srv, uint32_t code, struct fail *why)
 }
 
 /*
- * Handles NegotiateProtocolVersion: the server uses 3.0, an older version than pgweir has asked for. (The message may
- * also refuse options, but pgweir never asks for any.) Like libpq 18, pgweir accepts this message only once, and only
- * as the first message.
+ * Handles NegotiateProtocolVersion: the server uses 3.0, an older version than pgweir has asked for. (pgweir asks for
+ * no options, which this message may refuse, too.) Like libpq 18, pgweir accepts this message only once, and only as
+ * the first message.
  */
 static int
 negotiated(struct server *srv, const uint8_t *body, size_t len, struct fail *why)

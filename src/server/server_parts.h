@@ -18,8 +18,7 @@ void server_let_go(struct server *srv);
 void server_list_owed(struct server *srv);
 void server_finish(struct server *srv);
 void server_bury(struct server *srv); /* frees srv later; the last part of server_finish() */
-/* Sends the text, a question of the owner's, which must outlive srv. Returns 0, or -1 without memory: see
- * server_send(). */
+/* Sends a question of the owner's, a text that outlives srv. Returns 0, or -1 without memory: see server_send(). */
 int server_ask(struct server *srv, const char *question);
 
 /* server_dial.c */

@@ -145,8 +145,7 @@ inspect_error(struct walk *w, struct reply *r, struct fail *why)
 		return fail_set(why, e.sqlstate != NULL ? e.sqlstate : "08006",
 				"PostgreSQL at %s closed an idle connection: %s", srv->address,
 				e.message != NULL ? e.message : "(no message)");
-	/* If settings have failed during a reset, the server's settings are unknown. A missing statement (26000) does
-	 * not matter. */
+	/* If settings fail in a reset, the server's are unknown; a missing statement (26000) does not matter. */
 	is_lost_setting =
 	    r->to == OWED_TO_GUCS && srv->state == SV_RESET && (e.sqlstate == NULL || strcmp(e.sqlstate, "26000") != 0);
 	if (r->to == OWED_TO_RESET && srv->reset.sent == RESET_SENT_LAST_REMOTE && e.sqlstate != NULL &&
@@ -231,8 +230,7 @@ inspect_row(struct walk *w, struct reply *r)
 
 	if (r->is_passed && srv->loan.next_row_is_true) {
 		srv->loan.next_row_is_true = false;
-		/* The row after the warning of a failed pg_cancel_backend(): if it is one boolean, passes true in place
-		 * of false. */
+		/* If the row after that warning of pg_cancel_backend() is one boolean, passes true for false. */
 		if (r->body_len == 7 && memcmp(r->body, text + FRAME_HEAD_LEN, 6) == 0 &&
 		    (r->body[6] == 'f' || r->body[6] == 0)) {
 			pass_run(w);
@@ -582,8 +580,7 @@ walk_replies(struct walk *w, struct fail *why)
 		avail = w->len - w->at - FRAME_HEAD_LEN;
 		if (walk_part_of_row(w, &f, avail))
 			continue;
-		/* Of an error that is too large to carry, only the beginning is read, because the fields that pgweir
-		 * needs come first. */
+		/* An error that is too large to carry is read in part: the fields that pgweir needs come first. */
 		if (avail < f.body_len &&
 		    (is_looked_into(srv, f.type) || is_description(ledger_head(&srv->ledger), f.type)) &&
 		    FRAME_HEAD_LEN + (size_t)f.body_len <= SERVER_CARRY_MAX)

@@ -39,8 +39,7 @@ send_query(struct server *srv, const char *sql)
 	return send_built(srv, &b);
 }
 
-/* Ends a request that has no Sync. A ROLLBACK comes first, because pgweir's own Sync must not commit what the request
- * has executed. */
+/* Ends a request that has no Sync. A ROLLBACK comes first: the Sync must not commit what the request has executed. */
 static int
 end_request(struct server *srv)
 {

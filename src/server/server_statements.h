@@ -6,8 +6,7 @@
  * struct is empty.
  *
  * The borrower's own DDL outdates its server's statements at once, before other sessions see the DDL; a rollback of the
- * DDL outdates them, too. Outdated statements keep their names, but count as absent until they are closed and prepared
- * again.
+ * DDL outdates them, too. Outdated statements keep their names, but count as absent until they are prepared again.
  */
 #pragma once
 
@@ -24,8 +23,8 @@ struct server_statements {
 };
 
 void server_statements_clear(struct server_statements *s);
-/* Results of server_statements_use(), which also makes the statement the most recently used. sync_no: the borrower's
- * count of Syncs. */
+/* Results of server_statements_use(), which counts as a use of the statement. sync_no: the borrower's count of Syncs.
+ */
 enum statement_presence {
 	STATEMENT_ABSENT,
 	STATEMENT_THERE,

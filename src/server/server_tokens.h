@@ -22,8 +22,7 @@ bool server_tokens_know(const struct server_env *env, uint32_t code);
  * delegated credentials can't be used.
  */
 struct server_tokens *server_tokens_begin(struct server *srv, uint32_t code, server_tokens_done done, struct fail *why);
-/* Handles PostgreSQL's reply at once, and makes the next token. Returns PROOF_WRONG or PROOF_FAILED, with *why set, if
- * it can't.
+/* Handles PostgreSQL's reply at once, and makes the next token. Returns PROOF_WRONG or PROOF_FAILED with *why set.
  */
 enum proof server_tokens_next(struct server_tokens *t, const uint8_t *reply, size_t len, struct fail *why);
 const struct buf *server_token(const struct server_tokens *t); /* to be sent unless it is empty */

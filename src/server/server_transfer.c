@@ -72,8 +72,8 @@ server_pack(struct server *srv)
 {
 	assert(srv->login == NULL && srv->login_timer == NULL && srv->dial == NULL && srv->secret == NULL);
 	assert(srv->borrower == NULL && !srv->is_lingering && srv->cancel == NULL && srv->ledger.count == 0);
-	stream_unhook(&srv->stream); /* again, because a function up the stack may have asked for a callback since
-					server_depart() */
+	stream_unhook(
+	    &srv->stream); /* again: a function up the stack may have asked for a callback since server_depart() */
 	if (srv->loan.ddl != DDL_NONE)
 		server_statements_outdate(&srv->statements);
 	loan_begin(&srv->loan, *srv->env->now_us);

@@ -13,8 +13,7 @@
 #include <strings.h>
 
 /* The parts of the session state that can pin a client. `flag`: the SQL that may leave such state; `row`: the kind of
- * probe row that shows it. (A row PROBE_SETTING does not pin, because settings move with the client: see
- * finding_judge().) */
+ * probe row that shows it. (PROBE_SETTING rows do not pin: see finding_judge().) */
 static const struct {
 	enum state_part part;
 	enum pin_reason reason;
@@ -129,7 +128,7 @@ state_probe_cancelled(struct exchange *x)
 	x->session->is_probe_late = true;
 }
 
-/* What the probe's rows say. */
+/* The findings of all rows of the probe. */
 struct finding {
 	struct guc others[GUCS_MAX];
 	size_t other_count;
@@ -207,8 +206,8 @@ has_changed(const struct exchange *x, const char *name)
 	return was != NULL && now != NULL && strcmp(was, now) != 0;
 }
 
-/* Makes the GUC sets of server and client from the rows; reported settings are known already. Returns 0, or -1 without
- * memory. */
+/* Makes the GUC sets of server and client from the rows; reported settings are known. Returns 0, or -1 without memory.
+ */
 static int
 learn_settings(struct exchange *x, struct finding *f)
 {
@@ -217,8 +216,7 @@ learn_settings(struct exchange *x, struct finding *f)
 	size_t kept = 0;
 	int r = 0;
 
-	/* A startup setting that has changed, and is not in the rows, was RESET: the client has its own startup value
-	 * again. */
+	/* A startup setting that has changed, and is not in the rows, was RESET, to the client's own startup value. */
 	for (size_t i = 0; i < gucs_count(x->startup) && r == 0; i++) {
 		const struct guc *s = gucs_at(x->startup, i);
 
@@ -250,8 +248,7 @@ learn_settings(struct exchange *x, struct finding *f)
 	return -1;
 }
 
-/* Keeps the names and SQL of the statements that SQL PREPARE has made, for later EXECUTEs; keeps nothing if rows of the
- * probe were lost. */
+/* Keeps the names and SQL of the statements of SQL PREPARE, for later EXECUTEs; none if rows of the probe were lost. */
 static void
 learn_prepared(struct client_session *s)
 {

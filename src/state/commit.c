@@ -171,8 +171,7 @@ state_keeps(struct exchange *x)
 	return (x->srv->loan.followed.by != FOLLOWED_BY_NOTHING || x->srv->is_lingering) && state_lingers(x);
 }
 
-/* Applies the effects that are known, and asks the server about everything else. Returns true if the server may be
- * given back now. */
+/* Applies the known effects, and asks the server about everything else. Returns true if it may be given back now. */
 __attribute__((noinline)) static bool
 settle_and_ask(struct exchange *x)
 {

@@ -117,8 +117,7 @@ state_risk_of_loan(struct exchange *x)
 unsigned
 state_seal_plans(const struct loan *l)
 {
-	/* A temporary table makes the loan mixed, too, because code that its column defaults run is not recorded each
-	 * time. */
+	/* A temporary table counts, too, because code that its column defaults run is not recorded each time. */
 	bool is_mixed = l->is_mixed || ((l->settled | l->suspected) & (SCAN_ANY_SETTING | SCAN_TEMP)) != 0 ||
 			(l->risk & STATE_SETTINGS) != 0;
 

@@ -6,13 +6,11 @@
 #include "exchange/exchange.h"
 #include "exchange/request.h"
 
-/* Returns the parts of the session (enum state_part) that code of the database, called by st, could change without
- * pgweir seeing it. */
+/* Returns the parts of the session (enum state_part) that the database's code, called by st, could change unseen. */
 unsigned state_risk_of(const struct exchange *x, struct statement *st);
 unsigned state_risk_of_all(const struct exchange *x); /* like state_risk_of(), for unknown SQL */
 void state_note_run(struct exchange *x, unsigned risk); /* call when SQL with this risk is about to run */
-/* Records this risk for everything that x will run on the server that it has just borrowed, whichever names its SQL
- * has. */
+/* Records this risk for everything that x runs on the server that it has just borrowed, whichever names its SQL has. */
 void state_fear(struct exchange *x, unsigned risk);
 unsigned
 state_risk_of_loan(struct exchange *x); /* returns the risk (enum state_part) of all SQL that x has run in its loan */
@@ -37,6 +35,6 @@ void state_meets_others(struct exchange *x, bool needs_plans);
 void state_leaves_context(struct exchange *x);
 /* Returns true if x's server must be given back first, because the request needs another server. */
 bool state_must_run_elsewhere(const struct exchange *x);
-/* A row of relay/features.c. Returns STEP_HOLD if m must not run on x's server, which is given back first; else
- * STEP_FORWARD. */
+/* A row of relay/features.c. Returns STEP_FORWARD, or STEP_HOLD if m must not run on x's server, which is given back.
+ */
 enum feature_step state_run_elsewhere(struct exchange *x, struct request *m);

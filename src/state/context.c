@@ -36,8 +36,7 @@ state_reads_as_gucs(const struct exchange *x)
 }
 
 /* Returns the context of the client's GUC set with this search_path. Statements must not be shared between
- * search_paths: PostgreSQL would look up the tables again, but refuse a statement if another tenant's tables have other
- * columns. */
+ * search_paths: PostgreSQL looks up the tables again, but refuses a statement if the columns differ. */
 static uint32_t
 context_of_path(struct exchange *x, const char *path)
 {

@@ -81,8 +81,7 @@ is_asking(const struct exchange *x)
 								   x->pool->sequences_asked_by == application_of(x)));
 }
 
-/* Subtracts spent_us from the time for which the pool's clients may linger while others wait, and returns what is left
- * of it. */
+/* Subtracts spent_us from the time for which the pool's clients may linger while others wait. Returns what is left. */
 static int64_t
 credit(struct pool *pool, uint64_t spent_us, uint64_t now_us)
 {
@@ -241,8 +240,7 @@ is_behind_request(const struct ledger *l)
 	return false;
 }
 
-/* Returns true if a DISCARD SEQUENCES must go ahead of the SQL, because the SQL may read what another client's SQL has
- * left. */
+/* Returns true if a DISCARD SEQUENCES must go ahead of the SQL, which may read what another client's SQL has left. */
 static bool
 needs_discard(const struct exchange *x, uint32_t flags)
 {
@@ -319,8 +317,7 @@ state_hint_at_returning(struct exchange *x, const struct error_fields *e, const 
 {
 	struct buf b = { 0 };
 
-	/* The hint is for errors that a change of the server has caused, and not, for example, the client's own DISCARD
-	 * SEQUENCES. */
+	/* The hint is not for errors that, for example, the client's own DISCARD SEQUENCES has caused. */
 	if (!exchange_is_followed(x) || x->srv->loan.followed.without_values != x->requests_done + 1 ||
 	    e->sqlstate == NULL || e->routine == NULL || strcmp(e->sqlstate, "55000") != 0 ||
 	    (strcmp(e->routine, "currval_oid") != 0 && strcmp(e->routine, "lastval") != 0) ||

@@ -233,8 +233,7 @@ fill_in(struct known *k, const uint8_t *body, size_t len)
 	    (k->value_param != 0 && !copy_text(body, len, k->value_param, k->value, sizeof(k->value))))
 		return false;
 	if (k->local_param != 0) {
-		/* reads "t", "true" and the like, or one byte in binary format; for other spellings the probe finds the
-		 * effect */
+		/* reads "t", "true", or one byte in binary format; the probe finds the effect of other spellings */
 		if (!fields_bind_value(body, len, k->local_param - 1u, &local, &local_len) || local == NULL ||
 		    local_len == 0 || (memchr("tf\1", local[0], 3) == NULL && (local[0] != 0 || local_len != 1)))
 			return false;

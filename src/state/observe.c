@@ -18,8 +18,7 @@
 
 /*
  * Returns true if the client's SQL must be looked at. In session mode the client keeps its server, but RESET must still
- * restore the client's own startup values. Not so for a replication client, whose server got these values in its own
- * startup packet.
+ * restore the client's own startup values. A replication client's server got these values in its own startup packet.
  */
 static bool
 is_looked_at(const struct exchange *x)
@@ -47,8 +46,7 @@ begin_pieces(struct exchange *x, const char *sql, size_t have, bool is_parse)
 	s->scan->flags |= state_reads_anyhow(x) ? SCAN_PROBED | SCAN_UNDO : 0;
 	scan_feed(s->scan, sql, have);
 	s->is_parse_scanned = is_parse;
-	/* SQL that is not read yet may do anything; when all of it was scanned, it is too late to send a DISCARD ahead
-	 * of it. */
+	/* Unread SQL may do anything; when all of it was scanned, it is too late to send a DISCARD ahead of it. */
 	state_used_sequence(x, SCAN_CODE);
 	return STEP_FORWARD;
 }

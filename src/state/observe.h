@@ -42,8 +42,7 @@ bool state_reads_anyhow(const struct exchange *x);
 void state_plain_query(struct exchange *x, uint32_t flags);
 void state_plain_bind(struct exchange *x, uint32_t flags);
 
-/* Call with each later part of a message's body, of a client that has a session: scans the part if the SQL comes in
- * pieces. */
+/* Call with each later part of a message's body, if x->session is set: scans the part if the SQL comes in pieces. */
 void state_text(struct exchange *x, const uint8_t *bytes, size_t len, bool is_end);
 /* Call for a Parse that is sent as it is. Records its flags for all later Binds, because pgweir will not know which of
  * such Parses a Bind runs. */

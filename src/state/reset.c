@@ -135,8 +135,7 @@ state_follow_reset(struct exchange *x, const struct known_text *text)
 	outbox_put(&x->env->to_server, &b);
 }
 
-/* Returns a GUC set with the reported settings of `base` and the client's startup values, and no other settings; NULL
- * without memory. */
+/* Returns a GUC set of the reported settings of `base` and the client's startup values; NULL without memory. */
 static struct gucs *
 startup_gucs(const struct exchange *x, struct gucs *base)
 {

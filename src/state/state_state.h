@@ -50,8 +50,7 @@ struct client_session {
 	unsigned effect_count;
 	char **names; /* owned: names of custom settings, which the probe must ask for by name */
 	unsigned name_count;
-	/* a reference that keeps loan.local_context valid: the client's GUC set with the search_path of its last SET
-	 * LOCAL */
+	/* a reference, for loan.local_context: the client's GUC set with the search_path of its last SET LOCAL */
 	struct gucs *local;
 	struct gucs *before; /* a reference: the client's GUC set before the first change that was seen */
 	/* SQL that comes in pieces */
@@ -128,8 +127,7 @@ enum feature_step state_note_execute(struct exchange *x, const char *name);
 bool state_fill_in(struct known_text *text, const uint8_t *body, size_t len);
 /* Returns true if every statement in the text is known. */
 bool state_is_known(const struct exchange *x, const struct known_text *text);
-/* Records the effects of SQL that is about to run, and of which everything is known. Returns STEP_FORWARD, STEP_HOLD or
- * STEP_FAILED. */
+/* Records the effects of SQL, all of it known, that is about to run. Returns STEP_FORWARD, STEP_HOLD or STEP_FAILED. */
 enum feature_step state_note_all(struct exchange *x, const struct known_text *text);
 
 /* state/reset.c */
@@ -141,8 +139,8 @@ bool state_resets_startup(const struct exchange *x, const struct known_text *tex
 void state_put_reset(struct exchange *x, const struct known_text *text, struct buf *to);
 /* Sends the statements of state_put_reset() after an Execute, within the Execute's request. */
 void state_follow_reset(struct exchange *x, const struct known_text *text);
-/* Returns what the client's GUC set would be if the client had made no settings since its startup packet; NULL without
- * memory. */
+/* Returns what the client's GUC set would be if the client had made no settings since its login; NULL without memory.
+ */
 struct gucs *state_startup_gucs(const struct exchange *x);
 
 /* Gives the client this GUC set (takes it), and reports the changes. Returns 0, or -1 without memory (gucs may be
@@ -171,6 +169,5 @@ MAY_CLOSE bool state_set_pins(struct exchange *x, unsigned pins);
 /* Returns what to ask for (enum probe_part) after SQL with these flags. */
 unsigned state_parts_of(const struct exchange *x, uint32_t flags);
 int state_ask(struct exchange *x, unsigned parts); /* state_probe_done() follows; returns -1 without memory */
-/* Returns the SQL of the statement of this name that SQL PREPARE has made on the client's server; NULL if it is
- * unknown. */
+/* Returns the SQL of the statement that SQL PREPARE has made, by this name, on the client's server; NULL if unknown. */
 const char *state_prepared_text(const struct exchange *x, const char *name);

@@ -7,9 +7,9 @@
 
 #define AGAIN_S 60u /* seconds: a use within this time after the previous use counts as a repetition */
 #define USES_MIN 2u
-#define USES_OF_FULL                                                                                                   \
-	16u /* on a full server, only each 16th use of a text replaces another statement, so texts that are used once  \
-	       replace none */
+/* on a full server, only each 16th use of a text replaces another statement, so texts that are used once replace none
+ */
+#define USES_OF_FULL 16u
 /* Some uses are sent without the name, to measure how long they take without it: each 8th of the first 64 uses, each
  * 512th of later uses. */
 #define SAMPLES_ALL 64u
@@ -69,8 +69,7 @@ may_change_names(const struct owed *o)
 	const void *p = (const void *)(ref & ~(uintptr_t)REF_MASK);
 	struct statement *st = NULL;
 
-	/* these are replayed settings, which statement_under_settings() takes into account, and messages that run
-	 * nothing */
+	/* replayed settings, which statement_under_settings() takes into account, or messages that run nothing */
 	if (o->to != OWED_TO_CLIENT)
 		return false;
 	switch ((enum owed_kind)o->kind) {
@@ -115,8 +114,7 @@ leaves_names(const struct exchange *x)
 /*
  * Returns true if PostgreSQL reads x's SQL now as it reads it for other clients of the pool: neither x nor code that
  * pgweir does not follow can have made objects that only x sees; the request cannot fail because an earlier one has
- * failed; and x is on the primary. (A standby may prepare the statement ahead of DDL that pgweir has seen on the
- * primary.)
+ * failed; and x is on the primary. (A standby may prepare the statement before it has DDL that pgweir has seen.)
  */
 static bool
 may_keep(const struct exchange *x)
@@ -198,8 +196,7 @@ statements_keep(struct exchange *x, struct statement *st, unsigned risk)
 {
 	const struct policy_conn *conn = x->srv->conn;
 	uint32_t use = next_use(x, st);
-	/* If the request was sent ahead of its turn, the Parse is handled as it was then: without a name only if a
-	 * Parse was sent. */
+	/* If the request was sent ahead of its turn, the Parse has no name now if it had none then. */
 	bool wants = conn->ahead_count > 0 ? (conn->ahead[0].kinds & 15) != OWED_PARSE + 1 : is_wanted(x, st, use);
 	struct statement *named;
 	enum statement_presence there;

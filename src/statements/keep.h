@@ -41,6 +41,5 @@ statements_has_kept(const struct client_statements *s)
 }
 
 /* Writes to *n the client's unnamed statement for use under its name, or NULL if PostgreSQL's unnamed statement is to
- * be used. Returns STEP_HOLD if a reply must first show which of these it is, STEP_FAILED without memory, else
- * STEP_FORWARD. */
+ * be used. Returns STEP_HOLD if a reply must first decide that, STEP_FAILED without memory, else STEP_FORWARD. */
 enum feature_step statements_find_kept(struct exchange *x, struct client_statement **n);

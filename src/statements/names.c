@@ -75,8 +75,7 @@ inline struct client_statement *
 client_statement_find(const struct exchange *x, const char *name)
 {
 	const struct client_statements *s = x->statements;
-	/* the entry in the slot where a name was last found; since then the table may have grown, or the slot may have
-	 * another name */
+	/* the entry in the slot where a name was last found; by now the slot may have another name */
 	struct client_statement *last;
 
 	if (s == NULL || s->count == 0)

@@ -58,8 +58,7 @@ settled_close(struct server *srv, struct client_statement *n, enum owed_end how)
 		client_statement_leave(s, n);
 		return;
 	}
-	/* The Close was skipped, so the name was never closed, and a new statement that was to take the name has not
-	 * got it. */
+	/* The Close was skipped, so the name was never closed, and a later Parse of the name was skipped, too. */
 	if (n->is_in_table || n->state == NAME_GONE)
 		return;
 	other = client_statement_find(srv->borrower, n->name);

@@ -516,8 +516,7 @@ statements_close(struct exchange *x, struct request *m)
 		return STEP_HOLD;
 	is_oversize = n != NULL && statement_is_oversize(n); /* the server has it under the client's own name */
 	if (n == NULL || statement_is_closing(n)) {
-		/* A name that is unknown here, and does not look like one of pgweir's, may have been made by SQL
-		 * PREPARE. */
+		/* A name that is unknown here, and does not look like pgweir's, may have been made by SQL PREPARE. */
 		if (n == NULL ? !statements_name_is_ours(x, m->name) : is_oversize)
 			return STEP_FORWARD;
 		ledger_push(&x->srv->ledger, OWED_LOCAL_CLOSE, OWED_TO_CLIENT, NULL);

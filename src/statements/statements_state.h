@@ -22,8 +22,7 @@
 /* The life of a client's name for a statement; only client_statement_step() writes it. */
 enum name_state {
 	NAME_THERE,
-	NAME_CLOSING, /* Close was sent, and CloseComplete has not come: the name counts as gone, unless the Close is
-			 skipped */
+	NAME_CLOSING, /* Close was sent, CloseComplete has not come: the name counts as gone unless Close is skipped */
 	NAME_PENDING, /* Parse was sent, ParseComplete has not come */
 	NAME_PENDING_CLOSING, /* Parse and Close were sent, and neither was answered */
 	NAME_GONE /* the name was closed; or its Parse failed or was skipped, so the name never existed */
@@ -34,8 +33,8 @@ enum name_event { NAME_PARSED, NAME_NOT_PARSED, NAME_CLOSE_SENT, NAME_CLOSED, NA
 enum rows_known {
 	ROWS_UNTOLD,
 	ROWS_TOLD,
-	ROWS_CHANGED /* pgweir's own Describe, sent for the id `asked`, has found other rows or types than the client
-			knows */
+	ROWS_CHANGED /* pgweir's Describe, sent for the id `asked`, has found other rows or types than the client knows
+		      */
 };
 
 /* The Describe that is in progress. */
@@ -61,8 +60,7 @@ struct client_statement {
 	uint32_t hash;
 	uint32_t order; /* the order in which the client named its statements */
 	uint32_t shape; /* fields_row_shape() of the rows that the client was told */
-	/* fields_own_types() of the parameters that the client was told, if the database defines one of their types;
-	 * else 0 */
+	/* fields_own_types() of the parameters that the client was told, if the database defines a type; else 0 */
 	uint32_t types;
 	enum name_state state : 3;
 	enum rows_known rows : 2;
@@ -137,11 +135,9 @@ struct client_statements {
 	uint64_t kept_token;
 	uint32_t unnamed_binds; /* Binds of the unnamed statement in the fast lane since a request was last answered */
 	struct client_statement *failed; /* the statement that the last error was about */
-	/* the statement of the last Bind, if a Describe of its portal follows, which will show the client the rows; or
-	 * NULL */
+	/* the last Bind's statement, if a Describe of its portal follows, which shows the client its rows; or NULL */
 	struct client_statement *describing;
-	/* sync_no at that Bind: if it differs by now, Bind and Describe were skipped, and the next Describe is of
-	 * another portal */
+	/* sync_no at that Bind; after a Sync, the next Describe is of another portal */
 	uint32_t describing_sync_no;
 	uint32_t sync_no; /* number of Syncs sent */
 	uint32_t named_count; /* how many names the client has ever given */
@@ -200,8 +196,8 @@ statements_ref_of_id(uint64_t id)
 
 /* statements.c */
 enum statement_presence statement_presence_of(struct exchange *x, const struct statement *st);
-/* Makes sure that the server has n's statement when the next message arrives there. Returns STEP_SENT, STEP_HOLD or
- * STEP_FAILED. */
+/* Makes sure that the server has n's statement ahead of the next message. Returns STEP_SENT, STEP_HOLD or STEP_FAILED.
+ */
 enum feature_step statement_ensure(struct exchange *x, struct client_statement *n);
 void statement_make_room(struct exchange *x, const struct statement *st); /* on the server of x, before st's Parse */
 /* Prepares st under its name on the server, which lacks it. Returns STEP_SENT or STEP_FAILED. */
@@ -226,8 +222,7 @@ void statements_deallocating_pop(struct client_statements *s); /* forgets the fi
 /*
  * Call before a Bind of n is sent. bind: the Bind's body; next: the next_len bytes that follow the Bind. Returns
  * STEP_HOLD if a Describe must first show whether n's rows are still those that the client knows; STEP_FORWARD if they
- * are not; STEP_SENT if n may be bound. A Bind with formats for several columns relies on the known rows, even if a
- * Describe follows.
+ * are not; STEP_SENT if n may be bound. A Bind with formats for several columns always relies on the rows.
  */
 enum feature_step row_shape_verify(struct exchange *x, struct client_statement *n, const char *portal,
 				   const uint8_t *bind, size_t bind_len, const uint8_t *next, size_t next_len);
@@ -258,8 +253,7 @@ void client_statement_push(struct exchange *x, enum owed_kind kind, enum owed_to
 void statements_clear_names(struct client_statements *s); /* all names except those whose Parse is in progress */
 /* Returns true if this name, as a server would know it, looks like one of pgweir's. */
 bool statements_name_is_ours(const struct exchange *x, const char *name);
-/* Call before the id or name of n's statement is used: renews the id, if DDL has outdated it. Returns 0, or -1 without
- * memory. */
+/* Call before the id or name of n's statement is used: renews an outdated id. Returns 0, or -1 without memory. */
 int client_statement_refresh(struct exchange *x, struct client_statement *n);
 /*
  * Gives n's statement a new id, with the parameter types that its clients know. opens: true if this client knows no

@@ -25,8 +25,7 @@ statements_simple_query(struct exchange *x, const char *sql, size_t len)
 }
 /*
  * Forgets the client's unnamed statement, which must have no change in progress. A simple Query or an unnamed Parse
- * drops that statement even if no server gets the message, or if the server is lost, just as when PostgreSQL refuses
- * the message.
+ * drops it even if no server gets the message, or the server is lost, just as if PostgreSQL had refused the message.
  */
 void statements_forget_unnamed(struct exchange *x);
 
