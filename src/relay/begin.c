@@ -19,7 +19,7 @@ is_deferring(const struct exchange *x)
 
 /* Returns true if these modes decide which host the transaction goes to, or if a standby would refuse them. */
 static bool
-is_of_hosts(const struct exchange *x, const struct known *k)
+concerns_hosts(const struct exchange *x, const struct known *k)
 {
 	return (x->pool->cluster != NULL && k->has_other_mode) ||
 	       (x->settings->reads == READS_MARKED &&
@@ -49,7 +49,7 @@ answer_to(struct exchange *x, const struct request *m, enum exchange_block *bloc
 	if (!(is_begin || is_start) || !is_deferring(x) ||
 	    known_only(&k, gucs_scan_options(x->gucs), m->sql, m->sql_len) != KNOWN_BEGIN || k.modes == 0)
 		return NULL;
-	if (is_of_hosts(x, &k))
+	if (concerns_hosts(x, &k))
 		return NULL;
 	x->begin = k.modes & 15u;
 	*block = EXCHANGE_DUE;

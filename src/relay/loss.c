@@ -50,7 +50,7 @@ enum loss {
 	LOSS_ROLLED_BACK,
 	/* a transaction was open, and 40001 can't be sent; or a request was in progress, and may have committed: the
 	   client gets the error and is closed */
-	LOSS_OF_MORE
+	LOSS_OF_SESSION
 };
 
 bool
@@ -67,7 +67,7 @@ loss_needs_primary(const struct exchange *x)
 
 /* Returns true if the server has refused to write, and has reported itself that it is no primary any more. */
 static bool
-is_of_lost_primary(const struct exchange *x, const struct server *srv, const struct error_fields *e)
+is_from_lost_primary(const struct exchange *x, const struct server *srv, const struct error_fields *e)
 {
 	return srv->fitness == SERVER_MISPLACED && loss_needs_primary(x) && e->sqlstate != NULL &&
 	       strcmp(e->sqlstate, "25006") == 0;
@@ -75,22 +75,22 @@ is_of_lost_primary(const struct exchange *x, const struct server *srv, const str
 
 /* Returns true if PostgreSQL has ended the session because it was idle; it has not read what was sent after that. */
 static bool
-is_of_idle_session(const struct error_fields *e)
+is_from_idle_session(const struct error_fields *e)
 {
 	return fields_error_is_fatal(e) && fields_error_is_of(e, "57P05", "ProcessInterrupts");
 }
 
 static bool
-may_once_more(const struct exchange *x, const struct server *srv)
+may_replay_again(const struct exchange *x, const struct server *srv)
 {
 	const struct server_losses *losses = srv->env->losses;
 	const struct exchange_rare *rare = x->rare;
-	bool is_of_server = srv->fitness == SERVER_MISPLACED ||
-			    (srv->loan.end == LOAN_UNBEGUN && *x->env->now_us - srv->loan.lent_us < SOON_US);
+	bool is_servers_fault = srv->fitness == SERVER_MISPLACED ||
+				(srv->loan.end == LOAN_UNBEGUN && *x->env->now_us - srv->loan.lent_us < SOON_US);
 
 	if (rare == NULL || rare->replayed_request != x->requests_done + 1)
 		return true;
-	if (is_of_server)
+	if (is_servers_fault)
 		return rare->replay_count < REPLAYS_MAX;
 	/* True if other clients have lost servers since the first replay, too. */
 	return rare->replay_count < REPLAYS_IN_SHUTDOWN && losses != NULL &&
@@ -98,9 +98,9 @@ may_once_more(const struct exchange *x, const struct server *srv)
 }
 
 static bool
-is_word_of_no_effect(const struct exchange *x, const struct server *srv, const struct error_fields *e)
+proves_no_effect(const struct exchange *x, const struct server *srv, const struct error_fields *e)
 {
-	return is_of_idle_session(e) || is_of_lost_primary(x, srv, e) ||
+	return is_from_idle_session(e) || is_from_lost_primary(x, srv, e) ||
 	       (fields_error_is_fatal(e) && fields_error_is_of(e, "57P01", "ProcessInterrupts"));
 }
 
@@ -142,18 +142,18 @@ loss_of(struct server *srv, const struct error_fields *e, bool is_owing, bool is
 	/* PostgreSQL has said that it has not executed the request, or cannot have executed it. */
 	if (is_owing &&
 	    (srv->loan.end == LOAN_UNBEGUN ||
-	     (e != NULL && x->pool->settings.on_outage == OUTAGE_HOLD && is_word_of_no_effect(x, srv, e))) &&
-	    may_once_more(x, srv) && !features_tie(x, TIE_REQUEST) && resend_is_possible(x, srv)) {
+	     (e != NULL && x->pool->settings.on_outage == OUTAGE_HOLD && proves_no_effect(x, srv, e))) &&
+	    may_replay_again(x, srv) && !features_tie(x, TIE_REQUEST) && resend_is_possible(x, srv)) {
 		loan_set_end(&srv->loan, LOAN_NOT_EXECUTED);
 		return LOSS_NOT_EXECUTED;
 	}
 	if (commit_check_is_in_doubt(x, srv))
 		return LOSS_OF_COMMIT;
 	if (is_owing)
-		return LOSS_OF_MORE;
+		return LOSS_OF_SESSION;
 	if (has_nothing(x, srv))
 		return LOSS_OF_NOTHING;
-	return can_fail(x, srv) ? LOSS_ROLLED_BACK : LOSS_OF_MORE;
+	return can_fail(x, srv) ? LOSS_ROLLED_BACK : LOSS_OF_SESSION;
 }
 
 /* --- what follows --- */
@@ -215,7 +215,7 @@ static const struct outcome {
 	[LOSS_NOT_EXECUTED] = { relay_again, REPLAY, NOT_TOLD },
 	[LOSS_OF_COMMIT] = { commit_check_lost, NO_REPLAY, NOT_TOLD },
 	[LOSS_ROLLED_BACK] = { fail_next, NO_REPLAY, TOLD },
-	[LOSS_OF_MORE] = { NULL, NO_REPLAY, TOLD },
+	[LOSS_OF_SESSION] = { NULL, NO_REPLAY, TOLD },
 };
 
 /* Sends or drops the replies from this server that are still in the outbox. */
@@ -304,7 +304,7 @@ relay_lost(struct server *srv, const struct fail *why)
 
 /* --- what an error says --- */
 
-enum error_of {
+enum error_cause {
 	ERROR_OF_NOTHING, /* no reply was owed */
 	ERROR_OF_CLIENT, /* a message of the client's, or pgweir's message ahead of it that prepares its statement */
 	ERROR_OF_SETTINGS, /* the client's settings, which PostgreSQL refuses */
@@ -314,7 +314,7 @@ enum error_of {
 /* Returns true if the server has refused a value of temp_buffers because its session has used temporary tables: another
  * server would take the value. */
 static bool
-is_of_server(const struct error_fields *e)
+is_refused_for_temp_tables(const struct error_fields *e)
 {
 	return fields_error_is_of(e, "22023", "call_int_check_hook") && e->message != NULL &&
 	       strstr(e->message, "temp_buffers") != NULL;
@@ -330,8 +330,8 @@ is_among(const char *sqlstate, const char *const *beginning)
 	return false;
 }
 
-static enum error_of
-error_of(const struct error_fields *e, enum owed_to to, bool is_owed)
+static enum error_cause
+error_cause_of(const struct error_fields *e, enum owed_to to, bool is_owed)
 {
 	/* PostgreSQL had no time or memory, or was told to stop. */
 	static const char *const of_moment[] = { "57", "53", "08", "55P03", "25P03", "25P04", NULL };
@@ -340,7 +340,7 @@ error_of(const struct error_fields *e, enum owed_to to, bool is_owed)
 		return ERROR_OF_NOTHING;
 	if (to == OWED_TO_CLIENT || to == OWED_TO_STATEMENT)
 		return ERROR_OF_CLIENT;
-	if (to != OWED_TO_GUCS || is_of_server(e) || is_among(e->sqlstate, of_moment))
+	if (to != OWED_TO_GUCS || is_refused_for_temp_tables(e) || is_among(e->sqlstate, of_moment))
 		return ERROR_OF_OURS;
 	return ERROR_OF_SETTINGS;
 }
@@ -354,14 +354,14 @@ error_of(const struct error_fields *e, enum owed_to to, bool is_owed)
  */
 static bool
 is_refused_by_standby(const struct exchange *x, const struct server *srv, const struct error_fields *e,
-		      enum error_of of)
+		      enum error_cause cause)
 {
 	static const char *const own[] = { "0A000", "25006", "3F000", "40",   "42501", "42703", "42704", "42883",
 					   "42P01", "53",    "55000", "57P0", "58",    "XX",	NULL };
 
 	if (!exchange_may_leave(x, srv) || x->block == EXCHANGE_NO_BLOCK || e->sqlstate == NULL)
 		return false;
-	return of <= ERROR_OF_CLIENT ? is_among(e->sqlstate, own) : strcmp(e->sqlstate, "57014") != 0;
+	return cause <= ERROR_OF_CLIENT ? is_among(e->sqlstate, own) : strcmp(e->sqlstate, "57014") != 0;
 }
 
 /* Returns true if the request begins with a SET, which has failed: the rest of the request has not run. */
@@ -386,32 +386,32 @@ is_refused_again(const struct exchange *x)
  * own request; idle_session_timeout has ended the session between two requests, so what was sent was not read.
  */
 static bool
-is_of_unbegun(const struct exchange *x, const struct server *srv, const struct error_fields *e, enum error_of of)
+proves_unbegun(const struct exchange *x, const struct server *srv, const struct error_fields *e, enum error_cause cause)
 {
 	uint64_t since_us;
 
-	if (is_refused_by_standby(x, srv, e, of))
+	if (is_refused_by_standby(x, srv, e, cause))
 		return true;
 	if (!fields_error_is_fatal(e))
-		return is_of_server(e) && is_first_set(&srv->loan);
-	return !(of == ERROR_OF_SETTINGS && is_refused_again(x)) &&
-	       (ledger_owes_us(&srv->ledger, &since_us) || is_of_idle_session(e));
+		return is_refused_for_temp_tables(e) && is_first_set(&srv->loan);
+	return !(cause == ERROR_OF_SETTINGS && is_refused_again(x)) &&
+	       (ledger_owes_us(&srv->ledger, &since_us) || is_from_idle_session(e));
 }
 
 /* Returns true if the error ends the server, and is not passed on to the client. */
 static bool
-is_of_end(struct server *srv, const struct error_fields *e, enum owed_to to, enum error_of of, enum loss loss)
+ends_server(struct server *srv, const struct error_fields *e, enum owed_to to, enum error_cause cause, enum loss loss)
 {
 	uint64_t since_us;
 
-	if (of == ERROR_OF_SETTINGS || loss == LOSS_NOT_EXECUTED)
+	if (cause == ERROR_OF_SETTINGS || loss == LOSS_NOT_EXECUTED)
 		return loss == LOSS_NOT_EXECUTED;
 	if (fields_error_is_fatal(e))
-		return of == ERROR_OF_OURS || outcome[loss].client != NULL;
+		return cause == ERROR_OF_OURS || outcome[loss].client != NULL;
 	if (to == OWED_TO_COMMIT)
 		return commit_check_failed(srv, e->sqlstate);
 	/* If settings could not be applied, the server ends unless a message of the client's was sent after them. */
-	return of == ERROR_OF_NOTHING || (to == OWED_TO_GUCS && !ledger_owes_client(&srv->ledger, &since_us));
+	return cause == ERROR_OF_NOTHING || (to == OWED_TO_GUCS && !ledger_owes_client(&srv->ledger, &since_us));
 }
 
 /* Returns true if a wash, which on_batch_end() begins, can remove all that the client has left on srv. */
@@ -427,9 +427,9 @@ is_washable(struct exchange *x, const struct server *srv)
  * srv has is a failed transaction. on_batch_end() has that transaction rolled back and the session washed.
  */
 static bool
-stays(struct exchange *x, const struct server *srv, const struct error_fields *e, enum error_of of)
+stays(struct exchange *x, const struct server *srv, const struct error_fields *e, enum error_cause cause)
 {
-	return of <= ERROR_OF_CLIENT && is_refused_by_standby(x, srv, e, of) && !fields_error_is_fatal(e) &&
+	return cause <= ERROR_OF_CLIENT && is_refused_by_standby(x, srv, e, cause) && !fields_error_is_fatal(e) &&
 	       srv->ledger.count <= 1 && is_washable(x, srv);
 }
 
@@ -459,22 +459,22 @@ bool
 loss_takes_error(struct server *srv, const struct error_fields *e, enum owed_to to, bool is_owed)
 {
 	struct exchange *x = srv->borrower;
-	enum error_of of = error_of(e, to, is_owed);
+	enum error_cause cause = error_cause_of(e, to, is_owed);
 	enum loss loss;
 
-	if (of >= ERROR_OF_SETTINGS && e->sqlstate != NULL && strcmp(e->sqlstate, "57014") == 0)
+	if (cause >= ERROR_OF_SETTINGS && e->sqlstate != NULL && strcmp(e->sqlstate, "57014") == 0)
 		srv->loan.is_ours_cancelled = true;
 	if (to == OWED_TO_REPLAY && !fields_error_is_fatal(e))
 		return false; /* on_replayed() handles this error */
-	loss = loss_of(srv, e, is_owed, is_of_unbegun(x, srv, e, of));
-	if (is_of_lost_primary(x, srv, e))
+	loss = loss_of(srv, e, is_owed, proves_unbegun(x, srv, e, cause));
+	if (is_from_lost_primary(x, srv, e))
 		policy_distrust(x->pool->policy, *x->env->now_us); /* check the other servers before they are lent */
 	if (loss != LOSS_NOT_EXECUTED && !fields_error_is_fatal(e))
 		loan_set_end(&srv->loan, LOAN_GOES_ON);
-	if (!is_of_end(srv, e, to, of, loss))
+	if (!ends_server(srv, e, to, cause, loss))
 		return false;
 	srv->is_owed_listed = loss == LOSS_OF_COMMIT && fields_error_is_fatal(e);
-	end_by_error(srv, e, outcome[loss].replays == REPLAY && stays(x, srv, e, of));
+	end_by_error(srv, e, outcome[loss].replays == REPLAY && stays(x, srv, e, cause));
 	return true;
 }
 

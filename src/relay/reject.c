@@ -81,7 +81,7 @@ answer_and_drop(struct exchange *x, struct buf *answer)
 
 /* Returns the tag of the waiting request if that request ends a deferred block in which nothing has run; else NULL. */
 static const char *
-end_of_nothing(const struct exchange *x)
+tag_of_empty_block(const struct exchange *x)
 {
 	enum known_kind kind;
 	struct known k;
@@ -99,7 +99,7 @@ refuse(struct exchange *x, const struct fail *why, enum request_failure kind)
 {
 	bool closes = kind == RF_SHUTDOWN || x->pool->is_orphan || (x->env->is_draining && !x->env->is_gentle) ||
 		      ends_as_with_pgbouncer(x, why, kind);
-	const char *tag = closes ? NULL : end_of_nothing(x);
+	const char *tag = closes ? NULL : tag_of_empty_block(x);
 	struct fail shown;
 	struct buf b = { 0 };
 

@@ -66,7 +66,7 @@ on_request_done(struct server *srv, const struct owed *ended)
 
 /* Handles the end of a message of pgweir's own. */
 __attribute__((noinline)) static void
-own_settled(struct server *srv, const struct owed *o, enum owed_end how)
+settle_own(struct server *srv, const struct owed *o, enum owed_end how)
 {
 	if (o->to == OWED_TO_FEATURE)
 		return;
@@ -82,7 +82,7 @@ on_settled(struct server *srv, const struct owed *o, enum owed_end how)
 	if (o->to == OWED_TO_CLIENT && o->kind != OWED_EXECUTE)
 		statements_settled(srv, o, how);
 	else
-		own_settled(srv, o, how);
+		settle_own(srv, o, how);
 }
 
 static void
@@ -122,7 +122,7 @@ gucs_failed(struct exchange *x, struct server *srv, const struct error_fields *e
 
 /* Handles an error that answers a message of pgweir's own. Returns false if it answers a message of the client's. */
 static bool
-own_error(struct server *srv, const struct error_fields *e, enum owed_to to)
+handle_own_error(struct server *srv, const struct error_fields *e, enum owed_to to)
 {
 	struct exchange *x = srv->borrower;
 
@@ -164,7 +164,7 @@ on_error(struct server *srv, const struct error_fields *e, enum owed_to to, bool
 		x->env->ops->login_server_error(x, e);
 		return true;
 	}
-	if (own_error(srv, e, to))
+	if (handle_own_error(srv, e, to))
 		return true;
 	query_timeout_check_cancel(x, e);
 	return features_error(x, e, message, len);
@@ -240,7 +240,7 @@ resume_waiting(struct exchange *x, const struct server *srv)
  * COPY, and the client for the reply.
  */
 __attribute__((cold)) static bool
-is_broken_copy(struct exchange *x, struct server *srv)
+close_broken_copy(struct exchange *x, struct server *srv)
 {
 	struct fail why;
 
@@ -302,7 +302,7 @@ on_batch_end(struct server *srv)
 	report_flushed(x, srv);
 	if (srv->loan.commit.question == MARK_DUE)
 		commit_check_ask(x);
-	if (srv->ledger.copy == COPY_IN && is_broken_copy(x, srv))
+	if (srv->ledger.copy == COPY_IN && close_broken_copy(x, srv))
 		return;
 	if (stream_is_full(&x->stream)) {
 		stream_set_reading(&srv->stream, false);

@@ -262,7 +262,7 @@ linked_and_kept(struct request_walk *w, const struct frame *f)
 /* Handles a message of a client without a server if the message needs none, because pgweir answers it or it has no
  * answer. Returns false if the message needs a server. */
 static bool
-is_done_here(struct request_walk *w, uint8_t type, size_t total)
+handle_here(struct request_walk *w, uint8_t type, size_t total)
 {
 	struct exchange *x = w->x;
 
@@ -386,7 +386,7 @@ one_message(struct request_walk *w)
 
 		x->has_run = true;
 		step = x->block >= EXCHANGE_ROLLED_BACK && walk_runs(f.type) ? reject_of_block(w)
-		       : is_done_here(w, f.type, total)			     ? WALK_ON
+		       : handle_here(w, f.type, total)			     ? WALK_ON
 									     : WALK_SLOWLY;
 		if (step == WALK_ON) {
 			walk_drop(w, total);

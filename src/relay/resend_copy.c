@@ -68,7 +68,7 @@ resend_sql(const struct server *srv, size_t *len)
  * that statement already.
  */
 static bool
-is_of_one_commit(const struct exchange *x, uint32_t first)
+commits_once(const struct exchange *x, uint32_t first)
 {
 	if (x->srv == NULL || x->srv->loan.end == LOAN_UNBEGUN || exchange_may_leave(x, x->srv))
 		return first != WORD_DEALLOCATE;
@@ -76,12 +76,12 @@ is_of_one_commit(const struct exchange *x, uint32_t first)
 }
 
 static bool
-is_sql_of_one_commit(const struct exchange *x, const char *sql, size_t len)
+sql_commits_once(const struct exchange *x, const char *sql, size_t len)
 {
 	struct scan scan;
 
 	scan_text(&scan, gucs_scan_options(x->gucs), sql, len);
-	return is_of_one_commit(x, scan.first);
+	return commits_once(x, scan.first);
 }
 
 /*
@@ -116,15 +116,15 @@ is_message_harmless(struct exchange *x, const struct request_copy *copy, const s
 	switch (f->type) {
 	case 'Q':
 		return (x->srv == NULL || x->srv->loan.tag_text[0] == '\0') && f->body_len > 0 &&
-		       is_sql_of_one_commit(x, (const char *)body, f->body_len - 1);
+		       sql_commits_once(x, (const char *)body, f->body_len - 1);
 	case 'P':
 		return fields_parse(body, f->body_len, &parse) &&
-		       is_sql_of_one_commit(x, (const char *)parse.rest, parse.query_len);
+		       sql_commits_once(x, (const char *)parse.rest, parse.query_len);
 	case 'B':
 		if (!fields_bind(body, f->body_len, &portal, &statement, &names_len))
 			return false;
 		st = statements_called(x, statement);
-		return st != NULL ? is_of_one_commit(x, statement_traits(st)->first)
+		return st != NULL ? commits_once(x, statement_traits(st)->first)
 				  : is_parsed_before(copy, body - FRAME_HEAD_LEN, statement, looks);
 	case 'D':
 	case 'E':

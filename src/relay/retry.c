@@ -66,7 +66,7 @@ retry_keep(struct exchange *x, const uint8_t *message, size_t len, bool is_sent)
  * then relies on the columns that it knows.
  */
 static bool
-tells_rows(const struct request_copy *k)
+describes_columns(const struct request_copy *k)
 {
 	const char *portal, *other, *statement;
 	struct frame first, next;
@@ -130,16 +130,16 @@ take_sync(struct exchange *x)
 }
 
 /* Takes the Sync that follows the error (take_sync()) if the request can be sent once more: the client was shown no
- * reply to it, and will not be surprised by other columns. Returns true if so. is_lacking: true if the server does not
- * have the statement at all; then the error says nothing about its columns. */
+ * reply to it, and will not be surprised by other columns. Returns true if so. lacks_statement: true if the server does
+ * not have the statement at all; then the error says nothing about its columns. */
 static bool
-begin_retry(struct exchange *x, const struct client_statement *n, bool is_lacking)
+begin_retry(struct exchange *x, const struct client_statement *n, bool lacks_statement)
 {
 	const struct kept_request *kept = &x->srv->loan.kept;
 
 	return (kept->state == KEPT_WHOLE || kept->state == KEPT_SO_FAR) && x->srv->tx == 'I' &&
 	       x->srv->ledger.answered == 0 && x->body_left == 0 &&
-	       (is_lacking || n->rows == ROWS_UNTOLD || tells_rows(&kept->copy)) && take_sync(x);
+	       (lacks_statement || n->rows == ROWS_UNTOLD || describes_columns(&kept->copy)) && take_sync(x);
 }
 
 /* Returns true if a new Parse might make n succeed: pgweir, not PostgreSQL, has answered the Parse of n. */
@@ -156,7 +156,7 @@ bool
 retry_wanted(struct exchange *x, const struct error_fields *e)
 {
 	struct client_statements *s = x->statements;
-	bool is_old = is_outdated(e), is_lacking, is_again, is_describe;
+	bool is_old = is_outdated(e), lacks_statement, is_again, is_describe;
 	struct client_statement *n;
 
 	if (s == NULL || s->failed_use == FAILED_NO_USE)
@@ -164,17 +164,17 @@ retry_wanted(struct exchange *x, const struct error_fields *e)
 	is_describe = s->failed_use == FAILED_DESCRIBE;
 	s->failed_use = FAILED_NO_USE;
 	n = s->failed;
-	is_lacking = is_gone(x, n->st, e);
-	if (is_lacking)
+	lacks_statement = is_gone(x, n->st, e);
+	if (lacks_statement)
 		server_statements_doubt(&x->srv->statements, n->st->id);
-	if (n->st == NULL || (!is_lacking && !is_old && !is_doubtful(x, n, e)))
+	if (n->st == NULL || (!lacks_statement && !is_old && !is_doubtful(x, n, e)))
 		return false;
-	is_again = begin_retry(x, n, is_lacking);
-	if (!is_lacking && (is_old || is_again))
+	is_again = begin_retry(x, n, lacks_statement);
+	if (!lacks_statement && (is_old || is_again))
 		client_statement_renew(x, n, n->rows == ROWS_UNTOLD && !is_describe);
 	if (!is_again)
 		return false;
-	s->is_types_told = !is_lacking && is_describe;
+	s->is_types_told = !lacks_statement && is_describe;
 	exchange_step(x, CE_RETRY);
 	x->pool->database->counters.statement_reruns++;
 	return true;

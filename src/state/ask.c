@@ -79,7 +79,7 @@ state_ask(struct exchange *x, unsigned parts)
 	r = server_send(srv, &b);
 	s->parts = parts;
 	srv->loan.has_run_code = srv->loan.has_run_code && (parts & STATE_SETTINGS) == 0;
-	s->is_probe_lost = s->is_probe_late = false;
+	s->is_probe_lost = s->is_probe_cancelled = false;
 	s->rows.len = 0;
 	s->row_count = 0;
 	x->pool->database->counters.probes++;
@@ -119,13 +119,13 @@ state_probe_failed(struct exchange *x)
 bool
 state_may_cancel_probe(const struct exchange *x)
 {
-	return x->session != NULL && x->session->parts != 0 && !x->session->is_probe_late;
+	return x->session != NULL && x->session->parts != 0 && !x->session->is_probe_cancelled;
 }
 
 void
 state_probe_cancelled(struct exchange *x)
 {
-	x->session->is_probe_late = true;
+	x->session->is_probe_cancelled = true;
 }
 
 /* The findings of all rows of the probe. */
@@ -189,7 +189,7 @@ read_rows(const struct exchange *x, struct finding *f)
 }
 
 static bool
-is_found(const struct finding *f, const char *name)
+has_other(const struct finding *f, const char *name)
 {
 	for (size_t i = 0; i < f->other_count; i++)
 		if (strcasecmp(f->others[i].name, name) == 0)
@@ -220,7 +220,7 @@ learn_settings(struct exchange *x, struct finding *f)
 	for (size_t i = 0; i < gucs_count(x->startup) && r == 0; i++) {
 		const struct guc *s = gucs_at(x->startup, i);
 
-		if (s->kind == GUC_REPORTED && state_has_startup(x, s) && !is_found(f, s->name) &&
+		if (s->kind == GUC_REPORTED && state_has_startup(x, s) && !has_other(f, s->name) &&
 		    has_changed(x, s->name))
 			r = gucs_update(&gucs, s->name, s->value, GUC_REPORTED);
 	}

@@ -44,7 +44,7 @@
 
 /* Returns true if a client waits for x's server, x is to move, or the server is to be closed. */
 static bool
-is_sought(const struct exchange *x)
+is_server_wanted(const struct exchange *x)
 {
 	const struct policy *p = pool_of(x->srv)->policy;
 
@@ -83,7 +83,7 @@ is_asking(const struct exchange *x)
 
 /* Subtracts spent_us from the time for which the pool's clients may linger while others wait. Returns what is left. */
 static int64_t
-credit(struct pool *pool, uint64_t spent_us, uint64_t now_us)
+spend_credit(struct pool *pool, uint64_t spent_us, uint64_t now_us)
 {
 	struct policy_counts counts;
 
@@ -104,8 +104,8 @@ may_linger(const struct exchange *x)
 	if (x->env->is_draining || x->pool->is_orphan || x->srv->loan.is_unsuited || f->by == FOLLOWED_BY_NOTHING ||
 	    x->srv->loan.standby != 0 || x->requests_done - f->requests_before > KEPT_REQUESTS)
 		return false;
-	if (is_sought(x)) {
-		if (has_had_enough(f) || credit(x->pool, 0, now_us) <= 0 ||
+	if (is_server_wanted(x)) {
+		if (has_had_enough(f) || spend_credit(x->pool, 0, now_us) <= 0 ||
 		    (!is_asking(x) && x->requests_done >= NEW_REQUESTS))
 			return false;
 	} else if (is_asked_there(x))
@@ -120,8 +120,8 @@ state_stop_lingering(struct exchange *x)
 
 	if (srv == NULL || !srv->is_lingering)
 		return;
-	if (is_sought(x))
-		credit(x->pool, *x->env->now_us - srv->loan.followed.since_us, *x->env->now_us);
+	if (is_server_wanted(x))
+		spend_credit(x->pool, *x->env->now_us - srv->loan.followed.since_us, *x->env->now_us);
 	TAILQ_REMOVE(&x->env->lingering, srv, lingering);
 	srv->is_lingering = false;
 }
@@ -131,7 +131,7 @@ watch(const struct exchange *x)
 {
 	struct exchange_env *env = x->env;
 
-	if ((is_sought(x) || !is_asked_there(x)) && !timer_is_set(&env->linger_timer))
+	if ((is_server_wanted(x) || !is_asked_there(x)) && !timer_is_set(&env->linger_timer))
 		timer_start(&env->linger_timer, LOOK_US);
 }
 
@@ -142,8 +142,8 @@ state_lingers(struct exchange *x)
 	struct loan_followed *f = &srv->loan.followed;
 
 	if (f->requests_then != x->requests_done) {
-		if (srv->is_lingering && is_sought(x) && x->request_us > f->since_us)
-			credit(x->pool, x->request_us - f->since_us, *x->env->now_us);
+		if (srv->is_lingering && is_server_wanted(x) && x->request_us > f->since_us)
+			spend_credit(x->pool, x->request_us - f->since_us, *x->env->now_us);
 		if ((int32_t)(f->requests_then - f->requests_before) <= 0)
 			f->requests_before =
 			    x->requests_done - 1; /* requests in the rest of that transaction do not count */
@@ -289,7 +289,7 @@ state_may_be_followed(struct exchange *x, uint32_t flags)
 	if (f->by != FOLLOWED_BY_CURRVAL)
 		f->by = is_question ? FOLLOWED_BY_CURRVAL : FOLLOWED_BY_CURRVAL_MAYBE;
 	f->questions = is_question ? f->questions + 1 : 0;
-	f->rounds += !is_question && is_sought(x);
+	f->rounds += !is_question && is_server_wanted(x);
 	f->requests_before = x->requests_done;
 }
 

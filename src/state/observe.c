@@ -89,7 +89,7 @@ state_text(struct exchange *x, const uint8_t *bytes, size_t len, bool is_end)
  * rest of the transaction.
  */
 static bool
-bears_nothing_behind(const struct exchange *x, const struct known_text *text)
+forbids_appending(const struct exchange *x, const struct known_text *text)
 {
 	bool is_alone = x->srv->tx == 'I' &&
 			!ledger_may_change_block(
@@ -184,7 +184,7 @@ flagged_query(struct exchange *x, struct request *m)
 	if (state_own(x) == NULL)
 		return STEP_FAILED;
 	text = request_known(x, m);
-	if (!state_is_known(x, text) || (bears_nothing_behind(x, text) && state_resets_startup(x, text)))
+	if (!state_is_known(x, text) || (forbids_appending(x, text) && state_resets_startup(x, text)))
 		return suspect_all(x, m, m->traits->flags, m->scan);
 	suspect_meanwhile(x, flags);
 	step = state_note_all(x, text);

@@ -67,7 +67,7 @@ struct client_session {
 	struct buf rows; /* kind, name and value, each terminated */
 	unsigned row_count;
 	struct buf prepared; /* names and SQL of the statements of SQL PREPARE, each terminated, as of the last probe */
-	bool is_probe_late; /* a cancel was sent for the probe; set and cleared by ask.c */
+	bool is_probe_cancelled; /* a cancel was sent for the probe; set and cleared by ask.c */
 	bool is_probe_lost; /* the probe failed, or a row was too long, so nothing is known; set and cleared by ask.c */
 	/* parts of a failed probe (as in `parts`), which are asked for again after the next request */
 	unsigned unresolved;
