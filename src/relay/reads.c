@@ -176,8 +176,7 @@ least_lent(const struct pool *pool, unsigned hosts, uint32_t last, uint64_t id)
 	return best;
 }
 
-/* For a standby for which causality_may_read() returns CAUSALITY_LATER: returns how pgweir may find out that the
- * standby shows enough. */
+/* Returns how pgweir may find out that a standby with CAUSALITY_LATER (causality_may_read()) shows enough. */
 static enum later
 how_later(const struct exchange *x, const struct client_reads *r, const struct cluster_view *v, uint32_t host)
 {

@@ -22,8 +22,7 @@
  * statements. The BEGIN and the SET LOCALs are sent again ahead of the request.
  *
  * Owns:   the client's struct client_reads (reads_of()), made when the client first needs a server.
- * Always: the struct has noted each request that has ended since then, on any host; while reads was off, only their
- *         number.
+ * Always: the struct has noted each request that has ended since then, on any host; while reads was off, the number.
  */
 #pragma once
 
