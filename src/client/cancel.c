@@ -3,7 +3,7 @@
  *
  * cancel_keys.c finds the client that is meant. A cancel reaches only the query that runs for that client now: the
  * server is not lent to another client before PostgreSQL has taken the cancel. The connection that asks gets no reply;
- * it is closed when the cancel is done, so the caller can wait for that.
+ * it is closed when the cancel is done, so the client that asks can wait for that.
  *
  * A client has at most one cancel under way. Further cancels wait for its end: cancels for the same request end with
  * it; cancels for a later request are then sent, if that request is still not answered.
@@ -24,10 +24,10 @@
 #define RETRY_US 2000u
 #define RETRIES_MAX 500u
 #define LOOK_AGAIN_US 1000u
-#define WAITING_MAX 8u /* for one client; more cancels would have no effect that these don't have */
+#define WAITING_MAX 8u /* cancels that wait for one client; more would have no further effect */
 
 enum cancel_phase {
-	CANCEL_WAITING, /* to be tried, or tried again */
+	CANCEL_WAITING, /* try_cancel() is to be called, or called again */
 	CANCEL_SENDING, /* on_sent has not been called yet */
 	/* on_sent has not been called yet, for a request of pgweir's own ahead of the client's */
 	CANCEL_SENDING_FOR_OURS,
@@ -35,8 +35,8 @@ enum cancel_phase {
 };
 
 /*
- * A cancel travels as a note from the worker that was asked to the worker that has the client, if that is another one,
- * and comes back when it is over. Only the worker that has the note reads it; no other has a pointer to it.
+ * A cancel is a note. If the worker that was asked does not have the client, it posts the note to the worker that has,
+ * which posts it back when the cancel is over. Only the worker that has the note uses it.
  */
 struct client_cancel {
 	struct note note; /* must be first */
@@ -55,7 +55,8 @@ struct client_cancel {
 	uint32_t retries;
 	uint8_t phase; /* enum cancel_phase */
 	uint8_t by; /* enum canceler: says who asked for the cancel */
-	/* the cancel found nothing to cancel once; set by look_again() and cancel_later(), never cleared */
+	/* if nothing runs, the cancel ends without a second look; set by look_again() and cancel_later(), never cleared
+	 */
 	bool has_looked;
 };
 
@@ -196,7 +197,7 @@ after_ours(struct client_cancel *cancel)
 		end_turn(cancel, CR_SENT);
 	} else if (srv == NULL || srv->loan.is_ours_cancelled) {
 		cancel->phase = CANCEL_WAITING;
-		try_cancel(cancel); /* now the client's own request */
+		try_cancel(cancel); /* cancels the client's own request */
 	} else if (!ledger_owes_us(&srv->ledger, &since_us) || call_again(cancel, RETRY_US) < 0) {
 		end_turn(cancel, CR_SENT);
 	}
@@ -215,8 +216,8 @@ on_sent(bool is_confirmed, const char *why, void *arg)
 		end_turn(cancel, is_confirmed ? CR_SENT : CR_FAILED);
 }
 
-/* Called if nothing runs. The query may have been sent before the cancel, on a connection that the loop handles later.
- * */
+/* Called if nothing runs. Looks once more, because the query may have been sent before the cancel, on a connection that
+ * the loop handles after it. */
 static void
 look_again(struct client_cancel *cancel)
 {

@@ -8,13 +8,14 @@ void cancel_begin(struct client *c, uint32_t pid, const uint8_t *key, size_t key
 /* Does the same for a cancel request that came to another process of this pgweir. Calls env->on_far_cancel_over(number)
  * when the cancel is over, from within or later. number must not be 0. */
 void cancel_begin_far(struct client_env *env, uint64_t number, uint32_t pid, const uint8_t *key, size_t key_len);
-/* Called on the main worker if `worker` does not answer: gives up the requests on their way there that it has not read.
- * */
+/* Call on the main worker if `worker` does not answer: gives up the cancels sent to `worker` that it has not read yet.
+ */
 void cancel_give_up(struct client_env *worker);
 void cancel_over(struct client *asker, bool is_known); /* called when the answer from another process has come */
 /* called when c is closed: forgets its key and ends the cancels of its requests */
 void cancel_unregister(struct client *c);
-/* Cancels what the target runs now, soon, from the loop; by says who asked. Returns 0, or -1 without memory. */
+/* Cancels the request that the target runs now, from the loop and not from within this call. by: the asker. Returns 0,
+ * or -1 without memory. */
 int cancel_later(struct client *target, enum canceler by);
 /*
  * Handles pg_cancel_backend() with a PID that no process of PostgreSQL has. Like Knex (for a query's timeout) and
@@ -54,5 +55,5 @@ void cancel_peer_reset_hops(uint8_t *secret);
 /* Passes the request on and closes the asker when that is done. secret has 4 to CANCEL_SECRET_MAX bytes. Returns
  * CR_PASSED_ON, or the reason why the request was not passed on; the caller then closes the asker. */
 enum cancel_result cancel_pass_on(struct client *asker, uint32_t pid, const uint8_t *secret, size_t len);
-/* returns how many are being passed on to this peer */
+/* returns how many requests are being passed on to this peer */
 uint32_t cancel_count_passed(const struct client_env *env, uint32_t peer_id);

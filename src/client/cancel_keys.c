@@ -216,7 +216,8 @@ cancel_secret_of_pid(const struct client *asker, uint32_t pid, uint8_t out[stati
 	return len;
 }
 
-/* A pair of PID and short secret must not exist twice; nor may a made-up PID, as long as others are free. */
+/* Returns true if a client has this PID and short secret; in the first TRIES_MAX tries, also for a made-up PID alone.
+ */
 static bool
 is_taken(const struct cancel_keys *keys, uint32_t pid, uint32_t secret, unsigned tries)
 {

@@ -15,7 +15,7 @@
 #include <string.h>
 
 #define HOPS 3u
-#define PASSED_MAX 256u /* at a time; limited because any peer of the network can send cancel requests */
+#define PASSED_MAX 256u /* at a time; limited because anybody on the network can send cancel requests */
 #define PASSED_TO_ONE_MAX 64u /* a peer that hangs must not keep requests from the others */
 #define PASS_TIMEOUT_US 10000000u
 
@@ -58,7 +58,8 @@ on_passed(bool is_confirmed, const char *why, void *arg)
 	LIST_REMOVE(p, all);
 	p->env->x.counters->cancels[is_confirmed ? CR_PASSED_ON : CR_FAILED]++;
 	if (asker != NULL)
-		client_close(asker, NULL); /* the caller may wait for the end of the connection */
+		client_close(
+		    asker, NULL); /* the client that sent the request may be waiting for this connection to be closed */
 	free(p);
 }
 

@@ -19,8 +19,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* With glibc's header this is a block of 480 bytes. Thousands of idle clients take as much each, so rarely used fields
- * go elsewhere. */
+/* With glibc's header this is a block of 480 bytes. Each of thousands of idle clients takes such a block, so rarely
+ * used fields are kept elsewhere. */
 _Static_assert(sizeof(struct client) <= 472, "struct client has grown");
 
 static void on_readable(struct stream *s);
@@ -79,7 +79,7 @@ client_free_later(struct grave *g)
 	inbox_post(main_worker_of(c->env)->inbox, &c->last);
 }
 
-/* Takes over c, which is zeroed; c is NULL if there is no memory. The rest is as for client_new(). */
+/* Does what client_new() does, with c, which is zeroed, or NULL if there was no memory. */
 static struct client *
 begin(struct client *c, struct client_env *env, int fd, const struct sockaddr *peer, bool is_unix)
 {
@@ -171,7 +171,7 @@ client_accept(struct client_env *env, int fd, const struct sockaddr *peer, bool 
 		on_readable(&c->x.stream); /* most often its first packet is here already */
 }
 
-/* Removes the client from the counts that include it because of its state. */
+/* Removes the client from all counts that include it. */
 static void
 uncount(struct client *c)
 {
@@ -213,7 +213,7 @@ client_log_close(struct client *c, const struct fail *why)
 	if (!log_is_pgbouncers(c->env->x.log) || (why == NULL && !c->env->x.config->log_connections) ||
 	    c->x.state == CL_CANCEL || c->admission.is_unlogged || c->end_log == CLIENT_END_TOLD)
 		return;
-	c->end_log = CLIENT_END_TOLD; /* set before sending the error, because a failure of that leads here again */
+	c->end_log = CLIENT_END_TOLD; /* set first, because if sending the error fails, this function is called again */
 	compat_log_close(c, why);
 }
 
@@ -241,7 +241,7 @@ client_close_as(struct exchange *x, const struct fail *why, const struct fail *l
 
 	if (c->x.is_closing)
 		return;
-	/* PostgreSQL has reported its error, but the client closed first */
+	/* PostgreSQL has sent the client an error, so the client has closed because of that */
 	if (logged == NULL && server_last_words(c->x.srv, &last_words))
 		logged = &last_words;
 	client_log_close(c, logged);
@@ -292,7 +292,7 @@ handle(struct exchange *x, const uint8_t *bytes, size_t len)
 		relay_bytes(x, bytes, len);
 	else if (client_state_is_login((enum client_state)x->state))
 		c->env->front->bytes(c, bytes, len);
-	/* The other states ignore further input. */
+	/* In other states, further input is ignored. */
 }
 
 static void
@@ -387,7 +387,8 @@ on_drained(struct stream *s)
 	exchange_left(listen_flush(&c->x));
 }
 
-/* A client that only closed its sending side goes on, and so does a client whose requests are still to be read. */
+/* Called when the client has closed its side. A client that has only closed its sending side stays, and so does a
+ * client whose requests are still to be read. */
 static void
 on_ended(struct stream *s, bool is_gone)
 {

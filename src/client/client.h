@@ -12,8 +12,8 @@
  *
  * Owns:    struct client owns its socket, its exchange and its place in the limits; its login, console or cancel is
  *          freed with the client.
- * Borrows: env, which outlives all clients.
- * Always:  a closed client stays in memory as a grave until the loop is done with the events of this client.
+ * Borrows: env, which outlives all clients. Always: a closed client stays in memory (struct grave) until the loop has
+ * handled this client's last events.
  */
 #pragma once
 
@@ -50,7 +50,7 @@ struct client_front {
 	void (*leave)(struct client *c); /* called when the client is closed: ends the login and frees its state */
 };
 
-#define CLIENTS_LOST_MAX 3500 /* bytes; a line of the log has room for so many */
+#define CLIENTS_LOST_MAX 3500 /* bytes; as many as a line of the log has room for */
 
 /* Shared by all clients of one loop; owned by the loop's worker (process/worker.h). */
 struct client_env {
@@ -66,8 +66,8 @@ struct client_env {
 	size_t read_cap;
 	struct verifier_cache *verifiers;
 	/* The main worker's admission has the limits on clients. Another worker's admission only bounds the log lines
-	 * about failed logins there: everything else about a client's waiter belongs to the main worker, from accept()
-	 * until the main worker has heard of the client's end. */
+	 * about failed logins there. A client's place in the limits belongs to the main worker, from accept() until a
+	 * note has told it of the client's end. */
 	struct admission *admission;
 	uint32_t number; /* the worker's number; 0 is the main worker */
 	struct client_env *const *crew; /* the envs of all workers, the main worker's first; NULL ends the array */
@@ -78,7 +78,8 @@ struct client_env {
 	struct ident *ident; /* may be NULL */
 	uint8_t mock_secret[32];
 	TAILQ_HEAD(client_list, client) clients;
-	struct client *cursor; /* the next client of a walk that takes several turns of the loop; NULL at the end */
+	struct client *
+	    cursor; /* the next client of a walk over `clients` that takes several turns of the loop; NULL at the end */
 	/* Cancel and console connections do not count as clients. */
 	uint32_t client_count, login_count, cancel_count; /* of this worker */
 	struct cancel_keys *keys; /* shared by all loops */
@@ -136,8 +137,8 @@ struct client {
 			/* Not a bit-field, because other threads read it. Set by give_long_key(), cleared by
 			 * forget_secret(). */
 			bool has_long_key;
-			/* This field and all below lie after the bytes that the grave overlays. Set by client_new(),
-			 * cleared by login_proxy(). */
+			/* This field and all below are still valid when `grave` is used. Set by client_new(), cleared
+			 * by login_proxy(). */
 			bool is_unix : 1;
 			/* The client came to the console over a Unix socket as the user that pgweir runs as, so it is
 			 * an admin in any case. Set by enter_console(), never cleared. */
@@ -145,7 +146,7 @@ struct client {
 			/* The client is included in env->client_count. Set by enter_pool() and take_place(), never
 			 * cleared. */
 			bool is_counted : 1;
-			/* The client is not read because memory is short. Set and cleared by client_memory.c. */
+			/* The client is not read, because memory is short. Set and cleared by client_memory.c. */
 			bool is_starved : 1;
 			enum client_end end_log : 2;
 			/* The client can't move to a successor of this process. Set by moving.c and
@@ -178,9 +179,9 @@ void client_accept(struct client_env *env, int fd, const struct sockaddr *peer, 
 /* Does what client_accept() does, but does not begin the login: the client stays in CL_STARTUP. Returns NULL without
  * memory; fd is then closed and nothing was sent, so a client that the previous process hands over may stay there. */
 struct client *client_new(struct client_env *env, int fd, const struct sockaddr *peer, bool is_unix);
-/* These two move an authenticated client to another worker: client_depart() runs on the main worker, while none of the
- * client's functions is running, then client_arrive() runs on the other worker. In between no worker has the client.
- * When the client closes, the main worker receives a note. */
+/* client_depart() and client_arrive() move an authenticated client to another worker: call client_depart() on the main
+ * worker, while none of the client's functions is running, then client_arrive() on the other worker. In between no
+ * worker has the client. When the client closes, the main worker receives a note. */
 void client_depart(struct client *c, struct client_env *to);
 void client_arrive(struct client *c);
 /* Replaces client_arrive() if the client goes back to the main worker. */
@@ -200,7 +201,7 @@ void client_log_close(struct client *c, const struct fail *why);
 /* For a client with a server: returns true if one of the client's own requests is running there, or is held. Sets
  * *since_us to the begin of that request, without its time in the queue and the time of earlier requests. */
 bool client_is_served(const struct client *c, uint64_t *since_us);
-/* Closes this process's socket of a client that another process reads now; the client notices nothing. */
+/* Closes this process's socket of a client that another process has taken over; the client notices nothing. */
 void client_let_go(struct client *c);
 /* The results of client_activity(), for SHOW and metrics. */
 enum { CLIENT_IS_LOGIN, CLIENT_IS_IDLE, CLIENT_IS_ACTIVE, CLIENT_IS_WAITING };
@@ -220,7 +221,7 @@ void client_about(const struct client *c, struct client_about *about);
 /* Writes: client 7 (10.0.0.7:51514, user "web", database "app", application "batch") */
 void client_words(const struct log_about *about, char *out, size_t cap);
 /* Writes what the client does, or did, with srv, e.g. "idle in transaction: SELECT ?". The SQL is written without
- * literals, and only if the slow-query log may have it. use says which activity to name. */
+ * literals, and only if the slow-query log may have it. use: the activity to name. */
 #define CLIENT_DOES_MAX 240
 void client_does(const struct exchange *x, const struct server *srv, enum server_use use, char out[CLIENT_DOES_MAX]);
 /* Logs all clients so far that ended because many servers were lost at once. */

@@ -23,7 +23,7 @@ clients_read_again(struct client_env *env)
 	TAILQ_FOREACH(c, &env->clients, all)
 		if (c->is_starved) {
 			c->is_starved = false;
-			/* A client that was also stopped for another reason is switched on when that reason ends. */
+			/* A client that is not read for another reason, too, is read again when that reason ends. */
 			if (c->x.reading != EXCHANGE_STALLED && !client_state_waits((enum client_state)c->x.state))
 				stream_set_reading(&c->x.stream, true);
 		}

@@ -2,10 +2,10 @@
  * src/client/client_timeouts.c - limits on time, checked about ten times a second: login, query, transaction, idle in a
  * transaction, idle between transactions; also closes all clients when pgweir is asked to stop.
  *
- * A client's time counts from its request, whatever pgweir itself sends ahead of that request. A request of pgweir's
- * own has OURS_US; the time in which the client does not read earlier replies does not count, nor does the time in
- * which the loop stood still and read nothing. If the answer does not come in time, pgweir gives up the server. A probe
- * of the session is cancelled earlier, after half of OURS_US or when the client's own time is over, so that no probe
+ * A client's time counts from its request, even if pgweir sends requests of its own ahead of it. PostgreSQL must answer
+ * a request of pgweir's own within OURS_US; otherwise pgweir gives up the server. The time in which the client does not
+ * read earlier replies does not count, nor does the time in which the loop stood still and read nothing. A probe of the
+ * session (state/ask.c) is cancelled earlier, after half of OURS_US or when the client's own time is over, so no probe
  * costs a client its server. A late query is cancelled, and its client goes on; client and server are closed only if
  * PostgreSQL does not react to the cancel within OURS_US.
  *
@@ -32,7 +32,8 @@
 #define CONFIRM_US (10 * US_PER_S) /* how long a client waits for the confirmation that a probe was cancelled */
 #define ENDED_US (1 * US_PER_S)
 #define ASK_PAUSE_MAX_US (30 * US_PER_S)
-#define STANDS_STILL_US (1 * US_PER_S) /* a loop that has not run this check for so long has stood still */
+#define STANDS_STILL_US                                                                                                \
+	(1 * US_PER_S) /* a loop counts as having stood still if clients_end_late() has not run for this long */
 #define LATE_AT_ONCE ((size_t)64)
 #define QUERIES_A_TICK 20u /* SHOW QUERIES counts each of the first QUERIES_A_TICK requests in a tenth of a second */
 #define QUERIES_EACH 64u /* beyond QUERIES_A_TICK, one request in QUERIES_EACH is counted, as QUERIES_EACH requests */
@@ -51,8 +52,8 @@ is_unanswered(const struct client *c, uint64_t now_us, uint64_t since_us, uint64
 	return is_late(now_us, since_us, limit_us) && is_late(now_us, c->env->woke_us, limit_us);
 }
 
-/* Returns true if the client's server was not cancelled yet, or has not answered the cancel; false while a cancel is
- * under way. */
+/* Returns true if a late query has not been cancelled yet, or if PostgreSQL has not reacted to the cancel within
+ * OURS_US. */
 static bool
 is_deaf(const struct client *c, const struct server *srv, uint64_t now_us)
 {
@@ -149,7 +150,7 @@ give_up_server(struct server *srv)
 	uint64_t since_us;
 	struct fail why;
 
-	/* Replayed settings are not cancelled: the request after them must not run without them. */
+	/* Replayed settings are not cancelled, because the client's request after them would run without them. */
 	if (!is_replaying || !ledger_owes_client(&srv->ledger, &since_us))
 		server_cancel(srv, OURS_US, NULL, NULL);
 	fail_set(&why, "08006", "PostgreSQL at %s did not answer a request of pgweir's own within %u s", srv->address,
@@ -192,8 +193,8 @@ end_late(struct client *c, enum late late)
 		return;
 	}
 	if (late == LATE_ENDED) {
-		/* If the client has gone, it resets its connection on the notice, and is then closed like any other:
-		 * its query is cancelled. */
+		/* If the client has gone, its kernel answers the notice with a reset; the client is then closed like
+		 * any other, and its query cancelled. */
 		c->x.srv->loan.told_us = *c->env->x.now_us;
 		fail_set(&why, "00000", "the request that was sent before the end of the connection is still running");
 		send_notice(c, &why);
@@ -209,7 +210,7 @@ end_late(struct client *c, enum late late)
 	if (late == LATE_QUERY && !compat_does(c->env->x.config, COMPAT_ENDS_LATE_QUERIES) && cancel_query(c, lasted))
 		return;
 	late_words(&c->x, late, lasted, &why);
-	/* PostgreSQL is then asked for the outcome of the COMMIT */
+	/* ends the server, after which PostgreSQL is asked for the outcome of the COMMIT */
 	if (c->x.srv != NULL && commit_check_is_in_doubt(&c->x, c->x.srv)) {
 		server_fail(c->x.srv, &why);
 		return;
@@ -224,9 +225,10 @@ end_late(struct client *c, enum late late)
 }
 
 /*
- * Over TCP the FIN of a backend that has exited waits after bytes that pgweir does not read. But that backend's kernel
- * answers a message with a reset, which pgweir notices; a backend that still runs reads the Flush later. So this sends
- * a Flush after 1 s, 2 s, 4 s, ... of silence, only while a client waits for a server, and only between two messages.
+ * Finds out if a backend that pgweir does not read has exited: over TCP, pgweir does not see its FIN, which comes after
+ * the unread bytes. After 1 s, 2 s, 4 s, ... of silence a Flush is sent: the kernel of a backend that has exited
+ * answers it with a reset; a backend that runs reads it later. This is done only while a client waits for a server, and
+ * only between two messages.
  */
 static void
 ask_after(const struct client *c, struct server *srv, uint64_t now_us)
@@ -333,8 +335,8 @@ tell_that_it_waits(struct client *c, uint64_t now_us)
 	send_notice(c, &shown);
 }
 
-/* The client may be idle, or in a transaction that has no server. A client that waits for a server within a transaction
- * is treated like any client that waits. */
+/* Checks a client that may be idle, waiting for a server, or in a transaction that has no server. A client that waits
+ * for a server within a transaction is treated like any client that waits. */
 static void
 check_ready(struct client *c, uint64_t now_us)
 {
@@ -391,7 +393,7 @@ void
 clients_renew_query_budget(struct client_env *env)
 {
 	struct exchange_env *x = &env->x;
-	uint32_t workers = 0; /* the workers share the budget of all */
+	uint32_t workers = 0; /* all workers together have one budget */
 
 	x->queries_left = 0;
 	if (x->config->slow_query_stats == QUERY_STATS_SAMPLED) {

@@ -20,7 +20,7 @@
 /* Requests of one shard of a pool that got no connection within pool_timeout since this was last logged. */
 struct timeouts {
 	uint64_t count, told_us;
-	/* As of the last of these timeouts: */
+	/* The fields below show the moment of the last of these timeouts. */
 	uint64_t last_us, last_wall_us;
 	uint32_t in_use, limit, uses[SERVER_USES];
 	char longest[LONGEST_TOLD], lock[FAIL_TEXT_MAX]; /* lock is from holder_lock() */
@@ -64,7 +64,7 @@ say_longest(const struct pool *pool, uint64_t now_us, char *out, size_t cap)
 	}
 }
 
-/* Records what the holders do now, because they may be gone when it is logged. */
+/* Counts the timeout, and records what the holders of servers do now: they may be gone when the line is logged. */
 void
 client_timed_out(struct exchange *x, const struct fail *why)
 {
@@ -108,8 +108,8 @@ say_since_when(const struct timeouts *t, uint32_t waiting, uint64_t now_us, char
 	snprintf(out, cap, "was exhausted until %.8s UTC", strchr(time, ' ') + 1);
 }
 
-/* A pool that has connections left, or could open some, is not exhausted: the log then says what its clients were told.
- * */
+/* Logs the timeouts. A pool that has connections left, or could open some, is not exhausted; then the line says what
+ * its clients were told. */
 static void
 tell_timeouts(const struct client_env *env, const struct pool *pool, uint64_t now_us)
 {
@@ -156,7 +156,7 @@ tell_timeouts(const struct client_env *env, const struct pool *pool, uint64_t no
 			  pool->user, waited, t->detail, t->longest[0] != '\0' ? " Longest, for " : "", t->longest);
 }
 
-/* Logs each transaction once, when that becomes due, and once more after a reload. word is "open" or "idle". */
+/* Logs the transaction once, after limit_us, and once more after a reload. word is "open" or "idle". */
 static void
 watch_since(const struct client *c, const char *event, const char *word, uint64_t since_us, uint64_t limit_us,
 	    uint64_t now_us)

@@ -29,8 +29,8 @@ struct client *clients_find(struct client_env *const *crew, uint64_t id); /* or 
  * stand still. */
 bool clients_are_left(const struct client_env *main_worker);
 uint32_t clients_count(const struct client_env *main_worker); /* counts those clients that have logged in */
-/* Closes the client that takes up most memory with 53200, if that frees enough. Returns the bytes that the client took
- * up, or 0 if none was closed. */
+/* Closes, with 53200, the client that takes up most memory, if it takes up more than RELIEF_MIN. Returns the bytes that
+ * it took up, or 0 if no client was closed. */
 size_t clients_relieve(struct client_env *const *crew);
 /* For SUSPEND: returns true if everything that was read before the SUSPEND has been sent. */
 bool clients_are_flushed(struct client_env *const *crew);

@@ -17,9 +17,9 @@ is_deferring(const struct exchange *x)
 	       !x->env->is_draining;
 }
 
-/* Returns true if these modes choose a standby, or if standbys refuse them. */
+/* Returns true if these modes decide which host the transaction goes to, or if a standby would refuse them. */
 static bool
-is_of_hosts(const struct exchange *x, const struct known *k)
+concerns_hosts(const struct exchange *x, const struct known *k)
 {
 	return (x->pool->cluster != NULL && k->has_other_mode) ||
 	       (x->settings->reads == READS_MARKED &&
@@ -49,7 +49,7 @@ answer_to(struct exchange *x, const struct request *m, enum exchange_block *bloc
 	if (!(is_begin || is_start) || !is_deferring(x) ||
 	    known_only(&k, gucs_scan_options(x->gucs), m->sql, m->sql_len) != KNOWN_BEGIN || k.modes == 0)
 		return NULL;
-	if (is_of_hosts(x, &k))
+	if (concerns_hosts(x, &k))
 		return NULL;
 	x->begin = k.modes & 15u;
 	*block = EXCHANGE_DUE;
@@ -92,8 +92,8 @@ begin_there(struct exchange *x)
 		message_query(&b, x->rare->begin);
 	srv->loan.begun_for = x->requests_done + 1;
 	srv->tx = 'T'; /* for the messages after the BEGIN */
-	/* This is owed like replayed settings: no cancel may hit the BEGIN, and the client ends if it fails, because
-	 * the next statements would run outside of the transaction. */
+	/* The BEGIN is entered in the ledger like replayed settings: no cancel may hit it, and if it fails, the client
+	 * is closed, because the next statements would run outside of the transaction. */
 	server_owe_query(srv, OWED_TO_GUCS);
 	if ((x->begin & EXCHANGE_BEGIN_FAILED) != 0) {
 		message_query(&b, "ROLLBACK " MESSAGE_OURS "TO failed_without_a_server");

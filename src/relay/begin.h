@@ -16,8 +16,8 @@
 bool begin_answer(struct exchange *x, const struct request *m);
 /* Begins the block of a client whose block is EXCHANGE_DUE, on the server that it has now, ahead of what comes next. */
 void begin_there(struct exchange *x);
-/* Call when nothing of the request lasts on srv, its previous server: if the block was begun ahead of that request, the
- * block is due again. */
+/* Call when x leaves srv, which keeps nothing of the request of x. If the block was begun on srv ahead of that request,
+ * the block is due again. */
 static inline void
 begin_again(struct exchange *x, const struct server *srv)
 {

@@ -10,15 +10,15 @@
 
 #include <string.h>
 
-/* Handles the end of a transaction that may have run DDL; is_done is false if the transaction was rolled back. Only now
- * other sessions can see its DDL. */
+/* Handles the end of a transaction that may have run DDL, which other sessions see only from now on. is_done: false if
+ * the transaction was rolled back. */
 static void
 ddl_is_over(struct exchange *x, bool is_done)
 {
 	struct loan *loan = &x->srv->loan;
 
 	if (loan->ddl != DDL_NONE && !is_done)
-		/* they may have been made under the DDL that was rolled back */
+		/* the server's statements may have been prepared under the DDL that was rolled back */
 		server_statements_outdate(&x->srv->statements);
 	else if (loan->ddl == DDL_CHANGES_PLANS)
 		statement_home_renew(x->pool->home);
@@ -27,8 +27,8 @@ ddl_is_over(struct exchange *x, bool is_done)
 	loan->changes &= (uint16_t)~TAG_CHANGES_DEFAULTS;
 	loan->ddl = DDL_NONE;
 	loan->local_context = 0;
-	loan->has_local_settings =
-	    loan->has_local_settings && x->srv->ledger.count > 0; /* set by requests that are still in progress */
+	loan->has_local_settings = loan->has_local_settings &&
+				   x->srv->ledger.count > 0; /* requests that are still in progress may have set this */
 }
 
 void
@@ -57,9 +57,9 @@ drops_nothing(struct loan *loan)
 /*
  * With keep_plans all DDL counts, because a new object may come first in the search path.
  *
- * After CREATE, ALTER or DROP the statements of this server are outdated now, and those of other servers when the DDL
- * is committed. A temporary view does not concern other servers, and a temporary table hides another table on this
- * server only.
+ * After CREATE, ALTER or DROP the statements of this server are outdated at once; the statements of other servers are
+ * outdated when the DDL is committed. A temporary view does not concern other servers, and a temporary table hides
+ * another table on this server only.
  */
 static void
 note_ddl(const struct exchange *x, struct server *srv)
@@ -104,7 +104,7 @@ complete_rarer(struct exchange *x, struct server *srv)
 	case TAG_ROLLBACK:
 		loan_note_undone(&srv->loan, UNDONE_TRANSACTION);
 		if (srv->tx == 'E')
-			/* the transaction may have ended ahead of its Sync: the next statements no longer fail */
+			/* the ROLLBACK may have come ahead of its Sync: the next statements no longer fail */
 			srv->tx = 'T';
 		break;
 	case TAG_SAVEPOINT:
@@ -122,7 +122,7 @@ complete_rarer(struct exchange *x, struct server *srv)
 	if ((tag.flags & TAG_IS_DDL) != 0 || tag.id == TAG_SELECT) /* for a SELECT that made a table */
 		note_ddl(x, srv);
 	state_note_code(x);
-	/* Also after a COMMIT, which may be answered long before its request ends. */
+	/* This runs after a COMMIT, too, which may be answered long before its request ends. */
 	srv->loan.changes |= tag.flags & (TAG_CHANGES_ROLES | TAG_CHANGES_DEFAULTS);
 	if ((srv->loan.changes & TAG_CHANGES_ROLES) != 0)
 		auth_queries_outdate(x->env->auth_queries);
@@ -157,7 +157,7 @@ completed_otherwise(struct server *srv, const char *text, size_t len)
 	loan->tag = tag_read(text);
 	if (loan->commit.is_on)
 		commit_check_completed(x, loan->tag);
-	/* No code here depends on the commonest commands. */
+	/* Nothing has to be done for the commonest commands. */
 	if ((loan->tag.flags & TAG_IS_QUIET) == 0 ||
 	    (loan->tag.id == TAG_SELECT && (loan->suspected & (SCAN_TEMP | SCAN_TABLE)) != 0))
 		return complete_rarer(x, srv);
@@ -177,7 +177,7 @@ relay_completed(struct server *srv, const char *text, size_t len)
 	const struct exchange *x = srv->borrower;
 	struct loan *loan = &srv->loan;
 
-	/* A SELECT that concerns no other code needs no more than this, and no call. */
+	/* For a SELECT that concerns no other code, this is all, and it needs no call. */
 	if (is_select(text) && len >= 7 && len < 16 && (loan->suspected & (SCAN_TEMP | SCAN_TABLE)) == 0 &&
 	    !loan->commit.is_on && x->listen == NULL) {
 		keep_tag_text(loan, text, len);

@@ -83,8 +83,8 @@ walk_note_bind(struct request_walk *w)
 	report_bind(w->x, m->message + FRAME_HEAD_LEN, request_body_len(m));
 }
 
-/* Leaves is_synced as it is: PostgreSQL may skip a Query that comes after messages without a Sync, and then a Sync is
- * still due. */
+/* Leaves is_synced as it is: if messages without a Sync come before the Query, PostgreSQL may skip the Query, and a
+ * Sync is still due then. */
 inline void
 walk_push_query(struct request_walk *w, enum owed_kind kind, unsigned shown)
 {
@@ -318,7 +318,7 @@ fast_message(struct request_walk *w, const struct frame *f)
 	}
 }
 
-/* Leaves pgweir's reply for later if a Bind follows, so it is sent with PostgreSQL's reply to that Bind. */
+/* Sends pgweir's own reply now, unless a Bind follows: then it is sent together with PostgreSQL's reply to the Bind. */
 __attribute__((noinline)) static void
 answered(struct request_walk *w, const uint8_t *message, size_t len)
 {
@@ -329,7 +329,8 @@ answered(struct request_walk *w, const uint8_t *message, size_t len)
 		ledger_advance(l);
 }
 
-/* Returns r, except that no message waits for replies that are all pgweir's: these are sent now. */
+/* Leaves the fast lane with the result r. If all owed replies are pgweir's own, sends these now; then no message has to
+ * wait for them, and WALK_SLOWLY is returned in place of WALK_HOLD. */
 __attribute__((noinline)) static enum walk_result
 leave_fast(struct request_walk *w, enum walk_result r)
 {
@@ -341,7 +342,7 @@ leave_fast(struct request_walk *w, enum walk_result r)
 	return r == WALK_HOLD ? WALK_SLOWLY : r;
 }
 
-/* Handles all messages up to one that the lane is not open for. */
+/* Handles all messages up to the first that the fast lane can't take. */
 __attribute__((always_inline)) static inline enum walk_result
 walk_messages(struct request_walk *w)
 {

@@ -18,35 +18,38 @@
 
 struct feature_row {
 	enum feature_step (*handler)(struct exchange *x, struct request *m);
-	bool is_for_all; /* if false, the row is left out where names and settings are not followed: in session mode,
-			  * and while the server skips what it is sent */
+	bool is_for_all; /* if false, the row is left out where pgweir does not follow names and settings: in session
+			    mode, and while the server skips all messages up to a Sync */
 };
 
 /* --- a Query --- */
 
 static const struct feature_row on_query[] = {
-	{ reads_position, true }, /* sends something ahead of a SHOW, which must come before all else */
+	{ reads_position, true }, /* first: sends a query ahead of a SHOW, before any other row puts something there */
 	{ state_run_elsewhere, false }, /* starts the Query again from the beginning, on another server */
-	/* waits, or asks ahead of everything that other rows put in front of a COMMIT */
+	/* holds the Query, or sends a question ahead of everything that other rows put in front of a COMMIT */
 	{ commit_check_before_query, true },
 	{ state_query_of_sequences, false }, /* a Query that waits, or is not sent, must leave no record below */
 	{ exclusive_sql, true }, /* as early as the Query is certain to be sent: servers take a moment to leave */
-	/* before the rows that prepare something ahead: that, too, depends on settings that the SQL makes locally */
+	/* before the rows that prepare something ahead of the Query: what they prepare depends on the settings that the
+	   SQL makes locally, too */
 	{ state_note_local, false },
-	{ statements_note_drop, false }, /* nothing of pgweir's own is owed yet */
+	{ statements_note_drop, false }, /* before the rows that send something of pgweir's own */
 	/* makes the server listen, as a request of its own, before anything of the Query runs */
 	{ listen_before_sql, false },
-	{ statements_deallocate_query, false }, /* the statement that the Query deallocates has to be there */
-	{ listen_query, true }, /* replaces a LISTEN, which state_query must not suspect then */
+	{ statements_deallocate_query,
+	  false }, /* makes sure that the server has the statement that the Query deallocates */
+	{ listen_query, true }, /* replaces a LISTEN; state_query must see what replaces it */
 	{ state_query, true }, /* records the session state that the Query leaves, and may add to the SQL */
-	{ commit_check_query, true }, /* last: no other row holds the Query back any more */
+	{ commit_check_query, true }, /* last: no other row can hold the Query back after this one */
 };
 
 /* --- a Parse --- */
 
 static const struct feature_row on_parse[] = {
 	{ reads_position, true }, /* as for a Query */
-	{ state_parse_ahead, false }, /* as for a Query; ahead of the Bind it would be within the client's Sync group */
+	{ state_parse_ahead,
+	  false }, /* as for a Query; if it were sent ahead of the Bind, it would be within the client's Sync group */
 	{ commit_check_before_parse, true }, /* as for a Query */
 	{ exclusive_sql, true }, /* as for a Query; the Parse's Bind follows, or comes soon */
 	{ state_audit_parse, true }, /* no later row sees a Parse that is sent as it is */
@@ -64,7 +67,8 @@ static const struct feature_row on_bind[] = {
 	{ commit_check_before_bind, true }, /* as for a Query; its question drops the unnamed statement on the server */
 	{ state_bind_of_sequences, false }, /* as for a Query */
 	{ listen_before_sql, false }, /* as for a Query */
-	{ statements_deallocate_bind, false }, /* the statement that the Bind deallocates has to be there */
+	{ statements_deallocate_bind,
+	  false }, /* makes sure that the server has the statement that the Bind deallocates */
 	{ state_note_local, false }, /* as for a Query */
 	{ state_bind, false }, /* may send something ahead of the statement's Parse, and of the Bind */
 	{ listen_bind, false }, /* records which portal runs a LISTEN */
@@ -87,7 +91,7 @@ static const struct feature_row on_close[] = {
 static const struct feature_row on_execute[] = {
 	{ state_before_execute, true }, /* the Execute's effect counts from here on, unless the Execute has to wait */
 	{ listen_execute, true }, /* may refuse the Execute in PostgreSQL's place */
-	{ commit_check_execute, true }, /* last: no other row holds the Execute back any more */
+	{ commit_check_execute, true }, /* last: no other row can hold the Execute back after this one */
 };
 
 #define TABLE(rows)                                                                                                    \
@@ -132,15 +136,17 @@ features_error(struct exchange *x, const struct error_fields *e, const uint8_t *
 	loan_note_undone(loan, UNDONE_FAILED);
 	loan->canceled_by = report_canceler(x, e);
 	memcpy(loan->sqlstate, e->sqlstate != NULL ? e->sqlstate : "?????", sizeof(loan->sqlstate));
-	if (fields_error_is_fatal(e)) /* a request that the client still sends begins another sqlstate */
+	if (fields_error_is_fatal(e)) /* the next request of the client clears loan.sqlstate */
 		server_keep_last_words(x->srv, e);
 	report_error(x->pool, forbidden == FORBIDDEN_NOTHING ? EO_SERVER : EO_PROXY, e->sqlstate);
-	if (loan->commit.phase != COMMIT_NOT) /* an error of the COMMIT itself answers that COMMIT */
+	if (loan->commit.phase != COMMIT_NOT) /* this may be the answer to the COMMIT itself */
 		commit_check_error(x);
 	if (x->session != NULL) /* the request's effects are void, whatever error the client gets */
 		state_request_failed(x);
 	return listen_error(x, e) || /* a LISTEN that the listener refused has an error of its own */
-	       state_hint_at_returning(x, e, message, len) || /* a value that no sequence has on this server */
+	       state_hint_at_returning(
+		   x, e, message,
+		   len) || /* rewrites the error of a currval() or lastval() that this server can't answer */
 	       statements_rewrite_error(x, e->sqlstate, message, len) || /* changes only the words of the message */
 	       /* changes the words of an error for SQL that the setting refuse forbids */
 	       forbid_answer(x, forbidden) ||

@@ -48,14 +48,14 @@ features_free(struct exchange *x)
 
 /*
  * Shows the features a Query, Parse, Bind, Describe, Close or Execute of a client that has a server, before the message
- * is sent. Returns FORWARD: the message may be sent as it is; SENT: something else is in the outbox, and (except for a
- * Query) in the ledger; HOLD: nothing may be sent before the earlier messages are answered, then the message comes here
- * again; FAILED: there was no memory.
+ * is sent. Returns STEP_FORWARD if the message may be sent as it is. Returns STEP_SENT if something else is in the
+ * outbox and (except for a Query) in the ledger. Returns STEP_HOLD if nothing may be sent before the earlier messages
+ * are answered; the message comes here again then. Returns STEP_FAILED without memory.
  */
 enum feature_step features_request(struct exchange *x, struct request *m);
 /*
- * Shows the features an error that is due to the client. len bytes of the message have come. Returns true if the client
- * gets something else in its place, or nothing.
+ * Shows the features an error that the client is owed. len bytes of the message have come. Returns true if the client
+ * must not get this error: it gets something else instead, or nothing.
  */
 bool features_error(struct exchange *x, const struct error_fields *e, const uint8_t *message, size_t len);
 /* Call when ReadyForQuery of a client's request has come. Returns true if the client gets that message later. */

@@ -6,17 +6,18 @@
  * imitate: the transaction is rolled back, and all earlier answers come before the error. A Query is committed before
  * its CommandComplete, other requests are committed at their Sync. So if neither was answered, nothing was committed,
  * unless one statement commits several times (CALL, VACUUM, CREATE INDEX CONCURRENTLY): therefore only statements that
- * cannot do so are relayed again. 25006 says that a server which should be a primary is read-only now, if the server
- * has also reported this itself. When a connection breaks without a word, everything is possible: a crash
- * may follow a commit at once, and anything between pgweir and PostgreSQL may lose answers.
+ * cannot do so are relayed again. 25006 (read-only transaction) counts only if the server, which should be a primary,
+ * has also reported that it is no primary any more. When a connection breaks without a word, everything is possible: a
+ * crash may follow a commit at once, and anything between pgweir and PostgreSQL may lose answers.
  *
  * A request that was not begun at all (LOAN_UNBEGUN) may be relayed again whatever it is, and whatever on_outage says.
  *
  * A function may have had effects outside the database, or on sequences; these effects come twice. The copy is relayed
- * again once, because the request itself may be what ends each of its servers. It is relayed again some more times if
+ * again only once, because the request itself may be what ends the servers. It is relayed again some more times if
  * other clients lose their servers meanwhile: a shutdown ends one backend after the other, and the next backend that a
- * request meets may be about to end. A request that was not begun is relayed again for a second. After 25006 a request
- * is relayed again until it meets a server that is not the old primary's, because each attempt costs one of those.
+ * request meets may be about to end. A request that was not begun is relayed again up to REPLAYS_MAX times, each time
+ * only if its last server was lent less than SOON_US ago. After 25006 a request is relayed again up to REPLAYS_MAX
+ * times, until it gets a server that is not the old primary's: each attempt uses up one of the old primary's servers.
  */
 #include "relay/relay.h"
 #include "base/clock.h"
@@ -35,20 +36,21 @@
 #define REFUSALS_MAX 2u /* how often a request is relayed again because its settings were refused */
 #define REPLAYS_MAX 100u
 #define REPLAYS_IN_SHUTDOWN 8u
-#define SOON_US US_PER_S /* how soon a request must fail again to be relayed a second time */
+#define SOON_US US_PER_S /* a request that was not begun is replayed again only if its server was lent since then */
 
 /* --- which loss it is --- */
 
 enum loss {
-	LOSS_OF_NOTHING, /* nothing of the client's was on the server: the client goes on, and notices nothing */
+	LOSS_OF_NOTHING, /* the server had nothing of the client's: the client goes on, and notices nothing */
 	/* the client's request has had no effect, and nothing of it was shown: it is relayed again */
 	LOSS_NOT_EXECUTED,
-	/* the COMMIT was not answered; the client gets an answer when its fate is known (commit_doubt.c) */
+	/* the COMMIT was not answered; the client is answered when the outcome is known (commit_doubt.c) */
 	LOSS_OF_COMMIT,
-	/* a transaction was open, no request in progress: the client's next message fails with 40001 */
+	/* a transaction was open, and no request in progress: the client's next message fails with 40001 */
 	LOSS_ROLLED_BACK,
-	/* like LOSS_ROLLED_BACK where that error can't be sent; or a request was in progress, and may have committed */
-	LOSS_OF_MORE
+	/* a transaction was open, and 40001 can't be sent; or a request was in progress, and may have committed: the
+	   client gets the error and is closed */
+	LOSS_OF_SESSION
 };
 
 bool
@@ -65,40 +67,40 @@ loss_needs_primary(const struct exchange *x)
 
 /* Returns true if the server has refused to write, and has reported itself that it is no primary any more. */
 static bool
-is_of_lost_primary(const struct exchange *x, const struct server *srv, const struct error_fields *e)
+is_from_lost_primary(const struct exchange *x, const struct server *srv, const struct error_fields *e)
 {
 	return srv->fitness == SERVER_MISPLACED && loss_needs_primary(x) && e->sqlstate != NULL &&
 	       strcmp(e->sqlstate, "25006") == 0;
 }
 
-/* Returns true if PostgreSQL has ended the session because it was idle, and has not read what was sent then. */
+/* Returns true if PostgreSQL has ended the session because it was idle; it has not read what was sent after that. */
 static bool
-is_of_idle_session(const struct error_fields *e)
+is_from_idle_session(const struct error_fields *e)
 {
 	return fields_error_is_fatal(e) && fields_error_is_of(e, "57P05", "ProcessInterrupts");
 }
 
 static bool
-may_once_more(const struct exchange *x, const struct server *srv)
+may_replay_again(const struct exchange *x, const struct server *srv)
 {
 	const struct server_losses *losses = srv->env->losses;
 	const struct exchange_rare *rare = x->rare;
-	bool is_of_server = srv->fitness == SERVER_MISPLACED ||
-			    (srv->loan.end == LOAN_UNBEGUN && *x->env->now_us - srv->loan.lent_us < SOON_US);
+	bool is_servers_fault = srv->fitness == SERVER_MISPLACED ||
+				(srv->loan.end == LOAN_UNBEGUN && *x->env->now_us - srv->loan.lent_us < SOON_US);
 
 	if (rare == NULL || rare->replayed_request != x->requests_done + 1)
 		return true;
-	if (is_of_server)
+	if (is_servers_fault)
 		return rare->replay_count < REPLAYS_MAX;
-	/* Other clients have lost servers since, too. */
+	/* True if other clients have lost servers since the first replay, too. */
 	return rare->replay_count < REPLAYS_IN_SHUTDOWN && losses != NULL &&
 	       losses->total - rare->losses_then >= rare->replay_count;
 }
 
 static bool
-is_word_of_no_effect(const struct exchange *x, const struct server *srv, const struct error_fields *e)
+proves_no_effect(const struct exchange *x, const struct server *srv, const struct error_fields *e)
 {
-	return is_of_idle_session(e) || is_of_lost_primary(x, srv, e) ||
+	return is_from_idle_session(e) || is_from_lost_primary(x, srv, e) ||
 	       (fields_error_is_fatal(e) && fields_error_is_of(e, "57P01", "ProcessInterrupts"));
 }
 
@@ -123,40 +125,41 @@ can_fail(const struct exchange *x, const struct server *srv)
 }
 
 /*
- * The one place that decides what was lost, and remembers what may be relayed again. e is PostgreSQL's last error, or
- * NULL if the connection has ended without an error. is_owing: the client was owed a reply. is_unbegun: PostgreSQL has
- * begun nothing of what is unanswered.
+ * Decides what was lost; only this function does. Sets loan.end if the request was not begun or may be relayed again. e
+ * is PostgreSQL's last error, or NULL if the connection has ended without an error. is_owing: true if the client was
+ * owed a reply. is_unbegun: true if PostgreSQL has begun nothing of what is unanswered.
  */
 static enum loss
 loss_of(struct server *srv, const struct error_fields *e, bool is_owing, bool is_unbegun)
 {
 	struct exchange *x = srv->borrower;
 
-	if (srv->loan.end == LOAN_NOT_EXECUTED) /* statements that were parsed with it are gone now */
+	if (srv->loan.end == LOAN_NOT_EXECUTED) /* this was decided before; the checks below would fail now, because the
+						   statements that the request has parsed are gone */
 		return LOSS_NOT_EXECUTED;
 	if (is_unbegun)
 		loan_set_end(&srv->loan, LOAN_UNBEGUN);
-	/* PostgreSQL says that it has not executed the request, or can't have. */
+	/* PostgreSQL has said that it has not executed the request, or cannot have executed it. */
 	if (is_owing &&
 	    (srv->loan.end == LOAN_UNBEGUN ||
-	     (e != NULL && x->pool->settings.on_outage == OUTAGE_HOLD && is_word_of_no_effect(x, srv, e))) &&
-	    may_once_more(x, srv) && !features_tie(x, TIE_REQUEST) && resend_is_possible(x, srv)) {
+	     (e != NULL && x->pool->settings.on_outage == OUTAGE_HOLD && proves_no_effect(x, srv, e))) &&
+	    may_replay_again(x, srv) && !features_tie(x, TIE_REQUEST) && resend_is_possible(x, srv)) {
 		loan_set_end(&srv->loan, LOAN_NOT_EXECUTED);
 		return LOSS_NOT_EXECUTED;
 	}
 	if (commit_check_is_in_doubt(x, srv))
 		return LOSS_OF_COMMIT;
 	if (is_owing)
-		return LOSS_OF_MORE;
+		return LOSS_OF_SESSION;
 	if (has_nothing(x, srv))
 		return LOSS_OF_NOTHING;
-	return can_fail(x, srv) ? LOSS_ROLLED_BACK : LOSS_OF_MORE;
+	return can_fail(x, srv) ? LOSS_ROLLED_BACK : LOSS_OF_SESSION;
 }
 
 /* --- what follows --- */
 
-/* Lets a client go on that will get another server. If the client has changed its session, its next request is answered
- * with FATAL. */
+/* Lets the client go on: it will get another server. If the client has changed its session, its next request is
+ * answered with FATAL. */
 static bool
 get_another(struct exchange *x, struct server *srv, const struct fail *shown, bool is_bound)
 {
@@ -176,8 +179,8 @@ relay_again(struct exchange *x, struct server *srv, const struct fail *shown, bo
 	return true;
 }
 
-/* Lets the client's next messages, and those that it has sent meanwhile, fail with an error, up to the end of the
- * transaction; a held message is a COMMIT. */
+/* Makes the client's messages fail up to the end of its transaction, including messages that the client has already
+ * sent. If x is CL_HELD, the held message is the COMMIT. */
 static bool
 fail_next(struct exchange *x, struct server *srv, const struct fail *shown, bool is_bound)
 {
@@ -197,11 +200,11 @@ fail_next(struct exchange *x, struct server *srv, const struct fail *shown, bool
 }
 
 /*
- * The consequences of each loss. client() does what becomes of the client (is_bound: the client had something that only
- * this server has); it returns false if the client cannot stay. Without client() the client gets the error, and is
- * closed; with client(), PostgreSQL's FATAL is not for the client. replays: its request is relayed again, so a server
- * that has only refused the request may stay. told: log and metrics get an entry now; for a COMMIT the entry is made
- * when its fate is known.
+ * The consequences of each loss. client(): does with the client what the loss requires, and returns false if the client
+ * cannot stay; PostgreSQL's FATAL is not passed on to the client then. is_bound: true if the client had something that
+ * only this server has. If client is NULL, the client gets the error and is closed. replays: REPLAY if the client's
+ * request is relayed again; a server that has only refused the request may stay then. told: TOLD if log and metrics get
+ * an entry now; for a COMMIT the entry is made when it is known what became of the COMMIT.
  */
 static const struct outcome {
 	bool (*client)(struct exchange *x, struct server *srv, const struct fail *shown, bool is_bound);
@@ -212,10 +215,10 @@ static const struct outcome {
 	[LOSS_NOT_EXECUTED] = { relay_again, REPLAY, NOT_TOLD },
 	[LOSS_OF_COMMIT] = { commit_check_lost, NO_REPLAY, NOT_TOLD },
 	[LOSS_ROLLED_BACK] = { fail_next, NO_REPLAY, TOLD },
-	[LOSS_OF_MORE] = { NULL, NO_REPLAY, TOLD },
+	[LOSS_OF_SESSION] = { NULL, NO_REPLAY, TOLD },
 };
 
-/* Sends or drops the replies that are left of this server. */
+/* Sends or drops the replies from this server that are still in the outbox. */
 static void
 end_replies(struct exchange *x, struct server *srv, const struct outcome *o)
 {
@@ -243,7 +246,7 @@ unlink_lost(struct exchange *x, struct server *srv, enum loss loss)
 	relay_unstall(x);
 }
 
-/* shown is NULL if the client has got PostgreSQL's own FATAL, or a part of a message, which no error may follow. */
+/* `shown` is NULL if the client has got PostgreSQL's own FATAL, or a part of a message: no error may follow these. */
 static void
 end_with_server(struct exchange *x, struct server *srv, const struct fail *shown, const struct fail *logged)
 {
@@ -301,22 +304,23 @@ relay_lost(struct server *srv, const struct fail *why)
 
 /* --- what an error says --- */
 
-enum error_of {
-	ERROR_OF_NOTHING, /* nothing was due */
-	ERROR_OF_CLIENT, /* a message of the client's, or a message that goes ahead of it for its statement */
+enum error_cause {
+	ERROR_OF_NOTHING, /* no reply was owed */
+	ERROR_OF_CLIENT, /* a message of the client's, or pgweir's message ahead of it that prepares its statement */
 	ERROR_OF_SETTINGS, /* the client's settings, which PostgreSQL refuses */
 	ERROR_OF_OURS /* any other message of pgweir's: no fault of the client's */
 };
 
-/* Returns true if another server would take this value of temp_buffers: this session has used temporary tables. */
+/* Returns true if the server has refused a value of temp_buffers because its session has used temporary tables: another
+ * server would take the value. */
 static bool
-is_of_server(const struct error_fields *e)
+is_refused_for_temp_tables(const struct error_fields *e)
 {
 	return fields_error_is_of(e, "22023", "call_int_check_hook") && e->message != NULL &&
 	       strstr(e->message, "temp_buffers") != NULL;
 }
 
-/* Returns true if the SQLSTATE begins with one of these strings, which NULL ends. */
+/* Returns true if the SQLSTATE begins with one of the strings in `beginning`, an array that ends with NULL. */
 static bool
 is_among(const char *sqlstate, const char *const *beginning)
 {
@@ -326,8 +330,8 @@ is_among(const char *sqlstate, const char *const *beginning)
 	return false;
 }
 
-static enum error_of
-error_of(const struct error_fields *e, enum owed_to to, bool is_owed)
+static enum error_cause
+error_cause_of(const struct error_fields *e, enum owed_to to, bool is_owed)
 {
 	/* PostgreSQL had no time or memory, or was told to stop. */
 	static const char *const of_moment[] = { "57", "53", "08", "55P03", "25P03", "25P04", NULL };
@@ -336,27 +340,28 @@ error_of(const struct error_fields *e, enum owed_to to, bool is_owed)
 		return ERROR_OF_NOTHING;
 	if (to == OWED_TO_CLIENT || to == OWED_TO_STATEMENT)
 		return ERROR_OF_CLIENT;
-	if (to != OWED_TO_GUCS || is_of_server(e) || is_among(e->sqlstate, of_moment))
+	if (to != OWED_TO_GUCS || is_refused_for_temp_tables(e) || is_among(e->sqlstate, of_moment))
 		return ERROR_OF_OURS;
 	return ERROR_OF_SETTINGS;
 }
 
 /*
- * Returns true if the primary is asked instead. An error of the client's own message may be the standby's alone: it
- * only reads, is in recovery, has no room or is ending; or its primary is ahead, and the standby still lacks an object
- * or a right. Any other error would be the primary's, too, and statements that have run would run twice. An error of a
- * message of pgweir's is no reason to give the client an error.
+ * Returns true if the primary is to be asked instead of this standby. If a message of the client's has failed, the
+ * error may be one that the primary would not give: the standby only reads, is in recovery, has no room or is ending;
+ * or its primary is ahead, and the standby still lacks an object or a right. The primary would give any other error,
+ * too, and statements that have run would run twice. A failed message of pgweir's is no reason to give the client an
+ * error.
  */
 static bool
 is_refused_by_standby(const struct exchange *x, const struct server *srv, const struct error_fields *e,
-		      enum error_of of)
+		      enum error_cause cause)
 {
 	static const char *const own[] = { "0A000", "25006", "3F000", "40",   "42501", "42703", "42704", "42883",
 					   "42P01", "53",    "55000", "57P0", "58",    "XX",	NULL };
 
 	if (!exchange_may_leave(x, srv) || x->block == EXCHANGE_NO_BLOCK || e->sqlstate == NULL)
 		return false;
-	return of <= ERROR_OF_CLIENT ? is_among(e->sqlstate, own) : strcmp(e->sqlstate, "57014") != 0;
+	return cause <= ERROR_OF_CLIENT ? is_among(e->sqlstate, own) : strcmp(e->sqlstate, "57014") != 0;
 }
 
 /* Returns true if the request begins with a SET, which has failed: the rest of the request has not run. */
@@ -376,40 +381,40 @@ is_refused_again(const struct exchange *x)
 }
 
 /*
- * Returns true if nothing of the client's was begun: because a standby has refused it; because this server has, and
- * another server would not; or because the session has ended while pgweir's own request was answered, or by
- * idle_session_timeout, which fires between two requests: PostgreSQL has not read what was sent then.
+ * Returns true if PostgreSQL has begun nothing of what the client has sent. There are four cases: a standby has refused
+ * it; this server has refused it, and another server would not; the session has ended while it owed a reply to pgweir's
+ * own request; idle_session_timeout has ended the session between two requests, so what was sent was not read.
  */
 static bool
-is_of_unbegun(const struct exchange *x, const struct server *srv, const struct error_fields *e, enum error_of of)
+proves_unbegun(const struct exchange *x, const struct server *srv, const struct error_fields *e, enum error_cause cause)
 {
 	uint64_t since_us;
 
-	if (is_refused_by_standby(x, srv, e, of))
+	if (is_refused_by_standby(x, srv, e, cause))
 		return true;
 	if (!fields_error_is_fatal(e))
-		return is_of_server(e) && is_first_set(&srv->loan);
-	return !(of == ERROR_OF_SETTINGS && is_refused_again(x)) &&
-	       (ledger_owes_us(&srv->ledger, &since_us) || is_of_idle_session(e));
+		return is_refused_for_temp_tables(e) && is_first_set(&srv->loan);
+	return !(cause == ERROR_OF_SETTINGS && is_refused_again(x)) &&
+	       (ledger_owes_us(&srv->ledger, &since_us) || is_from_idle_session(e));
 }
 
-/* Returns true if the client does not get the error, because the server ends by it. */
+/* Returns true if the error ends the server, and is not passed on to the client. */
 static bool
-is_of_end(struct server *srv, const struct error_fields *e, enum owed_to to, enum error_of of, enum loss loss)
+ends_server(struct server *srv, const struct error_fields *e, enum owed_to to, enum error_cause cause, enum loss loss)
 {
 	uint64_t since_us;
 
-	if (of == ERROR_OF_SETTINGS || loss == LOSS_NOT_EXECUTED)
+	if (cause == ERROR_OF_SETTINGS || loss == LOSS_NOT_EXECUTED)
 		return loss == LOSS_NOT_EXECUTED;
 	if (fields_error_is_fatal(e))
-		return of == ERROR_OF_OURS || outcome[loss].client != NULL;
+		return cause == ERROR_OF_OURS || outcome[loss].client != NULL;
 	if (to == OWED_TO_COMMIT)
 		return commit_check_failed(srv, e->sqlstate);
-	/* A failure to make settings ends the server if nothing of the client's was sent after these settings. */
-	return of == ERROR_OF_NOTHING || (to == OWED_TO_GUCS && !ledger_owes_client(&srv->ledger, &since_us));
+	/* If settings could not be applied, the server ends unless a message of the client's was sent after them. */
+	return cause == ERROR_OF_NOTHING || (to == OWED_TO_GUCS && !ledger_owes_client(&srv->ledger, &since_us));
 }
 
-/* Returns true if on_batch_end() can have it washed of all that the client has left. */
+/* Returns true if a wash, which on_batch_end() begins, can remove all that the client has left on srv. */
 static bool
 is_washable(struct exchange *x, const struct server *srv)
 {
@@ -418,13 +423,13 @@ is_washable(struct exchange *x, const struct server *srv)
 }
 
 /*
- * Returns true if a standby has refused a request that is relayed again, and may stay: the standby has nothing but a
- * failed transaction; on_batch_end() has that transaction rolled back and the session washed.
+ * Returns true if srv, of a standby that has refused a request, may stay when the request is relayed again: all that
+ * srv has is a failed transaction. on_batch_end() has that transaction rolled back and the session washed.
  */
 static bool
-stays(struct exchange *x, const struct server *srv, const struct error_fields *e, enum error_of of)
+stays(struct exchange *x, const struct server *srv, const struct error_fields *e, enum error_cause cause)
 {
-	return of <= ERROR_OF_CLIENT && is_refused_by_standby(x, srv, e, of) && !fields_error_is_fatal(e) &&
+	return cause <= ERROR_OF_CLIENT && is_refused_by_standby(x, srv, e, cause) && !fields_error_is_fatal(e) &&
 	       srv->ledger.count <= 1 && is_washable(x, srv);
 }
 
@@ -445,7 +450,8 @@ end_by_error(struct server *srv, const struct error_fields *e, bool may_stay)
 		return;
 	}
 	if (srv->loan.end == LOAN_NOT_EXECUTED && srv->loan.standby != 0)
-		srv->end_line = END_LINE_OF_MANY; /* SHOW READS tells the rest */
+		srv->end_line =
+		    END_LINE_OF_MANY; /* only one line is logged for many such ends, because SHOW READS counts them */
 	server_fail(srv, &why);
 }
 
@@ -453,26 +459,27 @@ bool
 loss_takes_error(struct server *srv, const struct error_fields *e, enum owed_to to, bool is_owed)
 {
 	struct exchange *x = srv->borrower;
-	enum error_of of = error_of(e, to, is_owed);
+	enum error_cause cause = error_cause_of(e, to, is_owed);
 	enum loss loss;
 
-	if (of >= ERROR_OF_SETTINGS && e->sqlstate != NULL && strcmp(e->sqlstate, "57014") == 0)
+	if (cause >= ERROR_OF_SETTINGS && e->sqlstate != NULL && strcmp(e->sqlstate, "57014") == 0)
 		srv->loan.is_ours_cancelled = true;
 	if (to == OWED_TO_REPLAY && !fields_error_is_fatal(e))
-		return false; /* on_replayed() sees to it */
-	loss = loss_of(srv, e, is_owed, is_of_unbegun(x, srv, e, of));
-	if (is_of_lost_primary(x, srv, e))
+		return false; /* on_replayed() handles this error */
+	loss = loss_of(srv, e, is_owed, proves_unbegun(x, srv, e, cause));
+	if (is_from_lost_primary(x, srv, e))
 		policy_distrust(x->pool->policy, *x->env->now_us); /* check the other servers before they are lent */
 	if (loss != LOSS_NOT_EXECUTED && !fields_error_is_fatal(e))
 		loan_set_end(&srv->loan, LOAN_GOES_ON);
-	if (!is_of_end(srv, e, to, of, loss))
+	if (!ends_server(srv, e, to, cause, loss))
 		return false;
 	srv->is_owed_listed = loss == LOSS_OF_COMMIT && fields_error_is_fatal(e);
-	end_by_error(srv, e, outcome[loss].replays == REPLAY && stays(x, srv, e, of));
+	end_by_error(srv, e, outcome[loss].replays == REPLAY && stays(x, srv, e, cause));
 	return true;
 }
 
-/* Drops the client's request that was sent after the question; the request may run already, so it is cancelled. */
+/* Relays the client's request, which was sent to the standby after pgweir's question, to the primary. If srv is kept,
+ * on_batch_end() has the request cancelled there (pool_clean()), because it may run already. */
 void
 loss_of_lag(struct server *srv)
 {

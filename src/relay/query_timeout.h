@@ -4,8 +4,8 @@
  * A query that has passed query_timeout is cancelled, and the client gets PostgreSQL's error for that in pgweir's words
  * (query_timeout_answer). Until the cancel has ended, the client is not read, and nothing of the client that waits is
  * sent, so the cancel cannot hit a later request. A request that PostgreSQL already has could be hit: the query may end
- * by itself just then, and PostgreSQL before 18 signals twice. Therefore PostgreSQL never has another request of a
- * client beside one that could be cancelled.
+ * by itself just then, and PostgreSQL before 18 signals twice. Therefore, while a request of a client could be
+ * cancelled, no later request of that client is sent.
  */
 #pragma once
 
@@ -15,7 +15,7 @@
 
 enum late { LATE_NOT, LATE_QUERY, LATE_IDLE, LATE_TRANSACTION, LATE_PROBE, LATE_OURS, LATE_STANDBY, LATE_ENDED };
 
-/* Returns the name of the setting that has this limit; not for LATE_NOT and LATE_OURS. */
+/* Returns the name of the setting that has this limit. late must be LATE_QUERY, LATE_IDLE or LATE_TRANSACTION. */
 const char *late_setting(enum late late);
 /* Returns true if the client's next request on its server may have to wait: see query_timeout_holds(). */
 static inline bool
@@ -45,9 +45,9 @@ query_timeout_is_cancelling(const struct server *srv)
 	       ((srv->loan.late_since_us != 0 && srv->ledger.count > 0) || srv->cancel != NULL);
 }
 /*
- * Logs a bug if e, an error that a client's request gets from PostgreSQL, can only come of a cancel that pgweir has
- * sent for a request of its own. (A pg_cancel_backend() of another session within that second looks the same.)
+ * Logs a bug if e, PostgreSQL's error for a client's request, can only come from a cancel that pgweir has sent for a
+ * request of its own. (A pg_cancel_backend() of another session within that second looks the same.)
  */
 void query_timeout_check_cancel(const struct exchange *x, const struct error_fields *e);
-/* Returns true if PostgreSQL's error is due to pgweir's cancel; the client has got its answer then. */
+/* Returns true if query_timeout has caused PostgreSQL's error; the client was sent an error in pgweir's words then. */
 bool query_timeout_answer(struct exchange *x);

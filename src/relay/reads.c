@@ -11,11 +11,11 @@
 
 #define SETTLE_US US_PER_S
 
-/* How it may soon be known that a standby shows what it lacks now. The later values are better. */
+/* How pgweir may soon find out that a standby shows what it does not show yet. A greater value is better. */
 enum later {
 	LATER_NOT,
-	LATER_READ, /* by a reading of the standby */
-	LATER_TOLD, /* by asking the standby, when a reading of the primary has told the position */
+	LATER_READ, /* by the next reading of the standby */
+	LATER_TOLD, /* by asking the standby, after a reading of the primary has told the position */
 	LATER_ASKED /* by asking the standby */
 };
 
@@ -86,7 +86,8 @@ tell(struct exchange *x, const struct fail *what)
 	exchange_answer_buf(x, &b);
 }
 
-/* Tells the client, once, if something that it has written or been shown may be lost with the old primary. */
+/* Makes the client's token belong to the present primary. Warns the client, once, if something that it has written or
+ * been shown may be lost with the old primary. */
 __attribute__((noinline)) static void
 apply_history(struct exchange *x, struct client_reads *r)
 {
@@ -110,8 +111,8 @@ apply_history(struct exchange *x, struct client_reads *r)
 	log_warning(x->env->log, "client %" PRIu64 ": %s", x->waiter.id, what.text);
 }
 
-/* Takes over the position that the client has set for its reads. Returns false while it is not known whether there is
- * one. */
+/* Takes over the position that the client has set for its reads (OWN_MIN_LSN). Returns false while it is not known
+ * whether the primary has reached that position. */
 static bool
 take_minimum(struct exchange *x, struct client_reads *r)
 {
@@ -175,7 +176,7 @@ least_lent(const struct pool *pool, unsigned hosts, uint32_t last, uint64_t id)
 	return best;
 }
 
-/* Returns how it may be known that this standby shows what causality_may_read() asks of it, which it may show later. */
+/* Returns how pgweir may find out that a standby with CAUSALITY_LATER (causality_may_read()) shows enough. */
 static enum later
 how_later(const struct exchange *x, const struct client_reads *r, const struct cluster_view *v, uint32_t host)
 {
@@ -186,8 +187,8 @@ how_later(const struct exchange *x, const struct client_reads *r, const struct c
 	return causality_awaits(&r->token, v, host) == UINT64_MAX ? LATER_TOLD : LATER_ASKED;
 }
 
-/* Returns one of the standbys that show enough; if there is none, one that is to be asked to wait until it does
- * (r->await_ms). Standbys in `tried` are left out: they have no idle server. Returns CLUSTER_HOSTS if there is none. */
+/* Returns a standby that shows enough. If no standby does, returns one that is to be asked to wait until it does
+ * (r->await_ms), or CLUSTER_HOSTS. Leaves out the standbys in `tried`, which have no idle server. */
 static uint32_t
 choose(const struct exchange *x, struct client_reads *r, const struct cluster_view *v, unsigned tried,
        enum later *later)
@@ -244,7 +245,8 @@ borrow_standby(struct exchange *x, struct client_reads *r, enum later *later)
 			return srv;
 		tried |= 1u << host;
 		*later = LATER_NOT; /* a read never waits in the queue of a standby */
-		if (srv != NULL) { /* the server may be of a later life: the next reading tells */
+		if (srv !=
+		    NULL) { /* the server may be newer than the last reading, so the standby may have restarted since */
 			pool_return(srv, 0, *x->env->now_us);
 			cluster_want(r->cluster, CLUSTER_STANDBYS);
 		}
@@ -266,8 +268,9 @@ is_settled(struct client_reads *r)
 	return is_now;
 }
 
-/* A block that relay/begin.h has deferred is not marked. Any other block that is due has begun, and may go on where the
- * position that its client has set is reached: see look_for_another() in reads_block.c. */
+/* Returns true if the message at w->at may go to a standby. A block that relay/begin.h has deferred is not marked, so
+ * it may not. Any other block that is due has begun on a standby, and may go on on a standby that has reached the
+ * position that the client has set: see look_for_another() in reads_block.c. */
 static bool
 may_leave(struct request_walk *w, struct client_reads *r, bool is_fast)
 {
@@ -344,9 +347,9 @@ route(struct request_walk *w, bool is_fast)
 	return WALK_ON;
 }
 
-/* Returns the standbys that may be read from, a bit for each place in the upstream. If no primary answers, no standby's
- * lag is known, so all of them may be read from; if two primaries answer, a standby may belong to either, so none
- * may. */
+/* Returns the standbys that may be read from, as a set of bits: bit i is the upstream's host number i. If no primary
+ * answers, no standby's lag is known, so all of them may be read from; if two primaries answer, a standby may belong to
+ * either, so none may. */
 static unsigned
 usable_standbys(struct cluster *c, uint64_t max_lag_us)
 {
@@ -367,9 +370,9 @@ usable_standbys(struct cluster *c, uint64_t max_lag_us)
 	return primaries == 0 && was_seen ? standbys : 0;
 }
 
-/* With reads = prefer_standby, each loan to a client that keeps nothing on a server is of a standby, if there is one
- * that lags by reads_max_lag at most; the standby with the fewest loans is tried first. Clients never wait for a
- * standby: only the primary has a queue. The lag is the only promise; PostgreSQL refuses writes there. */
+/* With reads = prefer_standby, a client that keeps nothing on a server borrows a server of a standby, if a standby lags
+ * by reads_max_lag at most; the standby with the fewest loans is tried first. Clients never wait for a standby: only
+ * the primary has a queue. The lag is the only promise; PostgreSQL refuses writes there. */
 static struct server *
 borrow_preferred(struct exchange *x)
 {
@@ -418,7 +421,7 @@ reads_distrust(struct exchange *x, struct server *srv)
 	struct client_reads *r = reads_of(x);
 
 	if (srv->loan.standby != 0 || r == NULL || r->cluster == NULL || r->cluster != x->pool->cluster)
-		return false; /* or a reload has changed the clients that read from standbys */
+		return false; /* the client does not read from standbys, or a reload has just changed its cluster */
 	if ((srv->history == 0 || srv->history != r->token.history || srv->history != cluster_history(r->cluster)) &&
 	    is_doubtful(x, r, srv))
 		return true;
@@ -447,7 +450,8 @@ reads_note_loan(struct exchange *x)
 	bool is_standby = x->srv->loan.standby != 0;
 
 	if (x->settings->reads == READS_PREFER_STANDBY || is_standby) {
-		if (x->srv->loan.replay == REPLAY_NOT_ASKED) /* else relay_standby_has_replayed() counts it */
+		if (x->srv->loan.replay ==
+		    REPLAY_NOT_ASKED) /* relay_standby_has_replayed() counts loans for which the standby was asked */
 			x->pool->database->counters.reads[is_standby ? RT_STANDBY : RT_PRIMARY]++;
 		x->srv->loan.route = is_standby ? ROUTE_STANDBY : x->listen != NULL ? ROUTE_TIED : ROUTE_NO_STANDBY;
 	}

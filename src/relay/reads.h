@@ -12,16 +12,17 @@
  * yet, the client is CL_CATCHING until one does: for a standby it waits reads_wait at most, and then the primary
  * answers; for the primary, which may show a commit later than a standby, it waits SETTLE_US at most.
  *
- * If a standby of PostgreSQL 19 lacks only a position that a reading of the primary has told, pgweir asks the standby
- * itself, ahead of the request, to wait until it has replayed the position (reads_replayed.c). In the example, with
- * both standbys at 0/400, the standby to which A is sent would answer the read as soon as it is at 0/500.
+ * If all that a standby of PostgreSQL 19 lacks is a position, and a reading of the primary has told that position,
+ * pgweir asks the standby itself to wait, ahead of the request, until it has replayed the position (reads_replayed.c).
+ * In the example, with both standbys at 0/400, the standby to which A is sent would answer the read as soon as it is at
+ * 0/500.
  *
- * A request that a standby refuses or loses is relayed again, to the primary (resend.c), if the client was shown
- * nothing of the transaction but the answers to its BEGIN, to most SET LOCAL, and to messages that make or describe
- * statements. That BEGIN and SET LOCAL go ahead of it.
+ * A request that a standby refuses or loses is relayed again, to the primary (resend.c), if all that the client was
+ * shown of the transaction are the answers to its BEGIN, to most SET LOCALs, and to messages that make or describe
+ * statements. The BEGIN and the SET LOCALs are sent again ahead of the request.
  *
- * Owns:   what is known of the client (reads_of()), made when the client first needs a server.
- * Always: it has noted each request that has ended since then, on any host; while reads was off, only their number.
+ * Owns:   the client's struct client_reads (reads_of()), made when the client first needs a server.
+ * Always: the struct has noted each request that has ended since then, on any host; while reads was off, the number.
  */
 #pragma once
 
@@ -35,9 +36,9 @@
 
 struct client_reads {
 	struct read_token token;
-	struct cluster *cluster; /* a reference to the cluster that the token is of */
+	struct cluster *cluster; /* a reference to the cluster to which `token` belongs */
 	struct gucs *gucs; /* a reference to the settings from which is_default was read */
-	bool is_default; /* true if its transactions are READ ONLY, and not SERIALIZABLE, by default */
+	bool is_default; /* true if the client's transactions are READ ONLY, and not SERIALIZABLE, by default */
 	bool is_for_primary; /* the request is relayed again; set by reads_lost(), cleared by reads_request_done() */
 	uint8_t route; /* enum read_route, of its present request or transaction */
 	uint8_t refused[CLUSTER_HOSTS]; /* how many of the client's requests each standby has refused in a row */
@@ -45,14 +46,17 @@ struct client_reads {
 	uint64_t shunned_until_us;
 	uint32_t requests_done; /* requests_done of the exchange, when this struct was last brought up to date */
 	uint32_t silent; /* the number of a request that shows nothing: SET pgweir.min_lsn, on the primary */
-	/* min_lsn: OWN_MIN_LSN, which its reads must have reached; min_due: for causality_take(), 0 if it was
-	 * taken over */
+	/* min_lsn: the client's OWN_MIN_LSN, which a host must have reached to answer its reads; min_due: for
+	 * causality_take(), or 0 if the token has min_lsn already */
 	uint64_t min_lsn, min_due;
-	uint64_t life; /* the life of the standby of its server */
-	uint64_t awaited; /* the position that the standby must replay first; 0 if it has */
-	uint32_t await_ms; /* how many ms that may take; 0 if no standby may be asked to wait */
-	uint64_t catch_until_us, settle_until_us, primary_until_us; /* 0 if the client does not wait for that */
-	uint64_t wait_until_us; /* not 0 while the client is CL_CATCHING */
+	uint64_t life; /* the life (see cluster.h) of the standby to which the client's server belongs */
+	uint64_t awaited; /* the position that the standby must still replay; 0 if none */
+	uint32_t
+	    await_ms; /* how many ms the standby may take to replay `awaited`; 0 if no standby may be asked to wait */
+	uint64_t catch_until_us, settle_until_us,
+	    primary_until_us; /* the ends of the waits for a standby, for a primary that shows enough, and for a server
+				 that is certain to be the primary's; 0 if the client does not wait for that */
+	uint64_t wait_until_us; /* the end of the present wait; 0 if the client is not CL_CATCHING */
 	struct exchange *x;
 	TAILQ_ENTRY(client_reads) link; /* in env->catching while the client is CL_CATCHING */
 	/* The BEGIN with which its request began, and its SET LOCALs since then; else "". */
@@ -103,8 +107,9 @@ reads_stay(const struct request_walk *w)
 	return reads_may_begin(w) ? NULL : r;
 }
 
-/* Returns true if it is not certain that srv, which was lent to the client, is the primary's, or if the primary has
- * changed since its host was asked. srv was given back, and the client is CL_CATCHING, for TRUST_AFTER_US at most. */
+/* Returns true if it is not certain that srv, which was lent to the client, belongs to the primary, or if the primary
+ * has changed since srv's host was asked. Then this function has given srv back, and has made the client CL_CATCHING,
+ * for TRUST_AFTER_US at most. */
 bool reads_distrust(struct exchange *x, struct server *srv);
 static inline bool
 reads_must_wait(struct exchange *x, struct server *srv)
@@ -168,13 +173,13 @@ bool reads_on_reading(struct exchange_env *env);
  * the client has no server any more because another host is to answer; WALK_HOLD; or WALK_LEAVE: see enum
  * walk_result. */
 enum walk_result reads_look(struct request_walk *w);
-/* Returns true if reads_look() would let all the messages pass that come next from such a client, up to a Query or
- * Sync, provided that the fast lane takes them; w->len is then set to their end. Returns false, too, if the first of
- * them begins no request, or if the client has no server of a standby. */
+/* For a client with a server of a standby. Returns true if reads_look() would let all the messages that come next pass,
+ * up to a Query or Sync, provided that the fast lane takes them; w->len is then set to their end. Returns false, too,
+ * if the first of these messages begins no request, or if the client has no server of a standby. */
 bool reads_is_free(struct request_walk *w);
 
 void reads_request_done_there(struct exchange *x, const struct owed *ended);
-/* A request has ended on a server whose loan.route is not ROUTE_OFF. */
+/* Call when a request has ended on a server whose loan.route is not ROUTE_OFF. */
 static inline void
 reads_request_done(struct exchange *x, const struct owed *ended)
 {
@@ -191,10 +196,10 @@ reads_request_done(struct exchange *x, const struct owed *ended)
 		causality_wrote(&r->token, cluster_begun(r->cluster));
 }
 
-/* Returns true if the standby of the client's server does not answer the watch, and the primary may be asked
- * instead. */
+/* Returns true if the standby to which the client's server belongs does not answer pgweir's watch (dedicated/watch.h),
+ * and the primary may be asked instead. */
 bool reads_is_left(const struct exchange *x);
-/* Called when the client has lost srv, its server, and goes on elsewhere, or its request is relayed again. */
+/* Call when the client has lost srv, its server, and either stays or has its request relayed again. */
 void reads_lost(struct exchange *x, const struct server *srv);
 
 /* --- reads_position.c --- */

@@ -8,13 +8,13 @@
 #include "state/state.h"
 
 #define REFUSED_MAX 3
-/* a request that has run for longer waits until the life of a silent standby is over */
+/* a request that has run for longer stays with a silent standby until the standby has certainly restarted or ended */
 #define LEFT_IN_US (250 * US_PER_MS)
 #define SHUN_US                                                                                                        \
 	(10 * US_PER_S) /* how long a client avoids a standby that has refused REFUSED_MAX requests in a row           \
 			 */
 
-/* Makes the request, or the block, go on on the primary; srv was its server. why: enum read_route. */
+/* Makes the request or block, whose server was srv, go on on the primary. why: the new r->route, an enum read_route. */
 static void
 go_to_primary(struct exchange *x, const struct server *srv, uint8_t why)
 {
@@ -27,8 +27,8 @@ go_to_primary(struct exchange *x, const struct server *srv, uint8_t why)
 		r->route = why;
 }
 
-/* The block leaves its standby for the primary: only a BEGIN was run there, or nothing of the block matters any
- * more. */
+/* Moves the block from its standby to the primary. The standby has run only a BEGIN of it, or nothing that it has run
+ * matters any more. */
 static void
 leave_standby(struct exchange *x)
 {
@@ -61,7 +61,7 @@ sets_minimum(struct exchange *x, const char *sql, size_t len, uint64_t *position
 	return is_behind;
 }
 
-/* Lets the block go on on a standby that has reached this position, if there is one in time. */
+/* Makes the block go on on a standby that has reached this position; or on the primary, if none reaches it in time. */
 static void
 look_for_another(struct exchange *x, uint64_t position)
 {
@@ -89,8 +89,8 @@ is_sync_next(const struct request_walk *w)
 	return frame_whole(p, (size_t)(end - p), &f) && f.type == 'S';
 }
 
-/* Returns true if the SQL ends the block and the request goes on, so the rest may write. The session does not depend on
- * that end, so the primary may run it. */
+/* Returns true if the SQL ends the block and the request goes on after that, so the rest of the request may write. The
+ * primary may run such SQL, because the standby's session has nothing that depends on the block's end. */
 static bool
 goes_on_behind_end(const struct request_walk *w, const struct sql_traits *v, const char *sql, size_t len)
 {
@@ -111,8 +111,8 @@ goes_on_behind_end(const struct request_walk *w, const struct sql_traits *v, con
 		request_begins_with(m, WORD_ROLLBACK) || request_begins_with(m, WORD_ABORT));
 }
 
-/* Returns true if the standby has run nothing of the block but what moves with it, and nothing of the request, and has
- * answered everything: then the block can go on elsewhere. */
+/* Returns true if the block can go on on another host: the standby has answered everything, has run nothing of the
+ * present request, and of the block only what can be repeated (BEGIN, SET LOCALs, Parses). */
 static bool
 can_go_on_elsewhere(const struct exchange *x)
 {
@@ -145,9 +145,9 @@ look_at_sql(struct request_walk *w, const struct sql_traits *v, const char *sql,
 	if (x->srv->ledger.count > 0)
 		return WALK_HOLD;
 	if (x->srv->ledger.intake == INTAKE_SYNC || (x->srv->tx == 'E' && (v->hints & SCAN_HINT_ENDS) == 0))
-		return WALK_ON; /* PostgreSQL skips it */
+		return WALK_ON; /* PostgreSQL skips this message */
 	if (!moves && !can_go_on_elsewhere(x)) {
-		if (leaves) /* it keeps the standby until the state is gone */
+		if (leaves) /* the client keeps the standby until the state that the SQL leaves is gone */
 			return WALK_ON;
 		if (is_bound)
 			return refuse(w,
@@ -164,7 +164,8 @@ look_at_sql(struct request_walk *w, const struct sql_traits *v, const char *sql,
 	return WALK_ON;
 }
 
-/* A request leaves as a whole, or not at all: its first message is looked at together with the others. */
+/* A request leaves the standby as a whole, or not at all, so its first message is looked at together with the others.
+ */
 enum walk_result
 reads_look(struct request_walk *w)
 {
@@ -183,8 +184,8 @@ reads_look(struct request_walk *w)
 	return sql == NULL || v == NULL ? WALK_ON : look_at_sql(w, v, sql, len);
 }
 
-/* Returns true for a single SELECT, WITH or VALUES that does not mention pg_catalog's names: reads_look() lets it pass
- * if it is plain. */
+/* Returns true for a single SELECT, WITH or VALUES that contains neither "pg_" nor LAST_VALUE: reads_look() lets such
+ * SQL pass if it is plain. */
 static bool
 is_free(const char *sql, size_t len)
 {
@@ -214,7 +215,7 @@ reads_is_free(struct request_walk *w)
 	struct frame f;
 
 	if (w->x->state != CL_READY || srv == NULL || srv->loan.standby == 0 || !srv->is_synced ||
-	    srv->ledger.count > 0) /* a request is looked at once, at its first message */
+	    srv->ledger.count > 0) /* only the first message of a request is looked at */
 		return false;
 	while (frame_whole(at, (size_t)(end - at), &f)) {
 		if (!is_free_message(w->x, &f, at + FRAME_HEAD_LEN))
@@ -248,7 +249,7 @@ takes_local(const struct exchange *x, struct client_reads *r)
 	return true;
 }
 
-/* Returns the state of the block after a request that a standby has answered. */
+/* Returns the state of the block after `ended`, a request that a standby has answered. */
 static enum exchange_block
 block_behind(const struct exchange *x, struct client_reads *r, const struct owed *ended)
 {

@@ -28,7 +28,8 @@ reads_apply_settings(struct client_reads *r)
 	return r->is_default;
 }
 
-/* Returns true for a word that names something that only the primary has: its locks, snapshots, sessions, sequences. */
+/* Returns true if the word is about something that only the primary has: its locks, snapshots, sessions or sequences.
+ */
 static bool
 names_primarys(const struct sql_token *t)
 {
@@ -49,7 +50,7 @@ reads_is_for_primary(const char *sql, size_t len)
 	bool is_first = true, is_value = false;
 	struct sql_lexer lx;
 
-	if (text_mentions(sql, len, OWN_PIN)) /* it would make the client keep the standby */
+	if (text_mentions(sql, len, OWN_PIN)) /* this setting would make the client keep the standby */
 		return true;
 	if (!text_mentions(sql, len, "pg_") && !text_mentions(sql, len, "lock") && !text_mentions(sql, len, LAST_VALUE))
 		return false;
@@ -57,7 +58,7 @@ reads_is_for_primary(const char *sql, size_t len)
 	for (struct sql_token t = sql_next(&lx); t.kind != SQL_END && t.kind != SQL_UNTERMINATED; t = sql_next(&lx)) {
 		if (is_first && sql_is_word(&t, "lock", 4))
 			return true;
-		if (is_value && (t.kind != SQL_PUNCT || t.at[0] != '(')) /* else it is the window function */
+		if (is_value && (t.kind != SQL_PUNCT || t.at[0] != '(')) /* last_value( is the window function */
 			return true;
 		is_value = sql_is_word(&t, LAST_VALUE, sizeof(LAST_VALUE) - 1);
 		if ((t.kind == SQL_WORD || t.kind == SQL_QUOTED) && names_primarys(&t))
@@ -73,7 +74,8 @@ reads_leaves(const struct sql_traits *v)
 	return (v->flags & (SCAN_CURSOR | SCAN_PREPARE | SCAN_LOAD | SCAN_SLOT)) != 0;
 }
 
-/* Like reads_is_for_primary() and reads_leaves(), for SQL that has no traits yet, or is a part of such SQL. */
+/* Like reads_is_for_primary() and reads_leaves(), for SQL that has no traits yet, of which maybe only a part has come.
+ */
 static bool
 may_be_for_primary(const char *sql, size_t len)
 {

@@ -4,8 +4,8 @@
 #include "base/text.h"
 #include "wire/messages.h"
 
-/* On a standby the position is the one that the standby shows. On the primary a page's header is left out, because no
- * standby ever reports the position after one. */
+/* On a standby this is the position up to which it shows the log. On the primary, a position just after a page's header
+ * (24 or 40 bytes) is replaced by the page's beginning: no standby ever reports the former. */
 static const char ask[] =
     "SELECT " MESSAGE_OURS "pg_catalog.set_config('" OWN_LSN "', CAST(CASE WHEN pg_catalog.pg_is_in_recovery() THEN "
     "pg_catalog.pg_last_wal_replay_lsn() ELSE (SELECT l OPERATOR(pg_catalog.-) CASE "
@@ -20,11 +20,12 @@ put_position(struct exchange *x)
 	message_query(&b, ask);
 	server_owe_query(x->srv, OWED_TO_FEATURE);
 	outbox_put(&x->env->to_server, &b);
-	x->srv->loan.settled |= SCAN_SETTING; /* washed off before the server is lent to another client */
+	x->srv->loan.settled |=
+	    SCAN_SETTING; /* so the setting is washed off before the server is lent to another client */
 	return STEP_FORWARD;
 }
 
-/* Leaves the value to PostgreSQL, whose error says what is wrong with it. */
+/* Sends SQL that casts the value to pg_lsn in place of m: PostgreSQL's error says what is wrong with the value. */
 static enum feature_step
 refuse(struct request *m, const char *value)
 {
@@ -52,7 +53,8 @@ check_minimum(struct exchange *x, struct request *m)
 	if (k->value[0] != '\0' && !causality_parse(k->value, &position))
 		return refuse(m, k->value);
 	if (k->kind == KNOWN_SET && x->srv->tx == 'I' && x->srv->is_synced && x->srv->loan.route == ROUTE_UNMARKED &&
-	    !ledger_owes_client(&x->srv->ledger, &since_us)) /* it is a request of its own, and the next to end */
+	    !ledger_owes_client(&x->srv->ledger,
+				&since_us)) /* the SET is a request of its own, and the next request to end */
 		reads_of(x)->silent = x->requests_done + 1;
 	return STEP_FORWARD;
 }

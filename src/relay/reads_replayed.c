@@ -17,7 +17,7 @@
 
 #include <stdio.h>
 
-/* Longer waits end by readings, because a cancel, or a limit on the time of queries, can end those at once. */
+/* For longer waits, a reading is awaited: a cancel, or a limit on queries' time, can end that at once. */
 #define ASK_MAX_US (2 * US_PER_S)
 
 uint32_t

@@ -13,7 +13,7 @@
 /* Takes over is_default, and a new position, from the client's settings. Returns r->is_default. */
 bool reads_apply_settings(struct client_reads *r);
 /* Returns true if the message, of a client without a server, is marked and may go to a standby, and writes its BEGIN to
- * r->begin. If the message is marked but may not, r->route says why. */
+ * r->begin. If the message is marked but may not go to a standby, r->route says why. */
 bool reads_is_marked(struct request_walk *w, struct client_reads *r);
 /* Returns the SQL of the message, or of the statement that it executes, and writes the SQL's length in bytes and its
  * traits. Returns NULL if the message has no SQL. */
@@ -23,9 +23,8 @@ const char *reads_sql_of(struct request_walk *w, size_t *len, const struct sql_t
  * have: how many bytes of the body have come. */
 const char *reads_sql_of_message(const struct exchange *x, const struct frame *f, const uint8_t *body, size_t have,
 				 size_t *len, struct statement **st);
-/* Returns true if the SQL has parts that a READ ONLY transaction permits, but that a standby would run without an error
- * and with another effect or none. Everything else that needs a primary is refused by a standby; then the primary is
- * asked. */
+/* Returns true if the SQL has parts that a READ ONLY transaction permits and a standby runs without an error, but with
+ * another effect or none. A standby refuses everything else that needs a primary; then the primary is asked. */
 bool reads_is_for_primary(const char *sql, size_t len);
 /* Returns true if the first FORBIDDEN_LOOK_MAX bytes from the message at w->at on, or of its request, may contain or
  * execute SQL for which reads_is_for_primary() or reads_leaves() is true. */
@@ -35,10 +34,11 @@ bool reads_mentions_primary(const struct request_walk *w, bool is_one_request);
 bool reads_leaves(const struct sql_traits *v);
 
 /* --- reads_wait.c --- */
-/* Has the loop notified of this cluster's readings from now on. Without memory there are no notifications, and the
- * loop's timers find the readings later. */
+/* Subscribes the loop to this cluster's readings. Without memory the loop gets no notifications; then its timers find
+ * the readings later. */
 void reads_listen(struct exchange_env *env, struct cluster *c);
-/* Returns false if the time for waiting is over. *until_us: 0 when the wait begins; set by this function. */
+/* Returns false if the time for waiting is over. *until_us is the end of the wait: if it is 0, the wait begins now, and
+ * this function sets it. */
 bool reads_may_wait(const struct client_reads *r, uint64_t *until_us, uint64_t wait_us);
 /* Makes the client CL_CATCHING until a host has answered. what: the hosts whose readings may end the wait: all, or the
  * primary. Returns WALK_WAIT. */

@@ -5,12 +5,12 @@
 
 #define CATCH_LOOK_US (1 * US_PER_MS) /* how often clients that wait are looked at, if no host answers */
 
-/* A subscription of this loop to one cluster: to its readings while clients of the loop wait for one, and to standbys
- * that fall silent. */
+/* A subscription of this loop to one cluster. The loop is notified of readings while its clients wait for one, and of
+ * standbys that fall silent. */
 struct reads_subscriber {
 	struct reads_subscriber *next;
 	struct cluster *cluster; /* a reference */
-	unsigned silences; /* how many silences were handled */
+	unsigned silences; /* how many of the cluster's silences (cluster_silences()) this loop has handled */
 	struct cluster_listener listener;
 };
 
@@ -58,7 +58,7 @@ stop_waiting(struct client_reads *r)
 		stream_set_reading(&r->x->stream, true);
 }
 
-/* Clients that still have to wait go to the end of the list. */
+/* Lets each client that waits try again. Clients that still have to wait go to the end of the list. */
 static void
 look_again(void *arg)
 {

@@ -84,7 +84,7 @@ answer_and_drop(struct exchange *x, struct buf *answer)
 
 /* Returns the tag of the waiting request if that request ends a deferred block in which nothing has run; else NULL. */
 static const char *
-end_of_nothing(const struct exchange *x)
+tag_of_empty_block(const struct exchange *x)
 {
 	enum known_kind kind;
 	struct known k;
@@ -102,7 +102,7 @@ refuse(struct exchange *x, const struct fail *why, enum request_failure kind)
 {
 	bool closes = kind == RF_SHUTDOWN || x->pool->is_orphan || (x->env->is_draining && !x->env->is_gentle) ||
 		      ends_as_with_pgbouncer(x, why, kind);
-	const char *tag = closes ? NULL : end_of_nothing(x);
+	const char *tag = closes ? NULL : tag_of_empty_block(x);
 	struct fail shown;
 	struct buf b = { 0 };
 
@@ -113,7 +113,7 @@ refuse(struct exchange *x, const struct fail *why, enum request_failure kind)
 		x->pool->database->counters.transactions[TE_LOST]++;
 		exchange_set_block(x, EXCHANGE_FAILED);
 	}
-	/* Flushes notifications that have waited for the end of the client's transaction; these may be too many. */
+	/* Flushes notifications that have waited for the end of the transaction; too many close the client. */
 	if (!listen_flush(x) || x->state != CL_REJECTING)
 		return;
 	if (tag != NULL) {
@@ -146,11 +146,11 @@ reject_request(struct exchange *x, const struct fail *why, enum request_failure 
 
 /*
  * PostgreSQL checks in this order (postgres.c, exec_simple_query() to exec_describe_portal_message()): first the
- * message itself, then if the statement leaves the transaction (IsTransactionExitStmt()), then 25P02. Syntax errors are
- * not detected here, nor that a statement has no rows to describe.
+ * message itself, then whether the statement leaves the transaction (IsTransactionExitStmt()); if not, it reports
+ * 25P02. pgweir detects neither syntax errors nor statements that have no rows to describe.
  *
- * Reads SQL, which is NULL if it is unknown. Writes to k->kind what the first statement is if that statement leaves a
- * transaction, else KNOWN_NOT. Returns the number of statements, where 2 stands for 2 or more.
+ * Reads the SQL; sql is NULL if the SQL is unknown. Writes to k->kind the kind of the first statement if that statement
+ * leaves a transaction, else KNOWN_NOT. Returns the number of statements, where 2 stands for 2 or more.
  */
 static unsigned
 read_exit(const struct exchange *x, const char *sql, size_t len, struct known *k)
@@ -177,7 +177,7 @@ read_exit(const struct exchange *x, const char *sql, size_t len, struct known *k
 	return count;
 }
 
-/* Refuses the request with an error; name replaces the %s of the format. */
+/* Refuses the request with an error; `name` replaces the %s of `format`. */
 static enum walk_result
 refuse_as(struct request_walk *w, const char *sqlstate, const char *format, const char *name)
 {
@@ -200,7 +200,8 @@ refuse_aborted(struct request_walk *w)
 	return WALK_REJECT;
 }
 
-/* Runs a statement. kind is k->kind of read_exit(); has_more says that other statements follow in its Query. */
+/* Does what PostgreSQL would do for a statement of the kind that read_exit() has written to k->kind, and appends the
+ * reply to *b. has_more: true if other statements follow in the same Query. */
 static enum walk_result
 run_exit(struct request_walk *w, unsigned kind, const char *savepoint, bool has_more, struct buf *b)
 {
@@ -214,7 +215,8 @@ run_exit(struct request_walk *w, unsigned kind, const char *savepoint, bool has_
 		return refuse_as(w, "3B001", "savepoint \"%s\" does not exist", savepoint);
 	if (kind == KNOWN_NOT || kind == KNOWN_ROLLBACK_TO || (is_chain && (is_lost || modes == 0)))
 		return refuse_aborted(w);
-	if (is_lost && kind != KNOWN_ROLLBACK) /* the transaction has ended all the same */
+	if (is_lost &&
+	    kind != KNOWN_ROLLBACK) /* as in PostgreSQL, the transaction ends although the client gets an error */
 		r = refuse_aborted(w);
 	exchange_set_block(x, EXCHANGE_NO_BLOCK);
 	x->waiter.idle_since_us = *x->env->now_us;
@@ -246,7 +248,7 @@ query_aborted(struct request_walk *w, struct buf *b)
 	return r;
 }
 
-/* Returns how many parameter types follow the query; bytes is like parse_fields.rest. */
+/* Returns how many parameter types follow the query in `bytes`, which is laid out like parse_fields.rest. */
 static unsigned
 types_of(const uint8_t *bytes, size_t len, size_t query_len)
 {
@@ -286,8 +288,8 @@ find_exit(struct request_walk *w, const char *name, unsigned *count, struct know
 	return st;
 }
 
-/* Checks the parameters of a Bind of a statement that leaves the transaction. It can use none, but its Parse may have
- * given types of some. */
+/* Checks the parameters of a Bind of a statement that leaves the transaction. Such a statement uses no parameters, but
+ * its Parse may have declared types for some. */
 static enum walk_result
 check_parameters(struct request_walk *w, const struct statement *st)
 {
@@ -434,7 +436,7 @@ reject_bytes(struct exchange *x, const uint8_t *bytes, size_t len)
 	x->is_body_dropped = true;
 	if (x->rejecting_to == 'Q' || f.type == 'S') {
 		exchange_step(x, CE_REJECTED);
-		/* the state as far as the client knows */
+		/* the transaction's state as the client knows it */
 		message_ready(&b, x->block >= EXCHANGE_ROLLED_BACK ? 'E' : 'I');
 		exchange_send(x, &b);
 		buf_fini(&b);

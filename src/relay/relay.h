@@ -11,7 +11,7 @@
 
 /* replies.c */
 extern const struct server_ops relay_server_ops;
-/* Call when something was answered: relays the messages that a CL_HELD client waits with, or holds them again. */
+/* Call when something was answered and x is CL_HELD: relays the messages that were held, or holds them again. */
 MAY_CLOSE bool relay_resume_held(struct exchange *x);
 
 /* completed.c */
@@ -38,37 +38,40 @@ relay_bytes(struct exchange *x, const uint8_t *bytes, size_t len)
 		relay_what_follows(x);
 }
 
-void relay_cancel_wait(struct exchange *x); /* for a cancel request of a client whose request may wait for a server */
+void relay_cancel_wait(
+    struct exchange *x); /* call for a cancel request: rejects the request of x if it waits for a server */
 extern const struct policy_waiter_ops relay_waiters; /* of clients, for policy_worker_new() */
 void relay_unstall(struct exchange *x); /* reads the client again if neither queue is full any more */
 
 /* --- reads_replayed.c: a standby that says when it has replayed a position --- */
-/* Puts the question for the replayed position ahead of the request of a client that has a standby's server, if the
- * request has to wait for that position. */
+/* For a client that has a standby's server. If its request has to wait until the standby has replayed a position, puts
+ * the question whether it has ahead of the request. */
 void relay_ask_standby(struct exchange *x);
-/* The standby has answered that question. Returns true if the standby's answers may be passed to the client. */
+/* Call when the standby has answered that question. Returns true if the standby's answer may be passed to the client.
+ */
 bool relay_standby_has_replayed(struct exchange *x);
 
 /* --- loss.c: what the loss of a server means for the client that had borrowed it --- */
 /* Returns true if the client's server should be a primary, and the client has not asked to only read. */
 bool loss_needs_primary(const struct exchange *x);
 
-/* The standby has not replayed what its borrower must not miss: the primary is asked instead. */
+/* Call when srv's standby has not replayed in time what its borrower must not miss: the request goes to the primary. */
 void loss_of_lag(struct server *srv);
 
 /*
- * Handles an error that came for the server's borrower. Returns true if the client does not get that error: the server
- * ends by it, or the client has left the server, and relay_lost() has done everything else.
+ * Handles an error that came for the server's borrower. Returns true if the client does not get that error, because the
+ * error ends the server, or because the client has left the server; relay_lost() has done everything else then.
  */
 bool loss_takes_error(struct server *srv, const struct error_fields *e, enum owed_to to, bool is_owed);
 
 /* server_ops.lost: decides if the client stays and what it gets, and carries that out. */
 void relay_lost(struct server *srv, const struct fail *why);
-/* server_ops.ending: relays the request again before the connection breaks, or leaves it until then. */
+/* server_ops.ending: relays the request again before the connection breaks, or leaves that to relay_lost(). Returns
+ * true if the client does not get PostgreSQL's FATAL. */
 bool relay_ending(struct server *srv, const struct error_fields *e);
 
 /* release.c */
-/* Gives the client's server back, if nothing keeps it. */
+/* Gives the client's server back, unless something still needs that server. */
 void relay_try_release(struct exchange *x);
 /*
  * Call when the client leaves: gives its server back, washes it or closes it, which ends a request in progress. why is

@@ -24,7 +24,8 @@ release_give_back(struct exchange *x, struct server *srv)
 {
 	unsigned parts = state_seal(x);
 
-	/* SQL may have used a sequence that does not show in the SQL: by triggers, by defaults in a COPY, ... */
+	/* The client's SQL may have used a sequence that it does not mention: by triggers, by defaults in a COPY, ...
+	 */
 	if (srv->loan.has_run && srv->sequences_of != x->waiter.id)
 		srv->sequences_of = SEQUENCES_OF_MANY;
 	listen_unlinked(x, srv);
@@ -60,9 +61,10 @@ relay_try_release(struct exchange *x)
 
 	if (srv == NULL && !x->is_in_relay && x->state == CL_READY && x->block == EXCHANGE_NO_BLOCK &&
 	    (is_to_leave || x->pool->is_orphan))
-		end_for_good(x); /* pgweir has answered the client's transaction to its end */
+		end_for_good(x); /* the client's transaction has ended, and pgweir itself has answered it */
 	if (srv == NULL || x->is_in_relay || !exchange_is_ready(x) ||
-	    (!may_return(x, srv) && !relay_is_streaming(x))) /* a stream is never between two requests */
+	    (!may_return(x, srv) &&
+	     !relay_is_streaming(x))) /* a replication stream never reaches a point between two requests */
 		return;
 	if (x->is_session && !x->pool->is_orphan && !is_to_leave)
 		return;
@@ -72,8 +74,8 @@ relay_try_release(struct exchange *x)
 		release_give_back(x, srv);
 }
 
-/* Returns true while a cancel could hit the replayed settings: the messages after them would run without these
- * settings. */
+/* Returns true while a cancel could hit the replayed settings; the messages that were sent after the settings would
+ * then run without them. */
 static bool
 is_replaying(const struct server *srv)
 {
@@ -88,7 +90,7 @@ close_left(struct exchange *x, struct server *srv)
 {
 	if (srv->ledger.count > 0 && !is_replaying(srv))
 		server_cancel(srv, CANCEL_TIMEOUT_US, NULL, NULL);
-	/* PostgreSQL runs nothing of a message while it has only a part of that message. */
+	/* All that PostgreSQL was sent is a part of one message, of which it runs nothing. */
 	if (x->body_left > 0 && !x->is_body_data && srv->ledger.count == 1)
 		srv->loan.risk = srv->loan.suspected = srv->loan.settled = 0;
 	x->pool->counters.recycles[RR_DIRTY]++;
@@ -96,7 +98,8 @@ close_left(struct exchange *x, struct server *srv)
 	server_close(srv);
 }
 
-/* Ends a stream by closing its connection, and any other work by a cancel, because no client waits for the result. */
+/* Closes srv. A replication stream ends with its connection; any other work in progress is cancelled, because no client
+ * waits for the result. */
 static void
 leave_replication(struct exchange *x, struct server *srv)
 {

@@ -30,7 +30,7 @@ on_pass(struct server *srv, const uint8_t *bytes, size_t len)
 	x->pool->database->counters.bytes_out[NS_CLIENT] += len;
 	x->pool->database->counters.bytes_in[NS_SERVER] += len;
 	exchange_begin_batch(x->env, &x->env->to_client, &x->stream);
-	outbox_ref(&x->env->to_client, bytes, len); /* last: nothing need be kept over a call */
+	outbox_ref(&x->env->to_client, bytes, len); /* last, so no register has to be saved across the call */
 }
 
 /* Closes a client in pool_mode = statement whose request has left a transaction open. */
@@ -66,7 +66,7 @@ on_request_done(struct server *srv, const struct owed *ended)
 
 /* Handles the end of a message of pgweir's own. */
 __attribute__((noinline)) static void
-own_settled(struct server *srv, const struct owed *o, enum owed_end how)
+settle_own(struct server *srv, const struct owed *o, enum owed_end how)
 {
 	if (o->to == OWED_TO_FEATURE)
 		return;
@@ -82,7 +82,7 @@ on_settled(struct server *srv, const struct owed *o, enum owed_end how)
 	if (o->to == OWED_TO_CLIENT && o->kind != OWED_EXECUTE)
 		statements_settled(srv, o, how);
 	else
-		own_settled(srv, o, how);
+		settle_own(srv, o, how);
 }
 
 static void
@@ -91,14 +91,15 @@ on_local(struct server *srv, const struct owed *o)
 	struct exchange *x = srv->borrower;
 	struct sent_copy *sent = &srv->loan.sent;
 
-	/* In the client's own turn, pgweir's reply comes before all replies of PostgreSQL's, or some of these were sent
-	 * before. */
+	/* While the client's bytes are walked, pgweir's reply comes either before all replies of PostgreSQL, or after
+	 * some that were sent before. */
 	if (x != NULL && x->is_in_relay && sent->state == SENT_WHOLE && sent->local_count < UINT16_MAX)
 		sent->local_count++;
 	else if (x != NULL && x->is_in_relay)
 		sent->state = SENT_ANSWERED;
 	else
-		srv->loan.clock.has_passed = true; /* together with PostgreSQL's next replies, if these are passed */
+		srv->loan.clock.has_passed =
+		    true; /* this reply is sent together with PostgreSQL's next replies, if these are passed */
 	if (x != NULL && !x->is_closing)
 		exchange_answer(x, o->kind == OWED_LOCAL_PARSE ? "1\0\0\0\4" : "3\0\0\0\4", 5);
 }
@@ -119,9 +120,9 @@ gucs_failed(struct exchange *x, struct server *srv, const struct error_fields *e
 	exchange_close(x, &why);
 }
 
-/* Returns false for an error that answers a message of the client's. */
+/* Handles an error that answers a message of pgweir's own. Returns false if it answers a message of the client's. */
 static bool
-own_error(struct server *srv, const struct error_fields *e, enum owed_to to)
+handle_own_error(struct server *srv, const struct error_fields *e, enum owed_to to)
 {
 	struct exchange *x = srv->borrower;
 
@@ -137,7 +138,7 @@ own_error(struct server *srv, const struct error_fields *e, enum owed_to to)
 	case OWED_TO_FEATURE:
 	case OWED_TO_NOBODY:
 		return true;
-	default: /* OWED_TO_PING, RESET and OWNER are never a borrower's */
+	default: /* OWED_TO_PING, OWED_TO_RESET and OWED_TO_OWNER are never in the ledger of a server that is lent */
 		return false;
 	}
 }
@@ -163,7 +164,7 @@ on_error(struct server *srv, const struct error_fields *e, enum owed_to to, bool
 		x->env->ops->login_server_error(x, e);
 		return true;
 	}
-	if (own_error(srv, e, to))
+	if (handle_own_error(srv, e, to))
 		return true;
 	query_timeout_check_cancel(x, e);
 	return features_error(x, e, message, len);
@@ -184,11 +185,11 @@ on_parameter(struct server *srv, const char *name, const char *value, bool is_pa
 	struct exchange *x = srv->borrower;
 
 	if (strcasecmp(name, "default_transaction_read_only") == 0) {
-		/* a failed request has set nothing, either */
+		/* a request that has failed has not set the parameter, either */
 		bool is_failed = srv->loan.tag_text[0] == '\0' && srv->tx == 'I';
 
-		/* If this client has not set the parameter, the operator has, so the server is no primary any more. The
-		 * server is closed when it is returned. */
+		/* If this client's request has not set the parameter, the operator has: the server is no primary any
+		 * more. It is closed when it is returned. */
 		if (x != NULL && (is_failed || (srv->loan.tag.flags & TAG_SETS_NOTHING) != 0) &&
 		    strcmp(value, "on") == 0 && loss_needs_primary(x))
 			server_condemn(srv, SERVER_MISPLACED);
@@ -218,7 +219,7 @@ relay_resume_held(struct exchange *x)
 	if (x->srv != NULL &&
 	    (x->srv->loan.is_unsuited || x->srv->loan.standby != 0 || state_must_ask_first(x) ||
 	     ledger_has_ahead(&x->srv->ledger) || ledger_owes_nobody(&x->srv->ledger) || x->srv->fitness != SERVER_FIT))
-		relay_try_release(x); /* what was held is run on another server, or after a question */
+		relay_try_release(x); /* the held messages must run on another server, or after a question */
 	exchange_replay(x, relay_bytes);
 	return exchange_has_server(x);
 }
@@ -228,17 +229,18 @@ resume_waiting(struct exchange *x, const struct server *srv)
 {
 	if (x->state == CL_RETRYING && srv->ledger.count == 0)
 		exchange_left(retry_now(x));
-	if (x->state == CL_HELD) /* before a release: the message may have waited for the replay of its settings here */
+	if (x->state == CL_HELD) /* before the server is given back: the message may have waited for its settings to be
+				    replayed on this server */
 		exchange_left(relay_resume_held(x));
 }
 
 /*
- * PostgreSQL ends a connection that sends a Parse or Close within COPY IN. pgweir would answer that message without
- * sending it, so PostgreSQL would wait for the end of the COPY, and the client for the reply. Closes the client and
- * returns true if the client has sent such a message.
+ * Closes the client and returns true if the client has sent a Parse or Close within COPY IN. PostgreSQL ends a
+ * connection that does so. If pgweir answered the message without sending it, PostgreSQL would wait for the end of the
+ * COPY, and the client for the reply.
  */
 __attribute__((cold)) static bool
-is_broken_copy(struct exchange *x, struct server *srv)
+close_broken_copy(struct exchange *x, struct server *srv)
 {
 	struct fail why;
 
@@ -251,10 +253,10 @@ is_broken_copy(struct exchange *x, struct server *srv)
 }
 
 /*
- * Returns true if the server is given back before the replies are sent, because another client waits for the server and
- * a send takes longer than everything else that is left to do. Nothing else may be queued for the client, and the
- * client may get nothing else before its replies; these must lie in the read buffer, which the next borrower's request
- * does not use.
+ * Returns true if the server is to be given back before its replies are sent, because another client waits for the
+ * server and the send takes longer than everything else that is left to do. Nothing else may be queued for the client,
+ * and the client may get nothing else before its replies; these must lie in the read buffer, which the next borrower's
+ * request does not use.
  */
 static inline bool
 gives_back_first(const struct exchange *x, const struct server *srv)
@@ -300,7 +302,7 @@ on_batch_end(struct server *srv)
 	report_flushed(x, srv);
 	if (srv->loan.commit.question == MARK_DUE)
 		commit_check_ask(x);
-	if (srv->ledger.copy == COPY_IN && is_broken_copy(x, srv))
+	if (srv->ledger.copy == COPY_IN && close_broken_copy(x, srv))
 		return;
 	if (stream_is_full(&x->stream)) {
 		stream_set_reading(&srv->stream, false);
@@ -309,14 +311,14 @@ on_batch_end(struct server *srv)
 	}
 	if (x->reading == EXCHANGE_STALLED)
 		relay_unstall(x);
-	/* else resumes when the cancel has ended, or never */
+	/* During a cancel, the client goes on when the cancel has ended; on a server that ends, never. */
 	if (!query_timeout_is_cancelling(srv) && srv->loan.end != LOAN_END_TOLD)
 		resume_waiting(x, srv);
 	relay_try_release(x);
 	if (is_first && !x->is_closing && stream_write(&x->stream, &replies, 1) < 0)
 		exchange_out_of_memory(x);
 	if (x->listen != NULL)
-		exchange_left(listen_flush(x)); /* notifications that came while something was owed */
+		exchange_left(listen_flush(x)); /* sends the notifications that came while something was owed */
 }
 
 /* The standby has said whether it has replayed what the client must not miss. */

@@ -98,14 +98,14 @@ needs_plans(struct request_walk *w)
 	return state_needs_plans(x, (const char *)m.statement->bytes, m.statement->query_len, m.risk);
 }
 
-/* Links srv, which was lent to the client. w is at the message that srv was borrowed for, or NULL if that message has
- * waited and is replayed after this. Returns 0, or -1 without memory; then the client is closed. */
+/* Links srv, which was lent to the client. w is at the message for which srv was borrowed; w is NULL if that message
+ * has waited, and is replayed after this call. Returns 0, or -1 without memory; then the client is closed. */
 static inline int
 link_server(struct exchange *x, struct server *srv, struct request_walk *w)
 {
 	x->srv = srv;
 	srv->loan.sent.named_before = statements_named_count(x);
-	if (x->listen != NULL) /* else the server is as when the loan began */
+	if (x->listen != NULL) /* without LISTEN, nothing has to be done here */
 		listen_linked(x, srv);
 	exchange_begin_batch(x->env, &x->env->to_server, &srv->stream);
 	report_lent(x, w == NULL ? x->waiter.waited_us : 0);
@@ -121,7 +121,7 @@ link_server(struct exchange *x, struct server *srv, struct request_walk *w)
 	return 0;
 }
 
-/* Ends the wait for a server. connect_us: how much of the wait PostgreSQL owed, at most. */
+/* Ends the wait for a server. connect_us: how much of the wait, at most, connections took to open. */
 static void
 note_wait(struct exchange *x, uint64_t connect_us, enum wait_outcome outcome)
 {
@@ -130,7 +130,7 @@ note_wait(struct exchange *x, uint64_t connect_us, enum wait_outcome outcome)
 	stream_set_reading(&x->stream, true);
 }
 
-/* Puts ahead of the message what must come first on a new server. */
+/* Puts what must come first on a new server (a standby's question, a BEGIN) ahead of the message. */
 static inline void
 note_linked(struct exchange *x)
 {
@@ -201,7 +201,7 @@ relay_cancel_wait(struct exchange *x)
 	reject_request(x, &why, RF_CANCELED);
 }
 
-/* Takes srv, which was lent to the client. NULL means that the client has to wait. */
+/* Links srv, which was lent to the client. srv is NULL if the client has to wait. */
 __attribute__((always_inline)) static inline enum walk_result
 take(struct request_walk *w, struct server *srv)
 {
@@ -259,9 +259,10 @@ linked_and_kept(struct request_walk *w, const struct frame *f)
 	return r;
 }
 
-/* Returns true if a message of a client without a server needs none, because pgweir answers it or it has no answer. */
+/* Handles a message of a client without a server if the message needs none, because pgweir answers it or it has no
+ * answer. Returns false if the message needs a server. */
 static bool
-is_done_here(struct request_walk *w, uint8_t type, size_t total)
+handle_here(struct request_walk *w, uint8_t type, size_t total)
 {
 	struct exchange *x = w->x;
 
@@ -278,7 +279,7 @@ is_done_here(struct request_walk *w, uint8_t type, size_t total)
 				6);
 		return true;
 	case 'H':
-	case 'd': /* the COPY of these messages has failed; PostgreSQL ignores such messages, too */
+	case 'd': /* the COPY to which these messages belong has failed; PostgreSQL ignores such messages, too */
 	case 'c':
 	case 'f':
 		return true;
@@ -385,11 +386,12 @@ one_message(struct request_walk *w)
 
 		x->has_run = true;
 		step = x->block >= EXCHANGE_ROLLED_BACK && walk_runs(f.type) ? reject_of_block(w)
-		       : is_done_here(w, f.type, total)			     ? WALK_ON
+		       : handle_here(w, f.type, total)			     ? WALK_ON
 									     : WALK_SLOWLY;
 		if (step == WALK_ON) {
 			walk_drop(w, total);
-			return x->is_closing ? WALK_OVER : WALK_ON; /* closed for a lack of memory for the answer */
+			return x->is_closing ? WALK_OVER
+					     : WALK_ON; /* the client is closed if there was no memory for the answer */
 		}
 		if (step != WALK_SLOWLY || (step = walk_borrow(w, false)) != WALK_ON)
 			return step;
@@ -452,9 +454,9 @@ relay_unstall(struct exchange *x)
 }
 
 /*
- * Called when a flush of total bytes, for `walked` bytes of the client's, has found the connection broken. If the
- * walked bytes are all that the client has on this server, and nothing of the batch was sent early, PostgreSQL has
- * begun nothing. The outbox is empty by now, but its first piece is as it was.
+ * Call when the flush of a batch has found the connection broken; `total` bytes were to be sent, of which `walked` were
+ * the client's. If the walked bytes are all that the client has on this server, and nothing of the batch was sent
+ * early, PostgreSQL has begun nothing. The outbox is empty by now, but pieces[0] still has its old length.
  */
 __attribute__((cold)) static void
 note_unsent(struct exchange *x, size_t total, size_t walked)
@@ -468,7 +470,8 @@ note_unsent(struct exchange *x, size_t total, size_t walked)
 		loan_set_end(loan, LOAN_UNBEGUN);
 }
 
-/* Returns true if bytes, or the ledger's entries for them, were lost: then nothing is sent. */
+/* Sends the outbox to the server. Returns true if there was no memory for bytes, or for the ledger's entries for them;
+ * then nothing is sent. */
 static bool
 flush_to_server(struct exchange *x, size_t walked)
 {
@@ -518,7 +521,7 @@ flush_batch(struct exchange *x, bool is_held, size_t walked)
 	struct exchange_env *env = x->env;
 	bool is_lost;
 
-	/* The replies that the held message waits for must come even if no Sync was sent yet. */
+	/* The held message waits for replies. A Flush makes PostgreSQL send these even if no Sync was sent yet. */
 	if (is_held && x->srv->ledger.count > 0) {
 		outbox_copy(&env->to_server, "H\0\0\0\4", 5);
 		ledger_flush(&x->srv->ledger);
@@ -529,7 +532,8 @@ flush_batch(struct exchange *x, bool is_held, size_t walked)
 	return !is_lost;
 }
 
-/* Returns false if there is no reply to wait for: a bug, for which the client is closed. */
+/* Makes the client wait for replies (CL_HELD). If no reply is owed, that is a bug: closes the client and returns false.
+ */
 static bool
 hold(struct exchange *x)
 {
@@ -543,8 +547,8 @@ hold(struct exchange *x)
 	return true;
 }
 
-/* Lets a client leave; why is NULL after a Terminate. Such a client gives its server back, and stays until it has taken
- * its replies. */
+/* Lets a client leave. why is NULL after a Terminate: then the client's server is given back, and the client is closed
+ * when it has taken all its replies. */
 static void
 leave(struct exchange *x, const struct fail *why)
 {
@@ -591,7 +595,7 @@ relay_batch(struct exchange *x, const uint8_t *bytes, size_t len)
 	srv = x->srv;
 	if (srv == NULL) {
 		if (x->block == EXCHANGE_DUE &&
-		    x->state == CL_READY) /* more of the request comes, so the client is not idle */
+		    x->state == CL_READY) /* more of the request is to come, so the client is not idle */
 			x->waiter.idle_since_us = *x->env->now_us;
 		else
 			relay_try_release(x);

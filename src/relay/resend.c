@@ -1,4 +1,4 @@
-/* src/relay/resend.c - copies what a server was sent since nothing was owed, and relays that again: see resend.h. */
+/* src/relay/resend.c - copies what a server was sent since it last owed no reply, and relays it again: see resend.h. */
 #include "relay/resend.h"
 #include "relay/begin.h"
 #include "relay/reads.h"
@@ -89,7 +89,8 @@ is_shown(const struct exchange *x, const struct server *srv)
 		return false;
 	for (int i = 0; o->to == &x->stream && i < o->count; i++)
 		there += o->pieces[i].iov_len;
-	return there == 0 || there != o->total; /* else nothing of the batch was sent early */
+	return there == 0 ||
+	       there != o->total; /* if all passed bytes are still in the outbox, the client was shown nothing */
 }
 
 bool
@@ -97,7 +98,7 @@ resend_is_possible(struct exchange *x, const struct server *srv)
 {
 	const struct sent_copy *sent = &srv->loan.sent;
 
-	/* The client has nothing on this server except the copy, and was shown nothing of its answer. */
+	/* All that the client has on this server is the request in the copy, and it was shown nothing of the answer. */
 	return (x->state == CL_READY || x->state == CL_HELD) && !x->is_session && !x->is_in_relay &&
 	       exchange_is_at_rest(x, srv) && !is_shown(x, srv) && srv->borrower == x && sent->copy.len > 0 &&
 	       sent->state != SENT_CUT && x->body_left == 0 && (!sent->is_later || !state_is_dirty(x, srv)) &&
@@ -127,7 +128,7 @@ resend_now(struct exchange *x, const struct request_copy *copy)
 	return exchange_has_server(x);
 }
 
-/* Forgets statements that the copy's Parses have made: relaying the copy makes them again. */
+/* Forgets the statements that Parses of the copy have made: they are made again when the copy is relayed. */
 static void
 forget_statements(struct exchange *x, const struct sent_copy *sent)
 {
@@ -141,8 +142,8 @@ forget_statements(struct exchange *x, const struct sent_copy *sent)
 			statements_forget_since(x, parse.name, sent->named_before);
 }
 
-/* Removes the messages that pgweir itself has answered from the beginning of the copy: the client has these
- * statements. */
+/* Removes the messages that pgweir itself has answered from the beginning of the copy: the client has their statements
+ * already. */
 static void
 drop_answered(struct sent_copy *sent)
 {

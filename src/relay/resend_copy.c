@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-/* limit of looks at messages of a copy to find its Binds' statements; a copy beyond it is not relayed again */
+/* how many messages of a copy may be read to find its Binds' statements; a copy that needs more is not relayed again */
 #define LOOKS_MAX 100000u
 
 bool
@@ -63,12 +63,12 @@ resend_sql(const struct server *srv, size_t *len)
 }
 
 /*
- * Returns true if a statement with this first word commits only when all of it is done, and its reply was sent. A
- * request that was not begun, or that a standby has or is to get, may be any, except one for statements that the client
- * has lost already.
+ * Returns true if a statement that begins with the word `first` commits only once, at its end. If the request was not
+ * begun, or if a standby has it or is to get it, any statement may run twice, except DEALLOCATE: the client has lost
+ * that statement already.
  */
 static bool
-is_of_one_commit(const struct exchange *x, uint32_t first)
+commits_once(const struct exchange *x, uint32_t first)
 {
 	if (x->srv == NULL || x->srv->loan.end == LOAN_UNBEGUN || exchange_may_leave(x, x->srv))
 		return first != WORD_DEALLOCATE;
@@ -76,17 +76,18 @@ is_of_one_commit(const struct exchange *x, uint32_t first)
 }
 
 static bool
-is_sql_of_one_commit(const struct exchange *x, const char *sql, size_t len)
+sql_commits_once(const struct exchange *x, const char *sql, size_t len)
 {
 	struct scan scan;
 
 	scan_text(&scan, gucs_scan_options(x->gucs), sql, len);
-	return is_of_one_commit(x, scan.first);
+	return commits_once(x, scan.first);
 }
 
 /*
- * Returns true if an earlier message of the copy makes the statement. The statement is harmless, which was checked at
- * that message; the client has lost the statement if its Parse was not answered. *looks: how many messages may be read.
+ * Returns true if a message of the copy before `end` makes the statement `name`, which was found harmless when that
+ * message was checked. (statements_called() does not find the statement if its Parse was not answered.) *looks: how
+ * many messages may still be read.
  */
 static bool
 is_parsed_before(const struct request_copy *copy, const uint8_t *end, const char *name, unsigned *looks)
@@ -115,15 +116,15 @@ is_message_harmless(struct exchange *x, const struct request_copy *copy, const s
 	switch (f->type) {
 	case 'Q':
 		return (x->srv == NULL || x->srv->loan.tag_text[0] == '\0') && f->body_len > 0 &&
-		       is_sql_of_one_commit(x, (const char *)body, f->body_len - 1);
+		       sql_commits_once(x, (const char *)body, f->body_len - 1);
 	case 'P':
 		return fields_parse(body, f->body_len, &parse) &&
-		       is_sql_of_one_commit(x, (const char *)parse.rest, parse.query_len);
+		       sql_commits_once(x, (const char *)parse.rest, parse.query_len);
 	case 'B':
 		if (!fields_bind(body, f->body_len, &portal, &statement, &names_len))
 			return false;
 		st = statements_called(x, statement);
-		return st != NULL ? is_of_one_commit(x, statement_traits(st)->first)
+		return st != NULL ? commits_once(x, statement_traits(st)->first)
 				  : is_parsed_before(copy, body - FRAME_HEAD_LEN, statement, looks);
 	case 'D':
 	case 'E':

@@ -6,17 +6,17 @@
  * is swallowed. When a Sync after the error has been answered, the statement gets a new name, and the request is
  * relayed again, from a copy, as if it came from the client now.
  *
- * This is done only where it gives no wrong answer: where the client does not know the columns of the old rows, or
- * where a Describe in the same request will show the client the new ones. Otherwise the client gets the error, which
- * its driver knows (asyncpg and JDBC prepare again).
+ * This is done only where it gives no wrong answer: where the client does not know the old columns, or where a Describe
+ * in the same request will show the client the new columns. Otherwise the client gets the error, which its driver knows
+ * (asyncpg and JDBC prepare again).
  *
- * The same is done if the server has lost the statement because SQL deallocated it where no scan could see that. Code
- * that runs for the Bind can make PostgreSQL report that error for a statement that is there, but a Close goes ahead of
- * each Parse.
+ * The same is done if the server has lost the statement because SQL deallocated it where no scan could see that. A
+ * function that runs during the Bind can raise the same error although the server has the statement. To prepare the
+ * statement again is harmless then, because a Close goes ahead of each Parse.
  *
- * A client whose Parse was answered by pgweir must not get errors that stem from an old plan (PostgreSQL parses such a
- * statement again, too, and may fail with any error of the parser): the first use of such a statement is also sent once
- * more.
+ * If pgweir has answered a client's Parse, the first use of that statement may fail with any error of PostgreSQL's
+ * parser, because PostgreSQL parses an outdated statement again. The client must not get such an error, so that first
+ * use is sent once more, too.
  */
 #include "statements/keep.h"
 #include "statements/statements_state.h"
@@ -61,12 +61,12 @@ retry_keep(struct exchange *x, const uint8_t *message, size_t len, bool is_sent)
 }
 
 /*
- * Returns true if the request begins with a Describe, or with a Bind and the Describe of its portal: then the reply
- * shows the client its rows. Returns false if the Bind has formats for several columns: the client knows its rows
- * already.
+ * Returns true if the reply will show the client the statement's columns: the request begins with a Describe, or with a
+ * Bind and the Describe of its portal. Returns false if the Bind has formats for several columns, because the client
+ * then relies on the columns that it knows.
  */
 static bool
-tells_rows(const struct request_copy *k)
+describes_columns(const struct request_copy *k)
 {
 	const char *portal, *other, *statement;
 	struct frame first, next;
@@ -109,9 +109,9 @@ is_gone(const struct exchange *x, const struct statement *st, const struct error
 }
 
 /*
- * Makes the Sync after the error pgweir's. If the client has sent its Sync, that one is taken. If not, the client has
- * sent a Flush and waits (asyncpg prepares so): pgweir sends a Sync, and the Sync that the client will send belongs to
- * the retry. Returns false if neither is possible.
+ * Takes or sends the Sync that follows the error; pgweir then swallows its reply. If the client has sent its Sync,
+ * pgweir takes that. If not, the client has sent a Flush and waits (asyncpg prepares so): pgweir sends a Sync, and the
+ * Sync that the client will send belongs to the retry. Returns false if neither is possible.
  */
 static bool
 take_sync(struct exchange *x)
@@ -129,20 +129,20 @@ take_sync(struct exchange *x)
 	return true;
 }
 
-/* Returns true if the request is to be sent once more: the client was shown no reply to it, and the Sync after the
- * error is pgweir's now. is_lacking: the server lacks the statement, so the client knows its rows from an earlier
- * server. */
+/* Takes the Sync that follows the error (take_sync()) if the request can be sent once more: the client was shown no
+ * reply to it, and will not be surprised by other columns. Returns true if so. lacks_statement: true if the server does
+ * not have the statement at all; then the error says nothing about its columns. */
 static bool
-begin_retry(struct exchange *x, const struct client_statement *n, bool is_lacking)
+begin_retry(struct exchange *x, const struct client_statement *n, bool lacks_statement)
 {
 	const struct kept_request *kept = &x->srv->loan.kept;
 
 	return (kept->state == KEPT_WHOLE || kept->state == KEPT_SO_FAR) && x->srv->tx == 'I' &&
 	       x->srv->ledger.answered == 0 && x->body_left == 0 &&
-	       (is_lacking || n->rows == ROWS_UNTOLD || tells_rows(&kept->copy)) && take_sync(x);
+	       (lacks_statement || n->rows == ROWS_UNTOLD || describes_columns(&kept->copy)) && take_sync(x);
 }
 
-/* Returns true if n might not have failed if it had been prepared now: pgweir answered its Parse, not PostgreSQL. */
+/* Returns true if a new Parse might make n succeed: pgweir, not PostgreSQL, has answered the Parse of n. */
 static bool
 is_doubtful(struct exchange *x, const struct client_statement *n, const struct error_fields *e)
 {
@@ -156,7 +156,7 @@ bool
 retry_wanted(struct exchange *x, const struct error_fields *e)
 {
 	struct client_statements *s = x->statements;
-	bool is_old = is_outdated(e), is_lacking, is_again, is_describe;
+	bool is_old = is_outdated(e), lacks_statement, is_again, is_describe;
 	struct client_statement *n;
 
 	if (s == NULL || s->failed_use == FAILED_NO_USE)
@@ -164,17 +164,17 @@ retry_wanted(struct exchange *x, const struct error_fields *e)
 	is_describe = s->failed_use == FAILED_DESCRIBE;
 	s->failed_use = FAILED_NO_USE;
 	n = s->failed;
-	is_lacking = is_gone(x, n->st, e);
-	if (is_lacking)
+	lacks_statement = is_gone(x, n->st, e);
+	if (lacks_statement)
 		server_statements_doubt(&x->srv->statements, n->st->id);
-	if (n->st == NULL || (!is_lacking && !is_old && !is_doubtful(x, n, e)))
+	if (n->st == NULL || (!lacks_statement && !is_old && !is_doubtful(x, n, e)))
 		return false;
-	is_again = begin_retry(x, n, is_lacking);
-	if (!is_lacking && (is_old || is_again))
+	is_again = begin_retry(x, n, lacks_statement);
+	if (!lacks_statement && (is_old || is_again))
 		client_statement_renew(x, n, n->rows == ROWS_UNTOLD && !is_describe);
 	if (!is_again)
 		return false;
-	s->is_types_told = !is_lacking && is_describe;
+	s->is_types_told = !lacks_statement && is_describe;
 	exchange_step(x, CE_RETRY);
 	x->pool->database->counters.statement_reruns++;
 	return true;

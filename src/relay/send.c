@@ -12,8 +12,8 @@
 
 #define SHARD_MAX 4096u /* bytes; a shorter message is handled only when it is complete */
 
-/* Sends the message as it is, from byte `from` on: the bytes before that were sent in another form. More of the message
- * may follow. */
+/* Sends the message as it is from byte `from` on; the bytes before `from` were sent in another form. More of the
+ * message may come later. */
 static enum walk_result
 walk_forward(struct request_walk *w, size_t from, size_t total)
 {
@@ -111,7 +111,7 @@ is_oversize(const struct exchange *x, const struct frame *f)
 	return f->type == 'P' && f->body_len > x->settings->max_statement_size;
 }
 
-/* Returns true if nothing can be done with only a part of this message. */
+/* Returns true if the message can be handled only when all of it has come. */
 static bool
 must_be_whole(const struct exchange *x, const struct frame *f)
 {
@@ -127,7 +127,7 @@ must_be_whole(const struct exchange *x, const struct frame *f)
 	case 'C':
 	case 'D':
 	case 'E':
-		return true; /* these are short: frame_client_limit */
+		return true; /* frame_client_limit() keeps these short */
 	default:
 		return false;
 	}
@@ -148,7 +148,7 @@ walk_read_request(struct request_walk *w, const struct frame *f)
 	return WALK_ON;
 }
 
-/* If earlier SQL may change how PostgreSQL reads this SQL, adds the traits of all other ways to read it. */
+/* If earlier SQL may change how PostgreSQL reads this SQL, adds the traits that the SQL has in any other reading. */
 static void
 widen_traits(struct request_walk *w)
 {
@@ -172,8 +172,8 @@ see_function_call(struct exchange *x)
 	return STEP_FORWARD;
 }
 
-/* Sends a Sync in place of a Query whose client has got the error of a message ahead of the Query: the Sync makes
- * PostgreSQL go on. */
+/* Sends a Sync in place of the Query, because a message ahead of the Query has failed, and the client has got that
+ * error. The Sync makes PostgreSQL go on. */
 static enum walk_result
 send_sync_instead(struct request_walk *w)
 {
@@ -259,7 +259,7 @@ send_execute(struct request_walk *w, const struct frame *f)
 		x->srv->loan.statements_run++;
 		return walk_send_extended(w, f, OWED_EXECUTE);
 	}
-	/* All named portals are alike here. */
+	/* The features only have to know whether the portal has a name. */
 	m->portal = m->total > FRAME_HEAD_LEN && m->have > FRAME_HEAD_LEN && m->message[FRAME_HEAD_LEN] == 0 ? "" : "?";
 	step = features_request(x, m);
 	if ((r = walk_of_step(x, step)) != WALK_ON)
@@ -451,9 +451,9 @@ send_copy_end(struct request_walk *w, const struct frame *f)
 }
 
 /*
- * Makes the server's settings the client's before a message that runs something. The client has kept its server since a
- * RESET or DISCARD ALL ran, so the server's settings may differ from the client's: they are replayed as soon as nothing
- * is owed, at most once per message, even if the message is held and handled again.
+ * Makes the server's settings equal to the client's before a message that runs something. They may differ if the client
+ * has kept its server since a RESET or DISCARD ALL. The client's settings are replayed as soon as nothing is owed, at
+ * most once per message, even if the message is held and handled again.
  */
 static enum walk_result
 catch_up(struct exchange *x)
@@ -506,8 +506,8 @@ walk_linked(struct request_walk *w, const struct frame *f)
 	enum walk_result r;
 
 	x->has_run = true;
-	/* PostgreSQL ends a connection that sends other messages within COPY IN, but runs them if the COPY has failed
-	 * meanwhile. */
+	/* Within COPY IN only messages of the COPY may be sent. PostgreSQL ends a connection that sends other messages,
+	 * unless the COPY has failed meanwhile: then it would run them. */
 	if (x->srv->ledger.intake == INTAKE_COPY && !walk_runs(f->type))
 		return send_frame(w, f);
 	if (x->srv->ledger.intake == INTAKE_COPY) {
@@ -521,7 +521,7 @@ walk_linked(struct request_walk *w, const struct frame *f)
 			return WALK_HOLD;
 		loan->behind = NOTHING_BEHIND;
 	}
-	/* A client with session state may have run a DISCARD ALL, perhaps on another server since. */
+	/* A client with session state may have run a DISCARD ALL, and may have another server since. */
 	if ((x->srv->gucs != x->gucs || x->session != NULL) && walk_runs(f->type) && (r = catch_up(x)) != WALK_ON)
 		return r;
 	return send_frame(w, f);

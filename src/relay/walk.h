@@ -26,7 +26,8 @@ enum walk_result {
 	WALK_WAIT, /* the message waits for a server, or for the listener */
 	WALK_HOLD, /* the message waits for the replies to earlier messages */
 	WALK_REJECT, /* the request is refused: request_walk.why, rejection */
-	WALK_LEAVE, /* send what was walked, then close the client; the reason is in request_walk.why */
+	WALK_LEAVE, /* send what was walked, then close the client; request_walk.why has the reason if has_why is true
+		     */
 	WALK_OVER, /* the client is closed */
 	/* fast.c: the message may concern a feature, and was not handled; reject.c: the message needs a server */
 	WALK_SLOWLY
@@ -40,8 +41,8 @@ struct request_walk {
 	const uint8_t *scanned; /* the Query whose result is in scan, so its SQL is not scanned twice; or NULL */
 	struct server *lent; /* set by reads_borrow(); NULL if that was not called */
 	bool has_why;
-	/* walk_begin() clears nothing below except m.message. why is valid if has_why is true; scan and risk are valid
-	 * if scanned is the present message; m is valid if m.message is. */
+	/* walk_begin() clears nothing below except m.message. why is valid if has_why is true. scan and risk are valid
+	 * if `scanned` points to the message at w->at; m is valid if m.message does. */
 	struct fail why;
 	struct scan scan;
 	struct sql_traits traits; /* traits of m, for a Query */
@@ -81,8 +82,8 @@ walk_of_step(struct exchange *x, enum feature_step step)
 
 /* Sets w->why to a protocol violation by a message of this type. Returns WALK_LEAVE. */
 enum walk_result walk_violated(struct request_walk *w, const char *what, uint8_t type) __attribute__((cold));
-/* Borrows a server for the message at w->at. Returns WALK_ON once the client has a server. is_quiet is for the fast
- * lane, with a Query scanned, or a Bind's names in w->m; then the result may be WALK_SLOWLY, too: see
+/* Borrows a server for the message at w->at. Returns WALK_ON once the client has a server. is_quiet: true on the fast
+ * lane, where a Query was scanned, or w->m has a Bind's names; then the result may be WALK_SLOWLY, too: see
  * reads_borrow(). */
 enum walk_result walk_borrow(struct request_walk *w, bool is_quiet);
 
@@ -113,19 +114,19 @@ walk_report_query(const struct request_walk *w, const struct frame *f, size_t ha
 		srv->loan.fingerprint = w->fingerprint;
 }
 
-/* fast.c: handles messages up to one that is not for the fast lane, for which it returns WALK_SLOWLY. */
+/* fast.c: handles messages up to the first that the fast lane can't take; returns WALK_SLOWLY for that message. */
 enum walk_result walk_fast(struct request_walk *w);
 void walk_note_bind(struct request_walk *w); /* records that the statement of the Bind is about to run */
 void walk_push_query(struct request_walk *w, enum owed_kind kind, unsigned shown);
 enum walk_result walk_send_sync(struct request_walk *w);
 
 /* reject.c: handles a message that runs something, of a client that is EXCHANGE_ROLLED_BACK or EXCHANGE_FAILED, as
- * PostgreSQL does in a failed transaction. Returns ON if the message was answered, REJECT, or SLOWLY if the block is
- * due again with EXCHANGE_BEGIN_FAILED. */
+ * PostgreSQL does in a failed transaction. Returns WALK_ON if the message was answered, WALK_REJECT, or WALK_SLOWLY if
+ * the block is due again with EXCHANGE_BEGIN_FAILED. */
 enum walk_result reject_of_block(struct request_walk *w);
 
 /* send.c */
-/* The slow lane: reads the message at w->at as far as that needs no server. Returns MORE if the message must be
+/* The slow lane: reads the message at w->at as far as that needs no server. Returns WALK_MORE if the message must be
  * complete and is not. */
 enum walk_result walk_read_request(struct request_walk *w, const struct frame *f);
 enum walk_result walk_read_bind(struct request_walk *w); /* reads a Bind's names, unless they were read already */
@@ -140,8 +141,8 @@ walk_runs(uint8_t type)
 }
 
 /* Returns true if a message that is sent now, at the beginning of a request, runs under its client's settings. Also
- * returns true where pgweir does not follow the settings, in a failed block, and if the settings were replayed but
- * PostgreSQL spells one differently. */
+ * returns true in a failed block, where pgweir does not follow the client's settings, and if the settings were replayed
+ * but PostgreSQL spells one differently. */
 static inline bool
 walk_has_settings(const struct exchange *x)
 {

@@ -6,7 +6,7 @@
 #define SILENT_FIRST_US UINT64_C(1000000)
 #define SILENT_MOST_US (15 * SILENT_FIRST_US)
 
-/* A host that was silent; no others are kept. */
+/* A host that was silent; other hosts have no entry. */
 struct silent_host {
 	uint32_t count; /* how many times in a row it was silent */
 	uint64_t due_us;
@@ -83,7 +83,7 @@ hosts_silent(struct hosts *h, const char *address, uint64_t now_us)
 	if (h == NULL || (host == NULL && HASH_COUNT(h->table) >= HOSTS_MAX))
 		return;
 	if (host == NULL && (host = TABLE_MAKE(h->seed, h->table, address, address, len)) == NULL)
-		return; /* without memory it is tried like a host that answers */
+		return; /* without memory this host is tried like a host that answers */
 	host->due_us = now_us + backoff_us(host->count, SILENT_FIRST_US, SILENT_MOST_US, &h->random);
 	host->count++;
 }

@@ -2,11 +2,11 @@
  * src/server/hosts.h - remembers which hosts do not answer. They are tried last and seldom, so a machine that is gone
  * costs connect_timeout now and then, and not each time a connection is opened.
  *
- * A host that refuses at once costs nothing, and is no concern of this module. While a silent host is tried once more,
- * no other connection tries it.
+ * A host that refuses at once costs nothing, so this module does not remember it. While one connection tries a silent
+ * host again, no other connection does.
  *
- * Owns: every host_health in it. Names come from the configuration, but may have a tenant's name in them. There are at
- *       most HOSTS_MAX; any further host is always due.
+ * Owns: an entry for each silent host. Hosts' names come from the configuration, but may contain a tenant's name, so
+ * their number is bounded: HOSTS_MAX. Other hosts are always due.
  */
 #pragma once
 

@@ -3,9 +3,7 @@
  *
  * A loan begins when the pool lends the server (server_lend), and ends when the server is returned, reset or closed.
  *
- * Owns:    its buffers (text, bind, kept, sent), which the next loan uses again, and a reference to commit.before.
- * Borrows: notify_listener, which is only compared.
- * Always:  nothing outlives the loan: loan_begin() is the one place that forgets what the last borrower left here.
+ * Owns:    its buffers (text, bind, kept, sent), which the next loan uses again, and a reference to commit.before. Borrows: notify_listener, a pointer that is compared and never followed. Always: nothing but the buffers outlives the loan: only loan_begin() forgets what the last borrower has left here.
  */
 #pragma once
 
@@ -26,7 +24,7 @@ enum kept_state {
 	KEPT_NOT
 };
 
-/* A copy of bytes of the borrower's that may have to be relayed again: see relay/resend.h. */
+/* A copy of bytes from the borrower that may have to be relayed again: see relay/resend.h. */
 struct request_copy {
 	uint8_t *bytes;
 	uint32_t len, cap;
@@ -41,47 +39,48 @@ struct kept_request {
 
 enum sent_state {
 	SENT_WHOLE, /* the copy is complete */
-	SENT_CUT, /* something is missing from the copy: it was too long, or followed an answer */
-	SENT_ANSWERED /* the borrower was sent an answer to it */
+	SENT_CUT, /* bytes are missing from the copy: it was too long, or the client kept the server after an answer */
+	SENT_ANSWERED /* the borrower was sent an answer to a message of the copy */
 };
 
-/* A copy of everything sent since nothing was owed, in case the server has not executed it (relay/resend.c). */
+/* A copy of everything sent since the server last owed no reply, in case it is not executed (relay/resend.c). */
 struct sent_copy {
 	struct request_copy copy;
 	uint32_t named_before; /* statements_named_count() when the copy began */
 	uint8_t state; /* enum sent_state */
-	bool is_later; /* the loan had requests before; set by resend_begin(), cleared by loan_begin() */
+	bool is_later; /* the loan had requests before the copy's; set by resend_begin(), cleared by loan_begin() */
 	/* how many Parses and Closes at the beginning of the copy were answered by pgweir itself */
 	uint16_t local_count;
 };
 
 /*
- * Measures the request under way: which side owes its next byte, since when, and how long each has owed bytes. See
- * exchange/report.c.
+ * Measures the request under way: which side (enum phase) owes the request's next byte, since when, and how long each
+ * side has owed bytes. See exchange/report.c.
  */
 struct phase_clock {
 	uint64_t since_us; /* 0 if no request is under way */
 	uint64_t us[PHASE_COUNT];
 	uint8_t debtor; /* enum phase */
-	bool is_timed; /* every turn of the request is timed; set and cleared by start_clock() */
+	bool is_timed; /* every change of debtor in this request is timed; set and cleared by start_clock() */
 	/* Bytes were passed to the client since the last send. Set by replies.c, cleared by report.c, resend_begin()
 	 * and loan_begin(). */
 	bool has_passed;
-	/* Some of these bytes were sent to the client. Set by report.c, cleared by report.c and loan_begin(). */
+	/* Some of the request's replies were sent to the client. Set by report.c, cleared by report.c and loan_begin().
+	 */
 	bool is_flowing;
 };
 
 /* How far the borrower's COMMIT has come, where COMMITs are checked: see commit_check/commit_check.c. */
 enum commit_phase {
 	COMMIT_NOT,
-	COMMIT_ASKED, /* the transaction's mark was asked for, before the COMMIT */
+	COMMIT_ASKED, /* pgweir has asked for the transaction's mark (struct commit_mark), before the COMMIT */
 	COMMIT_BOUND, /* the COMMIT is bound to the unnamed portal */
 	COMMIT_SENT,
 	COMMIT_ANSWERED, /* the COMMIT's own reply has come; its ReadyForQuery is still due */
 	COMMIT_SKIPPED /* an error before the COMMIT has skipped it; its ReadyForQuery is still due */
 };
 
-/* The question about the open transaction's mark that follows its first write. */
+/* The question for the open transaction's mark (struct commit_mark), asked after the transaction's first write. */
 enum mark_question {
 	MARK_NOT_ASKED,
 	MARK_DUE, /* the question is sent when the replies are sent */
@@ -111,44 +110,47 @@ struct loan_commit {
 	uint8_t undone;
 	uint8_t begun; /* enum commit_block: BLOCK_BEGUN if a BEGIN was answered since the last ReadyForQuery */
 	bool is_on; /* COMMITs of this loan are checked; set and cleared by commit_check.c */
-	/* A question has failed, and the transaction with it. Set by commit_check.c, cleared by loan_begin(). */
+	/* A question has failed, so the transaction has, too. Set by commit_check.c, cleared by loan_begin(). */
 	bool is_broken;
-	/* The transaction's number may not show everything it has done: NOTIFY, postgres_fdw. Set and cleared by
+	/* The transaction has done something that its number may not show: NOTIFY, postgres_fdw. Set and cleared by
 	 * commit_check.c. */
 	bool has_more;
 };
 
-/* Says whether the borrower has run a statement that a currval() may follow, or a currval() itself. */
+/* Says whether the borrower has run a statement after which it may call currval(), or has called currval(). */
 enum followed_by { FOLLOWED_BY_NOTHING, FOLLOWED_BY_CURRVAL_MAYBE, FOLLOWED_BY_CURRVAL };
 
 /* The facts that decide whether the borrower keeps the server for a currval(): see state/linger.c. */
 struct loan_followed {
 	uint8_t by; /* enum followed_by */
-	/* The borrower's requests_done when that statement ran, and when it last came to rest, at since_us. */
+	/* requests_before: the borrower's requests_done when it ran the statement that `by` is about; requests_then:
+	 * its requests_done when it last came to rest (at since_us). */
 	uint32_t requests_before, requests_then;
 	/* the request (requests_done + 1) that found no values of its sequences on this server */
 	uint32_t without_values;
 	uint64_t since_us;
-	/* questions after the last such statement; such statements while other clients waited */
+	/* questions: those since the last such statement; rounds: such statements while other clients waited */
 	uint32_t questions, rounds;
 };
 
 /* Says whether the open transaction has run CREATE, ALTER or DROP, and whether that affects the plans of others. */
 enum loan_ddl { DDL_NONE, DDL_DONE, DDL_CHANGES_PLANS };
 /*
- * Says whether the open transaction has changed the code of the database, as tags tell; and whether it has made
- * functions, which may keep state in a backend that nothing resets.
+ * Says whether the open transaction, by its command tags, has changed the code of the database (CODE_CHANGED), or made
+ * functions (CODE_MADE), which may keep state in a backend that nothing resets.
  */
 enum loan_code { CODE_AS_BEFORE, CODE_CHANGED, CODE_MADE };
-/* Says which messages wait until everything that pgweir has sent before them is answered. */
+/* Says which messages wait until all messages that pgweir itself has sent before them are answered. */
 enum loan_behind {
 	NOTHING_BEHIND,
 	QUERY_BEHIND_OURS, /* a Query waits; pgweir's messages are part of its request */
-	ALL_BEHIND_SETTINGS /* all messages wait, because they would run without the settings if these fail */
+	ALL_BEHIND_SETTINGS /* all messages wait, because if pgweir's settings fail, they would run without these
+			     */
 };
 /* Says whether the standby has replayed the position that the borrower must not miss: relay/reads_replayed.c. */
 enum loan_replay { REPLAY_NOT_ASKED, REPLAY_ASKED, REPLAY_DONE, REPLAY_LATE };
-/* Says whether SQL of the loan sets something for one transaction only, and whether that belongs to the context. */
+/* Says whether SQL of the loan sets something for one transaction only, and if that is of the context (session/gucs.h).
+ */
 enum loan_local { LOCAL_NOTHING, LOCAL_SETTING, LOCAL_CONTEXT };
 
 /* Says whether the server is closed because code of the database may have left something there. */
@@ -158,7 +160,7 @@ enum loan_blame { BLAME_NOBODY, BLAME_CODE, BLAME_OTHERS };
 enum loan_end {
 	LOAN_GOES_ON,
 	LOAN_UNBEGUN, /* PostgreSQL has begun none of the messages that it has not answered */
-	LOAN_NOT_EXECUTED, /* the messages in sent may be relayed again: see relay/loss.c */
+	LOAN_NOT_EXECUTED, /* the messages in `sent` may be relayed again: see relay/loss.c */
 	LOAN_END_TOLD /* the borrower was sent PostgreSQL's own FATAL */
 };
 /* The worst result of the loan's SQL since it was last settled: see loan_note_undone(). */
@@ -167,8 +169,8 @@ enum loan_undone { UNDONE_NOTHING, UNDONE_TRANSACTION, UNDONE_FAILED };
 struct loan {
 	uint8_t end; /* enum loan_end; written by loan_set_end() */
 	uint8_t undone; /* enum loan_undone */
-	/* The unnamed statement belongs to the borrower, could not be made again, and was not bound yet. Set and
-	 * cleared by unnamed.c. */
+	/* The server's unnamed statement is the borrower's, was not bound yet, and pgweir could not make it again. Set
+	 * and cleared by unnamed.c. */
 	bool is_unnamed_kept;
 	/* A savepoint may be open. Set by listen_before_sql() and complete_rarer(), cleared by loan_begin(). */
 	bool has_savepoint;
@@ -188,23 +190,23 @@ struct loan {
 	/* Settings for parsing hold in this transaction alone. Set by notes.c and context.c, cleared by
 	 * ddl_is_over(). */
 	bool has_local_settings;
-	/* TAG_CHANGES_ROLES, TAG_CHANGES_DEFAULTS: other sessions see the change from now on, or when the transaction
-	 * is over */
+	/* TAG_CHANGES_ROLES, TAG_CHANGES_DEFAULTS: what the loan has changed; other sessions see the change at once, or
+	 * after the transaction */
 	uint16_t changes;
 	/* Code of the database ran, which may have changed roles or defaults. Set by compiled.c, notes.c and ask.c,
 	 * cleared by ask.c. */
 	bool has_run_code;
-	/* The server has plans of another context than the borrower's, but the SQL that the borrower runs needs none of
-	 * them. Set by compiled.c, cleared by loan_begin(). */
+	/* The server has plans that were made under another context than the borrower's. The loan goes on because the
+	 * SQL that the borrower runs does not depend on plans. Set by compiled.c, cleared by loan_begin(). */
 	bool is_unsuited;
-	/* SQL that has a context ran under another context than the client's own. Set by note_risk(), cleared by
-	 * loan_begin(). */
+	/* SQL whose meaning depends on the context ran under another context than the client's own. Set by note_risk(),
+	 * cleared by loan_begin(). */
 	bool is_mixed;
 	/* The server has no plans of other clients any more. Set by compiled.c, cleared by loan_begin(). */
 	bool has_own_plans;
 	uint8_t blame; /* enum loan_blame; see pool_code_blame() */
-	/* The context under which statements are shared if has_local_settings is set only because of SET LOCAL
-	 * search_path; else 0. */
+	/* If has_local_settings is set only because of SET LOCAL search_path, the context under which statements are
+	 * shared; else 0. */
 	uint32_t local_context;
 	uint8_t behind; /* enum loan_behind */
 	bool next_row_is_true; /* see server_ops.no_such_pid; set and cleared by server_replies.c */
@@ -219,24 +221,25 @@ struct loan {
 	uint32_t risk; /* enum state_part: of all SQL that ran */
 	uint32_t suspected; /* enum scan_flag of the SQL that ran since the loan began, or since it was last settled */
 	uint32_t settled; /* enum scan_flag of all SQL that was settled since the loan began */
-	/* The PID with which the listener passes on this server's notifications. notify_listener is only compared; NULL
-	 * if notifications are unchanged. */
+	/* notify_as: the PID with which notify_listener passes on this server's notifications. notify_listener:
+	 * compared, never followed; NULL if the notifications' PID is left as it is. */
 	uint32_t notify_as;
 	const void *notify_listener;
 	uint64_t lent_us, sent_us;
-	uint64_t last_done_us; /* when its last request was done, or when a later byte of its borrower's moved */
+	uint64_t
+	    last_done_us; /* when its last request was done, or when a later byte was passed to or from its borrower */
 	uint64_t unread_us; /* when the server was last seen to wait for its client to read; 0 if never */
 	/* For ask_after() in client_timeouts.c: since when server.bytes_in equals silent_bytes; when the last question
 	 * was sent. */
 	uint64_t silent_us, silent_bytes, asked_us;
-	/* relay/query_timeout.h: since when its query runs; when that was cancelled */
+	/* relay/query_timeout.h: late_since_us: when the late query began; cancelled_us: when it was cancelled */
 	uint64_t late_since_us, cancelled_us;
 	uint64_t told_us; /* client_timeouts.c: when the borrower was last told that its request still runs */
 	/* The following fields, up to commit, are about the request under way. */
 	uint64_t bytes_to_client, bytes_from_client;
 	uint64_t fingerprint; /* fingerprint of text, set together with it; 0 if it is not known */
 	uint32_t bind_len, text_len;
-	bool is_text_cut; /* text has the beginning only; set by report_first_text(), cleared by loan_begin_request() */
+	bool is_text_cut; /* text is only a beginning; set by report_first_text(), cleared by loan_begin_request() */
 	/* text belongs to a request that is over. Set by report_done(), cleared by loan_begin_request(). */
 	bool is_text_spent;
 	uint8_t canceled_by; /* enum canceler of the last error, until report_done() takes it */
@@ -265,14 +268,14 @@ loan_begin_request(struct loan *l)
 	l->tag_text[0] = '\0';
 }
 
-/* Returns since when nothing is under way; only valid if nothing is. */
+/* Returns since when no request is under way; valid only if none is. */
 static inline uint64_t
 loan_rests_since(const struct loan *l)
 {
 	return l->last_done_us > l->lent_us ? l->last_done_us : l->lent_us;
 }
 
-/* The only writer of l->end. A borrower that was told of the end knows of it, whatever PostgreSQL sends afterwards. */
+/* The only writer of l->end. LOAN_END_TOLD stays, whatever PostgreSQL sends afterwards. */
 static inline void
 loan_set_end(struct loan *l, enum loan_end end)
 {
@@ -292,6 +295,6 @@ loan_note_undone(struct loan *l, enum loan_undone undone)
 		l->commit.undone = (uint8_t)undone;
 }
 
-/* Keeps a copy of the request from here on, unless a part of it was sent before. */
+/* Begins to keep a copy of the request, unless a part of the request was sent before. */
 void loan_keep_request(struct loan *l);
 void loan_fini(struct loan *l); /* frees its buffers */

@@ -30,7 +30,8 @@ struct password_process {
 	char out_bytes[OUT_MAX + 1], err_bytes[ERR_MAX + 1]; /* wiped when the process is freed */
 };
 
-/* The command's own variables come before pgweir's, of which libpq's names are left out. The caller frees the array. */
+/* Returns the environment for the command: the variables in `ours`, then pgweir's own environment without those that
+ * are listed in hidden[]. The caller frees the array. Returns NULL without memory. */
 static char **
 make_environment(char ours[OURS][VARIABLE_MAX])
 {
@@ -144,7 +145,8 @@ password_process_new(const struct password_order *order, uint64_t now_us, struct
 	return process;
 }
 
-/* Reads all there is. Output that doesn't fit is dropped, so the command is not held up; *len is then cap + 1. */
+/* Reads what there is, in READS_MAX reads at most. Output that doesn't fit is dropped, so the command is not held up;
+ * *len is then cap + 1. */
 static void
 drain(int fd, char *bytes, size_t cap, size_t *len)
 {
@@ -161,7 +163,7 @@ drain(int fd, char *bytes, size_t cap, size_t *len)
 	OPENSSL_cleanse(rest, sizeof(rest));
 }
 
-/* The detail, the first line of the command's error output, is for the log only: it may contain a secret. */
+/* The detail of *why, the first line of the command's error output, is for the log only: it may contain a secret. */
 static int
 put_failure(struct password_process *process, struct fail *why, const char *what, int number)
 {

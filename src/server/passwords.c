@@ -18,7 +18,7 @@ struct password_entry {
 	struct password_order order; /* the texts belong to the entry */
 	char *command, *host, *user, *database;
 	char *password; /* NULL if there is none; wiped */
-	uint64_t got_us, asked_us; /* when it was got; when a server last asked for it */
+	uint64_t got_us, asked_us; /* got_us: when the password was got; asked_us: when a server last asked for it */
 	struct fail why; /* why the last run failed */
 	uint64_t backoff_us, not_before_us; /* 0 if the last run did not fail */
 	struct password_process *process; /* NULL if none runs */
@@ -82,7 +82,7 @@ passwords_free(struct passwords *p)
 
 /* --- answers --- */
 
-/* Answers at most as many asks as wait now: an answer may make others ask, or stop asking. */
+/* Answers the asks that wait now. Counts them first, because an answer may make another server ask, or stop asking. */
 static void
 answer_asks(struct password_entry *e, const struct fail *why)
 {
@@ -137,8 +137,8 @@ is_good(const struct password_entry *e)
 }
 
 /*
- * Runs the command, unless it runs already, must wait after a failure, or too many others run: in these cases the tick
- * tries again.
+ * Runs the command. Does nothing if it runs already, must wait after a failure, or too many others run; then
+ * passwords_tick() tries again.
  */
 static void
 run_command(struct password_entry *e)

@@ -2,9 +2,10 @@
  * src/server/passwords.h - passwords that a program prints (password_command): tokens of a cloud's IAM, of Entra or of
  * Vault, which expire after some minutes.
  *
- * A command runs as a process of its own (/bin/sh -c) beside the loop, one at a time for each order; servers that ask
- * meanwhile share its answer. An answer is used for ttl_us. In the last fifth of that time it is renewed in advance, if
- * a server has asked for it since the last renewal. After a failure the command is not run again for a while.
+ * A command runs as a process of its own (/bin/sh -c) beside the loop, one at a time for each order. Servers that ask
+ * while it runs share its answer. An answer is used for ttl_us. In the last fifth of that time it is renewed in
+ * advance, if a server has asked for it since the last renewal. After a failure the command is not run again for a
+ * while.
  *
  * Owns:    the passwords, wiped when they expire; the processes, killed when they take too long. Bounded: 16 processes
  *          at a time, 30 s each, 16 KiB of output.
@@ -34,24 +35,25 @@ struct password_order {
 
 /* Embedded, zeroed, in the struct that asks for a password. */
 struct password_ask {
-	/* Gets the password, which is valid during this call, or NULL and why. Called from the loop, never by
-	 * passwords_get(). */
+	/* Gets the password, which is valid during this call; or NULL, and the reason in *why. Called from the loop,
+	 * never by passwords_get(). */
 	void (*done)(const char *password, const struct fail *why, void *arg);
 	void *arg;
-	struct password_entry *entry; /* NULL unless it waits */
+	struct password_entry *entry; /* NULL unless this ask waits */
 	TAILQ_ENTRY(password_ask) link;
 };
 
 /* now_us is the time of the loop's turn; it is borrowed. */
 struct passwords *passwords_new(struct event_base *base, struct log *log, uint64_t *now_us);
-void passwords_free(struct passwords *p); /* kills all running commands; no ask may wait any more. p may be NULL */
+void
+passwords_free(struct passwords *p); /* kills all running commands; no password_ask may be waiting. p may be NULL */
 /*
- * Returns the password, borrowed for the moment, if there is a good one. Otherwise returns NULL, and calls ask->done
- * later, once, unless password_ask_cancel() comes first. Without memory ask->entry is NULL as well, and done is never
- * called.
+ * Returns the password if a valid one is known; it is borrowed until the loop's next turn. Otherwise returns NULL, and
+ * calls ask->done later, once, unless password_ask_cancel() comes first. Without memory ask->entry is NULL as well, and
+ * done is never called.
  */
 const char *passwords_get(struct passwords *p, const struct password_order *order, struct password_ask *ask);
-void password_ask_cancel(struct password_ask *ask); /* fine if it does not wait */
+void password_ask_cancel(struct password_ask *ask); /* does nothing if `ask` does not wait */
 /* Notes that PostgreSQL has refused this password: the next ask gets a new one. */
 void passwords_refused(struct passwords *p, const struct password_order *order);
 /* call it about every 100 ms: renews passwords, and forgets those that no server asks for */

@@ -50,14 +50,14 @@ server_list_owed(struct server *srv)
 		srv->owed_count = ledger_list_client(&srv->ledger, srv->owed, SERVER_OWED_MAX);
 }
 
-/* Frees everything it holds except its own memory; calls ops.settled for what was owed. */
+/* Frees everything that srv holds except its own memory; calls ops.settled for the replies that were owed. */
 void
 server_let_go(struct server *srv)
 {
 	uint64_t since_us;
 
-	/* An error before a simple Query has skipped the Query, and no message follows it: no other reply answers
-	 * it. */
+	/* Second case: an error before a simple Query has skipped the Query, which was the last message, so the ledger
+	 * has no entry for the Query's reply. */
 	srv->was_owing = ledger_owes_client(&srv->ledger, &since_us) ||
 			 (srv->ledger.intake == INTAKE_SYNC && srv->ledger.count == 0);
 	server_list_owed(srv);
@@ -103,7 +103,7 @@ server_close(struct server *srv)
 	server_finish(srv);
 }
 
-/* The end of PostgreSQL's process closes the socket, when nothing that counts is left of the process. */
+/* PostgreSQL's socket closes when its process ends; the process holds no session, lock or connection slot by then. */
 void
 server_end(struct server *srv, uint64_t now_us)
 {
@@ -152,7 +152,7 @@ server_last_words(const struct server *srv, struct fail *why)
 	return true;
 }
 
-/* Returns true if this loss gets a line of its own. */
+/* Counts the loss of srv. Returns true if this loss gets a log line of its own. */
 static bool
 note_loss(struct server *srv, const struct fail *why)
 {
@@ -268,7 +268,7 @@ server_lend(struct server *srv, void *borrower, uint64_t now_us)
 {
 	if (server_step(srv, SE_LEND) < 0)
 		return -1;
-	/* No message of the last borrower can be answered to this borrower, or cancelled in its place. */
+	/* This borrower can neither get an answer to the last borrower's messages, nor be hit by a cancel for it. */
 	assert(srv->borrower == NULL && srv->ledger.count == 0 && srv->cancel == NULL);
 	srv->borrower = borrower;
 	if (srv->loan.ddl !=

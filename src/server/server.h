@@ -6,10 +6,7 @@
  *           connection.
  * Requests: a caller that sends one enters it in srv->ledger first, then writes to srv->stream.
  *
- * Owns:   its socket, ledger, statements, GUC set.
- * Borrows: env; target (outlives it); owner (the pool's entry) and borrower, both opaque here.
- * Always: borrower is set exactly while LENT; a server that violated the protocol is never used again; after
- *         server_close() no callback comes, and the memory lives until the loop's next turn.
+ * Owns:   its socket, ledger, statements, GUC set. Borrows: env; target, which outlives the server; owner (the pool's entry) and borrower, both opaque here. Always: borrower is set exactly while LENT; a server that violated the protocol is never used again; after server_close() no callback comes, and the memory lives until the loop's next turn.
  */
 #pragma once
 
@@ -73,25 +70,26 @@ struct server_ops {
 	/* A run of whole or partial messages for the borrower; bytes stay valid until batch_end. */
 	void (*pass)(struct server *srv, const uint8_t *bytes, size_t len);
 	/* The ReadyForQuery of a borrower's request has come; srv->tx is set. If srv->loan.announces_ready is set,
-	 * everything before it was passed already: return true to swallow the ReadyForQuery, which the borrower will
-	 * send itself. Otherwise it is passed with the next run, and the result is ignored. */
+	 * everything before the ReadyForQuery was passed already: return true to swallow it; the borrower will send one
+	 * itself. If not, the ReadyForQuery is passed with the next run, and the result is ignored. */
 	bool (*request_done)(struct server *srv, const struct owed *ended);
 	void (*settled)(struct server *srv, const struct owed *o, enum owed_end how); /* see ledger.h */
 	void (*local)(struct server *srv, const struct owed *o);
 	/* A 't', 'T' or 'n' answers a Describe with a ref; o is not settled yet. is_whole: body is complete. */
 	void (*described)(struct server *srv, const struct owed *o, uint8_t type, const uint8_t *body, size_t len,
 			  bool is_whole);
-	/* An ErrorResponse has come. fields is from the whole message, or from the beginning of a large one; is_owed
-	 * says that a reply was due. Return true to swallow the error: the borrower was answered in another way. */
+	/* An ErrorResponse has come. `fields` is from the whole message, or from the beginning of a large message.
+	 * is_owed: true if a reply was due. Return true to swallow the error: the borrower was answered in another way.
+	 */
 	bool (*error)(struct server *srv, const struct error_fields *fields, enum owed_to to, bool is_owed,
 		      const uint8_t *message, size_t len);
-	/* A CommandComplete for the borrower; a terminator follows tag's len bytes. Return true (only for an UNLISTEN)
-	 * to swallow it: the borrower has its answer. */
+	/* A CommandComplete for the borrower has come; a terminator follows the len bytes of `tag`. Return true (only
+	 * for an UNLISTEN) to swallow the message: the borrower has its answer. */
 	bool (*complete)(struct server *srv, const char *tag, size_t len);
 	/* A ParameterStatus has come. Return true to swallow it. */
 	bool (*parameter)(struct server *srv, const char *name, const char *value, bool is_passed);
-	/* A row has come that answers a question of OWED_TO_COMMIT; then its ReadyForQuery. ended->statements says
-	 * which question it was. */
+	/* commit_row: a row has come that answers a question of OWED_TO_COMMIT. commit_asked: the question's
+	 * ReadyForQuery has come; ended->statements says which question it was. */
 	void (*commit_row)(struct server *srv, const uint8_t *body, size_t len, bool is_whole);
 	void (*commit_asked)(struct server *srv, const struct owed *ended);
 	/* The standby has answered OWED_TO_REPLAY's question; loan.replay is DONE if it has replayed the position. */
@@ -100,8 +98,9 @@ struct server_ops {
 	 * ReadyForQuery. */
 	void (*probe_row)(struct server *srv, const uint8_t *body, size_t len, bool is_whole);
 	void (*probe_done)(struct server *srv);
-	/* PostgreSQL warns the borrower that there is no process with this PID to signal. If a client that was sent
-	 * this PID is cancelled, return true: the warning is swallowed, and the false in the next row becomes true. */
+	/* PostgreSQL warns the borrower that there is no process with this PID to signal. pgweir may have given this
+	 * PID to a client: if so, cancel that client's request and return true. The warning is then swallowed, and the
+	 * false in the next row becomes true. */
 	bool (*no_such_pid)(struct server *srv, uint32_t pid);
 	/* PostgreSQL warns of an immediate shutdown, or of another backend's crash; only the end of srv follows. Return
 	 * true to swallow the warning. Called for standbys only. */
@@ -120,15 +119,16 @@ struct server_owner_ops {
 	void (*ready)(struct server *srv);
 	/* A host, one of several, did not accept the connection; the next one is tried. May be NULL. */
 	void (*host_failed)(struct server *srv, enum connect_failure kind, const struct fail *why);
-	/* The server never became ready. is_fatal says that another attempt is useless until something changes. closed
+	/* The server never became ready. is_fatal: true if another attempt is useless until something changes. closed
 	 * follows. */
 	void (*failed)(struct server *srv, enum connect_failure kind, bool is_fatal, const struct fail *why);
 	void (*pinged)(struct server *srv, bool ok);
-	/* Everything is washed. Return true to hold the server until server_reset_next() finds it free, or until its
-	 * deadline. *question is NULL at first. If it is set, to a text that outlives srv, it is sent as a query, and
-	 * its answer ends the wait. */
+	/* Everything is washed. Return true to hold the server back until holds returns false at a later
+	 * server_reset_next(), or until the reset's deadline. *question is NULL. If you set it, to a text that outlives
+	 * srv, the text is sent as a query, and its answer calls server_reset_next(). */
 	bool (*holds)(struct server *srv, const char **question);
-	void (*unseen)(struct server *srv); /* in a reset: a transaction of the borrower, which has gone, is over */
+	void (*unseen)(
+	    struct server *srv); /* called during a reset, when a transaction of the borrower that has gone is over */
 	void (*clean)(struct server *srv); /* the reset is over, and the server may be returned */
 	/* the server has ended while not lent; closed follows */
 	void (*gone)(struct server *srv, const struct fail *why);
@@ -136,7 +136,8 @@ struct server_owner_ops {
 	 * returns the next question, or NULL. */
 	void (*answer_row)(struct server *srv, const uint8_t *body, size_t len, bool is_whole);
 	const char *(*answered)(struct server *srv, bool ok);
-	/* PostgreSQL has ended a server whose borrower takes no more bytes from it at present. May be NULL. */
+	/* PostgreSQL has closed the connection of a server that is not being read, because its borrower takes no more
+	 * bytes at present. May be NULL. */
 	void (*ended)(struct server *srv);
 	/* The last callback for each server, however the server ended; srv->conn is the owner's again. */
 	void (*closed)(struct server *srv);
@@ -147,7 +148,8 @@ struct server_owner_ops {
 /* Connections that were lost within a second. The log has a line for each of the first, and one for all others. */
 struct server_losses {
 	uint64_t since_us; /* 0 if none was lost */
-	uint32_t count, cost; /* cost: on how many of them a request or a transaction failed */
+	uint32_t count,
+	    cost; /* count: lost connections; cost: how many of these had a request or transaction that failed */
 	uint32_t total; /* since the start; wraps around */
 	struct fail why; /* why the last one was lost */
 	char address[SERVER_ADDRESS_MAX];
@@ -161,7 +163,8 @@ struct server_env {
 	struct helpers *helpers;
 	struct jobs *jobs; /* net/jobs.h; the main worker's. NULL if no server logs in by tokens */
 	struct inbox *inbox;
-	/* There are several workers: inbox is read between two events. Set by worker_fill_envs(), never cleared. */
+	/* There are several workers, so `inbox` is read between two events. Set by worker_fill_envs(), never cleared.
+	 */
 	bool has_others;
 	struct tls_scratch *tls_scratch;
 	struct log *log;
@@ -182,18 +185,20 @@ struct server_env {
 struct server_target {
 	const struct upstream *upstream;
 	const char *user, *database; /* the names in PostgreSQL */
-	const char *password; /* plain text, or NULL */
+	const char *password; /* in plain text, or NULL */
 	const char *md5_secret; /* "md5...", or NULL */
-	const char *password_command; /* a command that prints the password, in place of the two above; or NULL */
+	const char
+	    *password_command; /* a command that prints the password, in place of password and md5_secret; or NULL */
 	uint64_t password_lifetime_us;
-	struct scram_keys *keys; /* learnt from a client, or derived from the password; the server may fill them in */
+	struct scram_keys *keys; /* learnt from a client, or derived from the password; a login may fill them in */
 	struct delegation *delegation; /* makes the tokens of a login; NULL if pgweir's own credentials make them */
 	uint64_t connect_timeout_us; /* for dialling and login together */
 	const char *replication; /* the value of the startup parameter, or NULL */
 	struct tls_context *tls; /* NULL if TLS is not wanted */
 	enum { SERVER_TLS_OPTIONAL, SERVER_TLS_REQUIRED, SERVER_TLS_DIRECT /* without an SSLRequest */ } tls_use;
 	enum channel_binding channel_binding;
-	const struct gucs *settings; /* sent in the startup packet, over the upstream's; may be NULL */
+	const struct gucs
+	    *settings; /* sent in the startup packet after the upstream's settings, which they override; may be NULL */
 	/* when a WARNING at a login was last logged; NULL if such warnings are not logged */
 	_Atomic uint64_t *warned_us;
 };
@@ -220,10 +225,10 @@ struct reset_order {
 	char fdw_schema[SEAL_SCHEMA_MAX]; /* with STATE_REMOTE: see seal_put */
 };
 
-/* The cancel of a request that the borrower has left running: see server_reset_next(). */
+/* Which request a reset must still cancel, because the borrower has left a request running: see server_reset_next(). */
 enum reset_cancel {
 	RESET_CANCEL_DUE,
-	/* a request of pgweir's own before it was cancelled; the borrower's is still to be cancelled */
+	/* a request of pgweir's own, ahead of the borrower's, was cancelled; the borrower's must still be cancelled */
 	RESET_CANCEL_OURS,
 	RESET_CANCEL_NOT_DUE
 };
@@ -239,14 +244,16 @@ enum reset_sent {
 /* The work of cleaning up after a borrower: see server_reset.c. */
 struct server_reset {
 	struct reset_order todo; /* what is left of the order: steps that were sent are removed */
-	bool is_seal; /* the borrower returned the server, with nothing under way; set and cleared by server_reset() */
+	bool is_seal; /* the borrower has returned the server, with nothing under way; set and cleared by server_reset()
+		       */
 	uint8_t sent; /* enum reset_sent */
-	uint64_t statements_found; /* after RESET_SENT_COUNT: how many statements of the protocol the server has */
+	uint64_t
+	    statements_found; /* after RESET_SENT_COUNT: how many statements made by Parse messages the server has */
 	struct buf names; /* names of the statements to deallocate, each terminated */
 	struct buf remote; /* SQL that closes sessions on other servers: seal_put_remote() */
 	uint8_t cancel; /* enum reset_cancel */
 	uint64_t since_us, deadline_us;
-	uint64_t asked_us; /* since when the owner holds the server, for an answer; 0 if it does not */
+	uint64_t asked_us; /* since when the owner has held the server back, to wait for an answer; 0 if it does not */
 };
 
 /* Says whether it is known which cluster a server belongs to. */
@@ -316,11 +323,11 @@ struct server {
 	uint8_t end_line; /* enum server_end_line */
 	/* a reply was owed to the borrower when the server ended; set by server_let_go(), never cleared */
 	bool was_owing;
-	/* PostgreSQL has answered the startup packet, and is neither starting up nor shutting down. Set by
+	/* PostgreSQL has answered the startup packet, and has not said that it is starting up or shutting down. Set by
 	 * server_login.c, cleared by redial(). */
 	bool is_there;
-	/* The list below was made before the server's FATAL skipped some of it. Set and cleared by
-	 * loss_takes_error(). */
+	/* `owed` was filled before the server's FATAL skipped some of the replies, so it stays as it is. Set and
+	 * cleared by loss_takes_error(). */
 	bool is_owed_listed;
 	uint8_t owed[SERVER_OWED_MAX]; /* enum owed_kind of the replies owed, in order */
 	size_t owed_count; /* how many replies are owed; the list is valid if it is no greater than SERVER_OWED_MAX */
@@ -339,13 +346,13 @@ struct server {
 	TAILQ_ENTRY(server) lingering;
 	/* the token of the state (statements.c) that its unnamed statement belongs to; 0 if unknown */
 	uint64_t unnamed_owner;
-	/* The error that is being handled is 22021, of a text that can't be converted. Set and cleared by
-	 * note_error(). */
+	/* The error that is being handled is 22021: a text can't be converted to the server's encoding. Set and cleared
+	 * by note_error(). */
 	bool is_misread;
 	/* input */
 	/* the rest of the message being received is swallowed; set and cleared by server_replies.c */
 	bool is_body_swallowed;
-	uint32_t walked; /* bytes of the carry that the ledger has taken, but that the borrower has not got */
+	uint32_t walked; /* bytes of `carry` that were entered in the ledger, but not passed to the borrower */
 	struct buf carry; /* an incomplete message, or an error that waits for a report: see awaits_report() */
 	/* identity */
 	uint64_t id;
@@ -354,12 +361,12 @@ struct server {
 	uint16_t key_len;
 	struct sockaddr_storage peer;
 	socklen_t peer_len;
-	/* the index of its host in target->upstream; how many hosts have had their turn */
+	/* host_index: its host in target->upstream; hosts_passed: how many hosts have had their turn */
 	size_t host_index, hosts_passed;
 	char address[SERVER_ADDRESS_MAX]; /* host:port as configured */
 	/* a cancel is under way, or NULL; until it is over, the server must not be lent to another client */
 	struct server_cancelling *cancel;
-	/* When a cancel of pgweir's own request was last under way here; 0 if the last cancel was a client's. */
+	/* when a cancel that pgweir itself has sent was last under way here; 0 if the last cancel was a client's */
 	uint64_t own_cancel_us;
 	/* before it is ready */
 	struct dial *dial;
@@ -374,9 +381,9 @@ struct server {
 	/* A reference to the GUC set under which the server's plans of the database's code were made; NULL if it has no
 	 * such plans. */
 	struct gucs *plans_of;
-	/* For clients that read from standbys (pool/cluster.h): on a standby, the last reading that had begun when it
-	 * logged in; on the primary, the history at that time, or 0 while it was not known which server was the
-	 * primary. */
+	/* For clients that read from standbys (pool/cluster.h). reading: for a standby's server, the number of the last
+	 * reading that had begun when the server logged in. history: for the primary's server, the cluster's history at
+	 * that time, or 0 if it was not known then which host was the primary. */
 	uint64_t reading;
 	uint32_t history;
 	uint64_t connected_us;
@@ -391,9 +398,9 @@ struct server_secret {
 };
 
 /*
- * Begins to dial. Returns NULL without memory. conn is the pool's part, which srv->conn gives back. turn is a number
- * that grows; where hosts take turns it says which is first. only is the one host of target->upstream->hosts to try, or
- * NULL for all.
+ * Begins to dial. Returns NULL without memory. conn: the pool's part, kept as srv->conn. turn: a number that the caller
+ * increments; where hosts take turns, turn modulo their count is the first host. only: the one host of
+ * target->upstream->hosts to try, or NULL for all.
  */
 struct server *server_new(const struct server_env *env, const struct server_target *target, struct policy_conn *conn,
 			  void *owner, uint64_t id, uint32_t turn, const struct upstream_host *only, uint64_t now_us);
@@ -402,9 +409,9 @@ void server_host_address(const struct upstream_host *host, char out[static SERVE
 /* Closes the server at once, with Terminate if it is idle. Calls ops.settled and owner_ops.closed before it returns. */
 void server_close(struct server *srv);
 /*
- * Closes the server. If it is idle, sends Terminate and waits until PostgreSQL has closed its side, and so does not
- * count the session any more, or until SERVER_END_US are over; otherwise closes at once. server_close() and
- * server_fail() end the wait.
+ * Closes the server. If the server is idle, sends Terminate and waits until PostgreSQL has closed its side, so
+ * PostgreSQL no longer counts the session; or until SERVER_END_US are over. If the server is not idle, closes at once.
+ * server_close() and server_fail() end the wait.
  */
 #define SERVER_END_US (500 * US_PER_MS)
 void server_end(struct server *srv, uint64_t now_us);
@@ -413,13 +420,14 @@ bool server_is_late(const struct server *srv, uint64_t now_us); /* is RESET or E
 const char *server_failure_word(enum connect_failure kind);
 /* Returns the subject of the server's lines in the log. It borrows the server's texts, and why. */
 struct log_about server_about(const struct server *srv, const char *event, const struct fail *why);
-/* Ends the server after a failure: logs *why, calls ops or owner_ops as its state demands, closes. */
+/* Ends the server after a failure: logs *why, calls ops.lost if the server is lent, else owner_ops.gone, and closes. */
 void server_fail(struct server *srv, const struct fail *why) __attribute__((cold));
 /* Keeps the FATAL that the borrower was sent because PostgreSQL ends the session. */
 void server_keep_last_words(struct server *srv, const struct error_fields *e);
 /* Returns true, with *why set, if PostgreSQL has told the borrower why it ends the session. srv may be NULL. */
 bool server_last_words(const struct server *srv, struct fail *why);
-/* After the second, logs how many servers were lost besides those that have lines of their own. Call it often. */
+/* Call it often. If a second has passed since the first loss and not all losses have log lines of their own, logs how
+ * many servers were lost. */
 void server_losses_tell(const struct server_env *env, uint64_t now_us);
 /* The part of server_step() that logs: a step in the debug log, a bug in any log. */
 int server_step_aloud(struct server *srv, enum server_event ev, enum server_state to) __attribute__((cold));
@@ -453,14 +461,14 @@ int server_lend(struct server *srv, void *borrower, uint64_t now_us);
  */
 void server_ping(struct server *srv, enum server_question question, const char *sql);
 /*
- * Cleans a LENT server whose borrower has gone or returned it (server_reset.c): clears borrower, cancels whatever runs,
- * swallows its replies, rolls back an open transaction, and does what order says. Then calls owner_ops.clean, or
- * owner_ops.gone after a failure. An error only costs this connection, which no client has meanwhile.
+ * Cleans a LENT server whose borrower has gone, or has returned it (server_reset.c): clears srv->borrower, cancels the
+ * request that runs, swallows its replies, rolls back an open transaction, and does what *order says. Then calls
+ * owner_ops.clean, or owner_ops.gone after a failure. A failure costs only this connection, which no client has.
  */
 void server_reset(struct server *srv, const struct reset_order *order, uint64_t now_us);
-/* call it while RESET when nothing is owed any more, or when the owner holds the server no longer */
+/* call it while RESET when nothing is owed any more, or when the owner may no longer hold the server back */
 void server_reset_next(struct server *srv);
-/* Forgets settings and SQL-prepared statements: DISCARD ALL has run, or will first. Returns 0, or -1 without memory. */
+/* Forgets the server's settings: DISCARD ALL has run, or will run first. Returns 0, or -1 without memory. */
 int server_forget_session(struct server *srv);
 /* Writes one complete batch. Returns 0, or -1 without memory: the next read then ends the server. */
 int server_write(struct server *srv, const void *bytes, size_t len);
@@ -484,25 +492,26 @@ bool server_plans_suit(const struct server *srv, struct gucs *gucs);
 void server_put_gucs(struct server *srv, const struct gucs *to, const struct gucs *always, bool is_guarded,
 		     struct buf *out);
 /*
- * Does the same for random(), which begins anew from seed, a random number: another borrower may know its next values.
+ * Appends messages that make random() begin anew from `seed`, a random number, because another borrower may know its
+ * next values; enters them in the ledger. The caller sends them.
  */
 void server_put_seed(struct server *srv, uint64_t seed, struct buf *out);
 /* Enters a Sync of pgweir's own, which the caller sends now. */
 void server_owe_sync(struct server *srv, enum owed_to to);
 
 /* --- server_cancel.c: cancels the request that runs on a server. --- */
-/* is_confirmed says that the signal was sent. why says why pgweir could not connect; NULL if it could. */
+/* is_confirmed: true if the signal was sent. why: why pgweir could not connect; NULL if it could. */
 typedef void (*server_cancel_done)(bool is_confirmed, const char *why, void *arg);
 
 /*
  * Sends a CancelRequest for the server's present request, on a connection of its own, and waits until PostgreSQL closes
- * that connection: the signal was then sent. If this is not confirmed in time, srv is condemned. done is called once,
- * later. done is NULL if the request is pgweir's own, or that of a client that has gone: srv then ends if the cancel is
- * not confirmed in time. Returns 0, or -1 if the cancel can't begin or another one is under way.
+ * that connection: the signal was then sent. If PostgreSQL does not close it in time, srv is condemned. done is called
+ * once, later. done is NULL if the cancelled request is pgweir's own, or that of a client that has gone; then srv ends
+ * if the cancel is not confirmed in time. Returns 0, or -1 if the cancel can't begin or another one is under way.
  */
 int server_cancel(struct server *srv, uint64_t timeout_us, server_cancel_done done, void *arg);
 
-/* The process that has the client of a cancel request, and the key; all borrowed. */
+/* Where a cancel request goes: the process that has the client, and the client's key there; all borrowed. */
 struct server_cancel_place {
 	const char *host;
 	uint16_t port;

@@ -1,12 +1,12 @@
 /*
  * src/server/server_cancel.c - cancels a server connection's present request (protocol chapter, "Canceling Requests in
- * Progress"): opens a connection to the same address, sends sixteen bytes or a few more, and waits until PostgreSQL
- * closes it. Only then has the signal been sent, and only then may the server connection serve another client. A cancel
- * that was sent and never confirmed may be carried out at any time, so its server connection is closed and never lent
- * again.
+ * Progress"): opens a connection to the same address, sends a CancelRequest of at least 16 bytes, and waits until
+ * PostgreSQL closes that connection. Only then has the signal been sent, and only then may the server connection serve
+ * another client. PostgreSQL may carry out a cancel that was sent and never confirmed at any later time, so the server
+ * connection is then closed and never lent again.
  *
- * The key is a secret: cancels for a TLS connection use TLS, too. Requests for clients of other processes go the same
- * way, without TLS.
+ * The key is a secret, so a cancel for a TLS connection uses TLS, too. Cancel requests for clients of other pgweir
+ * processes are sent by the same code, without TLS.
  */
 #include "server/server_parts.h"
 #include "server/server_ahead.h"
@@ -26,18 +26,18 @@ enum cancelling_step {
 
 struct server_cancelling {
 	struct stream stream; /* must be first: see stream_ops */
-	struct server *srv; /* NULL if it has ended, or if the request is for a client of another process */
+	struct server *srv; /* NULL if the server has ended, or if the request is for a client of another process */
 	struct server_cancelling *next_of_all, **to_here; /* in the list of all */
 	struct dial *dial;
 	struct timer timer;
-	struct tls_session *tls; /* until the handshake takes it; NULL without TLS */
+	struct tls_session *tls; /* NULL without TLS, and after the handshake has taken it over */
 	bool is_direct; /* TLS begins without an SSLRequest */
 	enum cancelling_step step;
 	struct grave grave;
 	const struct server_env *env;
 	uint8_t packet[12 + 256];
 	size_t packet_len;
-	const char *why; /* while it ends: why it could not connect; NULL if it could */
+	const char *why; /* set before end_cancelling(): why pgweir could not connect; NULL if it could */
 	server_cancel_done done;
 	void *arg;
 };
@@ -52,7 +52,8 @@ cancelling_free_later(struct grave *g)
 	free(c);
 }
 
-/* While a cancel of pgweir's own is not over, a client that waits for it gets nothing that the cancel may still hit. */
+/* Ends a lent server because pgweir's own cancel was not confirmed. The borrower has sent nothing since the cancel
+ * began, so the cancel cannot hit a request of the borrower's. */
 static void
 fail_unconfirmed(struct server *srv)
 {
@@ -218,7 +219,8 @@ new_cancelling(const struct server_env *env, uint32_t pid, const uint8_t *key, s
 	return c;
 }
 
-/* Waits for the end of the connection that is dialed. Returns 0, or -1 without memory: the cancel is then freed. */
+/* Starts the timeout of the cancel, whose connection is being dialed. Returns 0, or -1 without memory: c is then freed.
+ */
 static int
 begin_cancelling(struct server_cancelling *c, uint64_t timeout_us, server_cancel_done done, void *arg)
 {

@@ -1,5 +1,5 @@
-/* src/server/server_dial.c - a server connection until it is ready: dials each host of its upstream in turn, asks it
- * for TLS and logs in (server_login.c); and handles the failure of all of them. */
+/* src/server/server_dial.c - a server connection until it is ready: dials the hosts of its upstream in turn, asks for
+ * TLS and logs in (server_login.c); handles the failure of all hosts. */
 #include "server/server_parts.h"
 #include "server/hosts.h"
 #include "server/server_ahead.h"
@@ -14,7 +14,7 @@
 
 #define LOGIN_BYTES_MAX ((uint64_t)1 << 20) /* bytes of all that a server may send during the login */
 
-/* Starts again, with the host at host_index. */
+/* Starts the connection again, with the host at host_index. Returns 0, or -1 without memory. */
 static int
 redial(struct server *srv)
 {
@@ -51,8 +51,9 @@ due_us(const struct server *srv, size_t index)
 }
 
 /*
- * Begins with the first host, or with each in turn, and skips hosts that are silent. If all are, the one that is due
- * first is tried alone. Hosts that answer at once, even with an error, are tried in each attempt.
+ * Begins with the first host, or (load_balance_hosts = round-robin) with the host whose turn it is, and skips hosts
+ * that are silent. If all hosts are silent, only the one that is due first is tried. Hosts that answer at once, even
+ * with an error, are tried in each attempt.
  */
 void
 server_first_host(struct server *srv, uint32_t turn, const struct upstream_host *only)
@@ -130,7 +131,8 @@ server_login_failed(struct server *srv, enum connect_failure kind, bool is_fatal
 		hosts_silent(srv->env->hosts, srv->address, *srv->env->now_us);
 	else
 		hosts_answered(srv->env->hosts, srv->address);
-	/* otherwise the failure of the last host is that of the whole attempt */
+	/* if no host is left, or the last one has too many connections, its failure is the failure of the whole attempt
+	 */
 	if (kind != CF_TOO_MANY && find_next_host(srv)) {
 		if (srv->env->owner_ops->host_failed != NULL)
 			srv->env->owner_ops->host_failed(srv, kind, &kept);
@@ -271,7 +273,7 @@ server_dial_host(struct server *srv)
 	srv->ask.done = on_password;
 	srv->ask.arg = srv;
 	password = passwords_get(srv->env->passwords, &order, &srv->ask);
-	if (password == NULL) /* on_password follows, and the time for this host begins then */
+	if (password == NULL) /* on_password() is called later; the time for this host begins then */
 		return srv->ask.entry != NULL ? 0 : -1;
 	return take_password(srv, password) == 0 ? dial_now(srv) : -1;
 }
@@ -316,8 +318,8 @@ login_done(struct server *srv)
 }
 
 /*
- * A PostgreSQL that could not start a process for the connection says so as before 7.4: a line of text follows the E
- * (report_fork_failure_to_client()). Like a server with too many connections, it may be able to later.
+ * A PostgreSQL that can't start a process for the connection says so in the format of before 7.4: a line of text
+ * follows the E (report_fork_failure_to_client()). As with too many connections, a later attempt may succeed.
  */
 static void
 malformed(struct server *srv, const uint8_t *bytes, size_t len)

@@ -1,8 +1,8 @@
 /*
  * src/server/server_login.c - logs in to PostgreSQL (protocol chapter, "Start-up").
  *
- * Only the exact sequence is accepted: no ReadyForQuery before AuthenticationOk, and no AuthenticationOk in SCRAM
- * before the server's own signature was right. So an impostor can't skip the proof.
+ * Only the exact sequence is accepted: ReadyForQuery only after AuthenticationOk, and with SCRAM, AuthenticationOk only
+ * after the server's own signature was right. So an impostor can't skip the proof.
  *
  * A thread derives keys from a password (server_keys.c); meanwhile the server may only send errors.
  */
@@ -18,20 +18,20 @@
 
 #define PROTOCOL_3 0x30000u
 #define WARNED_AGAIN_US (86400 * US_PER_S)
-#define KEY_MIN 4 /* bytes of a cancel key at least; in protocol 3.0 all keys have this length */
+#define KEY_MIN 4 /* the least number of bytes of a cancel key; in protocol 3.0 all keys have this length */
 
 enum login_phase {
 	LP_START,
 	LP_PASSWORD_SENT,
 	LP_SASL_FIRST,
-	LP_SASL_KEYS, /* keys are being derived */
+	LP_SASL_KEYS, /* a thread derives the keys */
 	LP_SASL_FINAL,
 	LP_SASL_VERIFIED,
-	LP_TOKEN_MADE, /* the first token is being made */
+	LP_TOKEN_MADE, /* a thread makes the first token */
 	LP_TOKEN_SENT,
 	LP_TOKENS_VERIFIED,
 	LP_AUTHENTICATED,
-	LP_CONNECT_QUERY /* the query of the upstream runs */
+	LP_CONNECT_QUERY /* the upstream's connect_query runs */
 };
 
 struct server_login {
@@ -131,7 +131,7 @@ password_of(const struct server *srv)
 	return srv->secret != NULL ? srv->secret->password : srv->target->password;
 }
 
-/* Returns the keys to use. Keys of another password than the pool's are for this login alone. */
+/* Returns the keys to use: those of the output of password_command, which are for this login alone, or the pool's. */
 static struct scram_keys *
 keys_of(const struct server *srv)
 {
@@ -298,7 +298,7 @@ continue_sasl(struct server *srv, const uint8_t *in, size_t len, struct fail *wh
 	return l->deriving == NULL ? -1 : 0;
 }
 
-/* Sends the token that was made. PROOF_RIGHT says that PostgreSQL's last token has proved its identity. */
+/* Sends the token that was made. proof: PROOF_RIGHT if PostgreSQL's last token has proved PostgreSQL's identity. */
 static int
 take_token(struct server *srv, enum proof proof, struct fail *why)
 {
@@ -348,7 +348,8 @@ unexpected(const struct server *srv, const char *what, struct fail *why)
 	return fail_set(why, "08P01", "PostgreSQL at %s sent %s at the wrong moment of a login", srv->address, what);
 }
 
-/* channel_binding = require: as in libpq, only a login bound to the channel is accepted. */
+/* With channel_binding = require, accepts only logins bound to the channel, as libpq does. Returns 0, or -1 with *why
+ * set. */
 static int
 check_bound(const struct server *srv, uint32_t code, struct fail *why)
 {
@@ -363,8 +364,9 @@ check_bound(const struct server *srv, uint32_t code, struct fail *why)
 }
 
 /*
- * The server uses 3.0, an older version than pgweir asked for; pgweir never asks for options. Like libpq 18, pgweir
- * accepts this message only once, and only as the first one.
+ * Handles NegotiateProtocolVersion: the server uses 3.0, an older version than pgweir has asked for. (pgweir asks for
+ * no options, which this message may refuse, too.) Like libpq 18, pgweir accepts this message only once, and only as
+ * the first message.
  */
 static int
 negotiated(struct server *srv, const uint8_t *body, size_t len, struct fail *why)
@@ -496,8 +498,8 @@ refused(struct server *srv, const uint8_t *body, size_t len, enum connect_failur
 }
 
 /*
- * No client sees a WARNING of the login: that the password expires soon, or is stored as MD5 (PostgreSQL 19), or a
- * WARNING of a login trigger. It is logged once a day for each pool, with other warnings of the same turn of the loop.
+ * Logs a WARNING of the login, because no client sees it: the password expires soon, or is stored as MD5 (PostgreSQL
+ * 19), or a login trigger warns. The warnings of one turn of the loop are logged, at most once a day for each pool.
  */
 static void
 warned(struct server *srv, const uint8_t *body, size_t len)

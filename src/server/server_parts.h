@@ -14,11 +14,11 @@ const char *server_event_name(enum server_event ev); /* server_state.c */
 /* --- server.c: the end of a server, in two steps. Between them its owner or borrower is called back. --- */
 /* Frees everything that srv holds except its own memory; calls ops.settled for the replies that were owed. */
 void server_let_go(struct server *srv);
-/* Notes the replies owed to the borrower now, unless they were noted for good. */
+/* Fills srv->owed with the replies that are owed to the borrower now, unless is_owed_listed is set. */
 void server_list_owed(struct server *srv);
 void server_finish(struct server *srv);
 void server_bury(struct server *srv); /* frees srv later; the last part of server_finish() */
-/* Sends a question of the owner's; its text outlives srv. Returns 0, or -1 without memory: see server_send(). */
+/* Sends a question of the owner's, a text that outlives srv. Returns 0, or -1 without memory: see server_send(). */
 int server_ask(struct server *srv, const char *question);
 
 /* server_dial.c */
@@ -37,16 +37,16 @@ void server_cancel_forget(struct server *srv); /* server_cancel.c: srv ends, but
 /* server_tls_start.c: begins TLS on a new connection. The login follows, or server_login_failed(). */
 void server_tls_begin(struct server *srv);
 /*
- * Handles the answer to pgweir's SSLRequest. STP_REFUSED_WITH_ERROR says that the answer begins with an error, which
- * the login handles.
+ * Handles the answer to pgweir's SSLRequest. If the answer begins with an error that the login is to handle, sets
+ * tls_phase to STP_REFUSED_WITH_ERROR.
  */
 void server_tls_answer(struct server *srv, const uint8_t *bytes, size_t len);
-/* server_dial.c: called when the handshake is over. failed is NULL, or the reason of its failure. */
+/* server_dial.c: called when the handshake is over. failed: why it has failed, or NULL. */
 void server_tls_done(struct server *srv, const struct fail *failed);
 
 /*
- * server_login.c: the login. server_login_free() abandons the work that a thread does for it. If that work fails, or
- * the login can't begin, server_login_failed() is called.
+ * server_login.c: the login. If the login can't begin, or work that a thread does for it fails, server_login_failed()
+ * is called. server_login_free() abandons such work.
  */
 struct server_login;
 void server_login_begin(struct server *srv);
@@ -77,7 +77,7 @@ extern const struct stream_ops server_stream_ops[2]; /* indexed by server_env.ha
  */
 struct server_keys; /* opaque; one derivation */
 
-/* Called once, from the loop, with the keys (borrowed), or NULL and *why. */
+/* Called once, from the loop, with the keys (borrowed), or with NULL and *why set. */
 typedef void (*server_keys_done)(const struct scram_keys *keys, const struct fail *why, void *arg);
 
 /* Calls done later, unless server_keys_abandon() comes first. Returns NULL with *why set if too much work waits. */

@@ -2,8 +2,8 @@
  * src/server/server_replies.c - the reading side of a server connection.
  *
  * A recv fills the loop's buffer, which is then walked message by message. Runs of messages owed to the borrower are
- * passed on in place. An incomplete message is kept (carried) until it is complete, if pgweir needs its body; other
- * incomplete messages need no memory except the count of bytes still to come.
+ * passed on in place. If pgweir needs the body of an incomplete message, the message is kept (srv->carry) until it is
+ * complete; of other incomplete messages only the count of bytes still to come is kept.
  */
 #include "server/server_parts.h"
 #include "server/server_ahead.h"
@@ -89,7 +89,7 @@ violated(const struct server *srv, uint8_t type, struct fail *why)
 }
 
 /*
- * Returns true if a ping may be answered by this message: EmptyQueryResponse, or any results of a check; then
+ * Returns true if this message may answer a ping: EmptyQueryResponse, or for QUESTION_CHECK any result; after that,
  * ReadyForQuery outside a transaction; and notices, parameters and errors at any time.
  */
 static bool
@@ -114,7 +114,7 @@ is_ping_answer(struct server *srv, uint8_t type, const uint8_t *body, size_t bod
 struct reply {
 	uint8_t type;
 	bool is_whole; /* the body is complete */
-	bool is_owed; /* a reply was due; to is its purpose */
+	bool is_owed; /* a reply was due, for the purpose `to` */
 	bool is_passed; /* the message is passed to the borrower unchanged */
 	enum owed_to to;
 	const uint8_t *body;
@@ -145,7 +145,7 @@ inspect_error(struct walk *w, struct reply *r, struct fail *why)
 		return fail_set(why, e.sqlstate != NULL ? e.sqlstate : "08006",
 				"PostgreSQL at %s closed an idle connection: %s", srv->address,
 				e.message != NULL ? e.message : "(no message)");
-	/* The server's settings are unknown then; a missing statement (26000) does not matter. */
+	/* If settings fail in a reset, the server's are unknown; a missing statement (26000) does not matter. */
 	is_lost_setting =
 	    r->to == OWED_TO_GUCS && srv->state == SV_RESET && (e.sqlstate == NULL || strcmp(e.sqlstate, "26000") != 0);
 	if (r->to == OWED_TO_RESET && srv->reset.sent == RESET_SENT_LAST_REMOTE && e.sqlstate != NULL &&
@@ -187,7 +187,7 @@ inspect_parameter(struct walk *w, struct reply *r, struct fail *why)
 	return 0;
 }
 
-/* Returns true if PostgreSQL's process exits next: only its handler of an immediate shutdown sends this. */
+/* Returns true if PostgreSQL's process exits next: e comes from its handler of an immediate shutdown (quickdie()). */
 static bool
 is_of_ending(const struct error_fields *e)
 {
@@ -230,7 +230,7 @@ inspect_row(struct walk *w, struct reply *r)
 
 	if (r->is_passed && srv->loan.next_row_is_true) {
 		srv->loan.next_row_is_true = false;
-		/* If the row after that warning is one boolean, passes true in place of false. */
+		/* If the row after that warning of pg_cancel_backend() is one boolean, passes true for false. */
 		if (r->body_len == 7 && memcmp(r->body, text + FRAME_HEAD_LEN, 6) == 0 &&
 		    (r->body[6] == 'f' || r->body[6] == 0)) {
 			pass_run(w);
@@ -261,7 +261,8 @@ inspect_complete(struct walk *w, struct reply *r)
 	if (r->body_len == 0 || tag[r->body_len - 1] != '\0')
 		return;
 	if (srv->borrower == NULL && r->to == OWED_TO_CLIENT && (tag_read(tag).flags & TAG_CHANGES_CODE) != 0) {
-		srv->loan.code = CODE_MADE; /* of a client that has not waited for the reply */
+		srv->loan.code =
+		    CODE_MADE; /* the client that has run this command has gone without waiting for the reply */
 		if ((tag_read(tag).flags & TAG_MAKES_CODE) != 0 && (srv->loan.risk & RISK_KEEPS) != 0)
 			srv->reset.todo.parts |= STATE_BACKEND;
 	}
@@ -318,9 +319,9 @@ end_request(struct walk *w, const struct owed *ended, uint8_t tx)
 	struct server *srv = w->srv;
 	const char *question;
 
-	/* Only a statement ends a block. PostgreSQL 18 calls it a block if a Query follows an Execute without a Sync,
-	 * forgets the writes of both at the Sync, and answers the next message, which is another client's request, with
-	 * XX000. */
+	/* Only a statement may end a block, but here a Sync without a statement has. This is a bug of PostgreSQL 18: if
+	 * a Query follows an Execute without a Sync, PostgreSQL reports a block, forgets the writes of both at the
+	 * Sync, and answers the next message, which would be another client's, with XX000. */
 	if (srv->tx == 'T' && tx == 'I' && ended->kind == OWED_SYNC && ended->statements == 0 &&
 	    ended->to == OWED_TO_CLIENT)
 		server_condemn(srv, SERVER_IN_DOUBT);
@@ -362,20 +363,22 @@ is_well_formed(struct server *srv, const struct reply *r)
 	return r->type != 'Z' || (r->body_len == 1 && r->is_whole && memchr("ITE", r->body[0], 3) != NULL);
 }
 
-/* Notes facts for the clients whose messages the error ends. */
+/* Before the ledger drops the messages that the error skips, notes what their client must be told: which replies it is
+ * owed, and whether the SQL could be read. */
 static void
 note_error(struct server *srv, const struct reply *r)
 {
 	struct error_fields e;
 
 	if (srv->loan.commit.phase != COMMIT_NOT)
-		/* if this is FATAL, the ledger will not have all replies that the client waits for */
+		/* after a FATAL, the ledger no longer has all replies for which the client waits */
 		server_list_owed(srv);
 	fields_error(r->body, r->body_len, &e);
 	srv->is_misread = e.sqlstate != NULL && strcmp(e.sqlstate, "22021") == 0;
 }
 
-/* Syncs within a failed COPY may still be answered: the answer to a Close of no statement comes after those. */
+/* Sends a Close of a statement that does not exist, with a Sync: PostgreSQL's answer shows that it has answered all
+ * Syncs within the failed COPY, if it answers these at all. */
 __attribute__((cold)) static int
 ask_for_late_ready(struct server *srv)
 {
@@ -457,8 +460,8 @@ take_complete(struct walk *w, uint32_t plain_kind, const char *tag, size_t len)
 }
 
 /*
- * Steps over the replies that every query brings. Stops at a reply of another kind, one that is not complete, or one
- * that concerns others than the borrower: walk_message() handles these.
+ * Steps over the replies that every query brings. Stops at a reply that is of another kind, is incomplete, or is not
+ * only for the borrower: walk_message() handles it.
  */
 static void
 walk_plain(struct walk *w)
@@ -516,7 +519,7 @@ walk_part_of_row(struct walk *w, const struct frame *f, size_t avail)
 
 /*
  * Returns true if the error at w->at must wait for the end of its request. An operator may have made this primary
- * read-only, which PostgreSQL reports after the error; pgweir acts upon the report before it passes the error.
+ * read-only; PostgreSQL reports that after the error, and pgweir must act upon the report before it passes the error.
  */
 __attribute__((cold)) static bool
 awaits_report(struct walk *w, const struct frame *f)
@@ -544,8 +547,8 @@ awaits_report(struct walk *w, const struct frame *f)
 }
 
 /*
- * Returns 0 with w->at at the beginning of the carry, of which srv->walked bytes are walked, or -1 with *why set if the
- * server must be closed.
+ * Handles the replies in w. Returns 0, or -1 with *why set if the server must be closed. The bytes from w->at on must
+ * then be carried over; srv->walked of them were walked already.
  */
 static int
 walk_replies(struct walk *w, struct fail *why)
@@ -577,7 +580,7 @@ walk_replies(struct walk *w, struct fail *why)
 		avail = w->len - w->at - FRAME_HEAD_LEN;
 		if (walk_part_of_row(w, &f, avail))
 			continue;
-		/* Large errors are judged by their beginning, because the fields that count come first. */
+		/* An error that is too large to carry is read in part: the fields that pgweir needs come first. */
 		if (avail < f.body_len &&
 		    (is_looked_into(srv, f.type) || is_description(ledger_head(&srv->ledger), f.type)) &&
 		    FRAME_HEAD_LEN + (size_t)f.body_len <= SERVER_CARRY_MAX)
@@ -603,14 +606,15 @@ keep_carry(struct server *srv, const uint8_t *rest, size_t len, struct fail *why
 		buf_fini(&srv->carry);
 	if (len == 0)
 		return 0;
-	assert(len <= SERVER_CARRY_MAX); /* of a longer message only the remaining bytes are counted */
+	assert(len <= SERVER_CARRY_MAX); /* a longer message is never carried */
 	buf_put(&srv->carry, rest, len);
 	return buf_ok(&srv->carry) ? 0 : fail_memory(why, "an unfinished message");
 }
 
 /*
- * Copies the carry to buf, in front of the bytes that have come. Returns how much of it is walked; -1 if it is still
- * incomplete: small pieces are then not copied again each time.
+ * Copies srv->carry to buf, in front of the `got` bytes that have come. Returns how many bytes of the carry were walked
+ * already. If the message is still incomplete, appends the bytes to the carry and returns -1, so a message in many
+ * small pieces is not copied for each piece.
  */
 __attribute__((noinline)) static ssize_t
 take_carry(struct server *srv, uint8_t *buf, size_t got)
@@ -650,9 +654,9 @@ after_batch(struct server *srv)
 }
 
 /*
- * Returns false if this is no border. At a border the borrower has all of its replies, and the next message answers a
- * request that was sent ahead. The borrower gives the server back now, and gets no more bytes from it. If it does not
- * give it back, the request ahead is disowned. The server may end.
+ * At a border (the borrower has all its replies, and the next message answers a request that was sent ahead) makes the
+ * borrower give the server back. If the borrower keeps the server, disowns the request that was sent ahead. Returns
+ * true if replies may follow; false if this is no border, or if the server has ended.
  */
 __attribute__((noinline)) static bool
 cross_border(struct server *srv)
@@ -780,7 +784,7 @@ on_drained(struct stream *s)
 		srv->env->ops->drained(srv);
 }
 
-/* Called when PostgreSQL has closed its side: the borrower still gets the bytes that are to be read. */
+/* Called when PostgreSQL has closed its side. The borrower still gets the bytes that have not been read yet. */
 static void
 on_ended(struct stream *s, bool is_gone)
 {

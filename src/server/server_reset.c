@@ -4,7 +4,7 @@
  *
  *   running requests are cancelled, a COPY that waits for data is failed, a missing Sync is sent; ROLLBACK if a
  *   transaction is open; DISCARD ALL if ordered; the seal (seal/seal.h); after either, the upstream's connect_query;
- * then the owner may hold it, and send a query. An error in any step but the last ends the connection.
+ * then the owner may hold it, and send a query. An error ends the connection, except an error of the owner's query.
  */
 #include "server/server_parts.h"
 #include "server/server_ahead.h"
@@ -21,7 +21,7 @@
 #define CANCEL_TIMEOUT_US (5 * US_PER_S)
 #define NOBODYS_US (100 * US_PER_MS) /* a request that belongs to no client is cancelled after this time */
 
-/* Sends b, and takes it over. */
+/* Sends b, a simple Query, and frees it. Returns 0, or -1 without memory. */
 static int
 send_built(struct server *srv, struct buf *b)
 {
@@ -39,7 +39,7 @@ send_query(struct server *srv, const char *sql)
 	return send_built(srv, &b);
 }
 
-/* Ends a request that has no Sync: pgweir's own Sync must not commit what the request has executed. */
+/* Ends a request that has no Sync. A ROLLBACK comes first: the Sync must not commit what the request has executed. */
 static int
 end_request(struct server *srv)
 {
@@ -76,7 +76,8 @@ server_forget_session(struct server *srv)
 	return gucs_move(&srv->gucs, gucs_replace(srv->gucs, GUC_OTHER, NULL, 0));
 }
 
-/* Notes that settings were reset, and connect_query's with them. A connect_query that has failed would fail again. */
+/* Call when settings were reset: connect_query must run again, because its settings were reset, too. A connect_query
+ * that has failed at the login is not run again, because it would fail again. */
 static void
 owe_connect_query(struct server *srv)
 {
@@ -124,7 +125,7 @@ seal(struct server *srv)
 	if (parts & WASH_PLANS) {
 		gucs_unref(srv->plans_of);
 		srv->plans_of = NULL;
-		/* PostgreSQL would read the statements' literals anew, under the present settings. */
+		/* PostgreSQL would plan the statements anew, and read their literals under the present settings. */
 		server_statements_outdate(&srv->statements);
 	}
 	if ((parts & STATE_PREPARED) && srv->statements.count == 0)
@@ -183,8 +184,8 @@ next_step(struct server *srv)
 		return discard_all(srv);
 	if ((todo->parts & ~(unsigned)STATE_BACKEND) != 0)
 		return seal(srv);
-	/* Code may have deallocated pgweir's statements unseen; the next borrower's Bind must not be the first to fail
-	 * because of that. */
+	/* Code may have deallocated statements of pgweir's unnoticed; the next borrower's Bind would fail because of
+	 * that. */
 	is_lost = srv->reset.sent == RESET_SENT_COUNT && srv->reset.statements_found != srv->statements.count;
 	srv->reset.sent = RESET_SENT_OTHER;
 	if (is_lost) {
@@ -241,8 +242,8 @@ server_reset_next(struct server *srv)
 	assert(srv->state == SV_RESET && srv->borrower == NULL);
 	if (srv->ledger.count == 0)
 		srv->reset.cancel = RESET_CANCEL_NOT_DUE;
-	/* Cancels the borrower's request once. A request of pgweir's own may be stuck before it, or a cancel may be
-	 * under way. */
+	/* Cancels the borrower's request, once. If a request of pgweir's own is stuck ahead of it, that is cancelled
+	 * first. Nothing is sent while another cancel is under way. */
 	if (srv->reset.cancel != RESET_CANCEL_NOT_DUE && srv->cancel == NULL &&
 	    (!is_ours || srv->reset.cancel != RESET_CANCEL_OURS)) {
 		server_cancel(srv, CANCEL_TIMEOUT_US, NULL, NULL);
@@ -280,7 +281,7 @@ server_reset(struct server *srv, const struct reset_order *order, uint64_t now_u
 {
 	if (server_step(srv, SE_BORROWER_GONE) < 0)
 		return;
-	assert(!srv->is_lingering); /* a borrower that gives the server back has left that list */
+	assert(!srv->is_lingering); /* a borrower that gives its server back has stopped lingering */
 	srv->borrower = NULL;
 	srv->reset.todo = srv->role == SERVER_CONSOLE ? (struct reset_order){ 0 } : *order;
 	srv->reset.is_seal = (srv->ledger.count == 0 || ledger_owes_nobody(&srv->ledger)) && srv->tx == 'I' &&

@@ -9,7 +9,7 @@
 #include <strings.h>
 
 static bool
-is_right(const struct server *srv, bool is_known, bool is_standby, bool is_read_only)
+matches_target(const struct server *srv, bool is_known, bool is_standby, bool is_read_only)
 {
 	switch (srv->target->upstream->target) {
 	case TARGET_READ_WRITE:
@@ -28,7 +28,7 @@ is_right(const struct server *srv, bool is_known, bool is_standby, bool is_read_
 }
 
 static int
-not_right(const struct server *srv, struct fail *why)
+set_mismatch(const struct server *srv, struct fail *why)
 {
 	return fail_set(why, "08001", "PostgreSQL at %s does not match target_session_attrs=%s", srv->address,
 			upstream_target_names[srv->target->upstream->target]);
@@ -50,13 +50,14 @@ server_check_role(struct server *srv, const struct gucs *welcome, struct fail *w
 	bool is_standby = gucs_is_on(welcome, "in_hot_standby");
 
 	srv->role = is_console(welcome) ? SERVER_CONSOLE : standby == NULL ? 0 : is_standby ? 's' : 'p';
-	if (is_right(srv, standby != NULL, is_standby,
-		     is_standby || gucs_is_on(welcome, "default_transaction_read_only")))
+	if (matches_target(srv, standby != NULL, is_standby,
+			   is_standby || gucs_is_on(welcome, "default_transaction_read_only")))
 		return 0;
-	return not_right(srv, why);
+	return set_mismatch(srv, why);
 }
 
-/* While the server is lent, its client may have made itself read-only, so only a report during a ping counts. */
+/* in_hot_standby counts whenever it is reported. default_transaction_read_only counts only if it is reported during a
+ * ping, because at other times a client may have made its own session read-only. */
 void
 server_role_reported(struct server *srv, const char *name, const char *value)
 {
@@ -66,7 +67,7 @@ server_role_reported(struct server *srv, const char *name, const char *value)
 		srv->role = is_on ? 's' : 'p';
 	else if (srv->state != SV_PINGING || strcasecmp(name, "default_transaction_read_only") != 0)
 		return;
-	if (!is_right(srv, srv->role != 0, srv->role == 's', srv->role == 's' || (!is_role && is_on)))
+	if (!matches_target(srv, srv->role != 0, srv->role == 's', srv->role == 's' || (!is_role && is_on)))
 		server_condemn(srv, SERVER_MISPLACED);
 }
 
@@ -75,6 +76,6 @@ server_leave_host(struct server *srv)
 {
 	struct fail why;
 
-	not_right(srv, &why);
+	set_mismatch(srv, &why);
 	server_fail(srv, &why);
 }

@@ -11,8 +11,9 @@ struct server_statement {
 	uint64_t id;
 	uint32_t sync_no; /* the borrower's count of Syncs when the last Parse or Close was sent */
 	uint32_t under_way; /* Parses and Closes without a reply */
-	bool is_there; /* as the last message sent makes it; after a Close the entry stays until that is answered */
-	bool was_there; /* as the last reply says */
+	bool is_there; /* whether the last message that was sent makes the statement (Parse) or removes it (Close);
+			  after a Close the entry stays until the Close is answered */
+	bool was_there; /* whether the statement is there according to the last reply */
 	uint32_t generation, was_generation; /* the generations for is_there and was_there */
 	struct server_statement *prev, *next; /* by last use, the newest first; the newest one's prev is the oldest */
 	UT_hash_handle hh;

@@ -1,12 +1,12 @@
 /*
  * src/server/server_statements.h - the prepared statements of one server connection, in order of use.
  *
- * Only the statement's id identifies them. Until the next Sync, messages may rely on a Parse or Close that was sent,
- * because an error that skips one of them skips the others, too; after that only replies count. Zeroed, the struct is
- * empty.
+ * Only its id identifies a statement. Until the next Sync, later messages may rely on a Parse or Close that was sent,
+ * because an error that skips the Parse or Close skips them, too; after that Sync only replies count. Zeroed, the
+ * struct is empty.
  *
- * The borrower's own DDL outdates a server's statements before others see it, and so does its rollback: they keep their
- * names, but count as absent until they are closed and prepared again.
+ * The borrower's own DDL outdates its server's statements at once, before other sessions see the DDL; a rollback of the
+ * DDL outdates them, too. Outdated statements keep their names, but count as absent until they are prepared again.
  */
 #pragma once
 
@@ -23,7 +23,8 @@ struct server_statements {
 };
 
 void server_statements_clear(struct server_statements *s);
-/* Results of server_statements_use(), which counts as a use. Its sync_no is the borrower's count of Syncs. */
+/* Results of server_statements_use(), which counts as a use of the statement. sync_no: the borrower's count of Syncs.
+ */
 enum statement_presence {
 	STATEMENT_ABSENT,
 	STATEMENT_THERE,
@@ -34,15 +35,15 @@ enum statement_presence server_statements_use(struct server_statements *s, uint6
 int server_statements_sent(struct server_statements *s, uint64_t id, uint32_t sync_no);
 void server_statements_outdate(struct server_statements *s); /* outdates all that are there or under way */
 /*
- * Notes that the statement's Close is sent now. Returns false if the statement is not listed: its Close is then not to
- * be settled.
+ * Notes that the statement's Close is sent now. Returns false if the statement is not listed: then don't call
+ * server_statements_settled() for this Close.
  */
 bool server_statements_closing(struct server_statements *s, uint64_t id, uint32_t sync_no);
 /* Notes that a Parse or Close was answered (is_done is true), or has failed or was skipped. */
 void server_statements_settled(struct server_statements *s, uint64_t id, bool is_close, bool is_done);
 /* the statement may have gone, so it counts as outdated */
 void server_statements_doubt(struct server_statements *s, uint64_t id);
-/* called after DEALLOCATE ALL; statements under way come later, and stay */
+/* call after DEALLOCATE ALL. Statements whose Parse is under way stay, because it runs after that */
 void server_statements_forget_all(struct server_statements *s);
 /* Finds the least recently used statement with nothing under way. Returns false if there is none. */
 bool server_statements_oldest(const struct server_statements *s, uint64_t *id);

@@ -2,8 +2,8 @@
  * src/server/server_tls_start.c - TLS with PostgreSQL, before the login (protocol chapter, "SSL Session Encryption";
  * direct TLS: PostgreSQL 17).
  *
- * The answer to SSLRequest is one byte, and nothing may come with it: further bytes would be taken for bytes that came
- * through TLS (CVE-2021-23222).
+ * The answer to SSLRequest is one byte. No further bytes may come with it, because they would be taken for bytes that
+ * came through TLS (CVE-2021-23222).
  */
 #include "server/server_parts.h"
 #include "wire/startup.h"

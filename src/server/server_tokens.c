@@ -10,7 +10,7 @@ struct server_tokens {
 	struct job job; /* must be first */
 	struct jobs *jobs; /* NULL after the first token was made */
 	struct inbox *inbox; /* the inbox of the worker that has the login */
-	struct server *srv; /* NULL if the login waits no more */
+	struct server *srv; /* NULL if the login does not wait any more */
 	server_tokens_done done;
 	const struct auth_module *module;
 	struct auth_server to;
@@ -75,7 +75,7 @@ on_made(struct note *n, void *owner, bool is_over)
 	t->done(t->srv, t->proof, &t->why);
 }
 
-/* Runs on the main worker, to which jobs come back. Passes the result on to the login's own worker. */
+/* Runs on the main worker, where all jobs end. Passes the result on to the login's own worker. */
 static void
 on_back(struct job *job)
 {
@@ -126,8 +126,8 @@ server_tokens_begin(struct server *srv, uint32_t code, server_tokens_done done, 
 	t->srv = srv;
 	t->done = done;
 	t->module = module_of(code);
-	/* The place names the host, because logins to other hosts get threads of their own: looking up this host's name
-	 * may hang. */
+	/* `place` names the host, so logins to other hosts get threads of their own: a lookup of this host's name may
+	 * hang. */
 	snprintf(place, sizeof(place), "%s to %s", t->module->title, srv->address);
 	if (jobs_submit(srv->env->jobs, place, &t->job, &refused) == 0) {
 		t->jobs = srv->env->jobs;

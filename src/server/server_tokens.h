@@ -12,17 +12,17 @@
 
 struct server_tokens; /* opaque; for one login */
 
-/* Called once, from the loop: the first token was made (see server_token()), or *why is set. */
+/* Called once, from the loop, when the first token was made (see server_token()), or has failed with *why set. */
 typedef void (*server_tokens_done)(struct server *srv, enum proof proof, struct fail *why);
 
 /* Returns true if this authentication code asks for the tokens of a module. */
 bool server_tokens_know(const struct server_env *env, uint32_t code);
 /*
- * Calls done later, unless freed before. Returns NULL with *why set if too much work waits, or the delegated
- * credentials can't be used.
+ * Calls done later, unless server_tokens_free() comes first. Returns NULL with *why set if too much work waits, or the
+ * delegated credentials can't be used.
  */
 struct server_tokens *server_tokens_begin(struct server *srv, uint32_t code, server_tokens_done done, struct fail *why);
-/* Handles PostgreSQL's reply at once; makes the next token, unless it returns PROOF_WRONG or PROOF_FAILED, with *why.
+/* Handles PostgreSQL's reply at once, and makes the next token. Returns PROOF_WRONG or PROOF_FAILED with *why set.
  */
 enum proof server_tokens_next(struct server_tokens *t, const uint8_t *reply, size_t len, struct fail *why);
 const struct buf *server_token(const struct server_tokens *t); /* to be sent unless it is empty */

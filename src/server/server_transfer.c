@@ -1,7 +1,7 @@
 /*
  * src/server/server_transfer.c - see server_transfer.h.
  *
- * An engineer who adds a field to one of these structs decides what it means on another worker, and adds it here.
+ * If you add a field to one of these structs, decide what the field means on another worker, and add it here.
  *
  *   struct server
  *   kept        stream (but for its loop, inbox and scratch: re-pointed), conn, tx, is_synced, ledger (it is empty),
@@ -72,7 +72,8 @@ server_pack(struct server *srv)
 {
 	assert(srv->login == NULL && srv->login_timer == NULL && srv->dial == NULL && srv->secret == NULL);
 	assert(srv->borrower == NULL && !srv->is_lingering && srv->cancel == NULL && srv->ledger.count == 0);
-	stream_unhook(&srv->stream); /* a function up the stack may have asked for a call */
+	stream_unhook(
+	    &srv->stream); /* again: a function up the stack may have asked for a callback since server_depart() */
 	if (srv->loan.ddl != DDL_NONE)
 		server_statements_outdate(&srv->statements);
 	loan_begin(&srv->loan, *srv->env->now_us);

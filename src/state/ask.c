@@ -1,9 +1,9 @@
 /*
  * src/state/ask.c - asks a server which state is left in the session, and acts on the answer; see state/state_state.h.
  *
- * The probe follows the client's replies, and messages that the client sends meanwhile wait until the probe is
- * answered: a probe that takes too long is cancelled, and the cancel must hit nothing else. The rows of the probe
- * become the GUC sets of client and server; state that can't be moved pins the client.
+ * The probe is sent when the client has got all its replies. Messages that the client sends after that wait until the
+ * probe is answered, because a probe that takes too long is cancelled, and the cancel must hit nothing else. The rows
+ * of the probe become the GUC sets of client and server; state that can't be moved pins the client.
  */
 #include "state/state.h"
 #include "state/state_state.h"
@@ -12,8 +12,8 @@
 #include <string.h>
 #include <strings.h>
 
-/* Parts that pin: which SQL makes each suspected, and which row of the probe shows it. (Settings that the probe shows
- * can be moved.) */
+/* The parts of the session state that can pin a client. `flag`: the SQL that may leave such state; `row`: the kind of
+ * probe row that shows it. (PROBE_SETTING rows do not pin: see finding_judge().) */
 static const struct {
 	enum state_part part;
 	enum pin_reason reason;
@@ -79,7 +79,7 @@ state_ask(struct exchange *x, unsigned parts)
 	r = server_send(srv, &b);
 	s->parts = parts;
 	srv->loan.has_run_code = srv->loan.has_run_code && (parts & STATE_SETTINGS) == 0;
-	s->is_probe_lost = s->is_probe_late = false;
+	s->is_probe_lost = s->is_probe_cancelled = false;
 	s->rows.len = 0;
 	s->row_count = 0;
 	x->pool->database->counters.probes++;
@@ -119,16 +119,16 @@ state_probe_failed(struct exchange *x)
 bool
 state_may_cancel_probe(const struct exchange *x)
 {
-	return x->session != NULL && x->session->parts != 0 && !x->session->is_probe_late;
+	return x->session != NULL && x->session->parts != 0 && !x->session->is_probe_cancelled;
 }
 
 void
 state_probe_cancelled(struct exchange *x)
 {
-	x->session->is_probe_late = true;
+	x->session->is_probe_cancelled = true;
 }
 
-/* The result of all rows. */
+/* The findings of all rows of the probe. */
 struct finding {
 	struct guc others[GUCS_MAX];
 	size_t other_count;
@@ -142,7 +142,8 @@ finding_judge(const struct exchange *x, struct finding *f, uint8_t kind, const c
 	case PROBE_SLOT:
 		f->found |= STATE_SETTINGS | STATE_BACKEND;
 		break;
-	case PROBE_SUPERUSERS: /* the user that logged in could not make the setting on another server */
+	case PROBE_SUPERUSERS: /* a setting that only a superuser can make; the user that logged in may be none, and
+				  then can't make it on another server */
 		f->found |= gucs_is_on(x->pool->welcome, "is_superuser") ? 0u : STATE_SETTINGS;
 		/* fall through */
 	case PROBE_SETTING:
@@ -150,8 +151,8 @@ finding_judge(const struct exchange *x, struct finding *f, uint8_t kind, const c
 		f->others[f->other_count++] = (struct guc){ name, value, GUC_OTHER };
 		break;
 	case PROBE_ROLE:
-		/* A login may begin as another role (ALTER ROLE ... SET role): a client that has left that role has set
-		 * none. */
+		/* Where logins begin in another role (ALTER ROLE ... SET role), "none" is a setting, too: the client
+		 * has left that role. */
 		if (strcmp(value, "none") != 0 || gucs_get(x->gucs, "role") != NULL)
 			f->others[f->other_count++] = (struct guc){ "role", value, GUC_OTHER };
 		break;
@@ -188,7 +189,7 @@ read_rows(const struct exchange *x, struct finding *f)
 }
 
 static bool
-is_found(const struct finding *f, const char *name)
+has_other(const struct finding *f, const char *name)
 {
 	for (size_t i = 0; i < f->other_count; i++)
 		if (strcasecmp(f->others[i].name, name) == 0)
@@ -205,7 +206,8 @@ has_changed(const struct exchange *x, const char *name)
 	return was != NULL && now != NULL && strcmp(was, now) != 0;
 }
 
-/* Makes the GUC set of the server's settings from the rows; reported settings are known anyway. */
+/* Makes the GUC sets of server and client from the rows; reported settings are known. Returns 0, or -1 without memory.
+ */
 static int
 learn_settings(struct exchange *x, struct finding *f)
 {
@@ -214,11 +216,11 @@ learn_settings(struct exchange *x, struct finding *f)
 	size_t kept = 0;
 	int r = 0;
 
-	/* A startup setting that has changed, and is not set here any more, was RESET: to the client's own value. */
+	/* A startup setting that has changed, and is not in the rows, was RESET, to the client's own startup value. */
 	for (size_t i = 0; i < gucs_count(x->startup) && r == 0; i++) {
 		const struct guc *s = gucs_at(x->startup, i);
 
-		if (s->kind == GUC_REPORTED && state_has_startup(x, s) && !is_found(f, s->name) &&
+		if (s->kind == GUC_REPORTED && state_has_startup(x, s) && !has_other(f, s->name) &&
 		    has_changed(x, s->name))
 			r = gucs_update(&gucs, s->name, s->value, GUC_REPORTED);
 	}
@@ -246,7 +248,7 @@ learn_settings(struct exchange *x, struct finding *f)
 	return -1;
 }
 
-/* Records the statements of SQL PREPARE, for EXECUTEs of these; nothing if rows of the probe are lost. */
+/* Keeps the names and SQL of the statements of SQL PREPARE, for later EXECUTEs; none if rows of the probe were lost. */
 static void
 learn_prepared(struct client_session *s)
 {
@@ -270,7 +272,7 @@ state_prepared_text(const struct exchange *x, const char *name)
 {
 	const struct client_session *s = x->session;
 
-	/* Such SQL may have replaced the statement. */
+	/* SQL with these flags may have replaced the statement. */
 	if (s == NULL || (x->srv->loan.suspected & (SCAN_PREPARE | SCAN_CODE | SCAN_EXECUTE | SCAN_FUNCTION)) != 0)
 		return NULL;
 	for (size_t at = 0; at < s->prepared.len;) {
@@ -315,7 +317,8 @@ state_probe_done(struct server *srv)
 	if ((parts & STATE_PREPARED) != 0)
 		learn_prepared(s);
 	if ((parts & STATE_SETTINGS) != 0 && !s->is_probe_lost && (f->found & STATE_BACKEND) == 0)
-		srv->loan.settled &= ~(uint32_t)SCAN_SLOT; /* the slot was not made, is to last, or was dropped */
+		srv->loan.settled &= ~(
+		    uint32_t)SCAN_SLOT; /* there is no temporary slot: it was not made, is permanent, or was dropped */
 	for (size_t i = 0; i < PINNING; i++) {
 		if (!(parts & pinning[i].part))
 			continue;

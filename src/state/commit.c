@@ -48,7 +48,7 @@ state_seal(struct exchange *x)
 	const struct loan *l = &x->srv->loan;
 	unsigned parts;
 
-	if (!exchange_is_followed(x) || x->gucs == NULL) /* the client had not logged in yet */
+	if (!exchange_is_followed(x) || x->gucs == NULL) /* gucs is NULL before the client's login */
 		return l->risk & WASH_LATE;
 	parts = seal_parts(l->settled | l->suspected, state_risk_of_loan(x)) | seal_parts_of_gucs(x->gucs);
 	if (x->settings->session_state == SESSION_ISOLATE || (x->session != NULL && x->session->is_unread))
@@ -57,7 +57,8 @@ state_seal(struct exchange *x)
 		parts |= state_seal_plans(l);
 	if ((parts & ~(unsigned)WASH_LATE) != STATE_SEED)
 		return parts;
-	x->srv->seed_of = x->waiter.id; /* a client that borrows its own seed again needs no wash */
+	x->srv->seed_of =
+	    x->waiter.id; /* the same client needs no wash of its own seed if it borrows the server again */
 	return parts & WASH_LATE;
 }
 
@@ -74,8 +75,8 @@ state_note_encoding(struct exchange *x, const char *encoding)
 		s->is_unread = true;
 }
 
-/* Makes the server suspected, because effects recorded under the old encoding cannot be read reliably: a probe asks for
- * the settings. */
+/* Makes a probe ask for the settings, because the values of effects that were recorded under the old encoding can't be
+ * relied on. */
 void
 state_encoding_changed(struct exchange *x, const char *encoding)
 {
@@ -101,7 +102,7 @@ apply_one(struct exchange *x, struct gucs **gucs, const struct effect *e)
 		return gucs_update(gucs, e->name, e->value, GUC_OTHER);
 	case EFFECT_RESET:
 		startup = gucs_get(x->startup, e->name); /* state/reset.c has set the startup value on the server */
-		/* PostgreSQL keeps the name of a custom setting. */
+		/* For PostgreSQL a custom setting exists even after its RESET. */
 		return gucs_update(gucs, e->name, startup == NULL && strchr(e->name, '.') != NULL ? GUC_RESET : startup,
 				   GUC_OTHER);
 	case EFFECT_RESET_ALL:
@@ -120,8 +121,8 @@ apply_one(struct exchange *x, struct gucs **gucs, const struct effect *e)
 	return 0;
 }
 
-/* Returns 0, or -1 if the GUC set would be too large; the settings stay on the server, where the probe will find
- * them. */
+/* Returns 0, or -1 if the GUC set would be too large, or without memory; the probe will then find the settings on the
+ * server. */
 static int
 apply_effects(struct exchange *x, struct gucs **slot)
 {
@@ -137,8 +138,9 @@ apply_effects(struct exchange *x, struct gucs **slot)
 }
 
 /*
- * Returns true if PostgreSQL may make other settings on another server: while the client acts as another role, the user
- * that logged in may be refused some there; and default_text_search_config was found by the search_path of that moment.
+ * Returns true if the recorded effects might be other settings on another server. While the client acts as another
+ * role, it may have made settings that the user that logged in could not make there; and the value of
+ * default_text_search_config depends on the search_path at the moment of the SET.
  */
 static bool
 must_ask(const struct exchange *x)
@@ -169,7 +171,7 @@ state_keeps(struct exchange *x)
 	return (x->srv->loan.followed.by != FOLLOWED_BY_NOTHING || x->srv->is_lingering) && state_lingers(x);
 }
 
-/* Settles the effects that are known, and asks about the rest. */
+/* Applies the known effects, and asks the server about everything else. Returns true if it may be given back now. */
 __attribute__((noinline)) static bool
 settle_and_ask(struct exchange *x)
 {
@@ -203,7 +205,7 @@ settle_and_ask(struct exchange *x)
 	srv->loan.risk &= ~(uint32_t)RISK_UNDOES;
 	srv->loan.undone = UNDONE_NOTHING;
 	if (parts == 0) {
-		if (s->unresolved == 0) /* else the next probe asks for these names, too */
+		if (s->unresolved == 0) /* an unresolved probe is repeated, and needs these names */
 			state_drop_names(s);
 		state_forget_before(s);
 		if (!state_set_pins(x, x->pins | (unsigned)(s->is_tainted || s->is_name_lost) << PIN_SESSION_SET))
@@ -233,7 +235,8 @@ state_may_release(struct exchange *x, bool has_long_statement)
 	if (has_long_statement != ((x->pins & 1u << PIN_LONG_STATEMENT) != 0) &&
 	    !state_set_pin(x, PIN_LONG_STATEMENT, has_long_statement))
 		return false;
-	/* a probe would overwrite the client's unnamed statement, so everything recorded stays */
+	/* the client keeps its server: a probe would overwrite the client's unnamed statement, so the records stay, too
+	 */
 	if (x->srv->loan.is_unnamed_kept)
 		return false;
 	s = x->session;

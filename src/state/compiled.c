@@ -1,11 +1,11 @@
 /*
- * src/state/compiled.c - what database code SQL may reach (seal/risk_names.h), and what PostgreSQL keeps of that code
- * in a backend; see state/state_state.h.
+ * src/state/compiled.c - which code of the database SQL may reach (seal/risk_names.h), and which plans of that code a
+ * backend keeps; see state/state_state.h.
  *
  * PostgreSQL keeps the plans of functions, and constants in them, as they were made under the settings and the role of
- * the client that came first. So a server on which SQL with the name of such code (RISK_CONTEXT) has run is marked with
- * that client's GUC set, and its plans are discarded ahead of a client of another context (gucs_context) that runs such
- * SQL, too. Where all clients agree, this costs nothing.
+ * the client that came first. So when SQL that names such code (RISK_CONTEXT) has run on a server, srv->plans_of is
+ * that client's GUC set. The server's plans are discarded before a client with another context (gucs_context()) runs
+ * such SQL. Where all clients have one context, this costs nothing.
  */
 #include "state/compiled.h"
 #include "state/state_state.h"
@@ -43,7 +43,7 @@ state_risk_of_all(const struct exchange *x)
 
 /* --- plans --- */
 
-/* Returns true if settings that are in no GUC set (yet) may be in force. */
+/* Returns true if settings of the context may be in force that are not in the client's GUC set (yet). */
 static bool
 is_another_context(const struct exchange *x)
 {
@@ -65,7 +65,7 @@ note_risk(struct exchange *x, unsigned risk)
 
 	if (!exchange_is_followed(x))
 		return;
-	l->risk |= risk & ~(unsigned)RISK_UNDOES; /* observe.c records which extension RISK_UNDOES is of */
+	l->risk |= risk & ~(unsigned)RISK_UNDOES; /* observe.c records RISK_UNDOES, together with the extension */
 	l->has_run_code = l->has_run_code || (risk & STATE_SETTINGS) != 0;
 	if ((risk & RISK_CONTEXT) == 0) /* the SQL makes no plans */
 		return;
@@ -73,7 +73,7 @@ note_risk(struct exchange *x, unsigned risk)
 	if (x->srv->plans_of != NULL)
 		return;
 	l->has_own_plans = true;
-	if (!l->is_mixed) /* else the plans are discarded when the loan has ended */
+	if (!l->is_mixed) /* if is_mixed is set, the plans are discarded after the loan */
 		x->srv->plans_of = gucs_ref(x->gucs);
 }
 
@@ -86,7 +86,8 @@ state_note_run(struct exchange *x, unsigned risk)
 }
 
 /*
- * Looks again because the code may have changed since the SQL was judged: by DDL, or by this loan's own SQL.
+ * Returns the risk of the loan's SQL by what is known now: the database's code may have changed since that SQL was
+ * judged, by DDL or by this loan's own SQL.
  */
 __attribute__((noinline)) static unsigned
 look_again(struct exchange *x)
@@ -116,7 +117,7 @@ state_risk_of_loan(struct exchange *x)
 unsigned
 state_seal_plans(const struct loan *l)
 {
-	/* A temporary table is enough: code that its defaults run is not recorded each time. */
+	/* A temporary table counts, too, because code that its column defaults run is not recorded each time. */
 	bool is_mixed = l->is_mixed || ((l->settled | l->suspected) & (SCAN_ANY_SETTING | SCAN_TEMP)) != 0 ||
 			(l->risk & STATE_SETTINGS) != 0;
 
@@ -125,16 +126,16 @@ state_seal_plans(const struct loan *l)
 
 /* --- SQL that changes the code --- */
 
-/* Flags of SQL that makes tables, views or indexes that reach nothing if the SQL has no risk. */
+/* If SQL has no flags but these, and no risk, the tables, views or indexes that it makes reach no code. */
 #define SCAN_HARMLESS                                                                                                  \
 	((uint32_t)(SCAN_CREATE | SCAN_LASTING | SCAN_TABLE | SCAN_TEMP | SCAN_UNDO | SCAN_INSERT | SCAN_WRITES |      \
 		    SCAN_NEXTVAL | SCAN_SAVEPOINT))
 
 /*
- * Returns true if the command just completed has made nothing risky. Temporary tables are not among the risky names.
- * Objects made by other DDL use only what its words name: a table, view or index that SQL without any risk has made
- * reaches nothing; nor does DO change the code unless its words are risky. A table may have brought the first sequence,
- * however.
+ * Returns true if the command that has just completed has made nothing that SQL could reach code by. Temporary tables
+ * are never among the risky names. A table, view or index that other DDL has made uses only what the DDL's words name,
+ * so it reaches nothing if these have no risk; and a DO changes the code only if its words have a risk. But if the
+ * database has no sequence yet, a table may have brought the first one.
  */
 static bool
 makes_harmless(struct exchange *x, struct server *srv)
@@ -163,14 +164,15 @@ state_note_code(struct exchange *x)
 	struct loan *loan = &x->srv->loan;
 	bool has_made =
 	    (loan->tag.flags & TAG_MAKES_CODE) != 0 && ((loan->risk & RISK_KEEPS) != 0 || !exchange_is_followed(x));
-	/* CREATE TABLE AS and SELECT INTO: columns of a domain run its check. */
+	/* CREATE TABLE AS and SELECT INTO have made a table; a column of a domain's type runs the domain's check. */
 	bool makes_table = loan->tag.id == TAG_SELECT && (loan->suspected & SCAN_TABLE) != 0;
 
 	if (((loan->tag.flags & TAG_CHANGES_CODE) == 0 && !makes_table) || makes_harmless(x, x->srv))
 		return;
 	if (loan->code != CODE_MADE)
 		loan->code = has_made ? CODE_MADE : CODE_CHANGED;
-	/* No answer tells of the code if it is in pg_temp, or undone, or dropped again. */
+	/* The loan gets the risk itself, because answers about the database's code don't have code that is in pg_temp,
+	 * rolled back, or dropped again. */
 	note_risk(x, database_code_feared(x->pool->code) | RISK_CONTEXT | (has_made ? STATE_BACKEND : 0u));
 }
 
@@ -186,22 +188,21 @@ state_code_is_over(struct exchange *x, bool is_done)
 {
 	struct loan *loan = &x->srv->loan;
 
-	/* A procedure may have committed the change. */
+	/* Even if the transaction was rolled back, a procedure may have committed the change before. */
 	is_done = is_done || !exchange_is_followed(x) ||
 		  ((loan->suspected | loan->settled) & (SCAN_CALL | SCAN_CODE | SCAN_EXECUTE)) != 0;
 	if (is_done && loan->code != CODE_AS_BEFORE)
 		pool_code_changed(x->pool, (loan->risk & (RISK_REACHES | RISK_FEARED)) |
 					       (loan->code == CODE_MADE ? RISK_KEEPS : 0u));
 	loan->code = CODE_AS_BEFORE;
-	/* else the risk is of requests that are in progress */
+	/* if replies are owed, the risk belongs to requests that are in progress */
 	if (x->srv->ledger.count == 0 && exchange_is_followed(x))
 		loan->risk &= ~(unsigned)(RISK_KEEPS | RISK_REACHES | RISK_FEARED);
 }
 
 /* --- SQL for any server --- */
 
-/* Returns true if nothing can follow the SQL in a transaction, and nothing that it leaves can keep the client on the
- * server. */
+/* Returns true if the SQL is a transaction of its own, and leaves nothing that could keep the client on the server. */
 static bool
 is_alone(const struct sql_traits *v, const char *sql, size_t len)
 {
@@ -225,7 +226,8 @@ state_needs_plans(const struct exchange *x, const char *sql, size_t len, unsigne
 		return (risk & RISK_CONTEXT) != 0;
 	if (risk != 0)
 		return true;
-	/* Nor does SQL need plans that only sets or resets, and leaves nothing that keeps the client on the server. */
+	/* SQL that only sets or resets needs no plans, either; it leaves nothing that keeps the client on the server.
+	 */
 	for (known_begin(&r, gucs_scan_options(x->gucs), sql, len); known_step(&r, &k);)
 		if ((kinds & 1u << k.kind) == 0)
 			return true;
@@ -243,7 +245,8 @@ renew_plans(struct exchange *x)
 {
 	gucs_unref(x->srv->plans_of);
 	x->srv->plans_of = NULL;
-	server_statements_outdate(&x->srv->statements); /* else PostgreSQL reads their literals anew */
+	server_statements_outdate(
+	    &x->srv->statements); /* their replanning would read literals again, under other settings */
 	state_run_ahead(x, "DISCARD " MESSAGE_OURS "PLANS", NULL);
 }
 
@@ -253,7 +256,7 @@ state_leaves_context(struct exchange *x)
 	x->srv->loan.is_unsuited = x->srv->loan.is_unsuited || x->srv->plans_of != NULL;
 }
 
-/* Returns true if the SQL sets something, as far as it has come. */
+/* Returns true if the part of the SQL that has come sets something. */
 static bool
 sets_something(const struct exchange *x, const struct request *m)
 {
@@ -267,8 +270,9 @@ sets_something(const struct exchange *x, const struct request *m)
 }
 
 /*
- * Returns true if the SQL may meet plans that another client has made under the settings of x's GUC set, while other
- * settings are in force, or will be: set by requests in progress, by this transaction, or by this SQL itself.
+ * Returns true if the SQL may meet plans that another client has made, although the settings under which it runs may
+ * differ from those of the plans. The plans may suit x's GUC set, but requests in progress, this transaction or this
+ * SQL itself may change settings.
  */
 static bool
 meets_others_plans(const struct exchange *x, const struct request *m)
@@ -282,11 +286,13 @@ meets_others_plans(const struct exchange *x, const struct request *m)
 	       (is_another_context(x) || !server_plans_suit(srv, x->gucs) || sets_something(x, m));
 }
 
-/* Outside of a transaction the server is given back first, if possible, because its GUC set is known then. */
+/* If m may meet other clients' plans, discards these ahead of m. While replies are owed, m is held instead; outside of
+ * a transaction, the server is given back first, because the client's GUC set is known then. */
 static enum feature_step
 forget_others_plans(struct exchange *x, struct request *m)
 {
-	/* Other statements may have to be alone in their transaction, or end it. */
+	/* Only these statements are certain to run after a DISCARD in the same request; others may have to be alone in
+	 * their transaction, or end it. */
 	static const uint8_t more[] = { WORD_PREPARE, WORD_EXECUTE, WORD_DECLARE, WORD_EXPLAIN };
 	bool may_be_first = m->traits != NULL && (traits_are_plannable(m->traits->first) ||
 						  memchr(more, m->traits->first, sizeof(more)) != NULL);
@@ -313,7 +319,7 @@ state_run_elsewhere(struct exchange *x, struct request *m)
 	return sql != NULL && !state_needs_plans(x, sql, len, m->risk) ? STEP_FORWARD : STEP_HOLD;
 }
 
-/* Makes a random() state of its own for x, ahead of its message: another client may know what the next values are. */
+/* Makes random() begin anew ahead of x's message, because another client may know its next values. */
 __attribute__((noinline)) static void
 begin_random_anew(struct exchange *x)
 {

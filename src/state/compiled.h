@@ -1,24 +1,24 @@
 /*
- * src/state/compiled.h - what database code SQL may reach, and which client's plans of that code a server has.
+ * src/state/compiled.h - which code of the database SQL may reach, and which client's plans of that code a server has.
  */
 #pragma once
 
 #include "exchange/exchange.h"
 #include "exchange/request.h"
 
-/* These two return the parts of the session (enum state_part) that code of the database could touch unseen. */
+/* Returns the parts of the session (enum state_part) that the database's code, called by st, could change unseen. */
 unsigned state_risk_of(const struct exchange *x, struct statement *st);
-unsigned state_risk_of_all(const struct exchange *x); /* for SQL that is unknown */
+unsigned state_risk_of_all(const struct exchange *x); /* like state_risk_of(), for unknown SQL */
 void state_note_run(struct exchange *x, unsigned risk); /* call when SQL with this risk is about to run */
-/* Gives this risk to all that x will run on the server that it has just borrowed, whatever is known of its names. */
+/* Records this risk for everything that x runs on the server that it has just borrowed, whichever names its SQL has. */
 void state_fear(struct exchange *x, unsigned risk);
-unsigned state_risk_of_loan(struct exchange *x); /* returns enum state_part for all that x's loan ran */
+unsigned
+state_risk_of_loan(struct exchange *x); /* returns the risk (enum state_part) of all SQL that x has run in its loan */
 /* Call when a command has completed with the tag loan.tag: it may have changed functions, or what calls a function. */
 void state_note_code(struct exchange *x);
 /* Call when x loses or leaves its server: if pgweir does not follow x, its unanswered SQL may have made any code. */
 void state_fear_unseen(struct exchange *x);
-/* Call when a transaction has ended: until now only this client saw what it has changed; other clients do now if
- * is_done. */
+/* Call when a transaction has ended. If is_done, other clients see its changes of code from now on. */
 void state_code_is_over(struct exchange *x, bool is_done);
 /* Returns true if plans that other clients have made may matter to this SQL, or to what the client runs on the same
  * server after it. */
@@ -26,14 +26,15 @@ bool state_needs_plans(const struct exchange *x, const char *sql, size_t len, un
 /* Returns true if the plans on x's server may differ from those that x would have made. */
 bool state_differs_in_plans(const struct exchange *x);
 /*
- * Call when x has just borrowed a server that has plans, or a random() state that another client may know. needs_plans
- * is state_needs_plans() of what x will run there.
+ * Call when x has just borrowed a server that has plans, or a random() state that another client may know. needs_plans:
+ * what state_needs_plans() has returned for the SQL that x will run there.
  */
 void state_meets_others(struct exchange *x, bool needs_plans);
-/* Call when a setting of the context is in progress: from here on, each request that could meet other clients' plans is
- * checked. */
+/* Call when a setting of the context (session/gucs.h) is being changed: each later request of the loan that could meet
+ * other clients' plans is then checked. */
 void state_leaves_context(struct exchange *x);
 /* Returns true if x's server must be given back first, because the request needs another server. */
 bool state_must_run_elsewhere(const struct exchange *x);
-/* A row of relay/features.c. Returns HOLD if m must not run on x's server, which is given back first. */
+/* A row of relay/features.c. Returns STEP_FORWARD, or STEP_HOLD if m must not run on x's server, which is given back.
+ */
 enum feature_step state_run_elsewhere(struct exchange *x, struct request *m);

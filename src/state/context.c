@@ -2,13 +2,13 @@
  * src/state/context.c - which clients may share a prepared statement with the same SQL.
  *
  * PostgreSQL reads literals when it parses: '01/02/2020' under DateStyle, '12:00' under TimeZone, 'a\\b' under
- * standard_conforming_strings. Only clients that agree in these settings share SQL with literals. The Parse also
- * decides what 'now' or 'today' means, and which columns EXECUTE and FETCH have: such SQL is not shared. The role
- * (role, session_authorization) decides what may be looked up and computed at the Parse: it matters for all SQL, as do
- * settings that make other constants when PostgreSQL plans (gucs_plans_otherwise). Nothing is shared within a
- * transaction that sets anything of this kind. SQL with literals is not shared after the database's code may have run,
- * if that code may make settings, because pgweir can't see these. (PostgreSQL 15 crashes at a Describe of a FETCH if
- * its cursor existed at the Parse and does not exist any more.)
+ * standard_conforming_strings. Only clients that have the same values of these settings share SQL with literals. What
+ * 'now' or 'today' means, and which columns EXECUTE and FETCH have, is also decided at the Parse, so such SQL is not
+ * shared. The role (role, session_authorization) decides what PostgreSQL may look up and compute at the Parse, so it
+ * matters for all SQL; so do settings under which PostgreSQL's planner makes other constants (gucs_plans_otherwise()).
+ * Nothing is shared within a transaction that sets anything of this kind. After code of the database that may make
+ * settings has run, SQL with literals is not shared, because pgweir can't see such settings. (PostgreSQL 15 crashes at
+ * a Describe of a FETCH if its cursor existed at the Parse and does not exist any more.)
  */
 #include "base/text.h"
 #include "state/observe.h"
@@ -35,8 +35,8 @@ state_reads_as_gucs(const struct exchange *x)
 	return !state_has_uncommitted_effects(x) && (x->srv == NULL || !x->srv->loan.has_run_code);
 }
 
-/* Returns the context of the client's GUC set with this search_path: PostgreSQL looks up the tables anew, but refuses a
- * statement if they have other columns than another tenant's. */
+/* Returns the context of the client's GUC set with this search_path. Statements must not be shared between
+ * search_paths: PostgreSQL looks up the tables again, but refuses a statement if the columns differ. */
 static uint32_t
 context_of_path(struct exchange *x, const char *path)
 {
@@ -74,7 +74,7 @@ state_note_local_name(struct exchange *x, const char *name, const char *value)
 		state_leaves_context(x);
 }
 
-/* SQL whose end can't be read may set anything. */
+/* If the SQL can't be read to its end, it may set anything. */
 enum feature_step
 state_note_local(struct exchange *x, struct request *m)
 {
@@ -102,7 +102,7 @@ state_statement_context(const struct exchange *x, const struct sql_traits *v, ui
 	uint32_t local = srv == NULL ? 0 : srv->loan.local_context;
 
 	*context = 0;
-	/* EXECUTE and FETCH: the Parse decides which columns they have. */
+	/* EXECUTE and FETCH get their columns at the Parse. */
 	if (state_has_uncommitted_effects(x) || (v->flags & SCAN_EXECUTE) != 0 || v->first == WORD_FETCH ||
 	    (srv != NULL && srv->loan.has_run_code && (v->hints & (TRAITS_LITERALS | TRAITS_NULL)) != 0) ||
 	    (local != 0 && (srv->tx != 'T' || srv->loan.has_savepoint))) /* the local search_path may not be in force */

@@ -1,27 +1,28 @@
 /*
  * src/state/linger.c - currval() and lastval() need the connection that ran nextval(); see state/state_state.h.
  *
- * Only one backend knows what a sequence returned last, and nearly every INSERT into a table with a serial column
- * changes that value: if this pinned, there would be no pooling. So a client that inserts (without RETURNING) or names
- * a sequence keeps its connection for a moment between transactions: it lingers, for KEPT_REQUESTS requests at most
- * (drivers look into the catalogs first). While no client waits, it lingers for LINGER_US; or for as long as an idle
- * connection is kept, if a client of the pool has asked for such a value within ASKED_US (a person at psql takes a
- * while). While clients wait, only these linger: clients that have asked such a question before, or whose
- * application_name has; and new clients, because the first client that asks must be served, too.
- * Lingering while clients wait takes at most a tenth of the pool's time, except for CREDIT_US in a burst.
+ * Only one backend knows what a sequence has returned last, and nearly every INSERT into a table with a serial column
+ * changes that value. If each of these pinned its client, nothing would be pooled. So a client that inserts (without
+ * RETURNING) or names a sequence keeps its connection for a moment between transactions: it lingers, for KEPT_REQUESTS
+ * requests at most (drivers look into the catalogs first). While no client waits, it lingers for LINGER_US; if a client
+ * of the pool has asked for such a value within ASKED_US, it lingers for as long as an idle connection is kept (a
+ * person at psql takes a while). While clients wait, a client lingers only if it has asked for such a value before, if
+ * the last client that asked had the same application_name, or if the client is new, because the first client that asks
+ * must be served, too. Lingering while clients wait takes at most a tenth of the pool's time, except for CREDIT_US in a
+ * burst.
  *
  * An example: at 0 ms client A, which is new, inserts into orders on connection 1. At 1 ms client B waits for a server;
- * connection 1 stays with A all the same, since A's next request may be SELECT currval('orders_id_seq'). It comes at
- * 2 ms, and is answered by connection 1. From then on A is known to ask, and so is its application_name. Client C, of
- * another application, has never asked in its first NEW_REQUESTS requests: its connection is lent to B as soon as C's
- * transaction has ended.
+ * connection 1 stays with A all the same, since A's next request may be SELECT currval('orders_id_seq'). That request
+ * comes at 2 ms, and connection 1 answers it. From then on pgweir knows that A asks, and so does A's application_name.
+ * Client C, of another application, has never asked in its first NEW_REQUESTS requests: its connection is lent to B as
+ * soon as C's transaction has ended.
  *
- * No client gets to see another client's value: ahead of the first SQL of a client that may touch a sequence, or read
- * one, the connection forgets the values of other clients, and PostgreSQL reports that there is none. In a database
- * that has no sequence, SQL that only writes touches none, and costs nothing.
+ * No client gets to see another client's value: ahead of a client's first SQL that may touch or read a sequence, the
+ * connection forgets the values of other clients (DISCARD SEQUENCES); PostgreSQL then reports that there is no value.
+ * In a database that has no sequence, SQL that only writes touches none, and costs nothing.
  *
- * SQL that comes after an unanswered request waits: that SQL may leave a failed transaction, which refuses to forget,
- * and pgweir does not know whether anything was forgotten within it.
+ * Such SQL waits until all earlier requests are answered. Otherwise the transaction may have failed: PostgreSQL then
+ * refuses the DISCARD, but the client's SQL may leave that transaction and run.
  */
 #include "state/linger.h"
 #include "state/state_state.h"
@@ -37,19 +38,21 @@
 #define LOOK_US (5 * US_PER_MS)
 #define KEPT_REQUESTS 4
 #define NEW_REQUESTS 8 /* this many requests of a client count as its first */
-#define ROUNDS_MAX 8 /* statements with questions in one loan, while other clients wait */
+#define ROUNDS_MAX                                                                                                     \
+	8 /* how many statements that a question may follow a client may run in one loan while other clients wait */
 #define CREDIT_US (200 * US_PER_MS)
 
 /* Returns true if a client waits for x's server, x is to move, or the server is to be closed. */
 static bool
-is_sought(const struct exchange *x)
+is_server_wanted(const struct exchange *x)
 {
 	const struct policy *p = pool_of(x->srv)->policy;
 
 	return policy_is_wanted(p) || x->env->is_moving || policy_keep_us(p, x->srv->conn, *x->env->now_us) == 0;
 }
 
-/* Returns true if a client that never rests must queue like others: after a question, or if it never asks. */
+/* Returns true if the client has kept its server for long enough while others wait: it has asked twice since its last
+ * INSERT, or has run more than ROUNDS_MAX such statements. */
 static bool
 has_had_enough(const struct loan_followed *f)
 {
@@ -78,9 +81,9 @@ is_asking(const struct exchange *x)
 								   x->pool->sequences_asked_by == application_of(x)));
 }
 
-/* Returns for how long the pool's clients may still linger while others wait, after another spent_us of that time. */
+/* Subtracts spent_us from the time for which the pool's clients may linger while others wait. Returns what is left. */
 static int64_t
-credit(struct pool *pool, uint64_t spent_us, uint64_t now_us)
+spend_credit(struct pool *pool, uint64_t spent_us, uint64_t now_us)
 {
 	struct policy_counts counts;
 
@@ -101,8 +104,8 @@ may_linger(const struct exchange *x)
 	if (x->env->is_draining || x->pool->is_orphan || x->srv->loan.is_unsuited || f->by == FOLLOWED_BY_NOTHING ||
 	    x->srv->loan.standby != 0 || x->requests_done - f->requests_before > KEPT_REQUESTS)
 		return false;
-	if (is_sought(x)) {
-		if (has_had_enough(f) || credit(x->pool, 0, now_us) <= 0 ||
+	if (is_server_wanted(x)) {
+		if (has_had_enough(f) || spend_credit(x->pool, 0, now_us) <= 0 ||
 		    (!is_asking(x) && x->requests_done >= NEW_REQUESTS))
 			return false;
 	} else if (is_asked_there(x))
@@ -117,8 +120,8 @@ state_stop_lingering(struct exchange *x)
 
 	if (srv == NULL || !srv->is_lingering)
 		return;
-	if (is_sought(x))
-		credit(x->pool, *x->env->now_us - srv->loan.followed.since_us, *x->env->now_us);
+	if (is_server_wanted(x))
+		spend_credit(x->pool, *x->env->now_us - srv->loan.followed.since_us, *x->env->now_us);
 	TAILQ_REMOVE(&x->env->lingering, srv, lingering);
 	srv->is_lingering = false;
 }
@@ -128,7 +131,7 @@ watch(const struct exchange *x)
 {
 	struct exchange_env *env = x->env;
 
-	if ((is_sought(x) || !is_asked_there(x)) && !timer_is_set(&env->linger_timer))
+	if ((is_server_wanted(x) || !is_asked_there(x)) && !timer_is_set(&env->linger_timer))
 		timer_start(&env->linger_timer, LOOK_US);
 }
 
@@ -139,10 +142,11 @@ state_lingers(struct exchange *x)
 	struct loan_followed *f = &srv->loan.followed;
 
 	if (f->requests_then != x->requests_done) {
-		if (srv->is_lingering && is_sought(x) && x->request_us > f->since_us)
-			credit(x->pool, x->request_us - f->since_us, *x->env->now_us);
+		if (srv->is_lingering && is_server_wanted(x) && x->request_us > f->since_us)
+			spend_credit(x->pool, x->request_us - f->since_us, *x->env->now_us);
 		if ((int32_t)(f->requests_then - f->requests_before) <= 0)
-			f->requests_before = x->requests_done - 1; /* the rest of its transaction does not count */
+			f->requests_before =
+			    x->requests_done - 1; /* requests in the rest of that transaction do not count */
 		f->requests_then = x->requests_done;
 		f->since_us = *x->env->now_us;
 	}
@@ -212,8 +216,9 @@ state_discard_settled(struct server *srv, enum owed_end how)
 
 /*
  * Returns true for SQL that only writes, in a database without sequences, unless this transaction may have created the
- * first one. If the catalogs were asked too long ago, nothing is lost: this SQL reads no value, and a client that reads
- * one later does not own what this SQL has left.
+ * first sequence. If the database has got a sequence since the catalogs were last asked, no client sees another
+ * client's value: this SQL reads none, and the server is not recorded as having this client's values, so they are
+ * forgotten before any client reads one.
  */
 static bool
 writes_without_sequences(const struct exchange *x, uint32_t flags)
@@ -235,7 +240,7 @@ is_behind_request(const struct ledger *l)
 	return false;
 }
 
-/* Returns true if the SQL may read what another client's SQL has left, unless the server forgets that first. */
+/* Returns true if a DISCARD SEQUENCES must go ahead of the SQL, which may read what another client's SQL has left. */
 static bool
 needs_discard(const struct exchange *x, uint32_t flags)
 {
@@ -284,7 +289,7 @@ state_may_be_followed(struct exchange *x, uint32_t flags)
 	if (f->by != FOLLOWED_BY_CURRVAL)
 		f->by = is_question ? FOLLOWED_BY_CURRVAL : FOLLOWED_BY_CURRVAL_MAYBE;
 	f->questions = is_question ? f->questions + 1 : 0;
-	f->rounds += !is_question && is_sought(x);
+	f->rounds += !is_question && is_server_wanted(x);
 	f->requests_before = x->requests_done;
 }
 
@@ -299,8 +304,8 @@ state_used_sequence(struct exchange *x, uint32_t flags)
 	srv->sequences_of = x->waiter.id;
 	srv->loan.followed.without_values = x->requests_done + 1;
 	if (of != 0) {
-		/* Sent with a Sync of its own. It takes a snapshot, after which no BEGIN or SET TRANSACTION can choose
-		 * an isolation level, and if it is cancelled, PostgreSQL ignores everything up to a Sync, even a
+		/* The DISCARD needs a Sync of its own: it takes a snapshot, after which no BEGIN or SET TRANSACTION can
+		 * choose an isolation level; and if it is cancelled, PostgreSQL ignores everything up to a Sync, even a
 		 * Query. */
 		srv->is_discarding = true;
 		state_run_ahead(x, "DISCARD " MESSAGE_OURS "SEQUENCES", srv);
@@ -312,7 +317,7 @@ state_hint_at_returning(struct exchange *x, const struct error_fields *e, const 
 {
 	struct buf b = { 0 };
 
-	/* After the client's own DISCARD SEQUENCES, for example, this server is not to blame. */
+	/* The hint is not for errors that, for example, the client's own DISCARD SEQUENCES has caused. */
 	if (!exchange_is_followed(x) || x->srv->loan.followed.without_values != x->requests_done + 1 ||
 	    e->sqlstate == NULL || e->routine == NULL || strcmp(e->sqlstate, "55000") != 0 ||
 	    (strcmp(e->routine, "currval_oid") != 0 && strcmp(e->routine, "lastval") != 0) ||

@@ -17,6 +17,7 @@ bool state_waits_for_sequences(const struct exchange *x, uint32_t flags);
 /* Returns true if SQL with these flags, in a failed transaction, may leave that transaction and then read what other
  * clients have left. */
 bool state_must_not_read_sequences(const struct exchange *x, uint32_t flags);
-/* Adds a hint to an error that is due to the client, if currval() or lastval() has raised it, and returns true then. */
+/* If currval() or lastval() has raised the client's error e because its server was changed, sends the client that error
+ * with a hint, and returns true. */
 bool state_hint_at_returning(struct exchange *x, const struct error_fields *e, const uint8_t *message, size_t len);
 void state_discard_settled(struct server *srv, enum owed_end how);

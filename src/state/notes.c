@@ -2,7 +2,8 @@
  * src/state/notes.c - records what SQL that is about to run does to the session, as far as that is known; see
  * state/state_state.h.
  *
- * If the SQL alone is conclusive, its effect is recorded with the client; otherwise the server is suspected.
+ * If the SQL alone shows its effect, the effect is recorded with the client; if not, flags are recorded with the
+ * server's loan, and the server is asked later (a suspicion).
  */
 #include "session/audit.h"
 #include "state/compiled.h"
@@ -15,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Called before the first change of a transaction. */
+/* Keeps the client's GUC set as it was before the transaction's first change. */
 static void
 keep_before(struct exchange *x)
 {
@@ -82,7 +83,8 @@ is_reported(const struct exchange *x, const char *name)
 	return x->pool->baseline != NULL && gucs_get(x->pool->baseline, name) != NULL;
 }
 
-/* Also records the name of a custom setting: if the effect can't be believed, the probe must ask for it by name. */
+/* Records an effect. Also records the name of a custom setting, because if the effect does not count, the probe must
+ * ask for that setting by name. */
 static void
 add_effect(struct exchange *x, enum effect_kind kind, const char *name, const char *value)
 {
@@ -101,7 +103,7 @@ add_effect(struct exchange *x, enum effect_kind kind, const char *name, const ch
 	e->value = value == NULL ? NULL : strdup(value);
 	s->effect_count++;
 	if ((name != NULL && e->name == NULL) || (value != NULL && e->value == NULL))
-		x->srv->loan.suspected |= SCAN_SETTING; /* the probe decides if the setting is applied */
+		x->srv->loan.suspected |= SCAN_SETTING; /* a probe will find out the setting */
 }
 
 enum feature_step
@@ -117,8 +119,8 @@ state_note_execute(struct exchange *x, const char *name)
 	return state_suspect(x, (scan.flags | anyhow.flags) & ~(uint32_t)SCAN_PREPARE, &scan);
 }
 
-/* Returns true if PostgreSQL may read the next SQL differently. A reported setting is in the GUC set only after the
- * reply. */
+/* Returns true if PostgreSQL may read the SQL after k differently. (The client's GUC set does not show this yet,
+ * because a reported setting gets there with the reply.) */
 static bool
 changes_reading(const struct known *k)
 {
@@ -146,7 +148,7 @@ note(struct exchange *x, const struct known *k)
 		srv->loan.has_local_settings = true;
 		srv->loan.local_context = 0;
 		state_leaves_context(x);
-		keep_before(x); /* a RESET may follow that is rolled back together with this */
+		keep_before(x); /* a RESET may follow, and be rolled back together with this setting */
 	}
 	switch ((enum known_kind)k->kind) {
 	case KNOWN_SET:
@@ -231,7 +233,7 @@ fill_in(struct known *k, const uint8_t *body, size_t len)
 	    (k->value_param != 0 && !copy_text(body, len, k->value_param, k->value, sizeof(k->value))))
 		return false;
 	if (k->local_param != 0) {
-		/* "t", "true", or a byte in binary; the probe finds the effect of other spellings */
+		/* reads "t", "true", or one byte in binary format; the probe finds the effect of other spellings */
 		if (!fields_bind_value(body, len, k->local_param - 1u, &local, &local_len) || local == NULL ||
 		    local_len == 0 || (memchr("tf\1", local[0], 3) == NULL && (local[0] != 0 || local_len != 1)))
 			return false;

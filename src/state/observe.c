@@ -1,8 +1,8 @@
 /*
  * src/state/observe.c - what a client's SQL may leave in the session; see state/state_state.h.
  *
- * Nearly all SQL leaves nothing: it costs its scan, or nothing if it was prepared. Effects of other SQL are recorded
- * (notes.c), and resolved when the transaction has ended (commit.c).
+ * Nearly all SQL leaves nothing in the session; it costs one scan, or none if it was prepared. What other SQL leaves is
+ * recorded (notes.c), and settled when the transaction has ended (commit.c).
  */
 #include "state/observe.h"
 #include "state/state_state.h"
@@ -17,8 +17,8 @@
 #include <strings.h>
 
 /*
- * Returns true if the client's SQL must be looked at. In session mode the client keeps its server, but RESET still
- * means the client's own startup values. A replication client's server had these in its own startup packet.
+ * Returns true if the client's SQL must be looked at. In session mode the client keeps its server, but RESET must still
+ * restore the client's own startup values. A replication client's server got these values in its own startup packet.
  */
 static bool
 is_looked_at(const struct exchange *x)
@@ -46,7 +46,7 @@ begin_pieces(struct exchange *x, const char *sql, size_t have, bool is_parse)
 	s->scan->flags |= state_reads_anyhow(x) ? SCAN_PROBED | SCAN_UNDO : 0;
 	scan_feed(s->scan, sql, have);
 	s->is_parse_scanned = is_parse;
-	/* Unread SQL may do anything; once it has been scanned, it is too late to send something ahead of it. */
+	/* Unread SQL may do anything; when all of it was scanned, it is too late to send a DISCARD ahead of it. */
 	state_used_sequence(x, SCAN_CODE);
 	return STEP_FORWARD;
 }
@@ -84,13 +84,16 @@ state_text(struct exchange *x, const uint8_t *bytes, size_t len, bool is_end)
 }
 
 /*
- * Returns true if no set_config() may be appended. After COMMIT or ROLLBACK it would run in another transaction than
- * the RESET that it is for, and after a SET LOCAL it would undo that for the rest of the transaction.
+ * Returns true if nothing that restores startup values may be appended to the text. After a COMMIT or ROLLBACK, the
+ * appended SQL would run in another transaction than the RESET; after a SET LOCAL, it would undo the SET LOCAL for the
+ * rest of the transaction.
  */
 static bool
-bears_nothing_behind(const struct exchange *x, const struct known_text *text)
+forbids_appending(const struct exchange *x, const struct known_text *text)
 {
-	bool is_alone = x->srv->tx == 'I' && !ledger_may_change_block(&x->srv->ledger); /* its settings may go ahead */
+	bool is_alone = x->srv->tx == 'I' &&
+			!ledger_may_change_block(
+			    &x->srv->ledger); /* the text is a transaction of its own, so its SET LOCALs end with it */
 
 	for (unsigned i = 0; i < text->count; i++)
 		if (text->statements[i].kind == KNOWN_BEGIN || text->statements[i].kind == KNOWN_COMMIT ||
@@ -100,7 +103,8 @@ bears_nothing_behind(const struct exchange *x, const struct known_text *text)
 	return false;
 }
 
-/* Known SQL tells only the final settings; the probe finds what happened on the way (temp tables, a new seed). */
+/* Effects of known SQL are only the final settings; makes the probe look for what the SQL has left on the way to them
+ * (temporary tables, a new seed). */
 static void
 suspect_meanwhile(struct exchange *x, uint32_t flags)
 {
@@ -108,7 +112,8 @@ suspect_meanwhile(struct exchange *x, uint32_t flags)
 		x->srv->loan.suspected |= flags & (SCAN_TEMP | SCAN_SEED);
 }
 
-/* Takes the literals that look like the name of a custom setting: code that the SQL calls may set such settings. */
+/* Records literals that look like the name of a custom setting, because code that the SQL calls may make such settings.
+ */
 static void
 take_literal_names(struct exchange *x, const char *sql, size_t len)
 {
@@ -120,7 +125,8 @@ take_literal_names(struct exchange *x, const char *sql, size_t len)
 		state_take_name(x->session, x->srv, name);
 }
 
-/* Records what SQL leaves for its client, or which of that it undoes. `why` ends with the extension's name. */
+/* part: RISK_WANTED or RISK_UNDOES. Records which extension's state the SQL leaves for its client, or that it undoes
+ * such state. risk_names_blame() returns a text that ends with the extension's name. */
 static void
 note_wanted(struct exchange *x, unsigned part, const char *sql, size_t len)
 {
@@ -137,7 +143,7 @@ note_wanted(struct exchange *x, unsigned part, const char *sql, size_t len)
 	buf_printf(wanted, ": %s%c", name == NULL ? why : "several extensions", 0);
 }
 
-/* Suspects SQL of which not everything is known, and the statements of SQL PREPARE that it executes. */
+/* Records suspicions for SQL of which not everything is known, and for statements of SQL PREPARE that it executes. */
 static enum feature_step
 suspect_all(struct exchange *x, struct request *m, uint32_t flags, const struct scan *names)
 {
@@ -164,7 +170,7 @@ suspect_all(struct exchange *x, struct request *m, uint32_t flags, const struct 
 	return step;
 }
 
-/* Handles a Query whose flags hold in any way that PostgreSQL may read its strings. */
+/* Handles a Query that has the same flags in each way in which PostgreSQL may read its strings. */
 static enum feature_step
 flagged_query(struct exchange *x, struct request *m)
 {
@@ -178,7 +184,7 @@ flagged_query(struct exchange *x, struct request *m)
 	if (state_own(x) == NULL)
 		return STEP_FAILED;
 	text = request_known(x, m);
-	if (!state_is_known(x, text) || (bears_nothing_behind(x, text) && state_resets_startup(x, text)))
+	if (!state_is_known(x, text) || (forbids_appending(x, text) && state_resets_startup(x, text)))
 		return suspect_all(x, m, m->traits->flags, m->scan);
 	suspect_meanwhile(x, flags);
 	step = state_note_all(x, text);
@@ -197,8 +203,8 @@ flagged_query(struct exchange *x, struct request *m)
 static bool
 reads_sequences_unseen(const struct exchange *x, const struct request *m)
 {
-	/* Some of the other statements must be alone in their transaction, and return no rows that could show what they
-	 * read. */
+	/* Other statements count as reading none: some must be alone in their transaction, and they return no rows that
+	 * could show what they read. */
 	static const uint8_t more[] = { WORD_COPY, WORD_CALL, WORD_FETCH, WORD_EXPLAIN, WORD_DECLARE };
 
 	return (m->risk & STATE_SEQUENCES) != 0 && exchange_is_followed(x) && m->traits != NULL &&
@@ -232,7 +238,8 @@ state_query_of_sequences(struct exchange *x, struct request *m)
 		return STEP_HOLD;
 	if (!state_must_not_read_sequences(x, flags) || (m->sql != NULL && memchr(m->sql, ';', m->sql_len) == NULL))
 		return use_sequences_unseen(x, m);
-	/* In a failed transaction PostgreSQL refuses everything but its end: SQL that follows that end is not sent. */
+	/* In a failed transaction, PostgreSQL refuses everything but the transaction's end. SQL that may go on after
+	 * that end is not sent; a SELECT, which PostgreSQL refuses, takes its place. */
 	message_put(&m->instead, 'Q', "SELECT 1", sizeof("SELECT 1"));
 	return STEP_SENT;
 }
@@ -299,8 +306,8 @@ unbind(struct client_session *s)
 #define TYPE_TEXT 25u
 #define TYPE_VARCHAR 1043u
 
-/* param is 0 or counts from 1. For a parameter declared as an integer, for example, $1::text makes other bytes than
- * were sent. */
+/* Returns true if parameter number `param` (from 1; 0 if there is none) is of one of these types, or of none. If it is
+ * declared as an integer, for example, $1::text has other bytes than the client has sent. */
 static bool
 is_declared_as(const struct statement *st, unsigned param, uint32_t type, uint32_t or_type)
 {
@@ -327,7 +334,8 @@ is_as_sent(const struct statement *st, const struct known_text *text)
 	return true;
 }
 
-/* Remembers the SQL of the unnamed portal if everything in it is known: its effect counts from its Execute on. */
+/* If everything in the SQL of the unnamed portal is known, keeps what is known for its Execute, when the effect is
+ * recorded, and returns true. */
 static bool
 bind_known(struct exchange *x, struct request *m, const uint8_t *body, size_t len)
 {
@@ -335,7 +343,7 @@ bind_known(struct exchange *x, struct request *m, const uint8_t *body, size_t le
 
 	s->bound_known = malloc(sizeof(*s->bound_known));
 	if (s->bound_known == NULL)
-		return false; /* then the SQL is suspected */
+		return false; /* then the SQL is recorded as a suspicion */
 	*s->bound_known = *request_known(x, m);
 	s->bound = statement_ref(m->statement);
 	if (state_fill_in(s->bound_known, body, len) && state_is_known(x, s->bound_known) &&
@@ -345,7 +353,7 @@ bind_known(struct exchange *x, struct request *m, const uint8_t *body, size_t le
 	return false;
 }
 
-/* Takes the values of a Bind that look like the name of a custom setting. */
+/* Records values of a Bind that look like the name of a custom setting. */
 static void
 take_bound_names(struct exchange *x, const uint8_t *body, size_t len)
 {
@@ -421,13 +429,13 @@ state_parse_ahead(struct exchange *x, struct request *m)
 /* Flags of SQL of which nothing is known, and which has no names of settings. */
 #define SCAN_UNNAMED (SCAN_PLAIN | SCAN_FUNCTION | SCAN_CALL | SCAN_CREATE | SCAN_LASTING | SCAN_TABLE)
 
-/* A later Execute has only the portal's name. Returns false if this Bind of a DISCARD must wait until nothing is
- * owed. */
+/* Returns false if this Bind of a DISCARD must wait until nothing is owed. For a named portal, the DISCARD counts from
+ * the Bind on, because its Execute has only the portal's name. */
 static bool
 may_bind_discard(struct exchange *x, const char *portal)
 {
 	if (portal[0] == '\0')
-		return true; /* the portal's Execute is looked at */
+		return true; /* state_before_execute() handles the unnamed portal's Execute */
 	if (x->srv->ledger.count > 0)
 		return false;
 	x->session->discard = DISCARD_SENT;
@@ -454,8 +462,8 @@ state_bind(struct exchange *x, struct request *m)
 	flags = m->traits->flags;
 	if (flags & SCAN_FOLLOWABLE)
 		state_may_be_followed(x, flags);
-	/* Called now, even if the effect counts from the Execute on, because nothing may be sent between the two.
-	 * Mostly done at the Parse. */
+	/* Called at the Bind, even if the effect counts from the Execute on, because nothing may be sent between Bind
+	 * and Execute. (In most cases state_parse_ahead() has done this already.) */
 	if (flags & (SCAN_CODE | SCAN_EXECUTE))
 		state_used_sequence(x, flags);
 	if ((flags & ~(uint32_t)SCAN_PLAIN) == 0)
@@ -476,7 +484,8 @@ state_bind(struct exchange *x, struct request *m)
 	flags |= scan.flags;
 	if (flags & (SCAN_SETTING | SCAN_CODE | SCAN_FUNCTION))
 		take_bound_names(x, body, len);
-	return suspect_all(x, m, flags & ~(uint32_t)SCAN_NAME_BOUND, &scan); /* the bound name was taken */
+	return suspect_all(x, m, flags & ~(uint32_t)SCAN_NAME_BOUND,
+			   &scan); /* take_bound_names() has recorded the names among the values */
 }
 
 enum feature_step
@@ -499,7 +508,7 @@ state_after_execute(struct exchange *x, const char *portal)
 	unbind(s);
 }
 
-/* A FunctionCall names its function only by OID. */
+/* A FunctionCall has only the function's OID, so it may do anything. */
 void
 state_function_call(struct exchange *x)
 {
@@ -526,8 +535,8 @@ state_holds(const struct exchange *x)
 		return false;
 	if (x->is_session && s->passed_flags != 0 && ledger_at(l, l->count - 1)->kind == OWED_EXECUTE)
 		return true; /* the Execute may run a DISCARD ALL */
-	/* After a probe messages wait: the probe may find a RESET, after which startup values are set first, or may be
-	 * cancelled. */
+	/* Messages wait until a probe is answered: the probe may find a RESET, after which startup values must be set
+	 * first, or it may be cancelled. */
 	return s->discard != DISCARD_NOT || s->parts != 0 || state_must_ask_first(x);
 }
 

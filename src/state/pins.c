@@ -82,7 +82,7 @@ state_forget_request(struct exchange *x)
 	s->may_be_reset = false;
 }
 
-/* session_state = error: the client's next request will be answered with FATAL; its server is washed now. */
+/* For session_state = error: the client's next request will be answered with FATAL, and its server is washed now. */
 static void
 refuse_pins(struct exchange *x)
 {
@@ -104,7 +104,7 @@ refuse_pins(struct exchange *x)
 	}
 	*x->session->refusal = why;
 	x->pins = 0;
-	/* The batch ends here, because on_batch_end() will not find the client at this server any more. */
+	/* Sends the replies now, because on_batch_end() will not find the client at this server any more. */
 	if (x->env->to_client.to == &x->stream && outbox_flush(&x->env->to_client) < 0) {
 		exchange_close(x, NULL);
 		return;
@@ -117,8 +117,8 @@ refuse_pins(struct exchange *x)
 	pool_clean(srv, true, parts, *x->env->now_us);
 }
 
-/* Each reason is logged once a minute for each pool, because an application may do the same on each of its
- * connections. */
+/* Logs why the client is pinned. For each pool, each reason is logged once a minute, because an application may do the
+ * same on each of its connections. */
 static void
 log_pins(struct exchange *x, unsigned added)
 {

@@ -3,10 +3,10 @@
  * state/state_state.h.
  *
  * PostgreSQL resets to the values that the server connection began with, which are not the client's. So the client's
- * values are set again right afterwards: in the same simple Query (whose further results are hidden), or after the same
- * Execute. DISCARD ALL must be alone in its Query, so after it they are set before the client's next message, which
- * waits for the end of that request: only there PostgreSQL reports everything that it has reset. ParameterStatus
- * messages in between are hidden.
+ * values are set again right after the reset: in the same simple Query (the results of the added SQL are hidden), or
+ * after the same Execute. DISCARD ALL must be alone in its Query, so after it the client's values are set before the
+ * client's next message. That message waits for the end of the DISCARD's request, because only then PostgreSQL reports
+ * everything that it has reset. ParameterStatus messages in between are hidden.
  */
 #include "state/state.h"
 #include "state/state_state.h"
@@ -69,7 +69,8 @@ state_resets_startup(const struct exchange *x, const struct known_text *text)
 	return false;
 }
 
-/* Puts an escape string, which PostgreSQL reads the same under any standard_conforming_strings. */
+/* Appends an escape string (E'...'), which PostgreSQL reads in the same way with either value of
+ * standard_conforming_strings. */
 static void
 put_literal(struct buf *to, const char *value)
 {
@@ -82,7 +83,8 @@ put_literal(struct buf *to, const char *value)
 	buf_put_u8(to, '\'');
 }
 
-/* SET takes no snapshot, so SET TRANSACTION may follow, but SET makes one element of a quoted value, even of a list. */
+/* Appends a SET if possible, because SET takes no snapshot, so SET TRANSACTION may follow it. But SET takes a quoted
+ * value for one element, so a list needs set_config(). */
 static void
 put_restored(struct buf *to, const struct guc *s)
 {
@@ -133,7 +135,7 @@ state_follow_reset(struct exchange *x, const struct known_text *text)
 	outbox_put(&x->env->to_server, &b);
 }
 
-/* Returns the settings that PostgreSQL has reported, as they are in base, with the client's startup values. */
+/* Returns a GUC set of the reported settings of `base` and the client's startup values; NULL without memory. */
 static struct gucs *
 startup_gucs(const struct exchange *x, struct gucs *base)
 {
@@ -231,7 +233,7 @@ state_discarded(struct exchange *x)
 	srv->loan.announces_ready = true;
 	srv->loan.settled |= srv->loan.suspected & SCAN_SLOT;
 	srv->loan.suspected &= ~(uint32_t)(SCAN_PROBED | SCAN_UNDO);
-	srv->loan.suspected |= srv->loan.settled & SCAN_SLOT; /* the slot stays */
+	srv->loan.suspected |= srv->loan.settled & SCAN_SLOT; /* DISCARD ALL does not drop the slot */
 	x->pins = 0;
 	s->discard = DISCARD_DONE;
 	s->unresolved = 0;
@@ -245,13 +247,14 @@ void
 state_request_failed(struct exchange *x)
 {
 	if (x->session->discard == DISCARD_SENT)
-		x->session->discard = DISCARD_NOT; /* later reports are passed */
+		x->session->discard = DISCARD_NOT; /* later reports are passed to the client */
 }
 
 void
 state_request_done(struct exchange *x)
 {
-	/* Reports that came at a Sync of pgweir's own have not reached the client yet. */
+	/* After a DISCARD ALL, tells the client its settings: reports were hidden, and those after a Sync of pgweir's
+	 * own were not passed. */
 	if (x->session->discard >= DISCARD_DONE && state_become(x, startup_gucs(x, x->srv->gucs)) < 0)
 		exchange_spoil(x);
 	x->session->discard = DISCARD_NOT;

@@ -1,7 +1,7 @@
 /*
- * src/state/state.h - what a client's requests leave in the session, in transaction mode: functions that are
- * called when requests are answered. See state_state.h; functions called before SQL is sent are in observe.h,
- * compiled.h and linger.h.
+ * src/state/state.h - what a client's requests leave in the session, in transaction mode: functions that are called
+ * between requests, and when requests are answered. See state_state.h; functions that are called before SQL is sent are
+ * in observe.h, compiled.h and linger.h.
  */
 #pragma once
 
@@ -9,16 +9,16 @@
 
 void state_free(struct exchange *x);
 /*
- * Enters into the ledger, and appends to b, a run of this SQL as the unnamed statement, or as the placeholder if the
- * client's unnamed statement must stay (loan.is_unnamed_kept); ref is that of its Execute.
- * Within a request, and within a transaction, the portal has a name and is closed: the client's unnamed portal may be
- * bound, and if there is none, PostgreSQL must say so.
+ * Appends to b the messages that run this SQL (Parse, Bind, Execute), and enters them in the ledger. The statement is
+ * the unnamed one, or STATEMENT_PLACEHOLDER if the client's unnamed statement must stay (loan.is_unnamed_kept). ref:
+ * for the ledger entry of the Execute. Within a request or a transaction, a named portal is used and closed, because
+ * the client may have bound the unnamed portal; and if it has not, its own Execute of that portal must still fail.
  */
 void state_run(struct exchange *x, struct buf *b, const char *sql, enum owed_to to, void *ref);
 
 /* --- commit.c: the end of a transaction: may the server be given back, and with what state? --- */
-/* Call when a transaction that has set something has ended. If nothing remains to be settled, forgets the previous
- * settings. */
+/* Call when a transaction has ended. If no effect or suspicion remains to be settled, forgets the settings of before
+ * the transaction. */
 void state_transaction_over(struct exchange *x);
 /*
  * Call when nothing is owed and no transaction is open. Returns true if the server may be given back; false if
@@ -26,16 +26,20 @@ void state_transaction_over(struct exchange *x);
  * statement.
  */
 MAY_CLOSE bool state_may_release(struct exchange *x, bool has_long_statement);
-bool state_is_dirty(const struct exchange *x,
-		    const struct server *srv); /* srv must be washed before another client gets it */
+bool state_is_dirty(
+    const struct exchange *x,
+    const struct server *srv); /* returns true if x has left state on srv that is not settled, or is pinned */
 bool state_is_tainted(const struct exchange *x); /* the client's server can't be washed (LOAD): it must be closed */
-/* enum state_part: the parts to wash off the client's server before another client gets it */
+/* Returns the parts (enum state_part) that must be washed off the client's server before another client gets it. */
 unsigned state_seal(struct exchange *x);
 /* Sends SQL that turns the server's GUC set into the client's, ahead of the next message. Returns 0, or -1 without
  * memory. */
 int state_replay(struct exchange *x);
-void state_encoding_changed(struct exchange *x, const char *encoding); /* when the server has reported encoding */
-void state_note_encoding(struct exchange *x, const char *encoding); /* when encoding may be in force for some SQL */
+void state_encoding_changed(struct exchange *x,
+			    const char *encoding); /* call when the server has reported this client_encoding */
+void state_note_encoding(struct exchange *x,
+			 const char *encoding); /* call when the client's SQL may be in this encoding: if pgweir can't
+						   read SQL in it, the session counts as unread from now on */
 
 /* --- ask.c: the answer of a server that was asked which state is left in the session --- */
 void state_probe_row(struct server *srv, const uint8_t *body, size_t len, bool is_whole);
@@ -43,21 +47,22 @@ void state_probe_failed(struct exchange *x);
 void state_probe_done(struct server *srv);
 /* Returns true if a probe of the client's session is in progress, and was not cancelled. */
 bool state_may_cancel_probe(const struct exchange *x);
-void state_probe_cancelled(struct exchange *x); /* the probe's unknown findings pin the client to its server */
+void state_probe_cancelled(struct exchange *x); /* call when a cancel was sent for the probe */
 
 /* --- pins.c: why a client keeps its server between transactions, and the consequences of losing that server --- */
 /* returns true if the client's next request is answered with the FATAL error *why */
 bool state_is_refused(const struct exchange *x, struct fail *why);
 bool state_ties(const struct exchange *x,
-		enum feature_tie to); /* TIE_PROCESS: the client's GUC set does not hold all of its session */
-/* Call when the server is lost, and settings with it: the client's next request is answered with why, as FATAL. Returns
- * 0, or -1 without memory. */
+		enum feature_tie to); /* returns true if the client is pinned to its server; with TIE_PROCESS also if
+					 its session has state outside its GUC set */
+/* Call when the server was lost, with settings of the client's: the client's next request is answered with *why, as
+ * FATAL. Returns 0, or -1 without memory. */
 int state_lose(struct exchange *x, const struct fail *why);
-/* call when the client's server is lost without having executed the recorded effects */
+/* call when the client's server was lost before it has executed the recorded effects */
 void state_forget_request(struct exchange *x);
 /* Returns true if the client has asked to keep the server that it has, or gets next: SET pgweir.pin. */
 bool state_asks_for_pin(const struct exchange *x);
-/* writes to out, and returns it: "temp_table, cursor", or "" */
+/* writes the reasons to `out` ("temp_table, cursor", or ""), and returns `out` */
 const char *state_pin_reasons(const struct exchange *x, char *out, size_t out_cap);
 
 /* --- reset.c: RESET, DISCARD ALL and rollbacks: the client's startup values; and the end of a request --- */
@@ -65,6 +70,6 @@ void state_discarded(struct exchange *x); /* call at the CommandComplete of DISC
 void state_request_failed(struct exchange *x); /* call for an error that is the client's */
 void state_request_done(struct exchange *x);
 bool state_hides_parameter(const struct exchange *x, const char *name);
-/* Call when a rolled-back transaction had changed reported settings: restores those of before. before is NULL if none
- * had changed. */
+/* Call when a transaction was rolled back. Restores the reported settings of `before`, the client's GUC set before the
+ * transaction changed any; does nothing if `before` is NULL. */
 void state_undo_reports(struct exchange *x, const struct gucs *before);

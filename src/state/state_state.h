@@ -3,24 +3,13 @@
  * ask the server, never guess. Only for the files of this folder.
  *
  *   observe.c   scans SQL once (a prepared statement when it is first seen)
- *   notes.c     records what that SQL does: as an effect if that is known (an effect counts if nothing goes wrong), or
- *               as a suspicion (flags on the server)
- *   commit.c    runs when the transaction has ended and nothing is owed: effects change the GUC sets; if anything is
- *               suspected, the server is asked. Then it is given back, or the client is pinned and keeps it
- *   ask.c       sends the probe, after the client's replies, and acts on its rows
- *   pins.c      shows and counts why a client keeps its server
- *   reset.c     makes RESET and DISCARD ALL mean the client's startup values, not the server connection's
- *   linger.c    lets a client that uses sequences keep its server for a moment
- *   context.c   decides which clients may share a prepared statement
- *   compiled.c  finds the code that SQL may reach, and whose plans of that code a server has
- *   state.c     makes, forgets and frees what the other files record
- *   audit.h     counts all this by application
+ *   notes.c     records what that SQL does: as an effect if that is known (an effect counts if the transaction commits), or as a suspicion (flags in the server's loan) commit.c    runs when the transaction has ended and nothing is owed: effects change the GUC sets; if anything is suspected, the server is asked. Then the server is given back, or the client is pinned and keeps it ask.c       sends the probe, when the client has got its replies, and acts on the probe's rows pins.c      shows and counts why a client keeps its server reset.c     makes RESET and DISCARD ALL mean the client's startup values, not the server connection's linger.c    lets a client that uses sequences keep its server for a moment context.c   decides which clients may share a prepared statement compiled.c  finds the code that SQL may reach, and whose plans of that code a server has state.c     makes, forgets and frees what the other files record audit.h     counts all this by application
  *
  * Owns:    struct client_session: effects that are not settled, names, the scan, the statement that the unnamed portal
  *          runs, the probe's rows, a kept error, a refusal.
- * Borrows: the exchange, its server, and both GUC sets, which it replaces and never changes.
- * Always:  a client that never does any of this has no struct client_session; an effect changes the GUC sets only when
- *          nothing is owed.
+ * Borrows: the exchange, its server, and both GUC sets, which it replaces and never changes. Always: a client whose SQL
+ * never leaves any session state has no struct client_session; an effect changes the GUC sets only when nothing is
+ * owed.
  */
 #pragma once
 
@@ -49,8 +38,9 @@ struct effect {
 enum discard_phase {
 	DISCARD_NOT,
 	DISCARD_SENT,
-	DISCARD_DONE, /* by a statement that was foreseen, or by SQL that was too long to be read at once */
-	/* the client goes on without a Sync, so pgweir has sent one, at which PostgreSQL reports settings */
+	DISCARD_DONE, /* PostgreSQL has completed the DISCARD ALL, which pgweir has foreseen or, in SQL that was too
+			 long to be read at once, has not */
+	/* the client goes on without a Sync, so pgweir has sent a Sync, after which PostgreSQL reports settings */
 	DISCARD_SYNCED
 };
 
@@ -60,15 +50,16 @@ struct client_session {
 	unsigned effect_count;
 	char **names; /* owned: names of custom settings, which the probe must ask for by name */
 	unsigned name_count;
-	/* a reference that keeps a context: the client's GUC set with the search_path of its last SET LOCAL */
+	/* a reference, for loan.local_context: the client's GUC set with the search_path of its last SET LOCAL */
 	struct gucs *local;
 	struct gucs *before; /* a reference: the client's GUC set before the first change that was seen */
 	/* SQL that comes in pieces */
 	struct scan *scan; /* owned; NULL if no SQL comes in pieces */
-	bool is_parse_scanned; /* scan is that of a Parse that is sent as it is; set and cleared by begin_pieces() */
-	/* flags of all such Parses, and of DISCARD in session mode, as pgweir does not know which of them is run */
+	bool is_parse_scanned; /* `scan` is of a Parse that is sent as it is; set and cleared by begin_pieces() */
+	/* flags of all Parses that were sent as they are, and of DISCARD in session mode, because pgweir does not know
+	 * which of them a Bind runs */
 	uint32_t passed_flags;
-	/* the statement of the unnamed portal, if it may matter */
+	/* the statement that the unnamed portal runs, if its effects must be recorded at the Execute; else NULL */
 	struct statement *bound; /* a reference of its own */
 	struct known_text *bound_known; /* owned */
 	/* the probe in progress */
@@ -76,11 +67,11 @@ struct client_session {
 	struct buf rows; /* kind, name and value, each terminated */
 	unsigned row_count;
 	struct buf prepared; /* names and SQL of the statements of SQL PREPARE, each terminated, as of the last probe */
-	bool is_probe_late; /* the probe was cancelled; set and cleared by ask.c */
+	bool is_probe_cancelled; /* a cancel was sent for the probe; set and cleared by ask.c */
 	bool is_probe_lost; /* the probe failed, or a row was too long, so nothing is known; set and cleared by ask.c */
-	/* enum probe_part: parts of a failed probe, which are asked for again after the next request */
+	/* parts of a failed probe (as in `parts`), which are asked for again after the next request */
 	unsigned unresolved;
-	uint64_t unresolved_us; /* when the last request before that was done */
+	uint64_t unresolved_us; /* when the last request before the failed probe was done */
 	uint8_t discard; /* enum discard_phase */
 	/* A RESET may have set the server's startup values. Set by notes.c, cleared by commit.c and pins.c. */
 	bool may_be_reset;
@@ -102,39 +93,41 @@ void state_drop_effects(struct client_session *s);
 void state_drop_names(struct client_session *s);
 void state_forget_before(struct client_session *s);
 /*
- * Sends a run as state_run() builds it ahead of the client's message, with a Sync of its own: since PostgreSQL 18,
- * everything that is executed after another Execute of its Sync group is in a transaction block. Within a request, the
- * run and its error are a part of that request, because a Sync would end what the client has begun. Clients that send
- * their Parse, Bind and Execute together meet this only after an Execute of their own: see state_parse_ahead().
+ * Sends the messages of state_run() ahead of the client's message, with a Sync of their own, because since PostgreSQL
+ * 18 everything that is executed after another Execute of its Sync group is in a transaction block. If the client has
+ * begun a request, no Sync is sent, because it would end what the client has begun: pgweir's messages and their error
+ * are then a part of the request. For clients that send Parse, Bind and Execute together, this happens only after an
+ * Execute of their own: see state_parse_ahead().
  */
 void state_run_ahead(struct exchange *x, const char *sql, void *ref);
 
 /* state/context.c */
-/* Returns true if this transaction has made settings, or a probe is in progress: no GUC set has these settings yet, or
- * ever. */
+/* Returns true if this transaction has made settings, or a probe of settings is in progress: settings may be in force
+ * that are not in the client's GUC set (yet). */
 bool state_has_uncommitted_effects(const struct exchange *x);
 
 /* Records a SET LOCAL, or the like, of this setting ("" stands for any). */
 void state_note_local_name(struct exchange *x, const char *name, const char *value);
 
 /* state/compiled.c */
-unsigned state_seal_plans(const struct loan *l); /* returns WASH_PLANS or 0, for SQL with RISK_CONTEXT */
+unsigned
+state_seal_plans(const struct loan *l); /* for a loan that has run SQL with RISK_CONTEXT: returns WASH_PLANS or 0 */
 
 /* state/notes.c */
 void state_audit(struct exchange *x, uint32_t flags);
 void state_take_name(struct client_session *s, struct server *srv, const char *name); /* of a custom setting */
 /*
- * Records that SQL with these flags, whose effect is unknown, is about to run. names is the scan that has the names in
- * the SQL, or NULL. Returns FORWARD or FAILED.
+ * Records that SQL with these flags, whose effect is unknown, is about to run. names: the scan that has the names of
+ * settings in the SQL, or NULL. Returns STEP_FORWARD or STEP_FAILED.
  */
 enum feature_step state_suspect(struct exchange *x, uint32_t flags, const struct scan *names);
-/* Records an EXECUTE of a statement that SQL PREPARE made. */
+/* Records an EXECUTE of a statement that was made by SQL PREPARE. Returns as state_suspect() does. */
 enum feature_step state_note_execute(struct exchange *x, const char *name);
 /* Gives SELECT set_config($1, $2, $3) the values of its Bind. Returns false if the probe must find the effect. */
 bool state_fill_in(struct known_text *text, const uint8_t *body, size_t len);
 /* Returns true if every statement in the text is known. */
 bool state_is_known(const struct exchange *x, const struct known_text *text);
-/* Records the effects of SQL that is about to run and of which everything is known. Returns FORWARD, HOLD or FAILED. */
+/* Records the effects of SQL, all of it known, that is about to run. Returns STEP_FORWARD, STEP_HOLD or STEP_FAILED. */
 enum feature_step state_note_all(struct exchange *x, const struct known_text *text);
 
 /* state/reset.c */
@@ -144,9 +137,10 @@ bool state_has_any_startup(const struct exchange *x);
 bool state_resets_startup(const struct exchange *x, const struct known_text *text);
 /* Appends to `to`, after the SQL, statements that restore the client's startup values, and the terminator. */
 void state_put_reset(struct exchange *x, const struct known_text *text, struct buf *to);
-/* Sends these statements after an Execute, within its request. */
+/* Sends the statements of state_put_reset() after an Execute, within the Execute's request. */
 void state_follow_reset(struct exchange *x, const struct known_text *text);
-/* Returns the client's GUC set with its startup settings and no others of its own; NULL without memory. */
+/* Returns what the client's GUC set would be if the client had made no settings since its login; NULL without memory.
+ */
 struct gucs *state_startup_gucs(const struct exchange *x);
 
 /* Gives the client this GUC set (takes it), and reports the changes. Returns 0, or -1 without memory (gucs may be
@@ -156,8 +150,8 @@ int state_become(struct exchange *x, struct gucs *gucs);
 /* state/linger.c */
 /* Call between transactions. Returns true if the client keeps its server a little longer. */
 bool state_lingers(struct exchange *x);
-/* Records that SQL with these flags (of SCAN_FOLLOWABLE) is about to run: SQL that asks for a sequence's value, or may
- * be followed by such SQL. */
+/* Records that SQL with these flags (of SCAN_FOLLOWABLE), which asks for a sequence's last value or may be followed by
+ * SQL that does, is about to run. */
 void state_may_be_followed(struct exchange *x, uint32_t flags);
 #define SCAN_FOLLOWABLE (SCAN_SEQUENCE | SCAN_NEXTVAL | SCAN_INSERT)
 #define SCAN_READS_SEQUENCES (SCAN_SEQUENCES | SCAN_CODE | SCAN_EXECUTE)
@@ -175,5 +169,5 @@ MAY_CLOSE bool state_set_pins(struct exchange *x, unsigned pins);
 /* Returns what to ask for (enum probe_part) after SQL with these flags. */
 unsigned state_parts_of(const struct exchange *x, uint32_t flags);
 int state_ask(struct exchange *x, unsigned parts); /* state_probe_done() follows; returns -1 without memory */
-/* Returns the SQL of the statement that SQL PREPARE made under this name on the client's server; NULL if unknown. */
+/* Returns the SQL of the statement that SQL PREPARE has made, by this name, on the client's server; NULL if unknown. */
 const char *state_prepared_text(const struct exchange *x, const char *name);

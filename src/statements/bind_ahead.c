@@ -4,8 +4,8 @@
 #include "server/server.h"
 #include "wire/frame.h"
 
-/* Returns x's statement of this name if no change of it is in progress, and it is shared under x's settings; or
- * NULL. */
+/* Returns x's statement of this name, borrowed, if no change of the statement is in progress, and x's settings are
+ * those under which it is shared; or NULL. */
 static struct statement *
 find_settled(const struct exchange *x, const char *name)
 {
@@ -25,7 +25,7 @@ find_settled(const struct exchange *x, const char *name)
 	return st;
 }
 
-/* names_len: bytes of the names in the Bind. */
+/* Appends the Bind with st's name. names_len: how many bytes the names in the given Bind have. */
 static void
 put_bind_as(const struct statement *st, const uint8_t *bind, size_t len, size_t names_len, struct buf *out)
 {

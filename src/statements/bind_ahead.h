@@ -11,8 +11,8 @@
 void statements_put_kept_bind(const struct statement *st, const uint8_t *bind, size_t len, struct buf *out);
 /*
  * Appends to out a complete Bind of a named statement (len bytes of message) of a client without a server, in the form
- * for srv, which another client has. Returns the statement, or NULL if srv would need more than the Bind, or the case
- * is not that simple.
+ * for srv, which another client has. Returns the statement, borrowed; or NULL if the Bind alone would not do, or x is
+ * in the middle of a change of its statements.
  */
 struct statement *statements_put_bind_ahead(const struct exchange *x, struct server *srv, const uint8_t *bind,
 					    size_t len, struct buf *out);

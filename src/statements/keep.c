@@ -7,16 +7,17 @@
 
 #define AGAIN_S 60u /* seconds: a use within this time after the previous use counts as a repetition */
 #define USES_MIN 2u
-#define USES_OF_FULL                                                                                                   \
-	16u /* on a full server, only each 16th use replaces another statement: texts used once replace none */
-/* Uses that are sent without a name, to measure the time without it: one in 8 of the first uses, one in 512 of later
- * ones. */
+/* on a full server, only each 16th use of a text replaces another statement, so texts that are used once replace none
+ */
+#define USES_OF_FULL 16u
+/* Some uses are sent without the name, to measure how long they take without it: each 8th of the first 64 uses, each
+ * 512th of later uses. */
 #define SAMPLES_ALL 64u
 #define SAMPLED_EACH 8u
 #define SAMPLED_EACH_LATER 512u
-/* A plan that PostgreSQL made for any values may be worse than one plan for each: if two successive windows of uses
- * took longer than uses without a name, by 3/10 and by 0.2 ms, the statement has no name for ten minutes, then for
- * twenty, and so on. */
+/* PostgreSQL's generic plan for a name may be worse than a plan that is made for the values of each Bind. If in two
+ * windows in a row the mean of the uses is greater than that of uses without a name by 3/10 plus 0.2 ms, the statement
+ * has no name for ten minutes; the next time for twenty, and so on. */
 #define WINDOW 32u /* uses */
 #define MEAN_OF 16u /* uses without a name */
 #define UNNAMED_MIN 3u
@@ -39,9 +40,9 @@ next_use(const struct exchange *x, const struct statement *st)
 }
 
 /*
- * Returns true if this use of st is to go under its name, and is not one of those that measure the time without it.
- * Where pgweir does not follow settings, it cannot know how PostgreSQL reads the statement; with isolate, no server
- * keeps a name.
+ * Returns true if this use of st is to be sent with the name, not to measure the time without it. No name is used where
+ * pgweir does not follow settings, because it cannot know how PostgreSQL reads the statement; nor with session_state =
+ * isolate, because no server keeps a name then.
  */
 static bool
 is_wanted(const struct exchange *x, struct statement *st, uint32_t use)
@@ -59,7 +60,8 @@ is_due(const struct exchange *x, const struct server *srv, uint32_t use)
 	return srv->statements.count < x->pool->settings.prepared_statements || use % USES_OF_FULL == 1;
 }
 
-/* Returns true unless this entry of the ledger is of a statement that leaves all names as they were. */
+/* Returns true if the message of this ledger entry may run SQL that changes what names in other SQL stand for; true,
+ * too, if that is not known. */
 static bool
 may_change_names(const struct owed *o)
 {
@@ -67,7 +69,7 @@ may_change_names(const struct owed *o)
 	const void *p = (const void *)(ref & ~(uintptr_t)REF_MASK);
 	struct statement *st = NULL;
 
-	/* replayed settings, which statement_under_settings() knows, and messages that run nothing */
+	/* replayed settings, which statement_under_settings() takes into account, or messages that run nothing */
 	if (o->to != OWED_TO_CLIENT)
 		return false;
 	switch ((enum owed_kind)o->kind) {
@@ -79,7 +81,7 @@ may_change_names(const struct owed *o)
 		break;
 	case OWED_BIND:
 		if (p == NULL)
-			return false; /* a Bind of the unnamed statement, whose Parse is checked */
+			return false; /* a Bind of the unnamed statement; its Parse is checked instead */
 		st = (ref & REF_MASK) == REF_NAMED ? ((const struct client_statement *)p)->st : NULL;
 		break;
 	default:
@@ -89,8 +91,8 @@ may_change_names(const struct owed *o)
 }
 
 /*
- * Returns true if the server of x has not failed, and what x has in progress there leaves all names as they were.
- * PostgreSQL tells only at the end what a statement was.
+ * Returns true if nothing that x has in progress may change what names in SQL stand for, or fail. (What a statement in
+ * progress was, PostgreSQL tells only at its end.)
  */
 static bool
 leaves_names(const struct exchange *x)
@@ -110,9 +112,9 @@ leaves_names(const struct exchange *x)
 }
 
 /*
- * Returns true if PostgreSQL reads x's SQL now as it reads it for other clients of the pool: x has made no objects that
- * only x sees, nor can code that pgweir does not follow have made any; the request cannot fail because an earlier one
- * did; and x is on the primary. (A standby may prepare the statement ahead of DDL that pgweir has seen on the primary.)
+ * Returns true if PostgreSQL reads x's SQL now as it reads it for other clients of the pool: neither x nor code that
+ * pgweir does not follow can have made objects that only x sees; the request cannot fail because an earlier one has
+ * failed; and x is on the primary. (A standby may prepare the statement before it has DDL that pgweir has seen.)
  */
 static bool
 may_keep(const struct exchange *x)
@@ -123,7 +125,8 @@ may_keep(const struct exchange *x)
 	       srv->loan.standby == 0 && !srv->loan.has_local_settings && srv->tx != 'E' && leaves_names(x);
 }
 
-/* Returns true if both leave the same types open: a renewed statement declares the types that it was found to have. */
+/* Returns true if a and b, which have the same text, declare the same parameter types. (A renewed statement declares
+ * the types that PostgreSQL has chosen for it.) */
 static bool
 declares_alike(const struct statement *a, const struct statement *b)
 {
@@ -132,8 +135,8 @@ declares_alike(const struct statement *a, const struct statement *b)
 	return a->len == b->len && memcmp(a->bytes + text_len, b->bytes + text_len, a->len - text_len) == 0;
 }
 
-/* Returns the statement that st is under x's settings, borrowed; or NULL if st must not be shared, or there is no
- * memory. */
+/* Returns the shared statement with the text of st for x's settings, borrowed; or NULL if st must not be shared, or
+ * there is no memory. */
 static struct statement *
 statement_under_settings(struct exchange *x, struct statement *st)
 {
@@ -155,8 +158,8 @@ statement_under_settings(struct exchange *x, struct statement *st)
 		statement_unref(st->under_context);
 		st->under_context = named;
 	}
-	/* Other clients rely on types that PostgreSQL has chosen once for the named statement; an unnamed Parse has
-	 * them chosen anew. */
+	/* If PostgreSQL has chosen types for the named statement, other clients rely on these; an unnamed Parse would
+	 * have PostgreSQL choose them anew. */
 	return statement_learnt_types(named, &len) == NULL ? named : NULL;
 }
 
@@ -193,7 +196,7 @@ statements_keep(struct exchange *x, struct statement *st, unsigned risk)
 {
 	const struct policy_conn *conn = x->srv->conn;
 	uint32_t use = next_use(x, st);
-	/* A Parse that was sent ahead of its turn is kept if the bytes sent ahead were of a kept statement. */
+	/* If the request was sent ahead of its turn, the Parse has no name now if it had none then. */
 	bool wants = conn->ahead_count > 0 ? (conn->ahead[0].kinds & 15) != OWED_PARSE + 1 : is_wanted(x, st, use);
 	struct statement *named;
 	enum statement_presence there;
@@ -207,8 +210,8 @@ statements_keep(struct exchange *x, struct statement *st, unsigned risk)
 		return STEP_FORWARD;
 	if (set_kept(x, named) < 0)
 		return STEP_FAILED;
-	/* An unnamed Parse that fails drops the unnamed statement; a named one that fails does not, so a Close goes
-	 * first. */
+	/* An unnamed Parse drops the unnamed statement even if it fails. The named Parse that is sent instead does not,
+	 * so a Close of the unnamed statement is sent first. */
 	if (there == STATEMENT_ABSENT) {
 		unnamed_close(x, OWED_TO_STATEMENT);
 		if (statement_prepare_there(x, named) == STEP_FAILED)
@@ -259,7 +262,7 @@ statements_find_kept(struct exchange *x, struct client_statement **n)
 	return STEP_FORWARD;
 }
 
-/* Ends a window of uses under the name, and decides if the name is given up. */
+/* Ends a window of WINDOW uses under the name, and gives the name up for a time if they were too slow. */
 static void
 judge(const struct exchange *x, struct statement_plans *p)
 {
@@ -307,8 +310,8 @@ statements_may_doubt(struct exchange *x, const struct client_statement *n, const
 {
 	struct client_statements *s = x->statements;
 
-	/* Class 42: names and types. Class 22: values that don't fit the types which parameters had, or constants that
-	 * only a plan for any values computes. */
+	/* Class 42: errors of names and types. Class 22: values that don't fit the parameters' types of that time, or
+	 * constants that PostgreSQL computes only for a generic plan. */
 	if (n != s->kept || !statements_has_kept(s) || s->unnamed == NULL || sqlstate == NULL ||
 	    (strncmp(sqlstate, "42", 2) != 0 && strncmp(sqlstate, "22", 2) != 0))
 		return false;

@@ -3,10 +3,10 @@
  * on each server.
  *
  * PostgreSQL parses, analyzes and plans an unnamed statement anew at each Parse. A text that comes again within a
- * minute gets the store's name on the server instead; pgweir answers a Parse of that text where the server has it, and
- * Bind and Describe of "" go to that name. For its client the statement remains the unnamed one (unnamed.c): a message
- * that replaces or drops the unnamed statement ends the use of the name, too, and a text that must not be kept any more
- * is prepared unnamed as always.
+ * minute is prepared under the store's name (session/statement_store.h) instead. Where the server has that name, pgweir
+ * answers a Parse of the text itself, and sends Bind and Describe of "" with the name. For its client the statement
+ * remains the unnamed one (unnamed.c): a message that replaces or drops the unnamed statement ends the use of the name,
+ * too. A text that must not be kept any more is prepared without a name again.
  */
 #pragma once
 
@@ -14,23 +14,23 @@
 #include "statements/statements_state.h"
 
 /*
- * Handles a complete Parse of st, unnamed and plain, of a client with a server. Returns SENT: the Parse is entered in
- * the ledger, with nothing to send, and the reference to st is taken; FORWARD: the Parse must be sent as it is, and
- * nothing has changed; FAILED: no memory. risk is state_risk_of()'s.
+ * Handles a complete Parse of st, unnamed and plain, of a client with a server. Returns STEP_SENT if the Parse is in
+ * the ledger and must not be sent; the reference to st is taken then. Returns STEP_FORWARD, with nothing changed, if
+ * the Parse must be sent as it is; STEP_FAILED without memory. risk: what state_risk_of() has returned.
  */
 enum feature_step statements_keep(struct exchange *x, struct statement *st, unsigned risk);
 /*
  * Like statements_keep() for a client without a server, whose Parse, followed by a Bind, may go ahead to srv. Returns
- * the statement that srv has, borrowed, or NULL if the Parse goes as it is. *is_first becomes true if srv is to prepare
- * the statement when it is the client's turn, so nothing should go ahead.
+ * the statement that srv has, borrowed, or NULL if the Parse must be sent as it is. Sets *is_first to true if
+ * statements_keep() will prepare the statement on srv when it is the client's turn; then nothing should be sent ahead.
  */
 struct statement *statements_keep_ahead(struct exchange *x, struct server *srv, struct statement *st, bool *is_first);
 /* Call when a request of x's with one Bind of its unnamed statement was answered: records how long that took. */
 void statements_measure(struct exchange *x);
 /*
  * Call when a use of n has failed with this SQLSTATE, and the client was shown nothing. Returns true if n is x's
- * unnamed statement and might not have failed without a name, so the request is to be run once more: from now on n has
- * no name on servers, and its text gets none for 10 s.
+ * unnamed statement, used under its name, and might succeed without the name. Then run the request once more: from now
+ * on n has no name on servers, and its text gets none for 10 s.
  */
 bool statements_may_doubt(struct exchange *x, const struct client_statement *n, const char *sqlstate);
 /* Returns true if the client's unnamed statement has a name on servers. */
@@ -41,5 +41,5 @@ statements_has_kept(const struct client_statements *s)
 }
 
 /* Writes to *n the client's unnamed statement for use under its name, or NULL if PostgreSQL's unnamed statement is to
- * be used. Returns HOLD if a reply must first tell which statement it is, FAILED without memory, else FORWARD. */
+ * be used. Returns STEP_HOLD if a reply must first decide that, STEP_FAILED without memory, else STEP_FORWARD. */
 enum feature_step statements_find_kept(struct exchange *x, struct client_statement **n);

@@ -24,8 +24,8 @@ statements_own(struct exchange *x)
 }
 
 /*
- * Returns how many bytes of a name count: PostgreSQL reads its first 63 bytes in the database's encoding. If these may
- * be other bytes than here, the whole name counts.
+ * Returns how many bytes of a name count. PostgreSQL compares the first 63 bytes, in the database's encoding; if the
+ * name has other bytes in that encoding than here (it is not ASCII), the whole name counts.
  */
 static size_t
 names_length(const char *name)
@@ -75,7 +75,7 @@ inline struct client_statement *
 client_statement_find(const struct exchange *x, const char *name)
 {
 	const struct client_statements *s = x->statements;
-	/* found last; the table may have grown since, or have another name in that slot */
+	/* the entry in the slot where a name was last found; by now the slot may have another name */
 	struct client_statement *last;
 
 	if (s == NULL || s->count == 0)
@@ -141,7 +141,7 @@ client_statement_is_unsettled(const struct exchange *x, const struct client_stat
 	const struct client_statements *s = x->statements;
 
 	if (s != NULL && (s->deallocating_count > 0 || s->is_clearing) && x->srv->ledger.count > 0)
-		return true; /* the reply decides which names there are */
+		return true; /* the reply will show which names there are */
 	return n != NULL && n->state != NAME_THERE && n->state != NAME_GONE && n->sync_no != x->statements->sync_no;
 }
 
@@ -153,8 +153,8 @@ account(struct client_statements *s, size_t more, size_t less)
 	s->env->name_bytes += more - less;
 }
 
-/* Returns the bytes of SQL that count for this client: the store counts SQL for all clients together, but here it
- * counts for the client that brought it. */
+/* Returns how many bytes of SQL count for this client because of n. The store counts each SQL once for all clients;
+ * here it counts for the client that brought it. */
 static size_t
 text_size(const struct client_statement *n)
 {
@@ -272,8 +272,8 @@ client_statement_enter(struct client_statements *own, struct client_statement *n
 	return 0;
 }
 
-/* Removes n from the table. With linear probing, a later entry moves to the free slot if that lies between its own slot
- * and its place. */
+/* Removes n from the table. A later entry moves to the freed slot if the freed slot lies between the entry's hash slot
+ * and its place, as linear probing requires. */
 static void
 take_out(struct client_statements *s, const struct client_statement *n)
 {
@@ -379,7 +379,7 @@ client_statement_refresh(struct exchange *x, struct client_statement *n)
 
 	if (old == NULL)
 		return 0;
-	if (old->home != x->pool->home) { /* a reload has led the pool to another database */
+	if (old->home != x->pool->home) { /* since a reload the pool leads to another database */
 		n->st = statement_get(x->pool->home, old->bytes, old->len, old->query_len, old->context);
 		if (n->st == NULL) {
 			n->st = old;

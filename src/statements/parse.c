@@ -1,10 +1,10 @@
 /*
  * src/statements/parse.c - Parse of a named statement. See statements/statements_state.h.
  *
- * If the server has the statement already, pgweir answers the Parse itself, in its turn. Where the Parse may meet a
- * failed transaction, PostgreSQL first gets the same SQL under the name PLACEHOLDER, and refuses that if it would
- * refuse the Parse. A Parse that must fail (its name is taken, or pgweir refuses it) is sent in a form that PostgreSQL
- * refuses: only then does PostgreSQL skip to Sync and abort the transaction.
+ * If the server has the statement already, pgweir answers the Parse itself, in its turn. Where the transaction may have
+ * failed, PostgreSQL gets the same SQL under the name PLACEHOLDER first, and refuses it if it would refuse the Parse. A
+ * Parse that must fail (its name is taken, or pgweir refuses it) is sent in a form that PostgreSQL refuses: only then
+ * does PostgreSQL skip to Sync and abort the transaction.
  */
 #include "state/compiled.h"
 #include "state/observe.h"
@@ -14,12 +14,12 @@
 #include "sql/traits.h"
 #include "wire/messages.h"
 
-#define REPLIES_SEEN 32u /* how many owed replies a Parse looks back over */
+#define REPLIES_SEEN 32u /* how many owed replies, from the last one back, a Parse looks at */
 
 /*
  * Handles a Parse of a name that is taken. PostgreSQL reports what is wrong with the new SQL, or that the name is
- * taken; its error is rewritten on its way back. It may be impossible by now to prepare the old statement here (its
- * table is gone), so an empty statement, which can always be prepared, takes its place.
+ * taken; its error is rewritten on its way back. The old statement may be impossible to prepare by now (its table is
+ * gone), so an empty statement, which can always be prepared, takes the name on the server.
  */
 static enum feature_step
 parse_duplicate(struct exchange *x, struct client_statement *n, const struct parse_fields *f)
@@ -53,8 +53,8 @@ parse_on_server(struct exchange *x, struct client_statement *n)
 }
 
 /*
- * Returns the statement that a Parse means; a trailing comment that names the caller may be left out. v: traits of its
- * SQL.
+ * Returns the statement for a Parse, with a reference for the caller. With statement_ignore_comments, a trailing
+ * comment is left out of its SQL. v: the traits of the SQL.
  */
 static struct statement *
 statement_of(struct exchange *x, const struct parse_fields *f, const struct sql_traits *v)
@@ -83,8 +83,8 @@ statement_of(struct exchange *x, const struct parse_fields *f, const struct sql_
 }
 
 /*
- * Enters a new name of the client's in its table, and returns it with a reference for the caller; closed is the
- * statement that had the name before. Takes st. Returns NULL without memory.
+ * Enters a new name of the client's in its table, and returns the entry with a reference for the caller. closed: the
+ * statement that had the name before, or NULL. Takes st. Returns NULL without memory.
  */
 static struct client_statement *
 enter_new(struct exchange *x, const char *name, struct statement *st, struct client_statement *closed)
@@ -96,9 +96,10 @@ enter_new(struct exchange *x, const char *name, struct statement *st, struct cli
 		return NULL;
 	}
 	if (closed != NULL)
-		client_statement_leave(x->statements,
-				       /* its Close was sent just before: if that is skipped, so is this Parse */
-				       closed);
+		client_statement_leave(
+		    x->statements,
+		    /* its Close was sent just before: if the Close is skipped, this Parse is skipped, too */
+		    closed);
 	if (client_statement_enter(x->statements, n) == 0) {
 		x->pool->database->counters.client_parses++;
 		return n;
@@ -133,8 +134,8 @@ statements_may_meet_failure(const struct server *srv)
 	return seen < l->count || srv->tx == 'E';
 }
 
-/* Handles a Parse of a statement that the server has: PostgreSQL sees its SQL, under another name, only if it might
- * refuse the Parse. */
+/* Handles a Parse of a statement that the server has. If PostgreSQL might refuse the Parse, it gets the SQL under
+ * another name. */
 static void
 parse_there(struct exchange *x, struct client_statement *n)
 {
@@ -150,7 +151,7 @@ parse_there(struct exchange *x, struct client_statement *n)
 	client_statement_push(x, OWED_LOCAL_PARSE, OWED_TO_CLIENT, n);
 }
 
-/* closed: the statement that had the name, whose Close was sent. */
+/* closed: the statement that had the name before, and whose Close was sent; or NULL. */
 static enum feature_step
 parse_named(struct exchange *x, const struct parse_fields *f, const struct sql_traits *v,
 	    struct client_statement *closed)
@@ -215,7 +216,7 @@ statements_oversize_parse(struct exchange *x, const char *name, const char *sql,
 	if (is_named && client_statement_is_unsettled(x, n))
 		return STEP_HOLD;
 	if (n != NULL && !statement_is_closing(n) &&
-	    !statement_is_oversize(n)) /* PostgreSQL would accept the Parse under its own name */
+	    !statement_is_oversize(n)) /* PostgreSQL does not have this name, so it would accept the Parse */
 		return parse_duplicate(x, n, &empty);
 	if (state_passed_parse(x, sql, have, len) == STEP_FAILED) /* may send something ahead of the Parse */
 		return STEP_FAILED;
@@ -243,7 +244,7 @@ bool
 statements_parse_unlinked(struct exchange *x, const struct request *m)
 {
 	const struct parse_fields *f = &m->parse;
-	/* relay/reject.c only lets through a Parse that a failed transaction takes */
+	/* in a failed transaction, relay/reject.c has checked that PostgreSQL would accept this Parse */
 	bool is_right = x->block >= EXCHANGE_ROLLED_BACK;
 	struct statement *st;
 	struct client_statement *n;
@@ -253,7 +254,8 @@ statements_parse_unlinked(struct exchange *x, const struct request *m)
 	if (f->name[0] == '\0'
 		? !is_right
 		: x->pool->settings.prepared_statements == 0 || client_statement_find(x, f->name) != NULL ||
-		      !statements_have_room(x, f)) /* else the Parse is refused in its turn */
+		      !statements_have_room(
+			  x, f)) /* without room, the Parse needs a server, where it is refused in its turn */
 		return false;
 	st = statement_of(x, f, m->traits);
 	if (st == NULL || (!is_right && (st->valid_pool != x->pool || st->valid_gucs != x->gucs))) {

@@ -2,10 +2,11 @@
  * src/statements/row_shape.c - checks that a statement's rows are still those that a client knows.
  *
  * PostgreSQL refuses a plan whose rows have changed ("cached plan must not change result type"), because a client that
- * does not ask each time would take the new rows for the old. A statement that pgweir prepares again, on another server
- * or after DDL, has no such past. So the client's Bind waits until pgweir's own Describe has shown that the rows are
- * those that the client knows. If they are not, the client gets PostgreSQL's error, as it would have without pgweir.
- * Clients that describe the portal in the same request (libpq, node-postgres, pgx) get the new rows, and do not wait.
+ * does not describe its statement each time would read the new rows as if they were the old ones. If pgweir prepares
+ * the statement again, on another server or after DDL, that server does not know the old rows. So the client's Bind
+ * waits until pgweir's own Describe has shown that the rows are those that the client knows. If they are not, the
+ * client gets PostgreSQL's error, as it would have without pgweir. Clients that describe the portal in the same request
+ * (libpq, node-postgres, pgx) get the new rows, and do not wait.
  *
  * If a Describe returns other rows than an earlier one under the same id, a table was altered without pgweir noticing:
  * the statement gets a new id, so all clients that rely on the old rows are checked again.
@@ -16,7 +17,7 @@
 #include <assert.h>
 #include <string.h>
 
-#define SHAPE_UNKNOWN 0u /* equal to no shape, not even to itself */
+#define SHAPE_UNKNOWN 0u /* never counts as equal to a shape, not even to SHAPE_UNKNOWN */
 #define SHAPE_NO_ROWS 2u /* for a statement without rows */
 
 static bool
@@ -66,8 +67,8 @@ prove_if_doubtful(struct exchange *x, struct client_statement *n, bool is_there,
 	struct client_statements *s = x->statements;
 
 	if (n->types == 0 && is_describe_of(portal, next, next_len) && fields_bind_formats(bind, bind_len) <= 1) {
-		/* The Describe of a portal does not name a statement, so this remembers the statement of the Bind just
-		 * before. */
+		/* The Describe of a portal does not name the statement, so the statement of this Bind is remembered for
+		 * it. */
 		client_statement_unref(s->describing);
 		n->refs++;
 		s->describing = n;
@@ -93,8 +94,9 @@ row_shape_verify(struct exchange *x, struct client_statement *n, const char *por
 }
 
 /*
- * PostgreSQL's own types are declared when a statement is renewed, so they stay as the client knows them. Types that
- * the database defines may have been dropped and created again: values that the client sends do not fit the new types.
+ * Handles a ParameterDescription. When a statement is renewed, it declares the types that are built into PostgreSQL, so
+ * these stay as the client knows them. Types that the database defines may have been dropped and created again; values
+ * that the client sends may not fit the new types.
  */
 static void
 described_types(const struct server *srv, const struct owed *o, struct client_statement *n, const uint8_t *body,
@@ -141,7 +143,7 @@ statements_described(struct server *srv, const struct owed *o, uint8_t type, con
 			      ? ROWS_CHANGED
 			      : ROWS_TOLD;
 		if (n->rows == ROWS_CHANGED)
-			row_shape_asked(n); /* a renewed statement need not be asked about */
+			row_shape_asked(n); /* statement_renew() may have given a new id, which need not be described */
 	}
 	n->id = n->rows == ROWS_TOLD && is_current(n) ? short_id(n->st) : 0;
 }

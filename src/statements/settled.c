@@ -1,9 +1,8 @@
 /*
  * src/statements/settled.c - the results of messages about statements. See statements/statements_state.h.
  *
- * A name exists, or exists no more, when the server has confirmed that: an entry that was made when a message was sent
- * is undone if the ledger reports that the message failed or was skipped. Errors are rewritten to have the client's
- * name.
+ * The table is changed when a message is sent, and the change is undone if the ledger reports that the message has
+ * failed or was skipped. Errors are rewritten to have the client's name.
  */
 #include "statements/statements_state.h"
 #include "statements/unnamed.h"
@@ -26,7 +25,7 @@ settled_parse(struct server *srv, struct client_statement *n, bool is_made, enum
 	struct client_statements *s = statements_of(srv);
 
 	if (!is_made && n->st != NULL) {
-		/* the id that the message was sent with; the statement may have another id by now */
+		/* the id with which the message was sent; the statement may have another id by now */
 		uint64_t id = (n->st->id & ~(uint64_t)UINT32_MAX) | n->id;
 
 		server_statements_settled(&srv->statements, id <= n->st->id ? id : id - ((uint64_t)1 << 32), false,
@@ -34,7 +33,7 @@ settled_parse(struct server *srv, struct client_statement *n, bool is_made, enum
 	}
 	if (!is_made && n->st != NULL && how == OWED_ANSWERED) {
 		n->is_proven = true;
-		/* Else the statement depends on DDL that may be rolled back, and that other sessions don't see yet. */
+		/* Without DDL in the transaction, the statement is as valid for other sessions. */
 		if (srv->loan.ddl == DDL_NONE) {
 			n->st->valid_pool = pool_main(pool_of(srv));
 			n->st->valid_gucs = srv->gucs;
@@ -59,14 +58,14 @@ settled_close(struct server *srv, struct client_statement *n, enum owed_end how)
 		client_statement_leave(s, n);
 		return;
 	}
-	/* The Close was skipped: the name was never closed, and the statement that was to get the name never got it. */
+	/* The Close was skipped, so the name was never closed, and a later Parse of the name was skipped, too. */
 	if (n->is_in_table || n->state == NAME_GONE)
 		return;
 	other = client_statement_find(srv->borrower, n->name);
 	if (other != NULL)
 		client_statement_leave(s, other);
 	if (client_statement_enter(s, n) < 0)
-		exchange_spoil(srv->borrower); /* else the client would miss a name */
+		exchange_spoil(srv->borrower); /* the client would lack a name */
 }
 
 static void
@@ -97,7 +96,7 @@ settled_named(struct server *srv, const struct owed *o, struct client_statement 
 		return;
 	}
 	client_statement_unref(s->failed);
-	s->failed = n; /* n's error comes next, and will need its name */
+	s->failed = n; /* the error about n comes next, and needs the name of n */
 	s->failed_use = o->kind == OWED_BIND		     ? FAILED_BIND
 			: o->kind == OWED_DESCRIBE_STATEMENT ? FAILED_DESCRIBE
 							     : FAILED_NO_USE;
@@ -136,7 +135,7 @@ statements_settled(struct server *srv, const struct owed *o, enum owed_end how)
 	client_statement_unref(n);
 }
 
-/* Replaces the quoted name from..to in an error by name. */
+/* Writes the error to *out, with `name` in place of the bytes from `from` up to `to`. Returns false without memory. */
 static bool
 replace_name(const uint8_t *message, size_t len, const uint8_t *from, const uint8_t *to, const char *name,
 	     size_t name_len, struct buf *out)
@@ -150,8 +149,8 @@ replace_name(const uint8_t *message, size_t len, const uint8_t *from, const uint
 	return true;
 }
 
-/* If the error that PostgreSQL sent stands for a refusal of pgweir's, writes the error that is meant, and returns
- * true. */
+/* If PostgreSQL's error stands for a refusal of pgweir's own (UNKNOWN_NAME_FULL, UNKNOWN_NAME_CHANGED), writes pgweir's
+ * error to *out and returns true. */
 static bool
 put_refusal(const struct exchange *x, const uint8_t *message, size_t len, struct buf *out)
 {
@@ -190,8 +189,8 @@ our_name_len(const uint8_t *name, const uint8_t *end, size_t prefix_len)
 	return len > prefix_len ? len : 0;
 }
 
-/* Writes an error with a hint: about SQL, such as EXECUTE, of a statement of the protocol, which the server knows by
- * another name. */
+/* Adds a hint to the error of SQL, such as EXECUTE, that names a statement which the client has prepared by the
+ * protocol: the server has that statement under another name. Returns false if this is another error. */
 static bool
 put_hint(const struct exchange *x, const char *sqlstate, const uint8_t *message, size_t len, struct buf *out)
 {
@@ -216,8 +215,9 @@ put_hint(const struct exchange *x, const char *sqlstate, const uint8_t *message,
 }
 
 /*
- * DDL renews names, so the error may have a name that its statement had before: any name of pgweir's in the error
- * stands for the statement that the message was about.
+ * Writes to *out the error that the client must get. Returns false if it must get PostgreSQL's error as it is. Because
+ * DDL renews names, the error may have an earlier name of its statement; so any name of pgweir's in the error is taken
+ * for that of the statement that the message was about.
  */
 static bool
 rewrite(const struct exchange *x, const char *sqlstate, const uint8_t *message, size_t len, struct buf *out)

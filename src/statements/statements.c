@@ -28,8 +28,8 @@ statements_pass_through(const struct exchange *x)
 }
 
 /*
- * Writes a Bind of the unnamed portal, or a Describe, with another name, up to the end of the names. names_len: of the
- * names in message; name_len: of the new name, with its terminator.
+ * Writes a Bind of the unnamed portal, or a Describe, with another name, up to the end of the names. names_len: the
+ * bytes of the names in `message`; name_len: the bytes of the new name, with its terminator.
  */
 static inline void
 put_renamed_at_once(struct exchange *x, const uint8_t *message, size_t names_len, const char *name, size_t name_len)
@@ -74,7 +74,10 @@ statements_put_parse(struct exchange *x, const char *name, struct statement *st)
 	size_t name_len = strlen(name) + 1;
 	uint8_t head[FRAME_HEAD_LEN] = { 'P' };
 
-	state_note_run(x, state_risk_of(x, st)); /* reading a constant checks the domains in its type */
+	state_note_run(
+	    x,
+	    state_risk_of(
+		x, st)); /* even a Parse may run code: PostgreSQL checks a constant against the domains of its type */
 	wire_set_u32(head + 1, (uint32_t)(4 + name_len + st->len));
 	outbox_copy(&x->env->to_server, head, sizeof(head));
 	outbox_copy(&x->env->to_server, name, name_len);
@@ -102,8 +105,8 @@ statement_make_room(struct exchange *x, const struct statement *st)
 	struct server *srv = x->srv;
 	uint64_t id;
 
-	/* The Close keeps the Parse from failing because the server has the name: an outdated statement, or one left
-	 * unseen. */
+	/* The server may have the name, of an outdated statement or of one that pgweir does not know of; the Parse
+	 * would fail, so a Close is sent first. */
 	close_on_server(x, st->id);
 	while (srv->statements.count >= x->pool->settings.prepared_statements &&
 	       server_statements_oldest(&srv->statements, &id)) {
@@ -131,8 +134,8 @@ statement_is_read_otherwise(const struct exchange *x, const struct client_statem
 }
 
 /*
- * If the client's settings or role are no longer those that the statement is shared under, lets the client's name refer
- * to another statement from now on. Returns 0, or -1 without memory.
+ * If the client's settings or role are no longer those under which the statement is shared, the client's name refers to
+ * another statement from now on. Returns 0, or -1 without memory.
  */
 static int
 fit_context(struct exchange *x, struct client_statement *n)
@@ -217,8 +220,7 @@ forward_if(enum feature_step step)
 }
 
 /*
- * Sends a Bind with a name that PostgreSQL does not know: `what` (UNKNOWN_NAME...) and, if the client's name looks like
- * pgweir's, that name.
+ * Sends a Bind with a name that PostgreSQL does not know: `what` (UNKNOWN_NAME...), followed by `name`.
  */
 static enum feature_step
 bind_to_unknown_name(struct exchange *x, const uint8_t *message, const struct bind_names *b, const char *what,
@@ -368,7 +370,8 @@ statements_bind_plain(struct exchange *x, struct request *m)
 	if (flags != 0)
 		state_plain_bind(x, flags);
 	m->used = n == NULL ? 0 : FRAME_HEAD_LEN + m->names.len;
-	/* The server has the statement, with the rows that the client was told, and reads it as the client would. */
+	/* The common case: the server has the statement, with the rows that the client was told, prepared under the
+	 * client's settings. */
 	if (n != NULL && row_shape_is_told(n) && !statement_is_read_otherwise(x, n) &&
 	    statement_presence_of(x, n->st) == STATEMENT_THERE)
 		return bind_there(x, m);
@@ -391,7 +394,8 @@ statements_expect_describe(const struct exchange *x)
 	return x->statements != NULL && x->statements->describing != NULL;
 }
 
-/* Handles a Describe of the portal that was bound just before, whose rows the client does not know yet. */
+/* Handles the Describe of a portal. If the portal was bound just before, and the Describe shows the client rows that it
+ * does not know yet, the Describe is entered in the ledger for that statement. */
 static enum feature_step
 describe_portal(struct exchange *x, const uint8_t *message, size_t len)
 {
@@ -424,7 +428,7 @@ statement_put_dummy(struct exchange *x, const char *name, const void *sql, size_
 	outbox_put(&x->env->to_server, &b);
 }
 
-/* Has PostgreSQL parse the statement once more, under an unused name, and sends the client the description of that. */
+/* Makes PostgreSQL parse the statement once more, under the name PLACEHOLDER, and describe that to the client. */
 static void
 describe_anew(struct exchange *x, struct client_statement *n, const uint8_t *message, size_t len)
 {
@@ -512,7 +516,7 @@ statements_close(struct exchange *x, struct request *m)
 		return STEP_HOLD;
 	is_oversize = n != NULL && statement_is_oversize(n); /* the server has it under the client's own name */
 	if (n == NULL || statement_is_closing(n)) {
-		/* A name that is unknown here, and does not look like pgweir's, may be one of SQL PREPARE. */
+		/* A name that is unknown here, and does not look like pgweir's, may have been made by SQL PREPARE. */
 		if (n == NULL ? !statements_name_is_ours(x, m->name) : is_oversize)
 			return STEP_FORWARD;
 		ledger_push(&x->srv->ledger, OWED_LOCAL_CLOSE, OWED_TO_CLIENT, NULL);
@@ -542,7 +546,7 @@ statements_request_done(struct exchange *x)
 		return;
 	if (s->deallocating_count > 0)
 		statements_not_deallocated(x);
-	s->is_clearing = false; /* a clearing that succeeded is over already */
+	s->is_clearing = false; /* if DISCARD ALL or DEALLOCATE ALL has succeeded, this was cleared before */
 	if (s->unnamed_binds == 1 && x->settings->keep_plans)
 		statements_measure(x);
 	s->unnamed_binds = 0;

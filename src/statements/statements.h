@@ -11,13 +11,14 @@
 
 /*
  * Rows of relay/features.c: messages of the extended protocol that name statements, of a client with a server. They
- * return FORWARD: statements are not concerned; SENT: the message is in the ledger, and what must be sent is in the
- * outbox; HOLD; or FAILED: no memory.
+ * return STEP_FORWARD if statements are not concerned; STEP_SENT if the message is in the ledger, and the bytes to send
+ * are in the outbox; STEP_HOLD; or STEP_FAILED without memory.
  */
 /* Find the statement that the message names: m->named, m->statement. */
 enum feature_step statements_find_bound(struct exchange *x, struct request *m);
 enum feature_step statements_find_described(struct exchange *x, struct request *m);
-/* Returns SENT if the first m->used bytes of the Bind are replaced, and the rest must be sent as it is. */
+/* Returns STEP_SENT if other bytes were sent for the first m->used bytes of the Bind; the rest must be sent as it is.
+ */
 enum feature_step statements_bind(struct exchange *x, struct request *m);
 enum feature_step statements_describe(struct exchange *x, struct request *m);
 enum feature_step statements_close(struct exchange *x, struct request *m);
@@ -28,9 +29,9 @@ enum feature_step statements_close(struct exchange *x, struct request *m);
  */
 bool statements_pass_through(const struct exchange *x);
 /*
- * The fast lane's statements_find_bound() and statements_bind(), for a complete Bind. Returns SENT: the Bind is in the
- * ledger, and its bytes from m->used on must be sent as they are; FORWARD: the Bind must take the slow lane; HOLD; or
- * FAILED.
+ * The fast lane's statements_find_bound() and statements_bind(), for a complete Bind. Returns STEP_SENT if the Bind is
+ * in the ledger, and its bytes from m->used on must be sent as they are; STEP_FORWARD if the Bind must take the slow
+ * lane; STEP_HOLD; or STEP_FAILED.
  */
 enum feature_step statements_bind_plain(struct exchange *x, struct request *m);
 /* Returns true if the next Describe of a portal must take the slow lane. */
@@ -38,7 +39,7 @@ bool statements_expect_describe(const struct exchange *x);
 /* Answers a Close without a server. Returns false if the message is malformed. */
 bool statements_close_unlinked(struct exchange *x, const uint8_t *message, size_t len);
 void statements_request_done(struct exchange *x); /* call at each ReadyForQuery */
-/* call when a Sync is sent: the server skips messages no further than to that Sync */
+/* call when a Sync is sent: after an error, the server skips messages only up to that Sync */
 void statements_sync(struct exchange *x);
 /* Returns true if the client has statements that are too large to be stored, so only its server has them. */
 bool statements_hold_server(const struct exchange *x);
@@ -53,7 +54,8 @@ enum feature_step statements_parse(struct exchange *x, struct request *m);
 bool statements_parse_unlinked(struct exchange *x, const struct request *m);
 /*
  * Handles a Parse over max_statement_size. After its name the Parse has len bytes, of which `have` have come. Returns
- * FORWARD: entered in the ledger; SENT: drop the message, because another one was sent; HOLD; or FAILED.
+ * STEP_FORWARD if the Parse is in the ledger and must be sent; STEP_SENT if another message was sent in its place, so
+ * it must be dropped; STEP_HOLD; or STEP_FAILED.
  */
 enum feature_step statements_oversize_parse(struct exchange *x, const char *name, const char *sql, size_t have,
 					    size_t len);
@@ -68,8 +70,8 @@ void statements_described(struct server *srv, const struct owed *o, uint8_t type
 
 /* --- statements_deallocate.c: SQL that deallocates statements --- */
 /*
- * Handles a Query of a client with or without a server. Returns SENT: the Query was answered from the table of names;
- * HOLD: the Query may be answered when all earlier messages are; FORWARD: the Query needs the server.
+ * Handles a Query of a client with or without a server. Returns STEP_SENT if the Query was answered from the table of
+ * names; STEP_HOLD if it may be answered here after all earlier messages; STEP_FORWARD if it needs the server.
  */
 enum feature_step statements_deallocate_here(struct exchange *x, const struct request *m);
 /* Rows of relay/features.c: return FORWARD, HOLD or FAILED. */
@@ -88,8 +90,8 @@ void statements_forget_since(struct exchange *x, const char *name, uint32_t name
 /* Returns the statement that the client calls by this name ("" for the unnamed one), borrowed, or NULL if it is
  * unknown. */
 struct statement *statements_called(const struct exchange *x, const char *name);
-/* Returns false if the statement of this name (or "") is certainly no BEGIN with a mode. Cheap for a name while no
- * named statement may be such a BEGIN. */
+/* Returns false if the statement of this name ("" for the unnamed one) is certainly no BEGIN with a mode. While none of
+ * the client's named statements may be such a BEGIN, the call is cheap for a name. */
 bool statements_may_begin(const struct exchange *x, const char *name);
 size_t statements_count(const struct exchange *x);
 /* Always true, because the fast lane looks at each name itself. */

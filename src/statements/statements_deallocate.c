@@ -4,8 +4,8 @@
  *
  * pgweir answers a Query that does nothing else from the table of names. If the SQL is one of several statements
  * (psqlODBC frees a plan between SAVEPOINT and RELEASE), or comes by the extended protocol, the server gets it as it
- * is: an empty statement is prepared there first under the client's own name, for the SQL to deallocate. All earlier
- * messages are answered by then, and every message that concerns names waits for the reply.
+ * is. Before that, an empty statement is prepared there under the client's own name, for the SQL to deallocate. All
+ * earlier messages are answered by then, and every message that concerns names waits for the reply.
  *
  * pgweir also answers an UNLISTEN by a client that does not listen.
  */
@@ -19,8 +19,8 @@
 #include <assert.h>
 #include <string.h>
 
-/* Returns true if the client's server may have statements that the table lacks: made by SQL, or too long to be
- * stored. */
+/* Returns true if the client's server may have statements of the client's that the table lacks, because they were made
+ * by SQL or are too long to be stored. */
 static bool
 has_others(const struct exchange *x)
 {
@@ -31,9 +31,9 @@ has_others(const struct exchange *x)
 }
 
 /*
- * Returns true if m is an UNLISTEN by a client that has never listened. PostgreSQL does nothing for it then, but if the
- * server has listened for another client, PostgreSQL would refuse to prepare the transaction. The UNLISTEN is sent if
- * SQL may have listened unseen, in this transaction or before.
+ * Returns true if m is an UNLISTEN by a client that has never listened. Such an UNLISTEN does nothing, but if the
+ * server has listened for another client before, PostgreSQL would refuse PREPARE TRANSACTION after it. Returns false if
+ * SQL may have listened unnoticed, in this transaction or before.
  */
 static bool
 unlistens_nothing(const struct exchange *x, const struct request *m)
@@ -44,8 +44,8 @@ unlistens_nothing(const struct exchange *x, const struct request *m)
 	       x->pins == 0 && (srv->loan.suspected & SCAN_PROBED) == 0;
 }
 
-/* Removes from the table the statements that this SQL deallocates. Returns the SQL's tag, or NULL if the server is
- * concerned. */
+/* Removes the statements that this SQL deallocates from the table. Returns the SQL's tag, or NULL if the server must
+ * get the SQL. */
 static const char *
 take_out_names(struct exchange *x, const struct request *m)
 {
@@ -75,15 +75,16 @@ take_out_names(struct exchange *x, const struct request *m)
 			return NULL;
 		/* fall through */
 	case KNOWN_UNLISTEN_ALL:
-		return x->srv->tx == 'T' ? "UNLISTEN" : NULL; /* outside of a block it may as well run on the server */
+		return x->srv->tx == 'T' ? "UNLISTEN" : NULL; /* outside of a block, the server may run it */
 	default:
 		return NULL;
 	}
 }
 
 /*
- * Runs another Query in place of one that was answered here in a transaction: any Query drops the unnamed portal, and a
- * DEALLOCATE takes a snapshot, after which PostgreSQL refuses to change the isolation level. SHOW takes no snapshot.
+ * Runs a Query of pgweir's in place of a client's Query that was answered here, in a transaction, because that Query
+ * would have had two effects: any Query drops the unnamed portal, and a DEALLOCATE takes a snapshot, after which
+ * PostgreSQL refuses to change the isolation level. (SHOW takes no snapshot.)
  */
 static void
 run_in_its_place(struct exchange *x, bool takes_snapshot)
@@ -123,7 +124,7 @@ statements_deallocate_here(struct exchange *x, const struct request *m)
 	return STEP_SENT;
 }
 
-/* Condemns the server if it may still have the empty statements, which no other client must meet. */
+/* Condemns the server if it may still have the empty statements, because another client could use their names. */
 void
 statements_not_deallocated(struct exchange *x)
 {
@@ -143,13 +144,15 @@ statements_deallocating_pop(struct client_statements *s)
 	memmove(s->deallocating, s->deallocating + 1, s->deallocating_count * sizeof(struct client_statement *));
 }
 
-/* Returns the client's statement of this name, or NULL if only the server knows the statement, or if it is none. */
+/* Returns the client's statement of this name; or NULL if the table has none, or if one of the `count` statements in
+ * `before` is the same. */
 static struct client_statement *
 find_for_sql(struct exchange *x, const char *name, struct client_statement *const *before, unsigned count)
 {
 	struct client_statement *n = client_statement_find(x, name);
 
-	if (statements_name_is_ours(x, name)) { /* perhaps another client's: the wash will miss it */
+	if (statements_name_is_ours(x, name)) { /* the SQL may deallocate a statement of another client; with this flag,
+						   the wash will find out */
 		x->srv->loan.suspected |= SCAN_PREPARE;
 		return NULL;
 	}
@@ -159,18 +162,18 @@ find_for_sql(struct exchange *x, const char *name, struct client_statement *cons
 	return n;
 }
 
-/* Has the server prepare what the SQL that is about to run there deallocates. all has these in the SQL's order, with
- * NULL for other names. */
+/* Prepares an empty statement on the server for each statement that the SQL, which is about to run, deallocates. `all`:
+ * these statements in the SQL's order, with NULL for other names. */
 static enum feature_step
 put_dummies(struct exchange *x, struct client_statement **all, unsigned count)
 {
 	struct client_statements *s = x->statements;
 
 	if (s->deallocating_count == count && memcmp(s->deallocating, all, count * sizeof(*all)) == 0)
-		return STEP_FORWARD; /* another feature has held this message since */
+		return STEP_FORWARD; /* this was done before another feature has held the message */
 	if (x->srv->ledger.count > 0)
 		return STEP_HOLD;
-	/* else an answer lacks its Sync, and the failed transaction may have ended */
+	/* the transaction has failed, so the SQL will fail; before a Sync that is not certain */
 	if (x->srv->tx == 'E' && x->srv->is_synced)
 		return STEP_FORWARD;
 	statements_not_deallocated(x);
@@ -181,7 +184,7 @@ put_dummies(struct exchange *x, struct client_statement **all, unsigned count)
 			continue;
 		all[i]->refs++;
 		if (!statement_is_oversize(all[i])) /* else the server has it under the client's own name */
-			statement_put_dummy(x, all[i]->name, "\0\0", 3); /* neither Close nor Parse can fail */
+			statement_put_dummy(x, all[i]->name, "\0\0", 3); /* neither its Close nor its Parse can fail */
 	}
 	return STEP_FORWARD;
 }
@@ -256,7 +259,7 @@ names_dropped(const char *sql, size_t len)
 	return t.kind == SQL_END ? count : 0;
 }
 
-/* Counts only if nothing is pipelined before the Query: else a notice might be of another request. */
+/* Counts the names of a DROP only if no reply to an earlier message is owed, because a notice could belong to that. */
 enum feature_step
 statements_note_drop(struct exchange *x, struct request *m)
 {
@@ -273,7 +276,7 @@ statements_deallocated(struct exchange *x, bool is_all)
 {
 	struct client_statements *s = x->statements;
 
-	/* statements that are being parsed now come after a DEALLOCATE that was not foreseen (second in a Query) */
+	/* statements that are being parsed now stay, because they come after this DEALLOCATE ALL */
 	if (is_all)
 		server_statements_forget_all(&x->srv->statements);
 	if (s != NULL && is_all) {

@@ -22,7 +22,7 @@
 /* The life of a client's name for a statement; only client_statement_step() writes it. */
 enum name_state {
 	NAME_THERE,
-	NAME_CLOSING, /* Close was sent, CloseComplete has not come: as good as gone, unless the Close is skipped */
+	NAME_CLOSING, /* Close was sent, CloseComplete has not come: the name counts as gone unless Close is skipped */
 	NAME_PENDING, /* Parse was sent, ParseComplete has not come */
 	NAME_PENDING_CLOSING, /* Parse and Close were sent, and neither was answered */
 	NAME_GONE /* the name was closed; or its Parse failed or was skipped, so the name never existed */
@@ -33,38 +33,41 @@ enum name_event { NAME_PARSED, NAME_NOT_PARSED, NAME_CLOSE_SENT, NAME_CLOSED, NA
 enum rows_known {
 	ROWS_UNTOLD,
 	ROWS_TOLD,
-	ROWS_CHANGED /* pgweir's own Describe has found other rows or types under the id `asked` */
+	ROWS_CHANGED /* pgweir's Describe, sent for the id `asked`, has found other rows or types than the client knows
+		      */
 };
 
 /* The Describe that is in progress. */
 enum describing {
 	DESCRIBING_NOT,
-	DESCRIBING_ANEW, /* the client's own Describe, of the statement parsed once more */
+	DESCRIBING_ANEW, /* the client's own Describe, for which pgweir has had the SQL parsed once more */
 	DESCRIBING_TO_PROVE, /* pgweir's own Describe */
 	DESCRIBING_OTHER_TYPES /* pgweir's own Describe, which has found types other than those that the client knows */
 };
 
 /*
- * A named statement of a client. A client may have thousands, so the struct is small. Ids are cut to their low bits:
- * they are only compared with ids that were given out not long before or after.
+ * A named statement of a client. A client may have thousands, so the struct is small. Of a statement's id (struct
+ * statement) it has only the low bits, which are enough to compare ids that were given out at about the same time.
  */
 struct client_statement {
 	struct statement *st; /* NULL if the statement is oversize */
-	/* st's id, which DDL may renew: as of the Parse while that is pending, later as of the last description told */
+	/* an earlier id of st, which DDL may renew: while the Parse is pending, st's id when the Parse was sent; later,
+	 * st's id when the client was last told the rows, or 0 */
 	uint32_t id;
 	uint32_t asked; /* st's id when a Describe was last sent */
 	uint32_t refs; /* references of the table and the ledger */
 	uint32_t sync_no; /* count of Syncs when the Parse or Close was sent */
 	uint32_t hash;
 	uint32_t order; /* the order in which the client named its statements */
-	uint32_t shape; /* of the rows that the client was told (fields_row_shape) */
-	/* of the parameters that the client was told, if the database defines one of the types; else 0 */
+	uint32_t shape; /* fields_row_shape() of the rows that the client was told */
+	/* fields_own_types() of the parameters that the client was told, if the database defines a type; else 0 */
 	uint32_t types;
 	enum name_state state : 3;
 	enum rows_known rows : 2;
 	enum describing describing : 2;
 	bool is_in_table : 1; /* the table has a reference; set and cleared by names.c */
-	bool is_first : 1; /* the SQL counts as this client's; set by client_statement_new(), never cleared */
+	bool is_first : 1; /* this client brought the SQL, whose bytes count for this client; set by
+			      client_statement_new(), never cleared */
 	/* PostgreSQL has accepted the statement for this client. Set by settled.c and statements_transfer.c, never
 	 * cleared. */
 	bool is_proven : 1;
@@ -114,14 +117,16 @@ struct client_statements {
 	struct client_statement **slots; /* hash table with open addressing and linear probing; NULL in free slots */
 	uint32_t slot_count, count; /* slot_count: 0 or a power of two */
 	uint32_t found_at; /* the slot of the name that was found last, which is usually the next name, too */
-	size_t bytes; /* of table and names, and of the SQL that counts as this client's */
+	size_t bytes; /* bytes of the table, the names, and the SQL that counts for this client */
 	struct exchange_env *env;
-	struct statement *unnamed; /* as of the last message sent */
-	struct statement *confirmed; /* as of the last reply received; equal to unnamed when no change is in progress */
+	struct statement *unnamed; /* the unnamed statement after the last message that was sent */
+	struct statement *confirmed; /* the unnamed statement after the last reply that was received; equal to `unnamed`
+					when no change is in progress */
 	uint32_t unnamed_sync_no; /* count of Syncs when the last change of the unnamed statement was sent */
-	/* changes of the unnamed statement, on the server or for the client, without a reply yet */
+	/* how many changes of the unnamed statement, on the server or for the client, have no reply yet */
 	uint32_t unnamed_under_way;
-	/* how many of these changes, counted from the first, pgweir's own SQL has overwritten since */
+	/* how many of these changes, counted from the oldest, are void on the server because pgweir's own SQL has
+	 * replaced the unnamed statement since */
 	uint32_t unnamed_overwritten;
 	/* identifies the present state of the unnamed statement; a server with an equal unnamed_owner has that state */
 	uint64_t token;
@@ -130,27 +135,27 @@ struct client_statements {
 	uint64_t kept_token;
 	uint32_t unnamed_binds; /* Binds of the unnamed statement in the fast lane since a request was last answered */
 	struct client_statement *failed; /* the statement that the last error was about */
-	/* the Describe of this statement's portal comes next, and shows the client its rows */
+	/* the last Bind's statement, if a Describe of its portal follows, which shows the client its rows; or NULL */
 	struct client_statement *describing;
-	/* sync_no of that portal's Bind: if Bind and Describe were skipped, the next Describe is of another portal */
+	/* sync_no at that Bind; after a Sync, the next Describe is of another portal */
 	uint32_t describing_sync_no;
 	uint32_t sync_no; /* number of Syncs sent */
-	uint32_t named_count; /* number of names that ever were */
+	uint32_t named_count; /* how many names the client has ever given */
 	uint8_t failed_use; /* enum failed_use, of failed */
 	uint32_t oversize_count; /* named statements that are too large to be stored: only one server has them */
 	uint32_t begin_count; /* named statements that may be a BEGIN with a mode */
 	uint8_t unnamed_kind, confirmed_kind; /* enum unnamed_kind */
 	/* The server has the confirmed state if all changes in progress are skipped. Set and cleared by unnamed.c. */
 	bool is_confirmed_there;
-	/* SQL DEALLOCATE of these is in progress, in this order; the server has an empty statement under each name.
-	 * NULL for other names. */
+	/* the statements that DEALLOCATEs in progress name, in this order; the server has an empty statement under each
+	 * name. NULL where a DEALLOCATE names something else. */
 	struct client_statement *deallocating[DEALLOCATING_MAX];
 	uint8_t deallocating_count;
 	/* DEALLOCATE ALL or DISCARD ALL is in progress. Set by statements_deallocate.c, cleared by
 	 * statements_request_done() and statements_deallocate.c. */
 	bool is_clearing;
-	/* The client has the ParameterDescription of the Describe that is sent again. Set by retry_wanted(), cleared by
-	 * describe_named(). */
+	/* The client has got the ParameterDescription of its Describe, which is sent again. Set by retry_wanted(),
+	 * cleared by describe_named(). */
 	bool is_types_told;
 };
 
@@ -177,46 +182,47 @@ statements_ref_of_id(uint64_t id)
 
 /*
  * A client may find out the names that statements have on servers, and use such a name, which must not reach another
- * client's statement. So the store's prefix and UNKNOWN_NAME (statement_special_name) are put before the name; no
- * statement has such a name. The longer words stand for refusals of pgweir's: PostgreSQL knows no such statement, and
- * its error is replaced by the error that is meant.
+ * client's statement. So the store's prefix and UNKNOWN_NAME (statement_special_name()) are put before the name; no
+ * statement has such a name. UNKNOWN_NAME_FULL and UNKNOWN_NAME_CHANGED stand for refusals of pgweir's own: PostgreSQL
+ * says that it knows no such statement, and pgweir replaces that error by its own.
  */
 #define UNKNOWN_NAME "?"
 #define UNKNOWN_NAME_FULL UNKNOWN_NAME "full" /* no room for another statement */
 /* the statement's rows or parameters are not those that the client knows */
 #define UNKNOWN_NAME_CHANGED UNKNOWN_NAME "changed"
-/* The name of a dummy: a Parse of a taken name fails because of the dummy, or the dummy shows how PostgreSQL would
- * parse SQL now. */
+/* The name of a statement of pgweir's own on a server. A Parse of this name fails where a client's Parse of a taken
+ * name must fail; or SQL is parsed under this name to find out how PostgreSQL parses it now. */
 #define PLACEHOLDER STATEMENT_PLACEHOLDER
 
 /* statements.c */
 enum statement_presence statement_presence_of(struct exchange *x, const struct statement *st);
-/* Makes sure that the server has n's statement when the next message arrives there. Returns SENT, HOLD or FAILED. */
+/* Makes sure that the server has n's statement ahead of the next message. Returns STEP_SENT, STEP_HOLD or STEP_FAILED.
+ */
 enum feature_step statement_ensure(struct exchange *x, struct client_statement *n);
 void statement_make_room(struct exchange *x, const struct statement *st); /* on the server of x, before st's Parse */
-/* Has the server, which lacks st, prepare st under its name. Returns SENT or FAILED. */
+/* Prepares st under its name on the server, which lacks it. Returns STEP_SENT or STEP_FAILED. */
 enum feature_step statement_prepare_there(struct exchange *x, struct statement *st);
 /* Returns true if PostgreSQL may read or plan n differently now than for the clients that share its statement. */
 bool statement_is_read_otherwise(const struct exchange *x, const struct client_statement *n);
 /* Sends a Parse of st with this name and the store's SQL. */
 void statements_put_parse(struct exchange *x, const char *name, struct statement *st);
 
-/* Has PostgreSQL close this name and prepare the SQL and types (as in a Parse) under it. */
+/* Makes PostgreSQL close this name, and prepare `sql` (the SQL and the types, as in a Parse) under it. */
 void statement_put_dummy(struct exchange *x, const char *name, const void *sql, size_t len);
 
 /* statements/parse.c */
 /* Returns true if messages that are sent now may meet a failed transaction. */
 bool statements_may_meet_failure(const struct server *srv);
 
-/* statements/statements_deallocate.c: call when no CommandComplete came for the deallocating statements */
+/* statements/statements_deallocate.c: call when no CommandComplete came for the statements in `deallocating` */
 void statements_not_deallocated(struct exchange *x);
-void statements_deallocating_pop(struct client_statements *s); /* forgets the first of them */
+void statements_deallocating_pop(struct client_statements *s); /* forgets the first statement in `deallocating` */
 
 /* statements/row_shape.c */
 /*
- * Call before a Bind of n is sent; the next_len bytes after it lie at next. bind is the Bind's body. Returns HOLD if a
- * Describe must first show whether n's rows are still those that the client knows; FORWARD if they are not; SENT if n
- * may be bound. A Bind with formats for several columns relies on the rows, whatever follows it.
+ * Call before a Bind of n is sent. bind: the Bind's body; next: the next_len bytes that follow the Bind. Returns
+ * STEP_HOLD if a Describe must first show whether n's rows are still those that the client knows; STEP_FORWARD if they
+ * are not; STEP_SENT if n may be bound. A Bind with formats for several columns always relies on the rows.
  */
 enum feature_step row_shape_verify(struct exchange *x, struct client_statement *n, const char *portal,
 				   const uint8_t *bind, size_t bind_len, const uint8_t *next, size_t next_len);
@@ -247,11 +253,11 @@ void client_statement_push(struct exchange *x, enum owed_kind kind, enum owed_to
 void statements_clear_names(struct client_statements *s); /* all names except those whose Parse is in progress */
 /* Returns true if this name, as a server would know it, looks like one of pgweir's. */
 bool statements_name_is_ours(const struct exchange *x, const char *name);
-/* Renews the statement's id, if due; called before the id or name is used. Returns 0, or -1 without memory. */
+/* Call before the id or name of n's statement is used: renews an outdated id. Returns 0, or -1 without memory. */
 int client_statement_refresh(struct exchange *x, struct client_statement *n);
 /*
- * Gives n's statement a new id; other clients keep the parameter types that they know. opens: this client knows no
- * types, and leaves them open again.
+ * Gives n's statement a new id, with the parameter types that its clients know. opens: true if this client knows no
+ * types yet; then it gets a statement whose types are open again.
  */
 void client_statement_renew(struct exchange *x, struct client_statement *n, bool opens);
 /* Returns true if the statement of this Parse may be kept for this client. */

@@ -2,8 +2,8 @@
  * src/statements/statements_transfer.c - a client's statements move with the client to another process of pgweir; see
  * statements.h.
  *
- * The new process finds out as ever which servers have them. The rows that the client was told of are known only for
- * the SQL, not for the ids of the old process: they are compared anew before the client's first Bind (row_shape.c).
+ * The new process finds out by itself which servers have the statements. The ids of the old process mean nothing there,
+ * so the rows that the client was told are compared again before the client's first Bind (row_shape.c).
  */
 #include "statements/statements_transfer.h"
 #include "statements/statements_state.h"

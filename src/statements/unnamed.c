@@ -2,10 +2,11 @@
  * src/statements/unnamed.c - the unnamed statement, of which each client has its own. See
  * statements/statements_state.h.
  *
- * A server remembers whose unnamed statement it has (srv->unnamed_owner); where that is another client's, the unnamed
- * statement is prepared again. Parse, Close and simple Queries change it. Each change that may yet be skipped is
- * entered in the ledger, and when no change is in progress, the unnamed statement is what the replies have confirmed.
- * SQL that pgweir runs itself in between (DISCARD SEQUENCES) overwrites it on the server, and sets unnamed_owner to 0.
+ * For each server, srv->unnamed_owner says whose unnamed statement the server has. If that is another client's, the
+ * client's own unnamed statement is prepared there again. Parse, Close and simple Queries change the unnamed statement.
+ * Each change that may yet be skipped is entered in the ledger; when no change is in progress, the unnamed statement is
+ * the one that the replies have confirmed. SQL that pgweir itself runs in between (DISCARD SEQUENCES) drops the
+ * server's unnamed statement, and sets unnamed_owner to 0.
  */
 #include "statements/unnamed.h"
 #include "statements/statements_state.h"
@@ -69,11 +70,11 @@ make_unnamed_there(struct exchange *x)
 
 	if (s->token == 0)
 		s->token = ++x->env->last_token;
-	s->unnamed_kind = UNNAMED_STORED; /* an oversize statement is gone with its server */
+	s->unnamed_kind = UNNAMED_STORED; /* an oversize statement was lost with its server */
 	if (s->unnamed_under_way == 0)
 		s->confirmed_kind = UNNAMED_STORED;
-	if (s->unnamed ==
-	    NULL) /* the server has another client's: closed, so that PostgreSQL reports that there is none */
+	if (s->unnamed == NULL) /* the client has no unnamed statement, but the server has another client's, which is
+				   closed: PostgreSQL then reports that there is none */
 		push_unnamed_close(x, OWED_TO_STATEMENT);
 	else {
 		push_unnamed_parse(x, OWED_TO_STATEMENT, s->unnamed, state_risk_of(x, s->unnamed));
@@ -90,7 +91,7 @@ unnamed_ensure(struct exchange *x)
 
 	if (s == NULL)
 		return STEP_FAILED;
-	/* A change before an earlier Sync may be skipped, and the present message not. */
+	/* A change that was sent before an earlier Sync may be skipped although the present message is not. */
 	if (s->unnamed_under_way > 0 && s->unnamed_sync_no != s->sync_no)
 		return STEP_HOLD;
 	return is_unnamed_there(x) ? STEP_SENT : make_unnamed_there(x);
@@ -112,7 +113,8 @@ unnamed_bind(struct exchange *x)
 	return step;
 }
 
-/* Enters a new state. If the client has a server, that will be in this state after all that it was sent. */
+/* Sets the client's unnamed statement. If the client has a server, the server will have that statement after everything
+ * that was sent to it. */
 static void
 set_unnamed(struct exchange *x, struct statement *st, enum unnamed_kind kind)
 {
@@ -150,9 +152,9 @@ statements_forget_unnamed(struct exchange *x)
 }
 
 /*
- * Returns true if the SQL may be stored. Unnamed statements must not use up the memory that is meant for named ones:
- * beyond half of it, only their server has them, as with statements that are too large. Short statements are always
- * stored: there are no more of these than clients.
+ * Returns true if the SQL may be stored. Unnamed statements must not use up the memory for named statements: if more
+ * than half of it is in use, a long unnamed statement is treated like one that is too large, which only its server has.
+ * Short statements are always stored, because each client has one unnamed statement at most.
  */
 static bool
 has_room(const struct exchange *x, const struct parse_fields *f)
@@ -189,8 +191,8 @@ unnamed_parse(struct exchange *x, const struct parse_fields *f, const uint8_t *m
 }
 
 /*
- * Returns the last statement if the body is equal to it after the empty name, so the body need not be parsed; else
- * NULL. Applications prepare the same SQL again and again.
+ * Returns the client's unnamed statement, with a reference for the caller, if the Parse body has the empty name and the
+ * same bytes; else NULL. The body need not be parsed then: applications prepare the same SQL again and again.
  */
 static inline struct statement *
 get_again(const struct exchange *x, const uint8_t *body, size_t len)
@@ -248,7 +250,7 @@ unnamed_take_kept(struct exchange *x, struct statement *st)
 							  .phase = 1,
 							  .ref = statements_ref_of(st, REF_UNNAMED) });
 	set_unnamed(x, statement_ref(st), UNNAMED_STORED);
-	x->srv->unnamed_owner = 0; /* the server has another statement there */
+	x->srv->unnamed_owner = 0; /* the server's own unnamed statement is not this one */
 }
 
 void
@@ -266,9 +268,9 @@ unnamed_close(struct exchange *x, enum owed_to to)
 }
 
 /*
- * PostgreSQL converts a text to its own encoding before anything else (pq_getmsgstring): a text that can't be converted
- * is refused with 22021, and drops nothing. For client encodings other than UTF8 only PostgreSQL can tell. A zero byte
- * within the text is refused with 08P01 (pq_getmsgend).
+ * Returns true if PostgreSQL refuses the text before it drops anything. It first converts the text to its own encoding
+ * (pq_getmsgstring), and refuses a text that can't be converted with 22021; for client encodings other than UTF8 only
+ * PostgreSQL can tell. It refuses a zero byte within the text with 08P01 (pq_getmsgend).
  */
 static bool
 is_unreadable(const struct exchange *x, const char *sql, size_t len)
@@ -303,8 +305,9 @@ statements_simple_query_of(struct exchange *x, const char *sql, size_t len)
 }
 
 /*
- * Returns true if the Parse of st (NULL if oversize) failed before it was read. A constant that can't be converted has
- * the same error: if the encoding is certainly the client's, or doesn't matter, the text tells which case it was.
+ * Returns true if the Parse of st (NULL if oversize) has failed because PostgreSQL could not convert its text. A
+ * constant in the SQL that can't be converted causes the same error; the text shows which case it is, if pgweir knows
+ * the client's encoding or the text is ASCII.
  */
 static bool
 was_misread(const struct server *srv, const struct statement *st)
@@ -322,14 +325,15 @@ unnamed_settled(struct server *srv, const struct owed *o, struct statement *st, 
 {
 	struct exchange *x = srv->borrower;
 	struct client_statements *s = x == NULL ? NULL : x->statements;
-	bool is_overwritten = srv->unnamed_owner == 0; /* overwritten after all changes */
+	bool is_overwritten =
+	    srv->unnamed_owner == 0; /* pgweir's own SQL has dropped the unnamed statement after all changes */
 
 	if (s == NULL) {
 		statement_unref(st);
 		return;
 	}
 	if (how != OWED_SKIPPED)
-		s->is_confirmed_there = how == OWED_ANSWERED; /* after a failure, what the server has is unknown */
+		s->is_confirmed_there = how == OWED_ANSWERED; /* after a failure, it is not known what the server has */
 	if (s->unnamed_overwritten > 0) {
 		s->unnamed_overwritten--;
 		s->is_confirmed_there = false;
@@ -341,7 +345,7 @@ unnamed_settled(struct server *srv, const struct owed *o, struct statement *st, 
 			confirm_unnamed(s, NULL, false);
 		statement_unref(st);
 	}
-	assert(s->unnamed_under_way > 0); /* each change that is answered was entered */
+	assert(s->unnamed_under_way > 0); /* each change that is settled was counted by begin_change() */
 	if (--s->unnamed_under_way > 0)
 		return;
 	if (s->unnamed != s->confirmed || (s->unnamed_kind == UNNAMED_STORED) != (s->confirmed_kind == UNNAMED_STORED))

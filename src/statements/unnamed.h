@@ -10,8 +10,8 @@ struct statement *statements_plain_unnamed(struct exchange *x, const uint8_t *bo
 /* Enters in the ledger a Parse that is about to be sent as it is. Takes st. risk: see state_risk_of(). */
 void statements_take_unnamed(struct exchange *x, struct statement *st, unsigned risk);
 /*
- * Call before a simple Query is sent: it drops the unnamed statement, unless PostgreSQL can't read its text. sql is
- * NULL if the Query is pgweir's own, or incomplete.
+ * Call before a simple Query is sent: the Query drops the unnamed statement, unless PostgreSQL can't read its text. sql
+ * is NULL if the Query is pgweir's own, or incomplete.
  */
 /* only for a client that has statements */
 void statements_simple_query_of(struct exchange *x, const char *sql, size_t len);
@@ -24,8 +24,8 @@ statements_simple_query(struct exchange *x, const char *sql, size_t len)
 		x->srv->unnamed_owner = 0; /* another client's unnamed statement is dropped there, too */
 }
 /*
- * Forgets the client's unnamed statement. A simple Query or an unnamed Parse drops it even without a server, or if lost
- * with the server, just as when PostgreSQL refuses the message. No change of it may be in progress.
+ * Forgets the client's unnamed statement, which must have no change in progress. A simple Query or an unnamed Parse
+ * drops it even if no server gets the message, or the server is lost, just as if PostgreSQL had refused the message.
  */
 void statements_forget_unnamed(struct exchange *x);
 
