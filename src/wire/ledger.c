@@ -4,8 +4,8 @@
  * After an error in a simple Query, PostgreSQL (postgres.c, PostgresMain) sends ReadyForQuery by itself. After an error
  * in any extended message, it ignores everything, even simple Queries, until a Sync. In COPY IN it ignores Sync and
  * Flush until CopyDone or CopyFail. So a Sync between an Execute that turns out to be a COPY and the CopyDone is never
- * answered, unless the COPY fails before PostgreSQL has read that Sync. Which of the Syncs were ignored is known when a
- * later message is answered.
+ * answered, unless the COPY fails before PostgreSQL has read that Sync. Only the answer to a later message shows which
+ * of these Syncs were ignored.
  */
 #include "wire/ledger.h"
 
@@ -19,7 +19,9 @@ entry_at(struct ledger *l, uint32_t i)
 	return &l->ring[(l->head + i) & (l->cap - 1)];
 }
 
-/* Removes the head, of any kind, and returns it. ledger_drop_head() does so for entries that the server answers. */
+/*
+ * Removes the head, of any kind, and returns it. ledger_drop_head() alone is enough for a head that the server answers.
+ */
 static struct owed
 drop_head(struct ledger *l)
 {
@@ -124,7 +126,7 @@ answered(struct ledger *l)
 	settle(l, &o, OWED_ANSWERED);
 }
 
-/* Called when the COPY IN of a simple Query is over, but the Query is not: removes the entry of its CopyDone. */
+/* Removes the entry of the CopyDone. Called when the COPY IN of a simple Query has ended, but the Query has not. */
 static void
 end_copy(struct ledger *l)
 {
@@ -138,7 +140,10 @@ end_copy(struct ledger *l)
 	forget_copy(l);
 }
 
-/* Returns false for a message that PostgreSQL skips or ignores now, so that no reply is due for it. */
+/*
+ * Returns true if PostgreSQL will answer this message, although an error or a COPY is open. Otherwise settles the
+ * message as skipped, or counts it as a Sync within the COPY.
+ */
 static bool
 is_entered(struct ledger *l, const struct owed *o)
 {
@@ -153,7 +158,7 @@ is_entered(struct ledger *l, const struct owed *o)
 		l->copy_syncs++; /* the server ignores this Sync and never answers it */
 		return false;
 	}
-	l->intake = INTAKE_ALL; /* in a COPY: CopyDone, CopyFail, or a message that makes the server fail it */
+	l->intake = INTAKE_ALL; /* in a COPY the message is CopyDone, CopyFail, or one that makes the COPY fail */
 	return true;
 }
 
@@ -206,8 +211,8 @@ ledger_push_run(struct ledger *l, enum owed_to to, void *ref)
 }
 
 /*
- * Called when the head turns out to be a COPY IN. The server ignores the Syncs that already follow it, up to CopyDone
- * or CopyFail, so the server owes nothing for them.
+ * Called when the head turns out to be a COPY IN. The server ignores the Syncs that already follow the head, up to
+ * CopyDone or CopyFail. It owes nothing for these Syncs, so their entries are removed.
  */
 static void
 begin_copy_in(struct ledger *l)
@@ -235,8 +240,8 @@ verdict_of(const struct owed *o)
 }
 
 /*
- * Returns true for entries of the client, and for those that prepare a client's statement again: if that fails, the
- * error is the client's.
+ * Returns true for entries of the client, and for entries that prepare a client's statement again: if PostgreSQL fails
+ * such a message, the error is for the client.
  */
 static bool
 is_of_client(const struct owed *o)
@@ -256,7 +261,8 @@ receive_error(struct ledger *l)
 	if (owed_ends_request(o)) {
 		end_copy(l); /* ReadyForQuery follows without a Sync */
 		if (syncs > 0)
-			/* only ReadyForQuery answers the Query now; that of a Sync within the COPY comes after it */
+			/* only ReadyForQuery answers the Query now; the ReadyForQuery of a Sync within the COPY comes
+			 * after it */
 			o->kind = OWED_SYNC;
 	} else {
 		enum owed_end how = OWED_FAILED;
@@ -385,7 +391,7 @@ ledger_swallow_types(struct ledger *l)
 	entry_at(l, l->count - 1)->phase = 2;
 }
 
-/* Handles messages that end a running Query or Execute, or belong to one. */
+/* Handles a message that belongs to a running Query or Execute, or ends it. */
 static enum ledger_verdict
 receive_result(struct ledger *l, uint8_t type)
 {
@@ -397,7 +403,7 @@ receive_result(struct ledger *l, uint8_t type)
 	case 'T':
 		if (l->is_replication)
 			l->copy =
-			    COPY_NONE; /* a walsender continues after CopyDone, and may have sent CopyData after it */
+			    COPY_NONE; /* a walsender continues after CopyDone, which CopyData may follow */
 		return is_execute || l->copy != COPY_NONE ? LEDGER_VIOLATION : v;
 	case 'D':
 		return l->copy != COPY_NONE ? LEDGER_VIOLATION : v;
@@ -490,9 +496,9 @@ ledger_receive(struct ledger *l, uint8_t type, struct owed *ended, bool *is_end)
 		return receive_error(l);
 	if (type == 'N' || type == 'S' || type == 'A') {
 		/* Notices and parameters caused by pgweir's own messages are not for the client; notifications always
-		 * are. PostgreSQL reports parameters before ReadyForQuery: the ReadyForQuery of a question asked before
-		 * COMMIT may be the first one since the client changed parameters, while the question itself changes
-		 * none. */
+		 * are. A parameter that comes while OWED_TO_COMMIT is the head is the client's change: PostgreSQL
+		 * reports parameters only before ReadyForQuery, the question's ReadyForQuery may be the first one since
+		 * the client's change, and the question itself changes none. */
 		if (l->count == 0 || type == 'A' || (type == 'S' && ledger_head(l)->to == OWED_TO_COMMIT))
 			return LEDGER_PASS;
 		return verdict_of(ledger_head(l));
@@ -503,8 +509,7 @@ ledger_receive(struct ledger *l, uint8_t type, struct owed *ended, bool *is_end)
 		return LEDGER_VIOLATION;
 	o = &l->ring[l->head];
 	if (l->copy == COPY_FAILED && o->kind != OWED_SYNC)
-		/* a message after the COPY is answered, so the Syncs within the COPY were answered before or never will
-		 * be */
+		/* a message after the COPY is answered, so no more Syncs within the COPY will be answered */
 		forget_copy(l);
 	switch (o->kind) {
 	case OWED_QUERY:
@@ -530,7 +535,7 @@ ledger_receive(struct ledger *l, uint8_t type, struct owed *ended, bool *is_end)
 	case OWED_FUNCTION:
 		return type == 'V' ? verdict_of(o) : LEDGER_VIOLATION;
 	default:
-		return LEDGER_VIOLATION; /* among these is OWED_SYNC, which only ReadyForQuery or an error answers */
+		return LEDGER_VIOLATION; /* also for OWED_SYNC, which only ReadyForQuery or an error answers */
 	}
 }
 
