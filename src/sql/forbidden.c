@@ -4,19 +4,21 @@
 
 #include <string.h>
 
-#define NESTED_MAX 8 /* levels of statements in WITH; PostgreSQL runs only those of the outermost level */
+/* levels of statements in WITH; PostgreSQL allows statements that write at the outermost level only */
+#define NESTED_MAX 8
 
 /* The words that were seen in a statement, outside of parentheses. */
 enum seen {
 	SEEN_SET = 1u << 0,
 	SEEN_WHERE = 1u << 1,
-	SEEN_INTO = 1u << 2, /* seen anywhere, if not INTO TEMP: a SELECT with it makes a table */
+	/* INTO was seen, also within parentheses, and not as INTO TEMP: a SELECT with it makes a lasting table */
+	SEEN_INTO = 1u << 2,
 };
 
 struct reader {
 	struct sql_lexer lexer;
 	struct sql_token last, token;
-	unsigned found; /* FORBIDDEN_BIT() of each statement that was found */
+	unsigned found; /* the FORBIDDEN_BIT()s of all statements that were found */
 	unsigned nested;
 };
 
@@ -77,7 +79,10 @@ is_over(const struct reader *r)
 	return r->token.kind == SQL_END || r->token.kind == SQL_UNTERMINATED;
 }
 
-/* Called at the parenthesis before a statement: reads both, up to the closing parenthesis. */
+/*
+ * Reads the parenthesis at the current token and the statement in it. The closing parenthesis is then the current
+ * token.
+ */
 static void
 read_nested(struct reader *r)
 {
@@ -95,8 +100,8 @@ is_set(const struct reader *r)
 }
 
 /*
- * Reads the rest of a statement, up to the semicolon or parenthesis after it. Returns a set of enum seen. A statement
- * in WITH stands in a parenthesis after AS or MATERIALIZED.
+ * Reads the rest of a statement, up to the semicolon or parenthesis after it. Returns a set of enum seen. Within it, a
+ * parenthesis after AS or MATERIALIZED begins a statement of a WITH list.
  */
 static unsigned
 read_rest(struct reader *r)
@@ -189,7 +194,7 @@ is_off(struct sql_token value)
 	return is_any(&value, " off false 0 ");
 }
 
-/* Passes EXPLAIN and its options. Returns true if PostgreSQL runs the statement. */
+/* Skips EXPLAIN and its options. Returns true if they make PostgreSQL run the statement. */
 static bool
 read_explain(struct reader *r)
 {
@@ -216,7 +221,10 @@ read_explain(struct reader *r)
 	return is_run;
 }
 
-/* Passes a function with a body BEGIN ATOMIC ... END. Only in such a body does an END follow a semicolon. */
+/*
+ * Skips the rest of CREATE FUNCTION or CREATE PROCEDURE. In a body BEGIN ATOMIC ... END semicolons do not end the
+ * statement; the body's END is the one that follows a semicolon or ATOMIC.
+ */
 static void
 pass_routine(struct reader *r)
 {
@@ -242,7 +250,7 @@ find(struct reader *r, enum forbidden what, bool is_there)
 	r->found |= is_there ? FORBIDDEN_BIT(what) : 0;
 }
 
-/* Passes a statement that is not run, or is run later: what it contains is not found. */
+/* Skips a statement that is not run, or is run later; nothing that it contains counts as found. */
 static void
 pass_rest(struct reader *r)
 {

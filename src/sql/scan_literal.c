@@ -1,8 +1,8 @@
 /*
  * src/sql/scan_literal.c - examines literals: for pg_temp, names of custom settings, and the code of DO.
  *
- * The code of DO is not parsed. In it, every word with a dot counts as a name if it is alone in quotes or follows SET;
- * a set_config() without such a word counts as a name that was lost.
+ * The code of DO is not parsed. In this code, a word with a dot is taken for a custom setting's name if the word is
+ * alone in quotes or follows SET. A set_config() without such a word sets SCAN_NAMES_LOST.
  */
 #include "sql/scan_rules.h"
 #include "sql/sql_class.h"
@@ -14,7 +14,7 @@ enum body_expect { BODY_ANYTHING, BODY_SETTING, BODY_CONFIG };
 
 /*
  * Continues the search for pg_temp, of which *match bytes have been found. After a mismatch only the current byte can
- * begin a match, because pg_temp has only one p before its last byte.
+ * begin a new match, because pg_temp has no other p before its last byte.
  */
 static bool
 step_to(uint8_t *match, const char *bytes, size_t len)
@@ -29,7 +29,10 @@ step_to(uint8_t *match, const char *bytes, size_t len)
 	return false;
 }
 
-/* Looks for pg_temp in one piece. Long SQL consists mostly of long literals, so only their underscores are examined. */
+/*
+ * Looks for pg_temp in one piece. Long SQL consists mostly of long literals, so this function looks for underscores,
+ * and examines only the bytes around them.
+ */
 static bool
 holds_pg_temp(uint8_t *match, const char *bytes, size_t len)
 {
@@ -57,7 +60,7 @@ scan_bytes_name_pg_temp(const char *search_path, size_t len)
 	return memchr(search_path, '_', len) != NULL && holds_pg_temp(&match, search_path, len);
 }
 
-/* Appends to the name, as far as it fits. A name that is too long is recognized by its length. */
+/* Appends to the name as far as the bytes fit. A name that is too long has the length SCAN_WORD_MAX. */
 void
 scan_name_append(struct scan *s, const char *bytes, size_t len)
 {

@@ -2,7 +2,7 @@
 
 #include <stdlib.h>
 
-#define SHORT_LEN 16 /* bytes; SQL up to this length is remembered as it stands */
+#define SHORT_LEN 16 /* bytes; SQL up to this length is compared byte for byte */
 
 static uint32_t
 four(const char *p)
@@ -43,7 +43,7 @@ scan_memory_fini(struct scan_memory *m)
 	memset(m, 0, sizeof(*m));
 }
 
-/* Frees entries until size bytes fit. They do at the latest when no SQL is kept. */
+/* Frees entries until size bytes fit. In the worst case it frees all entries; then size bytes always fit. */
 static void
 make_room(struct scan_memory *m, size_t size)
 {
@@ -52,7 +52,7 @@ make_room(struct scan_memory *m, size_t size)
 		       &m->sets[m->hand / SCAN_MEMORY_PLACES % SCAN_MEMORY_SETS].places[m->hand % SCAN_MEMORY_PLACES]);
 }
 
-/* Keeps the scan's result for SQL with these parts. Returns NULL without memory. */
+/* Makes an entry with the scan's result for SQL with these parts. Returns NULL without memory. */
 static struct scanned_sql *
 keep(struct scan_memory *m, struct scan_memory_set *set, const struct scan *s, uint64_t hash, unsigned options,
      const char *sql, const struct skeleton_parts *parts)
@@ -77,7 +77,7 @@ keep(struct scan_memory *m, struct scan_memory_set *set, const struct scan *s, u
 	return k;
 }
 
-/* Returns true if SQL like this was scanned lately in this set; otherwise notes the hash. */
+/* Returns true if SQL with this hash was scanned lately in this set. Otherwise notes the hash and returns false. */
 static bool
 was_scanned(struct scan_memory_set *set, uint64_t hash)
 {
@@ -98,8 +98,8 @@ scan_and_keep(struct scan_memory *m, struct scan_memory_set *set, struct scan *s
 	scan_text_literals(s, options, sql, len, &literals);
 	if (len <= SHORT_LEN)
 		literals.count = 0;
-	/* The entry stands for all SQL that differs in literals alone. If the SQL does not end properly, its literals
-	 * are not known. */
+	/* An entry holds no names of custom settings, and stands for all SQL that differs in literals only. If the SQL
+	 * does not end properly, its literals are not known. */
 	if (s->name_count > 0 || literals.count > SCAN_LITERALS_MAX || (s->flags == SCAN_ALL && literals.count > 0))
 		return NULL;
 	skeleton_take_apart(&parts, &literals, len);
@@ -120,7 +120,10 @@ recall(struct scan *s, struct scanned_sql *k)
 
 /* --- the same text ----------------------------------------------------------------------------------------------- */
 
-/* Returns the place for sql, which is found by the bytes in a few of its places, and sets *key. */
+/*
+ * Returns the slot for sql, and sets *key to a hash of sql. The hash has a few of its bytes only: the last 16, and
+ * eight from the middle and from the first quarter on.
+ */
 static struct same_sql *
 same_place(struct scan_memory *m, const char *sql, size_t len, uint64_t *key)
 {
@@ -133,7 +136,7 @@ same_place(struct scan_memory *m, const char *sql, size_t len, uint64_t *key)
 	return &m->same[hash >> 32 & (SCAN_MEMORY_SAME - 1)];
 }
 
-/* Called when sql was found to be like k: keeps its text if the text comes the second time. */
+/* Called when sql has turned out to have the entry k: keeps the text if it has come for the second time. */
 static void
 note_same(struct scan_memory *m, struct same_sql *to, uint64_t key, const char *sql, size_t len, struct scanned_sql *k)
 {
@@ -200,7 +203,7 @@ scan_remembered(struct scan_memory *m, struct scan *s, unsigned options, const c
 	if (len > SHORT_LEN)
 		return len <= SCAN_MEMORY_LONGEST ? remembered_by_text(m, s, options, sql, len)
 						  : remembered_by_beginning(m, s, options, sql, len);
-	/* BEGIN, COMMIT and the like are found without a call. */
+	/* Short SQL (BEGIN, COMMIT) is looked up here, without a call of another function. */
 	hash = skeleton_mix(options << 16 | len,
 			    len < 8 ? (uint64_t)four(sql) << 32 | four(sql + len - 4) : skeleton_eight(sql));
 	hash = (len < 8 ? hash : skeleton_mix(hash, skeleton_eight(sql + len - 8))) | 1;

@@ -2,7 +2,7 @@
  * src/sql/scan_rules.c - judges what tokens mean for the session.
  *
  * There are three kinds of rules: for the first word of a statement, for some words anywhere, and for names before a
- * parenthesis, which are functions unless their place excludes that. Anything doubtful sets its flag.
+ * parenthesis. Such a name is a function's unless the token before it excludes that. In doubt, the flag is set.
  */
 #include "sql/scan_rules.h"
 #include "base/text.h"
@@ -43,7 +43,7 @@ tell_last(struct scan *s)
 	s->last = told(s->last, s->last_text, s->last_len);
 }
 
-/* Judges the last name. The token before the name matters only if a parenthesis follows. */
+/* Classifies the token before the last name. Its class matters only if a parenthesis follows the name. */
 static void
 tell_before(struct scan *s)
 {
@@ -52,9 +52,7 @@ tell_before(struct scan *s)
 
 /* --- what a token before has announced --------------------------------------------------------------------------- */
 
-/*
- * Returns true for seed, which is not a setting, but an order to random() that the end of the transaction doesn't undo.
- */
+/* Returns true for seed: SET seed is a command to random(), which the end of the transaction doesn't undo. */
 static bool
 is_seed(const char *name, size_t len)
 {
@@ -106,7 +104,10 @@ expect_in_name(struct scan *s, enum token token, const char *text, size_t len)
 	}
 }
 
-/* SET CONSTRAINTS = 1 and SET LOCAL TO 1 name a setting, as all three words can. TO itself is reserved. */
+/*
+ * LOCAL, TRANSACTION and CONSTRAINTS may also be names of settings, as in SET CONSTRAINTS = 1 and SET LOCAL TO 1. TO
+ * can't be a name, because it is reserved.
+ */
 static void
 expect_in_local(struct scan *s, enum token token, enum sql_word word, const char *text, size_t len)
 {
@@ -144,7 +145,8 @@ expect_in_config(struct scan *s, enum token token)
 	}
 	s->expect = EXPECT_NOTHING;
 	if (!is_named || token != TOKEN_COMMA) {
-		/* The name is lost, unless the setting is local, which its third argument tells. */
+		/* The text does not show the name, which matters unless the third argument says that the setting is
+		 * local: see end_config(). */
 		s->flags |= s->config_parens != 0 ? SCAN_NAMES_LOST : 0;
 		s->config_parens = s->parens;
 		return;
@@ -398,8 +400,8 @@ take_name(struct scan *s, uint32_t kind, const char *text, size_t len)
 			s->flags |= SCAN_SEQUENCE;
 		s->last = LAST_DOT;
 	} else if (s->last == LAST_DOT) {
-		/* alias.name calls a function of that name if there is no such column: one of the database's, or one of
-		 * these. */
+		/* alias.name calls a function of that name if there is no such column. seal.h covers the database's
+		 * functions; here only PostgreSQL's matter. */
 		s->flags |= flags_of_name(text, len);
 		if (len == 7 && strncasecmp(text, "currval", 7) == 0)
 			s->flags |= SCAN_SEQUENCE;
@@ -479,9 +481,9 @@ may_be_call(struct scan *s)
 	case LAST_CAST:
 	case LAST_LITERAL: /* INTERVAL '1' DAY (3) */
 		return false;
-	case LAST_CLOSE: /* f(x) OVER (...), (...) alias (a, b); but: DISTINCT ON (a) f(b) */
+	case LAST_CLOSE: /* no call in f(x) OVER (...) and (...) alias (a, b); but one in DISTINCT ON (a) f(b) */
 		return s->has_odd_parens;
-	case LAST_COMMA: /* WITH a (x) AS (...), b (y) AS (...) */
+	case LAST_COMMA: /* no call in WITH a (x) AS (...), b (y) AS (...) */
 		return !s->is_with_head || s->parens > 0;
 	default:
 		return s->before >= SQL_WORDS_END || may_call_after_word(s, s->before);
@@ -497,7 +499,7 @@ judge_call(struct scan *s)
 
 	if (word != SQL_WORDS_NONE)
 		s->last = word;
-	if (s->last_len == 0) /* U&"..." with escapes may be set_config */
+	if (s->last_len == 0) /* a U&"..." with escapes, which may spell set_config */
 		s->flags |= SCAN_NAMES_LOST;
 	if ((bits & SQL_SETTING_FUNCTION) != 0) {
 		s->flags |= SCAN_SETTING;
@@ -560,7 +562,7 @@ scan_punct_slowly(struct scan *s, char c)
 		s->parens -= c == ')' && s->parens > 0;
 		s->last = LAST_CLOSE;
 		break;
-	case ';': /* in the body of a rule or of a function, too, whose statements are examined as if they ran */
+	case ';': /* also in the body of a rule or function, whose statements are examined as if they ran now */
 		s->statement = SQL_WORDS_NONE;
 		s->is_index = s->is_with_head = s->has_join = s->has_odd_parens = false;
 		s->parens = 0;

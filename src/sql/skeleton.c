@@ -29,8 +29,8 @@ literals_in(const char *sql, size_t at)
 #endif
 
 /*
- * Returns where the first number or quote from at on is, or len. The literals in scan_literals begin at such places.
- * SQL that differs only in literals has the same bytes before the place.
+ * Returns the place of the first number or quote at or after `at`, or len. All literals in struct scan_literals begin
+ * at such places, so SQL that differs only in literals has the same bytes before the first one.
  */
 static size_t
 next_literal(const char *sql, size_t at, size_t len)
@@ -71,7 +71,7 @@ string_end(const char *p, const char *end)
 		__m128i bytes = sql_sixteen(p);
 		unsigned quotes = sql_equal(bytes, '\'');
 
-		/* pg_temp has an underscore. */
+		/* The slow way is needed only for backslashes, and for underscores, which pg_temp has. */
 		if (quotes != 0 &&
 		    ((sql_equal(bytes, '\\') | sql_equal(bytes, '_')) & (quotes ^ (quotes - 1)) & ~quotes) == 0)
 			return p + __builtin_ctz(quotes);
@@ -132,7 +132,7 @@ hash_of(uint64_t hash, const char *sql, size_t len)
 	return skeleton_mix(hash, skeleton_eight(sql + len - 8));
 }
 
-/* SQL that differs only in literals, and in how many of them a list has, mostly has the same hash. */
+/* SQL that differs only in literals, and in the length of its lists, mostly has the same hash. */
 uint64_t
 skeleton_hash(unsigned options, const char *sql, size_t len)
 {
@@ -148,7 +148,8 @@ skeleton_hash(unsigned options, const char *sql, size_t len)
 			break;
 		at = next_literal(p, p < end && *p == '\'',
 				  (size_t)(end - p) < HASHED_ENOUGH ? (size_t)(end - p) : HASHED_ENOUGH);
-		if (skeleton_parts_values(p, at)) /* perhaps a list, which may have any length */
+		/* perhaps a list: SQL with the same skeleton may have a longer or shorter one */
+		if (skeleton_parts_values(p, at))
 			break;
 		hash = hash_of(hash, p, at < HASHED_BEHIND ? at : HASHED_BEHIND);
 		hashed += at;
@@ -164,7 +165,7 @@ skeleton_hash(unsigned options, const char *sql, size_t len)
 static const uint64_t first_bytes[SKELETON_READABLE + 1] = { 0,	       FIRST(1), FIRST(2), FIRST(3), FIRST(4),
 							     FIRST(5), FIRST(6), FIRST(7), FIRST(8) };
 
-/* Returns true if the SQL at p goes on with this part. Most parts are short. */
+/* Returns true if the SQL from p on begins with this part. Fast for short parts, as most are. */
 static inline bool
 is_same(const char *p, const char *end, const char *part, size_t len)
 {
@@ -174,8 +175,8 @@ is_same(const char *p, const char *end, const char *part, size_t len)
 }
 
 /*
- * Skips elements of a list of numbers; part stands before each element. Returns where it stopped, which may be some
- * elements before the end.
+ * Skips elements of a list of numbers, each of which has `part` before it. Returns where it stopped; that may be some
+ * elements before the end of the list.
  */
 static const char *
 numbers_end(const char *p, const char *end, const char *part, size_t len)
@@ -210,8 +211,8 @@ skeleton_is_like(const struct skeleton *k, const char *sql, size_t len)
 
 	for (;; part++) {
 		if (part->back != 0) {
-			/* The second row begins part->back parts before this one; the place of its bytes is computed
-			 * once. */
+			/* The second row begins part->back parts before this part. The position of its bytes is
+			 * computed only once. */
 			if (row_part != part - part->back) {
 				row_part = part - part->back;
 				row = kept;
