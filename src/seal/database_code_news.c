@@ -1,10 +1,10 @@
 /*
- * src/seal/database_code_news.c - the code of all databases: found by its key, shared, and asked about when it is due;
- * and DDL that one loop sees, which counts on all. See database_code.h.
+ * src/seal/database_code_news.c - the code of all databases of a loop: found by its key, shared by pools, asked about
+ * when it is due; and DDL, of which all loops are told. See database_code.h.
  *
- * Each loop has one struct database_code of each database, whatever the file calls it, and asks its own servers. DDL
- * that is seen on one makes the others' answers invalid at once, before its client is told that it is done. That is
- * rare, and done under one lock; readers of what it writes take no lock.
+ * Each loop has its own struct database_code for a database, and asks its own servers. When one loop sees DDL, it makes
+ * the answers of all loops invalid at once, before the client learns that the DDL is done. DDL is rare, so one lock
+ * guards this. The members that it writes are atomic, so readers take no lock.
  */
 #include "seal/database_code.h"
 #include "base/alloc.h"
@@ -51,7 +51,7 @@ database_code_let_go(const struct database_code *code)
 		pthread_mutex_unlock(&code->news->lock);
 }
 
-/* Held. */
+/* Notes DDL with this risk. The lock must be held. */
 static void
 change(struct database_code *code, unsigned risk)
 {
@@ -112,10 +112,10 @@ struct stored_code {
 	struct database_code code; /* must be first */
 	UT_hash_handle hh;
 	uint32_t uses;
-	struct pool *last; /* the pool that used it last; NULL if that has gone */
-	bool is_in_use; /* in the list */
+	struct pool *last; /* the pool that used the code last; NULL if that pool has gone */
+	bool is_in_use; /* in code_store.in_use */
 	TAILQ_ENTRY(stored_code) link;
-	char key[]; /* two strings */
+	char key[]; /* two strings: see code_store_get() */
 };
 
 void

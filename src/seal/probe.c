@@ -9,9 +9,10 @@
 #define EQ " OPERATOR(pg_catalog.=) "
 
 /*
- * The question's own settings: under a client's it could be compiled for seconds, or be cancelled. PostgreSQL would
- * report these as set in the session then; SHOW, which is never planned, tells what they were, and their defaults. That
- * is enough unless RESET means another value than the server's default: then pg_settings is asked for this one first.
+ * The settings that the probe overrides: with a client's values, the probe could be JIT-compiled for seconds, or be
+ * cancelled. After that, pg_settings would have the probe's values, so the probe first asks for the session's value and
+ * the default by SHOW, which is never planned. If RESET would give the client another value than that default, the
+ * probe asks pg_settings first.
  */
 static const struct {
 	const char *name, *value;
@@ -22,8 +23,8 @@ static const struct {
 #define OWN_NAMES "'{jit,statement_timeout}'"
 
 /*
- * Temporary objects depend on their schema: an index finds them, as it does for PostgreSQL at the end of a session.
- * Settings that belong to a transaction (its isolation) are left out; the seed of random() can't be read.
+ * The queries of the probe by part. Temporary objects are found by an index of pg_depend, because they depend on their
+ * schema. Settings of a transaction (its isolation) are left out, and so is seed, which can't be read.
  */
 static const struct {
 	unsigned part;
@@ -65,8 +66,8 @@ has_any(const char *const *names, size_t name_count, const char *text)
 }
 
 /*
- * In dollar quotes: how others are read depends on settings, and on the encoding. No name has theirs up to the last $,
- * which a name may lack at its end: it would close there, with the first one of its end.
+ * Puts names in dollar quotes, because how other quotes are read depends on settings and the encoding. No name contains
+ * the opening quote without its last $. (A name that ended in that would close the quote early, with the $ after it.)
  */
 static void
 put_names(struct buf *out, const char *const *names, size_t name_count)

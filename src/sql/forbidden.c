@@ -4,14 +4,14 @@
 
 #include <string.h>
 
-/* levels of statements in WITH; PostgreSQL allows statements that write at the outermost level only */
+/* levels of statements in WITH; PostgreSQL lets only the outermost level write */
 #define NESTED_MAX 8
 
 /* The words that were seen in a statement, outside of parentheses. */
 enum seen {
 	SEEN_SET = 1u << 0,
 	SEEN_WHERE = 1u << 1,
-	/* INTO was seen, also within parentheses, and not as INTO TEMP: a SELECT with it makes a lasting table */
+	/* anywhere, and not INTO TEMP: a SELECT with INTO makes a lasting table */
 	SEEN_INTO = 1u << 2,
 };
 
@@ -79,10 +79,7 @@ is_over(const struct reader *r)
 	return r->token.kind == SQL_END || r->token.kind == SQL_UNTERMINATED;
 }
 
-/*
- * Reads the parenthesis at the current token and the statement in it. The closing parenthesis is then the current
- * token.
- */
+/* Reads the parenthesis at the current token, and the statement in it, up to the closing parenthesis. */
 static void
 read_nested(struct reader *r)
 {
@@ -221,10 +218,7 @@ read_explain(struct reader *r)
 	return is_run;
 }
 
-/*
- * Skips the rest of CREATE FUNCTION or CREATE PROCEDURE. In a body BEGIN ATOMIC ... END semicolons do not end the
- * statement; the body's END is the one that follows a semicolon or ATOMIC.
- */
+/* Skips CREATE FUNCTION, including a body BEGIN ATOMIC ...; END. Only the END of such a body follows a semicolon. */
 static void
 pass_routine(struct reader *r)
 {

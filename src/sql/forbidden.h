@@ -5,8 +5,7 @@
  * COPY. SQL that a function, DO or a rule runs is not seen, nor is the statement that EXECUTE runs. The functions are
  * pure and allocate nothing.
  *
- * Always: the result is right for SQL that PostgreSQL can parse. SQL that PostgreSQL can't parse may be judged wrongly,
- * which does no harm, because PostgreSQL runs none of it.
+ * Always: if PostgreSQL can't parse the SQL, the result means nothing, because PostgreSQL then runs none of it.
  */
 #pragma once
 

@@ -107,10 +107,7 @@ known_is_whole(const struct known_reader *r)
  * there are more than fit, or if the SQL does not end properly.
  */
 bool known_parse(struct known_text *text, unsigned options, const char *sql, size_t len);
-/*
- * Reads the only statement of this SQL into k. Returns its kind, or KNOWN_NOT if it is not recognized or not the only
- * one.
- */
+/* Reads the only statement of this SQL into k. Returns its kind; KNOWN_NOT if there are several, or it is unknown. */
 enum known_kind known_only(struct known *k, unsigned options, const char *sql, size_t len);
 /* Returns true for settings that each transaction sets to their defaults, such as transaction_isolation. */
 bool known_is_of_transaction(const char *name);
@@ -130,8 +127,7 @@ bool known_take_custom(char name[static KNOWN_NAME_MAX], const char *bytes, size
 bool known_next_custom(struct known_reader *r, char name[static KNOWN_NAME_MAX]);
 
 /*
- * In known_setting.c. Returns true if SET quotes the setting's elements (GUC_LIST_QUOTE). No extension has such
- * settings.
+ * Returns true if SET quotes the setting's elements (GUC_LIST_QUOTE). No extension has such settings. (known_setting.c)
  *
  */
 bool known_quotes_elements(const char *name);

@@ -71,10 +71,7 @@ digits_at(const struct sql_token *t, size_t from)
 	return i - from;
 }
 
-/*
- * Returns how many leading zeros PostgreSQL leaves out when it prints the number as an integer; 0 if the number is too
- * large for an integer: PostgreSQL then keeps it as written.
- */
+/* Returns how many leading zeros PostgreSQL drops when it prints the number: 0 if it is too large for an integer. */
 static size_t
 leading_zeros(const struct sql_token *t)
 {
@@ -88,10 +85,7 @@ leading_zeros(const struct sql_token *t)
 	return zeros;
 }
 
-/*
- * Takes decimal numbers only, without leading zeros: 010 is ten in SQL, but PostgreSQL reads 010 in the text of a
- * setting as eight.
- */
+/* Takes decimal numbers only. Drops leading zeros: 010 is ten in SQL, but eight in the text of a setting. */
 static bool
 known_put_number(struct known_reader *r, struct value *v, bool is_negative)
 {
@@ -167,10 +161,7 @@ known_take_setting(struct known_reader *r, struct known *k)
 	return true;
 }
 
-/*
- * Returns true for names that never make a statement known: session_authorization decides whom the session acts as, so
- * a replay must not set it.
- */
+/* Returns true for session_authorization, which decides whom the session acts as: a replay must not set it. */
 static bool
 is_never_known(const char *name)
 {
@@ -193,10 +184,7 @@ known_judge_setting(struct known *k)
 		k->kind = KNOWN_LOCAL;
 }
 
-/*
- * Reads the values of settings that pgweir needs even if they hold for one transaction only, and skips all other
- * values.
- */
+/* Reads values of settings that pgweir needs even if they hold for one transaction only; skips all other values. */
 bool
 known_take_locally(struct known_reader *r, struct known *k)
 {
@@ -297,9 +285,7 @@ known_take_config(struct known_reader *r, struct known *k)
 	return true;
 }
 
-/*
- * Takes one call of set_config(), or several if all of them are local; the names and values of local ones are not kept.
- */
+/* Takes one call of set_config(), or several if all are local. Names and values of local ones are not kept. */
 bool
 known_take_configs(struct known_reader *r, struct known *k)
 {

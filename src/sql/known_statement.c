@@ -137,10 +137,7 @@ const char *const known_modes[KNOWN_MODES] = {
 	"isolation level serializable read write",
 };
 
-/*
- * Reads the modes of BEGIN. PostgreSQL takes modes in any order, with or without commas between them, and the last mode
- * of a kind counts.
- */
+/* PostgreSQL takes modes in any order, with or without commas between them. The last mode of a kind counts. */
 static bool
 take_modes(struct known_reader *r, struct known *k)
 {
@@ -170,10 +167,7 @@ take_modes(struct known_reader *r, struct known *k)
 	return true;
 }
 
-/*
- * Skips the arguments of EXECUTE if they are literals, numbers, parameters and casts of these, which run no code.
- * Returns false at any other argument.
- */
+/* Skips literals, numbers, parameters and casts, which run no code. Returns false at any other argument of EXECUTE. */
 static bool
 skip_arguments(struct known_reader *r, struct known *k)
 {

@@ -539,8 +539,7 @@ skip_number(struct scan *s, const char *p, const char *end)
 
 		/* Notes the number as a literal, with two exceptions: the 1 of $1 is not a number, and a number right
 		 * after a quote would later be taken for a string. If a word follows directly, versions of PostgreSQL
-		 * disagree on where the number ends (sql_token.h), so a count above the maximum makes all literals
-		 * useless. */
+		 * disagree on where the number ends, so the count is set too high, and no literal is used. */
 		if (p < end && (sql_is(*p, WORD_START) || (*p == '.' && (p + 1 == end || !sql_is(p[1], DIGIT)))))
 			s->literals->count = SCAN_LITERALS_MAX + 1;
 		else if (before != '\'' && before != '$')

@@ -70,10 +70,9 @@ enum scan_hint {
 /* How the client's session reads strings; both facts come from its GUC set. */
 enum scan_option {
 	SCAN_BACKSLASH_STRINGS = 1u << 0, /* standard_conforming_strings = off */
-	/* in client_encoding, the second byte of a character may be below 0x80 (scan_encoding_option) */
+	/* a character's second byte may be below 0x80 (scan_encoding_option) */
 	SCAN_ASCII_TRAIL = 1u << 1,
-	/* in addition to SCAN_ASCII_TRAIL: a Japanese encoding, in which the bytes a1 to df are characters of one
-	 * byte */
+	/* with SCAN_ASCII_TRAIL: a Japanese encoding, whose bytes a1 to df are characters of one byte */
 	SCAN_SJIS_TRAIL = 1u << 2
 };
 
@@ -106,14 +105,11 @@ struct scan_literals {
 	} at[SCAN_LITERALS_MAX];
 };
 
-/*
- * The risk of SQL in one database, by the names in the SQL (seal/risk_names.h). Kept with the SQL; zeroed until it is
- * looked up.
- */
+/* The risk of SQL in one database (seal/risk_names.h), kept with the SQL. Zeroed until it is looked up. */
 struct sql_risk {
 	uint32_t number; /* database_code.number of the answer by which the risk was looked up (seal/database_code.h) */
 	uint32_t parts; /* enum state_part, enum code_risk */
-	/* RISK_EFFECTS (seal/seal.h); 0 if the SQL is a single read that may run twice without a visible effect */
+	/* RISK_EFFECTS (seal/seal.h), or 0 for one read that may run twice unseen */
 	uint32_t effects;
 };
 
@@ -153,17 +149,13 @@ void scan_feed(struct scan *s, const char *sql, size_t len);
 uint32_t scan_end(struct scan *s);
 /* Scans SQL that lies in one piece. Returns the flags. */
 uint32_t scan_text(struct scan *s, unsigned options, const char *sql, size_t len);
-/*
- * Does what scan_text() does, and notes in *literals the literals that don't matter. If options is not 0, or the SQL
- * has a backslash, it notes no literals.
- */
+/* Does what scan_text() does, and notes the literals that don't matter; none if options is not 0. */
 uint32_t scan_text_literals(struct scan *s, unsigned options, const char *sql, size_t len,
 			    struct scan_literals *literals);
 /*
  * Scans sql once under each combination of options, because earlier SQL may change the session's settings before
- * PostgreSQL reads this SQL. Returns the union of the flags, which is in s, too, as is the union of the hints. Flags
- * are left out if the SQL does not end properly under these options, because PostgreSQL would then refuse all of the
- * SQL.
+ * PostgreSQL reads this SQL. Returns the union of the flags, which is in s, too, as is the union of the hints. Options
+ * under which the SQL does not end properly don't count: PostgreSQL would refuse it.
  */
 uint32_t scan_text_anyhow(struct scan *s, const char *sql, size_t len);
 /*

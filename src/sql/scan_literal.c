@@ -29,10 +29,7 @@ step_to(uint8_t *match, const char *bytes, size_t len)
 	return false;
 }
 
-/*
- * Looks for pg_temp in one piece. Long SQL consists mostly of long literals, so this function looks for underscores,
- * and examines only the bytes around them.
- */
+/* Looks for pg_temp in one piece. Fast for long literals, of which long SQL consists: looks only around underscores. */
 static bool
 holds_pg_temp(uint8_t *match, const char *bytes, size_t len)
 {

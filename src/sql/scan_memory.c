@@ -120,10 +120,7 @@ recall(struct scan *s, struct scanned_sql *k)
 
 /* --- the same text ----------------------------------------------------------------------------------------------- */
 
-/*
- * Returns the slot for sql, and sets *key to a hash of sql. The hash has a few of its bytes only: the last 16, and
- * eight from the middle and from the first quarter on.
- */
+/* Returns the slot for sql, and sets *key, by a hash of a few of its bytes (the end, the middle, the first quarter). */
 static struct same_sql *
 same_place(struct scan_memory *m, const char *sql, size_t len, uint64_t *key)
 {

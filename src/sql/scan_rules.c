@@ -104,10 +104,7 @@ expect_in_name(struct scan *s, enum token token, const char *text, size_t len)
 	}
 }
 
-/*
- * LOCAL, TRANSACTION and CONSTRAINTS may also be names of settings, as in SET CONSTRAINTS = 1 and SET LOCAL TO 1. TO
- * can't be a name, because it is reserved.
- */
+/* LOCAL, TRANSACTION and CONSTRAINTS may be names of settings: SET CONSTRAINTS = 1. TO can't be, as it is reserved. */
 static void
 expect_in_local(struct scan *s, enum token token, enum sql_word word, const char *text, size_t len)
 {
@@ -145,8 +142,8 @@ expect_in_config(struct scan *s, enum token token)
 	}
 	s->expect = EXPECT_NOTHING;
 	if (!is_named || token != TOKEN_COMMA) {
-		/* The text does not show the name, which matters unless the third argument says that the setting is
-		 * local: see end_config(). */
+		/* The text does not show the name. This matters unless the third argument makes it local:
+		 * end_config(). */
 		s->flags |= s->config_parens != 0 ? SCAN_NAMES_LOST : 0;
 		s->config_parens = s->parens;
 		return;

@@ -1,6 +1,5 @@
 /*
- * src/sql/skeleton.h - SQL without its values. One skeleton stands for all SQL that differs only in numbers and
- * strings.
+ * src/sql/skeleton.h - SQL without its values. A skeleton stands for all SQL that differs only in these.
  *
  * A skeleton has the parts of SQL between the literals that don't matter (struct scan_literals). After IN or VALUES, or
  * in ARRAY[], there may be a list of values. If the list consists of three or more rows that look alike, and nothing
@@ -18,8 +17,7 @@
 /* The SQL between two literals. */
 struct sql_part {
 	uint16_t len;
-	/* 0, or the number of literals in a row, if the literal before this part ends the second of several equal rows;
-	 * more such rows may follow */
+	/* literals in a row, if the literal before this part ends the second of equal rows (more may follow); else 0 */
 	uint16_t back;
 };
 
@@ -72,10 +70,7 @@ skeleton_eight(const char *p)
 	return bytes;
 }
 
-/*
- * Mixes more into the hash. The hash needs no secret: clients choose the SQL, but if they make it collide, it only has
- * to be scanned.
- */
+/* Mixes more into the hash, which needs no secret: if clients make SQL collide, it only has to be scanned. */
 static inline uint64_t
 skeleton_mix(uint64_t hash, uint64_t more)
 {

@@ -96,8 +96,7 @@ is_closed_behind(const struct scan_literals *l, size_t i, const char *end)
 
 /*
  * Returns how many literals, from `first` on, form rows of `width` literals each that look alike; 0 if there are fewer
- * than three rows. (Two rows are enough for the skeleton, because the scan is in the same state after the second row as
- * after any later row.)
+ * than three rows. (The scan is in the same state after the second row as after any later row.)
  */
 static size_t
 rows_of(const struct scan_literals *l, size_t first, size_t width, bool has_brackets, const char *end)

@@ -81,10 +81,7 @@ static const uint8_t kinds[128] = {
 	['Q'] = SQL_SEQUENCE_FUNCTION | SQL_FUNCTION,
 };
 
-/*
- * Returns the first eight bytes of the name, or all of a shorter one, as a number that sorts as these bytes do. Eight
- * bytes must be readable.
- */
+/* Returns up to eight bytes of the name as a number that sorts as they do. Eight bytes must be readable. */
 static uint64_t
 head(const char *name, size_t len)
 {

@@ -1,6 +1,5 @@
 /*
- * src/sql/traits.h - what one reading of SQL finds for all features: from these facts each feature tells whether the
- * SQL concerns it.
+ * src/sql/traits.h - what one reading of SQL finds, so that each feature can tell whether the SQL concerns it.
  *
  * The SQL of a simple Query is read when the Query comes; the SQL of a prepared statement when the statement is first
  * seen (statement_traits()). While a query is relayed, no other code looks into its SQL, except that a feature which
@@ -78,13 +77,10 @@ void traits_of_parse(struct sql_traits *v, const char *sql, size_t len);
  *
  * Another connection listens for the client (listen/listen.h). In place of the LISTEN, the server that the client has
  * borrowed runs an UNLISTEN of the same channel. The UNLISTEN parses, fails and commits where the LISTEN would, names
- * the same channel (also in the notice that a name was truncated), and leaves nothing behind. A comment in it marks the
- * substitute for listen_text_is_substitute(). The functions are pure.
+ * the same channel (also in the notice that a name was truncated), and leaves nothing behind. A comment marks it. The
+ * functions are pure.
  */
-/*
- * Appends the substitute for sql, which must be a single LISTEN (see known_parse()), without a terminator. Returns
- * false if sql does not begin with LISTEN.
- */
+/* Appends the substitute for sql, a single LISTEN (known_parse()), unterminated. Returns false if sql is no LISTEN. */
 bool listen_text_substitute(const char *sql, size_t len, struct buf *out);
 /* Returns true if listen_text_substitute() made this SQL. */
 bool listen_text_is_substitute(const char *sql, size_t len);
@@ -93,8 +89,7 @@ bool listen_text_is_substitute(const char *sql, size_t len);
  * --- trailing_comment.c: finds the comment at the end of a query by which frameworks name the query's origin
  * (sqlcommenter). The functions are pure.
  *
- * Frameworks append key='value',... with facts about the web request, so one statement looks like thousands of
- * different ones.
+ * Frameworks append key='value',... about the web request, so one statement looks like thousands.
  */
 /*
  * Returns the length of the SQL without a comment of that form and the white space before it. Only white space and a

@@ -19,9 +19,7 @@ entry_at(struct ledger *l, uint32_t i)
 	return &l->ring[(l->head + i) & (l->cap - 1)];
 }
 
-/*
- * Removes the head, of any kind, and returns it. ledger_drop_head() alone is enough for a head that the server answers.
- */
+/* Removes and returns the head, of any kind. ledger_drop_head() is enough for a head that the server answers. */
 static struct owed
 drop_head(struct ledger *l)
 {
@@ -141,8 +139,7 @@ end_copy(struct ledger *l)
 }
 
 /*
- * Returns true if PostgreSQL will answer this message, although an error or a COPY is open. Otherwise settles the
- * message as skipped, or counts it as a Sync within the COPY.
+ * Returns true if PostgreSQL will answer this message, although an error or a COPY is open; else settles or counts it.
  */
 static bool
 is_entered(struct ledger *l, const struct owed *o)
@@ -261,8 +258,7 @@ receive_error(struct ledger *l)
 	if (owed_ends_request(o)) {
 		end_copy(l); /* ReadyForQuery follows without a Sync */
 		if (syncs > 0)
-			/* only ReadyForQuery answers the Query now; the ReadyForQuery of a Sync within the COPY comes
-			 * after it */
+			/* only ReadyForQuery answers the Query now; one for a Sync within the COPY comes after it */
 			o->kind = OWED_SYNC;
 	} else {
 		enum owed_end how = OWED_FAILED;

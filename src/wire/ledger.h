@@ -50,7 +50,7 @@ enum owed_to {
 	OWED_TO_PROBE, /* the query about session state (probe) */
 	OWED_TO_FEATURE, /* a feature's own messages (listen); errors do not matter */
 	OWED_TO_PING,
-	/* ROLLBACK, DISCARD ALL and the queries of seal/seal.h, after the client has given the server back */
+	/* ROLLBACK, DISCARD ALL and washes (seal/seal.h), after the client has gone */
 	OWED_TO_RESET,
 	OWED_TO_OWNER, /* a query of the pool; errors do not matter */
 	OWED_TO_COMMIT, /* a question by which a COMMIT is checked; owed.statements tells which question */
@@ -86,9 +86,8 @@ struct ledger_ops {
 	void (*settled)(void *arg, const struct owed *o, enum owed_end how);
 	/* Called when a local entry's turn has come: sends the entry's reply to the client. settled() follows. */
 	void (*local)(void *arg, const struct owed *o);
-	/* Called before a message is entered while messages that were sent ahead are not entered yet
-	 * (ledger_has_ahead()). The callback calls ledger_end_ahead(), then enters the messages that were sent
-	 * ahead. */
+	/* Called before a message is entered while ledger_has_ahead(). The callback calls ledger_end_ahead(), then
+	 * enters the messages that were sent ahead. */
 	void (*overtaken)(void *arg);
 };
 
@@ -135,7 +134,7 @@ struct ledger {
 	/* bytes still to come of the message being received; no local reply is sent before they have come */
 	uint64_t body_left;
 	uint32_t answered; /* the client's messages answered since the last ReadyForQuery; local replies don't count */
-	/* the number of entries that no message of the server answers: OWED_COPY_END and local entries */
+	/* how many entries no message of the server answers: OWED_COPY_END and local ones */
 	uint32_t marks;
 	const struct ledger_ops *ops;
 	void *arg;
@@ -158,8 +157,7 @@ void ledger_push_run(struct ledger *l, enum owed_to to, void *ref);
 struct owed_request {
 	uint64_t started_us;
 	uint32_t statements;
-	/* in a QUERY to which pgweir has added statements: how many CommandCompletes are for the client; 0 if all
-	 * are */
+	/* if pgweir has added statements to a QUERY: how many CommandCompletes are the client's; else 0 */
 	uint8_t shown;
 };
 
@@ -194,10 +192,7 @@ ledger_has_ahead(const struct ledger *l)
 	return l->room < l->cap;
 }
 
-/*
- * Returns true if a message was sent ahead and no entry is left, so the next message received answers the message that
- * was sent ahead.
- */
+/* Returns true if no entry is left, so the next message received answers the message that was sent ahead. */
 static inline bool
 ledger_is_border(const struct ledger *l)
 {
@@ -245,10 +240,7 @@ owed_ends_client_request(const struct owed *o)
 	return o->to == OWED_TO_CLIENT && owed_ends_request(o);
 }
 
-/*
- * Does what ledger_enter() does, with a fast path for the usual case: no error or COPY is open, and the server will
- * answer the message.
- */
+/* Does what ledger_enter() does; fast if no error or COPY is open and the server will answer the message. */
 __attribute__((always_inline)) static inline void
 ledger_enter_next(struct ledger *l, struct owed o)
 {

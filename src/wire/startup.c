@@ -114,9 +114,7 @@ add_assignment(struct startup *s, const char *dashes, char *text, struct fail *w
 #define VALUED "CDfrStvW" /* switches whose value is the rest of the word, or the next word */
 #define UNHEEDED "bCDEjnrTv" /* switches that have no effect if a client sends them */
 
-/*
- * Switches that stand for a setting. -d is not in the table, nor are switches for settings that no session can change.
- */
+/* Switches that stand for a setting; without -d, and without switches for settings that no session can change. */
 static const struct {
 	char letter;
 	const char *begins; /* the beginning of the switch's value */
@@ -182,8 +180,7 @@ take_options(struct startup *s, const char *options, struct fail *why)
 	char *to, *word;
 	int result = 0;
 
-	/* strlen(options) + 1 bytes are enough: each word with its terminator takes no more bytes than the word and the
-	 * blank after it. */
+	/* This is enough: a word with its terminator takes no more bytes than the word and the blank after it. */
 	if ((to = s->arena = malloc(strlen(options) + 1)) == NULL)
 		return fail_memory(why, "a startup packet");
 	while (result == 0 && (word = next_word(&at, &to)) != NULL) {
@@ -207,7 +204,7 @@ enum field { FIELD_USER, FIELD_DATABASE, FIELD_OPTIONS, FIELD_REPLICATION, FIELD
  */
 struct login_words {
 	const char *options;
-	/* two fields, because replication=database and then replication=true still means REPLICATION_LOGICAL */
+	/* two fields, because "database" and then "true" still means logical */
 	bool is_walsender, has_database;
 };
 
@@ -285,10 +282,7 @@ take_field(struct startup *s, struct login_words *words, const char *name, const
 	return 0;
 }
 
-/*
- * Takes the name and value at *at. Returns 1 if a pair was taken, 0 at the packet's final zero byte, or -1 if the
- * packet is malformed.
- */
+/* Takes the name and value at *at. Returns 1; 0 at the packet's final zero byte; or -1 if the packet is malformed. */
 static int
 next_pair(const uint8_t **at, const uint8_t *end, const char **name, const char **value)
 {
@@ -438,8 +432,7 @@ startup_put_negotiate(struct buf *out, const struct startup *s)
 {
 	size_t begun = message_begin(out, 'v');
 
-	/* The manual asks for the minor version only, but PostgreSQL sends the full version, and libpq 18 insists on
-	 * the full version. */
+	/* The manual says the minor version only, but PostgreSQL sends the full version, and libpq 18 insists on it. */
 	buf_put_u32(out, MAJOR << 16 | startup_minor(s));
 	buf_put_u32(out, (uint32_t)s->unknown_option_count);
 	for (size_t i = 0; i < s->unknown_option_count; i++)

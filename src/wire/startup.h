@@ -34,8 +34,7 @@ struct startup_setting {
 
 struct startup {
 	enum startup_kind kind;
-	/* the packet was refused and may be no PostgreSQL protocol at all: close without an answer, as PostgreSQL
-	 * does */
+	/* the packet was refused, and may be of another protocol: PostgreSQL closes without an answer */
 	bool is_garbage;
 	size_t total_len; /* the bytes of the packet, including the length word */
 	/* For STARTUP_CANCEL: */

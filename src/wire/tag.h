@@ -29,7 +29,7 @@ enum tag_id {
 };
 
 enum tag_flag {
-	/* relay/completed.c has nothing to note for such a command, unless a SELECT has made a table */
+	/* relay/completed.c has nothing to note, unless a SELECT made a table */
 	TAG_IS_QUIET = 1,
 	TAG_SETS_NOTHING = 2, /* the command has certainly changed no setting */
 	TAG_NEEDS_NO_COMMIT = 4, /* if the command has had any lasting effect, its transaction has an ID */
