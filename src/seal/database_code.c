@@ -7,10 +7,8 @@
 #include <string.h>
 
 #define ASK_AGAIN_US (1 * US_PER_S) /* the shortest interval between questions */
-/* questions take at most 1 / COST_SHARE of one connection's time, even while DDL goes on */
-#define COST_SHARE 50u
-/* the same while servers are held for the answer; one question a second is allowed then */
-#define AWAITED_SHARE 3u
+#define COST_SHARE 50u /* questions take at most 1 / COST_SHARE of one connection's time, even while DDL goes on */
+#define AWAITED_SHARE 3u /* the same while servers are held for the answer; one question a second is allowed then */
 #define ASK_AGAIN_MAX_US (10 * US_PER_S)
 #define CHEAP_US (250 * US_PER_MS) /* if reading takes less than this, it may take half of the time */
 #define SETTLES_US (2 * US_PER_S) /* the longest wait after DDL if the answer before was believed */
@@ -136,8 +134,7 @@ database_code_look_up(const struct database_code *code, uint64_t now_us, struct 
 	parts |= (parts & (unsigned)STATE_BACKEND) != 0 ? (unsigned)RISK_REACHES : 0u;
 	effects = (parts & ~(unsigned)RISK_CONTEXT) == 0 ? 0 : RISK_EFFECTS;
 	parts &= ~(unsigned)RISK_EFFECTS;
-	/* in opaque SQL, text in a string may be code */
-	if (kept != NULL && (parts & RISK_OPAQUE) == 0)
+	if (kept != NULL && (parts & RISK_OPAQUE) == 0) /* in opaque SQL, text in a string may be code */
 		*kept = (struct sql_risk){ code->number, parts, effects };
 	return feared | parts;
 }

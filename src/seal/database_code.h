@@ -12,13 +12,14 @@
  * program, or a function) are noticed when the code's version differs. After SQL that may make such a change
  * (RISK_CODE), all state is washed off its server.
  *
- *   database_code.c asks, and keeps the answer database_code_news.c finds the struct of each database; tells all loops
- *   of DDL that one has seen
+ *   database_code.c       asks, and keeps the answer
+ *   database_code_news.c  finds the struct of each database; tells all loops of DDL that one has seen
  *
  * The answer also has the versions of the settings that sessions begin with (role_settings.h).
  *
- * Owns: the answer. Pure: no I/O, no clock. Always: other loops write the atomic members, under the lock, and read what
- * the lock guards; only its own loop uses the rest. An answer that was asked for before the last DDL is not believed.
+ * Owns:   the answer. Pure: no I/O, no clock.
+ * Always: other loops write the atomic members, under the lock, and read what the lock guards; only its own loop uses
+ *         the rest. An answer that was asked for before the last DDL is not believed.
  */
 #pragma once
 
@@ -51,7 +52,7 @@ struct code_answer {
 	struct role_settings roles; /* owned */
 };
 
-/* What a host has reported about the settings that sessions begin with there. */
+/* The last report of a host about the settings that sessions begin with there. */
 struct code_host {
 	uint64_t host; /* a hash of its address */
 	uint64_t settings; /* role_settings_hash(); 0 if unknown */
@@ -77,7 +78,7 @@ struct code_blame {
 /* DATABASE_TEMPLATE: a template, or a database that refuses new connections. */
 enum database_kind { DATABASE_PLAIN, DATABASE_TEMPLATE };
 
-/* What one loop knows of one database's code. Zeroed as long as nothing is known. */
+/* The knowledge that one loop has of one database's code. Zeroed as long as there is none. */
 struct database_code {
 	struct code_answer *answer; /* NULL if there is none yet */
 	struct code_answer *coming; /* the answer that is being received, or NULL */
@@ -98,8 +99,7 @@ struct database_code {
 	uint64_t read_asked_us, read_cost_us; /* when the last full answer was asked for, and how long it took */
 	_Atomic uint64_t believed_until_us; /* 0 if there is no answer, or DDL was seen since it was asked for */
 	_Atomic uint64_t changed; /* how often DDL was seen */
-	/* the value of changed at the last DDL with RISK_KEEPS */
-	_Atomic uint64_t made;
+	_Atomic uint64_t made; /* the value of changed at the last DDL with RISK_KEEPS */
 	/* the value of changed at the last DDL with RISK_KEEPS, RISK_REACHES or RISK_FEARED */
 	_Atomic uint64_t reached;
 	uint64_t named; /* the same, without RISK_FEARED; guarded by the lock */
@@ -112,8 +112,7 @@ struct database_code {
 	struct buf question; /* the text of the last question, if it has what harmless declares */
 	struct code_news *news; /* NULL if no other loop is concerned */
 	LIST_ENTRY(database_code) in_news; /* guarded */
-	/* PostgreSQL's name of the database; cut if it is too long for any name */
-	char database[CODE_DATABASE_MAX];
+	char database[CODE_DATABASE_MAX]; /* PostgreSQL's name of the database; cut if it is too long for any name */
 	/* the value of changed at the last question, and at that of the answer */
 	uint64_t changed_asked, changed_answered;
 	bool is_settled; /* no DDL was seen between the last answer and its question */

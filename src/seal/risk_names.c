@@ -191,7 +191,7 @@ risk_names_set_all(struct risk_names *names, unsigned all, unsigned ever, unsign
 	names->ddl |= kept(ddl);
 }
 
-/* What a word says about the name after it. Worked out once, when the word is added to the known names. */
+/* The effect of a word on the name after it. Worked out once, when the word is added to the known names. */
 enum word_role {
 	BEHIND_NO_CALL = 1u << 0, /* a name before a parenthesis is then a relation, a CTE or an alias */
 	BEHIND_NO_CALL_IN_DDL = 1u << 1,
@@ -330,7 +330,7 @@ risk_names_each(const struct risk_names *names,
 
 /* --- SQL --------------------------------------------------------------------------------------------------------- */
 
-/* What a name may be in its place. */
+/* The kinds of things that a name may be in its place. */
 enum { OF_CALL = 1u << 0, OF_RELATION = 1u << 1, OF_CTE = 1u << 2, OF_TYPE = 1u << 3 };
 
 /* Findings in SQL. */
@@ -349,7 +349,7 @@ enum found {
 	FOUND_OF_OBJECTS = 1u << 10 /* opaque, but its words show all functions that it calls itself */
 };
 
-/* What the words of the current statement say about the next word. */
+/* The meaning of the next word, by the words of the statement so far. */
 enum statement { STATEMENT_GOES_ON, STATEMENT_BEGINS, STATEMENT_EXPLAINS, STATEMENT_IS_DO, STATEMENT_NAMES_OBJECT };
 
 /* The token before. LAST_FOR: FOR, or the KEY of FOR KEY SHARE. LAST_NEW: a word that is not known. */

@@ -14,8 +14,9 @@
  * A name that nothing had when the code was read may belong to something that was made since. Where it may be a call or
  * a relation, such a new name is risky, too. If no list of the known names was read, no name counts as new.
  *
- * Pure. Owns: its names. Always: SQL that differs only in numbers, and in strings without backslashes, has the same
- * risk (sql/scan_memory.h), unless it is opaque, because then a string may be code.
+ * Pure. Owns: its names.
+ * Always: SQL that differs only in numbers, and in strings without backslashes, has the same risk (sql/scan_memory.h),
+ * unless it is opaque, because then a string may be code.
  */
 #pragma once
 

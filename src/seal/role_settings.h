@@ -13,8 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* as in database_code_roles.sql; further roles get of_all only */
-#define ROLE_SETTINGS_MAX 10000u
+#define ROLE_SETTINGS_MAX 10000u /* as in database_code_roles.sql; further roles get of_all only */
 
 struct role_settings { /* zeroed if no role has settings */
 	uint64_t of_all; /* the version of the settings of all roles together (ALTER DATABASE, ALTER ROLE ALL) */
@@ -31,6 +30,5 @@ int role_settings_add(struct role_settings *all, const char *role_hex, const cha
 void role_settings_sort(struct role_settings *all); /* call it after the last row */
 /* Returns the version of the settings with which sessions of this role begin; never 0 or 1. */
 uint64_t role_settings_version(const struct role_settings *all, const char *role);
-/* equal for equal settings; never 0 */
-uint64_t role_settings_hash(const struct role_settings *all);
+uint64_t role_settings_hash(const struct role_settings *all); /* equal for equal settings; never 0 */
 void role_settings_fini(struct role_settings *all);

@@ -41,8 +41,8 @@ static const struct {
 			  " FROM pg_catalog.pg_prepared_statements"
 			  " WHERE from_sql OR pg_catalog.right(name, 5) OPERATOR(pg_catalog.<>) '" STATEMENT_PLACEHOLDER
 			  "' GROUP BY 1" },
-	/* One scan for all names, because this is planned each time: a scan for each would take longer to plan than to
-	 * run. */
+	/* There is one scan for all names, because this is planned each time: to plan several would take longer than to
+	 * run them. */
 	{ STATE_REMOTE, "SELECT " MESSAGE_OURS
 			"CASE proname WHEN 'dblink_get_connections' THEN 'd' WHEN 'postgres_fdw_handler' THEN 'h'"
 			" ELSE 'f' END, pronamespace::pg_catalog.regnamespace::pg_catalog.text,"

@@ -43,24 +43,19 @@ enum state_part {
 };
 /* Risks of SQL besides the session state that it may touch. */
 enum code_risk {
-	/* makes plans, which depend on settings (gucs_context) */
-	RISK_CONTEXT = 1u << 10,
+	RISK_CONTEXT = 1u << 10, /* makes plans, which depend on settings (gucs_context) */
 	RISK_CODE = 1u << 11, /* may change the database's code: by DDL in a body, or by SQL that a body composes */
 	RISK_EFFECTS = 1u << 12, /* may do more than read, so it is not run twice: VOLATILE functions, foreign tables */
-	/* may run code that was not read, and set unknown custom settings */
-	RISK_UNREAD = 1u << 13,
-	/* its words don't show what it runs (risk_names.h) */
-	RISK_OPAQUE = 1u << 14,
+	RISK_UNREAD = 1u << 13, /* may run code that was not read, and set unknown custom settings */
+	RISK_OPAQUE = 1u << 14, /* its words don't show what it runs (risk_names.h) */
 	/* The SQL is opaque, and code that it makes may keep state that nothing resets. In the risk of a name:
 	 * STATE_BACKEND, but only for SQL that has the name. */
 	RISK_KEEPS = 1u << 15,
-	/* calls a function whose effect its client needs ("wanted" in extensions.tsv) */
-	RISK_WANTED = 1u << 27,
+	RISK_WANTED = 1u << 27, /* calls a function whose effect its client needs ("wanted" in extensions.tsv) */
 	RISK_UNDOES = 1u << 28, /* calls a function that undoes such effects */
 	RISK_REACHES = 1u << 29, /* the SQL has STATE_BACKEND by its own words */
 	RISK_FEARED = 1u << 30, /* the SQL has STATE_BACKEND only because any SQL was feared to have it */
-	/* the bits, with those of enum state_part, that an answer may have */
-	RISK_ASKED = 0x1c009fffu
+	RISK_ASKED = 0x1c009fffu /* the bits, with those of enum state_part, that an answer may have */
 };
 /*
  * A risk also has which of its parts are due to functions that the SQL calls. Their effects are meant by the client, so
@@ -81,8 +76,7 @@ enum wash {
 	/* Seeds PostGIS' ST_GeneratePoints() anew. As the risk of a name it counts only for SQL that has the name. */
 	WASH_POINTS = 1u << 26
 };
-/* those in seal_state_text(): enum state_part, RISK_CONTEXT, RISK_CODE, RISK_EFFECTS */
-#define SEAL_PARTS 13u
+#define SEAL_PARTS 13u /* those in seal_state_text(): enum state_part, RISK_CONTEXT, RISK_CODE, RISK_EFFECTS */
 
 #define SEAL_STATE_TEXT_MAX 256
 /* Writes the names of parts, such as "settings, cursors", or "none". Returns out. */

@@ -4,15 +4,13 @@
 
 #include <string.h>
 
-/* levels of statements in WITH; PostgreSQL lets only the outermost level write */
-#define NESTED_MAX 8
+#define NESTED_MAX 8 /* levels of statements in WITH; PostgreSQL lets only the outermost level write */
 
 /* The words that were seen in a statement, outside of parentheses. */
 enum seen {
 	SEEN_SET = 1u << 0,
 	SEEN_WHERE = 1u << 1,
-	/* anywhere, and not INTO TEMP: a SELECT with INTO makes a lasting table */
-	SEEN_INTO = 1u << 2,
+	SEEN_INTO = 1u << 2, /* anywhere, and not INTO TEMP: a SELECT with INTO makes a lasting table */
 };
 
 struct reader {

@@ -70,8 +70,7 @@ enum scan_hint {
 /* How the client's session reads strings; both facts come from its GUC set. */
 enum scan_option {
 	SCAN_BACKSLASH_STRINGS = 1u << 0, /* standard_conforming_strings = off */
-	/* a character's second byte may be below 0x80 (scan_encoding_option) */
-	SCAN_ASCII_TRAIL = 1u << 1,
+	SCAN_ASCII_TRAIL = 1u << 1, /* a character's second byte may be below 0x80 (scan_encoding_option) */
 	/* with SCAN_ASCII_TRAIL: a Japanese encoding, whose bytes a1 to df are characters of one byte */
 	SCAN_SJIS_TRAIL = 1u << 2
 };
@@ -109,8 +108,7 @@ struct scan_literals {
 struct sql_risk {
 	uint32_t number; /* database_code.number of the answer by which the risk was looked up (seal/database_code.h) */
 	uint32_t parts; /* enum state_part, enum code_risk */
-	/* RISK_EFFECTS (seal/seal.h), or 0 for one read that may run twice unseen */
-	uint32_t effects;
+	uint32_t effects; /* RISK_EFFECTS (seal/seal.h), or 0 for one read that may run twice unseen */
 };
 
 /* opaque, except flags, hints, first and names; see scan.c */

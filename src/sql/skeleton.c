@@ -148,8 +148,7 @@ skeleton_hash(unsigned options, const char *sql, size_t len)
 			break;
 		at = next_literal(p, p < end && *p == '\'',
 				  (size_t)(end - p) < HASHED_ENOUGH ? (size_t)(end - p) : HASHED_ENOUGH);
-		/* perhaps a list, which may have another length */
-		if (skeleton_parts_values(p, at))
+		if (skeleton_parts_values(p, at)) /* perhaps a list, which may have another length */
 			break;
 		hash = hash_of(hash, p, at < HASHED_BEHIND ? at : HASHED_BEHIND);
 		hashed += at;

@@ -50,8 +50,7 @@ enum owed_to {
 	OWED_TO_PROBE, /* the query about session state (probe) */
 	OWED_TO_FEATURE, /* a feature's own messages (listen); errors do not matter */
 	OWED_TO_PING,
-	/* ROLLBACK, DISCARD ALL and washes (seal/seal.h), after the client has gone */
-	OWED_TO_RESET,
+	OWED_TO_RESET, /* ROLLBACK, DISCARD ALL and washes (seal/seal.h), after the client has gone */
 	OWED_TO_OWNER, /* a query of the pool; errors do not matter */
 	OWED_TO_COMMIT, /* a question by which a COMMIT is checked; owed.statements tells which question */
 	OWED_TO_REPLAY, /* asks a standby to say when it has replayed a position; an error means that it has not */
@@ -134,8 +133,7 @@ struct ledger {
 	/* bytes still to come of the message being received; no local reply is sent before they have come */
 	uint64_t body_left;
 	uint32_t answered; /* the client's messages answered since the last ReadyForQuery; local replies don't count */
-	/* how many entries no message of the server answers: OWED_COPY_END and local ones */
-	uint32_t marks;
+	uint32_t marks; /* how many entries no message of the server answers: OWED_COPY_END and local ones */
 	const struct ledger_ops *ops;
 	void *arg;
 };

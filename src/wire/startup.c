@@ -204,8 +204,7 @@ enum field { FIELD_USER, FIELD_DATABASE, FIELD_OPTIONS, FIELD_REPLICATION, FIELD
  */
 struct login_words {
 	const char *options;
-	/* two fields, because "database" and then "true" still means logical */
-	bool is_walsender, has_database;
+	bool is_walsender, has_database; /* two fields, because "database" and then "true" still means logical */
 };
 
 static enum field
