@@ -44,7 +44,7 @@ settle(struct due_heap *h, struct due *d)
 
 	for (; i > 0 && h->items[(i - 1) / 2]->at_us > d->at_us; i = (i - 1) / 2)
 		put(h, i, h->items[(i - 1) / 2]);
-	while ((child = 2 * i + 1) < h->count) { /* if it has risen, this ends at once */
+	while ((child = 2 * i + 1) < h->count) { /* this ends at once if d has moved up */
 		if (child + 1 < h->count && h->items[child + 1]->at_us < h->items[child]->at_us)
 			child++;
 		if (h->items[child]->at_us >= d->at_us)

@@ -16,9 +16,9 @@ TAILQ_HEAD(waiter_queue, verifier_waiter);
 
 /* The work and its input belong to a thread until it is done; line and entry always belong to the loop. */
 struct verifier_derivation {
-	struct work work; /* first: a work is its derivation */
+	struct work work; /* must be first */
 	char *password;
-	struct scram_verifier verifier; /* at first only salt and iterations */
+	struct scram_verifier verifier; /* has only salt and iterations until the work is done */
 	struct fail why;
 	int result;
 	struct waiter_queue line;
@@ -27,8 +27,8 @@ struct verifier_derivation {
 
 struct kept {
 	UT_hash_handle hh;
-	uint8_t fingerprint[FINGERPRINT_LEN]; /* the password's; the password itself is kept by auth/users.c alone */
-	struct scram_verifier verifier; /* its iterations are set from the beginning */
+	uint8_t fingerprint[FINGERPRINT_LEN]; /* of the password, which only auth/users.c keeps */
+	struct scram_verifier verifier; /* iterations is set from the beginning */
 	struct verifier_derivation *derivation; /* NULL if verifier is complete */
 	char user[];
 };
@@ -129,7 +129,7 @@ free_derivation(struct verifier_derivation *d)
 	free(d);
 }
 
-/* On a thread. */
+/* Runs on a thread. */
 static void
 verifier_derive(struct work *w)
 {
@@ -153,7 +153,7 @@ derived(struct work *w)
 		d->entry->derivation = NULL;
 		d->entry->verifier = d->verifier;
 		if (d->result < 0)
-			d->entry->verifier.iterations = 0; /* no login asks for 0: the next one derives it again */
+			d->entry->verifier.iterations = 0; /* no login asks for 0, so the next one derives again */
 	}
 	while ((t = TAILQ_FIRST(&d->line)) != NULL) {
 		TAILQ_REMOVE(&d->line, t, line);

@@ -216,9 +216,7 @@ read_risk(const char *value, char **end)
 	return (struct risk){ (unsigned)always & RISK_ASKED, (unsigned)strtoul(*end, end, 10) & RISK_ASKED };
 }
 
-/*
- * Adds a name; value is "K RISK WRITE_RISK reason", K a letter for enum risk_kind. Returns 0, or -1 with nothing added.
- */
+/* Adds a name; value is "K RISK WRITE_RISK reason", K a letter for enum risk_kind. Returns 0, or -1. */
 static int
 add_name(struct code_answer *a, const char *name, const char *value)
 {

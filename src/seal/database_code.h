@@ -132,10 +132,8 @@ database_code_is_known(const struct database_code *code, uint64_t now_us)
 }
 /* Returns the risk (enum state_part, enum code_risk) that any SQL has while no answer is valid. */
 unsigned database_code_feared(const struct database_code *code);
-/*
- * Returns the risk of this SQL (NULL if unknown). If kept is not NULL, and the SQL is not opaque, sets *kept to the
- * risk by its names. types: see risk_names_of_types(), or NULL.
- */
+/* Returns the risk of this SQL (NULL if unknown). If kept is not NULL, and the SQL is not opaque, sets *kept to the
+ * risk by its names. types: see risk_names_of_types(), or NULL. */
 unsigned database_code_look_up(const struct database_code *code, uint64_t now_us, struct sql_risk *kept,
 			       const char *sql, size_t len, const uint8_t *types, size_t types_len);
 /* Sets *risk to the risk that was kept with SQL. Returns false if database_code_look_up() must find it. */
@@ -160,10 +158,8 @@ database_code_risk(const struct database_code *code, uint64_t now_us, struct sql
 		   ? risk
 		   : database_code_look_up(code, now_us, kept, sql, len, types, types_len);
 }
-/*
- * Returns true if this SQL is known to be one read that may run twice without a visible effect: a SELECT, VALUES or
- * TABLE none of whose names reaches anything but reads. Such SQL touches no session state, but may make plans.
- */
+/* Returns true if this SQL is known to be one read that may run twice without a visible effect: a SELECT, VALUES or
+ * TABLE none of whose names reaches anything but reads. Such SQL touches no session state, but may make plans. */
 bool database_code_is_repeatable(const struct database_code *code, uint64_t now_us, struct sql_risk *kept,
 				 const char *sql, size_t len, const uint8_t *types, size_t types_len);
 /* Returns false if the database has no sequences but temporary ones. */
@@ -172,10 +168,8 @@ database_code_has_sequences(const struct database_code *code, uint64_t now_us)
 {
 	return !database_code_is_known(code, now_us) || !code->answer->has_no_sequence;
 }
-/*
- * Returns RISK_CONTEXT if some SQL may have it. An expired answer is used until there is another; if that one has more,
- * pool_code.c closes all servers.
- */
+/* Returns RISK_CONTEXT if some SQL may have it. An expired answer is used until there is another; if that one has more,
+ * pool_code.c closes all servers. */
 static inline unsigned
 database_code_compiled(const struct database_code *code)
 {
@@ -197,30 +191,23 @@ enum code_turn {
 	CODE_ASK, /* ask on this server, which goes on after the answer */
 	CODE_WAIT /* hold the server until there is an answer that is new enough, or it may ask itself */
 };
-/*
- * Returns what to do with a server that came back when code->made was `made`. The server may have run functions that
+/* Returns what to do with a server that came back when code->made was `made`. The server may have run functions that
  * were made until then and leave what nothing resets, so it must not be lent before an answer shows these functions.
- * is_free: the server has run nothing, or will be closed in any case, so it does not wait, but may ask.
- */
+ * is_free: the server has run nothing, or will be closed in any case, so it does not wait, but may ask. */
 enum code_turn database_code_turn(const struct database_code *code, uint64_t made, bool is_free, uint64_t now_us);
-/*
- * Call this after ALTER ROLE or ALTER DATABASE: the next server that comes back asks; no client waits for the answer.
- */
+/* Call this after ALTER ROLE or ALTER DATABASE: the next server that comes back asks; no client waits for the
+ * answer. */
 void database_code_altered(struct database_code *code, uint64_t now_us);
-/*
- * Call this when DDL was seen, with the risk that the DDL had. RISK_KEEPS: it may have made functions that keep what
- * nothing resets; RISK_REACHES: only code that reaches such functions; RISK_FEARED: any SQL was feared to do so.
- */
+/* Call this when DDL was seen, with the risk that the DDL had. RISK_KEEPS: it may have made functions that keep what
+ * nothing resets; RISK_REACHES: only code that reaches such functions; RISK_FEARED: any SQL was feared to do so. */
 void database_code_changed(struct database_code *code, unsigned risk);
 /* Begins another round. Returns the query to send, valid until the next call. Drops an answer that is under way. */
 const char *database_code_ask(struct database_code *code, uint64_t now_us);
 /* drops the answer that is under way, as the server that was asked has gone */
 void database_code_lost(struct database_code *code);
 void database_code_row(struct database_code *code, const uint8_t *body, size_t len, bool is_whole);
-/*
- * Ends a question, which has failed unless ok. number is the next code->number. Returns true if code->answer is a new
- * one.
- */
+/* Ends a question, which has failed unless ok. number is the next code->number. Returns true if code->answer is a new
+ * one. */
 bool database_code_answered(struct database_code *code, bool ok, uint32_t number, uint64_t now_us);
 /* Returns true if CODE_ANY has found code, which must now be read. */
 static inline bool
@@ -235,18 +222,15 @@ void code_news_free(struct code_news *news); /* call it after the last database 
 /* Makes a zeroed struct of this loop known to the other loops. database is PostgreSQL's name of the database. */
 void database_code_join(struct database_code *code, struct code_news *news, const char *database);
 void database_code_leave(struct database_code *code); /* code need not have joined */
-/*
- * Does database_code_changed() on all loops for all databases of this name (PostgreSQL's); for all databases if NULL.
- */
+/* Does database_code_changed() on all loops for all databases of this name (PostgreSQL's); for all databases if
+ * NULL. */
 void code_news_changed(struct code_news *news, const char *database, unsigned risk);
 /* Take and release the lock. */
 void database_code_hold(const struct database_code *code);
 void database_code_let_go(const struct database_code *code);
 
-/*
- * Has one struct database_code for each database of PostgreSQL's that pools of one loop lead to, however many names and
- * users that database has here. Owns each as long as there are references.
- */
+/* Has one struct database_code for each database of PostgreSQL's that pools of one loop lead to, however many names and
+ * users that database has here. Owns each as long as there are references. */
 struct pool;
 struct stored_code; /* database_code_news.c */
 TAILQ_HEAD(stored_codes, stored_code);
@@ -258,10 +242,8 @@ struct code_store {
 };
 
 void code_store_init(struct code_store *all, uint64_t seed, struct code_news *news);
-/*
- * Returns a new reference to the code with this key, which is made if there is none; NULL without memory. The key is
- * two strings: one for the database and its hosts (pool_target_home), and database_code.harmless.
- */
+/* Returns a new reference to the code with this key, which is made if there is none; NULL without memory. The key is
+ * two strings: one for the database and its hosts (pool_target_home), and database_code.harmless. */
 struct database_code *code_store_get(struct code_store *all, const void *key, size_t len, const char *database);
 struct database_code *code_store_ref(struct database_code *code);
 void code_store_put(struct code_store *all, struct database_code *code); /* NULL is fine */
@@ -269,8 +251,6 @@ void code_store_put(struct code_store *all, struct database_code *code); /* NULL
 void code_store_used(struct code_store *all, struct database_code *code, struct pool *by, uint64_t now_us);
 void code_store_forget(struct database_code *code,
 		       const struct pool *pool); /* the pool ends, or has other code now; code may be NULL */
-/*
- * Calls ask() for each database that is due, with the pool that used it last, unless no pool has used it since the last
- * time.
- */
+/* Calls ask() for each database that is due, with the pool that used it last, unless no pool has used it since the last
+ * time. */
 void code_store_tick(struct code_store *all, void (*ask)(struct pool *pool, uint64_t now_us), uint64_t now_us);

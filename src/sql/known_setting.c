@@ -34,10 +34,8 @@ known_quotes_elements(const char *name)
 				    "shared_preload_libraries temp_tablespaces unix_socket_directories");
 }
 
-/*
- * Does what ruleutils.c's quote_identifier() does. A keyword of newer versions only is quoted, too: older versions read
- * the quoted name as the same name.
- */
+/* Does what ruleutils.c's quote_identifier() does. A keyword of newer versions only is quoted, too: older versions read
+ * the quoted name as the same name. */
 static bool
 needs_quotes(const char *text)
 {
@@ -252,10 +250,8 @@ take_config_name(struct known_reader *r, struct known *k)
 	return !is_never_known(k->name);
 }
 
-/*
- * Returns true if the end of the transaction won't undo all effects of this local setting: the seed of random() stays,
- * and so do tables that were made in pg_temp.
- */
+/* Returns true if the end of the transaction won't undo all effects of this local setting: the seed of random() stays,
+ * and so do tables that were made in pg_temp. */
 static bool
 leaves_more(const struct known *k)
 {
