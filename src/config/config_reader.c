@@ -11,10 +11,10 @@ struct reader {
 	const struct problem_sink *sink;
 };
 
-/* Which part of a line is passed to inih. */
+/* Which kind of line is passed to inih. */
 enum verdict { SHOW_NOTHING, SHOW_SECTION, SHOW_SETTING };
 
-/* The length of what stands before an inline comment (a semicolon after a blank), blanks at its end not counted. */
+/* Returns the length of text without an inline comment (a semicolon after a blank) and without blanks at the end. */
 static size_t
 len_without_comment(const char *text, size_t len)
 {
@@ -35,7 +35,7 @@ reader_skip_blanks(const char **text, size_t *len)
 	}
 }
 
-/* Checks "[name]", after which only a comment may follow. */
+/* Checks a line "[name]", which only a comment may follow. */
 static enum verdict
 judge_section(struct reader *r, const char *text, size_t len)
 {
@@ -66,7 +66,7 @@ judge_section(struct reader *r, const char *text, size_t len)
 	return SHOW_SECTION;
 }
 
-/* "name = value". The value is not looked at: it may be a secret, so complaints don't repeat the line. */
+/* Checks a line "name = value". Messages don't repeat the line, because the value may be a secret. */
 static enum verdict
 judge_setting(struct reader *r, const char *text, size_t len)
 {
@@ -122,8 +122,8 @@ judge_line(struct reader *r, const char *text, size_t len)
 }
 
 /*
- * inih's reader: the next line, or NULL. inih asks for the rest of a line that did not fit, so each must fit, with its
- * newline; what is not for inih becomes an empty line.
+ * The callback by which inih reads a line; returns NULL at the end. inih would ask for the rest of a line that does not
+ * fit, so each line must fit, with its newline. A line that is not for inih is replaced by an empty line.
  */
 static char *
 next_line(char *to, int size, void *stream)
@@ -135,7 +135,7 @@ next_line(char *to, int size, void *stream)
 
 	if (r->at == r->end || size < 8) {
 		OPENSSL_cleanse(to,
-				(size_t)size); /* the last line's: inih frees its buffer, which may hold a password */
+				(size_t)size); /* inih frees this buffer, in which the last line may have a password */
 		return NULL;
 	}
 	newline = memchr(text, '\n', (size_t)(r->end - text));
@@ -146,7 +146,8 @@ next_line(char *to, int size, void *stream)
 		len--;
 	verdict = judge_line(r, text, len);
 	if (verdict == SHOW_SETTING) {
-		reader_skip_blanks(&text, &len); /* inih takes an indented line for more of the value above */
+		/* inih would take an indented line for a continuation of the value above */
+		reader_skip_blanks(&text, &len);
 		if (len + 2 <= (size_t)size) {
 			memcpy(to, text, len);
 			memcpy(to + len, "\n", 2);
@@ -158,7 +159,7 @@ next_line(char *to, int size, void *stream)
 	return to;
 }
 
-/* section is cut at 49 bytes: on_section had the whole. */
+/* section is cut at 49 bytes, and not needed: on_section() got all of it. */
 static int
 on_inih_setting(void *user, const char *section, const char *name, const char *value)
 {
@@ -169,7 +170,7 @@ on_inih_setting(void *user, const char *section, const char *name, const char *v
 }
 
 #ifdef HAVE_INI_MAX_LINE
-/* The length of the longest line and its end. */
+/* Returns the length of the longest line, with its newline. */
 static size_t
 longest_line(const char *text, size_t len)
 {
@@ -186,7 +187,7 @@ longest_line(const char *text, size_t len)
 
 #endif
 
-/* inih with a line as long as is needed; what other users of the library have set is theirs again afterwards. */
+/* Runs inih with lines as long as needed, and then restores its global settings, for other users of the library. */
 static int
 parse_lines(struct reader *r)
 {
@@ -226,7 +227,8 @@ config_read(const char *text, size_t len, const struct reader_calls *calls, cons
 	size_t errors_before;
 	int rc;
 
-	/* Bytes some editors put before the first line. In UTF-16 every other byte is zero: no use in going on. */
+	/* Some editors put a byte-order mark before the first line. UTF-16 is not read further, because every other
+	 * byte is zero. */
 	if (len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) {
 		problem_error(sink, 1, "the file begins with a byte-order mark (BOM); save it as UTF-8 without one");
 		r.at += 3;
@@ -240,7 +242,7 @@ config_read(const char *text, size_t len, const struct reader_calls *calls, cons
 		problem_error(sink, 0, "out of memory");
 		return -1;
 	}
-	/* A line that we let through and inih did not take: none is known, but it must not be lost. */
+	/* inih has refused a line that was passed on. No such line is known, but it must not be lost silently. */
 	if (rc > 0 && sink->problems->error_count == errors_before)
 		problem_error(sink, (unsigned)rc, "this is not a setting; write name = value");
 	return 0;
