@@ -21,7 +21,7 @@
 
 enum probe_kind {
 	PROBE_SETTING = 's', /* name, value: set in this session */
-	/* the same, of a setting that only superusers, or users with a grant, may set */
+	/* name, value: set in this session; only superusers, or users with a grant, may set it */
 	PROBE_SUPERUSERS = 'S',
 	PROBE_ROLE = 'r', /* "", role */
 	PROBE_USER = 'u', /* "", session_user */

@@ -12,7 +12,7 @@
 
 #include <string.h>
 
-#define SKELETON_READABLE 8 /* so many bytes can be read from the beginning of each part, even if the part is shorter */
+#define SKELETON_READABLE 8 /* bytes that can be read from the beginning of each part, even of a shorter part */
 
 /* The SQL between two literals. */
 struct sql_part {
