@@ -12,7 +12,7 @@ struct reader {
 };
 
 /* Which kind of line is passed to inih. */
-enum verdict { SHOW_NOTHING, SHOW_SECTION, SHOW_SETTING };
+enum passed { PASS_NOTHING, PASS_SECTION, PASS_SETTING };
 
 /* Returns the length of text without an inline comment (a semicolon after a blank) and without blanks at the end. */
 static size_t
@@ -36,7 +36,7 @@ reader_skip_blanks(const char **text, size_t *len)
 }
 
 /* Checks a line "[name]", which only a comment may follow. */
-static enum verdict
+static enum passed
 judge_section(struct reader *r, const char *text, size_t len)
 {
 	char head[READER_HEAD_MAX + 1];
@@ -45,29 +45,29 @@ judge_section(struct reader *r, const char *text, size_t len)
 
 	if (close == NULL) {
 		problem_error(r->sink, r->line, "a section's name must end with ]");
-		return SHOW_NOTHING;
+		return PASS_NOTHING;
 	}
 	len = len_without_comment(text, len);
 	if (close + 1 < text + len) {
 		problem_error(r->sink, r->line,
 			      "there is text after the section's ]; write a setting on a line of its own");
-		return SHOW_NOTHING;
+		return PASS_NOTHING;
 	}
 	head_len = (size_t)(close - text) - 1;
 	text++;
 	trim_blanks(&text, &head_len);
 	if (head_len > READER_HEAD_MAX) {
 		problem_error(r->sink, r->line, "a section's name must have at most %d bytes", READER_HEAD_MAX);
-		return SHOW_NOTHING;
+		return PASS_NOTHING;
 	}
 	memcpy(head, text, head_len);
 	head[head_len] = '\0';
 	r->calls->on_section(r->calls->arg, r->line, head);
-	return SHOW_SECTION;
+	return PASS_SECTION;
 }
 
 /* Checks a line "name = value". Messages don't repeat the line, because the value may be a secret. */
-static enum verdict
+static enum passed
 judge_setting(struct reader *r, const char *text, size_t len)
 {
 	const char *equals = memchr(text, '=', len_without_comment(text, len));
@@ -79,8 +79,8 @@ judge_setting(struct reader *r, const char *text, size_t len)
 	else if (equals == text)
 		problem_error(r->sink, r->line, "the name before the = is missing");
 	else
-		return SHOW_SETTING;
-	return SHOW_NOTHING;
+		return PASS_SETTING;
+	return PASS_NOTHING;
 }
 
 /* Returns the index of the first control character other than a tab, or len. */
@@ -95,28 +95,28 @@ find_control(const char *text, size_t len)
 	return i;
 }
 
-static enum verdict
+static enum passed
 judge_line(struct reader *r, const char *text, size_t len)
 {
 	size_t whole_len = len, control;
 
 	if (memchr(text, '\0', len) != NULL) {
 		problem_error(r->sink, r->line, "there is a zero byte in this line");
-		return SHOW_NOTHING;
+		return PASS_NOTHING;
 	}
 	reader_skip_blanks(&text, &len);
 	if (len == 0 || *text == ';' || *text == '#')
-		return SHOW_NOTHING;
+		return PASS_NOTHING;
 	if ((control = find_control(text, len)) < len) {
 		problem_error(r->sink, r->line, "there is a control character (0x%02x) in this line",
 			      (unsigned)(unsigned char)text[control]);
-		return SHOW_NOTHING;
+		return PASS_NOTHING;
 	}
 	if (whole_len > READER_LINE_MAX) {
 		problem_error(r->sink, r->line,
 			      "line is %zu bytes long, the limit is %zu: move the value to a file and use ${file:…}",
 			      whole_len, READER_LINE_MAX);
-		return SHOW_NOTHING;
+		return PASS_NOTHING;
 	}
 	return *text == '[' ? judge_section(r, text, len) : judge_setting(r, text, len);
 }
@@ -131,7 +131,7 @@ next_line(char *to, int size, void *stream)
 	struct reader *r = stream;
 	const char *text = r->at, *newline;
 	size_t len;
-	enum verdict verdict;
+	enum passed verdict;
 
 	if (r->at == r->end || size < 8) {
 		OPENSSL_cleanse(to,
@@ -145,7 +145,7 @@ next_line(char *to, int size, void *stream)
 	if (len > 0 && text[len - 1] == '\r')
 		len--;
 	verdict = judge_line(r, text, len);
-	if (verdict == SHOW_SETTING) {
+	if (verdict == PASS_SETTING) {
 		/* inih would take an indented line for a continuation of the value above */
 		reader_skip_blanks(&text, &len);
 		if (len + 2 <= (size_t)size) {
@@ -155,7 +155,7 @@ next_line(char *to, int size, void *stream)
 		}
 		problem_error(r->sink, r->line, "line is %zu bytes long, inih has room for %d", len, size - 2);
 	}
-	memcpy(to, verdict == SHOW_SECTION ? "[s]\n" : "\n", verdict == SHOW_SECTION ? 5 : 2);
+	memcpy(to, verdict == PASS_SECTION ? "[s]\n" : "\n", verdict == PASS_SECTION ? 5 : 2);
 	return to;
 }
 

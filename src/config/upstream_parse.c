@@ -36,7 +36,7 @@ static const char *const main_words[] = {
 
 static const struct {
 	const char *name, *hint;
-} not_ours[] = {
+} unsupported[] = {
 	{ "connect_timeout", "Set connect_timeout in [timeouts] or in this section." },
 	{ "requiressl", "TLS to servers is set in [tls_server]." },
 	{ "ssl", "TLS to servers is set in [tls_server]." },
@@ -87,14 +87,14 @@ static void
 note_unknown(struct unknown *u, const char *name)
 {
 	struct nearest nearest = nearest_to(name);
-	bool is_told = false;
+	bool has_hint = false;
 	const char *word;
 
 	add_quoted(u->names, sizeof(u->names), u->count++, name);
-	for (size_t i = 0; i < sizeof(not_ours) / sizeof(not_ours[0]); i++)
-		if (strcmp(not_ours[i].name, name) == 0) {
-			u->hint = u->hint == NULL ? not_ours[i].hint : u->hint;
-			is_told = true;
+	for (size_t i = 0; i < sizeof(unsupported) / sizeof(unsupported[0]); i++)
+		if (strcmp(unsupported[i].name, name) == 0) {
+			u->hint = u->hint == NULL ? unsupported[i].hint : u->hint;
+			has_hint = true;
 		}
 	for (size_t i = 0; i < sizeof(main_words) / sizeof(main_words[0]); i++)
 		nearest_try(&nearest, main_words[i], NULL);
@@ -102,7 +102,7 @@ note_unknown(struct unknown *u, const char *name)
 		nearest_try(&nearest, word, NULL);
 	for (size_t i = 0; i < sizeof(settings) / sizeof(settings[0]); i++)
 		nearest_try(&nearest, settings[i], NULL);
-	if (nearest.name != NULL && !is_told)
+	if (nearest.name != NULL && !has_hint)
 		add_quoted(u->near, sizeof(u->near), u->near_count++, nearest.name);
 }
 

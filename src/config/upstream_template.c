@@ -11,7 +11,7 @@
 #define SETTING_LEN_MAX 8000
 
 struct names {
-	const char *of[ALL_NAMES]; /* tenant, database, user */
+	const char *text[ALL_NAMES]; /* tenant, database, user */
 };
 
 static const char *const placeholders[ALL_NAMES] = { "%{tenant}", "%{database}", "%{user}" };
@@ -42,7 +42,7 @@ placeholder_at(const char *text, unsigned allowed, const struct names *names, si
 		if (strncmp(text, placeholders[i], *len) != 0)
 			continue;
 		if (i < allowed)
-			return names->of[i];
+			return names->text[i];
 		fail_set(why, "08001", "%s cannot be in %s: clients choose it freely", placeholders[i], what);
 		return NULL;
 	}
@@ -75,7 +75,7 @@ fill_in(const char *text, unsigned allowed, const struct names *names, const cha
 		}
 		if (piece_len >= cap - used)
 			return fail_set(why, "08001", "%s of tenant \"%s\" would be longer than %zu bytes", what,
-					names->of[0], cap - 1);
+					names->text[0], cap - 1);
 		memcpy(out + used, piece, piece_len);
 		used += piece_len;
 	}
@@ -94,7 +94,7 @@ fill_host(const char *text, const struct names *names, char out[static sizeof(((
 	    upstream_check_host(out, why) < 0)
 		return -1;
 	if (strstr(text, placeholders[0]) != NULL && inet_aton(out, &ignored) != 0)
-		return fail_set(why, "08001", "tenant \"%s\" would make an address of the host", names->of[0]);
+		return fail_set(why, "08001", "tenant \"%s\" would make an address of the host", names->text[0]);
 	return 0;
 }
 

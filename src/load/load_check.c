@@ -37,7 +37,7 @@ check_users_file(const struct check *check)
 	/* PgBouncer starts without the file, though no client can then log in. */
 	bool is_needed = !compat_does(config, COMPAT_STARTS_WITH_MISTAKES) &&
 			 (config->auth_method == AUTH_SCRAM_SHA_256 || config->auth_method == AUTH_MD5);
-	bool is_query = config_has_auth_query(config);
+	bool has_auth_query = config_has_auth_query(config);
 	const char *path = config->users_file;
 	unsigned line = config_line_of(check->config, "auth", "users_file");
 	struct stat st;
@@ -46,7 +46,7 @@ check_users_file(const struct check *check)
 	if (is_bad(check, "auth", "method") || is_bad(check, "auth", "users_file"))
 		return;
 	if (*path == '\0') {
-		if (is_needed && !is_query)
+		if (is_needed && !has_auth_query)
 			problem_error(check->sink, line,
 				      "users_file is empty, but clients cannot log in without secrets");
 		return;
@@ -377,16 +377,16 @@ static void
 check_no_effect(const struct check *check)
 {
 	const struct config *config = check->config;
-	bool is_hba = config->auth_method == AUTH_HBA, is_query = config_has_auth_query(config);
+	bool is_hba = config->auth_method == AUTH_HBA, has_auth_query = config_has_auth_query(config);
 	bool is_sampling = config->slow_sample_threshold_us < config->defaults.slow_query_threshold_us;
 
 	warn_no_effect(check, "auth", "hba_file", is_hba || !*config->hba_file, "without method = hba");
 	warn_no_effect(check, "auth", "ident_file", is_hba || !*config->ident_file, "without method = hba");
 	warn_no_effect(check, "auth", "auth_user",
-		       is_query || !*config->defaults.auth_user || config->defaults.budget != BUDGET_OFF ||
+		       has_auth_query || !*config->defaults.auth_user || config->defaults.budget != BUDGET_OFF ||
 			   config->defaults.reads != READS_PRIMARY,
 		       "without auth_query");
-	warn_no_effect(check, "auth", "auth_database", is_query || !*config->defaults.auth_database,
+	warn_no_effect(check, "auth", "auth_database", has_auth_query || !*config->defaults.auth_database,
 		       "without auth_query");
 	warn_no_effect(check, "pgweir", "tenant_domain", !*config->tenant_domain || config_names_tenants(config, "sni"),
 		       "without sni in tenants");

@@ -162,7 +162,7 @@ answer_asks(struct auth_lookup *lookup, enum auth_verdict verdict, const char *s
 }
 
 static void
-tell_row(struct auth_lookup *lookup, const struct auth_answer *answer)
+answer_with_row(struct auth_lookup *lookup, const struct auth_answer *answer)
 {
 	struct auth_queries *all = lookup->source->all;
 	char text[AUTH_SECRET_MAX + 1];
@@ -183,7 +183,7 @@ tell_row(struct auth_lookup *lookup, const struct auth_answer *answer)
 }
 
 static void
-tell_unreachable(struct auth_lookup *lookup)
+answer_unreachable(struct auth_lookup *lookup)
 {
 	struct auth_queries *all = lookup->source->all;
 	const char *secret;
@@ -199,7 +199,7 @@ tell_unreachable(struct auth_lookup *lookup)
 
 /* Returns true if the lookup must be sent again, because roles have changed since it was sent. */
 static bool
-is_outdated(struct auth_lookup *lookup)
+note_outdated(struct auth_lookup *lookup)
 {
 	return lookup->round != shared_count_of(&lookup->source->all->round) && !TAILQ_EMPTY(&lookup->asks) &&
 	       lookup->outdated++ < OUTDATED_MAX;
@@ -211,19 +211,19 @@ auth_lookup_end(struct auth_lookup *lookup, enum auth_end end, const struct auth
 	struct auth_source *source = lookup->source;
 	struct auth_queries *all = source->all;
 
-	if (end == AUTH_END_ROW && is_outdated(lookup)) {
+	if (end == AUTH_END_ROW && note_outdated(lookup)) {
 		TAILQ_INSERT_HEAD(&source->waiting, lookup, line);
 		return;
 	}
 	if (end == AUTH_END_ROW)
-		tell_row(lookup, answer);
+		answer_with_row(lookup, answer);
 	else {
 		all->counters->auth_queries[AQ_FAILED]++;
 		auth_log(source, why, *all->env.now_us);
 		if (end == AUTH_END_ERROR)
 			answer_asks(lookup, AUTH_FAILED, NULL, NULL);
 		else
-			tell_unreachable(lookup);
+			answer_unreachable(lookup);
 	}
 	lookup_free(lookup);
 }

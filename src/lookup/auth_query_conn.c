@@ -29,7 +29,7 @@ struct auth_conn {
 	TAILQ_ENTRY(auth_conn) list;
 	struct auth_lookup *lookup; /* the lookup whose answer is due, or NULL */
 	/* CONN_UP: logged in, takes questions */
-	enum { CONN_DOWN, CONN_UP, CONN_DONE /* ReadyForQuery has come */ } state;
+	enum { CONN_UNAVAILABLE, CONN_UP, CONN_DONE /* ReadyForQuery has come */ } state;
 	bool has_answered; /* it has answered a question before: one that is lost with it may be asked again */
 	uint64_t idle_since_us;
 	/* the number of rows of the answer so far */
@@ -64,13 +64,13 @@ forget_answer(struct auth_conn *conn)
 static void
 close_conn(struct auth_conn *conn)
 {
-	conn->state = CONN_DOWN;
+	conn->state = CONN_UNAVAILABLE;
 	dedicated_close(&conn->dedicated); /* calls on_closed */
 }
 
 /* Returns true if another connection may be opened. At the limit, closes an idle connection of any source for it. */
 static bool
-has_room(struct auth_queries *all)
+make_room(struct auth_queries *all)
 {
 	struct auth_source *source;
 	struct auth_conn *conn;
@@ -79,7 +79,7 @@ has_room(struct auth_queries *all)
 		return true;
 	TAILQ_FOREACH(source, &all->sources, list)
 		TAILQ_FOREACH(conn, &source->conns, list)
-			if (conn->state != CONN_DOWN && conn->lookup == NULL) {
+			if (conn->state != CONN_UNAVAILABLE && conn->lookup == NULL) {
 				close_conn(conn);
 				return true;
 			}
@@ -92,7 +92,7 @@ open_conn(struct auth_source *source, uint64_t now_us)
 	struct auth_queries *all = source->all;
 	struct auth_conn *conn;
 
-	source->is_short = !has_room(all) || !pool_set_take_place(all->pools, now_us);
+	source->is_short = !make_room(all) || !pool_set_take_place(all->pools, now_us);
 	if (source->is_short)
 		return; /* the next tick tries again */
 	conn = calloc(1, sizeof(*conn));
@@ -118,7 +118,7 @@ close_idle(struct auth_source *source, bool all, uint64_t now_us)
 {
 	for (struct auth_conn *conn = TAILQ_FIRST(&source->conns), *next; conn != NULL; conn = next) {
 		next = TAILQ_NEXT(conn, list);
-		if (conn->state != CONN_DOWN && conn->lookup == NULL &&
+		if (conn->state != CONN_UNAVAILABLE && conn->lookup == NULL &&
 		    (all || source->is_retired || pool_set_is_place_wanted(source->all->pools) ||
 		     now_us - conn->idle_since_us >= IDLE_US || now_us - conn->dedicated.srv->connected_us >= LIFE_US))
 			close_conn(conn);
@@ -211,7 +211,7 @@ find_up(const struct auth_source *source, bool is_free)
 	struct auth_conn *conn;
 
 	TAILQ_FOREACH(conn, &source->conns, list)
-		if (conn->state != CONN_DOWN && (!is_free || conn->lookup == NULL))
+		if (conn->state != CONN_UNAVAILABLE && (!is_free || conn->lookup == NULL))
 			return conn;
 	return NULL;
 }
@@ -225,7 +225,7 @@ lacks_conns(const struct auth_source *source)
 	uint32_t waiting = 0, opening = 0;
 
 	TAILQ_FOREACH(conn, &source->conns, list)
-		opening += conn->state == CONN_DOWN;
+		opening += conn->state == CONN_UNAVAILABLE;
 	TAILQ_FOREACH(lookup, &source->waiting, line)
 		if (++waiting == AUTH_CONNS_MAX)
 			break;
@@ -289,7 +289,8 @@ on_done(struct dedicated *d)
 	((struct auth_conn *)d)->state = CONN_DONE;
 }
 
-/* The callbacks of the logins may do anything, so the connection is CONN_DOWN meanwhile and takes no questions. */
+/* The callbacks of the logins may do anything, so the connection is CONN_UNAVAILABLE meanwhile.
+ * */
 static void
 on_batch_end(struct dedicated *d)
 {
@@ -299,7 +300,7 @@ on_batch_end(struct dedicated *d)
 
 	if (conn->state != CONN_DONE || lookup == NULL)
 		return;
-	conn->state = CONN_DOWN;
+	conn->state = CONN_UNAVAILABLE;
 	conn->lookup = NULL;
 	lookup->conn = NULL;
 	conn->has_answered = true;
@@ -324,7 +325,7 @@ on_lost(struct dedicated *d, const struct fail *why)
 	struct auth_lookup *lookup = conn->lookup;
 	bool is_violation = strcmp(why->sqlstate, "08P01") == 0;
 
-	conn->state = CONN_DOWN;
+	conn->state = CONN_UNAVAILABLE;
 	conn->lookup = NULL;
 	if (lookup == NULL)
 		return;

@@ -30,7 +30,7 @@ auth_is_console(const struct config *config, const char *database)
 }
 
 static const char *
-ours_to_ask(const struct config *config, const char *database, const struct scope_settings *s)
+queried_database(const struct config *config, const char *database, const struct scope_settings *s)
 {
 	return compat_does(config, COMPAT_ASKS_OWN_DATABASE) && s->auth_database[0] != '\0' ? s->auth_database
 											    : database;
@@ -45,7 +45,7 @@ auth_check_database(const struct auth_queries *all, const char *database, struct
 
 	if (!compat_does(all->config, COMPAT_ASKS_OWN_DATABASE) || !auth_settings_of(all, database, &s))
 		return 0;
-	asked = ours_to_ask(all->config, database, &s);
+	asked = queried_database(all->config, database, &s);
 	if (strcmp(asked, "pgbouncer") == 0 || config_find_database(all->config, asked) == NULL) {
 		if (strcmp(asked, "pgbouncer") == 0)
 			fail_set(why, "F0000", "cannot use the reserved \"pgbouncer\" database as an auth_dbname");
@@ -81,7 +81,7 @@ static struct pool_target *
 target_new(const struct auth_queries *all, const char *database, const struct scope_settings *s,
 	   struct scram_keys *keys, struct fail *why)
 {
-	const char *ours = ours_to_ask(all->config, database, s);
+	const char *ours = queried_database(all->config, database, s);
 	const struct config_scope *db = config_find_database(all->config, ours);
 	const char *asked = ours == s->auth_database ? "" : s->auth_database;
 

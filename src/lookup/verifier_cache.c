@@ -102,7 +102,7 @@ take_fingerprint(const struct verifier_cache *cache, const char *password, uint8
 }
 
 static bool
-is_of(const struct verifier_cache *cache, const struct kept *k, const char *password, uint32_t iterations)
+is_made_from(const struct verifier_cache *cache, const struct kept *k, const char *password, uint32_t iterations)
 {
 	uint8_t fingerprint[FINGERPRINT_LEN];
 
@@ -116,7 +116,7 @@ verifier_cache_find(const struct verifier_cache *cache, const char *user, const 
 	struct kept *k;
 
 	TABLE_FIND(cache->seed, cache->table, user, strlen(user), k);
-	return k != NULL && k->derivation == NULL && is_of(cache, k, password, iterations) ? &k->verifier : NULL;
+	return k != NULL && k->derivation == NULL && is_made_from(cache, k, password, iterations) ? &k->verifier : NULL;
 }
 
 static void
@@ -144,7 +144,7 @@ verifier_derive(struct work *w)
 }
 
 static void
-derived(struct work *w)
+on_derived(struct work *w)
 {
 	struct verifier_derivation *d = (struct verifier_derivation *)w;
 	struct verifier_waiter *t;
@@ -177,7 +177,7 @@ new_derivation(const char *password, uint32_t iterations)
 		return NULL;
 	}
 	d->work.run = verifier_derive;
-	d->work.done = derived;
+	d->work.done = on_derived;
 	d->verifier.salt_len = SALT_LEN;
 	d->verifier.iterations = iterations;
 	d->result = fail_set(&d->why, "57P01", "pgweir is shutting down"); /* the result if it never runs */
@@ -241,7 +241,7 @@ verifier_cache_derive(struct verifier_cache *cache, const char *user, const char
 	struct kept *k;
 
 	TABLE_FIND(cache->seed, cache->table, user, strlen(user), k);
-	if (k != NULL && k->derivation != NULL && is_of(cache, k, password, iterations)) {
+	if (k != NULL && k->derivation != NULL && is_made_from(cache, k, password, iterations)) {
 		wait_for(k->derivation, waiter);
 		return 0;
 	}

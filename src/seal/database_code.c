@@ -155,7 +155,7 @@ database_code_is_repeatable(const struct database_code *code, uint64_t now_us, s
 
 /* Returns the question with what code->harmless declares. Without memory the question declares nothing. */
 static const char *
-declare(struct database_code *code, const char *question)
+put_declarations(struct database_code *code, const char *question)
 {
 	static const char row[] = "('', '', '')"; /* the row of harmless in database_code_signs.sql */
 	const char *at = strstr(question, row);
@@ -197,7 +197,7 @@ database_code_ask(struct database_code *code, uint64_t now_us)
 	database_code_let_go(code);
 	code->asked = may_hold ? CODE_VERSION : code->has_code ? CODE_ALL : CODE_ANY;
 	code->round++;
-	return declare(code, questions[code->asked]);
+	return put_declarations(code, questions[code->asked]);
 }
 
 void
@@ -299,7 +299,7 @@ believe(struct database_code *code)
  * tell.
  */
 static void
-compare(struct database_code *code)
+check_version(struct database_code *code)
 {
 	struct role_settings roles = code->answer == NULL ? (struct role_settings){ 0 } : code->answer->roles;
 
@@ -330,7 +330,7 @@ database_code_answered(struct database_code *code, bool ok, uint32_t number, uin
 {
 	struct code_answer *before = code->answer;
 	uint64_t cost_us = now_us - code->asked_us;
-	bool is_of_others;
+	bool has_new_keepers;
 
 	if (!ok || code->is_broken) {
 		database_code_lost(code);
@@ -341,12 +341,13 @@ database_code_answered(struct database_code *code, bool ok, uint32_t number, uin
 	if (code->asked == CODE_VERSION || database_code_is_unread(code)) {
 		/* If the question took longer than before, or than reading all code, PostgreSQL was busy. */
 		code->cost_us = clock_lesser_us(cost_us, code->cost_us == 0 ? code->read_cost_us : code->cost_us);
-		compare(code);
+		check_version(code);
 		return false;
 	}
 	if (before != NULL)
 		code->gone |= risk_names_all(before->risks) & (STATE_BACKEND | RISK_CONTEXT);
-	is_of_others = before != NULL && risk_names_keepers(before->risks) != risk_names_keepers(code->coming->risks);
+	has_new_keepers =
+	    before != NULL && risk_names_keepers(before->risks) != risk_names_keepers(code->coming->risks);
 	code->answer = code->coming;
 	code->coming = NULL;
 	role_settings_sort(&code->answer->roles);
@@ -356,11 +357,11 @@ database_code_answered(struct database_code *code, bool ok, uint32_t number, uin
 	code->read_cost_us = cost_us;
 	code->cost_us = 0;
 	/* New names may reach such code after DDL that was seen, or by another program. */
-	if (before == NULL || code->is_outdated || code->reached > code->changed_answered || is_of_others)
+	if (before == NULL || code->is_outdated || code->reached > code->changed_answered || has_new_keepers)
 		code->reaches_us = now_us;
 	/* If the same names reach such code as before, DDL that was only feared has not made any. */
 	database_code_hold(code);
-	if (!is_of_others && code->named <= code->changed_asked)
+	if (!has_new_keepers && code->named <= code->changed_asked)
 		code->reached = code->named;
 	database_code_let_go(code);
 	code->changed_answered = code->changed_asked;

@@ -53,7 +53,7 @@ database_code_let_go(const struct database_code *code)
 
 /* Notes DDL with this risk. The lock must be held. */
 static void
-change(struct database_code *code, unsigned risk)
+note_ddl(struct database_code *code, unsigned risk)
 {
 	code->changed++;
 	code->believed_until_us = 0;
@@ -90,7 +90,7 @@ void
 database_code_changed(struct database_code *code, unsigned risk)
 {
 	database_code_hold(code);
-	change(code, risk);
+	note_ddl(code, risk);
 	database_code_let_go(code);
 }
 
@@ -102,7 +102,7 @@ code_news_changed(struct code_news *news, const char *database, unsigned risk)
 	pthread_mutex_lock(&news->lock);
 	LIST_FOREACH(code, &news->all, in_news)
 		if (database == NULL || strcmp(code->database, database) == 0)
-			change(code, risk);
+			note_ddl(code, risk);
 	pthread_mutex_unlock(&news->lock);
 }
 

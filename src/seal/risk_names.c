@@ -32,8 +32,7 @@ struct risk_names {
 	struct entry *table;
 	struct type_entry *types;
 	unsigned count, type_count;
-	unsigned all, ever, ddl, by_objects,
-	    of_new; /* of_new: STATE_BACKEND if a new name may reach that */
+	unsigned all, ever, ddl, by_objects, new_risk; /* new_risk: STATE_BACKEND if a new name may reach that */
 	uint64_t keepers; /* the sum of the hashes of all that reaches STATE_BACKEND, or all code */
 	bool is_too_large;
 	uint64_t *known; /* a hash table: the hash of a name and its roles (enum word_role); 0 in a free slot */
@@ -81,7 +80,7 @@ find(const struct risk_names *names, const char *name, size_t len)
 }
 
 static void
-join(struct risk *to, struct risk more)
+add_risk(struct risk *to, struct risk more)
 {
 	to->always |= more.always;
 	to->in_writes |= more.in_writes;
@@ -110,23 +109,21 @@ add_entry(struct risk_names *names, const char *name, size_t len, const char *re
 
 /* Returns the risk of SQL that has a name with this risk. */
 static unsigned
-kept(unsigned risk)
+risk_by_name(unsigned risk)
 {
 	return (risk & RISK_KEEPS) != 0 ? (risk & ~(unsigned)RISK_KEEPS) | STATE_BACKEND : risk;
 }
 
-/*
- * Adds the risk of one name or type, which has this hash, to the sums over all, and makes it the risk of SQL (kept()).
- */
+/* Adds the risk of one name or type, which has this hash, to the sums over all, and makes it the risk of SQL. */
 static void
 note_in_all(struct risk_names *names, struct risk *risk, uint64_t hash)
 {
 	unsigned parts;
 
 	names->all |= (risk->always | risk->in_writes) & ~BY_NAME;
-	risk->always = kept(risk->always);
-	risk->in_writes = kept(risk->in_writes);
-	names->of_new |= (risk->always | risk->in_writes) & STATE_BACKEND;
+	risk->always = risk_by_name(risk->always);
+	risk->in_writes = risk_by_name(risk->in_writes);
+	names->new_risk |= (risk->always | risk->in_writes) & STATE_BACKEND;
 	parts = risk->always | risk->in_writes;
 	if ((parts & (unsigned)STATE_BACKEND) != 0 || (parts & RISK_DYNAMIC) == RISK_DYNAMIC)
 		names->keepers += hash;
@@ -156,7 +153,7 @@ risk_names_add(struct risk_names *names, enum risk_kind kind, const char *name, 
 	if (kind == RISK_FUNCTION && !shows_in_text(name, len))
 		names->by_objects |= risk.always | risk.in_writes;
 	if (e != NULL)
-		join(&e->risks[kind], risk);
+		add_risk(&e->risks[kind], risk);
 	return e != NULL || names->is_too_large ? 0 : -1;
 }
 
@@ -186,21 +183,21 @@ void
 risk_names_set_all(struct risk_names *names, unsigned all, unsigned ever, unsigned ddl, unsigned by_objects)
 {
 	names->all |= (all | ever | ddl) & ~BY_NAME;
-	names->by_objects |= kept(by_objects);
-	names->ever |= kept(ever);
-	names->ddl |= kept(ddl);
+	names->by_objects |= risk_by_name(by_objects);
+	names->ever |= risk_by_name(ever);
+	names->ddl |= risk_by_name(ddl);
 }
 
 /* The effect of a word on the name after it. Worked out once, when the word is added to the known names. */
 enum word_role {
-	BEHIND_NO_CALL = 1u << 0, /* a name before a parenthesis is then a relation, a CTE or an alias */
-	BEHIND_NO_CALL_IN_DDL = 1u << 1,
-	BEHIND_CTE = 1u << 2,
-	BEHIND_RELATION = 1u << 3,
-	BEHIND_INTO = 1u << 4,
-	BEHIND_FROM = 1u << 5,
-	BEHIND_LATERAL = 1u << 6,
-	BEHIND_DISTINCT = 1u << 7,
+	AFTER_NO_CALL = 1u << 0, /* a name before a parenthesis is then a relation, a CTE or an alias */
+	AFTER_NO_CALL_IN_DDL = 1u << 1,
+	AFTER_CTE = 1u << 2,
+	AFTER_RELATION = 1u << 3,
+	AFTER_INTO = 1u << 4,
+	AFTER_FROM = 1u << 5,
+	AFTER_LATERAL = 1u << 6,
+	AFTER_DISTINCT = 1u << 7,
 	HAS_FROM = 1u << 8, /* relations follow a FROM that comes after this word */
 	ENDS_FROM = 1u << 9,
 	ENDS_WITH = 1u << 10,
@@ -215,14 +212,14 @@ roles_of(const char *word)
 		unsigned role;
 		const char *words;
 	} roles[] = {
-		{ BEHIND_NO_CALL, "as with recursive into table view index exists references update copy" },
-		{ BEHIND_NO_CALL_IN_DDL, "on using" },
-		{ BEHIND_CTE, "with recursive" },
-		{ BEHIND_RELATION, "join update only copy" },
-		{ BEHIND_INTO, "into" },
-		{ BEHIND_FROM, "from" },
-		{ BEHIND_LATERAL, "lateral" },
-		{ BEHIND_DISTINCT, "distinct" },
+		{ AFTER_NO_CALL, "as with recursive into table view index exists references update copy" },
+		{ AFTER_NO_CALL_IN_DDL, "on using" },
+		{ AFTER_CTE, "with recursive" },
+		{ AFTER_RELATION, "join update only copy" },
+		{ AFTER_INTO, "into" },
+		{ AFTER_FROM, "from" },
+		{ AFTER_LATERAL, "lateral" },
+		{ AFTER_DISTINCT, "distinct" },
 		{ HAS_FROM, "select update delete" },
 		{ ENDS_FROM, "select where group having order limit offset fetch for window union intersect except "
 			     "returning set when" },
@@ -331,7 +328,7 @@ risk_names_each(const struct risk_names *names,
 /* --- SQL --------------------------------------------------------------------------------------------------------- */
 
 /* The kinds of things that a name may be in its place. */
-enum { OF_CALL = 1u << 0, OF_RELATION = 1u << 1, OF_CTE = 1u << 2, OF_TYPE = 1u << 3 };
+enum { MAY_BE_CALL = 1u << 0, MAY_BE_RELATION = 1u << 1, MAY_BE_CTE = 1u << 2, MAY_BE_TYPE = 1u << 3 };
 
 /* Findings in SQL. */
 enum found {
@@ -359,20 +356,20 @@ enum last { LAST_OTHER, LAST_NEW, LAST_CAST, LAST_FOR, LAST_STRING };
 struct reader {
 	const struct risk_names *names;
 	struct sql_lexer lexer;
-	struct risk risk, of_relations; /* found so far; risks of relations are not due to calls */
+	struct risk risk, relation_risk; /* found so far; risks of relations are not due to calls */
 	unsigned found; /* enum found */
 	enum statement statement;
 	bool is_body; /* in the text of a DO: statements may begin at any word, and a string is only a string */
 	/* the last token was a dot; an INTO that comes now is that of INSERT or MERGE */
-	bool is_behind_dot, is_into_harmless;
+	bool is_after_dot, is_into_harmless;
 	bool is_naming; /* in CREATE FUNCTION: the next name before a parenthesis is the new function's */
-	bool has_distinct, is_behind_distinct;
+	bool has_distinct, is_after_distinct;
 	uint64_t selects; /* bit N: there was a SELECT in the Nth of the open parentheses */
 	unsigned depth;
-	struct risk called; /* the last name's risk as a function; counts if a parenthesis follows */
+	struct risk if_called; /* the last name's risk as a function; counts if a parenthesis follows */
 	/* the last name is new: FOUND_NEW_CALL counts if a parenthesis follows, the others if no dot does */
 	unsigned if_new;
-	unsigned place, named; /* what a name may be here (OF_...); what the last one may have been */
+	unsigned may_be, last_may_be; /* what a name may be here (MAY_BE_...); what the last one may have been */
 	enum last last;
 	/* bits as in selects: there was a word of HAS_FROM; in FROM; in a list of CTEs; in CAST( */
 	uint64_t queries, froms, withs, casts;
@@ -436,7 +433,7 @@ word_take(struct word *w, const char *at, size_t len)
 #define IS(w, word) ((w)->len == sizeof(word) - 1 && memcmp((w)->text, word, sizeof(word)) == 0)
 
 static void
-find_if(struct reader *r, bool is_so, unsigned found)
+note_if(struct reader *r, bool is_so, unsigned found)
 {
 	r->found |= is_so ? found : 0u;
 }
@@ -463,16 +460,16 @@ judge_first(struct reader *r, const struct word *w)
 		r->statement = STATEMENT_NAMES_OBJECT;
 	else if (r->is_body) {
 		judge_object(r, w);
-		find_if(r, text_is_one_of(word, OPAQUE_IN_BODY), FOUND_OPAQUE);
-		find_if(r, text_is_one_of(word, OF_OBJECTS), FOUND_OF_OBJECTS);
+		note_if(r, text_is_one_of(word, OPAQUE_IN_BODY), FOUND_OPAQUE);
+		note_if(r, text_is_one_of(word, OF_OBJECTS), FOUND_OF_OBJECTS);
 		if (r->statement == STATEMENT_BEGINS)
 			r->statement = STATEMENT_GOES_ON;
 	} else {
 		r->statement = IS(w, "do")	  ? STATEMENT_IS_DO
 			       : IS(w, "explain") ? STATEMENT_EXPLAINS
 						  : STATEMENT_GOES_ON;
-		find_if(r, text_is_one_of(word, OF_OBJECTS), FOUND_OF_OBJECTS);
-		find_if(r, r->statement != STATEMENT_IS_DO && !text_is_one_of(word, PLAIN " " OF_OBJECTS),
+		note_if(r, text_is_one_of(word, OF_OBJECTS), FOUND_OF_OBJECTS);
+		note_if(r, r->statement != STATEMENT_IS_DO && !text_is_one_of(word, PLAIN " " OF_OBJECTS),
 			FOUND_OPAQUE);
 		r->found |= text_is_one_of(word, QUERIES) ? FOUND_READ : FOUND_EFFECTS;
 	}
@@ -487,18 +484,18 @@ judge_statement(struct reader *r, const struct word *w)
 	if (r->statement == STATEMENT_BEGINS || r->is_body)
 		judge_first(r, w);
 	else if (r->statement == STATEMENT_IS_DO)
-		find_if(r, !IS(w, "language") && !IS(w, "plpgsql"), FOUND_OPAQUE);
+		note_if(r, !IS(w, "language") && !IS(w, "plpgsql"), FOUND_OPAQUE);
 	else
 		judge_object(r, w);
-	find_if(r, r->statement == STATEMENT_EXPLAINS && text_is_one_of(w->text, OPAQUE_EXPLAINED), FOUND_OPAQUE);
-	find_if(r, (r->found & FOUND_DDL) != 0 && IS(w, "execute"), FOUND_OPAQUE);
-	find_if(r, is_into, FOUND_DDL); /* SELECT INTO makes a table */
-	find_if(r, IS(w, "insert") || IS(w, "update") || IS(w, "delete") || IS(w, "merge") || IS(w, "copy"),
+	note_if(r, r->statement == STATEMENT_EXPLAINS && text_is_one_of(w->text, OPAQUE_EXPLAINED), FOUND_OPAQUE);
+	note_if(r, (r->found & FOUND_DDL) != 0 && IS(w, "execute"), FOUND_OPAQUE);
+	note_if(r, is_into, FOUND_DDL); /* SELECT INTO makes a table */
+	note_if(r, IS(w, "insert") || IS(w, "update") || IS(w, "delete") || IS(w, "merge") || IS(w, "copy"),
 		FOUND_WRITE);
-	find_if(r, IS(w, "prepared"), FOUND_OPAQUE); /* COMMIT PREPARED may make code */
+	note_if(r, IS(w, "prepared"), FOUND_OPAQUE); /* COMMIT PREPARED may make code */
 	/* Answers leave out what is in these schemas. */
-	find_if(r, strncmp(w->text, "pg_temp_", 8) == 0, FOUND_OPAQUE | FOUND_NEW_CALL);
-	find_if(r, r->last == LAST_FOR && IS(w, "share"), FOUND_EFFECTS);
+	note_if(r, strncmp(w->text, "pg_temp_", 8) == 0, FOUND_OPAQUE | FOUND_NEW_CALL);
+	note_if(r, r->last == LAST_FOR && IS(w, "share"), FOUND_EFFECTS);
 	/* After SELECT, INSERT is a column's name. */
 	r->is_into_harmless = (r->selects >> r->depth & 1) == 0 && (IS(w, "insert") || IS(w, "merge"));
 	if (IS(w, "select"))
@@ -507,22 +504,22 @@ judge_statement(struct reader *r, const struct word *w)
 
 /* Notes what a name may be after a word with these roles; `at` is what the word itself may be. */
 static void
-place_behind(struct reader *r, unsigned roles, unsigned at)
+note_place_after(struct reader *r, unsigned roles, unsigned at)
 {
 	uint64_t here = UINT64_C(1) << r->depth;
 	bool is_query = (r->queries & here) != 0 || (r->is_body && r->depth == 0);
-	bool is_from = (roles & BEHIND_FROM) != 0 && is_query && !r->is_behind_distinct;
-	unsigned no_call = BEHIND_NO_CALL | ((r->found & FOUND_DDL) != 0 ? BEHIND_NO_CALL_IN_DDL : 0u);
-	unsigned relation = BEHIND_RELATION | (r->is_body ? 0u : BEHIND_INTO);
-	bool is_call = (at & OF_RELATION) != 0 ? (roles & BEHIND_LATERAL) != 0 : (roles & no_call) == 0;
+	bool is_from = (roles & AFTER_FROM) != 0 && is_query && !r->is_after_distinct;
+	unsigned no_call = AFTER_NO_CALL | ((r->found & FOUND_DDL) != 0 ? AFTER_NO_CALL_IN_DDL : 0u);
+	unsigned relation = AFTER_RELATION | (r->is_body ? 0u : AFTER_INTO);
+	bool is_call = (at & MAY_BE_RELATION) != 0 ? (roles & AFTER_LATERAL) != 0 : (roles & no_call) == 0;
 
-	r->place = (is_call ? OF_CALL : 0u) | (is_from || (roles & relation) != 0 ? OF_RELATION : 0u) |
-		   ((roles & BEHIND_CTE) != 0 ? OF_CTE : 0u);
-	r->is_behind_distinct = (roles & BEHIND_DISTINCT) != 0;
-	r->has_distinct = r->has_distinct || r->is_behind_distinct;
+	r->may_be = (is_call ? MAY_BE_CALL : 0u) | (is_from || (roles & relation) != 0 ? MAY_BE_RELATION : 0u) |
+		    ((roles & AFTER_CTE) != 0 ? MAY_BE_CTE : 0u);
+	r->is_after_distinct = (roles & AFTER_DISTINCT) != 0;
+	r->has_distinct = r->has_distinct || r->is_after_distinct;
 	r->queries |= (roles & HAS_FROM) != 0 ? here : 0;
 	r->froms = is_from ? r->froms | here : (roles & ENDS_FROM) != 0 ? r->froms & ~here : r->froms;
-	r->withs = (roles & BEHIND_CTE) != 0 ? r->withs | here : (roles & ENDS_WITH) != 0 ? r->withs & ~here : r->withs;
+	r->withs = (roles & AFTER_CTE) != 0 ? r->withs | here : (roles & ENDS_WITH) != 0 ? r->withs & ~here : r->withs;
 }
 
 /* Called when the last name has ended without a dot after it. */
@@ -531,8 +528,8 @@ settle_name(struct reader *r)
 {
 	r->found |= r->if_new & (FOUND_NEW_RELATION | FOUND_NEW_TYPE);
 	r->if_new = 0;
-	r->place = OF_CALL;
-	r->is_behind_distinct = false;
+	r->may_be = MAY_BE_CALL;
+	r->is_after_distinct = false;
 }
 
 static bool
@@ -548,12 +545,11 @@ is_cte(const struct reader *r, uint64_t hash)
 static void
 judge_known(struct reader *r, const struct word *w, unsigned roles)
 {
-	find_if(r, (roles & HAS_EFFECTS) != 0 || (r->is_behind_dot && (roles & HAS_EFFECTS_CALLED) != 0),
-		FOUND_EFFECTS);
+	note_if(r, (roles & HAS_EFFECTS) != 0 || (r->is_after_dot && (roles & HAS_EFFECTS_CALLED) != 0), FOUND_EFFECTS);
 	if ((roles & HAS_EFFECTS_CALLED) != 0)
-		r->called.always |= RISK_EFFECTS;
+		r->if_called.always |= RISK_EFFECTS;
 	if ((r->casts >> r->depth & 1) != 0 && IS(w, "as"))
-		r->place |= OF_TYPE;
+		r->may_be |= MAY_BE_TYPE;
 	r->last = IS(w, "cast") ? LAST_CAST : IS(w, "for") || IS(w, "key") ? LAST_FOR : LAST_OTHER;
 }
 
@@ -561,8 +557,8 @@ judge_known(struct reader *r, const struct word *w, unsigned roles)
 static void
 judge_name(struct reader *r, const struct word *w, uint64_t hash)
 {
-	bool was_behind_distinct = r->is_behind_distinct;
-	unsigned at = r->place;
+	bool was_after_distinct = r->is_after_distinct;
+	unsigned at = r->may_be;
 	uint64_t known;
 
 	if (r->names->known_count == 0 || r->names->has_unknown) {
@@ -571,22 +567,22 @@ judge_name(struct reader *r, const struct word *w, uint64_t hash)
 	}
 	hash = known_hash(hash);
 	settle_name(r);
-	r->named = at;
-	if ((at & OF_CTE) != 0 && r->cte_count < CTES_MAX)
+	r->last_may_be = at;
+	if ((at & MAY_BE_CTE) != 0 && r->cte_count < CTES_MAX)
 		r->ctes[r->cte_count++] = hash;
 	known = *known_place(r->names, w->is_beyond_ascii ? known_hash(hash_of(RISK_BEYOND_ASCII, 1)) : hash);
 	if (known != 0) {
-		r->is_behind_distinct = was_behind_distinct;
-		place_behind(r, (unsigned)(known & ((1u << ROLE_BITS) - 1)), at);
+		r->is_after_distinct = was_after_distinct;
+		note_place_after(r, (unsigned)(known & ((1u << ROLE_BITS) - 1)), at);
 		judge_known(r, w, (unsigned)(known & ((1u << ROLE_BITS) - 1)));
 		return;
 	}
 	r->last = LAST_NEW;
-	r->if_new = ((at & (OF_CALL | OF_CTE)) == OF_CALL && !r->is_naming ? FOUND_NEW_CALL : 0u) |
-		    ((at & OF_RELATION) != 0 && !is_cte(r, hash) ? FOUND_NEW_RELATION : 0u) |
-		    ((at & OF_TYPE) != 0 ? FOUND_NEW_TYPE : 0u);
+	r->if_new = ((at & (MAY_BE_CALL | MAY_BE_CTE)) == MAY_BE_CALL && !r->is_naming ? FOUND_NEW_CALL : 0u) |
+		    ((at & MAY_BE_RELATION) != 0 && !is_cte(r, hash) ? FOUND_NEW_RELATION : 0u) |
+		    ((at & MAY_BE_TYPE) != 0 ? FOUND_NEW_TYPE : 0u);
 	/* after a name comes an alias; in a DO the name may be RETURN, which SQL does not know */
-	r->place = r->is_body ? OF_CALL : 0;
+	r->may_be = r->is_body ? MAY_BE_CALL : 0;
 }
 
 static void
@@ -596,27 +592,28 @@ judge_punct(struct reader *r, char c)
 
 	if (c == '.') {
 		r->if_new = 0;
-		r->place = r->named;
+		r->may_be = r->last_may_be;
 		return;
 	}
-	find_if(r, c == '(', r->if_new & FOUND_NEW_CALL);
+	note_if(r, c == '(', r->if_new & FOUND_NEW_CALL);
 	settle_name(r);
 	if (c == ',')
-		r->place = ((r->withs & here) != 0 ? OF_CTE : OF_CALL) | ((r->froms & here) != 0 ? OF_RELATION : 0u);
+		r->may_be = ((r->withs & here) != 0 ? MAY_BE_CTE : MAY_BE_CALL) |
+			    ((r->froms & here) != 0 ? MAY_BE_RELATION : 0u);
 	else if (c == ')')
-		r->place = r->has_distinct ? OF_CALL : 0; /* DISTINCT ON (a) f(b); otherwise an alias follows */
+		r->may_be = r->has_distinct ? MAY_BE_CALL : 0; /* DISTINCT ON (a) f(b); otherwise an alias follows */
 }
 
 static void
-join_name(struct reader *r, const struct entry *e)
+add_risks_of_name(struct reader *r, const struct entry *e)
 {
 	if (e == NULL)
 		return;
-	join(&r->of_relations, e->risks[RISK_RELATION]);
-	join(&r->risk, e->risks[RISK_KEYWORD]);
-	if (r->is_behind_dot)
-		join(&r->risk, e->risks[RISK_FUNCTION]);
-	join(&r->called, e->risks[RISK_FUNCTION]);
+	add_risk(&r->relation_risk, e->risks[RISK_RELATION]);
+	add_risk(&r->risk, e->risks[RISK_KEYWORD]);
+	if (r->is_after_dot)
+		add_risk(&r->risk, e->risks[RISK_FUNCTION]);
+	add_risk(&r->if_called, e->risks[RISK_FUNCTION]);
 }
 
 static void
@@ -626,27 +623,27 @@ judge_word(struct reader *r, const struct word *w)
 	const struct entry *e =
 	    w->is_beyond_ascii ? find(r->names, RISK_BEYOND_ASCII, 1) : find_hashed(r->names, w->text, w->len, hash);
 
-	r->called = (struct risk){ 0 };
+	r->if_called = (struct risk){ 0 };
 	judge_statement(r, w);
 	judge_name(r, w, hash);
-	join_name(r, e);
+	add_risks_of_name(r, e);
 	if (w->is_beyond_ascii && e != NULL) /* in SJIS, a character's second byte may look like an operator */
-		join(&r->risk, e->risks[RISK_FUNCTION]);
+		add_risk(&r->risk, e->risks[RISK_FUNCTION]);
 	/* PostgreSQL cuts long names after a whole character of its own encoding, so perhaps only ASCII is left. */
 	if (w->is_beyond_ascii && w->ascii_len + LETTER_MAX > NAME_MAX_LEN)
-		join_name(r, find(r->names, w->text, w->ascii_len));
-	r->is_behind_dot = false;
+		add_risks_of_name(r, find(r->names, w->text, w->ascii_len));
+	r->is_after_dot = false;
 }
 
 /* Handles what a token that is neither a name nor punctuation ends. */
 static void
 other_token(struct reader *r)
 {
-	r->called = (struct risk){ 0 };
-	r->is_behind_dot = r->is_into_harmless = false;
+	r->if_called = (struct risk){ 0 };
+	r->is_after_dot = r->is_into_harmless = false;
 	r->last = LAST_OTHER;
 	settle_name(r);
-	find_if(r, r->statement == STATEMENT_BEGINS, FOUND_OPAQUE);
+	note_if(r, r->statement == STATEMENT_BEGINS, FOUND_OPAQUE);
 }
 
 static void
@@ -669,7 +666,7 @@ read_quoted(struct reader *r, const struct sql_token *t)
 	size_t prefix_len = is_unicode ? 3 : 1;
 
 	read_word(r, t->at + prefix_len, t->len - prefix_len - 1);
-	find_if(r, is_first || is_unicode, FOUND_OPAQUE);
+	note_if(r, is_first || is_unicode, FOUND_OPAQUE);
 }
 
 /* A word may follow 1 or 1e5 without a space, but the lexer takes all of it for a number: moves the lexer back. */
@@ -701,15 +698,15 @@ read_body(struct reader *r, const char *begin, size_t len)
 
 	sql_lexer_init(&body.lexer, begin, len);
 	body.lexer.has_backslashes = r->lexer.has_backslashes;
-	find_if(r, !read_tokens(&body) || body.statement == STATEMENT_NAMES_OBJECT, FOUND_OPAQUE);
-	join(&r->risk, body.risk);
-	join(&r->of_relations, body.of_relations);
+	note_if(r, !read_tokens(&body) || body.statement == STATEMENT_NAMES_OBJECT, FOUND_OPAQUE);
+	add_risk(&r->risk, body.risk);
+	add_risk(&r->relation_risk, body.relation_risk);
 	r->found |= body.found;
 }
 
 /* Returns true if this text, as code, may call functions that its words don't show. */
 static bool
-hides(const char *text, size_t len)
+may_hide_calls(const char *text, size_t len)
 {
 	return text_mentions(text, len, "execute") || text_mentions(text, len, "u&") || memchr(text, '\\', len) != NULL;
 }
@@ -721,9 +718,9 @@ read_string(struct reader *r, const struct sql_token *t)
 	bool is_plain;
 
 	/* Two strings in a row may be one, and each have half of a name. */
-	find_if(r, (r->found & FOUND_OF_OBJECTS) != 0 && (r->last == LAST_STRING || hides(t->at, t->len)),
+	note_if(r, (r->found & FOUND_OF_OBJECTS) != 0 && (r->last == LAST_STRING || may_hide_calls(t->at, t->len)),
 		FOUND_OPAQUE);
-	find_if(r, r->last == LAST_NEW, FOUND_NEW_TYPE); /* type 'literal' */
+	note_if(r, r->last == LAST_NEW, FOUND_NEW_TYPE); /* type 'literal' */
 	other_token(r);
 	r->last = LAST_STRING;
 	if (r->statement != STATEMENT_IS_DO)
@@ -741,13 +738,13 @@ read_string(struct reader *r, const struct sql_token *t)
 static void
 judge_run(struct reader *r, const char *run, size_t len)
 {
-	find_if(r, len > RUN_MAX, FOUND_OPAQUE);
+	note_if(r, len > RUN_MAX, FOUND_OPAQUE);
 	for (size_t from = 0; from < len && r->names->count > 0 && len <= RUN_MAX; from++)
 		for (size_t n = 1; from + n <= len; n++) {
 			const struct entry *e = find(r->names, run + from, n);
 
 			if (e != NULL)
-				join(&r->risk, e->risks[RISK_OPERATOR]);
+				add_risk(&r->risk, e->risks[RISK_OPERATOR]);
 		}
 }
 
@@ -755,7 +752,7 @@ static void
 read_punct(struct reader *r, char c)
 {
 	if (c == '(') {
-		join(&r->risk, r->called);
+		add_risk(&r->risk, r->if_called);
 		if (++r->depth > DEPTH_MAX) {
 			r->depth = DEPTH_MAX;
 			r->found |= FOUND_OPAQUE;
@@ -769,25 +766,25 @@ read_punct(struct reader *r, char c)
 	} else if (c == ')' && r->depth > 0)
 		r->depth--;
 	judge_punct(r, c);
-	r->called = (struct risk){ 0 };
+	r->if_called = (struct risk){ 0 };
 	r->is_naming = r->is_naming && c == '.';
-	r->is_behind_dot = c == '.';
+	r->is_after_dot = c == '.';
 	r->is_into_harmless = false;
 	r->last = LAST_OTHER;
-	find_if(r, c == '$', FOUND_OPAQUE); /* an error */
+	note_if(r, c == '$', FOUND_OPAQUE); /* an error */
 	if (c == ';') {
 		r->statement = STATEMENT_BEGINS;
 		r->selects = r->queries = r->froms = r->withs = r->casts = 0;
 		r->depth = 0;
 		r->found |= FOUND_END;
 	} else
-		find_if(r, c != '(' && r->statement == STATEMENT_BEGINS, FOUND_OPAQUE);
+		note_if(r, c != '(' && r->statement == STATEMENT_BEGINS, FOUND_OPAQUE);
 }
 
 static void
 read_token(struct reader *r, const struct sql_token *t)
 {
-	find_if(r, (r->found & FOUND_END) != 0 && (t->kind != SQL_PUNCT || *t->at != ';'), FOUND_EFFECTS);
+	note_if(r, (r->found & FOUND_END) != 0 && (t->kind != SQL_PUNCT || *t->at != ';'), FOUND_EFFECTS);
 	switch (t->kind) {
 	case SQL_WORD:
 		read_word(r, t->at, t->len);
@@ -810,7 +807,7 @@ read_token(struct reader *r, const struct sql_token *t)
 		break;
 	default:
 		read_punct(r, *t->at);
-		r->place |= t->kind == SQL_CAST ? OF_TYPE : 0u;
+		r->may_be |= t->kind == SQL_CAST ? MAY_BE_TYPE : 0u;
 		break;
 	}
 }
@@ -863,7 +860,7 @@ is_sandboxed(const char *language)
  * their own names. Returns 0 otherwise.
  */
 static unsigned
-keeps(const char *sql, size_t len)
+risk_of_keeping(const char *sql, size_t len)
 {
 	static const char *const signs[] = { "load",	  "isn_weak", "backup", "replication_",
 					     "extension", "rename",   "u&",	"\\" };
@@ -884,7 +881,7 @@ keeps(const char *sql, size_t len)
 
 /* Returns the end of the comment or escape that begins at `at`; `at` if none begins there. */
 static const char *
-behind_comment(const char *at, const char *end)
+comment_end(const char *at, const char *end)
 {
 	const char *found;
 
@@ -905,7 +902,7 @@ behind_comment(const char *at, const char *end)
 #define SPARE_BYTES 3u
 
 static bool
-ends_as(const struct word *w, const char *words)
+ends_with_any(const struct word *w, const char *words)
 {
 	for (size_t spare = 0; spare <= SPARE_BYTES && spare < w->len; spare++)
 		if (text_is_one_of(w->text + spare, words))
@@ -945,7 +942,7 @@ risk_of_text(const struct risk_names *names, const char *text, size_t len, bool 
 		if (is_load && (*at == '\'' || *at == '$'))
 			return STATE_BACKEND | parts;
 		if (!sql_is(*at, TAG)) {
-			next = has_comments || *at == '\\' ? behind_comment(at, end) : at;
+			next = has_comments || *at == '\\' ? comment_end(at, end) : at;
 			is_load = is_load && (next > at || is_space(*at));
 			at = next > at ? next : at + 1;
 			continue;
@@ -956,10 +953,10 @@ risk_of_text(const struct risk_names *names, const char *text, size_t len, bool 
 		if ((is_ddl && text_is_one_of(w.text, "extension language")) ||
 		    (is_language && strcmp(w.text, "c") == 0))
 			return STATE_BACKEND | parts;
-		is_ddl = ends_as(&w, "create alter drop") ||
+		is_ddl = ends_with_any(&w, "create alter drop") ||
 			 (is_ddl && text_is_one_of(w.text, "or replace trusted procedural"));
 		is_language = strcmp(w.text, "language") == 0;
-		is_load = ends_as(&w, "load");
+		is_load = ends_with_any(&w, "load");
 	}
 	return parts;
 }
@@ -1026,16 +1023,16 @@ risk_of_opaque(const struct reader *r)
 
 	if ((r->found & FOUND_OPAQUE) == 0 && (names->by_objects & RISK_DYNAMIC) != RISK_DYNAMIC)
 		parts = (parts & ~(unsigned)STATE_BACKEND) | (names->by_objects & STATE_BACKEND);
-	return with_calls(parts) | RISK_OPAQUE | keeps(r->lexer.sql, r->lexer.len) |
+	return with_calls(parts) | RISK_OPAQUE | risk_of_keeping(r->lexer.sql, r->lexer.len) |
 	       risk_names_of_text(names, r->lexer.sql, r->lexer.len);
 }
 
 /*
- * Adds the risk of SQL to *risk and *of_new. Returns false if it does not end properly: PostgreSQL then refuses it all.
+ * Adds the risk of SQL to *risk and *new_risk. Returns false if it does not end properly: PostgreSQL then refuses it.
  */
 static bool
 read_sql(const struct risk_names *names, const char *sql, size_t len, bool has_backslashes, unsigned *risk,
-	 unsigned *of_new)
+	 unsigned *new_risk)
 {
 	struct reader r = { .names = names, .statement = STATEMENT_BEGINS };
 
@@ -1045,10 +1042,10 @@ read_sql(const struct risk_names *names, const char *sql, size_t len, bool has_b
 		return false;
 	settle_name(&r);
 	if ((r.found & FOUND_NEW_RELATION) != 0)
-		*of_new |= RISK_NEW;
+		*new_risk |= RISK_NEW;
 	if ((r.found & FOUND_NEW_CALL) != 0)
-		*of_new |= with_calls(RISK_NEW) | RISK_CONTEXT | (names->all & STATE_BACKEND) | names->of_new;
-	*risk |= risk_of(&r, r.of_relations) | with_calls(risk_of(&r, r.risk)) |
+		*new_risk |= with_calls(RISK_NEW) | RISK_CONTEXT | (names->all & STATE_BACKEND) | names->new_risk;
+	*risk |= risk_of(&r, r.relation_risk) | with_calls(risk_of(&r, r.risk)) |
 		 ((r.found & FOUND_DDL) != 0 ? names->ddl : 0);
 	if ((*risk & RISK_DYNAMIC) == RISK_DYNAMIC)
 		*risk |= names->all;
@@ -1075,17 +1072,17 @@ unsigned
 risk_names_of_sql(const struct risk_names *names, const char *sql, size_t len)
 {
 	bool has_backslash = memchr(sql, '\\', len) != NULL, is_read;
-	unsigned risk = with_calls(names->ever), of_new = 0;
+	unsigned risk = with_calls(names->ever), new_risk = 0;
 	unsigned opaque = with_calls(names->all) | RISK_OPAQUE | RISK_KEEPS | RISK_EFFECTS;
 
 	if (names->is_too_large || (has_backslash && has_doubtful_backslash(sql, len)))
 		return opaque | risk_names_of_text(names, sql, len);
-	is_read = read_sql(names, sql, len, false, &risk, &of_new);
+	is_read = read_sql(names, sql, len, false, &risk, &new_risk);
 	if (has_backslash)
-		is_read = read_sql(names, sql, len, true, &risk, &of_new) || is_read;
-	if (((risk | of_new) & ~(unsigned)RISK_CONTEXT) != 0) /* SQL that touches the session does more than read */
+		is_read = read_sql(names, sql, len, true, &risk, &new_risk) || is_read;
+	if (((risk | new_risk) & ~(unsigned)RISK_CONTEXT) != 0) /* SQL that touches the session does more than read */
 		risk |= RISK_EFFECTS;
-	return is_read ? risk | of_new : opaque | risk_names_of_text(names, sql, len);
+	return is_read ? risk | new_risk : opaque | risk_names_of_text(names, sql, len);
 }
 
 unsigned
@@ -1105,7 +1102,7 @@ risk_names_of_types(const struct risk_names *names, const uint8_t *types, size_t
 			return names->all | RISK_EFFECTS;
 		for (unsigned i = 0; i < names->type_count; i++)
 			if (names->types[i].oid == oid)
-				join(&risk, names->types[i].risk);
+				add_risk(&risk, names->types[i].risk);
 	}
 	own = risk.always | risk.in_writes | names->ever;
 	return (own & RISK_DYNAMIC) == RISK_DYNAMIC ? own | names->all : own;

@@ -116,14 +116,14 @@ seal_parts_of_leavings(unsigned leaves)
 void
 seal_put(struct buf *out, unsigned parts, uint64_t seed, const char *fdw_schema)
 {
-	bool is_known = (parts & STATE_REMOTE) != 0 && fdw_schema[0] != '\0';
+	bool is_schema_known = (parts & STATE_REMOTE) != 0 && fdw_schema[0] != '\0';
 	size_t begun = message_begin(out, 'Q');
 	char text[SEAL_SEED_MAX];
 
 	for (size_t i = 0; i < sizeof(washes) / sizeof(washes[0]); i++)
-		if (parts & washes[i].part & ~(is_known ? (unsigned)STATE_REMOTE : 0u))
+		if (parts & washes[i].part & ~(is_schema_known ? (unsigned)STATE_REMOTE : 0u))
 			buf_printf(out, "%s;", washes[i].sql);
-	if (is_known)
+	if (is_schema_known)
 		buf_printf(out, "SELECT " MESSAGE_OURS "FROM %s.postgres_fdw_disconnect_all();", fdw_schema);
 	if (parts & STATE_SEED)
 		buf_printf(out, "%s;", seal_seed_sql(text, seed));

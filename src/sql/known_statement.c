@@ -317,10 +317,10 @@ bool
 known_recognise(struct known_reader *r, struct known *k)
 {
 	enum sql_word word = r->token.kind == SQL_WORD ? sql_word_find(r->token.at, r->token.len) : SQL_WORDS_NONE;
-	struct known_reader begin = *r, behind;
+	struct known_reader begin = *r, after_word;
 
 	known_next(r);
-	behind = *r;
+	after_word = *r;
 	for (const struct form *f = forms; word != SQL_WORDS_NONE && f < forms + sizeof(forms) / sizeof(forms[0]);
 	     f++) {
 		if (f->word != word && f->or_word != word)
@@ -336,7 +336,7 @@ known_recognise(struct known_reader *r, struct known *k)
 		}
 		memset(k, 0, offsetof(struct known, name));
 		k->value[0] = '\0';
-		*r = behind;
+		*r = after_word;
 	}
 	*r = begin;
 	*k = (struct known){ .kind = KNOWN_NOT };

@@ -79,7 +79,7 @@ keep(struct scan_memory *m, struct scan_memory_set *set, const struct scan *s, u
 
 /* Returns true if SQL with this hash was scanned lately in this set. Otherwise notes the hash and returns false. */
 static bool
-was_scanned(struct scan_memory_set *set, uint64_t hash)
+check_and_note(struct scan_memory_set *set, uint64_t hash)
 {
 	for (unsigned i = 0; i < SCAN_MEMORY_PLACES; i++)
 		if (set->scanned[i] == hash)
@@ -103,7 +103,7 @@ scan_and_keep(struct scan_memory *m, struct scan_memory_set *set, struct scan *s
 	if (s->name_count > 0 || literals.count > SCAN_LITERALS_MAX || (s->flags == SCAN_ALL && literals.count > 0))
 		return NULL;
 	skeleton_take_apart(&parts, &literals, len);
-	if (parts.len > SCAN_MEMORY_LONGEST || !was_scanned(set, skeleton_mix(hash, parts.count << 32 | parts.len)))
+	if (parts.len > SCAN_MEMORY_LONGEST || !check_and_note(set, skeleton_mix(hash, parts.count << 32 | parts.len)))
 		return NULL;
 	return keep(m, set, s, hash, options, sql, &parts);
 }
@@ -137,9 +137,9 @@ same_place(struct scan_memory *m, const char *sql, size_t len, uint64_t *key)
 static void
 note_same(struct scan_memory *m, struct same_sql *to, uint64_t key, const char *sql, size_t len, struct scanned_sql *k)
 {
-	bool has_room = to->sql != NULL && to->len == len;
+	bool is_same_len = to->sql != NULL && to->len == len;
 
-	if (to->key == key && !has_room) {
+	if (to->key == key && !is_same_len) {
 		m->same_bytes -= to->sql != NULL ? (uint32_t)to->len : 0;
 		free(to->sql);
 		to->sql = malloc(len);
@@ -156,7 +156,7 @@ note_same(struct scan_memory *m, struct same_sql *to, uint64_t key, const char *
 }
 
 __attribute__((noinline)) static struct scanned_sql *
-remembered_by_beginning(struct scan_memory *m, struct scan *s, unsigned options, const char *sql, size_t len)
+scan_by_beginning(struct scan_memory *m, struct scan *s, unsigned options, const char *sql, size_t len)
 {
 	uint64_t hash = skeleton_hash(options, sql, len);
 	struct scan_memory_set *set = &m->sets[(hash >> 32) % SCAN_MEMORY_SETS];
@@ -172,7 +172,7 @@ remembered_by_beginning(struct scan_memory *m, struct scan *s, unsigned options,
 }
 
 __attribute__((noinline)) static struct scanned_sql *
-remembered_by_text(struct scan_memory *m, struct scan *s, unsigned options, const char *sql, size_t len)
+scan_by_text(struct scan_memory *m, struct scan *s, unsigned options, const char *sql, size_t len)
 {
 	uint64_t key;
 	struct same_sql *same = same_place(m, sql, len, &key);
@@ -181,7 +181,7 @@ remembered_by_text(struct scan_memory *m, struct scan *s, unsigned options, cons
 	if (same->key == key && same->number != 0 && same->number == k->number && k->options == options &&
 	    same->len == len && memcmp(same->sql, sql, len) == 0)
 		return recall(s, k);
-	k = remembered_by_beginning(m, s, options, sql, len);
+	k = scan_by_beginning(m, s, options, sql, len);
 	if (k != NULL)
 		note_same(m, same, key, sql, len, k);
 	return k;
@@ -198,8 +198,8 @@ scan_remembered(struct scan_memory *m, struct scan *s, unsigned options, const c
 		return NULL;
 	}
 	if (len > SHORT_LEN)
-		return len <= SCAN_MEMORY_LONGEST ? remembered_by_text(m, s, options, sql, len)
-						  : remembered_by_beginning(m, s, options, sql, len);
+		return len <= SCAN_MEMORY_LONGEST ? scan_by_text(m, s, options, sql, len)
+						  : scan_by_beginning(m, s, options, sql, len);
 	/* Short SQL (BEGIN, COMMIT) is looked up here, without a call of another function. */
 	hash = skeleton_mix(options << 16 | len,
 			    len < 8 ? (uint64_t)four(sql) << 32 | four(sql + len - 4) : skeleton_eight(sql));

@@ -26,7 +26,7 @@ enum expect {
 enum token { TOKEN_WORD, TOKEN_QUOTED, TOKEN_COLON, TOKEN_NUMBER, TOKEN_LITERAL, TOKEN_DOT, TOKEN_COMMA, TOKEN_OTHER };
 
 static uint32_t
-told(uint32_t token, const char *text, size_t len)
+class_of(uint32_t token, const char *text, size_t len)
 {
 	enum sql_word word;
 
@@ -38,16 +38,16 @@ told(uint32_t token, const char *text, size_t len)
 }
 
 static void
-tell_last(struct scan *s)
+classify_last(struct scan *s)
 {
-	s->last = told(s->last, s->last_text, s->last_len);
+	s->last = class_of(s->last, s->last_text, s->last_len);
 }
 
 /* Classifies the token before the last name. Its class matters only if a parenthesis follows the name. */
 static void
-tell_before(struct scan *s)
+classify_before(struct scan *s)
 {
-	s->before = told(s->before, s->before_text, s->before_len);
+	s->before = class_of(s->before, s->before_text, s->before_len);
 }
 
 /* --- what a token before has announced --------------------------------------------------------------------------- */
@@ -169,7 +169,7 @@ expect_created(struct scan *s, enum token token, enum sql_word word, const char 
 }
 
 static void
-expected(struct scan *s, enum token token, enum sql_word word, const char *text, size_t len)
+judge_expected(struct scan *s, enum token token, enum sql_word word, const char *text, size_t len)
 {
 	switch (s->expect) {
 	case EXPECT_SET:
@@ -260,7 +260,7 @@ judge_language(struct scan *s, const char *text, size_t len)
 static void
 judge_word(struct scan *s, enum sql_word word)
 {
-	tell_last(s);
+	classify_last(s);
 	if (word == WORD_INSERT || word == WORD_MERGE) /* also in WITH, EXPLAIN, PREPARE */
 		s->flags |= SCAN_WRITES;
 	switch (word) {
@@ -414,7 +414,7 @@ scan_word_slowly(struct scan *s, const char *text, size_t len)
 	    s->last == LAST_DOT || s->last == LAST_EXPRESSION_DOT ? SQL_WORDS_NONE : sql_word_find(text, len);
 
 	if (s->expect != EXPECT_NOTHING)
-		expected(s, TOKEN_WORD, word, text, len);
+		judge_expected(s, TOKEN_WORD, word, text, len);
 	if (s->last == LAST_START)
 		begin_statement(s, word);
 	else if (s->last == WORD_LANGUAGE)
@@ -428,7 +428,7 @@ void
 scan_quoted_slowly(struct scan *s, const char *text, size_t len)
 {
 	if (s->expect != EXPECT_NOTHING)
-		expected(s, TOKEN_QUOTED, SQL_WORDS_NONE, text, len);
+		judge_expected(s, TOKEN_QUOTED, SQL_WORDS_NONE, text, len);
 	if (s->last == WORD_LANGUAGE)
 		judge_language(s, text, len);
 	take_name(s, LAST_QUOTED, text, len);
@@ -470,7 +470,7 @@ may_call_after_word(const struct scan *s, enum sql_word before)
 static bool
 may_be_call(struct scan *s)
 {
-	tell_before(s);
+	classify_before(s);
 	switch (s->before) {
 	case LAST_START:
 	case LAST_IDENTIFIER:
@@ -510,7 +510,7 @@ judge_call(struct scan *s)
 	if ((bits & SQL_SEQUENCE_FUNCTION) != 0)
 		s->flags |= (bits & SQL_FUNCTION) != 0 ? SCAN_NEXTVAL : SCAN_SEQUENCE;
 	if (s->last == WORD_ON)
-		tell_before(s);
+		classify_before(s);
 	if ((s->last == WORD_ON && s->before == WORD_DISTINCT) || s->last == WORD_OPERATOR)
 		s->has_odd_parens = true;
 	if ((bits & SQL_FUNCTION) != 0 && scan_may_matter(s->last_text, s->last_len)) /* random(), random_normal() */
@@ -525,7 +525,7 @@ judge_call(struct scan *s)
 /* --- other tokens ------------------------------------------------------------------------------------------------ */
 
 static void
-take_dot(struct scan *s)
+note_dot(struct scan *s)
 {
 	bool is_catalog =
 	    s->last_len == 10 && scan_is_name(s->last) && strncasecmp(s->last_text, "pg_catalog", 10) == 0;
@@ -538,13 +538,13 @@ void
 scan_punct_slowly(struct scan *s, char c)
 {
 	if (s->expect != EXPECT_NOTHING)
-		expected(s,
-			 c == '.'		? TOKEN_DOT
-			 : c == ','		? TOKEN_COMMA
-			 : c == ':'		? TOKEN_COLON
-			 : c == '$' || c == '0' ? TOKEN_NUMBER
-						: TOKEN_OTHER,
-			 SQL_WORDS_NONE, NULL, 0);
+		judge_expected(s,
+			       c == '.'		      ? TOKEN_DOT
+			       : c == ','	      ? TOKEN_COMMA
+			       : c == ':'	      ? TOKEN_COLON
+			       : c == '$' || c == '0' ? TOKEN_NUMBER
+						      : TOKEN_OTHER,
+			       SQL_WORDS_NONE, NULL, 0);
 	if (s->config_parens != 0 && (c == ';' || (c == ')' && s->parens == s->config_parens)))
 		end_config(s);
 	switch (c) {
@@ -566,7 +566,7 @@ scan_punct_slowly(struct scan *s, char c)
 		s->last = LAST_START;
 		break;
 	case '.':
-		take_dot(s);
+		note_dot(s);
 		break;
 	case ',':
 		s->last = LAST_COMMA;
@@ -595,7 +595,7 @@ scan_literal_begin(struct scan *s)
 	if (s->capture != CAPTURE_NONE)
 		s->name_len = 0;
 	if (s->expect != EXPECT_NOTHING)
-		expected(s, TOKEN_LITERAL, SQL_WORDS_NONE, NULL, 0);
+		judge_expected(s, TOKEN_LITERAL, SQL_WORDS_NONE, NULL, 0);
 }
 
 void
@@ -617,18 +617,18 @@ void
 scan_spare_word(struct scan *s)
 {
 	if (s->last_text == s->word)
-		tell_last(s);
+		classify_last(s);
 	if (s->before_text == s->word)
-		tell_before(s);
+		classify_before(s);
 }
 
 void
 scan_end_chunk(struct scan *s, bool is_word_in_use)
 {
-	tell_before(s);
+	classify_before(s);
 	s->before_text = NULL;
 	if (is_word_in_use)
-		tell_last(s);
+		classify_last(s);
 	else if (scan_is_name(s->last) && s->last_text != s->word) {
 		s->last_len = s->last_len < SCAN_WORD_MAX ? s->last_len : SCAN_WORD_MAX;
 		memcpy(s->word, s->last_text, s->last_len);

@@ -10,7 +10,7 @@
 #define HASHED_MAX ((size_t)8192)
 #define HASHED_ENOUGH 64
 #define HASHED_LITERALS 4
-#define HASHED_BEHIND 16
+#define HASHED_AFTER 16
 
 /* --- literals ---------------------------------------------------------------------------------------------------- */
 
@@ -150,7 +150,7 @@ skeleton_hash(unsigned options, const char *sql, size_t len)
 				  (size_t)(end - p) < HASHED_ENOUGH ? (size_t)(end - p) : HASHED_ENOUGH);
 		if (skeleton_parts_values(p, at)) /* perhaps a list, which may have another length */
 			break;
-		hash = hash_of(hash, p, at < HASHED_BEHIND ? at : HASHED_BEHIND);
+		hash = hash_of(hash, p, at < HASHED_AFTER ? at : HASHED_AFTER);
 		hashed += at;
 		at += (size_t)(p - sql);
 	}
@@ -196,7 +196,7 @@ numbers_end(const char *p, const char *end, const char *part, size_t len)
 
 /* Returns true if another row, or another element of a list, begins at p. */
 static inline bool
-goes_on(const char *p, const char *end, const char *part, size_t len)
+row_follows(const char *p, const char *end, const char *part, size_t len)
 {
 	return is_same(p, end, part, len) && (size_t)(end - p) > len &&
 	       (part[len - 1] == '\'' || sql_is(p[len], DIGIT));
@@ -221,7 +221,7 @@ skeleton_is_like(const struct skeleton *k, const char *sql, size_t len)
 			if (part->back == 1 && row_part->len <= SKELETON_READABLE && row[row_part->len - 1] != '\'')
 				sql = numbers_end(sql, end, row, row_part->len);
 		}
-		if (part->back != 0 && goes_on(sql, end, row, row_part->len)) {
+		if (part->back != 0 && row_follows(sql, end, row, row_part->len)) {
 			kept = row;
 			part = row_part;
 		} else if (!is_same(sql, end, kept, part->len))

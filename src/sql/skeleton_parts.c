@@ -84,7 +84,7 @@ is_between_values(const struct scan_literals *l, size_t i, bool ends_row)
 
 /* Returns true if a closing bracket follows literal i (and its closing quote, if it has one). */
 static bool
-is_closed_behind(const struct scan_literals *l, size_t i, const char *end)
+is_closed_after(const struct scan_literals *l, size_t i, const char *end)
 {
 	const char *p = l->sql + l->at[i].end;
 
@@ -99,7 +99,7 @@ is_closed_behind(const struct scan_literals *l, size_t i, const char *end)
  * than three rows. (The scan is in the same state after the second row as after any later row.)
  */
 static size_t
-rows_of(const struct scan_literals *l, size_t first, size_t width, bool has_brackets, const char *end)
+count_in_rows(const struct scan_literals *l, size_t first, size_t width, bool has_brackets, const char *end)
 {
 	size_t at = first + width + 1;
 
@@ -111,7 +111,7 @@ rows_of(const struct scan_literals *l, size_t first, size_t width, bool has_brac
 	while (at < l->count && is_same_part(l, at - width, at))
 		at++;
 	at -= first;
-	return at % width == 0 && at >= 3 * width && is_closed_behind(l, first + at - 1, end) ? at : 0;
+	return at % width == 0 && at >= 3 * width && is_closed_after(l, first + at - 1, end) ? at : 0;
 }
 
 /*
@@ -155,9 +155,9 @@ skeleton_take_apart(struct skeleton_parts *to, const struct scan_literals *l, si
 		list = begins_list(l, i);
 		width = list == LIST_ROWS ? row_width(l, i) : 0;
 		if (width > 0)
-			rows = rows_of(l, i, width, true, l->sql + len);
+			rows = count_in_rows(l, i, width, true, l->sql + len);
 		if (rows == 0 && list != LIST_NONE)
-			rows = rows_of(l, i, width = 1, false, l->sql + len);
+			rows = count_in_rows(l, i, width = 1, false, l->sql + len);
 		if (rows == 0)
 			width = 0;
 		for (size_t second = i + 2 * width; i + 1 < second;)

@@ -124,13 +124,13 @@ take_dollar(struct sql_lexer *lx)
 
 /*
  * Takes all letters, digits and dots that follow as part of the number, because no useful token can follow a digit
- * without a space. If the number ends like a word (has_word), a dollar after it belongs to that word and begins no
+ * without a space. If the number ends like a word (ends_in_word), a dollar after it belongs to that word and begins no
  * string, as in sql/scan.h.
  */
 static enum sql_kind
 take_number(struct sql_lexer *lx)
 {
-	bool has_word = false;
+	bool ends_in_word = false;
 	size_t i = lx->pos;
 
 	while (i < lx->len) {
@@ -138,15 +138,15 @@ take_number(struct sql_lexer *lx)
 
 		if ((sql_class(c) & TAG) == 0 && c != '.')
 			break;
-		has_word = c != '.' && (has_word || (sql_class(c) & WORD_START) != 0);
+		ends_in_word = c != '.' && (ends_in_word || (sql_class(c) & WORD_START) != 0);
 		i++;
 		if ((c == 'e' || c == 'E') && i + 1 < lx->len && (lx->sql[i] == '+' || lx->sql[i] == '-') &&
 		    (sql_class(lx->sql[i + 1]) & DIGIT) != 0) {
-			has_word = false;
+			ends_in_word = false;
 			i++;
 		}
 	}
-	lx->pos = has_word ? run_of(lx, i, WORD) : i;
+	lx->pos = ends_in_word ? run_of(lx, i, WORD) : i;
 	return SQL_NUMBER;
 }
 

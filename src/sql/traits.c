@@ -68,7 +68,7 @@ mentions_moment(const char *sql, size_t len)
  * transform_null_equals turns into IS NULL.
  */
 static uint32_t
-look_into(const char *sql, size_t len)
+find_moments_and_nulls(const char *sql, size_t len)
 {
 	struct sql_lexer lexer;
 	struct sql_token t, before = { 0 };
@@ -104,6 +104,6 @@ traits_of_parse(struct sql_traits *v, const char *sql, size_t len)
 	if (may_name_moment && memchr(sql, '\\', len) != NULL) /* the session decides which bytes are a literal */
 		hints |= TRAITS_MOMENT;
 	if (may_name_moment || (memchr(sql, '=', len) != NULL && text_mentions(sql, len, "null")))
-		hints |= look_into(sql, len);
+		hints |= find_moments_and_nulls(sql, len);
 	v->hints = (uint16_t)(v->hints | hints);
 }

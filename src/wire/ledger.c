@@ -116,7 +116,7 @@ take_head(struct ledger *l)
 }
 
 static void
-answered(struct ledger *l)
+settle_head(struct ledger *l)
 {
 	struct owed o = take_head(l);
 
@@ -142,7 +142,7 @@ end_copy(struct ledger *l)
  * Returns true if PostgreSQL will answer this message, although an error or a COPY is open; else settles or counts it.
  */
 static bool
-is_entered(struct ledger *l, const struct owed *o)
+admit(struct ledger *l, const struct owed *o)
 {
 	if (l->intake == INTAKE_SYNC) {
 		if (o->kind != OWED_SYNC) {
@@ -165,7 +165,7 @@ ledger_enter(struct ledger *l, struct owed o)
 	assert(l->intake != INTAKE_SYNC || l->count == 0); /* messages that the server ignores are not entered */
 	if (ledger_has_ahead(l))
 		l->ops->overtaken(l->arg);
-	if (l->intake != INTAKE_ALL && !is_entered(l, &o))
+	if (l->intake != INTAKE_ALL && !admit(l, &o))
 		return;
 	if (l->count == l->cap && ledger_grow(l) < 0) {
 		l->trust = LEDGER_SHORT;
@@ -241,7 +241,7 @@ verdict_of(const struct owed *o)
  * such a message, the error is for the client.
  */
 static bool
-is_of_client(const struct owed *o)
+is_for_client(const struct owed *o)
 {
 	return o->to == OWED_TO_CLIENT || o->to == OWED_TO_STATEMENT;
 }
@@ -250,7 +250,7 @@ static enum ledger_verdict
 receive_error(struct ledger *l)
 {
 	struct owed *o = l->count > 0 ? entry_at(l, 0) : NULL;
-	enum ledger_verdict v = o == NULL || is_of_client(o) ? LEDGER_PASS : LEDGER_SWALLOW;
+	enum ledger_verdict v = o == NULL || is_for_client(o) ? LEDGER_PASS : LEDGER_SWALLOW;
 	uint32_t syncs = l->copy == COPY_IN ? l->copy_syncs : 0;
 
 	if (o == NULL)
@@ -292,8 +292,8 @@ ledger_owes_client(const struct ledger *l, uint64_t *since_us)
 	for (uint32_t i = 0; i < l->count && *since_us == 0; i++) {
 		const struct owed *o = ledger_at(l, i);
 
-		is_owing = is_owing || is_of_client(o);
-		if (is_of_client(o) && owed_ends_request(o))
+		is_owing = is_owing || is_for_client(o);
+		if (is_for_client(o) && owed_ends_request(o))
 			*since_us = o->started_us;
 	}
 	return is_owing;
@@ -349,7 +349,7 @@ ledger_owes_us(const struct ledger *l, uint64_t *since_us)
 	for (uint32_t i = 0; i < l->count; i++) {
 		const struct owed *o = ledger_at(l, i);
 
-		if (is_of_client(o))
+		if (is_for_client(o))
 			return false;
 		*since_us = o->started_us;
 		if (owed_ends_request(o))
@@ -398,8 +398,7 @@ receive_result(struct ledger *l, uint8_t type)
 	switch (type) {
 	case 'T':
 		if (l->is_replication)
-			l->copy =
-			    COPY_NONE; /* a walsender continues after CopyDone, which CopyData may follow */
+			l->copy = COPY_NONE; /* a walsender continues after CopyDone, which CopyData may follow */
 		return is_execute || l->copy != COPY_NONE ? LEDGER_VIOLATION : v;
 	case 'D':
 		return l->copy != COPY_NONE ? LEDGER_VIOLATION : v;
@@ -408,7 +407,7 @@ receive_result(struct ledger *l, uint8_t type)
 		if (type == 'I' && l->copy != COPY_NONE)
 			return LEDGER_VIOLATION;
 		if (is_execute)
-			answered(l);
+			settle_head(l);
 		else {
 			end_copy(l);
 			if (o->shown > 0 && --o->shown == 0)
@@ -418,7 +417,7 @@ receive_result(struct ledger *l, uint8_t type)
 	case 's':
 		if (!is_execute || l->copy != COPY_NONE)
 			return LEDGER_VIOLATION;
-		answered(l);
+		settle_head(l);
 		return v;
 	case 'G':
 		if (l->copy != COPY_NONE)
@@ -445,14 +444,14 @@ receive_result(struct ledger *l, uint8_t type)
 }
 
 static enum ledger_verdict
-receive_simple_answer(struct ledger *l, bool is_it)
+receive_simple_answer(struct ledger *l, bool is_match)
 {
 	enum ledger_verdict v;
 
-	if (!is_it)
+	if (!is_match)
 		return LEDGER_VIOLATION;
 	v = verdict_of(ledger_head(l));
-	answered(l);
+	settle_head(l);
 	return v;
 }
 
