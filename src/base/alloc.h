@@ -1,9 +1,9 @@
 /*
  * src/base/alloc.h - memory for start and reload: a configuration, and objects that are made from it once.
  *
- * These functions end the process when memory runs out. So code that serves clients never calls them: it calls those of
- * the C library, whose errors cost one client (docs/architecture.md). A reload begins only if there is room for it
- * (memory_use_reserve). tests/check-alloc knows each caller.
+ * These functions end the process when memory runs out. So code that serves clients never calls them, but the C
+ * library's functions, whose errors cost only one client (docs/architecture.md). A reload begins only if there is
+ * memory for it (memory_use_reserve). tests/check-alloc knows each caller.
  *
  * Always: the functions with an x never return NULL, and free() frees their results.
  */
@@ -46,8 +46,7 @@ xreallocarray(void *p, size_t count, size_t size)
 	return alloc_check(reallocarray(p, count, size));
 }
 
-/* Returns a list with room for one more element. It grows in powers of two, so the count alone tells when a list is
- * full. */
+/* Returns a list with room for one more element. A list grows to powers of two, so the count shows when it is full. */
 static inline void *
 xwith_room(void *list, size_t count, size_t size)
 {

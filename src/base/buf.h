@@ -1,5 +1,5 @@
 /*
- * src/base/buf.h - a growing byte buffer with a hard limit, for messages that are built or kept for a moment.
+ * src/base/buf.h - a growing byte buffer with a hard limit, for messages that are built, or kept for a short time.
  *
  * A zeroed buffer is valid and empty. It owns its bytes. When the buffer is over its limit or out of memory, is_broken
  * is set, further puts do nothing, and buf_ok() returns false; so a caller builds a whole message, then checks once.

@@ -1,6 +1,6 @@
 /*
- * src/base/clock.h - the two clocks, in microseconds; lengths of time and counts for people to read; and times to wait.
- * Only loops, main and threads that may wait for others read the clocks; all other code takes now_us.
+ * src/base/clock.h - the two clocks, in microseconds; durations and counts as text for people; and back-off times. Only
+ * loops, main and helper threads read the clocks; all other code takes now_us as an argument.
  */
 #pragma once
 
@@ -56,7 +56,7 @@ struct counted {
 	char text[64];
 };
 
-/* Returns text such as "1 client waits" or "2 clients wait"; else_ is also for 0. Truncated to the room there is. */
+/* Returns text such as "1 client waits" or "2 clients wait", truncated if too long. else_ is also used for 0. */
 struct counted counted(uint64_t count, const char *if_one, const char *else_);
 
 /* --- waiting times after failed attempts, and the random numbers that spread the attempts; pure --- */
@@ -73,8 +73,8 @@ random_next(uint64_t *state)
 	return z ^ z >> 31;
 }
 
-/* Returns first_us doubled once for each of these earlier failures, at most most_us, and varied by a fifth, so that
- * clients that wait for the same thing don't come back at the same moment. */
+/* Returns first_us, doubled for each of the earlier failures, but most_us at most. The result is varied by up to a
+ * fifth, so that clients that wait for the same thing don't come back at the same moment. */
 static inline uint64_t
 backoff_us(uint32_t failures, uint64_t first_us, uint64_t most_us, uint64_t *random)
 {

@@ -74,12 +74,12 @@ counters_add_waits(struct histogram *to, const struct database_counters *c)
 const char *
 request_cause(const struct request_report *r)
 {
-	size_t largest = PHASE_SERVER; /* of equally long phases, this one counts */
+	size_t largest = PHASE_SERVER; /* taken if several phases are equally long */
 
 	for (size_t i = 0; i < PHASE_COUNT; i++)
 		if (r->phase_us[i] > r->phase_us[largest])
 			largest = i;
 	if (largest == PHASE_CLIENT_WRITE && r->event != NULL && strcmp(r->event, "backend_lost") == 0)
-		return r->event; /* mostly between two requests: the client did nothing wrong */
+		return r->event; /* mostly between two requests, so not the client's fault */
 	return phase_names[largest];
 }

@@ -12,7 +12,7 @@
 /* Lists of X(value, its name in metrics and SHOW). */
 #define AS_ENUM(value, name) value,
 /* clang-format off */
-/* From RF_CANCELED on, the client itself caused the failure, which then spoils no objective. */
+/* From RF_CANCELED on, the client itself caused the failure, so it does not count against an objective. */
 #define REQUEST_FAILURES(X) \
 	X(RF_POOL_TIMEOUT, "pool_timeout") X(RF_BACKEND_UNREACHABLE, "backend_unreachable") \
 	X(RF_BACKEND_LOST, "backend_lost") X(RF_LIMIT, "limit") X(RF_SHUTDOWN, "shutdown") \
@@ -61,14 +61,14 @@
 	X(ROUTE_PRIMARY_ONLY, "primary_only") X(ROUTE_BEHIND, "behind") X(ROUTE_NO_STANDBY, "no_standby") \
 	X(ROUTE_CONNECTING, "connecting") X(ROUTE_BUSY, "busy") X(ROUTE_REFUSED, "refused")
 #define READ_TARGETS(X) X(RT_PRIMARY, "primary") X(RT_STANDBY, "standby")
-/* The words of the setting refuse. FORBIDDEN_SIZE: a statement too long to be looked at. */
+/* The words of the setting `refuse`. FORBIDDEN_SIZE: a statement that is too long to be judged. */
 #define FORBIDDEN_STATEMENTS(X) \
 	X(FORBIDDEN_UPDATE, "update_without_where") X(FORBIDDEN_DELETE, "delete_without_where") X(FORBIDDEN_DDL, "ddl") \
 	X(FORBIDDEN_MULTI, "multi_statement")
 #define CANCEL_RESULTS(X) \
 	X(CR_SENT, "sent") X(CR_NO_QUERY, "no_query") X(CR_WRONG_KEY, "wrong_key") X(CR_FAILED, "failed") \
 	X(CR_PASSED_ON, "passed_on")
-/* Says what ended a statement before it was done, for SHOW SLOW. SERVER: PostgreSQL, or a user there. */
+/* The cause of a statement's early end, for SHOW SLOW. CANCELED_BY_SERVER: PostgreSQL, or a user there. */
 #define CANCELERS(X) \
 	X(CANCELED_BY_CLIENT, "client") X(CANCELED_BY_QUERY_TIMEOUT, "query_timeout") X(CANCELED_BY_SERVER, "server") \
 	X(CANCELED_BY_STATEMENT_TIMEOUT, "statement_timeout") X(CANCELED_BY_LOCK_TIMEOUT, "lock_timeout")
@@ -84,8 +84,8 @@ enum request_failure { REQUEST_FAILURES(AS_ENUM) RF_COUNT, RF_OF_CLIENTS = RF_CA
 enum wait_outcome { WAIT_OUTCOMES(AS_ENUM) WAIT_COUNT };
 enum query_kind { QUERY_KINDS(AS_ENUM) QK_COUNT };
 enum transaction_end { TRANSACTION_ENDS(AS_ENUM) TE_COUNT };
-/* The party that owed the next byte of a request (docs/slow-log.md); PHASE_WAIT: clients that have the pool's
- * servers. */
+/* Phases of a request, by the party that owes the next byte (docs/slow-log.md). PHASE_WAIT: clients that have the
+ * pool's servers. */
 enum phase { PHASES(AS_ENUM) PHASE_COUNT };
 enum error_origin { EO_SERVER, EO_PROXY, EO_COUNT };
 enum checkout_source { CHECKOUT_SOURCES(AS_ENUM) CS_COUNT };
@@ -101,28 +101,29 @@ enum login_method {
 };
 enum reject_reason { REJECT_REASONS(AS_ENUM) RJ_COUNT };
 enum connect_failure { CONNECT_FAILURES(AS_ENUM) CF_COUNT };
-/* Where a client's read went: to a standby, or to the primary for a reason (docs/admin.md, SHOW READS). */
+/* The route of a client's read: to a standby, or to the primary for some reason (docs/admin.md, SHOW READS). */
 enum read_route { ROUTE_OFF, READ_ROUTES(AS_ENUM) ROUTE_COUNT };
 enum forbidden { FORBIDDEN_NOTHING, FORBIDDEN_STATEMENTS(AS_ENUM) FORBIDDEN_SIZE, FORBIDDEN_COUNT };
-/* Results of a request that was sent ahead: it was the first to be answered, was answered elsewhere, or is sent
- * again. */
+/* Results of a request that was sent ahead: it was answered there, by another server, or is sent again. */
 enum pipeline_result { PIPELINE_RESULTS(AS_ENUM) PL_COUNT };
 enum read_target { READ_TARGETS(AS_ENUM) RT_COUNT };
 enum cancel_result { CANCEL_RESULTS(AS_ENUM) CR_COUNT };
 enum canceler { CANCELED_BY_NOBODY, CANCELERS(AS_ENUM) CANCELED_COUNT };
-/* Objects that are transferred from one worker to another: a client after its proof; a server, just returned or idle.
+/*
+ * Objects that one worker transfers to another: a client after its login, or a server, just returned or idle.
+ *
  */
 enum transfer_kind { TRANSFER_KINDS(AS_ENUM) TRANSFER_COUNT };
 enum auth_query_result { AUTH_QUERY_RESULTS(AS_ENUM) AQ_COUNT };
 enum net_side { NS_CLIENT, NS_SERVER, NS_COUNT };
 
-/* SQLSTATE classes counted by name; counters.c lists them; the last two are none and other */
+/* The SQLSTATE classes that are counted, and then "none" and "other". */
 #define ERROR_CLASSES_MAX 48
 extern const char *const error_classes[ERROR_CLASSES_MAX]; /* ends with NULL */
 /* Returns the index of a SQLSTATE's class. sqlstate may be NULL or shorter than two characters: the class is then
  * "none". */
 unsigned counters_error_class(const char *sqlstate);
-/* Adds the numbers at from to those at to: both are arrays, or structs of nothing but uint64_t, of len bytes. */
+/* Adds the numbers at `from` to those at `to`: both have len bytes, and consist of uint64_t only. */
 void counters_add(void *to, const void *from, size_t len);
 
 /* The names of enum values in metrics and SHOW, in the order of the enums. */
@@ -143,7 +144,7 @@ extern const char *const reject_reason_names[RJ_COUNT];
 extern const char *const connect_failure_names[CF_COUNT];
 extern const char *const pipeline_result_names[PL_COUNT];
 extern const char *const read_target_names[RT_COUNT];
-#define FORBIDDEN_BIT(what) (1u << ((unsigned)(what)-1)) /* bit of a statement in the setting refuse */
+#define FORBIDDEN_BIT(what) (1u << ((unsigned)(what)-1)) /* the bit of a kind of statement in the setting `refuse` */
 extern const char *const forbidden_names[FORBIDDEN_COUNT - 1]; /* begins with the value after FORBIDDEN_NOTHING */
 extern const char *const cancel_result_names[CR_COUNT];
 extern const char *const canceler_names[CANCELED_COUNT]; /* the first is NULL */
@@ -156,7 +157,7 @@ extern const char *const net_side_names[NS_COUNT];
 struct pool_counters {
 	uint64_t waits; /* requests that had to wait */
 	uint64_t pool_timeouts;
-	/* outages that are over: times when no server could be opened and none was there */
+	/* outages that have ended: times in which the pool had no server and none could be opened */
 	uint64_t outages, outage_us;
 	uint64_t held; /* requests that have waited during an outage */
 	uint64_t pipelined[PL_COUNT]; /* requests that were sent ahead of their turn */
@@ -181,17 +182,17 @@ struct database_counters {
 	uint64_t phase_us[PHASE_COUNT];
 	uint64_t transaction_idle_us;
 	uint64_t server_assignments;
-	/* of named statements, as PgBouncer counts: clients' Parses, Parses on servers, and clients' Binds */
+	/* messages for named statements, counted as by PgBouncer: clients' Parses, Parses to servers, clients' Binds */
 	uint64_t client_parses, server_parses, binds;
 	uint64_t probes; /* queries about session state sent to servers */
 	uint64_t statement_hits, statement_misses, statement_evictions, statement_reruns;
 	uint64_t plans_kept,
-	    /* statements/keep.h: uses under a name; statements given up because their plans were slow */
+	    /* see statements/keep.h: uses of a kept plan; statements given up because their plans were slow */
 	    plans_given_up;
 	/* statements refused by the setting refuse, in the order of forbidden_names */
 	uint64_t statements_forbidden[FORBIDDEN_COUNT - 1];
 	uint64_t commits_checked[CC_COUNT]; /* commits whose answer was lost with the server */
-	uint64_t reads[RT_COUNT]; /* loans that might have gone to a standby */
+	uint64_t reads[RT_COUNT]; /* loans for reads that might go to a standby */
 	uint64_t client_logins;
 	struct histogram pool_wait[WAIT_COUNT], query_duration, transaction_duration, server_response, ping_duration;
 };
@@ -204,7 +205,7 @@ struct backend_counters {
 	uint64_t standby_loans; /* loans of a standby to the clients of its primary's pool */
 	uint64_t last_failure_wall_us; /* gauge; 0 if no attempt has failed */
 	int is_up; /* gauge: 1 after a success, 0 after a failure, -1 before the first attempt */
-	uint64_t heard_us; /* when is_up was found out; of two workers' values, the newer one counts */
+	uint64_t heard_us; /* when is_up was set; when workers' values are merged, the newer one is taken */
 	struct histogram connect_duration;
 };
 
@@ -216,17 +217,17 @@ struct process_counters {
 	struct histogram tls_handshake_duration; /* handshakes of clients */
 	uint64_t tls_not_after_us; /* gauge; when our first certificate expires, since 1970; 0 if there is none */
 	uint64_t cancels[CR_COUNT];
-	uint64_t transfers[TRANSFER_COUNT]; /* counted by the worker that they leave */
+	uint64_t transfers[TRANSFER_COUNT]; /* counted by the worker that the object leaves */
 	uint64_t auth_queries[AQ_COUNT];
 	uint64_t reloads_ok, reloads_failed;
 	uint64_t console_commands;
 	/* how often this service was restarted with its clients, passed on from process to process */
 	uint64_t restarts;
-	uint64_t restarts_failed, clients_moved; /* in this process: successors given up; clients taken over */
+	uint64_t restarts_failed, clients_moved; /* in this process: failed restarts; clients taken over */
 	uint64_t loop_iterations;
-	uint64_t loop_busy_us, dns_lookups_ok, dns_lookups_failed; /* counted elsewhere; filled in for a snapshot */
+	uint64_t loop_busy_us, dns_lookups_ok, dns_lookups_failed; /* counted elsewhere, and filled in for a snapshot */
 	struct histogram login_duration, loop_lag, proxy_overhead;
 	struct histogram transfer_duration; /* transfers of servers, counted by the worker that gets them */
 	struct histogram
-	    halt_duration; /* measured by worker 0: how long all others stood still, or were waited for in vain */
+	    halt_duration; /* measured by worker 0: how long it held all other workers, or waited for them in vain */
 };

@@ -38,13 +38,13 @@ put(struct due_heap *h, size_t i, struct due *d)
 
 /* Moves d to its place after its time has changed, or after it was added at the end of the list. */
 static void
-settle(struct due_heap *h, struct due *d)
+sift(struct due_heap *h, struct due *d)
 {
 	size_t i = d->place - 1, child;
 
 	for (; i > 0 && h->items[(i - 1) / 2]->at_us > d->at_us; i = (i - 1) / 2)
 		put(h, i, h->items[(i - 1) / 2]);
-	while ((child = 2 * i + 1) < h->count) { /* if it has risen, this ends at once */
+	while ((child = 2 * i + 1) < h->count) { /* this ends at once if d has moved up */
 		if (child + 1 < h->count && h->items[child + 1]->at_us < h->items[child]->at_us)
 			child++;
 		if (h->items[child]->at_us >= d->at_us)
@@ -64,7 +64,7 @@ due_set(struct due_heap *h, struct due *d, uint64_t at_us)
 		put(h, h->count++, d);
 	}
 	assert(h->items[d->place - 1] == d);
-	settle(h, d);
+	sift(h, d);
 }
 
 void
@@ -81,5 +81,5 @@ due_remove(struct due_heap *h, struct due *d)
 	if (last == d)
 		return;
 	put(h, i, last);
-	settle(h, last);
+	sift(h, last);
 }

@@ -43,7 +43,7 @@ escape_put(char *out, const char *text)
 	return len;
 }
 
-/* C0, DEL and C1 (two bytes in UTF-8): a terminal would act on them. */
+/* Escapes a control character (C0, DEL, or C1 with two bytes in UTF-8), on which a terminal would act. */
 static size_t
 put_control(enum escape_style style, unsigned code, char *out)
 {

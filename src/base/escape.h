@@ -1,6 +1,6 @@
 /*
- * src/base/escape.h - makes a peer's bytes fit for a line: valid UTF-8, no control characters, no quotes that end the
- * text early; and writes JSON. Bytes that are not UTF-8 become U+FFFD. Pure.
+ * src/base/escape.h - makes a peer's bytes fit for a line of a log or of JSON: valid UTF-8, no control characters, no
+ * quotes that end the text early. Bytes that are not UTF-8 become U+FFFD. Pure.
  */
 #pragma once
 
@@ -11,7 +11,7 @@ enum escape_style {
 	ESCAPE_JSON, /* for a JSON string */
 	ESCAPE_LABEL, /* for a Prometheus label value: escapes backslash, quote, newline */
 };
-#define ESCAPE_MAX 8 /* at least the bytes that one character may become */
+#define ESCAPE_MAX 8 /* bytes; one character never becomes more */
 #define UTF8_REPLACEMENT "\xef\xbf\xbd"
 
 /* Returns the length of the well-formed UTF-8 sequence at bytes (1 to 4), or 0 if there is none. len > 0. */

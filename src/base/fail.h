@@ -10,8 +10,8 @@
 
 #define FAIL_TEXT_MAX 256
 
-/* Says what clients get that need a connection while none can be opened: an error at once, or a wait of pool_timeout or
- * of outage_hold. */
+/* Clients that need a connection while none can be opened get an error at once, or wait for pool_timeout or
+ * outage_hold. */
 enum outage_mode { OUTAGE_FAIL, OUTAGE_WAIT, OUTAGE_HOLD };
 
 struct fail {
@@ -22,15 +22,15 @@ struct fail {
 	char pgbouncer_text[FAIL_TEXT_MAX]; /* PgBouncer's text for it, for compat = pgbouncer; may be empty */
 };
 
-/* These functions are cold: the compiler moves code that leads to them away from code that usually runs. */
-/* Fills why (which may be NULL) and clears its other texts; truncates texts that are too long. Always returns -1, for
- * "return fail_set(...)". */
+/* These functions have the attribute cold, so that the compiler moves code that calls them out of the usual path. */
+/* Sets sqlstate and text of why (which may be NULL), and clears its other texts. Truncates a text that is too long.
+ * Always returns -1, for "return fail_set(...)". */
 int fail_set(struct fail *why, const char *sqlstate, const char *fmt, ...) __attribute__((cold, format(printf, 3, 4)));
 /* Add to a failure that was set. Always return -1. */
 #define fail_detail(why, ...) fail_add((why), offsetof(struct fail, detail), __VA_ARGS__)
 #define fail_hint(why, ...) fail_add((why), offsetof(struct fail, hint), __VA_ARGS__)
 #define fail_pgbouncer_text(why, ...) fail_add((why), offsetof(struct fail, pgbouncer_text), __VA_ARGS__)
-/* Reports that there was no memory for what, such as "a pool". Always returns -1. */
+/* Reports that there was no memory for `what`, such as "a pool". Always returns -1. */
 #define fail_memory(why, what)                                                                                         \
 	(fail_set((why), "53200", "out of memory"), fail_detail((why), "Failed while allocating %s.", (what)))
 /* Writes the text at offset at of the struct. Always returns -1. */

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define UNKNOWN_LEN ((size_t)64 << 10) /* most bytes of a file that says it has no bytes (in /proc) */
+#define UNKNOWN_LEN ((size_t)64 << 10) /* most bytes that are read of a file whose size is given as 0 (in /proc) */
 
 static int
 read_open(int fd, const char *path, size_t max_len, struct file_content *out, struct fail *why)

@@ -19,6 +19,6 @@ struct file_content {
  * path. */
 int file_read(const char *path, size_t max_len, struct file_content *out, struct fail *why);
 void file_free(struct file_content *file); /* wipes and frees the text */
-/* Returns true, with a warning about path in out, if other users can read a file of secrets. The rule is PostgreSQL's
- * for keys: only the owner may read the file, or also its group if root owns it. */
+/* Returns true, with a warning about path in out, if other users may read or change a file of secrets. The rule is that
+ * of PostgreSQL for keys: only the owner may, but the group may read a file that root owns. */
 bool file_is_open_to_others(const struct stat *st, const char *path, char *out, size_t cap);

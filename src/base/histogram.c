@@ -2,7 +2,7 @@
 
 #include <math.h>
 
-/* 100 ms is a bound of its own, so that "p95 below 100 ms" can be read off exactly. */
+/* 100 ms is one of the bounds, so that an objective such as "p95 below 100 ms" can be checked exactly. */
 const struct histogram_bounds histogram_bounds_query = {
 	.count = 17,
 	.le_us = { 500, 1000, 2500, 5000, 10000, 25000, 50000, 75000, 100000, 150000, 250000, 500000, 1000000, 2500000,

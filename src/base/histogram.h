@@ -1,8 +1,8 @@
 /*
- * src/base/histogram.h - a latency histogram with fixed buckets. It has only the counts; code that shows it knows the
- * bounds.
+ * src/base/histogram.h - a latency histogram with fixed buckets. A histogram has counts and sums; its bounds are passed
+ * by the code that counts or shows values.
  *
- * The loop is the only writer. Readers get a copy made on the loop's thread.
+ * Only the loop writes a histogram. Readers get a copy that was made on the loop's thread.
  */
 #pragma once
 
@@ -11,8 +11,8 @@
 
 #define HISTOGRAM_BUCKETS_MAX 20
 
-/* Upper bounds in microseconds, ascending; a value equal to a bound is in that bucket (Prometheus' le). One more
- * bucket, whose bound is HISTOGRAM_REST, holds the rest (+Inf). */
+/* Upper bounds of the buckets in microseconds, ascending; a value that equals a bound is in its bucket (Prometheus'
+ * le). The last bucket, whose bound is HISTOGRAM_REST, has the rest (+Inf). */
 #define HISTOGRAM_REST UINT64_MAX
 struct histogram_bounds {
 	size_t count; /* number of bounds, without HISTOGRAM_REST */
@@ -27,7 +27,7 @@ struct histogram {
 	uint64_t buckets[HISTOGRAM_BUCKETS_MAX], sums_us[HISTOGRAM_BUCKETS_MAX]; /* not cumulative */
 };
 
-/* Returns the number of the bucket for a value: most values are in one of the first, so a walk beats a search. */
+/* Returns the index of a value's bucket. Most values are in one of the first, so a linear search is the fastest. */
 static inline size_t
 histogram_bucket(const struct histogram_bounds *bounds, uint64_t us)
 {
@@ -58,8 +58,8 @@ histogram_observe_us(struct histogram *h, const struct histogram_bounds *bounds,
 uint64_t histogram_count(const struct histogram *h);
 uint64_t histogram_sum_us(const struct histogram *h);
 void histogram_add(struct histogram *to, const struct histogram *from);
-/* Returns the q-quantile (0..1) in microseconds, or 0 if h is empty. It is interpolated linearly as Prometheus does,
- * but in the bucket of the largest values it is at most their mean, so that it is never above the largest. max_us is
- * the largest value of all; if that is not known, max_us is 0, and quantiles beyond the last bound are INFINITY. */
+/* Returns the q-quantile (0..1) in microseconds, or 0 if h is empty. It is interpolated linearly, as Prometheus does,
+ * but in the last bucket that has values it is at most their mean, so it is never above the largest value. max_us is
+ * the largest value of all, or 0 if that is not known: then quantiles beyond the last bound are INFINITY. */
 double histogram_quantile_us(const struct histogram *h, const struct histogram_bounds *bounds, double q,
 			     uint64_t max_us);

@@ -1,8 +1,8 @@
 /*
  * src/base/memory.c - see resources.h.
  *
- * max_memory is a soft RLIMIT_DATA. The kernel counts mapped memory even if it was not touched (most of all, the stacks
- * of threads), so untouched memory is added to the limit.
+ * max_memory is a soft RLIMIT_DATA. The kernel counts all mapped memory, even memory that was never touched (most of
+ * all the stacks of threads), so the size of untouched memory is added to the limit.
  */
 #include "base/resources.h"
 
@@ -17,7 +17,7 @@
 #define KEPT_MAX ((rlim_t)64 << 20)
 #define TRIES 3
 
-/* Bytes of address space, and of writable memory that is mapped and not in use. 0 if the kernel doesn't tell. */
+/* Bytes of address space, and of mapped writable memory that was not touched. Both are 0 if the kernel doesn't tell. */
 struct usage {
 	size_t addresses, untouched;
 };
@@ -41,7 +41,7 @@ usage(void)
 	return (struct usage){ size * page, (data + shared - resident) * page };
 }
 
-/* Reserves a quarter of the address space that a hard limit still leaves. Returns the soft limit. */
+/* Reserves a quarter of the address space that a hard limit leaves (KEPT_MAX at most). Returns the new soft limit. */
 static rlim_t
 limit_addresses(size_t used)
 {
@@ -76,10 +76,10 @@ memory_limit(size_t max)
 		setrlimit(RLIMIT_DATA, &r);
 	}
 	if (max != 0 || addresses != RLIM_INFINITY) {
-		/* Under a limit, freed memory must serve the next requests, whatever their size. By default malloc
-		 * keeps ever larger blocks in its heap, once such a block was freed: as much as a quarter of the limit
-		 * was in pieces that were too small for the next large message, and memory_has_room() took them for
-		 * room. */
+		/* Under a limit, freed memory must be usable for the next request, whatever its size. By default,
+		 * malloc keeps blocks in its heap up to the size of the largest block that was ever freed. Then up to a
+		 * quarter of the limit was in pieces that were too small for the next large message, though
+		 * memory_has_room() counted them as free. */
 		mallopt(M_MMAP_THRESHOLD, LARGE_MIN);
 		mallopt(M_TRIM_THRESHOLD, 2 * LARGE_MIN);
 	}
@@ -97,7 +97,7 @@ memory_has_room(size_t bytes)
 		munmap(p, bytes);
 		return true;
 	}
-	/* Freed memory that malloc still keeps serves as well. */
+	/* Freed memory that malloc still keeps may be enough. */
 	return mallinfo2().fordblks >= bytes;
 }
 
@@ -108,8 +108,8 @@ set_limits(const struct rlimit limits[2])
 	setrlimit(RLIMIT_DATA, &limits[1]);
 }
 
-/* Lifts the soft limits. Returns false if the caller need not set them again: there are no limits, or another thread
- * has lifted them for a moment and sets them again itself. */
+/* Lifts the soft limits. Returns false if the caller must not set them again: there are no limits, or another thread
+ * has lifted them for a moment and will set them again. */
 static bool
 lift_limits(struct rlimit before[2])
 {
@@ -136,8 +136,8 @@ memory_realloc(void *p, size_t size)
 {
 	struct rlimit before[2];
 
-	/* The first try keeps the limits. Later ones are repeated, because a thread that had lifted the limits may set
-	 * them again in between. */
+	/* The first try is made within the limits. Later tries are repeated, because another thread may set the limits
+	 * again between lift_limits() and realloc(). */
 	for (int i = 0;; i++) {
 		bool is_lifted = i > 0 && lift_limits(before);
 		void *grown = realloc(p, size);

@@ -4,7 +4,7 @@
 #include <netinet/in.h>
 
 /* Reads a decimal number of at most three digits. Returns false if text is no such number, or the number is above
- * most. */
+ * `most`. */
 static bool
 read_bits(const char *text, unsigned most, unsigned *out)
 {

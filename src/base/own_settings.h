@@ -1,6 +1,6 @@
 /*
  * src/base/own_settings.h - the settings of a session that pgweir itself defines. For PostgreSQL they are custom
- * settings like any other; SET, RESET, set_config() and options in the startup packet reach them in the same way.
+ * settings like any other, so SET, RESET, set_config() and options in the startup packet work as usual.
  *
  * A new setting is a row here; tests/check-docs wants each of them in docs/. Code that acts on a setting compares
  * names with the row's macro, never with a string of its own.
@@ -13,11 +13,11 @@
 
 #define OWN_PREFIX "pgweir."
 
-/* The write position that SHOW answers with; SET has no effect (relay/reads_position.c). */
+/* SHOW returns the write position of the primary; SET has no effect (relay/reads_position.c). */
 #define OWN_LSN OWN_PREFIX "lsn"
-/* The position that a standby must have reached for the session's reads (relay/reads_position.c, reads_marked.c). */
+/* The position that a standby must have replayed for the session's reads (relay/reads_position.c, reads_marked.c). */
 #define OWN_MIN_LSN OWN_PREFIX "min_lsn"
-/* If PostgreSQL reads its value as true, the client asks to keep its server (session/gucs.c). */
+/* With a value that PostgreSQL reads as true, the client keeps its server (session/gucs.c). */
 #define OWN_PIN OWN_PREFIX "pin"
 
 /* ROW(name, is its value read if it holds for one transaction only) */
@@ -26,7 +26,7 @@
 	ROW(OWN_MIN_LSN, true)                                                                                         \
 	ROW(OWN_PIN, false)
 
-/* Returns true if name is one of these settings, and its value counts even if it is SET LOCAL. name: in lower case. */
+/* Returns true if name, in lower case, is one of these settings, and its value is used even if it is SET LOCAL. */
 static inline bool
 own_setting_counts_locally(const char *name)
 {

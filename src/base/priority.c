@@ -6,9 +6,9 @@
 #include <unistd.h>
 
 #define NICER_BY 10
-/* Shorter than any slice that the kernel gives by itself (0.7 ms and more), so the loop preempts when it wakes; and
- * longer than most of its turns, because the loop is preempted when its slice is over: with 0.1 ms, the minimum, this
- * happened once or twice in each transaction of pgbench. */
+/* This is shorter than any slice that the kernel gives by itself (0.7 ms and more), so the loop preempts other threads
+ * when it wakes. It is longer than most turns of the loop, because the loop is preempted when its slice is over: with
+ * 0.1 ms, the minimum, this happened once or twice in each transaction of pgbench. */
 #define SHORT_SLICE_NS 500000
 
 /* The C library has no wrapper for sched_setattr(2), and no header of its own for this structure. */
@@ -20,9 +20,9 @@ struct sched_attributes {
 	uint64_t runtime, deadline, period;
 };
 
-/* Sets how long this thread runs at a time (Linux since 6.12); with 0, the kernel decides. A thread that wakes preempts
- * a running one with a longer slice, instead of waiting for the rest of that slice, which is some milliseconds. Its
- * share of the processor stays the same. */
+/* Sets the slice: how long this thread runs at a time (since Linux 6.12); with 0, the kernel decides. A thread that
+ * wakes preempts a running thread that has a longer slice, instead of waiting some milliseconds for the rest of that
+ * slice. The share of the processor stays the same. */
 void
 priority_set_urgent(bool is_urgent)
 {
@@ -35,7 +35,7 @@ priority_set_urgent(bool is_urgent)
 void
 priority_background(void)
 {
-	/* Linux keeps this value per thread, unlike POSIX. NICER_BY is relative, so Nice= in the unit still counts. */
+	/* Linux keeps this value per thread, unlike POSIX. NICER_BY is relative, so the unit's Nice= still counts. */
 	id_t self = (id_t)syscall(SYS_gettid);
 
 	setpriority(PRIO_PROCESS, self, getpriority(PRIO_PROCESS, self) + NICER_BY);

@@ -9,10 +9,10 @@
 #define REQUEST_BIND_MAX 2048 /* bytes of a Bind's body, with slow_query parameters = on */
 #define REQUEST_TEXT_MAX 16384 /* bytes of query text that are kept while the request runs */
 
-/* Where PostgreSQL got the plan of a statement that its client had sent unnamed (statements/keep.h). */
+/* The plan that PostgreSQL used for a statement which its client had sent unnamed (statements/keep.h). */
 enum plan_choice {
-	PLAN_OWN, /* a plan made for this use, or the statement has a name */
-	PLAN_KEPT /* a plan it had, of a statement that pgweir has prepared */
+	PLAN_OWN, /* a plan that was made for this use; also for all statements with names */
+	PLAN_KEPT /* the plan of a statement that pgweir has prepared under a name */
 };
 
 /* The report of one request. Borrowed for the length of a call. Strings may have any bytes that a client sent. Times
@@ -36,26 +36,26 @@ struct request_report {
 	uint8_t route; /* enum read_route */
 	uint8_t canceled_by; /* enum canceler */
 	uint8_t plan; /* enum plan_choice */
-	bool is_given_up; /* PostgreSQL did not answer it, or no client was there to get the answer */
+	bool is_given_up; /* PostgreSQL did not answer the request, or the client had gone */
 	const char *query; /* NULL if unknown (a prepared statement that is gone) */
 	size_t query_len;
-	uint64_t fingerprint; /* fingerprint of query; 0 if not known */
+	uint64_t fingerprint; /* of query; 0 if not known */
 	unsigned sql_options; /* enum scan_option: how the client's session reads strings */
 	const uint8_t
-	    /* body of the Bind that query ran with, perhaps truncated; NULL if there was none, or it is not wanted */
+	    /* the body of the query's Bind, perhaps truncated; NULL if there was no Bind, or it is not wanted */
 	    *bind;
 	size_t bind_len;
 	bool is_query_cut; /* query is truncated */
 };
 
-/* counters.c: returns the name of the longest phase: "wait", "server" and so on. Of equally long phases the server's
- * counts. If the longest phase is the client's, and the server was lost, returns "backend_lost". */
+/* counters.c: returns the name of the longest phase: "wait", "server" and so on. If phases are equally long, the
+ * server's is taken. If the longest phase is the client's, but the server was lost, returns "backend_lost". */
 const char *request_cause(const struct request_report *r);
 
 /* --- rows that telemetry keeps of statements, and the console shows --- */
 
-/* Statements of one database, user and application that differ only in literals. Where statements are sampled, each
- * sample counts for all that it stands for. */
+/* Statements of one database, user and application that differ only in literals. If statements are sampled, each sample
+ * is counted as many times as it stands for. */
 struct query_row {
 	/* The columns of SHOW QUERIES, which fills in mean_us, p95_us and server_share (0.001 %). */
 	uint64_t fingerprint;
@@ -68,7 +68,7 @@ struct query_row {
 	struct histogram duration; /* its bounds are histogram_bounds_query */
 };
 
-/* For each bucket of a histogram, the trace of the request that fell into it last, if it had one. */
+/* For a bucket of a histogram, the trace of the last request in it that had a trace. */
 struct exemplar {
 	char trace_id[33]; /* 32 digits; empty if there is none */
 	uint64_t value_us, wall_us;

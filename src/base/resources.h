@@ -1,21 +1,21 @@
 /*
- * src/base/resources.h - what the kernel gives the process: memory and processors. The kernel keeps the limits, so
- * there is no state here.
+ * src/base/resources.h - limits and priorities of the process: memory and processors. The kernel keeps these, so there
+ * is no state here.
  */
 #pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
 
-/* --- memory.c: the kernel's soft limit on malloc, below which a reserve is kept for reloads and for libevent. */
+/* --- memory.c: the kernel's soft limits on memory; the reserve above them is for reloads and for libevent. */
 
-/* Limits memory to max bytes; 0 means as much as there is. A limit on address space that the process was started under
- * (ulimit -v) stays, and some of it is reserved. Returns the bytes that malloc may use by these limits, or 0 if there
+/* Limits memory to max bytes; 0 means no limit. If the process was started with a limit on address space (ulimit -v),
+ * that limit stays, and some of it is reserved. Returns the bytes that malloc may use under these limits, or 0 if there
  * is no limit. */
 size_t memory_limit(size_t max);
-/* count of threads that allocate at the same time: malloc() keeps few more heaps */
+/* count is the number of threads that allocate at the same time; malloc() then has only few more heaps */
 void memory_set_threads(unsigned count);
-/* Returns true if so many more bytes can be had. Cheap if they can. */
+/* Returns true if so many bytes can be allocated. Cheap if they can. */
 bool memory_has_room(size_t bytes);
 /* Lifts the limits of memory_limit() until memory_limit() is called again. Returns true if there is room for so many
  * bytes. */
@@ -24,12 +24,12 @@ bool memory_use_reserve(size_t bytes);
 void *memory_realloc(void *p, size_t size);
 
 /*
- * --- priority.c: which thread goes first when processors are scarce. Best effort: what the kernel refuses or does not
- * know stays as it was.
+ * --- priority.c: which thread goes first when processors are scarce. Best effort: nothing changes if the kernel
+ * refuses or does not know a request.
  */
 
 /* Sets whether this thread runs before others when it wakes. A new thread inherits this from its creator; so does a
  * process. */
 void priority_set_urgent(bool is_urgent);
-/* Called by a thread that may wait for others: it gets less of the processor, and is not urgent. */
+/* Called by a thread whose work can wait: it gets a smaller share of the processor, and is not urgent. */
 void priority_background(void);

@@ -1,11 +1,11 @@
 /*
- * src/base/table.h - hash tables of items with bytes as keys: uthash, with one hash. And a heap of items that are due.
+ * src/base/table.h - hash tables of items with bytes as keys (uthash, with another hash), and a heap of due items.
  *
- * Peers choose most keys, so a table has a seed of its own, of random bytes, which keeps peers from choosing
- * collisions. An item is found with the seed that it was added with; 0 is for keys that no peer chooses. Items have a
- * UT_hash_handle hh; HASH_DELETE, HASH_ITER and HASH_COUNT of uthash are used directly.
+ * Peers choose most keys, so a table has a random seed, which keeps peers from choosing keys that collide. Each call
+ * for a table takes the same seed; 0 is for keys that no peer chooses. Items have a UT_hash_handle hh; HASH_DELETE,
+ * HASH_ITER and HASH_COUNT of uthash are used directly.
  *
- * Always: without memory no item is added.
+ * Always: without memory an item is not added, and the table stays valid.
  */
 #pragma once
 
@@ -32,7 +32,7 @@ unsigned table_hash(uint64_t seed, const void *key, size_t len);
 /* Adds an item whose key is not in the table yet; the key stays where it is. Yields true, or false without memory. */
 #define TABLE_ADD(seed, table, key, len, item) TABLE_ADD_BY_HASH(table, key, len, table_hash(seed, key, len), item)
 
-/* Adds an item to a table with a hash of its own, as TABLE_ADD does. */
+/* Does what TABLE_ADD does, with a hash that the caller has computed. */
 #define TABLE_ADD_BY_HASH(table, key, len, hash, item)                                                                 \
 	table_has_room(({                                                                                              \
 		HASH_ADD_KEYPTR_BYHASHVALUE(hh, table, key, (unsigned)(len), hash, item);                              \
@@ -44,7 +44,7 @@ unsigned table_hash(uint64_t seed, const void *key, size_t len);
 #define TABLE_MAKE(seed, table, member, key, len)                                                                      \
 	TABLE_MAKE_BY_HASH(table, member, key, len, table_hash(seed, key, len))
 
-/* Makes and adds an item whose hash is known, as TABLE_MAKE does. */
+/* Does what TABLE_MAKE does, with a hash that the caller has computed. */
 #define TABLE_MAKE_BY_HASH(table, member, key, len, hash)                                                              \
 	({                                                                                                             \
 		__typeof__(table) made_ = calloc(1, sizeof(*made_) + (len) + 1);                                       \
@@ -73,13 +73,13 @@ unsigned table_hash(uint64_t seed, const void *key, size_t len);
 void *table_use(void *first, UT_hash_handle *item); /* returns the first item after the move */
 
 /*
- * --- due.c: a binary heap by time, so that code with many things to do at given times touches only those that are due.
+ * --- due.c: a binary heap by time: code that has many items with a time each need look only at those that are due.
  *
  * Owns: the list of items, not the items.
  */
 struct due {
 	uint64_t at_us;
-	size_t place; /* in the heap, from 1; 0 if it is not there */
+	size_t place; /* position in the heap, from 1 on; 0 if it is not in the heap */
 };
 
 /* A zeroed heap is empty. */
@@ -88,9 +88,9 @@ struct due_heap {
 	size_t count, cap;
 };
 
-bool due_reserve(struct due_heap *h, size_t count); /* makes room for so many items; returns false without memory */
+bool due_reserve(struct due_heap *h, size_t count); /* makes room for count items; returns false without memory */
 void due_free(struct due_heap *h); /* frees only the list */
-/* Makes d due at that time, whether or not d was in the heap. The caller has reserved room for d. */
+/* Makes d due at that time; d may be in the heap already. The caller must have reserved room for d. */
 void due_set(struct due_heap *h, struct due *d, uint64_t at_us);
 void due_remove(struct due_heap *h, struct due *d); /* does nothing if d is not in the heap */
 static inline struct due *

@@ -1,7 +1,7 @@
 /*
- * src/base/text.h - plain searches of text, blanks, copies of names, texts that are secret, and networks as text.
+ * src/base/text.h - searches in text, blanks, copies of names, secret texts, and networks as text.
  *
- * Always: nothing here allocates, or keeps what it is given; only secret_free() frees.
+ * Always: no function here allocates, or keeps a pointer that it was given; only secret_free() frees.
  */
 #pragma once
 
@@ -27,7 +27,7 @@ text_mentions(const char *text, size_t len, const char *word)
 	return false;
 }
 
-/* Returns true if word is one of words, which blanks separate. Only ASCII letters ignore case. */
+/* Returns true if word is one of words, which are separated by blanks. Only ASCII letters ignore case. */
 static inline bool
 text_is_one_of(const char *word, const char *words)
 {
@@ -89,8 +89,8 @@ trim_blanks(const char **text, size_t *len)
 		--*len;
 }
 
-/* Copies a string into an array, whole or not at all: a truncated name would be another name. cap is the size of to,
- * terminator included. Returns false if from does not fit; to is then "". */
+/* Copies a string into an array of cap bytes, whole or not at all, because a truncated name would be another name.
+ * Returns false if `from` and its terminator don't fit; `to` is then "". */
 static inline bool __attribute__((warn_unused_result)) copy_string(char *to, size_t cap, const char *from)
 {
 	size_t len = strlen(from);
@@ -116,7 +116,7 @@ secret_free(char *text)
 struct network {
 	int family; /* AF_INET or AF_INET6 */
 	uint8_t address[16];
-	unsigned bits; /* number of the address's bits that count */
+	unsigned bits; /* length of the prefix */
 };
 
 /* Reads a numeric address, with or without a prefix length. Returns false if text is neither. */

@@ -1,16 +1,16 @@
 /*
- * src/config/compat.h - behavior that is PgBouncer's where compat = pgbouncer, and otherwise a way of pgweir's own,
- * without a setting for each. The list is also a table of docs/pgbouncer.md.
+ * src/config/compat.h - behaviors that pgweir takes over from PgBouncer if compat = pgbouncer, and that have no setting
+ * of their own. The list is also a table in docs/pgbouncer.md.
  */
 #pragma once
 
 #include "config/config.h"
 
-#define COMPAT_VERSION "1.26.1" /* version of the PgBouncer that pgweir replaces: SHOW VERSION, pgbouncer -V */
-#define COMPAT_VERSION_OLD "1.25.2" /* that version with compat = pgbouncer_1_25 */
+#define COMPAT_VERSION "1.26.1" /* the version of PgBouncer that pgweir claims to be (SHOW VERSION, pgbouncer -V) */
+#define COMPAT_VERSION_OLD "1.25.2" /* the same with compat = pgbouncer_1_25 */
 
 /* clang-format off */
-#define COMPAT_WAY_LIST(ROW) /* the way's name, what PgBouncer does, and what pgweir does otherwise */ \
+#define COMPAT_WAY_LIST(ROW) /* the behavior's name, what PgBouncer does, and what pgweir does without compat */ \
 	ROW(WORDS_FAILURES, "errors and log lines are in PgBouncer's words", "in pgweir's") \
 	ROW(ENDS_LATE_QUERIES, "`query_timeout` holds for the wait for a server connection, too, and disconnects the client; the query is cancelled", \
 	    "the query is cancelled, and the client goes on") \
@@ -38,7 +38,7 @@
 	ROW(KEEPS_LISTENERS, "a reload neither opens nor closes listening sockets", "it does") \
 	ROW(STARTS_WITH_MISTAKES, "`trust` on an address that others reach, `auth_query` without `$1`, no databases, no `auth_file` or broken lines in it, and a `user` that only root could become are warnings", \
 	    "errors") \
-	/* The ways of 1.26 are the last ones: pgbouncer_1_25 has none of them. */ \
+	/* Behaviors that are new in 1.26 come last, because pgbouncer_1_25 has none of them. */ \
 	ROW(REPORTS_ITSELF, "a login is told `pgbouncer.version`, `pgbouncer.pool_mode` and `pgbouncer.max_prepared_statements` (not by pgbouncer_1_25)", \
 	    "it is not") \
 	ROW(HAS_NO_SUSPEND, "SUSPEND is no command of the console (but with pgbouncer_1_25)", "it is one")
@@ -47,7 +47,7 @@
 #define COMPAT_WAY_NAME(name, theirs, otherwise) COMPAT_##name,
 enum compat_way { COMPAT_WAY_LIST(COMPAT_WAY_NAME) COMPAT_WAYS };
 
-/* Returns true if pgweir does this as PgBouncer does. */
+/* Returns true if pgweir has this behavior of PgBouncer's. */
 static inline bool
 compat_does(const struct config *config, enum compat_way way)
 {
@@ -55,13 +55,13 @@ compat_does(const struct config *config, enum compat_way way)
 	       way < (config->compat == COMPAT_PGBOUNCER_1_25 ? COMPAT_REPORTS_ITSELF : COMPAT_WAYS);
 }
 
-/* Returns true if the columns of SHOW are those of 1.25: 1.26 has some more. */
+/* Returns true if SHOW has the columns of 1.25; 1.26 has some more. */
 static inline bool
 compat_is_old(const struct config *config)
 {
 	return config->compat == COMPAT_PGBOUNCER_1_25;
 }
 
-/* Copies a failure in the words that a client gets: PgBouncer's with compat = pgbouncer, and the names of settings in
- * the file in use. */
+/* Copies a failure, in the words that the client gets: PgBouncer's if compat = pgbouncer, with names of settings as the
+ * configuration file has them. */
 void compat_tell(const struct config *config, const struct fail *why, struct fail *told);

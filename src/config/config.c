@@ -22,7 +22,7 @@ config_new(const char *path)
 	config->origins = xcalloc(1, sizeof(*config->origins));
 	config->origins->file = xstrdup(path);
 	assert(config_scope_key(CONFIG_SCOPE_MAX) == NULL);
-	/* A default that its own row refuses is a bug of pgweir's. */
+	/* A failure would mean that a row refuses its own default, which is a bug. */
 	for (size_t i = 0; (key = config_key(i)) != NULL; i++)
 		if (key_store(key, key_base(key, config), key->default_value, "/", &why) < 0)
 			abort();
@@ -112,7 +112,7 @@ compare_to_scope(const void *name, const void *scope)
 	return strcmp(name, ((const struct config_scope *)scope)->name);
 }
 
-/* Scopes are in order of name: load.c saw to it. */
+/* load.c has sorted scopes by name. */
 static const struct config_scope *
 find_scope(const struct config_scope *scopes, size_t count, const char *name)
 {
@@ -181,7 +181,7 @@ config_find_user(const struct config *config, const char *name)
 	return find_scope(config->users, config->user_count, name);
 }
 
-/* As config_scope_key counts, but once: each login asks. */
+/* Counts rows with a scope_name as config_scope_key() does, but in one pass, because each login calls this. */
 void
 config_overlay(const struct config_scope *scope, struct scope_settings *settings)
 {
@@ -234,7 +234,7 @@ config_words(const struct config *config)
 bool
 config_ignores_parameter(const struct config *config, const char *name, bool is_in_options)
 {
-	/* PgBouncer keeps track of these in options, too. */
+	/* PgBouncer takes these from options, too, and ignores none of them. */
 	static const char tracked[] = "application_name client_encoding datestyle standard_conforming_strings timezone";
 	char *const *ignored = config->ignored_startup_parameters;
 

@@ -7,7 +7,7 @@
  * Keys, defaults, units, bounds and help live in one table, config_keys.c.
  *
  * Owns:   all its texts and upstreams; config_unref wipes the secrets among them.
- * Always: a config that a load has returned is complete and within bounds, and never changes.
+ * Always: a config that load_config() has returned is complete and within bounds, and never changes.
  */
 #pragma once
 
@@ -24,12 +24,12 @@
 
 #define CONFIG_NAME_MAX 63 /* bytes of a database or user name, as PostgreSQL's NAMEDATALEN - 1 */
 #define CONFIG_DATABASE_MAX (2 * CONFIG_NAME_MAX + 1) /* bytes of "tenant/database", and of "user.tenant" */
-#define CONFIG_COUNT_AUTO 0 /* "auto" where pgweir may find out the number itself (workers) */
+#define CONFIG_COUNT_AUTO 0 /* "auto", for settings whose number pgweir may find itself (workers) */
 #define CONFIG_WORKERS_MAX 16
-#define CONFIG_TIME_OFF UINT64_MAX /* "off" where a time may be switched off (slow_query_threshold) */
+#define CONFIG_TIME_OFF UINT64_MAX /* "off", for times that may be switched off (slow_query_threshold) */
 
 enum pool_mode { POOL_MODE_SESSION, POOL_MODE_TRANSACTION, POOL_MODE_STATEMENT };
-/* Only compat.h reads these values. */
+/* The settings of compat; only compat.h reads these values. */
 enum config_compat { COMPAT_NONE, COMPAT_PGBOUNCER, COMPAT_PGBOUNCER_1_25, COMPAT_PGBOUNCER_NEXT };
 enum session_state_mode { SESSION_TRACK, SESSION_PIN, SESSION_WARN, SESSION_ERROR, SESSION_ISOLATE, SESSION_ALLOW };
 enum auth_method {
@@ -38,7 +38,7 @@ enum auth_method {
 	AUTH_CERT,
 	AUTH_TRUST,
 	AUTH_HBA,
-	AUTH_PASSWORD, /* clear-text password, as with the next methods */
+	AUTH_PASSWORD, /* a clear-text password, as in the methods that follow */
 	AUTH_MODULES_FIRST, /* methods of auth_modules[], in their order */
 	AUTH_PEER = AUTH_MODULES_FIRST + AUTH_MODULE_COUNT /* in an HBA file only */
 };
@@ -50,7 +50,7 @@ config_is_external(enum auth_method method)
 }
 enum query_stats { QUERY_STATS_OFF, QUERY_STATS_SAMPLED, QUERY_STATS_ON };
 enum slow_text { SLOW_TEXT_NORMALIZED, SLOW_TEXT_FULL, SLOW_TEXT_NONE };
-/* TLS_ALLOW means the same as TLS_PREFER: PgBouncer and libpq have both words. */
+/* TLS_ALLOW means the same as TLS_PREFER, and is here because PgBouncer and libpq have both words. */
 enum tls_mode { TLS_OFF, TLS_ALLOW, TLS_PREFER, TLS_REQUIRE, TLS_VERIFY_CA, TLS_VERIFY_FULL };
 
 enum budget_mode { BUDGET_OFF, BUDGET_ADVISE, BUDGET_ON };
@@ -63,9 +63,9 @@ struct scope_settings {
 	enum pool_mode pool_mode;
 	enum session_state_mode session_state;
 	enum begin_mode begin; /* relay/begin.h */
-	uint32_t forbidden; /* refuse: the FORBIDDEN_BIT() of each statement (sql/forbidden.h) */
+	uint32_t forbidden; /* the setting `refuse`: a set of FORBIDDEN_BIT() (sql/forbidden.h) */
 	uint32_t pool_size, max_overflow, min_idle; /* connections */
-	uint32_t max_pipeline; /* pipeline/pipeline.h; 1 if off */
+	uint32_t max_pipeline; /* see pipeline/pipeline.h; 1 if off */
 	uint64_t max_pipeline_wait_us;
 	uint64_t overflow_delay_us, overflow_linger_us, pool_timeout_us, pool_recycle_us;
 	enum outage_mode on_outage;
@@ -80,16 +80,16 @@ struct scope_settings {
 	bool commit_check;
 	uint64_t commit_check_timeout_us;
 	uint64_t connect_timeout_us, query_timeout_us, transaction_timeout_us, idle_transaction_timeout_us;
-	uint64_t client_idle_timeout_us; /* first of the timeouts: 0 if there is none */
+	uint64_t client_idle_timeout_us; /* 0 if there is none */
 	uint64_t slow_query_threshold_us; /* CONFIG_TIME_OFF if no query is logged */
-	/* The rest is for databases only (max_user_...: for users). Strings belong to the config, and a copy of the
-	 * settings borrows them: read strings while the config is held. */
+	/* The settings from here on are for databases only, and those called max_user_... and user_... for users only.
+	 * Strings belong to the config; a copy of the settings borrows them, so it needs a reference to the config. */
 	uint32_t max_db_client_connections, max_user_client_connections; /* 0 if there is no limit */
 	uint32_t max_db_connections, max_user_connections; /* server connections */
 	enum budget_mode budget; /* dedicated/fleet.h */
-	uint32_t budget_connections; /* CONFIG_COUNT_AUTO if computed from max_connections */
+	uint32_t budget_connections; /* CONFIG_COUNT_AUTO if it is computed from max_connections */
 	char *budget_users, *budget_database, *cluster_user; /* names in budget_users are separated by ", " */
-	uint32_t share_weight, share_min; /* the pool's share of these, and of max_server_connections */
+	uint32_t share_weight, share_min; /* the pool's share of the budget, and of max_server_connections */
 	uint32_t db_login_rate, user_login_rate; /* logins per second; 0 if there is no limit */
 	enum tls_mode server_tls_mode;
 	char *server_tls_ca_file, *server_tls_certificate_file, *server_tls_key_file, *server_tls_negotiation,
@@ -105,8 +105,8 @@ struct scope_settings {
 /* A [database NAME], [tenant NAME] or [user NAME] section. */
 struct config_scope {
 	char name[CONFIG_NAME_MAX + 1]; /* "*" for any database or tenant not listed */
-	uint64_t set; /* bit i: row i of the scope's keys was set here (config_keys.c numbers them) */
-	struct scope_settings settings; /* only fields whose bit is set have a value */
+	uint64_t set; /* bit i is set if this section sets config_scope_key(i) */
+	struct scope_settings settings; /* only fields whose bit in `set` is 1 have a value */
 	struct upstream *upstream; /* databases and tenants only; owned by the config */
 	struct scope_origin *origin; /* config_origin.h; owned by the config */
 };
@@ -137,7 +137,7 @@ struct config {
 	uint32_t workers; /* number of event loops; CONFIG_COUNT_AUTO for one per processor */
 	enum config_compat compat;
 	char **ignored_startup_parameters, **track_extra_parameters;
-	char **tenants; /* places where a client may name a tenant: "user", "options", "sni"; NULL-terminated */
+	char **tenants; /* the ways in which a client may name a tenant: "user", "options", "sni"; NULL-terminated */
 	/* "10.0.0.0/8", "unix": sources whose connections begin with a PROXY header; NULL-terminated */
 	char **proxy_protocol;
 	bool application_name_add_host;
@@ -145,10 +145,10 @@ struct config {
 	char *zone; /* the zone that this process is in; empty if not known */
 	uint32_t peer_id; /* 0 if there are no peers */
 	char *peers; /* "2=10.0.0.7:6432, 3=[::1]:6432, 4=/run/other:6432" */
-	char *tenant_domain; /* SNI: the domain after the tenant and a dot; any domain if empty */
+	char *tenant_domain; /* in SNI, the domain after the tenant and a dot; any domain if empty */
 	/* [pool], [timeouts], pool_mode, session_state, slow_query_threshold: the defaults of databases and users */
 	struct scope_settings defaults;
-	char *ping_query; /* an empty query if empty */
+	char *ping_query; /* if empty, the ping is an empty query */
 	uint64_t wait_notify_us; /* 0 if clients get no notice that they wait */
 	uint64_t pool_idle_timeout_us; /* 0 if pools are never freed */
 	bool server_fast_close;
@@ -195,7 +195,7 @@ struct config {
 	char *http_auth_file, *http_tls_cert_file, *http_tls_key_file, *http_tls_client_ca_file;
 	uint32_t http_metrics_max_pools;
 	bool http_user_histograms;
-	/* values of modules, by enum module_value_number; the last one is unused */
+	/* values of modules' settings, by enum module_value_number; the last one is unused */
 	union {
 		char *text; /* for KEY_TEXT, KEY_SECRET, KEY_PATH */
 		unsigned word;
@@ -206,7 +206,7 @@ struct config {
 	size_t database_count, tenant_count, user_count;
 	/* origin of the configuration */
 	char *path; /* empty if there is no file (--upstream) */
-	bool has_password; /* a password is written in that file */
+	bool has_password; /* the file contains a password */
 	char **secret_files; /* other files with passwords, named by ${file:...} */
 	size_t secret_file_count;
 	/* For --upstream: the only user known without a users_file. Empty otherwise. */
@@ -215,7 +215,7 @@ struct config {
 	atomic_uint refs;
 };
 
-/* A value for a setting that takes precedence over the file's: see load_config(). */
+/* A value that takes precedence over the file's: see load_config(). */
 struct config_override {
 	const char *name, *value;
 };
@@ -225,43 +225,44 @@ int config_override(struct config *config, const char *section, const char *name
 struct config *config_ref(struct config *config);
 void config_unref(struct config *config); /* wipes secrets; does nothing if config is NULL */
 
-/* Returns true if clients may name a tenant in where ("user", "options", "sni"), or anywhere if where is NULL. A
- * tenant's database is called "tenant/database" everywhere, and its users "user.tenant"; no other database has such a
- * name while tenants are switched on. */
+/* Returns true if clients may name a tenant in `where` ("user", "options", "sni"), or in any of these if `where` is
+ * NULL. A tenant's database is called "tenant/database" everywhere, and its users "user.tenant". While tenants are
+ * switched on, no other database has a name of this form. */
 bool config_names_tenants(const struct config *config, const char *where);
-/* Returns the length of the tenant in "tenant/database", or 0 if the database is not a tenant's. */
+/* Returns the length of the tenant's name in "tenant/database", or 0 if the database is not a tenant's. */
 size_t config_tenant_len(const struct config *config, const char *database);
-/* returns true if user is "user.tenant" of a possible tenant */
+/* returns true if user is "user.tenant", and there is or may be such a tenant */
 bool config_is_of_tenant(const struct config *config, const char *user);
 /* Returns the section of the tenant or database, else the section of "*", or NULL. */
 const struct config_scope *config_find_database(const struct config *config, const char *name);
 /* returns NULL if there is none */
 const struct config_scope *config_find_user(const struct config *config, const char *name);
-/* Computes the settings of this pair: the defaults, then the database's, then the user's. Both may be NULL. */
+/* Computes the settings of a database and a user. The user's take precedence over the database's, and these over the
+ * defaults. Both may be NULL. */
 void config_effective(const struct config *config, const struct config_scope *database, const struct config_scope *user,
 		      struct scope_settings *out);
 /* Overwrites settings with those that are set in a section; scope may be NULL. */
 void config_overlay(const struct config_scope *scope, struct scope_settings *settings);
-/* Returns true for a startup parameter, in any case of letters, that isn't passed on. is_in_options is true if it came
+/* Returns true if a startup parameter of this name, in any case of letters, is ignored. is_in_options says that it came
  * in "options". */
 bool config_ignores_parameter(const struct config *config, const char *name, bool is_in_options);
-/* returns true if set for all, or for any database or tenant */
+/* returns true if auth_query is on in general, or for any database or tenant */
 bool config_has_auth_query(const struct config *config);
 bool config_is_foreign(const struct config *config); /* returns true if the file has another program's format */
 bool config_is_admin(const struct config *config, const char *user);
 bool config_is_stats(const struct config *config, const char *user); /* returns true for admins, too */
-/* Returns the nearest configured database or tenant name for "did you mean", or NULL. */
+/* Returns the configured database or tenant whose name is nearest, for "did you mean"; or NULL. */
 const char *config_suggest_database(const struct config *config, const char *name);
 
 /* --- config_peers.c --- */
 
-/* A process that shares our port (peers). */
+/* A process among those that share the port (the setting peers). */
 struct config_peer {
 	uint32_t id;
 	char host[112]; /* a name, a numeric address or a directory */
 	uint16_t port;
 };
-/* Reads the first peer of the list at *at, and moves *at after it. Returns 1, 0 at the end of the list, or -1 with *why
+/* Reads the first peer of the list at *at, and moves *at after it. Returns 1; 0 at the end of the list; or -1 with *why
  * set if the text is not a peer. */
 int config_next_peer(const char **at, struct config_peer *out, struct fail *why);
 bool config_find_peer(const struct config *config, uint32_t id, struct config_peer *out);
@@ -277,7 +278,7 @@ struct config_problems {
 	} * list;
 	size_t count, error_count;
 };
-/* Copies a problem without its "error: " or "warning: ", for places that say this already. */
+/* Copies a problem's text without "error: " or "warning: ", for output that says this in another way. */
 void config_problem_plain(const struct config_problem *problem, char *out, size_t size);
 void config_problems_fini(struct config_problems *problems);
 void config_problems_cut(struct config_problems *problems, size_t count); /* keeps only the first count problems */
@@ -287,15 +288,17 @@ void config_problems_cut(struct config_problems *problems, size_t count); /* kee
 /* Walks all keys for SHOW CONFIG and --dump-config; secrets come as "***". */
 struct config_row {
 	const char *section, *key, *value, *default_value, *unit, *help;
-	const char *hidden; /* the secret that *** in value stands for, never to be shown; NULL if value is complete */
-	/* value as written, where a line may not hold it; NULL if not known, or if it holds a secret */
+	/* the value with its secret, if value has *** for that; never to be shown. NULL if value is complete */
+	const char *hidden;
+	/* the text as written in the file, for a value that may not fit on a line; NULL if not known, or if it holds a
+	 * secret */
 	const char *raw;
 	const char *origin; /* "default", "pgweir.ini:14", "command line" */
-	const char *pending; /* the file's value, in force after a restart; NULL if it is the same */
+	const char *pending; /* the file's value, if only a restart will put it in force; else NULL */
 	bool is_reloadable;
 };
 void config_each(const struct config *config, void (*row)(const struct config_row *row, void *arg), void *arg);
-/* Returns the value in force of a setting of another program's file (row in that format), or NULL if the file is
+/* Returns the value in force of a setting of another program's file, by its row in that format; or NULL if the file is
  * pgweir's own. */
 const char *config_foreign_value(const struct config *config, size_t row);
 
@@ -306,11 +309,11 @@ void config_print_schema(FILE *to); /* the table of keys as a JSON Schema */
 
 /* --- config_diff.c --- */
 
-/* Keeps settings that only a restart changes: fresh gets their values in force, and what fresh had instead is kept as
- * pending (config_row.pending). Called by a reload, before fresh is used. */
+/* Called by a reload, before fresh is used: for each setting that only a restart changes, replaces fresh's value by the
+ * value in force, and keeps fresh's value as config_row.pending. */
 void config_keep_fixed(struct config *fresh, const struct config *in_force);
-/* Calls change() with a text for each change of a reload ("pool.pool_size: 20 -> 30", "database app: added", "...
- * (pending restart)"), in order of name. For a password, the text only says that it has changed. */
+/* Calls change() with a text for each change that a reload makes ("pool.pool_size: 20 -> 30", "database app: added",
+ * "... (pending restart)"), sorted by name. The text for a password only says that it has changed. */
 void config_diff(const struct config *old, const struct config *fresh, void (*change)(const char *text, void *arg),
 		 void *arg);
 
@@ -318,8 +321,8 @@ void config_diff(const struct config *old, const struct config *fresh, void (*ch
 
 const char *pool_mode_name(enum pool_mode mode);
 
-/* --- upstream_tls.c: how servers of a database use TLS: libpq's keywords in upstream, else [tls_server] with the
- * database's own settings. The words have their meaning in libpq ("SSL Support", 34.19). */
+/* --- upstream_tls.c: how servers of a database use TLS. libpq's keywords in upstream take precedence over the
+ * database's settings, and these over [tls_server]. The words mean what they mean in libpq ("SSL Support", 34.19). */
 enum channel_binding { CHANNEL_BINDING_DISABLE, CHANNEL_BINDING_PREFER, CHANNEL_BINDING_REQUIRE };
 
 /* Strings are borrowed from upstream and settings, and empty if not set. */
@@ -333,5 +336,5 @@ struct server_tls {
 /* Returns 0, or -1 with *why set (F0000) if settings contradict each other; out is filled even then. */
 int server_tls_resolve(const struct upstream *upstream, const struct scope_settings *settings, struct server_tls *out,
 		       struct fail *why);
-/* Returns all settings as one string, for comparing, or NULL without memory. The caller frees it. */
+/* Returns all settings as one string, by which they can be compared; or NULL without memory. The caller frees it. */
 char *server_tls_text(const struct server_tls *tls);

@@ -1,9 +1,9 @@
-/* src/config/config_diff.c - what a reload changes, and what it can't: see config_keep_fixed() and config_diff(). */
+/* src/config/config_diff.c - the changes that a reload makes (config_diff()) or can't make (config_keep_fixed()). */
 #include "base/alloc.h"
 #include "config/config_origin.h"
 #include "config/config_value.h"
 
-#define VALUE_MAX 160 /* bytes of a value in a line */
+#define VALUE_MAX 160 /* bytes of a value that a text shows */
 
 void
 config_keep_fixed(struct config *fresh, const struct config *in_force)
@@ -96,7 +96,7 @@ list_of(const struct config *config)
 		free(section);
 	}
 	qsort(list.entries, list.count, sizeof(*list.entries), compare_entries);
-	/* Entries of the same name, as with listen, become one: "a, b". */
+	/* Entries of the same name (listen may occur several times) become one entry, "a, b". */
 	for (size_t i = 0; i < list.count; i++) {
 		struct entry *last = kept > 0 ? &list.entries[kept - 1] : NULL, *e = &list.entries[i];
 		char *both;
@@ -150,7 +150,7 @@ say(const struct diff *d, const char *name, const char *from, const char *to, co
 			      strlen(to) > VALUE_MAX ? "..." : "", note));
 }
 
-/* Reports a section as a whole, and settings in sections that stay one by one. */
+/* Reports an entry that only one configuration has: a whole section, or a setting. */
 static void
 say_one_sided(const struct diff *d, const struct entry *e, bool is_new)
 {
@@ -161,7 +161,7 @@ say_one_sided(const struct diff *d, const struct entry *e, bool is_new)
 				      or_empty(e->value)));
 }
 
-/* Passwords are in no row, so they are compared here. Scopes are in order of name. */
+/* Compares the passwords in upstreams, which are in no row. Scopes are sorted by name. */
 static void
 compare_passwords(const struct diff *d, const char *word, const struct config_scope *old, size_t old_count,
 		  const struct config_scope *new, size_t new_count)

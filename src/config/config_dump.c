@@ -1,8 +1,8 @@
 /*
  * src/config/config_dump.c - a configuration as an ini file that loads to the same value, passwords excepted.
  *
- * A value that came from a ${...} may be one that a line can't hold (too long, with a newline, with " ;" in it): then
- * the text as written is printed instead. Sections without a setting of their own are printed too: they count.
+ * A value from ${...} may not fit on a line (because it is too long, or has a newline or " ;" in it): then the text as
+ * written is printed instead. Sections without any setting are printed, too, because they have an effect.
  */
 #include "config/config_state.h"
 #include "config/config_value.h"
@@ -12,11 +12,11 @@
 
 struct dump {
 	FILE *to;
-	char section[2 * CONFIG_NAME_MAX + 16]; /* section of the last row; has room for any section, quoted */
+	char section[2 * CONFIG_NAME_MAX + 16]; /* the section of the last row; has room for any section, quoted */
 };
 
-/* Appends value in another pair of quotes if reading would take quotes around it off. Returns NULL if the value can't
- * be written. */
+/* Appends value so that it is read back unchanged. If value has quotes around it, which reading would remove, adds a
+ * pair of the other quotes. Returns NULL if value has both kinds of quotes. */
 static const char *
 put_quoted(struct buf *to, const char *value)
 {
@@ -26,7 +26,7 @@ put_quoted(struct buf *to, const char *value)
 		return NULL;
 	if (quote != 0)
 		buf_put_u8(to, (uint8_t)other);
-	/* Writes value so that it is read back unchanged: a dollar sign is doubled. */
+	/* A dollar sign is written twice. */
 	for (; *value != '\0'; value++) {
 		if (*value == '$')
 			buf_put_u8(to, '$');
@@ -64,7 +64,7 @@ dump_value(FILE *to, const char *name, const char *value, const char *raw, const
 	buf_fini(&line);
 }
 
-/* Dumps a row: hidden values are written out, except passwords. */
+/* Dumps a row. A secret value is written out, unless it has a password. */
 static void
 dump_row(const struct config_row *row, void *arg)
 {

@@ -1,4 +1,4 @@
-/* src/config/config_each.c - all settings with their values and where each came from, one after the other. */
+/* src/config/config_each.c - lists all settings with their values, and where each came from. */
 #include "config/config_origin.h"
 #include "config/config_value.h"
 
@@ -10,7 +10,7 @@ struct walk {
 	void *arg;
 };
 
-/* The row is complete but for where its value came from. */
+/* Adds the origin to a row that is complete otherwise, and passes it on. */
 static void
 emit(const struct walk *walk, struct config_row *row, unsigned line)
 {

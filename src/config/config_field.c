@@ -5,12 +5,12 @@
 
 #include <assert.h>
 
-/* KEY_WORD writes all of them as an unsigned. */
+/* KEY_WORD writes every enum as an unsigned. */
 static_assert(sizeof(enum pool_mode) == sizeof(unsigned) && sizeof(enum log_level) == sizeof(unsigned) &&
 		  sizeof(enum tls_mode) == sizeof(unsigned),
 	      "an enum is not as wide as an unsigned");
 
-/* Structs are larger than the row's offset, and the row's type says what is there. */
+/* Returns the offset of the field in the struct that `base` points to. */
 static size_t
 offset_in(const struct config_key *key)
 {
@@ -61,7 +61,7 @@ store_path(const struct config_key *key, char **field, const char *text, const c
 	return store_text(field, xasprintf("%s/%s", folder, text));
 }
 
-/* Each of a list of paths; the folder goes before each that does not begin with a slash. */
+/* Stores a list of paths; the folder is put before each path that does not begin with a slash. */
 static int
 store_paths(const struct config_key *key, char **field, const char *text, const char *folder, struct fail *why)
 {
@@ -127,7 +127,7 @@ store_listen(struct config *config, const char *text, struct fail *why)
 		return -1;
 	for (size_t i = 0; i < config->listen_count; i++)
 		if (strcmp(config->listens[i].host, listen.host) == 0 && config->listens[i].port == listen.port)
-			return 0; /* An address that is listed twice is one. */
+			return 0; /* an address that is listed twice counts once */
 	if (config->listen_count >= CONFIG_LISTENS_MAX)
 		return fail_set(why, "F0000", "there are more than %d of them", CONFIG_LISTENS_MAX);
 	config->listens = xreallocarray(config->listens, config->listen_count + 1, sizeof(*config->listens));
@@ -284,7 +284,7 @@ field_size(const struct config_key *key)
 	case KEY_CODE:
 	case KEY_SECRET:
 	case KEY_PATH:
-		return sizeof(char *); /* borrowed: see struct scope_settings */
+		return sizeof(char *); /* the copy borrows the text: see struct scope_settings */
 	default: /* databases and users have no other types */
 		return 0;
 	}

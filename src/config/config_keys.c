@@ -28,7 +28,7 @@ static const char *const tls_modes[] = { "off", "allow", "prefer", "require", "v
 static const char *const forbidden[] = { FORBIDDEN_STATEMENTS(FORBIDDEN_WORD) NULL };
 static const char *const off[] = { "off", NULL };
 
-/* The field with the value, and the sections that may have a value of their own. */
+/* The setting's field, and which sections may have a value of their own. */
 #define FIELD(name) offsetof(struct config, name), KEY_FOR_NONE
 #define SHARED(name) offsetof(struct config, defaults.name), KEY_FOR_BOTH
 #define OF_DATABASE(name) offsetof(struct config, defaults.name), KEY_FOR_DATABASES
@@ -402,7 +402,7 @@ key_path(const struct config_key *key, const struct config *config)
 	return *(char *const *)((const char *)config + key->offset);
 }
 
-/* max_client_connections and max_server_connections may stand beside the other limits. */
+/* max_client_connections and max_server_connections may stand in [limits], beside the other limits. */
 static bool
 is_also_in(const struct config_key *key, const char *section)
 {

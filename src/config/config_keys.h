@@ -12,27 +12,27 @@
 #include "config/config.h"
 
 enum key_type {
-	KEY_COUNT, /* uint32_t; CONFIG_COUNT_AUTO where words has "auto" */
-	KEY_TIME, /* uint64_t, us; CONFIG_TIME_OFF where words has "off" */
+	KEY_COUNT, /* uint32_t; CONFIG_COUNT_AUTO for the word "auto", if words has it */
+	KEY_TIME, /* uint64_t, us; CONFIG_TIME_OFF for the word "off", if words has it */
 	KEY_SIZE, /* size_t, bytes */
 	KEY_FRACTION, /* double */
 	KEY_SWITCH, /* bool */
-	KEY_WORD, /* an enum whose values are the indexes of words */
-	KEY_WORDS, /* uint32_t, a bit for each of words; any of them, separated by commas */
+	KEY_WORD, /* an enum, whose values are indexes of words */
+	KEY_WORDS, /* uint32_t, a set of words, separated by commas, with a bit for each */
 	KEY_WORD_TEXT, /* char *, one of words */
 	KEY_TEXT, /* char *, anything */
-	KEY_CODE, /* char *, empty or as value_code() reads it */
+	KEY_CODE, /* char *, empty or code that value_code() reads */
 	KEY_SECRET, /* char *, anything; may hold a password: shown as *** */
-	/* char *, relative to the folder of the file; if words is set, one of them or an absolute path. Paths that may
-	 * be "stderr" are logs: the user of run_as creates and appends to them. */
+	/* char *, a path, relative to the folder of the file; if words is set, one of these words or an absolute path.
+	 * Paths for which words has "stderr" are logs, which the user of run_as creates and appends to. */
 	KEY_PATH,
-	KEY_PATHS, /* char *, paths as above with ", " between */
+	KEY_PATHS, /* char *, paths as for KEY_PATH, with ", " between them */
 	KEY_NAMES, /* char **, NULL-terminated */
-	KEY_LISTENS, /* struct config: listens, listen_count; may be given several times */
-	KEY_HTTP_LISTEN, /* struct config: http_listen, http_enabled */
+	KEY_LISTENS, /* listens and listen_count of struct config; may be given several times */
+	KEY_HTTP_LISTEN, /* http_listen and http_enabled of struct config */
 };
 
-/* Which sections may have a value of their own: [database NAME] and [tenant NAME], [user NAME]. */
+/* The sections that may have an own value. DATABASES: [database NAME] and [tenant NAME]; USERS: [user NAME]. */
 enum key_scope { KEY_FOR_NONE, KEY_FOR_BOTH, KEY_FOR_DATABASES, KEY_FOR_USERS };
 
 struct config_key {
@@ -43,14 +43,14 @@ struct config_key {
 	uint64_t min, max; /* bounds of counts, times (us) and sizes (bytes) */
 	const char *unit; /* unit of counts; else empty */
 	bool is_reloadable;
-	size_t offset; /* in struct config; for a key with a scope_name, inside of defaults */
+	size_t offset; /* of the field in struct config; within defaults if there is a scope_name */
 	enum key_scope scope;
 	const char *const *words;
 	const char *help;
 };
 
-#define CONFIG_KEYS_MAX 152 /* room for the rows' origins */
-#define CONFIG_SCOPE_MAX 64 /* room for keys with a scope_name: scope.set has so many bits */
+#define CONFIG_KEYS_MAX 152 /* at least the number of rows */
+#define CONFIG_SCOPE_MAX 64 /* at least the number of rows with a scope_name; config_scope.set has so many bits */
 #define CONFIG_LISTENS_MAX 64
 
 /* Returns row i, or NULL after the last one: for (i = 0; (key = config_key(i)) != NULL; i++). */
@@ -60,9 +60,9 @@ size_t config_key_row(const struct config_key *key);
 const struct config_key *config_next_log(size_t *row);
 /* returns the value of a KEY_PATH of struct config */
 const char *key_path(const struct config_key *key, const struct config *config);
-/* Returns row i of those with a scope_name, which is bit i of scope.set, or NULL after the last one. */
+/* Returns the i-th row with a scope_name (bit i of config_scope.set), or NULL after the last one. */
 const struct config_key *config_scope_key(size_t i);
-/* Returns a row or NULL. The row's own section may be another one: max_client_connections of limits is pgweir's. */
+/* Returns the row, or NULL. Its section may be another one: [limits] finds max_client_connections of [pgweir]. */
 const struct config_key *config_key_find(const char *section, const char *name);
 const struct config_key *config_scope_key_find(const char *scope_name, size_t *bit);
 bool config_has_section(const char *section);
@@ -70,8 +70,8 @@ bool config_has_section(const char *section);
 /*
  * --- config_field.c: fields ---
  *
- * base is the struct config, or for a key with a scope_name the struct scope_settings. key_store replaces the old
- * value; for KEY_LISTENS it adds one. folder is where relative paths begin.
+ * base is a struct scope_settings for a key with a scope_name, else a struct config. key_store() replaces the old
+ * value; for KEY_LISTENS it adds a value. Relative paths begin at folder.
  */
 int key_store(const struct config_key *key, void *base, const char *text, const char *folder, struct fail *why);
 void key_put(const struct config_key *key, const void *base, struct buf *to); /* not for KEY_LISTENS */

@@ -1,4 +1,4 @@
-/* src/config/config_listen.c - addresses to listen on: numeric, so that opening them never waits for a name server. */
+/* src/config/config_listen.c - addresses to listen on. They are numeric, so no name server is asked for them. */
 #include "config/config_value.h"
 
 #include <arpa/inet.h>
@@ -21,7 +21,7 @@ listen_unix(const char *path, struct config_listen *out, struct fail *why)
 	return 0;
 }
 
-/* A numeric address, in brackets or not; * and localhost stand for two of IPv4. */
+/* Reads a numeric address, without its brackets. * stands for 0.0.0.0, and localhost for 127.0.0.1. */
 static int
 listen_numeric(const char *text, size_t len, bool is_v6, struct config_listen *out, struct fail *why)
 {

@@ -1,7 +1,7 @@
 /*
- * src/config/config_origin.h - which line each value of a configuration came from, and how it was written there.
+ * src/config/config_origin.h - the line from which each value of a configuration came, and the text as written there.
  *
- * Kept beside the values for SHOW CONFIG, --dump-config and the warnings that need a place to point at.
+ * SHOW CONFIG, --dump-config and warnings show these.
  */
 #pragma once
 
@@ -18,38 +18,38 @@ struct scope_origin {
 };
 
 struct config_origin {
-	char *file; /* name as given to load_config(); empty if there is no file */
-	struct config_source *source; /* source of a pgbouncer.ini; else NULL */
+	char *file; /* the path as given to load_config(); empty if there is no file */
+	struct config_source *source; /* for a pgbouncer.ini; else NULL */
 	unsigned lines[CONFIG_KEYS_MAX];
-	/* the value was refused: further errors that follow from that are not reported as mistakes */
+	/* the value was refused, so errors that follow from that are not reported */
 	bool is_bad[CONFIG_KEYS_MAX];
-	char *pendings[CONFIG_KEYS_MAX]; /* value that a restart will put in force; NULL if it is the same */
-	char *raws[CONFIG_KEYS_MAX]; /* as written, for values that a line of a file could not hold; may be NULL */
+	char *pendings[CONFIG_KEYS_MAX]; /* the file's value, if only a restart will put it in force; else NULL */
+	char *raws[CONFIG_KEYS_MAX]; /* texts as written, for values that may not fit on a line; may be NULL */
 	unsigned listen_lines[CONFIG_LISTENS_MAX];
 };
 
 /* Returns the origin of the value of a setting that exists: its line, or a LINE_... */
 unsigned config_line_of(const struct config *config, const char *section, const char *name);
 
-/* A [database NAME], [tenant NAME] or [user NAME] section. A zeroed one is before the first section. */
+/* A [database NAME], [tenant NAME] or [user NAME] section, for an iteration that begins with a zeroed struct. */
 struct config_section {
 	const char *word; /* the first word of its head: "database" */
 	const struct config_scope *scope;
 	const struct scope_origin *origin;
 	size_t place; /* private */
 };
-/* config_each.c: moves to the next section: databases, tenants, then users. Returns false after the last one. */
+/* config_each.c: moves to the next section: databases, then tenants, then users. Returns false after the last one. */
 bool config_next_section(const struct config *config, struct config_section *s);
 
 /* config.c: returns a configuration of only defaults, with its origins. path is empty if there is no file. */
 struct config *config_new(const char *path);
 
 /*
- * --- config_source.c: where the lines of a configuration are, when they are not simply those of one file.
+ * --- config_source.c: files, lines and names of settings of a configuration that was read from another program's file.
  *
- * A pgbouncer.ini may include other files, and its settings have other names than pgweir's. A line number then holds
- * the number of its file too, and the source knows the setting on that line, so that an error names PgBouncer's file,
- * line and setting.
+ * A pgbouncer.ini may include other files, and its settings have other names than pgweir's. So a line number contains
+ * the number of its file, too (source_line()), and the source knows which setting is on a line: errors name PgBouncer's
+ * file, line and setting.
  */
 #define LINE_DEFAULT 0u
 #define LINE_COMMAND UINT_MAX /* from --upstream */
@@ -58,8 +58,8 @@ struct config *config_new(const char *path);
 #define LINE_ENVIRONMENT (UINT_MAX - 3) /* from PGWEIR_SECTION_NAME */
 
 struct config_source {
-	const struct problem_words *words; /* names of settings in that file */
-	char **values; /* values in force of the other program's settings, by the row in its format */
+	const struct problem_words *words; /* the names of settings in that file */
+	char **values; /* values in force, by the setting's row in the other program's format */
 	size_t value_count;
 	char **files;
 	size_t file_count;
@@ -76,8 +76,9 @@ void source_set_value(struct config_source *source, size_t row, const char *valu
 void source_free(struct config_source *source); /* does nothing if source is NULL */
 unsigned source_add_file(struct config_source *source, const char *path); /* returns the file's number */
 unsigned source_line(unsigned file, unsigned line);
-/* Copies name, the setting on that line. */
+/* Notes that this line has the setting name, which is copied. */
 void source_add_name(struct config_source *source, unsigned line, const char *name);
-const char *source_name_of(const struct config_source *source, unsigned line); /* returns NULL if not known */
-/* Writes "pgbouncer.ini:14", "default" and so on, as much as fits. If source is NULL, line is a line of file. */
+/* returns NULL if the line has no known setting */
+const char *source_name_of(const struct config_source *source, unsigned line);
+/* Writes "pgbouncer.ini:14", "default" and so on, cut to size. If source is NULL, line is a line of `file`. */
 void source_place(const struct config_source *source, const char *file, unsigned line, char *out, size_t size);

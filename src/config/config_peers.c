@@ -1,4 +1,4 @@
-/* src/config/config_peers.c - peers: the processes that share our port, and where each is reached. */
+/* src/config/config_peers.c - reads the setting peers: the processes that share the port, with their addresses. */
 #include "base/text.h"
 #include "config/config_value.h"
 

@@ -2,8 +2,8 @@
 #include "config/config_state.h"
 #include "base/alloc.h"
 
-/* Returns the text of a problem without our name for the setting, because another program's file has name there:
- * "logfile: destination = /x: ..." becomes "logfile: /x: ...". */
+/* Returns the text of a problem without pgweir's name for the setting, because the message shows `name`, from the other
+ * program's file, instead: "logfile: destination = /x: ..." becomes "logfile: /x: ...". */
 static const char *
 without_our_name(const struct problem_words *words, const char *body, const char *name)
 {
@@ -48,7 +48,7 @@ problem_note(const struct problem_sink *sink, bool is_error, unsigned line, cons
 			 sink->file != NULL ? ": " : "");
 	name = source_name_of(sink->source, line);
 	if (name != NULL && strncmp(body, name, strlen(name)) == 0)
-		name = NULL; /* the text has it already */
+		name = NULL; /* the text begins with the name already */
 	snprintf(text, sizeof(text), "%s%s: %.256s%s%s", place, is_error ? "error" : "warning",
 		 name != NULL ? name : "", name != NULL ? ": " : "",
 		 name != NULL ? without_our_name(sink->words, body, name) : body);
@@ -82,7 +82,7 @@ problems_sort(struct config_problems *problems)
 	for (size_t i = 1; i < problems->count; i++) {
 		struct config_problem moving = problems->list[i], *to = &problems->list[i];
 
-		/* Problems without a line are the last. */
+		/* Problems without a line come last. */
 		for (; to > problems->list && moving.line != 0 && (to[-1].line == 0 || moving.line < to[-1].line); to--)
 			*to = to[-1];
 		*to = moving;

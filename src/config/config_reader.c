@@ -11,10 +11,10 @@ struct reader {
 	const struct problem_sink *sink;
 };
 
-/* Which part of a line is passed to inih. */
-enum verdict { SHOW_NOTHING, SHOW_SECTION, SHOW_SETTING };
+/* Which kind of line is passed to inih. */
+enum passed { PASS_NOTHING, PASS_SECTION, PASS_SETTING };
 
-/* The length of what stands before an inline comment (a semicolon after a blank), blanks at its end not counted. */
+/* Returns the length of text without an inline comment (a semicolon after a blank) and without blanks at the end. */
 static size_t
 len_without_comment(const char *text, size_t len)
 {
@@ -35,8 +35,8 @@ reader_skip_blanks(const char **text, size_t *len)
 	}
 }
 
-/* Checks "[name]", after which only a comment may follow. */
-static enum verdict
+/* Checks a line "[name]", which only a comment may follow. */
+static enum passed
 judge_section(struct reader *r, const char *text, size_t len)
 {
 	char head[READER_HEAD_MAX + 1];
@@ -45,29 +45,29 @@ judge_section(struct reader *r, const char *text, size_t len)
 
 	if (close == NULL) {
 		problem_error(r->sink, r->line, "a section's name must end with ]");
-		return SHOW_NOTHING;
+		return PASS_NOTHING;
 	}
 	len = len_without_comment(text, len);
 	if (close + 1 < text + len) {
 		problem_error(r->sink, r->line,
 			      "there is text after the section's ]; write a setting on a line of its own");
-		return SHOW_NOTHING;
+		return PASS_NOTHING;
 	}
 	head_len = (size_t)(close - text) - 1;
 	text++;
 	trim_blanks(&text, &head_len);
 	if (head_len > READER_HEAD_MAX) {
 		problem_error(r->sink, r->line, "a section's name must have at most %d bytes", READER_HEAD_MAX);
-		return SHOW_NOTHING;
+		return PASS_NOTHING;
 	}
 	memcpy(head, text, head_len);
 	head[head_len] = '\0';
 	r->calls->on_section(r->calls->arg, r->line, head);
-	return SHOW_SECTION;
+	return PASS_SECTION;
 }
 
-/* "name = value". The value is not looked at: it may be a secret, so complaints don't repeat the line. */
-static enum verdict
+/* Checks a line "name = value". Messages don't repeat the line, because the value may be a secret. */
+static enum passed
 judge_setting(struct reader *r, const char *text, size_t len)
 {
 	const char *equals = memchr(text, '=', len_without_comment(text, len));
@@ -79,8 +79,8 @@ judge_setting(struct reader *r, const char *text, size_t len)
 	else if (equals == text)
 		problem_error(r->sink, r->line, "the name before the = is missing");
 	else
-		return SHOW_SETTING;
-	return SHOW_NOTHING;
+		return PASS_SETTING;
+	return PASS_NOTHING;
 }
 
 /* Returns the index of the first control character other than a tab, or len. */
@@ -95,35 +95,35 @@ find_control(const char *text, size_t len)
 	return i;
 }
 
-static enum verdict
+static enum passed
 judge_line(struct reader *r, const char *text, size_t len)
 {
 	size_t whole_len = len, control;
 
 	if (memchr(text, '\0', len) != NULL) {
 		problem_error(r->sink, r->line, "there is a zero byte in this line");
-		return SHOW_NOTHING;
+		return PASS_NOTHING;
 	}
 	reader_skip_blanks(&text, &len);
 	if (len == 0 || *text == ';' || *text == '#')
-		return SHOW_NOTHING;
+		return PASS_NOTHING;
 	if ((control = find_control(text, len)) < len) {
 		problem_error(r->sink, r->line, "there is a control character (0x%02x) in this line",
 			      (unsigned)(unsigned char)text[control]);
-		return SHOW_NOTHING;
+		return PASS_NOTHING;
 	}
 	if (whole_len > READER_LINE_MAX) {
 		problem_error(r->sink, r->line,
 			      "line is %zu bytes long, the limit is %zu: move the value to a file and use ${file:…}",
 			      whole_len, READER_LINE_MAX);
-		return SHOW_NOTHING;
+		return PASS_NOTHING;
 	}
 	return *text == '[' ? judge_section(r, text, len) : judge_setting(r, text, len);
 }
 
 /*
- * inih's reader: the next line, or NULL. inih asks for the rest of a line that did not fit, so each must fit, with its
- * newline; what is not for inih becomes an empty line.
+ * The callback by which inih reads a line; returns NULL at the end. inih would ask for the rest of a line that does not
+ * fit, so each line must fit, with its newline. A line that is not for inih is replaced by an empty line.
  */
 static char *
 next_line(char *to, int size, void *stream)
@@ -131,11 +131,11 @@ next_line(char *to, int size, void *stream)
 	struct reader *r = stream;
 	const char *text = r->at, *newline;
 	size_t len;
-	enum verdict verdict;
+	enum passed verdict;
 
 	if (r->at == r->end || size < 8) {
 		OPENSSL_cleanse(to,
-				(size_t)size); /* the last line's: inih frees its buffer, which may hold a password */
+				(size_t)size); /* inih frees this buffer, in which the last line may have a password */
 		return NULL;
 	}
 	newline = memchr(text, '\n', (size_t)(r->end - text));
@@ -145,8 +145,9 @@ next_line(char *to, int size, void *stream)
 	if (len > 0 && text[len - 1] == '\r')
 		len--;
 	verdict = judge_line(r, text, len);
-	if (verdict == SHOW_SETTING) {
-		reader_skip_blanks(&text, &len); /* inih takes an indented line for more of the value above */
+	if (verdict == PASS_SETTING) {
+		/* inih would take an indented line for a continuation of the value above */
+		reader_skip_blanks(&text, &len);
 		if (len + 2 <= (size_t)size) {
 			memcpy(to, text, len);
 			memcpy(to + len, "\n", 2);
@@ -154,11 +155,11 @@ next_line(char *to, int size, void *stream)
 		}
 		problem_error(r->sink, r->line, "line is %zu bytes long, inih has room for %d", len, size - 2);
 	}
-	memcpy(to, verdict == SHOW_SECTION ? "[s]\n" : "\n", verdict == SHOW_SECTION ? 5 : 2);
+	memcpy(to, verdict == PASS_SECTION ? "[s]\n" : "\n", verdict == PASS_SECTION ? 5 : 2);
 	return to;
 }
 
-/* section is cut at 49 bytes: on_section had the whole. */
+/* section is cut at 49 bytes, and not needed: on_section() got all of it. */
 static int
 on_inih_setting(void *user, const char *section, const char *name, const char *value)
 {
@@ -169,7 +170,7 @@ on_inih_setting(void *user, const char *section, const char *name, const char *v
 }
 
 #ifdef HAVE_INI_MAX_LINE
-/* The length of the longest line and its end. */
+/* Returns the length of the longest line, with its newline. */
 static size_t
 longest_line(const char *text, size_t len)
 {
@@ -186,7 +187,7 @@ longest_line(const char *text, size_t len)
 
 #endif
 
-/* inih with a line as long as is needed; what other users of the library have set is theirs again afterwards. */
+/* Runs inih with lines as long as needed, and then restores its global settings, for other users of the library. */
 static int
 parse_lines(struct reader *r)
 {
@@ -226,7 +227,8 @@ config_read(const char *text, size_t len, const struct reader_calls *calls, cons
 	size_t errors_before;
 	int rc;
 
-	/* Bytes some editors put before the first line. In UTF-16 every other byte is zero: no use in going on. */
+	/* Some editors put a byte-order mark before the first line. UTF-16 is not read further, because every other
+	 * byte is zero. */
 	if (len >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) {
 		problem_error(sink, 1, "the file begins with a byte-order mark (BOM); save it as UTF-8 without one");
 		r.at += 3;
@@ -240,7 +242,7 @@ config_read(const char *text, size_t len, const struct reader_calls *calls, cons
 		problem_error(sink, 0, "out of memory");
 		return -1;
 	}
-	/* A line that we let through and inih did not take: none is known, but it must not be lost. */
+	/* inih has refused a line that was passed on. No such line is known, but it must not be lost silently. */
 	if (rc > 0 && sink->problems->error_count == errors_before)
 		problem_error(sink, (unsigned)rc, "this is not a setting; write name = value");
 	return 0;

@@ -1,6 +1,6 @@
 /*
- * src/config/config_schema.c - the table of settings as a JSON Schema (draft 2020-12), for editors, for charts and for
- * programs that write the file. Sections are objects, settings their properties; values are strings as in the file.
+ * src/config/config_schema.c - the table of settings as a JSON Schema (draft 2020-12), for editors, charts and programs
+ * that write the file. Sections are objects, settings are their properties, and values are strings as in the file.
  */
 #include "config/config_keys.h"
 #include "base/escape.h"
@@ -45,7 +45,7 @@ put_section_begin(struct buf *to, const char *name)
 	buf_printf(to, ":{\"type\":\"object\",\"additionalProperties\":false,\"properties\":{");
 }
 
-/* The sections that are there once per database, tenant or user: named "database app". */
+/* Puts the sections that exist for each database, tenant or user; pattern is for names like "database app". */
 static void
 put_scope(struct buf *to, const char *pattern, enum key_scope not_for, bool has_upstream)
 {

@@ -1,7 +1,7 @@
 #include "config/config_origin.h"
 #include "base/alloc.h"
 
-#define LINE_BITS 20 /* a file has at most 1 MiB */
+#define LINE_BITS 20 /* enough, because a file has at most 1 MiB */
 #define LINE_MASK ((1u << LINE_BITS) - 1)
 
 struct config_source *

@@ -1,6 +1,4 @@
-/*
- * src/config/config_state.h - declarations that the readers of a configuration share: problems, lines, values, files.
- */
+/* src/config/config_state.h - declarations that readers of a configuration share: problems, and the lines of a file. */
 #pragma once
 
 #include "build.h"
@@ -14,18 +12,18 @@
 /*
  * --- config_problems.c: collects the problems of a configuration.
  *
- * A load does not stop at the first mistake: each is added here, and the whole list is shown in order of line. A file
- * of garbage makes as many mistakes as it has lines, so the list keeps PROBLEMS_MAX of them and counts the rest.
+ * A load does not stop at the first mistake: each mistake is added here, and the whole list is shown in order of line.
+ * A file of garbage has a mistake on each line, so the list keeps only the first PROBLEMS_MAX.
  */
 #define PROBLEMS_MAX 1000
 #define PROBLEM_TEXT_MAX 1024 /* bytes of a problem; longer texts are truncated */
 
-/* The names of settings in another program's file; texts that do not fit are truncated. */
+/* Translates names of settings for another program's file. Texts that do not fit are truncated. */
 struct problem_words {
-	void (*reword)(char *text, size_t size); /* replaces our names in advice (a hint, a problem) */
-	/* Copies a line about a change of a reload, "pool.pool_size: 20 -> 30", with the file's name of the setting. */
+	void (*reword)(char *text, size_t size); /* replaces pgweir's names in a hint or problem */
+	/* Copies a text of config_diff(), "pool.pool_size: 20 -> 30", with the file's name for the setting. */
 	void (*change)(const char *text, char *out, size_t size);
-	const char *(*our_name)(const char *theirs); /* returns NULL if there is none */
+	const char *(*our_name)(const char *theirs); /* returns pgweir's name for the setting, or NULL */
 };
 /* config.c: returns the names to use in messages about a configuration (problem_sink.words), or NULL if its file is
  * pgweir's. */
@@ -34,10 +32,11 @@ const struct problem_words *config_words(const struct config *config);
 /* The origin of the lines of problems. Embedded; one per load. */
 struct problem_sink {
 	struct config_problems *problems;
-	/* the text before the line: the file as the user named it; NULL if the problem's text names it */
+	/* the file as the user named it, to be shown before the line; NULL if the problem's text names it */
 	const char *file;
-	struct config_source *source; /* meaning of a pgbouncer.ini's lines; else NULL */
-	const struct problem_words *words; /* set while problems name pgweir's settings and the file has other names */
+	struct config_source *source; /* for a pgbouncer.ini; else NULL */
+	/* for problems that name pgweir's settings, if the file has other names; else NULL */
+	const struct problem_words *words;
 };
 
 /* Adds a problem. line is 0 for a problem of the whole file. */
@@ -51,16 +50,17 @@ void problem_fail(const struct problem_sink *sink, unsigned line, const char *ab
 void problems_sort(struct config_problems *problems);
 
 /*
- * --- config_reader.c: the lines of an ini file, one at a time, to inih.
+ * --- config_reader.c: passes the lines of an ini file to inih, one at a time.
  *
- * inih splits a setting at its "=" and cuts comments off. Lines that it would get wrong silently are refused here
- * first: it cuts lines (at 200 bytes, unless it can be told otherwise) and section names (at 49), knows no line
- * numbers, takes an unclosed section for a setting, a ":" for a "=" and an indented line for more of the value above.
+ * inih splits a setting at its "=" and cuts comments off. Lines that inih would silently read wrongly are refused or
+ * changed before: it cuts lines (at 200 bytes, in versions without ini_max_line) and section names (at 49 bytes), has
+ * no line numbers, takes a section without "]" for a setting, a ":" for a "=", and an indented line for a continuation
+ * of the value above.
  */
 #ifdef HAVE_INI_MAX_LINE
-#define READER_LINE_MAX ((size_t)1 << 20) /* bytes: as many as the file may have */
+#define READER_LINE_MAX ((size_t)1 << 20) /* bytes: as many as a file may have */
 #else
-#define READER_LINE_MAX ((size_t)198) /* without the line's end: all that fits into inih's line */
+#define READER_LINE_MAX ((size_t)198) /* without the line's end: as many as inih's line holds */
 #endif
 #define READER_HEAD_MAX 198 /* bytes between the brackets of a section */
 
@@ -72,13 +72,11 @@ struct reader_calls {
 
 /* Reads a file; mistakes go to sink. Returns 0, or -1 if inih ran out of memory (also a problem). */
 int config_read(const char *text, size_t len, const struct reader_calls *calls, const struct problem_sink *sink);
-/*
- * Returns true if a line "key = value" can hold this value, so that reading it gives the same bytes back. A value that
- * begins with a semicolon has to follow the = without a blank.
- */
+/* Returns true if this value, written as a line "key = value", is read back unchanged. (A value that begins with a
+ * semicolon must be written without a blank after the "=".) */
 bool reader_can_hold(const char *key, const char *value);
-/* Returns the quote that a value begins and ends with and does not contain, or 0. The loader takes that pair of quotes
- * off. */
+/* Returns the quote around a value, which the loader removes; 0 if the value has no pair of quotes around it, or
+ * contains the same quote. */
 char reader_quote_of(const char *value);
 
 #define CONFIG_FILE_MAX ((size_t)1 << 20) /* bytes of a configuration */

@@ -9,7 +9,7 @@ struct unit {
 	uint64_t factor;
 };
 
-/* From small to large: the largest that divides a value is the one it is shown in. */
+/* From small to large. A value is shown in the largest unit that divides it. */
 static const struct unit time_units[] = {
 	{ "us", 1 },	     { "ms", 1000 },	   { "s", 1000000 }, { "min", 60000000 },
 	{ "h", 3600000000 }, { "d", 86400000000 }, { NULL, 0 },
@@ -17,7 +17,7 @@ static const struct unit time_units[] = {
 static const struct unit size_units[] = {
 	{ "B", 1 }, { "KiB", 1 << 10 }, { "MiB", 1 << 20 }, { "GiB", 1 << 30 }, { NULL, 0 },
 };
-/* Read as well. kB and its like are 1024, as in postgresql.conf. */
+/* Units that are read, but never written. kB, MB and GB are powers of 1024, as in postgresql.conf. */
 static const struct unit more_units[] = {
 	{ "m", 60000000 }, { "kB", 1 << 10 }, { "KB", 1 << 10 }, { "MB", 1 << 20 }, { "GB", 1 << 30 }, { NULL, 0 },
 };
@@ -64,7 +64,9 @@ unit_factor(const struct unit *units, const char *name)
 	return 0;
 }
 
-/* A number and one of units, perhaps with blanks between them. kind, unit_names and example are for the complaint. */
+/*
+ * Reads a number and one of units, perhaps with blanks between. kind, unit_names and example are for the error message.
+ */
 static int
 value_with_unit(const char *text, const struct unit *units, const char *kind, const char *unit_names,
 		const char *example, uint64_t *out, struct fail *why)
@@ -88,7 +90,7 @@ value_with_unit(const char *text, const struct unit *units, const char *kind, co
 	return 0;
 }
 
-/* min and max in the words of put, which writes one of them. */
+/* Checks that n is between min and max. put() writes these for the error message. */
 static int
 check_bounds(uint64_t n, uint64_t min, uint64_t max, void (*put)(struct buf *to, uint64_t n), struct fail *why)
 {
@@ -132,7 +134,7 @@ value_size(const char *text, uint64_t min, uint64_t max, uint64_t *out, struct f
 	return 0;
 }
 
-/* Not strtod: it takes a comma for the point in some locales, and hexadecimals and infinities in all. */
+/* Does not use strtod(), which takes a comma as the point in some locales, and hexadecimals and infinities in all. */
 int
 value_fraction(const char *text, double *out, struct fail *why)
 {
@@ -214,7 +216,7 @@ value_is_plain(const char *text)
 	return true;
 }
 
-/* Copies the name between the quotes, "" for one quote inside. Returns its length, or -1. */
+/* Copies the name between the quotes, in which "" stands for one quote. Returns its length, or -1. */
 static int
 unquote(const char *text, size_t len, char *out)
 {
@@ -253,7 +255,7 @@ value_name(const char *text, size_t len, char *out, struct fail *why)
 	return value_is_plain(out) ? 0 : fail_set(why, "F0000", "a name must not contain control characters");
 }
 
-/* To the comma that ends the first name of text, or the end. A comma between the quotes of a name does not count. */
+/* Returns the length of text up to the comma after the first name, or to the end. Commas within quotes don't count. */
 static size_t
 name_len(const char *text)
 {

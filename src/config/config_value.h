@@ -17,20 +17,23 @@
 int value_count(const char *text, uint64_t min, uint64_t max, uint64_t *out, struct fail *why);
 int value_time(const char *text, uint64_t min_us, uint64_t max_us, uint64_t *out_us, struct fail *why);
 int value_size(const char *text, uint64_t min, uint64_t max, uint64_t *out, struct fail *why);
-int value_fraction(const char *text, double *out, struct fail *why); /* 0 to 1, at most 9 digits after the point */
+/* from 0 to 1, with at most 9 digits after the point */
+int value_fraction(const char *text, double *out, struct fail *why);
 int value_switch(const char *text, bool *out, struct fail *why);
 /* Reads one of words, which is NULL-terminated; *out becomes its index. */
 int value_word(const char *text, const char *const *words, unsigned *out, struct fail *why);
 /* Reads any of words, separated by commas: *out gets a bit for the index of each. */
 int value_words(const char *text, const char *const *words, uint32_t *out, struct fail *why);
-/* Returns -1 with *why set: text must be one of words, or last (see value_put_words); names a near word. */
+/* Returns -1 with *why set to say that text must be one of words or last (see value_put_words()), and with a hint if a
+ * word is near. */
 int value_refuse_word(const char *text, const char *const *words, const char *last, struct fail *why);
-/* Reads names separated by commas; the caller frees the list with value_names_free. Without a name, the list is empty,
- * not NULL. */
+/* Reads names separated by commas; the caller frees the list with value_names_free. If there are no names, the list is
+ * empty, not NULL. */
 int value_names(const char *text, char ***out, struct fail *why);
 void value_names_free(char **names);
 bool value_is_plain(const char *text); /* returns true if it has no control characters */
-/* Reads a name, in double quotes ("" stands for one quote inside) or without. out has CONFIG_NAME_MAX + 1 bytes. */
+/* Reads a name with or without double quotes, within which "" stands for one quote. out has CONFIG_NAME_MAX + 1
+ * bytes. */
 int value_name(const char *text, size_t len, char *out, struct fail *why);
 
 /* Append text to a buffer, without a terminator. */
@@ -45,9 +48,8 @@ void value_put_names(struct buf *to, char *const *names);
 /* Returns the text put so far, with a terminator. The buffer keeps ownership. */
 const char *value_put_end(struct buf *to);
 
-/* Reads harmless_code (config_harmless.c), which is not empty. Appends a row of SQL for each item: "('function',
- * '617070', '6632')", with its names in hexadecimal, which has the same meaning in any encoding and with any
- * setting. */
+/* In config_harmless.c. Reads harmless_code, which must not be empty. Appends a row of SQL for each item, "('function',
+ * '617070', '6632')". Its names are in hexadecimal, which means the same in any encoding and with any setting. */
 int value_code(const char *text, struct buf *rows, struct fail *why);
 
 /* --- config_listen.c --- */
@@ -56,31 +58,31 @@ int value_listen(const char *text, struct config_listen *out, struct fail *why);
 bool listen_is_local(const struct config_listen *listen); /* returns true for loopback addresses and Unix sockets */
 
 /*
- * --- nearest.c: "did you mean": the known word that is nearest to an unknown one.
+ * --- nearest.c: finds the known word that is nearest to an unknown one, for "did you mean".
  *
- * Two words are near if at most two letters were left out, added, exchanged or changed; in a word of up to four letters
- * at most one, because otherwise every short word would be near every other. A word that is short for another counts as
- * if one letter had been left out.
+ * Two words are near if their distance (nearest_distance()) is at most two letters that are missing, added, swapped or
+ * changed. For a word of up to four letters it may be at most one; otherwise all short words would be near each other.
+ * A word that is short for another (nearest_is_short()) has the distance one.
  */
 #define SUGGEST_WORD_MAX 63 /* longer words are not near anything */
 
 struct nearest {
 	const char *word; /* the unknown word */
 	const char *name; /* the nearest so far, or NULL */
-	const void *what; /* data that came with name */
+	const void *what; /* the caller's data for name */
 	unsigned distance;
 };
 
 struct nearest nearest_to(const char *word);
-/* Keeps the candidate, borrowed, if it is near, and nearer than the one that is kept. */
+/* Keeps the candidate (borrowed) if it is near, and nearer than the kept one. */
 void nearest_try(struct nearest *nearest, const char *candidate, const void *what);
-/* Returns the nearest of words (a NULL-terminated list) to text, or NULL if none is near or text is short for
+/* Returns the word of words (NULL-terminated) that is nearest to text; NULL if none is near, or text is short for
  * several. */
 const char *nearest_word(const char *text, const char *const *words);
-/* Returns true if word is short for of: each part of word, between _ and -, is the beginning of a part of the other, in
- * the same order and in any case of letters. cert_file, cert and CERTIFICATES are short for certificate_file. A part
- * may end in an extra s; parts have at least two letters. */
+/* Returns true if word is short for `of`: if each part of word (parts are separated by _ or -) is the beginning of a
+ * part of `of`, in the same order and in any case of letters. cert_file, cert and CERTIFICATES are short for
+ * certificate_file. A part may have an extra s at its end, and has at least two letters. */
 bool nearest_is_short(const char *word, const char *of);
-/* Returns Damerau and Levenshtein's distance, in which two swapped letters count one. A distance above limit is
+/* Returns the Damerau-Levenshtein distance, in which two swapped letters count as one change. A distance above limit is
  * returned as limit + 1. */
 unsigned nearest_distance(const char *a, const char *b, unsigned limit);

@@ -11,7 +11,7 @@ min2(unsigned a, unsigned b)
 	return a < b ? a : b;
 }
 
-/* The usual table, three rows of it at a time: each cell is the distance between the beginnings of a and b. */
+/* The usual algorithm, with only three rows of its table: a cell is the distance between two beginnings of a and b. */
 unsigned
 nearest_distance(const char *a, const char *b, unsigned limit)
 {
@@ -38,14 +38,14 @@ nearest_distance(const char *a, const char *b, unsigned limit)
 	return min2(up[b_len], limit + 1);
 }
 
-/* To the end of the part that text begins with. */
+/* Returns the length of the first part of text. */
 static size_t
 part_len(const char *text)
 {
 	return strcspn(text, "_-");
 }
 
-/* Returns true if part (len bytes of it) begins like of, or does without an s at its end. */
+/* Returns true if part, of len bytes, with or without an s at its end, is the beginning of the first part of `of`. */
 static bool
 is_short_part(const char *part, size_t len, const char *of)
 {
@@ -84,7 +84,7 @@ nearest_to(const char *word)
 	size_t len = strlen(word);
 	struct nearest nearest = { .word = word };
 
-	/* The first distance that is too far: only something nearer is kept. */
+	/* The smallest distance that is too large, because nearest_try() keeps only something nearer. */
 	nearest.distance = len < 2 ? 1 : len < 5 ? 2 : 3;
 	return nearest;
 }
@@ -112,7 +112,8 @@ nearest_word(const char *text, const char *const *words)
 	struct nearest nearest = nearest_to(text);
 	unsigned short_count = 0;
 
-	if (*text == '\0' || (*text >= '0' && *text <= '9')) /* versions differ in a letter, and are not mistyped */
+	/* versions differ in few characters, but are not mistyped */
+	if (*text == '\0' || (*text >= '0' && *text <= '9'))
 		return NULL;
 	for (; *words != NULL; words++) {
 		nearest_try(&nearest, *words, NULL);

@@ -4,7 +4,9 @@
 
 #define PASSFILE_LEN_MAX ((size_t)1 << 20)
 
-/* Returns the position after the field and its colon if the field is token or *, else NULL. \ quotes the next byte. */
+/*
+ * Returns the position after the field and its colon if the field is token or *, else NULL. A backslash quotes a byte.
+ */
 static const char *
 match_field(const char *at, const char *end, const char *token)
 {

@@ -1,4 +1,4 @@
-/* src/config/upstream.c - the life of an upstream, and its text. How one is read: upstream_parse.c. */
+/* src/config/upstream.c - copies, compares and frees upstreams, and writes their text. upstream_parse.c reads them. */
 #include "config/upstream.h"
 #include "base/alloc.h"
 #include "base/text.h"
@@ -24,7 +24,7 @@ upstream_protocol_name(uint16_t minor)
 	return minor == 0 ? "3.0" : "3.2";
 }
 
-/* Returns false without memory; what was copied till then is *to's. */
+/* Returns false without memory; *to then has the settings that were copied. */
 static bool
 copy_settings(char ***to, char *const *from)
 {
@@ -144,7 +144,7 @@ upstream_free(struct upstream *up)
 	free(up);
 }
 
-/* Quoted if it must be. A semicolon after a blank would begin a comment in an ini file. */
+/* Appends name=value, in quotes if needed. A semicolon is escaped, because after a blank it would begin a comment. */
 static void
 upstream_put_text(struct buf *to, const char *name, const char *value)
 {
@@ -166,7 +166,7 @@ upstream_text(const struct upstream *up, bool is_shown)
 	struct buf text = { 0 }, list = { 0 };
 	size_t port_count = 1;
 
-	/* host=a,b and their ports: one if it is the same for all. */
+	/* Writes host=a,b and port=1,2, but only one port if all ports are equal. */
 	for (size_t i = 0; i < up->host_count; i++) {
 		buf_printf(&list, "%s%s", i > 0 ? "," : "", up->hosts[i].host);
 		if (up->hosts[i].port != up->hosts[0].port)
@@ -195,5 +195,5 @@ upstream_text(const struct upstream *up, bool is_shown)
 	for (char **pair = up->settings; *pair != NULL; pair += 2)
 		upstream_put_text(&text, pair[0], pair[1]);
 	buf_put_u8(&text, '\0');
-	return alloc_check(buf_ok(&text) ? text.bytes : NULL); /* the caller's now */
+	return alloc_check(buf_ok(&text) ? text.bytes : NULL); /* the caller owns it now */
 }

@@ -1,8 +1,8 @@
 /*
  * src/config/upstream_parse.c - makes an upstream from a connection string.
  *
- * Keywords that libpq takes but pgweir would not honor are errors that say where to set the value instead, so that an
- * operator does not believe sslmode=verify-full to be in force.
+ * Keywords that libpq takes, but pgweir would not honor, are errors that say where to set the value instead. Otherwise
+ * an operator might believe that sslcrl, for example, is in force.
  */
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -20,7 +20,9 @@
 
 static const char name_letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.";
 
-/* Sent to PostgreSQL with each connection. Names with a dot belong to extensions and applications. */
+/*
+ * The settings that are sent to PostgreSQL with each connection, besides those with a dot (extensions, applications).
+ */
 /* clang-format off */
 static const char *const settings[] = {
 	"application_name", "client_encoding", "options", "datestyle", "timezone", "intervalstyle", "search_path", "extra_float_digits",
@@ -34,7 +36,7 @@ static const char *const main_words[] = {
 
 static const struct {
 	const char *name, *hint;
-} not_ours[] = {
+} unsupported[] = {
 	{ "connect_timeout", "Set connect_timeout in [timeouts] or in this section." },
 	{ "requiressl", "TLS to servers is set in [tls_server]." },
 	{ "ssl", "TLS to servers is set in [tls_server]." },
@@ -60,15 +62,16 @@ static const struct {
 	{ "auth_query", "It is a setting of its own, on a line below upstream." },
 };
 
-/* The upstream that is being read. Lists stay text until all is there. */
+/* The upstream that is being read. Lists of hosts and ports stay text until the whole string was scanned. */
 struct draft {
 	struct upstream *up;
-	char *host, *port, *target, *oldest, *newest; /* oldest, newest: min_ and max_protocol_version */
+	/* oldest is min_protocol_version, newest is max_protocol_version */
+	char *host, *port, *target, *oldest, *newest;
 	size_t setting_count, settings_len;
-	struct unknown { /* words that are not known: all are told at once */
+	struct unknown { /* words that are not known, which one error lists */
 		unsigned count, near_count;
 		char names[FAIL_TEXT_MAX / 2], near[FAIL_TEXT_MAX / 2];
-		const char *hint; /* of the first that has one of its own; else NULL */
+		const char *hint; /* the hint of the first word that has one; else NULL */
 	} unknown;
 };
 
@@ -84,14 +87,14 @@ static void
 note_unknown(struct unknown *u, const char *name)
 {
 	struct nearest nearest = nearest_to(name);
-	bool is_told = false;
+	bool has_hint = false;
 	const char *word;
 
 	add_quoted(u->names, sizeof(u->names), u->count++, name);
-	for (size_t i = 0; i < sizeof(not_ours) / sizeof(not_ours[0]); i++)
-		if (strcmp(not_ours[i].name, name) == 0) {
-			u->hint = u->hint == NULL ? not_ours[i].hint : u->hint;
-			is_told = true;
+	for (size_t i = 0; i < sizeof(unsupported) / sizeof(unsupported[0]); i++)
+		if (strcmp(unsupported[i].name, name) == 0) {
+			u->hint = u->hint == NULL ? unsupported[i].hint : u->hint;
+			has_hint = true;
 		}
 	for (size_t i = 0; i < sizeof(main_words) / sizeof(main_words[0]); i++)
 		nearest_try(&nearest, main_words[i], NULL);
@@ -99,7 +102,7 @@ note_unknown(struct unknown *u, const char *name)
 		nearest_try(&nearest, word, NULL);
 	for (size_t i = 0; i < sizeof(settings) / sizeof(settings[0]); i++)
 		nearest_try(&nearest, settings[i], NULL);
-	if (nearest.name != NULL && !is_told)
+	if (nearest.name != NULL && !has_hint)
 		add_quoted(u->near, sizeof(u->near), u->near_count++, nearest.name);
 }
 
@@ -148,7 +151,7 @@ put_upstream_setting(struct draft *draft, const char *name, const char *value, s
 	return 0;
 }
 
-/* As value_word() does, for the word name of a connection string. */
+/* Does what value_word() does, for the value of the word called `name`. */
 static int
 choose(const char *name, const char *value, const char *const *values, unsigned *out, struct fail *why)
 {
@@ -160,7 +163,7 @@ choose(const char *name, const char *value, const char *const *values, unsigned 
 	return choice.hint[0] == '\0' ? -1 : fail_hint(why, "%s", choice.hint);
 }
 
-/* Checks and keeps the value of a word of libpq's. */
+/* Checks the value of one of libpq's words (enum upstream_word), and keeps it in *field. */
 static int
 put_kept(char **field, enum upstream_word word, const char *value, struct fail *why)
 {
@@ -223,12 +226,13 @@ put_upstream_word(void *arg, const char *name, const char *value, struct fail *w
 	return 0;
 }
 
-/* A name, an address or a directory. */
+/* A host is a name, an address or a directory. */
 int
 upstream_check_host(const char *host, struct fail *why)
 {
 	static const char letters[] =
-	    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.:%"; /* :% for IPv6 with a zone */
+	    /* colon and percent sign are for IPv6 with a zone */
+	    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.:%";
 
 	if (*host == '/') {
 		if (strlen(host) + strlen(SOCKET_NAME) >= sizeof(((struct sockaddr_un *)NULL)->sun_path))
@@ -245,7 +249,7 @@ upstream_check_host(const char *host, struct fail *why)
 	return 0;
 }
 
-/* Element i of a list with commas, cut to what out holds: 0, or -1 if it did not fit. */
+/* Copies element i of a list with commas. Returns 0, or -1 if it does not fit. */
 static int
 list_element(const char *list, size_t i, char *out, size_t out_size)
 {
@@ -332,7 +336,7 @@ build_target(const struct draft *draft, struct upstream *up, struct fail *why)
 	return 0;
 }
 
-/* libpq's words of min_ and max_protocol_version; not set: 3.0. There never was a 3.1. */
+/* Reads a value of min_protocol_version or max_protocol_version; text is NULL if it is not set, which means 3.0. */
 static int
 read_protocol(const char *word, const char *text, uint16_t *minor, struct fail *why)
 {
@@ -356,7 +360,7 @@ build_protocol(const struct draft *draft, struct upstream *up, struct fail *why)
 	return fail_hint(why, "Unless set, max_protocol_version is 3.0; add max_protocol_version=3.2.");
 }
 
-/* A field that was not set becomes empty. */
+/* Makes a field that was not set empty, and checks its length. */
 static int
 complete_text(const char *what, char **field, size_t len_max, struct fail *why)
 {

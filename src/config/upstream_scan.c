@@ -1,5 +1,5 @@
 /*
- * src/config/upstream_scan.c - see upstream.h. Errors say where the mistake is and don't quote it, because it may be
+ * src/config/upstream_scan.c - see upstream.h. Errors say where a mistake is, but don't quote it, because it may be
  * part of a password.
  */
 #include "config/upstream.h"
@@ -199,7 +199,7 @@ scan_hosts(struct uri *uri, const char **at, struct fail *why)
 	*ports_end = '\0';
 	if (put_decoded(uri, "host", hosts, (size_t)(hosts_end - hosts), why) < 0)
 		goto done;
-	/* If there are only commas, no host had a port. */
+	/* If ports has only commas, no host had a port. */
 	rc = ports[strspn(ports, ",")] == '\0' ? 0 : put_decoded(uri, "port", ports, (size_t)(ports_end - ports), why);
 done:
 	free(hosts);
@@ -239,7 +239,7 @@ scheme_len(const char *text)
 		len = strlen(schemes[i]);
 		if (strncmp(text, schemes[i], len) != 0)
 			continue;
-		if (text[len] == '+') /* SQLAlchemy's: +psycopg2, +asyncpg */
+		if (text[len] == '+') /* SQLAlchemy writes +psycopg2 or +asyncpg here */
 			len += 1 + strspn(text + len + 1, "abcdefghijklmnopqrstuvwxyz0123456789_");
 		return strncmp(text + len, "://", 3) == 0 ? len + 3 : 0;
 	}

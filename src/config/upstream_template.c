@@ -1,17 +1,17 @@
-/* src/config/upstream_template.c - see upstream.h, and upstream.h for what is made of it. */
+/* src/config/upstream_template.c - see upstream.h. */
 
 #include "base/text.h"
 #include "config/config.h"
 
 #include <arpa/inet.h>
 
-#define TENANT_ONLY 1u /* the first of the names below */
+#define TENANT_ONLY 1u /* values of `allowed`: the first so many of the names below may be used */
 #define TENANT_AND_DATABASE 2u
 #define ALL_NAMES 3u
 #define SETTING_LEN_MAX 8000
 
 struct names {
-	const char *of[ALL_NAMES]; /* tenant, database, user */
+	const char *text[ALL_NAMES]; /* tenant, database, user */
 };
 
 static const char *const placeholders[ALL_NAMES] = { "%{tenant}", "%{database}", "%{user}" };
@@ -29,7 +29,10 @@ upstream_is_tenant_name(const char *name, size_t len)
 	return true;
 }
 
-/* The placeholder at text, of the first allowed ones; NULL and why: something else. */
+/*
+ * Returns the name for the placeholder at text, and sets *len to the placeholder's length. Returns NULL with *why set
+ * if text is no placeholder, or one that is not among the first `allowed` ones.
+ */
 static const char *
 placeholder_at(const char *text, unsigned allowed, const struct names *names, size_t *len, const char *what,
 	       struct fail *why)
@@ -39,7 +42,7 @@ placeholder_at(const char *text, unsigned allowed, const struct names *names, si
 		if (strncmp(text, placeholders[i], *len) != 0)
 			continue;
 		if (i < allowed)
-			return names->of[i];
+			return names->text[i];
 		fail_set(why, "08001", "%s cannot be in %s: clients choose it freely", placeholders[i], what);
 		return NULL;
 	}
@@ -48,7 +51,7 @@ placeholder_at(const char *text, unsigned allowed, const struct names *names, si
 	return NULL;
 }
 
-/* Into out, of at most cap - 1 bytes. */
+/* Writes text to out, with its placeholders filled in. Returns 0, or -1 with *why set (too long for cap bytes, ...). */
 static int
 fill_in(const char *text, unsigned allowed, const struct names *names, const char *what, char *out, size_t cap,
 	struct fail *why)
@@ -72,7 +75,7 @@ fill_in(const char *text, unsigned allowed, const struct names *names, const cha
 		}
 		if (piece_len >= cap - used)
 			return fail_set(why, "08001", "%s of tenant \"%s\" would be longer than %zu bytes", what,
-					names->of[0], cap - 1);
+					names->text[0], cap - 1);
 		memcpy(out + used, piece, piece_len);
 		used += piece_len;
 	}
@@ -80,7 +83,7 @@ fill_in(const char *text, unsigned allowed, const struct names *names, const cha
 	return 0;
 }
 
-/* Some resolvers take a number for an address: a tenant must not choose one by its name. */
+/* Some resolvers take a number for an address, so a host that a tenant's name has turned into an address is refused. */
 static int
 fill_host(const char *text, const struct names *names, char out[static sizeof(((struct upstream_host *)0)->host)],
 	  struct fail *why)
@@ -91,7 +94,7 @@ fill_host(const char *text, const struct names *names, char out[static sizeof(((
 	    upstream_check_host(out, why) < 0)
 		return -1;
 	if (strstr(text, placeholders[0]) != NULL && inet_aton(out, &ignored) != 0)
-		return fail_set(why, "08001", "tenant \"%s\" would make an address of the host", names->of[0]);
+		return fail_set(why, "08001", "tenant \"%s\" would make an address of the host", names->text[0]);
 	return 0;
 }
 
@@ -139,7 +142,8 @@ fill(struct upstream *up, const struct names *names, struct fail *why)
 			return -1;
 		memcpy(up->hosts[i].host, host, sizeof(host));
 	}
-	/* Whose servers log in as the client's user is told apart by it; else a pool would be of several databases. */
+	/* dbname may depend on the user only if servers log in as the client's user: then each user has a pool of its
+	 * own. Otherwise the servers of one pool would be in several databases. */
 	return fill_name(&up->dbname, up->user[0] == '\0' ? ALL_NAMES : TENANT_AND_DATABASE, names, "dbname", why) <
 			   0 ||
 		       fill_name(&up->user, ALL_NAMES, names, "user", why) < 0 ||
@@ -167,7 +171,7 @@ upstream_database(const struct upstream *up, const char *database)
 	return slash != NULL ? slash + 1 : database;
 }
 
-/* The tenant of "tenant/database". */
+/* Writes the tenant of "tenant/database". */
 static int
 tenant_of(const char *database, char tenant[static CONFIG_NAME_MAX + 1], struct fail *why)
 {
@@ -218,7 +222,7 @@ too_long(struct fail *why)
 	return fail_set(why, "28000", "the user name is longer than %d bytes", CONFIG_NAME_MAX);
 }
 
-/* "user.tenant" without what follows the dot. */
+/* Writes the user of "user.tenant". */
 static int
 role_of(const char *user, const char *tenant, char role[static CONFIG_NAME_MAX + 1], struct fail *why)
 {

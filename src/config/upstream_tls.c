@@ -8,7 +8,10 @@ word_or(const struct upstream *upstream, enum upstream_word word, const char *ot
 	return upstream->words[word] != NULL ? upstream->words[word] : otherwise != NULL ? otherwise : "";
 }
 
-/* sslmode; without it a list of authorities of the upstream's own asks for as much as it can. */
+/*
+ * Returns the mode: sslmode if set, else the setting. As in libpq, sslrootcert raises require to verify-ca;
+ * sslrootcert=system alone means verify-full.
+ */
 static enum tls_mode
 mode_of(const struct upstream *upstream, const struct scope_settings *settings)
 {
@@ -25,7 +28,7 @@ mode_of(const struct upstream *upstream, const struct scope_settings *settings)
 		return mode;
 	if (word == NULL && strcmp(root, "system") == 0)
 		return TLS_VERIFY_FULL;
-	return mode == TLS_REQUIRE ? TLS_VERIFY_CA : mode; /* as libpq does */
+	return mode == TLS_REQUIRE ? TLS_VERIFY_CA : mode; /* as in libpq */
 }
 
 static bool

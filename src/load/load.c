@@ -1,9 +1,9 @@
 /*
  * src/load/load.c - turns a file into a configuration, or into a list of all its errors.
  *
- * config_reader.c passes sections and settings on; each setting is looked up in the table of keys, its ${...} expanded,
- * and its value stored into the new configuration in place of the default. After an error the reading goes on. At the
- * end the sections of databases, tenants and users are sorted by name, and load_check.c checks the whole.
+ * config_reader.c calls on_section() and on_setting(). Each setting is looked up in the table of keys, its ${...} are
+ * expanded, and its value replaces the default in the new configuration. After an error, reading goes on. At the end,
+ * sections of databases, tenants and users are sorted by name, and load_check.c checks the whole.
  */
 #include "base/alloc.h"
 #include "base/text.h"
@@ -18,14 +18,15 @@ enum place { IN_NOTHING, IN_UNKNOWN, IN_SECTION, IN_DATABASE, IN_TENANT, IN_USER
 struct loader {
 	struct config *config;
 	struct problem_sink sink;
-	char *folder; /* the folder of the file, where relative paths begin */
+	char *folder; /* the folder of the file, at which relative paths begin */
 	enum place place;
 	char section[READER_HEAD_MAX + 1]; /* the text between the brackets */
-	unsigned section_lines[CONFIG_KEYS_MAX]; /* indexed by the row of a section's first key */
-	const struct file_format *format; /* NULL for a file of pgweir's own */
+	/* where each section begins, by the row of its first key; 0 if not yet */
+	unsigned section_lines[CONFIG_KEYS_MAX];
+	const struct file_format *format; /* NULL for pgweir's own file */
 };
 
-/* The words with which a section of a database, tenant or user begins. */
+/* The first words of sections of databases, tenants and users. */
 static const char *const scope_words[PLACES] = {
 	[IN_DATABASE] = "database", [IN_TENANT] = "tenant", [IN_USER] = "user"
 };
@@ -51,7 +52,7 @@ read_scope_name(const struct loader *l, const char *text, char *out, struct fail
 	return 0;
 }
 
-/* Returns the list of scopes of a place; at first the scopes are in the order of the file. */
+/* Returns the list of scopes of a place, and its count. Until check_scopes(), they are in the order of the file. */
 static struct config_scope **
 scopes_of(struct config *config, enum place place, size_t **count)
 {
@@ -61,8 +62,8 @@ scopes_of(struct config *config, enum place place, size_t **count)
 	return place == IN_DATABASE ? &config->databases : place == IN_TENANT ? &config->tenant_scopes : &config->users;
 }
 
-/* name: the text after the word database, tenant or user. If the name is refused, the scope has no name, and its
- * settings are checked all the same. */
+/* Adds a scope. name is the text after the word database, tenant or user. If name is refused, the scope gets no name,
+ * but its settings are checked all the same. */
 static void
 begin_scope(struct loader *l, unsigned line, enum place place, const char *name)
 {
@@ -134,7 +135,7 @@ on_unknown(struct loader *l, unsigned line, const char *name)
 {
 	char text[PROBLEM_TEXT_MAX];
 
-	if (l->sink.problems->count >= PROBLEMS_MAX) /* the error is not shown, so its text is not made */
+	if (l->sink.problems->count >= PROBLEMS_MAX) /* the error will not be shown, so its text does not matter */
 		snprintf(text, sizeof(text), "unknown setting");
 	else
 		suggest_setting(l->section, l->place != IN_SECTION, name, text, sizeof(text));
@@ -153,7 +154,7 @@ claim_line(struct loader *l, unsigned *set_line, unsigned line, const char *name
 	return true;
 }
 
-/* Removes quotes around the whole value. Names have double quotes of their own. */
+/* Expands raw, without quotes around the whole value. In a list of names, double quotes are those of a name. */
 static char *
 expand_unquoted(const char *raw, bool is_names, struct fail *why)
 {
@@ -167,8 +168,8 @@ expand_unquoted(const char *raw, bool is_names, struct fail *why)
 	return value;
 }
 
-/* Returns raw without a comment after the value: a number, a word, an address and the like contain no #, but a
- * password, a path and SQL may. The caller frees the result. */
+/* Returns raw without a comment (#) after the value, for keys whose values contain no #: numbers, words, addresses. A
+ * password, a path and SQL may contain one. The caller frees the result. */
 static char *
 without_comment(const struct config_key *key, const char *raw)
 {
@@ -183,7 +184,7 @@ without_comment(const struct config_key *key, const char *raw)
 	return xstrndup(raw, len);
 }
 
-/* Reports a wrong value as it was written, not as expanded: a variable or file may hold a secret. */
+/* An error shows the value as written, not as expanded, because a variable or file may hold a secret. */
 static int
 store(struct loader *l, unsigned line, const struct config_key *key, void *base, const char *name, const char *raw)
 {
@@ -289,7 +290,7 @@ set_in_scope(struct loader *l, unsigned line, const char *name, const char *raw)
 	}
 	if (!claim_line(l, &scope->origin->lines[bit], line, name))
 		return;
-	if (store(l, line, key, &scope->settings, name, raw) == 0) /* otherwise the value is NULL or 0 */
+	if (store(l, line, key, &scope->settings, name, raw) == 0) /* otherwise the field stays NULL or 0 */
 		scope->set |= UINT64_C(1) << bit;
 }
 
@@ -318,7 +319,7 @@ compare_scopes(const void *a, const void *b)
 	return order != 0 ? order : (x->origin->line > y->origin->line) - (x->origin->line < y->origin->line);
 }
 
-/* Sorts the scopes by name. */
+/* Sorts the scopes by name. Reports names that occur twice, and missing upstreams. */
 static void
 check_scopes(struct loader *l, enum place place)
 {
@@ -352,7 +353,7 @@ load_finish(struct loader *l)
 	for (enum place place = IN_DATABASE; place < PLACES; place++)
 		check_scopes(l, place);
 	may_be_none = compat_does(config, COMPAT_STARTS_WITH_MISTAKES);
-	/* If a section of a database has an error, the database may be missing for that reason only. */
+	/* With compat, no databases is only a warning, and is not reported after an error, which may be the reason. */
 	if (config->database_count + config->tenant_count == 0 && (!may_be_none || l->sink.problems->error_count == 0))
 		problem_note(
 		    &l->sink, !may_be_none, 0, "%s",
@@ -385,7 +386,7 @@ load_foreign_key(const char *name, const struct file_format **format)
 	return key;
 }
 
-/* "pool.pool_size", or PgBouncer's name with a value in its units. */
+/* Sets one override: "pool.pool_size", or PgBouncer's name with a value in PgBouncer's units. */
 static void
 override_one(struct loader *l, const struct config_override *o)
 {
@@ -409,8 +410,8 @@ override_one(struct loader *l, const struct config_override *o)
 	buf_fini(&value);
 }
 
-/* Variables like PGWEIR_POOL_POOL_SIZE take precedence over a file of either format; a SET takes precedence over
- * them. */
+/* Reads variables like PGWEIR_POOL_POOL_SIZE, which take precedence over the file, whatever its format; a SET takes
+ * precedence over the variables. */
 static void
 read_environment(struct loader *l)
 {

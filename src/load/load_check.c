@@ -1,6 +1,6 @@
 /*
- * src/load/load_check.c - checks that need the whole configuration: settings that this version can't honour,
- * settings that don't fit together, files that are missing or open to everyone.
+ * src/load/load_check.c - checks that need the whole configuration: settings that this version can't honor, settings
+ * that don't fit together, and files that are missing.
  */
 #include "base/alloc.h"
 #include "base/text.h"
@@ -18,7 +18,7 @@ struct check {
 	const struct problem_sink *sink;
 };
 
-/* Reports a problem of this setting. */
+/* Report a problem at the line of this setting. */
 #define error_at(check, section, name, ...)                                                                            \
 	problem_error((check)->sink, config_line_of((check)->config, section, name), __VA_ARGS__)
 #define warn_at(check, section, name, ...)                                                                             \
@@ -34,10 +34,10 @@ static void
 check_users_file(const struct check *check)
 {
 	const struct config *config = check->config;
-	/* PgBouncer starts without the file; no client can log in then. */
+	/* PgBouncer starts without the file, though no client can then log in. */
 	bool is_needed = !compat_does(config, COMPAT_STARTS_WITH_MISTAKES) &&
 			 (config->auth_method == AUTH_SCRAM_SHA_256 || config->auth_method == AUTH_MD5);
-	bool is_query = config_has_auth_query(config);
+	bool has_auth_query = config_has_auth_query(config);
 	const char *path = config->users_file;
 	unsigned line = config_line_of(check->config, "auth", "users_file");
 	struct stat st;
@@ -46,7 +46,7 @@ check_users_file(const struct check *check)
 	if (is_bad(check, "auth", "method") || is_bad(check, "auth", "users_file"))
 		return;
 	if (*path == '\0') {
-		if (is_needed && !is_query)
+		if (is_needed && !has_auth_query)
 			problem_error(check->sink, line,
 				      "users_file is empty, but clients cannot log in without secrets");
 		return;
@@ -62,7 +62,7 @@ check_users_file(const struct check *check)
 		problem_warning(check->sink, line, "users_file = %.256s: %s", path, strerror(error));
 }
 
-/* Checks a file that will be made or appended to: its folder must exist. */
+/* Checks a file that pgweir will create or append to: its folder must exist. */
 static void
 check_made_file(const struct check *check, const struct config_key *key)
 {
@@ -87,7 +87,7 @@ check_made_file(const struct check *check, const struct config_key *key)
 	free(folder);
 }
 
-/* Checks files as far as possible without opening them; setup/ finds further errors when it loads them. */
+/* Checks which files are set, but does not open them; setup/ reports further errors when it loads them. */
 static void
 check_tls(const struct check *check)
 {
@@ -217,7 +217,7 @@ warn_min_idle(const struct check *check, const struct scope_settings *settings, 
 				settings->min_idle, settings->pool_size);
 }
 
-/* Statements are passed through under the clients' own names, to servers that other clients have used before. */
+/* With prepared_statements = 0, statements keep the clients' names on servers that other clients have used before. */
 static void
 warn_passed_through(const struct check *check, const struct scope_settings *settings, unsigned line)
 {
@@ -245,7 +245,7 @@ check_delegation(const struct check *check)
 	}
 }
 
-/* Checks the resulting settings of each section that sets the key itself. */
+/* Calls warn() for the defaults, and for the settings of each section that sets the key called name. */
 static void
 check_scopes(const struct check *check, const char *name,
 	     void (*warn)(const struct check *check, const struct scope_settings *settings, unsigned line))
@@ -262,7 +262,7 @@ check_scopes(const struct check *check, const char *name,
 	}
 }
 
-/* Returns true if query contains $1, and not only as a part of $10. */
+/* Returns true if query contains $1 (not just $10). */
 static bool
 has_parameter(const char *query)
 {
@@ -293,7 +293,7 @@ check_auth_query(const struct check *check)
 	config_scope_key_find("auth_user", &user_bit);
 	check_query_text(check, config->defaults.auth_query, line_of_all);
 	for (struct config_section s = { 0 }; config_next_section(config, &s) && strcmp(s.word, "user") != 0;) {
-		/* The place where it was switched on: its own section, or the section for all. */
+		/* The line where auth_query was set: in this section, or in [auth]. */
 		bool is_own = (s.scope->set & UINT64_C(1) << bit) != 0;
 		unsigned line = is_own ? s.origin->lines[bit] : line_of_all;
 
@@ -301,7 +301,7 @@ check_auth_query(const struct check *check)
 			check_query_text(check, s.scope->settings.auth_query, line);
 		config_effective(config, s.scope, NULL, &settings);
 		if (s.origin->lines[user_bit] != 0 && (s.scope->set & UINT64_C(1) << user_bit) == 0)
-			continue; /* its value was refused, so a problem that follows from that is not reported */
+			continue; /* auth_user was refused, so the problem that follows from that is not reported */
 		if (strcmp(settings.auth_query, "off") != 0 && settings.auth_user[0] == '\0')
 			problem_error(check->sink, line,
 				      "auth_query needs an auth_user that runs it in %s %s; set it in [auth] or "
@@ -377,16 +377,16 @@ static void
 check_no_effect(const struct check *check)
 {
 	const struct config *config = check->config;
-	bool is_hba = config->auth_method == AUTH_HBA, is_query = config_has_auth_query(config);
+	bool is_hba = config->auth_method == AUTH_HBA, has_auth_query = config_has_auth_query(config);
 	bool is_sampling = config->slow_sample_threshold_us < config->defaults.slow_query_threshold_us;
 
 	warn_no_effect(check, "auth", "hba_file", is_hba || !*config->hba_file, "without method = hba");
 	warn_no_effect(check, "auth", "ident_file", is_hba || !*config->ident_file, "without method = hba");
 	warn_no_effect(check, "auth", "auth_user",
-		       is_query || !*config->defaults.auth_user || config->defaults.budget != BUDGET_OFF ||
+		       has_auth_query || !*config->defaults.auth_user || config->defaults.budget != BUDGET_OFF ||
 			   config->defaults.reads != READS_PRIMARY,
 		       "without auth_query");
-	warn_no_effect(check, "auth", "auth_database", is_query || !*config->defaults.auth_database,
+	warn_no_effect(check, "auth", "auth_database", has_auth_query || !*config->defaults.auth_database,
 		       "without auth_query");
 	warn_no_effect(check, "pgweir", "tenant_domain", !*config->tenant_domain || config_names_tenants(config, "sni"),
 		       "without sni in tenants");
@@ -395,7 +395,7 @@ check_no_effect(const struct check *check)
 		       "unless it is below threshold");
 }
 
-/* Where tenants are named, and sections whose names would be theirs. */
+/* Checks `tenants`, and sections of databases whose names would be those of tenants. */
 static void
 check_tenants(const struct check *check)
 {
@@ -429,8 +429,8 @@ check_tenants(const struct check *check)
 			    config->databases[i].name);
 }
 
-/* Checks a list of networks. is_claim: the list is of peers that may claim to be any client; "unix" is allowed
- * there. */
+/* Checks a list of networks. is_claim: peers in these networks may claim to be any client, and "unix" is allowed,
+ * too. */
 static void
 check_networks(const struct check *check, const char *section, const char *setting, char **names, bool is_claim)
 {

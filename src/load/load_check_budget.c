@@ -14,14 +14,14 @@ load_budget_user(const struct config *config, const struct config_section *s, st
 	return config_has_budget(up, out) ? config_cluster_user(up, out) : NULL;
 }
 
-/* Returns true if all connections, including the fleet connection, are to the same one of the hosts. */
+/* Returns true if all connections to up, also pgweir's own one for the budget, lead to the same host. */
 static bool
-is_of_one(const struct upstream *up)
+leads_to_one_host(const struct upstream *up)
 {
 	return up->host_count == 1 || up->target == TARGET_PRIMARY || up->target == TARGET_READ_WRITE;
 }
 
-/* A client that logs in as cluster_user could change the budget of all processes by its application_name. */
+/* Reports pools that log in as cluster_user: clients could change the budget of all processes by application_name. */
 static void
 check_user(const struct config *config, const struct config_section *budget, const struct scope_settings *settings,
 	   const char *user, const struct problem_sink *sink)
@@ -42,7 +42,7 @@ check_user(const struct config *config, const struct config_section *budget, con
 	}
 }
 
-/* Returns the sum of min_idle of this section and the later sections with the same hosts; stops above limit. */
+/* Returns the sum of min_idle of this section and of later ones with the same hosts; stops once it is above limit. */
 static uint64_t
 sum_min_idle(const struct config *config, struct config_section s, uint32_t limit)
 {
@@ -62,7 +62,7 @@ sum_min_idle(const struct config *config, struct config_section s, uint32_t limi
 void
 load_check_budget(const struct config *config, const struct problem_sink *sink)
 {
-	bool is_told = false;
+	bool was_warned = false;
 
 	for (struct config_section s = { 0 }; config_next_section(config, &s);) {
 		struct scope_settings settings;
@@ -79,13 +79,13 @@ load_check_budget(const struct config *config, const struct problem_sink *sink)
 				      s.word, s.scope->name);
 		else
 			check_user(config, &s, &settings, user, sink);
-		if (!is_of_one(s.scope->upstream))
+		if (!leads_to_one_host(s.scope->upstream))
 			problem_note(sink, settings.budget == BUDGET_ON, s.origin->upstream_line,
 				     "budget counts the connections on one host, but upstream has several: write "
 				     "target_session_attrs=primary, or give each host a section of its own");
-		if (!is_told && limit != CONFIG_COUNT_AUTO && settings.min_idle > 0 &&
+		if (!was_warned && limit != CONFIG_COUNT_AUTO && settings.min_idle > 0 &&
 		    sum_min_idle(config, s, limit) > limit) {
-			is_told = true;
+			was_warned = true;
 			problem_warning(sink, s.origin->upstream_line,
 					"budget_connections = %u is below the sum of min_idle of all databases there: "
 					"not all of these are kept",

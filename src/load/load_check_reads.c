@@ -1,7 +1,7 @@
 /* src/load/load_check_reads.c - checks of reads on standbys. */
 #include "load/load_state.h"
 
-/* Returns the highest reads mode that the database or any user of it has; *out: the database's own settings. */
+/* Returns the highest reads mode of the database and of any user there. Sets *out to the database's settings. */
 static enum reads_mode
 reads_of(const struct config *config, const struct config_scope *db, struct scope_settings *out)
 {
@@ -29,8 +29,7 @@ check_section(const struct config *config, const struct config_section *s, const
 	bool is_fixed = upstream_has_fixed_hosts(up);
 	unsigned line = s->origin->upstream_line;
 
-	/* Says nothing if only a user's settings ask for it: they may be meant for reads of other databases'
-	 * standbys. */
+	/* There is no warning if only a user's settings ask for reads, which may be meant for other databases. */
 	if (own.reads != READS_PRIMARY && !is_fixed)
 		problem_warning(sink, line, "reads = %s has no effect where hosts depend on the tenant", words[reads]);
 	else if (own.reads != READS_PRIMARY && up->host_count == 1)

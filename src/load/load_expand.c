@@ -6,8 +6,8 @@
 
 #define NAME_MAX_LEN 128
 
-/* A growing buf may leave a copy of a secret in freed memory, so this has room for the longest value from the
- * beginning. */
+/* The value while it is built. text has room for the longest value from the beginning, because a buffer that grows may
+ * leave a copy of a secret in freed memory. */
 struct value {
 	char *text;
 	size_t len;
@@ -85,7 +85,7 @@ add_reference(struct value *value, const char *from, size_t len, struct fail *wh
 	found = value->which == EXPAND_NONE ? (fallback != NULL ? NULL : value->placeholder) : getenv(inside);
 	if (fallback != NULL && (found == NULL || *found == '\0'))
 		found = fallback + 2;
-	if (found == NULL) { /* all variables that are not set are reported at once */
+	if (found == NULL) { /* one error lists all variables that are not set */
 		snprintf(value->missing + at, sizeof(value->missing) - at, "%s${%.*s}", at > 0 ? ", " : "",
 			 NAME_MAX_LEN, inside);
 		value->missing_count++;

@@ -1,4 +1,4 @@
-/* src/load/load_help.c - the table of settings as Markdown: for --help-config, and the reference in docs. */
+/* src/load/load_help.c - prints the table of settings as Markdown, for --help-config and docs/config.md. */
 #include "config/config_keys.h"
 #include "load/file_format.h"
 
@@ -9,7 +9,7 @@
 static void
 put_kind(struct buf *to, const struct config_key *key)
 {
-	/* For types whose values have no bounds and are no words. */
+	/* For types that have neither bounds nor words. */
 	static const char *const texts[] = {
 		[KEY_FRACTION] = "0 to 1", [KEY_SWITCH] = "on or off",
 		[KEY_TEXT] = "text",	   [KEY_CODE] = "code",

@@ -1,18 +1,19 @@
 /*
- * src/load/load_secrets.c - the files that have a configuration's passwords.
+ * src/load/load_secrets.c - finds the files that contain a configuration's passwords.
  *
- * The source of a password is found by parsing the upstream again with placeholders for its references, since quotes,
- * escapes and URIs can write a password in many ways.
+ * Quotes, escapes and URIs can write a password in many ways. So the source of a password is found by parsing the
+ * upstream again, with placeholders in place of its references: if the password is then another one, it came from a
+ * reference.
  */
 #include "load/load_state.h"
 #include "base/alloc.h"
 #include "base/text.h"
 
-#define PLACEHOLDER "1" /* may be a host, a port and a name */
+#define PLACEHOLDER "1" /* valid as a host, a port and a name */
 #define FILE_REFERENCE "${file:"
 
-/* Returns the password with placeholders in place of some references; NULL if there is no password, or the upstream
- * could not be parsed. */
+/* Returns the password that the upstream has with placeholders in place of some references; NULL if raw has no
+ * references, or can't be parsed that way. */
 static char *
 password_without(const char *raw, enum expand_placeholders which, bool is_of_tenant)
 {
@@ -26,7 +27,8 @@ password_without(const char *raw, enum expand_placeholders which, bool is_of_ten
 	return password;
 }
 
-/* Sections of one file are mostly adjacent, so the file is listed once for them. */
+/* Adds a file, unless it was the last one added. Sections with the same file are mostly adjacent, so it is listed
+ * once. */
 static void
 secret_add(struct config *config, const char *path, size_t len)
 {
@@ -49,10 +51,10 @@ load_note_password(struct config *config, const char *raw, const struct upstream
 		return;
 	bare = password_without(raw, EXPAND_NONE, up->is_of_tenant);
 	other = password_without(raw, EXPAND_VARIABLES, up->is_of_tenant);
-	/* A password is left without the variables and files. */
+	/* A part of the password is not from variables or files. */
 	if (strchr(raw, '$') == NULL || (bare != NULL && bare[strspn(bare, PLACEHOLDER)] != '\0'))
 		config->has_password = true;
-	/* The password differs without the files. */
+	/* The password is another one without the files, so it comes from them. */
 	if (other != NULL && strcmp(other, up->password) != 0) {
 		const char *at = raw, *end;
 

@@ -1,6 +1,7 @@
 /*
- * src/load/load_suggest.c - what to say about a name that is not known: a similar name, the section that has it, or
- * what a name of another program's file (file_format.h) is here. Other poolers' names are in docs/migrating.md.
+ * src/load/load_suggest.c - messages about a name that is not known. They name a similar setting, the section that has
+ * it, or pgweir's name for a setting of another program's file (file_format.h). docs/migrating.md has the names of
+ * other poolers.
  */
 #include "load/file_format.h"
 #include "base/buf.h"
@@ -10,7 +11,7 @@
 
 #include <stdio.h>
 
-/* Returns the name of a key in the section at hand; NULL if it isn't there. */
+/* Returns the name that a key has in this section; NULL if the section does not have it. */
 static const char *
 name_here(const struct config_key *key, const char *section, bool in_scope)
 {
@@ -19,7 +20,7 @@ name_here(const struct config_key *key, const char *section, bool in_scope)
 	return strcmp(key->section, section) == 0 ? key->name : NULL;
 }
 
-/* Known, but not under this name. */
+/* Writes a message if the setting is known under another name in sections of databases and users. */
 static bool
 say_renamed(const char *section, bool in_scope, const char *name, char *out, size_t out_size)
 {
@@ -42,7 +43,7 @@ say_renamed(const char *section, bool in_scope, const char *name, char *out, siz
 	return false;
 }
 
-/* Returns true if name is first, _ and second: level in [log] is log_level elsewhere, size in [pool] pool_size. */
+/* Returns true if name is first, "_" and second: level in [log] is called log_level elsewhere. */
 static bool
 is_joined(const char *name, const char *first, const char *second)
 {
@@ -62,7 +63,10 @@ is_short_here(const char *section, const char *name)
 	return false;
 }
 
-/* With the name of its section before it; or without, unless it is rather short for one of this section. */
+/*
+ * Writes a message if a setting has this name with or without the name of its section before it, unless the name is
+ * more likely short for a setting of this section.
+ */
 static bool
 say_joined(const char *section, const char *name, char *out, size_t out_size)
 {
@@ -81,7 +85,7 @@ say_joined(const char *section, const char *name, char *out, size_t out_size)
 	return false;
 }
 
-/* Adds what this section has that may have been meant. */
+/* Adds settings of this section that may have been meant. */
 static void
 put_near(const char *section, const char *name, const struct config_key *elsewhere, struct buf *to)
 {
@@ -101,7 +105,7 @@ put_near(const char *section, const char *name, const struct config_key *elsewhe
 	}
 }
 
-/* Known, but not here: where it belongs, and what this section has that may have been meant. */
+/* Writes a message if another section has the setting: the section, and settings of this section that may be meant. */
 static bool
 say_elsewhere(const char *section, const char *name, char *out, size_t out_size)
 {
@@ -142,7 +146,7 @@ find_foreign(const char *name, bool in_scope, struct foreign_name *out)
 	return NULL;
 }
 
-/* Near to a name of this section, else of any section, else of another program's file. */
+/* Writes a message with the nearest name of this section, else of any section, else of another program's file. */
 static void
 say_nearest(const char *section, bool in_scope, const char *name, char *out, size_t out_size)
 {

@@ -1,8 +1,8 @@
 /*
  * src/load/load_upstream.c - pgweir --upstream: a configuration for one upstream, without a file.
  *
- * The password of the upstream, wherever it is found, is also the one clients log in with, under the same name. Without
- * a password there is nothing to check, so clients are trusted: they can only come over loopback.
+ * The user and password for the upstream, wherever they are found, are also those with which clients log in. Without a
+ * password there is nothing to check, so clients are trusted; they can come over loopback only.
  */
 #include "base/alloc.h"
 #include "base/text.h"
@@ -28,7 +28,10 @@ passfile_path(void)
 	return is_set(home) ? xasprintf("%s/.pgpass", home) : NULL;
 }
 
-/* For the first of the hosts that has one: libpq asks for each, but here all share one user. */
+/*
+ * Returns the password of the first host for which the passfile has one. libpq would look up each host separately, but
+ * here all hosts share one user and password.
+ */
 static char *
 password_from_passfile(const struct upstream *up, const char *user, const struct problem_sink *sink)
 {
@@ -37,7 +40,7 @@ password_from_passfile(const struct upstream *up, const char *user, const struct
 
 	for (size_t i = 0; path != NULL && password == NULL && why.text[0] == '\0' && i < up->host_count; i++) {
 		const struct passfile_query query = {
-			/* libpq knows the default directory of Unix sockets as localhost. */
+			/* In a passfile, libpq looks for the default directory of Unix sockets as localhost. */
 			.host = strcmp(up->hosts[i].host, "/var/run/postgresql") == 0 ||
 					strcmp(up->hosts[i].host, "/tmp") == 0
 				    ? "localhost"
@@ -56,7 +59,7 @@ password_from_passfile(const struct upstream *up, const char *user, const struct
 	return password;
 }
 
-/* Completes user and password. Without a password the user stays what the URI or PGUSER said, perhaps nothing. */
+/* Completes user and password. Without a password, the user is that of the URI or PGUSER, or empty. */
 static void
 find_credentials(struct upstream *up, const struct problem_sink *sink)
 {
@@ -94,7 +97,7 @@ set_key(struct config *config, const char *section, const char *name, const char
 	const struct config_key *key = config_key_find(section, name);
 
 	if (key_store(key, key_base(key, config), value, "/", NULL) < 0)
-		abort(); /* all of these are possible */
+		abort(); /* can't fail: keys and values are valid */
 	config->origins->lines[config_key_row(key)] = LINE_COMMAND;
 }
 

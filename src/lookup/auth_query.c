@@ -6,7 +6,7 @@
 
 #define CACHE_ENTRIES 4096
 #define SWEEP_US (5 * US_PER_S)
-#define OUTDATED_MAX 3u /* a user who changes roles all the time keeps no other user out */
+#define OUTDATED_MAX 3u /* so a user who changes roles all the time can't keep others waiting */
 
 struct auth_queries *
 auth_queries_new(const struct auth_queries_settings *settings)
@@ -89,7 +89,7 @@ auth_queries_configure(struct auth_queries *all, struct config *config, struct u
 	all->users = users_ref(users);
 	tls_store_unref(all->tls);
 	all->tls = tls_store_ref(tls);
-	auth_cache_expire(all->cache, now_us); /* a reload is to show what has changed */
+	auth_cache_expire(all->cache, now_us); /* after a reload each login must see the present secret */
 	auth_sources_review(all, now_us);
 	for (size_t i = 0; i < config->database_count; i++)
 		if (auth_settings_of(all, config->databases[i].name, &s))
@@ -125,14 +125,14 @@ lookup_key(const struct auth_source *source, const char *user, const char *role)
 {
 	struct auth_key key;
 
-	memset(&key, 0, sizeof(key)); /* with its padding: it is hashed whole */
+	memset(&key, 0, sizeof(key)); /* also the padding, because all bytes are hashed */
 	key.source = source->id;
 	memcpy(key.user, user, strlen(user));
 	memcpy(key.role, role, strlen(role));
 	return key;
 }
 
-/* Uses an older answer where PostgreSQL can't be asked. */
+/* Uses an expired answer, because PostgreSQL can't be asked. */
 static enum auth_verdict
 fall_back(struct auth_queries *all, const struct auth_key *key, const char **secret, struct fail *why, uint64_t now_us)
 {
@@ -148,8 +148,7 @@ fall_back(struct auth_queries *all, const struct auth_key *key, const char **sec
 	return AUTH_REFUSED;
 }
 
-/* Answers all logins that asked. The caller keeps secret alive meanwhile, because any callback may free the cache's
- * copy. */
+/* Answers all logins that asked. secret must not be the cache's copy, which any callback may free. */
 static void
 answer_asks(struct auth_lookup *lookup, enum auth_verdict verdict, const char *secret, const struct fail *why)
 {
@@ -163,7 +162,7 @@ answer_asks(struct auth_lookup *lookup, enum auth_verdict verdict, const char *s
 }
 
 static void
-tell_row(struct auth_lookup *lookup, const struct auth_answer *answer)
+answer_with_row(struct auth_lookup *lookup, const struct auth_answer *answer)
 {
 	struct auth_queries *all = lookup->source->all;
 	char text[AUTH_SECRET_MAX + 1];
@@ -184,7 +183,7 @@ tell_row(struct auth_lookup *lookup, const struct auth_answer *answer)
 }
 
 static void
-tell_unreachable(struct auth_lookup *lookup)
+answer_unreachable(struct auth_lookup *lookup)
 {
 	struct auth_queries *all = lookup->source->all;
 	const char *secret;
@@ -198,9 +197,9 @@ tell_unreachable(struct auth_lookup *lookup)
 	explicit_bzero(kept, sizeof(kept));
 }
 
-/* Returns true if the answer may be older than a change of roles after which other logins may have asked, too. */
+/* Returns true if the lookup must be sent again, because roles have changed since it was sent. */
 static bool
-is_outdated(struct auth_lookup *lookup)
+note_outdated(struct auth_lookup *lookup)
 {
 	return lookup->round != shared_count_of(&lookup->source->all->round) && !TAILQ_EMPTY(&lookup->asks) &&
 	       lookup->outdated++ < OUTDATED_MAX;
@@ -212,19 +211,19 @@ auth_lookup_end(struct auth_lookup *lookup, enum auth_end end, const struct auth
 	struct auth_source *source = lookup->source;
 	struct auth_queries *all = source->all;
 
-	if (end == AUTH_END_ROW && is_outdated(lookup)) {
+	if (end == AUTH_END_ROW && note_outdated(lookup)) {
 		TAILQ_INSERT_HEAD(&source->waiting, lookup, line);
 		return;
 	}
 	if (end == AUTH_END_ROW)
-		tell_row(lookup, answer);
+		answer_with_row(lookup, answer);
 	else {
 		all->counters->auth_queries[AQ_FAILED]++;
 		auth_log(source, why, *all->env.now_us);
 		if (end == AUTH_END_ERROR)
 			answer_asks(lookup, AUTH_FAILED, NULL, NULL);
 		else
-			tell_unreachable(lookup);
+			answer_unreachable(lookup);
 	}
 	lookup_free(lookup);
 }
@@ -311,7 +310,7 @@ find_at(struct auth_queries *all, const char *database, const struct auth_key *w
 		all->counters->auth_queries[AQ_HIT]++;
 		return kept_verdict(kept, secret);
 	}
-	/* The source could not be reached lately and is not due to be tried again. */
+	/* The source could not be reached, and the next attempt is not due yet. */
 	if (source->conn_count == 0 && source->retry_us > now_us) {
 		source->all->counters->auth_queries[AQ_FAILED]++;
 		auth_log(source, &source->why_down, now_us);
@@ -361,7 +360,7 @@ auth_query_member(struct auth_queries *all, const char *database, const char *us
 	return find_at(all, database, &what, ask, &secret, why, now_us);
 }
 
-/* A lookup that was sent goes on, as its answer will be of use; one that still waits for a connection is dropped. */
+/* A lookup that was sent goes on, because its answer will be cached. One that waits for a connection is dropped. */
 void
 auth_query_abandon(void *arg)
 {
@@ -418,7 +417,7 @@ auth_queries_tick(struct auth_queries *all, uint64_t now_us)
 	struct auth_lookup *lookup, *next;
 	struct fail why;
 
-	/* Ending a lookup runs callbacks of clients that wait for it alone; they can't free next. */
+	/* The end of a lookup runs callbacks only of clients that wait for this lookup, so they can't free next. */
 	HASH_ITER(hh, all->lookups, lookup, next) {
 		struct auth_conn *conn = lookup->conn;
 

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #define COLUMNS_MAX 3
-#define SECONDS_MAX 9000000000000 /* anything further away is forever: as microseconds it fits into 64 bits */
+#define SECONDS_MAX 9000000000000 /* a later time counts as forever, so that microseconds fit into 64 bits */
 
 struct column {
 	const uint8_t *text; /* NULL for SQL's NULL */
@@ -34,7 +34,7 @@ answer_is_word(const struct column *c, const char *word)
 	return c->len == strlen(word) && memcmp(c->text, word, c->len) == 0;
 }
 
-/* Parses "1763650000", "-5", "1763650000.250000"; digits beyond a microsecond are cut off. */
+/* Parses "1763650000", "-5", "1763650000.250000"; digits below a microsecond are dropped. */
 static bool
 read_seconds(const struct column *c, int64_t *us)
 {

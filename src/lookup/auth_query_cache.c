@@ -5,7 +5,7 @@
 #include <openssl/crypto.h>
 
 struct entry {
-	UT_hash_handle hh; /* in order of use */
+	UT_hash_handle hh; /* the table is in order of use */
 	struct auth_key key;
 	struct auth_kept kept; /* kept.secret points to the text after this struct */
 	size_t text_len;

@@ -1,12 +1,12 @@
 /*
- * src/lookup/auth_query_cache.h - keeps auth_query's answers for a while. Pure: no I/O, time is an argument.
+ * src/lookup/auth_query_cache.h - a cache of auth_query's answers. Pure: no I/O, time is an argument.
  *
- * An answer is fresh until it expires: after the time to live, sooner if there is no such user, and at once if a proof
- * failed against it (the password may have been changed); it is dropped when roles are known to have changed. While
- * PostgreSQL can't be asked, an expired answer may be used for AUTH_STALE_US more; then it is dropped.
+ * An answer is fresh until it expires. It expires after the time to live, sooner if there is no such user, and at once
+ * if a proof failed against it (the password may have been changed). While PostgreSQL can't be asked, an expired answer
+ * may be used for another AUTH_STALE_US; then it is dropped. When roles have changed, all answers are dropped.
  *
  * Owns:   its entries, wiped when they go. The hash is seeded, because names come from peers.
- * Always: at most cap entries; the least recently used one makes room.
+ * Always: at most cap entries; a new one replaces the least recently used one.
  */
 #pragma once
 
@@ -16,10 +16,10 @@
 /*
  * --- auth_query_answer.c: reads the row that auth_query returned. Pure; every byte is hostile.
  *
- * A single column is the secret. Two are name and secret, as in PgBouncer's queries; the name must be the one asked
- * for, or NULL. A third is the end of the secret's validity: seconds since 1970 in decimal, infinity, or NULL.
+ * A single column is the secret. Two columns are name and secret, as in PgBouncer's queries; the name must be the
+ * user's, or NULL. A third column is when the secret expires: seconds since 1970 in decimal, infinity, or NULL.
  */
-#define AUTH_SECRET_MAX 1024 /* bytes; PostgreSQL's own have about 135 */
+#define AUTH_SECRET_MAX 1024 /* bytes; PostgreSQL's own secrets have about 135 */
 #define AUTH_VALID_FOR_EVER INT64_MAX
 
 struct auth_answer {
@@ -34,14 +34,14 @@ int auth_answer_read(const uint8_t *body, size_t len, const char *user, struct a
 
 /* --- auth_query_cache.c --- */
 #define AUTH_STALE_US UINT64_C(60000000)
-#define AUTH_UNKNOWN_US UINT64_C(2000000) /* a new user is not kept out for longer */
-/* younger answers stay, so failing logins cause at most one query a second */
+#define AUTH_UNKNOWN_US UINT64_C(2000000) /* so a user who was just created is not kept out for longer */
+/* auth_cache_doubt() ignores younger answers, so failing logins cause at most one query a second */
 #define AUTH_DOUBT_AFTER_US UINT64_C(1000000)
 
 struct auth_cache; /* opaque */
 
-/* The user that a question is about, and the source that answers it. Zero it before it is filled. With a role, the
- * question is whether the user is a member; the cached "secret" is then only a marker. */
+/* The user that a question is about, and the source that answers it. Zero it before it is filled. If role is not empty,
+ * the question is whether the user is a member of it; the cached "secret" is then only a marker. */
 struct auth_key {
 	uint64_t source;
 	char user[CONFIG_NAME_MAX + 1], role[CONFIG_NAME_MAX + 1];
@@ -58,16 +58,16 @@ struct auth_cache *auth_cache_new(uint64_t seed, size_t cap);
 void auth_cache_free(struct auth_cache *cache); /* cache may be NULL */
 /* Returns the last answer, fresh or not, or NULL. Valid until the next call that changes the cache. */
 const struct auth_kept *auth_cache_find(struct auth_cache *cache, const struct auth_key *key);
-/* Replaces an older answer. With ttl_us 0 nothing is kept. */
+/* Replaces an older answer. If ttl_us is 0, nothing is kept. */
 void auth_cache_put(struct auth_cache *cache, const struct auth_key *key, const struct auth_answer *answer,
 		    uint64_t ttl_us, uint64_t now_us);
 void auth_cache_doubt(struct auth_cache *cache, const struct auth_key *key, uint64_t now_us); /* a proof failed */
 void auth_cache_expire(struct auth_cache *cache, uint64_t now_us); /* from now on no entry is fresh */
-/* call it when roles have changed: older answers are not even a fallback */
+/* drops all answers, as roles have changed: they are not even a fallback */
 void auth_cache_clear(struct auth_cache *cache);
 void auth_cache_forget(struct auth_cache *cache, uint64_t source);
 void auth_cache_sweep(struct auth_cache *cache, uint64_t now_us); /* drops entries that are no longer usable */
 
 bool auth_kept_is_fresh(const struct auth_kept *kept, uint64_t now_us);
-/* returns true if it may be used while PostgreSQL can't be asked */
+/* returns true if the answer may be used while PostgreSQL can't be asked */
 bool auth_kept_is_usable(const struct auth_kept *kept, uint64_t now_us);

@@ -1,10 +1,11 @@
 /*
- * src/lookup/auth_query_conn.c - the connections that auth_query runs on: opened when a lookup waits, asked one
- * question at a time, closed when idle. See auth_query.h.
+ * src/lookup/auth_query_conn.c - the connections on which auth_query runs. One is opened when a lookup waits, takes one
+ * question at a time, and is closed when idle. See auth_query.h.
  *
- * Each is a dedicated server (dedicated/dedicated.h). A question is Parse, Bind, Execute (limited to two rows: a second
- * one is an error) and Sync. The ledger matches its replies; the row is passed to us whole, or not at all if it is too
- * large. The lookup ends at the end of the batch that has its ReadyForQuery.
+ * Each connection is a dedicated server (dedicated/dedicated.h). A question is Parse, Bind, Execute (of at most two
+ * rows, because a second row is an error) and Sync. The ledger matches the replies. on_row() gets the row; if the row
+ * is too large, it comes truncated, with is_whole false. The lookup ends in on_batch_end(), after its ReadyForQuery has
+ * come.
  */
 #include "lookup/auth_query_state.h"
 #include "base/clock.h"
@@ -16,7 +17,7 @@
 #include <string.h>
 
 #define IDLE_US (30 * US_PER_S)
-#define LIFE_US (600 * US_PER_S) /* then it is opened anew: hosts may have changed their roles */
+#define LIFE_US (600 * US_PER_S) /* an older connection is closed when idle, because hosts may have changed roles */
 #define BACKOFF_FIRST_US (100 * US_PER_MS)
 #define BACKOFF_MAX_US (5 * US_PER_S)
 #define CANCEL_US (2 * US_PER_S)
@@ -26,16 +27,17 @@ struct auth_conn {
 	struct dedicated dedicated; /* must be first */
 	struct auth_source *source;
 	TAILQ_ENTRY(auth_conn) list;
-	struct auth_lookup *lookup; /* the one whose answer is due, or NULL */
-	enum { CONN_DOWN, CONN_UP /* logged in, takes questions */, CONN_DONE /* ReadyForQuery has come */ } state;
-	bool has_answered; /* at least once: a question that is lost with it may be asked again */
+	struct auth_lookup *lookup; /* the lookup whose answer is due, or NULL */
+	/* CONN_UP: logged in, takes questions */
+	enum { CONN_UNAVAILABLE, CONN_UP, CONN_DONE /* ReadyForQuery has come */ } state;
+	bool has_answered; /* it has answered a question before: one that is lost with it may be asked again */
 	uint64_t idle_since_us;
-	/* the answer so far */
+	/* the number of rows of the answer so far */
 	unsigned rows;
-	bool is_wrong; /* see why */
+	bool is_wrong; /* the answer is an error, or malformed; why says which */
 	struct fail why;
 	struct auth_answer answer;
-	char secret[AUTH_SECRET_MAX]; /* the answer's; wiped */
+	char secret[AUTH_SECRET_MAX]; /* the answer's secret; wiped */
 };
 
 static const struct dedicated_ops conn_ops;
@@ -62,13 +64,13 @@ forget_answer(struct auth_conn *conn)
 static void
 close_conn(struct auth_conn *conn)
 {
-	conn->state = CONN_DOWN;
+	conn->state = CONN_UNAVAILABLE;
 	dedicated_close(&conn->dedicated); /* calls on_closed */
 }
 
-/* Returns true if another connection may be opened. At the limit, an idle one of another source is closed for it. */
+/* Returns true if another connection may be opened. At the limit, closes an idle connection of any source for it. */
 static bool
-has_room(struct auth_queries *all)
+make_room(struct auth_queries *all)
 {
 	struct auth_source *source;
 	struct auth_conn *conn;
@@ -77,7 +79,7 @@ has_room(struct auth_queries *all)
 		return true;
 	TAILQ_FOREACH(source, &all->sources, list)
 		TAILQ_FOREACH(conn, &source->conns, list)
-			if (conn->state != CONN_DOWN && conn->lookup == NULL) {
+			if (conn->state != CONN_UNAVAILABLE && conn->lookup == NULL) {
 				close_conn(conn);
 				return true;
 			}
@@ -90,7 +92,7 @@ open_conn(struct auth_source *source, uint64_t now_us)
 	struct auth_queries *all = source->all;
 	struct auth_conn *conn;
 
-	source->is_short = !has_room(all) || !pool_set_take_place(all->pools, now_us);
+	source->is_short = !make_room(all) || !pool_set_take_place(all->pools, now_us);
 	if (source->is_short)
 		return; /* the next tick tries again */
 	conn = calloc(1, sizeof(*conn));
@@ -110,13 +112,13 @@ open_conn(struct auth_source *source, uint64_t now_us)
 	all->conn_count++;
 }
 
-/* Closes idle connections: all, or those that are no longer needed. */
+/* Closes idle connections: all of them, or only those that are too old or no longer needed. */
 static void
 close_idle(struct auth_source *source, bool all, uint64_t now_us)
 {
 	for (struct auth_conn *conn = TAILQ_FIRST(&source->conns), *next; conn != NULL; conn = next) {
 		next = TAILQ_NEXT(conn, list);
-		if (conn->state != CONN_DOWN && conn->lookup == NULL &&
+		if (conn->state != CONN_UNAVAILABLE && conn->lookup == NULL &&
 		    (all || source->is_retired || pool_set_is_place_wanted(source->all->pools) ||
 		     now_us - conn->idle_since_us >= IDLE_US || now_us - conn->dedicated.srv->connected_us >= LIFE_US))
 			close_conn(conn);
@@ -154,8 +156,9 @@ auth_conns_tick(struct auth_source *source, uint64_t now_us)
 
 /* --- asking --- */
 
-/* Membership as PostgreSQL's hba.c sees it (is_member): with or without INHERIT, and superusers are in what they were
- * granted alone. A member is answered with one row, as a user who has a secret is. Every name is qualified. */
+/* Membership as PostgreSQL's hba.c sees it (is_member): INHERIT does not matter, and a superuser is a member only of
+ * roles that were granted to it. The query returns one row if the user is a member, as source->query does for a user
+ * who has a secret. Every name is qualified. */
 #define MEMBER                                                                                                         \
 	"WITH RECURSIVE own (oid) AS (SELECT oid FROM pg_catalog.pg_roles WHERE rolname OPERATOR(pg_catalog.=) "       \
 	"$1::pg_catalog.name UNION SELECT m.roleid FROM own, pg_catalog.pg_auth_members AS m "                         \
@@ -172,7 +175,7 @@ put_lookup(struct buf *b, const struct auth_source *source, const struct auth_ke
 
 	buf_put_str(b, "");
 	buf_put_str(b, has_role ? MEMBER : source->query);
-	buf_put_u16(b, 0); /* PostgreSQL infers the type of $1: it may be text, or name */
+	buf_put_u16(b, 0); /* PostgreSQL infers the type of $1, which may be text or name */
 	message_end(b, begun);
 	message_bind_text(b, "", "", names, has_role ? 2 : 1);
 	begun = message_begin(b, 'E');
@@ -198,17 +201,17 @@ conn_ask(struct auth_conn *conn, struct auth_lookup *lookup)
 	ledger_push_run(&srv->ledger, OWED_TO_PROBE, NULL);
 	server_owe_sync(srv, OWED_TO_PROBE);
 	if (server_send(srv, &b) < 0)
-		srv->stream.is_broken = true; /* no memory: no answer will come, and the lookup's deadline ends it */
+		srv->stream.is_broken = true; /* no memory: no answer will come, so the lookup ends at its deadline */
 }
 
-/* Returns a connection that is logged in and, with is_free, is asked nothing; or NULL. */
+/* Returns a connection that is logged in (and has no question in progress, if is_free), or NULL. */
 static struct auth_conn *
 find_up(const struct auth_source *source, bool is_free)
 {
 	struct auth_conn *conn;
 
 	TAILQ_FOREACH(conn, &source->conns, list)
-		if (conn->state != CONN_DOWN && (!is_free || conn->lookup == NULL))
+		if (conn->state != CONN_UNAVAILABLE && (!is_free || conn->lookup == NULL))
 			return conn;
 	return NULL;
 }
@@ -222,7 +225,7 @@ lacks_conns(const struct auth_source *source)
 	uint32_t waiting = 0, opening = 0;
 
 	TAILQ_FOREACH(conn, &source->conns, list)
-		opening += conn->state == CONN_DOWN;
+		opening += conn->state == CONN_UNAVAILABLE;
 	TAILQ_FOREACH(lookup, &source->waiting, line)
 		if (++waiting == AUTH_CONNS_MAX)
 			break;
@@ -239,7 +242,7 @@ auth_conns_feed(struct auth_source *source, uint64_t now_us)
 	while (source->conn_count < AUTH_CONNS_MAX && source->retry_us <= now_us && lacks_conns(source)) {
 		uint32_t before = source->conn_count;
 
-		/* After a failure, one connection is tried alone. */
+		/* After a failure, only one connection is tried at a time. */
 		if (source->failures > 0 && before > 0)
 			return;
 		open_conn(source, now_us);
@@ -286,7 +289,8 @@ on_done(struct dedicated *d)
 	((struct auth_conn *)d)->state = CONN_DONE;
 }
 
-/* The callbacks of those who asked may do anything, so the conn takes no questions meanwhile. */
+/* The callbacks of the logins may do anything, so the connection is CONN_UNAVAILABLE meanwhile.
+ * */
 static void
 on_batch_end(struct dedicated *d)
 {
@@ -296,7 +300,7 @@ on_batch_end(struct dedicated *d)
 
 	if (conn->state != CONN_DONE || lookup == NULL)
 		return;
-	conn->state = CONN_DOWN;
+	conn->state = CONN_UNAVAILABLE;
 	conn->lookup = NULL;
 	lookup->conn = NULL;
 	conn->has_answered = true;
@@ -313,7 +317,7 @@ on_batch_end(struct dedicated *d)
 	auth_conns_feed(source, *source->all->env.now_us);
 }
 
-/* An idle connection may have been dead for long: its question is asked once more, on another one. */
+/* An idle connection may have been dead for long, so its question is asked once more, on another connection. */
 static void
 on_lost(struct dedicated *d, const struct fail *why)
 {
@@ -321,7 +325,7 @@ on_lost(struct dedicated *d, const struct fail *why)
 	struct auth_lookup *lookup = conn->lookup;
 	bool is_violation = strcmp(why->sqlstate, "08P01") == 0;
 
-	conn->state = CONN_DOWN;
+	conn->state = CONN_UNAVAILABLE;
 	conn->lookup = NULL;
 	if (lookup == NULL)
 		return;
@@ -347,7 +351,7 @@ on_up(struct dedicated *d)
 	auth_conns_feed(source, conn_now(conn));
 }
 
-/* Refuses all who wait, unless another connection lives. */
+/* Ends all lookups that wait, unless another connection is logged in. */
 static void
 on_failed(struct dedicated *d, enum connect_failure kind, bool is_fatal, const struct fail *why)
 {

@@ -9,15 +9,15 @@
 
 #include <stdio.h>
 
-/* Where databases are not listed, clients choose the names in the hash of routes. */
+/* The table of routes needs a seed: if databases are not listed in the file, clients choose its keys. */
 
 #define SOURCES_MAX 256u
 #define ROUTES_MAX 1024u
 #define ANSWER_US (3 * US_PER_S) /* for the query, after connecting */
 #define LOG_EVERY_US US_PER_S
 
-/* Every name is qualified, so no operator or function of another schema can take the place of these, whatever
- * search_path is. To leave out superusers and the like, configure a query of your own with a WHERE. */
+/* auth_query = builtin. Every name is qualified, so whatever search_path is, no operator or function of another schema
+ * is used. An operator who wants to leave out superusers, for example, configures another query. */
 #define BUILTIN                                                                                                        \
 	"SELECT rolname, rolpassword, extract(epoch FROM rolvaliduntil) FROM pg_catalog.pg_authid "                    \
 	"WHERE rolcanlogin AND rolname OPERATOR(pg_catalog.=) $1::pg_catalog.name "                                    \
@@ -30,7 +30,7 @@ auth_is_console(const struct config *config, const char *database)
 }
 
 static const char *
-ours_to_ask(const struct config *config, const char *database, const struct scope_settings *s)
+queried_database(const struct config *config, const char *database, const struct scope_settings *s)
 {
 	return compat_does(config, COMPAT_ASKS_OWN_DATABASE) && s->auth_database[0] != '\0' ? s->auth_database
 											    : database;
@@ -45,7 +45,7 @@ auth_check_database(const struct auth_queries *all, const char *database, struct
 
 	if (!compat_does(all->config, COMPAT_ASKS_OWN_DATABASE) || !auth_settings_of(all, database, &s))
 		return 0;
-	asked = ours_to_ask(all->config, database, &s);
+	asked = queried_database(all->config, database, &s);
 	if (strcmp(asked, "pgbouncer") == 0 || config_find_database(all->config, asked) == NULL) {
 		if (strcmp(asked, "pgbouncer") == 0)
 			fail_set(why, "F0000", "cannot use the reserved \"pgbouncer\" database as an auth_dbname");
@@ -67,7 +67,7 @@ auth_settings_of(const struct auth_queries *all, const char *database, struct sc
 	const struct config_scope *db =
 	    all->config == NULL || is_console ? NULL : config_find_database(all->config, database);
 
-	/* No pool can have a longer name, though [database *] matches it. */
+	/* [database *] matches longer names, too, but no pool can have one. */
 	if ((db == NULL && !is_console) || strlen(database) > CONFIG_DATABASE_MAX)
 		return false;
 	config_effective(all->config, db, NULL, out);
@@ -76,12 +76,12 @@ auth_settings_of(const struct auth_queries *all, const char *database, struct sc
 
 /* --- where a source connects to, and as which user --- */
 
-/* A tenant's auth_user is "auth_user.tenant" in users_file, like the tenant's other users. */
+/* In users_file, a tenant's auth_user is called "auth_user.tenant", as all users of the tenant are. */
 static struct pool_target *
 target_new(const struct auth_queries *all, const char *database, const struct scope_settings *s,
 	   struct scram_keys *keys, struct fail *why)
 {
-	const char *ours = ours_to_ask(all->config, database, s);
+	const char *ours = queried_database(all->config, database, s);
 	const struct config_scope *db = config_find_database(all->config, ours);
 	const char *asked = ours == s->auth_database ? "" : s->auth_database;
 
@@ -171,7 +171,7 @@ retire(struct auth_source *source)
 	auth_conns_close_idle(source);
 }
 
-/* Makes room for one more by dropping the least recently used. */
+/* Makes room for one more source by retiring the least recently used one. Returns false if all are in use. */
 static bool
 make_room(struct auth_queries *all)
 {
@@ -192,9 +192,8 @@ make_room(struct auth_queries *all)
 	return all->source_count < SOURCES_MAX;
 }
 
-/*
- * Returns an existing source that equals made (which is then freed), or made; NULL with *why set if there are too many.
- */
+/* Returns an existing source that equals `made`, which is then freed; else `made` itself; NULL with *why set if there
+ * are too many sources. */
 static struct auth_source *
 source_intern(struct auth_queries *all, struct auth_source *made, struct fail *why)
 {
@@ -206,8 +205,8 @@ source_intern(struct auth_queries *all, struct auth_source *made, struct fail *w
 		    pool_target_is_same(source->target, made->target)) {
 			struct pool_target *old = source->target;
 
-			/* New connections use the present configuration: the files that it names may hold other
-			 * certificates. */
+			/* New connections use the new target: files that the configuration names may have other
+			 * certificates now. */
 			source->target = made->target;
 			source->target->server.keys = &source->keys;
 			made->target = old;
@@ -254,7 +253,7 @@ auth_source_of(struct auth_queries *all, const char *database, uint64_t now_us, 
 	return source;
 }
 
-/* Sources of databases that were asked for stay where nothing has changed; those not needed any more are retired. */
+/* Keeps the sources of databases that were asked for and have not changed. Retires the others. */
 void
 auth_sources_review(struct auth_queries *all, uint64_t now_us)
 {
@@ -274,7 +273,7 @@ auth_sources_review(struct auth_queries *all, uint64_t now_us)
 		free(route);
 	}
 	TAILQ_FOREACH(source, &all->sources, list) {
-		source->retry_us = 0; /* what was wrong may have been repaired */
+		source->retry_us = 0; /* the reload may have repaired what was wrong */
 		source->failures = 0;
 		if (source->used_us == 0 && !source->is_retired)
 			retire(source);

@@ -4,7 +4,7 @@
  * Owns:    struct auth_queries owns its lookups, routes and sources; a source owns its connections. config, users and
  *          tls are references.
  * Borrows: a lookup borrows its asks, which are in the logins that wait for it; a route borrows its source.
- * Always:  a lookup is in the source's line, or on a connection; two logins of one user share one lookup.
+ * Always: a lookup is in source->waiting, or on a connection; two logins of one user share one lookup.
  */
 #pragma once
 
@@ -25,12 +25,12 @@ struct auth_lookup {
 	UT_hash_handle hh;
 	struct auth_key key;
 	struct auth_source *source;
-	struct auth_conn *conn; /* the connection on which it was sent; NULL if it waits in the source's line */
-	struct auth_asks asks; /* empty if all of them have left */
+	struct auth_conn *conn; /* the connection on which it was sent; NULL if it is in source->waiting */
+	struct auth_asks asks; /* empty if all logins have left */
 	uint64_t deadline_us;
 	uint64_t round; /* auth_queries.round when it was sent */
-	uint8_t outdated; /* how often roles have changed while it was under way */
-	bool is_retried; /* it was lost once with a connection that had been idle */
+	uint8_t outdated; /* how often it was sent again because roles had changed */
+	bool is_retried; /* it was sent again, because its first connection was lost */
 	TAILQ_ENTRY(auth_lookup) line;
 };
 
@@ -49,12 +49,12 @@ struct auth_source {
 	uint32_t conn_count, lookup_count;
 	uint64_t used_us;
 	bool is_builtin;
-	bool is_short; /* a connection could not be opened because there were too many */
+	bool is_short; /* the last attempt to open a connection failed for lack of places or memory */
 	bool is_retired; /* no database uses it any more */
 	/* The fields below are used while the source can't be reached. */
 	uint64_t retry_us; /* 0 if the source can be reached, as far as is known */
 	uint32_t failures; /* in a row */
-	bool is_refused; /* PostgreSQL is there, but refuses auth_user */
+	bool is_refused; /* PostgreSQL has answered, but refuses auth_user */
 	struct fail why_down;
 	/* The fields below limit the source's log lines. */
 	uint64_t logged_us;
@@ -83,19 +83,19 @@ struct auth_queries {
 	uint32_t source_count, conn_count;
 	uint64_t seed, random, last_source_id, swept_us;
 	struct shared_count round; /* how often roles have changed */
-	uint64_t cached_round; /* no older answer in cache is fresh */
+	uint64_t cached_round; /* the value of round when cache was last cleared */
 };
 
 /* How a lookup ends. */
 enum auth_end {
-	AUTH_END_ROW, /* an answer, or no row because there is no such user */
-	AUTH_END_ERROR, /* an error, or a malformed answer */
+	AUTH_END_ROW, /* a valid row, or no row because there is no such user */
+	AUTH_END_ERROR, /* an error, or a row that is malformed or not the only one */
 	AUTH_END_UNREACHABLE
 };
 
 /* auth_query.c */
 void auth_lookup_end(struct auth_lookup *lookup, enum auth_end end, const struct auth_answer *answer,
-		     const struct fail *why); /* answers all logins that asked, then frees lookup */
+		     const struct fail *why); /* answers all logins, or asks again */
 
 /* auth_query_source.c */
 /* Returns the source of a configured database with auth_query on, or NULL with *why set (53300, 53200). */
@@ -103,7 +103,7 @@ struct auth_source *auth_source_of(struct auth_queries *all, const char *databas
 void auth_sources_review(struct auth_queries *all, uint64_t now_us); /* after a reload */
 void auth_sources_collect(struct auth_queries *all); /* frees sources that are retired and unused */
 void auth_sources_free(struct auth_queries *all);
-/* Sets *out to the database's settings. Returns false if auth_query is off, or there is no such database. */
+/* Returns true if this database is PgBouncer's console. */
 bool auth_is_console(const struct config *config, const char *database);
 /* Checks that the database that auth_query runs in can be asked at all. Returns 0, or -1 with *why set. */
 int auth_check_database(const struct auth_queries *all, const char *database, struct fail *why);
@@ -115,6 +115,6 @@ void auth_log(struct auth_source *source, const struct fail *why, uint64_t now_u
 void auth_conns_feed(struct auth_source *source, uint64_t now_us);
 void auth_conns_tick(struct auth_source *source, uint64_t now_us);
 void auth_conns_close_idle(struct auth_source *source);
-/* called when its lookup takes too long: cancels the lookup and closes the connection */
+/* cancels the query of the connection's lookup, which takes too long, and closes the connection */
 void auth_conn_give_up(struct auth_conn *conn);
 void auth_conns_free(struct auth_source *source);

@@ -16,9 +16,9 @@ TAILQ_HEAD(waiter_queue, verifier_waiter);
 
 /* The work and its input belong to a thread until it is done; line and entry always belong to the loop. */
 struct verifier_derivation {
-	struct work work; /* first: a work is its derivation */
+	struct work work; /* must be first */
 	char *password;
-	struct scram_verifier verifier; /* at first only salt and iterations */
+	struct scram_verifier verifier; /* has only salt and iterations until the work is done */
 	struct fail why;
 	int result;
 	struct waiter_queue line;
@@ -27,8 +27,8 @@ struct verifier_derivation {
 
 struct kept {
 	UT_hash_handle hh;
-	uint8_t fingerprint[FINGERPRINT_LEN]; /* the password's; the password itself is kept by auth/users.c alone */
-	struct scram_verifier verifier; /* its iterations are set from the beginning */
+	uint8_t fingerprint[FINGERPRINT_LEN]; /* of the password, which only auth/users.c keeps */
+	struct scram_verifier verifier; /* iterations is set from the beginning */
 	struct verifier_derivation *derivation; /* NULL if verifier is complete */
 	char user[];
 };
@@ -102,7 +102,7 @@ take_fingerprint(const struct verifier_cache *cache, const char *password, uint8
 }
 
 static bool
-is_of(const struct verifier_cache *cache, const struct kept *k, const char *password, uint32_t iterations)
+is_made_from(const struct verifier_cache *cache, const struct kept *k, const char *password, uint32_t iterations)
 {
 	uint8_t fingerprint[FINGERPRINT_LEN];
 
@@ -116,7 +116,7 @@ verifier_cache_find(const struct verifier_cache *cache, const char *user, const 
 	struct kept *k;
 
 	TABLE_FIND(cache->seed, cache->table, user, strlen(user), k);
-	return k != NULL && k->derivation == NULL && is_of(cache, k, password, iterations) ? &k->verifier : NULL;
+	return k != NULL && k->derivation == NULL && is_made_from(cache, k, password, iterations) ? &k->verifier : NULL;
 }
 
 static void
@@ -129,7 +129,7 @@ free_derivation(struct verifier_derivation *d)
 	free(d);
 }
 
-/* On a thread. */
+/* Runs on a thread. */
 static void
 verifier_derive(struct work *w)
 {
@@ -144,7 +144,7 @@ verifier_derive(struct work *w)
 }
 
 static void
-derived(struct work *w)
+on_derived(struct work *w)
 {
 	struct verifier_derivation *d = (struct verifier_derivation *)w;
 	struct verifier_waiter *t;
@@ -153,7 +153,7 @@ derived(struct work *w)
 		d->entry->derivation = NULL;
 		d->entry->verifier = d->verifier;
 		if (d->result < 0)
-			d->entry->verifier.iterations = 0; /* no login asks for 0: the next one derives it again */
+			d->entry->verifier.iterations = 0; /* no login asks for 0, so the next one derives again */
 	}
 	while ((t = TAILQ_FIRST(&d->line)) != NULL) {
 		TAILQ_REMOVE(&d->line, t, line);
@@ -177,7 +177,7 @@ new_derivation(const char *password, uint32_t iterations)
 		return NULL;
 	}
 	d->work.run = verifier_derive;
-	d->work.done = derived;
+	d->work.done = on_derived;
 	d->verifier.salt_len = SALT_LEN;
 	d->verifier.iterations = iterations;
 	d->result = fail_set(&d->why, "57P01", "pgweir is shutting down"); /* the result if it never runs */
@@ -241,7 +241,7 @@ verifier_cache_derive(struct verifier_cache *cache, const char *user, const char
 	struct kept *k;
 
 	TABLE_FIND(cache->seed, cache->table, user, strlen(user), k);
-	if (k != NULL && k->derivation != NULL && is_of(cache, k, password, iterations)) {
+	if (k != NULL && k->derivation != NULL && is_made_from(cache, k, password, iterations)) {
 		wait_for(k->derivation, waiter);
 		return 0;
 	}

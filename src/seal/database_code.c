@@ -6,14 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ASK_AGAIN_US (1 * US_PER_S) /* at most so often ... */
-#define COST_SHARE 50u /* at most this part of one server connection's time, as to read while DDL goes on */
-#define AWAITED_SHARE 3u /* the same where servers are held for the answer, which may be asked for each second */
+#define ASK_AGAIN_US (1 * US_PER_S) /* the shortest interval between questions */
+#define COST_SHARE 50u /* questions take at most 1 / COST_SHARE of one connection's time, even while DDL goes on */
+#define AWAITED_SHARE 3u /* the same while servers are held for the answer; one question a second is allowed then */
 #define ASK_AGAIN_MAX_US (10 * US_PER_S)
-#define CHEAP_US (250 * US_PER_MS) /* to read what takes less may take half of the time */
-#define SETTLES_US (2 * US_PER_S) /* an answer that was believed, after DDL */
+#define CHEAP_US (250 * US_PER_MS) /* if reading takes less than this, it may take half of the time */
+#define SETTLES_US (2 * US_PER_S) /* the longest wait after DDL if the answer before was believed */
 #define REFUSED_US (60 * US_PER_S)
-#define NO_TIME_SHARE 10u /* what PostgreSQL had no time for is asked again after so many times what it took */
+#define NO_TIME_SHARE 10u /* a question that failed after a long time is asked again after so many times that time */
 
 static void
 answer_free(struct code_answer *a)
@@ -49,7 +49,7 @@ interval_us(uint64_t cost_us)
 static uint64_t
 pause_us(const struct database_code *code, bool is_awaited)
 {
-	/* While that is feared, all that is run costs a connection. */
+	/* With RISK_FEARED, all SQL that runs costs its connection. */
 	bool is_soon = code->is_settled || (database_code_feared(code) & (unsigned)RISK_FEARED) != 0;
 
 	if (!is_awaited && code->read_cost_us < CHEAP_US)
@@ -67,14 +67,14 @@ database_code_is_due(const struct database_code *code, uint64_t now_us)
 	uint64_t age_us = now_us - code->asked_us;
 
 	if (code->coming != NULL || code->used_us <= code->asked_us)
-		return false; /* it is being asked, or no client has used the database since */
+		return false; /* a question is under way, or no client has used the database since the last one */
 	if (code->refused_until_us != 0)
 		return now_us > code->refused_until_us;
 	if (code->altered_us != 0)
 		return true;
 	/*
-	 * After DDL everything is washed, which is cheaper than to read all code again and again. DDL that comes alone,
-	 * after an answer that was believed, does not wait for long.
+	 * After DDL everything is washed off for a while, which is cheaper than to read all code again and again. DDL
+	 * that comes alone, after an answer that was believed, is followed by a question soon.
 	 */
 	if (code->changed_answered != code->changed)
 		return (code->is_outdated ? now_us - code->read_asked_us : age_us) > pause_us(code, false);
@@ -89,7 +89,7 @@ database_code_turn(const struct database_code *code, uint64_t made, bool is_free
 			return CODE_ASK;
 		return is_free ? CODE_GO : CODE_WAIT;
 	}
-	/* Clients in line go first, for a while. */
+	/* Clients that wait for this server go first, for a while. */
 	return !database_code_is_known(code, now_us + CODE_AHEAD_US) && database_code_is_due(code, now_us) &&
 		       (code->altered_us != 0 || code->changed_answered != code->changed ||
 			now_us - code->asked_us > interval_us(code->cost_us) / 2 * 3)
@@ -102,8 +102,8 @@ database_code_feared(const struct database_code *code)
 {
 	unsigned known = code->answer == NULL ? 0 : risk_names_all(code->answer->risks);
 
-	/* An answer that is merely old would cost a client that comes now and then a connection each time, as would
-	 * DDL. */
+	/* STATE_BACKEND is feared only after DDL that may have made such code: if an old answer or any DDL were enough,
+	 * each client that comes now and then would cost a connection. */
 	if (code->changed_answered >= code->reached)
 		known &= ~(unsigned)STATE_BACKEND;
 	return STATE_WASHABLE | RISK_BY_CALLS(STATE_WASHABLE) | (known & STATE_BACKEND) | RISK_CODE | RISK_UNREAD |
@@ -128,13 +128,13 @@ database_code_look_up(const struct database_code *code, uint64_t now_us, struct 
 	parts = risk_names_of_sql(risks, sql, len);
 	if (types != NULL)
 		parts |= risk_names_of_types(risks, types, types_len);
-	/* Text in a Query, and values, are read where they are sent. */
+	/* Only SQL of a Parse is read for text here: text in a Query, and values, are read where they are sent. */
 	if (types != NULL && ((feared | parts) & RISK_DYNAMIC) == RISK_DYNAMIC)
 		parts |= risk_names_of_text(risks, sql, len);
 	parts |= (parts & (unsigned)STATE_BACKEND) != 0 ? (unsigned)RISK_REACHES : 0u;
 	effects = (parts & ~(unsigned)RISK_CONTEXT) == 0 ? 0 : RISK_EFFECTS;
 	parts &= ~(unsigned)RISK_EFFECTS;
-	if (kept != NULL && (parts & RISK_OPAQUE) == 0) /* else text in a string may be code */
+	if (kept != NULL && (parts & RISK_OPAQUE) == 0) /* in opaque SQL, text in a string may be code */
 		*kept = (struct sql_risk){ code->number, parts, effects };
 	return feared | parts;
 }
@@ -153,11 +153,11 @@ database_code_is_repeatable(const struct database_code *code, uint64_t now_us, s
 	return kept->number == code->number && kept->effects == 0;
 }
 
-/* Returns the question with what is declared in it. Without memory nothing is. */
+/* Returns the question with what code->harmless declares. Without memory the question declares nothing. */
 static const char *
-declare(struct database_code *code, const char *question)
+put_declarations(struct database_code *code, const char *question)
 {
-	static const char row[] = "('', '', '')"; /* of harmless (database_code_signs.sql) */
+	static const char row[] = "('', '', '')"; /* the row of harmless in database_code_signs.sql */
 	const char *at = strstr(question, row);
 
 	if (code->harmless == NULL || *code->harmless == '\0' || at == NULL)
@@ -191,13 +191,13 @@ database_code_ask(struct database_code *code, uint64_t now_us)
 	code->altered_us = 0;
 	database_code_hold(code);
 	code->changed_asked = code->changed;
-	/* The answer may hold for long: code that does not change need not be read again. */
+	/* If no DDL was seen, the version may show that the code need not be read again. */
 	may_hold = code->answer != NULL && code->answer->version[0] != '\0' && !code->is_outdated &&
 		   code->refused_until_us == 0 && code->changed_answered == code->changed;
 	database_code_let_go(code);
 	code->asked = may_hold ? CODE_VERSION : code->has_code ? CODE_ALL : CODE_ANY;
 	code->round++;
-	return declare(code, questions[code->asked]);
+	return put_declarations(code, questions[code->asked]);
 }
 
 void
@@ -207,7 +207,7 @@ database_code_lost(struct database_code *code)
 	code->coming = NULL;
 }
 
-/* Reads two of them, and sets *end to the position after them. */
+/* Reads the two numbers of a risk, and sets *end to the position after them. */
 static struct risk
 read_risk(const char *value, char **end)
 {
@@ -216,7 +216,7 @@ read_risk(const char *value, char **end)
 	return (struct risk){ (unsigned)always & RISK_ASKED, (unsigned)strtoul(*end, end, 10) & RISK_ASKED };
 }
 
-/* "K RISK WRITE_RISK reason", K as in enum risk_kind: what the name is. Returns 0, or -1: no memory, or nonsense. */
+/* Adds a name; value is "K RISK WRITE_RISK reason", K a letter for enum risk_kind. Returns 0, or -1. */
 static int
 add_name(struct code_answer *a, const char *name, const char *value)
 {
@@ -231,7 +231,7 @@ add_name(struct code_answer *a, const char *name, const char *value)
 	return risk_names_add(a->risks, (enum risk_kind)(kind - kinds), name, risk, end + (*end == ' '));
 }
 
-/* Ignores rows of another shape: PostgreSQL does not send them. */
+/* Ignores rows that have another shape, as PostgreSQL sends none. database_code*.sql list the kinds of rows. */
 void
 database_code_row(struct database_code *code, const uint8_t *body, size_t len, bool is_whole)
 {
@@ -259,7 +259,7 @@ database_code_row(struct database_code *code, const uint8_t *body, size_t len, b
 						      read_risk(row.value, &end)) < 0;
 	} else if (row.kind == 'a') {
 		risk = read_risk(row.value, &end);
-		of_ddl = read_risk(end, &end); /* and by objects */
+		of_ddl = read_risk(end, &end); /* the second one is by_objects */
 		risk_names_set_all(a->risks, risk.always, risk.in_writes, of_ddl.always, of_ddl.in_writes);
 	} else if (row.kind == 's' && strlen(row.name) < sizeof(a->fdw_schema)) {
 		memcpy(a->fdw_schema, row.name, strlen(row.name) + 1);
@@ -279,7 +279,10 @@ database_code_row(struct database_code *code, const uint8_t *body, size_t len, b
 	free(copy);
 }
 
-/* DDL that another loop sees meanwhile comes before or after. */
+/*
+ * Believes the last answer, unless DDL was seen since its question. (The lock orders this and DDL that another loop
+ * sees.)
+ */
 static void
 believe(struct database_code *code)
 {
@@ -291,9 +294,12 @@ believe(struct database_code *code)
 	database_code_let_go(code);
 }
 
-/* Another version counts as DDL that was seen, but for what nothing resets, which takes reading. */
+/*
+ * Handles the answer to a cheap question. Changed code counts as DDL, but without RISK_KEEPS, which only reading can
+ * tell.
+ */
 static void
-compare(struct database_code *code)
+check_version(struct database_code *code)
 {
 	struct role_settings roles = code->answer == NULL ? (struct role_settings){ 0 } : code->answer->roles;
 
@@ -324,7 +330,7 @@ database_code_answered(struct database_code *code, bool ok, uint32_t number, uin
 {
 	struct code_answer *before = code->answer;
 	uint64_t cost_us = now_us - code->asked_us;
-	bool is_of_others;
+	bool has_new_keepers;
 
 	if (!ok || code->is_broken) {
 		database_code_lost(code);
@@ -333,14 +339,15 @@ database_code_answered(struct database_code *code, bool ok, uint32_t number, uin
 		return false;
 	}
 	if (code->asked == CODE_VERSION || database_code_is_unread(code)) {
-		/* Where the same question took longer than before, or than to read it all, PostgreSQL was busy. */
+		/* If the question took longer than before, or than reading all code, PostgreSQL was busy. */
 		code->cost_us = clock_lesser_us(cost_us, code->cost_us == 0 ? code->read_cost_us : code->cost_us);
-		compare(code);
+		check_version(code);
 		return false;
 	}
 	if (before != NULL)
 		code->gone |= risk_names_all(before->risks) & (STATE_BACKEND | RISK_CONTEXT);
-	is_of_others = before != NULL && risk_names_keepers(before->risks) != risk_names_keepers(code->coming->risks);
+	has_new_keepers =
+	    before != NULL && risk_names_keepers(before->risks) != risk_names_keepers(code->coming->risks);
 	code->answer = code->coming;
 	code->coming = NULL;
 	role_settings_sort(&code->answer->roles);
@@ -349,12 +356,12 @@ database_code_answered(struct database_code *code, bool ok, uint32_t number, uin
 	code->read_asked_us = code->asked_us;
 	code->read_cost_us = cost_us;
 	code->cost_us = 0;
-	/* Another program may have changed the code, besides DDL that was seen. */
-	if (before == NULL || code->is_outdated || code->reached > code->changed_answered || is_of_others)
+	/* New names may reach such code after DDL that was seen, or by another program. */
+	if (before == NULL || code->is_outdated || code->reached > code->changed_answered || has_new_keepers)
 		code->reaches_us = now_us;
-	/* If no other name reaches such code than before, nor does DDL that was only feared to. */
+	/* If the same names reach such code as before, DDL that was only feared has not made any. */
 	database_code_hold(code);
-	if (!is_of_others && code->named <= code->changed_asked)
+	if (!has_new_keepers && code->named <= code->changed_asked)
 		code->reached = code->named;
 	database_code_let_go(code);
 	code->changed_answered = code->changed_asked;

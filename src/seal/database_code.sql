@@ -1,48 +1,62 @@
--- src/seal/database_code.sql - the question of database_code.h: through which names can SQL reach code of the database
--- that touches session state? It goes on where database_code_signs.sql ends. By hand:
+-- src/seal/database_code.sql - the full question of database_code.h: by which names can SQL reach code of the database
+-- that touches session state? It continues the query of database_code_signs.sql. By hand:
 --     cd src/seal; (cat database_code_settings.sql; awk -f extensions.awk extensions.tsv; cat database_code{_signs,}.sql) | psql -1
 --
--- The build makes a string of each (database_code_sql.h), without comments and with one blank for each end of a line.
--- Always: it is the same under any setting that it does not make itself; all output is ASCII.
+-- The build makes a string of each file (database_code_sql.h), without comments and with one blank for each end of a
+-- line.
+-- Always: the question means the same under any setting that it does not make itself; all output is ASCII.
 --
--- - inserts: EXECUTE is no sign in PL/pgSQL where its text can be nothing but an INSERT into a table: one constant, or
---   constants and what quote_ident() or format() has quoted, with no string, comment or second statement in them. Its
---   words count as those of any body, but the table may be any (class 3). rest: the body, with blanks in place of such
---   EXECUTEs. A type or column of such a name turns quote_ident(x) into a cast of x or a column of x, unquoted.
--- - name: what may stand for the table unquoted: a regclass, which quotes itself, in a trigger also by a variable, if
---   nothing else is declared so; and names of tables and arguments of triggers, if all of them that the function may
---   get are plain (odd_trigger) and the body sets no such variable (sets), nor has comments within comments (gap).
--- - fun: the database's functions, but for those in pg_temp that nothing uses. Bodies of more than 64 kB, and those past 48 MB in all, are not read (is_big).
--- - lower(), and regexp_replace() where is_bytes: as PostgreSQL folds names. In an encoding of single bytes it also folds letters above 127, as its locale
---   says, so all of these are one letter there.
--- - word: of bodies. $ parts them, as a word may follow a dollar quote, a parameter or a number without a space; names
---   that have one, begin with a digit or are not ASCII, and operators, are searched for as they are.
--- - named: what can stand in SQL of any session. An operator shows by its symbol, and words that stand for it, if neither operand's
---   type is the database's own, else by that type; by both if constants alone could choose it. Those of T and a type of the
---   database can't be chosen where PostgreSQL has one of T and T: an unknown constant beside a T, or beside what becomes a T, is one.
--- - edge: what PostgreSQL stores; whoever uses (class, oid) runs (ac, ao). Mode: p passes all on; w makes it a risk of
---   writing (triggers, defaults, keys); a, of bodies that write or do DDL, makes that a risk always; r drops it.
---   Classes: pg_depend's, and 0 the whole database, 1 a name in bodies and triggers' arguments, 2 opaque SQL (CREATE SERVER
---   runs a validator that it does not name), 3 any table, 3466/0 DDL.
--- - base: what is VOLATILE has a risk of its own, which reaches as far; words of bodies tell of effects of PostgreSQL's own.
---   LOAD is a statement where one may begin, and wherever text could be run that has it: what follows is a string, the end
---   of one, an escape, or stands for one.
---   FOR UPDATE is refused in other functions, but for what is inlined: a STABLE function in SQL that returns a set.
---   An extension or a language that a body makes (32768, RISK_KEEPS) may be gone again behind it, and what it has left may not.
---   A language counts where it is named (DO LANGUAGE), even if its handler is known.
---   C of nobody known may keep something, whatever volatility it declares: if VOLATILE, that counts for all that could
---   reach it; else where a function or an aggregate is called, by SQL's own words or those of bodies, views, triggers, ...
---   (16384), but not by operators, types, casts and indexes, as else a type would cost each statement that has one; nor if
---   PostgreSQL has functions of that name and this one is for another type (is_type_bound). support:
---   no SQL can call it, nor is it a handler.
--- - reached: what closes a connection first, then what is washed, then the rest: chain tells the worst.
--- - reach: of what is declared, no sign counts of what the backend could keep (49408). What a client wants (402653184) goes no further than
---   the function. The closure, by hashes, as to merge would sort all edges again in each round; chain: back to its cause, the shortest way, as reach finds in that order.
+-- - inserts: PL/pgSQL functions with an EXECUTE whose text can be nothing but an INSERT into a table: one constant, or
+--   constants and what quote_ident() or format() has quoted, with no string, comment or second statement in them. Such
+--   an EXECUTE is no sign. Its words count as all words of a body, but the table may be any (class 3). rest: the body,
+--   with blanks in place of such EXECUTEs. There are none if a type or column is called quote_ident, because
+--   quote_ident(x) may then be a cast or a column of x, unquoted.
+-- - name (in insert_form): an expression that may stand for the table without quote_ident(): a regclass, which quotes
+--   itself. In a trigger also a variable of that type, if nothing else is declared under its name; and TG_TABLE_NAME,
+--   TG_ARGV and the like, if all values that the function may get are plain names (odd_trigger), the body does not set
+--   them (sets), and it has no comments within comments (gap).
+-- - fun: the database's functions, but for those in pg_temp that nothing uses. is_big: the body is not read, because it
+--   has more than 64 kB, or is past 48 MB in all.
+-- - lower(), and regexp_replace() if is_bytes: names are folded as PostgreSQL folds them. In an encoding of single
+--   bytes it also folds letters above 127, as its locale says, so here all of these become one letter.
+-- - word: the words of bodies. A dollar ends a word, because a word may follow a dollar quote, a parameter or a number
+--   without a space. Names that contain a dollar, begin with a digit or are not ASCII, and operators, are searched for
+--   as they are.
+-- - named: the names that SQL of any session may contain. An operator shows by its symbol, and by words that stand for
+--   it, if neither operand's type is the database's own; else by that type; by both if constants alone could choose the
+--   operator. They can't choose one of T and a type of the database if PostgreSQL has one of T and T, because an
+--   unknown constant beside a T, or beside something that becomes a T, is taken for a T.
+-- - edge: dependencies that PostgreSQL stores: what uses (class, oid), runs (ac, ao). mode: p passes all risks on; w
+--   makes them risks of writing (triggers, defaults, keys); a, of bodies that write or do DDL, makes risks of writing
+--   count always; r drops risks of writing. class: as in pg_depend, or 0 the whole database, 1 a name in bodies and in
+--   triggers' arguments, 2 opaque SQL (CREATE SERVER runs a validator that it does not name), 3 any table, 3466 with
+--   oid 0 DDL.
+-- - base: where risks begin. VOLATILE functions have a risk of their own (RISK_EFFECTS), which is passed on like
+--   others; words in bodies show effects of PostgreSQL's own functions.
+--   LOAD counts where a statement may begin, and anywhere in a body that could run text, if a string follows, the end
+--   of one, an escape, or something that stands for a string.
+--   FOR UPDATE: PostgreSQL refuses it in functions that are not VOLATILE, except in those that are inlined: STABLE
+--   functions in SQL that return a set.
+--   An extension or a language that a body makes (32768, RISK_KEEPS) may be gone again afterwards, while what it has
+--   left stays. A language counts where it is named (DO LANGUAGE), even if its handler is known.
+--   C of unknown extensions may keep something, whatever volatility it declares. If VOLATILE, this counts for all that
+--   could reach the function. Otherwise (16384) it counts only where a function or an aggregate is called, by words of
+--   SQL or of bodies, views, triggers, ..., but not through operators, types, casts and indexes, because then a type
+--   would cost each statement that has it. It does not count if PostgreSQL has functions of that name and this one is
+--   for another type (is_type_bound).
+-- - support: functions that no SQL can call, and that are no handlers.
+-- - reached: the order of risks: first those that close a connection, then those that are washed, then the rest, so
+--   that chain tells the worst.
+-- - reach: all that the risks of base reach by edges. UNION uses hashes here, because a merge would sort all edges
+--   again in each round. Signs of state in the backend (49408) don't count for functions that are declared harmless.
+--   What a client wants (402653184) goes no further than the function.
+-- - chain: the shortest way from a name back to its cause, because reach finds shorter ways first.
 --
--- Rows: 'r', name, "KIND RISK WRITE_RISK chain" (KIND: enum risk_kind; a name that is not ASCII: "\x7f"); 't', OID of
--- a type, "RISK WRITE_RISK"; 'a', "", "ALL EVER DDL OBJECTS": of opaque SQL, of any, of DDL, and of all but functions that are
--- called by their names; 'e'; 'n', a custom setting that this code names; 's', the schema of postgres_fdw; 'q' if there is no sequence. The numbers are those of enum state_part
--- and enum code_risk (seal.h).
+-- Rows: 'r', name, "KIND RISK WRITE_RISK chain" (KIND: enum risk_kind; a name that is not ASCII: "\x7f"); 't', OID of a
+-- type, "RISK WRITE_RISK"; 'a', "", "ALL EVER DDL OBJECTS": the risks of opaque SQL, of any SQL, of DDL, and of all
+-- objects but functions that are called by their names; 'e', see database_code_signs.sql; 'n', a custom setting that
+-- this code names; 's', the schema of postgres_fdw; 'q' if there is no sequence. The numbers are those of enum
+-- state_part and enum code_risk (seal.h).
 , own AS (
 	SELECT p.oid, proname, prosrc, prolang, s.parts, '' AS extname FROM signs s JOIN pg_proc p ON p.proname = s.word::name WHERE p.oid < 16384
 	UNION ALL SELECT oid, proname, prosrc, prolang, CASE WHEN parts & 255 = 255 THEN anything | parts WHEN proname IN (SELECT proname FROM pg_proc WHERE oid NOT IN (SELECT oid FROM leaving)) THEN parts & ~134217728 ELSE parts END, extname FROM leaving, remote

@@ -1,9 +1,11 @@
--- src/seal/database_code_any.sql - could any code of the database touch session state? It goes on where
--- database_code_signs.sql ends. Many databases have no functions but those of extensions in C. To plan database_code.sql
--- takes most of its time in a small database, so this is asked first, and that one where it says yes.
+-- src/seal/database_code_any.sql - could any code of the database touch session state? This query continues that of
+-- database_code_signs.sql. Many databases have no functions but those of extensions in C. In a small database most of
+-- the time of database_code.sql is its planning, so this is asked first, and database_code.sql only if the answer is
+-- yes.
 --
--- Always: yes wherever that one's base has a row, but for effects of extensions that nothing uses but SQL, triggers,
--- defaults, and views of extensions. Rows: 'c' if there may be; 'q' if there is no sequence; 'e'; 'r', what is declared.
+-- Always: the answer is yes if base in database_code.sql would have a row, except for effects of extensions that only
+-- SQL, triggers, defaults and views of extensions use. Rows: 'c' if there may be such code; 'q' if there is no
+-- sequence; 'e', effects; 'r', what is declared harmless.
 SELECT DISTINCT 'e', CASE WHEN name ~ $r$[^\x01-\x7e]$r$ THEN chr(127) ELSE lower((name) COLLATE "C") END, CASE class WHEN 1255 THEN 'f' ELSE 'r' END
 FROM effect
 WHERE name <> ''

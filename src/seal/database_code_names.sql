@@ -1,7 +1,7 @@
--- src/seal/database_code_names.sql - what had a name when the code was read: whatever SQL calls besides is new. What is in pg_temp is nobody
--- else's.
+-- src/seal/database_code_names.sql - all names when the code was read: if SQL calls another name, that is new. Names in
+-- pg_temp are left out, because no other session can use them.
 --
--- Rows: 'k' and a name, in lower case. All that are not ASCII are one (risk_names.h).
+-- Rows: 'k' and a name, in lower case. All names that are not ASCII are one (risk_names.h).
 SELECT /* pgweir */ DISTINCT 'k', CASE WHEN name ~ $r$[^\x01-\x7e]$r$ THEN chr(127) ELSE name END, ''
 FROM (
 	SELECT lower((proname) COLLATE "C") FROM pg_proc WHERE pronamespace NOT IN (SELECT oid FROM pg_namespace WHERE nspname ~ '^pg_temp_')

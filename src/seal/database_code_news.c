@@ -1,10 +1,10 @@
 /*
- * src/seal/database_code_news.c - the code of all databases: found by its key, shared, and asked about when it is due;
- * and DDL that one loop sees, which counts on all. See database_code.h.
+ * src/seal/database_code_news.c - the code of all databases of a loop: found by its key, shared by pools, asked about
+ * when it is due; and DDL, of which all loops are told. See database_code.h.
  *
- * Each loop has one struct database_code of each database, whatever the file calls it, and asks its own servers. DDL
- * that is seen on one makes the others' answers invalid at once, before its client is told that it is done. That is
- * rare, and done under one lock; readers of what it writes take no lock.
+ * Each loop has its own struct database_code for a database, and asks its own servers. When one loop sees DDL, it makes
+ * the answers of all loops invalid at once, before the client learns that the DDL is done. DDL is rare, so one lock
+ * guards this. The members that it writes are atomic, so readers take no lock.
  */
 #include "seal/database_code.h"
 #include "base/alloc.h"
@@ -51,9 +51,9 @@ database_code_let_go(const struct database_code *code)
 		pthread_mutex_unlock(&code->news->lock);
 }
 
-/* Held. */
+/* Notes DDL with this risk. The lock must be held. */
 static void
-change(struct database_code *code, unsigned risk)
+note_ddl(struct database_code *code, unsigned risk)
 {
 	code->changed++;
 	code->believed_until_us = 0;
@@ -90,7 +90,7 @@ void
 database_code_changed(struct database_code *code, unsigned risk)
 {
 	database_code_hold(code);
-	change(code, risk);
+	note_ddl(code, risk);
 	database_code_let_go(code);
 }
 
@@ -102,7 +102,7 @@ code_news_changed(struct code_news *news, const char *database, unsigned risk)
 	pthread_mutex_lock(&news->lock);
 	LIST_FOREACH(code, &news->all, in_news)
 		if (database == NULL || strcmp(code->database, database) == 0)
-			change(code, risk);
+			note_ddl(code, risk);
 	pthread_mutex_unlock(&news->lock);
 }
 
@@ -112,10 +112,10 @@ struct stored_code {
 	struct database_code code; /* must be first */
 	UT_hash_handle hh;
 	uint32_t uses;
-	struct pool *last; /* the pool that used it last; NULL if that has gone */
-	bool is_in_use; /* in the list */
+	struct pool *last; /* the pool that used the code last; NULL if that pool has gone */
+	bool is_in_use; /* in code_store.in_use */
 	TAILQ_ENTRY(stored_code) link;
-	char key[]; /* two strings */
+	char key[]; /* two strings: see code_store_get() */
 };
 
 void

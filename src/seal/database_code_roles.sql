@@ -1,7 +1,8 @@
--- src/seal/database_code_roles.sql - which settings do ALTER ROLE ... SET and ALTER DATABASE ... SET give to whose sessions
--- in this database? See role_settings.h. It is asked with each question.
+-- src/seal/database_code_roles.sql - the versions of the settings that ALTER ROLE ... SET and ALTER DATABASE ... SET
+-- give to sessions of this database, by role: see role_settings.h. This is a part of each question.
 --
--- Rows: 'm' if the database is a template, or refuses new connections; 'd', the role's name in hexadecimal, as it may have any bytes ('': of all roles), and the version of its settings.
+-- Rows: 'm' if the database is a template, or refuses new connections; 'd', the role's name in hexadecimal, because it
+-- may have any bytes ('' for all roles), and the version of its settings.
 SELECT /* pgweir */ 'd', encode(decode(replace(name::text, chr(92), chr(92) || chr(92)), 'escape'), 'hex'), version
 FROM (
 	SELECT CASE WHEN setrole <> 0 THEN pg_get_userbyid(setrole) ELSE '' END AS name,

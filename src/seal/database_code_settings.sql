@@ -1,6 +1,7 @@
--- src/seal/database_code_settings.sql - what the questions of database_code.h run under: all of their simple Query.
+-- src/seal/database_code_settings.sql - the settings for the questions of database_code.h. They hold for the rest of
+-- the question's simple Query.
 --
--- Joins are hash joins, as a new database has no statistics.
+-- Joins are hash joins, because a new database has no statistics.
 SET /* pgweir */ TRANSACTION ISOLATION LEVEL READ COMMITTED;
 SET /* pgweir */ LOCAL search_path = pg_catalog, pg_temp;
 SET /* pgweir */ LOCAL statement_timeout = '3s';

@@ -1,25 +1,27 @@
--- src/seal/database_code_signs.sql - what both questions begin with, behind extensions.awk: what is alarming, what has
--- effects, and the stored expressions.
+-- src/seal/database_code_signs.sql - the beginning of both full questions (database_code.sql, database_code_any.sql),
+-- after the output of extensions.awk: signs of risk, what has effects, and stored expressions.
 --
--- - signs: words that are alarming anywhere in a body, comments and strings included (relations of extensions.tsv, too), and PostgreSQL's own functions
---   that touch state, or run text or what a string names: each stem with each ending. CREATE is none if TEMP TABLE
---   follows it each time: these make no code, and what else they touch shows by TEMP and by the names in them.
--- - temporary: the schemas of pg_temp. No other session finds what is in there by a name: these of functions and operators
---   are never looked for there, and to give the schema's own name (risk_names.c) takes a superuser. But views, casts, tables, ...
---   may use it that anybody can.
--- - member: functions of extensions. Those that are known touch nothing but what extensions.tsv says (leaving), and by
---   bodies in SQL and PL/pgSQL.
--- - harmless: what the setting harmless_code declares, its names in hexadecimal: database_code_ask() puts its rows in place of this
---   one. thing: the same, with what has that name. declared: the functions that keep nothing in the backend, therefore.
---   told: a row of the answer for each thing.
--- - tree: stored expressions. pg_depend records no call in them of PostgreSQL's own functions.
+-- - signs: words that are alarming anywhere in a body, comments and strings included (relations of extensions.tsv,
+--   too), and PostgreSQL's own functions that touch state, or run text or something that a string names: each stem with
+--   each ending. CREATE is no sign if TEMP TABLE follows it each time: such statements make no code, and what else they
+--   touch shows by TEMP and by the names in them.
+-- - temporary: the schemas of pg_temp. No other session finds anything in there by a name: names of functions and
+--   operators are never looked up there, and only a superuser can use another session's schema by its own name
+--   (risk_names.c). But views, casts, tables, ... that anybody can use may use it.
+-- - member: functions of extensions. Known ones touch nothing but what extensions.tsv says (leaving), and what bodies
+--   in SQL and PL/pgSQL touch.
+-- - harmless: what the setting harmless_code declares, with names in hexadecimal; database_code_ask() puts its rows in
+--   place of this one. thing: the same, with the objects of that name. declared: the functions that therefore keep
+--   nothing in the backend. told: a row of the answer for each thing.
+-- - tree: stored expressions. pg_depend does not record that they call PostgreSQL's own functions.
 -- - effect: what may do more than read (RISK_EFFECTS): functions that are VOLATILE, run text, or tell of the session or
---   transaction that they run in; foreign tables; views of extensions. PostgreSQL's own views only read. Functions that only
---   give another value each time are none; handlers and triggers can't be called.
---   What is in some session's pg_temp has no name here.
--- - stored: what uses an effect of PostgreSQL's own where pg_depend does not tell, or locks rows (a view FOR UPDATE).
+--   transaction that they run in; foreign tables; views of extensions. PostgreSQL's own views only read. Functions that
+--   only return another value each time are left out, and so are handlers and triggers, which can't be called. What is
+--   in some session's pg_temp has no name here.
+-- - stored: what uses an effect of PostgreSQL's own where pg_depend does not show it, or locks rows (a view FOR
+--   UPDATE).
 --
--- Both have rows 'e', name, kind: of each effect.
+-- Both questions have a row 'e', name, kind for each effect.
 member(oid, extname, is_known) AS (
 	SELECT objid, extname, prolang < 16384 AND extname = ANY ((SELECT names FROM known)::name[])
 	FROM pg_depend d JOIN pg_extension e ON d.refclassid = 3079 AND d.refobjid = e.oid AND d.classid = 1255 AND d.deptype = 'e'

@@ -1,10 +1,12 @@
--- src/seal/database_code_version.sql - is the code of the database still that of the last answer? See database_code.sql.
+-- src/seal/database_code_version.sql - the version of the database's code, which shows whether it is still that of the
+-- last answer. See database_code.sql.
 --
 -- Its one row has 'v' and the version: a count and a sum over the rows of the catalogs that the answer depends on, with
--- the transactions that wrote them. It takes a few milliseconds. Each relation and index has a row in pg_class, and each
--- new or dropped column, check or name another one; a column's default has its own, as have domains with their checks;
--- columns that change to a type that is not PostgreSQL's own depend on it. What is in some session's pg_temp is left out
--- as database_code.sql leaves it out: functions that nothing uses, and all of its relations.
+-- the IDs of the transactions that wrote them. This takes a few milliseconds. The rows cover all changes: each relation
+-- and index has a row in pg_class, and each new or dropped column, check or name makes another one; a column's default
+-- has a row of its own, as have domains with their checks; columns that get a type that is not PostgreSQL's own depend
+-- on it. What is in some session's pg_temp is left out as in database_code.sql: functions that nothing uses, and all
+-- relations.
 WITH /* pgweir */ temporary AS (
 	SELECT oid FROM pg_class WHERE relpersistence = 't'
 	UNION ALL SELECT oid FROM pg_namespace WHERE nspname ~ '^pg_temp_'

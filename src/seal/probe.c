@@ -9,21 +9,22 @@
 #define EQ " OPERATOR(pg_catalog.=) "
 
 /*
- * The question's own settings: under a client's it could be compiled for seconds, or be cancelled. PostgreSQL would
- * report these as set in the session then; SHOW, which is never planned, tells what they were, and their defaults. That
- * is enough unless RESET means another value than the server's default: then pg_settings is asked for this one first.
+ * The settings that the probe overrides: with a client's values, the probe could be JIT-compiled for seconds, or be
+ * cancelled. After that, pg_settings would have the probe's values, so the probe first asks for the session's value and
+ * the default by SHOW, which is never planned. If RESET would give the client another value than that default, the
+ * probe asks pg_settings first.
  */
 static const struct {
 	const char *name, *value;
-} own[] = {
+} overridden[] = {
 	{ "jit", "off" },
 	{ "statement_timeout", "0" },
 };
-#define OWN_NAMES "'{jit,statement_timeout}'"
+#define OVERRIDDEN_NAMES "'{jit,statement_timeout}'"
 
 /*
- * Temporary objects depend on their schema: an index finds them, as it does for PostgreSQL at the end of a session.
- * Settings that belong to a transaction (its isolation) are left out; the seed of random() can't be read.
+ * The queries of the probe by part. Temporary objects are found by an index of pg_depend, because they depend on their
+ * schema. Settings of a transaction (its isolation) are left out, and so is seed, which can't be read.
  */
 static const struct {
 	unsigned part;
@@ -33,7 +34,7 @@ static const struct {
 			  " FROM pg_catalog.pg_settings WHERE source" EQ "'session'"
 			  " AND pg_catalog.left(name, 12) OPERATOR(pg_catalog.<>) 'transaction_'"
 			  " AND name OPERATOR(pg_catalog.<>) 'seed'"
-			  " AND name OPERATOR(pg_catalog.<>) ALL (" OWN_NAMES "::pg_catalog.text[])"
+			  " AND name OPERATOR(pg_catalog.<>) ALL (" OVERRIDDEN_NAMES "::pg_catalog.text[])"
 			  " UNION ALL SELECT 'r', '', pg_catalog.current_setting('role')"
 			  " UNION ALL SELECT 'u', '', session_user::pg_catalog.text" },
 	{ STATE_TEMP, "'t', '', '' WHERE pg_catalog.pg_my_temp_schema() OPERATOR(pg_catalog.<>) 0"
@@ -65,8 +66,8 @@ has_any(const char *const *names, size_t name_count, const char *text)
 }
 
 /*
- * In dollar quotes: how others are read depends on settings, and on the encoding. No name has theirs up to the last $,
- * which a name may lack at its end: it would close there, with the first one of its end.
+ * Puts names in dollar quotes, because how other quotes are read depends on settings and the encoding. No name contains
+ * the opening quote without its last $. (A name that ended in that would close the quote early, with the $ after it.)
  */
 static void
 put_names(struct buf *out, const char *const *names, size_t name_count)
@@ -81,31 +82,31 @@ put_names(struct buf *out, const char *const *names, size_t name_count)
 	buf_printf(out, "]::pg_catalog.text[]) AS n WHERE pg_catalog.current_setting(n, true) IS NOT NULL");
 }
 
-/* Returns true if the client's startup packet had own[n]. */
+/* Returns true if the client's startup packet had overridden[n]. */
 static bool
 has_startup(const struct gucs *startup, size_t n)
 {
-	return startup != NULL && gucs_get(startup, own[n].name) != NULL;
+	return startup != NULL && gucs_get(startup, overridden[n].name) != NULL;
 }
 
 static void
-put_own(struct buf *out, bool is_shown, const struct gucs *startup)
+put_overrides(struct buf *out, bool is_shown, const struct gucs *startup)
 {
 	buf_printf(out, "SET " MESSAGE_OURS "TRANSACTION ISOLATION LEVEL READ COMMITTED;");
-	for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++) {
+	for (size_t i = 0; i < sizeof(overridden) / sizeof(overridden[0]); i++) {
 		if (is_shown && has_startup(startup, i))
 			buf_printf(out,
 				   "SELECT " MESSAGE_OURS
 				   "'s', name, setting FROM pg_catalog.pg_settings WHERE source" EQ
 				   "'session' AND name" EQ "'%s';",
-				   own[i].name);
+				   overridden[i].name);
 		else if (is_shown)
 			buf_printf(out,
 				   "SHOW " MESSAGE_OURS "%s;"
 				   "SET " MESSAGE_OURS "LOCAL %s TO DEFAULT;"
 				   "SHOW " MESSAGE_OURS "%s;",
-				   own[i].name, own[i].name, own[i].name);
-		buf_printf(out, "SET " MESSAGE_OURS "LOCAL %s = %s;", own[i].name, own[i].value);
+				   overridden[i].name, overridden[i].name, overridden[i].name);
+		buf_printf(out, "SET " MESSAGE_OURS "LOCAL %s = %s;", overridden[i].name, overridden[i].value);
 	}
 }
 
@@ -116,7 +117,7 @@ probe_put(struct buf *out, unsigned parts, const char *const *names, size_t name
 	const char *before = "SELECT " MESSAGE_OURS;
 	size_t begun = message_begin(out, 'Q');
 
-	put_own(out, has_settings, startup);
+	put_overrides(out, has_settings, startup);
 	for (size_t i = 0; i < sizeof(arms) / sizeof(arms[0]); i++) {
 		if (!(parts & arms[i].part))
 			continue;
@@ -134,9 +135,9 @@ probe_put(struct buf *out, unsigned parts, const char *const *names, size_t name
 const char *
 probe_own_setting(const struct gucs *startup, size_t n)
 {
-	for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
+	for (size_t i = 0; i < sizeof(overridden) / sizeof(overridden[0]); i++)
 		if (!has_startup(startup, i) && n-- == 0)
-			return own[i].name;
+			return overridden[i].name;
 	return NULL;
 }
 

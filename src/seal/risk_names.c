@@ -9,17 +9,17 @@
 #include <xxhash.h>
 
 #define NAME_MAX_LEN 63 /* bytes of an identifier that PostgreSQL keeps */
-#define LETTER_MAX 4 /* bytes */
-#define RUN_MAX 16 /* operator characters in a row; more are as risky as can be */
+#define LETTER_MAX 4 /* bytes of a character */
+#define RUN_MAX 16 /* operator characters in a row; SQL with longer runs is opaque */
 #define FIRST_OWN_TYPE 16384u
-#define OWN_TYPES_MAX 64 /* parameters of such types that are looked up: each is compared with all that are risky */
-#define DEPTH_MAX 63u /* open parentheses; what has more is opaque */
-#define CTES_MAX 32 /* in SQL that has more, no relation is new */
+#define OWN_TYPES_MAX 64 /* parameters of such types that are looked up, as each is compared with all types */
+#define DEPTH_MAX 63u /* open parentheses; SQL with more is opaque */
+#define CTES_MAX 32 /* in SQL that has more, no relation counts as new */
 
 struct entry {
 	struct risk risks[RISK_KINDS];
 	UT_hash_handle hh;
-	const char *reason; /* points after the name */
+	const char *reason; /* stands after the name */
 	char name[];
 };
 
@@ -32,13 +32,12 @@ struct risk_names {
 	struct entry *table;
 	struct type_entry *types;
 	unsigned count, type_count;
-	unsigned all, ever, ddl, by_objects,
-	    of_new; /* of_new: what a name that is new may reach, of what nothing resets */
-	uint64_t keepers; /* a sum over what reaches STATE_BACKEND, or whatever there is */
+	unsigned all, ever, ddl, by_objects, new_risk; /* new_risk: STATE_BACKEND if a new name may reach that */
+	uint64_t keepers; /* the sum of the hashes of all that reaches STATE_BACKEND, or all code */
 	bool is_too_large;
-	uint64_t *known; /* each a hash and roles; 0: a free place */
+	uint64_t *known; /* a hash table: the hash of a name and its roles (enum word_role); 0 in a free slot */
 	uint32_t known_cap, known_count; /* known_cap: a power of two, or 0 */
-	bool has_unknown; /* not all are in known */
+	bool has_unknown; /* there were more names than known may have */
 };
 
 struct risk_names *
@@ -81,7 +80,7 @@ find(const struct risk_names *names, const char *name, size_t len)
 }
 
 static void
-join(struct risk *to, struct risk more)
+add_risk(struct risk *to, struct risk more)
 {
 	to->always |= more.always;
 	to->in_writes |= more.in_writes;
@@ -105,32 +104,32 @@ add_entry(struct risk_names *names, const char *name, size_t len, const char *re
 	return e;
 }
 
-/* Risks that count where a name shows; else those who run any text would pay for what hardly any does. */
+/* Risks of names that count only for SQL with the name: all opaque SQL would pay for what hardly any of it does. */
 #define BY_NAME ((unsigned)(RISK_KEEPS | WASH_POINTS | RISK_WANTED | RISK_UNDOES))
 
-/* Returns a risk of SQL that runs what is known to keep something. */
+/* Returns the risk of SQL that has a name with this risk. */
 static unsigned
-kept(unsigned risk)
+risk_by_name(unsigned risk)
 {
 	return (risk & RISK_KEEPS) != 0 ? (risk & ~(unsigned)RISK_KEEPS) | STATE_BACKEND : risk;
 }
 
-/* hash: of what has this risk. */
+/* Adds the risk of one name or type, which has this hash, to the sums over all, and makes it the risk of SQL. */
 static void
 note_in_all(struct risk_names *names, struct risk *risk, uint64_t hash)
 {
 	unsigned parts;
 
 	names->all |= (risk->always | risk->in_writes) & ~BY_NAME;
-	risk->always = kept(risk->always);
-	risk->in_writes = kept(risk->in_writes);
-	names->of_new |= (risk->always | risk->in_writes) & STATE_BACKEND;
+	risk->always = risk_by_name(risk->always);
+	risk->in_writes = risk_by_name(risk->in_writes);
+	names->new_risk |= (risk->always | risk->in_writes) & STATE_BACKEND;
 	parts = risk->always | risk->in_writes;
 	if ((parts & (unsigned)STATE_BACKEND) != 0 || (parts & RISK_DYNAMIC) == RISK_DYNAMIC)
 		names->keepers += hash;
 }
 
-/* Returns true if risk_names_of_text() finds this name: it is one word, without dollars. */
+/* Returns true if risk_names_of_text() can find this name, which must be one word without dollars. */
 static bool
 shows_in_text(const char *name, size_t len)
 {
@@ -154,7 +153,7 @@ risk_names_add(struct risk_names *names, enum risk_kind kind, const char *name, 
 	if (kind == RISK_FUNCTION && !shows_in_text(name, len))
 		names->by_objects |= risk.always | risk.in_writes;
 	if (e != NULL)
-		join(&e->risks[kind], risk);
+		add_risk(&e->risks[kind], risk);
 	return e != NULL || names->is_too_large ? 0 : -1;
 }
 
@@ -168,7 +167,7 @@ risk_names_add_type(struct risk_names *names, uint32_t oid, struct risk risk)
 		names->is_too_large = true;
 		return 0;
 	}
-	/* Grows at powers of two. */
+	/* The array grows when the count is a power of two. */
 	if ((names->type_count & (names->type_count - 1)) == 0) {
 		grown = realloc(names->types,
 				(names->type_count == 0 ? 1 : 2 * (size_t)names->type_count) * sizeof(*grown));
@@ -184,26 +183,26 @@ void
 risk_names_set_all(struct risk_names *names, unsigned all, unsigned ever, unsigned ddl, unsigned by_objects)
 {
 	names->all |= (all | ever | ddl) & ~BY_NAME;
-	names->by_objects |= kept(by_objects);
-	names->ever |= kept(ever);
-	names->ddl |= kept(ddl);
+	names->by_objects |= risk_by_name(by_objects);
+	names->ever |= risk_by_name(ever);
+	names->ddl |= risk_by_name(ddl);
 }
 
-/* The roles of a word: what a name after the word would be. Stated once for all SQL. */
+/* The effect of a word on the name after it. Worked out once, when the word is added to the known names. */
 enum word_role {
-	BEHIND_NO_CALL = 1u << 0, /* ahead of a parenthesis it is a relation's, a CTE's or an alias */
-	BEHIND_NO_CALL_IN_DDL = 1u << 1,
-	BEHIND_CTE = 1u << 2,
-	BEHIND_RELATION = 1u << 3,
-	BEHIND_INTO = 1u << 4,
-	BEHIND_FROM = 1u << 5,
-	BEHIND_LATERAL = 1u << 6,
-	BEHIND_DISTINCT = 1u << 7,
-	HAS_FROM = 1u << 8, /* a FROM after it is followed by relations */
+	AFTER_NO_CALL = 1u << 0, /* a name before a parenthesis is then a relation, a CTE or an alias */
+	AFTER_NO_CALL_IN_DDL = 1u << 1,
+	AFTER_CTE = 1u << 2,
+	AFTER_RELATION = 1u << 3,
+	AFTER_INTO = 1u << 4,
+	AFTER_FROM = 1u << 5,
+	AFTER_LATERAL = 1u << 6,
+	AFTER_DISTINCT = 1u << 7,
+	HAS_FROM = 1u << 8, /* relations follow a FROM that comes after this word */
 	ENDS_FROM = 1u << 9,
 	ENDS_WITH = 1u << 10,
 	HAS_EFFECTS = 1u << 11, /* the word has RISK_EFFECTS wherever it stands */
-	HAS_EFFECTS_CALLED = 1u << 12 /* the word has RISK_EFFECTS where a function may be called by it */
+	HAS_EFFECTS_CALLED = 1u << 12 /* the word has RISK_EFFECTS where it may be a call */
 };
 
 static unsigned
@@ -213,14 +212,14 @@ roles_of(const char *word)
 		unsigned role;
 		const char *words;
 	} roles[] = {
-		{ BEHIND_NO_CALL, "as with recursive into table view index exists references update copy" },
-		{ BEHIND_NO_CALL_IN_DDL, "on using" },
-		{ BEHIND_CTE, "with recursive" },
-		{ BEHIND_RELATION, "join update only copy" },
-		{ BEHIND_INTO, "into" },
-		{ BEHIND_FROM, "from" },
-		{ BEHIND_LATERAL, "lateral" },
-		{ BEHIND_DISTINCT, "distinct" },
+		{ AFTER_NO_CALL, "as with recursive into table view index exists references update copy" },
+		{ AFTER_NO_CALL_IN_DDL, "on using" },
+		{ AFTER_CTE, "with recursive" },
+		{ AFTER_RELATION, "join update only copy" },
+		{ AFTER_INTO, "into" },
+		{ AFTER_FROM, "from" },
+		{ AFTER_LATERAL, "lateral" },
+		{ AFTER_DISTINCT, "distinct" },
 		{ HAS_FROM, "select update delete" },
 		{ ENDS_FROM, "select where group having order limit offset fetch for window union intersect except "
 			     "returning set when" },
@@ -242,7 +241,7 @@ known_hash(uint64_t hash)
 	return hash >> ROLE_BITS | 1u;
 }
 
-/* Returns the place of this hash, or a free one. */
+/* Returns the slot of this hash, or a free slot for it. */
 static uint64_t *
 known_place(const struct risk_names *names, uint64_t hash)
 {
@@ -292,9 +291,9 @@ risk_names_add_effects(struct risk_names *names, const char *name, bool is_funct
 	uint64_t hash = known_hash(hash_of(name, strlen(name)));
 	bool is_known = names->known_cap > 0 && *known_place(names, hash) != 0;
 
-	if (!is_known && risk_names_add_known(names, name) < 0) /* it is younger than the list */
+	if (!is_known && risk_names_add_known(names, name) < 0) /* it was made after the known names were read */
 		return -1;
-	if (!names->has_unknown) /* else all names have effects */
+	if (!names->has_unknown) /* otherwise all names count as having effects */
 		*known_place(names, hash) |= is_function ? HAS_EFFECTS_CALLED : HAS_EFFECTS;
 	return 0;
 }
@@ -328,8 +327,8 @@ risk_names_each(const struct risk_names *names,
 
 /* --- SQL --------------------------------------------------------------------------------------------------------- */
 
-/* Tells what a name that stands somewhere may be. */
-enum { OF_CALL = 1u << 0, OF_RELATION = 1u << 1, OF_CTE = 1u << 2, OF_TYPE = 1u << 3 };
+/* The kinds of things that a name may be in its place. */
+enum { MAY_BE_CALL = 1u << 0, MAY_BE_RELATION = 1u << 1, MAY_BE_CTE = 1u << 2, MAY_BE_TYPE = 1u << 3 };
 
 /* Findings in SQL. */
 enum found {
@@ -340,62 +339,64 @@ enum found {
 	FOUND_NEW_CALL = 1u << 3,
 	FOUND_NEW_RELATION = 1u << 4,
 	FOUND_NEW_TYPE = 1u << 5,
-	FOUND_READ = 1u << 6, /* it begins as what only reads does */
-	FOUND_EFFECTS = 1u << 7, /* something that is no part of one read */
-	FOUND_END = 1u << 8, /* of a statement */
+	FOUND_READ = 1u << 6, /* a statement begins with one of QUERIES */
+	FOUND_EFFECTS = 1u << 7, /* something that excludes that the SQL is one read */
+	FOUND_END = 1u << 8, /* the end of a statement */
 	FOUND_BODY = 1u << 9, /* the text of DO */
-	FOUND_OF_OBJECTS = 1u << 10 /* opaque, but that its words show what it calls itself */
+	FOUND_OF_OBJECTS = 1u << 10 /* opaque, but its words show all functions that it calls itself */
 };
 
-/* Tells what the words of a statement, so far, say of the next ones. */
+/* The meaning of the next word, by the words of the statement so far. */
 enum statement { STATEMENT_GOES_ON, STATEMENT_BEGINS, STATEMENT_EXPLAINS, STATEMENT_IS_DO, STATEMENT_NAMES_OBJECT };
 
-/* The token before: FOR also stands for KEY, as in FOR KEY SHARE; NEW is a word that is not known. */
+/* The token before. LAST_FOR: FOR, or the KEY of FOR KEY SHARE. LAST_NEW: a word that is not known. */
 enum last { LAST_OTHER, LAST_NEW, LAST_CAST, LAST_FOR, LAST_STRING };
 
 /* A pass over SQL. */
 struct reader {
 	const struct risk_names *names;
 	struct sql_lexer lexer;
-	struct risk risk, of_relations; /* apart from each other */
+	struct risk risk, relation_risk; /* found so far; risks of relations are not due to calls */
 	unsigned found; /* enum found */
 	enum statement statement;
-	bool is_body; /* the text of DO: statements begin anywhere, and all strings are strings */
-	/* what stood before */
-	bool is_behind_dot, is_into_harmless;
-	bool is_naming; /* CREATE FUNCTION: the next name ahead of a parenthesis is its own */
-	bool has_distinct, is_behind_distinct;
-	uint64_t selects; /* bit N: SELECT has stood in the open Nth parenthesis */
+	bool is_body; /* in the text of a DO: statements may begin at any word, and a string is only a string */
+	/* the last token was a dot; an INTO that comes now is that of INSERT or MERGE */
+	bool is_after_dot, is_into_harmless;
+	bool is_naming; /* in CREATE FUNCTION: the next name before a parenthesis is the new function's */
+	bool has_distinct, is_after_distinct;
+	uint64_t selects; /* bit N: there was a SELECT in the Nth of the open parentheses */
 	unsigned depth;
-	struct risk called; /* counts if a parenthesis is next */
-	unsigned if_new; /* FOUND_NEW_CALL if a parenthesis is next; the others if no dot is */
-	unsigned place, named; /* what a name means here; what the last one meant */
+	struct risk if_called; /* the last name's risk as a function; counts if a parenthesis follows */
+	/* the last name is new: FOUND_NEW_CALL counts if a parenthesis follows, the others if no dot does */
+	unsigned if_new;
+	unsigned may_be, last_may_be; /* what a name may be here (MAY_BE_...); what the last one may have been */
 	enum last last;
-	uint64_t queries, froms, withs, casts; /* as selects: words with a FROM, that, a list of CTEs, CAST( */
+	/* bits as in selects: there was a word of HAS_FROM; in FROM; in a list of CTEs; in CAST( */
+	uint64_t queries, froms, withs, casts;
 	uint64_t ctes[CTES_MAX];
 	unsigned cte_count;
 };
 
-/* Begin statements that run no code but what their words name. */
+/* Words that begin statements which run only code that they name. */
 #define PLAIN                                                                                                          \
 	"select insert update delete merge with values table copy fetch move close declare set reset show lock"        \
 	" notify listen unlisten prepare deallocate discard begin start end commit rollback abort savepoint release"   \
 	" explain call"
-/* Begin statements that only read, unless FOUND_WRITE, FOUND_DDL or FOUND_EFFECTS says otherwise. */
+/* Words that begin statements which only read, unless FOUND_WRITE, FOUND_DDL or FOUND_EFFECTS says otherwise. */
 #define QUERIES "select values table with"
-/* Make EXPLAIN opaque. */
+/* Words that make an EXPLAIN opaque. */
 #define OPAQUE_EXPLAINED "create refresh execute"
-/* Begin statements that run what objects have that they don't name; what they call themselves shows. */
+/* Words that begin statements for FOUND_OF_OBJECTS: they may run code of objects that they don't name. */
 #define OF_OBJECTS "alter analyse analyze cluster comment grant refresh reindex revoke security truncate vacuum"
-/* In a body they may begin a statement whose words don't show what it runs, as those of objects may. */
+/* Words that may begin an opaque statement in the text of a DO, besides OF_OBJECTS. */
 #define OPAQUE_IN_BODY "execute call deallocate discard do import load prepare reassign reset"
 #define ADJECTIVES "or replace temp temporary local global unlogged unique materialized recursive"
 #define OBJECTS "table view index sequence"
 
-/* In lower case, cut, terminated. */
+/* A word in lower case, cut to NAME_MAX_LEN bytes, terminated. */
 struct word {
 	char text[NAME_MAX_LEN + 1];
-	size_t len, ascii_len; /* ascii_len: up to the first byte that is not ASCII */
+	size_t len, ascii_len; /* ascii_len: bytes before the first one that is not ASCII */
 	bool is_beyond_ascii;
 };
 
@@ -410,14 +411,16 @@ word_put(struct word *w, char c)
 		w->ascii_len = w->len;
 }
 
-/* Takes what is no quote of this text. Nearly all words are ASCII, and short. */
+/*
+ * Takes this text, in which two quotes stand for one. The last loop is fast for short ASCII words, as nearly all are.
+ */
 static void
 word_take(struct word *w, const char *at, size_t len)
 {
 	if (len > NAME_MAX_LEN || !text_is_ascii(at, len) || memchr(at, '"', len) != NULL) {
 		for (size_t i = 0; i < len; i++) {
 			word_put(w, at[i]);
-			i += at[i] == '"'; /* one inside is written twice */
+			i += at[i] == '"'; /* skips the second of two quotes */
 		}
 		return;
 	}
@@ -430,12 +433,12 @@ word_take(struct word *w, const char *at, size_t len)
 #define IS(w, word) ((w)->len == sizeof(word) - 1 && memcmp((w)->text, word, sizeof(word)) == 0)
 
 static void
-find_if(struct reader *r, bool is_so, unsigned found)
+note_if(struct reader *r, bool is_so, unsigned found)
 {
 	r->found |= is_so ? found : 0u;
 }
 
-/* DDL that runs no code but what its words name, and event triggers. */
+/* Judges what is created or dropped. DDL about OBJECTS runs only code that its words name, and event triggers. */
 static void
 judge_object(struct reader *r, const struct word *w)
 {
@@ -457,22 +460,22 @@ judge_first(struct reader *r, const struct word *w)
 		r->statement = STATEMENT_NAMES_OBJECT;
 	else if (r->is_body) {
 		judge_object(r, w);
-		find_if(r, text_is_one_of(word, OPAQUE_IN_BODY), FOUND_OPAQUE);
-		find_if(r, text_is_one_of(word, OF_OBJECTS), FOUND_OF_OBJECTS);
+		note_if(r, text_is_one_of(word, OPAQUE_IN_BODY), FOUND_OPAQUE);
+		note_if(r, text_is_one_of(word, OF_OBJECTS), FOUND_OF_OBJECTS);
 		if (r->statement == STATEMENT_BEGINS)
 			r->statement = STATEMENT_GOES_ON;
 	} else {
 		r->statement = IS(w, "do")	  ? STATEMENT_IS_DO
 			       : IS(w, "explain") ? STATEMENT_EXPLAINS
 						  : STATEMENT_GOES_ON;
-		find_if(r, text_is_one_of(word, OF_OBJECTS), FOUND_OF_OBJECTS);
-		find_if(r, r->statement != STATEMENT_IS_DO && !text_is_one_of(word, PLAIN " " OF_OBJECTS),
+		note_if(r, text_is_one_of(word, OF_OBJECTS), FOUND_OF_OBJECTS);
+		note_if(r, r->statement != STATEMENT_IS_DO && !text_is_one_of(word, PLAIN " " OF_OBJECTS),
 			FOUND_OPAQUE);
 		r->found |= text_is_one_of(word, QUERIES) ? FOUND_READ : FOUND_EFFECTS;
 	}
 }
 
-/* Words that mean something by themselves, quoted or not: a false alarm is cheap. */
+/* Judges words that mean something by themselves. They may be quoted, too, as a false alarm is cheap. */
 static void
 judge_statement(struct reader *r, const struct word *w)
 {
@@ -481,52 +484,52 @@ judge_statement(struct reader *r, const struct word *w)
 	if (r->statement == STATEMENT_BEGINS || r->is_body)
 		judge_first(r, w);
 	else if (r->statement == STATEMENT_IS_DO)
-		find_if(r, !IS(w, "language") && !IS(w, "plpgsql"), FOUND_OPAQUE);
+		note_if(r, !IS(w, "language") && !IS(w, "plpgsql"), FOUND_OPAQUE);
 	else
 		judge_object(r, w);
-	find_if(r, r->statement == STATEMENT_EXPLAINS && text_is_one_of(w->text, OPAQUE_EXPLAINED), FOUND_OPAQUE);
-	find_if(r, (r->found & FOUND_DDL) != 0 && IS(w, "execute"), FOUND_OPAQUE);
-	find_if(r, is_into, FOUND_DDL); /* SELECT INTO makes a table */
-	find_if(r, IS(w, "insert") || IS(w, "update") || IS(w, "delete") || IS(w, "merge") || IS(w, "copy"),
+	note_if(r, r->statement == STATEMENT_EXPLAINS && text_is_one_of(w->text, OPAQUE_EXPLAINED), FOUND_OPAQUE);
+	note_if(r, (r->found & FOUND_DDL) != 0 && IS(w, "execute"), FOUND_OPAQUE);
+	note_if(r, is_into, FOUND_DDL); /* SELECT INTO makes a table */
+	note_if(r, IS(w, "insert") || IS(w, "update") || IS(w, "delete") || IS(w, "merge") || IS(w, "copy"),
 		FOUND_WRITE);
-	find_if(r, IS(w, "prepared"), FOUND_OPAQUE); /* to commit that may make code */
-	/* No answer tells of what is in there. */
-	find_if(r, strncmp(w->text, "pg_temp_", 8) == 0, FOUND_OPAQUE | FOUND_NEW_CALL);
-	find_if(r, r->last == LAST_FOR && IS(w, "share"), FOUND_EFFECTS);
+	note_if(r, IS(w, "prepared"), FOUND_OPAQUE); /* COMMIT PREPARED may make code */
+	/* Answers leave out what is in these schemas. */
+	note_if(r, strncmp(w->text, "pg_temp_", 8) == 0, FOUND_OPAQUE | FOUND_NEW_CALL);
+	note_if(r, r->last == LAST_FOR && IS(w, "share"), FOUND_EFFECTS);
 	/* After SELECT, INSERT is a column's name. */
 	r->is_into_harmless = (r->selects >> r->depth & 1) == 0 && (IS(w, "insert") || IS(w, "merge"));
 	if (IS(w, "select"))
 		r->selects |= UINT64_C(1) << r->depth;
 }
 
-/* Notes what a name after this word, which has these roles, would be; at says what the word is. */
+/* Notes what a name may be after a word with these roles; `at` is what the word itself may be. */
 static void
-place_behind(struct reader *r, unsigned roles, unsigned at)
+note_place_after(struct reader *r, unsigned roles, unsigned at)
 {
 	uint64_t here = UINT64_C(1) << r->depth;
 	bool is_query = (r->queries & here) != 0 || (r->is_body && r->depth == 0);
-	bool is_from = (roles & BEHIND_FROM) != 0 && is_query && !r->is_behind_distinct;
-	unsigned no_call = BEHIND_NO_CALL | ((r->found & FOUND_DDL) != 0 ? BEHIND_NO_CALL_IN_DDL : 0u);
-	unsigned relation = BEHIND_RELATION | (r->is_body ? 0u : BEHIND_INTO);
-	bool is_call = (at & OF_RELATION) != 0 ? (roles & BEHIND_LATERAL) != 0 : (roles & no_call) == 0;
+	bool is_from = (roles & AFTER_FROM) != 0 && is_query && !r->is_after_distinct;
+	unsigned no_call = AFTER_NO_CALL | ((r->found & FOUND_DDL) != 0 ? AFTER_NO_CALL_IN_DDL : 0u);
+	unsigned relation = AFTER_RELATION | (r->is_body ? 0u : AFTER_INTO);
+	bool is_call = (at & MAY_BE_RELATION) != 0 ? (roles & AFTER_LATERAL) != 0 : (roles & no_call) == 0;
 
-	r->place = (is_call ? OF_CALL : 0u) | (is_from || (roles & relation) != 0 ? OF_RELATION : 0u) |
-		   ((roles & BEHIND_CTE) != 0 ? OF_CTE : 0u);
-	r->is_behind_distinct = (roles & BEHIND_DISTINCT) != 0;
-	r->has_distinct = r->has_distinct || r->is_behind_distinct;
+	r->may_be = (is_call ? MAY_BE_CALL : 0u) | (is_from || (roles & relation) != 0 ? MAY_BE_RELATION : 0u) |
+		    ((roles & AFTER_CTE) != 0 ? MAY_BE_CTE : 0u);
+	r->is_after_distinct = (roles & AFTER_DISTINCT) != 0;
+	r->has_distinct = r->has_distinct || r->is_after_distinct;
 	r->queries |= (roles & HAS_FROM) != 0 ? here : 0;
 	r->froms = is_from ? r->froms | here : (roles & ENDS_FROM) != 0 ? r->froms & ~here : r->froms;
-	r->withs = (roles & BEHIND_CTE) != 0 ? r->withs | here : (roles & ENDS_WITH) != 0 ? r->withs & ~here : r->withs;
+	r->withs = (roles & AFTER_CTE) != 0 ? r->withs | here : (roles & ENDS_WITH) != 0 ? r->withs & ~here : r->withs;
 }
 
-/* The name is over, and no dot follows. */
+/* Called when the last name has ended without a dot after it. */
 static void
 settle_name(struct reader *r)
 {
 	r->found |= r->if_new & (FOUND_NEW_RELATION | FOUND_NEW_TYPE);
 	r->if_new = 0;
-	r->place = OF_CALL;
-	r->is_behind_distinct = false;
+	r->may_be = MAY_BE_CALL;
+	r->is_after_distinct = false;
 }
 
 static bool
@@ -538,25 +541,24 @@ is_cte(const struct reader *r, uint64_t hash)
 	return r->cte_count == CTES_MAX;
 }
 
-/* Notes what a known word with these roles says of effects, and of a type after it. */
+/* Notes the effects of a known word with these roles, and whether a type may follow it. */
 static void
 judge_known(struct reader *r, const struct word *w, unsigned roles)
 {
-	find_if(r, (roles & HAS_EFFECTS) != 0 || (r->is_behind_dot && (roles & HAS_EFFECTS_CALLED) != 0),
-		FOUND_EFFECTS);
+	note_if(r, (roles & HAS_EFFECTS) != 0 || (r->is_after_dot && (roles & HAS_EFFECTS_CALLED) != 0), FOUND_EFFECTS);
 	if ((roles & HAS_EFFECTS_CALLED) != 0)
-		r->called.always |= RISK_EFFECTS;
+		r->if_called.always |= RISK_EFFECTS;
 	if ((r->casts >> r->depth & 1) != 0 && IS(w, "as"))
-		r->place |= OF_TYPE;
+		r->may_be |= MAY_BE_TYPE;
 	r->last = IS(w, "cast") ? LAST_CAST : IS(w, "for") || IS(w, "key") ? LAST_FOR : LAST_OTHER;
 }
 
-/* Most words are known, or are columns, and stand where no matter what they are. */
+/* Judges a word as a name. Most words are known, or are columns in places where a new name does not matter. */
 static void
 judge_name(struct reader *r, const struct word *w, uint64_t hash)
 {
-	bool was_behind_distinct = r->is_behind_distinct;
-	unsigned at = r->place;
+	bool was_after_distinct = r->is_after_distinct;
+	unsigned at = r->may_be;
 	uint64_t known;
 
 	if (r->names->known_count == 0 || r->names->has_unknown) {
@@ -565,21 +567,22 @@ judge_name(struct reader *r, const struct word *w, uint64_t hash)
 	}
 	hash = known_hash(hash);
 	settle_name(r);
-	r->named = at;
-	if ((at & OF_CTE) != 0 && r->cte_count < CTES_MAX)
+	r->last_may_be = at;
+	if ((at & MAY_BE_CTE) != 0 && r->cte_count < CTES_MAX)
 		r->ctes[r->cte_count++] = hash;
 	known = *known_place(r->names, w->is_beyond_ascii ? known_hash(hash_of(RISK_BEYOND_ASCII, 1)) : hash);
 	if (known != 0) {
-		r->is_behind_distinct = was_behind_distinct;
-		place_behind(r, (unsigned)(known & ((1u << ROLE_BITS) - 1)), at);
+		r->is_after_distinct = was_after_distinct;
+		note_place_after(r, (unsigned)(known & ((1u << ROLE_BITS) - 1)), at);
 		judge_known(r, w, (unsigned)(known & ((1u << ROLE_BITS) - 1)));
 		return;
 	}
 	r->last = LAST_NEW;
-	r->if_new = ((at & (OF_CALL | OF_CTE)) == OF_CALL && !r->is_naming ? FOUND_NEW_CALL : 0u) |
-		    ((at & OF_RELATION) != 0 && !is_cte(r, hash) ? FOUND_NEW_RELATION : 0u) |
-		    ((at & OF_TYPE) != 0 ? FOUND_NEW_TYPE : 0u);
-	r->place = r->is_body ? OF_CALL : 0; /* an alias stands after a name, but RETURN is not a keyword of SQL */
+	r->if_new = ((at & (MAY_BE_CALL | MAY_BE_CTE)) == MAY_BE_CALL && !r->is_naming ? FOUND_NEW_CALL : 0u) |
+		    ((at & MAY_BE_RELATION) != 0 && !is_cte(r, hash) ? FOUND_NEW_RELATION : 0u) |
+		    ((at & MAY_BE_TYPE) != 0 ? FOUND_NEW_TYPE : 0u);
+	/* after a name comes an alias; in a DO the name may be RETURN, which SQL does not know */
+	r->may_be = r->is_body ? MAY_BE_CALL : 0;
 }
 
 static void
@@ -589,27 +592,28 @@ judge_punct(struct reader *r, char c)
 
 	if (c == '.') {
 		r->if_new = 0;
-		r->place = r->named;
+		r->may_be = r->last_may_be;
 		return;
 	}
-	find_if(r, c == '(', r->if_new & FOUND_NEW_CALL);
+	note_if(r, c == '(', r->if_new & FOUND_NEW_CALL);
 	settle_name(r);
 	if (c == ',')
-		r->place = ((r->withs & here) != 0 ? OF_CTE : OF_CALL) | ((r->froms & here) != 0 ? OF_RELATION : 0u);
+		r->may_be = ((r->withs & here) != 0 ? MAY_BE_CTE : MAY_BE_CALL) |
+			    ((r->froms & here) != 0 ? MAY_BE_RELATION : 0u);
 	else if (c == ')')
-		r->place = r->has_distinct ? OF_CALL : 0; /* DISTINCT ON (a) f(b); else an alias */
+		r->may_be = r->has_distinct ? MAY_BE_CALL : 0; /* DISTINCT ON (a) f(b); otherwise an alias follows */
 }
 
 static void
-join_name(struct reader *r, const struct entry *e)
+add_risks_of_name(struct reader *r, const struct entry *e)
 {
 	if (e == NULL)
 		return;
-	join(&r->of_relations, e->risks[RISK_RELATION]);
-	join(&r->risk, e->risks[RISK_KEYWORD]);
-	if (r->is_behind_dot)
-		join(&r->risk, e->risks[RISK_FUNCTION]);
-	join(&r->called, e->risks[RISK_FUNCTION]);
+	add_risk(&r->relation_risk, e->risks[RISK_RELATION]);
+	add_risk(&r->risk, e->risks[RISK_KEYWORD]);
+	if (r->is_after_dot)
+		add_risk(&r->risk, e->risks[RISK_FUNCTION]);
+	add_risk(&r->if_called, e->risks[RISK_FUNCTION]);
 }
 
 static void
@@ -619,27 +623,27 @@ judge_word(struct reader *r, const struct word *w)
 	const struct entry *e =
 	    w->is_beyond_ascii ? find(r->names, RISK_BEYOND_ASCII, 1) : find_hashed(r->names, w->text, w->len, hash);
 
-	r->called = (struct risk){ 0 };
+	r->if_called = (struct risk){ 0 };
 	judge_statement(r, w);
 	judge_name(r, w, hash);
-	join_name(r, e);
-	if (w->is_beyond_ascii && e != NULL) /* in SJIS, half of a letter may look like an operator */
-		join(&r->risk, e->risks[RISK_FUNCTION]);
-	/* PostgreSQL cuts names after whole letters, in its own encoding: only ASCII may be left. */
+	add_risks_of_name(r, e);
+	if (w->is_beyond_ascii && e != NULL) /* in SJIS, a character's second byte may look like an operator */
+		add_risk(&r->risk, e->risks[RISK_FUNCTION]);
+	/* PostgreSQL cuts long names after a whole character of its own encoding, so perhaps only ASCII is left. */
 	if (w->is_beyond_ascii && w->ascii_len + LETTER_MAX > NAME_MAX_LEN)
-		join_name(r, find(r->names, w->text, w->ascii_len));
-	r->is_behind_dot = false;
+		add_risks_of_name(r, find(r->names, w->text, w->ascii_len));
+	r->is_after_dot = false;
 }
 
-/* Something that is neither a name nor an operator. */
+/* Handles what a token that is neither a name nor punctuation ends. */
 static void
 other_token(struct reader *r)
 {
-	r->called = (struct risk){ 0 };
-	r->is_behind_dot = r->is_into_harmless = false;
+	r->if_called = (struct risk){ 0 };
+	r->is_after_dot = r->is_into_harmless = false;
 	r->last = LAST_OTHER;
 	settle_name(r);
-	find_if(r, r->statement == STATEMENT_BEGINS, FOUND_OPAQUE);
+	note_if(r, r->statement == STATEMENT_BEGINS, FOUND_OPAQUE);
 }
 
 static void
@@ -654,7 +658,7 @@ read_word(struct reader *r, const char *at, size_t len)
 	judge_word(r, &w);
 }
 
-/* U&"..." could be any name. */
+/* Reads a quoted name. U&"..." could be any name. */
 static void
 read_quoted(struct reader *r, const struct sql_token *t)
 {
@@ -662,10 +666,10 @@ read_quoted(struct reader *r, const struct sql_token *t)
 	size_t prefix_len = is_unicode ? 3 : 1;
 
 	read_word(r, t->at + prefix_len, t->len - prefix_len - 1);
-	find_if(r, is_first || is_unicode, FOUND_OPAQUE);
+	note_if(r, is_first || is_unicode, FOUND_OPAQUE);
 }
 
-/* 1, 1e5: what follows may be a word without a space, but for the lexer that is one number. */
+/* A word may follow 1 or 1e5 without a space, but the lexer takes all of it for a number: moves the lexer back. */
 static void
 read_number(struct reader *r, const struct sql_token *t)
 {
@@ -694,15 +698,15 @@ read_body(struct reader *r, const char *begin, size_t len)
 
 	sql_lexer_init(&body.lexer, begin, len);
 	body.lexer.has_backslashes = r->lexer.has_backslashes;
-	find_if(r, !read_tokens(&body) || body.statement == STATEMENT_NAMES_OBJECT, FOUND_OPAQUE);
-	join(&r->risk, body.risk);
-	join(&r->of_relations, body.of_relations);
+	note_if(r, !read_tokens(&body) || body.statement == STATEMENT_NAMES_OBJECT, FOUND_OPAQUE);
+	add_risk(&r->risk, body.risk);
+	add_risk(&r->relation_risk, body.relation_risk);
 	r->found |= body.found;
 }
 
-/* Returns true if text that becomes code may call what its words don't show. */
+/* Returns true if this text, as code, may call functions that its words don't show. */
 static bool
-hides(const char *text, size_t len)
+may_hide_calls(const char *text, size_t len)
 {
 	return text_mentions(text, len, "execute") || text_mentions(text, len, "u&") || memchr(text, '\\', len) != NULL;
 }
@@ -713,10 +717,10 @@ read_string(struct reader *r, const struct sql_token *t)
 	size_t tag_len;
 	bool is_plain;
 
-	/* A name may be in two strings that are one. */
-	find_if(r, (r->found & FOUND_OF_OBJECTS) != 0 && (r->last == LAST_STRING || hides(t->at, t->len)),
+	/* Two strings in a row may be one, and each have half of a name. */
+	note_if(r, (r->found & FOUND_OF_OBJECTS) != 0 && (r->last == LAST_STRING || may_hide_calls(t->at, t->len)),
 		FOUND_OPAQUE);
-	find_if(r, r->last == LAST_NEW, FOUND_NEW_TYPE); /* type 'literal' */
+	note_if(r, r->last == LAST_NEW, FOUND_NEW_TYPE); /* type 'literal' */
 	other_token(r);
 	r->last = LAST_STRING;
 	if (r->statement != STATEMENT_IS_DO)
@@ -734,13 +738,13 @@ read_string(struct reader *r, const struct sql_token *t)
 static void
 judge_run(struct reader *r, const char *run, size_t len)
 {
-	find_if(r, len > RUN_MAX, FOUND_OPAQUE);
+	note_if(r, len > RUN_MAX, FOUND_OPAQUE);
 	for (size_t from = 0; from < len && r->names->count > 0 && len <= RUN_MAX; from++)
 		for (size_t n = 1; from + n <= len; n++) {
 			const struct entry *e = find(r->names, run + from, n);
 
 			if (e != NULL)
-				join(&r->risk, e->risks[RISK_OPERATOR]);
+				add_risk(&r->risk, e->risks[RISK_OPERATOR]);
 		}
 }
 
@@ -748,7 +752,7 @@ static void
 read_punct(struct reader *r, char c)
 {
 	if (c == '(') {
-		join(&r->risk, r->called);
+		add_risk(&r->risk, r->if_called);
 		if (++r->depth > DEPTH_MAX) {
 			r->depth = DEPTH_MAX;
 			r->found |= FOUND_OPAQUE;
@@ -762,25 +766,25 @@ read_punct(struct reader *r, char c)
 	} else if (c == ')' && r->depth > 0)
 		r->depth--;
 	judge_punct(r, c);
-	r->called = (struct risk){ 0 };
+	r->if_called = (struct risk){ 0 };
 	r->is_naming = r->is_naming && c == '.';
-	r->is_behind_dot = c == '.';
+	r->is_after_dot = c == '.';
 	r->is_into_harmless = false;
 	r->last = LAST_OTHER;
-	find_if(r, c == '$', FOUND_OPAQUE); /* an error */
+	note_if(r, c == '$', FOUND_OPAQUE); /* an error */
 	if (c == ';') {
 		r->statement = STATEMENT_BEGINS;
 		r->selects = r->queries = r->froms = r->withs = r->casts = 0;
 		r->depth = 0;
 		r->found |= FOUND_END;
 	} else
-		find_if(r, c != '(' && r->statement == STATEMENT_BEGINS, FOUND_OPAQUE);
+		note_if(r, c != '(' && r->statement == STATEMENT_BEGINS, FOUND_OPAQUE);
 }
 
 static void
 read_token(struct reader *r, const struct sql_token *t)
 {
-	find_if(r, (r->found & FOUND_END) != 0 && (t->kind != SQL_PUNCT || *t->at != ';'), FOUND_EFFECTS);
+	note_if(r, (r->found & FOUND_END) != 0 && (t->kind != SQL_PUNCT || *t->at != ';'), FOUND_EFFECTS);
 	switch (t->kind) {
 	case SQL_WORD:
 		read_word(r, t->at, t->len);
@@ -803,12 +807,12 @@ read_token(struct reader *r, const struct sql_token *t)
 		break;
 	default:
 		read_punct(r, *t->at);
-		r->place |= t->kind == SQL_CAST ? OF_TYPE : 0u;
+		r->may_be |= t->kind == SQL_CAST ? MAY_BE_TYPE : 0u;
 		break;
 	}
 }
 
-/* Returns true if they ended properly. */
+/* Returns true if the SQL ends properly. */
 static bool
 read_tokens(struct reader *r)
 {
@@ -819,7 +823,7 @@ read_tokens(struct reader *r)
 	return t.kind == SQL_END;
 }
 
-/* The risk of what has a new name; temporary tables have such names, too, so a new relation closes no server. */
+/* The risk of a new name. It lacks STATE_BACKEND, which would close the server after each new temporary table. */
 #define RISK_NEW ((unsigned)STATE_WASHABLE | RISK_CODE | RISK_UNREAD)
 
 static unsigned
@@ -834,7 +838,7 @@ risk_of(const struct reader *r, struct risk risk)
 	return risk.always | ((r->found & FOUND_WRITE) != 0 ? risk.in_writes : 0u);
 }
 
-/* Returns true if this begins with the name of SQL, PL/pgSQL, both quoted or not, or PostgreSQL's own code. */
+/* Returns true if `language` begins with sql or plpgsql, quoted or not, or with internal. */
 static bool
 is_sandboxed(const char *language)
 {
@@ -851,11 +855,12 @@ is_sandboxed(const char *language)
 }
 
 /*
- * Returns RISK_KEEPS unless code that this text makes can keep nothing in the backend but by what it calls, which has
- * its own name. Signs, wherever they stand: other languages than these two, and what touches it.
+ * Returns RISK_KEEPS if code that this text makes may itself keep something in the backend: if the text has, anywhere,
+ * a language other than those of is_sandboxed(), or a word that reaches the backend. Functions that the code calls have
+ * their own names. Returns 0 otherwise.
  */
 static unsigned
-keeps(const char *sql, size_t len)
+risk_of_keeping(const char *sql, size_t len)
 {
 	static const char *const signs[] = { "load",	  "isn_weak", "backup", "replication_",
 					     "extension", "rename",   "u&",	"\\" };
@@ -874,9 +879,9 @@ keeps(const char *sql, size_t len)
 	return 0;
 }
 
-/* Returns what stands after a comment or an escape that begins at this place, or the place itself. */
+/* Returns the end of the comment or escape that begins at `at`; `at` if none begins there. */
 static const char *
-behind_comment(const char *at, const char *end)
+comment_end(const char *at, const char *end)
 {
 	const char *found;
 
@@ -893,11 +898,11 @@ behind_comment(const char *at, const char *end)
 	return found == NULL ? end : found + 2;
 }
 
-/* The length of a value in a Bind may have made the word up to so many bytes longer. */
+/* In a Bind, a value's length stands before the value, and may seem to be up to so many bytes of its first word. */
 #define SPARE_BYTES 3u
 
 static bool
-ends_as(const struct word *w, const char *words)
+ends_with_any(const struct word *w, const char *words)
 {
 	for (size_t spare = 0; spare <= SPARE_BYTES && spare < w->len; spare++)
 		if (text_is_one_of(w->text + spare, words))
@@ -937,7 +942,7 @@ risk_of_text(const struct risk_names *names, const char *text, size_t len, bool 
 		if (is_load && (*at == '\'' || *at == '$'))
 			return STATE_BACKEND | parts;
 		if (!sql_is(*at, TAG)) {
-			next = has_comments || *at == '\\' ? behind_comment(at, end) : at;
+			next = has_comments || *at == '\\' ? comment_end(at, end) : at;
 			is_load = is_load && (next > at || is_space(*at));
 			at = next > at ? next : at + 1;
 			continue;
@@ -948,10 +953,10 @@ risk_of_text(const struct risk_names *names, const char *text, size_t len, bool 
 		if ((is_ddl && text_is_one_of(w.text, "extension language")) ||
 		    (is_language && strcmp(w.text, "c") == 0))
 			return STATE_BACKEND | parts;
-		is_ddl = ends_as(&w, "create alter drop") ||
+		is_ddl = ends_with_any(&w, "create alter drop") ||
 			 (is_ddl && text_is_one_of(w.text, "or replace trusted procedural"));
 		is_language = strcmp(w.text, "language") == 0;
-		is_load = ends_as(&w, "load");
+		is_load = ends_with_any(&w, "load");
 	}
 	return parts;
 }
@@ -975,7 +980,7 @@ risk_names_blame(const struct risk_names *names, unsigned part, const char *sql,
 	for (const char *end = sql + len; sql < end && !is_to_blame(e, part);) {
 		for (w.len = 0, w.is_beyond_ascii = false; sql < end && sql_is(*sql, TAG); sql++)
 			word_put(&w, *sql);
-		if (w.len == 0) /* nothing of a word stands here */
+		if (w.len == 0) /* no word begins here */
 			sql++;
 		else
 			e = w.is_beyond_ascii ? find(names, RISK_BEYOND_ASCII, 1) : find(names, w.text, w.len);
@@ -986,8 +991,8 @@ risk_names_blame(const struct risk_names *names, unsigned part, const char *sql,
 }
 
 /*
- * Signs, in strings of strings, too: the words of these commands next to each other, with comments between or not; what
- * looks like the beginning of a comment may stand in a string.
+ * Looks for words of these commands next to each other, in strings within strings, too. Reads twice, with comments and
+ * without, because what looks like the beginning of a comment may stand in a string.
  */
 unsigned
 risk_names_of_text(const struct risk_names *names, const char *text, size_t len)
@@ -1001,7 +1006,7 @@ risk_names_of_text(const struct risk_names *names, const char *text, size_t len)
 	return parts & (unsigned)(STATE_BACKEND | WASH_POINTS);
 }
 
-/* Returns true for one statement that does nothing but read, and makes it known by its words. */
+/* Returns true if the words show that the SQL is one statement that only reads. */
 static bool
 is_one_query(const struct reader *r)
 {
@@ -1009,7 +1014,7 @@ is_one_query(const struct reader *r)
 			    FOUND_NEW_RELATION | FOUND_NEW_TYPE | FOUND_EFFECTS)) == FOUND_READ;
 }
 
-/* Returns the risk of SQL whose words don't show what it runs. What nothing resets counts for what it may call. */
+/* Returns the risk of opaque SQL. With FOUND_OF_OBJECTS, it has STATE_BACKEND only if objects do (by_objects). */
 static unsigned
 risk_of_opaque(const struct reader *r)
 {
@@ -1018,14 +1023,16 @@ risk_of_opaque(const struct reader *r)
 
 	if ((r->found & FOUND_OPAQUE) == 0 && (names->by_objects & RISK_DYNAMIC) != RISK_DYNAMIC)
 		parts = (parts & ~(unsigned)STATE_BACKEND) | (names->by_objects & STATE_BACKEND);
-	return with_calls(parts) | RISK_OPAQUE | keeps(r->lexer.sql, r->lexer.len) |
+	return with_calls(parts) | RISK_OPAQUE | risk_of_keeping(r->lexer.sql, r->lexer.len) |
 	       risk_names_of_text(names, r->lexer.sql, r->lexer.len);
 }
 
-/* Returns true if it ended properly; else PostgreSQL refuses all of this SQL under these settings. */
+/*
+ * Adds the risk of SQL to *risk and *new_risk. Returns false if it does not end properly: PostgreSQL then refuses it.
+ */
 static bool
 read_sql(const struct risk_names *names, const char *sql, size_t len, bool has_backslashes, unsigned *risk,
-	 unsigned *of_new)
+	 unsigned *new_risk)
 {
 	struct reader r = { .names = names, .statement = STATEMENT_BEGINS };
 
@@ -1035,10 +1042,10 @@ read_sql(const struct risk_names *names, const char *sql, size_t len, bool has_b
 		return false;
 	settle_name(&r);
 	if ((r.found & FOUND_NEW_RELATION) != 0)
-		*of_new |= RISK_NEW;
+		*new_risk |= RISK_NEW;
 	if ((r.found & FOUND_NEW_CALL) != 0)
-		*of_new |= with_calls(RISK_NEW) | RISK_CONTEXT | (names->all & STATE_BACKEND) | names->of_new;
-	*risk |= risk_of(&r, r.of_relations) | with_calls(risk_of(&r, r.risk)) |
+		*new_risk |= with_calls(RISK_NEW) | RISK_CONTEXT | (names->all & STATE_BACKEND) | names->new_risk;
+	*risk |= risk_of(&r, r.relation_risk) | with_calls(risk_of(&r, r.risk)) |
 		 ((r.found & FOUND_DDL) != 0 ? names->ddl : 0);
 	if ((*risk & RISK_DYNAMIC) == RISK_DYNAMIC)
 		*risk |= names->all;
@@ -1049,7 +1056,7 @@ read_sql(const struct risk_names *names, const char *sql, size_t len, bool has_b
 	return true;
 }
 
-/* After a byte beyond ASCII a backslash may be the second half of a letter, in some encodings. */
+/* Returns true if, in some encodings, a backslash may be the second byte of a character. */
 static bool
 has_doubtful_backslash(const char *sql, size_t len)
 {
@@ -1065,17 +1072,17 @@ unsigned
 risk_names_of_sql(const struct risk_names *names, const char *sql, size_t len)
 {
 	bool has_backslash = memchr(sql, '\\', len) != NULL, is_read;
-	unsigned risk = with_calls(names->ever), of_new = 0;
+	unsigned risk = with_calls(names->ever), new_risk = 0;
 	unsigned opaque = with_calls(names->all) | RISK_OPAQUE | RISK_KEEPS | RISK_EFFECTS;
 
 	if (names->is_too_large || (has_backslash && has_doubtful_backslash(sql, len)))
 		return opaque | risk_names_of_text(names, sql, len);
-	is_read = read_sql(names, sql, len, false, &risk, &of_new);
+	is_read = read_sql(names, sql, len, false, &risk, &new_risk);
 	if (has_backslash)
-		is_read = read_sql(names, sql, len, true, &risk, &of_new) || is_read;
-	if (((risk | of_new) & ~(unsigned)RISK_CONTEXT) != 0) /* what touches the session is no mere read */
+		is_read = read_sql(names, sql, len, true, &risk, &new_risk) || is_read;
+	if (((risk | new_risk) & ~(unsigned)RISK_CONTEXT) != 0) /* SQL that touches the session does more than read */
 		risk |= RISK_EFFECTS;
-	return is_read ? risk | of_new : opaque | risk_names_of_text(names, sql, len);
+	return is_read ? risk | new_risk : opaque | risk_names_of_text(names, sql, len);
 }
 
 unsigned
@@ -1095,7 +1102,7 @@ risk_names_of_types(const struct risk_names *names, const uint8_t *types, size_t
 			return names->all | RISK_EFFECTS;
 		for (unsigned i = 0; i < names->type_count; i++)
 			if (names->types[i].oid == oid)
-				join(&risk, names->types[i].risk);
+				add_risk(&risk, names->types[i].risk);
 	}
 	own = risk.always | risk.in_writes | names->ever;
 	return (own & RISK_DYNAMIC) == RISK_DYNAMIC ? own | names->all : own;

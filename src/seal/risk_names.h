@@ -1,20 +1,22 @@
 /*
- * src/seal/risk_names.h - the risky names of one database: they tell which session state SQL that uses them could
- * touch.
+ * src/seal/risk_names.h - the risky names of one database, and which session state SQL could touch that has these
+ * names.
  *
- * SQL reaches a function of the database only through a name or symbol that stands in it, through syntax that stands
- * for a symbol, through the type of a parameter, or through what PostgreSQL stores as using it. The catalogs say which
- * names these are (seal/database_code.sql); here the words of SQL are looked up. Opaque SQL, whose words don't show
- * what it runs, has the risk of the whole database: DO, U&"...", DDL but for CREATE and DROP of tables, views, indexes
- * and sequences, and whatever does not end properly. But where all that it calls itself shows (TRUNCATE, GRANT, ALTER,
- * CREATE FUNCTION without EXECUTE, ...), what nothing resets counts only if a name or an object reaches that.
+ * SQL can reach a function of the database in four ways: by a name or symbol in the SQL, by syntax that stands for a
+ * symbol (LIKE), by the type of a parameter, or by an object that the SQL names and that uses the function (a view, a
+ * trigger). seal/database_code.sql finds all such names in the catalogs; here the words of SQL are looked up among
+ * them. SQL is opaque if its words don't show what it runs: a DO whose text can't be read, U&"...", most DDL (not
+ * CREATE and DROP of tables, views, indexes and sequences), and SQL that does not end properly. It has the risk of the
+ * whole database. But if its words show all functions that it calls itself (TRUNCATE, GRANT, ALTER, CREATE FUNCTION
+ * without EXECUTE, ...), it has STATE_BACKEND only if one of its names, or an object other than a function, reaches
+ * that.
  *
- * A name that nothing had when the code was read, in the place of a call or of a relation, is as risky as can be, too:
- * what has it is new. That is a risk of names that are known, so it takes at least one.
+ * A name that nothing had when the code was read may belong to something that was made since. Where it may be a call or
+ * a relation, such a new name is risky, too. If no list of the known names was read, no name counts as new.
  *
  * Pure. Owns: its names.
  * Always: SQL that differs only in numbers, and in strings without backslashes, has the same risk (sql/scan_memory.h),
- * unless that is opaque: a body is a string, too.
+ * unless it is opaque, because then a string may be code.
  */
 #pragma once
 
@@ -24,24 +26,24 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define RISK_NAMES_MAX 20000u /* more than these: each word is as risky as the whole database */
+#define RISK_NAMES_MAX 20000u /* with more names, all SQL is opaque */
 
 enum risk_kind {
-	RISK_FUNCTION, /* counts before "(" and after "." */
-	RISK_RELATION, /* or a type: counts anywhere */
-	RISK_OPERATOR, /* counts in any run of operator characters that contains it */
-	RISK_KEYWORD, /* stands for a symbol, and counts anywhere */
-	RISK_DECLARED, /* no name of SQL's, and no risk: what harmless_code has, "function app.price" */
+	RISK_FUNCTION, /* a function's name: counts before "(" and after "." */
+	RISK_RELATION, /* a relation's or a type's name: counts anywhere */
+	RISK_OPERATOR, /* a symbol: counts in any run of operator characters that contains it */
+	RISK_KEYWORD, /* a word that stands for a symbol: counts anywhere */
+	RISK_DECLARED, /* no name in SQL: an entry of harmless_code, "function app.price" */
 	RISK_KINDS
 };
 
 /* enum state_part, enum code_risk */
 struct risk {
 	uint32_t always;
-	uint32_t in_writes; /* besides, in SQL that has a word like INSERT */
+	uint32_t in_writes; /* added in SQL that has a word like INSERT */
 };
 
-/* Whatever could touch all of these runs SQL that it makes itself, and so reaches whatever the database has. */
+/* A risk with all of these parts is that of code which composes the SQL that it runs, so it may reach all code. */
 #define RISK_DYNAMIC 0xffu
 
 struct risk_names; /* opaque: risk_names.c */
@@ -49,45 +51,53 @@ struct risk_names; /* opaque: risk_names.c */
 struct risk_names *risk_names_new(void); /* returns an empty set, or NULL without memory */
 void risk_names_free(struct risk_names *names); /* NULL is fine */
 /*
- * name: in lower case, at most 63 bytes; equal ones are added up. All that are not ASCII are RISK_BEYOND_ASCII, as
- * encodings differ. reason: for people to read. Returns 0, or -1: no memory.
+ * Adds a risk to a name, which is in lower case and has at most 63 bytes. Names that are not ASCII must all be given as
+ * RISK_BEYOND_ASCII, because encodings differ. reason is for people to read; that of the first call is kept. Returns 0,
+ * or -1 without memory.
  */
 #define RISK_BEYOND_ASCII "\x7f"
 int risk_names_add(struct risk_names *names, enum risk_kind kind, const char *name, struct risk risk,
 		   const char *reason);
-/* name: of a function, relation, type or keyword, risky or not; more than these: no name is new. The same. */
+/*
+ * Adds a known name: of a function, relation, type or keyword, risky or not. With more than RISK_KNOWN_MAX of them, no
+ * name counts as new. Returns 0, or -1 without memory.
+ */
 #define RISK_KNOWN_MAX 200000u
 int risk_names_add_known(struct risk_names *names, const char *name);
-/* name: of a function, or of a relation, that may do more than read (RISK_EFFECTS), after all that are known. The same.
+/*
+ * Marks the name of a function or relation that may do more than read (RISK_EFFECTS). Call it after all known names
+ * were added. Returns 0, or -1 without memory.
+ *
  */
 int risk_names_add_effects(struct risk_names *names, const char *name, bool is_function);
-int risk_names_add_type(struct risk_names *names, uint32_t oid, struct risk risk); /* of parameters; the same */
+/* for parameters of this type; returns 0, or -1 without memory */
+int risk_names_add_type(struct risk_names *names, uint32_t oid, struct risk risk);
 /*
- * all: of opaque SQL, besides that of the names; ever: of any SQL, even if it has none of the names; ddl: of DDL;
- * by_objects: of SQL that calls only functions that it names, by what tables, types, operators, ... have.
+ * Adds risks that are not of one name. all: of opaque SQL; ever: of any SQL, even without any of the names; ddl: of
+ * DDL; by_objects: of tables, types, operators and all objects but functions, for opaque SQL that names the functions
+ * it calls.
  */
 void risk_names_set_all(struct risk_names *names, unsigned all, unsigned ever, unsigned ddl, unsigned by_objects);
-unsigned risk_names_all(const struct risk_names *names); /* of opaque SQL */
-/* Returns a number that is another one if other names reach what nothing resets. */
+unsigned risk_names_all(const struct risk_names *names); /* returns the risk of opaque SQL */
+/* Returns a number that changes if other names reach state that nothing resets. */
 uint64_t risk_names_keepers(const struct risk_names *names);
 /*
- * Returns the parts (enum state_part, RISK_BY_CALLS) that this SQL could touch, whichever settings PostgreSQL reads it
- * under. With RISK_EFFECTS, unless it is known to be one statement that reads, and may be run twice without a visible
- * effect.
+ * Returns the risk of this SQL, with RISK_BY_CALLS, whichever settings PostgreSQL reads it under. It has RISK_EFFECTS
+ * unless the SQL is known to be one statement that only reads, and may run twice without a visible effect.
  */
 unsigned risk_names_of_sql(const struct risk_names *names, const char *sql, size_t len);
 /*
- * Returns what text that is run as SQL (a body of DO, an argument of what runs it) may leave that counts by its words
- * alone: of names, or if names is NULL of none, STATE_BACKEND and WASH_POINTS; and STATE_BACKEND if it may make an
- * extension, a language, or a function in C, or load a library. What the text makes may be gone again after it, by an
- * error or a DROP: then neither a tag nor the catalogs tell of it, and the backend keeps what it has left.
+ * Judges, by its words alone, text that may be run as SQL: the text of a DO, or an argument of a function that runs
+ * SQL. Returns what its words have of STATE_BACKEND and WASH_POINTS in names (none if that is NULL), and STATE_BACKEND
+ * if the text may make an extension, a language or a function in C, or load a library. What the text makes may be gone
+ * again after an error or a DROP: then no tag and no catalog shows it, but the backend keeps what it has left.
  */
 unsigned risk_names_of_text(const struct risk_names *names, const char *text, size_t len);
-/* types: of a Parse, an int16 count and so many OIDs; malformed ones are as risky as can be. */
+/* Returns the risk of a Parse's types: an int16 count and so many OIDs. If malformed, that of the whole database. */
 unsigned risk_names_of_types(const struct risk_names *names, const uint8_t *types, size_t len);
 /*
- * Returns the reason for a risk that this SQL has (part: STATE_BACKEND, say): that of the most likely name, which is a
- * word of the SQL if possible; or NULL if no name has the risk.
+ * Returns the reason of a name by which this SQL may have the risk `part` (such as STATE_BACKEND): a word of the SQL if
+ * one has that risk, else any name with it; NULL if no name has it.
  */
 const char *risk_names_blame(const struct risk_names *names, unsigned part, const char *sql, size_t len);
 /* Calls row for each name, in no order. */

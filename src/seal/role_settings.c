@@ -33,7 +33,7 @@ role_settings_add(struct role_settings *all, const char *role_hex, const char *v
 		all->room = 2 * all->room + 16;
 	}
 	all->of[all->count] = (struct role_version){ XXH3_64bits(role_hex, strlen(role_hex)), number };
-	all->of_each += XXH3_64bits(&all->of[all->count++], sizeof(*all->of)); /* in any order */
+	all->of_each += XXH3_64bits(&all->of[all->count++], sizeof(*all->of)); /* a sum, as rows come in any order */
 	return 0;
 }
 

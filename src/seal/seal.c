@@ -10,12 +10,13 @@
 #include <string.h>
 
 /*
- * The order matters: the role that the session acts as may not have the right to the later ones. None of these is ever
- * refused, and the session's settings (search_path, for one) can't change their meaning once the first three have run.
- * Statements that are planned (WASH_QUERIES) follow settings of their own: under a client's it could be compiled for
- * seconds, or wait for other transactions. All else is as cheap as if it was prepared, and needs no name that clients
- * could see. The functions are in FROM, so that their row has no column; with the tally they are a part of that, as to
- * plan is most of what any question costs. Each has MESSAGE_OURS, for pg_stat_statements.
+ * The statements of a wash, in the order in which they are sent. The role that the session acts as may lack rights for
+ * later ones, so that role is reset first; then PostgreSQL refuses none of them, and after RESET ALL the session's
+ * settings (search_path, for one) can't change their meaning. Statements that are planned (WASH_QUERIES) come after
+ * settings of their own: with a client's jit or isolation level they could be compiled for seconds, or wait for other
+ * transactions. The others are utility commands, which gain nothing from being prepared; so no prepared statement is
+ * needed, whose name clients could see. Functions are in FROM, so that their row has no column. Each statement has
+ * MESSAGE_OURS, for pg_stat_statements.
  */
 #define WASH_QUERIES (STATE_LOCKS | STATE_PREPARED | STATE_REMOTE | WASH_POINTS)
 static const struct {
@@ -40,7 +41,8 @@ static const struct {
 			  " FROM pg_catalog.pg_prepared_statements"
 			  " WHERE from_sql OR pg_catalog.right(name, 5) OPERATOR(pg_catalog.<>) '" STATEMENT_PLACEHOLDER
 			  "' GROUP BY 1" },
-	/* Planned each time: a scan for each name would take longer to plan than all the rest takes to run. */
+	/* There is one scan for all names, because this is planned each time: to plan several would take longer than to
+	 * run them. */
 	{ STATE_REMOTE, "SELECT " MESSAGE_OURS
 			"CASE proname WHEN 'dblink_get_connections' THEN 'd' WHEN 'postgres_fdw_handler' THEN 'h'"
 			" ELSE 'f' END, pronamespace::pg_catalog.regnamespace::pg_catalog.text,"
@@ -95,8 +97,8 @@ seal_parts_of(uint32_t flags, unsigned risk)
 		if (flags & rules[i].flags)
 			parts |= rules[i].parts;
 	/*
-	 * A search_path that pgweir has not seen may begin with pg_temp; a role may own what comes next; seed is a
-	 * setting, too.
+	 * SQL that may have changed settings may have set a search_path that begins with pg_temp, or a role that owns
+	 * what is made next, and seed is a setting, too: so temporary objects and the seed are washed as well.
 	 */
 	parts &= ~(unsigned)STATE_SEQUENCES;
 	return parts & STATE_SETTINGS ? parts | STATE_TEMP | STATE_SEED : parts;
@@ -114,14 +116,14 @@ seal_parts_of_leavings(unsigned leaves)
 void
 seal_put(struct buf *out, unsigned parts, uint64_t seed, const char *fdw_schema)
 {
-	bool is_known = (parts & STATE_REMOTE) != 0 && fdw_schema[0] != '\0';
+	bool is_schema_known = (parts & STATE_REMOTE) != 0 && fdw_schema[0] != '\0';
 	size_t begun = message_begin(out, 'Q');
 	char text[SEAL_SEED_MAX];
 
 	for (size_t i = 0; i < sizeof(washes) / sizeof(washes[0]); i++)
-		if (parts & washes[i].part & ~(is_known ? (unsigned)STATE_REMOTE : 0u))
+		if (parts & washes[i].part & ~(is_schema_known ? (unsigned)STATE_REMOTE : 0u))
 			buf_printf(out, "%s;", washes[i].sql);
-	if (is_known)
+	if (is_schema_known)
 		buf_printf(out, "SELECT " MESSAGE_OURS "FROM %s.postgres_fdw_disconnect_all();", fdw_schema);
 	if (parts & STATE_SEED)
 		buf_printf(out, "%s;", seal_seed_sql(text, seed));
@@ -137,9 +139,9 @@ seal_seed_sql(char out[static SEAL_SEED_MAX], uint64_t seed)
 }
 
 /*
- * No query tells whether dblink has an unnamed connection, and closing a missing one fails (08003), which PostgreSQL
- * logs. Only PL/pgSQL could catch that error, and it must not be loaded for this: then SET plpgsql.x would fail, which
- * did not fail before.
+ * No query shows whether dblink has an unnamed connection, and to close one that does not exist fails (08003), which
+ * PostgreSQL logs. PL/pgSQL can catch that error, but is used only if the session has loaded it: once it is loaded, SET
+ * plpgsql.x fails, which a client would notice.
  */
 bool
 seal_put_remote(struct buf *out, const struct probe_row *row)
@@ -148,11 +150,10 @@ seal_put_remote(struct buf *out, const struct probe_row *row)
 	const char *schema = row->name;
 	bool has_plpgsql = row->value[0] != '\0';
 
-	/* Only postgres_fdw before 1.1 lacks the function: then nothing closes its sessions. */
+	/* If no row 'f' came before, this is postgres_fdw before 1.1, and nothing closes its sessions. */
 	if (row->kind == 'h')
 		return out->len > 0 && memmem(out->bytes, out->len, disconnect, sizeof(disconnect) - 1) != NULL;
-	/* Uses neither a seed that a client could have chosen, nor the next number of a random() that a client has
-	 * seeded. */
+	/* The seed is from gen_random_uuid(), because a client may have seeded random(). */
 	if (row->kind == 'p') {
 		buf_printf(out,
 			   "-SELECT " MESSAGE_OURS

@@ -23,9 +23,9 @@
 #include <stdint.h>
 
 /*
- * Kinds of session state. These bits and those of enum code_risk and enum wash are disjoint: what SQL could touch has
- * bits of the first two, what is to be washed of the first and the third. The question about a database's code
- * (database_code.sql) has the numbers of the first two.
+ * Kinds of session state. The bits of this enum, enum code_risk and enum wash are disjoint: the risk of SQL has bits of
+ * the first two, an order to wash has bits of the first and the third. database_code.sql has the values of the first
+ * two as numbers.
  */
 enum state_part {
 	STATE_SETTINGS = 1u << 0, /* settings, with role and session authorization */
@@ -36,54 +36,54 @@ enum state_part {
 	STATE_LISTEN = 1u << 5,
 	STATE_SEQUENCES = 1u << 6, /* what currval() and lastval() return */
 	STATE_SEED = 1u << 7, /* of random() */
-	STATE_BACKEND = 1u << 8, /* what nothing resets: libraries, globals of languages, ... */
-	STATE_REMOTE = 1u << 9, /* sessions on other servers, which dblink and postgres_fdw keep */
+	STATE_BACKEND = 1u << 8, /* state that no SQL resets: libraries, globals of languages, ... */
+	STATE_REMOTE = 1u << 9, /* sessions on other servers, as dblink and postgres_fdw have */
 	STATE_PROBED = 0x3fu, /* the parts that a probe can ask about (probe.h) */
 	STATE_WASHABLE = 0x2ffu /* all but STATE_BACKEND */
 };
-/* Risks of SQL besides session state that it touches. */
+/* Risks of SQL besides the session state that it may touch. */
 enum code_risk {
-	RISK_CONTEXT = 1u << 10, /* makes plans, which depend on the settings that SQL is parsed under (gucs_context) */
-	RISK_CODE = 1u << 11, /* may change the code itself: DDL in a body, and SQL that a body makes */
+	RISK_CONTEXT = 1u << 10, /* makes plans, which depend on settings (gucs_context) */
+	RISK_CODE = 1u << 11, /* may change the database's code: by DDL in a body, or by SQL that a body composes */
 	RISK_EFFECTS = 1u << 12, /* may do more than read, so it is not run twice: VOLATILE functions, foreign tables */
-	RISK_UNREAD = 1u << 13, /* may run code that was not read yet; names of settings in it are not known */
-	RISK_OPAQUE = 1u << 14, /* its words don't show what it runs, though the database may have nothing to reach */
+	RISK_UNREAD = 1u << 13, /* may run code that was not read, and set unknown custom settings */
+	RISK_OPAQUE = 1u << 14, /* its words don't show what it runs (risk_names.h) */
 	/* The SQL is opaque, and code that it makes may keep state that nothing resets. In the risk of a name:
-	 * STATE_BACKEND if SQL shows it. */
+	 * STATE_BACKEND, but only for SQL that has the name. */
 	RISK_KEEPS = 1u << 15,
-	RISK_WANTED = 1u << 27, /* calls itself what leaves something that its client is to meet again */
-	RISK_UNDOES = 1u << 28, /* the same, of what undoes that */
+	RISK_WANTED = 1u << 27, /* calls a function whose effect its client needs ("wanted" in extensions.tsv) */
+	RISK_UNDOES = 1u << 28, /* calls a function that undoes such effects */
 	RISK_REACHES = 1u << 29, /* the SQL has STATE_BACKEND by its own words */
-	RISK_FEARED = 1u << 30, /* the SQL has STATE_BACKEND by what was feared of any SQL */
-	RISK_ASKED = 0x1c009fffu /* what the question about a database's code may tell of SQL, with the state */
+	RISK_FEARED = 1u << 30, /* the SQL has STATE_BACKEND only because any SQL was feared to have it */
+	RISK_ASKED = 0x1c009fffu /* the bits, with those of enum state_part, that an answer may have */
 };
 /*
- * In a risk, besides: what of it is due to functions that the SQL calls. That its client means, so it is asked about;
- * what triggers and views do is only washed off.
+ * A risk also has which of its parts are due to functions that the SQL calls. Their effects are meant by the client, so
+ * a probe asks about them; effects of triggers and views are only washed off.
  */
 #define RISK_BY_CALLS(parts) (((parts) & (unsigned)STATE_PROBED) << 20)
 #define RISK_CALLED(risk) ((risk) >> 20 & (unsigned)STATE_PROBED)
-/* Orders to seal_put() besides the parts that are washed. */
+/* Orders to seal_put() besides the parts of state to wash. */
 enum wash {
 	WASH_PLANS = 1u << 16, /* forgets plans */
-	WASH_STATEMENTS = 1u << 17, /* instead of STATE_PREPARED, where pgweir has prepared none */
-	WASH_TIMERS = 1u << 18, /* undoes timers of a client's own: guc_is_timer() */
+	WASH_STATEMENTS = 1u << 17, /* instead of STATE_PREPARED, if pgweir has prepared no statements there */
+	WASH_TIMERS = 1u << 18, /* undoes timers that the client has set (guc_is_timer()) */
 	/*
-	 * Nothing: takes the error of a limit on time that PostgreSQL notices late, and fails. For requests that last
-	 * GUC_SHORT_LIMIT_US, and for sessions with a shorter limit.
+	 * Washes nothing. If PostgreSQL notices late that a time limit has expired, the wash gets the error, and fails,
+	 * instead of the next client. For requests that last GUC_SHORT_LIMIT_US, and for sessions with a shorter limit.
 	 */
 	WASH_LATE = 1u << 19,
-	/* Seeds PostGIS' ST_GeneratePoints() anew. Of a name it is no risk of SQL whose words don't show that. */
+	/* Seeds PostGIS' ST_GeneratePoints() anew. As the risk of a name it counts only for SQL that has the name. */
 	WASH_POINTS = 1u << 26
 };
-#define SEAL_PARTS 13u /* that have a name: of enum state_part, and RISK_CONTEXT, RISK_CODE and RISK_EFFECTS */
+#define SEAL_PARTS 13u /* those in seal_state_text(): enum state_part, RISK_CONTEXT, RISK_CODE, RISK_EFFECTS */
 
 #define SEAL_STATE_TEXT_MAX 256
-/* "settings, cursors"; "none". Returns out. */
+/* Writes the names of parts, such as "settings, cursors", or "none". Returns out. */
 const char *seal_state_text(unsigned parts, char out[static SEAL_STATE_TEXT_MAX]);
 /*
- * Returns what SQL with these flags (enum scan_flag) and this risk may have changed: a subset of STATE_WASHABLE and
- * STATE_BACKEND. The last values of sequences are not included: they are forgotten before a client may ask for them.
+ * Returns the parts that SQL with these flags (enum scan_flag) and this risk may have changed: of STATE_WASHABLE,
+ * STATE_BACKEND, WASH_LATE and WASH_POINTS. Not STATE_SEQUENCES, which is washed only before a client may ask for it.
  */
 unsigned seal_parts_of(uint32_t scan_flags, unsigned risk);
 static inline unsigned
@@ -91,7 +91,7 @@ seal_parts(uint32_t scan_flags, unsigned risk)
 {
 	return (scan_flags | risk) == 0 ? 0 : seal_parts_of(scan_flags, risk); /* nearly always */
 }
-/* Returns what any SQL of such a session may leave (enum state_part, WASH_LATE). */
+/* Returns what any SQL may leave (enum state_part, WASH_LATE) in a session with these settings (enum gucs_leaving). */
 unsigned seal_parts_of_leavings(unsigned leaves);
 static inline unsigned
 seal_parts_of_gucs(const struct gucs *gucs)
@@ -100,34 +100,34 @@ seal_parts_of_gucs(const struct gucs *gucs)
 
 	return leaves == 0 ? 0 : seal_parts_of_leavings(leaves); /* nearly always */
 }
-/* A schema's name as SQL, quoted where that is needed, with terminator. */
+/* Bytes of a schema's name as SQL has it, quoted if needed, with terminator. */
 #define SEAL_SCHEMA_MAX 132
 /*
- * Appends the one simple Query that washes these parts (of STATE_WASHABLE, and WASH_...). With STATE_PREPARED it
- * returns a row for each statement that SQL PREPARE made, which must be deallocated by seal_put_deallocate; and one row
- * with the number of all others. seed: a random number, used with STATE_SEED. fdw_schema: with STATE_REMOTE, the schema
- * of postgres_fdw if nothing else can have connected; "": the catalogs are searched for what may have, which costs as
- * much as all the rest, and returns rows of three columns for seal_put_remote.
+ * Appends one simple Query that washes these parts (of STATE_WASHABLE and enum wash). With STATE_PREPARED, the Query
+ * returns a row for each statement that SQL PREPARE made, for seal_put_deallocate(), and one row with the number of all
+ * other statements. seed is a random number for STATE_SEED. For STATE_REMOTE, fdw_schema is the schema of postgres_fdw
+ * if only that can have opened sessions. If fdw_schema is "", the Query searches the catalogs, which costs as much as
+ * the rest of it, and returns rows of three columns for seal_put_remote().
  */
 void seal_put(struct buf *out, unsigned parts, uint64_t seed, const char *fdw_schema);
 #define SEAL_SEED_MAX 48
 /*
- * Writes the SQL that begins random() anew. No plan is made. pg_settings shows the seed as the session's from then on:
- * since PostgreSQL 16 nothing resets a seed. Returns out.
+ * Writes SQL that seeds random(), which needs no plan. Returns out. From then on pg_settings shows seed as set in the
+ * session, because since PostgreSQL 16 nothing resets a seed.
  */
 const char *seal_seed_sql(char out[static SEAL_SEED_MAX], uint64_t seed);
 struct probe_row; /* seal/probe.h */
 /*
- * Appends SQL that closes sessions on other servers, or seeds ST_GeneratePoints(). Each statement is to be sent alone:
- * it begins with '-', or '?' if it may fail with 08003, then comes the SQL, terminated. Returns false if the server
- * must be closed because no SQL closes the sessions.
+ * Appends SQL for a row of the wash: it closes sessions on other servers, or seeds ST_GeneratePoints(). Each statement
+ * must be sent alone. It is appended as '?' if it may fail with 08003, else '-', then the SQL, terminated. Returns
+ * false if the server must be closed because no SQL closes its sessions.
  */
 bool seal_put_remote(struct buf *out, const struct probe_row *row);
 struct seal_statement {
-	const char *name; /* points into copy; NULL stands for all statements that were prepared by the protocol */
+	const char *name; /* points into copy; NULL in the row of all statements that were prepared by the protocol */
 	uint64_t count;
 };
-/* Reads the body of a row about a statement; copy has len bytes. Returns false if it is a row of another kind. */
+/* Reads the body of a DataRow about statements; copy has len bytes. Returns false if it is a row of another kind. */
 bool seal_read_statement(const uint8_t *body, size_t len, char *copy, struct seal_statement *row);
-/* Appends a simple Query that deallocates these statements: names, each terminated. */
+/* Appends a simple Query that deallocates the statements in names, each of which is terminated. */
 void seal_put_deallocate(struct buf *out, const struct buf *names);

@@ -4,19 +4,19 @@
 
 #include <string.h>
 
-#define NESTED_MAX 8 /* levels of statements in WITH; PostgreSQL runs only those of the outermost level */
+#define NESTED_MAX 8 /* levels of statements in WITH; PostgreSQL lets only the outermost level write */
 
 /* The words that were seen in a statement, outside of parentheses. */
 enum seen {
 	SEEN_SET = 1u << 0,
 	SEEN_WHERE = 1u << 1,
-	SEEN_INTO = 1u << 2, /* seen anywhere, if not INTO TEMP: a SELECT with it makes a table */
+	SEEN_INTO = 1u << 2, /* anywhere, and not INTO TEMP: a SELECT with INTO makes a lasting table */
 };
 
 struct reader {
 	struct sql_lexer lexer;
 	struct sql_token last, token;
-	unsigned found; /* FORBIDDEN_BIT() of each statement that was found */
+	unsigned found; /* the FORBIDDEN_BIT()s of all statements that were found */
 	unsigned nested;
 };
 
@@ -62,7 +62,7 @@ is_punct(const struct reader *r, char c)
 
 /* Returns true, and moves to the next token, if the token is one of these words. */
 static bool
-took(struct reader *r, const char *words)
+skip_any(struct reader *r, const char *words)
 {
 	bool is_there = is(r, words);
 
@@ -77,7 +77,7 @@ is_over(const struct reader *r)
 	return r->token.kind == SQL_END || r->token.kind == SQL_UNTERMINATED;
 }
 
-/* Called at the parenthesis before a statement: reads both, up to the closing parenthesis. */
+/* Reads the parenthesis at the current token, and the statement in it, up to the closing parenthesis. */
 static void
 read_nested(struct reader *r)
 {
@@ -95,8 +95,8 @@ is_set(const struct reader *r)
 }
 
 /*
- * Reads the rest of a statement, up to the semicolon or parenthesis after it. Returns a set of enum seen. A statement
- * in WITH stands in a parenthesis after AS or MATERIALIZED.
+ * Reads the rest of a statement, up to the semicolon or parenthesis after it. Returns a set of enum seen. Within it, a
+ * parenthesis after AS or MATERIALIZED begins a statement of a WITH list.
  */
 static unsigned
 read_rest(struct reader *r)
@@ -121,7 +121,7 @@ read_rest(struct reader *r)
 			break;
 		else if (is(r, " into ") && !is_any(&r->last, " as ")) {
 			next(r);
-			took(r, " local global ");
+			skip_any(r, " local global ");
 			seen |= is(r, " temp temporary ") ? 0 : SEEN_INTO;
 		} else if (depth == 0 && !is_returning) {
 			is_returning = is(r, " returning ");
@@ -132,7 +132,7 @@ read_rest(struct reader *r)
 }
 
 static void
-pass_parentheses(struct reader *r)
+skip_parentheses(struct reader *r)
 {
 	unsigned depth = 0;
 
@@ -160,11 +160,11 @@ read_with(struct reader *r)
 	for (;;) {
 		next(r); /* after the name */
 		if (is_punct(r, '('))
-			pass_parentheses(r);
-		if (!took(r, " as "))
+			skip_parentheses(r);
+		if (!skip_any(r, " as "))
 			return;
-		took(r, " not ");
-		took(r, " materialized ");
+		skip_any(r, " not ");
+		skip_any(r, " materialized ");
 		if (!is_punct(r, '(') || r->nested == NESTED_MAX)
 			return;
 		read_nested(r);
@@ -189,7 +189,7 @@ is_off(struct sql_token value)
 	return is_any(&value, " off false 0 ");
 }
 
-/* Passes EXPLAIN and its options. Returns true if PostgreSQL runs the statement. */
+/* Skips EXPLAIN and its options. Returns true if they make PostgreSQL run the statement. */
 static bool
 read_explain(struct reader *r)
 {
@@ -216,9 +216,9 @@ read_explain(struct reader *r)
 	return is_run;
 }
 
-/* Passes a function with a body BEGIN ATOMIC ... END. Only in such a body does an END follow a semicolon. */
+/* Skips CREATE FUNCTION, including a body BEGIN ATOMIC ...; END. Only the END of such a body follows a semicolon. */
 static void
-pass_routine(struct reader *r)
+skip_routine(struct reader *r)
 {
 	unsigned depth = 0;
 	bool is_in_body = false;
@@ -237,14 +237,14 @@ pass_routine(struct reader *r)
 }
 
 static void
-find(struct reader *r, enum forbidden what, bool is_there)
+note_if(struct reader *r, enum forbidden what, bool is_there)
 {
 	r->found |= is_there ? FORBIDDEN_BIT(what) : 0;
 }
 
-/* Passes a statement that is not run, or is run later: what it contains is not found. */
+/* Skips a statement that is not run, or is run later; nothing that it contains counts as found. */
 static void
-pass_rest(struct reader *r)
+skip_rest(struct reader *r)
 {
 	unsigned found = r->found;
 
@@ -256,14 +256,14 @@ pass_rest(struct reader *r)
 static void
 read_create(struct reader *r)
 {
-	if (took(r, " or "))
+	if (skip_any(r, " or "))
 		next(r);
-	took(r, " local global ");
-	find(r, FORBIDDEN_DDL, !is(r, " temp temporary "));
+	skip_any(r, " local global ");
+	note_if(r, FORBIDDEN_DDL, !is(r, " temp temporary "));
 	if (is(r, " function procedure "))
-		pass_routine(r);
+		skip_routine(r);
 	else if (is(r, " rule "))
-		pass_rest(r);
+		skip_rest(r);
 	else
 		read_rest(r);
 }
@@ -272,14 +272,14 @@ read_create(struct reader *r)
 static bool
 read_plain(struct reader *r)
 {
-	if (took(r, " update "))
-		find(r, FORBIDDEN_UPDATE, (read_rest(r) & (SEEN_SET | SEEN_WHERE)) == SEEN_SET);
-	else if (took(r, " delete ")) {
+	if (skip_any(r, " update "))
+		note_if(r, FORBIDDEN_UPDATE, (read_rest(r) & (SEEN_SET | SEEN_WHERE)) == SEEN_SET);
+	else if (skip_any(r, " delete ")) {
 		bool is_from = is(r, " from ");
 
-		find(r, FORBIDDEN_DELETE, (read_rest(r) & SEEN_WHERE) == 0 && is_from);
+		note_if(r, FORBIDDEN_DELETE, (read_rest(r) & SEEN_WHERE) == 0 && is_from);
 	} else if (is(r, " select ") || is_punct(r, '('))
-		find(r, FORBIDDEN_DDL, (read_rest(r) & SEEN_INTO) != 0);
+		note_if(r, FORBIDDEN_DDL, (read_rest(r) & SEEN_INTO) != 0);
 	else
 		return false;
 	return true;
@@ -291,24 +291,24 @@ read_statement(struct reader *r)
 {
 	if (r->nested == 0) {
 		if (is(r, " explain ") && !read_explain(r)) {
-			pass_rest(r);
+			skip_rest(r);
 			return;
 		}
-		if (took(r, " prepare "))
-			while (!took(r, " as ") && !is_over(r) && !is_punct(r, ';'))
+		if (skip_any(r, " prepare "))
+			while (!skip_any(r, " as ") && !is_over(r) && !is_punct(r, ';'))
 				next(r);
-		else if (took(r, " copy ")) {
+		else if (skip_any(r, " copy ")) {
 			if (is_punct(r, '('))
 				read_nested(r);
 			read_rest(r);
 			return;
-		} else if (took(r, " create ")) {
+		} else if (skip_any(r, " create ")) {
 			read_create(r);
 			return;
 		}
-		find(r, FORBIDDEN_DDL,
-		     is(r, " alter cluster comment drop grant import reassign refresh reindex revoke "
-			   "security truncate "));
+		note_if(r, FORBIDDEN_DDL,
+			is(r, " alter cluster comment drop grant import reassign refresh reindex revoke "
+			      "security truncate "));
 	}
 	if (is(r, " with "))
 		read_with(r);
@@ -330,7 +330,7 @@ forbidden_find(unsigned refuse, unsigned options, const char *sql, size_t len)
 			statements++;
 			read_statement(&r);
 		}
-	find(&r, FORBIDDEN_MULTI, statements > 1);
+	note_if(&r, FORBIDDEN_MULTI, statements > 1);
 	refuse &= r.token.kind == SQL_UNTERMINATED ? 0 : r.found;
 	return refuse == 0 ? FORBIDDEN_NOTHING : (enum forbidden)(__builtin_ctz(refuse) + 1);
 }

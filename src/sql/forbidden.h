@@ -1,11 +1,11 @@
 /*
- * src/sql/forbidden.h - finds statements that the setting refuse is about.
+ * src/sql/forbidden.h - finds statements that the setting `refuse` forbids.
  *
  * Reads a text's statements token by token, including statements in WITH and those after EXPLAIN ANALYZE, PREPARE and
  * COPY. SQL that a function, DO or a rule runs is not seen, nor is the statement that EXECUTE runs. The functions are
  * pure and allocate nothing.
  *
- * Always: SQL that PostgreSQL could not read may be taken for anything, because PostgreSQL runs nothing of it.
+ * Always: if PostgreSQL can't parse the SQL, the result means nothing, because PostgreSQL then runs none of it.
  */
 #pragma once
 
@@ -15,7 +15,7 @@
 #include <stddef.h>
 
 /*
- * Returns the first statement in sql that refuse forbids, or FORBIDDEN_NOTHING. refuse is a set of FORBIDDEN_BIT(),
- * options of enum scan_option.
+ * Returns the kind of a statement in sql that is in `refuse`: the lowest kind if there are several; or
+ * FORBIDDEN_NOTHING. `refuse` is a set of FORBIDDEN_BIT(), `options` a set of enum scan_option.
  */
 enum forbidden forbidden_find(unsigned refuse, unsigned options, const char *sql, size_t len);

@@ -74,8 +74,8 @@ hex_digit(char c)
 }
 
 /*
- * Reads XXXX or +XXXXXX. Returns its length; 0 if neither is there, or if the character is not ASCII: then it depends
- * on the encoding.
+ * Reads XXXX or +XXXXXX. Returns its length; 0 if neither is there, or if the character is not ASCII, because its bytes
+ * then depend on the encoding.
  */
 static size_t
 take_code_point(const char *at, size_t len, char *c)
@@ -129,8 +129,8 @@ take_escape(struct known_reader *r)
 }
 
 /*
- * PostgreSQL truncates a long name by the characters of the database's encoding. The name is truncated here if the
- * encoding makes no difference.
+ * PostgreSQL truncates a long name after a whole character of the database's encoding. A name that is all ASCII is
+ * truncated here; another long name is refused.
  */
 bool
 known_take_identifier(struct known_reader *r, char name[static KNOWN_NAME_MAX])
@@ -219,7 +219,7 @@ known_begin(struct known_reader *r, unsigned options, const char *sql, size_t le
 {
 	*r = (struct known_reader){ .token.kind = SQL_UNTERMINATED };
 	sql_lexer_init(&r->lexer, sql, len);
-	/* Nothing is known where sql_token.h would read some bytes differently from this client's session. */
+	/* If sql_token.h might read some bytes differently from this client's session, no statement is recognized. */
 	if (((options & SCAN_BACKSLASH_STRINGS) == 0 || memchr(sql, '\\', len) == NULL) &&
 	    ((options & SCAN_ASCII_TRAIL) == 0 || text_is_ascii(sql, len)))
 		known_next(r);

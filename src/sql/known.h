@@ -1,9 +1,9 @@
 /*
  * src/sql/known.h - recognizes statements whose effect on the session is known from their SQL alone.
  *
- * Cuts SQL into its statements and recognizes those that need no probe, and some others that features look for. All
- * other statements, and doubtful ones, are KNOWN_NOT: the flags of scan.h then decide. Identifiers are folded and
- * truncated as PostgreSQL does; literals are unescaped. The functions are pure and allocate nothing.
+ * Cuts SQL into its statements. Recognizes statements that need no probe, and some more that features look for. All
+ * others, and doubtful ones, are KNOWN_NOT: for these the flags of scan.h decide. Identifiers are folded and truncated
+ * as PostgreSQL does; literals are unescaped. The functions are pure and allocate nothing.
  *
  * Borrows: the SQL, until its reader is done; struct known holds copies.
  */
@@ -22,7 +22,7 @@ enum known_kind {
 	/* SET [SESSION] name {=|TO} literal; SET TIME ZONE literal; SET NAMES literal; SET ROLE name; a SELECT of
 	 * nothing but [pg_catalog.]set_config('name', 'value', false) */
 	KNOWN_SET,
-	KNOWN_SET_PARAMS, /* SELECT [pg_catalog.]set_config(...) with $n among name, value, is_local */
+	KNOWN_SET_PARAMS, /* SELECT [pg_catalog.]set_config(...), at least one argument of which is a parameter $n */
 	KNOWN_RESET, /* RESET name, SET name {=|TO} DEFAULT, SET TIME ZONE {LOCAL|DEFAULT}, RESET TIME ZONE */
 	KNOWN_RESET_USER, /* SET SESSION AUTHORIZATION DEFAULT, RESET SESSION AUTHORIZATION */
 	KNOWN_RESET_ALL,
@@ -60,14 +60,15 @@ enum known_kind {
 
 struct known {
 	uint8_t kind; /* enum known_kind */
-	/* KNOWN_SET_PARAMS: the n of the $n (1...) that gives the name, the value and is_local; 0 if a literal gives
-	 * it, which is then in name, value or is_local */
+	/* KNOWN_SET_PARAMS: the numbers n, from 1 on, of the parameters $n that give the name, the value and is_local.
+	 * 0 if a literal gives one of these: then the field name, value or is_local has it. */
 	uint8_t name_param, value_param, local_param;
 	bool is_local; /* true for SET LOCAL, and if the third argument of set_config() is true */
-	bool is_read_only, has_other_mode; /* BEGIN: it has READ ONLY; it has READ WRITE or SERIALIZABLE */
-	uint8_t modes; /* BEGIN: the number of its modes in known_modes, from 1 on; 0 if they are others */
-	/* SET, SET LOCAL: the setting as written, but folded: "role", "timezone", "client_encoding". SET LOCAL of a
-	 * setting that has a syntax of its own has "". "session_authorization" is never known. */
+	bool is_read_only, has_other_mode; /* BEGIN: the statement has READ ONLY; it has READ WRITE or SERIALIZABLE */
+	uint8_t modes; /* BEGIN: the index of its modes in known_modes, from 1 on; 0 if they are not in known_modes */
+	/* SET, SET LOCAL: the setting's name, folded to lower case: "role", "timezone", "client_encoding"; "" for SET
+	 * LOCAL in a form without a setting's name, such as SET LOCAL TIME ZONE, and for one whose value is needed, but
+	 * can't be read. "session_authorization" is never known. */
 	char name[KNOWN_NAME_MAX];
 	/* SET, and SET LOCAL of search_path and pgweir.min_lsn: the value as set_config() takes it. Lists (search_path
 	 * = a, "B c") are joined by ", " and quoted as needed. */
@@ -76,7 +77,7 @@ struct known {
 
 struct known_text {
 	unsigned count; /* number of statements, without empty ones */
-	bool is_all; /* count is right, and the effect of each statement is known */
+	bool is_all; /* true if all statements are counted, and the effect of each is known */
 	struct known statements[KNOWN_STATEMENTS_MAX];
 };
 
@@ -84,14 +85,14 @@ struct known_text {
 struct known_reader {
 	struct sql_lexer lexer;
 	struct sql_token token; /* the current token */
-	bool is_at_unknown; /* the statement that begins at the token is to be skipped */
+	bool is_at_unknown; /* the statement that begins at the token was not recognized, so the next step skips it */
 };
 
 /* Begins to read sql, which r borrows. options says how the client's session reads strings (enum scan_option). */
 void known_begin(struct known_reader *r, unsigned options, const char *sql, size_t len);
 /*
- * Reads the next statement into k, which is KNOWN_NOT if the statement is not a known one. Returns false at the end,
- * and where pgweir can't tell how the SQL goes on.
+ * Reads the next statement into k, whose kind is KNOWN_NOT if the statement is not recognized. Returns false at the end
+ * of the SQL, or if pgweir can't tell where the next statement begins.
  */
 bool known_step(struct known_reader *r, struct known *k);
 /* Returns true if known_step() has reached the end of the SQL. */
@@ -102,17 +103,17 @@ known_is_whole(const struct known_reader *r)
 }
 
 /*
- * Reads all statements. Returns false, with count 0, if there are none, if the first is KNOWN_NOT (which is found out
- * quickly), if there are more than fit, or if the SQL does not end properly.
+ * Reads all statements. Returns false, with count 0, if there are none, if the first is KNOWN_NOT (a fast check), if
+ * there are more than fit, or if the SQL does not end properly.
  */
 bool known_parse(struct known_text *text, unsigned options, const char *sql, size_t len);
-/* Reads the only statement of this SQL into k. Returns its kind, or KNOWN_NOT if there are several or it is unknown. */
+/* Reads the only statement of this SQL into k. Returns its kind; KNOWN_NOT if there are several, or it is unknown. */
 enum known_kind known_only(struct known *k, unsigned options, const char *sql, size_t len);
-/* Returns true for settings that begin anew in each transaction, such as transaction_isolation. */
+/* Returns true for settings that each transaction sets to their defaults, such as transaction_isolation. */
 bool known_is_of_transaction(const char *name);
 /*
- * The modes with which a transaction may begin, numbered from 1 on. A standby can't begin a transaction with a mode for
- * which has_other_mode is set.
+ * The modes of BEGIN that have an index (struct known.modes), from 1 on. A standby refuses modes for which
+ * has_other_mode is set.
  */
 #define KNOWN_MODES 13
 extern const char *const known_modes[KNOWN_MODES];
@@ -125,6 +126,8 @@ bool known_take_custom(char name[static KNOWN_NAME_MAX], const char *bytes, size
  */
 bool known_next_custom(struct known_reader *r, char name[static KNOWN_NAME_MAX]);
 
-/* known_setting.c: returns true if SET quotes the setting's elements (GUC_LIST_QUOTE). No extension has such settings.
+/*
+ * Returns true if SET quotes the setting's elements (GUC_LIST_QUOTE). No extension has such settings. (known_setting.c)
+ *
  */
 bool known_quotes_elements(const char *name);

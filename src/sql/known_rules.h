@@ -2,7 +2,7 @@
  * src/sql/known_rules.h - the inside of known.h: known.c cuts a text into statements, known_statement.c recognizes one
  * statement, and known_setting.c reads its settings.
  *
- * A table has the forms of the statements; a function reads only the parts that a form can't express.
+ * A table lists the forms of the statements. Parts that a form can't express are read by functions.
  */
 #pragma once
 
@@ -17,7 +17,7 @@ bool known_skip_word(struct known_reader *r, const char *word);
 bool known_skip_char(struct known_reader *r, char c);
 /* Returns true at a semicolon or the end of the SQL. */
 bool known_is_over(const struct known_reader *r);
-/* Reads to this word outside of parentheses, or to the statement's end; with "", to the statement's end. */
+/* Moves to this word outside of parentheses, or to the statement's end; with "", always to the statement's end. */
 void known_skip_to(struct known_reader *r, const char *word);
 /* Reads an identifier, folded and truncated to 63 bytes as PostgreSQL does. */
 bool known_take_identifier(struct known_reader *r, char name[static KNOWN_NAME_MAX]);
@@ -29,7 +29,7 @@ bool known_take_string(struct known_reader *r, char value[static KNOWN_VALUE_MAX
  * the statement has none of the forms.
  */
 bool known_recognise(struct known_reader *r, struct known *k);
-/* Reads SQL that has this form. In known_statement.c. */
+/* In known_statement.c. Reads SQL of this form. Returns false if the SQL has another form. */
 bool known_takes(struct known_reader *r, struct known *k, const char *form);
 
 /*

@@ -34,10 +34,8 @@ known_quotes_elements(const char *name)
 				    "shared_preload_libraries temp_tablespaces unix_socket_directories");
 }
 
-/*
- * Does what ruleutils.c's quote_identifier() does. A keyword of newer versions is quoted, too: older ones read the same
- * from that.
- */
+/* Does what ruleutils.c's quote_identifier() does. A keyword of newer versions only is quoted, too: older versions read
+ * the quoted name as the same name. */
 static bool
 needs_quotes(const char *text)
 {
@@ -71,8 +69,7 @@ digits_at(const struct sql_token *t, size_t from)
 	return i - from;
 }
 
-/* Returns how many leading zeros PostgreSQL leaves out when it prints the number as an integer; 0 if it is too large
- * for one, which stays as it is written. */
+/* Returns how many leading zeros PostgreSQL drops when it prints the number: 0 if it is too large for an integer. */
 static size_t
 leading_zeros(const struct sql_token *t)
 {
@@ -86,7 +83,7 @@ leading_zeros(const struct sql_token *t)
 	return zeros;
 }
 
-/* Takes decimal numbers only. 010 is ten in SQL, but eight where PostgreSQL reads the text of a setting. */
+/* Takes decimal numbers only. Drops leading zeros: 010 is ten in SQL, but eight in the text of a setting. */
 static bool
 known_put_number(struct known_reader *r, struct value *v, bool is_negative)
 {
@@ -122,7 +119,7 @@ known_put_value(struct known_reader *r, struct value *v, bool is_list)
 	}
 	if (r->token.kind == SQL_NUMBER)
 		return known_put_number(r, v, false);
-	/* NULL empties a list since PostgreSQL 19, and is an error in older versions: a probe tells which. */
+	/* NULL empties a list since PostgreSQL 19, and is an error in older versions, so a probe must find out. */
 	if (known_is_word(r, "default") || known_is_word(r, "null") || !known_take_identifier(r, name))
 		return false;
 	put_element(v, name, is_list);
@@ -162,11 +159,11 @@ known_take_setting(struct known_reader *r, struct known *k)
 	return true;
 }
 
-/* Returns true for settings that decide whom the session acts as: a replay must not set them. */
+/* Returns true for session_authorization, which decides whom the session acts as: a replay must not set it. */
 static bool
 is_never_known(const char *name)
 {
-	/* there is no setting of this name */
+	/* PostgreSQL has no setting named local */
 	return strcmp(name, "session_authorization") == 0 || strcmp(name, "local") == 0;
 }
 
@@ -185,7 +182,7 @@ known_judge_setting(struct known *k)
 		k->kind = KNOWN_LOCAL;
 }
 
-/* Skips any value, but reads the values of settings that pgweir needs even if they hold for one transaction only. */
+/* Reads values of settings that pgweir needs even if they hold for one transaction only; skips all other values. */
 bool
 known_take_locally(struct known_reader *r, struct known *k)
 {
@@ -212,7 +209,7 @@ known_take_zone(struct known_reader *r, struct known *k)
 
 /* --- SELECT set_config() ----------------------------------------------------------------------------------------- */
 
-/* Skips a cast, which does not change a literal, but decides the type of a parameter. */
+/* Skips a cast to text or boolean, or no cast. Returns false for any other cast. */
 static bool
 skip_cast(struct known_reader *r)
 {
@@ -253,10 +250,8 @@ take_config_name(struct known_reader *r, struct known *k)
 	return !is_never_known(k->name);
 }
 
-/*
- * Returns true if the transaction's end won't undo all effects of the setting: random()'s seed stays, and so do tables
- * made in pg_temp.
- */
+/* Returns true if the end of the transaction won't undo all effects of this local setting: the seed of random() stays,
+ * and so do tables that were made in pg_temp. */
 static bool
 leaves_more(const struct known *k)
 {
@@ -286,7 +281,7 @@ known_take_config(struct known_reader *r, struct known *k)
 	return true;
 }
 
-/* Several calls of set_config() are known only if all of them are local; their names are then not kept. */
+/* Takes one call of set_config(), or several if all are local. Names and values of local ones are not kept. */
 bool
 known_take_configs(struct known_reader *r, struct known *k)
 {

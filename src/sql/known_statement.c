@@ -7,13 +7,13 @@
 #include <string.h>
 
 /*
- * The forms of statements. Words and characters stand for themselves, a|b stands for one of the two, words in brackets
- * may be missing, and a word in capitals is a part that a function reads (below). The first form that fits the whole
- * statement counts. A form may also fit SQL that PostgreSQL refuses, which has no effect.
+ * The forms of statements. Words and characters stand for themselves, a|b stands for either of the two, words in
+ * brackets may be missing, and a word in capitals is a part that a function reads (see parts[] below). The first form
+ * that fits the whole statement is taken. A form may also fit SQL that PostgreSQL refuses, which has no effect.
  */
 static const struct form {
-	uint8_t word, or_word; /* enum sql_word with which the statement begins; 0 if unused */
-	const char *rest, *setting; /* setting is the one meant if the statement does not name it */
+	uint8_t word, or_word; /* enum sql_word with which the statement begins; or_word is an alternative, or 0 */
+	const char *rest, *setting; /* setting is the name of the setting if the statement does not name it */
 	enum known_kind kind;
 } forms[] = {
 	{ WORD_BEGIN, 0, "[work|transaction] MODES", "", KNOWN_BEGIN },
@@ -36,7 +36,7 @@ static const struct form {
 	{ WORD_SET, 0, "[session] names LITERAL", "client_encoding", KNOWN_SET },
 	{ WORD_SET, 0, "[session] schema LITERAL", "search_path", KNOWN_SET },
 	{ WORD_SET, 0, "[session] role LITERAL|ROLE", "role", KNOWN_SET },
-	/* Settings whose names are local, transaction and constraints. */
+	/* LOCAL, TRANSACTION and CONSTRAINTS as names of settings. */
 	{ WORD_SET, 0, "local|transaction|constraints =|.|to REST", "", KNOWN_NOT },
 	{ WORD_SET, 0, "LOCAL role REST", "role", KNOWN_LOCAL },
 	{ WORD_SET, 0, "LOCAL|transaction|constraints REST", "", KNOWN_LOCAL },
@@ -137,7 +137,7 @@ const char *const known_modes[KNOWN_MODES] = {
 	"isolation level serializable read write",
 };
 
-/* PostgreSQL takes modes in any order, with or without commas between them. The last one of a kind counts. */
+/* PostgreSQL takes modes in any order, with or without commas between them. The last mode of a kind counts. */
 static bool
 take_modes(struct known_reader *r, struct known *k)
 {
@@ -167,7 +167,7 @@ take_modes(struct known_reader *r, struct known *k)
 	return true;
 }
 
-/* Skips arguments that run no code: literals, numbers, parameters, casts. */
+/* Skips literals, numbers, parameters and casts, which run no code. Returns false at any other argument of EXECUTE. */
 static bool
 skip_arguments(struct known_reader *r, struct known *k)
 {
@@ -235,7 +235,7 @@ static const struct {
 	char name[10];
 	known_part *take;
 } parts[] = {
-	/* the parts that most SQL meets come first */
+	/* the parts that most statements need come first */
 	{ "CONFIGS", known_take_configs },
 	{ "SETTING", known_take_setting },
 	{ "NAME", take_name },
@@ -317,10 +317,10 @@ bool
 known_recognise(struct known_reader *r, struct known *k)
 {
 	enum sql_word word = r->token.kind == SQL_WORD ? sql_word_find(r->token.at, r->token.len) : SQL_WORDS_NONE;
-	struct known_reader begin = *r, behind;
+	struct known_reader begin = *r, after_word;
 
 	known_next(r);
-	behind = *r;
+	after_word = *r;
 	for (const struct form *f = forms; word != SQL_WORDS_NONE && f < forms + sizeof(forms) / sizeof(forms[0]);
 	     f++) {
 		if (f->word != word && f->or_word != word)
@@ -336,7 +336,7 @@ known_recognise(struct known_reader *r, struct known *k)
 		}
 		memset(k, 0, offsetof(struct known, name));
 		k->value[0] = '\0';
-		*r = behind;
+		*r = after_word;
 	}
 	*r = begin;
 	*k = (struct known){ .kind = KNOWN_NOT };

@@ -1,9 +1,9 @@
 /*
  * src/sql/scan.c - see scan.h. Cuts SQL into tokens as PostgreSQL's scan.l does, chunk by chunk.
  *
- * s->lex says which token the next byte belongs to; each of its values has a function that reads as far as it can. A
- * word that lies within one chunk is judged where it lies. A word that a chunk's end cuts is collected in s->word, and
- * so are quoted identifiers.
+ * s->lex says which token the next byte belongs to; for each value a function reads as far as it can. A word that lies
+ * within one chunk is passed on where it lies. A word that the end of a chunk cuts is collected in s->word, and so are
+ * quoted identifiers.
  */
 #include "sql/scan_rules.h"
 #include "sql/sql_class.h"
@@ -57,7 +57,7 @@ is_lead(const struct scan *s, char c)
 
 /* --- words ------------------------------------------------------------------------------------------------------- */
 
-/* Returns where the word around p ends, or end; for all encodings except those with ASCII trail bytes. */
+/* Returns where the word around p ends, or end. Not for encodings with ASCII trail bytes. */
 static inline const char *
 plain_word_end(const char *p, const char *end)
 {
@@ -399,8 +399,8 @@ in_tag(struct scan *s, const char *p, const char *end)
 }
 
 /*
- * Continues to compare bytes with the tag. A tag has dollars only at its ends, so at a mismatch at most its first byte
- * has been seen again.
+ * Compares further bytes with the tag. At a mismatch, only the current byte, if it is a dollar, can begin the tag anew,
+ * because a tag has dollars only at its ends.
  */
 static const char *
 match_tag(struct scan *s, const char *p, const char *end)
@@ -409,7 +409,7 @@ match_tag(struct scan *s, const char *p, const char *end)
 		if (*p == s->tag[s->tag_match])
 			s->tag_match++;
 		else {
-			/* The bytes were not the tag, so they belong to the literal. */
+			/* The bytes that were compared are not the tag, so they belong to the literal. */
 			scan_literal_bytes(s, s->tag, s->tag_match);
 			s->tag_match = *p == '$';
 			if (s->tag_match == 0)
@@ -457,8 +457,8 @@ note_literal(struct scan *s, const char *begin, const char *end)
 }
 
 /*
- * Skips a string that lies within one chunk and contains nothing special, as most strings do. Returns NULL if the
- * string is not such a one.
+ * Skips a string that lies within one chunk and needs no further look, as most strings do. Returns NULL if the string
+ * is not of this kind.
  */
 static const char *
 skip_plain_string(struct scan *s, const char *p, const char *end)
@@ -537,9 +537,9 @@ skip_number(struct scan *s, const char *p, const char *end)
 	if (s->literals != NULL) {
 		char before = begin > s->literals->sql ? begin[-1] : ' ';
 
-		/* Notes a number as a literal. If a word follows directly, versions of PostgreSQL disagree on where the
-		 * number ends (sql_token.h), so no literals count. The 1 of $1 is not a number, and a number right
-		 * after a quote would be taken for a string: both are skipped. */
+		/* Notes the number as a literal, with two exceptions: the 1 of $1 is not a number, and a number right
+		 * after a quote would later be taken for a string. If a word follows directly, versions of PostgreSQL
+		 * disagree on where the number ends, so the count is set too high, and no literal is used. */
 		if (p < end && (sql_is(*p, WORD_START) || (*p == '.' && (p + 1 == end || !sql_is(p[1], DIGIT)))))
 			s->literals->count = SCAN_LITERALS_MAX + 1;
 		else if (before != '\'' && before != '$')
@@ -549,7 +549,7 @@ skip_number(struct scan *s, const char *p, const char *end)
 	return p;
 }
 
-/* Has fast paths for the tokens that most SQL consists of, if they lie within the chunk. */
+/* Reads tokens, with fast paths for the tokens that most SQL consists of, if they lie within the chunk. */
 static const char *
 in_between(struct scan *s, const char *p, const char *end)
 {
@@ -584,7 +584,7 @@ in_between(struct scan *s, const char *p, const char *end)
 	return p;
 }
 
-/* Handles the byte after '-' or '/': with it, the two may begin a comment. */
+/* Handles the byte after '-' or '/': the two bytes together may begin a comment. */
 static const char *
 in_mark(struct scan *s, const char *p)
 {

@@ -1,14 +1,14 @@
 /*
  * src/sql/scan.h - finds out whether SQL may leave something behind in the session that runs it.
  *
- * A pure, incremental lexer over a small set of tokens. It over-approximates, because the server can be asked: a false
- * alarm costs one probe, while everything that its rules name is found. Comments (nested), strings (standard, E'',
- * U&'', B'', X'', N''), dollar quotes and quoted identifiers are read as PostgreSQL's scan.l reads them (manual, 4.1).
- * SQL that does not end properly gets all flags.
+ * A pure, incremental lexer over a small set of tokens. It over-approximates: it finds everything that its rules name,
+ * and a false alarm costs only one probe, which asks the server. Comments (nested), strings (standard, E'', U&'', B'',
+ * X'', N''), dollar quotes and quoted identifiers are read as PostgreSQL's scan.l reads them (manual, 4.1). SQL that
+ * does not end properly gets all flags.
  *
- * The lexer can't see effects that the SQL does not show: those of triggers, views, operators and casts, of a function
- * that is called like a column (t.f instead of f(t)), or of a user's function that has the name of one of PostgreSQL's.
- * All of these are the database's own code: see seal.h.
+ * The lexer can't see effects that the SQL does not show: effects of triggers, views, operators and casts, of a
+ * function that is called like a column (t.f instead of f(t)), or of a user's function that has the name of one of
+ * PostgreSQL's. All of these come from the database's own code, for which see seal.h.
  *
  * Owns:   nothing; struct scan is the caller's storage, bounded, and may be copied.
  * Always: the flags do not depend on how the SQL is cut into chunks.
@@ -27,12 +27,12 @@ enum scan_flag {
 	SCAN_PREPARE = 1u << 4, /* PREPARE (not TRANSACTION), DEALLOCATE, DISCARD */
 	SCAN_LISTEN = 1u << 5, /* LISTEN, UNLISTEN, DISCARD */
 	SCAN_CODE = 1u << 6, /* DO, and functions that run SQL given as an argument */
-	SCAN_EXECUTE = 1u << 7, /* EXECUTE of a statement that PREPARE made */
-	/* leaves something that the backend can't get rid of: LOAD, CREATE FUNCTION ... LANGUAGE C, replication
+	SCAN_EXECUTE = 1u << 7, /* EXECUTE of a statement that SQL has prepared */
+	/* may leave something that no SQL removes from the backend: LOAD, CREATE FUNCTION ... LANGUAGE C, replication
 	 * origins, backups, dblink's connections */
 	SCAN_LOAD = 1u << 8,
 	SCAN_SEQUENCE = 1u << 9, /* currval(), lastval() */
-	/* CREATE of any kind, SELECT INTO: the result is temporary if search_path begins with pg_temp */
+	/* CREATE of any kind, SELECT INTO: the new object is temporary if search_path begins with pg_temp */
 	SCAN_CREATE = 1u << 10,
 	/* DROP, CLOSE, DISCARD, DEALLOCATE, UNLISTEN, *unlock*: the reason to keep the server may be gone */
 	SCAN_UNDO = 1u << 11,
@@ -40,19 +40,19 @@ enum scan_flag {
 	SCAN_SAVEPOINT = 1u << 13, /* SAVEPOINT, ROLLBACK [WORK|TRANSACTION] TO, RELEASE */
 	SCAN_NEXTVAL = 1u << 15, /* nextval(), setval() */
 	SCAN_INSERT = 1u << 16, /* INSERT without RETURNING: the client may ask for currval() or lastval() next */
-	SCAN_FUNCTION = 1u << 17, /* CALL, and functions that PostgreSQL does not bring along: the database's code */
+	SCAN_FUNCTION = 1u << 17, /* CALL, and functions that are not PostgreSQL's own, but the database's */
 	SCAN_SEED = 1u << 18, /* random(), setseed(), SET [LOCAL] seed, set_config('seed', ...) */
 	SCAN_WRITES = 1u << 19, /* INSERT, COPY, MERGE of any kind: a default may use a sequence */
 	SCAN_LASTING = 1u << 20, /* CREATE or SELECT INTO of an object that is not declared temporary */
 	SCAN_CALL = 1u << 21, /* CALL: the procedure may end transactions */
-	SCAN_TABLE = 1u << 22, /* SCAN_LASTING, and not of an index: perhaps a table made from a query */
-	/* more names of custom settings than fit, or a set_config() of a name that the text hides */
+	SCAN_TABLE = 1u << 22, /* SCAN_LASTING of anything but an index: perhaps a table made from a query */
+	/* SQL with more names of custom settings than fit, or a set_config() whose setting the text does not show */
 	SCAN_NAMES_LOST = 1u << 14,
-	SCAN_NAME_BOUND = 1u << 23, /* set_config() of a name that is a parameter */
+	SCAN_NAME_BOUND = 1u << 23, /* set_config() whose setting's name is a parameter */
 	SCAN_SLOT = 1u << 24 /* makes a replication slot, which may be temporary, or drops a slot */
 };
 #define SCAN_ALL 0x1ffffffu
-/* If any of these flags is set, a probe is needed when the transaction is over. */
+/* If any of these flags is set, a probe is needed after the transaction. */
 #define SCAN_PROBED                                                                                                    \
 	(SCAN_SETTING | SCAN_TEMP | SCAN_LOCK | SCAN_CURSOR | SCAN_PREPARE | SCAN_LISTEN | SCAN_CODE | SCAN_EXECUTE |  \
 	 SCAN_FUNCTION | SCAN_SLOT)
@@ -70,8 +70,8 @@ enum scan_hint {
 /* How the client's session reads strings; both facts come from its GUC set. */
 enum scan_option {
 	SCAN_BACKSLASH_STRINGS = 1u << 0, /* standard_conforming_strings = off */
-	SCAN_ASCII_TRAIL = 1u << 1, /* client_encoding has trail bytes below 0x80 (scan_encoding_option) */
-	/* besides: an encoding of Japan's, in which the bytes a1 to df are characters of one byte */
+	SCAN_ASCII_TRAIL = 1u << 1, /* a character's second byte may be below 0x80 (scan_encoding_option) */
+	/* with SCAN_ASCII_TRAIL: a Japanese encoding, whose bytes a1 to df are characters of one byte */
 	SCAN_SJIS_TRAIL = 1u << 2
 };
 
@@ -91,24 +91,24 @@ scan_is_lead(unsigned options, char c)
 }
 
 /*
- * Literals that don't matter: numbers, and strings without backslashes that don't name pg_temp; their quotes are not
- * part of them. The scan finds the same for SQL with other values in their places. A literal that is missing here may
- * still not matter.
+ * Literals that don't matter: numbers, and strings (without their quotes) that have no backslashes and don't name
+ * pg_temp. With other values in their places, the scan's result would be the same. Not every literal that does not
+ * matter is listed.
  */
 struct scan_literals {
 	const char *sql; /* the beginning of the SQL */
-	size_t count; /* may be more than SCAN_LITERALS_MAX, which is how many are noted at most */
+	size_t count; /* the number of literals; only the first SCAN_LITERALS_MAX are in at[] */
 	struct {
 		/* offsets in the SQL of the literal's first byte, and of the byte after its last one */
 		uint32_t begin, end;
 	} at[SCAN_LITERALS_MAX];
 };
 
-/* The risk of SQL by the names of its database (seal/risk_names.h), kept with the SQL. Zeroed until it is looked up. */
+/* The risk of SQL in one database (seal/risk_names.h), kept with the SQL. Zeroed until it is looked up. */
 struct sql_risk {
-	uint32_t number; /* number of the names that the risk was looked up by: see database_code.h */
+	uint32_t number; /* database_code.number of the answer by which the risk was looked up (seal/database_code.h) */
 	uint32_t parts; /* enum state_part, enum code_risk */
-	uint32_t effects; /* RISK_EFFECTS (seal/seal.h), unless the SQL is a single read that may be run twice unseen */
+	uint32_t effects; /* RISK_EFFECTS (seal/seal.h), or 0 for one read that may run twice unseen */
 };
 
 /* opaque, except flags, hints, first and names; see scan.c */
@@ -117,7 +117,7 @@ struct scan {
 	uint32_t hints; /* enum scan_hint; meaningless if flags is SCAN_ALL */
 	uint32_t first; /* enum sql_word (sql_words.h): the first word with which a statement begins */
 	/* Names like app.user_id that may be custom settings, which pg_settings does not list: in SET a.b, in literals
-	 * like 'a.b' near set_config, and in the texts of DO. They are folded to lower case; each is there once. */
+	 * like 'a.b' near set_config, and in the texts of DO. They are folded to lower case, and none occurs twice. */
 	uint32_t name_count;
 	char names[SCAN_NAMES_MAX][SCAN_WORD_MAX];
 	/* private: the state of reading bytes (scan.c) */
@@ -128,13 +128,14 @@ struct scan {
 	uint32_t last, before; /* 32 bits wide, because they are read right after they are written */
 	uint8_t qualifier, statement, expect;
 	bool is_index, is_with_head, has_join, has_odd_parens;
-	/* config_parens: the parentheses around the arguments of a set_config(); 0 if there is none that matters */
+	/* parens: open parentheses. config_parens: the value of parens within the arguments of a set_config() whose
+	 * name the text does not show; 0 outside of such a call */
 	uint32_t parens, config_parens;
 	const char *last_text, *before_text;
 	size_t last_len, before_len;
 	/* private: the content of literals (scan_literal.c) */
 	uint8_t capture, body_expect, body_before, name_len;
-	/* NULL if the caller does not want them; set only while all of the SQL is in one piece */
+	/* where to note literals; NULL if the caller does not want literals, or the SQL comes in chunks */
 	struct scan_literals *literals;
 	bool is_whole;
 	char name[SCAN_WORD_MAX], word[SCAN_WORD_MAX], tag[SCAN_WORD_MAX];
@@ -146,19 +147,19 @@ void scan_feed(struct scan *s, const char *sql, size_t len);
 uint32_t scan_end(struct scan *s);
 /* Scans SQL that lies in one piece. Returns the flags. */
 uint32_t scan_text(struct scan *s, unsigned options, const char *sql, size_t len);
-/* Does what scan_text() does, and notes in *literals the literals that don't matter. With options it notes none. */
+/* Does what scan_text() does, and notes the literals that don't matter; none if options is not 0. */
 uint32_t scan_text_literals(struct scan *s, unsigned options, const char *sql, size_t len,
 			    struct scan_literals *literals);
 /*
- * Scans sql under all options, because earlier SQL may change these before PostgreSQL reads this one. Returns the flags
- * of all readings together, which are in s, too, as are the hints. A reading under which the SQL does not end properly
- * does not count, because PostgreSQL would refuse all of the SQL.
+ * Scans sql once under each combination of options, because earlier SQL may change the session's settings before
+ * PostgreSQL reads this SQL. Returns the union of the flags, which is in s, too, as is the union of the hints. Options
+ * under which the SQL does not end properly don't count: PostgreSQL would refuse it.
  */
 uint32_t scan_text_anyhow(struct scan *s, const char *sql, size_t len);
 /*
  * Returns the options for a client_encoding as PostgreSQL reports it: SCAN_ASCII_TRAIL, with SCAN_SJIS_TRAIL if needed,
- * for SJIS, SHIFT_JIS_2004, BIG5, GBK, UHC and GB18030; 0 for all others, and for JOHAB, too, in which PostgreSQL
- * refuses trail bytes below 0x80.
+ * for SJIS, SHIFT_JIS_2004, BIG5, GBK, UHC and GB18030; 0 for all other encodings. (JOHAB is among these, because
+ * PostgreSQL refuses trail bytes below 0x80 in JOHAB.)
  */
 unsigned scan_encoding_option(const char *client_encoding);
 /* Returns true if this value of search_path names pg_temp. */

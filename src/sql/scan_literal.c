@@ -1,8 +1,8 @@
 /*
  * src/sql/scan_literal.c - examines literals: for pg_temp, names of custom settings, and the code of DO.
  *
- * The code of DO is not parsed. In it, every word with a dot counts as a name if it is alone in quotes or follows SET;
- * a set_config() without such a word counts as a name that was lost.
+ * The code of DO is not parsed. In this code, a word with a dot is taken for a custom setting's name if the word is
+ * alone in quotes or follows SET. A set_config() without such a word sets SCAN_NAMES_LOST.
  */
 #include "sql/scan_rules.h"
 #include "sql/sql_class.h"
@@ -14,10 +14,10 @@ enum body_expect { BODY_ANYTHING, BODY_SETTING, BODY_CONFIG };
 
 /*
  * Continues the search for pg_temp, of which *match bytes have been found. After a mismatch only the current byte can
- * begin a match, because pg_temp has only one p before its last byte.
+ * begin a new match, because pg_temp has no other p before its last byte.
  */
 static bool
-step_to(uint8_t *match, const char *bytes, size_t len)
+match_pg_temp(uint8_t *match, const char *bytes, size_t len)
 {
 	for (size_t i = 0; i < len; i++) {
 		char c = sql_fold(bytes[i]);
@@ -29,7 +29,7 @@ step_to(uint8_t *match, const char *bytes, size_t len)
 	return false;
 }
 
-/* Looks for pg_temp in one piece. Long SQL consists mostly of long literals, so only their underscores are examined. */
+/* Looks for pg_temp in one piece. Fast for long literals, of which long SQL consists: looks only around underscores. */
 static bool
 holds_pg_temp(uint8_t *match, const char *bytes, size_t len)
 {
@@ -37,16 +37,16 @@ holds_pg_temp(uint8_t *match, const char *bytes, size_t len)
 	const char *end = bytes + len, *at = bytes;
 
 	if (len <= 2 * EDGE)
-		return step_to(match, bytes, len);
-	if (*match > 0 && step_to(match, bytes, EDGE))
+		return match_pg_temp(match, bytes, len);
+	if (*match > 0 && match_pg_temp(match, bytes, EDGE))
 		return true;
 	for (at += 2; (at = memchr(at, '_', (size_t)(end - at))) != NULL; at++) {
 		*match = 0;
-		if (sql_fold(at[-1]) == 'g' && (size_t)(end - at) > EDGE - 2 && step_to(match, at - 2, EDGE + 1))
+		if (sql_fold(at[-1]) == 'g' && (size_t)(end - at) > EDGE - 2 && match_pg_temp(match, at - 2, EDGE + 1))
 			return true;
 	}
 	*match = 0;
-	return step_to(match, end - EDGE, EDGE);
+	return match_pg_temp(match, end - EDGE, EDGE);
 }
 
 bool
@@ -57,7 +57,7 @@ scan_bytes_name_pg_temp(const char *search_path, size_t len)
 	return memchr(search_path, '_', len) != NULL && holds_pg_temp(&match, search_path, len);
 }
 
-/* Appends to the name, as far as it fits. A name that is too long is recognized by its length. */
+/* Appends to the name as far as the bytes fit. A name that is too long has the length SCAN_WORD_MAX. */
 void
 scan_name_append(struct scan *s, const char *bytes, size_t len)
 {
@@ -94,7 +94,7 @@ scan_name_keep(struct scan *s)
 }
 
 static bool
-is_name(const struct scan *s, const char *word)
+name_is(const struct scan *s, const char *word)
 {
 	return s->name_len == strlen(word) && memcmp(s->name, word, s->name_len) == 0;
 }
@@ -113,11 +113,11 @@ body_word(struct scan *s, char next)
 		s->flags |= SCAN_NAMES_LOST; /* the name is computed: 'app.' || something */
 	else if (expect == BODY_CONFIG && !is_quoted)
 		s->flags |= SCAN_NAMES_LOST;
-	else if (is_name(s, "set_config"))
+	else if (name_is(s, "set_config"))
 		s->body_expect = BODY_CONFIG;
-	else if (is_name(s, "set") || is_name(s, "reset"))
+	else if (name_is(s, "set") || name_is(s, "reset"))
 		s->body_expect = BODY_SETTING;
-	else if (is_name(s, "local") || is_name(s, "session"))
+	else if (name_is(s, "local") || name_is(s, "session"))
 		s->body_expect = expect;
 	else if (is_dotted && (is_quoted || expect == BODY_SETTING))
 		scan_name_keep(s);

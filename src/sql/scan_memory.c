@@ -2,7 +2,7 @@
 
 #include <stdlib.h>
 
-#define SHORT_LEN 16 /* bytes; SQL up to this length is remembered as it stands */
+#define SHORT_LEN 16 /* bytes; SQL up to this length is compared byte for byte */
 
 static uint32_t
 four(const char *p)
@@ -43,7 +43,7 @@ scan_memory_fini(struct scan_memory *m)
 	memset(m, 0, sizeof(*m));
 }
 
-/* Frees entries until size bytes fit. They do at the latest when no SQL is kept. */
+/* Frees entries until size bytes fit. In the worst case it frees all entries; then size bytes always fit. */
 static void
 make_room(struct scan_memory *m, size_t size)
 {
@@ -52,7 +52,7 @@ make_room(struct scan_memory *m, size_t size)
 		       &m->sets[m->hand / SCAN_MEMORY_PLACES % SCAN_MEMORY_SETS].places[m->hand % SCAN_MEMORY_PLACES]);
 }
 
-/* Keeps the scan's result for SQL with these parts. Returns NULL without memory. */
+/* Makes an entry with the scan's result for SQL with these parts. Returns NULL without memory. */
 static struct scanned_sql *
 keep(struct scan_memory *m, struct scan_memory_set *set, const struct scan *s, uint64_t hash, unsigned options,
      const char *sql, const struct skeleton_parts *parts)
@@ -77,9 +77,9 @@ keep(struct scan_memory *m, struct scan_memory_set *set, const struct scan *s, u
 	return k;
 }
 
-/* Returns true if SQL like this was scanned lately in this set; otherwise notes the hash. */
+/* Returns true if SQL with this hash was scanned lately in this set. Otherwise notes the hash and returns false. */
 static bool
-was_scanned(struct scan_memory_set *set, uint64_t hash)
+check_and_note(struct scan_memory_set *set, uint64_t hash)
 {
 	for (unsigned i = 0; i < SCAN_MEMORY_PLACES; i++)
 		if (set->scanned[i] == hash)
@@ -98,12 +98,12 @@ scan_and_keep(struct scan_memory *m, struct scan_memory_set *set, struct scan *s
 	scan_text_literals(s, options, sql, len, &literals);
 	if (len <= SHORT_LEN)
 		literals.count = 0;
-	/* The entry stands for all SQL that differs in literals alone. If the SQL does not end properly, its literals
-	 * are not known. */
+	/* An entry holds no names of custom settings, and stands for all SQL that differs in literals only. If the SQL
+	 * does not end properly, its literals are not known. */
 	if (s->name_count > 0 || literals.count > SCAN_LITERALS_MAX || (s->flags == SCAN_ALL && literals.count > 0))
 		return NULL;
 	skeleton_take_apart(&parts, &literals, len);
-	if (parts.len > SCAN_MEMORY_LONGEST || !was_scanned(set, skeleton_mix(hash, parts.count << 32 | parts.len)))
+	if (parts.len > SCAN_MEMORY_LONGEST || !check_and_note(set, skeleton_mix(hash, parts.count << 32 | parts.len)))
 		return NULL;
 	return keep(m, set, s, hash, options, sql, &parts);
 }
@@ -120,7 +120,7 @@ recall(struct scan *s, struct scanned_sql *k)
 
 /* --- the same text ----------------------------------------------------------------------------------------------- */
 
-/* Returns the place for sql, which is found by the bytes in a few of its places, and sets *key. */
+/* Returns the slot for sql, and sets *key, by a hash of a few of its bytes (the end, the middle, the first quarter). */
 static struct same_sql *
 same_place(struct scan_memory *m, const char *sql, size_t len, uint64_t *key)
 {
@@ -133,13 +133,13 @@ same_place(struct scan_memory *m, const char *sql, size_t len, uint64_t *key)
 	return &m->same[hash >> 32 & (SCAN_MEMORY_SAME - 1)];
 }
 
-/* Called when sql was found to be like k: keeps its text if the text comes the second time. */
+/* Called when sql has turned out to have the entry k: keeps the text if it has come for the second time. */
 static void
 note_same(struct scan_memory *m, struct same_sql *to, uint64_t key, const char *sql, size_t len, struct scanned_sql *k)
 {
-	bool has_room = to->sql != NULL && to->len == len;
+	bool is_same_len = to->sql != NULL && to->len == len;
 
-	if (to->key == key && !has_room) {
+	if (to->key == key && !is_same_len) {
 		m->same_bytes -= to->sql != NULL ? (uint32_t)to->len : 0;
 		free(to->sql);
 		to->sql = malloc(len);
@@ -156,7 +156,7 @@ note_same(struct scan_memory *m, struct same_sql *to, uint64_t key, const char *
 }
 
 __attribute__((noinline)) static struct scanned_sql *
-remembered_by_beginning(struct scan_memory *m, struct scan *s, unsigned options, const char *sql, size_t len)
+scan_by_beginning(struct scan_memory *m, struct scan *s, unsigned options, const char *sql, size_t len)
 {
 	uint64_t hash = skeleton_hash(options, sql, len);
 	struct scan_memory_set *set = &m->sets[(hash >> 32) % SCAN_MEMORY_SETS];
@@ -172,7 +172,7 @@ remembered_by_beginning(struct scan_memory *m, struct scan *s, unsigned options,
 }
 
 __attribute__((noinline)) static struct scanned_sql *
-remembered_by_text(struct scan_memory *m, struct scan *s, unsigned options, const char *sql, size_t len)
+scan_by_text(struct scan_memory *m, struct scan *s, unsigned options, const char *sql, size_t len)
 {
 	uint64_t key;
 	struct same_sql *same = same_place(m, sql, len, &key);
@@ -181,7 +181,7 @@ remembered_by_text(struct scan_memory *m, struct scan *s, unsigned options, cons
 	if (same->key == key && same->number != 0 && same->number == k->number && k->options == options &&
 	    same->len == len && memcmp(same->sql, sql, len) == 0)
 		return recall(s, k);
-	k = remembered_by_beginning(m, s, options, sql, len);
+	k = scan_by_beginning(m, s, options, sql, len);
 	if (k != NULL)
 		note_same(m, same, key, sql, len, k);
 	return k;
@@ -198,9 +198,9 @@ scan_remembered(struct scan_memory *m, struct scan *s, unsigned options, const c
 		return NULL;
 	}
 	if (len > SHORT_LEN)
-		return len <= SCAN_MEMORY_LONGEST ? remembered_by_text(m, s, options, sql, len)
-						  : remembered_by_beginning(m, s, options, sql, len);
-	/* BEGIN, COMMIT and the like are found without a call. */
+		return len <= SCAN_MEMORY_LONGEST ? scan_by_text(m, s, options, sql, len)
+						  : scan_by_beginning(m, s, options, sql, len);
+	/* Short SQL (BEGIN, COMMIT) is looked up here, without a call of another function. */
 	hash = skeleton_mix(options << 16 | len,
 			    len < 8 ? (uint64_t)four(sql) << 32 | four(sql + len - 4) : skeleton_eight(sql));
 	hash = (len < 8 ? hash : skeleton_mix(hash, skeleton_eight(sql + len - 8))) | 1;

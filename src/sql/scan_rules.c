@@ -2,7 +2,7 @@
  * src/sql/scan_rules.c - judges what tokens mean for the session.
  *
  * There are three kinds of rules: for the first word of a statement, for some words anywhere, and for names before a
- * parenthesis, which are functions unless their place excludes that. Anything doubtful sets its flag.
+ * parenthesis. Such a name is a function's unless the token before it excludes that. In doubt, the flag is set.
  */
 #include "sql/scan_rules.h"
 #include "base/text.h"
@@ -26,7 +26,7 @@ enum expect {
 enum token { TOKEN_WORD, TOKEN_QUOTED, TOKEN_COLON, TOKEN_NUMBER, TOKEN_LITERAL, TOKEN_DOT, TOKEN_COMMA, TOKEN_OTHER };
 
 static uint32_t
-told(uint32_t token, const char *text, size_t len)
+class_of(uint32_t token, const char *text, size_t len)
 {
 	enum sql_word word;
 
@@ -38,23 +38,21 @@ told(uint32_t token, const char *text, size_t len)
 }
 
 static void
-tell_last(struct scan *s)
+classify_last(struct scan *s)
 {
-	s->last = told(s->last, s->last_text, s->last_len);
+	s->last = class_of(s->last, s->last_text, s->last_len);
 }
 
-/* Judges the last name. The token before the name matters only if a parenthesis follows. */
+/* Classifies the token before the last name. Its class matters only if a parenthesis follows the name. */
 static void
-tell_before(struct scan *s)
+classify_before(struct scan *s)
 {
-	s->before = told(s->before, s->before_text, s->before_len);
+	s->before = class_of(s->before, s->before_text, s->before_len);
 }
 
 /* --- what a token before has announced --------------------------------------------------------------------------- */
 
-/*
- * Returns true for seed, which is not a setting, but an order to random() that the end of the transaction doesn't undo.
- */
+/* Returns true for seed: SET seed is a command to random(), which the end of the transaction doesn't undo. */
 static bool
 is_seed(const char *name, size_t len)
 {
@@ -106,7 +104,7 @@ expect_in_name(struct scan *s, enum token token, const char *text, size_t len)
 	}
 }
 
-/* SET CONSTRAINTS = 1 and SET LOCAL TO 1 name a setting, as all three words can. TO itself is reserved. */
+/* LOCAL, TRANSACTION and CONSTRAINTS may be names of settings: SET CONSTRAINTS = 1. TO can't be, as it is reserved. */
 static void
 expect_in_local(struct scan *s, enum token token, enum sql_word word, const char *text, size_t len)
 {
@@ -144,7 +142,8 @@ expect_in_config(struct scan *s, enum token token)
 	}
 	s->expect = EXPECT_NOTHING;
 	if (!is_named || token != TOKEN_COMMA) {
-		/* The name is lost, unless the setting is local, which its third argument tells. */
+		/* The text does not show the name. This matters unless the third argument makes it local:
+		 * end_config(). */
 		s->flags |= s->config_parens != 0 ? SCAN_NAMES_LOST : 0;
 		s->config_parens = s->parens;
 		return;
@@ -170,7 +169,7 @@ expect_created(struct scan *s, enum token token, enum sql_word word, const char 
 }
 
 static void
-expected(struct scan *s, enum token token, enum sql_word word, const char *text, size_t len)
+judge_expected(struct scan *s, enum token token, enum sql_word word, const char *text, size_t len)
 {
 	switch (s->expect) {
 	case EXPECT_SET:
@@ -261,7 +260,7 @@ judge_language(struct scan *s, const char *text, size_t len)
 static void
 judge_word(struct scan *s, enum sql_word word)
 {
-	tell_last(s);
+	classify_last(s);
 	if (word == WORD_INSERT || word == WORD_MERGE) /* also in WITH, EXPLAIN, PREPARE */
 		s->flags |= SCAN_WRITES;
 	switch (word) {
@@ -398,8 +397,8 @@ take_name(struct scan *s, uint32_t kind, const char *text, size_t len)
 			s->flags |= SCAN_SEQUENCE;
 		s->last = LAST_DOT;
 	} else if (s->last == LAST_DOT) {
-		/* alias.name calls a function of that name if there is no such column: one of the database's, or one of
-		 * these. */
+		/* alias.name calls a function of that name if there is no such column. seal.h covers the database's
+		 * functions; here only PostgreSQL's matter. */
 		s->flags |= flags_of_name(text, len);
 		if (len == 7 && strncasecmp(text, "currval", 7) == 0)
 			s->flags |= SCAN_SEQUENCE;
@@ -415,7 +414,7 @@ scan_word_slowly(struct scan *s, const char *text, size_t len)
 	    s->last == LAST_DOT || s->last == LAST_EXPRESSION_DOT ? SQL_WORDS_NONE : sql_word_find(text, len);
 
 	if (s->expect != EXPECT_NOTHING)
-		expected(s, TOKEN_WORD, word, text, len);
+		judge_expected(s, TOKEN_WORD, word, text, len);
 	if (s->last == LAST_START)
 		begin_statement(s, word);
 	else if (s->last == WORD_LANGUAGE)
@@ -429,7 +428,7 @@ void
 scan_quoted_slowly(struct scan *s, const char *text, size_t len)
 {
 	if (s->expect != EXPECT_NOTHING)
-		expected(s, TOKEN_QUOTED, SQL_WORDS_NONE, text, len);
+		judge_expected(s, TOKEN_QUOTED, SQL_WORDS_NONE, text, len);
 	if (s->last == WORD_LANGUAGE)
 		judge_language(s, text, len);
 	take_name(s, LAST_QUOTED, text, len);
@@ -471,7 +470,7 @@ may_call_after_word(const struct scan *s, enum sql_word before)
 static bool
 may_be_call(struct scan *s)
 {
-	tell_before(s);
+	classify_before(s);
 	switch (s->before) {
 	case LAST_START:
 	case LAST_IDENTIFIER:
@@ -479,9 +478,9 @@ may_be_call(struct scan *s)
 	case LAST_CAST:
 	case LAST_LITERAL: /* INTERVAL '1' DAY (3) */
 		return false;
-	case LAST_CLOSE: /* f(x) OVER (...), (...) alias (a, b); but: DISTINCT ON (a) f(b) */
+	case LAST_CLOSE: /* no call in f(x) OVER (...) and (...) alias (a, b); but one in DISTINCT ON (a) f(b) */
 		return s->has_odd_parens;
-	case LAST_COMMA: /* WITH a (x) AS (...), b (y) AS (...) */
+	case LAST_COMMA: /* no call in WITH a (x) AS (...), b (y) AS (...) */
 		return !s->is_with_head || s->parens > 0;
 	default:
 		return s->before >= SQL_WORDS_END || may_call_after_word(s, s->before);
@@ -497,7 +496,7 @@ judge_call(struct scan *s)
 
 	if (word != SQL_WORDS_NONE)
 		s->last = word;
-	if (s->last_len == 0) /* U&"..." with escapes may be set_config */
+	if (s->last_len == 0) /* a U&"..." with escapes, which may spell set_config */
 		s->flags |= SCAN_NAMES_LOST;
 	if ((bits & SQL_SETTING_FUNCTION) != 0) {
 		s->flags |= SCAN_SETTING;
@@ -511,7 +510,7 @@ judge_call(struct scan *s)
 	if ((bits & SQL_SEQUENCE_FUNCTION) != 0)
 		s->flags |= (bits & SQL_FUNCTION) != 0 ? SCAN_NEXTVAL : SCAN_SEQUENCE;
 	if (s->last == WORD_ON)
-		tell_before(s);
+		classify_before(s);
 	if ((s->last == WORD_ON && s->before == WORD_DISTINCT) || s->last == WORD_OPERATOR)
 		s->has_odd_parens = true;
 	if ((bits & SQL_FUNCTION) != 0 && scan_may_matter(s->last_text, s->last_len)) /* random(), random_normal() */
@@ -526,7 +525,7 @@ judge_call(struct scan *s)
 /* --- other tokens ------------------------------------------------------------------------------------------------ */
 
 static void
-take_dot(struct scan *s)
+note_dot(struct scan *s)
 {
 	bool is_catalog =
 	    s->last_len == 10 && scan_is_name(s->last) && strncasecmp(s->last_text, "pg_catalog", 10) == 0;
@@ -539,13 +538,13 @@ void
 scan_punct_slowly(struct scan *s, char c)
 {
 	if (s->expect != EXPECT_NOTHING)
-		expected(s,
-			 c == '.'		? TOKEN_DOT
-			 : c == ','		? TOKEN_COMMA
-			 : c == ':'		? TOKEN_COLON
-			 : c == '$' || c == '0' ? TOKEN_NUMBER
-						: TOKEN_OTHER,
-			 SQL_WORDS_NONE, NULL, 0);
+		judge_expected(s,
+			       c == '.'		      ? TOKEN_DOT
+			       : c == ','	      ? TOKEN_COMMA
+			       : c == ':'	      ? TOKEN_COLON
+			       : c == '$' || c == '0' ? TOKEN_NUMBER
+						      : TOKEN_OTHER,
+			       SQL_WORDS_NONE, NULL, 0);
 	if (s->config_parens != 0 && (c == ';' || (c == ')' && s->parens == s->config_parens)))
 		end_config(s);
 	switch (c) {
@@ -560,14 +559,14 @@ scan_punct_slowly(struct scan *s, char c)
 		s->parens -= c == ')' && s->parens > 0;
 		s->last = LAST_CLOSE;
 		break;
-	case ';': /* in the body of a rule or of a function, too, whose statements are examined as if they ran */
+	case ';': /* also in the body of a rule or function, whose statements are examined as if they ran now */
 		s->statement = SQL_WORDS_NONE;
 		s->is_index = s->is_with_head = s->has_join = s->has_odd_parens = false;
 		s->parens = 0;
 		s->last = LAST_START;
 		break;
 	case '.':
-		take_dot(s);
+		note_dot(s);
 		break;
 	case ',':
 		s->last = LAST_COMMA;
@@ -596,7 +595,7 @@ scan_literal_begin(struct scan *s)
 	if (s->capture != CAPTURE_NONE)
 		s->name_len = 0;
 	if (s->expect != EXPECT_NOTHING)
-		expected(s, TOKEN_LITERAL, SQL_WORDS_NONE, NULL, 0);
+		judge_expected(s, TOKEN_LITERAL, SQL_WORDS_NONE, NULL, 0);
 }
 
 void
@@ -618,18 +617,18 @@ void
 scan_spare_word(struct scan *s)
 {
 	if (s->last_text == s->word)
-		tell_last(s);
+		classify_last(s);
 	if (s->before_text == s->word)
-		tell_before(s);
+		classify_before(s);
 }
 
 void
 scan_end_chunk(struct scan *s, bool is_word_in_use)
 {
-	tell_before(s);
+	classify_before(s);
 	s->before_text = NULL;
 	if (is_word_in_use)
-		tell_last(s);
+		classify_last(s);
 	else if (scan_is_name(s->last) && s->last_text != s->word) {
 		s->last_len = s->last_len < SCAN_WORD_MAX ? s->last_len : SCAN_WORD_MAX;
 		memcpy(s->word, s->last_text, s->last_len);

@@ -12,7 +12,7 @@
 /* The kind of a token: one of these values, or an enum sql_word. */
 enum scan_last {
 	LAST_START, /* no token: a statement begins */
-	LAST_WORD = SQL_WORDS_END, /* a word that was not looked up yet; mostly a look-up is not needed */
+	LAST_WORD = SQL_WORDS_END, /* a word that was not looked up yet, as mostly it does not matter */
 	LAST_KEYWORD,
 	LAST_IDENTIFIER, /* quoted or not */
 	LAST_QUOTED,
@@ -30,25 +30,25 @@ enum scan_last {
 enum scan_qualifier { QUALIFIER_NONE, QUALIFIER_CATALOG, QUALIFIER_OTHER };
 
 /*
- * Handles a word without quotes, as written; len may be cut to SCAN_WORD_MAX, which is more than any name has. text
- * must live until the next token, or until scan_end_chunk().
+ * Handles a word without quotes, as written. If the word is longer than any name, len may be SCAN_WORD_MAX instead of
+ * its length. text must live until the next token, or until scan_end_chunk().
  */
 static inline void scan_word(struct scan *s, const char *text, size_t len);
 void scan_word_slowly(struct scan *s, const char *text, size_t len);
 /* Does what scan_word() does, for a "quoted identifier" given without its quotes. */
 static inline void scan_quoted(struct scan *s, const char *text, size_t len);
 void scan_quoted_slowly(struct scan *s, const char *text, size_t len);
-/* Does what scan_word() does, for U&"...". If that has backslashes, or UESCAPE follows, it could be any name. */
+/* Does what scan_word() does, for U&"...". If the text has backslashes, or UESCAPE follows, it could be any name. */
 void scan_unicode_quoted(struct scan *s, const char *text, size_t len);
-/* Handles any other character that does not belong to a comment. A number counts once or more often, as '0'. */
+/* Handles any other character that does not belong to a comment. A number is passed as '0', once or several times. */
 static inline void scan_punct(struct scan *s, char c);
 void scan_punct_slowly(struct scan *s, char c);
-/* Called where a literal begins and where it ends; its content is passed between the two calls. */
+/* Called where a literal begins and where it ends; scan_literal_bytes() gets its content in between. */
 void scan_literal_begin(struct scan *s);
 void scan_literal_end(struct scan *s);
 /*
- * Called at the end of a chunk: afterwards nothing points into the chunk. is_word_in_use says that s->word holds the
- * beginning of another word.
+ * Called at the end of a chunk. Copies what s needs of the last word, so that nothing points into the chunk.
+ * is_word_in_use says that s->word holds the beginning of another word.
  */
 void scan_end_chunk(struct scan *s, bool is_word_in_use);
 /* Judges the word in s->word now, because s->word will be overwritten. */
@@ -63,7 +63,7 @@ enum scan_capture {
 };
 
 void scan_literal_bytes(struct scan *s, const char *bytes, size_t len);
-/* Called at an escape in the literal: its content is not what is written. */
+/* Called at an escape in the literal, whose content is then not what is written. */
 void scan_literal_escape(struct scan *s);
 /* Called at the end of the text of DO. */
 void scan_body_end(struct scan *s);
@@ -79,8 +79,8 @@ scan_is_name(uint32_t last)
 }
 
 /*
- * Returns true for words that mean something within a statement, by first letter and length, and for words that may
- * begin with pg_.
+ * Returns true for words that may have a rule within a statement, judged by first letter and length, and for words that
+ * may begin with pg_.
  */
 #define SCAN_LENGTH(n) (1u << (n))
 static inline bool

@@ -10,7 +10,7 @@
 #define HASHED_MAX ((size_t)8192)
 #define HASHED_ENOUGH 64
 #define HASHED_LITERALS 4
-#define HASHED_BEHIND 16
+#define HASHED_AFTER 16
 
 /* --- literals ---------------------------------------------------------------------------------------------------- */
 
@@ -29,8 +29,8 @@ literals_in(const char *sql, size_t at)
 #endif
 
 /*
- * Returns where the first number or quote from at on is, or len. The literals in scan_literals begin at such places.
- * SQL that differs only in literals has the same bytes before the place.
+ * Returns the place of the first number or quote at or after `at`, or len. All literals in struct scan_literals begin
+ * at such places, so SQL that differs only in literals has the same bytes before the first one.
  */
 static size_t
 next_literal(const char *sql, size_t at, size_t len)
@@ -71,7 +71,7 @@ string_end(const char *p, const char *end)
 		__m128i bytes = sql_sixteen(p);
 		unsigned quotes = sql_equal(bytes, '\'');
 
-		/* pg_temp has an underscore. */
+		/* The slow way is needed only for backslashes, and for underscores, which pg_temp has. */
 		if (quotes != 0 &&
 		    ((sql_equal(bytes, '\\') | sql_equal(bytes, '_')) & (quotes ^ (quotes - 1)) & ~quotes) == 0)
 			return p + __builtin_ctz(quotes);
@@ -132,7 +132,7 @@ hash_of(uint64_t hash, const char *sql, size_t len)
 	return skeleton_mix(hash, skeleton_eight(sql + len - 8));
 }
 
-/* SQL that differs only in literals, and in how many of them a list has, mostly has the same hash. */
+/* SQL that differs only in literals, and in the length of its lists, mostly has the same hash. */
 uint64_t
 skeleton_hash(unsigned options, const char *sql, size_t len)
 {
@@ -148,9 +148,9 @@ skeleton_hash(unsigned options, const char *sql, size_t len)
 			break;
 		at = next_literal(p, p < end && *p == '\'',
 				  (size_t)(end - p) < HASHED_ENOUGH ? (size_t)(end - p) : HASHED_ENOUGH);
-		if (skeleton_parts_values(p, at)) /* perhaps a list, which may have any length */
+		if (skeleton_parts_values(p, at)) /* perhaps a list, which may have another length */
 			break;
-		hash = hash_of(hash, p, at < HASHED_BEHIND ? at : HASHED_BEHIND);
+		hash = hash_of(hash, p, at < HASHED_AFTER ? at : HASHED_AFTER);
 		hashed += at;
 		at += (size_t)(p - sql);
 	}
@@ -164,7 +164,7 @@ skeleton_hash(unsigned options, const char *sql, size_t len)
 static const uint64_t first_bytes[SKELETON_READABLE + 1] = { 0,	       FIRST(1), FIRST(2), FIRST(3), FIRST(4),
 							     FIRST(5), FIRST(6), FIRST(7), FIRST(8) };
 
-/* Returns true if the SQL at p goes on with this part. Most parts are short. */
+/* Returns true if the SQL from p on begins with this part. Fast for short parts, as most are. */
 static inline bool
 is_same(const char *p, const char *end, const char *part, size_t len)
 {
@@ -174,8 +174,8 @@ is_same(const char *p, const char *end, const char *part, size_t len)
 }
 
 /*
- * Skips elements of a list of numbers; part stands before each element. Returns where it stopped, which may be some
- * elements before the end.
+ * Skips elements of a list of numbers, each of which has `part` before it. Returns where it stopped; that may be some
+ * elements before the end of the list.
  */
 static const char *
 numbers_end(const char *p, const char *end, const char *part, size_t len)
@@ -196,7 +196,7 @@ numbers_end(const char *p, const char *end, const char *part, size_t len)
 
 /* Returns true if another row, or another element of a list, begins at p. */
 static inline bool
-goes_on(const char *p, const char *end, const char *part, size_t len)
+row_follows(const char *p, const char *end, const char *part, size_t len)
 {
 	return is_same(p, end, part, len) && (size_t)(end - p) > len &&
 	       (part[len - 1] == '\'' || sql_is(p[len], DIGIT));
@@ -210,8 +210,8 @@ skeleton_is_like(const struct skeleton *k, const char *sql, size_t len)
 
 	for (;; part++) {
 		if (part->back != 0) {
-			/* The second row begins part->back parts before this one; the place of its bytes is computed
-			 * once. */
+			/* The second row begins part->back parts before this part. The position of its bytes is
+			 * computed only once. */
 			if (row_part != part - part->back) {
 				row_part = part - part->back;
 				row = kept;
@@ -221,7 +221,7 @@ skeleton_is_like(const struct skeleton *k, const char *sql, size_t len)
 			if (part->back == 1 && row_part->len <= SKELETON_READABLE && row[row_part->len - 1] != '\'')
 				sql = numbers_end(sql, end, row, row_part->len);
 		}
-		if (part->back != 0 && goes_on(sql, end, row, row_part->len)) {
+		if (part->back != 0 && row_follows(sql, end, row, row_part->len)) {
 			kept = row;
 			part = row_part;
 		} else if (!is_same(sql, end, kept, part->len))

@@ -1,10 +1,10 @@
 /*
- * src/sql/skeleton.h - SQL without its values: a skeleton stands for all SQL that differs only in numbers and strings.
+ * src/sql/skeleton.h - SQL without its values. A skeleton stands for all SQL that differs only in these.
  *
- * A skeleton has the parts of SQL between the literals that don't matter (struct scan_literals). A list of values may
- * follow IN or VALUES, or stand in ARRAY[]. If it consists of at least three rows that look alike, and of nothing else,
- * the skeleton has the parts of two rows, and a mark that more may follow: fingerprints make no difference by the
- * number of rows, either. The functions are pure.
+ * A skeleton has the parts of SQL between the literals that don't matter (struct scan_literals). After IN or VALUES, or
+ * in ARRAY[], there may be a list of values. If the list consists of three or more rows that look alike, and nothing
+ * else, the skeleton has the parts of two rows, and a mark that any number of rows may follow. (Fingerprints ignore the
+ * number of rows, too.) The functions are pure.
  */
 #pragma once
 
@@ -12,12 +12,12 @@
 
 #include <string.h>
 
-#define SKELETON_READABLE 8 /* bytes that may be read from the beginning of each part, however short the part is */
+#define SKELETON_READABLE 8 /* bytes that can be read from the beginning of each part, even of a shorter part */
 
 /* The SQL between two literals. */
 struct sql_part {
 	uint16_t len;
-	/* literals in a row, if the literal before this part ends the second of equal rows, so more may follow; or 0 */
+	/* literals in a row, if the literal before this part ends the second of equal rows (more may follow); else 0 */
 	uint16_t back;
 };
 
@@ -50,7 +50,7 @@ uint64_t skeleton_hash(unsigned options, const char *sql, size_t len);
 /*
  * --- skeleton_parts.c: makes skeletons.
  *
- * Takes SQL of len bytes apart; literals must hold all of its literals that don't matter.
+ * Splits SQL of len bytes into parts. `literals` must hold all of its literals that don't matter.
  */
 void skeleton_take_apart(struct skeleton_parts *to, const struct scan_literals *literals, size_t len);
 /*
@@ -70,7 +70,7 @@ skeleton_eight(const char *p)
 	return bytes;
 }
 
-/* Mixes more into the hash. Clients choose the SQL, but SQL that is made to collide only has to be scanned. */
+/* Mixes more into the hash, which needs no secret: if clients make SQL collide, it only has to be scanned. */
 static inline uint64_t
 skeleton_mix(uint64_t hash, uint64_t more)
 {

@@ -35,8 +35,8 @@ is_same_part(const struct scan_literals *l, size_t i, size_t j)
 enum list { LIST_NONE, LIST_VALUES, LIST_ROWS };
 
 /*
- * Returns which list begins at literal i: one after IN ( or ARRAY[, or the rows after VALUES (. A quote may stand
- * between.
+ * Returns which kind of list begins at literal i: LIST_VALUES after "IN (" or "ARRAY[", LIST_ROWS after "VALUES (". The
+ * literal's opening quote may come in between.
  */
 static enum list
 begins_list(const struct scan_literals *l, size_t i)
@@ -65,8 +65,8 @@ begins_list(const struct scan_literals *l, size_t i)
 }
 
 /*
- * Returns true if the bytes between literal i and the previous one may stand between two values. ends_row says that a
- * row may end there.
+ * Returns true if the bytes between literal i - 1 and literal i may stand between two values. ends_row says that they
+ * may end one row and begin the next.
  */
 static bool
 is_between_values(const struct scan_literals *l, size_t i, bool ends_row)
@@ -82,9 +82,9 @@ is_between_values(const struct scan_literals *l, size_t i, bool ends_row)
 	       (opened == 0 || memchr(part, ')', len) < memchr(part, '(', len));
 }
 
-/* Returns true if a bracket is closed after literal i, and after its quote if it has one. */
+/* Returns true if a closing bracket follows literal i (and its closing quote, if it has one). */
 static bool
-is_closed_behind(const struct scan_literals *l, size_t i, const char *end)
+is_closed_after(const struct scan_literals *l, size_t i, const char *end)
 {
 	const char *p = l->sql + l->at[i].end;
 
@@ -95,11 +95,11 @@ is_closed_behind(const struct scan_literals *l, size_t i, const char *end)
 }
 
 /*
- * Returns how many literals from first on form rows of width literals that look alike, if there are at least three
- * rows; else 0. The scan is in the same state after the second row as after any later row.
+ * Returns how many literals, from `first` on, form rows of `width` literals each that look alike; 0 if there are fewer
+ * than three rows. (The scan is in the same state after the second row as after any later row.)
  */
 static size_t
-rows_of(const struct scan_literals *l, size_t first, size_t width, bool has_brackets, const char *end)
+count_in_rows(const struct scan_literals *l, size_t first, size_t width, bool has_brackets, const char *end)
 {
 	size_t at = first + width + 1;
 
@@ -111,12 +111,11 @@ rows_of(const struct scan_literals *l, size_t first, size_t width, bool has_brac
 	while (at < l->count && is_same_part(l, at - width, at))
 		at++;
 	at -= first;
-	return at % width == 0 && at >= 3 * width && is_closed_behind(l, first + at - 1, end) ? at : 0;
+	return at % width == 0 && at >= 3 * width && is_closed_after(l, first + at - 1, end) ? at : 0;
 }
 
 /*
- * Returns how many literals, from first on, stand before the bracket closes that is open before first; ROW_MAX + 1 at
- * most.
+ * Returns how many literals, from `first` on, the row has: up to the next closing parenthesis, but ROW_MAX + 1 at most.
  */
 static size_t
 row_width(const struct scan_literals *l, size_t first)
@@ -156,9 +155,9 @@ skeleton_take_apart(struct skeleton_parts *to, const struct scan_literals *l, si
 		list = begins_list(l, i);
 		width = list == LIST_ROWS ? row_width(l, i) : 0;
 		if (width > 0)
-			rows = rows_of(l, i, width, true, l->sql + len);
+			rows = count_in_rows(l, i, width, true, l->sql + len);
 		if (rows == 0 && list != LIST_NONE)
-			rows = rows_of(l, i, width = 1, false, l->sql + len);
+			rows = count_in_rows(l, i, width = 1, false, l->sql + len);
 		if (rows == 0)
 			width = 0;
 		for (size_t second = i + 2 * width; i + 1 < second;)

@@ -1,6 +1,6 @@
 /*
- * src/sql/sql_class.h - the tokens that a byte of SQL can be part of (PostgreSQL's scan.l). Both lexers use it: scan.c,
- * which reads all SQL, and sql_token.c.
+ * src/sql/sql_class.h - which tokens a byte of SQL can be part of (PostgreSQL's scan.l). Both lexers use these classes:
+ * scan.c, which reads all SQL, and sql_token.c.
  *
  * Always: bytes that are not ASCII can be in a word, as in scan.l, whatever the encoding.
  */
@@ -23,7 +23,7 @@ enum sql_class {
 	WORD = TAG | DOLLAR
 };
 
-/* A vertical tab is an error before PostgreSQL 16. */
+/* A vertical tab counts as white space, although it is an error before PostgreSQL 16. */
 /* clang-format off */
 static const uint8_t sql_classes[256] = {
 	[' '] = SPACE, ['\t'] = SPACE, ['\n'] = SPACE, ['\v'] = SPACE, ['\f'] = SPACE, ['\r'] = SPACE,
@@ -47,7 +47,7 @@ sql_is(char c, unsigned class)
 	return (sql_class(c) & class) != 0;
 }
 
-/* Folds ASCII alone. In single-byte encodings PostgreSQL folds more letters. */
+/* Folds ASCII letters only. In single-byte encodings PostgreSQL folds other letters, too. */
 static inline char
 sql_fold(char c)
 {

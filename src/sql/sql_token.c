@@ -123,13 +123,14 @@ take_dollar(struct sql_lexer *lx)
 }
 
 /*
- * Takes every letter, digit and dot that follows, because nothing else that is worth showing can follow a digit without
- * a space. A dollar right after a word belongs to the word and begins no string, as in the scanner (sql/scan.h).
+ * Takes all letters, digits and dots that follow as part of the number, because no useful token can follow a digit
+ * without a space. If the number ends like a word (ends_in_word), a dollar after it belongs to that word and begins no
+ * string, as in sql/scan.h.
  */
 static enum sql_kind
 take_number(struct sql_lexer *lx)
 {
-	bool has_word = false;
+	bool ends_in_word = false;
 	size_t i = lx->pos;
 
 	while (i < lx->len) {
@@ -137,15 +138,15 @@ take_number(struct sql_lexer *lx)
 
 		if ((sql_class(c) & TAG) == 0 && c != '.')
 			break;
-		has_word = c != '.' && (has_word || (sql_class(c) & WORD_START) != 0);
+		ends_in_word = c != '.' && (ends_in_word || (sql_class(c) & WORD_START) != 0);
 		i++;
 		if ((c == 'e' || c == 'E') && i + 1 < lx->len && (lx->sql[i] == '+' || lx->sql[i] == '-') &&
 		    (sql_class(lx->sql[i + 1]) & DIGIT) != 0) {
-			has_word = false;
+			ends_in_word = false;
 			i++;
 		}
 	}
-	lx->pos = has_word ? run_of(lx, i, WORD) : i;
+	lx->pos = ends_in_word ? run_of(lx, i, WORD) : i;
 	return SQL_NUMBER;
 }
 
@@ -165,9 +166,8 @@ take_word(struct sql_lexer *lx)
 }
 
 /*
- * Takes the longest run of operator characters, as PostgreSQL does. The run stops before the beginning of a
- * comment. A + or - at its end is dropped unless the run has a character that operators of the SQL standard lack: so
- * a=-1 is an equals sign and a minus.
+ * Takes the longest run of operator characters, as PostgreSQL does. The run ends before a comment. Then + and - at its
+ * end are dropped, unless the run has one of ~!@#%^&|`? : so in a=-1 the operators are = and -.
  */
 static enum sql_kind
 take_operator(struct sql_lexer *lx)

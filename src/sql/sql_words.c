@@ -6,7 +6,7 @@
 
 enum { LONGEST = sizeof("transaction") - 1 };
 
-/* Setting bit 0x20 makes letters lower case, and turns no other character of a word into a letter. */
+/* Sets bit 0x20 of each byte. This makes letters lower case, and turns no other character of a word into a letter. */
 static inline uint32_t
 lower_four(const char *p)
 {
@@ -17,8 +17,8 @@ lower_four(const char *p)
 }
 
 /*
- * Compares four bytes at a time; the last four may overlap the ones before. For a word known at compile time little of
- * this code is left.
+ * Compares four bytes at a time; the last four may overlap the ones before. For a word that is known at compile time,
+ * the compiler leaves little of this code.
  */
 static inline bool
 word_is_same(const char *text, const char *word, size_t len)
@@ -53,8 +53,8 @@ sql_word_find(const char *text, size_t len)
 enum { NAME_LONGEST = 63 };
 
 /*
- * Entries of one length. Each is a letter of kinds, the name and a separator; they are in order, for binary search. The
- * blanks are for head(), which reads beyond a short name.
+ * The entries for names of one length, sorted for binary search. Each entry is a letter (see kinds[]), the name and a
+ * separator. The blanks after the last entry are there because head() reads eight bytes even of a shorter name.
  */
 #define NAMES(len, text) [len] = { text "       ", sizeof(text) / ((len) + 2) },
 
@@ -65,7 +65,7 @@ static const struct {
 #include "sql_names_table.h"
 };
 
-/* A capital letter has the bits of its small letter, and is a function, too. */
+/* A capital letter has the bits of the small letter, and SQL_FUNCTION. */
 static const uint8_t kinds[128] = {
 	['f'] = SQL_FUNCTION,
 	['k'] = SQL_KEYWORD,
@@ -81,7 +81,7 @@ static const uint8_t kinds[128] = {
 	['Q'] = SQL_SEQUENCE_FUNCTION | SQL_FUNCTION,
 };
 
-/* Returns the first bytes as a number that sorts as they do. Eight bytes must be readable. */
+/* Returns up to eight bytes of the name as a number that sorts as they do. Eight bytes must be readable. */
 static uint64_t
 head(const char *name, size_t len)
 {

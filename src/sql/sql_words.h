@@ -6,7 +6,7 @@
 
 #include <stddef.h>
 
-/* Each word once, after its first letter. */
+/* Each word occurs once, and words with the same first letter stand together after LETTER(). */
 /* clang-format off */
 #define SQL_WORDS(LETTER, WORD) \
 	LETTER('a') WORD(abort, ABORT) WORD(aggregate, AGGREGATE) WORD(alter, ALTER) WORD(analyze, ANALYZE) \
@@ -56,7 +56,7 @@ enum sql_word sql_word_find(const char *text, size_t len);
  * --- Words that may stand before a parenthesis: PostgreSQL's keywords and functions.
  *
  * scripts/sql-names prints the table (sql_names.tsv) from a running server, and adds names from newer versions and from
- * the most used parts of contrib. A name that is not in the table is a user's own.
+ * the most used parts of contrib. A name that is not in the table is taken for a user's own.
  */
 
 enum sql_name_bit {

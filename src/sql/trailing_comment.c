@@ -1,22 +1,22 @@
 /*
  * src/sql/trailing_comment.c - see traits.h.
  *
- * The SQL is read backwards. Values are URL-encoded, so they contain neither quotes nor asterisks. If text that looks
- * like such a comment were inside a string or another comment, that string or comment would not end within the SQL, and
- * PostgreSQL refuses such SQL with or without the text.
+ * The SQL is read backwards. Values are URL-encoded, so they contain neither quotes nor asterisks. Text that looks like
+ * such a comment might be part of a string or of another comment. But then that string or comment would not end within
+ * the SQL, and PostgreSQL would refuse the SQL with or without the text.
  */
 #include "sql/traits.h"
 #include "base/text.h"
 
 static bool
-comment_is_word(char c)
+is_key_char(char c)
 {
 	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-' ||
 	       c == '.' || c == '%' || c == '~';
 }
 
 static bool
-is_value(char c)
+is_value_char(char c)
 {
 	return c != '\'' && c != '\\' && c != '*' && (unsigned char)c >= ' ' && (unsigned char)c < 0x7f;
 }
@@ -36,11 +36,11 @@ is_pairs(const char *p, size_t len)
 	size_t at = skip_spaces(p, 0, len), from;
 
 	for (;;) {
-		for (from = at; at < len && comment_is_word(p[at]);)
+		for (from = at; at < len && is_key_char(p[at]);)
 			at++;
 		if (at == from || len - at < 3 || p[at] != '=' || p[at + 1] != '\'')
 			return false;
-		for (at += 2; at < len && is_value(p[at]);)
+		for (at += 2; at < len && is_value_char(p[at]);)
 			at++;
 		if (at == len || p[at] != '\'')
 			return false;

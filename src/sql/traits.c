@@ -11,9 +11,9 @@ traits_of_scan(struct sql_traits *v, const struct scan *s, const char *sql, size
 {
 	uint32_t hints = s->hints;
 
-	/* Looks into strings, too, because such SQL may run SQL that stands in a string. A plain search is enough: a
-	 * false match only costs round trips, and SQL that it misses is SQL that the client could not expect pgweir to
-	 * see. */
+	/* Searches all of the text, because such SQL may run SQL that stands in a string. A plain search is enough: a
+	 * false match only costs round trips, and if the search misses something, the client could not expect pgweir to
+	 * see it. */
 	if ((s->flags & (SCAN_CODE | SCAN_FUNCTION)) != 0) {
 		len = len < SEARCHED_MAX ? len : SEARCHED_MAX;
 		hints |= text_mentions(sql, len, "pg_listening_channels") ? SCAN_HINT_CHANNELS : 0u;
@@ -63,12 +63,12 @@ mentions_moment(const char *sql, size_t len)
 }
 
 /*
- * Looks for TRAITS_MOMENT and TRAITS_NULL. The former is input of date and time types that stands for the time at which
- * it is read: 'now', '12:00 today', '{now}'. The latter is x = NULL, with or without parentheses, which
+ * Looks for TRAITS_MOMENT and TRAITS_NULL. TRAITS_MOMENT: literals of date and time types that stand for the time at
+ * which they are read: 'now', '12:00 today', '{now}'. TRAITS_NULL: x = NULL, with or without parentheses, which
  * transform_null_equals turns into IS NULL.
  */
 static uint32_t
-look_into(const char *sql, size_t len)
+find_moments_and_nulls(const char *sql, size_t len)
 {
 	struct sql_lexer lexer;
 	struct sql_token t, before = { 0 };
@@ -104,6 +104,6 @@ traits_of_parse(struct sql_traits *v, const char *sql, size_t len)
 	if (may_name_moment && memchr(sql, '\\', len) != NULL) /* the session decides which bytes are a literal */
 		hints |= TRAITS_MOMENT;
 	if (may_name_moment || (memchr(sql, '=', len) != NULL && text_mentions(sql, len, "null")))
-		hints |= look_into(sql, len);
+		hints |= find_moments_and_nulls(sql, len);
 	v->hints = (uint16_t)(v->hints | hints);
 }

@@ -1,9 +1,9 @@
 /*
- * src/sql/traits.h - one reading of SQL finds all facts by which features tell whether the SQL concerns them.
+ * src/sql/traits.h - what one reading of SQL finds, so that each feature can tell whether the SQL concerns it.
  *
- * SQL is read once: a simple Query's when it comes, a statement's when it is first seen (statement_traits()). No other
- * code looks into SQL on the way of a query, except a feature that the traits concern: such a feature may parse the SQL
- * (known.h, sql_token.h). The functions are pure.
+ * The SQL of a simple Query is read when the Query comes; the SQL of a prepared statement when the statement is first
+ * seen (statement_traits()). While a query is relayed, no other code looks into its SQL, except that a feature which
+ * the traits concern may parse the SQL (known.h, sql_token.h). The functions are pure.
  */
 #pragma once
 
@@ -24,15 +24,15 @@ struct sql_traits {
 /* Hints for SQL of a Parse: they decide whether clients with other settings may share the statement. */
 enum traits_hint {
 	TRAITS_LITERALS = 1u << 8, /* the SQL may have literals, or is not ASCII */
-	TRAITS_MOMENT = 1u << 9, /* it may have literals like 'now', which mean the time of the Parse */
-	TRAITS_NULL = 1u << 10, /* it compares something with NULL: see transform_null_equals */
-	TRAITS_OF_PARSE = 1u << 11, /* the hints of a Parse were looked for */
+	TRAITS_MOMENT = 1u << 9, /* the SQL may have literals like 'now', which mean the time of the Parse */
+	TRAITS_NULL = 1u << 10, /* the SQL compares something with NULL: see transform_null_equals */
+	TRAITS_OF_PARSE = 1u << 11, /* traits_of_parse() has run, so the other hints of this enum are valid */
 	TRAITS_PARSE_ALL = TRAITS_LITERALS | TRAITS_MOMENT | TRAITS_NULL | TRAITS_OF_PARSE
 };
 
 /*
- * SCAN_SEQUENCES has the flags of SQL that may use sequences; SCAN_PLAIN has all flags that need no probe, because a
- * savepoint leaves nothing in the session.
+ * SCAN_SEQUENCES has the flags of SQL that may use sequences. SCAN_PLAIN adds savepoints, which leave nothing in the
+ * session, so SQL with no other flags needs no probe.
  */
 #define SCAN_SEQUENCES (SCAN_SEQUENCE | SCAN_NEXTVAL | SCAN_INSERT | SCAN_WRITES)
 #define SCAN_PLAIN (SCAN_SEQUENCES | SCAN_SAVEPOINT)
@@ -65,7 +65,7 @@ traits_are_plannable(uint32_t first)
 
 /* Sets the traits from s, the scan of this SQL, which must lie in one piece. */
 void traits_of_scan(struct sql_traits *v, const struct scan *s, const char *sql, size_t len);
-/* Sets the traits that hold under whichever settings PostgreSQL reads this SQL (scan_text_anyhow). */
+/* Sets traits that hold whichever settings PostgreSQL reads this SQL under (scan_text_anyhow). */
 void traits_anyhow(struct sql_traits *v, const char *sql, size_t len);
 /* Adds the hints of a Parse, unless v has them. */
 void traits_of_parse(struct sql_traits *v, const char *sql, size_t len);
@@ -76,20 +76,20 @@ void traits_of_parse(struct sql_traits *v, const char *sql, size_t len);
  * --- listen_text.c: replaces the SQL of a LISTEN, for a server that must not listen.
  *
  * Another connection listens for the client (listen/listen.h). In place of the LISTEN, the server that the client has
- * borrowed runs an UNLISTEN of the same name: it parses, fails and commits where the LISTEN would, has the same name
- * (also in the notice that a name was truncated), and leaves nothing behind. A comment marks the UNLISTEN, so that it
- * is recognized later. The functions are pure.
+ * borrowed runs an UNLISTEN of the same channel. The UNLISTEN parses, fails and commits where the LISTEN would, names
+ * the same channel (also in the notice that a name was truncated), and leaves nothing behind. A comment marks it. The
+ * functions are pure.
  */
-/* Appends the substitute for sql, one LISTEN (by known_parse), without a terminator. Returns false if it is another. */
+/* Appends the substitute for sql, a single LISTEN (known_parse()), unterminated. Returns false if sql is no LISTEN. */
 bool listen_text_substitute(const char *sql, size_t len, struct buf *out);
 /* Returns true if listen_text_substitute() made this SQL. */
 bool listen_text_is_substitute(const char *sql, size_t len);
 
 /*
- * --- trailing_comment.c: the comment at the end of a query that names its origin (sqlcommenter). The functions are
- * pure.
+ * --- trailing_comment.c: finds the comment at the end of a query by which frameworks name the query's origin
+ * (sqlcommenter). The functions are pure.
  *
- * Frameworks append key='value',... of the web request, so one statement looks like thousands.
+ * Frameworks append key='value',... about the web request, so one statement looks like thousands.
  */
 /*
  * Returns the length of the SQL without a comment of that form and the white space before it. Only white space and a

@@ -1,6 +1,6 @@
 /*
  * src/wire/fields.h - parses the bodies of messages (protocol chapter, "Message Formats", "Error and Notice Message
- * Fields"). The functions are pure. Every string that they return points into the body and is terminated there.
+ * Fields"). The functions are pure. Every string that they return lies in the body, with its terminator.
  */
 #pragma once
 
@@ -47,21 +47,21 @@ bool fields_parse(const uint8_t *body, size_t len, struct parse_fields *out);
 
 /*
  * Parses the names at the front of a Bind into *portal and *statement, and sets *names_len to the number of bytes up to
- * and including the second terminator. Returns false if a terminator is missing within len, which more bytes may bring.
+ * and including the second terminator. Returns false if a terminator is missing, and may come with more bytes.
  */
 bool fields_bind(const uint8_t *body, size_t len, const char **portal, const char **statement, size_t *names_len);
 /*
- * Returns a hash of the parts of a RowDescription that its reader relies on: names, types and type modifiers. The
- * columns' origin and format are ignored, as by PostgreSQL when it decides whether a plan's result type has changed
+ * Returns a hash of the parts of a RowDescription that clients rely on: names, types and type modifiers. The columns'
+ * origin and format are ignored, as PostgreSQL ignores them when it decides whether a plan's result type has changed
  * (equalTupleDescs). Returns 0 if the message is malformed, and never otherwise.
  */
 uint32_t fields_row_shape(const uint8_t *body, size_t len);
 /* Returns a hash, never 0, of a ParameterDescription's types if any type's OID is at least first; otherwise 0. */
 uint32_t fields_own_types(const uint8_t *body, size_t len, uint32_t first);
 /*
- * Finds the value of a Bind's parameter i, counted from 0, in the format in which the client sent it; the type text
- * looks the same in both formats. *value is NULL for SQL's NULL. Returns false if there is no such parameter, or if the
- * body is truncated before the value's end.
+ * Finds the value of a Bind's parameter i, counted from 0, in the format in which the client sent it. (A value of type
+ * text has the same bytes in both formats.) *value is NULL for SQL's NULL. Returns false if the Bind has fewer
+ * parameters, or if the body is truncated before the value's end.
  */
 bool fields_bind_value(const uint8_t *body, size_t body_len, unsigned i, const uint8_t **value, size_t *len);
 /*
@@ -75,8 +75,8 @@ struct bind_values {
 bool fields_bind_values(const uint8_t *body, size_t len, struct bind_values *values);
 bool fields_bind_next(struct bind_values *values, const uint8_t **value, size_t *len);
 /*
- * Begins an iteration over the columns of a DataRow, which have the same form as the values of a Bind:
- * fields_bind_next() takes each. Returns how many columns there are; 0 if there are none or the message is malformed.
+ * Begins an iteration over the columns of a DataRow, which have the same form as the values of a Bind, so
+ * fields_bind_next() takes each column. Returns the number of columns; 0 if the message is malformed.
  */
 unsigned fields_row(const uint8_t *body, size_t len, struct bind_values *columns);
 /*

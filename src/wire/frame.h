@@ -1,7 +1,7 @@
 /*
  * src/wire/frame.h - the header of a message: one type byte, then a length that counts itself but not the type
- * (protocol chapter, "Message Formats"). The functions are pure; they are inline because each message of each query
- * passes here.
+ * (protocol chapter, "Message Formats"). The functions are pure; they are inline because each message of each query is
+ * parsed here.
  */
 #pragma once
 
@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 #define FRAME_HEAD_LEN 5
-#define FRAME_BODY_MAX ((uint32_t)0x3ffffffb) /* bytes; PostgreSQL's MaxAllocSize less the length word */
+#define FRAME_BODY_MAX ((uint32_t)0x3ffffffb) /* bytes; PostgreSQL's MaxAllocSize minus the length word */
 /* bytes; PostgreSQL's PQ_SMALL_MESSAGE_LIMIT, which includes the length word */
 #define FRAME_SMALL_MAX ((uint32_t)10000)
 

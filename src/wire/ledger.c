@@ -4,8 +4,8 @@
  * After an error in a simple Query, PostgreSQL (postgres.c, PostgresMain) sends ReadyForQuery by itself. After an error
  * in any extended message, it ignores everything, even simple Queries, until a Sync. In COPY IN it ignores Sync and
  * Flush until CopyDone or CopyFail. So a Sync between an Execute that turns out to be a COPY and the CopyDone is never
- * answered, unless the COPY fails before PostgreSQL has read that Sync. Which of the Syncs were ignored is known when a
- * later message is answered.
+ * answered, unless the COPY fails before PostgreSQL has read that Sync. Only the answer to a later message shows which
+ * of these Syncs were ignored.
  */
 #include "wire/ledger.h"
 
@@ -19,7 +19,7 @@ entry_at(struct ledger *l, uint32_t i)
 	return &l->ring[(l->head + i) & (l->cap - 1)];
 }
 
-/* Removes the head, of any kind, and returns it. ledger_drop_head() does so for entries that the server answers. */
+/* Removes and returns the head, of any kind. ledger_drop_head() is enough for a head that the server answers. */
 static struct owed
 drop_head(struct ledger *l)
 {
@@ -116,7 +116,7 @@ take_head(struct ledger *l)
 }
 
 static void
-answered(struct ledger *l)
+settle_head(struct ledger *l)
 {
 	struct owed o = take_head(l);
 
@@ -124,7 +124,7 @@ answered(struct ledger *l)
 	settle(l, &o, OWED_ANSWERED);
 }
 
-/* Called when the COPY IN of a simple Query is over, but the Query is not: removes the entry of its CopyDone. */
+/* Removes the entry of the CopyDone. Called when the COPY IN of a simple Query has ended, but the Query has not. */
 static void
 end_copy(struct ledger *l)
 {
@@ -138,9 +138,11 @@ end_copy(struct ledger *l)
 	forget_copy(l);
 }
 
-/* Returns false for a message that PostgreSQL skips or ignores now, so that no reply is due for it. */
+/*
+ * Returns true if PostgreSQL will answer this message, although an error or a COPY is open; else settles or counts it.
+ */
 static bool
-is_entered(struct ledger *l, const struct owed *o)
+admit(struct ledger *l, const struct owed *o)
 {
 	if (l->intake == INTAKE_SYNC) {
 		if (o->kind != OWED_SYNC) {
@@ -153,7 +155,7 @@ is_entered(struct ledger *l, const struct owed *o)
 		l->copy_syncs++; /* the server ignores this Sync and never answers it */
 		return false;
 	}
-	l->intake = INTAKE_ALL; /* in a COPY: CopyDone, CopyFail, or a message that makes the server fail it */
+	l->intake = INTAKE_ALL; /* in a COPY the message is CopyDone, CopyFail, or one that makes the COPY fail */
 	return true;
 }
 
@@ -163,7 +165,7 @@ ledger_enter(struct ledger *l, struct owed o)
 	assert(l->intake != INTAKE_SYNC || l->count == 0); /* messages that the server ignores are not entered */
 	if (ledger_has_ahead(l))
 		l->ops->overtaken(l->arg);
-	if (l->intake != INTAKE_ALL && !is_entered(l, &o))
+	if (l->intake != INTAKE_ALL && !admit(l, &o))
 		return;
 	if (l->count == l->cap && ledger_grow(l) < 0) {
 		l->trust = LEDGER_SHORT;
@@ -206,8 +208,8 @@ ledger_push_run(struct ledger *l, enum owed_to to, void *ref)
 }
 
 /*
- * Called when the head turns out to be a COPY IN. The server ignores the Syncs that already follow it, up to CopyDone
- * or CopyFail, so the server owes nothing for them.
+ * Called when the head turns out to be a COPY IN. The server ignores the Syncs that already follow the head, up to
+ * CopyDone or CopyFail. It owes nothing for these Syncs, so their entries are removed.
  */
 static void
 begin_copy_in(struct ledger *l)
@@ -235,11 +237,11 @@ verdict_of(const struct owed *o)
 }
 
 /*
- * Returns true for entries of the client, and for those that prepare a client's statement again: if that fails, the
- * error is the client's.
+ * Returns true for entries of the client, and for entries that prepare a client's statement again: if PostgreSQL fails
+ * such a message, the error is for the client.
  */
 static bool
-is_of_client(const struct owed *o)
+is_for_client(const struct owed *o)
 {
 	return o->to == OWED_TO_CLIENT || o->to == OWED_TO_STATEMENT;
 }
@@ -248,7 +250,7 @@ static enum ledger_verdict
 receive_error(struct ledger *l)
 {
 	struct owed *o = l->count > 0 ? entry_at(l, 0) : NULL;
-	enum ledger_verdict v = o == NULL || is_of_client(o) ? LEDGER_PASS : LEDGER_SWALLOW;
+	enum ledger_verdict v = o == NULL || is_for_client(o) ? LEDGER_PASS : LEDGER_SWALLOW;
 	uint32_t syncs = l->copy == COPY_IN ? l->copy_syncs : 0;
 
 	if (o == NULL)
@@ -256,7 +258,7 @@ receive_error(struct ledger *l)
 	if (owed_ends_request(o)) {
 		end_copy(l); /* ReadyForQuery follows without a Sync */
 		if (syncs > 0)
-			/* only ReadyForQuery answers the Query now; that of a Sync within the COPY comes after it */
+			/* only ReadyForQuery answers the Query now; one for a Sync within the COPY comes after it */
 			o->kind = OWED_SYNC;
 	} else {
 		enum owed_end how = OWED_FAILED;
@@ -290,8 +292,8 @@ ledger_owes_client(const struct ledger *l, uint64_t *since_us)
 	for (uint32_t i = 0; i < l->count && *since_us == 0; i++) {
 		const struct owed *o = ledger_at(l, i);
 
-		is_owing = is_owing || is_of_client(o);
-		if (is_of_client(o) && owed_ends_request(o))
+		is_owing = is_owing || is_for_client(o);
+		if (is_for_client(o) && owed_ends_request(o))
 			*since_us = o->started_us;
 	}
 	return is_owing;
@@ -347,7 +349,7 @@ ledger_owes_us(const struct ledger *l, uint64_t *since_us)
 	for (uint32_t i = 0; i < l->count; i++) {
 		const struct owed *o = ledger_at(l, i);
 
-		if (is_of_client(o))
+		if (is_for_client(o))
 			return false;
 		*since_us = o->started_us;
 		if (owed_ends_request(o))
@@ -385,7 +387,7 @@ ledger_swallow_types(struct ledger *l)
 	entry_at(l, l->count - 1)->phase = 2;
 }
 
-/* Handles messages that end a running Query or Execute, or belong to one. */
+/* Handles a message that belongs to a running Query or Execute, or ends it. */
 static enum ledger_verdict
 receive_result(struct ledger *l, uint8_t type)
 {
@@ -396,8 +398,7 @@ receive_result(struct ledger *l, uint8_t type)
 	switch (type) {
 	case 'T':
 		if (l->is_replication)
-			l->copy =
-			    COPY_NONE; /* a walsender continues after CopyDone, and may have sent CopyData after it */
+			l->copy = COPY_NONE; /* a walsender continues after CopyDone, which CopyData may follow */
 		return is_execute || l->copy != COPY_NONE ? LEDGER_VIOLATION : v;
 	case 'D':
 		return l->copy != COPY_NONE ? LEDGER_VIOLATION : v;
@@ -406,7 +407,7 @@ receive_result(struct ledger *l, uint8_t type)
 		if (type == 'I' && l->copy != COPY_NONE)
 			return LEDGER_VIOLATION;
 		if (is_execute)
-			answered(l);
+			settle_head(l);
 		else {
 			end_copy(l);
 			if (o->shown > 0 && --o->shown == 0)
@@ -416,7 +417,7 @@ receive_result(struct ledger *l, uint8_t type)
 	case 's':
 		if (!is_execute || l->copy != COPY_NONE)
 			return LEDGER_VIOLATION;
-		answered(l);
+		settle_head(l);
 		return v;
 	case 'G':
 		if (l->copy != COPY_NONE)
@@ -443,14 +444,14 @@ receive_result(struct ledger *l, uint8_t type)
 }
 
 static enum ledger_verdict
-receive_simple_answer(struct ledger *l, bool is_it)
+receive_simple_answer(struct ledger *l, bool is_match)
 {
 	enum ledger_verdict v;
 
-	if (!is_it)
+	if (!is_match)
 		return LEDGER_VIOLATION;
 	v = verdict_of(ledger_head(l));
-	answered(l);
+	settle_head(l);
 	return v;
 }
 
@@ -490,9 +491,9 @@ ledger_receive(struct ledger *l, uint8_t type, struct owed *ended, bool *is_end)
 		return receive_error(l);
 	if (type == 'N' || type == 'S' || type == 'A') {
 		/* Notices and parameters caused by pgweir's own messages are not for the client; notifications always
-		 * are. PostgreSQL reports parameters before ReadyForQuery: the ReadyForQuery of a question asked before
-		 * COMMIT may be the first one since the client changed parameters, while the question itself changes
-		 * none. */
+		 * are. A parameter that comes while OWED_TO_COMMIT is the head is the client's change: PostgreSQL
+		 * reports parameters only before ReadyForQuery, the question's ReadyForQuery may be the first one since
+		 * the client's change, and the question itself changes none. */
 		if (l->count == 0 || type == 'A' || (type == 'S' && ledger_head(l)->to == OWED_TO_COMMIT))
 			return LEDGER_PASS;
 		return verdict_of(ledger_head(l));
@@ -503,8 +504,7 @@ ledger_receive(struct ledger *l, uint8_t type, struct owed *ended, bool *is_end)
 		return LEDGER_VIOLATION;
 	o = &l->ring[l->head];
 	if (l->copy == COPY_FAILED && o->kind != OWED_SYNC)
-		/* a message after the COPY is answered, so the Syncs within the COPY were answered before or never will
-		 * be */
+		/* a message after the COPY is answered, so no more Syncs within the COPY will be answered */
 		forget_copy(l);
 	switch (o->kind) {
 	case OWED_QUERY:
@@ -530,7 +530,7 @@ ledger_receive(struct ledger *l, uint8_t type, struct owed *ended, bool *is_end)
 	case OWED_FUNCTION:
 		return type == 'V' ? verdict_of(o) : LEDGER_VIOLATION;
 	default:
-		return LEDGER_VIOLATION; /* among these is OWED_SYNC, which only ReadyForQuery or an error answers */
+		return LEDGER_VIOLATION; /* also for OWED_SYNC, which only ReadyForQuery or an error answers */
 	}
 }
 

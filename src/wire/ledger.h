@@ -3,15 +3,15 @@
  *
  * Each message that is sent to a server and will be answered is entered; each message received from the server must
  * match the head, which is the oldest entry (protocol chapter, "Message Flow"). This makes pipelines, errors in a
- * pipeline (the server skips to Sync), Flush without Sync, COPY and pgweir's own messages right by construction. The
- * ledger is pure: it does no I/O and reads no clock.
+ * pipeline (the server skips to Sync), Flush without Sync, COPY and pgweir's own messages correct without special
+ * cases. The ledger is pure: it does no I/O and reads no clock.
  *
  * Local entries are replies that pgweir sends itself: ParseComplete for a statement that the server already has, and
  * CloseComplete. They wait for their turn like all other replies; when an error ahead of them skips to Sync, they are
  * skipped, too.
  *
- * A ledger that could not grow remembers that (LEDGER_SHORT), so callers that enter messages need not check. The trust
- * is checked when the batch is to be sent: the server is then closed.
+ * If the ledger can't grow, trust becomes LEDGER_SHORT, so callers that enter messages need not check. The sender of
+ * the batch checks trust, and closes the server in that case.
  *
  * Owns:   its ring. Borrows: the entries' refs.
  * Always: an entry with a ref is settled exactly once, even if it could not be entered. After ledger_advance() the head
@@ -50,23 +50,23 @@ enum owed_to {
 	OWED_TO_PROBE, /* the query about session state (probe) */
 	OWED_TO_FEATURE, /* a feature's own messages (listen); errors do not matter */
 	OWED_TO_PING,
-	OWED_TO_RESET, /* ROLLBACK, DISCARD ALL and the seal, after the client has gone */
+	OWED_TO_RESET, /* ROLLBACK, DISCARD ALL and washes (seal/seal.h), after the client has gone */
 	OWED_TO_OWNER, /* a query of the pool; errors do not matter */
 	OWED_TO_COMMIT, /* a question by which a COMMIT is checked; owed.statements tells which question */
 	OWED_TO_REPLAY, /* asks a standby to say when it has replayed a position; an error means that it has not */
-	OWED_TO_NOBODY /* a request that was sent ahead (policy/policy.h) for a client that was then served otherwise */
+	OWED_TO_NOBODY /* a request that was sent ahead (policy/policy.h) for a client that another server has served */
 };
 
 struct owed {
 	uint8_t kind; /* enum owed_kind */
 	uint8_t to; /* enum owed_to */
-	/* The meaning depends on the kind. QUERY: 1 if further results are not for the client. DESCRIBE_STATEMENT: 1
-	 * after ParameterDescription has come, 2 if ParameterDescription will be swallowed. LOCAL_PARSE: 1 if the reply
-	 * waits for a message of the server's that comes after it, so both are sent at once. */
+	/* The meaning depends on the kind. QUERY: 1 if the results still to come are not for the client.
+	 * DESCRIBE_STATEMENT: 1 after ParameterDescription has come, 2 if ParameterDescription will be swallowed.
+	 * LOCAL_PARSE: 1 if the reply waits for the server's next message, so that one send has both. */
 	uint8_t phase;
-	uint8_t shown; /* QUERY: how many further CommandCompletes are for the client; 0 if all are */
-	/* QUERY, FUNCTION, SYNC: how many statements the request had, for its owner. Other kinds: 1 if a Flush follows
-	 * the message. */
+	uint8_t shown; /* QUERY: how many of the CommandCompletes still to come are for the client; 0 if all are */
+	/* QUERY, FUNCTION, SYNC: how many statements the request had, for its owner. TO_COMMIT: which question it is.
+	 * Other kinds: 1 if a Flush follows the message. */
 	uint32_t statements;
 	union {
 		void *ref; /* belongs to the owner; may be NULL */
@@ -85,16 +85,16 @@ struct ledger_ops {
 	void (*settled)(void *arg, const struct owed *o, enum owed_end how);
 	/* Called when a local entry's turn has come: sends the entry's reply to the client. settled() follows. */
 	void (*local)(void *arg, const struct owed *o);
-	/* Called while ledger_has_ahead(), before a message is entered that comes after those sent ahead. The callback
-	 * calls ledger_end_ahead(), then enters the messages that were sent ahead. */
+	/* Called before a message is entered while ledger_has_ahead(). The callback calls ledger_end_ahead(), then
+	 * enters the messages that were sent ahead. */
 	void (*overtaken)(void *arg);
 };
 
 /* Says whether the ledger's order of replies can be trusted. A server whose ledger is not synchronized is closed. */
 enum ledger_trust {
 	LEDGER_SYNCHRONISED,
-	/* a COPY failed with a Sync in it, and no Sync is next to its CopyDone: the owner of the next reply can't be
-	 * known */
+	/* a COPY failed that had a Sync in it, and the message after its CopyDone is no Sync: the owner of the next
+	 * reply can't be known */
 	LEDGER_IN_DOUBT,
 	LEDGER_SHORT /* a message was not entered, for lack of memory or above LEDGER_MAX: nothing more may be sent */
 };
@@ -120,7 +120,7 @@ struct ledger {
 	struct owed *ring;
 	/* the ring's size, which is 0 or a power of two; the head's index; the number of entries */
 	uint32_t cap, head, count;
-	/* equal to cap; 0 while a message sent after all entries is not entered yet (ledger_has_ahead()) */
+	/* equal to cap; 0 while a message that was sent ahead is not entered yet (ledger_has_ahead()) */
 	uint32_t room;
 	enum ledger_copy copy; /* the COPY of the head, except for COPY_FAILED */
 	enum ledger_intake intake;
@@ -133,7 +133,7 @@ struct ledger {
 	/* bytes still to come of the message being received; no local reply is sent before they have come */
 	uint64_t body_left;
 	uint32_t answered; /* the client's messages answered since the last ReadyForQuery; local replies don't count */
-	uint32_t marks; /* entries that no message of the server answers: OWED_COPY_END and local entries */
+	uint32_t marks; /* how many entries no message of the server answers: OWED_COPY_END and local ones */
 	const struct ledger_ops *ops;
 	void *arg;
 };
@@ -155,7 +155,7 @@ void ledger_push_run(struct ledger *l, enum owed_to to, void *ref);
 struct owed_request {
 	uint64_t started_us;
 	uint32_t statements;
-	/* QUERY to which pgweir added statements: how many CommandCompletes are for the client; 0 if all are */
+	/* if pgweir has added statements to a QUERY: how many CommandCompletes are the client's; else 0 */
 	uint8_t shown;
 };
 
@@ -180,8 +180,8 @@ void ledger_swallow_types(struct ledger *l);
 void ledger_advance(struct ledger *l);
 
 /*
- * Notes that a message is sent ahead of its turn. The message is entered later: at the latest when another message is
- * entered. The ledger must not be empty.
+ * Notes that a message is sent ahead of its turn. The message is entered later, at the latest when another message is
+ * to be entered. The ledger must not be empty.
  */
 void ledger_begin_ahead(struct ledger *l);
 static inline bool
@@ -190,7 +190,7 @@ ledger_has_ahead(const struct ledger *l)
 	return l->room < l->cap;
 }
 
-/* Returns true if every entry was answered, so the next message received answers what was sent ahead. */
+/* Returns true if no entry is left, so the next message received answers the message that was sent ahead. */
 static inline bool
 ledger_is_border(const struct ledger *l)
 {
@@ -231,14 +231,14 @@ owed_ends_request(const struct owed *o)
 	return o->kind == OWED_QUERY || o->kind == OWED_FUNCTION || o->kind == OWED_SYNC;
 }
 
-/* Returns true if ReadyForQuery answers the entry, and the client sent its request. */
+/* Returns true if ReadyForQuery answers the entry, and the request is the client's. */
 static inline bool
 owed_ends_client_request(const struct owed *o)
 {
 	return o->to == OWED_TO_CLIENT && owed_ends_request(o);
 }
 
-/* Does what ledger_enter() does, with a fast path: no error or COPY is open, and the server will answer the message. */
+/* Does what ledger_enter() does; fast if no error or COPY is open and the server will answer the message. */
 __attribute__((always_inline)) static inline void
 ledger_enter_next(struct ledger *l, struct owed o)
 {
@@ -320,8 +320,8 @@ ledger_drop_head(struct ledger *l)
 }
 
 /*
- * Removes the head as answered if plain_kind is the wanted kind and no local reply is due after the head. Returns
- * false, with nothing changed, otherwise.
+ * Removes the head as answered and returns true if plain_kind is the wanted kind and no local reply is due after the
+ * head. Otherwise returns false, with nothing changed.
  */
 __attribute__((always_inline)) static inline bool
 ledger_take_head(struct ledger *l, uint32_t plain_kind, enum owed_kind wanted)
@@ -339,8 +339,8 @@ ledger_take_head(struct ledger *l, uint32_t plain_kind, enum owed_kind wanted)
 }
 
 /*
- * Returns true for rows, and for a Query's description of its rows: they are the client's and leave the ledger as it
- * is. plain_kind comes from ledger_plain_kind().
+ * Returns true if a message of this type is a row, or a Query's description of its rows, and is for the client: such a
+ * message does not change the ledger. plain_kind comes from ledger_plain_kind().
  */
 static inline bool
 ledger_lets_pass(uint32_t plain_kind, uint8_t type)
@@ -403,15 +403,15 @@ ledger_is_our_turn(const struct ledger *l)
 }
 
 /*
- * Returns true if a reply is owed to the client. *since_us is when the first byte was read of the request that is
- * answered next, or 0 if the end of that request was not sent yet.
+ * Returns true if a reply is owed to the client. Sets *since_us to when the first byte of the request that is answered
+ * next was read, or to 0 if the end of that request was not sent yet.
  */
 bool ledger_owes_client(const struct ledger *l, uint64_t *since_us);
 /* Notes that a Flush is sent: the server answers the messages entered before it without a Sync. */
 void ledger_flush(struct ledger *l);
 /*
- * Returns true if the server will send a message without being sent more, and false if it waits for more input. is_cut
- * says that the last message entered was not sent to its end.
+ * Returns true if the server will send a message without further input, and false if it waits for input. is_cut says
+ * that the last message entered was not sent to its end.
  */
 bool ledger_is_due(const struct ledger *l, bool is_cut);
 /*
@@ -419,15 +419,15 @@ bool ledger_is_due(const struct ledger *l, bool is_cut);
  * around.
  */
 uint32_t ledger_requests_sent(const struct ledger *l);
-/* Returns true if a message of the client's own is unanswered that may begin or end a transaction block. */
+/* Returns true if a message that may begin or end a transaction block is unanswered, and is the client's own. */
 bool ledger_may_change_block(const struct ledger *l);
-/* Returns true if a request of pgweir's own, with its own Sync, is answered next. *since_us is when it was sent. */
+/*
+ * Returns true if a request of pgweir's own, with its own Sync, is answered next, and sets *since_us to when that
+ * request was sent.
+ */
 bool ledger_owes_us(const struct ledger *l, uint64_t *since_us);
 
-/*
- * Returns true if entries are left and all of them are OWED_TO_NOBODY: requests that were sent ahead and whose replies
- * are swallowed.
- */
+/* Returns true if entries are left and all of them are OWED_TO_NOBODY. */
 bool ledger_owes_nobody(const struct ledger *l);
 
 /*

@@ -30,15 +30,15 @@ message_put(struct buf *b, uint8_t type, const void *body, size_t body_len)
 	message_end(b, begun);
 }
 
-/* Appends a message whose body is before (with no terminator), name (with its terminator) and the bytes of behind. */
+/* Appends a message with the body `before` (unterminated), `name` (with its terminator) and the bytes of `rest`. */
 static void
-put_named(struct buf *b, uint8_t type, const char *before, const char *name, const void *behind, size_t behind_len)
+put_named(struct buf *b, uint8_t type, const char *before, const char *name, const void *rest, size_t rest_len)
 {
 	size_t begun = message_begin(b, type);
 
 	buf_put(b, before, strlen(before));
 	buf_put_str(b, name);
-	buf_put(b, behind, behind_len);
+	buf_put(b, rest, rest_len);
 	message_end(b, begun);
 }
 

@@ -14,7 +14,7 @@
 /*
  * A comment that follows the first word of each statement of pgweir's own. It tells readers of pg_stat_activity, where
  * the statement may be shown as a client's last query, and of pg_stat_statements where the statement comes from. The
- * comment is not ahead of the statement because pg_stat_statements drops such comments since 18.
+ * comment is not ahead of the statement, because pg_stat_statements 18 and newer drop comments there.
  */
 #define MESSAGE_OURS "/* pgweir */ "
 
@@ -26,7 +26,7 @@ void message_put(struct buf *b, uint8_t type, const void *body, size_t body_len)
 
 /* Appends an ErrorResponse; severity is "ERROR" or "FATAL". Detail and hint are left out if they are empty. */
 void message_error(struct buf *b, const char *severity, const struct fail *why);
-/* Appends the ErrorResponse in message, which has len bytes and no hint, and adds this hint to it. */
+/* Appends a copy of the ErrorResponse in message, which has len bytes and no hint, with this hint added. */
 void message_hinted(struct buf *b, const uint8_t *message, size_t len, const char *hint);
 /* Appends a NoticeResponse; severity is "WARNING" or "NOTICE". */
 void message_notice(struct buf *b, const char *severity, const struct fail *what);

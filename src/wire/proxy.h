@@ -1,6 +1,6 @@
 /*
- * src/wire/proxy.h - the header that a load balancer puts before a client's first byte, to say where the client comes
- * from: the PROXY protocol, versions 1 and 2 (haproxy.org, proxy-protocol.txt). The functions are pure.
+ * src/wire/proxy.h - the PROXY protocol, versions 1 and 2 (haproxy.org, proxy-protocol.txt): a header that a load
+ * balancer puts before a client's first byte, to say where the client comes from. The functions are pure.
  */
 #pragma once
 
@@ -28,9 +28,9 @@ struct proxy_header {
 enum proxy_result { PROXY_OK, PROXY_PARTIAL, PROXY_BAD };
 
 /*
- * Reads the header at the beginning of bytes. Returns PROXY_BAD with *why set (08P01) if there is none, or a broken
- * one.
+ * Reads the header at the beginning of bytes. Returns PROXY_PARTIAL if more bytes are needed, or PROXY_BAD with *why
+ * set (08P01) if the header is missing or malformed.
  */
 enum proxy_result proxy_parse(const uint8_t *bytes, size_t len, struct proxy_header *out, struct fail *why);
-/* Returns true if bytes begin as a header does. Six bytes are enough to tell. */
+/* Returns true if bytes begin as a header does. Needs at least six bytes. */
 bool proxy_is_header(const uint8_t *bytes, size_t len);

@@ -11,7 +11,7 @@
 #include "wire/frame.h"
 #include "wire/messages.h"
 
-#define CODE_CANCEL 0x04d2162eu /* 1234.5678 and above: a major version that no protocol will have */
+#define CODE_CANCEL 0x04d2162eu /* 1234.5678 and above: their major version, 1234, is never used by the protocol */
 #define CODE_SSL 0x04d2162fu
 #define CODE_GSSENC 0x04d21630u
 #define HEAD_LEN 8
@@ -114,7 +114,7 @@ add_assignment(struct startup *s, const char *dashes, char *text, struct fail *w
 #define VALUED "CDfrStvW" /* switches whose value is the rest of the word, or the next word */
 #define UNHEEDED "bCDEjnrTv" /* switches that have no effect if a client sends them */
 
-/* Switches that stand for a setting. The table lacks -d, and switches for settings that a session can't have. */
+/* Switches that stand for a setting; without -d, and without switches for settings that no session can change. */
 static const struct {
 	char letter;
 	const char *begins; /* the beginning of the switch's value */
@@ -172,7 +172,7 @@ take_switches(struct startup *s, char *word, const char **at, char **to, struct 
 	return result;
 }
 
-/* Does what PostgreSQL's process_postgres_switches() does. */
+/* Parses options as PostgreSQL's process_postgres_switches() does. */
 static int
 take_options(struct startup *s, const char *options, struct fail *why)
 {
@@ -180,7 +180,7 @@ take_options(struct startup *s, const char *options, struct fail *why)
 	char *to, *word;
 	int result = 0;
 
-	/* A word with its terminator takes no more bytes than the word and the blank after it. */
+	/* This is enough: a word with its terminator takes no more bytes than the word and the blank after it. */
 	if ((to = s->arena = malloc(strlen(options) + 1)) == NULL)
 		return fail_memory(why, "a startup packet");
 	while (result == 0 && (word = next_word(&at, &to)) != NULL) {
@@ -200,8 +200,7 @@ take_options(struct startup *s, const char *options, struct fail *why)
 enum field { FIELD_USER, FIELD_DATABASE, FIELD_OPTIONS, FIELD_REPLICATION, FIELD_PROTOCOL_OPTION, FIELD_SETTING };
 
 /*
- * The words of a packet that are not copied to struct startup unchanged. If a name occurs twice, the last one counts,
- * except for replication.
+ * The values of a packet that struct startup does not hold as they are. If options occurs twice, the last one counts.
  */
 struct login_words {
 	const char *options;
@@ -254,7 +253,7 @@ take_replication(struct login_words *words, const char *value, struct fail *why)
 	return fail_hint(why, "Valid values are: \"false\", 0, \"true\", 1, \"database\".");
 }
 
-/* Handles all fields but settings, which are added later because those in options go first. */
+/* Handles all fields but settings. take_login() adds settings later, because settings in options come first. */
 static int
 take_field(struct startup *s, struct login_words *words, const char *name, const char *value, struct fail *why)
 {
@@ -282,7 +281,7 @@ take_field(struct startup *s, struct login_words *words, const char *name, const
 	return 0;
 }
 
-/* Takes the name and value at *at. Returns 1, 0 at the packet's final zero byte, or -1 if neither is there. */
+/* Takes the name and value at *at. Returns 1; 0 at the packet's final zero byte; or -1 if the packet is malformed. */
 static int
 next_pair(const uint8_t **at, const uint8_t *end, const char **name, const char **value)
 {
@@ -432,7 +431,7 @@ startup_put_negotiate(struct buf *out, const struct startup *s)
 {
 	size_t begun = message_begin(out, 'v');
 
-	/* The full version, contrary to the manual: PostgreSQL sends the full version, and libpq 18 insists on it. */
+	/* The manual says the minor version only, but PostgreSQL sends the full version, and libpq 18 insists on it. */
 	buf_put_u32(out, MAJOR << 16 | startup_minor(s));
 	buf_put_u32(out, (uint32_t)s->unknown_option_count);
 	for (size_t i = 0; i < s->unknown_option_count; i++)

@@ -34,7 +34,7 @@ struct startup_setting {
 
 struct startup {
 	enum startup_kind kind;
-	/* the packet was refused and may not be of the protocol at all: PostgreSQL closes without an answer */
+	/* the packet was refused, and may be of another protocol: PostgreSQL closes without an answer */
 	bool is_garbage;
 	size_t total_len; /* the bytes of the packet, including the length word */
 	/* For STARTUP_CANCEL: */
@@ -43,7 +43,7 @@ struct startup {
 	size_t cancel_key_len; /* 4 to 256 */
 	/* For STARTUP_LOGIN: */
 	uint16_t major, minor; /* the version that the client asked for */
-	/* database is the name that was sent, or the user's name if that is missing or empty */
+	/* database is the name that was sent, or the user's name if the packet has no database or an empty one */
 	const char *user, *database;
 	enum startup_replication replication;
 	/* All other settings, including "-c name=value" in options, in order of effect. As in PostgreSQL, those from
@@ -51,7 +51,7 @@ struct startup {
 	 * ignored. */
 	struct startup_setting settings[STARTUP_SETTINGS_MAX];
 	size_t setting_count, option_count; /* the first option_count settings are from options */
-	/* options had reference=NAME without a dash before it; that setting is among settings, too */
+	/* options had reference=NAME without a dash before it; reference is among settings, too */
 	bool has_bare_reference;
 	const char *unknown_options[32]; /* names that begin with "_pq_.", for NegotiateProtocolVersion */
 	size_t unknown_option_count;
@@ -60,9 +60,9 @@ struct startup {
 
 /*
  * Parses the packet at the front of bytes. Returns 0 with *out filled (kind may be STARTUP_PARTIAL), or -1 with *why
- * set for the client: 08P01, 0A000 for protocol 2 or majors other than 3, 28000 for no user, 22023 for a value, 54000
- * for too many settings, 42601 for options. The former content of *out is overwritten. Only a login needs
- * startup_fini().
+ * set for the client: 08P01, 0A000 for any major version but 3, 28000 for a missing user, 22023 for an invalid value of
+ * replication, 54000 for too many settings, 42601 for invalid options. The former content of *out is overwritten. Only
+ * a login needs startup_fini().
  *
  * A packet of major version 3 with any minor is accepted; the caller negotiates (see startup_put_negotiate). options
  * holds postgres' switches, among them -c name=value and --name=value, with backslash escapes (postgres'
@@ -73,12 +73,12 @@ int startup_parse(const uint8_t *bytes, size_t len, struct startup *out, struct 
 void startup_fini(struct startup *s);
 /*
  * Returns the minor version to use: 2 for 3.2 and above; 0 for 3.0 and for 3.1, which never existed. As in PostgreSQL
- * 18, 3.1 is not negotiated: only its number would differ from 3.0.
+ * 18, 3.1 is not negotiated down to 3.0, because the two would differ only in the number.
  */
 uint16_t startup_minor(const struct startup *s);
 /*
- * Returns true if the client must be sent NegotiateProtocolVersion, which has the version in use and the unknown _pq_.
- * options. It must if the client asked for another version or sent such options.
+ * Returns true if the client must be sent NegotiateProtocolVersion, because it asked for a newer version than pgweir
+ * has, or sent options named _pq_.*, all of which are unknown.
  */
 bool startup_needs_negotiate(const struct startup *s);
 void startup_put_negotiate(struct buf *out, const struct startup *s);

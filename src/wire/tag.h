@@ -1,5 +1,5 @@
 /*
- * src/wire/tag.h - the command tag of a CommandComplete, and what such a command may have done.
+ * src/wire/tag.h - the command tag of a CommandComplete, and what commands with this tag may have done.
  *
  * A tag consists of the command's words and, for some commands, counts ("INSERT 0 1"): see PostgreSQL's "Message
  * Formats" and its src/include/tcop/cmdtaglist.h. A tag is read once; from then on its enum tag_id and flags are
@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 enum tag_id {
-	TAG_OTHER, /* a tag that has no name here, or no tag yet */
+	TAG_OTHER, /* a tag that is not in this enum, or no tag yet */
 	TAG_BEGIN, /* also START TRANSACTION */
 	TAG_COMMIT,
 	TAG_COMMIT_PREPARED,
@@ -24,20 +24,20 @@ enum tag_id {
 	TAG_RESET,
 	TAG_ROLLBACK, /* also a COMMIT of a failed transaction, and ROLLBACK TO */
 	TAG_SAVEPOINT,
-	TAG_SELECT, /* also SELECT INTO, CREATE TABLE AS, and EXPLAIN, which runs these with ANALYZE */
+	TAG_SELECT, /* also SELECT INTO, CREATE TABLE AS, and EXPLAIN, which runs its statement if it has ANALYZE */
 	TAG_UNLISTEN
 };
 
 enum tag_flag {
-	TAG_IS_QUIET = 1, /* only the report and commit_check depend on the tag; SELECT: unless it made a table */
+	TAG_IS_QUIET = 1, /* relay/completed.c has nothing to note, unless a SELECT made a table */
 	TAG_SETS_NOTHING = 2, /* the command has certainly changed no setting */
-	TAG_NEEDS_NO_COMMIT = 4, /* the command leaves no effect that a transaction's number would fail to show */
+	TAG_NEEDS_NO_COMMIT = 4, /* if the command has had any lasting effect, its transaction has an ID */
 	TAG_WRITES = 8, /* the command has most probably written */
 	TAG_IS_DDL = 16, /* CREATE, ALTER or DROP */
 	TAG_CHANGES_PLANS = 32, /* SQL that was prepared before may now mean something else */
 	TAG_CHANGES_CODE = 64, /* functions may have changed, or objects that call a function */
 	TAG_MAKES_CODE = 128, /* functions may have been made; only functions can keep state that nothing resets */
-	TAG_IS_OF_DATABASE = 256, /* CREATE or ALTER DATABASE */
+	TAG_IS_OF_DATABASE = 256, /* CREATE DATABASE or ALTER DATABASE */
 	TAG_IS_CREATE = 512,
 	TAG_CHANGES_DEFAULTS = 1024, /* settings that sessions begin with may have changed */
 	TAG_CHANGES_ROLES = 2048 /* passwords of roles and memberships in roles may have changed */
