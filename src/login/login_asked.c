@@ -10,17 +10,17 @@ enum host { HOST_DUE, HOST_NAMED, HOST_CONFIRMED, HOST_NONE };
 
 struct role {
 	SLIST_ENTRY(role) next;
-	enum hba_fit fit; /* LATER: it is being asked about, or can't be */
+	enum hba_fit fit; /* HBA_LATER while a lookup is under way, or if none is possible */
 	char name[];
 };
 
 struct login_asked {
 	enum host host;
-	char *name; /* of the address; NULL unless NAMED or CONFIRMED */
-	struct lookup *lookup; /* under way */
-	uint64_t names_until_us; /* 0: none was looked up yet */
-	SLIST_HEAD(, role) roles; /* the last one asked about is the first */
-	struct fail why; /* a role can't be asked about; no SQLSTATE: none of that */
+	char *name; /* the host name of the address; NULL unless host is HOST_NAMED or HOST_CONFIRMED */
+	struct lookup *lookup; /* the lookup of a name or of addresses that is under way, or NULL */
+	uint64_t names_until_us; /* the deadline of both lookups of names; 0 if neither was begun */
+	SLIST_HEAD(, role) roles; /* the role that was asked about last comes first */
+	struct fail why; /* why a role can't be looked up; without an SQLSTATE if there was no such failure */
 	void (*again)(struct client *c, void *unused);
 };
 
@@ -61,7 +61,8 @@ asked_of(struct client *c)
 	return c->login->asked;
 }
 
-/* The answer is there: goes on, unless it came within the question. */
+/* Goes on with the login, as the answer is there. Does nothing if the answer came at once: then the login does not
+ * wait, and the function that asked sees it. */
 static void
 asked_go_on(struct client *c)
 {

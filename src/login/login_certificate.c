@@ -2,10 +2,10 @@
  * src/login/login_certificate.c - checks a client's certificate, before anything else is asked for.
  *
  * A certificate is demanded by an HBA rule (cert, clientcert=), by method = cert, or by mode = verify-ca or verify-full
- * in [tls_client]. The last two hold for network clients: a Unix socket has no TLS.
+ * in [tls_client]. The mode in [tls_client] concerns only network clients, because a Unix socket has no TLS.
  *
- * A certificate names its user by its common name or one of its alternative names (DNS, e-mail), by the common name
- * alone (clientname=CN) or by its whole subject (clientname=DN); the rule's map, if it has one, translates it
+ * A certificate names its user by its common name or one of its alternative names (DNS, e-mail); with clientname=CN by
+ * the common name alone, with clientname=DN by its whole subject. If the rule has a map, the map translates that name
  * (hba.h).
  */
 #include "login/login_asked.h"
@@ -30,7 +30,7 @@ demanded(const struct client *c)
 
 struct search {
 	struct client *client;
-	char first[128]; /* for the log */
+	char first[128]; /* the first name that was found, for the log */
 	enum hba_fit fit;
 };
 

@@ -49,7 +49,7 @@ trust(struct client *c)
 	login_refuse(c, &why, LR_NO_SUCH_USER);
 }
 
-/* The rule is known: the certificate, then what the rule demands. */
+/* Once the rule is known: checks the certificate, then asks for what the rule demands. */
 static void
 prove(struct client *c, void *unused)
 {
@@ -125,7 +125,8 @@ begin_exchange(struct client *c, struct fail *why)
 		message_authentication(&l->out, 3, NULL, 0);
 		return 0;
 	}
-	/* md5 can't use a SCRAM secret; PostgreSQL, too, asks for SCRAM then. */
+	/* The method md5 can't use a SCRAM secret; for a user with such a secret SCRAM is asked for, as in
+	 * PostgreSQL. */
 	if (l->demand != AUTH_MD5 ||
 	    (l->found == USER_KNOWN ? l->secret.kind == SECRET_SCRAM
 				    : users_mock_scram(l->users, l->user, c->env->mock_secret)))
