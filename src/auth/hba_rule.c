@@ -1,4 +1,4 @@
-/* src/auth/hba_rule.c - one line of an HBA file becomes a rule. See hba_rule.h. */
+/* src/auth/hba_rule.c - makes a rule from a line of an HBA file. See hba_rule.h. */
 #include "auth/hba_rule.h"
 #include "base/alloc.h"
 
@@ -14,7 +14,7 @@ struct line {
 
 #define bad_rule(l, ...) rule_bad((l)->reading, (l)->of, __VA_ARGS__) /* false */
 
-/* Reports what merely looks wrong. */
+/* Reports a warning. */
 static void
 doubt(const struct line *l, const char *text)
 {
@@ -44,7 +44,8 @@ hba_rule_fini(struct hba_rule *rule)
 	*rule = (struct hba_rule){ 0 };
 }
 
-/* Returns the only word of the next field; NULL if it has several, or if the line is over (missing names the field). */
+/* Returns the only word of the next field; NULL, with an error reported, if the field has several words, or if the line
+ * has ended (`missing` names the field). */
 static const struct rule_word *
 next_single(struct line *l, const char *missing)
 {
@@ -175,8 +176,8 @@ take_mask(struct line *l)
 	return true;
 }
 
-/* Returns true if text may be a host's name, or the end of one after a dot. A number at its end makes it an address, as
- * some programs read it. */
+/* Returns true if `text` can be a host's name or, if it begins with a dot, the end of one. A text with a number as its
+ * last part is refused, because some programs read it as an address. */
 static bool
 is_host_name(const char *text)
 {
@@ -278,7 +279,7 @@ take_method(struct line *l)
 	if (method >= 0)
 		rule->method = (enum hba_method)method;
 	else if (rule->type == HBA_LOCAL && strcmp(word->text, "ident") == 0)
-		rule->method = HBA_PEER; /* as PostgreSQL does */
+		rule->method = HBA_PEER; /* PostgreSQL takes ident for peer on a local line */
 	else
 		return bad_rule(l,
 				"method \"%.100s\" %s; use scram-sha-256, md5, password, " AUTH_MODULES(
@@ -334,7 +335,8 @@ take_option(struct line *l, const char *option)
 	size_t len = value == NULL ? 0 : (size_t)(value++ - option);
 	bool is_map = len == 3 && memcmp(option, "map", len) == 0;
 
-	if (value == NULL && l->rule->module != NULL) /* it may be a part of a password */
+	/* the message leaves the word out, because it may be a part of a password */
+	if (value == NULL && l->rule->module != NULL)
 		return bad_rule(l, "a word is not an option: write name=value, and a value with blanks in quotes");
 	if (value == NULL)
 		return bad_rule(l, "\"%.100s\" is not an option: write name=value", option);
