@@ -1,12 +1,13 @@
 /*
  * src/listen/queue.c - notifications on their way from the listener to the client.
  *
- * They wait as whole messages until the client is between transactions and its socket takes them. Like PostgreSQL,
- * pgweir delivers notifications that were committed earlier before the ReadyForQuery that ends a transaction: this is
- * kept back until the listener has caught up, and the server is given back meanwhile.
+ * Notifications wait as whole messages until the client is between transactions and its socket takes them. Like
+ * PostgreSQL, pgweir sends notifications that were committed before the end of a transaction ahead of the ReadyForQuery
+ * that ends it. So pgweir withholds this ReadyForQuery until the listener has caught up, and gives the server back
+ * meanwhile.
  *
- * If more than the limit waits for a client, it is sent an error and closed: its notifications are discarded, and its
- * socket stays open for a moment, so that it can read the error.
+ * If more bytes than LISTEN_QUEUE_MAX wait for a client, they are discarded, and the client is sent an error and
+ * closed. Its socket stays open for a moment, so that the client can read the error.
  */
 #include "listen/listen_state.h"
 #include "exchange/report.h"
@@ -18,7 +19,7 @@
 #include <string.h>
 
 #define CHUNK ((size_t)64 << 10) /* bytes sent at once */
-#define FLUSH_US (10 * US_PER_S) /* how long a client may take to read why it is closed */
+#define FLUSH_US (10 * US_PER_S) /* the time that a client has to read the error before it is closed */
 
 static struct client_listen *
 listen_of(struct notify_subscriber *subscriber)
@@ -49,7 +50,7 @@ keep(struct client_listen *l, const void *bytes, size_t len)
 		l->is_overrun = true;
 }
 
-/* Returns true if notifications of this channel are for the client, or may come to be. */
+/* Returns true if the client listens to this channel, or may soon. */
 static bool
 is_wanted(const struct subscription *m)
 {
@@ -75,7 +76,7 @@ on_notified(struct notify_subscription *at_listener, const uint8_t *message, siz
 
 typedef bool drops(struct client_listen *l, const uint8_t *message, size_t len, void *arg);
 
-/* Takes those of the whole messages in b, from `at` on, out for which is_dropped returns true. */
+/* Removes from b, which has whole messages, each message at or after `at` for which is_dropped() returns true. */
 static void
 filter(struct client_listen *l, struct buf *b, size_t at, drops *is_dropped, void *arg)
 {
@@ -123,7 +124,8 @@ is_not_come_to(struct client_listen *l, const uint8_t *message, size_t len, void
 	return m == NULL || !m->is_active;
 }
 
-/* has_waiting: one ahead of it stays. */
+/* Returns true if the message was moved to the queue, or no subscription wants it any more. Returns false if it must
+ * stay in `early`: *has_waiting then becomes true, and all later messages stay, too, so that none overtakes it. */
 static bool
 is_settled(struct client_listen *l, const uint8_t *message, size_t len, void *has_waiting)
 {
@@ -218,7 +220,9 @@ on_flush_timer(evutil_socket_t fd, short what, void *arg)
 	exchange_close(x, NULL);
 }
 
-/* If no message is half sent, the client gets time to read the error. */
+/* Sends the error, and closes the client only after FLUSH_US, so that it has time to read its queue and the error.
+ * Returns false if the caller must close it at once: a request is under way or waits, or the stream's queue is
+ * empty. */
 static bool
 close_after_flush(struct exchange *x, const struct fail *why)
 {
@@ -272,7 +276,8 @@ listen_flush(struct exchange *x)
 
 	if (l == NULL || x->is_closing || x->reading == EXCHANGE_IN_TRANSFER)
 		return !x->is_closing;
-	if (x->state == CL_REJECTING) /* what its request has waited for in vain is tried again for the next one */
+	/* frees subscriptions that only the rejected request wanted; the next request asks for its channels anew */
+	if (x->state == CL_REJECTING)
 		listen_sweep(l);
 	if (l->is_overrun)
 		overrun(x);
@@ -290,7 +295,8 @@ listen_keep_ready(struct exchange *x)
 
 	if (l->active_count == 0 && l->sending != SENDING_MARKED)
 		return false;
-	/* A client that has sent more already does not wait for this one; its next replies must not overtake it. */
+	/* A client that has already sent more requests is not kept waiting for this ReadyForQuery: replies to those
+	 * requests must not overtake it. */
 	if (x->srv->ledger.count == 0 && x->pending_len == 0 && x->body_left == 0 && !x->is_in_relay &&
 	    notify_catch_up(&l->subscriber)) {
 		exchange_step(x, CE_KEEP_READY);
@@ -333,7 +339,7 @@ on_caught_up(struct notify_subscriber *subscriber)
 	if (listen_pid_caught_up(x))
 		return;
 	if (x->state == CL_AWAITING) {
-		/* A message waits that may commit a LISTEN: see must_catch_up in queries.c. */
+		/* The client's message waits because it may commit a LISTEN: see must_catch_up() in queries.c. */
 		filter(l, &l->early, 0, is_not_come_to, NULL);
 		l->is_early_due = true;
 		l->is_fresh = true;
