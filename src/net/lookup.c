@@ -1,10 +1,10 @@
 /*
  * src/net/lookup.c - see dial.h.
  *
- * c-ares cannot end a single lookup, nor read its file again. A forgotten lookup goes on until c-ares calls back. When
- * the file has changed, or too many lookups were forgotten, a new channel replaces the present one. The loop itself
- * destroys the old channel, because c-ares may be up the stack; lookups that were under way there are started again in
- * the new channel.
+ * c-ares can neither end a single lookup nor read its file again. So a forgotten lookup goes on until c-ares calls
+ * back. When the file has changed, or too many lookups were forgotten, a new channel replaces the present one. The loop
+ * itself destroys the old channel, because c-ares may be up the stack; lookups that were under way there are started
+ * again in the new channel.
  */
 #include "net/dial.h"
 #include "base/alloc.h"
@@ -18,8 +18,8 @@
 
 #define FILE_OF_SYSTEM "/etc/resolv.conf"
 #define FORGOTTEN_MAX 64
-/* Timeout of each question in seconds, and how often each name server is asked; the maxima of both are
- * resolv.conf(5)'s. */
+/* The timeout of each question in seconds, and how often each name server is asked; the maxima of both are those of
+ * resolv.conf(5). */
 #define TIMEOUT 1
 #define TIMEOUT_MAX 30
 #define ATTEMPTS 2
@@ -239,7 +239,8 @@ resolver_free(struct resolver *r)
 
 static void ask(struct lookup *l);
 
-/* Returns true if the lookup is over, with its content in *l; returns false if it was forgotten or is started again. */
+/* Called by c-ares' callbacks. Returns true if the lookup is over, with its content in *l; returns false if it was
+ * forgotten or is started again. */
 static bool
 is_over(struct lookup *under_way, int status, struct lookup *l)
 {
