@@ -1,4 +1,5 @@
-/* src/commit_check/commit_doubt.c - a COMMIT was sent, and its server lost before the answer; see commit_check.h. */
+/* src/commit_check/commit_doubt.c - a COMMIT was sent, and its server was lost before the answer; see
+ * commit_check.h. */
 #include "commit_check/commit_check.h"
 #include "exchange/report.h"
 #include "commit_check/fate_asker.h"
@@ -21,15 +22,15 @@ enum doubt_session {
 struct commit_doubt {
 	struct fate_question question; /* must be first */
 	struct exchange *x;
-	struct fail shown; /* unused if the session stays */
-	/* the settings in effect if the transaction was not committed; NULL if the present ones are */
+	struct fail shown; /* the error with which the client is closed; unused if the session stays */
+	/* the settings that are in effect if the transaction was not committed; NULL for the present settings */
 	struct gucs *before;
 	uint64_t since_us;
 	uint64_t server_id;
 	uint8_t owed[SERVER_OWED_MAX];
 	size_t owed_count; /* at most SERVER_OWED_MAX; if more is owed, it is_partial */
 	bool is_asked; /* question is under way; set and cleared by commit_doubt.c */
-	bool is_partial; /* more than the COMMIT's own replies is owed; set by new_doubt(), never cleared */
+	bool is_partial; /* replies other than the COMMIT's own are owed; set by new_doubt(), never cleared */
 	uint8_t session; /* enum doubt_session */
 	uint8_t undone; /* enum loan_undone: what was not reported is undone; FAILED: an error skips the rest up to a
 			   Sync */
@@ -42,7 +43,7 @@ commit_check_is_in_doubt(const struct exchange *x, const struct server *srv)
 	return srv->loan.commit.phase >= COMMIT_SENT && exchange_is_ready(x) && !x->is_closing;
 }
 
-/* Appends the replies that the client still waits for. tag: the tag of the COMMIT's answer; NULL if the COMMIT was
+/* Appends the replies that the client still waits for. `tag` is the tag of the COMMIT's answer; NULL if the COMMIT was
  * skipped. */
 static void
 put_replies(const struct commit_doubt *d, bool is_answered_already, const char *tag, struct buf *b)
@@ -61,7 +62,8 @@ put_replies(const struct commit_doubt *d, bool is_answered_already, const char *
 		if (kind == OWED_EXECUTE || (kind == OWED_QUERY && !is_answered_already))
 			message_complete(b, tag);
 		if (kind == OWED_QUERY || kind == OWED_SYNC)
-			message_ready(b, d->x->block >= EXCHANGE_ROLLED_BACK ? 'E' : 'I'); /* as it knows */
+			/* the state that the client knows */
+			message_ready(b, d->x->block >= EXCHANGE_ROLLED_BACK ? 'E' : 'I');
 	}
 }
 
@@ -75,8 +77,8 @@ has_owed(const struct commit_doubt *d, enum owed_kind kind)
 }
 
 /*
- * Returns true if something is owed that put_replies() can't make, or that is not the COMMIT's. A Parse of a name that
- * is taken has most probably failed, and the COMMIT was skipped.
+ * Returns true if a reply is owed that put_replies() can't make, or that is not the COMMIT's. OWED_DUPLICATE is for a
+ * Parse of a name that is taken: most probably it has failed, and the COMMIT was skipped.
  */
 static bool
 is_partial(const struct commit_doubt *d, bool is_simple)
@@ -94,7 +96,7 @@ is_partial(const struct commit_doubt *d, bool is_simple)
 	return runs > 1 || ends > 1;
 }
 
-/* The client goes on: with messages that it has sent meanwhile, or with the rest of the request that has failed. */
+/* Lets the client go on, with messages that it has sent meanwhile, or with the rest of the request that has failed. */
 static void
 go_on(struct exchange *x, bool is_failed_within)
 {
@@ -145,7 +147,7 @@ put_failure(enum commit_fate fate, const char *reason, struct fail *why)
 	}
 }
 
-/* tag: the tag with which the COMMIT is answered; NULL if it is answered with an error, or was skipped. */
+/* `tag` is the tag with which the COMMIT is answered; NULL if it is answered with an error (`why`), or was skipped. */
 static void
 answer_commit(struct exchange *x, struct commit_doubt *d, bool is_answered_already, const char *tag,
 	      const struct fail *why)
@@ -235,10 +237,11 @@ new_doubt(struct exchange *x, const struct server *srv, const struct fail *shown
 	if (c->outlook == OUTLOOK_FAILED && c->undone == UNDONE_NOTHING)
 		d->undone = UNDONE_TRANSACTION;
 	d->before = c->before == NULL ? NULL : gucs_ref(c->before);
-	/* The client would look in vain for a named COMMIT's statement, or find one that it has closed. */
+	/* After the loss, a named statement that the COMMIT's request has prepared would be missing, and one that it
+	 * has closed might still exist. */
 	is_lost = is_lost || (c->form == COMMIT_OF_NAMED && has_owed(d, OWED_PARSE)) || has_owed(d, OWED_CLOSE) ||
 		  has_owed(d, OWED_LOCAL_CLOSE);
-	/* Which of the reported settings the COMMIT takes back, if some are SET LOCAL, only PostgreSQL knows. */
+	/* If some reported settings were SET LOCAL, only PostgreSQL knows which of them the COMMIT takes back. */
 	is_lost = is_lost || (c->before != NULL && srv->loan.local != LOCAL_NOTHING);
 	d->session = is_lost ? SESSION_LOST : c->kind == KNOWN_COMMIT_CHAIN ? SESSION_LOST_IF_COMMITTED : SESSION_STAYS;
 	d->question.cluster = srv->cluster;

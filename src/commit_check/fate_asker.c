@@ -7,9 +7,10 @@
 
 #define BACKOFF_FIRST_US (20 * US_PER_MS)
 #define BACKOFF_MAX_US (500 * US_PER_MS)
-#define ANSWER_US (3 * US_PER_S) /* then its connection is given up: another host may be the primary by now */
-/* If a backend waits in the transaction although its connection is gone, this question and later ones end the
- * backend. */
+/* after this time the connection is given up, because another host may be the primary by now */
+#define ANSWER_US (3 * US_PER_S)
+/* From this question on, every other question ends the transaction's backend, which may be waiting although its
+ * connection is gone. */
 #define PATIENCE 3u
 
 struct fate_asker {
@@ -20,7 +21,7 @@ struct fate_asker {
 	TAILQ_HEAD(, fate_question) questions;
 	/* the question whose answer is due; NULL if it was cancelled, or if there is none */
 	struct fate_question *asked;
-	enum commit_fate fate; /* FATE_AGAIN: the answer does not tell, or there is none yet */
+	enum commit_fate fate; /* FATE_AGAIN if the answer does not tell the fate, or has not come yet */
 	bool is_standby; /* the answer came from a standby */
 };
 
@@ -144,7 +145,7 @@ on_done(struct dedicated *d)
 	d->srv->stream.is_broken |= ((struct fate_asker *)d)->is_standby;
 }
 
-/* Without a row the question is asked again. */
+/* Ends the question if the answer has told the fate; otherwise it is asked again. */
 static void
 on_batch_end(struct dedicated *d)
 {
