@@ -26,11 +26,11 @@ struct hba; /* opaque: hba.c */
 
 /* HBA_MODULES and above: the methods of auth_modules[], in their order. */
 enum hba_method { HBA_REJECT, HBA_TRUST, HBA_SCRAM, HBA_MD5, HBA_PASSWORD, HBA_CERT, HBA_PEER, HBA_MODULES };
-/* clientcert=: no certificate is required (NONE), a verified one (CA), or one that names the user (FULL; HBA_CERT
- * implies it). */
+/* clientcert=: requires no certificate (NONE), a verified one (CA), or one that names the user (FULL, also for
+ * HBA_CERT). */
 enum hba_clientcert { HBA_CLIENTCERT_NONE, HBA_CLIENTCERT_CA, HBA_CLIENTCERT_FULL };
-/* clientname=: the part of a certificate that names the user. HBA_CLIENTNAME_ANY: the common name or one of the
- * alternative names. */
+/* clientname=: the part of a certificate that names the user. ..._ANY: the common name or one of the alternative
+ * names. */
 enum hba_clientname { HBA_CLIENTNAME_ANY, HBA_CLIENTNAME_CN, HBA_CLIENTNAME_DN };
 /* HBA_LATER: the result depends on a lookup that takes time. */
 enum hba_fit { HBA_NO, HBA_YES, HBA_LATER };

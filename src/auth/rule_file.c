@@ -195,8 +195,7 @@ may_open(struct source *s, const char *name)
 	return false;
 }
 
-/* Reads the file at `path`, which the present line of `from` names: its lines or, if `list` is not NULL, its words into
- * `list`. */
+/* Reads the file at `path`, which the present line of `from` names: its lines or, unless `list` is NULL, its words. */
 static void
 read_named(struct source *from, const char *path, struct rule_field *list, bool is_optional)
 {
@@ -357,8 +356,7 @@ take_lines(struct source *s, const char *text, size_t text_len)
 
 /* --- Files. --- */
 
-/* Reads a file. The present line of s names the file: if the file can't be read, the error is reported for that
- * line. */
+/* Reads a file. The present line of s names the file, and an error to read the file is reported for that line. */
 static void
 read_file(struct source *s, const char *path, bool is_optional)
 {

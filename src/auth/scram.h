@@ -45,8 +45,7 @@ struct scram_verifier {
 	size_t salt_len;
 	uint8_t stored_key[SCRAM_KEY_LEN], server_key[SCRAM_KEY_LEN];
 };
-/* Keys that log in without the password, but only where the salt and iterations are the same. A client's proof reveals
- * them. */
+/* Keys that log in without the password, but only with the same salt and iterations. A client's proof reveals them. */
 struct scram_keys {
 	bool is_set;
 	uint32_t iterations;
@@ -97,8 +96,7 @@ int scram_server_first(struct scram_server *s, const char *in, size_t in_len, ch
 int scram_server_final(struct scram_server *s, const char *in, size_t in_len, char out[static SCRAM_TEXT_MAX],
 		       struct scram_keys *keys, struct fail *why);
 
-/* --- scram_client.c: we are the client and log in to PostgreSQL. A call out of turn, or after a failure, is refused
- * with 08P01, too. --- */
+/* --- scram_client.c: we are the client and log in to PostgreSQL. Refuses calls as scram_server.c does. --- */
 struct scram_client; /* opaque; wiped when freed */
 /* Copies the channel; `nonce` and the result are as for scram_server_new(). `user` goes into client-first; except in
  * tests it is "", as in libpq. */

@@ -46,8 +46,7 @@ int scram_take_turn(enum scram_turn *turn, enum scram_turn want, struct fail *wh
 int scram_no_memory(struct fail *why); /* always -1 */
 /* Sets *why (08P01). Always returns -1. */
 int scram_malformed(struct fail *why, const char *detail, ...) __attribute__((format(printf, 2, 3)));
-/* Checks that the message is not empty, has no NUL, and is shorter than SCRAM_TEXT_MAX. Returns 0, or -1 with *why
- * set. */
+/* Returns 0 if the message is not empty, has no NUL, and is shorter than SCRAM_TEXT_MAX; or -1 with *why set. */
 int scram_check_text(const char *in, size_t in_len, struct fail *why);
 /* Takes the attribute name=value, which must come next in *rest, and the comma after it. */
 int scram_take(struct scram_span *rest, char name, struct scram_span *value, struct fail *why);
@@ -58,8 +57,7 @@ int scram_skip_extensions(struct scram_span *rest, struct fail *why);
 /* returns true if s is not empty and has only RFC 5802's "printable" characters, as a nonce must be */
 bool scram_is_printable(struct scram_span s);
 int scram_parse_count(struct scram_span s, uint32_t max, uint32_t *out); /* 1 to max, without sign or leading zero */
-/* Writes the beginning of a text from the peer, terminated; each character below `lowest` or outside ASCII becomes
- * '?'. */
+/* Writes the beginning of a text from the peer, terminated; characters below `lowest` or outside ASCII become '?'. */
 void scram_quote(struct scram_span text, char lowest, char *out, size_t cap);
 /* Returns the character as a message may show it: itself in quotes, or its code. */
 const char *scram_show(char c, char out[static 8]);

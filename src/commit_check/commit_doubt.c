@@ -1,5 +1,4 @@
-/* src/commit_check/commit_doubt.c - a COMMIT was sent, and its server was lost before the answer; see
- * commit_check.h. */
+/* src/commit_check/commit_doubt.c - a COMMIT whose server was lost before the answer; see commit_check.h. */
 #include "commit_check/commit_check.h"
 #include "exchange/report.h"
 #include "commit_check/fate_asker.h"

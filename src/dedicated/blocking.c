@@ -10,8 +10,7 @@
 #include <inttypes.h>
 
 #define LIMIT_US (1 * US_PER_S)
-/* how long to wait for a place: by then an idle connection was closed for the question, or all connections are in
- * use */
+/* how long to wait for a place: by then an idle connection was closed for it, or all connections are in use */
 #define PLACE_US (200 * US_PER_MS)
 #define TEXT_MAX 256 /* bytes for the PIDs in one row */
 

@@ -376,8 +376,7 @@ dedicated_ask(struct dedicated *d, struct buf *sql)
 struct own {
 	/* must be first: server callbacks pass a policy_conn; this one is not known to any policy */
 	struct policy_conn conn;
-	/* only held, target, place and keys are used; keys is a copy, because the pool's keys may soon be those of
-	 * another password */
+	/* only held, target, place and keys are used; keys is a copy, because those of the pool may soon change */
 	struct dedicated d;
 	struct gucs *settings;
 	const struct dedicated_take_ops *ops; /* NULL if no caller waits for the login any more */

@@ -100,8 +100,8 @@ void dedicated_init(struct dedicated *d, const struct dedicated_ops *ops, struct
 		    const struct server_env *env);
 void dedicated_fini(struct dedicated *d);
 /* Takes over `target` as d->aim. If `target` differs from the present aim, d is closed, and due to be opened at once;
- * d->keys are wiped, because they may come from another password with the same salt. Returns false if `target` is the
- * same. */
+ * d->keys are wiped, because they may come from another password with the same salt. Returns true if `target`
+ * differs. */
 bool dedicated_aim(struct dedicated *d, struct pool_target *target);
 /* Opens the connection, with a back-off, and closes it if an answer took too long. Returns 0 if the connection takes a
  * question; else the time of the next call, or UINT64_MAX while it logs in. */

@@ -106,8 +106,7 @@ add_database(struct fleet *f, const struct config_scope *db, const struct scope_
 	struct fail why = { .text = "out of memory" };
 	char *hosts;
 
-	/* allowed, because the hosts have no tenant's name in them, and the parts that may have one are replaced
-	 * below */
+	/* the hosts have no tenant's name in them, and the parts that may have one are replaced below */
 	up.is_of_tenant = false;
 	target = pool_target_of_ours(&up, set, tls, users, db->name, config_cluster_user(&up, set),
 				     set->budget_database, &keys, &why);

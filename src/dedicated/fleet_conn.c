@@ -409,7 +409,7 @@ note_advice(struct fleet_conn *s, uint64_t taken, uint32_t opening)
 	s->taken = taken;
 }
 
-/* Expects a missing fleet connection back for MISSED_US, because it usually logs in again at once, without asking for a
+/* Expects a missing fleet connection back for MISSED_US: usually it logs in again at once, without asking for a
  * place. */
 static void
 note_missing(struct fleet_conn *s)

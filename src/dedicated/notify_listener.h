@@ -74,8 +74,8 @@ struct notify_subscription {
  * without memory. */
 int notify_attach(struct pool *pool, const char *encoding, struct notify_subscriber *subscriber,
 		  const struct notify_subscriber_ops *ops);
-/* Like notify_attach(), but only for notify_catch_up(): makes no listener. Returns false if no connected listener
- * exists. */
+/* Like notify_attach(), but only for notify_catch_up(): makes no listener. Returns false if there is no connected
+ * one. */
 bool notify_visit(struct pool *pool, const char *encoding, struct notify_subscriber *subscriber,
 		  const struct notify_subscriber_ops *ops);
 /* Detaches `subscriber`, which must have no subscriptions. Does nothing if it is not attached. */

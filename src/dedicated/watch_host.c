@@ -482,8 +482,7 @@ take_try(struct watch_host *h)
 	return true;
 }
 
-/* An answer proves nothing if the trial was replaced since, be it by a trial that began at the moment of this
- * question. */
+/* An answer proves nothing if the trial was replaced since, even by one that began at the moment of this question. */
 static bool
 take_check(struct watch_host *h)
 {

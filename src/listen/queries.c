@@ -74,8 +74,7 @@ may_have_marks(const struct exchange *x, const struct request *m)
 	       request_has(m, SCAN_SAVEPOINT | SCAN_LISTEN, SCAN_HINT_ENDS);
 }
 
-/* Returns the kind of an UNLISTEN or ROLLBACK TO, KNOWN_END for each end of a transaction, or KNOWN_NOT for other
- * statements. */
+/* Returns the kind of an UNLISTEN or ROLLBACK TO; KNOWN_END for each end of a transaction; else KNOWN_NOT. */
 static enum known_kind
 mark_of(const struct known *k)
 {
@@ -115,8 +114,7 @@ await(struct exchange *x, const char *channel)
 	return LISTEN_WAIT;
 }
 
-/* Asks the listener for all channels at once. The message is handled again when the listener has answered for the last
- * channel. */
+/* Asks the listener for all channels at once. The message is handled again when the last channel has been answered. */
 static enum listen_gate
 await_all(struct exchange *x, struct known_reader *r)
 {

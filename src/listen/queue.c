@@ -221,8 +221,7 @@ on_flush_timer(evutil_socket_t fd, short what, void *arg)
 }
 
 /* Sends the error, and closes the client only after FLUSH_US, so that it has time to read its queue and the error.
- * Returns false if the caller must close it at once: a request is under way or waits, or the stream's queue is
- * empty. */
+ * Returns false if the caller must close it at once: a request is under way or waits, or nothing is queued. */
 static bool
 close_after_flush(struct exchange *x, const struct fail *why)
 {

@@ -1,5 +1,5 @@
-/* src/login/login.h - a client's login, from its first byte to its first ReadyForQuery: the functions that other
- * folders call. */
+/* src/login/login.h - a client's login, from its first byte to its first ReadyForQuery: declarations for other
+ * folders. */
 #pragma once
 
 #include "client/client.h"

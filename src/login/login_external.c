@@ -98,8 +98,8 @@ external_discard(struct job *job)
 
 /* --- Refusals. --- */
 
-/* Refuses a login that the module could not judge. `logged` says what happened; the client only learns that it can't
- * log in now. */
+/* Refuses a login that the module could not judge. `logged` says why; the client only learns that it can't log in
+ * now. */
 static void
 refuse_unasked(struct client *c, const struct fail *logged)
 {
@@ -112,8 +112,7 @@ refuse_unasked(struct client *c, const struct fail *logged)
 	login_refuse_as(c, &told, logged, LR_ERROR);
 }
 
-/* Refuses a wrong proof. Only the log says why tokens were refused (e.g. a clock that is wrong, a key that is too
- * old). */
+/* Refuses a wrong proof. Only the log says why tokens were refused (a wrong clock, a key that is too old). */
 static void
 refuse_wrong(struct client *c, const struct fail *logged)
 {
@@ -179,8 +178,7 @@ take_password(struct client *c, const char *password)
 	login_authenticated(c);
 }
 
-/* The tokens have proved the name system_user. Checks whether system_user may log in as the user that the client asked
- * for. */
+/* The tokens have proved the name system_user. Checks whether it may log in as the user that the client asked for. */
 static void
 take_name(struct client *c, void *unused)
 {

@@ -17,8 +17,7 @@ struct recount {
 	struct client_env *const *at; /* the worker that the note visits; *at is NULL once all were visited */
 	struct client *client; /* used by the main worker alone; NULL if the client has left */
 	void (*again)(struct client *c);
-	/* the worker has run its event loop once since the note came, and so has noticed the clients that had left by
-	 * then */
+	/* the worker's loop has run once since the note came, and so has noticed the clients that had left by then */
 	bool has_turned;
 };
 

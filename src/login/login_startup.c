@@ -134,8 +134,7 @@ take_packet(struct client *c, const struct startup *s, size_t len)
 			answer_request(c, 'N');
 		break;
 	case STARTUP_CANCEL:
-		/* A cancel request does not count in limits, because it must get through for clients that have reached
-		 * them. */
+		/* Limits don't count a cancel request: it must get through for clients that have reached them. */
 		admission_leave(c->env->admission, &c->admission);
 		login_free(c->login);
 		c->login = NULL;

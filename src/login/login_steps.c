@@ -125,8 +125,7 @@ begin_exchange(struct client *c, struct fail *why)
 		message_authentication(&l->out, 3, NULL, 0);
 		return 0;
 	}
-	/* The method md5 can't use a SCRAM secret; for a user with such a secret SCRAM is asked for, as in
-	 * PostgreSQL. */
+	/* The method md5 can't use a SCRAM secret; SCRAM is asked for then, as in PostgreSQL. */
 	if (l->demand != AUTH_MD5 ||
 	    (l->found == USER_KNOWN ? l->secret.kind == SECRET_SCRAM
 				    : users_mock_scram(l->users, l->user, c->env->mock_secret)))

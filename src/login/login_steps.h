@@ -18,8 +18,7 @@ bool login_expects_proxy(const struct client *c); /* returns true if a PROXY hea
 size_t login_proxy(struct client *c, const uint8_t *bytes, size_t len);
 /* Refuses the client and returns true if bytes begin like a header although none is expected. */
 bool login_refuses_proxy(struct client *c, const uint8_t *bytes, size_t len);
-/* Writes to `out` the application_name that the setting application_name_add_host makes of `name`, which may be
- * NULL. */
+/* Writes the application_name that application_name_add_host makes of `name`, which may be NULL, to `out`. */
 void login_name_with_host(const struct client *c, const char *name, char out[static APPLICATION_NAME_MAX + 1]);
 
 /* login_tls.c */
@@ -71,8 +70,7 @@ void login_secret_found(struct client *c); /* begins the exchange; l->secret and
 void login_authenticated(struct client *c); /* call this when the proof was right */
 void login_wrong_password(struct client *c);
 /* Returns true if the client logs in to the console as "pgbouncer" over a Unix socket and, according to the kernel, is
- * run by the user that runs this process. With compat = pgbouncer such a client needs no password, as with
- * PgBouncer. */
+ * run by the user that runs this process. With compat = pgbouncer such a client needs no password. */
 bool login_is_own_user(const struct client *c);
 
 /* login_rule.c: sets l->demand. Returns 0; or -1 with *why set if the client is refused; or 1 if the login waits for an
@@ -103,6 +101,5 @@ void login_external_check(struct client *c, const char *password);
 /* Called about every 100 ms while the login waits for the answer. Refuses the login if the answer is late. */
 void login_external_tick(struct client *c, uint64_t now_us);
 
-/* login_peer.c: begins login_wait(), after which come login_authenticated() or a refusal. Returns 0, or -1 with *why
- * set. */
+/* login_peer.c: begins login_wait(); login_authenticated() or a refusal follows. Returns 0, or -1 with *why set. */
 int login_peer_begin(struct client *c, struct fail *why);

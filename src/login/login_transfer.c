@@ -95,8 +95,7 @@ on_abandon(void *arg)
 }
 
 /* Returns the time until which the client waits for a worker that does not answer, or UINT64_MAX if there is no limit.
- * The client waits for at least a second, even if pool_timeout is shorter, because a worker may be busy for a
- * moment. */
+ * A shorter pool_timeout counts as a second, because a worker may be busy for a moment. */
 static uint64_t
 waits_until(const struct client *c)
 {

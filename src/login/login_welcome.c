@@ -26,8 +26,8 @@
 #include <string.h>
 #include <strings.h>
 
-/* Reports the settings in `gucs` to the client, but with the value in `own` for each setting that has one there. `own`
- * may be NULL. */
+/* Reports the settings in `gucs` to the client, with the value in `own` for those that are set there. `own` may be
+ * NULL. */
 static void
 put_reports(struct buf *b, const struct gucs *gucs, const struct gucs *own)
 {
@@ -280,8 +280,7 @@ settings_of(const struct client *c)
 	return c->login->valid != NULL ? c->login->valid : c->login->raw;
 }
 
-/* Returns the server's settings, overridden by the client's. A setting that PostgreSQL reports stays marked as
- * reported. */
+/* Returns the server's settings, overridden by the client's. Reported settings stay marked as reported. */
 static struct gucs *
 wanted_gucs(const struct client *c)
 {
