@@ -6,19 +6,19 @@
 
 /* A line being read: which of its fields is next, and where problems are reported. */
 struct line {
-	const struct rule_line *of;
+	const struct rule_line *line;
 	size_t at;
 	struct hba_rule *rule;
 	struct rule_reading *reading;
 };
 
-#define bad_rule(l, ...) rule_bad((l)->reading, (l)->of, __VA_ARGS__) /* false */
+#define bad_rule(l, ...) rule_bad((l)->reading, (l)->line, __VA_ARGS__) /* false */
 
 /* Reports a warning. */
 static void
 doubt(const struct line *l, const char *text)
 {
-	l->reading->report(false, l->of->path, l->of->number, text, l->reading->arg);
+	l->reading->report(false, l->line->path, l->line->number, text, l->reading->arg);
 }
 
 static void
@@ -49,7 +49,7 @@ hba_rule_fini(struct hba_rule *rule)
 static const struct rule_word *
 next_single(struct line *l, const char *missing)
 {
-	const struct rule_field *f = l->at < l->of->count ? &l->of->fields[l->at++] : NULL;
+	const struct rule_field *f = l->at < l->line->count ? &l->line->fields[l->at++] : NULL;
 
 	if (f == NULL)
 		bad_rule(l, "the line ends before its %s", missing);
@@ -115,14 +115,14 @@ take_user(struct line *l, const struct rule_word *word, struct hba_name *name)
 		return true;
 	name->kind = HBA_NAME_ROLE;
 	memmove(name->text, name->text + 1, strlen(name->text));
-	return rule_check_role(l->reading, l->of, name->text);
+	return rule_check_role(l->reading, l->line, name->text);
 }
 
 static bool
 take_names(struct line *l, const char *missing, struct hba_names *names,
 	   bool (*take)(struct line *l, const struct rule_word *word, struct hba_name *name))
 {
-	const struct rule_field *f = l->at < l->of->count ? &l->of->fields[l->at++] : NULL;
+	const struct rule_field *f = l->at < l->line->count ? &l->line->fields[l->at++] : NULL;
 	bool is_good = true;
 
 	if (f == NULL)
@@ -138,7 +138,7 @@ take_names(struct line *l, const char *missing, struct hba_names *names,
 			is_good = false;
 		else if (name->kind == HBA_NAME && name->text[0] == '/') {
 			name->kind = HBA_NAME_REGEX;
-			is_good = rule_take_regex(l->reading, l->of, &f->words[i], &name->regex) && is_good;
+			is_good = rule_take_regex(l->reading, l->line, &f->words[i], &name->regex) && is_good;
 		}
 	}
 	return is_good;
@@ -372,9 +372,9 @@ take_options(struct line *l)
 	bool is_good = true;
 	struct fail why;
 
-	for (; l->at < l->of->count; l->at++)
-		for (size_t i = 0; i < l->of->fields[l->at].count; i++)
-			is_good = take_option(l, l->of->fields[l->at].words[i].text) && is_good;
+	for (; l->at < l->line->count; l->at++)
+		for (size_t i = 0; i < l->line->fields[l->at].count; i++)
+			is_good = take_option(l, l->line->fields[l->at].words[i].text) && is_good;
 	if (is_good && module != NULL && module->settle != NULL && module->settle(l->rule->options, &why) < 0)
 		return bad_rule(l, "%s", why.text);
 	return is_good;

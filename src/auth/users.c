@@ -20,7 +20,7 @@
 #define FILE_LEN_MAX ((size_t)64 << 20)
 #define SECRET_LEN_MAX ((size_t)65535)
 #define NAME_LEN_MAX ((size_t)1023)
-#define TWIN_WARNINGS_MAX 10
+#define DUPLICATE_WARNINGS_MAX 10
 #define BAD_LINES_MAX 100 /* broken lines that are reported */
 #define CONFIG_ERROR "F0000" /* config_file_error */
 
@@ -193,14 +193,14 @@ add_entry(struct users *users)
 /* Warns of a duplicate name, unless `count`, the number of such warnings so far, is too large: a file that was pasted
  * twice must not flood the log. */
 static void
-warn_of_twin(const struct user *first, const struct user *again, size_t count, const char *path, users_tell *tell,
-	     void *arg)
+warn_of_duplicate(const struct user *first, const struct user *again, size_t count, const char *path, users_tell *tell,
+		  void *arg)
 {
 	char text[512];
 
-	if (tell == NULL || count > TWIN_WARNINGS_MAX)
+	if (tell == NULL || count > DUPLICATE_WARNINGS_MAX)
 		return;
-	if (count == TWIN_WARNINGS_MAX)
+	if (count == DUPLICATE_WARNINGS_MAX)
 		snprintf(text, sizeof(text), "%.150s:%zu: and more duplicate names", path, again->line);
 	else
 		snprintf(text, sizeof(text), "%.150s:%zu: user \"%.63s\" of line %zu again: this line counts", path,
@@ -212,15 +212,15 @@ warn_of_twin(const struct user *first, const struct user *again, size_t count, c
 static int
 hash_entries(struct users *users, const char *path, users_tell *tell, void *arg)
 {
-	size_t twin_count = 0;
-	struct user *u, *next, *twin;
+	size_t duplicate_count = 0;
+	struct user *u, *next, *earlier;
 
 	for (size_t i = 0; i < users->entry_count; i++) {
 		u = &users->entries[i];
-		TABLE_FIND(users->seed, users->table, u->name, u->name_len, twin);
-		if (twin != NULL) {
-			warn_of_twin(twin, u, ++twin_count, path, tell, arg);
-			HASH_DELETE(hh, users->table, twin);
+		TABLE_FIND(users->seed, users->table, u->name, u->name_len, earlier);
+		if (earlier != NULL) {
+			warn_of_duplicate(earlier, u, ++duplicate_count, path, tell, arg);
+			HASH_DELETE(hh, users->table, earlier);
 		}
 		if (!TABLE_ADD(users->seed, users->table, u->name, u->name_len, u))
 			return -1;

@@ -45,7 +45,7 @@ set_question(struct loan_commit *c, enum mark_question question)
 
 /* Appends the messages of ASK_MARK, which use a statement and portal with a name, and enters them in the ledger. */
 static void
-put_aside(struct exchange *x, struct buf *b)
+put_first_question(struct exchange *x, struct buf *b)
 {
 	static const uint8_t kinds[] = { OWED_CLOSE, OWED_PARSE, OWED_BIND, OWED_EXECUTE, OWED_CLOSE, OWED_CLOSE };
 	struct owed_request request = { .started_us = *x->env->now_us, .statements = ASK_MARK };
@@ -102,7 +102,7 @@ commit_check_ask(struct exchange *x)
 		set_question(c, MARK_NOT_ASKED);
 		return;
 	}
-	put_aside(x, &b);
+	put_first_question(x, &b);
 	set_question(c, MARK_ASKED);
 	if (server_send(x->srv, &b) < 0)
 		exchange_spoil(x);
@@ -347,7 +347,7 @@ commit_check_holds(struct exchange *x, uint8_t type)
 /* --- The answer to the COMMIT. --- */
 
 static bool
-is_run(uint8_t kind)
+runs_statement(uint8_t kind)
 {
 	return kind == OWED_QUERY || kind == OWED_EXECUTE || kind == OWED_FUNCTION;
 }
@@ -363,7 +363,7 @@ is_answered(const struct server *srv, enum commit_form form)
 	if (count > SERVER_OWED_MAX)
 		return false;
 	for (size_t i = form == COMMIT_IN_QUERY && count > 0; i < count; i++)
-		if (is_run(owed[i]))
+		if (runs_statement(owed[i]))
 			return false;
 	return true;
 }
@@ -377,12 +377,12 @@ commit_check_error(struct exchange *x)
 		commit_of(x)->phase = COMMIT_NOT; /* PostgreSQL will skip the remaining messages of the COMMIT */
 	else if (c->phase == COMMIT_SENT && is_answered(x->srv, (enum commit_form)c->form)) {
 		const struct server *srv = x->srv;
-		bool is_own = srv->owed_count > 0 && srv->owed_count <= SERVER_OWED_MAX && is_run(srv->owed[0]);
+		bool is_own = srv->owed_count > 0 && srv->owed_count <= SERVER_OWED_MAX && runs_statement(srv->owed[0]);
 
 		/* By the replies that were owed before the error came, tells whether the COMMIT has failed (it ran
 		 * last) or was skipped. */
 		for (size_t i = 1; is_own && i < srv->owed_count; i++)
-			is_own = !is_run(srv->owed[i]);
+			is_own = !runs_statement(srv->owed[i]);
 		commit_of(x)->phase = is_own ? COMMIT_ANSWERED : COMMIT_SKIPPED;
 	}
 }

@@ -56,9 +56,9 @@ bool commit_check_failed(struct server *srv, const char *sqlstate);
 /* Returns true if the client's server is being lost with a COMMIT that was sent and not answered. */
 bool commit_check_is_in_doubt(const struct exchange *x, const struct server *srv);
 /* Called when srv was lost with its COMMIT in doubt, and the client has no server any more. Answers the client now, or
- * when the transaction's fate is known; returns false without memory. With `is_lost` the client's session is lost as
- * well, and the client is closed with the error `shown` after the answer. */
-bool commit_check_lost(struct exchange *x, struct server *srv, const struct fail *shown, bool is_lost);
+ * when the transaction's fate is known; returns false without memory. With `is_session_lost` the client's session is
+ * lost as well, and the client is closed with the error `shown` after the answer. */
+bool commit_check_lost(struct exchange *x, struct server *srv, const struct fail *shown, bool is_session_lost);
 void commit_check_free(struct exchange *x); /* called when the client is closed */
 
 static inline bool

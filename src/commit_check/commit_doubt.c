@@ -152,7 +152,7 @@ answer_commit(struct exchange *x, struct commit_doubt *d, bool is_answered_alrea
 	      const struct fail *why)
 {
 	bool is_ended = has_owed(d, OWED_SYNC) || has_owed(d, OWED_QUERY);
-	bool is_lost =
+	bool is_session_lost =
 	    d->is_partial || d->session == SESSION_LOST || (tag != NULL && d->session == SESSION_LOST_IF_COMMITTED);
 	bool is_failed_within = !is_ended && (why != NULL || d->undone == UNDONE_FAILED);
 	struct fail shown = d->shown;
@@ -183,9 +183,9 @@ answer_commit(struct exchange *x, struct commit_doubt *d, bool is_answered_alrea
 	buf_fini(&b);
 	if (x->env->is_draining && !x->env->is_gentle) {
 		fail_set(&shown, "57P01", "pgweir is shutting down");
-		is_lost = true;
+		is_session_lost = true;
 	}
-	if (is_lost)
+	if (is_session_lost)
 		exchange_close(x, &shown);
 	else
 		go_on(x, is_failed_within);
@@ -217,7 +217,7 @@ on_fate(struct fate_question *q, enum commit_fate fate, const char *reason)
 }
 
 static struct commit_doubt *
-new_doubt(struct exchange *x, const struct server *srv, const struct fail *shown, bool is_lost)
+new_doubt(struct exchange *x, const struct server *srv, const struct fail *shown, bool is_session_lost)
 {
 	const struct loan_commit *c = &srv->loan.commit;
 	struct commit_doubt *d = calloc(1, sizeof(*d));
@@ -238,11 +238,13 @@ new_doubt(struct exchange *x, const struct server *srv, const struct fail *shown
 	d->before = c->before == NULL ? NULL : gucs_ref(c->before);
 	/* After the loss, a named statement that the COMMIT's request has prepared would be missing, and one that it
 	 * has closed might still exist. */
-	is_lost = is_lost || (c->form == COMMIT_OF_NAMED && has_owed(d, OWED_PARSE)) || has_owed(d, OWED_CLOSE) ||
-		  has_owed(d, OWED_LOCAL_CLOSE);
+	is_session_lost = is_session_lost || (c->form == COMMIT_OF_NAMED && has_owed(d, OWED_PARSE)) ||
+			  has_owed(d, OWED_CLOSE) || has_owed(d, OWED_LOCAL_CLOSE);
 	/* If some reported settings were SET LOCAL, only PostgreSQL knows which of them the COMMIT takes back. */
-	is_lost = is_lost || (c->before != NULL && srv->loan.local != LOCAL_NOTHING);
-	d->session = is_lost ? SESSION_LOST : c->kind == KNOWN_COMMIT_CHAIN ? SESSION_LOST_IF_COMMITTED : SESSION_STAYS;
+	is_session_lost = is_session_lost || (c->before != NULL && srv->loan.local != LOCAL_NOTHING);
+	d->session = is_session_lost		     ? SESSION_LOST
+		     : c->kind == KNOWN_COMMIT_CHAIN ? SESSION_LOST_IF_COMMITTED
+						     : SESSION_STAYS;
 	d->question.cluster = srv->cluster;
 	d->question.mark = c->mark;
 	d->question.pid = srv->pid;
@@ -282,10 +284,10 @@ resolve(struct exchange *x, const struct server *srv, struct commit_doubt *d)
 }
 
 bool
-commit_check_lost(struct exchange *x, struct server *srv, const struct fail *shown, bool is_lost)
+commit_check_lost(struct exchange *x, struct server *srv, const struct fail *shown, bool is_session_lost)
 {
 	const struct loan_commit *c = &srv->loan.commit;
-	struct commit_doubt *d = exchange_rare(x) == NULL ? NULL : new_doubt(x, srv, shown, is_lost);
+	struct commit_doubt *d = exchange_rare(x) == NULL ? NULL : new_doubt(x, srv, shown, is_session_lost);
 
 	exchange_set_block(x,
 			   c->phase == COMMIT_SKIPPED && is_in_block(srv) ? EXCHANGE_ROLLED_BACK : EXCHANGE_NO_BLOCK);

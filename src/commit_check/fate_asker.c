@@ -52,7 +52,7 @@ ask(struct fate_asker *a, struct fate_question *q)
 }
 
 static void
-take_out(struct fate_asker *a, struct fate_question *q)
+remove_question(struct fate_asker *a, struct fate_question *q)
 {
 	TAILQ_REMOVE(&a->questions, q, line);
 	if (a->asked == q)
@@ -62,7 +62,7 @@ take_out(struct fate_asker *a, struct fate_question *q)
 static void
 end_question(struct fate_asker *a, struct fate_question *q, enum commit_fate fate, const char *reason)
 {
-	take_out(a, q);
+	remove_question(a, q);
 	q->done(q, fate, reason);
 }
 
@@ -196,7 +196,7 @@ static const struct dedicated_ops conn_ops = {
 /* --- The asker of a pool. --- */
 
 static struct fate_asker *
-own(struct pool *pool)
+get_asker(struct pool *pool)
 {
 	struct fate_asker *a = (struct fate_asker *)pool->asker;
 
@@ -214,7 +214,7 @@ own(struct pool *pool)
 int
 fate_ask(struct pool *pool, struct fate_question *q)
 {
-	struct fate_asker *a = own(pool);
+	struct fate_asker *a = get_asker(pool);
 
 	if (a == NULL)
 		return -1;
@@ -231,6 +231,6 @@ fate_cancel(struct pool *pool, struct fate_question *q)
 {
 	struct fate_asker *a = (struct fate_asker *)pool->asker;
 
-	take_out(a, q);
+	remove_question(a, q);
 	timer_start(&a->timer, 0);
 }

@@ -70,7 +70,7 @@ part_of(const struct fleet_conn *s, uint32_t pid)
 
 /* Returns for how many connections other processes wait. With to_parts, counts only connections below their parts. */
 static uint32_t
-lacking(const struct fleet_conn *s, bool to_parts)
+count_lacking(const struct fleet_conn *s, bool to_parts)
 {
 	uint32_t sum = 0;
 
@@ -95,10 +95,10 @@ static void
 note_share(struct fleet_conn *s, const struct budget_count *count)
 {
 	const struct fleet_budget *b = &s->shown;
-	uint32_t part = part_of(s, s->conn.srv->pid), lack = lacking(s, true), share = UINT32_MAX, kept;
+	uint32_t part = part_of(s, s->conn.srv->pid), lack = count_lacking(s, true), share = UINT32_MAX, kept;
 	bool is_over = b->looked_us > 0 && b->limit > 0 && b->listed + FLEET_RESERVED > b->limit;
 
-	s->news.is_pressed = is_over || lacking(s, false) > 0;
+	s->news.is_pressed = is_over || count_lacking(s, false) > 0;
 	lack += is_over ? b->listed + FLEET_RESERVED - b->limit : 0;
 	if (lack > 0) {
 		kept = s->look_used > lack ? s->look_used - lack : 0;
@@ -144,7 +144,7 @@ find_limit(struct fleet_conn *s)
 
 /* Tells the pools their limits if these have changed, and grants them so many places. */
 static struct budget_count
-apply(struct fleet_conn *s, uint32_t granted)
+tell_pools(struct fleet_conn *s, uint32_t granted)
 {
 	struct budget_count count = policy_budget_count(s->budget, s->fleet->main_worker, now_of(s));
 	struct budget_news *n = &s->news, *told = &s->told;
@@ -283,7 +283,7 @@ ask_due(struct fleet_conn *s)
 	uint64_t due_us;
 
 	find_limit(s); /* a reload may have changed the limit */
-	count = apply(s, 0);
+	count = tell_pools(s, 0);
 	give_back_unused(s, &count);
 	want = wanted(s, &count);
 	due_us = look_due(s, &count);
@@ -518,7 +518,7 @@ take_look(struct fleet_conn *s)
 	if (s->asked.what == ASK_GRANT && s->answer.is_marked)
 		note_check(s);
 	s->last_asked = s->asked;
-	count = apply(s, s->answer.granted);
+	count = tell_pools(s, s->answer.granted);
 	note_advice(s, count.taken, count.opening);
 	return true;
 }

@@ -68,11 +68,11 @@ struct source {
 static struct pool_target *
 target_of(const struct source *s, struct upstream up, struct scram_keys *keys, struct fail *why)
 {
-	bool is_open = up.is_of_tenant || (strcmp(s->db->name, "*") == 0 && up.dbname[0] == '\0');
+	bool depends_on_client = up.is_of_tenant || (strcmp(s->db->name, "*") == 0 && up.dbname[0] == '\0');
 
 	up.is_of_tenant = false; /* no part of it that could have a tenant's name in it is used, as in fleet.c */
 	return pool_target_of_ours(&up, s->set, s->tls, s->users, s->db->name, config_cluster_user(&up, s->set),
-				   is_open ? s->set->budget_database : "", keys, why);
+				   depends_on_client ? s->set->budget_database : "", keys, why);
 }
 
 /* A connection with another target is closed, and a new one is opened. Returns 0, or -1 with *why set. */
@@ -126,7 +126,7 @@ add_database(struct watch *w, const struct source *s)
 /* Returns true if any user reads this database on standbys, and the user for pgweir's own connections is known. Sets
  * *out to the settings for such reads. */
 static bool
-is_read_there(const struct config *config, const struct config_scope *database, struct scope_settings *out)
+find_read_settings(const struct config *config, const struct config_scope *database, struct scope_settings *out)
 {
 	if (!upstream_has_fixed_hosts(database->upstream) || database->upstream->host_count == 1)
 		return false;
@@ -146,7 +146,7 @@ watch_configure(struct watch *w, const struct config *config, struct users *user
 	for (struct config_section db = { 0 }; config_next_section(config, &db) && db.scope->upstream != NULL;) {
 		struct scope_settings set;
 
-		if (is_read_there(config, db.scope, &set))
+		if (find_read_settings(config, db.scope, &set))
 			add_database(w, &(struct source){ db.scope, &set, users, tls });
 	}
 	for (d = TAILQ_FIRST(&w->watched); d != NULL; d = next) {

@@ -100,7 +100,7 @@ unlistened(struct exchange *x)
 
 /* Ends the next effect, and returns true, if that effect is of this kind. */
 static bool
-take_mark(struct exchange *x, enum known_kind kind)
+take_effect(struct exchange *x, enum known_kind kind)
 {
 	struct listen_effect *e = next_effect(x);
 
@@ -121,17 +121,17 @@ listen_complete(struct exchange *x, struct tag tag)
 	case TAG_UNLISTEN:
 		return unlistened(x);
 	case TAG_COMMIT:
-		take_mark(x, KNOWN_END);
+		take_effect(x, KNOWN_END);
 		exchange_left(listen_commit(x));
 		break;
 	case TAG_ROLLBACK: /* COMMIT of a failed transaction has this tag, too */
-		if (take_mark(x, KNOWN_ROLLBACK_TO)) {
+		if (take_effect(x, KNOWN_ROLLBACK_TO)) {
 			listen_roll_back_to_savepoint(l);
 			break;
 		}
 		/* fall through */
 	case TAG_PREPARE_TRANSACTION:
-		take_mark(x, KNOWN_END);
+		take_effect(x, KNOWN_END);
 		listen_roll_back(l);
 		break;
 	case TAG_DISCARD_ALL:

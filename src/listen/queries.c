@@ -17,7 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SHARD_MAX 4096u /* bytes of a LISTEN; a longer one is sent unchanged, and the probe finds it */
+#define LISTEN_SQL_MAX 4096u /* bytes of a LISTEN; a longer one is sent unchanged, and the probe finds it */
 
 /* A message that the server ignores, or takes for a part of a COPY, subscribes to nothing. */
 bool
@@ -51,7 +51,7 @@ read_listens(const struct exchange *x, const struct request *m, struct known_rea
 	struct known_reader begin;
 	struct known k;
 
-	if (!may_be_listen(m) || m->sql_len > SHARD_MAX || listen_is_in_savepoint(x))
+	if (!may_be_listen(m) || m->sql_len > LISTEN_SQL_MAX || listen_is_in_savepoint(x))
 		return 0;
 	known_begin(r, gucs_scan_options(x->gucs), m->sql, m->sql_len);
 	for (begin = *r; known_step(r, &k); count++) {
@@ -65,10 +65,10 @@ read_listens(const struct exchange *x, const struct request *m, struct known_rea
 	return count;
 }
 
-/* Returns true if the SQL may have a statement that ends or changes subscriptions of this client: see mark_of() and
- * expect_marks(). */
+/* Returns true if the SQL may have a statement that ends or changes subscriptions of this client: see effect_kind_of()
+ * and expect_effects(). */
 static bool
-may_have_marks(const struct exchange *x, const struct request *m)
+may_have_effects(const struct exchange *x, const struct request *m)
 {
 	return x->listen != NULL && x->listen->table != NULL &&
 	       request_has(m, SCAN_SAVEPOINT | SCAN_LISTEN, SCAN_HINT_ENDS);
@@ -76,7 +76,7 @@ may_have_marks(const struct exchange *x, const struct request *m)
 
 /* Returns the kind of an UNLISTEN or ROLLBACK TO; KNOWN_END for each end of a transaction; else KNOWN_NOT. */
 static enum known_kind
-mark_of(const struct known *k)
+effect_kind_of(const struct known *k)
 {
 	if (k->kind == KNOWN_UNLISTEN || k->kind == KNOWN_UNLISTEN_ALL || k->kind == KNOWN_ROLLBACK_TO)
 		return (enum known_kind)k->kind;
@@ -91,17 +91,17 @@ kind_of_bound(const struct exchange *x, struct request *m, const char **name)
 	const struct statement *st = m->statement;
 	const struct known *k;
 
-	if (st == NULL || (!may_be_listen(m) && !may_have_marks(x, m)))
+	if (st == NULL || (!may_be_listen(m) && !may_have_effects(x, m)))
 		return KNOWN_NOT;
 	k = request_only(x, m);
 	*name = k->name;
 	if (k->kind == KNOWN_UNLISTEN && listen_text_is_substitute((const char *)st->bytes, st->query_len))
 		return KNOWN_LISTEN;
-	return mark_of(k); /* a LISTEN that was not replaced was prepared on a server that the client keeps */
+	return effect_kind_of(k); /* a LISTEN that was not replaced was prepared on a server that the client keeps */
 }
 
 static enum listen_gate
-await(struct exchange *x, const char *channel)
+await_channel(struct exchange *x, const char *channel)
 {
 	struct subscription *m = subscription_want(x, channel);
 
@@ -122,7 +122,7 @@ await_all(struct exchange *x, struct known_reader *r)
 	struct known k;
 
 	while (known_step(r, &k)) {
-		enum listen_gate one = k.kind == KNOWN_LISTEN ? await(x, k.name) : LISTEN_GO;
+		enum listen_gate one = k.kind == KNOWN_LISTEN ? await_channel(x, k.name) : LISTEN_GO;
 
 		if (one == LISTEN_FAILED)
 			return LISTEN_FAILED;
@@ -144,7 +144,7 @@ find_portal(const struct client_listen *l, const char *name)
 }
 
 static const struct listen_portal *
-executed(const struct exchange *x, const struct request *m)
+find_executed(const struct exchange *x, const struct request *m)
 {
 	const char *name = (const char *)m->message + FRAME_HEAD_LEN;
 
@@ -176,7 +176,8 @@ listen_gate(struct exchange *x, struct request *m)
 	struct known_reader r;
 	unsigned count;
 
-	if (listen_is_not_ours(x) || (m->type != 'E' && m->total > SHARD_MAX) || (m->type == 'P' && x->srv != NULL))
+	if (listen_is_not_ours(x) || (m->type != 'E' && m->total > LISTEN_SQL_MAX) ||
+	    (m->type == 'P' && x->srv != NULL))
 		return LISTEN_GO;
 	if (m->type == 'E' &&
 	    (x->listen == NULL || (TAILQ_EMPTY(&x->listen->portals) && !x->listen->has_pending_change)))
@@ -184,8 +185,8 @@ listen_gate(struct exchange *x, struct request *m)
 	if (must_catch_up(x, m))
 		return LISTEN_WAIT;
 	if (m->type == 'E') {
-		p = executed(x, m);
-		return p != NULL && p->kind == KNOWN_LISTEN ? await(x, p->channel) : LISTEN_GO;
+		p = find_executed(x, m);
+		return p != NULL && p->kind == KNOWN_LISTEN ? await_channel(x, p->channel) : LISTEN_GO;
 	}
 	/* A Parse could be sent at once. It waits so that the listener listens already when the statement is executed:
 	 * waiting then would keep a server. */
@@ -230,15 +231,15 @@ listen_end_effect(struct client_listen *l, struct listen_effect *e)
 /* Adds effects for statements that are sent unchanged; their tags will come in this order. A client without
  * subscriptions needs no effects. */
 static enum feature_step
-expect_marks(struct exchange *x, const struct request *m)
+expect_effects(struct exchange *x, const struct request *m)
 {
 	struct known_reader r;
 	struct known k;
 
-	if (!may_have_marks(x, m) || listen_is_not_ours(x))
+	if (!may_have_effects(x, m) || listen_is_not_ours(x))
 		return STEP_FORWARD;
 	for (known_begin(&r, gucs_scan_options(x->gucs), m->sql, m->sql_len); known_step(&r, &k);)
-		if (mark_of(&k) != KNOWN_NOT && expect(x, mark_of(&k), k.name) == NULL)
+		if (effect_kind_of(&k) != KNOWN_NOT && expect(x, effect_kind_of(&k), k.name) == NULL)
 			return STEP_FAILED;
 	return STEP_FORWARD;
 }
@@ -279,7 +280,7 @@ listen_query(struct exchange *x, struct request *m)
 	int r;
 
 	if (count == 0)
-		return expect_marks(x, m);
+		return expect_effects(x, m);
 	r = substitute(x, m, &reader, count == 1, &sql);
 	buf_put_u8(&sql, 0);
 	if (r == 0 && buf_ok(&sql))
@@ -314,7 +315,7 @@ listen_parse(struct exchange *x, struct request *m)
 	struct buf rest = { 0 };
 	enum feature_step step = STEP_FAILED;
 
-	if (!request_begins_with(m, WORD_LISTEN) || listen_is_not_ours(x) || m->sql_len > SHARD_MAX ||
+	if (!request_begins_with(m, WORD_LISTEN) || listen_is_not_ours(x) || m->sql_len > LISTEN_SQL_MAX ||
 	    listen_is_in_savepoint(x) || request_only(x, m)->kind != KNOWN_LISTEN ||
 	    !listen_text_substitute(m->sql, m->sql_len, &rest))
 		return STEP_FORWARD;
@@ -366,7 +367,7 @@ listen_execute(struct exchange *x, struct request *m)
 	struct listen_effect *e;
 
 	_Static_assert(sizeof(refused) == 5 + sizeof(LISTEN_REFUSED) + 4, "its length is as it says");
-	if (m->have < m->total || listen_is_not_ours(x) || (p = executed(x, m)) == NULL)
+	if (m->have < m->total || listen_is_not_ours(x) || (p = find_executed(x, m)) == NULL)
 		return STEP_FORWARD;
 	if ((e = expect(x, (enum known_kind)p->kind, p->channel)) == NULL)
 		return STEP_FAILED;

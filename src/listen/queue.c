@@ -30,7 +30,7 @@ listen_of(struct notify_subscriber *subscriber)
 /* --- keeping --- */
 
 static bool
-is_room(struct client_listen *l, size_t len)
+check_room(struct client_listen *l, size_t len)
 {
 	assert(l->queue_at <= l->queue.len);
 	if (l->queue.len - l->queue_at + l->early.len + len > LISTEN_QUEUE_MAX)
@@ -39,7 +39,7 @@ is_room(struct client_listen *l, size_t len)
 }
 
 static void
-keep(struct client_listen *l, const void *bytes, size_t len)
+queue_append(struct client_listen *l, const void *bytes, size_t len)
 {
 	if (l->queue_at > l->queue.len / 2) {
 		buf_take_front(&l->queue, l->queue_at);
@@ -63,10 +63,10 @@ on_notified(struct notify_subscription *at_listener, const uint8_t *message, siz
 	struct subscription *m = (struct subscription *)at_listener;
 	struct client_listen *l = m->x->listen;
 
-	if (!is_wanted(m) || !is_room(l, len))
+	if (!is_wanted(m) || !check_room(l, len))
 		return;
 	if (m->is_active && l->early.len == 0) {
-		keep(l, message, len);
+		queue_append(l, message, len);
 		return;
 	}
 	buf_put(&l->early, message, len);
@@ -117,7 +117,7 @@ listen_drop_channel(struct client_listen *l, const char *channel)
 }
 
 static bool
-is_not_come_to(struct client_listen *l, const uint8_t *message, size_t len, void *arg)
+is_inactive(struct client_listen *l, const uint8_t *message, size_t len, void *arg)
 {
 	const struct subscription *m = subscription_find(l, channel_of(message));
 
@@ -127,7 +127,7 @@ is_not_come_to(struct client_listen *l, const uint8_t *message, size_t len, void
 /* Returns true if the message was moved to the queue, or no subscription wants it any more. Returns false if it must
  * stay in `early`: *has_waiting then becomes true, and all later messages stay, too, so that none overtakes it. */
 static bool
-is_settled(struct client_listen *l, const uint8_t *message, size_t len, void *has_waiting)
+settle_early_message(struct client_listen *l, const uint8_t *message, size_t len, void *has_waiting)
 {
 	const struct subscription *m = subscription_find(l, channel_of(message));
 
@@ -137,7 +137,7 @@ is_settled(struct client_listen *l, const uint8_t *message, size_t len, void *ha
 		*(bool *)has_waiting = true;
 		return false;
 	}
-	keep(l, message, len);
+	queue_append(l, message, len);
 	return true;
 }
 
@@ -149,7 +149,7 @@ listen_settle_early(struct client_listen *l)
 	if (!l->is_early_due)
 		return;
 	l->is_early_due = false;
-	filter(l, &l->early, 0, is_settled, &has_waiting);
+	filter(l, &l->early, 0, settle_early_message, &has_waiting);
 	if (l->early.len == 0)
 		buf_fini(&l->early);
 }
@@ -170,8 +170,8 @@ on_gap(struct notify_subscriber *subscriber, const struct fail *why)
 		fail_detail(&what, "The connection on which pgweir listens for its clients was lost, and is back.");
 	fail_hint(&what, "Check whatever the notifications report on, as after a new LISTEN.");
 	message_notice(&b, "WARNING", &what);
-	if (buf_ok(&b) && is_room(l, b.len))
-		keep(l, b.bytes, b.len);
+	if (buf_ok(&b) && check_room(l, b.len))
+		queue_append(l, b.bytes, b.len);
 	buf_fini(&b);
 }
 
@@ -244,7 +244,7 @@ close_after_flush(struct exchange *x, const struct fail *why)
 }
 
 static void
-overrun(struct exchange *x)
+close_overrun(struct exchange *x)
 {
 	struct client_listen *l = x->listen;
 	struct fail why;
@@ -279,7 +279,7 @@ listen_flush(struct exchange *x)
 	if (x->state == CL_REJECTING)
 		listen_sweep(l);
 	if (l->is_overrun)
-		overrun(x);
+		close_overrun(x);
 	else if (may_send(x))
 		push_out(x);
 	return !x->is_closing;
@@ -339,7 +339,7 @@ on_caught_up(struct notify_subscriber *subscriber)
 		return;
 	if (x->state == CL_AWAITING) {
 		/* The client's message waits because it may commit a LISTEN: see must_catch_up() in queries.c. */
-		filter(l, &l->early, 0, is_not_come_to, NULL);
+		filter(l, &l->early, 0, is_inactive, NULL);
 		l->is_early_due = true;
 		l->is_fresh = true;
 		listen_resume(x);
@@ -348,7 +348,7 @@ on_caught_up(struct notify_subscriber *subscriber)
 	if (x->state == CL_READY_WITHHELD) {
 		send_ready(x);
 		if (l->is_overrun)
-			overrun(x);
+			close_overrun(x);
 		if (x->state == CL_READY && !x->is_closing)
 			listen_resume(x);
 		if (x->is_closing)

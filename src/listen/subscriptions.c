@@ -64,7 +64,7 @@ subscription_refuse(struct subscription *m, const struct fail *why)
 }
 
 static int
-join(struct exchange *x, struct subscription *m)
+join_listener(struct exchange *x, struct subscription *m)
 {
 	struct client_listen *l = x->listen;
 	const char *encoding = gucs_get(x->gucs, "client_encoding");
@@ -120,7 +120,7 @@ subscription_want(struct exchange *x, const char *name)
 	}
 	set_unsettled(l, m, true);
 	l->is_swept = false;
-	if (join(x, m) == 0)
+	if (join_listener(x, m) == 0)
 		return m;
 	subscription_free(m);
 	return NULL;

@@ -35,7 +35,7 @@ struct search {
 };
 
 static bool
-allows(struct search *s, const char *name)
+check_name(struct search *s, const char *name)
 {
 	const struct client_login *l = s->client->login;
 
@@ -51,7 +51,7 @@ on_name(char kind, const char *text, void *arg)
 {
 	struct search *s = arg;
 
-	return (kind != 'C' && s->client->login->rule.clientname == HBA_CLIENTNAME_CN) || !allows(s, text);
+	return (kind != 'C' && s->client->login->rule.clientname == HBA_CLIENTNAME_CN) || !check_name(s, text);
 }
 
 int
@@ -74,7 +74,7 @@ login_certificate(struct client *c, void (*again)(struct client *c, void *unused
 	if (l->rule.clientname != HBA_CLIENTNAME_DN)
 		tls_peer_names(stream_tls(&c->x.stream), on_name, &search);
 	else if (tls_peer_subject(stream_tls(&c->x.stream), subject, sizeof(subject)) == 0)
-		allows(&search, subject);
+		check_name(&search, subject);
 	if (search.fit != HBA_NO)
 		return search.fit == HBA_YES ? 0 : login_await(c, again, why);
 	log_info(c->env->x.log, "client %llu: its certificate is for \"%s\", which may not log in as \"%s\"%s%s",

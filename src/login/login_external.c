@@ -56,7 +56,7 @@ external_name(const struct client_login *l)
 }
 
 static void
-forget_what_was_said(struct external *e)
+wipe_said(struct external *e)
 {
 	if (e->said != NULL)
 		OPENSSL_cleanse(e->said, e->said_len);
@@ -74,7 +74,7 @@ external_free(struct external *e)
 		e->module->context_free(e->tokens.context);
 	buf_fini(&e->tokens.reply);
 	delegated_unref(e->delegated);
-	forget_what_was_said(e);
+	wipe_said(e);
 	hba_unref(e->hba);
 	secret_free(e->setting);
 	free(e);
@@ -101,7 +101,7 @@ external_discard(struct job *job)
 /* Refuses a login that the module could not judge. `logged` says why; the client only learns that it can't log in
  * now. */
 static void
-refuse_unasked(struct client *c, const struct fail *logged)
+refuse_unjudged(struct client *c, const struct fail *logged)
 {
 	const char *name = external_name(c->login);
 	struct fail told;
@@ -139,7 +139,7 @@ login_external_tick(struct client *c, uint64_t now_us)
 	l->external_until_us = 0;
 	fail_set(&why, "57P03", "%s did not answer within %s (external_timeout)", external_name(l),
 		 duration_of(c->env->x.config->external_timeout_us).text);
-	refuse_unasked(c, &why);
+	refuse_unjudged(c, &why);
 }
 
 /* --- The answer. --- */
@@ -180,7 +180,7 @@ take_password(struct client *c, const char *password)
 
 /* The tokens have proved the name system_user. Checks whether it may log in as the user that the client asked for. */
 static void
-take_name(struct client *c, void *unused)
+check_system_user(struct client *c, void *unused)
 {
 	const struct client_login *l = c->login;
 	enum hba_fit fit = ident_allows(l->ident, l->rule.map, l->system_user, l->user, login_is_member, c);
@@ -193,7 +193,7 @@ take_name(struct client *c, void *unused)
 			 l->system_user, l->user, l->rule.map != NULL ? " by map " : "",
 			 l->rule.map != NULL ? l->rule.map : "");
 		refuse_wrong(c, &why);
-	} else if (login_await(c, take_name, &why) < 0)
+	} else if (login_await(c, check_system_user, &why) < 0)
 		login_refuse(c, &why, LR_ERROR);
 }
 
@@ -228,14 +228,14 @@ verdict(struct client *c, void *owner)
 	if (e->proof == PROOF_WRONG)
 		refuse_wrong(c, &e->why);
 	else if (e->proof == PROOF_FAILED)
-		refuse_unasked(c, &e->why);
+		refuse_unjudged(c, &e->why);
 	else if (e->question.tokens == NULL)
 		take_password(c, e->said);
 	else if (e->proof == PROOF_RIGHT)
-		take_name(c, NULL);
+		check_system_user(c, NULL);
 	else {
 		e->tokens.reply.len = 0;
-		forget_what_was_said(e);
+		wipe_said(e);
 		login_flush(c);
 		if (c->x.is_closing)
 			return;
@@ -304,7 +304,7 @@ external_ask(struct client *c, struct external *e)
 	if (jobs_submit(c->env->jobs, place, &e->job, &why) < 0) {
 		l->external_until_us = 0;
 		external_free(e);
-		refuse_unasked(c, &why);
+		refuse_unjudged(c, &why);
 		return;
 	}
 	external_wait(c, e);
@@ -312,7 +312,7 @@ external_ask(struct client *c, struct external *e)
 
 /* Returns false without memory. */
 static bool
-take_what_is_said(struct external *e, const void *bytes, size_t len)
+copy_said(struct external *e, const void *bytes, size_t len)
 {
 	e->said = malloc(len + 1);
 	if (e->said == NULL)
@@ -328,7 +328,7 @@ login_external_check(struct client *c, const char *password)
 {
 	struct external *e = external_new(c);
 
-	if (e == NULL || !take_what_is_said(e, password, strlen(password))) {
+	if (e == NULL || !copy_said(e, password, strlen(password))) {
 		external_free(e);
 		login_out_of_memory(c);
 		return;
@@ -391,7 +391,7 @@ login_token(struct client *c, const uint8_t *bytes, size_t len)
 	}
 	if (len < FRAME_HEAD_LEN + (size_t)f.body_len)
 		return 0;
-	if (!take_what_is_said(e, bytes + FRAME_HEAD_LEN, f.body_len)) {
+	if (!copy_said(e, bytes + FRAME_HEAD_LEN, f.body_len)) {
 		login_out_of_memory(c);
 		return len;
 	}

@@ -74,7 +74,7 @@ enter_console(struct client *c)
 
 /* Not called for users of the console: these are let in above the limit, because the console is needed just then. */
 static bool
-is_over_limit(struct client *c)
+refuse_over_limit(struct client *c)
 {
 	struct client_env *env = c->env;
 	uint32_t limit = env->x.config->max_client_connections, count = clients_count(env);
@@ -231,7 +231,7 @@ login_authenticated(struct client *c)
 			login_refuse(c, &why, LR_ERROR);
 			return;
 		}
-		if (is_over_limit(c))
+		if (refuse_over_limit(c))
 			return;
 		if (find_worker(c, &why) == POOL_NO_WORKER)
 			refuse_pool(c, &why);

@@ -22,7 +22,7 @@ struct recount {
 };
 
 static void
-ask_again(struct client *c, void *arg)
+repeat_step(struct client *c, void *arg)
 {
 	const struct recount *r = arg;
 
@@ -37,7 +37,7 @@ come_back(struct note *n, void *owner, bool is_over)
 	struct recount *r = (struct recount *)((char *)n - offsetof(struct recount, note));
 
 	if (r->client != NULL)
-		login_conclude(r->client, ask_again, r);
+		login_conclude(r->client, repeat_step, r);
 	free(r);
 }
 

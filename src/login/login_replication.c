@@ -69,7 +69,7 @@ may_wait(const struct client *c, uint64_t now_us, struct fail *why)
 /* Returns true if the limits on the pool allow a replication connection, counted as PgBouncer does. If not, an idle
  * connection is closed, and the client tries again when it has ended. */
 static bool
-has_place(const struct client *c, uint64_t now_us, struct fail *why)
+check_place(const struct client *c, uint64_t now_us, struct fail *why)
 {
 	struct pool *pool = c->x.pool;
 	struct policy_counts n;
@@ -96,7 +96,7 @@ open_server(struct client *c, uint64_t now_us)
 	struct client_login *l = c->login;
 	struct fail why;
 
-	if (has_place(c, now_us, &why))
+	if (check_place(c, now_us, &why))
 		l->opening = dedicated_take(c->x.pool, l->replication == REPLICATION_LOGICAL ? "database" : "true",
 					    l->raw, &own_ops, c, now_us, &why);
 	if (l->opening == NULL && may_wait(c, now_us, &why))

@@ -75,7 +75,7 @@ startup_message(struct client *c, const struct startup *s)
 
 /* Refuses the login and returns false if this request came before, or comes within TLS. Sets *has_asked. */
 static bool
-may_ask(struct client *c, bool *has_asked)
+accept_request(struct client *c, bool *has_asked)
 {
 	struct fail why;
 
@@ -102,7 +102,7 @@ ssl_request(struct client *c, size_t ahead)
 {
 	struct fail why;
 
-	if (!may_ask(c, &c->login->has_ssl_asked))
+	if (!accept_request(c, &c->login->has_ssl_asked))
 		return;
 	if (!login_has_tls(c)) {
 		answer_request(c, 'N');
@@ -130,7 +130,7 @@ take_packet(struct client *c, const struct startup *s, size_t len)
 		ssl_request(c, len - s->total_len);
 		break;
 	case STARTUP_GSSENC:
-		if (may_ask(c, &c->login->has_gss_asked))
+		if (accept_request(c, &c->login->has_gss_asked))
 			answer_request(c, 'N');
 		break;
 	case STARTUP_CANCEL:

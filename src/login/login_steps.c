@@ -51,11 +51,11 @@ trust(struct client *c)
 
 /* Once the rule is known: checks the certificate, then asks for what the rule demands. */
 static void
-prove(struct client *c, void *unused)
+begin_proof(struct client *c, void *unused)
 {
 	struct client_login *l = c->login;
 	struct fail why;
-	int certificate = login_certificate(c, prove, &why);
+	int certificate = login_certificate(c, begin_proof, &why);
 
 	if (certificate < 0)
 		login_refuse_late(c, &why, LR_ERROR); /* as after a wrong password */
@@ -85,7 +85,7 @@ find_rule(struct client *c, void *unused)
 	if (rule < 0)
 		login_refuse(c, &why, LR_ERROR);
 	else if (rule == 0)
-		prove(c, NULL);
+		begin_proof(c, NULL);
 }
 
 void

@@ -97,7 +97,7 @@ on_abandon(void *arg)
 /* Returns the time until which the client waits for a worker that does not answer, or UINT64_MAX if there is no limit.
  * A shorter pool_timeout counts as a second, because a worker may be busy for a moment. */
 static uint64_t
-waits_until(const struct client *c)
+worker_deadline(const struct client *c)
 {
 	const struct config *config = c->env->x.config;
 	uint64_t until_us = UINT64_MAX,
@@ -123,7 +123,7 @@ login_transfer(struct client *c, struct client_env *to)
 	transfer->client = c;
 	transfer->to = to;
 	if (c->login->worker_until_us == 0)
-		c->login->worker_until_us = waits_until(c);
+		c->login->worker_until_us = worker_deadline(c);
 	/* counted now, so that further clients that prove themselves in this turn see it */
 	pool_workers_left(c->env->pool_workers, to->number);
 	login_wait(c, on_abandon, transfer);

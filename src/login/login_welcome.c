@@ -113,7 +113,7 @@ login_finish(struct client *c, struct gucs *gucs, const struct gucs *welcome)
 }
 
 static void
-tell_left_out(struct client *c, struct fail *why)
+put_unknown_setting(struct client *c, struct fail *why)
 {
 	fail_detail(why, "It was in the startup packet or its \"options\", and was left out.");
 	message_notice(&c->login->out, "WARNING", why);
@@ -122,7 +122,7 @@ tell_left_out(struct client *c, struct fail *why)
 /* Sends the client a notice for each of its settings that PostgreSQL did not know when another client's equal settings
  * were tried. `known` has the settings that PostgreSQL knew. */
 static void
-tell_what_was_left_out(struct client *c, const struct gucs *known)
+put_unknown_settings(struct client *c, const struct gucs *known)
 {
 	const struct gucs *raw = c->login->raw;
 
@@ -134,7 +134,7 @@ tell_what_was_left_out(struct client *c, const struct gucs *known)
 		    known_is_of_transaction(name))
 			continue;
 		fail_set(&why, "42704", "unrecognized configuration parameter \"%s\"", name);
-		tell_left_out(c, &why);
+		put_unknown_setting(c, &why);
 	}
 }
 
@@ -145,7 +145,7 @@ finish_if_known(struct client *c)
 
 	if (gucs == NULL)
 		return false;
-	tell_what_was_left_out(c, gucs);
+	put_unknown_settings(c, gucs);
 	login_finish(c, gucs_ref(gucs), c->x.pool->welcome);
 	return true;
 }
@@ -275,7 +275,7 @@ welcome_give_back(struct client *c)
 }
 
 static const struct gucs *
-settings_of(const struct client *c)
+settings_to_apply(const struct client *c)
 {
 	return c->login->valid != NULL ? c->login->valid : c->login->raw;
 }
@@ -285,7 +285,7 @@ static struct gucs *
 wanted_gucs(const struct client *c)
 {
 	struct gucs *gucs = gucs_ref(c->x.pool->baseline);
-	const struct gucs *raw = settings_of(c);
+	const struct gucs *raw = settings_to_apply(c);
 
 	for (size_t i = 0; i < gucs_count(raw); i++) {
 		const struct guc *s = gucs_at(raw, i);
@@ -319,7 +319,7 @@ try_settings(struct client *c, struct server *srv)
 {
 	struct gucs *known = pool_find_startup(c->x.pool, c->login->raw);
 	struct gucs *wanted = known != NULL ? gucs_ref(known) : wanted_gucs(c);
-	int r = wanted == NULL ? -1 : apply_settings(c, srv, wanted, known != NULL ? NULL : settings_of(c));
+	int r = wanted == NULL ? -1 : apply_settings(c, srv, wanted, known != NULL ? NULL : settings_to_apply(c));
 
 	gucs_unref(wanted);
 	if (r < 0) {
@@ -359,7 +359,7 @@ ignores_transaction_at_start(const struct gucs *welcome)
 static const char *
 name_to_leave_out(const struct client *c, bool is_unknown)
 {
-	const struct gucs *settings = settings_of(c);
+	const struct gucs *settings = settings_to_apply(c);
 
 	if (!is_unknown && !ignores_transaction_at_start(c->x.pool->welcome))
 		return NULL;
@@ -386,10 +386,10 @@ leave_out(struct client *c)
 	    is_unknown || strcmp(l->error.sqlstate, "25001") == 0 ? name_to_leave_out(c, is_unknown) : NULL;
 	struct gucs *rest;
 
-	if (name == NULL || (rest = gucs_with(settings_of(c), name, NULL, false)) == NULL)
+	if (name == NULL || (rest = gucs_with(settings_to_apply(c), name, NULL, false)) == NULL)
 		return false;
 	if (is_unknown)
-		tell_left_out(c, &l->error);
+		put_unknown_setting(c, &l->error);
 	gucs_move(&l->valid, rest);
 	l->has_error = false;
 	return true;
@@ -414,7 +414,7 @@ static struct gucs *
 resolved_gucs(const struct client *c, const struct server *srv)
 {
 	struct gucs *gucs = gucs_ref(srv->gucs);
-	const struct gucs *raw = settings_of(c);
+	const struct gucs *raw = settings_to_apply(c);
 
 	for (size_t i = 0; gucs != NULL && i < gucs_count(raw); i++) {
 		const struct guc *s = gucs_at(raw, i);
@@ -461,7 +461,7 @@ login_server_done(struct exchange *x)
 		return;
 	}
 	if (known != NULL && l->valid == NULL)
-		tell_what_was_left_out(c, known);
+		put_unknown_settings(c, known);
 	gucs_move(&srv->gucs, gucs_ref(gucs));
 	if (c->x.is_session)
 		report_lent(&c->x, c->x.waiter.waited_us);
