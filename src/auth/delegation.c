@@ -1,4 +1,4 @@
-/* src/auth/delegation.c - whose credentials a pool logs in by. See delegation.h. */
+/* src/auth/delegation.c - the credentials by which a pool logs in. See delegation.h. */
 #include "auth/delegation.h"
 
 #include <stdlib.h>

@@ -79,7 +79,7 @@ hba_host_fits(const char *word, const char *host)
 	return len >= word_len && strcasecmp(word, host + len - word_len) == 0;
 }
 
-/* May take time: not before may_ask is true. */
+/* Asks only if may_ask is true, because the answer may take time; else returns HBA_LATER. */
 static enum hba_fit
 fits_asked(hba_ask *ask, const char *name, const struct hba_question *q, bool may_ask)
 {
@@ -104,7 +104,7 @@ fits_name(const struct hba_name *name, const struct hba_question *q, bool is_dat
 	return name->kind == HBA_NAME && strcmp(name->text, text) == 0;
 }
 
-/* Looks for a name of databases, or of users, that fits. Roles are asked about if no other does. */
+/* Looks for a name of a database, or of a user, that fits. Roles are asked about only if no other name fits. */
 static enum hba_fit
 fits_one(const struct hba_names *names, const struct hba_question *q, bool is_database, bool may_ask)
 {
@@ -141,7 +141,7 @@ fits_address(const struct hba_rule *rule, const struct hba_question *q, bool may
 static bool
 fits_type(const struct hba_rule *rule, const struct hba_question *q)
 {
-	/* By q->over. hostgssenc fits no client. */
+	/* Indexed by q->over. hostgssenc fits no client. */
 	static const bool fits[][3] = {
 		[HBA_LOCAL] = { true, false, false },	    [HBA_HOST] = { false, true, true },
 		[HBA_HOSTSSL] = { false, false, true },	    [HBA_HOSTNOSSL] = { false, true, false },
@@ -151,7 +151,8 @@ fits_type(const struct hba_rule *rule, const struct hba_question *q)
 	return fits[rule->type][q->over];
 }
 
-/* With may_ask, returns HBA_LATER at the first thing that has to be asked. */
+/* Without may_ask, returns HBA_LATER if all columns fit or must be asked about. With may_ask, begins to ask, and
+ * returns HBA_LATER at the first column whose answer takes time. */
 static enum hba_fit
 fits_columns(const struct hba_rule *rule, const struct hba_question *q, bool may_ask)
 {

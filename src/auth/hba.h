@@ -5,13 +5,13 @@
  * Follows PostgreSQL 15's chapter "The pg_hba.conf File", with version 16's regular expressions and includes
  * (rule_file.h). The first rule that fits a login decides; if none fits, the login is refused.
  *
- * A rule that pgweir doesn't support is an error when the file is read, never a rule that fits too many or too few
- * clients: this concerns methods that need a library and are not a module of this build (auth_module.h). An IPv4 client
- * that arrives on an IPv6 socket (::ffff:...) is an IPv4 client.
+ * A rule that pgweir doesn't support is an error when the file is read, so that it can't fit too many or too few
+ * clients. Such rules have methods that need a library and are not a module of this build (auth_module.h). An IPv4
+ * client that arrives on an IPv6 socket (::ffff:...) is an IPv4 client.
  *
- * Host names and roles (+role, samerole) are looked up elsewhere, which may take time, so only when a rule is reached
- * whose other columns fit. A name in the address column fits if the client's address has this name, or a name that ends
- * with it if it begins with a dot, and the client's address is among the addresses of that name.
+ * The caller looks up host names and roles (+role, samerole), which may take time; so they are asked about only when a
+ * rule is reached whose other columns fit. A name in the address column fits if the client's address has this name, and
+ * is among the addresses of the name. A name that begins with a dot stands for all names that end with it.
  *
  * Always: immutable; a reload reads a new one.
  */
@@ -26,11 +26,13 @@ struct hba; /* opaque: hba.c */
 
 /* HBA_MODULES and above: the methods of auth_modules[], in their order. */
 enum hba_method { HBA_REJECT, HBA_TRUST, HBA_SCRAM, HBA_MD5, HBA_PASSWORD, HBA_CERT, HBA_PEER, HBA_MODULES };
-/* clientcert=: no certificate is required, a verified one is, or one that names the user (HBA_CERT implies FULL). */
+/* clientcert=: requires no certificate (NONE), a verified one (CA), or one that names the user (FULL, also for
+ * HBA_CERT). */
 enum hba_clientcert { HBA_CLIENTCERT_NONE, HBA_CLIENTCERT_CA, HBA_CLIENTCERT_FULL };
-/* clientname=: the part of a certificate that names the user. ANY: the common name or one of the alternative names. */
+/* clientname=: the part of a certificate that names the user. ..._ANY: the common name or one of the alternative
+ * names. */
 enum hba_clientname { HBA_CLIENTNAME_ANY, HBA_CLIENTNAME_CN, HBA_CLIENTNAME_DN };
-/* LATER: the result depends on a lookup that takes time. */
+/* HBA_LATER: the result depends on a lookup that takes time. */
 enum hba_fit { HBA_NO, HBA_YES, HBA_LATER };
 typedef enum hba_fit hba_ask(const char *name, void *arg);
 
@@ -42,9 +44,9 @@ struct hba_question {
 	/* Returns true if address is one of this machine's (samehost) or, if is_net, in one of its networks (samenet).
 	 * If it is NULL, neither word fits. */
 	bool (*is_near)(const struct sockaddr *address, bool is_net);
-	/* has_name tells whether the client's address has this name (see hba_host_fits), is_member whether its user is
-	 * a member of this role. After HBA_LATER the caller repeats the whole question. If a pointer is NULL, no name
-	 * fits. arg is passed to both. */
+	/* has_name() tells whether the client's address has this host name (see hba_host_fits()), is_member() whether
+	 * the client's user is a member of this role. `arg` is passed to both. If one of the pointers is NULL, no such
+	 * name fits. After HBA_LATER the caller of hba_match() repeats the whole question. */
 	hba_ask *has_name, *is_member;
 	void *arg;
 };
@@ -53,12 +55,12 @@ struct hba_answer {
 	enum hba_method method;
 	enum hba_clientcert clientcert;
 	enum hba_clientname clientname;
-	const char *map; /* NULL if there is none; the names must then be equal */
+	const char *map; /* NULL if there is no map; then the names must be equal */
 	const void *options; /* for HBA_MODULES: the module's options */
 	const char *path; /* the rule's file */
 	unsigned line;
 };
-/* Further settings without which the rules have no effect. */
+/* Settings that must be configured, too, because the rules depend on them. */
 struct hba_needs {
 	bool secrets; /* users' secrets, because a rule has scram-sha-256, md5 or password */
 	bool tls; /* set if a rule is hostssl */
@@ -66,15 +68,16 @@ struct hba_needs {
 	bool roles; /* set if a rule has +role or samerole */
 };
 
-/* Reads a file and the files that it names, or, if text is not NULL, text and no file. Returns NULL if anything is
- * wrong; every error is reported. Warnings are reported, too: for rules that let in every client that reaches them, for
- * rules that never fit, and for a file that any user may change. */
+/* Reads the file at `path` and the files that it names; or, if `text` is not NULL, reads `text` and no file. Returns
+ * NULL if anything is wrong; every error is reported. Warnings are reported, too: for rules that let in every client
+ * that reaches them, for rules that never fit, and for a file that any user may change. */
 struct hba *hba_load(const char *text, size_t text_len, const char *path, rule_report *report, void *arg);
 struct hba *hba_ref(struct hba *hba); /* hba may be NULL, as for unref */
 void hba_unref(struct hba *hba);
 /* Returns HBA_YES if a rule fits, with *answer set to the rule. */
 enum hba_fit hba_match(const struct hba *hba, const struct hba_question *question, struct hba_answer *answer);
-/* Returns true if the address column's word is the host's name or, if it begins with a dot, the end of it. */
+/* Returns true if `word`, from the address column, is the host's name or, if `word` begins with a dot, the end of the
+ * host's name. */
 bool hba_host_fits(const char *word, const char *host);
 struct hba_needs hba_needs(const struct hba *hba);
 /* Calls map for each map= of the rules; the same name may come more than once. */
@@ -86,15 +89,15 @@ void hba_each_map(const struct hba *hba, void (*map)(const char *name, const cha
  * users (chapter "User Name Maps"; a leading slash and "all" in the last column work as in version 16).
  *
  * A line has a map, an external name and a user. A name that begins with a slash is a regular expression (rule_file.h),
- * and \1 in the user stands for what its first parentheses matched. The user "all" is any user, one that begins with a
- * slash is a regular expression, and +role is any member of that role. Case is significant everywhere.
+ * and \1 in the user stands for what its first parentheses matched. The user "all" is any user, a user that begins with
+ * a slash is a regular expression, and +role is any member of that role. Case is significant everywhere.
  *
  * An immutable value: a reload reads a new one.
  */
 struct ident; /* opaque: ident.c */
 
-/* Reads a file, or, if text is not NULL, text and no file. Returns NULL if anything is wrong; every error is reported.
- * An empty file is fine. */
+/* Reads the file at `path`; or, if `text` is not NULL, reads `text` and no file. Returns NULL if anything is wrong;
+ * every error is reported. An empty file is fine. */
 struct ident *ident_load(const char *text, size_t text_len, const char *path, rule_report *report, void *arg);
 struct ident *ident_ref(struct ident *ident); /* ident may be NULL, as in all functions below */
 void ident_unref(struct ident *ident);

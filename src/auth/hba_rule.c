@@ -1,4 +1,4 @@
-/* src/auth/hba_rule.c - one line of an HBA file becomes a rule. See hba_rule.h. */
+/* src/auth/hba_rule.c - makes a rule from a line of an HBA file. See hba_rule.h. */
 #include "auth/hba_rule.h"
 #include "base/alloc.h"
 
@@ -6,19 +6,19 @@
 
 /* A line being read: which of its fields is next, and where problems are reported. */
 struct line {
-	const struct rule_line *of;
+	const struct rule_line *line;
 	size_t at;
 	struct hba_rule *rule;
 	struct rule_reading *reading;
 };
 
-#define bad_rule(l, ...) rule_bad((l)->reading, (l)->of, __VA_ARGS__) /* false */
+#define bad_rule(l, ...) rule_bad((l)->reading, (l)->line, __VA_ARGS__) /* false */
 
-/* Reports what merely looks wrong. */
+/* Reports a warning. */
 static void
 doubt(const struct line *l, const char *text)
 {
-	l->reading->report(false, l->of->path, l->of->number, text, l->reading->arg);
+	l->reading->report(false, l->line->path, l->line->number, text, l->reading->arg);
 }
 
 static void
@@ -44,11 +44,12 @@ hba_rule_fini(struct hba_rule *rule)
 	*rule = (struct hba_rule){ 0 };
 }
 
-/* Returns the only word of the next field; NULL if it has several, or if the line is over (missing names the field). */
+/* Returns the only word of the next field; NULL, with an error reported, if the field has several words, or if the line
+ * has ended (`missing` names the field). */
 static const struct rule_word *
 next_single(struct line *l, const char *missing)
 {
-	const struct rule_field *f = l->at < l->of->count ? &l->of->fields[l->at++] : NULL;
+	const struct rule_field *f = l->at < l->line->count ? &l->line->fields[l->at++] : NULL;
 
 	if (f == NULL)
 		bad_rule(l, "the line ends before its %s", missing);
@@ -114,14 +115,14 @@ take_user(struct line *l, const struct rule_word *word, struct hba_name *name)
 		return true;
 	name->kind = HBA_NAME_ROLE;
 	memmove(name->text, name->text + 1, strlen(name->text));
-	return rule_check_role(l->reading, l->of, name->text);
+	return rule_check_role(l->reading, l->line, name->text);
 }
 
 static bool
 take_names(struct line *l, const char *missing, struct hba_names *names,
 	   bool (*take)(struct line *l, const struct rule_word *word, struct hba_name *name))
 {
-	const struct rule_field *f = l->at < l->of->count ? &l->of->fields[l->at++] : NULL;
+	const struct rule_field *f = l->at < l->line->count ? &l->line->fields[l->at++] : NULL;
 	bool is_good = true;
 
 	if (f == NULL)
@@ -137,7 +138,7 @@ take_names(struct line *l, const char *missing, struct hba_names *names,
 			is_good = false;
 		else if (name->kind == HBA_NAME && name->text[0] == '/') {
 			name->kind = HBA_NAME_REGEX;
-			is_good = rule_take_regex(l->reading, l->of, &f->words[i], &name->regex) && is_good;
+			is_good = rule_take_regex(l->reading, l->line, &f->words[i], &name->regex) && is_good;
 		}
 	}
 	return is_good;
@@ -175,8 +176,8 @@ take_mask(struct line *l)
 	return true;
 }
 
-/* Returns true if text may be a host's name, or the end of one after a dot. A number at its end makes it an address, as
- * some programs read it. */
+/* Returns true if `text` can be a host's name or, if it begins with a dot, the end of one. A text with a number as its
+ * last part is refused, because some programs read it as an address. */
 static bool
 is_host_name(const char *text)
 {
@@ -278,7 +279,7 @@ take_method(struct line *l)
 	if (method >= 0)
 		rule->method = (enum hba_method)method;
 	else if (rule->type == HBA_LOCAL && strcmp(word->text, "ident") == 0)
-		rule->method = HBA_PEER; /* as PostgreSQL does */
+		rule->method = HBA_PEER; /* PostgreSQL takes ident for peer on a local line */
 	else
 		return bad_rule(l,
 				"method \"%.100s\" %s; use scram-sha-256, md5, password, " AUTH_MODULES(
@@ -334,7 +335,8 @@ take_option(struct line *l, const char *option)
 	size_t len = value == NULL ? 0 : (size_t)(value++ - option);
 	bool is_map = len == 3 && memcmp(option, "map", len) == 0;
 
-	if (value == NULL && l->rule->module != NULL) /* it may be a part of a password */
+	/* the message leaves the word out, because it may be a part of a password */
+	if (value == NULL && l->rule->module != NULL)
 		return bad_rule(l, "a word is not an option: write name=value, and a value with blanks in quotes");
 	if (value == NULL)
 		return bad_rule(l, "\"%.100s\" is not an option: write name=value", option);
@@ -370,9 +372,9 @@ take_options(struct line *l)
 	bool is_good = true;
 	struct fail why;
 
-	for (; l->at < l->of->count; l->at++)
-		for (size_t i = 0; i < l->of->fields[l->at].count; i++)
-			is_good = take_option(l, l->of->fields[l->at].words[i].text) && is_good;
+	for (; l->at < l->line->count; l->at++)
+		for (size_t i = 0; i < l->line->fields[l->at].count; i++)
+			is_good = take_option(l, l->line->fields[l->at].words[i].text) && is_good;
 	if (is_good && module != NULL && module->settle != NULL && module->settle(l->rule->options, &why) < 0)
 		return bad_rule(l, "%s", why.text);
 	return is_good;

@@ -12,7 +12,7 @@ enum hba_name_kind {
 	HBA_NAME_SAMEUSER,
 	HBA_NAME_REPLICATION,
 	HBA_NAME_SAMEROLE,
-	HBA_NAME_ROLE /* text: without the plus */
+	HBA_NAME_ROLE /* text has the role's name without the plus */
 };
 enum hba_reach { HBA_REACH_ALL, HBA_REACH_SAMEHOST, HBA_REACH_SAMENET, HBA_REACH_RANGE, HBA_REACH_NAME };
 
@@ -41,7 +41,7 @@ struct hba_rule {
 	unsigned line;
 };
 
-/* Returns false if the line is wrong; reading->errors has then grown. In either case hba_rule_fini() frees what was
- * filled in. */
+/* Fills in *rule. Returns false if the line is wrong; reading->errors has then grown. In either case hba_rule_fini()
+ * frees the members of *rule. */
 bool hba_rule_parse(const struct rule_line *line, struct hba_rule *rule, struct rule_reading *reading);
 void hba_rule_fini(struct hba_rule *rule);

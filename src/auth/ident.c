@@ -8,7 +8,7 @@
 struct entry {
 	char *map, *name, *user;
 	struct rule_regex *name_regex, *user_regex; /* NULL if the string itself must match */
-	bool is_any_user, is_role; /* is_role: user is a plus and a role's name */
+	bool is_any_user, is_role; /* is_role: `user` has a plus and a role's name */
 };
 
 struct ident {
@@ -75,7 +75,7 @@ take_entry(struct building *b, const struct rule_line *line, struct entry *e)
 		return rule_bad(&b->reading, line,
 				"\"%.100s\" has no parentheses that the \\1 in \"%.100s\" could stand for", e->name,
 				e->user);
-	/* As in PostgreSQL, a word is none of the special ones where its \1 is replaced. */
+	/* As in PostgreSQL, a word in which \1 is replaced has no special meaning. */
 	e->is_role =
 	    !f[2].words->is_quoted && e->user[0] == '+' && (e->name_regex == NULL || strstr(e->user, "\\1") == NULL);
 	return !e->is_role || rule_check_role(&b->reading, line, e->user + 1);
@@ -110,8 +110,8 @@ ident_load(const char *text, size_t text_len, const char *path, rule_report *rep
 
 /* --- Questions. --- */
 
-/* Returns true if the user column fits. begin and end are where the first parentheses matched in name, or SIZE_MAX if
- * they did not take part: that text is what the column's first \1 stands for. */
+/* Returns true if the user column fits. The column's first \1 stands for the text that the first parentheses matched,
+ * from `begin` to `end` in `name`; both are SIZE_MAX if the parentheses took no part. */
 static bool
 fits_user(const struct entry *e, const char *name, size_t begin, size_t end, const char *user)
 {

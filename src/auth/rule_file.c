@@ -1,8 +1,9 @@
 /*
  * src/auth/rule_file.c - see rule_file.h.
  *
- * A file is walked by its logical lines (continued ones joined), each of which is split into fields. Files within
- * files are the same walk, one step deeper; a list in a file (@NAME) is a walk whose lines all go into one field.
+ * A file is read by logical lines (a continued line is joined with the next one), and each line is split into fields.
+ * An included file is read in the same way, one level deeper. The words of all lines of a list file (@NAME) go into one
+ * field.
  */
 #include "auth/rule_file.h"
 #include "base/alloc.h"
@@ -20,10 +21,10 @@ struct source {
 	struct rule_reading *reading;
 	size_t *bytes_left; /* for all files together */
 	const char *path;
-	unsigned line; /* where the logical line at hand begins */
+	unsigned line; /* the number of the line where the present logical line begins */
 	unsigned depth;
 	bool opens_files;
-	bool is_bad; /* a problem of the line at hand was reported */
+	bool is_bad; /* a problem of the present logical line was reported */
 	struct rule_field *list; /* if not NULL, the words of all lines are added to this field (@NAME) */
 };
 
@@ -108,8 +109,8 @@ is_blank(char c)
 	return c == ' ' || c == '\t' || c == '\r';
 }
 
-/* Reads the next word and unquotes it in place (it can only become shorter). Returns false if there is none, or if the
- * line is bad. *is_listed: a comma follows, and so another word of the same field. */
+/* Reads the next word and unquotes it in place (it can only become shorter). Returns false if there is no word, or if
+ * the line is bad. Sets *is_listed if a comma follows, and so another word of the same field. */
 static bool
 next_word(struct source *s, char **at, struct rule_word *word, bool *is_listed)
 {
@@ -136,8 +137,8 @@ next_word(struct source *s, char **at, struct rule_word *word, bool *is_listed)
 		return false;
 	}
 	*is_listed = *p == ',';
-	/* The word's terminator may overwrite the byte where reading continues: so a comment is skipped whole, and any
-	 * other byte is stepped over. */
+	/* The word's terminator may overwrite the byte where reading would continue. So a comment is skipped here as a
+	 * whole, and any other byte is skipped. */
 	*at = *p == '#' ? p + strlen(p) : *p != '\0' ? p + 1 : p;
 	if (to == word->text && !has_quotes)
 		return false;
@@ -170,7 +171,8 @@ next_field(struct source *s, char **at, struct rule_field *f)
 
 /* --- Files within files. --- */
 
-/* Returns the path of a file named in the file at path: name itself, or relative to that file. */
+/* Returns the path of the file `name`, which the file at `path` names: a relative name is relative to the folder of
+ * `path`. */
 static char *
 path_beside(const char *path, const char *name)
 {
@@ -193,7 +195,7 @@ may_open(struct source *s, const char *name)
 	return false;
 }
 
-/* Reads a file that from's line names: its lines, or (list is given) its words into list. */
+/* Reads the file at `path`, which the present line of `from` names: its lines or, unless `list` is NULL, its words. */
 static void
 read_named(struct source *from, const char *path, struct rule_field *list, bool is_optional)
 {
@@ -253,7 +255,7 @@ read_folder(struct source *from, const char *path)
 	free(entries);
 }
 
-/* Handles the include directives. Returns false if the line is none of them. */
+/* Handles the include directives. Returns false if the line is not an include directive. */
 static bool
 include(struct source *s, const struct rule_line *line)
 {
@@ -290,7 +292,7 @@ take_fields(struct source *s, char *text)
 	struct rule_field f = { 0 };
 
 	while (next_field(s, &text, &f)) {
-		/* The line owns f's words from now on. */
+		/* From here on, the line owns the words of f. */
 		line.fields = xwith_room(line.fields, line.count, sizeof(*line.fields));
 		line.fields[line.count++] = f;
 		f = (struct rule_field){ 0 };
@@ -354,7 +356,7 @@ take_lines(struct source *s, const char *text, size_t text_len)
 
 /* --- Files. --- */
 
-/* Reads a file. s is at the line that names it: a file that can't be read is reported there. */
+/* Reads a file. The present line of s names the file, and an error to read the file is reported for that line. */
 static void
 read_file(struct source *s, const char *path, bool is_optional)
 {

@@ -7,14 +7,15 @@
 #include <stdint.h>
 
 #define BAD_REGEX "2201B" /* invalid_regular_expression */
-#define REPEAT_MAX 255u /* PostgreSQL's, of one {...} */
-#define REPEATS_MAX 1024u /* of all {...} multiplied: the C library copies what is repeated */
+#define REPEAT_MAX 255u /* the largest count in one {...}, as in PostgreSQL */
+#define REPEATS_MAX 1024u /* the largest product of all {...}, because the C library copies each repeated part */
 
 struct rule_regex {
 	regex_t compiled;
 };
 
-/* p is after the [ of a bracket expression. Returns its end, or NULL with *why set: not closed, or has a backslash. */
+/* p is after the [ of a bracket expression. Returns the end of the expression, or NULL with *why set if it is not
+ * closed, or has a backslash. */
 static const char *
 skip_brackets(const char *p, struct fail *why)
 {
@@ -43,7 +44,8 @@ skip_brackets(const char *p, struct fail *why)
 	return p + 1;
 }
 
-/* p is after the { of {n}, {n,} or {n,m}. Returns its end and adds the count to *repeats, or NULL with *why set. */
+/* p is after the { of {n}, {n,} or {n,m}. Returns the end of the bound and multiplies *repeats by its count; or returns
+ * NULL with *why set. */
 static const char *
 skip_bound(const char *p, unsigned *repeats, struct fail *why)
 {

@@ -6,17 +6,19 @@
 #ifdef HAVE_LIBIDN
 #include <stringprep.h>
 
-#define GROWTH_MAX 11 /* U+FDFA, three bytes, becomes 18 characters of 33 bytes; nothing grows more */
-#define STEPS_MAX 32 /* of a profile; SASLprep has 18 */
+/* U+FDFA, which has three bytes, becomes 18 characters of 33 bytes; no other character grows more */
+#define GROWTH_MAX 11
+#define STEPS_MAX 32 /* steps of a profile; SASLprep has 18 */
 
-/* Unicode 3.2 maps these wrongly (Corrigendum #4). libidn still does, PostgreSQL does not. */
+/* Unicode 3.2 maps these characters wrongly (Corrigendum #4). libidn still maps them so, PostgreSQL does not. */
 static const Stringprep_table_element corrected[] = {
 	{ 0x2f868, 0x2f868, { 0x36fc } }, { 0x2f874, 0x2f874, { 0x5f53 } }, { 0x2f91f, 0x2f91f, { 0x243ab } },
 	{ 0x2f95f, 0x2f95f, { 0x7aee } }, { 0x2f9bf, 0x2f9bf, { 0x45d7 } },
 };
 
-/* RFC 4013's steps, but in PostgreSQL's order: what is prohibited, or not assigned in Unicode 3.2, is looked for before
- * the text is normalised, not after. The profile's own order would accept U+0340, which normalises to another. */
+/* Takes RFC 4013's steps, but in PostgreSQL's order: characters that are prohibited, or not assigned in Unicode 3.2,
+ * are looked for before the text is normalised, not after. The profile's own order would accept U+0340, because
+ * normalising turns it into another character. */
 static int
 prepare(char *text, size_t cap)
 {
@@ -38,7 +40,7 @@ prepare(char *text, size_t cap)
 	return stringprep(text, cap, STRINGPREP_NO_UNASSIGNED, steps);
 }
 
-/* libidn does not wipe the copies that it works with; we can't help that. */
+/* libidn does not wipe the copies of the password that it makes, and we can't wipe them either. */
 int
 saslprep(const char *password, char **prepared)
 {
@@ -55,7 +57,7 @@ saslprep(const char *password, char **prepared)
 	memcpy(text, password, len + 1);
 	result = prepare(text, cap);
 	if (result == STRINGPREP_OK &&
-	    text[0] != '\0') { /* a password of nothing but invisible characters is used as it is */
+	    text[0] != '\0') { /* a password of invisible characters only is used unchanged */
 		*prepared = text;
 		return 0;
 	}

@@ -25,13 +25,13 @@ struct scram_client {
 	enum scram_binding policy;
 	char gs2_flag; /* as in scram_state.h */
 	char user[64];
-	char nonce[SCRAM_NONCE_MAX + 1]; /* ours; after the challenge, ours followed by the server's */
+	char nonce[SCRAM_NONCE_MAX + 1]; /* our nonce; after the challenge, our nonce followed by the server's */
 	size_t nonce_len;
-	struct buf auth_message; /* what is known of AuthMessage so far */
+	struct buf auth_message; /* the part of AuthMessage that is known so far */
 	uint8_t salt[SCRAM_SALT_MAX];
 	size_t salt_len;
 	uint32_t iterations;
-	uint8_t server_signature[SCRAM_KEY_LEN]; /* what the server must send */
+	uint8_t server_signature[SCRAM_KEY_LEN]; /* the signature that the server must send */
 };
 
 struct scram_client *
@@ -138,7 +138,7 @@ scram_client_first(struct scram_client *c, char out[static SCRAM_TEXT_MAX], stru
 	return 0;
 }
 
-/* Checks that the server's nonce is ours and at least one character of its own. */
+/* Checks that `nonce` is our nonce followed by at least one character of the server's own. */
 static int
 take_whole_nonce(struct scram_client *c, struct scram_span nonce, struct fail *why)
 {

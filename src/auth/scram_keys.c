@@ -1,10 +1,10 @@
 /*
- * src/auth/scram_keys.c - what SCRAM's two sides know beforehand (RFC 5802, 3).
+ * src/auth/scram_keys.c - the verifiers and keys that SCRAM's two sides have before a login (RFC 5802, 3).
  *
  *   SaltedPassword = PBKDF2(password, salt, iterations)    slow on purpose; saslprep() prepares the password
  *   ClientKey      = HMAC(SaltedPassword, "Client Key")    proves to a server who logs in
  *   StoredKey      = SHA256(ClientKey)                     enough to check such a proof, not to make one
- *   ServerKey      = HMAC(SaltedPassword, "Server Key")    proves to a client that the server knows it
+ *   ServerKey      = HMAC(SaltedPassword, "Server Key") proves to a client that the server knows the ServerKey
  *
  * A verifier is StoredKey and ServerKey; keys are ClientKey and ServerKey.
  */
@@ -17,7 +17,7 @@
 #include <openssl/sha.h>
 
 #define VERIFIER_PREFIX "SCRAM-SHA-256$"
-#define MOCK_SALT_LEN 16 /* bytes, as PostgreSQL makes them */
+#define MOCK_SALT_LEN 16 /* bytes, as in PostgreSQL */
 
 int
 scram_hmac(const uint8_t key[static SCRAM_KEY_LEN], const void *text, size_t text_len,
@@ -132,7 +132,7 @@ scram_verifier_mock(const char *user, const uint8_t secret[static 32], uint32_t 
 {
 	uint8_t hash[SCRAM_KEY_LEN];
 
-	/* The keys stay zero: no input is known that hashes to zero, so no proof fits even if a caller forgets is_mock.
+	/* The keys stay zero. No input is known that hashes to zero, so no proof fits even if a caller forgets is_mock.
 	 * */
 	memset(out, 0, sizeof(*out));
 	if (scram_hmac(secret, user, strlen(user), hash, why) < 0)
@@ -143,7 +143,7 @@ scram_verifier_mock(const char *user, const uint8_t secret[static 32], uint32_t 
 	return 0;
 }
 
-/* Removes the part before the separator, and the separator, from the front of *rest. */
+/* Removes the text before the separator, and the separator, from the front of *rest, and puts that text into *part. */
 static int
 take_part(struct scram_span *rest, char separator, struct scram_span *part)
 {

@@ -1,9 +1,9 @@
 /*
- * src/auth/scram_server.c - the server's side: it checks a client's proof, and gains from it the keys for PostgreSQL.
- * See scram.h, and scram_state.h for the four messages.
+ * src/auth/scram_server.c - the server's side: it checks a client's proof, and computes from the proof the keys for
+ * logging in to PostgreSQL. See scram.h, and scram_state.h for the four messages.
  *
- * A right proof, XORed with the signature, is the client's ClientKey, whose hash must be our StoredKey. So a verifier,
- * which alone can log in nowhere, becomes keys that can, and no password is needed anywhere.
+ * A right proof, XORed with the signature, is the client's ClientKey, whose hash must be our StoredKey. A verifier
+ * alone can log in nowhere; together with ClientKey it makes keys that can, so pgweir needs no password.
  */
 
 #include "auth/scram_state.h"
@@ -29,9 +29,9 @@ struct scram_server {
 	enum scram_turn turn;
 	char gs2_flag;
 	char own_nonce[SCRAM_NONCE_MAX + 1];
-	char nonce[SCRAM_NONCE_MAX + 1]; /* the client's, followed by ours */
+	char nonce[SCRAM_NONCE_MAX + 1]; /* the client's nonce, followed by ours */
 	size_t nonce_len;
-	struct buf auth_message; /* what is known of AuthMessage so far */
+	struct buf auth_message; /* the part of AuthMessage that is known so far */
 };
 
 struct scram_server *
@@ -89,7 +89,7 @@ scram_server_select(struct scram_server *s, const char *mechanism, struct fail *
 	return fail_set(why, "08P01", "client selected an invalid SASL authentication mechanism");
 }
 
-/* Takes "=type", which a client sends that binds its login to the channel. */
+/* Takes "=type", which is sent by a client that binds its login to the channel. */
 static int
 take_binding_type(struct scram_span *rest, struct fail *why)
 {
@@ -156,7 +156,7 @@ take_gs2_header(struct scram_server *s, struct scram_span *rest, struct fail *wh
 	return 0;
 }
 
-/* The user name is the startup packet's; the one here is ignored, as PostgreSQL does. */
+/* The user's name is taken from the startup packet; the name in client-first is ignored, as in PostgreSQL. */
 static int
 take_client_first(struct scram_span bare, struct scram_span *nonce, struct fail *why)
 {
@@ -199,7 +199,7 @@ scram_server_first(struct scram_server *s, const char *in, size_t in_len, char o
 	return 0;
 }
 
-/* Checks c=: the channel that the client signed must be the one that we know. */
+/* Checks c=: the client must have signed the channel that we see. */
 static int
 check_binding(const struct scram_server *s, struct scram_span binding, struct fail *why)
 {
@@ -225,7 +225,7 @@ take_client_final(const struct scram_server *s, const char *in, size_t in_len, u
 	    scram_take(&rest, 'r', &nonce, why) < 0)
 		return -1;
 	do {
-		*without_proof_len = (size_t)(rest.text - in) - 1; /* less the comma */
+		*without_proof_len = (size_t)(rest.text - in) - 1; /* without the comma before p= */
 		if (scram_take_any(&rest, &name, &value, why) < 0)
 			return -1;
 	} while (name != 'p');
@@ -240,7 +240,7 @@ take_client_final(const struct scram_server *s, const char *in, size_t in_len, u
 	return 0;
 }
 
-/* Turns a right proof into the client's ClientKey. A mock verifier costs the same arithmetic. */
+/* Turns a right proof into the client's ClientKey. A mock verifier takes the same arithmetic, and so the same time. */
 static int
 check_proof(const struct scram_server *s, uint8_t proof[static SCRAM_KEY_LEN], struct fail *why)
 {

@@ -63,7 +63,7 @@ scram_show(char c, char out[static 8])
 	return out;
 }
 
-/* Takes what follows the name: "=value", and the comma if there is more. */
+/* Takes the "=value" that follows an attribute's name, and the comma if there is another attribute. */
 static int
 take_value(struct scram_span *rest, struct scram_span *value, struct fail *why)
 {
@@ -128,7 +128,8 @@ bool
 scram_is_printable(struct scram_span s)
 {
 	for (size_t i = 0; i < s.len; i++)
-		if (s.text[i] < 0x21 || s.text[i] > 0x7e) /* it can't have a comma, which ended it */
+		/* s has no comma, because a comma would have ended the value */
+		if (s.text[i] < 0x21 || s.text[i] > 0x7e)
 			return false;
 	return s.len > 0;
 }

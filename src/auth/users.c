@@ -1,8 +1,8 @@
 /*
  * src/auth/users.c - see users.h.
  *
- * Names and secrets are copied, unquoted, into one block (they can only become shorter), which is wiped as a whole.
- * The entries are hashed after all lines are read: until then their array may move.
+ * Names and secrets are copied, unquoted (which can only make them shorter), into one block, which is wiped as a whole.
+ * The entries are hashed after all lines are read, because until then their array may move.
  */
 #include "auth/users.h"
 #include "auth/encoding.h"
@@ -20,12 +20,12 @@
 #define FILE_LEN_MAX ((size_t)64 << 20)
 #define SECRET_LEN_MAX ((size_t)65535)
 #define NAME_LEN_MAX ((size_t)1023)
-#define TWIN_WARNINGS_MAX 10
-#define BAD_LINES_MAX 100 /* that are reported */
+#define DUPLICATE_WARNINGS_MAX 10
+#define BAD_LINES_MAX 100 /* broken lines that are reported */
 #define CONFIG_ERROR "F0000" /* config_file_error */
 
 struct user {
-	const char *name, *secret; /* in the block */
+	const char *name, *secret; /* both are in the block */
 	size_t name_len;
 	size_t line;
 	enum secret_kind kind;
@@ -35,13 +35,15 @@ struct user {
 struct users {
 	atomic_uint ref_count;
 	uint64_t
-	    seed; /* random: peers choose the names that are looked up and must not be able to choose their slots */
+	    /* random, because peers choose the names that are looked up, and must not be able to choose their slots in
+	     * the table */
+	    seed;
 	char *block;
 	size_t block_len;
 	struct user *entries;
 	size_t entry_count, entry_cap;
 	struct user *table; /* uthash's head */
-	size_t secret_count, scram_count; /* users with a secret, and with one of SCRAM */
+	size_t secret_count, scram_count; /* the numbers of users with a secret, and with a SCRAM secret */
 };
 
 /* The state of a parse. */
@@ -84,7 +86,7 @@ users_new(size_t block_len)
 	users->block_len = block_len;
 	users->block = malloc(block_len);
 	if (users->block == NULL || RAND_bytes((unsigned char *)&users->seed, sizeof(users->seed)) != 1) {
-		users->block_len = 0; /* nothing is in it yet */
+		users->block_len = 0; /* the block holds nothing yet that must be wiped */
 		users_unref(users);
 		return NULL;
 	}
@@ -152,7 +154,7 @@ users_mock_scram(const struct users *users, const char *name, const uint8_t key[
 	uint64_t draw;
 
 	if (users == NULL || users->secret_count == 0)
-		return true; /* PostgreSQL's default */
+		return true; /* without secrets to imitate, SCRAM is asked for, as PostgreSQL does by default */
 	if (HMAC(EVP_sha384(), key, 32, (const unsigned char *)name, strlen(name), mac, NULL) == NULL)
 		return false;
 	memcpy(&draw, mac, sizeof(draw));
@@ -188,16 +190,17 @@ add_entry(struct users *users)
 	return memset(&users->entries[users->entry_count++], 0, sizeof(struct user));
 }
 
-/* count: how many such warnings there were; a file pasted twice must not flood the log. */
+/* Warns of a duplicate name, unless `count`, the number of such warnings so far, is too large: a file that was pasted
+ * twice must not flood the log. */
 static void
-warn_of_twin(const struct user *first, const struct user *again, size_t count, const char *path, users_tell *tell,
-	     void *arg)
+warn_of_duplicate(const struct user *first, const struct user *again, size_t count, const char *path, users_tell *tell,
+		  void *arg)
 {
 	char text[512];
 
-	if (tell == NULL || count > TWIN_WARNINGS_MAX)
+	if (tell == NULL || count > DUPLICATE_WARNINGS_MAX)
 		return;
-	if (count == TWIN_WARNINGS_MAX)
+	if (count == DUPLICATE_WARNINGS_MAX)
 		snprintf(text, sizeof(text), "%.150s:%zu: and more duplicate names", path, again->line);
 	else
 		snprintf(text, sizeof(text), "%.150s:%zu: user \"%.63s\" of line %zu again: this line counts", path,
@@ -209,15 +212,15 @@ warn_of_twin(const struct user *first, const struct user *again, size_t count, c
 static int
 hash_entries(struct users *users, const char *path, users_tell *tell, void *arg)
 {
-	size_t twin_count = 0;
-	struct user *u, *next, *twin;
+	size_t duplicate_count = 0;
+	struct user *u, *next, *earlier;
 
 	for (size_t i = 0; i < users->entry_count; i++) {
 		u = &users->entries[i];
-		TABLE_FIND(users->seed, users->table, u->name, u->name_len, twin);
-		if (twin != NULL) {
-			warn_of_twin(twin, u, ++twin_count, path, tell, arg);
-			HASH_DELETE(hh, users->table, twin);
+		TABLE_FIND(users->seed, users->table, u->name, u->name_len, earlier);
+		if (earlier != NULL) {
+			warn_of_duplicate(earlier, u, ++duplicate_count, path, tell, arg);
+			HASH_DELETE(hh, users->table, earlier);
 		}
 		if (!TABLE_ADD(users->seed, users->table, u->name, u->name_len, u))
 			return -1;
@@ -375,7 +378,8 @@ take_line(struct reader *r, struct users *users, struct fail *why)
 		users->entry_count--;
 		r->to = to;
 	}
-	/* Reading goes on after a broken line, so all broken lines are reported at once; why keeps the first. */
+	/* Reading goes on after a broken line, so that all broken lines are reported at once; *why keeps the first
+	 * error. */
 	if (r->bad_count++ == 0)
 		*why = bad;
 	if (r->tell != NULL && r->bad_count <= BAD_LINES_MAX)
@@ -387,7 +391,7 @@ take_line(struct reader *r, struct users *users, struct fail *why)
 static int
 take_lines(struct reader *r, struct users *users, struct fail *why)
 {
-	for (; r->at < r->end; r->at++, r->line++) { /* past the newline */
+	for (; r->at < r->end; r->at++, r->line++) { /* the step skips the newline */
 		users_skip_blanks(r);
 		if (r->at < r->end && (*r->at == ';' || *r->at == '#'))
 			skip_line(r);
@@ -407,7 +411,8 @@ struct users *
 users_parse(const char *text, size_t text_len, const char *path, bool is_lenient, users_tell *tell, void *arg,
 	    struct fail *why)
 {
-	struct users *users = users_new(text_len + 1); /* two quotes make room for each terminator */
+	/* the two quotes around each word make room for its terminator */
+	struct users *users = users_new(text_len + 1);
 	struct reader r = { .at = text,
 			    .end = text + text_len,
 			    .line = 1,

@@ -23,34 +23,36 @@ struct user_secret {
 };
 
 struct users; /* opaque: users.c */
-typedef void users_tell(bool is_error, const char *text, void *arg); /* text is borrowed; names path:line */
+typedef void users_tell(bool is_error, const char *text, void *arg); /* `text` is borrowed, and names path:line */
 
 /*
  * Reads a file of at most 64 MiB. Returns NULL with *why set (F0000, naming path:line) if it can't be read or a line is
- * broken; tell (which may be NULL) is called for each of the first 100 broken lines. It is also called, for warnings,
- * if others may read or change the file, and about duplicate names: the last wins. With is_lenient broken lines are
- * left out with a warning each: PgBouncer logs them and starts.
+ * broken; tell (which may be NULL) is called for each of the first 100 broken lines. `tell` also gets warnings: if
+ * other users may read or change the file, and about duplicate names, of which the last one wins. With is_lenient, each
+ * broken line is left out with a warning, because PgBouncer logs such lines and starts.
  */
 struct users *users_load(const char *path, bool is_lenient, users_tell *tell, void *arg, struct fail *why);
-/* Does the same as users_load(), from memory. */
+/* Does the same as users_load(), but reads `text`; `path` serves for messages only. */
 struct users *users_parse(const char *text, size_t text_len, const char *path, bool is_lenient, users_tell *tell,
 			  void *arg, struct fail *why);
 struct users *users_single(const char *name, const char *password); /* one user; NULL without memory */
-struct users *users_ref(struct users *users); /* from any thread, as is unref; NULL is fine for both */
-void users_unref(struct users *users); /* the last reference's end wipes all secrets */
+struct users *users_ref(struct users *users); /* both ref and unref: on any thread, and NULL is fine */
+void users_unref(struct users *users); /* dropping the last reference wipes all secrets */
 bool users_find(const struct users *users, const char *name, struct user_secret *out); /* users may be NULL */
 size_t users_count(const struct users *users);
 void users_each(const struct users *users, void (*row)(const char *name, void *arg), void *arg); /* users may be NULL */
-/* Under auth_type md5, users with a SCRAM secret are asked for SCRAM all the same. An equal share of the names that are
- * not in the file must be, too, or the method would reveal who is in it. name and key (a secret of the process) decide,
- * the same way each time. users may be NULL. */
+/* Returns true if an unknown user must be asked for SCRAM although the method is md5. Known users with a SCRAM secret
+ * are asked for SCRAM then; an equal share of unknown names must be, too, or the answer would reveal which names are in
+ * the file. `name` and `key` (a secret of the process) decide, in the same way each time. `users` may be NULL. */
 bool users_mock_scram(const struct users *users, const char *name, const uint8_t key[static 32]);
-/* Tells of entries that can't be meant as they are: no name, something that looks like a verifier and is none (a shell
- * has eaten its $), and with needs_secrets no secret. These are errors or, with is_lenient, warnings: PgBouncer takes
- * such a verifier for a password. At most 100 are told. path: of the file, for its name. */
+/* Calls `tell` for entries that must be mistakes: without a name; with a secret that looks like a verifier but isn't
+ * one (e.g. because a shell has replaced its $); with needs_secrets, without a secret. They are errors or, with
+ * is_lenient, warnings, because PgBouncer takes such a verifier for a password. `tell` is called 100 times at most.
+ * `path` is the file's name for messages. */
 void users_check(const struct users *users, const char *path, bool needs_secrets, bool is_lenient, users_tell *tell,
 		 void *arg);
-/* Returns true if this is the password of a secret that is plain or MD5's; those of SCRAM are checked elsewhere. */
+/* Returns true if `password` fits the secret, which must be plain or MD5's; for a SCRAM secret returns false (see
+ * scram.h). */
 bool users_secret_is_of(const struct user_secret *secret, const char *name, const char *password);
-/* Returns the kind of a secret; SECRET_PLAIN if it has not exactly the form of another. */
+/* Returns the kind of a secret; SECRET_PLAIN unless the text has exactly the form of another kind. */
 enum secret_kind secret_kind_of(const char *text);

@@ -1,15 +1,15 @@
 /*
  * src/commit_check/commit_check.c - see commit_check.h.
  *
- * Two questions, both of pgweir's own, give a transaction's mark (session/commit_fate.h): one follows the replies to
- * the first statement that has written something, and costs the client nothing but a COMMIT that comes before its
- * answer; the other goes ahead of the COMMIT, in the same write. The second question is a
- * simple Query: within an aborted transaction it fails without skipping the messages that follow, and ahead of a COMMIT
- * the client needs neither the unnamed statement nor the unnamed portal, which a Query drops. The first question leaves
- * both to the client, which may come back to its portal.
+ * pgweir asks two questions of its own to get a transaction's mark (session/commit_fate.h). The first is sent after the
+ * replies to the first statement that has written something; it delays the client only if the COMMIT comes before its
+ * answer. The second goes ahead of the COMMIT, in the same write. It is a simple Query: within an aborted transaction
+ * it fails without skipping the messages that follow. A Query drops the unnamed statement and the unnamed portal, but
+ * ahead of a COMMIT the client needs neither. The first question keeps both, because the client may come back to its
+ * portal.
  *
- * From the COMMIT to its answer nothing else of the client's is sent. So when the server is lost then, all that is owed
- * are replies to the COMMIT's own messages, which pgweir can make itself.
+ * Between the COMMIT and its answer no other message of the client's is sent. So if the server is lost then, only
+ * replies to the COMMIT's own messages are owed, which pgweir can make itself.
  */
 #include "commit_check/commit_check.h"
 #include "sql/known.h"
@@ -27,7 +27,7 @@ commit_of(const struct exchange *x)
 	return &x->srv->loan.commit;
 }
 
-/* The only writer of c->question. A due answer is waited for before any other state is set. */
+/* The only writer of c->question. While an answer is due, the state can only become MARK_AWAITED or MARK_NOT_ASKED. */
 static void
 set_question(struct loan_commit *c, enum mark_question question)
 {
@@ -43,9 +43,9 @@ set_question(struct loan_commit *c, enum mark_question question)
 
 /* --- Questions. --- */
 
-/* Appends ASK_MARK's messages, of a portal with a name, and enters them in the ledger. */
+/* Appends the messages of ASK_MARK, which use a statement and portal with a name, and enters them in the ledger. */
 static void
-put_aside(struct exchange *x, struct buf *b)
+put_first_question(struct exchange *x, struct buf *b)
 {
 	static const uint8_t kinds[] = { OWED_CLOSE, OWED_PARSE, OWED_BIND, OWED_EXECUTE, OWED_CLOSE, OWED_CLOSE };
 	struct owed_request request = { .started_us = *x->env->now_us, .statements = ASK_MARK };
@@ -82,7 +82,7 @@ commit_check_linked(struct exchange *x)
 	uint64_t since_us;
 
 	if (srv->cluster_state == CLUSTER_STANDBY && srv->role == 'p')
-		srv->cluster_state = CLUSTER_NOT_ASKED; /* it was promoted */
+		srv->cluster_state = CLUSTER_NOT_ASKED; /* the standby was promoted */
 	if (srv->cluster_state == CLUSTER_NOT_ASKED && srv->tx == 'I' && srv->is_synced && x->replication == 0 &&
 	    !ledger_owes_client(&srv->ledger, &since_us)) {
 		ask_ahead(x, ASK_CLUSTER);
@@ -98,10 +98,11 @@ commit_check_ask(struct exchange *x)
 	struct buf b = { 0 };
 
 	if (x->srv->ledger.count > 0 || x->state != CL_READY || x->srv->cancel != NULL) {
-		set_question(c, MARK_NOT_ASKED); /* a cancel that is late would end the transaction */
+		/* don't ask now: for example, a late cancel would hit the question, and end the transaction */
+		set_question(c, MARK_NOT_ASKED);
 		return;
 	}
-	put_aside(x, &b);
+	put_first_question(x, &b);
 	set_question(c, MARK_ASKED);
 	if (server_send(x->srv, &b) < 0)
 		exchange_spoil(x);
@@ -132,8 +133,8 @@ commit_check_row(struct server *srv, const uint8_t *body, size_t len, bool is_wh
 	c->mark = mark;
 }
 
-/* In a transaction that had failed before (25P02) nothing is asked. Any other error, of a timeout or a cancel, has
- * itself ended the transaction, and the client would never see it. */
+/* 25P02 means that the transaction had failed before. Any other error, of a timeout or a cancel, has itself ended the
+ * transaction, and the client would never see that error. */
 bool
 commit_check_failed(struct server *srv, const char *sqlstate)
 {
@@ -186,8 +187,8 @@ checked_kind(const struct exchange *x, const struct request *m)
 
 /*
  * Returns true if the server is where a Query may be put in front of the COMMIT, and there may be something to commit.
- * Outside of a transaction block, in the middle of an extended request, the Query itself would commit what comes before
- * it, and take the error of a deferred constraint.
+ * Outside of a transaction block, in the middle of an extended request, the Query itself would commit the statements
+ * before it, and get the error of a deferred constraint.
  */
 static bool
 is_worth_asking(const struct server *srv)
@@ -271,7 +272,8 @@ commit_check_before_bind(struct exchange *x, struct request *m)
 	if (checked_kind(x, m) == KNOWN_NOT)
 		return STEP_FORWARD;
 	if (m->names.statement[0] == '\0' && !x->srv->is_synced && commit_of(x)->phase == COMMIT_NOT)
-		return STEP_FORWARD; /* it was parsed in this request, and is no COMMIT that was asked for */
+		/* the statement was parsed in this request, and no question went ahead of its Parse */
+		return STEP_FORWARD;
 	return ask_for_commit(x);
 }
 
@@ -345,7 +347,7 @@ commit_check_holds(struct exchange *x, uint8_t type)
 /* --- The answer to the COMMIT. --- */
 
 static bool
-is_run(uint8_t kind)
+runs_statement(uint8_t kind)
 {
 	return kind == OWED_QUERY || kind == OWED_EXECUTE || kind == OWED_FUNCTION;
 }
@@ -361,7 +363,7 @@ is_answered(const struct server *srv, enum commit_form form)
 	if (count > SERVER_OWED_MAX)
 		return false;
 	for (size_t i = form == COMMIT_IN_QUERY && count > 0; i < count; i++)
-		if (is_run(owed[i]))
+		if (runs_statement(owed[i]))
 			return false;
 	return true;
 }
@@ -372,19 +374,20 @@ commit_check_error(struct exchange *x)
 	struct loan_commit *c = commit_of(x);
 
 	if (c->phase < COMMIT_SENT && x->srv->ledger.intake == INTAKE_SYNC)
-		commit_of(x)->phase = COMMIT_NOT; /* the rest of its messages will be skipped */
+		commit_of(x)->phase = COMMIT_NOT; /* PostgreSQL will skip the remaining messages of the COMMIT */
 	else if (c->phase == COMMIT_SENT && is_answered(x->srv, (enum commit_form)c->form)) {
 		const struct server *srv = x->srv;
-		bool is_own = srv->owed_count > 0 && srv->owed_count <= SERVER_OWED_MAX && is_run(srv->owed[0]);
+		bool is_own = srv->owed_count > 0 && srv->owed_count <= SERVER_OWED_MAX && runs_statement(srv->owed[0]);
 
-		/* The error answers what runs last, which is the COMMIT, by what was owed before it came. */
+		/* By the replies that were owed before the error came, tells whether the COMMIT has failed (it ran
+		 * last) or was skipped. */
 		for (size_t i = 1; is_own && i < srv->owed_count; i++)
-			is_own = !is_run(srv->owed[i]);
+			is_own = !runs_statement(srv->owed[i]);
 		commit_of(x)->phase = is_own ? COMMIT_ANSWERED : COMMIT_SKIPPED;
 	}
 }
 
-/* is_gone: the transaction has ended completely. */
+/* `is_gone` is true if the transaction has ended, and was not only rolled back to a savepoint. */
 static void
 forget_mark(struct loan_commit *c, bool is_gone)
 {
@@ -396,8 +399,9 @@ forget_mark(struct loan_commit *c, bool is_gone)
 }
 
 /*
- * Whatever is without a number may still need its COMMIT, but for some commands: a NOTIFY gets its number there, a
- * cursor WITH HOLD runs there, and postgres_fdw commits on other servers then.
+ * A transaction without a number may still need its COMMIT: a NOTIFY gets its number only at COMMIT, a cursor WITH HOLD
+ * runs then, and postgres_fdw commits on other servers then. Only some commands (TAG_NEEDS_NO_COMMIT) are sure to need
+ * none.
  */
 void
 commit_check_completed(struct exchange *x, struct tag tag)
@@ -409,7 +413,7 @@ commit_check_completed(struct exchange *x, struct tag tag)
 	if (tag.id == TAG_COMMIT || tag.id == TAG_ROLLBACK) {
 		if (c->phase == COMMIT_SENT && is_answered(x->srv, (enum commit_form)c->form))
 			commit_of(x)->phase = COMMIT_ANSWERED;
-		forget_mark(c, tag.id == TAG_COMMIT); /* a ROLLBACK may have been one to a savepoint */
+		forget_mark(c, tag.id == TAG_COMMIT); /* the tag ROLLBACK may be that of a ROLLBACK TO a savepoint */
 	} else if ((tag.flags & TAG_NEEDS_NO_COMMIT) == 0)
 		c->has_more = true;
 }

@@ -1,11 +1,13 @@
 /*
- * src/commit_check/commit_check.h - COMMIT is not in doubt (commit_check = on): if the connection to PostgreSQL is lost
- * between a COMMIT and its answer, the primary is asked what became of the transaction, and the client gets the answer.
+ * src/commit_check/commit_check.h - resolves COMMITs that are in doubt (commit_check = on). If the connection to
+ * PostgreSQL is lost between a COMMIT and its answer, the primary is asked what became of the transaction, and the
+ * client gets the answer.
  *
- *   commit_check.c  the transaction's mark is asked for, the COMMIT is sent and answered
- *   commit_doubt.c  its server is lost meanwhile
+ *   commit_check.c  asks for the transaction's mark (struct commit_mark: it identifies the transaction later); follows
+ *                   the COMMIT until it is answered
+ *   commit_doubt.c  the server of a COMMIT is lost before the answer
  *
- * While it is off, or the SQL is no COMMIT, nothing of this is called: see loan.commit.
+ * While commit_check is off, or for other SQL, callers leave most of these functions out: see loan.commit.
  */
 #pragma once
 
@@ -16,15 +18,16 @@
 /* SQL with these hints takes the slow lane if commit_check is on. */
 #define COMMIT_CHECK_HINTS (SCAN_HINT_ENDS | SCAN_HINT_NOTIFY)
 
-/* A client with commit_check on has got a server: asks the server, once, to which cluster it belongs. */
+/* Called when a client with commit_check on has got a server: asks the server, once, to which cluster it belongs. */
 void commit_check_linked(struct exchange *x);
 /* Returns true if the statement of this Bind may be a COMMIT, a BEGIN or a NOTIFY: it must take the slow lane. */
 bool commit_check_may_be(struct exchange *x, struct request *m);
 /* Called while a COMMIT is on its way. Returns true if this message must wait until the COMMIT is answered. */
 bool commit_check_holds(struct exchange *x, uint8_t type);
 
-/* Rows of relay/features.c. The first ones ask for the transaction's mark ahead of a COMMIT, and return HOLD if the
- * mark was asked for already and the answer is due. The last ones note that the COMMIT is about to be sent. */
+/* Rows of relay/features.c. commit_check_before_*() ask for the transaction's mark ahead of a COMMIT, and return
+ * STEP_HOLD if an earlier question for the mark is not answered yet. commit_check_query(), _bind() and _execute() note
+ * that the COMMIT is about to be sent. */
 enum feature_step commit_check_before_query(struct exchange *x, struct request *m);
 enum feature_step commit_check_before_parse(struct exchange *x, struct request *m);
 enum feature_step commit_check_before_bind(struct exchange *x, struct request *m);
@@ -32,31 +35,31 @@ enum feature_step commit_check_query(struct exchange *x, struct request *m);
 enum feature_step commit_check_bind(struct exchange *x, struct request *m);
 enum feature_step commit_check_execute(struct exchange *x, struct request *m);
 
-/* An error for the client has come while a COMMIT is on its way: the COMMIT's own error, or one that may skip the
- * COMMIT. */
+/* Called when an error for the client has come while a COMMIT is on its way: it is the COMMIT's own error, or one that
+ * may skip the COMMIT. */
 void commit_check_error(struct exchange *x);
 void commit_check_completed(struct exchange *x, struct tag tag); /* called while loan.commit.is_on */
 void commit_check_request_done(struct exchange *x); /* called while loan.commit.is_on */
-/* Called while loan.commit.is_on, when a setting is reported: if the transaction is rolled back with the connection,
- * PostgreSQL can't report the old value any more. */
+/* Called while loan.commit.is_on, before a setting that PostgreSQL reports is taken. Keeps the settings from before the
+ * transaction: if it is rolled back by the loss of the connection, PostgreSQL can't report the old values any more. */
 void commit_check_setting(struct exchange *x);
 void commit_check_ask(struct exchange *x); /* called when the mark is due, and the client has its replies */
 
-/* server_ops: the answers to the questions. */
+/* Callbacks of server_ops, for the answers to the questions. */
 void commit_check_row(struct server *srv, const uint8_t *body, size_t len, bool is_whole);
 void commit_check_asked(struct server *srv, const struct owed *ended);
-/* An error came instead of the row. Returns true if the error has ended the transaction: the server is of no use any
- * more. */
+/* Called when an error came instead of the row. Returns true if the error has ended the transaction, so that the server
+ * is of no use any more. */
 bool commit_check_failed(struct server *srv, const char *sqlstate);
 
 /* --- commit_doubt.c --- */
 /* Returns true if the client's server is being lost with a COMMIT that was sent and not answered. */
 bool commit_check_is_in_doubt(const struct exchange *x, const struct server *srv);
-/* srv was lost with its COMMIT in doubt, and the client has no server any more. Answers the client now, or when the
- * transaction's fate is known; returns false without memory. shown: the error that follows if the client's session is
- * lost as well (is_lost). */
-bool commit_check_lost(struct exchange *x, struct server *srv, const struct fail *shown, bool is_lost);
-void commit_check_free(struct exchange *x); /* the client is closed */
+/* Called when srv was lost with its COMMIT in doubt, and the client has no server any more. Answers the client now, or
+ * when the transaction's fate is known; returns false without memory. With `is_session_lost` the client's session is
+ * lost as well, and the client is closed with the error `shown` after the answer. */
+bool commit_check_lost(struct exchange *x, struct server *srv, const struct fail *shown, bool is_session_lost);
+void commit_check_free(struct exchange *x); /* called when the client is closed */
 
 static inline bool
 commit_check_is_quiet(const struct exchange *x)

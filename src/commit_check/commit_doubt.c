@@ -1,4 +1,4 @@
-/* src/commit_check/commit_doubt.c - a COMMIT was sent, and its server lost before the answer; see commit_check.h. */
+/* src/commit_check/commit_doubt.c - a COMMIT whose server was lost before the answer; see commit_check.h. */
 #include "commit_check/commit_check.h"
 #include "exchange/report.h"
 #include "commit_check/fate_asker.h"
@@ -21,15 +21,15 @@ enum doubt_session {
 struct commit_doubt {
 	struct fate_question question; /* must be first */
 	struct exchange *x;
-	struct fail shown; /* unused if the session stays */
-	/* the settings in effect if the transaction was not committed; NULL if the present ones are */
+	struct fail shown; /* the error with which the client is closed; unused if the session stays */
+	/* the settings that are in effect if the transaction was not committed; NULL for the present settings */
 	struct gucs *before;
 	uint64_t since_us;
 	uint64_t server_id;
 	uint8_t owed[SERVER_OWED_MAX];
 	size_t owed_count; /* at most SERVER_OWED_MAX; if more is owed, it is_partial */
 	bool is_asked; /* question is under way; set and cleared by commit_doubt.c */
-	bool is_partial; /* more than the COMMIT's own replies is owed; set by new_doubt(), never cleared */
+	bool is_partial; /* replies other than the COMMIT's own are owed; set by new_doubt(), never cleared */
 	uint8_t session; /* enum doubt_session */
 	uint8_t undone; /* enum loan_undone: what was not reported is undone; FAILED: an error skips the rest up to a
 			   Sync */
@@ -42,7 +42,7 @@ commit_check_is_in_doubt(const struct exchange *x, const struct server *srv)
 	return srv->loan.commit.phase >= COMMIT_SENT && exchange_is_ready(x) && !x->is_closing;
 }
 
-/* Appends the replies that the client still waits for. tag: the tag of the COMMIT's answer; NULL if the COMMIT was
+/* Appends the replies that the client still waits for. `tag` is the tag of the COMMIT's answer; NULL if the COMMIT was
  * skipped. */
 static void
 put_replies(const struct commit_doubt *d, bool is_answered_already, const char *tag, struct buf *b)
@@ -61,7 +61,8 @@ put_replies(const struct commit_doubt *d, bool is_answered_already, const char *
 		if (kind == OWED_EXECUTE || (kind == OWED_QUERY && !is_answered_already))
 			message_complete(b, tag);
 		if (kind == OWED_QUERY || kind == OWED_SYNC)
-			message_ready(b, d->x->block >= EXCHANGE_ROLLED_BACK ? 'E' : 'I'); /* as it knows */
+			/* the state that the client knows */
+			message_ready(b, d->x->block >= EXCHANGE_ROLLED_BACK ? 'E' : 'I');
 	}
 }
 
@@ -75,8 +76,8 @@ has_owed(const struct commit_doubt *d, enum owed_kind kind)
 }
 
 /*
- * Returns true if something is owed that put_replies() can't make, or that is not the COMMIT's. A Parse of a name that
- * is taken has most probably failed, and the COMMIT was skipped.
+ * Returns true if a reply is owed that put_replies() can't make, or that is not the COMMIT's. OWED_DUPLICATE is for a
+ * Parse of a name that is taken: most probably it has failed, and the COMMIT was skipped.
  */
 static bool
 is_partial(const struct commit_doubt *d, bool is_simple)
@@ -94,7 +95,7 @@ is_partial(const struct commit_doubt *d, bool is_simple)
 	return runs > 1 || ends > 1;
 }
 
-/* The client goes on: with messages that it has sent meanwhile, or with the rest of the request that has failed. */
+/* Lets the client go on, with messages that it has sent meanwhile, or with the rest of the request that has failed. */
 static void
 go_on(struct exchange *x, bool is_failed_within)
 {
@@ -145,13 +146,13 @@ put_failure(enum commit_fate fate, const char *reason, struct fail *why)
 	}
 }
 
-/* tag: the tag with which the COMMIT is answered; NULL if it is answered with an error, or was skipped. */
+/* `tag` is the tag with which the COMMIT is answered; NULL if it is answered with an error (`why`), or was skipped. */
 static void
 answer_commit(struct exchange *x, struct commit_doubt *d, bool is_answered_already, const char *tag,
 	      const struct fail *why)
 {
 	bool is_ended = has_owed(d, OWED_SYNC) || has_owed(d, OWED_QUERY);
-	bool is_lost =
+	bool is_session_lost =
 	    d->is_partial || d->session == SESSION_LOST || (tag != NULL && d->session == SESSION_LOST_IF_COMMITTED);
 	bool is_failed_within = !is_ended && (why != NULL || d->undone == UNDONE_FAILED);
 	struct fail shown = d->shown;
@@ -182,9 +183,9 @@ answer_commit(struct exchange *x, struct commit_doubt *d, bool is_answered_alrea
 	buf_fini(&b);
 	if (x->env->is_draining && !x->env->is_gentle) {
 		fail_set(&shown, "57P01", "pgweir is shutting down");
-		is_lost = true;
+		is_session_lost = true;
 	}
-	if (is_lost)
+	if (is_session_lost)
 		exchange_close(x, &shown);
 	else
 		go_on(x, is_failed_within);
@@ -216,7 +217,7 @@ on_fate(struct fate_question *q, enum commit_fate fate, const char *reason)
 }
 
 static struct commit_doubt *
-new_doubt(struct exchange *x, const struct server *srv, const struct fail *shown, bool is_lost)
+new_doubt(struct exchange *x, const struct server *srv, const struct fail *shown, bool is_session_lost)
 {
 	const struct loan_commit *c = &srv->loan.commit;
 	struct commit_doubt *d = calloc(1, sizeof(*d));
@@ -235,12 +236,15 @@ new_doubt(struct exchange *x, const struct server *srv, const struct fail *shown
 	if (c->outlook == OUTLOOK_FAILED && c->undone == UNDONE_NOTHING)
 		d->undone = UNDONE_TRANSACTION;
 	d->before = c->before == NULL ? NULL : gucs_ref(c->before);
-	/* The client would look in vain for a named COMMIT's statement, or find one that it has closed. */
-	is_lost = is_lost || (c->form == COMMIT_OF_NAMED && has_owed(d, OWED_PARSE)) || has_owed(d, OWED_CLOSE) ||
-		  has_owed(d, OWED_LOCAL_CLOSE);
-	/* Which of the reported settings the COMMIT takes back, if some are SET LOCAL, only PostgreSQL knows. */
-	is_lost = is_lost || (c->before != NULL && srv->loan.local != LOCAL_NOTHING);
-	d->session = is_lost ? SESSION_LOST : c->kind == KNOWN_COMMIT_CHAIN ? SESSION_LOST_IF_COMMITTED : SESSION_STAYS;
+	/* After the loss, a named statement that the COMMIT's request has prepared would be missing, and one that it
+	 * has closed might still exist. */
+	is_session_lost = is_session_lost || (c->form == COMMIT_OF_NAMED && has_owed(d, OWED_PARSE)) ||
+			  has_owed(d, OWED_CLOSE) || has_owed(d, OWED_LOCAL_CLOSE);
+	/* If some reported settings were SET LOCAL, only PostgreSQL knows which of them the COMMIT takes back. */
+	is_session_lost = is_session_lost || (c->before != NULL && srv->loan.local != LOCAL_NOTHING);
+	d->session = is_session_lost		     ? SESSION_LOST
+		     : c->kind == KNOWN_COMMIT_CHAIN ? SESSION_LOST_IF_COMMITTED
+						     : SESSION_STAYS;
 	d->question.cluster = srv->cluster;
 	d->question.mark = c->mark;
 	d->question.pid = srv->pid;
@@ -280,10 +284,10 @@ resolve(struct exchange *x, const struct server *srv, struct commit_doubt *d)
 }
 
 bool
-commit_check_lost(struct exchange *x, struct server *srv, const struct fail *shown, bool is_lost)
+commit_check_lost(struct exchange *x, struct server *srv, const struct fail *shown, bool is_session_lost)
 {
 	const struct loan_commit *c = &srv->loan.commit;
-	struct commit_doubt *d = exchange_rare(x) == NULL ? NULL : new_doubt(x, srv, shown, is_lost);
+	struct commit_doubt *d = exchange_rare(x) == NULL ? NULL : new_doubt(x, srv, shown, is_session_lost);
 
 	exchange_set_block(x,
 			   c->phase == COMMIT_SKIPPED && is_in_block(srv) ? EXCHANGE_ROLLED_BACK : EXCHANGE_NO_BLOCK);

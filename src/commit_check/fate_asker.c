@@ -7,9 +7,10 @@
 
 #define BACKOFF_FIRST_US (20 * US_PER_MS)
 #define BACKOFF_MAX_US (500 * US_PER_MS)
-#define ANSWER_US (3 * US_PER_S) /* then its connection is given up: another host may be the primary by now */
-/* If a backend waits in the transaction although its connection is gone, this question and later ones end the
- * backend. */
+/* after this time the connection is given up, because another host may be the primary by now */
+#define ANSWER_US (3 * US_PER_S)
+/* From this question on, every other question ends the transaction's backend, which may be waiting although its
+ * connection is gone. */
 #define PATIENCE 3u
 
 struct fate_asker {
@@ -20,7 +21,7 @@ struct fate_asker {
 	TAILQ_HEAD(, fate_question) questions;
 	/* the question whose answer is due; NULL if it was cancelled, or if there is none */
 	struct fate_question *asked;
-	enum commit_fate fate; /* FATE_AGAIN: the answer does not tell, or there is none yet */
+	enum commit_fate fate; /* FATE_AGAIN if the answer does not tell the fate, or has not come yet */
 	bool is_standby; /* the answer came from a standby */
 };
 
@@ -51,7 +52,7 @@ ask(struct fate_asker *a, struct fate_question *q)
 }
 
 static void
-take_out(struct fate_asker *a, struct fate_question *q)
+remove_question(struct fate_asker *a, struct fate_question *q)
 {
 	TAILQ_REMOVE(&a->questions, q, line);
 	if (a->asked == q)
@@ -61,7 +62,7 @@ take_out(struct fate_asker *a, struct fate_question *q)
 static void
 end_question(struct fate_asker *a, struct fate_question *q, enum commit_fate fate, const char *reason)
 {
-	take_out(a, q);
+	remove_question(a, q);
 	q->done(q, fate, reason);
 }
 
@@ -144,7 +145,7 @@ on_done(struct dedicated *d)
 	d->srv->stream.is_broken |= ((struct fate_asker *)d)->is_standby;
 }
 
-/* Without a row the question is asked again. */
+/* Ends the question if the answer has told the fate; otherwise it is asked again. */
 static void
 on_batch_end(struct dedicated *d)
 {
@@ -195,7 +196,7 @@ static const struct dedicated_ops conn_ops = {
 /* --- The asker of a pool. --- */
 
 static struct fate_asker *
-own(struct pool *pool)
+get_asker(struct pool *pool)
 {
 	struct fate_asker *a = (struct fate_asker *)pool->asker;
 
@@ -213,7 +214,7 @@ own(struct pool *pool)
 int
 fate_ask(struct pool *pool, struct fate_question *q)
 {
-	struct fate_asker *a = own(pool);
+	struct fate_asker *a = get_asker(pool);
 
 	if (a == NULL)
 		return -1;
@@ -230,6 +231,6 @@ fate_cancel(struct pool *pool, struct fate_question *q)
 {
 	struct fate_asker *a = (struct fate_asker *)pool->asker;
 
-	take_out(a, q);
+	remove_question(a, q);
 	timer_start(&a->timer, 0);
 }

@@ -1,10 +1,11 @@
 /*
  * src/commit_check/fate_asker.h - asks the primary what became of transactions whose COMMIT was not answered, on a
- * connection of its own (dedicated/dedicated.h): one for each pool, opened for a question, and closed after the last
- * answer. It counts in no limit, because the connections of these transactions are gone.
+ * connection of its own (dedicated/dedicated.h). Each pool has one such connection, opened for a question, and closed
+ * after the last answer. It counts in no limit, because the connections of these transactions are gone.
  *
  * Owns:   its connection. Borrows: the questions, until they are answered or cancelled.
- * Always: done is called from the loop, once for each fate_ask() that is not cancelled, after fate_ask() has returned.
+ * Always: done() is called from the loop, once for each fate_ask() that is not cancelled, after fate_ask() has
+ *         returned.
  */
 #pragma once
 
@@ -16,7 +17,7 @@ struct fate_question {
 	struct cluster_mark cluster; /* the cluster in which the transaction was to be committed */
 	struct commit_mark mark;
 	uint32_t pid; /* the PID of the transaction's backend */
-	uint64_t deadline_us; /* then the fate is FATE_UNKNOWN */
+	uint64_t deadline_us; /* without an answer by then, the fate is FATE_UNKNOWN */
 	void (*done)(struct fate_question *q, enum commit_fate fate, const char *reason);
 	/* Private. */
 	TAILQ_ENTRY(fate_question) line;

@@ -10,7 +10,7 @@
 #include <inttypes.h>
 
 #define LIMIT_US (1 * US_PER_S)
-/* how long to wait for a place: until then an idle connection is closed for it, or all are in use */
+/* how long to wait for a place: by then an idle connection was closed for it, or all connections are in use */
 #define PLACE_US (200 * US_PER_MS)
 #define TEXT_MAX 256 /* bytes for the PIDs in one row */
 
@@ -23,10 +23,10 @@ struct blocked {
 struct question {
 	struct dedicated dedicated; /* must be first */
 	struct blocking *all;
-	/* the host on which servers are busy; it may come to be the address of another host */
+	/* the address of the host on which servers are busy; it may become the address of another host */
 	char address[SERVER_ADDRESS_MAX];
-	uint64_t deadline_us; /* 0 if it is answered */
-	bool is_open; /* true although there is no server: the question waits for a place */
+	uint64_t deadline_us; /* 0 once the question is answered */
+	bool is_open; /* true while the question is not over, also while it waits for a place and has no server */
 	size_t count;
 	struct blocked servers[BLOCKING_SERVERS_MAX];
 };
@@ -140,7 +140,8 @@ open_question(struct blocking *b, const struct pool *e, const struct server *srv
 	try_to_connect(q, e, now_us);
 }
 
-/* If the caller's clock is a little earlier than its worker's, the answers count as fresh. */
+/* Answers from the future count as fresh, because the clock of the caller may be a little slower than that of the
+ * answers' worker. */
 static bool
 is_fresh(const struct blocking *b, uint64_t now_us)
 {
@@ -201,8 +202,8 @@ blocking_tick(struct blocking *b, uint64_t now_us)
 
 /* --- One question. --- */
 
-/* The names are qualified, so that no search_path of the role's changes their meaning. With OFFSET 0, each PID is asked
- * for once. */
+/* The names are qualified, so that the role's search_path can't change their meaning. OFFSET 0 makes PostgreSQL call
+ * the function once for each PID. */
 static void
 put_question(const struct question *q, struct buf *sql)
 {
@@ -222,8 +223,8 @@ on_up(struct dedicated *d)
 	const struct server *s;
 	struct buf sql = { 0 };
 
-	/* The name may stand for several hosts, so this host may not be the intended one: servers that are busy on this
-	 * host count. */
+	/* The name may stand for several hosts, and the connection may have reached another one than intended; so the
+	 * question is about the servers that are busy on the host that it has reached. */
 	for (const struct pool *e = pool_set_first(q->all->pools); e != NULL; e = e->next)
 		TAILQ_FOREACH(s, &e->servers, all)
 			if (q->count < BLOCKING_SERVERS_MAX && is_busy(s) && strcmp(s->address, d->srv->address) == 0)
@@ -258,7 +259,7 @@ on_row(struct dedicated *d, const uint8_t *body, size_t len, bool is_whole)
 	fields_row(body, len, &row);
 	pid = (uint32_t)fields_row_number(&row);
 	if (!is_whole || fields_row_text(&row, blockers, sizeof(blockers))[0] == '\0')
-		q->count = 0; /* then nothing is known */
+		q->count = 0; /* nothing is known then */
 	for (size_t i = 0; i < q->count; i++)
 		if (q->servers[i].pid == pid)
 			read_blockers(&q->servers[i], blockers);
@@ -270,7 +271,7 @@ on_done(struct dedicated *d)
 	struct question *q = (struct question *)d;
 
 	if (d->state == DEDICATED_REFUSED)
-		q->count = 0; /* then nothing is known, either */
+		q->count = 0; /* nothing is known then */
 	q->deadline_us = 0;
 }
 

@@ -1,7 +1,7 @@
 /*
- * src/dedicated/blocking.h - which processes of PostgreSQL hold the locks that servers wait for. A connection that is
- * opened for that question alone (dedicated/dedicated.h) calls pg_blocking_pids() when a user of the console wants to
- * know.
+ * src/dedicated/blocking.h - finds the processes of PostgreSQL that hold the locks that servers wait for. When a user
+ * of the console asks for them, a connection that is opened for this question alone (dedicated/dedicated.h) calls
+ * pg_blocking_pids().
  *
  * Each worker asks about its own servers. Each host on which such servers are busy gets one question about all of them;
  * at most BLOCKING_QUESTIONS_MAX questions run at once, and each has one second, connecting included. Their connections
@@ -9,7 +9,8 @@
  * asked. Answers stay good for BLOCKING_FRESH_US.
  *
  * Owns:    the questions under way, and the last answers.
- * Borrows: the pools of its worker. Worker 0 starts the questions and reads the answers while that worker stands still.
+ * Borrows: the pools of its worker. Worker 0 starts the questions and reads the answers while the worker that owns them
+ *          is stopped.
  */
 #pragma once
 

@@ -96,7 +96,8 @@ on_error(struct server *srv, const struct error_fields *e, enum owed_to to, bool
 		note_trouble(d, &why);
 	if (fields_error_is_fatal(e)) {
 		server_keep_last_words(srv, e);
-		stream_broke(&srv->stream); /* the stream may end much later than the session's locks */
+		/* PostgreSQL may have ended the session, with its locks, much earlier than the stream ends */
+		stream_broke(&srv->stream);
 	}
 	return true;
 }
@@ -159,7 +160,7 @@ let_go(struct dedicated *d, uint64_t now_us)
 	leave_budget(&d->place, true, now_us);
 }
 
-/* Returns false if srv was closed because the budget did not count it any more. */
+/* Called when srv has logged in. If the budget does not count srv any more, closes it and returns false. */
 static bool
 settle(struct server *srv, struct hosts_place *p)
 {
@@ -173,7 +174,7 @@ settle(struct server *srv, struct hosts_place *p)
 	return false;
 }
 
-/* Returns false with *why set if there is no place or no memory. */
+/* Takes a place in the budget of the target's hosts. Returns false with *why set if there is no place or no memory. */
 static bool
 take_place(struct hosts_place *p, struct policy_worker *r, const struct pool_target *target, uint64_t now_us,
 	   struct fail *why)
@@ -244,7 +245,7 @@ static const struct server_ops dedicated_server_ops = {
 	.lost = on_lost,
 	.drained = nothing,
 };
-/* Such servers are never pinged or cleaned, and never get a request of a pool's. */
+/* Dedicated servers are never pinged or cleaned, and never get a request of a pool's client. */
 static const struct server_owner_ops dedicated_owner_ops = {
 	.ready = on_ready, .failed = on_failed, .gone = on_lost, .closed = on_closed
 };
@@ -375,7 +376,7 @@ dedicated_ask(struct dedicated *d, struct buf *sql)
 struct own {
 	/* must be first: server callbacks pass a policy_conn; this one is not known to any policy */
 	struct policy_conn conn;
-	/* held, target and place are used; keys is a copy, because the pool's keys may soon be another password's */
+	/* only held, target, place and keys are used; keys is a copy, because those of the pool may soon change */
 	struct dedicated d;
 	struct gucs *settings;
 	const struct dedicated_take_ops *ops; /* NULL if no caller waits for the login any more */

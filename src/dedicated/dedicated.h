@@ -1,20 +1,19 @@
 /*
- * src/dedicated/dedicated.h - server connections that no policy lends, and that one keeper has for itself. They log in
- * as the pool's servers do, and are LENT to their keeper from login to end.
+ * src/dedicated/dedicated.h - server connections that no policy lends: each serves one object, its keeper. They log in
+ * as the pool's servers do, and are lent (SV_LENT) to their keeper from the login to the end.
  *
- *   struct dedicated  for pgweir's own questions: auth_query's connections, the listeners', the question which backends
- *                     block which; and connections that ask as long as their keeper exists, one simple Query at a time:
- *                     fate_asker.c, watch_host.c, fleet_conn.c. The keeper decides what is asked, and when, and has the
- *                     timer
- *   dedicated_take    for a replication client: another kind of session, with its settings in the startup packet
+ *   struct dedicated  for pgweir's own questions: the connections of auth_query, of listeners, and of blocking.c; and
+ *                     connections that ask, one simple Query at a time, as long as their keeper exists: fate_asker.c,
+ *                     watch_host.c, fleet_conn.c. The keeper decides what is asked, and when, and has the timer
+ *   dedicated_take    for a replication client, whose kind of session has its settings in the startup packet
  *
  * These connections do not count in pool_size. They count in max_server_connections (an idle server of some pool makes
  * room), except for listeners' connections and those that ask: a pool has at most one of each of these kinds.
  *
  * Owns:    the server, and a reference to its target. Borrows: the pools, their environment, the keeper's ops.
- * Always:  an answer counts however late it comes: done follows each dedicated_ask(), unless closed does. A keeper that
- *          finds in done that the connection is of no use breaks its stream: the connection is closed after the data
- *          that has arrived was handled.
+ * Always:  an answer counts however late it comes: after each dedicated_ask(), either done() or closed() is called. A
+ *          keeper that finds in done() that the connection is of no use breaks its stream; the connection is then
+ *          closed after the data that has arrived was handled.
  */
 #pragma once
 
@@ -36,7 +35,7 @@ enum dedicated_state {
 	DEDICATED_REFUSED /* the answer has begun with an error */
 };
 
-/* Embedded in its keeper. A struct that is zeroed but for ops is closed. */
+/* Embedded in its keeper. A struct that is zeroed except for ops is a closed connection. */
 struct dedicated {
 	const struct dedicated_ops *ops;
 	struct server *srv; /* NULL if the connection is closed */
@@ -52,17 +51,18 @@ struct dedicated {
 	const struct server_env *env;
 	struct pool_target *aim; /* a reference to the target of the next connection */
 	struct scram_keys keys; /* room for keys that aim may refer to */
-	/* for warnings with ops->topic: the hosts' name, and text that follows if they can't be asked */
+	/* for warnings with ops->topic: the name of the hosts, and text to add if the hosts can't be asked */
 	const char *name, *trouble;
 	char last_error[FAIL_TEXT_MAX]; /* why it could not log in, or be asked; empty if nothing failed */
 };
 
-/* Callbacks of the keeper. A keeper that sends a request enters that request in srv->ledger. closed is called once for
+/* Callbacks of the keeper. A keeper that sends a request itself enters it in srv->ledger. closed() is called once for
  * each server that was opened. */
 struct dedicated_ops {
-	uint64_t first_us, most_us; /* the shortest and the longest back-off; 0 if the keeper has its own */
-	/* how long an answer may take before a connection that asks is closed; else 0. A connection that asks needs no
-	 * place in the hosts' budget */
+	/* the shortest and the longest back-off; 0 if the keeper computes retry_us itself */
+	uint64_t first_us, most_us;
+	/* for a connection that asks, which needs no place in the hosts' budget: how long an answer may take before it
+	 * is closed. For other connections 0 */
 	uint64_t answer_us;
 	/* the beginning of the warning of each error that differs from last_error; NULL if none is logged */
 	const char *topic;
@@ -71,7 +71,7 @@ struct dedicated_ops {
 	void (*failed)(struct dedicated *d, enum connect_failure kind, bool is_fatal, const struct fail *why);
 	void (*lost)(struct dedicated *d, const struct fail *why); /* may be NULL */
 	void (*closed)(struct dedicated *d); /* retry_us is set; the callback may free d */
-	/* returns false if the error is an expected one; may be NULL */
+	/* returns false if the keeper expected this error; may be NULL */
 	bool (*error)(struct dedicated *d, const struct fail *why);
 	/* A row came that is owed to OWED_TO_PROBE. May be NULL. */
 	void (*row)(struct dedicated *d, const uint8_t *body, size_t len, bool is_whole);
@@ -84,13 +84,13 @@ struct dedicated_ops {
 
 /* Sets *env to the pools' environment, with the callbacks of dedicated servers. */
 void dedicated_env(struct server_env *env, const struct pool_set *set);
-/* Begins to dial target and takes a reference to it. settings (may be NULL) override the target's; host is the only
- * host to dial, or NULL for any. Returns 0, or -1 without memory, or if the budget of its hosts has no place yet; the
- * caller tries again in 100 ms. */
+/* Begins to dial `target` and takes a reference to it. `settings` (may be NULL) override the target's; `host` is the
+ * only host to dial, or NULL for any. Returns 0, or -1 if there is no memory, or no place yet in the budget of the
+ * hosts; the caller then tries again in 100 ms. */
 int dedicated_open(struct dedicated *d, struct pool_set *set, const struct server_env *env, struct pool_target *target,
 		   const struct gucs *settings, const struct upstream_host *host);
-/* Closes the connection, after a Terminate if it is up; calls closed from within. Does nothing if it is closed
- * already. */
+/* Closes the connection, after a Terminate if it is up; closed() is called from within. Does nothing if the connection
+ * is closed already. */
 void dedicated_close(struct dedicated *d);
 
 /* --- Connections that ask. --- */
@@ -99,16 +99,17 @@ void dedicated_close(struct dedicated *d);
 void dedicated_init(struct dedicated *d, const struct dedicated_ops *ops, struct pool_set *pools,
 		    const struct server_env *env);
 void dedicated_fini(struct dedicated *d);
-/* Takes over target as aim. If it differs from the present aim, d is closed, and due to be opened at once; keys are
- * wiped, because they may come from another password with the same salt. Returns false if target is the same as aim. */
+/* Takes over `target` as d->aim. If `target` differs from the present aim, d is closed, and due to be opened at once;
+ * d->keys are wiped, because they may come from another password with the same salt. Returns true if `target`
+ * differs. */
 bool dedicated_aim(struct dedicated *d, struct pool_target *target);
 /* Opens the connection, with a back-off, and closes it if an answer took too long. Returns 0 if the connection takes a
  * question; else the time of the next call, or UINT64_MAX while it logs in. */
 uint64_t dedicated_due(struct dedicated *d);
 /* Returns true once for each question whose answer has taken patience_us. */
 bool dedicated_is_late(struct dedicated *d, uint64_t patience_us);
-/* Sends the SQL in sql, and frees sql; the rows of the answer are owed to OWED_TO_PROBE. Without memory the connection
- * is broken, and is closed at its deadline. */
+/* Sends the SQL in `sql`, and frees `sql`; the rows of the answer are owed to OWED_TO_PROBE. Without memory the
+ * connection is broken, and is closed at its deadline. */
 void dedicated_ask(struct dedicated *d, struct buf *sql);
 /* Called after an answer that is as expected: failures are forgotten. */
 static inline void
@@ -121,14 +122,15 @@ dedicated_is_well(struct dedicated *d)
 /* --- Connections of one client. --- */
 
 /* Always: exactly one of on_ready and on_failed is called for each dedicated_take(), after that call has returned;
- * neither is called after dedicated_abandon(). The server is on its entry's list of servers until server_close(). */
+ * neither is called after dedicated_abandon(). The server is on its pool's list of servers until server_close(). */
 struct dedicated_take_ops {
-	void (*on_ready)(struct server *srv, void *borrower); /* srv is LENT to borrower, and server_welcome() works */
+	/* srv is lent to `borrower`, and server_welcome() works */
+	void (*on_ready)(struct server *srv, void *borrower);
 	void (*on_failed)(const struct fail *why, void *borrower);
 };
 
-/* Opens a connection for a replication client. replication: the startup parameter's value. Takes a reference on
- * settings. Returns NULL with *why set to 53300 or 53200. */
+/* Opens a connection for a replication client. `replication` is the value of the startup parameter of this name. Takes
+ * a reference to `settings`. Returns NULL with *why set to 53300 or 53200. */
 struct server *dedicated_take(struct pool *pool, const char *replication, struct gucs *settings,
 			      const struct dedicated_take_ops *ops, void *borrower, uint64_t now_us, struct fail *why);
 /* Closes a server whose login is under way; no callback follows. */

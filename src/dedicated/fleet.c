@@ -7,9 +7,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#define ROOM_NUMBER 31 /* the number of no worker */
+#define ROOM_NUMBER 31 /* the number of a worker that does not exist */
 
-/* name gets at most 19 bytes, for which fleet_put_question() has room. Pods of one Deployment differ at the end. */
+/* Writes at most 19 bytes to `name`, because fleet_put_question() has room for so many. The end of the host's name is
+ * kept, because the names of Pods of one Deployment differ there. */
 static void
 name_process(char name[static FLEET_NAME_MAX])
 {
@@ -105,7 +106,8 @@ add_database(struct fleet *f, const struct config_scope *db, const struct scope_
 	struct fail why = { .text = "out of memory" };
 	char *hosts;
 
-	up.is_of_tenant = false; /* its hosts hold no tenant's name, and the parts that may hold one are replaced */
+	/* the hosts have no tenant's name in them, and the parts that may have one are replaced below */
+	up.is_of_tenant = false;
 	target = pool_target_of_ours(&up, set, tls, users, db->name, config_cluster_user(&up, set),
 				     set->budget_database, &keys, &why);
 	hosts = target == NULL ? NULL : pool_target_hosts(target);

@@ -3,13 +3,13 @@
  * budget_connections).
  *
  * For each list of hosts with a budget there is a *fleet connection*: a connection to budget_database there, which
- * reads the list of PostgreSQL's backends. With `on`, the pools of these hosts are under a cap (CAP_HOST), whose only
- * places are those that the fleet connection was granted. To be granted places, a fleet connection takes an advisory
- * lock, which one process holds at a time; it counts the backends that PostgreSQL lists and the places that were
- * granted to any process and have not logged in yet; and it takes what is left. A connection counts as long as
+ * reads the list of PostgreSQL's backends. With `on`, the pools of these hosts are under a cap (CAP_HOST), and get only
+ * places that the fleet connection was granted. To be granted places, a fleet connection takes an advisory lock, which
+ * one process holds at a time; it counts the backends that PostgreSQL lists, and the places that were granted to any
+ * process whose connections have not logged in yet; and it takes places from the rest. A connection counts as long as
  * PostgreSQL lists it: there are no leases, and the limit does not depend on clocks or on what other processes report.
- * What processes report is in the same list (in the application_name of their fleet connections: the connections that
- * they have, and whether clients wait); it only decides which process should give up connections for which.
+ * The application_name of a fleet connection, in the same list, is its process's report: how many connections it has,
+ * and whether clients wait. Reports only decide which process should give up connections for which other.
  *
  * An example, with budget = 100: PostgreSQL lists 95 connections of the fleet, and two were granted to process P that
  * have not logged in yet. Process Q is short of five. Its fleet connection takes the lock, counts 100 - 95 - 2, takes
@@ -37,12 +37,12 @@
 
 struct fleet; /* opaque: fleet.c */
 
-/* wake(owner) is called on any thread when fleet_run_orders() is due on worker 0's thread. Returns NULL without
- * memory. */
+/* wake(owner) is called, on any thread, when fleet_run_orders() must be called on worker 0's thread. Returns NULL
+ * without memory. */
 struct fleet *fleet_new(struct pool_set *pools, void (*wake)(void *owner), void *owner);
 void fleet_free(struct fleet *f); /* must be called before the pools are freed; f may be NULL */
-/* Called at start and at each reload, before the pools are configured, so that a pool with a budget is under it from
- * its first connection on. */
+/* Called at start and at each reload, before the pools are configured, so that the budget applies from a pool's first
+ * connection on. */
 void fleet_configure(struct fleet *f, struct config *config, struct users *users, struct tls_store *tls);
 void fleet_run_orders(struct fleet *f, uint64_t now_us);
 void fleet_tick(struct fleet *f); /* called about every 100 ms */
@@ -72,9 +72,9 @@ struct fleet_member {
 	uint8_t beat;
 };
 
-/* A session of a user other than cluster_user that holds, or waits for, an advisory lock of the budget's. */
+/* A session that holds, or waits for, an advisory lock of the budget's, though its user is not cluster_user. */
 struct fleet_stranger {
-	uint32_t pid; /* 0 if it is a prepared transaction */
+	uint32_t pid; /* 0 for a prepared transaction */
 	char user[FLEET_TEXT_MAX], application[FLEET_TEXT_MAX];
 };
 
@@ -86,7 +86,7 @@ struct fleet_budget {
 	enum fleet_state state;
 	uint32_t limit; /* the smallest of all members' limits; 0 if not known yet (auto) */
 	uint32_t own_limit; /* the limit in this process's file; 0 if not known yet */
-	char limit_of[FLEET_NAME_MAX]; /* the process with the smallest limit; empty if that is this one */
+	char limit_of[FLEET_NAME_MAX]; /* the process with the smallest limit; empty if this process has it */
 	uint32_t listed; /* connections that PostgreSQL lists, fleet connections included */
 	uint32_t others; /* listed connections beyond those that members report */
 	/* this process's connections: open or opening; may be opened; would be opened now */

@@ -2,9 +2,9 @@
  * src/dedicated/fleet_conn.c - the fleet connection of one budget; see fleet.h.
  *
  * It asks one question at a time. A question that grants is due when pools are short of places, unless other processes
- * are below their share. A question that grants nothing is due each second, and also soon after a change that the other
- * processes should know, or when the mark in PostgreSQL is higher than the number of connections that are logging in.
- * So grants are rare where connections live long, and each grant is for all clients that wait.
+ * have less than their share. A question that grants nothing is due each second, and also soon after a change that the
+ * other processes should know, or when the mark in PostgreSQL is higher than the number of connections that are logging
+ * in. So grants are rare where connections live long, and each grant is for all clients that wait.
  */
 #include "dedicated/fleet_state.h"
 #include "net/loop.h"
@@ -14,8 +14,8 @@
 #include <string.h>
 
 #define GRANTS_AT_ONCE 16u
-#define BEAT_US (1 * US_PER_S) /* for each 20 members */
-/* like BEAT_US, for a process that waits and may not have more, because others wait, too */
+#define BEAT_US (1 * US_PER_S) /* the interval of questions without news, for each 20 members */
+/* like BEAT_US, for a process whose clients wait, but that may not have more because other processes wait, too */
 #define HELD_US (100 * US_PER_MS)
 #define SILENT_US (3 * US_PER_S)
 #define NEWS_US (20 * US_PER_MS) /* between two questions without a grant, when there is news */
@@ -26,9 +26,8 @@
 #define TURN_US (500 * US_PER_MS)
 #define UNUSED_US (50 * US_PER_MS) /* after this time a place that no pool takes is given back */
 #define ANSWER_US (5 * US_PER_S)
-#define MISSED_US                                                                                                      \
-	(600 * US_PER_MS) /* when this time is over, a fleet connection that has ended is not expected back            \
-			   */
+/* after this time a fleet connection that has ended is no longer expected back */
+#define MISSED_US (600 * US_PER_MS)
 #define LOCK_HELD_US (200 * US_PER_MS)
 #define BACKOFF_FIRST_US (50 * US_PER_MS)
 #define BACKOFF_MOST_US (500 * US_PER_MS)
@@ -71,7 +70,7 @@ part_of(const struct fleet_conn *s, uint32_t pid)
 
 /* Returns for how many connections other processes wait. With to_parts, counts only connections below their parts. */
 static uint32_t
-lacking(const struct fleet_conn *s, bool to_parts)
+count_lacking(const struct fleet_conn *s, bool to_parts)
 {
 	uint32_t sum = 0;
 
@@ -87,19 +86,19 @@ lacking(const struct fleet_conn *s, bool to_parts)
 }
 
 /*
- * The share is the largest that leaves no other process lacking. This process gives up as many connections as others
- * wait for below their parts, and as are listed beyond the limit (other sessions or fleet connections have come, or the
- * limit has changed); but if it is in use, it keeps its own part. For a connection that no policy lends, pools give up
- * one of theirs if there is no other place.
+ * The share is the largest number of connections that leaves no other process with less than its part. This process
+ * gives up as many connections as others below their parts wait for, and as many as are listed beyond the limit (other
+ * sessions or fleet connections have come, or the limit has changed). But if this process is in use, it keeps its own
+ * part. For a connection that no policy lends, pools give up one of theirs if there is no other place.
  */
 static void
 note_share(struct fleet_conn *s, const struct budget_count *count)
 {
 	const struct fleet_budget *b = &s->shown;
-	uint32_t part = part_of(s, s->conn.srv->pid), lack = lacking(s, true), share = UINT32_MAX, kept;
+	uint32_t part = part_of(s, s->conn.srv->pid), lack = count_lacking(s, true), share = UINT32_MAX, kept;
 	bool is_over = b->looked_us > 0 && b->limit > 0 && b->listed + FLEET_RESERVED > b->limit;
 
-	s->news.is_pressed = is_over || lacking(s, false) > 0;
+	s->news.is_pressed = is_over || count_lacking(s, false) > 0;
 	lack += is_over ? b->listed + FLEET_RESERVED - b->limit : 0;
 	if (lack > 0) {
 		kept = s->look_used > lack ? s->look_used - lack : 0;
@@ -112,8 +111,8 @@ note_share(struct fleet_conn *s, const struct budget_count *count)
 	s->news.share = share;
 }
 
-/* The limit is the smallest of all members'; 0 if not known. This process's own report may be older than its file, so
- * its file counts. */
+/* The limit is the smallest of all members' limits; 0 if not known. For this process the limit in its file counts,
+ * because its report may be older. */
 static void
 find_limit(struct fleet_conn *s)
 {
@@ -143,16 +142,16 @@ find_limit(struct fleet_conn *s)
 		log_info(s->fleet->env.log, "budget: %u connections at %s", b->limit, s->hosts);
 }
 
-/* Tells the pools what they may have, and grants them so many places. */
+/* Tells the pools their limits if these have changed, and grants them so many places. */
 static struct budget_count
-apply(struct fleet_conn *s, uint32_t granted)
+tell_pools(struct fleet_conn *s, uint32_t granted)
 {
 	struct budget_count count = policy_budget_count(s->budget, s->fleet->main_worker, now_of(s));
 	struct budget_news *n = &s->news, *told = &s->told;
 
 	for (size_t i = 0; i < s->shown.member_count; i++)
 		if (s->members[i].is_own)
-			s->members[i].is_in_use = count.is_in_use; /* its own report is older */
+			s->members[i].is_in_use = count.is_in_use; /* this process's report is older */
 	if (s->shown.state == FLEET_JOINED)
 		note_share(s, &count);
 	n->limit = s->shown.state == FLEET_JOINED ? s->shown.limit : 0;
@@ -284,7 +283,7 @@ ask_due(struct fleet_conn *s)
 	uint64_t due_us;
 
 	find_limit(s); /* a reload may have changed the limit */
-	count = apply(s, 0);
+	count = tell_pools(s, 0);
 	give_back_unused(s, &count);
 	want = wanted(s, &count);
 	due_us = look_due(s, &count);
@@ -366,8 +365,8 @@ take_strangers(struct fleet_conn *s)
 	memcpy(s->strangers, a->strangers, a->stranger_count * sizeof(s->strangers[0]));
 }
 
-/* Others are connections beyond those that members report. Only as many count as two looks in a row have found, because
- * connections end just after a member has reported them as ended. */
+/* `others` is the number of listed connections beyond those that members report. The smaller of two looks in a row
+ * counts, because a connection stays listed for a moment after its member has reported it as ended. */
 static void
 note_others(struct fleet_conn *s)
 {
@@ -410,7 +409,8 @@ note_advice(struct fleet_conn *s, uint64_t taken, uint32_t opening)
 	s->taken = taken;
 }
 
-/* A fleet connection that has ended usually comes back at once, unasked. */
+/* Expects a missing fleet connection back for MISSED_US: usually it logs in again at once, without asking for a
+ * place. */
 static void
 note_missing(struct fleet_conn *s)
 {
@@ -518,7 +518,7 @@ take_look(struct fleet_conn *s)
 	if (s->asked.what == ASK_GRANT && s->answer.is_marked)
 		note_check(s);
 	s->last_asked = s->asked;
-	count = apply(s, s->answer.granted);
+	count = tell_pools(s, s->answer.granted);
 	note_advice(s, count.taken, count.opening);
 	return true;
 }
@@ -598,7 +598,7 @@ on_batch_end(struct dedicated *d)
 	fleet_conn_kick(d);
 }
 
-/* PostgreSQL drops the mark for logins under way together with the connection. */
+/* With the connection, PostgreSQL drops the mark for the logins that are under way. */
 static void
 on_closed(struct dedicated *d)
 {

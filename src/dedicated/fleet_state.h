@@ -43,20 +43,23 @@ struct fleet_question {
 	uint32_t expected; /* the expected number of fleet connections: a place is kept for each that is missing */
 	/* flying: places granted and not logged in yet; marked: the mark that PostgreSQL has */
 	uint32_t flying, marked;
-	/* wakes all fleet connections, because this process is short and no place is left, or has another limit */
+	/* wakes all fleet connections: this process is short of connections and no place is left, or its limit has
+	 * changed */
 	bool is_bell;
-	bool is_first; /* LISTENs for that from now on */
+	bool is_first; /* the first question: LISTENs for the wake-ups (is_bell) from now on */
 };
 
 struct fleet_answer {
-	bool is_counted; /* listed, conns, granted and is_marked are known */
+	bool is_counted; /* true if listed, conns, granted and is_marked are known */
 	uint32_t listed, conns, granted;
-	bool is_marked; /* the mark for these places stands; else the previous mark does, and nothing was granted */
-	bool is_who; /* pid, most and is_standby are known */
+	/* PostgreSQL has the mark for these places; if false, it has the previous mark, and nothing was granted */
+	bool is_marked;
+	bool is_who; /* true if pid, most and is_standby are known */
 	/* the backend that answered; the limit for budget_connections = auto, before a tenth is taken off */
 	uint32_t pid, most;
 	bool is_standby;
-	bool is_held; /* another session may keep us from locks; its PID is lock_pid, or 0 for a prepared transaction */
+	/* another session may keep us from the locks; lock_pid is its PID, or 0 for a prepared transaction */
+	bool is_held;
 	uint32_t lock_pid;
 	size_t member_count, stranger_count;
 	struct fleet_member members[FLEET_MEMBERS_MAX];
@@ -110,7 +113,7 @@ struct fleet_conn {
 
 /* Takes ownership of hosts, and frees it if there is no memory. Returns NULL without memory. */
 struct fleet_conn *fleet_conn_new(struct fleet *f, char *hosts);
-/* its pools open nothing until they are told of another budget, or of none */
+/* the pools of this budget open nothing until they are told of another budget, or of none */
 void fleet_conn_free(struct fleet_conn *s);
-void fleet_conn_keep(struct fleet_conn *s, enum budget_mode mode); /* mode: not BUDGET_OFF */
+void fleet_conn_keep(struct fleet_conn *s, enum budget_mode mode); /* `mode` must not be BUDGET_OFF */
 void fleet_conn_kick(void *fleet_conn); /* does the work that is due, and sets the timer, which calls this function */

@@ -6,8 +6,9 @@
  * have arrived. At most one Sync is under way; clients that begin to wait meanwhile share the next one.
  *
  * PostgreSQL signals a NOTIFY to its listening backends one by one. So one backend may have delivered a notification
- * already while another has not been signaled yet, and answers a Sync without delivering it. If that matters, because a
- * client comes from another connection, the listener notifies itself instead (notify_conn.c).
+ * already while another has not been signaled yet, and answers a Sync without delivering it. This matters for a client
+ * that has got notifications on another connection before. For such clients the listener notifies itself instead of
+ * sending a Sync (notify_conn.c).
  */
 #include "dedicated/notify_state.h"
 #include "base/clock.h"
@@ -22,7 +23,7 @@ notify_catch_up(struct notify_subscriber *subscriber)
 
 	if (listener == NULL || !listener->is_up)
 		return false;
-	notify_catch_up_no_more(subscriber); /* the Sync for which it waits may have been sent too early */
+	notify_catch_up_no_more(subscriber); /* the Sync for which the subscriber waits may have been sent too early */
 	TAILQ_FOREACH(asked, &listener->commands, link)
 		if (asked->kind == NC_CATCH_UP)
 			break;
@@ -61,7 +62,7 @@ move_waits(struct notify_subscribers *from, struct notify_subscribers *to)
 	TAILQ_CONCAT(to, from, wait);
 }
 
-/* An error is followed by a ReadyForQuery, too, so a client that waits for a Sync only has caught up. */
+/* A ReadyForQuery follows an error, too, so clients that need only a Sync have caught up even if the NOTIFY failed. */
 void
 notify_caught_up(struct notify_listener *listener, const struct fail *why)
 {
@@ -96,7 +97,7 @@ notify_end_catching(struct notify_listener *listener)
 	move_waits(&listener->catching_next, &listener->caught);
 }
 
-/* Clients do not wait for long until they have caught up. */
+/* Ends the waits that take longer than CATCH_UP_MAX_US. */
 void
 notify_give_up_catching(struct notify_listener *listener, uint64_t now_us)
 {

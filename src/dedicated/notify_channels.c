@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* How long a channel without subscriptions is kept: many clients soon come back. */
+/* How long a channel without subscriptions is kept, because many clients soon come back. */
 #define CHANNEL_LINGER_US (2 * US_PER_S)
 
 static void
@@ -308,7 +308,7 @@ notify_listener_failed(struct notify_listener *listener, bool is_fatal, bool is_
 	if (!is_fatal)
 		return;
 	for (struct notify_channel *ch = listener->table; ch != NULL; ch = ch->hh.next)
-		/* clients were confirmed here before: LISTEN is retried while a client waits */
+		/* clients were confirmed on this channel before; its LISTEN is retried while a client waits */
 		if (TAILQ_EMPTY(&ch->told))
 			fail_subscriptions(listener, ch, why);
 }
@@ -368,7 +368,7 @@ notify_listener_answered(struct notify_listener *listener, struct notify_command
 		listener->is_unlisten_sent = false;
 		notify_conn_send_due(listener);
 		/* fallthrough */
-	case NC_SETTING: /* clients use this encoding already: only a broken server refuses it */
+	case NC_SETTING: /* clients use this encoding already, so only a broken server refuses it */
 		if (why != NULL)
 			log_warning(listener->env.log, "pool %s/%s: the listening connection: %s",
 				    listener->pool->database->name, listener->pool->user, why->text);

@@ -117,7 +117,7 @@ try_send(struct notify_listener *listener, enum notify_command_kind kind, struct
 	return 0;
 }
 
-/* After a command that could not be sent, no other command may be sent. */
+/* Called when a command could not be sent: then no later command may be sent on this connection. */
 static void
 give_up(struct notify_listener *listener)
 {
@@ -197,7 +197,8 @@ on_error(struct dedicated *d, const struct fail *why)
 static void
 on_notification(struct dedicated *d, const uint8_t *message, size_t len)
 {
-	static const char own[] = OWN_CHANNEL "\0" OWN_PAYLOAD; /* another process's notifications match, too */
+	/* the listeners of other processes send the same notification, which is not passed on either */
+	static const char own[] = OWN_CHANNEL "\0" OWN_PAYLOAD;
 	const char *channel = (const char *)message + 9; /* after type, length and PID */
 	bool is_own = len == 9 + sizeof(own) && memcmp(channel, own, sizeof(own)) == 0;
 

@@ -94,7 +94,7 @@ listeners_step_aside(struct pool *pool)
 {
 	for (struct notify_listener *listener = pool->listeners; listener != NULL; listener = listener->next)
 		if (listener->subscription_count == 0)
-			dedicated_close(&listener->conn); /* connects again when a client joins */
+			dedicated_close(&listener->conn); /* the next client that joins makes it connect again */
 }
 
 static void
@@ -184,7 +184,7 @@ notify_detach(struct notify_subscriber *subscriber)
 
 /* --- Timeouts. --- */
 
-/* Pings the connection, to notice if it was lost silently. */
+/* Pings the connection, to notice a silent loss. */
 static void
 look_after(struct notify_listener *listener, uint64_t now_us)
 {

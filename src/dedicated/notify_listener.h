@@ -3,10 +3,10 @@
  *
  * A client has a subscriber at the listener of its pool and client_encoding (names and payloads are sent in that
  * encoding), and a subscription to each channel to which it listens. When a subscription joins, the listener sends
- * LISTEN for its channel: many LISTENs in one request, to which subscribers contribute in turn. It calls `listening`
- * when PostgreSQL has confirmed the LISTEN, passes each NotificationResponse to all subscriptions of its channel in the
- * order of arrival, and sends UNLISTEN a while after the last subscription has left. If its connection is lost, it
- * connects and listens again, and then calls `gap`: notifications may have been lost.
+ * LISTEN for its channel. One request has many LISTENs, to which subscribers contribute in turn. The listener calls
+ * `listening` when PostgreSQL has confirmed the LISTEN, passes each NotificationResponse to all subscriptions of its
+ * channel in the order of arrival, and sends UNLISTEN a while after the last subscription has left. If its connection
+ * is lost, it connects and listens again, and then calls `gap`: notifications may have been lost.
  *
  *   notify_listener.c  listeners, subscribers, time
  *   notify_channels.c  channels and subscriptions
@@ -16,7 +16,7 @@
  * Owns:    its connection (which doesn't count in pool_size), its channels.
  * Borrows: subscribers and subscriptions, which leave before they are freed.
  * Always:  `listening` is called at most once for each join; no function that a subscriber calls makes a callback.
- *          `notified` and `gap` may only store their arguments; flush follows at the end of the batch, and may do
+ *          `notified` and `gap` may only store their arguments; `flush` is called at the end of the batch, and may do
  *          anything, even close the client.
  */
 #pragma once
@@ -35,8 +35,9 @@ struct notify_subscriber;
 struct notify_subscription;
 
 struct notify_subscriber_ops {
-	void (*listening)(struct notify_subscription *m, const struct fail *why); /* why is not NULL if LISTEN failed */
-	/* message: the whole message */
+	/* `why` is NULL unless LISTEN failed */
+	void (*listening)(struct notify_subscription *m, const struct fail *why);
+	/* `message` is the whole message */
 	void (*notified)(struct notify_subscription *m, const uint8_t *message, size_t len);
 	/* Notifications may have been lost: the connection was lost and is back, or a NOTIFY of the listener's own
 	 * failed (why). */
@@ -73,11 +74,11 @@ struct notify_subscription {
  * without memory. */
 int notify_attach(struct pool *pool, const char *encoding, struct notify_subscriber *subscriber,
 		  const struct notify_subscriber_ops *ops);
-/* Like notify_attach(), but only to catch up: makes no listener. Returns false if there is no connected listener to
- * wait for. */
+/* Like notify_attach(), but only for notify_catch_up(): makes no listener. Returns false if there is no connected
+ * one. */
 bool notify_visit(struct pool *pool, const char *encoding, struct notify_subscriber *subscriber,
 		  const struct notify_subscriber_ops *ops);
-/* Does nothing if subscriber is not attached. The subscriber must have no subscriptions. */
+/* Detaches `subscriber`, which must have no subscriptions. Does nothing if it is not attached. */
 void notify_detach(struct notify_subscriber *subscriber);
 
 /* Joins a channel. ops.listening is called later; m then gets the notifications that are committed after this call.
@@ -92,7 +93,7 @@ bool notify_catch_up(struct notify_subscriber *subscriber);
 bool notify_catch_up_with_others(struct notify_subscriber *subscriber);
 void notify_catch_up_no_more(struct notify_subscriber *subscriber);
 
-/* For the set of pools: everything that this folder keeps beside a pool's own servers. */
+/* Callbacks for the set of pools, for all that this folder keeps beside a pool's own servers. */
 extern const struct pool_companions dedicated_companions;
 
 /* For SHOW and metrics. */

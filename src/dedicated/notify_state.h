@@ -4,8 +4,8 @@
  * Owns:    the connection (conn), the channels, and the commands that were sent and not answered.
  * Borrows: its pool; subscribers and subscriptions, which belong to their clients.
  * Always:  a subscription is in one list of its channel, in answered, in failed, or in no list: `list` points to it. A
- *          subscriber is in turns while LISTEN is due for one of its subscriptions, which is never so without a
- *          connection.
+ *          subscriber is in `turns` while LISTEN is due for one of its subscriptions; without a connection, no LISTEN
+ *          is due.
  */
 #pragma once
 
@@ -62,7 +62,8 @@ struct notify_listener {
 	struct notify_listener *next; /* the next listener of the same pool */
 	struct server_env env; /* from dedicated_env() */
 	struct notify_subscribers subscribers, dirty;
-	/* catching: a Sync for them is under way; catching_next: they came later; caught: ops.caught_up is due */
+	/* subscribers that wait to catch up. catching: by the Sync that is under way; catching_next: by the next Sync;
+	 * caught: have caught up, and ops.caught_up is due */
 	struct notify_subscribers catching, catching_next, caught;
 	/* the next NC_CATCH_UP is a NOTIFY in place of a Sync; set by notify_catch_up.c, cleared by
 	 * notify_conn.c */
@@ -128,7 +129,7 @@ void notify_set_dirty(struct notify_subscriber *subscriber, bool is_dirty);
 
 /* --- notify_catch_up.c --- */
 void notify_caught_up(struct notify_listener *listener,
-		      const struct fail *why); /* why: the NOTIFY in a Sync's place failed */
+		      const struct fail *why); /* `why` is set if the NOTIFY that replaces a Sync failed */
 void notify_end_catching(struct notify_listener *listener); /* ends all waits at the next notify_listener_deliver() */
 void notify_tell_caught_up(struct notify_listener *listener);
 void notify_give_up_catching(struct notify_listener *listener, uint64_t now_us);

@@ -63,16 +63,16 @@ struct source {
 	struct tls_store *tls;
 };
 
-/* Returns NULL with *why set on failure. If the database depends on the client, the target has the database for
- * pgweir's own connections. */
+/* Returns NULL with *why set on failure. If the name of the database depends on the client, the target has
+ * budget_database. */
 static struct pool_target *
 target_of(const struct source *s, struct upstream up, struct scram_keys *keys, struct fail *why)
 {
-	bool is_open = up.is_of_tenant || (strcmp(s->db->name, "*") == 0 && up.dbname[0] == '\0');
+	bool depends_on_client = up.is_of_tenant || (strcmp(s->db->name, "*") == 0 && up.dbname[0] == '\0');
 
-	up.is_of_tenant = false; /* as in a budget's target: fleet.c */
+	up.is_of_tenant = false; /* no part of it that could have a tenant's name in it is used, as in fleet.c */
 	return pool_target_of_ours(&up, s->set, s->tls, s->users, s->db->name, config_cluster_user(&up, s->set),
-				   is_open ? s->set->budget_database : "", keys, why);
+				   depends_on_client ? s->set->budget_database : "", keys, why);
 }
 
 /* A connection with another target is closed, and a new one is opened. Returns 0, or -1 with *why set. */
@@ -95,8 +95,8 @@ aim_all(struct watched *d, const struct source *s, struct fail *why)
 	return 0;
 }
 
-/* Databases with the same hosts have one connection to each host; the first of these databases says which user logs in,
- * and to which database. */
+/* Databases with the same hosts share one connection to each host. The first of these databases decides which user logs
+ * in, and to which database. */
 static void
 add_database(struct watch *w, const struct source *s)
 {
@@ -123,10 +123,10 @@ add_database(struct watch *w, const struct source *s)
 	snprintf(d->database, sizeof(d->database), "%s", s->db->name);
 }
 
-/* Returns true if any user reads this database on standbys, and the user for pgweir's own connections is known; *out:
- * the settings for such reads. */
+/* Returns true if any user reads this database on standbys, and the user for pgweir's own connections is known. Sets
+ * *out to the settings for such reads. */
 static bool
-is_read_there(const struct config *config, const struct config_scope *database, struct scope_settings *out)
+find_read_settings(const struct config *config, const struct config_scope *database, struct scope_settings *out)
 {
 	if (!upstream_has_fixed_hosts(database->upstream) || database->upstream->host_count == 1)
 		return false;
@@ -146,7 +146,7 @@ watch_configure(struct watch *w, const struct config *config, struct users *user
 	for (struct config_section db = { 0 }; config_next_section(config, &db) && db.scope->upstream != NULL;) {
 		struct scope_settings set;
 
-		if (is_read_there(config, db.scope, &set))
+		if (find_read_settings(config, db.scope, &set))
 			add_database(w, &(struct source){ db.scope, &set, users, tls });
 	}
 	for (d = TAILQ_FIRST(&w->watched); d != NULL; d = next) {

@@ -2,11 +2,11 @@
  * src/dedicated/watch.h - the questions that pgweir asks the hosts of upstreams whose standbys are read (reads,
  * pool/cluster.h).
  *
- * Each host of such an upstream has a connection of pgweir's own, which counts in no limit: one for each host of a
- * list, however many databases use the list. The host is asked for its identity, and then, again and again, for its
- * position: a *reading*. A standby must replay the log of this primary, not one that only begins like it; this is
- * proved once for each pair of their lives: transactions with random ends on the primary must have the same ends on the
- * standby.
+ * For each host in the list of such an upstream, pgweir has one connection of its own, which counts in no limit,
+ * however many databases use the list. The host is asked for its identity, and then, again and again, for its position:
+ * a *reading*. A standby must replay the log of this primary, not a log that only begins like it. The proof, once after
+ * each start of either host: transactions that were randomly committed or rolled back on the primary must have the same
+ * ends on the standby.
  *
  * Owns:    the connections. Borrows: the commons with the clusters, and the pools of worker 0 for their environment.
  * Always:  runs on worker 0's thread. One question is under way on a connection.
@@ -31,7 +31,7 @@ void watch_tick(struct watch *w); /* called about every 100 ms, and after wake()
 /* clang-format off */
 #define WATCH_USES(X) \
 	X(WATCH_AWAY, "away") /* the host does not answer */ X(WATCH_PRIMARY, "primary") \
-	X(WATCH_NO_PRIMARY, "no_primary") /* unknown: two claim to be it, none does, or one of a later timeline did */ \
+	X(WATCH_NO_PRIMARY, "no_primary") /* no host or two claim to be primary, or one of a later timeline did */ \
 	X(WATCH_UNPROVED, "unproved") /* not yet proved to replay the primary's log */ X(WATCH_USED, "used") \
 	X(WATCH_LAG, "lag") /* proved, but lags by more than reads_max_lag */ \
 	X(WATCH_SILENT, "silent") /* proved, but has not answered for a moment */ \
@@ -51,7 +51,7 @@ struct watch_row {
 	uint64_t started_us; /* when its life began, since 1970; 0 if the host is away */
 	bool is_standby, is_lag_known;
 	uint32_t timeline; /* the timeline that a standby receives; 0 if not known */
-	uint64_t position, lag_us, readings; /* position: 0 if not known */
+	uint64_t position, lag_us, readings; /* position is 0 if not known */
 	const char *last_error; /* why the host can't be asked; empty if nothing failed */
 };
 

@@ -7,7 +7,7 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
-#define WANTED_US 250u /* between two readings while one is wanted; more for a standby that lags */
+#define WANTED_US 250u /* between two readings while a reading is wanted; longer for a standby that lags */
 #define USED_US                                                                                                        \
 	(20 * US_PER_MS) /* between two readings while clients read on standbys; less if reads_wait is short           \
 			  */
@@ -50,7 +50,7 @@ set_timer(struct watched *d, uint64_t in_us)
 
 /* --- The use of a host. --- */
 
-/* Sets and logs the use of a host. reason: why the host is not used any more. */
+/* Sets and logs the use of a host. `reason` says why the host is not used any more. */
 static void
 set_use(struct watch_host *h, enum watch_use use, const char *reason)
 {
@@ -123,13 +123,13 @@ end_life(struct watch_host *h, const char *reason)
 {
 	set_use(h, WATCH_AWAY, reason);
 	h->last.number = h->seen = 0;
-	if (h->asked == WATCH_TRY && h->of->trial.position == 0) /* another host can't answer that */
+	if (h->asked == WATCH_TRY && h->of->trial.position == 0) /* only this host could have answered */
 		h->of->trial.begun_us = 0;
 	cluster_away(h->of->cluster, h->index);
 	note_roles(h->of);
 }
 
-/* The standby may replay another log by now, so that has to be proved again. */
+/* The standby may replay another log by now, so it has to be proved again that it replays the primary's. */
 static void
 doubt(struct watch_host *h, const char *reason)
 {
@@ -237,7 +237,8 @@ reading_due(const struct watch_host *h)
 	const struct watched *d = h->of;
 	bool is_used = d->used_us != 0 && now_of(d) < d->used_us + USED_FOR_US;
 
-	uint64_t every_us = clock_lesser_us(IDLE_US, d->max_lag_us / 2); /* so that the lag is known precisely enough */
+	/* half of max_lag_us, so that the lag is known precisely enough */
+	uint64_t every_us = clock_lesser_us(IDLE_US, d->max_lag_us / 2);
 
 	if (h->last.number == 0)
 		return 0;
@@ -263,10 +264,10 @@ set_silent(struct watch_host *h, bool is_silent)
 }
 
 /*
- * Reads leave a standby that does not answer long before its life is over, because a mistake only costs a second run of
- * those reads. A standby in use is asked each half of reads_wait, and has the other half for its answer. The second
- * look is for answers that arrived while pgweir itself was late: by then they have been read. Returns when to look
- * again.
+ * Long before the life of a standby that does not answer is over, reads are sent to other hosts: if this is a mistake,
+ * it only costs a second run of those reads. A standby in use is asked each half of reads_wait, and has the other half
+ * for its answer. If the answer is late, there is a second look, because pgweir itself may have been late to read it.
+ * Returns when to look again.
  */
 static uint64_t
 check_silence(struct watch_host *h)
@@ -386,7 +387,8 @@ take_meet(struct watch_host *h)
 	return true;
 }
 
-/* Does not wait for the log's writer, which may take 200 ms to flush if there are no other commits. */
+/* Asks for a nudge if clients wait for a position that is not flushed: without other commits, PostgreSQL's WAL writer
+ * may take 200 ms to flush. */
 static void
 note_flushed(struct watch_host *h)
 {
@@ -471,7 +473,7 @@ take_try(struct watch_host *h)
 
 	if (h->answer.tried < TRIAL_COUNT || h->answer.trial.position == 0)
 		return false;
-	if (h->conn.asked_us != t->begun_us) /* another primary's trial has replaced this one */
+	if (h->conn.asked_us != t->begun_us) /* the trial was replaced by another primary's */
 		return true;
 	memcpy(t->xids, h->answer.trial.xids, sizeof(t->xids));
 	t->position = h->answer.trial.position;
@@ -480,7 +482,7 @@ take_try(struct watch_host *h)
 	return true;
 }
 
-/* The trial may have been replaced, even by one that was begun at the moment of this question. */
+/* An answer proves nothing if the trial was replaced since, even by one that began at the moment of this question. */
 static bool
 take_check(struct watch_host *h)
 {

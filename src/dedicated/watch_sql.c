@@ -28,7 +28,7 @@ const char *const watch_settings[WATCHED_SETTINGS] = { "search_path",
 						       "xmlbinary",
 						       "transform_null_equals" };
 
-/* --- Questions. Each row of their answers, but that of cluster_ask, begins with a letter. --- */
+/* --- Questions. Each row of the answers begins with a letter, except the row of cluster_ask. --- */
 
 void
 watch_put_meet(struct buf *b)
@@ -76,9 +76,10 @@ watch_put_read(struct buf *b, const struct watch_answer *met, const struct readi
 		buf_printf(b, "EXECUTE " MESSAGE_OURS "pgweir_primary");
 		return;
 	}
-	/* The position is read first, then a snapshot: what a statement finds is younger than its own snapshot. */
+	/* The position must be older than the snapshot. So another statement reads it before: functions in the same
+	 * statement would run after its snapshot was taken. */
 	buf_printf(b, "EXECUTE " MESSAGE_OURS "pgweir_replayed;EXECUTE " MESSAGE_OURS "pgweir_standby");
-	if (open == 0 && !met->sees_timeline) /* no more is needed, and this takes half the time */
+	if (open == 0 && !met->sees_timeline) /* the short form says enough then, and takes half the time */
 		return;
 	buf_printf(b, "_all('{");
 	if (open > 0)

@@ -26,7 +26,8 @@ struct trial {
 	uint64_t xids[TRIAL_COUNT];
 	uint32_t bits; /* bit i is set if the i-th transaction was committed */
 	uint64_t begun_us; /* a life that began later is not proved by this trial; 0 if there is no trial */
-	uint64_t position; /* a standby that has replayed up to here has replayed all of them; 0 if not known yet */
+	/* a standby that has replayed the log up to here has replayed all these transactions; 0 if not known yet */
+	uint64_t position;
 };
 
 enum watch_told { TOLD_NOTHING, TOLD_MARK, TOLD_READING, TOLD_BITS };
@@ -38,8 +39,8 @@ struct watch_answer {
 	uint64_t block_len, segment_len; /* of the write-ahead log; 0 if not told */
 	bool sees_timeline; /* the role may see which timeline a standby receives */
 	bool is_standby;
-	struct reading reading; /* all but its number and begun_us */
-	uint64_t flushed; /* up to where a primary has flushed its log */
+	struct reading reading; /* complete except for number and begun_us */
+	uint64_t flushed; /* the position up to which a primary has flushed its log */
 	uint32_t timeline; /* the timeline that a standby receives; 0 if it receives none, or the role may not see it */
 	uint32_t tried; /* how many of trial.xids are set */
 	struct trial trial;
@@ -50,14 +51,14 @@ struct watch_answer {
 
 extern const char *const watch_settings[WATCHED_SETTINGS];
 void watch_put_meet(struct buf *b);
-/* met: the host's answer to WATCH_MEET. primary: the primary's last reading, or NULL if there is none. */
+/* `met` is the host's answer to WATCH_MEET; `primary` is the primary's last reading, or NULL if there is none. */
 void watch_put_read(struct buf *b, const struct watch_answer *met, const struct reading *primary);
 void watch_put_nudge(struct buf *b);
 void watch_put_try(struct buf *b, uint32_t bits);
 void watch_put_check(struct buf *b, const struct trial *trial);
 void watch_read_row(struct watch_answer *a, const uint8_t *body, size_t len); /* adds the contents of a DataRow to *a */
-/* Returns position; if it is right after the header of an otherwise empty page, returns that header's begin, because no
- * standby gets further than that. */
+/* Returns `position`; but if it is right after the header of an otherwise empty page, returns where this header begins,
+ * because no standby gets further than that. */
 uint64_t watch_strip(const struct watch_answer *a, uint64_t position);
 
 /* --- watch_host.c --- */
@@ -74,16 +75,16 @@ struct watch_host {
 	bool is_silent; /* a standby that has not answered for a moment: see check_silence() */
 	bool is_wanted; /* true if a reading is wanted */
 	bool is_nudge_due;
-	bool is_elsewhere; /* it receives a timeline other than the primary's */
-	/* never WATCH_SILENT. A standby's is never WATCH_NO_PRIMARY; WATCH_LAG is that of its last reading, as
+	bool is_elsewhere; /* a standby that receives a timeline other than the primary's */
+	/* Never WATCH_SILENT, and for a standby never WATCH_NO_PRIMARY. WATCH_LAG is by the last reading, as it was
 	 * logged */
 	enum watch_use use;
-	struct watch_answer answer, met; /* answer: of the question under way; met: of the last WATCH_MEET */
-	/* reading: the one under way; last: the last one, with number 0 if there is none in this life */
+	struct watch_answer answer, met; /* answer: to the question that is under way; met: to the last WATCH_MEET */
+	/* reading: the reading that is under way; last: the previous one, with number 0 if this life has had none */
 	struct reading reading, last;
-	uint64_t seen; /* its position when the primary was asked last */
+	uint64_t seen; /* the position of this host when the primary was asked last */
 	uint64_t lag_us; /* the lag of a standby at its last reading */
-	/* the longest times of a reading: since cost_since_us, and in the second before */
+	/* the longest time that a reading took: since cost_since_us, and in the second before that */
 	uint64_t cost_us[2], cost_since_us;
 	uint64_t overdue_us; /* when its answer was first found to be overdue; 0 if it is not overdue */
 	uint64_t met_us;

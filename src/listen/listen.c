@@ -56,14 +56,15 @@ listen_cancel(struct exchange *x)
 
 /* --- replies --- */
 
-/* Requests of the client's that go before its own: 0: it is answered next; less: it was skipped, or is done. */
+/* Returns how many requests of the client's will be answered before that of e. 0: e's request is answered next;
+ * negative: it was answered or skipped. */
 static int32_t
 ahead_of(const struct exchange *x, const struct listen_effect *e)
 {
 	return (int32_t)(e->due - x->srv->ledger.requests_gone);
 }
 
-/* The one that may be answered next. */
+/* Returns the effect that the next CommandComplete may be for, or NULL. */
 static struct listen_effect *
 next_effect(const struct exchange *x)
 {
@@ -82,7 +83,7 @@ unlistened(struct exchange *x)
 	bool is_listen;
 
 	if (e == NULL || (e->kind != KNOWN_LISTEN && e->kind != KNOWN_UNLISTEN && e->kind != KNOWN_UNLISTEN_ALL))
-		return false; /* its SQL was not examined */
+		return false; /* the UNLISTEN is from SQL that was not examined */
 	is_listen = e->kind == KNOWN_LISTEN;
 	m = e->kind == KNOWN_LISTEN ? e->m : subscription_find(l, e->name);
 	if (e->kind == KNOWN_UNLISTEN_ALL)
@@ -97,9 +98,9 @@ unlistened(struct exchange *x)
 	return true;
 }
 
-/* Returns true if the tag is that of such a statement, as its SQL shows. */
+/* Ends the next effect, and returns true, if that effect is of this kind. */
 static bool
-take_mark(struct exchange *x, enum known_kind kind)
+take_effect(struct exchange *x, enum known_kind kind)
 {
 	struct listen_effect *e = next_effect(x);
 
@@ -120,17 +121,17 @@ listen_complete(struct exchange *x, struct tag tag)
 	case TAG_UNLISTEN:
 		return unlistened(x);
 	case TAG_COMMIT:
-		take_mark(x, KNOWN_END);
+		take_effect(x, KNOWN_END);
 		exchange_left(listen_commit(x));
 		break;
 	case TAG_ROLLBACK: /* COMMIT of a failed transaction has this tag, too */
-		if (take_mark(x, KNOWN_ROLLBACK_TO)) {
+		if (take_effect(x, KNOWN_ROLLBACK_TO)) {
 			listen_roll_back_to_savepoint(l);
 			break;
 		}
 		/* fall through */
 	case TAG_PREPARE_TRANSACTION:
-		take_mark(x, KNOWN_END);
+		take_effect(x, KNOWN_END);
 		listen_roll_back(l);
 		break;
 	case TAG_DISCARD_ALL:
@@ -153,7 +154,7 @@ listen_error(struct exchange *x, const struct error_fields *e)
 		return false;
 	l->has_error = true;
 	effect = TAILQ_FIRST(&l->effects);
-	/* Requests after it that the error skips are gone by now, too. */
+	/* ahead_of() may be negative: the ledger has counted the skipped requests after the failed one as gone, too. */
 	if (effect == NULL || ahead_of(x, effect) > 0 || !effect->is_refused || effect->m->why == NULL ||
 	    e->message == NULL || strstr(e->message, "\"" LISTEN_REFUSED "\"") == NULL)
 		return false;
@@ -163,7 +164,7 @@ listen_error(struct exchange *x, const struct error_fields *e)
 	return true;
 }
 
-/* Not inline: with the check of its caller alone, that one is. */
+/* Not inline, so that its caller, which is then only a check, is inlined. */
 __attribute__((noinline)) static bool
 end_request(struct exchange *x)
 {
@@ -173,7 +174,7 @@ end_request(struct exchange *x)
 	for (e = TAILQ_FIRST(&l->effects); e != NULL; e = next) {
 		next = TAILQ_NEXT(e, link);
 		if (ahead_of(x, e) < 0)
-			listen_end_effect(l, e); /* it failed, or was skipped */
+			listen_end_effect(l, e); /* the effect's statement failed, or was skipped */
 	}
 	l->is_fresh = false;
 	if (x->srv->tx != 'I') {

@@ -2,10 +2,10 @@
  * src/listen/listen.h - LISTEN, UNLISTEN and notifications of a client that has no server of its own.
  *
  * The listener of the client's pool listens for the client (dedicated/notify_listener.h). A LISTEN waits until the
- * listener listens, then runs on the borrowed server as an UNLISTEN (sql/traits.h); the client gets the tag LISTEN. So
- * a LISTEN fails where PostgreSQL would refuse it, and takes effect when its transaction commits. UNLISTEN is sent
- * unchanged. A committed LISTEN is a subscription; its notifications are sent at once if the client is between
- * transactions, otherwise at the end of its transaction.
+ * listener listens to the channel, then an UNLISTEN is sent to the borrowed server in its place (sql/traits.h), and the
+ * client gets the tag LISTEN. So a LISTEN fails where PostgreSQL would refuse it, and takes effect when its transaction
+ * commits. UNLISTEN is sent unchanged. A committed LISTEN is an active subscription; its notifications are sent at once
+ * if the client is between transactions, otherwise at the end of the client's transaction.
  *
  *   listen.c           waits for the listener; interprets the replies of servers
  *   queries.c          which messages are a LISTEN or UNLISTEN, and what is sent for them
@@ -14,15 +14,16 @@
  *   sender_pid.c       the PID in notifications
  *   listen_transfer.c  subscriptions and queue of a client that moves to another process
  *
- * A LISTEN within a savepoint, in a function, or among other statements takes effect on the borrowed server:
- * the client keeps that server (PIN_LISTEN) until it has sent an UNLISTEN there.
+ * A LISTEN within a savepoint, in a function, or among other statements takes effect on the borrowed server: the client
+ * keeps that server (PIN_LISTEN) until it has sent an UNLISTEN to it.
  *
- * In session mode, and with session_state = allow, nothing of this happens. Known limits: docs/sessions.md.
+ * In session mode, and with session_state = allow, pgweir passes LISTEN and UNLISTEN on unchanged. Known limits:
+ * docs/sessions.md.
  *
  * Owns:   a client's subscriptions, its subscriber, and the notifications that wait for it (at most LISTEN_QUEUE_MAX
  *         bytes).
- * Always: a client with more bytes waiting is disconnected; no notification is dropped. A subscription that is not
- *         committed ends, at the latest, with the request after it.
+ * Always: no notification is dropped: a client for which more bytes wait is disconnected. A subscription that is not
+ *         committed ends, at the latest, with the next request.
  */
 #pragma once
 
@@ -37,32 +38,33 @@ struct client_listen; /* opaque: listen_state.h; made at the first LISTEN or UNL
 /* --- requests --- */
 enum listen_gate { LISTEN_GO, LISTEN_WAIT, LISTEN_FAILED };
 /*
- * Called before a Query, Parse or Execute is handled, with a server or without. Returns LISTEN_GO; or LISTEN_WAIT if
- * the message must be kept and handled again once the listener listens; or LISTEN_FAILED without memory.
+ * Called before a Query, Parse or Execute is handled, with a server or without. Returns LISTEN_GO if the message can be
+ * handled now; LISTEN_WAIT if it must be kept, and handled again once the listener listens; LISTEN_FAILED without
+ * memory.
  */
 enum listen_gate listen_gate(struct exchange *x, struct request *m);
 /* Called before a Query, Parse or Bind is sent while a client of the pool listens. Returns what listen_gate() does. */
 enum listen_gate listen_gate_sender(struct exchange *x, const struct request *m);
-/* The functions below are rows of relay/features.c; see features_request(). They return FORWARD, HOLD, or FAILED
- * without memory. */
-/* Also returns SENT if m->instead is to be sent in place of m. */
+/* The functions below are rows of relay/features.c; see features_request(). They return STEP_FORWARD, STEP_HOLD, or
+ * STEP_FAILED without memory. */
+/* Also returns STEP_SENT if m->instead is to be sent in place of m. */
 enum feature_step listen_query(struct exchange *x, struct request *m);
 /* Replaces a Parse of a LISTEN: m->instead is handled from here on, as m. */
 enum feature_step listen_parse(struct exchange *x, struct request *m);
 enum feature_step listen_bind(struct exchange *x, struct request *m);
-/* Also returns SENT if another message was sent in place of m. */
+/* Also returns STEP_SENT if another message was sent in place of m. */
 enum feature_step listen_execute(struct exchange *x, struct request *m);
-/* Called before SQL is run, parsed or bound: sends ahead what the SQL needs. */
+/* Called before SQL is run, parsed or bound: first sends the statements that this SQL needs. */
 enum feature_step listen_before_sql(struct exchange *x, struct request *m);
 void listen_cancel(struct exchange *x); /* called when a cancel request has come for a message that waits */
 
 /* --- listen.c and queue.c: replies --- */
-/* Returns true if the client got another message in place of this one. */
+/* Called for a CommandComplete. Returns true if the client got another message in its place. */
 bool listen_complete(struct exchange *x, struct tag tag);
 bool listen_error(struct exchange *x, const struct error_fields *e); /* returns like listen_complete() */
 /* Returns true if ReadyForQuery follows later. */
 bool listen_request_done(struct exchange *x);
-/* Called before an error is sent: ReadyForQuery is no longer withheld for the listener. */
+/* Called before an error is sent: sends the ReadyForQuery that is withheld for the listener, if any. */
 void listen_ready_now(struct exchange *x);
 /* Takes a notification from the client's server. Returns true if the message must not be passed on unchanged. */
 bool listen_notification(struct exchange *x, const uint8_t *message, size_t len);
@@ -81,7 +83,7 @@ void listen_rest(struct exchange *x);
  * so the client may move if all its subscriptions are committed and no notification waits to be sent to it. */
 bool listen_ties(const struct exchange *x, enum feature_tie to);
 
-/* Returns true if no client of its pool listens. If another client listens, a NOTIFY must be seen:
+/* Returns true if no client of x's pool listens. If another client listens, a NOTIFY of x must be noticed:
  * listen_gate_sender(). */
 static inline bool
 listen_is_quiet(const struct exchange *x)
@@ -91,8 +93,8 @@ listen_is_quiet(const struct exchange *x)
 
 void listen_each(const struct exchange *x, void (*row)(const char *channel, void *arg), void *arg);
 /*
- * Subscribes the client to channel, as if it had committed a LISTEN; notifications are kept for it until
- * listen_flush(). Returns 0, or -1 without memory.
+ * Subscribes the client to `channel`, as if it had committed a LISTEN. Notifications are kept until listen_flush().
+ * Returns 0, or -1 without memory.
  */
 int listen_take(struct exchange *x, const char *channel);
 /* Returns true if the listener listens to all of the client's channels. Sets *is_refused if it can't listen to one of
@@ -108,9 +110,9 @@ void listen_drop_queue(struct exchange *x); /* drops what waits to be sent to th
 /* Returns the whole messages that wait to be sent to the client; borrowed. */
 const uint8_t *listen_queued(const struct exchange *x, size_t *len);
 /*
- * Puts the notifications that waited in the client's previous process, whose listener has caught up, ahead of those
- * that have come here, where the listener has caught up since. Notifications that both processes got are kept once.
- * Returns 0, or -1 without memory.
+ * Puts the notifications that waited in the client's previous process (`bytes`) ahead of those that have come to this
+ * process. First the previous process's listener must have caught up, and after it this process's. A notification that
+ * both processes got is kept once. Returns 0, or -1 without memory.
  */
 int listen_join_queues(struct exchange *x, const uint8_t *bytes, size_t len);
 

@@ -29,18 +29,20 @@ struct subscription {
 	uint8_t hearing; /* enum hearing */
 	bool is_active; /* LISTEN was committed; set and cleared by subscription_set_active() */
 	uint8_t pending_change; /* KNOWN_LISTEN, KNOWN_UNLISTEN, or KNOWN_NOT if there is none */
-	/* the value of pending_change after a rollback to a savepoint: as without an UNLISTEN within that savepoint */
+	/* the value that pending_change gets at a rollback to a savepoint: without the UNLISTENs within savepoints */
 	uint8_t change_behind;
 	uint32_t refs; /* references of running statements and of the message that waits */
 	struct fail *why; /* the reason for HEARING_REFUSED; NULL if there was no memory for it */
 	char name[KNOWN_NAME_MAX];
 };
 
-/* A LISTEN, UNLISTEN, ROLLBACK TO or the end of a transaction, that was sent, and not answered yet. */
+/* A LISTEN, UNLISTEN, ROLLBACK TO or end of a transaction that was sent, and is not answered yet. */
 struct listen_effect {
 	uint8_t kind; /* enum known_kind */
-	bool is_refused; /* the SQL in its place will fail; the client gets m->why; set by expect(), never cleared */
-	struct subscription *m; /* LISTEN */
+	/* the listener can't listen: SQL that fails is sent in its place, and the client gets m->why. Set by expect(),
+	 * never cleared */
+	bool is_refused;
+	struct subscription *m; /* the subscription of a LISTEN; otherwise NULL */
 	uint32_t due; /* the effect's request is the next one when the ledger has counted so many requests as gone */
 	char name[KNOWN_NAME_MAX];
 	TAILQ_ENTRY(listen_effect) link;
@@ -53,20 +55,20 @@ struct listen_portal {
 	char name[];
 };
 
-/* SQL that notifies: see listen/sender_pid.c. */
+/* The state of SQL that may notify: see listen/sender_pid.c. */
 enum listen_sending {
 	SENDING_NOT,
 	SENDING_WAITS, /* the SQL waits for the listener */
-	SENDING_MARKED, /* notifications with its server's PID are this client's */
-	SENDING_ENDS /* as SENDING_MARKED, but only until the listener has caught up */
+	SENDING_MARKED, /* notifications that have the PID of the client's server are this client's */
+	SENDING_ENDS /* like SENDING_MARKED, but only until the listener has caught up */
 };
 
 struct client_listen {
 	struct exchange *x;
 	struct notify_subscriber subscriber;
 	struct subscription *table;
-	/* The few subscriptions that a transaction's end may concern, so that thousands of channels need not all be
-	 * walked. */
+	/* The few subscriptions that the end of a transaction may concern: a client may have thousands, which would all
+	 * have to be looked at otherwise. */
 	TAILQ_HEAD(, subscription) unsettled;
 	uint32_t active_count;
 	TAILQ_HEAD(, listen_effect) effects;
@@ -83,8 +85,8 @@ struct client_listen {
 	/* delivery */
 	struct buf queue; /* whole messages; those before queue_at are sent */
 	size_t queue_at;
-	/* Whole messages in order: the first one came before its LISTEN was committed, and later ones are kept after
-	 * it. */
+	/* Whole messages in order, for the LISTEN of the first is not yet committed; later messages are kept after it,
+	 * whatever their channels. */
 	struct buf early;
 	/* Some messages in "early" may be due, or wanted by no subscription. Set by subscriptions.c and queue.c,
 	 * cleared by queue.c. */
@@ -97,14 +99,15 @@ struct client_listen {
 extern const struct notify_subscriber_ops listen_subscriber_ops;
 /* Moves early messages that may be delivered to the queue, and drops those that no subscription wants. */
 void listen_settle_early(struct client_listen *l);
-/* drops the channel's waiting notifications, early ones too */
+/* drops notifications of the channel that wait in `queue` or `early` */
 void listen_drop_channel(struct client_listen *l, const char *channel);
 void listen_queue_fini(struct client_listen *l);
 /* Returns true if ReadyForQuery is withheld until the listener has caught up. */
 bool listen_keep_ready(struct exchange *x);
 
 /* listen/sender_pid.c */
-/* Returns true if nothing else waited for the listener to catch up. */
+/* Called when the listener has caught up. Returns true if only the sender's PID needed that, so the caller has nothing
+ * to do. */
 bool listen_pid_caught_up(struct exchange *x);
 
 /* listen/subscriptions.c */
@@ -115,7 +118,7 @@ struct subscription *subscription_find(const struct client_listen *l, const char
 /* Returns the subscription of this name; a new subscription asks the listener to listen. Returns NULL without memory,
  * or if the name is too long. */
 struct subscription *subscription_want(struct exchange *x, const char *name);
-void subscription_unref(struct subscription *m); /* gives up one of m->refs */
+void subscription_unref(struct subscription *m); /* drops one of m->refs */
 void subscription_refuse(struct subscription *m, const struct fail *why);
 void subscription_change(struct client_listen *l, struct subscription *m, enum known_kind kind);
 void listen_change_none(struct client_listen *l); /* UNLISTEN * */
@@ -129,14 +132,15 @@ void listen_sweep(struct client_listen *l); /* frees subscriptions that nothing 
 
 /* listen/queries.c */
 #define LISTEN_REFUSED "pgweir_refused" /* no statement or portal has this name, so messages that use it fail */
-/* Returns true if a savepoint may be open in its transaction. */
+/* Returns true if a savepoint may be open in x's transaction. */
 bool listen_is_in_savepoint(const struct exchange *x);
-/* Returns true if messages have no effect here, or must be sent as they are. */
+/* Returns true if the server will ignore messages of x or take them for a part of a COPY, or if they must be sent
+ * unchanged. */
 bool listen_is_not_ours(const struct exchange *x);
 void listen_end_effect(struct client_listen *l, struct listen_effect *e);
 void listen_drop_portals(struct client_listen *l);
 
 /* listen.c */
-/* Called when the listener listens, or can't, with the reason in why. */
+/* Called when the listener listens, with `why` NULL; or when it can't listen, with the reason in `why`. */
 void listen_answered(struct notify_subscription *at_listener, const struct fail *why);
 void listen_resume(struct exchange *x); /* handles the message that waited */

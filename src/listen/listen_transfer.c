@@ -1,4 +1,4 @@
-/* src/listen/listen_transfer.c - what a client listens on moves with it to another process of pgweir; see listen.h. */
+/* src/listen/listen_transfer.c - takes a client's subscriptions to another process of pgweir; see listen.h. */
 #include "listen/listen_state.h"
 #include "wire/frame.h"
 
@@ -116,9 +116,9 @@ are_same(const uint8_t *a, const uint8_t *b, size_t len)
 }
 
 /*
- * Returns how many bytes at the end of the earlier messages are the beginning of the later ones. PostgreSQL sends
- * notifications in one order to all, so what both processes have got is such a piece; the longest one is taken, as
- * equal notifications that are sent at the same moment say no more than one.
+ * Returns the length of the longest end of `earlier` that is the beginning of `later`. PostgreSQL sends notifications
+ * to all listeners in one order, so the notifications that both processes have got are such a piece. If several pieces
+ * fit, the longest is taken: that drops equal notifications of the same moment at most, of which one says enough.
  */
 static size_t
 overlap(const uint8_t *earlier, size_t earlier_len, const uint8_t *later, size_t later_len)

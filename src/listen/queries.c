@@ -1,10 +1,12 @@
 /*
- * src/listen/queries.c - which messages are a LISTEN or UNLISTEN, and what is sent for them; see listen.h.
+ * src/listen/queries.c - finds messages that are a LISTEN or UNLISTEN, and makes the messages that are sent in their
+ * place; see listen.h.
  *
  * Each statement that is sent adds an effect: when the server replies with the tag UNLISTEN or ROLLBACK, the first
- * effect of the request under way tells what that tag means.
+ * effect of the present request tells which statement the tag is for.
  *
- * Within a savepoint, a LISTEN runs on the borrowed server, which the client keeps: PostgreSQL knows what is undone.
+ * A LISTEN within a savepoint is sent unchanged to the borrowed server, and the client keeps that server. So PostgreSQL
+ * itself undoes the LISTEN when the savepoint is rolled back.
  */
 #include "listen/listen_state.h"
 #include "sql/traits.h"
@@ -15,9 +17,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SHARD_MAX 4096u /* bytes of a LISTEN; a longer one is not replaced, and found by the probe */
+#define LISTEN_SQL_MAX 4096u /* bytes of a LISTEN; a longer one is sent unchanged, and the probe finds it */
 
-/* A message that the server will ignore, or take for a part of a COPY, has no effect. */
+/* A message that the server ignores, or takes for a part of a COPY, subscribes to nothing. */
 bool
 listen_is_not_ours(const struct exchange *x)
 {
@@ -38,8 +40,8 @@ may_be_listen(const struct request *m)
 }
 
 /*
- * Begins to read SQL that is LISTEN and UNLISTEN only, however many: known_step() gives them one by one. Returns how
- * many there are, if a LISTEN is among them; else 0.
+ * If the SQL consists of LISTEN and UNLISTEN statements only, with at least one LISTEN, returns their number;
+ * known_step() then gives them one by one. Otherwise returns 0.
  */
 static unsigned
 read_listens(const struct exchange *x, const struct request *m, struct known_reader *r)
@@ -49,7 +51,7 @@ read_listens(const struct exchange *x, const struct request *m, struct known_rea
 	struct known_reader begin;
 	struct known k;
 
-	if (!may_be_listen(m) || m->sql_len > SHARD_MAX || listen_is_in_savepoint(x))
+	if (!may_be_listen(m) || m->sql_len > LISTEN_SQL_MAX || listen_is_in_savepoint(x))
 		return 0;
 	known_begin(r, gucs_scan_options(x->gucs), m->sql, m->sql_len);
 	for (begin = *r; known_step(r, &k); count++) {
@@ -63,41 +65,43 @@ read_listens(const struct exchange *x, const struct request *m, struct known_rea
 	return count;
 }
 
-/* Returns true if SQL may have a mark (mark_of) that counts for this client: see expect_marks(). */
+/* Returns true if the SQL may have a statement that ends or changes subscriptions of this client: see effect_kind_of()
+ * and expect_effects(). */
 static bool
-may_have_marks(const struct exchange *x, const struct request *m)
+may_have_effects(const struct exchange *x, const struct request *m)
 {
 	return x->listen != NULL && x->listen->table != NULL &&
 	       request_has(m, SCAN_SAVEPOINT | SCAN_LISTEN, SCAN_HINT_ENDS);
 }
 
-/* Returns what counts of an UNLISTEN, a ROLLBACK TO or the end of a transaction; KNOWN_NOT: it is another statement. */
+/* Returns the kind of an UNLISTEN or ROLLBACK TO; KNOWN_END for each end of a transaction; else KNOWN_NOT. */
 static enum known_kind
-mark_of(const struct known *k)
+effect_kind_of(const struct known *k)
 {
 	if (k->kind == KNOWN_UNLISTEN || k->kind == KNOWN_UNLISTEN_ALL || k->kind == KNOWN_ROLLBACK_TO)
 		return (enum known_kind)k->kind;
 	return k->kind >= KNOWN_COMMIT && k->kind <= KNOWN_END ? KNOWN_END : KNOWN_NOT;
 }
 
-/* The statement is as its Parse was sent: a LISTEN has been replaced already. */
+/* Returns the kind of the statement that m binds, with *name set to its channel. The statement's text is that of the
+ * Parse that was sent: a LISTEN was replaced there by an UNLISTEN. */
 static enum known_kind
 kind_of_bound(const struct exchange *x, struct request *m, const char **name)
 {
 	const struct statement *st = m->statement;
 	const struct known *k;
 
-	if (st == NULL || (!may_be_listen(m) && !may_have_marks(x, m)))
+	if (st == NULL || (!may_be_listen(m) && !may_have_effects(x, m)))
 		return KNOWN_NOT;
 	k = request_only(x, m);
 	*name = k->name;
 	if (k->kind == KNOWN_UNLISTEN && listen_text_is_substitute((const char *)st->bytes, st->query_len))
 		return KNOWN_LISTEN;
-	return mark_of(k); /* a LISTEN that was not replaced was prepared on a server of the client's own */
+	return effect_kind_of(k); /* a LISTEN that was not replaced was prepared on a server that the client keeps */
 }
 
 static enum listen_gate
-await(struct exchange *x, const char *channel)
+await_channel(struct exchange *x, const char *channel)
 {
 	struct subscription *m = subscription_want(x, channel);
 
@@ -110,7 +114,7 @@ await(struct exchange *x, const char *channel)
 	return LISTEN_WAIT;
 }
 
-/* Asks the listener for all channels at once; the message is handled again when the last has been answered. */
+/* Asks the listener for all channels at once. The message is handled again when the last channel has been answered. */
 static enum listen_gate
 await_all(struct exchange *x, struct known_reader *r)
 {
@@ -118,7 +122,7 @@ await_all(struct exchange *x, struct known_reader *r)
 	struct known k;
 
 	while (known_step(r, &k)) {
-		enum listen_gate one = k.kind == KNOWN_LISTEN ? await(x, k.name) : LISTEN_GO;
+		enum listen_gate one = k.kind == KNOWN_LISTEN ? await_channel(x, k.name) : LISTEN_GO;
 
 		if (one == LISTEN_FAILED)
 			return LISTEN_FAILED;
@@ -140,7 +144,7 @@ find_portal(const struct client_listen *l, const char *name)
 }
 
 static const struct listen_portal *
-executed(const struct exchange *x, const struct request *m)
+find_executed(const struct exchange *x, const struct request *m)
 {
 	const char *name = (const char *)m->message + FRAME_HEAD_LEN;
 
@@ -148,8 +152,9 @@ executed(const struct exchange *x, const struct request *m)
 }
 
 /*
- * In a transaction that has run LISTEN, each message may commit it. Notifications from before the commit are not for
- * this client: the listener must have received all of them first.
+ * Each message in a transaction that has run LISTEN may commit the transaction. Notifications from before the commit
+ * are not for this client. So that pgweir can tell them from later ones, the listener must have received all of them
+ * before the message is sent.
  */
 static bool
 must_catch_up(struct exchange *x, const struct request *m)
@@ -171,7 +176,8 @@ listen_gate(struct exchange *x, struct request *m)
 	struct known_reader r;
 	unsigned count;
 
-	if (listen_is_not_ours(x) || (m->type != 'E' && m->total > SHARD_MAX) || (m->type == 'P' && x->srv != NULL))
+	if (listen_is_not_ours(x) || (m->type != 'E' && m->total > LISTEN_SQL_MAX) ||
+	    (m->type == 'P' && x->srv != NULL))
 		return LISTEN_GO;
 	if (m->type == 'E' &&
 	    (x->listen == NULL || (TAILQ_EMPTY(&x->listen->portals) && !x->listen->has_pending_change)))
@@ -179,15 +185,16 @@ listen_gate(struct exchange *x, struct request *m)
 	if (must_catch_up(x, m))
 		return LISTEN_WAIT;
 	if (m->type == 'E') {
-		p = executed(x, m);
-		return p != NULL && p->kind == KNOWN_LISTEN ? await(x, p->channel) : LISTEN_GO;
+		p = find_executed(x, m);
+		return p != NULL && p->kind == KNOWN_LISTEN ? await_channel(x, p->channel) : LISTEN_GO;
 	}
-	/* A Parse: only so that the listener listens already when it is executed, and no server is held meanwhile. */
+	/* A Parse could be sent at once. It waits so that the listener listens already when the statement is executed:
+	 * waiting then would keep a server. */
 	count = read_listens(x, m, &r);
 	return count == 0 || (m->type == 'P' && count > 1) ? LISTEN_GO : await_all(x, &r);
 }
 
-/* Returns NULL without memory. */
+/* Adds an effect of the message that is about to be sent. Returns NULL without memory. */
 static struct listen_effect *
 expect(struct exchange *x, enum known_kind kind, const char name[static KNOWN_NAME_MAX])
 {
@@ -221,23 +228,24 @@ listen_end_effect(struct client_listen *l, struct listen_effect *e)
 	free(e);
 }
 
-/* Adds effects for statements that are sent as they are; their tags will come in this order. While there is no channel
- * they don't matter. */
+/* Adds effects for statements that are sent unchanged; their tags will come in this order. A client without
+ * subscriptions needs no effects. */
 static enum feature_step
-expect_marks(struct exchange *x, const struct request *m)
+expect_effects(struct exchange *x, const struct request *m)
 {
 	struct known_reader r;
 	struct known k;
 
-	if (!may_have_marks(x, m) || listen_is_not_ours(x))
+	if (!may_have_effects(x, m) || listen_is_not_ours(x))
 		return STEP_FORWARD;
 	for (known_begin(&r, gucs_scan_options(x->gucs), m->sql, m->sql_len); known_step(&r, &k);)
-		if (mark_of(&k) != KNOWN_NOT && expect(x, mark_of(&k), k.name) == NULL)
+		if (effect_kind_of(&k) != KNOWN_NOT && expect(x, effect_kind_of(&k), k.name) == NULL)
 			return STEP_FAILED;
 	return STEP_FORWARD;
 }
 
-/* Several statements are written again from their names; a single one keeps its spelling. */
+/* Writes the SQL that is sent in place of m's. Several statements are written anew from the channels' names; a single
+ * statement keeps its spelling. */
 static int
 substitute(struct exchange *x, const struct request *m, struct known_reader *r, bool is_single, struct buf *sql)
 {
@@ -272,7 +280,7 @@ listen_query(struct exchange *x, struct request *m)
 	int r;
 
 	if (count == 0)
-		return expect_marks(x, m);
+		return expect_effects(x, m);
 	r = substitute(x, m, &reader, count == 1, &sql);
 	buf_put_u8(&sql, 0);
 	if (r == 0 && buf_ok(&sql))
@@ -307,7 +315,7 @@ listen_parse(struct exchange *x, struct request *m)
 	struct buf rest = { 0 };
 	enum feature_step step = STEP_FAILED;
 
-	if (!request_begins_with(m, WORD_LISTEN) || listen_is_not_ours(x) || m->sql_len > SHARD_MAX ||
+	if (!request_begins_with(m, WORD_LISTEN) || listen_is_not_ours(x) || m->sql_len > LISTEN_SQL_MAX ||
 	    listen_is_in_savepoint(x) || request_only(x, m)->kind != KNOWN_LISTEN ||
 	    !listen_text_substitute(m->sql, m->sql_len, &rest))
 		return STEP_FORWARD;
@@ -359,7 +367,7 @@ listen_execute(struct exchange *x, struct request *m)
 	struct listen_effect *e;
 
 	_Static_assert(sizeof(refused) == 5 + sizeof(LISTEN_REFUSED) + 4, "its length is as it says");
-	if (m->have < m->total || listen_is_not_ours(x) || (p = executed(x, m)) == NULL)
+	if (m->have < m->total || listen_is_not_ours(x) || (p = find_executed(x, m)) == NULL)
 		return STEP_FORWARD;
 	if ((e = expect(x, (enum known_kind)p->kind, p->channel)) == NULL)
 		return STEP_FAILED;
@@ -381,9 +389,10 @@ listen_drop_portals(struct client_listen *l)
 /* --- pg_listening_channels() --- */
 
 /*
- * SQL that asks for its channels finds what its server listens to: that listens to all of them ahead of it, until it is
- * returned and sealed. Not within a transaction, where a LISTEN takes effect at the end only. What the server hears
- * meanwhile is not passed: the listener delivers it (listen_notification).
+ * pg_listening_channels() returns the channels that its server listens to. So before such SQL the server is sent a
+ * LISTEN for each of the client's channels; it listens until it is returned and sealed. This is not done within a
+ * transaction, where a LISTEN takes effect only at the end. Notifications that the server sends meanwhile are not
+ * passed on, because the listener delivers them (listen_notification()).
  */
 enum feature_step
 listen_before_sql(struct exchange *x, struct request *m)
@@ -402,7 +411,7 @@ listen_before_sql(struct exchange *x, struct request *m)
 	if (srv->tx != 'I')
 		return STEP_FORWARD;
 	srv->loan.kept.state = KEPT_NOT;
-	srv->loan.settled |= SCAN_LISTEN; /* so that it is sealed when it is returned */
+	srv->loan.settled |= SCAN_LISTEN; /* so that the server is sealed when it is returned */
 	for (const struct subscription *s = l->table; s != NULL; s = s->hh.next) {
 		if (!s->is_active)
 			continue;

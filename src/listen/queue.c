@@ -1,12 +1,13 @@
 /*
  * src/listen/queue.c - notifications on their way from the listener to the client.
  *
- * They wait as whole messages until the client is between transactions and its socket takes them. Like PostgreSQL,
- * pgweir delivers notifications that were committed earlier before the ReadyForQuery that ends a transaction: this is
- * kept back until the listener has caught up, and the server is given back meanwhile.
+ * Notifications wait as whole messages until the client is between transactions and its socket takes them. Like
+ * PostgreSQL, pgweir sends notifications that were committed before the end of a transaction ahead of the ReadyForQuery
+ * that ends it. So pgweir withholds this ReadyForQuery until the listener has caught up, and gives the server back
+ * meanwhile.
  *
- * If more than the limit waits for a client, it is sent an error and closed: its notifications are discarded, and its
- * socket stays open for a moment, so that it can read the error.
+ * If more bytes than LISTEN_QUEUE_MAX wait for a client, they are discarded, and the client is sent an error and
+ * closed. Its socket stays open for a moment, so that the client can read the error.
  */
 #include "listen/listen_state.h"
 #include "exchange/report.h"
@@ -18,7 +19,7 @@
 #include <string.h>
 
 #define CHUNK ((size_t)64 << 10) /* bytes sent at once */
-#define FLUSH_US (10 * US_PER_S) /* how long a client may take to read why it is closed */
+#define FLUSH_US (10 * US_PER_S) /* the time that a client has to read the error before it is closed */
 
 static struct client_listen *
 listen_of(struct notify_subscriber *subscriber)
@@ -29,7 +30,7 @@ listen_of(struct notify_subscriber *subscriber)
 /* --- keeping --- */
 
 static bool
-is_room(struct client_listen *l, size_t len)
+check_room(struct client_listen *l, size_t len)
 {
 	assert(l->queue_at <= l->queue.len);
 	if (l->queue.len - l->queue_at + l->early.len + len > LISTEN_QUEUE_MAX)
@@ -38,7 +39,7 @@ is_room(struct client_listen *l, size_t len)
 }
 
 static void
-keep(struct client_listen *l, const void *bytes, size_t len)
+queue_append(struct client_listen *l, const void *bytes, size_t len)
 {
 	if (l->queue_at > l->queue.len / 2) {
 		buf_take_front(&l->queue, l->queue_at);
@@ -49,7 +50,7 @@ keep(struct client_listen *l, const void *bytes, size_t len)
 		l->is_overrun = true;
 }
 
-/* Returns true if notifications of this channel are for the client, or may come to be. */
+/* Returns true if the client listens to this channel, or may soon. */
 static bool
 is_wanted(const struct subscription *m)
 {
@@ -62,10 +63,10 @@ on_notified(struct notify_subscription *at_listener, const uint8_t *message, siz
 	struct subscription *m = (struct subscription *)at_listener;
 	struct client_listen *l = m->x->listen;
 
-	if (!is_wanted(m) || !is_room(l, len))
+	if (!is_wanted(m) || !check_room(l, len))
 		return;
 	if (m->is_active && l->early.len == 0) {
-		keep(l, message, len);
+		queue_append(l, message, len);
 		return;
 	}
 	buf_put(&l->early, message, len);
@@ -75,7 +76,7 @@ on_notified(struct notify_subscription *at_listener, const uint8_t *message, siz
 
 typedef bool drops(struct client_listen *l, const uint8_t *message, size_t len, void *arg);
 
-/* Takes those of the whole messages in b, from `at` on, out for which is_dropped returns true. */
+/* Removes from b, which has whole messages, each message at or after `at` for which is_dropped() returns true. */
 static void
 filter(struct client_listen *l, struct buf *b, size_t at, drops *is_dropped, void *arg)
 {
@@ -116,16 +117,17 @@ listen_drop_channel(struct client_listen *l, const char *channel)
 }
 
 static bool
-is_not_come_to(struct client_listen *l, const uint8_t *message, size_t len, void *arg)
+is_inactive(struct client_listen *l, const uint8_t *message, size_t len, void *arg)
 {
 	const struct subscription *m = subscription_find(l, channel_of(message));
 
 	return m == NULL || !m->is_active;
 }
 
-/* has_waiting: one ahead of it stays. */
+/* Returns true if the message was moved to the queue, or no subscription wants it any more. Returns false if it must
+ * stay in `early`: *has_waiting then becomes true, and all later messages stay, too, so that none overtakes it. */
 static bool
-is_settled(struct client_listen *l, const uint8_t *message, size_t len, void *has_waiting)
+settle_early_message(struct client_listen *l, const uint8_t *message, size_t len, void *has_waiting)
 {
 	const struct subscription *m = subscription_find(l, channel_of(message));
 
@@ -135,7 +137,7 @@ is_settled(struct client_listen *l, const uint8_t *message, size_t len, void *ha
 		*(bool *)has_waiting = true;
 		return false;
 	}
-	keep(l, message, len);
+	queue_append(l, message, len);
 	return true;
 }
 
@@ -147,7 +149,7 @@ listen_settle_early(struct client_listen *l)
 	if (!l->is_early_due)
 		return;
 	l->is_early_due = false;
-	filter(l, &l->early, 0, is_settled, &has_waiting);
+	filter(l, &l->early, 0, settle_early_message, &has_waiting);
 	if (l->early.len == 0)
 		buf_fini(&l->early);
 }
@@ -168,8 +170,8 @@ on_gap(struct notify_subscriber *subscriber, const struct fail *why)
 		fail_detail(&what, "The connection on which pgweir listens for its clients was lost, and is back.");
 	fail_hint(&what, "Check whatever the notifications report on, as after a new LISTEN.");
 	message_notice(&b, "WARNING", &what);
-	if (buf_ok(&b) && is_room(l, b.len))
-		keep(l, b.bytes, b.len);
+	if (buf_ok(&b) && check_room(l, b.len))
+		queue_append(l, b.bytes, b.len);
 	buf_fini(&b);
 }
 
@@ -218,7 +220,8 @@ on_flush_timer(evutil_socket_t fd, short what, void *arg)
 	exchange_close(x, NULL);
 }
 
-/* If no message is half sent, the client gets time to read the error. */
+/* Sends the error, and closes the client only after FLUSH_US, so that it has time to read its queue and the error.
+ * Returns false if the caller must close it at once: a request is under way or waits, or nothing is queued. */
 static bool
 close_after_flush(struct exchange *x, const struct fail *why)
 {
@@ -241,7 +244,7 @@ close_after_flush(struct exchange *x, const struct fail *why)
 }
 
 static void
-overrun(struct exchange *x)
+close_overrun(struct exchange *x)
 {
 	struct client_listen *l = x->listen;
 	struct fail why;
@@ -272,10 +275,11 @@ listen_flush(struct exchange *x)
 
 	if (l == NULL || x->is_closing || x->reading == EXCHANGE_IN_TRANSFER)
 		return !x->is_closing;
-	if (x->state == CL_REJECTING) /* what its request has waited for in vain is tried again for the next one */
+	/* frees subscriptions that only the rejected request wanted; the next request asks for its channels anew */
+	if (x->state == CL_REJECTING)
 		listen_sweep(l);
 	if (l->is_overrun)
-		overrun(x);
+		close_overrun(x);
 	else if (may_send(x))
 		push_out(x);
 	return !x->is_closing;
@@ -290,7 +294,8 @@ listen_keep_ready(struct exchange *x)
 
 	if (l->active_count == 0 && l->sending != SENDING_MARKED)
 		return false;
-	/* A client that has sent more already does not wait for this one; its next replies must not overtake it. */
+	/* A client that has already sent more requests is not kept waiting for this ReadyForQuery: replies to those
+	 * requests must not overtake it. */
 	if (x->srv->ledger.count == 0 && x->pending_len == 0 && x->body_left == 0 && !x->is_in_relay &&
 	    notify_catch_up(&l->subscriber)) {
 		exchange_step(x, CE_KEEP_READY);
@@ -333,8 +338,8 @@ on_caught_up(struct notify_subscriber *subscriber)
 	if (listen_pid_caught_up(x))
 		return;
 	if (x->state == CL_AWAITING) {
-		/* A message waits that may commit a LISTEN: see must_catch_up in queries.c. */
-		filter(l, &l->early, 0, is_not_come_to, NULL);
+		/* The client's message waits because it may commit a LISTEN: see must_catch_up() in queries.c. */
+		filter(l, &l->early, 0, is_inactive, NULL);
 		l->is_early_due = true;
 		l->is_fresh = true;
 		listen_resume(x);
@@ -343,7 +348,7 @@ on_caught_up(struct notify_subscriber *subscriber)
 	if (x->state == CL_READY_WITHHELD) {
 		send_ready(x);
 		if (l->is_overrun)
-			overrun(x);
+			close_overrun(x);
 		if (x->state == CL_READY && !x->is_closing)
 			listen_resume(x);
 		if (x->is_closing)

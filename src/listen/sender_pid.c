@@ -1,10 +1,11 @@
 /*
- * src/listen/sender_pid.c - notifications carry the PID by which drivers know their sender.
+ * src/listen/sender_pid.c - gives notifications the PID by which their sender's driver knows itself.
  *
- * PostgreSQL puts the PID of the backend that ran NOTIFY into a notification, and a client compares it with the one in
- * its BackendKeyData ("is it my own?"), which is pgweir's in transaction mode. So the listener puts that PID into
- * notifications whose sender is certain (src/listen/README.md, 6). Where the SQL doesn't show that it notifies (a
- * trigger does), the notification keeps the PID of its server. This is done only while a client listens through pgweir.
+ * PostgreSQL puts the PID of the backend that ran NOTIFY into a notification, and a client compares it with the PID in
+ * its BackendKeyData ("is it my own?"). In transaction mode, pgweir has made up the PID in BackendKeyData. So the
+ * listener puts the sender's PID of that kind into notifications whose sender is certain (src/listen/README.md, 6).
+ * Where the SQL doesn't show that it notifies (a trigger does), the notification keeps the PID of its server. This is
+ * done only while a client listens through pgweir.
  */
 #include "listen/listen_state.h"
 
@@ -23,7 +24,7 @@ listen_gate_sender(struct exchange *x, const struct request *m)
 	const char *encoding;
 	struct client_listen *l;
 
-	/* SQL that comes in pieces may notify. */
+	/* SQL that has not come as a whole (m->traits == NULL) may notify, too. */
 	if (listen_is_not_ours(x) || !(m->traits == NULL ? m->type == 'Q' : request_has(m, 0, SCAN_HINT_NOTIFY)))
 		return LISTEN_GO;
 	if ((l = listen_own(x)) == NULL)
@@ -44,7 +45,7 @@ listen_gate_sender(struct exchange *x, const struct request *m)
 	return LISTEN_WAIT;
 }
 
-/* Not inline: with the check of its caller alone, that one is. */
+/* Not inline, so that its caller, which is then only a check, is inlined. */
 __attribute__((noinline)) static bool
 holds_server(struct exchange *x)
 {
@@ -52,12 +53,12 @@ holds_server(struct exchange *x)
 
 	if (l->sending != SENDING_MARKED)
 		return l->sending != SENDING_NOT;
-	if (x->state == CL_READY_WITHHELD) { /* the listener was asked after the transaction was over */
+	if (x->state == CL_READY_WITHHELD) { /* the listener was asked to catch up after the end of the transaction */
 		l->sending = SENDING_ENDS;
 		return true;
 	}
 	if (l->subscriber.waits != NULL)
-		return true; /* before it was over: the listener is asked again after that */
+		return true; /* the listener was asked before the end of the transaction, and must be asked once more */
 	if (!notify_catch_up(&l->subscriber)) {
 		unmark(x);
 		return false;

@@ -1,8 +1,8 @@
 /*
  * src/listen/subscriptions.c - the channels that a client listens to, or may soon listen to; see listen.h.
  *
- * A subscription begins when a LISTEN arrives, since the listener must listen before that can be answered. An answered
- * LISTEN is a pending change, until the end of the transaction makes it true or drops it.
+ * A subscription begins when a LISTEN arrives, because the listener must listen before the LISTEN can be answered. An
+ * answered LISTEN is a pending change: a commit makes the subscription active, a rollback drops the change.
  */
 #include "listen/listen_state.h"
 #include "base/text.h"
@@ -64,7 +64,7 @@ subscription_refuse(struct subscription *m, const struct fail *why)
 }
 
 static int
-join(struct exchange *x, struct subscription *m)
+join_listener(struct exchange *x, struct subscription *m)
 {
 	struct client_listen *l = x->listen;
 	const char *encoding = gucs_get(x->gucs, "client_encoding");
@@ -108,7 +108,8 @@ subscription_want(struct exchange *x, const char *name)
 		return NULL;
 	if ((m = subscription_find(l, name)) != NULL)
 		return m;
-	/* Beyond the limit each is refused, but in a failed transaction they could come forever. */
+	/* Each subscription beyond the limit is refused, but stays until the end of the transaction; so there is a
+	 * second limit, without which a client could go on in a failed transaction forever. */
 	if (HASH_COUNT(l->table) > 2 * LISTEN_CHANNELS_MAX || (m = calloc(1, sizeof(*m))) == NULL)
 		return NULL;
 	m->x = x;
@@ -119,7 +120,7 @@ subscription_want(struct exchange *x, const char *name)
 	}
 	set_unsettled(l, m, true);
 	l->is_swept = false;
-	if (join(x, m) == 0)
+	if (join_listener(x, m) == 0)
 		return m;
 	subscription_free(m);
 	return NULL;
@@ -132,7 +133,7 @@ listen_sweep(struct client_listen *l)
 
 	if (l->is_swept)
 		return;
-	l->is_swept = l->awaited == NULL; /* what the message wants that waits is kept */
+	l->is_swept = l->awaited == NULL; /* subscriptions that the waiting message wants are kept */
 	for (m = TAILQ_FIRST(&l->unsettled); m != NULL; m = next) {
 		next = TAILQ_NEXT(m, unsettled);
 		if (m->pending_change != KNOWN_NOT)
@@ -180,7 +181,7 @@ listen_change_none(struct client_listen *l)
 			subscription_change(l, m, KNOWN_UNLISTEN);
 }
 
-/* Notifications are lost, and closing is the only way to report that. */
+/* Closes the client, because its notifications are lost, and there is no other way to report that. */
 void
 subscription_lost(struct exchange *x, const struct subscription *m)
 {
@@ -215,7 +216,7 @@ listen_commit(struct exchange *x)
 	if (!l->has_pending_change)
 		return true;
 	l->has_pending_change = false;
-	l->is_swept = false; /* those that are settled now leave the list */
+	l->is_swept = false; /* active subscriptions without a pending change leave the list */
 	TAILQ_FOREACH(m, &l->unsettled, unsettled) {
 		uint8_t pending_change = m->pending_change;
 
@@ -246,8 +247,9 @@ listen_roll_back(struct client_listen *l)
 }
 
 /*
- * A LISTEN within a savepoint is its server's (queries.c), but for one that was prepared before: that stays. An
- * UNLISTEN within one is undone, whichever savepoint it was. So at worst the client hears too much.
+ * A LISTEN within a savepoint is PostgreSQL's business (queries.c), except one that was prepared before the savepoint:
+ * this LISTEN stays. An UNLISTEN within any savepoint is undone, whichever savepoint is rolled back to. So at worst the
+ * client gets too many notifications.
  */
 void
 listen_roll_back_to_savepoint(struct client_listen *l)

@@ -45,7 +45,7 @@ check_time(struct client *c, uint64_t now_us)
 
 	if (login_names_are_late(c, now_us))
 		return;
-	/* While it waits for a server it is under pool_timeout instead. */
+	/* While the login waits for a server, pool_timeout applies instead of login_timeout. */
 	if (c->x.state >= CL_WELCOME && c->x.srv == NULL) {
 		if (c->x.state == CL_WELCOME_IN_LINE && query_timeout_ends_wait(&c->x, &why))
 			login_refuse(c, &why, LR_ERROR);
@@ -101,7 +101,8 @@ handle_bytes(struct client *c, const uint8_t *bytes, size_t len)
 {
 	take_bytes(c, bytes, len);
 	/*
-	 * A password, or a part of one, may be in bytes, and the loop's buffer would keep it until it is overwritten.
+	 * A password, or a part of one, may be in `bytes`, and the loop's buffer would keep that password until it is
+	 * overwritten.
 	 */
 	if (bytes != c->x.pending)
 		OPENSSL_cleanse((void *)(uintptr_t)bytes, len);

@@ -1,4 +1,5 @@
-/* src/login/login.h - a client's login, from its first byte to its first ReadyForQuery: what others call. */
+/* src/login/login.h - a client's login, from its first byte to its first ReadyForQuery: declarations for other
+ * folders. */
 #pragma once
 
 #include "client/client.h"
@@ -6,9 +7,10 @@
 extern const struct client_front login_front;
 extern const struct admission_ops login_admission_ops;
 
-/* login_transfer.c, on the main worker: looks after clients that were sent to this worker, and that it has not read of.
- * Those that have waited for pool_timeout, or are over login_timeout, come back and are refused; if all is true, the
- * others come back as well, and go where their pool has another shard, or there once more. */
+/* login_transfer.c, on the main worker: looks after clients that were sent to the worker `sent_to`, which has not yet
+ * read the notes about them. Clients that have waited for pool_timeout, or longer than login_timeout, come back and are
+ * refused. If `all` is true, the other clients come back as well, and are sent to another shard of their pool; if the
+ * pool has no other shard, they are sent to `sent_to` once more. */
 void login_look_after(struct client_env *main_worker, struct client_env *sent_to, bool all);
 
 /* login_welcome.c: called while CL_WELCOME; see exchange_ops. */

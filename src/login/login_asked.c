@@ -10,17 +10,17 @@ enum host { HOST_DUE, HOST_NAMED, HOST_CONFIRMED, HOST_NONE };
 
 struct role {
 	SLIST_ENTRY(role) next;
-	enum hba_fit fit; /* LATER: it is being asked about, or can't be */
+	enum hba_fit fit; /* HBA_LATER while a lookup is under way, or if none is possible */
 	char name[];
 };
 
 struct login_asked {
 	enum host host;
-	char *name; /* of the address; NULL unless NAMED or CONFIRMED */
-	struct lookup *lookup; /* under way */
-	uint64_t names_until_us; /* 0: none was looked up yet */
-	SLIST_HEAD(, role) roles; /* the last one asked about is the first */
-	struct fail why; /* a role can't be asked about; no SQLSTATE: none of that */
+	char *name; /* the host name of the address; NULL unless host is HOST_NAMED or HOST_CONFIRMED */
+	struct lookup *lookup; /* the lookup of a name or of addresses that is under way, or NULL */
+	uint64_t names_until_us; /* the deadline of both lookups of names; 0 if neither was begun */
+	SLIST_HEAD(, role) roles; /* the role that was asked about last comes first */
+	struct fail why; /* why a role can't be looked up; without an SQLSTATE if there was no such failure */
 	void (*again)(struct client *c, void *unused);
 };
 
@@ -54,14 +54,15 @@ login_asked_free(struct client_login *l)
 
 /* Returns NULL without memory. */
 static struct login_asked *
-asked_of(struct client *c)
+get_asked(struct client *c)
 {
 	if (c->login->asked == NULL)
 		c->login->asked = calloc(1, sizeof(*c->login->asked));
 	return c->login->asked;
 }
 
-/* The answer is there: goes on, unless it came within the question. */
+/* Goes on with the login, as the answer is there. Does nothing if the answer came at once: then the login does not
+ * wait, and the function that asked sees it. */
 static void
 asked_go_on(struct client *c)
 {
@@ -74,7 +75,7 @@ asked_go_on(struct client *c)
 /* --- names --- */
 
 static void
-has_no_name(struct client *c, const char *why)
+note_no_name(struct client *c, const char *why)
 {
 	struct login_asked *a = c->login->asked;
 
@@ -101,8 +102,8 @@ on_addresses(int status, struct ares_addrinfo *found, void *arg)
 	if (is_own)
 		c->login->asked->host = HOST_CONFIRMED;
 	else
-		has_no_name(c, status == ARES_SUCCESS ? "its address is not among those of that name"
-						      : ares_strerror(status));
+		note_no_name(c, status == ARES_SUCCESS ? "its address is not among those of that name"
+						       : ares_strerror(status));
 	asked_go_on(c);
 }
 
@@ -116,7 +117,7 @@ on_name(int status, const char *name, void *arg)
 	if (a->name != NULL)
 		a->host = HOST_NAMED;
 	else
-		has_no_name(c, ares_strerror(status));
+		note_no_name(c, ares_strerror(status));
 	asked_go_on(c);
 }
 
@@ -124,7 +125,7 @@ enum hba_fit
 login_has_name(const char *word, void *client)
 {
 	struct client *c = client;
-	struct login_asked *a = asked_of(c);
+	struct login_asked *a = get_asked(c);
 	struct resolver *resolver = dialer_resolver(c->env->dialer);
 
 	if (a == NULL)
@@ -151,7 +152,7 @@ login_names_are_late(struct client *c, uint64_t now_us)
 		return false;
 	lookup_forget(a->lookup);
 	a->lookup = NULL;
-	has_no_name(c, "no name server answered in time");
+	note_no_name(c, "no name server answered in time");
 	asked_go_on(c);
 	return true;
 }
@@ -159,7 +160,7 @@ login_names_are_late(struct client *c, uint64_t now_us)
 /* --- roles --- */
 
 static void
-role_is(struct client *c, enum auth_verdict verdict, const struct fail *why)
+note_role(struct client *c, enum auth_verdict verdict, const struct fail *why)
 {
 	struct login_asked *a = c->login->asked;
 	struct role *role = SLIST_FIRST(&a->roles);
@@ -175,7 +176,7 @@ role_is(struct client *c, enum auth_verdict verdict, const struct fail *why)
 static void
 on_role(enum auth_verdict verdict, const char *unused, const struct fail *why, void *arg)
 {
-	role_is(arg, verdict, why);
+	note_role(arg, verdict, why);
 	asked_go_on(arg);
 }
 
@@ -201,7 +202,7 @@ enum hba_fit
 login_is_member(const char *name, void *client)
 {
 	struct client *c = client;
-	struct login_asked *a = asked_of(c);
+	struct login_asked *a = get_asked(c);
 	size_t size = strlen(name) + 1;
 	enum auth_verdict verdict;
 	struct role *role;
@@ -222,7 +223,7 @@ login_is_member(const char *name, void *client)
 	SLIST_INSERT_HEAD(&a->roles, role, next);
 	verdict = ask_about(c, role, &why);
 	if (verdict != AUTH_LATER)
-		role_is(c, verdict, &why);
+		note_role(c, verdict, &why);
 	return role->fit;
 }
 

@@ -2,10 +2,10 @@
  * src/login/login_certificate.c - checks a client's certificate, before anything else is asked for.
  *
  * A certificate is demanded by an HBA rule (cert, clientcert=), by method = cert, or by mode = verify-ca or verify-full
- * in [tls_client]. The last two hold for network clients: a Unix socket has no TLS.
+ * in [tls_client]. The mode in [tls_client] concerns only network clients, because a Unix socket has no TLS.
  *
- * A certificate names its user by its common name or one of its alternative names (DNS, e-mail), by the common name
- * alone (clientname=CN) or by its whole subject (clientname=DN); the rule's map, if it has one, translates it
+ * A certificate names its user by its common name or one of its alternative names (DNS, e-mail); with clientname=CN by
+ * the common name alone, with clientname=DN by its whole subject. If the rule has a map, the map translates that name
  * (hba.h).
  */
 #include "login/login_asked.h"
@@ -30,12 +30,12 @@ demanded(const struct client *c)
 
 struct search {
 	struct client *client;
-	char first[128]; /* for the log */
+	char first[128]; /* the first name that was found, for the log */
 	enum hba_fit fit;
 };
 
 static bool
-allows(struct search *s, const char *name)
+check_name(struct search *s, const char *name)
 {
 	const struct client_login *l = s->client->login;
 
@@ -51,7 +51,7 @@ on_name(char kind, const char *text, void *arg)
 {
 	struct search *s = arg;
 
-	return (kind != 'C' && s->client->login->rule.clientname == HBA_CLIENTNAME_CN) || !allows(s, text);
+	return (kind != 'C' && s->client->login->rule.clientname == HBA_CLIENTNAME_CN) || !check_name(s, text);
 }
 
 int
@@ -74,7 +74,7 @@ login_certificate(struct client *c, void (*again)(struct client *c, void *unused
 	if (l->rule.clientname != HBA_CLIENTNAME_DN)
 		tls_peer_names(stream_tls(&c->x.stream), on_name, &search);
 	else if (tls_peer_subject(stream_tls(&c->x.stream), subject, sizeof(subject)) == 0)
-		allows(&search, subject);
+		check_name(&search, subject);
 	if (search.fit != HBA_NO)
 		return search.fit == HBA_YES ? 0 : login_await(c, again, why);
 	log_info(c->env->x.log, "client %llu: its certificate is for \"%s\", which may not log in as \"%s\"%s%s",

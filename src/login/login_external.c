@@ -2,12 +2,12 @@
  * src/login/login_external.c - a password or tokens that a module judges (auth/auth_module.h), e.g. with an LDAP
  * server.
  *
- * The call runs on a thread of net/jobs.h, and the login waits for it, external_timeout at most: then it is refused,
- * and whatever the call brings is thrown away. The password that was right also logs in to PostgreSQL, unless there is
- * another one for that (as PgBouncer does).
+ * The module is called on a thread of net/jobs.h, and the login waits for external_timeout at most. After that the
+ * login is refused, and the result of the call is thrown away. A password that was right also serves to log in to
+ * PostgreSQL, unless another password is configured for that (as PgBouncer does).
  *
- * A login by tokens waits from its beginning to its end, in turn for the client and for a call. Bytes that the client
- * sends during a call are kept, as for any login that waits, and read after the call.
+ * A login by tokens is in login_wait() from its beginning to its end, and waits in turn for the client and for a call.
+ * Bytes that the client sends during a call are kept, as for any login that waits, and read after the call.
  */
 #include "auth/auth_module.h"
 #include "base/clock.h"
@@ -21,7 +21,8 @@
 #include <arpa/inet.h>
 #include <stdio.h>
 
-#define TOKEN_REPLY 8 /* the AuthenticationRequest with a reply to a token, whatever its mechanism */
+/* the type of the AuthenticationRequest that has a reply to a token; the same for all mechanisms */
+#define TOKEN_REPLY 8
 #define TOKEN_MAX 65535u /* bytes, as PostgreSQL's PG_MAX_AUTH_TOKEN_LENGTH */
 
 struct external {
@@ -29,16 +30,16 @@ struct external {
 	struct jobs *jobs;
 	struct client *client; /* NULL if the client has left or waits no longer */
 	enum proof proof;
-	struct fail why; /* unless PROOF_RIGHT */
-	struct hba *hba; /* keeps rule's strings alive */
+	struct fail why; /* set if proof is PROOF_WRONG or PROOF_FAILED */
+	struct hba *hba; /* keeps the strings of the rule alive, which question points to */
 	const struct auth_module *module;
-	struct auth_question question; /* its texts are those below */
+	struct auth_question question; /* points to the texts below */
 	char *setting;
 	char address[INET6_ADDRSTRLEN];
 	char user[CONFIG_DATABASE_MAX + 1];
 	char *said; /* the terminated password, or the token; wiped. NULL if it is the client's turn to send a token */
 	size_t said_len;
-	struct auth_tokens tokens; /* if there is no password */
+	struct auth_tokens tokens; /* used if the client proves itself by tokens, not by a password */
 	struct delegated *delegated; /* delegated by the tokens; NULL if nothing was delegated yet */
 };
 
@@ -55,7 +56,7 @@ external_name(const struct client_login *l)
 }
 
 static void
-forget_what_was_said(struct external *e)
+wipe_said(struct external *e)
 {
 	if (e->said != NULL)
 		OPENSSL_cleanse(e->said, e->said_len);
@@ -73,7 +74,7 @@ external_free(struct external *e)
 		e->module->context_free(e->tokens.context);
 	buf_fini(&e->tokens.reply);
 	delegated_unref(e->delegated);
-	forget_what_was_said(e);
+	wipe_said(e);
 	hba_unref(e->hba);
 	secret_free(e->setting);
 	free(e);
@@ -97,9 +98,10 @@ external_discard(struct job *job)
 
 /* --- Refusals. --- */
 
-/* logged: what happened; the client is told no more than that it can't log in now. */
+/* Refuses a login that the module could not judge. `logged` says why; the client only learns that it can't log in
+ * now. */
 static void
-refuse_unasked(struct client *c, const struct fail *logged)
+refuse_unjudged(struct client *c, const struct fail *logged)
 {
 	const char *name = external_name(c->login);
 	struct fail told;
@@ -110,7 +112,7 @@ refuse_unasked(struct client *c, const struct fail *logged)
 	login_refuse_as(c, &told, logged, LR_ERROR);
 }
 
-/* Why tokens are refused, only the log says: a clock that is wrong, a key that is too old. */
+/* Refuses a wrong proof. Only the log says why tokens were refused (a wrong clock, a key that is too old). */
 static void
 refuse_wrong(struct client *c, const struct fail *logged)
 {
@@ -137,7 +139,7 @@ login_external_tick(struct client *c, uint64_t now_us)
 	l->external_until_us = 0;
 	fail_set(&why, "57P03", "%s did not answer within %s (external_timeout)", external_name(l),
 		 duration_of(c->env->x.config->external_timeout_us).text);
-	refuse_unasked(c, &why);
+	refuse_unjudged(c, &why);
 }
 
 /* --- The answer. --- */
@@ -152,8 +154,8 @@ external_abandon(void *arg)
 		external_free(e);
 }
 
-/* The login waits, for a call or for the client, which is read in either case: to see it leave, as it may not be the
- * only one that waits for a dead server. */
+/* Makes the login wait, for a call or for the client. pgweir goes on reading from the client in both cases, to see it
+ * leave: many clients may be waiting for a dead server. */
 static void
 external_wait(struct client *c, struct external *e)
 {
@@ -176,9 +178,9 @@ take_password(struct client *c, const char *password)
 	login_authenticated(c);
 }
 
-/* The tokens have told who it is, system_user; may that log in as the user that it wants to be? */
+/* The tokens have proved the name system_user. Checks whether it may log in as the user that the client asked for. */
 static void
-take_name(struct client *c, void *unused)
+check_system_user(struct client *c, void *unused)
 {
 	const struct client_login *l = c->login;
 	enum hba_fit fit = ident_allows(l->ident, l->rule.map, l->system_user, l->user, login_is_member, c);
@@ -191,7 +193,7 @@ take_name(struct client *c, void *unused)
 			 l->system_user, l->user, l->rule.map != NULL ? " by map " : "",
 			 l->rule.map != NULL ? l->rule.map : "");
 		refuse_wrong(c, &why);
-	} else if (login_await(c, take_name, &why) < 0)
+	} else if (login_await(c, check_system_user, &why) < 0)
 		login_refuse(c, &why, LR_ERROR);
 }
 
@@ -214,7 +216,7 @@ put_reply(struct client *c, struct external *e)
 	return false;
 }
 
-/* owner: a struct external *, which becomes NULL if the login keeps it. */
+/* `owner` points to a struct external *, which becomes NULL if the login keeps the struct. */
 static void
 verdict(struct client *c, void *owner)
 {
@@ -226,14 +228,14 @@ verdict(struct client *c, void *owner)
 	if (e->proof == PROOF_WRONG)
 		refuse_wrong(c, &e->why);
 	else if (e->proof == PROOF_FAILED)
-		refuse_unasked(c, &e->why);
+		refuse_unjudged(c, &e->why);
 	else if (e->question.tokens == NULL)
 		take_password(c, e->said);
 	else if (e->proof == PROOF_RIGHT)
-		take_name(c, NULL);
+		check_system_user(c, NULL);
 	else {
 		e->tokens.reply.len = 0;
-		forget_what_was_said(e);
+		wipe_said(e);
 		login_flush(c);
 		if (c->x.is_closing)
 			return;
@@ -287,7 +289,7 @@ external_new(struct client *c)
 	return e;
 }
 
-/* Has judged what the client has said. Takes e. */
+/* Lets a thread judge the password or token that the client has sent. Takes e. */
 static void
 external_ask(struct client *c, struct external *e)
 {
@@ -296,13 +298,13 @@ external_ask(struct client *c, struct external *e)
 	struct fail why;
 
 	l->external_until_us = *c->env->x.now_us + c->env->x.config->external_timeout_us;
-	/* The call is over before the login is, so that the log has the module's reason. */
+	/* The module's deadline is earlier than the login's, so that the log gets the module's reason. */
 	e->question.deadline_us = l->external_until_us - c->env->x.config->external_timeout_us / 16;
 	snprintf(place, sizeof(place), "%s %s", external_name(l), e->module->place(l->rule.options, e->setting));
 	if (jobs_submit(c->env->jobs, place, &e->job, &why) < 0) {
 		l->external_until_us = 0;
 		external_free(e);
-		refuse_unasked(c, &why);
+		refuse_unjudged(c, &why);
 		return;
 	}
 	external_wait(c, e);
@@ -310,7 +312,7 @@ external_ask(struct client *c, struct external *e)
 
 /* Returns false without memory. */
 static bool
-take_what_is_said(struct external *e, const void *bytes, size_t len)
+copy_said(struct external *e, const void *bytes, size_t len)
 {
 	e->said = malloc(len + 1);
 	if (e->said == NULL)
@@ -326,7 +328,7 @@ login_external_check(struct client *c, const char *password)
 {
 	struct external *e = external_new(c);
 
-	if (e == NULL || !take_what_is_said(e, password, strlen(password))) {
+	if (e == NULL || !copy_said(e, password, strlen(password))) {
 		external_free(e);
 		login_out_of_memory(c);
 		return;
@@ -389,13 +391,13 @@ login_token(struct client *c, const uint8_t *bytes, size_t len)
 	}
 	if (len < FRAME_HEAD_LEN + (size_t)f.body_len)
 		return 0;
-	if (!take_what_is_said(e, bytes + FRAME_HEAD_LEN, f.body_len)) {
+	if (!copy_said(e, bytes + FRAME_HEAD_LEN, f.body_len)) {
 		login_out_of_memory(c);
 		return len;
 	}
 	e->tokens.token = (const uint8_t *)e->said;
 	e->tokens.token_len = f.body_len;
-	c->login->abandon = NULL; /* external_ask() takes it */
+	c->login->abandon = NULL; /* external_ask() takes e, and sets abandon again */
 	external_ask(c, e);
 	return FRAME_HEAD_LEN + (size_t)f.body_len;
 }

@@ -3,7 +3,7 @@
 
 #include "login/login_steps.h"
 
-/* Returns true if the client's next bytes are to be such a token: the login waits only for the client. */
+/* Returns true if the login waits for a token from the client: the client's next bytes belong to the token. */
 bool login_wants_token(const struct client *c);
 /* Takes one message; returns the bytes used, or 0 if more are needed. */
 size_t login_token(struct client *c, const uint8_t *bytes, size_t len);

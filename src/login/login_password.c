@@ -2,9 +2,9 @@
  * src/login/login_password.c - a password in clear text, or hashed with MD5 (protocol chapter,
  * "AuthenticationCleartextPassword" and "AuthenticationMD5Password").
  *
- * One in clear text is compared with whatever kind of secret is known. SCRAM keys are derived from it for every user,
- * also for unknown ones, so that the time reveals nothing; that takes milliseconds, so a helper does it. If they are
- * the keys of the user's own SCRAM secret, they also log in to PostgreSQL.
+ * A password in clear text is compared with whatever kind of secret is known. SCRAM keys are derived from the password
+ * for every user, also for unknown users, so that the time of the answer reveals nothing. Deriving takes milliseconds,
+ * so a helper thread does it. If the keys fit the user's own SCRAM secret, they also serve to log in to PostgreSQL.
  */
 #include "auth/encoding.h"
 #include "base/clock.h"
@@ -18,7 +18,7 @@
 struct attempt {
 	struct work work;
 	struct client *client; /* NULL if the client has left */
-	struct scram_verifier verifier; /* the user's, or a mock one */
+	struct scram_verifier verifier; /* the user's verifier, or a mock verifier */
 	struct scram_keys keys; /* derived from the password with the verifier's salt */
 	char password[]; /* terminated; wiped */
 };

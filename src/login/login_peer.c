@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define RECORD_MAX ((size_t)1 << 20) /* bytes of a user's record in the system's list */
+#define RECORD_MAX ((size_t)1 << 20) /* bytes of a user's record, for getpwuid_r() */
 
 struct peer {
 	struct work work;

@@ -72,9 +72,9 @@ enter_console(struct client *c)
 	login_free(l);
 }
 
-/* Console users are let in above the limit: that is when the console is needed. */
+/* Not called for users of the console: these are let in above the limit, because the console is needed just then. */
 static bool
-is_over_limit(struct client *c)
+refuse_over_limit(struct client *c)
 {
 	struct client_env *env = c->env;
 	uint32_t limit = env->x.config->max_client_connections, count = clients_count(env);
@@ -125,7 +125,7 @@ find_pool(struct client *c)
 static int
 read_settings(struct client_login *l, struct gucs *empty)
 {
-	struct guc entries[STARTUP_SETTINGS_MAX + 1]; /* one may be of application_name_add_host */
+	struct guc entries[STARTUP_SETTINGS_MAX + 1]; /* application_name_add_host may add one setting */
 	const char *at = (const char *)l->settings.bytes;
 
 	for (size_t i = 0; i < l->setting_count; i++) {
@@ -183,7 +183,7 @@ login_arrived(struct client *c, void *unused)
 		enter_pool(c, pool);
 }
 
-/* As pool_workers_find(). */
+/* Returns the number of the worker for the client, or POOL_NO_WORKER with *why set. */
 static uint32_t
 find_worker(struct client *c, struct fail *why)
 {
@@ -225,13 +225,13 @@ login_authenticated(struct client *c)
 	else {
 		const struct config *config = c->env->x.config;
 
-		/* The limits are the main worker's; all that concerns its pool happens where that lives. */
+		/* The main worker checks the limits; everything that concerns the pool happens on the pool's worker. */
 		if (config_tenant_len(config, l->database) == 0 && config_is_of_tenant(config, l->user)) {
 			fail_set(&why, "28000", "user \"%.63s\" is a tenant's, and no tenant was named", l->user);
 			login_refuse(c, &why, LR_ERROR);
 			return;
 		}
-		if (is_over_limit(c))
+		if (refuse_over_limit(c))
 			return;
 		if (find_worker(c, &why) == POOL_NO_WORKER)
 			refuse_pool(c, &why);
@@ -250,7 +250,7 @@ login_wrong_password(struct client *c)
 	if (!login_is_console(l) && !users_find(l->users, l->user, &secret))
 		auth_query_doubt(c->env->x.auth_queries, replication_database(c), l->user, *c->env->x.now_us);
 	fail_set(&why, "28P01", "password authentication failed for user \"%.63s\"", l->user);
-	/* Under md5 this would tell which proof the user was asked for, and so whether there is one. */
+	/* Under md5 PgBouncer's text would tell which proof the user was asked for, and so whether the user exists. */
 	if (l->method == LM_SCRAM && l->demand != AUTH_MD5)
 		fail_pgbouncer_text(&why, "SASL authentication failed");
 	login_refuse_late(c, &why, l->found == USER_KNOWN ? LR_BAD_PASSWORD : LR_NO_SUCH_USER);

@@ -1,10 +1,10 @@
 /*
  * src/login/login_proxy.c - the address of a client behind a load balancer, by the PROXY protocol (wire/proxy.h).
  *
- * A connection from one of the networks in proxy_protocol must begin with a header: else a client that reaches pgweir
- * through such a network could leave it out and be taken for the balancer. A client from elsewhere must not send a
- * header, because it could claim any address. Until the header is read, the connection counts as one that logs in, but
- * for no address.
+ * A connection from one of the networks in proxy_protocol must begin with a header: otherwise a client that reaches
+ * pgweir through such a network could leave the header out, and be taken for the balancer. A client from elsewhere must
+ * not send a header, because it could claim any address. Until the header is read, the connection counts as one that
+ * logs in, but for no address.
  */
 #include "login/login_steps.h"
 #include "base/text.h"
@@ -74,7 +74,8 @@ login_refuses_proxy(struct client *c, const uint8_t *bytes, size_t len)
 	return true;
 }
 
-/* "app - 10.0.0.7:51514", as PgBouncer's. The name is cut if need be, as the address is wanted. */
+/* The result looks like "app - 10.0.0.7:51514", as with PgBouncer. If it would be too long, the name is cut, because
+ * the address matters more. */
 void
 login_name_with_host(const struct client *c, const char *name, char out[static APPLICATION_NAME_MAX + 1])
 {
@@ -88,6 +89,6 @@ login_name_with_host(const struct client *c, const char *name, char out[static A
 	room = APPLICATION_NAME_MAX - 3 - strlen(peer);
 	if (len > room)
 		for (len = room; len > 0 && ((unsigned char)name[len] & 0xc0) == 0x80;)
-			len--; /* not within a character */
+			len--; /* don't cut within a character */
 	snprintf(out, APPLICATION_NAME_MAX + 1, "%.*s - %s", (int)len, name, peer);
 }

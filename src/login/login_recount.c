@@ -1,9 +1,10 @@
 /*
  * src/login/login_recount.c - a client that is to be refused at a limit on clients waits until the main worker has
- * heard of all clients that had left before this client came. With one worker, a client that leaves makes room for the
- * next that comes; this keeps it so with several workers.
+ * heard of all clients that had left before this client came. With one worker, a client that leaves always makes room
+ * for the next one. The wait keeps this true with several workers.
  *
- * A note visits each worker, and comes back after what the main worker is told of clients that have ended there.
+ * A note visits each worker in turn. When it comes back, the main worker has already got the notes about clients that
+ * had ended on those workers.
  */
 #include "login/login_steps.h"
 #include "net/loop.h"
@@ -16,11 +17,12 @@ struct recount {
 	struct client_env *const *at; /* the worker that the note visits; *at is NULL once all were visited */
 	struct client *client; /* used by the main worker alone; NULL if the client has left */
 	void (*again)(struct client *c);
-	bool has_turned; /* the worker has had a turn since the note came, in which it has read who had gone by then */
+	/* the worker's loop has run once since the note came, and so has noticed the clients that had left by then */
+	bool has_turned;
 };
 
 static void
-ask_again(struct client *c, void *arg)
+repeat_step(struct client *c, void *arg)
 {
 	const struct recount *r = arg;
 
@@ -35,11 +37,11 @@ come_back(struct note *n, void *owner, bool is_over)
 	struct recount *r = (struct recount *)((char *)n - offsetof(struct recount, note));
 
 	if (r->client != NULL)
-		login_conclude(r->client, ask_again, r);
+		login_conclude(r->client, repeat_step, r);
 	free(r);
 }
 
-/* On the worker it visits, where none of its clients' functions is running. */
+/* Runs on the worker that the note visits, when no function of one of its clients is running. */
 static void
 visit(struct note *n, void *owner, bool is_over)
 {
@@ -62,14 +64,15 @@ login_recount(struct client *c, enum reject_reason reason)
 	bool is_proved = reason == RJ_MAX_CLIENT_CONNECTIONS || reason == RJ_MAX_DATABASE || reason == RJ_MAX_USER;
 	struct recount *r;
 
-	/* Without a user it has just been accepted: it may still be at its packet. */
+	/* A client without a user has just been accepted, and its startup packet may not be complete. */
 	if (c->login->recount != RECOUNT_NOT_DUE || c->login->user == NULL ||
 	    (!is_proved && reason != RJ_MAX_ADDRESS) || pool_workers_away(c->env->pool_workers) == 0 ||
 	    (r = calloc(1, sizeof(*r))) == NULL)
 		return false;
 	c->login->recount = RECOUNT_UNDER_WAY;
 	r->client = c;
-	r->again = is_proved ? login_authenticated : login_authenticate; /* the step that met the limit */
+	/* repeats the step that has reached the limit */
+	r->again = is_proved ? login_authenticated : login_authenticate;
 	r->at = c->env->crew + 1;
 	r->note.read = visit;
 	login_wait(c, login_left, &r->client);

@@ -1,6 +1,6 @@
 /*
- * src/login/login_refuse.c - a login that fails: it is counted and logged, and the client gets an error; after a wrong
- * proof, late (login_failure_delay).
+ * src/login/login_refuse.c - a login that fails: it is counted and logged, and the client gets an error. After a wrong
+ * proof the error is delayed (login_failure_delay).
  */
 #include "auth/auth_module.h"
 #include "login/login_state.h"
@@ -13,7 +13,8 @@ login_flush(struct client *c)
 		c->login->out.len = 0;
 }
 
-/* Says who the client claims to be: nothing of that is proved. in_text: the reason as the line has it, or NULL. */
+/* Logs the user and database that the client claims, though neither is proved. `in_text` is the reason to write into
+ * the line's text, or NULL. */
 static void
 log_refusal(const struct client *c, enum log_level level, const struct fail *why, const char *reason,
 	    const char *in_text)
@@ -36,12 +37,12 @@ void
 login_note_refusal(struct client *c, const struct fail *why, const char *reason)
 {
 	client_end_logged(c);
-	/* PgBouncer has one line for it: that of the close. */
+	/* PgBouncer logs just one line, when it closes the connection. */
 	if (admission_may_log(c->env->admission, &c->admission) && !log_is_pgbouncers(c->env->x.log))
 		log_refusal(c, LOG_LEVEL_INFO, why, reason, reason);
 }
 
-/* The client may be guessing passwords and isn't told what the log is. */
+/* The reason goes only to the log, not to the client, because the client may be guessing passwords. */
 static void
 count_refusal(struct client *c, const struct fail *why, enum login_result result)
 {
@@ -116,10 +117,11 @@ login_refuse_late(struct client *c, const struct fail *why, enum login_result re
 	}
 	exchange_step(&c->x, CE_WRONG_PROOF);
 	login_wait(c, admission_drop_answer, l->hold);
-	stream_set_reading(&c->x.stream, true); /* to see it leave; take_bytes drops the rest */
+	/* reads from the client only to see it leave; take_bytes() drops the bytes */
+	stream_set_reading(&c->x.stream, true);
 }
 
-/* --- what admission decides on --- */
+/* --- callbacks of admission/ --- */
 
 static struct client *
 client_of_waiter(struct admission_place *t)

@@ -2,8 +2,8 @@
  * src/login/login_replication.c - replication clients (protocol chapter, "Streaming Replication Protocol"). Each is
  * passed through to a dedicated server connection (dedicated.h), which ends with it.
  *
- * The startup packet's settings go to PostgreSQL in that server's own startup packet; nothing is set, replayed or
- * prepared on the client's behalf, and no limit on time ends it: PostgreSQL has wal_sender_timeout for that.
+ * The startup packet's settings go to PostgreSQL in that server's own startup packet; pgweir sets, replays or prepares
+ * nothing for the client. No time limit of pgweir's ends the connection: PostgreSQL has wal_sender_timeout for that.
  */
 #include "login/login_state.h"
 #include "base/clock.h"
@@ -14,8 +14,8 @@
 #include <string.h>
 
 /* Returns the database entry that a replication client means. Physical replication concerns a whole cluster, and its
- * clients name no database: libpq's tools send "replication", others nothing, for which the user's name is taken. If
- * only one cluster is configured, they mean that one. */
+ * clients name no database: tools based on libpq send "replication"; other clients send nothing, and then the user's
+ * name is taken. If only one cluster is configured, that cluster is meant. */
 const char *
 replication_database(const struct client *c)
 {
@@ -53,7 +53,8 @@ on_failed(const struct fail *why, void *borrower)
 
 static const struct dedicated_take_ops own_ops = { on_ready, on_failed };
 
-/* A place is waited for like a server: one that is idle on another worker may be closing for it. */
+/* Returns true if the client may go on waiting for a connection, as for a server from the pool: an idle connection on
+ * another worker may be being closed for it. */
 static bool
 may_wait(const struct client *c, uint64_t now_us, struct fail *why)
 {
@@ -65,9 +66,10 @@ may_wait(const struct client *c, uint64_t now_us, struct fail *why)
 	return limit_us == 0 || now_us - c->login->place_since_us < limit_us;
 }
 
-/* Counts as PgBouncer does. An idle connection is closed for the client, which tries again when that has ended. */
+/* Returns true if the limits on the pool allow a replication connection, counted as PgBouncer does. If not, an idle
+ * connection is closed, and the client tries again when it has ended. */
 static bool
-has_place(const struct client *c, uint64_t now_us, struct fail *why)
+check_place(const struct client *c, uint64_t now_us, struct fail *why)
 {
 	struct pool *pool = c->x.pool;
 	struct policy_counts n;
@@ -94,7 +96,7 @@ open_server(struct client *c, uint64_t now_us)
 	struct client_login *l = c->login;
 	struct fail why;
 
-	if (has_place(c, now_us, &why))
+	if (check_place(c, now_us, &why))
 		l->opening = dedicated_take(c->x.pool, l->replication == REPLICATION_LOGICAL ? "database" : "true",
 					    l->raw, &own_ops, c, now_us, &why);
 	if (l->opening == NULL && may_wait(c, now_us, &why))

@@ -14,7 +14,8 @@ is_loopback(const struct client *c)
 	return c->is_unix || network_is_loopback(&c->peer.any);
 }
 
-/* Refuses in PostgreSQL's words, which tools look for. line 0: no rule fits. */
+/* Refuses in PostgreSQL's words, because tools look for these. `line` is the line of the rule that rejects the client,
+ * or 0 if no rule fits. */
 static int
 refuse_by_rule(struct client *c, unsigned line, struct fail *why)
 {
@@ -25,7 +26,7 @@ refuse_by_rule(struct client *c, unsigned line, struct fail *why)
 	char host[INET6_ADDRSTRLEN] = "[local]";
 
 	if (!c->is_unix && address != NULL)
-		inet_ntop(family, address, host, sizeof(host)); /* as PostgreSQL writes it: without the port */
+		inet_ntop(family, address, host, sizeof(host)); /* without the port, as in PostgreSQL's message */
 	c->env->x.counters->rejected[RJ_HBA]++;
 	if (l->replication == REPLICATION_PHYSICAL)
 		return fail_set(why, "28000", "%s host \"%s\", user \"%.63s\", %s",
@@ -37,7 +38,7 @@ refuse_by_rule(struct client *c, unsigned line, struct fail *why)
 			l->database, how);
 }
 
-/* Returns true if a module is sent the client's password. */
+/* Returns true if the client's password is passed to a module. */
 static bool
 is_for_module(enum auth_method demand)
 {
@@ -91,7 +92,7 @@ hba_rule(struct client *c, void (*again)(struct client *c, void *unused), struct
 
 	login_rule_name(c, l->database, database);
 	login_rule_name(c, l->user, user);
-	if (l->hba == NULL) { /* the rules stay the same while they are asked */
+	if (l->hba == NULL) { /* the login keeps the same rules, even if a reload replaces them while it waits */
 		l->hba = hba_ref(env->hba);
 		l->ident = ident_ref(env->ident);
 	}
@@ -104,7 +105,8 @@ hba_rule(struct client *c, void (*again)(struct client *c, void *unused), struct
 		break;
 	}
 	if (l->demand != AUTH_HBA)
-		return check_password_is_safe(c, why); /* the rule was made of the setting: setup/rules.c */
+		/* setup/rules.c made this rule from auth_method itself, so demand is known already */
+		return check_password_is_safe(c, why);
 	if (l->rule.method == HBA_REJECT ? admission_may_log(env->admission, &c->admission)
 					 : env->x.config->log_connections)
 		log_info(env->x.log, "client %llu: %s:%u decides on user \"%s\", database \"%s\"",
@@ -120,7 +122,8 @@ hba_rule(struct client *c, void (*again)(struct client *c, void *unused), struct
 int
 login_rule(struct client *c, void (*again)(struct client *c, void *unused), struct fail *why)
 {
-	if (c->login->hba == NULL) /* else it is asked again, by the rules that it began with */
+	/* otherwise this is a repeated call, which goes on with the method and rules of the first one */
+	if (c->login->hba == NULL)
 		c->login->demand = c->env->x.config->auth_method;
 	if (c->login->demand == AUTH_HBA || config_is_external(c->login->demand))
 		return hba_rule(c, again, why);

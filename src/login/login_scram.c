@@ -62,7 +62,7 @@ login_scram_begin(struct client *c, struct fail *why)
 		known = verifier_cache_find(cache, l->user, l->secret.text, iterations);
 		if (known != NULL)
 			return offer(c, known, why);
-		l->verifier.done = on_derived; /* a thread derives it */
+		l->verifier.done = on_derived; /* a helper thread derives the verifier */
 		l->verifier.arg = c;
 		if (verifier_cache_derive(cache, l->user, l->secret.text, iterations, &l->verifier, why) < 0)
 			return -1;
@@ -96,7 +96,7 @@ sasl_initial(struct client *c, const uint8_t *body, size_t len, char *out, struc
 	if (left < 4)
 		return fail_set(why, "08P01", "malformed SASLInitialResponse");
 	said = wire_u32(end + 1);
-	if (said == 0xffffffff && left == 4) { /* without initial data, which follows an empty challenge */
+	if (said == 0xffffffff && left == 4) { /* the client sends its first message only after an empty challenge */
 		out[0] = '\0';
 		c->login->sasl_due = SASL_FIRST_DUE;
 		return 0;
@@ -116,7 +116,7 @@ login_scram_check(struct client *c, const uint8_t *body, size_t len)
 	if (l->sasl_due != SASL_FINAL_DUE) {
 		bool is_first = l->sasl_due == SASL_FIRST_DUE;
 
-		l->sasl_due = SASL_FINAL_DUE; /* unless the mechanism comes alone */
+		l->sasl_due = SASL_FINAL_DUE; /* sasl_initial() changes this if the mechanism comes alone */
 		if ((is_first ? scram_server_first(l->scram, (const char *)body, len, out, &why)
 			      : sasl_initial(c, body, len, out, &why)) < 0) {
 			login_refuse(c, &why, LR_ERROR);

@@ -46,7 +46,7 @@ conclude(struct client *c, void *looked_up)
 		login_secret_found(c);
 }
 
-/* This wait is over; what follows may begin another, or end the login. */
+/* Ends the wait for the lookup. conclude() may begin another wait, or end the login. */
 static void
 on_looked_up(enum auth_verdict verdict, const char *secret, const struct fail *why, void *arg)
 {

@@ -20,7 +20,8 @@ take_settings(struct client *c, const struct startup *s, struct fail *why)
 {
 	struct client_login *l = c->login;
 	bool adds_host = c->env->x.config->application_name_add_host;
-	/* Only a new PostgreSQL process takes these: no client can carry them along, and no result depends on them. */
+	/* PostgreSQL takes these settings only when a connection begins, so a client can't take them along to another
+	 * server; no result of a query depends on them. */
 	static const char start_only[] = "ignore_system_indexes jit_debugging_support jit_profiling_support "
 					 "log_connections log_disconnections post_auth_delay";
 	char with_host[APPLICATION_NAME_MAX + 1];
@@ -36,7 +37,7 @@ take_settings(struct client *c, const struct startup *s, struct fail *why)
 			return fail_set(why, "42704", "unrecognized configuration parameter \"%.63s...\"",
 					s->settings[i].name);
 		if (adds_host && strcasecmp(s->settings[i].name, "application_name") == 0)
-			name = s->settings[i].value; /* the last one counts */
+			name = s->settings[i].value; /* the last application_name counts */
 		else
 			put_setting(l, s->settings[i].name, s->settings[i].value);
 	}
@@ -72,9 +73,9 @@ startup_message(struct client *c, const struct startup *s)
 	login_authenticate(c);
 }
 
-/* Each request may come once, and none within TLS. Returns false if the login was refused. */
+/* Refuses the login and returns false if this request came before, or comes within TLS. Sets *has_asked. */
 static bool
-may_ask(struct client *c, bool *has_asked)
+accept_request(struct client *c, bool *has_asked)
 {
 	struct fail why;
 
@@ -101,7 +102,7 @@ ssl_request(struct client *c, size_t ahead)
 {
 	struct fail why;
 
-	if (!may_ask(c, &c->login->has_ssl_asked))
+	if (!accept_request(c, &c->login->has_ssl_asked))
 		return;
 	if (!login_has_tls(c)) {
 		answer_request(c, 'N');
@@ -129,11 +130,11 @@ take_packet(struct client *c, const struct startup *s, size_t len)
 		ssl_request(c, len - s->total_len);
 		break;
 	case STARTUP_GSSENC:
-		if (may_ask(c, &c->login->has_gss_asked))
+		if (accept_request(c, &c->login->has_gss_asked))
 			answer_request(c, 'N');
 		break;
 	case STARTUP_CANCEL:
-		/* A cancel request does not count: it must get through for connections that are at their limits. */
+		/* Limits don't count a cancel request: it must get through for clients that have reached them. */
 		admission_leave(c->env->admission, &c->admission);
 		login_free(c->login);
 		c->login = NULL;

@@ -1,5 +1,5 @@
 /*
- * src/login/login_state.h - what the files of login/ share; no other folder includes this header.
+ * src/login/login_state.h - what the files of login/ share. No other folder includes this header.
  *
  *   login.c              begins and ends a login, and hands out its bytes
  *   login_wait.c         waits for threads and lookups
@@ -10,21 +10,22 @@
  *                        tenant in the names
  *   login_steps.c        AUTHENTICATION: the order of the steps
  *   login_rule.c         decides which proof is asked for
- *   login_asked.c        finds out the name of the client's address, and roles, for login_rule.c
+ *   login_asked.c        looks up the name of the client's address, and roles of its user, for login_rule.c
  *   login_secret.c       finds the user's secret: users_file, or auth_query
  *   login_certificate.c  checks the client's certificate
  *   login_scram.c, login_password.c, login_peer.c, login_external.c  the authentication exchanges
- *   login_proof.c        what follows a proof: the console or a pool, or a late refusal
+ *   login_proof.c        what follows a proof: the console, a pool, or a late refusal
  *   login_recount.c      counts again which clients have left, before a limit on clients refuses one
- *   login_transfer.c     the way from the main worker to the worker of its pool
+ *   login_transfer.c     sends the client from the main worker to the worker of its pool
  *   login_welcome.c      WELCOME: the client's startup settings, and its first ReadyForQuery
- *   login_replication.c  the same for replication clients
+ *   login_replication.c  WELCOME for replication clients
  *   login_refuse.c       a login that fails
  *
  * Owns:    struct client_login owns its buffers and texts, and a reference to each GUC set, to hba, ident and users;
  *          login_free wipes it, because there are secrets in it.
  * Borrows: the strings of rule and secret, which hba, users or secret_text keep alive.
- * Always:  while the login waits, abandon is set, and the client is not read, or the bytes that it sends are kept.
+ * Always:  while the login waits, abandon is set. Either pgweir does not read from the client, or it keeps the bytes
+ *          that the client sends.
  */
 #pragma once
 
@@ -37,12 +38,12 @@
 #include "lookup/verifier_cache.h"
 #include "wire/startup.h"
 
-/* The user, as far as users_file or auth_query know it. */
+/* The result of looking the user up in users_file or by auth_query. */
 enum login_user { USER_UNKNOWN, USER_WITHOUT_SECRET, USER_KNOWN };
 /* The message of the SCRAM exchange that comes next. */
 enum sasl_due {
 	SASL_MECHANISM_DUE,
-	SASL_FIRST_DUE, /* the mechanism came without the first message */
+	SASL_FIRST_DUE, /* the client has sent the mechanism's name without the first message */
 	SASL_FINAL_DUE
 };
 
@@ -53,33 +54,39 @@ struct client_login {
 	struct buf out; /* messages to the client, sent together by login_flush() */
 	struct buf settings; /* the startup packet's names and values; not interpreted before authentication */
 	struct gucs *raw; /* the same settings as a GUC set, once the client is authenticated */
-	struct gucs *valid; /* those settings of raw that PostgreSQL knows; NULL if all are, as far as we know */
-	char *user, *database; /* a tenant's are "user.tenant" and "tenant/database" */
+	/* the settings of raw that PostgreSQL knows; NULL if, as far as pgweir has found out, it knows all of raw */
+	struct gucs *valid;
+	char *user, *database; /* for a tenant: "user.tenant" and "tenant/database" */
 	char *sent_user; /* the user's name as the client wrote it */
 	enum startup_replication replication;
 	struct server *opening; /* a dedicated server that is logging in (login_replication.c) */
-	uint64_t place_since_us; /* since when the login waits for a place for a dedicated server; 0 if it does not */
+	/* the time since which the login waits until a dedicated server may be opened; 0 if it does not wait */
+	uint64_t place_since_us;
 	struct scram_server *scram; /* NULL until the exchange begins */
 	struct verifier_waiter verifier; /* waits while the user's verifier is derived */
 	struct scram_keys keys;
 	enum login_method method; /* for the metrics */
 	enum auth_method demand; /* what the rule asks for; never AUTH_HBA */
-	struct hba *hba; /* keeps rule's strings alive; NULL unless method is hba or a module's */
+	struct hba *hba; /* keeps the strings of rule alive; NULL unless the configured method is hba or a module's */
 	struct ident *ident; /* the maps that belong to hba */
-	struct hba_answer rule; /* the HBA file's answer; zeroed if there is no map and no certificate */
+	struct hba_answer rule; /* the answer of the HBA rules; zeroed if no rules were asked */
 	struct login_asked *asked; /* see login_asked.c; NULL if nothing was asked */
-	char *system_user; /* for peer: the name of the system's user; NULL if it was not found yet, or there is none */
+	/* for peer, the name of the operating system's user; for tokens, the name that they prove; NULL if not (yet)
+	 * known */
+	char *system_user;
 	uid_t system_uid;
-	/* a counted reference to what the client's tokens delegate; NULL if it has shown no token, or nothing is taken
+	/* a counted reference to the credentials that the client's tokens delegate; NULL if the client has sent no
+	 * token, or if none are delegated
 	 * */
 	struct delegated *delegated;
 	struct user_secret secret;
-	/* Set by login_wait: called if the client leaves before login_conclude. */
+	/* Set by login_wait(); called if the client leaves before login_conclude(). */
 	void (*abandon)(void *arg);
 	void *abandon_arg;
-	struct users *users; /* keeps secret's string alive, unless secret_text does */
-	char *secret_text; /* secret's string, if the secret is from auth_query; wiped */
-	struct auth_ask ask; /* the lookup under way, of a secret or a role */
+	struct users *users; /* keeps the string of secret alive, unless that is secret_text */
+	/* the string of secret, if it is from auth_query or is a password that a module judged right; wiped */
+	char *secret_text;
+	struct auth_ask ask; /* the lookup of a secret or a role that is under way */
 	uint64_t external_until_us; /* the deadline while a module judges the client; else 0 */
 	uint8_t md5_salt[4];
 	uint16_t setting_count;
@@ -87,28 +94,29 @@ struct client_login {
 	uint64_t tls_begun_us;
 	/* the deadline for an answer of the pool's worker; 0 if the client was not sent there */
 	uint64_t worker_until_us;
-	struct admission_hold *hold; /* CL_DELAYED: the answer to a wrong proof */
-	uint8_t found; /* enum login_user; USER_KNOWN: secret is the user's */
+	struct admission_hold *hold; /* the delayed answer to a wrong proof; only in CL_DELAYED */
+	uint8_t found; /* enum login_user; secret is the user's only if this is USER_KNOWN */
 	uint8_t sasl_due; /* enum sasl_due */
 	bool has_ssl_asked; /* an SSLRequest came; set by ssl_request(), never cleared */
 	bool has_gss_asked; /* a GSSENCRequest came; set by take_packet(), never cleared */
 	uint8_t recount; /* enum login_recounting */
-	bool is_proxy_due; /* a PROXY header comes first; set by login.c, cleared by login_proxy.c */
-	/* The server that was asked about its settings was lost. Set by login_server_lost(), never cleared. */
+	bool is_proxy_due; /* a PROXY header must come first; set by login.c, cleared by login_proxy.c */
+	/* A server was lost while it was asked about the settings, and another one is asked. Set by
+	 * login_server_lost(), never cleared. */
 	bool is_asked_again;
-	bool has_error; /* PostgreSQL has refused a setting, for error; set and cleared by login_welcome.c */
+	bool has_error; /* PostgreSQL has refused a setting; error says why. Set and cleared by login_welcome.c */
 	struct fail error; /* PostgreSQL's error about the settings */
 };
 
 /* login_wait.c */
 void login_free(struct client_login *l); /* NULL is fine */
-/* Makes the login wait for a thread or a query: the client is not read until login_conclude. Either login_conclude or
- * abandon is called, and exactly once. */
+/* Makes the login wait for a thread or a query: pgweir does not read from the client until login_conclude(). Either
+ * login_conclude() or `abandon` is called, and exactly once. */
 void login_wait(struct client *c, void (*abandon)(void *arg), void *arg);
-void login_left(void *client); /* an abandon that sets a struct client * to NULL */
+void login_left(void *client); /* serves as `abandon`: `client` points to a struct client *, which is set to NULL */
 bool login_is_waiting(const struct client *c);
-/* Ends the wait: calls verdict if it is not NULL, then handles the bytes that were read already. Call this last: c may
- * be closed afterwards. */
+/* Ends the wait: calls `verdict` unless it is NULL, then handles the bytes that were read during the wait. Call this
+ * last: c may be closed afterwards. */
 void login_conclude(struct client *c, void (*verdict)(struct client *c, void *arg), void *arg);
 
 /* login_transfer.c: the client goes to the worker of its pool, and login_arrived() is called there. */
@@ -119,24 +127,25 @@ void login_go_to_worker(struct client *c,
 			 * pool's worker */
 			void *unused);
 void login_arrived(struct client *c, void *unused);
-/* login_recount.c: called before a client is refused at a limit on clients, for this reason. Returns true if other
- * clients have left by then whose ends the main worker has yet to hear of: the login waits for these, and then the
- * limit is checked again. */
+/* login_recount.c: called before a client is refused at a limit on clients, for `reason`. Returns true if the login
+ * waits instead, because the main worker may not have heard yet of clients on other workers that have left; after the
+ * wait the limit is checked again. */
 bool login_recount(struct client *c, enum reject_reason reason);
 
 /* login_refuse.c */
 void login_flush(struct client *c); /* sends l->out */
-/* Logs a refusal, unless there are too many. reason is for the log alone, and may be NULL. */
+/* Logs a refusal, unless too many were logged lately. `reason` is for the log alone, and may be NULL. */
 void login_note_refusal(struct client *c, const struct fail *why, const char *reason);
 /* Counts and logs a failed login, sends the client the error and closes it. */
 void login_refuse(struct client *c, const struct fail *why, enum login_result result);
-void login_out_of_memory(struct client *c); /* does what login_refuse() does, with 53200 */
-/* Like login_refuse(), but the client gets another error than the log, or none if told is NULL. */
+void login_out_of_memory(struct client *c); /* calls login_refuse() with 53200 */
+/* Like login_refuse(), but the log gets `logged`, and the client gets `told`, or no error if `told` is NULL. */
 void login_refuse_as(struct client *c, const struct fail *told, const struct fail *logged, enum login_result result);
-/* Like login_refuse(), for refusals at a limit, after login_recount(): many refusals are logged in one line a second.
+/* Like login_refuse(), for refusals at a limit. Calls login_recount() first, and does nothing if that makes the login
+ * wait. Many refusals are logged in one line a second.
  * */
 void login_reject(struct client *c, const struct fail *why, enum reject_reason reason);
-/* Like login_refuse(), for a wrong proof (a password, a certificate): the error is sent late, see login_failure_delay.
+/* Like login_refuse(), for a wrong proof (a password, a certificate): the error is sent after login_failure_delay.
  * */
 void login_refuse_late(struct client *c, const struct fail *why, enum login_result result);
 
@@ -149,4 +158,4 @@ void login_finish(struct client *c, struct gucs *gucs, const struct gucs *welcom
 /* login_replication.c */
 const char *replication_database(const struct client *c);
 void replication_welcome(struct client *c);
-void replication_tick(struct client *c, uint64_t now_us); /* about every 100 ms, while it has no server */
+void replication_tick(struct client *c, uint64_t now_us); /* called about every 100 ms while c has no server */

@@ -49,13 +49,13 @@ trust(struct client *c)
 	login_refuse(c, &why, LR_NO_SUCH_USER);
 }
 
-/* The rule is known: the certificate, then what the rule demands. */
+/* Once the rule is known: checks the certificate, then asks for what the rule demands. */
 static void
-prove(struct client *c, void *unused)
+begin_proof(struct client *c, void *unused)
 {
 	struct client_login *l = c->login;
 	struct fail why;
-	int certificate = login_certificate(c, prove, &why);
+	int certificate = login_certificate(c, begin_proof, &why);
 
 	if (certificate < 0)
 		login_refuse_late(c, &why, LR_ERROR); /* as after a wrong password */
@@ -85,7 +85,7 @@ find_rule(struct client *c, void *unused)
 	if (rule < 0)
 		login_refuse(c, &why, LR_ERROR);
 	else if (rule == 0)
-		prove(c, NULL);
+		begin_proof(c, NULL);
 }
 
 void
@@ -125,7 +125,7 @@ begin_exchange(struct client *c, struct fail *why)
 		message_authentication(&l->out, 3, NULL, 0);
 		return 0;
 	}
-	/* md5 can't use a SCRAM secret; PostgreSQL, too, asks for SCRAM then. */
+	/* The method md5 can't use a SCRAM secret; SCRAM is asked for then, as in PostgreSQL. */
 	if (l->demand != AUTH_MD5 ||
 	    (l->found == USER_KNOWN ? l->secret.kind == SECRET_SCRAM
 				    : users_mock_scram(l->users, l->user, c->env->mock_secret)))

@@ -1,7 +1,7 @@
 /*
- * src/login/login_tenant.c - the names of a client's user and database within pgweir: a tenant's are "user.tenant" and
- * "tenant/database", however the client named the tenant (tenant.c). So the names of two tenants never meet, in
- * secrets, limits, pools, metrics and commands alike.
+ * src/login/login_tenant.c - the names of a client's user and database within pgweir. For a tenant these are
+ * "user.tenant" and "tenant/database", in whichever way the client named the tenant (tenant.c). So names of two tenants
+ * never collide, be it in secrets, limits, pools, metrics or commands.
  */
 #include "login/login_steps.h"
 #include "net/tls.h"
@@ -29,7 +29,8 @@ login_is_tenant_setting(const struct client *c, const char *name)
 	return strcasecmp(name, "reference") == 0 && config_names_tenants(c->env->x.config, "options");
 }
 
-/* Also refuses reference= where PostgreSQL would. */
+/* Finds the tenant in the option reference=. Refuses a login with reference= if options can't name tenants, as
+ * PostgreSQL would. */
 static int
 find_reference(const struct client *c, const struct startup *s, const char **reference, struct fail *why)
 {
@@ -60,7 +61,8 @@ find_tenant(const struct client *c, const struct startup *s, struct tenant_answe
 		return -1;
 	if (stream_tls(&c->x.stream) != NULL && config_names_tenants(config, "sni"))
 		q.server_name = tls_server_name(stream_tls(&c->x.stream));
-	if (is_console_name(s->database)) { /* it belongs to no tenant: its users' names stay as they are */
+	/* the console belongs to no tenant, and the names of its users stay as they are */
+	if (is_console_name(s->database)) {
 		a->tenant[0] = '\0';
 		return 0;
 	}
@@ -80,7 +82,8 @@ int
 login_take_names(struct client *c, const struct startup *s, struct fail *why)
 {
 	struct client_login *l = c->login;
-	bool is_default = s->database == s->user; /* then it also loses the tenant's part */
+	/* the client sent no database; then the database's name also loses the tenant's part */
+	bool is_default = s->database == s->user;
 	struct tenant_answer a;
 	size_t tenant_len;
 

@@ -1,11 +1,12 @@
 /*
  * src/login/login_transfer.c - an authenticated client goes from the main worker to the worker of its pool. The worker
- * is looked up once more when the client leaves, because after a reload the pool may be another one. Notes that are
- * posted after the transfer find the client there.
+ * is looked up once more when the client leaves, because after a reload its pool may be another one, on another worker.
+ * Notes that are posted after the transfer find the client there.
  *
- * The login waits for that as for a lookup: its bytes are kept. Callers up the stack may still use the client, so it
- * leaves from the deferred frees; until then it is the main worker's, and may be closed there. A client that is over
- * there is closed as any other. If that worker hangs, the note is taken back from its inbox.
+ * The login waits for the transfer as it does for a lookup: the client's bytes are kept. Callers up the stack may still
+ * use the client, so it leaves when the deferred frees run. Until then the client belongs to the main worker, and may
+ * be closed there; after that the other worker closes it like any other client. If the other worker hangs, the note is
+ * taken back from its inbox.
  */
 #include "login/login_asked.h"
 #include "base/clock.h"
@@ -65,7 +66,8 @@ depart(struct grave *g)
 		return;
 	}
 	c->env->x.counters->transfers[TRANSFER_CLIENT]++;
-	/* References to what only a proof needs. The secret stays if its server logs in with it: pool_learn_secret().
+	/* Drops what is needed only for a proof. The secret stays if the pool's servers log in with it:
+	 * pool_learn_secret().
 	 */
 	users_unref(l->users);
 	login_asked_free(l);
@@ -92,10 +94,10 @@ on_abandon(void *arg)
 	transfer->client = NULL;
 }
 
-/* Returns until when the client waits for a worker that does not answer; UINT64_MAX: it has no limit. A worker may be
- * busy for a moment, which pool_timeout is not about: for a second it is not given up. */
+/* Returns the time until which the client waits for a worker that does not answer, or UINT64_MAX if there is no limit.
+ * A shorter pool_timeout counts as a second, because a worker may be busy for a moment. */
 static uint64_t
-waits_until(const struct client *c)
+worker_deadline(const struct client *c)
 {
 	const struct config *config = c->env->x.config;
 	uint64_t until_us = UINT64_MAX,
@@ -121,8 +123,9 @@ login_transfer(struct client *c, struct client_env *to)
 	transfer->client = c;
 	transfer->to = to;
 	if (c->login->worker_until_us == 0)
-		c->login->worker_until_us = waits_until(c);
-	pool_workers_left(c->env->pool_workers, to->number); /* others whose proof comes in this turn find it counted */
+		c->login->worker_until_us = worker_deadline(c);
+	/* counted now, so that further clients that prove themselves in this turn see it */
+	pool_workers_left(c->env->pool_workers, to->number);
 	login_wait(c, on_abandon, transfer);
 	deferred_free(c->env->x.deferred_frees, &transfer->grave, depart);
 }

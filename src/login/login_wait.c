@@ -61,7 +61,7 @@ login_conclude(struct client *c, void (*verdict)(struct client *c, void *arg), v
 	if (c->x.state == CL_DELAYED)
 		return; /* a thread found the proof wrong: the client waits for the delayed answer */
 	if (c->login->verifier.waits_for != NULL)
-		return; /* the lookup is over, and now it waits for keys that are derived from the secret */
+		return; /* the lookup is over, and the login now waits for keys that are derived from the secret */
 	c->login->abandon = NULL;
 	stream_set_reading(&c->x.stream, true);
 	c->x.pending = NULL;

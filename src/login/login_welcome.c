@@ -1,9 +1,10 @@
 /*
  * src/login/login_welcome.c - a client's startup settings, and its first ReadyForQuery.
  *
- * The client must be sent PostgreSQL's own spelling of the settings it asked for. Mostly that is known from earlier
- * clients, or obvious; otherwise the settings are applied to a borrowed server, which reports it. A session
- * (pool_mode = session) borrows its server here in any case, and keeps it: the client is sent that server's PID.
+ * The client must be sent PostgreSQL's own spelling of the settings that it asked for. Mostly the spelling is known
+ * from earlier clients, or obvious; otherwise the settings are applied to a borrowed server, which reports the
+ * spelling. A session (pool_mode = session) borrows its server here in any case, and keeps it: the client is sent that
+ * server's PID.
  */
 #include "login/login_state.h"
 #include "relay/relay.h"
@@ -25,7 +26,8 @@
 #include <string.h>
 #include <strings.h>
 
-/* own holds the settings of the client's startup packet; it is NULL if they are in gucs. */
+/* Reports the settings in `gucs` to the client, with the value in `own` for those that are set there. `own` may be
+ * NULL. */
 static void
 put_reports(struct buf *b, const struct gucs *gucs, const struct gucs *own)
 {
@@ -97,7 +99,7 @@ login_finish(struct client *c, struct gucs *gucs, const struct gucs *welcome)
 	if (c->x.is_closing)
 		return;
 	c->login = NULL;
-	c->x.waiter.waited_us = c->x.waiter.connect_us = 0; /* no request's */
+	c->x.waiter.waited_us = c->x.waiter.connect_us = 0; /* this wait belongs to the login, not to a request */
 	exchange_step(&c->x, CE_GREETED);
 	if (stream_tls(&c->x.stream) != NULL)
 		tls_secrets_are_over(stream_tls(&c->x.stream));
@@ -106,20 +108,21 @@ login_finish(struct client *c, struct gucs *gucs, const struct gucs *welcome)
 	env->login_count--;
 	login_log(c);
 	login_free(l);
-	if (c->x.pending_len > 0) /* it has sent requests already */
+	if (c->x.pending_len > 0) /* the client has sent requests already */
 		exchange_replay(&c->x, relay_bytes);
 }
 
 static void
-tell_left_out(struct client *c, struct fail *why)
+put_unknown_setting(struct client *c, struct fail *why)
 {
 	fail_detail(why, "It was in the startup packet or its \"options\", and was left out.");
 	message_notice(&c->login->out, "WARNING", why);
 }
 
-/* Tells a client what PostgreSQL did not know when another client's equal settings were tried: known has the rest. */
+/* Sends the client a notice for each of its settings that PostgreSQL did not know when another client's equal settings
+ * were tried. `known` has the settings that PostgreSQL knew. */
 static void
-tell_what_was_left_out(struct client *c, const struct gucs *known)
+put_unknown_settings(struct client *c, const struct gucs *known)
 {
 	const struct gucs *raw = c->login->raw;
 
@@ -131,7 +134,7 @@ tell_what_was_left_out(struct client *c, const struct gucs *known)
 		    known_is_of_transaction(name))
 			continue;
 		fail_set(&why, "42704", "unrecognized configuration parameter \"%s\"", name);
-		tell_left_out(c, &why);
+		put_unknown_setting(c, &why);
 	}
 }
 
@@ -142,7 +145,7 @@ finish_if_known(struct client *c)
 
 	if (gucs == NULL)
 		return false;
-	tell_what_was_left_out(c, gucs);
+	put_unknown_settings(c, gucs);
 	login_finish(c, gucs_ref(gucs), c->x.pool->welcome);
 	return true;
 }
@@ -171,8 +174,8 @@ is_printable(const char *s)
 	return *s == '\0';
 }
 
-/* Returns PostgreSQL's own spelling of a reported setting if it is known without asking a server: the values of a fresh
- * server, and application_name. Returns NULL if only a server knows. */
+/* Returns PostgreSQL's own spelling of a reported setting if no server need be asked: the value is that of a fresh
+ * server, or the setting is application_name. Returns NULL if a server must be asked. */
 static const char *
 known_spelling(const struct client *c, const struct guc *s)
 {
@@ -186,10 +189,10 @@ known_spelling(const struct client *c, const struct guc *s)
 	return NULL;
 }
 
-/* How sure a guess is. */
+/* How certain guess_gucs() is of its result. */
 enum certainty {
 	GUESS_UNSURE, /* a server may refuse it */
-	GUESS_CUSTOM, /* certain but for custom settings, which take any value unless a library defines them */
+	GUESS_CUSTOM, /* certain except for custom settings, which take any value unless a library defines them */
 	GUESS_CERTAIN /* no server can refuse it */
 };
 
@@ -226,9 +229,9 @@ finish_guessed(struct client *c, struct gucs *gucs, bool is_certain)
 	login_finish(c, gucs, c->x.pool->welcome);
 }
 
-/* Settings that no client had before are tried on a server, for which the client waits in line, so bad settings are
- * refused as PostgreSQL would refuse them, however busy the pool is. If only custom settings are new, the client need
- * not wait: they are applied before its first query. */
+/* Settings that no client had before are tried on a server, so that PostgreSQL itself refuses bad ones. The client
+ * waits in the queue for that server, however busy the pool is. If only custom settings are new and no server is free,
+ * the client does not wait: the settings are applied before its first query. */
 static void
 ask_server(struct client *c)
 {
@@ -272,18 +275,17 @@ welcome_give_back(struct client *c)
 }
 
 static const struct gucs *
-settings_of(const struct client *c)
+settings_to_apply(const struct client *c)
 {
 	return c->login->valid != NULL ? c->login->valid : c->login->raw;
 }
 
-/* Returns the server's settings with the client's over them. Reported settings stay reported, spelled as the server
- * does. */
+/* Returns the server's settings, overridden by the client's. Reported settings stay marked as reported. */
 static struct gucs *
 wanted_gucs(const struct client *c)
 {
 	struct gucs *gucs = gucs_ref(c->x.pool->baseline);
-	const struct gucs *raw = settings_of(c);
+	const struct gucs *raw = settings_to_apply(c);
 
 	for (size_t i = 0; i < gucs_count(raw); i++) {
 		const struct guc *s = gucs_at(raw, i);
@@ -310,13 +312,14 @@ apply_settings(const struct client *c, struct server *srv, const struct gucs *wa
 	return server_send(srv, &b);
 }
 
-/* If the result is known from another client, the server gets the settings like any borrowed server. */
+/* Applies the client's settings to the server. If their result is known from another client, the server gets just what
+ * any borrowed server gets. */
 static void
 try_settings(struct client *c, struct server *srv)
 {
 	struct gucs *known = pool_find_startup(c->x.pool, c->login->raw);
 	struct gucs *wanted = known != NULL ? gucs_ref(known) : wanted_gucs(c);
-	int r = wanted == NULL ? -1 : apply_settings(c, srv, wanted, known != NULL ? NULL : settings_of(c));
+	int r = wanted == NULL ? -1 : apply_settings(c, srv, wanted, known != NULL ? NULL : settings_to_apply(c));
 
 	gucs_unref(wanted);
 	if (r < 0) {
@@ -333,7 +336,7 @@ login_granted(struct exchange *x, struct server *srv)
 
 	c->x.srv = srv;
 	if (!c->x.is_session && pool_find_startup(c->x.pool, c->login->raw) != NULL) {
-		welcome_give_back(c); /* another client has found the result meanwhile */
+		welcome_give_back(c); /* meanwhile another client has found out the result */
 		finish_if_known(c);
 	} else
 		try_settings(c, srv);
@@ -341,8 +344,8 @@ login_granted(struct exchange *x, struct server *srv)
 
 /*
  * Returns true if PostgreSQL ignores settings of the transaction (transaction_isolation ...) in a startup packet, and
- * doesn't refuse them. Nothing else asks for a version, but for what 19 can say of its position (watch_host.c): all
- * other SQL of pgweir's own, and all that is followed, is the same from 15 to 19
+ * doesn't refuse them. The only other code that depends on a version is in watch_host.c: what PostgreSQL 19 can say
+ * about its position. All other SQL that pgweir sends or follows is the same from 15 to 19
  * (tests/integration/state/test_versions.py).
  */
 static bool
@@ -351,11 +354,12 @@ ignores_transaction_at_start(const struct gucs *welcome)
 	return gucs_major_version(welcome) >= 18;
 }
 
-/* Returns the setting to leave out as the error is its own, or NULL. PostgreSQL's 42704 has the name between quotes. */
+/* Returns the name of the setting that caused the error and is to be left out, or NULL. The text of PostgreSQL's 42704
+ * has the name in quotes. */
 static const char *
 name_to_leave_out(const struct client *c, bool is_unknown)
 {
-	const struct gucs *settings = settings_of(c);
+	const struct gucs *settings = settings_to_apply(c);
 
 	if (!is_unknown && !ignores_transaction_at_start(c->x.pool->welcome))
 		return NULL;
@@ -370,8 +374,9 @@ name_to_leave_out(const struct client *c, bool is_unknown)
 	return NULL;
 }
 
-/* If PostgreSQL does not know a setting, the client is not refused: it gets a notice, and the other settings are tried
- * without this one. A setting that PostgreSQL ignores in a startup packet is left out without a notice. */
+/* Returns true if a setting was left out, so that the others can be tried. A client is not refused for a setting that
+ * PostgreSQL does not know: it gets a notice. A setting that PostgreSQL ignores in a startup packet is left out without
+ * a notice. */
 static bool
 leave_out(struct client *c)
 {
@@ -381,10 +386,10 @@ leave_out(struct client *c)
 	    is_unknown || strcmp(l->error.sqlstate, "25001") == 0 ? name_to_leave_out(c, is_unknown) : NULL;
 	struct gucs *rest;
 
-	if (name == NULL || (rest = gucs_with(settings_of(c), name, NULL, false)) == NULL)
+	if (name == NULL || (rest = gucs_with(settings_to_apply(c), name, NULL, false)) == NULL)
 		return false;
 	if (is_unknown)
-		tell_left_out(c, &l->error);
+		put_unknown_setting(c, &l->error);
 	gucs_move(&l->valid, rest);
 	l->has_error = false;
 	return true;
@@ -403,12 +408,13 @@ login_server_error(struct exchange *x, const struct error_fields *e)
 	fail_detail(&l->error, "PostgreSQL refused a parameter of the startup packet or of its \"options\".");
 }
 
-/* Returns the settings that the server has now: the reported ones as it reported them, the others as we set them. */
+/* Returns the settings that the server has now: those that PostgreSQL reports with the values that it reported, the
+ * others with the values that pgweir set. */
 static struct gucs *
 resolved_gucs(const struct client *c, const struct server *srv)
 {
 	struct gucs *gucs = gucs_ref(srv->gucs);
-	const struct gucs *raw = settings_of(c);
+	const struct gucs *raw = settings_to_apply(c);
 
 	for (size_t i = 0; gucs != NULL && i < gucs_count(raw); i++) {
 		const struct guc *s = gucs_at(raw, i);
@@ -419,7 +425,7 @@ resolved_gucs(const struct client *c, const struct server *srv)
 			return NULL;
 		}
 	}
-	/* Settings of an earlier borrower that this one doesn't have were RESET. */
+	/* Settings that an earlier borrower had, and this client does not have, were RESET. */
 	for (size_t i = gucs == NULL ? 0 : gucs_count(gucs); i-- > 0;) {
 		const struct guc *s = gucs_at(gucs, i);
 
@@ -455,7 +461,7 @@ login_server_done(struct exchange *x)
 		return;
 	}
 	if (known != NULL && l->valid == NULL)
-		tell_what_was_left_out(c, known);
+		put_unknown_settings(c, known);
 	gucs_move(&srv->gucs, gucs_ref(gucs));
 	if (c->x.is_session)
 		report_lent(&c->x, c->x.waiter.waited_us);
@@ -472,8 +478,10 @@ login_server_lost(struct exchange *x, const struct fail *why)
 	if (c->login->has_error)
 		login_refuse(c, &c->login->error, LR_ERROR);
 	else if ((x->pool->settings.on_outage == OUTAGE_HOLD || strncmp(why->sqlstate, "57", 2) == 0 ||
-		  strcmp(why->sqlstate, "22023") == 0) && /* it has refused what another one takes */
-		 !c->login->is_asked_again) { /* nothing but its settings was asked there */
+		  /* this server has refused settings that another one may take */
+		  strcmp(why->sqlstate, "22023") == 0) &&
+		 /* a retry is safe, because the lost server had got nothing but settings */
+		 !c->login->is_asked_again) {
 		c->login->is_asked_again = true;
 		policy_distrust(x->pool->policy, *x->env->now_us);
 		ask_server(c);

@@ -11,7 +11,7 @@ enum { BY_OPTIONS, BY_USER, BY_SERVER_NAME, WAYS };
 static const char *const ways[WAYS] = { "options", "the user name", "the server name" };
 
 struct found {
-	char name[CONFIG_NAME_MAX + 1]; /* empty: this way names none */
+	char name[CONFIG_NAME_MAX + 1]; /* empty if no tenant was named in this way */
 };
 
 static int
@@ -26,7 +26,8 @@ found_take(struct found *to, const char *name, size_t len, int way, struct fail 
 	return 0;
 }
 
-/* A name without a dot, or with something else after its last dot, belongs to a user without a tenant. */
+/* Returns the length of the user's name without the tenant. A name without a dot, or with no possible tenant's name
+ * after its last dot, is taken whole, and names no tenant. */
 static size_t
 find_in_user(const struct tenant_question *q, struct found *to)
 {

@@ -19,7 +19,7 @@ deferred_frees_run(struct deferred_frees *y)
 		void (*free_it)(struct grave *) = g->free_it;
 
 		y->first = g->next;
-		g->free_it = NULL; /* the object may live on, in another loop */
+		g->free_it = NULL; /* free_it() may move the object to another loop in place of freeing it */
 		free_it(g);
 	}
 	return had_some;
@@ -61,7 +61,7 @@ deferred_frees_free(struct deferred_frees *y)
 void
 deferred_free(struct deferred_frees *y, struct grave *g, void (*free_it)(struct grave *g))
 {
-	assert(g->free_it == NULL); /* nothing is freed twice */
+	assert(g->free_it == NULL); /* no object is freed twice */
 	g->free_it = free_it;
 	g->next = y->first;
 	if (y->first == NULL)

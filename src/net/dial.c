@@ -1,8 +1,8 @@
 /*
  * src/net/dial.c - see dial.h.
  *
- * A single timer limits the whole attempt, and also makes the callback when the result was known within dial_start
- * (a full backlog refuses at once).
+ * A single timer limits the whole attempt. The timer also makes the callback if the result was known within
+ * dial_start(), e.g. because a full backlog refused at once.
  */
 #include "net/dial.h"
 #include "base/alloc.h"
@@ -26,7 +26,7 @@ struct dial {
 	void *arg;
 	struct timer timer;
 	struct event *connecting;
-	struct lookup *lookup; /* under way */
+	struct lookup *lookup; /* the lookup that is under way, or NULL */
 	struct ares_addrinfo *found;
 	struct ares_addrinfo_node *next; /* the first address that was not tried yet */
 	uint64_t timeout_us; /* limit for the whole attempt; 0 if there is none */
@@ -35,7 +35,7 @@ struct dial {
 	enum {
 		DIAL_STARTS,
 		DIAL_GOES_ON,
-		DIAL_OVER /* the result was known within dial_start(): the timer makes the callback */
+		DIAL_OVER /* the result was known within dial_start(), and the timer makes the callback */
 	} state;
 	struct dial_result result;
 };

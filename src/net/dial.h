@@ -2,7 +2,7 @@
  * src/net/dial.h - connects to a host and port (or a Unix socket) within a time limit.
  *
  * Owns:   the attempt, until it has called back or was cancelled. The callback owns the descriptor.
- * Always: exactly one callback, never from within dial_start, none after dial_cancel.
+ * Always: exactly one callback, which never comes from within dial_start(); none after dial_cancel().
  */
 #pragma once
 
@@ -26,13 +26,13 @@ struct dial_result {
 };
 typedef void (*dial_done)(const struct dial_result *result, void *arg);
 
-/* resolv_conf is the file that names the name servers, read again when it has changed; the system's file is read if
- * resolv_conf is empty. */
+/* `resolv_conf` is the file that names the name servers, and is read again when it has changed; if `resolv_conf` is
+ * empty, the system's file is read. */
 struct dialer *dialer_new(struct event_base *base, const struct tcp_options *tcp, const char *resolv_conf);
 void dialer_free(struct dialer *d); /* after the end of all attempts */
 
-/* Starts an attempt. host is a name, a numeric address or a directory (the socket is host/.s.PGSQL.port). Returns NULL
- * without memory. */
+/* Starts an attempt. `host` is a name, a numeric address or a directory (the socket is host/.s.PGSQL.port). Returns
+ * NULL without memory. */
 struct dial *dial_start(struct dialer *dialer, const char *host, uint16_t port, uint64_t timeout_us, dial_done done,
 			void *arg);
 /* Starts an attempt to reach an address that was resolved before. Returns NULL without memory. */
@@ -55,11 +55,11 @@ struct lookup; /* opaque: one lookup */
 
 /* If status is ARES_SUCCESS, found belongs to the callee; else status says why nothing was found. */
 typedef void (*lookup_done)(int status, struct ares_addrinfo *found, void *arg);
-/* Gets the name of an address, which is borrowed for the call. status is as in lookup_done. */
+/* Gets the name of an address, borrowed for the call. `status` is as in lookup_done. */
 typedef void (*lookup_named)(int status, const char *name, void *arg);
 
-/* Called by the first thread only. file names the name servers and is read again when it changes; the system's file is
- * read if file is empty. */
+/* Called by the first thread only. `file` names the name servers, and is read again when it changes; if `file` is
+ * empty, the system's file is read. */
 struct resolver *resolver_new(struct event_base *base, const char *file);
 void resolver_set_file(struct resolver *r, const char *file); /* sets the file for lookups that start from now on */
 void resolver_free(struct resolver *r); /* called after all lookups have ended or were forgotten */

@@ -84,7 +84,7 @@ failed(struct handshake *h, const struct fail *why)
 	set.done(s, &kept, set.arg);
 }
 
-/* Hands bytes that follow the handshake to the session as its first input. */
+/* Passes bytes that came after the handshake to the session, as its first input. */
 static int
 keep_rest(struct handshake *h)
 {

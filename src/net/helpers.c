@@ -36,7 +36,7 @@ helpers_take(struct helpers *hs)
 		assert(hs->waiting[line] > 0);
 		STAILQ_REMOVE_HEAD(&hs->lines[line], next);
 		hs->waiting[line]--;
-		/* counts only turns that had work, because the scheduler decides how often a thread finds none */
+		/* counts only turns that had work: how often a thread finds none depends on the scheduler */
 		hs->turn++;
 	}
 	return w;

@@ -2,8 +2,8 @@
  * src/net/helpers.h - a few threads of low priority for work that would stall the loop: TLS handshakes, keys from
  * passwords.
  *
- * From helpers_submit until done is called, work belongs to a thread, and no other thread touches it. An owner that
- * gives up meanwhile marks that in a place that done reads, and does not free the work. Work that is done returns
+ * From helpers_submit() until done() is called, the work belongs to a thread, and no other thread touches it. An owner
+ * that gives up meanwhile does not free the work, but notes it in a place that done() reads. Work that is done returns
  * through the inbox that was given to helpers_submit.
  *
  * Each line is served in order of arrival, and both lines make progress. When a line holds HELPERS_LINE_MAX,
@@ -36,12 +36,12 @@ struct helpers; /* opaque: helpers.c */
 
 /* Returns NULL with *why set if threads can't be created. Signals stay with the caller's thread. */
 struct helpers *helpers_new(unsigned threads, struct fail *why);
-/* Waits for running work and ends the threads: all submitted work, run or not, is then in its inbox, and no more is
- * taken. Does nothing if hs is NULL. */
+/* Waits for running work and ends the threads. All submitted work, run or not, is then in its inbox, and no further
+ * work is taken. Does nothing if hs is NULL. */
 void helpers_end(struct helpers *hs);
 /* ends the threads as helpers_end() does, and frees hs; no thread may submit after that */
 void helpers_free(struct helpers *hs);
-/* Submits w; its done is called on the loop of the inbox. Returns 0, or -1 if the line is full; done is then not
+/* Submits w; w->done() is called on the loop of the inbox. Returns 0, or -1 if the line is full; then done() is not
  * called. */
 int helpers_submit(struct helpers *hs, struct inbox *to, struct work *w, enum work_line line);
 size_t helpers_waiting(struct helpers *hs); /* returns how much work no thread has taken yet */

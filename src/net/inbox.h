@@ -1,10 +1,10 @@
 /*
  * src/net/inbox.h - the one way from thread to thread: notes that are posted to a loop, and read there.
  *
- * A note is embedded in what it is about, so posting allocates nothing. Notes of one sender are read in the order in
- * which they were posted. Notes that are posted before the loop reads wake the loop once.
+ * A note is embedded in the object that it is about, so posting allocates nothing. Notes of one sender are read in the
+ * order in which they were posted. Notes that are posted before the loop reads wake the loop once.
  *
- * Owns: a note and its object from inbox_post() until read() is called: neither side touches them.
+ * Owns: a note and its object, from inbox_post() until read() is called; meanwhile neither side touches them.
  */
 #pragma once
 
@@ -79,9 +79,10 @@ struct inbox *inbox_new(struct event_base *base, void *owner, struct fail *why);
 /* Reads the notes that are there now. Called on the inbox's loop, when none of our functions is running. is_over goes
  * to the notes' read(). Returns false if there were no notes. */
 bool inbox_read(struct inbox *in, bool is_over);
-/* Reads the notes that are left, with is_over, and those that reading them posts. Returns false if there were none. */
+/* Reads the remaining notes, with is_over true, and the notes that are posted while these are read. Returns false if
+ * there were none. */
 bool inbox_read_last(struct inbox *in);
-/* reads the last notes likewise; no thread may post after that. Does nothing if in is NULL */
+/* reads the last notes like inbox_read_last(); no thread may post after that. Does nothing if `in` is NULL */
 void inbox_free(struct inbox *in);
 void inbox_post(struct inbox *to, struct note *n); /* may be called from any thread */
 /* Takes back notes that were not read and for which is_meant(n, arg) returns true: moves them to *out, in order, and

@@ -19,7 +19,7 @@ is_within(const struct ifaddrs *own, const uint8_t *bytes, int family, bool is_n
 		return false;
 	if (is_net && own->ifa_netmask != NULL)
 		mask = network_address(own->ifa_netmask, &mask_family);
-	/* As in PostgreSQL, an interface without a proper mask has no neighbours. */
+	/* As in PostgreSQL, the network of an interface without a proper mask has only the interface's own address. */
 	if (mask == NULL || mask_family != family || memcmp(mask, none, len) == 0)
 		mask = all;
 	for (size_t i = 0; i < len; i++)

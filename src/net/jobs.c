@@ -133,8 +133,8 @@ jobs_main(void *arg)
 	return NULL;
 }
 
-/* Starts a thread that does not block signals, because processes that a PAM module starts would inherit that. The main
- * thread gets the signals anyway while it does not block them. */
+/* Starts a thread that does not block signals, because processes that a PAM module starts would inherit the blocking.
+ * The main thread still gets the signals as long as it does not block them itself. */
 static bool
 start_thread(struct job_queue *line)
 {

@@ -39,11 +39,11 @@ struct jobs_count {
 };
 
 struct jobs *jobs_new(struct inbox *to);
-/* Discards jobs that wait. Calls that hang are left alone, and their jobs are discarded when they return. Does nothing
- * if es is NULL. Returns true if no call hangs; else the process must end by _exit(), because handlers of exit() free
- * what these threads use. */
+/* Discards jobs that wait. Calls that hang go on; when such a call returns, its job is discarded. Does nothing if es is
+ * NULL. Returns true if no call hangs; else the process must end by _exit(), because handlers of exit() free what these
+ * threads use. */
 bool jobs_free(struct jobs *es);
-/* Runs e on a thread of place. Returns 0, or -1 with *why set (53300, 53200); e is then the caller's. */
+/* Runs e on a thread of `place`. Returns 0, or -1 with *why set (53300, 53200); then e belongs to the caller. */
 int jobs_submit(struct jobs *es, const char *place, struct job *e, struct fail *why);
 /* Called when the owner of e stops waiting. Returns true if e never ran: the caller owns it again. Returns false if
  * done will still be called. */

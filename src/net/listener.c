@@ -223,7 +223,7 @@ listener_new(struct event_base *base, const struct listener_settings *settings, 
 		listener_free(l);
 		return NULL;
 	}
-	l->s.host = NULL; /* borrowed from the caller only until here */
+	l->s.host = NULL; /* the caller's string may be freed after this function */
 	l->reserve = open_reserve();
 	l->event = event_new(base, l->fd, EV_READ | EV_PERSIST, on_connection, l);
 	timer_init(&l->pause, base, NULL, on_pause_over, l);

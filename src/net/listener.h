@@ -2,7 +2,7 @@
  * src/net/listener.h - one address to accept connections on.
  *
  * Accepts are bounded per turn of the loop, so a storm of logins can't stop queries. When there are no more
- * descriptors, it pauses for a moment instead of spinning, and reports that to its owner.
+ * descriptors, the listener pauses for a moment instead of spinning, and calls on_exhausted().
  */
 #pragma once
 
@@ -33,9 +33,9 @@ struct listener_settings {
 	struct tcp_options tcp;
 	mode_t mode; /* mode of a Unix socket's file */
 	gid_t group; /* group of a Unix socket's file; LISTENER_NO_GROUP if it is the process's own */
-	/* owns fd from then on, which is non-blocking */
+	/* the callback owns fd, which is non-blocking */
 	void (*on_accept)(int fd, const struct sockaddr *peer, bool is_unix, void *arg);
-	void (*on_exhausted)(int error, void *arg); /* error is EMFILE or similar: one connection was turned away */
+	void (*on_exhausted)(int error, void *arg); /* one connection was turned away; `error` is EMFILE or similar */
 	void *arg;
 };
 
@@ -43,7 +43,8 @@ struct listener_settings {
 struct listener *listener_new(struct event_base *base, const struct listener_settings *settings, struct fail *why);
 void listener_free(struct listener *l); /* removes the Unix socket file that it made; does nothing if l is NULL */
 /* Starts to accept. An inherited socket gets the settings of this process, and the listener owns a Unix socket's file
- * from now on. Returns 0, or -1 with *why set if it accepts but some settings could not be applied. */
+ * from now on. Returns 0, or -1 with *why set if some settings could not be applied; the listener accepts in either
+ * case. */
 int listener_begin(struct listener *l, struct fail *why);
 void listener_rest(struct listener *l); /* stops accepting until listener_begin(); the socket stays open */
 int listener_fd(const struct listener *l); /* returns a borrowed descriptor, to pass it on */

@@ -1,10 +1,10 @@
 /*
  * src/net/lookup.c - see dial.h.
  *
- * c-ares cannot end a single lookup, nor read its file again. A forgotten lookup goes on until c-ares calls back. When
- * the file has changed, or too many lookups were forgotten, a new channel replaces the present one. The loop itself
- * destroys the old channel, because c-ares may be up the stack; lookups that were under way there are started again in
- * the new channel.
+ * c-ares can neither end a single lookup nor read its file again. So a forgotten lookup goes on until c-ares calls
+ * back. When the file has changed, or too many lookups were forgotten, a new channel replaces the present one. The loop
+ * itself destroys the old channel, because c-ares may be up the stack; lookups that were under way there are started
+ * again in the new channel.
  */
 #include "net/dial.h"
 #include "base/alloc.h"
@@ -18,8 +18,8 @@
 
 #define FILE_OF_SYSTEM "/etc/resolv.conf"
 #define FORGOTTEN_MAX 64
-/* Timeout of each question in seconds, and how often each name server is asked; the maxima of both are
- * resolv.conf(5)'s. */
+/* The timeout of each question in seconds, and how often each name server is asked; the maxima of both are those of
+ * resolv.conf(5). */
 #define TIMEOUT 1
 #define TIMEOUT_MAX 30
 #define ATTEMPTS 2
@@ -137,7 +137,7 @@ on_state(void *arg, ares_socket_t fd, int is_read, int is_written)
 
 /* Returns true if the file has changed since *mark; updates *mark. */
 static bool
-has_changed(const char *path, struct file_mark *mark)
+note_file_change(const char *path, struct file_mark *mark)
 {
 	struct file_mark now = { 0 };
 	struct stat st;
@@ -187,7 +187,8 @@ refresh(struct resolver *r)
 					.sock_state_cb_data = r };
 	ares_channel made;
 
-	if (r->old != NULL || (!has_changed(r->file, &r->mark) && r->channel != NULL && r->forgotten <= FORGOTTEN_MAX))
+	if (r->old != NULL ||
+	    (!note_file_change(r->file, &r->mark) && r->channel != NULL && r->forgotten <= FORGOTTEN_MAX))
 		return;
 	read_options(r->file, &options);
 	if (ares_init_options(&made, &options,
@@ -239,9 +240,10 @@ resolver_free(struct resolver *r)
 
 static void ask(struct lookup *l);
 
-/* Returns true if the lookup is over, with its content in *l; returns false if it was forgotten or is started again. */
+/* Called by c-ares' callbacks. Returns true if the lookup is over, with its content in *l; returns false if it was
+ * forgotten or is started again. */
 static bool
-is_over(struct lookup *under_way, int status, struct lookup *l)
+end_lookup(struct lookup *under_way, int status, struct lookup *l)
 {
 	bool is_forgotten = under_way->done == NULL && under_way->named == NULL;
 
@@ -263,7 +265,7 @@ on_answer(void *arg, int status, int timeouts, struct ares_addrinfo *found)
 {
 	struct lookup l;
 
-	if (is_over(arg, status, &l))
+	if (end_lookup(arg, status, &l))
 		l.done(status, found, l.arg);
 	else
 		ares_freeaddrinfo(found);
@@ -274,7 +276,7 @@ on_name(void *arg, int status, int timeouts, char *name, char *service)
 {
 	struct lookup l;
 
-	if (is_over(arg, status, &l))
+	if (end_lookup(arg, status, &l))
 		l.named(status, name, l.arg);
 }
 

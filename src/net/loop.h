@@ -58,8 +58,8 @@ timer_fire(struct timer *t)
 	event_active(&t->event, EV_TIMEOUT, 0);
 }
 
-/* Starts a timer where the caller could not handle a lack of memory: the timer then fires at once, and its callback
- * must find that it is too early. */
+/* Starts a timer, for callers that can't handle a lack of memory. Without memory the timer fires at once, and its
+ * callback must notice that it is too early. */
 static inline void
 timer_start(struct timer *t, uint64_t in_us)
 {
@@ -93,7 +93,8 @@ struct grave {
 	void (*free_it)(struct grave *g);
 };
 
-/* inbox belongs to the same loop; its sign is raised when an object is added. NULL if no code looks at the sign. */
+/* `inbox` belongs to the same loop, and its sign is raised when an object is added; NULL if no code looks at the
+ * sign. */
 struct deferred_frees *deferred_frees_new(struct event_base *base, struct inbox *inbox);
 bool deferred_frees_run(struct deferred_frees *y); /* frees all objects that wait; returns false if there were none */
 void deferred_frees_free(struct deferred_frees *y); /* frees all objects that wait, and y */
@@ -103,8 +104,8 @@ void deferred_free(struct deferred_frees *y, struct grave *g, void (*free_it)(st
  * dozens of events, and transferred objects should not wait for them on either side. */
 /* Runs the deferred frees, so that transferred objects leave, and reads the inbox. */
 void deferred_frees_between(struct deferred_frees *y, struct inbox *inbox) __attribute__((cold));
-/* Called last in a callback of libevent's: none of our functions is running, as if libevent had called the deferred
- * frees and the inbox next. The object that the callback was for may be freed. */
+/* Called last in a callback of libevent's, where no other function of ours is running: so it is as if libevent had
+ * called the deferred frees and the inbox next. The object that the callback was for may be freed. */
 static inline void
 between_events(struct deferred_frees *deferred_frees, struct inbox *inbox)
 {

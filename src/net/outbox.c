@@ -20,8 +20,8 @@ ends_at(const struct iovec *piece, const void *bytes)
 	return (const uint8_t *)piece->iov_base + piece->iov_len == (const uint8_t *)bytes;
 }
 
-/* Joins a small piece to copied bytes right before it: one piece less is cheaper than the copy. This happens once the
- * piece is complete, so that adjacent messages in it are copied together. */
+/* Copies a small piece to the copied bytes right before it, because that costs less than one more piece. This happens
+ * once the piece is complete, so that adjacent messages in it are copied together. */
 static void
 join_last(struct outbox *o)
 {

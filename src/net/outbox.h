@@ -2,8 +2,9 @@
  * src/net/outbox.h - collects the output of one batch to one peer, so that one system call sends it.
  *
  * Pieces are referenced in place (they must stay there until the flush) or, if small or short-lived, copied to the
- * outbox's own space. The loop owns one for each direction, which is empty whenever the loop is entered. A peer's
- * batch ends before another's begins: code that handles one client's packet must not do anything for another client.
+ * outbox's own space. The loop owns one for each direction, which is empty whenever the loop is entered. The batch of
+ * one peer ends before the batch of another begins, so code that handles one client's packet must not send anything for
+ * another client.
  */
 #pragma once
 
@@ -14,7 +15,7 @@
 #define OUTBOX_SPACE ((size_t)32 << 10)
 
 struct outbox {
-	struct stream *to; /* the batch's peer; NULL if there is none: bytes that are put are then dropped */
+	struct stream *to; /* the batch's peer; NULL if there is none, and bytes that are put are dropped */
 	int count;
 	bool is_broken; /* memory ran out: bytes were lost, and the stream must be closed */
 	size_t space_used;
@@ -42,7 +43,7 @@ outbox_ref(struct outbox *o, const void *bytes, size_t len)
 		o->total += len;
 	} else if (o->count > 0 && (const uint8_t *)last[-1].iov_base + last[-1].iov_len == (const uint8_t *)bytes &&
 		   (const uint8_t *)bytes != o->space + o->space_used) {
-		last[-1].iov_len += len; /* it directly follows the last piece */
+		last[-1].iov_len += len; /* the bytes directly follow the last piece */
 		o->total += len;
 	} else
 		outbox_ref_slowly(o, bytes, len);

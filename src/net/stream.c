@@ -220,7 +220,8 @@ int
 stream_write_slowly(struct stream *s, const struct iovec *pieces, int count)
 {
 	if (s->is_shaking)
-		/* the code that closes the stream now has bytes to send, but the peer could not understand them */
+		/* during a handshake, only code that closes the stream writes; the peer could not understand those
+		 * bytes */
 		return 0;
 	if (s->secured == NULL)
 		return stream_write_raw(s, pieces, count);

@@ -5,7 +5,8 @@
  * epoll_ctl, no allocation, and no copy but the kernel's. TLS is part of a stream, invisible to callers.
  *
  * Owns:   the descriptor and its queue. Embedded in its owner, which outlives it.
- * Always: after stream_close no callback comes; callbacks come only from the event loop, never from within a call.
+ * Always: after stream_close() no callback comes. Callbacks come only from the event loop, never from within a call of
+ *         the owner.
  */
 #pragma once
 
@@ -58,7 +59,7 @@ struct stream {
 	bool is_shaking; /* a TLS handshake is under way */
 	bool is_reading; /* the owner wants to read */
 	bool is_suspended; /* reading is off although the owner may want it: see stream_suspend */
-	bool is_broken; /* a write failed: the owner sees the stream as if the peer had gone */
+	bool is_broken; /* a write failed; to the owner it looks as if the peer had gone */
 	uint8_t end; /* enum stream_end: the state that on_ended was last called for */
 	short interest; /* events for which the event is registered */
 };
@@ -77,19 +78,20 @@ enum stream_result { STREAM_OK, STREAM_AGAIN, STREAM_EOF, STREAM_ERROR };
 int stream_open(struct stream *s, struct event_base *base, int fd, const struct stream_ops *ops);
 /* Closes the stream and frees its memory. The stream may be closed already, or zeroed with fd = -1. */
 void stream_close(struct stream *s);
-/* These two move the stream to another loop. stream_unhook() runs on the loop that has the stream, while no function of
- * its owner is running there; stream_hook() runs on the other loop. In between no code uses the stream. It must not be
- * in a handshake. Input and room for output that arrive in between are noticed after stream_hook(). */
+/* stream_unhook() and stream_hook() move the stream, which must not be in a handshake, to another loop. stream_unhook()
+ * runs on the loop that has the stream, while no function of the stream's owner is running there; stream_hook() runs on
+ * the other loop. In between no code uses the stream. Input and room for output that arrive in between are noticed
+ * after stream_hook(). */
 void stream_unhook(struct stream *s);
 void stream_hook(struct stream *s, struct event_base *base, struct inbox *inbox, struct tls_scratch *scratch);
 /* Returns true if there is input to read, or the peer has gone. */
 bool stream_is_readable(const struct stream *s);
 void stream_broke(struct stream *s); /* nothing more can be written: on_readable is called later */
-/* Complete stream_read() for TLS and closed streams, and for a recv() that returned 0 or less, given as got. */
+/* Parts of stream_read(): for TLS and closed streams, and for a recv() that returned `got`, which is 0 or less. */
 enum stream_result stream_read_slowly(struct stream *s, void *buf, size_t cap, size_t *got);
 enum stream_result stream_read_nothing(const struct stream *s, ssize_t got) __attribute__((cold));
-/* Complete stream_write() for all but a single piece with nothing queued, and for bytes that the peer has not taken.
- * sent is the number of bytes that the peer took, or -1 with errno set. */
+/* Parts of stream_write(): for output that is not just a single piece with nothing queued, and for bytes that the peer
+ * has not taken. `sent` is the number of bytes that the peer took, or -1 with errno set. */
 int stream_write_slowly(struct stream *s, const struct iovec *pieces, int count);
 int stream_keep_rest(struct stream *s, const struct iovec *pieces, int count, ssize_t sent) __attribute__((cold));
 
@@ -123,7 +125,7 @@ stream_read(struct stream *s, void *buf, size_t cap, size_t *got)
 }
 
 /* Sends all pieces in order, in one call if the peer takes them; the rest is copied to the queue. Returns 0, or -1
- * without memory. A dead peer is not an error here: bytes are dropped, and on_readable follows soon. */
+ * without memory. A dead peer is no error here: bytes are dropped, and on_readable() is called soon. */
 __attribute__((always_inline)) static inline int
 stream_write(struct stream *s, const struct iovec *pieces, int count)
 {
@@ -146,7 +148,8 @@ stream_set_reading(struct stream *s, bool on)
 		stream_change_reading(s, on);
 }
 
-/* With true, stops reading whatever the owner wants, until called again with false. Writing goes on. */
+/* With `on` true, stops reading, even if the owner wants to read, until the next call with `on` false. Writing goes
+ * on. */
 void stream_suspend(struct stream *s, bool on);
 
 static inline size_t
@@ -172,8 +175,8 @@ stream_is_full(const struct stream *s)
 }
 
 /*
- * --- handshake.c: turns a stream into a TLS stream. OpenSSL runs on threads of low priority (helpers.h); the loop
- * only moves bytes. Until the handshake is over, done is the only callback that the stream's owner gets.
+ * --- handshake.c: turns a stream into a TLS stream. OpenSSL runs on threads of low priority (helpers.h); the loop only
+ * moves bytes. Until the handshake is over, done() is the only callback that the stream's owner gets.
  */
 struct tls_scratch *tls_scratch_new(void);
 void tls_scratch_free(struct tls_scratch *t); /* does nothing if t is NULL */
@@ -191,8 +194,8 @@ struct handshake_settings {
 	void *arg;
 };
 
-/* Begins a handshake. first has bytes that were read already (direct TLS). Returns 0, or -1 with *why set; done is then
- * not called. */
+/* Begins a handshake. `first` has bytes that were read already (direct TLS). Returns 0, or -1 with *why set; then
+ * done() is not called. */
 int handshake_begin(struct stream *s, const struct handshake_settings *settings, const void *first, size_t first_len,
 		    struct fail *why);
 
@@ -208,7 +211,7 @@ struct tcp_options {
 
 /* Sets the options of a connection, or of a listener whose connections inherit them (Linux). */
 void tcp_options_set(const struct tcp_options *options, int fd);
-/* Sets the options that only listeners have; before bind(2). */
+/* Sets the options that only listeners have; called before bind(2). */
 void tcp_options_listen(const struct tcp_options *options, int fd);
 /* Undoes all of these options, in a listener that another process has set up; tcp_options_listen() is called next. */
 void tcp_options_clear(int fd);

@@ -2,8 +2,8 @@
  * src/net/stream_tls.c - an established TLS session between a stream's owner and its socket.
  *
  * Reading: one recv fills the loop's scratch, and OpenSSL takes record after record from there until nothing is left.
- * Writing: OpenSSL puts all records of a batch into the loop's sink, which one send empties; what the peer doesn't take
- * is queued encrypted. So OpenSSL never waits for a socket, and an idle session holds no buffer.
+ * Writing: OpenSSL puts all records of a batch into the loop's sink, which one send empties; bytes that the peer does
+ * not take are queued encrypted. So OpenSSL never waits for a socket, and an idle session holds no buffer.
  */
 #include "base/alloc.h"
 #include "net/tls_state.h"
@@ -66,7 +66,7 @@ send_sink(struct stream *s)
 
 /* --- reading --- */
 
-/* Gets ciphertext for OpenSSL: bytes that were left over, else bytes from the socket. */
+/* Gets ciphertext for OpenSSL: bytes that were left over or, if there are none, bytes from the socket. */
 static enum stream_result
 take_input(struct stream *s, size_t cap)
 {
@@ -79,7 +79,8 @@ take_input(struct stream *s, size_t cap)
 		t->in_len = t->stash_len;
 		return STREAM_OK;
 	}
-	/* This leaves room for the record that ends with these bytes, so that all of it can be returned. */
+	/* A part of a record is pending in OpenSSL. Reading less leaves room in the caller's buffer for all of that
+	 * record. */
 	if (SSL_has_pending(t->ssl) && want > 2 * RECORD_PARTIAL_MAX)
 		want -= RECORD_PARTIAL_MAX;
 	r = stream_read_raw(s, t->scratch->in, want, &t->in_len);
@@ -163,7 +164,8 @@ stream_tls_read(struct stream *s, void *buf, size_t cap, size_t *got)
 	if (r != STREAM_OK)
 		return r;
 	decrypt(t, buf, cap, got);
-	/* A peer that asks for new keys again and again (TLS 1.3's KeyUpdate) and never reads would fill the queue. */
+	/* Without a limit, a peer that asks for new keys again and again (TLS 1.3's KeyUpdate) and never reads would
+	 * fill the queue. */
 	if (s->queue_len == 0)
 		t->answers_len = 0;
 	t->answers_len += t->scratch->sink.len;

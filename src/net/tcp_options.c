@@ -27,8 +27,8 @@ tcp_options_set(const struct tcp_options *options, int fd)
 	set(fd, IPPROTO_TCP, TCP_KEEPINTVL, options->interval_s);
 }
 
-/* A client speaks first, so accepting can wait for its first packet, which is then read at once, without another turn
- * of the loop. */
+/* Clients send first. So the kernel can wait with the accept for the first packet, which is then read at once, without
+ * another turn of the loop. */
 void
 tcp_options_listen(const struct tcp_options *options, int fd)
 {

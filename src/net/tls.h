@@ -1,7 +1,7 @@
 /*
- * src/net/tls.h - TLS by OpenSSL: what a configuration's connections share (tls_context), and the state of one
- * connection (tls_session). There are no sockets here: bytes from the network go in and bytes for the network come out,
- * so a handshake can run on any thread.
+ * src/net/tls.h - TLS by OpenSSL: the state that all connections of a configuration share (tls_context), and the state
+ * of one connection (tls_session). There are no sockets here: bytes from the network go in and bytes for the network
+ * come out, so a handshake can run on any thread.
  *
  * Always: a context is immutable once made; a reload makes a new one, and sessions keep theirs.
  */
@@ -16,10 +16,10 @@
 struct tls_context; /* opaque: tls_context.c; reference-counted, from any thread */
 struct tls_session; /* opaque: tls_session.c; used by one thread at a time */
 
-/* with TLS_NEEDED, the handshake fails if the thing is missing */
+/* whether the client is asked for a certificate; with TLS_NEEDED, the handshake fails if it sends none */
 enum tls_wish { TLS_NOT_ASKED_FOR, TLS_ASKED_FOR, TLS_NEEDED };
-/* Checks of a server's certificate: none; that a CA in ca_file has signed it; and also that it has the server's
- * name. */
+/* The checks of a server's certificate: none; that a CA in ca_file has signed it; both that and that it has the
+ * server's name. */
 enum tls_verify { TLS_VERIFY_NOTHING, TLS_VERIFY_CHAIN, TLS_VERIFY_NAME };
 
 /* Settings of an accepting context. Files are PEM. Strings are borrowed; NULL and empty strings mean that nothing is
@@ -30,8 +30,8 @@ struct tls_accept_settings {
 	const char *min_version; /* "1.2" or "1.3" */
 	const char *ciphers; /* for TLS 1.2 */
 	const char *tls13_ciphers; /* for TLS 1.3 */
-	/* if the client's certificate is asked for, or needed; requires ca_file. The handshake fails if the certificate
-	 * does not verify */
+	/* whether clients are asked for a certificate, and must have one; needs ca_file unless TLS_NOT_ASKED_FOR. The
+	 * handshake fails if the certificate does not verify */
 	enum tls_wish certificate;
 	/* ALPN protocol, preceded by its length; static; PostgreSQL's if NULL. Clients that offer only other protocols
 	 * are refused */
@@ -51,7 +51,8 @@ struct tls_context *tls_accept_context(const struct tls_accept_settings *setting
 struct tls_context *tls_connect_context(const struct tls_connect_settings *settings, struct fail *why);
 struct tls_context *tls_context_ref(struct tls_context *ctx);
 void tls_context_unref(struct tls_context *ctx); /* does nothing if ctx is NULL */
-/* Returns when the first certificate expires, in seconds since 1970, or 0 if there is none. */
+/* Returns the time at which the certificate that is listed first expires, in seconds since 1970, or 0 if there is
+ * none. */
 int64_t tls_context_not_after(const struct tls_context *ctx);
 
 /* Returns an SSL of an accepting context, or NULL without memory. The caller provides input and output, and holds ctx
@@ -76,11 +77,11 @@ const char *tls_server_name(const struct tls_session *s); /* returns the SNI tha
 bool tls_has_alpn(const struct tls_session *s); /* returns true if both sides agreed on "postgresql" */
 /* returns true if the peer has sent a certificate; it is verified if the context verifies */
 bool tls_has_peer_certificate(const struct tls_session *s);
-/* Calls name for each name of the peer's certificate: its subject's common name (kind 'C'), then its DNS ('D') and
- * e-mail ('E') alternative names. Names with a NUL or a control character are skipped. name returns false to stop. */
+/* Calls name() for each name of the peer's certificate: its subject's common name (`kind` 'C'), then its DNS ('D') and
+ * e-mail ('E') alternative names. Names with a NUL or a control character are skipped. name() returns false to stop. */
 void tls_peer_names(const struct tls_session *s, bool (*name)(char kind, const char *text, void *arg), void *arg);
 /* Writes the subject of the peer's certificate as in RFC 2253 ("CN=web,O=Acme"), for clientname=DN. Returns 0, or -1 if
- * there is none or no room. */
+ * there is no certificate or no room. */
 int tls_peer_subject(const struct tls_session *s, char *out, size_t out_cap);
 const char *tls_version_name(const struct tls_session *s); /* returns "TLSv1.3" and the like */
 const char *tls_cipher_name(const struct tls_session *s);

@@ -1,4 +1,4 @@
-/* src/net/tls_context.c - what the TLS connections of one configuration share: certificates, trust, rules. */
+/* src/net/tls_context.c - the state that all TLS connections of one configuration share: certificates, trust, rules. */
 #include "net/tls_state.h"
 
 #include <assert.h>
@@ -163,10 +163,10 @@ choose_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len, const u
 			*out_len = in[at];
 			return SSL_TLSEXT_ERR_OK;
 		}
-	return SSL_TLSEXT_ERR_ALERT_FATAL; /* the client wants another protocol; PostgreSQL 17 does the same */
+	return SSL_TLSEXT_ERR_ALERT_FATAL; /* the client wants another protocol, and is refused as by PostgreSQL 17 */
 }
 
-/* Chooses the first certificate that fits the name that the client asks for. */
+/* Chooses the first certificate for the server name that the client has sent. */
 static int
 choose_certificate(SSL *ssl, int *alert, void *arg)
 {
@@ -233,7 +233,8 @@ add_certificate(struct tls_context *ctx, const struct tls_accept_settings *s, co
 				s->tls13_ciphers);
 	/* Clients send passwords, and OpenSSL frees its buffers without wiping them unless it is told to. */
 	SSL_CTX_set_options(c, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_CLEANSE_PLAINTEXT);
-	/* Sessions are resumed by tickets alone: they need no memory here, and end with this context's keys. */
+	/* Sessions are resumed by tickets alone: tickets need no memory here, and become invalid with this context's
+	 * keys. */
 	SSL_CTX_set_session_cache_mode(c, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_session_id_context(c, id, 16);
 	SSL_CTX_set_num_tickets(c, TICKETS);
@@ -325,7 +326,7 @@ keep_session(SSL *ssl, SSL_SESSION *session)
 	r->session = session;
 	snprintf(r->host, sizeof(r->host), "%s", s->host);
 	pthread_mutex_unlock(&ctx->lock);
-	return 1; /* we have taken the reference */
+	return 1; /* tells OpenSSL that we keep the reference to the session */
 }
 
 static int

@@ -49,7 +49,7 @@ struct tls_session {
 	uint8_t end_point[TLS_END_POINT_MAX];
 	size_t end_point_len;
 	bool has_plain; /* decrypted bytes are left over */
-	bool is_ended, is_broken; /* close_notify came; OpenSSL must not be called any more */
+	bool is_ended, is_broken; /* is_ended: close_notify came; is_broken: OpenSSL must not be called any more */
 	char *host;
 };
 
