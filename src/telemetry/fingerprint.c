@@ -47,7 +47,7 @@ normal_here(const struct normal_text *n)
 	return (struct normal_mark){ n->text_len, n->key_len, n->is_text_full };
 }
 
-/* Goes back to a mark. A text that keeps its literals keeps everything: then only the key goes back. */
+/* Goes back to a mark. If the text keeps its literals, nothing is removed from it, and only the key goes back. */
 static void
 normal_go_back(struct normal_text *n, struct normal_mark to)
 {
@@ -69,7 +69,7 @@ text_put(struct normal_text *n, const char *bytes, size_t len)
 	n->text_len += len;
 }
 
-/* Puts the rest of a literal into the text only; its beginning was put before. */
+/* Puts a token into the text only. For a further piece of a literal, this is all: the key already has the literal. */
 static void
 normal_put_rest(struct normal_text *n, const struct sql_token *t)
 {
@@ -293,8 +293,8 @@ is_sign(const struct reading *s, const struct sql_token *t)
 
 /* --- the walk --- */
 
-/* Returns true if PostgreSQL may see the end of this string elsewhere: where a backslash is an escape also in plain
- * strings, or may be half of a character. The E of an E string also counts for its pieces on other lines. */
+/* Returns true if PostgreSQL may see the end of this string elsewhere, because a backslash is an escape also in plain
+ * strings, or may be the second byte of a character. Pieces of an E string on further lines count as E strings, too. */
 static bool
 is_unsynchronised(struct reading *s, const struct sql_token *t)
 {
@@ -400,7 +400,7 @@ walk(struct reading *s, struct sql_lexer *lx, bool is_cut)
 	return true;
 }
 
-/* Keeps only the first word, if it is a word of SQL, of SQL whose quotes do not match. */
+/* For SQL with an unterminated quote or comment: keeps only its first word, and only if that is a keyword. */
 static void
 only_first_word(struct reading *s, const char *sql, size_t len)
 {

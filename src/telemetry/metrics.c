@@ -88,7 +88,7 @@ struct metrics_items {
 
 /* A kind of rows that have labels. */
 struct kind {
-	/* adds rows whose names were truncated to the same text; NULL if only the first is kept */
+	/* adds up rows whose labels are equal; NULL if only the first row is kept */
 	void (*add)(void *to, const void *from);
 	struct {
 		const char *label; /* NULL after the last one */
@@ -128,7 +128,7 @@ add_to_item(struct metrics_item *to, const struct metrics_item *from, enum snaps
 	return 0;
 }
 
-/* Returns 0, or -1 without memory; the caller frees all in both cases. */
+/* Returns 0, or -1 without memory. In both cases the caller frees `all`. */
 static int
 collect(struct metrics_items *all, const struct snapshot *s, enum snapshot_kind kind)
 {
@@ -227,7 +227,8 @@ put_array(const struct rendering *r, const uint64_t *values)
 	}
 }
 
-/* The first value of an array is there from the beginning, so that its rate is known. */
+/* If the family skips zeros, the first histogram of its array is written all the same, so that its rate is known from
+ * the beginning. */
 static void
 put_histograms(const struct rendering *r, const struct histogram *h, const struct exemplars *exemplars)
 {
@@ -407,7 +408,7 @@ behind(char *line, const char *beginning)
 	return strncmp(line, beginning, len) == 0 ? line + len : NULL;
 }
 
-/* Cuts text at the first of these signs. Returns the text after the sign, or "". */
+/* Ends text at the first `sign` in it. Returns the text after the sign, or "" if there is none. */
 static char *
 cut(char *text, char sign)
 {

@@ -3,10 +3,10 @@
 #include "base/alloc.h"
 #include "base/table.h"
 
-/* A kind of rows. A row begins with its names, padded with zeros, or its number: its key. */
+/* A kind of rows. A row begins with its key: its names, padded with zeros, or its number. */
 struct kind {
 	size_t key_len;
-	void (*add)(void *to, const void *from); /* adds another pool or database; takes what from owns */
+	void (*add)(void *to, const void *from); /* adds a row with another key to "_other"; takes what `from` owns */
 	/* adds another worker's row with the same key; NULL if only one worker has such a row */
 	void (*add_part)(void *to, const void *from);
 };
@@ -34,7 +34,7 @@ larger(uint64_t a, uint64_t b)
 	return a > b ? a : b;
 }
 
-/* The limits are for the whole pool, and each worker reports them. */
+/* The limits are not added up, because each worker reports those of the whole pool. */
 static void
 add_pool_part(void *to, const void *from)
 {
@@ -47,7 +47,7 @@ add_pool_part(void *to, const void *from)
 	t->max_overflow = overflow;
 }
 
-/* "_other" has no exemplars. */
+/* Adds a database to "_other", which has no exemplars. */
 static void
 add_database(void *to, const void *from)
 {
@@ -73,7 +73,8 @@ add_database_part(void *to, const void *from)
 	free(f->exemplars);
 }
 
-/* The role is the one seen in the last login. If two workers differ, the one whose backend is up counts. */
+/* The role is the one seen in the last login. If two workers differ, the role is that of the worker for which the
+ * backend is up. */
 static void
 add_backend_part(void *to, const void *from)
 {
