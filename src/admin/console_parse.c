@@ -111,7 +111,7 @@ read_words(struct sql_lexer *lexer, struct words *w, struct fail *why)
 	}
 }
 
-/* Returns how many of the words are the phrase, or 0 if they are another one. */
+/* Returns how many words make up the phrase, or 0 if w does not begin with the phrase. */
 static size_t
 match_phrase(const char *phrase, const struct words *w)
 {
@@ -326,7 +326,8 @@ take_client(const struct token *t, size_t count, struct command *out, struct fai
 	return take_name(t, out, why); /* the number as text, for the log */
 }
 
-/* Returns the setting's name for which SQL has a phrase. */
+/* Returns the name of the setting that has a phrase of its own in SQL (TIME ZONE), if t begins with that phrase, and
+ * sets *taken to its length in tokens. Otherwise returns NULL and sets *taken to 1. */
 static const char *
 phrase_setting(const struct token *t, size_t count, size_t *taken)
 {
@@ -376,7 +377,8 @@ take_value(const struct token *t, size_t count, struct command *out)
 	}
 }
 
-/* SESSION CHARACTERISTICS, ROLE, TRANSACTION and the like have no effect here. */
+/* Returns true if SET is followed by words of SQL instead of a setting: CHARACTERISTICS, ROLE, TRANSACTION and the
+ * like, which have no effect here. */
 static bool
 is_set_phrase(const struct token *t, size_t count)
 {

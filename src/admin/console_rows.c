@@ -173,7 +173,7 @@ next_char(const char *text)
 	return text;
 }
 
-/* Goes back only to the last %: it is enough to try to extend that one, so no pattern takes exponential time. */
+/* After a mismatch, only the text for the last % is extended. That is enough, so no pattern takes exponential time. */
 bool
 console_like_matches(const char *text, const char *pattern)
 {

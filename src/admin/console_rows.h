@@ -74,8 +74,8 @@ struct column {
 struct rows {
 	const struct column *columns;
 	size_t column_count;
-	/* a pattern: only rows match whose first column does, or a column with the database, user, application or
-	 * event; NULL for all rows */
+	/* a pattern of LIKE: a row is added only if its first column matches, or its database, user, application_name
+	 * or event; NULL for all rows */
 	const char *like;
 	struct buf *out;
 	uint64_t count; /* rows that were added */

@@ -1,8 +1,8 @@
 /*
- * src/admin/show_holders.c - SHOW HOLDERS: which client holds each server connection, what the client does there and
- * for how long, how many clients wait for a connection meanwhile, which processes hold the lock for which the server
- * waits in PostgreSQL, and which process is at the root of that; SHOW BLOCKERS: the holders for which others wait, the
- * one that blocks most first.
+ * src/admin/show_holders.c - SHOW HOLDERS has a row for each server connection that a client holds: what the client
+ * does there and for how long, and how many clients wait for a connection meanwhile. If the server waits for a lock in
+ * PostgreSQL, the row also names the processes that hold the lock, and the process at the root of the chain. SHOW
+ * BLOCKERS has only the holders for which others wait, the one that blocks most first.
  */
 #include "admin/show.h"
 #include "exchange/holder.h"

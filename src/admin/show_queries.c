@@ -57,7 +57,8 @@ join(struct query_row *to, const struct query_row *from)
 	histogram_add(&to->duration, &from->duration);
 }
 
-/* Merges rows with the same key, of the rows that match LIKE. Returns how many are left. */
+/* Drops the rows that do not match LIKE, and merges the others that have the same key. Returns how many rows are left.
+ * */
 static size_t
 merge(struct query_row *list, size_t count, unsigned per, struct rows *rows)
 {
@@ -91,7 +92,8 @@ add_queries(struct query_row *list, size_t count, void *arg)
 		double us = histogram_quantile_us(&q->duration, &histogram_bounds_query, 0.95, q->max_us);
 
 		q->mean_us = q->total_us / q->calls;
-		q->p95_us = us < (double)q->max_us ? (uint64_t)(us + 0.5) : q->max_us; /* within its bucket */
+		/* a quantile is only as exact as its bucket */
+		q->p95_us = us < (double)q->max_us ? (uint64_t)(us + 0.5) : q->max_us;
 		q->server_share = server_us > 0 ? q->phase_us[PHASE_SERVER] * 100000 / server_us : 0;
 	}
 	qsort_r(list, count, sizeof(list[0]), by_value, &at);

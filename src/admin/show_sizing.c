@@ -11,7 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MUCH 0.3 /* of the time that connections are lent; above it, less waste helps more than a larger pool */
+/* a part of the time for which connections are lent; if PostgreSQL is idle for more of that time, less waste helps more
+ * than a larger pool */
+#define MUCH 0.3
 #define HEADROOM 1.5 /* bursts need this much more than the average */
 #define LONG_ENOUGH_US (60 * US_PER_S) /* the shortest time after which a pool is called too large */
 #define LINES_TOLD 3
@@ -121,8 +123,8 @@ advise(const struct show_env *env, const struct pool *e, const struct policy_siz
 		show_say(env, rows, "Advice: none; the size is right.");
 }
 
-/* Returns the client that has waited longest for a connection of the pool, or else for a place of a cap that the pool
- * has; NULL if there is none. */
+/* Returns the client that has waited longest for a connection of the pool. If there is none, returns the one that has
+ * waited longest for a place under a cap that the pool is under; NULL if there is none, either. */
 static const struct client *
 find_first_in_line(const struct show_env *env, const struct pool *e)
 {
@@ -194,8 +196,8 @@ say_pool(const struct show_env *env, const struct pool *e, const struct holding 
 			 closes,
 			 pool_code_blamed(e->code)->closes > 0 ? pool_code_blamed(e->code)->why
 							       : "code of SHOW DATABASE_CODE");
-	/* The advice is about the present, as in EXPLAIN WAIT; if nothing there speaks against a larger pool, it is
-	 * about the use. */
+	/* The advice is about the present, as in EXPLAIN WAIT. If the present says nothing against a larger pool, the
+	 * advice follows from the use of the pool. */
 	if (!(first != NULL ? show_say_in_line(env, first, list, rows)
 			    : show_say_jam(env, e, list, stuck_us, "Advice", rows)))
 		advise(env, e, &u, rows);
@@ -215,9 +217,9 @@ say_lines(const struct show_env *env, const struct holding *list, struct rows *r
 }
 
 /*
- * Says how many requests of the database PostgreSQL has planned anew as their statements have no name, or how many it
- * has not thanks to keep_plans. A request by the extended protocol without the Bind of a named statement has an unnamed
- * one.
+ * Says how many of the database's requests ran with a plan that was there thanks to keep_plans. If none did, says which
+ * part of many requests PostgreSQL has planned anew because their statements have no name. A request by the extended
+ * protocol counts as one with an unnamed statement if it has no Bind of a named one.
  */
 static void
 say_plans(const struct show_env *env, const char *name, struct rows *rows)

@@ -74,7 +74,8 @@ say_holder(const struct show_env *env, struct holding *list, const struct holdin
 
 /* --- what would end the wait --- */
 
-/* Writes how to end what h waits for at the root, which is a client or another process; or else how to end h itself. */
+/* Writes how to end the client or process at the root of the chain for which h waits; or, if h is not blocked, how to
+ * end h itself. */
 static const char *
 remedy_of(const struct show_env *env, const struct holding *h, char out[HOLDER_REMEDY_MAX])
 {
@@ -100,8 +101,9 @@ is_in_way(const struct pool *e, const struct holding *h)
 	return policy_waits_for(e->policy, h->pool->policy);
 }
 
-/* Returns how many of these places are kept by h, or by the process that blocks h: its own, and those of its
- * waiters. */
+/* Returns how many of the places for which clients of e wait are kept because of one root: the place of h, and those of
+ * all holdings that have the same root. The root is h itself or, if h is blocked, the process outside pgweir that
+ * blocks h. */
 static uint32_t
 kept_by(const struct holding *list, const struct pool *e, const struct holding *h)
 {
@@ -218,7 +220,7 @@ say_waits(const struct show_env *env, const struct client *c, struct holding *li
 		show_say(env, rows, "Other clients have held theirs for a shorter time; see SHOW HOLDERS.");
 }
 
-/* Explains which client waits for which, up to the one that waits for none, and what to do about that one. */
+/* Names the processes that hold the lock for which h waits, and the client at the root of the chain of blockers. */
 static void
 say_root(const struct show_env *env, struct holding *list, const struct holding *h, struct rows *rows)
 {
