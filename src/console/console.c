@@ -69,7 +69,8 @@ session_of(struct console *k, struct client *c)
 	return cc;
 }
 
-/* Ends what only this closed client could have ended. Returns 0, or -1 with *why set if a worker does not answer. */
+/* Undoes the PAUSE or SUSPEND that only this closed client could have ended. Returns 0, or -1 with *why set if a worker
+ * does not answer. */
 static int
 take_back(const struct console_client *cc, struct fail *why)
 {
@@ -88,7 +89,8 @@ take_back(const struct console_client *cc, struct fail *why)
 	return 0;
 }
 
-/* Frees a closed client, none of whose messages is being handled. */
+/* Frees a closed client that handles no message any more. If a PAUSE or SUSPEND can't be undone yet, the client stays
+ * in `gone` until then. */
 static void
 let_go(struct console_client *cc)
 {
@@ -206,7 +208,8 @@ pump(struct console_client *cc)
 	is_over = cc->wait != WAIT_NONE && !console_go_on(cc, result, &why);
 	console_flush(cc);
 	handle_queue(cc, is_over);
-	/* Reading goes on if a command waits, but not for the console's share of time, or if nothing is left to do. */
+	/* pgweir reads from the client again if a command waits for anything but the console's share of time, or if
+	 * nothing is left to do. */
 	if (cc->is_reading_off &&
 	    ((cc->wait != WAIT_NONE && cc->wait != WAIT_TURN) || (cc->queue.len == 0 && !is_held(cc)))) {
 		cc->is_reading_off = false;
@@ -227,8 +230,9 @@ console_message(struct console *k, struct client *c, uint8_t type, const uint8_t
 	buf_put_u8(&cc->queue, type);
 	buf_put_u32(&cc->queue, (uint32_t)len + 4);
 	buf_put(&cc->queue, body, len);
-	/* While a command waits, pgweir still reads, to notice if the client leaves. It stops reading if the client
-	 * could only add to messages that pgweir can't keep up with. */
+	/* While a command waits, pgweir still reads, to notice if the client leaves. It stops reading while the client
+	 * does not read its answers, or has used up the console's share of this turn: more messages would only lengthen
+	 * the queue. */
 	if (!buf_ok(&cc->queue))
 		close_after(c, "54000", "too many messages were sent ahead of an answer");
 	else if (!is_held(cc))

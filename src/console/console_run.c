@@ -22,8 +22,8 @@ env_of(const struct console_client *cc)
 
 /* --- reading --- */
 
-/* Checks by the present lists of users: a reload may have changed them since the login, or since the command was
- * parsed. */
+/* Checks the permission by the present lists of users: a reload may have changed them since the login, or since the
+ * command was parsed. */
 static int
 check_permission(const struct console_client *cc, const struct command_row *row, struct fail *why)
 {
@@ -250,8 +250,8 @@ is_true_of_all(struct client_env *const *crew, enum wait_kind wait, const char *
 	return true;
 }
 
-/* Returns true if the wait is over. While a worker does not answer it is not, but for locks: such an answer might never
- * come. */
+/* Returns true if the wait is over. If a worker does not answer, the wait goes on, except WAIT_BLOCKING: that worker's
+ * answer about locks might never come. */
 static bool
 look_everywhere(const struct console_client *cc, const char *database)
 {
