@@ -31,8 +31,8 @@ on_sigusr2(struct weir *w)
 		log_warning(w->log, "no restart: %s", why.text);
 }
 
-/* Begins a stop. A second signal stops the process at once, whichever of PgBouncer's two ways of waiting it stands for;
- * without a pgbouncer.ini, it may replace the stop by a stricter one. */
+/* Begins a stop. A second signal stops the process at once. Only without a pgbouncer.ini, a second signal that stands
+ * for a stricter way to stop begins that one. */
 static void
 stop_by_signal(struct weir *w, enum shutdown_how how)
 {

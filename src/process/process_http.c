@@ -3,7 +3,8 @@
  *
  * Each worker takes its own snapshot, on its own thread, when a note asks for one. Worker 0 merges the snapshots when
  * all have come, or after GATHER_MAX_US. For a worker that has not answered by then it takes the previous snapshot,
- * because counters may not go back. One table shows which sessions block which: PostgreSQL has LOCKS_MAX_US to tell.
+ * because counters may not go back. For the table that shows which sessions block which, worker 0 waits up to
+ * LOCKS_MAX_US for PostgreSQL's answer.
  */
 #include "process/process_state.h"
 #include "config/compat.h"

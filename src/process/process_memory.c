@@ -79,7 +79,7 @@ act(struct weir *w, enum memory_state state)
 	if (is_relief) {
 		size_t freed = 0, more = 1;
 
-		/* Closes clients that hold much memory until enough will be freed, by the loop's next turn. */
+		/* Closes clients that hold much memory until enough of it will be free at the loop's next turn. */
 		for (int i = 0; i < RELIEVED_AT_ONCE && freed < 4 * FULL_BELOW && more > 0; i++)
 			freed += more = clients_relieve(w->crew);
 		malloc_trim(0);

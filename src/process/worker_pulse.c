@@ -1,5 +1,6 @@
-/* src/process/worker_pulse.c - finds out whether each worker moves, and how busy it is. A worker stores its pulse at
- * its ticks; worker 0 reads the pulse at its own ticks, without a halt. See worker.h. */
+/* src/process/worker_pulse.c - finds out whether each worker still ticks or hangs, and how busy it is. A worker stores
+ * its pulse at its ticks. Worker 0 reads all pulses at worker 0's ticks, without halting the other workers. See
+ * worker.h. */
 #include "process/process_state.h"
 #include "client/cancel.h"
 #include "login/login.h"
@@ -9,7 +10,9 @@
 
 #include <stdatomic.h>
 
-#define SILENT_TICKS 20 /* ticks of worker 0, about 2 s; there are none while the whole process stands still */
+/* ticks of worker 0, about 2 s; while the whole process is stopped, worker 0 does not tick either, so no worker is
+ * taken for hung */
+#define SILENT_TICKS 20
 
 uint64_t
 worker_cpu_us(const struct worker *k)
@@ -79,8 +82,8 @@ worker_watch(struct weir *w)
 		look_at_cpu(k, w->main_worker->now_us);
 		all_move = all_move && !k->watch.is_silent;
 	}
-	/* The service manager kills a process that gives no sign of life in time. It gets one, if all workers move,
-	 * twice as often as it wants. */
+	/* The service manager kills a process that gives no sign of life in time. If all workers tick, pgweir gives the
+	 * sign twice as often as the service manager wants it. */
 	if (!all_move || w->watchdog_us == 0 || w->main_worker->now_us - w->watchdog_told_us < w->watchdog_us / 2)
 		return;
 	w->watchdog_told_us = w->main_worker->now_us;

@@ -127,7 +127,7 @@ worker_threads_new(struct weir *w, struct fail *why)
 	return t;
 }
 
-/* Returns the first worker that is in this state, or, if is is false, in another state; NULL if there is none. */
+/* Returns the first worker in this state or, if `is` is false, in another state; NULL if there is none. */
 static struct worker *
 find(const struct worker_threads *t, int state, bool is)
 {
@@ -179,7 +179,8 @@ stop_all(struct worker_threads *t, uint64_t until_us)
 	struct worker *mover = find(t, HALT_POSTED, true);
 	int r = 0;
 
-	if (mover != NULL) /* has not read of a halt that was given up: would be awaited in vain again */
+	/* it has not read the note of a halt that was given up, and would not stop this time, either */
+	if (mover != NULL)
 		return mover;
 	t->is_halt = true;
 	t->round++;
