@@ -24,7 +24,7 @@
  *
  * Always: at most one of the two reads a client, whichever of them dies, and whenever. A client belongs to the old
  * process until that has sent YOURS. A client whose YOURS has not come is dropped by the successor if the old process
- * lives, and kept if it has died.
+ * lives, and kept if the old process has died.
  *
  * Numbers are in network order; strings have a length of 32 bits before them, or a terminator where the list says so.
  */

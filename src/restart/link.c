@@ -23,7 +23,8 @@
 #define READ_MAX ((size_t)64 << 10)
 #define FDS_MAX 32u /* descriptors that came before their messages were complete */
 #define LAST_MS 1000
-#define SMALL_MAX ((size_t)4096) /* up to this length, the reserve is used: without the message the link would end */
+/* messages up to this length may use the memory reserve, because a message that can't be sent ends the link */
+#define SMALL_MAX ((size_t)4096)
 
 struct out {
 	STAILQ_ENTRY(out) next;

@@ -14,9 +14,9 @@
 #include <string.h>
 
 #define TRANSFERS PARKED_MAX /* at a time */
-#define TRANSFER_MAX_US (3 * US_PER_S) /* how long a client, which is not read, waits for TAKEN */
-#define PAUSE_US (10 * US_PER_S) /* after a client has waited in vain for that long */
-#define SILENCE_US US_PER_S /* after a halt that failed, until the next is tried: each may take as long as that */
+#define TRANSFER_MAX_US (3 * US_PER_S) /* how long a client on its way waits for TAKEN; it is not read meanwhile */
+#define PAUSE_US (10 * US_PER_S) /* how long no other client is sent after one has waited for TRANSFER_MAX_US in vain */
+#define SILENCE_US US_PER_S /* from a failed halt to the next attempt; an attempt may take as long as this */
 #define WALK_MAX 512 /* clients looked at in one turn */
 #define ROUND_US 100000 /* between two rounds through all clients; most move earlier, when they become idle */
 
@@ -45,7 +45,7 @@ struct moving {
 	struct client_record_writer *writer;
 	struct timer pump;
 	struct client_env *const
-	    *at; /* the worker whose clients the round is at; it points to NULL at the end of the round */
+	    *at; /* the worker that the round has come to; points to NULL at the end of the round */
 	struct transfer transfers[TRANSFERS];
 	uint64_t last_number;
 	/* all_from_us: no client is sent before this time; listeners_from_us: no client that listens */
@@ -98,7 +98,8 @@ count_staying(const struct moving *m, char text[STAYING_MAX])
 	return all;
 }
 
-/* At the end of a round: tells the log after the first round, and the successor whenever something has changed. */
+/* Called at the end of a round. Logs after the first round which clients stay, and tells the successor whenever that
+ * has changed. */
 static void
 tell_who_stays(struct moving *m)
 {
@@ -260,8 +261,8 @@ advance(struct moving *m, struct transfer *at)
 	}
 }
 
-/* A worker does not answer: no client moves for now. Clients on their way stay here, unless the successor was told that
- * they are its own. */
+/* Called when a worker does not answer: no client moves for now. Clients on their way stay here, unless the successor
+ * was told that they are its own. */
 static void
 stay_for_now(struct moving *m, const struct fail *why)
 {

@@ -36,8 +36,8 @@ struct arrival {
 	uint64_t number; /* the client's number in the old process; 0 if this place is free */
 	struct client *client; /* NULL if the client was closed meanwhile */
 	enum stage stage;
-	/* notifications that waited for the client there; NULL with a length if there was no memory: the client is
-	 * closed */
+	/* notifications that waited for the client in the old process; NULL with queued_len > 0 if there was no memory
+	 * for them, so the client must be closed */
 	uint8_t *queued;
 	size_t queued_len;
 };
@@ -136,8 +136,9 @@ refuse_arrival(struct predecessor *p, struct arrival *n)
 		client_let_go(c);
 }
 
-/* Tells the old process that the client is taken, when the client's listener, if any, listens on all its channels here
- * and has caught up. Notifications that came until then are dropped here: the old process sends them. */
+/* Tells the old process that the client is taken, once the client's listener, if it has one, listens on all of the
+ * client's channels here and has caught up. Notifications that came until then are dropped here: the old process sends
+ * them. */
 static void
 take_if_confirmed(struct predecessor *p, struct arrival *n)
 {
@@ -244,7 +245,8 @@ on_client(struct predecessor *p, const uint8_t *body, size_t len, int fd)
 	const char *refusal = NULL;
 	struct fail why;
 
-	/* The kernel gives the lowest free number. The highest numbers are for servers, as in net/listener.c. */
+	/* The kernel gives each descriptor the lowest free number. The highest numbers are kept for servers, as in
+	 * net/listener.c. */
 	if (fd < 0 || (setup_descriptors_for_clients() > 0 && fd >= setup_descriptors_for_clients()))
 		refusal = "no descriptor is left for it";
 	else if (number == 0 || n == NULL || client_record_parse(body, len, &record) < 0)
@@ -324,7 +326,7 @@ begin_to_serve(struct predecessor *p)
 	p->r->host.serve(p->r->host.w);
 }
 
-/* Takes the descriptor of a message, which is a listener's or a client's. Any other is closed. */
+/* Takes the descriptor of a message: a listening socket or a client's socket. Any other descriptor is closed. */
 static void
 take_descriptor(struct predecessor *p, uint8_t type, const uint8_t *body, size_t len, int fd)
 {
@@ -384,7 +386,8 @@ is_dead(const struct predecessor *p)
 	return getppid() != p->pid;
 }
 
-/* Decides about clients that the old process had not let go of: they are ours if it is dead, else its own. */
+/* Decides about clients that the old process had not let go of: with are_ours they belong to this process, otherwise to
+ * the old one. */
 static void
 settle_arrivals(struct predecessor *p, bool are_ours)
 {
@@ -495,7 +498,8 @@ restart_meet_predecessor(struct restart *r, int fd, struct fail *why)
 
 	r->predecessor = p;
 	p->r = r;
-	/* The process that made the socket pair; restart_find_predecessor() has checked that getsockopt() works. */
+	/* The peer is the process that made the socket pair; restart_find_predecessor() has checked that getsockopt()
+	 * works. */
 	getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len);
 	p->pid = peer.pid;
 	p->since_us = restart_now_us(r);

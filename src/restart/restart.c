@@ -88,7 +88,8 @@ restart_client_released(struct restart *r, struct exchange *x)
 		parked_add(r->parked, c);
 }
 
-/* The listener has answered for a client on its way, or has caught up: notifications from before are in its queue. */
+/* Called when the listener has answered for a client on its way, or has caught up, so that all earlier notifications
+ * are in the client's queue. */
 void
 restart_transfer_progress(struct restart *r)
 {
