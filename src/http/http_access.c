@@ -1,10 +1,10 @@
 /*
  * src/http/http_access.c - who may see pages that are not open, which contain SQL and names of users.
  *
- * With [http] auth_file, a request must prove a name and password of that file (RFC 7617). Without, it must come by a
- * loopback address or a Unix socket, or from 127.0.0.1 or ::1 by any address (a container listens on all of its own).
- * Its Host must not be the name of another site: a page in a browser could have its own name resolve to 127.0.0.1 (DNS
- * rebinding).
+ * With [http] auth_file, a request must prove a name and password of that file (RFC 7617). Without auth_file, the
+ * request must come by a loopback address or a Unix socket, or from 127.0.0.1 or ::1 to any address (in a container,
+ * pgweir listens on all addresses). Its Host must not be the name of another site: a page in a browser could have its
+ * own name resolve to 127.0.0.1 (DNS rebinding).
  */
 #include "http/http_state.h"
 #include "auth/encoding.h"
