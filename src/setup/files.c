@@ -27,7 +27,8 @@ needs_passwords(const struct config *config)
 	       config->auth_method == AUTH_PASSWORD;
 }
 
-/* Loads a file of users. With needs_secrets, all users in it must have a secret to prove a password against. */
+/* Loads a file of users. With needs_secrets, all users in the file must have a secret by which a password can be
+ * checked. */
 static struct users *
 load_users_file(const struct config *config, const char *path, bool needs_secrets, struct config_problems *problems)
 {
@@ -88,8 +89,8 @@ warn_of_strangers(const struct config *config, const char *key, char *const *nam
 		warn_of_stranger(sink, users, line, key, *names);
 }
 
-/* Warns of names that users_file lacks, if it must have all users: no auth_query finds others, and all users log in
- * with a password. */
+/* Warns of names that users_file lacks. Does nothing unless users_file must have all users: there is no auth_query, and
+ * the method needs passwords. */
 static void
 check_names(const struct config *config, const struct users *users, struct config_problems *problems)
 {
@@ -118,8 +119,8 @@ check_names(const struct config *config, const struct users *users, struct confi
 	}
 }
 
-/* Warns of fleet connections without a password: they log in on their own, so neither a SCRAM verifier nor a client's
- * proof is enough. */
+/* Warns if users_file has no password for a fleet connection, which is pgweir's own connection to a PostgreSQL with a
+ * budget. No client takes part in its login, so a SCRAM verifier is not enough. */
 static void
 check_budget_logins(const struct config *config, const struct users *users, struct config_problems *problems)
 {
@@ -171,7 +172,7 @@ load_users(const struct config *config, struct config_problems *problems)
 	return users;
 }
 
-/* Returns the line of the setting in [tls_client] whose file a text is about, or 0 if it is about none of them. */
+/* Returns the line of the setting in [tls_client] whose value stands in this text of an error, or 0 if none does. */
 static unsigned
 line_of_file(const struct config *config, const char *text)
 {

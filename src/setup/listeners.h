@@ -32,7 +32,8 @@ struct listeners_fresh {
 	bool is_changed; /* if false, the present listeners stay, whatever the configuration says */
 };
 
-struct listeners *listeners_new(const struct listeners_settings *settings); /* none yet; never returns NULL */
+/* has no listener yet; never returns NULL */
+struct listeners *listeners_new(const struct listeners_settings *settings);
 void listeners_free(struct listeners *l); /* l may be NULL */
 
 /* --- opening: functions that return -1 set *why --- */
@@ -48,7 +49,8 @@ int listeners_adopt(struct listeners *l, const struct config *config, struct fai
 int listeners_open(struct listeners *l, const struct config *config, struct listeners_fresh *fresh, struct fail *why);
 void listeners_take(struct listeners *l, const struct config *config, const struct listeners_fresh *fresh);
 void listeners_abandon(struct listeners_fresh *fresh);
-int listeners_listen(struct listeners *l, const struct config *config, struct fail *why); /* opens and takes */
+/* listeners_open() and listeners_take() */
+int listeners_listen(struct listeners *l, const struct config *config, struct fail *why);
 
 void listeners_begin(struct listeners *l); /* accepts clients from now on, also on listeners that are opened later */
 void listeners_close_tcp(struct listeners *l); /* Unix sockets stay open */
