@@ -1,11 +1,12 @@
-/* src/modules/gss/gss_show.c - shows PostgreSQL who pgweir is, by a ticket of the process's own, or who its client is,
- * by what that has delegated. See gss.h. */
+/* src/modules/gss/gss_show.c - authenticates to PostgreSQL by Kerberos: as pgweir, with a ticket of the process, or as
+ * pgweir's client, with credentials that the client has delegated. See gss.h. */
 #include "modules/gss/gss_context.h"
 
 #include <gssapi/gssapi_krb5.h>
 #include <stdio.h>
 
-/* As Kerberos has it at once: later, the library would look the host's name up each time. */
+/* Imports the service's name, and makes it a Kerberos name right away: with a name that is only imported, the library
+ * would look up the host each time. */
 static enum proof
 take_service(const struct auth_server *to, struct gss_context *x, struct fail *why)
 {
@@ -47,8 +48,8 @@ no_ticket(const struct auth_server *to, OM_uint32 major, OM_uint32 minor, struct
 	return proof;
 }
 
-/* Only the ticket is asked for on the way; PostgreSQL's reply is judged without asking anybody: the credentials, which
- * another thread may hold while a KDC hangs, are not looked at. */
+/* Only the first call, which gets the ticket, may ask a KDC. The second call judges PostgreSQL's reply locally, and
+ * does not use the credentials, because another thread may hold these while a KDC hangs. */
 static enum proof
 show(const struct auth_server *to, struct gss_context *x, struct auth_tokens *t, struct fail *why)
 {

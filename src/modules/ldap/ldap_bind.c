@@ -7,15 +7,15 @@
 #include <ldap.h>
 #include <poll.h>
 
-#define ANSWER_MAX ((ber_len_t)1 << 20) /* bytes of a message: nothing is asked for that is long */
+#define ANSWER_MAX ((ber_len_t)1 << 20) /* the most bytes of a message; no answer that pgweir asks for is long */
 
-/* A connection, and until when it may take. */
+/* A connection, and the time until which all work on it may take. */
 struct asking {
 	const struct ldap_settings *s;
-	LDAP *ld; /* NULL: none yet */
+	LDAP *ld; /* NULL if not made yet */
 	uint64_t deadline_us;
 	struct fail *why;
-	bool has_password; /* what is sent now */
+	bool has_password; /* true while a password is being sent */
 };
 
 static uint64_t
@@ -64,7 +64,7 @@ wiper_write(Sockbuf_IO_Desc *io, void *bytes, ber_len_t len)
 	return sent;
 }
 
-/* Wipes what was sent: libldap frees its buffers as they are. */
+/* Wipes what was sent, because libldap frees its buffers without wiping them. */
 static const Sockbuf_IO wiper = { layer_setup, NULL, layer_ctrl, layer_read, wiper_write, NULL };
 
 static ber_slen_t
@@ -80,7 +80,8 @@ timer_read(Sockbuf_IO_Desc *io, void *bytes, ber_len_t len)
 	return LBER_SBIOD_READ_NEXT(io, bytes, len);
 }
 
-/* Reads below TLS, for libldap's timeouts end neither a handshake nor the rest of a message that has begun. */
+/* Limits the time of reads below TLS, because libldap's timeouts end neither a handshake nor the rest of a message that
+ * has begun. */
 static const Sockbuf_IO timer = { layer_setup, NULL, layer_ctrl, timer_read, layer_write, NULL };
 
 static void
@@ -119,7 +120,8 @@ set_timeout(const struct asking *a, int option, uint64_t us)
 	return ldap_set_option(a->ld, option, &time) == LDAP_OPT_SUCCESS;
 }
 
-/* Gives the next operation the time that is left, each server a share of it to connect. Returns false if none is. */
+/* Gives the next operation the time that is left, and each server an equal share of that time to connect. Returns false
+ * if no time is left. */
 static bool
 set_time(const struct asking *a)
 {
@@ -159,7 +161,7 @@ initialize(struct asking *a)
 	return r;
 }
 
-/* Makes the connection; nothing is sent yet, unless it is TLS. References to other servers are not followed: libldap
+/* Makes the connection; nothing is sent yet, except to start TLS. References to other servers are not followed: libldap
  * would ask those anonymously, in the clear, and could not bind there. */
 static enum proof
 begin(struct asking *a)
@@ -219,7 +221,7 @@ take_entry(const struct asking *a, LDAPMessage *found, bool has_more, struct buf
 	return PROOF_RIGHT;
 }
 
-/* Searches the user's entry, and writes its name. */
+/* Searches for the user's entry, and writes the entry's name. */
 static enum proof
 search(struct asking *a, const char *user, struct buf *name)
 {

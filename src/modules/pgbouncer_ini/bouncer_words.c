@@ -1,8 +1,8 @@
 /*
- * src/modules/pgbouncer_ini/bouncer_words.c - advice names settings as the file at hand does.
+ * src/modules/pgbouncer_ini/bouncer_words.c - rewords advice, so that it names settings as the configuration file does.
  *
- * Hints and problems are written with pgweir's names: "users_file in section [auth]". Where the file is PgBouncer's,
- * those that have a name there get it: "auth_file".
+ * Hints and problems are written with pgweir's names: "users_file in section [auth]". If the file is PgBouncer's,
+ * settings that PgBouncer has get PgBouncer's names: "auth_file".
  */
 #include "modules/pgbouncer_ini/pgbouncer_ini.h"
 
@@ -11,7 +11,8 @@
 #define NAME_LETTERS "abcdefghijklmnopqrstuvwxyz_0123456789"
 #define OF_FILE " of pgweir.ini"
 
-/* section: "" for a name that only one of our sections has. Returns NULL if PgBouncer has no such setting. */
+/* Returns PgBouncer's name for a setting of pgweir's, or NULL if PgBouncer has no such setting. If section is "",
+ * settings in all sections are looked at, and the result is NULL if settings in two sections have this name. */
 static const char *
 their_name(const char *section, size_t section_len, const char *name, size_t len)
 {
@@ -31,7 +32,7 @@ their_name(const char *section, size_t section_len, const char *name, size_t len
 	return found != NULL ? found->name : NULL;
 }
 
-/* Returns true if it stands as a word of its own, and is not what somebody has called something. */
+/* Returns true if the name stands as a word of its own, and not in quotes, a path or an address. */
 static bool
 is_free(const char *text, const char *at, size_t len)
 {
@@ -65,7 +66,8 @@ put_part(struct buf *to, const char *text, const char *part, size_t part_len, co
 	return count;
 }
 
-/* The next " in section [S]" or " in [S]" from text on; *section is where S is. NULL: none. */
+/* Returns the next " in section [S]" or " in [S]" from text on, or NULL if there is none. Sets *section to S, and the
+ * last argument to the text after the place. */
 static const char *
 find_place(const char *text, const char **section, size_t *section_len, const char **behind)
 {
@@ -83,7 +85,7 @@ find_place(const char *text, const char **section, size_t *section_len, const ch
 	return NULL;
 }
 
-/* The last place before end where a sentence or a part of one begins. */
+/* Returns the last position before end at which a sentence, or a part of one, begins. */
 static const char *
 sentence_before(const char *text, const char *end)
 {
