@@ -22,7 +22,7 @@
 
 enum { OPT_UPSTREAM = 256, OPT_FOREIGN, OPT_SCHEMA, OPT_CERTIFICATE };
 
-/* A build may lack what reads other programs' files. */
+/* Reports that this build lacks the module that reads PgBouncer's file. Returns the exit code. */
 static int
 cannot_import(void)
 {
@@ -66,12 +66,13 @@ usage(FILE *to)
 	    to);
 }
 
-/* called: argv[0]. As PgBouncer, the first line is what tools look for there. */
+/* called is argv[0]. If pgweir is called pgbouncer, the first line is the one for which PgBouncer's tools look. */
 static void
 version(const char *called)
 {
 	const char *slash = strrchr(called, '/'), *compat = getenv("PGWEIR_PGWEIR_COMPAT");
-	bool is_old = compat != NULL && strcmp(compat, "pgbouncer_1_25") == 0; /* no file is read for this */
+	/* the environment decides, because no file is read */
+	bool is_old = compat != NULL && strcmp(compat, "pgbouncer_1_25") == 0;
 #ifdef HAVE_LIBSYSTEMD
 	const char *systemd = "with";
 #else
@@ -107,14 +108,14 @@ load(const char *path, const char *uri, bool is_check, int predecessor)
 		config_unref(config);
 		config = NULL;
 	}
-	if (config != NULL && !is_check) /* the log will have these */
+	if (config != NULL && !is_check) /* the log will have what setup_check_files() has found */
 		config_problems_cut(&problems, of_the_file);
 	if (config != NULL && is_check)
 		setup_check_secrets(config, &problems);
 	print_problems(&problems);
 	for (size_t i = 0; config == NULL && i < problems.count; i++)
 		if (problems.list[i].is_error) {
-			restart_tell_predecessor(predecessor, problems.list[i].text); /* the first of them */
+			restart_tell_predecessor(predecessor, problems.list[i].text); /* the first error */
 			break;
 		}
 	if (is_check || problems.error_count > 0) {
@@ -158,8 +159,8 @@ leave_terminal(void)
 }
 
 /*
- * Takes config, so that the first configuration, with its passwords, is not kept beyond the first reload. told: where
- * to write a byte once it serves; -1: nowhere.
+ * Takes config, so that the first configuration, with its passwords, is not kept beyond the first reload. told is a
+ * descriptor to which a byte is written once the process serves, or -1.
  */
 static int
 serve(struct config *config, const struct process_start *start, int told)
@@ -186,7 +187,7 @@ serve(struct config *config, const struct process_start *start, int told)
 	return 0;
 }
 
-/* A password on the command line can be read by everyone on the machine: it is taken, then overwritten. */
+/* A password on the command line can be read by everyone on the machine: pgweir has a copy, and overwrites it here. */
 static void
 hide_password(char *uri)
 {
@@ -210,14 +211,14 @@ struct asked {
 	int is_check, is_dump, is_import, is_keys; /* getopt_long() sets these */
 	bool is_verbose, is_daemon;
 	const char *called; /* argv[0] */
-	const char *user; /* NULL: not said */
+	const char *user; /* NULL if not given */
 	char *uri;
 	const char *path;
 };
 
 /*
- * Returns true if OpenSSL has made what all of its functions use. It does so once, at the first call, and does not say
- * that it had no memory for that: RAND_bytes() then crashes.
+ * Has OpenSSL make what all of its functions use, which it does once, at the first call. Returns false, after reporting
+ * the error, if there was no memory: OpenSSL's later functions would not say so, and RAND_bytes() would crash.
  */
 static bool
 begin_openssl(int predecessor)
@@ -243,7 +244,7 @@ make_certificate(const char *directory)
 	return 1;
 }
 
-/* -1: go on; else the exit code. */
+/* Returns -1 to go on, or else the exit code. */
 static int
 read_option(struct asked *asked, int option)
 {
@@ -304,7 +305,7 @@ static int __attribute__((format(printf, 1, 2))) refuse(const char *fmt, ...)
 	return 2;
 }
 
-/* All settings, or those with these names. Returns the exit code. */
+/* Prints all settings, or those with these names. Returns the exit code. */
 static int
 print_keys(int count, char **names)
 {
@@ -357,7 +358,7 @@ read_options(struct asked *asked, int argc, char **argv)
 	return -1;
 }
 
-/* Options win over the file. */
+/* Options take precedence over the file. */
 static int
 apply(const struct asked *asked, struct config *config)
 {
@@ -385,7 +386,7 @@ run(const struct asked *asked, struct config *config, const struct process_start
 		config_unref(config);
 		return 1;
 	}
-	/* The starter waits until the process in the background serves, or has said on standard error why it can't. */
+	/* This process waits until the one in the background serves, or has said on standard error why it can't. */
 	if (pipe2(ends, O_CLOEXEC) < 0 || (pid = fork()) < 0) {
 		perror("pgweir");
 		config_unref(config);
