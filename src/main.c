@@ -187,7 +187,7 @@ serve(struct config *config, const struct process_start *start, int told)
 	return 0;
 }
 
-/* A password on the command line can be read by everyone on the machine: pgweir has a copy, and overwrites it here. */
+/* Overwrites a password on the command line, which everyone on the machine can read. pgweir has a copy. */
 static void
 hide_password(char *uri)
 {
@@ -262,7 +262,7 @@ read_option(struct asked *asked, int option)
 		asked->is_verbose = true;
 		return -1;
 	case 'q':
-	case 0: /* one that getopt_long() has noted */
+	case 0: /* an option that getopt_long() has stored */
 		return -1;
 	case 'R':
 		fputs("pgweir: -R is not supported: PgBouncer has dropped it, too. RESTART in the console starts the "

@@ -54,8 +54,8 @@ struct console_host {
 	int (*restart)(struct weir *w, struct fail *why); /* starts the successor; returns 0, or -1 with *why set */
 	/* Called in a halt. Returns why a restart would not move c to the new process now, or NULL if it would. */
 	const char *(*stays)(const struct client *c);
-	/* Writes what the old process still does after a restart. Returns false if it has ended, or if there was
-	 * none. */
+	/* Writes what the old process still does after a restart. Returns false if the old process has ended, or if
+	 * there was none. */
 	bool (*tell_predecessor)(struct weir *w, char *out, size_t size);
 	void (*reopen)(struct weir *w); /* reopens log files */
 	/* Returns problem i of the last reload, in the order in which they were found, as a line of text; NULL after

@@ -239,7 +239,7 @@ take_name(const struct token *t, struct command *out, struct fail *why)
 	return 0;
 }
 
-/* Takes the second of these words, a string. */
+/* Takes the second of these words as out->text. Returns false unless it is a string that fits. */
 static bool
 take_string(const struct token *t, size_t count, struct command *out)
 {
@@ -263,7 +263,8 @@ take_like(const struct token *t, size_t count, struct command *out, struct fail 
 	return 0;
 }
 
-/* SHOW QUERIES [count] [PER what] [BY column] [LIKE 'pattern']; SHOW READS has no PER and BY. */
+/* Takes the rest of SHOW QUERIES [count] [PER what] [BY column] [LIKE 'pattern'], or of SHOW READS, which has no PER
+ * and BY. */
 static int
 take_top(const struct token *t, size_t count, struct command *out, struct fail *why)
 {
@@ -299,7 +300,7 @@ take_top(const struct token *t, size_t count, struct command *out, struct fail *
 	return take_like(t, count, out, why);
 }
 
-/* SHOW DATABASE_CODE [FOR 'SQL'] */
+/* Takes the rest of SHOW DATABASE_CODE [FOR 'SQL']. */
 static int
 take_sql(const struct token *t, size_t count, struct command *out, struct fail *why)
 {

@@ -14,7 +14,8 @@
 
 enum column_type {
 	COLUMN_TEXT, /* const char *; NULL is SQL's NULL */
-	COLUMN_BOOL, /* uint64_t, like all types below; a value too large for its type is shown as the largest */
+	/* uint64_t, like all types below but FLOAT8; a value too large for its type is shown as the largest */
+	COLUMN_BOOL,
 	COLUMN_INT4,
 	COLUMN_INT8,
 	COLUMN_INT8_OR_NULL, /* ROWS_NULL is SQL's NULL */

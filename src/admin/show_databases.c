@@ -243,7 +243,8 @@ SHOW(show_users, user_columns, OF_ALL)
 		add_pool(sum_of(&sums, e->user), e);
 	for (c = clients_walk(env->host->crew, NULL); c != NULL; c = clients_walk(env->host->crew, c))
 		if (exchange_is_ready(&c->x))
-			add_known_user(exchange_user(&c->x), &sums); /* its servers may log in as another user */
+			/* the client's servers may log in as another user */
+			add_known_user(exchange_user(&c->x), &sums);
 	HASH_ITER(hh, sums.table, s, next)
 		add_user(env, rows, s);
 	TABLE_FREE(sums.table);

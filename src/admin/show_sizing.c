@@ -14,11 +14,12 @@
 /* a part of the time for which connections are lent; if PostgreSQL is idle for more of that time, less waste helps more
  * than a larger pool */
 #define MUCH 0.3
-#define HEADROOM 1.5 /* bursts need this much more than the average */
+#define HEADROOM 1.5 /* bursts need this many times the average */
 #define LONG_ENOUGH_US (60 * US_PER_S) /* the shortest time after which a pool is called too large */
 #define LINES_TOLD 3
 #define MANY_UNNAMED 1000 /* requests; enough to say what most of them are like */
-#define STUCK_US (1 * US_PER_S) /* a client whose turn it has been for so long is mentioned even if no client waits */
+/* a client that should have sent or read something for so long is named even if no client waits */
+#define STUCK_US (1 * US_PER_S)
 
 /* Returns the use of a pool. *closes is how many of its connections were ever closed because of unknown code. */
 static struct policy_sizing

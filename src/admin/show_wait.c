@@ -64,7 +64,7 @@ say_holder(const struct show_env *env, struct holding *list, const struct holdin
 
 	show_holder_query(h->srv, query);
 	show_blocked_by(list, h, blocked);
-	/* show_say() would replace names of settings, but the SQL has none. */
+	/* show_say() is not used here: it would replace words of the SQL that look like names of settings. */
 	snprintf(text, sizeof(text), "%s has had a server for %s (PID %" PRIu32 " in PostgreSQL); %s for %s%s%s%s%s.",
 		 name_of(h->srv->borrower, name), age_of(env, h->srv->loan.lent_us).text, h->srv->pid, show_use(h, use),
 		 age_of(env, h->since_us).text, blocked[0] != '\0' ? ", blocked by " : "", blocked,
@@ -272,7 +272,8 @@ say_with_server(const struct show_env *env, struct holding *list, const struct h
 					      : "neither PostgreSQL nor pgweir owes it anything");
 	if (h->blocker_count <= 0 && h->blocks > 0)
 		say_blocked(env, list, h, rows);
-	if ((h->blocks > 0 || h->blocker_count > 0) && h->root != h) /* PostgreSQL ends a deadlock */
+	/* a deadlock needs no advice: PostgreSQL ends it */
+	if ((h->blocks > 0 || h->blocker_count > 0) && h->root != h)
 		show_say(env, rows, "What helps: %s.", remedy_of(env, h, remedy));
 }
 

@@ -78,7 +78,7 @@ ask_locks(const struct console_host *host, const struct command *command)
 	struct fail why;
 
 	if (show == NULL || show->scope != OF_LOCKS ||
-	    host->halt(host->w, &why) < 0) /* the function that fills the rows fails, too, and says why */
+	    host->halt(host->w, &why) < 0) /* fill_rows() then fails, too, and says why */
 		return false;
 	for (struct client_env *const *of = host->crew; *of != NULL; of++)
 		is_asked |= blocking_ask((*of)->blocking, *(*of)->x.now_us);

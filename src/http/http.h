@@ -30,7 +30,8 @@ struct http_settings {
 	const char *host; /* a numeric address, or a path if port is 0 */
 	unsigned short port;
 	struct log *log; /* not used by the thread after http_free() */
-	/* the users of auth_file, who may see pages that are not open; if NULL, requests by a loopback address may */
+	/* the users of auth_file, who may see pages that are not open; if NULL, requests by a loopback address may see
+	 * these */
 	struct users *users;
 	bool is_local; /* true if host is a loopback address or a path */
 	struct tls_context *tls; /* NULL if connections are not encrypted; http_new() takes a reference */

@@ -46,7 +46,7 @@ proves(const struct users *users, const char *name, const char *password)
 	struct user_secret secret;
 
 	if (!users_find(users, name, &secret)) {
-		is_scram_of(NOBODYS_SECRET, password); /* takes as long as for a name that exists */
+		is_scram_of(NOBODYS_SECRET, password); /* so that this takes as long as for a name that exists */
 		return false;
 	}
 	return secret.kind == SECRET_SCRAM ? is_scram_of(secret.text, password)
@@ -83,7 +83,7 @@ http_is_own_host(const char *host)
 	size_t len;
 
 	if (host == NULL || *host == '\0')
-		return true; /* sent by HTTP/1.0, or over a Unix socket */
+		return true; /* HTTP/1.0 and Unix sockets need no Host */
 	len = *host == '[' ? strcspn(host, "]") : strcspn(host, ":");
 	if (len == 9 && strncasecmp(host, "localhost", 9) == 0)
 		return true;

@@ -19,7 +19,7 @@
 #define RECENT_KEPT 100 /* lines of each kind */
 #define RECENT_KINDS 2 /* one of warnings and errors, and one of the rest */
 #define FIELDS_MAX 1024 /* bytes of a log_about: names, addresses and words */
-/* for lines with every byte escaped in JSON's longest way */
+/* room for a line with every byte escaped in JSON's longest way */
 #define LINE_MAX_LEN (6 * (MESSAGE_MAX + FIELDS_MAX + 2 * FAIL_TEXT_MAX) + 512)
 
 struct log {

@@ -14,7 +14,7 @@
 #include <event2/event.h>
 
 #define GATHER_MAX_US (200 * US_PER_MS)
-#define LOCKS_MAX_US (500 * US_PER_MS) /* the metrics thread waits for one second */
+#define LOCKS_MAX_US (500 * US_PER_MS) /* less than the second for which the metrics thread waits */
 #define LOOK_US (20 * US_PER_MS) /* between two checks whether everything has come */
 
 /* Returns a copy of this worker's last snapshot, or an empty snapshot if none has come yet; NULL without memory. */

@@ -1,6 +1,6 @@
 /*
- * src/process/process_memory.c - what happens when memory runs out: by max_memory, or by the limit under which pgweir
- * was started.
+ * src/process/process_memory.c - what happens when memory runs out. The limit is max_memory, or the limit under which
+ * pgweir was started.
  *
  *   short: less than a tenth is left. Clients whose unfinished messages are large are not read (client_memory.c).
  *   full:  so little is left that an allocation whose size a peer chooses may fail. New clients are refused with 53200,

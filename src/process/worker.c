@@ -27,8 +27,8 @@
 enum seed { SEED_GUCS, SEED_STATEMENTS, SEED_POOLS, SEED_EXCHANGES, SEED_HOSTS, SEEDS };
 
 /* Allocates for libevent. Its own structs are small, and all clients depend on them, so they may use the reserve.
- * evhttp (2.1.12) can't handle a failed allocation, so evhttp's thread, on which no client depends, waits for memory.
- * */
+ * evhttp (2.1.12) can't handle a failed allocation, so evhttp's thread, on which no client depends, waits for
+ * memory. */
 static void *
 event_malloc(size_t size)
 {

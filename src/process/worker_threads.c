@@ -179,7 +179,7 @@ stop_all(struct worker_threads *t, uint64_t until_us)
 	struct worker *mover = find(t, HALT_POSTED, true);
 	int r = 0;
 
-	/* it has not read the note of a halt that was given up, and would not stop this time, either */
+	/* this worker has not read the note of a halt that was given up, and would not stop this time, either */
 	if (mover != NULL)
 		return mover;
 	t->is_halt = true;

@@ -30,8 +30,7 @@ void moving_free(struct moving *m); /* called in a halt, if a client has moved; 
 void moving_begin(struct moving *m); /* called in a halt, when the successor is ready */
 void moving_stop(struct moving *m); /* called when the link is broken: no other client is sent */
 void moving_on_message(struct moving *m, uint8_t type, const uint8_t *body, size_t len); /* TAKEN or REFUSED has come */
-/* Called when no more messages have come for now. Like the next two functions, this one may end the process's main
- * loop. */
+/* Called when no more messages have come for now. Like moving_look(), this function may end the process's main loop. */
 void moving_on_rest(struct moving *m);
 void moving_on_drained(struct moving *m); /* called when the kernel has taken all that was sent */
 void moving_look(struct moving *m); /* called when clients are parked, or when a listener has caught up */

@@ -46,8 +46,8 @@ struct predecessor {
 	struct restart *r;
 	struct link *link; /* NULL if the link is gone */
 	pid_t pid;
-	/* IS_MET: the listening sockets have not all come. HAS_ALL: they have. IS_READY: this process waits for GO.
-	 * IS_OLD: this process serves. */
+	/* IS_MET: the listening sockets have not all come. HAS_ALL: all have come. IS_READY: this process waits for GO.
+	 * IS_OLD: this process serves in place of the old one. */
 	enum { PREDECESSOR_IS_MET, PREDECESSOR_HAS_ALL, PREDECESSOR_IS_READY, PREDECESSOR_IS_OLD } now;
 	bool is_holding; /* true while messages come: all workers are halted */
 	struct client_record_reader *reader;

@@ -80,8 +80,8 @@ restart_end_if_moved(struct restart *r)
 	r->host.end(r->host.w);
 }
 
-/* Closes idle servers that are not needed here. For a while both processes have servers, and the successor's need room.
- * */
+/* Closes idle servers that are not needed here. For a while both processes have servers, and the successor's need
+ * room. */
 static void
 make_room_for_servers(const struct restart *r, struct client_env *env)
 {
@@ -111,8 +111,8 @@ give_up(struct successor *s, const char *why, int why_len)
 	restart_forget_successor(r);
 }
 
-/* Called when the successor is ready: it accepts clients from now on. If no halt can be had, the successor is given up.
- * */
+/* Called when the successor is ready: it accepts clients from now on. If no halt can be had, the successor is given
+ * up. */
 static void
 give_way_to(struct successor *s)
 {

@@ -23,7 +23,7 @@ exposition_labels_add(char labels[LABELS_MAX], const char *name, const char *val
 
 #define NUMBER_MAX 32
 
-/* Writes value with at least so many digits. Returns the end of the text. */
+/* Writes value with at least `least` digits. Returns the end of the text. */
 static char *
 put_digits(char *at, uint64_t value, unsigned least)
 {
@@ -119,7 +119,7 @@ exposition_bounds_set(struct exposition_bounds *b, const struct histogram_bounds
 #define SUFFIX_MAX 8
 #define SAMPLE_MAX (SUFFIX_MAX + 2 * (WORD_MAX + 1) + NUMBER_MAX + 4) /* bytes of a sample without its series */
 
-/* Writes ,word or, for the first word, only word. Returns the end of the text. */
+/* Writes a comma and the word or, if it is the first label, only the word. Returns the end of the text. */
 static char *
 put_word(char *at, char *first, const struct exposition_word *word)
 {

@@ -139,7 +139,7 @@ struct level {
 	bool is_list; /* IN (, VALUES (, ARRAY[, or a level within one */
 	bool is_pure; /* has had only literals, parameters and casts so far */
 	bool has_element;
-	bool is_in_cast; /* between :: and the next comma, which are names of types */
+	bool is_in_cast; /* true between :: and the next comma: words there are names of types */
 	bool is_row; /* a row of the VALUES in the level above */
 	size_t key_at; /* position of its opening bracket in the key */
 	enum rows rows; /* position in its own VALUES list */

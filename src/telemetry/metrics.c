@@ -399,7 +399,7 @@ metrics_render(const struct snapshot *s, enum exposition_format format, struct b
 
 /* --- one sample after the other: takes rendered text apart again --- */
 
-/* Returns the rest of line if it begins so, else NULL. */
+/* Returns the rest of line after `beginning`, or NULL if line does not begin with it. */
 static char *
 behind(char *line, const char *beginning)
 {

@@ -1,5 +1,5 @@
 /*
- * src/telemetry/snapshot.h - a copy of all counters, made on the loop's thread and read on the metrics thread. Each
+ * src/telemetry/snapshot.h - a copy of all counters, made on a worker's thread and read on the metrics thread. Each
  * worker takes a snapshot of its own, and these are merged.
  *
  * Owns: all it points to. Pools beyond metrics_max_pools are added up in one pool named "_other"/"_other", databases in

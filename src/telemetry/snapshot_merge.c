@@ -116,7 +116,7 @@ enter(struct join *j, const char *row, size_t len)
 	return item->row;
 }
 
-/* Takes the rows of one snapshot over. */
+/* Takes over the rows of one snapshot. */
 static void
 take_all(struct join *j, char *rows, size_t count)
 {

@@ -60,7 +60,7 @@ gss_failed(enum proof proof, const char *doing, OM_uint32 major, OM_uint32 minor
 {
 	char text[200] = "";
 
-	/* GSS_S_FAILURE says no more than that it failed */
+	/* GSS_S_FAILURE alone only says that something failed */
 	if (minor == 0 || GSS_ROUTINE_ERROR(major) != GSS_S_FAILURE)
 		add_text(major, GSS_C_GSS_CODE, text, sizeof(text));
 	if (minor != 0)

@@ -1,6 +1,6 @@
 /*
- * src/modules/gss/gss_context.h - declarations that gss_accept.c, by which clients log in here, and gss_show.c, by
- * which pgweir logs in to PostgreSQL, share.
+ * src/modules/gss/gss_context.h - declarations for gss_accept.c, by which clients log in here, and for gss_show.c, by
+ * which pgweir logs in to PostgreSQL.
  */
 #pragma once
 

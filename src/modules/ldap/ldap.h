@@ -3,7 +3,7 @@
  * Authentication").
  *
  *   ldap.c       PostgreSQL's options: where the server is, and what it is asked
- *   ldap_bind.c  asks it
+ *   ldap_bind.c  asks the server
  *
  * pgweir binds either to the name that ldapprefix, the user's name and ldapsuffix make together, or to the user's
  * entry, for which it searches below ldapbasedn. Names of users are escaped in filters (RFC 4515) and in distinguished
@@ -36,8 +36,8 @@ struct ldap_settings {
 /* Takes an option, such as "ldapserver". Returns 0, or -1 with *why set if the option is not known, or if its value is
  * wrong. */
 int ldap_take(void *settings, const char *name, const char *value, struct fail *why);
-/* Called when all options were taken. Returns 0, or -1 with *why set if they don't go together, or if some are missing.
- * */
+/* Called when all options were taken. Returns 0, or -1 with *why set if they don't go together, or if some are
+ * missing. */
 int ldap_settle(void *settings, struct fail *why);
 /* Returns true if passwords travel to the server in the clear, and the server is not on this machine. */
 bool ldap_is_open(const struct ldap_settings *s);

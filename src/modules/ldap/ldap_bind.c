@@ -9,7 +9,7 @@
 
 #define ANSWER_MAX ((ber_len_t)1 << 20) /* the most bytes of a message; no answer that pgweir asks for is long */
 
-/* A connection, and the time until which all work on it may take. */
+/* A connection, and the deadline for all that is done with it. */
 struct asking {
 	const struct ldap_settings *s;
 	LDAP *ld; /* NULL if not made yet */

@@ -8,8 +8,8 @@
 
 #include <security/pam_appl.h>
 
-/* Answers the questions of PAM's modules. If the answer must not be echoed, it is the password. PAM frees the answers.
- * */
+/* Answers the questions of PAM's modules. If the answer must not be echoed, it is the password. PAM frees the
+ * answers. */
 static int
 converse(int count, const struct pam_message **asked, struct pam_response **out, void *password)
 {
@@ -33,8 +33,8 @@ converse(int count, const struct pam_message **asked, struct pam_response **out,
 	return PAM_CONV_ERR;
 }
 
-/* Replaces PAM's own pause after a wrong password, which would block a thread; pgweir has login_failure_delay instead.
- * */
+/* Replaces PAM's own pause after a wrong password, which would block a thread; pgweir has login_failure_delay
+ * instead. */
 static void
 do_not_pause(int result, unsigned us, void *password)
 {

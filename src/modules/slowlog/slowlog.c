@@ -151,7 +151,7 @@ write_line(void *slowlog, const struct request_report *report, const struct repo
 
 	pthread_mutex_lock(&s->lock);
 	format = s->format;
-	recent_keep(&s->recent[s->next], report, sql); /* held back or not */
+	recent_keep(&s->recent[s->next], report, sql); /* kept even if the limit holds the line back */
 	s->next = (s->next + 1) % RECENT_KEPT;
 	is_allowed = slowlog_limit_take(&s->limit, limit_key(report, sql), now_us, &suppressed);
 	s->dropped_rate += !is_allowed;

@@ -47,7 +47,7 @@ struct slowlog_limit {
 	struct slowlog_slot slots[SLOWLOG_LIMIT_SETS][SLOWLOG_LIMIT_WAYS];
 };
 
-/* Changes the limit and keeps the fingerprints. A zeroed struct has neither. */
+/* Changes the limit and keeps the fingerprints. A zeroed struct has no limit and no fingerprints. */
 void slowlog_limit_change(struct slowlog_limit *l, uint32_t max_lines_per_second);
 /* Returns true if a line may be written, and sets *suppressed to how many lines were suppressed before it. Otherwise
  * counts the line as suppressed. */

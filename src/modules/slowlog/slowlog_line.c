@@ -51,8 +51,8 @@ is_binary(const uint8_t *bind, size_t len, unsigned i)
 
 #define PARAMETERS_MAX 1024
 
-/* Writes "$1 = '42', $2 = NULL" for a Bind's body, which may be cut; at most 64 bytes of each value. Returns the
- * length. */
+/* Writes "$1 = '42', $2 = NULL" for a Bind's body, which may be truncated; writes at most VALUE_MAX bytes of each
+ * value. Returns the length. */
 static size_t
 put_parameters(const uint8_t *bind, size_t len, char *out, size_t cap)
 {

@@ -206,8 +206,8 @@ fill_history(const struct http_ask *ask, struct buf *to, struct http_reply *r)
 	http_reply_json(r, 200, to);
 }
 
-/* The page's filter searches only the rows that it was sent, so a table is sent with as many rows as the page can show.
- * */
+/* The page's filter searches only the rows that it was sent, so a table is sent with as many rows as the page can
+ * show. */
 const struct http_page http_module_status_page[] = {
 	{ "/", .file_type = "text/html; charset=utf-8", .file = status_html, .file_len = sizeof(status_html) },
 	{ "/status.js", .file_type = "text/javascript; charset=utf-8", .file = status_js,
