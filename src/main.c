@@ -163,7 +163,7 @@ leave_terminal(void)
  * descriptor to which a byte is written once the process serves, or -1.
  */
 static int
-serve(struct config *config, const struct process_start *start, int told)
+serve(struct config *config, const struct process_start *start, int ready_fd)
 {
 	struct fail why;
 	struct weir *w = process_new(config, start, &why);
@@ -177,7 +177,7 @@ serve(struct config *config, const struct process_start *start, int told)
 	}
 	greet(config);
 	config_unref(config);
-	if (told >= 0 && (write(told, "", 1) != 1 || leave_terminal() < 0))
+	if (ready_fd >= 0 && (write(ready_fd, "", 1) != 1 || leave_terminal() < 0))
 		return 1;
 	process_run(w);
 	if (!process_free(w)) {
@@ -208,7 +208,7 @@ hide_password(char *uri)
 
 /* The requests of the command line. */
 struct asked {
-	int is_check, is_dump, is_import, is_keys; /* getopt_long() sets these */
+	int is_check, is_dump, is_import, is_help_config; /* getopt_long() sets these */
 	bool is_verbose, is_daemon;
 	const char *called; /* argv[0] */
 	const char *user; /* NULL if not given */
@@ -327,7 +327,7 @@ read_options(struct asked *asked, int argc, char **argv)
 					  { "dump-config", no_argument, &asked->is_dump, true },
 					  { "import-pgbouncer", no_argument, &asked->is_import, true },
 					  { "upstream", required_argument, NULL, OPT_UPSTREAM },
-					  { "help-config", no_argument, &asked->is_keys, true },
+					  { "help-config", no_argument, &asked->is_help_config, true },
 					  { "help-pgbouncer", no_argument, NULL, OPT_FOREIGN },
 					  { "config-schema", no_argument, NULL, OPT_SCHEMA },
 					  { "make-certificate", required_argument, NULL, OPT_CERTIFICATE },
@@ -344,7 +344,7 @@ read_options(struct asked *asked, int argc, char **argv)
 	while ((o = getopt_long(argc, argv, "dhqRu:vV", options, NULL)) != -1)
 		if ((code = read_option(asked, o)) >= 0)
 			return code;
-	if (asked->is_keys)
+	if (asked->is_help_config)
 		return print_keys(argc - optind, argv + optind);
 	asked->path = optind < argc ? argv[optind] : NULL;
 	if (asked->path == NULL && asked->uri == NULL)
@@ -360,7 +360,7 @@ read_options(struct asked *asked, int argc, char **argv)
 
 /* Options take precedence over the file. */
 static int
-apply(const struct asked *asked, struct config *config)
+apply_options(const struct asked *asked, struct config *config)
 {
 	struct fail why;
 
@@ -409,7 +409,7 @@ main(int argc, char **argv)
 	struct config *config;
 	struct process_start start = { .argv = argv };
 	char program[PATH_MAX];
-	char *kept = NULL;
+	char *uri_copy = NULL;
 	int code;
 
 	os_hide_memory();
@@ -430,18 +430,18 @@ main(int argc, char **argv)
 		config_problems_fini(&problems);
 		return is_done ? 0 : 1;
 	}
-	if (asked.uri != NULL && (kept = strdup(asked.uri)) == NULL) {
+	if (asked.uri != NULL && (uri_copy = strdup(asked.uri)) == NULL) {
 		fputs("pgweir: out of memory\n", stderr);
 		return 1;
 	}
-	config = load(asked.path, kept, asked.is_check, start.predecessor);
+	config = load(asked.path, uri_copy, asked.is_check, start.predecessor);
 	if (asked.uri != NULL) {
 		hide_password(asked.uri);
-		secret_free(kept);
+		secret_free(uri_copy);
 	}
 	if (config == NULL)
 		return 1;
-	if (apply(&asked, config) == 0 && !asked.is_dump && !asked.is_check)
+	if (apply_options(&asked, config) == 0 && !asked.is_dump && !asked.is_check)
 		return run(&asked, config, &start);
 	if (asked.is_dump)
 		config_dump(config, stdout);

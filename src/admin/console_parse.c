@@ -27,7 +27,7 @@ struct words {
 /* --- tokens: names, numbers, quoted names, strings, signs; they end as in PostgreSQL --- */
 
 static enum token_kind
-kind_of(struct sql_lexer *lexer, struct sql_token *t)
+classify_token(struct sql_lexer *lexer, struct sql_token *t)
 {
 	char first = t->kind == SQL_END ? '\0' : *t->at;
 
@@ -60,7 +60,7 @@ next_token(struct sql_lexer *lexer, struct token *out, struct fail *why)
 		return fail_set(why, "42601", "unterminated quoted %s", *t.at == '"' ? "name" : "string");
 	if (t.kind == SQL_UNTERMINATED && (*t.at == '/' || *t.at == '-' || *t.at <= ' '))
 		return fail_set(why, "42601", "unterminated /* comment");
-	out->kind = kind_of(lexer, &t);
+	out->kind = classify_token(lexer, &t);
 	is_quoted = out->kind == TOKEN_NAME || out->kind == TOKEN_STRING;
 	for (i = is_quoted; i < t.len - is_quoted && len < TOKEN_TEXT_MAX; i++) {
 		out->text[len++] = t.at[i];
@@ -151,7 +151,7 @@ find_row(const struct words *w, size_t *taken)
 /* --- the error for an unknown command --- */
 
 static void
-upper(char *text)
+make_upper(char *text)
 {
 	for (; *text != '\0'; text++)
 		if (*text >= 'a' && *text <= 'z')
@@ -160,7 +160,7 @@ upper(char *text)
 
 /* Writes at most max words as they were written, up to the first token that is not a word or a number. */
 static void
-written(const struct words *w, size_t max, char *out, size_t out_cap)
+write_words(const struct words *w, size_t max, char *out, size_t out_cap)
 {
 	size_t len = 0;
 
@@ -183,8 +183,8 @@ nearest_phrase(const struct words *w)
 	char text[2 * TOKEN_TEXT_MAX];
 
 	for (size_t max = 2; max > 0 && nearest.name == NULL; max--) {
-		written(w, max, text, sizeof(text));
-		upper(text);
+		write_words(w, max, text, sizeof(text));
+		make_upper(text);
 		nearest = nearest_to(text);
 		for (size_t i = 0; (row = command_row(i)) != NULL; i++)
 			if (row->example != NULL)
@@ -194,18 +194,18 @@ nearest_phrase(const struct words *w)
 }
 
 static int
-unknown(const struct words *w, struct fail *why)
+fail_unknown(const struct words *w, struct fail *why)
 {
 	const char *near = nearest_phrase(w);
 	char text[2 * TOKEN_TEXT_MAX], first[2 * TOKEN_TEXT_MAX];
 
-	written(w, 3, text, sizeof(text));
+	write_words(w, 3, text, sizeof(text));
 	fail_set(why, "42601", "unknown command \"%.63s\"", text);
 	fail_pgbouncer_text(why, "invalid command '%.120s', use SHOW HELP;", text);
 	if (near != NULL)
 		return fail_hint(why, "Did you mean %s?", near);
-	written(w, 1, first, sizeof(first));
-	upper(first);
+	write_words(w, 1, first, sizeof(first));
+	make_upper(first);
 	return fail_hint(why, "SHOW HELP lists the commands.%s",
 			 text_is_one_of(first, "SELECT WITH INSERT UPDATE DELETE CREATE ALTER DROP")
 			     ? " No SQL runs here, and psql's \\d and \\l are SQL: connect to a database for them."
@@ -215,7 +215,7 @@ unknown(const struct words *w, struct fail *why)
 /* --- what follows the phrase --- */
 
 static int
-unexpected(const struct command_row *row, const struct token *t, struct fail *why)
+fail_unexpected(const struct command_row *row, const struct token *t, struct fail *why)
 {
 	fail_set(why, "42601", "syntax error at or near \"%.63s\" after %s", t->text, row->phrase);
 	if (row->argument == ARGUMENT_LIKE)
@@ -253,12 +253,12 @@ take_like(const struct token *t, size_t count, struct command *out, struct fail 
 	if (count == 0)
 		return 0;
 	if (!command_is_word(&t[0], "LIKE"))
-		return unexpected(out->row, &t[0], why);
+		return fail_unexpected(out->row, &t[0], why);
 	if (!take_string(t, count, out))
 		return fail_set(why, "42601", "LIKE takes a pattern of at most %d bytes in single quotes",
 				TOKEN_TEXT_MAX);
 	if (count > 2)
-		return unexpected(out->row, &t[2], why);
+		return fail_unexpected(out->row, &t[2], why);
 	out->has_text = true;
 	return 0;
 }
@@ -358,7 +358,7 @@ take_shown_setting(const struct words *w, const struct token *t, size_t count, s
 	if (name == NULL)
 		name = t[0].kind == TOKEN_WORD || t[0].kind == TOKEN_NAME ? t[0].text : "";
 	out->setting = console_setting_find(name);
-	return out->setting == NULL || count != taken ? unknown(w, why) : 0;
+	return out->setting == NULL || count != taken ? fail_unknown(w, why) : 0;
 }
 
 /* Takes a value as it is written; lists and signs are joined again. */
@@ -426,7 +426,7 @@ take_argument(const struct words *w, size_t taken, struct command *out, struct f
 
 	switch (out->row->argument) {
 	case ARGUMENT_NONE:
-		return count > 0 ? unexpected(out->row, t, why) : 0;
+		return count > 0 ? fail_unexpected(out->row, t, why) : 0;
 	case ARGUMENT_LIKE:
 		if (out->row->id == COMMAND_SHOW_DATABASE_CODE)
 			return take_sql(t, count, out, why);
@@ -435,7 +435,7 @@ take_argument(const struct words *w, size_t taken, struct command *out, struct f
 			   : take_like(t, count, out, why);
 	case ARGUMENT_DATABASE:
 		if (count > 1)
-			return unexpected(out->row, &t[1], why);
+			return fail_unexpected(out->row, &t[1], why);
 		return count == 1 ? take_name(t, out, why) : 0;
 	case ARGUMENT_ONE_DATABASE:
 		if (count != 1) {
@@ -477,7 +477,7 @@ command_parse(const char *text, size_t len, size_t *used, struct command *out, s
 		return result;
 	out->row = find_row(&w, &taken);
 	if (out->row == NULL)
-		return unknown(&w, why);
+		return fail_unknown(&w, why);
 	if (w.is_cut && out->row->argument != ARGUMENT_ANY && out->row->argument != ARGUMENT_SET)
 		return fail_set(why, "42601", "the statement is too long for %s", out->row->phrase);
 	return take_argument(&w, taken, out, why);

@@ -18,7 +18,7 @@
 #include <string.h>
 
 #define SENTENCE_MAX 2000
-#define HOLDERS_TOLD 5
+#define HOLDERS_NAMED 5
 
 const struct column show_sentence_columns[1] = { { "explanation", COLUMN_TEXT } };
 
@@ -105,7 +105,7 @@ is_in_way(const struct pool *e, const struct holding *h)
  * all holdings that have the same root. The root is h itself or, if h is blocked, the process outside pgweir that
  * blocks h. */
 static uint32_t
-kept_by(const struct holding *list, const struct pool *e, const struct holding *h)
+count_kept(const struct holding *list, const struct pool *e, const struct holding *h)
 {
 	const struct holding *root = h->blocker_count > 0 ? NULL : h;
 	uint32_t kept = 0;
@@ -163,7 +163,7 @@ show_say_jam(const struct show_env *env, const struct pool *e, const struct hold
 		uses.blocked += is_here && is_blocked;
 		uses.of[h->use] += is_here && !is_blocked;
 		if (is_blocked ? h->root == NULL : h->blocks > 0 || holder_is_stuck(h->srv, before_us, &since_us)) {
-			uint32_t kept = kept_by(list, e, h);
+			uint32_t kept = count_kept(list, e, h);
 
 			worst = kept > most ? h : worst;
 			most = kept > most ? kept : most;
@@ -214,9 +214,9 @@ say_waits(const struct show_env *env, const struct client *c, struct holding *li
 
 	show_say_in_line(env, c, list, rows);
 	for (const struct holding *h = list; h->srv != NULL; h++)
-		if (is_in_way(c->x.pool, h) && ++told <= HOLDERS_TOLD)
+		if (is_in_way(c->x.pool, h) && ++told <= HOLDERS_NAMED)
 			say_holder(env, list, h, rows);
-	if (told > HOLDERS_TOLD)
+	if (told > HOLDERS_NAMED)
 		show_say(env, rows, "Other clients have held theirs for a shorter time; see SHOW HOLDERS.");
 }
 
@@ -245,9 +245,9 @@ say_blocked(const struct show_env *env, struct holding *list, const struct holdi
 	show_say(env, rows, "It blocks %s%s:", counted(root->blocks, "client", "clients").text,
 		 root->blocks == 1 ? "" : ", some behind each other");
 	for (const struct holding *h = list; h->srv != NULL; h++)
-		if (h->blocker_count > 0 && h->root == root && ++told <= HOLDERS_TOLD)
+		if (h->blocker_count > 0 && h->root == root && ++told <= HOLDERS_NAMED)
 			say_holder(env, list, h, rows);
-	if (told > HOLDERS_TOLD)
+	if (told > HOLDERS_NAMED)
 		show_say(env, rows, "SHOW BLOCKERS has the others.");
 }
 

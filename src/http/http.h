@@ -22,7 +22,8 @@ struct http; /* opaque; defined in http.c */
 struct tls_context; /* net/tls.h */
 struct wake; /* net/inbox.h */
 
-#define HTTP_PAGES_MAX 32 /* a table has the number of its page; a set of tables is an unsigned with bits 1 << number */
+/* a table has the number of its page; a set of tables is an unsigned with bits 1 << number */
+#define HTTP_PAGES_MAX 32
 
 struct http_page;
 

@@ -14,7 +14,7 @@
 #include <arpa/inet.h>
 
 #define CREDENTIALS_MAX 512
-#define NOBODYS_SECRET                                                                                                 \
+#define DUMMY_SECRET                                                                                                   \
 	"SCRAM-SHA-256$4096:AAAAAAAAAAAAAAAAAAAAAA==$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=:"                    \
 	"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
 
@@ -27,7 +27,7 @@ http_is_from_here(const struct sockaddr *peer)
 }
 
 static bool
-is_scram_of(const char *secret, const char *password)
+matches_scram(const char *secret, const char *password)
 {
 	struct scram_verifier kept, made;
 	struct fail why;
@@ -46,10 +46,10 @@ proves(const struct users *users, const char *name, const char *password)
 	struct user_secret secret;
 
 	if (!users_find(users, name, &secret)) {
-		is_scram_of(NOBODYS_SECRET, password); /* so that this takes as long as for a name that exists */
+		matches_scram(DUMMY_SECRET, password); /* so that this takes as long as for a name that exists */
 		return false;
 	}
-	return secret.kind == SECRET_SCRAM ? is_scram_of(secret.text, password)
+	return secret.kind == SECRET_SCRAM ? matches_scram(secret.text, password)
 					   : users_secret_is_of(&secret, name, password);
 }
 

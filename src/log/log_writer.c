@@ -153,7 +153,7 @@ fail:
  * itself. With wait_us 0 the thread always does so: w->life says so before the lock is released, and nothing is closed
  * or joined here. */
 static void
-end(struct log_writer *w, uint64_t wait_us)
+end_thread(struct log_writer *w, uint64_t wait_us)
 {
 	uint64_t now_us = clock_now_us();
 	struct timespec until = clock_timespec(now_us + wait_us);
@@ -184,13 +184,13 @@ end(struct log_writer *w, uint64_t wait_us)
 void
 log_writer_free(struct log_writer *w)
 {
-	end(w, FLUSH_US + FLUSH_GRACE_US);
+	end_thread(w, FLUSH_US + FLUSH_GRACE_US);
 }
 
 void
 log_writer_retire(struct log_writer *w)
 {
-	end(w, 0);
+	end_thread(w, 0);
 }
 
 int

@@ -110,7 +110,7 @@ process_stop(struct weir *w, enum shutdown_how how)
 /* Admits no more clients, and begins the drain of all workers: for SHUTDOWN_SERVERS, clients are closed between their
  * transactions. If a worker does not answer, the next tick tries again. */
 static void
-close_main_worker(struct weir *w)
+begin_drain(struct weir *w)
 {
 	struct fail why;
 
@@ -139,7 +139,7 @@ process_stop_tick(struct weir *w)
 		w->stopping.stage = STOP_CLOSING;
 	}
 	if (w->stopping.stage == STOP_CLOSING)
-		close_main_worker(w);
+		begin_drain(w);
 	if (w->main_worker->now_us >= w->stopping.end_at_us) {
 		size_t left = clients_count(&w->main_worker->clients);
 

@@ -34,8 +34,7 @@ struct client_record_writer; /* opaque; remembers which pools and texts were sen
 /* Makes a writer, which calls send for each pool and each text. Returns NULL without memory. */
 struct client_record_writer *client_record_writer_new(void (*send)(void *arg, bool is_pool, const struct buf *what),
 						      void *arg);
-/* called before the stores of statements are freed; o may be NULL */
-void client_record_writer_free(struct client_record_writer *o);
+void client_record_writer_free(struct client_record_writer *o); /* before the stores are freed; o may be NULL */
 /* Appends the record of a client that has no obstacle. First sends the client's pool and texts, if they were not sent
  * yet. Returns 0, or -1 without memory. */
 int client_record_write(struct client_record_writer *o, struct client *c, uint64_t number, struct buf *out);

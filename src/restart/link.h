@@ -27,8 +27,7 @@ struct link_ops {
 	void (*on_message)(void *arg, uint8_t type, const uint8_t *body, size_t len, int fd);
 	void (*on_rest)(void *arg); /* called after one or more messages, when no more have come for now */
 	void (*on_drained)(void *arg); /* called when the kernel has taken everything that was sent; may be NULL */
-	/* called when the other side has closed the link, or has sent something malformed */
-	void (*on_closed)(void *arg);
+	void (*on_closed)(void *arg); /* the other side has closed the link, or has sent something malformed */
 };
 
 /* Takes fd, which becomes non-blocking. Returns NULL, and closes fd, without memory. */

@@ -15,7 +15,7 @@
 
 #define TRANSFERS PARKED_MAX /* at a time */
 #define TRANSFER_MAX_US (3 * US_PER_S) /* how long a client on its way waits for TAKEN; it is not read meanwhile */
-#define PAUSE_US (10 * US_PER_S) /* how long no other client is sent after one has waited for TRANSFER_MAX_US in vain */
+#define PAUSE_US (10 * US_PER_S) /* how long no other client is sent after one was not TAKEN in time */
 #define SILENCE_US US_PER_S /* from a failed halt to the next attempt; an attempt may take as long as this */
 #define WALK_MAX 512 /* clients looked at in one turn */
 #define ROUND_US 100000 /* between two rounds through all clients; most move earlier, when they become idle */
@@ -51,7 +51,7 @@ struct moving {
 	/* all_from_us: no client is sent before this time; listeners_from_us: no client that listens */
 	uint64_t all_from_us, listeners_from_us;
 	uint64_t silent_until_us; /* no halt is asked for before this time */
-	char told[STAYING_MAX]; /* the last text of STAYING that the successor got */
+	char last_staying[STAYING_MAX]; /* the last text of STAYING that the successor got */
 };
 
 static void
@@ -98,10 +98,9 @@ count_staying(const struct moving *m, char text[STAYING_MAX])
 	return all;
 }
 
-/* Called at the end of a round. Logs after the first round which clients stay, and tells the successor whenever that
- * has changed. */
+/* At the end of a round: logs after the first round who stays, and tells the successor whenever that has changed. */
 static void
-tell_who_stays(struct moving *m)
+report_staying(struct moving *m)
 {
 	char text[STAYING_MAX];
 	uint32_t all = count_staying(m, text);
@@ -111,9 +110,9 @@ tell_who_stays(struct moving *m)
 			 counted(m->r->moved, "client has", "clients have").text, (long)m->pid, all,
 			 all > 0 ? ": " : "", text);
 	m->r->has_reported = true;
-	if (strcmp(text, m->told) == 0)
+	if (strcmp(text, m->last_staying) == 0)
 		return;
-	memcpy(m->told, text, sizeof(text));
+	memcpy(m->last_staying, text, sizeof(text));
 	link_send_number(m->link, HANDOVER_STAYING, all, text, strlen(text));
 }
 
@@ -163,7 +162,7 @@ next_of_round(struct moving *m)
 
 /* Does a part of a round. Returns true at the end of the round. */
 static bool
-walk(struct moving *m)
+walk_round(struct moving *m)
 {
 	struct client *c;
 
@@ -181,7 +180,7 @@ walk(struct moving *m)
 
 /* Closes clients for which YOURS was sent. The successor reads them once YOURS has left this process. */
 static void
-let_go_of_released(struct moving *m)
+close_released(struct moving *m)
 {
 	if (!link_is_drained(m->link))
 		return;
@@ -296,18 +295,18 @@ move_some(struct moving *m)
 	for (size_t i = 0; i < TRANSFERS; i++)
 		if (m->transfers[i].number != 0)
 			advance(m, &m->transfers[i]);
-	let_go_of_released(m);
+	close_released(m);
 	/* Moves clients that have just given their server back, before their next bytes are read. */
 	while ((c = parked_take(m->r->parked, NULL)) != NULL)
 		if (c->x.reading == EXCHANGE_IN_TRANSFER ||
 		    !try_client(m, c)) /* a client in transfer comes from parked_put_back() */
 			parked_let_go_on(c);
-	is_end = walk(m);
+	is_end = walk_round(m);
 	for (size_t i = 0; i < TRANSFERS; i++)
 		free_count += m->transfers[i].number == 0;
 	parked_set_room(m->r->parked, may_send(m) ? free_count : 0, m->listeners_from_us);
 	if (is_end && !moving_has_transfers(m))
-		tell_who_stays(m);
+		report_staying(m);
 	return is_end;
 }
 

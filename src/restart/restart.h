@@ -1,7 +1,6 @@
 /*
  * src/restart/restart.h - a restart without a gap (docs/operations.md): a process starts its successor, passes its
- * listening sockets and then its clients on, and ends when no client is left. handover.h has the messages between the
- * two processes.
+ * listening sockets and then its clients on, and ends when none is left. handover.h has the messages between the two.
  *
  *   the old process:  successor.c, and moving.c, which moves its clients
  *   the new process:  predecessor.c
@@ -63,8 +62,7 @@ void restart_forget_successor(struct restart *r); /* r may be NULL */
 /* Called once, before the other functions: returns the descriptor by which the old process passes its sockets and
  * clients, or -1. */
 int restart_find_predecessor(void);
-/* tells the old process why this one can't start; fd may be -1 */
-void restart_tell_predecessor(int fd, const char *text);
+void restart_tell_predecessor(int fd, const char *text); /* tells why this process can't start; fd may be -1 */
 /* Writes which process the clients come from, and how many are still there and why. Returns false if there is no old
  * process any more. */
 bool restart_tell_staying(const struct restart *r, char *out, size_t size);

@@ -111,8 +111,7 @@ give_up(struct successor *s, const char *why, int why_len)
 	restart_forget_successor(r);
 }
 
-/* Called when the successor is ready: it accepts clients from now on. If no halt can be had, the successor is given
- * up. */
+/* Called when the successor is ready: it accepts clients from now on. Without a halt, the successor is given up. */
 static void
 give_way_to(struct successor *s)
 {
@@ -326,7 +325,7 @@ send_listeners(struct successor *s, int http_fd)
 
 /* Checks that a restart can begin. Returns 0, or -1 with *why set. */
 static int
-may_restart(const struct restart *r, struct fail *why)
+check_restart(const struct restart *r, struct fail *why)
 {
 	const struct exchange_env *env = restart_env(r);
 
@@ -371,7 +370,7 @@ restart_begin(struct restart *r, int http_fd, struct fail *why)
 	pid_t pid;
 	int ends[2];
 
-	if (may_restart(r, why) < 0)
+	if (check_restart(r, why) < 0)
 		return -1;
 	s = calloc(1, sizeof(*s));
 	if (s == NULL)
@@ -402,7 +401,6 @@ restart_begin(struct restart *r, int http_fd, struct fail *why)
 	r->successor = s;
 	pid = s->pid;
 	send_listeners(s, http_fd);
-	/* everything that it needs to start has been sent */
 	log_info(restart_env(r)->log, "restart: the successor is process %ld", (long)pid);
 	return 0;
 }

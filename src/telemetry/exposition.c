@@ -164,7 +164,7 @@ exposition_sample(struct buf *to, const struct exposition_series *series, const 
 }
 
 static size_t
-ends_in(const char *name, size_t len, const char *ending)
+ending_len(const char *name, size_t len, const char *ending)
 {
 	size_t n = strlen(ending);
 
@@ -184,14 +184,14 @@ exposition_head(struct buf *to, enum exposition_format format, const char *name,
 
 	/* In OpenMetrics a counter's family has the name without _total, and the unit has a line of its own. */
 	if (format == EXPOSITION_OPENMETRICS)
-		len -= ends_in(name, len, "_total");
+		len -= ending_len(name, len, "_total");
 	put_line(to, "HELP", name, len, help);
 	put_line(to, "TYPE", name, len, type);
 	if (format != EXPOSITION_OPENMETRICS)
 		return;
-	if (ends_in(name, len, "_seconds"))
+	if (ending_len(name, len, "_seconds"))
 		put_line(to, "UNIT", name, len, "seconds");
-	else if (ends_in(name, len, "_bytes"))
+	else if (ending_len(name, len, "_bytes"))
 		put_line(to, "UNIT", name, len, "bytes");
 }
 

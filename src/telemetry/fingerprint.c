@@ -293,10 +293,11 @@ is_sign(const struct reading *s, const struct sql_token *t)
 
 /* --- the walk --- */
 
-/* Returns true if PostgreSQL may see the end of this string elsewhere, because a backslash is an escape also in plain
- * strings, or may be the second byte of a character. Pieces of an E string on further lines count as E strings, too. */
+/* Notes whether this is an E string; pieces of an E string on further lines count as E strings, too. Returns true if
+ * PostgreSQL may see the end of the string elsewhere, because a backslash is an escape also in plain strings, or may be
+ * the second byte of a character. */
 static bool
-is_unsynchronised(struct reading *s, const struct sql_token *t)
+note_string_end(struct reading *s, const struct sql_token *t)
 {
 	unsigned options = s->options;
 
@@ -332,7 +333,7 @@ fingerprint_take(struct reading *s, const struct sql_token *t)
 			}
 			normal_put_literal(&s->out, &number);
 		} else if (t->kind == SQL_STRING) {
-			s->is_in_doubt = is_unsynchronised(s, t);
+			s->is_in_doubt = note_string_end(s, t);
 			/* A string in pieces on several lines is one literal. */
 			if (s->prev.kind != SQL_STRING)
 				normal_put_literal(&s->out, t);
@@ -402,7 +403,7 @@ walk(struct reading *s, struct sql_lexer *lx, bool is_cut)
 
 /* For SQL with an unterminated quote or comment: keeps only its first word, and only if that is a keyword. */
 static void
-only_first_word(struct reading *s, const char *sql, size_t len)
+keep_first_word(struct reading *s, const char *sql, size_t len)
 {
 	struct sql_lexer lx;
 	struct sql_token t;
@@ -443,7 +444,7 @@ fingerprint_sql(const char *sql, size_t sql_len, unsigned options, bool keeps_li
 
 	fp->is_unsafe = !walk(&s, &lx, is_cut);
 	if (fp->is_unsafe)
-		only_first_word(&s, sql, len);
+		keep_first_word(&s, sql, len);
 	else if (lx.comment != NULL && !s.is_in_doubt)
 		sqlcommenter_traceparent(lx.comment, lx.comment_len, fp->traceparent);
 	fp->hash = XXH3_64bits(s.out.key, s.out.key_len);

@@ -401,7 +401,7 @@ metrics_render(const struct snapshot *s, enum exposition_format format, struct b
 
 /* Returns the rest of line after `beginning`, or NULL if line does not begin with it. */
 static char *
-behind(char *line, const char *beginning)
+after_prefix(char *line, const char *beginning)
 {
 	size_t len = strlen(beginning);
 
@@ -410,7 +410,7 @@ behind(char *line, const char *beginning)
 
 /* Ends text at the first `sign` in it. Returns the text after the sign, or "" if there is none. */
 static char *
-cut(char *text, char sign)
+split_at(char *text, char sign)
 {
 	char *at = strchr(text, sign);
 
@@ -429,11 +429,11 @@ each_line(char *text, void (*row)(const struct metric_sample *sample, void *arg)
 		char *rest, *last, *brace;
 		size_t len;
 
-		next = cut(line, '\n');
-		if ((rest = behind(line, "# HELP ")) != NULL)
-			sample.help = cut(rest, ' ');
-		else if ((rest = behind(line, "# TYPE ")) != NULL)
-			sample.type = cut(rest, ' ');
+		next = split_at(line, '\n');
+		if ((rest = after_prefix(line, "# HELP ")) != NULL)
+			sample.help = split_at(rest, ' ');
+		else if ((rest = after_prefix(line, "# TYPE ")) != NULL)
+			sample.type = split_at(rest, ' ');
 		else {
 			/* name{labels} value, or name value */
 			last = strrchr(line, ' ');
@@ -441,7 +441,7 @@ each_line(char *text, void (*row)(const struct metric_sample *sample, void *arg)
 			sample.value = last + 1;
 			*last = '\0';
 			sample.name = line;
-			sample.labels = brace != NULL ? cut(line, '{') : "";
+			sample.labels = brace != NULL ? split_at(line, '{') : "";
 			if (brace != NULL)
 				last[-1] = '\0';
 			len = strlen(sample.name);

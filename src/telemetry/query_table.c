@@ -9,7 +9,7 @@
 #include <xxhash.h>
 
 #define NAME_MAX_LEN 128
-#define LOOKED_AT 16
+#define OLDEST_COMPARED 16
 
 /* The strings of a row, one after the other; they never change. */
 struct row_texts {
@@ -65,7 +65,7 @@ least_of_the_old(const struct query_table *t)
 {
 	struct entry *e = t->entries, *least = e;
 
-	for (unsigned i = 0; i < LOOKED_AT && e != NULL; i++, e = e->hh.next)
+	for (unsigned i = 0; i < OLDEST_COMPARED && e != NULL; i++, e = e->hh.next)
 		if (e->row.total_us < least->row.total_us)
 			least = e;
 	return least;
@@ -79,7 +79,7 @@ forget_all(struct query_table *t)
 }
 
 static struct entry *
-find(struct query_table *t, uint64_t key)
+find_and_touch(struct query_table *t, uint64_t key)
 {
 	struct entry *e;
 
@@ -269,7 +269,7 @@ query_table_add(struct query_table *t, const struct request_report *report, uint
 	fingerprint = find_fingerprint(report, text);
 	key = key_of(t, report, fingerprint);
 	pthread_mutex_lock(&t->lock);
-	e = find(t, key);
+	e = find_and_touch(t, key);
 	if (e == NULL) {
 		pthread_mutex_unlock(&t->lock);
 		made = make(key, report, fingerprint, text);
@@ -277,7 +277,7 @@ query_table_add(struct query_table *t, const struct request_report *report, uint
 			return;
 		/* Another thread may have added the same row meanwhile, or have set the table's size to 0. */
 		pthread_mutex_lock(&t->lock);
-		e = find(t, key);
+		e = find_and_touch(t, key);
 		if (e == NULL && t->rows_max > 0) {
 			if (HASH_COUNT(t->entries) >= t->rows_max)
 				forget(t, least_of_the_old(t));

@@ -17,8 +17,15 @@
 
 #define SNAPSHOT_NAME_MAX 128 /* "tenant/database" */
 
-enum client_state_name { CLIENTS_LOGIN, CLIENTS_IDLE, CLIENTS_ACTIVE, CLIENTS_WAITING, CLIENTS_CANCEL, CLIENTS_STATES };
-enum server_state_name {
+enum snapshot_client_state {
+	CLIENTS_LOGIN,
+	CLIENTS_IDLE,
+	CLIENTS_ACTIVE,
+	CLIENTS_WAITING,
+	CLIENTS_CANCEL,
+	CLIENTS_STATES
+};
+enum snapshot_server_state {
 	SERVERS_IDLE,
 	SERVERS_ACTIVE,
 	SERVERS_LOGIN,

@@ -106,7 +106,7 @@ find(const struct join *j, const char *key)
 
 /* Adds a row that begins with these len bytes. Returns the row. */
 static char *
-enter(struct join *j, const char *row, size_t len)
+add_row(struct join *j, const char *row, size_t len)
 {
 	struct item *item = &j->items[j->count];
 
@@ -118,7 +118,7 @@ enter(struct join *j, const char *row, size_t len)
 
 /* Takes over the rows of one snapshot. */
 static void
-take_all(struct join *j, char *rows, size_t count)
+take_rows(struct join *j, char *rows, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
 		char *row = rows + i * j->size;
@@ -131,10 +131,10 @@ take_all(struct join *j, char *rows, size_t count)
 
 		if (to == NULL && !is_other && j->named == j->named_max) {
 			to = find(j, other);
-			j->kind->add(to != NULL ? to : enter(j, other, key_len), row);
+			j->kind->add(to != NULL ? to : add_row(j, other, key_len), row);
 			j->aggregated++;
 		} else if (to == NULL) {
-			enter(j, row, j->size);
+			add_row(j, row, j->size);
 			j->named += !is_other;
 		} else if (is_other) {
 			j->kind->add(to, row);
@@ -165,7 +165,7 @@ join_rows(struct snapshot **parts, size_t count, enum snapshot_kind k, size_t po
 		return false;
 	}
 	for (size_t i = 0; i < count; i++) {
-		take_all(&j, parts[i]->of[k].rows, parts[i]->of[k].count);
+		take_rows(&j, parts[i]->of[k].rows, parts[i]->of[k].count);
 		free(parts[i]->of[k].rows);
 		parts[i]->of[k].rows = NULL;
 		parts[i]->of[k].count = 0;

@@ -60,8 +60,7 @@ gss_failed(enum proof proof, const char *doing, OM_uint32 major, OM_uint32 minor
 {
 	char text[200] = "";
 
-	/* GSS_S_FAILURE alone only says that something failed */
-	if (minor == 0 || GSS_ROUTINE_ERROR(major) != GSS_S_FAILURE)
+	if (minor == 0 || GSS_ROUTINE_ERROR(major) != GSS_S_FAILURE) /* which only says that something failed */
 		add_text(major, GSS_C_GSS_CODE, text, sizeof(text));
 	if (minor != 0)
 		add_text(minor, GSS_C_MECH_CODE, text, sizeof(text));
@@ -73,7 +72,7 @@ gss_failed(enum proof proof, const char *doing, OM_uint32 major, OM_uint32 minor
 
 /* Gets the service's key from the keytab, for Kerberos only: the system may have other mechanisms, which prove less. */
 static enum proof
-take_key(const struct gss_options *o, struct gss_context *x, struct fail *why)
+get_key(const struct gss_options *o, struct gss_context *x, struct fail *why)
 {
 	gss_OID_desc mechs[] = { *gss_mech_krb5, { 6, (void *)"\x2b\x06\x01\x05\x05\x02" /* SPNEGO */ } };
 	gss_OID_set_desc wanted = { 2, mechs }, within = { 1, mechs };
@@ -146,7 +145,7 @@ gss_prove(const struct auth_question *q, struct fail *why)
 	if (t->context == NULL) {
 		if (!gss_begin(t, why))
 			return PROOF_FAILED;
-		proof = take_key(q->options, t->context, why);
+		proof = get_key(q->options, t->context, why);
 	}
 	if (proof == PROOF_RIGHT)
 		proof = take_token(t->context, t, why);

@@ -100,7 +100,7 @@ add_layers(struct asking *a)
 /* --- Asking. --- */
 
 static enum proof
-failed(const struct asking *a, const char *doing, int result)
+fail_asking(const struct asking *a, const char *doing, int result)
 {
 	char *diagnosis = NULL;
 
@@ -174,14 +174,14 @@ begin(struct asking *a)
 	if (r == LDAP_SUCCESS)
 		r = ldap_set_option(a->ld, LDAP_OPT_REFERRALS, LDAP_OPT_OFF);
 	if (r != LDAP_SUCCESS)
-		return failed(a, "begin", r);
+		return fail_asking(a, "begin", r);
 	add_layers(a);
 	if (a->s->starts_tls) {
 		if (!set_time(a))
-			return failed(a, "start TLS", LDAP_TIMEOUT);
+			return fail_asking(a, "start TLS", LDAP_TIMEOUT);
 		r = ldap_start_tls_s(a->ld, NULL, NULL);
 		if (r != LDAP_SUCCESS)
-			return failed(a, "start TLS", r);
+			return fail_asking(a, "start TLS", r);
 	}
 	return PROOF_RIGHT;
 }
@@ -215,7 +215,7 @@ take_entry(const struct asking *a, LDAPMessage *found, bool has_more, struct buf
 	}
 	dn = ldap_get_dn(a->ld, ldap_first_entry(a->ld, found));
 	if (dn == NULL)
-		return failed(a, "read the entry", LDAP_DECODING_ERROR);
+		return fail_asking(a, "read the entry", LDAP_DECODING_ERROR);
 	buf_printf(name, "%s", dn);
 	ldap_memfree(dn);
 	return PROOF_RIGHT;
@@ -233,7 +233,7 @@ search(struct asking *a, const char *user, struct buf *name)
 	int r = bind_as(a, s->bind_dn != NULL ? s->bind_dn : "", s->bind_password != NULL ? s->bind_password : "");
 
 	if (r != LDAP_SUCCESS)
-		return failed(a, "bind for a search", r);
+		return fail_asking(a, "bind for a search", r);
 	ldap_put_filter(s, user, &filter);
 	buf_put_u8(&filter, '\0');
 	r = !buf_ok(&filter) ? LDAP_NO_MEMORY
@@ -243,14 +243,14 @@ search(struct asking *a, const char *user, struct buf *name)
 	buf_fini(&filter);
 	proof = r == LDAP_SUCCESS || r == LDAP_SIZELIMIT_EXCEEDED
 		    ? take_entry(a, found, r == LDAP_SIZELIMIT_EXCEEDED, name)
-		    : failed(a, "search", r);
+		    : fail_asking(a, "search", r);
 	ldap_msgfree(found);
 	return proof;
 }
 
 /* Returns true if the server has not judged the password at all. */
 static bool
-is_failure(int result)
+is_unjudged(int result)
 {
 	return result < 0 || result == LDAP_OPERATIONS_ERROR || result == LDAP_PROTOCOL_ERROR ||
 	       result == LDAP_STRONG_AUTH_REQUIRED || result == LDAP_CONFIDENTIALITY_REQUIRED ||
@@ -272,8 +272,8 @@ ask(struct asking *a, const char *user, const char *password, struct buf *name)
 		return proof;
 	buf_put_u8(name, '\0');
 	r = buf_ok(name) ? bind_as(a, (const char *)name->bytes, password) : LDAP_NO_MEMORY;
-	if (is_failure(r))
-		return failed(a, "bind", r);
+	if (is_unjudged(r))
+		return fail_asking(a, "bind", r);
 	if (r == LDAP_SUCCESS)
 		return PROOF_RIGHT;
 	fail_set(a->why, "28000", "LDAP: bind refused at %.100s: %s", a->s->uris, ldap_err2string(r));

@@ -43,7 +43,7 @@ do_not_pause(int result, unsigned us, void *password)
 /* Returns true if PAM has not judged the password at all. PAM_SYSTEM_ERR is none of these codes, because some modules
  * (pam_exec) also return it for a wrong password. */
 static bool
-is_failure(int result)
+is_unjudged(int result)
 {
 	return result == PAM_OPEN_ERR || result == PAM_SYMBOL_ERR || result == PAM_BUF_ERR || result == PAM_CONV_ERR ||
 	       result == PAM_ABORT || result == PAM_AUTHINFO_UNAVAIL || result == PAM_MODULE_UNKNOWN;
@@ -111,7 +111,7 @@ prove(const struct auth_question *q, struct fail *why)
 		r = pam_authenticate(pam, PAM_SILENT);
 	if (r == PAM_SUCCESS)
 		r = pam_acct_mgmt(pam, PAM_SILENT);
-	proof = r == PAM_SUCCESS ? PROOF_RIGHT : is_failure(r) ? PROOF_FAILED : PROOF_WRONG;
+	proof = r == PAM_SUCCESS ? PROOF_RIGHT : is_unjudged(r) ? PROOF_FAILED : PROOF_WRONG;
 	if (proof != PROOF_RIGHT)
 		fail_set(why, proof == PROOF_WRONG ? "28000" : "57P03", "PAM service \"%.64s\": %s", service,
 			 pam_strerror(pam, r));

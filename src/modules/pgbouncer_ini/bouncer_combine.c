@@ -8,8 +8,7 @@
 
 #include <arpa/inet.h>
 
-/* Emits a setting of pgweir's that is made of PgBouncer's setting `name`. Does nothing if this build of pgweir does not
- * have the setting. */
+/* Emits a setting made of PgBouncer's setting `name`. Does nothing if this build of pgweir does not have it. */
 static void
 emit_of(struct bouncer *b, const char *name, const char *section, const char *key, const char *value)
 {

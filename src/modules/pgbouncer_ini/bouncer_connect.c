@@ -49,7 +49,7 @@ cut_value(char **at)
 }
 
 static void
-on_unknown(const struct connect *c, const char *name)
+report_unknown(const struct connect *c, const char *name)
 {
 	struct nearest nearest = nearest_to(name);
 	const struct bouncer_word *word;
@@ -97,7 +97,7 @@ connect_begin(struct connect *c, struct bouncer *b, const struct bouncer_entry *
 			return false;
 		}
 		if ((word = bouncer_word_find(name, c->place)) == NULL)
-			on_unknown(c, name);
+			report_unknown(c, name);
 		else
 			c->values[bouncer_word_row(word)] = value;
 	}
@@ -203,7 +203,7 @@ emit_upstream(const struct connect *c, const char *section)
 /* Returns true if a word in an earlier row sets the same setting (reserve_pool and reserve_pool_size): the earlier word
  * counts. */
 static bool
-is_later_name(const struct connect *c, size_t row)
+is_overridden(const struct connect *c, size_t row)
 {
 	for (size_t i = 0; i < row; i++)
 		if (c->values[i] != NULL && bouncer_word(i)->part == WORD_SETTING &&
@@ -218,7 +218,7 @@ emit_words(const struct connect *c, const char *section)
 	const struct bouncer_word *word;
 
 	for (size_t i = 0; (word = bouncer_word(i)) != NULL; i++)
-		if (word->part == WORD_SETTING && c->values[i] != NULL && !is_later_name(c, i)) {
+		if (word->part == WORD_SETTING && c->values[i] != NULL && !is_overridden(c, i)) {
 			const struct bouncer_key *key = bouncer_key_find(word->key);
 			const char *written = c->values[i];
 			struct buf value = { 0 };

@@ -54,7 +54,7 @@ begin_section(struct reader *r, unsigned line, const char *name)
 }
 
 static void
-on_unknown(const struct reader *r, unsigned line, const char *name)
+report_unknown_key(const struct reader *r, unsigned line, const char *name)
 {
 	struct nearest nearest = nearest_to(name);
 	const struct config_key *ours;
@@ -159,7 +159,7 @@ read_setting(struct reader *r, unsigned line, char *text)
 	else if (r->where == IN_PGBOUNCER && (key = bouncer_key_find(name)) != NULL)
 		bouncer_set_value(r->b, key, line, value);
 	else if (r->where == IN_PGBOUNCER)
-		on_unknown(r, line, name);
+		report_unknown_key(r, line, name);
 	else if (r->where == IN_OURS)
 		bouncer_add_ours(r->b, line, r->section, name, value);
 	else if (r->where != IN_OTHER)
@@ -234,14 +234,15 @@ bouncer_read_lines(struct bouncer *b, const char *text, size_t len, const char *
 bool
 bouncer_is(const char *text, size_t len)
 {
-	static const char *const signs[] = { "[pgbouncer]", "[databases]", "[users]", "[peers]", "%include " };
+	static const char *const beginnings[] = { "[pgbouncer]", "[databases]", "[users]", "[peers]", "%include " };
 	const char *end = text + len, *newline;
 
 	for (; text < end; text = newline != NULL ? newline + 1 : end) {
 		while (text < end && is_space(*text))
 			text++;
-		for (size_t i = 0; i < sizeof(signs) / sizeof(signs[0]); i++)
-			if ((size_t)(end - text) >= strlen(signs[i]) && memcmp(text, signs[i], strlen(signs[i])) == 0)
+		for (size_t i = 0; i < sizeof(beginnings) / sizeof(beginnings[0]); i++)
+			if ((size_t)(end - text) >= strlen(beginnings[i]) &&
+			    memcmp(text, beginnings[i], strlen(beginnings[i])) == 0)
 				return true;
 		if (text < end && *text == '[')
 			return false;

@@ -68,7 +68,7 @@ bouncer_add_ours(struct bouncer *b, unsigned line, const char *section, const ch
 
 /* Returns true if a section of pgweir's in the file sets this key. */
 static bool
-is_said_by_ours(const struct bouncer *b, const char *section, const char *key)
+is_set_by_ours(const struct bouncer *b, const char *section, const char *key)
 {
 	for (size_t i = 0; i < b->ours_count; i++)
 		if (strcmp(b->ours[i].section, section) == 0 && strcmp(b->ours[i].key, key) == 0)
@@ -82,7 +82,7 @@ bouncer_emit(struct bouncer *b, unsigned line, const char *from, const char *sec
 {
 	struct bouncer_setting setting;
 
-	if (key != NULL && is_said_by_ours(b, section, key))
+	if (key != NULL && is_set_by_ours(b, section, key))
 		return;
 	setting = (struct bouncer_setting){
 		.section = xstrdup(section),
@@ -266,7 +266,7 @@ bouncer_convert(const struct bouncer_key *key, const char *value, struct buf *to
 /* Reports a value that can't be converted: PgBouncer does not start with such a value. In the console's SET, a value
  * out of range is an error, too. */
 static void
-complain(const struct bouncer *b, const struct bouncer_key *key, int result, const struct fail *why)
+report_value(const struct bouncer *b, const struct bouncer_key *key, int result, const struct fail *why)
 {
 	unsigned line = bouncer_line(b, key->name);
 	bool is_set = line == LINE_SET;
@@ -296,7 +296,7 @@ translate_setting(struct bouncer *b, const struct bouncer_key *key)
 		int result = bouncer_convert(key, value, &converted, &why);
 
 		if (result != 0)
-			complain(b, key, result, &why);
+			report_value(b, key, result, &why);
 		if (result >= 0)
 			bouncer_emit(b, line, from, key->section, key->key, value_put_end(&converted));
 		free(from);
@@ -306,7 +306,7 @@ translate_setting(struct bouncer *b, const struct bouncer_key *key)
 	/* Settings that are not converted are checked, too. */
 	if (((key->type == BOUNCER_COUNT || key->type == BOUNCER_SWITCH) && read_number(value, &n, &why) < 0) ||
 	    (key->type == BOUNCER_TIME && read_time(key, value, &us, &why) < 0))
-		complain(b, key, -1, &why);
+		report_value(b, key, -1, &why);
 	if (key->fate == BOUNCER_REFUSED && !is_default && *value != '\0')
 		problem_error(b->sink, line, "%s", key->note);
 	else if (bouncer_key_ours(key) == NULL && line != LINE_THEIRS)

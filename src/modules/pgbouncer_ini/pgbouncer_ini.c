@@ -2,8 +2,7 @@
  * src/modules/pgbouncer_ini/pgbouncer_ini.c - PgBouncer's file as the core sees it (load/file_format.h): its names in
  * the console, in SHOW CONFIG and in advice.
  *
- * Tools look for PgBouncer's settings by its names, in its units (seconds, 0 and 1), whether the configuration file is
- * PgBouncer's or pgweir's.
+ * Tools look for PgBouncer's settings by its names, in its units (seconds, 0 and 1), whichever file is in use.
  */
 #include "modules/pgbouncer_ini/pgbouncer_ini.h"
 #include "base/clock.h"

@@ -40,8 +40,7 @@ enum bouncer_type {
 enum bouncer_fate {
 	BOUNCER_TAKEN, /* becomes a setting of pgweir's */
 	BOUNCER_OWN, /* becomes a setting of pgweir's, by rules of its own (bouncer_combine.c) */
-	/* becomes, together with others, one setting of pgweir's, from which its value can't be read back */
-	BOUNCER_PART,
+	BOUNCER_PART, /* becomes, with others, one setting of pgweir's, from which it can't be read back */
 	BOUNCER_IGNORED, /* not needed; note says why */
 	BOUNCER_REFUSED, /* asks for something that pgweir does not have, unless it has its default; note says why */
 };
@@ -73,8 +72,7 @@ struct bouncer_word {
 	const char *name;
 	enum { OF_DATABASE = 1, OF_USER = 2, OF_PEER = 4 } places; /* the kinds of lines that may have the word */
 	enum { WORD_SETTING, WORD_UPSTREAM, WORD_HOSTS, WORD_AUTH } part;
-	/* of a WORD_SETTING: the name of this setting in [pgbouncer]; pgweir's setting for it has a scope_name */
-	const char *key;
+	const char *key; /* of a WORD_SETTING: its name in [pgbouncer]; pgweir's setting has a scope_name */
 	const char *note; /* of all other words: what becomes of the word */
 };
 
@@ -110,8 +108,7 @@ struct bouncer {
 	struct bouncer_entries databases, users, peers;
 	struct bouncer_setting *settings;
 	size_t setting_count;
-	/* settings in sections of pgweir's in the file; these take precedence over `settings` */
-	struct bouncer_setting *ours;
+	struct bouncer_setting *ours; /* from sections of pgweir's in the file; precede `settings` */
 	size_t ours_count;
 	struct bouncer_note { /* remarks on what has no setting in pgweir */
 		char *text;
@@ -173,8 +170,7 @@ void bouncer_peers(struct bouncer *b);
 /* See file_format.import. */
 bool bouncer_import(const char *path, struct config_problems *problems, FILE *to);
 bool bouncer_import_text(const char *text, size_t len, const char *path, struct config_problems *problems, FILE *to);
-/* Writes the tables of docs/pgbouncer.md: what becomes of PgBouncer's settings and words, and what compat = pgbouncer
- * changes. */
+/* Writes the tables of docs/pgbouncer.md: what becomes of PgBouncer's settings and words, and compat. */
 void bouncer_print_keys(FILE *to);
 
 extern const struct problem_words bouncer_problem_words; /* bouncer_words.c */

@@ -18,8 +18,7 @@
 
 #define SECONDS 300
 #define SAMPLES (SECONDS + 1) /* a second is what lies between two samples */
-/* for each this many pools, samples are a second further apart, because a sample is a walk through all pools */
-#define POOLS 2000
+#define POOLS_PER_SECOND 2000 /* a sample walks through all pools: for each this many, one second more between two */
 
 /* Sums over all databases, since the start. */
 struct counts {
@@ -44,7 +43,7 @@ struct history {
 };
 
 static void
-count(struct counts *n, const struct snapshot *s)
+sum_databases(struct counts *n, const struct snapshot *s)
 {
 	memset(n, 0, sizeof(*n));
 	for (size_t i = 0; i < s->database_count; i++) {
@@ -68,7 +67,7 @@ count(struct counts *n, const struct snapshot *s)
 }
 
 static struct totals
-add_pools(const struct snapshot *s)
+sum_pools(const struct snapshot *s)
 {
 	struct totals t = { .clients = s->clients_total_now };
 
@@ -97,10 +96,10 @@ fill_status(const struct http_ask *ask, struct buf *to, struct http_reply *r)
 
 	buf_printf(to, "{\"version\":\"" PGWEIR_VERSION "\",\"alive\":%s", ask->is_alive ? "true" : "false");
 	if (s != NULL) {
-		struct totals t = add_pools(s);
+		struct totals t = sum_pools(s);
 		struct counts n;
 
-		count(&n, s);
+		sum_databases(&n, s);
 		buf_printf(to,
 			   ",\"state\":\"%s\",\"start_time\":%" PRIu64 ",\"now\":%" PRIu64
 			   ",\"last_reload_ok\":%s,\"last_reload_time\":%" PRIu64 ",\"not_ready\":[",
@@ -130,10 +129,10 @@ note(void *state, const struct snapshot *s)
 
 	if (h->count > 0 && s->taken_us - h->samples[(h->count - 1) % SAMPLES].taken_us < HTTP_EVERY_US * 9 / 10)
 		return h->due_us;
-	*to = (struct sample){ .wall_us = clock_wall_us(), .taken_us = s->taken_us, .now = add_pools(s) };
-	count(&to->n, s);
+	*to = (struct sample){ .wall_us = clock_wall_us(), .taken_us = s->taken_us, .now = sum_pools(s) };
+	sum_databases(&to->n, s);
 	h->count++;
-	h->due_us = s->taken_us + HTTP_EVERY_US * (1 + (s->pool_count + s->pools_aggregated) / POOLS);
+	h->due_us = s->taken_us + HTTP_EVERY_US * (1 + (s->pool_count + s->pools_aggregated) / POOLS_PER_SECOND);
 	return h->due_us;
 }
 
@@ -206,8 +205,7 @@ fill_history(const struct http_ask *ask, struct buf *to, struct http_reply *r)
 	http_reply_json(r, 200, to);
 }
 
-/* The page's filter searches only the rows that it was sent, so a table is sent with as many rows as the page can
- * show. */
+/* The page's filter searches only the rows that it was sent: a table is sent with as many rows as it can show. */
 const struct http_page http_module_status_page[] = {
 	{ "/", .file_type = "text/html; charset=utf-8", .file = status_html, .file_len = sizeof(status_html) },
 	{ "/status.js", .file_type = "text/javascript; charset=utf-8", .file = status_js,
