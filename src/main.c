@@ -22,7 +22,7 @@
 
 enum { OPT_UPSTREAM = 256, OPT_FOREIGN, OPT_SCHEMA, OPT_CERTIFICATE };
 
-/* A build may lack what reads other programs' files. */
+/* Reports that this build lacks the module that reads PgBouncer's file. Returns the exit code. */
 static int
 cannot_import(void)
 {
@@ -66,12 +66,13 @@ usage(FILE *to)
 	    to);
 }
 
-/* called: argv[0]. As PgBouncer, the first line is what tools look for there. */
+/* called is argv[0]. If pgweir is called pgbouncer, the first line is the one for which PgBouncer's tools look. */
 static void
 version(const char *called)
 {
 	const char *slash = strrchr(called, '/'), *compat = getenv("PGWEIR_PGWEIR_COMPAT");
-	bool is_old = compat != NULL && strcmp(compat, "pgbouncer_1_25") == 0; /* no file is read for this */
+	/* the environment decides, because no file is read */
+	bool is_old = compat != NULL && strcmp(compat, "pgbouncer_1_25") == 0;
 #ifdef HAVE_LIBSYSTEMD
 	const char *systemd = "with";
 #else
@@ -107,14 +108,14 @@ load(const char *path, const char *uri, bool is_check, int predecessor)
 		config_unref(config);
 		config = NULL;
 	}
-	if (config != NULL && !is_check) /* the log will have these */
+	if (config != NULL && !is_check) /* the log will have what setup_check_files() has found */
 		config_problems_cut(&problems, of_the_file);
 	if (config != NULL && is_check)
 		setup_check_secrets(config, &problems);
 	print_problems(&problems);
 	for (size_t i = 0; config == NULL && i < problems.count; i++)
 		if (problems.list[i].is_error) {
-			restart_tell_predecessor(predecessor, problems.list[i].text); /* the first of them */
+			restart_tell_predecessor(predecessor, problems.list[i].text); /* the first error */
 			break;
 		}
 	if (is_check || problems.error_count > 0) {
@@ -158,11 +159,11 @@ leave_terminal(void)
 }
 
 /*
- * Takes config, so that the first configuration, with its passwords, is not kept beyond the first reload. told: where
- * to write a byte once it serves; -1: nowhere.
+ * Takes config, so that the first configuration, with its passwords, is not kept beyond the first reload. told is a
+ * descriptor to which a byte is written once the process serves, or -1.
  */
 static int
-serve(struct config *config, const struct process_start *start, int told)
+serve(struct config *config, const struct process_start *start, int ready_fd)
 {
 	struct fail why;
 	struct weir *w = process_new(config, start, &why);
@@ -176,7 +177,7 @@ serve(struct config *config, const struct process_start *start, int told)
 	}
 	greet(config);
 	config_unref(config);
-	if (told >= 0 && (write(told, "", 1) != 1 || leave_terminal() < 0))
+	if (ready_fd >= 0 && (write(ready_fd, "", 1) != 1 || leave_terminal() < 0))
 		return 1;
 	process_run(w);
 	if (!process_free(w)) {
@@ -186,7 +187,7 @@ serve(struct config *config, const struct process_start *start, int told)
 	return 0;
 }
 
-/* A password on the command line can be read by everyone on the machine: it is taken, then overwritten. */
+/* Overwrites a password on the command line, which everyone on the machine can read. pgweir has a copy. */
 static void
 hide_password(char *uri)
 {
@@ -207,17 +208,17 @@ hide_password(char *uri)
 
 /* The requests of the command line. */
 struct asked {
-	int is_check, is_dump, is_import, is_keys; /* getopt_long() sets these */
+	int is_check, is_dump, is_import, is_help_config; /* getopt_long() sets these */
 	bool is_verbose, is_daemon;
 	const char *called; /* argv[0] */
-	const char *user; /* NULL: not said */
+	const char *user; /* NULL if not given */
 	char *uri;
 	const char *path;
 };
 
 /*
- * Returns true if OpenSSL has made what all of its functions use. It does so once, at the first call, and does not say
- * that it had no memory for that: RAND_bytes() then crashes.
+ * Has OpenSSL make what all of its functions use, which it does once, at the first call. Returns false, after reporting
+ * the error, if there was no memory: OpenSSL's later functions would not say so, and RAND_bytes() would crash.
  */
 static bool
 begin_openssl(int predecessor)
@@ -243,7 +244,7 @@ make_certificate(const char *directory)
 	return 1;
 }
 
-/* -1: go on; else the exit code. */
+/* Returns -1 to go on, or else the exit code. */
 static int
 read_option(struct asked *asked, int option)
 {
@@ -261,7 +262,7 @@ read_option(struct asked *asked, int option)
 		asked->is_verbose = true;
 		return -1;
 	case 'q':
-	case 0: /* one that getopt_long() has noted */
+	case 0: /* an option that getopt_long() has stored */
 		return -1;
 	case 'R':
 		fputs("pgweir: -R is not supported: PgBouncer has dropped it, too. RESTART in the console starts the "
@@ -304,7 +305,7 @@ static int __attribute__((format(printf, 1, 2))) refuse(const char *fmt, ...)
 	return 2;
 }
 
-/* All settings, or those with these names. Returns the exit code. */
+/* Prints all settings, or those with these names. Returns the exit code. */
 static int
 print_keys(int count, char **names)
 {
@@ -326,7 +327,7 @@ read_options(struct asked *asked, int argc, char **argv)
 					  { "dump-config", no_argument, &asked->is_dump, true },
 					  { "import-pgbouncer", no_argument, &asked->is_import, true },
 					  { "upstream", required_argument, NULL, OPT_UPSTREAM },
-					  { "help-config", no_argument, &asked->is_keys, true },
+					  { "help-config", no_argument, &asked->is_help_config, true },
 					  { "help-pgbouncer", no_argument, NULL, OPT_FOREIGN },
 					  { "config-schema", no_argument, NULL, OPT_SCHEMA },
 					  { "make-certificate", required_argument, NULL, OPT_CERTIFICATE },
@@ -343,7 +344,7 @@ read_options(struct asked *asked, int argc, char **argv)
 	while ((o = getopt_long(argc, argv, "dhqRu:vV", options, NULL)) != -1)
 		if ((code = read_option(asked, o)) >= 0)
 			return code;
-	if (asked->is_keys)
+	if (asked->is_help_config)
 		return print_keys(argc - optind, argv + optind);
 	asked->path = optind < argc ? argv[optind] : NULL;
 	if (asked->path == NULL && asked->uri == NULL)
@@ -357,9 +358,9 @@ read_options(struct asked *asked, int argc, char **argv)
 	return -1;
 }
 
-/* Options win over the file. */
+/* Options take precedence over the file. */
 static int
-apply(const struct asked *asked, struct config *config)
+apply_options(const struct asked *asked, struct config *config)
 {
 	struct fail why;
 
@@ -385,7 +386,7 @@ run(const struct asked *asked, struct config *config, const struct process_start
 		config_unref(config);
 		return 1;
 	}
-	/* The starter waits until the process in the background serves, or has said on standard error why it can't. */
+	/* This process waits until the one in the background serves, or has said on standard error why it can't. */
 	if (pipe2(ends, O_CLOEXEC) < 0 || (pid = fork()) < 0) {
 		perror("pgweir");
 		config_unref(config);
@@ -408,7 +409,7 @@ main(int argc, char **argv)
 	struct config *config;
 	struct process_start start = { .argv = argv };
 	char program[PATH_MAX];
-	char *kept = NULL;
+	char *uri_copy = NULL;
 	int code;
 
 	os_hide_memory();
@@ -429,18 +430,18 @@ main(int argc, char **argv)
 		config_problems_fini(&problems);
 		return is_done ? 0 : 1;
 	}
-	if (asked.uri != NULL && (kept = strdup(asked.uri)) == NULL) {
+	if (asked.uri != NULL && (uri_copy = strdup(asked.uri)) == NULL) {
 		fputs("pgweir: out of memory\n", stderr);
 		return 1;
 	}
-	config = load(asked.path, kept, asked.is_check, start.predecessor);
+	config = load(asked.path, uri_copy, asked.is_check, start.predecessor);
 	if (asked.uri != NULL) {
 		hide_password(asked.uri);
-		secret_free(kept);
+		secret_free(uri_copy);
 	}
 	if (config == NULL)
 		return 1;
-	if (apply(&asked, config) == 0 && !asked.is_dump && !asked.is_check)
+	if (apply_options(&asked, config) == 0 && !asked.is_dump && !asked.is_check)
 		return run(&asked, config, &start);
 	if (asked.is_dump)
 		config_dump(config, stdout);

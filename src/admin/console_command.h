@@ -25,8 +25,8 @@
 /* clang-format off */
 /*
  * Commands that act: ROW(id, the function that runs it). NOTHING is known and does nothing; SET_CONFIGURATION is a SET
- * of one of pgweir's own settings, as the reader of the SET finds out; REFUSED is known but not offered. The commands
- * from PAUSE to KILL_CLIENT concern clients and pools of all workers.
+ * of one of pgweir's own settings: console_read() finds that out. REFUSED is answered with an error that says what to
+ * do instead. The commands from PAUSE to KILL_CLIENT concern clients and pools of all workers.
  */
 #define RUN_LIST(ROW) \
 	ROW(RELOAD, run_reload) ROW(REOPEN, run_reopen) ROW(PAUSE, run_pause) ROW(RESUME, run_resume) \
@@ -83,7 +83,7 @@ enum query_per { PER_NOTHING, PER_STATEMENT, PER_APPLICATION, PER_USER, PER_COUN
 /* A command that command_parse() has parsed. */
 struct command {
 	const struct command_row *row; /* NULL for an empty statement */
-	const struct console_setting *setting; /* of SHOW and SET; NULL for a SET of any other name */
+	const struct console_setting *setting; /* the setting that SHOW or SET names; NULL if SET names any other */
 	bool has_name, has_text;
 	bool is_for; /* SHOW DATABASE_CODE FOR: text has the SQL */
 	char name[COMMAND_NAME_MAX + 1]; /* a database's or a setting's name */

@@ -30,38 +30,38 @@ struct console_host {
 	struct fleet *fleet; /* dedicated/fleet.h */
 	struct watch *watch; /* dedicated/watch.h */
 	struct client_env *clients; /* worker 0's, which also has the console's clients */
-	struct client_env *const *crew; /* of all workers, with a NULL after the last: see clients.h */
-	/* Halts all other workers until go(): commands look at other workers' clients and pools, and change them, only
-	 * in a halt. Halts may be nested. Returns 0, or -1 with *why set if a worker does not answer. */
+	struct client_env *const *crew; /* the client_env of each worker; NULL after the last */
+	/* Halts all other workers until go(). Commands may look at other workers' clients and pools, or change them,
+	 * only in a halt. Halts may be nested. Returns 0, or -1 with *why set if a worker does not answer. */
 	int (*halt)(struct weir *w, struct fail *why);
 	void (*go)(struct weir *w);
 	const char *version;
 	uint64_t start_wall_us;
 	int (*reload)(struct weir *w,
 		      struct fail *why); /* returns 0, or -1 with *why set; the old configuration then stays */
-	/* Sets a setting until the next reload; a NULL value brings back the file's. Returns like reload. *notice gets
-	 * a text that the client should know, or an empty one. */
+	/* Sets a setting until the next reload; a NULL value brings back the value of the file. Returns 0, or -1 with
+	 * *why set. *notice gets a text that the client should know, or an empty one. */
 	int (*set)(struct weir *w, const char *name, const char *value, struct fail *notice, struct fail *why);
 	/* Checks that all clients can be held back, as commands from PAUSE to KILL do. Returns 0, or -1 with *why
 	 * set. */
 	int (*may_hold)(struct weir *w, struct fail *why);
-	/* These act on one database, or on all if database is NULL. Each returns 0, or -1 with *why set if there is no
-	 * memory, or if a worker does not answer. */
+	/* pause and resume act on one database, or on all if database is NULL. Each returns 0, or -1 with *why set if
+	 * there is no memory, or if a worker does not answer. */
 	int (*pause)(struct weir *w, const char *database, struct fail *why);
 	int (*resume)(struct weir *w, const char *database, struct fail *why);
 	int (*suspend)(struct weir *w, struct fail *why); /* resume() of all databases ends a SUSPEND */
 	void (*shutdown)(struct weir *w, enum shutdown_how how); /* begins the shutdown and returns */
 	int (*restart)(struct weir *w, struct fail *why); /* starts the successor; returns 0, or -1 with *why set */
-	/* In a halt: returns why a restart would not move c to the new process now, or NULL if it would. */
+	/* Called in a halt. Returns why a restart would not move c to the new process now, or NULL if it would. */
 	const char *(*stays)(const struct client *c);
-	/* Writes what the old process still does after a restart. Returns false if it has ended, or if there was
-	 * none. */
+	/* Writes what the old process still does after a restart. Returns false if the old process has ended, or if
+	 * there was none. */
 	bool (*tell_predecessor)(struct weir *w, char *out, size_t size);
 	void (*reopen)(struct weir *w); /* reopens log files */
 	/* Returns problem i of the last reload, in the order in which they were found, as a line of text; NULL after
 	 * the last. */
 	const char *(*config_error)(struct weir *w, size_t i);
-	const char *(*config_change)(struct weir *w, size_t i); /* the same for changes by the last reload */
+	const char *(*config_change)(struct weir *w, size_t i); /* change i that the last reload has made, likewise */
 	bool (*is_shutting_down)(struct weir *w);
 	void (*workers_each)(struct weir *w, worker_fn *row, void *arg);
 	struct snapshot *(*snapshot)(struct weir *w); /* telemetry/snapshot.h; returns NULL without memory */

@@ -27,7 +27,7 @@ struct words {
 /* --- tokens: names, numbers, quoted names, strings, signs; they end as in PostgreSQL --- */
 
 static enum token_kind
-kind_of(struct sql_lexer *lexer, struct sql_token *t)
+classify_token(struct sql_lexer *lexer, struct sql_token *t)
 {
 	char first = t->kind == SQL_END ? '\0' : *t->at;
 
@@ -60,7 +60,7 @@ next_token(struct sql_lexer *lexer, struct token *out, struct fail *why)
 		return fail_set(why, "42601", "unterminated quoted %s", *t.at == '"' ? "name" : "string");
 	if (t.kind == SQL_UNTERMINATED && (*t.at == '/' || *t.at == '-' || *t.at <= ' '))
 		return fail_set(why, "42601", "unterminated /* comment");
-	out->kind = kind_of(lexer, &t);
+	out->kind = classify_token(lexer, &t);
 	is_quoted = out->kind == TOKEN_NAME || out->kind == TOKEN_STRING;
 	for (i = is_quoted; i < t.len - is_quoted && len < TOKEN_TEXT_MAX; i++) {
 		out->text[len++] = t.at[i];
@@ -111,7 +111,7 @@ read_words(struct sql_lexer *lexer, struct words *w, struct fail *why)
 	}
 }
 
-/* Returns how many of the words are the phrase, or 0 if they are another one. */
+/* Returns how many words make up the phrase, or 0 if w does not begin with the phrase. */
 static size_t
 match_phrase(const char *phrase, const struct words *w)
 {
@@ -151,7 +151,7 @@ find_row(const struct words *w, size_t *taken)
 /* --- the error for an unknown command --- */
 
 static void
-upper(char *text)
+make_upper(char *text)
 {
 	for (; *text != '\0'; text++)
 		if (*text >= 'a' && *text <= 'z')
@@ -160,7 +160,7 @@ upper(char *text)
 
 /* Writes at most max words as they were written, up to the first token that is not a word or a number. */
 static void
-written(const struct words *w, size_t max, char *out, size_t out_cap)
+write_words(const struct words *w, size_t max, char *out, size_t out_cap)
 {
 	size_t len = 0;
 
@@ -183,8 +183,8 @@ nearest_phrase(const struct words *w)
 	char text[2 * TOKEN_TEXT_MAX];
 
 	for (size_t max = 2; max > 0 && nearest.name == NULL; max--) {
-		written(w, max, text, sizeof(text));
-		upper(text);
+		write_words(w, max, text, sizeof(text));
+		make_upper(text);
 		nearest = nearest_to(text);
 		for (size_t i = 0; (row = command_row(i)) != NULL; i++)
 			if (row->example != NULL)
@@ -194,18 +194,18 @@ nearest_phrase(const struct words *w)
 }
 
 static int
-unknown(const struct words *w, struct fail *why)
+fail_unknown(const struct words *w, struct fail *why)
 {
 	const char *near = nearest_phrase(w);
 	char text[2 * TOKEN_TEXT_MAX], first[2 * TOKEN_TEXT_MAX];
 
-	written(w, 3, text, sizeof(text));
+	write_words(w, 3, text, sizeof(text));
 	fail_set(why, "42601", "unknown command \"%.63s\"", text);
 	fail_pgbouncer_text(why, "invalid command '%.120s', use SHOW HELP;", text);
 	if (near != NULL)
 		return fail_hint(why, "Did you mean %s?", near);
-	written(w, 1, first, sizeof(first));
-	upper(first);
+	write_words(w, 1, first, sizeof(first));
+	make_upper(first);
 	return fail_hint(why, "SHOW HELP lists the commands.%s",
 			 text_is_one_of(first, "SELECT WITH INSERT UPDATE DELETE CREATE ALTER DROP")
 			     ? " No SQL runs here, and psql's \\d and \\l are SQL: connect to a database for them."
@@ -215,7 +215,7 @@ unknown(const struct words *w, struct fail *why)
 /* --- what follows the phrase --- */
 
 static int
-unexpected(const struct command_row *row, const struct token *t, struct fail *why)
+fail_unexpected(const struct command_row *row, const struct token *t, struct fail *why)
 {
 	fail_set(why, "42601", "syntax error at or near \"%.63s\" after %s", t->text, row->phrase);
 	if (row->argument == ARGUMENT_LIKE)
@@ -239,7 +239,7 @@ take_name(const struct token *t, struct command *out, struct fail *why)
 	return 0;
 }
 
-/* Takes the second of these words, a string. */
+/* Takes the second of these words as out->text. Returns false unless it is a string that fits. */
 static bool
 take_string(const struct token *t, size_t count, struct command *out)
 {
@@ -253,17 +253,18 @@ take_like(const struct token *t, size_t count, struct command *out, struct fail 
 	if (count == 0)
 		return 0;
 	if (!command_is_word(&t[0], "LIKE"))
-		return unexpected(out->row, &t[0], why);
+		return fail_unexpected(out->row, &t[0], why);
 	if (!take_string(t, count, out))
 		return fail_set(why, "42601", "LIKE takes a pattern of at most %d bytes in single quotes",
 				TOKEN_TEXT_MAX);
 	if (count > 2)
-		return unexpected(out->row, &t[2], why);
+		return fail_unexpected(out->row, &t[2], why);
 	out->has_text = true;
 	return 0;
 }
 
-/* SHOW QUERIES [count] [PER what] [BY column] [LIKE 'pattern']; SHOW READS has no PER and BY. */
+/* Takes the rest of SHOW QUERIES [count] [PER what] [BY column] [LIKE 'pattern'], or of SHOW READS, which has no PER
+ * and BY. */
 static int
 take_top(const struct token *t, size_t count, struct command *out, struct fail *why)
 {
@@ -299,7 +300,7 @@ take_top(const struct token *t, size_t count, struct command *out, struct fail *
 	return take_like(t, count, out, why);
 }
 
-/* SHOW DATABASE_CODE [FOR 'SQL'] */
+/* Takes the rest of SHOW DATABASE_CODE [FOR 'SQL']. */
 static int
 take_sql(const struct token *t, size_t count, struct command *out, struct fail *why)
 {
@@ -326,7 +327,8 @@ take_client(const struct token *t, size_t count, struct command *out, struct fai
 	return take_name(t, out, why); /* the number as text, for the log */
 }
 
-/* Returns the setting's name for which SQL has a phrase. */
+/* Returns the name of the setting that has a phrase of its own in SQL (TIME ZONE), if t begins with that phrase, and
+ * sets *taken to its length in tokens. Otherwise returns NULL and sets *taken to 1. */
 static const char *
 phrase_setting(const struct token *t, size_t count, size_t *taken)
 {
@@ -356,7 +358,7 @@ take_shown_setting(const struct words *w, const struct token *t, size_t count, s
 	if (name == NULL)
 		name = t[0].kind == TOKEN_WORD || t[0].kind == TOKEN_NAME ? t[0].text : "";
 	out->setting = console_setting_find(name);
-	return out->setting == NULL || count != taken ? unknown(w, why) : 0;
+	return out->setting == NULL || count != taken ? fail_unknown(w, why) : 0;
 }
 
 /* Takes a value as it is written; lists and signs are joined again. */
@@ -376,7 +378,8 @@ take_value(const struct token *t, size_t count, struct command *out)
 	}
 }
 
-/* SESSION CHARACTERISTICS, ROLE, TRANSACTION and the like have no effect here. */
+/* Returns true if SET is followed by words of SQL instead of a setting: CHARACTERISTICS, ROLE, TRANSACTION and the
+ * like, which have no effect here. */
 static bool
 is_set_phrase(const struct token *t, size_t count)
 {
@@ -423,7 +426,7 @@ take_argument(const struct words *w, size_t taken, struct command *out, struct f
 
 	switch (out->row->argument) {
 	case ARGUMENT_NONE:
-		return count > 0 ? unexpected(out->row, t, why) : 0;
+		return count > 0 ? fail_unexpected(out->row, t, why) : 0;
 	case ARGUMENT_LIKE:
 		if (out->row->id == COMMAND_SHOW_DATABASE_CODE)
 			return take_sql(t, count, out, why);
@@ -432,7 +435,7 @@ take_argument(const struct words *w, size_t taken, struct command *out, struct f
 			   : take_like(t, count, out, why);
 	case ARGUMENT_DATABASE:
 		if (count > 1)
-			return unexpected(out->row, &t[1], why);
+			return fail_unexpected(out->row, &t[1], why);
 		return count == 1 ? take_name(t, out, why) : 0;
 	case ARGUMENT_ONE_DATABASE:
 		if (count != 1) {
@@ -474,7 +477,7 @@ command_parse(const char *text, size_t len, size_t *used, struct command *out, s
 		return result;
 	out->row = find_row(&w, &taken);
 	if (out->row == NULL)
-		return unknown(&w, why);
+		return fail_unknown(&w, why);
 	if (w.is_cut && out->row->argument != ARGUMENT_ANY && out->row->argument != ARGUMENT_SET)
 		return fail_set(why, "42601", "the statement is too long for %s", out->row->phrase);
 	return take_argument(&w, taken, out, why);

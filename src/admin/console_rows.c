@@ -125,11 +125,11 @@ rows_like(const struct rows *r, const void *row)
 		const struct column *column = &r->columns[i];
 		char scratch[NUMBER_TEXT_MAX];
 		const char *text;
-		bool is_asked = i == 0;
+		bool is_compared = i == 0;
 
-		for (size_t k = 0; k < sizeof(names) / sizeof(names[0]) && !is_asked; k++)
-			is_asked = strcmp(column->name, names[k]) == 0;
-		if (is_asked && types[column->type].oid == TEXT_OID &&
+		for (size_t k = 0; k < sizeof(names) / sizeof(names[0]) && !is_compared; k++)
+			is_compared = strcmp(column->name, names[k]) == 0;
+		if (is_compared && types[column->type].oid == TEXT_OID &&
 		    (text = field_text(column->type, (const char *)row + i * ROW_FIELD_SIZE, scratch)) != NULL &&
 		    console_like_matches(text, r->like))
 			return true;
@@ -173,7 +173,7 @@ next_char(const char *text)
 	return text;
 }
 
-/* Goes back only to the last %: it is enough to try to extend that one, so no pattern takes exponential time. */
+/* After a mismatch, only the text for the last % is extended. That is enough, so no pattern takes exponential time. */
 bool
 console_like_matches(const char *text, const char *pattern)
 {

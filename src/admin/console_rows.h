@@ -14,7 +14,8 @@
 
 enum column_type {
 	COLUMN_TEXT, /* const char *; NULL is SQL's NULL */
-	COLUMN_BOOL, /* uint64_t, like all types below; a value too large for its type is shown as the largest */
+	/* uint64_t, like all types below but FLOAT8; a value too large for its type is shown as the largest */
+	COLUMN_BOOL,
 	COLUMN_INT4,
 	COLUMN_INT8,
 	COLUMN_INT8_OR_NULL, /* ROWS_NULL is SQL's NULL */
@@ -74,8 +75,8 @@ struct column {
 struct rows {
 	const struct column *columns;
 	size_t column_count;
-	/* a pattern: only rows match whose first column does, or a column with the database, user, application or
-	 * event; NULL for all rows */
+	/* a pattern of LIKE: a row is added only if its first column matches, or its database, user, application_name
+	 * or event; NULL for all rows */
 	const char *like;
 	struct buf *out;
 	uint64_t count; /* rows that were added */

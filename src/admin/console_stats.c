@@ -7,7 +7,8 @@
 
 struct minute {
 	bool is_seen; /* true if the database was there in this minute's sums */
-	struct stats begun, counted; /* totals before this minute; what the minute before it counted */
+	/* begun: the totals when this minute began; counted: what the previous minute has added */
+	struct stats begun, counted;
 	UT_hash_handle hh;
 	char name[]; /* the database's name */
 };

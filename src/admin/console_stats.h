@@ -53,12 +53,12 @@ struct pool_database;
 
 struct database_sum {
 	const char *name; /* borrowed from one of the structs; NULL after the last sum */
-	const struct pool_database *known; /* the one of the structs that learned of the database's code last */
+	const struct pool_database *known; /* of these structs, the one that has learned of the database's code last */
 	struct database_counters counters;
 };
 
 /* Returns the sums, ordered by name; the last one has no name. free() frees them; the databases are borrowed. Returns
- * NULL without memory. crew is that of client/clients.h; all workers but the caller's stand still. */
+ * NULL without memory. crew: see client/clients.h. All workers but the caller's must be halted. */
 struct database_sum *database_sums(struct client_env *const *crew);
 
 /* --- console_stats.c --- */

@@ -21,7 +21,7 @@ by_name(const void *a, const void *b)
 	return strcmp((*(struct pool_database *const *)a)->name, (*(struct pool_database *const *)b)->name);
 }
 
-/* Returns all workers' databases in the order of their names. NULL without memory. */
+/* Returns all workers' databases in the order of their names, or NULL without memory. */
 static struct pool_database **
 sorted(struct client_env *const *crew, size_t count)
 {

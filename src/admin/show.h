@@ -3,8 +3,8 @@
  * struct per row.
  *
  * Columns of PgBouncer's commands have its names, order and types, because tools read them by position. New columns
- * come only with a new command, with one exception: SHOW CLIENTS and its like end with `worker` if there are several
- * workers.
+ * come only with a new command, with one exception: the commands with a row per socket (show_sockets.c) end with
+ * `worker` if there are several workers.
  *
  * Borrows: struct show_env all its objects, and a row its texts, for the duration of the command.
  * Always:  worker 0's thread fills the rows, in a halt if other workers have some of the objects; all rows show the
@@ -39,7 +39,7 @@ struct show_fill {
 /* The workers whose objects the rows show. */
 enum show_scope {
 	OF_ALL, /* all workers: the others stand still meanwhile */
-	/* All workers, and which sessions block which: PostgreSQL is asked about that before, see
+	/* All workers, and which sessions block which. PostgreSQL must be asked about that first: see
 	 * console_asks_first(). */
 	OF_LOCKS,
 	OF_MAIN_WORKER /* only the main worker */
@@ -57,7 +57,8 @@ struct show {
  * clients_walk(). */
 struct pool *show_next_pool(const struct show_env *env, const struct pool *before);
 uint32_t show_count_servers(const struct show_env *env);
-/* The same for the shards of one pool, of which `of` is any. Each shard belongs to another worker. */
+/* Returns the shard after `before` in a walk through the shards of one pool; `of` is any of its shards. Each shard
+ * belongs to another worker. */
 struct pool *show_next_shard(const struct show_env *env, const struct pool *of, const struct pool *before);
 /* Returns the number of the worker that has this shard. */
 uint32_t show_worker_of(const struct show_env *env, const struct pool *e);
@@ -128,14 +129,14 @@ struct holding {
 	uint64_t since_us;
 	int blocker_count; /* PostgreSQL processes that hold the lock that this server waits for; -1 if not known */
 	uint32_t blockers[BLOCKING_PIDS_MAX]; /* their PIDs; 0 for a prepared transaction */
-	/* The holding at the root of the chain of blockers; NULL if the root is a process of no client of pgweir's:
+	/* The holding at the root of the chain of blockers; NULL if the root is no client of pgweir's but the process
 	 * root_pid. */
 	const struct holding *root;
 	uint32_t root_pid;
 	uint64_t blocks; /* clients that this one blocks, directly or through others */
 	uint32_t waiting; /* clients that wait for places of the server's pool, or of a cap that the pool is under */
 };
-/* Returns all holdings, the oldest first, and after them one without a server. free() frees them. Returns NULL as
+/* Returns all holdings, the oldest first, and after them one whose srv is NULL. free() frees them. Returns NULL as
  * rows_scratch() does. */
 struct holding *show_holdings(const struct show_env *env, struct rows *rows);
 #define SHOW_USE_MAX 200
@@ -153,9 +154,9 @@ const char *show_blocked_by(struct holding *list, const struct holding *h, char 
 uint64_t show_holder_query(const struct server *srv, char out[SHOW_QUERY_MAX]);
 /* --- show_wait.c: why a pool has no connection left --- */
 /*
- * Explains what a pool's connections are used for and, if all are in use, which client keeps most of them for no use: a
- * client whose turn it has been since before_us, or that holds the locks for which others wait. Returns false if there
- * is no such client. lead begins the sentence, as in "What helps".
+ * Explains what a pool's connections are used for and, if all are in use, which client keeps most of them without need:
+ * one that holds locks for which others wait, or that should have sent or read something since before_us. Returns false
+ * if no such client was named. lead begins the sentence that names it, as in "What helps".
  */
 bool show_say_jam(const struct show_env *env, const struct pool *e, const struct holding *list, uint64_t before_us,
 		  const char *lead, struct rows *rows);

@@ -57,7 +57,7 @@ SHOW(show_database_code, code_columns, OF_ALL)
 		struct code_fill fill = { rows,
 					  { d->name, "", "", "unknown", "none", "", 0 },
 					  env->command->is_for ? env->command->text : NULL };
-		bool is_of_all;
+		bool is_opaque;
 		char parts[SEAL_STATE_TEXT_MAX];
 		struct code_row row;
 		const char *sql, *why;
@@ -73,11 +73,11 @@ SHOW(show_database_code, code_columns, OF_ALL)
 		row = fill.row;
 		found = fill.sql == NULL ? risk_names_all(answer->risks) | RISK_OPAQUE
 					 : risk_names_of_sql(answer->risks, fill.sql, strlen(fill.sql));
-		is_of_all = (found & RISK_OPAQUE) != 0; /* the words of the SQL may not show what it runs */
-		if (fill.sql == NULL || !is_of_all)
+		is_opaque = (found & RISK_OPAQUE) != 0; /* the words of the SQL may not show what it runs */
+		if (fill.sql == NULL || !is_opaque)
 			risk_names_each(answer->risks, add_name, &fill);
-		row.kind = is_of_all ? "opaque SQL" : "this SQL";
-		found &= is_of_all ? ~(unsigned)RISK_EFFECTS : ~0u;
+		row.kind = is_opaque ? "opaque SQL" : "this SQL";
+		found &= is_opaque ? ~(unsigned)RISK_EFFECTS : ~0u;
 		row.state = seal_state_text(found, parts);
 		sql = fill.sql == NULL ? "" : fill.sql;
 		why = (found & STATE_BACKEND) == 0 ? NULL

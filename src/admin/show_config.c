@@ -11,7 +11,8 @@
 
 #include <stdio.h>
 
-#define TEXT_ROOM ((size_t)1 << 20) /* allocated first: without memory, formatting would end the process */
+/* this much memory must be free before settings are formatted, because formatting without memory ends the process */
+#define TEXT_ROOM ((size_t)1 << 20)
 
 struct config_line {
 	ROW_FIELDS((TEXT, key)(TEXT, value)(TEXT, default_value)(TEXT, changeable))

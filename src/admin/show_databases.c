@@ -30,7 +30,7 @@ struct sums {
 };
 
 static struct sum *
-sum_of(struct sums *sums, const char *name)
+get_sum(struct sums *sums, const char *name)
 {
 	struct sum *s;
 
@@ -157,7 +157,7 @@ SHOW(show_databases, database_columns, OF_ALL)
 		return;
 	}
 	for (struct pool *e = show_next_pool(env, NULL); e != NULL; e = show_next_pool(env, e))
-		add_pool(sum_of(&sums, e->database->name), e);
+		add_pool(get_sum(&sums, e->database->name), e);
 	n = list_databases(env, used, list);
 	for (size_t i = 0; i < n; i++)
 		if (list[i].scope == NULL) {
@@ -192,11 +192,11 @@ SHOW_ROW(user, (TEXT, name) (TEXT, pool_size) (TEXT, reserve_pool_size) (TEXT, p
 static void
 add_known_user(const char *name, void *arg)
 {
-	sum_of(arg, name);
+	get_sum(arg, name);
 }
 
 static bool
-is_limit_set(const struct config_scope *scope, const char *name)
+has_own_key(const struct config_scope *scope, const char *name)
 {
 	size_t bit;
 
@@ -214,11 +214,11 @@ add_user(const struct show_env *env, struct rows *rows, const struct sum *sum)
 	struct scope_settings s;
 
 	config_effective(config, NULL, scope, &s);
-	if (is_limit_set(scope, "pool_size"))
+	if (has_own_key(scope, "pool_size"))
 		snprintf(size, sizeof(size), "%u", s.pool_size);
-	if (is_limit_set(scope, "max_overflow"))
+	if (has_own_key(scope, "max_overflow"))
 		snprintf(overflow, sizeof(overflow), "%u", s.max_overflow);
-	if (is_limit_set(scope, "pool_mode"))
+	if (has_own_key(scope, "pool_mode"))
 		row.pool_mode = pool_mode_name(s.pool_mode);
 	row.max_user_connections = s.max_user_connections;
 	row.current_connections = sum->servers;
@@ -240,10 +240,11 @@ SHOW(show_users, user_columns, OF_ALL)
 	for (size_t i = 0; i < config->user_count; i++)
 		add_known_user(config->users[i].name, &sums);
 	for (struct pool *e = show_next_pool(env, NULL); e != NULL; e = show_next_pool(env, e))
-		add_pool(sum_of(&sums, e->user), e);
+		add_pool(get_sum(&sums, e->user), e);
 	for (c = clients_walk(env->host->crew, NULL); c != NULL; c = clients_walk(env->host->crew, c))
 		if (exchange_is_ready(&c->x))
-			add_known_user(exchange_user(&c->x), &sums); /* its servers may log in as another user */
+			/* the client's servers may log in as another user */
+			add_known_user(exchange_user(&c->x), &sums);
 	HASH_ITER(hh, sums.table, s, next)
 		add_user(env, rows, s);
 	TABLE_FREE(sums.table);

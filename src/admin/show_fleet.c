@@ -12,7 +12,7 @@ SHOW_ROW(budget, (TEXT, hosts) (TEXT, database) (TEXT, mode) (TEXT, state) (INT8
 	(INT8, over_ms) (INT8, over_opens) (INT8, checks_granted) (INT8, checks_none) (INT8, checks_failed)
 	(INT8_OR_NULL, lock_pid) (TEXT, strangers) (TEXT, last_error));
 
-/* Returns n, or the value for NULL if n is not known. */
+/* Returns n, or ROWS_NULL if n is not known. */
 static uint64_t
 if_known(bool is_known, uint64_t n)
 {

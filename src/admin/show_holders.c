@@ -1,8 +1,8 @@
 /*
- * src/admin/show_holders.c - SHOW HOLDERS: which client holds each server connection, what the client does there and
- * for how long, how many clients wait for a connection meanwhile, which processes hold the lock for which the server
- * waits in PostgreSQL, and which process is at the root of that; SHOW BLOCKERS: the holders for which others wait, the
- * one that blocks most first.
+ * src/admin/show_holders.c - SHOW HOLDERS has a row for each server connection that a client holds: what the client
+ * does there and for how long, and how many clients wait for a connection meanwhile. If the server waits for a lock in
+ * PostgreSQL, the row also names the processes that hold the lock, and the process at the root of the chain. SHOW
+ * BLOCKERS has only the holders for which others wait, the one that blocks most first.
  */
 #include "admin/show.h"
 #include "exchange/holder.h"
@@ -81,21 +81,21 @@ add_holding(const struct show_env *env, const struct pool *e, const struct serve
 static bool
 count_waiting(const struct show_env *env, struct rows *rows)
 {
-	struct pool **by_line = show_sorted_pools(env, rows, true);
+	struct pool **by_queue = show_sorted_pools(env, rows, true);
 	struct policy_counts counts;
 
-	if (by_line == NULL)
+	if (by_queue == NULL)
 		return false;
 	for (struct pool *e = show_next_pool(env, NULL); e != NULL; e = show_next_pool(env, e)) {
 		e->index = 0;
-		for (struct pool **w = by_line; !TAILQ_EMPTY(&e->servers) && *w != NULL; w++) {
+		for (struct pool **w = by_queue; !TAILQ_EMPTY(&e->servers) && *w != NULL; w++) {
 			policy_get_counts((*w)->policy, &counts);
 			if (counts.waiting == 0)
 				break;
 			e->index += policy_waits_for((*w)->policy, e->policy) ? counts.waiting : 0;
 		}
 	}
-	free(by_line);
+	free(by_queue);
 	return true;
 }
 

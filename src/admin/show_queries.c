@@ -7,12 +7,12 @@
 
 #include <string.h>
 
-#define OF_STATEMENT (HASH, fingerprint)(TEXT, database)(TEXT, user)(TEXT, application_name)(INT8, calls)
+#define STATEMENT_COLUMNS (HASH, fingerprint)(TEXT, database)(TEXT, user)(TEXT, application_name)(INT8, calls)
 #define SEVERAL "(several)" /* a name in rows that PER has merged */
 
 /* clang-format off */
 static const struct column queries_columns[] = {
-	ROW_COLUMNS(OF_STATEMENT (INT8, errors) (MS, total_ms) (MS, mean_ms) (MS, p95_ms) (MS, max_ms) SHOW_PHASES
+	ROW_COLUMNS(STATEMENT_COLUMNS (INT8, errors) (MS, total_ms) (MS, mean_ms) (MS, p95_ms) (MS, max_ms) SHOW_PHASES
 		(MS, server_percent) (INT8, rows) (INT8, bytes_out) (INT8, plans_kept) (TIME, first_seen) (TIME, last_seen) (TEXT, query))
 };
 /* clang-format on */
@@ -40,7 +40,7 @@ by_key(const void *a, const void *b, void *per)
 }
 
 static void
-join(struct query_row *to, const struct query_row *from)
+add_query(struct query_row *to, const struct query_row *from)
 {
 	uint64_t max_us = to->max_us > from->max_us ? to->max_us : from->max_us;
 
@@ -57,7 +57,8 @@ join(struct query_row *to, const struct query_row *from)
 	histogram_add(&to->duration, &from->duration);
 }
 
-/* Merges rows with the same key, of the rows that match LIKE. Returns how many are left. */
+/* Drops the rows that do not match LIKE, and merges the others that have the same key. Returns how many rows are
+ * left. */
 static size_t
 merge(struct query_row *list, size_t count, unsigned per, struct rows *rows)
 {
@@ -68,7 +69,7 @@ merge(struct query_row *list, size_t count, unsigned per, struct rows *rows)
 		if (!rows_like(rows, &list[i]))
 			continue;
 		else if (left > 0 && by_key(&list[left - 1], &list[i], &per) == 0)
-			join(&list[left - 1], &list[i]);
+			add_query(&list[left - 1], &list[i]);
 		else
 			list[left++] = list[i];
 	rows->like = NULL;
@@ -91,7 +92,8 @@ add_queries(struct query_row *list, size_t count, void *arg)
 		double us = histogram_quantile_us(&q->duration, &histogram_bounds_query, 0.95, q->max_us);
 
 		q->mean_us = q->total_us / q->calls;
-		q->p95_us = us < (double)q->max_us ? (uint64_t)(us + 0.5) : q->max_us; /* within its bucket */
+		/* a quantile is only as exact as its bucket */
+		q->p95_us = us < (double)q->max_us ? (uint64_t)(us + 0.5) : q->max_us;
 		q->server_share = server_us > 0 ? q->phase_us[PHASE_SERVER] * 100000 / server_us : 0;
 	}
 	qsort_r(list, count, sizeof(list[0]), by_value, &at);
@@ -101,16 +103,16 @@ add_queries(struct query_row *list, size_t count, void *arg)
 
 /* --- READS --- */
 
-#define OF_ROUTE(id, name) { name, COLUMN_INT8 },
+#define ROUTE_COLUMN(id, name) { name, COLUMN_INT8 },
 
 struct reads_row {
 	/* calls: only those made while standbys could be read */
-	ROW_FIELDS(OF_STATEMENT)
+	ROW_FIELDS(STATEMENT_COLUMNS)
 	uint64_t routes[ROUTE_COUNT - 1];
 	ROW_FIELDS((TEXT, query))
 };
 
-static const struct column reads_columns[] = { ROW_COLUMNS(OF_STATEMENT) READ_ROUTES(OF_ROUTE)
+static const struct column reads_columns[] = { ROW_COLUMNS(STATEMENT_COLUMNS) READ_ROUTES(ROUTE_COLUMN)
 						   ROW_COLUMNS((TEXT, query)) };
 
 static void

@@ -11,12 +11,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MUCH 0.3 /* of the time that connections are lent; above it, less waste helps more than a larger pool */
-#define HEADROOM 1.5 /* bursts need this much more than the average */
+/* a part of the time for which connections are lent; if PostgreSQL is idle for more of that time, less waste helps more
+ * than a larger pool */
+#define WASTE_MUCH 0.3
+#define HEADROOM 1.5 /* bursts need this many times the average */
 #define LONG_ENOUGH_US (60 * US_PER_S) /* the shortest time after which a pool is called too large */
-#define LINES_TOLD 3
+#define QUEUES_SAID 3
 #define MANY_UNNAMED 1000 /* requests; enough to say what most of them are like */
-#define STUCK_US (1 * US_PER_S) /* a client whose turn it has been for so long is mentioned even if no client waits */
+/* a client that should have sent or read something for so long is named even if no client waits */
+#define STUCK_US (1 * US_PER_S)
 
 /* Returns the use of a pool. *closes is how many of its connections were ever closed because of unknown code. */
 static struct policy_sizing
@@ -87,7 +90,7 @@ advise(const struct show_env *env, const struct pool *e, const struct policy_siz
 			 "many as are connected at once, or choose pool_mode = transaction.");
 	else if (u->peak == 0 && u->loans == 0 && u->timeouts == 0)
 		show_say(env, rows, "Advice: none; it was not used in this time.");
-	else if (is_short && u->by[USE_RUNNING] <= u->in_use * (1 - MUCH))
+	else if (is_short && u->by[USE_RUNNING] <= u->in_use * (1 - WASTE_MUCH))
 		show_say(
 		    env, rows,
 		    "Advice: shorten what clients do with a connection instead of enlarging the pool: %sfewer round "
@@ -95,7 +98,7 @@ advise(const struct show_env *env, const struct pool *e, const struct policy_siz
 		    "state that pins. SHOW HOLDERS has those that keep one for long; idle_transaction_timeout, "
 		    "query_timeout and client_idle_timeout end them. Without that time the same work keeps %.1f "
 		    "connections busy.",
-		    u->by[USE_IDLE] > u->in_use * MUCH && e->settings.begin == BEGIN_SENT &&
+		    u->by[USE_IDLE] > u->in_use * WASTE_MUCH && e->settings.begin == BEGIN_SENT &&
 			    e->settings.session_state == SESSION_TRACK
 			? "begin = deferred, which lends one only from the first statement behind a BEGIN on, "
 			: "",
@@ -121,10 +124,10 @@ advise(const struct show_env *env, const struct pool *e, const struct policy_siz
 		show_say(env, rows, "Advice: none; the size is right.");
 }
 
-/* Returns the client that has waited longest for a connection of the pool, or else for a place of a cap that the pool
- * has; NULL if there is none. */
+/* Returns the client that has waited longest for a connection of the pool. If there is none, returns the one that has
+ * waited longest for a place under a cap that the pool is under; NULL if there is none, either. */
 static const struct client *
-find_first_in_line(const struct show_env *env, const struct pool *e)
+find_first_in_queue(const struct show_env *env, const struct pool *e)
 {
 	const struct client *c, *first = NULL;
 
@@ -164,7 +167,7 @@ say_pool(const struct show_env *env, const struct pool *e, const struct holding 
 {
 	uint64_t closes = 0;
 	struct policy_sizing u = use_of(env, e, &closes);
-	const struct client *first = find_first_in_line(env, e);
+	const struct client *first = find_first_in_queue(env, e);
 	uint64_t stuck_us = env->now_us > STUCK_US ? env->now_us - STUCK_US : 0;
 
 	show_say(
@@ -194,8 +197,8 @@ say_pool(const struct show_env *env, const struct pool *e, const struct holding 
 			 closes,
 			 pool_code_blamed(e->code)->closes > 0 ? pool_code_blamed(e->code)->why
 							       : "code of SHOW DATABASE_CODE");
-	/* The advice is about the present, as in EXPLAIN WAIT; if nothing there speaks against a larger pool, it is
-	 * about the use. */
+	/* The advice is about the present, as in EXPLAIN WAIT. If the present says nothing against a larger pool, the
+	 * advice follows from the use of the pool. */
 	if (!(first != NULL ? show_say_in_line(env, first, list, rows)
 			    : show_say_jam(env, e, list, stuck_us, "Advice", rows)))
 		advise(env, e, &u, rows);
@@ -203,21 +206,21 @@ say_pool(const struct show_env *env, const struct pool *e, const struct holding 
 
 /* Explains the longest queues, with what EXPLAIN WAIT says of the first client in each. */
 static void
-say_lines(const struct show_env *env, const struct holding *list, struct rows *rows)
+say_queues(const struct show_env *env, const struct holding *list, struct rows *rows)
 {
 	struct pool **pools = show_sorted_pools(env, rows, true);
 	const struct client *first;
 
-	for (size_t i = 0; i < LINES_TOLD && pools != NULL && pools[i] != NULL; i++)
-		if ((first = find_first_in_line(env, pools[i])) != NULL && first->x.pool == pools[i])
+	for (size_t i = 0; i < QUEUES_SAID && pools != NULL && pools[i] != NULL; i++)
+		if ((first = find_first_in_queue(env, pools[i])) != NULL && first->x.pool == pools[i])
 			show_say_in_line(env, first, list, rows);
 	free(pools);
 }
 
 /*
- * Says how many requests of the database PostgreSQL has planned anew as their statements have no name, or how many it
- * has not thanks to keep_plans. A request by the extended protocol without the Bind of a named statement has an unnamed
- * one.
+ * Says how many of the database's requests ran with a plan that was there thanks to keep_plans. If none did, says which
+ * part of many requests PostgreSQL has planned anew because their statements have no name. A request by the extended
+ * protocol counts as one with an unnamed statement if it has no Bind of a named one.
  */
 static void
 say_plans(const struct show_env *env, const char *name, struct rows *rows)
@@ -252,7 +255,7 @@ SHOW(answer_pool, show_sentence_columns, OF_LOCKS)
 	bool is_found = list == NULL || !env->command->has_name;
 
 	if (list != NULL && !env->command->has_name)
-		say_lines(env, list, rows);
+		say_queues(env, list, rows);
 	for (const struct pool *e = is_found ? NULL : show_next_pool(env, NULL); e != NULL; e = show_next_pool(env, e))
 		if (e->main == NULL && strcmp(e->database->name, name) == 0 && show_next_shard(env, e, NULL) == e) {
 			is_found = true;

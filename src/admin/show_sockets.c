@@ -18,8 +18,8 @@
 
 /*
  * The columns that all four commands have. id is an int8, because 32 bits would overflow on a busy proxy after some
- * days. With one worker there is no further column: dblink (pgbouncer_fdw) refuses rows that are wider than it was
- * told.
+ * days. With one worker there is no further column: dblink (pgbouncer_fdw) refuses rows with more columns than its
+ * caller has declared.
  */
 /* clang-format off */
 #define COMMON_COLUMNS \

@@ -14,7 +14,7 @@ by_name(const void *a, const void *b)
 }
 
 static int
-by_line(const void *a, const void *b)
+by_queue(const void *a, const void *b)
 {
 	struct policy_counts left, right;
 
@@ -40,7 +40,7 @@ show_sorted_pools(const struct show_env *env, struct rows *rows, bool is_by_line
 	for (struct pool *e = show_next_pool(env, NULL); e != NULL; e = show_next_pool(env, e))
 		if (e->main == NULL)
 			sorted[count++] = e;
-	qsort(sorted, count, sizeof(struct pool *), is_by_line ? by_line : by_name);
+	qsort(sorted, count, sizeof(struct pool *), is_by_line ? by_queue : by_name);
 	return sorted;
 }
 

@@ -18,7 +18,7 @@
 #include <string.h>
 
 #define SENTENCE_MAX 2000
-#define HOLDERS_TOLD 5
+#define HOLDERS_NAMED 5
 
 const struct column show_sentence_columns[1] = { { "explanation", COLUMN_TEXT } };
 
@@ -64,7 +64,7 @@ say_holder(const struct show_env *env, struct holding *list, const struct holdin
 
 	show_holder_query(h->srv, query);
 	show_blocked_by(list, h, blocked);
-	/* show_say() would replace names of settings, but the SQL has none. */
+	/* show_say() is not used here: it would replace words of the SQL that look like names of settings. */
 	snprintf(text, sizeof(text), "%s has had a server for %s (PID %" PRIu32 " in PostgreSQL); %s for %s%s%s%s%s.",
 		 name_of(h->srv->borrower, name), age_of(env, h->srv->loan.lent_us).text, h->srv->pid, show_use(h, use),
 		 age_of(env, h->since_us).text, blocked[0] != '\0' ? ", blocked by " : "", blocked,
@@ -74,7 +74,8 @@ say_holder(const struct show_env *env, struct holding *list, const struct holdin
 
 /* --- what would end the wait --- */
 
-/* Writes how to end what h waits for at the root, which is a client or another process; or else how to end h itself. */
+/* Writes how to end the client or process at the root of the chain for which h waits; or, if h is not blocked, how to
+ * end h itself. */
 static const char *
 remedy_of(const struct show_env *env, const struct holding *h, char out[HOLDER_REMEDY_MAX])
 {
@@ -100,10 +101,11 @@ is_in_way(const struct pool *e, const struct holding *h)
 	return policy_waits_for(e->policy, h->pool->policy);
 }
 
-/* Returns how many of these places are kept by h, or by the process that blocks h: its own, and those of its
- * waiters. */
+/* Returns how many of the places for which clients of e wait are kept because of one root: the place of h, and those of
+ * all holdings that have the same root. The root is h itself or, if h is blocked, the process outside pgweir that
+ * blocks h. */
 static uint32_t
-kept_by(const struct holding *list, const struct pool *e, const struct holding *h)
+count_kept(const struct holding *list, const struct pool *e, const struct holding *h)
 {
 	const struct holding *root = h->blocker_count > 0 ? NULL : h;
 	uint32_t kept = 0;
@@ -172,7 +174,7 @@ show_say_jam(const struct show_env *env, const struct pool *e, const struct hold
 		uses.blocked += is_here && is_blocked;
 		uses.of[h->use] += is_here && !is_blocked;
 		if (helps_if_ended(h, before_us)) {
-			uint32_t kept = kept_by(list, e, h);
+			uint32_t kept = count_kept(list, e, h);
 
 			worst = kept > most ? h : worst;
 			most = kept > most ? kept : most;
@@ -225,13 +227,13 @@ say_waits(const struct show_env *env, const struct client *c, struct holding *li
 
 	show_say_in_line(env, c, list, rows);
 	for (const struct holding *h = list; h->srv != NULL; h++)
-		if (is_in_way(c->x.pool, h) && ++told <= HOLDERS_TOLD)
+		if (is_in_way(c->x.pool, h) && ++told <= HOLDERS_NAMED)
 			say_holder(env, list, h, rows);
-	if (told > HOLDERS_TOLD)
+	if (told > HOLDERS_NAMED)
 		show_say(env, rows, "Other clients have held theirs for a shorter time; see SHOW HOLDERS.");
 }
 
-/* Explains which client waits for which, up to the one that waits for none, and what to do about that one. */
+/* Names the processes that hold the lock for which h waits, and the client at the root of the chain of blockers. */
 static void
 say_root(const struct show_env *env, struct holding *list, const struct holding *h, struct rows *rows)
 {
@@ -256,9 +258,9 @@ say_blocked(const struct show_env *env, struct holding *list, const struct holdi
 	show_say(env, rows, "It blocks %s%s:", counted(root->blocks, "client", "clients").text,
 		 root->blocks == 1 ? "" : ", some behind each other");
 	for (const struct holding *h = list; h->srv != NULL; h++)
-		if (h->blocker_count > 0 && h->root == root && ++told <= HOLDERS_TOLD)
+		if (h->blocker_count > 0 && h->root == root && ++told <= HOLDERS_NAMED)
 			say_holder(env, list, h, rows);
-	if (told > HOLDERS_TOLD)
+	if (told > HOLDERS_NAMED)
 		show_say(env, rows, "SHOW BLOCKERS has the others.");
 }
 
@@ -283,7 +285,8 @@ say_with_server(const struct show_env *env, struct holding *list, const struct h
 					      : "neither PostgreSQL nor pgweir owes it anything");
 	if (h->blocker_count <= 0 && h->blocks > 0)
 		say_blocked(env, list, h, rows);
-	if ((h->blocks > 0 || h->blocker_count > 0) && h->root != h) /* PostgreSQL ends a deadlock */
+	/* a deadlock needs no advice: PostgreSQL ends it */
+	if ((h->blocks > 0 || h->blocker_count > 0) && h->root != h)
 		show_say(env, rows, "What helps: %s.", remedy_of(env, h, remedy));
 }
 

@@ -69,9 +69,10 @@ session_of(struct console *k, struct client *c)
 	return cc;
 }
 
-/* Ends what only this closed client could have ended. Returns 0, or -1 with *why set if a worker does not answer. */
+/* Undoes the PAUSE or SUSPEND that only this closed client could have ended. Returns 0, or -1 with *why set if a worker
+ * does not answer. */
 static int
-take_back(const struct console_client *cc, struct fail *why)
+undo_hold(const struct console_client *cc, struct fail *why)
 {
 	struct console *k = cc->console;
 
@@ -88,13 +89,14 @@ take_back(const struct console_client *cc, struct fail *why)
 	return 0;
 }
 
-/* Frees a closed client, none of whose messages is being handled. */
+/* Frees a closed client that handles no message any more. If a PAUSE or SUSPEND can't be undone yet, the client stays
+ * in `gone` until then. */
 static void
-let_go(struct console_client *cc)
+free_closed(struct console_client *cc)
 {
 	struct fail why;
 
-	if (take_back(cc, &why) == 0)
+	if (undo_hold(cc, &why) == 0)
 		console_client_free(cc);
 	else
 		TAILQ_INSERT_TAIL(&cc->console->gone, cc, all);
@@ -115,11 +117,11 @@ console_client_closed(struct console *k, struct client *c)
 	was_busy = cc->life == CONSOLE_BUSY;
 	cc->life = CONSOLE_GONE;
 	if (!was_busy)
-		let_go(cc);
+		free_closed(cc);
 }
 
 static bool
-is_held(const struct console_client *cc)
+must_wait(const struct console_client *cc)
 {
 	return cc->life == CONSOLE_GONE || cc->wait != WAIT_NONE || stream_is_full(&cc->c->x.stream);
 }
@@ -146,7 +148,7 @@ console_finish(struct console_client *cc)
 	if (ending == ENDING_SELF && cc->life != CONSOLE_GONE)
 		close_after(cc->c, "57P01", "terminating connection due to administrator command");
 	if (cc->life == CONSOLE_GONE)
-		let_go(cc);
+		free_closed(cc);
 	else
 		cc->life = CONSOLE_IDLE;
 	if (ending == ENDING_SHUTDOWN)
@@ -175,7 +177,7 @@ handle_queue(struct console_client *cc, bool is_over)
 	struct frame f;
 	size_t at = 0;
 
-	while (at < cc->queue.len && (is_over || !is_held(cc)) &&
+	while (at < cc->queue.len && (is_over || !must_wait(cc)) &&
 	       frame_parse(cc->queue.bytes + at, cc->queue.len - at, &f) == FRAME_OK) {
 		if (!is_over && !console_handle(cc, f.type, cc->queue.bytes + at + FRAME_HEAD_LEN, f.body_len))
 			break;
@@ -206,9 +208,10 @@ pump(struct console_client *cc)
 	is_over = cc->wait != WAIT_NONE && !console_go_on(cc, result, &why);
 	console_flush(cc);
 	handle_queue(cc, is_over);
-	/* Reading goes on if a command waits, but not for the console's share of time, or if nothing is left to do. */
+	/* pgweir reads from the client again if a command waits for anything but the console's share of time, or if
+	 * nothing is left to do. */
 	if (cc->is_reading_off &&
-	    ((cc->wait != WAIT_NONE && cc->wait != WAIT_TURN) || (cc->queue.len == 0 && !is_held(cc)))) {
+	    ((cc->wait != WAIT_NONE && cc->wait != WAIT_TURN) || (cc->queue.len == 0 && !must_wait(cc)))) {
 		cc->is_reading_off = false;
 		stream_set_reading(&cc->c->x.stream, true);
 	}
@@ -227,11 +230,12 @@ console_message(struct console *k, struct client *c, uint8_t type, const uint8_t
 	buf_put_u8(&cc->queue, type);
 	buf_put_u32(&cc->queue, (uint32_t)len + 4);
 	buf_put(&cc->queue, body, len);
-	/* While a command waits, pgweir still reads, to notice if the client leaves. It stops reading if the client
-	 * could only add to messages that pgweir can't keep up with. */
+	/* While a command waits, pgweir still reads, to notice if the client leaves. It stops reading while the client
+	 * does not read its answers, or has used up the console's share of this turn: more messages would only lengthen
+	 * the queue. */
 	if (!buf_ok(&cc->queue))
 		close_after(c, "54000", "too many messages were sent ahead of an answer");
-	else if (!is_held(cc))
+	else if (!must_wait(cc))
 		pump(cc);
 	else if ((stream_is_full(&cc->c->x.stream) || cc->wait == WAIT_TURN) && !cc->is_reading_off) {
 		cc->is_reading_off = true;
@@ -258,7 +262,7 @@ on_turn(void *arg)
 /* Takes the counts of SHOW STATS and of the log's line, if either is due. If a worker does not answer, the next tick
  * tries again. */
 static void
-count(struct console *k, uint64_t now_us)
+take_counts(struct console *k, uint64_t now_us)
 {
 	const struct exchange_env *x = &k->host.clients->x;
 	bool is_minute = console_stats_is_due(k->stats, now_us),
@@ -283,9 +287,9 @@ console_tick(struct console *k, uint64_t now_us)
 	struct console_client *gone = TAILQ_FIRST(&k->gone);
 	struct fail why;
 
-	count(k, now_us);
+	take_counts(k, now_us);
 	/* A worker that did not answer before may answer now. */
-	if (gone != NULL && take_back(gone, &why) == 0) {
+	if (gone != NULL && undo_hold(gone, &why) == 0) {
 		TAILQ_REMOVE(&k->gone, gone, all);
 		console_client_free(gone);
 	}

@@ -21,8 +21,8 @@ void console_client_closed(struct console *k, struct client *c);
 /*
  * console_run.c: appends the rows of a command ("SHOW POOLS") as a JSON array of objects, at most rows_max of them: an
  * empty array if the command has no rows, null if a worker does not answer. Returns true; or false, with nothing
- * appended, while PostgreSQL is asked about locks: the caller calls again, finally with is_late, to take the rows as
- * they are.
+ * appended, while PostgreSQL is being asked about locks. The caller then calls again later. With is_late, it gets the
+ * rows without waiting for PostgreSQL.
  */
 bool console_rows_json(const struct console *k, const char *sql, uint64_t rows_max, bool is_late, struct buf *out);
 /* Called about every 100 ms: sends answers that had to wait (PAUSE until nothing runs), and counts for the averages of

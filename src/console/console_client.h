@@ -46,7 +46,7 @@ struct console_client {
 	bool has_wait_database;
 	char wait_database[COMMAND_NAME_MAX + 1];
 	const char *wait_tag; /* the tag in its CommandComplete */
-	struct buf queue; /* messages in wire format, of which the first is being handled, or is the next */
+	struct buf queue; /* messages in wire format; the first one is being handled, or will be handled next */
 	/* bytes of the first message's SQL that were read, if some of its statements are still to be run */
 	size_t script_at;
 	bool has_answered; /* true if a statement of the first message was answered */
@@ -59,7 +59,8 @@ struct console {
 	TAILQ_HEAD(, console_client) clients;
 	TAILQ_HEAD(, console_client) gone; /* closed clients whose PAUSE or SUSPEND must still be taken back */
 	struct console_client *tick_next; /* the next client of a walk through clients */
-	/* pending in a turn of the loop in which the console has done something, until turn_until_us */
+	/* set in a turn of the loop in which the console has run something; its share of that turn ends at
+	 * turn_until_us */
 	struct timer turn;
 	uint64_t turn_until_us;
 };

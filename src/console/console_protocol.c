@@ -38,7 +38,7 @@ put_error(struct console_client *cc, const struct fail *why)
 /* --- one statement --- */
 
 static enum run_result
-show_simply(struct console_client *cc, const struct command *command, struct fail *why)
+show_rows(struct console_client *cc, const struct command *command, struct fail *why)
 {
 	struct buf rows = { .limit = ANSWER_MAX };
 	struct column scratch;
@@ -64,7 +64,7 @@ show_simply(struct console_client *cc, const struct command *command, struct fai
 }
 
 static enum run_result
-run_simply(struct console_client *cc, const struct command *command, struct fail *why)
+run_command(struct console_client *cc, const struct command *command, struct fail *why)
 {
 	enum command_id id = command->row->id;
 	struct run run = {
@@ -77,7 +77,7 @@ run_simply(struct console_client *cc, const struct command *command, struct fail
 		return fail_set(why, "25P02",
 				"current transaction is aborted, commands ignored until end of transaction block");
 	if (id < COMMAND_WITH_ROWS)
-		return show_simply(cc, command, why);
+		return show_rows(cc, command, why);
 	r = console_run(&run);
 	/* The command has no rows; its CommandComplete follows here. */
 	if (r == RUN_DONE)
@@ -88,7 +88,7 @@ run_simply(struct console_client *cc, const struct command *command, struct fail
 /* --- simple queries --- */
 
 static void
-script_failed(struct console_client *cc, const struct fail *why)
+fail_script(struct console_client *cc, const struct fail *why)
 {
 	put_error(cc, why);
 	message_ready(&cc->out, cc->tx);
@@ -116,12 +116,12 @@ run_script(struct console_client *cc, const char *text, size_t len)
 				break;
 			if (console_asks_first(cc, &command))
 				return false;
-			r = command.row == NULL ? RUN_DONE : run_simply(cc, &command, &why);
+			r = command.row == NULL ? RUN_DONE : run_command(cc, &command, &why);
 			cc->has_answered |= command.row != NULL;
 		}
 		cc->script_at += used;
 		if (r == RUN_FAILED)
-			script_failed(cc, &why);
+			fail_script(cc, &why);
 		if (r != RUN_DONE)
 			return r == RUN_FAILED;
 	}
@@ -146,10 +146,10 @@ console_handle(struct console_client *cc, uint8_t type, const uint8_t *body, siz
 		return run_script(cc, (const char *)body, len - 1);
 	else if (type == 'Q') {
 		fail_set(&why, "08P01", "invalid message format");
-		script_failed(cc, &why);
+		fail_script(cc, &why);
 	} else if (type == 'F') {
 		fail_set(&why, "0A000", "function calls are not available in the console");
-		script_failed(cc, &why);
+		fail_script(cc, &why);
 	} else if (memchr("PBDEC", type, 5) != NULL) {
 		/* The rest of the request is skipped, up to the Sync. */
 		fail_set(&why, "0A000", "the console accepts simple queries only");
@@ -167,7 +167,7 @@ bool
 console_go_on(struct console_client *cc, int result, const struct fail *why)
 {
 	if (result < 0)
-		script_failed(cc, why);
+		fail_script(cc, why);
 	else if (cc->wait == WAIT_QUIET || cc->wait == WAIT_FLUSHED || cc->wait == WAIT_CLOSED)
 		message_complete(&cc->out, cc->wait_tag);
 	cc->wait = WAIT_NONE;

@@ -22,8 +22,8 @@ env_of(const struct console_client *cc)
 
 /* --- reading --- */
 
-/* Checks by the present lists of users: a reload may have changed them since the login, or since the command was
- * parsed. */
+/* Checks the permission by the present lists of users: a reload may have changed them since the login, or since the
+ * command was parsed. */
 static int
 check_permission(const struct console_client *cc, const struct command_row *row, struct fail *why)
 {
@@ -78,7 +78,7 @@ ask_locks(const struct console_host *host, const struct command *command)
 	struct fail why;
 
 	if (show == NULL || show->scope != OF_LOCKS ||
-	    host->halt(host->w, &why) < 0) /* the function that fills the rows fails, too, and says why */
+	    host->halt(host->w, &why) < 0) /* fill_rows() then fails, too, and says why */
 		return false;
 	for (struct client_env *const *of = host->crew; *of != NULL; of++)
 		is_asked |= blocking_ask((*of)->blocking, *(*of)->x.now_us);
@@ -224,7 +224,7 @@ is_paused(const struct pool_set *pools, const char *database)
 
 /* Returns true if a server that was to be closed is still in use. */
 static bool
-has_closing(struct client_env *const *crew, const char *database)
+has_closing_server(struct client_env *const *crew, const char *database)
 {
 	const struct server *srv;
 
@@ -241,7 +241,7 @@ has_closing(struct client_env *const *crew, const char *database)
 /* Returns true if all workers are quiet, or, for WAIT_BLOCKING, if none of them still waits for an answer about
  * locks. */
 static bool
-is_true_of_all(struct client_env *const *crew, enum wait_kind wait, const char *database)
+is_over_on_all(struct client_env *const *crew, enum wait_kind wait, const char *database)
 {
 	for (; *crew != NULL; crew++)
 		if (wait == WAIT_QUIET ? !pool_set_is_quiet((*crew)->x.pools, database)
@@ -250,10 +250,10 @@ is_true_of_all(struct client_env *const *crew, enum wait_kind wait, const char *
 	return true;
 }
 
-/* Returns true if the wait is over. While a worker does not answer it is not, but for locks: such an answer might never
- * come. */
+/* Returns true if the wait is over. If a worker does not answer, the wait goes on, except WAIT_BLOCKING: that worker's
+ * answer about locks might never come. */
 static bool
-look_everywhere(const struct console_client *cc, const char *database)
+is_wait_over(const struct console_client *cc, const char *database)
 {
 	const struct console_host *host = &cc->console->host;
 	struct fail why;
@@ -263,8 +263,8 @@ look_everywhere(const struct console_client *cc, const char *database)
 	if (host->halt(host->w, &why) < 0)
 		return cc->wait == WAIT_BLOCKING;
 	is = cc->wait == WAIT_FLUSHED  ? clients_are_flushed(crew)
-	     : cc->wait == WAIT_CLOSED ? !has_closing(crew, database)
-				       : is_true_of_all(crew, cc->wait, database);
+	     : cc->wait == WAIT_CLOSED ? !has_closing_server(crew, database)
+				       : is_over_on_all(crew, cc->wait, database);
 	host->go(host->w);
 	return is;
 }
@@ -278,12 +278,12 @@ console_wait_result(const struct console_client *cc, struct fail *why)
 	case WAIT_QUIET:
 		if (!is_paused(env_of(cc)->x.pools, database))
 			return fail_set(why, "57014", "PAUSE was undone by a RESUME");
-		return look_everywhere(cc, database);
+		return is_wait_over(cc, database);
 	case WAIT_FLUSHED:
-		return !env_of(cc)->x.is_suspended || look_everywhere(cc, database);
+		return !env_of(cc)->x.is_suspended || is_wait_over(cc, database);
 	case WAIT_CLOSED:
 	case WAIT_BLOCKING:
-		return look_everywhere(cc, database);
+		return is_wait_over(cc, database);
 	case WAIT_TURN:
 	case WAIT_NONE:
 		break;
@@ -415,7 +415,7 @@ run_wait_close(struct run *r)
 /* --- clients --- */
 
 static void
-kill_reason(struct fail *why, const char *theirs)
+set_kill_reason(struct fail *why, const char *theirs)
 {
 	fail_set(why, "57P01", "terminating connection due to administrator command");
 	fail_pgbouncer_text(why, "%s", theirs);
@@ -450,7 +450,7 @@ run_kill(struct run *r)
 	/* Closing a client may close others, which stay allocated until the loop's next turn, but are in no list any
 	 * more. */
 	c = clients_walk(crew, NULL);
-	kill_reason(&why, "database removed");
+	set_kill_reason(&why, "database removed");
 	while (c != NULL) {
 		struct client *next = clients_walk(crew, c);
 
@@ -476,7 +476,7 @@ run_kill_client(struct run *r)
 	if (c == r->cc->c) {
 		r->cc->ending = ENDING_SELF;
 	} else {
-		kill_reason(&reason, "admin forced disconnect");
+		set_kill_reason(&reason, "admin forced disconnect");
 		end_client(r, c, &reason);
 	}
 	return RUN_DONE;
@@ -567,7 +567,7 @@ run_set_configuration(struct run *r)
 /* --- transactions, which drivers begin and end on their own, and whose answers they read --- */
 
 static void
-warn(struct console_client *cc, const char *sqlstate, const char *text)
+put_warning(struct console_client *cc, const char *sqlstate, const char *text)
 {
 	struct fail what;
 
@@ -579,7 +579,7 @@ static enum run_result
 run_begin(struct run *r)
 {
 	if (r->cc->tx != 'I')
-		warn(r->cc, "25001", "there is already a transaction in progress");
+		put_warning(r->cc, "25001", "there is already a transaction in progress");
 	r->cc->tx = 'T';
 	return RUN_DONE;
 }
@@ -588,7 +588,7 @@ static enum run_result
 run_end(struct run *r)
 {
 	if (r->cc->tx == 'I')
-		warn(r->cc, "25P01", "there is no transaction in progress");
+		put_warning(r->cc, "25P01", "there is no transaction in progress");
 	if (r->cc->tx == 'E')
 		r->tag = "ROLLBACK";
 	r->cc->tx = 'I';

@@ -23,7 +23,8 @@ struct http {
 	struct event_base *base;
 	struct evhttp *evhttp;
 	struct inbox *inbox; /* of this thread's loop */
-	struct wake answered, stopped; /* posted to this thread: there is mail; it must end */
+	/* posted to this thread. answered: there is mail; stopped: the thread must end */
+	struct wake answered, stopped;
 	struct wake *asked; /* posted to the main loop: a snapshot is wanted */
 	pthread_t thread;
 	bool has_thread;
@@ -294,7 +295,8 @@ on_pause_over(evutil_socket_t fd, short what, void *arg)
 	evconnlistener_enable(arg);
 }
 
-/* No descriptor is left: the connection stays in the backlog, and libevent would report it again at once. */
+/* Accepts nothing for a while, because no descriptor is left: the connection stays in the backlog, and libevent would
+ * report it again at once. */
 static void
 on_accept_error(struct evconnlistener *listener, void *arg)
 {

@@ -22,7 +22,8 @@ struct http; /* opaque; defined in http.c */
 struct tls_context; /* net/tls.h */
 struct wake; /* net/inbox.h */
 
-#define HTTP_PAGES_MAX 32 /* a table has its page's number: bits 1 << number fit into an unsigned */
+/* a table has the number of its page; a set of tables is an unsigned with bits 1 << number */
+#define HTTP_PAGES_MAX 32
 
 struct http_page;
 
@@ -30,11 +31,14 @@ struct http_settings {
 	const char *host; /* a numeric address, or a path if port is 0 */
 	unsigned short port;
 	struct log *log; /* not used by the thread after http_free() */
-	/* the users of auth_file, who may see pages that are not open; if NULL, requests by a loopback address may */
+	/* the users of auth_file, who may see pages that are not open; if NULL, requests by a loopback address may see
+	 * these */
 	struct users *users;
 	bool is_local; /* true if host is a loopback address or a path */
 	struct tls_context *tls; /* NULL if connections are not encrypted; http_new() takes a reference */
-	int passed_fd; /* a socket that listens there already, taken; 0 if there is none; http_own_path() */
+	/* a socket that listens on this address already, which http_new() takes; 0 if there is none; see
+	 * http_own_path() */
+	int passed_fd;
 	/* Posted whenever the thread wants a snapshot. The loop then calls http_wanted_tables(), http_answer_table()
 	 * for each of these tables, and http_answer(). */
 	struct wake *asked;
@@ -49,7 +53,7 @@ int http_listening_fd(const struct http *h); /* returns the listening socket, bo
 void http_use_tls(struct http *h, struct tls_context *tls);
 /* Sets whether http_free() removes the file of a Unix socket. At first it does, unless the socket was passed. */
 void http_own_path(struct http *h, bool is_own);
-/* Returns the tables that are wanted, in bits 1 << number, and forgets that they are. */
+/* Returns the tables that are wanted, in bits 1 << number. They then count as not wanted any more. */
 unsigned http_wanted_tables(struct http *h);
 const struct http_page *http_table(const struct http *h, unsigned number); /* returns the page whose command fills it */
 /* Hands over a table's contents, a JSON array; takes the bytes of *json, which is empty afterwards. */

@@ -1,10 +1,10 @@
 /*
  * src/http/http_access.c - who may see pages that are not open, which contain SQL and names of users.
  *
- * With [http] auth_file, a request must prove a name and password of that file (RFC 7617). Without, it must come by a
- * loopback address or a Unix socket, or from 127.0.0.1 or ::1 by any address (a container listens on all of its own).
- * Its Host must not be the name of another site: a page in a browser could have its own name resolve to 127.0.0.1 (DNS
- * rebinding).
+ * With [http] auth_file, a request must prove a name and password of that file (RFC 7617). Without auth_file, the
+ * request must come by a loopback address or a Unix socket, or from 127.0.0.1 or ::1 to any address (in a container,
+ * pgweir listens on all addresses). Its Host must not be the name of another site: a page in a browser could have its
+ * own name resolve to 127.0.0.1 (DNS rebinding).
  */
 #include "http/http_state.h"
 #include "auth/encoding.h"
@@ -14,7 +14,7 @@
 #include <arpa/inet.h>
 
 #define CREDENTIALS_MAX 512
-#define NOBODYS_SECRET                                                                                                 \
+#define DUMMY_SECRET                                                                                                   \
 	"SCRAM-SHA-256$4096:AAAAAAAAAAAAAAAAAAAAAA==$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=:"                    \
 	"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
 
@@ -27,7 +27,7 @@ http_is_from_here(const struct sockaddr *peer)
 }
 
 static bool
-is_scram_of(const char *secret, const char *password)
+matches_scram(const char *secret, const char *password)
 {
 	struct scram_verifier kept, made;
 	struct fail why;
@@ -46,10 +46,10 @@ proves(const struct users *users, const char *name, const char *password)
 	struct user_secret secret;
 
 	if (!users_find(users, name, &secret)) {
-		is_scram_of(NOBODYS_SECRET, password); /* takes as long as for a name that exists */
+		matches_scram(DUMMY_SECRET, password); /* so that this takes as long as for a name that exists */
 		return false;
 	}
-	return secret.kind == SECRET_SCRAM ? is_scram_of(secret.text, password)
+	return secret.kind == SECRET_SCRAM ? matches_scram(secret.text, password)
 					   : users_secret_is_of(&secret, name, password);
 }
 
@@ -83,7 +83,7 @@ http_is_own_host(const char *host)
 	size_t len;
 
 	if (host == NULL || *host == '\0')
-		return true; /* sent by HTTP/1.0, or over a Unix socket */
+		return true; /* HTTP/1.0 and Unix sockets need no Host */
 	len = *host == '[' ? strcspn(host, "]") : strcspn(host, ":");
 	if (len == 9 && strncasecmp(host, "localhost", 9) == 0)
 		return true;

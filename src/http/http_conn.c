@@ -51,7 +51,7 @@ on_close(struct evhttp_connection *evcon, void *arg)
 /* Returns true if a is closed rather than b. Connections that have sent no request yet, or no further one, are closed
  * first: a crowd of silent clients must not keep others out. */
 static bool
-goes_before(const struct http_conn *a, const struct http_conn *b)
+is_closed_before(const struct http_conn *a, const struct http_conn *b)
 {
 	bool a_reads = a->state == HTTP_CONN_READING, b_reads = b->state == HTTP_CONN_READING;
 
@@ -77,7 +77,7 @@ on_accepted(struct http_conn *c)
 	if (all->count <= HTTP_CONNS_MAX)
 		return;
 	TAILQ_FOREACH(other, &all->list, link)
-		if (other->state != HTTP_CONN_NEW && (oldest == NULL || goes_before(other, oldest)))
+		if (other->state != HTTP_CONN_NEW && (oldest == NULL || is_closed_before(other, oldest)))
 			oldest = other; /* may be c, if many have come at once and all others wait for answers */
 	if (oldest != NULL)
 		evhttp_connection_free(oldest->evcon); /* calls on_close */

@@ -35,7 +35,7 @@ http_pages_fini(struct http_pages *p)
 }
 
 static void
-tell_pages(struct http_pages *p, const struct snapshot *s)
+note_pages(struct http_pages *p, const struct snapshot *s)
 {
 	p->due_us = UINT64_MAX;
 	for (const struct http_served *of = p->served; of < p->served + p->served_count; of++)
@@ -49,7 +49,7 @@ tell_pages(struct http_pages *p, const struct snapshot *s)
 void
 http_pages_take(struct http_pages *p, struct snapshot *snapshot, bool is_awaited, uint64_t now_us)
 {
-	tell_pages(p, snapshot);
+	note_pages(p, snapshot);
 	if (!is_awaited && p->last != NULL) {
 		snapshot_free(snapshot);
 		return;
@@ -84,7 +84,7 @@ http_page_is_fresh(const struct http_pages *p, const struct http_served *served,
 }
 
 static void
-set_constant(struct http_reply *r, int code, const char *content_type, const void *body, size_t body_len)
+set_body(struct http_reply *r, int code, const char *content_type, const void *body, size_t body_len)
 {
 	r->code = code;
 	r->content_type = content_type;
@@ -95,14 +95,14 @@ set_constant(struct http_reply *r, int code, const char *content_type, const voi
 static void
 set_text(struct http_reply *r, int code, const char *text)
 {
-	set_constant(r, code, TEXT_TYPE, text, strlen(text));
+	set_body(r, code, TEXT_TYPE, text, strlen(text));
 }
 
 static void
-set_built(struct http_reply *r, int code, const char *content_type, const struct buf *body)
+set_buffer(struct http_reply *r, int code, const char *content_type, const struct buf *body)
 {
 	if (buf_ok(body))
-		set_constant(r, code, content_type, body->bytes, body->len);
+		set_body(r, code, content_type, body->bytes, body->len);
 	else
 		set_text(r, HTTP_INTERNAL, "out of memory\n");
 }
@@ -110,7 +110,7 @@ set_built(struct http_reply *r, int code, const char *content_type, const struct
 void
 http_reply_json(struct http_reply *r, int code, const struct buf *body)
 {
-	set_built(r, code, "application/json; charset=utf-8", body);
+	set_buffer(r, code, "application/json; charset=utf-8", body);
 }
 
 static int
@@ -155,7 +155,7 @@ fill_metrics(const struct http_ask *ask, struct buf *body, struct http_reply *r)
 	}
 	r->varies = true;
 	r->is_gzip = wants_gzip && rendered->text.len > GZIP_FROM;
-	set_built(r, HTTP_OK, types[format], r->is_gzip ? &rendered->gzip : &rendered->text);
+	set_buffer(r, HTTP_OK, types[format], r->is_gzip ? &rendered->gzip : &rendered->text);
 }
 
 static void
@@ -169,7 +169,7 @@ fill_health(const struct http_ask *ask, struct buf *body, struct http_reply *r)
 			silent = &s->workers[i];
 	if (ask->is_alive && silent != NULL) {
 		buf_printf(body, "worker %u does not answer\n", silent->number);
-		set_built(r, HTTP_SERVUNAVAIL, TEXT_TYPE, body);
+		set_buffer(r, HTTP_SERVUNAVAIL, TEXT_TYPE, body);
 	} else if (ask->is_alive)
 		set_text(r, HTTP_OK, "ok\n");
 	else
@@ -285,7 +285,7 @@ http_page_fill(struct http_ask *ask, struct buf *body, struct http_reply *r)
 		set_text(r, HTTP_NOTFOUND,
 			 "not found; try " HTTP_MODULES(HTTP_MODULE_PATH) "/metrics, /healthz or /readyz\n");
 	else if (served->page->file != NULL)
-		set_constant(r, HTTP_OK, served->page->file_type, served->page->file, served->page->file_len);
+		set_body(r, HTTP_OK, served->page->file_type, served->page->file, served->page->file_len);
 	else if (served->page->fill != NULL) {
 		ask->snapshot = p->last;
 		ask->state = served->state;

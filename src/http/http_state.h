@@ -53,7 +53,8 @@ int http_listen(const char *host, unsigned short port, struct fail *why);
 #define HTTP_PROVED_MAX 16
 
 struct http_guesses {
-	/* random; memory thus holds no header, and nothing that could be attacked offline without the key */
+	/* a random key for the MACs: memory holds no header, and nothing that could be attacked offline without this
+	 * key */
 	uint8_t key[32];
 	/* MACs of headers that were right; a new one replaces the oldest */
 	uint8_t proved[HTTP_PROVED_MAX][HTTP_MAC_LEN];
@@ -81,7 +82,8 @@ struct http_served {
 	const struct http_page *page;
 	void *state;
 	unsigned table_bit; /* 1 << the page's index; 0 if the page is not a table */
-	/* JSON; mail: a newer one, which the thread has not taken, under http.c's lock; table: the one that is shown */
+	/* JSON. mail: contents that the thread has not taken yet, guarded by the lock of struct http; table: contents
+	 * that are shown */
 	struct buf mail, table;
 	uint64_t table_us; /* when `table` was taken; 0 if never */
 };
@@ -138,9 +140,9 @@ bool http_is_own_host(const char *host);
  * thousands of them.
  *
  * Always: there are at most HTTP_CONNS_MAX connections; for one more, the one whose last request is the oldest is
- *         closed. A connection is closed unless a request comes within 5 s of its beginning or of the last reply, and
- *         unless the client takes the reply within 10 s. Bytes that a client sends meanwhile are bounded, too. A TLS
- *         handshake counts as part of the request: libevent handles the bytes that have come, and never blocks.
+ *         closed. A connection is closed if no request comes within 5 s of its beginning or of the last reply, or if
+ *         the client has not taken a reply within 10 s. The bytes that a client may send meanwhile are bounded, too. A
+ *         TLS handshake counts as part of the request: libevent handles the bytes that have come, and never blocks.
  */
 #define HTTP_CONNS_MAX 32
 

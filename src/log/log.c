@@ -19,7 +19,7 @@
 #define RECENT_KEPT 100 /* lines of each kind */
 #define RECENT_KINDS 2 /* one of warnings and errors, and one of the rest */
 #define FIELDS_MAX 1024 /* bytes of a log_about: names, addresses and words */
-/* for lines with every byte escaped in JSON's longest way */
+/* room for a line with every byte escaped in JSON's longest way */
 #define LINE_MAX_LEN (6 * (MESSAGE_MAX + FIELDS_MAX + 2 * FAIL_TEXT_MAX) + 512)
 
 struct log {
@@ -30,8 +30,8 @@ struct log {
 	struct log_writer *writer; /* NULL for syslog */
 	struct log_event recent[RECENT_KINDS][RECENT_KEPT];
 	size_t recent_next[RECENT_KINDS]; /* index of the oldest line, which is overwritten next */
-	uint64_t told_dropped; /* number of lost lines that the log has reported */
-	uint64_t told_in_vain; /* how often there was no room for that report, which the writer counts as lost, too */
+	uint64_t reported_dropped; /* number of lost lines that the log has reported */
+	uint64_t failed_reports; /* how often there was no room for that report, which the writer counts as lost, too */
 	uint64_t old_dropped, old_failed; /* lines that previous writers have lost */
 };
 
@@ -99,7 +99,7 @@ log_free(struct log *log)
 static uint64_t
 dropped_now(const struct log *log)
 {
-	return log->writer == NULL ? 0 : log_writer_dropped(log->writer) - log->told_in_vain;
+	return log->writer == NULL ? 0 : log_writer_dropped(log->writer) - log->failed_reports;
 }
 
 /* Called with the lock held. */
@@ -116,7 +116,7 @@ change_destination(struct log *log, const char *destination, struct fail *why)
 	log->old_failed += log->writer == NULL ? 0 : log_writer_errors(log->writer);
 	log_writer_retire(log->writer);
 	log->writer = writer;
-	log->told_dropped = log->told_in_vain = 0;
+	log->reported_dropped = log->failed_reports = 0;
 	free(log->destination);
 	log->destination = copy;
 	return 0;
@@ -271,22 +271,22 @@ make_line(enum log_format format, const struct event *ev, char *out, size_t cap)
 
 /* Called with the lock held. Logs how many lines found the ring full, as soon as there is room again. */
 static void
-tell_dropped(struct log *log, enum log_format format)
+report_dropped(struct log *log, enum log_format format)
 {
 	uint64_t dropped = dropped_now(log);
 	char message[96], line[256];
 	const struct event ev = { LOG_LEVEL_WARNING, message, &nothing };
 	size_t len;
 
-	if (dropped == log->told_dropped)
+	if (dropped == log->reported_dropped)
 		return;
 	snprintf(message, sizeof(message), "%llu log lines were lost: the log's file or pipe is too slow",
-		 (unsigned long long)(dropped - log->told_dropped));
+		 (unsigned long long)(dropped - log->reported_dropped));
 	len = make_line(format, &ev, line, sizeof(line));
 	if (log_writer_put(log->writer, line, len) == 0)
-		log->told_dropped = dropped;
+		log->reported_dropped = dropped;
 	else
-		log->told_in_vain++;
+		log->failed_reports++;
 }
 
 static void
@@ -322,7 +322,7 @@ write_event(struct log *log, const struct event *given)
 			put_text(ev, line, sizeof(line));
 		syslog(syslog_priorities[ev->level], "%s", line);
 	} else {
-		tell_dropped(log, format);
+		report_dropped(log, format);
 		log_writer_put(log->writer, line, len);
 	}
 	pthread_mutex_unlock(&log->lock);

@@ -18,8 +18,8 @@ enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON, LOG_FORMAT_PGBOUNCER };
 
 struct log; /* opaque: log.c */
 
-/* The subject of a line: these become fields in JSON, left out if NULL or 0. A text line has only the message, with the
- * failure's detail and hint added. All is borrowed for the call. */
+/* The subject of a line. Members of struct log_about become fields in JSON, and are left out if NULL or 0. A text line
+ * has only the message, with the failure's detail and hint added. All is borrowed for the call. */
 struct log_field {
 	const char *name, *text; /* number is the value if text is NULL */
 	uint64_t number;
@@ -44,7 +44,7 @@ struct log_settings {
 	const char *destination; /* "stderr", "syslog" or an absolute path; copied */
 	enum log_format format;
 	enum log_level level; /* lines of this level and above are written */
-	log_advice *advice; /* the words stay as they are if NULL */
+	log_advice *advice; /* changes the words of details and hints; NULL if they stay as they are */
 };
 
 /* Returns NULL with *why set if the file cannot be opened. */
@@ -58,7 +58,7 @@ int log_reopen(struct log *log, struct fail *why); /* called after a rotation */
  * the file did not take (a full disk). */
 void log_lost_lines(struct log *log, uint64_t *dropped, uint64_t *failed);
 
-/* Writes a line, with fields if about is not NULL, if level is enabled; does nothing if log is NULL. */
+/* Writes a line if level is enabled, with fields if about is not NULL. Does nothing if log is NULL. */
 void log_event(struct log *log, enum log_level level, const struct log_about *about, const char *fmt, ...)
     __attribute__((cold, format(printf, 4, 5)));
 int log_enabled(const struct log *log, enum log_level level);

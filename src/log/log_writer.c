@@ -18,7 +18,7 @@
 
 #define NAP_US (5 * US_PER_MS)
 #define FLUSH_US (1 * US_PER_S)
-#define FLUSH_GRACE_US (200 * US_PER_MS) /* time until the thread has noticed */
+#define FLUSH_GRACE_US (200 * US_PER_MS) /* added to FLUSH_US: the time in which the thread notices the end */
 
 enum thread_state { THREAD_AWAKE, THREAD_NAPPING, THREAD_ASLEEP, THREAD_ENDED };
 
@@ -149,10 +149,11 @@ fail:
 	return NULL;
 }
 
-/* Ends the thread, and waits for it for at most wait_us. If it has not ended by then, it frees everything itself. With
- * wait_us 0 the thread always does so: the lock is held until that is noted, and nothing is closed or joined here. */
+/* Ends the thread, and waits for it for at most wait_us. If the thread has not ended by then, it frees everything
+ * itself. With wait_us 0 the thread always does so: w->life says so before the lock is released, and nothing is closed
+ * or joined here. */
 static void
-end(struct log_writer *w, uint64_t wait_us)
+end_thread(struct log_writer *w, uint64_t wait_us)
 {
 	uint64_t now_us = clock_now_us();
 	struct timespec until = clock_timespec(now_us + wait_us);
@@ -170,7 +171,7 @@ end(struct log_writer *w, uint64_t wait_us)
 		if (pthread_cond_timedwait(&w->ended, &w->lock, &until) != 0)
 			break;
 	has_ended = wait_us > 0 && w->state == THREAD_ENDED;
-	w->life = has_ended ? STOPS : STOPS_ALONE; /* it may be stuck in the kernel */
+	w->life = has_ended ? STOPS : STOPS_ALONE; /* the thread may be stuck in the kernel */
 	pthread_mutex_unlock(&w->lock);
 	if (!has_ended) {
 		pthread_detach(thread);
@@ -183,13 +184,13 @@ end(struct log_writer *w, uint64_t wait_us)
 void
 log_writer_free(struct log_writer *w)
 {
-	end(w, FLUSH_US + FLUSH_GRACE_US);
+	end_thread(w, FLUSH_US + FLUSH_GRACE_US);
 }
 
 void
 log_writer_retire(struct log_writer *w)
 {
-	end(w, 0);
+	end_thread(w, 0);
 }
 
 int

@@ -50,7 +50,7 @@ struct log_file {
 		LINE_GOES_ON,
 		LINE_TORN /* the rest of the line is lost */
 	} last; /* state of the last line */
-	bool is_skipping; /* the lost rest continues in the next piece */
+	bool is_skipping; /* true if the lost rest goes on in the next piece */
 };
 
 /* Opens the file. destination is "stderr" or a path (created 0640, appended to). Returns 0, or -1 with *why set. */

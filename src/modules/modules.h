@@ -1,16 +1,16 @@
 /*
- * src/modules/modules.h - the list of modules, which are what the core does not know by name: a row each. A module is
- * not built if configure was told so, or did not find its library: its row is empty then.
+ * src/modules/modules.h - the list of modules, with a row for each. The core knows no module by name. If configure was
+ * told not to build a module, or did not find its library, the module is not built, and its row is empty.
  *
- * Always: of all that is in modules/, the core includes this header alone, which includes nothing but build.h.
+ * Always: this is the only header in modules/ that the core includes, and it includes only build.h.
  */
 #pragma once
 
 #include "build.h"
 
 /*
- * X(NAME, KEY, TYPE, DEFAULT, DOCUMENTATION): methods of authentication by which somebody else judges what a client
- * shows (auth/auth_module.h). NAME is the method's name; the rest is its setting in [auth] (config/config_keys.h).
+ * X(NAME, KEY, TYPE, DEFAULT, DOCUMENTATION): methods of authentication in which another program judges what a client
+ * sends (auth/auth_module.h). NAME is the method's name; the rest is its setting in [auth] (config/config_keys.h).
  */
 /* clang-format off */
 #ifdef WITH_LDAP
@@ -37,9 +37,9 @@
 #define AUTH_MODULES(X) LDAP_ROW(X) PAM_ROW(X) GSS_ROW(X)
 
 /*
- * All that the core asks of a struct module (config/module.h):
+ * Rows of modules that have a struct module (config/module.h):
  *   MODULE(NAME)
- *   SETTING(NUMBER, SECTION, KEY, TYPE, DEFAULT, BOUNDS, WORDS, DOCUMENTATION): of [slow_query], behind its threshold; the value is
+ *   SETTING(NUMBER, SECTION, KEY, TYPE, DEFAULT, BOUNDS, WORDS, DOCUMENTATION): a setting of [slow_query], after its threshold; the value is
  *       config->module_values[NUMBER]
  *   SHOW(ID and words, its struct, who may give it, its line in SHOW HELP, an example): as in admin/show_list.h
  */
@@ -58,7 +58,8 @@
 #endif
 #define ROWS_OF_MODULES(MODULE, SETTING, SHOW) SLOWLOG_ROWS(MODULE, SETTING, SHOW)
 
-/* X(NAME, WORDS, PATH): what the HTTP thread shows beside metrics and health (http/http_module.h). WORDS are for help. */
+/* X(NAME, WORDS, PATH): pages that the HTTP thread shows besides metrics and health (http/http_module.h). WORDS are for
+ * help. */
 #ifdef WITH_STATUS_PAGE
 #define STATUS_PAGE_ROW(X) X(status_page, "the status page", "/")
 #else

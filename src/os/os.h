@@ -18,7 +18,8 @@
 void os_hide_memory(void);
 /* Returns 0 if there is no run_as or its user exists, else -1. */
 int os_check_user(const struct config *config, struct fail *why);
-/* As root with run_as, takes that user's rights until os_act_as_root(), which returns false if this was not needed. */
+/* As root with run_as, takes that user's rights until os_act_as_root() is called. os_act_as_root() returns false if
+ * there was nothing to take back. */
 int os_act_as_user(const struct config *config, struct fail *why);
 bool os_act_as_root(const struct config *config);
 void os_give_logs(const struct config *config); /* gives the logs to the user of run_as; creates them if needed */
@@ -39,23 +40,25 @@ void os_remove_pid_file(const struct config *config, struct log *log);
 /* Calls sd_notify(3), if a service manager listens. state has lines like "READY=1". */
 void os_notify(const char *state);
 /* Returns the interval in microseconds at which the service manager expects "WATCHDOG=1" (sd_watchdog_enabled(3)), or 0
- * if it expects none. From then on it expects it from this process or its successor, because the variable with the PID
- * is removed. */
+ * if it expects none. Removes the variable with the PID, so a successor of this process gets the interval, too. */
 uint64_t os_watchdog_us(void);
 /* Returns how many listening sockets the service manager has passed to this very process (sd_listen_fds(3)), from
- * OS_FIRST_PASSED_FD on. Returns 0 when called again, because the variables are not for this process's children. */
+ * OS_FIRST_PASSED_FD on. Removes the variables, which are not for this process's children, and so returns 0 when called
+ * again. */
 int os_passed_sockets(void);
 
 /* --- spawn.c --- */
 
-/* Returns the name by which this program is run again, so that an upgrade that has the name by then is run: argv0, if
- * it is a path, or if PATH leads from it to the file that runs now; else that file's own path, in room. */
+/* Returns the name by which this program is run again; if an upgrade has got that name by then, the upgrade is run. The
+ * name is argv0 if argv0 is the path of a program, or if PATH leads from argv0 to the file that runs now. Otherwise the
+ * name is the path of that file, in room. */
 const char *os_program(const char *argv0, char *room, size_t room_size);
-/* Runs program with these arguments; the first is its argv[0]. fd is the link to this process; it is borrowed. The
- * variable of the environment says "descriptor:PID of this process". Signals that would end a process without handlers
- * are blocked until the new process calls os_admit_signals(). Returns its PID, or -1 with *why set. */
+/* Runs program with these arguments; the first is its argv[0]. fd is the link to this process; it is borrowed. The new
+ * process has `variable` in its environment, with the value "descriptor:PID of this process". Signals that would end a
+ * process without handlers are blocked until the new process calls os_admit_signals(). Returns its PID, or -1 with *why
+ * set. */
 pid_t os_spawn(const char *program, char *const *argv, int fd, const char *variable, struct fail *why);
-void os_admit_signals(void); /* called once there are handlers */
+void os_admit_signals(void); /* called when the process has handlers */
 
 /* --- processors.c --- */
 
@@ -63,6 +66,6 @@ void os_admit_signals(void); /* called once there are handlers */
  * cgroups. */
 unsigned os_processors(void);
 /* Returns the quota of the cgroups that the file groups names (/proc/self/cgroup) as a number of processors, rounded
- * up, or UINT_MAX if there is none. It reads cpu.max of v2 below mount, and cpu.cfs_quota_us of v1 below mount/cpu.
+ * up, or UINT_MAX if there is none. It reads cpu.max of v2 below mount, and cpu.cfs_quota_us of v1 below mount/cpu: see
  * cgroups(7). */
 unsigned os_cpu_quota(const char *groups, const char *mount);

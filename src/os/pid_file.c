@@ -23,7 +23,7 @@ make_pid_file(const char *path)
 	unlink(made);
 	fd = open(made, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
 	is_old = fd < 0 && errno == EACCES && getuid() != 0;
-	/* root has made it for the user of run_as, who may write this file but not add files to its directory */
+	/* root has made the file for the user of run_as, who may write it but not add files to its directory */
 	if (is_old)
 		fd = open(path, O_WRONLY | O_TRUNC | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
@@ -34,7 +34,7 @@ make_pid_file(const char *path)
 	return is_old ? 0 : rename(made, path);
 }
 
-/* With run_as, root writes the file only in a directory where that user can't, and so can't have put a link there. */
+/* With run_as, root writes the file only if that user can't: then that user can't have put a link there, either. */
 int
 os_write_pid_file(const struct config *config, struct fail *why)
 {
@@ -56,8 +56,8 @@ os_write_pid_file(const struct config *config, struct fail *why)
 	return 0;
 }
 
-/* If the user of run_as may write but not remove the file, it is left empty, so that no tool takes its PID for a live
- * one. */
+/* If the user of run_as may write but not remove the file, the file is left empty, so that no tool takes the PID in it
+ * for that of a live process. */
 void
 os_remove_pid_file(const struct config *config, struct log *log)
 {

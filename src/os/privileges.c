@@ -63,7 +63,7 @@ os_act_as_root(const struct config *config)
 /* Gives away only files that root owns and that have one link, because a link put there must not give away another
  * file. */
 static void
-give(const char *path, int flags, uid_t uid, gid_t gid)
+give_file(const char *path, int flags, uid_t uid, gid_t gid)
 {
 	int fd = path[0] == '/' ? open(path, flags | O_NOFOLLOW | O_CLOEXEC, 0640) : -1;
 	struct stat st;
@@ -84,7 +84,7 @@ os_give_logs(const struct config *config)
 	const struct config_key *key;
 
 	for (size_t row = 0; to != NULL && (key = config_next_log(&row)) != NULL;)
-		give(key_path(key, config), O_WRONLY | O_CREAT | O_NOCTTY | O_NONBLOCK, to->pw_uid, to->pw_gid);
+		give_file(key_path(key, config), O_WRONLY | O_CREAT | O_NOCTTY | O_NONBLOCK, to->pw_uid, to->pw_gid);
 }
 
 static int
@@ -131,10 +131,10 @@ os_become_user(const struct config *config, struct log *log, struct fail *why)
 	}
 	if (to == NULL || to->pw_uid == 0)
 		return 0;
-	give(config->pid_file, O_PATH, to->pw_uid, to->pw_gid);
+	give_file(config->pid_file, O_PATH, to->pw_uid, to->pw_gid);
 	for (size_t i = 0; i < config->listen_count; i++)
 		if (config_listen_is_unix(&config->listens[i]))
-			give(config->listens[i].host, O_PATH, to->pw_uid, to->pw_gid);
+			give_file(config->listens[i].host, O_PATH, to->pw_uid, to->pw_gid);
 	if (drop_rights(to, why) < 0)
 		return -1;
 	os_hide_memory(); /* changing the user has reset it */

@@ -33,7 +33,7 @@ read_number(const char *directory, const char *name, int64_t *second)
 	return first;
 }
 
-/* cgroup v2: "max 100000", or "250000 100000". */
+/* In cgroup v2, cpu.max has "max 100000", or "250000 100000". */
 static unsigned
 quota_v2(const char *directory)
 {
@@ -73,7 +73,7 @@ least_quota(const char *mount, const char *group, unsigned (*quota)(const char *
 	}
 }
 
-/* A comma-separated list has "cpu". */
+/* Returns true if a comma-separated list has "cpu". */
 static bool
 has_cpu(const char *controllers)
 {
@@ -83,7 +83,7 @@ has_cpu(const char *controllers)
 	return false;
 }
 
-/* A line is "number:controllers:/group"; v2 has no controllers. */
+/* Returns the quota of the group in a line. The line is "number:controllers:/group"; v2 has no controllers. */
 static unsigned
 quota_of_line(char *line, const char *mount)
 {

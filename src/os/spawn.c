@@ -24,7 +24,7 @@ runs_from(const char *path)
 
 /* Returns true if PATH leads from name to the running file, in the way of execvp(3). */
 static bool
-is_found(const char *name)
+is_found_in_path(const char *name)
 {
 	const char *path = getenv("PATH");
 	char file[PATH_MAX];
@@ -43,7 +43,7 @@ os_program(const char *argv0, char *room, size_t room_size)
 {
 	ssize_t len;
 
-	if (strchr(argv0, '/') != NULL ? access(argv0, X_OK) == 0 : is_found(argv0))
+	if (strchr(argv0, '/') != NULL ? access(argv0, X_OK) == 0 : is_found_in_path(argv0))
 		return argv0;
 	len = readlink(OWN_FILE, room, room_size);
 	if (len <= 0 || (size_t)len >= room_size)

@@ -16,13 +16,13 @@ static const int numbers[PROCESS_SIGNALS] = { SIGHUP, SIGTERM, SIGINT, SIGQUIT, 
 static void
 on_sigusr2(struct weir *w)
 {
-	bool is_theirs = compat_does(w->config, COMPAT_RESUMES_ALONE);
+	bool only_resumes = compat_does(w->config, COMPAT_RESUMES_ALONE);
 	bool is_held = pool_set_is_paused(w->main_worker->pools) || w->main_worker->clients.x.is_suspended;
 	struct fail why;
 
-	if (is_theirs && !is_held && w->stopping.stage != STOP_NONE)
+	if (only_resumes && !is_held && w->stopping.stage != STOP_NONE)
 		log_info(w->log, "got SIGUSR2 while shutting down, ignoring");
-	else if (is_theirs || is_held) {
+	else if (only_resumes || is_held) {
 		if (process_resume(w, NULL, &why) == 0)
 			log_info(w->log, "resumed");
 		else
@@ -31,8 +31,8 @@ on_sigusr2(struct weir *w)
 		log_warning(w->log, "no restart: %s", why.text);
 }
 
-/* Begins a stop. A second signal stops the process at once, whichever of PgBouncer's two ways of waiting it stands for;
- * without a pgbouncer.ini, it may replace the stop by a stricter one. */
+/* Begins a stop. A second signal stops the process at once. Only without a pgbouncer.ini, a second signal that stands
+ * for a stricter way to stop begins that one. */
 static void
 stop_by_signal(struct weir *w, enum shutdown_how how)
 {

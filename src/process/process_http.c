@@ -3,7 +3,8 @@
  *
  * Each worker takes its own snapshot, on its own thread, when a note asks for one. Worker 0 merges the snapshots when
  * all have come, or after GATHER_MAX_US. For a worker that has not answered by then it takes the previous snapshot,
- * because counters may not go back. One table shows which sessions block which: PostgreSQL has LOCKS_MAX_US to tell.
+ * because counters may not go back. For the table that shows which sessions block which, worker 0 waits up to
+ * LOCKS_MAX_US for PostgreSQL's answer.
  */
 #include "process/process_state.h"
 #include "config/compat.h"
@@ -13,12 +14,12 @@
 #include <event2/event.h>
 
 #define GATHER_MAX_US (200 * US_PER_MS)
-#define LOCKS_MAX_US (500 * US_PER_MS) /* the metrics thread waits for one second */
+#define LOCKS_MAX_US (500 * US_PER_MS) /* less than the second for which the metrics thread waits */
 #define LOOK_US (20 * US_PER_MS) /* between two checks whether everything has come */
 
 /* Returns a copy of this worker's last snapshot, or an empty snapshot if none has come yet; NULL without memory. */
 static struct snapshot *
-part_of(const struct gathered *of)
+copy_part(const struct gathered *of)
 {
 	const struct worker *k = of->worker;
 	struct snapshot *s = of->last != NULL ? snapshot_copy(of->last) : snapshot_new(k->number);
@@ -31,14 +32,14 @@ part_of(const struct gathered *of)
 }
 
 static struct snapshot *
-add_up(struct weir *w)
+merge_parts(struct weir *w)
 {
 	struct snapshot *parts[WORKERS_MAX];
 	size_t n = 0;
 
 	for (struct worker *k = w->main_worker; k != NULL; k = k->next)
 		parts[n++] =
-		    k == w->main_worker ? process_snapshot_of(k) : part_of(&w->metrics.gathering.of[k->number]);
+		    k == w->main_worker ? process_snapshot_of(k) : copy_part(&w->metrics.gathering.of[k->number]);
 	return process_merge(w, parts, n);
 }
 
@@ -75,7 +76,7 @@ finish_if_ready(void *arg)
 	if (!is_ready && timer_try(&g->late, LOOK_US) == 0)
 		return;
 	timer_stop(&g->late);
-	http_answer(w->metrics.http, add_up(w));
+	http_answer(w->metrics.http, merge_parts(w));
 }
 
 /* Stores the snapshot that a worker has taken. Runs on worker 0. */
@@ -98,7 +99,7 @@ on_snapshot(struct note *n, void *owner, bool is_over)
 
 /* Takes the worker's snapshot. Runs on the worker's own thread. */
 static void
-take(struct note *n, void *owner, bool is_over)
+take_snapshot(struct note *n, void *owner, bool is_over)
 {
 	struct gathered *of = (struct gathered *)((char *)n - offsetof(struct gathered, note));
 	struct worker *k = owner;
@@ -110,7 +111,7 @@ take(struct note *n, void *owner, bool is_over)
 }
 
 static void
-ask(struct gathering *g, struct worker *k)
+ask_worker(struct gathering *g, struct worker *k)
 {
 	struct gathered *of = &g->of[k->number];
 
@@ -118,7 +119,7 @@ ask(struct gathering *g, struct worker *k)
 		return;
 	of->is_out = true;
 	of->worker = k;
-	of->note.read = take;
+	of->note.read = take_snapshot;
 	inbox_post(k->inbox, &of->note);
 }
 
@@ -135,7 +136,7 @@ process_http_asks(void *arg)
 	if (!timer_is_set(&g->late)) {
 		g->begun_us = w->main_worker->now_us;
 		for (struct worker *k = w->main_worker->next; k != NULL; k = k->next)
-			ask(g, k);
+			ask_worker(g, k);
 	}
 	finish_if_ready(w);
 }

@@ -1,6 +1,6 @@
 /*
- * src/process/process_memory.c - what happens when memory runs out: by max_memory, or by the limit under which pgweir
- * was started.
+ * src/process/process_memory.c - what happens when memory runs out. The limit is max_memory, or the limit under which
+ * pgweir was started.
  *
  *   short: less than a tenth is left. Clients whose unfinished messages are large are not read (client_memory.c).
  *   full:  so little is left that an allocation whose size a peer chooses may fail. New clients are refused with 53200,
@@ -17,7 +17,7 @@
 #define FULL_BELOW ((size_t)1 << 20)
 #define FULL_MIN_US US_PER_S
 #define SHORT_MAX_US (5 * US_PER_S)
-#define RELIEVED_AT_ONCE 64
+#define CLOSED_AT_ONCE 64
 #define RELOAD_ROOM ((size_t)4 << 20) /* room for two copies of a configuration, and its text */
 
 int
@@ -65,7 +65,7 @@ set_short(struct weir *w, bool is_short)
 
 /* Applies the state to the clients of all workers. If a worker does not answer, the next tick tries again. */
 static void
-act(struct weir *w, enum memory_state state)
+apply_state(struct weir *w, enum memory_state state)
 {
 	bool is_relief = state == MEMORY_FULL || (state == MEMORY_SHORT && w->memory.state != MEMORY_AMPLE &&
 						  w->main_worker->now_us - w->memory.short_us > SHORT_MAX_US);
@@ -79,8 +79,8 @@ act(struct weir *w, enum memory_state state)
 	if (is_relief) {
 		size_t freed = 0, more = 1;
 
-		/* Closes clients that hold much memory until enough will be freed, by the loop's next turn. */
-		for (int i = 0; i < RELIEVED_AT_ONCE && freed < 4 * FULL_BELOW && more > 0; i++)
+		/* Closes clients that hold much memory until enough of it will be free at the loop's next turn. */
+		for (int i = 0; i < CLOSED_AT_ONCE && freed < 4 * FULL_BELOW && more > 0; i++)
 			freed += more = clients_relieve(w->crew);
 		malloc_trim(0);
 	}
@@ -102,5 +102,5 @@ process_watch_memory(struct weir *w)
 		   (clients_count(&w->main_worker->clients) > 0 && !memory_has_room(FULL_BELOW)));
 	is_short = w->memory.limit > 0 &&
 		   (is_full || !memory_has_room(4 * FULL_BELOW) || !memory_has_room(w->memory.limit / 10));
-	act(w, is_full ? MEMORY_FULL : is_short ? MEMORY_SHORT : MEMORY_AMPLE);
+	apply_state(w, is_full ? MEMORY_FULL : is_short ? MEMORY_SHORT : MEMORY_AMPLE);
 }

@@ -183,7 +183,8 @@ read_vacate(struct note *n, void *owner, bool is_over)
 	free_vacate(v);
 }
 
-/* Posts a note to another worker. Without memory for the note, that worker is not told, and the statement may fail. */
+/* Posts a note to another worker. Without memory for the note, that worker keeps its sessions, and the statement that
+ * needs the database for itself may fail. */
 static void
 post_vacate(struct worker *to, struct pool_target *asking, const char *database, const char *user)
 {

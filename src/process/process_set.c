@@ -34,7 +34,7 @@ is_about(const struct config_problems *problems, const char *name)
 
 /* Sets *why to the first error, without the name of the file, because the error is not in it. Returns -1. */
 static int
-say_problem(const struct config_problems *problems, struct fail *why)
+set_why(const struct config_problems *problems, struct fail *why)
 {
 	for (size_t i = 0; i < problems->count; i++) {
 		const char *text = problems->list[i].text, *about = strstr(text, ": error: ");
@@ -65,12 +65,12 @@ process_set(struct weir *w, const char *name, const char *value, struct fail *no
 	o = overrides_with(&w->last_reload.overrides, setting.name, value);
 	result = process_load(w, &o, &problems, why);
 	if (result < 0 && setting.is_of_tls && !is_about(&problems, setting.name)) {
-		say_problem(&problems, why);
+		set_why(&problems, why);
 		fail_set(notice, "01000", "%s is set, but TLS stays as it was until the rest is, too: %s", setting.name,
 			 why->text);
 		result = 0;
 	} else if (result < 0)
-		say_problem(&problems, why);
+		set_why(&problems, why);
 	else if (setting.reason != NULL)
 		fail_set(notice, "01000", "%s has no effect: %s", setting.name, setting.reason);
 	if (result == 0) {

@@ -183,7 +183,7 @@ take_backends(struct worker *k, struct snapshot *s)
 }
 
 static void
-not_ready(struct snapshot *s, const char *reason)
+add_not_ready(struct snapshot *s, const char *reason)
 {
 	if (s->not_ready_count < sizeof(s->not_ready) / sizeof(s->not_ready[0]))
 		snprintf(s->not_ready[s->not_ready_count++], sizeof(s->not_ready[0]), "%s", reason);
@@ -304,16 +304,16 @@ add_process(const struct weir *w, struct snapshot *s)
 	for (size_t i = 0; i < s->backend_count; i++)
 		has_up = has_up || s->backends[i].counters.is_up != 0;
 	if (!has_up)
-		not_ready(s, "no PostgreSQL server can be reached");
+		add_not_ready(s, "no PostgreSQL server can be reached");
 	for (const struct worker *k = w->main_worker; k != NULL; k = k->next)
 		if (k->watch.is_silent) {
 			snprintf(reason, sizeof(reason), "worker %u does not answer", k->number);
-			not_ready(s, reason);
+			add_not_ready(s, reason);
 		}
 	if (w->stopping.stage != STOP_NONE)
-		not_ready(s, "draining: pgweir is shutting down");
+		add_not_ready(s, "draining: pgweir is shutting down");
 	if (pool_set_is_paused(w->main_worker->pools))
-		not_ready(s, "paused");
+		add_not_ready(s, "paused");
 }
 
 struct snapshot *

@@ -182,7 +182,7 @@ void process_stop(struct weir *w, enum shutdown_how how);
 /* Returns true if a stop waits for clients without a limit, as PgBouncer does: the configuration is a pgbouncer.ini
  * whose shutdown_timeout is not below 1d. */
 bool process_is_patient(const struct weir *w);
-/* SUSPEND if on is true, else RESUME. Returns 0, or -1 with *why set */
+/* Suspends all workers if on is true, else resumes them. Returns 0, or -1 with *why set */
 int process_suspend(struct weir *w, bool on, struct fail *why);
 void process_stop_tick(struct weir *w);
 void process_stop_if_empty(struct weir *w);

@@ -107,10 +107,10 @@ process_stop(struct weir *w, enum shutdown_how how)
 	process_end(w);
 }
 
-/* Lets no new clients in, and closes clients that use no server. The next tick tries again if a worker does not
- * answer. */
+/* Admits no more clients, and begins the drain of all workers: for SHUTDOWN_SERVERS, clients are closed between their
+ * transactions. If a worker does not answer, the next tick tries again. */
 static void
-close_main_worker(struct weir *w)
+begin_drain(struct weir *w)
 {
 	struct fail why;
 
@@ -121,7 +121,7 @@ close_main_worker(struct weir *w)
 	process_suspend(w, false, &why);
 	for (struct worker *k = w->main_worker; k != NULL; k = k->next) {
 		k->clients.x.is_closed = true;
-		/* A SHUTDOWN_SERVERS may have set both before. */
+		/* An earlier stop with SHUTDOWN_SERVERS may have set both. */
 		k->clients.x.is_draining = k->clients.x.is_gentle = false;
 		if (w->stopping.how == SHUTDOWN_SERVERS)
 			clients_drain(&k->clients, process_is_patient(w));
@@ -139,7 +139,7 @@ process_stop_tick(struct weir *w)
 		w->stopping.stage = STOP_CLOSING;
 	}
 	if (w->stopping.stage == STOP_CLOSING)
-		close_main_worker(w);
+		begin_drain(w);
 	if (w->main_worker->now_us >= w->stopping.end_at_us) {
 		size_t left = clients_count(&w->main_worker->clients);
 

@@ -26,8 +26,9 @@
 /* Seeds of hash tables and the like, one for each. */
 enum seed { SEED_GUCS, SEED_STATEMENTS, SEED_POOLS, SEED_EXCHANGES, SEED_HOSTS, SEEDS };
 
-/* Allocates for libevent, whose own structs are small, and on which all clients depend: so they may use the reserve.
- * evhttp (2.1.12) can't handle a failed allocation, so its thread, on which no client depends, waits for memory. */
+/* Allocates for libevent. Its own structs are small, and all clients depend on them, so they may use the reserve.
+ * evhttp (2.1.12) can't handle a failed allocation, so evhttp's thread, on which no client depends, waits for
+ * memory. */
 static void *
 event_malloc(size_t size)
 {
@@ -208,7 +209,7 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 		pool_set_health_check(k->pools, now);
 	passwords_tick(k->servers.passwords);
 	restart_worker_tick(k->weir->restart, &k->clients);
-	/* For worker_pulse.c. */
+	/* Stores the pulse for worker_pulse.c. */
 	atomic_store_explicit(&k->pulse.clients, k->clients.client_count, memory_order_relaxed);
 	atomic_store_explicit(&k->pulse.servers, pool_set_server_count(k->pools), memory_order_relaxed);
 	atomic_store_explicit(&k->pulse.turns, k->counters.loop_iterations, memory_order_relaxed);
@@ -247,8 +248,8 @@ worker_read_last(struct worker *k)
 {
 	bool had_some = k->inbox != NULL && inbox_read_last(k->inbox);
 
-	/* A helper's result may put its owner on the list of deferred frees; the end of a client elsewhere is a note to
-	 * the main worker. */
+	/* There may be more to do after this: a helper's result may put its owner on the list of deferred frees, and if
+	 * a client of another worker ends, the main worker gets a note. */
 	return (k->clients.x.deferred_frees != NULL && deferred_frees_run(k->clients.x.deferred_frees)) || had_some;
 }
 

@@ -116,8 +116,8 @@ struct gathering {
 /* process_snapshot.c: each returns NULL without memory; process_snapshot() also if a worker does not answer. */
 struct snapshot *process_snapshot(struct weir *w); /* a snapshot of all workers, taken in a halt */
 struct snapshot *process_snapshot_of(struct worker *k); /* on its own thread, or while the worker stands still */
-/* Merges the snapshots of all workers, which it takes, into one. Returns NULL without memory, or if one of parts is
- * NULL. */
+/* Merges the snapshots of all workers into one, and takes ownership of parts[]. Returns NULL without memory, or if one
+ * of parts is NULL. */
 struct snapshot *process_merge(struct weir *w, struct snapshot **parts, size_t count);
 
 void process_http_asks(void *w); /* process_http.c: called on worker 0 when the metrics thread has woken it */
@@ -137,16 +137,15 @@ struct worker_threads; /* opaque; defined in worker_threads.c */
  * or no thread. */
 struct worker_threads *worker_threads_new(struct weir *w, struct fail *why);
 /*
- * Ends the threads, each after the callback that runs there; then all objects belong to worker 0. t may be NULL.
- * Returns 0, or -1 with *why set if a thread has not ended within END_MAX_US; that worker's objects may then not be
- * touched.
+ * Ends each thread after the callback that runs on it. Then all objects belong to worker 0. t may be NULL. Returns 0,
+ * or -1 with *why set if a thread has not ended within END_MAX_US; that worker's objects may then not be touched.
  */
 int worker_threads_free(struct worker_threads *t, struct fail *why);
 /*
  * Halts all other workers between two callbacks. Until worker_threads_go(), worker 0 may call any function on any
- * worker's objects. Halts may be nested. Returns 0, or -1 if a worker has not come to a stop within HALT_MAX_US: no
- * worker is halted then, and *why names the one that did not stop; further halts are refused at once until that worker
- * has read the note of this halt. Does nothing without threads.
+ * worker's objects. Halts may be nested. Returns 0, or -1 with *why set if a worker has not come to a stop within
+ * HALT_MAX_US. No worker is halted then, and further halts are refused at once until that worker has read the note of
+ * this halt. Does nothing without threads.
  */
 int worker_threads_halt(struct weir *w, struct fail *why);
 void worker_threads_go(struct weir *w);

@@ -1,5 +1,6 @@
-/* src/process/worker_pulse.c - finds out whether each worker moves, and how busy it is. A worker stores its pulse at
- * its ticks; worker 0 reads the pulse at its own ticks, without a halt. See worker.h. */
+/* src/process/worker_pulse.c - finds out whether each worker still ticks or hangs, and how busy it is. A worker stores
+ * its pulse at its ticks. Worker 0 reads all pulses at worker 0's ticks, without halting the other workers. See
+ * worker.h. */
 #include "process/process_state.h"
 #include "client/cancel.h"
 #include "login/login.h"
@@ -9,7 +10,9 @@
 
 #include <stdatomic.h>
 
-#define SILENT_TICKS 20 /* ticks of worker 0, about 2 s; there are none while the whole process stands still */
+/* ticks of worker 0, about 2 s; while the whole process is stopped, worker 0 does not tick either, so no worker is
+ * taken for hung */
+#define SILENT_TICKS 20
 
 uint64_t
 worker_cpu_us(const struct worker *k)
@@ -22,7 +25,7 @@ worker_cpu_us(const struct worker *k)
 }
 
 static void
-tell(struct worker *k, bool is_silent)
+set_silent(struct worker *k, bool is_silent)
 {
 	k->watch.is_silent = is_silent;
 	pool_workers_set_silent(k->weir->shared.pool_workers, k->number, is_silent);
@@ -36,16 +39,16 @@ tell(struct worker *k, bool is_silent)
 }
 
 static void
-look_for_life(struct worker *k)
+check_pulse(struct worker *k)
 {
 	uint64_t at_us = atomic_load_explicit(&k->pulse.at_us, memory_order_acquire);
-	bool has_moved = at_us != k->watch.at_us, has_changed;
+	bool has_ticked = at_us != k->watch.at_us, has_changed;
 
 	k->watch.at_us = at_us;
-	k->watch.ticks = has_moved ? 0 : k->watch.ticks + 1;
-	has_changed = k->watch.is_silent ? has_moved : k->watch.ticks == SILENT_TICKS;
+	k->watch.ticks = has_ticked ? 0 : k->watch.ticks + 1;
+	has_changed = k->watch.is_silent ? has_ticked : k->watch.ticks == SILENT_TICKS;
 	if (has_changed)
-		tell(k, !k->watch.is_silent);
+		set_silent(k, !k->watch.is_silent);
 	if (k->watch.is_silent) {
 		cancel_give_up(&k->clients);
 		pool_transfer_take_back(k->weir->main_worker->pools, k->pools);
@@ -71,17 +74,17 @@ look_at_cpu(struct worker *k, uint64_t now_us)
 void
 worker_watch(struct weir *w)
 {
-	bool all_move = true;
+	bool all_tick = true;
 
 	for (struct worker *k = w->main_worker; k != NULL; k = k->next) {
 		if (k != w->main_worker)
-			look_for_life(k);
+			check_pulse(k);
 		look_at_cpu(k, w->main_worker->now_us);
-		all_move = all_move && !k->watch.is_silent;
+		all_tick = all_tick && !k->watch.is_silent;
 	}
-	/* The service manager kills a process that gives no sign of life in time. It gets one, if all workers move,
-	 * twice as often as it wants. */
-	if (!all_move || w->watchdog_us == 0 || w->main_worker->now_us - w->watchdog_told_us < w->watchdog_us / 2)
+	/* The service manager kills a process that gives no sign of life in time. If all workers tick, pgweir gives the
+	 * sign twice as often as the service manager wants it. */
+	if (!all_tick || w->watchdog_us == 0 || w->main_worker->now_us - w->watchdog_told_us < w->watchdog_us / 2)
 		return;
 	w->watchdog_told_us = w->main_worker->now_us;
 	os_notify("WATCHDOG=1");

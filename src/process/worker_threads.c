@@ -127,9 +127,9 @@ worker_threads_new(struct weir *w, struct fail *why)
 	return t;
 }
 
-/* Returns the first worker that is in this state, or, if is is false, in another state; NULL if there is none. */
+/* Returns the first worker in this state or, if `is` is false, in another state; NULL if there is none. */
 static struct worker *
-find(const struct worker_threads *t, int state, bool is)
+find_worker(const struct worker_threads *t, int state, bool is)
 {
 	for (const struct member *m = t->members; m < t->members + t->count; m++)
 		if (((int)m->state == state) == is)
@@ -149,7 +149,7 @@ worker_threads_free(struct worker_threads *t, struct fail *why)
 	for (struct member *m = t->members; m < t->members + t->count; m++)
 		inbox_post(m->worker->inbox, &m->end);
 	pthread_mutex_lock(&t->lock);
-	while ((late = find(t, ENDED, false)) != NULL && r != ETIMEDOUT)
+	while ((late = find_worker(t, ENDED, false)) != NULL && r != ETIMEDOUT)
 		r = pthread_cond_timedwait(&t->changed, &t->lock, &until);
 	pthread_mutex_unlock(&t->lock);
 	if (late != NULL)
@@ -163,7 +163,7 @@ worker_threads_free(struct worker_threads *t, struct fail *why)
 }
 
 static void
-let_go(struct worker_threads *t)
+end_halt(struct worker_threads *t)
 {
 	t->is_halt = false;
 	pthread_cond_broadcast(&t->changed);
@@ -176,10 +176,11 @@ static struct worker *
 stop_all(struct worker_threads *t, uint64_t until_us)
 {
 	const struct timespec until = clock_timespec(until_us);
-	struct worker *mover = find(t, HALT_POSTED, true);
+	struct worker *mover = find_worker(t, HALT_POSTED, true);
 	int r = 0;
 
-	if (mover != NULL) /* has not read of a halt that was given up: would be awaited in vain again */
+	/* this worker has not read the note of a halt that was given up, and would not stop this time, either */
+	if (mover != NULL)
 		return mover;
 	t->is_halt = true;
 	t->round++;
@@ -188,10 +189,10 @@ stop_all(struct worker_threads *t, uint64_t until_us)
 		inbox_post(m->worker->inbox, &m->halt);
 	}
 	pthread_cond_broadcast(&t->changed); /* wakes threads that still sleep in the previous round */
-	while ((mover = find(t, STANDS, false)) != NULL && r != ETIMEDOUT)
+	while ((mover = find_worker(t, STANDS, false)) != NULL && r != ETIMEDOUT)
 		r = pthread_cond_timedwait(&t->changed, &t->lock, &until);
 	if (mover != NULL)
-		let_go(t);
+		end_halt(t);
 	return mover;
 }
 
@@ -229,6 +230,6 @@ worker_threads_go(struct weir *w)
 	if (--t->depth > 0)
 		return;
 	pthread_mutex_lock(&t->lock);
-	let_go(t);
+	end_halt(t);
 	pthread_mutex_unlock(&t->lock);
 }

@@ -14,9 +14,9 @@ worker_turn(struct worker *k)
 	k->counters.loop_iterations++;
 	policy_worker_count_turn(k->worker);
 	/* While helpers work, for milliseconds at a time, a loop that wakes must not wait for a processor. At other
-	 * times the loop's priority stays normal, because an urgent loop preempts other processes: a lone client's, for
-	 * example, each time it sends a query, before it has gone to sleep. The priority falls when helpers have been
-	 * idle for a tick, so not every handshake of a storm costs a system call. */
+	 * times the loop's priority stays normal, because an urgent loop preempts other processes. It would, for
+	 * example, preempt a lone client each time the client has sent a query and is about to sleep. The priority
+	 * falls when helpers have been idle for a tick, so not every handshake of a storm costs a system call. */
 	is_busy = helpers_are_busy(k->weir->shared.helpers);
 	if (is_busy)
 		k->helped_us = k->now_us;

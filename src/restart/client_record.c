@@ -10,7 +10,7 @@
 
 #include <assert.h>
 
-#define SHELF_MAX ((uint32_t)1 << 20) /* the most pools, and the most texts */
+#define NUMBERS_MAX ((uint32_t)1 << 20) /* the most pools, and the most texts */
 
 _Static_assert(CLIENT_RECORD_SECRET_MAX == CANCEL_SECRET_MAX, "a cancel key fits");
 
@@ -165,7 +165,7 @@ send_shared(struct client_record_writer *o, bool is_pool, struct buf *b)
 /* Returns the pool's number; sends the pool if it was not sent yet. A pool is not freed while it has clients, so when
  * it is freed, no client is left that could refer to it. */
 static uint32_t
-number_of_pool(struct client_record_writer *o, const struct pool *pool)
+send_pool_once(struct client_record_writer *o, const struct pool *pool)
 {
 	const struct sent *s = find_sent(o, pool, 0);
 	const struct scram_keys *keys;
@@ -189,7 +189,7 @@ number_of_pool(struct client_record_writer *o, const struct pool *pool)
 }
 
 static uint32_t
-number_of_text(struct client_record_writer *o, struct statement *st)
+send_text_once(struct client_record_writer *o, struct statement *st)
 {
 	const struct sent *s = find_sent(o, st, st->id);
 	struct client_record_text t = { .bytes = st->bytes, .len = st->len, .query_len = st->query_len };
@@ -221,7 +221,7 @@ put_statement(const struct statement_transfer *s, void *arg)
 					     .is_proven = s->is_proven,
 					     .is_told = s->is_told };
 
-	p.text = number_of_text(w->writer, s->st);
+	p.text = send_text_once(w->writer, s->st);
 	p.is_shared = statement_is_shared(s->st) && (s->st->context == 0 || s->is_of_session);
 	client_record_put(w->out, client_record_statement, &p);
 }
@@ -262,7 +262,7 @@ client_record_write(struct client_record_writer *o, struct client *c, uint64_t n
 	size_t begun;
 
 	o->is_bad = false;
-	p.pool = number_of_pool(o, x->pool);
+	p.pool = send_pool_once(o, x->pool);
 	if (!c->is_unix)
 		memcpy(&p.peer, &c->peer, sizeof(p.peer));
 	p.secret_len = cancel_secret(c, p.secret);
@@ -347,7 +347,7 @@ read_pool(struct client_record_reader *s, const uint8_t *bytes, size_t len)
 	struct client_record_pool p;
 	struct reader_pool *made;
 
-	if (s->pool_count >= SHELF_MAX || client_record_parse_pool(bytes, len, sizeof(struct scram_keys), &p) < 0 ||
+	if (s->pool_count >= NUMBERS_MAX || client_record_parse_pool(bytes, len, sizeof(struct scram_keys), &p) < 0 ||
 	    grow((void **)&s->pools, s->pool_count, sizeof(*s->pools)) < 0)
 		return -1;
 	made = &s->pools[s->pool_count];
@@ -367,7 +367,7 @@ read_text(struct client_record_reader *s, const uint8_t *bytes, size_t len)
 {
 	struct reader_text made = { .bytes = malloc(len), .len = len };
 
-	if (made.bytes == NULL || s->text_count >= SHELF_MAX) {
+	if (made.bytes == NULL || s->text_count >= NUMBERS_MAX) {
 		free(made.bytes);
 		return -1;
 	}

@@ -34,9 +34,9 @@ struct client_record_writer; /* opaque; remembers which pools and texts were sen
 /* Makes a writer, which calls send for each pool and each text. Returns NULL without memory. */
 struct client_record_writer *client_record_writer_new(void (*send)(void *arg, bool is_pool, const struct buf *what),
 						      void *arg);
-void client_record_writer_free(struct client_record_writer *o); /* before the stores of statements go; o may be NULL */
-/* Appends the client record of a client that has no obstacle; its pool and texts are sent before, if they were not.
- * Returns 0, or -1 without memory. */
+void client_record_writer_free(struct client_record_writer *o); /* before the stores are freed; o may be NULL */
+/* Appends the record of a client that has no obstacle. First sends the client's pool and texts, if they were not sent
+ * yet. Returns 0, or -1 without memory. */
 int client_record_write(struct client_record_writer *o, struct client *c, uint64_t number, struct buf *out);
 
 /* --- the process that the client comes to --- */
@@ -46,10 +46,10 @@ void client_record_reader_free(struct client_record_reader *s); /* s may be NULL
 /* Takes a pool or a text. Returns 0, or -1 if this or an earlier one is malformed, or without memory. */
 int client_record_reader_take(struct client_record_reader *s, bool is_pool, const uint8_t *bytes, size_t len);
 /*
- * In a halt: makes a client of the record, on the worker of its pool; the client is not read yet. Takes fd. Returns
- * NULL with *why set if the client's database is not configured any more, if something is missing, or without memory;
- * the client then notices nothing.
+ * Called in a halt. Makes a client of the record, on the worker of its pool; the client is not read yet. Takes fd.
+ * Returns NULL with *why set if the client's database is not configured any more, if something is missing, or without
+ * memory. The client does not notice the failure.
  */
 struct client *client_record_adopt(struct client_record_reader *s, const struct client_record *p, int fd,
 				   struct fail *why);
-void client_record_begin_reading(struct client *c); /* called when the client is this process's: it is read again */
+void client_record_begin_reading(struct client *c); /* called when the client belongs to this process: reads it again */

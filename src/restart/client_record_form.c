@@ -5,7 +5,7 @@
 
 #define SECRET_SHORT 4u
 
-/* Bytes that are written or read. Input may be too short: from there on every field reads as 0, "" or NULL. */
+/* Bytes that are written or read. If the input is too short, every field from there on reads as 0, "" or NULL. */
 struct client_record_form {
 	struct buf *out; /* NULL when reading */
 	struct client_record_part left; /* bytes that are not read yet */

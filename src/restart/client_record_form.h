@@ -75,7 +75,7 @@ void client_record_put(struct buf *b, client_record_item *item, void *of);
 size_t client_record_begin(struct buf *b);
 void client_record_end(struct buf *b, size_t begun);
 
-/* Readers. Each returns 0, or -1 if the bytes are malformed; client_record_parse() also if their version is another. */
+/* Readers. Each returns 0, or -1 if the bytes are malformed; client_record_parse() also for another version. */
 int client_record_parse(const uint8_t *bytes, size_t len, struct client_record *out);
 int client_record_parse_text(const uint8_t *bytes, size_t len, struct client_record_text *out);
 int client_record_parse_pool(const uint8_t *bytes, size_t len, size_t keys_len, struct client_record_pool *out);

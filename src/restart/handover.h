@@ -6,8 +6,8 @@
  *   configuration meanwhile.
  * - GO, after READY: from now on, new clients are accepted by the successor and not by the old process. The successor
  *   numbers clients and servers from where the old process is, so that an id names one client in both of them.
- * - POOL, TEXT, CLIENT: a client as it is between two requests (restart/client_record.h), with its socket; before it,
- *   its pool and the SQL of its statements, each of which is sent only once.
+ * - POOL, TEXT, CLIENT: CLIENT is a client as it is between two requests (restart/client_record.h), with its socket.
+ *   Its pool and the SQL of its statements are sent before it, each of these only once.
  * - YOURS: after TAKEN, the old process has let go of the client.
  * - GONE: the old process has closed the client meanwhile, or has waited too long for TAKEN and keeps the client.
  * - STAYING: which clients the old process still has, whenever that has changed; for the successor's SHOW STATE.
@@ -24,8 +24,8 @@
  * - STOP: the sender was told to stop, so the receiver stops, too.
  *
  * Always: at most one of the two reads a client, whichever of them dies, and whenever. A client belongs to the old
- * process until that has sent YOURS. A client whose YOURS has not come is dropped by the successor if the old process
- * lives, and kept if it has died.
+ * process until the old process has sent YOURS. A client whose YOURS has not come is dropped by the successor if the
+ * old process lives, and kept if the old process has died.
  *
  * Numbers are in network order; strings have a length of 32 bits before them, or a terminator where the list says so.
  */

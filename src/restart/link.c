@@ -19,7 +19,7 @@
 
 #define HEAD_LEN 8u
 #define HAS_FD_AT 5
-#define MARK 0x7077u
+#define MAGIC 0x7077u
 #define READ_MAX ((size_t)64 << 10)
 #define FDS_MAX 32u /* descriptors that came before their messages were complete */
 #define LAST_MS 1000
@@ -47,7 +47,7 @@ struct link {
 		LINK_OVER /* on_closed is due, or was called */,
 		LINK_FREED /* freed by a callback, which still runs */
 	} life;
-	bool is_inside; /* true while a callback runs */
+	bool is_in_callback; /* true while a callback runs */
 };
 
 static void
@@ -56,8 +56,8 @@ put_head(uint8_t *to, uint8_t type, size_t len, bool has_fd)
 	wire_set_u32(to, (uint32_t)len);
 	to[4] = type;
 	to[HAS_FD_AT] = has_fd;
-	to[6] = MARK >> 8;
-	to[7] = MARK & 0xff;
+	to[6] = MAGIC >> 8;
+	to[7] = MAGIC & 0xff;
 }
 
 static void
@@ -98,7 +98,7 @@ link_free(struct link *l)
 	if (l == NULL)
 		return;
 	l->life = LINK_FREED;
-	if (!l->is_inside)
+	if (!l->is_in_callback)
 		destroy(l);
 }
 
@@ -252,7 +252,7 @@ link_send_last(int fd, uint8_t type, const void *body, size_t len)
 /* Keeps the descriptors that came, and -1 for a descriptor that the kernel dropped because this process may have no
  * more. (recvmsg() returns after each message that has a descriptor.) Returns 0, or -1 if there are too many. */
 static int
-take_fds(struct link *l, struct msghdr *m)
+keep_fds(struct link *l, struct msghdr *m)
 {
 	unsigned before = l->fd_count;
 	int result = 0;
@@ -321,7 +321,7 @@ receive(struct link *l)
 	n = recvmsg(l->fd, &m, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
 	if (n < 0)
 		return errno == EAGAIN || errno == EINTR ? 0 : -1;
-	if (take_fds(l, &m) < 0 || n == 0)
+	if (keep_fds(l, &m) < 0 || n == 0)
 		return -1;
 	l->in_len += (size_t)n;
 	return 1;
@@ -330,7 +330,7 @@ receive(struct link *l)
 /* Calls on_message for the first message. Returns the message's length in bytes, 0 if it is not complete, or -1 if it
  * is malformed. */
 static ssize_t
-one_message(struct link *l, const uint8_t *at, size_t have)
+handle_message(struct link *l, const uint8_t *at, size_t have)
 {
 	size_t len;
 	int fd = -1;
@@ -338,7 +338,7 @@ one_message(struct link *l, const uint8_t *at, size_t have)
 	if (have < HEAD_LEN)
 		return 0;
 	len = wire_u32(at);
-	if (len > LINK_BODY_MAX || at[HAS_FD_AT] > 1 || (at[6] << 8 | at[7]) != MARK)
+	if (len > LINK_BODY_MAX || at[HAS_FD_AT] > 1 || (at[6] << 8 | at[7]) != MAGIC)
 		return -1;
 	if (have - HEAD_LEN < len)
 		return 0;
@@ -359,7 +359,7 @@ dispatch(struct link *l)
 	ssize_t n = 1;
 
 	while (n > 0 && l->life != LINK_FREED) {
-		n = one_message(l, l->in + at, l->in_len - at);
+		n = handle_message(l, l->in + at, l->in_len - at);
 		at += n > 0 ? (size_t)n : 0;
 	}
 	assert(at <= l->in_len && l->in_len <= l->in_cap);
@@ -374,7 +374,7 @@ on_readable(evutil_socket_t fd, short what, void *arg)
 	struct link *l = arg;
 	int r = 1;
 
-	l->is_inside = true;
+	l->is_in_callback = true;
 	/* Reads on even after a failed write: messages that came before it must still be handled. */
 	for (int i = 0; i < 4 && r > 0 && l->life != LINK_FREED; i++)
 		if ((r = receive(l)) > 0 && dispatch(l) < 0)
@@ -387,7 +387,7 @@ on_readable(evutil_socket_t fd, short what, void *arg)
 		event_del(l->writable);
 		l->ops->on_closed(l->arg);
 	}
-	l->is_inside = false;
+	l->is_in_callback = false;
 	if (l->life == LINK_FREED)
 		destroy(l);
 }

@@ -25,16 +25,16 @@ struct link_ops {
 	/* A message has come. body is borrowed. fd is a descriptor, which the callee takes, or -1 if none was sent or
 	 * if this process may have no more descriptors. */
 	void (*on_message)(void *arg, uint8_t type, const uint8_t *body, size_t len, int fd);
-	void (*on_rest)(void *arg); /* after one or more messages: no more has come for now */
-	void (*on_drained)(void *arg); /* the kernel has taken everything that was sent; may be NULL */
+	void (*on_rest)(void *arg); /* called after one or more messages, when no more have come for now */
+	void (*on_drained)(void *arg); /* called when the kernel has taken everything that was sent; may be NULL */
 	void (*on_closed)(void *arg); /* the other side has closed the link, or has sent something malformed */
 };
 
 /* Takes fd, which becomes non-blocking. Returns NULL, and closes fd, without memory. */
 struct link *link_new(struct event_base *base, int fd, const struct link_ops *ops, void *arg);
 void link_free(struct link *l); /* may be called from a callback; l may be NULL */
-/* Sends a message, now or when the other side takes it. fd is -1, or a descriptor of which a copy is sent; it stays the
- * caller's. If no copy can be made, the message goes without. Without memory the link is closed. */
+/* Sends a message, now or when the other side takes it. fd is -1, or a descriptor of which a copy is sent; the caller
+ * keeps fd. If no copy can be made, the message is sent without a descriptor. Without memory the link is closed. */
 void link_send(struct link *l, uint8_t type, const void *body, size_t len, int fd);
 /* Sends the contents of b like link_send(), and frees b. If b has run out of memory, the link is closed. */
 void link_send_buf(struct link *l, uint8_t type, struct buf *b, int fd);

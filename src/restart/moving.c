@@ -14,9 +14,9 @@
 #include <string.h>
 
 #define TRANSFERS PARKED_MAX /* at a time */
-#define TRANSFER_MAX_US (3 * US_PER_S) /* how long a client, which is not read, waits for TAKEN */
-#define PAUSE_US (10 * US_PER_S) /* after a client has waited in vain for that long */
-#define SILENCE_US US_PER_S /* after a halt that failed, until the next is tried: each may take as long as that */
+#define TRANSFER_MAX_US (3 * US_PER_S) /* how long a client on its way waits for TAKEN; it is not read meanwhile */
+#define PAUSE_US (10 * US_PER_S) /* how long no other client is sent after one was not TAKEN in time */
+#define SILENCE_US US_PER_S /* from a failed halt to the next attempt; an attempt may take as long as this */
 #define WALK_MAX 512 /* clients looked at in one turn */
 #define ROUND_US 100000 /* between two rounds through all clients; most move earlier, when they become idle */
 
@@ -45,13 +45,13 @@ struct moving {
 	struct client_record_writer *writer;
 	struct timer pump;
 	struct client_env *const
-	    *at; /* the worker whose clients the round is at; it points to NULL at the end of the round */
+	    *at; /* the worker that the round has come to; points to NULL at the end of the round */
 	struct transfer transfers[TRANSFERS];
 	uint64_t last_number;
 	/* all_from_us: no client is sent before this time; listeners_from_us: no client that listens */
 	uint64_t all_from_us, listeners_from_us;
 	uint64_t silent_until_us; /* no halt is asked for before this time */
-	char told[STAYING_MAX]; /* the last text of STAYING that the successor got */
+	char last_staying[STAYING_MAX]; /* the last text of STAYING that the successor got */
 };
 
 static void
@@ -98,9 +98,9 @@ count_staying(const struct moving *m, char text[STAYING_MAX])
 	return all;
 }
 
-/* At the end of a round: tells the log after the first round, and the successor whenever something has changed. */
+/* At the end of a round: logs after the first round who stays, and tells the successor whenever that has changed. */
 static void
-tell_who_stays(struct moving *m)
+report_staying(struct moving *m)
 {
 	char text[STAYING_MAX];
 	uint32_t all = count_staying(m, text);
@@ -110,9 +110,9 @@ tell_who_stays(struct moving *m)
 			 counted(m->r->moved, "client has", "clients have").text, (long)m->pid, all,
 			 all > 0 ? ": " : "", text);
 	m->r->has_reported = true;
-	if (strcmp(text, m->told) == 0)
+	if (strcmp(text, m->last_staying) == 0)
 		return;
-	memcpy(m->told, text, sizeof(text));
+	memcpy(m->last_staying, text, sizeof(text));
 	link_send_number(m->link, HANDOVER_STAYING, all, text, strlen(text));
 }
 
@@ -162,7 +162,7 @@ next_of_round(struct moving *m)
 
 /* Does a part of a round. Returns true at the end of the round. */
 static bool
-walk(struct moving *m)
+walk_round(struct moving *m)
 {
 	struct client *c;
 
@@ -180,7 +180,7 @@ walk(struct moving *m)
 
 /* Closes clients for which YOURS was sent. The successor reads them once YOURS has left this process. */
 static void
-let_go_of_released(struct moving *m)
+close_released(struct moving *m)
 {
 	if (!link_is_drained(m->link))
 		return;
@@ -260,8 +260,8 @@ advance(struct moving *m, struct transfer *at)
 	}
 }
 
-/* A worker does not answer: no client moves for now. Clients on their way stay here, unless the successor was told that
- * they are its own. */
+/* Called when a worker does not answer: no client moves for now. Clients on their way stay here, unless the successor
+ * was told that they are its own. */
 static void
 stay_for_now(struct moving *m, const struct fail *why)
 {
@@ -295,18 +295,18 @@ move_some(struct moving *m)
 	for (size_t i = 0; i < TRANSFERS; i++)
 		if (m->transfers[i].number != 0)
 			advance(m, &m->transfers[i]);
-	let_go_of_released(m);
+	close_released(m);
 	/* Moves clients that have just given their server back, before their next bytes are read. */
 	while ((c = parked_take(m->r->parked, NULL)) != NULL)
 		if (c->x.reading == EXCHANGE_IN_TRANSFER ||
 		    !try_client(m, c)) /* a client in transfer comes from parked_put_back() */
 			parked_let_go_on(c);
-	is_end = walk(m);
+	is_end = walk_round(m);
 	for (size_t i = 0; i < TRANSFERS; i++)
 		free_count += m->transfers[i].number == 0;
 	parked_set_room(m->r->parked, may_send(m) ? free_count : 0, m->listeners_from_us);
 	if (is_end && !moving_has_transfers(m))
-		tell_who_stays(m);
+		report_staying(m);
 	return is_end;
 }
 

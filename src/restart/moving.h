@@ -30,13 +30,13 @@ void moving_free(struct moving *m); /* called in a halt, if a client has moved; 
 void moving_begin(struct moving *m); /* called in a halt, when the successor is ready */
 void moving_stop(struct moving *m); /* called when the link is broken: no other client is sent */
 void moving_on_message(struct moving *m, uint8_t type, const uint8_t *body, size_t len); /* TAKEN or REFUSED has come */
-/* No message has come for now. Like the next two functions, this one may end the work of this process. */
+/* Called when no more messages have come for now. Like moving_look(), this function may end the process's main loop. */
 void moving_on_rest(struct moving *m);
 void moving_on_drained(struct moving *m); /* called when the kernel has taken all that was sent */
 void moving_look(struct moving *m); /* called when clients are parked, or when a listener has caught up */
 void moving_client_gone(struct moving *m, const struct client *c); /* called when worker 0 has heard that c is closed */
-/* In a halt: lets clients on their way be read here again, but for clients that a successor which still lives may be
- * reading. */
+/* Called in a halt. Lets clients on their way be read here again. If the successor lives (is_dead is false), clients
+ * for which YOURS was sent are closed instead, because the successor may be reading them. */
 void moving_take_back(struct moving *m, bool is_dead);
 bool moving_has_transfers(const struct moving *m); /* returns true while a client is on its way */
 
@@ -60,19 +60,19 @@ void parked_free(struct parked *p);
 /* --- on any worker --- */
 /* Parks a client of this worker that has given its server back, if there is room. */
 void parked_add(struct parked *p, struct client *c);
-/* Lets the clients that were parked so far be read again: this worker's, at its tick; or all, with env = NULL, in a
- * halt. */
+/* Lets parked clients be read again: those of the worker that env belongs to, at its tick; or all, in a halt, if env is
+ * NULL. */
 void parked_tick(struct parked *p, const struct client_env *env);
 
 /* --- on worker 0 --- */
-/* Sets how many clients may be parked from now on, at most PARKED_MAX; clients that listen only from listeners_from_us
- * on. */
+/* Sets how many clients may be parked from now on, at most PARKED_MAX. Clients that listen are not parked before
+ * listeners_from_us. */
 void parked_set_room(struct parked *p, unsigned room, uint64_t listeners_from_us);
 /* Parks a client that was on its way when no halt could be had: its worker's tick lets it be read again. There are at
  * most PARKED_MAX such clients. */
 void parked_put_back(struct parked *p, struct client *c);
-/* Removes and returns a client of this worker, or, with env = NULL, in a halt, of any worker. Closed clients are
- * removed and skipped. Returns NULL if there are no more. */
+/* Removes and returns a client of the worker that env belongs to or, in a halt, if env is NULL, of any worker. Closed
+ * clients are removed and skipped. Returns NULL if there are no more. */
 struct client *parked_take(struct parked *p, const struct client_env *env);
 void parked_forget(struct parked *p, const struct client *c); /* c is about to be freed, and need not be listed */
 /* Lets the client be read again; called in a halt, or on the client's own worker. The client may be closed by this. */

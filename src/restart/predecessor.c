@@ -37,8 +37,8 @@ struct arrival {
 	uint64_t number; /* the client's number in the old process; 0 if this place is free */
 	struct client *client; /* NULL if the client was closed meanwhile */
 	enum stage stage;
-	/* notifications that waited for the client there; NULL with a length if there was no memory: the client is
-	 * closed */
+	/* notifications that waited for the client in the old process; NULL with queued_len > 0 if there was no memory
+	 * for them, so the client must be closed */
 	uint8_t *queued;
 	size_t queued_len;
 };
@@ -47,9 +47,9 @@ struct predecessor {
 	struct restart *r;
 	struct link *link; /* NULL if the link is gone */
 	pid_t pid;
-	/* IS_MET: the listening sockets have not all come. HAS_ALL: they have. IS_READY: this process waits for GO.
-	 * IS_OLD: this process serves. */
-	enum { PREDECESSOR_IS_MET, PREDECESSOR_HAS_ALL, PREDECESSOR_IS_READY, PREDECESSOR_IS_OLD } now;
+	/* IS_MET: the listening sockets have not all come. HAS_ALL: all have come. IS_READY: this process waits for GO.
+	 * IS_REPLACED: this process serves in place of the old one. */
+	enum { PREDECESSOR_IS_MET, PREDECESSOR_HAS_ALL, PREDECESSOR_IS_READY, PREDECESSOR_IS_REPLACED } phase;
 	bool is_holding; /* true while messages come: all workers are halted */
 	struct client_record_reader *reader;
 	struct arrival arrivals[ARRIVALS_MAX];
@@ -137,7 +137,7 @@ refuse_arrival(struct predecessor *p, struct arrival *n)
 		client_let_go(c);
 }
 
-/* Tells the old process that the client is taken, when the client's listener, if any, listens on all its channels here
+/* Tells the old process that the client is taken, once the client's listener, if any, listens on all its channels here
  * and has caught up. Notifications that came until then are dropped here: the old process sends them. */
 static void
 take_if_confirmed(struct predecessor *p, struct arrival *n)
@@ -161,7 +161,7 @@ take_if_confirmed(struct predecessor *p, struct arrival *n)
 }
 
 static void
-begin_arrival(struct predecessor *p, struct arrival *n)
+read_arrival(struct predecessor *p, struct arrival *n)
 {
 	struct client *c = restart_living(n->client);
 	bool lacks_some = n->queued_len > 0 && n->queued == NULL;
@@ -204,7 +204,7 @@ advance(struct predecessor *p, struct arrival *n)
 		/* fall through */
 	case STAGE_CATCHING_UP:
 		if (c == NULL || !listen_transfer_waits(&c->x))
-			begin_arrival(p, n);
+			read_arrival(p, n);
 		break;
 	}
 }
@@ -227,7 +227,7 @@ advance_all(struct predecessor *p)
 
 /* Halts all workers until no more messages come. Returns 0, or -1 with *why set. */
 static int
-hold(struct predecessor *p, struct fail *why)
+hold_workers(struct predecessor *p, struct fail *why)
 {
 	if (!p->is_holding && p->r->host.halt(p->r->host.w, why) < 0)
 		return -1;
@@ -250,7 +250,7 @@ on_client(struct predecessor *p, const uint8_t *body, size_t len, int fd)
 		refusal = "no descriptor is left for it";
 	else if (number == 0 || n == NULL || client_record_parse(body, len, &record) < 0)
 		refusal = "its handover data has another version";
-	else if (hold(p, &why) < 0)
+	else if (hold_workers(p, &why) < 0)
 		refusal = why.text;
 	if (refusal != NULL && fd >= 0)
 		close(fd);
@@ -311,7 +311,7 @@ on_number(struct predecessor *p, uint8_t type, const uint8_t *body, size_t len)
 	n->queued_len = type == HANDOVER_YOURS ? len - 8 : 0;
 	if (n->queued_len > 0 && (n->queued = malloc(n->queued_len)) != NULL)
 		memcpy(n->queued, body + 8, n->queued_len);
-	if (hold(p, &why) == 0)
+	if (hold_workers(p, &why) == 0)
 		advance(p, n);
 }
 
@@ -328,16 +328,16 @@ continue_numbers(const struct predecessor *p, const uint8_t *body, size_t len)
 static void
 begin_to_serve(struct predecessor *p)
 {
-	p->now = PREDECESSOR_IS_OLD;
+	p->phase = PREDECESSOR_IS_REPLACED;
 	listeners_close_inherited(p->r->host.listeners, true);
 	p->r->host.serve(p->r->host.w);
 }
 
-/* Takes the descriptor of a message, which is a listener's or a client's. Any other is closed. */
+/* Takes the descriptor of a message: a listening socket or a client's socket. Any other descriptor is closed. */
 static void
 take_descriptor(struct predecessor *p, uint8_t type, const uint8_t *body, size_t len, int fd)
 {
-	if (type == HANDOVER_LISTENER && fd >= 0 && len >= 4 && body[len - 1] == '\0' && p->now == PREDECESSOR_IS_MET)
+	if (type == HANDOVER_LISTENER && fd >= 0 && len >= 4 && body[len - 1] == '\0' && p->phase == PREDECESSOR_IS_MET)
 		listeners_inherit(p->r->host.listeners, (char)body[0], (const char *)body + 3, wire_u16(body + 1), fd);
 	else if (type == HANDOVER_CLIENT)
 		on_client(p, body, len, fd);
@@ -357,8 +357,8 @@ on_message(void *arg, uint8_t type, const uint8_t *body, size_t len, int fd)
 		restart_env(p->r)->counters->restarts = wire_u64(body + 4) + 1;
 		listeners_set_passed(p->r->host.listeners, body[12] != 0);
 	} else if (type == HANDOVER_LISTENERS_END)
-		p->now = PREDECESSOR_HAS_ALL;
-	else if (type == HANDOVER_GO && p->now != PREDECESSOR_IS_OLD) {
+		p->phase = PREDECESSOR_HAS_ALL;
+	else if (type == HANDOVER_GO && p->phase != PREDECESSOR_IS_REPLACED) {
 		continue_numbers(p, body, len);
 		begin_to_serve(p);
 	} else if ((type == HANDOVER_POOL || type == HANDOVER_TEXT) &&
@@ -394,7 +394,7 @@ is_dead(const struct predecessor *p)
 	return getppid() != p->pid;
 }
 
-/* Decides about clients that the old process had not let go of: they are ours if it is dead, else its own. */
+/* Decides about clients that the old process had not let go of: are_ours if they belong to this process. */
 static void
 settle_arrivals(struct predecessor *p, bool are_ours)
 {
@@ -437,7 +437,7 @@ restart_forget_predecessor(struct restart *r)
 	advance_all(p);
 	for (size_t i = 0; i < ARRIVALS_MAX; i++)
 		if (p->arrivals[i].number != 0)
-			begin_arrival(p, &p->arrivals[i]);
+			read_arrival(p, &p->arrivals[i]);
 	r->predecessor = NULL;
 	listeners_close_inherited(r->host.listeners, false);
 	link_free(p->link);
@@ -454,18 +454,18 @@ restart_predecessor_tick(struct restart *r)
 
 	if (p != NULL && has_arrivals(p, 1u << STAGE_OURS | 1u << STAGE_BACK)) /* no halt could be had before */
 		advance_all(p);
-	if (p == NULL || p->lost_us == 0 || p->now < PREDECESSOR_IS_READY)
+	if (p == NULL || p->lost_us == 0 || p->phase < PREDECESSOR_IS_READY)
 		return;
 	/* A process closes its sockets a moment before it is dead. */
 	is_sure = is_dead(p) || restart_now_us(r) - p->lost_us >= LOST_MAX_US;
-	if (!is_sure && (p->now != PREDECESSOR_IS_OLD || has_arrivals(p, ~STAGES_OURS)))
+	if (!is_sure && (p->phase != PREDECESSOR_IS_REPLACED || has_arrivals(p, ~STAGES_OURS)))
 		return;
-	if (p->now != PREDECESSOR_IS_OLD && !is_dead(p)) {
+	if (p->phase != PREDECESSOR_IS_REPLACED && !is_dead(p)) {
 		log_error(log, "restart: process %ld continues without this one", (long)p->pid);
 		r->host.stop(r->host.w, SHUTDOWN_NOW);
 		return;
 	}
-	if (p->now != PREDECESSOR_IS_OLD) {
+	if (p->phase != PREDECESSOR_IS_REPLACED) {
 		log_warning(log, "restart: process %ld has died; this one takes its place", (long)p->pid);
 		begin_to_serve(p);
 	}
@@ -488,7 +488,7 @@ restart_tell_staying(const struct restart *r, char *out, size_t size)
 {
 	const struct predecessor *p = r->predecessor;
 
-	if (p == NULL || p->now != PREDECESSOR_IS_OLD)
+	if (p == NULL || p->phase != PREDECESSOR_IS_REPLACED)
 		return false;
 	snprintf(out, size, "process %ld, %llu s after the restart, has %s that can't move yet%s%s", (long)p->pid,
 		 (restart_now_us(r) - p->since_us) / US_PER_S, counted(p->staying, "client", "clients").text,
@@ -505,7 +505,7 @@ restart_meet_predecessor(struct restart *r, int fd, struct fail *why)
 
 	r->predecessor = p;
 	p->r = r;
-	/* The process that made the socket pair; restart_find_predecessor() has checked that getsockopt() works. */
+	/* The peer made the socket pair; restart_find_predecessor() has checked that getsockopt() works. */
 	getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len);
 	p->pid = peer.pid;
 	p->since_us = restart_now_us(r);
@@ -513,9 +513,9 @@ restart_meet_predecessor(struct restart *r, int fd, struct fail *why)
 	p->reader = client_record_reader_new(r->host.clients);
 	p->link = link_new(restart_env(r)->base, fd, &link_ops, p);
 	/* The tick, ten times a second, ends each turn of the loop. */
-	while (p->now == PREDECESSOR_IS_MET && p->link != NULL && restart_now_us(r) - p->since_us < LISTENERS_US)
+	while (p->phase == PREDECESSOR_IS_MET && p->link != NULL && restart_now_us(r) - p->since_us < LISTENERS_US)
 		event_base_loop(restart_env(r)->base, EVLOOP_ONCE);
-	if (p->now == PREDECESSOR_IS_MET)
+	if (p->phase == PREDECESSOR_IS_MET)
 		return fail_set(why, "08006", "the previous process has not passed its listening sockets");
 	return 0;
 }
@@ -530,13 +530,13 @@ restart_tell_failure(const struct restart *r, int fd, const struct fail *why)
 bool
 restart_predecessor_lives(const struct restart *r)
 {
-	return r->predecessor != NULL && (r->predecessor->now != PREDECESSOR_IS_OLD || !is_dead(r->predecessor));
+	return r->predecessor != NULL && (r->predecessor->phase != PREDECESSOR_IS_REPLACED || !is_dead(r->predecessor));
 }
 
 bool
 restart_is_waiting_for_go(const struct restart *r)
 {
-	return r->predecessor != NULL && r->predecessor->now != PREDECESSOR_IS_OLD;
+	return r->predecessor != NULL && r->predecessor->phase != PREDECESSOR_IS_REPLACED;
 }
 
 void
@@ -544,7 +544,7 @@ restart_tell_ready(struct restart *r)
 {
 	const uint8_t version[4] = { 0, 0, 0, HANDOVER_VERSION };
 
-	r->predecessor->now = PREDECESSOR_IS_READY;
+	r->predecessor->phase = PREDECESSOR_IS_READY;
 	if (r->predecessor->link != NULL)
 		link_send(r->predecessor->link, HANDOVER_READY, version, sizeof(version), -1);
 }
@@ -552,7 +552,7 @@ restart_tell_ready(struct restart *r)
 bool
 restart_send_predecessor(struct restart *r, uint8_t type, const void *body, size_t len)
 {
-	if (r->predecessor == NULL || r->predecessor->link == NULL || r->predecessor->now != PREDECESSOR_IS_OLD)
+	if (r->predecessor == NULL || r->predecessor->link == NULL || r->predecessor->phase != PREDECESSOR_IS_REPLACED)
 		return false;
 	link_send(r->predecessor->link, type, body, len, -1);
 	return true;

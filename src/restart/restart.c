@@ -88,7 +88,7 @@ restart_client_released(struct restart *r, struct exchange *x)
 		parked_add(r->parked, c);
 }
 
-/* The listener has answered for a client on its way, or has caught up: notifications from before are in its queue. */
+/* Called when the listener has answered for a client on its way, or has caught up: its queue is complete. */
 void
 restart_transfer_progress(struct restart *r)
 {

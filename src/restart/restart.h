@@ -45,8 +45,8 @@ void restart_client_gone(struct restart *r, const struct client *c); /* client_e
 void restart_client_released(struct restart *r, struct exchange *x);
 void restart_transfer_progress(struct restart *r);
 void restart_worker_tick(struct restart *r, struct client_env *env);
-/* Checks that clients can be held back, which is not so while another process has clients, too. Returns 0, or -1 with
- * *why set. */
+/* Checks that clients can be held back. They can't while another process has clients, too. Returns 0, or -1 with *why
+ * set. */
 int restart_may_hold(const struct restart *r, struct fail *why);
 
 /* --- the old process --- */
@@ -63,15 +63,15 @@ void restart_forget_successor(struct restart *r); /* r may be NULL */
 /* Called once, before the other functions: returns the descriptor by which the old process passes its sockets and
  * clients, or -1. */
 int restart_find_predecessor(void);
-void restart_tell_predecessor(int fd, const char *text); /* tells why this one can't start; fd may be -1 */
+void restart_tell_predecessor(int fd, const char *text); /* tells why this process can't start; fd may be -1 */
 /* Writes which process the clients come from, and how many are still there and why. Returns false if there is no old
  * process any more. */
 bool restart_tell_staying(const struct restart *r, char *out, size_t size);
 /* Takes fd, and gets from its other end the sockets on which the old process listens. Returns 0, or -1 with *why
  * set. */
 int restart_meet_predecessor(struct restart *r, int fd, struct fail *why);
-/* Tells the old process why this one can't start. fd is the one for restart_meet_predecessor(), whether that was called
- * or not. r may be NULL. */
+/* Tells the old process why this one can't start. fd is the descriptor meant for restart_meet_predecessor(), whether
+ * that function was called or not. r may be NULL. */
 void restart_tell_failure(const struct restart *r, int fd, const struct fail *why);
 bool restart_is_waiting_for_go(const struct restart *r); /* returns true while nothing may be accepted yet */
 void restart_tell_ready(struct restart *r); /* called once, if restart_is_waiting_for_go() */

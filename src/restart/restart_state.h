@@ -45,8 +45,8 @@ restart_living(struct client *c)
 void restart_abandon_successor(struct restart *r); /* gives up a successor that is not ready yet */
 void restart_successor_tick(struct restart *r);
 void restart_end_if_moved(struct restart *r);
-/* Sends a message of handover.h, if clients move to the successor. Returns false if there is none to which they
- * move. */
+/* Sends a message of handover.h, if clients move to the successor. Returns false if there is no successor to which
+ * clients move. */
 bool restart_send_successor(struct restart *r, uint8_t type, const void *body, size_t len);
 
 /* --- predecessor.c --- */

@@ -80,8 +80,8 @@ restart_end_if_moved(struct restart *r)
 	r->host.end(r->host.w);
 }
 
-/* Both processes have servers for a while: idle servers that are not needed here are closed, so there is room for the
- * successor's. */
+/* Closes idle servers that are not needed here. For a while both processes have servers, and the successor's need
+ * room. */
 static void
 make_room_for_servers(const struct restart *r, struct client_env *env)
 {
@@ -111,7 +111,7 @@ give_up(struct successor *s, const char *why, int why_len)
 	restart_forget_successor(r);
 }
 
-/* The successor is ready, and accepts clients from here on. If no halt can be had, the successor is given up. */
+/* Called when the successor is ready: it accepts clients from now on. Without a halt, the successor is given up. */
 static void
 give_way_to(struct successor *s)
 {
@@ -327,7 +327,7 @@ send_listeners(struct successor *s, int http_fd)
 
 /* Checks that a restart can begin. Returns 0, or -1 with *why set. */
 static int
-may_restart(const struct restart *r, struct fail *why)
+check_restart(const struct restart *r, struct fail *why)
 {
 	const struct exchange_env *env = restart_env(r);
 
@@ -372,7 +372,7 @@ restart_begin(struct restart *r, int http_fd, struct fail *why)
 	pid_t pid;
 	int ends[2];
 
-	if (may_restart(r, why) < 0)
+	if (check_restart(r, why) < 0)
 		return -1;
 	s = calloc(1, sizeof(*s));
 	if (s == NULL)
@@ -403,6 +403,6 @@ restart_begin(struct restart *r, int http_fd, struct fail *why)
 	r->successor = s;
 	pid = s->pid;
 	send_listeners(s, http_fd);
-	log_info(restart_env(r)->log, "restart: the successor is process %ld", (long)pid); /* and has been sent all */
+	log_info(restart_env(r)->log, "restart: the successor is process %ld", (long)pid);
 	return 0;
 }

@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 static void
-tell_of_user(bool is_error, const char *text, void *arg)
+note_user_problem(bool is_error, const char *text, void *arg)
 {
 	const struct problem_sink sink = { .problems = arg };
 
@@ -27,7 +27,8 @@ needs_passwords(const struct config *config)
 	       config->auth_method == AUTH_PASSWORD;
 }
 
-/* Loads a file of users. With needs_secrets, all users in it must have a secret to prove a password against. */
+/* Loads a file of users. With needs_secrets, all users in the file must have a secret by which a password can be
+ * checked. */
 static struct users *
 load_users_file(const struct config *config, const char *path, bool needs_secrets, struct config_problems *problems)
 {
@@ -35,11 +36,11 @@ load_users_file(const struct config *config, const char *path, bool needs_secret
 	size_t errors_before = problems->error_count;
 	struct fail why;
 	bool is_lenient = compat_does(config, COMPAT_STARTS_WITH_MISTAKES);
-	struct users *users = users_load(path, is_lenient, tell_of_user, problems, &why);
+	struct users *users = users_load(path, is_lenient, note_user_problem, problems, &why);
 
 	if (users == NULL && problems->error_count == errors_before) /* the file could not be read at all */
 		problem_error(&sink, 0, "%s", why.text);
-	users_check(users, path, needs_secrets, is_lenient, tell_of_user, problems);
+	users_check(users, path, needs_secrets, is_lenient, note_user_problem, problems);
 	if (problems->error_count == errors_before)
 		return users;
 	users_unref(users);
@@ -64,8 +65,8 @@ is_user_of_upstream(const struct config *config, const char *name)
 }
 
 static void
-warn_of_stranger(const struct problem_sink *sink, const struct users *users, unsigned line, const char *what,
-		 const char *name)
+warn_of_unknown_user(const struct problem_sink *sink, const struct users *users, unsigned line, const char *what,
+		     const char *name)
 {
 	struct nearest near = nearest_to(name);
 	struct user_secret secret;
@@ -79,17 +80,17 @@ warn_of_stranger(const struct problem_sink *sink, const struct users *users, uns
 }
 
 static void
-warn_of_strangers(const struct config *config, const char *key, char *const *names, const struct users *users,
-		  const struct problem_sink *sink)
+warn_of_unknown_users(const struct config *config, const char *key, char *const *names, const struct users *users,
+		      const struct problem_sink *sink)
 {
 	unsigned line = config_line_of(config, "auth", key);
 
 	for (; *names != NULL; names++)
-		warn_of_stranger(sink, users, line, key, *names);
+		warn_of_unknown_user(sink, users, line, key, *names);
 }
 
-/* Warns of names that users_file lacks, if it must have all users: no auth_query finds others, and all users log in
- * with a password. */
+/* Warns of names that users_file lacks. Does nothing unless users_file must have all users: there is no auth_query, and
+ * the method needs passwords. */
 static void
 check_names(const struct config *config, const struct users *users, struct config_problems *problems)
 {
@@ -106,20 +107,20 @@ check_names(const struct config *config, const struct users *users, struct confi
 				config->users_file);
 		return;
 	}
-	warn_of_strangers(config, "admin_users", config->admin_users, users, &sink);
-	warn_of_strangers(config, "stats_users", config->stats_users, users, &sink);
+	warn_of_unknown_users(config, "admin_users", config->admin_users, users, &sink);
+	warn_of_unknown_users(config, "stats_users", config->stats_users, users, &sink);
 	for (size_t i = 0; i < config->user_count; i++) {
 		const char *name = config->users[i].name;
 
 		if (is_user_of_upstream(config, name))
 			continue;
 		snprintf(what, sizeof(what), "[user %s]", name);
-		warn_of_stranger(&sink, users, config->users[i].origin->line, what, name);
+		warn_of_unknown_user(&sink, users, config->users[i].origin->line, what, name);
 	}
 }
 
-/* Warns of fleet connections without a password: they log in on their own, so neither a SCRAM verifier nor a client's
- * proof is enough. */
+/* Warns if users_file has no password for a fleet connection, which is pgweir's own connection to a PostgreSQL with a
+ * budget. No client takes part in its login, so a SCRAM verifier is not enough. */
 static void
 check_budget_logins(const struct config *config, const struct users *users, struct config_problems *problems)
 {
@@ -171,9 +172,9 @@ load_users(const struct config *config, struct config_problems *problems)
 	return users;
 }
 
-/* Returns the line of the setting in [tls_client] whose file a text is about, or 0 if it is about none of them. */
+/* Returns the line of the setting in [tls_client] whose value stands in this text of an error, or 0 if none does. */
 static unsigned
-line_of_file(const struct config *config, const char *text)
+line_of_value(const struct config *config, const char *text)
 {
 	const struct {
 		const char *key, *path;
@@ -191,9 +192,9 @@ int
 setup_load_files(const struct config *config, struct setup_files *out, struct config_problems *problems)
 {
 	size_t errors_before = problems->error_count;
-	bool is_theirs = compat_does(config, COMPAT_WORDS_FAILURES);
+	bool uses_compat_words = compat_does(config, COMPAT_WORDS_FAILURES);
 	const struct problem_sink sink = { .problems = problems,
-					   .file = is_theirs		     ? NULL
+					   .file = uses_compat_words	     ? NULL
 						   : config->path[0] != '\0' ? config->path
 									     : "--upstream",
 					   .source = config->origins->source,
@@ -207,12 +208,12 @@ setup_load_files(const struct config *config, struct setup_files *out, struct co
 		users_unref(load_users_file(config, config->http_auth_file, true, problems));
 	setup_load_rules(config, &out->hba, &out->ident, problems);
 	if (setup_load_tls(config, &out->tls, &why) < 0)
-		problem_fail(&sink, is_theirs ? 0 : line_of_file(config, why.text),
-			     is_theirs ? "TLS setup failed" : "[tls_client]", &why);
+		problem_fail(&sink, uses_compat_words ? 0 : line_of_value(config, why.text),
+			     uses_compat_words ? "TLS setup failed" : "[tls_client]", &why);
 	if (setup_load_http_tls(config, &out->http_tls, &why) < 0)
 		problem_fail(&sink, config_line_of(config, "http", "tls_cert_file"), "[http]", &why);
 	if ((out->server_tls = tls_store_new(config, &why)) == NULL)
-		problem_fail(&sink, 0, is_theirs ? "TLS setup failed" : "TLS with PostgreSQL", &why);
+		problem_fail(&sink, 0, uses_compat_words ? "TLS setup failed" : "TLS with PostgreSQL", &why);
 	return problems->error_count == errors_before ? 0 : -1;
 }
 

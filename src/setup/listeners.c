@@ -167,7 +167,7 @@ open_listener(struct listeners *l, const struct config *config, const struct con
 int
 listeners_open(struct listeners *l, const struct config *config, struct listeners_fresh *fresh, struct fail *why)
 {
-	size_t missing = 0, of_tcp = 0, open = 0;
+	size_t missing = 0, tcp_count = 0, open = 0;
 
 	*fresh = (struct listeners_fresh){ 0 };
 	for (size_t i = 0; i < LISTENERS_MAX; i++)
@@ -180,7 +180,7 @@ listeners_open(struct listeners *l, const struct config *config, struct listener
 	for (size_t i = 0; i < config->listen_count; i++) {
 		const struct config_listen *at = &config->listens[i];
 
-		of_tcp += !config_listen_is_unix(at);
+		tcp_count += !config_listen_is_unix(at);
 		fresh->list[i] = find_listener(l, at);
 		if (fresh->list[i] != NULL)
 			continue;
@@ -193,7 +193,7 @@ listeners_open(struct listeners *l, const struct config *config, struct listener
 		log_warning(l->s.log, "%s", why->text);
 		missing++;
 	}
-	return missing == 0 || missing < of_tcp ? 0 : -1;
+	return missing == 0 || missing < tcp_count ? 0 : -1;
 }
 
 void

@@ -32,7 +32,8 @@ struct listeners_fresh {
 	bool is_changed; /* if false, the present listeners stay, whatever the configuration says */
 };
 
-struct listeners *listeners_new(const struct listeners_settings *settings); /* none yet; never returns NULL */
+/* has no listener yet; never returns NULL */
+struct listeners *listeners_new(const struct listeners_settings *settings);
 void listeners_free(struct listeners *l); /* l may be NULL */
 
 /* --- opening: functions that return -1 set *why --- */
@@ -42,13 +43,14 @@ void listeners_free(struct listeners *l); /* l may be NULL */
 int listeners_adopt(struct listeners *l, const struct config *config, struct fail *why);
 /*
  * Opens the configuration's addresses that are new, beside the present listeners; nothing is accepted there before the
- * loop's next turn. Returns 0, and the caller swaps them in with listeners_take(); or -1. In either case,
- * listeners_abandon() closes the listeners that were opened.
+ * loop's next turn. Returns 0 or -1. After 0, the caller takes the listeners with listeners_take(), or closes them with
+ * listeners_abandon(). After -1, the caller calls listeners_abandon().
  */
 int listeners_open(struct listeners *l, const struct config *config, struct listeners_fresh *fresh, struct fail *why);
 void listeners_take(struct listeners *l, const struct config *config, const struct listeners_fresh *fresh);
 void listeners_abandon(struct listeners_fresh *fresh);
-int listeners_listen(struct listeners *l, const struct config *config, struct fail *why); /* opens and takes */
+/* calls listeners_open() and listeners_take() */
+int listeners_listen(struct listeners *l, const struct config *config, struct fail *why);
 
 void listeners_begin(struct listeners *l); /* accepts clients from now on, also on listeners that are opened later */
 void listeners_close_tcp(struct listeners *l); /* Unix sockets stay open */

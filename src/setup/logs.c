@@ -16,7 +16,7 @@ log_settings_of(const struct config *c)
 int
 setup_open_logs(const struct config *config, struct log **log, void **states, struct fail *why)
 {
-	const struct log_settings plain = log_settings_of(config);
+	const struct log_settings settings = log_settings_of(config);
 	bool is_open;
 
 	if (os_check_user(config, why) < 0)
@@ -24,7 +24,7 @@ setup_open_logs(const struct config *config, struct log **log, void **states, st
 	os_give_logs(config);
 	if (os_act_as_user(config, why) < 0)
 		return -1;
-	is_open = (*log = log_new(&plain, why)) != NULL;
+	is_open = (*log = log_new(&settings, why)) != NULL;
 	for (size_t i = 0; is_open && modules[i] != NULL; i++)
 		is_open = (states[i] = modules[i]->start(config, why)) != NULL;
 	os_act_as_root(config);
@@ -35,16 +35,16 @@ int
 setup_change_logs(struct log *log, void *const *states, const struct config *before, const struct config *config,
 		  struct fail *why)
 {
-	const struct log_settings plain = log_settings_of(config), plain_before = log_settings_of(before);
+	const struct log_settings settings = log_settings_of(config), settings_before = log_settings_of(before);
 	struct fail back;
 
-	if (log_reconfigure(log, &plain, why) < 0)
+	if (log_reconfigure(log, &settings, why) < 0)
 		return -1;
 	for (size_t i = 0; modules[i] != NULL; i++)
 		if (modules[i]->configure(states[i], config, why) < 0) {
 			while (i-- > 0)
 				modules[i]->configure(states[i], before, &back);
-			log_reconfigure(log, &plain_before, &back);
+			log_reconfigure(log, &settings_before, &back);
 			return -1;
 		}
 	return 0;

@@ -124,7 +124,7 @@ warn_of_cleartext(const struct rules *r)
 				compat_does(c, COMPAT_TAKES_CLEARTEXT) ? "can be overheard" : "are refused");
 }
 
-/* Puts each # within a word in quotes, because in a setting it stands for itself, as in PgBouncer. Returns a copy. */
+/* Puts each # within a word in quotes, because a # in a setting stands for itself, as in PgBouncer. Returns a copy. */
 static char *
 quote_hashes(const char *options)
 {

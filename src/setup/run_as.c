@@ -11,14 +11,14 @@
 #include <unistd.h>
 
 static void
-warn_if_closed(const struct config *c, struct log *log, const char *path, int mode, const char *consequence)
+warn_if_denied(const struct config *c, struct log *log, const char *path, int mode, const char *consequence)
 {
 	if (path[0] != '\0' && access(path, mode) < 0)
 		log_warning(log, "run_as = %s: %s: %s; %s", c->run_as, path, strerror(errno), consequence);
 }
 
 static void
-warn_if_stuck(const struct config *c, struct log *log, const char *path)
+warn_if_unremovable(const struct config *c, struct log *log, const char *path)
 {
 	char directory[PATH_MAX];
 	const char *slash = strrchr(path, '/');
@@ -43,12 +43,12 @@ setup_warn_as_user(const struct config *c, struct log *log)
 	const struct config_key *key;
 	struct fail why;
 
-	warn_if_closed(c, log, c->path, R_OK, "a reload will fail: chgrp and chmod 640");
+	warn_if_denied(c, log, c->path, R_OK, "a reload will fail: chgrp and chmod 640");
 	if (c->auth_method != AUTH_TRUST)
-		warn_if_closed(c, log, c->users_file, R_OK, "a reload will fail: chgrp and chmod 640");
+		warn_if_denied(c, log, c->users_file, R_OK, "a reload will fail: chgrp and chmod 640");
 	if (c->auth_method == AUTH_HBA)
-		warn_if_closed(c, log, c->hba_file, R_OK, "a reload will fail: chgrp and chmod 640");
-	warn_if_closed(c, log, c->ident_file, R_OK, "a reload will fail: chgrp and chmod 640");
+		warn_if_denied(c, log, c->hba_file, R_OK, "a reload will fail: chgrp and chmod 640");
+	warn_if_denied(c, log, c->ident_file, R_OK, "a reload will fail: chgrp and chmod 640");
 	/* These files are loaded, because only the loading code knows which files there are. */
 	if (setup_load_tls(c, &clients, &why) < 0 || setup_load_http_tls(c, &http, &why) < 0 ||
 	    (servers = tls_store_new(c, &why)) == NULL)
@@ -58,9 +58,9 @@ setup_warn_as_user(const struct config *c, struct log *log)
 	tls_store_unref(servers);
 	for (size_t row = 0; (key = config_next_log(&row)) != NULL;)
 		if (key_path(key, c)[0] == '/')
-			warn_if_closed(c, log, key_path(key, c), W_OK, "it cannot be opened again after a rotation");
-	warn_if_stuck(c, log, c->pid_file);
+			warn_if_denied(c, log, key_path(key, c), W_OK, "it cannot be opened again after a rotation");
+	warn_if_unremovable(c, log, c->pid_file);
 	for (size_t i = 0; i < c->listen_count; i++)
 		if (config_listen_is_unix(&c->listens[i]))
-			warn_if_stuck(c, log, c->listens[i].host);
+			warn_if_unremovable(c, log, c->listens[i].host);
 }

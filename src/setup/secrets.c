@@ -16,7 +16,7 @@ struct secrets {
 };
 
 static void
-look(const struct secrets *s, const char *path)
+check_file(const struct secrets *s, const char *path)
 {
 	char text[512];
 	struct stat st;
@@ -27,7 +27,7 @@ look(const struct secrets *s, const char *path)
 
 /* Checks the keys that pgweir uses for connections to PostgreSQL. Several sections often name the same file. */
 static void
-look_at_server_keys(const struct secrets *s, const struct config *config)
+check_server_keys(const struct secrets *s, const struct config *config)
 {
 	char *last = NULL;
 
@@ -42,7 +42,7 @@ look_at_server_keys(const struct secrets *s, const struct config *config)
 		if (server_tls_resolve(at.scope->upstream, &settings, &tls, &why) < 0 || tls.mode == TLS_OFF ||
 		    (last != NULL && strcmp(last, tls.key_file) == 0))
 			continue;
-		look(s, tls.key_file);
+		check_file(s, tls.key_file);
 		free(last);
 		last = strdup(tls.key_file);
 	}
@@ -51,7 +51,7 @@ look_at_server_keys(const struct secrets *s, const struct config *config)
 
 /* Returns true if the configuration contains a password. */
 static bool
-is_secret(const struct config *config)
+has_secret_inside(const struct config *config)
 {
 	bool is = config->has_password;
 
@@ -62,12 +62,12 @@ is_secret(const struct config *config)
 }
 
 static void
-look_at_files(const struct secrets *s, const struct config *config)
+check_files(const struct secrets *s, const struct config *config)
 {
-	if (is_secret(config))
-		look(s, config->path);
+	if (has_secret_inside(config))
+		check_file(s, config->path);
 	for (size_t i = 0; i < config->secret_file_count; i++)
-		look(s, config->secret_files[i]);
+		check_file(s, config->secret_files[i]);
 	if (config->tls_mode != TLS_OFF) {
 		const char *list = config->tls_key_file; /* names separated by ", " */
 		char path[PATH_MAX];
@@ -78,14 +78,14 @@ look_at_files(const struct secrets *s, const struct config *config)
 			if (len < sizeof(path)) {
 				memcpy(path, list, len);
 				path[len] = '\0';
-				look(s, path);
+				check_file(s, path);
 			}
 			list += len;
 		}
 	}
 	if (config->http_enabled)
-		look(s, config->http_tls_key_file);
-	look_at_server_keys(s, config);
+		check_file(s, config->http_tls_key_file);
+	check_server_keys(s, config);
 }
 
 static void
@@ -97,7 +97,7 @@ to_log(const char *text, void *arg)
 void
 setup_warn_of_secrets(const struct config *config, struct log *log)
 {
-	look_at_files(&(struct secrets){ to_log, log }, config);
+	check_files(&(struct secrets){ to_log, log }, config);
 }
 
 static void
@@ -113,5 +113,5 @@ setup_check_secrets(const struct config *config, struct config_problems *problem
 				     .source = config->origins->source,
 				     .words = config_words(config) };
 
-	look_at_files(&(struct secrets){ to_problems, &sink }, config);
+	check_files(&(struct secrets){ to_problems, &sink }, config);
 }

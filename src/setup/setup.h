@@ -55,8 +55,8 @@ int setup_load_http_tls(const struct config *config, struct tls_context **out,
 /* Opens the log, and starts all of modules[], with the rights of run_as. Returns 0, or -1 with *why set; results that
  * are not NULL belong to the caller in either case. */
 int setup_open_logs(const struct config *config, struct log **log, void **states, struct fail *why);
-/* Changes the log and the modules from the settings of before to those of config. Returns 0, or -1 with *why set; the
- * settings of before then stay. */
+/* Changes the log and the modules from the settings of `before` to those of `config`. Returns 0, or -1 with *why set;
+ * the settings of `before` then stay. */
 int setup_change_logs(struct log *log, void *const *states, const struct config *before, const struct config *config,
 		      struct fail *why);
 void setup_reopen_logs(struct log *log, void *const *states); /* called after a rotation */

@@ -23,7 +23,7 @@ exposition_labels_add(char labels[LABELS_MAX], const char *name, const char *val
 
 #define NUMBER_MAX 32
 
-/* Writes value with at least so many digits. Returns the end of the text. */
+/* Writes value with at least `least` digits. Returns the end of the text. */
 static char *
 put_digits(char *at, uint64_t value, unsigned least)
 {
@@ -119,7 +119,7 @@ exposition_bounds_set(struct exposition_bounds *b, const struct histogram_bounds
 #define SUFFIX_MAX 8
 #define SAMPLE_MAX (SUFFIX_MAX + 2 * (WORD_MAX + 1) + NUMBER_MAX + 4) /* bytes of a sample without its series */
 
-/* Writes ,word or, for the first word, only word. Returns the end of the text. */
+/* Writes a comma and the word or, if it is the first label, only the word. Returns the end of the text. */
 static char *
 put_word(char *at, char *first, const struct exposition_word *word)
 {
@@ -164,7 +164,7 @@ exposition_sample(struct buf *to, const struct exposition_series *series, const 
 }
 
 static size_t
-ends_in(const char *name, size_t len, const char *ending)
+ending_len(const char *name, size_t len, const char *ending)
 {
 	size_t n = strlen(ending);
 
@@ -184,14 +184,14 @@ exposition_head(struct buf *to, enum exposition_format format, const char *name,
 
 	/* In OpenMetrics a counter's family has the name without _total, and the unit has a line of its own. */
 	if (format == EXPOSITION_OPENMETRICS)
-		len -= ends_in(name, len, "_total");
+		len -= ending_len(name, len, "_total");
 	put_line(to, "HELP", name, len, help);
 	put_line(to, "TYPE", name, len, type);
 	if (format != EXPOSITION_OPENMETRICS)
 		return;
-	if (ends_in(name, len, "_seconds"))
+	if (ending_len(name, len, "_seconds"))
 		put_line(to, "UNIT", name, len, "seconds");
-	else if (ends_in(name, len, "_bytes"))
+	else if (ending_len(name, len, "_bytes"))
 		put_line(to, "UNIT", name, len, "bytes");
 }
 

@@ -47,7 +47,7 @@ normal_here(const struct normal_text *n)
 	return (struct normal_mark){ n->text_len, n->key_len, n->is_text_full };
 }
 
-/* Goes back to a mark. A text that keeps its literals keeps everything: then only the key goes back. */
+/* Goes back to a mark. If the text keeps its literals, nothing is removed from it, and only the key goes back. */
 static void
 normal_go_back(struct normal_text *n, struct normal_mark to)
 {
@@ -69,7 +69,7 @@ text_put(struct normal_text *n, const char *bytes, size_t len)
 	n->text_len += len;
 }
 
-/* Puts the rest of a literal into the text only; its beginning was put before. */
+/* Puts a token into the text only. For a further piece of a literal, this is all: the key already has the literal. */
 static void
 normal_put_rest(struct normal_text *n, const struct sql_token *t)
 {
@@ -139,7 +139,7 @@ struct level {
 	bool is_list; /* IN (, VALUES (, ARRAY[, or a level within one */
 	bool is_pure; /* has had only literals, parameters and casts so far */
 	bool has_element;
-	bool is_in_cast; /* between :: and the next comma, which are names of types */
+	bool is_in_cast; /* true between :: and the next comma: words there are names of types */
 	bool is_row; /* a row of the VALUES in the level above */
 	size_t key_at; /* position of its opening bracket in the key */
 	enum rows rows; /* position in its own VALUES list */
@@ -293,10 +293,11 @@ is_sign(const struct reading *s, const struct sql_token *t)
 
 /* --- the walk --- */
 
-/* Returns true if PostgreSQL may see the end of this string elsewhere: where a backslash is an escape also in plain
- * strings, or may be half of a character. The E of an E string also counts for its pieces on other lines. */
+/* Notes whether this is an E string; pieces of an E string on further lines count as E strings, too. Returns true if
+ * PostgreSQL may see the end of the string elsewhere, because a backslash is an escape also in plain strings, or may be
+ * the second byte of a character. */
 static bool
-is_unsynchronised(struct reading *s, const struct sql_token *t)
+note_string_end(struct reading *s, const struct sql_token *t)
 {
 	unsigned options = s->options;
 
@@ -332,7 +333,7 @@ fingerprint_take(struct reading *s, const struct sql_token *t)
 			}
 			normal_put_literal(&s->out, &number);
 		} else if (t->kind == SQL_STRING) {
-			s->is_in_doubt = is_unsynchronised(s, t);
+			s->is_in_doubt = note_string_end(s, t);
 			/* A string in pieces on several lines is one literal. */
 			if (s->prev.kind != SQL_STRING)
 				normal_put_literal(&s->out, t);
@@ -400,9 +401,9 @@ walk(struct reading *s, struct sql_lexer *lx, bool is_cut)
 	return true;
 }
 
-/* Keeps only the first word, if it is a word of SQL, of SQL whose quotes do not match. */
+/* For SQL with an unterminated quote or comment: keeps only its first word, and only if that is a keyword. */
 static void
-only_first_word(struct reading *s, const char *sql, size_t len)
+keep_first_word(struct reading *s, const char *sql, size_t len)
 {
 	struct sql_lexer lx;
 	struct sql_token t;
@@ -443,7 +444,7 @@ fingerprint_sql(const char *sql, size_t sql_len, unsigned options, bool keeps_li
 
 	fp->is_unsafe = !walk(&s, &lx, is_cut);
 	if (fp->is_unsafe)
-		only_first_word(&s, sql, len);
+		keep_first_word(&s, sql, len);
 	else if (lx.comment != NULL && !s.is_in_doubt)
 		sqlcommenter_traceparent(lx.comment, lx.comment_len, fp->traceparent);
 	fp->hash = XXH3_64bits(s.out.key, s.out.key_len);

@@ -88,7 +88,7 @@ struct metrics_items {
 
 /* A kind of rows that have labels. */
 struct kind {
-	/* adds rows whose names were truncated to the same text; NULL if only the first is kept */
+	/* adds up rows whose labels are equal; NULL if only the first row is kept */
 	void (*add)(void *to, const void *from);
 	struct {
 		const char *label; /* NULL after the last one */
@@ -128,7 +128,7 @@ add_to_item(struct metrics_item *to, const struct metrics_item *from, enum snaps
 	return 0;
 }
 
-/* Returns 0, or -1 without memory; the caller frees all in both cases. */
+/* Returns 0, or -1 without memory. In both cases the caller frees `all`. */
 static int
 collect(struct metrics_items *all, const struct snapshot *s, enum snapshot_kind kind)
 {
@@ -227,7 +227,8 @@ put_array(const struct rendering *r, const uint64_t *values)
 	}
 }
 
-/* The first value of an array is there from the beginning, so that its rate is known. */
+/* If the family skips zeros, the first histogram of its array is written all the same, so that its rate is known from
+ * the beginning. */
 static void
 put_histograms(const struct rendering *r, const struct histogram *h, const struct exemplars *exemplars)
 {
@@ -398,18 +399,18 @@ metrics_render(const struct snapshot *s, enum exposition_format format, struct b
 
 /* --- one sample after the other: takes rendered text apart again --- */
 
-/* Returns the rest of line if it begins so, else NULL. */
+/* Returns the rest of line after `beginning`, or NULL if line does not begin with it. */
 static char *
-behind(char *line, const char *beginning)
+after_prefix(char *line, const char *beginning)
 {
 	size_t len = strlen(beginning);
 
 	return strncmp(line, beginning, len) == 0 ? line + len : NULL;
 }
 
-/* Cuts text at the first of these signs. Returns the text after the sign, or "". */
+/* Ends text at the first `sign` in it. Returns the text after the sign, or "" if there is none. */
 static char *
-cut(char *text, char sign)
+split_at(char *text, char sign)
 {
 	char *at = strchr(text, sign);
 
@@ -428,11 +429,11 @@ each_line(char *text, void (*row)(const struct metric_sample *sample, void *arg)
 		char *rest, *last, *brace;
 		size_t len;
 
-		next = cut(line, '\n');
-		if ((rest = behind(line, "# HELP ")) != NULL)
-			sample.help = cut(rest, ' ');
-		else if ((rest = behind(line, "# TYPE ")) != NULL)
-			sample.type = cut(rest, ' ');
+		next = split_at(line, '\n');
+		if ((rest = after_prefix(line, "# HELP ")) != NULL)
+			sample.help = split_at(rest, ' ');
+		else if ((rest = after_prefix(line, "# TYPE ")) != NULL)
+			sample.type = split_at(rest, ' ');
 		else {
 			/* name{labels} value, or name value */
 			last = strrchr(line, ' ');
@@ -440,7 +441,7 @@ each_line(char *text, void (*row)(const struct metric_sample *sample, void *arg)
 			sample.value = last + 1;
 			*last = '\0';
 			sample.name = line;
-			sample.labels = brace != NULL ? cut(line, '{') : "";
+			sample.labels = brace != NULL ? split_at(line, '{') : "";
 			if (brace != NULL)
 				last[-1] = '\0';
 			len = strlen(sample.name);

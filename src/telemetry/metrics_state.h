@@ -16,7 +16,7 @@
  */
 enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
 
-/* Owners of a family's numbers: each has a sample, or one per word. */
+/* Owners of a family's numbers. A family has a sample for each owner or, if it has words, for each owner and word. */
 enum metric_scope {
 	OF_POOL = SNAPSHOT_POOLS,
 	OF_DATABASE = SNAPSHOT_DATABASES,
@@ -34,7 +34,7 @@ enum metric_special { NOT_SPECIAL, SPECIAL_BUILD_INFO, SPECIAL_STATE, SPECIAL_CL
 /* A label whose values are the indices of an array. */
 struct metric_words {
 	const char *label;
-	const char *const *names; /* NULL if not shown */
+	const char *const *names; /* a name is NULL if its number is not shown */
 	size_t count;
 };
 
@@ -51,12 +51,12 @@ struct metric_family {
 	enum metric_scope scope;
 	enum metric_special special;
 	size_t at; /* offset of its first uint64_t or histogram in the scope's struct */
-	/* set for an array (of histograms, too) by words, or for one by [words][more_words] */
+	/* set if the numbers or histograms are an array: [words], or [words][more_words]; NULL otherwise */
 	const struct metric_words *words, *more_words;
 	const char *other_labels; /* the labels of special rows */
 	unsigned decimals; /* with 6, counted in microseconds and shown in seconds */
 	bool has_exemplars; /* snapshot_database.exemplars belong to this histogram */
-	bool skips_zeros; /* for an array that is mostly empty */
+	bool skips_zeros; /* leaves out samples that are 0; for an array that is mostly empty */
 	const struct histogram_bounds *bounds;
 	const char *help;
 };
@@ -64,8 +64,7 @@ struct metric_family {
 extern const struct metric_family metric_families[];
 extern const size_t metric_family_count;
 
-/* The kernel's numbers for this process: the process_* metrics. Linux only. */
-/* Each is 0 if not known. */
+/* The kernel's numbers for this process: the process_* metrics. Linux only. Each is 0 if not known. */
 struct metrics_process {
 	uint64_t cpu_us;
 	uint64_t resident_bytes, virtual_bytes;
@@ -73,10 +72,10 @@ struct metrics_process {
 };
 
 /*
- * --- exposition.c: Prometheus' text format 0.0.4, or OpenMetrics 1.0.0, line by line. Knows no metric.
+ * --- exposition.c: Prometheus' text format 0.0.4, or OpenMetrics 1.0.0, line by line. This file knows no metric.
  *
- * A scrape has tens of thousands of lines that differ in little, so each part is made once, and a line is copied
- * together from a series (the name and the labels of its owner), words and a number, without printf.
+ * A scrape has tens of thousands of lines that differ in little, so each part is made once. A line is then copied
+ * together, without printf, from a series (the name and the labels of its owner), words and a number.
  *
  * Labels are passed as a string: name="value",name="value", already escaped; it may be empty.
  */
@@ -93,7 +92,7 @@ struct exposition_series {
 	size_t name_len, labels_len;
 };
 
-/* A further label, which its maker has escaped. */
+/* A further label of a sample, already escaped. */
 struct exposition_word {
 	char text[WORD_MAX]; /* label="value" */
 	size_t len;

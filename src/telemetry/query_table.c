@@ -9,7 +9,7 @@
 #include <xxhash.h>
 
 #define NAME_MAX_LEN 128
-#define LOOKED_AT 16
+#define OLDEST_COMPARED 16
 
 /* The strings of a row, one after the other; they never change. */
 struct row_texts {
@@ -65,7 +65,7 @@ least_of_the_old(const struct query_table *t)
 {
 	struct entry *e = t->entries, *least = e;
 
-	for (unsigned i = 0; i < LOOKED_AT && e != NULL; i++, e = e->hh.next)
+	for (unsigned i = 0; i < OLDEST_COMPARED && e != NULL; i++, e = e->hh.next)
 		if (e->row.total_us < least->row.total_us)
 			least = e;
 	return least;
@@ -79,7 +79,7 @@ forget_all(struct query_table *t)
 }
 
 static struct entry *
-find(struct query_table *t, uint64_t key)
+find_and_touch(struct query_table *t, uint64_t key)
 {
 	struct entry *e;
 
@@ -178,8 +178,8 @@ hash_name(const char *name, uint64_t so_far)
 	return XXH3_64bits_withSeed(name, strnlen(name, NAME_MAX_LEN), so_far);
 }
 
-/* Returns the fingerprint of the report's SQL. If text is not empty then, the SQL was read, and text has its normal
- * form. */
+/* Returns the fingerprint of the report's SQL. If the SQL had to be read for that, text gets its normal form; else text
+ * is empty. */
 static uint64_t
 find_fingerprint(const struct request_report *r, char text[static QUERY_TEXT_MAX])
 {
@@ -189,7 +189,7 @@ find_fingerprint(const struct request_report *r, char text[static QUERY_TEXT_MAX
 		   : fingerprint_normalize(r->query, r->query_len, r->sql_options, text, QUERY_TEXT_MAX);
 }
 
-/* Adds a copy of text at *at, truncated to this many bytes. */
+/* Adds a copy of text at *at, truncated to `max` bytes. Returns the copy, and moves *at to its end. */
 static const char *
 put_text(char **at, const char *text, size_t max)
 {
@@ -269,7 +269,7 @@ query_table_add(struct query_table *t, const struct request_report *report, uint
 	fingerprint = find_fingerprint(report, text);
 	key = key_of(t, report, fingerprint);
 	pthread_mutex_lock(&t->lock);
-	e = find(t, key);
+	e = find_and_touch(t, key);
 	if (e == NULL) {
 		pthread_mutex_unlock(&t->lock);
 		made = make(key, report, fingerprint, text);
@@ -277,7 +277,7 @@ query_table_add(struct query_table *t, const struct request_report *report, uint
 			return;
 		/* Another thread may have added the same row meanwhile, or have set the table's size to 0. */
 		pthread_mutex_lock(&t->lock);
-		e = find(t, key);
+		e = find_and_touch(t, key);
 		if (e == NULL && t->rows_max > 0) {
 			if (HASH_COUNT(t->entries) >= t->rows_max)
 				forget(t, least_of_the_old(t));

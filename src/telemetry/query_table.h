@@ -2,12 +2,12 @@
  * src/telemetry/query_table.h - costs of statements, added up by fingerprint, database, user and application: SHOW
  * QUERIES.
  *
- * All loops share the table. Its lock is held only while a row is added up, or while the rows are copied for a reader.
- * Reading SQL is expensive, and is done without the lock if the report does not know its fingerprint
- * (exchange/report.h).
+ * All workers share the table. Its lock is held only while a row is added up, or while the rows are copied for a
+ * reader. If a report does not have its fingerprint (exchange/report.h), the SQL must be read, which is expensive and
+ * is done without the lock.
  *
- * Size and memory are fixed (about 1.5 kB a row at most). When the table is full, a row that was not used for long
- * makes room: of the sixteen oldest rows, the one with the least time.
+ * Size and memory are fixed (about 1.5 kB a row at most). When the table is full, a new row replaces an old one: of the
+ * sixteen rows that have not been used for longest, the one with the least total time.
  */
 #pragma once
 

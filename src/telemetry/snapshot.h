@@ -1,5 +1,5 @@
 /*
- * src/telemetry/snapshot.h - a copy of all counters, made on the loop's thread and read on the metrics thread. Each
+ * src/telemetry/snapshot.h - a copy of all counters, made on a worker's thread and read on the metrics thread. Each
  * worker takes a snapshot of its own, and these are merged.
  *
  * Owns: all it points to. Pools beyond metrics_max_pools are added up in one pool named "_other"/"_other", databases in
@@ -17,8 +17,15 @@
 
 #define SNAPSHOT_NAME_MAX 128 /* "tenant/database" */
 
-enum client_state_name { CLIENTS_LOGIN, CLIENTS_IDLE, CLIENTS_ACTIVE, CLIENTS_WAITING, CLIENTS_CANCEL, CLIENTS_STATES };
-enum server_state_name {
+enum snapshot_client_state {
+	CLIENTS_LOGIN,
+	CLIENTS_IDLE,
+	CLIENTS_ACTIVE,
+	CLIENTS_WAITING,
+	CLIENTS_CANCEL,
+	CLIENTS_STATES
+};
+enum snapshot_server_state {
 	SERVERS_IDLE,
 	SERVERS_ACTIVE,
 	SERVERS_LOGIN,
@@ -32,7 +39,8 @@ enum process_state { STATE_RUNNING, STATE_PAUSED, STATE_DRAINING, STATE_STOPPING
 /* Names are padded with zeros, because they are the keys of a merge. */
 struct snapshot_pool {
 	char database[SNAPSHOT_NAME_MAX], user[SNAPSHOT_NAME_MAX]; /* as sent by clients: any bytes but NUL */
-	uint64_t clients[CLIENTS_STATES], servers[SERVERS_STATES], pinned; /* pinned counts some of the active ones */
+	/* pinned servers are among the active ones, too */
+	uint64_t clients[CLIENTS_STATES], servers[SERVERS_STATES], pinned;
 	uint64_t pool_size, max_overflow, overflow, waiting;
 	uint64_t oldest_waiter_us; /* an age, not a time */
 	uint64_t listen_connections, listening_clients, listen_channels;
@@ -61,7 +69,7 @@ struct snapshot_budget {
 struct snapshot_worker {
 	unsigned number;
 	uint64_t is_up; /* 1 if the fields below are new; 0 if the worker did not answer in time */
-	bool is_silent; /* the loop has not moved for about 2 s */
+	bool is_silent; /* the worker has not ticked for about 2 s */
 	struct process_counters counters;
 };
 enum snapshot_kind {
@@ -77,12 +85,12 @@ struct snapshot {
 	uint64_t taken_us; /* clock_now_us */
 	enum process_state state;
 	uint64_t start_wall_us,
-	    last_reload_wall_us; /* last_reload_wall_us: the last successful reload, which may be the start */
+	    last_reload_wall_us; /* last_reload_wall_us: when a reload last succeeded; the start counts as one */
 	uint64_t last_reload_ok; /* 0 or 1 */
 	uint64_t clients_limit, clients_total_now, login_clients, cancel_clients;
 	struct process_counters process; /* counters of all workers */
 	uint64_t statement_cache_bytes, buffer_bytes_client, buffer_bytes_server;
-	/* numbers of modules[]; the last ones are unused */
+	/* module_numbers[i] are the numbers of modules[i]; the extra row keeps the array from being empty */
 	uint64_t module_numbers[MODULE_COUNT + 1][MODULE_NUMBERS_MAX];
 	uint64_t log_dropped_ring, log_dropped_write;
 	struct jobs_count external_calls;
@@ -113,7 +121,8 @@ struct snapshot {
 struct snapshot *snapshot_new(unsigned worker); /* has only the row of this worker; NULL without memory */
 struct snapshot *snapshot_copy(const struct snapshot *s); /* copies all that s owns; returns NULL without memory */
 void snapshot_free(struct snapshot *s); /* s and its arrays are from malloc; does nothing if s is NULL */
-/* Adds the counters of a row of that kind. The name stays, and the larger age is kept. */
+/* These add the counters of one row to another row of that kind, which keeps its name, and gets the larger of the two
+ * ages. */
 void snapshot_pool_add(void *to_pool, const void *from_pool);
 void snapshot_database_add(void *to_database, const void *from_database);
 void snapshot_backend_add(void *to_backend, const void *from_backend);
@@ -122,8 +131,8 @@ void snapshot_backend_add(void *to_backend, const void *from_backend);
  * snapshot_merge.c: makes one snapshot of several workers' snapshots, and takes ownership of them. The first is worker
  * 0's, which alone has the process's own numbers (state, reloads, limits, lost lines, reasons why it is not ready).
  * Counters, histograms and most gauges are added, and rows with the same names joined; of ages, times and a pool's
- * limits the larger counts. Pools and databases beyond pools_max become "_other". seed is random, because clients
- * choose the names. Returns NULL without memory.
+ * limits, the larger value is taken. Pools and databases beyond pools_max become "_other". seed is random, because
+ * clients choose the names. Returns NULL without memory.
  */
 struct snapshot *snapshot_merge(struct snapshot **parts, size_t count, size_t pools_max, uint64_t seed);
 
@@ -138,6 +147,6 @@ enum exposition_format { EXPOSITION_TEXT, EXPOSITION_OPENMETRICS, EXPOSITION_FOR
 
 /* Label values are escaped and forced into UTF-8. to->limit should allow megabytes. */
 void metrics_render(const struct snapshot *s, enum exposition_format format, struct buf *to);
-/* Calls row for each sample except the buckets of histograms. s may be NULL, without samples. */
+/* Calls row for each sample except the buckets of histograms. If s is NULL, row is not called. */
 void metrics_each_sample(const struct snapshot *s, void (*row)(const struct metric_sample *sample, void *arg),
 			 void *arg);

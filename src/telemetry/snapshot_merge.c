@@ -3,10 +3,10 @@
 #include "base/alloc.h"
 #include "base/table.h"
 
-/* A kind of rows. A row begins with its names, padded with zeros, or its number: its key. */
+/* A kind of rows. A row begins with its key: its names, padded with zeros, or its number. */
 struct kind {
 	size_t key_len;
-	void (*add)(void *to, const void *from); /* adds another pool or database; takes what from owns */
+	void (*add)(void *to, const void *from); /* adds a row with another key to "_other"; takes what `from` owns */
 	/* adds another worker's row with the same key; NULL if only one worker has such a row */
 	void (*add_part)(void *to, const void *from);
 };
@@ -34,7 +34,7 @@ larger(uint64_t a, uint64_t b)
 	return a > b ? a : b;
 }
 
-/* The limits are for the whole pool, and each worker reports them. */
+/* The limits are not added up, because each worker reports those of the whole pool. */
 static void
 add_pool_part(void *to, const void *from)
 {
@@ -47,7 +47,7 @@ add_pool_part(void *to, const void *from)
 	t->max_overflow = overflow;
 }
 
-/* "_other" has no exemplars. */
+/* Adds a database to "_other", which has no exemplars. */
 static void
 add_database(void *to, const void *from)
 {
@@ -73,7 +73,8 @@ add_database_part(void *to, const void *from)
 	free(f->exemplars);
 }
 
-/* The role is the one seen in the last login. If two workers differ, the one whose backend is up counts. */
+/* The role is the one seen in the last login. If two workers differ, the role is that of the worker for which the
+ * backend is up. */
 static void
 add_backend_part(void *to, const void *from)
 {
@@ -105,7 +106,7 @@ find(const struct join *j, const char *key)
 
 /* Adds a row that begins with these len bytes. Returns the row. */
 static char *
-enter(struct join *j, const char *row, size_t len)
+add_row(struct join *j, const char *row, size_t len)
 {
 	struct item *item = &j->items[j->count];
 
@@ -115,9 +116,9 @@ enter(struct join *j, const char *row, size_t len)
 	return item->row;
 }
 
-/* Takes the rows of one snapshot over. */
+/* Takes over the rows of one snapshot. */
 static void
-take_all(struct join *j, char *rows, size_t count)
+take_rows(struct join *j, char *rows, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
 		char *row = rows + i * j->size;
@@ -130,10 +131,10 @@ take_all(struct join *j, char *rows, size_t count)
 
 		if (to == NULL && !is_other && j->named == j->named_max) {
 			to = find(j, other);
-			j->kind->add(to != NULL ? to : enter(j, other, key_len), row);
+			j->kind->add(to != NULL ? to : add_row(j, other, key_len), row);
 			j->aggregated++;
 		} else if (to == NULL) {
-			enter(j, row, j->size);
+			add_row(j, row, j->size);
 			j->named += !is_other;
 		} else if (is_other) {
 			j->kind->add(to, row);
@@ -164,7 +165,7 @@ join_rows(struct snapshot **parts, size_t count, enum snapshot_kind k, size_t po
 		return false;
 	}
 	for (size_t i = 0; i < count; i++) {
-		take_all(&j, parts[i]->of[k].rows, parts[i]->of[k].count);
+		take_rows(&j, parts[i]->of[k].rows, parts[i]->of[k].count);
 		free(parts[i]->of[k].rows);
 		parts[i]->of[k].rows = NULL;
 		parts[i]->of[k].count = 0;

@@ -33,7 +33,8 @@ is_well_formed(const char *v)
 	       memcmp(span, ZEROS, TRACEPARENT_SPAN_LEN) != 0;
 }
 
-/* Reads a value; one that is longer than a traceparent is ignored. */
+/* Returns true if a value ends here: at its closing quote, or, if it has no quotes, at a comma, a space or the end of
+ * the comment. */
 static bool
 ends_value(const char *at, size_t len, bool is_quoted)
 {

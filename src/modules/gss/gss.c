@@ -1,4 +1,4 @@
-/* src/modules/gss/gss.c - the options of GSSAPI authentication, and what the core knows of it. See gss.h. */
+/* src/modules/gss/gss.c - the options of GSSAPI authentication, and its struct auth_module. See gss.h. */
 #include "modules/gss/gss.h"
 #include "base/alloc.h"
 
@@ -52,7 +52,7 @@ option(void *options, const char *name, const char *value, struct fail *why)
 	return 0;
 }
 
-/* Returns the path of the keytab; NULL: it is no file, or not named here. */
+/* Returns the path of the keytab, or NULL if the keytab is no file or is not named in the rule. */
 static const char *
 path_of(const struct gss_options *o)
 {
@@ -94,7 +94,7 @@ gss_name(const struct gss_options *o, char *principal, struct fail *why)
 {
 	char *at = principal;
 
-	/* A backslash escapes what is behind it: in the name, an @ as well. */
+	/* A backslash escapes the next character, which may be an @ that belongs to the name. */
 	while (*at != '\0' && *at != '@')
 		at += *at == '\\' && at[1] != '\0' ? 2 : 1;
 	if (o->realm != NULL && (*at == '\0' || strcmp(at + 1, o->realm) != 0)) {

@@ -1,4 +1,4 @@
-/* src/modules/gss/gss_accept.c - takes a client's tokens, and finds out who it is. See gss.h. */
+/* src/modules/gss/gss_accept.c - takes a client's tokens, and finds out who the client is. See gss.h. */
 #include "modules/gss/gss_context.h"
 
 #include <gssapi/gssapi_ext.h>
@@ -60,7 +60,7 @@ gss_failed(enum proof proof, const char *doing, OM_uint32 major, OM_uint32 minor
 {
 	char text[200] = "";
 
-	if (minor == 0 || GSS_ROUTINE_ERROR(major) != GSS_S_FAILURE) /* which says no more than that it failed */
+	if (minor == 0 || GSS_ROUTINE_ERROR(major) != GSS_S_FAILURE) /* which only says that something failed */
 		add_text(major, GSS_C_GSS_CODE, text, sizeof(text));
 	if (minor != 0)
 		add_text(minor, GSS_C_MECH_CODE, text, sizeof(text));
@@ -70,9 +70,9 @@ gss_failed(enum proof proof, const char *doing, OM_uint32 major, OM_uint32 minor
 
 /* --- A login. --- */
 
-/* Takes the service's key, for Kerberos alone: an operator's system may have mechanisms that prove less. */
+/* Gets the service's key from the keytab, for Kerberos only: the system may have other mechanisms, which prove less. */
 static enum proof
-take_key(const struct gss_options *o, struct gss_context *x, struct fail *why)
+get_key(const struct gss_options *o, struct gss_context *x, struct fail *why)
 {
 	gss_OID_desc mechs[] = { *gss_mech_krb5, { 6, (void *)"\x2b\x06\x01\x05\x05\x02" /* SPNEGO */ } };
 	gss_OID_set_desc wanted = { 2, mechs }, within = { 1, mechs };
@@ -123,7 +123,7 @@ take_token(struct gss_context *x, struct auth_tokens *t, struct fail *why)
 	gss_release_buffer(&ignored, &out);
 	if (major == GSS_S_COMPLETE)
 		proof = gss_take_name(client, t->name, why);
-	else if (major == GSS_S_CONTINUE_NEEDED && t->reply.len > 0) /* without, it is no token of this mechanism's */
+	else if (major == GSS_S_CONTINUE_NEEDED && t->reply.len > 0) /* without, it was no token of this mechanism */
 		proof = PROOF_MORE;
 	else
 		proof = gss_failed(gss_is_failure(minor) ? PROOF_FAILED : PROOF_WRONG, "accept the client's token",
@@ -145,7 +145,7 @@ gss_prove(const struct auth_question *q, struct fail *why)
 	if (t->context == NULL) {
 		if (!gss_begin(t, why))
 			return PROOF_FAILED;
-		proof = take_key(q->options, t->context, why);
+		proof = get_key(q->options, t->context, why);
 	}
 	if (proof == PROOF_RIGHT)
 		proof = take_token(t->context, t, why);

@@ -1,5 +1,5 @@
-/* src/modules/gss/gss_delegate.c - what a client has delegated: the ticket that gets others in its name. It is in the
- * memory of the library alone. See gss.h, and README.md. */
+/* src/modules/gss/gss_delegate.c - credentials that a client has delegated: a ticket with which pgweir gets other
+ * tickets in the client's name. It is only in the library's memory. See gss.h, and README.md. */
 #include "modules/gss/gss_context.h"
 #include "base/clock.h"
 
@@ -26,7 +26,8 @@ gss_credentials(const struct delegated *d)
 	return d == NULL ? GSS_C_NO_CREDENTIAL : ((const struct gss_delegated *)d)->credentials;
 }
 
-/* The client chooses what it sends, and may have tickets of others. *until_us: when they expire. */
+/* Checks that the delegated ticket is the client's own: the client chooses what it sends, and may have tickets of other
+ * users. Sets *until_us to the time at which the ticket expires. */
 static enum proof
 check_credentials(gss_cred_id_t credentials, const char *client, uint64_t *until_us, struct fail *why)
 {
@@ -37,7 +38,7 @@ check_credentials(gss_cred_id_t credentials, const char *client, uint64_t *until
 	enum proof proof;
 
 	*until_us = clock_now_us() + left * US_PER_S;
-	if (major == GSS_S_CREDENTIALS_EXPIRED) /* no use, whosever they are; the library would leak a name */
+	if (major == GSS_S_CREDENTIALS_EXPIRED) /* useless, whoever owns it; the library would leak the name */
 		return PROOF_RIGHT;
 	if (major == GSS_S_COMPLETE)
 		major = gss_inquire_cred(&minor, credentials, &name, NULL, NULL, NULL);

@@ -1,13 +1,14 @@
-/* src/modules/gss/gss_show.c - shows PostgreSQL who pgweir is, by a ticket of the process's own, or who its client is,
- * by what that has delegated. See gss.h. */
+/* src/modules/gss/gss_show.c - authenticates to PostgreSQL by Kerberos: as pgweir, with a ticket of the process, or as
+ * pgweir's client, with credentials that the client has delegated. See gss.h. */
 #include "modules/gss/gss_context.h"
 
 #include <gssapi/gssapi_krb5.h>
 #include <stdio.h>
 
-/* As Kerberos has it at once: later, the library would look the host's name up each time. */
+/* Imports the service's name, and makes it a Kerberos name right away: with a name that is only imported, the library
+ * would look up the host each time. */
 static enum proof
-take_service(const struct auth_server *to, struct gss_context *x, struct fail *why)
+import_service(const struct auth_server *to, struct gss_context *x, struct fail *why)
 {
 	char text[512];
 	int len = snprintf(text, sizeof(text), "%s@%s", to->service != NULL ? to->service : "postgres", to->host);
@@ -28,7 +29,7 @@ take_service(const struct auth_server *to, struct gss_context *x, struct fail *w
 }
 
 static enum proof
-no_ticket(const struct auth_server *to, OM_uint32 major, OM_uint32 minor, struct fail *why)
+fail_ticket(const struct auth_server *to, OM_uint32 major, OM_uint32 minor, struct fail *why)
 {
 	enum proof proof = gss_is_failure(minor) ? PROOF_FAILED : PROOF_WRONG;
 	char doing[128];
@@ -47,10 +48,10 @@ no_ticket(const struct auth_server *to, OM_uint32 major, OM_uint32 minor, struct
 	return proof;
 }
 
-/* Only the ticket is asked for on the way; PostgreSQL's reply is judged without asking anybody: the credentials, which
- * another thread may hold while a KDC hangs, are not looked at. */
+/* Only the first call, which gets the ticket, may ask a KDC. The second call judges PostgreSQL's reply locally, and
+ * does not use the credentials, because another thread may hold these while a KDC hangs. */
 static enum proof
-show(const struct auth_server *to, struct gss_context *x, struct auth_tokens *t, struct fail *why)
+next_token(const struct auth_server *to, struct gss_context *x, struct auth_tokens *t, struct fail *why)
 {
 	gss_buffer_desc in = { t->token_len, (void *)(uintptr_t)t->token }, out = GSS_C_EMPTY_BUFFER;
 	gss_cred_id_t credentials = t->token == NULL ? gss_credentials(to->delegated) : GSS_C_NO_CREDENTIAL;
@@ -65,7 +66,7 @@ show(const struct auth_server *to, struct gss_context *x, struct auth_tokens *t,
 		return PROOF_RIGHT;
 	if (major == GSS_S_CONTINUE_NEEDED && t->token == NULL)
 		return PROOF_MORE;
-	return t->token == NULL ? no_ticket(to, major, minor, why)
+	return t->token == NULL ? fail_ticket(to, major, minor, why)
 				: gss_failed(PROOF_WRONG, "accept the server's token", major, minor, why);
 }
 
@@ -77,7 +78,7 @@ gss_show(const struct auth_server *to, struct auth_tokens *t, struct fail *why)
 	if (t->context == NULL) {
 		if (!gss_begin(t, why))
 			return PROOF_FAILED;
-		proof = take_service(to, t->context, why);
+		proof = import_service(to, t->context, why);
 	}
-	return proof == PROOF_MORE ? show(to, t->context, t, why) : proof;
+	return proof == PROOF_MORE ? next_token(to, t->context, t, why) : proof;
 }

@@ -1,4 +1,4 @@
-/* src/modules/ldap/ldap.c - the options of LDAP authentication, and what the core knows of it. See ldap.h. */
+/* src/modules/ldap/ldap.c - the options of LDAP authentication, and its struct auth_module. See ldap.h. */
 #include "modules/ldap/ldap.h"
 #include "base/alloc.h"
 #include "base/text.h"
@@ -39,7 +39,8 @@ ldap_put_filter(const struct ldap_settings *s, const char *user, struct buf *to)
 	buf_put(to, at, strlen(at));
 }
 
-/* Where prefix begins a distinguished name ("uid="), the user is a value in it; "DOMAIN\" and "@example.com" are not.
+/* If the prefix begins a distinguished name ("uid="), the user's name is a value in it, and is escaped. With a prefix
+ * like "DOMAIN\", or a suffix like "@example.com" alone, the name is no distinguished name.
  */
 void
 ldap_put_name(const struct ldap_settings *s, const char *user, struct buf *to)
@@ -166,7 +167,8 @@ is_ldaps(const struct ldap_settings *s)
 	return s->scheme != NULL && strcmp(s->scheme, "ldaps") == 0;
 }
 
-/* Returns the next host of a list with blanks between, and in *len its length; NULL: there is none. */
+/* Returns the next host of a list whose separators are blanks, and sets *len to its length. Returns NULL if there is
+ * none. */
 static const char *
 next_host(const char **list, size_t *len)
 {
@@ -191,7 +193,7 @@ ldap_is_open(const struct ldap_settings *s)
 	return at == NULL;
 }
 
-/* A bare IPv6 address gets its brackets. */
+/* Makes s->uris. An IPv6 address without brackets gets them. */
 static void
 make_uris(struct ldap_settings *s)
 {

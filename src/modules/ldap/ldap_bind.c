@@ -7,15 +7,15 @@
 #include <ldap.h>
 #include <poll.h>
 
-#define ANSWER_MAX ((ber_len_t)1 << 20) /* bytes of a message: nothing is asked for that is long */
+#define ANSWER_MAX ((ber_len_t)1 << 20) /* the most bytes of a message; no answer that pgweir asks for is long */
 
-/* A connection, and until when it may take. */
+/* A connection, and the deadline for all that is done with it. */
 struct asking {
 	const struct ldap_settings *s;
-	LDAP *ld; /* NULL: none yet */
+	LDAP *ld; /* NULL if not made yet */
 	uint64_t deadline_us;
 	struct fail *why;
-	bool has_password; /* what is sent now */
+	bool has_password; /* true while a password is being sent */
 };
 
 static uint64_t
@@ -64,7 +64,7 @@ wiper_write(Sockbuf_IO_Desc *io, void *bytes, ber_len_t len)
 	return sent;
 }
 
-/* Wipes what was sent: libldap frees its buffers as they are. */
+/* Wipes what was sent, because libldap frees its buffers without wiping them. */
 static const Sockbuf_IO wiper = { layer_setup, NULL, layer_ctrl, layer_read, wiper_write, NULL };
 
 static ber_slen_t
@@ -80,7 +80,8 @@ timer_read(Sockbuf_IO_Desc *io, void *bytes, ber_len_t len)
 	return LBER_SBIOD_READ_NEXT(io, bytes, len);
 }
 
-/* Reads below TLS, for libldap's timeouts end neither a handshake nor the rest of a message that has begun. */
+/* Limits the time of reads below TLS, because libldap's timeouts end neither a handshake nor the rest of a message that
+ * has begun. */
 static const Sockbuf_IO timer = { layer_setup, NULL, layer_ctrl, timer_read, layer_write, NULL };
 
 static void
@@ -99,7 +100,7 @@ add_layers(struct asking *a)
 /* --- Asking. --- */
 
 static enum proof
-failed(const struct asking *a, const char *doing, int result)
+fail_asking(const struct asking *a, const char *doing, int result)
 {
 	char *diagnosis = NULL;
 
@@ -119,7 +120,8 @@ set_timeout(const struct asking *a, int option, uint64_t us)
 	return ldap_set_option(a->ld, option, &time) == LDAP_OPT_SUCCESS;
 }
 
-/* Gives the next operation the time that is left, each server a share of it to connect. Returns false if none is. */
+/* Gives the next operation the time that is left, and each server an equal share of that time to connect. Returns false
+ * if no time is left. */
 static bool
 set_time(const struct asking *a)
 {
@@ -159,7 +161,7 @@ initialize(struct asking *a)
 	return r;
 }
 
-/* Makes the connection; nothing is sent yet, unless it is TLS. References to other servers are not followed: libldap
+/* Makes the connection; nothing is sent yet, except to start TLS. References to other servers are not followed: libldap
  * would ask those anonymously, in the clear, and could not bind there. */
 static enum proof
 begin(struct asking *a)
@@ -172,14 +174,14 @@ begin(struct asking *a)
 	if (r == LDAP_SUCCESS)
 		r = ldap_set_option(a->ld, LDAP_OPT_REFERRALS, LDAP_OPT_OFF);
 	if (r != LDAP_SUCCESS)
-		return failed(a, "begin", r);
+		return fail_asking(a, "begin", r);
 	add_layers(a);
 	if (a->s->starts_tls) {
 		if (!set_time(a))
-			return failed(a, "start TLS", LDAP_TIMEOUT);
+			return fail_asking(a, "start TLS", LDAP_TIMEOUT);
 		r = ldap_start_tls_s(a->ld, NULL, NULL);
 		if (r != LDAP_SUCCESS)
-			return failed(a, "start TLS", r);
+			return fail_asking(a, "start TLS", r);
 	}
 	return PROOF_RIGHT;
 }
@@ -213,13 +215,13 @@ take_entry(const struct asking *a, LDAPMessage *found, bool has_more, struct buf
 	}
 	dn = ldap_get_dn(a->ld, ldap_first_entry(a->ld, found));
 	if (dn == NULL)
-		return failed(a, "read the entry", LDAP_DECODING_ERROR);
+		return fail_asking(a, "read the entry", LDAP_DECODING_ERROR);
 	buf_printf(name, "%s", dn);
 	ldap_memfree(dn);
 	return PROOF_RIGHT;
 }
 
-/* Searches the user's entry, and writes its name. */
+/* Searches for the user's entry, and writes the entry's name. */
 static enum proof
 search(struct asking *a, const char *user, struct buf *name)
 {
@@ -231,7 +233,7 @@ search(struct asking *a, const char *user, struct buf *name)
 	int r = bind_as(a, s->bind_dn != NULL ? s->bind_dn : "", s->bind_password != NULL ? s->bind_password : "");
 
 	if (r != LDAP_SUCCESS)
-		return failed(a, "bind for a search", r);
+		return fail_asking(a, "bind for a search", r);
 	ldap_put_filter(s, user, &filter);
 	buf_put_u8(&filter, '\0');
 	r = !buf_ok(&filter) ? LDAP_NO_MEMORY
@@ -241,14 +243,14 @@ search(struct asking *a, const char *user, struct buf *name)
 	buf_fini(&filter);
 	proof = r == LDAP_SUCCESS || r == LDAP_SIZELIMIT_EXCEEDED
 		    ? take_entry(a, found, r == LDAP_SIZELIMIT_EXCEEDED, name)
-		    : failed(a, "search", r);
+		    : fail_asking(a, "search", r);
 	ldap_msgfree(found);
 	return proof;
 }
 
 /* Returns true if the server has not judged the password at all. */
 static bool
-is_failure(int result)
+is_unjudged(int result)
 {
 	return result < 0 || result == LDAP_OPERATIONS_ERROR || result == LDAP_PROTOCOL_ERROR ||
 	       result == LDAP_STRONG_AUTH_REQUIRED || result == LDAP_CONFIDENTIALITY_REQUIRED ||
@@ -270,8 +272,8 @@ ask(struct asking *a, const char *user, const char *password, struct buf *name)
 		return proof;
 	buf_put_u8(name, '\0');
 	r = buf_ok(name) ? bind_as(a, (const char *)name->bytes, password) : LDAP_NO_MEMORY;
-	if (is_failure(r))
-		return failed(a, "bind", r);
+	if (is_unjudged(r))
+		return fail_asking(a, "bind", r);
 	if (r == LDAP_SUCCESS)
 		return PROOF_RIGHT;
 	fail_set(a->why, "28000", "LDAP: bind refused at %.100s: %s", a->s->uris, ldap_err2string(r));

@@ -8,7 +8,8 @@
 
 #include <security/pam_appl.h>
 
-/* Answers what modules ask: the password, wherever a text is asked for that must not be seen. PAM frees it. */
+/* Answers the questions of PAM's modules. If the answer must not be echoed, it is the password. PAM frees the
+ * answers. */
 static int
 converse(int count, const struct pam_message **asked, struct pam_response **out, void *password)
 {
@@ -21,7 +22,7 @@ converse(int count, const struct pam_message **asked, struct pam_response **out,
 		if (asked[i]->msg_style == PAM_PROMPT_ECHO_OFF)
 			is_good = (answers[i].resp = strdup(password)) != NULL;
 		else
-			is_good = asked[i]->msg_style != PAM_PROMPT_ECHO_ON; /* we know nothing else to say */
+			is_good = asked[i]->msg_style != PAM_PROMPT_ECHO_ON; /* pgweir knows no other answer */
 	if (is_good) {
 		*out = answers;
 		return PAM_SUCCESS;
@@ -32,21 +33,23 @@ converse(int count, const struct pam_message **asked, struct pam_response **out,
 	return PAM_CONV_ERR;
 }
 
-/* In place of PAM's own pause after a wrong password, which would keep a thread: login_failure_delay is ours. */
+/* Replaces PAM's own pause after a wrong password, which would block a thread; pgweir has login_failure_delay
+ * instead. */
 static void
 do_not_pause(int result, unsigned us, void *password)
 {
 }
 
-/* Returns true if PAM has not judged the password at all. Modules say PAM_SYSTEM_ERR of wrong ones, too (pam_exec). */
+/* Returns true if PAM has not judged the password at all. PAM_SYSTEM_ERR is none of these codes, because some modules
+ * (pam_exec) also return it for a wrong password. */
 static bool
-is_failure(int result)
+is_unjudged(int result)
 {
 	return result == PAM_OPEN_ERR || result == PAM_SYMBOL_ERR || result == PAM_BUF_ERR || result == PAM_CONV_ERR ||
 	       result == PAM_ABORT || result == PAM_AUTHINFO_UNAVAIL || result == PAM_MODULE_UNKNOWN;
 }
 
-/* Options of a rule: the service; NULL: none is named. */
+/* Options of a rule. service is NULL if the rule names none. */
 struct pam_options {
 	char *service;
 };
@@ -108,7 +111,7 @@ prove(const struct auth_question *q, struct fail *why)
 		r = pam_authenticate(pam, PAM_SILENT);
 	if (r == PAM_SUCCESS)
 		r = pam_acct_mgmt(pam, PAM_SILENT);
-	proof = r == PAM_SUCCESS ? PROOF_RIGHT : is_failure(r) ? PROOF_FAILED : PROOF_WRONG;
+	proof = r == PAM_SUCCESS ? PROOF_RIGHT : is_unjudged(r) ? PROOF_FAILED : PROOF_WRONG;
 	if (proof != PROOF_RIGHT)
 		fail_set(why, proof == PROOF_WRONG ? "28000" : "57P03", "PAM service \"%.64s\": %s", service,
 			 pam_strerror(pam, r));

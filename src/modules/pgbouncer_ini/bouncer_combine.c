@@ -1,6 +1,6 @@
 /*
- * src/modules/pgbouncer_ini/bouncer_combine.c - settings of PgBouncer's that make one of pgweir's together, and what
- * holds for each PgBouncer though no setting says so.
+ * src/modules/pgbouncer_ini/bouncer_combine.c - settings of PgBouncer's that together make one of pgweir's, and
+ * settings of pgweir's for what every PgBouncer does.
  */
 #include "modules/pgbouncer_ini/pgbouncer_ini.h"
 #include "base/alloc.h"
@@ -8,7 +8,7 @@
 
 #include <arpa/inet.h>
 
-/* Emits a setting made of the one called name; nothing if this version doesn't have it. */
+/* Emits a setting made of PgBouncer's setting `name`. Does nothing if this build of pgweir does not have it. */
 static void
 emit_of(struct bouncer *b, const char *name, const char *section, const char *key, const char *value)
 {
@@ -19,7 +19,7 @@ emit_of(struct bouncer *b, const char *name, const char *section, const char *ke
 	free(from);
 }
 
-/* Paths are good whatever they are. */
+/* Emits a path. bouncer_convert() can't fail here, because any path is accepted. */
 static void
 emit_path(struct bouncer *b, const char *name, const char *section, const char *key)
 {
@@ -101,13 +101,13 @@ combine_log(struct bouncer *b)
 
 /* --- who may come in ------------------------------------------------------------------------------------------ */
 
-/* PgBouncer has always a query, and asks it when there is a user to ask as. It keeps no answers. */
+/* PgBouncer always has an auth_query, and runs it if there is an auth_user to run it as. PgBouncer keeps no answers. */
 static void
 combine_auth(struct bouncer *b)
 {
 	const char *user = bouncer_value(b, "auth_user");
 
-	/* "any" lets everybody in, "trust" only those in auth_file; so it is with compat = pgbouncer. */
+	/* "any" lets all users in, "trust" only those in auth_file; with compat = pgbouncer, pgweir does the same. */
 	if (strcasecmp(bouncer_value(b, "auth_type"), "any") == 0) {
 		emit_of(b, "auth_type", "auth", "users_file", "");
 		if (bouncer_is_set(b, "auth_file"))
@@ -135,14 +135,15 @@ combine_auth(struct bouncer *b)
 	}
 }
 
-/* "secure", "all" or a list of versions; "tlsv1.3" alone is the one that changes anything here. */
+/* Returns min_version for protocols: "secure", "all" or a list of versions. Only a list with tlsv1.3 and without
+ * tlsv1.2 makes a difference. */
 static const char *
 oldest_version(const char *protocols)
 {
 	return strstr(protocols, "tlsv1.3") != NULL && strstr(protocols, "tlsv1.2") == NULL ? "1.3" : "1.2";
 }
 
-/* Without TLS its files are not opened, and need not be there. */
+/* Without TLS for clients, its files are left out: PgBouncer does not open them, so they need not exist. */
 static void
 combine_tls(struct bouncer *b)
 {

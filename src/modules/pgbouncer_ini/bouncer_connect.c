@@ -2,8 +2,9 @@
  * src/modules/pgbouncer_ini/bouncer_connect.c - the lines of [databases], [users] and [peers]: "name = word=value
  * word='value with blanks'".
  *
- * As PgBouncer reads them (in its loader): a value ends at a blank or, in single quotes, at the quote, where two
- * quotes stand for one; an empty value is an error; the last of several counts.
+ * They are read as PgBouncer's loader does. A value ends at a blank or, if it is in single quotes, at the closing
+ * quote; two quotes in it stand for one. An empty value is an error. If a word occurs several times, its last value
+ * counts.
  */
 #include "modules/pgbouncer_ini/pgbouncer_ini.h"
 #include "base/alloc.h"
@@ -11,19 +12,20 @@
 
 #include <openssl/crypto.h>
 
-/* A line taken apart: the values by the row of their word. */
+/* A parsed line. values has the value of each word, by the word's row. */
 struct connect {
 	struct bouncer *b;
 	const struct bouncer_entry *entry;
 	unsigned place; /* OF_DATABASE, OF_USER or OF_PEER */
-	char *text; /* cut up */
+	char *text; /* a copy of the line, in which values end with a terminator */
 	size_t text_size;
 	const char *values[BOUNCER_WORDS_MAX];
 };
 
 /* --- taking a line apart -------------------------------------------------------------------------------------- */
 
-/* Ends the value at *at and moves behind it. NULL: no closing quote, or empty. */
+/* Ends the value at *at with a terminator, and moves *at past the value. Returns the value, or NULL if it has no
+ * closing quote or is empty. */
 static char *
 cut_value(char **at)
 {
@@ -47,7 +49,7 @@ cut_value(char **at)
 }
 
 static void
-on_unknown(const struct connect *c, const char *name)
+report_unknown(const struct connect *c, const char *name)
 {
 	struct nearest nearest = nearest_to(name);
 	const struct bouncer_word *word;
@@ -82,7 +84,7 @@ connect_begin(struct connect *c, struct bouncer *b, const struct bouncer_entry *
 		const struct bouncer_word *word;
 
 		if (*equals != '=' || len == 0) {
-			/* Says not which, as it may be a part of a password. */
+			/* The message does not quote the parameter, which may be a part of a password. */
 			problem_error(c->b->sink, line, "a parameter has no \"=\"; write name=value, like %s",
 				      c->place == OF_USER ? "pool_mode=transaction" : "host=db1 port=5432");
 			return false;
@@ -95,7 +97,7 @@ connect_begin(struct connect *c, struct bouncer *b, const struct bouncer_entry *
 			return false;
 		}
 		if ((word = bouncer_word_find(name, c->place)) == NULL)
-			on_unknown(c, name);
+			report_unknown(c, name);
 		else
 			c->values[bouncer_word_row(word)] = value;
 	}
@@ -125,7 +127,8 @@ put_bouncer_word(struct buf *to, const char *name, const char *value)
 	buf_printf(to, "%s", is_quoted ? "'" : "");
 }
 
-/* Where it has no host. PgBouncer starts with no unix_socket_dir, too, and clients of such a database get an error. */
+/* Returns the directory of the Unix socket, for a line without a host. PgBouncer starts even if unix_socket_dir is
+ * empty, and clients of such a database get an error. */
 static const char *
 socket_dir(const struct connect *c)
 {
@@ -138,7 +141,8 @@ socket_dir(const struct connect *c)
 	return dir;
 }
 
-/* PgBouncer takes anything for a name ("host= port=5432": "port=5432"), and does not find it: nor is this one ever. */
+/* Writes the names of hosts. PgBouncer takes anything for a name (in "host= port=5432" the text "port=5432"), and then
+ * does not find the host. Such a text becomes a name that no host has. */
 static void
 put_host_names(const struct connect *c, const char *list, struct buf *to)
 {
@@ -196,9 +200,10 @@ emit_upstream(const struct connect *c, const char *section)
 	buf_fini(&upstream);
 }
 
-/* reserve_pool and reserve_pool_size are one: the first one there counts. */
+/* Returns true if a word in an earlier row sets the same setting (reserve_pool and reserve_pool_size): the earlier word
+ * counts. */
 static bool
-is_later_name(const struct connect *c, size_t row)
+is_overridden(const struct connect *c, size_t row)
 {
 	for (size_t i = 0; i < row; i++)
 		if (c->values[i] != NULL && bouncer_word(i)->part == WORD_SETTING &&
@@ -213,15 +218,14 @@ emit_words(const struct connect *c, const char *section)
 	const struct bouncer_word *word;
 
 	for (size_t i = 0; (word = bouncer_word(i)) != NULL; i++)
-		if (word->part == WORD_SETTING && c->values[i] != NULL && !is_later_name(c, i)) {
+		if (word->part == WORD_SETTING && c->values[i] != NULL && !is_overridden(c, i)) {
 			const struct bouncer_key *key = bouncer_key_find(word->key);
 			const char *written = c->values[i];
 			struct buf value = { 0 };
 			struct fail why;
 			int result;
 
-			/* PgBouncer takes a negative count or wait, and a server_lifetime of 0, for one that is not
-			 * there. */
+			/* PgBouncer ignores a negative count or query_wait_timeout, and a server_lifetime of 0. */
 			if ((*written == '-' &&
 			     (key->type == BOUNCER_COUNT || strcmp(key->name, "query_wait_timeout") == 0)) ||
 			    (strcmp(key->name, "server_lifetime") == 0 && atoi(written) == 0 && *written == '0'))
@@ -258,7 +262,8 @@ emit_auth(const struct connect *c, const char *section)
 
 /* --- sections ------------------------------------------------------------------------------------------------- */
 
-/* "database NAME", quoted where pgweir needs it. The caller frees. */
+/* Returns "database NAME", with quotes if pgweir needs them; or NULL if the name is too long, which is reported. The
+ * caller frees the text. */
 static char *
 section_name(const struct bouncer *b, const struct bouncer_entry *entry, const char *word)
 {

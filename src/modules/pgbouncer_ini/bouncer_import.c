@@ -1,14 +1,14 @@
 /*
- * src/modules/pgbouncer_ini/bouncer_import.c - pgweir --import-pgbouncer: a pgbouncer.ini as pgweir's own file, with
- * comments; and
- * --help-pgbouncer: what becomes of each setting.
+ * src/modules/pgbouncer_ini/bouncer_import.c - pgweir --import-pgbouncer writes a pgbouncer.ini as pgweir's own
+ * configuration file, with comments; --help-pgbouncer prints what becomes of each setting.
  */
 #include "modules/pgbouncer_ini/pgbouncer_ini.h"
 #include "config/compat.h"
 
 #include <string.h>
 
-/* "pgbouncer.ini:14: default_pool_size = 30", or that it is PgBouncer's default. */
+/* Writes a comment that says where the setting is from: its line in pgbouncer.ini, as in "pgbouncer.ini:14:
+ * default_pool_size = 30", or PgBouncer's default. */
 static void
 put_from(const struct bouncer *b, const struct bouncer_setting *s, FILE *to)
 {
@@ -26,7 +26,7 @@ put_setting(const struct bouncer *b, const struct bouncer_setting *s, FILE *to)
 {
 	const struct config_key *key = config_key_find(s->section, s->key);
 
-	/* pgweir would do the same without it. */
+	/* A value that is pgweir's default, too, is left out. */
 	if (s->line == LINE_THEIRS && key != NULL && key->type != KEY_LISTENS &&
 	    strcmp(key->default_value, s->value) == 0)
 		return;
@@ -47,7 +47,7 @@ put_file(const struct bouncer *b, const char *path, FILE *to)
 
 		if (begins)
 			fprintf(to, "\n[%s]\n", s->section);
-		if (begins && is_scope) /* one comment says where all of a database or user is from */
+		if (begins && is_scope) /* one comment is for all settings of a database or user */
 			put_from(b, s, to);
 		if (!is_scope)
 			put_setting(b, s, to);

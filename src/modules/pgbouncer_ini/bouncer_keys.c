@@ -2,9 +2,9 @@
  * src/modules/pgbouncer_ini/bouncer_keys.c - all settings of PgBouncer's [pgbouncer] section and all words of
  * [databases], [users] and [peers], their defaults, and what becomes of each.
  *
- * Translation, SHOW CONFIG, what is suggested for a name of PgBouncer's in a file of pgweir's, and the tables of
- * docs/pgbouncer.md come from here. In the order of PgBouncer's own table (in its main program), which is the order of
- * its SHOW CONFIG.
+ * The translation, SHOW CONFIG, advice about PgBouncer's names in a file of pgweir's, and the tables of
+ * docs/pgbouncer.md are made from these tables. The settings are in the order of PgBouncer's own table (in its main
+ * program), which is the order of PgBouncer's SHOW CONFIG.
  */
 #include "modules/pgbouncer_ini/pgbouncer_ini.h"
 
@@ -243,7 +243,7 @@ bouncer_key_ours(const struct bouncer_key *key)
 	return key->section != NULL ? config_key_find(key->section, key->key) : NULL;
 }
 
-/* Where PgBouncer listens takes a restart there, too. */
+/* PgBouncer, too, must be restarted to listen elsewhere. */
 bool
 bouncer_key_is_changeable(const struct bouncer_key *key)
 {

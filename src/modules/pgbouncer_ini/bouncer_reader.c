@@ -1,9 +1,9 @@
 /*
  * src/modules/pgbouncer_ini/bouncer_reader.c - the lines of a pgbouncer.ini, and of the files that it includes.
  *
- * As PgBouncer reads them (libusual has its parser): comments begin a line, a value is the rest of its line, the last
- * of several values counts, and each [pgbouncer] begins from the defaults again. Errors stop PgBouncer; here the
- * reading goes on, so that all of them are seen at once.
+ * They are read as PgBouncer does (its parser is in libusual): comments begin a line, a value is the rest of its line,
+ * the last of several values counts, and each [pgbouncer] begins from the defaults again. PgBouncer stops at an error;
+ * this reader goes on, so that all errors are seen at once.
  */
 #include "modules/pgbouncer_ini/pgbouncer_ini.h"
 #include "base/alloc.h"
@@ -13,14 +13,14 @@
 #define FILES_MAX 64
 #define ENTRIES_MAX 65536
 #define NAME_MAX_LEN 127
-#define SECTION_MAX_LEN 31 /* ours have shorter names */
+#define SECTION_MAX_LEN 31 /* pgweir's sections have shorter names */
 
 enum where { BEFORE_SECTIONS, IN_PGBOUNCER, IN_DATABASES, IN_USERS, IN_PEERS, IN_OURS, IN_OTHER };
 
 struct reader {
 	struct bouncer *b;
 	enum where where;
-	char section[SECTION_MAX_LEN + 1]; /* IN_OURS */
+	char section[SECTION_MAX_LEN + 1]; /* the section's name, if `where` is IN_OURS */
 	unsigned depth;
 };
 
@@ -54,12 +54,12 @@ begin_section(struct reader *r, unsigned line, const char *name)
 }
 
 static void
-on_unknown(const struct reader *r, unsigned line, const char *name)
+report_unknown_key(const struct reader *r, unsigned line, const char *name)
 {
 	struct nearest nearest = nearest_to(name);
 	const struct config_key *ours;
 
-	/* An operator's file may have it, for the operator's own fork. */
+	/* An operator's file may have this setting, for a fork of PgBouncer. */
 	if (strcmp(name, "stats_users_prefix") == 0) {
 		problem_warning(r->b->sink, line,
 				"stats_users_prefix, which only a fork of PgBouncer has, is not followed: name in "
@@ -134,7 +134,7 @@ include(struct reader *r, unsigned line, const char *path)
 	file_free(&file);
 }
 
-/* "name = value" in text, which is cut up. The name may be in single quotes. */
+/* Reads "name = value" in text, which gets a terminator after the name. The name may be in single quotes. */
 static void
 read_setting(struct reader *r, unsigned line, char *text)
 {
@@ -159,7 +159,7 @@ read_setting(struct reader *r, unsigned line, char *text)
 	else if (r->where == IN_PGBOUNCER && (key = bouncer_key_find(name)) != NULL)
 		bouncer_set_value(r->b, key, line, value);
 	else if (r->where == IN_PGBOUNCER)
-		on_unknown(r, line, name);
+		report_unknown_key(r, line, name);
 	else if (r->where == IN_OURS)
 		bouncer_add_ours(r->b, line, r->section, name, value);
 	else if (r->where != IN_OTHER)
@@ -234,14 +234,15 @@ bouncer_read_lines(struct bouncer *b, const char *text, size_t len, const char *
 bool
 bouncer_is(const char *text, size_t len)
 {
-	static const char *const signs[] = { "[pgbouncer]", "[databases]", "[users]", "[peers]", "%include " };
+	static const char *const beginnings[] = { "[pgbouncer]", "[databases]", "[users]", "[peers]", "%include " };
 	const char *end = text + len, *newline;
 
 	for (; text < end; text = newline != NULL ? newline + 1 : end) {
 		while (text < end && is_space(*text))
 			text++;
-		for (size_t i = 0; i < sizeof(signs) / sizeof(signs[0]); i++)
-			if ((size_t)(end - text) >= strlen(signs[i]) && memcmp(text, signs[i], strlen(signs[i])) == 0)
+		for (size_t i = 0; i < sizeof(beginnings) / sizeof(beginnings[0]); i++)
+			if ((size_t)(end - text) >= strlen(beginnings[i]) &&
+			    memcmp(text, beginnings[i], strlen(beginnings[i])) == 0)
 				return true;
 		if (text < end && *text == '[')
 			return false;

@@ -1,4 +1,4 @@
-/* src/modules/pgbouncer_ini/bouncer_translate.c - what was read of a pgbouncer.ini becomes settings of pgweir. */
+/* src/modules/pgbouncer_ini/bouncer_translate.c - makes settings of pgweir's from what was read of a pgbouncer.ini. */
 #include "modules/pgbouncer_ini/pgbouncer_ini.h"
 #include "base/alloc.h"
 #include "base/text.h"
@@ -35,7 +35,7 @@ bouncer_line(const struct bouncer *b, const char *name)
 
 /* --- what comes out ------------------------------------------------------------------------------------------- */
 
-/* So that expanding it gives the value: ${ and $$ mean something in pgweir's file. */
+/* Returns a text that pgweir's file expands to value: ${ and $$ have a meaning there. The caller frees the text. */
 static char *
 escape_dollars(const char *value)
 {
@@ -66,9 +66,9 @@ bouncer_add_ours(struct bouncer *b, unsigned line, const char *section, const ch
 	add_setting(&b->ours, &b->ours_count, &setting);
 }
 
-/* Returns true if a section of pgweir's in the file sets it. */
+/* Returns true if a section of pgweir's in the file sets this key. */
 static bool
-is_said_by_ours(const struct bouncer *b, const char *section, const char *key)
+is_set_by_ours(const struct bouncer *b, const char *section, const char *key)
 {
 	for (size_t i = 0; i < b->ours_count; i++)
 		if (strcmp(b->ours[i].section, section) == 0 && strcmp(b->ours[i].key, key) == 0)
@@ -82,7 +82,7 @@ bouncer_emit(struct bouncer *b, unsigned line, const char *from, const char *sec
 {
 	struct bouncer_setting setting;
 
-	if (key != NULL && is_said_by_ours(b, section, key))
+	if (key != NULL && is_set_by_ours(b, section, key))
 		return;
 	setting = (struct bouncer_setting){
 		.section = xstrdup(section),
@@ -109,7 +109,7 @@ bouncer_note(struct bouncer *b, unsigned line, const char *fmt, ...)
 
 /* --- values --------------------------------------------------------------------------------------------------- */
 
-/* strtol of base 0, as PgBouncer reads numbers. */
+/* Reads a number with base 0, as PgBouncer does by strtol(). */
 static int
 read_number(const char *value, long long *out, struct fail *why)
 {
@@ -184,7 +184,7 @@ convert_word(const struct bouncer_key *key, const char *value, struct buf *to, s
 	return -1;
 }
 
-/* Names with commas between. PgBouncer knows no quotes: those that pgweir needs are put. */
+/* Converts a list of names that commas separate. PgBouncer knows no quotes; the quotes that pgweir needs are added. */
 static void
 convert_names(const char *value, struct buf *to)
 {
@@ -204,7 +204,8 @@ convert_names(const char *value, struct buf *to)
 	}
 }
 
-/* PgBouncer's paths begin where it was started, pgweir's in the folder of the file. */
+/* Converts a path. PgBouncer's relative paths begin in the directory where PgBouncer was started, pgweir's in the
+ * directory of the file. */
 static void
 convert_path(const char *value, struct buf *to)
 {
@@ -262,9 +263,10 @@ bouncer_convert(const struct bouncer_key *key, const char *value, struct buf *to
 
 /* --- [pgbouncer] ---------------------------------------------------------------------------------------------- */
 
-/* PgBouncer does not start with a value that is none; in the console, one that is out of range is a mistake, too. */
+/* Reports a value that can't be converted: PgBouncer does not start with such a value. In the console's SET, a value
+ * out of range is an error, too. */
 static void
-complain(const struct bouncer *b, const struct bouncer_key *key, int result, const struct fail *why)
+report_value(const struct bouncer *b, const struct bouncer_key *key, int result, const struct fail *why)
 {
 	unsigned line = bouncer_line(b, key->name);
 	bool is_set = line == LINE_SET;
@@ -294,24 +296,24 @@ translate_setting(struct bouncer *b, const struct bouncer_key *key)
 		int result = bouncer_convert(key, value, &converted, &why);
 
 		if (result != 0)
-			complain(b, key, result, &why);
+			report_value(b, key, result, &why);
 		if (result >= 0)
 			bouncer_emit(b, line, from, key->section, key->key, value_put_end(&converted));
 		free(from);
 		buf_fini(&converted);
 		return;
 	}
-	/* Settings that aren't converted are checked all the same. */
+	/* Settings that are not converted are checked, too. */
 	if (((key->type == BOUNCER_COUNT || key->type == BOUNCER_SWITCH) && read_number(value, &n, &why) < 0) ||
 	    (key->type == BOUNCER_TIME && read_time(key, value, &us, &why) < 0))
-		complain(b, key, -1, &why);
+		report_value(b, key, -1, &why);
 	if (key->fate == BOUNCER_REFUSED && !is_default && *value != '\0')
 		problem_error(b->sink, line, "%s", key->note);
 	else if (bouncer_key_ours(key) == NULL && line != LINE_THEIRS)
 		bouncer_note(b, line, "%s = %s: %s", key->name, value, key->note);
 }
 
-/* In the order of the table of keys, so that each section begins once. */
+/* Sorts the settings in the order of the table of keys, so that each section begins once. */
 static void
 put_in_order(struct bouncer *b)
 {
@@ -347,7 +349,7 @@ bouncer_translate(struct bouncer *b)
 
 /* --- as a file of pgweir's ------------------------------------------------------------------------------------ */
 
-/* In place of what the file says. */
+/* Sets a value that replaces the one in the file. */
 static void
 override_ours(struct bouncer *b, const char *section, const char *key, const char *value)
 {

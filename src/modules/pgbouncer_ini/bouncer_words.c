@@ -1,8 +1,8 @@
 /*
- * src/modules/pgbouncer_ini/bouncer_words.c - advice names settings as the file at hand does.
+ * src/modules/pgbouncer_ini/bouncer_words.c - rewords advice, so that it names settings as the configuration file does.
  *
- * Hints and problems are written with pgweir's names: "users_file in section [auth]". Where the file is PgBouncer's,
- * those that have a name there get it: "auth_file".
+ * Hints and problems are written with pgweir's names: "users_file in section [auth]". If the file is PgBouncer's,
+ * settings that PgBouncer has get PgBouncer's names: "auth_file".
  */
 #include "modules/pgbouncer_ini/pgbouncer_ini.h"
 
@@ -11,7 +11,8 @@
 #define NAME_LETTERS "abcdefghijklmnopqrstuvwxyz_0123456789"
 #define OF_FILE " of pgweir.ini"
 
-/* section: "" for a name that only one of our sections has. Returns NULL if PgBouncer has no such setting. */
+/* Returns PgBouncer's name for a setting of pgweir's, or NULL if PgBouncer has no such setting. If section is "",
+ * settings in all sections are looked at, and the result is NULL if settings in two sections have this name. */
 static const char *
 their_name(const char *section, size_t section_len, const char *name, size_t len)
 {
@@ -31,9 +32,9 @@ their_name(const char *section, size_t section_len, const char *name, size_t len
 	return found != NULL ? found->name : NULL;
 }
 
-/* Returns true if it stands as a word of its own, and is not what somebody has called something. */
+/* Returns true if the name stands as a word of its own, and not in quotes, a path or an address. */
 static bool
-is_free(const char *text, const char *at, size_t len)
+is_own_word(const char *text, const char *at, size_t len)
 {
 	char before = at > text ? at[-1] : ' ', after = at[len];
 
@@ -53,7 +54,7 @@ put_part(struct buf *to, const char *text, const char *part, size_t part_len, co
 
 		if (len > (size_t)(end - part))
 			len = (size_t)(end - part);
-		if (len > 0 && is_free(text, part, len) && (section_len > 0 || memchr(part, '_', len) != NULL))
+		if (len > 0 && is_own_word(text, part, len) && (section_len > 0 || memchr(part, '_', len) != NULL))
 			theirs = their_name(section, section_len, part, len);
 		count += theirs != NULL;
 		if (theirs != NULL)
@@ -65,9 +66,10 @@ put_part(struct buf *to, const char *text, const char *part, size_t part_len, co
 	return count;
 }
 
-/* The next " in section [S]" or " in [S]" from text on; *section is where S is. NULL: none. */
+/* Returns the next " in section [S]" or " in [S]" from text on, or NULL if there is none. Sets *section to S, and
+ * *after to the text after the place. */
 static const char *
-find_place(const char *text, const char **section, size_t *section_len, const char **behind)
+find_place(const char *text, const char **section, size_t *section_len, const char **after)
 {
 	for (const char *at = text; (at = strstr(at, " in ")) != NULL; at++) {
 		*section = at + 4 + (strncmp(at + 4, "section ", 8) == 0 ? 8 : 0);
@@ -75,15 +77,15 @@ find_place(const char *text, const char **section, size_t *section_len, const ch
 		if (*section_len == 0 || (*section)[1 + *section_len] != ']')
 			continue;
 		++*section;
-		*behind = *section + *section_len + 1;
-		if (strncmp(*behind, OF_FILE, strlen(OF_FILE)) == 0)
-			*behind += strlen(OF_FILE);
+		*after = *section + *section_len + 1;
+		if (strncmp(*after, OF_FILE, strlen(OF_FILE)) == 0)
+			*after += strlen(OF_FILE);
 		return at;
 	}
 	return NULL;
 }
 
-/* The last place before end where a sentence or a part of one begins. */
+/* Returns the last position before end at which a sentence, or a part of one, begins. */
 static const char *
 sentence_before(const char *text, const char *end)
 {
@@ -96,17 +98,17 @@ sentence_before(const char *text, const char *end)
 static void
 bouncer_words(char *text, size_t size)
 {
-	const char *at = text, *place, *section, *behind;
+	const char *at = text, *place, *section, *after;
 	struct buf out = { 0 };
 	size_t section_len;
 
-	while ((place = find_place(at, &section, &section_len, &behind)) != NULL) {
+	while ((place = find_place(at, &section, &section_len, &after)) != NULL) {
 		const char *from = sentence_before(at, place);
 
 		put_part(&out, text, at, (size_t)(from - at), "", 0);
 		if (put_part(&out, text, from, (size_t)(place - from), section, section_len) == 0)
 			buf_put(&out, place, (size_t)(section + section_len + 1 - place));
-		at = behind;
+		at = after;
 	}
 	put_part(&out, text, at, strlen(at), "", 0);
 	if (buf_ok(&out) && out.len > 0)

@@ -2,7 +2,7 @@
  * src/modules/pgbouncer_ini/pgbouncer_ini.c - PgBouncer's file as the core sees it (load/file_format.h): its names in
  * the console, in SHOW CONFIG and in advice.
  *
- * Tools look for PgBouncer's settings by its names, in its units (seconds, 0 and 1), whichever file is at hand.
+ * Tools look for PgBouncer's settings by its names, in its units (seconds, 0 and 1), whichever file is in use.
  */
 #include "modules/pgbouncer_ini/pgbouncer_ini.h"
 #include "base/clock.h"
@@ -25,7 +25,7 @@ take_theirs(const struct bouncer_key *theirs, struct load_setting *out, struct f
 	return 0;
 }
 
-/* A name that both have: is this a value in PgBouncer's units? */
+/* For a name that PgBouncer and pgweir have: returns true if the value is one in PgBouncer's units. */
 static bool
 is_their_value(const struct bouncer_key *theirs, const char *value)
 {
@@ -42,7 +42,7 @@ is_their_value(const struct bouncer_key *theirs, const char *value)
 	return is;
 }
 
-/* A name of PgBouncer's in a file of pgweir's. */
+/* Takes a name of PgBouncer's, while the file is pgweir's. */
 static int
 take_foreign(const struct bouncer_key *theirs, struct load_setting *out, struct fail *why)
 {
@@ -87,7 +87,7 @@ put_theirs(struct buf *to, const struct bouncer_key *theirs, const struct config
 		const char *ours, *word;
 
 		key_put(key, key_base_of(key, config), &text);
-		/* Writes what stands for ours where a word of PgBouncer's is asked for. */
+		/* Finds PgBouncer's word for pgweir's. */
 		ours = word = value_put_end(&text);
 		for (size_t i = 0; theirs->words[i][0] != NULL; i++)
 			if (strcmp(theirs->words[i][1], ours) == 0)
@@ -98,7 +98,7 @@ put_theirs(struct buf *to, const struct bouncer_key *theirs, const struct config
 	buf_fini(&text);
 }
 
-/* Where each() hands settings over. */
+/* The callback to which each() passes settings, and its argument. */
 struct lines {
 	void (*row)(void *arg, const char *name, const char *value, const char *fallback, bool is_changeable);
 	void *arg;
@@ -114,7 +114,7 @@ add_line(const struct lines *lines, const struct bouncer_key *theirs, const char
 		   bouncer_key_is_changeable(theirs));
 }
 
-/* PgBouncer has one port and a list of addresses. */
+/* Adds listen_addr and listen_port: PgBouncer has one port and a list of addresses. */
 static void
 add_listen(const struct lines *lines, const struct config *config)
 {
@@ -148,14 +148,15 @@ each(const struct config *config,
 		bool is_read_back = theirs->fate <= BOUNCER_OWN && (written == NULL || !ours->is_reloadable);
 		struct buf value = { 0 }, fallback = { 0 };
 
-		/* A file of PgBouncer's has them all, as written; but one that waits for a restart is what it was. */
+		/* With a file of PgBouncer's, all values are shown as written. Only a setting that a reload can't
+		 * change is read back, because it may be waiting for a restart. */
 		if (is_read_back)
 			put_theirs(&value, theirs, config);
 		if (is_read_back && written == NULL) {
 			struct config scratch;
 			struct fail why;
 
-			/* The default of ours, in a file of pgweir's. */
+			/* With a file of pgweir's, the default is that of pgweir's setting. */
 			memset(&scratch, 0, sizeof(scratch));
 			if (key_store(ours, key_base(ours, &scratch), ours->default_value, "", &why) == 0)
 				put_theirs(&fallback, theirs, &scratch);

@@ -15,7 +15,7 @@
 
 #define RECENT_KEPT 128
 
-/* Puts a copy at *at, and lets *name point to it. */
+/* Puts a copy of *name at *at, sets *name to the copy, and moves *at past it. */
 static void
 keep_text(const char **name, char **at, size_t max)
 {
@@ -49,14 +49,14 @@ recent_keep(struct slow_row *row, const struct request_report *report, const str
 #define RING_LEN (1024 * 1024)
 
 struct slowlog {
-	pthread_mutex_t lock; /* guards all of it */
+	pthread_mutex_t lock; /* guards all fields */
 	char *file;
 	enum slow_format format;
 	struct log_writer *writer;
 	uint64_t dropped_rate, old_dropped, old_errors; /* old_: the counts of earlier writers */
 	struct slowlog_limit limit;
 	struct slow_row recent[RECENT_KEPT];
-	size_t next; /* of these, the oldest, which is overwritten next */
+	size_t next; /* the index of the oldest of these, which is overwritten next */
 };
 
 static void
@@ -100,7 +100,7 @@ configure(void *slowlog, const struct config *config, struct fail *why)
 {
 	struct slowlog *s = slowlog;
 	const char *file = config->module_values[SLOW_QUERY_FILE].text;
-	bool is_same_file = strcmp(file, s->file) == 0; /* nobody else changes it */
+	bool is_same_file = strcmp(file, s->file) == 0; /* only this thread changes it */
 	struct log_writer *writer = NULL;
 
 	if (!is_same_file && (writer = log_writer_new(file, RING_LEN, why)) == NULL)
@@ -108,7 +108,7 @@ configure(void *slowlog, const struct config *config, struct fail *why)
 	pthread_mutex_lock(&s->lock);
 	set_settings(s, config);
 	if (is_same_file)
-		log_writer_reopen(s->writer, why); /* what fails is counted */
+		log_writer_reopen(s->writer, why); /* a failure is counted */
 	else {
 		/* The old writer's thread finishes by itself; lines that it loses from now
 		 * on are not counted. */
@@ -125,7 +125,7 @@ static void
 reopen(void *slowlog)
 {
 	struct slowlog *s = slowlog;
-	struct fail ignored; /* it is counted */
+	struct fail ignored; /* a failure is counted */
 
 	pthread_mutex_lock(&s->lock);
 	log_writer_reopen(s->writer, &ignored);
@@ -151,7 +151,7 @@ write_line(void *slowlog, const struct request_report *report, const struct repo
 
 	pthread_mutex_lock(&s->lock);
 	format = s->format;
-	recent_keep(&s->recent[s->next], report, sql); /* held back or not */
+	recent_keep(&s->recent[s->next], report, sql); /* kept even if the limit holds the line back */
 	s->next = (s->next + 1) % RECENT_KEPT;
 	is_allowed = slowlog_limit_take(&s->limit, limit_key(report, sql), now_us, &suppressed);
 	s->dropped_rate += !is_allowed;

@@ -1,56 +1,58 @@
 /*
  * src/modules/slowlog/slowlog.h - the slow-query log: one line per slow request, JSON or PostgreSQL's own style,
- * written by a thread (log/log_writer.h), rate-limited per fingerprint (burst 5, then 1/s) and in all. Suppressed
- * lines are counted in "suppressed" of the fingerprint's next line. What it does in the process is its struct module.
+ * written by a thread (log/log_writer.h), rate-limited per fingerprint (burst 5, then 1/s) and in total. Suppressed
+ * lines are counted in "suppressed" of the fingerprint's next line. The process calls it through its struct module.
  */
 #pragma once
 
 #include "config/module.h"
 #include "telemetry/fingerprint.h"
 
-enum slow_format { SLOW_FORMAT_JSON, SLOW_FORMAT_POSTGRES }; /* as the setting has them */
+enum slow_format { SLOW_FORMAT_JSON, SLOW_FORMAT_POSTGRES }; /* in the order of the setting's words */
 
 #define SLOW_NAME_MAX 128
 #define SLOW_TEXT_MAX 1024 /* bytes of SQL */
 
-/* A slow, refused or lost request. report.query is its text as in the log; NULL: it was not logged. */
+/* A slow, refused or lost request. report.query is the SQL as in the log; NULL if the log does not have it. */
 struct slow_row {
-	struct request_report report; /* all zero: there was none */
+	struct request_report report; /* all zero if the row is free */
 	uint64_t fingerprint;
 	char texts[8 * (SLOW_NAME_MAX + 1) + SLOW_TEXT_MAX + 1]; /* what report's strings point to */
 };
 
-/* Calls row for each of the last requests that were to be logged, held back by the limit or not, the newest first. row
- * must not write to this log. */
+/* Calls row for each of the last requests that were to be logged, including those that the limit held back, the newest
+ * first. row must not write to this log. */
 void slowlog_each_recent(void *slowlog, void (*row)(const struct slow_row *row, void *arg), void *arg);
 
 /*
  * --- slowlog_limit.c: the rate limits of the slow-query log: per fingerprint a burst of 5 and then one line a second,
- * and a number of lines a second in all. Pure; memory is fixed.
+ * and a number of lines a second in total. Pure; memory is fixed.
  *
- * It has a table of 1024 fingerprints. The one not seen for longest makes room, and starts over when it is seen again.
+ * The table has 1024 fingerprints. A new one replaces the one of its set (of 8) that has not been seen for longest; a
+ * fingerprint that was replaced starts over when it is seen again.
  */
 #define SLOWLOG_LIMIT_SETS 128
 #define SLOWLOG_LIMIT_WAYS 8
 
 struct slowlog_slot {
 	uint64_t key;
-	uint64_t seen_us; /* 0: free */
-	uint64_t credit_us; /* a line costs a second */
+	uint64_t seen_us; /* 0 if free */
+	uint64_t credit_us; /* a line costs one second */
 	uint64_t suppressed; /* lines suppressed since the last one written */
 };
 
 struct slowlog_limit {
-	uint32_t max_lines_per_second; /* in all; 0: no limit */
-	uint64_t credit, seen_us; /* for all lines; one costs a million */
+	uint32_t max_lines_per_second; /* in total; 0 if there is no limit */
+	uint64_t credit, seen_us; /* for all lines; a line costs a million */
 	struct slowlog_slot slots[SLOWLOG_LIMIT_SETS][SLOWLOG_LIMIT_WAYS];
 };
 
-/* Changes the limit and keeps the fingerprints. A zeroed one has none. */
+/* Changes the limit and keeps the fingerprints. A zeroed struct has no limit and no fingerprints. */
 void slowlog_limit_change(struct slowlog_limit *l, uint32_t max_lines_per_second);
-/* Returns true if a line may be written; *suppressed: how many were suppressed before it. Otherwise counts it. */
+/* Returns true if a line may be written, and sets *suppressed to how many lines were suppressed before it. Otherwise
+ * counts the line as suppressed. */
 bool slowlog_limit_take(struct slowlog_limit *l, uint64_t key, uint64_t now_us, uint64_t *suppressed);
-/* The line was lost after all: its count of suppressed lines is kept for the next. */
+/* Called when the line was lost after all: the line and its count of suppressed lines are counted in the next line. */
 void slowlog_limit_lost(struct slowlog_limit *l, uint64_t key, uint64_t now_us, uint64_t suppressed);
 
 /* --- slowlog_line.c: the format of a line of the slow-query log. Pure --- */

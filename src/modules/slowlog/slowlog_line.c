@@ -32,7 +32,8 @@ put_str(struct text *t, const char *word)
 	put(t, word, strlen(word));
 }
 
-/* No format code: all are text; one: it is all values'; else each has its own. The names were found by the caller. */
+/* Returns true if value i is binary. Without format codes, all values are text; a single code is for all values;
+ * otherwise each value has its own. The caller has checked that the body's names and codes are complete. */
 static bool
 is_binary(const uint8_t *bind, size_t len, unsigned i)
 {
@@ -50,8 +51,8 @@ is_binary(const uint8_t *bind, size_t len, unsigned i)
 
 #define PARAMETERS_MAX 1024
 
-/* Writes "$1 = '42', $2 = NULL" for a Bind's body, which may be cut; at most 64 bytes of each value. Returns the
- * length. */
+/* Writes "$1 = '42', $2 = NULL" for a Bind's body, which may be truncated; writes at most VALUE_MAX bytes of each
+ * value. Returns the length. */
 static size_t
 put_parameters(const uint8_t *bind, size_t len, char *out, size_t cap)
 {
@@ -91,7 +92,7 @@ put_parameters(const uint8_t *bind, size_t len, char *out, size_t cap)
 	return t.len;
 }
 
-#define NAME_MAX_LEN 256 /* of what clients call themselves */
+#define NAME_MAX_LEN 256 /* bytes of a name that clients choose */
 
 static void
 put_name(struct line *l, const char *key, const char *name)
@@ -192,7 +193,8 @@ put_named(struct text *t, const char *label, const char *name)
 		put_escaped(t, name, strnlen(name, NAME_MAX_LEN));
 }
 
-/* log_line_prefix = '%m [%p] user=%u,db=%d,app=%a,client=%h '. The process is the server's, where there is one. */
+/* log_line_prefix = '%m [%p] user=%u,db=%d,app=%a,client=%h '. The process is the server's; its PID is 0 if the request
+ * had no server. */
 static void
 put_prefix(struct text *t, const struct request_report *r)
 {
@@ -238,7 +240,7 @@ slowlog_put_line(enum slow_format format, const struct request_report *report, c
 				char text[PARAMETERS_MAX];
 				size_t len = put_parameters(report->bind, report->bind_len, text, sizeof(text));
 
-				/* A line of its own, as PostgreSQL's. */
+				/* The parameters get a line of their own, as in PostgreSQL's log. */
 				put_str(&t, "\n");
 				put_prefix(&t, report);
 				put_str(&t, " DETAIL:  parameters: ");

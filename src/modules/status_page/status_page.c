@@ -1,10 +1,10 @@
 /*
  * src/modules/status_page/status_page.c - the status page, and the JSON that it is made of: see http/http_module.h.
  *
- * The last five minutes are kept second by second, for the charts, which are full so when the page is opened. With
- * thousands of pools samples are further apart while nobody looks. A sample is what was counted between two snapshots,
- * over all databases and pools; counters that have become smaller (a database was removed from the configuration) count
- * as 0.
+ * The last five minutes are kept second by second, so the charts are full when the page is opened. With thousands of
+ * pools, samples are further apart while the page is not open. A sample is what was counted between two snapshots, over
+ * all databases and pools; counters that have become smaller (a database was removed from the configuration) count as
+ * 0.
  */
 #include "base/clock.h"
 #include "build.h"
@@ -17,16 +17,16 @@
 #include <string.h>
 
 #define SECONDS 300
-#define SAMPLES (SECONDS + 1) /* each second is from one to the next */
-#define POOLS 2000 /* a second more for each so many, as each sample is a walk over all of them */
+#define SAMPLES (SECONDS + 1) /* a second is what lies between two samples */
+#define POOLS_PER_SECOND 2000 /* a sample walks through all pools: for each this many, one second more between two */
 
-/* Over all databases, since the beginning. */
+/* Sums over all databases, since the start. */
 struct counts {
 	uint64_t requests, failed, errors, slow, refused, bytes, phase_us[PHASE_COUNT];
 	struct histogram query, wait, lag;
 };
 
-/* Over all pools, at this moment. */
+/* Sums over all pools, at this moment. */
 struct totals {
 	uint64_t servers, lent, waiting, overflow, limit; /* limit: pool_size + max_overflow */
 	uint64_t oldest_waiter_us, clients;
@@ -38,12 +38,12 @@ struct history {
 		struct counts n;
 		struct totals now;
 	} samples[SAMPLES]; /* a ring */
-	size_t count; /* of all that there were */
-	uint64_t due_us; /* when the next snapshot is wanted, if nobody asks before */
+	size_t count; /* the number of samples ever taken */
+	uint64_t due_us; /* when the next snapshot is wanted, unless a request asks for one earlier */
 };
 
 static void
-count(struct counts *n, const struct snapshot *s)
+sum_databases(struct counts *n, const struct snapshot *s)
 {
 	memset(n, 0, sizeof(*n));
 	for (size_t i = 0; i < s->database_count; i++) {
@@ -67,7 +67,7 @@ count(struct counts *n, const struct snapshot *s)
 }
 
 static struct totals
-add_pools(const struct snapshot *s)
+sum_pools(const struct snapshot *s)
 {
 	struct totals t = { .clients = s->clients_total_now };
 
@@ -88,7 +88,7 @@ add_pools(const struct snapshot *s)
 
 static const char *const states[PROCESS_STATES] = { "running", "paused", "draining", "stopping" };
 
-/* For the head of the page. */
+/* Fills the JSON for the head of the page. */
 static void
 fill_status(const struct http_ask *ask, struct buf *to, struct http_reply *r)
 {
@@ -96,10 +96,10 @@ fill_status(const struct http_ask *ask, struct buf *to, struct http_reply *r)
 
 	buf_printf(to, "{\"version\":\"" PGWEIR_VERSION "\",\"alive\":%s", ask->is_alive ? "true" : "false");
 	if (s != NULL) {
-		struct totals t = add_pools(s);
+		struct totals t = sum_pools(s);
 		struct counts n;
 
-		count(&n, s);
+		sum_databases(&n, s);
 		buf_printf(to,
 			   ",\"state\":\"%s\",\"start_time\":%" PRIu64 ",\"now\":%" PRIu64
 			   ",\"last_reload_ok\":%s,\"last_reload_time\":%" PRIu64 ",\"not_ready\":[",
@@ -129,14 +129,14 @@ note(void *state, const struct snapshot *s)
 
 	if (h->count > 0 && s->taken_us - h->samples[(h->count - 1) % SAMPLES].taken_us < HTTP_EVERY_US * 9 / 10)
 		return h->due_us;
-	*to = (struct sample){ .wall_us = clock_wall_us(), .taken_us = s->taken_us, .now = add_pools(s) };
-	count(&to->n, s);
+	*to = (struct sample){ .wall_us = clock_wall_us(), .taken_us = s->taken_us, .now = sum_pools(s) };
+	sum_databases(&to->n, s);
 	h->count++;
-	h->due_us = s->taken_us + HTTP_EVERY_US * (1 + (s->pool_count + s->pools_aggregated) / POOLS);
+	h->due_us = s->taken_us + HTTP_EVERY_US * (1 + (s->pool_count + s->pools_aggregated) / POOLS_PER_SECOND);
 	return h->due_us;
 }
 
-/* As they are nothing but uint64_t, histograms included, they are subtracted as arrays. */
+/* Counts are subtracted as arrays, because they consist of uint64_t only, histograms included. */
 _Static_assert(sizeof(struct counts) % sizeof(uint64_t) == 0, "only uint64_t");
 
 static void
@@ -152,7 +152,7 @@ subtract(struct counts *from, const struct counts *before)
 static double
 quantile_ms(const struct histogram *h, const struct histogram_bounds *bounds, double q)
 {
-	/* The page says of what is beyond the last bound that it is more. */
+	/* A value beyond the last bound becomes that bound; the page says that it is more. */
 	return histogram_quantile_us(h, bounds, q, bounds->le_us[bounds->count - 1]) / 1000;
 }
 
@@ -185,7 +185,7 @@ put_second(const struct sample *s, const struct sample *before, struct buf *to)
 		   (double)s->now.oldest_waiter_us / 1000);
 }
 
-/* The last seconds as a JSON array of objects, the oldest first. */
+/* Fills a JSON array with an object for each of the last seconds, the oldest first. */
 static void
 fill_history(const struct http_ask *ask, struct buf *to, struct http_reply *r)
 {
@@ -205,7 +205,7 @@ fill_history(const struct http_ask *ask, struct buf *to, struct http_reply *r)
 	http_reply_json(r, 200, to);
 }
 
-/* The page's filter searches what it was sent of a table: up to a number of rows that it can show. */
+/* The page's filter searches only the rows that it was sent: a table is sent with as many rows as it can show. */
 const struct http_page http_module_status_page[] = {
 	{ "/", .file_type = "text/html; charset=utf-8", .file = status_html, .file_len = sizeof(status_html) },
 	{ "/status.js", .file_type = "text/javascript; charset=utf-8", .file = status_js,
