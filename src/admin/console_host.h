@@ -56,7 +56,7 @@ struct console_host {
 	const char *(*stays)(const struct client *c);
 	/* Writes what the old process still does after a restart. Returns false if the old process has ended, or if
 	 * there was none. */
-	bool (*tell_predecessor)(struct weir *w, char *out, size_t size);
+	bool (*describe_predecessor)(struct weir *w, char *out, size_t size);
 	void (*reopen)(struct weir *w); /* reopens log files */
 	/* Returns problem i of the last reload, in the order in which they were found, as a line of text; NULL after
 	 * the last. */

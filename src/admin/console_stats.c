@@ -175,7 +175,7 @@ stats_log_is_due(struct stats_log *s, uint64_t interval_us, uint64_t now_us)
 }
 
 void
-stats_log_tell(struct stats_log *s, const struct database_sum *sums, bool is_next, struct log *log, uint64_t now_us)
+stats_log_write(struct stats_log *s, const struct database_sum *sums, bool is_next, struct log *log, uint64_t now_us)
 {
 	struct stats now = { { 0 } }, counted, rates;
 	char logins[48] = "";

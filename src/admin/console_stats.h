@@ -84,8 +84,8 @@ struct stats_log {
 	struct stats told; /* what all databases had counted by then */
 };
 
-/* Returns true once per interval_us, or never if that is 0; the caller then calls stats_log_tell(). */
+/* Returns true once per interval_us, or never if that is 0; the caller then calls stats_log_write(). */
 bool stats_log_is_due(struct stats_log *s, uint64_t interval_us, uint64_t now_us);
 /* Writes a line with the traffic since the last line. */
-void stats_log_tell(struct stats_log *s, const struct database_sum *sums, bool is_next, struct log *log,
-		    uint64_t now_us);
+void stats_log_write(struct stats_log *s, const struct database_sum *sums, bool is_next, struct log *log,
+		     uint64_t now_us);

@@ -40,7 +40,7 @@ struct show_fill {
 enum show_scope {
 	OF_ALL, /* all workers: the others stand still meanwhile */
 	/* All workers, and which sessions block which. PostgreSQL must be asked about that first: see
-	 * console_asks_first(). */
+	 * console_ask_locks(). */
 	OF_LOCKS,
 	OF_MAIN_WORKER /* only the main worker */
 };
@@ -161,8 +161,7 @@ uint64_t show_holder_query(const struct server *srv, char out[SHOW_QUERY_MAX]);
 bool show_say_jam(const struct show_env *env, const struct pool *e, const struct holding *list, uint64_t before_us,
 		  const char *lead, struct rows *rows);
 /* Explains why c waits in the queue, and what helps. Returns true if something else than a larger pool helps. */
-bool show_say_in_line(const struct show_env *env, const struct client *c, const struct holding *list,
-		      struct rows *rows);
+bool show_say_wait(const struct show_env *env, const struct client *c, const struct holding *list, struct rows *rows);
 const char *show_load_balance(const struct upstream *upstream);
 /*
  * --- show_sorted.c: pools and databases in the order of their names, as in PgBouncer, or pools by the length of their
@@ -171,6 +170,6 @@ const char *show_load_balance(const struct upstream *upstream);
  * A list ends with a NULL, or with an element that has no name; free() frees it. Returns NULL as rows_scratch() does.
  */
 struct pool **show_sorted_pools(const struct show_env *env, struct rows *rows,
-				bool is_by_line); /* true for the longest queue first */
+				bool is_by_queue); /* true for the longest queue first */
 /* Returns the databases that clients have asked for, with the counts of all workers: see console_stats.h. */
 struct database_sum *show_database_sums(const struct show_env *env, struct rows *rows);

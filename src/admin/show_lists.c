@@ -80,7 +80,7 @@ SHOW(show_state, state_columns, OF_MAIN_WORKER)
 	if (!compat_does(env->clients->x.config, COMPAT_HAS_NO_SUSPEND))
 		rows_add(rows, &(struct state_row){ "suspended", is_suspended ? "yes" : "no" });
 	rows_add(rows, &(struct state_row){ "shutting_down", is_ending ? "yes" : "no" });
-	if (env->host->tell_predecessor(env->host->w, predecessor, sizeof(predecessor)))
+	if (env->host->describe_predecessor(env->host->w, predecessor, sizeof(predecessor)))
 		rows_add(rows, &(struct state_row){ "predecessor", predecessor });
 }
 

@@ -15,7 +15,7 @@ fill_peers(const struct show_env *env, struct rows *rows)
 	struct fail why;
 
 	while (config_next_peer(&at, &peer, &why) > 0) {
-		uint64_t passed = cancel_count_passed(env->clients, peer.id);
+		uint64_t passed = cancel_count_passing(env->clients, peer.id);
 
 		if (rows->columns == peer_columns)
 			rows_add(rows, &(struct peer_row){ peer.id, peer.host, peer.port, 0 });

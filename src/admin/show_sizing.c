@@ -199,7 +199,7 @@ say_pool(const struct show_env *env, const struct pool *e, const struct holding 
 							       : "code of SHOW DATABASE_CODE");
 	/* The advice is about the present, as in EXPLAIN WAIT. If the present says nothing against a larger pool, the
 	 * advice follows from the use of the pool. */
-	if (!(first != NULL ? show_say_in_line(env, first, list, rows)
+	if (!(first != NULL ? show_say_wait(env, first, list, rows)
 			    : show_say_jam(env, e, list, stuck_us, "Advice", rows)))
 		advise(env, e, &u, rows);
 }
@@ -213,7 +213,7 @@ say_queues(const struct show_env *env, const struct holding *list, struct rows *
 
 	for (size_t i = 0; i < QUEUES_SAID && pools != NULL && pools[i] != NULL; i++)
 		if ((first = find_first_in_queue(env, pools[i])) != NULL && first->x.pool == pools[i])
-			show_say_in_line(env, first, list, rows);
+			show_say_wait(env, first, list, rows);
 	free(pools);
 }
 

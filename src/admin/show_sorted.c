@@ -26,7 +26,7 @@ by_queue(const void *a, const void *b)
 }
 
 struct pool **
-show_sorted_pools(const struct show_env *env, struct rows *rows, bool is_by_line)
+show_sorted_pools(const struct show_env *env, struct rows *rows, bool is_by_queue)
 {
 	struct pool **sorted;
 	size_t count = 0;
@@ -40,7 +40,7 @@ show_sorted_pools(const struct show_env *env, struct rows *rows, bool is_by_line
 	for (struct pool *e = show_next_pool(env, NULL); e != NULL; e = show_next_pool(env, e))
 		if (e->main == NULL)
 			sorted[count++] = e;
-	qsort(sorted, count, sizeof(struct pool *), is_by_line ? by_queue : by_name);
+	qsort(sorted, count, sizeof(struct pool *), is_by_queue ? by_queue : by_name);
 	return sorted;
 }
 

@@ -191,7 +191,7 @@ show_say_jam(const struct show_env *env, const struct pool *e, const struct hold
 /* --- what the client waits for --- */
 
 bool
-show_say_in_line(const struct show_env *env, const struct client *c, const struct holding *list, struct rows *rows)
+show_say_wait(const struct show_env *env, const struct client *c, const struct holding *list, struct rows *rows)
 {
 	const struct pool *e = c->x.pool;
 	struct duration waited = age_of(env, c->x.waiter.since_us), limit;
@@ -202,7 +202,7 @@ show_say_in_line(const struct show_env *env, const struct client *c, const struc
 
 	end_us = policy_explain_wait(e->policy, &c->x.waiter, env->now_us, &ours);
 	limit = duration_of(end_us - c->x.waiter.since_us);
-	compat_tell(env->clients->x.config, &ours, &why);
+	compat_reword(env->clients->x.config, &ours, &why);
 	show_count_shards(env, e, &counts);
 	show_say(env, rows, "%s has waited %s for a server of pool %s/%s; %s%s.", name_of(c, name), waited.text,
 		 e->database->name, e->user,
@@ -225,7 +225,7 @@ say_waits(const struct show_env *env, const struct client *c, struct holding *li
 {
 	int told = 0;
 
-	show_say_in_line(env, c, list, rows);
+	show_say_wait(env, c, list, rows);
 	for (const struct holding *h = list; h->srv != NULL; h++)
 		if (is_in_way(c->x.pool, h) && ++told <= HOLDERS_NAMED)
 			say_holder(env, list, h, rows);

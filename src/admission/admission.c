@@ -276,9 +276,9 @@ admission_knock(struct admission *a, struct admission_place *t, const char *user
 
 	admission_queue_join(a, t, ADMISSION_PROVING);
 	if (t->standing != ADMISSION_EXEMPT)
-		t->standing = database == NULL && config_is_stats(admission_config(a), user) ? ADMISSION_APART
-											     : ADMISSION_OF_MANY;
-	if (a->is_memory_full && (database != NULL || !config_is_stats(admission_config(a), user))) {
+		t->standing = database == NULL && config_is_stats_user(admission_config(a), user) ? ADMISSION_APART
+												  : ADMISSION_OF_MANY;
+	if (a->is_memory_full && (database != NULL || !config_is_stats_user(admission_config(a), user))) {
 		fail_set(&why, "53200", "pgweir is out of memory (max_memory): no new clients for now");
 		fail_hint(&why, "Try again later, or raise max_memory in section [limits] of pgweir.ini.");
 		return refuse(a, t, &why, RJ_MAX_MEMORY);

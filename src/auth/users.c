@@ -52,7 +52,7 @@ struct reader {
 	size_t line;
 	char *to; /* the free part of the block */
 	const char *path;
-	users_tell *tell;
+	users_report *tell;
 	void *arg;
 	size_t bad_count;
 	bool is_lenient; /* broken lines are left out */
@@ -129,7 +129,7 @@ users_find(const struct users *users, const char *name, struct user_secret *out)
 }
 
 bool
-users_secret_is_of(const struct user_secret *secret, const char *name, const char *password)
+users_secret_fits(const struct user_secret *secret, const char *name, const char *password)
 {
 	char md5[MD5_SECRET_LEN + 1] = "";
 	const char *made = secret->kind == SECRET_MD5 ? md5 : password;
@@ -193,8 +193,8 @@ add_entry(struct users *users)
 /* Warns of a duplicate name, unless `count`, the number of such warnings so far, is too large: a file that was pasted
  * twice must not flood the log. */
 static void
-warn_of_duplicate(const struct user *first, const struct user *again, size_t count, const char *path, users_tell *tell,
-		  void *arg)
+warn_of_duplicate(const struct user *first, const struct user *again, size_t count, const char *path,
+		  users_report *tell, void *arg)
 {
 	char text[512];
 
@@ -210,7 +210,7 @@ warn_of_duplicate(const struct user *first, const struct user *again, size_t cou
 
 /* Returns 0, or -1 without memory. */
 static int
-hash_entries(struct users *users, const char *path, users_tell *tell, void *arg)
+hash_entries(struct users *users, const char *path, users_report *tell, void *arg)
 {
 	size_t duplicate_count = 0;
 	struct user *u, *next, *earlier;
@@ -272,7 +272,7 @@ mistake_of(const struct user *u, bool needs_secrets)
 }
 
 void
-users_check(const struct users *users, const char *path, bool needs_secrets, bool is_lenient, users_tell *tell,
+users_check(const struct users *users, const char *path, bool needs_secrets, bool is_lenient, users_report *tell,
 	    void *arg)
 {
 	size_t count = 0;
@@ -408,7 +408,7 @@ take_lines(struct reader *r, struct users *users, struct fail *why)
 }
 
 struct users *
-users_parse(const char *text, size_t text_len, const char *path, bool is_lenient, users_tell *tell, void *arg,
+users_parse(const char *text, size_t text_len, const char *path, bool is_lenient, users_report *tell, void *arg,
 	    struct fail *why)
 {
 	/* the two quotes around each word make room for its terminator */
@@ -438,7 +438,7 @@ users_parse(const char *text, size_t text_len, const char *path, bool is_lenient
 /* --- The file. --- */
 
 struct users *
-users_load(const char *path, bool is_lenient, users_tell *tell, void *arg, struct fail *why)
+users_load(const char *path, bool is_lenient, users_report *tell, void *arg, struct fail *why)
 {
 	struct users *users;
 	struct file_content file;

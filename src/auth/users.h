@@ -23,7 +23,7 @@ struct user_secret {
 };
 
 struct users; /* opaque: users.c */
-typedef void users_tell(bool is_error, const char *text, void *arg); /* `text` is borrowed, and names path:line */
+typedef void users_report(bool is_error, const char *text, void *arg); /* `text` is borrowed, and names path:line */
 
 /*
  * Reads a file of at most 64 MiB. Returns NULL with *why set (F0000, naming path:line) if it can't be read or a line is
@@ -31,9 +31,9 @@ typedef void users_tell(bool is_error, const char *text, void *arg); /* `text` i
  * other users may read or change the file, and about duplicate names, of which the last one wins. With is_lenient, each
  * broken line is left out with a warning, because PgBouncer logs such lines and starts.
  */
-struct users *users_load(const char *path, bool is_lenient, users_tell *tell, void *arg, struct fail *why);
+struct users *users_load(const char *path, bool is_lenient, users_report *tell, void *arg, struct fail *why);
 /* Does the same as users_load(), but reads `text`; `path` serves for messages only. */
-struct users *users_parse(const char *text, size_t text_len, const char *path, bool is_lenient, users_tell *tell,
+struct users *users_parse(const char *text, size_t text_len, const char *path, bool is_lenient, users_report *tell,
 			  void *arg, struct fail *why);
 struct users *users_single(const char *name, const char *password); /* one user; NULL without memory */
 struct users *users_ref(struct users *users); /* both ref and unref: on any thread, and NULL is fine */
@@ -49,10 +49,10 @@ bool users_mock_scram(const struct users *users, const char *name, const uint8_t
  * one (e.g. because a shell has replaced its $); with needs_secrets, without a secret. They are errors or, with
  * is_lenient, warnings, because PgBouncer takes such a verifier for a password. `tell` is called 100 times at most.
  * `path` is the file's name for messages. */
-void users_check(const struct users *users, const char *path, bool needs_secrets, bool is_lenient, users_tell *tell,
+void users_check(const struct users *users, const char *path, bool needs_secrets, bool is_lenient, users_report *tell,
 		 void *arg);
 /* Returns true if `password` fits the secret, which must be plain or MD5's; for a SCRAM secret returns false (see
  * scram.h). */
-bool users_secret_is_of(const struct user_secret *secret, const char *name, const char *password);
+bool users_secret_fits(const struct user_secret *secret, const char *name, const char *password);
 /* Returns the kind of a secret; SECRET_PLAIN unless the text has exactly the form of another kind. */
 enum secret_kind secret_kind_of(const char *text);

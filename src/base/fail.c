@@ -33,7 +33,7 @@ fail_add(struct fail *why, size_t at, const char *fmt, ...)
 }
 
 void
-fail_in_their_words(const struct fail *why, struct fail *told)
+fail_in_pgbouncer_words(const struct fail *why, struct fail *told)
 {
 	static const char ours[] = "53300 57014 57P01 57P05 25P03 25P04 0A000 "
 				   "3D000 22023 42501 42601 42704 55000 55P02";

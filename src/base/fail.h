@@ -37,4 +37,4 @@ int fail_set(struct fail *why, const char *sqlstate, const char *fmt, ...) __att
 int fail_add(struct fail *why, size_t at, const char *fmt, ...) __attribute__((cold, format(printf, 3, 4)));
 /* Copies a failure, in PgBouncer's words if it has any. PgBouncer gives its own errors the SQLSTATE 08P01; errors of
  * logins (class 28) and PostgreSQL's own keep theirs. */
-void fail_in_their_words(const struct fail *why, struct fail *told);
+void fail_in_pgbouncer_words(const struct fail *why, struct fail *told);

@@ -393,10 +393,10 @@ begin(struct client_cancel *cancel)
 static void
 begin_here(struct client *c, uint32_t pid, const uint8_t *key, size_t key_len)
 {
-	struct client_env *worker = cancel_find_worker(c->env, pid, key, key_len);
+	struct client_env *worker = cancel_find_env(c->env, pid, key, key_len);
 	struct client_cancel *cancel;
 
-	if (worker == NULL && c->env->on_strange_cancel(c->env->x.owner, c, pid, key, key_len))
+	if (worker == NULL && c->env->on_unknown_cancel_key(c->env->x.owner, c, pid, key, key_len))
 		return;
 	if (worker == NULL)
 		close_asker(c, CR_WRONG_KEY);
@@ -412,7 +412,7 @@ void
 cancel_begin_far(struct client_env *env, uint64_t number, uint32_t pid, const uint8_t *key, size_t key_len)
 {
 	bool is_key = key_len == CANCEL_SECRET_SHORT || key_len == CANCEL_SECRET_MAX;
-	struct client_env *worker = is_key ? cancel_find_worker(env, pid, key, key_len) : NULL;
+	struct client_env *worker = is_key ? cancel_find_env(env, pid, key, key_len) : NULL;
 	struct client_cancel *cancel = worker == NULL ? NULL : make(env, worker, CANCELED_BY_CLIENT, pid, key, key_len);
 
 	if (cancel == NULL) {
@@ -489,7 +489,7 @@ cancel_by_pid(struct exchange *asker, uint32_t pid)
 	const struct client *c = client_of(asker);
 	uint8_t key[CANCEL_SECRET_MAX];
 	size_t len = cancel_secret_of_pid(c, pid, key);
-	struct client_env *worker = len == 0 ? NULL : cancel_find_worker(c->env, pid, key, len);
+	struct client_env *worker = len == 0 ? NULL : cancel_find_env(c->env, pid, key, len);
 	struct client_cancel *cancel;
 	bool is_begun = false;
 

@@ -42,7 +42,7 @@ size_t cancel_secret(const struct client *c, uint8_t out[static CANCEL_SECRET_MA
 /* Returns this loop's client with this key, or NULL. len: CANCEL_SECRET_SHORT or CANCEL_SECRET_MAX. */
 struct client *cancel_find_key(struct client_env *env, uint32_t pid, const uint8_t *secret, size_t len);
 /* Returns the env of the client with this key, on any worker, or NULL if no client has the key. */
-struct client_env *cancel_find_worker(const struct client_env *env, uint32_t pid, const uint8_t *secret, size_t len);
+struct client_env *cancel_find_env(const struct client_env *env, uint32_t pid, const uint8_t *secret, size_t len);
 /* Copies the secret of the only client, on any worker, that was sent this made-up PID, if it belongs to the asker's
  * pool. Returns the secret's length, or 0 if there is no such client. */
 size_t cancel_secret_of_pid(const struct client *asker, uint32_t pid, uint8_t out[static CANCEL_SECRET_MAX]);
@@ -56,4 +56,4 @@ void cancel_peer_reset_hops(uint8_t *secret);
  * CR_PASSED_ON, or the reason why the request was not passed on; the caller then closes the asker. */
 enum cancel_result cancel_pass_on(struct client *asker, uint32_t pid, const uint8_t *secret, size_t len);
 /* returns how many requests are being passed on to this peer */
-uint32_t cancel_count_passed(const struct client_env *env, uint32_t peer_id);
+uint32_t cancel_count_passing(const struct client_env *env, uint32_t peer_id);

@@ -189,7 +189,7 @@ cancel_find_key(struct client_env *env, uint32_t pid, const uint8_t *secret, siz
 }
 
 struct client_env *
-cancel_find_worker(const struct client_env *env, uint32_t pid, const uint8_t *secret, size_t len)
+cancel_find_env(const struct client_env *env, uint32_t pid, const uint8_t *secret, size_t len)
 {
 	struct client_env *worker;
 	const struct client *c;

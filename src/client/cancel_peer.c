@@ -19,11 +19,11 @@
 #define PASSED_TO_ONE_MAX 64u /* a peer that hangs must not keep requests from the others */
 #define PASS_TIMEOUT_US 10000000u
 
-struct passed_cancel {
+struct passing_cancel {
 	struct client_env *env;
 	uint64_t asker_id; /* the asker may have left */
 	uint32_t peer_id;
-	LIST_ENTRY(passed_cancel) all;
+	LIST_ENTRY(passing_cancel) all;
 };
 
 uint32_t
@@ -49,12 +49,12 @@ cancel_peer_reset_hops(uint8_t *secret)
 static void
 on_passed(bool is_confirmed, const char *why, void *arg)
 {
-	struct passed_cancel *p = arg;
+	struct passing_cancel *p = arg;
 	struct client *asker = client_find_id(p->env, p->asker_id);
 
 	if (why != NULL)
 		log_warning(p->env->x.log, "could not pass a cancel request on to peer %u: %s", p->peer_id, why);
-	p->env->passed_cancel_count--;
+	p->env->passing_cancel_count--;
 	LIST_REMOVE(p, all);
 	p->env->x.counters->cancels[is_confirmed ? CR_PASSED_ON : CR_FAILED]++;
 	if (asker != NULL)
@@ -65,7 +65,7 @@ on_passed(bool is_confirmed, const char *why, void *arg)
 
 /* Returns 0, or -1 without memory. */
 static int
-begin_passing(struct passed_cancel *p, uint32_t pid, const uint8_t *secret, size_t len, const struct config_peer *peer)
+begin_passing(struct passing_cancel *p, uint32_t pid, const uint8_t *secret, size_t len, const struct config_peer *peer)
 {
 	uint8_t key[CANCEL_SECRET_MAX];
 	const struct server_cancel_place at = { peer->host, peer->port, pid, key, len };
@@ -84,30 +84,30 @@ cancel_pass_on(struct client *asker, uint32_t pid, const uint8_t *secret, size_t
 	struct client_env *env = asker->env;
 	uint32_t peer_id = cancel_peer_of(pid);
 	struct config_peer peer;
-	struct passed_cancel *p;
+	struct passing_cancel *p;
 
 	if ((secret[3] & HOPS) == 0 || !config_find_peer(env->x.config, peer_id, &peer))
 		return CR_WRONG_KEY;
-	if (env->passed_cancel_count >= PASSED_MAX || cancel_count_passed(env, peer_id) >= PASSED_TO_ONE_MAX ||
+	if (env->passing_cancel_count >= PASSED_MAX || cancel_count_passing(env, peer_id) >= PASSED_TO_ONE_MAX ||
 	    (p = malloc(sizeof(*p))) == NULL)
 		return CR_FAILED;
-	*p = (struct passed_cancel){ .env = env, .asker_id = asker->x.waiter.id, .peer_id = peer_id };
+	*p = (struct passing_cancel){ .env = env, .asker_id = asker->x.waiter.id, .peer_id = peer_id };
 	if (begin_passing(p, pid, secret, len, &peer) < 0) {
 		free(p);
 		return CR_FAILED;
 	}
-	LIST_INSERT_HEAD(&env->passed_cancels, p, all);
-	env->passed_cancel_count++;
+	LIST_INSERT_HEAD(&env->passing_cancels, p, all);
+	env->passing_cancel_count++;
 	return CR_PASSED_ON;
 }
 
 uint32_t
-cancel_count_passed(const struct client_env *env, uint32_t peer_id)
+cancel_count_passing(const struct client_env *env, uint32_t peer_id)
 {
-	const struct passed_cancel *p;
+	const struct passing_cancel *p;
 	uint32_t n = 0;
 
-	LIST_FOREACH(p, &env->passed_cancels, all)
+	LIST_FOREACH(p, &env->passing_cancels, all)
 		n += p->peer_id == peer_id;
 	return n;
 }

@@ -210,7 +210,7 @@ client_close(struct client *c, const struct fail *why)
 void
 client_log_close(struct client *c, const struct fail *why)
 {
-	if (!log_is_pgbouncers(c->env->x.log) || (why == NULL && !c->env->x.config->log_connections) ||
+	if (!log_has_pgbouncer_format(c->env->x.log) || (why == NULL && !c->env->x.config->log_connections) ||
 	    c->x.state == CL_CANCEL || c->admission.is_unlogged || c->end_log == CLIENT_END_TOLD)
 		return;
 	c->end_log = CLIENT_END_TOLD; /* set first, because if sending the error fails, this function is called again */
@@ -225,7 +225,7 @@ send_fatal(struct client *c, const struct fail *why)
 
 	if (c->x.pool != NULL)
 		report_error(c->x.pool, EO_PROXY, why->sqlstate);
-	compat_tell(c->env->x.config, why, &shown);
+	compat_reword(c->env->x.config, why, &shown);
 	message_error(&b, "FATAL", &shown);
 	exchange_send(&c->x, &b);
 	buf_fini(&b);
@@ -264,8 +264,9 @@ client_close_as(struct exchange *x, const struct fail *why, const struct fail *l
 	cancel_unregister(c);
 	env->front->leave(c);
 	uncount(c);
-	if (!log_is_pgbouncers(env->x.log) && (logged != NULL || lost != NULL || env->x.config->log_connections) &&
-	    c->x.state != CL_CANCEL && c->end_log == CLIENT_END_DUE && !c->admission.is_unlogged)
+	if (!log_has_pgbouncer_format(env->x.log) &&
+	    (logged != NULL || lost != NULL || env->x.config->log_connections) && c->x.state != CL_CANCEL &&
+	    c->end_log == CLIENT_END_DUE && !c->admission.is_unlogged)
 		client_log_end(c, logged, lost);
 	exchange_step(&c->x, CE_CLOSE);
 	leave_list(c);
@@ -342,7 +343,7 @@ on_readable(struct stream *s)
 		} else
 			handle_otherwise(c, env->read_buffer, got);
 		if (env->is_memory_short)
-			client_read_short(c);
+			client_pause_if_large(c);
 		return;
 	case STREAM_AGAIN:
 		return;

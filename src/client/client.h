@@ -26,7 +26,7 @@
 struct client;
 struct client_env;
 struct client_login; /* login/login_state.h: while logging in */
-struct passed_cancel; /* cancel_peer.c */
+struct passing_cancel; /* cancel_peer.c */
 struct blocking; /* dedicated/blocking.h */
 struct verifier_cache; /* lookup/verifier_cache.h */
 struct jobs; /* net/jobs.h */
@@ -83,8 +83,8 @@ struct client_env {
 	/* Cancel and console connections do not count as clients. */
 	uint32_t client_count, login_count, cancel_count; /* of this worker */
 	struct cancel_keys *keys; /* shared by all loops */
-	LIST_HEAD(, passed_cancel) passed_cancels; /* cancel_peer.c: cancel requests being passed on */
-	uint32_t passed_cancel_count;
+	LIST_HEAD(, passing_cancel) passing_cancels; /* cancel_peer.c: cancel requests being passed on */
+	uint32_t passing_cancel_count;
 	/* Clients that ended because many servers were lost at once; the next tick logs them together. */
 	uint32_t lost_count;
 	char lost[CLIENTS_LOST_MAX];
@@ -100,7 +100,8 @@ struct client_env {
 	void (*on_client_gone)(void *owner, struct client *c);
 	/* Passes on a cancel request whose key no client of this process has. Returns true if another process was
 	 * asked; asker is closed when the answer comes (cancel_over). */
-	bool (*on_strange_cancel)(void *owner, struct client *asker, uint32_t pid, const uint8_t *key, size_t key_len);
+	bool (*on_unknown_cancel_key)(void *owner, struct client *asker, uint32_t pid, const uint8_t *key,
+				      size_t key_len);
 	/* Called when the cancel that was begun by cancel_begin_far() under this number is over. */
 	void (*on_far_cancel_over)(void *owner, uint64_t number);
 };
@@ -147,7 +148,7 @@ struct client {
 			 * cleared. */
 			bool is_counted : 1;
 			/* The client is not read, because memory is short. Set and cleared by client_memory.c. */
-			bool is_starved : 1;
+			bool is_read_paused : 1;
 			enum client_end end_log : 2;
 			/* The client can't move to a successor of this process. Set by moving.c and
 			 * restart_forward_cancel(), never cleared. */

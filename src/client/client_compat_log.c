@@ -63,7 +63,7 @@ compat_log_attempt(const struct client *c, const char *database, const char *use
 {
 	const struct tls_session *tls = stream_tls(&c->x.stream);
 
-	if (!log_is_pgbouncers(c->env->x.log) || !c->env->x.config->log_connections)
+	if (!log_has_pgbouncer_format(c->env->x.log) || !c->env->x.config->log_connections)
 		return;
 	if (tls == NULL)
 		log_line(c, LOG_LEVEL_INFO, "login attempt: db=%s user=%s tls=no replication=%s", database, user,
@@ -80,7 +80,7 @@ compat_log_close(const struct client *c, const struct fail *why)
 	struct fail shown;
 
 	if (why != NULL)
-		fail_in_their_words(why, &shown);
+		fail_in_pgbouncer_words(why, &shown);
 	log_line(c, LOG_LEVEL_INFO, "closing because: %s (age=%llus)",
 		 why != NULL ? shown.text : "client close request", age_us / US_PER_S);
 	if (why != NULL)

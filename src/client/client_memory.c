@@ -7,11 +7,11 @@
 #define RELIEF_MIN ((size_t)32 << 10)
 
 void
-client_read_short(struct client *c)
+client_pause_if_large(struct client *c)
 {
 	if (c->x.is_closing || c->x.pending_len <= LARGE)
 		return;
-	c->is_starved = true;
+	c->is_read_paused = true;
 	stream_set_reading(&c->x.stream, false);
 }
 
@@ -21,8 +21,8 @@ clients_read_again(struct client_env *env)
 	struct client *c;
 
 	TAILQ_FOREACH(c, &env->clients, all)
-		if (c->is_starved) {
-			c->is_starved = false;
+		if (c->is_read_paused) {
+			c->is_read_paused = false;
 			/* A client that is not read for another reason, too, is read again when that reason ends. */
 			if (c->x.reading != EXCHANGE_STALLED && !client_state_waits((enum client_state)c->x.state))
 				stream_set_reading(&c->x.stream, true);
@@ -39,7 +39,7 @@ taken_by(const struct client *c)
 }
 
 size_t
-clients_relieve(struct client_env *const *crew)
+clients_close_largest(struct client_env *const *crew)
 {
 	struct client *largest = NULL;
 	size_t taken = RELIEF_MIN;

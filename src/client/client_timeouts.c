@@ -124,7 +124,7 @@ lateness(struct client *c, const struct server *srv, uint64_t now_us)
 	uint64_t since_us;
 	enum late late;
 
-	if (srv->loan.standby != 0 && reads_is_left(&c->x) &&
+	if (srv->loan.standby != 0 && reads_should_leave(&c->x) &&
 	    (ledger_owes_client(&srv->ledger, &since_us) ? resend_is_possible(&c->x, srv)
 							 : !state_is_dirty(&c->x, srv)))
 		return LATE_STANDBY;
@@ -209,7 +209,7 @@ end_late(struct client *c, enum late late)
 	lasted = *c->env->x.now_us - since_us;
 	if (late == LATE_QUERY && !compat_does(c->env->x.config, COMPAT_ENDS_LATE_QUERIES) && cancel_query(c, lasted))
 		return;
-	late_words(&c->x, late, lasted, &why);
+	late_fail(&c->x, late, lasted, &why);
 	/* ends the server, after which PostgreSQL is asked for the outcome of the COMMIT */
 	if (c->x.srv != NULL && commit_check_is_in_doubt(&c->x, c->x.srv)) {
 		server_fail(c->x.srv, &why);
@@ -331,7 +331,7 @@ tell_that_it_waits(struct client *c, uint64_t now_us)
 	snprintf(what.text, sizeof(what.text), "waiting for a server connection for %llu s",
 		 (unsigned long long)((now_us - c->x.waiter.since_us) / US_PER_S));
 	fail_pgbouncer_text(&what, "No server connection available in postgres backend, client being queued");
-	compat_tell(c->env->x.config, &what, &shown);
+	compat_reword(c->env->x.config, &what, &shown);
 	send_notice(c, &shown);
 }
 

@@ -78,7 +78,7 @@ client_timed_out(struct exchange *x, const struct fail *why)
 	pool->timeouts = t;
 	t->count++;
 	pool->is_watched = true;
-	pool_is_active(pool);
+	pool_use_activate(pool);
 	if (t->last_us == now_us)
 		return; /* if many clients time out at once, the first one has recorded it */
 	t->last_us = now_us;

@@ -95,7 +95,7 @@ clients_configured(struct client_env *env, uint64_t now_us)
 		next = TAILQ_NEXT(c, all);
 		if (c->x.pool == NULL)
 			continue;
-		own = pool_settings(c->x.pool, exchange_user(&c->x), now_us);
+		own = pool_adopt_user(c->x.pool, exchange_user(&c->x), now_us);
 		c->x.settings = own != NULL ? own : &c->x.pool->settings;
 		if (own == NULL)
 			exchange_out_of_memory(&c->x);

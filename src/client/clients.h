@@ -31,7 +31,7 @@ bool clients_are_left(const struct client_env *main_worker);
 uint32_t clients_count(const struct client_env *main_worker); /* counts those clients that have logged in */
 /* Closes, with 53200, the client that takes up most memory, if it takes up more than RELIEF_MIN. Returns the bytes that
  * it took up, or 0 if no client was closed. */
-size_t clients_relieve(struct client_env *const *crew);
+size_t clients_close_largest(struct client_env *const *crew);
 /* For SUSPEND: returns true if everything that was read before the SUSPEND has been sent. */
 bool clients_are_flushed(struct client_env *const *crew);
 
@@ -57,6 +57,6 @@ void clients_end_late(struct client_env *env, uint64_t now_us);
 void clients_renew_query_budget(struct client_env *env);
 
 /* Called after bytes of c were handled while memory is short: stops reading c if its unfinished message is large. */
-void client_read_short(struct client *c);
-/* Reads clients again that client_read_short() stopped; called once memory is no longer short. */
+void client_pause_if_large(struct client *c);
+/* Reads clients again that client_pause_if_large() stopped; called once memory is no longer short. */
 void clients_read_again(struct client_env *env);

@@ -151,7 +151,7 @@ commit_check_failed(struct server *srv, const char *sqlstate)
 }
 
 void
-commit_check_asked(struct server *srv, const struct owed *ended)
+commit_check_question_done(struct server *srv, const struct owed *ended)
 {
 	struct loan_commit *c = &srv->loan.commit;
 
@@ -327,7 +327,7 @@ commit_check_execute(struct exchange *x, struct request *m)
 }
 
 bool
-commit_check_may_be(struct exchange *x, struct request *m)
+commit_check_may_concern(struct exchange *x, struct request *m)
 {
 	return statements_find_bound(x, m) == STEP_FORWARD && m->traits != NULL &&
 	       ((m->traits->hints & COMMIT_CHECK_HINTS) != 0 || is_begin(m->traits));
@@ -400,7 +400,7 @@ forget_mark(struct loan_commit *c, bool is_gone)
 
 /*
  * A transaction without a number may still need its COMMIT: a NOTIFY gets its number only at COMMIT, a cursor WITH HOLD
- * runs then, and postgres_fdw commits on other servers then. Only some commands (TAG_NEEDS_NO_COMMIT) are sure to need
+ * runs then, and postgres_fdw commits on other servers then. Only some commands (TAG_SHOWS_IN_XID) are sure to need
  * none.
  */
 void
@@ -414,12 +414,12 @@ commit_check_completed(struct exchange *x, struct tag tag)
 		if (c->phase == COMMIT_SENT && is_answered(x->srv, (enum commit_form)c->form))
 			commit_of(x)->phase = COMMIT_ANSWERED;
 		forget_mark(c, tag.id == TAG_COMMIT); /* the tag ROLLBACK may be that of a ROLLBACK TO a savepoint */
-	} else if ((tag.flags & TAG_NEEDS_NO_COMMIT) == 0)
+	} else if ((tag.flags & TAG_SHOWS_IN_XID) == 0)
 		c->has_more = true;
 }
 
 void
-commit_check_setting(struct exchange *x)
+commit_check_keep_settings(struct exchange *x)
 {
 	struct loan_commit *c = commit_of(x);
 

@@ -21,7 +21,7 @@
 /* Called when a client with commit_check on has got a server: asks the server, once, to which cluster it belongs. */
 void commit_check_linked(struct exchange *x);
 /* Returns true if the statement of this Bind may be a COMMIT, a BEGIN or a NOTIFY: it must take the slow lane. */
-bool commit_check_may_be(struct exchange *x, struct request *m);
+bool commit_check_may_concern(struct exchange *x, struct request *m);
 /* Called while a COMMIT is on its way. Returns true if this message must wait until the COMMIT is answered. */
 bool commit_check_holds(struct exchange *x, uint8_t type);
 
@@ -42,12 +42,12 @@ void commit_check_completed(struct exchange *x, struct tag tag); /* called while
 void commit_check_request_done(struct exchange *x); /* called while loan.commit.is_on */
 /* Called while loan.commit.is_on, before a setting that PostgreSQL reports is taken. Keeps the settings from before the
  * transaction: if it is rolled back by the loss of the connection, PostgreSQL can't report the old values any more. */
-void commit_check_setting(struct exchange *x);
+void commit_check_keep_settings(struct exchange *x);
 void commit_check_ask(struct exchange *x); /* called when the mark is due, and the client has its replies */
 
 /* Callbacks of server_ops, for the answers to the questions. */
 void commit_check_row(struct server *srv, const uint8_t *body, size_t len, bool is_whole);
-void commit_check_asked(struct server *srv, const struct owed *ended);
+void commit_check_question_done(struct server *srv, const struct owed *ended);
 /* Called when an error came instead of the row. Returns true if the error has ended the transaction, so that the server
  * is of no use any more. */
 bool commit_check_failed(struct server *srv, const char *sqlstate);

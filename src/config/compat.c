@@ -2,13 +2,13 @@
 #include "config/config_state.h"
 
 void
-compat_tell(const struct config *config, const struct fail *why, struct fail *told)
+compat_reword(const struct config *config, const struct fail *why, struct fail *told)
 {
 	const struct problem_words *words = config_words(config);
 
 	*told = *why;
 	if (compat_does(config, COMPAT_WORDS_FAILURES))
-		fail_in_their_words(why, told);
+		fail_in_pgbouncer_words(why, told);
 	if (words != NULL) {
 		words->reword(told->detail, sizeof(told->detail));
 		words->reword(told->hint, sizeof(told->hint));

@@ -64,4 +64,4 @@ compat_is_old(const struct config *config)
 
 /* Copies a failure, in the words that the client gets: PgBouncer's if compat = pgbouncer, with names of settings as the
  * configuration file has them. */
-void compat_tell(const struct config *config, const struct fail *why, struct fail *told);
+void compat_reword(const struct config *config, const struct fail *why, struct fail *told);

@@ -129,7 +129,7 @@ is_listed(char *const *names, const char *name, int (*compare)(const char *, con
 }
 
 bool
-config_names_tenants(const struct config *config, const char *where)
+config_allows_tenants_in(const struct config *config, const char *where)
 {
 	return where != NULL ? is_listed(config->tenants, where, strcmp)
 			     : config->tenants != NULL && config->tenants[0] != NULL;
@@ -140,7 +140,7 @@ config_tenant_len(const struct config *config, const char *database)
 {
 	size_t len = strcspn(database, "/");
 
-	return database[len] == '/' && config_names_tenants(config, NULL) && upstream_is_tenant_name(database, len)
+	return database[len] == '/' && config_allows_tenants_in(config, NULL) && upstream_is_tenant_name(database, len)
 		   ? len
 		   : 0;
 }
@@ -167,11 +167,12 @@ config_find_database(const struct config *config, const char *name)
 }
 
 bool
-config_is_of_tenant(const struct config *config, const char *user)
+config_user_is_of_tenant(const struct config *config, const char *user)
 {
 	const char *dot = strrchr(user, '.');
 
-	return dot != NULL && config_names_tenants(config, NULL) && upstream_is_tenant_name(dot + 1, strlen(dot + 1)) &&
+	return dot != NULL && config_allows_tenants_in(config, NULL) &&
+	       upstream_is_tenant_name(dot + 1, strlen(dot + 1)) &&
 	       find_listed_or_any(config->tenant_scopes, config->tenant_count, dot + 1) != NULL;
 }
 
@@ -250,7 +251,7 @@ config_is_admin(const struct config *config, const char *user)
 }
 
 bool
-config_is_stats(const struct config *config, const char *user)
+config_is_stats_user(const struct config *config, const char *user)
 {
 	return config_is_admin(config, user) || is_listed(config->stats_users, user, strcmp);
 }

@@ -228,11 +228,11 @@ void config_unref(struct config *config); /* wipes secrets; does nothing if conf
 /* Returns true if clients may name a tenant in `where` ("user", "options", "sni"), or in any of these if `where` is
  * NULL. A tenant's database is called "tenant/database" everywhere, and its users "user.tenant". While tenants are
  * switched on, no other database has a name of this form. */
-bool config_names_tenants(const struct config *config, const char *where);
+bool config_allows_tenants_in(const struct config *config, const char *where);
 /* Returns the length of the tenant's name in "tenant/database", or 0 if the database is not a tenant's. */
 size_t config_tenant_len(const struct config *config, const char *database);
 /* returns true if user is "user.tenant", and there is or may be such a tenant */
-bool config_is_of_tenant(const struct config *config, const char *user);
+bool config_user_is_of_tenant(const struct config *config, const char *user);
 /* Returns the section of the tenant or database, else the section of "*", or NULL. */
 const struct config_scope *config_find_database(const struct config *config, const char *name);
 /* returns NULL if there is none */
@@ -250,7 +250,7 @@ bool config_ignores_parameter(const struct config *config, const char *name, boo
 bool config_has_auth_query(const struct config *config);
 bool config_is_foreign(const struct config *config); /* returns true if the file has another program's format */
 bool config_is_admin(const struct config *config, const char *user);
-bool config_is_stats(const struct config *config, const char *user); /* returns true for admins, too */
+bool config_is_stats_user(const struct config *config, const char *user); /* returns true for admins, too */
 /* Returns the configured database or tenant whose name is nearest, for "did you mean"; or NULL. */
 const char *config_suggest_database(const struct config *config, const char *name);
 

@@ -53,7 +53,7 @@ struct config *config_new(const char *path);
  */
 #define LINE_DEFAULT 0u
 #define LINE_COMMAND UINT_MAX /* from --upstream */
-#define LINE_THEIRS (UINT_MAX - 1) /* PgBouncer's default */
+#define LINE_PGBOUNCER_DEFAULT (UINT_MAX - 1) /* PgBouncer's default */
 #define LINE_SET (UINT_MAX - 2) /* from the console's SET */
 #define LINE_ENVIRONMENT (UINT_MAX - 3) /* from PGWEIR_SECTION_NAME */
 

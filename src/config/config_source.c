@@ -80,7 +80,7 @@ source_place(const struct config_source *source, const char *file, unsigned line
 		snprintf(out, size, "default");
 	else if (line == LINE_COMMAND)
 		snprintf(out, size, "command line");
-	else if (line == LINE_THEIRS)
+	else if (line == LINE_PGBOUNCER_DEFAULT)
 		snprintf(out, size, "PgBouncer's default");
 	else if (line == LINE_SET)
 		snprintf(out, size, "SET");

@@ -125,14 +125,14 @@ int upstream_user(const struct upstream *up, const char *database, const char *u
 #define UPSTREAM_NAME_MAX 63 /* bytes of a word's name */
 
 /* Called for each name and value. A nonzero result ends the scan, which then returns -1. */
-typedef int (*upstream_put)(void *arg, const char *name, const char *value, struct fail *why);
+typedef int (*upstream_on_word)(void *arg, const char *name, const char *value, struct fail *why);
 
 /* Scans host=db1 dbname='my db'. Blanks separate pairs, a backslash escapes the next byte, and '' within quotes stands
  * for one quote. */
-int upstream_scan_words(const char *text, upstream_put put, void *arg, struct fail *why);
+int upstream_scan_words(const char *text, upstream_on_word put, void *arg, struct fail *why);
 /* Scans postgres://user:password@host:port,[::1]:port/dbname?name=value&... in which %xx stands for a byte. With
  * is_template, %{ is kept. */
-int upstream_scan_uri(const char *text, bool is_template, upstream_put put, void *arg, struct fail *why);
+int upstream_scan_uri(const char *text, bool is_template, upstream_on_word put, void *arg, struct fail *why);
 bool upstream_is_uri(const char *text);
 
 /* --- passfile.c: libpq's password file. The first line host:port:database:user:password that matches is used. --- */

@@ -205,7 +205,7 @@ pump(struct console_client *cc)
 		return;
 	begin_turn(cc->console);
 	cc->life = CONSOLE_BUSY;
-	is_over = cc->wait != WAIT_NONE && !console_go_on(cc, result, &why);
+	is_over = cc->wait != WAIT_NONE && !console_end_wait(cc, result, &why);
 	console_flush(cc);
 	handle_queue(cc, is_over);
 	/* pgweir reads from the client again if a command waits for anything but the console's share of time, or if
@@ -276,7 +276,7 @@ take_counts(struct console *k, uint64_t now_us)
 	if (sums != NULL && is_minute)
 		console_stats_renew(k->stats, sums, now_us);
 	if (sums != NULL && is_line)
-		stats_log_tell(&k->stats_log, sums, !compat_is_old(x->config), x->log, now_us);
+		stats_log_write(&k->stats_log, sums, !compat_is_old(x->config), x->log, now_us);
 	free(sums);
 	k->host.go(k->host.w);
 }

@@ -85,7 +85,7 @@ bool console_turn_is_over(const struct console *k);
  * wait in cc->wait, or until the client has read more of its answers. */
 bool console_handle(struct console_client *cc, uint8_t type, const uint8_t *body, size_t len);
 /* Ends a wait with this result. Returns false if the wait has failed, and the message that has waited fails with it. */
-bool console_go_on(struct console_client *cc, int result, const struct fail *why);
+bool console_end_wait(struct console_client *cc, int result, const struct fail *why);
 /* Sends the contents of cc->out. */
 void console_flush(struct console_client *cc);
 
@@ -104,6 +104,6 @@ int console_rows(struct console_client *cc, const struct command *command, struc
 		 struct fail *why);
 enum run_result console_run(struct run *r);
 /* Returns true if the command must wait for PostgreSQL's answer about locks; asks PostgreSQL if that is necessary. */
-bool console_asks_first(struct console_client *cc, const struct command *command);
+bool console_ask_locks(struct console_client *cc, const struct command *command);
 /* Returns 1 if the wait is over, 0 if not, or -1 with *why set if it failed. */
 int console_wait_result(const struct console_client *cc, struct fail *why);

@@ -31,7 +31,7 @@ put_error(struct console_client *cc, const struct fail *why)
 
 	if (cc->tx == 'T')
 		cc->tx = 'E';
-	compat_tell(cc->c->env->x.config, why, &told);
+	compat_reword(cc->c->env->x.config, why, &told);
 	message_error(&cc->out, "ERROR", &told);
 }
 
@@ -114,7 +114,7 @@ run_script(struct console_client *cc, const char *text, size_t len)
 		if (console_read(cc, text + cc->script_at, len - cc->script_at, &used, &command, &why) == 0) {
 			if (command.row == NULL && cc->script_at + used == len)
 				break;
-			if (console_asks_first(cc, &command))
+			if (console_ask_locks(cc, &command))
 				return false;
 			r = command.row == NULL ? RUN_DONE : run_command(cc, &command, &why);
 			cc->has_answered |= command.row != NULL;
@@ -164,7 +164,7 @@ console_handle(struct console_client *cc, uint8_t type, const uint8_t *body, siz
 }
 
 bool
-console_go_on(struct console_client *cc, int result, const struct fail *why)
+console_end_wait(struct console_client *cc, int result, const struct fail *why)
 {
 	if (result < 0)
 		fail_script(cc, why);

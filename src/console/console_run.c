@@ -31,7 +31,7 @@ check_permission(const struct console_client *cc, const struct command_row *row,
 	const char *user = exchange_user(&cc->c->x);
 	bool is_admin = cc->c->is_own_user || config_is_admin(config, user);
 
-	if (is_admin || config_is_stats(config, user))
+	if (is_admin || config_is_stats_user(config, user))
 		return command_check_permission(row, !is_admin, why);
 	return fail_set(why, "42501", "user \"%.63s\" may no longer use the pgweir console", user);
 }
@@ -87,7 +87,7 @@ ask_locks(const struct console_host *host, const struct command *command)
 }
 
 bool
-console_asks_first(struct console_client *cc, const struct command *command)
+console_ask_locks(struct console_client *cc, const struct command *command)
 {
 	if (ask_locks(&cc->console->host, command))
 		cc->wait = WAIT_BLOCKING;

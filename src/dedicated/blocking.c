@@ -252,13 +252,13 @@ static void
 on_row(struct dedicated *d, const uint8_t *body, size_t len, bool is_whole)
 {
 	struct question *q = (struct question *)d;
-	struct bind_values row;
+	struct value_list row;
 	char blockers[TEXT_MAX];
 	uint32_t pid;
 
 	fields_row(body, len, &row);
-	pid = (uint32_t)fields_row_number(&row);
-	if (!is_whole || fields_row_text(&row, blockers, sizeof(blockers))[0] == '\0')
+	pid = (uint32_t)fields_row_take_number(&row);
+	if (!is_whole || fields_row_take_text(&row, blockers, sizeof(blockers))[0] == '\0')
 		q->count = 0; /* nothing is known then */
 	for (size_t i = 0; i < q->count; i++)
 		if (q->servers[i].pid == pid)

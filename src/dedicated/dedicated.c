@@ -97,7 +97,7 @@ on_error(struct server *srv, const struct error_fields *e, enum owed_to to, bool
 	if (fields_error_is_fatal(e)) {
 		server_keep_last_words(srv, e);
 		/* PostgreSQL may have ended the session, with its locks, much earlier than the stream ends */
-		stream_broke(&srv->stream);
+		stream_set_broken(&srv->stream);
 	}
 	return true;
 }
@@ -488,7 +488,7 @@ dedicated_take(struct pool *pool, const char *replication, struct gucs *settings
 	own->ops = ops;
 	own->borrower = borrower;
 	TAILQ_INSERT_TAIL(&pool->servers, srv, all);
-	pool_is_active(pool);
+	pool_use_activate(pool);
 	return srv;
 }
 

@@ -113,7 +113,7 @@ bool dedicated_is_late(struct dedicated *d, uint64_t patience_us);
 void dedicated_ask(struct dedicated *d, struct buf *sql);
 /* Called after an answer that is as expected: failures are forgotten. */
 static inline void
-dedicated_is_well(struct dedicated *d)
+dedicated_forget_failures(struct dedicated *d)
 {
 	d->failures = 0;
 	d->last_error[0] = '\0';

@@ -154,7 +154,7 @@ fleet_configure(struct fleet *f, struct config *config, struct users *users, str
 			fleet_conn_free(s);
 		} else {
 			fleet_conn_keep(s, s->set_mode);
-			fleet_conn_kick(s);
+			fleet_conn_run(s);
 		}
 	}
 }
@@ -172,7 +172,7 @@ fleet_tick(struct fleet *f)
 	struct fleet_conn *s;
 
 	TAILQ_FOREACH(s, &f->conns, link)
-		fleet_conn_kick(s);
+		fleet_conn_run(s);
 }
 
 void

@@ -206,7 +206,7 @@ is_limit_news(const struct fleet_conn *s)
 static void
 ask(struct fleet_conn *s, enum fleet_ask what, uint32_t want, const struct budget_count *count)
 {
-	bool is_bell =
+	bool wakes_others =
 	    is_binding(s) && !s->is_standby &&
 	    (is_limit_news(s) || (s->news.is_full && s->shown.waiting > 0 && now_of(s) >= s->rang_us + BELL_US));
 	struct buf sql = { 0 };
@@ -215,7 +215,7 @@ ask(struct fleet_conn *s, enum fleet_ask what, uint32_t want, const struct budge
 		s->beat = (uint8_t)((s->beat + 1) % 10);
 		s->beat_us = now_of(s);
 	}
-	if (is_bell)
+	if (wakes_others)
 		s->rang_us = now_of(s);
 	if (what == ASK_LOOK) {
 		s->look_us = now_of(s);
@@ -232,7 +232,7 @@ ask(struct fleet_conn *s, enum fleet_ask what, uint32_t want, const struct budge
 					    .expected = s->expected,
 					    .flying = count->opening + count->granted,
 					    .marked = s->marked,
-					    .is_bell = is_bell,
+					    .wakes_others = wakes_others,
 					    .is_first = s->shown.looked_us == 0 && !s->is_standby };
 	memcpy(s->asked.self.name, s->fleet->name, sizeof(s->asked.self.name));
 	s->is_rung = false;
@@ -299,7 +299,7 @@ ask_due(struct fleet_conn *s)
 }
 
 void
-fleet_conn_kick(void *fleet_conn)
+fleet_conn_run(void *fleet_conn)
 {
 	struct fleet_conn *s = fleet_conn;
 	uint64_t due_us;
@@ -505,7 +505,7 @@ take_look(struct fleet_conn *s)
 		return false;
 	if (s->answer.is_marked)
 		s->marked = s->asked.flying + s->answer.granted;
-	dedicated_is_well(&s->conn);
+	dedicated_forget_failures(&s->conn);
 	note_locks(s);
 	if (s->asked.what == ASK_LOOK) {
 		take_members(s);
@@ -595,7 +595,7 @@ on_notification(struct dedicated *d, const uint8_t *message, size_t len)
 static void
 on_batch_end(struct dedicated *d)
 {
-	fleet_conn_kick(d);
+	fleet_conn_run(d);
 }
 
 /* With the connection, PostgreSQL drops the mark for the logins that are under way. */
@@ -657,7 +657,7 @@ fleet_conn_new(struct fleet *f, char *hosts)
 	s->shown.members = s->members;
 	s->shown.strangers = s->strangers;
 	s->shown.share = UINT32_MAX;
-	timer_init(&s->timer, f->env.base, f->env.now_us, fleet_conn_kick, s);
+	timer_init(&s->timer, f->env.base, f->env.now_us, fleet_conn_run, s);
 	TAILQ_INSERT_TAIL(&f->conns, s, link);
 	return s;
 }

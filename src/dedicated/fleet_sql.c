@@ -130,26 +130,26 @@ fleet_put_question(struct buf *b, const struct fleet_question *q)
 		buf_printf(b, ";EXECUTE pgweir_members");
 	if (q->is_first)
 		buf_printf(b, ";LISTEN pgweir_budget");
-	if (q->is_bell)
+	if (q->wakes_others)
 		buf_printf(b, ";NOTIFY pgweir_budget");
 }
 
 /* --- Rows. The first column says which columns follow. --- */
 
 static uint32_t
-take_number(struct bind_values *r)
+take_number(struct value_list *r)
 {
-	uint64_t n = fields_row_number(r);
+	uint64_t n = fields_row_take_number(r);
 
 	return n < UINT32_MAX / 2 ? (uint32_t)n : 0;
 }
 
 static bool
-take_bool(struct bind_values *r)
+take_bool(struct value_list *r)
 {
 	char text[TEXT_MAX];
 
-	return fields_row_text(r, text, TEXT_MAX)[0] == 't';
+	return fields_row_take_text(r, text, TEXT_MAX)[0] == 't';
 }
 
 /* Any session that logs in as the fleet connections do can set this application_name: see fleet.h. */
@@ -179,7 +179,7 @@ take_member(struct fleet_answer *a, uint32_t pid, char text[static TEXT_MAX])
 
 /* Reads the row of a backend that has, or waits for, one of the budget's locks. */
 static void
-take_locker(struct fleet_answer *a, char kind, struct bind_values *r)
+take_locker(struct fleet_answer *a, char kind, struct value_list *r)
 {
 	struct fleet_stranger s = { .pid = take_number(r) };
 
@@ -187,8 +187,8 @@ take_locker(struct fleet_answer *a, char kind, struct bind_values *r)
 		a->is_held = true;
 		a->lock_pid = s.pid;
 	}
-	fields_row_text(r, s.application, TEXT_MAX);
-	fields_row_text(r, s.user, TEXT_MAX);
+	fields_row_take_text(r, s.application, TEXT_MAX);
+	fields_row_take_text(r, s.user, TEXT_MAX);
 	if (kind == 'm')
 		take_member(a, s.pid, s.application);
 	else if (kind == 's' && a->stranger_count < FLEET_STRANGERS_MAX)
@@ -198,11 +198,11 @@ take_locker(struct fleet_answer *a, char kind, struct bind_values *r)
 void
 fleet_read_row(struct fleet_answer *a, const uint8_t *body, size_t len)
 {
-	struct bind_values r;
+	struct value_list r;
 	char kind[TEXT_MAX];
 
 	fields_row(body, len, &r);
-	if (strlen(fields_row_text(&r, kind, TEXT_MAX)) != 1)
+	if (strlen(fields_row_take_text(&r, kind, TEXT_MAX)) != 1)
 		return;
 	if (kind[0] == 'g') {
 		a->listed = take_number(&r);

@@ -45,8 +45,8 @@ struct fleet_question {
 	uint32_t flying, marked;
 	/* wakes all fleet connections: this process is short of connections and no place is left, or its limit has
 	 * changed */
-	bool is_bell;
-	bool is_first; /* the first question: LISTENs for the wake-ups (is_bell) from now on */
+	bool wakes_others;
+	bool is_first; /* the first question: LISTENs for the wake-ups (wakes_others) from now on */
 };
 
 struct fleet_answer {
@@ -116,4 +116,4 @@ struct fleet_conn *fleet_conn_new(struct fleet *f, char *hosts);
 /* the pools of this budget open nothing until they are told of another budget, or of none */
 void fleet_conn_free(struct fleet_conn *s);
 void fleet_conn_keep(struct fleet_conn *s, enum budget_mode mode); /* `mode` must not be BUDGET_OFF */
-void fleet_conn_kick(void *fleet_conn); /* does the work that is due, and sets the timer, which calls this function */
+void fleet_conn_run(void *fleet_conn); /* does the work that is due, and sets the timer, which calls this function */

@@ -100,14 +100,14 @@ channel_find(struct notify_listener *listener, const char *name)
 {
 	struct notify_channel *ch;
 
-	TABLE_FIND(listener->seed_of_names, listener->table, name, strlen(name), ch);
+	TABLE_FIND(listener->name_seed, listener->table, name, strlen(name), ch);
 	return ch;
 }
 
 static struct notify_channel *
 channel_new(struct notify_listener *listener, const char *name)
 {
-	struct notify_channel *ch = TABLE_MAKE(listener->seed_of_names, listener->table, name, name, strlen(name));
+	struct notify_channel *ch = TABLE_MAKE(listener->name_seed, listener->table, name, name, strlen(name));
 
 	if (ch == NULL)
 		return NULL;

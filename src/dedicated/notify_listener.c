@@ -30,8 +30,8 @@ new_listener(struct pool *pool, const char *encoding)
 	dedicated_env(&listener->env, pool->set);
 	listener->is_paused = counts.is_paused;
 	listener->turned_us = notify_now(listener);
-	if (getrandom(&listener->seed_of_names, sizeof(listener->seed_of_names), GRND_NONBLOCK) < 0)
-		listener->seed_of_names = (uintptr_t)listener ^ notify_now(listener);
+	if (getrandom(&listener->name_seed, sizeof(listener->name_seed), GRND_NONBLOCK) < 0)
+		listener->name_seed = (uintptr_t)listener ^ notify_now(listener);
 	listener->conn.random = pool_set_random(pool->set);
 	TAILQ_INIT(&listener->subscribers);
 	TAILQ_INIT(&listener->dirty);

@@ -77,7 +77,7 @@ struct notify_listener {
 	struct fail why_failed;
 	uint32_t subscription_count;
 	struct buf rewritten; /* a notification in which the sender's PID was replaced */
-	uint64_t seed_of_names;
+	uint64_t name_seed;
 	bool is_delivery_due; /* notify_listener_deliver() is to be called at the next tick */
 	/* The connection. */
 	struct dedicated conn;

@@ -154,7 +154,7 @@ watch_configure(struct watch *w, const struct config *config, struct users *user
 		if (!d->is_kept)
 			watched_free(d);
 		else
-			watched_kick(d);
+			watched_run(d);
 	}
 }
 
@@ -164,7 +164,7 @@ watch_tick(struct watch *w)
 	struct watched *d;
 
 	TAILQ_FOREACH(d, &w->watched, link)
-		watched_kick(d);
+		watched_run(d);
 }
 
 static struct watch_row
@@ -186,7 +186,7 @@ row_of(const struct watch_host *h)
 	r.is_standby = h->met.mark.is_standby;
 	r.timeline = h->timeline;
 	r.is_lag_known = is_asked && r.is_standby;
-	v = cluster_look(h->of->cluster);
+	v = cluster_lock_unused(h->of->cluster);
 	r.lag_us = v->hosts[h->index].lag_us;
 	if (watch_is_proved(h))
 		r.use = v->primary < 0		       ? WATCH_NO_PRIMARY

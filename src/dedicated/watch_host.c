@@ -73,7 +73,7 @@ set_use(struct watch_host *h, enum watch_use use, const char *reason)
 static struct watch_host *
 find_primary(struct watched *d)
 {
-	int32_t primary = cluster_look(d->cluster)->primary;
+	int32_t primary = cluster_lock_unused(d->cluster)->primary;
 
 	cluster_unlock(d->cluster);
 	return primary < 0 ? NULL : &d->of[primary];
@@ -101,7 +101,7 @@ note_roles(struct watched *d)
 	uint32_t before = d->history;
 	bool is_new;
 
-	d->history = cluster_look(d->cluster)->history; /* the history to which the primary's log belongs */
+	d->history = cluster_lock_unused(d->cluster)->history; /* the history to which the primary's log belongs */
 	cluster_unlock(d->cluster);
 	is_new = d->history != before;
 	if (is_new)
@@ -125,7 +125,7 @@ end_life(struct watch_host *h, const char *reason)
 	h->last.number = h->seen = 0;
 	if (h->asked == WATCH_TRY && h->of->trial.position == 0) /* only this host could have answered */
 		h->of->trial.begun_us = 0;
-	cluster_away(h->of->cluster, h->index);
+	cluster_set_away(h->of->cluster, h->index);
 	note_roles(h->of);
 }
 
@@ -135,7 +135,7 @@ doubt(struct watch_host *h, const char *reason)
 {
 	if (!watch_is_proved(h))
 		return;
-	cluster_prove(h->of->cluster, h->index, false);
+	cluster_set_proved(h->of->cluster, h->index, false);
 	set_use(h, WATCH_UNPROVED, reason);
 	h->met_us = now_of(h->of);
 }
@@ -143,7 +143,7 @@ doubt(struct watch_host *h, const char *reason)
 static void
 note_lag(struct watch_host *h)
 {
-	h->lag_us = cluster_look(h->of->cluster)->hosts[h->index].lag_us;
+	h->lag_us = cluster_lock_unused(h->of->cluster)->hosts[h->index].lag_us;
 	cluster_unlock(h->of->cluster);
 	if (watch_is_proved(h))
 		set_use(h, h->lag_us > h->of->max_lag_us ? WATCH_LAG : WATCH_USED,
@@ -260,7 +260,7 @@ set_silent(struct watch_host *h, bool is_silent)
 	if (h->is_silent == is_silent)
 		return;
 	h->is_silent = is_silent;
-	cluster_silent(h->of->cluster, h->index, is_silent);
+	cluster_set_silent(h->of->cluster, h->index, is_silent);
 }
 
 /*
@@ -331,7 +331,7 @@ kick_host(struct watch_host *h)
 }
 
 void
-watched_kick(struct watched *d)
+watched_run(struct watched *d)
 {
 	uint64_t due_us = now_of(d) + IDLE_US;
 	unsigned wanted;
@@ -358,7 +358,7 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 	if (read(fd, &count, sizeof(count)) < 0)
 		return; /* the timer was set again */
 	*d->watch->env.now_us = clock_now_us();
-	watched_kick(d);
+	watched_run(d);
 }
 
 /* --- Answers. --- */
@@ -376,9 +376,9 @@ take_meet(struct watch_host *h)
 	h->met_us = now_of(h->of);
 	h->last.number = h->lag_us = 0;
 	pool_set_lives(h->of->watch->pools, &h->met.mark, &lives);
-	cluster_met(h->of->cluster, h->index, &h->met.mark, &lives);
+	cluster_begin_life(h->of->cluster, h->index, &h->met.mark, &lives);
 	if (h->version >= WORD_SINCE)
-		cluster_has_word(h->of->cluster, h->index);
+		cluster_set_can_wait(h->of->cluster, h->index);
 	if (!h->met.mark.is_standby)
 		set_use(h, WATCH_NO_PRIMARY, "it is not in recovery any more");
 	else
@@ -456,7 +456,7 @@ take_read(struct watch_host *h)
 		r.position = watch_strip(&h->met, r.position);
 	h->reading = h->last = r;
 	note_cost(h);
-	dedicated_is_well(&h->conn);
+	dedicated_forget_failures(&h->conn);
 	h->readings++;
 	cluster_answered(h->of->cluster, h->index, &r, now_of(h->of));
 	if (is_standby(h))
@@ -494,7 +494,7 @@ take_check(struct watch_host *h)
 		set_use(h, WATCH_FORK, "what it replays is not the primary's log");
 		return true;
 	}
-	cluster_prove(h->of->cluster, h->index, true);
+	cluster_set_proved(h->of->cluster, h->index, true);
 	set_use(h, WATCH_USED, NULL);
 	note_lag(h);
 	return true;
@@ -546,7 +546,7 @@ on_done(struct dedicated *d)
 static void
 on_batch_end(struct dedicated *d)
 {
-	watched_kick(((struct watch_host *)d)->of);
+	watched_run(((struct watch_host *)d)->of);
 }
 
 static void

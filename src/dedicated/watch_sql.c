@@ -146,50 +146,50 @@ next_of(uint64_t xmax, const char *age)
 }
 
 static void
-take_primary(struct watch_answer *a, struct bind_values *row)
+take_primary(struct watch_answer *a, struct value_list *row)
 {
 	char text[TEXT_MAX], *rest;
 
-	a->reading.position = fields_row_number(row);
-	a->flushed = fields_row_number(row);
-	strtoull(fields_row_text(row, text, TEXT_MAX), &rest, 10); /* xmin */
+	a->reading.position = fields_row_take_number(row);
+	a->flushed = fields_row_take_number(row);
+	strtoull(fields_row_take_text(row, text, TEXT_MAX), &rest, 10); /* xmin */
 	if (*rest != ':')
 		return;
 	a->reading.xmax = strtoull(rest + 1, &rest, 10);
 	read_open(&a->reading, *rest == ':' ? rest + 1 : "?");
 	if (strlen(text) >= strtoul(SNAPSHOT_MAX, NULL, 10))
 		a->reading.open_count = UINT32_MAX;
-	a->reading.next = next_of(a->reading.xmax, fields_row_text(row, text, TEXT_MAX));
+	a->reading.next = next_of(a->reading.xmax, fields_row_take_text(row, text, TEXT_MAX));
 	a->is_standby = false;
 	a->told = a->reading.position != 0 && a->reading.xmax != 0 ? TOLD_READING : TOLD_NOTHING;
 }
 
 static void
-take_standby(struct watch_answer *a, struct bind_values *row)
+take_standby(struct watch_answer *a, struct value_list *row)
 {
 	char text[TEXT_MAX];
 
-	a->is_standby = fields_row_text(row, text, TEXT_MAX)[0] != 'f';
-	a->reading.xmax = fields_row_number(row);
-	a->timeline = (uint32_t)fields_row_number(row);
-	read_open(&a->reading, fields_row_text(row, text, TEXT_MAX));
+	a->is_standby = fields_row_take_text(row, text, TEXT_MAX)[0] != 'f';
+	a->reading.xmax = fields_row_take_number(row);
+	a->timeline = (uint32_t)fields_row_take_number(row);
+	read_open(&a->reading, fields_row_take_text(row, text, TEXT_MAX));
 	a->told = a->reading.xmax != 0 && (a->reading.position != 0 || !a->is_standby) ? TOLD_READING : TOLD_NOTHING;
 }
 
 static void
-take_setting(struct watch_answer *a, struct bind_values *row)
+take_setting(struct watch_answer *a, struct value_list *row)
 {
 	char name[TEXT_MAX], text[TEXT_MAX];
 	const uint8_t *value = NULL;
 	size_t len = 0;
 
-	fields_row_text(row, name, TEXT_MAX);
+	fields_row_take_text(row, name, TEXT_MAX);
 	if (strcmp(name, "wal_block_size") == 0)
-		a->block_len = strtoull(fields_row_text(row, text, TEXT_MAX), NULL, 10);
+		a->block_len = strtoull(fields_row_take_text(row, text, TEXT_MAX), NULL, 10);
 	else if (strcmp(name, "wal_segment_size") == 0)
-		a->segment_len = strtoull(fields_row_text(row, text, TEXT_MAX), NULL, 10);
+		a->segment_len = strtoull(fields_row_take_text(row, text, TEXT_MAX), NULL, 10);
 	else if (strcmp(name, "sees_timeline") == 0)
-		a->sees_timeline = fields_row_text(row, text, TEXT_MAX)[0] == 't';
+		a->sees_timeline = fields_row_take_text(row, text, TEXT_MAX)[0] == 't';
 	else if (fields_bind_next(row, &value, &len) && value != NULL)
 		for (size_t i = 0; i < WATCHED_SETTINGS; i++)
 			if (strcmp(name, watch_settings[i]) == 0)
@@ -197,20 +197,20 @@ take_setting(struct watch_answer *a, struct bind_values *row)
 }
 
 static void
-take_check(struct watch_answer *a, struct bind_values *row)
+take_check(struct watch_answer *a, struct value_list *row)
 {
 	char text[TEXT_MAX];
 
 	a->told = TOLD_BITS;
 	a->bits = UINT32_MAX;
-	if (strlen(fields_row_text(row, text, TEXT_MAX)) == TRIAL_COUNT && strspn(text, "01") == TRIAL_COUNT)
+	if (strlen(fields_row_take_text(row, text, TEXT_MAX)) == TRIAL_COUNT && strspn(text, "01") == TRIAL_COUNT)
 		a->bits = (uint32_t)strtoul(text, NULL, 2);
 }
 
 void
 watch_read_row(struct watch_answer *a, const uint8_t *body, size_t len)
 {
-	struct bind_values row;
+	struct value_list row;
 	char kind[TEXT_MAX];
 
 	if (cluster_mark_read(body, len, &a->mark)) {
@@ -218,19 +218,19 @@ watch_read_row(struct watch_answer *a, const uint8_t *body, size_t len)
 		return;
 	}
 	fields_row(body, len, &row);
-	fields_row_text(&row, kind, TEXT_MAX);
+	fields_row_take_text(&row, kind, TEXT_MAX);
 	if (strcmp(kind, "s") == 0)
 		take_setting(a, &row);
 	else if (strcmp(kind, "p") == 0)
 		take_primary(a, &row);
 	else if (strcmp(kind, "q") == 0)
-		a->reading.position = fields_row_number(&row);
+		a->reading.position = fields_row_take_number(&row);
 	else if (strcmp(kind, "r") == 0)
 		take_standby(a, &row);
 	else if (strcmp(kind, "t") == 0 && a->tried < TRIAL_COUNT)
-		a->trial.xids[a->tried++] = fields_row_number(&row);
+		a->trial.xids[a->tried++] = fields_row_take_number(&row);
 	else if (strcmp(kind, "l") == 0)
-		a->trial.position = fields_row_number(&row);
+		a->trial.position = fields_row_take_number(&row);
 	else if (strcmp(kind, "c") == 0)
 		take_check(a, &row);
 }

@@ -131,4 +131,4 @@ struct watch {
 /* Takes the reference to the cluster, also on failure. Returns NULL without memory or a descriptor. */
 struct watched *watched_new(struct watch *w, struct cluster *cluster, uint32_t count);
 void watched_free(struct watched *d);
-void watched_kick(struct watched *d); /* does the work that is due, and sets the timer */
+void watched_run(struct watched *d); /* does the work that is due, and sets the timer */

@@ -387,7 +387,7 @@ exchange_spoil(struct exchange *x)
 {
 	if (x->srv != NULL)
 		server_condemn(x->srv, SERVER_IN_DOUBT);
-	stream_broke(&x->stream);
+	stream_set_broken(&x->stream);
 }
 
 /* Sends the bytes of b to the client. If b has failed (no memory), spoils the exchange. */

@@ -96,7 +96,7 @@ answer(struct http *h, struct http_conn *c, bool is_alive)
 {
 	uint64_t asked_us = c->asked_us;
 	struct http_reply r = { .is_last = http_conn_is_old(c, clock_now_us()) };
-	struct evhttp_request *request = http_conn_answer(c);
+	struct evhttp_request *request = http_conn_end_wait(c);
 	struct http_ask ask = ask_of(h, request, is_alive);
 	struct buf body = { 0 };
 
@@ -125,17 +125,17 @@ on_request(struct evhttp_request *request, void *arg)
 {
 	struct http *h = arg;
 	uint64_t now_us = clock_now_us();
-	struct http_conn *c = http_conn_ask(&h->conns, request, WAIT_US, now_us);
+	struct http_conn *c = http_conn_begin_wait(&h->conns, request, WAIT_US, now_us);
 	const struct http_served *served = is_read_only(request) ? http_page_find(&h->pages, path_of(request)) : NULL;
 	struct http_ask ask = ask_of(h, request, true);
 	struct http_reply refusal = { 0 };
 
 	if (c == NULL)
 		evhttp_send_error(request, HTTP_SERVUNAVAIL, NULL);
-	else if (served != NULL && !http_page_may_see(served->page, &ask, now_us, &refusal)) {
+	else if (served != NULL && !http_page_check_access(served->page, &ask, now_us, &refusal)) {
 		/* The loop is not asked for a page that the client may not see. */
 		refusal.is_last = http_conn_is_old(c, now_us);
-		http_reply_send(http_conn_answer(c), &refusal);
+		http_reply_send(http_conn_end_wait(c), &refusal);
 	} else if (served == NULL || http_page_is_fresh(&h->pages, served, now_us))
 		answer(h, c, true);
 	else
@@ -393,7 +393,7 @@ http_listening_fd(const struct http *h)
 }
 
 void
-http_own_path(struct http *h, bool is_own)
+http_set_own_path(struct http *h, bool is_own)
 {
 	h->owns_path = is_own;
 }

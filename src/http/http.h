@@ -37,7 +37,7 @@ struct http_settings {
 	bool is_local; /* true if host is a loopback address or a path */
 	struct tls_context *tls; /* NULL if connections are not encrypted; http_new() takes a reference */
 	/* a socket that listens on this address already, which http_new() takes; 0 if there is none; see
-	 * http_own_path() */
+	 * http_set_own_path() */
 	int passed_fd;
 	/* Posted whenever the thread wants a snapshot. The loop then calls http_wanted_tables(), http_answer_table()
 	 * for each of these tables, and http_answer(). */
@@ -52,7 +52,7 @@ int http_listening_fd(const struct http *h); /* returns the listening socket, bo
  * that called http_new(). */
 void http_use_tls(struct http *h, struct tls_context *tls);
 /* Sets whether http_free() removes the file of a Unix socket. At first it does, unless the socket was passed. */
-void http_own_path(struct http *h, bool is_own);
+void http_set_own_path(struct http *h, bool is_own);
 /* Returns the tables that are wanted, in bits 1 << number. They then count as not wanted any more. */
 unsigned http_wanted_tables(struct http *h);
 const struct http_page *http_table(const struct http *h, unsigned number); /* returns the page whose command fills it */

@@ -19,7 +19,7 @@
 	"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
 
 bool
-http_is_from_here(const struct sockaddr *peer)
+http_is_loopback_peer(const struct sockaddr *peer)
 {
 	static const struct network here[] = { { AF_INET, { 127, 0, 0, 1 }, 32 }, { AF_INET6, { [15] = 1 }, 128 } };
 
@@ -50,7 +50,7 @@ proves(const struct users *users, const char *name, const char *password)
 		return false;
 	}
 	return secret.kind == SECRET_SCRAM ? matches_scram(secret.text, password)
-					   : users_secret_is_of(&secret, name, password);
+					   : users_secret_fits(&secret, name, password);
 }
 
 bool

@@ -140,7 +140,7 @@ bufferevent_for(struct event_base *base, struct tls_context *tls)
 
 	if (tls == NULL)
 		return bufferevent_socket_new(base, -1, 0);
-	ssl = tls_context_accept(tls);
+	ssl = tls_context_new_ssl(tls);
 	return ssl == NULL
 		   ? NULL
 		   : bufferevent_openssl_socket_new(base, -1, ssl, BUFFEREVENT_SSL_ACCEPTING, BEV_OPT_CLOSE_ON_FREE);
@@ -193,7 +193,7 @@ http_conns_fini(struct http_conns *all)
 }
 
 struct http_conn *
-http_conn_ask(struct http_conns *all, struct evhttp_request *request, uint64_t wait_us, uint64_t now_us)
+http_conn_begin_wait(struct http_conns *all, struct evhttp_request *request, uint64_t wait_us, uint64_t now_us)
 {
 	struct http_conn *c;
 
@@ -214,7 +214,7 @@ on_answered(struct evhttp_request *request, void *arg)
 }
 
 struct evhttp_request *
-http_conn_answer(struct http_conn *c)
+http_conn_end_wait(struct http_conn *c)
 {
 	struct evhttp_request *request = c->request;
 

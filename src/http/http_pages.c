@@ -244,7 +244,7 @@ http_page_find(const struct http_pages *p, const char *path)
 }
 
 bool
-http_page_may_see(const struct http_page *page, const struct http_ask *ask, uint64_t now_us, struct http_reply *r)
+http_page_check_access(const struct http_page *page, const struct http_ask *ask, uint64_t now_us, struct http_reply *r)
 {
 	struct http_pages *p = ask->pages;
 
@@ -261,7 +261,7 @@ http_page_may_see(const struct http_page *page, const struct http_ask *ask, uint
 			set_text(r, 429, "too soon after a wrong password\n");
 		return proof == HTTP_PROVED;
 	}
-	if (!p->is_local && !http_is_from_here(ask->peer))
+	if (!p->is_local && !http_is_loopback_peer(ask->peer))
 		set_text(r, 403,
 			 "this page shows SQL and users: beyond loopback it needs [http] auth_file; "
 			 "/metrics, /healthz and /readyz are open\n");

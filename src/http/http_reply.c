@@ -53,18 +53,31 @@ http_reply_send(struct evhttp_request *request, const struct http_reply *reply)
 		evbuffer_free(body);
 }
 
+/* Returns a pointer to the value of a parameter of " text/plain; version=0.0.4; q=0.5", within the item; NULL if there
+ * is no such parameter. */
+static const char *
+parameter(const char *item, size_t len, const char *name)
+{
+	size_t name_len = strlen(name);
+
+	for (size_t i = 0; i + name_len + 1 < len; i++)
+		if ((item[i] == ';' || item[i] == ' ') && strncasecmp(item + i + 1, name, name_len) == 0 &&
+		    item[i + 1 + name_len] == '=')
+			return item + i + 2 + name_len;
+	return NULL;
+}
+
 /* Returns true if an item like " gzip ; q=0.5" names this coding with a weight above 0. */
 static bool
 is_wanted(const char *item, size_t len, const char *coding)
 {
-	const char *q = memchr(item, ';', len);
-	size_t name_len = q != NULL ? (size_t)(q - item) : len;
+	const char *weight = parameter(item, len, "q"), *end = memchr(item, ';', len);
+	size_t name_len = end != NULL ? (size_t)(end - item) : len;
 
 	trim_blanks(&item, &name_len);
 	if (name_len != strlen(coding) || strncasecmp(item, coding, name_len) != 0)
 		return false;
-	q = q == NULL ? NULL : strpbrk(q, "qQ");
-	return q == NULL || q[1] != '=' || strtod(q + 2, NULL) > 0;
+	return weight == NULL || strtod(weight, NULL) > 0;
 }
 
 bool
@@ -78,20 +91,6 @@ http_accepts_gzip(const char *accept_encoding)
 		at += len;
 	}
 	return false;
-}
-
-/* Returns a pointer to the value of a parameter of " text/plain; version=0.0.4; q=0.5", within the item; NULL if there
- * is no such parameter. */
-static const char *
-parameter(const char *item, size_t len, const char *name)
-{
-	size_t name_len = strlen(name);
-
-	for (size_t i = 0; i + name_len + 1 < len; i++)
-		if ((item[i] == ';' || item[i] == ' ') && strncasecmp(item + i + 1, name, name_len) == 0 &&
-		    item[i + 1 + name_len] == '=')
-			return item + i + 2 + name_len;
-	return NULL;
 }
 
 bool

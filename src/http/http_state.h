@@ -117,7 +117,8 @@ void http_pages_take_tables(struct http_pages *p, uint64_t now_us); /* shows the
 const struct http_served *http_page_find(const struct http_pages *p, const char *path);
 /* Returns true if the request may see this page, or false with the refusal in *r. Called once for a request, because a
  * wrong password counts. */
-bool http_page_may_see(const struct http_page *page, const struct http_ask *ask, uint64_t now_us, struct http_reply *r);
+bool http_page_check_access(const struct http_page *page, const struct http_ask *ask, uint64_t now_us,
+			    struct http_reply *r);
 bool http_page_is_fresh(const struct http_pages *p, const struct http_served *served, uint64_t now_us);
 /* Fills the reply to a request that may see the page. The reply's body belongs to p, or is constant, or is in *body,
  * which is zeroed at first and is freed by the caller. */
@@ -129,7 +130,7 @@ void http_page_fill(struct http_ask *ask, struct buf *body, struct http_reply *r
 bool http_is_authorized(const struct users *users, const char *authorization);
 /* Returns true for 127.0.0.1 and ::1. The rest of 127/8 does not count: proxies beside a pod use such addresses for
  * requests that come from elsewhere. */
-bool http_is_from_here(const struct sockaddr *peer);
+bool http_is_loopback_peer(const struct sockaddr *peer);
 /* Returns true if this Host header is an IP address or localhost. Another name may belong to any site. */
 bool http_is_own_host(const char *host);
 
@@ -155,7 +156,7 @@ struct http_conn {
 	struct bufferevent *bev;
 	struct evhttp_connection *evcon; /* owns bev; its close callback frees this struct */
 	struct timer timer;
-	struct evhttp_request *request; /* set while HTTP_CONN_WAITING, until http_conn_answer() */
+	struct evhttp_request *request; /* set while HTTP_CONN_WAITING, until http_conn_end_wait() */
 	uint64_t accepted_us, asked_us; /* asked_us: when the last request came, or the connection if none has */
 	TAILQ_ENTRY(http_conn) link;
 };
@@ -174,9 +175,9 @@ void http_conns_init(struct http_conns *all, struct evhttp *http);
 void http_conns_fini(struct http_conns *all);
 /* Returns the connection of a request that evhttp has handed over, now HTTP_CONN_WAITING for up to wait_us; NULL if the
  * connection must be closed. */
-struct http_conn *http_conn_ask(struct http_conns *all, struct evhttp_request *request, uint64_t wait_us,
-				uint64_t now_us);
+struct http_conn *http_conn_begin_wait(struct http_conns *all, struct evhttp_request *request, uint64_t wait_us,
+				       uint64_t now_us);
 /* Ends the wait, because the reply is about to be sent. Returns the connection's request. */
-struct evhttp_request *http_conn_answer(struct http_conn *c);
+struct evhttp_request *http_conn_end_wait(struct http_conn *c);
 /* Returns true if the connection has been open for so long that this reply should be the last. */
 bool http_conn_is_old(const struct http_conn *c, uint64_t now_us);

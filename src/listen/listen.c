@@ -87,7 +87,7 @@ unlistened(struct exchange *x)
 	is_listen = e->kind == KNOWN_LISTEN;
 	m = e->kind == KNOWN_LISTEN ? e->m : subscription_find(l, e->name);
 	if (e->kind == KNOWN_UNLISTEN_ALL)
-		listen_change_none(l);
+		listen_unlisten_all(l);
 	else if (m != NULL)
 		subscription_change(l, m, (enum known_kind)e->kind);
 	listen_end_effect(l, e);
@@ -135,7 +135,7 @@ listen_complete(struct exchange *x, struct tag tag)
 		listen_roll_back(l);
 		break;
 	case TAG_DISCARD_ALL:
-		listen_change_none(l);
+		listen_unlisten_all(l);
 		break;
 	default:
 		break;
@@ -190,7 +190,7 @@ end_request(struct exchange *x)
 		listen_drop_portals(l);
 		listen_sweep(l);
 	}
-	return listen_keep_ready(x);
+	return listen_withhold_ready(x);
 }
 
 bool

@@ -30,7 +30,7 @@ struct subscription {
 	bool is_active; /* LISTEN was committed; set and cleared by subscription_set_active() */
 	uint8_t pending_change; /* KNOWN_LISTEN, KNOWN_UNLISTEN, or KNOWN_NOT if there is none */
 	/* the value that pending_change gets at a rollback to a savepoint: without the UNLISTENs within savepoints */
-	uint8_t change_behind;
+	uint8_t change_after_rollback;
 	uint32_t refs; /* references of running statements and of the message that waits */
 	struct fail *why; /* the reason for HEARING_REFUSED; NULL if there was no memory for it */
 	char name[KNOWN_NAME_MAX];
@@ -90,7 +90,7 @@ struct client_listen {
 	struct buf early;
 	/* Some messages in "early" may be due, or wanted by no subscription. Set by subscriptions.c and queue.c,
 	 * cleared by queue.c. */
-	bool is_early_due;
+	bool is_early_recheck_due;
 	bool is_overrun; /* more notifications came than may wait; set by queue.c, never cleared */
 	struct event *flush_timer; /* for CL_CLOSE_AFTER_FLUSH */
 };
@@ -103,7 +103,7 @@ void listen_settle_early(struct client_listen *l);
 void listen_drop_channel(struct client_listen *l, const char *channel);
 void listen_queue_fini(struct client_listen *l);
 /* Returns true if ReadyForQuery is withheld until the listener has caught up. */
-bool listen_keep_ready(struct exchange *x);
+bool listen_withhold_ready(struct exchange *x);
 
 /* listen/sender_pid.c */
 /* Called when the listener has caught up. Returns true if only the sender's PID needed that, so the caller has nothing
@@ -121,7 +121,7 @@ struct subscription *subscription_want(struct exchange *x, const char *name);
 void subscription_unref(struct subscription *m); /* drops one of m->refs */
 void subscription_refuse(struct subscription *m, const struct fail *why);
 void subscription_change(struct client_listen *l, struct subscription *m, enum known_kind kind);
-void listen_change_none(struct client_listen *l); /* UNLISTEN * */
+void listen_unlisten_all(struct client_listen *l); /* UNLISTEN * */
 void subscription_set_active(struct client_listen *l, struct subscription *m, bool is_active);
 /* Called when the listener can no longer listen: closes the client. */
 void subscription_lost(struct exchange *x, const struct subscription *m);
@@ -136,7 +136,7 @@ void listen_sweep(struct client_listen *l); /* frees subscriptions that nothing 
 bool listen_is_in_savepoint(const struct exchange *x);
 /* Returns true if the server will ignore messages of x or take them for a part of a COPY, or if they must be sent
  * unchanged. */
-bool listen_is_not_ours(const struct exchange *x);
+bool listen_passes_unchanged(const struct exchange *x);
 void listen_end_effect(struct client_listen *l, struct listen_effect *e);
 void listen_drop_portals(struct client_listen *l);
 

@@ -21,7 +21,7 @@
 
 /* A message that the server ignores, or takes for a part of a COPY, subscribes to nothing. */
 bool
-listen_is_not_ours(const struct exchange *x)
+listen_passes_unchanged(const struct exchange *x)
 {
 	return !exchange_is_ready(x) || !exchange_is_followed(x) ||
 	       (x->srv != NULL && x->srv->ledger.intake != INTAKE_ALL);
@@ -41,7 +41,7 @@ may_be_listen(const struct request *m)
 
 /*
  * If the SQL consists of LISTEN and UNLISTEN statements only, with at least one LISTEN, returns their number;
- * known_step() then gives them one by one. Otherwise returns 0.
+ * known_next_statement() then gives them one by one. Otherwise returns 0.
  */
 static unsigned
 read_listens(const struct exchange *x, const struct request *m, struct known_reader *r)
@@ -54,7 +54,7 @@ read_listens(const struct exchange *x, const struct request *m, struct known_rea
 	if (!may_be_listen(m) || m->sql_len > LISTEN_SQL_MAX || listen_is_in_savepoint(x))
 		return 0;
 	known_begin(r, gucs_scan_options(x->gucs), m->sql, m->sql_len);
-	for (begin = *r; known_step(r, &k); count++) {
+	for (begin = *r; known_next_statement(r, &k); count++) {
 		if (k.kind != KNOWN_LISTEN && k.kind != KNOWN_UNLISTEN && k.kind != KNOWN_UNLISTEN_ALL)
 			return 0;
 		has_listen = has_listen || k.kind == KNOWN_LISTEN;
@@ -121,7 +121,7 @@ await_all(struct exchange *x, struct known_reader *r)
 	enum listen_gate all = LISTEN_GO;
 	struct known k;
 
-	while (known_step(r, &k)) {
+	while (known_next_statement(r, &k)) {
 		enum listen_gate one = k.kind == KNOWN_LISTEN ? await_channel(x, k.name) : LISTEN_GO;
 
 		if (one == LISTEN_FAILED)
@@ -176,7 +176,7 @@ listen_gate(struct exchange *x, struct request *m)
 	struct known_reader r;
 	unsigned count;
 
-	if (listen_is_not_ours(x) || (m->type != 'E' && m->total > LISTEN_SQL_MAX) ||
+	if (listen_passes_unchanged(x) || (m->type != 'E' && m->total > LISTEN_SQL_MAX) ||
 	    (m->type == 'P' && x->srv != NULL))
 		return LISTEN_GO;
 	if (m->type == 'E' &&
@@ -236,9 +236,9 @@ expect_effects(struct exchange *x, const struct request *m)
 	struct known_reader r;
 	struct known k;
 
-	if (!may_have_effects(x, m) || listen_is_not_ours(x))
+	if (!may_have_effects(x, m) || listen_passes_unchanged(x))
 		return STEP_FORWARD;
-	for (known_begin(&r, gucs_scan_options(x->gucs), m->sql, m->sql_len); known_step(&r, &k);)
+	for (known_begin(&r, gucs_scan_options(x->gucs), m->sql, m->sql_len); known_next_statement(&r, &k);)
 		if (effect_kind_of(&k) != KNOWN_NOT && expect(x, effect_kind_of(&k), k.name) == NULL)
 			return STEP_FAILED;
 	return STEP_FORWARD;
@@ -251,7 +251,7 @@ substitute(struct exchange *x, const struct request *m, struct known_reader *r, 
 {
 	struct known k;
 
-	while (known_step(r, &k)) {
+	while (known_next_statement(r, &k)) {
 		struct listen_effect *e = expect(x, (enum known_kind)k.kind, k.name);
 
 		if (e == NULL)
@@ -275,7 +275,7 @@ enum feature_step
 listen_query(struct exchange *x, struct request *m)
 {
 	struct known_reader reader;
-	unsigned count = listen_is_not_ours(x) ? 0 : read_listens(x, m, &reader);
+	unsigned count = listen_passes_unchanged(x) ? 0 : read_listens(x, m, &reader);
 	struct buf sql = { 0 };
 	int r;
 
@@ -301,7 +301,7 @@ become_instead(struct request *m)
 		return false;
 	m->sql = (const char *)m->parse.rest;
 	m->sql_len = m->parse.query_len;
-	traits_anyhow(&m->own, m->sql, m->sql_len);
+	traits_of_all_options(&m->own, m->sql, m->sql_len);
 	traits_of_parse(&m->own, m->sql, m->sql_len);
 	m->traits = &m->own;
 	m->is_taken_apart = false;
@@ -315,7 +315,7 @@ listen_parse(struct exchange *x, struct request *m)
 	struct buf rest = { 0 };
 	enum feature_step step = STEP_FAILED;
 
-	if (!request_begins_with(m, WORD_LISTEN) || listen_is_not_ours(x) || m->sql_len > LISTEN_SQL_MAX ||
+	if (!request_begins_with(m, WORD_LISTEN) || listen_passes_unchanged(x) || m->sql_len > LISTEN_SQL_MAX ||
 	    listen_is_in_savepoint(x) || request_only(x, m)->kind != KNOWN_LISTEN ||
 	    !listen_text_substitute(m->sql, m->sql_len, &rest))
 		return STEP_FORWARD;
@@ -367,7 +367,7 @@ listen_execute(struct exchange *x, struct request *m)
 	struct listen_effect *e;
 
 	_Static_assert(sizeof(refused) == 5 + sizeof(LISTEN_REFUSED) + 4, "its length is as it says");
-	if (m->have < m->total || listen_is_not_ours(x) || (p = find_executed(x, m)) == NULL)
+	if (m->have < m->total || listen_passes_unchanged(x) || (p = find_executed(x, m)) == NULL)
 		return STEP_FORWARD;
 	if ((e = expect(x, (enum known_kind)p->kind, p->channel)) == NULL)
 		return STEP_FAILED;
@@ -402,7 +402,7 @@ listen_before_sql(struct exchange *x, struct request *m)
 	struct buf sql = { 0 }, message = { 0 };
 
 	srv->loan.has_savepoint = srv->loan.has_savepoint || request_has(m, SCAN_SAVEPOINT, 0);
-	if (l == NULL || l->active_count == 0 || !srv->is_synced || listen_is_not_ours(x) ||
+	if (l == NULL || l->active_count == 0 || !srv->is_synced || listen_passes_unchanged(x) ||
 	    !request_has(m, 0, SCAN_HINT_CHANNELS) || (x->pins & 1u << PIN_LISTEN) ||
 	    (srv->loan.settled & SCAN_LISTEN) != 0)
 		return STEP_FORWARD;
@@ -410,7 +410,7 @@ listen_before_sql(struct exchange *x, struct request *m)
 		return STEP_HOLD;
 	if (srv->tx != 'I')
 		return STEP_FORWARD;
-	srv->loan.kept.state = KEPT_NOT;
+	srv->loan.kept.state = KEPT_IMPOSSIBLE;
 	srv->loan.settled |= SCAN_LISTEN; /* so that the server is sealed when it is returned */
 	for (const struct subscription *s = l->table; s != NULL; s = s->hh.next) {
 		if (!s->is_active)

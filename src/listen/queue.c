@@ -146,9 +146,9 @@ listen_settle_early(struct client_listen *l)
 {
 	bool has_waiting = false;
 
-	if (!l->is_early_due)
+	if (!l->is_early_recheck_due)
 		return;
-	l->is_early_due = false;
+	l->is_early_recheck_due = false;
 	filter(l, &l->early, 0, settle_early_message, &has_waiting);
 	if (l->early.len == 0)
 		buf_fini(&l->early);
@@ -288,7 +288,7 @@ listen_flush(struct exchange *x)
 /* --- before ReadyForQuery --- */
 
 bool
-listen_keep_ready(struct exchange *x)
+listen_withhold_ready(struct exchange *x)
 {
 	struct client_listen *l = x->listen;
 
@@ -340,7 +340,7 @@ on_caught_up(struct notify_subscriber *subscriber)
 	if (x->state == CL_AWAITING) {
 		/* The client's message waits because it may commit a LISTEN: see must_catch_up() in queries.c. */
 		filter(l, &l->early, 0, is_inactive, NULL);
-		l->is_early_due = true;
+		l->is_early_recheck_due = true;
 		l->is_fresh = true;
 		listen_resume(x);
 		return;

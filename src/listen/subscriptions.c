@@ -89,7 +89,7 @@ subscription_free(struct subscription *m)
 
 	assert(m->refs == 0);
 	notify_leave(&m->at_listener);
-	l->is_early_due = true;
+	l->is_early_recheck_due = true;
 	assert(l->active_count >= m->is_active);
 	l->active_count -= m->is_active;
 	set_unsettled(l, m, false);
@@ -159,7 +159,7 @@ subscription_unref(struct subscription *m)
 	assert(m->refs > 0);
 	m->refs--;
 	m->x->listen->is_swept = false;
-	m->x->listen->is_early_due = true;
+	m->x->listen->is_early_recheck_due = true;
 }
 
 void
@@ -167,14 +167,14 @@ subscription_change(struct client_listen *l, struct subscription *m, enum known_
 {
 	m->pending_change = (uint8_t)kind;
 	if (kind == KNOWN_LISTEN || !listen_is_in_savepoint(l->x))
-		m->change_behind = m->pending_change;
+		m->change_after_rollback = m->pending_change;
 	set_unsettled(l, m, true);
 	l->has_pending_change = true;
 	l->is_swept = false;
 }
 
 void
-listen_change_none(struct client_listen *l)
+listen_unlisten_all(struct client_listen *l)
 {
 	for (struct subscription *m = l->table; m != NULL; m = m->hh.next)
 		if (m->is_active || m->pending_change != KNOWN_NOT)
@@ -201,7 +201,7 @@ subscription_set_active(struct client_listen *l, struct subscription *m, bool is
 	if (m->is_active != is_active)
 		l->active_count += is_active ? 1u : (uint32_t)-1;
 	m->is_active = is_active;
-	l->is_early_due = true;
+	l->is_early_recheck_due = true;
 	if (!is_active)
 		listen_drop_channel(l, m->name);
 }
@@ -220,7 +220,7 @@ listen_commit(struct exchange *x)
 	TAILQ_FOREACH(m, &l->unsettled, unsettled) {
 		uint8_t pending_change = m->pending_change;
 
-		m->pending_change = m->change_behind = KNOWN_NOT;
+		m->pending_change = m->change_after_rollback = KNOWN_NOT;
 		if (pending_change != KNOWN_NOT)
 			subscription_set_active(l, m, pending_change == KNOWN_LISTEN);
 		if (m->is_active && m->hearing == HEARING_REFUSED)
@@ -240,9 +240,9 @@ listen_roll_back(struct client_listen *l)
 	if (!l->has_pending_change)
 		return;
 	l->has_pending_change = false;
-	l->is_early_due = true;
+	l->is_early_recheck_due = true;
 	TAILQ_FOREACH(m, &l->unsettled, unsettled)
-		m->pending_change = m->change_behind = KNOWN_NOT;
+		m->pending_change = m->change_after_rollback = KNOWN_NOT;
 	listen_settle_early(l);
 }
 
@@ -256,9 +256,9 @@ listen_roll_back_to_savepoint(struct client_listen *l)
 {
 	struct subscription *m;
 
-	l->is_early_due = true;
+	l->is_early_recheck_due = true;
 	TAILQ_FOREACH(m, &l->unsettled, unsettled)
-		m->pending_change = m->change_behind;
+		m->pending_change = m->change_after_rollback;
 }
 
 void

@@ -63,4 +63,4 @@ const struct config_key *load_foreign_key(const char *name, const struct file_fo
  * a database. */
 bool load_is_called(const struct config_key *key, const char *name);
 /* load_set.c: returns -1 with *why set: the setting can't be changed without a restart. */
-int load_is_fixed(const char *name, struct fail *why);
+int load_refuse_fixed(const char *name, struct fail *why);

@@ -388,8 +388,8 @@ check_no_effect(const struct check *check)
 		       "without auth_query");
 	warn_no_effect(check, "auth", "auth_database", has_auth_query || !*config->defaults.auth_database,
 		       "without auth_query");
-	warn_no_effect(check, "pgweir", "tenant_domain", !*config->tenant_domain || config_names_tenants(config, "sni"),
-		       "without sni in tenants");
+	warn_no_effect(check, "pgweir", "tenant_domain",
+		       !*config->tenant_domain || config_allows_tenants_in(config, "sni"), "without sni in tenants");
 	warn_no_effect(check, "slow_query", "sample_threshold",
 		       is_sampling || config->slow_sample_threshold_us == CONFIG_TIME_OFF,
 		       "unless it is below threshold");
@@ -402,7 +402,7 @@ check_tenants(const struct check *check)
 	static const char *const places[] = { "user", "options", "sni", NULL };
 	const struct config *config = check->config;
 	unsigned line = config_line_of(check->config, "pgweir", "tenants"), ignored;
-	bool is_on = config_names_tenants(config, NULL);
+	bool is_on = config_allows_tenants_in(config, NULL);
 	struct fail why;
 
 	if (is_bad(check, "pgweir", "tenants"))
@@ -419,7 +419,7 @@ check_tenants(const struct check *check)
 		problem_warning(check->sink, config->tenant_scopes[0].origin->line,
 				"[tenant %s] has no effect without tenants = user, options or sni in [pgweir]",
 				config->tenant_scopes[0].name);
-	if (config_names_tenants(config, "sni") && !*config->tls_certificate_file)
+	if (config_allows_tenants_in(config, "sni") && !*config->tls_certificate_file)
 		problem_warning(check->sink, line, "sni has no effect without certificate_file in [tls_client]");
 	for (size_t i = 0; i < config->database_count; i++)
 		if (config_tenant_len(config, config->databases[i].name) > 0)

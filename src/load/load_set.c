@@ -26,7 +26,7 @@ unknown(const char *name, struct fail *why)
 }
 
 int
-load_is_fixed(const char *name, struct fail *why)
+load_refuse_fixed(const char *name, struct fail *why)
 {
 	fail_set(why, "55P02", "parameter \"%.63s\" cannot be changed now", name);
 	return fail_hint(why, "It takes a restart; SHOW CONFIG shows which settings do.");
@@ -61,7 +61,7 @@ static int
 take_ours(const struct config_key *key, const char *name, struct load_setting *out, struct fail *why)
 {
 	if (!key->is_reloadable || key->type == KEY_LISTENS || key->type == KEY_HTTP_LISTEN)
-		return load_is_fixed(name, why);
+		return load_refuse_fixed(name, why);
 	snprintf(out->name, sizeof(out->name), "%s.%s", key->section, key->name);
 	out->is_of_tls = strncmp(key->section, "tls_", 4) == 0;
 	out->is_secret = key->type == KEY_SECRET;

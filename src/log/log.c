@@ -169,7 +169,7 @@ log_reopen(struct log *log, struct fail *why)
 }
 
 int
-log_enabled(const struct log *log, enum log_level level)
+log_is_enabled(const struct log *log, enum log_level level)
 {
 	return log != NULL && (int)level <= atomic_load_explicit(&log->level, memory_order_relaxed);
 }
@@ -196,7 +196,7 @@ put_text(const struct event *ev, char *out, size_t cap)
 }
 
 int
-log_is_pgbouncers(const struct log *log)
+log_has_pgbouncer_format(const struct log *log)
 {
 	return log != NULL && atomic_load_explicit(&log->format, memory_order_relaxed) == LOG_FORMAT_PGBOUNCER;
 }
@@ -334,7 +334,7 @@ log_event(struct log *log, enum log_level level, const struct log_about *about, 
 	char message[MESSAGE_MAX];
 	va_list ap;
 
-	if (!log_enabled(log, level))
+	if (!log_is_enabled(log, level))
 		return;
 	va_start(ap, fmt);
 	vsnprintf(message, sizeof(message), fmt, ap);

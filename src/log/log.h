@@ -61,10 +61,10 @@ void log_lost_lines(struct log *log, uint64_t *dropped, uint64_t *failed);
 /* Writes a line if level is enabled, with fields if about is not NULL. Does nothing if log is NULL. */
 void log_event(struct log *log, enum log_level level, const struct log_about *about, const char *fmt, ...)
     __attribute__((cold, format(printf, 4, 5)));
-int log_enabled(const struct log *log, enum log_level level);
+int log_is_enabled(const struct log *log, enum log_level level);
 /* Returns true if the log is in PgBouncer's format: events that PgBouncer logs, too, are then in its words, for
  * programs that parse its log. */
-int log_is_pgbouncers(const struct log *log);
+int log_has_pgbouncer_format(const struct log *log);
 
 /* The last lines of the log, for SHOW EVENTS. Warnings and errors are kept apart from the rest, so that lines of
  * connections that come and go do not push them out. Calls row for each, the newest first. row must not log. */
@@ -86,6 +86,6 @@ void log_bug(struct log *log, const char *what) __attribute__((cold));
 /* Arguments are evaluated only if debug lines are enabled. */
 #define log_debug(log, ...)                                                                                            \
 	do {                                                                                                           \
-		if (log_enabled((log), LOG_LEVEL_DEBUG))                                                               \
+		if (log_is_enabled((log), LOG_LEVEL_DEBUG))                                                            \
 			log_write((log), LOG_LEVEL_DEBUG, __VA_ARGS__);                                                \
 	} while (0)

@@ -11,7 +11,7 @@ extern const struct admission_ops login_admission_ops;
  * read the notes about them. Clients that have waited for pool_timeout, or longer than login_timeout, come back and are
  * refused. If `all` is true, the other clients come back as well, and are sent to another shard of their pool; if the
  * pool has no other shard, they are sent to `sent_to` once more. */
-void login_look_after(struct client_env *main_worker, struct client_env *sent_to, bool all);
+void login_take_back(struct client_env *main_worker, struct client_env *sent_to, bool all);
 
 /* login_welcome.c: called while CL_WELCOME; see exchange_ops. */
 void login_granted(struct exchange *x, struct server *srv);

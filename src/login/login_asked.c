@@ -122,7 +122,7 @@ on_name(int status, const char *name, void *arg)
 }
 
 enum hba_fit
-login_has_name(const char *word, void *client)
+login_ask_name(const char *word, void *client)
 {
 	struct client *c = client;
 	struct login_asked *a = get_asked(c);
@@ -144,7 +144,7 @@ login_has_name(const char *word, void *client)
 }
 
 bool
-login_names_are_late(struct client *c, uint64_t now_us)
+login_end_late_names(struct client *c, uint64_t now_us)
 {
 	struct login_asked *a = c->login->asked;
 
@@ -192,14 +192,14 @@ ask_about(struct client *c, const struct role *role, struct fail *why)
 		fail_hint(why, "In the HBA file a rule for the console must come before those with roles.");
 		return AUTH_REFUSED;
 	}
-	login_rule_name(c, l->user, user);
+	login_cut_name(c, l->user, user);
 	l->ask.done = on_role;
 	l->ask.arg = c;
 	return auth_query_member(all, replication_database(c), user, role->name, &l->ask, why, *c->env->x.now_us);
 }
 
 enum hba_fit
-login_is_member(const char *name, void *client)
+login_ask_member(const char *name, void *client)
 {
 	struct client *c = client;
 	struct login_asked *a = get_asked(c);
@@ -228,7 +228,7 @@ login_is_member(const char *name, void *client)
 }
 
 int
-login_await(struct client *c, void (*again)(struct client *c, void *unused), struct fail *why)
+login_repeat_later(struct client *c, void (*again)(struct client *c, void *unused), struct fail *why)
 {
 	struct login_asked *a = c->login->asked;
 

@@ -16,13 +16,13 @@
 #include "login/login_steps.h"
 
 /* Callbacks for hba_match() and ident_allows(). `client` is the struct client. They return HBA_LATER after they have
- * begun a lookup, or if none can be begun: login_await() tells these two apart. */
-enum hba_fit login_has_name(const char *word, void *client);
-enum hba_fit login_is_member(const char *role, void *client);
+ * begun a lookup, or if none can be begun: login_repeat_later() tells these two apart. */
+enum hba_fit login_ask_name(const char *word, void *client);
+enum hba_fit login_ask_member(const char *role, void *client);
 /* Makes the login wait for the lookup that was begun, and returns 1. Once the answer is there, `again` is called, and
  * must ask everything once more. Returns -1 with *why set if no answer can come. */
-int login_await(struct client *c, void (*again)(struct client *c, void *unused), struct fail *why);
+int login_repeat_later(struct client *c, void (*again)(struct client *c, void *unused), struct fail *why);
 /* Called about every 100 ms. If name servers are too slow, ends their lookup, lets the login go on, and returns true; c
  * may be closed then. */
-bool login_names_are_late(struct client *c, uint64_t now_us);
+bool login_end_late_names(struct client *c, uint64_t now_us);
 void login_asked_free(struct client_login *l); /* no lookup may be running */

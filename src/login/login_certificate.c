@@ -42,7 +42,7 @@ check_name(struct search *s, const char *name)
 	if (s->first[0] == '\0')
 		snprintf(s->first, sizeof(s->first), "%.*s", (int)sizeof(s->first) - 1, name);
 	if (name[0] != '\0')
-		s->fit = ident_allows(l->ident, l->rule.map, name, l->user, login_is_member, s->client);
+		s->fit = ident_allows(l->ident, l->rule.map, name, l->user, login_ask_member, s->client);
 	return s->fit != HBA_NO;
 }
 
@@ -76,7 +76,7 @@ login_certificate(struct client *c, void (*again)(struct client *c, void *unused
 	else if (tls_peer_subject(stream_tls(&c->x.stream), subject, sizeof(subject)) == 0)
 		check_name(&search, subject);
 	if (search.fit != HBA_NO)
-		return search.fit == HBA_YES ? 0 : login_await(c, again, why);
+		return search.fit == HBA_YES ? 0 : login_repeat_later(c, again, why);
 	log_info(c->env->x.log, "client %llu: its certificate is for \"%s\", which may not log in as \"%s\"%s%s",
 		 (unsigned long long)c->x.waiter.id, search.first, l->user, l->rule.map != NULL ? " by map " : "",
 		 l->rule.map != NULL ? l->rule.map : "");

@@ -183,7 +183,7 @@ static void
 check_system_user(struct client *c, void *unused)
 {
 	const struct client_login *l = c->login;
-	enum hba_fit fit = ident_allows(l->ident, l->rule.map, l->system_user, l->user, login_is_member, c);
+	enum hba_fit fit = ident_allows(l->ident, l->rule.map, l->system_user, l->user, login_ask_member, c);
 	struct fail why;
 
 	if (fit == HBA_YES)
@@ -193,7 +193,7 @@ check_system_user(struct client *c, void *unused)
 			 l->system_user, l->user, l->rule.map != NULL ? " by map " : "",
 			 l->rule.map != NULL ? l->rule.map : "");
 		refuse_wrong(c, &why);
-	} else if (login_await(c, check_system_user, &why) < 0)
+	} else if (login_repeat_later(c, check_system_user, &why) < 0)
 		login_refuse(c, &why, LR_ERROR);
 }
 

@@ -37,7 +37,7 @@ is_right(const struct client_login *l, const struct attempt *a)
 		return false;
 	if (l->secret.kind == SECRET_SCRAM)
 		return a->keys.is_set && CRYPTO_memcmp(a->keys.server_key, a->verifier.server_key, SCRAM_KEY_LEN) == 0;
-	return users_secret_is_of(&l->secret, l->sent_user, a->password);
+	return users_secret_fits(&l->secret, l->sent_user, a->password);
 }
 
 static void
@@ -100,7 +100,7 @@ begin_attempt(struct client *c, const uint8_t *body, size_t len, struct fail *wh
 	if (r < 0)
 		attempt_free(a);
 	else
-		login_wait(c, login_left, &a->client);
+		login_wait(c, login_set_null, &a->client);
 	return r;
 }
 

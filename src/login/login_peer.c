@@ -48,7 +48,7 @@ decide(struct client *c, void *unused)
 	const struct client_login *l = c->login;
 	const char *name = l->system_user;
 	enum hba_fit fit =
-	    name == NULL ? HBA_NO : ident_allows(l->ident, l->rule.map, name, l->user, login_is_member, c);
+	    name == NULL ? HBA_NO : ident_allows(l->ident, l->rule.map, name, l->user, login_ask_member, c);
 	struct fail why;
 
 	if (fit == HBA_YES) {
@@ -60,7 +60,7 @@ decide(struct client *c, void *unused)
 			 (unsigned long long)c->x.waiter.id, (long)l->system_uid, name != NULL ? name : "", l->user,
 			 l->rule.map != NULL ? " by map " : "", l->rule.map != NULL ? l->rule.map : "");
 		fail_set(&why, "28000", "Peer authentication failed for user \"%.63s\"", l->user);
-	} else if (login_await(c, decide, &why) > 0)
+	} else if (login_repeat_later(c, decide, &why) > 0)
 		return;
 	login_refuse(c, &why, LR_ERROR);
 }
@@ -111,6 +111,6 @@ login_peer_begin(struct client *c, struct fail *why)
 		free(p);
 		return fail_set(why, "53300", "too many logins at once");
 	}
-	login_wait(c, login_left, &p->client);
+	login_wait(c, login_set_null, &p->client);
 	return 0;
 }

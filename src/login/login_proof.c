@@ -38,7 +38,7 @@ enter_console(struct client *c)
 	bool is_own_user = login_is_own_user(c), is_admin = is_own_user || config_is_admin(c->env->x.config, l->user);
 	struct fail why;
 
-	if (!is_admin && !config_is_stats(c->env->x.config, l->user)) {
+	if (!is_admin && !config_is_stats_user(c->env->x.config, l->user)) {
 		fail_set(&why, "42501", "user \"%.63s\" may not use the pgweir console", l->user);
 		fail_hint(&why, "Add it to admin_users or stats_users in section [auth] of pgweir.ini.");
 		login_refuse(c, &why, LR_ERROR);
@@ -102,7 +102,7 @@ find_pool(struct client *c)
 	struct client_env *env = c->env;
 	struct client_login *l = c->login;
 	struct fail why;
-	struct pool *pool = pool_set_find(env->x.pools, replication_database(c), l->user, *env->x.now_us, &why);
+	struct pool *pool = pool_set_get(env->x.pools, replication_database(c), l->user, *env->x.now_us, &why);
 
 	if (pool == NULL) {
 		refuse_pool(c, &why);
@@ -143,7 +143,7 @@ static void
 enter_pool(struct client *c, struct pool *pool)
 {
 	struct client_login *l = c->login;
-	const struct scope_settings *settings = pool_settings(pool, l->user, *c->env->x.now_us);
+	const struct scope_settings *settings = pool_adopt_user(pool, l->user, *c->env->x.now_us);
 
 	if (settings == NULL) {
 		login_out_of_memory(c);
@@ -226,7 +226,7 @@ login_authenticated(struct client *c)
 		const struct config *config = c->env->x.config;
 
 		/* The main worker checks the limits; everything that concerns the pool happens on the pool's worker. */
-		if (config_tenant_len(config, l->database) == 0 && config_is_of_tenant(config, l->user)) {
+		if (config_tenant_len(config, l->database) == 0 && config_user_is_of_tenant(config, l->user)) {
 			fail_set(&why, "28000", "user \"%.63s\" is a tenant's, and no tenant was named", l->user);
 			login_refuse(c, &why, LR_ERROR);
 			return;

@@ -62,7 +62,7 @@ login_proxy(struct client *c, const uint8_t *bytes, size_t len)
 }
 
 bool
-login_refuses_proxy(struct client *c, const uint8_t *bytes, size_t len)
+login_refuse_proxy(struct client *c, const uint8_t *bytes, size_t len)
 {
 	struct fail why;
 

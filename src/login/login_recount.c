@@ -1,7 +1,7 @@
 /*
- * src/login/login_recount.c - a client that is to be refused at a limit on clients waits until the main worker has
- * heard of all clients that had left before this client came. With one worker, a client that leaves always makes room
- * for the next one. The wait keeps this true with several workers.
+ * src/login/login_recount.c - a client that is to be refused at a limit on clients waits until the main worker
+ * has heard of all clients that had left before this client came. With one worker, a client that leaves always makes
+ * room for the next one. The wait keeps this true with several workers.
  *
  * A note visits each worker in turn. When it comes back, the main worker has already got the notes about clients that
  * had ended on those workers.
@@ -59,7 +59,7 @@ visit(struct note *n, void *owner, bool is_over)
 }
 
 bool
-login_recount(struct client *c, enum reject_reason reason)
+login_wait_for_recount(struct client *c, enum reject_reason reason)
 {
 	bool is_proved = reason == RJ_MAX_CLIENT_CONNECTIONS || reason == RJ_MAX_DATABASE || reason == RJ_MAX_USER;
 	struct recount *r;
@@ -75,7 +75,7 @@ login_recount(struct client *c, enum reject_reason reason)
 	r->again = is_proved ? login_authenticated : login_authenticate;
 	r->at = c->env->crew + 1;
 	r->note.read = visit;
-	login_wait(c, login_left, &r->client);
+	login_wait(c, login_set_null, &r->client);
 	inbox_post((*r->at)->inbox, &r->note);
 	return true;
 }

@@ -38,7 +38,7 @@ login_note_refusal(struct client *c, const struct fail *why, const char *reason)
 {
 	client_end_logged(c);
 	/* PgBouncer logs just one line, when it closes the connection. */
-	if (admission_may_log(c->env->admission, &c->admission) && !log_is_pgbouncers(c->env->x.log))
+	if (admission_may_log(c->env->admission, &c->admission) && !log_has_pgbouncer_format(c->env->x.log))
 		log_refusal(c, LOG_LEVEL_INFO, why, reason, reason);
 }
 
@@ -86,12 +86,12 @@ login_reject(struct client *c, const struct fail *why, enum reject_reason reason
 {
 	const struct client_env *env = c->env;
 
-	if (login_recount(c, reason))
+	if (login_wait_for_recount(c, reason))
 		return;
 	env->x.counters->rejected[reason]++;
 	env->x.counters->logins[LR_ERROR][c->x.state == CL_STARTUP ? LM_NONE : c->login->method]++;
 	client_end_logged(c);
-	if (admission_may_log_reject(env->admission, &c->admission, reason) && !log_is_pgbouncers(env->x.log))
+	if (admission_may_log_reject(env->admission, &c->admission, reason) && !log_has_pgbouncer_format(env->x.log))
 		log_refusal(c, LOG_LEVEL_WARNING, why, reject_reason_names[reason], NULL);
 	if (c->login->out.len > 0)
 		login_flush(c);

@@ -60,7 +60,7 @@ check_password_is_safe(const struct client *c, struct fail *why)
 }
 
 void
-login_rule_name(const struct client *c, const char *name, char out[static CONFIG_DATABASE_MAX + 1])
+login_cut_name(const struct client *c, const char *name, char out[static CONFIG_DATABASE_MAX + 1])
 {
 	/* A tenant's long names are refused later, not truncated. */
 	bool is_tenants = config_tenant_len(c->env->x.config, c->login->database) > 0;
@@ -82,16 +82,16 @@ hba_rule(struct client *c, void (*again)(struct client *c, void *unused), struct
 					       .database = database,
 					       .user = user,
 					       .is_near = interfaces_have,
-					       .has_name = login_has_name,
-					       .is_member = login_is_member,
+					       .has_name = login_ask_name,
+					       .is_member = login_ask_member,
 					       .arg = c };
 	static const enum auth_method demands[] = {
 		[HBA_TRUST] = AUTH_TRUST, [HBA_MD5] = AUTH_MD5,	  [HBA_PASSWORD] = AUTH_PASSWORD,
 		[HBA_CERT] = AUTH_CERT,	  [HBA_PEER] = AUTH_PEER, [HBA_SCRAM] = AUTH_SCRAM_SHA_256,
 	};
 
-	login_rule_name(c, l->database, database);
-	login_rule_name(c, l->user, user);
+	login_cut_name(c, l->database, database);
+	login_cut_name(c, l->user, user);
 	if (l->hba == NULL) { /* the login keeps the same rules, even if a reload replaces them while it waits */
 		l->hba = hba_ref(env->hba);
 		l->ident = ident_ref(env->ident);
@@ -100,7 +100,7 @@ hba_rule(struct client *c, void (*again)(struct client *c, void *unused), struct
 	case HBA_NO:
 		return refuse_by_rule(c, 0, why);
 	case HBA_LATER:
-		return login_await(c, again, why);
+		return login_repeat_later(c, again, why);
 	case HBA_YES:
 		break;
 	}

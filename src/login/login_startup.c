@@ -104,7 +104,7 @@ ssl_request(struct client *c, size_t ahead)
 
 	if (!accept_request(c, &c->login->has_ssl_asked))
 		return;
-	if (!login_has_tls(c)) {
+	if (!login_offers_tls(c)) {
 		answer_request(c, 'N');
 		return;
 	}
@@ -164,9 +164,9 @@ login_startup(struct client *c, const uint8_t *bytes, size_t len)
 
 	if (c->login->is_proxy_due)
 		return login_proxy(c, bytes, len);
-	if (login_refuses_proxy(c, bytes, len))
+	if (login_refuse_proxy(c, bytes, len))
 		return len;
-	if (bytes[0] == STARTUP_DIRECT_TLS && login_has_tls(c) && stream_tls(&c->x.stream) == NULL &&
+	if (bytes[0] == STARTUP_DIRECT_TLS && login_offers_tls(c) && stream_tls(&c->x.stream) == NULL &&
 	    !c->login->has_ssl_asked && !c->login->has_gss_asked) {
 		login_tls_begin(c, bytes, len);
 		return len;

@@ -47,7 +47,7 @@ enum sasl_due {
 	SASL_FINAL_DUE
 };
 
-/* The progress of login_recount(). */
+/* The progress of login_wait_for_recount(). */
 enum login_recounting { RECOUNT_NOT_DUE, RECOUNT_UNDER_WAY, RECOUNTED };
 
 struct client_login {
@@ -113,7 +113,7 @@ void login_free(struct client_login *l); /* NULL is fine */
 /* Makes the login wait for a thread or a query: pgweir does not read from the client until login_conclude(). Either
  * login_conclude() or `abandon` is called, and exactly once. */
 void login_wait(struct client *c, void (*abandon)(void *arg), void *arg);
-void login_left(void *client); /* serves as `abandon`: `client` points to a struct client *, which is set to NULL */
+void login_set_null(void *client); /* serves as `abandon`: `client` points to a struct client *, which is set to NULL */
 bool login_is_waiting(const struct client *c);
 /* Ends the wait: calls `verdict` unless it is NULL, then handles the bytes that were read during the wait. Call this
  * last: c may be closed afterwards. */
@@ -127,10 +127,10 @@ void login_go_to_worker(struct client *c,
 			 * pool's worker */
 			void *unused);
 void login_arrived(struct client *c, void *unused);
-/* login_recount.c: called before a client is refused at a limit on clients, for `reason`. Returns true if the login
- * waits instead, because the main worker may not have heard yet of clients on other workers that have left; after the
- * wait the limit is checked again. */
-bool login_recount(struct client *c, enum reject_reason reason);
+/* login_recount.c: called before a client is refused at a limit on clients, for `reason`. Returns true if the
+ * login waits instead, because the main worker may not have heard yet of clients on other workers that have left; after
+ * the wait the limit is checked again. */
+bool login_wait_for_recount(struct client *c, enum reject_reason reason);
 
 /* login_refuse.c */
 void login_flush(struct client *c); /* sends l->out */
@@ -141,8 +141,8 @@ void login_refuse(struct client *c, const struct fail *why, enum login_result re
 void login_out_of_memory(struct client *c); /* calls login_refuse() with 53200 */
 /* Like login_refuse(), but the log gets `logged`, and the client gets `told`, or no error if `told` is NULL. */
 void login_refuse_as(struct client *c, const struct fail *told, const struct fail *logged, enum login_result result);
-/* Like login_refuse(), for refusals at a limit. Calls login_recount() first, and does nothing if that makes the login
- * wait. Many refusals are logged in one line a second.
+/* Like login_refuse(), for refusals at a limit. Calls login_wait_for_recount() first, and does nothing if that makes
+ * the login wait. Many refusals are logged in one line a second.
  * */
 void login_reject(struct client *c, const struct fail *why, enum reject_reason reason);
 /* Like login_refuse(), for a wrong proof (a password, a certificate): the error is sent after login_failure_delay.

@@ -17,12 +17,12 @@ bool login_expects_proxy(const struct client *c); /* returns true if a PROXY hea
 /* Takes the header; returns the bytes used, or 0 if more are needed. The client may be closed afterwards. */
 size_t login_proxy(struct client *c, const uint8_t *bytes, size_t len);
 /* Refuses the client and returns true if bytes begin like a header although none is expected. */
-bool login_refuses_proxy(struct client *c, const uint8_t *bytes, size_t len);
+bool login_refuse_proxy(struct client *c, const uint8_t *bytes, size_t len);
 /* Writes the application_name that application_name_add_host makes of `name`, which may be NULL, to `out`. */
 void login_name_with_host(const struct client *c, const char *name, char out[static APPLICATION_NAME_MAX + 1]);
 
 /* login_tls.c */
-bool login_has_tls(const struct client *c); /* returns true if TLS is on offer */
+bool login_offers_tls(const struct client *c); /* returns true if TLS is on offer */
 /* Begins the handshake. With direct TLS, `first` has the client's first bytes; else first_len is 0. */
 void login_tls_begin(struct client *c, const uint8_t *first, size_t first_len);
 
@@ -74,11 +74,11 @@ void login_wrong_password(struct client *c);
 bool login_is_own_user(const struct client *c);
 
 /* login_rule.c: sets l->demand. Returns 0; or -1 with *why set if the client is refused; or 1 if the login waits for an
- * answer (login_await()): then `again` is called later, and must call login_rule() once more. */
+ * answer (login_repeat_later()): then `again` is called later, and must call login_rule() once more. */
 int login_rule(struct client *c, void (*again)(struct client *c, void *unused), struct fail *why);
 /* Writes to `out` the user's or database's name, cut to the length to which PostgreSQL cuts it. Otherwise a client
  * could evade a rule by making the name longer. */
-void login_rule_name(const struct client *c, const char *name, char out[static CONFIG_DATABASE_MAX + 1]);
+void login_cut_name(const struct client *c, const char *name, char out[static CONFIG_DATABASE_MAX + 1]);
 
 /* login_certificate.c: checks the client's certificate against the rule and the configuration. Returns 0, -1 with *why
  * set, or 1, as login_rule() does. */

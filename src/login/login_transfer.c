@@ -152,7 +152,7 @@ refuse_silence(struct client *c, void *silent)
 }
 
 void
-login_look_after(struct client_env *main_worker, struct client_env *sent_to, bool all)
+login_take_back(struct client_env *main_worker, struct client_env *sent_to, bool all)
 {
 	struct note_list back = STAILQ_HEAD_INITIALIZER(back);
 	uint64_t now_us = *main_worker->x.now_us, until_us = all ? UINT64_MAX : now_us;

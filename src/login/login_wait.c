@@ -41,7 +41,7 @@ login_wait(struct client *c, void (*abandon)(void *arg), void *arg)
 }
 
 void
-login_left(void *client)
+login_set_null(void *client)
 {
 	*(struct client **)client = NULL;
 }

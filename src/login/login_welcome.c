@@ -45,7 +45,7 @@ login_log(struct client *c)
 {
 	struct client_about about;
 
-	if (!c->env->x.config->log_connections || log_is_pgbouncers(c->env->x.log))
+	if (!c->env->x.config->log_connections || log_has_pgbouncer_format(c->env->x.log))
 		return;
 	client_about(c, &about);
 	about.log.event = "login";
@@ -102,7 +102,7 @@ login_finish(struct client *c, struct gucs *gucs, const struct gucs *welcome)
 	c->x.waiter.waited_us = c->x.waiter.connect_us = 0; /* this wait belongs to the login, not to a request */
 	exchange_step(&c->x, CE_GREETED);
 	if (stream_tls(&c->x.stream) != NULL)
-		tls_secrets_are_over(stream_tls(&c->x.stream));
+		tls_stop_wiping(stream_tls(&c->x.stream));
 	c->x.waiter.idle_since_us = *env->x.now_us;
 	assert(env->login_count > 0);
 	env->login_count--;
@@ -131,7 +131,7 @@ put_unknown_settings(struct client *c, const struct gucs *known)
 		struct fail why;
 
 		if (gucs_get(known, name) != NULL || gucs_get(c->x.pool->baseline, name) != NULL ||
-		    known_is_of_transaction(name))
+		    known_is_transaction_setting(name))
 			continue;
 		fail_set(&why, "42704", "unrecognized configuration parameter \"%s\"", name);
 		put_unknown_setting(c, &why);
@@ -368,7 +368,7 @@ name_to_leave_out(const struct client *c, bool is_unknown)
 		char quoted[160];
 
 		snprintf(quoted, sizeof(quoted), "\"%s\"", name);
-		if (is_unknown ? strstr(c->login->error.text, quoted) != NULL : known_is_of_transaction(name))
+		if (is_unknown ? strstr(c->login->error.text, quoted) != NULL : known_is_transaction_setting(name))
 			return name;
 	}
 	return NULL;
@@ -495,7 +495,7 @@ login_refused(struct exchange *x, const struct fail *why, enum request_failure k
 	struct client *c = client_of(x);
 	struct fail told, logged;
 
-	reject_words(&c->x, why, &told);
+	reject_fail(&c->x, why, &told);
 	report_failure(&c->x, &told, kind, NULL);
 	logged = told;
 	if (kind == RF_BACKEND_UNREACHABLE)

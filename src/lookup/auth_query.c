@@ -399,7 +399,7 @@ auth_queries_outdate(struct auth_queries *all)
 }
 
 void
-auth_queries_step_aside(struct auth_queries *all, const char *database)
+auth_queries_close_idle(struct auth_queries *all, const char *database)
 {
 	struct auth_source *source;
 

@@ -81,4 +81,4 @@ void auth_query_doubt(struct auth_queries *all, const char *database, const char
  * it. */
 void auth_queries_outdate(struct auth_queries *all); /* all may be NULL */
 /* Closes idle connections to this database (by PostgreSQL's name), because a statement needs it for itself. */
-void auth_queries_step_aside(struct auth_queries *all, const char *database);
+void auth_queries_close_idle(struct auth_queries *all, const char *database);

@@ -17,7 +17,7 @@ struct column {
 static int
 read_columns(const uint8_t *body, size_t len, struct column out[static COLUMNS_MAX])
 {
-	struct bind_values row;
+	struct value_list row;
 	unsigned count = fields_row(body, len, &row);
 
 	if (count < 1 || count > COLUMNS_MAX)

@@ -39,8 +39,8 @@
 /*
  * Rows of modules that have a struct module (config/module.h):
  *   MODULE(NAME)
- *   SETTING(NUMBER, SECTION, KEY, TYPE, DEFAULT, BOUNDS, WORDS, DOCUMENTATION): a setting of [slow_query], after its threshold; the value is
- *       config->module_values[NUMBER]
+ *   SETTING(NUMBER, SECTION, KEY, TYPE, DEFAULT, BOUNDS, WORDS, DOCUMENTATION): a setting of [slow_query], after its
+ *       threshold; the value is config->module_values[NUMBER]
  *   SHOW(ID and words, its struct, who may give it, its line in SHOW HELP, an example): as in admin/show_list.h
  */
 #ifdef WITH_SLOWLOG

@@ -202,7 +202,7 @@ handshake_event(struct stream *s)
 	if (h->input > INPUT_MAX || !buf_ok(in)) {
 		fail_set(&why, "08P01", "the TLS handshake is too long");
 		if (h->is_working) {
-			stream_broke(s);
+			stream_set_broken(s);
 			stream_set_reading(s, false);
 		} else
 			failed(h, &why);

@@ -131,7 +131,7 @@ stream_call_later(struct stream *s)
 }
 
 void
-stream_broke(struct stream *s)
+stream_set_broken(struct stream *s)
 {
 	s->is_broken = true;
 	drop_queue(s);
@@ -189,7 +189,7 @@ int
 stream_keep_rest(struct stream *s, const struct iovec *pieces, int count, ssize_t sent)
 {
 	if (sent < 0 && errno != EAGAIN && errno != EINTR) {
-		stream_broke(s);
+		stream_set_broken(s);
 		return 0;
 	}
 	if (enqueue(s, pieces, count, sent < 0 ? 0 : (size_t)sent) < 0)
@@ -236,7 +236,7 @@ drain(struct stream *s)
 
 	if (n < 0) {
 		if (errno != EAGAIN && errno != EINTR)
-			stream_broke(s);
+			stream_set_broken(s);
 		return;
 	}
 	s->queue->off += (uint32_t)n;

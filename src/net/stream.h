@@ -86,7 +86,7 @@ void stream_unhook(struct stream *s);
 void stream_hook(struct stream *s, struct event_base *base, struct inbox *inbox, struct tls_scratch *scratch);
 /* Returns true if there is input to read, or the peer has gone. */
 bool stream_is_readable(const struct stream *s);
-void stream_broke(struct stream *s); /* nothing more can be written: on_readable is called later */
+void stream_set_broken(struct stream *s); /* nothing more can be written: on_readable is called later */
 /* Parts of stream_read(): for TLS and closed streams, and for a recv() that returned `got`, which is 0 or less. */
 enum stream_result stream_read_slowly(struct stream *s, void *buf, size_t cap, size_t *got);
 enum stream_result stream_read_nothing(const struct stream *s, ssize_t got) __attribute__((cold));

@@ -240,7 +240,7 @@ stream_tls_write(struct stream *s, const struct iovec *pieces, int count)
 	if (send_sink(s) < 0)
 		result = -1;
 	if (t->is_broken && result == 0)
-		stream_broke(s);
+		stream_set_broken(s);
 	return result;
 }
 

@@ -20,7 +20,7 @@ struct tls_session; /* opaque: tls_session.c; used by one thread at a time */
 enum tls_wish { TLS_NOT_ASKED_FOR, TLS_ASKED_FOR, TLS_NEEDED };
 /* The checks of a server's certificate: none; that a CA in ca_file has signed it; both that and that it has the
  * server's name. */
-enum tls_verify { TLS_VERIFY_NOTHING, TLS_VERIFY_CHAIN, TLS_VERIFY_NAME };
+enum tls_verify { TLS_CHECK_NOTHING, TLS_CHECK_CHAIN, TLS_CHECK_NAME };
 
 /* Settings of an accepting context. Files are PEM. Strings are borrowed; NULL and empty strings mean that nothing is
  * set. */
@@ -47,7 +47,7 @@ struct tls_connect_settings {
 
 /* Make a context. Return NULL with *why set (F0000, names the file) if, for example, a file can't be read or a key does
  * not fit. */
-struct tls_context *tls_accept_context(const struct tls_accept_settings *settings, struct fail *why);
+struct tls_context *tls_context_for_accept(const struct tls_accept_settings *settings, struct fail *why);
 struct tls_context *tls_connect_context(const struct tls_connect_settings *settings, struct fail *why);
 struct tls_context *tls_context_ref(struct tls_context *ctx);
 void tls_context_unref(struct tls_context *ctx); /* does nothing if ctx is NULL */
@@ -57,7 +57,7 @@ int64_t tls_context_not_after(const struct tls_context *ctx);
 
 /* Returns an SSL of an accepting context, or NULL without memory. The caller provides input and output, and holds ctx
  * for as long as the SSL lives. */
-struct ssl_st *tls_context_accept(struct tls_context *ctx);
+struct ssl_st *tls_context_new_ssl(struct tls_context *ctx);
 
 /* Makes a session. host is the server's name, for SNI and verification, or NULL for an accepted session. Returns NULL
  * without memory. */
@@ -72,7 +72,7 @@ void tls_session_free(struct tls_session *s);
 size_t tls_end_point(const struct tls_session *s, uint8_t out[static TLS_END_POINT_MAX]);
 /* Called after the login, when no more passwords come. Until then OpenSSL wipes the whole buffer of each read after
  * decrypting, which costs half a microsecond. */
-void tls_secrets_are_over(struct tls_session *s);
+void tls_stop_wiping(struct tls_session *s);
 const char *tls_server_name(const struct tls_session *s); /* returns the SNI that the client sent, or NULL */
 bool tls_has_alpn(const struct tls_session *s); /* returns true if both sides agreed on "postgresql" */
 /* returns true if the peer has sent a certificate; it is verified if the context verifies */

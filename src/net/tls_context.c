@@ -258,7 +258,7 @@ next_path(const char **list, char *out, size_t out_cap)
 }
 
 struct tls_context *
-tls_accept_context(const struct tls_accept_settings *s, struct fail *why)
+tls_context_for_accept(const struct tls_accept_settings *s, struct fail *why)
 {
 	struct tls_context *ctx = context_new(why);
 	const char *certificates = s->certificate_files, *keys = s->key_files;
@@ -299,7 +299,7 @@ bad:
 }
 
 struct ssl_st *
-tls_context_accept(struct tls_context *ctx)
+tls_context_new_ssl(struct tls_context *ctx)
 {
 	return SSL_new(ctx->ctxs[0]);
 }
@@ -332,7 +332,7 @@ keep_session(SSL *ssl, SSL_SESSION *session)
 static int
 trust_servers(SSL_CTX *c, const struct tls_connect_settings *s, struct fail *why)
 {
-	if (s->verify == TLS_VERIFY_NOTHING)
+	if (s->verify == TLS_CHECK_NOTHING)
 		return 0;
 	ERR_clear_error();
 	if (strcmp(s->ca_file, "system") == 0) {

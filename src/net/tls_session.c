@@ -23,7 +23,7 @@ aim(struct tls_session *s)
 
 	if (!is_ip && !s->ctx->hides_name && SSL_set_tlsext_host_name(s->ssl, s->host) != 1)
 		return -1;
-	if (s->ctx->verify != TLS_VERIFY_NAME)
+	if (s->ctx->verify != TLS_CHECK_NAME)
 		return 0;
 	X509_VERIFY_PARAM_set_hostflags(param, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
 	return (is_ip ? X509_VERIFY_PARAM_set1_ip_asc(param, s->host)
@@ -183,7 +183,7 @@ tls_end_point(const struct tls_session *s, uint8_t out[static TLS_END_POINT_MAX]
 }
 
 void
-tls_secrets_are_over(struct tls_session *s)
+tls_stop_wiping(struct tls_session *s)
 {
 	SSL_clear_options(s->ssl, SSL_OP_CLEANSE_PLAINTEXT);
 }

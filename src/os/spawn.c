@@ -63,7 +63,7 @@ early_signals(sigset_t *out)
 }
 
 void
-os_admit_signals(void)
+os_unblock_signals(void)
 {
 	sigset_t early;
 

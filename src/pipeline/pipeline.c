@@ -43,7 +43,7 @@ ends_alone(const struct exchange *x, const char *sql, size_t len)
 {
 	struct scan scan;
 
-	scan_remembered(&x->env->scanned, &scan, gucs_scan_options(x->gucs), sql, len);
+	scan_cached(&x->env->scanned, &scan, gucs_scan_options(x->gucs), sql, len);
 	return traits_are_plannable(scan.first) && (scan.flags & ~(uint32_t)SCAN_SEQUENCES) == 0 && scan.hints == 0 &&
 	       is_one_statement(sql, len);
 }
@@ -75,7 +75,7 @@ static bool
 may_query_go(const struct exchange *x, const char *sql, size_t len)
 {
 	struct scan scan;
-	struct scanned_sql *kept = scan_remembered(&x->env->scanned, &scan, gucs_scan_options(x->gucs), sql, len);
+	struct scanned_sql *kept = scan_cached(&x->env->scanned, &scan, gucs_scan_options(x->gucs), sql, len);
 	struct sql_risk *risk = kept == NULL ? NULL : &kept->risk;
 
 	return len > 0 &&
@@ -128,7 +128,7 @@ is_plain_loan(const struct loan *l)
 {
 	return l->end == LOAN_GOES_ON && l->standby == 0 && l->begun_for == 0 && l->risk == 0 && l->suspected == 0 &&
 	       l->settled == 0 && l->followed.by == FOLLOWED_BY_NOTHING && l->behind == NOTHING_BEHIND &&
-	       !l->is_unsuited && !l->announces_ready && !l->commit.is_on && l->ddl == DDL_NONE &&
+	       !l->has_foreign_plans && !l->announces_ready && !l->commit.is_on && l->ddl == DDL_NONE &&
 	       l->code == CODE_AS_BEFORE && l->sqlstate[0] == '\0' && l->late_since_us == 0;
 }
 
@@ -198,7 +198,7 @@ put_kept(struct exchange *x, struct server *srv, struct batch *b, struct stateme
 {
 	const uint8_t *behind = b->bind + b->bind_len;
 	bool is_due;
-	const struct statement *named = statements_keep_ahead(x, srv, st, &is_due);
+	const struct statement *named = statements_find_kept_ahead(x, srv, st, &is_due);
 
 	if (named == NULL)
 		return !is_due;

@@ -56,7 +56,7 @@ abandon_logins(struct policy *p, uint64_t now_us)
 
 	while ((conn = find_login(p)) != NULL)
 		policy_close_conn(p, conn, RR_EVICTED);
-	policy_reinforce(p, now_us);
+	policy_replenish(p, now_us);
 }
 
 static void
@@ -71,13 +71,13 @@ obey(struct policy *p, const struct policy_orders *o, uint64_t now_us)
 			if (!policy_give_up_idle(p, now_us))
 				caps_withdraw(&p->caps);
 		}
-		caps_review(&p->caps, now_us); /* not yet done if policy_reinforce() is running already */
+		caps_review(&p->caps, now_us); /* not yet done if policy_replenish() is running already */
 	}
 	if ((o->what & ORDER_ABANDON) != 0)
 		abandon_logins(p, now_us);
 	policy_obey_shards(p, o, now_us);
-	if ((o->what & ORDER_STIR) != 0 || ((o->what & ORDER_NEWS) != 0 && p->waiting > 0))
-		policy_stir(p, now_us);
+	if ((o->what & ORDER_WAKE) != 0 || ((o->what & ORDER_NEWS) != 0 && p->waiting > 0))
+		policy_wake(p, now_us);
 	policy_arm(p, later_of(o->arm_at_us, now_us));
 }
 
@@ -118,7 +118,7 @@ policy_free(struct policy *p)
 	assert(p->total == 0 && TAILQ_EMPTY(&p->all) && p->washing == 0);
 	assert(p->returned == NULL && p->arriving == NULL);
 	fail_set(&why, "57P01", "the pool is closed");
-	policy_refuse_line(p, &why, RF_SHUTDOWN);
+	policy_refuse_queue(p, &why, RF_SHUTDOWN);
 	assert(p->waiting == 0);
 	caps_leave(&p->caps);
 	circuit_leave(&p->circuit);
@@ -150,7 +150,7 @@ policy_set_cap(struct policy *p, enum policy_cap which, struct policy_budget *b,
 	if (p->caps.by_kind[which].budget == b)
 		return;
 	caps_set(&p->caps, which, b, p->count, now_us);
-	policy_reinforce(p, now_us);
+	policy_replenish(p, now_us);
 }
 
 void
@@ -166,7 +166,7 @@ policy_set_circuit(struct policy *p, struct policy_circuit *c, uint64_t now_us)
 		policy_end_trial(p, conn, now_us);
 	circuit_leave(&p->circuit);
 	circuit_join(c, &p->circuit, &p->orders);
-	policy_reinforce(p, now_us);
+	policy_replenish(p, now_us);
 }
 
 bool
@@ -178,8 +178,8 @@ policy_has_waiters(const struct policy *p)
 static void
 end_washing(struct policy *p, struct policy_conn *conn)
 {
-	p->washing -= conn->is_washed;
-	conn->is_washed = false;
+	p->washing -= conn->is_being_washed;
+	conn->is_being_washed = false;
 }
 
 /* conn is gone: removes it from p->last. */
@@ -284,7 +284,7 @@ static void
 join_queue(struct policy *p, struct policy_waiter *t, uint64_t now_us)
 {
 	assert(t->waits == WAITS_NOT);
-	t->waits = WAITS_IN_LINE;
+	t->waits = WAITS_IN_QUEUE;
 	t->since_us = now_us;
 	t->connect_us = 0;
 	t->is_wait_logged = false;
@@ -293,7 +293,7 @@ join_queue(struct policy *p, struct policy_waiter *t, uint64_t now_us)
 	p->waiting++;
 	p->counters->waits++;
 	p->shard.is_to_ask = true;
-	policy_is_asked(p, now_us);
+	policy_note_demand(p, now_us);
 	if (p->outage.since_us > 0 && p->settings.on_outage == OUTAGE_HOLD) {
 		p->outage.held++;
 		p->counters->held++;
@@ -395,7 +395,7 @@ lend(struct policy *p, struct policy_conn *conn, const struct policy_waiter *t)
 		policy_move(p, conn, PC_LENT);
 }
 
-/* Returns true if policy_reinforce() would do nothing for one more waiter: earlier waiters have had it done, the pool
+/* Returns true if policy_replenish() would do nothing for one more waiter: earlier waiters have had it done, the pool
  * is full, all connections of this shard are lent, and no shard has an idle one. */
 static inline bool
 is_all_done(const struct policy *p)
@@ -415,7 +415,7 @@ policy_borrow(struct policy *p, struct policy_waiter *t, uint64_t now_us)
 	if (conn == NULL) {
 		join_queue(p, t, now_us);
 		if (!is_all_done(p))
-			policy_reinforce(p, now_us);
+			policy_replenish(p, now_us);
 		return NULL;
 	}
 	lend(p, conn, t);
@@ -432,7 +432,7 @@ policy_borrow_idle(struct policy *p, struct policy_waiter *t, uint64_t now_us)
 
 	if (conn == NULL) {
 		if (!p->is_fail_fatal) /* after a fatal failure the long back-off stays: no client is in the queue */
-			policy_is_asked(p, now_us);
+			policy_note_demand(p, now_us);
 		policy_stock_up(p, now_us);
 	} else
 		lend(p, conn, t);
@@ -446,7 +446,7 @@ policy_cancel(struct policy *p, struct policy_waiter *t, uint64_t now_us)
 		return;
 	t->connect_us = policy_waited_to_connect_us(p, t, now_us);
 	policy_leave_queue(p, t);
-	policy_reinforce(p, now_us);
+	policy_replenish(p, now_us);
 }
 
 static inline void take_back(struct policy *p, struct policy_conn *conn, uint64_t now_us);
@@ -465,9 +465,10 @@ grant(struct policy *p, struct policy_conn *conn, struct policy_waiter *t, uint6
 		return;
 	while ((conn = p->returned) != NULL) {
 		p->returned = NULL;
-		if (policy_next_is_nobodys(conn)) { /* the waiter whose request is next there has left meanwhile */
+		if (policy_first_ahead_is_orphaned(
+			conn)) { /* the waiter whose request is next there has left meanwhile */
 			policy_close_conn(p, conn, RR_DIRTY);
-			policy_reinforce(p, now_us);
+			policy_replenish(p, now_us);
 		} else
 			take_back(p, conn, now_us);
 	}
@@ -565,7 +566,7 @@ pass_on(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 	end_washing(p, conn);
 	if (is_to_close(p, conn, now_us, &reason) || is_asked_back || (ahead > 0 && t == NULL)) {
 		policy_close_conn(p, conn, reason);
-		policy_reinforce(p, now_us);
+		policy_replenish(p, now_us);
 	} else if (ahead == 0 && may_give(p, t) && policy_give(p, conn, t, now_us)) {
 		return;
 	} else if (t == NULL) {
@@ -578,7 +579,7 @@ pass_on(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 		leave_served(p, t);
 		lend(p, conn, t);
 		if (caps_is_short(&p->caps))
-			policy_reinforce(p, now_us);
+			policy_replenish(p, now_us);
 		if (p->shard.shared != NULL)
 			policy_give_idle(p, now_us);
 		grant(p, conn, t, now_us);
@@ -688,7 +689,7 @@ deliver(struct policy *p, struct policy_conn *conn, uint64_t asked_us, uint64_t 
 		leave_served(p, t);
 		lend(p, conn, t);
 	}
-	policy_reinforce(p, now_us);
+	policy_replenish(p, now_us);
 	if (t != NULL)
 		grant(p, conn, t, now_us);
 }
@@ -730,7 +731,7 @@ policy_arrive(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 		lend(p, conn, t);
 	}
 	p->shard.is_to_ask |= t == NULL;
-	policy_reinforce(p, now_us);
+	policy_replenish(p, now_us);
 	if (t != NULL)
 		grant(p, conn, t, now_us);
 	return true;
@@ -741,7 +742,7 @@ policy_arrive(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 void
 policy_conn_opening(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 {
-	assert(conn->state == PC_NONE && conn->shared == NULL && !conn->is_washed);
+	assert(conn->state == PC_NONE && conn->shared == NULL && !conn->is_being_washed);
 	assert(p->shard.shared != NULL || p->total < p->limit);
 	conn->opened_us = now_us;
 	conn->source =
@@ -763,7 +764,7 @@ policy_conn_opened(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 	circuit_answered(&p->circuit, now_us);
 	policy_end_trial(p, conn, now_us);
 	recover(p, now_us);
-	policy_climb(p);
+	policy_raise_ramp(p);
 	conn->opened_us = conn->idle_since_us = now_us;
 	policy_set_recycle_time(p, conn);
 	deliver(p, conn, asked_us, now_us);
@@ -807,7 +808,7 @@ policy_ping_done(struct policy *p, struct policy_conn *conn, bool ok, uint64_t n
 		deliver(p, conn, conn->pinged_us, now_us);
 	} else {
 		policy_ping_failed(p, conn, now_us);
-		policy_reinforce(p, now_us);
+		policy_replenish(p, now_us);
 	}
 }
 
@@ -831,26 +832,26 @@ policy_conn_gone(struct policy *p, struct policy_conn *conn, bool upstream_may_b
 	}
 	if (upstream_may_be_down && (was == PC_IDLE || was == PC_PINGING || was == PC_LENT))
 		policy_raise_epoch(p, now_us);
-	policy_reinforce(p, now_us);
+	policy_replenish(p, now_us);
 }
 
 void
 policy_conn_washing(struct policy *p, struct policy_conn *conn)
 {
 	assert(conn->state == PC_LENT && conn != p->returned);
-	p->washing += !conn->is_washed;
-	conn->is_washed = true;
+	p->washing += !conn->is_being_washed;
+	conn->is_being_washed = true;
 	assert(p->washing <= p->count[PC_LENT]);
 	if (p->waiting > 0)
 		policy_tell_shards(p);
 }
 
 void
-policy_conn_washing_is_slow(struct policy *p, struct policy_conn *conn, uint64_t asked_us, uint64_t now_us)
+policy_conn_washing_delayed(struct policy *p, struct policy_conn *conn, uint64_t asked_us, uint64_t now_us)
 {
 	struct policy_waiter *t;
 
-	if (!conn->is_washed)
+	if (!conn->is_being_washed)
 		return;
 	TAILQ_FOREACH(t, &p->line, link)
 		if (asked_us != 0)
@@ -858,11 +859,11 @@ policy_conn_washing_is_slow(struct policy *p, struct policy_conn *conn, uint64_t
 	assert(p->washing > 0);
 	end_washing(p, conn);
 	policy_tell_shards(p);
-	policy_reinforce(p, now_us);
+	policy_replenish(p, now_us);
 }
 
 void
-policy_stir(struct policy *p, uint64_t now_us)
+policy_wake(struct policy *p, uint64_t now_us)
 {
 	p->cap_has_room = true;
 	policy_arm(p, now_us);
@@ -876,7 +877,7 @@ policy_give_up_idle(struct policy *p, uint64_t now_us)
 	if (coldest == NULL)
 		return false;
 	policy_close_conn(p, coldest, RR_EVICTED);
-	policy_reinforce(p, now_us);
+	policy_replenish(p, now_us);
 	return true;
 }
 
@@ -905,7 +906,7 @@ void
 policy_warm(struct policy *p, uint64_t now_us)
 {
 	p->is_in_use = true;
-	policy_reinforce(p, now_us);
+	policy_replenish(p, now_us);
 }
 
 void

@@ -112,7 +112,7 @@ struct policy_conn {
 	uint64_t borrower_id; /* the id of the last borrower; 0 if none */
 	bool is_recycle_due; /* the connection is closed when it would become idle (RECONNECT, new settings) */
 	enum checkout_source source; /* of the next loan: the first is CS_NEW, or CS_OVERFLOW if above pool_size */
-	bool is_washed; /* LENT; being reset, or asked a query of pgweir's own, and then returned */
+	bool is_being_washed; /* LENT; being reset, or asked a query of pgweir's own, and then returned */
 	bool is_trial; /* OPENING while the circuit is open */
 	TAILQ_ENTRY(policy_conn)
 	link; /* the list of its state; unused while LENT, since most loans are short */
@@ -133,7 +133,7 @@ struct policy_waiter;
 
 /* Counts the borrowers that have the places which other borrowers wait for, as far as a worker knows. known: all of
  * them. running: PostgreSQL works for them. named: a hint names them, because PostgreSQL does not. */
-struct policy_keepers {
+struct policy_holders {
 	uint32_t known, running, named;
 	const char *against_more; /* the hint if all are running and more connections would not help; or NULL */
 };
@@ -144,12 +144,12 @@ struct policy_waiter_ops {
 	void (*on_refuse)(const struct fail *why, enum request_failure kind, struct policy_waiter *t);
 	/* t waits still. Looks at the borrowers that have the places which t waits for. If one of them has left its
 	 * connection unused for as long as t waits, adds a hint to *why that names it. May be NULL. */
-	struct policy_keepers (*blame)(const struct policy_waiter *t, uint64_t now_us, struct fail *why);
+	struct policy_holders (*blame)(const struct policy_waiter *t, uint64_t now_us, struct fail *why);
 };
 
 enum waiting {
 	WAITS_NOT,
-	WAITS_IN_LINE,
+	WAITS_IN_QUEUE,
 	/* the waiter's request was sent ahead, and may still be answered on that connection (policy_ahead.h) */
 	WAITS_AHEAD
 };
@@ -228,7 +228,7 @@ void policy_return_asked(struct policy *p, struct policy_conn *conn, uint64_t as
 void policy_conn_washing(struct policy *p, struct policy_conn *conn);
 /* conn is not returned as soon as expected, so another connection may be opened. asked_us: as in
  * policy_return_asked. */
-void policy_conn_washing_is_slow(struct policy *p, struct policy_conn *conn, uint64_t asked_us, uint64_t now_us);
+void policy_conn_washing_delayed(struct policy *p, struct policy_conn *conn, uint64_t asked_us, uint64_t now_us);
 /* The borrower has left: t gets no callback. Does nothing if t does not wait. */
 void policy_cancel(struct policy *p, struct policy_waiter *t, uint64_t now_us);
 

@@ -29,7 +29,7 @@ void policy_ahead_came(struct policy_conn *conn, uint64_t now_us);
 uint32_t policy_count_ahead(const struct policy *p);
 /* Returns true if the first request that was sent ahead to conn has no owner. */
 static inline bool
-policy_next_is_nobodys(const struct policy_conn *conn)
+policy_first_ahead_is_orphaned(const struct policy_conn *conn)
 {
 	return conn->ahead_count > 0 && (conn->ahead[0].t == NULL || conn->ahead[0].t->waits == WAITS_NOT);
 }

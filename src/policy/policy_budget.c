@@ -465,7 +465,7 @@ is_tight(const struct policy_budget *b)
 }
 
 void
-budget_watch(struct policy_budget *b, const struct policy_worker *r)
+budget_update_watched(struct policy_budget *b, const struct policy_worker *r)
 {
 	bool was_watched = b->is_watched;
 	struct budget_member *m;
@@ -575,7 +575,7 @@ is_before_all(const struct budget_member *m, const struct budget_member *h)
 }
 
 bool
-budget_allows(struct budget_member *m, bool is_for_waiter, uint64_t now_us)
+budget_try(struct budget_member *m, bool is_for_waiter, uint64_t now_us)
 {
 	struct policy_budget *b = m->budget;
 	struct budget_member *h;
@@ -626,7 +626,7 @@ is_others_turn(const struct policy_budget *b, const struct budget_member *m)
 }
 
 bool
-budget_asks_back(struct budget_member *m, uint64_t opened_us, uint64_t now_us)
+budget_ask_back(struct budget_member *m, uint64_t opened_us, uint64_t now_us)
 {
 	struct policy_budget *b = m->budget;
 	uint32_t share, live = live_count(m->group);
@@ -687,7 +687,7 @@ ask_for_idle(struct budget_member *m, struct policy_worker *r, uint64_t now_us)
 	count_asked(m);
 	policy_worker_order(m->orders, ORDER_GIVE_UP);
 	if (m->worker == r) {
-		policy_worker_act(r, now_us);
+		policy_worker_unlock_and_act(r, now_us);
 		policy_worker_lock(r);
 	}
 }
@@ -715,7 +715,7 @@ take_or_ask(struct policy_budget *b, struct budget_member *m, uint64_t now_us)
 	struct budget_member *idlest;
 
 	budget_take(m);
-	budget_watch(b, m->worker);
+	budget_update_watched(b, m->worker);
 	if (!has_place_for_all(b) && ((idlest = find_idlest(b, IDLEST_HERE, m->worker, now_us)) != NULL ||
 				      (b->used - leaving_count(b, NULL) > b->limit &&
 				       (idlest = find_idlest(b, IDLEST_ANY, m->worker, now_us)) != NULL)))
@@ -737,8 +737,8 @@ policy_places_take(struct budget_member *m, uint64_t now_us)
 		is_taken = take_or_ask(b, m, now_us);
 	else if ((is_taken = budget_take_held(b, now_us)))
 		budget_take(m);
-	budget_watch(b, m->worker);
-	policy_worker_act(m->worker, now_us);
+	budget_update_watched(b, m->worker);
+	policy_worker_unlock_and_act(m->worker, now_us);
 	return is_taken;
 }
 
@@ -823,7 +823,7 @@ budget_wake_best(struct policy_budget *b)
 		if (places_before(m, best) > 0) /* m's claim is better */
 			best = m;
 	}
-	policy_worker_order(best->orders, ORDER_STIR);
+	policy_worker_order(best->orders, ORDER_WAKE);
 }
 
 /* g has no members. */
@@ -900,7 +900,7 @@ arm_first(struct policy_budget *b, const struct policy_worker *r, uint64_t now_u
 	policy_worker_order(first->orders, ORDER_ARM);
 }
 
-/* Called under the lock, which is released in between. policy_worker_act() must follow. */
+/* Called under the lock, which is released in between. policy_worker_unlock_and_act() must follow. */
 static void
 review(struct policy_budget *b, struct policy_worker *r, uint64_t now_us)
 {
@@ -924,19 +924,19 @@ review(struct policy_budget *b, struct policy_worker *r, uint64_t now_us)
 }
 
 void
-budget_look_again(struct policy_budget *b, struct policy_worker *r, uint64_t now_us)
+budget_review_and_unlock(struct policy_budget *b, struct policy_worker *r, uint64_t now_us)
 {
 	budget_fit(b);
-	budget_watch(b, r);
+	budget_update_watched(b, r);
 	review(b, r, now_us);
-	policy_worker_act(r, now_us);
+	policy_worker_unlock_and_act(r, now_us);
 }
 
 void
 budget_review(struct budget_member *m, uint64_t now_us)
 {
 	policy_worker_lock(m->worker);
-	budget_look_again(m->budget, m->worker, now_us);
+	budget_review_and_unlock(m->budget, m->worker, now_us);
 }
 
 void
@@ -954,7 +954,7 @@ budget_report(struct budget_member *m, uint32_t short_count, uint64_t now_us)
 	budget_count(&m->group->short_count, short_count - m->short_count);
 	budget_count(&b->short_count, short_count - m->short_count);
 	m->short_count = short_count;
-	budget_look_again(b, m->worker, now_us);
+	budget_review_and_unlock(b, m->worker, now_us);
 }
 
 void
@@ -962,5 +962,5 @@ policy_budget_set_limit(struct policy_budget *b, struct policy_worker *r, uint32
 {
 	policy_worker_lock(r);
 	b->limit = limit;
-	budget_look_again(b, r, now_us);
+	budget_review_and_unlock(b, r, now_us);
 }

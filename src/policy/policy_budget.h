@@ -121,16 +121,16 @@ bool policy_places_are_wanted(const struct budget_member *m);
  * the claim of m is set, and all else is zeroed. */
 void budget_join(struct policy_budget *b, struct budget_member *m, struct budget_group *g,
 		 const uint32_t counts[static PC_COUNT]);
-/* The connections of m count no longer, so other pools may be woken: policy_worker_act() must follow. */
+/* The connections of m count no longer, so other pools may be woken: policy_worker_unlock_and_act() must follow. */
 void budget_leave(struct budget_member *m);
 /* Sets the claim of m; a weight of 0 counts as 1. Also allowed before budget_join. The caller reviews. */
 void budget_set_claim(struct budget_member *m, uint32_t weight, uint32_t reserved);
 void budget_publish(struct budget_member *m, const struct budget_view *v);
 /* Call this after a change that may make the budget tight: if it has become tight, all members publish from now on. r:
- * this thread's policy worker; policy_worker_act() must follow. */
-void budget_watch(struct policy_budget *b, const struct policy_worker *r);
+ * this thread's policy worker; policy_worker_unlock_and_act() must follow. */
+void budget_update_watched(struct policy_budget *b, const struct policy_worker *r);
 
-/* Orders all pools with waiters to look again; policy_worker_act() must follow. */
+/* Orders all pools with waiters to look again; policy_worker_unlock_and_act() must follow. */
 void budget_tell_news(struct policy_budget *b);
 
 void budget_take(struct budget_member *m); /* takes a place: the connection will be opened */
@@ -139,17 +139,18 @@ void budget_take(struct budget_member *m); /* takes a place: the connection will
 void budget_moved(struct budget_member *m, enum policy_conn_state from, enum policy_conn_state to);
 /* A connection of m's (m->budget may be NULL) has left for another shard of g, or has come from one. */
 void budget_transferred(struct budget_member *m, struct budget_group *g, bool has_left);
-void budget_lost(struct budget_group *g); /* a connection of g's in transfer is lost; policy_worker_act() must follow */
+void budget_lost(
+    struct budget_group *g); /* a connection of g's in transfer is lost; policy_worker_unlock_and_act() must follow */
 /* Call this at the end of each change; it reviews. short_count: how many connections only the cap prevents. */
 void budget_report(struct budget_member *m, uint32_t short_count, uint64_t now_us);
 
 /* Returns true if m may open a connection. There must be a free place; with is_for_waiter, no other pool may have a
  * better claim to it; without (for min_idle), no member may be hungry. */
-bool budget_allows(struct budget_member *m, bool is_for_waiter, uint64_t now_us);
+bool budget_try(struct budget_member *m, bool is_for_waiter, uint64_t now_us);
 /* Returns true if m's group lacks more places than its leaving connections will free; false without a cap. */
 bool budget_lacks(const struct budget_member *m);
 /* Returns true if the connection being returned to m must be closed for another pool; it then counts as asked for. */
-bool budget_asks_back(struct budget_member *m, uint64_t opened_us, uint64_t now_us);
+bool budget_ask_back(struct budget_member *m, uint64_t opened_us, uint64_t now_us);
 void budget_withdraw(struct budget_member *m); /* m has no idle connection left to close: none is asked for any more */
 /* Returns true if all places are taken while some pool would open a connection. */
 bool budget_is_wanted(const struct policy_budget *b);

@@ -69,7 +69,7 @@ budget_fit(struct policy_budget *b)
 		b->limit = most < b->kept.news.share ? most : b->kept.news.share;
 }
 
-/* Tells the keeper that counts have changed: policy_worker_act() or policy_worker_tell() must follow. */
+/* Tells the keeper that counts have changed: policy_worker_unlock_and_act() or policy_worker_tell() must follow. */
 static inline void
 budget_tell_keeper(const struct policy_budget *b)
 {
@@ -87,10 +87,10 @@ budget_change_opening(struct budget_member *m, uint32_t by)
 /* policy_budget.c */
 bool budget_has_free_place(const struct policy_budget *b);
 void budget_end_rests(struct policy_budget *b, uint64_t now_us); /* resting groups whose time is over are not in use */
-/* Wakes the hungry member with the best claim, if a place is free; policy_worker_act() must follow. */
+/* Wakes the hungry member with the best claim, if a place is free; policy_worker_unlock_and_act() must follow. */
 void budget_wake_best(struct policy_budget *b);
 /* Reviews; call this after a change of the limit, or of what members want. Called with the lock, returns without it. */
-void budget_look_again(struct policy_budget *b, struct policy_worker *r, uint64_t now_us);
+void budget_review_and_unlock(struct policy_budget *b, struct policy_worker *r, uint64_t now_us);
 
 /* policy_keeper.c */
 /* Has the keeper ask for a place for m's min_idle, unless other places are asked for more urgently. */

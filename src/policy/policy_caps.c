@@ -20,7 +20,7 @@ allows(struct budget_member *m, uint64_t now_us)
 	if (m->budget == NULL)
 		return true;
 	policy_worker_lock(m->worker);
-	is_allowed = budget_allows(m, true, now_us);
+	is_allowed = budget_try(m, true, now_us);
 	policy_worker_unlock(m->worker);
 	return is_allowed;
 }
@@ -39,10 +39,10 @@ caps_set(struct policy_caps *caps, enum policy_cap which, struct policy_budget *
 	};
 	if (b != NULL) {
 		budget_join(b, m, caps->groups == NULL ? NULL : &caps->groups[which], counts);
-		budget_watch(b, m->worker);
+		budget_update_watched(b, m->worker);
 	}
 	caps->orders->ops->publish(caps->orders->pool);
-	policy_worker_act(m->worker, now_us);
+	policy_worker_unlock_and_act(m->worker, now_us);
 }
 
 void
@@ -125,7 +125,7 @@ caps_take(struct policy_caps *caps, bool is_for_waiter, uint64_t now_us)
 	for (unsigned i = 0; i < POLICY_CAPS && may_take; i++) {
 		struct budget_member *m = &caps->by_kind[i];
 
-		may_take = m->budget == NULL || budget_allows(m, is_for_waiter, now_us);
+		may_take = m->budget == NULL || budget_try(m, is_for_waiter, now_us);
 	}
 	for (unsigned i = 0; i < POLICY_CAPS && may_take; i++)
 		if (caps->by_kind[i].budget != NULL)
@@ -183,7 +183,7 @@ caps_ask_back(struct policy_caps *caps, uint64_t opened_us, uint64_t now_us)
 	policy_worker_lock(caps->orders->worker);
 	caps->orders->ops->publish(caps->orders->pool);
 	for (unsigned i = 0; i < POLICY_CAPS && !is_asked; i++)
-		is_asked = caps->by_kind[i].budget != NULL && budget_asks_back(&caps->by_kind[i], opened_us, now_us);
+		is_asked = caps->by_kind[i].budget != NULL && budget_ask_back(&caps->by_kind[i], opened_us, now_us);
 	policy_worker_unlock(caps->orders->worker);
 	return is_asked;
 }

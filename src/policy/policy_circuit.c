@@ -111,7 +111,7 @@ circuit_begin(const struct circuit_member *m, bool *is_trial, uint64_t now_us)
 	return is_allowed;
 }
 
-/* Call this under the lock; policy_worker_act() must follow. */
+/* Call this under the lock; policy_worker_unlock_and_act() must follow. */
 static void
 wake_others(const struct circuit_member *m, bool are_all)
 {
@@ -119,7 +119,7 @@ wake_others(const struct circuit_member *m, bool are_all)
 
 	TAILQ_FOREACH(other, &m->circuit->members, link)
 		if (other != m)
-			policy_worker_order(other->orders, are_all ? ORDER_NEWS | ORDER_STIR : ORDER_NEWS);
+			policy_worker_order(other->orders, are_all ? ORDER_NEWS | ORDER_WAKE : ORDER_NEWS);
 }
 
 static void
@@ -138,7 +138,7 @@ circuit_ended(const struct circuit_member *m, uint64_t now_us)
 	assert(c->trials > 0);
 	c->trials--;
 	wake_others(m, false);
-	policy_worker_act(m->orders->worker, now_us);
+	policy_worker_unlock_and_act(m->orders->worker, now_us);
 }
 
 void
@@ -154,7 +154,7 @@ circuit_answered(const struct circuit_member *m, uint64_t now_us)
 		publish(c);
 		wake_others(m, true); /* another pool may be in an outage, too */
 	}
-	policy_worker_act(m->orders->worker, now_us);
+	policy_worker_unlock_and_act(m->orders->worker, now_us);
 }
 
 void
@@ -212,7 +212,7 @@ circuit_failed(const struct circuit_member *m, enum connect_failure kind, bool i
 		note_failure(c, kind, why, started_us, now_us);
 		wake_others(m, false);
 	}
-	policy_worker_act(m->orders->worker, now_us);
+	policy_worker_unlock_and_act(m->orders->worker, now_us);
 	return is_news;
 }
 

@@ -71,7 +71,7 @@ policy_worker_set_silent(struct policy_worker *r, struct policy_worker *own, boo
 		atomic_fetch_and_explicit(&r->commons->silent, ~bit, memory_order_relaxed);
 	policy_worker_lock(own);
 	budget_tell_news(r->commons->total);
-	policy_worker_act(own, now_us);
+	policy_worker_unlock_and_act(own, now_us);
 }
 
 /* --- Names. --- */
@@ -198,7 +198,7 @@ policy_worker_tell(struct policy_worker *r)
 }
 
 void
-policy_worker_act(struct policy_worker *r, uint64_t now_us)
+policy_worker_unlock_and_act(struct policy_worker *r, uint64_t now_us)
 {
 	struct policy_orders *first;
 
@@ -225,7 +225,7 @@ policy_worker_run_orders(struct policy_worker *r, uint64_t now_us)
 	policy_worker_lock(r);
 	if (r->state == WORKER_TOLD)
 		r->state = WORKER_AT_REST;
-	policy_worker_act(r, now_us);
+	policy_worker_unlock_and_act(r, now_us);
 }
 
 void

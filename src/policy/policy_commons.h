@@ -128,8 +128,8 @@ struct policy_order_ops {
 enum policy_order {
 	ORDER_PUBLISH = 1, /* a cap is tight */
 	ORDER_GIVE_UP = 2, /* budget_member.asked: give up an idle connection */
-	ORDER_STIR = 4, /* policy_stir() is due */
-	ORDER_NEWS = 8, /* policy_stir() is due if clients wait */
+	ORDER_WAKE = 4, /* policy_wake() is due */
+	ORDER_NEWS = 8, /* policy_wake() is due if clients wait */
 	ORDER_ABANDON = 16, /* close connections whose login has not ended */
 	ORDER_SEEK = 32, /* another shard of its pool wants idle connections (policy_shared.h) */
 	ORDER_ANSWER = 64, /* answered_by has new bits */
@@ -150,14 +150,14 @@ struct policy_orders {
 
 void policy_worker_lock(const struct policy_worker *r);
 void policy_worker_unlock(const struct policy_worker *r);
-/* Call this under the lock. what: enum policy_order. policy_worker_act() must follow. */
+/* Call this under the lock. what: enum policy_order. policy_worker_unlock_and_act() must follow. */
 void policy_worker_order(struct policy_orders *o, unsigned what);
-/* Call this under the lock. Makes r->tell() due; policy_worker_act() or policy_worker_tell() must follow. */
+/* Call this under the lock. Makes r->tell() due; policy_worker_unlock_and_act() or policy_worker_tell() must follow. */
 void policy_worker_wake(struct policy_worker *r);
 /* Called with r's lock, which is released in between: calls tell() for all other policy workers that have been woken,
- * or have orders. Orders to pools of r wait for policy_worker_act(). */
+ * or have orders. Orders to pools of r wait for policy_worker_unlock_and_act(). */
 void policy_worker_tell(struct policy_worker *r);
 /* Called with the lock, returns without it: carries out the orders to this policy worker, and tells other policy
  * workers of theirs. */
-void policy_worker_act(struct policy_worker *r, uint64_t now_us);
+void policy_worker_unlock_and_act(struct policy_worker *r, uint64_t now_us);
 void policy_worker_forget(struct policy_orders *o); /* withdraws all orders in o, whose pool is being freed */

@@ -31,7 +31,7 @@ stock_up(struct policy_budget *b)
 			continue;
 		assert(m->orders != NULL && b->kept.understocked_count > 0);
 		m->is_understocked = false;
-		policy_worker_order(m->orders, ORDER_STIR);
+		policy_worker_order(m->orders, ORDER_WAKE);
 	}
 	b->kept.understocked_count = 0;
 }
@@ -45,7 +45,7 @@ policy_budget_keep(struct policy_budget *b, struct policy_worker *r, struct poli
 	b->kept.is_binding = is_binding;
 	b->limit = b->kept.granted = b->kept.held = 0;
 	b->kept.news = (struct budget_news){ .share = UINT32_MAX };
-	budget_look_again(b, r, now_us);
+	budget_review_and_unlock(b, r, now_us);
 }
 
 void
@@ -64,7 +64,7 @@ policy_budget_grant(struct policy_budget *b, struct policy_worker *r, uint32_t m
 		b->kept.asked_for = 0;
 		b->kept.held_until_us = now_us + HELD_US;
 	}
-	budget_look_again(b, r, now_us);
+	budget_review_and_unlock(b, r, now_us);
 }
 
 void
@@ -91,7 +91,7 @@ policy_budget_abandon(struct policy_budget *b, struct policy_worker *r, uint64_t
 		if (m->opening != 0)
 			policy_worker_order(m->orders, ORDER_ABANDON);
 	}
-	policy_worker_act(r, now_us);
+	policy_worker_unlock_and_act(r, now_us);
 }
 
 struct budget_count

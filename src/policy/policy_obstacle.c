@@ -96,8 +96,7 @@ failed_say(const struct policy *p, const struct policy_waiter *t, uint64_t now_u
 		return false;
 	say_busy(p, "Another cannot be opened.", why);
 	if (p->last_fail_kind == CF_TOO_MANY)
-		fail_hint(why, "Raise that limit in PostgreSQL, or lower pool_size; it said: %.160s.",
-			  p->last_fail.text);
+		fail_hint(why, "Raise PostgreSQL's limit, or lower pool_size; it said: %.160s.", p->last_fail.text);
 	else
 		fail_hint(why, "Opening another failed: %.200s.", p->last_fail.text);
 	return true;
@@ -180,7 +179,7 @@ say_holders(const struct policy *p, const struct policy_waiter *t, uint64_t now_
 	    struct fail *why)
 {
 	const struct policy_waiter_ops *borrowers = p->orders.worker->borrowers;
-	struct policy_keepers k = { 0 };
+	struct policy_holders k = { 0 };
 
 	if (borrowers->blame != NULL)
 		k = borrowers->blame(t, now_us, why);

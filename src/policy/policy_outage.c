@@ -85,7 +85,7 @@ policy_forget_outdated(struct policy *p, uint64_t now_us)
 }
 
 void
-policy_look_for_outage(struct policy *p, uint64_t now_us)
+policy_update_outage(struct policy *p, uint64_t now_us)
 {
 	const struct policy_waiter *t;
 
@@ -135,7 +135,7 @@ policy_end_outage(struct policy *p, uint64_t now_us)
 /* After an outage many clients come at once to a PostgreSQL with cold caches, so connections are opened step by
  * step. */
 void
-policy_climb(struct policy *p)
+policy_raise_ramp(struct policy *p)
 {
 	if (p->ramp == 0)
 		return;

@@ -16,12 +16,12 @@ uint64_t policy_deadline(const struct policy *p, const struct policy_waiter *t);
  * failed attempt began: the next attempt shows how things are. */
 void policy_forget_outdated(struct policy *p, uint64_t now_us);
 /* call this after any change: begins or ends an outage */
-void policy_look_for_outage(struct policy *p, uint64_t now_us);
+void policy_update_outage(struct policy *p, uint64_t now_us);
 void policy_end_outage(struct policy *p, uint64_t now_us); /* does nothing if there is no outage */
-void policy_climb(struct policy *p); /* raises p->ramp, because another connection has been opened */
+void policy_raise_ramp(struct policy *p); /* raises p->ramp, because another connection has been opened */
 
 /* policy_refuse.c */
-void policy_refuse_line(struct policy *p, const struct fail *why, enum request_failure kind);
+void policy_refuse_queue(struct policy *p, const struct fail *why, enum request_failure kind);
 void policy_refuse_impatient(struct policy *p, const struct fail *why); /* Refuses all but the patient. */
 void policy_refuse_late(struct policy *p, uint64_t now_us);
 void policy_refuse_hopeless(struct policy *p, uint64_t now_us);

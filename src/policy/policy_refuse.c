@@ -18,7 +18,7 @@ refuse(struct policy *p, struct policy_waiter *t, const struct fail *why, enum r
 }
 
 void
-policy_refuse_line(struct policy *p, const struct fail *why, enum request_failure kind)
+policy_refuse_queue(struct policy *p, const struct fail *why, enum request_failure kind)
 {
 	struct fail copy = *why; /* borrowers may overwrite *why if it is p->last_fail */
 	uint32_t last = p->last_number;
@@ -49,8 +49,8 @@ policy_refuse_impatient(struct policy *p, const struct fail *why)
 void
 policy_refuse_all(struct policy *p, const struct fail *why, enum request_failure kind, uint64_t now_us)
 {
-	policy_refuse_line(p, why, kind);
-	policy_reinforce(p, now_us);
+	policy_refuse_queue(p, why, kind);
+	policy_replenish(p, now_us);
 }
 
 /* --- Clients that have waited too long, and clients for which there is no hope. --- */

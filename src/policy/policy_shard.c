@@ -22,7 +22,7 @@ policy_set_shared(struct policy *p, struct policy_shared *w, uint64_t now_us)
 		conn->round = ROUND_NONE; /* the other shards may have closed all theirs since it was opened */
 	policy_observe(p);
 	policy_tell_shards(p);
-	policy_reinforce(p, now_us);
+	policy_replenish(p, now_us);
 }
 
 void
@@ -140,7 +140,7 @@ policy_give(struct policy *p, struct policy_conn *conn, const struct policy_wait
 		p->shard.made_us = now_us;
 		policy_close_conn(p, conn, RR_DIRTY);
 	}
-	policy_reinforce(p, now_us);
+	policy_replenish(p, now_us);
 	return true;
 }
 
@@ -225,5 +225,5 @@ policy_obey_shards(struct policy *p, const struct policy_orders *o, uint64_t now
 	p->shard.is_to_ask |= (o->what & ORDER_NEWS) != 0;
 	p->shard.asked_of &= ~o->answered_by;
 	if ((o->what & ORDER_ANSWER) != 0 && p->waiting > 0)
-		policy_stir(p, now_us);
+		policy_wake(p, now_us);
 }

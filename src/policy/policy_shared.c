@@ -94,8 +94,8 @@ leave(const struct policy_shared *w)
 	pthread_mutex_unlock(&w->commons->lock);
 }
 
-/* Call this under the lock; policy_worker_act() must follow. ORDER_NEWS alone tells that a place is free. With
- * ORDER_STIR, too, the shards look again although no place has become free. */
+/* Call this under the lock; policy_worker_unlock_and_act() must follow. ORDER_NEWS alone tells that a place is free.
+ * With ORDER_WAKE, too, the shards look again although no place has become free. */
 static void
 order_shards(const struct policy_shared *w, uint32_t shards, unsigned what)
 {
@@ -146,7 +146,7 @@ shard_leave(struct policy_shard *m, uint32_t total, uint32_t live, uint32_t veri
 	add(&w->verified, -verified);
 	if (total > 0) {
 		order_shards(w, shard_others_wait(m), ORDER_NEWS);
-		policy_worker_act(m->orders->worker, now_us);
+		policy_worker_unlock_and_act(m->orders->worker, now_us);
 	} else
 		leave(w);
 	m->shared = NULL;
@@ -222,13 +222,13 @@ shard_report_change(struct policy_shard *m, bool is_in_use, uint64_t now_us)
 
 	if (is_in_use != m->is_in_use) {
 		atomic_store_explicit(&w->in_use, get(&w->in_use) ^ me, memory_order_relaxed);
-		order_shards(w, get(&w->in_use) & ~me, ORDER_NEWS | ORDER_STIR);
+		order_shards(w, get(&w->in_use) & ~me, ORDER_NEWS | ORDER_WAKE);
 	}
 	if (m->has_freed)
 		order_shards(w, shard_others_wait(m), ORDER_NEWS);
 	m->is_in_use = is_in_use;
 	m->has_freed = false;
-	policy_worker_act(m->orders->worker, now_us);
+	policy_worker_unlock_and_act(m->orders->worker, now_us);
 }
 
 uint32_t
@@ -298,8 +298,8 @@ shard_outage_ends(struct policy_shard *m, struct policy_outage *o, bool is_over,
 		leave(w);
 		return false;
 	}
-	order_shards(w, w->out, ORDER_NEWS | ORDER_STIR);
-	policy_worker_act(m->orders->worker, now_us);
+	order_shards(w, w->out, ORDER_NEWS | ORDER_WAKE);
+	policy_worker_unlock_and_act(m->orders->worker, now_us);
 	return since_us != 0;
 }
 
@@ -510,7 +510,7 @@ policy_shared_lost(struct policy_conn *conn, struct policy_worker *r, uint64_t n
 		budget_lost(&w->caps[i]);
 	order_shards(w, (uint32_t)get_us(&w->bits), ORDER_NEWS);
 	is_unused = is_over(w);
-	policy_worker_act(r, now_us);
+	policy_worker_unlock_and_act(r, now_us);
 	if (is_unused)
 		free(w);
 }
@@ -545,7 +545,7 @@ shard_ask(struct policy_shard *m, uint64_t now_us)
 	m->asked_of |= shards;
 	enter(m);
 	order_shards(w, shards, ORDER_SEEK);
-	policy_worker_act(m->orders->worker, now_us);
+	policy_worker_unlock_and_act(m->orders->worker, now_us);
 }
 
 uint32_t
@@ -575,5 +575,5 @@ shard_answer(struct policy_shard *m, uint64_t now_us)
 		o->answered_by |= 1u << m->number;
 		policy_worker_order(o, ORDER_ANSWER);
 	}
-	policy_worker_act(m->orders->worker, now_us);
+	policy_worker_unlock_and_act(m->orders->worker, now_us);
 }

@@ -61,7 +61,7 @@ struct policy {
 	struct policy_conns in[PC_COUNT]; /* IDLE is sorted warmest first, PINGING first pinged first; LENT is unused */
 	uint32_t count[PC_COUNT];
 	uint32_t total, limit; /* connections in any state; pool_size + max_overflow */
-	uint32_t washing; /* how many of the LENT ones have is_washed */
+	uint32_t washing; /* how many of the LENT ones have is_being_washed */
 	struct policy_conn *last[POLICY_LAST]; /* by borrower_id % POLICY_LAST; valid if borrower_id matches */
 	struct policy_queue line; /* the longest waiter is first */
 	uint32_t waiting, sent_ahead /* of waiting: WAITS_AHEAD */, last_number;
@@ -99,7 +99,7 @@ struct policy {
 	bool is_granting; /* an on_grant is running */
 	uint64_t question_us; /* asked_us of policy_return_asked, while that function runs */
 	struct policy_conn *returned; /* the connection that was returned from within that on_grant, or NULL */
-	bool is_held; /* policy_reinforce is running, or will run at the end of the running function */
+	bool is_held; /* policy_replenish is running, or will run at the end of the running function */
 };
 
 /* Call this when caps.is_watched or shard.shared has changed. */
@@ -197,7 +197,7 @@ void policy_leave_queue(struct policy *p, struct policy_waiter *t);
 bool policy_is_aged(const struct policy *p, const struct policy_conn *conn, uint64_t now_us);
 void policy_ping_failed(struct policy *p, struct policy_conn *conn, uint64_t now_us);
 void policy_serve(struct policy *p, uint64_t now_us);
-void policy_stir(struct policy *p, uint64_t now_us); /* a cap may have a place: makes policy_tick due now */
+void policy_wake(struct policy *p, uint64_t now_us); /* a cap may have a place: makes policy_tick due now */
 
 /* policy_shard.c */
 /* Gives conn, which could be lent here to t (NULL if no client waits), to another shard. There must be a shared
@@ -213,10 +213,10 @@ void policy_obey_shards(struct policy *p, const struct policy_orders *o, uint64_
 
 /* policy_supply.c */
 /* after each change: pings and opens for the whole queue */
-void policy_reinforce(struct policy *p, uint64_t now_us);
+void policy_replenish(struct policy *p, uint64_t now_us);
 void policy_start_ping(struct policy *p, struct policy_conn *conn, uint64_t now_us);
 void policy_forget_failures(struct policy *p);
-void policy_is_asked(struct policy *p, uint64_t now_us); /* a client has come: shortens a long back-off */
+void policy_note_demand(struct policy *p, uint64_t now_us); /* a client has come: shortens a long back-off */
 void policy_end_trial(struct policy *p, struct policy_conn *conn, uint64_t now_us); /* does nothing if it is none */
 uint32_t policy_min_idle(const struct policy *p); /* returns how many idle connections to keep ready */
 uint64_t policy_supply_due(const struct policy *p, uint64_t now_us);
@@ -227,7 +227,7 @@ static inline void
 policy_only_waits(struct policy *p, struct policy_waiter *t)
 {
 	assert(t->waits == WAITS_AHEAD && p->sent_ahead > 0);
-	t->waits = WAITS_IN_LINE;
+	t->waits = WAITS_IN_QUEUE;
 	p->sent_ahead--;
 }
 

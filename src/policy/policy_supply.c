@@ -26,7 +26,7 @@ policy_forget_failures(struct policy *p)
 }
 
 void
-policy_is_asked(struct policy *p, uint64_t now_us)
+policy_note_demand(struct policy *p, uint64_t now_us)
 {
 	p->asked_us = now_us;
 	p->backoff_until_us = clock_lesser_us(p->backoff_until_us, later(now_us, BACKOFF_ASKED_US));
@@ -124,7 +124,7 @@ policy_conn_failed(struct policy *p, struct policy_conn *conn, enum connect_fail
 		policy_refuse_all(p, why, RF_BACKEND_UNREACHABLE, now_us);
 		return;
 	}
-	policy_reinforce(p, now_us);
+	policy_replenish(p, now_us);
 	if (policy_is_hopeless(p, now_us))
 		policy_refuse_impatient(p, why);
 }
@@ -327,7 +327,7 @@ check_counts(const struct policy *p)
 }
 
 void
-policy_reinforce(struct policy *p, uint64_t now_us)
+policy_replenish(struct policy *p, uint64_t now_us)
 {
 	uint32_t unserved, openable;
 
@@ -354,7 +354,7 @@ policy_reinforce(struct policy *p, uint64_t now_us)
 	caps_report(&p->caps, unserved < openable ? unserved : openable, now_us); /* only caps prevent these */
 	if (p->shard.shared != NULL && caps_is_short(&p->caps) && !p->shard.is_full)
 		policy_ask_shards(p, now_us); /* the other shards know now that a cap is full */
-	policy_look_for_outage(p, now_us);
+	policy_update_outage(p, now_us);
 	p->is_held = false;
 	policy_arm(p, policy_next_due(p, now_us));
 }

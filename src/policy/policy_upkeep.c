@@ -156,7 +156,7 @@ policy_tick(struct policy *p, uint64_t now_us)
 	}
 	if (p->waiting > p->sent_ahead && p->count[PC_IDLE] > 0)
 		policy_serve(p, now_us);
-	policy_reinforce(p, now_us);
+	policy_replenish(p, now_us);
 	p->due_us = policy_next_due(p, now_us);
 	return p->due_us == NEVER_US ? 0 : p->due_us;
 }
@@ -173,13 +173,13 @@ policy_set_recycle_time(struct policy *p, struct policy_conn *conn)
 }
 
 void
-policy_age(struct policy *p, struct policy_conn *conn, uint64_t now_us)
+policy_retire_conn(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 {
 	conn->recycle_at_us = now_us;
 	policy_forget_failures(p); /* a new connection may succeed where the last one failed */
 	if (conn->state == PC_IDLE)
 		policy_close_conn(p, conn, RR_AGE);
-	policy_reinforce(p, now_us);
+	policy_replenish(p, now_us);
 }
 
 static void
@@ -206,7 +206,8 @@ policy_reconfigure(struct policy *p, const struct policy_settings *settings, uin
 		if (old.recycle_us != settings->recycle_us && !policy_is_coming(conn->state) &&
 		    conn->state != PC_CLOSING &&
 		    (conn->recycle_at_us == 0 ||
-		     conn->recycle_at_us > now_us)) /* else conn is to be closed already, as after policy_age() */
+		     conn->recycle_at_us >
+			 now_us)) /* else conn is to be closed already, as after policy_retire_conn() */
 			policy_set_recycle_time(p, conn);
 	p->sweep_us = now_us;
 	p->lowered_until_us = 0;
@@ -219,7 +220,7 @@ policy_reconfigure(struct policy *p, const struct policy_settings *settings, uin
 	while (policy_live(p) > allowed && (conn = TAILQ_LAST(&p->in[PC_IDLE], policy_conns)) != NULL)
 		policy_close_conn(p, conn, RR_OVERFLOW);
 	p->is_held = false;
-	policy_reinforce(p, now_us);
+	policy_replenish(p, now_us);
 	policy_serve(p, now_us);
 }
 
@@ -256,7 +257,7 @@ policy_pause(struct policy *p, uint64_t now_us)
 	shard_next_round(&p->shard);
 	policy_tell_shards(p);
 	shed(p, has_promised(p), RR_KILL);
-	policy_reinforce(p, now_us);
+	policy_replenish(p, now_us);
 }
 
 void
@@ -266,7 +267,7 @@ policy_resume(struct policy *p, uint64_t now_us)
 	p->shard.is_to_ask = true;
 	policy_tell_shards(p);
 	policy_forget_failures(p);
-	policy_reinforce(p, now_us);
+	policy_replenish(p, now_us);
 }
 
 static void
@@ -283,7 +284,7 @@ renew(struct policy *p, bool has_promised_logins, enum recycle_reason why, uint6
 	else
 		p->is_in_use = false; /* min_idle is not kept */
 	shed(p, has_promised_logins, why);
-	policy_reinforce(p, now_us);
+	policy_replenish(p, now_us);
 }
 
 void

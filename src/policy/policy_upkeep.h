@@ -7,4 +7,4 @@
 
 /* Treats conn as too old: closes it now if it is idle, else when it is returned, unless opening has failed by then.
  * conn may be freed when this returns. */
-void policy_age(struct policy *p, struct policy_conn *conn, uint64_t now_us);
+void policy_retire_conn(struct policy *p, struct policy_conn *conn, uint64_t now_us);

@@ -92,7 +92,7 @@ cluster_put(struct cluster *c)
 /* --- For clients that read from standbys. --- */
 
 const struct cluster_view *
-cluster_look(struct cluster *c)
+cluster_lock_unused(struct cluster *c)
 {
 	pthread_mutex_lock(&c->lock);
 	return &c->view;
@@ -101,7 +101,7 @@ cluster_look(struct cluster *c)
 const struct cluster_view *
 cluster_lock(struct cluster *c)
 {
-	const struct cluster_view *v = cluster_look(c);
+	const struct cluster_view *v = cluster_lock_unused(c);
 
 	c->is_used = true;
 	return v;
@@ -359,7 +359,7 @@ forget(struct host_view *h)
 }
 
 void
-cluster_met(struct cluster *c, unsigned host, const struct cluster_mark *mark, const struct cluster_lives *lives)
+cluster_begin_life(struct cluster *c, unsigned host, const struct cluster_mark *mark, const struct cluster_lives *lives)
 {
 	struct host_view *h = &c->view.hosts[host];
 
@@ -377,7 +377,7 @@ cluster_met(struct cluster *c, unsigned host, const struct cluster_mark *mark, c
 }
 
 void
-cluster_has_word(struct cluster *c, unsigned host)
+cluster_set_can_wait(struct cluster *c, unsigned host)
 {
 	pthread_mutex_lock(&c->lock);
 	c->view.hosts[host].asked_from_us = 1;
@@ -385,7 +385,7 @@ cluster_has_word(struct cluster *c, unsigned host)
 }
 
 void
-cluster_away(struct cluster *c, unsigned host)
+cluster_set_away(struct cluster *c, unsigned host)
 {
 	pthread_mutex_lock(&c->lock);
 	forget(&c->view.hosts[host]);
@@ -394,7 +394,7 @@ cluster_away(struct cluster *c, unsigned host)
 }
 
 void
-cluster_prove(struct cluster *c, unsigned host, bool is_proved)
+cluster_set_proved(struct cluster *c, unsigned host, bool is_proved)
 {
 	pthread_mutex_lock(&c->lock);
 	c->view.hosts[host].is_proved = is_proved;
@@ -402,7 +402,7 @@ cluster_prove(struct cluster *c, unsigned host, bool is_proved)
 }
 
 void
-cluster_silent(struct cluster *c, unsigned host, bool is_silent)
+cluster_set_silent(struct cluster *c, unsigned host, bool is_silent)
 {
 	pthread_mutex_lock(&c->lock);
 	c->view.hosts[host].is_silent = is_silent;

@@ -28,7 +28,7 @@ void cluster_put(struct cluster *c); /* NULL is fine */
  * view, each host is read every 20 ms, a standby every reads_wait / 2 if that is shorter. Otherwise each host is read
  * every second, or every reads_max_lag / 2 if that is shorter. */
 const struct cluster_view *cluster_lock(struct cluster *c);
-const struct cluster_view *cluster_look(struct cluster *c); /* cluster_lock(), but not counted as a use */
+const struct cluster_view *cluster_lock_unused(struct cluster *c); /* cluster_lock(), but not counted as a use */
 void cluster_unlock(struct cluster *c);
 /* Returns view.history, without the lock; counts as a use of the view. */
 uint32_t cluster_history(struct cluster *c);
@@ -73,10 +73,11 @@ bool cluster_take_use(struct cluster *c); /* returns true, once, if the view was
 /* The watch has logged in to the host, whose state is in `mark`: a new life of the host begins. No new history begins
  * if the host is a primary whose log has run on since it was last seen. lives: all lives that were seen, which tell up
  * to where two logs are the same (commit_fate.h). */
-void cluster_met(struct cluster *c, unsigned host, const struct cluster_mark *mark, const struct cluster_lives *lives);
-void cluster_has_word(struct cluster *c, unsigned host); /* the host can answer when it has replayed a position */
-void cluster_away(struct cluster *c, unsigned host); /* the life of the host is over, as far as pgweir knows */
-void cluster_prove(struct cluster *c, unsigned host, bool is_proved);
-void cluster_silent(struct cluster *c, unsigned host, bool is_silent); /* call this when is_silent has changed */
+void cluster_begin_life(struct cluster *c, unsigned host, const struct cluster_mark *mark,
+			const struct cluster_lives *lives);
+void cluster_set_can_wait(struct cluster *c, unsigned host); /* the host can answer when it has replayed a position */
+void cluster_set_away(struct cluster *c, unsigned host); /* the life of the host is over, as far as pgweir knows */
+void cluster_set_proved(struct cluster *c, unsigned host, bool is_proved);
+void cluster_set_silent(struct cluster *c, unsigned host, bool is_silent); /* call this when is_silent has changed */
 uint64_t cluster_begin(struct cluster *c); /* returns the number of the reading that begins now */
 void cluster_answered(struct cluster *c, unsigned host, const struct reading *r, uint64_t now_us);

@@ -217,7 +217,7 @@ configure_users(struct pool *pool)
 }
 
 const struct scope_settings *
-pool_settings(struct pool *pool, const char *user, uint64_t now_us)
+pool_adopt_user(struct pool *pool, const char *user, uint64_t now_us)
 {
 	char own[CONFIG_DATABASE_MAX + 1];
 	bool was_sealed = pool->is_sealed;
@@ -561,7 +561,7 @@ pool_set_shard(const struct pool_set *set, const struct pool *of)
 }
 
 void
-pool_on_baseline(struct pool *pool)
+pool_take_fresh(struct pool *pool)
 {
 	struct gucs *baseline, *welcome;
 	uint64_t since_us = pool->baseline_us;
@@ -576,7 +576,7 @@ pool_on_baseline(struct pool *pool)
 }
 
 struct pool *
-pool_set_find(struct pool_set *set, const char *database, const char *user, uint64_t now_us, struct fail *why)
+pool_set_get(struct pool_set *set, const char *database, const char *user, uint64_t now_us, struct fail *why)
 {
 	char key[POOL_KEY_MAX], server_user[CONFIG_NAME_MAX + 1];
 	size_t key_len = pool_key(set->config, database, user, key, server_user, why);
@@ -596,7 +596,7 @@ pool_set_find(struct pool_set *set, const char *database, const char *user, uint
 	if (pool == NULL || (pool->is_orphan && pool_configure(pool, now_us, why) < 0))
 		return NULL;
 	pool->last_used_us = now_us;
-	pool_on_baseline(pool);
+	pool_take_fresh(pool);
 	return pool;
 }
 

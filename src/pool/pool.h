@@ -161,7 +161,7 @@ struct pool {
  * place, and may change which settings apply: call this again after a reload (clients_configured). Returns NULL without
  * memory.
  */
-const struct scope_settings *pool_settings(struct pool *pool, const char *user, uint64_t now_us);
+const struct scope_settings *pool_adopt_user(struct pool *pool, const char *user, uint64_t now_us);
 /* Returns true if a and b are the same pool, or shards of one pool. */
 static inline bool
 pool_is_same(const struct pool *a, const struct pool *b)
@@ -213,8 +213,8 @@ void pool_set_databases_changed(struct pool_set *set); /* the name of a database
 void pool_use_begin(struct pool *pool); /* pool is new */
 void pool_use_end(struct pool *pool);
 /* The pool has a server from now on, or is_watched: from now on it is visited at each tick. */
-void pool_is_active(struct pool *pool);
-bool pool_use_rests(struct pool *pool); /* returns true if the pool need not be visited at each tick any more */
+void pool_use_activate(struct pool *pool);
+bool pool_use_try_rest(struct pool *pool); /* returns true if the pool need not be visited at each tick any more */
 /* Returns the pool after `before` in the list of pools that have servers, or are watched; the first if before is
  * NULL. */
 struct pool *pool_use_next_active(const struct pool_set *set, const struct pool *before);

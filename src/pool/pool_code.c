@@ -41,7 +41,7 @@ hold(struct server_reset *reset, uint64_t now_us)
 }
 
 bool
-pool_code_holds(struct server *srv, const char **question)
+pool_code_hold(struct server *srv, const char **question)
 {
 	struct pooled *p = pooled_of(srv->conn);
 	enum code_turn turn;
@@ -196,7 +196,7 @@ pool_code_heeded(const struct pool *pool)
 }
 
 bool
-pool_code_welcomes(struct pool *pool, unsigned heeded)
+pool_code_admit(struct pool *pool, unsigned heeded)
 {
 	unsigned more = pool->is_sealed ? pool_code_heeded(pool) & ~heeded : 0;
 

@@ -31,7 +31,7 @@ log_line(const struct pool *pool, const struct server *srv, const char *fmt, ...
 void
 compat_log_reserve(const struct pool *pool)
 {
-	if (log_is_pgbouncers(pool->set->log))
+	if (log_has_pgbouncer_format(pool->set->log))
 		log_warning(pool->set->log, "%s/%s: taking connection from reserve_pool", pool->database->name,
 			    pool->user);
 }
@@ -47,7 +47,7 @@ compat_log_open(const struct pool *pool, const struct server *srv)
 	socklen_t len = sizeof(own);
 	char host[INET6_ADDRSTRLEN] = "";
 
-	if (!log_is_pgbouncers(pool->set->log) || !pool->set->config->log_connections)
+	if (!log_has_pgbouncer_format(pool->set->log) || !pool->set->config->log_connections)
 		return;
 	getsockname(srv->stream.fd, &own.any, &len);
 	if (own.any.sa_family == AF_INET) {
@@ -63,7 +63,7 @@ compat_log_open(const struct pool *pool, const struct server *srv)
 void
 compat_log_end(const struct pool *pool, const struct server *srv, const char *why)
 {
-	if (log_is_pgbouncers(pool->set->log) && pool->set->config->log_connections)
+	if (log_has_pgbouncer_format(pool->set->log) && pool->set->config->log_connections)
 		log_line(pool, srv, "closing because: %s (age=%llus)", why,
 			 (pool_set_now(pool->set) - srv->connected_us) / US_PER_S);
 }
@@ -92,7 +92,7 @@ compat_recycle_word(enum recycle_reason reason)
 void
 compat_log_refusal(const struct pool *pool, const struct server *srv, enum connect_failure kind, const struct fail *why)
 {
-	if (!log_is_pgbouncers(pool->set->log))
+	if (!log_has_pgbouncer_format(pool->set->log))
 		return;
 	if (why->pgbouncer_text[0] != '\0') {
 		log_warning(pool->set->log, "server login failed: FATAL %s", why->pgbouncer_text);
@@ -116,7 +116,7 @@ pool_log_own_refusal(const struct pool *pool, const struct server *srv, enum con
 void
 compat_log_unused(const struct pool *pool, uint64_t now_us)
 {
-	if (log_is_pgbouncers(pool->set->log) && !pool->is_orphan)
+	if (log_has_pgbouncer_format(pool->set->log) && !pool->is_orphan)
 		log_info(pool->set->log,
 			 "cleaning up idle pool for user %s on db %s because: pool idle timeout (age= %" PRIu64 "s)",
 			 pool->user, pool->database->name, (uint64_t)((now_us - pool->last_used_us) / US_PER_S));
@@ -127,7 +127,7 @@ compat_log_database(const struct pool_set *set, const char *database)
 {
 	const struct config_scope *scope = config_find_database(set->config, database);
 
-	if (log_is_pgbouncers(set->log) && scope != NULL && strcmp(scope->name, "*") == 0 &&
+	if (log_has_pgbouncer_format(set->log) && scope != NULL && strcmp(scope->name, "*") == 0 &&
 	    pool_database_find(&set->databases, database) == NULL)
 		log_info(set->log, "registered new auto-database: db=%s", database);
 }

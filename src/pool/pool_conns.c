@@ -41,7 +41,7 @@ op_open(void *owner, uint64_t now_us, struct fail *why)
 	}
 	TAILQ_INSERT_TAIL(&pool->servers, p->srv, all);
 	pool->set->server_count++;
-	pool_is_active(pool);
+	pool_use_activate(pool);
 	policy_conn_opening(pool->policy, &p->conn, now_us);
 	if (p->conn.source == CS_OVERFLOW)
 		compat_log_reserve(pool);
@@ -157,7 +157,7 @@ on_ready(struct server *srv)
 		pool_fresh_tell(pool->fresh, srv->gucs, welcome, now);
 	end_health_check(pooled_of(srv->conn));
 	srv->conn->is_recycle_due |=
-	    !pooled_of(srv->conn)->is_kept || pool_defaults_are_old(pool, pooled_of(srv->conn));
+	    !pooled_of(srv->conn)->is_kept || pool_defaults_check_old(pool, pooled_of(srv->conn));
 	srv->conn->gucs = srv->gucs;
 	policy_conn_opened(pool->policy, srv->conn, now);
 }
@@ -328,9 +328,9 @@ on_closed(struct server *srv)
 	srv->target = NULL;
 }
 
-const struct server_owner_ops pool_set_owner_ops = { on_ready,	      on_host_failed,	  on_failed, on_pinged,
-						     pool_code_holds, note_code_unseen,	  on_clean,  on_gone,
-						     pool_code_row,   pool_code_answered, on_ended,  on_closed };
+const struct server_owner_ops pool_set_owner_ops = { on_ready,	     on_host_failed,	 on_failed, on_pinged,
+						     pool_code_hold, note_code_unseen,	 on_clean,  on_gone,
+						     pool_code_row,  pool_code_answered, on_ended,  on_closed };
 
 /* --- borrowing --- */
 
@@ -393,7 +393,7 @@ seal(struct server *srv, unsigned parts, enum code_turn turn, uint64_t now_us)
 static inline bool
 has_orphaned_replies(const struct server *srv)
 {
-	return srv->ledger.count > 0 || policy_next_is_nobodys(srv->conn);
+	return srv->ledger.count > 0 || policy_first_ahead_is_orphaned(srv->conn);
 }
 
 __attribute__((always_inline)) inline void

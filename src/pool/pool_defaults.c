@@ -75,7 +75,7 @@ pool_defaults_altered(struct pool *pool)
 }
 
 bool
-pool_defaults_are_old(const struct pool *pool, struct pooled *p)
+pool_defaults_check_old(const struct pool *pool, struct pooled *p)
 {
 	const struct code_host *h = find_host(pool->code, host_of(p->srv));
 	uint64_t version = version_at(pool, h);
@@ -104,12 +104,12 @@ replace_old(struct pool *pool, const struct code_host *h, uint64_t now_us)
 
 		next = TAILQ_NEXT(srv, all);
 		if (p == NULL || policy_is_coming(p->conn.state) || p->conn.state == PC_CLOSING ||
-		    host_of(srv) != h->host || !pool_defaults_are_old(pool, p) || p->defaults.due == version)
+		    host_of(srv) != h->host || !pool_defaults_check_old(pool, p) || p->defaults.due == version)
 			continue;
 		p->defaults.due = version;
 		/* counted only if an ALTER has happened, as far as is known */
 		count += p->defaults.version != 0 || p->defaults.since_us == 0;
-		policy_age(pool->policy, &p->conn, now_us); /* srv may be freed */
+		policy_retire_conn(pool->policy, &p->conn, now_us); /* srv may be freed */
 	}
 	return count;
 }
@@ -183,7 +183,7 @@ pool_defaults_on_answer(const struct server *srv, bool is_new)
 }
 
 void
-pool_defaults_follow(struct pool *standby_pool, uint64_t now_us)
+pool_defaults_apply_to_standby(struct pool *standby_pool, uint64_t now_us)
 {
 	const struct server *srv = TAILQ_FIRST(&standby_pool->servers);
 	const struct code_answer *answer = standby_pool->code->answer;
@@ -191,7 +191,7 @@ pool_defaults_follow(struct pool *standby_pool, uint64_t now_us)
 
 	if (srv == NULL || answer == NULL || (h != NULL && h->settings == role_settings_hash(&answer->roles)))
 		return;
-	if (standby_pool_shows_code(standby_pool))
+	if (standby_pool_check_code(standby_pool))
 		note_answer(srv, true, now_us);
 }
 

@@ -25,11 +25,11 @@ struct pooled; /* pool_set_state.h */
 struct server;
 
 /* Returns true if the server of p, which has logged in or comes from another worker, is to be replaced. */
-bool pool_defaults_are_old(const struct pool *pool, struct pooled *p);
+bool pool_defaults_check_old(const struct pool *pool, struct pooled *p);
 /* srv has answered the query about the code of its database; is_new: the answer differs from the previous one. */
 void pool_defaults_on_answer(const struct server *srv, bool is_new);
 /* Counts the primary's answer for the standby, once the standby has replayed it; call this about every 100 ms. */
-void pool_defaults_follow(struct pool *standby_pool, uint64_t now_us);
+void pool_defaults_apply_to_standby(struct pool *standby_pool, uint64_t now_us);
 void pool_defaults_altered(struct pool *pool); /* a server of the pool has run ALTER ROLE or ALTER DATABASE */
 /* Returns the idle server, of any pool with the same code, that is to be asked about it next; NULL if any server of
  * this pool will do. */

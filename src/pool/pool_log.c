@@ -14,7 +14,7 @@ pool_log_host(struct pool *pool, const struct server *srv, enum connect_failure 
 	struct pool_backend *b = pool_backend_get(&pool->set->backends, srv->address);
 	uint64_t now_us = pool_set_now(pool->set);
 
-	if (log_is_pgbouncers(pool->set->log)) {
+	if (log_has_pgbouncer_format(pool->set->log)) {
 		compat_log_end(pool, srv, server_failure_word(kind));
 		return;
 	}
@@ -40,7 +40,7 @@ pool_log_failure(struct pool *pool, struct server *srv, enum connect_failure kin
 	is_known = counts.outage.since_us > 0 && now_us - pool->failure_told_us < TOLD_EVERY_US;
 	if (!is_known)
 		pool->failure_told_us = now_us;
-	if (log_is_pgbouncers(pool->set->log))
+	if (log_has_pgbouncer_format(pool->set->log))
 		compat_log_refusal(pool, srv, kind, why);
 	else if (is_known)
 		log_debug(pool->set->log, "pool %s/%s: %s", pool->database->name, pool->user, why->text);

@@ -99,7 +99,7 @@ warm_pools(struct pool_set *set, uint64_t now_us)
 		    (set->s.pool_workers != NULL &&
 		     !pool_workers_has(set->s.pool_workers, set->config, db->name, db->upstream->user, set->s.number)))
 			continue;
-		e = pool_set_find(set, db->name, db->upstream->user, now_us, &why);
+		e = pool_set_get(set, db->name, db->upstream->user, now_us, &why);
 		if (e != NULL)
 			policy_warm(e->policy, now_us);
 	}
@@ -244,15 +244,16 @@ end_resets(struct pool *pool, uint64_t now_us)
 	do {
 		count = 0;
 		TAILQ_FOREACH(srv, &pool->servers, all)
-			if ((server_is_late(srv, now_us) || pool_code_frees(srv) || server_runs_nobodys(srv, now_us)) &&
+			if ((server_is_late(srv, now_us) || pool_code_frees(srv) ||
+			     server_has_stale_request(srv, now_us)) &&
 			    count < FOUND_AT_ONCE)
 				found[count++] = srv;
 		for (size_t i = 0; i < count; i++)
 			if (server_is_late(found[i], now_us)) {
 				fail_set(&why, "08006", "cleaning the connection took too long");
 				server_fail(found[i], &why);
-			} else if (server_runs_nobodys(found[i], now_us)) {
-				server_cancel_nobodys(found[i]);
+			} else if (server_has_stale_request(found[i], now_us)) {
+				server_cancel_stale_request(found[i]);
 			} else if (pool_code_frees(found[i])) {
 				server_reset_next(found[i]);
 			}
@@ -270,7 +271,7 @@ help_behind_slow_resets(struct pool *pool, uint64_t now_us)
 
 	TAILQ_FOREACH(srv, &pool->servers, all) /* new servers are appended */
 		if (srv->state == SV_RESET && now_us - srv->reset.since_us > slow_us)
-			policy_conn_washing_is_slow(pool->policy, srv->conn, srv->reset.asked_us, now_us);
+			policy_conn_washing_delayed(pool->policy, srv->conn, srv->reset.asked_us, now_us);
 }
 
 /* Clients choose names under [database *]. Returns true if PostgreSQL may have no such database, because no
@@ -385,8 +386,8 @@ pool_set_tick(struct pool_set *set, uint64_t now_us)
 			next = TAILQ_NEXT(e, looked_at);
 			look_at_use(e, now_us);
 			if (e->main != NULL)
-				pool_defaults_follow(e, now_us);
-			if (pool_use_rests(e))
+				pool_defaults_apply_to_standby(e, now_us);
+			if (pool_use_try_rest(e))
 				continue;
 			help_behind_slow_resets(e, now_us);
 			end_resets(e, now_us);

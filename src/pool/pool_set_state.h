@@ -140,7 +140,7 @@ uint32_t pool_shards(const struct config *config, const char *database, const ch
 /* Applies the set's configuration to the pool: limits, upstream and secrets. Returns 0, or -1 with *why set if the
  * database is no longer configured, or without memory. */
 int pool_configure(struct pool *pool, uint64_t now_us, struct fail *why);
-void pool_on_baseline(struct pool *pool); /* takes over what other shards have newly seen of fresh servers */
+void pool_take_fresh(struct pool *pool); /* takes over what other shards have newly seen of fresh servers */
 void pool_free(struct pool *pool);
 struct pool *pool_set_at(const struct pool_set *set, const void *key, size_t len); /* by its pool_key(); or NULL */
 
@@ -159,7 +159,7 @@ bool pool_give(void *owner, struct policy_conn *conn, struct policy_worker *to);
 const char *pool_code_ask(struct server *srv); /* returns the query for srv */
 void pool_code_row(struct server *srv, const uint8_t *body, size_t len, bool is_whole); /* for server_owner_ops */
 const char *pool_code_answered(struct server *srv, bool ok);
-bool pool_code_holds(struct server *srv, const char **question);
+bool pool_code_hold(struct server *srv, const char **question);
 enum code_turn pool_code_turn(const struct server *srv, unsigned parts, uint64_t made); /* see database_code_turn() */
 /* srv was held for an answer, and need not wait longer */
 bool pool_code_frees(const struct server *srv);
@@ -169,4 +169,4 @@ void pool_code_gone(struct server *srv); /* srv ends, and will not answer any mo
 unsigned pool_code_heeded(const struct pool *pool);
 /* A server comes from another worker, where pool_code_heeded() was `heeded`. Returns false if the server must be
  * closed: it may have run code that leaves more. If nothing is known here, the first answer decides. */
-bool pool_code_welcomes(struct pool *pool, unsigned heeded);
+bool pool_code_admit(struct pool *pool, unsigned heeded);

@@ -55,10 +55,10 @@ join(struct pool *pool, struct pooled *p)
 {
 	struct pool_target *old = p->target;
 
-	pool_on_baseline(pool);
+	pool_take_fresh(pool);
 	if (pool->baseline == NULL) /* there was no memory: clients that log in could not be sent their parameters */
 		return false;
-	if (!pool_code_welcomes(pool, p->heeded) ||
+	if (!pool_code_admit(pool, p->heeded) ||
 	    server_arrive(p->srv, pool->set->s.env, pool, &pool->target->server) < 0)
 		return false;
 	p->pool = pool;
@@ -67,10 +67,10 @@ join(struct pool *pool, struct pooled *p)
 	pool_target_unref(old);
 	p->code_round = 0;
 	p->code_made = 0;
-	p->conn.is_recycle_due |= pool_defaults_are_old(pool, p);
+	p->conn.is_recycle_due |= pool_defaults_check_old(pool, p);
 	TAILQ_INSERT_TAIL(&pool->servers, p->srv, all);
 	pool->set->server_count++;
-	pool_is_active(pool);
+	pool_use_activate(pool);
 	return true;
 }
 

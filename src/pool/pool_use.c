@@ -25,7 +25,7 @@ pool_use_end(struct pool *pool)
 }
 
 void
-pool_is_active(struct pool *pool)
+pool_use_activate(struct pool *pool)
 {
 	struct pool_set *set = pool->set;
 
@@ -37,7 +37,7 @@ pool_is_active(struct pool *pool)
 }
 
 bool
-pool_use_rests(struct pool *pool)
+pool_use_try_rest(struct pool *pool)
 {
 	if (!TAILQ_EMPTY(&pool->servers) || pool->is_watched)
 		return false;

@@ -26,7 +26,7 @@ struct pool_workers *pool_workers_new(const struct pool_split *split, uint64_t s
 void pool_workers_free(struct pool_workers *h); /* NULL is fine */
 /*
  * Returns the number of the worker that gets a client of this pool: of the workers with a shard, the one with the
- * fewest clients. database and user: as for pool_set_find(). clients: how many clients are on worker 0. Returns
+ * fewest clients. database and user: as for pool_set_get(). clients: how many clients are on worker 0. Returns
  * POOL_NO_WORKER with *why set: 3D000 for an unknown database. With one worker it always returns 0.
  */
 uint32_t pool_workers_find(struct pool_workers *h, const struct config *config, const char *database, const char *user,

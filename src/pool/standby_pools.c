@@ -171,7 +171,7 @@ check_code_shown(struct pool *pool, const struct cluster_view *v, const struct h
 }
 
 bool
-standby_pool_shows_code(struct pool *standby_pool)
+standby_pool_check_code(struct pool *standby_pool)
 {
 	struct pool *pool = standby_pool->main;
 	const struct cluster_view *v;
@@ -199,7 +199,7 @@ standby_pool_feared(struct server *srv)
 		standby_pool->code_gone = 0;
 	if (has_code && is_before)
 		return 0;
-	return database_code_feared(pool->code) | pool->code->gone | standby_pool->code_gone;
+	return database_code_assumed_risk(pool->code) | pool->code->gone | standby_pool->code_gone;
 }
 
 void

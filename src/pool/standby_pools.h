@@ -22,7 +22,7 @@ void standby_pools_code_is_new(struct pool *pool);
 unsigned standby_pool_feared(struct server *srv);
 /* Returns true if the host of the standby pool has certainly replayed all that the primary had when the last answer
  * about the code came. */
-bool standby_pool_shows_code(struct pool *standby_pool);
+bool standby_pool_check_code(struct pool *standby_pool);
 /* Adds the connections of the pool's standby pools, if any, to counts, which has its own. */
 void pool_add_standby_pools(const struct pool *pool, struct policy_counts *counts);
 /* Returns true if srv, of the pool itself or of its listeners, is a server of the primary, as far as pgweir knows.

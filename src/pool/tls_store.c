@@ -15,9 +15,9 @@ struct tls_store {
 static enum tls_verify
 verify_of(const struct server_tls *tls)
 {
-	return tls->mode == TLS_VERIFY_FULL ? TLS_VERIFY_NAME
-	       : tls->mode == TLS_VERIFY_CA ? TLS_VERIFY_CHAIN
-					    : TLS_VERIFY_NOTHING;
+	return tls->mode == TLS_VERIFY_FULL ? TLS_CHECK_NAME
+	       : tls->mode == TLS_VERIFY_CA ? TLS_CHECK_CHAIN
+					    : TLS_CHECK_NOTHING;
 }
 
 /* A list suffices: it is short, and searched only at a reload and for each new pool. */

@@ -21,9 +21,9 @@ process_console_closed(void *owner, struct client *c)
 }
 
 static int
-host_may_hold(struct weir *w, struct fail *why)
+host_check_hold(struct weir *w, struct fail *why)
 {
-	return restart_may_hold(w->restart, why);
+	return restart_check_hold(w->restart, why);
 }
 
 static const char *
@@ -35,9 +35,9 @@ host_stays(const struct client *c)
 }
 
 static bool
-host_tell_predecessor(struct weir *w, char *out, size_t size)
+host_describe_predecessor(struct weir *w, char *out, size_t size)
 {
-	return restart_tell_staying(w->restart, out, size);
+	return restart_describe_staying(w->restart, out, size);
 }
 
 int
@@ -122,7 +122,7 @@ process_console_new(struct weir *w)
 				     .version = PGWEIR_VERSION,
 				     .start_wall_us = w->start_wall_us,
 				     .reload = process_reload,
-				     .may_hold = host_may_hold,
+				     .may_hold = host_check_hold,
 				     .pause = process_pause,
 				     .resume = process_resume,
 				     .set = process_set,
@@ -130,7 +130,7 @@ process_console_new(struct weir *w)
 				     .shutdown = host_shutdown,
 				     .restart = process_restart,
 				     .stays = host_stays,
-				     .tell_predecessor = host_tell_predecessor,
+				     .describe_predecessor = host_describe_predecessor,
 				     .reopen = process_reopen_logs,
 				     .config_error = host_config_error,
 				     .config_change = host_config_change,

@@ -67,7 +67,7 @@ on_signal(evutil_socket_t number, short what, void *arg)
 		process_stop(w, SHUTDOWN_NOW);
 		break;
 	case SIGUSR1:
-		if (restart_may_hold(w->restart, &why) == 0 && process_pause(w, NULL, &why) == 0)
+		if (restart_check_hold(w->restart, &why) == 0 && process_pause(w, NULL, &why) == 0)
 			log_info(w->log, "paused");
 		else
 			log_warning(w->log, "not paused: %s", why.text);
@@ -105,7 +105,7 @@ process_watch_events(struct weir *w, struct fail *why)
 		if (w->signals[i] == NULL || event_add(w->signals[i], NULL) < 0)
 			return fail_memory(why, "signal handlers");
 	}
-	os_admit_signals();
+	os_unblock_signals();
 	for (struct worker *k = w->main_worker; k != NULL; k = k->next)
 		if (worker_begin(k) < 0)
 			return fail_memory(why, "timers");

@@ -81,7 +81,7 @@ apply_state(struct weir *w, enum memory_state state)
 
 		/* Closes clients that hold much memory until enough of it will be free at the loop's next turn. */
 		for (int i = 0; i < CLOSED_AT_ONCE && freed < 4 * FULL_BELOW && more > 0; i++)
-			freed += more = clients_relieve(w->crew);
+			freed += more = clients_close_largest(w->crew);
 		malloc_trim(0);
 	}
 	worker_threads_go(w);

@@ -130,7 +130,7 @@ on_transfer_progress(struct exchange *x)
 }
 
 static bool
-on_strange_cancel(void *owner, struct client *asker, uint32_t pid, const uint8_t *key, size_t key_len)
+on_unknown_cancel_key(void *owner, struct client *asker, uint32_t pid, const uint8_t *key, size_t key_len)
 {
 	struct worker *k = owner;
 
@@ -157,7 +157,7 @@ static void
 vacate(struct worker *k, const struct pool_target *asking, const char *database, const char *user)
 {
 	if (k == k->weir->main_worker)
-		auth_queries_step_aside(k->weir->shared.auth_queries, database);
+		auth_queries_close_idle(k->weir->shared.auth_queries, database);
 	pool_set_vacate(k->pools, asking, database, user, k->now_us);
 }
 
@@ -288,7 +288,7 @@ worker_fill_envs(struct worker *k)
 	c->front = &login_front;
 	c->on_console_closed = process_console_closed;
 	c->on_client_gone = on_client_gone;
-	c->on_strange_cancel = on_strange_cancel;
+	c->on_unknown_cancel_key = on_unknown_cancel_key;
 	c->on_far_cancel_over = on_far_cancel_over;
 }
 
@@ -359,7 +359,7 @@ make_main_worker(struct weir *w, const uint64_t seeds[static SEEDS], struct fail
 	wake_init(&w->shared.fleet_wake, main_worker->inbox, on_fleet, main_worker);
 	w->shared.fleet = fleet_new(main_worker->pools, wake_post, &w->shared.fleet_wake);
 	wake_init(&w->shared.watch_wake, main_worker->inbox, on_watch, main_worker);
-	wake_init(&w->metrics.asks, main_worker->inbox, process_http_asks, w);
+	wake_init(&w->metrics.asks, main_worker->inbox, process_answer_http, w);
 	w->shared.watch = watch_new(main_worker->pools, w->shared.commons, wake_post, &w->shared.watch_wake);
 	if (w->shared.fleet == NULL || w->shared.watch == NULL)
 		return fail_memory(why, "budgets and hosts");

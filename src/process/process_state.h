@@ -69,7 +69,7 @@ struct memory_watch {
 /* The metrics thread (process_http.c). */
 struct metrics_thread {
 	struct http *http; /* NULL if there is no metrics thread */
-	struct wake asks; /* the metrics thread wants something: process_http_asks() is due */
+	struct wake asks; /* the metrics thread wants something: process_answer_http() is due */
 	struct gathering gathering;
 };
 

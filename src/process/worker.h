@@ -120,7 +120,7 @@ struct snapshot *process_snapshot_of(struct worker *k); /* on its own thread, or
  * of parts is NULL. */
 struct snapshot *process_merge(struct weir *w, struct snapshot **parts, size_t count);
 
-void process_http_asks(void *w); /* process_http.c: called on worker 0 when the metrics thread has woken it */
+void process_answer_http(void *w); /* process_http.c: called on worker 0 when the metrics thread has woken it */
 void process_forget_gathered(struct weir *w); /* called when no note of a gathering is under way any more */
 
 /*

@@ -53,7 +53,7 @@ check_pulse(struct worker *k)
 		cancel_give_up(&k->clients);
 		pool_transfer_take_back(k->weir->main_worker->pools, k->pools);
 	}
-	login_look_after(&k->weir->main_worker->clients, &k->clients, has_changed && k->watch.is_silent);
+	login_take_back(&k->weir->main_worker->clients, &k->clients, has_changed && k->watch.is_silent);
 }
 
 /* Computes, once per second, the share of a processor that the thread has used since the last time. */

@@ -19,7 +19,7 @@ void begin_there(struct exchange *x);
 /* Call when x leaves srv, which keeps nothing of the request of x. If the block was begun on srv ahead of that request,
  * the block is due again. */
 static inline void
-begin_again(struct exchange *x, const struct server *srv)
+begin_mark_due_again(struct exchange *x, const struct server *srv)
 {
 	/* If srv is a standby's and x->begin is 0, reads_lost() does this. */
 	if (exchange_is_begun_ahead(x, srv) && (srv->loan.standby == 0 || x->begin != 0))

@@ -13,7 +13,7 @@
 /* Handles the end of a transaction that may have run DDL, which other sessions see only from now on. is_done: false if
  * the transaction was rolled back. */
 static void
-ddl_is_over(struct exchange *x, bool is_done)
+end_ddl(struct exchange *x, bool is_done)
 {
 	struct loan *loan = &x->srv->loan;
 
@@ -38,10 +38,10 @@ relay_ddl_answered(struct exchange *x, struct server *srv)
 		return;
 	if ((srv->loan.changes & TAG_CHANGES_ROLES) != 0)
 		auth_queries_outdate(x->env->auth_queries);
-	ddl_is_over(x, srv->loan.tag.id != TAG_ROLLBACK);
+	end_ddl(x, srv->loan.tag.id != TAG_ROLLBACK);
 	srv->loan.changes = 0;
 	state_transaction_over(x);
-	state_code_is_over(x, srv->loan.tag.id != TAG_ROLLBACK);
+	state_end_code_changes(x, srv->loan.tag.id != TAG_ROLLBACK);
 }
 
 /* Returns true if the DROP ... IF EXISTS that has ended found none of the objects that it names. */
@@ -95,8 +95,8 @@ complete_rarer(struct exchange *x, struct server *srv)
 		state_discarded(x);
 		break;
 	case TAG_COMMIT:
-		ddl_is_over(x, true);
-		state_code_is_over(x, true);
+		end_ddl(x, true);
+		state_end_code_changes(x, true);
 		break;
 	case TAG_COMMIT_PREPARED:
 		statement_home_renew(x->pool->home);
@@ -121,7 +121,7 @@ complete_rarer(struct exchange *x, struct server *srv)
 	}
 	if ((tag.flags & TAG_IS_DDL) != 0 || tag.id == TAG_SELECT) /* for a SELECT that made a table */
 		note_ddl(x, srv);
-	state_note_code(x);
+	state_note_code_change(x);
 	/* This runs after a COMMIT, too, which may be answered long before its request ends. */
 	srv->loan.changes |= tag.flags & (TAG_CHANGES_ROLES | TAG_CHANGES_DEFAULTS);
 	if ((srv->loan.changes & TAG_CHANGES_ROLES) != 0)

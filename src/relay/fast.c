@@ -23,7 +23,7 @@ is_open_server(const struct exchange *x)
 {
 	const struct server *srv = x->srv;
 
-	return srv->gucs == x->gucs && srv->ledger.intake == INTAKE_ALL && !srv->loan.is_unsuited &&
+	return srv->gucs == x->gucs && srv->ledger.intake == INTAKE_ALL && !srv->loan.has_foreign_plans &&
 	       srv->loan.behind == NOTHING_BEHIND;
 }
 
@@ -244,7 +244,7 @@ fast_bind(struct request_walk *w, const struct frame *f)
 		return WALK_SLOWLY;
 	if ((r = enter(w)) != WALK_ON)
 		return r;
-	if (x->settings->commit_check && commit_check_may_be(x, m))
+	if (x->settings->commit_check && commit_check_may_concern(x, m))
 		return WALK_SLOWLY;
 	switch (statements_bind_plain(x, m)) {
 	case STEP_FAILED:
@@ -325,7 +325,7 @@ answered(struct request_walk *w, const uint8_t *message, size_t len)
 	struct ledger *l = &w->x->srv->ledger;
 
 	retry_keep(w->x, message, len, false);
-	if ((w->at == w->len || *walk_message(w) != 'B') && ledger_is_ours(l))
+	if ((w->at == w->len || *walk_message(w) != 'B') && ledger_is_all_local(l))
 		ledger_advance(l);
 }
 
@@ -336,7 +336,7 @@ leave_fast(struct request_walk *w, enum walk_result r)
 {
 	struct server *srv = w->x->srv;
 
-	if (r == WALK_OVER || srv == NULL || !ledger_is_ours(&srv->ledger))
+	if (r == WALK_OVER || srv == NULL || !ledger_is_all_local(&srv->ledger))
 		return r;
 	ledger_advance(&srv->ledger);
 	return r == WALK_HOLD ? WALK_SLOWLY : r;

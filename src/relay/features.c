@@ -127,7 +127,7 @@ features_error(struct exchange *x, const struct error_fields *e, const uint8_t *
 	enum forbidden forbidden = forbid_of_error(e);
 	struct error_fields shown = *e;
 
-	if (retry_wanted(x, e)) /* first: a request that is sent once more has not failed */
+	if (retry_begin(x, e)) /* first: a request that is sent once more has not failed */
 		return true;
 	if (forbidden != FORBIDDEN_NOTHING) {
 		shown.sqlstate = "42501";
@@ -172,5 +172,5 @@ inline bool
 features_release(struct exchange *x)
 {
 	/* State is last, because its questions are about the final state. */
-	return (x->listen == NULL || !listen_holds_server(x)) && state_may_release(x, statements_hold_server(x));
+	return (x->listen == NULL || !listen_holds_server(x)) && state_settle(x, statements_hold_server(x));
 }

@@ -111,7 +111,7 @@ has_nothing(const struct exchange *x, const struct server *srv)
 	return (x->state == CL_READY || x->state == CL_HELD || x->state == CL_READY_WITHHELD ||
 		x->state == CL_AWAITING) &&
 	       !x->is_session && !features_tie(x, TIE_SERVER) && exchange_is_at_rest(x, srv) &&
-	       (srv->is_synced || resend_is_of_statements(srv)) && (x->body_left == 0 || x->is_body_dropped);
+	       (srv->is_synced || resend_has_only_statements(srv)) && (x->body_left == 0 || x->is_body_dropped);
 }
 
 /* Returns true if the client can get an error that says that its transaction has failed: in answer to its next request,
@@ -166,7 +166,7 @@ get_another(struct exchange *x, struct server *srv, const struct fail *shown, bo
 	if (state_is_dirty(x, srv) && (x->state == CL_HELD || state_lose(x, shown) < 0))
 		return false;
 	reads_lost(x, srv);
-	begin_again(x, srv);
+	begin_mark_due_again(x, srv);
 	if (x->state == CL_HELD)
 		exchange_left(relay_resume_held(x));
 	return true;
@@ -226,7 +226,7 @@ end_replies(struct exchange *x, struct server *srv, const struct outcome *o)
 		outbox_drop(&x->env->to_client); /* the replies that PostgreSQL has sent in this batch */
 	else if (exchange_is_ready(x)) {
 		if (outbox_flush(&x->env->to_client) < 0)
-			stream_broke(&x->stream); /* no byte may follow the missing ones */
+			stream_set_broken(&x->stream); /* no byte may follow the missing ones */
 		report_flushed(x, srv);
 	}
 }
@@ -268,7 +268,7 @@ relay_lost(struct server *srv, const struct fail *why)
 	if (x == NULL)
 		return;
 	assert(x->srv == srv);
-	state_fear_unseen(x);
+	state_assume_unseen_code(x);
 	loss = loss_of(srv, NULL, srv->was_owing, exchange_may_leave(x, srv));
 	o = &outcome[loss];
 	if (x->env->to_client.to == &x->stream)
@@ -419,7 +419,7 @@ static bool
 is_washable(struct exchange *x, const struct server *srv)
 {
 	return srv->fitness == SERVER_FIT && !state_is_tainted(x) &&
-	       (state_seal(x) & (STATE_BACKEND | WASH_POINTS)) == 0;
+	       (state_parts_to_wash(x) & (STATE_BACKEND | WASH_POINTS)) == 0;
 }
 
 /*
@@ -473,7 +473,7 @@ loss_takes_error(struct server *srv, const struct error_fields *e, enum owed_to 
 		loan_set_end(&srv->loan, LOAN_GOES_ON);
 	if (!ends_server(srv, e, to, cause, loss))
 		return false;
-	srv->is_owed_listed = loss == LOSS_OF_COMMIT && fields_error_is_fatal(e);
+	srv->is_owed_final = loss == LOSS_OF_COMMIT && fields_error_is_fatal(e);
 	end_by_error(srv, e, outcome[loss].replays == REPLAY && stays(x, srv, e, cause));
 	return true;
 }
@@ -481,7 +481,7 @@ loss_takes_error(struct server *srv, const struct error_fields *e, enum owed_to 
 /* Relays the client's request, which was sent to the standby after pgweir's question, to the primary. If srv is kept,
  * on_batch_end() has the request cancelled there (pool_clean()), because it may run already. */
 void
-loss_of_lag(struct server *srv)
+loss_by_lag(struct server *srv)
 {
 	struct exchange *x = srv->borrower;
 	enum loss loss = loss_of(srv, NULL, true, true);

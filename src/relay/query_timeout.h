@@ -27,7 +27,7 @@ query_timeout_may_hold(const struct exchange *x)
 /* Returns true if a message of this type waits until the previous request is answered. x may have no server. */
 bool query_timeout_holds(const struct exchange *x, uint8_t type);
 /* Writes to *why the error for the limit `late`, which was passed after lasted_us. */
-void late_words(const struct exchange *x, enum late late, uint64_t lasted_us, struct fail *why);
+void late_fail(const struct exchange *x, enum late late, uint64_t lasted_us, struct fail *why);
 /* Returns true with *why set if the client has waited for a server longer than query_timeout, which ends the wait as in
  * PgBouncer. */
 bool query_timeout_ends_wait(const struct exchange *x, struct fail *why);

@@ -416,7 +416,7 @@ is_doubtful(struct exchange *x, struct client_reads *r, struct server *srv)
 }
 
 bool
-reads_distrust(struct exchange *x, struct server *srv)
+reads_return_if_doubtful(struct exchange *x, struct server *srv)
 {
 	struct client_reads *r = reads_of(x);
 
@@ -430,7 +430,7 @@ reads_distrust(struct exchange *x, struct server *srv)
 }
 
 enum walk_result
-reads_choose(struct request_walk *w, bool is_fast)
+reads_borrow_slowly(struct request_walk *w, bool is_fast)
 {
 	struct exchange *x = w->x;
 	enum walk_result r;
@@ -456,7 +456,7 @@ reads_note_loan(struct exchange *x)
 		x->srv->loan.route = is_standby ? ROUTE_STANDBY : x->listen != NULL ? ROUTE_TIED : ROUTE_NO_STANDBY;
 	}
 	if (is_standby)
-		state_fear(x, standby_pool_feared(x->srv));
+		state_add_risk(x, standby_pool_feared(x->srv));
 	if (r == NULL)
 		return;
 	r->silent = 0;

@@ -110,15 +110,15 @@ reads_stay(const struct request_walk *w)
 /* Returns true if it is not certain that srv, which was lent to the client, belongs to the primary, or if the primary
  * has changed since srv's host was asked. Then this function has given srv back, and has made the client CL_CATCHING,
  * for TRUST_AFTER_US at most. */
-bool reads_distrust(struct exchange *x, struct server *srv);
+bool reads_return_if_doubtful(struct exchange *x, struct server *srv);
 static inline bool
 reads_must_wait(struct exchange *x, struct server *srv)
 {
-	return x->settings->reads == READS_MARKED && reads_distrust(x, srv);
+	return x->settings->reads == READS_MARKED && reads_return_if_doubtful(x, srv);
 }
 
 /* Like reads_borrow(), for a client for which reads_stay() returns NULL. */
-enum walk_result reads_choose(struct request_walk *w, bool is_fast);
+enum walk_result reads_borrow_slowly(struct request_walk *w, bool is_fast);
 
 /* Returns true if the next loan concerns the functions below: the client reads from standbys, or its block is due
  * (relay/begin.h may have deferred it). */
@@ -138,7 +138,7 @@ reads_borrow(struct request_walk *w, bool is_fast)
 	struct client_reads *r = is_fast && x->settings->reads == READS_MARKED ? reads_stay(w) : NULL;
 
 	if (r == NULL)
-		return reads_choose(w, is_fast);
+		return reads_borrow_slowly(w, is_fast);
 	r->route = ROUTE_UNMARKED;
 	w->lent = pool_borrow(x->pool, &x->waiter, x, *x->env->now_us);
 	if (w->lent == NULL)
@@ -165,7 +165,7 @@ void reads_init(struct exchange_env *env);
 void reads_fini(struct exchange_env *env); /* no client may be waiting */
 void reads_canceled(struct exchange *x); /* the request of a client that is CL_CATCHING is about to be rejected */
 /* Called when a host has answered: clients that are CL_CATCHING may go on. Returns true, once, if a standby has fallen
- * silent: the caller then takes clients for which reads_is_left() is true off that standby. */
+ * silent: the caller then takes clients for which reads_should_leave() is true off that standby. */
 bool reads_on_reading(struct exchange_env *env);
 
 /* --- reads_block.c: a transaction on a standby. --- */
@@ -198,7 +198,7 @@ reads_request_done(struct exchange *x, const struct owed *ended)
 
 /* Returns true if the standby to which the client's server belongs does not answer pgweir's watch (dedicated/watch.h),
  * and the primary may be asked instead. */
-bool reads_is_left(const struct exchange *x);
+bool reads_should_leave(const struct exchange *x);
 /* Call when the client has lost srv, its server, and either stays or has its request relayed again. */
 void reads_lost(struct exchange *x, const struct server *srv);
 

@@ -33,7 +33,7 @@ static void
 leave_standby(struct exchange *x)
 {
 	struct server *srv = x->srv;
-	unsigned parts = state_seal(x);
+	unsigned parts = state_parts_to_wash(x);
 
 	if (x->env->to_server.to == &srv->stream) /* the message is the first of its batch */
 		outbox_drop(&x->env->to_server);
@@ -119,7 +119,7 @@ can_go_on_elsewhere(const struct exchange *x)
 	const struct server *srv = x->srv;
 
 	return x->block == EXCHANGE_BEGUN && srv->ledger.intake == INTAKE_ALL &&
-	       (srv->is_synced || resend_is_of_statements(srv));
+	       (srv->is_synced || resend_has_only_statements(srv));
 }
 
 static enum walk_result
@@ -259,7 +259,7 @@ block_behind(const struct exchange *x, struct client_reads *r, const struct owed
 	if (srv->tx != 'T')
 		return srv->tx == 'I' ? EXCHANGE_THERE : EXCHANGE_SHOWN;
 	if (x->block == EXCHANGE_BEGUN)
-		has_begun = resend_is_of_statements(srv) || (ended->statements == 1 && takes_local(x, r));
+		has_begun = resend_has_only_statements(srv) || (ended->statements == 1 && takes_local(x, r));
 	else
 		has_begun = x->block == EXCHANGE_THERE && r->begin[0] != '\0' && ended->statements == 1;
 	return has_begun ? EXCHANGE_BEGUN : EXCHANGE_SHOWN;
@@ -290,7 +290,7 @@ reads_request_done_there(struct exchange *x, const struct owed *ended)
 }
 
 bool
-reads_is_left(const struct exchange *x)
+reads_should_leave(const struct exchange *x)
 {
 	const struct client_reads *r = reads_of(x);
 	const struct server *srv = x->srv;

@@ -6,7 +6,7 @@
  * client's request as soon as it has replayed the position; no reading of the standby is needed first. PostgreSQL
  * answers in order, so the answer to WAIT FOR LSN comes before any part of the client's answer. If the position was not
  * replayed in time, the standby's answer is dropped, or its work cancelled, and the request is relayed again to the
- * primary (loss_of_lag()). So only requests that may run twice are sent this way.
+ * primary (loss_by_lag()). So only requests that may run twice are sent this way.
  *
  * PostgreSQL compares numbers alone: cluster_replayed() says whether both positions are still of the same log.
  */

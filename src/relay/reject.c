@@ -16,14 +16,14 @@
 
 #include <ctype.h>
 
-struct policy_keepers
+struct policy_holders
 reject_blame(const struct policy_waiter *t, uint64_t now_us, struct fail *why)
 {
 	const struct server *srv = NULL, *worst = NULL;
 	uint64_t since_us, oldest_us = t->since_us;
 	struct pool *pool = exchange_of_waiter(t)->pool;
 	const struct policy_sizing sizing = policy_use_size(&pool->use, 1);
-	struct policy_keepers k = { 0 };
+	struct policy_holders k = { 0 };
 	char remedy[FAIL_TEXT_MAX];
 	bool is_locked;
 
@@ -51,9 +51,9 @@ reject_blame(const struct policy_waiter *t, uint64_t now_us, struct fail *why)
 }
 
 void
-reject_words(const struct exchange *x, const struct fail *why, struct fail *shown)
+reject_fail(const struct exchange *x, const struct fail *why, struct fail *shown)
 {
-	compat_tell(x->env->config, why, shown);
+	compat_reword(x->env->config, why, shown);
 	if (shown->detail[0] != '\0' && strcmp(why->sqlstate, "53300") == 0) {
 		char detail[FAIL_TEXT_MAX];
 
@@ -121,7 +121,7 @@ refuse(struct exchange *x, const struct fail *why, enum request_failure kind)
 		answer_and_drop(x, &b);
 		return;
 	}
-	reject_words(x, why, &shown);
+	reject_fail(x, why, &shown);
 	report_failure(x, &shown, kind, NULL);
 	report_error(x->pool, EO_PROXY, shown.sqlstate);
 	if (closes)
@@ -163,9 +163,9 @@ read_exit(const struct exchange *x, const char *sql, size_t len, struct known *k
 	if (sql == NULL)
 		return 1;
 	known_begin(&r, gucs_scan_options(x->gucs), sql, len);
-	if (!known_step(&r, k))
+	if (!known_next_statement(&r, k))
 		return known_is_whole(&r) ? 0 : 1;
-	count += known_step(&r, &next);
+	count += known_next_statement(&r, &next);
 	if (k->kind != KNOWN_ROLLBACK_TO && (k->kind < KNOWN_COMMIT || k->kind > KNOWN_PREPARE_TRANSACTION))
 		k->kind = KNOWN_NOT;
 	if (count == 1 && !known_is_whole(&r))
@@ -296,7 +296,7 @@ check_parameters(struct request_walk *w, const struct statement *st)
 	const struct request *m = &w->m;
 	const uint8_t *body = m->message + FRAME_HEAD_LEN;
 	unsigned formats, types = types_of(st->bytes, st->len, st->query_len);
-	struct bind_values values;
+	struct value_list values;
 
 	if (!fields_bind_values(body, (m->have < m->total ? m->have : m->total) - FRAME_HEAD_LEN, &values))
 		return m->have < m->total && m->have <= SERVER_CARRY_MAX ? WALK_MORE : refuse_aborted(w);
@@ -383,7 +383,7 @@ named_aborted(struct request_walk *w, struct buf *b)
 }
 
 enum walk_result
-reject_of_block(struct request_walk *w)
+reject_in_failed_block(struct request_walk *w)
 {
 	struct buf b = { 0 };
 	uint8_t type = w->m.type;

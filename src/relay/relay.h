@@ -23,7 +23,7 @@ void relay_ddl_answered(struct exchange *x, struct server *srv);
 /* requests.c */
 /* The two parts of relay_bytes(): all messages up to a request that is refused, and those that are kept after it. */
 void relay_batch(struct exchange *x, const uint8_t *bytes, size_t len);
-void relay_what_follows(struct exchange *x);
+void relay_rest(struct exchange *x);
 
 /*
  * Handles or keeps all bytes that the client has sent. The requests after a refused one may be refused, too: there may
@@ -35,7 +35,7 @@ relay_bytes(struct exchange *x, const uint8_t *bytes, size_t len)
 {
 	relay_batch(x, bytes, len);
 	if (x->state == CL_REJECTING)
-		relay_what_follows(x);
+		relay_rest(x);
 }
 
 void relay_cancel_wait(
@@ -56,7 +56,7 @@ bool relay_standby_has_replayed(struct exchange *x);
 bool loss_needs_primary(const struct exchange *x);
 
 /* Call when srv's standby has not replayed in time what its borrower must not miss: the request goes to the primary. */
-void loss_of_lag(struct server *srv);
+void loss_by_lag(struct server *srv);
 
 /*
  * Handles an error that came for the server's borrower. Returns true if the client does not get that error, because the
@@ -95,9 +95,9 @@ void reject_request(struct exchange *x, const struct fail *why, enum request_fai
 void reject_kept(struct exchange *x, const struct fail *why, enum request_failure kind);
 /* relay_waiters.blame: names in *why the client whose transaction has been idle for longest, if it was idle before t
  * began to wait. */
-struct policy_keepers reject_blame(const struct policy_waiter *t, uint64_t now_us, struct fail *why);
+struct policy_holders reject_blame(const struct policy_waiter *t, uint64_t now_us, struct fail *why);
 /* Writes to *shown the error that this client gets for *why, with the names of its database and user. */
-void reject_words(const struct exchange *x, const struct fail *why, struct fail *shown);
+void reject_fail(const struct exchange *x, const struct fail *why, struct fail *shown);
 /*
  * Drops messages of the rejected request. Returns how many bytes were used. At the end of the request, sends
  * ReadyForQuery, and the client is CL_READY again.

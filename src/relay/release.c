@@ -22,7 +22,7 @@ may_return(const struct exchange *x, const struct server *srv)
 __attribute__((noinline)) static void
 release_give_back(struct exchange *x, struct server *srv)
 {
-	unsigned parts = state_seal(x);
+	unsigned parts = state_parts_to_wash(x);
 
 	/* The client's SQL may have used a sequence that it does not mention: by triggers, by defaults in a COPY, ...
 	 */
@@ -120,7 +120,7 @@ leave_server(struct exchange *x, struct server *srv)
 
 	if (x->env->to_server.to == &srv->stream)
 		outbox_drop(&x->env->to_server);
-	state_fear_unseen(x);
+	state_assume_unseen_code(x);
 	listen_unlinked(x, srv);
 	if (x->replication != 0) {
 		leave_replication(x, srv);
@@ -135,7 +135,7 @@ leave_server(struct exchange *x, struct server *srv)
 		release_give_back(x, srv);
 		return;
 	}
-	parts = state_seal(x);
+	parts = state_parts_to_wash(x);
 	x->srv = NULL;
 	/* The server has part of a message, or lacks bytes that were in an outbox: its input is ambiguous now. */
 	if (x->is_in_relay || srv->fitness != SERVER_FIT || is_replaying(srv) ||

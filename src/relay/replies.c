@@ -203,7 +203,7 @@ on_parameter(struct server *srv, const char *name, const char *value, bool is_pa
 	if (strcasecmp(name, "client_encoding") == 0)
 		state_encoding_changed(x, value);
 	if (srv->loan.commit.is_on)
-		commit_check_setting(x);
+		commit_check_keep_settings(x);
 	if (gucs_update(&x->gucs, name, value, GUC_REPORTED) < 0)
 		exchange_spoil(x);
 	return false;
@@ -217,7 +217,7 @@ relay_resume_held(struct exchange *x)
 	exchange_step(x, CE_ANSWERED);
 	stream_set_reading(&x->stream, true);
 	if (x->srv != NULL &&
-	    (x->srv->loan.is_unsuited || x->srv->loan.standby != 0 || state_must_ask_first(x) ||
+	    (x->srv->loan.has_foreign_plans || x->srv->loan.standby != 0 || state_must_ask_first(x) ||
 	     ledger_has_ahead(&x->srv->ledger) || ledger_owes_nobody(&x->srv->ledger) || x->srv->fitness != SERVER_FIT))
 		relay_try_release(x); /* the held messages must run on another server, or after a question */
 	exchange_replay(x, relay_bytes);
@@ -326,7 +326,7 @@ static void
 on_replayed(struct server *srv)
 {
 	if (!relay_standby_has_replayed(srv->borrower))
-		loss_of_lag(srv);
+		loss_by_lag(srv);
 }
 
 static void
@@ -361,7 +361,7 @@ const struct server_ops relay_server_ops = {
 	.complete = relay_completed,
 	.parameter = on_parameter,
 	.commit_row = commit_check_row,
-	.commit_asked = commit_check_asked,
+	.commit_asked = commit_check_question_done,
 	.replayed = on_replayed,
 	.probe_row = state_probe_row,
 	.probe_done = state_probe_done,

@@ -333,7 +333,7 @@ look_for_notify(struct request_walk *w)
 		return WALK_ON;
 	if (type == 'B' && !statements_pass_through(x)) {
 		if ((r = walk_read_bind(w)) != WALK_ON ||
-		    (r = walk_of_step(x, statements_find_bound(x, &w->m))) != WALK_ON)
+		    (r = walk_result_of(x, statements_find_bound(x, &w->m))) != WALK_ON)
 			return r;
 	}
 	return looked(w, listen_gate_sender(x, &w->m));
@@ -385,7 +385,7 @@ one_message(struct request_walk *w)
 		size_t total = FRAME_HEAD_LEN + (size_t)f.body_len;
 
 		x->has_run = true;
-		step = x->block >= EXCHANGE_ROLLED_BACK && walk_runs(f.type) ? reject_of_block(w)
+		step = x->block >= EXCHANGE_ROLLED_BACK && walk_runs(f.type) ? reject_in_failed_block(w)
 		       : handle_here(w, f.type, total)			     ? WALK_ON
 									     : WALK_SLOWLY;
 		if (step == WALK_ON) {
@@ -610,7 +610,7 @@ relay_batch(struct exchange *x, const uint8_t *bytes, size_t len)
 }
 
 void
-relay_what_follows(struct exchange *x)
+relay_rest(struct exchange *x)
 {
 	while (x->state == CL_REJECTING && !x->is_closing && x->pending_len >= FRAME_HEAD_LEN)
 		exchange_replay(x, relay_batch);

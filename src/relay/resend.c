@@ -48,7 +48,7 @@ resend_begin(struct exchange *x)
 	struct server *srv = x->srv;
 	struct sent_copy *sent = &srv->loan.sent;
 
-	if (srv->ledger.count > 0 || !(srv->is_synced || resend_is_of_statements(srv)) ||
+	if (srv->ledger.count > 0 || !(srv->is_synced || resend_has_only_statements(srv)) ||
 	    !exchange_is_at_rest(x, srv) || x->body_left > 0)
 		return;
 	sent->named_before = statements_named_count(x);
@@ -185,6 +185,6 @@ resend_unexecuted(struct exchange *x, struct server *srv)
 		reads_lost(x, srv);
 	else /* the other idle servers may have been told to end, too */
 		policy_distrust(x->pool->policy, *x->env->now_us);
-	begin_again(x, srv);
+	begin_mark_due_again(x, srv);
 	return resend_now(x, &srv->loan.sent.copy);
 }

@@ -1,7 +1,11 @@
 /*
  * src/relay/resend.h - relays a request again, from a copy, as if the client sent it now.
  *
- *   resend.c a request that an ending server has not executed; the copy has all bytes that were sent since the server last owed no reply resend_copy.c  which messages a copy has, and whether they may run twice retry.c        a request that met an outdated plan; the copy has one request, and is kept only where that may happen
+ *   resend.c       a request that an ending server has not executed; the copy has all bytes that were sent since the
+ *                  server last owed no reply
+ *   resend_copy.c  which messages a copy has, and whether they may run twice
+ *   retry.c        a request that met an outdated plan; the copy has one request, and is kept only where that may
+ *                  happen
  *
  * Owns: nothing; the copies are those of the server's loan.
  */
@@ -36,7 +40,7 @@ resend_frame_at(const struct request_copy *copy, size_t at, struct frame *f)
 }
 /* Returns true if all messages of srv's copy only prepare, describe or close statements, which the client can have on
  * any server. */
-bool resend_is_of_statements(const struct server *srv);
+bool resend_has_only_statements(const struct server *srv);
 /* Returns the SQL that the copy begins with, and its length in *len. Returns NULL if the copy begins with no SQL or
  * with incomplete SQL, or if it begins with a Parse and runs anything but the statement of that Parse. */
 const char *resend_sql(const struct server *srv, size_t *len);
@@ -71,7 +75,7 @@ retry_keep_sent(struct exchange *x, uint8_t type, const uint8_t *message, size_t
 	struct kept_request *k = &x->srv->loan.kept;
 	bool is_end;
 
-	if (k->state == KEPT_NOT && type != 'S' && type != 'Q')
+	if (k->state == KEPT_IMPOSSIBLE && type != 'S' && type != 'Q')
 		return;
 	is_end = type == 'S' || type == 'Q';
 	if (is_end && k->state == KEPT_NOTHING)
@@ -99,5 +103,5 @@ retry_keep_rest(struct exchange *x, const uint8_t *end)
 
 /* Decides if the request that has failed with e is sent once more, and prepares that. Returns true if so: the client
  * must not get e, and retry_now() must be called when nothing is owed any more. */
-bool retry_wanted(struct exchange *x, const struct error_fields *e);
+bool retry_begin(struct exchange *x, const struct error_fields *e);
 MAY_CLOSE bool retry_now(struct exchange *x);

@@ -11,7 +11,7 @@
 #define LOOKS_MAX 100000u
 
 bool
-resend_is_of_statements(const struct server *srv)
+resend_has_only_statements(const struct server *srv)
 {
 	const struct request_copy *copy = &srv->loan.sent.copy;
 	struct frame f;

@@ -34,7 +34,7 @@ retry_copy(struct kept_request *k, const uint8_t *end)
 	bool is_copied = resend_add(&k->copy, k->from, (size_t)(end - k->from), KEPT_MAX);
 
 	if (!is_copied)
-		k->state = KEPT_NOT;
+		k->state = KEPT_IMPOSSIBLE;
 	k->from = NULL;
 	return is_copied;
 }
@@ -49,7 +49,7 @@ retry_keep(struct exchange *x, const uint8_t *message, size_t len, bool is_sent)
 		if (k->from == NULL)
 			k->from = message;
 		if (x->body_left > 0 || type == 'd' || type == 'c' || type == 'f')
-			k->state = KEPT_NOT;
+			k->state = KEPT_IMPOSSIBLE;
 		if (type == 'S' && retry_copy(k, message + len) && k->state == KEPT_SO_FAR)
 			k->state = KEPT_WHOLE;
 		else if (type == 'Q' || type == 'F')
@@ -57,7 +57,7 @@ retry_keep(struct exchange *x, const uint8_t *message, size_t len, bool is_sent)
 	} else if (type == 'S' || type == 'Q' || type == 'F')
 		k->state = KEPT_NOTHING;
 	else if (is_sent)
-		k->state = KEPT_NOT;
+		k->state = KEPT_IMPOSSIBLE;
 }
 
 /*
@@ -81,7 +81,7 @@ describes_columns(const struct request_copy *k)
 	if (frame_parse(k->bytes + len, k->len - len, &next) != FRAME_OK || next.type != 'D')
 		return false;
 	return fields_bind(k->bytes + FRAME_HEAD_LEN, first.body_len, &portal, &statement, &names_len) &&
-	       fields_bind_formats(k->bytes + FRAME_HEAD_LEN, first.body_len) <= 1 &&
+	       fields_bind_result_format_count(k->bytes + FRAME_HEAD_LEN, first.body_len) <= 1 &&
 	       fields_target(k->bytes + len + FRAME_HEAD_LEN, next.body_len, &kind, &other) && kind == 'P' &&
 	       strcmp(portal, other) == 0;
 }
@@ -153,7 +153,7 @@ is_doubtful(struct exchange *x, const struct client_statement *n, const struct e
 }
 
 bool
-retry_wanted(struct exchange *x, const struct error_fields *e)
+retry_begin(struct exchange *x, const struct error_fields *e)
 {
 	struct client_statements *s = x->statements;
 	bool is_old = is_outdated(e), lacks_statement, is_again, is_describe;
@@ -186,6 +186,6 @@ retry_now(struct exchange *x)
 	struct kept_request *k = &x->srv->loan.kept;
 
 	exchange_step(x, CE_ANSWERED);
-	k->state = KEPT_NOT; /* once is enough */
+	k->state = KEPT_IMPOSSIBLE; /* once is enough */
 	return resend_now(x, &k->copy);
 }

@@ -100,7 +100,7 @@ read_parse(struct exchange *x, struct request *m)
 		m->own = *(m->parse.name[0] == '\0' ? statement_traits(st) : statement_parse_traits(st));
 		return;
 	}
-	traits_anyhow(&m->own, m->sql, m->sql_len);
+	traits_of_all_options(&m->own, m->sql, m->sql_len);
 	if (m->parse.name[0] != '\0')
 		traits_of_parse(&m->own, m->sql, m->sql_len);
 }
@@ -157,7 +157,7 @@ widen_traits(struct request_walk *w)
 
 	if (m->traits == NULL || !state_reads_anyhow(w->x))
 		return;
-	traits_anyhow(&anyhow, m->sql, m->sql_len);
+	traits_of_all_options(&anyhow, m->sql, m->sql_len);
 	w->traits.flags |= anyhow.flags;
 	w->traits.hints |= anyhow.hints;
 	w->traits.is_plain = w->traits.is_plain && anyhow.is_plain;
@@ -225,7 +225,7 @@ send_simple(struct request_walk *w, const struct frame *f, enum owed_kind kind)
 		statements_simple_query(x, m->sql, m->sql_len);
 	buf_fini(&m->instead);
 	if (step == STEP_HOLD || step == STEP_FAILED)
-		return walk_of_step(x, step);
+		return walk_result_of(x, step);
 	walk_push_query(w, kind, m->shown);
 	if (kind == OWED_QUERY)
 		walk_report_query(w, f, body_len);
@@ -262,7 +262,7 @@ send_execute(struct request_walk *w, const struct frame *f)
 	/* The features only have to know whether the portal has a name. */
 	m->portal = m->total > FRAME_HEAD_LEN && m->have > FRAME_HEAD_LEN && m->message[FRAME_HEAD_LEN] == 0 ? "" : "?";
 	step = features_request(x, m);
-	if ((r = walk_of_step(x, step)) != WALK_ON)
+	if ((r = walk_result_of(x, step)) != WALK_ON)
 		return r;
 	if (step == STEP_SENT) { /* something else was sent in its place */
 		ledger_push(&x->srv->ledger, OWED_EXECUTE, OWED_TO_CLIENT, NULL);
@@ -304,7 +304,7 @@ send_bind(struct request_walk *w, const struct frame *f)
 	if (x->srv->is_synced)
 		report_request_begins(x, x->srv);
 	step = features_request(x, &w->m);
-	if ((r = walk_of_step(x, step)) != WALK_ON)
+	if ((r = walk_result_of(x, step)) != WALK_ON)
 		return r;
 	walk_note_bind(w);
 	if (step == STEP_FORWARD)
@@ -351,7 +351,7 @@ send_forbidden_parse(struct request_walk *w, const struct frame *f)
 	if (step == STEP_SENT) /* the outbox refers to the message's bytes */
 		outbox_flush_early(&x->env->to_server);
 	buf_fini(&w->m.instead);
-	if ((r = walk_of_step(x, step)) != WALK_ON)
+	if ((r = walk_result_of(x, step)) != WALK_ON)
 		return r;
 	x->srv->is_synced = false;
 	walk_drop(w, total);
@@ -386,7 +386,7 @@ send_large_parse(struct request_walk *w, const struct frame *f)
 		report_request_begins(x, x->srv);
 	state_note_run(x, state_risk_of_all(x));
 	step = statements_oversize_parse(x, name, name + name_len, have - name_len, f->body_len - name_len);
-	if ((r = walk_of_step(x, step)) != WALK_ON)
+	if ((r = walk_result_of(x, step)) != WALK_ON)
 		return r;
 	x->srv->is_synced = false;
 	if (step == STEP_FORWARD)
@@ -425,7 +425,7 @@ send_named(struct request_walk *w, const struct frame *f)
 		outbox_flush_early(&x->env->to_server);
 		buf_fini(&w->m.instead);
 	}
-	if ((r = walk_of_step(x, step)) != WALK_ON)
+	if ((r = walk_result_of(x, step)) != WALK_ON)
 		return r;
 	if (step == STEP_FORWARD)
 		return walk_send_extended(w, f, kind_of_named(&w->m));

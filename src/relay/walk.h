@@ -75,7 +75,7 @@ enum walk_result walk_out_of_memory(struct exchange *x) __attribute__((cold)); /
 
 /* Returns WALK_HOLD or WALK_OVER if the feature holds the message or has failed, else WALK_ON. */
 static inline enum walk_result
-walk_of_step(struct exchange *x, enum feature_step step)
+walk_result_of(struct exchange *x, enum feature_step step)
 {
 	return step == STEP_HOLD ? WALK_HOLD : step == STEP_FAILED ? walk_out_of_memory(x) : WALK_ON;
 }
@@ -95,7 +95,7 @@ walk_scan_query(struct request_walk *w, const struct frame *f)
 	struct scanned_sql *kept;
 
 	w->scanned = walk_message(w);
-	kept = scan_remembered(&w->x->env->scanned, &w->scan, gucs_scan_options(w->x->gucs), sql, f->body_len - 1);
+	kept = scan_cached(&w->x->env->scanned, &w->scan, gucs_scan_options(w->x->gucs), sql, f->body_len - 1);
 	w->risk = database_code_risk(w->x->pool->code, *w->x->env->now_us, kept == NULL ? NULL : &kept->risk, sql,
 				     f->body_len - 1, NULL, 0);
 	w->fingerprint = kept == NULL ? 0 : report_fingerprint_of(kept, sql, f->body_len - 1);
@@ -123,7 +123,7 @@ enum walk_result walk_send_sync(struct request_walk *w);
 /* reject.c: handles a message that runs something, of a client that is EXCHANGE_ROLLED_BACK or EXCHANGE_FAILED, as
  * PostgreSQL does in a failed transaction. Returns WALK_ON if the message was answered, WALK_REJECT, or WALK_SLOWLY if
  * the block is due again with EXCHANGE_BEGIN_FAILED. */
-enum walk_result reject_of_block(struct request_walk *w);
+enum walk_result reject_in_failed_block(struct request_walk *w);
 
 /* send.c */
 /* The slow lane: reads the message at w->at as far as that needs no server. Returns WALK_MORE if the message must be

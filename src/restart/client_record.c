@@ -25,7 +25,7 @@ is_at_rest(const struct client *c)
 	return x->state == CL_READY && !x->is_closing && x->waiter.waits == WAITS_NOT && x->body_left == 0 &&
 	       x->reading != EXCHANGE_STALLED && x->reading != EXCHANGE_IN_TRANSFER && !x->is_in_relay &&
 	       stream_queued(&x->stream) == 0 && !x->stream.is_broken &&
-	       (x->rare == NULL || x->rare->cancels == NULL) && x->client_pid != 0 && !c->is_starved;
+	       (x->rare == NULL || x->rare->cancels == NULL) && x->client_pid != 0 && !c->is_read_paused;
 }
 
 enum client_record_obstacle
@@ -74,7 +74,7 @@ client_record_obstacle_name(enum client_record_obstacle o)
 struct sent {
 	struct {
 		const void *what;
-		uint64_t id; /* the statement's id, which changes when its text does; 0 for a pool */
+		uint64_t id; /* the statement's id, which changes when its text does; for a pool a hash of its record */
 	} key;
 	struct statement *st; /* NULL for a pool */
 	uint32_t number;
@@ -146,6 +146,14 @@ note_sent(struct client_record_writer *o, const void *what, uint64_t id, struct 
 	}
 }
 
+static void
+wipe(struct buf *b)
+{
+	if (b->bytes != NULL)
+		OPENSSL_cleanse(b->bytes, b->len); /* b may contain a pool's secret */
+	buf_fini(b);
+}
+
 /* Sends a pool or a text, which client records refer to by number, and frees b. Returns false without memory: the pool
  * or text has no number then. */
 static bool
@@ -156,24 +164,21 @@ send_shared(struct client_record_writer *o, bool is_pool, struct buf *b)
 	o->is_bad |= !is_whole;
 	if (is_whole)
 		o->send(o->arg, is_pool, b);
-	if (b->bytes != NULL)
-		OPENSSL_cleanse(b->bytes, b->len); /* b may contain a pool's secret */
-	buf_fini(b);
+	wipe(b);
 	return is_whole;
 }
 
-/* Returns the pool's number; sends the pool if it was not sent yet. A pool is not freed while it has clients, so when
- * it is freed, no client is left that could refer to it. */
+/* Returns the pool's number; sends the pool if it was not sent yet, or if its record has changed since: a pool may be
+ * freed when its clients have moved, and another one be made at its address. */
 static uint32_t
 send_pool_once(struct client_record_writer *o, const struct pool *pool)
 {
-	const struct sent *s = find_sent(o, pool, 0);
+	const struct sent *s;
 	const struct scram_keys *keys;
 	struct client_record_pool p = { 0 };
 	struct buf b = { 0 };
+	uint64_t id;
 
-	if (s != NULL)
-		return s->number;
 	keys = pool_secrets(pool, &p.secret);
 	if (p.secret == NULL)
 		p.secret = "";
@@ -182,9 +187,14 @@ send_pool_once(struct client_record_writer *o, const struct pool *pool)
 		p.keys_len = sizeof(*keys);
 	}
 	client_record_put(&b, client_record_pool, &p);
+	id = buf_ok(&b) ? table_hash(0, b.bytes, b.len) : 0;
+	if ((s = find_sent(o, pool, id)) != NULL) {
+		wipe(&b);
+		return s->number;
+	}
 	if (!send_shared(o, true, &b))
 		return 0;
-	note_sent(o, pool, 0, NULL, o->pools);
+	note_sent(o, pool, id, NULL, o->pools);
 	return o->pools++;
 }
 
@@ -462,14 +472,14 @@ take_place(struct client_record_reader *s, struct client *c, const struct client
 {
 	struct client_env *env = c->env;
 	const struct reader_pool *learnt = &s->pools[p->pool];
-	struct pool *pool = pool_set_find(env->x.pools, p->database, p->user, *env->x.now_us, why);
+	struct pool *pool = pool_set_get(env->x.pools, p->database, p->user, *env->x.now_us, why);
 
 	if (pool == NULL)
 		return -1;
 	if (admission_restore(s->main_worker->admission, &c->admission, c->is_unix ? NULL : &c->peer.any, p->user,
 			      p->database) < 0)
 		return fail_memory(why, "the client's place in the limits");
-	c->x.settings = pool_settings(pool, p->user, *env->x.now_us);
+	c->x.settings = pool_adopt_user(pool, p->user, *env->x.now_us);
 	if (c->x.settings == NULL)
 		return fail_memory(why, "the client's settings");
 	if (c->x.settings->pool_mode == POOL_MODE_SESSION)

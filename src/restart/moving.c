@@ -200,7 +200,7 @@ close_released(struct moving *m)
 static void
 release(struct moving *m, struct transfer *at)
 {
-	const struct client *c = restart_living(at->client);
+	const struct client *c = restart_unless_closed(at->client);
 	size_t len = 0;
 	const uint8_t *queued = c == NULL ? NULL : listen_queued(&c->x, &len);
 
@@ -215,7 +215,7 @@ release(struct moving *m, struct transfer *at)
 static void
 take_back_late(struct moving *m, struct transfer *at)
 {
-	struct client *c = restart_living(at->client);
+	struct client *c = restart_unless_closed(at->client);
 
 	link_send_number(m->link, HANDOVER_GONE, at->number, NULL, 0);
 	*at = (struct transfer){ 0 };
@@ -225,14 +225,14 @@ take_back_late(struct moving *m, struct transfer *at)
 		    "restart: client %" PRIu64 " stays for now: the successor has not taken it in time",
 		    c->x.waiter.id);
 	*(c->x.listen != NULL ? &m->listeners_from_us : &m->all_from_us) = restart_now_us(m->r) + PAUSE_US;
-	parked_let_go_on(c);
+	parked_resume(c);
 }
 
 /* Takes the next step with a client on its way. */
 static void
 advance(struct moving *m, struct transfer *at)
 {
-	struct client *c = restart_living(at->client);
+	struct client *c = restart_unless_closed(at->client);
 
 	switch (at->stage) {
 	case STAGE_SENT:
@@ -243,7 +243,7 @@ advance(struct moving *m, struct transfer *at)
 		*at = (struct transfer){ 0 };
 		if (c != NULL) {
 			c->is_staying = true;
-			parked_let_go_on(c);
+			parked_resume(c);
 		}
 		break;
 	case STAGE_TAKEN:
@@ -300,7 +300,7 @@ move_some(struct moving *m)
 	while ((c = parked_take(m->r->parked, NULL)) != NULL)
 		if (c->x.reading == EXCHANGE_IN_TRANSFER ||
 		    !try_client(m, c)) /* a client in transfer comes from parked_put_back() */
-			parked_let_go_on(c);
+			parked_resume(c);
 	is_end = walk_round(m);
 	for (size_t i = 0; i < TRANSFERS; i++)
 		free_count += m->transfers[i].number == 0;
@@ -330,7 +330,7 @@ move_in_halt(struct moving *m)
 }
 
 void
-moving_look(struct moving *m)
+moving_advance(struct moving *m)
 {
 	if (!m->is_on)
 		return;
@@ -343,7 +343,7 @@ moving_look(struct moving *m)
 static void
 on_pump(void *arg)
 {
-	moving_look(arg);
+	moving_advance(arg);
 }
 
 void
@@ -360,14 +360,14 @@ void
 moving_take_back(struct moving *m, bool is_dead)
 {
 	for (size_t i = 0; i < TRANSFERS; i++) {
-		struct client *c = restart_living(m->transfers[i].client);
+		struct client *c = restart_unless_closed(m->transfers[i].client);
 		bool is_released = m->transfers[i].stage == STAGE_RELEASED;
 
 		m->transfers[i] = (struct transfer){ 0 };
 		if (c != NULL && is_released && !is_dead)
 			client_let_go(c);
 		else if (c != NULL)
-			parked_let_go_on(c);
+			parked_resume(c);
 	}
 }
 
@@ -390,7 +390,7 @@ void
 moving_on_rest(struct moving *m)
 {
 	if (m->is_due)
-		moving_look(m);
+		moving_advance(m);
 }
 
 struct moving *

@@ -4,7 +4,7 @@
  * A client moves when it is between two requests: first all idle clients, a few in each turn of the loop, and then each
  * other client as soon as it has given its server back (exchange_ops.released, parked.c).
  *
- * Clients are touched in one function only, moving_look(), in a halt of all workers; messages from the successor and
+ * Clients are touched in one function only, moving_advance(), in a halt of all workers; messages from the successor and
  * calls from other workers are only noted until then. If no halt can be had, no client moves for some seconds, and
  * clients on their way stay here, unless the successor was already told that they are its own.
  *
@@ -30,10 +30,11 @@ void moving_free(struct moving *m); /* called in a halt, if a client has moved; 
 void moving_begin(struct moving *m); /* called in a halt, when the successor is ready */
 void moving_stop(struct moving *m); /* called when the link is broken: no other client is sent */
 void moving_on_message(struct moving *m, uint8_t type, const uint8_t *body, size_t len); /* TAKEN or REFUSED has come */
-/* Called when no more messages have come for now. Like moving_look(), this function may end the process's main loop. */
+/* Called when no more messages have come for now. Like moving_advance(), this function may end the process's main loop.
+ */
 void moving_on_rest(struct moving *m);
 void moving_on_drained(struct moving *m); /* called when the kernel has taken all that was sent */
-void moving_look(struct moving *m); /* called when clients are parked, or when a listener has caught up */
+void moving_advance(struct moving *m); /* called when clients are parked, or when a listener has caught up */
 void moving_client_gone(struct moving *m, const struct client *c); /* called when worker 0 has heard that c is closed */
 /* Called in a halt. Lets clients on their way be read here again. If the successor lives (is_dead is false), clients
  * for which YOURS was sent are closed instead, because the successor may be reading them. */
@@ -76,4 +77,4 @@ void parked_put_back(struct parked *p, struct client *c);
 struct client *parked_take(struct parked *p, const struct client_env *env);
 void parked_forget(struct parked *p, const struct client *c); /* c is about to be freed, and need not be listed */
 /* Lets the client be read again; called in a halt, or on the client's own worker. The client may be closed by this. */
-void parked_let_go_on(struct client *c);
+void parked_resume(struct client *c);

@@ -49,7 +49,7 @@ parked_add(struct parked *p, struct client *c)
 }
 
 void
-parked_let_go_on(struct client *c)
+parked_resume(struct client *c)
 {
 	client_record_begin_reading(c);
 	exchange_left(listen_flush(&c->x));
@@ -79,7 +79,7 @@ parked_tick(struct parked *p, const struct client_env *env)
 	struct client *c;
 
 	while ((c = parked_take(p, env)) != NULL)
-		parked_let_go_on(c);
+		parked_resume(c);
 }
 
 void

@@ -129,7 +129,7 @@ send_refusal(struct predecessor *p, uint64_t number, const char *text)
 static void
 refuse_arrival(struct predecessor *p, struct arrival *n)
 {
-	struct client *c = restart_living(n->client);
+	struct client *c = restart_unless_closed(n->client);
 
 	send_refusal(p, n->number, "it cannot listen to its channels");
 	forget_arrival(n);
@@ -142,7 +142,7 @@ refuse_arrival(struct predecessor *p, struct arrival *n)
 static void
 take_if_confirmed(struct predecessor *p, struct arrival *n)
 {
-	struct client *c = restart_living(n->client);
+	struct client *c = restart_unless_closed(n->client);
 	bool is_refused = false, is_confirmed = c != NULL && listen_is_confirmed(&c->x, &is_refused);
 
 	if (c == NULL || is_refused) {
@@ -163,7 +163,7 @@ take_if_confirmed(struct predecessor *p, struct arrival *n)
 static void
 read_arrival(struct predecessor *p, struct arrival *n)
 {
-	struct client *c = restart_living(n->client);
+	struct client *c = restart_unless_closed(n->client);
 	bool lacks_some = n->queued_len > 0 && n->queued == NULL;
 	bool is_broken = lacks_some || (c != NULL && listen_join_queues(&c->x, n->queued, n->queued_len) < 0);
 
@@ -183,7 +183,7 @@ read_arrival(struct predecessor *p, struct arrival *n)
 static void
 advance(struct predecessor *p, struct arrival *n)
 {
-	struct client *c = restart_living(n->client);
+	struct client *c = restart_unless_closed(n->client);
 
 	switch (n->stage) {
 	case STAGE_MADE:
@@ -272,7 +272,7 @@ is_ours(const struct arrival *n)
 }
 
 void
-restart_look_at_arrivals(struct restart *r)
+restart_advance_arrivals(struct restart *r)
 {
 	if (r->predecessor == NULL)
 		return;
@@ -484,7 +484,7 @@ restart_predecessor_tick(struct restart *r)
 /* --- for other files --- */
 
 bool
-restart_tell_staying(const struct restart *r, char *out, size_t size)
+restart_describe_staying(const struct restart *r, char *out, size_t size)
 {
 	const struct predecessor *p = r->predecessor;
 
@@ -509,7 +509,7 @@ restart_meet_predecessor(struct restart *r, int fd, struct fail *why)
 	getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len);
 	p->pid = peer.pid;
 	p->since_us = restart_now_us(r);
-	listeners_expect(r->host.listeners);
+	listeners_hold(r->host.listeners);
 	p->reader = client_record_reader_new(r->host.clients);
 	p->link = link_new(restart_env(r)->base, fd, &link_ops, p);
 	/* The tick, ten times a second, ends each turn of the loop. */

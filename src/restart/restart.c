@@ -11,9 +11,9 @@ look(void *arg)
 {
 	struct restart *r = arg;
 
-	restart_look_at_arrivals(r);
+	restart_advance_arrivals(r);
 	if (r->moving != NULL)
-		moving_look(r->moving);
+		moving_advance(r->moving);
 }
 
 struct restart *

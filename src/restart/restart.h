@@ -47,7 +47,7 @@ void restart_transfer_progress(struct restart *r);
 void restart_worker_tick(struct restart *r, struct client_env *env);
 /* Checks that clients can be held back. They can't while another process has clients, too. Returns 0, or -1 with *why
  * set. */
-int restart_may_hold(const struct restart *r, struct fail *why);
+int restart_check_hold(const struct restart *r, struct fail *why);
 
 /* --- the old process --- */
 
@@ -66,7 +66,7 @@ int restart_find_predecessor(void);
 void restart_tell_predecessor(int fd, const char *text); /* tells why this process can't start; fd may be -1 */
 /* Writes which process the clients come from, and how many are still there and why. Returns false if there is no old
  * process any more. */
-bool restart_tell_staying(const struct restart *r, char *out, size_t size);
+bool restart_describe_staying(const struct restart *r, char *out, size_t size);
 /* Takes fd, and gets from its other end the sockets on which the old process listens. Returns 0, or -1 with *why
  * set. */
 int restart_meet_predecessor(struct restart *r, int fd, struct fail *why);
@@ -79,6 +79,6 @@ void restart_forget_predecessor(struct restart *r); /* r may be NULL */
 
 /* --- cancel requests for clients that the other process may have --- */
 
-/* client_env.on_strange_cancel. Returns true if the other process was asked; asker then waits for the answer. */
+/* client_env.on_unknown_cancel_key. Returns true if the other process was asked; asker then waits for the answer. */
 bool restart_forward_cancel(struct restart *r, struct client *asker, uint32_t pid, const uint8_t *key, size_t key_len);
 void restart_cancel_over(struct restart *r, uint64_t number); /* client_env.on_far_cancel_over */

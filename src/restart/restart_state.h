@@ -36,7 +36,7 @@ restart_now_us(const struct restart *r)
 
 /* Returns c, or NULL if it was closed: its worker's thread may have closed it before worker 0 has heard of that. */
 static inline struct client *
-restart_living(struct client *c)
+restart_unless_closed(struct client *c)
 {
 	return c == NULL || c->x.is_closing ? NULL : c;
 }
@@ -55,7 +55,7 @@ bool restart_predecessor_lives(const struct restart *r); /* returns true while t
 /* Sends a message of handover.h. Returns false if there is no old process that could be told. */
 bool restart_send_predecessor(struct restart *r, uint8_t type, const void *body, size_t len);
 /* called when a listener listens on all channels of a client that has come, or has caught up */
-void restart_look_at_arrivals(struct restart *r);
+void restart_advance_arrivals(struct restart *r);
 void restart_arrival_gone(struct restart *r, const struct client *c); /* worker 0 has heard that c is closed */
 
 /* --- restart.c --- */

@@ -354,7 +354,7 @@ check_restart(const struct restart *r, struct fail *why)
 }
 
 int
-restart_may_hold(const struct restart *r, struct fail *why)
+restart_check_hold(const struct restart *r, struct fail *why)
 {
 	if (r->successor != NULL)
 		return fail_set(why, "55000", "pgweir restarts: clients that are in process %ld would go on",

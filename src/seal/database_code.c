@@ -50,7 +50,7 @@ static uint64_t
 pause_us(const struct database_code *code, bool is_awaited)
 {
 	/* With RISK_FEARED, all SQL that runs costs its connection. */
-	bool is_soon = code->is_settled || (database_code_feared(code) & (unsigned)RISK_FEARED) != 0;
+	bool is_soon = code->is_settled || (database_code_assumed_risk(code) & (unsigned)RISK_FEARED) != 0;
 
 	if (!is_awaited && code->read_cost_us < CHEAP_US)
 		return code->read_cost_us * 2;
@@ -98,7 +98,7 @@ database_code_turn(const struct database_code *code, uint64_t made, bool is_free
 }
 
 unsigned
-database_code_feared(const struct database_code *code)
+database_code_assumed_risk(const struct database_code *code)
 {
 	unsigned known = code->answer == NULL ? 0 : risk_names_all(code->answer->risks);
 
@@ -107,16 +107,16 @@ database_code_feared(const struct database_code *code)
 	if (code->changed_answered >= code->reached)
 		known &= ~(unsigned)STATE_BACKEND;
 	return STATE_WASHABLE | RISK_BY_CALLS(STATE_WASHABLE) | (known & STATE_BACKEND) | RISK_CODE | RISK_UNREAD |
-	       ((known & STATE_BACKEND) != 0 ? RISK_FEARED : 0u) | database_code_compiled(code) |
+	       ((known & STATE_BACKEND) != 0 ? RISK_FEARED : 0u) | database_code_plan_risk(code) |
 	       (code->answer == NULL ? RISK_KEEPS : 0u);
 }
 
 unsigned
-database_code_look_up(const struct database_code *code, uint64_t now_us, struct sql_risk *kept, const char *sql,
-		      size_t len, const uint8_t *types, size_t types_len)
+database_code_find_risk(const struct database_code *code, uint64_t now_us, struct sql_risk *kept, const char *sql,
+			size_t len, const uint8_t *types, size_t types_len)
 {
 	const struct risk_names *risks = code->answer == NULL ? NULL : code->answer->risks;
-	unsigned feared = database_code_is_known(code, now_us) ? 0 : database_code_feared(code), parts, effects;
+	unsigned feared = database_code_is_known(code, now_us) ? 0 : database_code_assumed_risk(code), parts, effects;
 
 	if (risks == NULL)
 		return feared | RISK_REACHES | (sql == NULL ? 0 : risk_names_of_text(NULL, sql, len));
@@ -149,7 +149,7 @@ database_code_is_repeatable(const struct database_code *code, uint64_t now_us, s
 		return false;
 	if (kept == NULL)
 		kept = &own;
-	database_code_look_up(code, now_us, kept, sql, len, types, types_len);
+	database_code_find_risk(code, now_us, kept, sql, len, types, types_len);
 	return kept->number == code->number && kept->effects == 0;
 }
 
@@ -189,12 +189,12 @@ database_code_ask(struct database_code *code, uint64_t now_us)
 	code->is_broken = code->coming == NULL || code->coming->risks == NULL;
 	code->asked_us = now_us;
 	code->altered_us = 0;
-	database_code_hold(code);
+	database_code_lock(code);
 	code->changed_asked = code->changed;
 	/* If no DDL was seen, the version may show that the code need not be read again. */
 	may_hold = code->answer != NULL && code->answer->version[0] != '\0' && !code->is_outdated &&
 		   code->refused_until_us == 0 && code->changed_answered == code->changed;
-	database_code_let_go(code);
+	database_code_unlock(code);
 	code->asked = may_hold ? CODE_VERSION : code->has_code ? CODE_ALL : CODE_ANY;
 	code->round++;
 	return put_declarations(code, questions[code->asked]);
@@ -286,12 +286,12 @@ database_code_row(struct database_code *code, const uint8_t *body, size_t len, b
 static void
 believe(struct database_code *code)
 {
-	database_code_hold(code);
+	database_code_lock(code);
 	code->answered_us = code->asked_us;
 	code->refused_until_us = 0;
 	code->is_settled = code->changed == code->changed_asked;
 	code->believed_until_us = code->is_settled ? code->asked_us + 2 * interval_us(code->cost_us) : 0;
-	database_code_let_go(code);
+	database_code_unlock(code);
 }
 
 /*
@@ -319,10 +319,10 @@ check_version(struct database_code *code)
 void
 database_code_altered(struct database_code *code, uint64_t now_us)
 {
-	database_code_hold(code);
+	database_code_lock(code);
 	code->altered_us = now_us;
 	code->believed_until_us = clock_lesser_us(code->believed_until_us, now_us + CODE_AHEAD_US);
-	database_code_let_go(code);
+	database_code_unlock(code);
 }
 
 bool
@@ -360,10 +360,10 @@ database_code_answered(struct database_code *code, bool ok, uint32_t number, uin
 	if (before == NULL || code->is_outdated || code->reached > code->changed_answered || has_new_keepers)
 		code->reaches_us = now_us;
 	/* If the same names reach such code as before, DDL that was only feared has not made any. */
-	database_code_hold(code);
+	database_code_lock(code);
 	if (!has_new_keepers && code->named <= code->changed_asked)
 		code->reached = code->named;
-	database_code_let_go(code);
+	database_code_unlock(code);
 	code->changed_answered = code->changed_asked;
 	code->is_outdated = false;
 	code->replaced_us = now_us;

@@ -4,7 +4,7 @@
  *
  * A query of PostgreSQL's catalogs on an idle connection tells: below it is the question, and its rows are the answer.
  * pgweir asks soon after the first use, after DDL, and again when the answer has grown old, while clients use the
- * database. Without a valid answer, all SQL has every risk (database_code_feared()). To read all code may take a
+ * database. Without a valid answer, all SQL has every risk (database_code_assumed_risk()). To read all code may take a
  * second, so a question of a few milliseconds comes first: whether there is any code (until there was some), or whether
  * the code is still that of the last answer. One server is asked at a time.
  *
@@ -131,14 +131,15 @@ database_code_is_known(const struct database_code *code, uint64_t now_us)
 	return now_us < atomic_load_explicit(&code->believed_until_us, memory_order_relaxed);
 }
 /* Returns the risk (enum state_part, enum code_risk) that any SQL has while no answer is valid. */
-unsigned database_code_feared(const struct database_code *code);
+unsigned database_code_assumed_risk(const struct database_code *code);
 /* Returns the risk of this SQL (NULL if unknown). If kept is not NULL, and the SQL is not opaque, sets *kept to the
  * risk by its names. types: see risk_names_of_types(), or NULL. */
-unsigned database_code_look_up(const struct database_code *code, uint64_t now_us, struct sql_risk *kept,
-			       const char *sql, size_t len, const uint8_t *types, size_t types_len);
-/* Sets *risk to the risk that was kept with SQL. Returns false if database_code_look_up() must find it. */
+unsigned database_code_find_risk(const struct database_code *code, uint64_t now_us, struct sql_risk *kept,
+				 const char *sql, size_t len, const uint8_t *types, size_t types_len);
+/* Sets *risk to the risk that was kept with SQL. Returns false if database_code_find_risk() must find it. */
 static inline bool
-database_code_knows_risk(const struct database_code *code, uint64_t now_us, const struct sql_risk *kept, unsigned *risk)
+database_code_get_kept_risk(const struct database_code *code, uint64_t now_us, const struct sql_risk *kept,
+			    unsigned *risk)
 {
 	*risk = 0;
 	if (kept == NULL || kept->number != code->number || !database_code_is_known(code, now_us))
@@ -154,9 +155,9 @@ database_code_risk(const struct database_code *code, uint64_t now_us, struct sql
 {
 	unsigned risk;
 
-	return database_code_knows_risk(code, now_us, kept, &risk)
+	return database_code_get_kept_risk(code, now_us, kept, &risk)
 		   ? risk
-		   : database_code_look_up(code, now_us, kept, sql, len, types, types_len);
+		   : database_code_find_risk(code, now_us, kept, sql, len, types, types_len);
 }
 /* Returns true if this SQL is known to be one read that may run twice without a visible effect: a SELECT, VALUES or
  * TABLE none of whose names reaches anything but reads. Such SQL touches no session state, but may make plans. */
@@ -171,7 +172,7 @@ database_code_has_sequences(const struct database_code *code, uint64_t now_us)
 /* Returns RISK_CONTEXT if some SQL may have it. An expired answer is used until there is another; if that one has more,
  * pool_code.c closes all servers. */
 static inline unsigned
-database_code_compiled(const struct database_code *code)
+database_code_plan_risk(const struct database_code *code)
 {
 	if (code->answer == NULL)
 		return RISK_CONTEXT;
@@ -226,8 +227,8 @@ void database_code_leave(struct database_code *code); /* code need not have join
  * NULL. */
 void code_news_changed(struct code_news *news, const char *database, unsigned risk);
 /* Take and release the lock. */
-void database_code_hold(const struct database_code *code);
-void database_code_let_go(const struct database_code *code);
+void database_code_lock(const struct database_code *code);
+void database_code_unlock(const struct database_code *code);
 
 /* Has one struct database_code for each database of PostgreSQL's that pools of one loop lead to, however many names and
  * users that database has here. Owns each as long as there are references. */

@@ -38,14 +38,14 @@ code_news_free(struct code_news *news)
 }
 
 void
-database_code_hold(const struct database_code *code)
+database_code_lock(const struct database_code *code)
 {
 	if (code->news != NULL)
 		pthread_mutex_lock(&code->news->lock);
 }
 
 void
-database_code_let_go(const struct database_code *code)
+database_code_unlock(const struct database_code *code)
 {
 	if (code->news != NULL)
 		pthread_mutex_unlock(&code->news->lock);
@@ -70,9 +70,9 @@ database_code_join(struct database_code *code, struct code_news *news, const cha
 {
 	snprintf(code->database, sizeof(code->database), "%s", database);
 	code->news = news;
-	database_code_hold(code);
+	database_code_lock(code);
 	LIST_INSERT_HEAD(&news->all, code, in_news);
-	database_code_let_go(code);
+	database_code_unlock(code);
 }
 
 void
@@ -80,18 +80,18 @@ database_code_leave(struct database_code *code)
 {
 	if (code->news == NULL)
 		return;
-	database_code_hold(code);
+	database_code_lock(code);
 	LIST_REMOVE(code, in_news);
-	database_code_let_go(code);
+	database_code_unlock(code);
 	code->news = NULL;
 }
 
 void
 database_code_changed(struct database_code *code, unsigned risk)
 {
-	database_code_hold(code);
+	database_code_lock(code);
 	note_ddl(code, risk);
-	database_code_let_go(code);
+	database_code_unlock(code);
 }
 
 void

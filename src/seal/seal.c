@@ -105,7 +105,7 @@ seal_parts_of(uint32_t flags, unsigned risk)
 }
 
 unsigned
-seal_parts_of_leavings(unsigned leaves)
+seal_parts_left_by(unsigned leaves)
 {
 	return ((leaves & GUCS_LEAVES_TEMP) != 0 ? STATE_TEMP : 0u) |
 	       ((leaves & GUCS_LEAVES_ANYTHING) != 0 ? STATE_WASHABLE : 0u) |
@@ -144,7 +144,7 @@ seal_seed_sql(char out[static SEAL_SEED_MAX], uint64_t seed)
  * plpgsql.x fails, which a client would notice.
  */
 bool
-seal_put_remote(struct buf *out, const struct probe_row *row)
+seal_put_for_row(struct buf *out, const struct probe_row *row)
 {
 	static const char disconnect[] = "postgres_fdw_disconnect_all";
 	const char *schema = row->name;
@@ -189,7 +189,7 @@ seal_put_remote(struct buf *out, const struct probe_row *row)
 bool
 seal_read_statement(const uint8_t *body, size_t len, char *copy, struct seal_statement *row)
 {
-	struct bind_values values;
+	struct value_list values;
 	const uint8_t *name, *count;
 	size_t name_len, count_len;
 

@@ -92,13 +92,13 @@ seal_parts(uint32_t scan_flags, unsigned risk)
 	return (scan_flags | risk) == 0 ? 0 : seal_parts_of(scan_flags, risk); /* nearly always */
 }
 /* Returns what any SQL may leave (enum state_part, WASH_LATE) in a session with these settings (enum gucs_leaving). */
-unsigned seal_parts_of_leavings(unsigned leaves);
+unsigned seal_parts_left_by(unsigned leaves);
 static inline unsigned
 seal_parts_of_gucs(const struct gucs *gucs)
 {
 	unsigned leaves = gucs_leaves(gucs);
 
-	return leaves == 0 ? 0 : seal_parts_of_leavings(leaves); /* nearly always */
+	return leaves == 0 ? 0 : seal_parts_left_by(leaves); /* nearly always */
 }
 /* Bytes of a schema's name as SQL has it, quoted if needed, with terminator. */
 #define SEAL_SCHEMA_MAX 132
@@ -107,7 +107,7 @@ seal_parts_of_gucs(const struct gucs *gucs)
  * returns a row for each statement that SQL PREPARE made, for seal_put_deallocate(), and one row with the number of all
  * other statements. seed is a random number for STATE_SEED. For STATE_REMOTE, fdw_schema is the schema of postgres_fdw
  * if only that can have opened sessions. If fdw_schema is "", the Query searches the catalogs, which costs as much as
- * the rest of it, and returns rows of three columns for seal_put_remote().
+ * the rest of it, and returns rows of three columns for seal_put_for_row().
  */
 void seal_put(struct buf *out, unsigned parts, uint64_t seed, const char *fdw_schema);
 #define SEAL_SEED_MAX 48
@@ -122,7 +122,7 @@ struct probe_row; /* seal/probe.h */
  * must be sent alone. It is appended as '?' if it may fail with 08003, else '-', then the SQL, terminated. Returns
  * false if the server must be closed because no SQL closes its sessions.
  */
-bool seal_put_remote(struct buf *out, const struct probe_row *row);
+bool seal_put_for_row(struct buf *out, const struct probe_row *row);
 struct seal_statement {
 	const char *name; /* points into copy; NULL in the row of all statements that were prepared by the protocol */
 	uint64_t count;

@@ -3,7 +3,9 @@
  *
  * A loan begins when the pool lends the server (server_lend), and ends when the server is returned, reset or closed.
  *
- * Owns:    its buffers (text, bind, kept, sent), which the next loan uses again, and a reference to commit.before. Borrows: notify_listener, a pointer that is compared and never followed. Always: nothing but the buffers outlives the loan: only loan_begin() forgets what the last borrower has left here.
+ * Owns:    its buffers (text, bind, kept, sent), which the next loan uses again, and a reference to commit.before.
+ * Borrows: notify_listener, a pointer that is compared and never followed.
+ * Always:  nothing but the buffers outlives the loan: only loan_begin() forgets what the last borrower has left here.
  */
 #pragma once
 
@@ -21,7 +23,7 @@ enum kept_state {
 	KEPT_NOTHING, /* nothing of the request was sent yet */
 	KEPT_SO_FAR, /* all of the request that was sent so far is kept */
 	KEPT_WHOLE, /* the whole request is kept, with its Sync */
-	KEPT_NOT
+	KEPT_IMPOSSIBLE
 };
 
 /* A copy of bytes from the borrower that may have to be relayed again: see relay/resend.h. */
@@ -171,7 +173,7 @@ struct loan {
 	uint8_t undone; /* enum loan_undone */
 	/* The server's unnamed statement is the borrower's, was not bound yet, and pgweir could not make it again. Set
 	 * and cleared by unnamed.c. */
-	bool is_unnamed_kept;
+	bool must_keep_unnamed;
 	/* A savepoint may be open. Set by listen_before_sql() and complete_rarer(), cleared by loan_begin(). */
 	bool has_savepoint;
 	/* 0 if the server is from the client's pool; if it is from a host's standby pool, 1 + the host's place in the
@@ -188,7 +190,7 @@ struct loan {
 	uint8_t code; /* enum loan_code */
 	uint8_t route; /* enum read_route; ROUTE_OFF if reads do not concern the loan */
 	/* Settings for parsing hold in this transaction alone. Set by notes.c and context.c, cleared by
-	 * ddl_is_over(). */
+	 * end_ddl(). */
 	bool has_local_settings;
 	/* TAG_CHANGES_ROLES, TAG_CHANGES_DEFAULTS: what the loan has changed; other sessions see the change at once, or
 	 * after the transaction */
@@ -198,7 +200,7 @@ struct loan {
 	bool has_run_code;
 	/* The server has plans that were made under another context than the borrower's. The loan goes on because the
 	 * SQL that the borrower runs does not depend on plans. Set by compiled.c, cleared by loan_begin(). */
-	bool is_unsuited;
+	bool has_foreign_plans;
 	/* SQL whose meaning depends on the context ran under another context than the client's own. Set by note_risk(),
 	 * cleared by loan_begin(). */
 	bool is_mixed;

@@ -85,7 +85,7 @@ spawn(const char *command, int out, int err, char **environment, pid_t *pid)
 }
 
 static int
-spawn_for(const struct password_order *order, int out, int err, pid_t *pid)
+spawn_for(const struct password_request *order, int out, int err, pid_t *pid)
 {
 	char ours[OURS][VARIABLE_MAX], **environment = make_environment(ours);
 	int r;
@@ -109,7 +109,7 @@ process_free(struct password_process *process)
 }
 
 struct password_process *
-password_process_new(const struct password_order *order, uint64_t now_us, struct fail *why)
+password_process_new(const struct password_request *order, uint64_t now_us, struct fail *why)
 {
 	struct password_process *process = calloc(1, sizeof(*process));
 	int out[2], err[2], r;

@@ -15,7 +15,7 @@ struct password_entry {
 	struct passwords *of;
 	TAILQ_ENTRY(password_entry) link;
 	TAILQ_HEAD(password_asks, password_ask) waiting;
-	struct password_order order; /* the texts belong to the entry */
+	struct password_request order; /* the texts belong to the entry */
 	char *command, *host, *user, *database;
 	char *password; /* NULL if there is none; wiped */
 	uint64_t got_us, asked_us; /* got_us: when the password was got; asked_us: when a server last asked for it */
@@ -188,7 +188,7 @@ on_timer(void *arg)
 /* --- asking --- */
 
 static struct password_entry *
-find(const struct passwords *p, const struct password_order *o)
+find(const struct passwords *p, const struct password_request *o)
 {
 	struct password_entry *e;
 
@@ -201,7 +201,7 @@ find(const struct passwords *p, const struct password_order *o)
 
 /* Returns NULL without memory. */
 static struct password_entry *
-add(struct passwords *p, const struct password_order *o)
+add(struct passwords *p, const struct password_request *o)
 {
 	struct password_entry *e = calloc(1, sizeof(*e));
 
@@ -223,7 +223,7 @@ add(struct passwords *p, const struct password_order *o)
 }
 
 const char *
-passwords_get(struct passwords *p, const struct password_order *order, struct password_ask *ask)
+passwords_get(struct passwords *p, const struct password_request *order, struct password_ask *ask)
 {
 	struct password_entry *e = find(p, order);
 
@@ -251,7 +251,7 @@ password_ask_cancel(struct password_ask *ask)
 }
 
 void
-passwords_refused(struct passwords *p, const struct password_order *order)
+passwords_refused(struct passwords *p, const struct password_request *order)
 {
 	struct password_entry *e = find(p, order);
 

@@ -44,9 +44,9 @@ server_free_later(struct grave *g)
 }
 
 void
-server_list_owed(struct server *srv)
+server_note_owed(struct server *srv)
 {
-	if (!srv->is_owed_listed)
+	if (!srv->is_owed_final)
 		srv->owed_count = ledger_list_client(&srv->ledger, srv->owed, SERVER_OWED_MAX);
 }
 
@@ -60,7 +60,7 @@ server_let_go(struct server *srv)
 	 * has no entry for the Query's reply. */
 	srv->was_owing = ledger_owes_client(&srv->ledger, &since_us) ||
 			 (srv->ledger.intake == INTAKE_SYNC && srv->ledger.count == 0);
-	server_list_owed(srv);
+	server_note_owed(srv);
 	dial_cancel(srv->dial);
 	srv->dial = NULL;
 	password_ask_cancel(&srv->ask);
@@ -212,7 +212,7 @@ server_fail(struct server *srv, const struct fail *why)
 		srv->env->owner_ops->gone(srv, why);
 	if (srv->end_line == END_LINE_OF_MANY)
 		level = LOG_LEVEL_DEBUG;
-	if (srv->end_line != END_LINE_OF_BORROWER && log_enabled(srv->env->log, level))
+	if (srv->end_line != END_LINE_OF_BORROWER && log_is_enabled(srv->env->log, level))
 		log_event(srv->env->log, level, &about, "server %" PRIu64 " (%s, %s/%s) ends: %s: %s", srv->id,
 			  srv->address, srv->target->database, srv->target->user, told.sqlstate, told.text);
 	server_finish(srv);

@@ -6,7 +6,10 @@
  *           connection.
  * Requests: a caller that sends one enters it in srv->ledger first, then writes to srv->stream.
  *
- * Owns:   its socket, ledger, statements, GUC set. Borrows: env; target, which outlives the server; owner (the pool's entry) and borrower, both opaque here. Always: borrower is set exactly while LENT; a server that violated the protocol is never used again; after server_close() no callback comes, and the memory lives until the loop's next turn.
+ * Owns:    its socket, ledger, statements, GUC set.
+ * Borrows: env; target, which outlives the server; owner (the pool's entry) and borrower, both opaque here.
+ * Always:  borrower is set exactly while LENT; a server that violated the protocol is never used again; after
+ *          server_close() no callback comes, and the memory lives until the loop's next turn.
  */
 #pragma once
 
@@ -250,7 +253,7 @@ struct server_reset {
 	uint64_t
 	    statements_found; /* after RESET_SENT_COUNT: how many statements made by Parse messages the server has */
 	struct buf names; /* names of the statements to deallocate, each terminated */
-	struct buf remote; /* SQL that closes sessions on other servers: seal_put_remote() */
+	struct buf remote; /* SQL that closes sessions on other servers: seal_put_for_row() */
 	uint8_t cancel; /* enum reset_cancel */
 	uint64_t since_us, deadline_us;
 	uint64_t asked_us; /* since when the owner has held the server back, to wait for an answer; 0 if it does not */
@@ -328,7 +331,7 @@ struct server {
 	bool is_there;
 	/* `owed` was filled before the server's FATAL skipped some of the replies, so it stays as it is. Set and
 	 * cleared by loss_takes_error(). */
-	bool is_owed_listed;
+	bool is_owed_final;
 	uint8_t owed[SERVER_OWED_MAX]; /* enum owed_kind of the replies owed, in order */
 	size_t owed_count; /* how many replies are owed; the list is valid if it is no greater than SERVER_OWED_MAX */
 	uint8_t role; /* 0 unknown, 'p' primary, 's' standby, or SERVER_CONSOLE */
@@ -438,7 +441,7 @@ server_step(struct server *srv, enum server_event ev)
 {
 	enum server_state to = server_state_next(srv->state, ev);
 
-	if (to == SV_NONE || log_enabled(srv->env->log, LOG_LEVEL_DEBUG))
+	if (to == SV_NONE || log_is_enabled(srv->env->log, LOG_LEVEL_DEBUG))
 		return server_step_aloud(srv, ev, to);
 	srv->state = to;
 	return 0;

@@ -23,5 +23,5 @@ bool server_is_borrowers_alone(const struct server *srv);
  * Returns true if a request that was sent ahead runs while RESET, belongs to no client, and has taken so long that it
  * must be cancelled, once. In server_reset.c.
  */
-bool server_runs_nobodys(const struct server *srv, uint64_t now_us);
-void server_cancel_nobodys(struct server *srv); /* in server_reset.c */
+bool server_has_stale_request(const struct server *srv, uint64_t now_us);
+void server_cancel_stale_request(struct server *srv); /* in server_reset.c */

@@ -100,17 +100,17 @@ find_next_host(struct server *srv)
 	return false;
 }
 
-static struct password_order
+static struct password_request
 order_of(const struct server *srv)
 {
 	const struct upstream_host *h = &srv->target->upstream->hosts[srv->host_index];
 
-	return (struct password_order){ .command = srv->target->password_command,
-					.ttl_us = srv->target->password_lifetime_us,
-					.host = h->host,
-					.port = h->port,
-					.user = srv->target->user,
-					.database = srv->target->database };
+	return (struct password_request){ .command = srv->target->password_command,
+					  .ttl_us = srv->target->password_lifetime_us,
+					  .host = h->host,
+					  .port = h->port,
+					  .user = srv->target->user,
+					  .database = srv->target->database };
 }
 
 const char *
@@ -123,7 +123,7 @@ void
 server_login_failed(struct server *srv, enum connect_failure kind, bool is_fatal, const struct fail *why)
 {
 	struct fail kept = *why;
-	struct password_order order = order_of(srv);
+	struct password_request order = order_of(srv);
 
 	if (kind == CF_AUTH && order.command != NULL)
 		passwords_refused(srv->env->passwords, &order);
@@ -261,7 +261,7 @@ on_password(const char *password, const struct fail *failed, void *arg)
 int
 server_dial_host(struct server *srv)
 {
-	struct password_order order = order_of(srv);
+	struct password_request order = order_of(srv);
 	const char *password;
 
 	assert(srv->state == SV_DIALING && srv->dial == NULL && srv->host_index < srv->target->upstream->host_count);

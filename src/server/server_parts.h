@@ -14,8 +14,8 @@ const char *server_event_name(enum server_event ev); /* server_state.c */
 /* --- server.c: the end of a server, in two steps. Between them its owner or borrower is called back. --- */
 /* Frees everything that srv holds except its own memory; calls ops.settled for the replies that were owed. */
 void server_let_go(struct server *srv);
-/* Fills srv->owed with the replies that are owed to the borrower now, unless is_owed_listed is set. */
-void server_list_owed(struct server *srv);
+/* Fills srv->owed with the replies that are owed to the borrower now, unless is_owed_final is set. */
+void server_note_owed(struct server *srv);
 void server_finish(struct server *srv);
 void server_bury(struct server *srv); /* frees srv later; the last part of server_finish() */
 /* Sends a question of the owner's, a text that outlives srv. Returns 0, or -1 without memory: see server_send(). */
@@ -64,7 +64,7 @@ enum connect_failure server_login_late(const struct server *srv, struct fail *wh
 int server_check_role(struct server *srv, const struct gucs *welcome, struct fail *why);
 /* Handles a setting reported after the login: a server that has lost the wanted role is closed when it is returned. */
 void server_role_reported(struct server *srv, const char *name, const char *value);
-void server_leave_host(struct server *srv); /* ends an idle server that has lost the wanted role */
+void server_end_misplaced(struct server *srv); /* ends an idle server that has lost the wanted role */
 
 /* server_replies.c */
 extern const struct stream_ops server_stream_ops[2]; /* indexed by server_env.has_others */

@@ -55,7 +55,7 @@ pass_run(struct walk *w)
 static void
 advance(struct walk *w)
 {
-	if (ledger_is_our_turn(&w->srv->ledger)) {
+	if (ledger_local_is_due(&w->srv->ledger)) {
 		pass_run(w);
 		ledger_advance(&w->srv->ledger);
 	}
@@ -138,7 +138,7 @@ inspect_error(struct walk *w, struct reply *r, struct fail *why)
 	bool is_lost_setting;
 
 	pass_run(w);
-	fields_error(r->body, r->body_len, &e);
+	fields_parse_error(r->body, r->body_len, &e);
 	if (is_of_broken_transaction(&e))
 		server_condemn(srv, SERVER_IN_DOUBT);
 	if (srv->borrower == NULL && srv->ledger.count == 0 && srv->state != SV_RESET)
@@ -203,11 +203,11 @@ inspect_notice(struct walk *w, struct reply *r)
 
 	if (!r->is_passed)
 		return;
-	if (r->is_whole && fields_notice_is_skip(r->body, r->body_len))
+	if (r->is_whole && fields_is_drop_skipped_notice(r->body, r->body_len))
 		srv->loan.skips++;
 	/* The warning of a failed pg_cancel_backend() may be in any language; its digits and routine are the same in
 	 * all. */
-	fields_error(r->body, r->body_len, &e);
+	fields_parse_error(r->body, r->body_len, &e);
 	if (srv->loan.standby != 0 && is_of_ending(&e)) {
 		pass_run(w);
 		r->is_passed = !srv->env->ops->ending(srv, &e);
@@ -372,8 +372,8 @@ note_error(struct server *srv, const struct reply *r)
 
 	if (srv->loan.commit.phase != COMMIT_NOT)
 		/* after a FATAL, the ledger no longer has all replies for which the client waits */
-		server_list_owed(srv);
-	fields_error(r->body, r->body_len, &e);
+		server_note_owed(srv);
+	fields_parse_error(r->body, r->body_len, &e);
 	srv->is_misread = e.sqlstate != NULL && strcmp(e.sqlstate, "22021") == 0;
 }
 
@@ -531,7 +531,7 @@ awaits_report(struct walk *w, const struct frame *f)
 	struct error_fields e;
 	struct frame next = *f;
 
-	fields_error(p, f->body_len < (size_t)(end - p) ? f->body_len : (size_t)(end - p), &e);
+	fields_parse_error(p, f->body_len < (size_t)(end - p) ? f->body_len : (size_t)(end - p), &e);
 	if (e.sqlstate == NULL || strcmp(e.sqlstate, "25006") != 0 || srv->borrower == NULL || !srv->is_synced ||
 	    (target != TARGET_READ_WRITE && target != TARGET_PRIMARY) || w->len - w->run > SERVER_CARRY_MAX)
 		return false;
@@ -565,9 +565,9 @@ walk_replies(struct walk *w, struct fail *why)
 			continue;
 		}
 		walk_plain(w);
-		if (w->at == w->len || ledger_is_border(&srv->ledger))
+		if (w->at == w->len || ledger_ahead_is_next(&srv->ledger))
 			break;
-		if (ledger_is_our_turn(&srv->ledger)) { /* the local reply has waited for the end of this message */
+		if (ledger_local_is_due(&srv->ledger)) { /* the local reply has waited for the end of this message */
 			advance(w);
 			continue;
 		}
@@ -644,7 +644,7 @@ after_batch(struct server *srv)
 		srv->env->ops->batch_end(srv);
 	else if (srv->state == SV_PINGING && srv->ledger.count == 0) {
 		if (srv->fitness == SERVER_MISPLACED) {
-			server_leave_host(srv);
+			server_end_misplaced(srv);
 			return;
 		}
 		server_step(srv, SE_ANSWERED_PING);
@@ -663,7 +663,7 @@ cross_border(struct server *srv)
 {
 	struct fail why;
 
-	if (srv->state != SV_LENT || !ledger_is_border(&srv->ledger))
+	if (srv->state != SV_LENT || !ledger_ahead_is_next(&srv->ledger))
 		return false;
 	if (srv->tx != 'I') {
 		log_error(srv->env->log,
@@ -675,7 +675,7 @@ cross_border(struct server *srv)
 		return false;
 	}
 	after_batch(srv);
-	if (srv->state != SV_DEAD && ledger_is_border(&srv->ledger))
+	if (srv->state != SV_DEAD && ledger_ahead_is_next(&srv->ledger))
 		server_disown(srv);
 	return srv->state != SV_DEAD;
 }

@@ -150,7 +150,7 @@ deallocate(struct server *srv)
 	return send_built(srv, &b);
 }
 
-/* Closes the next of the remote sessions that seal_put_remote() has listed. */
+/* Closes the next of the remote sessions that seal_put_for_row() has listed. */
 static int
 close_remote(struct server *srv)
 {
@@ -219,7 +219,7 @@ server_reset_row(struct server *srv, const uint8_t *body, size_t len, bool is_wh
 	struct probe_row remote;
 
 	if (copy != NULL && is_whole && len >= 2 && wire_u16(body) == 3) {
-		if (!probe_read_row(body, len, copy, &remote) || !seal_put_remote(&srv->reset.remote, &remote))
+		if (!probe_read_row(body, len, copy, &remote) || !seal_put_for_row(&srv->reset.remote, &remote))
 			server_condemn(srv, SERVER_IN_DOUBT);
 	} else if (copy == NULL || !is_whole)
 		server_condemn(srv, SERVER_IN_DOUBT); /* unknown statements can't be deallocated */
@@ -262,7 +262,7 @@ server_reset_next(struct server *srv)
 }
 
 bool
-server_runs_nobodys(const struct server *srv, uint64_t now_us)
+server_has_stale_request(const struct server *srv, uint64_t now_us)
 {
 	return srv->state == SV_RESET && srv->reset.is_seal && srv->cancel == NULL &&
 	       srv->reset.cancel == RESET_CANCEL_NOT_DUE && now_us - srv->reset.since_us >= NOBODYS_US &&
@@ -270,7 +270,7 @@ server_runs_nobodys(const struct server *srv, uint64_t now_us)
 }
 
 void
-server_cancel_nobodys(struct server *srv)
+server_cancel_stale_request(struct server *srv)
 {
 	srv->reset.cancel = RESET_CANCEL_DUE;
 	server_reset_next(srv);

@@ -72,7 +72,7 @@ server_role_reported(struct server *srv, const char *name, const char *value)
 }
 
 void
-server_leave_host(struct server *srv)
+server_end_misplaced(struct server *srv)
 {
 	struct fail why;
 

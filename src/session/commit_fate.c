@@ -82,7 +82,7 @@ struct row {
 static bool
 read_row(const uint8_t *body, size_t len, struct row *row, unsigned wanted)
 {
-	struct bind_values values;
+	struct value_list values;
 	const uint8_t *value;
 	size_t n;
 

@@ -249,7 +249,7 @@ session_commons_leave(struct session_commons *all, struct commons_member *m)
 }
 
 uint32_t
-session_commons_shape(struct session_commons *all, const struct commons_member *m, uint64_t id, uint32_t shape)
+session_commons_agree_on_shape(struct session_commons *all, const struct commons_member *m, uint64_t id, uint32_t shape)
 {
 	struct commons_text *t = m->text;
 
@@ -273,8 +273,8 @@ copy_types(const void *types, size_t len)
 }
 
 uint8_t *
-session_commons_types(struct session_commons *all, const struct commons_member *m, uint64_t id, const uint8_t *types,
-		      size_t len, size_t *known_len)
+session_commons_agree_on_types(struct session_commons *all, const struct commons_member *m, uint64_t id,
+			       const uint8_t *types, size_t len, size_t *known_len)
 {
 	struct commons_text *t = m->text;
 	uint8_t *known = NULL;

@@ -83,12 +83,12 @@ uint64_t session_commons_name(struct session_commons *all, struct commons_member
 void session_commons_leave(struct session_commons *all, struct commons_member *m);
 
 /* Returns the known shape of the rows under this id. If none is known, `shape` becomes known, and is returned. */
-uint32_t session_commons_shape(struct session_commons *all, const struct commons_member *m, uint64_t id,
-			       uint32_t shape);
+uint32_t session_commons_agree_on_shape(struct session_commons *all, const struct commons_member *m, uint64_t id,
+					uint32_t shape);
 /*
  * Returns the parameter types, of *known_len bytes, that the text is known to have under this id; the caller frees
  * them. If none are known, returns NULL, and `types`, unless NULL, become known.
  */
-uint8_t *session_commons_types(struct session_commons *all, const struct commons_member *m, uint64_t id,
-			       const uint8_t *types, size_t len, size_t *known_len);
+uint8_t *session_commons_agree_on_types(struct session_commons *all, const struct commons_member *m, uint64_t id,
+					const uint8_t *types, size_t len, size_t *known_len);
 size_t session_commons_texts(struct session_commons *all); /* returns the number of texts */

@@ -324,12 +324,14 @@ learn(struct entry *e, const uint8_t *types, size_t len)
 {
 	size_t text_len = e->st.query_len + 1;
 
-	e->is_learnt = true;
-	if (declares(&e->st, types, len))
+	if (declares(&e->st, types, len)) {
+		e->is_learnt = true;
 		return;
+	}
 	e->learnt_bytes = malloc(text_len + len);
 	if (e->learnt_bytes == NULL)
 		return; /* when renewed, the entry will declare what it declared before */
+	e->is_learnt = true;
 	memcpy(e->learnt_bytes, e->st.bytes, text_len);
 	memcpy(e->learnt_bytes + text_len, types, len);
 	e->learnt_len = text_len + len;
@@ -344,7 +346,8 @@ static bool
 learn_from_others(struct entry *e, const uint8_t *types, size_t len)
 {
 	size_t known_len = 0;
-	uint8_t *known = session_commons_types(e->store->commons, &e->member, e->st.id, types, len, &known_len);
+	uint8_t *known =
+	    session_commons_agree_on_types(e->store->commons, &e->member, e->st.id, types, len, &known_len);
 
 	if (known == NULL)
 		return false;
@@ -375,7 +378,7 @@ statement_learnt_types(const struct statement *st, size_t *len)
 }
 
 bool
-statement_has_types(struct statement *st, const uint8_t *body, size_t len)
+statement_check_types(struct statement *st, const uint8_t *body, size_t len)
 {
 	struct entry *e = (struct entry *)st;
 	const uint8_t *types;
@@ -388,12 +391,12 @@ statement_has_types(struct statement *st, const uint8_t *body, size_t len)
 }
 
 bool
-statement_has_shape(struct statement *st, uint32_t shape)
+statement_check_shape(struct statement *st, uint32_t shape)
 {
 	struct entry *e = (struct entry *)st;
 
 	if (st->shape == 0 && shape != 0)
-		st->shape = session_commons_shape(e->store->commons, &e->member, st->id, shape);
+		st->shape = session_commons_agree_on_shape(e->store->commons, &e->member, st->id, shape);
 	return st->shape == shape;
 }
 
@@ -415,7 +418,7 @@ reset_user_types(struct entry *e)
 	uint8_t *types = e->learnt_bytes + text_len + 2;
 
 	for (size_t i = 0; i < count; i++)
-		if (wire_u32(types + 4 * i) >= STATEMENT_FIRST_OWN_TYPE)
+		if (wire_u32(types + 4 * i) >= STATEMENT_FIRST_USER_TYPE)
 			wire_set_u32(types + 4 * i, i < declared ? wire_u32(old + 4 * i) : 0);
 }
 
@@ -572,7 +575,7 @@ statement_is_shared(const struct statement *st)
 }
 
 bool
-statement_is_alone(const struct statement *st)
+statement_has_one_ref(const struct statement *st)
 {
 	return ((const struct entry *)st)->refs == 1;
 }

@@ -30,7 +30,7 @@
 /* follows the prefix: a server may have a statement of this name, which is not counted */
 #define STATEMENT_PLACEHOLDER "taken"
 #define STATEMENT_RAN_ONCE 1 /* in place of a fingerprint, which is not computed for SQL that has come only once */
-#define STATEMENT_FIRST_OWN_TYPE 16384u /* the first user-defined type; lower OIDs are the same in all databases */
+#define STATEMENT_FIRST_USER_TYPE 16384u /* the first user-defined type; lower OIDs are the same in all databases */
 
 struct session_commons; /* session/session_commons.h */
 struct statement_store; /* opaque: statement_store.c */
@@ -55,7 +55,7 @@ struct statement {
 	char name[STATEMENT_NAME_MAX]; /* on servers */
 	uint8_t name_len; /* without terminator */
 	uint32_t context; /* number of gucs_context(); 0 if the context does not matter */
-	/* the shape of its rows (fields_row_shape) under this id; 0 if not known yet */
+	/* the shape of its rows (fields_description_hash) under this id; 0 if not known yet */
 	uint32_t shape;
 	const uint8_t *bytes; /* renewal may change bytes and len, to declare parameter types that were learnt */
 	struct sql_traits traits; /* traits of its SQL; valid if is_read is true: see statement_traits() */
@@ -107,9 +107,9 @@ void statement_learn_types(struct statement *st, const uint8_t *body, size_t len
  */
 const uint8_t *statement_learnt_types(const struct statement *st, size_t *len);
 /* Returns true if the statement was found to have exactly these types, here or in another loop. */
-bool statement_has_types(struct statement *st, const uint8_t *body, size_t len);
+bool statement_check_types(struct statement *st, const uint8_t *body, size_t len);
 /* Returns true if its rows have this shape. If none was known under its present id, `shape` becomes known. */
-bool statement_has_shape(struct statement *st, uint32_t shape);
+bool statement_check_shape(struct statement *st, uint32_t shape);
 /* Returns true if the statement has, or may have, parameters whose types are not declared. */
 bool statement_has_open_types(const struct statement *st);
 /*
@@ -128,13 +128,13 @@ void statement_special_name(const struct statement_store *store, const char *wha
 			    char name[static STATEMENT_NAME_MAX]);
 const char *statement_store_prefix(const struct statement_store *store); /* the beginning of all names */
 bool statement_is_shared(const struct statement *st);
-bool statement_is_alone(const struct statement *st); /* returns true if there is one reference to it */
+bool statement_has_one_ref(const struct statement *st); /* returns true if there is one reference to it */
 /* Returns the traits of the statement's SQL that hold under all settings; they are made at the first call. */
 static inline const struct sql_traits *
 statement_traits(struct statement *st)
 {
 	if (!st->is_read) {
-		traits_anyhow(&st->traits, (const char *)st->bytes, st->query_len);
+		traits_of_all_options(&st->traits, (const char *)st->bytes, st->query_len);
 		st->is_read = true;
 	}
 	return &st->traits;

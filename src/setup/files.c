@@ -255,7 +255,7 @@ setup_load_tls(const struct config *c, struct tls_context **out, struct fail *wh
 	*out = NULL;
 	if (c->tls_mode == TLS_OFF || c->tls_certificate_file[0] == '\0')
 		return 0;
-	*out = tls_accept_context(&s, why);
+	*out = tls_context_for_accept(&s, why);
 	return *out == NULL ? -1 : 0;
 }
 
@@ -272,6 +272,6 @@ setup_load_http_tls(const struct config *c, struct tls_context **out, struct fai
 	*out = NULL;
 	if (!c->http_enabled || c->http_tls_cert_file[0] == '\0')
 		return 0;
-	*out = tls_accept_context(&s, why);
+	*out = tls_context_for_accept(&s, why);
 	return *out == NULL ? -1 : 0;
 }

@@ -299,7 +299,7 @@ listeners_give_away(struct listeners *l)
 }
 
 void
-listeners_expect(struct listeners *l)
+listeners_hold(struct listeners *l)
 {
 	l->is_held = true;
 }

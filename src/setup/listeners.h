@@ -69,7 +69,7 @@ void listeners_give_away(struct listeners *l);
 /* --- a restart, in the new process: nothing is accepted before listeners_begin() --- */
 
 /* Announces sockets of the old process. are_passed is what listeners_are_passed() returned there. */
-void listeners_expect(struct listeners *l);
+void listeners_hold(struct listeners *l);
 void listeners_set_passed(struct listeners *l, bool are_passed);
 /* Keeps a socket until it is taken. Takes fd. kind is 'S' (SQL) or 'H' (HTTP). */
 void listeners_inherit(struct listeners *l, char kind, const char *host, uint16_t port, int fd);

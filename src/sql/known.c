@@ -226,7 +226,7 @@ known_begin(struct known_reader *r, unsigned options, const char *sql, size_t le
 }
 
 bool
-known_step(struct known_reader *r, struct known *k)
+known_next_statement(struct known_reader *r, struct known *k)
 {
 	*k = (struct known){ .kind = KNOWN_NOT };
 	if (r->is_at_unknown) {
@@ -248,7 +248,7 @@ parse(struct known_text *text, struct known_reader *r)
 {
 	struct known k, *to = text->statements;
 
-	for (; known_step(r, &k); *to++ = k) {
+	for (; known_next_statement(r, &k); *to++ = k) {
 		text->is_all = text->is_all && k.kind != KNOWN_NOT && k.kind < KNOWN_RECOGNISED;
 		if (to == text->statements + KNOWN_STATEMENTS_MAX || (to == text->statements && k.kind == KNOWN_NOT))
 			return false;
@@ -278,7 +278,8 @@ known_only(struct known *k, unsigned options, const char *sql, size_t len)
 	struct known more;
 
 	known_begin(&r, options, sql, len);
-	return known_step(&r, k) && k->kind != KNOWN_NOT && !known_step(&r, &more) && known_is_whole(&r)
+	return known_next_statement(&r, k) && k->kind != KNOWN_NOT && !known_next_statement(&r, &more) &&
+		       known_is_whole(&r)
 		   ? (enum known_kind)k->kind
 		   : KNOWN_NOT;
 }

@@ -94,8 +94,8 @@ void known_begin(struct known_reader *r, unsigned options, const char *sql, size
  * Reads the next statement into k, whose kind is KNOWN_NOT if the statement is not recognized. Returns false at the end
  * of the SQL, or if pgweir can't tell where the next statement begins.
  */
-bool known_step(struct known_reader *r, struct known *k);
-/* Returns true if known_step() has reached the end of the SQL. */
+bool known_next_statement(struct known_reader *r, struct known *k);
+/* Returns true if known_next_statement() has reached the end of the SQL. */
 static inline bool
 known_is_whole(const struct known_reader *r)
 {
@@ -110,7 +110,7 @@ bool known_parse(struct known_text *text, unsigned options, const char *sql, siz
 /* Reads the only statement of this SQL into k. Returns its kind; KNOWN_NOT if there are several, or it is unknown. */
 enum known_kind known_only(struct known *k, unsigned options, const char *sql, size_t len);
 /* Returns true for settings that each transaction sets to their defaults, such as transaction_isolation. */
-bool known_is_of_transaction(const char *name);
+bool known_is_transaction_setting(const char *name);
 /*
  * The modes of BEGIN that have an index (struct known.modes), from 1 on. A standby refuses modes for which
  * has_other_mode is set.

@@ -30,7 +30,7 @@ bool known_take_string(struct known_reader *r, char value[static KNOWN_VALUE_MAX
  */
 bool known_recognise(struct known_reader *r, struct known *k);
 /* In known_statement.c. Reads SQL of this form. Returns false if the SQL has another form. */
-bool known_takes(struct known_reader *r, struct known *k, const char *form);
+bool known_match_form(struct known_reader *r, struct known *k, const char *form);
 
 /*
  * Reads one part of a form. Returns false if the SQL has something else there. known_setting.c has the functions for

@@ -168,7 +168,7 @@ is_never_known(const char *name)
 }
 
 bool
-known_is_of_transaction(const char *name)
+known_is_transaction_setting(const char *name)
 {
 	return text_is_one_of(name, "transaction_isolation transaction_read_only transaction_deferrable");
 }
@@ -178,7 +178,7 @@ known_judge_setting(struct known *k)
 {
 	if (is_never_known(k->name))
 		k->kind = KNOWN_NOT;
-	else if (known_is_of_transaction(k->name))
+	else if (known_is_transaction_setting(k->name))
 		k->kind = KNOWN_LOCAL;
 }
 
@@ -289,7 +289,7 @@ known_take_configs(struct known_reader *r, struct known *k)
 
 	do {
 		is_local = k->kind == KNOWN_LOCAL;
-		if (!known_takes(r, k, "[pg_catalog .] set_config ( CONFIG ) [as] [ANY]"))
+		if (!known_match_form(r, k, "[pg_catalog .] set_config ( CONFIG ) [as] [ANY]"))
 			return false;
 		if (k->kind == KNOWN_LOCAL)
 			*k = (struct known){ .kind = KNOWN_LOCAL, .is_local = true };

@@ -148,7 +148,7 @@ take_modes(struct known_reader *r, struct known *k)
 
 	for (struct known_reader at = *r, before; i < count && !known_is_over(&at);) {
 		before = at;
-		for (i = 0; i < count && !known_takes(&at, k, modes[i]); i++)
+		for (i = 0; i < count && !known_match_form(&at, k, modes[i]); i++)
 			at = before;
 		if (i < levels)
 			level = i + 1;
@@ -225,7 +225,7 @@ take_options(struct known_reader *r, struct known *k)
 static bool
 skip_table(struct known_reader *r, struct known *k)
 {
-	if (!known_takes(r, k, "[global|local] [temp|temporary|unlogged] table"))
+	if (!known_match_form(r, k, "[global|local] [temp|temporary|unlogged] table"))
 		return false;
 	known_skip_to(r, "as");
 	return true;
@@ -279,7 +279,7 @@ take_part(struct known_reader *r, struct known *k, const char *part, size_t len)
 }
 
 bool
-known_takes(struct known_reader *r, struct known *k, const char *form)
+known_match_form(struct known_reader *r, struct known *k, const char *form)
 {
 	struct known_reader begin;
 
@@ -291,7 +291,7 @@ known_takes(struct known_reader *r, struct known *k, const char *form)
 			continue;
 		if (*form == '[') {
 			begin = *r;
-			if (known_takes(r, k, form + 1))
+			if (known_match_form(r, k, form + 1))
 				return true;
 			*r = begin;
 			end = strchr(form, ']');
@@ -327,7 +327,7 @@ known_recognise(struct known_reader *r, struct known *k)
 			continue;
 		k->kind = (uint8_t)f->kind;
 		memcpy(k->name, f->setting, strlen(f->setting) + 1);
-		if (known_takes(r, k, f->rest) && known_is_over(r)) {
+		if (known_match_form(r, k, f->rest) && known_is_over(r)) {
 			if (k->kind == KNOWN_SET || k->kind == KNOWN_RESET)
 				known_judge_setting(k);
 			if (k->kind != KNOWN_NOT)

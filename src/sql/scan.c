@@ -112,7 +112,7 @@ begin_string(struct scan *s, enum string_kind kind)
 static void
 begin_identifier(struct scan *s, enum string_kind kind)
 {
-	scan_spare_word(s);
+	scan_classify_held_word(s);
 	s->string_kind = (uint8_t)kind;
 	s->lex = LEX_IDENTIFIER;
 	s->word_len = 0;
@@ -147,7 +147,7 @@ begin_word(struct scan *s, const char *p, const char *end)
 
 	if (after < end)
 		return after + end_word(s, p, (size_t)(after - p), *after);
-	scan_spare_word(s);
+	scan_classify_held_word(s);
 	s->word_len = 0;
 	gather(s, p, (size_t)(after - p));
 	s->lex = LEX_WORD;
@@ -173,7 +173,7 @@ in_unicode(struct scan *s, const char *p)
 	else if (*p == '"')
 		begin_identifier(s, IDENTIFIER_UNICODE);
 	else {
-		scan_spare_word(s);
+		scan_classify_held_word(s);
 		s->word[0] = 'u';
 		scan_word(s, s->word, 1);
 		scan_punct(s, '&');
@@ -722,7 +722,7 @@ scan_text(struct scan *s, unsigned options, const char *sql, size_t len)
 }
 
 uint32_t
-scan_text_anyhow(struct scan *s, const char *sql, size_t len)
+scan_text_all_options(struct scan *s, const char *sql, size_t len)
 {
 	static const unsigned readings[] = { 0, SCAN_ASCII_TRAIL, SCAN_ASCII_TRAIL | SCAN_SJIS_TRAIL };
 	uint32_t flags = 0, hints = 0, all = SCAN_ALL;

@@ -155,7 +155,7 @@ uint32_t scan_text_literals(struct scan *s, unsigned options, const char *sql, s
  * PostgreSQL reads this SQL. Returns the union of the flags, which is in s, too, as is the union of the hints. Options
  * under which the SQL does not end properly don't count: PostgreSQL would refuse it.
  */
-uint32_t scan_text_anyhow(struct scan *s, const char *sql, size_t len);
+uint32_t scan_text_all_options(struct scan *s, const char *sql, size_t len);
 /*
  * Returns the options for a client_encoding as PostgreSQL reports it: SCAN_ASCII_TRAIL, with SCAN_SJIS_TRAIL if needed,
  * for SJIS, SHIFT_JIS_2004, BIG5, GBK, UHC and GB18030; 0 for all other encodings. (JOHAB is among these, because

@@ -188,7 +188,7 @@ scan_by_text(struct scan_memory *m, struct scan *s, unsigned options, const char
 }
 
 struct scanned_sql *
-scan_remembered(struct scan_memory *m, struct scan *s, unsigned options, const char *sql, size_t len)
+scan_cached(struct scan_memory *m, struct scan *s, unsigned options, const char *sql, size_t len)
 {
 	struct scan_memory_set *set;
 	uint64_t hash;

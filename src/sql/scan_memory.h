@@ -61,5 +61,4 @@ void scan_memory_fini(struct scan_memory *m); /* frees all that it owns and zero
  * scanned; callers do not need it afterwards. Returns the entry for this SQL, or NULL if there is none; the entry lives
  * until the next call.
  */
-struct scanned_sql *scan_remembered(struct scan_memory *m, struct scan *s, unsigned options, const char *sql,
-				    size_t len);
+struct scanned_sql *scan_cached(struct scan_memory *m, struct scan *s, unsigned options, const char *sql, size_t len);

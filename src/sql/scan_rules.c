@@ -614,7 +614,7 @@ scan_literal_end(struct scan *s)
 /* --- chunks ------------------------------------------------------------------------------------------------------ */
 
 void
-scan_spare_word(struct scan *s)
+scan_classify_held_word(struct scan *s)
 {
 	if (s->last_text == s->word)
 		classify_last(s);

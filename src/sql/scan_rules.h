@@ -52,7 +52,7 @@ void scan_literal_end(struct scan *s);
  */
 void scan_end_chunk(struct scan *s, bool is_word_in_use);
 /* Judges the word in s->word now, because s->word will be overwritten. */
-void scan_spare_word(struct scan *s);
+void scan_classify_held_word(struct scan *s);
 
 enum scan_capture {
 	CAPTURE_NONE,

@@ -28,11 +28,11 @@ traits_of_scan(struct sql_traits *v, const struct scan *s, const char *sql, size
 }
 
 void
-traits_anyhow(struct sql_traits *v, const char *sql, size_t len)
+traits_of_all_options(struct sql_traits *v, const char *sql, size_t len)
 {
 	struct scan s;
 
-	scan_text_anyhow(&s, sql, len);
+	scan_text_all_options(&s, sql, len);
 	traits_of_scan(v, &s, sql, len);
 }
 

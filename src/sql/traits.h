@@ -65,8 +65,8 @@ traits_are_plannable(uint32_t first)
 
 /* Sets the traits from s, the scan of this SQL, which must lie in one piece. */
 void traits_of_scan(struct sql_traits *v, const struct scan *s, const char *sql, size_t len);
-/* Sets traits that hold whichever settings PostgreSQL reads this SQL under (scan_text_anyhow). */
-void traits_anyhow(struct sql_traits *v, const char *sql, size_t len);
+/* Sets traits that hold whichever settings PostgreSQL reads this SQL under (scan_text_all_options). */
+void traits_of_all_options(struct sql_traits *v, const char *sql, size_t len);
 /* Adds the hints of a Parse, unless v has them. */
 void traits_of_parse(struct sql_traits *v, const char *sql, size_t len);
 

@@ -43,7 +43,7 @@ state_is_tainted(const struct exchange *x)
 }
 
 __attribute__((always_inline)) inline unsigned
-state_seal(struct exchange *x)
+state_parts_to_wash(struct exchange *x)
 {
 	const struct loan *l = &x->srv->loan;
 	unsigned parts;
@@ -226,7 +226,7 @@ state_transaction_over(struct exchange *x)
 }
 
 bool
-state_may_release(struct exchange *x, bool has_long_statement)
+state_settle(struct exchange *x, bool has_long_statement)
 {
 	const struct client_session *s;
 
@@ -237,7 +237,7 @@ state_may_release(struct exchange *x, bool has_long_statement)
 		return false;
 	/* the client keeps its server: a probe would overwrite the client's unnamed statement, so the records stay, too
 	 */
-	if (x->srv->loan.is_unnamed_kept)
+	if (x->srv->loan.must_keep_unnamed)
 		return false;
 	s = x->session;
 	if (x->srv->loan.suspected == 0 && x->pins == 0 && (s == NULL || s->effect_count == 0) &&

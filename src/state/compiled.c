@@ -23,8 +23,8 @@ look_up(const struct exchange *x, struct statement *st)
 {
 	size_t text_len = st->query_len + 1;
 
-	return database_code_look_up(x->pool->code, *x->env->now_us, &st->risk, (const char *)st->bytes, st->query_len,
-				     st->bytes + text_len, st->len - text_len);
+	return database_code_find_risk(x->pool->code, *x->env->now_us, &st->risk, (const char *)st->bytes,
+				       st->query_len, st->bytes + text_len, st->len - text_len);
 }
 
 inline unsigned
@@ -32,7 +32,7 @@ state_risk_of(const struct exchange *x, struct statement *st)
 {
 	unsigned risk;
 
-	return database_code_knows_risk(x->pool->code, *x->env->now_us, &st->risk, &risk) ? risk : look_up(x, st);
+	return database_code_get_kept_risk(x->pool->code, *x->env->now_us, &st->risk, &risk) ? risk : look_up(x, st);
 }
 
 unsigned
@@ -96,7 +96,7 @@ look_again(struct exchange *x)
 	struct loan *l = &x->srv->loan;
 
 	if (!database_code_is_known(code, *x->env->now_us) || code->replaced_us > l->lent_us)
-		note_risk(x, database_code_feared(code));
+		note_risk(x, database_code_assumed_risk(code));
 	if (code->reaches_us > l->lent_us)
 		note_risk(x, risk_names_all(code->answer->risks) & STATE_BACKEND);
 	return (l->risk & RISK_CODE) != 0 ? l->risk | (STATE_WASHABLE & ~(unsigned)STATE_REMOTE) : l->risk;
@@ -159,7 +159,7 @@ makes_harmless(struct exchange *x, struct server *srv)
 }
 
 void
-state_note_code(struct exchange *x)
+state_note_code_change(struct exchange *x)
 {
 	struct loan *loan = &x->srv->loan;
 	bool has_made =
@@ -173,18 +173,18 @@ state_note_code(struct exchange *x)
 		loan->code = has_made ? CODE_MADE : CODE_CHANGED;
 	/* The loan gets the risk itself, because answers about the database's code don't have code that is in pg_temp,
 	 * rolled back, or dropped again. */
-	note_risk(x, database_code_feared(x->pool->code) | RISK_CONTEXT | (has_made ? STATE_BACKEND : 0u));
+	note_risk(x, database_code_assumed_risk(x->pool->code) | RISK_CONTEXT | (has_made ? STATE_BACKEND : 0u));
 }
 
 void
-state_fear_unseen(struct exchange *x)
+state_assume_unseen_code(struct exchange *x)
 {
 	if (!exchange_is_followed(x))
 		x->srv->loan.risk |= RISK_CODE | RISK_KEEPS;
 }
 
 void
-state_code_is_over(struct exchange *x, bool is_done)
+state_end_code_changes(struct exchange *x, bool is_done)
 {
 	struct loan *loan = &x->srv->loan;
 
@@ -221,14 +221,14 @@ state_needs_plans(const struct exchange *x, const char *sql, size_t len, unsigne
 	struct known_reader r;
 	struct known k;
 
-	traits_anyhow(&v, sql, len);
+	traits_of_all_options(&v, sql, len);
 	if ((risk & ~(unsigned)(RISK_CONTEXT | STATE_SEQUENCES)) == 0 && is_alone(&v, sql, len))
 		return (risk & RISK_CONTEXT) != 0;
 	if (risk != 0)
 		return true;
 	/* SQL that only sets or resets needs no plans, either; it leaves nothing that keeps the client on the server.
 	 */
-	for (known_begin(&r, gucs_scan_options(x->gucs), sql, len); known_step(&r, &k);)
+	for (known_begin(&r, gucs_scan_options(x->gucs), sql, len); known_next_statement(&r, &k);)
 		if ((kinds & 1u << k.kind) == 0)
 			return true;
 	return !known_is_whole(&r);
@@ -237,7 +237,7 @@ state_needs_plans(const struct exchange *x, const char *sql, size_t len, unsigne
 bool
 state_must_run_elsewhere(const struct exchange *x)
 {
-	return x->srv->loan.is_unsuited && x->srv->ledger.count > 0 && x->srv->tx == 'I';
+	return x->srv->loan.has_foreign_plans && x->srv->ledger.count > 0 && x->srv->tx == 'I';
 }
 
 __attribute__((noinline)) static void
@@ -253,7 +253,7 @@ renew_plans(struct exchange *x)
 void
 state_leaves_context(struct exchange *x)
 {
-	x->srv->loan.is_unsuited = x->srv->loan.is_unsuited || x->srv->plans_of != NULL;
+	x->srv->loan.has_foreign_plans = x->srv->loan.has_foreign_plans || x->srv->plans_of != NULL;
 }
 
 /* Returns true if the part of the SQL that has come sets something. */
@@ -300,7 +300,7 @@ forget_others_plans(struct exchange *x, struct request *m)
 	if (!meets_others_plans(x, m) || (!x->srv->is_synced && !may_be_first))
 		return STEP_FORWARD;
 	if (x->srv->ledger.count > 0) {
-		x->srv->loan.is_unsuited = x->srv->loan.is_unsuited || x->srv->tx == 'I';
+		x->srv->loan.has_foreign_plans = x->srv->loan.has_foreign_plans || x->srv->tx == 'I';
 		return STEP_HOLD;
 	}
 	renew_plans(x);
@@ -330,7 +330,7 @@ begin_random_anew(struct exchange *x)
 }
 
 void
-state_fear(struct exchange *x, unsigned risk)
+state_add_risk(struct exchange *x, unsigned risk)
 {
 	if (risk == 0)
 		return;
@@ -342,7 +342,7 @@ state_fear(struct exchange *x, unsigned risk)
 bool
 state_differs_in_plans(const struct exchange *x)
 {
-	return exchange_is_followed(x) && database_code_compiled(x->pool->code) != 0 &&
+	return exchange_is_followed(x) && database_code_plan_risk(x->pool->code) != 0 &&
 	       !server_plans_suit(x->srv, x->gucs);
 }
 
@@ -356,5 +356,5 @@ state_meets_others(struct exchange *x, bool needs_plans)
 	if (needs_plans)
 		renew_plans(x);
 	else
-		x->srv->loan.is_unsuited = true;
+		x->srv->loan.has_foreign_plans = true;
 }

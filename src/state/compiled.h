@@ -11,15 +11,15 @@ unsigned state_risk_of(const struct exchange *x, struct statement *st);
 unsigned state_risk_of_all(const struct exchange *x); /* like state_risk_of(), for unknown SQL */
 void state_note_run(struct exchange *x, unsigned risk); /* call when SQL with this risk is about to run */
 /* Records this risk for everything that x runs on the server that it has just borrowed, whichever names its SQL has. */
-void state_fear(struct exchange *x, unsigned risk);
+void state_add_risk(struct exchange *x, unsigned risk);
 unsigned
 state_risk_of_loan(struct exchange *x); /* returns the risk (enum state_part) of all SQL that x has run in its loan */
 /* Call when a command has completed with the tag loan.tag: it may have changed functions, or what calls a function. */
-void state_note_code(struct exchange *x);
+void state_note_code_change(struct exchange *x);
 /* Call when x loses or leaves its server: if pgweir does not follow x, its unanswered SQL may have made any code. */
-void state_fear_unseen(struct exchange *x);
+void state_assume_unseen_code(struct exchange *x);
 /* Call when a transaction has ended. If is_done, other clients see its changes of code from now on. */
-void state_code_is_over(struct exchange *x, bool is_done);
+void state_end_code_changes(struct exchange *x, bool is_done);
 /* Returns true if plans that other clients have made may matter to this SQL, or to what the client runs on the same
  * server after it. */
 bool state_needs_plans(const struct exchange *x, const char *sql, size_t len, unsigned risk);

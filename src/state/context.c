@@ -87,7 +87,7 @@ state_note_local(struct exchange *x, struct request *m)
 		x->srv->loan.risk |= STATE_BACKEND;
 	if (!request_has(m, 0, SCAN_HINT_LOCAL) || sql == NULL)
 		return STEP_FORWARD;
-	for (known_begin(&r, gucs_scan_options(x->gucs), sql, len); known_step(&r, &k);)
+	for (known_begin(&r, gucs_scan_options(x->gucs), sql, len); known_next_statement(&r, &k);)
 		if (k.kind == KNOWN_LOCAL && k.is_local)
 			state_note_local_name(x, k.name, k.value);
 	if (!known_is_whole(&r))

@@ -101,8 +101,9 @@ may_linger(const struct exchange *x)
 	const struct loan_followed *f = &x->srv->loan.followed;
 	uint64_t now_us = *x->env->now_us, kept_us = now_us - f->since_us;
 
-	if (x->env->is_draining || x->pool->is_orphan || x->srv->loan.is_unsuited || f->by == FOLLOWED_BY_NOTHING ||
-	    x->srv->loan.standby != 0 || x->requests_done - f->requests_before > KEPT_REQUESTS)
+	if (x->env->is_draining || x->pool->is_orphan || x->srv->loan.has_foreign_plans ||
+	    f->by == FOLLOWED_BY_NOTHING || x->srv->loan.standby != 0 ||
+	    x->requests_done - f->requests_before > KEPT_REQUESTS)
 		return false;
 	if (is_server_wanted(x)) {
 		if (has_had_enough(f) || spend_credit(x->pool, 0, now_us) <= 0 ||

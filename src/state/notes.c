@@ -115,7 +115,8 @@ state_note_execute(struct exchange *x, const char *name)
 	if (text == NULL)
 		return state_suspect(x, SCAN_EXECUTE, NULL);
 	scan_text(&scan, gucs_scan_options(x->gucs), text, strlen(text));
-	scan_text_anyhow(&anyhow, text, strlen(text)); /* PostgreSQL read the text when the statement was prepared */
+	scan_text_all_options(&anyhow, text,
+			      strlen(text)); /* PostgreSQL read the text when the statement was prepared */
 	return state_suspect(x, (scan.flags | anyhow.flags) & ~(uint32_t)SCAN_PREPARE, &scan);
 }
 

@@ -164,7 +164,7 @@ suspect_all(struct exchange *x, struct request *m, uint32_t flags, const struct 
 	if ((flags & SCAN_EXECUTE) == 0)
 		return step;
 	known_begin(&r, gucs_scan_options(x->gucs), sql, len);
-	while (step == STEP_FORWARD && known_step(&r, &k))
+	while (step == STEP_FORWARD && known_next_statement(&r, &k))
 		if (k.kind == KNOWN_EXECUTE || k.kind == KNOWN_EXECUTE_ANY)
 			step = state_note_execute(x, k.name);
 	return step;
@@ -276,7 +276,7 @@ state_passed_parse(struct exchange *x, const char *sql, size_t have, size_t len)
 	if (have < len)
 		return begin_pieces(x, sql, have, true);
 	end = memchr(sql, 0, len);
-	scan_text_anyhow(&scan, sql, end == NULL ? len : (size_t)(end - sql));
+	scan_text_all_options(&scan, sql, end == NULL ? len : (size_t)(end - sql));
 	x->session->passed_flags |= scan.flags;
 	return STEP_FORWARD;
 }
@@ -358,7 +358,7 @@ static void
 take_bound_names(struct exchange *x, const uint8_t *body, size_t len)
 {
 	char name[KNOWN_NAME_MAX];
-	struct bind_values values;
+	struct value_list values;
 	const uint8_t *bytes;
 	size_t n;
 
@@ -372,7 +372,7 @@ take_bound_names(struct exchange *x, const uint8_t *body, size_t len)
 static uint32_t
 flags_of_values(const uint8_t *body, size_t len)
 {
-	struct bind_values values;
+	struct value_list values;
 	const uint8_t *bytes;
 	uint32_t flags = 0;
 	size_t n;

@@ -29,7 +29,7 @@ state_must_look_ahead(const struct exchange *x)
 	const struct server *srv = x->srv;
 
 	return srv->is_synced && ((srv->sequences_of != 0 && srv->sequences_of != x->waiter.id) ||
-				  srv->plans_of != NULL || srv->loan.is_unsuited);
+				  srv->plans_of != NULL || srv->loan.has_foreign_plans);
 }
 enum feature_step state_bind(struct exchange *x, struct request *m);
 /* The fast lane: returns true if nothing is recorded or in progress that the client's next message must wait for or may

@@ -110,7 +110,7 @@ refuse_pins(struct exchange *x)
 		return;
 	}
 	state_stop_lingering(x);
-	parts = state_seal(x);
+	parts = state_parts_to_wash(x);
 	x->srv = NULL;
 	exchange_set_block(x, EXCHANGE_NO_BLOCK);
 	x->waiter.idle_since_us = *x->env->now_us;

@@ -72,7 +72,7 @@ state_run(struct exchange *x, struct buf *b, const char *sql, enum owed_to to, v
 
 	if (!x->srv->is_synced || x->srv->tx != 'I')
 		snprintf(portal, sizeof(portal), "%s", statement_store_prefix(x->env->statements));
-	if (x->srv->loan.is_unnamed_kept) {
+	if (x->srv->loan.must_keep_unnamed) {
 		statement_special_name(x->env->statements, STATEMENT_PLACEHOLDER, statement);
 		message_close_statement(b, statement);
 		ledger_push(l, OWED_CLOSE, OWED_TO_STATEMENT, NULL);

@@ -10,7 +10,7 @@
 void state_free(struct exchange *x);
 /*
  * Appends to b the messages that run this SQL (Parse, Bind, Execute), and enters them in the ledger. The statement is
- * the unnamed one, or STATEMENT_PLACEHOLDER if the client's unnamed statement must stay (loan.is_unnamed_kept). ref:
+ * the unnamed one, or STATEMENT_PLACEHOLDER if the client's unnamed statement must stay (loan.must_keep_unnamed). ref:
  * for the ledger entry of the Execute. Within a request or a transaction, a named portal is used and closed, because
  * the client may have bound the unnamed portal; and if it has not, its own Execute of that portal must still fail.
  */
@@ -25,13 +25,13 @@ void state_transaction_over(struct exchange *x);
  * something is in progress, or the client is pinned. has_long_statement pins the client: only this server has that
  * statement.
  */
-MAY_CLOSE bool state_may_release(struct exchange *x, bool has_long_statement);
+MAY_CLOSE bool state_settle(struct exchange *x, bool has_long_statement);
 bool state_is_dirty(
     const struct exchange *x,
     const struct server *srv); /* returns true if x has left state on srv that is not settled, or is pinned */
 bool state_is_tainted(const struct exchange *x); /* the client's server can't be washed (LOAD): it must be closed */
 /* Returns the parts (enum state_part) that must be washed off the client's server before another client gets it. */
-unsigned state_seal(struct exchange *x);
+unsigned state_parts_to_wash(struct exchange *x);
 /* Sends SQL that turns the server's GUC set into the client's, ahead of the next message. Returns 0, or -1 without
  * memory. */
 int state_replay(struct exchange *x);

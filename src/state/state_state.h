@@ -3,13 +3,24 @@
  * ask the server, never guess. Only for the files of this folder.
  *
  *   observe.c   scans SQL once (a prepared statement when it is first seen)
- *   notes.c     records what that SQL does: as an effect if that is known (an effect counts if the transaction commits), or as a suspicion (flags in the server's loan) commit.c    runs when the transaction has ended and nothing is owed: effects change the GUC sets; if anything is suspected, the server is asked. Then the server is given back, or the client is pinned and keeps it ask.c       sends the probe, when the client has got its replies, and acts on the probe's rows pins.c      shows and counts why a client keeps its server reset.c     makes RESET and DISCARD ALL mean the client's startup values, not the server connection's linger.c    lets a client that uses sequences keep its server for a moment context.c   decides which clients may share a prepared statement compiled.c  finds the code that SQL may reach, and whose plans of that code a server has state.c     makes, forgets and frees what the other files record audit.h     counts all this by application
+ *   notes.c     records what that SQL does: as an effect if that is known (an effect counts if the transaction
+ *               commits), or as a suspicion (flags in the server's loan)
+ *   commit.c    runs when the transaction has ended and nothing is owed: effects change the GUC sets; if anything is
+ *               suspected, the server is asked. Then the server is given back, or the client is pinned and keeps it
+ *   ask.c       sends the probe, when the client has got its replies, and acts on the probe's rows
+ *   pins.c      shows and counts why a client keeps its server
+ *   reset.c     makes RESET and DISCARD ALL mean the client's startup values, not the server connection's
+ *   linger.c    lets a client that uses sequences keep its server for a moment
+ *   context.c   decides which clients may share a prepared statement
+ *   compiled.c  finds the code that SQL may reach, and whose plans of that code a server has
+ *   state.c     makes, forgets and frees what the other files record
+ *   audit.h     counts all this by application
  *
- * Owns:    struct client_session: effects that are not settled, names, the scan, the statement that the unnamed portal
- *          runs, the probe's rows, a kept error, a refusal.
- * Borrows: the exchange, its server, and both GUC sets, which it replaces and never changes. Always: a client whose SQL
- * never leaves any session state has no struct client_session; an effect changes the GUC sets only when nothing is
- * owed.
+ * Owns:    struct client_session: effects that are not settled, names, the scan, the statement that the unnamed
+ *          portal runs, the probe's rows, a kept error, a refusal.
+ * Borrows: the exchange, its server, and both GUC sets, which it replaces and never changes.
+ * Always:  a client whose SQL never leaves any session state has no struct client_session; an effect changes the GUC
+ *          sets only when nothing is owed.
  */
 #pragma once
 

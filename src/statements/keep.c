@@ -226,7 +226,7 @@ statements_keep(struct exchange *x, struct statement *st, unsigned risk)
 }
 
 struct statement *
-statements_keep_ahead(struct exchange *x, struct server *srv, struct statement *st, bool *is_first)
+statements_find_kept_ahead(struct exchange *x, struct server *srv, struct statement *st, bool *is_first)
 {
 	uint32_t use = next_use(x, st);
 	struct statement *named;

@@ -24,7 +24,8 @@ enum feature_step statements_keep(struct exchange *x, struct statement *st, unsi
  * the statement that srv has, borrowed, or NULL if the Parse must be sent as it is. Sets *is_first to true if
  * statements_keep() will prepare the statement on srv when it is the client's turn; then nothing should be sent ahead.
  */
-struct statement *statements_keep_ahead(struct exchange *x, struct server *srv, struct statement *st, bool *is_first);
+struct statement *statements_find_kept_ahead(struct exchange *x, struct server *srv, struct statement *st,
+					     bool *is_first);
 /* Call when a request of x's with one Bind of its unnamed statement was answered: records how long that took. */
 void statements_measure(struct exchange *x);
 /*

@@ -183,7 +183,7 @@ client_statement_new(struct exchange *x, const char *name, struct statement *st)
 	n->order = ++x->statements->named_count;
 	n->refs = 1;
 	n->state = NAME_PENDING;
-	n->is_first = st != NULL && statement_is_alone(st);
+	n->is_first = st != NULL && statement_has_one_ref(st);
 	return n;
 }
 

@@ -27,7 +27,7 @@ is_current(const struct client_statement *n)
 }
 
 void
-row_shape_asked(struct client_statement *n)
+row_shape_note_asked(struct client_statement *n)
 {
 	n->asked = short_id(n->st);
 }
@@ -53,7 +53,7 @@ prove(struct exchange *x, struct client_statement *n)
 	head[FRAME_HEAD_LEN] = 'S';
 	outbox_copy(&x->env->to_server, head, sizeof(head));
 	outbox_copy(&x->env->to_server, n->st->name, (size_t)n->st->name_len + 1);
-	row_shape_asked(n);
+	row_shape_note_asked(n);
 	n->describing = DESCRIBING_TO_PROVE;
 	client_statement_push(x, OWED_DESCRIBE_STATEMENT, OWED_TO_STATEMENT, n);
 	return STEP_HOLD;
@@ -66,7 +66,8 @@ prove_if_doubtful(struct exchange *x, struct client_statement *n, bool is_there,
 {
 	struct client_statements *s = x->statements;
 
-	if (n->types == 0 && is_describe_of(portal, next, next_len) && fields_bind_formats(bind, bind_len) <= 1) {
+	if (n->types == 0 && is_describe_of(portal, next, next_len) &&
+	    fields_bind_result_format_count(bind, bind_len) <= 1) {
 		/* The Describe of a portal does not name the statement, so the statement of this Bind is remembered for
 		 * it. */
 		client_statement_unref(s->describing);
@@ -102,11 +103,11 @@ static void
 described_types(const struct server *srv, const struct owed *o, struct client_statement *n, const uint8_t *body,
 		size_t len)
 {
-	uint32_t types = fields_own_types(body, len, STATEMENT_FIRST_OWN_TYPE);
+	uint32_t types = fields_user_types_hash(body, len, STATEMENT_FIRST_USER_TYPE);
 
-	if (n->describing == DESCRIBING_ANEW && srv->borrower != NULL && !statement_has_types(n->st, body, len)) {
+	if (n->describing == DESCRIBING_ANEW && srv->borrower != NULL && !statement_check_types(n->st, body, len)) {
 		client_statement_renew(srv->borrower, n, true); /* statements on servers are outdated */
-		row_shape_asked(n);
+		row_shape_note_asked(n);
 	}
 	if (srv->loan.ddl == DDL_NONE && is_current(n) && !statement_is_unnamed(n))
 		statement_learn_types(n->st, body, len);
@@ -131,8 +132,8 @@ statements_described(struct server *srv, const struct owed *o, uint8_t type, con
 		return;
 	}
 	if (type == 'T')
-		shape = is_whole ? fields_row_shape(body, len) : SHAPE_UNKNOWN;
-	if (srv->loan.ddl == DDL_NONE && is_current(n) && !statement_has_shape(n->st, shape))
+		shape = is_whole ? fields_description_hash(body, len) : SHAPE_UNKNOWN;
+	if (srv->loan.ddl == DDL_NONE && is_current(n) && !statement_check_shape(n->st, shape))
 		statement_renew(n->st);
 	if (o->to != OWED_TO_STATEMENT) {
 		n->shape = shape;
@@ -143,7 +144,8 @@ statements_described(struct server *srv, const struct owed *o, uint8_t type, con
 			      ? ROWS_CHANGED
 			      : ROWS_TOLD;
 		if (n->rows == ROWS_CHANGED)
-			row_shape_asked(n); /* statement_renew() may have given a new id, which need not be described */
+			row_shape_note_asked(
+			    n); /* statement_renew() may have given a new id, which need not be described */
 	}
 	n->id = n->rows == ROWS_TOLD && is_current(n) ? short_id(n->st) : 0;
 }

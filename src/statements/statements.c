@@ -167,7 +167,7 @@ statement_prepare_there(struct exchange *x, struct statement *st)
 	struct server *srv = x->srv;
 
 	x->pool->database->counters.statement_misses++;
-	srv->loan.kept.state = KEPT_NOT; /* a statement that is prepared now can't be outdated */
+	srv->loan.kept.state = KEPT_IMPOSSIBLE; /* a statement that is prepared now can't be outdated */
 	statement_make_room(x, st);
 	if (server_statements_sent(&srv->statements, st->id, x->statements->sync_no) < 0)
 		return STEP_FAILED;
@@ -210,7 +210,7 @@ statements_hold_server(const struct exchange *x)
 {
 	const struct client_statements *s = x->statements;
 
-	return (s != NULL && s->oversize_count > 0) || (x->srv != NULL && x->srv->loan.is_unnamed_kept);
+	return (s != NULL && s->oversize_count > 0) || (x->srv != NULL && x->srv->loan.must_keep_unnamed);
 }
 
 static enum feature_step
@@ -408,7 +408,7 @@ describe_portal(struct exchange *x, const uint8_t *message, size_t len)
 		client_statement_unref(n);
 		return STEP_FORWARD;
 	}
-	row_shape_asked(n);
+	row_shape_note_asked(n);
 	client_statement_push(x, OWED_DESCRIBE_PORTAL, OWED_TO_CLIENT, n);
 	client_statement_unref(n);
 	outbox_ref(&x->env->to_server, message, len);
@@ -439,8 +439,8 @@ describe_anew(struct exchange *x, struct client_statement *n, const uint8_t *mes
 	client_statement_push(x, OWED_DESCRIBE_STATEMENT, OWED_TO_CLIENT, n);
 	put_renamed(x, message, len - FRAME_HEAD_LEN, NULL, "", 0, name);
 	x->pool->database->counters.server_parses++;
-	x->srv->loan.kept.state = KEPT_NOT;
-	row_shape_asked(n);
+	x->srv->loan.kept.state = KEPT_IMPOSSIBLE;
+	row_shape_note_asked(n);
 	n->describing = DESCRIBING_ANEW;
 }
 
@@ -462,7 +462,7 @@ describe_named(struct exchange *x, struct client_statement *n, const uint8_t *me
 	step = statement_ensure(x, n);
 	if (step != STEP_SENT)
 		return step;
-	row_shape_asked(n);
+	row_shape_note_asked(n);
 	client_statement_push(x, OWED_DESCRIBE_STATEMENT, OWED_TO_CLIENT, n);
 	if (x->statements->is_types_told)
 		ledger_swallow_types(&x->srv->ledger);

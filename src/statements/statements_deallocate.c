@@ -202,7 +202,7 @@ deallocate(struct exchange *x, const char *sql, size_t len)
 	if (statements_own(x) == NULL)
 		return STEP_FAILED;
 	known_begin(&r, gucs_scan_options(x->gucs), sql, len);
-	while (count < DEALLOCATING_MAX && known_step(&r, &k)) {
+	while (count < DEALLOCATING_MAX && known_next_statement(&r, &k)) {
 		is_clearing = is_clearing || k.kind == KNOWN_DEALLOCATE_ALL || k.kind == KNOWN_DISCARD_ALL;
 		if (k.kind != KNOWN_DEALLOCATE)
 			continue;

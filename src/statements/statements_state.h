@@ -59,8 +59,9 @@ struct client_statement {
 	uint32_t sync_no; /* count of Syncs when the Parse or Close was sent */
 	uint32_t hash;
 	uint32_t order; /* the order in which the client named its statements */
-	uint32_t shape; /* fields_row_shape() of the rows that the client was told */
-	/* fields_own_types() of the parameters that the client was told, if the database defines a type; else 0 */
+	uint32_t shape; /* fields_description_hash() of the rows that the client was told */
+	/* fields_user_types_hash() of the parameters that the client was told, if the database defines a type; else 0
+	 */
 	uint32_t types;
 	enum name_state state : 3;
 	enum rows_known rows : 2;
@@ -154,7 +155,7 @@ struct client_statements {
 	/* DEALLOCATE ALL or DISCARD ALL is in progress. Set by statements_deallocate.c, cleared by
 	 * statements_request_done() and statements_deallocate.c. */
 	bool is_clearing;
-	/* The client has got the ParameterDescription of its Describe, which is sent again. Set by retry_wanted(),
+	/* The client has got the ParameterDescription of its Describe, which is sent again. Set by retry_begin(),
 	 * cleared by describe_named(). */
 	bool is_types_told;
 };
@@ -232,7 +233,7 @@ row_shape_is_told(const struct client_statement *n)
 {
 	return n->rows != ROWS_UNTOLD && n->id == short_id(n->st) && n->describing < DESCRIBING_TO_PROVE;
 }
-void row_shape_asked(struct client_statement *n); /* call when a Describe of n was sent */
+void row_shape_note_asked(struct client_statement *n); /* call when a Describe of n was sent */
 
 /* statements/names.c: the table of a client's names */
 struct client_statements *statements_own(struct exchange *x); /* allocated at first use; NULL without memory */

@@ -108,7 +108,7 @@ unnamed_bind(struct exchange *x)
 			if (x->statements->unnamed_under_way == 0 && x->statements->confirmed_kind == UNNAMED_OVERSIZE)
 				x->statements->confirmed_kind = UNNAMED_OVERSIZE_BOUND;
 		}
-		x->srv->loan.is_unnamed_kept = false;
+		x->srv->loan.must_keep_unnamed = false;
 	}
 	return step;
 }
@@ -127,7 +127,7 @@ set_unnamed(struct exchange *x, struct statement *st, enum unnamed_kind kind)
 	if (x->srv == NULL)
 		return;
 	x->srv->unnamed_owner = s->token;
-	x->srv->loan.is_unnamed_kept = kind == UNNAMED_OVERSIZE;
+	x->srv->loan.must_keep_unnamed = kind == UNNAMED_OVERSIZE;
 }
 
 static void

@@ -9,7 +9,7 @@
 #include <xxhash.h>
 
 void
-fields_error(const uint8_t *body, size_t len, struct error_fields *out)
+fields_parse_error(const uint8_t *body, size_t len, struct error_fields *out)
 {
 	const char *localized = NULL;
 	size_t at = 0;
@@ -37,11 +37,11 @@ fields_error(const uint8_t *body, size_t len, struct error_fields *out)
 }
 
 bool
-fields_notice_is_skip(const uint8_t *body, size_t len)
+fields_is_drop_skipped_notice(const uint8_t *body, size_t len)
 {
 	struct error_fields e;
 
-	fields_error(body, len, &e);
+	fields_parse_error(body, len, &e);
 	return e.routine != NULL &&
 	       (strcmp(e.routine, "DropErrorMsgNonExistent") == 0 || strcmp(e.routine, "does_not_exist_skipping") == 0);
 }
@@ -128,7 +128,7 @@ never_zero(uint64_t hash)
 #define COLUMN_TYPE_AT 6
 
 uint32_t
-fields_row_shape(const uint8_t *body, size_t len)
+fields_description_hash(const uint8_t *body, size_t len)
 {
 	size_t at = 2, count;
 	uint64_t h;
@@ -153,7 +153,7 @@ fields_row_shape(const uint8_t *body, size_t len)
 }
 
 uint32_t
-fields_own_types(const uint8_t *body, size_t len, uint32_t first)
+fields_user_types_hash(const uint8_t *body, size_t len, uint32_t first)
 {
 	for (size_t at = 2; at + 4 <= len; at += 4)
 		if (wire_u32(body + at) >= first)
@@ -172,24 +172,24 @@ fields_target(const uint8_t *body, size_t len, uint8_t *kind, const char **name)
 }
 
 bool
-fields_bind_values(const uint8_t *body, size_t len, struct bind_values *values)
+fields_bind_values(const uint8_t *body, size_t len, struct value_list *values)
 {
 	const char *portal, *statement;
 	size_t at;
 
-	*values = (struct bind_values){ .at = body, .end = body };
+	*values = (struct value_list){ .at = body, .end = body };
 	/* After the names come an int16 count and as many int16 formats, then an int16 count and as many values. */
 	if (!fields_bind(body, len, &portal, &statement, &at) || len - at < 2)
 		return false;
 	at += 2 + 2 * (size_t)wire_u16(body + at);
 	if (len < at + 2)
 		return false;
-	*values = (struct bind_values){ .at = body + at + 2, .end = body + len, .left = wire_u16(body + at) };
+	*values = (struct value_list){ .at = body + at + 2, .end = body + len, .left = wire_u16(body + at) };
 	return true;
 }
 
 bool
-fields_bind_next(struct bind_values *values, const uint8_t **value, size_t *len)
+fields_bind_next(struct value_list *values, const uint8_t **value, size_t *len)
 {
 	uint32_t value_len;
 
@@ -210,7 +210,7 @@ fields_bind_next(struct bind_values *values, const uint8_t **value, size_t *len)
 bool
 fields_bind_value(const uint8_t *body, size_t body_len, unsigned i, const uint8_t **value, size_t *len)
 {
-	struct bind_values values;
+	struct value_list values;
 
 	fields_bind_values(body, body_len, &values);
 	while (fields_bind_next(&values, value, len))
@@ -220,16 +220,16 @@ fields_bind_value(const uint8_t *body, size_t body_len, unsigned i, const uint8_
 }
 
 unsigned
-fields_row(const uint8_t *body, size_t len, struct bind_values *columns)
+fields_row(const uint8_t *body, size_t len, struct value_list *columns)
 {
-	*columns = (struct bind_values){ .at = body, .end = body };
+	*columns = (struct value_list){ .at = body, .end = body };
 	if (len >= 2)
-		*columns = (struct bind_values){ .at = body + 2, .end = body + len, .left = wire_u16(body) };
+		*columns = (struct value_list){ .at = body + 2, .end = body + len, .left = wire_u16(body) };
 	return columns->left;
 }
 
 const char *
-fields_row_text(struct bind_values *columns, char *out, size_t cap)
+fields_row_take_text(struct value_list *columns, char *out, size_t cap)
 {
 	const uint8_t *value;
 	size_t len;
@@ -243,17 +243,17 @@ fields_row_text(struct bind_values *columns, char *out, size_t cap)
 }
 
 uint64_t
-fields_row_number(struct bind_values *columns)
+fields_row_take_number(struct value_list *columns)
 {
 	char text[32];
 
-	return strtoull(fields_row_text(columns, text, sizeof(text)), NULL, 10);
+	return strtoull(fields_row_take_text(columns, text, sizeof(text)), NULL, 10);
 }
 
 unsigned
-fields_bind_formats(const uint8_t *body, size_t len)
+fields_bind_result_format_count(const uint8_t *body, size_t len)
 {
-	struct bind_values values;
+	struct value_list values;
 	const uint8_t *value;
 	size_t value_len;
 

@@ -19,9 +19,9 @@ struct error_fields {
  * Parses the body of an ErrorResponse or NoticeResponse as far as it goes: the body may be truncated. Fields that are
  * missing are NULL in *out.
  */
-void fields_error(const uint8_t *body, size_t len, struct error_fields *out);
+void fields_parse_error(const uint8_t *body, size_t len, struct error_fields *out);
 /* Returns true if this whole NoticeResponse is the one that DROP ... IF EXISTS sends for a missing object. */
-bool fields_notice_is_skip(const uint8_t *body, size_t len);
+bool fields_is_drop_skipped_notice(const uint8_t *body, size_t len);
 /* Returns true if the severity is FATAL or PANIC: the server closes the connection after such an error. */
 bool fields_error_is_fatal(const struct error_fields *e);
 /*
@@ -55,9 +55,9 @@ bool fields_bind(const uint8_t *body, size_t len, const char **portal, const cha
  * origin and format are ignored, as PostgreSQL ignores them when it decides whether a plan's result type has changed
  * (equalTupleDescs). Returns 0 if the message is malformed, and never otherwise.
  */
-uint32_t fields_row_shape(const uint8_t *body, size_t len);
+uint32_t fields_description_hash(const uint8_t *body, size_t len);
 /* Returns a hash, never 0, of a ParameterDescription's types if any type's OID is at least first; otherwise 0. */
-uint32_t fields_own_types(const uint8_t *body, size_t len, uint32_t first);
+uint32_t fields_user_types_hash(const uint8_t *body, size_t len, uint32_t first);
 /*
  * Finds the value of a Bind's parameter i, counted from 0, in the format in which the client sent it. (A value of type
  * text has the same bytes in both formats.) *value is NULL for SQL's NULL. Returns false if the Bind has fewer
@@ -68,24 +68,24 @@ bool fields_bind_value(const uint8_t *body, size_t body_len, unsigned i, const u
  * Iterates over the values of a Bind. fields_bind_values() returns false if the Bind is truncated before the count of
  * its values; fields_bind_next() returns false after the last value, or if the next one is truncated.
  */
-struct bind_values {
+struct value_list {
 	const uint8_t *at, *end;
 	unsigned left;
 };
-bool fields_bind_values(const uint8_t *body, size_t len, struct bind_values *values);
-bool fields_bind_next(struct bind_values *values, const uint8_t **value, size_t *len);
+bool fields_bind_values(const uint8_t *body, size_t len, struct value_list *values);
+bool fields_bind_next(struct value_list *values, const uint8_t **value, size_t *len);
 /*
  * Begins an iteration over the columns of a DataRow, which have the same form as the values of a Bind, so
  * fields_bind_next() takes each column. Returns the number of columns; 0 if the message is malformed.
  */
-unsigned fields_row(const uint8_t *body, size_t len, struct bind_values *columns);
+unsigned fields_row(const uint8_t *body, size_t len, struct value_list *columns);
 /*
  * Copies the next column to out as terminated text: "" if it is NULL, missing or too long for cap bytes. Returns out.
  */
-const char *fields_row_text(struct bind_values *columns, char *out, size_t cap);
+const char *fields_row_take_text(struct value_list *columns, char *out, size_t cap);
 /* Takes the next column and returns it as a number: 0 if its text does not begin with a number. */
-uint64_t fields_row_number(struct bind_values *columns);
+uint64_t fields_row_take_number(struct value_list *columns);
 /* Returns the number of result formats in a Bind; 0 if there are none, or if the Bind is truncated or malformed. */
-unsigned fields_bind_formats(const uint8_t *body, size_t len);
+unsigned fields_bind_result_format_count(const uint8_t *body, size_t len);
 /* Parses a Describe or Close; *kind is 'S' (statement) or 'P' (portal). Returns false if the message is malformed. */
 bool fields_target(const uint8_t *body, size_t len, uint8_t *kind, const char **name);

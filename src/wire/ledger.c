@@ -85,7 +85,7 @@ ledger_grow(struct ledger *l)
 void
 ledger_advance(struct ledger *l)
 {
-	while (ledger_is_our_turn(l)) {
+	while (ledger_local_is_due(l)) {
 		struct owed o = drop_head(l);
 
 		if (o.kind == OWED_COPY_END)

@@ -192,7 +192,7 @@ ledger_has_ahead(const struct ledger *l)
 
 /* Returns true if no entry is left, so the next message received answers the message that was sent ahead. */
 static inline bool
-ledger_is_border(const struct ledger *l)
+ledger_ahead_is_next(const struct ledger *l)
 {
 	return l->count == 0 && ledger_has_ahead(l);
 }
@@ -307,7 +307,7 @@ ledger_plain_kind(const struct ledger *l)
 
 /* Returns true if the entry after the head waits for a message of the server, or if there is no such entry. */
 static inline bool
-ledger_is_next_theirs(const struct ledger *l)
+ledger_next_is_remote(const struct ledger *l)
 {
 	return l->marks == 0 || l->count < 2 || ledger_at(l, 1)->kind < OWED_COPY_END;
 }
@@ -328,7 +328,7 @@ ledger_take_head(struct ledger *l, uint32_t plain_kind, enum owed_kind wanted)
 {
 	struct owed taken;
 
-	if (plain_kind != (uint32_t)wanted || !ledger_is_next_theirs(l))
+	if (plain_kind != (uint32_t)wanted || !ledger_next_is_remote(l))
 		return false;
 	taken = l->ring[l->head]; /* a copy, because settled() may enter a message in its place */
 	l->answered++;
@@ -380,7 +380,7 @@ ledger_take_plain(struct ledger *l, uint32_t plain_kind, uint8_t type)
 static inline bool
 ledger_take_ready(struct ledger *l, uint32_t plain_kind, struct owed *ended)
 {
-	if ((plain_kind != OWED_QUERY && plain_kind != OWED_SYNC) || !ledger_is_next_theirs(l))
+	if ((plain_kind != OWED_QUERY && plain_kind != OWED_SYNC) || !ledger_next_is_remote(l))
 		return false;
 	*ended = l->ring[l->head];
 	ledger_drop_head(l);
@@ -391,13 +391,13 @@ ledger_take_ready(struct ledger *l, uint32_t plain_kind, struct owed *ended)
 
 /* Returns true if the ledger has entries and all of them are local: no message of the server will answer them. */
 static inline bool
-ledger_is_ours(const struct ledger *l)
+ledger_is_all_local(const struct ledger *l)
 {
 	return l->marks > 0 && l->marks == l->count;
 }
 
 static inline bool
-ledger_is_our_turn(const struct ledger *l)
+ledger_local_is_due(const struct ledger *l)
 {
 	return l->count > 0 && l->ring[l->head].kind >= OWED_COPY_END && l->body_left == 0;
 }

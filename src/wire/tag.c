@@ -4,7 +4,7 @@
 #include <string.h>
 
 #define CALM (TAG_IS_QUIET | TAG_SETS_NOTHING)
-#define NO_COMMIT TAG_NEEDS_NO_COMMIT
+#define NO_COMMIT TAG_SHOWS_IN_XID
 #define WRITES TAG_WRITES
 #define DDL (TAG_IS_DDL | TAG_WRITES)
 #define CREATE (DDL | TAG_IS_CREATE)

@@ -31,7 +31,7 @@ enum tag_id {
 enum tag_flag {
 	TAG_IS_QUIET = 1, /* relay/completed.c has nothing to note, unless a SELECT made a table */
 	TAG_SETS_NOTHING = 2, /* the command has certainly changed no setting */
-	TAG_NEEDS_NO_COMMIT = 4, /* if the command has had any lasting effect, its transaction has an ID */
+	TAG_SHOWS_IN_XID = 4, /* if the command has had any lasting effect, its transaction has an ID */
 	TAG_WRITES = 8, /* the command has most probably written */
 	TAG_IS_DDL = 16, /* CREATE, ALTER or DROP */
 	TAG_CHANGES_PLANS = 32, /* SQL that was prepared before may now mean something else */
@@ -54,6 +54,6 @@ static inline struct tag
 tag_read(const char *tag)
 {
 	if (tag[0] == 'S' && tag[1] == 'E' && tag[2] == 'L')
-		return (struct tag){ TAG_SELECT, TAG_IS_QUIET | TAG_NEEDS_NO_COMMIT };
+		return (struct tag){ TAG_SELECT, TAG_IS_QUIET | TAG_SHOWS_IN_XID };
 	return tag_read_other(tag);
 }

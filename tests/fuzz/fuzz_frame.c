@@ -22,7 +22,7 @@ check_error(const uint8_t *body, size_t len)
 {
 	struct error_fields e;
 
-	fields_error(body, len, &e);
+	fields_parse_error(body, len, &e);
 	must(e.severity == NULL || is_within(e.severity, body, len));
 	must(e.message == NULL || is_within(e.message, body, len));
 	must(e.sqlstate == NULL || (is_within(e.sqlstate, body, len) && strlen(e.sqlstate) == 5));

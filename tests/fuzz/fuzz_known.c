@@ -145,13 +145,13 @@ check_steps(unsigned options, const uint8_t *data, size_t size)
 	if (size > 0)
 		memcpy(sql, data, size);
 	flags = scan_text(&s, options, sql, size);
-	for (known_begin(&r, options, sql, size); known_step(&r, &k);) {
+	for (known_begin(&r, options, sql, size); known_next_statement(&r, &k);) {
 		uint32_t want = suspicion_of(k.kind);
 
 		must(memchr(k.name, '\0', sizeof(k.name)) != NULL);
 		must((flags & want) == want);
 	}
-	must(!known_step(&r, &k) && k.kind == KNOWN_NOT);
+	must(!known_next_statement(&r, &k) && k.kind == KNOWN_NOT);
 	free(sql);
 }
 

@@ -55,7 +55,7 @@ check(const struct run *r)
 		marks += ledger_at(l, i)->kind >= OWED_COPY_END;
 	must(l->marks == marks);
 	must(l->count <= l->cap && (l->cap & (l->cap - 1)) == 0 && l->cap <= LEDGER_MAX);
-	must(!ledger_is_our_turn(l));
+	must(!ledger_local_is_due(l));
 	must(l->intake != INTAKE_SYNC || l->count == 0);
 	must(l->copy != COPY_FAILED || l->copy_syncs > 0);
 	if (l->copy != COPY_NONE && l->copy != COPY_FAILED)

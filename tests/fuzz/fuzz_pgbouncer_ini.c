@@ -98,7 +98,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct config_problems problems = { 0 };
 	struct config *config;
 
-	if (!bouncer_is(text, size))
+	if (!bouncer_is_ini(text, size))
 		return 0;
 	config = load_text(text, size, "/nonexistent/pgbouncer.ini", NULL, 0, &problems);
 	if ((config == NULL) != (problems.error_count > 0))

@@ -121,7 +121,7 @@ check_remembered(struct scan_memory *m, unsigned options, const char *text, size
 	char shown[64];
 
 	scan_text(&want, options, text, len);
-	kept = scan_remembered(m, &s, options, text, len);
+	kept = scan_cached(m, &s, options, text, len);
 	must(s.flags == want.flags && s.hints == want.hints && s.first == want.first);
 	must(s.name_count == want.name_count);
 	if (kept == NULL || options != 0)

@@ -195,14 +195,14 @@ log_bug(struct log *log, const char *what)
 }
 
 int
-log_is_pgbouncers(const struct log *log)
+log_has_pgbouncer_format(const struct log *log)
 {
 	(void)log;
 	return 0;
 }
 
 int
-log_enabled(const struct log *log, enum log_level level)
+log_is_enabled(const struct log *log, enum log_level level)
 {
 	return level < LOG_LEVEL_DEBUG || (log != NULL && log->is_loud);
 }

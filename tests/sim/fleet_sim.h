@@ -58,7 +58,7 @@ struct backend {
 	/* The Query. */
 	char *sql, *at; /* at: the next statement */
 	bool is_counted; /* of pgweir_grant: its list is read, and marks are not */
-	bool is_bell;
+	bool wakes_others;
 	uint32_t listed, flying, conns;
 	uint64_t queue; /* its place in the line for the lock; 0: it does not wait */
 	uint64_t lock_until_us; /* lock_timeout */

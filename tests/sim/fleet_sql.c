@@ -263,7 +263,7 @@ run(struct backend *b, const char *text)
 	else if (is_text(text, "LISTEN pgweir_budget"))
 		b->is_listening = true;
 	else if (is_text(text, "NOTIFY pgweir_budget"))
-		b->is_bell = true;
+		b->wakes_others = true;
 	else if (!is_text(text, "SET search_path ") && !is_text(text, "SELECT set_config(") && !b->is_load)
 		sim_fail("the model does not know this: %s", text);
 	return true;
@@ -276,7 +276,7 @@ ring(struct backend *by)
 {
 	struct backend *b;
 
-	by->is_bell = false;
+	by->wakes_others = false;
 	TAILQ_FOREACH(b, &by->sim->pg.backends, link)
 		if (b->is_listening && b->state != BE_LEAVING) {
 			size_t begun = message_begin(&b->out, 'A');
@@ -294,9 +294,9 @@ end_query(struct backend *b, const struct fail *error)
 	if (error != NULL)
 		message_error(&b->out, "ERROR", error);
 	release_lock(b);
-	if (b->is_bell && error == NULL)
+	if (b->wakes_others && error == NULL)
 		ring(b);
-	b->is_bell = false;
+	b->wakes_others = false;
 	message_ready(&b->out, 'I');
 	free(b->sql);
 	b->sql = b->at = NULL;

@@ -61,7 +61,7 @@ exchange_out_of_memory(struct exchange *x)
 }
 
 void
-stream_broke(struct stream *s)
+stream_set_broken(struct stream *s)
 {
 	cr_assert(fake->may_spoil, "out of memory");
 	fake->spoiled++;
@@ -386,7 +386,7 @@ fake_parse(const char *name, const char *sql)
 	cr_assert(fields_parse(m.message + FRAME_HEAD_LEN, m.total - FRAME_HEAD_LEN, &m.parse));
 	m.sql = (const char *)m.parse.rest;
 	m.sql_len = m.parse.query_len;
-	traits_anyhow(&fake->traits, m.sql, m.sql_len);
+	traits_of_all_options(&fake->traits, m.sql, m.sql_len);
 	traits_of_parse(&fake->traits, m.sql, m.sql_len);
 	m.traits = &fake->traits;
 	return m;

@@ -243,7 +243,7 @@ due(struct play *play, int i)
 static void
 age(struct play *play, int i)
 {
-	policy_age(play->f->p, &play->f->conns[i], play->f->now);
+	policy_retire_conn(play->f->p, &play->f->conns[i], play->f->now);
 }
 
 static void
@@ -488,7 +488,7 @@ listed_value(struct play *play, const char *name, const char *index)
 	VALUE("waits", f->clients[i].waiter.waits != WAITS_NOT);
 	VALUE("kind", f->clients[i].kind);
 	VALUE("may_go_ahead", policy_next_ahead(f->p, f->now) == &f->clients[i].waiter);
-	VALUE("lost_ahead", policy_next_is_nobodys(f->clients[i].conn));
+	VALUE("lost_ahead", policy_first_ahead_is_orphaned(f->clients[i].conn));
 	if (play->stage->read == NULL || !play->stage->read(play->stage->world, f, name, i, &value))
 		fail_step(play, "no such value");
 	return value;

@@ -100,8 +100,8 @@ Test(cancel_keys, a_loop_is_told_whose_client_has_a_key)
 	cr_assert_eq(cancel_register(mine, 0, false), 0);
 	cr_assert_eq(cancel_register(theirs, 0, false), 0);
 	key.len = cancel_secret(theirs, key.bytes);
-	cr_expect_eq(cancel_find_worker(&l->env[0], theirs->x.client_pid, key.bytes, key.len), &l->env[1]);
-	cr_expect_eq(cancel_find_worker(&l->env[1], theirs->x.client_pid, key.bytes, key.len), &l->env[1]);
+	cr_expect_eq(cancel_find_env(&l->env[0], theirs->x.client_pid, key.bytes, key.len), &l->env[1]);
+	cr_expect_eq(cancel_find_env(&l->env[1], theirs->x.client_pid, key.bytes, key.len), &l->env[1]);
 	mine->x.pool = theirs->x.pool = one;
 	cr_expect_eq(cancel_secret_of_pid(mine, theirs->x.client_pid, found.bytes), key.len);
 	cr_expect_arr_eq(found.bytes, key.bytes, key.len);
@@ -110,7 +110,7 @@ Test(cancel_keys, a_loop_is_told_whose_client_has_a_key)
 	theirs->x.pool = one;
 	cr_expect_eq(cancel_secret_of_pid(mine, CANCEL_PID_MADE - 1, found.bytes), 0, "nobody's");
 	key.bytes[0] ^= 1;
-	cr_expect_null(cancel_find_worker(&l->env[0], theirs->x.client_pid, key.bytes, key.len));
+	cr_expect_null(cancel_find_env(&l->env[0], theirs->x.client_pid, key.bytes, key.len));
 	cr_assert_eq(cancel_restore(twin, theirs->x.client_pid, key.bytes, key.len), 0);
 	cr_expect_eq(cancel_secret_of_pid(mine, theirs->x.client_pid, found.bytes), 0, "two have it");
 	free(one);

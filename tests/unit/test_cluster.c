@@ -45,9 +45,9 @@ look(void)
 static void
 meet_all(void)
 {
-	cluster_met(c, 0, &primary, &none);
-	cluster_met(c, 1, &standby, &none);
-	cluster_met(c, 2, &standby, &none);
+	cluster_begin_life(c, 0, &primary, &none);
+	cluster_begin_life(c, 1, &standby, &none);
+	cluster_begin_life(c, 2, &standby, &none);
 }
 
 /* A reading that is answered within a tenth of a millisecond. */
@@ -92,9 +92,9 @@ Test(cluster, has_roles_and_lives)
 	const struct cluster_mark aurora = { .system_id = 7, .started_us = 300, .is_standby = true };
 	struct cluster_view v;
 
-	cluster_met(c, 0, &standby, &none);
-	cluster_met(c, 1, &primary, &none);
-	cluster_met(c, 2, &aurora, &none);
+	cluster_begin_life(c, 0, &standby, &none);
+	cluster_begin_life(c, 1, &primary, &none);
+	cluster_begin_life(c, 2, &aurora, &none);
 	v = look();
 	cr_expect_eq(v.primary, 1);
 	cr_expect_eq(v.history, 1);
@@ -114,7 +114,7 @@ Test(cluster, numbers_readings_of_all_hosts_in_one_row)
 	cr_expect_eq(look().hosts[0].last.number, 3);
 	cr_expect_eq(look().begun, 3);
 	cr_expect_eq(look().hosts[1].last.number, 0);
-	cluster_away(c, 0);
+	cluster_set_away(c, 0);
 	cr_expect_eq(look().hosts[0].last.number, 0, "nothing is known of this life");
 	cr_expect_eq(look().begun, 3);
 	answer(0, 0x6000, BEGIN);
@@ -135,21 +135,21 @@ Test(cluster, everybody_hears_of_a_standby_that_falls_silent)
 
 	meet_all();
 	cluster_listen(c, &l);
-	cluster_silent(c, 1, true);
+	cluster_set_silent(c, 1, true);
 	cr_expect_eq(heard, 1, "nobody waits for a reading, and everybody is told");
 	cr_expect_eq(cluster_silences(c), before + 1);
 	cr_expect(look().hosts[1].is_silent && !look().hosts[2].is_silent);
-	cluster_silent(c, 1, false);
+	cluster_set_silent(c, 1, false);
 	cr_expect_eq(heard, 1);
 	cr_expect_eq(cluster_silences(c), before + 1);
 	cr_expect_not(look().hosts[1].is_silent);
 	cluster_await(&l, true);
-	cluster_silent(c, 1, true);
-	cluster_silent(c, 1, false);
+	cluster_set_silent(c, 1, true);
+	cluster_set_silent(c, 1, false);
 	cr_expect_eq(heard, 3, "it waits, and another host may be asked now");
-	cluster_silent(c, 1, true);
-	cluster_away(c, 1);
-	cluster_met(c, 1, &standby, &none);
+	cluster_set_silent(c, 1, true);
+	cluster_set_away(c, 1);
+	cluster_begin_life(c, 1, &standby, &none);
 	cr_expect_not(look().hosts[1].is_silent, "in another life");
 	cluster_unlisten(c, &l);
 }
@@ -205,8 +205,8 @@ Test(cluster, lag_is_known_again_after_a_restart)
 	meet_all();
 	answer(0, 0x5000, BEGIN);
 	answer(1, 0x5000, BEGIN + 1 * MS);
-	cluster_away(c, 1);
-	cluster_met(c, 1, &standby, &none);
+	cluster_set_away(c, 1);
+	cluster_begin_life(c, 1, &standby, &none);
 	answer(1, 0x4000, BEGIN + 70 * MS);
 	cr_expect_eq(look().hosts[1].lag_us, 70 * MS + 100, "a crash may have taken it back");
 }
@@ -219,14 +219,14 @@ Test(cluster, the_same_primary_met_again_has_the_same_history)
 	uint64_t life;
 
 	meet_all();
-	cluster_prove(c, 1, true);
+	cluster_set_proved(c, 1, true);
 	life = look().hosts[0].life;
-	cluster_away(c, 0);
+	cluster_set_away(c, 0);
 	v = look();
 	cr_expect_eq(v.primary, -1);
 	cr_expect_eq(v.history, 1);
 	cr_expect(v.hosts[1].is_proved);
-	cluster_met(c, 0, &primary, &none);
+	cluster_begin_life(c, 0, &primary, &none);
 	v = look();
 	cr_expect_eq(v.primary, 0);
 	cr_expect_eq(v.history, 1);
@@ -237,10 +237,10 @@ Test(cluster, the_same_primary_met_again_has_the_same_history)
 Test(cluster, a_proof_ends_with_the_life_of_the_standby)
 {
 	meet_all();
-	cluster_prove(c, 1, true);
-	cluster_away(c, 1);
+	cluster_set_proved(c, 1, true);
+	cluster_set_away(c, 1);
 	cr_expect_not(look().hosts[1].is_proved);
-	cluster_met(c, 1, &standby, &none);
+	cluster_begin_life(c, 1, &standby, &none);
 	cr_expect_not(look().hosts[1].is_proved);
 }
 
@@ -252,21 +252,21 @@ Test(cluster, the_word_of_a_standby_counts_in_its_life_and_history_alone)
 	meet_all();
 	v = look();
 	cr_expect_eq(v.hosts[1].asked_from_us, 0, "before PostgreSQL 19");
-	cluster_has_word(c, 1);
+	cluster_set_can_wait(c, 1);
 	cr_expect_eq(look().hosts[1].asked_from_us, 1);
 	cr_expect_not(cluster_replayed(c, 1, v.hosts[1].life, v.history, 500, BEGIN), "it is not proved");
-	cluster_prove(c, 1, true);
+	cluster_set_proved(c, 1, true);
 	cr_expect(cluster_replayed(c, 1, v.hosts[1].life, v.history, 500, BEGIN));
 	cr_expect(cluster_replayed(c, 1, v.hosts[1].life, v.history, 400, BEGIN));
 	cr_expect_eq(look().hosts[1].replayed, 500);
 	cr_expect_not(cluster_replayed(c, 1, v.hosts[1].life + 1, v.history, 600, BEGIN));
 	cr_expect_not(cluster_replayed(c, 1, v.hosts[1].life, v.history, 0, BEGIN), "it has not in time");
 	cr_expect_gt(look().hosts[1].asked_from_us, BEGIN, "nobody asks it for a moment");
-	cluster_met(c, 2, &next, &none);
+	cluster_begin_life(c, 2, &next, &none);
 	cr_expect_eq(look().hosts[1].replayed, 0);
-	cluster_prove(c, 1, true);
+	cluster_set_proved(c, 1, true);
 	cr_expect_not(cluster_replayed(c, 1, v.hosts[1].life, v.history, 600, BEGIN), "a position of the log before");
-	cluster_met(c, 1, &standby, &none);
+	cluster_begin_life(c, 1, &standby, &none);
 	cr_expect_eq(look().hosts[1].asked_from_us, 0);
 	cr_expect_not(cluster_replayed(c, 2, look().hosts[2].life, v.history, 0, BEGIN));
 	cr_expect_eq(look().hosts[2].asked_from_us, 0, "what can't be asked stays so");
@@ -281,9 +281,9 @@ Test(cluster, a_promotion_begins_a_history)
 
 	meet_all();
 	answer(0, 0x6000, BEGIN);
-	cluster_prove(c, 2, true);
-	cluster_away(c, 0);
-	cluster_met(c, 1, &promoted, &none);
+	cluster_set_proved(c, 2, true);
+	cluster_set_away(c, 0);
+	cluster_begin_life(c, 1, &promoted, &none);
 	v = look();
 	cr_expect_eq(v.primary, 1);
 	cr_expect_eq(v.history, 2);
@@ -292,9 +292,9 @@ Test(cluster, a_promotion_begins_a_history)
 	cr_expect_not(v.hosts[2].is_proved);
 	cr_expect_eq(v.hosts[2].lag_us, 0);
 
-	cluster_met(c, 0, &primary, &none);
+	cluster_begin_life(c, 0, &primary, &none);
 	cr_expect_eq(look().primary, 1, "the old one is back, and does not know yet");
-	cluster_away(c, 1);
+	cluster_set_away(c, 1);
 	cr_expect_eq(look().primary, -1, "it is not the primary any more, even when it is alone");
 	cr_expect_eq(look().history, 2);
 }
@@ -305,11 +305,11 @@ Test(cluster, a_restart_of_the_primary_begins_a_history_too)
 	const struct cluster_mark crashed = { .system_id = 7, .started_us = 900, .replayed = 0x7000, .timeline = 1 };
 
 	meet_all();
-	cluster_away(c, 0);
-	cluster_met(c, 0, &in_order, &none);
+	cluster_set_away(c, 0);
+	cluster_begin_life(c, 0, &in_order, &none);
 	cr_expect_eq(look().history, 2);
 	cr_expect_eq(look().past[1].end, UINT64_MAX, "nothing is lost");
-	cluster_met(c, 0, &crashed, &none);
+	cluster_begin_life(c, 0, &crashed, &none);
 	cr_expect_eq(look().history, 3, "its backends were restarted: the same start, but another recovery");
 	cr_expect_eq(look().past[2].end, 0x7000);
 }
@@ -320,7 +320,7 @@ Test(cluster, forgets_the_oldest_histories)
 
 	for (uint64_t i = 1; i <= 3 * CLUSTER_PASTS; i++) {
 		mark.started_us = 100 + i;
-		cluster_met(c, 0, &mark, &none);
+		cluster_begin_life(c, 0, &mark, &none);
 		cr_assert_eq(look().history, i);
 	}
 	for (uint32_t i = 0; i < CLUSTER_PASTS; i++)
@@ -332,12 +332,12 @@ Test(cluster, two_primaries_are_none)
 	const struct cluster_mark other = { .system_id = 7, .started_us = 300, .timeline = 1 };
 	const struct cluster_mark stranger = { .system_id = 8, .started_us = 300, .timeline = 9 };
 
-	cluster_met(c, 0, &primary, &none);
-	cluster_met(c, 1, &other, &none);
+	cluster_begin_life(c, 0, &primary, &none);
+	cluster_begin_life(c, 1, &other, &none);
 	cr_expect_eq(look().primary, -1);
-	cluster_away(c, 1);
+	cluster_set_away(c, 1);
 	cr_expect_eq(look().primary, 0);
-	cluster_met(c, 2, &stranger, &none);
+	cluster_begin_life(c, 2, &stranger, &none);
 	cr_expect_eq(look().primary, -1, "timelines of another cluster say nothing");
 	cr_expect_eq(look().history, 1);
 }
@@ -361,8 +361,8 @@ Test(cluster, tells_those_who_wait)
 	atomic_store(&a.is_waiting, true);
 	answer(0, 0x5000, BEGIN);
 	cr_expect_eq(told, 1);
-	cluster_prove(c, 1, true);
-	cluster_away(c, 2);
+	cluster_set_proved(c, 1, true);
+	cluster_set_away(c, 2);
 	cr_expect_eq(told, 3);
 	cluster_unlisten(c, &a);
 	answer(0, 0x5000, BEGIN);

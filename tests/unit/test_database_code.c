@@ -411,7 +411,7 @@ Test(database_code, an_answer_that_is_merely_old_closes_no_server_but_for_its_na
 	database_code_changed(&db, 0);
 	database_code_answered(&db, true, 8, T0 + 9 * US_PER_S + 1000);
 	cr_expect_eq(db.reaches_us, T0 + 9 * US_PER_S + 1000, "an answer to such DDL may tell of it");
-	cr_expect_eq(database_code_feared(&db) & STATE_BACKEND, 0);
+	cr_expect_eq(database_code_assumed_risk(&db) & STATE_BACKEND, 0);
 	answer(&db, NULL, T0 + 11 * US_PER_S, 1000);
 	cr_expect_lt(db.reaches_us, db.replaced_us, "this one was to none");
 }
@@ -431,7 +431,7 @@ read_under_ddl(uint64_t asked_us, unsigned risk, const char *name)
 static bool
 is_feared_to_keep(void)
 {
-	return (database_code_feared(&db) & (unsigned)STATE_BACKEND) != 0;
+	return (database_code_assumed_risk(&db) & (unsigned)STATE_BACKEND) != 0;
 }
 
 Test(database_code, ddl_that_was_only_feared_to_reach_what_keeps_is_feared_no_longer_once_nothing_new_does)
@@ -593,13 +593,13 @@ Test(database_code, who_may_have_run_functions_just_made_is_judged_before_it_is_
 
 Test(database_code, what_is_compiled_counts_until_there_is_another_answer)
 {
-	cr_expect_eq(database_code_compiled(&db), RISK_CONTEXT, "as long as nothing is known");
+	cr_expect_eq(database_code_plan_risk(&db), RISK_CONTEXT, "as long as nothing is known");
 	answer(&db, "1024 0", T0, 10);
-	cr_expect_eq(database_code_compiled(&db), RISK_CONTEXT);
+	cr_expect_eq(database_code_plan_risk(&db), RISK_CONTEXT);
 	database_code_changed(&db, 0);
-	cr_expect_eq(database_code_compiled(&db), RISK_CONTEXT, "the next answer will tell");
+	cr_expect_eq(database_code_plan_risk(&db), RISK_CONTEXT, "the next answer will tell");
 	answer(&db, NULL, T0 + 2 * US_PER_S, 10);
-	cr_expect_eq(database_code_compiled(&db), 0);
+	cr_expect_eq(database_code_plan_risk(&db), 0);
 }
 
 Test(database_code, another_version_counts_as_ddl_until_the_code_was_read)

@@ -97,10 +97,16 @@ static const struct {
 	  { .what = ASK_LOOK, .limit = 90, .expected = 6, .flying = 2, .marked = 5, .is_first = true },
 	  SAID LOOK ";LISTEN pgweir_budget" },
 	{ "the bell",
-	  { .what = ASK_LOOK, .limit = 90, .expected = 6, .flying = 2, .marked = 5, .is_bell = true },
+	  { .what = ASK_LOOK, .limit = 90, .expected = 6, .flying = 2, .marked = 5, .wakes_others = true },
 	  SAID LOOK ";NOTIFY pgweir_budget" },
 	{ "all of it",
-	  { .what = ASK_LOOK, .limit = 90, .expected = 6, .flying = 2, .marked = 5, .is_first = true, .is_bell = true },
+	  { .what = ASK_LOOK,
+	    .limit = 90,
+	    .expected = 6,
+	    .flying = 2,
+	    .marked = 5,
+	    .is_first = true,
+	    .wakes_others = true },
 	  SAID LOOK ";LISTEN pgweir_budget;NOTIFY pgweir_budget" },
 };
 

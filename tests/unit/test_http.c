@@ -393,6 +393,8 @@ static const struct {
 	{ "deflate,gzip ; q=0.001", true },
 	{ "gzip;q=0", false },
 	{ "gzip; q=0.000, deflate", false },
+	{ "gzip;x=1, deflate;q=0", true },
+	{ "gzip;x=q;q=0, deflate", false },
 	{ "gzipped", false },
 	{ "identity", false },
 	{ "*", false },

@@ -340,11 +340,11 @@ read_steps(char *got, size_t size, unsigned options, const char *sql, size_t len
 	cr_assert_not_null(exact);
 	memcpy(exact, sql, len);
 	got[0] = '\0';
-	for (known_begin(&r, options, exact, len); known_step(&r, &k);)
+	for (known_begin(&r, options, exact, len); known_next_statement(&r, &k);)
 		if (k.kind != KNOWN_NOT)
 			at += (size_t)snprintf(got + at, size - at, "%s%s%s%s", at > 0 ? " " : "", kinds[k.kind],
 					       k.name[0] != '\0' ? "=" : "", k.name);
-	cr_expect_eq(known_step(&r, &k), false, "the end stays the end");
+	cr_expect_eq(known_next_statement(&r, &k), false, "the end stays the end");
 	cr_expect_eq(k.kind, KNOWN_NOT);
 	free(exact);
 }

@@ -66,7 +66,7 @@ Test(ldap, which_server_is_asked)
 		cr_expect_eq(s == NULL, row->uris == NULL, "%s: %s", row->rule, why.text);
 		if (s != NULL) {
 			cr_expect_str_eq(s->uris, row->uris, "%s: got %s", row->rule, s->uris);
-			cr_expect_eq(ldap_is_open(s), row->is_open, "%s", row->rule);
+			cr_expect_eq(ldap_sends_clear_text(s), row->is_open, "%s", row->rule);
 		}
 		ldap_settings_free(s);
 	}

@@ -412,7 +412,7 @@ begin_with_waiting(struct story *s)
 	ledger_init(&s->ledger, &ops, s);
 	ledger_enter_next(&s->ledger, (struct owed){ .kind = OWED_LOCAL_PARSE, .phase = 1, .ref = &ref });
 	cr_expect_str_eq(s->log, "");
-	cr_expect(ledger_is_ours(&s->ledger));
+	cr_expect(ledger_is_all_local(&s->ledger));
 }
 
 Test(ledger, a_local_reply_may_wait_for_the_servers_next_one)
@@ -422,8 +422,8 @@ Test(ledger, a_local_reply_may_wait_for_the_servers_next_one)
 	begin_with_waiting(&s);
 	ledger_push(&s.ledger, OWED_BIND, OWED_TO_CLIENT, NULL);
 	cr_expect_str_eq(s.log, "");
-	cr_expect_not(ledger_is_ours(&s.ledger));
-	cr_expect(ledger_is_our_turn(&s.ledger));
+	cr_expect_not(ledger_is_all_local(&s.ledger));
+	cr_expect(ledger_local_is_due(&s.ledger));
 	ledger_advance(&s.ledger);
 	cr_expect_str_eq(s.log, "*m +m");
 	tell(&s, ">S 2 Z =0", "the rest");

@@ -1259,8 +1259,8 @@ Test(config, databases_and_users_are_found_by_name)
 	cr_expect_str_eq(config_find_database(c, "")->name, "*");
 	cr_expect_str_eq(config_find_user(c, "say \"hi\"")->name, "say \"hi\"");
 	cr_expect_null(config_find_user(c, "nobody"));
-	cr_expect(config_is_admin(c, "root") && config_is_stats(c, "root") && config_is_stats(c, "monitor"));
-	cr_expect(!config_is_admin(c, "monitor") && !config_is_stats(c, "web") && !config_is_admin(c, ""));
+	cr_expect(config_is_admin(c, "root") && config_is_stats_user(c, "root") && config_is_stats_user(c, "monitor"));
+	cr_expect(!config_is_admin(c, "monitor") && !config_is_stats_user(c, "web") && !config_is_admin(c, ""));
 	cr_expect_str_eq(config_suggest_database(c, "ap"), "app");
 	cr_expect_str_eq(config_suggest_database(c, "my-db"), "my db");
 	cr_expect_null(config_suggest_database(c, "zebra"));
@@ -1476,7 +1476,8 @@ Test(config, tenants_are_found_by_the_name_of_a_database)
 	cr_expect_eq(config_tenant_len(c, "acme/app"), 4);
 	cr_expect_eq(config_tenant_len(c, "/app"), 0);
 	cr_expect_str_eq(config_suggest_database(c, "acne/app"), "acme");
-	cr_expect(config_names_tenants(c, NULL) && config_names_tenants(c, "user") && !config_names_tenants(c, "sni"));
+	cr_expect(config_allows_tenants_in(c, NULL) && config_allows_tenants_in(c, "user") &&
+		  !config_allows_tenants_in(c, "sni"));
 	config_unref(c);
 
 	c = load_good(BASE "[pgweir]\ntenants = user\n[tenant acme]\nupstream = host=a\n[tenant *]\n"

@@ -625,7 +625,7 @@ Test(log, no_log_at_all_is_fine)
 	log_error(NULL, "nobody hears this");
 	log_debug(NULL, "nor this");
 	log_free(NULL);
-	cr_expect_eq(log_enabled(NULL, LOG_LEVEL_ERROR), 0);
+	cr_expect_eq(log_is_enabled(NULL, LOG_LEVEL_ERROR), 0);
 }
 
 static const struct {

@@ -45,7 +45,7 @@ call(const char *name)
 	}
 
 TRUTH(resend_is_possible, fake.is_possible, struct exchange *x, const struct server *srv)
-TRUTH(resend_is_of_statements, false, const struct server *srv)
+TRUTH(resend_has_only_statements, false, const struct server *srv)
 TRUTH(commit_check_is_in_doubt, fake.is_in_doubt, const struct exchange *x, const struct server *srv)
 TRUTH(commit_check_failed, true, struct server *srv, const char *sqlstate)
 TRUTH(state_is_dirty, fake.is_dirty, const struct exchange *x, const struct server *srv)
@@ -63,7 +63,7 @@ resend_unexecuted(struct exchange *x, struct server *srv)
 
 NOTHING(reject_kept, "refuse", struct exchange *x, const struct fail *why, enum request_failure kind)
 NOTHING(relay_batch, "go_on", struct exchange *x, const uint8_t *bytes, size_t len)
-NOTHING(relay_what_follows, "go on behind", struct exchange *x)
+NOTHING(relay_rest, "go on behind", struct exchange *x)
 NOTHING(state_undo_reports, "undo", struct exchange *x, const struct gucs *before)
 NOTHING(reads_lost, "elsewhere", struct exchange *x, const struct server *srv)
 NOTHING(report_failure, "failed", struct exchange *x, const struct fail *why, enum request_failure kind,
@@ -86,7 +86,7 @@ state_stop_lingering(struct exchange *x)
 {
 }
 void
-state_fear_unseen(struct exchange *x)
+state_assume_unseen_code(struct exchange *x)
 {
 }
 void
@@ -107,7 +107,7 @@ commit_check_lost(struct exchange *x, struct server *srv, const struct fail *sho
 }
 
 unsigned
-state_seal(struct exchange *x)
+state_parts_to_wash(struct exchange *x)
 {
 	return 0;
 }

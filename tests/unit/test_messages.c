@@ -229,7 +229,7 @@ Test(messages, error_fields)
 		uint8_t *body = exact(row->body, row->len);
 		struct error_fields e;
 
-		fields_error(body, row->len, &e);
+		fields_parse_error(body, row->len, &e);
 		expect_text(e.severity, row->severity, row->rule);
 		expect_text(e.sqlstate, row->sqlstate, row->rule);
 		expect_text(e.message, row->message, row->rule);
@@ -247,7 +247,7 @@ Test(messages, an_error_of_ours_reads_back_whole_and_in_every_cut)
 	for (size_t len = 0; len <= b.len - FRAME_HEAD_LEN; len++) {
 		uint8_t *body = exact(b.bytes + FRAME_HEAD_LEN, len);
 
-		fields_error(body, len, &e);
+		fields_parse_error(body, len, &e);
 		expect_text(e.severity, len >= 7 ? "ERROR" : NULL, "severity");
 		expect_text(e.sqlstate, len >= 21 ? "08P01" : NULL, "sqlstate");
 		expect_text(e.message, len >= 27 ? "what" : NULL, "message");
@@ -440,19 +440,20 @@ static const struct {
 
 Test(messages, shapes_of_rows)
 {
-	uint32_t first = fields_row_shape((const uint8_t *)shape_rows[0].body, shape_rows[0].len);
+	uint32_t first = fields_description_hash((const uint8_t *)shape_rows[0].body, shape_rows[0].len);
 
 	cr_expect_neq(first, 0);
 	EACH(row, shape_rows) {
 		size_t len = row->len;
 
-		cr_expect_eq(fields_row_shape((const uint8_t *)row->body, len) == first, row->is_same, "%s", row->rule);
+		cr_expect_eq(fields_description_hash((const uint8_t *)row->body, len) == first, row->is_same, "%s",
+			     row->rule);
 		for (size_t cut = 0; cut < len; cut++) {
 			uint8_t *body = exact(row->body, cut);
 
-			cr_expect_eq(fields_row_shape(body, cut), 0, "%s, cut to %zu", row->rule, cut);
+			cr_expect_eq(fields_description_hash(body, cut), 0, "%s, cut to %zu", row->rule, cut);
 			free(body);
 		}
 	}
-	cr_expect_eq(fields_row_shape((const uint8_t *)"\0\0x", 3), 0, "more than it says");
+	cr_expect_eq(fields_description_hash((const uint8_t *)"\0\0x", 3), 0, "more than it says");
 }

@@ -292,9 +292,9 @@ Test(bouncer, is_told_from_pgweirs_own_file)
 {
 	static const char theirs[] = "; a\n  [databases]\n", ours[] = "; [pgbouncer]\n[pgweir]\n[databases]\n";
 
-	cr_expect(bouncer_is(theirs, strlen(theirs)));
-	cr_expect_not(bouncer_is(ours, strlen(ours)));
-	cr_expect_not(bouncer_is("", 0));
+	cr_expect(bouncer_is_ini(theirs, strlen(theirs)));
+	cr_expect_not(bouncer_is_ini(ours, strlen(ours)));
+	cr_expect_not(bouncer_is_ini("", 0));
 }
 
 Test(bouncer, the_import_says_what_became_of_each_setting)

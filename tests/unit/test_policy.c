@@ -319,9 +319,8 @@ Test(policy, the_refusal_says_so_when_opening_failed_during_the_wait)
 	fake_borrow(&f, 1);
 	fake_failed(&f, 1, CF_TOO_MANY, false);
 	fake_at(&f, f.now + 1500 * MS);
-	cr_expect_str_eq(
-	    f.clients[1].why.hint,
-	    "Raise PostgreSQL's max_connections, or lower pool_size; it said: sorry, too many clients already.");
+	cr_expect_str_eq(f.clients[1].why.hint,
+			 "Raise PostgreSQL's limit, or lower pool_size; it said: sorry, too many clients already.");
 	fake_fini(&f);
 }
 

@@ -119,7 +119,7 @@ on_clean(struct server *srv)
 }
 
 static const struct server_owner_ops ops = {
-	.holds = pool_code_holds, .clean = on_clean, .answer_row = pool_code_row, .answered = pool_code_answered
+	.holds = pool_code_hold, .clean = on_clean, .answer_row = pool_code_row, .answered = pool_code_answered
 };
 static const struct server_env env = { .now_us = &now_us, .owner_ops = &ops };
 

@@ -95,7 +95,7 @@ Test(seal, plpgsql_is_not_loaded_for_it)
 		struct buf b = { 0 };
 		size_t at = 0;
 
-		cr_expect_eq(seal_put_remote(&b, &cases[i].row), cases[i].is_known, "case %zu", i);
+		cr_expect_eq(seal_put_for_row(&b, &cases[i].row), cases[i].is_known, "case %zu", i);
 		for (size_t n = 0; n < 2 && cases[i].sql[n] != NULL; n++) {
 			cr_assert_lt(at, b.len);
 			cr_expect_eq(strncmp((const char *)b.bytes + at, cases[i].sql[n], strlen(cases[i].sql[n])), 0);
@@ -111,10 +111,10 @@ Test(seal, a_wrapper_costs_the_server_unless_its_sessions_can_be_closed)
 	const struct probe_row dblink = { 'd', "s", "" }, handler = { 'h', "s", "" }, closes = { 'f', "s", "" };
 	struct buf b = { 0 };
 
-	cr_assert(seal_put_remote(&b, &dblink));
-	cr_expect_not(seal_put_remote(&b, &handler), "postgres_fdw before 1.1");
-	cr_assert(seal_put_remote(&b, &closes));
-	cr_expect(seal_put_remote(&b, &handler));
+	cr_assert(seal_put_for_row(&b, &dblink));
+	cr_expect_not(seal_put_for_row(&b, &handler), "postgres_fdw before 1.1");
+	cr_assert(seal_put_for_row(&b, &closes));
+	cr_expect(seal_put_for_row(&b, &handler));
 	buf_fini(&b);
 }
 

@@ -195,12 +195,12 @@ Test(session_commons, types_that_one_loop_has_learnt_are_known_to_all)
 	for (int i = 0; i < LOOPS; i++)
 		st[i] = statement_get(all.homes[i], OPEN, 0);
 	id = st[0]->id;
-	cr_expect_not(statement_has_types(st[1], TYPES_INT4), "not known yet");
+	cr_expect_not(statement_check_types(st[1], TYPES_INT4), "not known yet");
 	statement_learn_types(st[0], TYPES_INT4);
-	cr_expect(statement_has_types(st[1], TYPES_INT4));
+	cr_expect(statement_check_types(st[1], TYPES_INT4));
 	statement_learn_types(st[2], TYPES_TEXT); /* the first that are learnt count */
-	cr_expect(statement_has_types(st[2], TYPES_INT4));
-	cr_expect_not(statement_has_types(st[2], TYPES_TEXT));
+	cr_expect(statement_check_types(st[2], TYPES_INT4));
+	cr_expect_not(statement_check_types(st[2], TYPES_TEXT));
 	statement_home_renew(all.homes[0]);
 	for (int i = 0; i < LOOPS; i++) {
 		cr_expect_gt(used(st[i]), id);
@@ -211,7 +211,7 @@ Test(session_commons, types_that_one_loop_has_learnt_are_known_to_all)
 	fresh = statement_get(all.homes[1], OPEN, 0);
 	cr_expect_neq(fresh->id, st[1]->id);
 	cr_expect_eq(statement_learnt_types(fresh, &len), NULL);
-	cr_expect_not(statement_has_types(fresh, TYPES_INT4), "those of the old name");
+	cr_expect_not(statement_check_types(fresh, TYPES_INT4), "those of the old name");
 	statement_unref(fresh);
 	for (int i = 0; i < LOOPS; i++)
 		statement_unref(st[i]);
@@ -279,13 +279,13 @@ Test(session_commons, rows_that_one_loop_has_seen_are_compared_on_all)
 
 	for (int i = 0; i < LOOPS; i++)
 		st[i] = statement_get(all.homes[i], OPEN, 0);
-	cr_expect(statement_has_shape(st[0], 5));
-	cr_expect(statement_has_shape(st[1], 5));
-	cr_expect_not(statement_has_shape(st[2], 6));
+	cr_expect(statement_check_shape(st[0], 5));
+	cr_expect(statement_check_shape(st[1], 5));
+	cr_expect_not(statement_check_shape(st[2], 6));
 	statement_renew(st[2]);
-	cr_expect(statement_has_shape(st[2], 6), "under its new name");
+	cr_expect(statement_check_shape(st[2], 6), "under its new name");
 	used(st[0]);
-	cr_expect_not(statement_has_shape(st[0], 5));
+	cr_expect_not(statement_check_shape(st[0], 5));
 	for (int i = 0; i < LOOPS; i++)
 		statement_unref(st[i]);
 	end(&all);
@@ -373,7 +373,7 @@ use_texts(unsigned number, void *arg)
 			statement_renew(st);
 		else if (what < 8)
 			statement_learn_types(st, TYPES_INT4);
-		else if (!statement_has_shape(st, 5))
+		else if (!statement_check_shape(st, 5))
 			statement_renew(st);
 		statement_unref(what < 32 ? held[n] : st);
 		if (what < 32)

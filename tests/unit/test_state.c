@@ -126,7 +126,7 @@ is_released(void)
 	if (fake->x.session != NULL)
 		state_request_done(&fake->x);
 	fake_sent();
-	return state_may_release(&fake->x, false);
+	return state_settle(&fake->x, false);
 }
 
 static bool

@@ -150,7 +150,7 @@ static void
 world_init(struct world *w, bool asks_certificate)
 {
 	struct tls_accept_settings a = { 0 };
-	struct tls_connect_settings c = { .verify = TLS_VERIFY_NAME };
+	struct tls_connect_settings c = { .verify = TLS_CHECK_NAME };
 	struct fail why;
 	int fds[2], small = 8192;
 
@@ -162,7 +162,7 @@ world_init(struct world *w, bool asks_certificate)
 	a.certificate = asks_certificate ? TLS_NEEDED : TLS_NOT_ASKED_FOR;
 	if (!asks_certificate)
 		c.certificate_file = NULL;
-	w->accepting = tls_accept_context(&a, &why);
+	w->accepting = tls_context_for_accept(&a, &why);
 	cr_assert_not_null(w->accepting, "%s", why.text);
 	w->connecting = tls_connect_context(&c, &why);
 	cr_assert_not_null(w->connecting, "%s", why.text);
@@ -466,27 +466,27 @@ Test(tls, contexts_refuse_what_does_not_fit)
 	identity_make(&one, "one.example.org");
 	identity_make(&two, "two.example.org");
 	snprintf(both, sizeof(both), "%s, %s", one.certificate, two.certificate);
-	cr_expect_null(tls_accept_context(
+	cr_expect_null(tls_context_for_accept(
 	    &(struct tls_accept_settings){ .certificate_files = "/no/such.pem", .key_files = one.key }, &why));
 	cr_expect(strstr(why.text, "/no/such.pem") != NULL, "%s", why.text);
-	cr_expect_null(tls_accept_context(
+	cr_expect_null(tls_context_for_accept(
 	    &(struct tls_accept_settings){ .certificate_files = one.certificate, .key_files = two.key }, &why));
 	cr_expect(strstr(why.text, two.key) != NULL, "%s", why.text);
-	cr_expect_null(
-	    tls_accept_context(&(struct tls_accept_settings){ .certificate_files = both, .key_files = one.key }, &why));
+	cr_expect_null(tls_context_for_accept(
+	    &(struct tls_accept_settings){ .certificate_files = both, .key_files = one.key }, &why));
 	cr_expect(strstr(why.text, "no key") != NULL, "%s", why.text);
-	cr_expect_null(tls_accept_context(&(struct tls_accept_settings){ .certificate_files = one.certificate,
-									 .key_files = one.key,
-									 .ciphers = "NONSENSE" },
-					  &why));
+	cr_expect_null(tls_context_for_accept(&(struct tls_accept_settings){ .certificate_files = one.certificate,
+									     .key_files = one.key,
+									     .ciphers = "NONSENSE" },
+					      &why));
 	cr_expect(strstr(why.text, "NONSENSE") != NULL, "%s", why.text);
-	cr_expect_null(tls_accept_context(&(struct tls_accept_settings){ .certificate_files = one.certificate,
-									 .key_files = one.key,
-									 .certificate = TLS_ASKED_FOR,
-									 .ca_file = one.key },
-					  &why));
+	cr_expect_null(tls_context_for_accept(&(struct tls_accept_settings){ .certificate_files = one.certificate,
+									     .key_files = one.key,
+									     .certificate = TLS_ASKED_FOR,
+									     .ca_file = one.key },
+					      &why));
 	cr_expect_null(tls_connect_context(
-	    &(struct tls_connect_settings){ .verify = TLS_VERIFY_CHAIN, .ca_file = "/no/ca" }, &why));
+	    &(struct tls_connect_settings){ .verify = TLS_CHECK_CHAIN, .ca_file = "/no/ca" }, &why));
 	cr_expect(strstr(why.text, "/no/ca") != NULL, "%s", why.text);
 	identity_remove(&one);
 	identity_remove(&two);

@@ -18,7 +18,7 @@ read_parse(const char *sql)
 {
 	struct sql_traits v;
 
-	traits_anyhow(&v, sql, strlen(sql));
+	traits_of_all_options(&v, sql, strlen(sql));
 	traits_of_parse(&v, sql, strlen(sql));
 	return v;
 }
@@ -143,7 +143,7 @@ Test(traits, sql_that_may_be_read_in_several_ways)
 	struct sql_traits v;
 
 	cr_expect_eq(read(sql).flags & SCAN_LISTEN, SCAN_LISTEN, "the backslash is one");
-	traits_anyhow(&v, sql, strlen(sql));
+	traits_of_all_options(&v, sql, strlen(sql));
 	cr_expect((v.flags & SCAN_LISTEN) != 0);
 	cr_expect(!v.is_plain);
 }

@@ -46,7 +46,7 @@ add_text(OM_uint32 status, int kind, char *text, size_t size)
 }
 
 bool
-gss_is_failure(OM_uint32 minor)
+gss_is_system_error(OM_uint32 minor)
 {
 	krb5_error_code code = (krb5_error_code)minor;
 
@@ -126,7 +126,7 @@ take_token(struct gss_context *x, struct auth_tokens *t, struct fail *why)
 	else if (major == GSS_S_CONTINUE_NEEDED && t->reply.len > 0) /* without, it was no token of this mechanism */
 		proof = PROOF_MORE;
 	else
-		proof = gss_failed(gss_is_failure(minor) ? PROOF_FAILED : PROOF_WRONG, "accept the client's token",
+		proof = gss_failed(gss_is_system_error(minor) ? PROOF_FAILED : PROOF_WRONG, "accept the client's token",
 				   major, minor, why);
 	gss_release_name(&ignored, &client);
 	if (proof == PROOF_RIGHT && t->delegated != NULL)

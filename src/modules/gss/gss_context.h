@@ -26,7 +26,7 @@ enum proof gss_failed(enum proof proof, const char *doing, OM_uint32 major, OM_u
  * then is of another type. */
 enum proof gss_take_name(gss_name_t client, char *name, struct fail *why);
 /* Returns true if the system, the KDC or the replay cache is at fault, not the other side. */
-bool gss_is_failure(OM_uint32 minor);
+bool gss_is_system_error(OM_uint32 minor);
 
 /* --- gss_delegate.c --- */
 /* Called when the client t->name has authenticated: makes *t->delegated of its name and of the credentials that it has

@@ -31,7 +31,7 @@ import_service(const struct auth_server *to, struct gss_context *x, struct fail 
 static enum proof
 fail_ticket(const struct auth_server *to, OM_uint32 major, OM_uint32 minor, struct fail *why)
 {
-	enum proof proof = gss_is_failure(minor) ? PROOF_FAILED : PROOF_WRONG;
+	enum proof proof = gss_is_system_error(minor) ? PROOF_FAILED : PROOF_WRONG;
 	char doing[128];
 
 	snprintf(doing, sizeof(doing), "get a ticket for %.40s@%.60s", to->service != NULL ? to->service : "postgres",

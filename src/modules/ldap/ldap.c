@@ -180,7 +180,7 @@ next_host(const char **list, size_t *len)
 }
 
 bool
-ldap_is_open(const struct ldap_settings *s)
+ldap_sends_clear_text(const struct ldap_settings *s)
 {
 	const char *at = s->server, *host;
 	size_t len;
@@ -258,7 +258,7 @@ doubt(const void *options, void (*say)(void *arg, const char *text), void *arg)
 {
 	const struct ldap_settings *s = options;
 
-	if (ldap_is_open(s))
+	if (ldap_sends_clear_text(s))
 		say(arg, "passwords travel to the LDAP server in clear text: use ldaptls=1 or ldapscheme=ldaps");
 	if (s->filter != NULL && strstr(s->filter, LDAP_PLACEHOLDER) == NULL)
 		say(arg, "ldapsearchfilter has no " LDAP_PLACEHOLDER

@@ -40,7 +40,7 @@ int ldap_take(void *settings, const char *name, const char *value, struct fail *
  * missing. */
 int ldap_settle(void *settings, struct fail *why);
 /* Returns true if passwords travel to the server in the clear, and the server is not on this machine. */
-bool ldap_is_open(const struct ldap_settings *s);
+bool ldap_sends_clear_text(const struct ldap_settings *s);
 void ldap_settings_free(void *settings); /* wipes secrets; settings may be NULL */
 /* These write the filter that finds a user, and the name to which pgweir binds without a search; both without a
  * terminator. */

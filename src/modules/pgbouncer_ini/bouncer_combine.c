@@ -195,7 +195,8 @@ add_constants(struct bouncer *b)
 	};
 
 	for (size_t i = 0; i < sizeof(constants) / sizeof(constants[0]); i++)
-		bouncer_emit(b, LINE_THEIRS, constants[i][3], constants[i][0], constants[i][1], constants[i][2]);
+		bouncer_emit(b, LINE_PGBOUNCER_DEFAULT, constants[i][3], constants[i][0], constants[i][1],
+			     constants[i][2]);
 }
 
 void
@@ -207,5 +208,5 @@ bouncer_combine(struct bouncer *b)
 	combine_tls(b);
 	combine_check_query(b);
 	add_constants(b);
-	bouncer_peers(b);
+	bouncer_emit_peers(b);
 }

@@ -281,7 +281,7 @@ section_name(const struct bouncer *b, const struct bouncer_entry *entry, const c
 }
 
 void
-bouncer_sections(struct bouncer *b, const struct bouncer_entries *entries, const char *word, unsigned place)
+bouncer_emit_sections(struct bouncer *b, const struct bouncer_entries *entries, const char *word, unsigned place)
 {
 	for (size_t i = 0; i < entries->count; i++) {
 		const struct bouncer_entry *entry = &entries->list[i];
@@ -307,7 +307,7 @@ bouncer_sections(struct bouncer *b, const struct bouncer_entries *entries, const
 }
 
 void
-bouncer_peers(struct bouncer *b)
+bouncer_emit_peers(struct bouncer *b)
 {
 	struct buf peers = { 0 };
 

@@ -15,7 +15,7 @@ put_from(const struct bouncer *b, const struct bouncer_setting *s, FILE *to)
 	char place[512];
 
 	source_place(b->sink->source, "", s->line, place, sizeof(place));
-	if (s->line != LINE_THEIRS)
+	if (s->line != LINE_PGBOUNCER_DEFAULT)
 		fprintf(to, "; %s%s%s\n", place, *s->from != '\0' ? ": " : "", s->from);
 	else
 		fprintf(to, "; not set there: %s\n", s->from);
@@ -27,7 +27,7 @@ put_setting(const struct bouncer *b, const struct bouncer_setting *s, FILE *to)
 	const struct config_key *key = config_key_find(s->section, s->key);
 
 	/* A value that is pgweir's default, too, is left out. */
-	if (s->line == LINE_THEIRS && key != NULL && key->type != KEY_LISTENS &&
+	if (s->line == LINE_PGBOUNCER_DEFAULT && key != NULL && key->type != KEY_LISTENS &&
 	    strcmp(key->default_value, s->value) == 0)
 		return;
 	put_from(b, s, to);

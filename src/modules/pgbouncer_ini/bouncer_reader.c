@@ -232,7 +232,7 @@ bouncer_read_lines(struct bouncer *b, const char *text, size_t len, const char *
 }
 
 bool
-bouncer_is(const char *text, size_t len)
+bouncer_is_ini(const char *text, size_t len)
 {
 	static const char *const beginnings[] = { "[pgbouncer]", "[databases]", "[users]", "[peers]", "%include " };
 	const char *end = text + len, *newline;

@@ -30,7 +30,7 @@ bouncer_value(const struct bouncer *b, const char *name)
 unsigned
 bouncer_line(const struct bouncer *b, const char *name)
 {
-	return bouncer_is_set(b, name) ? b->lines[bouncer_key_row(bouncer_key_find(name))] : LINE_THEIRS;
+	return bouncer_is_set(b, name) ? b->lines[bouncer_key_row(bouncer_key_find(name))] : LINE_PGBOUNCER_DEFAULT;
 }
 
 /* --- what comes out ------------------------------------------------------------------------------------------- */
@@ -309,7 +309,7 @@ translate_setting(struct bouncer *b, const struct bouncer_key *key)
 		report_value(b, key, -1, &why);
 	if (key->fate == BOUNCER_REFUSED && !is_default && *value != '\0')
 		problem_error(b->sink, line, "%s", key->note);
-	else if (bouncer_key_ours(key) == NULL && line != LINE_THEIRS)
+	else if (bouncer_key_ours(key) == NULL && line != LINE_PGBOUNCER_DEFAULT)
 		bouncer_note(b, line, "%s = %s: %s", key->name, value, key->note);
 }
 
@@ -343,8 +343,8 @@ bouncer_translate(struct bouncer *b)
 		add_setting(&b->settings, &b->setting_count, &b->ours[i]);
 	b->ours_count = 0;
 	put_in_order(b);
-	bouncer_sections(b, &b->databases, "database", OF_DATABASE);
-	bouncer_sections(b, &b->users, "user", OF_USER);
+	bouncer_emit_sections(b, &b->databases, "database", OF_DATABASE);
+	bouncer_emit_sections(b, &b->users, "user", OF_USER);
 }
 
 /* --- as a file of pgweir's ------------------------------------------------------------------------------------ */

@@ -17,7 +17,7 @@ take_theirs(const struct bouncer_key *theirs, struct load_setting *out, struct f
 	const struct config_key *ours = bouncer_key_ours(theirs);
 
 	if (!bouncer_key_is_changeable(theirs))
-		return load_is_fixed(theirs->name, why);
+		return load_refuse_fixed(theirs->name, why);
 	snprintf(out->name, sizeof(out->name), "%s", theirs->name);
 	out->is_of_tls = strstr(theirs->name, "_tls") != NULL;
 	if (ours == NULL)
@@ -33,7 +33,7 @@ is_their_value(const struct bouncer_key *theirs, const char *value)
 	struct fail why;
 	bool is;
 
-	if (theirs->fate > BOUNCER_OWN)
+	if (theirs->fate > BOUNCER_COMBINED)
 		return false;
 	if (value == NULL)
 		return true;
@@ -48,7 +48,7 @@ take_foreign(const struct bouncer_key *theirs, struct load_setting *out, struct 
 {
 	const struct config_key *ours = bouncer_key_ours(theirs);
 
-	if (theirs->fate <= BOUNCER_OWN || !bouncer_key_is_changeable(theirs))
+	if (theirs->fate <= BOUNCER_COMBINED || !bouncer_key_is_changeable(theirs))
 		return take_theirs(theirs, out, why);
 	fail_set(why, "0A000", "%.63s is PgBouncer's; no single setting here corresponds to it", theirs->name);
 	if (ours != NULL)
@@ -145,7 +145,7 @@ each(const struct config *config,
 	for (size_t i = 0; (theirs = bouncer_key(i)) != NULL; i++) {
 		const char *written = config_foreign_value(config, bouncer_key_row(theirs));
 		const struct config_key *ours = bouncer_key_ours(theirs);
-		bool is_read_back = theirs->fate <= BOUNCER_OWN && (written == NULL || !ours->is_reloadable);
+		bool is_read_back = theirs->fate <= BOUNCER_COMBINED && (written == NULL || !ours->is_reloadable);
 		struct buf value = { 0 }, fallback = { 0 };
 
 		/* With a file of PgBouncer's, all values are shown as written. Only a setting that a reload can't
@@ -241,7 +241,7 @@ const struct file_format file_format_pgbouncer_ini = {
 	.program = "PgBouncer",
 	.no_database = "[databases] has none: clients can only use the console; for all of them: * = host=127.0.0.1",
 	.words = &bouncer_problem_words,
-	.is = bouncer_is,
+	.is = bouncer_is_ini,
 	.read = bouncer_read,
 	.import = bouncer_import,
 	.print_keys = bouncer_print_keys,

@@ -39,7 +39,7 @@ enum bouncer_type {
 /* The fate of a setting of [pgbouncer]. */
 enum bouncer_fate {
 	BOUNCER_TAKEN, /* becomes a setting of pgweir's */
-	BOUNCER_OWN, /* becomes a setting of pgweir's, by rules of its own (bouncer_combine.c) */
+	BOUNCER_COMBINED, /* becomes a setting of pgweir's, by rules of its own (bouncer_combine.c) */
 	BOUNCER_PART, /* becomes, with others, one setting of pgweir's, from which it can't be read back */
 	BOUNCER_IGNORED, /* not needed; note says why */
 	BOUNCER_REFUSED, /* asks for something that pgweir does not have, unless it has its default; note says why */
@@ -122,7 +122,7 @@ void bouncer_set_value(struct bouncer *b, const struct bouncer_key *key, unsigne
 void bouncer_fini(struct bouncer *b); /* wipes all texts, because there may be passwords */
 
 /* Returns true if text is a pgbouncer.ini: its first section is one of PgBouncer's, or it includes other files. */
-bool bouncer_is(const char *text, size_t len);
+bool bouncer_is_ini(const char *text, size_t len);
 /* Fills values and entries. */
 void bouncer_read_lines(struct bouncer *b, const char *text, size_t len, const char *path);
 
@@ -136,7 +136,8 @@ void bouncer_translate(struct bouncer *b);
 
 /* Returns the value of a setting; its default if it is not in the file; "" if it has no default. */
 const char *bouncer_value(const struct bouncer *b, const char *name);
-unsigned bouncer_line(const struct bouncer *b, const char *name); /* LINE_THEIRS if the value is PgBouncer's default */
+unsigned bouncer_line(const struct bouncer *b,
+		      const char *name); /* LINE_PGBOUNCER_DEFAULT if the value is PgBouncer's default */
 bool bouncer_is_set(const struct bouncer *b, const char *name);
 /*
  * Adds a setting of pgweir's; value is the value that the setting is to have: ${ and $$ are escaped here. key and value
@@ -162,8 +163,8 @@ void bouncer_combine(struct bouncer *b);
 /* --- bouncer_connect.c: [databases], [users], [peers] --- */
 
 /* Emits a section of pgweir's for each entry; only a database's section has an upstream. */
-void bouncer_sections(struct bouncer *b, const struct bouncer_entries *entries, const char *word, unsigned place);
-void bouncer_peers(struct bouncer *b);
+void bouncer_emit_sections(struct bouncer *b, const struct bouncer_entries *entries, const char *word, unsigned place);
+void bouncer_emit_peers(struct bouncer *b);
 
 /* --- bouncer_import.c --- */
 

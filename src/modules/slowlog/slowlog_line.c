@@ -57,7 +57,7 @@ static size_t
 put_parameters(const uint8_t *bind, size_t len, char *out, size_t cap)
 {
 	struct text t = { out, cap, 0 };
-	struct bind_values values;
+	struct value_list values;
 	const uint8_t *value;
 	char number[16];
 	size_t value_len;

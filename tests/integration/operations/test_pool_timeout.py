@@ -48,15 +48,13 @@ def test_nobody_is_blamed_who_does_something(weir, full):
 def test_a_larger_pool_is_not_the_advice_where_postgresql_takes_longer_the_more_it_has_to_do(weir):
     """The client's HINT, EXPLAIN WAIT and EXPLAIN POOL say the same."""
     weir.start_opened("10min", pool_size=4, max_overflow=0)
-    slower = ("SELECT pg_sleep(0.002 * count(*) * count(*) * count(*)) FROM pg_stat_activity WHERE state = 'active' AND "
-              "datname = current_database()")
 
-    def work(rounds):
+    def work(rounds, seconds):
         with weir.raw() as wire:
             for _ in range(rounds):
-                wire.query(slower)
-    work(250)
-    each([weir.in_background(work, 40) for _ in range(6)]).result()
+                wire.query(f"SELECT pg_sleep({seconds})")
+    work(250, 0.002)                    # one at a time
+    each([weir.in_background(work, 36, 0.1) for _ in range(6)]).result()        # four at a time, and each takes 50 times as long
     busy = [weir.raw() for _ in range(4)]
     each(busy).send(query("SELECT pg_sleep(60)"))
     wait_until(lambda: weir.postgres.count(wait_event="PgSleep") == 4)
