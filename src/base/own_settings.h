@@ -2,13 +2,12 @@
  * src/base/own_settings.h - the settings of a session that pgweir itself defines. For PostgreSQL they are custom
  * settings like any other, so SET, RESET, set_config() and options in the startup packet work as usual.
  *
- * A new setting is a row here; tests/check-docs wants each of them in docs/. Code that acts on a setting compares
- * names with the row's macro, never with a string of its own.
+ * A new setting is a macro here; tests/check-docs wants each of them in docs/. Code that acts on a setting compares
+ * names with the macro, never with a string of its own.
  */
 #pragma once
 
 #include <stdbool.h>
-#include <string.h>
 #include <strings.h>
 
 #define OWN_PREFIX "pgweir."
@@ -19,21 +18,6 @@
 #define OWN_MIN_LSN OWN_PREFIX "min_lsn"
 /* With a value that PostgreSQL reads as true, the client keeps its server (session/gucs.c). */
 #define OWN_PIN OWN_PREFIX "pin"
-
-/* ROW(name, is its value read if it holds for one transaction only) */
-#define OWN_SETTINGS(ROW)                                                                                              \
-	ROW(OWN_LSN, false)                                                                                            \
-	ROW(OWN_MIN_LSN, true)                                                                                         \
-	ROW(OWN_PIN, false)
-
-/* Returns true if name, in lower case, is one of these settings, and its value is used even if it is SET LOCAL. */
-static inline bool
-own_setting_counts_locally(const char *name)
-{
-#define OWN_COUNTS(setting, locally) || ((locally) && strcmp(name, setting) == 0)
-	return false OWN_SETTINGS(OWN_COUNTS);
-#undef OWN_COUNTS
-}
 
 /* Returns true if name begins like one of these settings, in whatever case. */
 static inline bool

@@ -186,7 +186,7 @@ known_judge_setting(struct known *k)
 bool
 known_take_locally(struct known_reader *r, struct known *k)
 {
-	bool is_read = strcmp(k->name, "search_path") == 0 || own_setting_counts_locally(k->name);
+	bool is_read = strcmp(k->name, "search_path") == 0 || strcmp(k->name, OWN_MIN_LSN) == 0;
 
 	if (is_read && !known_take_values(r, k))
 		k->name[0] = '\0';
