@@ -22,15 +22,10 @@ reject_blame(const struct policy_waiter *t, uint64_t now_us, struct fail *why)
 	const struct server *srv = NULL, *worst = NULL;
 	uint64_t since_us, oldest_us = t->since_us;
 	struct pool *pool = exchange_of_waiter(t)->pool;
-	const struct policy_sizing sizing = policy_use_size(&pool->use, 1);
 	struct policy_holders k = { 0 };
 	char remedy[FAIL_TEXT_MAX];
 	bool is_locked;
 
-	if (policy_use_is_slowed(&sizing))
-		k.against_more =
-		    "A larger pool would not help, as PostgreSQL takes longer the more connections are in use: "
-		    "see SHOW QUERIES and SHOW HOLDERS in the pgweir console.";
 	while ((srv = holder_next(pool, srv)) != NULL) {
 		k.known++;
 		k.running += pool_use_of(srv, &since_us) == USE_RUNNING;
@@ -42,8 +37,15 @@ reject_blame(const struct policy_waiter *t, uint64_t now_us, struct fail *why)
 	is_locked = holder_lock(exchange_of_waiter(t), (t->since_us + now_us) / 2, remedy)[0] != '\0';
 	if (!is_locked && worst != NULL)
 		holder_remedy(worst, now_us, remedy, sizeof(remedy));
-	if (remedy[0] == '\0')
+	if (remedy[0] == '\0') {
+		const struct policy_sizing sizing = policy_use_size(&pool->use, 1);
+
+		if (policy_use_is_slowed(&sizing))
+			k.against_more =
+			    "A larger pool would not help, as PostgreSQL takes longer the more connections are in use: "
+			    "see SHOW QUERIES and SHOW HOLDERS in the pgweir console.";
 		return k;
+	}
 	fail_hint(why, "%c%s.%s", toupper((unsigned char)remedy[0]), remedy + 1,
 		  is_locked && worst != NULL ? " Else see SHOW HOLDERS." : "");
 	k.named = 1;
@@ -215,8 +217,8 @@ run_exit(struct request_walk *w, unsigned kind, const char *savepoint, bool has_
 		return refuse_as(w, "3B001", "savepoint \"%s\" does not exist", savepoint);
 	if (kind == KNOWN_NOT || kind == KNOWN_ROLLBACK_TO || (is_chain && (is_lost || modes == 0)))
 		return refuse_aborted(w);
-	if (is_lost &&
-	    kind != KNOWN_ROLLBACK) /* as in PostgreSQL, the transaction ends although the client gets an error */
+	/* As in PostgreSQL, the transaction ends although the client gets an error. */
+	if (is_lost && kind != KNOWN_ROLLBACK)
 		r = refuse_aborted(w);
 	exchange_set_block(x, EXCHANGE_NO_BLOCK);
 	x->waiter.idle_since_us = *x->env->now_us;
