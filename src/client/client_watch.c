@@ -152,8 +152,9 @@ tell_timeouts(const struct client_env *env, const struct pool *pool, uint64_t no
 			  holder_word(USE_KEPT, is_session), t->longest[0] != '\0' ? "; longest, for " : "", t->longest,
 			  t->lock[0] != '\0' ? "; " : "", t->lock);
 	else
-		log_event(env->x.log, LOG_LEVEL_WARNING, &about, "pool %s/%s: %s; %s%s%s", pool->database->name,
-			  pool->user, waited, t->detail, t->longest[0] != '\0' ? " Longest, for " : "", t->longest);
+		log_event(env->x.log, LOG_LEVEL_WARNING, &about, "pool %s/%s: %s, %" PRIu32 " still waiting. %s%s%s",
+			  pool->database->name, pool->user, waited, waiting, t->detail,
+			  t->longest[0] != '\0' ? " Longest, for " : "", t->longest);
 }
 
 /* Logs the transaction once, after limit_us, and once more after a reload. word is "open" or "idle". */

@@ -1,7 +1,9 @@
 """What a run of the integration tests prints while it goes on, in place of pytest's dots: how far it is, every ten seconds; the
 name of a test that has failed, when it fails.
 
-PGWEIR_DURATIONS: a file to which each test's seconds and name are added, for the list of the slowest (scripts/integration).
+For scripts/integration, two files to which is added:
+PGWEIR_DURATIONS         each test's seconds and name, for the list of the slowest
+PGWEIR_FAILED_OTHERWISE  the names of tests that failed at their begin or end
 """
 
 import collections
@@ -63,6 +65,9 @@ class Progress:
         if report.failed:
             self.failed += 1
             self.print(f"FAILED: {name(report)}, after {self.seconds[name(report)]:.1f} s")
+            if report.when != "call" and (path := os.environ.get("PGWEIR_FAILED_OTHERWISE")):
+                with open(path, "a", encoding="utf-8") as file:
+                    file.write(f"{name(report)}\n")
         if report.when == "teardown":
             self.done += 1
 

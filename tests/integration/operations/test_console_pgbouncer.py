@@ -438,7 +438,7 @@ def test_logins_and_the_consoles_commands_are_counted(weir):
 
 def test_stats_count_named_statements_alone(weir):
     """As PgBouncer does: who watches them sees how often statements are used again."""
-    weir.start(pool_size=2)
+    weir.start(pool_size=1)
 
     def counts():
         row = {row["database"]: row for row in weir.console("SHOW STATS")}["app"]
@@ -451,6 +451,7 @@ def test_stats_count_named_statements_alone(weir):
         for _ in range(2):
             first.ask(rawwire.bind(statement="s"), rawwire.execute(), rawwire.sync())
         assert counts() == [1, 1, 3]
+        weir.reload(pool_size=2)
         second.query(BEGIN_NOW)           # has the only server so far, where the statement is
         first.ask(rawwire.bind(statement="s"), rawwire.execute(), rawwire.sync())
         assert counts() == [1, 2, 4]

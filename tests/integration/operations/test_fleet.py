@@ -194,8 +194,8 @@ def test_fewer_places_than_processes(fleet, places):
     fleet.sql = "SELECT pg_sleep(0.03)"
     fleet.start(6, budget_connections=6 + KEPT + places)
     fleet.want(3)
-    for _ in range(2):
-        fleet.wait_answers(10)
+    for _ in range(3):
+        fleet.wait_answers(4, 90)
     no_more_than(fleet, 6 + KEPT + places)
     assert not fleet.errors()
 

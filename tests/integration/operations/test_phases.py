@@ -297,7 +297,7 @@ def test_opening_that_hangs_is_not_a_small_pool(weir, tap):
         assert took.endswith(" s") and 1.7 <= float(took[:-2]) <= 2.6, took
         assert "pool_size" not in error.error["H"]
         line, = wait_until(lambda: [line for line in weir.log().splitlines() if "timed out" in line])
-        assert f"(pool_timeout), 0 still waiting; {error.error['D'].split(': ')[1]}" in line and "exhausted" not in line
+        assert f"(pool_timeout), 0 still waiting. {error.error['D'].split(': ')[1]}" in line and "exhausted" not in line
     blames(weir, "connect", 1700, "pool_timeout")
 
 

@@ -251,7 +251,9 @@ def test_a_client_that_flushes_and_waits_before_its_sync(weir, postgres, rows, e
     text = f"SELECT * FROM {rows} WHERE id = $1"
     with weir.raw() as one:
         told(one, text, types=(23,))
-        for turn in range(3):
+        for turn in range(20):
+            if turn >= 3 and reruns(weir) > 0:
+                break       # in the others pgweir may have known of the column before the statement came
             add_column(postgres, rows, f"w{turn}")
             with weir.raw() as two:
                 two.send(parse("s", text, (23,)) + describe("S", "s") + flush())

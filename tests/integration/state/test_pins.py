@@ -41,6 +41,7 @@ def test_a_pin_is_shown_counted_and_ends(weir, reason):
     connection = session(weir, application_name="pinned")
     connection.execute(begin)
     wait_until(lambda: pins(weir) == {("pinned", reason)}, what="the pin")
+    weir.settle()
     assert weir.metric("pgweir_pool_pins_total", reason=reason) == 1
     assert weir.metric("pgweir_pool_pinned_connections") == 1
     pool, = (row for row in weir.console("SHOW POOLS_EXTENDED") if row["database"] == "app")
