@@ -48,21 +48,37 @@ find_holding(struct holding *list, const char *address, uint32_t pid)
 	return NULL;
 }
 
-/* Follows the chain from a waiter to its first blocker, and on from there while the blocker waits, too. */
-static void
-find_root(struct holding *list, struct holding *waiter)
+/* As blocking_of(), of all workers. */
+static int
+find_blockers(const struct show_env *env, const char *address, uint32_t pid, uint32_t pids[BLOCKING_PIDS_MAX])
 {
-	struct holding *h = waiter;
+	int n = -1;
 
-	for (int i = 0; i < CHAIN_MAX && h->blocker_count > 0; i++) {
-		uint32_t pid = h->blockers[0];
+	for (struct client_env *const *of = env->host->crew; *of != NULL && n < 0; of++)
+		n = blocking_of((*of)->blocking, address, pid, pids, env->now_us);
+	return n;
+}
 
-		h = find_holding(list, h->srv->address, pid);
+/* Follows the chain from a waiter to its first blocker, and on from there while the blocker waits, too. A process that
+ * is not pgweir's may be a link of the chain. */
+static void
+find_root(const struct show_env *env, struct holding *list, struct holding *waiter)
+{
+	const char *address = waiter->srv->address;
+	uint32_t pids[BLOCKING_PIDS_MAX];
+	int n = waiter->blocker_count;
+
+	memcpy(pids, waiter->blockers, sizeof(pids));
+	for (int i = 0; i < CHAIN_MAX && n > 0; i++) {
+		struct holding *h = find_holding(list, address, pids[0]);
+
 		waiter->root = h;
-		waiter->root_pid = pid;
-		if (h == NULL || h == waiter) /* an outside process, or a deadlock, which PostgreSQL ends */
+		waiter->root_pid = pids[0];
+		if (h == waiter) /* a deadlock, which PostgreSQL ends */
 			return;
-		h->blocks++;
+		if (h != NULL)
+			h->blocks++;
+		n = find_blockers(env, address, pids[0], pids);
 	}
 }
 
@@ -71,9 +87,7 @@ add_holding(const struct show_env *env, const struct pool *e, const struct serve
 {
 	*h = (struct holding){ .pool = e, .srv = srv, .waiting = e->index };
 	h->use = pool_use_of(srv, &h->since_us);
-	h->blocker_count = h->use == USE_RUNNING ? -1 : 0;
-	for (struct client_env *const *of = env->host->crew; *of != NULL && h->blocker_count < 0; of++)
-		h->blocker_count = blocking_of((*of)->blocking, srv, h->blockers, env->now_us);
+	h->blocker_count = h->use == USE_RUNNING ? find_blockers(env, srv->address, srv->pid, h->blockers) : 0;
 }
 
 /* Stores in each pool's index how many clients wait for places that its connections have. Returns false without
@@ -115,7 +129,7 @@ show_holdings(const struct show_env *env, struct rows *rows)
 				add_holding(env, e, srv, &list[n++]);
 	qsort(list, n, sizeof(*list), by_age);
 	for (size_t i = 0; i < n; i++)
-		find_root(list, &list[i]);
+		find_root(env, list, &list[i]);
 	return list;
 }
 

@@ -12,10 +12,10 @@
 #define LIMIT_US (1 * US_PER_S)
 /* how long to wait for a place: by then an idle connection was closed for it, or all connections are in use */
 #define PLACE_US (200 * US_PER_MS)
+#define CHAIN_MAX 8 /* the most processes in a row that are followed */
 #define TEXT_MAX 256 /* bytes for the PIDs in one row */
 
 struct blocked {
-	uint64_t server_id;
 	uint32_t pid, blocker_count, blockers[BLOCKING_PIDS_MAX];
 };
 
@@ -27,8 +27,9 @@ struct question {
 	char address[SERVER_ADDRESS_MAX];
 	uint64_t deadline_us; /* 0 once the question is answered */
 	bool is_open; /* true while the question is not over, also while it waits for a place and has no server */
-	size_t count;
-	struct blocked servers[BLOCKING_SERVERS_MAX];
+	size_t server_count; /* the first of found[], about which PostgreSQL is asked */
+	size_t count; /* of found[]: the servers, and processes that block them and are blocked themselves */
+	struct blocked found[BLOCKING_SERVERS_MAX];
 };
 
 struct blocking {
@@ -202,18 +203,24 @@ blocking_tick(struct blocking *b, uint64_t now_us)
 
 /* --- One question. --- */
 
-/* The names are qualified, so that the role's search_path can't change their meaning. OFFSET 0 makes PostgreSQL call
- * the function once for each PID. */
+/* Asks who blocks the servers, and who blocks those that block them and are no servers of pgweir's, CHAIN_MAX times.
+ * The names are qualified, so that the role's search_path can't change their meaning. */
 static void
 put_question(const struct question *q, struct buf *sql)
 {
-	buf_printf(sql, "SELECT " MESSAGE_OURS "pid, pg_catalog.array_to_string(blockers, ',') FROM ("
-			"SELECT pid, pg_catalog.pg_blocking_pids(pid) AS blockers FROM "
-			"pg_catalog.unnest('{");
-	for (size_t i = 0; i < q->count; i++)
-		buf_printf(sql, "%s%" PRIu32, i > 0 ? "," : "", q->servers[i].pid);
-	buf_printf(sql, "}'::pg_catalog.int4[]) AS pid OFFSET 0) AS q "
-			"WHERE pg_catalog.cardinality(blockers) OPERATOR(pg_catalog.>) 0");
+	buf_printf(sql, "WITH RECURSIVE asked(pids) AS (SELECT '{");
+	for (size_t i = 0; i < q->server_count; i++)
+		buf_printf(sql, "%s%" PRIu32, i > 0 ? "," : "", q->found[i].pid);
+	buf_printf(sql,
+		   "}'::pg_catalog.int4[]), found(pid, blockers, depth) AS ("
+		   "SELECT pid, pg_catalog.pg_blocking_pids(pid), 1 FROM asked, pg_catalog.unnest(pids) AS pid UNION "
+		   "SELECT pid, pg_catalog.pg_blocking_pids(pid), depth OPERATOR(pg_catalog.+) 1 "
+		   "FROM asked, found AS of(waiter, blockers, depth), pg_catalog.unnest(blockers) AS pid "
+		   "WHERE depth OPERATOR(pg_catalog.<) %d AND pid OPERATOR(pg_catalog.<>) ALL (pids) "
+		   "AND pid OPERATOR(pg_catalog.<>) 0) "
+		   "SELECT " MESSAGE_OURS "pid, pg_catalog.array_to_string(blockers, ',') FROM found "
+		   "WHERE pg_catalog.cardinality(blockers) OPERATOR(pg_catalog.>) 0",
+		   CHAIN_MAX);
 }
 
 static void
@@ -228,7 +235,9 @@ on_up(struct dedicated *d)
 	for (const struct pool *e = pool_set_first(q->all->pools); e != NULL; e = e->next)
 		TAILQ_FOREACH(s, &e->servers, all)
 			if (q->count < BLOCKING_SERVERS_MAX && is_busy(s) && strcmp(s->address, d->srv->address) == 0)
-				q->servers[q->count++] = (struct blocked){ .server_id = s->id, .pid = s->pid };
+				q->found[q->count++].pid = s->pid;
+	q->server_count = q->count;
+	memcpy(q->address, d->srv->address, sizeof(q->address));
 	put_question(q, &sql);
 	dedicated_ask(d, &sql);
 }
@@ -255,14 +264,21 @@ on_row(struct dedicated *d, const uint8_t *body, size_t len, bool is_whole)
 	struct value_list row;
 	char blockers[TEXT_MAX];
 	uint32_t pid;
+	size_t i = 0;
 
 	fields_row(body, len, &row);
 	pid = (uint32_t)fields_row_take_number(&row);
 	if (!is_whole || fields_row_take_text(&row, blockers, sizeof(blockers))[0] == '\0')
 		q->count = 0; /* nothing is known then */
-	for (size_t i = 0; i < q->count; i++)
-		if (q->servers[i].pid == pid)
-			read_blockers(&q->servers[i], blockers);
+	if (q->count == 0)
+		return;
+	while (i < q->count && q->found[i].pid != pid)
+		i++;
+	if (i == BLOCKING_SERVERS_MAX)
+		return;
+	q->count += i == q->count;
+	q->found[i].pid = pid;
+	read_blockers(&q->found[i], blockers);
 }
 
 static void
@@ -302,18 +318,20 @@ static const struct dedicated_ops question_ops = {
 /* --- Answers. --- */
 
 int
-blocking_of(const struct blocking *b, const struct server *srv, uint32_t pids[BLOCKING_PIDS_MAX], uint64_t now_us)
+blocking_of(const struct blocking *b, const char *address, uint32_t pid, uint32_t pids[BLOCKING_PIDS_MAX],
+	    uint64_t now_us)
 {
-	if (!is_fresh(b, now_us))
-		return -1;
-	for (size_t i = 0; i < b->question_count; i++)
-		for (size_t k = 0; b->questions[i]->deadline_us == 0 && k < b->questions[i]->count; k++) {
-			const struct blocked *s = &b->questions[i]->servers[k];
+	for (size_t i = 0; is_fresh(b, now_us) && i < b->question_count; i++) {
+		const struct question *q = b->questions[i];
 
-			if (s->server_id != srv->id)
+		if (q->deadline_us != 0 || strcmp(q->address, address) != 0)
+			continue;
+		for (size_t k = 0; k < q->count; k++) {
+			if (q->found[k].pid != pid)
 				continue;
-			memcpy(pids, s->blockers, s->blocker_count * sizeof(*pids));
-			return (int)s->blocker_count;
+			memcpy(pids, q->found[k].blockers, q->found[k].blocker_count * sizeof(*pids));
+			return (int)q->found[k].blocker_count;
 		}
+	}
 	return -1;
 }

@@ -1,7 +1,7 @@
 /*
  * src/dedicated/blocking.h - finds the processes of PostgreSQL that hold the locks that servers wait for. When a user
  * of the console asks for them, a connection that is opened for this question alone (dedicated/dedicated.h) calls
- * pg_blocking_pids().
+ * pg_blocking_pids(), also for processes in the chain that are not pgweir's.
  *
  * Each worker asks about its own servers. Each host on which such servers are busy gets one question about all of them;
  * at most BLOCKING_QUESTIONS_MAX questions run at once, and each has one second, connecting included. Their connections
@@ -29,5 +29,7 @@ void blocking_free(struct blocking *b); /* must be called before the pools are f
 bool blocking_ask(struct blocking *b, uint64_t now_us);
 bool blocking_is_asking(const struct blocking *b); /* returns true while answers are on their way */
 void blocking_tick(struct blocking *b, uint64_t now_us); /* about every 100 ms */
-/* Returns how many processes block this server, and writes their PIDs to pids; -1 if that is not known. */
-int blocking_of(const struct blocking *b, const struct server *srv, uint32_t pids[BLOCKING_PIDS_MAX], uint64_t now_us);
+/* Returns how many processes block the process pid of the host at that address, and writes their PIDs to pids; -1 if
+ * that is not known. The process is a server's, or blocks one and is not pgweir's. */
+int blocking_of(const struct blocking *b, const char *address, uint32_t pid, uint32_t pids[BLOCKING_PIDS_MAX],
+		uint64_t now_us);

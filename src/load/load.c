@@ -169,16 +169,23 @@ expand_unquoted(const char *raw, bool is_names, struct fail *why)
 }
 
 /* Returns raw without a comment (#) after the value, for keys whose values contain no #: numbers, words, addresses. A
- * password, a path and SQL may contain one. The caller frees the result. */
+ * password, a path and SQL may contain one, so for them there is a warning unless the value is quoted. The caller frees
+ * the result. */
 static char *
-without_comment(const struct config_key *key, const char *raw)
+without_comment(struct loader *l, unsigned line, const struct config_key *key, const char *raw)
 {
 	bool is_plain = key->type <= KEY_WORD_TEXT || (key->type >= KEY_LISTENS && strncmp(raw, "unix:", 5) != 0);
-	size_t len = strlen(raw);
+	size_t len = strlen(raw), at = 1;
 
-	for (size_t i = 1; is_plain && i < len; i++)
-		if (raw[i] == '#' && is_blank(raw[i - 1]))
-			len = i;
+	while (at < len && !(raw[at] == '#' && is_blank(raw[at - 1])))
+		at++;
+	if (is_plain && at < len)
+		len = at;
+	else if (at < len && reader_quote_of(raw) == 0)
+		problem_warning(&l->sink, line,
+				"%s: the # and what follows are part of the value; a comment there begins "
+				"with a semicolon. If they are meant, put quotes around the value",
+				key->name);
 	while (len > 0 && is_blank(raw[len - 1]))
 		len--;
 	return xstrndup(raw, len);
@@ -190,7 +197,7 @@ store(struct loader *l, unsigned line, const struct config_key *key, void *base,
 {
 	char about[256];
 	struct fail why = { 0 };
-	char *bare = without_comment(key, raw), *value = expand_unquoted(bare, key->type == KEY_NAMES, &why);
+	char *bare = without_comment(l, line, key, raw), *value = expand_unquoted(bare, key->type == KEY_NAMES, &why);
 	int rc = value != NULL ? key_store(key, base, value, l->folder, &why) : -1;
 
 	if (value == NULL)

@@ -593,6 +593,9 @@ static const struct {
 	{ "statements passed through to servers of others", BASE "[pool]\nprepared_statements = 0\n",
 	  "pgweir.ini:6: warning: prepared_statements = 0: unless pool_mode = session, clients may run each other's "
 	  "prepared statements" },
+	{ "a comment that is none", BASE "auth_user = \"a\"\nauth_query = SELECT $1 # who\n",
+	  "pgweir.ini:6: warning: auth_query: the # and what follows are part of the value; a comment there begins with a "
+	  "semicolon. If they are meant, put quotes around the value" },
 	{ "a cap above another", BASE "[limits]\nmax_user_client_connections = 2000\n",
 	  "pgweir.ini:6: warning: max_user_client_connections = 2000 is never reached: max_client_connections = 1000 "
 	  "is below it" },
@@ -940,7 +943,7 @@ Test(config, quotes_around_a_value_are_taken_off)
 		{ "\"a\", $1, \"b\"", "\"a\", $1, \"b\"" },
 		{ "'\"$1\"'", "\"$1\"" },
 		{ "\"$1", "\"$1" },
-		{ "SELECT $1 # not a comment", "SELECT $1 # not a comment" },
+		{ "'SELECT $1 # not a comment'", "SELECT $1 # not a comment" },
 	};
 	char text[512];
 

@@ -433,6 +433,33 @@ def test_explain_wait_goes_on_to_the_root(weir, table):
         third.read_until("Z")
 
 
+def test_a_chain_goes_on_behind_a_process_that_is_not_pgweir_s(weir, table):
+    """A migration by psql waits for a forgotten transaction, and all others wait for the migration."""
+    weir.postgres.query(f"INSERT INTO {table} VALUES (1, 'a'), (2, 'b')")
+    weir.start(pool_size=4, max_overflow=0)
+    lock = f"UPDATE {table} SET id = id WHERE id = "
+    outside = weir.postgres.connect("app", user="web")
+    with concurrent.futures.ThreadPoolExecutor() as threads, contextlib.closing(outside), outside.cursor() as cursor, \
+            app(weir, "first") as first, app(weir, "root") as root:
+        root.query(f"BEGIN; {lock}1")
+        cursor.execute(f"BEGIN; {lock}2")
+        migration = threads.submit(cursor.execute, f"{lock}1")
+        wait_until(lambda: len(weir.postgres.backends(wait_event_type="Lock")) == 1)
+        first.send(query(f"{lock}2"))
+        wait_until(lambda: len(weir.postgres.backends(wait_event_type="Lock")) == 2)
+        found = blocked(weir.console)
+        who = f"client {found['root']['client_id']} (PID {found['root']['server_pid']})"
+        assert (found["first"]["blocked_by"], found["first"]["root"]) == (f"PID {outside.info.backend_pid}", who)
+        assert (found["root"]["root"], found["root"]["blocks"]) == ("", 1)
+        said = said_of("At the root is", waiting, weir, "first")
+        assert said[1].endswith(f"that PID {outside.info.backend_pid} holds or will get first."), said
+        assert said[2].startswith(f"At the root is {who}, which blocks 1 client") and f"end client {found['root']['client_id']}'s" in said[4]
+        root.query("ROLLBACK")
+        migration.result(PATIENCE)
+        cursor.execute("ROLLBACK")
+        first.read_until("Z")
+
+
 def test_an_idle_connection_makes_room_for_the_question_about_locks(weir):
     weir.start(max_server_connections=3)
     with app(weir, "holder") as holder, app(weir, "waiter") as waiter, app(weir, "idle") as idle:
