@@ -16,8 +16,8 @@
 #define REQUEST_FAILURES(X) \
 	X(RF_POOL_TIMEOUT, "pool_timeout") X(RF_BACKEND_UNREACHABLE, "backend_unreachable") \
 	X(RF_BACKEND_LOST, "backend_lost") X(RF_LIMIT, "limit") X(RF_SHUTDOWN, "shutdown") \
-	X(RF_PROTOCOL, "protocol") X(RF_INTERNAL, "internal") X(RF_CANCELED, "canceled") \
-	X(RF_CLIENT_GONE, "client_gone")
+	X(RF_KILLED, "killed") X(RF_PROTOCOL, "protocol") X(RF_INTERNAL, "internal") X(RF_CANCELED, "canceled") \
+	X(RF_CLIENT_GONE, "client_gone") X(RF_UNSUPPORTED, "unsupported")
 /* WAIT_GIVEN_UP: the client gave up, or was disconnected. */
 #define WAIT_OUTCOMES(X) \
 	X(WAIT_SERVED, "served") X(WAIT_TIMEOUT, "timeout") X(WAIT_REFUSED, "refused") X(WAIT_GIVEN_UP, "given_up")

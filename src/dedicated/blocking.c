@@ -203,7 +203,7 @@ blocking_tick(struct blocking *b, uint64_t now_us)
 
 /* --- One question. --- */
 
-/* Asks who blocks the servers, and who blocks those that block them and are no servers of pgweir's, CHAIN_MAX times.
+/* Asks which processes block the servers, and which ones block those of them that are not pgweir's, CHAIN_MAX times.
  * The names are qualified, so that the role's search_path can't change their meaning. */
 static void
 put_question(const struct question *q, struct buf *sql)

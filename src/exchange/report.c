@@ -650,13 +650,17 @@ kind_of(const struct exchange *x, const struct fail *why)
 		const char *sqlstate;
 		enum request_failure kind;
 	} kinds[] = {
-		{ "57P01", RF_SHUTDOWN }, { "08P01", RF_PROTOCOL }, { "53400", RF_LIMIT }, { "57014", RF_LIMIT }
+		{ "57P01", RF_SHUTDOWN }, { "08P01", RF_PROTOCOL },    { "53400", RF_LIMIT },
+		{ "57014", RF_LIMIT },	  { "0A000", RF_UNSUPPORTED },
 	};
+	static const char killed[] = "terminating connection due to administrator command"; /* as the console's error */
 
 	if (x->srv != NULL && x->srv->loan.end == LOAN_END_TOLD)
 		return RF_BACKEND_LOST;
 	if (why == NULL)
 		return RF_CLIENT_GONE;
+	if (strncmp(why->text, killed, strlen(killed)) == 0)
+		return RF_KILLED;
 	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
 		if (strcmp(why->sqlstate, kinds[i].sqlstate) == 0)
 			return kinds[i].kind;
@@ -667,13 +671,9 @@ bool
 report_given_up(struct exchange *x, const struct fail *why)
 {
 	static const struct fail left = { .sqlstate = "" };
-	/* as in the console's error */
-	static const char killed[] = "terminating connection due to administrator command";
-	enum request_failure kind = kind_of(x, why);
-	bool is_killed = kind == RF_SHUTDOWN && strncmp(why->text, killed, strlen(killed)) == 0;
 
 	if (x->srv != NULL ? x->srv->loan.clock.since_us == 0 : !note_wait_so_far(x))
 		return false;
-	report_failure(x, why != NULL ? why : &left, kind, is_killed ? "killed" : NULL);
+	report_failure(x, why != NULL ? why : &left, kind_of(x, why), NULL);
 	return true;
 }

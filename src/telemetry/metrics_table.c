@@ -131,7 +131,7 @@ const struct metric_family metric_families[] = {
 	    .help = "Requests: a simple Query, or messages up to a Sync." },
 	{ COUNTER("pgweir_client_requests_failed_total"), DATABASE(counters.requests_failed),
 	    .words = WORDS("reason", request_failure_names),
-	    .help = "Requests that failed because of pgweir or its connection to PostgreSQL, or that their clients gave up (canceled, client_gone)." },
+	    .help = "Requests that failed because of pgweir or its connection to PostgreSQL, or that their clients gave up (canceled, client_gone), or asked for what pgweir does not do (unsupported)." },
 	{ COUNTER("pgweir_canceled_requests_total"), DATABASE(counters.canceled[1]), .words = &(const struct metric_words){ "canceled_by", canceler_names + 1, CANCELED_COUNT - 1 },
 	    .help = "Requests that were canceled as they ran or waited: by the client, pgweir's query_timeout, somebody at PostgreSQL (server), or its limits." },
 	{ HISTOGRAM("pgweir_query_duration_seconds", query), .has_exemplars = true, DATABASE(counters.query_duration),

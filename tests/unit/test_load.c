@@ -594,7 +594,8 @@ static const struct {
 	  "pgweir.ini:6: warning: prepared_statements = 0: unless pool_mode = session, clients may run each other's "
 	  "prepared statements" },
 	{ "a comment that is none", BASE "auth_user = \"a\"\nauth_query = SELECT $1 # who\n",
-	  "pgweir.ini:6: warning: auth_query: the # and what follows are part of the value; a comment there begins with a "
+	  "pgweir.ini:6: warning: auth_query: the # and what follows are part of the value; a comment there begins "
+	  "with a "
 	  "semicolon. If they are meant, put quotes around the value" },
 	{ "a cap above another", BASE "[limits]\nmax_user_client_connections = 2000\n",
 	  "pgweir.ini:6: warning: max_user_client_connections = 2000 is never reached: max_client_connections = 1000 "

@@ -133,9 +133,9 @@ put_fields(const struct request_report *r, const struct report_sql *sql, uint64_
 	line_time(&l, "ts", r->wall_us);
 	line_str(&l, "event", r->event);
 	line_str(&l, "level",
-		 strcmp(r->event, "sampled_query") == 0			       ? "info"
-		 : text_is_one_of(r->event, "slow_query client_gone canceled") ? "warning"
-									       : "error");
+		 strcmp(r->event, "sampled_query") == 0					   ? "info"
+		 : text_is_one_of(r->event, "slow_query client_gone canceled unsupported") ? "warning"
+											   : "error");
 	line_ms(&l, "duration_ms", r->duration_us);
 	line_ms(&l, "wait_ms", r->phase_us[PHASE_WAIT]);
 	line_ms(&l, "connect_ms", r->phase_us[PHASE_CONNECT]);

@@ -398,7 +398,16 @@ def test_a_request_whose_client_is_killed_has_an_event_of_its_own(weir):
     line, = wait_until(weir.slow_lines)
     assert (line["event"], line["client_id"], line["sqlstate"]) == ("killed", holder["client_id"], "57P01"), line
     assert weir.console("SHOW SLOW LIKE 'killed'")
-    assert weir.metric_now("pgweir_client_requests_failed_total", reason="shutdown") == 1
+    assert weir.metric_now("pgweir_client_requests_failed_total", reason="killed") == 1
+
+
+def test_what_pgweir_does_not_do_is_no_failure_of_its_own(weir):
+    with weir.start(pool_mode="statement").raw() as wire:
+        wire.query("SELECT 1")
+        wire.send(query("BEGIN"))
+        assert "0A000" in [reply.sqlstate for reply in wire.read_to_end() if reply.type == "E"]
+    assert weir.metric_now("pgweir_client_requests_failed_total", reason="unsupported") == 1
+    assert weir.metric_now("pgweir_client_requests_failed_total", reason="internal") == 0
 
 
 def test_refusals_and_cancels_are_in_the_table_of_queries(weir):
