@@ -65,8 +65,7 @@ uint32_t show_worker_of(const struct show_env *env, const struct pool *e);
 /* Adds up policy_get_counts() of all shards of the pool. */
 void show_count_shards(const struct show_env *env, const struct pool *of, struct policy_counts *out);
 
-/* Returns how many columns the rows have; with one worker they are as wide as PgBouncer's. crew is that of
- * console_host. */
+/* Returns how many columns the rows have: as many as PgBouncer's if there is one worker. crew: console_host's. */
 size_t show_column_count(const struct show *show, struct client_env *const *crew);
 
 /* Returns NULL if this command has no rows, or if only its caller knows them (SHOW of a setting). */
@@ -87,8 +86,7 @@ ANSWER_LIST(ANSWER_EXTERN)
 extern const struct show show_stats_next, show_stats_totals_next,
     show_stats_averages_next; /* the columns of a PgBouncer for which compat_is_old() is false */
 
-/* The time of a request by phase, in the order of PHASES: phase_us is copied to the fields from wait_ms on by
- * memcpy(). */
+/* The time of a request by phase, in the order of PHASES: memcpy() copies phase_us to the fields from wait_ms on. */
 #define SHOW_PHASES (MS, wait_ms)(MS, connect_ms)(MS, server_ms)(MS, stream_ms)(MS, client_write_ms)(MS, proxy_ms)
 
 /* A row of one text: a sentence of an explanation (EXPLAIN), a problem, or a version. */
@@ -144,8 +142,8 @@ const char *show_use(const struct holding *h, char out[SHOW_USE_MAX]); /* "idle 
 #define SHOW_ROOT_MAX 64
 /* Writes the root of the chain of blockers, as in "client 12 (PID 4711)"; "" if the server is not blocked. */
 const char *show_root(const struct holding *h, char out[SHOW_ROOT_MAX]);
-/* Writes which processes hold what the server waits for in PostgreSQL, as in "client 12 (PID 4711), PID 999". Returns
- * "" if there are none, NULL if not known. */
+/* Writes which processes hold the lock that the server waits for in PostgreSQL, as in "client 12 (PID 4711), PID 999".
+ * Returns "" if there are none, NULL if not known. */
 #define SHOW_BLOCKED_MAX 400
 const char *show_blocked_by(struct holding *list, const struct holding *h, char out[SHOW_BLOCKED_MAX]);
 /* Writes the present or last SQL of the server, without its literals. Returns its fingerprint, or 0 if there is

@@ -11,7 +11,7 @@
 
 /* The plan that PostgreSQL used for a statement which its client had sent unnamed (statements/keep.h). */
 enum plan_choice {
-	PLAN_OWN, /* a plan that was made for this use; also for all statements with names */
+	PLAN_OWN, /* a plan that was made for this use; named statements count as this, too */
 	PLAN_KEPT /* the plan of a statement that pgweir has prepared under a name */
 };
 
@@ -78,8 +78,8 @@ struct exemplars {
 	struct exemplar of[HISTOGRAM_BUCKETS_MAX];
 };
 
-/* A number of /metrics, for SHOW METRICS. name is the family's; samples of a histogram end in _sum and _count. labels
- * is as exposed, name="value",... or empty. */
+/* A number of /metrics, for SHOW METRICS. name is the family's, with _sum or _count added for a histogram. labels has
+ * the form name="value",... or is empty. */
 struct metric_sample {
 	const char *name, *type, *labels, *value, *help;
 };

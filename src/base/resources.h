@@ -1,6 +1,6 @@
 /*
- * src/base/resources.h - limits and priorities of the process: memory and processors. The kernel keeps these, so there
- * is no state here.
+ * src/base/resources.h - limits and priorities of the process: memory and processors. The kernel keeps these values, so
+ * there is no state here.
  */
 #pragma once
 
@@ -13,7 +13,7 @@
  * that limit stays, and some of it is reserved. Returns the bytes that malloc may use under these limits, or 0 if there
  * is no limit. */
 size_t memory_limit(size_t max);
-/* count is the number of threads that allocate at the same time; malloc() then has only few more heaps */
+/* limits malloc()'s heaps; count is the number of threads that allocate at the same time */
 void memory_set_threads(unsigned count);
 /* Returns true if so many bytes can be allocated. Cheap if they can. */
 bool memory_has_room(size_t bytes);
