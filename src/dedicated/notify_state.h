@@ -27,11 +27,11 @@ struct notify_channel {
 	/* subscriptions that joined while LISTEN was under way, and need another LISTEN */
 	struct notify_subscriptions late;
 	struct notify_subscriptions waiting; /* subscriptions that wait for the reply to LISTEN */
-	struct notify_subscriptions told;
+	struct notify_subscriptions told; /* subscriptions whose clients know that the listener listens */
 	uint32_t subscriptions; /* the number of its subscriptions */
 	enum notify_step step;
 	bool is_alone; /* its LISTEN has failed together with others, so it is sent alone */
-	bool is_listening; /* true if PostgreSQL listens to it, by the last reply */
+	bool is_listening; /* true if PostgreSQL's last reply says that it listens to the channel */
 	uint64_t idle_since_us; /* when its last subscription left */
 	TAILQ_ENTRY(notify_channel) link; /* the list that step names */
 	char name[];

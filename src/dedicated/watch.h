@@ -31,7 +31,8 @@ void watch_tick(struct watch *w); /* called about every 100 ms, and after wake()
 /* clang-format off */
 #define WATCH_USES(X) \
 	X(WATCH_AWAY, "away") /* the host does not answer */ X(WATCH_PRIMARY, "primary") \
-	X(WATCH_NO_PRIMARY, "no_primary") /* no host or two claim to be primary, or one of a later timeline did */ \
+	X(WATCH_NO_PRIMARY, "no_primary") /* no host claims to be primary, or two do, or a host of a later timeline
+	                                   * did */ \
 	X(WATCH_UNPROVED, "unproved") /* not yet proved to replay the primary's log */ X(WATCH_USED, "used") \
 	X(WATCH_LAG, "lag") /* proved, but lags by more than reads_max_lag */ \
 	X(WATCH_SILENT, "silent") /* proved, but has not answered for a moment */ \
@@ -48,7 +49,8 @@ struct watch_row {
 	const char *host; /* "db1:5432" */
 	const char *zone; /* empty if not known */
 	enum watch_use use;
-	uint64_t started_us; /* when its life began, since 1970; 0 if the host is away */
+	/* when the host's present life (pool/cluster.h) began, since 1970; 0 if the host is away */
+	uint64_t started_us;
 	bool is_standby, is_lag_known;
 	uint32_t timeline; /* the timeline that a standby receives; 0 if not known */
 	uint64_t position, lag_us, readings; /* position is 0 if not known */

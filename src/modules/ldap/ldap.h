@@ -9,7 +9,7 @@
  * entry, for which it searches below ldapbasedn. Names of users are escaped in filters (RFC 4515) and in distinguished
  * names (RFC 4514), so none of their characters can mean anything there.
  *
- * Owns: struct ldap_settings its texts. It does not change after ldap_settle() has returned 0.
+ * Owns: struct ldap_settings owns its texts, and does not change after ldap_settle() has returned 0.
  */
 #pragma once
 
