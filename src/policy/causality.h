@@ -21,7 +21,7 @@ struct read_token {
 	uint8_t host; /* the standby that the client has read last */
 	bool is_unsettled; /* true if a standby has shown the client something that the primary may not show yet */
 	uint64_t life; /* the life in which that standby was read; 0 if none was read */
-	/* the number of that standby's first reading that covers all it showed; 0 if `position` does */
+	/* the number of that standby's first reading that covers all that it showed; 0 if `position` covers that */
 	uint64_t host_due;
 	uint64_t ceiling; /* private: a position of the primary that covers what that standby showed; 0 if not known */
 	uint64_t shown_xmax; /* private: no transaction from this number on was shown to the client; 0 if not known */
@@ -40,7 +40,7 @@ enum causality {
  * causality_read().
  */
 
-/* A request of any kind has ended on the primary. begun: the number of the last begun reading of any host. */
+/* A request of any kind has ended on the primary. begun: the number of the reading that was begun last, of any host. */
 static inline void
 causality_wrote(struct read_token *t, uint64_t begun)
 {

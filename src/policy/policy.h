@@ -74,7 +74,7 @@ struct policy_settings {
 	bool lifo;
 	uint32_t opens_at_once; /* pacing: at most this many connections are OPENING at a time; 0 means 16 */
 	uint32_t share_weight, share_min; /* the claim under shared caps (policy_budget_new); a weight of 0 means 1 */
-	/* Only policy_borrow_idle() lends. As no client waits, a failure to open is not an outage. */
+	/* Only policy_borrow_idle() lends, so no client waits, and a failure to open is not an outage. */
 	bool is_spare;
 };
 
@@ -132,7 +132,7 @@ struct policy_conn {
 struct policy_waiter;
 
 /* Counts the borrowers that have the places which other borrowers wait for, as far as a worker knows. known: all of
- * them. running: PostgreSQL works for them. named: a hint names them, because PostgreSQL does not. */
+ * them. running: PostgreSQL works for them. named: PostgreSQL does not work for them, and a hint names them. */
 struct policy_holders {
 	uint32_t known, running, named;
 	const char *against_more; /* the hint if all are running and more connections would not help; or NULL */
@@ -142,8 +142,8 @@ struct policy_holders {
 struct policy_waiter_ops {
 	void (*on_grant)(struct policy_conn *conn, struct policy_waiter *t); /* conn is LENT to the borrower now */
 	void (*on_refuse)(const struct fail *why, enum request_failure kind, struct policy_waiter *t);
-	/* t waits still. Looks at the borrowers that have the places which t waits for. If one of them has left its
-	 * connection unused for as long as t waits, adds a hint to *why that names it. May be NULL. */
+	/* Called while t still waits. Looks at the borrowers that have the places which t waits for. If one of them has
+	 * left its connection unused for as long as t waits, adds a hint to *why that names it. May be NULL. */
 	struct policy_holders (*blame)(const struct policy_waiter *t, uint64_t now_us, struct fail *why);
 };
 

@@ -117,8 +117,8 @@ void policy_budget_put(struct policy_commons *all, struct policy_budget *b); /* 
 /* --- Orders: for src/policy/. --- */
 
 struct policy_order_ops {
-	/* Called under the lock, on the pool's thread: publishes: tells the budgets how the pool uses its connections
-	 * (caps_publish). From then on the pool does so at each change. */
+	/* Called under the lock, on the pool's thread: tells the budgets how the pool uses its connections
+	 * (caps_publish), as the pool does at each change from then on. */
 	void (*publish)(struct policy *p);
 	/* Called on the pool's thread, without the lock. Carries out *o. */
 	void (*obey)(struct policy *p, const struct policy_orders *o, uint64_t now_us);

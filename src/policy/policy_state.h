@@ -22,8 +22,8 @@
  *
  * Of the functions declared here, only policy_serve and the policy_refuse_* call borrowers back. Borrowers may do
  * anything with the pool: after such a call, nothing that was read before it may be relied on. All other functions may
- * be called anywhere, as ops call no borrower. In policy.h, policy_return and the reports of a connection that has come
- * call borrowers back, too, as the last thing they do.
+ * be called anywhere, because ops call no borrower. In policy.h, policy_return and the reports of a connection that has
+ * come call borrowers back, too, as the last thing they do.
  */
 #pragma once
 
@@ -203,11 +203,12 @@ void policy_wake(struct policy *p, uint64_t now_us); /* a cap may have a place: 
 /* Gives conn, which could be lent here to t (NULL if no client waits), to another shard. There must be a shared
  * policy. Returns true if it did, or if it closed conn to make a place for a client there that has waited too long. */
 bool policy_give(struct policy *p, struct policy_conn *conn, const struct policy_waiter *t, uint64_t now_us);
-void policy_give_idle(struct policy *p, uint64_t now_us); /* gives to shards with waiters, if none wait here */
+/* gives idle ones to shards with waiters, if no client waits here */
+void policy_give_idle(struct policy *p, uint64_t now_us);
 void policy_tell_shards(struct policy *p); /* call this after a change that other shards look at */
 /* Asks other shards for idle connections, for the queue here. There must be a shared policy. */
 void policy_ask_shards(struct policy *p, uint64_t now_us);
-/* after each change; there must be a shared policy */
+/* call this after each change; there must be a shared policy */
 void policy_end_shards(struct policy *p, uint64_t now_us);
 void policy_obey_shards(struct policy *p, const struct policy_orders *o, uint64_t now_us);
 
@@ -217,7 +218,8 @@ void policy_replenish(struct policy *p, uint64_t now_us);
 void policy_start_ping(struct policy *p, struct policy_conn *conn, uint64_t now_us);
 void policy_forget_failures(struct policy *p);
 void policy_note_demand(struct policy *p, uint64_t now_us); /* a client has come: shortens a long back-off */
-void policy_end_trial(struct policy *p, struct policy_conn *conn, uint64_t now_us); /* does nothing if it is none */
+/* does nothing if conn is no trial */
+void policy_end_trial(struct policy *p, struct policy_conn *conn, uint64_t now_us);
 uint32_t policy_min_idle(const struct policy *p); /* returns how many idle connections to keep ready */
 uint64_t policy_supply_due(const struct policy *p, uint64_t now_us);
 
@@ -271,5 +273,5 @@ policy_expect_idle(struct policy *p, const struct policy_conn *conn)
 }
 
 uint64_t policy_next_due(const struct policy *p, uint64_t now_us);
-/* policy_next_due, as far as it depends on idle ones */
+/* does policy_next_due() for idle connections only */
 uint64_t policy_idle_due(const struct policy *p, uint64_t now_us);

@@ -33,7 +33,7 @@ struct policy_look {
 };
 
 #define POLICY_USE_SPAN_US (10 * 60 * UINT64_C(1000000))
-#define POLICY_USE_PARTS 31u /* of the limit; smaller limits are exact */
+#define POLICY_USE_PARTS 31u /* parts of the limit that are told apart */
 #define POLICY_USE_LEVELS 12 /* 1 connection in use, 2, up to 4, up to 8, ... */
 
 /* Sums only, because counters_add() adds up structs. */
@@ -70,7 +70,7 @@ struct policy_service {
 /* The use of a pool in both spans. Connections and requests are averages. */
 struct policy_sizing {
 	uint64_t span_us, loans, waits, timeouts;
-	/* hold_us: the time of a loan; wait_us: how long a request waited that had to */
+	/* hold_us: the time of a loan; wait_us: the time that a request waited, if it had to wait */
 	double in_use, by[SERVER_USES], hold_us, wait_us;
 	/* per_second: requests that arrived; unlimited: connections that would be in use without a limit, and the most
 	 * that would be (see the head of this file) */

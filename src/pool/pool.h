@@ -128,16 +128,18 @@ struct pool {
 	struct policy_circuit *circuit; /* the circuit of its upstream */
 	struct policy_shared *shared; /* policy_shared.h; NULL if the pool lives on one worker */
 	struct policy_budget
-	    *limits[4]; /* policy_commons.h, by enum policy_cap; NULL if none. CAP_ALL is its policy worker's. */
+	    /* by enum policy_cap: policy_commons.h; NULL if there is none. CAP_ALL's belongs to the policy worker. */
+	    *limits[4];
 	struct dedicated *asker; /* dedicated.h: asks whether transactions have committed; NULL if not needed yet */
 	struct notify_listener *listeners; /* notify_listener.h: connections that listen for its clients */
 	/* standby_pools.c: indexed by the place of their host in the upstream; NULL if not used yet. */
 	struct pool *standby_pools[CLUSTER_HOSTS];
 	struct pool *main; /* the main pool of a standby pool, whose counters it uses; NULL in a main pool */
 	uint32_t host; /* the host of a standby pool */
-	/* in a standby pool: state that its code may leave, which the last answer does not tell of */
+	/* in a standby pool: state that its code may leave although the last answer does not say so */
 	unsigned code_gone;
-	uint32_t history; /* the cluster_view.history of the primary that its servers are of; only with a cluster */
+	/* the cluster_view.history of the primary that its servers are connected to; only with a cluster */
+	uint32_t history;
 	struct cluster *cluster; /* cluster.h; a reference; NULL if no client reads from standbys */
 	unsigned own_zone; /* a bit for each host of its upstream that is in this process's zone */
 	/* Until a standby has replayed all that the primary had when the last answer about code came, the standby may
@@ -189,7 +191,8 @@ struct server *pool_borrow(struct pool *pool, struct policy_waiter *waiter, void
 /* Call this in on_grant. Returns the server that was granted, lent to borrower. */
 struct server *pool_granted(struct policy_conn *conn, void *borrower, uint64_t now_us);
 /* The borrower gives srv back, with no request of its own in progress. `parts` of the session (enum state_part) are
- * washed first; with STATE_BACKEND, or if unfit, srv is closed. srv may be lent to the next before this returns. */
+ * washed first; with STATE_BACKEND, or if unfit, srv is closed. srv may be lent to the next client before this
+ * returns. */
 void pool_return(struct server *srv, unsigned parts, uint64_t now_us);
 /* The borrower has gone, maybe in the middle of a request: see server_reset. Washes everything that can be washed, and
  * WASH_PLANS, WASH_POINTS and STATE_BACKEND if they are in `parts`. */
@@ -203,7 +206,8 @@ void pool_code_changed(struct pool *pool, unsigned risk); /* risk: as for databa
 /* srv will be closed because of state that its SQL may have left. Call this at the end of the request: finds out which
  * code may have left that state, and logs it once an hour. */
 void pool_code_blame(struct server *srv, struct database_code *code);
-const struct code_blame *pool_code_blamed(const struct database_code *code); /* code with the most closes */
+/* returns the code for which most servers were closed */
+const struct code_blame *pool_code_blamed(const struct database_code *code);
 void pool_set_databases_changed(struct pool_set *set); /* the name of a database may refer to another one now */
 
 /*

@@ -41,7 +41,7 @@ struct pooled {
 	bool policy_knows; /* the policy knows that the server is gone */
 	bool is_logged; /* the end of the server was logged: see pool_compat_log.c */
 	struct pool_backend *checked; /* the backend that the server was opened to check; NULL after the result */
-	bool is_kept; /* a connection to check a backend is lent like any other afterwards */
+	bool is_kept; /* the connection was opened to check a backend, and may be lent like any other afterwards */
 	uint32_t code_round; /* the database_code.round for which the server owes an answer; 0 if it owes none */
 	uint64_t code_made; /* database_code.made when washing began */
 	bool is_code_late; /* the server's answer took CODE_ANSWER_US or longer */
@@ -115,7 +115,7 @@ void compat_log_end(const struct pool *pool, const struct server *srv, const cha
 void compat_log_refusal(const struct pool *pool, const struct server *srv, enum connect_failure kind,
 			const struct fail *why);
 void compat_log_unused(const struct pool *pool, uint64_t now_us);
-void compat_log_database(const struct pool_set *set, const char *database); /* new, and not listed by name */
+void compat_log_database(const struct pool_set *set, const char *database); /* a new one, which no section names */
 const char *compat_recycle_word(enum recycle_reason reason);
 
 /* pool_log.c */
@@ -140,7 +140,7 @@ uint32_t pool_shards(const struct config *config, const char *database, const ch
 /* Applies the set's configuration to the pool: limits, upstream and secrets. Returns 0, or -1 with *why set if the
  * database is no longer configured, or without memory. */
 int pool_configure(struct pool *pool, uint64_t now_us, struct fail *why);
-void pool_take_fresh(struct pool *pool); /* takes over what other shards have newly seen of fresh servers */
+void pool_take_fresh(struct pool *pool); /* takes over newer settings of fresh servers from other shards */
 void pool_free(struct pool *pool);
 struct pool *pool_set_at(const struct pool_set *set, const void *key, size_t len); /* by its pool_key(); or NULL */
 
