@@ -22,7 +22,8 @@
  * statements. The BEGIN and the SET LOCALs are sent again ahead of the request.
  *
  * Owns:   the client's struct client_reads (reads_of()), made when the client first needs a server.
- * Always: the struct has noted each request that has ended since then, on any host; while reads was off, the number.
+ * Always: the struct has noted each request that has ended since then, on any host; of those that ended while reads was
+ * off, only the number.
  */
 #pragma once
 
@@ -42,7 +43,7 @@ struct client_reads {
 	bool is_for_primary; /* the request is relayed again; set by reads_lost(), cleared by reads_request_done() */
 	uint8_t route; /* enum read_route, of its present request or transaction */
 	uint8_t refused[CLUSTER_HOSTS]; /* how many of the client's requests each standby has refused in a row */
-	uint8_t shunned; /* standbys that have refused too many, a bit each, until shunned_until_us */
+	uint8_t shunned; /* a bit for each standby that has refused too many, until shunned_until_us */
 	uint64_t shunned_until_us;
 	uint32_t requests_done; /* requests_done of the exchange, when this struct was last brought up to date */
 	uint32_t silent; /* the number of a request that shows nothing: SET pgweir.min_lsn, on the primary */
@@ -90,8 +91,8 @@ reads_may_begin(const struct request_walk *w)
 	return !frame_whole(message, have, &f) || f.body_len > sizeof("BEGIN;") + (f.type == 'P' ? 3 : 0);
 }
 
-/* Returns what is known of the client if the message is for the primary, as the previous request was, and route() would
- * change nothing; else NULL. The message is on the fast lane, where a Query was scanned, and reads is marked. */
+/* Returns the client's struct client_reads if the message is for the primary, as the previous request was, and route()
+ * would change nothing; else NULL. The message is on the fast lane, where a Query was scanned, and reads is marked. */
 static inline struct client_reads *
 reads_stay(const struct request_walk *w)
 {
@@ -174,8 +175,8 @@ bool reads_on_reading(struct exchange_env *env);
  * walk_result. */
 enum walk_result reads_look(struct request_walk *w);
 /* For a client with a server of a standby. Returns true if reads_look() would let all the messages that come next pass,
- * up to a Query or Sync, provided that the fast lane takes them; w->len is then set to their end. Returns false, too,
- * if the first of these messages begins no request, or if the client has no server of a standby. */
+ * up to a Query or Sync, provided that the fast lane takes them; w->len is then set to their end. Also returns false if
+ * the first of these messages begins no request, or if the client has no server of a standby. */
 bool reads_is_free(struct request_walk *w);
 
 void reads_request_done_there(struct exchange *x, const struct owed *ended);

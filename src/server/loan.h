@@ -55,10 +55,8 @@ struct sent_copy {
 	uint16_t local_count;
 };
 
-/*
- * Measures the request under way: which side (enum phase) owes the request's next byte, since when, and how long each
- * side has owed bytes. See exchange/report.c.
- */
+/* Measures the request under way: which side (enum phase) owes the request's next byte, since when, and how long each
+ * side has owed bytes. See exchange/report.c. */
 struct phase_clock {
 	uint64_t since_us; /* 0 if no request is under way */
 	uint64_t us[PHASE_COUNT];
@@ -131,23 +129,21 @@ struct loan_followed {
 	/* the request (requests_done + 1) that found no values of its sequences on this server */
 	uint32_t without_values;
 	uint64_t since_us;
-	/* questions: those since the last such statement; rounds: such statements while other clients waited */
+	/* questions: requests for currval() since the last such statement; rounds: such statements while others
+	 * waited */
 	uint32_t questions, rounds;
 };
 
 /* Says whether the open transaction has run CREATE, ALTER or DROP, and whether that affects the plans of others. */
 enum loan_ddl { DDL_NONE, DDL_DONE, DDL_CHANGES_PLANS };
-/*
- * Says whether the open transaction, by its command tags, has changed the code of the database (CODE_CHANGED), or made
- * functions (CODE_MADE), which may keep state in a backend that nothing resets.
- */
+/* Says whether the open transaction, by its command tags, has changed the code of the database (CODE_CHANGED), or made
+ * functions (CODE_MADE), which may keep state in a backend that nothing resets. */
 enum loan_code { CODE_AS_BEFORE, CODE_CHANGED, CODE_MADE };
 /* Says which messages wait until all messages that pgweir itself has sent before them are answered. */
 enum loan_behind {
 	NOTHING_BEHIND,
 	QUERY_BEHIND_OURS, /* a Query waits; pgweir's messages are part of its request */
-	ALL_BEHIND_SETTINGS /* all messages wait, because if pgweir's settings fail, they would run without these
-			     */
+	ALL_BEHIND_SETTINGS /* all messages wait, as they must not run if pgweir's settings fail */
 };
 /* Says whether the standby has replayed the position that the borrower must not miss: relay/reads_replayed.c. */
 enum loan_replay { REPLAY_NOT_ASKED, REPLAY_ASKED, REPLAY_DONE, REPLAY_LATE };

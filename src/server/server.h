@@ -78,7 +78,8 @@ struct server_ops {
 	bool (*request_done)(struct server *srv, const struct owed *ended);
 	void (*settled)(struct server *srv, const struct owed *o, enum owed_end how); /* see ledger.h */
 	void (*local)(struct server *srv, const struct owed *o);
-	/* A 't', 'T' or 'n' answers a Describe with a ref; o is not settled yet. is_whole: body is complete. */
+	/* A 't', 'T' or 'n' answers a Describe whose ledger entry o has a ref; o is not settled yet. is_whole: body is
+	 * complete. */
 	void (*described)(struct server *srv, const struct owed *o, uint8_t type, const uint8_t *body, size_t len,
 			  bool is_whole);
 	/* An ErrorResponse has come. `fields` is from the whole message, or from the beginning of a large message.
@@ -95,7 +96,8 @@ struct server_ops {
 	 * ReadyForQuery has come; ended->statements says which question it was. */
 	void (*commit_row)(struct server *srv, const uint8_t *body, size_t len, bool is_whole);
 	void (*commit_asked)(struct server *srv, const struct owed *ended);
-	/* The standby has answered OWED_TO_REPLAY's question; loan.replay is DONE if it has replayed the position. */
+	/* The standby has answered OWED_TO_REPLAY's question; loan.replay is REPLAY_DONE if the standby has replayed
+	 * the position. */
 	void (*replayed)(struct server *srv);
 	/* A row of the probe has come; is_whole says that body is complete. probe_done follows with the
 	 * ReadyForQuery. */
@@ -127,8 +129,8 @@ struct server_owner_ops {
 	void (*failed)(struct server *srv, enum connect_failure kind, bool is_fatal, const struct fail *why);
 	void (*pinged)(struct server *srv, bool ok);
 	/* Everything is washed. Return true to hold the server back until holds returns false at a later
-	 * server_reset_next(), or until the reset's deadline. *question is NULL. If you set it, to a text that outlives
-	 * srv, the text is sent as a query, and its answer calls server_reset_next(). */
+	 * server_reset_next(), or until the reset's deadline. *question is NULL; if the callback sets it, to a text
+	 * that outlives srv, that text is sent as a query, whose answer calls server_reset_next(). */
 	bool (*holds)(struct server *srv, const char **question);
 	void (*unseen)(
 	    struct server *srv); /* called during a reset, when a transaction of the borrower that has gone is over */
@@ -342,7 +344,8 @@ struct server {
 	struct cluster_mark cluster; /* set where COMMITs are checked (commit_check/commit_check.c); else zeroed */
 	uint8_t cluster_state; /* enum cluster_state */
 #define SEQUENCES_OF_MANY UINT64_MAX
-	uint64_t sequences_of; /* the client whose sequence values the backend remembers: its id, OF_MANY, or 0 */
+	/* the client whose sequence values the backend remembers: its id, SEQUENCES_OF_MANY, or 0 */
+	uint64_t sequences_of;
 	uint64_t seed_of; /* the client that may know the state of random(): its id, or 0 */
 	bool is_discarding; /* DISCARD SEQUENCES was sent and not answered yet; set and cleared by linger.c */
 	bool is_lingering; /* the borrower keeps the server for a moment; set and cleared by linger.c */
@@ -418,7 +421,8 @@ void server_close(struct server *srv);
  */
 #define SERVER_END_US (500 * US_PER_MS)
 void server_end(struct server *srv, uint64_t now_us);
-bool server_is_late(const struct server *srv, uint64_t now_us); /* is RESET or ENDING, and has had its time */
+/* returns true if its time to be RESET or ENDING is over */
+bool server_is_late(const struct server *srv, uint64_t now_us);
 /* Returns PgBouncer's word for why a connection could not be made. */
 const char *server_failure_word(enum connect_failure kind);
 /* Returns the subject of the server's lines in the log. It borrows the server's texts, and why. */

@@ -48,7 +48,7 @@ void setup_load_rules(const struct config *config, struct hba **hba, struct iden
  * set. */
 int setup_load_tls(const struct config *config, struct tls_context **out, struct fail *why);
 int setup_load_http_tls(const struct config *config, struct tls_context **out,
-			struct fail *why); /* the same for [http] */
+			struct fail *why); /* does the same for [http] */
 
 /* --- logs.c --- */
 

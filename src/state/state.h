@@ -11,20 +11,18 @@ void state_free(struct exchange *x);
 /*
  * Appends to b the messages that run this SQL (Parse, Bind, Execute), and enters them in the ledger. The statement is
  * the unnamed one, or STATEMENT_PLACEHOLDER if the client's unnamed statement must stay (loan.must_keep_unnamed). ref:
- * for the ledger entry of the Execute. Within a request or a transaction, a named portal is used and closed, because
- * the client may have bound the unnamed portal; and if it has not, its own Execute of that portal must still fail.
+ * for the ledger entry of the Execute. Within a request or a transaction, a named portal is used and closed: the client
+ * may have bound the unnamed portal, and if it has not, its own Execute of the unnamed portal must still fail.
  */
 void state_run(struct exchange *x, struct buf *b, const char *sql, enum owed_to to, void *ref);
 
 /* --- commit.c: the end of a transaction: may the server be given back, and with what state? --- */
-/* Call when a transaction has ended. If no effect or suspicion remains to be settled, forgets the settings of before
- * the transaction. */
+/* Call when a transaction has ended. If no effect or suspicion remains to be settled, forgets the settings that held
+ * before the transaction. */
 void state_transaction_over(struct exchange *x);
-/*
- * Call when nothing is owed and no transaction is open. Returns true if the server may be given back; false if
+/* Call when nothing is owed and no transaction is open. Returns true if the server may be given back; false if
  * something is in progress, or the client is pinned. has_long_statement pins the client: only this server has that
- * statement.
- */
+ * statement. */
 MAY_CLOSE bool state_settle(struct exchange *x, bool has_long_statement);
 bool state_is_dirty(
     const struct exchange *x,
@@ -58,7 +56,7 @@ bool state_ties(const struct exchange *x,
 /* Call when the server was lost, with settings of the client's: the client's next request is answered with *why, as
  * FATAL. Returns 0, or -1 without memory. */
 int state_lose(struct exchange *x, const struct fail *why);
-/* call when the client's server was lost before it has executed the recorded effects */
+/* call when the client's server was lost before the server has executed the recorded effects */
 void state_forget_request(struct exchange *x);
 /* Returns true if the client has asked to keep the server that it has, or gets next: SET pgweir.pin. */
 bool state_asks_for_pin(const struct exchange *x);

@@ -137,9 +137,8 @@ void snapshot_backend_add(void *to_backend, const void *from_backend);
 struct snapshot *snapshot_merge(struct snapshot **parts, size_t count, size_t pools_max, uint64_t seed);
 
 /*
- * --- metrics.c: Prometheus' text exposition from a snapshot. A single table (metrics_table.c) names every
- * family: HELP and TYPE, docs/metrics.md and SHOW METRICS come from it. Pure but for the process_* family (reads
- * /proc/self).
+ * --- metrics.c: Prometheus' text exposition from a snapshot. A single table (metrics_table.c) names every family: HELP
+ * and TYPE, docs/metrics.md and SHOW METRICS come from it. Pure, except that the process_* family reads /proc/self.
  */
 
 /* OpenMetrics also has the trace of a slow request with the bucket that the request is counted in. */
