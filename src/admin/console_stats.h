@@ -16,9 +16,9 @@
 #define STATS_PERIOD_US (60 * 1000 * 1000)
 
 /*
- * All counts, in the order of PgBouncer's columns. After its id, a count has five names: after total_ and after avg_ in
- * SHOW STATS; in STATS_TOTALS; in STATS_AVERAGES (where only some begin with avg_, as in PgBouncer); and after total_
- * and avg_ in TOTALS.
+ * All counts, in the order of PgBouncer's columns. A row has an id and five names: what follows total_ in SHOW STATS;
+ * what follows avg_ there; the name in STATS_TOTALS; the name in STATS_AVERAGES (where, as in PgBouncer, only some
+ * begin with avg_); and what follows total_ and avg_ in TOTALS.
  */
 /* clang-format off */
 #define STAT_LIST_1_25(ROW) \

@@ -39,8 +39,8 @@ struct show_fill {
 /* The workers whose objects the rows show. */
 enum show_scope {
 	OF_ALL, /* all workers: the others stand still meanwhile */
-	/* All workers, and which sessions block which. PostgreSQL must be asked about that first: see
-	 * console_ask_locks(). */
+	/* all workers, with the sessions that block each other, about which PostgreSQL must be asked first: see
+	 * console_ask_locks() */
 	OF_LOCKS,
 	OF_MAIN_WORKER /* only the main worker */
 };
@@ -58,7 +58,7 @@ struct show {
 struct pool *show_next_pool(const struct show_env *env, const struct pool *before);
 uint32_t show_count_servers(const struct show_env *env);
 /* Returns the shard after `before` in a walk through the shards of one pool; `of` is any of its shards. Each shard
- * belongs to another worker. */
+ * belongs to a different worker. */
 struct pool *show_next_shard(const struct show_env *env, const struct pool *of, const struct pool *before);
 /* Returns the number of the worker that has this shard. */
 uint32_t show_worker_of(const struct show_env *env, const struct pool *e);
@@ -134,8 +134,8 @@ struct holding {
 	uint64_t blocks; /* clients that this one blocks, directly or through others */
 	uint32_t waiting; /* clients that wait for places of the server's pool, or of a cap that the pool is under */
 };
-/* Returns all holdings, the oldest first, and after them one whose srv is NULL. free() frees them. Returns NULL as
- * rows_scratch() does. */
+/* Returns all holdings, the oldest first, and after them one whose srv is NULL. free() frees them. Returns NULL without
+ * memory, as rows_scratch() does. */
 struct holding *show_holdings(const struct show_env *env, struct rows *rows);
 #define SHOW_USE_MAX 200
 const char *show_use(const struct holding *h, char out[SHOW_USE_MAX]); /* "idle in transaction", "pinned: cursor" */

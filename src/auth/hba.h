@@ -41,7 +41,7 @@ struct hba_question {
 	const struct sockaddr *address; /* the client's, IPv4 or IPv6; unused if HBA_OVER_UNIX */
 	const char *database, *user;
 	/* Returns true if address is one of this machine's (samehost) or, if is_net, in one of its networks (samenet).
-	 * If it is NULL, neither word fits. */
+	 * If is_near is NULL, neither word fits. */
 	bool (*is_near)(const struct sockaddr *address, bool is_net);
 	/* has_name() tells whether the client's address has this host name (see hba_host_fits()), is_member() whether
 	 * the client's user is a member of this role. `arg` is passed to both. If one of the pointers is NULL, no such

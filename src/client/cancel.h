@@ -18,9 +18,9 @@ void cancel_unregister(struct client *c);
  * or -1 without memory. */
 int cancel_later(struct client *target, enum canceler by);
 /*
- * Handles pg_cancel_backend() with a PID that no process of PostgreSQL has. Like Knex (for a query's timeout) and
- * pgAdmin, a client may cancel a client of its own pool, i.e. of the same user, by the PID that pgweir sent to that
- * client. Returns true if there is such a client and its cancel has begun.
+ * Handles pg_cancel_backend() with a PID that no process of PostgreSQL has. As Knex (for a query's timeout) and pgAdmin
+ * do, a client may cancel a client of its own pool, i.e. of the same user, by the PID that pgweir sent to that client.
+ * Returns true if there is such a client and its cancel has begun.
  */
 bool cancel_by_pid(struct exchange *asker, uint32_t pid);
 

@@ -77,9 +77,9 @@ struct dedicated_ops {
 	bool (*error)(struct dedicated *d, const struct fail *why);
 	/* A row came that is owed to OWED_TO_PROBE. May be NULL. */
 	void (*row)(struct dedicated *d, const uint8_t *body, size_t len, bool is_whole);
-	void (*done)(struct dedicated *d); /* the ReadyForQuery of a request came; d->state is as before */
+	void (*done)(struct dedicated *d); /* the ReadyForQuery of a request came; d->state has not changed yet */
 	void (*notification)(struct dedicated *d, const uint8_t *message, size_t len); /* may be NULL */
-	void (*batch_end)(struct dedicated *d); /* no answer is due any more */
+	void (*batch_end)(struct dedicated *d); /* what was read has been handled, and d is DEDICATED_READY */
 	/* frees the keeper of pool->asker when its pool ends; NULL for other keepers */
 	void (*free)(struct dedicated *d);
 };

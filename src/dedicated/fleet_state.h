@@ -54,7 +54,8 @@ struct fleet_question {
 struct fleet_answer {
 	bool is_counted; /* true if listed, conns, granted and is_marked are known */
 	uint32_t listed, conns, granted;
-	/* PostgreSQL has the mark for these places; if false, it has the previous mark, and nothing was granted */
+	/* PostgreSQL has the new mark, which includes `granted`; if false, it has the previous mark, and nothing was
+	 * granted */
 	bool is_marked;
 	bool is_who; /* true if pid, most and is_standby are known */
 	/* pid: the backend that answered; most: the limit for budget_connections = auto, before a tenth is taken off */
@@ -116,7 +117,7 @@ struct fleet_conn {
 
 /* Takes ownership of hosts, and frees it if there is no memory. Returns NULL without memory. */
 struct fleet_conn *fleet_conn_new(struct fleet *f, char *hosts);
-/* the pools of this budget open nothing until they are told of another budget, or of none */
+/* frees s; the pools of its budget open nothing until they are told of another budget, or of none */
 void fleet_conn_free(struct fleet_conn *s);
 void fleet_conn_keep(struct fleet_conn *s, enum budget_mode mode); /* `mode` must not be BUDGET_OFF */
 void fleet_conn_run(void *fleet_conn); /* does the work that is due, and sets the timer, which calls this function */

@@ -80,7 +80,7 @@ struct watch_host {
 	/* The use that was logged last. Never WATCH_SILENT, and for a standby never WATCH_NO_PRIMARY; WATCH_LAG as of
 	 * the last reading */
 	enum watch_use use;
-	/* answer to the question that is under way; met: answer to the last WATCH_MEET */
+	/* answer: the answer to the question under way; met: the answer to the last WATCH_MEET */
 	struct watch_answer answer, met;
 	/* reading: the reading that is under way; last: the previous one, with number 0 if this life has had none */
 	struct reading reading, last;

@@ -114,8 +114,8 @@ struct exchange_ops {
 	/* Returns the statement that the client calls by this name ("" for the unnamed statement), or NULL if it is
 	 * unknown. */
 	struct statement *(*statement_of)(const struct exchange *x, const char *name);
-	/* The next five are called while CL_WELCOME: two when the pool has answered, three when the server that applies
-	 * the startup settings has. */
+	/* The next five are called while CL_WELCOME: the first two when the pool has answered, the others when the
+	 * server that applies the startup settings has answered or was lost. */
 	void (*login_granted)(struct exchange *x, struct server *srv);
 	void (*login_refused)(struct exchange *x, const struct fail *why, enum request_failure kind);
 	void (*login_server_error)(struct exchange *x, const struct error_fields *e);

@@ -32,7 +32,8 @@ struct reading {
 	uint64_t xmax; /* the snapshot's xmax: the snapshot sees no transaction from this number on */
 	uint64_t next; /* of a primary: no transaction had a number from here on; 0 if not known (from age('3'::xid)) */
 	/* On a primary: transactions below xmax that its snapshot does not see. On a standby: transactions that were
-	 * open in the primary's last reading before this one, and had not ended here at `position` or later. */
+	 * open in the primary's last reading before this one, and that were not seen to end here by `position`, or a
+	 * little later. */
 	uint32_t open_count; /* number of entries in open; UINT32_MAX if there are more than fit */
 	uint64_t open[CLUSTER_OPEN]; /* in ascending order */
 };

@@ -15,7 +15,7 @@ struct budget_kept {
 	struct policy_worker *keeper; /* NULL if there is none, or if it has gone */
 	bool is_binding; /* the limit is the number of granted places, which may be 0 */
 	uint32_t granted;
-	uint32_t returned; /* places of connections that are gone since the keeper last asked for some */
+	uint32_t returned; /* places of connections that have gone since the keeper last asked for places */
 	struct budget_news news;
 	uint32_t understocked_count; /* members with is_understocked */
 	/* places for connections that no policy lends. asked_for: to be granted; held: granted and kept free */

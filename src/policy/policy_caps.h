@@ -20,7 +20,7 @@ void caps_set(struct policy_caps *caps, enum policy_cap which, struct policy_bud
 /* Sets groups, which must stay valid until the next call, or caps_leave(). counts: as for caps_set(). */
 void caps_set_groups(struct policy_caps *caps, struct budget_group *groups, const uint32_t counts[static PC_COUNT],
 		     uint64_t now_us);
-/* Moves members from a group of their own to the pool's group: their shard came to a cap before the other shards. */
+/* Moves members from a group of their own to the pool's group, if their shard was put under a cap before the others. */
 void caps_regroup(struct policy_caps *caps, const uint32_t counts[static PC_COUNT], uint64_t now_us);
 void caps_leave(struct policy_caps *caps); /* no connection may be left */
 void caps_set_claim(struct policy_caps *caps, uint32_t weight, uint32_t reserved);

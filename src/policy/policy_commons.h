@@ -1,5 +1,5 @@
 /*
- * src/policy/policy_commons.h - shared by the pools of all workers: the caps over several pools, the circuits of
+ * src/policy/policy_commons.h - what the pools of all workers share: the caps over several pools, the circuits of
  * upstreams, and the one lock over them.
  *
  * A policy worker (struct policy_worker) stands for a worker here: its pools are used by that worker's thread alone. A

@@ -1,9 +1,10 @@
 /*
- * src/policy/policy_keeper.h - a budget that several processes share, for its keeper (dedicated/fleet.h), which asks
- * for this process's places and is granted them. Here, the budget is a cap over the pools of some hosts, which has only
- * granted places: when a connection is gone its place goes to any process, and must be granted anew. The limit is the
- * number of used and granted places, but at most the share of this process; connections above the limit are given up.
- * As long as more places may be granted, no pool gives up a place for another pool. The functions take the lock.
+ * src/policy/policy_keeper.h - a budget that several processes share, as its keeper (dedicated/fleet.h) sees it: the
+ * keeper asks for this process's places, and is granted them. Here, the budget is a cap over the pools of some hosts,
+ * which has only granted places: when a connection is gone its place goes to any process, and must be granted anew. The
+ * limit is the number of used and granted places, but at most the share of this process; connections above the limit
+ * are given up. As long as more places may be granted, no pool gives up a place for another pool. The functions take
+ * the lock.
  */
 #pragma once
 
@@ -39,7 +40,7 @@ void policy_budget_grant(struct policy_budget *b, struct policy_worker *r, uint3
 			 const struct budget_news *news, uint64_t now_us);
 /* Takes back granted places that are not used, except `kept` of them. */
 void policy_budget_ungrant(struct policy_budget *b, struct policy_worker *r, uint32_t kept);
-/* Closes all connections whose login has not ended. One that no policy lends is closed when its login ends. */
+/* Closes all connections whose login has not ended. A connection that no policy lends is closed when its login ends. */
 void policy_budget_abandon(struct policy_budget *b, struct policy_worker *r, uint64_t now_us);
 struct budget_count policy_budget_count(struct policy_budget *b, struct policy_worker *r, uint64_t now_us);
 

@@ -3,8 +3,8 @@
  * other to read. Only src/policy/ includes it. See policy_shared.h.
  *
  * Places, rounds and the numbers of connections in transfer change under the lock of the commons, when a connection is
- * opened, closing, gone or transferred; all threads may read them. The row (bits, since_us, signs) is written by each
- * shard for itself, without the lock, and only when something changed.
+ * opened, closing, gone or transferred; all threads may read them. Each shard writes its own row (bits, since_us,
+ * signs), without the lock, and only when something has changed.
  *
  * Always: used >= live >= verified; a shard that gets its first idle connection or its next waiter has published that
  *         before it looks at the others.
@@ -138,7 +138,8 @@ shard_share_of_pace(const struct policy_shard *m, uint32_t of)
 	return of > shards ? of / shards : 1;
 }
 
-/* Returns until when the place that was made for clients of other shards is left to them; 0 if there is none. */
+/* Returns the time until which a place that was made for clients of other shards is left to them; 0 if there is
+ * none. */
 static inline uint64_t
 shard_left_until_us(const struct policy_shard *m)
 {
@@ -252,7 +253,7 @@ struct shard_sum {
 struct shard_sum shard_sum(const struct policy_shard *m);
 /* Returns true if there is a client in another shard for which no connection is coming. m->shared is not NULL. */
 bool shard_others_lack(const struct policy_shard *m);
-/* Estimates how many clients in other shards have waited since before since_us. */
+/* Returns an estimate of how many clients in other shards began to wait before since_us. */
 uint32_t shard_ahead(const struct policy_shard *m, uint64_t since_us, uint64_t now_us);
 /* Returns true if the first in that shard's queue came so long before own_us that a place is made for it. */
 bool shard_is_starved(const struct policy_shard *m, int number, uint64_t own_us);
@@ -273,9 +274,9 @@ void shard_answer(struct policy_shard *m, uint64_t now_us);
 /* An outage has begun here. Returns true if no other shard was in an outage, so the outage of the whole pool begins;
  * always true without a shared policy. */
 bool shard_outage_begins(struct policy_shard *m, uint64_t since_us);
-/* With is_over, the outage *o of this shard is over; else the shard leaves during the outage, and false is returned. If
- * no other shard is in the outage, the outage of the whole pool is over: *o is set to the pool's, and true is returned.
- * Else the other shards look again. Returns true without a shared policy. */
+/* The outage *o of this shard is over (is_over), or the shard leaves the pool during the outage. Returns true, with *o
+ * set to the outage of the whole pool, if that is over, too: is_over is true, and no other shard is in the outage. If
+ * other shards are, they look again. Always true without a shared policy. */
 bool shard_outage_ends(struct policy_shard *m, struct policy_outage *o, bool is_over, uint64_t now_us);
 /* A lent connection is lost; call this before shard_moved(). */
 void shard_lost(struct policy_shard *m, uint64_t now_us);

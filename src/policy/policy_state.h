@@ -74,7 +74,8 @@ struct policy {
 	enum recycle_reason close_reason; /* the reason to close connections with is_recycle_due */
 
 	uint64_t epoch; /* a connection that was verified in an older epoch is pinged before it is lent */
-	uint64_t distrust_epoch; /* to open a connection is better than to ping one verified before this epoch */
+	/* opening a connection is better than pinging one that was verified before this epoch */
+	uint64_t distrust_epoch;
 
 	uint32_t failed_count; /* how often opening has failed in a row; attempts that ran together count once */
 	uint64_t backed_off_us, backoff_until_us;
@@ -89,7 +90,7 @@ struct policy {
 	uint64_t asked_us; /* when a client last asked for a connection and did not get one at once */
 
 	struct policy_outage outage;
-	uint64_t outage_over_us; /* when the last outage ended in which borrowers were held; 0 if never */
+	uint64_t outage_over_us; /* when the last outage in which borrowers were held ended; 0 if never */
 	uint32_t patient_to; /* with has_patient, waiters up to this number keep waiting in an outage */
 	bool has_patient; /* patient_to is valid */
 	uint32_t ramp; /* after an outage: how many may be opened at once; 0 if only opens_at_once limits that */
@@ -200,8 +201,8 @@ void policy_serve(struct policy *p, uint64_t now_us);
 void policy_wake(struct policy *p, uint64_t now_us); /* a cap may have a place: makes policy_tick due now */
 
 /* policy_shard.c */
-/* Gives conn, which could be lent here to t (NULL if no client waits), to another shard. There must be a shared
- * policy. Returns true if it did, or if it closed conn to make a place for a client there that has waited too long. */
+/* Gives conn, which could be lent here to t (NULL if no client waits), to another shard. There must be a shared policy.
+ * Returns true if conn was given, or was closed to make a place for a client there that has waited too long. */
 bool policy_give(struct policy *p, struct policy_conn *conn, const struct policy_waiter *t, uint64_t now_us);
 /* gives idle ones to shards with waiters, if no client waits here */
 void policy_give_idle(struct policy *p, uint64_t now_us);
@@ -213,7 +214,7 @@ void policy_end_shards(struct policy *p, uint64_t now_us);
 void policy_obey_shards(struct policy *p, const struct policy_orders *o, uint64_t now_us);
 
 /* policy_supply.c */
-/* after each change: pings and opens for the whole queue */
+/* call this after each change: pings and opens connections for the whole queue */
 void policy_replenish(struct policy *p, uint64_t now_us);
 void policy_start_ping(struct policy *p, struct policy_conn *conn, uint64_t now_us);
 void policy_forget_failures(struct policy *p);
@@ -259,9 +260,9 @@ policy_sweep_wanted_at(const struct policy *p, const struct policy_conn *conn)
 	return conn->recycle_at_us != 0 ? clock_lesser_us(at_us, conn->recycle_at_us) : at_us;
 }
 
-/* conn has become idle. Returns true if policy_idle_due may be earlier for that reason, which it nearly never is,
- * because colder connections have the same deadlines before conn. If the pool is larger than pool_size policy_idle_due
- * may be earlier, too: the caller checks that. */
+/* conn has become idle. Returns true if policy_idle_due may be earlier for that reason. It nearly never is, because
+ * colder connections meet the same deadlines before conn does. If the pool is larger than pool_size policy_idle_due may
+ * be earlier, too: the caller checks that. */
 static inline bool
 policy_expect_idle(struct policy *p, const struct policy_conn *conn)
 {

@@ -62,7 +62,8 @@ struct policy_use {
 	struct policy_use_sums sums;
 };
 
-/* server_us: PostgreSQL's mean time for a loan. busy: how many were in use then, on average; 0 if not known. */
+/* server_us: PostgreSQL's mean time for a loan. busy: the average number of connections in use meanwhile; 0 if not
+ * known. */
 struct policy_service {
 	double busy, server_us;
 };
@@ -82,7 +83,8 @@ struct policy_sizing {
 
 void policy_use_look(struct policy_use *u, const struct policy_look *look, uint64_t now_us);
 void policy_use_add(struct policy_use *to, const struct policy_use *shard); /* to: zeroed before the first call */
-struct policy_sizing policy_use_size(const struct policy_use *u, uint32_t shards); /* shards: how many were added */
+/* shards: how many shards were added */
+struct policy_sizing policy_use_size(const struct policy_use *u, uint32_t shards);
 /* Returns true if PostgreSQL's time for a loan grows about in proportion to the connections in use, so more connections
  * would do no more work. */
 bool policy_use_is_slowed(const struct policy_sizing *s);

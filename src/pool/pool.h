@@ -40,7 +40,8 @@ struct pool_database {
 	bool is_of_tenant;
 	struct database_counters counters;
 	struct exemplars *exemplars; /* of query_duration; NULL if no trace was seen */
-	struct database_code *code; /* a reference to its code, or to one of several; NULL if there is none yet */
+	/* a reference to the code of its PostgreSQL database, or of one of several; NULL if there is none yet */
+	struct database_code *code;
 	uint32_t index; /* scratch space for a caller that lists all databases */
 	bool is_paused;
 	bool is_disabled; /* new clients are refused */
@@ -62,7 +63,7 @@ struct pool_backend {
 	UT_hash_handle hh;
 	uint8_t role; /* see struct server */
 	struct backend_counters counters;
-	uint64_t told_us; /* when the log was last told that no connection could be made to the host */
+	uint64_t told_us; /* when it was last logged that no connection could be made to the host */
 	uint64_t asked_us; /* when the host last failed, or was checked */
 	uint32_t health_checks; /* checks in progress */
 	struct pool_health_check health_check;
@@ -107,13 +108,13 @@ struct pool {
 	bool is_orphan; /* its database is no longer configured */
 	uint64_t last_used_us;
 	struct due due; /* the next tick */
-	uint64_t failure_told_us; /* when the log was last told why logins fail: pool_log.c */
+	uint64_t failure_told_us; /* when it was last logged why logins fail: pool_log.c */
 	struct policy_use use; /* the present span, and the previous one */
 	uint64_t server_us, waited_us; /* sums: PostgreSQL's time for requests, and the time that requests waited */
 	struct pool_stall stall;
 	struct timeouts *timeouts; /* timeouts to be logged: client/client_watch.c; freed with free() */
 	bool is_watched; /* pool_use.c visits the pool at each tick for `timeouts`, even without servers */
-	uint64_t pins_told_us; /* state/pins.c: when the log was last told of the pins in pins_told */
+	uint64_t pins_told_us; /* state/pins.c: when the pins in pins_told were last logged */
 	uint32_t pins_untold; /* clients that have had one of the pins in pins_told since */
 	uint16_t pins_told; /* reasons that were logged: 1 << enum pin_reason */
 	/* state/linger.c. When a client last asked for currval() or lastval() (0 if never), and a hash of its
@@ -251,10 +252,10 @@ void pool_startup_forget_all(struct pool_startups *all);
 
 /* A client has proved these keys: servers of this user may log in with them. */
 void pool_learn_keys(struct pool *pool, const char *user, const struct scram_keys *keys);
-/* Gives the policy settings that fit the pool's settings and what is known of its database. */
+/* Sets the policy's settings by those of the pool, and by what is known of its database. */
 void pool_renew_policy(struct pool *pool, uint64_t now_us);
-/* A client has proved this secret (plain or MD5), which is not in users_file: servers use it if there is no other.
- * Copied. */
+/* A client has proved this secret (plain or MD5), which is not in users_file. It is copied; servers use it if there is
+ * no other. */
 void pool_learn_secret(struct pool *pool, const char *user, const char *secret);
 /* A client that has logged in with the ticket d (NULL if without a ticket) is to use the pool. Returns 0, or -1 with
  * *why set if gss_accept_delegation forbids it: see delegation_take(). */

@@ -113,6 +113,6 @@ void pool_set_suspend(struct pool_set *set, bool on);
 /* Closes all servers: idle ones now, others when they are returned. RR_RELOAD: as policy_reconnect(). */
 void pool_set_close_all(struct pool_set *set, const char *database, enum recycle_reason why, uint64_t now_us);
 
-/* Closes the servers of pools without waiters: idle ones now, others when they are returned. The listeners' connections
- * stay. With is_all also those of pools that have clients. */
+/* Closes the servers of pools that have no clients or, with is_all, no waiters: idle servers now, others when they are
+ * returned. The listeners' connections stay. */
 void pool_set_close_unneeded(struct pool_set *set, bool is_all, enum recycle_reason why, uint64_t now_us);

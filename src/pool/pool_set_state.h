@@ -18,8 +18,8 @@
  * Borrows: worker, env, companions, statements and log, which outlive it; holds references to config, users and tls.
  * Always:  the policy is told once that a struct pooled ends (policy_knows), before it is freed.
  *
- * A server and its place in the policy are one object here (struct pooled): the policy sees its policy_conn, all others
- * see its server.
+ * A server and its place in the policy are one object here (struct pooled): the policy sees its policy_conn, all other
+ * code sees its server.
  */
 #pragma once
 
@@ -85,7 +85,8 @@ struct pool_set {
 	uint64_t wake_at_us; /* 0 if the waker is not set */
 	uint32_t last_code_number; /* the last database_code.number, of answers about databases' code */
 	uint32_t server_count, last_turn;
-	const struct pool_health_check *health_check; /* for which a connection is being opened now, or NULL */
+	/* the check for which a connection is being opened now, or NULL */
+	const struct pool_health_check *health_check;
 	bool is_paused, is_suspended;
 };
 
@@ -161,7 +162,7 @@ void pool_code_row(struct server *srv, const uint8_t *body, size_t len, bool is_
 const char *pool_code_answered(struct server *srv, bool ok);
 bool pool_code_hold(struct server *srv, const char **question);
 enum code_turn pool_code_turn(const struct server *srv, unsigned parts, uint64_t made); /* see database_code_turn() */
-/* srv was held for an answer, and need not wait longer */
+/* returns true if srv was held for an answer, and need not wait longer */
 bool pool_code_frees(const struct server *srv);
 void pool_code_gone(struct server *srv); /* srv ends, and will not answer any more */
 /* Returns the state (STATE_BACKEND, RISK_CONTEXT) that the code may leave, as far as known here, and no reset

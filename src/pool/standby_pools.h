@@ -31,7 +31,7 @@ bool pool_is_of_primary(const struct pool *pool, struct server *srv);
 /* Values of a server's history that are no history of the cluster's. */
 #define HISTORY_OTHER UINT32_MAX /* the server is of another host than the primary */
 #define HISTORY_TRUSTED (UINT32_MAX - 1) /* the server is used until the primary is known */
-#define TRUST_AFTER_US (5 * US_PER_S) /* the primary is known again by then */
+#define TRUST_AFTER_US (5 * US_PER_S) /* the primary should be known again after this time */
 /* The primary's history (cluster_view.history) is now `history`. Closes servers of another history: idle ones now, lent
  * ones when they are returned. */
 void pool_on_primary(struct pool *pool, uint32_t history, uint64_t now_us);

@@ -43,7 +43,7 @@ struct client_reads {
 	bool is_for_primary; /* the request is relayed again; set by reads_lost(), cleared by reads_request_done() */
 	uint8_t route; /* enum read_route, of its present request or transaction */
 	uint8_t refused[CLUSTER_HOSTS]; /* how many of the client's requests each standby has refused in a row */
-	uint8_t shunned; /* a bit for each standby that has refused too many, until shunned_until_us */
+	uint8_t shunned; /* a bit for each standby that has refused too many requests */
 	uint64_t shunned_until_us;
 	uint32_t requests_done; /* requests_done of the exchange, when this struct was last brought up to date */
 	uint32_t silent; /* the number of a request that shows nothing: SET pgweir.min_lsn, on the primary */
@@ -215,8 +215,8 @@ enum feature_step reads_position(struct exchange *x, struct request *m);
 
 /* --- A feature: see features.h. --- */
 
-/* Whether the block is EXCHANGE_NO_BLOCK is not asked here: walk_fast() tests it itself, in one instruction with
- * neighboring fields. */
+/* Always true: walk_fast() itself tests whether the block is EXCHANGE_NO_BLOCK, in one instruction with neighboring
+ * fields. */
 static inline bool
 reads_is_quiet(const struct exchange *x)
 {

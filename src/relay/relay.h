@@ -91,8 +91,8 @@ relay_is_streaming(const struct exchange *x)
 /* reject.c: a request that gets no server */
 /* Answers the request at the beginning of the waiting input with the error *why, and drops the rest of that request. */
 void reject_request(struct exchange *x, const struct fail *why, enum request_failure kind);
-/* Like reject_request() while READY or HELD, but leaves the waiting input for exchange_replay(). With RF_BACKEND_LOST
- * the client's block was lost. */
+/* Like reject_request() while CL_READY or CL_HELD, but leaves the waiting input for exchange_replay(). With
+ * RF_BACKEND_LOST the client's block was lost. */
 void reject_kept(struct exchange *x, const struct fail *why, enum request_failure kind);
 /* relay_waiters.blame: names in *why the client whose transaction has been idle for longest, if it was idle before t
  * began to wait. */

@@ -118,8 +118,8 @@ struct database_code {
 	bool is_settled; /* no DDL was seen between the question of the last answer and that answer */
 	uint64_t refused_until_us; /* 0, or until when nothing is asked, because the last question has failed */
 	unsigned gone; /* STATE_BACKEND and RISK_CONTEXT of earlier answers: a standby may still have that code */
-	/* Parts of pool_code_heeded() that servers from other workers did not heed: the first answer then counts as new
-	 * in these. */
+	/* Parts of pool_code_heeded() that were not known on the workers from which servers came: in these parts, the
+	 * first answer here counts as new. */
 	unsigned unheeded;
 };
 
@@ -200,7 +200,8 @@ enum code_turn database_code_turn(const struct database_code *code, uint64_t mad
  * answer. */
 void database_code_altered(struct database_code *code, uint64_t now_us);
 /* Call this when DDL was seen, with the risk that the DDL had. RISK_KEEPS: it may have made functions that keep what
- * nothing resets; RISK_REACHES: only code that reaches such functions; RISK_FEARED: any SQL was feared to do so. */
+ * nothing resets; RISK_REACHES: it may have made code that reaches such functions; RISK_FEARED: it was feared to, as
+ * any SQL was. */
 void database_code_changed(struct database_code *code, unsigned risk);
 /* Begins another round. Returns the query to send, valid until the next call. Drops an answer that is under way. */
 const char *database_code_ask(struct database_code *code, uint64_t now_us);
@@ -230,8 +231,8 @@ void code_news_changed(struct code_news *news, const char *database, unsigned ri
 void database_code_lock(const struct database_code *code);
 void database_code_unlock(const struct database_code *code);
 
-/* Has one struct database_code for each database of PostgreSQL's that pools of one loop lead to, however many names and
- * users that database has here. Owns each as long as there are references. */
+/* A store has one struct database_code for each database of PostgreSQL's that pools of one loop lead to, however many
+ * names and users that database has here. The store owns each as long as there are references. */
 struct pool;
 struct stored_code; /* database_code_news.c */
 TAILQ_HEAD(stored_codes, stored_code);

@@ -64,9 +64,9 @@ int risk_names_add_known(struct risk_names *names, const char *name);
 int risk_names_add_effects(struct risk_names *names, const char *name, bool is_function);
 /* Adds a risk to parameters of this type. Returns 0, or -1 without memory. */
 int risk_names_add_type(struct risk_names *names, uint32_t oid, struct risk risk);
-/* Adds risks that are not of one name. all: of opaque SQL; ever: of any SQL, even without any of the names; ddl: of
- * DDL; by_objects: of tables, types, operators and all objects but functions, for opaque SQL that names the functions
- * it calls. */
+/* Adds risks that do not belong to a single name. all: of opaque SQL; ever: of any SQL, even without any of the names;
+ * ddl: of DDL; by_objects: of tables, types, operators and all objects but functions, for opaque SQL that names the
+ * functions it calls. */
 void risk_names_set_all(struct risk_names *names, unsigned all, unsigned ever, unsigned ddl, unsigned by_objects);
 unsigned risk_names_all(const struct risk_names *names); /* returns the risk of opaque SQL */
 /* Returns a number that changes if other names reach state that nothing resets. */

@@ -147,7 +147,8 @@ enum loan_behind {
 };
 /* Says whether the standby has replayed the position that the borrower must not miss: relay/reads_replayed.c. */
 enum loan_replay { REPLAY_NOT_ASKED, REPLAY_ASKED, REPLAY_DONE, REPLAY_LATE };
-/* Says whether SQL of the loan sets something for one transaction only, and if that is of the context (session/gucs.h).
+/* Says whether SQL of the loan sets something for one transaction only, and whether that belongs to the context
+ * (session/gucs.h).
  */
 enum loan_local { LOCAL_NOTHING, LOCAL_SETTING, LOCAL_CONTEXT };
 
@@ -249,8 +250,8 @@ struct loan {
 	struct phase_clock clock; /* if no request is under way, since_us and us are zero */
 	char tag_text[32]; /* of the last CommandComplete */
 	/* The buffers, from here on, outlive the loan; their content does not. */
-	uint8_t *text; /* the first REQUEST_TEXT_MAX bytes of its SQL; allocated at first use */
-	/* the first REQUEST_BIND_MAX bytes of its first Bind's body, if wanted; allocated at first use */
+	uint8_t *text; /* the first REQUEST_TEXT_MAX bytes of the request's SQL; allocated at first use */
+	/* the first REQUEST_BIND_MAX bytes of the request's first Bind's body, if wanted; allocated at first use */
 	uint8_t *bind;
 	struct kept_request kept;
 	struct sent_copy sent;

@@ -150,7 +150,8 @@ struct server_owner_ops {
 
 #define SERVER_ADDRESS_MAX 280
 
-/* Connections that were lost within a second. The log has a line for each of the first, and one for all others. */
+/* Connections that were lost within a second. The log has a line for each of the first ones, and one line for all
+ * others. */
 struct server_losses {
 	uint64_t since_us; /* 0 if none was lost */
 	uint32_t count,

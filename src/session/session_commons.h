@@ -64,7 +64,7 @@ void session_commons_context_unref(struct session_commons *all, struct commons_c
 
 void session_commons_add_home(struct session_commons *all, struct commons_home *home); /* sets the home's epoch */
 void session_commons_remove_home(struct session_commons *all, struct commons_home *home);
-void session_commons_renew_home(struct session_commons *all, const struct commons_home *home); /* in all loops */
+void session_commons_renew_home(struct session_commons *all, const struct commons_home *home); /* and its namesakes */
 
 /* Returns the hash of a text that belongs to this home. */
 uint32_t session_commons_hash(uint64_t seed, const char *home, const uint8_t *bytes, size_t len);

@@ -52,7 +52,7 @@ struct statement {
 	struct statement_home *home;
 	size_t len; /* bytes of the query, its terminator, an int16 count and int32 types */
 	size_t query_len; /* bytes of the query, without terminator */
-	char name[STATEMENT_NAME_MAX]; /* on servers */
+	char name[STATEMENT_NAME_MAX]; /* the statement's name on servers */
 	uint8_t name_len; /* without terminator */
 	uint32_t context; /* number of gucs_context(); 0 if the context does not matter */
 	/* the shape of its rows (fields_description_hash) under this id; 0 if not known yet */

@@ -5,7 +5,7 @@
 
 #include "exchange/exchange.h"
 
-/* Call when a client waits for a server: clients that linger release their servers, later from the loop. */
+/* Call when a client waits for a server: clients that linger release their servers later, from the loop. */
 void state_yield(struct exchange_env *env);
 void state_linger_init(struct exchange_env *env); /* call after env->base is set */
 void state_linger_fini(struct exchange_env *env);

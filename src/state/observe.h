@@ -1,5 +1,5 @@
 /*
- * src/state/observe.h - what SQL of a client with a server, which is about to be sent, may leave in the session.
+ * src/state/observe.h - what SQL that is about to be sent to a client's server may leave in the session.
  */
 #pragma once
 

@@ -84,8 +84,7 @@ void statements_deallocated(struct exchange *x, bool is_all);
 
 /* --- names.c --- */
 uint32_t statements_named_count(const struct exchange *x); /* number of names that the client ever gave */
-/* Forgets the client's statement of this name, unless the client named it when its count of names was at most
- * named_count. */
+/* Forgets the client's statement of this name, unless the name is one of the first named_count that the client gave. */
 void statements_forget_since(struct exchange *x, const char *name, uint32_t named_count);
 /* Returns the statement that the client calls by this name ("" for the unnamed one), borrowed, or NULL if it is
  * unknown. */
