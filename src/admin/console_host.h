@@ -38,8 +38,8 @@ struct console_host {
 	void (*go)(struct weir *w);
 	const char *version;
 	uint64_t start_wall_us;
-	int (*reload)(struct weir *w,
-		      struct fail *why); /* returns 0, or -1 with *why set; the old configuration then stays */
+	/* returns 0, or -1 with *why set; the old configuration then stays */
+	int (*reload)(struct weir *w, struct fail *why);
 	/* Sets a setting until the next reload; a NULL value brings back the value of the file. Returns 0, or -1 with
 	 * *why set. *notice gets a text that the client should know, or an empty one. */
 	int (*set)(struct weir *w, const char *name, const char *value, struct fail *notice, struct fail *why);

@@ -83,8 +83,8 @@ const struct show *show_find(const struct config *config, enum command_id id);
 #define ANSWER_EXTERN(id, name) extern const struct show answer_##name;
 SHOW_LIST(SHOW_EXTERN)
 ANSWER_LIST(ANSWER_EXTERN)
-extern const struct show show_stats_next, show_stats_totals_next,
-    show_stats_averages_next; /* the columns of a PgBouncer for which compat_is_old() is false */
+/* the columns of a PgBouncer for which compat_is_old() is false */
+extern const struct show show_stats_next, show_stats_totals_next, show_stats_averages_next;
 
 /* The time of a request by phase, in the order of PHASES: memcpy() copies phase_us to the fields from wait_ms on. */
 #define SHOW_PHASES (MS, wait_ms)(MS, connect_ms)(MS, server_ms)(MS, stream_ms)(MS, client_write_ms)(MS, proxy_ms)
@@ -167,7 +167,7 @@ const char *show_load_balance(const struct upstream *upstream);
  *
  * A list ends with a NULL, or with an element that has no name; free() frees it. Returns NULL as rows_scratch() does.
  */
-struct pool **show_sorted_pools(const struct show_env *env, struct rows *rows,
-				bool is_by_queue); /* true for the longest queue first */
+/* true for the longest queue first */
+struct pool **show_sorted_pools(const struct show_env *env, struct rows *rows, bool is_by_queue);
 /* Returns the databases that clients have asked for, with the counts of all workers: see console_stats.h. */
 struct database_sum *show_database_sums(const struct show_env *env, struct rows *rows);

@@ -59,8 +59,8 @@ struct admission_place {
 		TAILQ_ENTRY(admission_place) in_line; /* in the list of its line, unless that is ADMISSION_NOWHERE */
 		struct {
 			struct admission_entry *user_entry; /* NULL if not admitted */
-			struct admission_entry
-			    *database_entry; /* the tenant's entry for a tenant's database; NULL for the console */
+			/* the tenant's entry for a tenant's database; NULL for the console */
+			struct admission_entry *database_entry;
 		};
 	};
 	uint8_t line; /* enum admission_line */

@@ -42,10 +42,10 @@ void admission_table_free(struct admission_table *t); /* frees held entries, too
  * get, release or sweep. */
 struct admission_entry *admission_table_get(struct admission_table *t, const void *key, size_t key_len,
 					    uint64_t now_us);
-struct admission_entry *admission_table_find(const struct admission_table *t, const void *key,
-					     size_t key_len); /* returns NULL if there is none */
-void admission_table_sweep(struct admission_table *t,
-			   uint64_t now_us); /* drops a bounded number of entries that equal new ones */
+/* returns NULL if there is none */
+struct admission_entry *admission_table_find(const struct admission_table *t, const void *key, size_t key_len);
+/* drops a bounded number of entries that equal new ones */
+void admission_table_sweep(struct admission_table *t, uint64_t now_us);
 
 #define ADMISSION_ADDRESS_KEY_MAX 8
 /* Writes the part of an IPv4 or IPv6 address that counts, and returns its length. Of an IPv6 address the first 64 bits

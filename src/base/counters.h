@@ -184,9 +184,8 @@ struct database_counters {
 	uint64_t client_parses, server_parses, binds;
 	uint64_t probes; /* queries about session state sent to servers */
 	uint64_t statement_hits, statement_misses, statement_evictions, statement_reruns;
-	uint64_t plans_kept,
-	    /* see statements/keep.h: uses of a kept plan; statements given up because their plans were slow */
-	    plans_given_up;
+	/* see statements/keep.h: uses of a kept plan; statements given up because their plans were slow */
+	uint64_t plans_kept, plans_given_up;
 	/* statements refused by the setting refuse, in the order of forbidden_names */
 	uint64_t statements_forbidden[FORBIDDEN_COUNT - 1];
 	uint64_t commits_checked[CC_COUNT]; /* commits whose answer was lost with the server */
@@ -226,6 +225,6 @@ struct process_counters {
 	uint64_t loop_busy_us, dns_lookups_ok, dns_lookups_failed; /* counted elsewhere, and filled in for a snapshot */
 	struct histogram login_duration, loop_lag, proxy_overhead;
 	struct histogram transfer_duration; /* transfers of servers, counted by the worker that gets them */
-	struct histogram
-	    halt_duration; /* measured by worker 0: how long it held all other workers, or waited for them in vain */
+	/* measured by worker 0: how long it held all other workers, or waited for them in vain */
+	struct histogram halt_duration;
 };

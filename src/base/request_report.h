@@ -41,9 +41,8 @@ struct request_report {
 	size_t query_len;
 	uint64_t fingerprint; /* of query; 0 if not known */
 	unsigned sql_options; /* enum scan_option: how the client's session reads strings */
-	const uint8_t
-	    /* the body of the query's Bind, perhaps truncated; NULL if there was no Bind, or it is not wanted */
-	    *bind;
+	/* the body of the query's Bind, perhaps truncated; NULL if there was no Bind, or it is not wanted */
+	const uint8_t *bind;
 	size_t bind_len;
 	bool is_query_cut; /* query is truncated */
 };

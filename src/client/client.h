@@ -78,8 +78,8 @@ struct client_env {
 	struct ident *ident; /* may be NULL */
 	uint8_t mock_secret[32];
 	TAILQ_HEAD(client_list, client) clients;
-	struct client *
-	    cursor; /* the next client of a walk over `clients` that takes several turns of the loop; NULL at the end */
+	/* the next client of a walk over `clients` that takes several turns of the loop; NULL at the end */
+	struct client *cursor;
 	/* Cancel and console connections do not count as clients. */
 	uint32_t client_count, login_count, cancel_count; /* of this worker */
 	struct cancel_keys *keys; /* shared by all loops */

@@ -128,8 +128,8 @@ void notify_channel_free(struct notify_listener *listener, struct notify_channel
 void notify_set_dirty(struct notify_subscriber *subscriber, bool is_dirty);
 
 /* --- notify_catch_up.c --- */
-void notify_caught_up(struct notify_listener *listener,
-		      const struct fail *why); /* `why` is set if the NOTIFY that replaces a Sync failed */
+/* `why` is set if the NOTIFY that replaces a Sync failed */
+void notify_caught_up(struct notify_listener *listener, const struct fail *why);
 void notify_end_catching(struct notify_listener *listener); /* ends all waits at the next notify_listener_deliver() */
 void notify_tell_caught_up(struct notify_listener *listener);
 void notify_give_up_catching(struct notify_listener *listener, uint64_t now_us);

@@ -122,10 +122,8 @@ void login_conclude(struct client *c, void (*verdict)(struct client *c, void *ar
 /* login_transfer.c: the client goes to the worker of its pool, and login_arrived() is called there. */
 void login_transfer(struct client *c, struct client_env *to);
 /* login_proof.c */
-void login_go_to_worker(struct client *c,
-			/* called once the client is admitted: the client enters its pool, or is transferred to the
-			 * pool's worker */
-			void *unused);
+/* called once the client is admitted: the client enters its pool, or is transferred to the pool's worker */
+void login_go_to_worker(struct client *c, void *unused);
 void login_arrived(struct client *c, void *unused);
 /* login_recount.c: called before a client is refused at a limit on clients, for `reason`. Returns true if the
  * login waits instead, because the main worker may not have heard yet of clients on other workers that have left; after

@@ -94,8 +94,9 @@ enum auth_end {
 };
 
 /* auth_query.c */
+/* answers all logins, or asks again */
 void auth_lookup_end(struct auth_lookup *lookup, enum auth_end end, const struct auth_answer *answer,
-		     const struct fail *why); /* answers all logins, or asks again */
+		     const struct fail *why);
 
 /* auth_query_source.c */
 /* Returns the source of a configured database with auth_query on, or NULL with *why set (53300, 53200). */

@@ -115,8 +115,8 @@ struct policy_conn {
 	enum checkout_source source;
 	bool is_being_washed; /* LENT, but being reset, or asked a query of pgweir's own; returned afterwards */
 	bool is_trial; /* OPENING while the circuit is open */
-	TAILQ_ENTRY(policy_conn)
-	link; /* the list of its state; unused while LENT, since most loans are short */
+	/* the list of its state; unused while LENT, since most loans are short */
+	TAILQ_ENTRY(policy_conn) link;
 	TAILQ_ENTRY(policy_conn) all;
 	/* The next three fields are for policy_shared.h. */
 	uint64_t round; /* the shared policy's round when the connection was opened */
@@ -125,8 +125,8 @@ struct policy_conn {
 	/* While LENT: the requests that were sent to this connection ahead of their turn, in order. */
 	struct policy_ahead ahead[POLICY_AHEAD_MAX];
 	uint32_t ahead_count;
-	uint64_t ahead_since_us,
-	    ahead_wait_us; /* since when ahead[0] is the next request to run, and how long its answer may take */
+	/* since when ahead[0] is the next request to run, and how long its answer may take */
+	uint64_t ahead_since_us, ahead_wait_us;
 	struct policy *ahead_in; /* the pool of these requests, while there are any */
 };
 

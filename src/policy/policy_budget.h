@@ -143,8 +143,8 @@ void budget_take(struct budget_member *m); /* takes a place: the connection will
 void budget_moved(struct budget_member *m, enum policy_conn_state from, enum policy_conn_state to);
 /* A connection of m's (m->budget may be NULL) has left for another shard of g, or has come from one. */
 void budget_transferred(struct budget_member *m, struct budget_group *g, bool has_left);
-void budget_lost(
-    struct budget_group *g); /* a connection of g's in transfer is lost; policy_worker_unlock_and_act() must follow */
+/* a connection of g's in transfer is lost; policy_worker_unlock_and_act() must follow */
+void budget_lost(struct budget_group *g);
 /* Call this at the end of each change; it calls budget_review(). short_count: how many connections only the cap
  * prevents. */
 void budget_report(struct budget_member *m, uint32_t short_count, uint64_t now_us);

@@ -138,8 +138,8 @@ enum policy_order {
 
 /* The orders to a pool, embedded in it. All fields but the first three are guarded by the lock. */
 struct policy_orders {
-	const struct policy_order_ops
-	    *ops; /* NULL if there is no pool, as for a keeper: then only tell() of its policy worker is called */
+	/* NULL if there is no pool, as for a keeper: then only tell() of its policy worker is called */
+	const struct policy_order_ops *ops;
 	struct policy *pool;
 	struct policy_worker *worker;
 	unsigned what; /* enum policy_order; if 0, the pool is not in the policy worker's list */

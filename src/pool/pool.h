@@ -128,9 +128,8 @@ struct pool {
 	struct pool_startups startups; /* startup settings that were applied, and their results */
 	struct policy_circuit *circuit; /* the circuit of its upstream */
 	struct policy_shared *shared; /* policy_shared.h; NULL if the pool lives on one worker */
-	struct policy_budget
-	    /* by enum policy_cap: policy_commons.h; NULL if there is none. CAP_ALL's belongs to the policy worker. */
-	    *limits[4];
+	/* by enum policy_cap: policy_commons.h; NULL if there is none. CAP_ALL's belongs to the policy worker. */
+	struct policy_budget *limits[4];
 	struct dedicated *asker; /* dedicated.h: asks whether transactions have committed; NULL if not needed yet */
 	struct notify_listener *listeners; /* notify_listener.h: connections that listen for its clients */
 	/* standby_pools.c: indexed by the place of their host in the upstream; NULL if not used yet. */

@@ -121,8 +121,8 @@ const char *compat_recycle_word(enum recycle_reason reason);
 
 /* pool_log.c */
 void pool_log_failure(struct pool *pool, struct server *srv, enum connect_failure kind, const struct fail *why);
-void pool_log_host(struct pool *pool, const struct server *srv, enum connect_failure kind,
-		   const struct fail *why); /* the next host is tried */
+/* the next host is tried */
+void pool_log_host(struct pool *pool, const struct server *srv, enum connect_failure kind, const struct fail *why);
 void pool_log_outage(void *owner, const struct policy_outage *outage, const struct fail *why, uint64_t now_us);
 
 /* pool_set.c */

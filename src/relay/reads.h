@@ -52,11 +52,11 @@ struct client_reads {
 	uint64_t min_lsn, min_due;
 	uint64_t life; /* the life (see cluster.h) of the standby to which the client's server belongs */
 	uint64_t awaited; /* the position that the standby must still replay; 0 if none */
-	uint32_t
-	    await_ms; /* how many ms the standby may take to replay `awaited`; 0 if no standby may be asked to wait */
-	uint64_t catch_until_us, settle_until_us,
-	    primary_until_us; /* the ends of the waits for a standby, for a primary that shows enough, and for a server
-				 that is certain to be the primary's; 0 if the client does not wait for that */
+	/* how many ms the standby may take to replay `awaited`; 0 if no standby may be asked to wait */
+	uint32_t await_ms;
+	/* the ends of the waits for a standby, for a primary that shows enough, and for a server that is certain to be
+	 * the primary's; 0 if the client does not wait for that */
+	uint64_t catch_until_us, settle_until_us, primary_until_us;
 	uint64_t wait_until_us; /* the end of the present wait; 0 if the client is not CL_CATCHING */
 	struct exchange *x;
 	TAILQ_ENTRY(client_reads) link; /* in env->catching while the client is CL_CATCHING */

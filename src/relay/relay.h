@@ -39,8 +39,8 @@ relay_bytes(struct exchange *x, const uint8_t *bytes, size_t len)
 		relay_rest(x);
 }
 
-void relay_cancel_wait(
-    struct exchange *x); /* call for a cancel request: rejects the request of x if it waits for a server */
+/* call for a cancel request: rejects the request of x if it waits for a server */
+void relay_cancel_wait(struct exchange *x);
 extern const struct policy_waiter_ops relay_waiters; /* the callbacks of clients that wait, for policy_worker_new() */
 void relay_unstall(struct exchange *x); /* reads the client again if neither queue is full any more */
 

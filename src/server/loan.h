@@ -225,8 +225,8 @@ struct loan {
 	uint32_t notify_as;
 	const void *notify_listener;
 	uint64_t lent_us, sent_us;
-	uint64_t
-	    last_done_us; /* when its last request was done, or when a later byte was passed to or from its borrower */
+	/* when its last request was done, or when a later byte was passed to or from its borrower */
+	uint64_t last_done_us;
 	uint64_t unread_us; /* when the server was last seen to wait for its client to read; 0 if never */
 	/* For ask_after() in client_timeouts.c: since when server.bytes_in equals silent_bytes; when the last question
 	 * was sent. */

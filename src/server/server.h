@@ -132,8 +132,8 @@ struct server_owner_ops {
 	 * server_reset_next(), or until the reset's deadline. *question is NULL; if the callback sets it, to a text
 	 * that outlives srv, that text is sent as a query, whose answer calls server_reset_next(). */
 	bool (*holds)(struct server *srv, const char **question);
-	void (*unseen)(
-	    struct server *srv); /* called during a reset, when a transaction of the borrower that has gone is over */
+	/* called during a reset, when a transaction of the borrower that has gone is over */
+	void (*unseen)(struct server *srv);
 	void (*clean)(struct server *srv); /* the reset is over, and the server may be returned */
 	/* the server has ended while not lent; closed follows */
 	void (*gone)(struct server *srv, const struct fail *why);
@@ -154,8 +154,8 @@ struct server_owner_ops {
  * others. */
 struct server_losses {
 	uint64_t since_us; /* 0 if none was lost */
-	uint32_t count,
-	    cost; /* count: lost connections; cost: how many of these had a request or transaction that failed */
+	/* count: lost connections; cost: how many of these had a request or transaction that failed */
+	uint32_t count, cost;
 	uint32_t total; /* since the start; wraps around */
 	struct fail why; /* why the last one was lost */
 	char address[SERVER_ADDRESS_MAX];
@@ -193,8 +193,8 @@ struct server_target {
 	const char *user, *database; /* the names in PostgreSQL */
 	const char *password; /* in plain text, or NULL */
 	const char *md5_secret; /* "md5...", or NULL */
-	const char
-	    *password_command; /* a command that prints the password, in place of password and md5_secret; or NULL */
+	/* a command that prints the password, in place of password and md5_secret; or NULL */
+	const char *password_command;
 	uint64_t password_lifetime_us;
 	struct scram_keys *keys; /* learnt from a client, or derived from the password; a login may fill them in */
 	struct delegation *delegation; /* makes the tokens of a login; NULL if pgweir's own credentials make them */
@@ -203,8 +203,8 @@ struct server_target {
 	struct tls_context *tls; /* NULL if TLS is not wanted */
 	enum { SERVER_TLS_OPTIONAL, SERVER_TLS_REQUIRED, SERVER_TLS_DIRECT /* without an SSLRequest */ } tls_use;
 	enum channel_binding channel_binding;
-	const struct gucs
-	    *settings; /* sent in the startup packet after the upstream's settings, which they override; may be NULL */
+	/* sent in the startup packet after the upstream's settings, which they override; may be NULL */
+	const struct gucs *settings;
 	/* when a WARNING at a login was last logged; NULL if such warnings are not logged */
 	_Atomic uint64_t *warned_us;
 };
@@ -250,11 +250,11 @@ enum reset_sent {
 /* The work of cleaning up after a borrower: see server_reset.c. */
 struct server_reset {
 	struct reset_order todo; /* what is left of the order: steps that were sent are removed */
-	bool is_seal; /* the borrower has returned the server, with nothing under way; set and cleared by server_reset()
-		       */
+	/* the borrower has returned the server, with nothing under way; set and cleared by server_reset() */
+	bool is_seal;
 	uint8_t sent; /* enum reset_sent */
-	uint64_t
-	    statements_found; /* after RESET_SENT_COUNT: how many statements made by Parse messages the server has */
+	/* after RESET_SENT_COUNT: how many statements made by Parse messages the server has */
+	uint64_t statements_found;
 	struct buf names; /* names of the statements to deallocate, each terminated */
 	struct buf remote; /* SQL that closes sessions on other servers: seal_put_for_row() */
 	uint8_t cancel; /* enum reset_cancel */

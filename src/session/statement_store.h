@@ -111,8 +111,8 @@ void statement_renew(struct statement *st);
 void statement_refresh(struct statement *st);
 struct statement *statement_ref(struct statement *st);
 void statement_unref(struct statement *st); /* st may be NULL */
-void statement_name_of(const struct statement_store *store, uint64_t id,
-		       char name[static STATEMENT_NAME_MAX]); /* writes the name on servers */
+/* writes the name on servers */
+void statement_name_of(const struct statement_store *store, uint64_t id, char name[static STATEMENT_NAME_MAX]);
 /* Writes the name of a statement of pgweir's own, which belongs to no client: the prefix, then `what`. */
 void statement_special_name(const struct statement_store *store, const char *what,
 			    char name[static STATEMENT_NAME_MAX]);

@@ -17,8 +17,8 @@
 /* The SQL between two literals. */
 struct sql_part {
 	uint16_t len;
-	/* if the literal before this part ends the second of equal rows, and more may follow: literals in a row; else
-	 * 0 */
+	/* literals in a row, if the literal before this part ends the second of two equal rows that more may follow;
+	 * else 0 */
 	uint16_t back;
 };
 

@@ -33,8 +33,8 @@ enum name_event { NAME_PARSED, NAME_NOT_PARSED, NAME_CLOSE_SENT, NAME_CLOSED, NA
 enum rows_known {
 	ROWS_UNTOLD,
 	ROWS_TOLD,
-	ROWS_CHANGED /* pgweir's Describe, sent for the id `asked`, has found other rows or types than the client knows
-		      */
+	/* pgweir's Describe, sent for the id `asked`, has found other rows or types than the client knows */
+	ROWS_CHANGED
 };
 
 /* The Describe that is in progress. */
@@ -67,8 +67,9 @@ struct client_statement {
 	enum rows_known rows : 2;
 	enum describing describing : 2;
 	bool is_in_table : 1; /* the table has a reference; set and cleared by names.c */
-	bool is_first : 1; /* this client brought the SQL, whose bytes count for this client; set by
-			      client_statement_new(), never cleared */
+	/* this client brought the SQL, whose bytes count for this client; set by client_statement_new(), never
+	 * cleared */
+	bool is_first : 1;
 	/* PostgreSQL has accepted the statement for this client. Set by settled.c and statements_transfer.c, never
 	 * cleared. */
 	bool is_proven : 1;
@@ -121,8 +122,9 @@ struct client_statements {
 	size_t bytes; /* bytes of the table, the names, and the SQL that counts for this client */
 	struct exchange_env *env;
 	struct statement *unnamed; /* the unnamed statement after the last message that was sent */
-	struct statement *confirmed; /* the unnamed statement after the last reply that was received; equal to `unnamed`
-					when no change is in progress */
+	/* the unnamed statement after the last reply that was received; equal to `unnamed` when no change is in
+	 * progress */
+	struct statement *confirmed;
 	uint32_t unnamed_sync_no; /* count of Syncs when the last change of the unnamed statement was sent */
 	/* how many changes of the unnamed statement, on the server or for the client, have no reply yet */
 	uint32_t unnamed_under_way;
@@ -248,10 +250,10 @@ struct client_statement *client_statement_new(struct exchange *x, const char *na
 void client_statement_unref(struct client_statement *n); /* NULL is fine */
 /* Takes the next step in the life of n's name. The only writer of n->state. */
 void client_statement_step(struct client_statement *n, enum name_event ev);
-int client_statement_enter(struct client_statements *own,
-			   struct client_statement *n); /* returns -1 without memory: n is not in the table then */
-void client_statement_leave(struct client_statements *own,
-			    struct client_statement *n); /* n need not be in the table; may free n */
+/* returns -1 without memory: n is not in the table then */
+int client_statement_enter(struct client_statements *own, struct client_statement *n);
+/* n need not be in the table; may free n */
+void client_statement_leave(struct client_statements *own, struct client_statement *n);
 void client_statement_push(struct exchange *x, enum owed_kind kind, enum owed_to to, struct client_statement *n);
 void statements_clear_names(struct client_statements *s); /* clears all names except those whose Parse is in progress */
 /* Returns true if this name, as a server would know it, looks like one of pgweir's. */

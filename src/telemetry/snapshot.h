@@ -84,8 +84,8 @@ extern const size_t snapshot_row_sizes[SNAPSHOT_KINDS];
 struct snapshot {
 	uint64_t taken_us; /* clock_now_us */
 	enum process_state state;
-	uint64_t start_wall_us,
-	    last_reload_wall_us; /* last_reload_wall_us: when a reload last succeeded; the start counts as one */
+	/* last_reload_wall_us: when a reload last succeeded; the start counts as one */
+	uint64_t start_wall_us, last_reload_wall_us;
 	uint64_t last_reload_ok; /* 0 or 1 */
 	uint64_t clients_limit, clients_total_now, login_clients, cancel_clients;
 	struct process_counters process; /* counters of all workers */

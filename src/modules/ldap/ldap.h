@@ -28,9 +28,8 @@ struct ldap_settings {
 	unsigned port; /* 0 for the scheme's default */
 	bool starts_tls;
 	bool is_scope_set; /* true if ldapurl has set scope */
-	char
-	    /* made of the fields above by ldap_settle(): "ldap://a:389 ldap://b:389", or "ldap:///dc=example,dc=net" */
-	    *uris;
+	/* made of the fields above by ldap_settle(): "ldap://a:389 ldap://b:389", or "ldap:///dc=example,dc=net" */
+	char *uris;
 };
 
 /* Takes an option, such as "ldapserver". Returns 0, or -1 with *why set if the option is not known, or if its value is

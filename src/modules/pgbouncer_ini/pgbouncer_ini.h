@@ -136,8 +136,8 @@ void bouncer_translate(struct bouncer *b);
 
 /* Returns the value of a setting; its default if it is not in the file; "" if it has no default. */
 const char *bouncer_value(const struct bouncer *b, const char *name);
-unsigned bouncer_line(const struct bouncer *b,
-		      const char *name); /* LINE_PGBOUNCER_DEFAULT if the value is PgBouncer's default */
+/* LINE_PGBOUNCER_DEFAULT if the value is PgBouncer's default */
+unsigned bouncer_line(const struct bouncer *b, const char *name);
 bool bouncer_is_set(const struct bouncer *b, const char *name);
 /*
  * Adds a setting of pgweir's; value is the value that the setting is to have: ${ and $$ are escaped here. key and value
