@@ -83,7 +83,7 @@ enum query_per { PER_NOTHING, PER_STATEMENT, PER_APPLICATION, PER_USER, PER_COUN
 /* A command that command_parse() has parsed. */
 struct command {
 	const struct command_row *row; /* NULL for an empty statement */
-	const struct console_setting *setting; /* in console_settings.c; NULL for a SET of any other setting */
+	const struct console_setting *setting; /* its row in console_settings.c; NULL for a SET of any other setting */
 	bool has_name, has_text;
 	bool is_for; /* SHOW DATABASE_CODE FOR: text has the SQL */
 	char name[COMMAND_NAME_MAX + 1]; /* a database's or a setting's name */

@@ -50,7 +50,7 @@ struct config_key {
 };
 
 #define CONFIG_KEYS_MAX 152 /* at least the number of rows */
-#define CONFIG_SCOPE_MAX 64 /* at least the number of rows with a scope_name; config_scope.set has so many bits */
+#define CONFIG_SCOPE_MAX 64 /* at least the number of rows with a scope_name; config_scope.set has that many bits */
 #define CONFIG_LISTENS_MAX 64
 
 /* Returns row i, or NULL after the last one: for (i = 0; (key = config_key(i)) != NULL; i++). */

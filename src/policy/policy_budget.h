@@ -124,7 +124,7 @@ bool policy_places_are_wanted(const struct budget_member *m);
  * caller has set the claim of m, and zeroed the rest. */
 void budget_join(struct policy_budget *b, struct budget_member *m, struct budget_group *g,
 		 const uint32_t counts[static PC_COUNT]);
-/* The connections of m count no longer, so other pools may be woken: policy_worker_unlock_and_act() must follow. */
+/* The connections of m no longer count, so other pools may be woken: policy_worker_unlock_and_act() must follow. */
 void budget_leave(struct budget_member *m);
 /* Sets the claim of m; a weight of 0 counts as 1. Also allowed before budget_join. The caller then calls
  * budget_review(). */

@@ -177,7 +177,7 @@ shard_tell_idle(struct policy_shard *m, uint32_t idle)
 	return true;
 }
 
-/* Does shard_tell() if clients waited before, and wait still, and no connection was idle; else only returns false. */
+/* Does shard_tell() if clients waited before and still wait, and no connection was idle; else only returns false. */
 static inline bool
 shard_tell_line(struct policy_shard *m, uint32_t waiting, uint32_t served, uint64_t since_us)
 {

@@ -225,7 +225,7 @@ uint32_t policy_min_idle(const struct policy *p); /* returns how many idle conne
 uint64_t policy_supply_due(const struct policy *p, uint64_t now_us);
 
 /* policy_upkeep.c */
-/* The request that was sent ahead for t, which is in the queue, counts no longer: t waits like any other waiter. */
+/* The request that was sent ahead for t, which is in the queue, no longer counts: t waits like any other waiter. */
 static inline void
 policy_only_waits(struct policy *p, struct policy_waiter *t)
 {

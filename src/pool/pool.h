@@ -225,7 +225,7 @@ struct pool *pool_use_next_active(const struct pool_set *set, const struct pool 
 struct policy_look pool_use_now(const struct pool *pool); /* returns how the pool is used at this moment */
 /* Returns how the borrower of srv, which is lent, uses it. *since_us is set to when that use began. */
 enum server_use pool_use_of(const struct server *srv, uint64_t *since_us);
-/* Returns true if srv is lent. A server counts no longer once PostgreSQL has ended it, although its client still reads
+/* Returns true if srv is lent. A server no longer counts once PostgreSQL has ended it, although its client still reads
  * what is left of the result. */
 static inline bool
 pool_is_in_use(const struct server *srv)

@@ -39,7 +39,7 @@ struct code_news; /* database_code_news.c: the databases of all loops, and their
 #define CODE_DATABASE_MAX 256u
 #define CODE_NAMES_MAX 200u /* custom settings */
 #define CODE_VERSION_MAX 64u
-#define CODE_AHEAD_US UINT64_C(500000) /* so long before an answer expires, a server that comes back may be asked */
+#define CODE_AHEAD_US UINT64_C(500000) /* this long before an answer expires, a server that comes back may be asked */
 #define CODE_ANSWER_US UINT64_C(3000000) /* the statement_timeout of each question (database_code_settings.sql) */
 
 struct code_answer {

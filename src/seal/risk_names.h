@@ -50,8 +50,8 @@ struct risk_names; /* opaque: risk_names.c */
 struct risk_names *risk_names_new(void); /* returns an empty set, or NULL without memory */
 void risk_names_free(struct risk_names *names); /* NULL is fine */
 /* Adds a risk to a name, which is in lower case and has at most 63 bytes. Names that are not ASCII must all be given as
- * RISK_BEYOND_ASCII, because encodings differ. reason is for people to read; that of the first call is kept. Returns 0,
- * or -1 without memory. */
+ * RISK_BEYOND_ASCII, because encodings differ. reason is for people to read; the reason of the first call is kept.
+ * Returns 0, or -1 without memory. */
 #define RISK_BEYOND_ASCII "\x7f"
 int risk_names_add(struct risk_names *names, enum risk_kind kind, const char *name, struct risk risk,
 		   const char *reason);
@@ -81,8 +81,8 @@ unsigned risk_names_of_sql(const struct risk_names *names, const char *sql, size
  * again after an error or a DROP: then no tag and no catalog shows it, but the backend keeps what it has left.
  */
 unsigned risk_names_of_text(const struct risk_names *names, const char *text, size_t len);
-/* Returns the risk of a Parse's types: an int16 count and so many OIDs. If they are malformed, returns that of the
- * whole database. */
+/* Returns the risk of a Parse's types: an int16 count and that many OIDs. If they are malformed, returns the risk of
+ * the whole database. */
 unsigned risk_names_of_types(const struct risk_names *names, const uint8_t *types, size_t len);
 /* Returns the reason of a name by which this SQL may have the risk `part` (such as STATE_BACKEND): a word of the SQL if
  * one has that risk, else any name with it; NULL if no name has it. */

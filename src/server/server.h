@@ -406,7 +406,7 @@ struct server_secret {
 
 /*
  * Begins to dial. Returns NULL without memory. conn: the pool's part, kept as srv->conn. turn: a number that the caller
- * increments; where hosts take turns, turn modulo their count is the first host. only: the one host of
+ * increments; where hosts take turns, turn modulo their count is the first host. only: the only host of
  * target->upstream->hosts to try, or NULL for all.
  */
 struct server *server_new(const struct server_env *env, const struct server_target *target, struct policy_conn *conn,

@@ -77,7 +77,7 @@ const struct guc *gucs_find(const struct gucs *gucs, const char *name); /* retur
 bool gucs_has(const struct gucs *gucs, const struct guc *s); /* returns true if gucs has s with its value */
 const char *gucs_get(const struct gucs *gucs, const char *name); /* returns the value; NULL if the setting is absent */
 bool gucs_is_on(const struct gucs *gucs, const char *name); /* returns true if the setting is "on" */
-unsigned gucs_major_version(const struct gucs *gucs); /* returns the one in server_version; 0 if not known */
+unsigned gucs_major_version(const struct gucs *gucs); /* of server_version; 0 if not known */
 /* Returns a number for the settings under which PostgreSQL parses, plans and compiles, and for the user that the
  * session acts as: equal numbers mean equal settings. A number is given when it is first asked for, and is never used
  * again once no GUC set has it. Returns GUCS_CONTEXT_NONE if there are too many combinations to tell them apart. */
