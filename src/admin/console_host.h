@@ -17,7 +17,7 @@ enum shutdown_how {
 struct worker_row {
 	uint64_t worker; /* the worker's number */
 	const char *state;
-	/* turns of the loop; cpu_percent of one processor, in the last second */
+	/* in the last second: cpu_percent, of one processor, and turns of the loop */
 	uint64_t clients, servers, cpu_percent, turns;
 	uint64_t tick_age_us, oldest_note_us; /* oldest_note_us: the age of the oldest unread note; 0 if none */
 };

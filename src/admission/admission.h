@@ -14,12 +14,12 @@
  * checked after it.
  *
  * An address is an IPv4 address or an IPv6 network of 64 bits. Unix sockets have no address; limits on addresses apply
- * neither to them nor to the addresses in exempt_addresses. For users at such an address, and for the console's users,
- * only the user's own wrong passwords from that address count, so other users of the address can't lock that user out.
+ * neither to them nor to the addresses in exempt_addresses. A user at such an address, or of the console, is held
+ * back only by wrong passwords for that same user from that address, so that other users there can't lock the user out.
  * Limits are read from the present configuration each time, so a reload changes them at once.
  *
  * Always: a connection counts in its address from accept to its end, and in its user and database (all databases of a
- * tenant count as one) from admission to its end.
+ *         tenant count as one) from admission to its end.
  */
 #pragma once
 

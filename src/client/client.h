@@ -12,8 +12,8 @@
  *
  * Owns:    struct client owns its socket, its exchange and its place in the limits; its login, console or cancel is
  *          freed with the client.
- * Borrows: env, which outlives all clients. Always: a closed client stays in memory (struct grave) until the loop has
- * handled this client's last events.
+ * Borrows: env, which outlives all clients.
+ * Always:  a closed client stays in memory (struct grave) until the loop has handled its last events.
  */
 #pragma once
 

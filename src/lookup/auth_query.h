@@ -2,10 +2,10 @@
  * src/lookup/auth_query.h - asks PostgreSQL for the secrets of users that are not in users_file (auth_query in [auth]),
  * and whether users are members of roles that HBA rules name.
  *
- *   auth_query.c lookups: logins that ask for the same user share one
+ *   auth_query.c         lookups: logins that ask for the same user share one
  *   auth_query_cache.h   the answers, which are reused for auth_query_ttl
- *   auth_query_source.c the sources: a source is a query, where it is run, and as which user
- *   auth_query_conn.c the connections, as auth_user, for this alone
+ *   auth_query_source.c  the sources: a source is a query, where it is run, and as which user
+ *   auth_query_conn.c    the connections, as auth_user, for this alone
  *   auth_query_answer.c  reads the row
  *
  * The only texts of a client's that reach such a connection are the names of its user and (samerole) of its database,

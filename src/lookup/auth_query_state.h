@@ -4,7 +4,7 @@
  * Owns:    struct auth_queries owns its lookups, routes and sources; a source owns its connections. config, users and
  *          tls are references.
  * Borrows: a lookup borrows its asks, which are in the logins that wait for it; a route borrows its source.
- * Always: a lookup is in source->waiting, or on a connection; two logins of one user share one lookup.
+ * Always:  a lookup is in source->waiting, or on a connection; two logins of one user share one lookup.
  */
 #pragma once
 

@@ -17,7 +17,7 @@
  *   policy_circuit.c one trial at a time for all pools of an upstream that can't be reached
  *
  * Borrows: connections and waiters while they are on the policy's lists; the owner, counters, caps and the circuit.
- * Always: every connection but the LENT ones is on the list of its state; policy_move is the only writer of that
+ * Always:  every connection but the LENT ones is on the list of its state; policy_move is the only writer of that
  *          state.
  *
  * Of the functions declared here, only policy_serve and the policy_refuse_* call borrowers back. Borrowers may do

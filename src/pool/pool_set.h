@@ -3,7 +3,7 @@
  *
  * The policy (policy.c) decides; this module opens, closes and pings connections for it, and reports the results to it.
  *
- * Owns:   every pool, its servers, the counters per database and per backend.
+ * Owns:    every pool, its servers, the counters per database and per backend.
  * Borrows: the server_env, config and users (references are taken).
  */
 #pragma once

@@ -22,8 +22,7 @@
  * statements. The BEGIN and the SET LOCALs are sent again ahead of the request.
  *
  * Owns:   the client's struct client_reads (reads_of()), made when the client first needs a server.
- * Always: the struct has noted each request that has ended since then, on any host; of those that ended while reads was
- * off, only the number.
+ * Always: from then on the struct notes each request that ends, on any host; while reads is off, it only counts them.
  */
 #pragma once
 

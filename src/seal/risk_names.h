@@ -15,7 +15,7 @@
  *
  * Pure. Owns: its names.
  * Always: SQL that differs only in numbers, and in strings without backslashes, has the same risk (sql/scan_memory.h),
- * unless it is opaque, because then a string may be code.
+ *         except opaque SQL, whose strings may be code.
  */
 #pragma once
 

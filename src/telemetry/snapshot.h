@@ -114,7 +114,7 @@ struct snapshot {
 			size_t count;
 		} of[SNAPSHOT_KINDS]; /* the arrays above by kind */
 	};
-	/* reasons why the process is not ready, one short line each; it is ready when the count is 0 */
+	/* reasons why the process is not ready, one short line each; the process is ready if there are none */
 	char not_ready[8][96];
 	size_t not_ready_count;
 };
