@@ -5,7 +5,7 @@
  * One table has, for each command, its words, its tag, what may follow, whether it needs an admin, and its line in SHOW
  * HELP. Commands that only drivers send (BEGIN, SELECT 1 ...) are in the table too, without a line in SHOW HELP. Pure.
  *
- * Owns:    struct command its texts, which are within it.
+ * Owns:    struct command contains its texts.
  * Borrows: rows and settings come from static tables; a lexer reads the caller's text.
  * Always:  a parsed command has a row, unless the statement is empty.
  */
@@ -24,9 +24,9 @@
 
 /* clang-format off */
 /*
- * Commands that act: ROW(id, the function that runs it). NOTHING is known and does nothing; SET_CONFIGURATION is a SET
- * of one of pgweir's own settings: console_read() finds that out. REFUSED is answered with an error that says what to
- * do instead. The commands from PAUSE to KILL_CLIENT concern clients and pools of all workers.
+ * Commands that act: ROW(id, the function that runs it). NOTHING is accepted and does nothing. SET_CONFIGURATION is a
+ * SET of one of pgweir's own settings; console_read() turns the SET into it. REFUSED is answered with an error that
+ * says what to do instead. The commands from PAUSE to KILL_CLIENT concern clients and pools of all workers.
  */
 #define RUN_LIST(ROW) \
 	ROW(RELOAD, run_reload) ROW(REOPEN, run_reopen) ROW(PAUSE, run_pause) ROW(RESUME, run_resume) \
@@ -83,7 +83,7 @@ enum query_per { PER_NOTHING, PER_STATEMENT, PER_APPLICATION, PER_USER, PER_COUN
 /* A command that command_parse() has parsed. */
 struct command {
 	const struct command_row *row; /* NULL for an empty statement */
-	const struct console_setting *setting; /* the setting that SHOW or SET names; NULL if SET names any other */
+	const struct console_setting *setting; /* its row in console_settings.c; NULL for a SET of any other setting */
 	bool has_name, has_text;
 	bool is_for; /* SHOW DATABASE_CODE FOR: text has the SQL */
 	char name[COMMAND_NAME_MAX + 1]; /* a database's or a setting's name */
@@ -96,15 +96,16 @@ struct command {
 
 /* --- console_parse.c --- */
 
-/* Parses the first statement of text, up to its semicolon or the end of text, and sets *used to its length in bytes.
- * Returns 0, or -1 with *why set (42601) if there is no such command; the hint names the nearest one. */
+/* Parses the first statement of text, up to its semicolon or the end of text, and sets *used to the statement's length
+ * in bytes. Returns 0, or -1 with *why set (42601) if there is no such command; the hint names the nearest one. */
 int command_parse(const char *text, size_t len, size_t *used, struct command *out, struct fail *why);
 
 /* --- console_command.c --- */
 
 const struct command_row *command_row(size_t i); /* returns NULL after the last row */
 const struct command_row *command_find(enum command_id id); /* returns the first row with this id */
-/* Checks that the client may give the command. Returns 0, or -1 with *why set (42501). */
+/* Checks that the client may give the command; is_stats_only: the client is not an admin. Returns 0, or -1 with *why
+ * set (42501). */
 int command_check_permission(const struct command_row *row, bool is_stats_only, struct fail *why);
 
 /*

@@ -17,7 +17,8 @@ enum shutdown_how {
 struct worker_row {
 	uint64_t worker; /* the worker's number */
 	const char *state;
-	uint64_t clients, servers, cpu_percent, turns; /* cpu_percent: of one processor, in the last second */
+	/* in the last second: cpu_percent, of one processor, and turns of the loop */
+	uint64_t clients, servers, cpu_percent, turns;
 	uint64_t tick_age_us, oldest_note_us; /* oldest_note_us: the age of the oldest unread note; 0 if none */
 };
 typedef void worker_fn(const struct worker_row *row, void *arg);
@@ -37,12 +38,12 @@ struct console_host {
 	void (*go)(struct weir *w);
 	const char *version;
 	uint64_t start_wall_us;
-	int (*reload)(struct weir *w,
-		      struct fail *why); /* returns 0, or -1 with *why set; the old configuration then stays */
+	/* returns 0, or -1 with *why set; the old configuration then stays */
+	int (*reload)(struct weir *w, struct fail *why);
 	/* Sets a setting until the next reload; a NULL value brings back the value of the file. Returns 0, or -1 with
 	 * *why set. *notice gets a text that the client should know, or an empty one. */
 	int (*set)(struct weir *w, const char *name, const char *value, struct fail *notice, struct fail *why);
-	/* Checks that all clients can be held back, as commands from PAUSE to KILL do. Returns 0, or -1 with *why
+	/* Checks that all clients can be paused, which the commands from PAUSE to KILL need. Returns 0, or -1 with *why
 	 * set. */
 	int (*may_hold)(struct weir *w, struct fail *why);
 	/* pause and resume act on one database, or on all if database is NULL. Each returns 0, or -1 with *why set if
@@ -61,7 +62,8 @@ struct console_host {
 	/* Returns problem i of the last reload, in the order in which they were found, as a line of text; NULL after
 	 * the last. */
 	const char *(*config_error)(struct weir *w, size_t i);
-	const char *(*config_change)(struct weir *w, size_t i); /* change i that the last reload has made, likewise */
+	const char *(*config_change)(struct weir *w, size_t i); /* returns change i that the last reload made,
+								 * likewise */
 	bool (*is_shutting_down)(struct weir *w);
 	void (*workers_each)(struct weir *w, worker_fn *row, void *arg);
 	struct snapshot *(*snapshot)(struct weir *w); /* telemetry/snapshot.h; returns NULL without memory */

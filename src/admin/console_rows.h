@@ -14,7 +14,8 @@
 
 enum column_type {
 	COLUMN_TEXT, /* const char *; NULL is SQL's NULL */
-	/* uint64_t, like all types below but FLOAT8; a value too large for its type is shown as the largest */
+	/* uint64_t, like all types below but FLOAT8; a value that is too large for the SQL type is shown as that type's
+	 * largest */
 	COLUMN_BOOL,
 	COLUMN_INT4,
 	COLUMN_INT8,
@@ -47,8 +48,9 @@ struct column {
 #define ROW_FLOAT8 double
 
 /*
- * Declares a row once, as struct NAME_row and NAME_columns. The columns are (TEXT, database) (INT8, calls) ... Each
- * macro below expands to the other of its pair in front of the next column; after the last column, _END ends the chain.
+ * Declares a row once, as struct NAME_row and NAME_columns. The columns are (TEXT, database) (INT8, calls) ...
+ * ROW_FIELD and ROW_FIELD_ (as ROW_COLUMN and ROW_COLUMN_) each take one column and end in the other's name, which
+ * takes the next column; after the last column, _END makes that name an empty macro.
  */
 #define SHOW_ROW(name, columns)                                                                                        \
 	struct name##_row {                                                                                            \

@@ -16,9 +16,9 @@
 #define STATS_PERIOD_US (60 * 1000 * 1000)
 
 /*
- * All counts, in the order of PgBouncer's columns. After its id, a count has five names: after total_ and after avg_ in
- * SHOW STATS; in STATS_TOTALS; in STATS_AVERAGES (where only some begin with avg_, as in PgBouncer); and after total_
- * and avg_ in TOTALS.
+ * All counts, in the order of PgBouncer's columns. A row has an id and five names: what follows total_ in SHOW STATS;
+ * what follows avg_ there; the name in STATS_TOTALS; the name in STATS_AVERAGES (where, as in PgBouncer, only some
+ * begin with avg_); and what follows total_ and avg_ in TOTALS.
  */
 /* clang-format off */
 #define STAT_LIST_1_25(ROW) \
@@ -53,7 +53,7 @@ struct pool_database;
 
 struct database_sum {
 	const char *name; /* borrowed from one of the structs; NULL after the last sum */
-	const struct pool_database *known; /* of these structs, the one that has learned of the database's code last */
+	const struct pool_database *known; /* the struct that was the last to learn about the database's code */
 	struct database_counters counters;
 };
 
@@ -68,7 +68,7 @@ struct console_stats; /* opaque; defined in console_stats.c */
 struct console_stats *console_stats_new(uint64_t seed, uint64_t now_us); /* seed is random, for a hash table */
 void console_stats_free(struct console_stats *s);
 bool console_stats_is_due(const struct console_stats *s, uint64_t now_us); /* returns true if the minute is over */
-/* Begins a minute, with these sums. */
+/* Begins a minute; sums: what was counted until now. */
 void console_stats_renew(struct console_stats *s, const struct database_sum *sums, uint64_t now_us);
 struct stats stats_total(const struct database_counters *c);
 /* Returns what was counted for this database in the last full minute; zeros if there was none. */
@@ -86,6 +86,6 @@ struct stats_log {
 
 /* Returns true once per interval_us, or never if that is 0; the caller then calls stats_log_write(). */
 bool stats_log_is_due(struct stats_log *s, uint64_t interval_us, uint64_t now_us);
-/* Writes a line with the traffic since the last line. */
+/* Writes a line with the traffic since the last line. is_next: with client logins, as PgBouncer 1.26 does. */
 void stats_log_write(struct stats_log *s, const struct database_sum *sums, bool is_next, struct log *log,
 		     uint64_t now_us);

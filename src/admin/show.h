@@ -39,8 +39,8 @@ struct show_fill {
 /* The workers whose objects the rows show. */
 enum show_scope {
 	OF_ALL, /* all workers: the others stand still meanwhile */
-	/* All workers, and which sessions block which. PostgreSQL must be asked about that first: see
-	 * console_ask_locks(). */
+	/* all workers, with the sessions that block each other, about which PostgreSQL must be asked first: see
+	 * console_ask_locks() */
 	OF_LOCKS,
 	OF_MAIN_WORKER /* only the main worker */
 };
@@ -58,15 +58,14 @@ struct show {
 struct pool *show_next_pool(const struct show_env *env, const struct pool *before);
 uint32_t show_count_servers(const struct show_env *env);
 /* Returns the shard after `before` in a walk through the shards of one pool; `of` is any of its shards. Each shard
- * belongs to another worker. */
+ * belongs to a different worker. */
 struct pool *show_next_shard(const struct show_env *env, const struct pool *of, const struct pool *before);
 /* Returns the number of the worker that has this shard. */
 uint32_t show_worker_of(const struct show_env *env, const struct pool *e);
 /* Adds up policy_get_counts() of all shards of the pool. */
 void show_count_shards(const struct show_env *env, const struct pool *of, struct policy_counts *out);
 
-/* Returns how many columns the rows have; with one worker they are as wide as PgBouncer's. crew is that of
- * console_host. */
+/* Returns how many columns the rows have: as many as PgBouncer's if there is one worker. crew: console_host's. */
 size_t show_column_count(const struct show *show, struct client_env *const *crew);
 
 /* Returns NULL if this command has no rows, or if only its caller knows them (SHOW of a setting). */
@@ -84,11 +83,10 @@ const struct show *show_find(const struct config *config, enum command_id id);
 #define ANSWER_EXTERN(id, name) extern const struct show answer_##name;
 SHOW_LIST(SHOW_EXTERN)
 ANSWER_LIST(ANSWER_EXTERN)
-extern const struct show show_stats_next, show_stats_totals_next,
-    show_stats_averages_next; /* the columns of a PgBouncer for which compat_is_old() is false */
+/* the columns of a PgBouncer for which compat_is_old() is false */
+extern const struct show show_stats_next, show_stats_totals_next, show_stats_averages_next;
 
-/* The time of a request by phase, in the order of PHASES: phase_us is copied to the fields from wait_ms on by
- * memcpy(). */
+/* The time of a request by phase, in the order of PHASES: memcpy() copies phase_us to the fields from wait_ms on. */
 #define SHOW_PHASES (MS, wait_ms)(MS, connect_ms)(MS, server_ms)(MS, stream_ms)(MS, client_write_ms)(MS, proxy_ms)
 
 /* A row of one text: a sentence of an explanation (EXPLAIN), a problem, or a version. */
@@ -136,16 +134,16 @@ struct holding {
 	uint64_t blocks; /* clients that this one blocks, directly or through others */
 	uint32_t waiting; /* clients that wait for places of the server's pool, or of a cap that the pool is under */
 };
-/* Returns all holdings, the oldest first, and after them one whose srv is NULL. free() frees them. Returns NULL as
- * rows_scratch() does. */
+/* Returns all holdings, the oldest first, and after them one whose srv is NULL. free() frees them. Returns NULL without
+ * memory, as rows_scratch() does. */
 struct holding *show_holdings(const struct show_env *env, struct rows *rows);
 #define SHOW_USE_MAX 200
 const char *show_use(const struct holding *h, char out[SHOW_USE_MAX]); /* "idle in transaction", "pinned: cursor" */
 #define SHOW_ROOT_MAX 64
 /* Writes the root of the chain of blockers, as in "client 12 (PID 4711)"; "" if the server is not blocked. */
 const char *show_root(const struct holding *h, char out[SHOW_ROOT_MAX]);
-/* Writes which processes hold what the server waits for in PostgreSQL, as in "client 12 (PID 4711), PID 999". Returns
- * "" if there are none, NULL if not known. */
+/* Writes which processes hold the lock that the server waits for in PostgreSQL, as in "client 12 (PID 4711), PID 999".
+ * Returns "" if there are none, NULL if not known. */
 #define SHOW_BLOCKED_MAX 400
 const char *show_blocked_by(struct holding *list, const struct holding *h, char out[SHOW_BLOCKED_MAX]);
 /* Writes the present or last SQL of the server, without its literals. Returns its fingerprint, or 0 if there is
@@ -169,7 +167,7 @@ const char *show_load_balance(const struct upstream *upstream);
  *
  * A list ends with a NULL, or with an element that has no name; free() frees it. Returns NULL as rows_scratch() does.
  */
-struct pool **show_sorted_pools(const struct show_env *env, struct rows *rows,
-				bool is_by_queue); /* true for the longest queue first */
+/* true for the longest queue first */
+struct pool **show_sorted_pools(const struct show_env *env, struct rows *rows, bool is_by_queue);
 /* Returns the databases that clients have asked for, with the counts of all workers: see console_stats.h. */
 struct database_sum *show_database_sums(const struct show_env *env, struct rows *rows);

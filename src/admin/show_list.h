@@ -71,8 +71,8 @@
 	ROW(PEERS, peers, ANYBODY, "the processes that cancel requests are passed on to", "SHOW PEERS") \
 	ROW(PEER_POOLS, peer_pools, ANYBODY, "cancel requests that are under way to each of them", "SHOW PEER_POOLS")
 
-/* Rows for other words: EXPLAIN, and what drivers and health checks SELECT on their own: ROW(id, its struct). Their
- * words are in console_command.c. */
+/* Other commands that are answered with rows: EXPLAIN, and SELECTs that drivers and health checks send on their own.
+ * ROW(id, its struct); console_command.c has the words of each. */
 #define ANSWER_LIST(ROW) \
 	ROW(WAIT, wait) ROW(POOL, pool) ROW(RESTART, restart) ROW(ONE, one) ROW(VERSION, version) ROW(SCHEMA, schema) ROW(DATABASE, database) ROW(RECOVERY, recovery) \
 	ROW(UNLOCK, unlock) ROW(TYPES, types) ROW(COMPLETION, completion)

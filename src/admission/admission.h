@@ -9,17 +9,17 @@
  *   admission_table.h     the counts of each address, user and database; pure
  *
  * A login calls admission_enter at accept, admission_knock at the startup packet, admission_admit once the client has
- * proved who it is, and admission_leave when it goes (or turns out to be a cancel request). Before authentication every
- * refusal looks the same: only addresses and rates are checked before it. The limits of databases and users are checked
- * after it.
+ * proved who it is, and admission_leave when it goes (or turns out to be a cancel request). Only addresses and rates
+ * are checked before authentication, so until then every refusal looks the same. The limits of databases and users are
+ * checked after it.
  *
  * An address is an IPv4 address or an IPv6 network of 64 bits. Unix sockets have no address; limits on addresses apply
- * neither to them nor to the addresses in exempt_addresses. For users at such an address, and for the console's users,
- * only the user's own wrong passwords from that address count, so other users of the address can't lock that user out.
+ * neither to them nor to the addresses in exempt_addresses. A user at such an address, or of the console, is held
+ * back only by wrong passwords for that same user from that address, so that other users there can't lock the user out.
  * Limits are read from the present configuration each time, so a reload changes them at once.
  *
- * Always: a connection counts in its address from accept to its end, and in its user and database (all of a tenant are
- * one) from admission to its end.
+ * Always: a connection counts in its address from accept to its end, and in its user and database (all databases of a
+ *         tenant count as one) from admission to its end.
  */
 #pragma once
 
@@ -44,22 +44,23 @@ enum admission_line {
 	ADMISSION_LINES
 };
 
-/* Which counts of its address concern a connection. */
+/* Which counts of its address apply to a connection. */
 enum admission_standing {
-	ADMISSION_OF_MANY, /* all parts */
+	ADMISSION_OF_MANY, /* all counts */
 	ADMISSION_APART, /* a user of the console: other users' wrong passwords do not count */
 	ADMISSION_EXEMPT /* in exempt_addresses: other users' wrong passwords and the rate do not count */
 };
 
-/* A connection, as the limits see it. Zeroed at first; embedded in its owner, to which admission_ops leads. */
+/* A connection, as the limits see it. Zeroed at first; embedded in its owner, which admission_ops' functions find by
+ * it. */
 struct admission_place {
 	struct admission_entry *address; /* NULL for a Unix socket */
 	union {
 		TAILQ_ENTRY(admission_place) in_line; /* in the list of its line, unless that is ADMISSION_NOWHERE */
 		struct {
 			struct admission_entry *user_entry; /* NULL if not admitted */
-			struct admission_entry
-			    *database_entry; /* the tenant's entry for a tenant's database; NULL for the console */
+			/* the tenant's entry for a tenant's database; NULL for the console */
+			struct admission_entry *database_entry;
 		};
 	};
 	uint8_t line; /* enum admission_line */
@@ -95,7 +96,7 @@ void admission_set_memory(struct admission *a, bool is_full);
 void admission_tick(struct admission *a, uint64_t now_us); /* called about every 100 ms */
 
 /* --- The steps. Each returns false if ops->refuse or ops->out_of_memory was called. --- */
-/* peer: NULL for a Unix socket */
+/* A client was accepted. peer: NULL for a Unix socket */
 bool admission_enter(struct admission *a, struct admission_place *t, const struct sockaddr *peer);
 /* The startup packet names the user, and the user is not authenticated yet. database: NULL for the console, which has
  * no rate; its users share no limit with other users of their address. */
@@ -117,7 +118,7 @@ void admission_leave(struct admission *a, struct admission_place *t); /* may be 
 void admission_leave_queue(struct admission *a, struct admission_place *t);
 
 /* --- Log lines about refused logins. If a refusal gets no line, the connection's end must get none either. --- */
-/* Returns true for a number of lines a second; further refusals are counted and reported together. */
+/* Returns true while this second's lines are not used up; further refusals are counted and reported together. */
 bool admission_may_log(struct admission *a, struct admission_place *t);
 /* Like admission_may_log(), for refusals at a limit: one line a second for each reason. */
 bool admission_may_log_reject(struct admission *a, struct admission_place *t, enum reject_reason reason);

@@ -23,7 +23,8 @@ struct admission_table; /* opaque: admission/admission_table.c */
 struct admission_entry {
 	UT_hash_handle hh;
 	TAILQ_ENTRY(admission_entry) idle; /* in the table's idle list while held is 0 */
-	/* the time that logins may use up, at most a second: a login with a rate of r uses 1/r seconds */
+	/* the time that is left for logins, at most a second: at a rate of r a second, a login takes 1/r seconds of
+	 * it */
 	uint64_t token_ns;
 	uint64_t token_us; /* the time at which token_ns was computed */
 	uint64_t failure_ends_us; /* when the failures are forgotten; 0 if there are none */
@@ -41,10 +42,10 @@ void admission_table_free(struct admission_table *t); /* frees held entries, too
  * get, release or sweep. */
 struct admission_entry *admission_table_get(struct admission_table *t, const void *key, size_t key_len,
 					    uint64_t now_us);
-struct admission_entry *admission_table_find(const struct admission_table *t, const void *key,
-					     size_t key_len); /* returns NULL if there is none */
-void admission_table_sweep(struct admission_table *t,
-			   uint64_t now_us); /* drops a bounded number of entries that equal new ones */
+/* returns NULL if there is none */
+struct admission_entry *admission_table_find(const struct admission_table *t, const void *key, size_t key_len);
+/* drops a bounded number of entries that equal new ones */
+void admission_table_sweep(struct admission_table *t, uint64_t now_us);
 
 #define ADMISSION_ADDRESS_KEY_MAX 8
 /* Writes the part of an IPv4 or IPv6 address that counts, and returns its length. Of an IPv6 address the first 64 bits

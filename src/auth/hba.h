@@ -5,9 +5,8 @@
  * Follows PostgreSQL 15's chapter "The pg_hba.conf File", with version 16's regular expressions and includes
  * (rule_file.h). The first rule that fits a login decides; if none fits, the login is refused.
  *
- * A rule that pgweir doesn't support is an error when the file is read, so that it can't fit too many or too few
- * clients. Such rules have methods that need a library and are not a module of this build (auth_module.h). An IPv4
- * client that arrives on an IPv6 socket (::ffff:...) is an IPv4 client.
+ * A rule whose method this build lacks (see auth_module.h) is an error when the file is read: a rule that was left out
+ * would let the rules after it decide. An IPv4 client that arrives on an IPv6 socket (::ffff:...) is an IPv4 client.
  *
  * The caller looks up host names and roles (+role, samerole), which may take time; so they are asked about only when a
  * rule is reached whose other columns fit. A name in the address column fits if the client's address has this name, and
@@ -42,7 +41,7 @@ struct hba_question {
 	const struct sockaddr *address; /* the client's, IPv4 or IPv6; unused if HBA_OVER_UNIX */
 	const char *database, *user;
 	/* Returns true if address is one of this machine's (samehost) or, if is_net, in one of its networks (samenet).
-	 * If it is NULL, neither word fits. */
+	 * If is_near is NULL, neither word fits. */
 	bool (*is_near)(const struct sockaddr *address, bool is_net);
 	/* has_name() tells whether the client's address has this host name (see hba_host_fits()), is_member() whether
 	 * the client's user is a member of this role. `arg` is passed to both. If one of the pointers is NULL, no such

@@ -190,8 +190,8 @@ add_entry(struct users *users)
 	return memset(&users->entries[users->entry_count++], 0, sizeof(struct user));
 }
 
-/* Warns of a duplicate name, unless `count`, the number of such warnings so far, is too large: a file that was pasted
- * twice must not flood the log. */
+/* Warns of a duplicate name. count: the number of duplicates so far, this one included. The last warning says that
+ * there are more, and then there are none: a file that was pasted twice must not flood the log. */
 static void
 warn_of_duplicate(const struct user *first, const struct user *again, size_t count, const char *path,
 		  users_report *tell, void *arg)

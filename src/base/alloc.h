@@ -1,8 +1,8 @@
 /*
  * src/base/alloc.h - memory for start and reload: a configuration, and objects that are made from it once.
  *
- * These functions end the process when memory runs out. So code that serves clients never calls them, but the C
- * library's functions, whose errors cost only one client (docs/architecture.md). A reload begins only if there is
+ * These functions end the process when memory runs out. So code that serves clients never calls them. That code uses
+ * malloc() and the like, whose errors cost only one client (docs/architecture.md). A reload begins only if there is
  * memory for it (memory_use_reserve). tests/check-alloc knows each caller.
  *
  * Always: the functions with an x never return NULL, and free() frees their results.

@@ -84,8 +84,8 @@ enum request_failure { REQUEST_FAILURES(AS_ENUM) RF_COUNT, RF_OF_CLIENTS = RF_CA
 enum wait_outcome { WAIT_OUTCOMES(AS_ENUM) WAIT_COUNT };
 enum query_kind { QUERY_KINDS(AS_ENUM) QK_COUNT };
 enum transaction_end { TRANSACTION_ENDS(AS_ENUM) TE_COUNT };
-/* Phases of a request, by the party that owes the next byte (docs/slow-log.md). PHASE_WAIT: clients that have the
- * pool's servers. */
+/* Phases of a request, by the party that owes the next byte (docs/slow-log.md). In PHASE_WAIT these are the clients
+ * that have the pool's servers. */
 enum phase { PHASES(AS_ENUM) PHASE_COUNT };
 enum error_origin { EO_SERVER, EO_PROXY, EO_COUNT };
 enum checkout_source { CHECKOUT_SOURCES(AS_ENUM) CS_COUNT };
@@ -94,7 +94,7 @@ enum pin_reason { PIN_REASONS(AS_ENUM) PIN_COUNT };
 enum login_result { LOGIN_RESULTS(AS_ENUM) LR_COUNT };
 enum tls_side { TLS_SIDE_CLIENT, TLS_SIDE_SERVER, TLS_SIDES };
 enum tls_result { TLS_HANDSHAKES(AS_ENUM) TLS_RESULTS };
-enum commit_result { COMMIT_RESULTS(AS_ENUM) CC_COUNT }; /* as enum commit_fate */
+enum commit_result { COMMIT_RESULTS(AS_ENUM) CC_COUNT }; /* the values of enum commit_fate */
 enum login_method {
 	LOGIN_METHODS(AS_ENUM) LM_MODULES /* methods of auth_modules[] */,
 	LM_COUNT = LM_MODULES + AUTH_MODULE_COUNT
@@ -104,15 +104,13 @@ enum connect_failure { CONNECT_FAILURES(AS_ENUM) CF_COUNT };
 /* The route of a client's read: to a standby, or to the primary for some reason (docs/admin.md, SHOW READS). */
 enum read_route { ROUTE_OFF, READ_ROUTES(AS_ENUM) ROUTE_COUNT };
 enum forbidden { FORBIDDEN_NOTHING, FORBIDDEN_STATEMENTS(AS_ENUM) FORBIDDEN_SIZE, FORBIDDEN_COUNT };
-/* Results of a request that was sent ahead: it was answered there, by another server, or is sent again. */
+/* Results of a request that was sent ahead of its turn: the server that got it answered it; another server answered it;
+ * or it is sent again. */
 enum pipeline_result { PIPELINE_RESULTS(AS_ENUM) PL_COUNT };
 enum read_target { READ_TARGETS(AS_ENUM) RT_COUNT };
 enum cancel_result { CANCEL_RESULTS(AS_ENUM) CR_COUNT };
 enum canceler { CANCELED_BY_NOBODY, CANCELERS(AS_ENUM) CANCELED_COUNT };
-/*
- * Objects that one worker transfers to another: a client after its login, or a server, just returned or idle.
- *
- */
+/* Objects that one worker transfers to another: a client after its login, or a server, just returned or idle. */
 enum transfer_kind { TRANSFER_KINDS(AS_ENUM) TRANSFER_COUNT };
 enum auth_query_result { AUTH_QUERY_RESULTS(AS_ENUM) AQ_COUNT };
 enum net_side { NS_CLIENT, NS_SERVER, NS_COUNT };
@@ -186,9 +184,8 @@ struct database_counters {
 	uint64_t client_parses, server_parses, binds;
 	uint64_t probes; /* queries about session state sent to servers */
 	uint64_t statement_hits, statement_misses, statement_evictions, statement_reruns;
-	uint64_t plans_kept,
-	    /* see statements/keep.h: uses of a kept plan; statements given up because their plans were slow */
-	    plans_given_up;
+	/* see statements/keep.h: uses of a kept plan; statements given up because their plans were slow */
+	uint64_t plans_kept, plans_given_up;
 	/* statements refused by the setting refuse, in the order of forbidden_names */
 	uint64_t statements_forbidden[FORBIDDEN_COUNT - 1];
 	uint64_t commits_checked[CC_COUNT]; /* commits whose answer was lost with the server */
@@ -215,7 +212,7 @@ struct process_counters {
 	uint64_t logins[LR_COUNT][LM_COUNT];
 	uint64_t tls_handshakes[TLS_SIDES][TLS_RESULTS];
 	struct histogram tls_handshake_duration; /* handshakes of clients */
-	uint64_t tls_not_after_us; /* gauge; when our first certificate expires, since 1970; 0 if there is none */
+	uint64_t tls_not_after_us; /* gauge; when our first certificate expires, since 1970; 0 if none */
 	uint64_t cancels[CR_COUNT];
 	uint64_t transfers[TRANSFER_COUNT]; /* counted by the worker that the object leaves */
 	uint64_t auth_queries[AQ_COUNT];
@@ -228,6 +225,6 @@ struct process_counters {
 	uint64_t loop_busy_us, dns_lookups_ok, dns_lookups_failed; /* counted elsewhere, and filled in for a snapshot */
 	struct histogram login_duration, loop_lag, proxy_overhead;
 	struct histogram transfer_duration; /* transfers of servers, counted by the worker that gets them */
-	struct histogram
-	    halt_duration; /* measured by worker 0: how long it held all other workers, or waited for them in vain */
+	/* measured by worker 0: how long it held all other workers, or waited for them in vain */
+	struct histogram halt_duration;
 };

@@ -26,15 +26,15 @@ struct fail {
 /* Sets sqlstate and text of why (which may be NULL), and clears its other texts. Truncates a text that is too long.
  * Always returns -1, for "return fail_set(...)". */
 int fail_set(struct fail *why, const char *sqlstate, const char *fmt, ...) __attribute__((cold, format(printf, 3, 4)));
-/* Add to a failure that was set. Always return -1. */
+/* These macros write one more text of a failure that was set, and always return -1. */
 #define fail_detail(why, ...) fail_add((why), offsetof(struct fail, detail), __VA_ARGS__)
 #define fail_hint(why, ...) fail_add((why), offsetof(struct fail, hint), __VA_ARGS__)
 #define fail_pgbouncer_text(why, ...) fail_add((why), offsetof(struct fail, pgbouncer_text), __VA_ARGS__)
 /* Reports that there was no memory for `what`, such as "a pool". Always returns -1. */
 #define fail_memory(why, what)                                                                                         \
 	(fail_set((why), "53200", "out of memory"), fail_detail((why), "Failed while allocating %s.", (what)))
-/* Writes the text at offset at of the struct. Always returns -1. */
+/* Writes the text whose offset in *why is `at`. Always returns -1. */
 int fail_add(struct fail *why, size_t at, const char *fmt, ...) __attribute__((cold, format(printf, 3, 4)));
-/* Copies a failure, in PgBouncer's words if it has any. PgBouncer gives its own errors the SQLSTATE 08P01; errors of
- * logins (class 28) and PostgreSQL's own keep theirs. */
+/* Copies *why to *told, in PgBouncer's words if it has any. PgBouncer gives its own errors the SQLSTATE 08P01; errors
+ * of logins (class 28) and PostgreSQL's own keep theirs. */
 void fail_in_pgbouncer_words(const struct fail *why, struct fail *told);

@@ -27,7 +27,8 @@ struct histogram {
 	uint64_t buckets[HISTOGRAM_BUCKETS_MAX], sums_us[HISTOGRAM_BUCKETS_MAX]; /* not cumulative */
 };
 
-/* Returns the index of a value's bucket. Most values are in one of the first, so a linear search is the fastest. */
+/* Returns the index of a value's bucket. Most values are in one of the first buckets, so a linear search is the
+ * fastest. */
 static inline size_t
 histogram_bucket(const struct histogram_bounds *bounds, uint64_t us)
 {

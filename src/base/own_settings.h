@@ -19,7 +19,7 @@
 /* With a value that PostgreSQL reads as true, the client keeps its server (session/gucs.c). */
 #define OWN_PIN OWN_PREFIX "pin"
 
-/* Returns true if name begins like one of these settings, in whatever case. */
+/* Returns true if name begins with OWN_PREFIX, in any case of letters. */
 static inline bool
 own_setting_is(const char *name)
 {

@@ -11,7 +11,7 @@
 
 /* The plan that PostgreSQL used for a statement which its client had sent unnamed (statements/keep.h). */
 enum plan_choice {
-	PLAN_OWN, /* a plan that was made for this use; also for all statements with names */
+	PLAN_OWN, /* a plan that was made for this use; named statements count as this, too */
 	PLAN_KEPT /* the plan of a statement that pgweir has prepared under a name */
 };
 
@@ -41,9 +41,8 @@ struct request_report {
 	size_t query_len;
 	uint64_t fingerprint; /* of query; 0 if not known */
 	unsigned sql_options; /* enum scan_option: how the client's session reads strings */
-	const uint8_t
-	    /* the body of the query's Bind, perhaps truncated; NULL if there was no Bind, or it is not wanted */
-	    *bind;
+	/* the body of the query's Bind, perhaps truncated; NULL if there was no Bind, or it is not wanted */
+	const uint8_t *bind;
 	size_t bind_len;
 	bool is_query_cut; /* query is truncated */
 };
@@ -78,8 +77,8 @@ struct exemplars {
 	struct exemplar of[HISTOGRAM_BUCKETS_MAX];
 };
 
-/* A number of /metrics, for SHOW METRICS. name is the family's; samples of a histogram end in _sum and _count. labels
- * is as exposed, name="value",... or empty. */
+/* A number of /metrics, for SHOW METRICS. name is the family's, with _sum or _count added for a histogram. labels has
+ * the form name="value",... or is empty. */
 struct metric_sample {
 	const char *name, *type, *labels, *value, *help;
 };

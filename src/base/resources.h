@@ -1,6 +1,6 @@
 /*
- * src/base/resources.h - limits and priorities of the process: memory and processors. The kernel keeps these, so there
- * is no state here.
+ * src/base/resources.h - limits and priorities of the process: memory and processors. The kernel keeps these values, so
+ * there is no state here.
  */
 #pragma once
 
@@ -13,11 +13,11 @@
  * that limit stays, and some of it is reserved. Returns the bytes that malloc may use under these limits, or 0 if there
  * is no limit. */
 size_t memory_limit(size_t max);
-/* count is the number of threads that allocate at the same time; malloc() then has only few more heaps */
+/* limits malloc()'s heaps; count is the number of threads that allocate at the same time */
 void memory_set_threads(unsigned count);
-/* Returns true if so many bytes can be allocated. Cheap if they can. */
+/* Returns true if this many bytes can be allocated; the call is cheap if they can. */
 bool memory_has_room(size_t bytes);
-/* Lifts the limits of memory_limit() until memory_limit() is called again. Returns true if there is room for so many
+/* Lifts the limits of memory_limit() until memory_limit() is called again. Returns true if there is room for this many
  * bytes. */
 bool memory_use_reserve(size_t bytes);
 /* Calls realloc(), and uses the reserve if needed. */

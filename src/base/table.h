@@ -73,7 +73,7 @@ unsigned table_hash(uint64_t seed, const void *key, size_t len);
 void *table_use(void *first, UT_hash_handle *item); /* returns the first item after the move */
 
 /*
- * --- due.c: a binary heap by time: code that has many items with a time each need look only at those that are due.
+ * --- due.c: a binary heap by time, for code that has many items with a time each and looks only at those that are due.
  *
  * Owns: the list of items, not the items.
  */

@@ -6,21 +6,21 @@
 #define CANCEL_PID_MADE 0x40000000u /* PIDs from here on are made up; no process has such a PID */
 void cancel_begin(struct client *c, uint32_t pid, const uint8_t *key, size_t key_len);
 /* Does the same for a cancel request that came to another process of this pgweir. Calls env->on_far_cancel_over(number)
- * when the cancel is over, from within or later. number must not be 0. */
+ * when the cancel is over: within this call or later. number must not be 0. */
 void cancel_begin_far(struct client_env *env, uint64_t number, uint32_t pid, const uint8_t *key, size_t key_len);
 /* Call on the main worker if `worker` does not answer: gives up the cancels sent to `worker` that it has not read yet.
  */
 void cancel_give_up(struct client_env *worker);
-void cancel_over(struct client *asker, bool is_known); /* called when the answer from another process has come */
+void cancel_over(struct client *asker, bool is_known); /* the other process has answered: is_known if it has the key */
 /* called when c is closed: forgets its key and ends the cancels of its requests */
 void cancel_unregister(struct client *c);
 /* Cancels the request that the target runs now, from the loop and not from within this call. by: the asker. Returns 0,
  * or -1 without memory. */
 int cancel_later(struct client *target, enum canceler by);
 /*
- * Handles pg_cancel_backend() with a PID that no process of PostgreSQL has. Like Knex (for a query's timeout) and
- * pgAdmin, a client may cancel a client of its own pool, i.e. of the same user, by the PID that pgweir sent to that
- * client. Returns true if there is such a client and its cancel has begun.
+ * Handles pg_cancel_backend() with a PID that no process of PostgreSQL has. As Knex (for a query's timeout) and pgAdmin
+ * do, a client may cancel a client of its own pool, i.e. of the same user, by the PID that pgweir sent to that client.
+ * Returns true if there is such a client and its cancel has begun.
  */
 bool cancel_by_pid(struct exchange *asker, uint32_t pid);
 
@@ -49,7 +49,7 @@ size_t cancel_secret_of_pid(const struct client *asker, uint32_t pid, uint8_t ou
 
 /* --- cancel_peer.c: cancel requests for clients of other processes --- */
 uint32_t cancel_peer_of(uint32_t pid); /* the peer_id in a PID */
-void cancel_peer_mark(uint32_t id, uint32_t *pid, uint32_t *secret); /* turns a key into one of this peer */
+void cancel_peer_mark(uint32_t id, uint32_t *pid, uint32_t *secret); /* puts the peer's id into a key */
 /* Restores, in a request that peers may have passed on, the secret that the client was sent. */
 void cancel_peer_reset_hops(uint8_t *secret);
 /* Passes the request on and closes the asker when that is done. secret has 4 to CANCEL_SECRET_MAX bytes. Returns

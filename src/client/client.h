@@ -12,8 +12,8 @@
  *
  * Owns:    struct client owns its socket, its exchange and its place in the limits; its login, console or cancel is
  *          freed with the client.
- * Borrows: env, which outlives all clients. Always: a closed client stays in memory (struct grave) until the loop has
- * handled this client's last events.
+ * Borrows: env, which outlives all clients.
+ * Always:  a closed client stays in memory (struct grave) until the loop has handled its last events.
  */
 #pragma once
 
@@ -78,8 +78,8 @@ struct client_env {
 	struct ident *ident; /* may be NULL */
 	uint8_t mock_secret[32];
 	TAILQ_HEAD(client_list, client) clients;
-	struct client *
-	    cursor; /* the next client of a walk over `clients` that takes several turns of the loop; NULL at the end */
+	/* the next client of a walk over `clients` that takes several turns of the loop; NULL at the end */
+	struct client *cursor;
 	/* Cancel and console connections do not count as clients. */
 	uint32_t client_count, login_count, cancel_count; /* of this worker */
 	struct cancel_keys *keys; /* shared by all loops */
@@ -122,7 +122,7 @@ struct client {
 		struct client_login *login;
 		void *console; /* the console's state, if the client's state is CL_CONSOLE */
 	};
-	struct admission_place admission; /* what the client counts as in the limits */
+	struct admission_place admission; /* the client's place in the limits */
 	union {
 		struct client *key_next; /* the next client with the same hash */
 		struct long_key *long_key; /* holds the rest of the secret, and key_next */
@@ -200,7 +200,7 @@ void client_close(struct client *c, const struct fail *why);
  * PgBouncer's format. */
 void client_log_close(struct client *c, const struct fail *why);
 /* For a client with a server: returns true if one of the client's own requests is running there, or is held. Sets
- * *since_us to the begin of that request, without its time in the queue and the time of earlier requests. */
+ * *since_us to when that request left the queue and all earlier requests had ended. */
 bool client_is_served(const struct client *c, uint64_t *since_us);
 /* Closes this process's socket of a client that another process has taken over; the client notices nothing. */
 void client_let_go(struct client *c);
@@ -225,7 +225,7 @@ void client_words(const struct log_about *about, char *out, size_t cap);
  * literals, and only if the slow-query log may have it. use: the activity to name. */
 #define CLIENT_DOES_MAX 240
 void client_does(const struct exchange *x, const struct server *srv, enum server_use use, char out[CLIENT_DOES_MAX]);
-/* Logs all clients so far that ended because many servers were lost at once. */
+/* Logs, in one line, the clients that have ended since the last call because many servers were lost at once. */
 void client_log_lost(struct client_env *env);
 /* Logs a client's end. why is pgweir's or PostgreSQL's reason, or NULL if the client left by itself. lost is the result
  * of relay_leave(). */
@@ -233,7 +233,7 @@ void client_log_end(const struct client *c, const struct fail *why, const char *
 
 /* Both are called about every 100 ms. client_watch_pool() logs, once in ten seconds, that clients timed out waiting for
  * a server of this pool, and logs transactions that were open, or idle, for longer than log_long_transaction and
- * log_idle_transaction. client_watch() does the latter for a client that has no server. */
+ * log_idle_transaction. client_watch() logs such a transaction of a client that has no server. */
 void client_watch_pool(const struct client_env *env, struct pool *pool, uint64_t now_us);
 void client_watch(const struct client *c, uint64_t now_us);
 

@@ -46,7 +46,7 @@ void clients_drain(struct client_env *env, bool is_gentle);
  * console's clients are always read. */
 void clients_suspend(struct client_env *env, bool on);
 
-/* Called after a reload, once the pools have the new configuration: each client's settings follow. */
+/* Called after a reload, once the pools have the new configuration: gives each client its new settings. */
 void clients_configured(struct client_env *env, uint64_t now_us);
 
 /* Called about every 100 ms: checks login, query, transaction and idle limits. */

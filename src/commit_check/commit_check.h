@@ -7,7 +7,7 @@
  *                   the COMMIT until it is answered
  *   commit_doubt.c  the server of a COMMIT is lost before the answer
  *
- * While commit_check is off, or for other SQL, callers leave most of these functions out: see loan.commit.
+ * While commit_check is off, or for other SQL, callers skip most of these functions: see loan.commit.
  */
 #pragma once
 
@@ -40,16 +40,17 @@ enum feature_step commit_check_execute(struct exchange *x, struct request *m);
 void commit_check_error(struct exchange *x);
 void commit_check_completed(struct exchange *x, struct tag tag); /* called while loan.commit.is_on */
 void commit_check_request_done(struct exchange *x); /* called while loan.commit.is_on */
-/* Called while loan.commit.is_on, before a setting that PostgreSQL reports is taken. Keeps the settings from before the
- * transaction: if it is rolled back by the loss of the connection, PostgreSQL can't report the old values any more. */
+/* Called while loan.commit.is_on, before pgweir takes over a setting that PostgreSQL reports. Keeps the settings from
+ * before the transaction: if it is rolled back by the loss of the connection, PostgreSQL can't report the old values
+ * any more. */
 void commit_check_keep_settings(struct exchange *x);
 void commit_check_ask(struct exchange *x); /* called when the mark is due, and the client has its replies */
 
 /* Callbacks of server_ops, for the answers to the questions. */
 void commit_check_row(struct server *srv, const uint8_t *body, size_t len, bool is_whole);
 void commit_check_question_done(struct server *srv, const struct owed *ended);
-/* Called when an error came instead of the row. Returns true if the error has ended the transaction, so that the server
- * is of no use any more. */
+/* Called when an error came instead of the row. Returns true if the error has ended the transaction: the server can't
+ * be used any more. */
 bool commit_check_failed(struct server *srv, const char *sqlstate);
 
 /* --- commit_doubt.c --- */

@@ -98,7 +98,7 @@ struct scope_settings {
 	char *password_command;
 	uint64_t password_lifetime_us;
 	enum delegation_mode delegation; /* auth/delegation.h */
-	char *harmless_code; /* value_code() */
+	char *harmless_code; /* functions that leave nothing in a session: value_code() */
 	char *auth_query, *auth_user, *auth_database; /* auth_query: "off", "builtin" or SQL with $1 */
 };
 

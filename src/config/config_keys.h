@@ -32,7 +32,7 @@ enum key_type {
 	KEY_HTTP_LISTEN, /* http_listen and http_enabled of struct config */
 };
 
-/* The sections that may have an own value. DATABASES: [database NAME] and [tenant NAME]; USERS: [user NAME]. */
+/* The sections that may have a value of their own. DATABASES: [database NAME] and [tenant NAME]; USERS: [user NAME]. */
 enum key_scope { KEY_FOR_NONE, KEY_FOR_BOTH, KEY_FOR_DATABASES, KEY_FOR_USERS };
 
 struct config_key {
@@ -50,13 +50,13 @@ struct config_key {
 };
 
 #define CONFIG_KEYS_MAX 152 /* at least the number of rows */
-#define CONFIG_SCOPE_MAX 64 /* at least the number of rows with a scope_name; config_scope.set has so many bits */
+#define CONFIG_SCOPE_MAX 64 /* at least the number of rows with a scope_name; config_scope.set has that many bits */
 #define CONFIG_LISTENS_MAX 64
 
 /* Returns row i, or NULL after the last one: for (i = 0; (key = config_key(i)) != NULL; i++). */
 const struct config_key *config_key(size_t i);
 size_t config_key_row(const struct config_key *key);
-/* Returns the key of the first log from that row on, and moves *row after it; NULL if there is no further log. */
+/* Returns the key of the first log from row *row on, and moves *row after it; NULL if there is no further log. */
 const struct config_key *config_next_log(size_t *row);
 /* returns the value of a KEY_PATH of struct config */
 const char *key_path(const struct config_key *key, const struct config *config);

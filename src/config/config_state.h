@@ -52,8 +52,8 @@ void problems_sort(struct config_problems *problems);
 /*
  * --- config_reader.c: passes the lines of an ini file to inih, one at a time.
  *
- * inih splits a setting at its "=" and cuts comments off. Lines that inih would silently read wrongly are refused or
- * changed before: it cuts lines (at 200 bytes, in versions without ini_max_line) and section names (at 49 bytes), has
+ * inih splits a setting at its "=" and cuts comments off. Lines that inih would silently read wrongly are refused, or
+ * changed first: inih cuts lines (at 200 bytes, in versions without ini_max_line) and section names (at 49 bytes), has
  * no line numbers, takes a section without "]" for a setting, a ":" for a "=", and an indented line for a continuation
  * of the value above.
  */

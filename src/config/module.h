@@ -1,6 +1,6 @@
 /*
- * src/config/module.h - an optional feature that the process calls without knowing its name: see modules/modules.h. Its
- * settings and its SHOW are in that list; its functions are here.
+ * src/config/module.h - an optional feature that the process calls without knowing its name: see modules/modules.h.
+ * modules.h lists its settings and its SHOW command; its functions are here.
  *
  * Owns:   its state, which start() makes and stop() frees.
  * Always: one thread at a time calls these functions, except report(), which any worker may call at any time.
@@ -28,7 +28,8 @@ struct module {
 	void (*stop)(void *state); /* does nothing if state is NULL */
 	/* Called when a request was slow, was refused or has failed. */
 	void (*report)(void *state, const struct request_report *report, const struct report_sql *sql, uint64_t now_us);
-	/* Metrics, exposed after the core's, each with its index among sample()'s numbers; the last one has no name. */
+	/* Metrics, exposed after the core's. The number of the i-th is numbers[i] of sample(). The last one has no
+	 * name. */
 	const struct metric_family *metrics;
 	void (*sample)(void *state, uint64_t numbers[MODULE_NUMBERS_MAX]);
 };

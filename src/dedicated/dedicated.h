@@ -3,12 +3,13 @@
  * as the pool's servers do, and are lent (SV_LENT) to their keeper from the login to the end.
  *
  *   struct dedicated  for pgweir's own questions: the connections of auth_query, of listeners, and of blocking.c; and
- *                     connections that ask, one simple Query at a time, as long as their keeper exists: fate_asker.c,
- *                     watch_host.c, fleet_conn.c. The keeper decides what is asked, and when, and has the timer
- *   dedicated_take    for a replication client, whose kind of session has its settings in the startup packet
+ *                     *connections that ask*, which send one simple Query at a time as long as their keeper exists
+ *                     (fate_asker.c, watch_host.c, fleet_conn.c). The keeper decides what is asked, and when, and has
+ *                     the timer
+ *   dedicated_take    for a replication client, whose session must get its settings in the startup packet
  *
  * These connections do not count in pool_size. They count in max_server_connections (an idle server of some pool makes
- * room), except for listeners' connections and those that ask: a pool has at most one of each of these kinds.
+ * room), except for listeners' connections and connections that ask: a pool has at most one of each kind.
  *
  * Owns:    the server, and a reference to its target. Borrows: the pools, their environment, the keeper's ops.
  * Always:  an answer counts however late it comes: after each dedicated_ask(), either done() or closed() is called. A
@@ -42,7 +43,8 @@ struct dedicated {
 	struct pool_target *held; /* the server's target; `target` points into it */
 	struct server_target target;
 	struct hosts_place place;
-	enum dedicated_state state; /* after a close, the state before the close, until dedicated_due() */
+	/* after a close, still the state before the close, until dedicated_due() is called */
+	enum dedicated_state state;
 	uint32_t failures; /* failures in a row; the keeper resets them */
 	/* retry_us: when to open the connection again, if it is closed */
 	uint64_t opened_us, asked_us, retry_us, random;
@@ -61,8 +63,8 @@ struct dedicated {
 struct dedicated_ops {
 	/* the shortest and the longest back-off; 0 if the keeper computes retry_us itself */
 	uint64_t first_us, most_us;
-	/* for a connection that asks, which needs no place in the hosts' budget: how long an answer may take before it
-	 * is closed. For other connections 0 */
+	/* for a connection that asks: how long an answer may take before the connection is closed. Such a connection
+	 * needs no place in the hosts' budget. 0 for other connections */
 	uint64_t answer_us;
 	/* the beginning of the warning of each error that differs from last_error; NULL if none is logged */
 	const char *topic;
@@ -75,9 +77,9 @@ struct dedicated_ops {
 	bool (*error)(struct dedicated *d, const struct fail *why);
 	/* A row came that is owed to OWED_TO_PROBE. May be NULL. */
 	void (*row)(struct dedicated *d, const uint8_t *body, size_t len, bool is_whole);
-	void (*done)(struct dedicated *d); /* the ReadyForQuery of a request came; d->state is as before */
+	void (*done)(struct dedicated *d); /* the ReadyForQuery of a request came; d->state has not changed yet */
 	void (*notification)(struct dedicated *d, const uint8_t *message, size_t len); /* may be NULL */
-	void (*batch_end)(struct dedicated *d); /* no answer is due any more */
+	void (*batch_end)(struct dedicated *d); /* what was read has been handled, and d is DEDICATED_READY */
 	/* frees the keeper of pool->asker when its pool ends; NULL for other keepers */
 	void (*free)(struct dedicated *d);
 };

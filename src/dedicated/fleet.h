@@ -28,9 +28,8 @@
 #include "policy/policy_commons.h"
 #include "pool/pool_set.h"
 
-#define FLEET_MEMBERS_MAX                                                                                              \
-	128 /* processes of one budget that are told apart; connections of further ones still count                    \
-	     */
+/* processes of one budget that are told apart; connections of further processes still count */
+#define FLEET_MEMBERS_MAX 128
 #define FLEET_NAME_MAX 40
 #define FLEET_STRANGERS_MAX 8
 #define FLEET_TEXT_MAX 80 /* longer than any name of PostgreSQL's */
@@ -52,12 +51,13 @@ void fleet_tick(struct fleet *f); /* called about every 100 ms */
 enum fleet_state {
 	FLEET_CONNECTING, /* the fleet connection is not logged in; with `on`, nothing is opened meanwhile */
 	FLEET_JOINED,
-	/* another session, lock_pid, holds the lock for a second or more, or keeps marks from being taken */
+	/* another session, lock_pid, has held the lock for a second or more, or keeps marks from being taken */
 	FLEET_LOCK_HELD,
-	FLEET_POOLED /* a pooler stands in between, so the list is not that of these hosts, and there is no budget */
+	FLEET_POOLED /* the connection leads to a pooler, so the list is not that of these hosts, and there is no
+		      * budget */
 };
 
-/* The result of a check. */
+/* The result of a question for places: some were granted, or none; or any question that has failed. */
 enum fleet_check { FC_GRANTED, FC_NONE, FC_FAILED, FLEET_CHECKS };
 
 /* A process of the fleet, as the application_name of its fleet connection reports it. */
@@ -68,7 +68,7 @@ struct fleet_member {
 	uint32_t waiting; /* how many connections it would open now */
 	bool is_in_use; /* true if clients have used its pools of these hosts within the last moments */
 	bool is_own, is_silent; /* is_silent: true if it has reported nothing for 3 s */
-	uint64_t heard_us; /* when its report changed last */
+	uint64_t heard_us; /* when `beat` changed last */
 	uint8_t beat;
 };
 
@@ -89,7 +89,7 @@ struct fleet_budget {
 	char limit_of[FLEET_NAME_MAX]; /* the process with the smallest limit; empty if this process has it */
 	uint32_t listed; /* connections that PostgreSQL lists, fleet connections included */
 	uint32_t others; /* listed connections beyond those that members report */
-	/* this process's connections: open or opening; may be opened; would be opened now */
+	/* this process's connections. used: open or opening; granted: may be opened; waiting: would be opened now */
 	uint32_t used, granted, waiting;
 	uint32_t share; /* the most connections that this process should keep; UINT32_MAX if it need not give up any */
 	uint32_t lock_pid; /* the backend that holds the lock, with FLEET_LOCK_HELD; 0 if not known */

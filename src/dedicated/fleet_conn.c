@@ -1,10 +1,11 @@
 /*
  * src/dedicated/fleet_conn.c - the fleet connection of one budget; see fleet.h.
  *
- * It asks one question at a time. A question that grants is due when pools are short of places, unless other processes
- * have less than their share. A question that grants nothing is due each second, and also soon after a change that the
- * other processes should know, or when the mark in PostgreSQL is higher than the number of connections that are logging
- * in. So grants are rare where connections live long, and each grant is for all clients that wait.
+ * It asks one question at a time. A question that grants is due when pools are short of places and this process has
+ * less than its share. A question that grants nothing is due each second (more often while a share keeps clients
+ * waiting, less often among many processes), and NEWS_US after the last one if there is news: a change that the other
+ * processes should know, or a mark in PostgreSQL above the number of places that are granted or logging in. So grants
+ * are rare where connections live long, and one grant is for up to GRANTS_AT_ONCE connections.
  */
 #include "dedicated/fleet_state.h"
 #include "net/loop.h"
@@ -14,12 +15,13 @@
 #include <string.h>
 
 #define GRANTS_AT_ONCE 16u
-#define BEAT_US (1 * US_PER_S) /* the interval of questions without news, for each 20 members */
-/* like BEAT_US, for a process whose clients wait, but that may not have more because other processes wait, too */
+/* the interval of beats, and of questions without news; these take n times as long among 20 n members */
+#define BEAT_US (1 * US_PER_S)
+/* the interval of questions in place of BEAT_US while clients wait and news.share is limited */
 #define HELD_US (100 * US_PER_MS)
 #define SILENT_US (3 * US_PER_S)
 #define NEWS_US (20 * US_PER_MS) /* between two questions without a grant, when there is news */
-/* until the next question for a grant, after a question that found no place left */
+/* until the next question for a grant, after a question that got fewer places than it asked for */
 #define REFUSED_FIRST_US (5 * US_PER_MS)
 #define REFUSED_MOST_US (50 * US_PER_MS)
 #define BELL_US (50 * US_PER_MS)
@@ -436,7 +438,8 @@ note_check(struct fleet_conn *s)
 								     &s->conn.random);
 }
 
-/* Returns false if the connection is of no use. */
+/* Returns false if the row is missing: the connection is then closed. A connection to a pooler stays, but asks
+ * nothing. */
 static bool
 take_who(struct fleet_conn *s)
 {

@@ -18,7 +18,7 @@
 #include "policy/policy_circuit.h"
 #include "policy/policy_keeper.h"
 
-/* places that are granted to no process, because fleet connections of new processes log in unasked */
+/* places that are granted to no process: fleet connections of new processes take them without asking */
 #define FLEET_RESERVED 2
 
 TAILQ_HEAD(fleet_conns, fleet_conn);
@@ -34,6 +34,7 @@ struct fleet {
 
 /* --- fleet_sql.c --- */
 
+/* ASK_WHO: the first question; ASK_LOOK: counts, and lists the processes; ASK_GRANT: counts, and takes places. */
 enum fleet_ask { ASK_WHO, ASK_LOOK, ASK_GRANT };
 
 struct fleet_question {
@@ -41,7 +42,8 @@ struct fleet_question {
 	struct fleet_member self; /* the report for the other processes */
 	uint32_t want, limit; /* for ASK_GRANT: take `want` places, as far as the count stays below limit */
 	uint32_t expected; /* the expected number of fleet connections: a place is kept for each that is missing */
-	/* flying: places granted and not logged in yet; marked: the mark that PostgreSQL has */
+	/* flying: granted places whose connections have not logged in yet; marked: the number that the mark in
+	 * PostgreSQL has */
 	uint32_t flying, marked;
 	/* wakes all fleet connections: this process is short of connections and no place is left, or its limit has
 	 * changed */
@@ -52,10 +54,11 @@ struct fleet_question {
 struct fleet_answer {
 	bool is_counted; /* true if listed, conns, granted and is_marked are known */
 	uint32_t listed, conns, granted;
-	/* PostgreSQL has the mark for these places; if false, it has the previous mark, and nothing was granted */
+	/* PostgreSQL has the new mark, which includes `granted`; if false, it has the previous mark, and nothing was
+	 * granted */
 	bool is_marked;
 	bool is_who; /* true if pid, most and is_standby are known */
-	/* the backend that answered; the limit for budget_connections = auto, before a tenth is taken off */
+	/* pid: the backend that answered; most: the limit for budget_connections = auto, before a tenth is taken off */
 	uint32_t pid, most;
 	bool is_standby;
 	/* another session may keep us from the locks; lock_pid is its PID, or 0 for a prepared transaction */
@@ -84,14 +87,15 @@ struct fleet_conn {
 	enum budget_mode set_mode; /* the mode in the present configuration; BUDGET_OFF if there is no budget */
 	uint32_t set_limit; /* the limit in the present configuration */
 	struct policy_budget *budget; /* the budget of its pools */
-	/* the circuit of its hosts, which tells pools that open nothing that PostgreSQL is away */
+	/* the circuit of its hosts: it lets pools that open no connections know that PostgreSQL is away */
 	struct policy_circuit *shared;
 	struct circuit_member circuit;
 	struct policy_orders orders;
 	struct timer timer;
 	bool is_lost; /* the logins under way are to be closed */
 	bool is_standby; /* true if PostgreSQL is a standby, where NOTIFY does not work */
-	struct budget_news news, told; /* the present news for the pools, and the news that the pools were told last */
+	/* news: the present news for the pools; told: the news that they were told last */
+	struct budget_news news, told;
 	bool is_rung; /* another process is short of connections, or has another limit */
 	struct fleet_question asked, last_asked; /* last_asked: the last question that was answered as expected */
 	uint64_t look_us; /* when the list of members was asked for last */
@@ -100,7 +104,7 @@ struct fleet_conn {
 	uint64_t taken; /* connections that the budget has taken in all, at the last answer */
 	uint32_t refusals; /* checks in a row that granted less than was asked for */
 	uint32_t found_others; /* connections beyond the reported ones, at the last look */
-	/* fleet connections that exist, at the last answer; fleet connections that are expected */
+	/* conns: fleet connections that existed at the last answer; expected: fleet connections that should exist */
 	uint32_t conns, expected;
 	uint64_t missed_us; /* when the number of fleet connections fell last */
 	uint32_t marked; /* the mark that PostgreSQL has */
@@ -113,7 +117,7 @@ struct fleet_conn {
 
 /* Takes ownership of hosts, and frees it if there is no memory. Returns NULL without memory. */
 struct fleet_conn *fleet_conn_new(struct fleet *f, char *hosts);
-/* the pools of this budget open nothing until they are told of another budget, or of none */
+/* frees s; the pools of its budget open nothing until they are told of another budget, or of none */
 void fleet_conn_free(struct fleet_conn *s);
 void fleet_conn_keep(struct fleet_conn *s, enum budget_mode mode); /* `mode` must not be BUDGET_OFF */
 void fleet_conn_run(void *fleet_conn); /* does the work that is due, and sets the timer, which calls this function */

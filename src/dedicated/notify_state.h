@@ -27,11 +27,11 @@ struct notify_channel {
 	/* subscriptions that joined while LISTEN was under way, and need another LISTEN */
 	struct notify_subscriptions late;
 	struct notify_subscriptions waiting; /* subscriptions that wait for the reply to LISTEN */
-	struct notify_subscriptions told;
+	struct notify_subscriptions told; /* subscriptions whose clients know that the listener listens */
 	uint32_t subscriptions; /* the number of its subscriptions */
 	enum notify_step step;
 	bool is_alone; /* its LISTEN has failed together with others, so it is sent alone */
-	bool is_listening; /* true if PostgreSQL listens to it, by the last reply */
+	bool is_listening; /* true if PostgreSQL's last reply says that it listens to the channel */
 	uint64_t idle_since_us; /* when its last subscription left */
 	TAILQ_ENTRY(notify_channel) link; /* the list that step names */
 	char name[];
@@ -128,8 +128,8 @@ void notify_channel_free(struct notify_listener *listener, struct notify_channel
 void notify_set_dirty(struct notify_subscriber *subscriber, bool is_dirty);
 
 /* --- notify_catch_up.c --- */
-void notify_caught_up(struct notify_listener *listener,
-		      const struct fail *why); /* `why` is set if the NOTIFY that replaces a Sync failed */
+/* `why` is set if the NOTIFY that replaces a Sync failed */
+void notify_caught_up(struct notify_listener *listener, const struct fail *why);
 void notify_end_catching(struct notify_listener *listener); /* ends all waits at the next notify_listener_deliver() */
 void notify_tell_caught_up(struct notify_listener *listener);
 void notify_give_up_catching(struct notify_listener *listener, uint64_t now_us);

@@ -19,6 +19,7 @@
 #define TRIAL_COUNT 24 /* the number of transactions in a proof */
 #define WATCHED_SETTINGS 16
 
+/* Questions: the host's identity; its reading; to a primary, to write to its log, to make a trial; a trial's ends. */
 enum watch_ask { WATCH_MEET, WATCH_READ, WATCH_NUDGE, WATCH_TRY, WATCH_CHECK };
 
 /* Transactions on the primary whose ends are random: they prove that a standby replays the primary's log. */
@@ -76,10 +77,11 @@ struct watch_host {
 	bool is_wanted; /* true if a reading is wanted */
 	bool is_nudge_due;
 	bool is_elsewhere; /* a standby that receives a timeline other than the primary's */
-	/* Never WATCH_SILENT, and for a standby never WATCH_NO_PRIMARY. WATCH_LAG is by the last reading, as it was
-	 * logged */
+	/* The use that was logged last. Never WATCH_SILENT, and for a standby never WATCH_NO_PRIMARY; WATCH_LAG as of
+	 * the last reading */
 	enum watch_use use;
-	struct watch_answer answer, met; /* answer: to the question that is under way; met: to the last WATCH_MEET */
+	/* answer: the answer to the question under way; met: the answer to the last WATCH_MEET */
+	struct watch_answer answer, met;
 	/* reading: the reading that is under way; last: the previous one, with number 0 if this life has had none */
 	struct reading reading, last;
 	uint64_t seen; /* the position of this host when the primary was asked last */

@@ -9,7 +9,7 @@
 
 #include <stdbool.h>
 
-/* Comparisons of states rely on this order: first the states of a login, then those without a server for ever, then
+/* Comparisons of states rely on this order: first the states of a login, then those that never have a server, then
  * those of a client that is logged in, and last those in which its input waits. */
 enum client_state {
 	CL_NONE, /* no state: the step must not happen */

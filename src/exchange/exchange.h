@@ -110,12 +110,12 @@ struct exchange_ops {
 	bool (*no_such_pid)(struct exchange *x, uint32_t pid);
 	/* Handles or keeps all of these bytes of the client. */
 	void (*bytes)(struct exchange *x, const uint8_t *bytes, size_t len);
-	void (*try_release)(struct exchange *x);
+	void (*try_release)(struct exchange *x); /* gives the server back unless something needs it */
 	/* Returns the statement that the client calls by this name ("" for the unnamed statement), or NULL if it is
 	 * unknown. */
 	struct statement *(*statement_of)(const struct exchange *x, const char *name);
-	/* The next five are called while CL_WELCOME: two when the pool has answered, three when the server that applies
-	 * the startup settings has. */
+	/* The next five are called while CL_WELCOME: the first two when the pool has answered, the others when the
+	 * server that applies the startup settings has answered or was lost. */
 	void (*login_granted)(struct exchange *x, struct server *srv);
 	void (*login_refused)(struct exchange *x, const struct fail *why, enum request_failure kind);
 	void (*login_server_error)(struct exchange *x, const struct error_fields *e);
@@ -158,9 +158,9 @@ struct exchange_env {
 	uint64_t last_token; /* the highest bits are the worker's number, so no two workers give the same token */
 	uint64_t sample_state;
 	uint32_t requests_begun;
-	/* blocks that were without a server at any time since the last clients_tick(), at least */
+	/* blocks that were without a server at some time since the last clients_tick(), or more */
 	uint32_t blocks_without_server;
-	uint64_t looked_at_us; /* requests that last this long may be for the log: report_config() */
+	uint64_t looked_at_us; /* requests that last at least this long may have to be logged: report_config() */
 	/* Which requests are entered in `queries`: all of the next queries_left, then one in queries_each; none if
 	 * queries_each is 0. clients_tick() sets these three. */
 	uint32_t queries_left, queries_each, queries_skipped;

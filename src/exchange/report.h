@@ -35,7 +35,7 @@ void report_failure(struct exchange *x, const struct fail *why, enum request_fai
  * progress, which counts as failed. */
 bool report_given_up(struct exchange *x, const struct fail *why);
 /* Records how long the client waited in the queue; counts that time, too, except for WAIT_SERVED, which report_lent()
- * counts. connect_us: how much of that time PostgreSQL owed, at most. */
+ * counts. connect_us: how much of that time, at most, counts as PHASE_CONNECT. */
 void report_waited(struct exchange *x, uint64_t connect_us, enum wait_outcome outcome);
 /* Returns how the session reads strings (enum scan_option), for code that shows its SQL. */
 unsigned report_sql_options(const struct exchange *x);

@@ -4,8 +4,8 @@
  *
  * The thread never touches the loop's data: for a request it asks the loop for a snapshot and waits for it (at most 1
  * s; then it uses the previous snapshot, and /healthz returns 503). A snapshot younger than 250 ms is reused, so
- * hostile scraping is cheap. The thread also asks when a module wants a snapshot, and, while the page of a table is
- * requested, for the table, which only the loop can fill.
+ * hostile scraping is cheap. The thread also asks for a snapshot when a module wants one, and, while the page of a
+ * table is requested, for that table, which only the loop can fill.
  *
  * Only GET and HEAD are served, on few connections, for a limited time (http_conn.c in http_state.h), with headers of
  * up to 8 KiB and no bodies. At shutdown this thread ends last, so metrics of the drain can still be read.

@@ -15,7 +15,7 @@
  *   listen_transfer.c  subscriptions and queue of a client that moves to another process
  *
  * A LISTEN within a savepoint, in a function, or among other statements takes effect on the borrowed server: the client
- * keeps that server (PIN_LISTEN) until it has sent an UNLISTEN to it.
+ * keeps that server (PIN_LISTEN) until the client has sent an UNLISTEN there.
  *
  * In session mode, and with session_state = allow, pgweir passes LISTEN and UNLISTEN on unchanged. Known limits:
  * docs/sessions.md.

@@ -43,7 +43,8 @@ struct listen_effect {
 	 * never cleared */
 	bool is_refused;
 	struct subscription *m; /* the subscription of a LISTEN; otherwise NULL */
-	uint32_t due; /* the effect's request is the next one when the ledger has counted so many requests as gone */
+	/* the effect belongs to the request after which the ledger's count of requests that are gone exceeds this */
+	uint32_t due;
 	char name[KNOWN_NAME_MAX];
 	TAILQ_ENTRY(listen_effect) link;
 };
@@ -85,8 +86,8 @@ struct client_listen {
 	/* delivery */
 	struct buf queue; /* whole messages; those before queue_at are sent */
 	size_t queue_at;
-	/* Whole messages in order, for the LISTEN of the first is not yet committed; later messages are kept after it,
-	 * whatever their channels. */
+	/* Whole messages, in order. The LISTEN for the first one's channel is not committed yet; later messages, of
+	 * whatever channel, wait after it. */
 	struct buf early;
 	/* Some messages in "early" may be due, or wanted by no subscription. Set by subscriptions.c and queue.c,
 	 * cleared by queue.c. */

@@ -54,7 +54,8 @@ struct client_login {
 	struct buf out; /* messages to the client, sent together by login_flush() */
 	struct buf settings; /* the startup packet's names and values; not interpreted before authentication */
 	struct gucs *raw; /* the same settings as a GUC set, once the client is authenticated */
-	/* the settings of raw that PostgreSQL knows; NULL if, as far as pgweir has found out, it knows all of raw */
+	/* the settings of raw that PostgreSQL knows; NULL if PostgreSQL knows all of raw, as far as pgweir has found
+	 * out */
 	struct gucs *valid;
 	char *user, *database; /* for a tenant: "user.tenant" and "tenant/database" */
 	char *sent_user; /* the user's name as the client wrote it */
@@ -76,8 +77,7 @@ struct client_login {
 	char *system_user;
 	uid_t system_uid;
 	/* a counted reference to the credentials that the client's tokens delegate; NULL if the client has sent no
-	 * token, or if none are delegated
-	 * */
+	 * token, or if none are delegated */
 	struct delegated *delegated;
 	struct user_secret secret;
 	/* Set by login_wait(); called if the client leaves before login_conclude(). */
@@ -122,10 +122,8 @@ void login_conclude(struct client *c, void (*verdict)(struct client *c, void *ar
 /* login_transfer.c: the client goes to the worker of its pool, and login_arrived() is called there. */
 void login_transfer(struct client *c, struct client_env *to);
 /* login_proof.c */
-void login_go_to_worker(struct client *c,
-			/* called once the client is admitted: the client enters its pool, or is transferred to the
-			 * pool's worker */
-			void *unused);
+/* called once the client is admitted: the client enters its pool, or is transferred to the pool's worker */
+void login_go_to_worker(struct client *c, void *unused);
 void login_arrived(struct client *c, void *unused);
 /* login_recount.c: called before a client is refused at a limit on clients, for `reason`. Returns true if the
  * login waits instead, because the main worker may not have heard yet of clients on other workers that have left; after
@@ -142,17 +140,16 @@ void login_out_of_memory(struct client *c); /* calls login_refuse() with 53200 *
 /* Like login_refuse(), but the log gets `logged`, and the client gets `told`, or no error if `told` is NULL. */
 void login_refuse_as(struct client *c, const struct fail *told, const struct fail *logged, enum login_result result);
 /* Like login_refuse(), for refusals at a limit. Calls login_wait_for_recount() first, and does nothing if that makes
- * the login wait. Many refusals are logged in one line a second.
- * */
+ * the login wait. Many refusals are logged in one line a second. */
 void login_reject(struct client *c, const struct fail *why, enum reject_reason reason);
-/* Like login_refuse(), for a wrong proof (a password, a certificate): the error is sent after login_failure_delay.
- * */
+/* Like login_refuse(), for a wrong proof (a password, a certificate): the error is sent after login_failure_delay. */
 void login_refuse_late(struct client *c, const struct fail *why, enum login_result result);
 
 /* login_welcome.c */
 void login_welcome(struct client *c); /* call it once authenticated, with x.pool set */
 void login_log(struct client *c);
-/* Sends ParameterStatus, BackendKeyData and ReadyForQuery in one write. Takes gucs. */
+/* Sends ParameterStatus (of welcome, with gucs' values), BackendKeyData and ReadyForQuery in one write. Takes over
+ * gucs. */
 void login_finish(struct client *c, struct gucs *gucs, const struct gucs *welcome);
 
 /* login_replication.c */

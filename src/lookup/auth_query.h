@@ -2,10 +2,10 @@
  * src/lookup/auth_query.h - asks PostgreSQL for the secrets of users that are not in users_file (auth_query in [auth]),
  * and whether users are members of roles that HBA rules name.
  *
- *   auth_query.c lookups: logins that ask for the same user share one
+ *   auth_query.c         lookups: logins that ask for the same user share one
  *   auth_query_cache.h   the answers, which are reused for auth_query_ttl
- *   auth_query_source.c the sources: a source is a query, where it is run, and as which user
- *   auth_query_conn.c the connections, as auth_user, for this alone
+ *   auth_query_source.c  the sources: a source is a query, where it is run, and as which user
+ *   auth_query_conn.c    the connections, as auth_user, for this alone
  *   auth_query_answer.c  reads the row
  *
  * The only texts of a client's that reach such a connection are the names of its user and (samerole) of its database,
@@ -71,7 +71,7 @@ enum auth_verdict auth_query_find(struct auth_queries *all, const char *database
 				  struct auth_ask *ask, const char **secret, struct fail *why, uint64_t now_us);
 /* Asks whether a user is a member of a role, itself or through other roles, as PostgreSQL's own HBA rules do. Returns
  * AUTH_KNOWN if so, AUTH_UNKNOWN if not, or another verdict as auth_query_find() does; done() gets no secret. If the
- * database is not configured, the question goes to another one, so that the answer does not show this. */
+ * database is not configured, the question goes to another one, so the answer does not reveal that. */
 enum auth_verdict auth_query_member(struct auth_queries *all, const char *database, const char *user, const char *role,
 				    struct auth_ask *ask, struct fail *why, uint64_t now_us);
 void auth_query_abandon(void *ask); /* ask is a struct auth_ask, and need not be waiting */

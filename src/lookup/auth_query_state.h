@@ -4,7 +4,7 @@
  * Owns:    struct auth_queries owns its lookups, routes and sources; a source owns its connections. config, users and
  *          tls are references.
  * Borrows: a lookup borrows its asks, which are in the logins that wait for it; a route borrows its source.
- * Always: a lookup is in source->waiting, or on a connection; two logins of one user share one lookup.
+ * Always:  a lookup is in source->waiting, or on a connection; two logins of one user share one lookup.
  */
 #pragma once
 
@@ -94,8 +94,9 @@ enum auth_end {
 };
 
 /* auth_query.c */
+/* answers all logins, or asks again */
 void auth_lookup_end(struct auth_lookup *lookup, enum auth_end end, const struct auth_answer *answer,
-		     const struct fail *why); /* answers all logins, or asks again */
+		     const struct fail *why);
 
 /* auth_query_source.c */
 /* Returns the source of a configured database with auth_query on, or NULL with *why set (53300, 53200). */

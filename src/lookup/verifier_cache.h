@@ -12,7 +12,7 @@
  * Owns:   the verifiers and fingerprints of their passwords; copies of the passwords only while keys are derived. All
  *         of it is wiped.
  * Always: the result of a derivation that began before verifier_cache_clear() goes to the logins that wait for it, but
- * is not kept.
+ *         is not kept.
  */
 #pragma once
 

@@ -34,7 +34,7 @@ struct work {
 
 struct helpers; /* opaque: helpers.c */
 
-/* Returns NULL with *why set if threads can't be created. Signals stay with the caller's thread. */
+/* Returns NULL with *why set if threads can't be created. The new threads receive no signals. */
 struct helpers *helpers_new(unsigned threads, struct fail *why);
 /* Waits for running work and ends the threads. All submitted work, run or not, is then in its inbox, and no further
  * work is taken. Does nothing if hs is NULL. */

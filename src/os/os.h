@@ -55,8 +55,8 @@ int os_passed_sockets(void);
 const char *os_program(const char *argv0, char *room, size_t room_size);
 /* Runs program with these arguments; the first is its argv[0]. fd is the link to this process; it is borrowed. The new
  * process has `variable` in its environment, with the value "descriptor:PID of this process". Signals that would end a
- * process without handlers are blocked until the new process calls os_unblock_signals(). Returns its PID, or -1 with
- * *why set. */
+ * process without handlers are blocked until the new process calls os_unblock_signals(). Returns the new process's PID,
+ * or -1 with *why set. */
 pid_t os_spawn(const char *program, char *const *argv, int fd, const char *variable, struct fail *why);
 void os_unblock_signals(void); /* called when the process has handlers */
 

@@ -21,7 +21,7 @@ struct read_token {
 	uint8_t host; /* the standby that the client has read last */
 	bool is_unsettled; /* true if a standby has shown the client something that the primary may not show yet */
 	uint64_t life; /* the life in which that standby was read; 0 if none was read */
-	/* the number of that standby's first reading that covers all it showed; 0 if `position` does */
+	/* the number of that standby's first reading that covers all that it showed; 0 if `position` covers that */
 	uint64_t host_due;
 	uint64_t ceiling; /* private: a position of the primary that covers what that standby showed; 0 if not known */
 	uint64_t shown_xmax; /* private: no transaction from this number on was shown to the client; 0 if not known */
@@ -35,12 +35,12 @@ enum causality {
 
 /*
  * For each request, the caller asks causality_is_lost(), then causality_may_read() or causality_may_write(), all under
- * one lock of the view, and asks all of them again at each retry. The request runs on a server of the life that the
- * view had then, or fails. When the request has ended, successfully or not, the caller reports causality_wrote() or
+ * one lock of the view, and asks all of them again at each retry. The request must run on a server of the host's life
+ * in that view, or fail. When the request has ended, successfully or not, the caller reports causality_wrote() or
  * causality_read().
  */
 
-/* A request of any kind has ended on the primary. begun: the number of the last begun reading of any host. */
+/* A request of any kind has ended on the primary. begun: the number of the reading that was begun last, of any host. */
 static inline void
 causality_wrote(struct read_token *t, uint64_t begun)
 {
@@ -76,10 +76,10 @@ enum causality causality_may_write(struct read_token *t, const struct cluster_vi
  */
 bool causality_is_lost(struct read_token *t, const struct cluster_view *v, uint64_t *position, uint64_t *end);
 /*
- * Takes over a log position from elsewhere that the client's reads must have reached: SET pgweir.min_lsn. due: 1 + the
- * number of the last reading that had begun when the position came. Returns CAUSALITY_NEVER if the primary's log had
- * not reached the position by then: the position belongs to another history. With CAUSALITY_LATER nothing was taken
- * over, and the caller asks again.
+ * Takes over a log position, from SET pgweir.min_lsn, that a host must have reached to answer the client's reads. due:
+ * 1 + the number of the last reading that had begun when the position came. Returns CAUSALITY_NEVER if the primary's
+ * log had not reached the position by then: the position belongs to another history. With CAUSALITY_LATER nothing was
+ * taken over, and the caller asks again.
  */
 enum causality causality_take(struct read_token *t, const struct cluster_view *v, uint64_t position, uint64_t due);
 

@@ -3,8 +3,9 @@
  * in the write-ahead log. Pure.
  *
  * Positions are bytes in the write-ahead log. Each host is asked on a connection of pgweir's own, never on clients'
- * connections, and the answer is a *reading*. A reading that was begun after a reply bounds all that the reply has
- * shown or reported (docs/architecture.md, "Reads"):
+ * connections, and the answer is a *reading*. A host's *life* lasts from pgweir's login there until the host is found
+ * away or changed. A reading that was begun after a reply bounds all that the reply has shown or reported
+ * (docs/architecture.md, "Reads"):
  *
  *   the primary's insert position at t is at or beyond every commit that a snapshot there has seen before t;
  *   a standby in one life that has replayed up to L at t shows every commit up to L in each snapshot after t;
@@ -31,7 +32,8 @@ struct reading {
 	uint64_t xmax; /* the snapshot's xmax: the snapshot sees no transaction from this number on */
 	uint64_t next; /* of a primary: no transaction had a number from here on; 0 if not known (from age('3'::xid)) */
 	/* On a primary: transactions below xmax that its snapshot does not see. On a standby: transactions that were
-	 * open in the primary's last reading before this one, and had not ended here at `position` or later. */
+	 * open in the primary's last reading before this one, and that were not seen to end here by `position`, or a
+	 * little later. */
 	uint32_t open_count; /* number of entries in open; UINT32_MAX if there are more than fit */
 	uint64_t open[CLUSTER_OPEN]; /* in ascending order */
 };
@@ -45,10 +47,10 @@ struct host_view {
 	uint64_t life; /* no two lives of any hosts have the same number; 0 while the host is away */
 	uint64_t lag_us; /* a standby's lag: the age of the primary's newest reading that the standby has passed */
 	struct reading last; /* the last answered reading of this life; its number is 0 if there is none */
-	/* the highest position that the standby, asked for a client's request, has said it has replayed in this life
-	 * and history; or 0 */
+	/* the highest position that the standby has reported as replayed, in this life and history, when it was asked
+	 * for a client's request; or 0 */
 	uint64_t replayed;
-	/* when it may be asked for that again (relay/reads_replayed.c); 0 if it can't be asked */
+	/* when the standby may next be asked for that position (relay/reads_replayed.c); 0 if it can't be asked */
 	uint64_t asked_from_us;
 };
 

@@ -4,7 +4,7 @@
  *
  *   policy_borrow   lends an idle connection. If there is none the borrower waits in the queue, and another connection
  *                   is opened if there is room.
- *   policy_return   lends the connection to the longest waiter at once, or makes it idle.
+ *   policy_return   lends the connection at once to the client that has waited longest, or makes it idle.
  *   policy_tick     handles what is due: refuses late waiters; closes, pings and replaces idle connections.
  *
  * An example, with pool_size = 1 and max_overflow = 1: at 0 ms client A borrows the only connection. At 1 ms client B
@@ -74,7 +74,7 @@ struct policy_settings {
 	bool lifo;
 	uint32_t opens_at_once; /* pacing: at most this many connections are OPENING at a time; 0 means 16 */
 	uint32_t share_weight, share_min; /* the claim under shared caps (policy_budget_new); a weight of 0 means 1 */
-	/* Only policy_borrow_idle() lends. As no client waits, a failure to open is not an outage. */
+	/* Only policy_borrow_idle() lends, so no client waits, and a failure to open is not an outage. */
 	bool is_spare;
 };
 
@@ -111,11 +111,12 @@ struct policy_conn {
 	uint64_t epoch; /* the policy's epoch when the connection was last verified */
 	uint64_t borrower_id; /* the id of the last borrower; 0 if none */
 	bool is_recycle_due; /* the connection is closed when it would become idle (RECONNECT, new settings) */
-	enum checkout_source source; /* of the next loan: the first is CS_NEW, or CS_OVERFLOW if above pool_size */
-	bool is_being_washed; /* LENT; being reset, or asked a query of pgweir's own, and then returned */
+	/* the source of the next loan: at first CS_NEW, or CS_OVERFLOW if above pool_size */
+	enum checkout_source source;
+	bool is_being_washed; /* LENT, but being reset, or asked a query of pgweir's own; returned afterwards */
 	bool is_trial; /* OPENING while the circuit is open */
-	TAILQ_ENTRY(policy_conn)
-	link; /* the list of its state; unused while LENT, since most loans are short */
+	/* the list of its state; unused while LENT, since most loans are short */
+	TAILQ_ENTRY(policy_conn) link;
 	TAILQ_ENTRY(policy_conn) all;
 	/* The next three fields are for policy_shared.h. */
 	uint64_t round; /* the shared policy's round when the connection was opened */
@@ -124,15 +125,15 @@ struct policy_conn {
 	/* While LENT: the requests that were sent to this connection ahead of their turn, in order. */
 	struct policy_ahead ahead[POLICY_AHEAD_MAX];
 	uint32_t ahead_count;
-	uint64_t ahead_since_us,
-	    ahead_wait_us; /* since when ahead[0] is the next request to run, and how long its answer may take */
+	/* since when ahead[0] is the next request to run, and how long its answer may take */
+	uint64_t ahead_since_us, ahead_wait_us;
 	struct policy *ahead_in; /* the pool of these requests, while there are any */
 };
 
 struct policy_waiter;
 
 /* Counts the borrowers that have the places which other borrowers wait for, as far as a worker knows. known: all of
- * them. running: PostgreSQL works for them. named: a hint names them, because PostgreSQL does not. */
+ * them. running: PostgreSQL works for them. named: PostgreSQL does not work for them, and a hint names them. */
 struct policy_holders {
 	uint32_t known, running, named;
 	const char *against_more; /* the hint if all are running and more connections would not help; or NULL */
@@ -142,8 +143,8 @@ struct policy_holders {
 struct policy_waiter_ops {
 	void (*on_grant)(struct policy_conn *conn, struct policy_waiter *t); /* conn is LENT to the borrower now */
 	void (*on_refuse)(const struct fail *why, enum request_failure kind, struct policy_waiter *t);
-	/* t waits still. Looks at the borrowers that have the places which t waits for. If one of them has left its
-	 * connection unused for as long as t waits, adds a hint to *why that names it. May be NULL. */
+	/* Called while t still waits. Looks at the borrowers that have the places which t waits for. If one of them has
+	 * left its connection unused for as long as t waits, adds a hint to *why that names it. May be NULL. */
 	struct policy_holders (*blame)(const struct policy_waiter *t, uint64_t now_us, struct fail *why);
 };
 
@@ -173,9 +174,9 @@ struct policy_waiter {
 };
 
 /* An outage: opening fails, and the pool has no connection. An outage begins with the first failure after which the
- * pool has none. A failure is ignored if its attempt began before the host last answered, or before a connection that
- * has gone was last returned. The outage ends when a connection has been opened, when PostgreSQL has refused us for
- * good, or when PostgreSQL has answered another pool of the circuit while no client waits here. */
+ * pool has no connection. A failure is ignored if its attempt began before the host last answered, or before a
+ * connection, now gone, was last returned. The outage ends when a connection has been opened, when PostgreSQL has
+ * refused us for good, or when PostgreSQL has answered another pool of the circuit while no client waits here. */
 struct policy_outage {
 	uint64_t since_us; /* 0 if there is no outage */
 	uint32_t held; /* requests that have waited in the outage, and were not refused at once */
@@ -244,20 +245,20 @@ void policy_conn_opened(struct policy *p, struct policy_conn *conn, uint64_t now
  * Waiters in the queue are refused with *why at once if no other connection lives or is being opened. While the pool
  * backs off newcomers are refused too, by on_refuse from policy_tick, for which ops->wake is called with the present
  * time. In an outage a client waits at most half a second for the next attempt (of this pool, or of another shard or
- * pool of these hosts). It does not wait at all if the last attempt got no answer, because the next one may hang as
- * long. These waiters keep waiting:
+ * pool of these hosts). The client does not wait at all if the last attempt got no answer, because the next one may
+ * hang as long. These waiters keep waiting:
  *   - with OUTAGE_HOLD: all, for hold_us, counted from when they came or the outage began, whichever was later; when
  *     the outage is over, timeout_us begins for them;
  *   - with OUTAGE_WAIT: all, for timeout_us;
- *   - for timeout_us, those that were in the queue when the last connection was lost while it was lent: PostgreSQL
- *     restarts;
+ *   - for timeout_us, those that were in the queue when the last connection was lost while it was lent: PostgreSQL is
+ *     probably restarting;
  *   - for timeout_us, all, after 57P01: PostgreSQL has accepted the login, and an administrator has ended it; and after
  *     53200: the next attempt may have the memory;
  *   - for timeout_us, all, after CF_TOO_MANY (PostgreSQL's 53300): that failure lowers the pool's limit to the
  *     connections that the pool has (at least 1) for 30 s.
  *
- * is_fatal (a wrong password, an unknown database): all are refused at once, even if other connections live. After an
- * outage connections are opened one by one at first, then two at a time, and so on up to the pacing limit.
+ * is_fatal (a wrong password, an unknown database): all waiters are refused at once, even if other connections live.
+ * After an outage connections are opened one by one at first, then two at a time, and so on up to the pacing limit.
  */
 void policy_conn_failed(struct policy *p, struct policy_conn *conn, enum connect_failure kind, bool is_fatal,
 			const struct fail *why, uint64_t now_us);
@@ -286,8 +287,8 @@ void policy_resume(struct policy *p, uint64_t now_us); /* opens at once, even du
 /* Treats the pool as if a client had borrowed: min_idle is kept from now on. */
 void policy_warm(struct policy *p, uint64_t now_us);
 /* Closes all connections that are not lent now (OPENING and PINGING ones too), and lent ones when they are returned;
- * others are opened for the waiters. why: RR_RELOAD, RR_KILL or RR_SHUTDOWN; after the last two, min_idle is not
- * kept until the next borrow. */
+ * new ones are opened for the waiters. why: RR_RELOAD, RR_KILL or RR_SHUTDOWN; after the last two, min_idle is not kept
+ * until the next borrow. */
 void policy_close_all(struct policy *p, enum recycle_reason why, uint64_t now_us);
 /* Does policy_close_all(RR_RELOAD), but OPENING connections may be lent once, as with policy_pause(). */
 void policy_reconnect(struct policy *p, uint64_t now_us);

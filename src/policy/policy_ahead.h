@@ -11,9 +11,9 @@
 #include "policy/policy.h"
 
 /*
- * Returns the waiter whose request may be sent ahead: the first waiter whose request was not yet sent; or the first of
- * all, if the connection that its request was sent to takes too long. Returns NULL if there is no such waiter, or if a
- * connection may come to it in another way.
+ * Returns the waiter whose request may be sent ahead: the first waiter whose request was not yet sent; or the first in
+ * the queue, if the connection that its request was sent to takes too long. Returns NULL if there is no such waiter, or
+ * if the waiter may get a connection in another way.
  */
 struct policy_waiter *policy_next_ahead(const struct policy *p, uint64_t now_us); /* policy_obstacle.c */
 /* Records that the request `what` of the waiter what->t was sent to conn, which is LENT. If the request was sent to
@@ -38,6 +38,7 @@ policy_first_ahead_is_orphaned(const struct policy_conn *conn)
 void policy_forget_ahead(struct policy_conn *conn);
 
 /* --- For policy/ alone. --- */
+/* Like policy_next_ahead(), but does not consider other ways in which the waiter may get a connection. */
 struct policy_waiter *policy_first_behind(const struct policy *p, uint64_t now_us);
 /* Returns the waiter that gets the next free connection. Returns NULL if no client waits, or only clients whose
  * requests were sent ahead and will be answered soon: then the connection becomes idle. In a shard, the first of these

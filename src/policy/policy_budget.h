@@ -15,9 +15,9 @@
  * so it is asked for only once.
  *
  * The shards of one pool (policy_shared.h) are members of one group. The claim, the share and whether the pool is in
- * use belong to the group; each member is hungry, or has idle connections to give up, for itself. A connection that is
- * transferred from one shard to another keeps its place, which counts for the group alone until the connection arrives.
- * A pool on one worker is a group by itself.
+ * use belong to the group; but being hungry, and having idle connections to give up, is each member's own. A connection
+ * that is transferred from one shard to another keeps its place, which counts for the group alone until the connection
+ * arrives. A pool on one worker is a group by itself.
  *
  * Always: with a free place and hungry members, the member with the best claim has been woken and has not ticked since;
  *         a group has as many places as its members together, plus those of connections in transfer.
@@ -56,12 +56,15 @@ uint32_t policy_budget_used(const struct policy_budget *b); /* for tests */
  * its last return; with fewer places than pools, a pool keeps each place for this long. */
 #define BUDGET_TURN_US (100 * 1000)
 
-/* How a pool uses its connections. Nearly each loan changes this, so budgets are told only while tight (is_watched). */
+/* How a pool uses its connections. Nearly each loan changes this, so a budget is told of it only while the budget is
+ * tight (is_watched). */
 struct budget_view {
 	uint32_t idle;
 	bool has_demand; /* true if connections are lent or borrowers wait */
 	uint64_t since_us; /* since_us of the queue's first waiter; UINT64_MAX if the queue is empty */
-	uint64_t rest_end_us, turn_end_us; /* BUDGET_TURN_US after the last return, and after that server was opened */
+	/* BUDGET_TURN_US after the last return (rest_end_us), and after the opening of the server returned then
+	 * (turn_end_us) */
+	uint64_t rest_end_us, turn_end_us;
 };
 
 /* All fields are guarded by the lock of the commons. */
@@ -75,7 +78,7 @@ struct budget_group {
 	uint32_t demanding; /* members with demand */
 	bool is_resting; /* the group has no demand, and had some within the last BUDGET_TURN_US */
 	uint64_t rest_end_us, turn_end_us; /* see struct budget_view; of the last return in the group */
-	uint64_t walk; /* the number of the last walk over the hungry members that has come to this group */
+	uint64_t walk; /* the number of the last walk over the hungry members that reached this group */
 	uint32_t counted; /* places that this walk has counted for the group */
 	TAILQ_ENTRY(budget_group) rest_link;
 };
@@ -90,7 +93,7 @@ struct budget_member {
 	uint32_t used, leaving; /* connections in any state; how many of them are CLOSING or were asked for */
 	uint32_t asked; /* idle connections that the pool was asked to give up, and has not begun to close */
 	uint32_t short_count; /* how many connections it would open now; the member is hungry if above 0 */
-	uint32_t opening; /* of used, under a CAP_HOST only: logins in progress */
+	uint32_t opening; /* how many of used are logging in; counted under a CAP_HOST only */
 	bool is_understocked; /* the member would open a connection for min_idle, if its keeper had a place for that */
 	uint32_t weight, reserved; /* the member's claim: share_weight, at least 1, and share_min */
 	struct budget_view view; /* the view that was published last */
@@ -115,15 +118,16 @@ void policy_places_give(struct budget_member *m, uint64_t now_us);
 /* Returns true if all places are taken while some pool would open a connection. */
 bool policy_places_are_wanted(const struct budget_member *m);
 
-/* --- A member's side, for policy_caps.c. It holds the lock, but not for budget_review() and budget_report(). --- */
+/* --- A member's side, for policy_caps.c, which holds the lock, except for budget_review() and budget_report(). --- */
 
-/* g: the group of its pool's shards; NULL if the pool has no shards. counts: the pool's connections by state. Before,
- * the claim of m is set, and all else is zeroed. */
+/* g: the group of its pool's shards; NULL if the pool has no shards. counts: the pool's connections by state. The
+ * caller has set the claim of m, and zeroed the rest. */
 void budget_join(struct policy_budget *b, struct budget_member *m, struct budget_group *g,
 		 const uint32_t counts[static PC_COUNT]);
-/* The connections of m count no longer, so other pools may be woken: policy_worker_unlock_and_act() must follow. */
+/* The connections of m no longer count, so other pools may be woken: policy_worker_unlock_and_act() must follow. */
 void budget_leave(struct budget_member *m);
-/* Sets the claim of m; a weight of 0 counts as 1. Also allowed before budget_join. The caller reviews. */
+/* Sets the claim of m; a weight of 0 counts as 1. Also allowed before budget_join. The caller then calls
+ * budget_review(). */
 void budget_set_claim(struct budget_member *m, uint32_t weight, uint32_t reserved);
 void budget_publish(struct budget_member *m, const struct budget_view *v);
 /* Call this after a change that may make the budget tight: if it has become tight, all members publish from now on. r:
@@ -139,13 +143,14 @@ void budget_take(struct budget_member *m); /* takes a place: the connection will
 void budget_moved(struct budget_member *m, enum policy_conn_state from, enum policy_conn_state to);
 /* A connection of m's (m->budget may be NULL) has left for another shard of g, or has come from one. */
 void budget_transferred(struct budget_member *m, struct budget_group *g, bool has_left);
-void budget_lost(
-    struct budget_group *g); /* a connection of g's in transfer is lost; policy_worker_unlock_and_act() must follow */
-/* Call this at the end of each change; it reviews. short_count: how many connections only the cap prevents. */
+/* a connection of g's in transfer is lost; policy_worker_unlock_and_act() must follow */
+void budget_lost(struct budget_group *g);
+/* Call this at the end of each change; it calls budget_review(). short_count: how many connections only the cap
+ * prevents. */
 void budget_report(struct budget_member *m, uint32_t short_count, uint64_t now_us);
 
-/* Returns true if m may open a connection. There must be a free place; with is_for_waiter, no other pool may have a
- * better claim to it; without (for min_idle), no member may be hungry. */
+/* Returns true if m may open a connection: a place is free, and no other pool has a better claim to it. Without
+ * is_for_waiter (for min_idle), returns true only if no member is hungry. */
 bool budget_try(struct budget_member *m, bool is_for_waiter, uint64_t now_us);
 /* Returns true if m's group lacks more places than its leaving connections will free; false without a cap. */
 bool budget_lacks(const struct budget_member *m);

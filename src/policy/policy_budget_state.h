@@ -15,10 +15,10 @@ struct budget_kept {
 	struct policy_worker *keeper; /* NULL if there is none, or if it has gone */
 	bool is_binding; /* the limit is the number of granted places, which may be 0 */
 	uint32_t granted;
-	uint32_t returned; /* places of connections that are gone since the keeper last asked for some */
+	uint32_t returned; /* places of connections that have gone since the keeper last asked for places */
 	struct budget_news news;
 	uint32_t understocked_count; /* members with is_understocked */
-	/* places for connections that no policy lends: to be granted; granted and kept free */
+	/* places for connections that no policy lends. asked_for: to be granted; held: granted and kept free */
 	uint32_t asked_for, held;
 	uint64_t held_until_us; /* when the held places are given up */
 	uint64_t taken;
@@ -45,7 +45,7 @@ struct policy_budget {
 	struct budget_kept kept;
 };
 
-/* Adds by to *n; by may be negative (-1u), but *n must not fall below 0. */
+/* Adds `by`, which may be negative (-1u), to *n, which must not fall below 0. */
 static inline void
 budget_count(uint32_t *n, uint32_t by)
 {
@@ -86,7 +86,8 @@ budget_change_opening(struct budget_member *m, uint32_t by)
 
 /* policy_budget.c */
 bool budget_has_free_place(const struct policy_budget *b);
-void budget_end_rests(struct policy_budget *b, uint64_t now_us); /* resting groups whose time is over are not in use */
+/* resting groups whose time is over count as in use no longer */
+void budget_end_rests(struct policy_budget *b, uint64_t now_us);
 /* Wakes the hungry member with the best claim, if a place is free; policy_worker_unlock_and_act() must follow. */
 void budget_wake_best(struct policy_budget *b);
 /* Reviews; call this after a change of the limit, or of what members want. Called with the lock, returns without it. */

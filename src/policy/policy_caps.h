@@ -14,13 +14,13 @@ struct policy_caps {
 	uint64_t rest_end_us, turn_end_us; /* the fields of the same name of the pool's struct budget_view */
 };
 
-/* Sets one cap. counts: the pool's connections by state. The caller reviews. */
+/* Sets one cap. counts: the pool's connections by state. The caller then calls caps_review(). */
 void caps_set(struct policy_caps *caps, enum policy_cap which, struct policy_budget *b,
 	      const uint32_t counts[static PC_COUNT], uint64_t now_us);
 /* Sets groups, which must stay valid until the next call, or caps_leave(). counts: as for caps_set(). */
 void caps_set_groups(struct policy_caps *caps, struct budget_group *groups, const uint32_t counts[static PC_COUNT],
 		     uint64_t now_us);
-/* Moves members from a group of their own to the pool's group: their shard came to a cap before the other shards. */
+/* Moves members from a group of their own to the pool's group, if their shard was put under a cap before the others. */
 void caps_regroup(struct policy_caps *caps, const uint32_t counts[static PC_COUNT], uint64_t now_us);
 void caps_leave(struct policy_caps *caps); /* no connection may be left */
 void caps_set_claim(struct policy_caps *caps, uint32_t weight, uint32_t reserved);
@@ -42,7 +42,8 @@ bool caps_ask_back(struct policy_caps *caps, uint64_t opened_us, uint64_t now_us
 /* Returns true if some caps have asked for an idle connection: the next connection that is closed counts as the one
  * that they have asked for. */
 bool caps_begin_giving_up(struct policy_caps *caps);
-void caps_withdraw(struct policy_caps *caps); /* the pool has no idle connection left; the caller reviews */
+/* the pool has no idle connection left; the caller then calls caps_review() */
+void caps_withdraw(struct policy_caps *caps);
 bool caps_are_wanted(const struct policy_caps *caps);
 /* Returns true if, under some cap, the pool's shards lack more places than their leaving connections will free. */
 bool caps_are_lacking(const struct policy_caps *caps);

@@ -8,9 +8,9 @@
  * another attempt may begin, because the first may hang. Each failure counts for all pools with waiters. The first
  * answer closes the circuit, whatever the answer is: a wrong password concerns that pool only.
  *
- * Pools of several policy workers share the circuit, so each function takes the lock (policy_commons.h). While the
- * circuit is closed, only functions for the opening of a connection do. Each pool embeds a circuit_member, whose fields
- * are its own.
+ * Pools of several policy workers share the circuit, so each function takes the lock (policy_commons.h); but while the
+ * circuit is closed, only functions that open a connection take it. Each pool embeds a circuit_member, whose fields are
+ * its own.
  */
 #pragma once
 
@@ -48,12 +48,12 @@ circuit_sign_of(enum connect_failure kind, uint64_t started_us, uint64_t now_us)
 	return kind == CF_TIMEOUT || now_us - started_us >= TRIAL_EVERY_US ? HOST_SILENT : HOST_FAILS;
 }
 
-/* c may be NULL. m may have no trial: a connection that is OPENING with is_trial. */
+/* c may be NULL. m must not have a trial, i.e. a connection that is OPENING with is_trial. */
 void circuit_join(struct policy_circuit *c, struct circuit_member *m, struct policy_orders *orders);
-void circuit_leave(struct circuit_member *m); /* m may have no circuit; no trial may be OPENING */
+void circuit_leave(struct circuit_member *m); /* m need not have a circuit, and must not have a trial */
 /* Returns when the next attempt may begin; UINT64_MAX if not before a trial ends; 0 while the circuit is closed. */
 uint64_t circuit_due(const struct circuit_member *m);
-/* Begins an attempt. Returns false if a pool of another policy worker has just begun one. With *is_trial,
+/* Begins an attempt. Returns false if a pool of another policy worker has just begun one. If *is_trial becomes true,
  * circuit_ended() must follow. */
 bool circuit_begin(const struct circuit_member *m, bool *is_trial, uint64_t now_us);
 void circuit_ended(const struct circuit_member *m, uint64_t now_us);
@@ -70,7 +70,8 @@ bool circuit_failed(const struct circuit_member *m, enum connect_failure kind, b
 		    uint64_t started_us, uint64_t now_us);
 /* Ends the back-off: the next attempt may begin at once. */
 void circuit_hurry(const struct circuit_member *m);
-/* Returns true and sets *news if there is news that m has not taken over; with failures only if is_waiting. */
+/* Returns true and sets *news if there is news that m has not taken over; news of failures is returned only if
+ * is_waiting. */
 bool circuit_news(const struct circuit_member *m, bool is_waiting, struct circuit_news *news);
 
 /* --- The pool's side: policy.c. --- */
@@ -82,11 +83,9 @@ bool policy_has_waiters(const struct policy *p);
 void policy_set_circuit(struct policy *p, struct policy_circuit *c, uint64_t now_us);
 
 /* --- Health checks: policy_supply.c. --- */
-/*
- * Opens one connection that no client waits for, in spite of back-off and circuit, to find out if PostgreSQL is there.
+/* Opens one connection that no client waits for, in spite of back-off and circuit, to find out if PostgreSQL is there.
  * If it fails while the queue is empty, report policy_health_check_failed and policy_conn_gone. Does nothing while
- * paused, at the limit, or if other pools wait for places in the budget.
- */
+ * paused, at the limit, or if other pools wait for places in the budget. */
 void policy_health_check(struct policy *p, uint64_t now_us);
 /* The health check on conn, which is still CHECKING, has failed, and no client waits in the queue. In an outage, the
  * next client that comes gets this error. */
@@ -97,4 +96,5 @@ void policy_health_check_failed(struct policy *p, const struct policy_conn *conn
 
 /* Returns the circuit of this name, which stays valid until policy_circuit_put; NULL without memory. */
 struct policy_circuit *policy_circuit_get(struct policy_commons *all, const char *name);
-void policy_circuit_put(struct policy_commons *all, struct policy_circuit *c); /* c has no pools; NULL is fine */
+/* c must have no pools left; NULL is fine */
+void policy_circuit_put(struct policy_commons *all, struct policy_circuit *c);

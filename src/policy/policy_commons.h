@@ -1,5 +1,5 @@
 /*
- * src/policy/policy_commons.h - shared by the pools of all workers: the caps over several pools, the circuits of
+ * src/policy/policy_commons.h - what the pools of all workers share: the caps over several pools, the circuits of
  * upstreams, and the one lock over them.
  *
  * A policy worker (struct policy_worker) stands for a worker here: its pools are used by that worker's thread alone. A
@@ -117,8 +117,8 @@ void policy_budget_put(struct policy_commons *all, struct policy_budget *b); /* 
 /* --- Orders: for src/policy/. --- */
 
 struct policy_order_ops {
-	/* Called under the lock, on the pool's thread: publishes: tells the budgets how the pool uses its connections
-	 * (caps_publish). From then on the pool does so at each change. */
+	/* Called under the lock, on the pool's thread: tells the budgets how the pool uses its connections
+	 * (caps_publish), as the pool does at each change from then on. */
 	void (*publish)(struct policy *p);
 	/* Called on the pool's thread, without the lock. Carries out *o. */
 	void (*obey)(struct policy *p, const struct policy_orders *o, uint64_t now_us);
@@ -138,8 +138,8 @@ enum policy_order {
 
 /* The orders to a pool, embedded in it. All fields but the first three are guarded by the lock. */
 struct policy_orders {
-	const struct policy_order_ops
-	    *ops; /* NULL if there is no pool, as for a keeper: then only tell() of its policy worker is called */
+	/* NULL if there is no pool, as for a keeper: then only tell() of its policy worker is called */
+	const struct policy_order_ops *ops;
 	struct policy *pool;
 	struct policy_worker *worker;
 	unsigned what; /* enum policy_order; if 0, the pool is not in the policy worker's list */

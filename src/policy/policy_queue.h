@@ -27,7 +27,7 @@ void policy_refuse_late(struct policy *p, uint64_t now_us);
 void policy_refuse_hopeless(struct policy *p, uint64_t now_us);
 
 /* policy_obstacle.c */
-uint32_t policy_unserved(const struct policy *p); /* returns how many in the queue lack a coming connection */
+uint32_t policy_unserved(const struct policy *p); /* returns for how many waiters no connection is coming */
 /* Returns how many more connections may be opened now, without regard to caps over several pools. Lowers *until_us
  * (until_us may be NULL) to the time at which that number may rise although nothing is reported. */
 uint32_t policy_openable(const struct policy *p, uint64_t now_us, uint64_t *until_us);

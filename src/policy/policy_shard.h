@@ -3,8 +3,8 @@
  * other to read. Only src/policy/ includes it. See policy_shared.h.
  *
  * Places, rounds and the numbers of connections in transfer change under the lock of the commons, when a connection is
- * opened, closing, gone or transferred; all threads may read them. The row (bits, since_us, signs) is written by each
- * shard for itself, without the lock, and only when something changed.
+ * opened, closing, gone or transferred; all threads may read them. Each shard writes its own row (bits, since_us,
+ * signs), without the lock, and only when something has changed.
  *
  * Always: used >= live >= verified; a shard that gets its first idle connection or its next waiter has published that
  *         before it looks at the others.
@@ -56,7 +56,7 @@ struct policy_shared {
 	uint32_t out; /* a bit for each shard in an outage */
 	_Atomic uint64_t out_since_us; /* the begin of the outage that was reported; 0 if there is none */
 	_Atomic uint64_t lost_us; /* when a lent connection of any shard was last lost; written without the lock */
-	uint32_t held, refused; /* the counts of struct policy_outage, of shards that are no longer in the outage */
+	uint32_t held, refused; /* the counts of struct policy_outage, summed over shards that have left the outage */
 	struct budget_group caps[POLICY_CAPS]; /* the pool's places under each cap */
 	bool is_orphan; /* released by its last user; freed when no connection is in transfer any more */
 
@@ -80,8 +80,8 @@ struct policy_shard {
 	bool is_to_ask; /* more clients wait here than when the other shards were last asked */
 	bool is_full; /* no place was left when the shard last looked */
 	bool has_freed; /* the shard has freed a place that others may wait for */
-	struct shard_sign *calm; /* own sign, while it has an idle connection and no waiter; else NULL */
-	struct shard_sign *in_need; /* own sign, while it has waiters and no idle connection; else NULL */
+	struct shard_sign *calm; /* own sign, while the shard has an idle connection and no waiter; else NULL */
+	struct shard_sign *in_need; /* own sign, while the shard has waiters and no idle connection; else NULL */
 	/* Copies of what this shard has last published to the others. */
 	uint32_t waiting;
 	uint64_t since_us, bits;
@@ -108,7 +108,7 @@ shard_others_wait(const struct policy_shard *m)
 	return (uint32_t)(atomic_load_explicit(&m->shared->bits, memory_order_relaxed) & ~WAITING_BIT(m->number));
 }
 
-/* Returns true if clients wait in another shard. Valid only if no client waits in this one, and that was told. */
+/* Returns true if clients wait in another shard. Valid only if no client waits in this one, and that was published. */
 static inline bool
 shard_anybody_waits(const struct policy_shard *m)
 {
@@ -138,7 +138,8 @@ shard_share_of_pace(const struct policy_shard *m, uint32_t of)
 	return of > shards ? of / shards : 1;
 }
 
-/* Returns until when the place that was made for clients of other shards is left to them; 0 if there is none. */
+/* Returns the time until which a place that was made for clients of other shards is left to them; 0 if there is
+ * none. */
 static inline uint64_t
 shard_left_until_us(const struct policy_shard *m)
 {
@@ -176,7 +177,7 @@ shard_tell_idle(struct policy_shard *m, uint32_t idle)
 	return true;
 }
 
-/* Does shard_tell() if clients waited before, and wait still, and no connection was idle; else only returns false. */
+/* Does shard_tell() if clients waited before and still wait, and no connection was idle; else only returns false. */
 static inline bool
 shard_tell_line(struct policy_shard *m, uint32_t waiting, uint32_t served, uint64_t since_us)
 {
@@ -213,9 +214,9 @@ shard_has_given(struct policy_shard *m, const struct policy_worker *to)
 /*
  * Returns true if the first in the queue of shard `number` came more than SHARD_LATE_US before own_us, the since_us of
  * the waiter here (UINT64_MAX if no client waits here: then any waiter there is ahead). In addition, the loops of both
- * workers must have made a turn since a connection was last given to that shard, so it has had its effect. Otherwise,
- * each returned connection could be given to a loop that stood still for a while, because its queue is old for that
- * reason, and as many connections would come back.
+ * workers must have made a turn since a connection was last given to that shard, so that connection has had its effect.
+ * Otherwise a loop that stood still for a while, and has an old queue only for that reason, would be given each
+ * returned connection, and would send as many back.
  */
 static inline bool
 shard_is_ahead(const struct policy_shard *m, unsigned number, uint64_t own_us)
@@ -252,7 +253,7 @@ struct shard_sum {
 struct shard_sum shard_sum(const struct policy_shard *m);
 /* Returns true if there is a client in another shard for which no connection is coming. m->shared is not NULL. */
 bool shard_others_lack(const struct policy_shard *m);
-/* Estimates how many clients in other shards have waited since before since_us. */
+/* Returns an estimate of how many clients in other shards began to wait before since_us. */
 uint32_t shard_ahead(const struct policy_shard *m, uint64_t since_us, uint64_t now_us);
 /* Returns true if the first in that shard's queue came so long before own_us that a place is made for it. */
 bool shard_is_starved(const struct policy_shard *m, int number, uint64_t own_us);
@@ -260,8 +261,8 @@ bool shard_is_starved(const struct policy_shard *m, int number, uint64_t own_us)
  * there. */
 struct policy_worker *shard_begin_transfer(struct policy_shard *m, struct policy_conn *conn, int number);
 void shard_stays(struct policy_shard *m, struct policy_conn *conn); /* undoes shard_begin_transfer() */
-/* Returns false if conn was not sent to this shard. *is_of_round becomes false if the connections of conn's round were
- * to be closed while conn was in transfer. */
+/* Returns false if conn was not sent to this shard. *is_of_round becomes false if a new round has begun while conn was
+ * in transfer, so conn must be closed. */
 bool shard_arrived(struct policy_shard *m, struct policy_conn *conn, bool *is_of_round);
 void shard_next_round(struct policy_shard *m); /* no connection that exists now is transferred any more */
 /* Asks others for their idle connections. m->shared is not NULL. */
@@ -271,17 +272,18 @@ uint32_t shard_count_expected(const struct policy_shard *m); /* m->asked_us is n
 /* Tells shards with waiters that this shard has no idle connection (any more). m->shared is not NULL. */
 void shard_answer(struct policy_shard *m, uint64_t now_us);
 /* An outage has begun here. Returns true if no other shard was in an outage, so the outage of the whole pool begins;
- * also without a shared policy. */
+ * always true without a shared policy. */
 bool shard_outage_begins(struct policy_shard *m, uint64_t since_us);
-/* With is_over, the outage *o of this shard is over; else the shard leaves during the outage, and false is returned. If
- * no other shard is in the outage, the outage of the whole pool is over: *o is set to the pool's, and true is returned.
- * Else the other shards look again. Returns true without a shared policy. */
+/* The outage *o of this shard is over (is_over), or the shard leaves the pool during the outage. Returns true, with *o
+ * set to the outage of the whole pool, if that is over, too: is_over is true, and no other shard is in the outage. If
+ * other shards are, they look again. Always true without a shared policy. */
 bool shard_outage_ends(struct policy_shard *m, struct policy_outage *o, bool is_over, uint64_t now_us);
 /* A lent connection is lost; call this before shard_moved(). */
 void shard_lost(struct policy_shard *m, uint64_t now_us);
 /* Returns true if a client that waits here since since_us was in the queue when a connection was last lost. */
 bool shard_was_in_line(const struct policy_shard *m, uint64_t since_us);
-/* Returns true if this shard has the lowest number, so it reports the sums over all; also without a shared policy. */
+/* Returns true if this shard has the lowest number, so it reports the sums over all; always true without a shared
+ * policy. */
 bool shard_is_first(const struct policy_shard *m);
 /* Returns this shard's share of `of`, a number that all shards keep together; `of` without a shared policy. */
 uint32_t shard_share(const struct policy_shard *m, uint32_t of);

@@ -55,8 +55,8 @@ void policy_add_counts(const struct policy *p, struct policy_counts *to); /* pol
 uint32_t policy_busy(const struct policy *p);
 
 /* --- policy_obstacle.c --- */
-/* Returns true if clients in p's queue wait for a place that a connection of `of` may have: `of` is a shard of the same
- * pool, or under the cap that keeps p from opening more. If `of` is another worker's, call this only while that
+/* Returns true if clients in p's queue wait for a place that a connection of `of` may occupy: `of` is a shard of the
+ * same pool, or under the cap that keeps p from opening more. If `of` is another worker's, call this only while that
  * worker's thread is stopped. */
 bool policy_waits_for(const struct policy *p, const struct policy *of);
 bool policy_waits_for_cap(const struct policy *p);

@@ -17,13 +17,13 @@
  *   policy_circuit.c one trial at a time for all pools of an upstream that can't be reached
  *
  * Borrows: connections and waiters while they are on the policy's lists; the owner, counters, caps and the circuit.
- * Always: every connection but the LENT ones is on the list of its state; policy_move is the only writer of that
+ * Always:  every connection but the LENT ones is on the list of its state; policy_move is the only writer of that
  *          state.
  *
  * Of the functions declared here, only policy_serve and the policy_refuse_* call borrowers back. Borrowers may do
  * anything with the pool: after such a call, nothing that was read before it may be relied on. All other functions may
- * be called anywhere, as ops call no borrower. In policy.h, policy_return and the reports of a connection that has come
- * call borrowers back, too, as the last thing they do.
+ * be called anywhere, because ops call no borrower. In policy.h, policy_return and the reports of a connection that has
+ * come call borrowers back, too, as the last thing they do.
  */
 #pragma once
 
@@ -74,7 +74,8 @@ struct policy {
 	enum recycle_reason close_reason; /* the reason to close connections with is_recycle_due */
 
 	uint64_t epoch; /* a connection that was verified in an older epoch is pinged before it is lent */
-	uint64_t distrust_epoch; /* to open a connection is better than to ping one verified before this epoch */
+	/* opening a connection is better than pinging one that was verified before this epoch */
+	uint64_t distrust_epoch;
 
 	uint32_t failed_count; /* how often opening has failed in a row; attempts that ran together count once */
 	uint64_t backed_off_us, backoff_until_us;
@@ -89,7 +90,7 @@ struct policy {
 	uint64_t asked_us; /* when a client last asked for a connection and did not get one at once */
 
 	struct policy_outage outage;
-	uint64_t outage_over_us; /* when the last outage ended in which borrowers were held; 0 if never */
+	uint64_t outage_over_us; /* when the last outage in which borrowers were held ended; 0 if never */
 	uint32_t patient_to; /* with has_patient, waiters up to this number keep waiting in an outage */
 	bool has_patient; /* patient_to is valid */
 	uint32_t ramp; /* after an outage: how many may be opened at once; 0 if only opens_at_once limits that */
@@ -200,29 +201,31 @@ void policy_serve(struct policy *p, uint64_t now_us);
 void policy_wake(struct policy *p, uint64_t now_us); /* a cap may have a place: makes policy_tick due now */
 
 /* policy_shard.c */
-/* Gives conn, which could be lent here to t (NULL if no client waits), to another shard. There must be a shared
- * policy. Returns true if it did, or if it closed conn to make a place for a client there that has waited too long. */
+/* Gives conn, which could be lent here to t (NULL if no client waits), to another shard. There must be a shared policy.
+ * Returns true if conn was given, or was closed to make a place for a client there that has waited too long. */
 bool policy_give(struct policy *p, struct policy_conn *conn, const struct policy_waiter *t, uint64_t now_us);
-void policy_give_idle(struct policy *p, uint64_t now_us); /* gives to shards with waiters, if none wait here */
+/* gives idle ones to shards with waiters, if no client waits here */
+void policy_give_idle(struct policy *p, uint64_t now_us);
 void policy_tell_shards(struct policy *p); /* call this after a change that other shards look at */
 /* Asks other shards for idle connections, for the queue here. There must be a shared policy. */
 void policy_ask_shards(struct policy *p, uint64_t now_us);
-/* after each change; there must be a shared policy */
+/* call this after each change; there must be a shared policy */
 void policy_end_shards(struct policy *p, uint64_t now_us);
 void policy_obey_shards(struct policy *p, const struct policy_orders *o, uint64_t now_us);
 
 /* policy_supply.c */
-/* after each change: pings and opens for the whole queue */
+/* call this after each change: pings and opens connections for the whole queue */
 void policy_replenish(struct policy *p, uint64_t now_us);
 void policy_start_ping(struct policy *p, struct policy_conn *conn, uint64_t now_us);
 void policy_forget_failures(struct policy *p);
 void policy_note_demand(struct policy *p, uint64_t now_us); /* a client has come: shortens a long back-off */
-void policy_end_trial(struct policy *p, struct policy_conn *conn, uint64_t now_us); /* does nothing if it is none */
+/* does nothing if conn is no trial */
+void policy_end_trial(struct policy *p, struct policy_conn *conn, uint64_t now_us);
 uint32_t policy_min_idle(const struct policy *p); /* returns how many idle connections to keep ready */
 uint64_t policy_supply_due(const struct policy *p, uint64_t now_us);
 
 /* policy_upkeep.c */
-/* The request that was sent ahead for t, which is in the queue, counts no longer: t waits like any other waiter. */
+/* The request that was sent ahead for t, which is in the queue, no longer counts: t waits like any other waiter. */
 static inline void
 policy_only_waits(struct policy *p, struct policy_waiter *t)
 {
@@ -257,9 +260,9 @@ policy_sweep_wanted_at(const struct policy *p, const struct policy_conn *conn)
 	return conn->recycle_at_us != 0 ? clock_lesser_us(at_us, conn->recycle_at_us) : at_us;
 }
 
-/* conn has become idle. Returns true if policy_idle_due may be earlier for that reason, which it nearly never is,
- * because colder connections have the same deadlines before conn. If the pool is larger than pool_size policy_idle_due
- * may be earlier, too: the caller checks that. */
+/* conn has become idle. Returns true if policy_idle_due may be earlier for that reason. It nearly never is, because
+ * colder connections meet the same deadlines before conn does. If the pool is larger than pool_size policy_idle_due may
+ * be earlier, too: the caller checks that. */
 static inline bool
 policy_expect_idle(struct policy *p, const struct policy_conn *conn)
 {
@@ -271,5 +274,5 @@ policy_expect_idle(struct policy *p, const struct policy_conn *conn)
 }
 
 uint64_t policy_next_due(const struct policy *p, uint64_t now_us);
-/* policy_next_due, as far as it depends on idle ones */
+/* does policy_next_due() for idle connections only */
 uint64_t policy_idle_due(const struct policy *p, uint64_t now_us);

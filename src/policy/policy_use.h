@@ -33,7 +33,7 @@ struct policy_look {
 };
 
 #define POLICY_USE_SPAN_US (10 * 60 * UINT64_C(1000000))
-#define POLICY_USE_PARTS 31u /* of the limit; smaller limits are exact */
+#define POLICY_USE_PARTS 31u /* parts of the limit that are told apart */
 #define POLICY_USE_LEVELS 12 /* 1 connection in use, 2, up to 4, up to 8, ... */
 
 /* Sums only, because counters_add() adds up structs. */
@@ -62,7 +62,8 @@ struct policy_use {
 	struct policy_use_sums sums;
 };
 
-/* server_us: PostgreSQL's mean time for a loan. busy: how many were in use then, on average; 0 if not known. */
+/* server_us: PostgreSQL's mean time for a loan. busy: the average number of connections in use meanwhile; 0 if not
+ * known. */
 struct policy_service {
 	double busy, server_us;
 };
@@ -70,7 +71,7 @@ struct policy_service {
 /* The use of a pool in both spans. Connections and requests are averages. */
 struct policy_sizing {
 	uint64_t span_us, loans, waits, timeouts;
-	/* hold_us: the time of a loan; wait_us: how long a request waited that had to */
+	/* hold_us: the time of a loan; wait_us: the time that a request waited, if it had to wait */
 	double in_use, by[SERVER_USES], hold_us, wait_us;
 	/* per_second: requests that arrived; unlimited: connections that would be in use without a limit, and the most
 	 * that would be (see the head of this file) */
@@ -82,7 +83,8 @@ struct policy_sizing {
 
 void policy_use_look(struct policy_use *u, const struct policy_look *look, uint64_t now_us);
 void policy_use_add(struct policy_use *to, const struct policy_use *shard); /* to: zeroed before the first call */
-struct policy_sizing policy_use_size(const struct policy_use *u, uint32_t shards); /* shards: how many were added */
+/* shards: how many shards were added */
+struct policy_sizing policy_use_size(const struct policy_use *u, uint32_t shards);
 /* Returns true if PostgreSQL's time for a loan grows about in proportion to the connections in use, so more connections
  * would do no more work. */
 bool policy_use_is_slowed(const struct policy_sizing *s);

@@ -42,8 +42,8 @@ void cluster_want(struct cluster *c, enum cluster_wants what);
 /*
  * Notes that a standby has answered: it has replayed the log of `history` up to `position`. life: the host's life when
  * the question was sent. A position of 0 says that the standby has not replayed in time; it is not asked again for a
- * moment. Returns true if the answer counts: as far as pgweir knows, the standby replays the log of that history.
- * (PostgreSQL compares numbers, whatever the timeline.)
+ * moment. Returns true if the answer counts: as far as pgweir knows, the standby replays the log of that history. (A
+ * standby compares positions as numbers, even those of another timeline.)
  */
 bool cluster_replayed(struct cluster *c, unsigned host, uint64_t life, uint32_t history, uint64_t position,
 		      uint64_t now_us);

@@ -40,7 +40,8 @@ struct pool_database {
 	bool is_of_tenant;
 	struct database_counters counters;
 	struct exemplars *exemplars; /* of query_duration; NULL if no trace was seen */
-	struct database_code *code; /* a reference to its code, or to one of several; NULL if there is none yet */
+	/* a reference to the code of its PostgreSQL database, or of one of several; NULL if there is none yet */
+	struct database_code *code;
 	uint32_t index; /* scratch space for a caller that lists all databases */
 	bool is_paused;
 	bool is_disabled; /* new clients are refused */
@@ -62,7 +63,7 @@ struct pool_backend {
 	UT_hash_handle hh;
 	uint8_t role; /* see struct server */
 	struct backend_counters counters;
-	uint64_t told_us; /* when the log was last told that no connection could be made to the host */
+	uint64_t told_us; /* when it was last logged that no connection could be made to the host */
 	uint64_t asked_us; /* when the host last failed, or was checked */
 	uint32_t health_checks; /* checks in progress */
 	struct pool_health_check health_check;
@@ -107,13 +108,13 @@ struct pool {
 	bool is_orphan; /* its database is no longer configured */
 	uint64_t last_used_us;
 	struct due due; /* the next tick */
-	uint64_t failure_told_us; /* when the log was last told why logins fail: pool_log.c */
+	uint64_t failure_told_us; /* when it was last logged why logins fail: pool_log.c */
 	struct policy_use use; /* the present span, and the previous one */
 	uint64_t server_us, waited_us; /* sums: PostgreSQL's time for requests, and the time that requests waited */
 	struct pool_stall stall;
 	struct timeouts *timeouts; /* timeouts to be logged: client/client_watch.c; freed with free() */
 	bool is_watched; /* pool_use.c visits the pool at each tick for `timeouts`, even without servers */
-	uint64_t pins_told_us; /* state/pins.c: when the log was last told of the pins in pins_told */
+	uint64_t pins_told_us; /* state/pins.c: when the pins in pins_told were last logged */
 	uint32_t pins_untold; /* clients that have had one of the pins in pins_told since */
 	uint16_t pins_told; /* reasons that were logged: 1 << enum pin_reason */
 	/* state/linger.c. When a client last asked for currval() or lastval() (0 if never), and a hash of its
@@ -127,17 +128,18 @@ struct pool {
 	struct pool_startups startups; /* startup settings that were applied, and their results */
 	struct policy_circuit *circuit; /* the circuit of its upstream */
 	struct policy_shared *shared; /* policy_shared.h; NULL if the pool lives on one worker */
-	struct policy_budget
-	    *limits[4]; /* policy_commons.h, by enum policy_cap; NULL if none. CAP_ALL is its policy worker's. */
+	/* by enum policy_cap: policy_commons.h; NULL if there is none. CAP_ALL's belongs to the policy worker. */
+	struct policy_budget *limits[4];
 	struct dedicated *asker; /* dedicated.h: asks whether transactions have committed; NULL if not needed yet */
 	struct notify_listener *listeners; /* notify_listener.h: connections that listen for its clients */
 	/* standby_pools.c: indexed by the place of their host in the upstream; NULL if not used yet. */
 	struct pool *standby_pools[CLUSTER_HOSTS];
 	struct pool *main; /* the main pool of a standby pool, whose counters it uses; NULL in a main pool */
 	uint32_t host; /* the host of a standby pool */
-	/* in a standby pool: state that its code may leave, which the last answer does not tell of */
+	/* in a standby pool: state that its code may leave although the last answer does not say so */
 	unsigned code_gone;
-	uint32_t history; /* the cluster_view.history of the primary that its servers are of; only with a cluster */
+	/* the cluster_view.history of the primary that its servers are connected to; only with a cluster */
+	uint32_t history;
 	struct cluster *cluster; /* cluster.h; a reference; NULL if no client reads from standbys */
 	unsigned own_zone; /* a bit for each host of its upstream that is in this process's zone */
 	/* Until a standby has replayed all that the primary had when the last answer about code came, the standby may
@@ -189,7 +191,8 @@ struct server *pool_borrow(struct pool *pool, struct policy_waiter *waiter, void
 /* Call this in on_grant. Returns the server that was granted, lent to borrower. */
 struct server *pool_granted(struct policy_conn *conn, void *borrower, uint64_t now_us);
 /* The borrower gives srv back, with no request of its own in progress. `parts` of the session (enum state_part) are
- * washed first; with STATE_BACKEND, or if unfit, srv is closed. srv may be lent to the next before this returns. */
+ * washed first; with STATE_BACKEND, or if unfit, srv is closed. srv may be lent to the next client before this
+ * returns. */
 void pool_return(struct server *srv, unsigned parts, uint64_t now_us);
 /* The borrower has gone, maybe in the middle of a request: see server_reset. Washes everything that can be washed, and
  * WASH_PLANS, WASH_POINTS and STATE_BACKEND if they are in `parts`. */
@@ -203,7 +206,8 @@ void pool_code_changed(struct pool *pool, unsigned risk); /* risk: as for databa
 /* srv will be closed because of state that its SQL may have left. Call this at the end of the request: finds out which
  * code may have left that state, and logs it once an hour. */
 void pool_code_blame(struct server *srv, struct database_code *code);
-const struct code_blame *pool_code_blamed(const struct database_code *code); /* code with the most closes */
+/* returns the code for which most servers were closed */
+const struct code_blame *pool_code_blamed(const struct database_code *code);
 void pool_set_databases_changed(struct pool_set *set); /* the name of a database may refer to another one now */
 
 /*
@@ -221,7 +225,7 @@ struct pool *pool_use_next_active(const struct pool_set *set, const struct pool 
 struct policy_look pool_use_now(const struct pool *pool); /* returns how the pool is used at this moment */
 /* Returns how the borrower of srv, which is lent, uses it. *since_us is set to when that use began. */
 enum server_use pool_use_of(const struct server *srv, uint64_t *since_us);
-/* Returns true if srv is lent. A server counts no longer once PostgreSQL has ended it, although its client still reads
+/* Returns true if srv is lent. A server no longer counts once PostgreSQL has ended it, although its client still reads
  * what is left of the result. */
 static inline bool
 pool_is_in_use(const struct server *srv)
@@ -247,10 +251,10 @@ void pool_startup_forget_all(struct pool_startups *all);
 
 /* A client has proved these keys: servers of this user may log in with them. */
 void pool_learn_keys(struct pool *pool, const char *user, const struct scram_keys *keys);
-/* Gives the policy settings that fit the pool's settings and what is known of its database. */
+/* Sets the policy's settings by those of the pool, and by what is known of its database. */
 void pool_renew_policy(struct pool *pool, uint64_t now_us);
-/* A client has proved this secret (plain or MD5), which is not in users_file: servers use it if there is no other.
- * Copied. */
+/* A client has proved this secret (plain or MD5), which is not in users_file. It is copied; servers use it if there is
+ * no other. */
 void pool_learn_secret(struct pool *pool, const char *user, const char *secret);
 /* A client that has logged in with the ticket d (NULL if without a ticket) is to use the pool. Returns 0, or -1 with
  * *why set if gss_accept_delegation forbids it: see delegation_take(). */

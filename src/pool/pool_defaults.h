@@ -8,8 +8,8 @@
  * code_host.changed_us tells when it was first seen to have its present settings: a server that began to log in before
  * that, and is not known to have begun with the same settings, is old. Such a server may have the present settings
  * after all; then it is replaced once for nothing. An outdated server is never kept. A server that logged in shortly
- * before its host first answered is taken to have the settings of that answer. Not so if, meanwhile, pgweir has seen an
- * ALTER, or another host has answered with other settings or has changed them.
+ * before its host first answered is taken to have the settings of that answer. This does not hold if, meanwhile, pgweir
+ * has seen an ALTER, or another host has answered with other settings or has changed them.
  *
  * If connections go to several hosts, the host whose last answer is the oldest is asked next, by any pool that has a
  * free connection to it.
@@ -31,6 +31,6 @@ void pool_defaults_on_answer(const struct server *srv, bool is_new);
 /* Counts the primary's answer for the standby, once the standby has replayed it; call this about every 100 ms. */
 void pool_defaults_apply_to_standby(struct pool *standby_pool, uint64_t now_us);
 void pool_defaults_altered(struct pool *pool); /* a server of the pool has run ALTER ROLE or ALTER DATABASE */
-/* Returns the idle server, of any pool with the same code, that is to be asked about it next; NULL if any server of
- * this pool will do. */
+/* Returns the idle server, of any pool with the same code, that is to be asked about the code next; NULL if any server
+ * of this pool will do. */
 struct policy_conn *pool_defaults_next(const struct pool *pool);

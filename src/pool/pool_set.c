@@ -232,8 +232,9 @@ pool_set_is_place_wanted(const struct pool_set *set)
 	return policy_places_are_wanted(&set->places);
 }
 
-/* Ends resets that are late, and continues resets that were held. Collects the servers first, because to end one may
- * change the list. No server is freed before the loop's next turn. */
+/* Ends resets that are late, continues resets that were held, and cancels requests of no client that keep a reset
+ * waiting. Collects the servers first, because to end one may change the list. No server is freed before the loop's
+ * next turn. */
 static void
 end_resets(struct pool *pool, uint64_t now_us)
 {
@@ -301,7 +302,8 @@ is_unused(const struct pool *pool, uint64_t now_us)
 	return limit_us > 0 && pool->settings.min_idle == 0 && now_us - pool->last_used_us > limit_us;
 }
 
-/* Has a server asked about the code. A standby is never asked, because it may lack objects that the primary has. */
+/* Has a server asked about the code. A standby pool's server is never asked, because its host may lack objects that the
+ * primary has. */
 static void
 ask_about_code(struct pool *pool, uint64_t now_us)
 {
@@ -311,7 +313,7 @@ ask_about_code(struct pool *pool, uint64_t now_us)
 	if (!pool->is_sealed)
 		return;
 	next = pool_defaults_next(asked);
-	/* The ping of a server whose code is to be asked about is that query: op_ping(). */
+	/* op_ping() sends the question about the code, if it is due, in place of the ping. */
 	if (policy_ping_idle(next != NULL ? pooled_of(next)->pool->policy : asked->policy, next, now_us))
 		return;
 	if (pool->main != NULL && TAILQ_EMPTY(&asked->servers))

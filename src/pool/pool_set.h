@@ -3,7 +3,7 @@
  *
  * The policy (policy.c) decides; this module opens, closes and pings connections for it, and reports the results to it.
  *
- * Owns:   every pool, its servers, the counters per database and per backend.
+ * Owns:    every pool, its servers, the counters per database and per backend.
  * Borrows: the server_env, config and users (references are taken).
  */
 #pragma once
@@ -12,7 +12,8 @@
 
 #include <pthread.h>
 
-/* Calls to dedicated/, which has a pool's servers that no policy lends: the set does the same with all others. */
+/* Calls to dedicated/, which has those servers of a pool that no policy lends. With the pool's other servers, the set
+ * itself does what each call asks for. */
 struct pool_companions {
 	const struct server_owner_ops *own; /* for servers that a client has for itself */
 	void (*renew)(struct pool *pool); /* the target has changed, or an operator wants new connections */
@@ -81,8 +82,8 @@ void pool_set_lives(struct pool_set *set, const struct cluster_mark *seen, struc
 const struct server_env *pool_set_server_env(const struct pool_set *set);
 const struct server_env *pool_set_own_env(const struct pool_set *set); /* the env with pool_companions.own */
 /* Takes a place in max_server_connections for a server that the caller opens and closes; an idle server of some pool
- * may be closed for it. Returns false if all places are used up. Idle servers of other workers may be among these; then
- * one is asked to close. */
+ * may be closed for it. Returns false if all places are used up. If idle servers of other workers have some of them,
+ * one of these servers is asked to close. */
 bool pool_set_take_place(struct pool_set *set, uint64_t now_us);
 void pool_set_give_place(struct pool_set *set, uint64_t now_us);
 /* Returns true if a pool could use the place of an idle server. */
@@ -112,6 +113,6 @@ void pool_set_suspend(struct pool_set *set, bool on);
 /* Closes all servers: idle ones now, others when they are returned. RR_RELOAD: as policy_reconnect(). */
 void pool_set_close_all(struct pool_set *set, const char *database, enum recycle_reason why, uint64_t now_us);
 
-/* Closes the servers of pools without waiters: idle ones now, others when they are returned. The listeners' connections
- * stay. With is_all also those of pools that have clients. */
+/* Closes the servers of pools that have no clients or, with is_all, no waiters: idle servers now, others when they are
+ * returned. The listeners' connections stay. */
 void pool_set_close_unneeded(struct pool_set *set, bool is_all, enum recycle_reason why, uint64_t now_us);

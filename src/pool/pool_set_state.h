@@ -18,8 +18,8 @@
  * Borrows: worker, env, companions, statements and log, which outlive it; holds references to config, users and tls.
  * Always:  the policy is told once that a struct pooled ends (policy_knows), before it is freed.
  *
- * A server and its place in the policy are one object here (struct pooled): the policy sees its policy_conn, all others
- * see its server.
+ * A server and its place in the policy are one object here (struct pooled): the policy sees its policy_conn, all other
+ * code sees its server.
  */
 #pragma once
 
@@ -41,7 +41,7 @@ struct pooled {
 	bool policy_knows; /* the policy knows that the server is gone */
 	bool is_logged; /* the end of the server was logged: see pool_compat_log.c */
 	struct pool_backend *checked; /* the backend that the server was opened to check; NULL after the result */
-	bool is_kept; /* a connection to check a backend is lent like any other afterwards */
+	bool is_kept; /* the connection was opened to check a backend, and may be lent like any other afterwards */
 	uint32_t code_round; /* the database_code.round for which the server owes an answer; 0 if it owes none */
 	uint64_t code_made; /* database_code.made when washing began */
 	bool is_code_late; /* the server's answer took CODE_ANSWER_US or longer */
@@ -85,7 +85,8 @@ struct pool_set {
 	uint64_t wake_at_us; /* 0 if the waker is not set */
 	uint32_t last_code_number; /* the last database_code.number, of answers about databases' code */
 	uint32_t server_count, last_turn;
-	const struct pool_health_check *health_check; /* for which a connection is being opened now, or NULL */
+	/* the check for which a connection is being opened now, or NULL */
+	const struct pool_health_check *health_check;
 	bool is_paused, is_suspended;
 };
 
@@ -115,13 +116,13 @@ void compat_log_end(const struct pool *pool, const struct server *srv, const cha
 void compat_log_refusal(const struct pool *pool, const struct server *srv, enum connect_failure kind,
 			const struct fail *why);
 void compat_log_unused(const struct pool *pool, uint64_t now_us);
-void compat_log_database(const struct pool_set *set, const char *database); /* new, and not listed by name */
+void compat_log_database(const struct pool_set *set, const char *database); /* a new one, which no section names */
 const char *compat_recycle_word(enum recycle_reason reason);
 
 /* pool_log.c */
 void pool_log_failure(struct pool *pool, struct server *srv, enum connect_failure kind, const struct fail *why);
-void pool_log_host(struct pool *pool, const struct server *srv, enum connect_failure kind,
-		   const struct fail *why); /* the next host is tried */
+/* the next host is tried */
+void pool_log_host(struct pool *pool, const struct server *srv, enum connect_failure kind, const struct fail *why);
 void pool_log_outage(void *owner, const struct policy_outage *outage, const struct fail *why, uint64_t now_us);
 
 /* pool_set.c */
@@ -140,7 +141,7 @@ uint32_t pool_shards(const struct config *config, const char *database, const ch
 /* Applies the set's configuration to the pool: limits, upstream and secrets. Returns 0, or -1 with *why set if the
  * database is no longer configured, or without memory. */
 int pool_configure(struct pool *pool, uint64_t now_us, struct fail *why);
-void pool_take_fresh(struct pool *pool); /* takes over what other shards have newly seen of fresh servers */
+void pool_take_fresh(struct pool *pool); /* takes over newer settings of fresh servers from other shards */
 void pool_free(struct pool *pool);
 struct pool *pool_set_at(const struct pool_set *set, const void *key, size_t len); /* by its pool_key(); or NULL */
 
@@ -161,7 +162,7 @@ void pool_code_row(struct server *srv, const uint8_t *body, size_t len, bool is_
 const char *pool_code_answered(struct server *srv, bool ok);
 bool pool_code_hold(struct server *srv, const char **question);
 enum code_turn pool_code_turn(const struct server *srv, unsigned parts, uint64_t made); /* see database_code_turn() */
-/* srv was held for an answer, and need not wait longer */
+/* returns true if srv was held for an answer, and need not wait longer */
 bool pool_code_frees(const struct server *srv);
 void pool_code_gone(struct server *srv); /* srv ends, and will not answer any more */
 /* Returns the state (STATE_BACKEND, RISK_CONTEXT) that the code may leave, as far as known here, and no reset

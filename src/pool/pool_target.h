@@ -37,9 +37,9 @@ struct pool_target {
 	atomic_uint refs;
 };
 
-/* database and user: a pool's, so "tenant/database" for a tenant's, and the role. settings and tls: of the same
- * configuration. keys must outlive the target. Returns NULL with *why set if upstream_for() refuses the names, or TLS
- * is wanted but not available. */
+/* database and user are a pool's: "tenant/database" for a tenant's, and the role that its servers log in as. settings
+ * and tls: of the same configuration. keys must outlive the target. Returns NULL with *why set if upstream_for()
+ * refuses the names, or TLS is wanted but not available. */
 struct pool_target *pool_target_new(const struct upstream *upstream, const struct scope_settings *settings,
 				    const struct tls_store *tls, struct users *users, const char *database,
 				    const char *user, struct scram_keys *keys, struct fail *why);

@@ -56,7 +56,7 @@ void pool_fresh_put(struct policy_commons *all, struct pool_fresh *f); /* NULL i
 /* Fresh servers have had these settings since since_us; they are copied. Without memory, nothing happens. */
 void pool_fresh_tell(struct pool_fresh *f, const struct gucs *baseline, const struct gucs *welcome, uint64_t since_us);
 /* Returns true if a shard has told settings that were seen after *since_us. Then sets *since_us, and *baseline and
- * *welcome to sets of this store; the caller releases both. */
+ * *welcome to sets of this store; the caller releases both. If false is returned, the three are undefined. */
 bool pool_fresh_take(struct pool_fresh *f, struct guc_store *store, struct gucs **baseline, struct gucs **welcome,
 		     uint64_t *since_us);
 

@@ -23,7 +23,7 @@ unsigned standby_pool_feared(struct server *srv);
 /* Returns true if the host of the standby pool has certainly replayed all that the primary had when the last answer
  * about the code came. */
 bool standby_pool_check_code(struct pool *standby_pool);
-/* Adds the connections of the pool's standby pools, if any, to counts, which has its own. */
+/* Adds the connections of the pool's standby pools, if any, to counts, which already has the pool's own. */
 void pool_add_standby_pools(const struct pool *pool, struct policy_counts *counts);
 /* Returns true if srv, of the pool itself or of its listeners, is a server of the primary, as far as pgweir knows.
  * While the primary is not known, servers log in to any host that claims to be it. pool->cluster is not NULL. */
@@ -31,7 +31,7 @@ bool pool_is_of_primary(const struct pool *pool, struct server *srv);
 /* Values of a server's history that are no history of the cluster's. */
 #define HISTORY_OTHER UINT32_MAX /* the server is of another host than the primary */
 #define HISTORY_TRUSTED (UINT32_MAX - 1) /* the server is used until the primary is known */
-#define TRUST_AFTER_US (5 * US_PER_S) /* the primary is known again by then */
+#define TRUST_AFTER_US (5 * US_PER_S) /* the primary should be known again after this time */
 /* The primary's history (cluster_view.history) is now `history`. Closes servers of another history: idle ones now, lent
  * ones when they are returned. */
 void pool_on_primary(struct pool *pool, uint32_t history, uint64_t now_us);
@@ -41,7 +41,7 @@ void pool_on_primary(struct pool *pool, uint32_t history, uint64_t now_us);
 /* pool.c. Makes the standby pool of main for the host at this place of the upstream. Returns NULL if that is
  * impossible now. */
 struct pool *pool_new_standby_pool(struct pool *main, uint32_t host, uint64_t now_us);
-void standby_pool_settings(struct pool *pool); /* makes the main pool's settings, copied, a standby pool's */
+void standby_pool_settings(struct pool *pool); /* turns a copy of the main pool's settings into a standby pool's */
 /* The pool has new settings: applies them to its cluster and its standby pools; if no client reads from standbys
  * now, closes the servers of the standby pools. */
 void standby_pools_configure(struct pool *pool, uint64_t now_us);

@@ -122,7 +122,7 @@ struct weir {
 	struct last_reload last_reload;
 	bool has_pid_file; /* true if this process has written the pid file */
 	/* watchdog_us: how often the service manager wants a sign of life from this process; 0 if never, or if it
-	 * watches another process. watchdog_told_us: when it got the last one. */
+	 * watches another process. watchdog_told_us: when it got the last sign. */
 	uint64_t watchdog_us, watchdog_told_us;
 };
 

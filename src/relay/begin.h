@@ -16,7 +16,7 @@
 bool begin_answer(struct exchange *x, const struct request *m);
 /* Begins the block of a client whose block is EXCHANGE_DUE, on the server that it has now, ahead of what comes next. */
 void begin_there(struct exchange *x);
-/* Call when x leaves srv, which keeps nothing of the request of x. If the block was begun on srv ahead of that request,
+/* Call when x leaves srv, on which nothing of x's request remains. If the block was begun on srv ahead of that request,
  * the block is due again. */
 static inline void
 begin_mark_due_again(struct exchange *x, const struct server *srv)

@@ -17,9 +17,10 @@
 
 /*
  * All features that keep something for a client. Each defines three functions: NAME_is_quiet(x) returns true if the
- * feature has recorded or begun nothing that the client's next message must wait for or may change, so the fast lane is
- * open; NAME_ties(x, to) returns true if something of the feature ties the client to its server, its request, or (for a
- * client without a server) this process; NAME_free(x) frees it. A feature that lacks any of these does not build.
+ * feature has recorded or begun nothing for which the client's next message must wait, or which that message may
+ * change, so the fast lane is open; NAME_ties(x, to) returns true if something of the feature ties the client to its
+ * server, its request, or (for a client without a server) this process; NAME_free(x) frees it. A feature that lacks any
+ * of these does not build.
  */
 #define FEATURES(each) each(statements) each(commit_check) each(listen) each(state) each(reads)
 

@@ -2,10 +2,10 @@
  * src/relay/query_timeout.h - a client that has passed a time limit: its error, and the cancel of its query.
  *
  * A query that has passed query_timeout is cancelled, and the client gets PostgreSQL's error for that in pgweir's words
- * (query_timeout_answer). Until the cancel has ended, the client is not read, and nothing of the client that waits is
- * sent, so the cancel cannot hit a later request. A request that PostgreSQL already has could be hit: the query may end
- * by itself just then, and PostgreSQL before 18 signals twice. Therefore, while a request of a client could be
- * cancelled, no later request of that client is sent.
+ * (query_timeout_answer). Until the cancel has ended, the client is not read, and its messages that wait are not sent,
+ * so the cancel can't hit a later request. A request that PostgreSQL already has could be hit: the query may end by
+ * itself just then, and PostgreSQL before 18 signals twice. Therefore, while a request of a client could be cancelled,
+ * no later request of that client is sent.
  */
 #pragma once
 

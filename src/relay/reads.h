@@ -22,7 +22,7 @@
  * statements. The BEGIN and the SET LOCALs are sent again ahead of the request.
  *
  * Owns:   the client's struct client_reads (reads_of()), made when the client first needs a server.
- * Always: the struct has noted each request that has ended since then, on any host; while reads was off, the number.
+ * Always: from then on the struct notes each request that ends, on any host; while reads is off, it only counts them.
  */
 #pragma once
 
@@ -42,7 +42,7 @@ struct client_reads {
 	bool is_for_primary; /* the request is relayed again; set by reads_lost(), cleared by reads_request_done() */
 	uint8_t route; /* enum read_route, of its present request or transaction */
 	uint8_t refused[CLUSTER_HOSTS]; /* how many of the client's requests each standby has refused in a row */
-	uint8_t shunned; /* standbys that have refused too many, a bit each, until shunned_until_us */
+	uint8_t shunned; /* a bit for each standby that has refused too many requests */
 	uint64_t shunned_until_us;
 	uint32_t requests_done; /* requests_done of the exchange, when this struct was last brought up to date */
 	uint32_t silent; /* the number of a request that shows nothing: SET pgweir.min_lsn, on the primary */
@@ -51,11 +51,11 @@ struct client_reads {
 	uint64_t min_lsn, min_due;
 	uint64_t life; /* the life (see cluster.h) of the standby to which the client's server belongs */
 	uint64_t awaited; /* the position that the standby must still replay; 0 if none */
-	uint32_t
-	    await_ms; /* how many ms the standby may take to replay `awaited`; 0 if no standby may be asked to wait */
-	uint64_t catch_until_us, settle_until_us,
-	    primary_until_us; /* the ends of the waits for a standby, for a primary that shows enough, and for a server
-				 that is certain to be the primary's; 0 if the client does not wait for that */
+	/* how many ms the standby may take to replay `awaited`; 0 if no standby may be asked to wait */
+	uint32_t await_ms;
+	/* the ends of the waits for a standby, for a primary that shows enough, and for a server that is certain to be
+	 * the primary's; 0 if the client does not wait for that */
+	uint64_t catch_until_us, settle_until_us, primary_until_us;
 	uint64_t wait_until_us; /* the end of the present wait; 0 if the client is not CL_CATCHING */
 	struct exchange *x;
 	TAILQ_ENTRY(client_reads) link; /* in env->catching while the client is CL_CATCHING */
@@ -90,8 +90,8 @@ reads_may_begin(const struct request_walk *w)
 	return !frame_whole(message, have, &f) || f.body_len > sizeof("BEGIN;") + (f.type == 'P' ? 3 : 0);
 }
 
-/* Returns what is known of the client if the message is for the primary, as the previous request was, and route() would
- * change nothing; else NULL. The message is on the fast lane, where a Query was scanned, and reads is marked. */
+/* Returns the client's struct client_reads if the message is for the primary, as the previous request was, and route()
+ * would change nothing; else NULL. The message is on the fast lane, where a Query was scanned, and reads is marked. */
 static inline struct client_reads *
 reads_stay(const struct request_walk *w)
 {
@@ -174,8 +174,8 @@ bool reads_on_reading(struct exchange_env *env);
  * walk_result. */
 enum walk_result reads_look(struct request_walk *w);
 /* For a client with a server of a standby. Returns true if reads_look() would let all the messages that come next pass,
- * up to a Query or Sync, provided that the fast lane takes them; w->len is then set to their end. Returns false, too,
- * if the first of these messages begins no request, or if the client has no server of a standby. */
+ * up to a Query or Sync, provided that the fast lane takes them; w->len is then set to their end. Also returns false if
+ * the first of these messages begins no request, or if the client has no server of a standby. */
 bool reads_is_free(struct request_walk *w);
 
 void reads_request_done_there(struct exchange *x, const struct owed *ended);
@@ -214,8 +214,8 @@ enum feature_step reads_position(struct exchange *x, struct request *m);
 
 /* --- A feature: see features.h. --- */
 
-/* Whether the block is EXCHANGE_NO_BLOCK is not asked here: walk_fast() tests it itself, in one instruction with
- * neighboring fields. */
+/* Always true: walk_fast() itself tests whether the block is EXCHANGE_NO_BLOCK, in one instruction with neighboring
+ * fields. */
 static inline bool
 reads_is_quiet(const struct exchange *x)
 {

@@ -17,7 +17,8 @@ MAY_CLOSE bool relay_resume_held(struct exchange *x);
 /* completed.c */
 /* server_ops.complete. Returns true if the client got something else in place of the CommandComplete. */
 bool relay_completed(struct server *srv, const char *text, size_t len);
-/* Call when a request has ended, and loan.ddl or the like were set in it or before: the transaction may have ended. */
+/* Call when a request has ended, and maybe its transaction, if loan.ddl or the like was set in the request or
+ * earlier. */
 void relay_ddl_answered(struct exchange *x, struct server *srv);
 
 /* requests.c */
@@ -38,14 +39,14 @@ relay_bytes(struct exchange *x, const uint8_t *bytes, size_t len)
 		relay_rest(x);
 }
 
-void relay_cancel_wait(
-    struct exchange *x); /* call for a cancel request: rejects the request of x if it waits for a server */
-extern const struct policy_waiter_ops relay_waiters; /* of clients, for policy_worker_new() */
+/* call for a cancel request: rejects the request of x if it waits for a server */
+void relay_cancel_wait(struct exchange *x);
+extern const struct policy_waiter_ops relay_waiters; /* the callbacks of clients that wait, for policy_worker_new() */
 void relay_unstall(struct exchange *x); /* reads the client again if neither queue is full any more */
 
 /* --- reads_replayed.c: a standby that says when it has replayed a position --- */
-/* For a client that has a standby's server. If its request has to wait until the standby has replayed a position, puts
- * the question whether it has ahead of the request. */
+/* Call this for a client that has a standby's server. If the client's request must wait until the standby has replayed
+ * a position, first sends a question that is answered when it has. */
 void relay_ask_standby(struct exchange *x);
 /* Call when the standby has answered that question. Returns true if the standby's answer may be passed to the client.
  */
@@ -90,8 +91,8 @@ relay_is_streaming(const struct exchange *x)
 /* reject.c: a request that gets no server */
 /* Answers the request at the beginning of the waiting input with the error *why, and drops the rest of that request. */
 void reject_request(struct exchange *x, const struct fail *why, enum request_failure kind);
-/* Like reject_request() while READY or HELD, but leaves the waiting input for exchange_replay(). With RF_BACKEND_LOST
- * the client's block was lost. */
+/* Like reject_request() while CL_READY or CL_HELD, but leaves the waiting input for exchange_replay(). With
+ * RF_BACKEND_LOST the client's block was lost. */
 void reject_kept(struct exchange *x, const struct fail *why, enum request_failure kind);
 /* relay_waiters.blame: names in *why the client whose transaction has been idle for longest, if it was idle before t
  * began to wait. */
@@ -105,5 +106,6 @@ void reject_fail(const struct exchange *x, const struct fail *why, struct fail *
 size_t reject_bytes(struct exchange *x, const uint8_t *bytes, size_t len);
 
 /* exclusive.c: statements that need a database to themselves */
-/* Call before this Query or Parse of a client with a server is sent. Returns FORWARD. */
+/* Call before this Query or Parse of a client with a server is sent: if the SQL needs a database to itself, servers
+ * there are closed. Returns STEP_FORWARD. */
 enum feature_step exclusive_sql(struct exchange *x, struct request *m);

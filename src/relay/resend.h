@@ -51,11 +51,11 @@ bool resend_is_harmless(struct exchange *x, const struct request_copy *copy);
 bool resend_may_be_sent(struct exchange *x, const uint8_t *bytes, size_t len);
 
 /* --- resend.c --- */
-/* Returns true if all that the client has on srv is the request in srv's copy, it was shown nothing of the answer, and
- * the request may run twice. */
+/* Returns true if all that the client has on srv is the request in srv's copy, if the client was shown nothing of the
+ * answer, and if the request may run twice. */
 bool resend_is_possible(struct exchange *x, const struct server *srv);
-/* Call when loss_of() was LOSS_NOT_EXECUTED and x has left srv: relays the request again, ahead of the messages that
- * the client has sent since. */
+/* Call when loss_of() has returned LOSS_NOT_EXECUTED and x has left srv: relays the request again, ahead of the
+ * messages that the client has sent since. */
 MAY_CLOSE bool resend_unexecuted(struct exchange *x, struct server *srv);
 
 /* --- retry.c --- */

@@ -26,8 +26,7 @@ enum walk_result {
 	WALK_WAIT, /* the message waits for a server, or for the listener */
 	WALK_HOLD, /* the message waits for the replies to earlier messages */
 	WALK_REJECT, /* the request is refused: request_walk.why, rejection */
-	WALK_LEAVE, /* send what was walked, then close the client; request_walk.why has the reason if has_why is true
-		     */
+	WALK_LEAVE, /* send what was walked, then close the client; if has_why is true, why has the reason */
 	WALK_OVER, /* the client is closed */
 	/* fast.c: the message may concern a feature, and was not handled; reject.c: the message needs a server */
 	WALK_SLOWLY

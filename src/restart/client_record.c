@@ -466,7 +466,8 @@ take_session(struct client_record_reader *s, struct client *c, const struct clie
 	return 0;
 }
 
-/* Counts the client everywhere where a client that logs in here is counted. Returns 0, or -1 with *why set. */
+/* Gives the client its pool, settings and user, and counts it in the limits, the pool and its worker, but not as a
+ * login. Returns 0, or -1 with *why set. */
 static int
 take_place(struct client_record_reader *s, struct client *c, const struct client_record *p, struct fail *why)
 {

@@ -30,7 +30,7 @@ struct client_record_statement {
 	uint32_t text; /* the number of the statement's SQL */
 	uint32_t shape, types; /* of the statement's rows and parameters, as the client knows them */
 	bool is_shared; /* true if clients whose SQL and context are the same share the statement */
-	bool is_of_session; /* true if the context is that of the client's present settings; otherwise there is none */
+	bool is_of_session; /* true if its context is that of the client's present settings; otherwise it has none */
 	bool is_proven, is_told;
 };
 

@@ -24,8 +24,8 @@
  * - STOP: the sender was told to stop, so the receiver stops, too.
  *
  * Always: at most one of the two reads a client, whichever of them dies, and whenever. A client belongs to the old
- * process until the old process has sent YOURS. A client whose YOURS has not come is dropped by the successor if the
- * old process lives, and kept if the old process has died.
+ *         process until the old process has sent YOURS. If YOURS has not come, the successor drops the client while the
+ *         old process lives, and keeps it if the old process has died.
  *
  * Numbers are in network order; strings have a length of 32 bits before them, or a terminator where the list says so.
  */

@@ -38,8 +38,8 @@ void link_free(struct link *l); /* may be called from a callback; l may be NULL 
 void link_send(struct link *l, uint8_t type, const void *body, size_t len, int fd);
 /* Sends the contents of b like link_send(), and frees b. If b has run out of memory, the link is closed. */
 void link_send_buf(struct link *l, uint8_t type, struct buf *b, int fd);
-void link_send_number(struct link *l, uint8_t type, uint64_t number, const void *more,
-		      size_t more_len); /* sends the number in 64 bits, and then `more` */
+/* sends the number in 64 bits, and then `more` */
+void link_send_number(struct link *l, uint8_t type, uint64_t number, const void *more, size_t more_len);
 int link_is_drained(const struct link *l); /* returns non-zero if no message waits to be sent */
 /* Sends one message without a loop, and waits for one second at most: for a process that is about to exit. */
 void link_send_last(int fd, uint8_t type, const void *body, size_t len);

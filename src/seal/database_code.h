@@ -2,11 +2,11 @@
  * src/seal/database_code.h - what the code of one database (functions, triggers, views, rules, policies, defaults,
  * checks, operators, casts) could do to a session, and the names by which SQL reaches it (risk_names.h).
  *
- * A query of PostgreSQL's catalogs on an idle connection tells: below it is the question, and its rows are the answer.
- * pgweir asks soon after the first use, after DDL, and again when the answer has grown old, while clients use the
- * database. Without a valid answer, all SQL has every risk (database_code_assumed_risk()). To read all code may take a
- * second, so a question of a few milliseconds comes first: whether there is any code (until there was some), or whether
- * the code is still that of the last answer. One server is asked at a time.
+ * A query of PostgreSQL's catalogs, on an idle connection, finds this out. Below, the query is called the question, and
+ * its rows the answer. pgweir asks soon after the first use, after DDL, and again when the answer has grown old, while
+ * clients use the database. Without a valid answer, all SQL has every risk (database_code_assumed_risk()). To read all
+ * code may take a second, so a question of a few milliseconds comes first: whether there is any code (until there was
+ * some), or whether the code is still that of the last answer. One server is asked at a time.
  *
  * DDL that pgweir sees makes the answers of all loops invalid at once. Changes that no command tag shows (by another
  * program, or a function) are noticed when the code's version differs. After SQL that may make such a change
@@ -39,7 +39,7 @@ struct code_news; /* database_code_news.c: the databases of all loops, and their
 #define CODE_DATABASE_MAX 256u
 #define CODE_NAMES_MAX 200u /* custom settings */
 #define CODE_VERSION_MAX 64u
-#define CODE_AHEAD_US UINT64_C(500000) /* so long before an answer expires, a server that comes back may be asked */
+#define CODE_AHEAD_US UINT64_C(500000) /* this long before an answer expires, a server that comes back may be asked */
 #define CODE_ANSWER_US UINT64_C(3000000) /* the statement_timeout of each question (database_code_settings.sql) */
 
 struct code_answer {
@@ -68,7 +68,7 @@ enum code_question {
 	CODE_ALL
 };
 
-/* Code because of which servers were closed, as it may have left something that nothing resets. */
+/* Code because of which servers were closed: it may have left something that nothing resets. */
 #define CODE_BLAMED_MAX 8u
 struct code_blame {
 	uint32_t closes;
@@ -83,9 +83,9 @@ struct database_code {
 	struct code_answer *answer; /* NULL if there is none yet */
 	struct code_answer *coming; /* the answer that is being received, or NULL */
 	struct code_blame blamed[CODE_BLAMED_MAX]; /* the last entry counts all other code */
-	uint32_t closes; /* servers closed since told_us; 0 if none: blamed[] is then of the time before */
+	uint32_t closes; /* servers closed since told_us; if 0, blamed[] is about the time before */
 	uint64_t told_us; /* when blamed[] was last logged; 0 if never */
-	uint32_t number; /* of the answer: no other answer of any database has this number; 0 without an answer */
+	uint32_t number; /* the answer's number, which no other answer of any database has; 0 without an answer */
 	uint32_t round; /* the number of the last question: answers to earlier ones are ignored */
 	bool is_broken; /* coming lacks a row, which was too long or for which there was no memory */
 	uint8_t kind; /* enum database_kind */
@@ -102,9 +102,9 @@ struct database_code {
 	_Atomic uint64_t made; /* the value of changed at the last DDL with RISK_KEEPS */
 	/* the value of changed at the last DDL with RISK_KEEPS, RISK_REACHES or RISK_FEARED */
 	_Atomic uint64_t reached;
-	uint64_t named; /* the same, without RISK_FEARED; guarded by the lock */
+	uint64_t named; /* like `reached`, but without RISK_FEARED; guarded by the lock */
 	uint64_t replaced_us; /* when the last full answer came */
-	uint64_t reaches_us; /* when a full answer last came after which more names may reach such code */
+	uint64_t reaches_us; /* when a full answer last came by which more names may reach such code than before */
 	struct code_host *hosts; /* owned: pool_defaults.c */
 	unsigned host_count;
 	uint64_t answered_by; /* code_host.host of the last answer; 0 if there is none */
@@ -113,13 +113,13 @@ struct database_code {
 	struct code_news *news; /* NULL if no other loop is concerned */
 	LIST_ENTRY(database_code) in_news; /* guarded */
 	char database[CODE_DATABASE_MAX]; /* PostgreSQL's name of the database; cut if it is too long for any name */
-	/* the value of changed at the last question, and at that of the answer */
+	/* the value of `changed` at the last question, and at the question that was answered last */
 	uint64_t changed_asked, changed_answered;
-	bool is_settled; /* no DDL was seen between the last answer and its question */
+	bool is_settled; /* no DDL was seen between the question of the last answer and that answer */
 	uint64_t refused_until_us; /* 0, or until when nothing is asked, because the last question has failed */
 	unsigned gone; /* STATE_BACKEND and RISK_CONTEXT of earlier answers: a standby may still have that code */
-	/* Parts of pool_code_heeded() that servers from other workers did not heed: the first answer then counts as new
-	 * in these. */
+	/* Parts of pool_code_heeded() that were not known on the workers from which servers came: in these parts, the
+	 * first answer here counts as new. */
 	unsigned unheeded;
 };
 
@@ -169,8 +169,8 @@ database_code_has_sequences(const struct database_code *code, uint64_t now_us)
 {
 	return !database_code_is_known(code, now_us) || !code->answer->has_no_sequence;
 }
-/* Returns RISK_CONTEXT if some SQL may have it. An expired answer is used until there is another; if that one has more,
- * pool_code.c closes all servers. */
+/* Returns RISK_CONTEXT if some SQL may have it. An expired answer is used until there is another; if the new one has
+ * RISK_CONTEXT and the old one had not, pool_code.c closes all servers. */
 static inline unsigned
 database_code_plan_risk(const struct database_code *code)
 {
@@ -200,11 +200,12 @@ enum code_turn database_code_turn(const struct database_code *code, uint64_t mad
  * answer. */
 void database_code_altered(struct database_code *code, uint64_t now_us);
 /* Call this when DDL was seen, with the risk that the DDL had. RISK_KEEPS: it may have made functions that keep what
- * nothing resets; RISK_REACHES: only code that reaches such functions; RISK_FEARED: any SQL was feared to do so. */
+ * nothing resets; RISK_REACHES: it may have made code that reaches such functions; RISK_FEARED: it was feared to, as
+ * any SQL was. */
 void database_code_changed(struct database_code *code, unsigned risk);
 /* Begins another round. Returns the query to send, valid until the next call. Drops an answer that is under way. */
 const char *database_code_ask(struct database_code *code, uint64_t now_us);
-/* drops the answer that is under way, as the server that was asked has gone */
+/* drops the answer that is under way, because the server that was asked has gone */
 void database_code_lost(struct database_code *code);
 void database_code_row(struct database_code *code, const uint8_t *body, size_t len, bool is_whole);
 /* Ends a question, which has failed unless ok. number is the next code->number. Returns true if code->answer is a new
@@ -230,8 +231,8 @@ void code_news_changed(struct code_news *news, const char *database, unsigned ri
 void database_code_lock(const struct database_code *code);
 void database_code_unlock(const struct database_code *code);
 
-/* Has one struct database_code for each database of PostgreSQL's that pools of one loop lead to, however many names and
- * users that database has here. Owns each as long as there are references. */
+/* A store has one struct database_code for each database of PostgreSQL's that pools of one loop lead to, however many
+ * names and users that database has here. The store owns each as long as there are references. */
 struct pool;
 struct stored_code; /* database_code_news.c */
 TAILQ_HEAD(stored_codes, stored_code);
@@ -250,8 +251,8 @@ struct database_code *code_store_ref(struct database_code *code);
 void code_store_put(struct code_store *all, struct database_code *code); /* NULL is fine */
 /* Notes that the pool uses the code, and has a server that may be asked about it. */
 void code_store_used(struct code_store *all, struct database_code *code, struct pool *by, uint64_t now_us);
-void code_store_forget(struct database_code *code,
-		       const struct pool *pool); /* the pool ends, or has other code now; code may be NULL */
+/* the pool ends, or has other code now; code may be NULL */
+void code_store_forget(struct database_code *code, const struct pool *pool);
 /* Calls ask() for each database that is due, with the pool that used it last, unless no pool has used it since the last
  * time. */
 void code_store_tick(struct code_store *all, void (*ask)(struct pool *pool, uint64_t now_us), uint64_t now_us);

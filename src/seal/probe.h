@@ -7,8 +7,8 @@
  * delay or mislead the probe are overridden with SET LOCAL; so the probe is a simple Query, which PostgreSQL runs as
  * one transaction.
  *
- * No catalog has custom settings (a.b), which are asked for by name, cached values of sequences, or the seed of
- * random().
+ * No catalog lists custom settings (a.b), so the probe asks for them by name. Nothing shows cached values of sequences
+ * or the seed of random().
  */
 #pragma once
 
@@ -53,7 +53,6 @@ void probe_put(struct buf *out, unsigned parts, const char *const *names, size_t
 	       const struct gucs *startup);
 /* Returns the name of the setting that rows 2n and 2n + 1 of PROBE_OWN are about, or NULL if there is none. */
 const char *probe_own_setting(const struct gucs *startup, size_t n);
-/*
- * Reads a DataRow's body into row, which points into copy (len + 2 bytes). Returns false if it is no row of the probe.
- */
+/* Reads a DataRow's body into row, which points into copy (len + 2 bytes). Returns false if it is no row of the
+ * probe. */
 bool probe_read_row(const uint8_t *body, size_t len, char *copy, struct probe_row *row);

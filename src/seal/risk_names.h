@@ -1,22 +1,21 @@
 /*
- * src/seal/risk_names.h - the risky names of one database, and which session state SQL could touch that has these
- * names.
+ * src/seal/risk_names.h - the risky names of one database, and which session state SQL with such names could touch.
  *
  * SQL can reach a function of the database in four ways: by a name or symbol in the SQL, by syntax that stands for a
  * symbol (LIKE), by the type of a parameter, or by an object that the SQL names and that uses the function (a view, a
  * trigger). seal/database_code.sql finds all such names in the catalogs; here the words of SQL are looked up among
  * them. SQL is opaque if its words don't show what it runs: a DO whose text can't be read, U&"...", most DDL (not
- * CREATE and DROP of tables, views, indexes and sequences), and SQL that does not end properly. It has the risk of the
- * whole database. But if its words show all functions that it calls itself (TRUNCATE, GRANT, ALTER, CREATE FUNCTION
- * without EXECUTE, ...), it has STATE_BACKEND only if one of its names, or an object other than a function, reaches
- * that.
+ * CREATE and DROP of tables, views, indexes and sequences), and SQL that does not end properly. Opaque SQL has the risk
+ * of the whole database. But if its words show all functions that it calls itself (TRUNCATE, GRANT, ALTER, CREATE
+ * FUNCTION without EXECUTE, ...), it has STATE_BACKEND only if one of its names, or an object other than a function,
+ * reaches such state.
  *
  * A name that nothing had when the code was read may belong to something that was made since. Where it may be a call or
  * a relation, such a new name is risky, too. If no list of the known names was read, no name counts as new.
  *
  * Pure. Owns: its names.
  * Always: SQL that differs only in numbers, and in strings without backslashes, has the same risk (sql/scan_memory.h),
- * unless it is opaque, because then a string may be code.
+ *         except opaque SQL, whose strings may be code.
  */
 #pragma once
 
@@ -37,68 +36,56 @@ enum risk_kind {
 	RISK_KINDS
 };
 
-/* enum state_part, enum code_risk */
+/* Sets of enum state_part and enum code_risk. */
 struct risk {
 	uint32_t always;
 	uint32_t in_writes; /* added in SQL that has a word like INSERT */
 };
 
-/* A risk with all of these parts is that of code which composes the SQL that it runs, so it may reach all code. */
+/* Code that composes the SQL that it runs has a risk with all of these parts, because it may reach all code. */
 #define RISK_DYNAMIC 0xffu
 
 struct risk_names; /* opaque: risk_names.c */
 
 struct risk_names *risk_names_new(void); /* returns an empty set, or NULL without memory */
 void risk_names_free(struct risk_names *names); /* NULL is fine */
-/*
- * Adds a risk to a name, which is in lower case and has at most 63 bytes. Names that are not ASCII must all be given as
- * RISK_BEYOND_ASCII, because encodings differ. reason is for people to read; that of the first call is kept. Returns 0,
- * or -1 without memory.
- */
+/* Adds a risk to a name, which is in lower case and has at most 63 bytes. Names that are not ASCII must all be given as
+ * RISK_BEYOND_ASCII, because encodings differ. reason is for people to read; the reason of the first call is kept.
+ * Returns 0, or -1 without memory. */
 #define RISK_BEYOND_ASCII "\x7f"
 int risk_names_add(struct risk_names *names, enum risk_kind kind, const char *name, struct risk risk,
 		   const char *reason);
-/*
- * Adds a known name: of a function, relation, type or keyword, risky or not. With more than RISK_KNOWN_MAX of them, no
- * name counts as new. Returns 0, or -1 without memory.
- */
+/* Adds a known name: of a function, relation, type or keyword, risky or not. With more than RISK_KNOWN_MAX of them, no
+ * name counts as new. Returns 0, or -1 without memory. */
 #define RISK_KNOWN_MAX 200000u
 int risk_names_add_known(struct risk_names *names, const char *name);
-/*
- * Marks the name of a function or relation that may do more than read (RISK_EFFECTS). Call it after all known names
- * were added. Returns 0, or -1 without memory.
- *
- */
+/* Marks the name of a function or relation that may do more than read (RISK_EFFECTS). Call it after all known names
+ * were added. Returns 0, or -1 without memory. */
 int risk_names_add_effects(struct risk_names *names, const char *name, bool is_function);
-/* for parameters of this type; returns 0, or -1 without memory */
+/* Adds a risk to parameters of this type. Returns 0, or -1 without memory. */
 int risk_names_add_type(struct risk_names *names, uint32_t oid, struct risk risk);
-/*
- * Adds risks that are not of one name. all: of opaque SQL; ever: of any SQL, even without any of the names; ddl: of
- * DDL; by_objects: of tables, types, operators and all objects but functions, for opaque SQL that names the functions
- * it calls.
- */
+/* Adds risks that do not belong to a single name. all: of opaque SQL; ever: of any SQL, even without any of the names;
+ * ddl: of DDL; by_objects: of tables, types, operators and all objects but functions, for opaque SQL that names the
+ * functions it calls. */
 void risk_names_set_all(struct risk_names *names, unsigned all, unsigned ever, unsigned ddl, unsigned by_objects);
 unsigned risk_names_all(const struct risk_names *names); /* returns the risk of opaque SQL */
 /* Returns a number that changes if other names reach state that nothing resets. */
 uint64_t risk_names_keepers(const struct risk_names *names);
-/*
- * Returns the risk of this SQL, with RISK_BY_CALLS, whichever settings PostgreSQL reads it under. It has RISK_EFFECTS
- * unless the SQL is known to be one statement that only reads, and may run twice without a visible effect.
- */
+/* Returns the risk of this SQL, with RISK_BY_CALLS, whichever settings PostgreSQL reads it under. It has RISK_EFFECTS
+ * unless the SQL is known to be one statement that only reads, and may run twice without a visible effect. */
 unsigned risk_names_of_sql(const struct risk_names *names, const char *sql, size_t len);
 /*
  * Judges, by its words alone, text that may be run as SQL: the text of a DO, or an argument of a function that runs
- * SQL. Returns what its words have of STATE_BACKEND and WASH_POINTS in names (none if that is NULL), and STATE_BACKEND
- * if the text may make an extension, a language or a function in C, or load a library. What the text makes may be gone
+ * SQL. Returns STATE_BACKEND and WASH_POINTS if its words have them in names (which may be NULL), and STATE_BACKEND if
+ * the text may make an extension, a language or a function in C, or load a library. What the text makes may be gone
  * again after an error or a DROP: then no tag and no catalog shows it, but the backend keeps what it has left.
  */
 unsigned risk_names_of_text(const struct risk_names *names, const char *text, size_t len);
-/* Returns the risk of a Parse's types: an int16 count and so many OIDs. If malformed, that of the whole database. */
+/* Returns the risk of a Parse's types: an int16 count and that many OIDs. If they are malformed, returns the risk of
+ * the whole database. */
 unsigned risk_names_of_types(const struct risk_names *names, const uint8_t *types, size_t len);
-/*
- * Returns the reason of a name by which this SQL may have the risk `part` (such as STATE_BACKEND): a word of the SQL if
- * one has that risk, else any name with it; NULL if no name has it.
- */
+/* Returns the reason of a name by which this SQL may have the risk `part` (such as STATE_BACKEND): a word of the SQL if
+ * one has that risk, else any name with it; NULL if no name has it. */
 const char *risk_names_blame(const struct risk_names *names, unsigned part, const char *sql, size_t len);
 /* Calls row for each name, in no order. */
 void risk_names_each(const struct risk_names *names,

@@ -22,10 +22,8 @@ struct role_settings { /* zeroed if no role has settings */
 	uint32_t count, room;
 };
 
-/*
- * Adds a row of the answer: a role's name in hexadecimal ("": all roles), and a number. Returns 0, or -1 without
- * memory.
- */
+/* Adds a row of the answer: a role's name in hexadecimal ("": all roles), and a number. Returns 0, or -1 without
+ * memory. */
 int role_settings_add(struct role_settings *all, const char *role_hex, const char *version);
 void role_settings_sort(struct role_settings *all); /* call it after the last row */
 /* Returns the version of the settings with which sessions of this role begin; never 0 or 1. */

@@ -10,7 +10,7 @@
  * Each part is washed unless it is proved that nothing can have changed it. The proof has two halves: no SQL since the
  * last seal shows it (scan.h), and no name in that SQL reaches code of the database that could (risk_names.h).
  *
- * Always: each statement of pgweir's own has its mark (MESSAGE_OURS).
+ * Always: each statement of pgweir's own has the mark MESSAGE_OURS.
  */
 #pragma once
 
@@ -22,20 +22,18 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/*
- * Kinds of session state. The bits of this enum, enum code_risk and enum wash are disjoint: the risk of SQL has bits of
+/* Kinds of session state. The bits of this enum, enum code_risk and enum wash are disjoint: the risk of SQL has bits of
  * the first two, an order to wash has bits of the first and the third. database_code.sql has the values of the first
- * two as numbers.
- */
+ * two as numbers. */
 enum state_part {
 	STATE_SETTINGS = 1u << 0, /* settings, with role and session authorization */
 	STATE_TEMP = 1u << 1, /* temporary objects */
 	STATE_LOCKS = 1u << 2, /* session advisory locks */
-	STATE_CURSORS = 1u << 3, /* WITH HOLD */
-	STATE_PREPARED = 1u << 4, /* by SQL PREPARE */
+	STATE_CURSORS = 1u << 3, /* cursors WITH HOLD */
+	STATE_PREPARED = 1u << 4, /* statements that SQL PREPARE made */
 	STATE_LISTEN = 1u << 5,
 	STATE_SEQUENCES = 1u << 6, /* what currval() and lastval() return */
-	STATE_SEED = 1u << 7, /* of random() */
+	STATE_SEED = 1u << 7, /* the seed of random() */
 	STATE_BACKEND = 1u << 8, /* state that no SQL resets: libraries, globals of languages, ... */
 	STATE_REMOTE = 1u << 9, /* sessions on other servers, as dblink and postgres_fdw have */
 	STATE_PROBED = 0x3fu, /* the parts that a probe can ask about (probe.h) */
@@ -55,12 +53,10 @@ enum code_risk {
 	RISK_UNDOES = 1u << 28, /* calls a function that undoes such effects */
 	RISK_REACHES = 1u << 29, /* the SQL has STATE_BACKEND by its own words */
 	RISK_FEARED = 1u << 30, /* the SQL has STATE_BACKEND only because any SQL was feared to have it */
-	RISK_ASKED = 0x1c009fffu /* the bits, with those of enum state_part, that an answer may have */
+	RISK_ASKED = 0x1c009fffu /* the bits of this enum and of enum state_part that an answer may have */
 };
-/*
- * A risk also has which of its parts are due to functions that the SQL calls. Their effects are meant by the client, so
- * a probe asks about them; effects of triggers and views are only washed off.
- */
+/* A risk also tells which of its parts come from functions that the SQL calls. The client means the effects of these,
+ * so a probe asks about them; the effects of triggers and views are only washed off. */
 #define RISK_BY_CALLS(parts) (((parts) & (unsigned)STATE_PROBED) << 20)
 #define RISK_CALLED(risk) ((risk) >> 20 & (unsigned)STATE_PROBED)
 /* Orders to seal_put() besides the parts of state to wash. */
@@ -68,23 +64,21 @@ enum wash {
 	WASH_PLANS = 1u << 16, /* forgets plans */
 	WASH_STATEMENTS = 1u << 17, /* instead of STATE_PREPARED, if pgweir has prepared no statements there */
 	WASH_TIMERS = 1u << 18, /* undoes timers that the client has set (guc_is_timer()) */
-	/*
-	 * Washes nothing. If PostgreSQL notices late that a time limit has expired, the wash gets the error, and fails,
-	 * instead of the next client. For requests that last GUC_SHORT_LIMIT_US, and for sessions with a shorter limit.
-	 */
+	/* Washes nothing, but takes a Query: if PostgreSQL notices late that a time limit has expired, the wash fails,
+	 * not the next client's request. For requests that last GUC_SHORT_LIMIT_US, and for sessions with a shorter
+	 * limit. */
 	WASH_LATE = 1u << 19,
 	/* Seeds PostGIS' ST_GeneratePoints() anew. As the risk of a name it counts only for SQL that has the name. */
 	WASH_POINTS = 1u << 26
 };
-#define SEAL_PARTS 13u /* those in seal_state_text(): enum state_part, RISK_CONTEXT, RISK_CODE, RISK_EFFECTS */
+#define SEAL_PARTS 13u /* the parts that seal_state_text() names, with RISK_CONTEXT, RISK_CODE and RISK_EFFECTS */
 
 #define SEAL_STATE_TEXT_MAX 256
 /* Writes the names of parts, such as "settings, cursors", or "none". Returns out. */
 const char *seal_state_text(unsigned parts, char out[static SEAL_STATE_TEXT_MAX]);
-/*
- * Returns the parts that SQL with these flags (enum scan_flag) and this risk may have changed: of STATE_WASHABLE,
- * STATE_BACKEND, WASH_LATE and WASH_POINTS. Not STATE_SEQUENCES, which is washed only before a client may ask for it.
- */
+/* Returns the parts that SQL with these flags (enum scan_flag) and this risk may have changed: of STATE_WASHABLE,
+ * STATE_BACKEND, WASH_LATE and WASH_POINTS. Not STATE_SEQUENCES, which is washed only before a client may ask for
+ * it. */
 unsigned seal_parts_of(uint32_t scan_flags, unsigned risk);
 static inline unsigned
 seal_parts(uint32_t scan_flags, unsigned risk)
@@ -111,17 +105,13 @@ seal_parts_of_gucs(const struct gucs *gucs)
  */
 void seal_put(struct buf *out, unsigned parts, uint64_t seed, const char *fdw_schema);
 #define SEAL_SEED_MAX 48
-/*
- * Writes SQL that seeds random(), which needs no plan. Returns out. From then on pg_settings shows seed as set in the
- * session, because since PostgreSQL 16 nothing resets a seed.
- */
+/* Writes SQL that seeds random() and needs no plan. Returns out. From then on pg_settings shows seed as set in the
+ * session, because since PostgreSQL 16 nothing resets a seed. */
 const char *seal_seed_sql(char out[static SEAL_SEED_MAX], uint64_t seed);
 struct probe_row; /* seal/probe.h */
-/*
- * Appends SQL for a row of the wash: it closes sessions on other servers, or seeds ST_GeneratePoints(). Each statement
- * must be sent alone. It is appended as '?' if it may fail with 08003, else '-', then the SQL, terminated. Returns
- * false if the server must be closed because no SQL closes its sessions.
- */
+/* Appends SQL for a row of the wash: it closes sessions on other servers, or seeds ST_GeneratePoints(). Each statement,
+ * which must be sent alone, is a '?' if it may fail with 08003, else a '-', and then the SQL, terminated. Returns false
+ * if the server must be closed because no SQL closes its sessions. */
 bool seal_put_for_row(struct buf *out, const struct probe_row *row);
 struct seal_statement {
 	const char *name; /* points into copy; NULL in the row of all statements that were prepared by the protocol */

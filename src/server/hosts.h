@@ -6,7 +6,7 @@
  * host again, no other connection does.
  *
  * Owns: an entry for each silent host. Hosts' names come from the configuration, but may contain a tenant's name, so
- * their number is bounded: HOSTS_MAX. Other hosts are always due.
+ *       their number is bounded: HOSTS_MAX. Other hosts are always due.
  */
 #pragma once
 

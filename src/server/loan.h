@@ -55,10 +55,8 @@ struct sent_copy {
 	uint16_t local_count;
 };
 
-/*
- * Measures the request under way: which side (enum phase) owes the request's next byte, since when, and how long each
- * side has owed bytes. See exchange/report.c.
- */
+/* Measures the request under way: which side (enum phase) owes the request's next byte, since when, and how long each
+ * side has owed bytes. See exchange/report.c. */
 struct phase_clock {
 	uint64_t since_us; /* 0 if no request is under way */
 	uint64_t us[PHASE_COUNT];
@@ -131,27 +129,26 @@ struct loan_followed {
 	/* the request (requests_done + 1) that found no values of its sequences on this server */
 	uint32_t without_values;
 	uint64_t since_us;
-	/* questions: those since the last such statement; rounds: such statements while other clients waited */
+	/* questions: requests for currval() since the last such statement; rounds: such statements while others
+	 * waited */
 	uint32_t questions, rounds;
 };
 
 /* Says whether the open transaction has run CREATE, ALTER or DROP, and whether that affects the plans of others. */
 enum loan_ddl { DDL_NONE, DDL_DONE, DDL_CHANGES_PLANS };
-/*
- * Says whether the open transaction, by its command tags, has changed the code of the database (CODE_CHANGED), or made
- * functions (CODE_MADE), which may keep state in a backend that nothing resets.
- */
+/* Says whether the open transaction, by its command tags, has changed the code of the database (CODE_CHANGED), or made
+ * functions (CODE_MADE), which may keep state in a backend that nothing resets. */
 enum loan_code { CODE_AS_BEFORE, CODE_CHANGED, CODE_MADE };
 /* Says which messages wait until all messages that pgweir itself has sent before them are answered. */
 enum loan_behind {
 	NOTHING_BEHIND,
 	QUERY_BEHIND_OURS, /* a Query waits; pgweir's messages are part of its request */
-	ALL_BEHIND_SETTINGS /* all messages wait, because if pgweir's settings fail, they would run without these
-			     */
+	ALL_BEHIND_SETTINGS /* all messages wait, as they must not run if pgweir's settings fail */
 };
 /* Says whether the standby has replayed the position that the borrower must not miss: relay/reads_replayed.c. */
 enum loan_replay { REPLAY_NOT_ASKED, REPLAY_ASKED, REPLAY_DONE, REPLAY_LATE };
-/* Says whether SQL of the loan sets something for one transaction only, and if that is of the context (session/gucs.h).
+/* Says whether SQL of the loan sets something for one transaction only, and whether that belongs to the context
+ * (session/gucs.h).
  */
 enum loan_local { LOCAL_NOTHING, LOCAL_SETTING, LOCAL_CONTEXT };
 
@@ -228,8 +225,8 @@ struct loan {
 	uint32_t notify_as;
 	const void *notify_listener;
 	uint64_t lent_us, sent_us;
-	uint64_t
-	    last_done_us; /* when its last request was done, or when a later byte was passed to or from its borrower */
+	/* when its last request was done, or when a later byte was passed to or from its borrower */
+	uint64_t last_done_us;
 	uint64_t unread_us; /* when the server was last seen to wait for its client to read; 0 if never */
 	/* For ask_after() in client_timeouts.c: since when server.bytes_in equals silent_bytes; when the last question
 	 * was sent. */
@@ -253,8 +250,8 @@ struct loan {
 	struct phase_clock clock; /* if no request is under way, since_us and us are zero */
 	char tag_text[32]; /* of the last CommandComplete */
 	/* The buffers, from here on, outlive the loan; their content does not. */
-	uint8_t *text; /* the first REQUEST_TEXT_MAX bytes of its SQL; allocated at first use */
-	/* the first REQUEST_BIND_MAX bytes of its first Bind's body, if wanted; allocated at first use */
+	uint8_t *text; /* the first REQUEST_TEXT_MAX bytes of the request's SQL; allocated at first use */
+	/* the first REQUEST_BIND_MAX bytes of the request's first Bind's body, if wanted; allocated at first use */
 	uint8_t *bind;
 	struct kept_request kept;
 	struct sent_copy sent;

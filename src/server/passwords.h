@@ -2,9 +2,9 @@
  * src/server/passwords.h - passwords that a program prints (password_command): tokens of a cloud's IAM, of Entra or of
  * Vault, which expire after some minutes.
  *
- * A command runs as a process of its own (/bin/sh -c) beside the loop, one at a time for each order. Servers that ask
- * while it runs share its answer. An answer is used for ttl_us. In the last fifth of that time it is renewed in
- * advance, if a server has asked for it since the last renewal. After a failure the command is not run again for a
+ * A command runs as a process of its own (/bin/sh -c) beside the loop, one at a time for each password_request. Servers
+ * that ask while it runs share its answer. An answer is used for ttl_us. In the last fifth of that time it is renewed
+ * in advance, if a server has asked for it since the last renewal. After a failure the command is not run again for a
  * while.
  *
  * Owns:    the passwords, wiped when they expire; the processes, killed when they take too long. Bounded: 16 processes

@@ -78,7 +78,8 @@ struct server_ops {
 	bool (*request_done)(struct server *srv, const struct owed *ended);
 	void (*settled)(struct server *srv, const struct owed *o, enum owed_end how); /* see ledger.h */
 	void (*local)(struct server *srv, const struct owed *o);
-	/* A 't', 'T' or 'n' answers a Describe with a ref; o is not settled yet. is_whole: body is complete. */
+	/* A 't', 'T' or 'n' answers a Describe whose ledger entry o has a ref; o is not settled yet. is_whole: body is
+	 * complete. */
 	void (*described)(struct server *srv, const struct owed *o, uint8_t type, const uint8_t *body, size_t len,
 			  bool is_whole);
 	/* An ErrorResponse has come. `fields` is from the whole message, or from the beginning of a large message.
@@ -95,7 +96,8 @@ struct server_ops {
 	 * ReadyForQuery has come; ended->statements says which question it was. */
 	void (*commit_row)(struct server *srv, const uint8_t *body, size_t len, bool is_whole);
 	void (*commit_asked)(struct server *srv, const struct owed *ended);
-	/* The standby has answered OWED_TO_REPLAY's question; loan.replay is DONE if it has replayed the position. */
+	/* The standby has answered OWED_TO_REPLAY's question; loan.replay is REPLAY_DONE if the standby has replayed
+	 * the position. */
 	void (*replayed)(struct server *srv);
 	/* A row of the probe has come; is_whole says that body is complete. probe_done follows with the
 	 * ReadyForQuery. */
@@ -127,11 +129,11 @@ struct server_owner_ops {
 	void (*failed)(struct server *srv, enum connect_failure kind, bool is_fatal, const struct fail *why);
 	void (*pinged)(struct server *srv, bool ok);
 	/* Everything is washed. Return true to hold the server back until holds returns false at a later
-	 * server_reset_next(), or until the reset's deadline. *question is NULL. If you set it, to a text that outlives
-	 * srv, the text is sent as a query, and its answer calls server_reset_next(). */
+	 * server_reset_next(), or until the reset's deadline. *question is NULL; if the callback sets it, to a text
+	 * that outlives srv, that text is sent as a query, whose answer calls server_reset_next(). */
 	bool (*holds)(struct server *srv, const char **question);
-	void (*unseen)(
-	    struct server *srv); /* called during a reset, when a transaction of the borrower that has gone is over */
+	/* called during a reset, when a transaction of the borrower that has gone is over */
+	void (*unseen)(struct server *srv);
 	void (*clean)(struct server *srv); /* the reset is over, and the server may be returned */
 	/* the server has ended while not lent; closed follows */
 	void (*gone)(struct server *srv, const struct fail *why);
@@ -148,11 +150,12 @@ struct server_owner_ops {
 
 #define SERVER_ADDRESS_MAX 280
 
-/* Connections that were lost within a second. The log has a line for each of the first, and one for all others. */
+/* Connections that were lost within a second. The log has a line for each of the first ones, and one line for all
+ * others. */
 struct server_losses {
 	uint64_t since_us; /* 0 if none was lost */
-	uint32_t count,
-	    cost; /* count: lost connections; cost: how many of these had a request or transaction that failed */
+	/* count: lost connections; cost: how many of these had a request or transaction that failed */
+	uint32_t count, cost;
 	uint32_t total; /* since the start; wraps around */
 	struct fail why; /* why the last one was lost */
 	char address[SERVER_ADDRESS_MAX];
@@ -190,8 +193,8 @@ struct server_target {
 	const char *user, *database; /* the names in PostgreSQL */
 	const char *password; /* in plain text, or NULL */
 	const char *md5_secret; /* "md5...", or NULL */
-	const char
-	    *password_command; /* a command that prints the password, in place of password and md5_secret; or NULL */
+	/* a command that prints the password, in place of password and md5_secret; or NULL */
+	const char *password_command;
 	uint64_t password_lifetime_us;
 	struct scram_keys *keys; /* learnt from a client, or derived from the password; a login may fill them in */
 	struct delegation *delegation; /* makes the tokens of a login; NULL if pgweir's own credentials make them */
@@ -200,8 +203,8 @@ struct server_target {
 	struct tls_context *tls; /* NULL if TLS is not wanted */
 	enum { SERVER_TLS_OPTIONAL, SERVER_TLS_REQUIRED, SERVER_TLS_DIRECT /* without an SSLRequest */ } tls_use;
 	enum channel_binding channel_binding;
-	const struct gucs
-	    *settings; /* sent in the startup packet after the upstream's settings, which they override; may be NULL */
+	/* sent in the startup packet after the upstream's settings, which they override; may be NULL */
+	const struct gucs *settings;
 	/* when a WARNING at a login was last logged; NULL if such warnings are not logged */
 	_Atomic uint64_t *warned_us;
 };
@@ -247,11 +250,11 @@ enum reset_sent {
 /* The work of cleaning up after a borrower: see server_reset.c. */
 struct server_reset {
 	struct reset_order todo; /* what is left of the order: steps that were sent are removed */
-	bool is_seal; /* the borrower has returned the server, with nothing under way; set and cleared by server_reset()
-		       */
+	/* the borrower has returned the server, with nothing under way; set and cleared by server_reset() */
+	bool is_seal;
 	uint8_t sent; /* enum reset_sent */
-	uint64_t
-	    statements_found; /* after RESET_SENT_COUNT: how many statements made by Parse messages the server has */
+	/* after RESET_SENT_COUNT: how many statements made by Parse messages the server has */
+	uint64_t statements_found;
 	struct buf names; /* names of the statements to deallocate, each terminated */
 	struct buf remote; /* SQL that closes sessions on other servers: seal_put_for_row() */
 	uint8_t cancel; /* enum reset_cancel */
@@ -342,7 +345,8 @@ struct server {
 	struct cluster_mark cluster; /* set where COMMITs are checked (commit_check/commit_check.c); else zeroed */
 	uint8_t cluster_state; /* enum cluster_state */
 #define SEQUENCES_OF_MANY UINT64_MAX
-	uint64_t sequences_of; /* the client whose sequence values the backend remembers: its id, OF_MANY, or 0 */
+	/* the client whose sequence values the backend remembers: its id, SEQUENCES_OF_MANY, or 0 */
+	uint64_t sequences_of;
 	uint64_t seed_of; /* the client that may know the state of random(): its id, or 0 */
 	bool is_discarding; /* DISCARD SEQUENCES was sent and not answered yet; set and cleared by linger.c */
 	bool is_lingering; /* the borrower keeps the server for a moment; set and cleared by linger.c */
@@ -402,7 +406,7 @@ struct server_secret {
 
 /*
  * Begins to dial. Returns NULL without memory. conn: the pool's part, kept as srv->conn. turn: a number that the caller
- * increments; where hosts take turns, turn modulo their count is the first host. only: the one host of
+ * increments; where hosts take turns, turn modulo their count is the first host. only: the only host of
  * target->upstream->hosts to try, or NULL for all.
  */
 struct server *server_new(const struct server_env *env, const struct server_target *target, struct policy_conn *conn,
@@ -418,7 +422,8 @@ void server_close(struct server *srv);
  */
 #define SERVER_END_US (500 * US_PER_MS)
 void server_end(struct server *srv, uint64_t now_us);
-bool server_is_late(const struct server *srv, uint64_t now_us); /* is RESET or ENDING, and has had its time */
+/* returns true if its time to be RESET or ENDING is over */
+bool server_is_late(const struct server *srv, uint64_t now_us);
 /* Returns PgBouncer's word for why a connection could not be made. */
 const char *server_failure_word(enum connect_failure kind);
 /* Returns the subject of the server's lines in the log. It borrows the server's texts, and why. */

@@ -6,22 +6,16 @@
 
 #include "server/server.h"
 
-/*
- * Enters the messages that were sent ahead in the ledger as OWED_TO_NOBODY: their replies are swallowed, and each
+/* Enters into the ledger, as OWED_TO_NOBODY, the messages that were sent ahead: their replies are swallowed, and each
  * client is served as if its messages had not been sent. Any message may follow. Does nothing if nothing was sent
- * ahead.
- */
+ * ahead. */
 void server_disown(struct server *srv);
-/*
- * Does what server_disown() does, for a server whose borrower has already entered its own next messages in the ledger:
- * the messages that were sent ahead are entered before these.
- */
+/* Does what server_disown() does, for a server whose borrower has already entered its own next messages in the ledger:
+ * the messages that were sent ahead are entered before these. */
 void server_disown_before(struct server *srv);
 /* Returns true if srv is lent and nothing was sent ahead there, so everything still to be read is for its borrower. */
 bool server_is_borrowers_alone(const struct server *srv);
-/*
- * Returns true if a request that was sent ahead runs while RESET, belongs to no client, and has taken so long that it
- * must be cancelled, once. In server_reset.c.
- */
+/* Returns true if a request that was sent ahead runs while RESET, belongs to no client, and has taken so long that it
+ * must be cancelled, once. In server_reset.c. */
 bool server_has_stale_request(const struct server *srv, uint64_t now_us);
 void server_cancel_stale_request(struct server *srv); /* in server_reset.c */

@@ -36,18 +36,14 @@ void server_cancel_forget(struct server *srv); /* server_cancel.c: srv ends, but
 
 /* server_tls_start.c: begins TLS on a new connection. The login follows, or server_login_failed(). */
 void server_tls_begin(struct server *srv);
-/*
- * Handles the answer to pgweir's SSLRequest. If the answer begins with an error that the login is to handle, sets
- * tls_phase to STP_REFUSED_WITH_ERROR.
- */
+/* Handles the answer to pgweir's SSLRequest. If the answer begins with an error that the login is to handle, sets
+ * tls_phase to STP_REFUSED_WITH_ERROR. */
 void server_tls_answer(struct server *srv, const uint8_t *bytes, size_t len);
 /* server_dial.c: called when the handshake is over. failed: why it has failed, or NULL. */
 void server_tls_done(struct server *srv, const struct fail *failed);
 
-/*
- * server_login.c: the login. If the login can't begin, or work that a thread does for it fails, server_login_failed()
- * is called. server_login_free() abandons such work.
- */
+/* server_login.c: the login. If the login can't begin, or work that a thread does for it fails, server_login_failed()
+ * is called. server_login_free() abandons such work. */
 struct server_login;
 void server_login_begin(struct server *srv);
 void server_login_failed(struct server *srv, enum connect_failure kind, bool is_fatal, const struct fail *why);

@@ -32,8 +32,6 @@ void audit_note(struct audit *a, const char *database, const char *user, const c
 		uint64_t now_us);
 /* Calls row once for each row, with a copy of the row. Returns 0, or -1 without memory. */
 int audit_each(struct audit *a, void (*row)(const struct audit_row *row, void *arg), void *arg);
-/*
- * Returns the name of a kind: "setting", "temp_table" ... *effect is what transaction mode does about it: "follows",
- * "pins" or "asks".
- */
+/* Returns the name of a kind: "setting", "temp_table" ... *effect is what transaction mode does about it: "follows",
+ * "pins" or "asks". */
 const char *audit_kind(unsigned kind, const char **effect);

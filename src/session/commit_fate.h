@@ -38,10 +38,8 @@ struct cluster_lives {
 void cluster_lives_add(struct cluster_lives *lives, const struct cluster_mark *life);
 /* Returns true if a and b are one life: no recovery has cut the log, so numbers mean the same transactions. */
 bool cluster_mark_is_same(const struct cluster_mark *a, const struct cluster_mark *b);
-/*
- * Returns a position up to which the primaries `then` and `now` certainly have the same log; 0 if none is known;
- * UINT64_MAX if `now` has all of the log that `then` ever had. lives: other lives that were seen.
- */
+/* Returns a position up to which the primaries `then` and `now` certainly have the same log; 0 if none is known;
+ * UINT64_MAX if `now` has all of the log that `then` ever had. lives: other lives that were seen. */
 uint64_t cluster_lives_common_end(const struct cluster_mark *then, const struct cluster_mark *now,
 				  const struct cluster_lives *lives);
 
@@ -74,11 +72,9 @@ enum commit_fate {
 extern const char cluster_ask[];
 /* The question whose answer fate_read_mark() reads. Within a transaction that has not failed, it can't fail. */
 extern const char fate_ask_mark[];
-/*
- * Appends the question what became of the transaction, without a terminator; fate_read_answer() reads the answer.
+/* Appends the question what became of the transaction, without a terminator; fate_read_answer() reads the answer.
  * timeline: the timeline of the server on which the transaction ran. If the server that is asked is on this timeline,
- * the answer "committed" waits for the synchronous standbys, as the COMMIT did.
- */
+ * the answer "committed" waits for the synchronous standbys, as the COMMIT did. */
 void fate_ask_status(struct buf *sql, uint64_t xid, uint32_t timeline);
 /* Appends SQL, without a terminator, that ends the transaction's backend if the backend waits for its client within the
  * transaction. */
@@ -90,10 +86,8 @@ bool cluster_mark_read(const uint8_t *body, size_t len, struct cluster_mark *out
 bool fate_read_mark(const uint8_t *body, size_t len, struct commit_mark *out);
 bool fate_read_answer(const uint8_t *body, size_t len, struct fate_answer *out);
 
-/*
- * Judges the transaction by the answer `now`. then: the server on which the transaction ran. lives: other lives that
+/* Judges the transaction by the answer `now`. then: the server on which the transaction ran. lives: other lives that
  * were seen. *reason is set to a few words for the log. FATE_COMMITTED and FATE_ROLLED_BACK are certain if no life
- * between `then` and `now` has passed unseen.
- */
+ * between `then` and `now` has passed unseen. */
 enum commit_fate fate_judge(const struct cluster_mark *then, const struct commit_mark *mark,
 			    const struct fate_answer *now, const struct cluster_lives *lives, const char **reason);

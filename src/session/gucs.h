@@ -38,10 +38,8 @@ struct guc {
 	enum guc_kind kind;
 };
 
-/*
- * Makes a store. commons: state that the stores of a process share, which must outlive them; NULL if this store shares
- * nothing.
- */
+/* Makes a store. commons: state that the stores of a process share, which must outlive them; NULL if this store shares
+ * nothing. */
 struct guc_store *guc_store_new(uint64_t seed, struct session_commons *commons);
 void guc_store_free(struct guc_store *store);
 size_t guc_store_count(const struct guc_store *store);
@@ -51,25 +49,19 @@ struct gucs *gucs_empty(struct guc_store *store);
 /* Returns gucs with name set to value, or without it if value is NULL. gucs itself is unchanged and stays the caller's.
  */
 struct gucs *gucs_with(const struct gucs *gucs, const char *name, const char *value, enum guc_kind kind);
-/*
- * Returns gucs with all settings of this kind replaced by entries. The entries may be in any order, and their own kind
- * is ignored; if a name occurs twice, the last one counts.
- */
+/* Returns gucs with all settings of this kind replaced by entries. The entries may be in any order, and their own kind
+ * is ignored; if a name occurs twice, the last one counts. */
 struct gucs *gucs_replace(const struct gucs *gucs, enum guc_kind kind, const struct guc *entries, size_t count);
 struct gucs *gucs_ref(struct gucs *gucs);
 void gucs_unref(struct gucs *gucs); /* gucs may be NULL */
-/*
- * Returns a copy that is in no store, for another thread; NULL without memory. Only gucs_unref(), gucs_adopt() and
- * gucs_copy() may be called with it.
- */
+/* Returns a copy that is in no store, for another thread; NULL without memory. Only gucs_unref(), gucs_adopt() and
+ * gucs_copy() may be called with it. */
 struct gucs *gucs_copy(const struct gucs *gucs);
 /* Takes over a copy that gucs_copy() made. Returns the equal GUC set of this store, or NULL without memory. */
 struct gucs *gucs_adopt(struct guc_store *store, struct gucs *copy);
 
-/*
- * Changes *slot to the GUC set with name set to value, or without name if value is NULL. Returns 0, or -1 without
- * memory: *slot is then unchanged.
- */
+/* Changes *slot to the GUC set with name set to value, or without name if value is NULL. Returns 0, or -1 without
+ * memory: *slot is then unchanged. */
 int gucs_update(struct gucs **slot, const char *name, const char *value, enum guc_kind kind);
 
 /* The values of settings that are not reported are not known any more: makes each be sent again. Returns 0, or -1 (no
@@ -82,22 +74,20 @@ int gucs_move(struct gucs **slot, struct gucs *gucs);
 size_t gucs_count(const struct gucs *gucs);
 const struct guc *gucs_at(const struct gucs *gucs, size_t i);
 const struct guc *gucs_find(const struct gucs *gucs, const char *name); /* returns NULL if there is none */
-bool gucs_has(const struct gucs *gucs, const struct guc *s); /* has s with this value */
+bool gucs_has(const struct gucs *gucs, const struct guc *s); /* returns true if gucs has s with its value */
 const char *gucs_get(const struct gucs *gucs, const char *name); /* returns the value; NULL if the setting is absent */
 bool gucs_is_on(const struct gucs *gucs, const char *name); /* returns true if the setting is "on" */
-unsigned gucs_major_version(const struct gucs *gucs); /* returns it from server_version; 0 if not known */
-/*
- * Returns a number for the settings under which PostgreSQL parses, plans and compiles, and for the user that the
+unsigned gucs_major_version(const struct gucs *gucs); /* of server_version; 0 if not known */
+/* Returns a number for the settings under which PostgreSQL parses, plans and compiles, and for the user that the
  * session acts as: equal numbers mean equal settings. A number is given when it is first asked for, and is never used
- * again once no GUC set has it. Returns GUCS_CONTEXT_NONE if there are too many combinations to tell them apart.
- */
+ * again once no GUC set has it. Returns GUCS_CONTEXT_NONE if there are too many combinations to tell them apart. */
 #define GUCS_CONTEXT_NONE UINT32_MAX
 uint32_t gucs_context(struct gucs *gucs);
 
 enum gucs_leaving {
 	/* even CREATE TABLE in a trigger makes a temporary table, because search_path has pg_temp */
 	GUCS_LEAVES_TEMP = 1u << 0,
-	GUCS_LEAVES_ANYTHING = 1u << 1, /* PostgreSQL may read SQL otherwise than pgweir, by client_encoding */
+	GUCS_LEAVES_ANYTHING = 1u << 1, /* by client_encoding, PostgreSQL may read other SQL than pgweir does */
 	GUCS_LEAVES_LATE = 1u << 2, /* the session has a short limit: see guc_is_short_limit() */
 	GUCS_LEAVES_TIMERS = 1u << 3, /* the session has a timer: see guc_is_timer() */
 	GUCS_LEAVES_OPTIONS = 1u << 4, /* GDAL remembers the options that were in GUC_GDAL, and nothing resets them */

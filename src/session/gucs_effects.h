@@ -3,13 +3,11 @@
 
 #include "session/gucs.h"
 
-/*
- * Returns true if this setting affects how PostgreSQL parses, plans or compiles, or whom the session acts as: see
- * gucs_context().
- */
+/* Returns true if this setting affects how PostgreSQL parses, plans or compiles, or whom the session acts as: see
+ * gucs_context(). */
 bool guc_is_of_context(const char *name);
 
-/* Returns true for settings that affect how PostgreSQL parses, literals or anything else. */
+/* Returns true for settings that affect how PostgreSQL parses literals or anything else. */
 bool guc_is_of_parsing(const char *name);
 
 /* Returns true for settings that any user may set and reset in any version of PostgreSQL; false if that is unknown. */
@@ -20,35 +18,30 @@ bool guc_is_anybodys(const char *name);
 #define GUC_LIMIT "statement_timeout"
 bool guc_is_short_limit(const char *value);
 
-/*
- * Returns true for a timer of PostgreSQL's that may end what is sent next on the server: idle_session_timeout, which
- * runs on when its client has given the server back, and limits of less than GUC_SHORT_LIMIT_US.
- */
+/* Returns true for a timer of PostgreSQL's that may end what is sent next on the server: idle_session_timeout, which
+ * runs on when its client has given the server back, and limits of less than GUC_SHORT_LIMIT_US. */
 bool guc_is_timer(const struct guc *s);
 /* Returns gucs without its timers, as a new reference; NULL without memory. */
 struct gucs *gucs_without_timers(struct gucs *gucs);
 /* Returns true if a limit that `from` has and `to` has not may end the messages that turn `from` into `to`. */
 bool gucs_limits_changes(const struct gucs *from, const struct gucs *to);
 
-/*
- * Returns true if, in this encoding, no byte below 0x80 is part of another character, and no other character is
+/* Returns true if, in this encoding, no byte below 0x80 is part of another character, and no other character is
  * converted to such a byte, so PostgreSQL reads the same quotes and backslashes as pgweir. name: PostgreSQL's name of
- * the encoding, in any spelling that PostgreSQL accepts.
- */
+ * the encoding, in any spelling that PostgreSQL accepts. */
 bool guc_encoding_is_read(const char *name);
 
 bool gucs_is_ascii(const struct gucs *gucs); /* returns true if all names and values are ASCII */
-/*
- * Returns true if PostgreSQL makes the same plans under a and b. Compares the settings of gucs_context(), except
- * search_path: PostgreSQL itself plans anew under another search_path.
- */
+/* Returns true if PostgreSQL makes the same plans under a and b. Compares the settings of gucs_context(), except
+ * search_path: PostgreSQL itself plans anew under another search_path. */
 bool gucs_plans_as(const struct gucs *a, const struct gucs *b);
 
 /*
  * Returns true for settings that PostgreSQL reports, but that describe the server, not the session: the reported value
  * is never sent to a server, and never part of a GUC set. A client gets such values at login, from pool.welcome. Two
- * examples: an operator sets default_transaction_read_only, to make a primary read-only before a switchover; and ALTER
- * ROLE changes search_path, which is reported since PostgreSQL 18, for connected clients on each version. If a client
- * sets such a setting, pgweir learns that from the SQL, as with settings that are not reported.
+ * examples: an operator sets default_transaction_read_only, to make a primary read-only before a switchover; and an
+ * ALTER ROLE that changes search_path reaches connected clients in each version, although PostgreSQL reports
+ * search_path since 18. If a client sets such a setting, pgweir learns that from the SQL, as with settings that are not
+ * reported.
  */
 bool guc_is_read_only(const char *name);

@@ -8,9 +8,9 @@
  * least recently used go first), so short-lived clients find servers that already know their statements.
  *
  * PostgreSQL chooses the parameter types that a Parse leaves unspecified, and clients that ask for the types rely on
- * the answer. So a statement that is renewed (gets a new id) then declares the types that it was found to have, except
- * user-defined types, which may have been dropped and created again with another OID. Clients that prepare the same SQL
- * later get another statement.
+ * the answer. So when a statement is renewed (gets a new id), its Parse declares the types that PostgreSQL has chosen,
+ * except user-defined types, which may have been dropped and created again with another OID. Clients that prepare the
+ * same SQL later get another statement.
  *
  * A process with several loops has a store for each; session_commons.h decides which ids their statements have.
  *
@@ -27,7 +27,7 @@
 #define STATEMENT_PREFIX "pgweir_"
 #define STATEMENT_OVERHEAD 256u /* approximate bytes of a statement, in addition to its text */
 #define STATEMENT_NAME_MAX 48 /* bytes, with terminator */
-/* follows the prefix: a server may have a statement of this name, which is not counted */
+/* comes after the prefix in the name of a statement that a server may have, and that is not counted */
 #define STATEMENT_PLACEHOLDER "taken"
 #define STATEMENT_RAN_ONCE 1 /* in place of a fingerprint, which is not computed for SQL that has come only once */
 #define STATEMENT_FIRST_USER_TYPE 16384u /* the first user-defined type; lower OIDs are the same in all databases */
@@ -38,13 +38,13 @@ struct statement_home; /* opaque, too */
 
 /* Statistics of a statement that clients prepare unnamed, for keep_plans. Only statements/keep.c writes them. */
 struct statement_plans {
-	/* how often the statement was prepared without a pause of a minute; when it was last prepared */
+	/* how often the statement was prepared without a pause of a minute; when (s) it was last prepared */
 	uint32_t uses, used_s;
 	uint32_t unnamed_us, unnamed_count; /* mean time of its last uses without a name; the number of these uses */
 	uint32_t kept_count; /* uses under its name in the present window */
 	uint64_t kept_us; /* the total time of these uses */
 	uint32_t slow_windows; /* slow windows in a row */
-	uint32_t given_up, given_up_s; /* how often keep_plans gave it up; until when the statement gets no name */
+	uint32_t given_up, given_up_s; /* how often keep_plans gave the statement up; until when (s) it gets no name */
 };
 
 struct statement {
@@ -52,7 +52,7 @@ struct statement {
 	struct statement_home *home;
 	size_t len; /* bytes of the query, its terminator, an int16 count and int32 types */
 	size_t query_len; /* bytes of the query, without terminator */
-	char name[STATEMENT_NAME_MAX]; /* on servers */
+	char name[STATEMENT_NAME_MAX]; /* the statement's name on servers */
 	uint8_t name_len; /* without terminator */
 	uint32_t context; /* number of gucs_context(); 0 if the context does not matter */
 	/* the shape of its rows (fields_description_hash) under this id; 0 if not known yet */
@@ -71,10 +71,8 @@ struct statement {
 	const void *valid_pool, *valid_gucs;
 };
 
-/*
- * Makes a store. tag: secret, random, and the same for all stores of a process. commons: shared by these stores, which
- * it must outlive; NULL if there is one store. idle_bytes_max limits the statements without references.
- */
+/* Makes a store. tag: secret, random, and the same for all stores of a process. commons: shared by these stores, which
+ * it must outlive; NULL if there is one store. idle_bytes_max limits the statements without references. */
 struct statement_store *statement_store_new(uint64_t seed, uint64_t tag, struct session_commons *commons,
 					    size_t idle_bytes_max);
 /* Changes idle_bytes_max. Statements above the limit are freed at once. */
@@ -83,11 +81,9 @@ void statement_store_free(struct statement_store *store); /* call this after all
 /* Returns the home of this name (hosts and database), with a new reference; NULL without memory. */
 struct statement_home *statement_home_get(struct statement_store *store, const char *name);
 void statement_home_unref(struct statement_home *home); /* home may be NULL */
-/*
- * Call this when tables of the home's database have changed, because earlier plans may be wrong or refused ("cached
+/* Call this when tables of the home's database have changed, because earlier plans may be wrong or refused ("cached
  * plan must not change result type"). All statements of the homes of this name, in all stores of the process, become
- * due to be renewed.
- */
+ * due to be renewed. */
 void statement_home_renew(struct statement_home *home);
 /* Returns a new reference to the statement with these bytes (rest of fields_parse), refreshed; NULL without memory. */
 struct statement *statement_get(struct statement_home *home, const uint8_t *bytes, size_t len, size_t query_len,
@@ -97,14 +93,10 @@ struct statement *statement_peek(const struct statement_home *home, const uint8_
 /* Returns a statement that is not shared, even if its SQL is stored already; NULL without memory. */
 struct statement *statement_new_unshared(struct statement_home *home, const uint8_t *bytes, size_t len,
 					 size_t query_len);
-/*
- * Notes the parameter types that PostgreSQL has chosen for st. body: a ParameterDescription for st under its present
- * name; ignored if malformed.
- */
+/* Notes the parameter types that PostgreSQL has chosen for st. body: a ParameterDescription for st under its present
+ * name; ignored if malformed. */
 void statement_learn_types(struct statement *st, const uint8_t *body, size_t len);
-/*
- * Returns the types that were learnt (borrowed), in the form of statement_learn_types(); NULL if none were learnt.
- */
+/* Returns the types that were learnt (borrowed), in the form of statement_learn_types(); NULL if none were learnt. */
 const uint8_t *statement_learnt_types(const struct statement *st, size_t *len);
 /* Returns true if the statement was found to have exactly these types, here or in another loop. */
 bool statement_check_types(struct statement *st, const uint8_t *body, size_t len);
@@ -112,17 +104,15 @@ bool statement_check_types(struct statement *st, const uint8_t *body, size_t len
 bool statement_check_shape(struct statement *st, uint32_t shape);
 /* Returns true if the statement has, or may have, parameters whose types are not declared. */
 bool statement_has_open_types(const struct statement *st);
-/*
- * Gives the statement a new id and name, so servers prepare it again at its next use, with the parameter types that
- * were learnt. Unshared statements stay as they are.
- */
+/* Gives the statement a new id and name, so servers prepare it again at its next use, with the parameter types that
+ * were learnt. Unshared statements stay as they are. */
 void statement_renew(struct statement *st);
 /* call this before the id or name of st is used: renews st if that is due */
 void statement_refresh(struct statement *st);
 struct statement *statement_ref(struct statement *st);
 void statement_unref(struct statement *st); /* st may be NULL */
-void statement_name_of(const struct statement_store *store, uint64_t id,
-		       char name[static STATEMENT_NAME_MAX]); /* writes the name on servers */
+/* writes the name on servers */
+void statement_name_of(const struct statement_store *store, uint64_t id, char name[static STATEMENT_NAME_MAX]);
 /* Writes the name of a statement of pgweir's own, which belongs to no client: the prefix, then `what`. */
 void statement_special_name(const struct statement_store *store, const char *what,
 			    char name[static STATEMENT_NAME_MAX]);
@@ -160,7 +150,8 @@ statement_parse_traits(struct statement *st)
 }
 
 size_t statement_store_count(const struct statement_store *store);
-size_t statement_store_bytes(const struct statement_store *store); /* of all statements, with references or without */
+/* bytes of all statements, with references or without */
+size_t statement_store_bytes(const struct statement_store *store);
 size_t statement_store_held_bytes(const struct statement_store *store);
 /* Calls row for each shared statement, with its number of references. row must not change the store. */
 void statement_store_each(const struct statement_store *store,

@@ -19,7 +19,7 @@ struct listeners; /* opaque; defined in listeners.c */
 struct listeners_settings {
 	struct event_base *base;
 	struct log *log;
-	/* As in struct listener_settings. */
+	/* as in struct listener_settings */
 	void (*on_accept)(int fd, const struct sockaddr *peer, bool is_unix, void *arg);
 	void (*on_exhausted)(int error, void *arg);
 	void *arg;
@@ -32,7 +32,7 @@ struct listeners_fresh {
 	bool is_changed; /* if false, the present listeners stay, whatever the configuration says */
 };
 
-/* has no listener yet; never returns NULL */
+/* Makes the list, without a listener yet. Never returns NULL. */
 struct listeners *listeners_new(const struct listeners_settings *settings);
 void listeners_free(struct listeners *l); /* l may be NULL */
 
@@ -68,7 +68,7 @@ void listeners_give_away(struct listeners *l);
 
 /* --- a restart, in the new process: nothing is accepted before listeners_begin() --- */
 
-/* Announces sockets of the old process. are_passed is what listeners_are_passed() returned there. */
+/* Both announce sockets of the old process. are_passed: what listeners_are_passed() returned there. */
 void listeners_hold(struct listeners *l);
 void listeners_set_passed(struct listeners *l, bool are_passed);
 /* Keeps a socket until it is taken. Takes fd. kind is 'S' (SQL) or 'H' (HTTP). */

@@ -47,8 +47,8 @@ void setup_load_rules(const struct config *config, struct hba **hba, struct iden
 /* files.c: loads the TLS context for clients; *out is NULL if TLS is not offered to them. Returns 0, or -1 with *why
  * set. */
 int setup_load_tls(const struct config *config, struct tls_context **out, struct fail *why);
-int setup_load_http_tls(const struct config *config, struct tls_context **out,
-			struct fail *why); /* the same for [http] */
+/* does the same for [http] */
+int setup_load_http_tls(const struct config *config, struct tls_context **out, struct fail *why);
 
 /* --- logs.c --- */
 

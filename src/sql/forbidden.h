@@ -15,7 +15,7 @@
 #include <stddef.h>
 
 /*
- * Returns the kind of a statement in sql that is in `refuse`: the lowest kind if there are several; or
- * FORBIDDEN_NOTHING. `refuse` is a set of FORBIDDEN_BIT(), `options` a set of enum scan_option.
+ * Returns the lowest kind in `refuse` of which sql has a statement, or FORBIDDEN_NOTHING. `refuse` is a set of
+ * FORBIDDEN_BIT(), `options` a set of enum scan_option.
  */
 enum forbidden forbidden_find(unsigned refuse, unsigned options, const char *sql, size_t len);

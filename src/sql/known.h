@@ -1,9 +1,9 @@
 /*
  * src/sql/known.h - recognizes statements whose effect on the session is known from their SQL alone.
  *
- * Cuts SQL into its statements. Recognizes statements that need no probe, and some more that features look for. All
- * others, and doubtful ones, are KNOWN_NOT: for these the flags of scan.h decide. Identifiers are folded and truncated
- * as PostgreSQL does; literals are unescaped. The functions are pure and allocate nothing.
+ * Cuts SQL into its statements. Recognizes statements that need no probe, and some others that features look for. All
+ * other and all doubtful statements are KNOWN_NOT: for these, the flags of scan.h decide. Identifiers are folded and
+ * truncated as PostgreSQL does; literals are unescaped. The functions are pure and allocate nothing.
  *
  * Borrows: the SQL, until its reader is done; struct known holds copies.
  */
@@ -64,11 +64,12 @@ struct known {
 	 * 0 if a literal gives one of these: then the field name, value or is_local has it. */
 	uint8_t name_param, value_param, local_param;
 	bool is_local; /* true for SET LOCAL, and if the third argument of set_config() is true */
-	bool is_read_only, has_other_mode; /* BEGIN: the statement has READ ONLY; it has READ WRITE or SERIALIZABLE */
+	/* BEGIN: is_read_only: it has READ ONLY; has_other_mode: it has READ WRITE or SERIALIZABLE */
+	bool is_read_only, has_other_mode;
 	uint8_t modes; /* BEGIN: the index of its modes in known_modes, from 1 on; 0 if they are not in known_modes */
-	/* SET, SET LOCAL: the setting's name, folded to lower case: "role", "timezone", "client_encoding"; "" for SET
-	 * LOCAL in a form without a setting's name, such as SET LOCAL TIME ZONE, and for one whose value is needed, but
-	 * can't be read. "session_authorization" is never known. */
+	/* SET, SET LOCAL: the setting's name, folded to lower case: "role", "timezone", "client_encoding"; "" for a SET
+	 * LOCAL without a setting's name, such as SET LOCAL TIME ZONE, or whose value is needed but can't be read.
+	 * "session_authorization" is never known. */
 	char name[KNOWN_NAME_MAX];
 	/* SET, and SET LOCAL of search_path and pgweir.min_lsn: the value as set_config() takes it. Lists (search_path
 	 * = a, "B c") are joined by ", " and quoted as needed. */
@@ -112,8 +113,8 @@ enum known_kind known_only(struct known *k, unsigned options, const char *sql, s
 /* Returns true for settings that each transaction sets to their defaults, such as transaction_isolation. */
 bool known_is_transaction_setting(const char *name);
 /*
- * The modes of BEGIN that have an index (struct known.modes), from 1 on. A standby refuses modes for which
- * has_other_mode is set.
+ * The modes of BEGIN; struct known.modes has the index of one of them, from 1 on. A standby refuses a BEGIN with
+ * has_other_mode.
  */
 #define KNOWN_MODES 13
 extern const char *const known_modes[KNOWN_MODES];
@@ -128,6 +129,5 @@ bool known_next_custom(struct known_reader *r, char name[static KNOWN_NAME_MAX])
 
 /*
  * Returns true if SET quotes the setting's elements (GUC_LIST_QUOTE). No extension has such settings. (known_setting.c)
- *
  */
 bool known_quotes_elements(const char *name);

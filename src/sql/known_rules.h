@@ -17,7 +17,8 @@ bool known_skip_word(struct known_reader *r, const char *word);
 bool known_skip_char(struct known_reader *r, char c);
 /* Returns true at a semicolon or the end of the SQL. */
 bool known_is_over(const struct known_reader *r);
-/* Moves to this word outside of parentheses, or to the statement's end; with "", always to the statement's end. */
+/* Moves to this word outside of parentheses, or to the statement's end; if word is "", always to the statement's
+ * end. */
 void known_skip_to(struct known_reader *r, const char *word);
 /* Reads an identifier, folded and truncated to 63 bytes as PostgreSQL does. */
 bool known_take_identifier(struct known_reader *r, char name[static KNOWN_NAME_MAX]);

@@ -23,7 +23,7 @@ enum scan_flag {
 	SCAN_SETTING = 1u << 0, /* SET (except LOCAL, TRANSACTION, CONSTRAINTS), RESET, DISCARD, set_config() */
 	SCAN_TEMP = 1u << 1, /* [CREATE|INTO ...] TEMP[ORARY], pg_temp in any spelling */
 	SCAN_LOCK = 1u << 2, /* pg_[try_]advisory_*lock*, except pg_[try_]advisory_xact_lock* */
-	SCAN_CURSOR = 1u << 3, /* WITH HOLD */
+	SCAN_CURSOR = 1u << 3, /* cursors WITH HOLD */
 	SCAN_PREPARE = 1u << 4, /* PREPARE (not TRANSACTION), DEALLOCATE, DISCARD */
 	SCAN_LISTEN = 1u << 5, /* LISTEN, UNLISTEN, DISCARD */
 	SCAN_CODE = 1u << 6, /* DO, and functions that run SQL given as an argument */
@@ -92,8 +92,8 @@ scan_is_lead(unsigned options, char c)
 
 /*
  * Literals that don't matter: numbers, and strings (without their quotes) that have no backslashes and don't name
- * pg_temp. With other values in their places, the scan's result would be the same. Not every literal that does not
- * matter is listed.
+ * pg_temp. With other values in their places, the scan would have the same result. The list may lack some literals that
+ * don't matter.
  */
 struct scan_literals {
 	const char *sql; /* the beginning of the SQL */
@@ -152,7 +152,7 @@ uint32_t scan_text_literals(struct scan *s, unsigned options, const char *sql, s
 			    struct scan_literals *literals);
 /*
  * Scans sql once under each combination of options, because earlier SQL may change the session's settings before
- * PostgreSQL reads this SQL. Returns the union of the flags, which is in s, too, as is the union of the hints. Options
+ * PostgreSQL reads this SQL. Returns the union of the flags; s has that union, and the union of the hints. Options
  * under which the SQL does not end properly don't count: PostgreSQL would refuse it.
  */
 uint32_t scan_text_all_options(struct scan *s, const char *sql, size_t len);

@@ -8,9 +8,9 @@
  *
  * The memory is a set-associative table of fixed size, whose skeletons take SCAN_MEMORY_BYTES at most. A hash of the
  * SQL chooses the set. An entry is made when similar SQL is scanned for the second time within a few scans in the set,
- * so SQL that hardly ever comes again costs a hash and no copy. SQL whose hash collides costs a scan. In addition,
- * SCAN_MEMORY_SAME texts that came twice are kept with their literals, and found by a hash of some bytes. The functions
- * are pure.
+ * so SQL that hardly ever comes again costs a hash and no copy. If the hashes of two texts collide, that costs a scan.
+ * In addition, SCAN_MEMORY_SAME texts that came twice are kept with their literals, and found by a hash of some bytes.
+ * The functions are pure.
  *
  * Owns: the texts.
  */
@@ -36,7 +36,7 @@ struct scan_memory {
 		unsigned next, next_scanned; /* the indexes in places[] and scanned[] that are used next */
 		struct scanned_sql {
 			uint64_t hash; /* 0 if the entry is empty */
-			/* the caller's, of all SQL with this skeleton; 0 if it is not known yet */
+			/* the caller's: the fingerprint of all SQL with this skeleton; 0 if not known yet */
 			uint64_t fingerprint;
 			struct sql_risk risk; /* the caller's; zeroed at first */
 			uint32_t flags, hints;

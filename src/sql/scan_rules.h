@@ -12,7 +12,7 @@
 /* The kind of a token: one of these values, or an enum sql_word. */
 enum scan_last {
 	LAST_START, /* no token: a statement begins */
-	LAST_WORD = SQL_WORDS_END, /* a word that was not looked up yet, as mostly it does not matter */
+	LAST_WORD = SQL_WORDS_END, /* a word that was not looked up yet, because mostly it does not matter */
 	LAST_KEYWORD,
 	LAST_IDENTIFIER, /* quoted or not */
 	LAST_QUOTED,

@@ -1,5 +1,5 @@
 /*
- * src/sql/skeleton.h - SQL without its values. A skeleton stands for all SQL that differs only in these.
+ * src/sql/skeleton.h - SQL without its values. A skeleton stands for all SQL that differs only in values.
  *
  * A skeleton has the parts of SQL between the literals that don't matter (struct scan_literals). After IN or VALUES, or
  * in ARRAY[], there may be a list of values. If the list consists of three or more rows that look alike, and nothing
@@ -17,7 +17,8 @@
 /* The SQL between two literals. */
 struct sql_part {
 	uint16_t len;
-	/* literals in a row, if the literal before this part ends the second of equal rows (more may follow); else 0 */
+	/* literals in a row, if the literal before this part ends the second of two equal rows that more may follow;
+	 * else 0 */
 	uint16_t back;
 };
 

@@ -19,7 +19,7 @@ enum sql_class {
 	DOLLAR = 8,
 	MARK = 16, /* a quote, or a character that may begin a comment */
 	OPERATOR = 32,
-	TAG = WORD_START | DIGIT, /* in the tag of a dollar quote, except for its first letter */
+	TAG = WORD_START | DIGIT, /* what the tag of a dollar quote may have after its first character */
 	WORD = TAG | DOLLAR
 };
 

@@ -1,5 +1,5 @@
 /*
- * src/state/compiled.h - which code of the database SQL may reach, and which client's plans of that code a server has.
+ * src/state/compiled.h - the database's code that SQL may reach, and the client whose plans of that code a server has.
  */
 #pragma once
 
@@ -16,7 +16,7 @@ unsigned
 state_risk_of_loan(struct exchange *x); /* returns the risk (enum state_part) of all SQL that x has run in its loan */
 /* Call when a command has completed with the tag loan.tag: it may have changed functions, or what calls a function. */
 void state_note_code_change(struct exchange *x);
-/* Call when x loses or leaves its server: if pgweir does not follow x, its unanswered SQL may have made any code. */
+/* Call when x loses or leaves its server: if pgweir does not follow x, unanswered SQL of x may have made any code. */
 void state_assume_unseen_code(struct exchange *x);
 /* Call when a transaction has ended. If is_done, other clients see its changes of code from now on. */
 void state_end_code_changes(struct exchange *x, bool is_done);
@@ -25,10 +25,8 @@ void state_end_code_changes(struct exchange *x, bool is_done);
 bool state_needs_plans(const struct exchange *x, const char *sql, size_t len, unsigned risk);
 /* Returns true if the plans on x's server may differ from those that x would have made. */
 bool state_differs_in_plans(const struct exchange *x);
-/*
- * Call when x has just borrowed a server that has plans, or a random() state that another client may know. needs_plans:
- * what state_needs_plans() has returned for the SQL that x will run there.
- */
+/* Call when x has just borrowed a server that has plans, or a random() state that another client may know. needs_plans:
+ * what state_needs_plans() has returned for the SQL that x will run there. */
 void state_meets_others(struct exchange *x, bool needs_plans);
 /* Call when a setting of the context (session/gucs.h) is being changed: each later request of the loan that could meet
  * other clients' plans is then checked. */

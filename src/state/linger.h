@@ -5,8 +5,7 @@
 
 #include "exchange/exchange.h"
 
-/* Call when a client waits for a server: clients that linger release theirs, from the loop and not from within this
- * call. */
+/* Call when a client waits for a server: clients that linger release their servers later, from the loop. */
 void state_yield(struct exchange_env *env);
 void state_linger_init(struct exchange_env *env); /* call after env->base is set */
 void state_linger_fini(struct exchange_env *env);
@@ -17,7 +16,7 @@ bool state_waits_for_sequences(const struct exchange *x, uint32_t flags);
 /* Returns true if SQL with these flags, in a failed transaction, may leave that transaction and then read what other
  * clients have left. */
 bool state_must_not_read_sequences(const struct exchange *x, uint32_t flags);
-/* If currval() or lastval() has raised the client's error e because its server was changed, sends the client that error
- * with a hint, and returns true. */
+/* If currval() or lastval() has raised the client's error e because the client got another server, sends the client
+ * that error with a hint, and returns true. */
 bool state_hint_at_returning(struct exchange *x, const struct error_fields *e, const uint8_t *message, size_t len);
 void state_discard_settled(struct server *srv, enum owed_end how);

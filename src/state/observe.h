@@ -1,26 +1,22 @@
 /*
- * src/state/observe.h - what SQL of a client with a server, which is about to be sent, may leave in the session.
+ * src/state/observe.h - what SQL that is about to be sent to a client's server may leave in the session.
  */
 #pragma once
 
 #include "exchange/exchange.h"
 #include "exchange/request.h"
 
-/*
- * A row of relay/features.c. If m->have < m->total, the rest of the Query comes by state_text(). Returns STEP_FORWARD;
+/* A row of relay/features.c. If m->have < m->total, the rest of the Query comes by state_text(). Returns STEP_FORWARD;
  * STEP_SENT if m->instead is to be sent in place of m, and the client gets only the first m->shown CommandCompletes;
- * STEP_HOLD; or STEP_FAILED.
- */
+ * STEP_HOLD; or STEP_FAILED. */
 enum feature_step state_query(struct exchange *x, struct request *m);
 /* Returns STEP_FORWARD; STEP_HOLD; STEP_FAILED; or STEP_SENT if m->instead, SQL that PostgreSQL refuses in a failed
  * transaction, is to be sent in place of m. */
 enum feature_step state_query_of_sequences(struct exchange *x, struct request *m);
 enum feature_step state_bind_of_sequences(struct exchange *x, struct request *m);
-/*
- * If the SQL of this Parse may meet values or plans that other clients have left on the server, sends a DISCARD ahead
+/* If the SQL of this Parse may meet values or plans that other clients have left on the server, sends a DISCARD ahead
  * of the Sync group that the Parse begins. (Within the group, the client's first Execute would no longer be the group's
- * first.) Returns STEP_FORWARD or STEP_HOLD.
- */
+ * first.) Returns STEP_FORWARD or STEP_HOLD. */
 enum feature_step state_parse_ahead(struct exchange *x, struct request *m);
 /* Returns true if a Parse whose SQL has flags or a risk must be seen by state_parse_ahead(). */
 static inline bool
@@ -32,10 +28,10 @@ state_must_look_ahead(const struct exchange *x)
 				  srv->plans_of != NULL || srv->loan.has_foreign_plans);
 }
 enum feature_step state_bind(struct exchange *x, struct request *m);
-/* The fast lane: returns true if nothing is recorded or in progress that the client's next message must wait for or may
- * change. */
+/* For the fast lane: returns true if nothing is recorded or in progress for which the client's next message must wait,
+ * or which that message may change. */
 bool state_is_quiet(const struct exchange *x);
-/* Returns true if earlier SQL may change how PostgreSQL reads the next SQL, even if the earlier SQL does not show
+/* Returns true if earlier SQL may change how PostgreSQL reads the next SQL, though the earlier SQL's words may not show
  * that. */
 bool state_reads_anyhow(const struct exchange *x);
 /* Call when plain SQL with these flags, which need not wait for sequences, is about to run. */
@@ -47,8 +43,8 @@ void state_text(struct exchange *x, const uint8_t *bytes, size_t len, bool is_en
 /* Call for a Parse that is sent as it is. Records its flags for all later Binds, because pgweir will not know which of
  * such Parses a Bind runs. */
 enum feature_step state_passed_parse(struct exchange *x, const char *sql, size_t have, size_t len);
-/* Like state_passed_parse() in session mode, where only the audit needs it. */
-enum feature_step state_audit_parse(struct exchange *x, struct request *m); /* returns FORWARD */
+/* Like state_passed_parse(), in session mode, where only the audit needs the Parse. */
+enum feature_step state_audit_parse(struct exchange *x, struct request *m); /* returns STEP_FORWARD */
 enum feature_step state_before_execute(struct exchange *x, struct request *m);
 void state_after_execute(struct exchange *x, const char *portal);
 void state_function_call(struct exchange *x);
@@ -60,12 +56,11 @@ bool state_ends_discard(struct exchange *x);
  * next request is sent. */
 bool state_must_ask_first(const struct exchange *x);
 
-/* --- context.c: under which settings PostgreSQL reads SQL: which clients may share a prepared statement --- */
-/*
- * Writes to *context the context (gucs_context()) of the settings under which PostgreSQL reads this SQL, or 0 if no
+/* --- context.c: the settings under which PostgreSQL reads SQL, and so the clients that may share a prepared statement
+ * --- */
+/* Writes to *context the context (gucs_context()) of the settings under which PostgreSQL reads this SQL, or 0 if no
  * setting matters. v: the traits of the SQL, with the hints of a Parse. Returns false if the SQL must not be shared
- * with other clients at all.
- */
+ * with other clients at all. */
 bool state_statement_context(const struct exchange *x, const struct sql_traits *v, uint32_t *context);
 /* Returns true if PostgreSQL certainly reads SQL that is sent now under the settings in the client's GUC set. */
 bool state_reads_as_gucs(const struct exchange *x);

@@ -11,35 +11,32 @@ void state_free(struct exchange *x);
 /*
  * Appends to b the messages that run this SQL (Parse, Bind, Execute), and enters them in the ledger. The statement is
  * the unnamed one, or STATEMENT_PLACEHOLDER if the client's unnamed statement must stay (loan.must_keep_unnamed). ref:
- * for the ledger entry of the Execute. Within a request or a transaction, a named portal is used and closed, because
- * the client may have bound the unnamed portal; and if it has not, its own Execute of that portal must still fail.
+ * for the ledger entry of the Execute. Within a request or a transaction, a named portal is used and closed: the client
+ * may have bound the unnamed portal, and if it has not, its own Execute of the unnamed portal must still fail.
  */
 void state_run(struct exchange *x, struct buf *b, const char *sql, enum owed_to to, void *ref);
 
 /* --- commit.c: the end of a transaction: may the server be given back, and with what state? --- */
-/* Call when a transaction has ended. If no effect or suspicion remains to be settled, forgets the settings of before
- * the transaction. */
+/* Call when a transaction has ended. If no effect or suspicion remains to be settled, forgets the settings that held
+ * before the transaction. */
 void state_transaction_over(struct exchange *x);
-/*
- * Call when nothing is owed and no transaction is open. Returns true if the server may be given back; false if
+/* Call when nothing is owed and no transaction is open. Returns true if the server may be given back; false if
  * something is in progress, or the client is pinned. has_long_statement pins the client: only this server has that
- * statement.
- */
+ * statement. */
 MAY_CLOSE bool state_settle(struct exchange *x, bool has_long_statement);
-bool state_is_dirty(
-    const struct exchange *x,
-    const struct server *srv); /* returns true if x has left state on srv that is not settled, or is pinned */
+/* returns true if x has left state on srv that is not settled, or is pinned */
+bool state_is_dirty(const struct exchange *x, const struct server *srv);
 bool state_is_tainted(const struct exchange *x); /* the client's server can't be washed (LOAD): it must be closed */
 /* Returns the parts (enum state_part) that must be washed off the client's server before another client gets it. */
 unsigned state_parts_to_wash(struct exchange *x);
 /* Sends SQL that turns the server's GUC set into the client's, ahead of the next message. Returns 0, or -1 without
  * memory. */
 int state_replay(struct exchange *x);
-void state_encoding_changed(struct exchange *x,
-			    const char *encoding); /* call when the server has reported this client_encoding */
-void state_note_encoding(struct exchange *x,
-			 const char *encoding); /* call when the client's SQL may be in this encoding: if pgweir can't
-						   read SQL in it, the session counts as unread from now on */
+/* call when the server has reported this client_encoding */
+void state_encoding_changed(struct exchange *x, const char *encoding);
+/* call when the client's SQL may be in this encoding: if pgweir can't read SQL in it, the session counts as unread from
+ * now on */
+void state_note_encoding(struct exchange *x, const char *encoding);
 
 /* --- ask.c: the answer of a server that was asked which state is left in the session --- */
 void state_probe_row(struct server *srv, const uint8_t *body, size_t len, bool is_whole);
@@ -52,13 +49,13 @@ void state_probe_cancelled(struct exchange *x); /* call when a cancel was sent f
 /* --- pins.c: why a client keeps its server between transactions, and the consequences of losing that server --- */
 /* returns true if the client's next request is answered with the FATAL error *why */
 bool state_is_refused(const struct exchange *x, struct fail *why);
-bool state_ties(const struct exchange *x,
-		enum feature_tie to); /* returns true if the client is pinned to its server; with TIE_PROCESS also if
-					 its session has state outside its GUC set */
+/* returns true if the client is pinned to its server; with TIE_PROCESS also if its session has state outside its GUC
+ * set */
+bool state_ties(const struct exchange *x, enum feature_tie to);
 /* Call when the server was lost, with settings of the client's: the client's next request is answered with *why, as
  * FATAL. Returns 0, or -1 without memory. */
 int state_lose(struct exchange *x, const struct fail *why);
-/* call when the client's server was lost before it has executed the recorded effects */
+/* call when the client's server was lost before the server has executed the recorded effects */
 void state_forget_request(struct exchange *x);
 /* Returns true if the client has asked to keep the server that it has, or gets next: SET pgweir.pin. */
 bool state_asks_for_pin(const struct exchange *x);

@@ -1,6 +1,6 @@
 /*
- * src/state/state_state.h - what a client's requests leave in the session, in transaction mode: suspect cheaply,
- * ask the server, never guess. Only for the files of this folder.
+ * src/state/state_state.h - what a client's requests leave in the session, in transaction mode: pgweir suspects
+ * cheaply, asks the server and never guesses. Only for the files of this folder.
  *
  *   observe.c   scans SQL once (a prepared statement when it is first seen)
  *   notes.c     records what that SQL does: as an effect if that is known (an effect counts if the transaction
@@ -49,8 +49,9 @@ struct effect {
 enum discard_phase {
 	DISCARD_NOT,
 	DISCARD_SENT,
-	DISCARD_DONE, /* PostgreSQL has completed the DISCARD ALL, which pgweir has foreseen or, in SQL that was too
-			 long to be read at once, has not */
+	/* PostgreSQL has completed the DISCARD ALL (pgweir foresaw it, unless its SQL was too long to be read at
+	 * once) */
+	DISCARD_DONE,
 	/* the client goes on without a Sync, so pgweir has sent a Sync, after which PostgreSQL reports settings */
 	DISCARD_SYNCED
 };
@@ -68,7 +69,7 @@ struct client_session {
 	struct scan *scan; /* owned; NULL if no SQL comes in pieces */
 	bool is_parse_scanned; /* `scan` is of a Parse that is sent as it is; set and cleared by begin_pieces() */
 	/* flags of all Parses that were sent as they are, and of DISCARD in session mode, because pgweir does not know
-	 * which of them a Bind runs */
+	 * which of these Parses a Bind runs */
 	uint32_t passed_flags;
 	/* the statement that the unnamed portal runs, if its effects must be recorded at the Execute; else NULL */
 	struct statement *bound; /* a reference of its own */
@@ -113,8 +114,8 @@ void state_forget_before(struct client_session *s);
 void state_run_ahead(struct exchange *x, const char *sql, void *ref);
 
 /* state/context.c */
-/* Returns true if this transaction has made settings, or a probe of settings is in progress: settings may be in force
- * that are not in the client's GUC set (yet). */
+/* Returns true if this transaction has made settings, or a probe of settings is in progress: settings that are not in
+ * the client's GUC set (yet) may be in force. */
 bool state_has_uncommitted_effects(const struct exchange *x);
 
 /* Records a SET LOCAL, or the like, of this setting ("" stands for any). */
@@ -126,11 +127,9 @@ state_seal_plans(const struct loan *l); /* for a loan that has run SQL with RISK
 
 /* state/notes.c */
 void state_audit(struct exchange *x, uint32_t flags);
-void state_take_name(struct client_session *s, struct server *srv, const char *name); /* of a custom setting */
-/*
- * Records that SQL with these flags, whose effect is unknown, is about to run. names: the scan that has the names of
- * settings in the SQL, or NULL. Returns STEP_FORWARD or STEP_FAILED.
- */
+void state_take_name(struct client_session *s, struct server *srv, const char *name); /* name: of a custom setting */
+/* Records that SQL with these flags, whose effect is unknown, is about to run. names: the scan that has the names of
+ * settings in the SQL, or NULL. Returns STEP_FORWARD or STEP_FAILED. */
 enum feature_step state_suspect(struct exchange *x, uint32_t flags, const struct scan *names);
 /* Records an EXECUTE of a statement that was made by SQL PREPARE. Returns as state_suspect() does. */
 enum feature_step state_note_execute(struct exchange *x, const char *name);
@@ -154,8 +153,8 @@ void state_follow_reset(struct exchange *x, const struct known_text *text);
  */
 struct gucs *state_startup_gucs(const struct exchange *x);
 
-/* Gives the client this GUC set (takes it), and reports the changes. Returns 0, or -1 without memory (gucs may be
- * NULL). */
+/* Gives the client this GUC set, takes over its reference, and reports the changes to the client. Returns 0, or -1
+ * without memory (gucs may be NULL). */
 int state_become(struct exchange *x, struct gucs *gucs);
 
 /* state/linger.c */

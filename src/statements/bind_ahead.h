@@ -10,9 +10,10 @@
  * statements/keep.h. */
 void statements_put_kept_bind(const struct statement *st, const uint8_t *bind, size_t len, struct buf *out);
 /*
- * Appends to out a complete Bind of a named statement (len bytes of message) of a client without a server, in the form
- * for srv, which another client has. Returns the statement, borrowed; or NULL if the Bind alone would not do, or x is
- * in the middle of a change of its statements.
+ * Appends to out the complete Bind (a message of len bytes) of x, which has no server, in the form for srv, which
+ * another client has. Returns the statement, borrowed; or NULL, with nothing appended, if the statement is unnamed,
+ * unknown, being changed, or shared under settings other than x's, if srv does not have it, or if the portal has a
+ * name.
  */
 struct statement *statements_put_bind_ahead(const struct exchange *x, struct server *srv, const uint8_t *bind,
 					    size_t len, struct buf *out);

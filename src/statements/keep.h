@@ -14,7 +14,7 @@
 #include "statements/statements_state.h"
 
 /*
- * Handles a complete Parse of st, unnamed and plain, of a client with a server. Returns STEP_SENT if the Parse is in
+ * Handles a complete, unnamed and plain Parse of st, from a client with a server. Returns STEP_SENT if the Parse is in
  * the ledger and must not be sent; the reference to st is taken then. Returns STEP_FORWARD, with nothing changed, if
  * the Parse must be sent as it is; STEP_FAILED without memory. risk: what state_risk_of() has returned.
  */

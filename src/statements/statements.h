@@ -14,7 +14,7 @@
  * return STEP_FORWARD if statements are not concerned; STEP_SENT if the message is in the ledger, and the bytes to send
  * are in the outbox; STEP_HOLD; or STEP_FAILED without memory.
  */
-/* Find the statement that the message names: m->named, m->statement. */
+/* Both find the statement that the message names, and set m->named and m->statement. */
 enum feature_step statements_find_bound(struct exchange *x, struct request *m);
 enum feature_step statements_find_described(struct exchange *x, struct request *m);
 /* Returns STEP_SENT if other bytes were sent for the first m->used bytes of the Bind; the rest must be sent as it is.
@@ -74,7 +74,7 @@ void statements_described(struct server *srv, const struct owed *o, uint8_t type
  * names; STEP_HOLD if it may be answered here after all earlier messages; STEP_FORWARD if it needs the server.
  */
 enum feature_step statements_deallocate_here(struct exchange *x, const struct request *m);
-/* Rows of relay/features.c: return FORWARD, HOLD or FAILED. */
+/* Rows of relay/features.c: return STEP_FORWARD, STEP_HOLD or STEP_FAILED. */
 enum feature_step statements_deallocate_query(struct exchange *x, struct request *m);
 enum feature_step statements_deallocate_bind(struct exchange *x, struct request *m);
 /* call when this Query is about to run */
@@ -84,14 +84,13 @@ void statements_deallocated(struct exchange *x, bool is_all);
 
 /* --- names.c --- */
 uint32_t statements_named_count(const struct exchange *x); /* number of names that the client ever gave */
-/* Forgets the client's statement of this name, unless the client named it when its count of names was at most
- * named_count. */
+/* Forgets the client's statement of this name, unless the name is one of the first named_count that the client gave. */
 void statements_forget_since(struct exchange *x, const char *name, uint32_t named_count);
 /* Returns the statement that the client calls by this name ("" for the unnamed one), borrowed, or NULL if it is
  * unknown. */
 struct statement *statements_called(const struct exchange *x, const char *name);
-/* Returns false if the statement of this name ("" for the unnamed one) is certainly no BEGIN with a mode. While none of
- * the client's named statements may be such a BEGIN, the call is cheap for a name. */
+/* Returns false if the statement of this name ("" for the unnamed one) is certainly no BEGIN with a mode. For a name,
+ * the call is cheap while none of the client's named statements may be such a BEGIN. */
 bool statements_may_begin(const struct exchange *x, const char *name);
 size_t statements_count(const struct exchange *x);
 /* Always true, because the fast lane looks at each name itself. */

@@ -33,8 +33,8 @@ enum name_event { NAME_PARSED, NAME_NOT_PARSED, NAME_CLOSE_SENT, NAME_CLOSED, NA
 enum rows_known {
 	ROWS_UNTOLD,
 	ROWS_TOLD,
-	ROWS_CHANGED /* pgweir's Describe, sent for the id `asked`, has found other rows or types than the client knows
-		      */
+	/* pgweir's Describe, sent for the id `asked`, has found other rows or types than the client knows */
+	ROWS_CHANGED
 };
 
 /* The Describe that is in progress. */
@@ -67,8 +67,9 @@ struct client_statement {
 	enum rows_known rows : 2;
 	enum describing describing : 2;
 	bool is_in_table : 1; /* the table has a reference; set and cleared by names.c */
-	bool is_first : 1; /* this client brought the SQL, whose bytes count for this client; set by
-			      client_statement_new(), never cleared */
+	/* this client brought the SQL, whose bytes count for this client; set by client_statement_new(), never
+	 * cleared */
+	bool is_first : 1;
 	/* PostgreSQL has accepted the statement for this client. Set by settled.c and statements_transfer.c, never
 	 * cleared. */
 	bool is_proven : 1;
@@ -121,8 +122,9 @@ struct client_statements {
 	size_t bytes; /* bytes of the table, the names, and the SQL that counts for this client */
 	struct exchange_env *env;
 	struct statement *unnamed; /* the unnamed statement after the last message that was sent */
-	struct statement *confirmed; /* the unnamed statement after the last reply that was received; equal to `unnamed`
-					when no change is in progress */
+	/* the unnamed statement after the last reply that was received; equal to `unnamed` when no change is in
+	 * progress */
+	struct statement *confirmed;
 	uint32_t unnamed_sync_no; /* count of Syncs when the last change of the unnamed statement was sent */
 	/* how many changes of the unnamed statement, on the server or for the client, have no reply yet */
 	uint32_t unnamed_under_way;
@@ -136,13 +138,14 @@ struct client_statements {
 	uint64_t kept_token;
 	uint32_t unnamed_binds; /* Binds of the unnamed statement in the fast lane since a request was last answered */
 	struct client_statement *failed; /* the statement that the last error was about */
-	/* the last Bind's statement, if a Describe of its portal follows, which shows the client its rows; or NULL */
+	/* the last Bind's statement, if a Describe of the Bind's portal, which shows the client the rows, follows; or
+	 * NULL */
 	struct client_statement *describing;
 	/* sync_no at that Bind; after a Sync, the next Describe is of another portal */
 	uint32_t describing_sync_no;
 	uint32_t sync_no; /* number of Syncs sent */
 	uint32_t named_count; /* how many names the client has ever given */
-	uint8_t failed_use; /* enum failed_use, of failed */
+	uint8_t failed_use; /* how `failed` was used: enum failed_use */
 	uint32_t oversize_count; /* named statements that are too large to be stored: only one server has them */
 	uint32_t begin_count; /* named statements that may be a BEGIN with a mode */
 	uint8_t unnamed_kind, confirmed_kind; /* enum unnamed_kind */
@@ -200,7 +203,8 @@ enum statement_presence statement_presence_of(struct exchange *x, const struct s
 /* Makes sure that the server has n's statement ahead of the next message. Returns STEP_SENT, STEP_HOLD or STEP_FAILED.
  */
 enum feature_step statement_ensure(struct exchange *x, struct client_statement *n);
-void statement_make_room(struct exchange *x, const struct statement *st); /* on the server of x, before st's Parse */
+/* on the server of x; call it before st's Parse is sent */
+void statement_make_room(struct exchange *x, const struct statement *st);
 /* Prepares st under its name on the server, which lacks it. Returns STEP_SENT or STEP_FAILED. */
 enum feature_step statement_prepare_there(struct exchange *x, struct statement *st);
 /* Returns true if PostgreSQL may read or plan n differently now than for the clients that share its statement. */
@@ -246,12 +250,12 @@ struct client_statement *client_statement_new(struct exchange *x, const char *na
 void client_statement_unref(struct client_statement *n); /* NULL is fine */
 /* Takes the next step in the life of n's name. The only writer of n->state. */
 void client_statement_step(struct client_statement *n, enum name_event ev);
-int client_statement_enter(struct client_statements *own,
-			   struct client_statement *n); /* returns -1 without memory: n is not in the table then */
-void client_statement_leave(struct client_statements *own,
-			    struct client_statement *n); /* n need not be in the table; may free n */
+/* returns -1 without memory: n is not in the table then */
+int client_statement_enter(struct client_statements *own, struct client_statement *n);
+/* n need not be in the table; may free n */
+void client_statement_leave(struct client_statements *own, struct client_statement *n);
 void client_statement_push(struct exchange *x, enum owed_kind kind, enum owed_to to, struct client_statement *n);
-void statements_clear_names(struct client_statements *s); /* all names except those whose Parse is in progress */
+void statements_clear_names(struct client_statements *s); /* clears all names except those whose Parse is in progress */
 /* Returns true if this name, as a server would know it, looks like one of pgweir's. */
 bool statements_name_is_ours(const struct exchange *x, const char *name);
 /* Call before the id or name of n's statement is used: renews an outdated id. Returns 0, or -1 without memory. */

@@ -1,7 +1,7 @@
 /*
  * src/telemetry/metrics_state.h - declarations that metrics*.c share; see snapshot.h.
  *
- * Borrows: a series its name and labels.
+ * Borrows: a series borrows its name and labels.
  * Always:  no two samples of a family have the same labels.
  */
 #pragma once
@@ -74,8 +74,8 @@ struct metrics_process {
 /*
  * --- exposition.c: Prometheus' text format 0.0.4, or OpenMetrics 1.0.0, line by line. This file knows no metric.
  *
- * A scrape has tens of thousands of lines that differ in little, so each part is made once. A line is then copied
- * together, without printf, from a series (the name and the labels of its owner), words and a number.
+ * A scrape has tens of thousands of lines that differ in little, so each part is made once. A line is then put together
+ * by copying, without printf, from a series (the name and the labels of its owner), words and a number.
  *
  * Labels are passed as a string: name="value",name="value", already escaped; it may be empty.
  */
@@ -114,7 +114,7 @@ void exposition_end(struct buf *to, enum exposition_format format);
 /* Appends a sample. value counts units of 10^-decimals: 1500000 with 6 decimals is 1.5. one and two may be NULL. */
 void exposition_sample(struct buf *to, const struct exposition_series *series, const struct exposition_word *one,
 		       const struct exposition_word *two, uint64_t value, unsigned decimals);
-/* Appends a histogram. word may be NULL. exemplars is NULL for none, and always in the text format. */
+/* Appends a histogram. word may be NULL. exemplars: NULL if there are none, and always in the text format. */
 void exposition_histogram(struct buf *to, const struct exposition_series *series, const struct exposition_word *word,
 			  const struct histogram *h, const struct exposition_bounds *bounds,
 			  const struct exemplars *exemplars);

@@ -84,8 +84,8 @@ extern const size_t snapshot_row_sizes[SNAPSHOT_KINDS];
 struct snapshot {
 	uint64_t taken_us; /* clock_now_us */
 	enum process_state state;
-	uint64_t start_wall_us,
-	    last_reload_wall_us; /* last_reload_wall_us: when a reload last succeeded; the start counts as one */
+	/* last_reload_wall_us: when a reload last succeeded; the start counts as one */
+	uint64_t start_wall_us, last_reload_wall_us;
 	uint64_t last_reload_ok; /* 0 or 1 */
 	uint64_t clients_limit, clients_total_now, login_clients, cancel_clients;
 	struct process_counters process; /* counters of all workers */
@@ -114,7 +114,7 @@ struct snapshot {
 			size_t count;
 		} of[SNAPSHOT_KINDS]; /* the arrays above by kind */
 	};
-	/* reasons why the process is not ready, one short line each; it is ready when the count is 0 */
+	/* reasons why the process is not ready, one short line each; the process is ready if there are none */
 	char not_ready[8][96];
 	size_t not_ready_count;
 };
@@ -137,9 +137,8 @@ void snapshot_backend_add(void *to_backend, const void *from_backend);
 struct snapshot *snapshot_merge(struct snapshot **parts, size_t count, size_t pools_max, uint64_t seed);
 
 /*
- * --- metrics.c: Prometheus' text exposition from a snapshot. A single table (metrics_table.c) names every
- * family: HELP and TYPE, docs/metrics.md and SHOW METRICS come from it. Pure but for the process_* family (reads
- * /proc/self).
+ * --- metrics.c: Prometheus' text exposition from a snapshot. A single table (metrics_table.c) names every family: HELP
+ * and TYPE, docs/metrics.md and SHOW METRICS come from it. Pure, except that the process_* family reads /proc/self.
  */
 
 /* OpenMetrics also has the trace of a slow request with the bucket that the request is counted in. */

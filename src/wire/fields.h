@@ -47,7 +47,7 @@ bool fields_parse(const uint8_t *body, size_t len, struct parse_fields *out);
 
 /*
  * Parses the names at the front of a Bind into *portal and *statement, and sets *names_len to the number of bytes up to
- * and including the second terminator. Returns false if a terminator is missing, and may come with more bytes.
+ * and including the second terminator. Returns false if a terminator is missing: more bytes may have it.
  */
 bool fields_bind(const uint8_t *body, size_t len, const char **portal, const char **statement, size_t *names_len);
 /*

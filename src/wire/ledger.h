@@ -133,7 +133,7 @@ struct ledger {
 	/* bytes still to come of the message being received; no local reply is sent before they have come */
 	uint64_t body_left;
 	uint32_t answered; /* the client's messages answered since the last ReadyForQuery; local replies don't count */
-	uint32_t marks; /* how many entries no message of the server answers: OWED_COPY_END and local ones */
+	uint32_t marks; /* how many entries get no answer from the server: OWED_COPY_END and local ones */
 	const struct ledger_ops *ops;
 	void *arg;
 };

@@ -11,7 +11,7 @@
  * accepted, also within SPNEGO. With gss_accept_delegation = on, credentials that the client delegates are accepted,
  * too.
  *
- * Owns: struct gss_options its texts. It does not change after the rule was read.
+ * Owns: struct gss_options owns its texts, and does not change after the rule was read.
  */
 #pragma once
 

@@ -9,7 +9,7 @@
  * entry, for which it searches below ldapbasedn. Names of users are escaped in filters (RFC 4515) and in distinguished
  * names (RFC 4514), so none of their characters can mean anything there.
  *
- * Owns: struct ldap_settings its texts. It does not change after ldap_settle() has returned 0.
+ * Owns: struct ldap_settings owns its texts, and does not change after ldap_settle() has returned 0.
  */
 #pragma once
 
@@ -28,9 +28,8 @@ struct ldap_settings {
 	unsigned port; /* 0 for the scheme's default */
 	bool starts_tls;
 	bool is_scope_set; /* true if ldapurl has set scope */
-	char
-	    /* made of the fields above by ldap_settle(): "ldap://a:389 ldap://b:389", or "ldap:///dc=example,dc=net" */
-	    *uris;
+	/* made of the fields above by ldap_settle(): "ldap://a:389 ldap://b:389", or "ldap:///dc=example,dc=net" */
+	char *uris;
 };
 
 /* Takes an option, such as "ldapserver". Returns 0, or -1 with *why set if the option is not known, or if its value is

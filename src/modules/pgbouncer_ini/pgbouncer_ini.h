@@ -1,12 +1,12 @@
 /*
  * src/modules/pgbouncer_ini/pgbouncer_ini.h - PgBouncer's configuration file, read as pgweir's own settings.
  *
- * A file with a [pgbouncer] section is read by PgBouncer's rules (its lines, %include, the last of several values
- * counts, its defaults) and becomes settings of pgweir (section, name, value), as if these had been written. Running
- * such a file and --import-pgbouncer use the same translation: bouncer_keys.c says for each of PgBouncer's settings
- * what becomes of it. pgbouncer_ini.c has the struct file_format that the core uses.
+ * A file with a [pgbouncer] section is read by PgBouncer's rules (syntax, %include and defaults are PgBouncer's, and
+ * the last of several values counts) and becomes settings of pgweir (section, name, value), as if these had been
+ * written. Running such a file and --import-pgbouncer use the same translation: bouncer_keys.c says for each of
+ * PgBouncer's settings what becomes of it. pgbouncer_ini.c has the struct file_format that the core uses.
  *
- * Owns:    struct bouncer all texts in it; there may be passwords, so bouncer_fini wipes them.
+ * Owns:    struct bouncer owns all texts in it; bouncer_fini wipes them, because there may be passwords.
  * Borrows: the sink. Keys and words are rows of static tables.
  * Always:  bouncer_read_lines fills values and entries, then bouncer_translate makes settings and notes of them.
  */
@@ -64,7 +64,7 @@ const struct bouncer_key *bouncer_key_find(const char *name);
 void bouncer_try_keys(struct nearest *nearest); /* offers all names for a "did you mean" */
 size_t bouncer_key_row(const struct bouncer_key *key);
 bool bouncer_key_is_changeable(const struct bouncer_key *key); /* returns true if a reload or SET can change it */
-/* Returns the setting of pgweir's that it becomes, or that it is a part of; NULL if there is none. */
+/* Returns the setting of pgweir's that the key becomes, or becomes a part of; NULL if there is none. */
 const struct config_key *bouncer_key_ours(const struct bouncer_key *key);
 
 /* A word of a connection string. */
@@ -136,8 +136,8 @@ void bouncer_translate(struct bouncer *b);
 
 /* Returns the value of a setting; its default if it is not in the file; "" if it has no default. */
 const char *bouncer_value(const struct bouncer *b, const char *name);
-unsigned bouncer_line(const struct bouncer *b,
-		      const char *name); /* LINE_PGBOUNCER_DEFAULT if the value is PgBouncer's default */
+/* LINE_PGBOUNCER_DEFAULT if the value is PgBouncer's default */
+unsigned bouncer_line(const struct bouncer *b, const char *name);
 bool bouncer_is_set(const struct bouncer *b, const char *name);
 /*
  * Adds a setting of pgweir's; value is the value that the setting is to have: ${ and $$ are escaped here. key and value
