@@ -54,7 +54,7 @@ def test_a_larger_pool_is_not_the_advice_where_postgresql_takes_longer_the_more_
             for _ in range(rounds):
                 wire.query(f"SELECT pg_sleep({seconds})")
     work(250, 0.002)                    # one at a time
-    each([weir.in_background(work, 36, 0.1) for _ in range(6)]).result()        # four at a time, and each takes 50 times as long
+    each([weir.in_background(work, 80, 0.05) for _ in range(6)]).result()       # four at a time, and each takes 25 times as long
     busy = [weir.raw() for _ in range(4)]
     each(busy).send(query("SELECT pg_sleep(60)"))
     wait_until(lambda: weir.postgres.count(wait_event="PgSleep") == 4)
