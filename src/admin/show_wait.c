@@ -118,9 +118,10 @@ count_kept(const struct holding *list, const struct pool *e, const struct holdin
 	return kept;
 }
 
-/* The connections that a pool's clients wait for; `of` counts those that are not blocked. */
+/* The connections that a pool's clients wait for. of: those that are not blocked; unknown: those of them that may be
+ * blocked, because PostgreSQL was not asked. */
 struct uses {
-	uint32_t all, of[SERVER_USES], blocked;
+	uint32_t all, of[SERVER_USES], blocked, unknown;
 };
 
 /* Says, for example: Of 4 connections in use 3 are blocked by locks, 1 is running. */
@@ -144,6 +145,10 @@ say_uses(const struct show_env *env, const struct pool *e, const struct uses *u,
 	}
 	if (len > 0)
 		show_say(env, rows, "Of %s in use %s.", counted(u->all, "connection", "connections").text, text);
+	if (u->unknown > 0)
+		show_say(env, rows,
+			 "PostgreSQL could not be asked whether they wait for locks, as no connection was free for "
+			 "the question; run there: SELECT pid, pg_blocking_pids(pid) FROM pg_stat_activity.");
 }
 
 /* Returns true if an end of h would let others go on. A client that is merely idle for milliseconds while others wait
@@ -173,6 +178,7 @@ show_say_jam(const struct show_env *env, const struct pool *e, const struct hold
 		uses.all += is_here;
 		uses.blocked += is_here && is_blocked;
 		uses.of[h->use] += is_here && !is_blocked;
+		uses.unknown += is_here && h->blocker_count < 0;
 		if (helps_if_ended(h, before_us)) {
 			uint32_t kept = count_kept(list, e, h);
 

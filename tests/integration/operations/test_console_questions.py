@@ -247,6 +247,7 @@ def all_taken(weir, kind, first):
         runs = [busy, runner] if kind == "share_min" else [busy]            # the one place that is nobody's
         each(runs).send(query("SELECT pg_sleep(600)"))
         wait_until(lambda: len(weir.postgres.backends(wait_event="PgSleep")) == len(runs) + ("pg_sleep" in first))
+        wait_until(lambda: "pg_sleep" in first or holders(weir)["first"]["state"] != "running")    # else nobody blames it
         each([late, later]).send(query("SELECT 1"))
         weir.wait_waiting(2)
         yield late, later
@@ -473,6 +474,21 @@ def test_an_idle_connection_makes_room_for_the_question_about_locks(weir):
         wait_until(is_told)
         holder.query("COMMIT")
         waiter.read_until("Z")
+
+
+def test_it_is_said_when_no_connection_was_free_for_the_question_about_locks(weir):
+    weir.start(max_server_connections=2, pool_timeout="10min")
+    with app(weir, "holder") as holder, app(weir, "waiter") as waiter, app(weir, "late") as late:
+        holder.query("BEGIN; SELECT pg_advisory_xact_lock(1)")
+        waiter.send(query("SELECT pg_advisory_xact_lock(1)"))
+        wait_until(lambda: weir.postgres.backends(wait_event_type="Lock"))
+        late.send(query("SELECT 1"))
+        weir.wait_waiting(1)
+        for say, of in ((waiting, "late"), (advice, "app")):
+            said_of("could not be asked whether they wait for locks, as no connection was free", say, weir, of)
+        holder.query("COMMIT")
+        waiter.read_until("Z")
+        late.read_until("Z")
 
 
 def test_no_answer_about_locks_is_waited_for_a_second(weir, tap):
