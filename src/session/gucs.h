@@ -75,7 +75,8 @@ size_t gucs_count(const struct gucs *gucs);
 const struct guc *gucs_at(const struct gucs *gucs, size_t i);
 const struct guc *gucs_find(const struct gucs *gucs, const char *name); /* returns NULL if there is none */
 bool gucs_has(const struct gucs *gucs, const struct guc *s); /* returns true if gucs has s with its value */
-const char *gucs_get(const struct gucs *gucs, const char *name); /* returns the value; NULL if the setting is absent */
+/* Returns the value, which may be GUC_RESET; NULL if the setting is absent. */
+const char *gucs_get(const struct gucs *gucs, const char *name);
 bool gucs_is_on(const struct gucs *gucs, const char *name); /* returns true if the setting is "on" */
 unsigned gucs_major_version(const struct gucs *gucs); /* of server_version; 0 if not known */
 /* Returns a number for the settings under which PostgreSQL parses, plans and compiles, and for the user that the
