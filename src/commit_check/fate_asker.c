@@ -100,8 +100,8 @@ on_timer(void *arg)
 		dedicated_close(&a->conn);
 		return;
 	}
-	pool_target_unref(a->conn.aim);
-	a->conn.aim = pool_target_ref(a->pool->target);
+	pool_target_unref(a->conn.next_target);
+	a->conn.next_target = pool_target_ref(a->pool->target);
 	due_us = dedicated_due(&a->conn);
 	if (due_us == 0 && (q = find_due(a, &next_us)) != NULL) {
 		ask(a, q);

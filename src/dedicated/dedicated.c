@@ -76,8 +76,8 @@ static void
 note_trouble(struct dedicated *d, const struct fail *why)
 {
 	if (d->ops->topic != NULL && strcmp(d->last_error, why->text) != 0)
-		log_warning(d->env->log, "%s: could not ask PostgreSQL at %s%s: %s", d->ops->topic, d->name, d->trouble,
-			    why->text);
+		log_warning(d->env->log, "%s: could not ask PostgreSQL at %s%s: %s", d->ops->topic, d->name,
+			    d->trouble_hint, why->text);
 	snprintf(d->last_error, sizeof(d->last_error), "%s", why->text);
 }
 
@@ -155,8 +155,8 @@ leave_budget(struct hosts_place *p, bool has_place, uint64_t now_us)
 static void
 let_go(struct dedicated *d, uint64_t now_us)
 {
-	pool_target_unref(d->held);
-	d->held = NULL;
+	pool_target_unref(d->target_ref);
+	d->target_ref = NULL;
 	leave_budget(&d->place, true, now_us);
 }
 
@@ -264,10 +264,10 @@ dedicated_open(struct dedicated *d, struct pool_set *set, const struct server_en
 {
 	struct fail why;
 
-	assert(d->srv == NULL && d->held == NULL);
+	assert(d->srv == NULL && d->target_ref == NULL);
 	if (d->ops->answer_us == 0 && !take_place(&d->place, pool_set_policy_worker(set), target, *env->now_us, &why))
 		return -1;
-	d->held = pool_target_ref(target);
+	d->target_ref = pool_target_ref(target);
 	d->target = target->server;
 	d->target.settings = settings;
 	d->srv =
@@ -306,14 +306,14 @@ void
 dedicated_fini(struct dedicated *d)
 {
 	dedicated_close(d);
-	pool_target_unref(d->aim);
+	pool_target_unref(d->next_target);
 	explicit_bzero(&d->keys, sizeof(d->keys));
 }
 
 bool
 dedicated_aim(struct dedicated *d, struct pool_target *target)
 {
-	struct pool_target *before = d->aim;
+	struct pool_target *before = d->next_target;
 
 	if (before != NULL && pool_target_is_same(before, target)) {
 		pool_target_unref(target);
@@ -321,7 +321,7 @@ dedicated_aim(struct dedicated *d, struct pool_target *target)
 	}
 	dedicated_close(d);
 	explicit_bzero(&d->keys, sizeof(d->keys));
-	d->aim = target;
+	d->next_target = target;
 	d->retry_us = 0;
 	pool_target_unref(before);
 	return true;
@@ -340,7 +340,7 @@ dedicated_due(struct dedicated *d)
 			return d->retry_us;
 		d->retry_us = now_us + d->ops->most_us;
 		d->opened_us = now_us;
-		if (dedicated_open(d, d->pools, d->env, d->aim, NULL, NULL) < 0)
+		if (dedicated_open(d, d->pools, d->env, d->next_target, NULL, NULL) < 0)
 			return d->retry_us;
 	}
 	return d->state == DEDICATED_AWAY ? UINT64_MAX : d->state == DEDICATED_READY ? 0 : late_us;
@@ -376,7 +376,7 @@ dedicated_ask(struct dedicated *d, struct buf *sql)
 struct own {
 	/* must be first: server callbacks pass a policy_conn; this one is not known to any policy */
 	struct policy_conn conn;
-	/* only held, target, place and keys are used; keys is a copy, because those of the pool may soon change */
+	/* only target_ref, target, place and keys are used; keys is a copy, as the pool's may soon change */
 	struct dedicated d;
 	struct gucs *settings;
 	const struct dedicated_take_ops *ops; /* NULL if no caller waits for the login any more */
@@ -452,7 +452,7 @@ own_new(struct pool *pool, const char *replication, struct gucs *settings)
 
 	if (own == NULL)
 		return NULL;
-	own->d.held = pool_target_ref(pool->target);
+	own->d.target_ref = pool_target_ref(pool->target);
 	own->settings = gucs_ref(settings);
 	own->d.target = pool->target->server;
 	own->d.keys = pool->keys;
@@ -477,7 +477,7 @@ dedicated_take(struct pool *pool, const char *replication, struct gucs *settings
 	}
 	fail_memory(why, "a server connection");
 	own = own_new(pool, replication, settings);
-	if (own != NULL && take_place(&own->d.place, pool_set_policy_worker(pool->set), own->d.held, now_us, why))
+	if (own != NULL && take_place(&own->d.place, pool_set_policy_worker(pool->set), own->d.target_ref, now_us, why))
 		srv = server_new(pool_set_own_env(pool->set), &own->d.target, &own->conn, pool,
 				 pool_set_next_id(pool->set), pool_set_next_turn(pool->set), NULL, now_us);
 	if (srv == NULL) {

@@ -40,7 +40,7 @@ enum dedicated_state {
 struct dedicated {
 	const struct dedicated_ops *ops;
 	struct server *srv; /* NULL if the connection is closed */
-	struct pool_target *held; /* the server's target; `target` points into it */
+	struct pool_target *target_ref; /* the server's target; `target` points into it */
 	struct server_target target;
 	struct hosts_place place;
 	/* after a close, still the state before the close, until dedicated_due() is called */
@@ -51,10 +51,10 @@ struct dedicated {
 	/* The fields below are for a connection that asks. */
 	struct pool_set *pools;
 	const struct server_env *env;
-	struct pool_target *aim; /* a reference to the target of the next connection */
-	struct scram_keys keys; /* room for keys that aim may refer to */
+	struct pool_target *next_target; /* a reference to the target of the next connection */
+	struct scram_keys keys; /* room for keys that next_target may refer to */
 	/* for warnings with ops->topic: the name of the hosts, and text to add if the hosts can't be asked */
-	const char *name, *trouble;
+	const char *name, *trouble_hint;
 	char last_error[FAIL_TEXT_MAX]; /* why it could not log in, or be asked; empty if nothing failed */
 };
 
@@ -97,12 +97,12 @@ void dedicated_close(struct dedicated *d);
 
 /* --- Connections that ask. --- */
 
-/* Prepares a zeroed *d; the caller sets aim next. */
+/* Prepares a zeroed *d; the caller calls dedicated_aim() next. */
 void dedicated_init(struct dedicated *d, const struct dedicated_ops *ops, struct pool_set *pools,
 		    const struct server_env *env);
 void dedicated_fini(struct dedicated *d);
-/* Takes over `target` as d->aim. If `target` differs from the present aim, d is closed, and due to be opened at once;
- * d->keys are wiped, because they may come from another password with the same salt. Returns true if `target`
+/* Takes over `target` as d->next_target. If `target` differs from the present one, d is closed, and due to be opened at
+ * once; d->keys are wiped, because they may come from another password with the same salt. Returns true if `target`
  * differs. */
 bool dedicated_aim(struct dedicated *d, struct pool_target *target);
 /* Opens the connection, with a back-off, and closes it if an answer took too long. Returns 0 if the connection takes a

@@ -149,7 +149,7 @@ static struct budget_count
 tell_pools(struct fleet_conn *s, uint32_t granted)
 {
 	struct budget_count count = policy_budget_count(s->budget, s->fleet->main_worker, now_of(s));
-	struct budget_news *n = &s->news, *told = &s->told;
+	struct budget_news *n = &s->news, *told = &s->told_news;
 
 	for (size_t i = 0; i < s->shown.member_count; i++)
 		if (s->members[i].is_own)
@@ -164,7 +164,7 @@ tell_pools(struct fleet_conn *s, uint32_t granted)
 	    n->others != told->others || n->share != told->share || n->is_full != told->is_full ||
 	    n->is_pressed != told->is_pressed) {
 		policy_budget_grant(s->budget, s->fleet->main_worker, granted, n, now_of(s));
-		s->told = s->news;
+		s->told_news = s->news;
 		count = policy_budget_count(s->budget, s->fleet->main_worker, now_of(s));
 	}
 	s->shown.share = n->share;
@@ -210,7 +210,7 @@ ask(struct fleet_conn *s, enum fleet_ask what, uint32_t want, const struct budge
 {
 	bool wakes_others =
 	    is_binding(s) && !s->is_standby &&
-	    (is_limit_news(s) || (s->news.is_full && s->shown.waiting > 0 && now_of(s) >= s->rang_us + BELL_US));
+	    (is_limit_news(s) || (s->news.is_full && s->shown.waiting > 0 && now_of(s) >= s->notified_us + BELL_US));
 	struct buf sql = { 0 };
 
 	if (now_of(s) >= s->beat_us + BEAT_US) {
@@ -218,7 +218,7 @@ ask(struct fleet_conn *s, enum fleet_ask what, uint32_t want, const struct budge
 		s->beat_us = now_of(s);
 	}
 	if (wakes_others)
-		s->rang_us = now_of(s);
+		s->notified_us = now_of(s);
 	if (what == ASK_LOOK) {
 		s->look_us = now_of(s);
 		s->look_used = count->used;
@@ -232,12 +232,12 @@ ask(struct fleet_conn *s, enum fleet_ask what, uint32_t want, const struct budge
 					    .want = want,
 					    .limit = s->shown.limit,
 					    .expected = s->expected,
-					    .flying = count->opening + count->granted,
+					    .granted_not_logged_in = count->opening + count->granted,
 					    .marked = s->marked,
 					    .wakes_others = wakes_others,
 					    .is_first = s->shown.looked_us == 0 && !s->is_standby };
 	memcpy(s->asked.self.name, s->fleet->name, sizeof(s->asked.self.name));
-	s->is_rung = false;
+	s->was_notified = false;
 	fleet_put_question(&sql, &s->asked);
 	send_sql(s, &sql);
 }
@@ -251,7 +251,7 @@ look_due(const struct fleet_conn *s, const struct budget_count *count)
 	uint64_t held_us = s->shown.waiting > 0 && s->shown.share != UINT32_MAX ? HELD_US : BEAT_US;
 	bool is_news =
 	    s->shown.state == FLEET_JOINED &&
-	    (s->is_rung || (s->shown.waiting > 0) != (said->waiting > 0) || count->is_in_use != said->is_in_use ||
+	    (s->was_notified || (s->shown.waiting > 0) != (said->waiting > 0) || count->is_in_use != said->is_in_use ||
 	     is_limit_news(s) || (is_binding(s) && s->marked > count->opening + count->granted));
 
 	return s->look_us + (is_news ? NEWS_US : held_us * (members > 20 ? members / 20 : 1));
@@ -445,10 +445,10 @@ take_who(struct fleet_conn *s)
 {
 	const struct fleet_answer *a = &s->answer;
 
-	if (!a->is_who)
+	if (!a->has_identity)
 		return false;
 	s->is_standby = a->is_standby;
-	s->auto_limit = a->most - a->most / 10;
+	s->auto_limit = a->unreserved_slots - a->unreserved_slots / 10;
 	if (a->pid == s->conn.srv->pid) {
 		s->shown.state = FLEET_JOINED;
 		find_limit(s);
@@ -507,7 +507,7 @@ take_look(struct fleet_conn *s)
 	if (!s->answer.is_counted || s->answer.granted > (s->answer.is_marked ? s->asked.want : 0))
 		return false;
 	if (s->answer.is_marked)
-		s->marked = s->asked.flying + s->answer.granted;
+		s->marked = s->asked.granted_not_logged_in + s->answer.granted;
 	dedicated_forget_failures(&s->conn);
 	note_locks(s);
 	if (s->asked.what == ASK_LOOK) {
@@ -532,7 +532,7 @@ static void
 keep(struct fleet_conn *s)
 {
 	policy_budget_keep(s->budget, s->fleet->main_worker, s->fleet->worker, s->shown.mode == BUDGET_ON, now_of(s));
-	s->news = s->told = (struct budget_news){ .share = UINT32_MAX };
+	s->news = s->told_news = (struct budget_news){ .share = UINT32_MAX };
 }
 
 static void
@@ -592,7 +592,7 @@ on_notification(struct dedicated *d, const uint8_t *message, size_t len)
 {
 	bool is_own = len >= 9 && wire_u32(message + 5) == d->srv->pid;
 
-	((struct fleet_conn *)d)->is_rung |= !is_own;
+	((struct fleet_conn *)d)->was_notified |= !is_own;
 }
 
 static void
@@ -642,7 +642,7 @@ fleet_conn_new(struct fleet *f, char *hosts)
 	struct fleet_conn *s = calloc(1, sizeof(*s));
 
 	if (s == NULL || (s->budget = policy_budget_get(f->main_worker->commons, 'h', hosts, strlen(hosts))) == NULL ||
-	    (s->shared = policy_circuit_get(f->main_worker->commons, hosts)) == NULL) {
+	    (s->host_circuit = policy_circuit_get(f->main_worker->commons, hosts)) == NULL) {
 		if (s != NULL)
 			policy_budget_put(f->main_worker->commons, s->budget);
 		free(s);
@@ -651,7 +651,7 @@ fleet_conn_new(struct fleet *f, char *hosts)
 	}
 	s->fleet = f;
 	s->orders = (struct policy_orders){ .worker = f->worker, .arm_at_us = UINT64_MAX };
-	circuit_join(s->shared, &s->circuit, &s->orders);
+	circuit_join(s->host_circuit, &s->circuit, &s->orders);
 	s->hosts = hosts;
 	dedicated_init(&s->conn, &conn_ops, f->pools, &f->env);
 	s->conn.name = s->shown.hosts = s->hosts;
@@ -671,7 +671,7 @@ fleet_conn_keep(struct fleet_conn *s, enum budget_mode mode)
 	if (s->shown.mode == mode)
 		return;
 	s->shown.mode = mode;
-	s->conn.trouble = mode == BUDGET_ON ? ", and no connection is opened meanwhile" : "";
+	s->conn.trouble_hint = mode == BUDGET_ON ? ", and no connection is opened meanwhile" : "";
 	keep(s);
 }
 
@@ -685,7 +685,7 @@ fleet_conn_free(struct fleet_conn *s)
 	policy_budget_put(s->fleet->main_worker->commons, s->budget);
 	circuit_leave(&s->circuit);
 	policy_worker_forget(&s->orders);
-	policy_circuit_put(s->fleet->main_worker->commons, s->shared);
+	policy_circuit_put(s->fleet->main_worker->commons, s->host_circuit);
 	free(s->users);
 	free(s->hosts);
 	free(s);

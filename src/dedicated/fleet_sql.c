@@ -125,7 +125,7 @@ fleet_put_question(struct buf *b, const struct fleet_question *q)
 	if (q->what == ASK_GRANT)
 		buf_printf(b, "EXECUTE pgweir_lock;");
 	buf_printf(b, "EXECUTE pgweir_marks;EXECUTE pgweir_grant(%u, %u, %u, %u, %u)",
-		   q->what == ASK_GRANT ? q->want : 0, q->flying, q->marked, room, q->expected);
+		   q->what == ASK_GRANT ? q->want : 0, q->granted_not_logged_in, q->marked, room, q->expected);
 	if (q->what == ASK_LOOK)
 		buf_printf(b, ";EXECUTE pgweir_members");
 	if (q->is_first)
@@ -213,8 +213,8 @@ fleet_read_row(struct fleet_answer *a, const uint8_t *body, size_t len)
 	} else if (kind[0] == 'w') {
 		a->pid = take_number(&r);
 		a->is_standby = take_bool(&r);
-		a->most = take_number(&r);
-		a->is_who = true;
+		a->unreserved_slots = take_number(&r);
+		a->has_identity = true;
 	} else if (strchr("mos", kind[0]) != NULL) {
 		take_locker(a, kind[0], &r);
 	}

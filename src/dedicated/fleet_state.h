@@ -42,9 +42,9 @@ struct fleet_question {
 	struct fleet_member self; /* the report for the other processes */
 	uint32_t want, limit; /* for ASK_GRANT: take `want` places, as far as the count stays below limit */
 	uint32_t expected; /* the expected number of fleet connections: a place is kept for each that is missing */
-	/* flying: granted places whose connections have not logged in yet; marked: the number that the mark in
-	 * PostgreSQL has */
-	uint32_t flying, marked;
+	/* granted_not_logged_in: granted places whose connections have not logged in yet; marked: the number that the
+	 * mark in PostgreSQL has */
+	uint32_t granted_not_logged_in, marked;
 	/* wakes all fleet connections: this process is short of connections and no place is left, or its limit has
 	 * changed */
 	bool wakes_others;
@@ -57,9 +57,9 @@ struct fleet_answer {
 	/* PostgreSQL has the new mark, which includes `granted`; if false, it has the previous mark, and nothing was
 	 * granted */
 	bool is_marked;
-	bool is_who; /* true if pid, most and is_standby are known */
-	/* pid: the backend that answered; most: the limit for budget_connections = auto, before a tenth is taken off */
-	uint32_t pid, most;
+	bool has_identity; /* true if pid, unreserved_slots and is_standby are known */
+	/* pid: the backend that answered; unreserved_slots: nine tenths are the limit for budget_connections = auto */
+	uint32_t pid, unreserved_slots;
 	bool is_standby;
 	/* another session may keep us from the locks; lock_pid is its PID, or 0 for a prepared transaction */
 	bool is_held;
@@ -88,19 +88,19 @@ struct fleet_conn {
 	uint32_t set_limit; /* the limit in the present configuration */
 	struct policy_budget *budget; /* the budget of its pools */
 	/* the circuit of its hosts: it lets pools that open no connections know that PostgreSQL is away */
-	struct policy_circuit *shared;
+	struct policy_circuit *host_circuit;
 	struct circuit_member circuit;
 	struct policy_orders orders;
 	struct timer timer;
 	bool is_lost; /* the logins under way are to be closed */
 	bool is_standby; /* true if PostgreSQL is a standby, where NOTIFY does not work */
-	/* news: the present news for the pools; told: the news that they were told last */
-	struct budget_news news, told;
-	bool is_rung; /* another process is short of connections, or has another limit */
+	/* news: the present news for the pools; told_news: the news that they were told last */
+	struct budget_news news, told_news;
+	bool was_notified; /* another process is short of connections, or has another limit */
 	struct fleet_question asked, last_asked; /* last_asked: the last question that was answered as expected */
 	uint64_t look_us; /* when the list of members was asked for last */
 	uint32_t look_used; /* the connections of its pools at look_us */
-	uint64_t next_check_us, rang_us, unused_us, beat_us;
+	uint64_t next_check_us, notified_us, unused_us, beat_us;
 	uint64_t taken; /* connections that the budget has taken in all, at the last answer */
 	uint32_t refusals; /* checks in a row that granted less than was asked for */
 	uint32_t found_others; /* connections beyond the reported ones, at the last look */

@@ -38,7 +38,7 @@ set_channel_due(struct notify_listener *listener, struct notify_channel *ch, boo
 	TAILQ_FOREACH(m, &ch->waiting, link)
 		set_due(listener, m, is_due);
 	if (!ch->is_listening)
-		TAILQ_FOREACH(m, &ch->told, link)
+		TAILQ_FOREACH(m, &ch->confirmed, link)
 			set_due(listener, m, is_due);
 }
 
@@ -113,7 +113,7 @@ channel_new(struct notify_listener *listener, const char *name)
 		return NULL;
 	TAILQ_INIT(&ch->late);
 	TAILQ_INIT(&ch->waiting);
-	TAILQ_INIT(&ch->told);
+	TAILQ_INIT(&ch->confirmed);
 	return ch;
 }
 
@@ -217,7 +217,7 @@ notify_listener_notified(struct notify_listener *listener, const char *name, con
 	if (ch == NULL)
 		return;
 	message = with_sender(listener, message, len);
-	TAILQ_FOREACH(m, &ch->told, link) {
+	TAILQ_FOREACH(m, &ch->confirmed, link) {
 		m->subscriber->ops->notified(m, message, len);
 		notify_set_dirty(m->subscriber, true);
 		listener->pool->counters.notifications++;
@@ -259,7 +259,7 @@ notify_listener_down(struct notify_listener *listener)
 		while ((m = TAILQ_FIRST(&ch->late)) != NULL)
 			move_subscription(listener, m, &ch->waiting); /* the next LISTEN counts for all of them */
 		set_channel_due(listener, ch, false);
-		TAILQ_FOREACH(m, &ch->told, link)
+		TAILQ_FOREACH(m, &ch->confirmed, link)
 			m->subscriber->has_gap = true;
 	}
 	notify_end_catching(listener);
@@ -276,7 +276,7 @@ fail_subscriptions(struct notify_listener *listener, struct notify_channel *ch, 
 
 	listener->why_failed = *why;
 	while ((m = TAILQ_FIRST(&ch->waiting)) != NULL || (m = TAILQ_FIRST(&ch->late)) != NULL ||
-	       (m = TAILQ_FIRST(&ch->told)) != NULL)
+	       (m = TAILQ_FIRST(&ch->confirmed)) != NULL)
 		move_subscription(listener, m, &listener->failed);
 }
 
@@ -309,7 +309,7 @@ notify_listener_failed(struct notify_listener *listener, bool is_fatal, bool is_
 		return;
 	for (struct notify_channel *ch = listener->table; ch != NULL; ch = ch->hh.next)
 		/* clients were confirmed on this channel before; its LISTEN is retried while a client waits */
-		if (TAILQ_EMPTY(&ch->told))
+		if (TAILQ_EMPTY(&ch->confirmed))
 			fail_subscriptions(listener, ch, why);
 }
 
@@ -390,7 +390,7 @@ notify_listener_deliver(struct notify_listener *listener)
 		subscriber->ops->flush(subscriber);
 	}
 	while ((m = TAILQ_FIRST(&listener->answered)) != NULL) {
-		move_subscription(listener, m, &m->channel->told);
+		move_subscription(listener, m, &m->channel->confirmed);
 		m->subscriber->ops->listening(m, NULL);
 	}
 	tell_failed(listener);
@@ -416,8 +416,8 @@ has_waited_long(const struct notify_listener *listener, const struct notify_subs
 	uint64_t limit = is_held(listener) ? s->outage_hold_us : s->pool_timeout_us;
 	uint64_t from_us = m->since_us;
 
-	if (s->on_outage == OUTAGE_HOLD && listener->turned_us > from_us)
-		from_us = listener->turned_us;
+	if (s->on_outage == OUTAGE_HOLD && listener->state_changed_us > from_us)
+		from_us = listener->state_changed_us;
 	return limit > 0 && now_us - from_us >= limit;
 }
 

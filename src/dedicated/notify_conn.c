@@ -228,7 +228,7 @@ on_up(struct dedicated *d)
 	const char *encoding = gucs_get(d->srv->gucs, "client_encoding");
 
 	if (notify_conn_is_astray(listener)) {
-		if (d->srv->history != 0 || notify_now(listener) - listener->turned_us < TRUST_AFTER_US) {
+		if (d->srv->history != 0 || notify_now(listener) - listener->state_changed_us < TRUST_AFTER_US) {
 			timer_start(&listener->timer, 0);
 			return;
 		}
@@ -236,7 +236,7 @@ on_up(struct dedicated *d)
 	}
 	listener->is_up = true;
 	listener->why_down = (struct fail){ 0 };
-	listener->turned_us = listener->heard_us = notify_now(listener);
+	listener->state_changed_us = listener->heard_us = notify_now(listener);
 	if (listener->encoding[0] != '\0' && (encoding == NULL || strcmp(encoding, listener->encoding) != 0))
 		notify_conn_send(listener, NC_SETTING);
 	notify_listener_up(listener);
@@ -258,7 +258,7 @@ on_closed(struct dedicated *d)
 	struct notify_command *command;
 
 	if (listener->is_up)
-		listener->turned_us = notify_now(listener);
+		listener->state_changed_us = notify_now(listener);
 	listener->is_up = false;
 	while ((command = TAILQ_FIRST(&listener->commands)) != NULL) {
 		TAILQ_REMOVE(&listener->commands, command, link);

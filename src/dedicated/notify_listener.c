@@ -29,7 +29,7 @@ new_listener(struct pool *pool, const char *encoding)
 	listener->conn.ops = &notify_conn_ops;
 	dedicated_env(&listener->env, pool->set);
 	listener->is_paused = counts.is_paused;
-	listener->turned_us = notify_now(listener);
+	listener->state_changed_us = notify_now(listener);
 	if (getrandom(&listener->name_seed, sizeof(listener->name_seed), GRND_NONBLOCK) < 0)
 		listener->name_seed = (uintptr_t)listener ^ notify_now(listener);
 	listener->conn.random = pool_set_random(pool->set);

@@ -27,7 +27,7 @@ struct notify_channel {
 	/* subscriptions that joined while LISTEN was under way, and need another LISTEN */
 	struct notify_subscriptions late;
 	struct notify_subscriptions waiting; /* subscriptions that wait for the reply to LISTEN */
-	struct notify_subscriptions told; /* subscriptions whose clients know that the listener listens */
+	struct notify_subscriptions confirmed; /* subscriptions whose clients know that the listener listens */
 	uint32_t subscriptions; /* the number of its subscriptions */
 	enum notify_step step;
 	bool is_alone; /* its LISTEN has failed together with others, so it is sent alone */
@@ -82,7 +82,7 @@ struct notify_listener {
 	/* The connection. */
 	struct dedicated conn;
 	bool is_up; /* true if the connection takes commands */
-	uint64_t turned_us; /* when the listener was made, or when its connection last came up or was lost */
+	uint64_t state_changed_us; /* when the listener was made, or when its connection last came up or was lost */
 	bool is_paused, is_ending;
 	bool is_error; /* the command being answered failed with why_error */
 	struct fail why_error, why_down;

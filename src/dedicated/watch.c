@@ -172,7 +172,7 @@ row_of(const struct watch_host *h)
 {
 	const struct cluster_view *v;
 	bool is_asked = h->last.number != 0;
-	struct watch_row r = { .database = h->of->database,
+	struct watch_row r = { .database = h->list->database,
 			       .host = h->name,
 			       .zone = h->zone,
 			       .use = h->use,
@@ -186,14 +186,14 @@ row_of(const struct watch_host *h)
 	r.is_standby = h->met.mark.is_standby;
 	r.timeline = h->timeline;
 	r.is_lag_known = is_asked && r.is_standby;
-	v = cluster_lock_unused(h->of->cluster);
+	v = cluster_lock_unused(h->list->cluster);
 	r.lag_us = v->hosts[h->index].lag_us;
 	if (watch_is_proved(h))
-		r.use = v->primary < 0		       ? WATCH_NO_PRIMARY
-			: v->hosts[h->index].is_silent ? WATCH_SILENT
-			: r.lag_us > h->of->max_lag_us ? WATCH_LAG
-						       : WATCH_USED;
-	cluster_unlock(h->of->cluster);
+		r.use = v->primary < 0			 ? WATCH_NO_PRIMARY
+			: v->hosts[h->index].is_silent	 ? WATCH_SILENT
+			: r.lag_us > h->list->max_lag_us ? WATCH_LAG
+							 : WATCH_USED;
+	cluster_unlock(h->list->cluster);
 	return r;
 }
 

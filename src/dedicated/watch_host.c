@@ -54,10 +54,10 @@ set_timer(struct watched *d, uint64_t in_us)
 static void
 set_use(struct watch_host *h, enum watch_use use, const char *reason)
 {
-	struct log *log = h->of->watch->env.log;
+	struct log *log = h->list->watch->env.log;
 	bool is_used = use == WATCH_USED, was_used = h->use == WATCH_USED;
 	struct log_about about = { .event = is_used ? "standby_used" : "standby_left",
-				   .database = h->of->database,
+				   .database = h->list->database,
 				   .server = h->name,
 				   .reason = is_used ? NULL : reason };
 
@@ -122,11 +122,11 @@ static void
 end_life(struct watch_host *h, const char *reason)
 {
 	set_use(h, WATCH_AWAY, reason);
-	h->last.number = h->seen = 0;
-	if (h->asked == WATCH_TRY && h->of->trial.position == 0) /* only this host could have answered */
-		h->of->trial.begun_us = 0;
-	cluster_set_away(h->of->cluster, h->index);
-	note_roles(h->of);
+	h->last.number = h->position_then = 0;
+	if (h->asked == WATCH_TRY && h->list->trial.position == 0) /* only this host could have answered */
+		h->list->trial.begun_us = 0;
+	cluster_set_away(h->list->cluster, h->index);
+	note_roles(h->list);
 }
 
 /* The standby may replay another log by now, so it has to be proved again that it replays the primary's. */
@@ -135,18 +135,18 @@ doubt(struct watch_host *h, const char *reason)
 {
 	if (!watch_is_proved(h))
 		return;
-	cluster_set_proved(h->of->cluster, h->index, false);
+	cluster_set_proved(h->list->cluster, h->index, false);
 	set_use(h, WATCH_UNPROVED, reason);
-	h->met_us = now_of(h->of);
+	h->met_us = now_of(h->list);
 }
 
 static void
 note_lag(struct watch_host *h)
 {
-	h->lag_us = cluster_lock_unused(h->of->cluster)->hosts[h->index].lag_us;
-	cluster_unlock(h->of->cluster);
+	h->lag_us = cluster_lock_unused(h->list->cluster)->hosts[h->index].lag_us;
+	cluster_unlock(h->list->cluster);
 	if (watch_is_proved(h))
-		set_use(h, h->lag_us > h->of->max_lag_us ? WATCH_LAG : WATCH_USED,
+		set_use(h, h->lag_us > h->list->max_lag_us ? WATCH_LAG : WATCH_USED,
 			"it is further behind than reads_max_lag");
 }
 
@@ -155,7 +155,7 @@ note_lag(struct watch_host *h)
 static void
 put_question(struct watch_host *h, struct buf *sql)
 {
-	struct watched *d = h->of;
+	struct watched *d = h->list;
 	const struct watch_host *primary = find_primary(d);
 
 	switch (h->asked) {
@@ -186,14 +186,14 @@ put_question(struct watch_host *h, struct buf *sql)
 static void
 ask(struct watch_host *h, enum watch_ask what)
 {
-	struct watched *d = h->of;
+	struct watched *d = h->list;
 	struct buf sql = { 0 };
 
 	h->asked = what;
 	memset(&h->answer, 0, sizeof(h->answer));
 	if (what == WATCH_READ && !is_standby(h))
 		for (uint32_t i = 0; i < d->count; i++)
-			d->of[i].seen = is_standby(&d->of[i]) ? d->of[i].last.position : 0;
+			d->of[i].position_then = is_standby(&d->of[i]) ? d->of[i].last.position : 0;
 	put_question(h, &sql);
 	dedicated_ask(&h->conn, &sql);
 }
@@ -201,14 +201,14 @@ ask(struct watch_host *h, enum watch_ask what)
 static bool
 is_to_be_proved(const struct watch_host *h)
 {
-	return h->use == WATCH_UNPROVED && !h->is_elsewhere;
+	return h->use == WATCH_UNPROVED && !h->has_other_timeline;
 }
 
 /* Returns true if h is to be proved and there is a trial that can prove it, now or soon. */
 static bool
 has_trial(const struct watch_host *h)
 {
-	return is_to_be_proved(h) && h->of->trial.begun_us != 0 && h->of->trial.begun_us >= h->met_us;
+	return is_to_be_proved(h) && h->list->trial.begun_us != 0 && h->list->trial.begun_us >= h->met_us;
 }
 
 /* Returns true if a client waits for a position, or did just now. */
@@ -221,7 +221,7 @@ is_waited_for(const struct watched *d)
 static bool
 is_trial_due(const struct watch_host *primary)
 {
-	const struct watched *d = primary->of;
+	const struct watched *d = primary->list;
 
 	if (primary->use != WATCH_PRIMARY)
 		return false;
@@ -234,7 +234,7 @@ is_trial_due(const struct watch_host *primary)
 static uint64_t
 reading_due(const struct watch_host *h)
 {
-	const struct watched *d = h->of;
+	const struct watched *d = h->list;
 	bool is_used = d->used_us != 0 && now_of(d) < d->used_us + USED_FOR_US;
 
 	/* half of max_lag_us, so that the lag is known precisely enough */
@@ -260,7 +260,7 @@ set_silent(struct watch_host *h, bool is_silent)
 	if (h->is_silent == is_silent)
 		return;
 	h->is_silent = is_silent;
-	cluster_set_silent(h->of->cluster, h->index, is_silent);
+	cluster_set_silent(h->list->cluster, h->index, is_silent);
 }
 
 /*
@@ -274,14 +274,14 @@ check_silence(struct watch_host *h)
 {
 	uint64_t allowed_us = SILENCE_COSTS * (h->cost_us[0] > h->cost_us[1] ? h->cost_us[0] : h->cost_us[1]);
 
-	allowed_us = h->conn.asked_us + (allowed_us > h->of->half_wait_us ? allowed_us : h->of->half_wait_us);
+	allowed_us = h->conn.asked_us + (allowed_us > h->list->half_wait_us ? allowed_us : h->list->half_wait_us);
 	if (h->is_silent || !is_standby(h))
 		return UINT64_MAX;
-	if (now_of(h->of) < allowed_us)
+	if (now_of(h->list) < allowed_us)
 		return allowed_us;
 	if (h->overdue_us == 0)
-		h->overdue_us = now_of(h->of);
-	if (now_of(h->of) < h->overdue_us + SECOND_LOOK_US)
+		h->overdue_us = now_of(h->list);
+	if (now_of(h->list) < h->overdue_us + SECOND_LOOK_US)
 		return h->overdue_us + SECOND_LOOK_US;
 	set_silent(h, true);
 	return UINT64_MAX;
@@ -291,18 +291,18 @@ check_silence(struct watch_host *h)
 static uint64_t
 answer_due(struct watch_host *h)
 {
-	return clock_lesser_us(h->conn.asked_us + h->of->patience_us, check_silence(h));
+	return clock_lesser_us(h->conn.asked_us + h->list->patience_us, check_silence(h));
 }
 
 /* Asks the question that is due, if any; returns when the next step is due. */
 static uint64_t
 ask_due(struct watch_host *h)
 {
-	uint64_t position = h->of->trial.position, due_us = 0;
+	uint64_t position = h->list->trial.position, due_us = 0;
 
 	if (h->use == WATCH_AWAY)
 		ask(h, WATCH_MEET);
-	else if (h->use == WATCH_OTHER && now_of(h->of) < (due_us = h->met_us + OTHER_US))
+	else if (h->use == WATCH_OTHER && now_of(h->list) < (due_us = h->met_us + OTHER_US))
 		return due_us;
 	else if (h->use == WATCH_OTHER)
 		ask(h, WATCH_MEET);
@@ -312,7 +312,7 @@ ask_due(struct watch_host *h)
 		ask(h, WATCH_TRY);
 	else if (has_trial(h) && position != 0 && h->last.number != 0 && h->last.position >= position)
 		ask(h, WATCH_CHECK);
-	else if (now_of(h->of) < (due_us = reading_due(h)))
+	else if (now_of(h->list) < (due_us = reading_due(h)))
 		return due_us;
 	else
 		ask(h, WATCH_READ);
@@ -324,7 +324,7 @@ kick_host(struct watch_host *h)
 {
 	uint64_t due_us;
 
-	if (dedicated_is_late(&h->conn, h->of->patience_us))
+	if (dedicated_is_late(&h->conn, h->list->patience_us))
 		end_life(h, "it does not answer");
 	due_us = dedicated_due(&h->conn);
 	return due_us == 0 ? ask_due(h) : h->conn.state == DEDICATED_ASKED ? answer_due(h) : due_us;
@@ -371,19 +371,19 @@ take_meet(struct watch_host *h)
 	if (h->answer.told != TOLD_MARK)
 		return false;
 	h->met = h->answer;
-	h->is_elsewhere = false;
+	h->has_other_timeline = false;
 	h->timeline = h->met.mark.timeline;
-	h->met_us = now_of(h->of);
+	h->met_us = now_of(h->list);
 	h->last.number = h->lag_us = 0;
-	pool_set_lives(h->of->watch->pools, &h->met.mark, &lives);
-	cluster_begin_life(h->of->cluster, h->index, &h->met.mark, &lives);
+	pool_set_lives(h->list->watch->pools, &h->met.mark, &lives);
+	cluster_begin_life(h->list->cluster, h->index, &h->met.mark, &lives);
 	if (h->version >= WORD_SINCE)
-		cluster_set_can_wait(h->of->cluster, h->index);
+		cluster_set_can_wait(h->list->cluster, h->index);
 	if (!h->met.mark.is_standby)
 		set_use(h, WATCH_NO_PRIMARY, "it is not in recovery any more");
 	else
 		set_use(h, h->met.mark.replayed != 0 ? WATCH_UNPROVED : WATCH_OTHER, "it reports no replay position");
-	note_roles(h->of);
+	note_roles(h->list);
 	return true;
 }
 
@@ -392,7 +392,7 @@ take_meet(struct watch_host *h)
 static void
 note_flushed(struct watch_host *h)
 {
-	struct watched *d = h->of;
+	struct watched *d = h->list;
 
 	if (h->unflushed == 0 || h->answer.flushed >= h->unflushed) {
 		h->unflushed = h->answer.flushed < h->reading.position ? h->reading.position : 0;
@@ -406,22 +406,22 @@ note_flushed(struct watch_host *h)
 static void
 take_primary(struct watch_host *h)
 {
-	struct watched *d = h->of;
+	struct watched *d = h->list;
 
 	note_flushed(h);
 	for (uint32_t i = 0; i < d->count; i++)
-		if (h->use == WATCH_PRIMARY && d->of[i].seen > h->reading.position)
+		if (h->use == WATCH_PRIMARY && d->of[i].position_then > h->reading.position)
 			doubt(&d->of[i], "it is ahead of the primary");
 }
 
 static void
 take_standby(struct watch_host *h)
 {
-	const struct watch_host *primary = find_primary(h->of);
+	const struct watch_host *primary = find_primary(h->list);
 
 	h->timeline = h->answer.timeline;
-	h->is_elsewhere = primary != NULL && h->timeline != 0 && h->timeline != primary->met.mark.timeline;
-	if (h->is_elsewhere)
+	h->has_other_timeline = primary != NULL && h->timeline != 0 && h->timeline != primary->met.mark.timeline;
+	if (h->has_other_timeline)
 		doubt(h, "it receives a timeline other than the primary's");
 	note_lag(h);
 }
@@ -429,7 +429,7 @@ take_standby(struct watch_host *h)
 static void
 note_cost(struct watch_host *h)
 {
-	uint64_t now_us = now_of(h->of), took_us = now_us - h->conn.asked_us;
+	uint64_t now_us = now_of(h->list), took_us = now_us - h->conn.asked_us;
 
 	if (now_us >= h->cost_since_us + US_PER_S) {
 		h->cost_us[1] = h->cost_us[0];
@@ -458,7 +458,7 @@ take_read(struct watch_host *h)
 	note_cost(h);
 	dedicated_forget_failures(&h->conn);
 	h->readings++;
-	cluster_answered(h->of->cluster, h->index, &r, now_of(h->of));
+	cluster_answered(h->list->cluster, h->index, &r, now_of(h->list));
 	if (is_standby(h))
 		take_standby(h);
 	else
@@ -469,16 +469,16 @@ take_read(struct watch_host *h)
 static bool
 take_try(struct watch_host *h)
 {
-	struct trial *t = &h->of->trial;
+	struct trial *t = &h->list->trial;
 
-	if (h->answer.tried < TRIAL_COUNT || h->answer.trial.position == 0)
+	if (h->answer.xid_count < TRIAL_COUNT || h->answer.trial.position == 0)
 		return false;
 	if (h->conn.asked_us != t->begun_us) /* the trial was replaced by another primary's */
 		return true;
 	memcpy(t->xids, h->answer.trial.xids, sizeof(t->xids));
 	t->position = h->answer.trial.position;
-	for (uint32_t i = 0; i < h->of->count; i++)
-		h->of->of[i].is_wanted |= has_trial(&h->of->of[i]);
+	for (uint32_t i = 0; i < h->list->count; i++)
+		h->list->of[i].is_wanted |= has_trial(&h->list->of[i]);
 	return true;
 }
 
@@ -488,13 +488,13 @@ take_check(struct watch_host *h)
 {
 	if (h->answer.told != TOLD_BITS)
 		return false;
-	if (!has_trial(h) || h->conn.asked_us <= h->of->trial.begun_us)
+	if (!has_trial(h) || h->conn.asked_us <= h->list->trial.begun_us)
 		return true;
-	if (h->answer.bits != h->of->trial.bits) {
+	if (h->answer.bits != h->list->trial.bits) {
 		set_use(h, WATCH_FORK, "what it replays is not the primary's log");
 		return true;
 	}
-	cluster_set_proved(h->of->cluster, h->index, true);
+	cluster_set_proved(h->list->cluster, h->index, true);
 	set_use(h, WATCH_USED, NULL);
 	note_lag(h);
 	return true;
@@ -508,7 +508,7 @@ on_up(struct dedicated *d)
 	struct watch_host *h = (struct watch_host *)d;
 
 	h->version = gucs_major_version(server_welcome(d->srv));
-	set_timer(h->of, 0);
+	set_timer(h->list, 0);
 }
 
 static void
@@ -546,7 +546,7 @@ on_done(struct dedicated *d)
 static void
 on_batch_end(struct dedicated *d)
 {
-	watched_run(((struct watch_host *)d)->of);
+	watched_run(((struct watch_host *)d)->list);
 }
 
 static void
@@ -555,13 +555,13 @@ on_closed(struct dedicated *d)
 	struct watch_host *h = (struct watch_host *)d;
 
 	if (d->state == DEDICATED_REFUSED && h->asked == WATCH_MEET && d->failures > REFUSALS_MAX)
-		d->retry_us = now_of(h->of) + REFUSED_US;
+		d->retry_us = now_of(h->list) + REFUSED_US;
 	h->is_nudge_due = false;
 	h->unflushed = 0;
 	if (h->use != WATCH_AWAY)
 		end_life(h, "its connection is gone");
 	set_silent(h, false);
-	set_timer(h->of, 0);
+	set_timer(h->list, 0);
 }
 
 static const struct dedicated_ops conn_ops = {
@@ -594,8 +594,8 @@ watched_new(struct watch *w, struct cluster *cluster, uint32_t count)
 	for (uint32_t i = 0; i < d->count; i++) {
 		dedicated_init(&d->of[i].conn, &conn_ops, w->pools, &w->env);
 		d->of[i].conn.name = d->of[i].name;
-		d->of[i].conn.trouble = " how far it is";
-		d->of[i].of = d;
+		d->of[i].conn.trouble_hint = " how far it is";
+		d->of[i].list = d;
 		d->of[i].index = i;
 	}
 	TAILQ_INSERT_TAIL(&w->watched, d, link);

@@ -227,8 +227,8 @@ watch_read_row(struct watch_answer *a, const uint8_t *body, size_t len)
 		a->reading.position = fields_row_take_number(&row);
 	else if (strcmp(kind, "r") == 0)
 		take_standby(a, &row);
-	else if (strcmp(kind, "t") == 0 && a->tried < TRIAL_COUNT)
-		a->trial.xids[a->tried++] = fields_row_take_number(&row);
+	else if (strcmp(kind, "t") == 0 && a->xid_count < TRIAL_COUNT)
+		a->trial.xids[a->xid_count++] = fields_row_take_number(&row);
 	else if (strcmp(kind, "l") == 0)
 		a->trial.position = fields_row_take_number(&row);
 	else if (strcmp(kind, "c") == 0)

@@ -31,10 +31,10 @@ struct trial {
 	uint64_t position;
 };
 
-enum watch_told { TOLD_NOTHING, TOLD_MARK, TOLD_READING, TOLD_BITS };
+enum watch_answer_kind { TOLD_NOTHING, TOLD_MARK, TOLD_READING, TOLD_BITS };
 
 struct watch_answer {
-	enum watch_told told; /* with TOLD_READING, is_standby, reading, flushed and timeline are known */
+	enum watch_answer_kind told; /* with TOLD_READING, is_standby, reading, flushed and timeline are known */
 	struct cluster_mark mark;
 	uint32_t settings[WATCHED_SETTINGS]; /* hashes of the values of watch_settings */
 	uint64_t block_len, segment_len; /* of the write-ahead log; 0 if not told */
@@ -43,7 +43,7 @@ struct watch_answer {
 	struct reading reading; /* complete except for number and begun_us */
 	uint64_t flushed; /* the position up to which a primary has flushed its log */
 	uint32_t timeline; /* the timeline that a standby receives; 0 if it receives none, or the role may not see it */
-	uint32_t tried; /* how many of trial.xids are set */
+	uint32_t xid_count; /* how many of trial.xids are set */
 	struct trial trial;
 	uint32_t bits; /* like trial.bits; UINT32_MAX if the host answered something else */
 };
@@ -68,7 +68,7 @@ struct watched;
 
 struct watch_host {
 	struct dedicated conn; /* must be first */
-	struct watched *of;
+	struct watched *list;
 	unsigned index;
 	char name[264], zone[CONFIG_NAME_MAX + 1];
 	unsigned version; /* the major version of its PostgreSQL */
@@ -76,7 +76,7 @@ struct watch_host {
 	bool is_silent; /* a standby that has not answered for a moment: see check_silence() */
 	bool is_wanted; /* true if a reading is wanted */
 	bool is_nudge_due;
-	bool is_elsewhere; /* a standby that receives a timeline other than the primary's */
+	bool has_other_timeline; /* a standby that receives a timeline other than the primary's */
 	/* The use that was logged last. Never WATCH_SILENT, and for a standby never WATCH_NO_PRIMARY; WATCH_LAG as of
 	 * the last reading */
 	enum watch_use use;
@@ -84,7 +84,7 @@ struct watch_host {
 	struct watch_answer answer, met;
 	/* reading: the reading that is under way; last: the previous one, with number 0 if this life has had none */
 	struct reading reading, last;
-	uint64_t seen; /* the position of this host when the primary was asked last */
+	uint64_t position_then; /* the position of this host when the primary was asked last */
 	uint64_t lag_us; /* the lag of a standby at its last reading */
 	/* the longest time that a reading took: since cost_since_us, and in the second before that */
 	uint64_t cost_us[2], cost_since_us;

@@ -46,7 +46,7 @@ struct http_page {
 	size_t state_len; /* bytes of the page's state, which is zeroed at first, and is freed by free() alone */
 	/* Called with each new snapshot. Returns when the page wants the next snapshot, if no request asks for one
 	 * earlier. NULL if the page wants none. */
-	uint64_t (*note)(void *state, const struct snapshot *s);
+	uint64_t (*on_snapshot)(void *state, const struct snapshot *s);
 };
 
 extern const struct http_page *const http_modules[]; /* defined in modules/modules.c; NULL after the last */

@@ -39,8 +39,8 @@ note_pages(struct http_pages *p, const struct snapshot *s)
 {
 	p->due_us = UINT64_MAX;
 	for (const struct http_served *of = p->served; of < p->served + p->served_count; of++)
-		if (of->page->note != NULL) {
-			uint64_t due_us = of->page->note(of->state, s);
+		if (of->page->on_snapshot != NULL) {
+			uint64_t due_us = of->page->on_snapshot(of->state, s);
 
 			p->due_us = due_us < p->due_us ? due_us : p->due_us;
 		}
@@ -215,7 +215,7 @@ serve(struct http_pages *p, const struct http_page *page)
 		served->page = page;
 		served->state = page->state_len > 0 ? xcalloc(1, page->state_len) : NULL;
 		served->table_bit = page->command != NULL ? 1u << p->served_count : 0;
-		p->due_us = page->note != NULL ? 0 : p->due_us;
+		p->due_us = page->on_snapshot != NULL ? 0 : p->due_us;
 		p->served_count++;
 	}
 }

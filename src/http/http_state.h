@@ -108,8 +108,8 @@ struct http_pages {
 /* returns 0, or -1; the caller calls http_pages_fini() in either case */
 int http_pages_init(struct http_pages *p, const struct http_settings *settings);
 void http_pages_fini(struct http_pages *p);
-/* Takes the snapshot. If no request waits for it, only the pages' note() sees it: a request that comes a moment later
- * is to get the numbers of that moment. */
+/* Takes the snapshot. If no request waits for it, only the pages' on_snapshot() sees it: a request that comes a moment
+ * later is to get the numbers of that moment. */
 void http_pages_take(struct http_pages *p, struct snapshot *snapshot, bool is_awaited, uint64_t now_us);
 void http_pages_take_tables(struct http_pages *p, uint64_t now_us); /* shows the tables that are in `mail` */
 

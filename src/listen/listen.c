@@ -28,8 +28,8 @@ listen_answered(struct notify_subscription *at_listener, const struct fail *why)
 
 	if (why != NULL)
 		subscription_refuse(m, why);
-	else if (m->hearing == HEARING_ASKED)
-		m->hearing = HEARING;
+	else if (m->listener_state == HEARING_ASKED)
+		m->listener_state = HEARING;
 	if (x->reading == EXCHANGE_IN_TRANSFER) {
 		x->env->ops->transfer_progress(x);
 		return;
@@ -176,7 +176,7 @@ end_request(struct exchange *x)
 		if (ahead_of(x, e) < 0)
 			listen_end_effect(l, e); /* the effect's statement failed, or was skipped */
 	}
-	l->is_fresh = false;
+	l->has_caught_up = false;
 	if (x->srv->tx != 'I') {
 		l->has_error = false;
 		return false;
@@ -211,7 +211,7 @@ listen_notification(struct exchange *x, const uint8_t *message, size_t len)
 		return false;
 	if (x->listen != NULL)
 		m = subscription_find(x->listen, (const char *)channel);
-	if (m != NULL && m->is_active && m->hearing == HEARING)
+	if (m != NULL && m->is_active && m->listener_state == HEARING)
 		return true; /* the listener delivers it */
 	if (wire_u32(message + FRAME_HEAD_LEN) != x->srv->pid)
 		return false;

@@ -15,7 +15,7 @@
 #include <event2/event_struct.h>
 
 /* Whether the listener listens to a channel. */
-enum hearing { HEARING_ASKED, HEARING, HEARING_REFUSED };
+enum listener_state { HEARING_ASKED, HEARING, HEARING_REFUSED };
 
 /* A channel that the client listens to, or may soon listen to. */
 struct subscription {
@@ -26,7 +26,7 @@ struct subscription {
 	/* on the list unless the subscription is active and has no pending change */
 	TAILQ_ENTRY(subscription) unsettled;
 	bool is_unsettled; /* the subscription is on the list "unsettled"; set and cleared by set_unsettled() */
-	uint8_t hearing; /* enum hearing */
+	uint8_t listener_state; /* enum listener_state */
 	bool is_active; /* LISTEN was committed; set and cleared by subscription_set_active() */
 	uint8_t pending_change; /* KNOWN_LISTEN, KNOWN_UNLISTEN, or KNOWN_NOT if there is none */
 	/* the value that pending_change gets at a rollback to a savepoint: without the UNLISTENs within savepoints */
@@ -80,7 +80,7 @@ struct client_listen {
 	bool has_pending_change; /* a subscription has pending_change set; set and cleared by subscriptions.c */
 	bool is_swept; /* no subscription on "unsettled" is to be dropped; set and cleared by subscriptions.c */
 	/* The listener has caught up before this request. Set by on_caught_up(), cleared by end_request(). */
-	bool is_fresh;
+	bool has_caught_up;
 	enum listen_sending sending;
 	bool has_error; /* this request had an error; set by listen_error(), cleared by end_request() */
 	/* delivery */
@@ -88,19 +88,19 @@ struct client_listen {
 	size_t queue_at;
 	/* Whole messages, in order. The LISTEN for the first one's channel is not committed yet; later messages, of
 	 * whatever channel, wait after it. */
-	struct buf early;
-	/* Some messages in "early" may be due, or wanted by no subscription. Set by subscriptions.c and queue.c,
+	struct buf uncommitted;
+	/* Some messages in `uncommitted` may be due, or wanted by no subscription. Set by subscriptions.c and queue.c,
 	 * cleared by queue.c. */
-	bool is_early_recheck_due;
+	bool is_recheck_due;
 	bool is_overrun; /* more notifications came than may wait; set by queue.c, never cleared */
 	struct event *flush_timer; /* for CL_CLOSE_AFTER_FLUSH */
 };
 
 /* listen/queue.c */
 extern const struct notify_subscriber_ops listen_subscriber_ops;
-/* Moves early messages that may be delivered to the queue, and drops those that no subscription wants. */
-void listen_settle_early(struct client_listen *l);
-/* drops notifications of the channel that wait in `queue` or `early` */
+/* Moves messages of `uncommitted` that may be delivered to the queue, and drops those that no subscription wants. */
+void listen_settle_uncommitted(struct client_listen *l);
+/* drops notifications of the channel that wait in `queue` or `uncommitted` */
 void listen_drop_channel(struct client_listen *l, const char *channel);
 void listen_queue_fini(struct client_listen *l);
 /* Returns true if ReadyForQuery is withheld until the listener has caught up. */

@@ -8,13 +8,13 @@ static bool
 may_be_transferred(struct client_listen *l)
 {
 	listen_sweep(l);
-	listen_settle_early(l);
+	listen_settle_uncommitted(l);
 	if (!TAILQ_EMPTY(&l->unsettled) || !TAILQ_EMPTY(&l->effects) || l->has_pending_change ||
 	    l->sending != SENDING_NOT || l->subscriber.waits != NULL || l->subscriber.is_dirty ||
-	    l->queue.len > l->queue_at || l->early.len > 0 || l->is_overrun)
+	    l->queue.len > l->queue_at || l->uncommitted.len > 0 || l->is_overrun)
 		return false;
 	for (const struct subscription *m = l->table; m != NULL; m = m->hh.next)
-		if (!m->is_active || m->hearing != HEARING)
+		if (!m->is_active || m->listener_state != HEARING)
 			return false;
 	return true;
 }
@@ -52,8 +52,8 @@ listen_is_confirmed(const struct exchange *x, bool *is_refused)
 
 	*is_refused = false;
 	for (const struct subscription *m = x->listen == NULL ? NULL : x->listen->table; m != NULL; m = m->hh.next) {
-		*is_refused |= m->hearing == HEARING_REFUSED;
-		is_confirmed &= m->hearing == HEARING;
+		*is_refused |= m->listener_state == HEARING_REFUSED;
+		is_confirmed &= m->listener_state == HEARING;
 	}
 	return is_confirmed;
 }

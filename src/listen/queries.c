@@ -107,7 +107,7 @@ await_channel(struct exchange *x, const char *channel)
 
 	if (m == NULL)
 		return LISTEN_FAILED;
-	if (m->hearing != HEARING_ASKED)
+	if (m->listener_state != HEARING_ASKED)
 		return LISTEN_GO;
 	x->listen->awaited = m;
 	exchange_step(x, CE_AWAIT);
@@ -161,7 +161,7 @@ must_catch_up(struct exchange *x, const struct request *m)
 {
 	struct client_listen *l = x->listen;
 
-	if (l == NULL || !l->has_pending_change || l->is_fresh || m->type == 'P' || x->srv == NULL ||
+	if (l == NULL || !l->has_pending_change || l->has_caught_up || m->type == 'P' || x->srv == NULL ||
 	    x->srv->ledger.count > 0 || x->srv->tx != 'T' || !notify_catch_up(&l->subscriber))
 		return false;
 	l->awaited = NULL;
@@ -211,7 +211,7 @@ expect(struct exchange *x, enum known_kind kind, const char name[static KNOWN_NA
 			free(e);
 			return NULL;
 		}
-		e->is_refused = e->m->hearing == HEARING_REFUSED;
+		e->is_refused = e->m->listener_state == HEARING_REFUSED;
 		e->m->refs++;
 	}
 	e->due = ledger_requests_sent(&x->srv->ledger);

@@ -33,7 +33,7 @@ static bool
 check_room(struct client_listen *l, size_t len)
 {
 	assert(l->queue_at <= l->queue.len);
-	if (l->queue.len - l->queue_at + l->early.len + len > LISTEN_QUEUE_MAX)
+	if (l->queue.len - l->queue_at + l->uncommitted.len + len > LISTEN_QUEUE_MAX)
 		l->is_overrun = true;
 	return !l->is_overrun && l->x->state != CL_CLOSE_AFTER_FLUSH;
 }
@@ -65,12 +65,12 @@ on_notified(struct notify_subscription *at_listener, const uint8_t *message, siz
 
 	if (!is_wanted(m) || !check_room(l, len))
 		return;
-	if (m->is_active && l->early.len == 0) {
+	if (m->is_active && l->uncommitted.len == 0) {
 		queue_append(l, message, len);
 		return;
 	}
-	buf_put(&l->early, message, len);
-	if (!buf_ok(&l->early))
+	buf_put(&l->uncommitted, message, len);
+	if (!buf_ok(&l->uncommitted))
 		l->is_overrun = true;
 }
 
@@ -113,7 +113,7 @@ void
 listen_drop_channel(struct client_listen *l, const char *channel)
 {
 	filter(l, &l->queue, l->queue_at, is_of_channel, (void *)(uintptr_t)channel);
-	filter(l, &l->early, 0, is_of_channel, (void *)(uintptr_t)channel);
+	filter(l, &l->uncommitted, 0, is_of_channel, (void *)(uintptr_t)channel);
 }
 
 static bool
@@ -125,7 +125,7 @@ is_inactive(struct client_listen *l, const uint8_t *message, size_t len, void *a
 }
 
 /* Returns true if the message was moved to the queue, or no subscription wants it any more. Returns false if it must
- * stay in `early`: *has_waiting then becomes true, and all later messages stay, too, so that none overtakes it. */
+ * stay in `uncommitted`: *has_waiting then becomes true, and all later messages stay, so that none overtakes it. */
 static bool
 settle_early_message(struct client_listen *l, const uint8_t *message, size_t len, void *has_waiting)
 {
@@ -142,16 +142,16 @@ settle_early_message(struct client_listen *l, const uint8_t *message, size_t len
 }
 
 void
-listen_settle_early(struct client_listen *l)
+listen_settle_uncommitted(struct client_listen *l)
 {
 	bool has_waiting = false;
 
-	if (!l->is_early_recheck_due)
+	if (!l->is_recheck_due)
 		return;
-	l->is_early_recheck_due = false;
-	filter(l, &l->early, 0, settle_early_message, &has_waiting);
-	if (l->early.len == 0)
-		buf_fini(&l->early);
+	l->is_recheck_due = false;
+	filter(l, &l->uncommitted, 0, settle_early_message, &has_waiting);
+	if (l->uncommitted.len == 0)
+		buf_fini(&l->uncommitted);
 }
 
 static void
@@ -194,7 +194,7 @@ push_out(struct exchange *x)
 {
 	struct client_listen *l = x->listen;
 
-	listen_settle_early(l);
+	listen_settle_uncommitted(l);
 	while (l->queue_at < l->queue.len && !stream_is_full(&x->stream) && !x->stream.is_broken) {
 		struct buf chunk = { .bytes = l->queue.bytes + l->queue_at };
 		size_t n;
@@ -339,9 +339,9 @@ on_caught_up(struct notify_subscriber *subscriber)
 		return;
 	if (x->state == CL_AWAITING) {
 		/* The client's message waits because it may commit a LISTEN: see must_catch_up() in queries.c. */
-		filter(l, &l->early, 0, is_inactive, NULL);
-		l->is_early_recheck_due = true;
-		l->is_fresh = true;
+		filter(l, &l->uncommitted, 0, is_inactive, NULL);
+		l->is_recheck_due = true;
+		l->has_caught_up = true;
 		listen_resume(x);
 		return;
 	}
@@ -370,7 +370,7 @@ void
 listen_queue_fini(struct client_listen *l)
 {
 	buf_fini(&l->queue);
-	buf_fini(&l->early);
+	buf_fini(&l->uncommitted);
 	l->queue_at = 0;
 	if (l->flush_timer != NULL)
 		event_free(l->flush_timer);

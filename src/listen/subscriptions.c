@@ -58,7 +58,7 @@ set_unsettled(struct client_listen *l, struct subscription *m, bool is_unsettled
 void
 subscription_refuse(struct subscription *m, const struct fail *why)
 {
-	m->hearing = HEARING_REFUSED;
+	m->listener_state = HEARING_REFUSED;
 	if (m->why != NULL || (m->why = malloc(sizeof(*m->why))) != NULL)
 		*m->why = *why;
 }
@@ -89,7 +89,7 @@ subscription_free(struct subscription *m)
 
 	assert(m->refs == 0);
 	notify_leave(&m->at_listener);
-	l->is_early_recheck_due = true;
+	l->is_recheck_due = true;
 	assert(l->active_count >= m->is_active);
 	l->active_count -= m->is_active;
 	set_unsettled(l, m, false);
@@ -159,7 +159,7 @@ subscription_unref(struct subscription *m)
 	assert(m->refs > 0);
 	m->refs--;
 	m->x->listen->is_swept = false;
-	m->x->listen->is_early_recheck_due = true;
+	m->x->listen->is_recheck_due = true;
 }
 
 void
@@ -201,7 +201,7 @@ subscription_set_active(struct client_listen *l, struct subscription *m, bool is
 	if (m->is_active != is_active)
 		l->active_count += is_active ? 1u : (uint32_t)-1;
 	m->is_active = is_active;
-	l->is_early_recheck_due = true;
+	l->is_recheck_due = true;
 	if (!is_active)
 		listen_drop_channel(l, m->name);
 }
@@ -223,10 +223,10 @@ listen_commit(struct exchange *x)
 		m->pending_change = m->change_after_rollback = KNOWN_NOT;
 		if (pending_change != KNOWN_NOT)
 			subscription_set_active(l, m, pending_change == KNOWN_LISTEN);
-		if (m->is_active && m->hearing == HEARING_REFUSED)
+		if (m->is_active && m->listener_state == HEARING_REFUSED)
 			refused = m;
 	}
-	listen_settle_early(l);
+	listen_settle_uncommitted(l);
 	if (refused != NULL)
 		subscription_lost(x, refused);
 	return refused == NULL;
@@ -240,10 +240,10 @@ listen_roll_back(struct client_listen *l)
 	if (!l->has_pending_change)
 		return;
 	l->has_pending_change = false;
-	l->is_early_recheck_due = true;
+	l->is_recheck_due = true;
 	TAILQ_FOREACH(m, &l->unsettled, unsettled)
 		m->pending_change = m->change_after_rollback = KNOWN_NOT;
-	listen_settle_early(l);
+	listen_settle_uncommitted(l);
 }
 
 /*
@@ -256,7 +256,7 @@ listen_roll_back_to_savepoint(struct client_listen *l)
 {
 	struct subscription *m;
 
-	l->is_early_recheck_due = true;
+	l->is_recheck_due = true;
 	TAILQ_FOREACH(m, &l->unsettled, unsettled)
 		m->pending_change = m->change_after_rollback;
 }
@@ -284,7 +284,7 @@ listen_rest(struct exchange *x)
 	struct client_listen *l = x->listen;
 
 	if (l->table != NULL || !TAILQ_EMPTY(&l->effects) || !TAILQ_EMPTY(&l->portals) || l->queue.len > 0 ||
-	    l->early.len > 0 || l->subscriber.waits != NULL || l->sending != SENDING_NOT || l->is_overrun)
+	    l->uncommitted.len > 0 || l->subscriber.waits != NULL || l->sending != SENDING_NOT || l->is_overrun)
 		return;
 	listen_free(x);
 	free(l);

@@ -17,7 +17,7 @@
 static void
 policy_publish(struct policy *p)
 {
-	const struct policy_waiter *first = TAILQ_FIRST(&p->line);
+	const struct policy_waiter *first = TAILQ_FIRST(&p->queue);
 	const struct budget_view view = { .idle = p->count[PC_IDLE],
 					  .has_demand = p->waiting > 0 || p->count[PC_LENT] > 0,
 					  .since_us = first != NULL ? first->since_us : UINT64_MAX,
@@ -100,7 +100,7 @@ policy_new(const struct policy_settings *settings, const struct policy_ops *ops,
 	for (int state = 0; state < PC_COUNT; state++)
 		TAILQ_INIT(&p->in[state]);
 	TAILQ_INIT(&p->all);
-	TAILQ_INIT(&p->line);
+	TAILQ_INIT(&p->queue);
 	p->orders = (struct policy_orders){ .ops = &order_ops, .pool = p, .worker = worker, .arm_at_us = NEVER_US };
 	p->caps.orders = p->shard.orders = &p->orders;
 	caps_set(&p->caps, CAP_ALL, worker->commons->total, p->count, now_us);
@@ -182,13 +182,13 @@ end_washing(struct policy *p, struct policy_conn *conn)
 	conn->is_being_washed = false;
 }
 
-/* conn is gone: removes it from p->last. */
+/* conn is gone: removes it from p->last_by_borrower. */
 __attribute__((noinline)) static void
 forget_last(struct policy *p, const struct policy_conn *conn)
 {
 	for (unsigned i = 0; i < POLICY_LAST; i++)
-		if (p->last[i] == conn)
-			p->last[i] = NULL;
+		if (p->last_by_borrower[i] == conn)
+			p->last_by_borrower[i] = NULL;
 }
 
 static bool
@@ -210,12 +210,12 @@ tell_now(struct policy *p)
 static inline void
 tell_queue(struct policy *p)
 {
-	const struct policy_waiter *first = TAILQ_FIRST(&p->line);
+	const struct policy_waiter *first = TAILQ_FIRST(&p->queue);
 
 	if (!p->is_observed)
 		return;
 	if (p->caps.is_watched || first == NULL ||
-	    !shard_tell_line(&p->shard, p->waiting, policy_own_coming(p), first->since_us))
+	    !shard_publish_queue(&p->shard, p->waiting, policy_own_coming(p), first->since_us))
 		tell_now(p);
 }
 
@@ -262,12 +262,12 @@ move_conn(struct policy *p, struct policy_conn *conn, enum policy_conn_state fro
 		note_move(p, conn, from, to);
 }
 
-/* Call this after move_conn(). Nearly always only the number of idle connections has changed, and shard_tell_idle()
+/* Call this after move_conn(). Nearly always only the number of idle connections has changed, and shard_publish_idle()
  * suffices; else this does tell_now(). */
 static inline void
 tell_moved(struct policy *p)
 {
-	if (p->is_observed && (p->caps.is_watched || !shard_tell_idle(&p->shard, p->count[PC_IDLE])))
+	if (p->is_observed && (p->caps.is_watched || !shard_publish_idle(&p->shard, p->count[PC_IDLE])))
 		tell_now(p);
 }
 
@@ -289,7 +289,7 @@ join_queue(struct policy *p, struct policy_waiter *t, uint64_t now_us)
 	t->connect_us = 0;
 	t->is_wait_logged = false;
 	t->number = ++p->last_number;
-	TAILQ_INSERT_TAIL(&p->line, t, link);
+	TAILQ_INSERT_TAIL(&p->queue, t, link);
 	p->waiting++;
 	p->counters->waits++;
 	p->shard.is_to_ask = true;
@@ -308,7 +308,7 @@ policy_leave_queue(struct policy *p, struct policy_waiter *t)
 	assert(t->waits != WAITS_NOT && p->waiting > 0);
 	if (t->waits == WAITS_AHEAD)
 		policy_leave_ahead(p, t);
-	TAILQ_REMOVE(&p->line, t, link);
+	TAILQ_REMOVE(&p->queue, t, link);
 	t->waits = WAITS_NOT;
 	p->waiting--;
 	tell_queue(p);
@@ -339,7 +339,7 @@ policy_needs_ping(const struct policy *p, const struct policy_conn *conn, uint64
 {
 	const struct policy_settings *s = &p->settings;
 
-	return conn->epoch != p->epoch || (s->pre_ping && now_us >= later(conn->heard_us, s->pre_ping_idle_us));
+	return conn->epoch != p->epoch || (s->pre_ping && now_us >= policy_add_us(conn->heard_us, s->pre_ping_idle_us));
 }
 
 static struct policy_conn *
@@ -371,7 +371,7 @@ choose_warmest(const struct policy *p, const struct policy_waiter *t, uint64_t n
 static inline struct policy_conn *
 choose_idle(const struct policy *p, const struct policy_waiter *t, uint64_t now_us)
 {
-	struct policy_conn *own = p->last[t->id % POLICY_LAST];
+	struct policy_conn *own = p->last_by_borrower[t->id % POLICY_LAST];
 
 	if (own != NULL && own->borrower_id == t->id && p->settings.lifo && now_us - own->idle_since_us < SOON_US &&
 	    (t->gucs == NULL || own->gucs == t->gucs) && own->state == PC_IDLE && !policy_needs_ping(p, own, now_us))
@@ -384,7 +384,7 @@ lend(struct policy *p, struct policy_conn *conn, const struct policy_waiter *t)
 {
 	if (conn->borrower_id != t->id) {
 		conn->borrower_id = t->id;
-		p->last[t->id % POLICY_LAST] = conn;
+		p->last_by_borrower[t->id % POLICY_LAST] = conn;
 	}
 	p->counters->checkouts[conn->source]++;
 	conn->source = CS_IDLE;
@@ -560,9 +560,9 @@ pass_on(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 	struct policy_waiter *t = ahead > 0 ? conn->ahead[0].t : policy_next(p, now_us);
 	bool is_asked_back = caps_ask_back(&p->caps, conn->opened_us, now_us);
 	enum recycle_reason reason = RR_EVICTED;
-	uint64_t asked_us = p->question_us;
+	uint64_t asked_us = p->asked_since_us;
 
-	p->question_us = 0;
+	p->asked_since_us = 0;
 	end_washing(p, conn);
 	if (is_to_close(p, conn, now_us, &reason) || is_asked_back || (ahead > 0 && t == NULL)) {
 		policy_close_conn(p, conn, reason);
@@ -620,7 +620,7 @@ settle(struct policy *p, struct policy_conn *conn, bool is_observed, uint64_t no
 	}
 	move_conn(p, conn, PC_LENT, PC_IDLE);
 	is_due_sooner = policy_expect_idle(p, conn);
-	if (is_observed && !shard_tell_idle(&p->shard, p->count[PC_IDLE]))
+	if (is_observed && !shard_publish_idle(&p->shard, p->count[PC_IDLE]))
 		tell_idle(p, is_due_sooner, now_us); /* conn may be freed */
 	else if (is_due_sooner)
 		arm_for_idle(p, now_us);
@@ -659,9 +659,9 @@ policy_return(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 void
 policy_return_asked(struct policy *p, struct policy_conn *conn, uint64_t asked_us, uint64_t now_us)
 {
-	p->question_us = asked_us;
+	p->asked_since_us = asked_us;
 	policy_return(p, conn, now_us);
-	p->question_us = 0;
+	p->asked_since_us = 0;
 }
 
 /* conn has been opened or pinged; that was begun at asked_us. The longest waiter gets it, even if it was meant for
@@ -715,7 +715,7 @@ policy_arrive(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 	caps_transferred(&p->caps, false);
 	conn->borrower_id = 0; /* its last borrower is not known here */
 	/* If an attempt has failed since conn was last heard of, conn may be dead: a ping tells. */
-	is_trusted = conn->epoch != 0 && conn->heard_us > p->shard.doubted_us &&
+	is_trusted = conn->epoch != 0 && conn->heard_us > p->shard.epoch_raised_us &&
 		     (p->failed_count == 0 || conn->heard_us >= p->last_fail_us);
 	conn->epoch = is_trusted ? p->epoch : p->epoch - 1;
 	if (is_trusted && (p->failed_count > 0 || p->outage.since_us > 0))
@@ -775,7 +775,7 @@ static void
 policy_raise_epoch(struct policy *p, uint64_t now_us)
 {
 	p->epoch++;
-	p->shard.doubted_us = now_us;
+	p->shard.epoch_raised_us = now_us;
 	p->sweep_us = clock_lesser_us(p->sweep_us, now_us);
 }
 
@@ -853,7 +853,7 @@ policy_conn_washing_delayed(struct policy *p, struct policy_conn *conn, uint64_t
 
 	if (!conn->is_being_washed)
 		return;
-	TAILQ_FOREACH(t, &p->line, link)
+	TAILQ_FOREACH(t, &p->queue, link)
 		if (asked_us != 0)
 			t->connect_us += now_us - later_of(asked_us, t->since_us);
 	assert(p->washing > 0);
@@ -921,7 +921,7 @@ policy_get_counts(const struct policy *p, struct policy_counts *out)
 void
 policy_add_counts(const struct policy *p, struct policy_counts *to)
 {
-	const struct policy_waiter *first = TAILQ_FIRST(&p->line);
+	const struct policy_waiter *first = TAILQ_FIRST(&p->queue);
 	uint32_t live = shard_is_first(&p->shard) ? policy_live(p) : 0, size = p->settings.pool_size;
 
 	to->opening += p->count[PC_OPENING] + p->count[PC_CHECKING];

@@ -75,7 +75,7 @@ struct policy_settings {
 	uint32_t opens_at_once; /* pacing: at most this many connections are OPENING at a time; 0 means 16 */
 	uint32_t share_weight, share_min; /* the claim under shared caps (policy_budget_new); a weight of 0 means 1 */
 	/* Only policy_borrow_idle() lends, so no client waits, and a failure to open is not an outage. */
-	bool is_spare;
+	bool lends_idle_only;
 };
 
 enum policy_conn_state { PC_NONE, PC_OPENING, PC_CHECKING, PC_IDLE, PC_PINGING, PC_LENT, PC_CLOSING, PC_COUNT };

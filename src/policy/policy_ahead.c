@@ -25,13 +25,13 @@ stuck_at(const struct policy *p, const struct policy_waiter *t)
 
 	if (find(p, t, &conn) == NULL)
 		return NEVER_US;
-	return later(later(conn->ahead_since_us, conn->ahead_wait_us), 1);
+	return policy_add_us(policy_add_us(conn->ahead_since_us, conn->ahead_wait_us), 1);
 }
 
 struct policy_waiter *
 policy_first_behind(const struct policy *p, uint64_t now_us)
 {
-	struct policy_waiter *t = TAILQ_FIRST(&p->line);
+	struct policy_waiter *t = TAILQ_FIRST(&p->queue);
 
 	if (t != NULL && t->waits == WAITS_AHEAD && now_us >= stuck_at(p, t))
 		return t;
@@ -45,13 +45,13 @@ policy_next(const struct policy *p, uint64_t now_us)
 {
 	struct policy_waiter *t = policy_first_behind(p, now_us);
 
-	return t == NULL && p->shard.shared != NULL ? TAILQ_FIRST(&p->line) : t;
+	return t == NULL && p->shard.shared != NULL ? TAILQ_FIRST(&p->queue) : t;
 }
 
 uint64_t
 policy_stuck_at(const struct policy *p, uint64_t now_us)
 {
-	const struct policy_waiter *first = TAILQ_FIRST(&p->line);
+	const struct policy_waiter *first = TAILQ_FIRST(&p->queue);
 
 	if (p->sent_ahead == 0 || first->waits != WAITS_AHEAD ||
 	    (p->count[PC_IDLE] == 0 && policy_total(p) >= policy_limit_now(p, now_us)))

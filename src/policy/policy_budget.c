@@ -196,7 +196,7 @@ budget_join(struct policy_budget *b, struct budget_member *m, struct budget_grou
 	change_used(m, used);
 	change_leaving(m, counts[PC_CLOSING]);
 	budget_change_opening(m, counts[PC_OPENING] + counts[PC_CHECKING]);
-	m->calm_count = CALM_AFTER;
+	m->published_since_tight = CALM_AFTER;
 	TAILQ_INSERT_TAIL(&b->members, m, link);
 }
 
@@ -308,8 +308,8 @@ budget_publish(struct budget_member *m, const struct budget_view *v)
 		g->turn_end_us = v->turn_end_us;
 	}
 	change_use(g, more, g->demanding + more == 0 && g->rest_end_us > 0);
-	m->calm_count = m->budget->is_watched ? 0 : m->calm_count + 1;
-	m->is_watched = m->calm_count < CALM_AFTER;
+	m->published_since_tight = m->budget->is_watched ? 0 : m->published_since_tight + 1;
+	m->is_watched = m->published_since_tight < CALM_AFTER;
 }
 
 /* Pools that have rested for long enough are no longer in use. */

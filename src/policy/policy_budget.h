@@ -99,7 +99,7 @@ struct budget_member {
 	struct budget_view view; /* the view that was published last */
 	/* when its pool's tick is due on behalf of all hungry members, if another policy worker has ordered it */
 	uint64_t armed_us;
-	uint32_t calm_count; /* how often the member has published since the cap was last tight */
+	uint32_t published_since_tight; /* how often the member has published since the cap was last tight */
 	bool is_watched; /* each change of the view is published */
 	bool is_giving_up; /* the next connection of the member that begins to leave is one that was asked for */
 	TAILQ_ENTRY(budget_member) link, hungry_link, holding_link;

@@ -111,13 +111,13 @@ static uint32_t
 attempts_allowed(const struct policy *p, uint64_t now_us, uint64_t *until_us)
 {
 	const struct policy_conn *first = TAILQ_FIRST(&p->in[PC_OPENING]);
-	const struct policy_waiter *last = TAILQ_LAST(&p->line, policy_queue);
+	const struct policy_waiter *last = TAILQ_LAST(&p->queue, policy_queue);
 	uint64_t count;
 
 	if (first == NULL)
 		return 1;
 	count = (now_us - first->opened_us) / TRIAL_EVERY_US + 1;
-	until(until_us, later(first->opened_us, count * TRIAL_EVERY_US), now_us);
+	until(until_us, policy_add_us(first->opened_us, count * TRIAL_EVERY_US), now_us);
 	return last != NULL && policy_is_patient(p, last) ? (uint32_t)count : 1;
 }
 
@@ -280,8 +280,8 @@ limit_for_the_old(const struct policy *p, uint32_t limit, uint64_t now_us, uint6
 
 	if (p->settings.overflow_delay_us == 0 || kept >= limit)
 		return limit;
-	TAILQ_FOREACH(t, &p->line, link) {
-		uint64_t old_us = later(t->since_us, p->settings.overflow_delay_us);
+	TAILQ_FOREACH(t, &p->queue, link) {
+		uint64_t old_us = policy_add_us(t->since_us, p->settings.overflow_delay_us);
 
 		until(until_us, old_us, now_us);
 		if (now_us < old_us)
@@ -369,7 +369,7 @@ is_full(const struct policy *p, uint64_t now_us)
 struct policy_waiter *
 policy_next_ahead(const struct policy *p, uint64_t now_us)
 {
-	const struct policy_waiter *first = TAILQ_FIRST(&p->line);
+	const struct policy_waiter *first = TAILQ_FIRST(&p->queue);
 
 	/* A connection that comes back goes to the longest waiter of any shard, unless a request was sent ahead to that
 	 * connection. So nothing is sent ahead while a client of another shard has waited much longer. */

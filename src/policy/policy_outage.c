@@ -33,19 +33,20 @@ policy_is_patient(const struct policy *p, const struct policy_waiter *t)
 static uint64_t
 hope_ends_us(const struct policy *p)
 {
-	uint64_t from_us = later_of(TAILQ_FIRST(&p->line)->since_us, p->outage.since_us);
+	uint64_t from_us = later_of(TAILQ_FIRST(&p->queue)->since_us, p->outage.since_us);
 
 	if (p->outage.since_us == 0 || p->sign == HOST_ANSWERS || policy_has_any(p))
 		return NEVER_US;
-	return p->sign == HOST_SILENT ? 0
-				      : clock_lesser_us(later(later_of(p->backoff_until_us, from_us), TRIAL_EVERY_US),
-							later(from_us, 2 * TRIAL_EVERY_US));
+	return p->sign == HOST_SILENT
+		   ? 0
+		   : clock_lesser_us(policy_add_us(later_of(p->backoff_until_us, from_us), TRIAL_EVERY_US),
+				     policy_add_us(from_us, 2 * TRIAL_EVERY_US));
 }
 
 uint64_t
 policy_hopeless_us(const struct policy *p, uint64_t now_us)
 {
-	const struct policy_waiter *last = TAILQ_LAST(&p->line, policy_queue);
+	const struct policy_waiter *last = TAILQ_LAST(&p->queue, policy_queue);
 	uint64_t at_us;
 
 	if (last == NULL || p->is_paused)
@@ -70,7 +71,7 @@ policy_deadline(const struct policy *p, const struct policy_waiter *t)
 	uint64_t limit_us = is_held ? s->hold_us : s->timeout_us;
 	uint64_t from_us = is_held ? p->outage.since_us : p->outage_over_us;
 
-	return limit_us == 0 ? NEVER_US : later(t->since_us > from_us ? t->since_us : from_us, limit_us);
+	return limit_us == 0 ? NEVER_US : policy_add_us(t->since_us > from_us ? t->since_us : from_us, limit_us);
 }
 
 void
@@ -96,11 +97,11 @@ policy_update_outage(struct policy *p, uint64_t now_us)
 		policy_forget_failures(p);
 		policy_end_outage(p, now_us);
 	}
-	if (p->failed_count == 0 || p->settings.is_spare || p->outage.since_us > 0 || policy_has_any(p) ||
+	if (p->failed_count == 0 || p->settings.lends_idle_only || p->outage.since_us > 0 || policy_has_any(p) ||
 	    p->is_fail_fatal || p->last_fail_kind == CF_TOO_MANY || server_lacks_memory(p))
 		return;
 	p->outage = (struct policy_outage){ .since_us = now_us };
-	TAILQ_FOREACH(t, &p->line, link)
+	TAILQ_FOREACH(t, &p->queue, link)
 		p->outage.held += policy_is_patient(p, t);
 	p->counters->held += p->outage.held;
 	if (!shard_outage_begins(&p->shard, now_us))

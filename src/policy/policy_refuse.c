@@ -25,7 +25,7 @@ policy_refuse_queue(struct policy *p, const struct fail *why, enum request_failu
 	struct policy_waiter *t;
 
 	/* Numbers may wrap around, but a queue is never that long. */
-	while ((t = TAILQ_FIRST(&p->line)) != NULL && (int32_t)(t->number - last) <= 0)
+	while ((t = TAILQ_FIRST(&p->queue)) != NULL && (int32_t)(t->number - last) <= 0)
 		refuse(p, t, &copy, kind);
 }
 
@@ -34,7 +34,7 @@ policy_refuse_impatient(struct policy *p, const struct fail *why)
 {
 	struct fail copy = *why;
 	uint32_t last = p->last_number;
-	struct policy_waiter *t = TAILQ_FIRST(&p->line);
+	struct policy_waiter *t = TAILQ_FIRST(&p->queue);
 
 	while (t != NULL && p->failed_count > 0 && (int32_t)(t->number - last) <= 0) {
 		if (policy_is_patient(p, t)) {
@@ -42,7 +42,7 @@ policy_refuse_impatient(struct policy *p, const struct fail *why)
 			continue;
 		}
 		refuse(p, t, &copy, RF_BACKEND_UNREACHABLE);
-		t = TAILQ_FIRST(&p->line); /* anything may have happened meanwhile */
+		t = TAILQ_FIRST(&p->queue); /* anything may have happened meanwhile */
 	}
 }
 
@@ -71,7 +71,7 @@ policy_refuse_late(struct policy *p, uint64_t now_us)
 {
 	struct policy_waiter *t;
 
-	while ((t = TAILQ_FIRST(&p->line)) != NULL && now_us >= policy_deadline(p, t)) {
+	while ((t = TAILQ_FIRST(&p->queue)) != NULL && now_us >= policy_deadline(p, t)) {
 		struct fail why;
 
 		t->connect_us = policy_waited_to_connect_us(p, t, now_us);

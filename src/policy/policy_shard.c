@@ -28,15 +28,15 @@ policy_set_shared(struct policy *p, struct policy_shared *w, uint64_t now_us)
 void
 policy_tell_shards(struct policy *p)
 {
-	const struct policy_waiter *first = TAILQ_FIRST(&p->line);
+	const struct policy_waiter *first = TAILQ_FIRST(&p->queue);
 
 	if (p->shard.shared == NULL)
 		return;
 	if (p->is_paused)
-		shard_tell(&p->shard, 0, 0, 0, NEVER_US);
+		shard_publish(&p->shard, 0, 0, 0, NEVER_US);
 	else
-		shard_tell(&p->shard, p->count[PC_IDLE], p->waiting, p->waiting > 0 ? policy_own_coming(p) : 0,
-			   first != NULL ? first->since_us : NEVER_US);
+		shard_publish(&p->shard, p->count[PC_IDLE], p->waiting, p->waiting > 0 ? policy_own_coming(p) : 0,
+			      first != NULL ? first->since_us : NEVER_US);
 }
 
 uint32_t
@@ -63,12 +63,12 @@ policy_place(const struct policy *p, const struct policy_waiter *t, uint64_t now
 	const struct policy_waiter *ahead;
 	uint32_t place = 1;
 
-	TAILQ_FOREACH(ahead, &p->line, link) {
+	TAILQ_FOREACH(ahead, &p->queue, link) {
 		if (ahead == t)
 			break;
 		place++;
 	}
-	return place + shard_ahead(&p->shard, t->since_us, now_us);
+	return place + shard_count_ahead(&p->shard, t->since_us, now_us);
 }
 
 bool
@@ -134,10 +134,10 @@ policy_give(struct policy *p, struct policy_conn *conn, const struct policy_wait
 	if (conn->state != PC_LENT)
 		policy_move(p, conn, PC_LENT); /* conn was OPENING or PINGING */
 	if (!transfer(p, conn, number, now_us)) {
-		if (t == NULL || now_us < later(p->shard.made_us, 2 * SHARD_MADE_US) ||
+		if (t == NULL || now_us < policy_add_us(p->shard.place_made_us, 2 * SHARD_MADE_US) ||
 		    !shard_is_starved(&p->shard, number, own_us) || !needs_place(p, now_us))
 			return false;
-		p->shard.made_us = now_us;
+		p->shard.place_made_us = now_us;
 		policy_close_conn(p, conn, RR_DIRTY);
 	}
 	policy_replenish(p, now_us);
@@ -208,16 +208,16 @@ void
 policy_obey_shards(struct policy *p, const struct policy_orders *o, uint64_t now_us)
 {
 	uint32_t before = p->total;
-	bool was_held = p->is_held;
+	bool was_held = p->is_replenish_held;
 
 	if (p->shard.shared == NULL)
 		return;
 	if ((o->what & ORDER_SEEK) != 0) {
 		/* The shard may be in the middle of a report of its own, so everything else is left to the next
 		 * tick. */
-		p->is_held = true;
+		p->is_replenish_held = true;
 		policy_give_idle(p, now_us);
-		p->is_held = was_held;
+		p->is_replenish_held = was_held;
 		if (p->total != before)
 			policy_arm(p, now_us);
 		shard_answer(&p->shard, now_us);

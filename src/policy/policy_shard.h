@@ -3,8 +3,8 @@
  * other to read. Only src/policy/ includes it. See policy_shared.h.
  *
  * Places, rounds and the numbers of connections in transfer change under the lock of the commons, when a connection is
- * opened, closing, gone or transferred; all threads may read them. Each shard writes its own row (bits, since_us,
- * signs), without the lock, and only when something has changed.
+ * opened, closing, gone or transferred; all threads may read them. Each shard writes its own row (presence_bits,
+ * since_us, signs), without the lock, and only when something has changed.
  *
  * Always: used >= live >= verified; a shard that gets its first idle connection or its next waiter has published that
  *         before it looks at the others.
@@ -53,14 +53,14 @@ struct policy_shared {
 	/* only connections of this round are transferred; policy_close_all and policy_pause begin a new round */
 	_Atomic uint64_t round;
 	_Atomic uint32_t in_use; /* a bit for each shard with is_in_use */
-	uint32_t out; /* a bit for each shard in an outage */
+	uint32_t outage_bits; /* a bit for each shard in an outage */
 	_Atomic uint64_t out_since_us; /* the begin of the outage that was reported; 0 if there is none */
 	_Atomic uint64_t lost_us; /* when a lent connection of any shard was last lost; written without the lock */
 	uint32_t held, refused; /* the counts of struct policy_outage, summed over shards that have left the outage */
 	struct budget_group caps[POLICY_CAPS]; /* the pool's places under each cap */
 	bool is_orphan; /* released by its last user; freed when no connection is in transfer any more */
 
-	_Alignas(64) _Atomic uint64_t bits; /* IDLE_BIT and WAITING_BIT of each shard */
+	_Alignas(64) _Atomic uint64_t presence_bits; /* IDLE_BIT and WAITING_BIT of each shard */
 	_Alignas(64) _Atomic uint64_t since_us[SHARDS_MAX]; /* since_us of the first in each queue */
 	struct shard_sign signs[SHARDS_MAX];
 };
@@ -73,18 +73,18 @@ struct policy_shard {
 	uint64_t asked_us; /* when other shards were asked for idle connections, for waiters here; 0 if not */
 	uint32_t live_asked; /* the shard's live connections when it last considered asking */
 	uint32_t asked_of; /* a bit for each shard that was asked, and has not answered that it has none */
-	uint64_t doubted_us; /* when the epoch was last raised */
+	uint64_t epoch_raised_us; /* when the epoch was last raised */
 	const struct policy_worker *given_to; /* the receiver of the last transferred connection, or NULL */
 	uint32_t own_turns, its_turns; /* the turns of this worker and of given_to when that connection left */
-	uint64_t made_us; /* when a place was last made for a client in another shard */
+	uint64_t place_made_us; /* when a place was last made for a client in another shard */
 	bool is_to_ask; /* more clients wait here than when the other shards were last asked */
 	bool is_full; /* no place was left when the shard last looked */
 	bool has_freed; /* the shard has freed a place that others may wait for */
-	struct shard_sign *calm; /* own sign, while the shard has an idle connection and no waiter; else NULL */
-	struct shard_sign *in_need; /* own sign, while the shard has waiters and no idle connection; else NULL */
+	struct shard_sign *idle_sign; /* own sign, while the shard has an idle connection and no waiter; else NULL */
+	struct shard_sign *waiting_sign; /* own sign, while the shard has waiters and no idle connection; else NULL */
 	/* Copies of what this shard has last published to the others. */
 	uint32_t waiting;
-	uint64_t since_us, bits;
+	uint64_t since_us, presence_bits;
 	bool is_in_use;
 };
 
@@ -105,21 +105,22 @@ shard_round(const struct policy_shard *m)
 static inline uint32_t
 shard_others_wait(const struct policy_shard *m)
 {
-	return (uint32_t)(atomic_load_explicit(&m->shared->bits, memory_order_relaxed) & ~WAITING_BIT(m->number));
+	return (uint32_t)(atomic_load_explicit(&m->shared->presence_bits, memory_order_relaxed) &
+			  ~WAITING_BIT(m->number));
 }
 
 /* Returns true if clients wait in another shard. Valid only if no client waits in this one, and that was published. */
 static inline bool
 shard_anybody_waits(const struct policy_shard *m)
 {
-	return (uint32_t)atomic_load_explicit(&m->shared->bits, memory_order_relaxed) != 0;
+	return (uint32_t)atomic_load_explicit(&m->shared->presence_bits, memory_order_relaxed) != 0;
 }
 
 /* Returns true if no shard has an idle connection, and no place was left when this shard last looked. */
 static inline bool
 shard_is_drained(const struct policy_shard *m)
 {
-	return m->is_full && atomic_load_explicit(&m->shared->bits, memory_order_relaxed) >> 32 == 0;
+	return m->is_full && atomic_load_explicit(&m->shared->presence_bits, memory_order_relaxed) >> 32 == 0;
 }
 
 /* Returns true while a reported outage of the pool lasts. */
@@ -143,7 +144,7 @@ shard_share_of_pace(const struct policy_shard *m, uint32_t of)
 static inline uint64_t
 shard_left_until_us(const struct policy_shard *m)
 {
-	return m->made_us != 0 && shard_others_wait(m) != 0 ? m->made_us + SHARD_MADE_US : 0;
+	return m->place_made_us != 0 && shard_others_wait(m) != 0 ? m->place_made_us + SHARD_MADE_US : 0;
 }
 
 /* Returns how many connections are in transfer to this shard. */
@@ -165,29 +166,29 @@ void shard_take(struct policy_shard *m, enum policy_conn_state state);
 /* A connection that has a place moves to CLOSING or NONE, or is no longer OPENING or CHECKING. */
 void shard_moved(struct policy_shard *m, enum policy_conn_state from, enum policy_conn_state to);
 /* Publishes the shard's row to the others. m->shared is not NULL. */
-void shard_tell(struct policy_shard *m, uint32_t idle, uint32_t waiting, uint32_t served, uint64_t since_us);
-/* Does shard_tell() if only the number of idle connections has changed, and no bit, as nearly always. Returns false,
+void shard_publish(struct policy_shard *m, uint32_t idle, uint32_t waiting, uint32_t served, uint64_t since_us);
+/* Does shard_publish() if only the number of idle connections has changed, and no bit, as nearly always. Returns false,
  * and does nothing, if a bit may have changed, or if m->shared is NULL. */
 static inline bool
-shard_tell_idle(struct policy_shard *m, uint32_t idle)
+shard_publish_idle(struct policy_shard *m, uint32_t idle)
 {
-	if (idle == 0 || m->calm == NULL)
+	if (idle == 0 || m->idle_sign == NULL)
 		return false;
-	atomic_store_explicit(&m->calm->idle, idle, memory_order_relaxed);
+	atomic_store_explicit(&m->idle_sign->idle, idle, memory_order_relaxed);
 	return true;
 }
 
-/* Does shard_tell() if clients waited before and still wait, and no connection was idle; else only returns false. */
+/* Does shard_publish() if clients waited before and still wait, and no connection was idle; else only returns false. */
 static inline bool
-shard_tell_line(struct policy_shard *m, uint32_t waiting, uint32_t served, uint64_t since_us)
+shard_publish_queue(struct policy_shard *m, uint32_t waiting, uint32_t served, uint64_t since_us)
 {
-	if (m->in_need == NULL || waiting == 0)
+	if (m->waiting_sign == NULL || waiting == 0)
 		return false;
 	atomic_store_explicit(&m->shared->since_us[m->number], since_us, memory_order_relaxed);
-	atomic_store_explicit(&m->in_need->waiting, waiting, memory_order_relaxed);
-	atomic_store_explicit(&m->in_need->served, served, memory_order_relaxed);
+	atomic_store_explicit(&m->waiting_sign->waiting, waiting, memory_order_relaxed);
+	atomic_store_explicit(&m->waiting_sign->served, served, memory_order_relaxed);
 	if (waiting > m->waiting)
-		atomic_thread_fence(memory_order_seq_cst); /* the same fence as in shard_tell() */
+		atomic_thread_fence(memory_order_seq_cst); /* the same fence as in shard_publish() */
 	m->since_us = since_us;
 	m->waiting = waiting;
 	return true;
@@ -254,7 +255,7 @@ struct shard_sum shard_sum(const struct policy_shard *m);
 /* Returns true if there is a client in another shard for which no connection is coming. m->shared is not NULL. */
 bool shard_others_lack(const struct policy_shard *m);
 /* Returns an estimate of how many clients in other shards began to wait before since_us. */
-uint32_t shard_ahead(const struct policy_shard *m, uint64_t since_us, uint64_t now_us);
+uint32_t shard_count_ahead(const struct policy_shard *m, uint64_t since_us, uint64_t now_us);
 /* Returns true if the first in that shard's queue came so long before own_us that a place is made for it. */
 bool shard_is_starved(const struct policy_shard *m, int number, uint64_t own_us);
 /* Prepares the transfer of conn to that shard. Returns its policy worker, or NULL if conn can't, or need not, go

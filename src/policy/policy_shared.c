@@ -135,7 +135,7 @@ shard_leave(struct policy_shard *m, uint32_t total, uint32_t live, uint32_t veri
 
 	if (w == NULL)
 		return;
-	shard_tell(m, 0, 0, 0, UINT64_MAX);
+	shard_publish(m, 0, 0, 0, UINT64_MAX);
 	enter(m);
 	assert(w->shards[m->number] == m->orders && get(&w->used) >= total);
 	w->shards[m->number] = NULL;
@@ -150,7 +150,7 @@ shard_leave(struct policy_shard *m, uint32_t total, uint32_t live, uint32_t veri
 	} else
 		leave(w);
 	m->shared = NULL;
-	m->asked_us = m->made_us = 0;
+	m->asked_us = m->place_made_us = 0;
 }
 
 /* --- Places. --- */
@@ -271,7 +271,7 @@ shard_outage_begins(struct policy_shard *m, uint64_t since_us)
 	is_first = get_us(&w->out_since_us) == 0;
 	if (is_first)
 		set_us(&w->out_since_us, since_us);
-	w->out |= 1u << m->number;
+	w->outage_bits |= 1u << m->number;
 	leave(w);
 	return is_first;
 }
@@ -284,11 +284,11 @@ shard_outage_ends(struct policy_shard *m, struct policy_outage *o, bool is_over,
 
 	if (w == NULL)
 		return true;
-	assert(is_over || o->since_us == 0 || (w->out & 1u << m->number) != 0);
-	w->out &= ~(1u << m->number);
+	assert(is_over || o->since_us == 0 || (w->outage_bits & 1u << m->number) != 0);
+	w->outage_bits &= ~(1u << m->number);
 	w->held += o->held;
 	w->refused += o->refused;
-	since_us = is_over && w->out == 0 ? get_us(&w->out_since_us) : 0;
+	since_us = is_over && w->outage_bits == 0 ? get_us(&w->out_since_us) : 0;
 	if (since_us != 0) {
 		*o = (struct policy_outage){ since_us, w->held, w->refused };
 		set_us(&w->out_since_us, 0);
@@ -298,7 +298,7 @@ shard_outage_ends(struct policy_shard *m, struct policy_outage *o, bool is_over,
 		leave(w);
 		return false;
 	}
-	order_shards(w, w->out, ORDER_NEWS | ORDER_WAKE);
+	order_shards(w, w->outage_bits, ORDER_NEWS | ORDER_WAKE);
 	policy_worker_unlock_and_act(m->orders->worker, now_us);
 	return since_us != 0;
 }
@@ -326,7 +326,7 @@ shard_was_in_line(const struct policy_shard *m, uint64_t since_us)
 /* --- The row. --- */
 
 void
-shard_tell(struct policy_shard *m, uint32_t idle, uint32_t waiting, uint32_t served, uint64_t since_us)
+shard_publish(struct policy_shard *m, uint32_t idle, uint32_t waiting, uint32_t served, uint64_t since_us)
 {
 	struct policy_shared *w = m->shared;
 	struct shard_sign *own = &w->signs[m->number];
@@ -337,15 +337,15 @@ shard_tell(struct policy_shard *m, uint32_t idle, uint32_t waiting, uint32_t ser
 	atomic_store_explicit(&own->idle, idle, memory_order_relaxed);
 	atomic_store_explicit(&own->waiting, waiting, memory_order_relaxed);
 	atomic_store_explicit(&own->served, served, memory_order_relaxed);
-	if (bits != m->bits)
-		atomic_fetch_xor(&w->bits, bits ^ m->bits);
-	if (bits != m->bits || waiting > m->waiting)
+	if (bits != m->presence_bits)
+		atomic_fetch_xor(&w->presence_bits, bits ^ m->presence_bits);
+	if (bits != m->presence_bits || waiting > m->waiting)
 		atomic_thread_fence(memory_order_seq_cst); /* what this thread reads later is no older */
 	m->since_us = since_us;
 	m->waiting = waiting;
-	m->bits = bits;
-	m->calm = idle > 0 && waiting == 0 ? own : NULL;
-	m->in_need = idle == 0 && waiting > 0 ? own : NULL;
+	m->presence_bits = bits;
+	m->idle_sign = idle > 0 && waiting == 0 ? own : NULL;
+	m->waiting_sign = idle == 0 && waiting > 0 ? own : NULL;
 }
 
 /* Returns for how many clients that wait in the shard no connection is in transfer. */
@@ -429,7 +429,7 @@ shard_others_lack(const struct policy_shard *m)
 
 /* Clients in another shard are assumed to have come at equal intervals since the first in its queue. */
 uint32_t
-shard_ahead(const struct policy_shard *m, uint64_t since_us, uint64_t now_us)
+shard_count_ahead(const struct policy_shard *m, uint64_t since_us, uint64_t now_us)
 {
 	const struct policy_shared *w = m->shared;
 	uint64_t ahead = 0;
@@ -508,7 +508,7 @@ policy_shared_lost(struct policy_conn *conn, struct policy_worker *r, uint64_t n
 	add(&w->verified, -1u);
 	for (unsigned i = 0; i < POLICY_CAPS; i++)
 		budget_lost(&w->caps[i]);
-	order_shards(w, (uint32_t)get_us(&w->bits), ORDER_NEWS);
+	order_shards(w, (uint32_t)get_us(&w->presence_bits), ORDER_NEWS);
 	is_unused = is_over(w);
 	policy_worker_unlock_and_act(r, now_us);
 	if (is_unused)
@@ -532,7 +532,7 @@ void
 shard_ask(struct policy_shard *m, uint64_t now_us)
 {
 	struct policy_shared *w = m->shared;
-	uint32_t shards = (uint32_t)(get_us(&w->bits) >> 32) & ~(1u << m->number) &
+	uint32_t shards = (uint32_t)(get_us(&w->presence_bits) >> 32) & ~(1u << m->number) &
 			  ~silent_shards(w); /* shards with idle connections */
 
 	m->is_to_ask = false;

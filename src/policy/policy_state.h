@@ -62,8 +62,8 @@ struct policy {
 	uint32_t count[PC_COUNT];
 	uint32_t total, limit; /* connections in any state; pool_size + max_overflow */
 	uint32_t washing; /* how many of the LENT ones have is_being_washed */
-	struct policy_conn *last[POLICY_LAST]; /* by borrower_id % POLICY_LAST; valid if borrower_id matches */
-	struct policy_queue line; /* the longest waiter is first */
+	struct policy_conn *last_by_borrower[POLICY_LAST]; /* at borrower_id % POLICY_LAST; valid if the ids match */
+	struct policy_queue queue; /* the longest waiter is first */
 	uint32_t waiting, sent_ahead /* of waiting: WAITS_AHEAD */, last_number;
 
 	bool is_paused;
@@ -98,9 +98,9 @@ struct policy {
 	uint64_t swept_us, sweep_us; /* when all idle connections were last checked, and when they will be next */
 	uint64_t due_us; /* when the owner will call policy_tick */
 	bool is_granting; /* an on_grant is running */
-	uint64_t question_us; /* asked_us of policy_return_asked, while that function runs */
+	uint64_t asked_since_us; /* asked_us of policy_return_asked, while that function runs */
 	struct policy_conn *returned; /* the connection that was returned from within that on_grant, or NULL */
-	bool is_held; /* policy_replenish is running, or will run at the end of the running function */
+	bool is_replenish_held; /* policy_replenish is running, or will run at the end of the running function */
 };
 
 /* Call this when caps.is_watched or shard.shared has changed. */
@@ -111,7 +111,7 @@ policy_observe(struct policy *p)
 }
 
 static inline uint64_t
-later(uint64_t t_us, uint64_t by_us)
+policy_add_us(uint64_t t_us, uint64_t by_us)
 {
 	return t_us > NEVER_US - by_us ? NEVER_US : t_us + by_us;
 }
@@ -256,7 +256,7 @@ policy_sweep_wanted_at(const struct policy *p, const struct policy_conn *conn)
 	if (conn->is_recycle_due || conn->epoch != p->epoch)
 		return 0;
 	if (p->settings.ping_interval_us > 0)
-		at_us = later(conn->heard_us, p->settings.ping_interval_us);
+		at_us = policy_add_us(conn->heard_us, p->settings.ping_interval_us);
 	return conn->recycle_at_us != 0 ? clock_lesser_us(at_us, conn->recycle_at_us) : at_us;
 }
 

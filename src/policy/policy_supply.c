@@ -29,7 +29,7 @@ void
 policy_note_demand(struct policy *p, uint64_t now_us)
 {
 	p->asked_us = now_us;
-	p->backoff_until_us = clock_lesser_us(p->backoff_until_us, later(now_us, BACKOFF_ASKED_US));
+	p->backoff_until_us = clock_lesser_us(p->backoff_until_us, policy_add_us(now_us, BACKOFF_ASKED_US));
 }
 
 void
@@ -92,7 +92,7 @@ note_failure(struct policy *p, enum connect_failure kind, bool is_fatal, uint64_
 		policy_end_outage(p, now_us); /* PostgreSQL has answered */
 	if (kind == CF_TOO_MANY) {
 		p->lowered_limit = policy_live(p) > 0 ? policy_live(p) : 1;
-		p->lowered_until_us = later(now_us, LOWERED_FOR_US);
+		p->lowered_until_us = policy_add_us(now_us, LOWERED_FOR_US);
 		shard_lower_limit(&p->shard, p->lowered_limit, p->lowered_until_us);
 		if (policy_live(p) > 0)
 			return;
@@ -101,7 +101,7 @@ note_failure(struct policy *p, enum connect_failure kind, bool is_fatal, uint64_
 		uint64_t most_us = is_asked ? BACKOFF_ASKED_US : BACKOFF_MOST_US;
 
 		p->backoff_until_us =
-		    later(now_us, backoff_us(p->failed_count++, BACKOFF_FIRST_US, most_us, &p->random));
+		    policy_add_us(now_us, backoff_us(p->failed_count++, BACKOFF_FIRST_US, most_us, &p->random));
 		p->backed_off_us = now_us;
 	}
 }
@@ -284,7 +284,7 @@ policy_stock_up(struct policy *p, uint64_t now_us)
 {
 	struct policy_conn *idle = find_to_ping(p, true);
 
-	if (p->is_held || policy_own_coming(p) > 0)
+	if (p->is_replenish_held || policy_own_coming(p) > 0)
 		return;
 	apply_circuit(p, now_us);
 	if (idle != NULL)
@@ -322,7 +322,7 @@ check_counts(const struct policy *p)
 		total += p->count[state];
 		assert(state == PC_LENT || TAILQ_EMPTY(&p->in[state]) == (p->count[state] == 0));
 	}
-	assert(total == p->total && TAILQ_EMPTY(&p->line) == (p->waiting == 0) && p->sent_ahead <= p->waiting);
+	assert(total == p->total && TAILQ_EMPTY(&p->queue) == (p->waiting == 0) && p->sent_ahead <= p->waiting);
 	assert(p->washing <= p->count[PC_LENT]);
 }
 
@@ -332,9 +332,9 @@ policy_replenish(struct policy *p, uint64_t now_us)
 	uint32_t unserved, openable;
 
 	check_counts(p);
-	if (p->is_held)
+	if (p->is_replenish_held)
 		return;
-	p->is_held = true;
+	p->is_replenish_held = true;
 	p->cap_has_room = false;
 	policy_forget_outdated(p, now_us);
 	apply_circuit(p, now_us);
@@ -355,7 +355,7 @@ policy_replenish(struct policy *p, uint64_t now_us)
 	if (p->shard.shared != NULL && caps_is_short(&p->caps) && !p->shard.is_full)
 		policy_ask_shards(p, now_us); /* the other shards know now that a cap is full */
 	policy_update_outage(p, now_us);
-	p->is_held = false;
+	p->is_replenish_held = false;
 	policy_arm(p, policy_next_due(p, now_us));
 }
 
@@ -368,6 +368,7 @@ policy_supply_due(const struct policy *p, uint64_t now_us)
 	if (!p->is_paused && policy_unserved(p) > 0)
 		policy_openable(p, now_us, &due_us);
 	if (policy_min_idle(p) > 0 && is_short_of_idle(p))
-		due_us = clock_lesser_us(due_us, later_of(later(now_us, MIN_IDLE_RETRY_US), p->backoff_until_us));
+		due_us =
+		    clock_lesser_us(due_us, later_of(policy_add_us(now_us, MIN_IDLE_RETRY_US), p->backoff_until_us));
 	return due_us;
 }

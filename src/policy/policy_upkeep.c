@@ -25,13 +25,13 @@ too_cold_at(const struct policy *p, const struct policy_conn *coldest, enum recy
 	if (s->idle_timeout_us > 0 && p->count[PC_IDLE] > policy_min_idle(p))
 		timeout_us = s->idle_timeout_us;
 	*reason = linger_us <= timeout_us ? RR_OVERFLOW : RR_IDLE;
-	return later(coldest->idle_since_us, clock_lesser_us(linger_us, timeout_us));
+	return policy_add_us(coldest->idle_since_us, clock_lesser_us(linger_us, timeout_us));
 }
 
 static uint64_t
 sweep_due(const struct policy *p)
 {
-	uint64_t not_before_us = p->swept_us > 0 ? later(p->swept_us, SWEEP_AT_MOST_EVERY_US) : 0;
+	uint64_t not_before_us = p->swept_us > 0 ? policy_add_us(p->swept_us, SWEEP_AT_MOST_EVERY_US) : 0;
 
 	return p->sweep_us > not_before_us ? p->sweep_us : not_before_us;
 }
@@ -51,13 +51,13 @@ policy_idle_due(const struct policy *p, uint64_t now_us)
 static uint64_t
 ping_limit(const struct policy *p, const struct policy_conn *conn)
 {
-	return later(conn->pinged_us, p->settings.ping_timeout_us + conn->ping_more_us);
+	return policy_add_us(conn->pinged_us, p->settings.ping_timeout_us + conn->ping_more_us);
 }
 
 uint64_t
 policy_next_due(const struct policy *p, uint64_t now_us)
 {
-	const struct policy_waiter *first = TAILQ_FIRST(&p->line);
+	const struct policy_waiter *first = TAILQ_FIRST(&p->queue);
 	const struct policy_conn *pinging = TAILQ_FIRST(&p->in[PC_PINGING]);
 	uint64_t due_us = policy_supply_due(p, now_us);
 
@@ -95,7 +95,7 @@ sweep_one(struct policy *p, struct policy_conn *conn, uint32_t *pings, uint64_t 
 		policy_close_conn(p, conn, RR_AGE);
 	} else if (conn->epoch != p->epoch) {
 		policy_start_ping(p, conn, now_us);
-	} else if (interval_us > 0 && now_us >= later(conn->heard_us, interval_us) && *pings > 0) {
+	} else if (interval_us > 0 && now_us >= policy_add_us(conn->heard_us, interval_us) && *pings > 0) {
 		(*pings)--;
 		policy_start_ping(p, conn, now_us);
 	} else {
@@ -143,16 +143,16 @@ policy_tick(struct policy *p, uint64_t now_us)
 	policy_refuse_late(p, now_us);
 	if (policy_is_hopeless(p, now_us))
 		policy_refuse_hopeless(p, now_us);
-	p->is_held = true;
+	p->is_replenish_held = true;
 	while ((pinging = TAILQ_FIRST(&p->in[PC_PINGING])) != NULL && p->settings.ping_timeout_us > 0 &&
 	       now_us >= ping_limit(p, pinging))
 		policy_ping_failed(p, pinging, now_us);
 	policy_trim(p, now_us);
 	sweep(p, now_us);
-	p->is_held = false;
+	p->is_replenish_held = false;
 	while (now_us >= policy_stuck_at(p, now_us)) {
 		p->counters->pipelined[PL_SECOND]++;
-		policy_leave_ahead(p, TAILQ_FIRST(&p->line));
+		policy_leave_ahead(p, TAILQ_FIRST(&p->queue));
 	}
 	if (p->waiting > p->sent_ahead && p->count[PC_IDLE] > 0)
 		policy_serve(p, now_us);
@@ -169,7 +169,8 @@ policy_set_recycle_time(struct policy *p, struct policy_conn *conn)
 {
 	uint64_t us = p->settings.recycle_us;
 
-	conn->recycle_at_us = us == 0 ? 0 : later(conn->opened_us, us / 100 * (90 + random_next(&p->random) % 21));
+	conn->recycle_at_us =
+	    us == 0 ? 0 : policy_add_us(conn->opened_us, us / 100 * (90 + random_next(&p->random) % 21));
 }
 
 void
@@ -215,11 +216,11 @@ policy_reconfigure(struct policy *p, const struct policy_settings *settings, uin
 	/* The next attempt begins at once. Meanwhile, newcomers are still refused if the host gives no answer. */
 	p->backoff_until_us = clock_lesser_us(p->backoff_until_us, now_us);
 	circuit_hurry(&p->circuit);
-	p->is_held = true;
+	p->is_replenish_held = true;
 	allowed = p->settings.pool_size < old.pool_size ? p->settings.pool_size : p->limit;
 	while (policy_live(p) > allowed && (conn = TAILQ_LAST(&p->in[PC_IDLE], policy_conns)) != NULL)
 		policy_close_conn(p, conn, RR_OVERFLOW);
-	p->is_held = false;
+	p->is_replenish_held = false;
 	policy_replenish(p, now_us);
 	policy_serve(p, now_us);
 }
@@ -242,12 +243,12 @@ shed(struct policy *p, bool has_promised_logins, enum recycle_reason reason)
 	size_t states = sizeof(closable) / sizeof(closable[0]) - has_promised_logins;
 	struct policy_conn *conn;
 
-	p->is_held = true;
+	p->is_replenish_held = true;
 	for (size_t i = 0; i < states; i++) {
 		while ((conn = TAILQ_FIRST(&p->in[closable[i]])) != NULL)
 			policy_close_conn(p, conn, reason);
 	}
-	p->is_held = false;
+	p->is_replenish_held = false;
 }
 
 void

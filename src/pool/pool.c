@@ -114,7 +114,7 @@ fill_policy(const struct pool *pool, struct policy_settings *out)
 	const struct scope_settings *s = &pool->settings;
 
 	memset(out, 0, sizeof(*out));
-	out->is_spare = pool->main != NULL;
+	out->lends_idle_only = pool->main != NULL;
 	out->pool_size = s->pool_size;
 	out->max_overflow = s->max_overflow;
 	out->min_idle = s->min_idle;
@@ -501,7 +501,7 @@ pool_new_standby_pool(struct pool *main, uint32_t host, uint64_t now_us)
 	if (pool != NULL) {
 		pool->main = main;
 		pool->host = host;
-		pool->code_gone = STATE_BACKEND;
+		pool->unseen_leftovers = STATE_BACKEND;
 	}
 	return main->standby_pools[host] = add_pool(pool, now_us, &why);
 }

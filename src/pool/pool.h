@@ -63,11 +63,11 @@ struct pool_backend {
 	UT_hash_handle hh;
 	uint8_t role; /* see struct server */
 	struct backend_counters counters;
-	uint64_t told_us; /* when it was last logged that no connection could be made to the host */
-	uint64_t asked_us; /* when the host last failed, or was checked */
+	uint64_t logged_us; /* when it was last logged that no connection could be made to the host */
+	uint64_t checked_us; /* when the host last failed, or was checked */
 	uint32_t health_checks; /* checks in progress */
 	struct pool_health_check health_check;
-	bool is_led_to; /* a pool has this host among its hosts */
+	bool is_configured; /* a pool has this host among its hosts */
 	struct pool_backend *next;
 };
 
@@ -114,9 +114,9 @@ struct pool {
 	struct pool_stall stall;
 	struct timeouts *timeouts; /* timeouts to be logged: client/client_watch.c; freed with free() */
 	bool is_watched; /* pool_use.c visits the pool at each tick for `timeouts`, even without servers */
-	uint64_t pins_told_us; /* state/pins.c: when the pins in pins_told were last logged */
-	uint32_t pins_untold; /* clients that have had one of the pins in pins_told since */
-	uint16_t pins_told; /* reasons that were logged: 1 << enum pin_reason */
+	uint64_t pins_logged_us; /* state/pins.c: when the pins in pins_logged were last logged */
+	uint32_t pinned_since; /* clients that have had one of the pins in pins_logged since */
+	uint16_t pins_logged; /* reasons that were logged: 1 << enum pin_reason */
 	/* state/linger.c. When a client last asked for currval() or lastval() (0 if never), and a hash of its
 	 * application_name; when linger_credit_us was last raised. */
 	uint64_t sequences_asked_us, sequences_asked_by, linger_paid_us;
@@ -137,7 +137,7 @@ struct pool {
 	struct pool *main; /* the main pool of a standby pool, whose counters it uses; NULL in a main pool */
 	uint32_t host; /* the host of a standby pool */
 	/* in a standby pool: state that its code may leave although the last answer does not say so */
-	unsigned code_gone;
+	unsigned unseen_leftovers;
 	/* the cluster_view.history of the primary that its servers are connected to; only with a cluster */
 	uint32_t history;
 	struct cluster *cluster; /* cluster.h; a reference; NULL if no client reads from standbys */

@@ -14,7 +14,7 @@ pool_code_ask(struct server *srv)
 	struct pooled *p = pooled_of(srv->conn);
 	const char *question = database_code_ask(p->code, pool_set_now(pool->set));
 
-	p->code_round = p->code->round;
+	p->code_question = p->code->question_number;
 	return question;
 }
 
@@ -72,7 +72,7 @@ is_asked_about_code(const struct server *srv)
 {
 	const struct pooled *p = pooled_of(srv->conn);
 
-	return p->code_round != 0 && p->code_round == p->code->round;
+	return p->code_question != 0 && p->code_round == p->code->question_number;
 }
 
 void
@@ -95,7 +95,7 @@ pool_code_gone(struct server *srv)
 {
 	if (!is_asked_about_code(srv))
 		return;
-	pooled_of(srv->conn)->code_round = 0;
+	pooled_of(srv->conn)->code_question = 0;
 	database_code_lost(pooled_of(srv->conn)->code);
 	wake_held(srv->owner);
 }
@@ -242,7 +242,7 @@ pool_code_answered(struct server *srv, bool ok)
 		pool_code_gone(srv);
 		return NULL;
 	}
-	p->code_round = 0;
+	p->code_question = 0;
 	wake_held(pool);
 	is_read = database_code_answered(code, ok, ++pool->set->last_code_number, pool_set_now(pool->set));
 	renew_statements(pool->set, code, version);

@@ -171,8 +171,8 @@ count_failure(const struct pool *pool, const struct server *srv, enum connect_fa
 		return;
 	b->counters.connect_failures[kind]++;
 	b->counters.last_failure_wall_us = clock_wall_us();
-	b->counters.is_up = srv->is_there && kind != CF_TIMEOUT; /* a host that answers is up, even if it refuses us */
-	b->asked_us = b->counters.heard_us = pool_set_now(pool->set);
+	b->counters.is_up = srv->has_answered_startup && kind != CF_TIMEOUT; /* a host that refuses us is up, too */
+	b->checked_us = b->counters.heard_us = pool_set_now(pool->set);
 }
 
 static void

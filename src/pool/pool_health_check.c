@@ -15,7 +15,7 @@
 static bool
 is_due(const struct pool_backend *b, uint64_t now_us)
 {
-	return b->counters.is_up == 0 && now_us - b->asked_us >= HEALTH_CHECK_EVERY_US;
+	return b->counters.is_up == 0 && now_us - b->checked_us >= HEALTH_CHECK_EVERY_US;
 }
 
 /* Pools in an outage go first, because a success ends the outage. */
@@ -24,7 +24,7 @@ offer(struct pool *e, struct pool_backend *b, const struct upstream_host *host)
 {
 	struct policy_counts counts;
 
-	b->is_led_to = true;
+	b->is_configured = true;
 	policy_get_counts(e->policy, &counts);
 	if (e->is_orphan || e->main != NULL || counts.is_paused || e->database->is_disabled)
 		return;
@@ -39,7 +39,7 @@ pool_set_health_check(struct pool_set *set, uint64_t now_us)
 	bool is_any = false;
 
 	for (struct pool_backend *b = set->backends.first; b != NULL; b = b->next) {
-		b->is_led_to = false;
+		b->is_configured = false;
 		b->health_check = (struct pool_health_check){ 0 };
 		is_any |= is_due(b, now_us);
 	}
@@ -60,8 +60,8 @@ pool_set_health_check(struct pool_set *set, uint64_t now_us)
 	for (struct pool_backend *b = set->backends.first; b != NULL; b = b->next) {
 		if (!is_due(b, now_us))
 			continue;
-		b->asked_us = now_us;
-		if (!b->is_led_to)
+		b->checked_us = now_us;
+		if (!b->is_configured)
 			b->counters.is_up = -1; /* no pool has this host any more, so it will not be checked again */
 		if (b->health_check.from == NULL || b->health_checks >= HEALTH_CHECKS_MOST)
 			continue;

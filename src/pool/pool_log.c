@@ -18,11 +18,11 @@ pool_log_host(struct pool *pool, const struct server *srv, enum connect_failure 
 		compat_log_end(pool, srv, server_failure_word(kind));
 		return;
 	}
-	if (b == NULL || (b->told_us != 0 && now_us - b->told_us < TOLD_EVERY_US)) {
+	if (b == NULL || (b->logged_us != 0 && now_us - b->logged_us < TOLD_EVERY_US)) {
 		log_debug(pool->set->log, "server %" PRIu64 ": %s; trying the next host", srv->id, why->text);
 		return;
 	}
-	b->told_us = now_us;
+	b->logged_us = now_us;
 	log_event(pool->set->log, LOG_LEVEL_WARNING, &about, "server %" PRIu64 " (%s, %s/%s): %s; trying the next host",
 		  srv->id, srv->address, srv->target->database, srv->target->user, why->text);
 }

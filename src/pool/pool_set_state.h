@@ -42,7 +42,7 @@ struct pooled {
 	bool is_logged; /* the end of the server was logged: see pool_compat_log.c */
 	struct pool_backend *checked; /* the backend that the server was opened to check; NULL after the result */
 	bool is_kept; /* the connection was opened to check a backend, and may be lent like any other afterwards */
-	uint32_t code_round; /* the database_code.round for which the server owes an answer; 0 if it owes none */
+	uint32_t code_question; /* the database_code.question_number that the server owes an answer to; 0 for none */
 	uint64_t code_made; /* database_code.made when washing began */
 	bool is_code_late; /* the server's answer took CODE_ANSWER_US or longer */
 	unsigned heeded; /* pool_code_heeded() on the worker that the server comes from */

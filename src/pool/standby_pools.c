@@ -196,10 +196,10 @@ standby_pool_feared(struct server *srv)
 
 	cluster_unlock(pool->cluster);
 	if (has_code && pool->code->answer != NULL)
-		standby_pool->code_gone = 0;
+		standby_pool->unseen_leftovers = 0;
 	if (has_code && is_before)
 		return 0;
-	return database_code_assumed_risk(pool->code) | pool->code->gone | standby_pool->code_gone;
+	return database_code_assumed_risk(pool->code) | pool->code->earlier_risks | standby_pool->unseen_leftovers;
 }
 
 void

@@ -113,7 +113,7 @@ complete_rarer(struct exchange *x, struct server *srv)
 	case TAG_RESET:
 		/* RESET also undoes the startup settings, which are the client's defaults: they are replayed before the
 		 * next loan. */
-		if (!x->is_session && !exchange_is_followed(x) && gucs_doubt(&srv->gucs) < 0)
+		if (!x->is_session && !exchange_is_followed(x) && gucs_forget_unreported(&srv->gucs) < 0)
 			server_condemn(srv, SERVER_IN_DOUBT);
 		break;
 	default:

@@ -459,7 +459,7 @@ reads_note_loan(struct exchange *x)
 		state_add_risk(x, standby_pool_feared(x->srv));
 	if (r == NULL)
 		return;
-	r->silent = 0;
+	r->silent_request = 0;
 	if (x->settings->reads == READS_MARKED)
 		x->srv->loan.route = r->route;
 	if (is_standby && x->block != EXCHANGE_BEGUN)

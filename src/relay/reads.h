@@ -45,7 +45,7 @@ struct client_reads {
 	uint8_t shunned; /* a bit for each standby that has refused too many requests */
 	uint64_t shunned_until_us;
 	uint32_t requests_done; /* requests_done of the exchange, when this struct was last brought up to date */
-	uint32_t silent; /* the number of a request that shows nothing: SET pgweir.min_lsn, on the primary */
+	uint32_t silent_request; /* the number of a request that shows nothing: SET pgweir.min_lsn, on the primary */
 	/* min_lsn: the client's OWN_MIN_LSN, which a host must have reached to answer its reads; min_due: for
 	 * causality_take(), or 0 if the token has min_lsn already */
 	uint64_t min_lsn, min_due;
@@ -146,7 +146,7 @@ reads_borrow(struct request_walk *w, bool is_fast)
 	if (w->lent->history != r->token.history && reads_must_wait(x, w->lent))
 		return WALK_WAIT;
 	r->primary_until_us = 0;
-	r->silent = 0;
+	r->silent_request = 0;
 	w->lent->loan.route = ROUTE_UNMARKED;
 	return WALK_ON;
 }
@@ -192,7 +192,7 @@ reads_request_done(struct exchange *x, const struct owed *ended)
 	r = x->rare->reads;
 	r->requests_done = x->requests_done;
 	r->is_for_primary = false;
-	if (r->silent != x->requests_done)
+	if (r->silent_request != x->requests_done)
 		causality_wrote(&r->token, cluster_begun(r->cluster));
 }
 

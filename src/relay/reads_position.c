@@ -55,7 +55,7 @@ check_minimum(struct exchange *x, struct request *m)
 	if (k->kind == KNOWN_SET && x->srv->tx == 'I' && x->srv->is_synced && x->srv->loan.route == ROUTE_UNMARKED &&
 	    !ledger_owes_client(&x->srv->ledger,
 				&since_us)) /* the SET is a request of its own, and the next request to end */
-		reads_of(x)->silent = x->requests_done + 1;
+		reads_of(x)->silent_request = x->requests_done + 1;
 	return STEP_FORWARD;
 }
 

@@ -29,7 +29,7 @@ walk_out_of_memory(struct exchange *x)
 }
 
 enum walk_result
-walk_violated(struct request_walk *w, const char *what, uint8_t type)
+walk_protocol_error(struct request_walk *w, const char *what, uint8_t type)
 {
 	fail_set(&w->why, "08P01", "%s (type 0x%02x)", what, type);
 	w->has_why = true;
@@ -213,12 +213,12 @@ take(struct request_walk *w, struct server *srv)
 		return WALK_WAIT;
 	}
 	x->waiter.waited_us = x->waiter.connect_us = 0;
-	w->linked_at = w->at;
+	w->borrowed_at = w->at;
 	return link_server(x, srv, w) < 0 ? WALK_OVER : WALK_ON;
 }
 
 __attribute__((always_inline)) inline enum walk_result
-walk_borrow(struct request_walk *w, bool is_quiet)
+walk_borrow(struct request_walk *w, bool is_fast_lane)
 {
 	struct exchange *x = w->x;
 	struct exchange_env *env = x->env;
@@ -235,8 +235,8 @@ walk_borrow(struct request_walk *w, bool is_quiet)
 		return WALK_LEAVE;
 	}
 	x->waiter.gucs = x->gucs;
-	if (is_quiet ? x->settings->reads != READS_PRIMARY : reads_concern(x)) {
-		if ((r = reads_borrow(w, is_quiet)) == WALK_ON && (r = take(w, w->lent)) == WALK_ON)
+	if (is_fast_lane ? x->settings->reads != READS_PRIMARY : reads_concern(x)) {
+		if ((r = reads_borrow(w, is_fast_lane)) == WALK_ON && (r = take(w, w->lent)) == WALK_ON)
 			note_linked(x);
 		return r;
 	}
@@ -308,7 +308,7 @@ console_message(struct request_walk *w, const struct frame *f)
 	size_t total = FRAME_HEAD_LEN + (size_t)f->body_len;
 
 	if (total > SERVER_CARRY_MAX)
-		return walk_violated(w, "a message is too long for the console", f->type);
+		return walk_protocol_error(w, "a message is too long for the console", f->type);
 	if (w->len - w->at < total)
 		return WALK_MORE;
 	w->at += total;
@@ -362,13 +362,13 @@ one_message(struct request_walk *w)
 		return WALK_MORE;
 	limit = frame_client_limit(w->p[w->at]);
 	if (r == FRAME_BAD || (limit > 0 && f.body_len > limit))
-		return walk_violated(w, "invalid message length", w->p[w->at]);
+		return walk_protocol_error(w, "invalid message length", w->p[w->at]);
 	if (limit == 0)
-		return walk_violated(w, "invalid frontend message type", f.type);
+		return walk_protocol_error(w, "invalid frontend message type", f.type);
 	if (f.type == 'X')
 		return is_answered_before(x) ? WALK_HOLD : WALK_LEAVE;
 	if ((f.type == 'S' || f.type == 'H') && f.body_len > 0)
-		return walk_violated(w, "invalid message format", f.type);
+		return walk_protocol_error(w, "invalid message format", f.type);
 	if (x->state == CL_CONSOLE)
 		return console_message(w, &f);
 	if (x->state == CL_RETRYING || (!commit_check_is_quiet(x) && commit_check_holds(x, f.type)) ||
@@ -509,7 +509,7 @@ walk_batch(struct request_walk *w)
 	x->is_in_relay = false;
 	if (x->srv != NULL) {
 		retry_keep_rest(x, w->p + w->at);
-		resend_keep_bytes(x, w->p + w->linked_at, w->at - w->linked_at);
+		resend_keep_bytes(x, w->p + w->borrowed_at, w->at - w->borrowed_at);
 	}
 	return r;
 }
@@ -575,7 +575,7 @@ relay_batch(struct exchange *x, const uint8_t *bytes, size_t len)
 		outbox_drop(&x->env->to_server);
 		return;
 	}
-	is_sent = flush_batch(x, r == WALK_HOLD, w.at - w.linked_at);
+	is_sent = flush_batch(x, r == WALK_HOLD, w.at - w.borrowed_at);
 	if (x->pool != NULL)
 		x->pool->database->counters.bytes_in[NS_CLIENT] += len;
 	if (r == WALK_LEAVE) {

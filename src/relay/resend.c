@@ -58,7 +58,7 @@ resend_begin(struct exchange *x)
 		return;
 	sent->copy.len = 0;
 	sent->state = SENT_WHOLE;
-	sent->is_later |= x->block != EXCHANGE_BEGUN; /* a BEGIN leaves nothing in the session */
+	sent->has_earlier_requests |= x->block != EXCHANGE_BEGUN; /* a BEGIN leaves nothing in the session */
 }
 
 void
@@ -101,8 +101,8 @@ resend_is_possible(struct exchange *x, const struct server *srv)
 	/* All that the client has on this server is the request in the copy, and it was shown nothing of the answer. */
 	return (x->state == CL_READY || x->state == CL_HELD) && !x->is_session && !x->is_in_relay &&
 	       exchange_is_at_rest(x, srv) && !is_shown(x, srv) && srv->borrower == x && sent->copy.len > 0 &&
-	       sent->state != SENT_CUT && x->body_left == 0 && (!sent->is_later || !state_is_dirty(x, srv)) &&
-	       resend_is_harmless(x, &sent->copy);
+	       sent->state != SENT_CUT && x->body_left == 0 &&
+	       (!sent->has_earlier_requests || !state_is_dirty(x, srv)) && resend_is_harmless(x, &sent->copy);
 }
 
 /* --- it is relayed again --- */

@@ -286,9 +286,9 @@ walk_read_bind(struct request_walk *w)
 						      &m->names.portal, &m->names.statement, &m->names.len))
 		return WALK_ON;
 	if (have == m->total)
-		return walk_violated(w, "a Bind message without its names' terminators", 'B');
+		return walk_protocol_error(w, "a Bind message without its names' terminators", 'B');
 	if (have > SERVER_CARRY_MAX)
-		return walk_violated(w, "a Bind message with names longer than pgweir takes", 'B');
+		return walk_protocol_error(w, "a Bind message with names longer than pgweir takes", 'B');
 	return WALK_MORE;
 }
 
@@ -372,7 +372,7 @@ send_large_parse(struct request_walk *w, const struct frame *f)
 		if (have == f->body_len)
 			return walk_send_extended(w, f, OWED_PARSE); /* malformed: PostgreSQL knows the right error */
 		if (have > SERVER_CARRY_MAX)
-			return walk_violated(w, "a Parse message with a name longer than pgweir takes", 'P');
+			return walk_protocol_error(w, "a Parse message with a name longer than pgweir takes", 'P');
 		return WALK_MORE;
 	}
 	if (x->settings->forbidden != 0) {
@@ -512,7 +512,7 @@ walk_linked(struct request_walk *w, const struct frame *f)
 		return send_frame(w, f);
 	if (x->srv->ledger.intake == INTAKE_COPY) {
 		server_condemn(x->srv, SERVER_IN_DOUBT);
-		return walk_violated(w, "unexpected message type during COPY from stdin", f->type);
+		return walk_protocol_error(w, "unexpected message type during COPY from stdin", f->type);
 	}
 	if (x->session != NULL && state_holds(x))
 		return WALK_HOLD;

@@ -36,7 +36,7 @@ struct request_walk {
 	struct exchange *x;
 	const uint8_t *p;
 	size_t len, at;
-	size_t linked_at; /* offset of the message for which a server was borrowed; 0 if the client already had one */
+	size_t borrowed_at; /* offset of the message for which a server was borrowed; 0 if the client already had one */
 	const uint8_t *scanned; /* the Query whose result is in scan, so its SQL is not scanned twice; or NULL */
 	struct server *lent; /* set by reads_borrow(); NULL if that was not called */
 	bool has_why;
@@ -80,11 +80,11 @@ walk_result_of(struct exchange *x, enum feature_step step)
 }
 
 /* Sets w->why to a protocol violation by a message of this type. Returns WALK_LEAVE. */
-enum walk_result walk_violated(struct request_walk *w, const char *what, uint8_t type) __attribute__((cold));
-/* Borrows a server for the message at w->at. Returns WALK_ON once the client has a server. is_quiet: true on the fast
- * lane, where a Query was scanned, or w->m has a Bind's names; then the result may be WALK_SLOWLY, too: see
+enum walk_result walk_protocol_error(struct request_walk *w, const char *what, uint8_t type) __attribute__((cold));
+/* Borrows a server for the message at w->at. Returns WALK_ON once the client has a server. is_fast_lane: true on the
+ * fast lane, where a Query was scanned, or w->m has a Bind's names; then the result may be WALK_SLOWLY, too: see
  * reads_borrow(). */
-enum walk_result walk_borrow(struct request_walk *w, bool is_quiet);
+enum walk_result walk_borrow(struct request_walk *w, bool is_fast_lane);
 
 /* Reads the SQL of a complete Query. */
 static inline void

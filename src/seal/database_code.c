@@ -32,7 +32,7 @@ database_code_fini(struct database_code *code)
 {
 	database_code_leave(code);
 	answer_free(code->answer);
-	answer_free(code->coming);
+	answer_free(code->incoming);
 	free(code->hosts);
 	buf_fini(&code->question);
 	memset(code, 0, sizeof(*code));
@@ -66,7 +66,7 @@ database_code_is_due(const struct database_code *code, uint64_t now_us)
 {
 	uint64_t age_us = now_us - code->asked_us;
 
-	if (code->coming != NULL || code->used_us <= code->asked_us)
+	if (code->incoming != NULL || code->used_us <= code->asked_us)
 		return false; /* a question is under way, or no client has used the database since the last one */
 	if (code->refused_until_us != 0)
 		return now_us > code->refused_until_us;
@@ -85,7 +85,7 @@ enum code_turn
 database_code_turn(const struct database_code *code, uint64_t made, bool is_free, uint64_t now_us)
 {
 	if (code->refused_until_us == 0 && !database_code_has_answer(code, made)) {
-		if (code->coming == NULL && now_us - code->read_asked_us >= pause_us(code, !is_free))
+		if (code->incoming == NULL && now_us - code->read_asked_us >= pause_us(code, !is_free))
 			return CODE_ASK;
 		return is_free ? CODE_GO : CODE_WAIT;
 	}
@@ -183,10 +183,10 @@ database_code_ask(struct database_code *code, uint64_t now_us)
 	bool may_hold;
 
 	database_code_lost(code);
-	code->coming = calloc(1, sizeof(*code->coming));
-	if (code->coming != NULL)
-		code->coming->risks = risk_names_new();
-	code->is_broken = code->coming == NULL || code->coming->risks == NULL;
+	code->incoming = calloc(1, sizeof(*code->incoming));
+	if (code->incoming != NULL)
+		code->incoming->risks = risk_names_new();
+	code->is_broken = code->incoming == NULL || code->incoming->risks == NULL;
 	code->asked_us = now_us;
 	code->altered_us = 0;
 	database_code_lock(code);
@@ -196,15 +196,15 @@ database_code_ask(struct database_code *code, uint64_t now_us)
 		   code->refused_until_us == 0 && code->changed_answered == code->changed;
 	database_code_unlock(code);
 	code->asked = may_hold ? CODE_VERSION : code->has_code ? CODE_ALL : CODE_ANY;
-	code->round++;
+	code->question_number++;
 	return put_declarations(code, questions[code->asked]);
 }
 
 void
 database_code_lost(struct database_code *code)
 {
-	answer_free(code->coming);
-	code->coming = NULL;
+	answer_free(code->incoming);
+	code->incoming = NULL;
 }
 
 /* Reads the two numbers of a risk, and sets *end to the position after them. */
@@ -235,7 +235,7 @@ add_name(struct code_answer *a, const char *name, const char *value)
 void
 database_code_row(struct database_code *code, const uint8_t *body, size_t len, bool is_whole)
 {
-	struct code_answer *a = code->coming;
+	struct code_answer *a = code->incoming;
 	struct probe_row row;
 	struct risk risk, of_ddl;
 	char *copy, *end;
@@ -303,10 +303,11 @@ check_version(struct database_code *code)
 {
 	struct role_settings roles = code->answer == NULL ? (struct role_settings){ 0 } : code->answer->roles;
 
-	code->is_outdated = database_code_is_unread(code) || strcmp(code->coming->version, code->answer->version) != 0;
+	code->is_outdated =
+	    database_code_is_unread(code) || strcmp(code->incoming->version, code->answer->version) != 0;
 	if (!code->is_outdated) {
-		code->answer->roles = code->coming->roles;
-		code->coming->roles = roles;
+		code->answer->roles = code->incoming->roles;
+		code->incoming->roles = roles;
 		role_settings_sort(&code->answer->roles);
 	}
 	database_code_lost(code);
@@ -345,11 +346,11 @@ database_code_answered(struct database_code *code, bool ok, uint32_t number, uin
 		return false;
 	}
 	if (before != NULL)
-		code->gone |= risk_names_all(before->risks) & (STATE_BACKEND | RISK_CONTEXT);
+		code->earlier_risks |= risk_names_all(before->risks) & (STATE_BACKEND | RISK_CONTEXT);
 	has_new_keepers =
-	    before != NULL && risk_names_keepers(before->risks) != risk_names_keepers(code->coming->risks);
-	code->answer = code->coming;
-	code->coming = NULL;
+	    before != NULL && risk_names_keepers(before->risks) != risk_names_keepers(code->incoming->risks);
+	code->answer = code->incoming;
+	code->incoming = NULL;
 	role_settings_sort(&code->answer->roles);
 	answer_free(before);
 	code->number = number;
@@ -366,7 +367,7 @@ database_code_answered(struct database_code *code, bool ok, uint32_t number, uin
 	database_code_unlock(code);
 	code->changed_answered = code->changed_asked;
 	code->is_outdated = false;
-	code->replaced_us = now_us;
+	code->full_answer_us = now_us;
 	believe(code);
 	return true;
 }

@@ -81,13 +81,13 @@ enum database_kind { DATABASE_PLAIN, DATABASE_TEMPLATE };
 /* The knowledge that one loop has of one database's code. Zeroed as long as there is none. */
 struct database_code {
 	struct code_answer *answer; /* NULL if there is none yet */
-	struct code_answer *coming; /* the answer that is being received, or NULL */
+	struct code_answer *incoming; /* the answer that is being received, or NULL */
 	struct code_blame blamed[CODE_BLAMED_MAX]; /* the last entry counts all other code */
 	uint32_t closes; /* servers closed since told_us; if 0, blamed[] is about the time before */
 	uint64_t told_us; /* when blamed[] was last logged; 0 if never */
 	uint32_t number; /* the answer's number, which no other answer of any database has; 0 without an answer */
-	uint32_t round; /* the number of the last question: answers to earlier ones are ignored */
-	bool is_broken; /* coming lacks a row, which was too long or for which there was no memory */
+	uint32_t question_number; /* the number of the last question: answers to earlier ones are ignored */
+	bool is_broken; /* incoming lacks a row, which was too long or for which there was no memory */
 	uint8_t kind; /* enum database_kind */
 	bool has_code; /* the database once had code: from then on CODE_ANY is not asked */
 	enum code_question asked; /* the last question */
@@ -103,7 +103,7 @@ struct database_code {
 	/* the value of changed at the last DDL with RISK_KEEPS, RISK_REACHES or RISK_FEARED */
 	_Atomic uint64_t reached;
 	uint64_t named; /* like `reached`, but without RISK_FEARED; guarded by the lock */
-	uint64_t replaced_us; /* when the last full answer came */
+	uint64_t full_answer_us; /* when the last full answer came */
 	uint64_t reaches_us; /* when a full answer last came by which more names may reach such code than before */
 	struct code_host *hosts; /* owned: pool_defaults.c */
 	unsigned host_count;
@@ -117,7 +117,7 @@ struct database_code {
 	uint64_t changed_asked, changed_answered;
 	bool is_settled; /* no DDL was seen between the question of the last answer and that answer */
 	uint64_t refused_until_us; /* 0, or until when nothing is asked, because the last question has failed */
-	unsigned gone; /* STATE_BACKEND and RISK_CONTEXT of earlier answers: a standby may still have that code */
+	unsigned earlier_risks; /* STATE_BACKEND and RISK_CONTEXT of earlier answers; a standby may have that code */
 	/* Parts of pool_code_heeded() that were not known on the workers from which servers came: in these parts, the
 	 * first answer here counts as new. */
 	unsigned unheeded;
@@ -203,7 +203,7 @@ void database_code_altered(struct database_code *code, uint64_t now_us);
  * nothing resets; RISK_REACHES: it may have made code that reaches such functions; RISK_FEARED: it was feared to, as
  * any SQL was. */
 void database_code_changed(struct database_code *code, unsigned risk);
-/* Begins another round. Returns the query to send, valid until the next call. Drops an answer that is under way. */
+/* Begins another question. Returns the query to send, valid until the next call. Drops an answer that is under way. */
 const char *database_code_ask(struct database_code *code, uint64_t now_us);
 /* drops the answer that is under way, because the server that was asked has gone */
 void database_code_lost(struct database_code *code);

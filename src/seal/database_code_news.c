@@ -202,7 +202,7 @@ code_store_tick(struct code_store *all, void (*ask)(struct pool *pool, uint64_t 
 
 	for (c = TAILQ_FIRST(&all->in_use); c != NULL; c = next) {
 		next = TAILQ_NEXT(c, link);
-		if (c->code.used_us <= c->code.asked_us && c->code.coming == NULL)
+		if (c->code.used_us <= c->code.asked_us && c->code.incoming == NULL)
 			leave_list(all, c);
 		else if (c->last != NULL && database_code_is_due(&c->code, now_us))
 			ask(c->last, now_us);

@@ -23,7 +23,7 @@ loan_begin(struct loan *l, uint64_t now_us)
 	l->sent.copy.len = 0;
 	l->sent.state = SENT_WHOLE;
 	l->sent.local_count = 0;
-	l->sent.is_later = false;
+	l->sent.has_earlier_requests = false;
 	l->lent_us = now_us;
 }
 

@@ -50,7 +50,7 @@ struct sent_copy {
 	struct request_copy copy;
 	uint32_t named_before; /* statements_named_count() when the copy began */
 	uint8_t state; /* enum sent_state */
-	bool is_later; /* the loan had requests before the copy's; set by resend_begin(), cleared by loan_begin() */
+	bool has_earlier_requests; /* the loan had some before; set by resend_begin(), cleared by loan_begin() */
 	/* how many Parses and Closes at the beginning of the copy were answered by pgweir itself */
 	uint16_t local_count;
 };

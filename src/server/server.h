@@ -331,7 +331,7 @@ struct server {
 	bool was_owing;
 	/* PostgreSQL has answered the startup packet, and has not said that it is starting up or shutting down. Set by
 	 * server_login.c, cleared by redial(). */
-	bool is_there;
+	bool has_answered_startup;
 	/* `owed` was filled before the server's FATAL skipped some of the replies, so it stays as it is. Set and
 	 * cleared by loss_takes_error(). */
 	bool is_owed_final;

@@ -29,7 +29,7 @@ redial(struct server *srv)
 	if (gucs_move(&srv->gucs, empty) < 0)
 		return -1;
 	srv->pid = 0;
-	srv->is_there = false;
+	srv->has_answered_startup = false;
 	OPENSSL_cleanse(srv->key, sizeof(srv->key));
 	srv->key_len = 0;
 	return server_step(srv, SE_NEXT_HOST) == 0 && server_dial_host(srv) == 0 ? 0 : -1;

@@ -480,7 +480,7 @@ refused(struct server *srv, const uint8_t *body, size_t len, enum connect_failur
 	fail_set(why, e.sqlstate != NULL ? e.sqlstate : "08001", "PostgreSQL at %s refused user \"%s\": %s",
 		 srv->address, srv->target->user, e.message != NULL ? e.message : "(no message)");
 	fail_pgbouncer_text(why, "%s", e.message != NULL ? e.message : "login failed");
-	srv->is_there = e.sqlstate != NULL && strncmp(e.sqlstate, "57", 2) != 0;
+	srv->has_answered_startup = e.sqlstate != NULL && strncmp(e.sqlstate, "57", 2) != 0;
 	if (e.sqlstate == NULL)
 		return;
 	if (strcmp(e.sqlstate, "53300") == 0)
@@ -546,7 +546,7 @@ server_login_message(struct server *srv, uint8_t type, const uint8_t *body, size
 	*is_fatal = false;
 	switch (type) {
 	case 'R':
-		srv->is_there = true;
+		srv->has_answered_startup = true;
 		r = authentication(srv, body, len, why);
 		*is_fatal = r < 0 && strncmp(why->sqlstate, "53", 2) !=
 					 0; /* the resource that is missing now may be there later */

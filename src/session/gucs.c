@@ -111,7 +111,7 @@ gucs_leaves(const struct gucs *gucs)
 }
 
 bool
-gucs_plans_otherwise(const struct gucs *gucs)
+gucs_affect_plans(const struct gucs *gucs)
 {
 	return gucs->plans_otherwise;
 }
@@ -387,7 +387,7 @@ gucs_update(struct gucs **slot, const char *name, const char *value, enum guc_ki
 }
 
 int
-gucs_doubt(struct gucs **slot)
+gucs_forget_unreported(struct gucs **slot)
 {
 	for (size_t i = 0; i < (*slot)->count; i++)
 		if ((*slot)->settings[i].kind == GUC_OTHER &&

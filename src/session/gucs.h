@@ -67,7 +67,7 @@ int gucs_update(struct gucs **slot, const char *name, const char *value, enum gu
 /* The values of settings that are not reported are not known any more: makes each be sent again. Returns 0, or -1 (no
  * memory).
  */
-int gucs_doubt(struct gucs **slot);
+int gucs_forget_unreported(struct gucs **slot);
 /* Replaces *slot by gucs, whose reference it takes over. Returns 0, or -1 if gucs is NULL: *slot is then unchanged. */
 int gucs_move(struct gucs **slot, struct gucs *gucs);
 
@@ -102,7 +102,7 @@ unsigned gucs_leaves(const struct gucs *gucs);
  * extra_float_digits of 0 or less change the text of such constants, as in int4send(1)::text and (1.0/3)::float8::text;
  * an extra_float_digits above 0 cuts no digits off.
  */
-bool gucs_plans_otherwise(const struct gucs *gucs);
+bool gucs_affect_plans(const struct gucs *gucs);
 /* returns how such a session reads strings (a set of enum scan_option) */
 unsigned gucs_scan_options(const struct gucs *gucs);
 
@@ -117,9 +117,9 @@ bool guc_is_identity(const struct guc *s);
  * settings that only `from` has are left as they are. Messages that only undo settings of `from` can't fail. Returns
  * the number of Parse/Bind/Execute triples.
  *
- * always: settings of this GUC set are sent even if they are equal in `from` and `to`; may be NULL. has_more: the
- * server has settings of a connect_query that no GUC set records. is_guarded: PostgreSQL ends the session if it refuses
- * a setting, so nothing that was sent after the setting runs. Not to be used within a client's transaction.
+ * always: settings of this GUC set are sent even if they are equal in `from` and `to`; may be NULL.
+ * has_connect_query_settings: the server has some, and no GUC set records them. is_guarded: PostgreSQL ends the session
+ * if it refuses a setting, so nothing sent after the setting runs. Not to be used within a client's transaction.
  */
 size_t gucs_put_changes(struct buf *out, const struct gucs *from, const struct gucs *to, const struct gucs *always,
-			bool has_more, bool is_guarded);
+			bool has_connect_query_settings, bool is_guarded);

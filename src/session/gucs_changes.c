@@ -83,17 +83,17 @@ is_to_be_undone(const struct guc *s, const struct gucs *to)
 /*
  * Returns true if RESET ALL must be used, which never fails. RESET may fail in two cases: for a custom setting, if an
  * extension has claimed its prefix since; and for a setting that only superusers may set, if the last client acted as
- * one. With has_more, RESET ALL would reset connect_query's settings, too, so it is used only if custom settings must
- * be undone.
+ * one. With has_connect_query_settings, RESET ALL would reset connect_query's settings, too, so it is used only if
+ * custom settings must be undone.
  */
 static bool
-must_reset_all(const struct gucs *from, const struct gucs *to, bool has_more)
+must_reset_all(const struct gucs *from, const struct gucs *to, bool has_connect_query_settings)
 {
 	for (size_t i = 0; i < gucs_count(from); i++) {
 		const struct guc *s = gucs_at(from, i);
 
 		if (is_to_be_undone(s, to) &&
-		    (strchr(s->name, '.') != NULL || (!has_more && !guc_is_anybodys(s->name))))
+		    (strchr(s->name, '.') != NULL || (!has_connect_query_settings && !guc_is_anybodys(s->name))))
 			return true;
 	}
 	return false;
@@ -180,14 +180,14 @@ put_settings(struct changes *ch, const struct gucs *from, const struct gucs *to,
 
 size_t
 gucs_put_changes(struct buf *out, const struct gucs *from, const struct gucs *to, const struct gucs *always,
-		 bool has_more, bool is_guarded)
+		 bool has_connect_query_settings, bool is_guarded)
 {
 	struct changes ch = { out, 0 };
 	bool is_all;
 
 	if (from == to && always == NULL)
 		return 0;
-	is_all = must_reset_all(from, to, has_more);
+	is_all = must_reset_all(from, to, has_connect_query_settings);
 	put_resets(&ch, from, to, is_all);
 	put_encoding(&ch, from, to, always, is_all);
 	put_settings(&ch, from, to, always, is_all, is_guarded);

@@ -139,7 +139,7 @@ next_of_plans(const struct gucs *gucs, size_t *at)
 
 /* Compares the settings one by one. They are in the same order unless names are spelled differently. */
 bool
-gucs_plans_as(const struct gucs *a, const struct gucs *b)
+gucs_make_same_plans(const struct gucs *a, const struct gucs *b)
 {
 	const struct guc *one, *other;
 	size_t at = 0, other_at = 0;

@@ -34,7 +34,7 @@ bool guc_encoding_is_read(const char *name);
 bool gucs_is_ascii(const struct gucs *gucs); /* returns true if all names and values are ASCII */
 /* Returns true if PostgreSQL makes the same plans under a and b. Compares the settings of gucs_context(), except
  * search_path: PostgreSQL itself plans anew under another search_path. */
-bool gucs_plans_as(const struct gucs *a, const struct gucs *b);
+bool gucs_make_same_plans(const struct gucs *a, const struct gucs *b);
 
 /*
  * Returns true for settings that PostgreSQL reports, but that describe the server, not the session: the reported value

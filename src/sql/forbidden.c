@@ -324,7 +324,7 @@ forbidden_find(unsigned refuse, unsigned options, const char *sql, size_t len)
 
 	sql_lexer_init(&r.lexer, sql, len);
 	r.lexer.has_backslashes = (options & SCAN_BACKSLASH_STRINGS) != 0;
-	r.lexer.trails = options;
+	r.lexer.trail_options = options;
 	for (next(&r); !is_over(&r); next(&r))
 		if (!is_punct(&r, ';')) {
 			statements++;

@@ -209,19 +209,20 @@ skeleton_is_like(const struct skeleton *k, const char *sql, size_t len)
 	const struct sql_part *part = k->parts, *last = part + k->literals, *row_part = NULL;
 
 	for (;; part++) {
-		if (part->back != 0) {
-			/* The second row begins part->back parts before this part. The position of its bytes is
+		if (part->row_literals != 0) {
+			/* The second row begins part->row_literals parts before this part. The position of its bytes is
 			 * computed only once. */
-			if (row_part != part - part->back) {
-				row_part = part - part->back;
+			if (row_part != part - part->row_literals) {
+				row_part = part - part->row_literals;
 				row = kept;
 				for (const struct sql_part *p = row_part; p < part; p++)
 					row -= p->len;
 			}
-			if (part->back == 1 && row_part->len <= SKELETON_READABLE && row[row_part->len - 1] != '\'')
+			if (part->row_literals == 1 && row_part->len <= SKELETON_READABLE &&
+			    row[row_part->len - 1] != '\'')
 				sql = numbers_end(sql, end, row, row_part->len);
 		}
-		if (part->back != 0 && row_follows(sql, end, row, row_part->len)) {
+		if (part->row_literals != 0 && row_follows(sql, end, row, row_part->len)) {
 			kept = row;
 			part = row_part;
 		} else if (!is_same(sql, end, kept, part->len))

@@ -19,7 +19,7 @@ struct sql_part {
 	uint16_t len;
 	/* literals in a row, if the literal before this part ends the second of two equal rows that more may follow;
 	 * else 0 */
-	uint16_t back;
+	uint16_t row_literals;
 };
 
 /* A skeleton that is zeroed stands for no SQL. */
@@ -36,7 +36,7 @@ struct skeleton_parts {
 	size_t count, len; /* len: bytes of all parts */
 	struct {
 		uint32_t begin;
-		uint16_t len, back;
+		uint16_t len, row_literals;
 	} at[SCAN_LITERALS_MAX + 1];
 };
 

@@ -135,7 +135,7 @@ put_part(struct skeleton_parts *to, const struct scan_literals *l, size_t i, siz
 
 	to->at[to->count].begin = (uint32_t)begin;
 	to->at[to->count].len = (uint16_t)part_len;
-	to->at[to->count++].back = (uint16_t)back;
+	to->at[to->count++].row_literals = (uint16_t)back;
 	to->len += part_len;
 }
 
@@ -177,7 +177,7 @@ skeleton_make(struct skeleton *k, const struct skeleton_parts *parts, const char
 		return false;
 	to = k->sql = (char *)&k->parts[parts->count];
 	for (size_t i = 0; i < parts->count; i++) {
-		k->parts[i] = (struct sql_part){ parts->at[i].len, parts->at[i].back };
+		k->parts[i] = (struct sql_part){ parts->at[i].len, parts->at[i].row_literals };
 		memcpy(to, sql + parts->at[i].begin, parts->at[i].len);
 		to += parts->at[i].len;
 	}

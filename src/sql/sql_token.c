@@ -74,7 +74,7 @@ static size_t
 quoted_end(const struct sql_lexer *lx, size_t from, char quote, bool has_escapes)
 {
 	for (size_t i = from; i < lx->len; i++) {
-		if (has_escapes && (lx->sql[i] == '\\' || scan_is_lead(lx->trails, lx->sql[i])))
+		if (has_escapes && (lx->sql[i] == '\\' || scan_is_lead(lx->trail_options, lx->sql[i])))
 			i++;
 		else if (lx->sql[i] == quote) {
 			if (i + 1 == lx->len || lx->sql[i + 1] != quote)

@@ -34,7 +34,7 @@ struct sql_lexer {
 	const char *sql;
 	size_t len, pos;
 	bool has_backslashes; /* standard_conforming_strings is off: backslashes are escapes in plain strings, too */
-	unsigned trails; /* enum scan_option of the client's encoding: a trail byte is not a backslash */
+	unsigned trail_options; /* enum scan_option of the client's encoding: a trail byte is not a backslash */
 	/* a string on a later line that continues an E'' string has its escapes, but no E */
 	bool is_after_escape_string;
 	const char *comment; /* text of the last block comment, without its delimiters; NULL if there was none */

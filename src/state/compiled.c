@@ -95,7 +95,7 @@ look_again(struct exchange *x)
 	const struct database_code *code = x->pool->code;
 	struct loan *l = &x->srv->loan;
 
-	if (!database_code_is_known(code, *x->env->now_us) || code->replaced_us > l->lent_us)
+	if (!database_code_is_known(code, *x->env->now_us) || code->full_answer_us > l->lent_us)
 		note_risk(x, database_code_assumed_risk(code));
 	if (code->reaches_us > l->lent_us)
 		note_risk(x, risk_names_all(code->answer->risks) & STATE_BACKEND);
@@ -108,7 +108,7 @@ state_risk_of_loan(struct exchange *x)
 	const struct database_code *code = x->pool->code;
 	const struct loan *l = &x->srv->loan;
 
-	if (l->has_run && (!database_code_is_known(code, *x->env->now_us) || code->replaced_us > l->lent_us ||
+	if (l->has_run && (!database_code_is_known(code, *x->env->now_us) || code->full_answer_us > l->lent_us ||
 			   (l->risk & RISK_CODE) != 0))
 		return look_again(x);
 	return l->risk;

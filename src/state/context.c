@@ -5,7 +5,7 @@
  * standard_conforming_strings. Only clients that have the same values of these settings share SQL with literals. What
  * 'now' or 'today' means, and which columns EXECUTE and FETCH have, is also decided at the Parse, so such SQL is not
  * shared. The role (role, session_authorization) decides what PostgreSQL may look up and compute at the Parse, so it
- * matters for all SQL; so do settings under which PostgreSQL's planner makes other constants (gucs_plans_otherwise()).
+ * matters for all SQL; so do settings under which PostgreSQL's planner makes other constants (gucs_affect_plans()).
  * Nothing is shared within a transaction that sets anything of this kind. After code of the database that may make
  * settings has run, SQL with literals is not shared, because pgweir can't see such settings. (PostgreSQL 15 crashes at
  * a Describe of a FETCH if its cursor existed at the Parse and does not exist any more.)
@@ -107,7 +107,7 @@ state_statement_context(const struct exchange *x, const struct sql_traits *v, ui
 	    (srv != NULL && srv->loan.has_run_code && (v->hints & (TRAITS_LITERALS | TRAITS_NULL)) != 0) ||
 	    (local != 0 && (srv->tx != 'T' || srv->loan.has_savepoint))) /* the local search_path may not be in force */
 		return false;
-	if ((v->hints & TRAITS_LITERALS) == 0 && local == 0 && !gucs_plans_otherwise(x->gucs))
+	if ((v->hints & TRAITS_LITERALS) == 0 && local == 0 && !gucs_affect_plans(x->gucs))
 		return true;
 	*context = local != 0 ? local : gucs_context(x->gucs);
 	return *context != GUCS_CONTEXT_NONE && (v->hints & TRAITS_MOMENT) == 0;

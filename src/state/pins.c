@@ -127,19 +127,19 @@ log_pins(struct exchange *x, unsigned added)
 	uint64_t now_us = *x->env->now_us;
 	char reasons[160], others[128] = "";
 
-	if (pool->pins_told == 0 || now_us - pool->pins_told_us >= TOLD_EVERY_US) {
-		if (pool->pins_untold > 0)
+	if (pool->pins_logged == 0 || now_us - pool->pins_logged_us >= TOLD_EVERY_US) {
+		if (pool->pinned_since > 0)
 			snprintf(others, sizeof(others), "; so did %s since the last such line",
-				 counted(pool->pins_untold, "other", "others").text);
-		pool->pins_told = 0;
-		pool->pins_untold = 0;
-		pool->pins_told_us = now_us;
+				 counted(pool->pinned_since, "other", "others").text);
+		pool->pins_logged = 0;
+		pool->pinned_since = 0;
+		pool->pins_logged_us = now_us;
 	}
-	if ((added & ~(unsigned)pool->pins_told) == 0) {
-		pool->pins_untold++;
+	if ((added & ~(unsigned)pool->pins_logged) == 0) {
+		pool->pinned_since++;
 		level = LOG_LEVEL_DEBUG;
 	}
-	pool->pins_told |= (uint16_t)added;
+	pool->pins_logged |= (uint16_t)added;
 	log_write(x->env->log, level,
 		  "client %llu (%s/%s, application \"%s\") keeps server %" PRIu64 " between transactions: %s%s",
 		  (unsigned long long)x->waiter.id, pool->database->name, exchange_user(x), exchange_application(x),

@@ -20,7 +20,7 @@ find_settled(const struct exchange *x, const char *name)
 		return NULL;
 	st = n->st;
 	if (st->home != x->pool->home || !statement_is_shared(st) ||
-	    (st->context == 0 ? gucs_plans_otherwise(x->gucs) : gucs_context(x->gucs) != st->context))
+	    (st->context == 0 ? gucs_affect_plans(x->gucs) : gucs_context(x->gucs) != st->context))
 		return NULL;
 	return st;
 }

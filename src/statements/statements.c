@@ -130,7 +130,7 @@ statement_is_read_otherwise(const struct exchange *x, const struct client_statem
 		return false;
 	if (x->srv->loan.has_local_settings)
 		return true;
-	return st->context == 0 ? gucs_plans_otherwise(x->gucs) : gucs_context(x->gucs) != st->context;
+	return st->context == 0 ? gucs_affect_plans(x->gucs) : gucs_context(x->gucs) != st->context;
 }
 
 /*

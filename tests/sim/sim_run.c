@@ -708,7 +708,7 @@ is_code_known(const struct fake_conn *c)
 	const struct code_answer *a = pool == NULL ? NULL : pool->code->answer;
 
 	return a != NULL && (risk_names_all(a->risks) & RISK_CONTEXT) != 0 &&
-	       pool->code->replaced_us < srv->loan.lent_us;
+	       pool->code->full_answer_us < srv->loan.lent_us;
 }
 
 /* Draws nothing of the run's: one with one worker is the run that it would be if there never were more. */

@@ -123,7 +123,7 @@ set_one(const struct play *play, struct policy_settings *set, const char *word)
 	else SET(lifo);
 	else if (strcmp(word, "waits_while_down") == 0) set->on_outage = OUTAGE_WAIT;
 	else SET(opens_at_once);
-	else SET(is_spare);
+	else SET(lends_idle_only);
 	else SET(share_weight);
 	else SET(share_min);
 	else fail_step(play, word);

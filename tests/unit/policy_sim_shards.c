@@ -182,7 +182,7 @@ shards_check_give(const struct sim_conn *sc, const struct sim_pool *to)
 static bool
 leaves_a_place(const struct sim_pool *sp)
 {
-	uint64_t made_us = sp->pool->shard.made_us;
+	uint64_t made_us = sp->pool->shard.place_made_us;
 
 	return made_us != 0 && sp->sim->now_us <= made_us + SHARD_MADE_US;
 }

@@ -413,7 +413,7 @@ Test(database_code, an_answer_that_is_merely_old_closes_no_server_but_for_its_na
 	cr_expect_eq(db.reaches_us, T0 + 9 * US_PER_S + 1000, "an answer to such DDL may tell of it");
 	cr_expect_eq(database_code_assumed_risk(&db) & STATE_BACKEND, 0);
 	answer(&db, NULL, T0 + 11 * US_PER_S, 1000);
-	cr_expect_lt(db.reaches_us, db.replaced_us, "this one was to none");
+	cr_expect_lt(db.reaches_us, db.full_answer_us, "this one was to none");
 }
 
 /* Asks, sees DDL with this risk meanwhile, and is told of this name, which keeps something in the backend. */
@@ -573,7 +573,7 @@ Test(database_code, is_asked_for_anew_when_the_answer_was_lost)
 	database_code_lost(&db);
 	cr_expect_eq(database_code_turn(&db, db.made, false, T0 + 1000), CODE_ASK, "who waits asks");
 	answer(&db, "2", T0 + 1000, 1000);
-	cr_expect_eq(db.round, 2);
+	cr_expect_eq(db.question_number, 2);
 	cr_expect_eq(parts_at(&db, T0 + 3000), STATE_TEMP);
 }
 
@@ -699,7 +699,7 @@ Test(database_code, one_server_asks_and_who_is_unheard_waits_for_the_answer_that
 	database_code_answered(&db, true, ++numbers, T0 + 9900);
 	cr_expect_eq(count_turn(&db, &second, CODE_GO, T0 + 9900), 28);
 	cr_expect_eq(count_turn(&db, &third, CODE_GO, T0 + 9900), 28);
-	cr_expect_eq(db.round, 2);
+	cr_expect_eq(db.question_number, 2);
 }
 
 /* As while many clients make functions: 28 servers come back every 50 ms, and each may have run what was just made. */
@@ -711,7 +711,7 @@ Test(database_code, while_functions_are_made_again_and_again_many_servers_wait_f
 	for (; now_us < T0 + 60 * US_PER_S; now_us += 50 * US_PER_MS) {
 		database_code_changed(&db, RISK_KEEPS);
 		waits_us = waits_us == 0 ? now_us : waits_us;
-		if (db.coming != NULL && now_us == done_us) {
+		if (db.incoming != NULL && now_us == done_us) {
 			database_code_answered(&db, true, ++numbers, now_us);
 			longest_us = now_us - waits_us > longest_us ? now_us - waits_us : longest_us;
 			waits_us = last_us + 50 * US_PER_MS; /* who came back since it was asked */
@@ -722,8 +722,8 @@ Test(database_code, while_functions_are_made_again_and_again_many_servers_wait_f
 			done_us = now_us + 400 * US_PER_MS;
 		}
 	}
-	cr_expect_leq(db.round, 60, "%" PRIu32, db.round);
-	cr_expect_geq(db.round, 50);
+	cr_expect_leq(db.question_number, 60, "%" PRIu32, db.question_number);
+	cr_expect_geq(db.question_number, 50);
 	cr_expect_leq(longest_us, 1400 * US_PER_MS, "%" PRIu64, longest_us);
 }
 

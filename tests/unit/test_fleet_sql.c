@@ -80,12 +80,14 @@ static const struct {
 	struct fleet_question q;
 	const char *want;
 } questions[] = {
-	{ "a look", { .what = ASK_LOOK, .limit = 90, .expected = 6, .flying = 2, .marked = 5 }, SAID LOOK },
+	{ "a look",
+	  { .what = ASK_LOOK, .limit = 90, .expected = 6, .granted_not_logged_in = 2, .marked = 5 },
+	  SAID LOOK },
 	{ "who only looks is granted nothing",
-	  { .what = ASK_LOOK, .want = 9, .limit = 90, .expected = 6, .flying = 2, .marked = 5 },
+	  { .what = ASK_LOOK, .want = 9, .limit = 90, .expected = 6, .granted_not_logged_in = 2, .marked = 5 },
 	  SAID LOOK },
 	{ "a grant, under the lock",
-	  { .what = ASK_GRANT, .want = 16, .limit = 90, .expected = 6, .flying = 2, .marked = 5 },
+	  { .what = ASK_GRANT, .want = 16, .limit = 90, .expected = 6, .granted_not_logged_in = 2, .marked = 5 },
 	  SAID "EXECUTE pgweir_lock;EXECUTE pgweir_marks;EXECUTE pgweir_grant(16, 2, 5, 88, 6)" },
 	{ "of a limit that newcomers need, nothing is left",
 	  { .what = ASK_GRANT, .want = 1, .limit = FLEET_RESERVED },
@@ -94,16 +96,21 @@ static const struct {
 	  { .what = ASK_GRANT, .want = 1 },
 	  SAID "EXECUTE pgweir_lock;EXECUTE pgweir_marks;EXECUTE pgweir_grant(1, 0, 0, 0, 0)" },
 	{ "the first one",
-	  { .what = ASK_LOOK, .limit = 90, .expected = 6, .flying = 2, .marked = 5, .is_first = true },
+	  { .what = ASK_LOOK, .limit = 90, .expected = 6, .granted_not_logged_in = 2, .marked = 5, .is_first = true },
 	  SAID LOOK ";LISTEN pgweir_budget" },
 	{ "the bell",
-	  { .what = ASK_LOOK, .limit = 90, .expected = 6, .flying = 2, .marked = 5, .wakes_others = true },
+	  { .what = ASK_LOOK,
+	    .limit = 90,
+	    .expected = 6,
+	    .granted_not_logged_in = 2,
+	    .marked = 5,
+	    .wakes_others = true },
 	  SAID LOOK ";NOTIFY pgweir_budget" },
 	{ "all of it",
 	  { .what = ASK_LOOK,
 	    .limit = 90,
 	    .expected = 6,
-	    .flying = 2,
+	    .granted_not_logged_in = 2,
 	    .marked = 5,
 	    .is_first = true,
 	    .wakes_others = true },
@@ -232,8 +239,8 @@ Test(fleet_sql, others_read_what_it_says_whatever_the_numbers_are)
 #define M "\0\0\0\1m"
 
 struct seen {
-	uint32_t listed, conns, granted, is_marked, is_counted, is_who, pid, most, is_standby, is_held, lock_pid,
-	    members, strangers;
+	uint32_t listed, conns, granted, is_marked, is_counted, has_identity, pid, unreserved_slots, is_standby,
+	    is_held, lock_pid, members, strangers;
 };
 
 static const struct {
@@ -278,13 +285,13 @@ static const struct {
 	  ROW("\0\4" W "\0\0\0\4"
 	      "4321\0\0\0\1f\0\0\0\2"
 	      "97"),
-	  { .pid = 4321, .most = 97, .is_who = 1 } },
+	  { .pid = 4321, .unreserved_slots = 97, .has_identity = 1 } },
 	{ "who, on a standby",
 	  ROW("\0\4" W "\0\0\0\4"
 	      "4321\0\0\0\1t\0\0\0\2"
 	      "97"),
-	  { .pid = 4321, .most = 97, .is_standby = 1, .is_who = 1 } },
-	{ "who, with NULLs", ROW("\0\4" W NULL_COLUMN NULL_COLUMN NULL_COLUMN), { .is_who = 1 } },
+	  { .pid = 4321, .unreserved_slots = 97, .is_standby = 1, .has_identity = 1 } },
+	{ "who, with NULLs", ROW("\0\4" W NULL_COLUMN NULL_COLUMN NULL_COLUMN), { .has_identity = 1 } },
 	{ "one of ours that is no member, and has the lock",
 	  ROW("\0\5" O "\0\0\0\2"
 	      "12\0\0\0\1t\0\0\0\1x\0\0\0\1u"),
@@ -371,9 +378,9 @@ seen_of(const struct fleet_answer *a)
 			      a->granted,
 			      a->is_marked,
 			      a->is_counted,
-			      a->is_who,
+			      a->has_identity,
 			      a->pid,
-			      a->most,
+			      a->max_connections,
 			      a->is_standby,
 			      a->is_held,
 			      a->lock_pid,
@@ -395,9 +402,9 @@ Test(fleet_sql, a_row_says_what_its_first_column_is_and_nothing_else)
 		cr_expect(memcmp(&seen, &row->want, sizeof(seen)) == 0,
 			  "%s: listed %u, granted %u, marked %u, counted %u, who %u, pid %u, most %u, standby %u, held "
 			  "%u, lock %u, members %u, strangers %u, stewards %u",
-			  row->rule, seen.listed, seen.granted, seen.is_marked, seen.is_counted, seen.is_who, seen.pid,
-			  seen.most, seen.is_standby, seen.is_held, seen.lock_pid, seen.members, seen.strangers,
-			  seen.conns);
+			  row->rule, seen.listed, seen.granted, seen.is_marked, seen.is_counted, seen.has_identity,
+			  seen.pid, seen.unreserved_slots, seen.is_standby, seen.is_held, seen.lock_pid, seen.members,
+			  seen.strangers, seen.conns);
 	}
 }
 

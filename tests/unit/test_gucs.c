@@ -437,7 +437,7 @@ Test(gucs, in_doubt_each_setting_that_is_not_reported_is_sent_anew)
 	struct buf b = { 0 };
 	char text[256];
 
-	cr_assert_eq(gucs_doubt(&from), 0);
+	cr_assert_eq(gucs_forget_unreported(&from), 0);
 	cr_expect_eq(gucs_count(from), 3);
 	cr_expect_eq(put_changes(&b, from, to, NULL), 1);
 	read_changes(&b, text, sizeof(text));
@@ -514,8 +514,8 @@ Test(gucs, some_settings_make_other_constants)
 		struct gucs *empty = gucs_empty(own);
 		struct gucs *gucs = gucs_with(empty, row->name, row->value, GUC_OTHER);
 
-		cr_expect_not(gucs_plans_otherwise(empty));
-		cr_expect_eq(gucs_plans_otherwise(gucs), row->is_it, "%s", row->name);
+		cr_expect_not(gucs_affect_plans(empty));
+		cr_expect_eq(gucs_affect_plans(gucs), row->is_it, "%s", row->name);
 		gucs_unref(gucs);
 		gucs_unref(empty);
 		guc_store_free(own);
@@ -603,7 +603,7 @@ Test(gucs, a_copy_becomes_the_equal_gucs_of_another_store)
 	expect_entries(adopted, (struct guc[]){ { "role", "web", GUC_OTHER },
 						{ "TimeZone", "UTC", GUC_REPORTED },
 						{ "work_mem", "5MB", GUC_OTHER } });
-	cr_expect(gucs_plans_otherwise(adopted), "and what is read off them is known");
+	cr_expect(gucs_affect_plans(adopted), "and what is read off them is known");
 	cr_expect_neq(adopted, equal);
 	gucs_unref(adopted);
 	gucs_unref(equal);

@@ -466,7 +466,7 @@ Test(http, a_module_is_told_of_each_snapshot)
 	struct world w = { .pool_count = 1 };
 	unsigned before;
 
-	pages[TOLD].note = note;
+	pages[TOLD].on_snapshot = note;
 	start(&w);
 	expect_answer(&w, "GET", "/metrics", 200, "");
 	before = told_count;
@@ -481,7 +481,7 @@ Test(http, a_module_has_a_snapshot_when_it_wants_one)
 {
 	struct world w = { .pool_count = 1 };
 
-	pages[TOLD].note = note;
+	pages[TOLD].on_snapshot = note;
 	wanted_us = 1;
 	start(&w);
 	while (told_count < 2)

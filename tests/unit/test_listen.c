@@ -365,7 +365,7 @@ Test(listen, a_new_channels_notifications_keep_their_place_among_the_others)
 		for (const char *channel = "a\0b\0a\0b\0"; channel[0] != '\0'; channel += 2)
 			notify(channel);
 		listener.is_down = false;
-		fake->x.listen->is_fresh = true; /* the listener has caught up before the LISTEN is committed */
+		fake->x.listen->has_caught_up = true; /* the listener has caught up before the LISTEN is committed */
 		query(is_kept ? "COMMIT" : "ROLLBACK");
 		cr_expect(answer(is_kept ? "COMMIT" : "ROLLBACK", 'I'));
 		cr_expect_str_eq(queued(), is_kept ? "abab" : "aa");

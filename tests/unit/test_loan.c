@@ -20,7 +20,7 @@ use(struct loan *l, bool is_under_way)
 				     .state = KEPT_SO_FAR,
 				     .from = (const uint8_t *)"" };
 	struct sent_copy sent = {
-		.copy = { .len = 7, .cap = 512 }, .named_before = 7, .state = SENT_CUT, .is_later = true
+		.copy = { .len = 7, .cap = 512 }, .named_before = 7, .state = SENT_CUT, .has_earlier_requests = true
 	};
 
 	memset(l, 1, sizeof(*l));
@@ -52,7 +52,7 @@ expect_nothing_of_it(const struct loan *l)
 	cr_expect_null(l->kept.from);
 	cr_expect_eq(l->sent.copy.len, 0);
 	cr_expect_eq(l->sent.state, SENT_WHOLE);
-	cr_expect_not(l->sent.is_later);
+	cr_expect_not(l->sent.has_earlier_requests);
 }
 
 Test(loan, nothing_of_the_last_one_is_left)

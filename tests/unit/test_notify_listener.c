@@ -353,7 +353,7 @@ Test(notify_listener, a_channel_is_due_once_and_at_the_first_ones_turn)
 	answer();
 	answer();
 	cr_expect_eq(neighbour.listening, 1);
-	cr_expect(crowd[0].subscriptions[199].list == &crowd[0].subscriptions[199].channel->told);
+	cr_expect(crowd[0].subscriptions[199].list == &crowd[0].subscriptions[199].channel->confirmed);
 	answer_all();
 	cr_expect_eq(crowd[0].listening, CHANNELS);
 	cr_expect_eq(listens, CHANNELS);

@@ -927,7 +927,7 @@ Test(policy, a_spare_pool_backs_off_and_knows_no_outage)
 	struct policy_settings set = fake_settings(2, 0);
 	struct fake f;
 
-	set.is_spare = true;
+	set.lends_idle_only = true;
 	fake_init(&f, &set, NULL);
 	cr_expect_not(borrow_idle(&f, 0));
 	for (int i = 0; i < 8; i++) {
@@ -953,7 +953,7 @@ Test(policy, a_spare_pool_that_is_refused_its_login_backs_off_for_long)
 	struct fake f;
 	int opened;
 
-	set.is_spare = true;
+	set.lends_idle_only = true;
 	fake_init(&f, &set, NULL);
 	cr_expect_not(borrow_idle(&f, 0));
 	for (int i = 0; i < 12; i++) {

@@ -507,15 +507,15 @@ run_litmus(unsigned number, void *arg)
 		return;
 	m = &l->shards[number];
 	for (unsigned i = 0; i < ROUNDS; i++) {
-		shard_tell(m, 0, number, 0, number == 1 ? 1 : UINT64_MAX);
+		shard_publish(m, 0, number, 0, number == 1 ? 1 : UINT64_MAX);
 		meet(l, &nth);
 		if (number == 0) {
-			shard_tell(m, 1, 0, 0, UINT64_MAX);
+			shard_publish(m, 1, 0, 0, UINT64_MAX);
 			l->has_seen[0] = atomic_load_explicit(&l->shared->signs[1].waiting, memory_order_relaxed) == 2;
 		} else {
-			shard_tell(m, 0, 2, 0, 1);
+			shard_publish(m, 0, 2, 0, 1);
 			l->has_seen[1] =
-			    (atomic_load_explicit(&l->shared->bits, memory_order_relaxed) & IDLE_BIT(0)) != 0;
+			    (atomic_load_explicit(&l->shared->presence_bits, memory_order_relaxed) & IDLE_BIT(0)) != 0;
 		}
 		meet(l, &nth);
 		if (number == 0)

@@ -57,7 +57,7 @@ add(uint64_t now_us, uint64_t requests, uint64_t waiting)
 		histogram_observe_us(&db.counters.query_duration, &histogram_bounds_query, 2000);
 	if (state == NULL)
 		state = calloc(1, page("/api/v1/history")->state_len);
-	due_us = page("/api/v1/history")->note(state, &s);
+	due_us = page("/api/v1/history")->on_snapshot(state, &s);
 }
 
 static const char *

@@ -174,7 +174,7 @@ Test(watch_sql, a_trial_has_random_ends)
 		READ(&a, "t", xid);
 	}
 	READ(&a, "l", "50331744", "0/3000060");
-	cr_expect_eq(a.tried, TRIAL_COUNT, "more rows than were asked for are none of ours");
+	cr_expect_eq(a.xid_count, TRIAL_COUNT, "more rows than were asked for are none of ours");
 	cr_expect_eq(a.trial.xids[TRIAL_COUNT - 1], 700 + TRIAL_COUNT - 1);
 	cr_expect_eq(a.trial.position, 50331744);
 }

@@ -212,7 +212,7 @@ const struct http_page http_module_status_page[] = {
 	  .file_len = sizeof(status_js) },
 	{ "/status.css", .file_type = "text/css; charset=utf-8", .file = status_css, .file_len = sizeof(status_css) },
 	{ "/api/v1/status", .needs_snapshot = true, .fill = fill_status },
-	{ "/api/v1/history", .fill = fill_history, .state_len = sizeof(struct history), .note = note },
+	{ "/api/v1/history", .fill = fill_history, .state_len = sizeof(struct history), .on_snapshot = note },
 	{ "/api/v1/pools", .command = "SHOW POOLS_EXTENDED", .rows_max = 1000 },
 	{ "/api/v1/backends", .command = "SHOW BACKENDS", .rows_max = 100 },
 	{ "/api/v1/holders", .command = "SHOW HOLDERS", .rows_max = 100 },
