@@ -316,6 +316,25 @@ def test_a_column_has_another_type_behind_pgweirs_back(weir, tables, postgres, t
             assert rows(one, sql, [value]) == [[value]]
 
 
+def test_a_value_is_stored_as_it_is_behind_pgweirs_back(weir, tables, postgres):  # pylint: disable=unused-argument
+    """What a parameter is for is seen anew, although the old type takes the value, too."""
+    postgres.query("CREATE TABLE other.typed (n int); INSERT INTO other.typed VALUES (1); GRANT ALL ON other.typed TO PUBLIC")
+    sql = "UPDATE other.typed SET n = $1 RETURNING 1"
+    with start(weir).raw() as one:
+        keep(one, sql, [1])
+        postgres.query("ALTER TABLE other.typed ALTER n TYPE text")
+
+        def is_stored():
+            rows(one, sql, ["007"])
+            return postgres.query("SELECT n FROM other.typed") == [("007",)]
+
+        def is_stored_by_name():
+            before = uses(one)
+            return all([is_stored() for _ in range(10)]) and uses(one) > before
+
+        wait_until(is_stored_by_name, 10, what="the value to be stored as it is")
+
+
 def one_of(sql, parameters=()):
     return parse("", sql) + bind("", "", parameters) + execute()
 
@@ -450,6 +469,59 @@ def test_blocks_have_their_gain(weir, tables, sql, parameters):  # pylint: disab
             ask(one, sql, parameters)
         assert prepared(one, sql) == 1
         one.query("ROLLBACK")
+
+
+# what is so before; what changes; the SQL whose answer depends on that
+MORE = """jsonb_populate_record(NULL::other.rowed, '{"n": "y", "more": 5}')"""
+BEHIND = {
+    "a membership": ("", "GRANT team TO web", "SELECT string_agg(n, ',' ORDER BY n) AS all FROM guarded WHERE n <> $1"),
+    "no membership": ("GRANT team TO web", "REVOKE team FROM web", "SELECT string_agg(n, ',' ORDER BY n) AS all FROM guarded WHERE n <> $1"),
+    "a label": ("", "ALTER TYPE other.mood RENAME VALUE 'sad' TO 'blue'", "SELECT 1 AS n FROM other.moods WHERE m = 'sad' AND n <> $1"),
+    "a new label": ("", "ALTER TYPE other.mood ADD VALUE 'calm' BEFORE 'sad'",
+                    "SELECT enum_first(NULL::other.mood) AS m FROM other.moods WHERE n <> $1"),
+    "a type of rows": ("", "ALTER TABLE other.rowed ADD more int", f"SELECT {MORE}::text AS r FROM other.moods WHERE n <> $1"),
+    "columns of a type of rows": ("", "ALTER TABLE other.rowed ADD more int", f"SELECT r.* FROM {MORE} AS r WHERE n <> $1"),
+}
+
+
+@pytest.fixture(name="moods")
+def moods_fixture(tables, postgres):  # pylint: disable=unused-argument
+    postgres.query("""CREATE TYPE other.mood AS ENUM ('sad', 'glad'); CREATE TABLE other.moods (n text, m other.mood);
+        CREATE TABLE other.rowed (n text); ALTER TABLE other.rowed OWNER TO boss; GRANT ALL ON other.rowed TO PUBLIC;
+        INSERT INTO other.moods VALUES ('x', 'sad'); ALTER TABLE other.moods OWNER TO boss; ALTER TYPE other.mood OWNER TO boss;
+        GRANT ALL ON other.moods TO PUBLIC; CREATE POLICY of_team ON guarded TO team USING (true)""")
+    yield
+
+
+@pytest.fixture(name="boss")
+def boss_fixture(postgres):
+    """May change roles, and so does the application's own user in many places."""
+    postgres.query("DROP ROLE IF EXISTS boss, team; CREATE ROLE boss SUPERUSER LOGIN; CREATE ROLE team; GRANT boss TO web")
+    yield
+    postgres.query("DROP OWNED BY boss, team; REVOKE boss FROM web; DROP ROLE boss, team")
+
+
+@pytest.mark.parametrize("is_through", [True, False], ids=["through pgweir", "by another program"])
+@pytest.mark.parametrize("name", BEHIND)
+def test_what_postgresqls_plans_do_not_follow(weir, boss, moods, postgres, name, is_through):  # pylint: disable=unused-argument
+    before, change, sql = BEHIND[name]
+    if before:
+        postgres.query(before)
+    with start(weir).raw() as one, weir.raw() as two, Wire((weir.postgres.host, weir.postgres.port)).login("web", "app") as direct:
+        def is_right():
+            return normalized(ask(one, sql, ["!"])) == normalized(ask(direct, sql, ["!"]))
+
+        def is_right_by_name():
+            before = uses(two)
+            return all([is_right() for _ in range(10)]) and (uses(two) > before or errors(ask(one, sql, ["!"])))
+
+        wait_until(is_right_by_name, 10, what="a name for it")
+        if is_through:
+            two.query("SET ROLE boss", change, "RESET ROLE")
+            assert all([is_right() for _ in range(10)])
+        else:
+            postgres.query(change)
+            wait_until(is_right_by_name, 10, what="the new answer, by name")
 
 
 def test_a_table_of_its_own_in_front(weir, tables):  # pylint: disable=unused-argument
