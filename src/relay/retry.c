@@ -18,7 +18,7 @@
  * parser, because PostgreSQL parses an outdated statement again. The client must not get such an error, so that first
  * use is sent once more, too.
  *
- * With keep_plans, a use may also fail behind its Bind, because PostgreSQL's plan for any value evaluates what a plan
+ * With keep_plans, a use may also fail after its Bind, because PostgreSQL's plan for any value evaluates what a plan
  * for these values leaves out. The transaction was rolled back then; if the client was shown nothing, the request is
  * sent once more, too, and without a name.
  */

@@ -130,7 +130,7 @@ is_calm_operator(const struct sql_token *t, const struct sql_token *before)
 	return text_is_one_of(operator, "= < > <= >= <> != -> ->>");
 }
 
-/* Returns true if t, behind before[0] and before[1], may belong to an expression that fails. A cast of a parameter or
+/* Returns true if t, after before[1] and before[0], may belong to an expression that fails. A cast of a parameter or
  * of a string is none, because PostgreSQL gives these the type of the cast; and a cast to text never fails. */
 static bool
 may_fail(const struct sql_token *t, const struct sql_token before[2], bool is_into)

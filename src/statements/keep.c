@@ -1,5 +1,6 @@
 /* src/statements/keep.c - see keep.h. */
 #include "statements/keep.h"
+#include "base/text.h"
 #include "state/observe.h"
 #include "statements/unnamed.h"
 #include "wire/frame.h"
@@ -371,8 +372,9 @@ statements_may_doubt_plan(struct exchange *x, const char *sqlstate)
 {
 	struct client_statements *s = x->statements;
 
-	/* Class 22: data; class 21: a subquery of several rows. What a write is given fails in each plan. */
+	/* Class 22: data (but a LIMIT below 0); 21: a subquery of several rows. What a write is given always fails. */
 	if (!statements_has_kept(s) || s->unnamed == NULL || sqlstate == NULL ||
+	    text_is_one_of(sqlstate, "2201W 2201X") ||
 	    (strncmp(sqlstate, "22", 2) != 0 && strncmp(sqlstate, "21", 2) != 0) ||
 	    (!computes(s->unnamed) && statement_traits(s->unnamed)->first != WORD_SELECT))
 		return false;

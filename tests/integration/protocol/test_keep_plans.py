@@ -441,6 +441,20 @@ def test_a_plan_for_any_value_that_fails(weir, codes, postgres, name):  # pylint
         ask_alike(weir, USES[name], 8)
 
 
+def test_what_fails_in_each_plan_keeps_its_name(weir, tables):  # pylint: disable=unused-argument
+    sql = "SELECT n FROM told LIMIT $1"
+    with start(weir).raw() as one:
+        keep(one, SQL, [1])
+        for limit in [1] * 9 + [-1, 1] * 5:
+            assert bool(errors(ask(one, sql, [limit]))) == (limit < 0)
+        before = uses(one)
+        one.query("BEGIN")
+        for _ in range(3):
+            ask(one, sql, [1])
+        one.query("COMMIT")
+        assert uses(one) > before
+
+
 def test_what_fails_in_a_plan_for_any_value_is_left_unnamed(weir, codes, postgres):  # pylint: disable=unused-argument
     """It is run again once, and not each time; in a block it is left alone from then on, where its text does not show it."""
     with start(weir).raw() as one:
