@@ -170,6 +170,14 @@ on_error(struct server *srv, const struct error_fields *e, enum owed_to to, bool
 	return features_error(x, e, message, len);
 }
 
+static bool
+on_late_error(struct server *srv, const struct error_fields *e, bool is_unshown)
+{
+	struct exchange *x = srv->borrower;
+
+	return x->state == CL_READY && x->settings->keep_plans && retry_late(x, e, is_unshown);
+}
+
 /* In session mode the client listens on its own server. */
 static bool
 on_notification(struct server *srv, const uint8_t *message, size_t len)
@@ -358,6 +366,7 @@ const struct server_ops relay_server_ops = {
 	.local = on_local,
 	.described = statements_described,
 	.error = on_error,
+	.runs_again = on_late_error,
 	.complete = relay_completed,
 	.parameter = on_parameter,
 	.commit_row = commit_check_row,

@@ -104,4 +104,6 @@ retry_keep_rest(struct exchange *x, const uint8_t *end)
 /* Decides if the request that has failed with e is sent once more, and prepares that. Returns true if so: the client
  * must not get e, and retry_now() must be called when nothing is owed any more. */
 bool retry_begin(struct exchange *x, const struct error_fields *e);
+/* Like retry_begin(), for an error after the Bind; is_unshown: the client was not even shown the Bind's answer. */
+bool retry_late(struct exchange *x, const struct error_fields *e, bool is_unshown);
 MAY_CLOSE bool retry_now(struct exchange *x);

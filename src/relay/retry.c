@@ -17,6 +17,10 @@
  * If pgweir has answered a client's Parse, the first use of that statement may fail with any error of PostgreSQL's
  * parser, because PostgreSQL parses an outdated statement again. The client must not get such an error, so that first
  * use is sent once more, too.
+ *
+ * With keep_plans, a use may also fail after its Bind, because PostgreSQL's plan for any value evaluates what a plan
+ * for these values leaves out. The transaction was rolled back then; if the client was shown nothing, the request is
+ * sent once more, too, and without a name.
  */
 #include "statements/keep.h"
 #include "statements/statements_state.h"
@@ -175,6 +179,21 @@ retry_begin(struct exchange *x, const struct error_fields *e)
 	if (!is_again)
 		return false;
 	s->is_types_told = !lacks_statement && is_describe;
+	exchange_step(x, CE_RETRY);
+	x->pool->database->counters.statement_reruns++;
+	return true;
+}
+
+bool
+retry_late(struct exchange *x, const struct error_fields *e, bool is_unshown)
+{
+	const struct client_statements *s = x->statements;
+	const struct kept_request *k = &x->srv->loan.kept;
+
+	if (s == NULL || s->failed_use != FAILED_NO_USE || k->state != KEPT_WHOLE ||
+	    !statements_runs_once(k->copy.bytes, k->copy.len) || !statements_may_doubt_plan(x, e->sqlstate) ||
+	    !is_unshown || x->srv->tx != 'I' || !take_sync(x))
+		return false;
 	exchange_step(x, CE_RETRY);
 	x->pool->database->counters.statement_reruns++;
 	return true;

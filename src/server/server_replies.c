@@ -130,6 +130,21 @@ is_of_broken_transaction(const struct error_fields *e)
 	       strncmp(e->message + strlen(e->routine), ": unexpected state", 18) == 0;
 }
 
+/* Returns true if the borrower's request is run again: nothing of its present answer is passed then. */
+static bool
+runs_again(struct walk *w, const struct error_fields *e)
+{
+	size_t at = w->at, from = w->request > w->run ? w->request : w->run;
+
+	if (w->srv->env->ops->runs_again == NULL ||
+	    !w->srv->env->ops->runs_again(w->srv, e, from < at && w->p[from] == '2'))
+		return false;
+	w->at = from;
+	pass_run(w); /* replies to earlier requests */
+	w->at = w->run = at;
+	return true;
+}
+
 static int
 inspect_error(struct walk *w, struct reply *r, struct fail *why)
 {
@@ -137,8 +152,12 @@ inspect_error(struct walk *w, struct reply *r, struct fail *why)
 	struct error_fields e;
 	bool is_lost_setting;
 
-	pass_run(w);
 	fields_parse_error(r->body, r->body_len, &e);
+	if (r->is_passed && r->is_owed && r->to == OWED_TO_CLIENT && runs_again(w, &e)) {
+		r->is_passed = false;
+		return 0;
+	}
+	pass_run(w);
 	if (is_of_broken_transaction(&e))
 		server_condemn(srv, SERVER_IN_DOUBT);
 	if (srv->borrower == NULL && srv->ledger.count == 0 && srv->state != SV_RESET)

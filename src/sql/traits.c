@@ -90,6 +90,87 @@ find_moments_and_nulls(const char *sql, size_t len)
 	return found;
 }
 
+/* Words and functions that may stand before a parenthesis in SQL that computes nothing, and those before a subquery of
+ * any number of rows. A word that is not listed only counts as a function. */
+#define CALM_WORDS                                                                                                     \
+	"select values all and any as between by case cast coalesce conflict count distinct else end except exists "   \
+	"filter from gen_random_uuid greatest having in intersect into is join json_agg jsonb_agg lateral least "      \
+	"limit lower max min not now nullif offset on or over returning row row_number row_to_json set some then "     \
+	"to_json to_jsonb union unnest upper using varying when where with"
+#define SUBQUERY_WORDS "all any as except exists from in intersect join lateral materialized some union"
+
+static bool
+is_word_of(const struct sql_token *t, const char *words)
+{
+	char word[SCAN_WORD_MAX];
+
+	if (t->kind != SQL_WORD || t->len >= sizeof(word))
+		return false;
+	memcpy(word, t->at, t->len);
+	word[t->len] = '\0';
+	return text_is_one_of(word, words);
+}
+
+static bool
+is_punct(const struct sql_token *t, char c)
+{
+	return t->kind == SQL_PUNCT && *t->at == c;
+}
+
+/* Returns true for comparisons, -> and ->>, and the star of "all columns"; none of these fails. */
+static bool
+is_calm_operator(const struct sql_token *t, const struct sql_token *before)
+{
+	char operator[4] = { 0 };
+
+	memcpy(operator, t->at, t->len < sizeof(operator) ? t->len : 0);
+	if (operator[0] == '*' && operator[1] == '\0')
+		return is_punct(before, '(') || is_punct(before, '.') || is_punct(before, ',') ||
+		       is_word_of(before, "select distinct returning");
+	return text_is_one_of(operator, "= < > <= >= <> != -> ->>");
+}
+
+/* Returns true if t, after before[1] and before[0], may belong to an expression that fails. A cast of a parameter or
+ * of a string is none, because PostgreSQL gives these the type of the cast; and a cast to text never fails. */
+static bool
+may_fail(const struct sql_token *t, const struct sql_token before[2], bool is_into)
+{
+	bool is_open = is_punct(before, '('), is_value = t->kind == SQL_PARAM || t->kind == SQL_STRING;
+
+	if (is_open && is_word_of(&before[1], "cast") && !is_value)
+		return true;
+	if (is_open && is_word_of(t, "select values with") && before[1].kind != SQL_END)
+		return !is_word_of(&before[1], SUBQUERY_WORDS);
+	if (is_punct(t, '(')) /* of a call, unless the word is a type, or a table with its columns */
+		return (before->kind == SQL_WORD || before->kind == SQL_QUOTED) && before[1].kind != SQL_CAST &&
+		       !is_word_of(&before[1], "as") && !is_into && !is_word_of(before, CALM_WORDS);
+	if (t->kind == SQL_OPERATOR)
+		return !is_calm_operator(t, before);
+	if (before->kind == SQL_CAST && before[1].kind != SQL_PARAM && before[1].kind != SQL_STRING)
+		return !is_word_of(t, "text varchar character");
+	return is_word_of(t, "ilike like similar") || (is_word_of(t, "zone") && is_word_of(&before[1], "at"));
+}
+
+/* Looks for TRAITS_COMPUTES. With backslashes the session decides what is a string. */
+static bool
+computes(const char *sql, size_t len)
+{
+	bool is_into = false, has_parameter = false, fails = memchr(sql, '\\', len) != NULL;
+	struct sql_token t, before[2] = { 0 };
+	struct sql_lexer lexer;
+
+	sql_lexer_init(&lexer, sql, len);
+	do {
+		t = sql_next(&lexer);
+		has_parameter |= t.kind == SQL_PARAM;
+		fails |= t.kind == SQL_UNTERMINATED || may_fail(&t, before, is_into);
+		is_into = is_word_of(&t, "into") || (is_into && !is_punct(&t, '(') && !is_word_of(&t, CALM_WORDS));
+		before[1] = before[0];
+		before[0] = t;
+	} while (t.kind != SQL_END && t.kind != SQL_UNTERMINATED);
+	return fails && has_parameter;
+}
+
 void
 traits_of_parse(struct sql_traits *v, const char *sql, size_t len)
 {
@@ -105,5 +186,6 @@ traits_of_parse(struct sql_traits *v, const char *sql, size_t len)
 		hints |= TRAITS_MOMENT;
 	if (may_name_moment || (memchr(sql, '=', len) != NULL && text_mentions(sql, len, "null")))
 		hints |= find_moments_and_nulls(sql, len);
+	hints |= computes(sql, len) ? TRAITS_COMPUTES : 0u;
 	v->hints = (uint16_t)(v->hints | hints);
 }

@@ -27,7 +27,9 @@ enum traits_hint {
 	TRAITS_MOMENT = 1u << 9, /* the SQL may have literals like 'now', which mean the time of the Parse */
 	TRAITS_NULL = 1u << 10, /* the SQL compares something with NULL: see transform_null_equals */
 	TRAITS_OF_PARSE = 1u << 11, /* traits_of_parse() has run, so the other hints of this enum are valid */
-	TRAITS_PARSE_ALL = TRAITS_LITERALS | TRAITS_MOMENT | TRAITS_NULL | TRAITS_OF_PARSE
+	/* The SQL has parameters, and an expression that may fail: it depends on the plan what is evaluated */
+	TRAITS_COMPUTES = 1u << 12,
+	TRAITS_PARSE_ALL = TRAITS_LITERALS | TRAITS_MOMENT | TRAITS_NULL | TRAITS_OF_PARSE | TRAITS_COMPUTES
 };
 
 /*

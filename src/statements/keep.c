@@ -1,7 +1,9 @@
 /* src/statements/keep.c - see keep.h. */
 #include "statements/keep.h"
+#include "base/text.h"
 #include "state/observe.h"
 #include "statements/unnamed.h"
+#include "wire/frame.h"
 
 #include <string.h>
 
@@ -25,6 +27,7 @@
 #define GIVEN_UP_S 600u
 #define GIVEN_UP_MAX 7u /* 21 hours */
 #define DOUBTED_S 10u
+#define AGAIN_MAX 8192u /* bytes of a request that may be run again: less than retry.c keeps */
 
 static uint32_t
 now_s(const struct exchange *x)
@@ -39,10 +42,29 @@ next_use(const struct exchange *x, const struct statement *st)
 	return now_s(x) - st->plans.used_s <= AGAIN_S ? st->plans.uses + 1 : 1;
 }
 
+/* Returns true if what the client sends next begins a request outside a block, with nothing under way, so that the
+ * request could be run again if it failed. */
+static bool
+begins_alone(const struct exchange *x)
+{
+	const struct server *srv = x->srv;
+
+	return srv != NULL && srv->tx == 'I' && x->block == EXCHANGE_NO_BLOCK && !exchange_is_begun_ahead(x, srv) &&
+	       (srv->loan.kept.state == KEPT_NOTHING || srv->loan.kept.state == KEPT_WHOLE) &&
+	       !ledger_may_change_block(&srv->ledger);
+}
+
+static bool
+computes(struct statement *st)
+{
+	return (statement_parse_traits(st)->hints & TRAITS_COMPUTES) != 0;
+}
+
 /*
  * Returns true if this use of st is to be sent with the name, not to measure the time without it. No name is used where
  * pgweir does not follow settings, because it cannot know how PostgreSQL reads the statement; nor with session_state =
- * isolate, because no server keeps a name then.
+ * isolate, because no server keeps a name then; nor for SQL that may fail in the plan for any value alone, except where
+ * its request could be run again without the name.
  */
 static bool
 is_wanted(const struct exchange *x, struct statement *st, uint32_t use)
@@ -50,7 +72,7 @@ is_wanted(const struct exchange *x, struct statement *st, uint32_t use)
 	return use >= USES_MIN && use % (use < SAMPLES_ALL ? SAMPLED_EACH : SAMPLED_EACH_LATER) != 0 &&
 	       (int32_t)(st->plans.given_up_s - now_s(x)) <= 0 && traits_are_plannable(statement_traits(st)->first) &&
 	       x->pool->settings.prepared_statements > 0 && exchange_is_followed(x) &&
-	       x->settings->session_state != SESSION_ISOLATE;
+	       x->settings->session_state != SESSION_ISOLATE && (!computes(st) || begins_alone(x));
 }
 
 /* Returns true if a statement that srv lacks is to be prepared there at this use. */
@@ -246,20 +268,47 @@ statements_find_kept_ahead(struct exchange *x, struct server *srv, struct statem
 	return NULL;
 }
 
+bool
+statements_runs_once(const uint8_t *bytes, size_t len)
+{
+	const char *portal, *name;
+	size_t at = 0, names_len;
+	struct frame f;
+
+	if (len > AGAIN_MAX || !frame_whole(bytes, len, &f) || f.type != 'B' ||
+	    !fields_bind(bytes + FRAME_HEAD_LEN, f.body_len, &portal, &name, &names_len) || name[0] != '\0')
+		return false;
+	do
+		at += FRAME_HEAD_LEN + f.body_len;
+	while (frame_whole(bytes + at, len - at, &f) && (f.type == 'D' || f.type == 'E'));
+	return at < len && f.type == 'S' && at + FRAME_HEAD_LEN == len;
+}
+
 enum feature_step
-statements_find_kept(struct exchange *x, struct client_statement **n)
+statements_find_kept(struct exchange *x, const struct request *m, struct client_statement **n)
 {
 	struct client_statements *s = x->statements;
 
 	*n = NULL;
 	if ((s->unnamed_under_way > 0 && s->unnamed_sync_no != s->sync_no) || client_statement_is_unsettled(x, s->kept))
 		return STEP_HOLD;
-	if (statement_is_read_otherwise(x, s->kept))
+	if (m->message[0] == 'B' && computes(s->unnamed) &&
+	    !(begins_alone(x) && statements_runs_once(m->message, m->have)))
+		s->kept_token = 0; /* until the next Parse */
+	if (s->kept_token == 0 || statement_is_read_otherwise(x, s->kept))
 		return STEP_FORWARD;
 	if (client_statement_refresh(x, s->kept) < 0)
 		return STEP_FAILED;
 	*n = s->kept;
 	return STEP_FORWARD;
+}
+
+static void
+give_up(const struct exchange *x, struct statement_plans *p)
+{
+	p->given_up_s = now_s(x) + (GIVEN_UP_S << p->given_up);
+	p->given_up += p->given_up < GIVEN_UP_MAX;
+	x->pool->database->counters.plans_given_up++;
 }
 
 /* Ends a window of WINDOW uses under the name, and gives the name up for a time if they were too slow. */
@@ -276,9 +325,7 @@ judge(const struct exchange *x, struct statement_plans *p)
 	if (++p->slow_windows < 2)
 		return;
 	p->slow_windows = 0;
-	p->given_up_s = now_s(x) + (GIVEN_UP_S << p->given_up);
-	p->given_up += p->given_up < GIVEN_UP_MAX;
-	x->pool->database->counters.plans_given_up++;
+	give_up(x, p);
 }
 
 void
@@ -316,6 +363,23 @@ statements_may_doubt(struct exchange *x, const struct client_statement *n, const
 	    (strncmp(sqlstate, "42", 2) != 0 && strncmp(sqlstate, "22", 2) != 0))
 		return false;
 	s->unnamed->plans.given_up_s = now_s(x) + DOUBTED_S;
+	s->kept_token = 0;
+	return true;
+}
+
+bool
+statements_may_doubt_plan(struct exchange *x, const char *sqlstate)
+{
+	struct client_statements *s = x->statements;
+
+	/* Class 22: data (but a LIMIT below 0); 21: a subquery of several rows. What a write is given always fails. */
+	if (!statements_has_kept(s) || s->unnamed == NULL || sqlstate == NULL ||
+	    text_is_one_of(sqlstate, "2201W 2201X") ||
+	    (strncmp(sqlstate, "22", 2) != 0 && strncmp(sqlstate, "21", 2) != 0) ||
+	    (!computes(s->unnamed) && statement_traits(s->unnamed)->first != WORD_SELECT))
+		return false;
+	s->unnamed->traits.hints |= TRAITS_COMPUTES; /* in a view, perhaps */
+	give_up(x, &s->unnamed->plans);
 	s->kept_token = 0;
 	return true;
 }

@@ -303,7 +303,7 @@ find_bound(struct exchange *x, const char *name, struct request *m)
 		if ((step = find_named(x, name, m)) != STEP_FORWARD)
 			return step;
 	} else if (x->statements != NULL && statements_has_kept(x->statements)) {
-		if ((step = statements_find_kept(x, &m->named)) != STEP_FORWARD)
+		if ((step = statements_find_kept(x, m, &m->named)) != STEP_FORWARD)
 			return step;
 		m->statement = m->named != NULL ? m->named->st : m->statement;
 	}

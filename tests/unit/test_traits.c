@@ -137,6 +137,47 @@ Test(traits, what_a_parse_depends_on)
 	}
 }
 
+Test(traits, what_may_fail_for_some_values)
+{
+	static const char *const fail[] = { "SELECT a FROM t WHERE a::int = $1 OR $1 IS NULL",
+					    "SELECT a FROM t WHERE CAST(a AS int) = $1",
+					    "SELECT a FROM t WHERE (a)::int = $1",
+					    "SELECT $1::text::int",
+					    "SELECT a / $1 FROM t",
+					    "SELECT a*b FROM t WHERE c = $1",
+					    "SELECT a FROM t WHERE a LIKE $1",
+					    "SELECT a FROM t WHERE a AT TIME ZONE 'UTC' > $1",
+					    "SELECT a FROM t WHERE to_date(a, 'YYYY') = $1",
+					    "SELECT a FROM t WHERE \"to_date\"(a, 'YYYY') = $1",
+					    "SELECT (SELECT a FROM t) FROM u WHERE b = $1",
+					    "SELECT a FROM t WHERE b = (SELECT c FROM u) AND d = $1",
+					    "INSERT INTO t SELECT div(a, b) FROM u WHERE c = $1",
+					    "INSERT INTO t (a) VALUES (div($1, 2))",
+					    "SELECT a FROM t WHERE b = E'\\'' AND c = $1",
+					    "SELECT a FROM t WHERE b <-> $1 < 3" };
+	static const char *const calm[] = {
+		"SELECT a::int FROM t", /* without parameters any plan is one for all values */
+		"SELECT * FROM t WHERE a = $1 AND b IN ($2, $3) ORDER BY c LIMIT $4::INTEGER",
+		"SELECT t.*, count(*), max(a) FROM t JOIN (SELECT b FROM u) AS u ON u.b = t.b WHERE t.a = $1 GROUP BY "
+		"1",
+		"SELECT DISTINCT * FROM t WHERE a = CAST($1 AS varchar(20)) OR b = '2020-01-01'::date",
+		"SELECT a FROM t WHERE a = ANY($1::int[]) AND EXISTS (SELECT 1 FROM u) AND b ->> 'c' = $2",
+		"SELECT \"t\".\"a\" FROM \"t\" WHERE \"t\".\"at\" > $1::timestamp with time zone AND a::text = 'x'",
+		"INSERT INTO s.t (a, \"b\") VALUES ($1, $2::numeric(10,2)), ($3, $4) RETURNING a, *",
+		"INSERT INTO \"t\" (a) VALUES ($1) ON CONFLICT (a) DO UPDATE SET a = excluded.a",
+		"UPDATE t SET a = $1, b = now() WHERE c = $2",
+		"WITH x AS MATERIALIZED (SELECT a FROM t WHERE lower(a) = lower($1)) SELECT * FROM x",
+		"(SELECT a FROM t WHERE a = $1) UNION (SELECT a FROM u)",
+		"SELECT coalesce(json_agg(u), '[]'::json) FROM t u WHERE a = $1",
+		"DELETE FROM t WHERE a = $1 AND (b IS NULL OR b <> $2)"
+	};
+
+	for (size_t i = 0; i < COUNT(fail); i++)
+		cr_expect((read_parse(fail[i]).hints & TRAITS_COMPUTES) != 0, "%s", fail[i]);
+	for (size_t i = 0; i < COUNT(calm); i++)
+		cr_expect((read_parse(calm[i]).hints & TRAITS_COMPUTES) == 0, "%s", calm[i]);
+}
+
 Test(traits, sql_that_may_be_read_in_several_ways)
 {
 	static const char sql[] = "SELECT '\\'; LISTEN a; --'";
