@@ -1,8 +1,8 @@
 /*
  * src/admin/show_config.c - SHOW CONFIG and CONFIG_ERRORS.
  *
- * PgBouncer's settings come first, with its names and units (seconds, 0 and 1), because tools look for them. pgweir's
- * own settings follow as section.name, with pgweir's units.
+ * PgBouncer's settings come first, with its names and its way of writing values (times in seconds, switches as 0 and
+ * 1), because tools look for them. pgweir's own settings follow as section.name, with pgweir's units.
  */
 #include "admin/show.h"
 #include "base/resources.h"

@@ -191,7 +191,7 @@ add_entry(struct users *users)
 }
 
 /* Warns of a duplicate name. count: the number of duplicates so far, this one included. The last warning says that
- * there are more, and then there are none: a file that was pasted twice must not flood the log. */
+ * there are more duplicates; nothing more is logged after it, so that a file pasted twice does not flood the log. */
 static void
 warn_of_duplicate(const struct user *first, const struct user *again, size_t count, const char *path,
 		  users_report *tell, void *arg)
@@ -251,7 +251,7 @@ users_single(const char *name, const char *password)
 	return NULL;
 }
 
-/* --- What can't be meant. --- */
+/* --- Entries that must be mistakes. --- */
 
 #define LETTERS_AND_DIGITS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 

@@ -6,7 +6,8 @@
  * of the line is ignored. With an empty secret (SECRET_NONE) no password is accepted. Unlike in PgBouncer, where a
  * forgotten quote quietly eats the next line, name and secret must be on one line.
  *
- * The value is immutable: a reload reads a new one. The hash of the names is seeded, because peers choose the names.
+ * The value is immutable: a reload reads a new one. The hash of the names is seeded, because clients choose
+ * the names that are looked up.
  */
 #pragma once
 
@@ -45,8 +46,8 @@ void users_each(const struct users *users, void (*row)(const char *name, void *a
  * are asked for SCRAM then; an equal share of unknown names must be, too, or the answer would reveal which names are in
  * the file. `name` and `key` (a secret of the process) decide, in the same way each time. `users` may be NULL. */
 bool users_mock_scram(const struct users *users, const char *name, const uint8_t key[static 32]);
-/* Calls `tell` for entries that must be mistakes: without a name; with a secret that looks like a verifier but isn't
- * one (e.g. because a shell has replaced its $); with needs_secrets, without a secret. They are errors or, with
+/* Calls `tell` for entries that must be mistakes: an empty name; a secret that looks like a verifier but isn't one
+ * (e.g. because a shell has replaced its $); and, if needs_secrets is true, an empty secret. They are errors or, with
  * is_lenient, warnings, because PgBouncer takes such a verifier for a password. `tell` is called 100 times at most.
  * `path` is the file's name for messages. */
 void users_check(const struct users *users, const char *path, bool needs_secrets, bool is_lenient, users_report *tell,

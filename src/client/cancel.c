@@ -126,7 +126,7 @@ cancel_finish(struct client_cancel *cancel, enum cancel_result result)
 }
 
 void
-cancel_unregister(struct client *c)
+cancel_client_closed(struct client *c)
 {
 	struct client_cancel *cancel;
 

@@ -4,22 +4,25 @@
 #include "client/client.h"
 
 #define CANCEL_PID_MADE 0x40000000u /* PIDs from here on are made up; no process has such a PID */
+/* Cancels the request of the client that has this PID and key, or passes the CancelRequest on to the process that the
+ * PID names. c has sent it, and is closed when that is done. */
 void cancel_begin(struct client *c, uint32_t pid, const uint8_t *key, size_t key_len);
-/* Does the same for a cancel request that came to another process of this pgweir. Calls env->on_far_cancel_over(number)
- * when the cancel is over: within this call or later. number must not be 0. */
+/* Like cancel_begin(), for a cancel request that came to another process of this pgweir. Calls
+ * env->on_far_cancel_over(number) when the cancel is over: within this call or later. number must not be 0. */
 void cancel_begin_far(struct client_env *env, uint64_t number, uint32_t pid, const uint8_t *key, size_t key_len);
 /* Call on the main worker if `worker` does not answer: gives up the cancels sent to `worker` that it has not read yet.
  */
 void cancel_give_up(struct client_env *worker);
 void cancel_over(struct client *asker, bool is_known); /* the other process has answered: is_known if it has the key */
 /* called when c is closed: forgets its key and ends the cancels of its requests */
-void cancel_unregister(struct client *c);
-/* Cancels the request that the target runs now, from the loop and not from within this call. by: the asker. Returns 0,
- * or -1 without memory. */
+void cancel_client_closed(struct client *c);
+/* Cancels the request that the target is running. The cancel happens later, from the loop. by: the asker. Returns 0, or
+ * -1 without memory. */
 int cancel_later(struct client *target, enum canceler by);
 /*
- * Handles pg_cancel_backend() with a PID that no process of PostgreSQL has. As Knex (for a query's timeout) and pgAdmin
- * do, a client may cancel a client of its own pool, i.e. of the same user, by the PID that pgweir sent to that client.
+ * Handles pg_cancel_backend() with a PID that no process of PostgreSQL has. A client may
+ * cancel another client of its own pool, so of the same user, by the PID that pgweir sent to that client. Knex (on a
+ * query's timeout) and pgAdmin do this.
  * Returns true if there is such a client and its cancel has begun.
  */
 bool cancel_by_pid(struct exchange *asker, uint32_t pid);

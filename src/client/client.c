@@ -261,7 +261,7 @@ client_close_as(struct exchange *x, const struct fail *why, const struct fail *l
 		env->on_console_closed(env->x.owner, c);
 	lost = relay_leave(&c->x, logged);
 	features_free(&c->x);
-	cancel_unregister(c);
+	cancel_client_closed(c);
 	env->front->leave(c);
 	uncount(c);
 	if (!log_has_pgbouncer_format(env->x.log) &&

@@ -288,7 +288,7 @@ note_commit(struct exchange *x, enum commit_form form, enum known_kind kind)
 }
 
 enum feature_step
-commit_check_query(struct exchange *x, struct request *m)
+commit_check_note_query(struct exchange *x, struct request *m)
 {
 	enum known_kind kind = checked_kind(x, m);
 
@@ -302,7 +302,7 @@ commit_check_query(struct exchange *x, struct request *m)
 }
 
 enum feature_step
-commit_check_bind(struct exchange *x, struct request *m)
+commit_check_note_bind(struct exchange *x, struct request *m)
 {
 	enum known_kind kind = checked_kind(x, m);
 	bool is_followed = kind != KNOWN_NOT && is_worth_asking(x->srv);
@@ -319,7 +319,7 @@ commit_check_bind(struct exchange *x, struct request *m)
 }
 
 enum feature_step
-commit_check_execute(struct exchange *x, struct request *m)
+commit_check_note_execute(struct exchange *x, struct request *m)
 {
 	if (commit_of(x)->phase == COMMIT_BOUND && m->portal[0] == '\0')
 		commit_of(x)->phase = COMMIT_SENT;

@@ -26,17 +26,17 @@ bool commit_check_may_concern(struct exchange *x, struct request *m);
 bool commit_check_holds(struct exchange *x, uint8_t type);
 
 /* Rows of relay/features.c. commit_check_before_*() ask for the transaction's mark ahead of a COMMIT, and return
- * STEP_HOLD if an earlier question for the mark is not answered yet. commit_check_query(), _bind() and _execute() note
- * that the COMMIT is about to be sent. */
+ * STEP_HOLD if an earlier question for the mark is not answered yet. commit_check_note_query(), _bind() and _execute()
+ * note that the COMMIT is about to be sent. */
 enum feature_step commit_check_before_query(struct exchange *x, struct request *m);
 enum feature_step commit_check_before_parse(struct exchange *x, struct request *m);
 enum feature_step commit_check_before_bind(struct exchange *x, struct request *m);
-enum feature_step commit_check_query(struct exchange *x, struct request *m);
-enum feature_step commit_check_bind(struct exchange *x, struct request *m);
-enum feature_step commit_check_execute(struct exchange *x, struct request *m);
+enum feature_step commit_check_note_query(struct exchange *x, struct request *m);
+enum feature_step commit_check_note_bind(struct exchange *x, struct request *m);
+enum feature_step commit_check_note_execute(struct exchange *x, struct request *m);
 
-/* Called when an error for the client has come while a COMMIT is on its way: it is the COMMIT's own error, or one that
- * may skip the COMMIT. */
+/* Called when an error for the client has come while a COMMIT is on its way: it is the COMMIT's own error, or an
+ * earlier one, after which PostgreSQL may skip the COMMIT. */
 void commit_check_error(struct exchange *x);
 void commit_check_completed(struct exchange *x, struct tag tag); /* called while loan.commit.is_on */
 void commit_check_request_done(struct exchange *x); /* called while loan.commit.is_on */

@@ -102,10 +102,10 @@ on_timer(void *arg)
 	}
 	pool_target_unref(a->conn.next_target);
 	a->conn.next_target = pool_target_ref(a->pool->target);
-	due_us = dedicated_due(&a->conn);
+	due_us = dedicated_run(&a->conn);
 	if (due_us == 0 && (q = find_due(a, &next_us)) != NULL) {
 		ask(a, q);
-		due_us = dedicated_due(&a->conn);
+		due_us = dedicated_run(&a->conn);
 	}
 	if (due_us != 0)
 		next_us = clock_lesser_us(next_us, due_us);

@@ -24,7 +24,7 @@
 
 #define CONFIG_NAME_MAX 63 /* bytes of a database or user name, as PostgreSQL's NAMEDATALEN - 1 */
 #define CONFIG_DATABASE_MAX (2 * CONFIG_NAME_MAX + 1) /* bytes of "tenant/database", and of "user.tenant" */
-#define CONFIG_COUNT_AUTO 0 /* "auto", for settings whose number pgweir may find itself (workers) */
+#define CONFIG_COUNT_AUTO 0 /* "auto": pgweir computes the number (workers) */
 #define CONFIG_WORKERS_MAX 16
 #define CONFIG_TIME_OFF UINT64_MAX /* "off", for times that may be switched off (slow_query_threshold) */
 
@@ -165,8 +165,8 @@ struct config {
 	uint64_t auth_query_ttl_us;
 	uint32_t scram_iterations; /* for verifiers made from plain passwords */
 	char **admin_users, **stats_users; /* NULL-terminated */
-	/* [tls_client]; [tls_server] is in defaults. Certificates by SNI: lists of files separated by ", ", with one
-	 * key for each certificate */
+	/* [tls_client]; [tls_server] is in defaults. To choose a certificate by SNI, the certificates and keys are
+	 * lists of files separated by ", ", with one key per certificate */
 	enum tls_mode tls_mode;
 	char *tls_certificate_file, *tls_key_file, *tls_ca_file, *tls_crl_file, *tls_min_version, *tls_ciphers,
 	    *tls13_ciphers;
@@ -231,7 +231,7 @@ void config_unref(struct config *config); /* wipes secrets; does nothing if conf
 bool config_allows_tenants_in(const struct config *config, const char *where);
 /* Returns the length of the tenant's name in "tenant/database", or 0 if the database is not a tenant's. */
 size_t config_tenant_len(const struct config *config, const char *database);
-/* returns true if user is "user.tenant", and there is or may be such a tenant */
+/* Returns true if user is "user.tenant", and that tenant is configured or [tenant *] allows any. */
 bool config_user_is_of_tenant(const struct config *config, const char *user);
 /* Returns the section of the tenant or database, else the section of "*", or NULL. */
 const struct config_scope *config_find_database(const struct config *config, const char *name);
@@ -298,8 +298,8 @@ struct config_row {
 	bool is_reloadable;
 };
 void config_each(const struct config *config, void (*row)(const struct config_row *row, void *arg), void *arg);
-/* Returns the value in force of a setting of another program's file, by its row in that format; or NULL if the file is
- * pgweir's own. */
+/* Returns the value in force of the setting in this row of the table of another program's format. Returns NULL if the
+ * file is in pgweir's own format. */
 const char *config_foreign_value(const struct config *config, size_t row);
 
 /* --- config_dump.c, config_schema.c --- */

@@ -1,6 +1,6 @@
 /*
- * src/config/upstream.h - the hosts and parameters that servers connect with, from libpq's keyword/value words or a
- * postgres:// URI.
+ * src/config/upstream.h - the hosts and parameters by which pgweir connects to PostgreSQL, from libpq's keyword/value
+ * words or a postgres:// URI.
  *
  * Owns:   all its texts; upstream_free wipes the password.
  * Always: there is at least one host, and all words that are set are valid.
@@ -108,7 +108,7 @@ bool upstream_has_fixed_hosts(const struct upstream *up); /* returns false if ho
 /* These functions make a client's upstream, database, role and user from up. In all of them, database is the name of
  * the client's pool ("tenant/database" for a tenant's), and user is the client's login name ("user.tenant" for a
  * tenant's). Failures (08001, 28000, 3D000): a name is too long, or does not make a valid host. upstream_for() returns
- * a copy with all names filled in; role is the user that servers log in as for this client. */
+ * a copy with all names filled in; role is what upstream_user() wrote. */
 struct upstream *upstream_for(const struct upstream *up, const char *database, const char *role, struct fail *why);
 /* returns database without its tenant */
 const char *upstream_database(const struct upstream *up, const char *database);
@@ -142,8 +142,8 @@ struct passfile_query {
 };
 
 /* Returns the password for a connection; the caller wipes and frees it. Returns NULL with an empty why->text if the
- * file does not exist or no line matches. Returns NULL with the reason in why->text if the file is ignored, as libpq
- * does if others may read it, or if it is not a regular file. */
+ * file does not exist or no line matches. Like libpq, ignores a file that others may read or that is not a regular
+ * file: then returns NULL, with the reason in why->text. */
 char *passfile_find(const char *path, const struct passfile_query *query, struct fail *why);
 /* Does what passfile_find() does, for the content of a file. Pure. */
 char *passfile_match(const char *text, size_t len, const struct passfile_query *query);
@@ -151,7 +151,8 @@ char *passfile_match(const char *text, size_t len, const struct passfile_query *
 struct config; /* config.h */
 struct config_scope;
 struct scope_settings;
-/* In config.c. Returns true if connections to up with these settings are under a budget (dedicated/fleet.h). */
+/* In config.c. Returns true if connections to this upstream, with these settings, are under a budget
+ * (dedicated/fleet.h). */
 bool config_has_budget(const struct upstream *up, const struct scope_settings *s);
-/* Returns the user that pgweir's own connections to up log in as, or "" if none is configured. */
+/* Returns the user that pgweir's own connections to this upstream log in as, or "" if none is configured. */
 const char *config_cluster_user(const struct upstream *up, const struct scope_settings *s);

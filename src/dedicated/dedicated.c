@@ -328,7 +328,7 @@ dedicated_aim(struct dedicated *d, struct pool_target *target)
 }
 
 uint64_t
-dedicated_due(struct dedicated *d)
+dedicated_run(struct dedicated *d)
 {
 	uint64_t now_us = *d->env->now_us, late_us = d->asked_us + d->ops->answer_us;
 
@@ -347,7 +347,7 @@ dedicated_due(struct dedicated *d)
 }
 
 bool
-dedicated_is_late(struct dedicated *d, uint64_t patience_us)
+dedicated_turn_late(struct dedicated *d, uint64_t patience_us)
 {
 	if (d->srv == NULL || d->state != DEDICATED_ASKED || *d->env->now_us < d->asked_us + patience_us)
 		return false;

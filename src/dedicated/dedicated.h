@@ -32,7 +32,7 @@ enum dedicated_state {
 	DEDICATED_AWAY, /* not logged in yet */
 	DEDICATED_READY, /* the connection takes a question */
 	DEDICATED_ASKED, /* dedicated_ask() was called, and the answer is due */
-	DEDICATED_LATE, /* the answer has been due for longer than the keeper's patience: dedicated_is_late() */
+	DEDICATED_LATE, /* the answer has been due for longer than the keeper's patience: dedicated_turn_late() */
 	DEDICATED_REFUSED /* the answer has begun with an error */
 };
 
@@ -43,7 +43,7 @@ struct dedicated {
 	struct pool_target *target_ref; /* the server's target; `target` points into it */
 	struct server_target target;
 	struct hosts_place place;
-	/* after a close, still the state before the close, until dedicated_due() is called */
+	/* after a close, still the state before the close, until dedicated_run() is called */
 	enum dedicated_state state;
 	uint32_t failures; /* failures in a row; the keeper resets them */
 	/* retry_us: when to open the connection again, if it is closed */
@@ -58,15 +58,15 @@ struct dedicated {
 	char last_error[FAIL_TEXT_MAX]; /* why it could not log in, or be asked; empty if nothing failed */
 };
 
-/* Callbacks of the keeper. A keeper that sends a request itself enters it in srv->ledger. closed() is called once for
- * each server that was opened. */
+/* Callbacks of the keeper. A keeper that sends a request without dedicated_ask() must enter it in srv->ledger. closed()
+ * is called once for each server that was opened. */
 struct dedicated_ops {
 	/* the shortest and the longest back-off; 0 if the keeper computes retry_us itself */
 	uint64_t first_us, most_us;
 	/* for a connection that asks: how long an answer may take before the connection is closed. Such a connection
 	 * needs no place in the hosts' budget. 0 for other connections */
 	uint64_t answer_us;
-	/* the beginning of the warning of each error that differs from last_error; NULL if none is logged */
+	/* the first words of the warning that is logged when an error differs from last_error; NULL to log nothing */
 	const char *topic;
 	void (*up)(struct dedicated *d);
 	/* The login failed. May be NULL. */
@@ -107,9 +107,9 @@ void dedicated_fini(struct dedicated *d);
 bool dedicated_aim(struct dedicated *d, struct pool_target *target);
 /* Opens the connection, with a back-off, and closes it if an answer took too long. Returns 0 if the connection takes a
  * question; else the time of the next call, or UINT64_MAX while it logs in. */
-uint64_t dedicated_due(struct dedicated *d);
+uint64_t dedicated_run(struct dedicated *d);
 /* Returns true once for each question whose answer has taken patience_us. */
-bool dedicated_is_late(struct dedicated *d, uint64_t patience_us);
+bool dedicated_turn_late(struct dedicated *d, uint64_t patience_us);
 /* Sends the SQL in `sql`, and frees `sql`; the rows of the answer are owed to OWED_TO_PROBE. Without memory the
  * connection is broken, and is closed at its deadline. */
 void dedicated_ask(struct dedicated *d, struct buf *sql);

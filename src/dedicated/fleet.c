@@ -120,16 +120,16 @@ add_database(struct fleet *f, const struct config_scope *db, const struct scope_
 	}
 	target->server.keys = &s->conn.keys;
 	if (set->budget_connections != CONFIG_COUNT_AUTO &&
-	    (s->set_limit == CONFIG_COUNT_AUTO || set->budget_connections < s->set_limit))
-		s->set_limit = set->budget_connections;
-	if (s->set_mode != BUDGET_OFF) {
+	    (s->configured_limit == CONFIG_COUNT_AUTO || set->budget_connections < s->configured_limit))
+		s->configured_limit = set->budget_connections;
+	if (s->configured_mode != BUDGET_OFF) {
 		pool_target_unref(target);
 	} else {
 		snprintf(s->database, sizeof(s->database), "%s", db->name);
 		aim(s, target, set->budget_users);
 	}
-	if (set->budget > s->set_mode)
-		s->set_mode = set->budget;
+	if (set->budget > s->configured_mode)
+		s->configured_mode = set->budget;
 }
 
 void
@@ -138,8 +138,8 @@ fleet_configure(struct fleet *f, struct config *config, struct users *users, str
 	struct fleet_conn *s, *next;
 
 	TAILQ_FOREACH(s, &f->conns, link) {
-		s->set_mode = BUDGET_OFF;
-		s->set_limit = CONFIG_COUNT_AUTO;
+		s->configured_mode = BUDGET_OFF;
+		s->configured_limit = CONFIG_COUNT_AUTO;
 	}
 	for (struct config_section db = { 0 }; config_next_section(config, &db) && db.scope->upstream != NULL;) {
 		struct scope_settings set;
@@ -150,10 +150,10 @@ fleet_configure(struct fleet *f, struct config *config, struct users *users, str
 	}
 	for (s = TAILQ_FIRST(&f->conns); s != NULL; s = next) {
 		next = TAILQ_NEXT(s, link);
-		if (s->set_mode == BUDGET_OFF) {
+		if (s->configured_mode == BUDGET_OFF) {
 			fleet_conn_free(s);
 		} else {
-			fleet_conn_keep(s, s->set_mode);
+			fleet_conn_keep(s, s->configured_mode);
 			fleet_conn_run(s);
 		}
 	}

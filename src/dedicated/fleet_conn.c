@@ -123,7 +123,7 @@ find_limit(struct fleet_conn *s)
 	const char *of = "";
 	bool is_other;
 
-	b->own_limit = s->set_limit != CONFIG_COUNT_AUTO ? s->set_limit : s->auto_limit;
+	b->own_limit = s->configured_limit != CONFIG_COUNT_AUTO ? s->configured_limit : s->auto_limit;
 	b->limit = b->own_limit;
 	for (size_t i = 0; i < b->member_count; i++) {
 		const struct fleet_member *m = &s->members[i];
@@ -265,10 +265,10 @@ give_back_unused(struct fleet_conn *s, struct budget_count *count)
 	bool is_unused = count->granted > 0 && count->short_count == 0;
 
 	if (!is_unused)
-		s->unused_us = 0;
-	else if (s->unused_us == 0)
-		s->unused_us = now_of(s);
-	if (is_unused && now_of(s) >= s->unused_us + UNUSED_US)
+		s->unused_since_us = 0;
+	else if (s->unused_since_us == 0)
+		s->unused_since_us = now_of(s);
+	if (is_unused && now_of(s) >= s->unused_since_us + UNUSED_US)
 		kept = 0;
 	if (count->granted <= kept)
 		return;
@@ -294,10 +294,10 @@ ask_due(struct fleet_conn *s)
 	else if (now_of(s) >= due_us)
 		ask(s, ASK_LOOK, 0, &count);
 	else
-		return clock_lesser_us(due_us,
-				       clock_lesser_us(want > 0 ? s->next_check_us : UINT64_MAX,
-						       s->unused_us > 0 ? s->unused_us + UNUSED_US : UINT64_MAX));
-	return dedicated_due(&s->conn);
+		return clock_lesser_us(
+		    due_us, clock_lesser_us(want > 0 ? s->next_check_us : UINT64_MAX,
+					    s->unused_since_us > 0 ? s->unused_since_us + UNUSED_US : UINT64_MAX));
+	return dedicated_run(&s->conn);
 }
 
 void
@@ -310,7 +310,7 @@ fleet_conn_run(void *fleet_conn)
 		s->is_lost = false;
 		policy_budget_abandon(s->budget, s->fleet->main_worker, now_of(s));
 	}
-	due_us = dedicated_due(&s->conn);
+	due_us = dedicated_run(&s->conn);
 	if (due_us == 0)
 		due_us = s->shown.state == FLEET_POOLED ? UINT64_MAX : ask_due(s);
 	if (due_us != UINT64_MAX)

@@ -5,8 +5,8 @@
  *   fleet_conn.c     one budget: its connection, when PostgreSQL is asked, and the consequences of an answer
  *   fleet_sql.c      the SQL of the questions, and the parser of the answers. Pure
  *
- * Owns:   the fleet owns its fleet connections and its policy worker; a fleet connection owns its connection and a
- *         reference to the budget of its pools.
+ * Owns:   the fleet owns its fleet connections and its policy worker; a struct fleet_conn owns its struct dedicated and
+ *         a reference to the budget of its pools.
  * Always: one question is under way at a time; marked is never below the number of places that are granted and have not
  *         logged in.
  */
@@ -58,7 +58,8 @@ struct fleet_answer {
 	 * granted */
 	bool is_marked;
 	bool has_identity; /* true if pid, unreserved_slots and is_standby are known */
-	/* pid: the backend that answered; unreserved_slots: nine tenths are the limit for budget_connections = auto */
+	/* pid: the backend that answered; unreserved_slots: with budget_connections = auto, the limit is
+	 * nine tenths of them */
 	uint32_t pid, unreserved_slots;
 	bool is_standby;
 	/* another session may keep us from the locks; lock_pid is its PID, or 0 for a prepared transaction */
@@ -84,8 +85,8 @@ struct fleet_conn {
 	struct fleet_budget shown; /* shown.hosts and shown.database point into this struct */
 	char database[CONFIG_NAME_MAX + 1];
 	char *hosts, *users;
-	enum budget_mode set_mode; /* the mode in the present configuration; BUDGET_OFF if there is no budget */
-	uint32_t set_limit; /* the limit in the present configuration */
+	enum budget_mode configured_mode; /* the mode in the present configuration; BUDGET_OFF if there is no budget */
+	uint32_t configured_limit; /* the limit in the present configuration */
 	struct policy_budget *budget; /* the budget of its pools */
 	/* the circuit of its hosts: it lets pools that open no connections know that PostgreSQL is away */
 	struct policy_circuit *host_circuit;
@@ -100,8 +101,8 @@ struct fleet_conn {
 	struct fleet_question asked, last_asked; /* last_asked: the last question that was answered as expected */
 	uint64_t look_us; /* when the list of members was asked for last */
 	uint32_t look_used; /* the connections of its pools at look_us */
-	uint64_t next_check_us, notified_us, unused_us, beat_us;
-	uint64_t taken; /* connections that the budget has taken in all, at the last answer */
+	uint64_t next_check_us, notified_us, unused_since_us, beat_us;
+	uint64_t taken; /* at the last answer: how many connections the budget has taken since it was made */
 	uint32_t refusals; /* checks in a row that granted less than was asked for */
 	uint32_t found_others; /* connections beyond the reported ones, at the last look */
 	/* conns: fleet connections that existed at the last answer; expected: fleet connections that should exist */

@@ -1,14 +1,16 @@
 /*
- * src/dedicated/watch.h - the questions that pgweir asks the hosts of upstreams whose standbys are read (reads,
- * pool/cluster.h).
+ * src/dedicated/watch.h - the questions that pgweir asks the hosts of upstreams whose standbys serve reads (the setting
+ * `reads`; see pool/cluster.h).
  *
- * For each host in the list of such an upstream, pgweir has one connection of its own, which counts in no limit,
- * however many databases use the list. The host is asked for its identity, and then, again and again, for its position:
- * a *reading*. A standby must replay the log of this primary, not a log that only begins like it. This is proved once
+ * For each host in the list of such an upstream, pgweir has one connection of its own, however many databases use the
+ * list. It counts in no limit. The host is asked for its identity, and then, again and again, for its position:
+ * a *reading*. A standby is used only if it replays the log of the list's primary, not one that has branched off from
+ * it. This is proved once
  * after each start of either host: transactions that were randomly committed or rolled back on the primary must have
  * the same ends on the standby.
  *
- * Owns:    the connections. Borrows: the commons with the clusters, and the pools of worker 0 for their environment.
+ * Owns:    the connections. Borrows: struct policy_commons, which has the clusters, and worker 0's pools, for
+ *          their environment.
  * Always:  runs on worker 0's thread. One question is under way on a connection.
  */
 #pragma once
@@ -31,7 +33,7 @@ void watch_tick(struct watch *w); /* called about every 100 ms, and after wake()
 /* clang-format off */
 #define WATCH_USES(X) \
 	X(WATCH_AWAY, "away") /* the host does not answer */ X(WATCH_PRIMARY, "primary") \
-	X(WATCH_NO_PRIMARY, "no_primary") /* no host or two claim to be primary, or a later timeline was seen */ \
+	X(WATCH_NO_PRIMARY, "no_primary") /* no host claims to be primary, or two do, or a later timeline was seen */ \
 	X(WATCH_UNPROVED, "unproved") /* not yet proved to replay the primary's log */ X(WATCH_USED, "used") \
 	X(WATCH_LAG, "lag") /* proved, but lags by more than reads_max_lag */ \
 	X(WATCH_SILENT, "silent") /* proved, but has not answered for a moment */ \
@@ -44,7 +46,7 @@ enum watch_use { WATCH_USES(WATCH_USE) WATCH_USE_COUNT };
 extern const char *const watch_use_names[WATCH_USE_COUNT];
 
 struct watch_row {
-	const char *database; /* the first section of the file whose clients read from standbys of this host's list */
+	const char *database; /* the first section of the file that has this host's list and reads from standbys */
 	const char *host; /* "db1:5432" */
 	const char *zone; /* empty if not known */
 	enum watch_use use;

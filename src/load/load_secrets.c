@@ -30,7 +30,7 @@ password_without(const char *raw, enum expand_placeholders which, bool is_of_ten
 /* Adds a file, unless it was the last one added. Sections with the same file are mostly adjacent, so it is listed
  * once. */
 static void
-secret_add(struct config *config, const char *path, size_t len)
+secret_file_add(struct config *config, const char *path, size_t len)
 {
 	size_t count = config->secret_file_count;
 	char **list = config->secret_files;
@@ -54,7 +54,7 @@ load_note_password(struct config *config, const char *raw, const struct upstream
 	/* A part of the password is not from variables or files. */
 	if (strchr(raw, '$') == NULL || (bare != NULL && bare[strspn(bare, PLACEHOLDER)] != '\0'))
 		config->has_password = true;
-	/* The password is another one without the files, so it comes from them. */
+	/* Without the files, the password would be another one, so a part of it comes from a file. */
 	if (other != NULL && strcmp(other, up->password) != 0) {
 		const char *at = raw, *end;
 
@@ -63,7 +63,7 @@ load_note_password(struct config *config, const char *raw, const struct upstream
 			end = strchr(at, '}');
 			if (end == NULL)
 				break;
-			secret_add(config, at, (size_t)(end - at));
+			secret_file_add(config, at, (size_t)(end - at));
 		}
 	}
 	secret_free(bare);

@@ -33,7 +33,7 @@ put_parts(struct pool_set *set, const struct parts *p)
 {
 	pool_target_unref(p->target);
 	statement_home_unref(p->home);
-	code_store_put(&set->codes, p->code);
+	code_store_unref(&set->codes, p->code);
 	for (unsigned i = 0; i < POLICY_CAPS; i++)
 		policy_budget_put(set->s.worker->commons, p->limits[i]);
 	policy_circuit_put(set->s.worker->commons, p->circuit);
@@ -82,7 +82,7 @@ pool_free(struct pool *pool)
 		server_close(TAILQ_FIRST(&pool->servers));
 	policy_free(pool->policy);
 	assert(set->pool_count > 0 && database->pools > 0);
-	code_store_forget(pool->code, pool);
+	code_store_forget_pool(pool->code, pool);
 	due_remove(&set->due, &pool->due);
 	pool_use_end(pool);
 	set->pool_count--;
@@ -404,7 +404,7 @@ pool_configure(struct pool *pool, uint64_t now_us, struct fail *why)
 	if (is_moved)
 		explicit_bzero(&pool->keys, sizeof(pool->keys));
 	has_other_code = pool->code != NULL && pool->code != parts.code; /* servers answer about the old code */
-	code_store_forget(pool->code, pool);
+	code_store_forget_pool(pool->code, pool);
 	parts = swap_parts(pool, &parts);
 	fill_policy(pool, &ps);
 	/* State that clients left in these servers may not have been washed off. */
@@ -422,7 +422,7 @@ pool_configure(struct pool *pool, uint64_t now_us, struct fail *why)
 	apply_limit(pool, CAP_USER, pool->settings.max_user_connections, now_us);
 	apply_limit(pool, CAP_DATABASE, pool->settings.max_db_connections, now_us);
 	policy_set_cap(pool->policy, CAP_HOST, pool->limits[CAP_HOST], now_us);
-	code_store_put(&set->codes, pool->database->code);
+	code_store_unref(&set->codes, pool->database->code);
 	pool->database->code = code_store_ref(pool->code);
 	policy_set_circuit(pool->policy, pool->circuit, now_us);
 	policy_set_shared(pool->policy, pool->shared, now_us);

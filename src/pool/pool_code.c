@@ -72,7 +72,7 @@ is_asked_about_code(const struct server *srv)
 {
 	const struct pooled *p = pooled_of(srv->conn);
 
-	return p->code_question != 0 && p->code_round == p->code->question_number;
+	return p->code_question != 0 && p->code_question == p->code->question_number;
 }
 
 void

@@ -30,7 +30,7 @@ op_open(void *owner, uint64_t now_us, struct fail *why)
 			    health_check != NULL ? health_check->host : pool_primary_host(pool), now_us);
 	if (p->srv == NULL) {
 		pool_target_unref(p->target);
-		code_store_put(&pool->set->codes, p->code);
+		code_store_unref(&pool->set->codes, p->code);
 		free(p);
 		return fail_memory(why, "a server connection");
 	}
@@ -322,7 +322,7 @@ on_closed(struct server *srv)
 	if (!p->policy_knows)
 		policy_conn_gone(pool->policy, &p->conn, false, pool_set_now(pool->set));
 	pool_target_unref(p->target);
-	code_store_put(&pool->set->codes, p->code);
+	code_store_unref(&pool->set->codes, p->code);
 	free(p);
 	srv->conn = NULL;
 	srv->target = NULL;

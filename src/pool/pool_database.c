@@ -50,7 +50,7 @@ free_one(struct pool_databases *all, struct pool_database *d)
 	if (d->next != NULL)
 		d->next->before = d->before;
 	HASH_DELETE(hh, all->table, d);
-	code_store_put(all->codes, d->code);
+	code_store_unref(all->codes, d->code);
 	free(d->exemplars);
 	free(d);
 }

@@ -151,7 +151,7 @@ pool_give(void *owner, struct policy_conn *conn, struct policy_worker *to)
 	TAILQ_REMOVE(&pool->servers, p->srv, all);
 	set->server_count--;
 	p->heeded = pool_code_heeded(pool);
-	code_store_put(&set->codes, p->code);
+	code_store_unref(&set->codes, p->code);
 	p->code = NULL;
 	p->from_worker = set->s.worker;
 	of = set->s.crew;

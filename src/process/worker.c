@@ -141,7 +141,7 @@ worker_make(struct worker *k, struct fail *why)
 	if (RAND_bytes((unsigned char *)seeds, sizeof(seeds)) != 1)
 		return fail_set(why, "58000", "could not get random bytes");
 	wake_init(&k->orders, k->inbox, on_orders, k);
-	k->worker = policy_worker_new(k->weir->shared.commons, k->number, wake_post, &k->orders, &relay_waiters);
+	k->worker = policy_worker_new(k->weir->shared.commons, k->number, wake_post, &k->orders, &relay_waiter_ops);
 	if (k->worker == NULL)
 		return fail_memory(why, "a worker");
 	if (k != k->weir->main_worker && (k->refusals = admission_new(&refusals, why)) == NULL)

@@ -11,7 +11,7 @@
 #include <stdio.h>
 
 enum feature_step
-exclusive_sql(struct exchange *x, struct request *m)
+exclusive_make_room(struct exchange *x, struct request *m)
 {
 	const struct known *k;
 	char database[KNOWN_NAME_MAX];

@@ -30,7 +30,7 @@ static const struct feature_row on_query[] = {
 	/* holds the Query, or sends a question ahead of everything that other rows put in front of a COMMIT */
 	{ commit_check_before_query, true },
 	{ state_query_of_sequences, false }, /* a Query that waits, or is not sent, must leave no record below */
-	{ exclusive_sql, true }, /* as early as the Query is certain to be sent: servers take a moment to leave */
+	{ exclusive_make_room, true }, /* as early as the Query is certain to be sent: servers take a moment to leave */
 	/* before the rows that prepare something ahead of the Query: what they prepare depends on the settings that the
 	   SQL makes locally, too */
 	{ state_note_local, false },
@@ -41,7 +41,7 @@ static const struct feature_row on_query[] = {
 	  false }, /* makes sure that the server has the statement that the Query deallocates */
 	{ listen_query, true }, /* replaces a LISTEN; state_query must see what replaces it */
 	{ state_query, true }, /* records the session state that the Query leaves, and may add to the SQL */
-	{ commit_check_query, true }, /* last: no other row can hold the Query back after this one */
+	{ commit_check_note_query, true }, /* last: no other row can hold the Query back after this one */
 };
 
 /* --- a Parse --- */
@@ -51,7 +51,7 @@ static const struct feature_row on_parse[] = {
 	{ state_parse_ahead,
 	  false }, /* as for a Query; if it were sent ahead of the Bind, it would be within the client's Sync group */
 	{ commit_check_before_parse, true }, /* as for a Query */
-	{ exclusive_sql, true }, /* as for a Query; the Parse's Bind follows, or comes soon */
+	{ exclusive_make_room, true }, /* as for a Query; the Parse's Bind follows, or comes soon */
 	{ state_audit_parse, true }, /* no later row sees a Parse that is sent as it is */
 	{ listen_before_sql, false }, /* as for a Query */
 	{ listen_parse, false }, /* replaces a LISTEN, so the replacement is stored */
@@ -72,7 +72,7 @@ static const struct feature_row on_bind[] = {
 	{ state_note_local, false }, /* as for a Query */
 	{ state_bind, false }, /* may send something ahead of the statement's Parse, and of the Bind */
 	{ listen_bind, false }, /* records which portal runs a LISTEN */
-	{ commit_check_bind, true }, /* only the next row may hold the Bind back */
+	{ commit_check_note_bind, true }, /* only the next row may hold the Bind back */
 	{ statements_bind, false }, /* last: makes sure that the server has the statement */
 };
 
@@ -91,7 +91,7 @@ static const struct feature_row on_close[] = {
 static const struct feature_row on_execute[] = {
 	{ state_before_execute, true }, /* the Execute's effect counts from here on, unless the Execute has to wait */
 	{ listen_execute, true }, /* may refuse the Execute in PostgreSQL's place */
-	{ commit_check_execute, true }, /* last: no other row can hold the Execute back after this one */
+	{ commit_check_note_execute, true }, /* last: no other row can hold the Execute back after this one */
 };
 
 #define TABLE(rows)                                                                                                    \

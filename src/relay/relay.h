@@ -17,8 +17,8 @@ MAY_CLOSE bool relay_resume_held(struct exchange *x);
 /* completed.c */
 /* server_ops.complete. Returns true if the client got something else in place of the CommandComplete. */
 bool relay_completed(struct server *srv, const char *text, size_t len);
-/* Call when a request has ended, and maybe its transaction, if loan.ddl or the like was set in the request or
- * earlier. */
+/* If loan.ddl or a similar field is set, call this at the end of each request. It acts once the transaction has ended,
+ * too. */
 void relay_ddl_answered(struct exchange *x, struct server *srv);
 
 /* requests.c */
@@ -28,8 +28,8 @@ void relay_rest(struct exchange *x);
 
 /*
  * Handles or keeps all bytes that the client has sent. The requests after a refused one may be refused, too: there may
- * be thousands, so they are handled in a loop. The rest of a refused request leaves no complete message header
- * (reject_bytes()).
+ * be thousands, so they are handled in a loop. reject_bytes() leaves less than a message header of a
+ * refused request whose rest has not come yet, so the loop ends.
  */
 static inline void
 relay_bytes(struct exchange *x, const uint8_t *bytes, size_t len)
@@ -41,27 +41,28 @@ relay_bytes(struct exchange *x, const uint8_t *bytes, size_t len)
 
 /* call for a cancel request: rejects the request of x if it waits for a server */
 void relay_cancel_wait(struct exchange *x);
-extern const struct policy_waiter_ops relay_waiters; /* the callbacks of clients that wait, for policy_worker_new() */
+extern const struct policy_waiter_ops relay_waiter_ops; /* of clients that wait, for policy_worker_new() */
 void relay_unstall(struct exchange *x); /* reads the client again if neither queue is full any more */
 
 /* --- reads_replayed.c: a standby that says when it has replayed a position --- */
 /* Call this for a client that has a standby's server. If the client's request must wait until the standby has replayed
  * a position, first sends a question that is answered when it has. */
 void relay_ask_standby(struct exchange *x);
-/* Call when the standby has answered that question. Returns true if the standby's answer may be passed to the client.
- */
+/* Call when the standby has answered that question. Returns true if the standby has replayed the position, so that its
+ * reply to the client's request may be passed on. */
 bool relay_standby_has_replayed(struct exchange *x);
 
 /* --- loss.c: what the loss of a server means for the client that had borrowed it --- */
 /* Returns true if the client's server should be a primary, and the client has not asked to only read. */
 bool loss_needs_primary(const struct exchange *x);
 
-/* Call when srv's standby has not replayed in time what its borrower must not miss: the request goes to the primary. */
+/* Call when srv's standby has not replayed in time the position that its borrower needs: sends the request to the
+ * primary. */
 void loss_by_lag(struct server *srv);
 
 /*
- * Handles an error that came for the server's borrower. Returns true if the client does not get that error, because the
- * error ends the server, or because the client has left the server; relay_lost() has done everything else then.
+ * Handles an error that came for the server's borrower. Returns true if the client must not be sent that error: the
+ * error ends the server, or the client has left the server. In both cases relay_lost() has done all that is to be done.
  */
 bool loss_takes_error(struct server *srv, const struct error_fields *e, enum owed_to to, bool is_owed);
 
@@ -94,8 +95,8 @@ void reject_request(struct exchange *x, const struct fail *why, enum request_fai
 /* Like reject_request() while CL_READY or CL_HELD, but leaves the waiting input for exchange_replay(). With
  * RF_BACKEND_LOST the client's block was lost. */
 void reject_kept(struct exchange *x, const struct fail *why, enum request_failure kind);
-/* relay_waiters.blame: names in *why the client whose transaction has been idle for longest, if it was idle before t
- * began to wait. */
+/* relay_waiter_ops.blame: adds to *why the name of the client whose transaction has been idle for longest, if it was
+ * idle before t began to wait. */
 struct policy_holders reject_blame(const struct policy_waiter *t, uint64_t now_us, struct fail *why);
 /* Writes to *shown the error that this client gets for *why, with the names of its database and user. */
 void reject_fail(const struct exchange *x, const struct fail *why, struct fail *shown);
@@ -108,4 +109,4 @@ size_t reject_bytes(struct exchange *x, const uint8_t *bytes, size_t len);
 /* exclusive.c: statements that need a database to themselves */
 /* Call before this Query or Parse of a client with a server is sent: if the SQL needs a database to itself, servers
  * there are closed. Returns STEP_FORWARD. */
-enum feature_step exclusive_sql(struct exchange *x, struct request *m);
+enum feature_step exclusive_make_room(struct exchange *x, struct request *m);

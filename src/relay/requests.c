@@ -181,7 +181,7 @@ on_refuse(const struct fail *why, enum request_failure kind, struct policy_waite
 		reject_request(x, why, kind);
 }
 
-const struct policy_waiter_ops relay_waiters = { on_grant, on_refuse, reject_blame };
+const struct policy_waiter_ops relay_waiter_ops = { on_grant, on_refuse, reject_blame };
 
 void
 relay_cancel_wait(struct exchange *x)

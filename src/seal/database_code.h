@@ -248,11 +248,11 @@ void code_store_init(struct code_store *all, uint64_t seed, struct code_news *ne
  * two strings: one for the database and its hosts (pool_target_home), and database_code.harmless. */
 struct database_code *code_store_get(struct code_store *all, const void *key, size_t len, const char *database);
 struct database_code *code_store_ref(struct database_code *code);
-void code_store_put(struct code_store *all, struct database_code *code); /* NULL is fine */
+void code_store_unref(struct code_store *all, struct database_code *code); /* NULL is fine */
 /* Notes that the pool uses the code, and has a server that may be asked about it. */
 void code_store_used(struct code_store *all, struct database_code *code, struct pool *by, uint64_t now_us);
 /* the pool ends, or has other code now; code may be NULL */
-void code_store_forget(struct database_code *code, const struct pool *pool);
+void code_store_forget_pool(struct database_code *code, const struct pool *pool);
 /* Calls ask() for each database that is due, with the pool that used it last, unless no pool has used it since the last
  * time. */
 void code_store_tick(struct code_store *all, void (*ask)(struct pool *pool, uint64_t now_us), uint64_t now_us);

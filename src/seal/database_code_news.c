@@ -1,10 +1,10 @@
 /*
- * src/seal/database_code_news.c - the code of all databases of a loop: found by its key, shared by pools, asked about
- * when it is due; and DDL, of which all loops are told. See database_code.h.
+ * src/seal/database_code_news.c - finds a database's code by its key, shares it among pools, and says when PostgreSQL
+ * must be asked about it again; tells all loops of DDL. See database_code.h.
  *
  * Each loop has its own struct database_code for a database, and asks its own servers. When one loop sees DDL, it makes
  * the answers of all loops invalid at once, before the client learns that the DDL is done. DDL is rare, so one lock
- * guards this. The members that it writes are atomic, so readers take no lock.
+ * serves all loops. The members that are written when DDL is seen are atomic, so readers take no lock.
  */
 #include "seal/database_code.h"
 #include "base/alloc.h"
@@ -158,7 +158,7 @@ leave_list(struct code_store *all, struct stored_code *c)
 }
 
 void
-code_store_put(struct code_store *all, struct database_code *code)
+code_store_unref(struct code_store *all, struct database_code *code)
 {
 	struct stored_code *c = (struct stored_code *)code;
 
@@ -187,7 +187,7 @@ code_store_used(struct code_store *all, struct database_code *code, struct pool 
 }
 
 void
-code_store_forget(struct database_code *code, const struct pool *pool)
+code_store_forget_pool(struct database_code *code, const struct pool *pool)
 {
 	struct stored_code *c = (struct stored_code *)code;
 

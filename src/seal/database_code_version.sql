@@ -5,8 +5,8 @@
 -- the IDs of the transactions that wrote them. This takes a few milliseconds, or 35 for 2,000 tables. The rows cover all
 -- changes: each relation and index has a row in pg_class, and each new or dropped check or name makes another one; a
 -- column's default has a row of its own, as have domains with their checks; the columns of a relation count by their
--- types. Columns' types and enums' labels matter to keep_plans (statements/keep.h) alone, too. What is in some session's pg_temp is left out as in database_code.sql: functions that nothing uses, and all
--- relations.
+-- types. Columns' types and enums' labels matter to keep_plans (statements/keep.h), too. What is in some session's pg_temp
+-- is left out as in database_code.sql: functions that nothing uses, and all relations.
 WITH /* pgweir */ temporary AS (
 	SELECT oid FROM pg_class WHERE relpersistence = 't'
 	UNION ALL SELECT oid FROM pg_namespace WHERE nspname ~ '^pg_temp_'

@@ -107,7 +107,7 @@ add_up(struct query_row *row, const struct request_report *r, uint32_t weight)
 	histogram_observe_many_us(&row->duration, &histogram_bounds_query, r->duration_us, weight);
 }
 
-/* --- the whole --- */
+/* --- the whole table --- */
 
 void
 query_table_reset(struct query_table *t)

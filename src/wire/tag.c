@@ -4,7 +4,7 @@
 #include <string.h>
 
 #define CALM (TAG_IS_QUIET | TAG_SETS_NOTHING)
-#define NO_COMMIT TAG_SHOWS_IN_XID
+#define IN_XID TAG_SHOWS_IN_XID
 #define WRITES TAG_WRITES
 #define DDL (TAG_IS_DDL | TAG_WRITES)
 #define CREATE (DDL | TAG_IS_CREATE)
@@ -36,7 +36,7 @@ static const struct row rows[] = {
 	{ "ALTER VIEW", { 0, DDL | CODE | PLANS } },
 	{ "ALTER", { 0, DDL | CODE } },
 	{ "CALL", { 0, WRITES } },
-	{ "CLOSE CURSOR", { 0, NO_COMMIT } },
+	{ "CLOSE CURSOR", { 0, IN_XID } },
 	{ "COMMIT PREPARED", { TAG_COMMIT_PREPARED, CODE } },
 	{ "COPY", { TAG_COPY, WRITES } },
 	{ "CREATE DATABASE", { 0, CREATE | DATABASE } },
@@ -49,8 +49,8 @@ static const struct row rows[] = {
 	{ "CREATE TYPE", { 0, CREATE | CODE } },
 	{ "CREATE VIEW", { 0, CREATE | CODE | PLANS } },
 	{ "CREATE", { 0, CREATE | CODE } },
-	{ "DEALLOCATE ALL", { TAG_DEALLOCATE_ALL, NO_COMMIT } },
-	{ "DEALLOCATE", { TAG_DEALLOCATE, NO_COMMIT } },
+	{ "DEALLOCATE ALL", { TAG_DEALLOCATE_ALL, IN_XID } },
+	{ "DEALLOCATE", { TAG_DEALLOCATE, IN_XID } },
 	{ "DISCARD ALL", { TAG_DISCARD_ALL, 0 } },
 	{ "DO", { 0, WRITES | CODE } },
 	{ "DROP DOMAIN", { TAG_DROP, DDL | PLANS } },
@@ -63,22 +63,22 @@ static const struct row rows[] = {
 	{ "DROP TYPE", { TAG_DROP, DDL | PLANS } },
 	{ "DROP VIEW", { TAG_DROP, DDL | PLANS } },
 	{ "DROP", { TAG_DROP, DDL } },
-	{ "EXPLAIN", { TAG_SELECT, TAG_IS_QUIET | NO_COMMIT } },
-	{ "FETCH", { 0, NO_COMMIT } },
+	{ "EXPLAIN", { TAG_SELECT, TAG_IS_QUIET | IN_XID } },
+	{ "FETCH", { 0, IN_XID } },
 	{ "IMPORT", { 0, CODE } },
-	{ "LOCK TABLE", { 0, NO_COMMIT } },
+	{ "LOCK TABLE", { 0, IN_XID } },
 	{ "MERGE", { 0, WRITES } },
-	{ "MOVE", { 0, NO_COMMIT } },
-	{ "PREPARE TRANSACTION", { TAG_PREPARE_TRANSACTION, NO_COMMIT } },
-	{ "PREPARE", { 0, NO_COMMIT } },
-	{ "RELEASE", { TAG_RELEASE, NO_COMMIT } },
+	{ "MOVE", { 0, IN_XID } },
+	{ "PREPARE TRANSACTION", { TAG_PREPARE_TRANSACTION, IN_XID } },
+	{ "PREPARE", { 0, IN_XID } },
+	{ "RELEASE", { TAG_RELEASE, IN_XID } },
 	{ "RESET", { TAG_RESET, 0 } },
-	{ "ROLLBACK PREPARED", { 0, NO_COMMIT } },
-	{ "ROLLBACK", { TAG_ROLLBACK, NO_COMMIT } },
-	{ "SAVEPOINT", { TAG_SAVEPOINT, NO_COMMIT } },
-	{ "SET", { 0, NO_COMMIT } },
-	{ "SHOW", { 0, NO_COMMIT } },
-	{ "START TRANSACTION", { TAG_BEGIN, NO_COMMIT } },
+	{ "ROLLBACK PREPARED", { 0, IN_XID } },
+	{ "ROLLBACK", { TAG_ROLLBACK, IN_XID } },
+	{ "SAVEPOINT", { TAG_SAVEPOINT, IN_XID } },
+	{ "SET", { 0, IN_XID } },
+	{ "SHOW", { 0, IN_XID } },
+	{ "START TRANSACTION", { TAG_BEGIN, IN_XID } },
 	{ "TRUNCATE", { 0, WRITES } },
 	{ "UNLISTEN", { TAG_UNLISTEN, 0 } },
 };
@@ -91,7 +91,7 @@ tag_read_other(const char *tag)
 	    (tag[0] == 'D' && tag[1] == 'E' && tag[2] == 'L'))
 		return (struct tag){ 0, CALM | WRITES };
 	if (tag[0] == 'B') /* BEGIN */
-		return (struct tag){ TAG_BEGIN, CALM | NO_COMMIT };
+		return (struct tag){ TAG_BEGIN, CALM | IN_XID };
 	if (strcmp(tag, "COMMIT") == 0)
 		return (struct tag){ TAG_COMMIT, TAG_SETS_NOTHING };
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {

@@ -62,7 +62,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		size -= 2 + len;
 	}
 	check_members(a);
-	must(a->listed < UINT32_MAX / 2 && a->granted < UINT32_MAX / 2 && a->max_connections < UINT32_MAX / 2);
+	must(a->listed < UINT32_MAX / 2 && a->granted < UINT32_MAX / 2 && a->unreserved_slots < UINT32_MAX / 2);
 	free(a);
 	return 0;
 }

@@ -380,7 +380,7 @@ seen_of(const struct fleet_answer *a)
 			      a->is_counted,
 			      a->has_identity,
 			      a->pid,
-			      a->max_connections,
+			      a->unreserved_slots,
 			      a->is_standby,
 			      a->is_held,
 			      a->lock_pid,

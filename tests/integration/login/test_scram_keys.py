@@ -196,6 +196,7 @@ def test_a_client_may_leave_while_its_keys_are_made(weir):
 
 
 @pytest.mark.weir_only
+@pytest.mark.timeout(180)
 def test_a_login_that_takes_too_long_ends_while_its_keys_are_made(weir):
     start_slow(weir, login_timeout="100ms")
     wire = weir.wire()
@@ -204,6 +205,7 @@ def test_a_login_that_takes_too_long_ends_while_its_keys_are_made(weir):
     assert all(reply.type in "RE" for reply in replies)
     with weir.wire().login(password="web-secret") as other:
         assert other.value("SELECT 1") == "1"
+    weir.stop(timeout=120)              # which waits for the thread that makes them: it is nice, and other tests are not
 
 
 @pytest.mark.weir_only

@@ -307,7 +307,8 @@ def test_nothing_is_opened_without_a_steward(fleet):
         had = backends(fleet, "web")
         fleet.want(20)
         fleet.wait_answers(50)
-        assert len(had) >= 4 and backends(fleet, "web") == had
+        now = backends(fleet, "web")        # one that asked for the database's code may be gone
+        assert len(now) >= 4 and set(now) <= set(had)
         wait_until(lambda: "scramuser" in budget(weir)["last_error"], what="the first refusal")
     finally:
         fleet.postgres.query("ALTER ROLE scramuser LOGIN", dbname="postgres")

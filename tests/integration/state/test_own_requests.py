@@ -127,6 +127,7 @@ class Stuck:
 
     def __init__(self, fake, seconds, ended=None):
         self.fake, self.seconds, self.ended, self.is_on, self.seen = fake, seconds, ended, False, 0
+        self.is_own_next = False
         fake.answer = self.answer
 
     def is_cancelled(self, seconds):
@@ -149,6 +150,12 @@ class Stuck:
                 conn.is_failed, self.is_on = True, False
                 conn.send(error("57014", "canceling statement due to user request"))
                 return True
+        elif kind == "P" and b"nextval" in body:
+            self.is_own_next = self.seen == 1
+        elif kind == "B" and self.is_own_next and self.is_cancelled(5):
+            conn.is_failed, self.is_on = True, False
+            conn.send(error("57014", "canceling statement due to user request"))
+            return True
         elif kind == "Q" and b"nextval" in body and self.seen == 1 and self.is_cancelled(5):
             self.is_on = False
             conn.send(error("57014", "canceling statement due to user request"), ready("I"))
