@@ -119,7 +119,7 @@ count_kept(const struct holding *list, const struct pool *e, const struct holdin
 }
 
 /* The connections that a pool's clients wait for. of: those that are not blocked; unknown: those of them that may be
- * blocked, because PostgreSQL was not asked. */
+ * blocked, as PostgreSQL has not said. */
 struct uses {
 	uint32_t all, of[SERVER_USES], blocked, unknown;
 };
@@ -147,8 +147,8 @@ say_uses(const struct show_env *env, const struct pool *e, const struct uses *u,
 		show_say(env, rows, "Of %s in use %s.", counted(u->all, "connection", "connections").text, text);
 	if (u->unknown > 0)
 		show_say(env, rows,
-			 "PostgreSQL could not be asked whether they wait for locks, as no connection was free for "
-			 "the question; run there: SELECT pid, pg_blocking_pids(pid) FROM pg_stat_activity.");
+			 "Whether locks are in their way is not known, as PostgreSQL could not be asked, or has not "
+			 "answered; run there: SELECT pid, pg_blocking_pids(pid) FROM pg_stat_activity.");
 }
 
 /* Returns true if an end of h would let others go on. A client that is merely idle for milliseconds while others wait

@@ -8,7 +8,7 @@
  *               statements, cluster, cluster_state, sequences_of, seed_of, role, carry, is_body_swallowed, id, pid,
  *               key, key_len, peer, peer_len, host_index, hosts_passed, address, connected_us, bytes_in, bytes_out,
  *               own_cancel_us, has_answered_startup, connect_query, history, tls_phase, dialled_us, question, fitness
- * (else it is not transferred)
+ *               (else it is not transferred)
  *   copied      gucs, plans_of: by value, because GUC sets belong to a store
  *   re-pointed  env, target, owner
  *   reset       loan (but for its buffers), reset, unnamed_owner: the worker that has the state renews it

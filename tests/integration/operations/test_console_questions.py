@@ -485,7 +485,7 @@ def test_it_is_said_when_no_connection_was_free_for_the_question_about_locks(wei
         late.send(query("SELECT 1"))
         weir.wait_waiting(1)
         for say, of in ((waiting, "late"), (advice, "app")):
-            said_of("could not be asked whether they wait for locks, as no connection was free", say, weir, of)
+            said_of("Whether locks are in their way is not known, as PostgreSQL could not be asked, or has not answered", say, weir, of)
         holder.query("COMMIT")
         waiter.read_until("Z")
         late.read_until("Z")
