@@ -58,6 +58,13 @@ text_is_loopback(const char *host, size_t len)
 static inline bool
 text_is_ascii(const char *text, size_t len)
 {
+	uint64_t eight;
+
+	for (; len >= sizeof(eight); text += sizeof(eight), len -= sizeof(eight)) {
+		memcpy(&eight, text, sizeof(eight));
+		if ((eight & 0x8080808080808080u) != 0)
+			return false;
+	}
 	for (size_t i = 0; i < len; i++)
 		if ((text[i] & 0x80) != 0)
 			return false;

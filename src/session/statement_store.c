@@ -14,6 +14,11 @@
 
 #include <assert.h>
 
+/* Longer statements are looked up among the recent ones before all of their bytes are hashed. */
+#define RECENT_LONGER 240
+#define RECENT_SETS 256 /* a power of two */
+#define RECENT_PLACES 4 /* in each set */
+
 struct statement_home {
 	struct statement_store *store;
 	uint32_t refs; /* one for each of its statements, and one for each statement_home_get() */
@@ -46,6 +51,14 @@ struct statement_store {
 	struct statement_home *homes;
 	size_t bytes, idle_bytes, idle_bytes_max, count;
 	struct entry *table;
+	/* entries in the table, by a hash of some of their bytes (recent_hash()) */
+	struct recent {
+		unsigned next; /* the index in places[] that is used next */
+		struct {
+			uint64_t hash;
+			struct entry *e; /* NULL if the place is free */
+		} places[RECENT_PLACES];
+	} recent[RECENT_SETS];
 	TAILQ_HEAD(, entry) idle; /* the first entry has been unused for longest */
 };
 
@@ -113,9 +126,66 @@ size_of(const struct entry *e)
 	return sizeof(*e) + e->own_len + e->learnt_len + (e->declared_bytes != NULL ? e->st.len : 0);
 }
 
+/* Hashes eight bytes at each of nine places. Statements with the same hash only push each other out. */
+static uint64_t
+recent_hash(const uint8_t *bytes, size_t len)
+{
+	size_t step = (len - sizeof(uint64_t)) / 8;
+	uint64_t eight, hash = len;
+
+	for (size_t i = 0; i <= 8; i++) {
+		memcpy(&eight, bytes + i * step, sizeof(eight));
+		hash = (hash ^ eight) * 0x9e3779b97f4a7c15u;
+	}
+	return hash;
+}
+
+static inline struct recent *
+recent_set(struct statement_store *store, uint64_t hash)
+{
+	return &store->recent[hash >> 48 & (RECENT_SETS - 1)];
+}
+
+static struct entry *
+recent_find(const struct statement_home *home, const uint8_t *bytes, size_t len, uint32_t context, uint64_t hash)
+{
+	const struct recent *set = recent_set(home->store, hash);
+
+	for (size_t i = 0; i < RECENT_PLACES; i++) {
+		struct entry *e = set->places[i].e;
+
+		if (set->places[i].hash == hash && e != NULL && e->hh.keylen == len && e->st.home == home &&
+		    e->st.context == context && memcmp(e->hh.key, bytes, len) == 0)
+			return e;
+	}
+	return NULL;
+}
+
+static void
+recent_add(struct entry *e, uint64_t hash)
+{
+	struct recent *set = recent_set(e->store, hash);
+
+	set->places[set->next].hash = hash;
+	set->places[set->next].e = e;
+	set->next = (set->next + 1) % RECENT_PLACES;
+}
+
+static void
+recent_remove(const struct entry *e)
+{
+	struct recent *set = recent_set(e->store, recent_hash(e->hh.key, e->hh.keylen));
+
+	for (size_t i = 0; i < RECENT_PLACES; i++)
+		if (set->places[i].e == e)
+			set->places[i].e = NULL;
+}
+
 static void
 leave_table(struct entry *e)
 {
+	if (e->hh.keylen > RECENT_LONGER)
+		recent_remove(e);
 	HASH_DELETE(hh, e->store->table, e);
 	e->is_in_table = false;
 	session_commons_leave(e->store->commons, &e->member);
@@ -268,8 +338,9 @@ enter_table(struct entry *e, uint32_t hash)
 	e->is_in_table = TABLE_ADD_BY_HASH(e->store->table, e->st.bytes, e->st.len, hash, e); /* false without memory */
 }
 
-struct statement *
-statement_get(struct statement_home *home, const uint8_t *bytes, size_t len, size_t query_len, uint32_t context)
+/* Does what statement_get() does, for bytes that are not found among the recent ones. */
+static struct entry *
+find_or_make(struct statement_home *home, const uint8_t *bytes, size_t len, size_t query_len, uint32_t context)
 {
 	uint32_t hash = statement_hash_of(home, bytes, len, context);
 	struct entry *e = statement_find(home, bytes, len, context, hash);
@@ -281,15 +352,35 @@ statement_get(struct statement_home *home, const uint8_t *bytes, size_t len, siz
 		if (e->st.id != id) /* the entry may have another key now */
 			e = statement_find(home, bytes, len, context, hash);
 	}
-	if (e != NULL)
-		return statement_ref(&e->st);
+	if (e != NULL) {
+		statement_ref(&e->st);
+		return e;
+	}
 	e = entry_new(home, bytes, len, query_len);
 	if (e == NULL)
 		return NULL;
 	e->st.context = context;
 	enter_table(e, hash);
 	give_name(e, 0);
-	return &e->st;
+	return e;
+}
+
+struct statement *
+statement_get(struct statement_home *home, const uint8_t *bytes, size_t len, size_t query_len, uint32_t context)
+{
+	uint64_t hash = len > RECENT_LONGER ? recent_hash(bytes, len) : 0, id;
+	struct entry *e = len > RECENT_LONGER ? recent_find(home, bytes, len, context, hash) : NULL;
+
+	if (e != NULL) {
+		id = e->st.id;
+		statement_refresh(&e->st);
+		if (e->st.id == id)
+			return statement_ref(&e->st);
+	}
+	e = find_or_make(home, bytes, len, query_len, context);
+	if (len > RECENT_LONGER && e != NULL && e->is_in_table)
+		recent_add(e, hash);
+	return e == NULL ? NULL : &e->st;
 }
 
 struct statement *

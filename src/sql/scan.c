@@ -57,28 +57,11 @@ is_lead(const struct scan *s, char c)
 
 /* --- words ------------------------------------------------------------------------------------------------------- */
 
-/* Returns where the word around p ends, or end. Not for encodings with ASCII trail bytes. */
-static inline const char *
-plain_word_end(const char *p, const char *end)
-{
-#ifdef __SSE2__
-	for (; end - p >= 16; p += 16) {
-		unsigned others = sql_no_words(sql_sixteen(p));
-
-		if (others != 0)
-			return p + __builtin_ctz(others);
-	}
-#endif
-	while (p < end && sql_is(*p, WORD))
-		p++;
-	return p;
-}
-
 static const char *
 word_end(struct scan *s, const char *p, const char *end)
 {
 	if ((s->options & SCAN_ASCII_TRAIL) == 0)
-		return plain_word_end(p, end);
+		return sql_word_end(p, end);
 	while (p < end && (s->is_trail || sql_is(*p, WORD))) {
 		s->is_trail = !s->is_trail && is_lead(s, *p);
 		p++;
@@ -561,7 +544,7 @@ in_between(struct scan *s, const char *p, const char *end)
 		if (class == SPACE)
 			p++;
 		else if (class == WORD_START) {
-			const char *after = has_trails ? end : plain_word_end(p, end);
+			const char *after = has_trails ? end : sql_word_end(p, end);
 
 			if (after < end && after - p > 1) {
 				scan_word(s, p, (size_t)(after - p));

@@ -63,19 +63,30 @@ string_end_slowly(const char *p, const char *end)
 	return quote;
 }
 
+#ifdef __SSE2__
+/*
+ * Returns one bit for each quote in these bytes of a string; 0 if there is none, or if the bytes before the first one
+ * need a slow look: for backslashes, and for underscores, which pg_temp has.
+ */
+static inline unsigned
+string_end_in(__m128i bytes)
+{
+	unsigned quotes = sql_equal(bytes, '\'');
+	unsigned slow = (unsigned)_mm_movemask_epi8(
+	    _mm_or_si128(_mm_cmpeq_epi8(bytes, _mm_set1_epi8('\\')), _mm_cmpeq_epi8(bytes, _mm_set1_epi8('_'))));
+
+	return (slow & (quotes - 1) & ~quotes) == 0 ? quotes : 0;
+}
+#endif
+
 static inline const char *
 string_end(const char *p, const char *end)
 {
 #ifdef __SSE2__
-	if (end - p >= 16) {
-		__m128i bytes = sql_sixteen(p);
-		unsigned quotes = sql_equal(bytes, '\'');
+	unsigned quotes;
 
-		/* The slow way is needed only for backslashes, and for underscores, which pg_temp has. */
-		if (quotes != 0 &&
-		    ((sql_equal(bytes, '\\') | sql_equal(bytes, '_')) & (quotes ^ (quotes - 1)) & ~quotes) == 0)
-			return p + __builtin_ctz(quotes);
-	}
+	if (end - p >= 16 && (quotes = string_end_in(sql_sixteen(p))) != 0)
+		return p + __builtin_ctz(quotes);
 #endif
 	return string_end_slowly(p, end);
 }
@@ -194,6 +205,56 @@ numbers_end(const char *p, const char *end, const char *part, size_t len)
 	return p;
 }
 
+#define ROW_MAX 16 /* parts of a row that are compared at once */
+
+/*
+ * Skips rows whose parts are those from `first` to before `after`, which have the bytes from `row` on. Returns where it
+ * stopped, which is after a literal; that may be some rows before the end of the list.
+ */
+static const char *
+rows_end(const char *p, const char *end, const struct sql_part *first, const struct sql_part *after, const char *row)
+{
+#ifdef __SSE2__
+	struct shape {
+		uint64_t mask, sought;
+		size_t len;
+	} shapes[ROW_MAX], *last = shapes;
+	const char *begin, *stop; /* from stop on, too few bytes are left to be compared at once */
+
+	if (after - first > ROW_MAX || end - p < SKELETON_READABLE + 16)
+		return p;
+	stop = end - (SKELETON_READABLE + 16);
+	for (; first < after; row += first++->len) {
+		if (first->len > SKELETON_READABLE)
+			return p;
+		*last++ = (struct shape){ first_bytes[first->len], skeleton_eight(row) & first_bytes[first->len],
+					  first->len };
+	}
+	for (;;) {
+		begin = p;
+		for (const struct shape *s = shapes; s < last; s++) {
+			unsigned stops;
+
+			if (p > stop || (skeleton_eight(p) & s->mask) != s->sought)
+				return begin;
+			p += s->len;
+			if (p[-1] == '\'') {
+				if ((stops = string_end_in(sql_sixteen(p))) != 0)
+					p += __builtin_ctz(stops);
+				else if ((p = string_end_slowly(p, end)) == NULL)
+					return begin;
+			} else {
+				stops = sql_digits(sql_sixteen(p)) ^ 0xffff;
+				if (stops == 0 || (stops & 1) != 0)
+					return begin;
+				p += __builtin_ctz(stops);
+			}
+		}
+	}
+#endif
+	return p;
+}
+
 /* Returns true if another row, or another element of a list, begins at p. */
 static inline bool
 row_follows(const char *p, const char *end, const char *part, size_t len)
@@ -221,6 +282,8 @@ skeleton_is_like(const struct skeleton *k, const char *sql, size_t len)
 			if (part->row_literals == 1 && row_part->len <= SKELETON_READABLE &&
 			    row[row_part->len - 1] != '\'')
 				sql = numbers_end(sql, end, row, row_part->len);
+			else
+				sql = rows_end(sql, end, row_part, part, row);
 		}
 		if (part->row_literals != 0 && row_follows(sql, end, row, row_part->len)) {
 			kept = row;

@@ -96,4 +96,28 @@ sql_no_words(__m128i bytes)
 	return (unsigned)_mm_movemask_epi8(_mm_or_si128(_mm_or_si128(letter, digit), _mm_or_si128(mark, bytes))) ^
 	       0xffff;
 }
+
+/* Folds the ASCII letters of sixteen bytes to lower case. */
+static inline __m128i
+sql_fold_sixteen(__m128i bytes)
+{
+	return _mm_or_si128(bytes, _mm_and_si128(sql_between(bytes, 'A', 'Z'), _mm_set1_epi8(0x20)));
+}
 #endif
+
+/* Returns where the word around p ends, or end. Not for encodings with ASCII trail bytes. */
+static inline const char *
+sql_word_end(const char *p, const char *end)
+{
+#ifdef __SSE2__
+	for (; end - p >= 16; p += 16) {
+		unsigned others = sql_no_words(sql_sixteen(p));
+
+		if (others != 0)
+			return p + __builtin_ctz(others);
+	}
+#endif
+	while (p < end && sql_is(*p, WORD))
+		p++;
+	return p;
+}

@@ -73,8 +73,18 @@ skip_space(struct sql_lexer *lx)
 static size_t
 quoted_end(const struct sql_lexer *lx, size_t from, char quote, bool has_escapes)
 {
+	const char *p = lx->sql + from, *end = lx->sql + lx->len;
+
+	if (!has_escapes) {
+		while ((p = memchr(p, quote, (size_t)(end - p))) != NULL) {
+			if (++p == end || *p != quote)
+				return (size_t)(p - lx->sql);
+			p++;
+		}
+		return 0;
+	}
 	for (size_t i = from; i < lx->len; i++) {
-		if (has_escapes && (lx->sql[i] == '\\' || scan_is_lead(lx->trail_options, lx->sql[i])))
+		if (lx->sql[i] == '\\' || scan_is_lead(lx->trail_options, lx->sql[i]))
 			i++;
 		else if (lx->sql[i] == quote) {
 			if (i + 1 == lx->len || lx->sql[i + 1] != quote)
@@ -154,14 +164,16 @@ take_number(struct sql_lexer *lx)
 static enum sql_kind
 take_word(struct sql_lexer *lx)
 {
-	char first = lx->sql[lx->pos], second = peek(lx, 1);
+	const char *first = lx->sql + lx->pos, *after = sql_word_end(first + 1, lx->sql + lx->len);
+	char letter = sql_fold(*first), second;
 
-	if (second == '\'' && strchr("eEbBxXnN", first) != NULL)
-		return token_take_quoted(lx, 1,
-					 sql_fold(first) == 'e' || (sql_fold(first) == 'n' && lx->has_backslashes));
-	if ((first == 'u' || first == 'U') && second == '&' && (peek(lx, 2) == '\'' || peek(lx, 2) == '"'))
-		return token_take_quoted(lx, 2, false);
-	lx->pos = run_of(lx, lx->pos + 1, WORD);
+	if (after - first == 1 && ((second = peek(lx, 1)) == '\'' || second == '&')) {
+		if (second == '\'' && strchr("ebxn", letter) != NULL)
+			return token_take_quoted(lx, 1, letter == 'e' || (letter == 'n' && lx->has_backslashes));
+		if (second == '&' && letter == 'u' && (peek(lx, 2) == '\'' || peek(lx, 2) == '"'))
+			return token_take_quoted(lx, 2, false);
+	}
+	lx->pos = (size_t)(after - lx->sql);
 	return SQL_WORD;
 }
 
@@ -219,7 +231,10 @@ sql_next(struct sql_lexer *lx)
 	bool is_escape_continued = lx->is_after_escape_string;
 	struct sql_token t = { .kind = SQL_UNTERMINATED, .at = lx->sql + before };
 
-	if (!skip_space(lx))
+	/* Mostly nothing or one blank stands before a token. */
+	if (lx->pos < lx->len && lx->sql[lx->pos] == ' ')
+		lx->pos++;
+	if (lx->pos < lx->len && sql_is(lx->sql[lx->pos], SPACE | MARK) && !skip_space(lx))
 		return t;
 	begin = lx->pos;
 	t.at = lx->sql + begin;
@@ -231,12 +246,10 @@ sql_next(struct sql_lexer *lx)
 }
 
 bool
-sql_is_word(const struct sql_token *t, const char *word, size_t word_len)
+sql_folds_to(const char *bytes, const char *folded, size_t len)
 {
-	if (t->kind != SQL_WORD || t->len != word_len)
-		return false;
-	for (size_t i = 0; i < word_len; i++)
-		if (sql_fold(t->at[i]) != word[i])
+	for (size_t i = 0; i < len; i++)
+		if (sql_fold(bytes[i]) != folded[i])
 			return false;
 	return true;
 }

@@ -43,5 +43,12 @@ struct sql_lexer {
 
 void sql_lexer_init(struct sql_lexer *lx, const char *sql, size_t len);
 struct sql_token sql_next(struct sql_lexer *lx);
+/* Returns true if these bytes, with their ASCII letters in lower case, are `folded`; both have len bytes. */
+bool sql_folds_to(const char *bytes, const char *folded, size_t len);
+
 /* Returns true if the token is this word (given in lower case). */
-bool sql_is_word(const struct sql_token *t, const char *word, size_t word_len);
+static inline bool
+sql_is_word(const struct sql_token *t, const char *word, size_t word_len)
+{
+	return t->kind == SQL_WORD && t->len == word_len && sql_folds_to(t->at, word, word_len);
+}

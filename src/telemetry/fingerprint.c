@@ -8,6 +8,7 @@
 #include "base/escape.h"
 #include "base/text.h"
 #include "sql/scan.h"
+#include "sql/sql_class.h"
 #include "sql/sql_token.h"
 #include "sql/sql_words.h"
 
@@ -34,6 +35,8 @@ struct normal_mark {
 
 struct normal_text {
 	bool keeps_literals; /* the text keeps literals; the key never does */
+	bool is_ascii; /* all of the SQL is ASCII without NUL, so that it can be copied */
+	const char *sql_end;
 	char *text;
 	size_t text_cap, text_len;
 	bool is_text_full;
@@ -75,8 +78,8 @@ normal_put_rest(struct normal_text *n, const struct sql_token *t)
 {
 	if (t->after_space && n->text_len > 0)
 		text_put(n, " ", 1);
-	if (t->len <= n->text_cap - 1 - n->text_len && text_is_ascii(t->at, t->len) &&
-	    memchr(t->at, '\0', t->len) == NULL)
+	if (t->len <= n->text_cap - 1 - n->text_len &&
+	    (n->is_ascii || (text_is_ascii(t->at, t->len) && memchr(t->at, '\0', t->len) == NULL)))
 		text_put(n, t->at, t->len);
 	else {
 		/* Copies character by character; bytes that are not UTF-8, and NUL, are replaced. */
@@ -96,9 +99,17 @@ static void
 normal_put_key(struct normal_text *n, const char *bytes, size_t len, bool fold_case)
 {
 	char *to = n->key + n->key_len;
+	size_t i = 0;
 
-	for (size_t i = 0; i < len; i++)
-		to[i] = fold_case && bytes[i] >= 'A' && bytes[i] <= 'Z' ? (char)(bytes[i] | 0x20) : bytes[i];
+	if (!fold_case)
+		memcpy(to, bytes, i = len);
+#ifdef __SSE2__
+	/* The key has room for what the last sixteen bytes hold beyond the token. */
+	for (; i < len && n->sql_end - (bytes + i) >= 16; i += 16)
+		_mm_storeu_si128((__m128i *)(void *)(to + i), sql_fold_sixteen(sql_sixteen(bytes + i)));
+#endif
+	for (; i < len; i++)
+		to[i] = sql_fold(bytes[i]);
 	to[len] = '\0';
 	n->key_len += len + 1;
 }
@@ -171,6 +182,14 @@ top(struct reading *s)
 
 #define IS_WORD(t, word) sql_is_word((t), (word), sizeof(word) - 1)
 
+static bool
+is_value_word(const struct sql_token *t)
+{
+	return t->len >= 4 && t->len <= 7 &&
+	       (IS_WORD(t, "null") || IS_WORD(t, "default") || IS_WORD(t, "true") || IS_WORD(t, "false") ||
+		IS_WORD(t, "array"));
+}
+
 /* Notes what this token, which is not a bracket, means for its list, and whether a row of VALUES may follow. */
 static void
 note_element(struct reading *s, const struct sql_token *t, bool is_sign)
@@ -180,8 +199,7 @@ note_element(struct reading *s, const struct sql_token *t, bool is_sign)
 
 	if (l == NULL)
 		return;
-	if (t->kind == SQL_STRING || t->kind == SQL_NUMBER || t->kind == SQL_PARAM || IS_WORD(t, "null") ||
-	    IS_WORD(t, "default") || IS_WORD(t, "true") || IS_WORD(t, "false") || IS_WORD(t, "array"))
+	if (t->kind == SQL_STRING || t->kind == SQL_NUMBER || t->kind == SQL_PARAM || is_value_word(t))
 		l->has_element = true;
 	else if (t->kind == SQL_CAST || is_comma)
 		l->is_in_cast = t->kind == SQL_CAST;
@@ -439,6 +457,8 @@ fingerprint_sql(const char *sql, size_t sql_len, unsigned options, bool keeps_li
 	s.out.text = out;
 	s.out.text_cap = out_cap;
 	s.out.keeps_literals = keeps_literals;
+	s.out.is_ascii = text_is_ascii(sql, len) && memchr(sql, '\0', len) == NULL;
+	s.out.sql_end = sql + len;
 	sql_lexer_init(&lx, sql, len);
 	memset(fp, 0, sizeof(*fp));
 

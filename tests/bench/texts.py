@@ -140,6 +140,7 @@ users_file = {0}/users.txt
 connections = off
 [slow_query]
 file = {0}/slow.log
+threshold = 1h
 [http]
 listen = off
 [database *]

@@ -585,6 +585,11 @@ Test(scan, lists_of_any_length)
 		{ "SELECT a FROM t WHERE b NOT IN ('", "a#", "', '", "') AND c = 1", true },
 		{ "SELECT ARRAY[", "#", ", ", "]", true },
 		{ "INSERT INTO t VALUES (", "#, 'name #', #", "), (", ")", true },
+		{ "INSERT INTO t VALUES (", "#, 'a name of more than sixteen bytes, #', #", "), (", ")", true },
+		{ "INSERT INTO t VALUES (", "'a_#', #, 'a name_of', #1234567890123456", "), (", ")", true },
+		{ "INSERT INTO t VALUES (", "#, #, #, #, #, #, #, #, #, #, #, #, #, #, #, #", "), (", ")", true },
+		{ "INSERT INTO t VALUES (", "#, #, #, #, #, #, #, #, #, #, #, #, #, #, #, #, #", "), (", ")", true },
+		{ "INSERT INTO t VALUES (", "#,          #", "), (", ")", true },
 		{ "INSERT INTO t (a, b) VALUES\n (", "'#','#'", "),(", ") RETURNING a", true },
 		{ "INSERT INTO t (a, b) VALUES (", "#, now()", "), (", ")", false },
 		{ "SELECT a FROM t GROUP BY ", "#", ", ", "", false },
@@ -633,6 +638,11 @@ Test(scan, rows_that_are_not_alike)
 		"INSERT INTO t VALUES (1, 2), (3, 4), (5, 6), ('a', 8)",
 		"INSERT INTO t VALUES (1, 2), (3, 4), (5, 6), (f(7), 8)",
 		"INSERT INTO t VALUES (1, 2), (3, 4), (5, 6)); SET a = 1",
+		"INSERT INTO t VALUES (1, 'a'), (2, 'b'), (3, 'c'), (4, 'd'), (5, 'pg_temp.e'), (6, 'f'), (7, 'g')",
+		"INSERT INTO t VALUES (1, 'a'), (2, 'b'), (3, 'c'), (4, 'd'), (5, 'e\\'), (6, '), (7, ') + a(), 'g')",
+		"INSERT INTO t VALUES (1, 'a'), (2, 'b'), (3, 'c'), (4, 'd''e'), (5, 'f'), (6, 'g'), (7, 'h')",
+		"INSERT INTO t VALUES (1, 'a'), (2, 'b'), (3, 'c'), (4, 'd') , (5, 'f'), (6, setval('g', 1)), (7, 'h')",
+		"INSERT INTO t VALUES (1, 'a'), (2, 'b'), (3, 'c'), (, 'd'), (5, 'f'), (6, 'g'), (7, 'h')",
 		"SELECT a FROM t WHERE b IN (1, 2, 3, 4, pg_advisory_lock(5))",
 		"SELECT a FROM t WHERE b IN (1, 2, 3, 4, 'pg_temp')",
 		"SELECT a FROM t WHERE b IN ('1', '2', '3', 'it''s')",
@@ -645,6 +655,8 @@ Test(scan, rows_that_are_not_alike)
 
 	check_remembered(&m, 0, "INSERT INTO t VALUES (1, 2), (3, 4), (5, 6)");
 	check_remembered(&m, 0, "INSERT INTO t VALUES (1, 2), (3, 4), (5, 6)");
+	check_remembered(&m, 0, "INSERT INTO t VALUES (1, 'a'), (2, 'b'), (3, 'c')");
+	check_remembered(&m, 0, "INSERT INTO t VALUES (1, 'a'), (2, 'b'), (3, 'c')");
 	check_remembered(&m, 0, "SELECT a FROM t WHERE b IN (1, 2, 3, 4)");
 	check_remembered(&m, 0, "SELECT a FROM t WHERE b IN (1, 2, 3, 4)");
 	for (unsigned round = 0; round < 3; round++)

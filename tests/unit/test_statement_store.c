@@ -78,6 +78,82 @@ Test(statement_store, equal_texts_are_one_statement)
 	statement_unref(c);
 }
 
+/* A long text, in which one letter is another. */
+static struct statement *
+get_long(struct statement_home *of, size_t at, char letter, uint32_t context)
+{
+	uint8_t bytes[600];
+
+	memset(bytes, 'a', sizeof(bytes));
+	bytes[at] = (uint8_t)letter;
+	memset(bytes + sizeof(bytes) - 3, 0, 3);
+	return statement_get(of, bytes, sizeof(bytes), sizeof(bytes) - 3, context);
+}
+
+/* These are found by a few of their bytes first, which are the same in all of them but in home and context. */
+Test(statement_store, long_texts_are_told_apart)
+{
+	struct statement_home *other = statement_home_get(store, "other");
+	struct statement *first[26], *again, *elsewhere, *in_context;
+
+	for (size_t round = 0; round < 3; round++)
+		for (size_t i = 0; i < 26; i++) {
+			struct statement *st = get_long(home, 20, (char)('a' + i), 0);
+
+			cr_expect_eq(st->bytes[20], 'a' + i);
+			if (round == 0)
+				first[i] = st;
+			else {
+				cr_expect_eq(st, first[i]);
+				statement_unref(st);
+			}
+		}
+	elsewhere = get_long(other, 20, 'a', 0);
+	in_context = get_long(home, 20, 'a', 1);
+	cr_expect(elsewhere != first[0] && in_context != first[0]);
+	cr_expect_eq(statement_store_count(store), 28);
+	again = get_long(home, 20, 'a', 0);
+	cr_expect_eq(again, first[0]);
+	statement_unref(again);
+	for (size_t i = 0; i < 26; i++)
+		statement_unref(first[i]);
+	statement_unref(elsewhere);
+	statement_unref(in_context);
+	statement_home_unref(other);
+}
+
+Test(statement_store, a_long_text_that_is_gone_is_made_anew)
+{
+	struct statement *st = get_long(home, 1, 'b', 0);
+	uint64_t id = st->id;
+
+	statement_unref(st);
+	statement_store_set_idle_max(store, 0);
+	cr_expect_eq(statement_store_count(store), 0);
+	st = get_long(home, 1, 'b', 0);
+	cr_expect_neq(st->id, id);
+	cr_expect_eq(statement_store_count(store), 1);
+	statement_unref(st);
+}
+
+/* PostgreSQL said what type its parameter has: after DDL it is another statement than the one that declares none. */
+Test(statement_store, a_long_text_whose_types_were_learnt_is_found_as_what_it_is)
+{
+	struct statement *st = get_long(home, 0, '$', 0), *again, *third;
+
+	statement_learn_types(st, (const uint8_t *)"\0\1\0\0\0\27", 6);
+	statement_home_renew(home);
+	again = get_long(home, 0, '$', 0);
+	third = get_long(home, 0, '$', 0);
+	cr_expect_neq(again, st);
+	cr_expect_eq(third, again);
+	cr_expect_eq(again->len, 600);
+	cr_expect_eq(st->len, 604);
+	statement_unref(st);
+	statement_unref(again);
+	statement_unref(third);
+}
+
 Test(statement_store, parameter_types_tell_statements_apart)
 {
 	struct statement *none = statement_get(home, (const uint8_t *)"X\0\0\0", 4, 1, 0);
