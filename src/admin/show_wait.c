@@ -83,14 +83,8 @@ remedy_of(const struct show_env *env, const struct holding *h, char out[HOLDER_R
 
 	if (!is_outside)
 		holder_remedy(h->blocker_count > 0 ? h->root->srv : h->srv, env->now_us, out, HOLDER_REMEDY_MAX);
-	else if (h->root_pid != 0)
-		snprintf(out, HOLDER_REMEDY_MAX,
-			 "pg_stat_activity says whose process %" PRIu32
-			 " is (no client of pgweir's); pg_terminate_backend(%" PRIu32 ") ends it",
-			 h->root_pid, h->root_pid);
 	else
-		snprintf(out, HOLDER_REMEDY_MAX,
-			 "end the prepared transaction that has the lock: see pg_prepared_xacts");
+		holder_remedy_outside(h->root_pid, out, HOLDER_REMEDY_MAX);
 	return out;
 }
 

@@ -7,6 +7,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#define LATELY_US (10 * US_PER_S) /* how long an answer about a process holds that is no client's here */
+
 const char *
 holder_word(enum server_use use, bool is_session)
 {
@@ -79,6 +81,65 @@ holder_remedy(const struct server *srv, uint64_t now_us, char *out, size_t cap)
 			 use == USE_KEPT ? "client_idle_timeout"
 			 : is_unread	 ? "query_timeout"
 					 : "idle_transaction_timeout");
+}
+
+void
+holder_remedy_outside(uint32_t pid, char *out, size_t cap)
+{
+	if (pid == 0)
+		snprintf(out, cap, "end the prepared transaction that has the lock: see pg_prepared_xacts");
+	else
+		snprintf(out, cap,
+			 "see in pg_stat_activity whose process %" PRIu32
+			 " is, which has a lock that others wait for; pg_terminate_backend(%" PRIu32 ") ends it",
+			 pid, pid);
+}
+
+static bool
+is_blocked(const struct server *srv)
+{
+	uint64_t since_us;
+
+	return pool_use_of(srv, &since_us) == USE_RUNNING && srv->loan.blocked_us > since_us;
+}
+
+/* Returns the server of this process, if it is of this worker; else NULL. */
+static const struct server *
+find_process(const struct pool_set *set, uint32_t pid, const char *address)
+{
+	const struct server *srv;
+
+	for (const struct pool *e = pool_use_next_active(set, NULL); e != NULL; e = pool_use_next_active(set, e))
+		TAILQ_FOREACH(srv, &e->servers, all)
+			if (srv->pid == pid && strcmp(srv->address, address) == 0)
+				return srv;
+	return NULL;
+}
+
+const char *
+holder_root_remedy(const struct pool *pool, uint64_t now_us, char out[FAIL_TEXT_MAX])
+{
+	const struct server *srv = NULL, *blocked = NULL, *root;
+	uint64_t since_us;
+	uint32_t lead = 0;
+
+	/* A majority vote: after it, `blocked` waits for the root that more than half wait for, if there is one. */
+	while ((srv = holder_next(pool, srv)) != NULL) {
+		if (!is_blocked(srv))
+			continue;
+		blocked = lead == 0 ? srv : blocked;
+		lead += srv->loan.root_pid == blocked->loan.root_pid ? 1 : -1u;
+	}
+	out[0] = '\0';
+	if (blocked == NULL)
+		return out;
+	root = find_process(pool->set, blocked->loan.root_pid, blocked->address);
+	if (root != NULL && pool_is_in_use(root) && !is_blocked(root) &&
+	    (pool_use_of(root, &since_us), since_us < blocked->loan.blocked_us))
+		holder_remedy(root, now_us, out, FAIL_TEXT_MAX);
+	else if (root == NULL && now_us - blocked->loan.blocked_us < LATELY_US)
+		holder_remedy_outside(blocked->loan.root_pid, out, FAIL_TEXT_MAX);
+	return out;
 }
 
 /* Returns the most requests that have waited since moved_us, when a connection was lent or returned last: those that
