@@ -112,7 +112,7 @@ refuse(struct exchange *x, const struct fail *why, enum request_failure kind)
 		report_transaction(x, tag[0] == 'R' ? TE_ROLLBACK : TE_COMMIT);
 		exchange_set_block(x, EXCHANGE_NO_BLOCK);
 	} else if (x->block == EXCHANGE_DUE) {
-		x->pool->database->counters.transactions[TE_LOST]++;
+		report_transaction_lost(x, NULL);
 		exchange_set_block(x, EXCHANGE_FAILED);
 	}
 	/* Flushes notifications that have waited for the end of the transaction; too many close the client. */

@@ -180,6 +180,28 @@ def test_think_time_in_a_transaction_is_nobodys(weir):
     assert weir.metric("pgweir_transaction_duration_seconds_sum", database="app") > 0.95
 
 
+@pytest.mark.parametrize("how", ["the client leaves", "idle_transaction_timeout", "PostgreSQL ends it"])
+def test_a_transaction_that_is_lost_has_taken_its_time_too(weir, how):
+    """In the histogram, in the time that clients were idle, and in SHOW STATS, as it is in pgweir_transactions_total."""
+    weir.start(pool_size=1, idle_transaction_timeout="800ms" if "idle" in how else "0s")
+    with weir.raw() as wire:
+        wire.query(BEGIN_NOW)
+        begin = time.monotonic()
+        if "idle" in how:
+            wire.read_until("E")
+        else:
+            wait_until(lambda: time.monotonic() - begin > 0.8)
+        if "PostgreSQL" in how:
+            weir.postgres.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE state = 'idle in transaction'")
+    wait_until(lambda: weir.metric("pgweir_transactions_total", database="app", end="lost") == 1)
+    weir.settle()
+    count = weir.metric_now("pgweir_transaction_duration_seconds_count", database="app")
+    assert count == weir.metric_now("pgweir_transactions_total", database="app")
+    for name in ("pgweir_transaction_duration_seconds_sum", "pgweir_transaction_idle_seconds_total"):
+        assert 0.75 < weir.metric_now(name, database="app") < 30 * SLOWNESS, name
+    assert next(int(row["total_xact_time"]) for row in weir.console("SHOW STATS") if row["database"] == "app") > 750_000
+
+
 def test_gauges_show_the_present(weir):
     weir.start(pool_size=1, max_overflow=1)
     one, two, three = (weir.raw() for _ in range(3))
