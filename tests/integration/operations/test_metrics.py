@@ -2,6 +2,7 @@
 
 import re
 import socket
+import ssl
 import subprocess
 import threading
 import time
@@ -465,6 +466,19 @@ def test_a_client_of_postgresql_hears_which_port_it_has_found(weir, sslmode):
     weir.start()
     with pytest.raises(psycopg.OperationalError, match="this port speaks HTTP"):
         psycopg.connect(host=weir.host, port=weir.http_port, user="web", dbname="app", sslmode=sslmode, connect_timeout=60)
+    assert weir.http("/healthz").status == 200
+
+
+def test_a_client_that_speaks_tls_where_there_is_none_hears_so_at_once(weir):
+    """By an alert; the log says, once a minute, what to do."""
+    weir.start()
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    for _ in range(2):
+        with socket.create_connection((weir.host, weir.http_port)) as sock, pytest.raises(ssl.SSLError, match="(?i)handshake.failure"):
+            context.wrap_socket(sock)
+    line, = wait_until(lambda: [line for line in weir.log().splitlines() if "speaks TLS" in line])
+    assert "must use http://, unless tls_cert_file and tls_key_file are set in section [http]" in line
     assert weir.http("/healthz").status == 200
 
 
