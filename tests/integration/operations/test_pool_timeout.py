@@ -236,7 +236,7 @@ def test_the_hint_names_who_holds_the_lock_if_postgresql_was_asked_since(weir, w
         reply, _ = late.ask(query("SELECT 1"))
         if WORKERS == 1:                        # of another worker's clients only the console knows what they do
             assert re.fullmatch(rf"[ES]{root}\.", reply.error["H"]), reply.error
-            weir.wait_until(lambda: re.search(rf"pool app/web (is|was) exhausted.*; [es]{root}", weir.log()), what="the log")
+            weir.wait_until(lambda: re.search(rf"pool app/web (is|was) exhausted.*; hint: [ES]{root}", weir.log()), what="the log")
         client.query("ROLLBACK")
         cursor.execute("ROLLBACK")
         wait_until(lambda: len(weir.postgres.backends(wait_event="PgSleep")) == 1)      # the other one waits for the first
@@ -283,7 +283,7 @@ def test_processes_that_hold_one_connection_and_wait_for_another_are_told_which_
         for wire in waiting:            # those that have timed out are processes, too: each is told of the same size
             first, _ = wire.read_until("Z")
             assert first.sqlstate == "53300" and re.fullmatch(LOCK + r" Else see SHOW HOLDERS\.", first.error["H"]), first.error
-        weir.wait_until(lambda: re.search(r"pool app/web (is|was) exhausted.*; its own application at the same address holds 4 conn",
+        weir.wait_until(lambda: re.search(r"pool app/web (is|was) exhausted.*; hint: Its own application at the same address holds 4 conn",
                                           weir.log()), what="the line of the log")
         weir.reload(pool_size=7, max_overflow=0)
         for wire in inner:
