@@ -56,31 +56,25 @@ holder_remedy(const struct server *srv, uint64_t now_us, char *out, size_t cap)
 	enum server_use use = pool_use_of(srv, &since_us);
 	struct duration since = duration_of(now_us > since_us ? now_us - since_us : 0);
 	bool is_unread = stream_is_full(&x->stream);
+	const char *does =
+	    use == USE_IDLE ? "'s transaction, idle"
+	    : use == USE_CLIENT
+		? is_unread ? ", which has not read its result" : ", which has not sent the rest of its request"
+	    : x->pins == 1u << PIN_ASKED_FOR ? ", which asked by SET " OWN_PIN " to keep its server, as it does"
+					     : ", which has kept its server between transactions (SHOW PINS)";
 
 	if (use == USE_RUNNING)
 		snprintf(out, cap,
 			 "wait for what client %" PRIu64 " runs, or end it (KILL_CLIENT %" PRIu64
 			 " in the pgweir console); query_timeout limits it",
 			 id, id);
-	else if (use == USE_IDLE)
-		snprintf(out, cap,
-			 "end client %" PRIu64 "'s transaction, idle for %s (KILL_CLIENT %" PRIu64
-			 " in the pgweir console), or set idle_transaction_timeout",
-			 id, since.text, id);
 	else
 		snprintf(out, cap,
-			 "end client %" PRIu64 ", which %s for %s (KILL_CLIENT %" PRIu64
-			 " in the pgweir console), or set %s",
-			 id,
-			 use == USE_KEPT ? x->pins == 1u << PIN_ASKED_FOR
-					       ? "asked by SET " OWN_PIN " to keep its server, as it does"
-					       : "has kept its server between transactions (SHOW PINS)"
-			 : is_unread	 ? "has not read its result"
-					 : "has not sent the rest of its request",
-			 since.text, id,
-			 use == USE_KEPT ? "client_idle_timeout"
-			 : is_unread	 ? "query_timeout"
-					 : "idle_transaction_timeout");
+			 "end client %" PRIu64 "%s for %s (KILL_CLIENT %" PRIu64 " in the pgweir console), or set %s",
+			 id, does, since.text, id,
+			 use == USE_KEPT		  ? "client_idle_timeout"
+			 : use == USE_CLIENT && is_unread ? "query_timeout"
+							  : "idle_transaction_timeout");
 }
 
 void
