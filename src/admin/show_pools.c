@@ -18,11 +18,15 @@ SHOW_ROW(pool, (TEXT, database) (TEXT, user) (INT4, cl_active) (INT4, cl_waiting
 	(INT4, sv_idle) (INT4, sv_used) (INT4, sv_tested) (INT4, sv_login) (INT4, maxwait) (INT4, maxwait_us)
 	(TEXT, pool_mode) (TEXT, load_balance_hosts));
 
+/* Adds e's servers to *row, and those of its standby pools. */
 static void
 count_servers(const struct pool *e, struct pool_row *row)
 {
 	const struct server *srv;
 
+	for (uint32_t host = 0; host < CLUSTER_HOSTS; host++)
+		if (e->standby_pools[host] != NULL)
+			count_servers(e->standby_pools[host], row);
 	TAILQ_FOREACH(srv, &e->servers, all) {
 		if (srv->state == SV_LENT)
 			row->sv_active++;
@@ -61,9 +65,6 @@ SHOW(show_pools, pool_columns, OF_ALL)
 		for (const struct pool *shard = e; shard != NULL; shard = show_next_shard(env, e, shard)) {
 			clients += shard->clients;
 			count_servers(shard, &row);
-			for (uint32_t host = 0; host < CLUSTER_HOSTS; host++)
-				if (shard->standby_pools[host] != NULL)
-					count_servers(shard->standby_pools[host], &row);
 		}
 		wait_us = show_age_us(env->now_us, n.oldest_waiter_us);
 		row.pool_mode = pool_mode_name(e->settings.pool_mode);
@@ -94,14 +95,16 @@ SHOW(show_pools_extended, pool_more_columns, OF_ALL)
 		const struct delegation *owner = e->target->server.delegation;
 		const struct delegated *by = owner != NULL ? owner->by : NULL;
 		struct pool_more_row row = { .database = e->database->name, .user = e->user };
+		struct pool_row servers = { 0 };
 		struct policy_counts n;
 
 		policy_get_counts(e->policy, &n);
+		count_servers(e, &servers);
 		pool_add_standby_pools(e, &n);
 		row.pool_size = e->settings.pool_size;
 		row.max_overflow = e->settings.max_overflow;
 		row.overflow_now = n.overflow;
-		row.active = n.lent;
+		row.active = servers.sv_active;
 		row.idle = n.idle;
 		row.waiting = n.waiting;
 		row.oldest_wait_ms = show_age_us(env->now_us, n.oldest_waiter_us) / US_PER_MS;

@@ -83,14 +83,8 @@ remedy_of(const struct show_env *env, const struct holding *h, char out[HOLDER_R
 
 	if (!is_outside)
 		holder_remedy(h->blocker_count > 0 ? h->root->srv : h->srv, env->now_us, out, HOLDER_REMEDY_MAX);
-	else if (h->root_pid != 0)
-		snprintf(out, HOLDER_REMEDY_MAX,
-			 "pg_stat_activity says whose process %" PRIu32
-			 " is (no client of pgweir's); pg_terminate_backend(%" PRIu32 ") ends it",
-			 h->root_pid, h->root_pid);
 	else
-		snprintf(out, HOLDER_REMEDY_MAX,
-			 "end the prepared transaction that has the lock: see pg_prepared_xacts");
+		holder_remedy_outside(h->root_pid, out, HOLDER_REMEDY_MAX);
 	return out;
 }
 
@@ -296,31 +290,28 @@ say_with_server(const struct show_env *env, struct holding *list, const struct h
 		show_say(env, rows, "What helps: %s.", remedy_of(env, h, remedy));
 }
 
+#define LISTENS                                                                                                        \
+	"It waits for the connection that listens in its place (SHOW POOLS_EXTENDED, pgweir_pool_listen_connections)"
+
 static const char *
 without_server(const struct client *c)
 {
-	switch (c->x.state) {
-	case CL_CONSOLE:
-		return "It is in this console";
-	case CL_READY:
-		return exchange_is_in_block(&c->x)
-			   ? "It is idle in a transaction, which needs none until its next request"
-			   : "It is idle: its last request is answered, and it has sent no other";
-	case CL_REJECTING:
-		return "Its request was answered with an error, and pgweir waits for the rest of it";
-	case CL_AWAITING:
-	case CL_READY_WITHHELD:
-		return "It waits for the connection that listens in its place (SHOW POOLS_EXTENDED, "
-		       "pgweir_pool_listen_connections)";
-	case CL_CATCHING:
-		return "It waits until a host has replayed what it has written or been shown (SHOW HOSTS)";
-	case CL_DELAYED:
-		return "Its password was wrong, and the answer is delayed (login_failure_delay)";
-	case CL_CLOSE_AFTER_FLUSH:
-		return "It is being closed, and has yet to read why";
-	default:
-		return exchange_is_ready(&c->x) ? "It waits for what it sent earlier" : "It is logging in";
-	}
+	static const char *const words[CL_STATES] = {
+		[CL_CONSOLE] = "It is in this console",
+		[CL_READY] = "It is idle: its last request is answered, and it has sent no other",
+		[CL_REJECTING] = "Its request was answered with an error, and pgweir waits for the rest of it",
+		[CL_AWAITING] = LISTENS,
+		[CL_READY_WITHHELD] = LISTENS,
+		[CL_CATCHING] = "It waits until a host has replayed what it has written or been shown (SHOW HOSTS)",
+		[CL_DELAYED] = "Its password was wrong, and the answer is delayed (login_failure_delay)",
+		[CL_CLOSE_AFTER_FLUSH] = "It is being closed, and has yet to read why",
+	};
+
+	if (c->x.state == CL_READY && exchange_is_in_block(&c->x))
+		return "It is idle in a transaction, which needs none until its next request";
+	if (words[c->x.state] != NULL)
+		return words[c->x.state];
+	return exchange_is_ready(&c->x) ? "It waits for what it sent earlier" : "It is logging in";
 }
 
 SHOW(answer_wait, show_sentence_columns, OF_LOCKS)

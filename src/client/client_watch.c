@@ -23,8 +23,8 @@ struct timeouts {
 	/* The fields below show the moment of the last of these timeouts. */
 	uint64_t last_us, last_wall_us;
 	uint32_t in_use, limit, uses[SERVER_USES];
-	char longest[LONGEST_TOLD], lock[FAIL_TEXT_MAX]; /* lock is from holder_lock() */
-	char detail[2 * FAIL_TEXT_MAX]; /* what the client was told, with the hint */
+	char longest[LONGEST_TOLD];
+	char detail[FAIL_TEXT_MAX], hint[FAIL_TEXT_MAX]; /* what the client was told */
 };
 
 static bool
@@ -90,8 +90,8 @@ client_timed_out(struct exchange *x, const struct fail *why)
 		if (pool_is_in_use(srv))
 			t->uses[pool_use_of(srv, &since_us)]++;
 	say_longest(pool, now_us, t->longest, sizeof(t->longest));
-	holder_lock(x, now_us - pool->settings.pool_timeout_us / 2, t->lock);
-	snprintf(t->detail, sizeof(t->detail), "%s %s", why->detail, why->hint);
+	snprintf(t->detail, sizeof(t->detail), "%s", why->detail);
+	snprintf(t->hint, sizeof(t->hint), "%s", why->hint);
 }
 
 /* Writes "is exhausted", or "was exhausted until 23:48:24 UTC" if no client has timed out since. */
@@ -146,14 +146,14 @@ tell_timeouts(const struct client_env *env, const struct pool *pool, uint64_t no
 		log_event(env->x.log, LOG_LEVEL_WARNING, &about,
 			  "pool %s/%s %s: %s, %" PRIu32 " still waiting; %" PRIu32 " of %" PRIu32
 			  " connections in use: %s%" PRIu32 " running, %" PRIu32 " waiting for the client, %" PRIu32
-			  " idle in transaction, %" PRIu32 " %s%s%s%s%s",
+			  " idle in transaction, %" PRIu32 " %s%s%s; hint: %s",
 			  pool->database->name, pool->user, since_when, waited, waiting, t->in_use, t->limit, where,
 			  uses[USE_RUNNING], uses[USE_CLIENT], uses[USE_IDLE], uses[USE_KEPT],
 			  holder_word(USE_KEPT, is_session), t->longest[0] != '\0' ? "; longest, for " : "", t->longest,
-			  t->lock[0] != '\0' ? "; " : "", t->lock);
+			  t->hint);
 	else
-		log_event(env->x.log, LOG_LEVEL_WARNING, &about, "pool %s/%s: %s, %" PRIu32 " still waiting. %s%s%s",
-			  pool->database->name, pool->user, waited, waiting, t->detail,
+		log_event(env->x.log, LOG_LEVEL_WARNING, &about, "pool %s/%s: %s, %" PRIu32 " still waiting. %s %s%s%s",
+			  pool->database->name, pool->user, waited, waiting, t->detail, t->hint,
 			  t->longest[0] != '\0' ? " Longest, for " : "", t->longest);
 }
 

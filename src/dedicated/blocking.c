@@ -25,6 +25,7 @@ struct question {
 	struct blocking *all;
 	/* the address of the host on which servers are busy; it may become the address of another host */
 	char address[SERVER_ADDRESS_MAX];
+	uint64_t asked_us; /* when the question was sent */
 	uint64_t deadline_us; /* 0 once the question is answered */
 	bool is_open; /* true while the question is not over, also while it waits for a place and has no server */
 	size_t server_count; /* the first of found[], about which PostgreSQL is asked */
@@ -238,6 +239,7 @@ on_up(struct dedicated *d)
 				q->found[q->count++].pid = s->pid;
 	q->server_count = q->count;
 	memcpy(q->address, d->srv->address, sizeof(q->address));
+	q->asked_us = *q->all->env.now_us;
 	put_question(q, &sql);
 	dedicated_ask(d, &sql);
 }
@@ -281,6 +283,35 @@ on_row(struct dedicated *d, const uint8_t *body, size_t len, bool is_whole)
 	read_blockers(&q->found[i], blockers);
 }
 
+static const struct blocked *
+find_blocked(const struct question *q, uint32_t pid)
+{
+	for (size_t i = 0; i < q->count; i++)
+		if (q->found[i].pid == pid && q->found[i].blocker_count > 0)
+			return &q->found[i];
+	return NULL;
+}
+
+/* Writes to the loan of each server that waits for a lock which process is at the root. */
+static void
+note_roots(const struct question *q)
+{
+	struct server *srv;
+
+	for (const struct pool *e = pool_set_first(q->all->pools); e != NULL; e = e->next)
+		TAILQ_FOREACH(srv, &e->servers, all) {
+			const struct blocked *next =
+			    is_busy(srv) && strcmp(srv->address, q->address) == 0 ? find_blocked(q, srv->pid) : NULL;
+
+			srv->loan.blocked_us = next != NULL ? q->asked_us : srv->loan.blocked_us;
+			/* in a deadlock the chain has no end */
+			for (unsigned i = 0; i < BLOCKING_SERVERS_MAX && next != NULL; i++) {
+				srv->loan.root_pid = next->blockers[0];
+				next = find_blocked(q, srv->loan.root_pid);
+			}
+		}
+}
+
 static void
 on_done(struct dedicated *d)
 {
@@ -289,6 +320,7 @@ on_done(struct dedicated *d)
 	if (d->state == DEDICATED_REFUSED)
 		q->count = 0; /* nothing is known then */
 	q->deadline_us = 0;
+	note_roots(q);
 }
 
 static void

@@ -93,7 +93,8 @@ exchange_user(const struct exchange *x)
 const char *
 exchange_application(const struct exchange *x)
 {
-	const char *name = x->gucs == NULL ? NULL : gucs_get(x->gucs, "application_name");
+	const struct gucs *gucs = x->gucs != NULL ? x->gucs : x->startup;
+	const char *name = gucs == NULL ? NULL : gucs_get(gucs, "application_name");
 
 	return name == NULL ? "" : name;
 }

@@ -211,7 +211,7 @@ struct exchange {
 	const struct scope_settings *settings; /* the pool's, or those of the login name; owned by the pool */
 	struct server *srv;
 	struct policy_waiter waiter; /* also has the client's id; its is_wait_logged is for wait_notify */
-	struct gucs *gucs, *startup; /* startup: the settings right after the login */
+	struct gucs *gucs, *startup; /* startup: the settings right after the login; before, as the client sent them */
 	struct client_statements *statements;
 	struct client_session *session;
 	struct client_listen *listen;

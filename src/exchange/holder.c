@@ -7,6 +7,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#define LATELY_US (10 * US_PER_S) /* how long an answer about a process holds that is no client's here */
+
 const char *
 holder_word(enum server_use use, bool is_session)
 {
@@ -54,31 +56,84 @@ holder_remedy(const struct server *srv, uint64_t now_us, char *out, size_t cap)
 	enum server_use use = pool_use_of(srv, &since_us);
 	struct duration since = duration_of(now_us > since_us ? now_us - since_us : 0);
 	bool is_unread = stream_is_full(&x->stream);
+	const char *does =
+	    use == USE_IDLE ? "'s transaction, idle"
+	    : use == USE_CLIENT
+		? is_unread ? ", which has not read its result" : ", which has not sent the rest of its request"
+	    : x->pins == 1u << PIN_ASKED_FOR ? ", which asked by SET " OWN_PIN " to keep its server, as it does"
+					     : ", which has kept its server between transactions (SHOW PINS)";
 
 	if (use == USE_RUNNING)
 		snprintf(out, cap,
 			 "wait for what client %" PRIu64 " runs, or end it (KILL_CLIENT %" PRIu64
 			 " in the pgweir console); query_timeout limits it",
 			 id, id);
-	else if (use == USE_IDLE)
-		snprintf(out, cap,
-			 "end client %" PRIu64 "'s transaction, idle for %s (KILL_CLIENT %" PRIu64
-			 " in the pgweir console), or set idle_transaction_timeout",
-			 id, since.text, id);
 	else
 		snprintf(out, cap,
-			 "end client %" PRIu64 ", which %s for %s (KILL_CLIENT %" PRIu64
-			 " in the pgweir console), or set %s",
-			 id,
-			 use == USE_KEPT ? x->pins == 1u << PIN_ASKED_FOR
-					       ? "asked by SET " OWN_PIN " to keep its server, as it does"
-					       : "has kept its server between transactions (SHOW PINS)"
-			 : is_unread	 ? "has not read its result"
-					 : "has not sent the rest of its request",
-			 since.text, id,
-			 use == USE_KEPT ? "client_idle_timeout"
-			 : is_unread	 ? "query_timeout"
-					 : "idle_transaction_timeout");
+			 "end client %" PRIu64 "%s for %s (KILL_CLIENT %" PRIu64 " in the pgweir console), or set %s",
+			 id, does, since.text, id,
+			 use == USE_KEPT		  ? "client_idle_timeout"
+			 : use == USE_CLIENT && is_unread ? "query_timeout"
+							  : "idle_transaction_timeout");
+}
+
+void
+holder_remedy_outside(uint32_t pid, char *out, size_t cap)
+{
+	if (pid == 0)
+		snprintf(out, cap, "end the prepared transaction that has the lock: see pg_prepared_xacts");
+	else
+		snprintf(out, cap,
+			 "see in pg_stat_activity whose process %" PRIu32
+			 " is, which has a lock that others wait for; pg_terminate_backend(%" PRIu32 ") ends it",
+			 pid, pid);
+}
+
+static bool
+is_blocked(const struct server *srv)
+{
+	uint64_t since_us;
+
+	return pool_use_of(srv, &since_us) == USE_RUNNING && srv->loan.blocked_us > since_us;
+}
+
+/* Returns the server of this process, if it is of this worker; else NULL. */
+static const struct server *
+find_process(const struct pool_set *set, uint32_t pid, const char *address)
+{
+	const struct server *srv;
+
+	for (const struct pool *e = pool_use_next_active(set, NULL); e != NULL; e = pool_use_next_active(set, e))
+		TAILQ_FOREACH(srv, &e->servers, all)
+			if (srv->pid == pid && strcmp(srv->address, address) == 0)
+				return srv;
+	return NULL;
+}
+
+const char *
+holder_root_remedy(const struct pool *pool, uint64_t now_us, char out[FAIL_TEXT_MAX])
+{
+	const struct server *srv = NULL, *blocked = NULL, *root;
+	uint64_t since_us;
+	uint32_t lead = 0;
+
+	/* A majority vote: after it, `blocked` waits for the root that more than half wait for, if there is one. */
+	while ((srv = holder_next(pool, srv)) != NULL) {
+		if (!is_blocked(srv))
+			continue;
+		blocked = lead == 0 ? srv : blocked;
+		lead += srv->loan.root_pid == blocked->loan.root_pid ? 1 : -1u;
+	}
+	out[0] = '\0';
+	if (blocked == NULL)
+		return out;
+	root = find_process(pool->set, blocked->loan.root_pid, blocked->address);
+	if (root != NULL && pool_is_in_use(root) && !is_blocked(root) &&
+	    (pool_use_of(root, &since_us), since_us < blocked->loan.blocked_us))
+		holder_remedy(root, now_us, out, FAIL_TEXT_MAX);
+	else if (root == NULL && now_us - blocked->loan.blocked_us < LATELY_US)
+		holder_remedy_outside(blocked->loan.root_pid, out, FAIL_TEXT_MAX);
+	return out;
 }
 
 /* Returns the most requests that have waited since moved_us, when a connection was lent or returned last: those that

@@ -19,6 +19,12 @@ bool holder_is_stuck(const struct server *srv, uint64_t before_us, uint64_t *sin
 /* Writes how to get back srv, for which others wait: "end client 7's transaction, idle for 3 s (KILL_CLIENT 7 ..." */
 void holder_remedy(const struct server *srv, uint64_t now_us, char *out, size_t cap);
 #define HOLDER_REMEDY_MAX 240
+/* Writes how to end a process that has a lock and is no client's here; pid is 0 for a prepared transaction. */
+void holder_remedy_outside(uint32_t pid, char *out, size_t cap);
+/* If clients of the servers that the queue of `pool` waits for are blocked, as PostgreSQL has answered since their
+ * requests began (dedicated/blocking.h), writes how to end the process at the root: the one that most of them wait for.
+ * Writes "" if that is not known, or not true any more. Returns out. */
+const char *holder_root_remedy(const struct pool *pool, uint64_t now_us, char out[FAIL_TEXT_MAX]);
 /* Writes to out that x, which waits or has just waited, waits for its own application: clients with the same
  * application_name and address hold two or more connections, and no client with a connection has sent anything since
  * before_us. Writes "" if this is not so. Returns out. */

@@ -247,6 +247,19 @@ report_transaction(struct exchange *x, enum transaction_end end)
 	x->tx_started_us = 0;
 }
 
+void
+report_transaction_lost(struct exchange *x, struct server *srv)
+{
+	uint64_t started_us = x->tx_started_us;
+
+	if (started_us == 0)
+		return;
+	if (srv != NULL && srv->tx != 'I' && srv->loan.clock.since_us == 0)
+		x->pool->database->counters.transaction_idle_us += *x->env->now_us - loan_rests_since(&srv->loan);
+	report_transaction(x, TE_LOST);
+	x->tx_started_us = started_us; /* the client's block goes on, failed, until the client ends it */
+}
+
 static void
 count_transaction(struct exchange *x, struct server *srv)
 {

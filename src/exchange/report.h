@@ -11,6 +11,9 @@ void report_lent(struct exchange *x, uint64_t waited_us); /* call when the wait 
 /* call before the replies that end a request are sent */
 void report_done(struct exchange *x, struct server *srv, const struct owed *ended);
 void report_transaction(struct exchange *x, enum transaction_end end); /* call when a transaction has ended */
+/* Counts the client's transaction, if one is open, as lost. srv: its server, before it is taken away; NULL if it has
+ * none. */
+void report_transaction_lost(struct exchange *x, struct server *srv);
 void report_flushed(struct exchange *x, struct server *srv); /* call after the batch was sent */
 /* Call after len bytes of the client were handled and sent to the server. */
 void report_sent(struct exchange *x, struct server *srv, size_t len);

@@ -350,6 +350,7 @@ start_server(struct http *h, const struct http_settings *settings, struct fail *
 	h->conns.on_late = on_late;
 	h->conns.tls = tls_of;
 	h->conns.arg = h;
+	h->conns.log = h->pages.log;
 	return 0;
 }
 

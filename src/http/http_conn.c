@@ -17,6 +17,8 @@
 #define READ_US (5 * US_PER_S)
 #define WRITE_US (10 * US_PER_S)
 #define OLD_US (300 * US_PER_S)
+#define TLS_HANDSHAKE 22 /* the first byte of a TLS client */
+#define TLS_TOLD_EVERY_US (60 * US_PER_S)
 #define INPUT_MAX (16 * 1024) /* more than the headers that evhttp allows */
 
 static void
@@ -96,29 +98,51 @@ on_timer(void *arg)
 		evhttp_connection_free(c->evcon); /* calls on_close */
 }
 
+/* Refuses a client that speaks TLS though this port has no certificate: the handshake ends with an alert. */
+static void
+refuse_tls(struct http_conns *all, evutil_socket_t fd)
+{
+	static const uint8_t alert[] = { 21, 3, 1, 0, 2, 2, 40 }; /* RFC 8446, 6: fatal, handshake_failure */
+	uint64_t now_us = clock_now_us();
+
+	send(fd, alert, sizeof(alert), MSG_NOSIGNAL);
+	shutdown(fd, SHUT_WR);
+	if (all->tls_told_us != 0 && now_us - all->tls_told_us < TLS_TOLD_EVERY_US)
+		return;
+	all->tls_told_us = now_us;
+	log_warning(all->log, "http: a client speaks TLS, which this port does not: it must use http://, unless "
+			      "tls_cert_file and tls_key_file are set in section [http]");
+}
+
 /*
- * Answers a PostgreSQL client that has connected to the wrong port. HTTP never begins with a zero byte, and the length
- * of a startup packet always does. A client that asks for encryption first gets 'N', and then sends the packet that can
- * be answered with an error. Nothing was sent before, so the socket takes these bytes.
+ * Answers a client that speaks TLS, or a PostgreSQL client that has connected to the wrong port. HTTP never begins with
+ * a zero byte, and the length of a startup packet always does. A PostgreSQL client that asks for encryption first gets
+ * 'N', and then sends the packet that can be answered with an error. Nothing was sent before, so the socket takes these
+ * bytes.
  */
 static void
 on_first_bytes(struct evbuffer *in, const struct evbuffer_cb_info *info, void *arg)
 {
+	struct http_conn *c = arg;
 	struct buf error = { 0 };
 	struct startup s = { 0 };
 	struct fail why;
 	uint8_t begin[8];
-	evutil_socket_t fd = bufferevent_getfd(arg);
+	evutil_socket_t fd = bufferevent_getfd(c->bev);
 
 	if (info->n_added == 0 || evbuffer_copyout(in, begin, 1) < 1)
 		return;
-	if (begin[0] != 0) {
+	if (begin[0] != 0 && begin[0] != TLS_HANDSHAKE) {
 		evbuffer_remove_cb(in, on_first_bytes, arg);
 		return;
 	}
 	if (evbuffer_copyout(in, begin, sizeof(begin)) < (ev_ssize_t)sizeof(begin))
 		return;
 	evbuffer_drain(in, evbuffer_get_length(in));
+	if (begin[0] == TLS_HANDSHAKE) {
+		refuse_tls(c->all, fd);
+		return;
+	}
 	if (startup_parse(begin, sizeof(begin), &s, &why) >= 0 && (s.kind == STARTUP_SSL || s.kind == STARTUP_GSSENC)) {
 		send(fd, "N", 1, MSG_NOSIGNAL);
 		return;
@@ -164,7 +188,7 @@ on_accept(struct event_base *base, void *arg)
 	c->accepted_us = c->asked_us = clock_now_us();
 	bufferevent_setwatermark(c->bev, EV_READ, 0, INPUT_MAX);
 	if (c->tls == NULL)
-		evbuffer_add_cb(bufferevent_get_input(c->bev), on_first_bytes, c->bev);
+		evbuffer_add_cb(bufferevent_get_input(c->bev), on_first_bytes, c);
 	bufferevent_incref(c->bev); /* keeps it until on_accepted(), even if evhttp gives up before */
 	TAILQ_INSERT_TAIL(&all->list, c, link);
 	all->count++;

@@ -168,6 +168,8 @@ struct http_conns {
 	void (*on_late)(struct http_conn *c, void *arg);
 	struct tls_context *(*tls)(void *arg); /* returns a reference for a new connection, or NULL for no TLS */
 	void *arg;
+	struct log *log;
+	uint64_t tls_told_us; /* when it was last logged that a client speaks TLS; 0 if never */
 };
 
 void http_conns_init(struct http_conns *all, struct evhttp *http);

@@ -164,6 +164,7 @@ enter_pool(struct client *c, struct pool *pool)
 		login_out_of_memory(c);
 		return;
 	}
+	c->x.startup = gucs_ref(l->raw);
 	message_authentication(&l->out, 0, NULL, 0);
 	exchange_step(&c->x, CE_PROVED);
 	login_welcome(c);

@@ -84,7 +84,7 @@ login_finish(struct client *c, struct gucs *gucs, const struct gucs *welcome)
 	struct process_counters *counters = c->env->x.counters;
 
 	c->x.gucs = gucs;
-	c->x.startup = gucs_ref(gucs);
+	gucs_move(&c->x.startup, gucs_ref(gucs));
 	if (cancel_register(c, c->x.srv != NULL ? c->x.srv->pid : 0, l->minor >= 2) < 0 ||
 	    (strcmp(l->user, c->x.pool->user) != 0 && exchange_set_user(&c->x, l->user) < 0)) {
 		login_out_of_memory(c);

@@ -119,7 +119,10 @@ fail_with(struct dial *d, enum connect_failure kind, const char *what)
 	d->result.fd = -1;
 	d->result.kind = kind;
 	fail_set(&d->result.why, "08001", "could not connect to PostgreSQL at %s: %s", d->where, what);
-	if (kind != CF_OTHER)
+	if (kind == CF_DNS)
+		fail_hint(&d->result.why, "Check that the name servers know this name (resolv_conf, else "
+					  "/etc/resolv.conf), and upstream in pgweir.ini.");
+	else if (kind != CF_OTHER)
 		fail_hint(&d->result.why,
 			  "Check that PostgreSQL runs there, its port and firewall, and upstream in pgweir.ini.");
 }

@@ -605,6 +605,12 @@ budget_lacks(const struct budget_member *m)
 	return m->budget != NULL && m->group->short_count > leaving_count(m->budget, m->group);
 }
 
+bool
+budget_would_give(const struct budget_member *m)
+{
+	return live_count(m->group) > (is_scarce(m->budget) ? own_count(m->group) : fair_share(m->group));
+}
+
 /* Returns true if the only place of m's group should go to another group: to one below its share_min, or to one
  * without a place whose waiter has waited longer than the group's. */
 static bool

@@ -154,6 +154,8 @@ void budget_report(struct budget_member *m, uint32_t short_count, uint64_t now_u
 bool budget_try(struct budget_member *m, bool is_for_waiter, uint64_t now_us);
 /* Returns true if m's group lacks more places than its leaving connections will free; false without a cap. */
 bool budget_lacks(const struct budget_member *m);
+/* Returns true if m's group, which is in use, has a place that other groups may get: one that is not of its share. */
+bool budget_would_give(const struct budget_member *m);
 /* Returns true if the connection being returned to m must be closed for another pool; it then counts as asked for. */
 bool budget_ask_back(struct budget_member *m, uint64_t opened_us, uint64_t now_us);
 void budget_withdraw(struct budget_member *m); /* m has no idle connection left to close: none is asked for any more */

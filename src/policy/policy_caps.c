@@ -11,6 +11,7 @@
 #include "policy/policy_budget_state.h"
 
 #include <assert.h>
+#include <inttypes.h>
 
 static bool
 allows(struct budget_member *m, uint64_t now_us)
@@ -284,11 +285,29 @@ caps_is_short(const struct policy_caps *caps)
 }
 
 bool
-caps_share_short(const struct policy_caps *caps, const struct policy_caps *other)
+caps_share_short(const struct policy_caps *caps, const struct policy_caps *other, bool is_last)
 {
-	const struct budget_member *m = find_short(caps);
+	const struct budget_member *m = find_short(caps), *of = m == NULL ? NULL : &other->by_kind[m - caps->by_kind];
+	bool would_give;
 
-	return m != NULL && other->by_kind[m - caps->by_kind].budget == m->budget;
+	if (m == NULL || of->budget != m->budget || is_last)
+		return m != NULL && of->budget == m->budget;
+	policy_worker_lock(m->worker);
+	would_give = budget_would_give(of);
+	policy_worker_unlock(m->worker);
+	return would_give;
+}
+
+/* Returns how many places of the cap of m other pools keep as their shares, even if all their borrowers but one end. */
+static uint32_t
+kept_from(const struct budget_member *m)
+{
+	const struct budget_member *of;
+	uint32_t kept = 0;
+
+	TAILQ_FOREACH(of, &m->budget->holding, holding_link)
+		kept += of->group != m->group && !budget_would_give(of) ? of->used : 0;
+	return kept;
 }
 
 uint32_t
@@ -297,15 +316,21 @@ caps_say_short(const struct policy_caps *caps, const char **setting, struct fail
 	static const char *const settings[POLICY_CAPS] = { "max_user_connections", "max_db_connections",
 							   "max_server_connections" };
 	const struct budget_member *m = find_short(caps);
-	uint32_t used;
+	uint32_t used, kept;
 
 	*setting = settings[m - caps->by_kind];
 	if (m == &caps->by_kind[CAP_HOST])
 		return policy_budget_say(m, why);
 	policy_worker_lock(m->worker);
 	used = m->budget->used;
+	kept = kept_from(m);
 	policy_worker_unlock(m->worker);
 	fail_set(why, "53300", "a limit on server connections is reached");
 	fail_detail(why, "%s is used up, by this and other pools.", *setting);
-	return used;
+	if (kept > 0)
+		fail_detail(why,
+			    "%s is used up; other pools have %" PRIu32 " of %" PRIu32
+			    " as their share (share_weight, share_min).",
+			    *setting, kept, used);
+	return used - kept;
 }

@@ -51,11 +51,12 @@ void caps_review(struct policy_caps *caps, uint64_t now_us);
 uint64_t caps_due(const struct policy_caps *caps, uint64_t now_us);
 bool caps_is_short(const struct policy_caps *caps); /* returns true if some cap keeps the pool short */
 /* Sets *why, with the cap that keeps the pool short in its detail. *setting is the setting that would have to be
- * raised; NULL if *why has a hint instead. Returns how many connections have places under that cap; 0 if none can be
- * opened, even if places become free. */
+ * raised; NULL if *why has a hint instead. Returns how many connections have places under that cap that are not the
+ * share of another pool; 0 if none can be opened, even if places become free. */
 uint32_t caps_say_short(const struct policy_caps *caps, const char **setting, struct fail *why);
-/* Returns true if a cap keeps the pool of `caps` short, and the pool of `other` is under the same cap. */
-bool caps_share_short(const struct policy_caps *caps, const struct policy_caps *other);
+/* Returns true if a cap keeps the pool of `caps` short that the pool of `other` is under, too, and that pool would give
+ * a place up if one of its borrowers ended: it has more than its share, or that is its last borrower (is_last). */
+bool caps_share_short(const struct policy_caps *caps, const struct policy_caps *other, bool is_last);
 
 /* Call this when a connection is returned. If is_watched is set, which it nearly never is, caps_ask_back() and
  * caps_review() are due, too. */

@@ -236,7 +236,7 @@ bool
 policy_waits_for(const struct policy *p, const struct policy *of)
 {
 	return p == of || (p->shard.shared != NULL && p->shard.shared == of->shard.shared) ||
-	       caps_share_short(&p->caps, &of->caps);
+	       caps_share_short(&p->caps, &of->caps, of->count[PC_LENT] <= 1 && TAILQ_EMPTY(&of->queue));
 }
 
 /* --- Another shard of the pool was asked for its idle connections. --- */

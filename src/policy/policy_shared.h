@@ -56,8 +56,8 @@ uint32_t policy_busy(const struct policy *p);
 
 /* --- policy_obstacle.c --- */
 /* Returns true if clients in p's queue wait for a place that a connection of `of` may occupy: `of` is a shard of the
- * same pool, or under the cap that keeps p from opening more. If `of` is another worker's, call this only while that
- * worker's thread is stopped. */
+ * same pool, or has places of the cap that keeps p from opening more, and would give one up. If `of` is another
+ * worker's, call this only while that worker's thread is stopped. */
 bool policy_waits_for(const struct policy *p, const struct policy *of);
 bool policy_waits_for_cap(const struct policy *p);
 

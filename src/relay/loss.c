@@ -276,7 +276,7 @@ relay_lost(struct server *srv, const struct fail *why)
 	if (o->told == TOLD && exchange_is_ready(x) && (srv->was_owing || srv->tx != 'I')) {
 		if (srv->env->losses != NULL)
 			srv->env->losses->cost++;
-		x->pool->database->counters.transactions[TE_LOST]++;
+		report_transaction_lost(x, srv);
 		report_failure(x, why, RF_BACKEND_LOST, "backend_lost");
 	}
 	is_bound = x->is_session || features_tie(x, TIE_SERVER) || features_tie(x, TIE_REQUEST) ||

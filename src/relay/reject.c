@@ -35,7 +35,7 @@ reject_blame(const struct policy_waiter *t, uint64_t now_us, struct fail *why)
 		}
 	}
 	is_locked = holder_lock(exchange_of_waiter(t), (t->since_us + now_us) / 2, remedy)[0] != '\0';
-	if (!is_locked && worst != NULL)
+	if (!is_locked && holder_root_remedy(pool, now_us, remedy)[0] == '\0' && worst != NULL)
 		holder_remedy(worst, now_us, remedy, sizeof(remedy));
 	if (remedy[0] == '\0') {
 		const struct policy_sizing sizing = policy_use_size(&pool->use, 1);
@@ -112,7 +112,7 @@ refuse(struct exchange *x, const struct fail *why, enum request_failure kind)
 		report_transaction(x, tag[0] == 'R' ? TE_ROLLBACK : TE_COMMIT);
 		exchange_set_block(x, EXCHANGE_NO_BLOCK);
 	} else if (x->block == EXCHANGE_DUE) {
-		x->pool->database->counters.transactions[TE_LOST]++;
+		report_transaction_lost(x, NULL);
 		exchange_set_block(x, EXCHANGE_FAILED);
 	}
 	/* Flushes notifications that have waited for the end of the transaction; too many close the client. */

@@ -155,7 +155,7 @@ relay_leave(struct exchange *x, const struct fail *why)
 		policy_cancel(x->pool->policy, &x->waiter, *x->env->now_us);
 	if (exchange_is_ready(x) && x->replication == 0) {
 		if (x->block == EXCHANGE_DUE || (x->srv != NULL && (x->srv->tx != 'I' || x->srv->ledger.count > 0)))
-			x->pool->database->counters.transactions[TE_LOST]++;
+			report_transaction_lost(x, x->srv);
 		lost = report_given_up(x, why)	 ? "a request was under way"
 		       : exchange_is_in_block(x) ? "a transaction was open"
 						 : NULL;

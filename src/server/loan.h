@@ -234,6 +234,11 @@ struct loan {
 	/* relay/query_timeout.h: late_since_us: when the late query began; cancelled_us: when it was cancelled */
 	uint64_t late_since_us, cancelled_us;
 	uint64_t told_us; /* client_timeouts.c: when the borrower was last told that its request still runs */
+	/* dedicated/blocking.c: blocked_us: when the last question was sent to which PostgreSQL has answered that the
+	 * server waits for a lock; root_pid: the process at the root of the chain of blockers, 0 for a prepared
+	 * transaction */
+	uint64_t blocked_us;
+	uint32_t root_pid;
 	/* The following fields, up to commit, are about the request under way. */
 	uint64_t bytes_to_client, bytes_from_client;
 	uint64_t fingerprint; /* fingerprint of text, set together with it; 0 if it is not known */

@@ -137,7 +137,7 @@ const struct metric_family metric_families[] = {
 	{ HISTOGRAM("pgweir_query_duration_seconds", query), .has_exemplars = true, DATABASE(counters.query_duration),
 	    .help = "Time of requests as clients see it: first byte read to last byte of the answer written." },
 	{ HISTOGRAM("pgweir_transaction_duration_seconds", query), DATABASE(counters.transaction_duration),
-	    .help = "Time of transactions, including the time between a client's requests." },
+	    .help = "Time of transactions, however they ended, including the time between a client's requests." },
 	{ HISTOGRAM("pgweir_server_response_seconds", query), DATABASE(counters.server_response),
 	    .help = "How long requests waited for PostgreSQL's next byte." },
 	{ COUNTER("pgweir_query_phase_seconds_total"), DATABASE(counters.phase_us),

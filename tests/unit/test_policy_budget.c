@@ -97,8 +97,9 @@ static const struct rule rules[] = {
 	  "opened=7" },
 	{ "a refusal names the shared cap", "2 under 2",
 	  "a fill 0 1; b fill 0 1; b borrow 1; all +30s; b refusals[1]=1; b detail[1]='The pool has 1 of 30 "
-	  "connections busy (20 + 10 overflow), and 1 client is waiting. max_server_connections is used up, by this "
-	  "and other pools.'; b hint[1]='See who keeps connections for long: SHOW HOLDERS in the pgweir console. If "
+	  "connections busy (20 + 10 overflow), and 1 client is waiting. max_server_connections is used up; other "
+	  "pools have 1 of 2 as their share (share_weight, share_min).'; b hint[1]='See who keeps connections for "
+	  "long: SHOW HOLDERS in the pgweir console. If "
 	  "all of "
 	  "them are at work, raise max_server_connections.'" },
 	{ "is never exceeded", "3 under 7",

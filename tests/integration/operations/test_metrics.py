@@ -2,6 +2,7 @@
 
 import re
 import socket
+import ssl
 import subprocess
 import threading
 import time
@@ -178,6 +179,28 @@ def test_think_time_in_a_transaction_is_nobodys(weir):
     wait_until(lambda: weir.metric("pgweir_transaction_duration_seconds_count", database="app") >= 1)
     assert weir.metric("pgweir_query_phase_seconds_total", database="app") - before < 0.7
     assert weir.metric("pgweir_transaction_duration_seconds_sum", database="app") > 0.95
+
+
+@pytest.mark.parametrize("how", ["the client leaves", "idle_transaction_timeout", "PostgreSQL ends it"])
+def test_a_transaction_that_is_lost_has_taken_its_time_too(weir, how):
+    """In the histogram, in the time that clients were idle, and in SHOW STATS, as it is in pgweir_transactions_total."""
+    weir.start(pool_size=1, idle_transaction_timeout="800ms" if "idle" in how else "0s")
+    with weir.raw() as wire:
+        wire.query(BEGIN_NOW)
+        begin = time.monotonic()
+        if "idle" in how:
+            wire.read_until("E")
+        else:
+            wait_until(lambda: time.monotonic() - begin > 0.8)
+        if "PostgreSQL" in how:
+            weir.postgres.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE state = 'idle in transaction'")
+    wait_until(lambda: weir.metric("pgweir_transactions_total", database="app", end="lost") == 1)
+    weir.settle()
+    count = weir.metric_now("pgweir_transaction_duration_seconds_count", database="app")
+    assert count == weir.metric_now("pgweir_transactions_total", database="app")
+    for name in ("pgweir_transaction_duration_seconds_sum", "pgweir_transaction_idle_seconds_total"):
+        assert 0.75 < weir.metric_now(name, database="app") < 30 * SLOWNESS, name
+    assert next(int(row["total_xact_time"]) for row in weir.console("SHOW STATS") if row["database"] == "app") > 750_000
 
 
 def test_gauges_show_the_present(weir):
@@ -443,6 +466,19 @@ def test_a_client_of_postgresql_hears_which_port_it_has_found(weir, sslmode):
     weir.start()
     with pytest.raises(psycopg.OperationalError, match="this port speaks HTTP"):
         psycopg.connect(host=weir.host, port=weir.http_port, user="web", dbname="app", sslmode=sslmode, connect_timeout=60)
+    assert weir.http("/healthz").status == 200
+
+
+def test_a_client_that_speaks_tls_where_there_is_none_hears_so_at_once(weir):
+    """By an alert; the log says, once a minute, what to do."""
+    weir.start()
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    for _ in range(2):
+        with socket.create_connection((weir.host, weir.http_port)) as sock, pytest.raises(ssl.SSLError, match="(?i)handshake.failure"):
+            context.wrap_socket(sock)
+    line, = wait_until(lambda: [line for line in weir.log().splitlines() if "speaks TLS" in line])
+    assert "must use http://, unless tls_cert_file and tls_key_file are set in section [http]" in line
     assert weir.http("/healthz").status == 200
 
 

@@ -3,14 +3,16 @@
 Each case has a known answer, in the slow-query log and in pgweir_query_phase_seconds_total alike.
 """
 
+import json
 import re
+import threading
 import time
 
 import pytest
 
 from fakeserver import complete, data_row, ready, row_description
 from rawwire import BEGIN_NOW, bind, copy_data, copy_done, describe, errors, execute, flush, parse, query, shape, sync
-from waiting import wait_until
+from waiting import PATIENCE, wait_until
 from weir import read_slowly
 
 pytestmark = [pytest.mark.weir_only, pytest.mark.alone]
@@ -345,6 +347,20 @@ def test_a_session_s_idle_time_is_no_requests(weir):
 
 
 # --- pgweir's own questions ---
+
+def test_a_server_that_pgweir_asks_is_active_nowhere(weir, fake):
+    """Neither in the console, nor in the metrics, nor on the page."""
+    answers = threading.Event()
+    fake.answer = lambda conn, kind, body: kind == "Q" and b"pg_proc" in body and not answers.wait(PATIENCE)
+    with weir.start(upstream=fake.upstream, pool_size=1).raw() as wire:
+        wire.query("SELECT 1")
+        wait_until(lambda: weir.pool()["sv_tested"] == 1)
+        pool, = (row for row in weir.console("SHOW POOLS_EXTENDED") if row["database"] == "app")
+        wait_until(lambda: weir.metric("pgweir_pool_server_connections", state="reset") == 1)
+        shown = json.loads(weir.http("/api/v1/status").text)["servers_lent"]
+        assert weir.pool()["sv_active"] == pool["active"] == weir.metric("pgweir_pool_server_connections", state="active") == shown == 0
+        answers.set()
+
 
 @pytest.mark.parametrize("seconds", [0.2, 0.5], ids=["short", "another connection is opened"])
 def test_who_waits_for_a_question_of_pgweir_s_is_not_told_to_raise_pool_size(weir, fake, seconds):

@@ -4,12 +4,13 @@ import contextlib
 import re
 import time
 
+import psycopg2
 import pytest
 
 from rawwire import (BEGIN_NOW, bind, copy_data, copy_done, describe, errors, execute, one_statement, parse, query, shape, sync,
                      texts)
 from waiting import SLOWNESS, each, wait_until
-from weir import timed
+from weir import WORKERS, timed
 
 pytestmark = pytest.mark.weir_only
 
@@ -205,6 +206,61 @@ def test_drivers_go_on_after_it(weir, full):
         full.query(BEGIN_NOW)
 
 
+def asked_about_locks(weir, root):
+    """EXPLAIN POOL, once PostgreSQL has said who blocks whom: what helps is to end that client or process."""
+    return weir.wait_until(lambda: any(re.search(root, row["explanation"]) for row in weir.console("EXPLAIN POOL app")), what=root)
+
+
+@pytest.mark.parametrize("who", ["a client of another pool", "a process that is not pgweir's"])
+def test_the_hint_names_who_holds_the_lock_if_postgresql_was_asked_since(weir, who):
+    """The one that all wait for, not one whose transaction has been idle for longer; the log likewise. Nobody once the lock is free."""
+    weir.start_opened("300ms", pool_size=3, max_overflow=0, max_server_connections=20)
+    lock = "SELECT pg_advisory_xact_lock(77)"
+    with weir.raw() as idler, weir.raw() as one, weir.raw() as two, weir.raw(user="reporting") as client, weir.raw() as late, \
+            contextlib.closing(weir.postgres.connect("app")) as outside, outside.cursor() as cursor:
+        idler.query("BEGIN; SELECT 1")
+        if "client" in who:
+            client.query(f"BEGIN; {lock}")
+            number = next(row["client_id"] for row in weir.console("SHOW HOLDERS") if row["user"] == "reporting")
+            root = rf"nd client {number}'s transaction, idle for \S+ m?s \(KILL_CLIENT {number} in the pgweir console\), or set " \
+                r"idle_transaction_timeout"
+        else:
+            cursor.execute(f"BEGIN; {lock}")
+            root = rf"ee in pg_stat_activity whose process {outside.info.backend_pid} is, which has a lock that others wait for; " \
+                rf"pg_terminate_backend\({outside.info.backend_pid}\) ends it"
+        each([one, two]).send(query(f"{lock}; SELECT pg_sleep(600)"))
+        wait_until(lambda: len(weir.postgres.backends(wait_event_type="Lock")) == 2)
+        reply, _ = late.ask(query("SELECT 1"))
+        assert not re.search(root, reply.error["H"]), reply.error["H"]            # nobody has asked PostgreSQL
+        weir.wait_until(lambda: re.search(root, str(weir.console("EXPLAIN POOL app"))), what="EXPLAIN POOL to know")
+        reply, _ = late.ask(query("SELECT 1"))
+        if WORKERS == 1:                        # of another worker's clients only the console knows what they do
+            assert re.fullmatch(rf"[ES]{root}\.", reply.error["H"]), reply.error
+            weir.wait_until(lambda: re.search(rf"pool app/web (is|was) exhausted.*; hint: [ES]{root}", weir.log()), what="the log")
+        client.query("ROLLBACK")
+        cursor.execute("ROLLBACK")
+        wait_until(lambda: len(weir.postgres.backends(wait_event="PgSleep")) == 1)      # the other one waits for the first
+        reply, _ = late.ask(query("SELECT 1"))
+        assert "client" not in who or not re.search(root, reply.error["H"]), reply.error
+        for row in weir.console("SHOW HOLDERS"):
+            if row["state"] == "running":
+                weir.console(f"KILL_CLIENT {row['client_id']}")
+
+
+def test_who_waits_in_a_login_has_an_application_name(weir, full):
+    """A login whose settings nobody has had before waits for a server: SHOW CLIENTS and WAITERS, and the log's line of its end."""
+    weir.reload(pool_size=1, pool_timeout="10min")
+    with pytest.raises(psycopg2.OperationalError, match="terminating connection"):
+        waiting = weir.in_background(psycopg2.connect, weir.dsn(application_name="newcomer", options="-c work_mem=4567kB"))
+        weir.wait_waiting(1)
+        for command in ("SHOW CLIENTS", "SHOW WAITERS"):
+            assert "newcomer" in {row["application_name"] for row in weir.console(command)}, command
+        row, = (row for row in weir.console("SHOW CLIENTS") if row["application_name"] == "newcomer")
+        weir.console(f"KILL_CLIENT {row['id']}")
+        waiting.result()
+    weir.wait_until(lambda: re.search(rf'client {row["id"]} \(.*application "newcomer"', weir.log()), what="the log")
+
+
 LOCK = (r"[Ii]ts own application at the same address holds 4 connections, waits for others meanwhile, and nobody moves\. If each of 6 "
         r"processes needs 2 at a time, 7 connections \(pool_size \+ max_overflow\) cannot lock, and fewer can\.")
 
@@ -227,7 +283,7 @@ def test_processes_that_hold_one_connection_and_wait_for_another_are_told_which_
         for wire in waiting:            # those that have timed out are processes, too: each is told of the same size
             first, _ = wire.read_until("Z")
             assert first.sqlstate == "53300" and re.fullmatch(LOCK + r" Else see SHOW HOLDERS\.", first.error["H"]), first.error
-        weir.wait_until(lambda: re.search(r"pool app/web (is|was) exhausted.*; its own application at the same address holds 4 conn",
+        weir.wait_until(lambda: re.search(r"pool app/web (is|was) exhausted.*; hint: Its own application at the same address holds 4 conn",
                                           weir.log()), what="the line of the log")
         weir.reload(pool_size=7, max_overflow=0)
         for wire in inner:

@@ -278,6 +278,8 @@ def test_a_silent_name_server_is_given_up_as_its_options_say(weir, tmp_path, opt
                resolv_conf=names.resolv_conf, pool_timeout="30s")
     reply, seconds = failing(login_and_query, weir)
     assert reply.sqlstate == "08001" and "DNS" in reply.error["M"] + reply.error.get("D", ""), reply.error
+    assert reply.error["H"] == ("Check that the name servers know this name (resolv_conf, else /etc/resolv.conf), and "
+                                "upstream in pgweir.ini."), reply.error
     assert lasts - 0.5 < seconds < 18 * SLOWNESS, seconds
 
 
