@@ -70,6 +70,11 @@ NOTHING(report_failure, "failed", struct exchange *x, const struct fail *why, en
 	const char *event)
 NOTHING(policy_distrust, "distrust", struct policy *p, uint64_t now_us)
 void
+report_transaction_lost(struct exchange *x, struct server *srv)
+{
+	x->pool->database->counters.transactions[TE_LOST]++;
+}
+void
 report_flushed(struct exchange *x, struct server *srv)
 {
 }
