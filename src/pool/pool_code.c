@@ -287,14 +287,14 @@ pool_code_changed(struct pool *pool, unsigned risk)
 {
 	struct database_code *code = pool->code;
 
-	/* this code is of several databases, so code_news_changed() may miss it */
+	/* this code is of several databases, so code_registry_changed() may miss it */
 	if (strcmp(code->database, pool->target->database) != 0)
 		database_code_changed(code, risk);
-	code_news_changed(pool->set->s.news, pool->target->database, risk);
+	code_registry_changed(pool->set->s.code_registry, pool->target->database, risk);
 }
 
 void
 pool_set_databases_changed(struct pool_set *set)
 {
-	code_news_changed(set->s.news, NULL, RISK_KEEPS);
+	code_registry_changed(set->s.code_registry, NULL, RISK_KEEPS);
 }

@@ -46,7 +46,7 @@ pool_set_new(const struct pool_set_settings *settings, struct event_base *base, 
 	set->s = *settings;
 	set->own_env = *set->s.env;
 	set->own_env.owner_ops = set->s.companions->own;
-	code_store_init(&set->codes, set->s.seed, set->s.news);
+	code_store_init(&set->codes, set->s.seed, set->s.code_registry);
 	set->databases.codes = &set->codes;
 	set->log = log;
 	set->random = set->databases.seed = set->backends.seed = set->s.seed;

@@ -39,7 +39,7 @@ struct pool_split {
 struct pool_set_settings {
 	const struct server_env *env; /* its owner_ops must be pool_set_owner_ops */
 	const struct pool_companions *companions;
-	struct code_news *news; /* database_code.h; shared by all sets */
+	struct code_registry *code_registry; /* database_code.h; shared by all sets */
 	struct pool_workers *pool_workers; /* pool_workers.h; NULL if all pools live here */
 	struct pool_set *const *crew; /* the sets of all workers, by number; not read until all of them are there */
 	struct pool_split split; /* how pools are split between all workers; zeroed if this set is alone */

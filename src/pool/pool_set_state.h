@@ -8,7 +8,7 @@
  *   pool_fresh.c    the settings of a fresh server, for all shards of a pool
  *   pool_transfer.c servers that are transferred to the shard of a pool on another worker
  *   standby_pools.c standby pools, which have the servers of standbys; finds the servers of the primary
- *   pool_code.c     state that the code of a pool's database could touch; database_code_news.c: all databases' code
+ *   pool_code.c     state that the code of a pool's database could touch; code_registry.c: all databases' code
  *   pool_defaults.c ALTER ROLE and ALTER DATABASE ... SET: servers that began with other settings are replaced
  *   pool_health_check.c  checks if hosts that could not be reached can be reached again
  *   pool_use.c      visits pools, and measures the use of their connections

@@ -154,7 +154,7 @@ worker_make(struct worker *k, struct fail *why)
 	ps.last_id = &k->weir->shared.last_id;
 	ps.lives = &k->weir->shared.lives;
 	ps.seed = seeds[SEED_POOLS];
-	ps.news = k->weir->shared.news;
+	ps.code_registry = k->weir->shared.code_registry;
 	ps.pool_workers = k->weir->shared.pool_workers;
 	ps.crew = k->weir->shared.pools;
 	ps.split = k->weir->split;

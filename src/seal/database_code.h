@@ -12,8 +12,8 @@
  * program, or a function) are noticed when the code's version differs. After SQL that may make such a change
  * (RISK_CODE), all state is washed off its server.
  *
- *   database_code.c       asks, and keeps the answer
- *   database_code_news.c  finds the struct of each database; tells all loops of DDL that one has seen
+ *   database_code.c  asks, and keeps the answer
+ *   code_registry.c  finds the struct of each database; notes DDL that one loop has seen in the structs of all loops
  *
  * The answer also has the versions of the settings that sessions begin with (role_settings.h).
  *
@@ -34,7 +34,7 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
-struct code_news; /* database_code_news.c: the databases of all loops, and their lock */
+struct code_registry; /* the structs database_code of all loops, and their lock; code_registry.c */
 
 #define CODE_DATABASE_MAX 256u
 #define CODE_NAMES_MAX 200u /* custom settings */
@@ -110,8 +110,8 @@ struct database_code {
 	uint64_t answered_by; /* code_host.host of the last answer; 0 if there is none */
 	const char *harmless; /* what harmless_code declares, as value_code() writes it; NULL or "" if nothing */
 	struct buf question; /* the text of the last question, if it has what harmless declares */
-	struct code_news *news; /* NULL if no other loop is concerned */
-	LIST_ENTRY(database_code) in_news; /* guarded */
+	struct code_registry *registry; /* NULL if the struct is in none, as no other loop is concerned */
+	LIST_ENTRY(database_code) in_registry; /* guarded */
 	char database[CODE_DATABASE_MAX]; /* PostgreSQL's name of the database; cut if it is too long for any name */
 	/* the value of `changed` at the last question, and at the question that was answered last */
 	uint64_t changed_asked, changed_answered;
@@ -218,15 +218,16 @@ database_code_is_unread(const struct database_code *code)
 	return code->asked == CODE_ANY && code->has_code;
 }
 
-/* --- database_code_news.c --- */
-struct code_news *code_news_new(void); /* for all loops of a process */
-void code_news_free(struct code_news *news); /* call it after the last database has left; news may be NULL */
-/* Makes a zeroed struct of this loop known to the other loops. database is PostgreSQL's name of the database. */
-void database_code_join(struct database_code *code, struct code_news *news, const char *database);
+/* --- code_registry.c --- */
+struct code_registry *code_registry_new(void); /* for all loops of a process */
+/* Call this after the last database has left. registry may be NULL. */
+void code_registry_free(struct code_registry *registry);
+/* Adds a zeroed struct of this loop to the registry. database is PostgreSQL's name of the database. */
+void database_code_join(struct database_code *code, struct code_registry *registry, const char *database);
 void database_code_leave(struct database_code *code); /* code need not have joined */
 /* Does database_code_changed() on all loops for all databases of this name (PostgreSQL's); for all databases if
  * NULL. */
-void code_news_changed(struct code_news *news, const char *database, unsigned risk);
+void code_registry_changed(struct code_registry *registry, const char *database, unsigned risk);
 /* Take and release the lock. */
 void database_code_lock(const struct database_code *code);
 void database_code_unlock(const struct database_code *code);
@@ -234,16 +235,16 @@ void database_code_unlock(const struct database_code *code);
 /* A store has one struct database_code for each database of PostgreSQL's that pools of one loop lead to, however many
  * names and users that database has here. The store owns each as long as there are references. */
 struct pool;
-struct stored_code; /* database_code_news.c */
+struct stored_code; /* code_registry.c */
 TAILQ_HEAD(stored_codes, stored_code);
 struct code_store {
-	struct code_news *news; /* NULL if there is no other loop */
+	struct code_registry *registry; /* NULL if there is no other loop */
 	uint64_t seed; /* of the hash table; random, because names come from clients */
 	struct stored_code *table;
 	struct stored_codes in_use; /* the databases that may be due to be asked about */
 };
 
-void code_store_init(struct code_store *all, uint64_t seed, struct code_news *news);
+void code_store_init(struct code_store *all, uint64_t seed, struct code_registry *registry);
 /* Returns a new reference to the code with this key, which is made if there is none; NULL without memory. The key is
  * two strings: one for the database and its hosts (pool_target_home), and database_code.harmless. */
 struct database_code *code_store_get(struct code_store *all, const void *key, size_t len, const char *database);
