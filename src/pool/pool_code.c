@@ -19,7 +19,7 @@ pool_code_ask(struct server *srv)
 }
 
 enum code_turn
-pool_code_turn(const struct server *srv, unsigned parts, uint64_t made)
+pool_code_turn(const struct server *srv, unsigned parts, uint64_t ddl_at_keeps)
 {
 	const struct pool *pool = srv->owner;
 	bool is_free = !srv->loan.has_run || (parts & STATE_BACKEND) != 0;
@@ -27,7 +27,7 @@ pool_code_turn(const struct server *srv, unsigned parts, uint64_t made)
 	return pool->main != NULL || !pool->is_sealed || pool->code != pooled_of(srv->conn)->code ||
 		       srv->role == SERVER_CONSOLE
 		   ? CODE_GO
-		   : database_code_turn(pool->code, made, is_free, pool_set_now(pool->set));
+		   : database_code_turn(pool->code, ddl_at_keeps, is_free, pool_set_now(pool->set));
 }
 
 static void
@@ -47,13 +47,13 @@ pool_code_hold(struct server *srv, const char **question)
 	enum code_turn turn;
 
 	if (srv->reset.asked_us == 0)
-		p->code_made = p->code->made;
-	turn = pool_code_turn(srv, srv->reset.todo.parts, p->code_made);
+		p->ddl_at_keeps = p->code->ddl_at_keeps;
+	turn = pool_code_turn(srv, srv->reset.todo.parts, p->ddl_at_keeps);
 	if (turn == CODE_ASK)
 		*question = pool_code_ask(srv);
 	if (turn != CODE_GO)
 		hold(&srv->reset, *srv->env->now_us);
-	else if (srv->reset.asked_us != 0 && !database_code_has_answer(p->code, p->code_made))
+	else if (srv->reset.asked_us != 0 && !database_code_has_answer(p->code, p->ddl_at_keeps))
 		srv->reset.todo.parts |= STATE_BACKEND; /* no answer has come, so the effects of its SQL are unknown */
 	return turn != CODE_GO;
 }
@@ -62,7 +62,7 @@ bool
 pool_code_frees(const struct server *srv)
 {
 	return srv->state == SV_RESET && srv->reset.sent == RESET_IS_HELD && srv->ledger.count == 0 &&
-	       pool_code_turn(srv, srv->reset.todo.parts, pooled_of(srv->conn)->code_made) != CODE_WAIT;
+	       pool_code_turn(srv, srv->reset.todo.parts, pooled_of(srv->conn)->ddl_at_keeps) != CODE_WAIT;
 }
 
 /* --- the answer --- */

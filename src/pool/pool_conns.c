@@ -411,8 +411,9 @@ pool_return(struct server *srv, unsigned parts, uint64_t now_us)
 	code_store_used(&pool->set->codes, code, pool, now_us);
 	parts |= (gucs_leaves(srv->gucs) & GUCS_LEAVES_TIMERS) != 0 ? (unsigned)WASH_TIMERS : 0u;
 	if (!database_code_is_known(code, now_us + CODE_AHEAD_US) && pool->is_sealed) {
-		turn = pool_code_turn(srv, parts, code->made);
-		if (pool->main != NULL && code->refused_until_us == 0 && !database_code_has_answer(code, code->made))
+		turn = pool_code_turn(srv, parts, code->ddl_at_keeps);
+		if (pool->main != NULL && code->refused_until_us == 0 &&
+		    !database_code_has_answer(code, code->ddl_at_keeps))
 			parts |= STATE_BACKEND; /* a standby is never asked: see ask_about_code() */
 	}
 	if (parts != 0 || turn != CODE_GO || has_orphaned_replies(srv)) {

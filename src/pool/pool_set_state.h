@@ -43,7 +43,7 @@ struct pooled {
 	struct pool_backend *checked; /* the backend that the server was opened to check; NULL after the result */
 	bool is_kept; /* the connection was opened to check a backend, and may be lent like any other afterwards */
 	uint32_t code_question; /* the database_code.question_number that the server owes an answer to; 0 for none */
-	uint64_t code_made; /* database_code.made when washing began */
+	uint64_t ddl_at_keeps; /* database_code.ddl_at_keeps when washing began */
 	bool is_code_late; /* the server's answer took CODE_ANSWER_US or longer */
 	unsigned heeded; /* pool_code_heeded() on the worker that the server comes from */
 	struct {
@@ -161,7 +161,8 @@ const char *pool_code_ask(struct server *srv); /* returns the query for srv */
 void pool_code_row(struct server *srv, const uint8_t *body, size_t len, bool is_whole); /* for server_owner_ops */
 const char *pool_code_answered(struct server *srv, bool ok);
 bool pool_code_hold(struct server *srv, const char **question);
-enum code_turn pool_code_turn(const struct server *srv, unsigned parts, uint64_t made); /* see database_code_turn() */
+enum code_turn pool_code_turn(const struct server *srv, unsigned parts,
+			      uint64_t ddl_at_keeps); /* see database_code_turn() */
 /* returns true if srv was held for an answer, and need not wait longer */
 bool pool_code_frees(const struct server *srv);
 void pool_code_gone(struct server *srv); /* srv ends, and will not answer any more */

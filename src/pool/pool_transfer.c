@@ -10,7 +10,7 @@
  *   struct pooled
  *   kept        conn (the policy's: policy_shard.c), srv, is_kept, heeded, defaults
  *   re-pointed  pool, target, code
- *   reset       code_question, code_made: the server was not asked on the new worker
+ *   reset       code_question, ddl_at_keeps: the server was not asked on the new worker
  *   nothing     policy_knows, is_logged: for the end; checked, is_code_late: such a server is not transferred
  */
 #include "pool/pool_set_state.h"
@@ -66,7 +66,7 @@ join(struct pool *pool, struct pooled *p)
 	p->code = code_store_ref(pool->code);
 	pool_target_unref(old);
 	p->code_question = 0;
-	p->code_made = 0;
+	p->ddl_at_keeps = 0;
 	p->conn.is_recycle_due |= pool_defaults_check_old(pool, p);
 	TAILQ_INSERT_TAIL(&pool->servers, p->srv, all);
 	pool->set->server_count++;

@@ -56,14 +56,14 @@ database_code_unlock(const struct database_code *code)
 static void
 note_ddl(struct database_code *code, unsigned risk)
 {
-	code->changed++;
+	code->ddl_count++;
 	code->believed_until_us = 0;
 	if ((risk & RISK_KEEPS) != 0)
-		code->made = code->changed;
+		code->ddl_at_keeps = code->ddl_count;
 	if ((risk & (RISK_KEEPS | RISK_REACHES)) != 0)
-		code->named = code->changed;
+		code->ddl_at_reaches = code->ddl_count;
 	if ((risk & (RISK_KEEPS | RISK_REACHES | RISK_FEARED)) != 0)
-		code->reached = code->changed;
+		code->ddl_at_feared = code->ddl_count;
 }
 
 void

@@ -98,11 +98,12 @@ struct database_code {
 	uint64_t cost_us; /* the shortest time of a cheap question since the last full answer; 0 if none was asked */
 	uint64_t read_asked_us, read_cost_us; /* when the last full answer was asked for, and how long it took */
 	_Atomic uint64_t believed_until_us; /* 0 if there is no answer, or DDL was seen since it was asked for */
-	_Atomic uint64_t changed; /* how often DDL was seen */
-	_Atomic uint64_t made; /* the value of changed at the last DDL with RISK_KEEPS */
-	/* the value of changed at the last DDL with RISK_KEEPS, RISK_REACHES or RISK_FEARED */
-	_Atomic uint64_t reached;
-	uint64_t named; /* like `reached`, but without RISK_FEARED; guarded by the lock */
+	_Atomic uint64_t ddl_count; /* how often DDL was seen; the ddl_at_* fields are copies of earlier values */
+	_Atomic uint64_t ddl_at_keeps; /* ddl_count at the last DDL with RISK_KEEPS */
+	/* ddl_count at the last DDL with RISK_KEEPS, RISK_REACHES or RISK_FEARED */
+	_Atomic uint64_t ddl_at_feared;
+	/* ddl_count at the last DDL with RISK_KEEPS or RISK_REACHES; guarded by the lock */
+	uint64_t ddl_at_reaches;
 	uint64_t full_answer_us; /* when the last full answer came */
 	uint64_t reaches_us; /* when a full answer last came by which more names may reach such code than before */
 	struct code_host *hosts; /* owned: pool_defaults.c */
@@ -113,8 +114,8 @@ struct database_code {
 	struct code_registry *registry; /* NULL if the struct is in none, as no other loop is concerned */
 	LIST_ENTRY(database_code) in_registry; /* guarded */
 	char database[CODE_DATABASE_MAX]; /* PostgreSQL's name of the database; cut if it is too long for any name */
-	/* the value of `changed` at the last question, and at the question that was answered last */
-	uint64_t changed_asked, changed_answered;
+	uint64_t ddl_at_question; /* ddl_count at the last question */
+	uint64_t ddl_at_answer; /* ddl_count at the question that was answered last */
 	bool is_settled; /* no DDL was seen between the question of the last answer and that answer */
 	uint64_t refused_until_us; /* 0, or until when nothing is asked, because the last question has failed */
 	unsigned earlier_risks; /* STATE_BACKEND and RISK_CONTEXT of earlier answers; a standby may have that code */
@@ -177,25 +178,27 @@ database_code_plan_risk(const struct database_code *code)
 	if (code->answer == NULL)
 		return RISK_CONTEXT;
 	return (risk_names_all(code->answer->risks) & RISK_CONTEXT) |
-	       (code->changed_answered != code->changed ? RISK_CONTEXT : 0u);
+	       (code->ddl_at_answer != code->ddl_count ? RISK_CONTEXT : 0u);
 }
 /* Returns true if it is time to ask on an idle connection. */
 bool database_code_is_due(const struct database_code *code, uint64_t now_us);
-/* Returns true if the answer is newer than the DDL that set code->made to this value. */
+/* Returns true if the answer is newer than the DDL that set code->ddl_at_keeps to this value. */
 static inline bool
-database_code_has_answer(const struct database_code *code, uint64_t made)
+database_code_has_answer(const struct database_code *code, uint64_t ddl_at_keeps)
 {
-	return code->answer != NULL && code->changed_answered >= made;
+	return code->answer != NULL && code->ddl_at_answer >= ddl_at_keeps;
 }
 enum code_turn {
 	CODE_GO,
 	CODE_ASK, /* ask on this server, which goes on after the answer */
 	CODE_WAIT /* hold the server until there is an answer that is new enough, or it may ask itself */
 };
-/* Returns what to do with a server that came back when code->made was `made`. The server may have run functions that
- * were made until then and leave what nothing resets, so it must not be lent before an answer shows these functions.
- * is_free: the server has run nothing, or will be closed in any case, so it does not wait, but may ask. */
-enum code_turn database_code_turn(const struct database_code *code, uint64_t made, bool is_free, uint64_t now_us);
+/* Returns what to do with a server that came back when code->ddl_at_keeps had this value. The server may have run
+ * functions that were made until then and leave what nothing resets, so it must not be lent before an answer shows
+ * these functions. is_free: the server has run nothing, or will be closed in any case, so it does not wait, but may
+ * ask. */
+enum code_turn database_code_turn(const struct database_code *code, uint64_t ddl_at_keeps, bool is_free,
+				  uint64_t now_us);
 /* Call this after ALTER ROLE or ALTER DATABASE: the next server that comes back asks; no client waits for the
  * answer. */
 void database_code_altered(struct database_code *code, uint64_t now_us);

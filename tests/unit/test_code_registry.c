@@ -67,10 +67,10 @@ see_ddl(unsigned number, void *arg)
 	struct database_code *own = &w->codes[number];
 
 	for (unsigned i = 0; i < ROUNDS; i++) {
-		uint64_t before = own->changed;
+		uint64_t before = own->ddl_count;
 
 		answer(own, T0 + i * 10000);
-		if (database_code_is_known(own, T0 + i * 10000 + 2000) && own->changed_answered < before)
+		if (database_code_is_known(own, T0 + i * 10000 + 2000) && own->ddl_at_answer < before)
 			w->wrong++;
 		if (i % 4 == number % 4)
 			code_registry_changed(w->registry, "app", RISK_KEEPS);
@@ -86,9 +86,9 @@ Test(code_registry, loops_see_and_ask_at_once)
 		join(&w.codes[i], w.registry, "app");
 	in_threads(see_ddl, &w);
 	cr_expect_eq(w.wrong, 0);
-	seen = w.codes[0].changed;
+	seen = w.codes[0].ddl_count;
 	for (unsigned i = 0; i < THREADS; i++) {
-		cr_expect_eq(w.codes[i].changed, seen);
+		cr_expect_eq(w.codes[i].ddl_count, seen);
 		answer(&w.codes[i], T0 + ROUNDS * 10000);
 		database_code_fini(&w.codes[i]);
 	}
