@@ -114,7 +114,7 @@ struct stored_code {
 	UT_hash_handle hh;
 	uint32_t uses;
 	struct pool *last; /* the pool that used the code last; NULL if that pool has gone */
-	bool is_in_use; /* in code_store.in_use */
+	bool is_watched; /* in code_store.watched */
 	TAILQ_ENTRY(stored_code) link;
 	char key[]; /* two strings: see code_store_get() */
 };
@@ -124,7 +124,7 @@ code_store_init(struct code_store *all, uint64_t seed, struct code_registry *reg
 {
 	all->seed = seed;
 	all->registry = registry;
-	TAILQ_INIT(&all->in_use);
+	TAILQ_INIT(&all->watched);
 }
 
 struct database_code *
@@ -153,9 +153,9 @@ code_store_ref(struct database_code *code)
 static void
 leave_list(struct code_store *all, struct stored_code *c)
 {
-	if (c->is_in_use)
-		TAILQ_REMOVE(&all->in_use, c, link);
-	c->is_in_use = false;
+	if (c->is_watched)
+		TAILQ_REMOVE(&all->watched, c, link);
+	c->is_watched = false;
 }
 
 void
@@ -181,10 +181,10 @@ code_store_used(struct code_store *all, struct database_code *code, struct pool 
 
 	code->used_us = now_us;
 	c->last = by;
-	if (c->is_in_use)
+	if (c->is_watched)
 		return;
-	TAILQ_INSERT_TAIL(&all->in_use, c, link);
-	c->is_in_use = true;
+	TAILQ_INSERT_TAIL(&all->watched, c, link);
+	c->is_watched = true;
 }
 
 void
@@ -201,7 +201,7 @@ code_store_tick(struct code_store *all, void (*ask)(struct pool *pool, uint64_t 
 {
 	struct stored_code *c, *next;
 
-	for (c = TAILQ_FIRST(&all->in_use); c != NULL; c = next) {
+	for (c = TAILQ_FIRST(&all->watched); c != NULL; c = next) {
 		next = TAILQ_NEXT(c, link);
 		if (c->code.used_us <= c->code.asked_us && c->code.incoming == NULL)
 			leave_list(all, c);

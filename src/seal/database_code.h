@@ -244,7 +244,8 @@ struct code_store {
 	struct code_registry *registry; /* NULL if there is no other loop */
 	uint64_t seed; /* of the hash table; random, because names come from clients */
 	struct stored_code *table;
-	struct stored_codes in_use; /* the databases that may be due to be asked about */
+	/* the codes that code_store_tick() looks at, because pools have used them since the last question */
+	struct stored_codes watched;
 };
 
 void code_store_init(struct code_store *all, uint64_t seed, struct code_registry *registry);
