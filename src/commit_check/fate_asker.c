@@ -5,7 +5,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#define BACKOFF_FIRST_US (20 * US_PER_MS)
+#define BACKOFF_MIN_US (20 * US_PER_MS)
 #define BACKOFF_MAX_US (500 * US_PER_MS)
 /* after this time the connection is given up, because another host may be the primary by now */
 #define ANSWER_US (3 * US_PER_S)
@@ -47,7 +47,7 @@ ask(struct fate_asker *a, struct fate_question *q)
 	a->fate = FATE_AGAIN;
 	a->is_standby = false;
 	q->asked++;
-	q->next_us = now_of(a) + backoff_us(q->asked, BACKOFF_FIRST_US, BACKOFF_MAX_US, &a->conn.random);
+	q->next_us = now_of(a) + backoff_us(q->asked, BACKOFF_MIN_US, BACKOFF_MAX_US, &a->conn.random);
 	dedicated_ask(&a->conn, &sql);
 }
 
@@ -182,8 +182,8 @@ on_free(struct dedicated *d)
 
 /* The cause of any failed login may pass before the deadline. */
 static const struct dedicated_ops conn_ops = {
-	.first_us = BACKOFF_FIRST_US,
-	.most_us = BACKOFF_MAX_US,
+	.backoff_min_us = BACKOFF_MIN_US,
+	.backoff_max_us = BACKOFF_MAX_US,
 	.answer_us = ANSWER_US,
 	.up = on_up,
 	.row = on_row,

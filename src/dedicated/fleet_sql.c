@@ -206,7 +206,7 @@ fleet_read_row(struct fleet_answer *a, const uint8_t *body, size_t len)
 		return;
 	if (kind[0] == 'g') {
 		a->listed = take_number(&r);
-		a->conns = take_number(&r);
+		a->fleet_conns = take_number(&r);
 		a->granted = take_number(&r);
 		a->is_marked = take_bool(&r);
 		a->is_counted = true;

@@ -52,8 +52,8 @@ struct fleet_question {
 };
 
 struct fleet_answer {
-	bool is_counted; /* true if listed, conns, granted and is_marked are known */
-	uint32_t listed, conns, granted;
+	bool is_counted; /* true if listed, fleet_conns, granted and is_marked are known */
+	uint32_t listed, fleet_conns, granted;
 	/* PostgreSQL has the new mark, which includes `granted`; if false, it has the previous mark, and nothing was
 	 * granted */
 	bool is_marked;
@@ -93,7 +93,7 @@ struct fleet_conn {
 	struct circuit_member circuit;
 	struct policy_orders orders;
 	struct timer timer;
-	bool is_lost; /* the logins under way are to be closed */
+	bool must_abandon_logins; /* PostgreSQL has dropped the mark for the logins that are under way */
 	bool is_standby; /* true if PostgreSQL is a standby, where NOTIFY does not work */
 	/* news: the present news for the pools; told_news: the news that they were told last */
 	struct budget_news news, told_news;
@@ -105,8 +105,8 @@ struct fleet_conn {
 	uint64_t taken; /* at the last answer: how many connections the budget has taken since it was made */
 	uint32_t refusals; /* checks in a row that granted less than was asked for */
 	uint32_t found_others; /* connections beyond the reported ones, at the last look */
-	/* conns: fleet connections that existed at the last answer; expected: fleet connections that should exist */
-	uint32_t conns, expected;
+	uint32_t fleet_conns; /* the fleet connections that existed at the last answer */
+	uint32_t expected_conns; /* the fleet connections that should exist */
 	uint64_t missed_us; /* when the number of fleet connections fell last */
 	uint32_t marked; /* the mark that PostgreSQL has */
 	uint32_t auto_limit; /* the limit for budget_connections = auto; 0 if not known */

@@ -19,8 +19,8 @@
 #define ANSWER_US (5 * US_PER_S)
 #define REFUSALS_MAX 8 /* a host that is being promoted refuses to answer for a moment */
 #define REFUSED_US (5 * US_PER_S) /* until a host that refuses to report its identity is asked again */
-#define BACKOFF_FIRST_US (50 * US_PER_MS)
-#define BACKOFF_MOST_US (500 * US_PER_MS)
+#define BACKOFF_MIN_US (50 * US_PER_MS)
+#define BACKOFF_MAX_US (500 * US_PER_MS)
 #define SILENCE_COSTS 4 /* an answer may take this many times as long as the slowest recent reading */
 #define WORD_SINCE 19 /* the major version with WAIT FOR LSN */
 #define SECOND_LOOK_US (1 * US_PER_MS)
@@ -565,8 +565,8 @@ on_closed(struct dedicated *d)
 }
 
 static const struct dedicated_ops conn_ops = {
-	.first_us = BACKOFF_FIRST_US,
-	.most_us = BACKOFF_MOST_US,
+	.backoff_min_us = BACKOFF_MIN_US,
+	.backoff_max_us = BACKOFF_MAX_US,
 	.answer_us = ANSWER_US,
 	.topic = "reads",
 	.up = on_up,

@@ -8,8 +8,8 @@
  */
 #include "policy/policy_queue.h"
 
-#define BACKOFF_FIRST_US (50 * 1000u)
-#define BACKOFF_MOST_US (15 * SECOND_US)
+#define BACKOFF_MIN_US (50 * 1000u)
+#define BACKOFF_MAX_US (15 * SECOND_US)
 #define BACKOFF_ASKED_US (400 * 1000u) /* the longest back-off while clients ask */
 #define LOWERED_FOR_US (30 * SECOND_US)
 #define MIN_IDLE_RETRY_US SECOND_US
@@ -98,10 +98,10 @@ note_failure(struct policy *p, enum connect_failure kind, bool is_fatal, uint64_
 			return;
 	}
 	if (p->failed_count == 0 || started_us > p->backed_off_us || started_us >= p->backoff_until_us) {
-		uint64_t most_us = is_asked ? BACKOFF_ASKED_US : BACKOFF_MOST_US;
+		uint64_t max_us = is_asked ? BACKOFF_ASKED_US : BACKOFF_MAX_US;
 
 		p->backoff_until_us =
-		    policy_add_us(now_us, backoff_us(p->failed_count++, BACKOFF_FIRST_US, most_us, &p->random));
+		    policy_add_us(now_us, backoff_us(p->failed_count++, BACKOFF_MIN_US, max_us, &p->random));
 		p->backed_off_us = now_us;
 	}
 }

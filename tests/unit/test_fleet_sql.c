@@ -239,7 +239,7 @@ Test(fleet_sql, others_read_what_it_says_whatever_the_numbers_are)
 #define M "\0\0\0\1m"
 
 struct seen {
-	uint32_t listed, conns, granted, is_marked, is_counted, has_identity, pid, unreserved_slots, is_standby,
+	uint32_t listed, fleet_conns, granted, is_marked, is_counted, has_identity, pid, unreserved_slots, is_standby,
 	    is_held, lock_pid, members, strangers;
 };
 
@@ -253,19 +253,19 @@ static const struct {
 	      "42\0\0\0\1"
 	      "6\0\0\0\1"
 	      "7\0\0\0\1t" NULL_COLUMN),
-	  { .listed = 42, .conns = 6, .granted = 7, .is_marked = 1, .is_counted = 1 } },
+	  { .listed = 42, .fleet_conns = 6, .granted = 7, .is_marked = 1, .is_counted = 1 } },
 	{ "a mark that did not come to stand",
 	  ROW("\0\6" G "\0\0\0\2"
 	      "42\0\0\0\1"
 	      "6\0\0\0\1"
 	      "7\0\0\0\1f" NULL_COLUMN),
-	  { .listed = 42, .conns = 6, .granted = 7, .is_counted = 1 } },
+	  { .listed = 42, .fleet_conns = 6, .granted = 7, .is_counted = 1 } },
 	{ "a count cut short, before the mark",
 	  ROW("\0\4" G "\0\0\0\2"
 	      "42\0\0\0\1"
 	      "6\0\0\0\1"
 	      "7"),
-	  { .listed = 42, .conns = 6, .granted = 7, .is_counted = 1 } },
+	  { .listed = 42, .fleet_conns = 6, .granted = 7, .is_counted = 1 } },
 	{ "a count of NULL", ROW("\0\5" G NULL_COLUMN NULL_COLUMN NULL_COLUMN NULL_COLUMN), { .is_counted = 1 } },
 	{ "a count of nothing", ROW("\0\1" G), { .is_counted = 1 } },
 	{ "a count that is no number",
@@ -280,7 +280,7 @@ static const struct {
 	      "999999999999999999999999999999\0\0\0\1"
 	      "6\0\0\0\1"
 	      "3\0\0\0\1t"),
-	  { .conns = 6, .granted = 3, .is_marked = 1, .is_counted = 1 } },
+	  { .fleet_conns = 6, .granted = 3, .is_marked = 1, .is_counted = 1 } },
 	{ "who",
 	  ROW("\0\4" W "\0\0\0\4"
 	      "4321\0\0\0\1f\0\0\0\2"
@@ -344,7 +344,7 @@ static const struct {
 	      "42\0\0\0\1"
 	      "6\0\0\0\1"
 	      "7\0\0\0\1t"),
-	  { .listed = 42, .conns = 6, .granted = 7, .is_marked = 1, .is_counted = 1 } },
+	  { .listed = 42, .fleet_conns = 6, .granted = 7, .is_marked = 1, .is_counted = 1 } },
 	{ "what set_config() and locks return", ROW("\0\1\0\0\0\2read"), { 0 } },
 	{ "a kind that is not known",
 	  ROW("\0\2\0\0\0\1x\0\0\0\1"
@@ -374,7 +374,7 @@ static struct seen
 seen_of(const struct fleet_answer *a)
 {
 	return (struct seen){ a->listed,
-			      a->conns,
+			      a->fleet_conns,
 			      a->granted,
 			      a->is_marked,
 			      a->is_counted,
@@ -404,7 +404,7 @@ Test(fleet_sql, a_row_says_what_its_first_column_is_and_nothing_else)
 			  "%u, lock %u, members %u, strangers %u, stewards %u",
 			  row->rule, seen.listed, seen.granted, seen.is_marked, seen.is_counted, seen.has_identity,
 			  seen.pid, seen.unreserved_slots, seen.is_standby, seen.is_held, seen.lock_pid, seen.members,
-			  seen.strangers, seen.conns);
+			  seen.strangers, seen.fleet_conns);
 	}
 }
 
@@ -493,7 +493,7 @@ Test(fleet_sql, a_column_longer_than_any_of_ours_is_skipped)
 	put_column(&b, "t");
 	read_row(&a, &b);
 	cr_expect_eq(a.listed, 0);
-	cr_expect_eq(a.conns, 6);
+	cr_expect_eq(a.fleet_conns, 6);
 	cr_expect_eq(a.granted, 4, "the columns behind it are read");
 	cr_expect(a.is_marked);
 }
