@@ -89,7 +89,7 @@ struct rows {
 void *rows_scratch(struct rows *r, size_t count, size_t size);
 void rows_describe(struct buf *out, const struct column *columns, size_t column_count);
 void rows_add(struct rows *r, const void *row);
-bool rows_like(const struct rows *r, const void *row); /* returns true if rows_add() would add the row */
+bool rows_may_add(const struct rows *r, const void *row); /* returns true if rows_add() would add the row */
 
 /* Matches SQL's LIKE: % is any text, _ is any character (of UTF-8), and a backslash makes the next character stand for
  * itself. */

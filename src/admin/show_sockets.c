@@ -234,13 +234,13 @@ add_socket(struct rows *rows, struct socket_row *row)
 }
 
 static void
-add_clients(const struct show_env *env, struct rows *rows, bool is_in_use)
+add_clients(const struct show_env *env, struct rows *rows, bool is_active_only)
 {
 	struct socket_row row;
 	const struct client *c;
 
 	for (c = clients_walk(env->host->crew, NULL); c != NULL; c = clients_walk(env->host->crew, c)) {
-		if (is_in_use && c->x.srv == NULL && c->x.state != CL_CONSOLE)
+		if (is_active_only && c->x.srv == NULL && c->x.state != CL_CONSOLE)
 			continue;
 		client_row(env, c, &row);
 		add_socket(rows, &row);
@@ -248,13 +248,13 @@ add_clients(const struct show_env *env, struct rows *rows, bool is_in_use)
 }
 
 static void
-add_servers(const struct show_env *env, struct rows *rows, const struct pool *e, bool is_in_use)
+add_servers(const struct show_env *env, struct rows *rows, const struct pool *e, bool is_active_only)
 {
 	struct socket_row row;
 	const struct server *srv;
 
 	TAILQ_FOREACH(srv, &e->servers, all) {
-		if (is_in_use && srv->state != SV_LENT)
+		if (is_active_only && srv->state != SV_LENT)
 			continue;
 		server_row(env, e, srv, &row);
 		if (srv->borrower != NULL)
@@ -285,14 +285,14 @@ static void
 fill(const struct show_env *env, struct rows *rows)
 {
 	enum command_id id = env->command->row->id;
-	bool is_in_use = id == COMMAND_SHOW_ACTIVE_SOCKETS;
+	bool is_active_only = id == COMMAND_SHOW_ACTIVE_SOCKETS;
 
 	if (id != COMMAND_SHOW_SERVERS)
-		add_clients(env, rows, is_in_use);
+		add_clients(env, rows, is_active_only);
 	for (struct pool *e = show_next_pool(env, NULL); e != NULL && id != COMMAND_SHOW_CLIENTS;
 	     e = show_next_pool(env, e)) {
-		add_servers(env, rows, e, is_in_use);
-		if (!is_in_use)
+		add_servers(env, rows, e, is_active_only);
+		if (!is_active_only)
 			add_listeners(env, rows, e);
 	}
 }

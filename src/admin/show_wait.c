@@ -218,7 +218,7 @@ show_say_wait(const struct show_env *env, const struct client *c, const struct h
 		 policy_is_split(e->policy) ? "about " : "", policy_place(e->policy, &c->x.waiter, env->now_us),
 		 counts.waiting);
 	show_say(env, rows, "The cause: %s", why.detail);
-	if (holder_lock(&c->x, (c->x.waiter.since_us + env->now_us) / 2, lock)[0] != '\0')
+	if (holder_self_deadlock(&c->x, (c->x.waiter.since_us + env->now_us) / 2, lock)[0] != '\0')
 		show_say(env, rows, "In other words, %s.", lock);
 	if (show_say_jam(env, e, list, c->x.waiter.since_us, "What helps", rows))
 		return true;
@@ -308,11 +308,11 @@ without_server(const struct client *c)
 			   : "It is idle: its last request is answered, and it has sent no other";
 	case CL_REJECTING:
 		return "Its request was answered with an error, and pgweir waits for the rest of it";
-	case CL_AWAITING:
+	case CL_AWAITING_LISTENER:
 	case CL_READY_WITHHELD:
 		return "It waits for the connection that listens in its place (SHOW POOLS_EXTENDED, "
 		       "pgweir_pool_listen_connections)";
-	case CL_CATCHING:
+	case CL_CATCHING_UP:
 		return "It waits until a host has replayed what it has written or been shown (SHOW HOSTS)";
 	case CL_DELAYED:
 		return "Its password was wrong, and the answer is delayed (login_failure_delay)";

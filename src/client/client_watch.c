@@ -23,7 +23,7 @@ struct timeouts {
 	/* The fields below show the moment of the last of these timeouts. */
 	uint64_t last_us, last_wall_us;
 	uint32_t in_use, limit, uses[SERVER_USES];
-	char longest[LONGEST_TOLD], lock[FAIL_TEXT_MAX]; /* lock is from holder_lock() */
+	char longest[LONGEST_TOLD], lock[FAIL_TEXT_MAX]; /* lock is from holder_self_deadlock() */
 	char detail[2 * FAIL_TEXT_MAX]; /* what the client was told, with the hint */
 };
 
@@ -87,10 +87,10 @@ client_timed_out(struct exchange *x, const struct fail *why)
 	t->limit = pool->settings.pool_size + pool->settings.max_overflow;
 	memset(t->uses, 0, sizeof(t->uses));
 	TAILQ_FOREACH(srv, &pool->servers, all)
-		if (pool_is_in_use(srv))
+		if (pool_server_is_lent(srv))
 			t->uses[pool_use_of(srv, &since_us)]++;
 	say_longest(pool, now_us, t->longest, sizeof(t->longest));
-	holder_lock(x, now_us - pool->settings.pool_timeout_us / 2, t->lock);
+	holder_self_deadlock(x, now_us - pool->settings.pool_timeout_us / 2, t->lock);
 	snprintf(t->detail, sizeof(t->detail), "%s %s", why->detail, why->hint);
 }
 

@@ -133,7 +133,7 @@ on_row(struct dedicated *d, const uint8_t *body, size_t len, bool is_whole)
 
 	if (q == NULL || !is_whole || !fate_read_answer(body, len, &answer))
 		return; /* fate_ask_end() has no answer of that form */
-	pool_set_lives(a->pool->set, &answer.cluster, &lives);
+	pool_set_exchange_lives(a->pool->set, &answer.cluster, &lives);
 	a->fate = fate_judge(&q->cluster, &q->mark, &answer, &lives, &q->reason);
 	a->is_standby = answer.cluster.is_standby;
 }

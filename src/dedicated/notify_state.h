@@ -61,7 +61,7 @@ struct notify_listener {
 	struct pool *pool;
 	struct notify_listener *next; /* the next listener of the same pool */
 	struct server_env env; /* from dedicated_env() */
-	struct notify_subscribers subscribers, dirty;
+	struct notify_subscribers subscribers, to_flush;
 	/* subscribers that wait to catch up. catching: by the Sync that is under way; catching_next: by the next Sync;
 	 * caught: have caught up, and ops.caught_up is due */
 	struct notify_subscribers catching, catching_next, caught;
@@ -125,7 +125,7 @@ void notify_drop_idle_channels(struct notify_listener *listener, uint64_t now_us
 /* Moves the next channels whose LISTENs may be sent together to *batch: one channel of each subscriber in turn. */
 void notify_take_batch(struct notify_listener *listener, struct notify_channels *batch);
 void notify_channel_free(struct notify_listener *listener, struct notify_channel *ch);
-void notify_set_dirty(struct notify_subscriber *subscriber, bool is_dirty);
+void notify_set_flush_due(struct notify_subscriber *subscriber, bool is_flush_due);
 
 /* --- notify_catch_up.c --- */
 /* `why` is set if the NOTIFY that replaces a Sync failed */

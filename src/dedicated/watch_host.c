@@ -375,7 +375,7 @@ take_meet(struct watch_host *h)
 	h->timeline = h->met.mark.timeline;
 	h->met_us = now_of(h->list);
 	h->last.number = h->lag_us = 0;
-	pool_set_lives(h->list->watch->pools, &h->met.mark, &lives);
+	pool_set_exchange_lives(h->list->watch->pools, &h->met.mark, &lives);
 	cluster_begin_life(h->list->cluster, h->index, &h->met.mark, &lives);
 	if (h->version >= WORD_SINCE)
 		cluster_set_can_wait(h->list->cluster, h->index);
@@ -604,7 +604,7 @@ watched_new(struct watch *w, struct cluster *cluster, uint32_t count)
 		watched_free(d);
 		return NULL;
 	}
-	cluster_watched(d->cluster, w->wake, w->owner);
+	cluster_set_watch(d->cluster, w->wake, w->owner);
 	return d;
 }
 
@@ -612,7 +612,7 @@ void
 watched_free(struct watched *d)
 {
 	TAILQ_REMOVE(&d->watch->watched, d, link);
-	cluster_watched(d->cluster, NULL, NULL);
+	cluster_set_watch(d->cluster, NULL, NULL);
 	for (uint32_t i = 0; i < d->count; i++)
 		dedicated_fini(&d->of[i].conn);
 	event_del(&d->timer);

@@ -27,8 +27,8 @@ enum client_state {
 	CL_HELD, /* a message waits for replies to messages that were sent earlier */
 	CL_RETRYING, /* the request failed, and is sent again once the Sync after the error is answered */
 	CL_IN_DOUBT, /* the server was lost after a COMMIT was sent; another server is asked about that COMMIT */
-	CL_CATCHING, /* the request waits until a host has replayed what the client must see: relay/reads.h */
-	CL_AWAITING, /* the request waits for the listener, which listens for the client */
+	CL_CATCHING_UP, /* the request waits until a host has replayed what the client must see: relay/reads.h */
+	CL_AWAITING_LISTENER, /* the request waits for the listener, which listens for the client */
 	CL_READY_WITHHELD, /* the client's ReadyForQuery waits for notifications that were committed earlier */
 	CL_CLOSE_AFTER_FLUSH, /* the client is closed once it has read the reason, which was sent */
 	CL_STATES
@@ -78,7 +78,7 @@ client_state_waits(enum client_state s)
 
 /* Returns true while the client waits for the listener, or is to be closed after a flush. */
 static inline bool
-client_state_listens(enum client_state s)
+client_state_awaits_listener(enum client_state s)
 {
-	return s >= CL_AWAITING;
+	return s >= CL_AWAITING_LISTENER;
 }

@@ -26,7 +26,7 @@ holder_next(const struct pool *pool, const struct server *before)
 
 	for (;;) {
 		for (; srv != NULL; srv = TAILQ_NEXT(srv, all))
-			if (pool_is_in_use(srv))
+			if (pool_server_is_lent(srv))
 				return srv;
 		do
 			e = pool_use_next_active(pool->set, e);
@@ -93,7 +93,7 @@ most_waiting(struct pool_stall *stall, uint64_t moved_us, uint32_t waiting)
 }
 
 const char *
-holder_lock(const struct exchange *x, uint64_t before_us, char out[FAIL_TEXT_MAX])
+holder_self_deadlock(const struct exchange *x, uint64_t before_us, char out[FAIL_TEXT_MAX])
 {
 	uint32_t held = 0, waiting = policy_queue_length(x->pool->policy) + (x->waiter.waits == WAITS_NOT);
 	const struct server *srv = NULL;

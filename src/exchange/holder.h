@@ -22,4 +22,4 @@ void holder_remedy(const struct server *srv, uint64_t now_us, char *out, size_t 
 /* Writes to out that x, which waits or has just waited, waits for its own application: clients with the same
  * application_name and address hold two or more connections, and no client with a connection has sent anything since
  * before_us. Writes "" if this is not so. Returns out. */
-const char *holder_lock(const struct exchange *x, uint64_t before_us, char out[FAIL_TEXT_MAX]);
+const char *holder_self_deadlock(const struct exchange *x, uint64_t before_us, char out[FAIL_TEXT_MAX]);

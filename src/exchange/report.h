@@ -6,7 +6,7 @@
 #include "base/request_report.h"
 #include "exchange/exchange.h"
 
-void report_config(struct exchange_env *env); /* call when env->config was replaced */
+void report_configure(struct exchange_env *env); /* call when env->config was replaced */
 void report_lent(struct exchange *x, uint64_t waited_us); /* call when the wait for a server has ended */
 /* call before the replies that end a request are sent */
 void report_done(struct exchange *x, struct server *srv, const struct owed *ended);

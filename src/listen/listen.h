@@ -76,7 +76,7 @@ void listen_linked(struct exchange *x, struct server *srv);
 void listen_unlinked(struct exchange *x, struct server *srv);
 /* Called between two requests, without a server: frees the state of a client that no longer listens to any channel,
  * e.g. after the UNLISTEN * with which drivers' pools reset it. */
-void listen_rest(struct exchange *x);
+void listen_free_unused(struct exchange *x);
 
 /* --- listen_transfer.c: between two requests, a client moves to another process --- */
 /* Returns true if the client is tied in the way that `to` names. The listener listens in place of the client's server,
@@ -96,7 +96,7 @@ void listen_each(const struct exchange *x, void (*row)(const char *channel, void
  * Subscribes the client to `channel`, as if it had committed a LISTEN. Notifications are kept until listen_flush().
  * Returns 0, or -1 without memory.
  */
-int listen_take(struct exchange *x, const char *channel);
+int listen_subscribe(struct exchange *x, const char *channel);
 /* Returns true if the listener listens to all of the client's channels. Sets *is_refused if it can't listen to one of
  * them. */
 bool listen_is_confirmed(const struct exchange *x, bool *is_refused);

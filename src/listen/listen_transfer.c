@@ -10,7 +10,7 @@ may_be_transferred(struct client_listen *l)
 	listen_sweep(l);
 	listen_settle_uncommitted(l);
 	if (!TAILQ_EMPTY(&l->unsettled) || !TAILQ_EMPTY(&l->effects) || l->has_pending_change ||
-	    l->sending != SENDING_NOT || l->subscriber.waits != NULL || l->subscriber.is_dirty ||
+	    l->sending != SENDING_NOT || l->subscriber.waits != NULL || l->subscriber.is_flush_due ||
 	    l->queue.len > l->queue_at || l->uncommitted.len > 0 || l->is_overrun)
 		return false;
 	for (const struct subscription *m = l->table; m != NULL; m = m->hh.next)
@@ -35,7 +35,7 @@ listen_each(const struct exchange *x, void (*row)(const char *channel, void *arg
 }
 
 int
-listen_take(struct exchange *x, const char *channel)
+listen_subscribe(struct exchange *x, const char *channel)
 {
 	struct subscription *m = subscription_want(x, channel);
 

@@ -188,7 +188,7 @@ note_failure(struct policy_circuit *c, enum connect_failure kind, const struct f
 	n->failed_count++;
 	n->failed_us = now_us;
 	n->kind = kind;
-	n->sign = circuit_sign_of(kind, started_us, now_us);
+	n->outlook = circuit_outlook_of(kind, started_us, now_us);
 	n->why = *why;
 	publish(c);
 }

@@ -35,9 +35,9 @@ hope_ends_us(const struct policy *p)
 {
 	uint64_t from_us = later_of(TAILQ_FIRST(&p->queue)->since_us, p->outage.since_us);
 
-	if (p->outage.since_us == 0 || p->sign == HOST_ANSWERS || policy_has_any(p))
+	if (p->outage.since_us == 0 || p->outlook == HOST_ANSWERS || policy_has_any(p))
 		return NEVER_US;
-	return p->sign == HOST_SILENT
+	return p->outlook == HOST_SILENT
 		   ? 0
 		   : clock_lesser_us(policy_add_us(later_of(p->backoff_until_us, from_us), TRIAL_EVERY_US),
 				     policy_add_us(from_us, 2 * TRIAL_EVERY_US));

@@ -86,7 +86,7 @@ struct policy {
 	uint64_t heard_us; /* the last sign of life of connections that have gone */
 	enum connect_failure last_fail_kind;
 	bool is_fail_fatal; /* after that failure, trying again is useless until something changes */
-	enum circuit_sign sign;
+	enum circuit_outlook outlook;
 	uint64_t asked_us; /* when a client last asked for a connection and did not get one at once */
 
 	struct policy_outage outage;

@@ -21,7 +21,7 @@ policy_forget_failures(struct policy *p)
 {
 	p->failed_count = 0;
 	p->backoff_until_us = 0;
-	p->sign = HOST_ANSWERS;
+	p->outlook = HOST_ANSWERS;
 	circuit_hurry(&p->circuit);
 }
 
@@ -55,7 +55,7 @@ apply_circuit(struct policy *p, uint64_t now_us)
 		if (p->circuit.is_heeding)
 			p->backoff_until_us = 0;
 		p->circuit.is_heeding = false;
-		p->sign = HOST_ANSWERS;
+		p->outlook = HOST_ANSWERS;
 		/* If clients wait in an outage, the connections that are opened for them will show if it is over. */
 		if (p->outage.since_us > 0 ? p->waiting == 0 : circuit_is_of_host(p->last_fail_kind, &p->last_fail)) {
 			p->failed_count = 0;
@@ -68,7 +68,7 @@ apply_circuit(struct policy *p, uint64_t now_us)
 	p->last_fail = news.why;
 	p->last_fail_us = p->fail_began_us = p->backed_off_us = news.failed_us;
 	p->last_fail_kind = news.kind;
-	p->sign = news.sign;
+	p->outlook = news.outlook;
 	p->is_fail_fatal = false;
 	p->failed_count++;
 	p->backoff_until_us = news.backoff_until_us;
@@ -87,7 +87,7 @@ note_failure(struct policy *p, enum connect_failure kind, bool is_fatal, uint64_
 	p->fail_began_us = started_us;
 	p->last_fail_kind = kind;
 	p->is_fail_fatal = is_fatal;
-	p->sign = circuit_sign_of(kind, started_us, now_us);
+	p->outlook = circuit_outlook_of(kind, started_us, now_us);
 	if (is_fatal)
 		policy_end_outage(p, now_us); /* PostgreSQL has answered */
 	if (kind == CF_TOO_MANY) {
@@ -225,10 +225,10 @@ policy_health_check_failed(struct policy *p, const struct policy_conn *conn, enu
 	if (p->outage.since_us == 0 || p->failed_count == 0)
 		return;
 	if (is_fatal || kind == CF_TOO_MANY) {
-		p->sign = HOST_ANSWERS; /* the next client that comes will get the answer */
+		p->outlook = HOST_ANSWERS; /* the next client that comes will get the answer */
 		return;
 	}
-	p->sign = circuit_sign_of(kind, conn->opened_us, now_us);
+	p->outlook = circuit_outlook_of(kind, conn->opened_us, now_us);
 	p->last_fail = *why;
 	p->last_fail_us = now_us;
 	p->last_fail_kind = kind;

@@ -332,7 +332,7 @@ choose_primary(struct cluster *c)
 /* --- For the watch only. --- */
 
 void
-cluster_watched(struct cluster *c, void (*wake)(void *owner), void *owner)
+cluster_set_watch(struct cluster *c, void (*wake)(void *owner), void *owner)
 {
 	pthread_mutex_lock(&c->lock);
 	c->wake = wake;

@@ -67,7 +67,7 @@ void cluster_unlisten(struct cluster *c, struct cluster_listener *l);
 /* --- For the watch only. --- */
 
 /* wake(owner) is called on any thread, under the cluster's lock, when a reading is wanted. */
-void cluster_watched(struct cluster *c, void (*wake)(void *owner), void *owner); /* wake may be NULL */
+void cluster_set_watch(struct cluster *c, void (*wake)(void *owner), void *owner); /* wake may be NULL */
 unsigned cluster_take_want(struct cluster *c); /* returns, once, the cluster_wants since the last call */
 bool cluster_take_use(struct cluster *c); /* returns true, once, if the view was used since the last call */
 /* The watch has logged in to the host, whose state is in `mark`: a new life of the host begins. No new history begins

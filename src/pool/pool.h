@@ -228,7 +228,7 @@ enum server_use pool_use_of(const struct server *srv, uint64_t *since_us);
 /* Returns true if srv is lent. A server no longer counts once PostgreSQL has ended it, although its client still reads
  * what is left of the result. */
 static inline bool
-pool_is_in_use(const struct server *srv)
+pool_server_is_lent(const struct server *srv)
 {
 	return srv->borrower != NULL && (srv->conn == NULL || srv->conn->state != PC_NONE);
 }
@@ -240,14 +240,14 @@ void pool_log_own_refusal(const struct pool *pool, const struct server *srv, enu
 
 /* --- startup settings --- */
 /* Returns the GUC set of a client with these startup settings (raw, as a GUC set), or NULL if that is not known yet:
- * then borrow a server, apply the settings, and call pool_startup_learn. */
+ * then borrow a server, apply the settings, and call pool_startups_learn. */
 struct gucs *pool_find_startup(struct pool *pool, const struct gucs *raw);
 /* pool_startup.c. Returns the result of these settings, or NULL. GUC sets are interned, so raw is found by its
  * address. */
-struct gucs *pool_startup_find(struct pool_startups *all, const struct gucs *raw);
+struct gucs *pool_startups_find(struct pool_startups *all, const struct gucs *raw);
 /* Takes references on both GUC sets. Returns 0, or -1 without memory. */
-int pool_startup_learn(struct pool_startups *all, struct gucs *raw, struct gucs *resolved);
-void pool_startup_forget_all(struct pool_startups *all);
+int pool_startups_learn(struct pool_startups *all, struct gucs *raw, struct gucs *resolved);
+void pool_startups_forget_all(struct pool_startups *all);
 
 /* A client has proved these keys: servers of this user may log in with them. */
 void pool_learn_keys(struct pool *pool, const char *user, const struct scram_keys *keys);

@@ -112,7 +112,7 @@ pool_take_baseline(struct pool *pool, struct gucs *baseline, struct gucs *welcom
 	if (pool->baseline == baseline && pool->welcome == welcome)
 		return;
 	if (pool->baseline != baseline) {
-		pool_startup_forget_all(&pool->startups);
+		pool_startups_forget_all(&pool->startups);
 		gucs_move(&pool->baseline, gucs_ref(baseline));
 	}
 	gucs_move(&pool->welcome, gucs_ref(welcome));

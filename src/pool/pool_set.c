@@ -14,8 +14,8 @@
 #define FOUND_AT_ONCE ((size_t)64)
 #define INVENTED_US US_PER_S
 #define LOOK_US (20 * US_PER_MS)
-#define BARE_AT_ONCE 16u
-#define BARE_SHARE 32u
+#define INACTIVE_AT_ONCE 16u
+#define INACTIVE_SHARE 32u
 
 /* Makes the set tick at at_us at the latest. */
 static void
@@ -52,7 +52,7 @@ pool_set_new(const struct pool_set_settings *settings, struct event_base *base, 
 	set->random = set->databases.seed = set->backends.seed = set->s.seed;
 	policy_places_join(set->s.worker->commons->total, &set->places, set->s.worker);
 	TAILQ_INIT(&set->active);
-	TAILQ_INIT(&set->bare);
+	TAILQ_INIT(&set->inactive);
 	timer_init(&set->waker, base, set->s.env->now_us, on_waker, set);
 	return set;
 }
@@ -191,7 +191,7 @@ pool_set_next_turn(struct pool_set *set)
 }
 
 void
-pool_set_lives(struct pool_set *set, const struct cluster_mark *seen, struct cluster_lives *all)
+pool_set_exchange_lives(struct pool_set *set, const struct cluster_mark *seen, struct cluster_lives *all)
 {
 	pthread_mutex_lock(&set->s.lives->lock);
 	if (seen != NULL)
@@ -264,7 +264,7 @@ end_resets(struct pool *pool, uint64_t now_us)
 /* A reset may be slow, of a large temporary table for example; then another server may be opened for waiters. The first
  * reset in a database also asks about its code, which may take longer; so would a login. */
 static void
-help_behind_slow_resets(struct pool *pool, uint64_t now_us)
+tell_policy_of_slow_resets(struct pool *pool, uint64_t now_us)
 {
 	const struct database_code *code = pool->code;
 	uint64_t slow_us = code->answer == NULL && code->refused_until_us == 0 ? SLOW_FIRST_RESET_US : SLOW_RESET_US;
@@ -353,16 +353,16 @@ look_at_use(struct pool *pool, uint64_t now_us)
 }
 
 static void
-look_at_bare(struct pool_set *set, uint64_t now_us)
+look_at_inactive(struct pool_set *set, uint64_t now_us)
 {
-	uint32_t n = BARE_AT_ONCE + set->bare_count / BARE_SHARE;
+	uint32_t n = INACTIVE_AT_ONCE + set->inactive_count / INACTIVE_SHARE;
 
 	/* Visits pools in turn; standby pools are freed with their main pool. */
-	for (n = n < set->bare_count ? n : set->bare_count; n > 0 && !TAILQ_EMPTY(&set->bare); n--) {
-		struct pool *e = TAILQ_FIRST(&set->bare);
+	for (n = n < set->inactive_count ? n : set->inactive_count; n > 0 && !TAILQ_EMPTY(&set->inactive); n--) {
+		struct pool *e = TAILQ_FIRST(&set->inactive);
 
-		TAILQ_REMOVE(&set->bare, e, looked_at);
-		TAILQ_INSERT_TAIL(&set->bare, e, looked_at);
+		TAILQ_REMOVE(&set->inactive, e, looked_at);
+		TAILQ_INSERT_TAIL(&set->inactive, e, looked_at);
 		look_at_use(e, now_us);
 		if (is_unused(e, now_us)) {
 			compat_log_unused(e, now_us);
@@ -391,10 +391,10 @@ pool_set_tick(struct pool_set *set, uint64_t now_us)
 				pool_defaults_apply_to_standby(e, now_us);
 			if (pool_use_try_rest(e))
 				continue;
-			help_behind_slow_resets(e, now_us);
+			tell_policy_of_slow_resets(e, now_us);
 			end_resets(e, now_us);
 		}
-		look_at_bare(set, now_us);
+		look_at_inactive(set, now_us);
 	}
 	set->is_ticking = false;
 	if ((first = due_first(&set->due)) != NULL)

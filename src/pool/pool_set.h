@@ -78,7 +78,7 @@ uint64_t pool_set_random(struct pool_set *set); /* returns a number that clients
 uint32_t pool_set_next_turn(struct pool_set *set); /* for server_new() */
 /* Adds the life `seen` of a database cluster, and copies all lives that any worker has seen to *all; either may be
  * NULL. */
-void pool_set_lives(struct pool_set *set, const struct cluster_mark *seen, struct cluster_lives *all);
+void pool_set_exchange_lives(struct pool_set *set, const struct cluster_mark *seen, struct cluster_lives *all);
 const struct server_env *pool_set_server_env(const struct pool_set *set);
 const struct server_env *pool_set_own_env(const struct pool_set *set); /* the env with pool_companions.own */
 /* Takes a place in max_server_connections for a server that the caller opens and closes; an idle server of some pool

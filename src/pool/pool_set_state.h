@@ -75,8 +75,9 @@ struct pool_set {
 	size_t pool_count;
 	struct due_heap due; /* pools, by their next tick */
 	bool is_ticking; /* pool_set_tick() is running: a pool that becomes due now ticks in the set's next tick */
-	TAILQ_HEAD(, pool) active, bare; /* pool_use.c: active: pools with servers, or is_watched; bare: all others */
-	uint32_t bare_count;
+	TAILQ_HEAD(, pool)
+	active, inactive; /* pool_use.c: active: pools with servers, or is_watched; inactive: all others */
+	uint32_t inactive_count;
 	uint64_t looked_us; /* when these pools were last looked at */
 	struct pool_databases databases;
 	struct code_store codes;

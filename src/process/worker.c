@@ -172,7 +172,7 @@ worker_apply(struct worker *k)
 	struct client_env *c = &k->clients;
 
 	c->x.config = config;
-	report_config(&c->x);
+	report_configure(&c->x);
 	clients_renew_query_budget(c);
 	c->users = files->users;
 	c->tls = files->tls;

@@ -145,7 +145,7 @@ fast_query(struct request_walk *w, const struct frame *f)
 	const uint8_t *sql = walk_message(w) + FRAME_HEAD_LEN;
 	enum walk_result r;
 
-	if (f->body_len == 0 || (x->srv != NULL && state_reads_anyhow(x)))
+	if (f->body_len == 0 || (x->srv != NULL && state_may_misread(x)))
 		return WALK_SLOWLY;
 	walk_scan_query(w, f);
 	if (!traits_are_plain(w->scan.flags, w->scan.hints) || (w->risk & STATE_SEQUENCES) != 0 ||

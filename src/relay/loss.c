@@ -109,7 +109,7 @@ static bool
 has_nothing(const struct exchange *x, const struct server *srv)
 {
 	return (x->state == CL_READY || x->state == CL_HELD || x->state == CL_READY_WITHHELD ||
-		x->state == CL_AWAITING) &&
+		x->state == CL_AWAITING_LISTENER) &&
 	       !x->is_session && !features_tie(x, TIE_SERVER) && exchange_is_at_rest(x, srv) &&
 	       (srv->is_synced || resend_has_only_statements(srv)) && (x->body_left == 0 || x->is_body_dropped);
 }

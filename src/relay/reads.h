@@ -9,7 +9,7 @@
  *
  * A request of a client without a server is *marked* if it begins such a transaction, or if
  * default_transaction_read_only is on. policy/causality.h decides which hosts may answer it. If no host shows enough
- * yet, the client is CL_CATCHING until one does: for a standby it waits reads_wait at most, and then the primary
+ * yet, the client is CL_CATCHING_UP until one does: for a standby it waits reads_wait at most, and then the primary
  * answers; for the primary, which may show a commit later than a standby, it waits SETTLE_US at most.
  *
  * If all that a standby of PostgreSQL 19 lacks is a position, and a reading of the primary has told that position,
@@ -56,9 +56,9 @@ struct client_reads {
 	/* the ends of the waits for a standby, for a primary that shows enough, and for a server that is certain to be
 	 * the primary's; 0 if the client does not wait for that */
 	uint64_t catch_until_us, settle_until_us, primary_until_us;
-	uint64_t wait_until_us; /* the end of the present wait; 0 if the client is not CL_CATCHING */
+	uint64_t wait_until_us; /* the end of the present wait; 0 if the client is not CL_CATCHING_UP */
 	struct exchange *x;
-	TAILQ_ENTRY(client_reads) link; /* in env->catching while the client is CL_CATCHING */
+	TAILQ_ENTRY(client_reads) link; /* in env->catching while the client is CL_CATCHING_UP */
 	/* The BEGIN with which its request began, and its SET LOCALs since then; else "". */
 	char begin[BEGIN_TEXT_MAX];
 };
@@ -108,8 +108,8 @@ reads_stay(const struct request_walk *w)
 }
 
 /* Returns true if it is not certain that srv, which was lent to the client, belongs to the primary, or if the primary
- * has changed since srv's host was asked. Then this function has given srv back, and has made the client CL_CATCHING,
- * for TRUST_AFTER_US at most. */
+ * has changed since srv's host was asked. Then this function has given srv back, and has made the client
+ * CL_CATCHING_UP, for TRUST_AFTER_US at most. */
 bool reads_return_if_doubtful(struct exchange *x, struct server *srv);
 static inline bool
 reads_must_wait(struct exchange *x, struct server *srv)
@@ -160,12 +160,12 @@ reads_linked(struct exchange *x)
 		reads_note_loan(x);
 }
 
-/* --- reads_wait.c: clients that are CL_CATCHING. --- */
+/* --- reads_wait.c: clients that are CL_CATCHING_UP. --- */
 void reads_init(struct exchange_env *env);
 void reads_fini(struct exchange_env *env); /* no client may be waiting */
-void reads_canceled(struct exchange *x); /* the request of a client that is CL_CATCHING is about to be rejected */
-/* Called when a host has answered: clients that are CL_CATCHING may go on. Returns true, once, if a standby has fallen
- * silent: the caller then takes clients for which reads_should_leave() is true off that standby. */
+void reads_canceled(struct exchange *x); /* the request of a client that is CL_CATCHING_UP is about to be rejected */
+/* Called when a host has answered: clients that are CL_CATCHING_UP may go on. Returns true, once, if a standby has
+ * fallen silent: the caller then takes clients for which reads_should_leave() is true off that standby. */
 bool reads_on_reading(struct exchange_env *env);
 
 /* --- reads_block.c: a transaction on a standby. --- */

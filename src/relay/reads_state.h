@@ -40,8 +40,8 @@ void reads_listen(struct exchange_env *env, struct cluster *c);
 /* Returns false if the time for waiting is over. *until_us is the end of the wait: if it is 0, the wait begins now, and
  * this function sets it. */
 bool reads_may_wait(const struct client_reads *r, uint64_t *until_us, uint64_t wait_us);
-/* Makes the client CL_CATCHING until a host has answered. what: the hosts whose readings may end the wait: all, or the
- * primary. Returns WALK_WAIT. */
+/* Makes the client CL_CATCHING_UP until a host has answered. what: the hosts whose readings may end the wait: all, or
+ * the primary. Returns WALK_WAIT. */
 enum walk_result reads_wait_until(struct client_reads *r, uint64_t until_us, enum cluster_wants what);
 
 /* --- reads_replayed.c --- */

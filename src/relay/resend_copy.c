@@ -8,7 +8,7 @@
 #include <string.h>
 
 /* how many messages of a copy may be read to find its Binds' statements; a copy that needs more is not relayed again */
-#define LOOKS_MAX 100000u
+#define FRAMES_READ_MAX 100000u
 
 bool
 resend_has_only_statements(const struct server *srv)
@@ -86,18 +86,18 @@ sql_commits_once(const struct exchange *x, const char *sql, size_t len)
 
 /*
  * Returns true if a message of the copy before `end` makes the statement `name`, which was found harmless when that
- * message was checked. (statements_called() does not find the statement if its Parse was not answered.) *looks: how
- * many messages may still be read.
+ * message was checked. (statements_called() does not find the statement if its Parse was not answered.) *frames_left:
+ * how many messages may still be read.
  */
 static bool
-is_parsed_before(const struct request_copy *copy, const uint8_t *end, const char *name, unsigned *looks)
+is_parsed_before(const struct request_copy *copy, const uint8_t *end, const char *name, unsigned *frames_left)
 {
 	const uint8_t *p = copy->bytes;
 	struct parse_fields parse;
 	struct frame f;
 
-	for (; *looks > 0 && p < end && frame_whole(p, (size_t)(end - p), &f);
-	     p += FRAME_HEAD_LEN + f.body_len, --*looks)
+	for (; *frames_left > 0 && p < end && frame_whole(p, (size_t)(end - p), &f);
+	     p += FRAME_HEAD_LEN + f.body_len, --*frames_left)
 		if (f.type == 'P' && fields_parse(p + FRAME_HEAD_LEN, f.body_len, &parse) &&
 		    strcmp(parse.name, name) == 0)
 			return true;
@@ -106,7 +106,7 @@ is_parsed_before(const struct request_copy *copy, const uint8_t *end, const char
 
 static bool
 is_message_harmless(struct exchange *x, const struct request_copy *copy, const struct frame *f, const uint8_t *body,
-		    unsigned *looks)
+		    unsigned *frames_left)
 {
 	struct parse_fields parse;
 	const char *portal, *statement;
@@ -125,7 +125,7 @@ is_message_harmless(struct exchange *x, const struct request_copy *copy, const s
 			return false;
 		st = statements_called(x, statement);
 		return st != NULL ? commits_once(x, statement_traits(st)->first)
-				  : is_parsed_before(copy, body - FRAME_HEAD_LEN, statement, looks);
+				  : is_parsed_before(copy, body - FRAME_HEAD_LEN, statement, frames_left);
 	case 'D':
 	case 'E':
 	case 'C':
@@ -140,7 +140,7 @@ is_message_harmless(struct exchange *x, const struct request_copy *copy, const s
 bool
 resend_is_harmless(struct exchange *x, const struct request_copy *copy)
 {
-	unsigned looks = LOOKS_MAX;
+	unsigned frames_left = FRAMES_READ_MAX;
 	size_t at = 0;
 	bool has_bound = false, has_closed = false;
 	struct frame f;
@@ -151,7 +151,8 @@ resend_is_harmless(struct exchange *x, const struct request_copy *copy)
 		has_bound |= f.type == 'B';
 		has_closed |= has_bound && f.type == 'C';
 		/* A Bind looks up its statement by name, so no later Parse may take that name again. */
-		if (!is_message_harmless(x, copy, &f, body, &looks) || (has_closed && f.type == 'P' && body[0] != '\0'))
+		if (!is_message_harmless(x, copy, &f, body, &frames_left) ||
+		    (has_closed && f.type == 'P' && body[0] != '\0'))
 			return false;
 	}
 	return at > 0 && at == copy->len;

@@ -22,7 +22,7 @@ server_is_borrowers_alone(const struct server *srv)
 }
 
 void
-server_disown(struct server *srv)
+server_disown_ahead(struct server *srv)
 {
 	struct policy_conn *conn = srv->conn;
 	struct owed o;
@@ -37,7 +37,7 @@ server_disown(struct server *srv)
 }
 
 void
-server_disown_before(struct server *srv)
+server_disown_ahead_first(struct server *srv)
 {
 	struct policy_conn *conn = srv->conn;
 	struct owed all[POLICY_AHEAD_MAX * 8], o;

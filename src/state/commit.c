@@ -201,7 +201,7 @@ settle_and_ask(struct exchange *x)
 	srv->loan.suspected = 0;
 	s->may_be_reset = false;
 	if ((srv->loan.risk & RISK_UNDOES) != 0 && srv->loan.undone == UNDONE_NOTHING)
-		buf_fini(&s->wanted);
+		buf_fini(&s->extension_cause);
 	srv->loan.risk &= ~(uint32_t)RISK_UNDOES;
 	srv->loan.undone = UNDONE_NOTHING;
 	if (parts == 0) {

@@ -33,7 +33,7 @@ enum feature_step state_bind(struct exchange *x, struct request *m);
 bool state_is_quiet(const struct exchange *x);
 /* Returns true if earlier SQL may change how PostgreSQL reads the next SQL, though the earlier SQL's words may not show
  * that. */
-bool state_reads_anyhow(const struct exchange *x);
+bool state_may_misread(const struct exchange *x);
 /* Call when plain SQL with these flags, which need not wait for sequences, is about to run. */
 void state_plain_query(struct exchange *x, uint32_t flags);
 void state_plain_bind(struct exchange *x, uint32_t flags);

@@ -94,7 +94,7 @@ struct client_session {
 	/* A setting whose name pgweir doesn't know is left on the server. Set by settle_and_ask(), cleared by
 	 * state_discarded(). */
 	bool is_name_lost;
-	struct buf wanted; /* ": " and the cause of PIN_EXTENSION, terminated; empty if there is none */
+	struct buf extension_cause; /* ": " and the cause of PIN_EXTENSION, terminated; empty if there is none */
 	uint32_t logged_pins;
 	struct fail *refusal; /* the FATAL error that answers the client's next request; owned */
 };
@@ -162,7 +162,7 @@ int state_become(struct exchange *x, struct gucs *gucs);
 bool state_lingers(struct exchange *x);
 /* Records that SQL with these flags (of SCAN_FOLLOWABLE), which asks for a sequence's last value or may be followed by
  * SQL that does, is about to run. */
-void state_may_be_followed(struct exchange *x, uint32_t flags);
+void state_note_followable(struct exchange *x, uint32_t flags);
 #define SCAN_FOLLOWABLE (SCAN_SEQUENCE | SCAN_NEXTVAL | SCAN_INSERT)
 #define SCAN_READS_SEQUENCES (SCAN_SEQUENCES | SCAN_CODE | SCAN_EXECUTE)
 /* Records that SQL with these flags (of SCAN_READS_SEQUENCES) is about to run, which may change or read the backend's

@@ -33,17 +33,17 @@ void statements_measure(struct exchange *x);
  * unnamed statement, used under its name, and might succeed without the name. Then run the request once more: from now
  * on n has no name on servers, and its text gets none for 10 s.
  */
-bool statements_may_doubt(struct exchange *x, const struct client_statement *n, const char *sqlstate);
+bool statements_doubt(struct exchange *x, const struct client_statement *n, const char *sqlstate);
 /*
  * Call when a Bind of x's unnamed statement has succeeded, and its use has failed later with this SQLSTATE. Returns
  * true if the statement was used under its name, and PostgreSQL's plan for any value may have caused the error. From
  * now on it has no name on servers, nor has its text: for ten minutes, then for twenty, and so on, because the plan
  * remains as it is; and in a block, where nothing could be run again, for as long as the text is stored.
  */
-bool statements_may_doubt_plan(struct exchange *x, const char *sqlstate);
+bool statements_doubt_plan(struct exchange *x, const char *sqlstate);
 /* Returns true if the bytes are a request with one Bind, of the unnamed statement, and nothing else that changes
  * anything, and short enough to be run again. */
-bool statements_runs_once(const uint8_t *bytes, size_t len);
+bool statements_may_run_again(const uint8_t *bytes, size_t len);
 /* Returns true if the client's unnamed statement has a name on servers. */
 static inline bool
 statements_has_kept(const struct client_statements *s)

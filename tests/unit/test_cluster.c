@@ -374,7 +374,7 @@ Test(cluster, wakes_the_watch_once_for_all_who_want)
 {
 	cluster_want(c, CLUSTER_ALL);
 	cr_expect(cluster_take_want(c));
-	cluster_watched(c, heard, NULL);
+	cluster_set_watch(c, heard, NULL);
 	cluster_want(c, CLUSTER_ALL);
 	cluster_want(c, CLUSTER_ALL);
 	cluster_want(c, CLUSTER_STANDBYS);
@@ -387,7 +387,7 @@ Test(cluster, wakes_the_watch_once_for_all_who_want)
 	cr_expect_eq(cluster_take_want(c), CLUSTER_ALL);
 	cluster_want(c, CLUSTER_STANDBYS);
 	cr_expect_eq(cluster_take_want(c), CLUSTER_STANDBYS);
-	cluster_watched(c, NULL, NULL);
+	cluster_set_watch(c, NULL, NULL);
 	cluster_want(c, CLUSTER_ALL);
 	cr_expect_eq(told, 4);
 }
