@@ -18,8 +18,8 @@
 
 /*
  * The columns that all four commands have. id is an int8, because 32 bits would overflow on a busy proxy after some
- * days. With one worker there is no further column: dblink (pgbouncer_fdw) refuses rows with more columns than its
- * caller has declared.
+ * days. The column `worker` is shown only if there are several workers: dblink (pgbouncer_fdw) refuses rows with more
+ * columns than its caller has declared.
  */
 /* clang-format off */
 #define COMMON_COLUMNS \
@@ -65,8 +65,8 @@ peer_pid(const struct client *c)
 	return (uint64_t)cred.pid;
 }
 
-/* Writes a pointer that is no address, but serves as well: unique among clients and servers, and the same in all
- * commands. */
+/* Writes the client's `ptr`. PgBouncer shows an address there; here the number is made of the id, so it is unique among
+ * clients and servers, and the same in all commands. */
 static void
 client_pointer(const struct client *c, char out[POINTER_MAX])
 {

@@ -25,7 +25,7 @@ struct admission {
 	struct admission_places lines[ADMISSION_LINES];
 	struct admission_holds holds; /* wrong proofs whose answers are delayed */
 	uint32_t counts[ADMISSION_LINES], held_count;
-	uint64_t descriptors;
+	uint64_t descriptors; /* how many file descriptors the process may have; 0 if not known */
 	bool is_memory_full;
 	struct admission_log_limit log_limits[ADMISSION_LOG_LIMITS];
 };

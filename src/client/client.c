@@ -42,7 +42,7 @@ give_back_admission(struct client_env *main_worker, struct client *c)
 	main_worker->on_client_gone(main_worker->x.owner, c);
 }
 
-/* Called on the main worker when only this block is left of a client that was on another worker. */
+/* Called on the main worker after a client has ended on another worker, which has freed all but struct client. */
 static void
 read_last_note(struct note *n, void *owner, bool is_over)
 {
@@ -79,7 +79,7 @@ client_free_later(struct grave *g)
 	inbox_post(main_worker_of(c->env)->inbox, &c->last);
 }
 
-/* Does what client_new() does, with c, which is zeroed, or NULL if there was no memory. */
+/* Completes client_new(). c is zeroed memory for the client, or NULL if there was no memory for it. */
 static struct client *
 begin(struct client *c, struct client_env *env, int fd, const struct sockaddr *peer, bool is_unix)
 {
@@ -241,7 +241,7 @@ client_close_as(struct exchange *x, const struct fail *why, const struct fail *l
 
 	if (c->x.is_closing)
 		return;
-	/* PostgreSQL has sent the client an error, so the client has closed because of that */
+	/* If PostgreSQL has sent the client an error, the client has probably closed because of that error. */
 	if (logged == NULL && server_last_words(c->x.srv, &last_words))
 		logged = &last_words;
 	client_log_close(c, logged);

@@ -151,8 +151,8 @@ struct exchange_env {
 	struct process_counters *counters;
 	TAILQ_HEAD(lingering_servers, server) lingering; /* state/linger.c */
 	struct timer linger_timer;
-	TAILQ_HEAD(catching_clients, client_reads)
-	catching; /* relay/reads_wait.c: the clients that are CL_CATCHING_UP */
+	/* relay/reads_wait.c: the clients that are CL_CATCHING_UP */
+	TAILQ_HEAD(catching_clients, client_reads) catching;
 	struct timer catch_timer;
 	struct reads_subscriber *subscribers;
 	size_t name_bytes; /* total of the statement names of all clients */

@@ -81,8 +81,8 @@ holder_remedy(const struct server *srv, uint64_t now_us, char *out, size_t cap)
 					 : "idle_transaction_timeout");
 }
 
-/* Returns the most requests that have waited since moved_us, when a connection was lent or returned last: those that
- * have timed out since belong to processes, too. waiting: how many wait now. */
+/* Returns the longest queue since moved_us, when a connection was last lent or returned: processes whose requests have
+ * timed out since then still need connections. waiting: the length of the queue now. */
 static uint32_t
 most_waiting(struct pool_stall *stall, uint64_t moved_us, uint32_t waiting)
 {

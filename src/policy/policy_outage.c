@@ -1,9 +1,7 @@
 /*
- * src/policy/policy_outage.c - while no connection can be opened: decides which clients keep waiting, and for how long;
- * policy_conn_failed() in policy.h lists the cases. All other clients are refused at once, so that their applications
- * know. Clients keep waiting in three cases. Those that were in the queue when PostgreSQL went away were ready to wait,
- * and a restart is short. "Too many connections" is treated like a full pool. After a 57P01, the next attempt will show
- * if PostgreSQL is stopping.
+ * src/policy/policy_outage.c - while no connection can be opened: decides which clients keep waiting, and for how long.
+ * All other clients are refused at once, so their applications learn of the outage. The comment of policy_conn_failed()
+ * in policy.h lists the waiters that are kept, and why.
  */
 #include "policy/policy_queue.h"
 
@@ -26,10 +24,10 @@ policy_is_patient(const struct policy *p, const struct policy_waiter *t)
 	       shard_was_in_line(&p->shard, t->since_us);
 }
 
-/* Returns until when the first in the queue may hope that an attempt succeeds. If the last attempt got no answer, there
- * is no hope: an attempt in progress may hang just as long. Otherwise each attempt, also of another shard or pool, has
- * half a second, but no client waits for more than a second, because one attempt may hang while others keep failing. If
- * the host has answered another pool since, the host is up, and merely full: hope does not end. */
+/* Returns when the first waiter of the queue is given up: 0 if now, NEVER_US if not at all. If the last attempt got no
+ * answer, this is now, because an attempt in progress may hang as long. If the host has answered another pool since,
+ * the host is up but full, so the waiter is not given up. Otherwise each attempt, also of another shard or pool, has
+ * half a second; but a client waits for a second at most, because one attempt may hang while others keep failing. */
 static uint64_t
 hope_ends_us(const struct policy *p)
 {

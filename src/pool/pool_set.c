@@ -83,8 +83,8 @@ pool_set_free(struct pool_set *set)
 	free(set);
 }
 
-/* Makes the pools whose servers' user is known without a client, so min_idle is kept before the first client comes.
- * Called for all sets while the threads of other workers are stopped. */
+/* Creates the pools with min_idle whose upstream names a user, so their idle servers are opened before the first client
+ * comes. Called for all sets while the threads of other workers are stopped. */
 static void
 warm_pools(struct pool_set *set, uint64_t now_us)
 {
@@ -232,9 +232,9 @@ pool_set_is_place_wanted(const struct pool_set *set)
 	return policy_places_are_wanted(&set->places);
 }
 
-/* Ends resets that are late, continues resets that were held, and cancels requests of no client that keep a reset
- * waiting. Collects the servers first, because to end one may change the list. No server is freed before the loop's
- * next turn. */
+/* Fails servers whose reset is late, continues resets that were held, and cancels requests whose client has gone if a
+ * reset waits for them. Collects the servers first, because these steps may change the list; they do not free a server
+ * before the loop's next turn. */
 static void
 end_resets(struct pool *pool, uint64_t now_us)
 {
@@ -261,8 +261,8 @@ end_resets(struct pool *pool, uint64_t now_us)
 	} while (count == FOUND_AT_ONCE);
 }
 
-/* A reset may be slow, of a large temporary table for example; then another server may be opened for waiters. The first
- * reset in a database also asks about its code, which may take longer; so would a login. */
+/* Lets the policy open another server for waiters while a reset is slow, for example because of a large temporary
+ * table. The first reset in a database has more time: it also asks about the code, and a login would take long, too. */
 static void
 tell_policy_of_slow_resets(struct pool *pool, uint64_t now_us)
 {
@@ -275,8 +275,8 @@ tell_policy_of_slow_resets(struct pool *pool, uint64_t now_us)
 			policy_conn_washing_delayed(pool->policy, srv->conn, srv->reset.asked_us, now_us);
 }
 
-/* Clients choose names under [database *]. Returns true if PostgreSQL may have no such database, because no
- * connection was ever made. */
+/* Returns true if a client may have invented the name of the pool's database: [database *] allows any name, and no
+ * connection to this database was ever made. */
 static bool
 may_be_invented(const struct pool *pool)
 {
@@ -302,8 +302,8 @@ is_unused(const struct pool *pool, uint64_t now_us)
 	return limit_us > 0 && pool->settings.min_idle == 0 && now_us - pool->last_used_us > limit_us;
 }
 
-/* Has a server asked about the code. A standby pool's server is never asked, because its host may lack objects that the
- * primary has. */
+/* Makes an idle server answer the question about the code. A standby pool's server is never asked, because its host may
+ * lack objects that the primary has. */
 static void
 ask_about_code(struct pool *pool, uint64_t now_us)
 {

@@ -12,8 +12,8 @@
 
 #include <pthread.h>
 
-/* Calls to dedicated/, which has those servers of a pool that no policy lends. With the pool's other servers, the set
- * itself does what each call asks for. */
+/* Callbacks of dedicated/, which owns the servers of a pool that no policy lends. Each callback does with these servers
+ * what the set does with the pool's other servers. */
 struct pool_companions {
 	const struct server_owner_ops *own; /* for servers that a client has for itself */
 	void (*renew)(struct pool *pool); /* the target has changed, or an operator wants new connections */

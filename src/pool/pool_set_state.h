@@ -75,8 +75,8 @@ struct pool_set {
 	size_t pool_count;
 	struct due_heap due; /* pools, by their next tick */
 	bool is_ticking; /* pool_set_tick() is running: a pool that becomes due now ticks in the set's next tick */
-	TAILQ_HEAD(, pool)
-	active, inactive; /* pool_use.c: active: pools with servers, or is_watched; inactive: all others */
+	/* pool_use.c: active: pools that have servers, or is_watched; inactive: all other pools */
+	TAILQ_HEAD(, pool) active, inactive;
 	uint32_t inactive_count;
 	uint64_t looked_us; /* when these pools were last looked at */
 	struct pool_databases databases;
@@ -167,8 +167,8 @@ enum code_turn pool_code_turn(const struct server *srv, unsigned parts,
 /* returns true if srv was held for an answer, and need not wait longer */
 bool pool_code_frees(const struct server *srv);
 void pool_code_gone(struct server *srv); /* srv ends, and will not answer any more */
-/* Returns the state (STATE_BACKEND, RISK_CONTEXT) that the code may leave, as far as known here, and no reset
- * removes. */
+/* Returns the state that the database's code may leave and no reset removes (STATE_BACKEND, RISK_CONTEXT), as far as
+ * this worker knows the code. */
 unsigned pool_code_heeded(const struct pool *pool);
 /* A server comes from another worker, where pool_code_heeded() was `heeded`. Returns false if the server must be
  * closed: it may have run code that leaves more. If nothing is known here, the first answer decides. */

@@ -22,7 +22,8 @@
  * statements. The BEGIN and the SET LOCALs are sent again ahead of the request.
  *
  * Owns:   the client's struct client_reads (reads_of()), made when the client first needs a server.
- * Always: from then on the struct notes each request that ends, on any host; while reads is off, it only counts them.
+ * Always: once there is the struct, each request that ends is noted there, on whichever host it ran; while reads is
+ *         off, requests are only counted.
  */
 #pragma once
 
@@ -173,9 +174,9 @@ bool reads_on_reading(struct exchange_env *env);
  * the client has no server any more because another host is to answer; WALK_HOLD; or WALK_LEAVE: see enum
  * walk_result. */
 enum walk_result reads_look(struct request_walk *w);
-/* For a client with a server of a standby. Returns true if reads_look() would let all the messages that come next pass,
- * up to a Query or Sync, provided that the fast lane takes them; w->len is then set to their end. Also returns false if
- * the first of these messages begins no request, or if the client has no server of a standby. */
+/* Returns true if the client has a server of a standby, the next message begins a request, and reads_look() would let
+ * all messages up to its Query or Sync pass if the fast lane takes them. w->len is then set to the end of these
+ * messages. */
 bool reads_is_free(struct request_walk *w);
 
 void reads_request_done_there(struct exchange *x, const struct owed *ended);

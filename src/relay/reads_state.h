@@ -26,8 +26,8 @@ const char *reads_sql_of_message(const struct exchange *x, const struct frame *f
 /* Returns true if the SQL has parts that a READ ONLY transaction permits and a standby runs without an error, but with
  * another effect or none. A standby refuses everything else that needs a primary; then the primary is asked. */
 bool reads_is_for_primary(const char *sql, size_t len);
-/* Returns true if the first FORBIDDEN_LOOK_MAX bytes from the message at w->at on, or of its request, may contain or
- * execute SQL for which reads_is_for_primary() or reads_leaves() is true. */
+/* Returns true if the first FORBIDDEN_LOOK_MAX bytes from the message at w->at on may contain or execute SQL for which
+ * reads_is_for_primary() or reads_leaves() is true. If is_one_request, looks no further than the next Sync. */
 bool reads_mentions_primary(const struct request_walk *w, bool is_one_request);
 /* Returns true if the SQL leaves state behind on its server. The client keeps that server, which must be one of the
  * primary, because the client may write later. */

@@ -63,9 +63,9 @@ resend_sql(const struct server *srv, size_t *len)
 }
 
 /*
- * Returns true if a statement that begins with the word `first` commits only once, at its end. If the request was not
- * begun, or if a standby has it or is to get it, any statement may run twice, except DEALLOCATE: the client has lost
- * that statement already.
+ * Returns true if a statement that begins with the word `first` may run twice, because it commits only once, at its
+ * end. Any statement may run twice if its request was not begun, or if its server is a standby. DEALLOCATE may not: its
+ * client's prepared statement is dropped already, so a second DEALLOCATE would fail.
  */
 static bool
 commits_once(const struct exchange *x, uint32_t first)
@@ -85,9 +85,9 @@ sql_commits_once(const struct exchange *x, const char *sql, size_t len)
 }
 
 /*
- * Returns true if a message of the copy before `end` makes the statement `name`, which was found harmless when that
- * message was checked. (statements_called() does not find the statement if its Parse was not answered.) *frames_left:
- * how many messages may still be read.
+ * Returns true if a Parse of the copy before `end` makes the statement `name`. The caller has checked that Parse. (As
+ * long as a Parse is not answered, statements_called() does not find its statement.) Reads at most *frames_left
+ * messages, and subtracts those that were read.
  */
 static bool
 is_parsed_before(const struct request_copy *copy, const uint8_t *end, const char *name, unsigned *frames_left)
@@ -150,7 +150,7 @@ resend_is_harmless(struct exchange *x, const struct request_copy *copy)
 
 		has_bound |= f.type == 'B';
 		has_closed |= has_bound && f.type == 'C';
-		/* A Bind looks up its statement by name, so no later Parse may take that name again. */
+		/* After a Bind and a Close, a Parse might give the name of the Bind's statement to another one. */
 		if (!is_message_harmless(x, copy, &f, body, &frames_left) ||
 		    (has_closed && f.type == 'P' && body[0] != '\0'))
 			return false;

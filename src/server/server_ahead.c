@@ -2,7 +2,8 @@
 #include "server/server_ahead.h"
 #include "policy/policy_ahead.h"
 
-/* Takes the next kind from *kinds into *o. Returns false if none is left. */
+/* Moves the next reply kind of *kinds, a list with four bits per reply (struct policy_ahead), to *o. Returns false at
+ * the end of the list. */
 static bool
 next_kind(const struct server *srv, uint32_t *kinds, struct owed *o)
 {

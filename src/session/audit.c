@@ -7,7 +7,7 @@
 
 struct entry {
 	UT_hash_handle hh;
-	struct audit_row row; /* the key: the names in it, with zero bytes after each */
+	struct audit_row row; /* its first KEY_LEN bytes, the names padded with zero bytes, are the key */
 };
 #define KEY_LEN offsetof(struct audit_row, counts)
 
@@ -69,8 +69,8 @@ set_names(struct audit_row *row, const char *database, const char *user, const c
 }
 
 /*
- * Returns the row with these names. If there is none, *fresh becomes the row, and *fresh is set to NULL. The caller
- * holds the lock.
+ * Returns the row that has the names of *fresh. If there is none, enters *fresh into the table, and sets *fresh to
+ * NULL. Returns the row "_other" if *fresh is NULL, or if the table is full. The caller holds the lock.
  */
 static struct audit_row *
 enter(struct audit *a, struct entry **fresh)
