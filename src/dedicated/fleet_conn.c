@@ -214,7 +214,7 @@ ask(struct fleet_conn *s, enum fleet_ask what, uint32_t want, const struct budge
 	struct buf sql = { 0 };
 
 	if (now_of(s) >= s->beat_us + BEAT_US) {
-		s->beat = (uint8_t)((s->beat + 1) % 10);
+		s->report_count = (uint8_t)((s->report_count + 1) % 10);
 		s->beat_us = now_of(s);
 	}
 	if (wakes_others)
@@ -228,7 +228,7 @@ ask(struct fleet_conn *s, enum fleet_ask what, uint32_t want, const struct budge
 						      .used = count->used,
 						      .waiting = s->shown.waiting,
 						      .is_in_use = count->is_in_use,
-						      .beat = s->beat },
+						      .report_count = s->report_count },
 					    .want = want,
 					    .limit = s->shown.limit,
 					    .expected = s->expected_conns,
@@ -337,7 +337,7 @@ take_members(struct fleet_conn *s)
 		const struct fleet_member *before = find_member(s, m->pid);
 
 		m->is_own = m->pid == s->conn.srv->pid;
-		m->heard_us = before == NULL || before->beat != m->beat ? now_of(s) : before->heard_us;
+		m->heard_us = before == NULL || before->report_count != m->report_count ? now_of(s) : before->heard_us;
 		m->is_silent = !m->is_own && now_of(s) > m->heard_us + SILENT_US * (1 + s->answer.member_count / 20);
 	}
 	s->shown.member_count = (uint32_t)s->answer.member_count;
@@ -488,7 +488,7 @@ note_locks(struct fleet_conn *s)
 
 	if (!a->is_marked) {
 		note_lock(s);
-	} else if (s->asked.what == ASK_GRANT || !a->is_held) {
+	} else if (s->asked.what == ASK_GRANT || !a->is_lock_held) {
 		if (s->shown.state == FLEET_LOCK_HELD)
 			log_info(s->fleet->env.log, "budget: the lock at %s is free again", s->hosts);
 		s->shown.state = FLEET_JOINED;

@@ -63,7 +63,7 @@ struct fleet_answer {
 	uint32_t pid, unreserved_slots;
 	bool is_standby;
 	/* another session may keep us from the locks; lock_pid is its PID, or 0 for a prepared transaction */
-	bool is_held;
+	bool is_lock_held;
 	uint32_t lock_pid;
 	size_t member_count, stranger_count;
 	struct fleet_member members[FLEET_MEMBERS_MAX];
@@ -110,7 +110,7 @@ struct fleet_conn {
 	uint64_t missed_us; /* when the number of fleet connections fell last */
 	uint32_t marked; /* the mark that PostgreSQL has */
 	uint32_t auto_limit; /* the limit for budget_connections = auto; 0 if not known */
-	uint8_t beat;
+	uint8_t report_count; /* how often this process has reported, modulo 10: it shows that the process lives */
 	struct fleet_answer answer;
 	struct fleet_member members[FLEET_MEMBERS_MAX];
 	struct fleet_stranger strangers[FLEET_STRANGERS_MAX];

@@ -19,8 +19,8 @@
 #include <stdint.h>
 
 #define CLUSTER_HOSTS 8u /* the most hosts of one upstream; further ones are never asked */
-#define CLUSTER_OPEN 32u
-#define CLUSTER_PASTS 8u
+#define CLUSTER_OPEN_MAX 32u
+#define CLUSTER_PASTS_MAX 8u
 
 struct reading {
 	uint64_t number; /* from 1 on, in the order in which readings are begun on all hosts; 0 if there is none yet */
@@ -35,7 +35,7 @@ struct reading {
 	 * open in the primary's last reading before this one, and that were not seen to end here by `position`, or a
 	 * little later. */
 	uint32_t open_count; /* number of entries in open; UINT32_MAX if there are more than fit */
-	uint64_t open[CLUSTER_OPEN]; /* in ascending order */
+	uint64_t open[CLUSTER_OPEN_MAX]; /* in ascending order */
 };
 
 enum host_role { HOST_AWAY, HOST_PRIMARY, HOST_STANDBY, HOST_OTHER };
@@ -67,6 +67,6 @@ struct cluster_view {
 	int32_t primary; /* the index of the primary; -1 if there is none, or if it is not known */
 	uint32_t history; /* a new number for each life of a primary, from 1 on; 0 if none was seen yet */
 	uint64_t begun; /* the number of the reading that was begun last, of any host */
-	struct past_view past[CLUSTER_PASTS]; /* at history % CLUSTER_PASTS; unused entries have history 0 */
+	struct past_view past[CLUSTER_PASTS_MAX]; /* at history % CLUSTER_PASTS_MAX; unused entries have history 0 */
 	struct host_view hosts[CLUSTER_HOSTS];
 };

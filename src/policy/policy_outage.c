@@ -73,7 +73,7 @@ policy_deadline(const struct policy *p, const struct policy_waiter *t)
 }
 
 void
-policy_forget_outdated(struct policy *p, uint64_t now_us)
+policy_forget_outdated_failure(struct policy *p, uint64_t now_us)
 {
 	if (p->failed_count == 0 || p->heard_us <= p->fail_began_us || p->is_fail_fatal || p->outage.since_us > 0 ||
 	    policy_has_any(p) || !circuit_is_of_host(p->last_fail_kind, &p->last_fail))
@@ -88,7 +88,7 @@ policy_update_outage(struct policy *p, uint64_t now_us)
 {
 	const struct policy_waiter *t;
 
-	policy_forget_outdated(p, now_us);
+	policy_forget_outdated_failure(p, now_us);
 	/* Another shard has a connection, but no client here waits, so no attempt here would show that the outage is
 	 * over. */
 	if (p->outage.since_us > 0 && p->waiting == 0 && policy_has_any(p)) {

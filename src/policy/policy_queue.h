@@ -14,7 +14,7 @@ bool policy_is_patient(const struct policy *p, const struct policy_waiter *t);
 uint64_t policy_deadline(const struct policy *p, const struct policy_waiter *t); /* when its wait ends; or NEVER_US */
 /* Forgets a failure to open if the pool has no connection left, but a connection that has gone was alive after the
  * failed attempt began: the next attempt shows how things are. */
-void policy_forget_outdated(struct policy *p, uint64_t now_us);
+void policy_forget_outdated_failure(struct policy *p, uint64_t now_us);
 /* call this after any change: begins or ends an outage */
 void policy_update_outage(struct policy *p, uint64_t now_us);
 void policy_end_outage(struct policy *p, uint64_t now_us); /* does nothing if there is no outage */

@@ -4,7 +4,7 @@
  *
  * Places, rounds and the numbers of connections in transfer change under the lock of the commons, when a connection is
  * opened, closing, gone or transferred; all threads may read them. Each shard writes its own row (presence_bits,
- * since_us, signs), without the lock, and only when something has changed.
+ * since_us, counts), without the lock, and only when something has changed.
  *
  * Always: used >= live >= verified; a shard that gets its first idle connection or its next waiter has published that
  *         before it looks at the others.
@@ -31,7 +31,7 @@
 #define WAITING_BIT(number) (UINT64_C(1) << (number))
 
 /* On a cache line of its own: written at each loan, and seldom read. */
-struct shard_sign {
+struct shard_counts {
 	_Alignas(64) _Atomic uint32_t idle;
 	_Atomic uint32_t waiting;
 	_Atomic uint32_t served; /* connections that come free soon in the shard; 0 if no client waits there */
@@ -62,7 +62,7 @@ struct policy_shared {
 
 	_Alignas(64) _Atomic uint64_t presence_bits; /* IDLE_BIT and WAITING_BIT of each shard */
 	_Alignas(64) _Atomic uint64_t since_us[SHARDS_MAX]; /* since_us of the first in each queue */
-	struct shard_sign signs[SHARDS_MAX];
+	struct shard_counts counts[SHARDS_MAX];
 };
 
 /* Embedded in struct policy. If shared is NULL, all other fields are unused. */
@@ -80,8 +80,10 @@ struct policy_shard {
 	bool is_to_ask; /* more clients wait here than when the other shards were last asked */
 	bool is_full; /* no place was left when the shard last looked */
 	bool has_freed; /* the shard has freed a place that others may wait for */
-	struct shard_sign *idle_sign; /* own sign, while the shard has an idle connection and no waiter; else NULL */
-	struct shard_sign *waiting_sign; /* own sign, while the shard has waiters and no idle connection; else NULL */
+	struct shard_counts
+	    *idle_counts; /* own sign, while the shard has an idle connection and no waiter; else NULL */
+	struct shard_counts
+	    *waiting_counts; /* own sign, while the shard has waiters and no idle connection; else NULL */
 	/* Copies of what this shard has last published to the others. */
 	uint32_t waiting;
 	uint64_t since_us, presence_bits;
@@ -172,9 +174,9 @@ void shard_publish(struct policy_shard *m, uint32_t idle, uint32_t waiting, uint
 static inline bool
 shard_publish_idle(struct policy_shard *m, uint32_t idle)
 {
-	if (idle == 0 || m->idle_sign == NULL)
+	if (idle == 0 || m->idle_counts == NULL)
 		return false;
-	atomic_store_explicit(&m->idle_sign->idle, idle, memory_order_relaxed);
+	atomic_store_explicit(&m->idle_counts->idle, idle, memory_order_relaxed);
 	return true;
 }
 
@@ -182,11 +184,11 @@ shard_publish_idle(struct policy_shard *m, uint32_t idle)
 static inline bool
 shard_publish_queue(struct policy_shard *m, uint32_t waiting, uint32_t served, uint64_t since_us)
 {
-	if (m->waiting_sign == NULL || waiting == 0)
+	if (m->waiting_counts == NULL || waiting == 0)
 		return false;
 	atomic_store_explicit(&m->shared->since_us[m->number], since_us, memory_order_relaxed);
-	atomic_store_explicit(&m->waiting_sign->waiting, waiting, memory_order_relaxed);
-	atomic_store_explicit(&m->waiting_sign->served, served, memory_order_relaxed);
+	atomic_store_explicit(&m->waiting_counts->waiting, waiting, memory_order_relaxed);
+	atomic_store_explicit(&m->waiting_counts->served, served, memory_order_relaxed);
 	if (waiting > m->waiting)
 		atomic_thread_fence(memory_order_seq_cst); /* the same fence as in shard_publish() */
 	m->since_us = since_us;

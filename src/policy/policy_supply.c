@@ -336,7 +336,7 @@ policy_replenish(struct policy *p, uint64_t now_us)
 		return;
 	p->is_replenish_held = true;
 	p->cap_has_room = false;
-	policy_forget_outdated(p, now_us);
+	policy_forget_outdated_failure(p, now_us);
 	apply_circuit(p, now_us);
 	if (p->shard.shared != NULL)
 		policy_ask_shards(p, now_us);

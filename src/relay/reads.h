@@ -177,7 +177,7 @@ enum walk_result reads_look(struct request_walk *w);
 /* Returns true if the client has a server of a standby, the next message begins a request, and reads_look() would let
  * all messages up to its Query or Sync pass if the fast lane takes them. w->len is then set to the end of these
  * messages. */
-bool reads_is_free(struct request_walk *w);
+bool reads_may_pass(struct request_walk *w);
 
 void reads_request_done_there(struct exchange *x, const struct owed *ended);
 /* Call when a request has ended on a server whose loan.route is not ROUTE_OFF. */
