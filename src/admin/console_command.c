@@ -4,7 +4,7 @@
 #define ADMIN true
 #define SHOW_ROW(id, name, may, what, example)                                                                         \
 	{ COMMAND_SHOW_##id, "SHOW " #id, "SHOW", ARGUMENT_LIKE, may, what, example },
-#define UNDOCUMENTED NULL, NULL
+#define UNDOCUMENTED NULL, NULL /* for SQL that drivers and tools send by themselves: SHOW HELP leaves it out */
 
 /* clang-format off */
 static const struct command_row rows[] = {

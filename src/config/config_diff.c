@@ -161,7 +161,7 @@ say_one_sided(const struct diff *d, const struct entry *e, bool is_new)
 				      or_empty(e->value)));
 }
 
-/* Compares the passwords in upstreams, which are in no row. Scopes are sorted by name. */
+/* Compares the passwords of upstreams, because config_each() gives no row for a password. Scopes are sorted by name. */
 static void
 compare_passwords(const struct diff *d, const char *word, const struct config_scope *old, size_t old_count,
 		  const struct config_scope *new, size_t new_count)

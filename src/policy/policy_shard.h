@@ -270,18 +270,18 @@ bool shard_arrived(struct policy_shard *m, struct policy_conn *conn, bool *is_of
 void shard_next_round(struct policy_shard *m); /* no connection that exists now is transferred any more */
 /* Asks others for their idle connections. m->shared is not NULL. */
 void shard_ask(struct policy_shard *m, uint64_t now_us);
-/* Returns how many connections may come because shards were asked. */
-uint32_t shard_count_expected(const struct policy_shard *m); /* m->asked_us is not 0 */
+/* Returns how many connections may come because shards were asked. m->asked_us is not 0. */
+uint32_t shard_count_expected(const struct policy_shard *m);
 /* Tells shards with waiters that this shard has no idle connection (any more). m->shared is not NULL. */
 void shard_answer(struct policy_shard *m, uint64_t now_us);
-/* An outage has begun here. Returns true if no other shard was in an outage, so the outage of the whole pool begins;
- * always true without a shared policy. */
+/* Call when an outage has begun in this shard. Returns true if no other shard was in an outage, so the outage of the
+ * whole pool begins; always true without a shared policy. */
 bool shard_outage_begins(struct policy_shard *m, uint64_t since_us);
-/* The outage *o of this shard is over (is_over), or the shard leaves the pool during the outage. Returns true, with *o
- * set to the outage of the whole pool, if that is over, too: is_over is true, and no other shard is in the outage. If
- * other shards are, they look again. Always true without a shared policy. */
+/* Call when the outage *o of this shard is over (is_over), or when the shard leaves the pool in an outage. Returns
+ * true, with *o set to the outage of the whole pool, if is_over and no other shard is in an outage. Otherwise orders
+ * the shards in an outage to look again. Always returns true without a shared policy. */
 bool shard_outage_ends(struct policy_shard *m, struct policy_outage *o, bool is_over, uint64_t now_us);
-/* A lent connection is lost; call this before shard_moved(). */
+/* Call when a lent connection is lost, before shard_moved(). */
 void shard_lost(struct policy_shard *m, uint64_t now_us);
 /* Returns true if a client that waits here since since_us was in the queue when a connection was last lost. */
 bool shard_was_in_line(const struct policy_shard *m, uint64_t since_us);
@@ -290,7 +290,7 @@ bool shard_was_in_line(const struct policy_shard *m, uint64_t since_us);
 bool shard_is_first(const struct policy_shard *m);
 /* Returns this shard's share of `of`, a number that all shards keep together; `of` without a shared policy. */
 uint32_t shard_share(const struct policy_shard *m, uint32_t of);
-/* PostgreSQL has refused another connection: until until_us the pool will have `limit` connections at most. */
+/* Call when PostgreSQL has refused another connection: until until_us the pool has `limit` connections at most. */
 void shard_lower_limit(struct policy_shard *m, uint32_t limit, uint64_t until_us);
 
 static inline uint32_t

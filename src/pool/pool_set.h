@@ -32,7 +32,9 @@ struct shared_lives {
 /* The number of workers on which pools may have shards. */
 struct pool_split {
 	uint32_t workers; /* from 1 on; 0 counts as 1 */
-	uint32_t shard_min; /* the fewest connections per shard; fewer would be transferred all the time */
+	/* the fewest connections per shard: smaller shards would transfer their connections to each other all the time
+	 */
+	uint32_t shard_min;
 };
 #define POOL_SHARD_MIN 4
 

@@ -10,11 +10,10 @@
 #define REFUSED_MAX 3
 /* a request that has run for longer stays with a silent standby until the standby has certainly restarted or ended */
 #define LEFT_IN_US (250 * US_PER_MS)
-#define SHUN_US                                                                                                        \
-	(10 * US_PER_S) /* how long a client avoids a standby that has refused REFUSED_MAX requests in a row           \
-			 */
+/* how long a client avoids a standby that has refused REFUSED_MAX requests in a row */
+#define SHUN_US (10 * US_PER_S)
 
-/* Makes the request or block, whose server was srv, go on on the primary. why: the new r->route, an enum read_route. */
+/* Makes the primary continue the request or block whose server was srv. why: the new r->route, an enum read_route. */
 static void
 go_to_primary(struct exchange *x, const struct server *srv, uint8_t why)
 {
@@ -27,8 +26,8 @@ go_to_primary(struct exchange *x, const struct server *srv, uint8_t why)
 		r->route = why;
 }
 
-/* Moves the block from its standby to the primary. The standby has run only a BEGIN of it, or nothing that it has run
- * matters any more. */
+/* Moves the block from its standby to the primary. The standby has run nothing of the block but its BEGIN, or nothing
+ * that still matters. */
 static void
 leave_standby(struct exchange *x)
 {
@@ -61,7 +60,7 @@ sets_minimum(struct exchange *x, const char *sql, size_t len, uint64_t *position
 	return is_behind;
 }
 
-/* Makes the block go on on a standby that has reached this position; or on the primary, if none reaches it in time. */
+/* Moves the block to a standby that has reached this position, or to the primary if no standby reaches it in time. */
 static void
 look_for_another(struct exchange *x, uint64_t position)
 {
@@ -89,8 +88,8 @@ is_sync_next(const struct request_walk *w)
 	return frame_whole(p, (size_t)(end - p), &f) && f.type == 'S';
 }
 
-/* Returns true if the SQL ends the block and the request goes on after that, so the rest of the request may write. The
- * primary may run such SQL, because the standby's session has nothing that depends on the block's end. */
+/* Returns true if the request goes on after this SQL has ended the block, so that its rest may write, and if the
+ * primary may run the whole of it, because nothing in the standby's session depends on the block's end. */
 static bool
 goes_on_after_end(const struct request_walk *w, const struct sql_traits *v, const char *sql, size_t len)
 {
@@ -185,7 +184,7 @@ reads_look(struct request_walk *w)
 }
 
 /* Returns true for a single SELECT, WITH or VALUES that contains neither "pg_" nor LAST_VALUE: reads_look() lets such
- * SQL pass if it is plain. */
+ * SQL pass if the fast lane takes it. */
 static bool
 sql_may_pass(const char *sql, size_t len)
 {

@@ -203,8 +203,8 @@ enum code_turn database_code_turn(const struct database_code *code, uint64_t ddl
  * answer. */
 void database_code_altered(struct database_code *code, uint64_t now_us);
 /* Call this when DDL was seen, with the risk that the DDL had. RISK_KEEPS: it may have made functions that keep what
- * nothing resets; RISK_REACHES: it may have made code that reaches such functions; RISK_FEARED: it was feared to, as
- * any SQL was. */
+ * nothing resets. RISK_REACHES: by its words, it may have made code that reaches such functions. RISK_FEARED: it may
+ * have made such code only as any SQL may, because no answer was valid. */
 void database_code_changed(struct database_code *code, unsigned risk);
 /* Begins another question. Returns the query to send, valid until the next call. Drops an answer that is under way. */
 const char *database_code_ask(struct database_code *code, uint64_t now_us);
@@ -231,8 +231,7 @@ void database_code_leave(struct database_code *code); /* code need not have join
 /* Does database_code_changed() on all loops for all databases of this name (PostgreSQL's); for all databases if
  * NULL. */
 void code_registry_changed(struct code_registry *registry, const char *database, unsigned risk);
-/* Take and release the lock. */
-void database_code_lock(const struct database_code *code);
+void database_code_lock(const struct database_code *code); /* takes the registry's lock, if there is a registry */
 void database_code_unlock(const struct database_code *code);
 
 /* A store has one struct database_code for each database of PostgreSQL's that pools of one loop lead to, however many
@@ -256,7 +255,7 @@ struct database_code *code_store_ref(struct database_code *code);
 void code_store_unref(struct code_store *all, struct database_code *code); /* NULL is fine */
 /* Notes that the pool uses the code, and has a server that may be asked about it. */
 void code_store_used(struct code_store *all, struct database_code *code, struct pool *by, uint64_t now_us);
-/* the pool ends, or has other code now; code may be NULL */
+/* Call when the pool ends, or has other code now. code may be NULL. */
 void code_store_forget_pool(struct database_code *code, const struct pool *pool);
 /* Calls ask() for each database that is due, with the pool that used it last, unless no pool has used it since the last
  * time. */

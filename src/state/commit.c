@@ -158,7 +158,7 @@ must_ask(const struct exchange *x)
 		if (s->effects[i].kind == EFFECT_SET && strcasecmp(name, "default_text_search_config") == 0)
 			return true;
 		is_role = is_role || strcasecmp(name, "role") == 0 || strcasecmp(name, "session_authorization") == 0;
-		is_doubtful = is_doubtful || (!guc_is_anybodys(name) && strchr(name, '.') == NULL);
+		is_doubtful = is_doubtful || (!guc_may_be_set_by_anybody(name) && strchr(name, '.') == NULL);
 	}
 	return (is_role && is_doubtful) || (x->pins & 1u << PIN_SESSION_SET) != 0;
 }

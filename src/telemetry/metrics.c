@@ -67,10 +67,10 @@ read_process(struct metrics_process *p)
 /* --- labels --- */
 
 /*
- * A snapshot's pools, databases and backends with their labels, each label set once.
+ * The pools, databases and backends of a snapshot, with their labels; no two items have the same labels.
  *
- * Different names can become the same label (bytes that are not UTF-8 are replaced, and long names truncated). Their
- * numbers are added up, because two samples with the same name and labels would spoil the whole scrape.
+ * Different names can become the same label (bytes that are not UTF-8 are replaced, and long names truncated). The
+ * numbers of such rows are added up, because two samples with the same name and labels would spoil the whole scrape.
  */
 struct metrics_item {
 	char *labels;
@@ -86,7 +86,7 @@ struct metrics_items {
 
 #define NAME_OF(type, field) offsetof(type, field), sizeof(((type *)0)->field)
 
-/* A kind of rows that have labels. */
+/* How rows of one kind (enum snapshot_kind) get their labels. */
 struct labeled_rows {
 	/* adds up rows whose labels are equal; NULL if only the first row is kept */
 	void (*add)(void *to, const void *from);
