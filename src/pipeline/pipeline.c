@@ -350,7 +350,7 @@ is_as_sent(const struct exchange *x, const struct server *srv, const struct poli
 	if (o->to != &srv->stream || o->is_broken || o->total != a->len || srv->ledger.trust != LEDGER_SYNCHRONISED ||
 	    x->body_left > 0)
 		return false;
-	for (uint32_t i = srv->ledger.marks; i < srv->ledger.count;
+	for (uint32_t i = srv->ledger.no_reply_count; i < srv->ledger.count;
 	     i++, kinds >>= 4) /* no reply to the Parse of a kept statement is noted: pgweir answers that Parse */
 		if (ledger_at(&srv->ledger, i)->kind + 1u != (kinds & 15) ||
 		    ledger_at(&srv->ledger, i)->to != OWED_TO_CLIENT)

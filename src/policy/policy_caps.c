@@ -159,17 +159,17 @@ void
 caps_report(struct policy_caps *caps, uint32_t short_count, uint64_t now_us)
 {
 	unsigned last = caps->by_kind[CAP_HOST].budget != NULL ? CAP_HOST : CAP_ALL;
-	bool is_told = false;
+	bool has_reported = false;
 
 	if (short_count == 0 && !caps->is_watched)
 		return;
 	for (unsigned i = 0; i < POLICY_CAPS; i++) {
 		struct budget_member *m = &caps->by_kind[i];
-		bool is_here = !is_told && (i == last || !allows(m, now_us));
+		bool reports_here = !has_reported && (i == last || !allows(m, now_us));
 
 		if (m->budget != NULL)
-			budget_report(m, is_here ? short_count : 0, now_us);
-		is_told = is_told || is_here;
+			budget_report(m, reports_here ? short_count : 0, now_us);
+		has_reported = has_reported || reports_here;
 	}
 }
 

@@ -188,7 +188,7 @@ pool_code_blame(struct server *srv, struct database_code *code)
 
 /* Declared in pool_set_state.h. A server that was lent before such state was known of must not be lent again. */
 unsigned
-pool_code_heeded(const struct pool *pool)
+pool_code_known_leftovers(const struct pool *pool)
 {
 	if (pool->code->answer == NULL)
 		return RISK_CONTEXT; /* this is assumed before the first answer */
@@ -196,13 +196,13 @@ pool_code_heeded(const struct pool *pool)
 }
 
 bool
-pool_code_admit(struct pool *pool, unsigned heeded)
+pool_code_admit(struct pool *pool, unsigned known_leftovers)
 {
-	unsigned more = pool->is_sealed ? pool_code_heeded(pool) & ~heeded : 0;
+	unsigned more = pool->is_sealed ? pool_code_known_leftovers(pool) & ~known_leftovers : 0;
 
 	if (pool->code->answer != NULL)
 		return more == 0;
-	pool->code->unheeded |= more;
+	pool->code->unknown_elsewhere |= more;
 	return true;
 }
 
@@ -223,7 +223,7 @@ pool_code_answered(struct server *srv, bool ok)
 {
 	struct pool *pool = srv->owner;
 	struct database_code *code = pool->code;
-	unsigned before = pool_code_heeded(pool) & ~code->unheeded;
+	unsigned before = pool_code_known_leftovers(pool) & ~code->unknown_elsewhere;
 	struct pooled *p = pooled_of(srv->conn);
 	bool is_first = code->answer == NULL;
 	char version[CODE_VERSION_MAX];
@@ -255,7 +255,7 @@ pool_code_answered(struct server *srv, bool ok)
 		srv->reset.deadline_us += CODE_ANSWER_US;
 		return pool_code_ask(srv);
 	}
-	pool->code->unheeded = 0;
+	pool->code->unknown_elsewhere = 0;
 	log_code(pool, before);
 	if (is_first)
 		risk_names_each(code->answer->risks, log_missing, pool);
@@ -265,7 +265,7 @@ pool_code_answered(struct server *srv, bool ok)
 		if (e->cluster != NULL)
 			standby_pools_code_is_new(e);
 		/* Servers may have run code before that code was known to leave state that nothing resets. */
-		if ((pool_code_heeded(pool) & ~before) != 0 && e->is_sealed)
+		if ((pool_code_known_leftovers(pool) & ~before) != 0 && e->is_sealed)
 			policy_close_all(e->policy, RR_DIRTY, pool_set_now(e->set));
 		if (code->kind == DATABASE_TEMPLATE)
 			pool_renew_policy(e, pool_set_now(e->set));

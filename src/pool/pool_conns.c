@@ -260,7 +260,7 @@ on_clean(struct server *srv)
 	struct pool *pool = srv->owner;
 
 	note_code_unseen(srv);
-	pool_main(pool)->counters.resets_ok += !srv->reset.is_seal;
+	pool_main(pool)->counters.resets_ok += !srv->reset.was_returned;
 	assert(srv->state == SV_IDLE && srv->borrower == NULL);
 	if ((srv->reset.todo.parts & STATE_BACKEND) != 0 || pooled_of(srv->conn)->is_code_late)
 		close_dirty(srv);

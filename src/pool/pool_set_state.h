@@ -45,7 +45,7 @@ struct pooled {
 	uint32_t code_question; /* the database_code.question_number that the server owes an answer to; 0 for none */
 	uint64_t ddl_at_keeps; /* database_code.ddl_at_keeps when washing began */
 	bool is_code_late; /* the server's answer took CODE_ANSWER_US or longer */
-	unsigned heeded; /* pool_code_heeded() on the worker that the server comes from */
+	unsigned known_leftovers; /* pool_code_known_leftovers() on the worker that the server comes from */
 	struct {
 		uint64_t version; /* role_settings_version() when its session began, or an older one; 0 if unknown */
 		/* when its host answered with `version`; while that is 0, when the login began; 0 if that was before an
@@ -169,7 +169,7 @@ bool pool_code_frees(const struct server *srv);
 void pool_code_gone(struct server *srv); /* srv ends, and will not answer any more */
 /* Returns the state that the database's code may leave and no reset removes (STATE_BACKEND, RISK_CONTEXT), as far as
  * this worker knows the code. */
-unsigned pool_code_heeded(const struct pool *pool);
-/* A server comes from another worker, where pool_code_heeded() was `heeded`. Returns false if the server must be
- * closed: it may have run code that leaves more. If nothing is known here, the first answer decides. */
-bool pool_code_admit(struct pool *pool, unsigned heeded);
+unsigned pool_code_known_leftovers(const struct pool *pool);
+/* A server comes from another worker, where pool_code_known_leftovers() was `known_leftovers`. Returns false if the
+ * server must be closed: it may have run code that leaves more. If nothing is known here, the first answer decides. */
+bool pool_code_admit(struct pool *pool, unsigned known_leftovers);

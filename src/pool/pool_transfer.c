@@ -58,7 +58,7 @@ join(struct pool *pool, struct pooled *p)
 	pool_take_fresh(pool);
 	if (pool->baseline == NULL) /* there was no memory: clients that log in could not be sent their parameters */
 		return false;
-	if (!pool_code_admit(pool, p->heeded) ||
+	if (!pool_code_admit(pool, p->known_leftovers) ||
 	    server_arrive(p->srv, pool->set->s.env, pool, &pool->target->server) < 0)
 		return false;
 	p->pool = pool;
@@ -150,7 +150,7 @@ pool_give(void *owner, struct policy_conn *conn, struct policy_worker *to)
 		return false;
 	TAILQ_REMOVE(&pool->servers, p->srv, all);
 	set->server_count--;
-	p->heeded = pool_code_heeded(pool);
+	p->known_leftovers = pool_code_known_leftovers(pool);
 	code_store_unref(&set->codes, p->code);
 	p->code = NULL;
 	p->from_worker = set->s.worker;

@@ -186,7 +186,7 @@ standby_pool_check_code(struct pool *standby_pool)
 }
 
 unsigned
-standby_pool_feared(struct server *srv)
+standby_pool_assumed_risk(struct server *srv)
 {
 	struct pool *standby_pool = srv->owner, *pool = standby_pool->main;
 	const struct cluster_view *v = cluster_lock(pool->cluster);

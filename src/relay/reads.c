@@ -456,7 +456,7 @@ reads_note_loan(struct exchange *x)
 		x->srv->loan.route = is_standby ? ROUTE_STANDBY : x->listen != NULL ? ROUTE_TIED : ROUTE_NO_STANDBY;
 	}
 	if (is_standby)
-		state_add_risk(x, standby_pool_feared(x->srv));
+		state_add_risk(x, standby_pool_assumed_risk(x->srv));
 	if (r == NULL)
 		return;
 	r->silent_request = 0;

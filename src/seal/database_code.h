@@ -119,9 +119,9 @@ struct database_code {
 	bool is_settled; /* no DDL was seen between the question of the last answer and that answer */
 	uint64_t refused_until_us; /* 0, or until when nothing is asked, because the last question has failed */
 	unsigned earlier_risks; /* STATE_BACKEND and RISK_CONTEXT of earlier answers; a standby may have that code */
-	/* Parts of pool_code_heeded() that were not known on the workers from which servers came: in these parts, the
-	 * first answer here counts as new. */
-	unsigned unheeded;
+	/* Parts of pool_code_known_leftovers() that were not known on the workers from which servers came: in these
+	 * parts, the first answer here counts as new. */
+	unsigned unknown_elsewhere;
 };
 
 void database_code_fini(struct database_code *code);

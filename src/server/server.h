@@ -257,7 +257,7 @@ enum reset_sent {
 struct server_reset {
 	struct reset_order todo; /* what is left of the order: steps that were sent are removed */
 	/* the borrower has returned the server, with nothing under way; set and cleared by server_reset() */
-	bool is_seal;
+	bool was_returned;
 	uint8_t sent; /* enum reset_sent */
 	/* after RESET_SENT_COUNT: how many statements made by Parse messages the server has */
 	uint64_t statements_found;

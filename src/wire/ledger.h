@@ -133,7 +133,7 @@ struct ledger {
 	/* bytes still to come of the message being received; no local reply is sent before they have come */
 	uint64_t body_left;
 	uint32_t answered; /* the client's messages answered since the last ReadyForQuery; local replies don't count */
-	uint32_t marks; /* how many entries get no answer from the server: OWED_COPY_END and local ones */
+	uint32_t no_reply_count; /* how many entries get no answer from the server: OWED_COPY_END and local ones */
 	const struct ledger_ops *ops;
 	void *arg;
 };
@@ -309,7 +309,7 @@ ledger_plain_kind(const struct ledger *l)
 static inline bool
 ledger_next_is_remote(const struct ledger *l)
 {
-	return l->marks == 0 || l->count < 2 || ledger_at(l, 1)->kind < OWED_COPY_END;
+	return l->no_reply_count == 0 || l->count < 2 || ledger_at(l, 1)->kind < OWED_COPY_END;
 }
 
 static inline void
@@ -393,7 +393,7 @@ ledger_take_ready(struct ledger *l, uint32_t plain_kind, struct owed *ended)
 static inline bool
 ledger_is_all_local(const struct ledger *l)
 {
-	return l->marks > 0 && l->marks == l->count;
+	return l->no_reply_count > 0 && l->no_reply_count == l->count;
 }
 
 static inline bool
