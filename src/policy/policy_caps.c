@@ -54,7 +54,7 @@ caps_set_groups(struct policy_caps *caps, struct budget_group *groups, const uin
 		caps_set(caps, i, caps->by_kind[i].budget, counts, now_us);
 }
 
-/* Takes the lock. Returns true if this cap's member is a group by itself, but can be in the pool's group by now. */
+/* Returns true if this cap's member is a group by itself, and can join the pool's group now. Takes the lock. */
 static bool
 may_regroup(const struct policy_caps *caps, unsigned which)
 {

@@ -82,7 +82,7 @@ pool_code_row(struct server *srv, const uint8_t *body, size_t len, bool is_whole
 		database_code_row(pooled_of(srv->conn)->code, body, len, is_whole);
 }
 
-/* Makes the set look at servers that are held at once. */
+/* Makes the set look at once at servers that are held. */
 static void
 wake_held(struct pool *pool)
 {
@@ -186,7 +186,6 @@ pool_code_blame(struct server *srv, struct database_code *code)
 	code->closes = 0;
 }
 
-/* Declared in pool_set_state.h. A server that was lent before such state was known of must not be lent again. */
 unsigned
 pool_code_known_leftovers(const struct pool *pool)
 {
@@ -280,8 +279,8 @@ pool_has_sequences(const struct pool *pool, uint64_t now_us)
 	return database_code_has_sequences(pool->code, now_us);
 }
 
-/* The same database may be configured under several names, and be on other workers, so all code of that name is
- * told. */
+/* Notes the change in all structs with this name of PostgreSQL's, because the same database may be configured under
+ * several names, and be on other workers. */
 void
 pool_code_changed(struct pool *pool, unsigned risk)
 {

@@ -1,8 +1,7 @@
 /*
  * src/pool/standby_pools.h - a pool's servers of the primary and of the standbys, if the pool has a cluster
- * (cluster.h), which knows the role of each host. The pool's own servers are of the primary. Servers of a standby are
- * in the standby pool of that host (by its place in the upstream), a pool that is made at first use and freed with its
- * main pool.
+ * (cluster.h), which knows the role of each host. The pool's own servers are of the primary. The servers of each
+ * standby are in a standby pool of their own, which is found by the host's index in the upstream.
  */
 #pragma once
 

@@ -201,10 +201,10 @@ fail_next(struct exchange *x, struct server *srv, const struct fail *shown, bool
 
 /*
  * The consequences of each loss. client(): does with the client what the loss requires, and returns false if the client
- * cannot stay; PostgreSQL's FATAL is not passed on to the client then. is_bound: true if the client had something that
- * only this server has. If client is NULL, the client gets the error and is closed. replays: REPLAY if the client's
- * request is relayed again; a server that has only refused the request may stay then. logs: LOGGED if log and metrics
- * get an entry now; for a COMMIT the entry is made when it is known what became of the COMMIT.
+ * cannot stay. If there is a client(), PostgreSQL's FATAL is not passed on. is_bound: true if the client had something
+ * that only this server has. If client is NULL, the client gets the error and is closed. replays: REPLAY if the
+ * client's request is relayed again; a server that has only refused the request may stay then. logs: LOGGED if log and
+ * metrics get an entry now; for a COMMIT the entry is made when it is known what became of the COMMIT.
  */
 static const struct outcome {
 	bool (*client)(struct exchange *x, struct server *srv, const struct fail *shown, bool is_bound);
@@ -433,7 +433,7 @@ stays(struct exchange *x, const struct server *srv, const struct error_fields *e
 	       srv->ledger.count <= 1 && is_washable(x, srv);
 }
 
-/* Ends the server without giving the client this error: relay_lost() sends the client the part that concerns it. */
+/* Ends the server. The client does not get this error, but an error of relay_lost(), if any. */
 static void
 end_by_error(struct server *srv, const struct error_fields *e, bool may_stay)
 {
@@ -478,8 +478,8 @@ loss_takes_error(struct server *srv, const struct error_fields *e, enum owed_to 
 	return true;
 }
 
-/* Relays the client's request, which was sent to the standby after pgweir's question, to the primary. If srv is kept,
- * on_batch_end() has the request cancelled there (pool_clean()), because it may run already. */
+/* Relays the client's request to the primary, though it was sent to the standby already, after pgweir's question. If
+ * srv is kept, on_batch_end() has the request cancelled there (pool_clean()), because it may run already. */
 void
 loss_by_lag(struct server *srv)
 {

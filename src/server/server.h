@@ -87,9 +87,9 @@ struct server_ops {
 	 */
 	bool (*error)(struct server *srv, const struct error_fields *fields, enum owed_to to, bool is_owed,
 		      const uint8_t *message, size_t len);
-	/* Called ahead of error() for an error of a message of the borrower's. is_unshown: everything since the
-	 * request's first answer, a BindComplete, is still to be passed. Return true to drop that and the error,
-	 * because the request is run again. May be NULL. */
+	/* Called ahead of error() when a message of the borrower's has failed. is_unshown: the request's replies begin
+	 * with BindComplete, and none of them was passed yet. Return true if the request will be run again: then the
+	 * error, and replies that were not passed yet, are dropped. May be NULL. */
 	bool (*runs_again)(struct server *srv, const struct error_fields *fields, bool is_unshown);
 	/* A CommandComplete for the borrower has come; a terminator follows the len bytes of `tag`. Return true (only
 	 * for an UNLISTEN) to swallow the message: the borrower has its answer. */

@@ -93,8 +93,8 @@ struct ledger_ops {
 /* Says whether the ledger's order of replies can be trusted. A server whose ledger is not synchronized is closed. */
 enum ledger_trust {
 	LEDGER_SYNCHRONISED,
-	/* a COPY failed that had a Sync in it, and the message after its CopyDone is no Sync: the owner of the next
-	 * reply can't be known */
+	/* the owner of the next reply can't be known: a COPY has failed within which a Sync was sent, and the message
+	 * after its CopyDone is no Sync */
 	LEDGER_IN_DOUBT,
 	LEDGER_SHORT /* a message was not entered, for lack of memory or above LEDGER_MAX: nothing more may be sent */
 };
@@ -120,7 +120,8 @@ struct ledger {
 	struct owed *ring;
 	/* the ring's size, which is 0 or a power of two; the head's index; the number of entries */
 	uint32_t cap, head, count;
-	/* equal to cap; 0 while a message that was sent ahead is not entered yet (ledger_has_ahead()) */
+	/* how many entries ledger_enter_next() may make by itself: cap, or 0 while a message that was sent ahead is not
+	 * entered yet (ledger_has_ahead()) */
 	uint32_t room;
 	enum ledger_copy copy; /* the COPY of the head, except for COPY_FAILED */
 	enum ledger_intake intake;
@@ -410,8 +411,8 @@ bool ledger_owes_client(const struct ledger *l, uint64_t *since_us);
 /* Notes that a Flush is sent: the server answers the messages entered before it without a Sync. */
 void ledger_flush(struct ledger *l);
 /*
- * Returns true if the server will send a message without further input, and false if it waits for input. is_cut says
- * that the last message entered was not sent to its end.
+ * Returns true if the server will send a message without further input, and false if it waits for input. is_cut: the
+ * last message that was entered is not sent completely yet.
  */
 bool ledger_is_due(const struct ledger *l, bool is_cut);
 /*
