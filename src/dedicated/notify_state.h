@@ -65,8 +65,7 @@ struct notify_listener {
 	struct server_env env; /* from dedicated_env() */
 	struct notify_subscribers subscribers;
 	struct notify_subscribers to_flush; /* subscribers for which ops.flush is due */
-	struct notify_subscribers
-	    catching; /* subscribers that have caught up when the present NC_CATCH_UP is answered */
+	struct notify_subscribers catching; /* subscribers that the answer to the present NC_CATCH_UP will serve */
 	struct notify_subscribers catching_next; /* subscribers that need another NC_CATCH_UP after that */
 	struct notify_subscribers caught; /* subscribers for which ops.caught_up is due */
 	/* true if the next NC_CATCH_UP is sent as a NOTIFY, not as a Sync; set by notify_catch_up.c, cleared by

@@ -118,7 +118,7 @@ are_same(const uint8_t *a, const uint8_t *b, size_t len)
 /*
  * Returns the length of the longest end of `earlier` that is the beginning of `later`. PostgreSQL sends notifications
  * to all listeners in one order, so the notifications that both processes have got are such a piece. If several pieces
- * fit, the longest is taken: that drops equal notifications of the same moment at most, of which one says enough.
+ * fit, the longest is taken. If that is too long, the client loses only repetitions of an equal notification.
  */
 static size_t
 overlap(const uint8_t *earlier, size_t earlier_len, const uint8_t *later, size_t later_len)
