@@ -48,9 +48,9 @@ struct column {
 #define ROW_FLOAT8 double
 
 /*
- * Declares a row once, as struct NAME_row and NAME_columns. The columns are (TEXT, database) (INT8, calls) ...
- * ROW_FIELD and ROW_FIELD_ (as ROW_COLUMN and ROW_COLUMN_) each take one column and end in the other's name, which
- * takes the next column; after the last column, _END makes that name an empty macro.
+ * Declares struct NAME_row and the table NAME_columns from one list of columns: (TEXT, database) (INT8, calls) ...
+ * ROW_FIELD expands the first column and ends in ROW_FIELD_, which expands the next column and ends in ROW_FIELD, and
+ * so on. ROW_ENDED appends _END to the name that the last column ends in, which makes it an empty macro.
  */
 #define SHOW_ROW(name, columns)                                                                                        \
 	struct name##_row {                                                                                            \
@@ -89,7 +89,7 @@ struct rows {
 void *rows_scratch(struct rows *r, size_t count, size_t size);
 void rows_describe(struct buf *out, const struct column *columns, size_t column_count);
 void rows_add(struct rows *r, const void *row);
-bool rows_like(const struct rows *r, const void *row); /* returns true if rows_add() would add the row */
+bool rows_may_add(const struct rows *r, const void *row); /* returns true if rows_add() would add the row */
 
 /* Matches SQL's LIKE: % is any text, _ is any character (of UTF-8), and a backslash makes the next character stand for
  * itself. */

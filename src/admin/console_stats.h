@@ -53,7 +53,8 @@ struct pool_database;
 
 struct database_sum {
 	const char *name; /* borrowed from one of the structs; NULL after the last sum */
-	const struct pool_database *known; /* the struct that was the last to learn about the database's code */
+	/* of the structs with this name, the one that was the last to learn about the database's code */
+	const struct pool_database *code_source;
 	struct database_counters counters;
 };
 

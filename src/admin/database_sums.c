@@ -55,12 +55,12 @@ database_sums(struct client_env *const *crew)
 
 		if (n == 0 || strcmp(sums[n - 1].name, list[i]->name) != 0) {
 			sums[n].name = list[i]->name;
-			sums[n++].known = list[i];
+			sums[n++].code_source = list[i];
 		}
 		to = &sums[n - 1];
 		counters_add(&to->counters, &list[i]->counters, sizeof(to->counters));
-		if (answered_us(list[i]) > answered_us(to->known))
-			to->known = list[i];
+		if (answered_us(list[i]) > answered_us(to->code_source))
+			to->code_source = list[i];
 	}
 	free(list);
 	return sums;

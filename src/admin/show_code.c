@@ -52,7 +52,7 @@ SHOW(show_database_code, code_columns, OF_ALL)
 	struct database_sum *sums = show_database_sums(env, rows);
 
 	for (const struct database_sum *sum = sums; sum != NULL && sum->name != NULL; sum++) {
-		const struct pool_database *d = sum->known;
+		const struct pool_database *d = sum->code_source;
 		const struct code_answer *answer = d->code == NULL ? NULL : d->code->answer;
 		struct code_fill fill = { rows,
 					  { d->name, "", "", "unknown", "none", "", 0 },

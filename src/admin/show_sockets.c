@@ -18,8 +18,8 @@
 
 /*
  * The columns that all four commands have. id is an int8, because 32 bits would overflow on a busy proxy after some
- * days. With one worker there is no further column: dblink (pgbouncer_fdw) refuses rows with more columns than its
- * caller has declared.
+ * days. The column `worker` is shown only if there are several workers: dblink (pgbouncer_fdw) refuses rows with more
+ * columns than its caller has declared.
  */
 /* clang-format off */
 #define COMMON_COLUMNS \
@@ -65,8 +65,8 @@ peer_pid(const struct client *c)
 	return (uint64_t)cred.pid;
 }
 
-/* Writes a pointer that is no address, but serves as well: unique among clients and servers, and the same in all
- * commands. */
+/* Writes the client's `ptr`. PgBouncer shows an address there; here the number is made of the id, so it is unique among
+ * clients and servers, and the same in all commands. */
 static void
 client_pointer(const struct client *c, char out[POINTER_MAX])
 {
@@ -234,13 +234,13 @@ add_socket(struct rows *rows, struct socket_row *row)
 }
 
 static void
-add_clients(const struct show_env *env, struct rows *rows, bool is_in_use)
+add_clients(const struct show_env *env, struct rows *rows, bool is_active_only)
 {
 	struct socket_row row;
 	const struct client *c;
 
 	for (c = clients_walk(env->host->crew, NULL); c != NULL; c = clients_walk(env->host->crew, c)) {
-		if (is_in_use && c->x.srv == NULL && c->x.state != CL_CONSOLE)
+		if (is_active_only && c->x.srv == NULL && c->x.state != CL_CONSOLE)
 			continue;
 		client_row(env, c, &row);
 		add_socket(rows, &row);
@@ -248,13 +248,13 @@ add_clients(const struct show_env *env, struct rows *rows, bool is_in_use)
 }
 
 static void
-add_servers(const struct show_env *env, struct rows *rows, const struct pool *e, bool is_in_use)
+add_servers(const struct show_env *env, struct rows *rows, const struct pool *e, bool is_active_only)
 {
 	struct socket_row row;
 	const struct server *srv;
 
 	TAILQ_FOREACH(srv, &e->servers, all) {
-		if (is_in_use && srv->state != SV_LENT)
+		if (is_active_only && srv->state != SV_LENT)
 			continue;
 		server_row(env, e, srv, &row);
 		if (srv->borrower != NULL)
@@ -285,14 +285,14 @@ static void
 fill(const struct show_env *env, struct rows *rows)
 {
 	enum command_id id = env->command->row->id;
-	bool is_in_use = id == COMMAND_SHOW_ACTIVE_SOCKETS;
+	bool is_active_only = id == COMMAND_SHOW_ACTIVE_SOCKETS;
 
 	if (id != COMMAND_SHOW_SERVERS)
-		add_clients(env, rows, is_in_use);
+		add_clients(env, rows, is_active_only);
 	for (struct pool *e = show_next_pool(env, NULL); e != NULL && id != COMMAND_SHOW_CLIENTS;
 	     e = show_next_pool(env, e)) {
-		add_servers(env, rows, e, is_in_use);
-		if (!is_in_use)
+		add_servers(env, rows, e, is_active_only);
+		if (!is_active_only)
 			add_listeners(env, rows, e);
 	}
 }

@@ -212,7 +212,7 @@ show_say_wait(const struct show_env *env, const struct client *c, const struct h
 		 policy_is_split(e->policy) ? "about " : "", policy_place(e->policy, &c->x.waiter, env->now_us),
 		 counts.waiting);
 	show_say(env, rows, "The cause: %s", why.detail);
-	if (holder_lock(&c->x, (c->x.waiter.since_us + env->now_us) / 2, lock)[0] != '\0')
+	if (holder_self_deadlock(&c->x, (c->x.waiter.since_us + env->now_us) / 2, lock)[0] != '\0')
 		show_say(env, rows, "In other words, %s.", lock);
 	if (show_say_jam(env, e, list, c->x.waiter.since_us, "What helps", rows))
 		return true;
@@ -300,9 +300,9 @@ without_server(const struct client *c)
 		[CL_CONSOLE] = "It is in this console",
 		[CL_READY] = "It is idle: its last request is answered, and it has sent no other",
 		[CL_REJECTING] = "Its request was answered with an error, and pgweir waits for the rest of it",
-		[CL_AWAITING] = LISTENS,
+		[CL_AWAITING_LISTENER] = LISTENS,
 		[CL_READY_WITHHELD] = LISTENS,
-		[CL_CATCHING] = "It waits until a host has replayed what it has written or been shown (SHOW HOSTS)",
+		[CL_CATCHING_UP] = "It waits until a host has replayed what it has written or been shown (SHOW HOSTS)",
 		[CL_DELAYED] = "Its password was wrong, and the answer is delayed (login_failure_delay)",
 		[CL_CLOSE_AFTER_FLUSH] = "It is being closed, and has yet to read why",
 	};

@@ -12,18 +12,18 @@
 static bool
 may_log(struct admission *a, struct admission_place *t, unsigned kind, uint32_t most)
 {
-	struct admission_quiet *quiet = &a->quiet[kind];
+	struct admission_log_limit *limit = &a->log_limits[kind];
 	uint64_t now_us = *a->settings.now_us;
 
-	if (quiet->kept_back == 0 && now_us - quiet->since_us >= QUIET_US) {
-		quiet->since_us = now_us;
-		quiet->written = 0;
+	if (limit->unlogged == 0 && now_us - limit->since_us >= QUIET_US) {
+		limit->since_us = now_us;
+		limit->written = 0;
 	}
-	if (!t->is_unlogged && quiet->written < most) {
-		quiet->written++;
+	if (!t->is_unlogged && limit->written < most) {
+		limit->written++;
 		return true;
 	}
-	quiet->kept_back += !t->is_unlogged;
+	limit->unlogged += !t->is_unlogged;
 	t->is_unlogged = true;
 	return false;
 }
@@ -37,21 +37,21 @@ admission_may_log_reject(struct admission *a, struct admission_place *t, enum re
 bool
 admission_may_log(struct admission *a, struct admission_place *t)
 {
-	return may_log(a, t, ADMISSION_QUIET_OTHERS, LINES_PER_SECOND);
+	return may_log(a, t, ADMISSION_LOG_OTHERS, LINES_PER_SECOND);
 }
 
 void
 admission_log_tick(struct admission *a, uint64_t now_us)
 {
-	for (unsigned kind = 0; kind < ADMISSION_QUIETS; kind++) {
-		struct admission_quiet *quiet = &a->quiet[kind];
+	for (unsigned kind = 0; kind < ADMISSION_LOG_LIMITS; kind++) {
+		struct admission_log_limit *limit = &a->log_limits[kind];
 		const char *reason = kind < RJ_COUNT ? reject_reason_names[kind] : NULL;
 
-		if (quiet->kept_back == 0 || now_us - quiet->since_us < QUIET_US)
+		if (limit->unlogged == 0 || now_us - limit->since_us < QUIET_US)
 			continue;
 		log_warning(a->settings.log, "%s refused%s%s%s",
-			    counted(quiet->kept_back, "more login", "more logins").text, reason != NULL ? " (" : "",
+			    counted(limit->unlogged, "more login", "more logins").text, reason != NULL ? " (" : "",
 			    reason != NULL ? reason : "", reason != NULL ? ")" : "");
-		*quiet = (struct admission_quiet){ .since_us = now_us, .written = 1 };
+		*limit = (struct admission_log_limit){ .since_us = now_us, .written = 1 };
 	}
 }

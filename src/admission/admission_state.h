@@ -8,12 +8,12 @@ TAILQ_HEAD(admission_places, admission_place);
 TAILQ_HEAD(admission_holds, admission_hold);
 
 /* The limit on log lines for one reject reason, or for all other refusals. */
-struct admission_quiet {
+struct admission_log_limit {
 	uint64_t since_us; /* when the present second began */
 	uint32_t written; /* log lines written since then */
-	uint64_t kept_back; /* refusals since then that got no line */
+	uint64_t unlogged; /* refusals since then that got no line */
 };
-enum { ADMISSION_QUIET_OTHERS = RJ_COUNT, ADMISSION_QUIETS };
+enum { ADMISSION_LOG_OTHERS = RJ_COUNT, ADMISSION_LOG_LIMITS };
 
 #define ADMISSION_WAITING_MAX 50u /* failed logins of one address, or user, whose answers are delayed */
 
@@ -25,9 +25,9 @@ struct admission {
 	struct admission_places lines[ADMISSION_LINES];
 	struct admission_holds holds; /* wrong proofs whose answers are delayed */
 	uint32_t counts[ADMISSION_LINES], held_count;
-	uint64_t descriptors;
+	uint64_t descriptors; /* how many file descriptors the process may have; 0 if not known */
 	bool is_memory_full;
-	struct admission_quiet quiet[ADMISSION_QUIETS];
+	struct admission_log_limit log_limits[ADMISSION_LOG_LIMITS];
 };
 
 static inline const struct config *

@@ -42,8 +42,8 @@ struct rule_line {
 	size_t count; /* at least 1 */
 };
 
-/* A file that is being read, for on_line(). */
 #define RULE_REGEXES_MAX 1000 /* regular expressions in one file */
+/* The state of rule_read(), which on_line() passes to the functions below. */
 struct rule_reading {
 	rule_report *report;
 	void *arg;

@@ -73,16 +73,16 @@ random_next(uint64_t *state)
 	return z ^ z >> 31;
 }
 
-/* Returns first_us, doubled for each of the earlier failures, but most_us at most. The result is varied by up to a
+/* Returns min_us, doubled for each of the earlier failures, but not more than max_us. The result is varied by up to a
  * fifth, so that clients that wait for the same thing don't come back at the same moment. */
 static inline uint64_t
-backoff_us(uint32_t failures, uint64_t first_us, uint64_t most_us, uint64_t *random)
+backoff_us(uint32_t failures, uint64_t min_us, uint64_t max_us, uint64_t *random)
 {
-	uint64_t us = first_us;
+	uint64_t us = min_us;
 
-	while (failures-- > 0 && us < most_us)
+	while (failures-- > 0 && us < max_us)
 		us *= 2;
-	if (us > most_us)
-		us = most_us;
+	if (us > max_us)
+		us = max_us;
 	return us / 100 * (80 + random_next(random) % 41);
 }

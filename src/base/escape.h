@@ -34,7 +34,7 @@ void json_put_string(struct buf *to, const char *s);
 struct line {
 	char *out;
 	size_t cap, len;
-	bool is_over; /* the field being written does not fit */
+	bool is_too_long; /* the field being written does not fit, so it will be taken out again */
 };
 
 #define LINE_CAP_MIN 8

@@ -38,8 +38,8 @@ line_timestamp_text(uint64_t wall_us, char out[LINE_TIMESTAMP_LEN])
 static void
 line_put(struct line *l, const char *bytes, size_t len)
 {
-	if (l->is_over || len > l->cap - TAIL_LEN - l->len) {
-		l->is_over = true;
+	if (l->is_too_long || len > l->cap - TAIL_LEN - l->len) {
+		l->is_too_long = true;
 		return;
 	}
 	memcpy(l->out + l->len, bytes, len);
@@ -58,7 +58,7 @@ begin_field(struct line *l, const char *key)
 {
 	size_t mark = l->len;
 
-	l->is_over = false;
+	l->is_too_long = false;
 	put_str(l, l->len > 1 ? ",\"" : "\"");
 	put_str(l, key);
 	put_str(l, "\":");
@@ -68,7 +68,7 @@ begin_field(struct line *l, const char *key)
 static void
 end_field(struct line *l, size_t mark)
 {
-	if (l->is_over)
+	if (l->is_too_long)
 		l->len = mark;
 }
 
@@ -101,7 +101,7 @@ line_bytes(struct line *l, const char *key, const char *value, size_t len)
 	}
 	mark = begin_field(l, key);
 	put_str(l, "\"");
-	for (size_t i = 0; i < len && !l->is_over; i += used)
+	for (size_t i = 0; i < len && !l->is_too_long; i += used)
 		line_put(l, one, escape_char(ESCAPE_JSON, value + i, len - i, one, &used));
 	put_str(l, "\"");
 	end_field(l, mark);

@@ -291,9 +291,9 @@ try_cancel(struct client_cancel *cancel)
 		end_turn(cancel, CR_NO_QUERY);
 	else if (!exchange_is_ready(&target->x))
 		look_again(cancel);
-	else if (target->x.state == CL_IN_LINE || target->x.state == CL_CATCHING)
+	else if (target->x.state == CL_IN_LINE || target->x.state == CL_CATCHING_UP)
 		refuse_waiting(cancel, relay_cancel_wait);
-	else if (client_state_listens((enum client_state)target->x.state))
+	else if (client_state_awaits_listener((enum client_state)target->x.state))
 		refuse_waiting(cancel, listen_cancel);
 	else if (srv == NULL || !client_is_served(target, &since_us) ||
 		 srv->ledger.count == 0) /* the request may be held */
@@ -463,7 +463,8 @@ cancel_later(struct client *target, enum canceler by)
 	struct client_cancel *cancel;
 	uint64_t since_us;
 
-	if (x->state != CL_IN_LINE && x->state != CL_CATCHING && !client_state_listens((enum client_state)x->state) &&
+	if (x->state != CL_IN_LINE && x->state != CL_CATCHING_UP &&
+	    !client_state_awaits_listener((enum client_state)x->state) &&
 	    (x->srv == NULL || !client_is_served(target, &since_us)))
 		return 0; /* the client is idle */
 	if (has_enough(target))

@@ -24,7 +24,7 @@
 _Static_assert(sizeof(struct client) <= 472, "struct client has grown");
 
 static void on_readable(struct stream *s);
-static void on_readable_beside_others(struct stream *s);
+static void on_readable_of_many_workers(struct stream *s);
 static void on_drained(struct stream *s);
 static void on_ended(struct stream *s, bool is_gone);
 
@@ -36,13 +36,13 @@ main_worker_of(const struct client_env *env)
 
 /* Called on the main worker. */
 static void
-give_back_waiter(struct client_env *main_worker, struct client *c)
+give_back_admission(struct client_env *main_worker, struct client *c)
 {
 	admission_leave(main_worker->admission, &c->admission);
 	main_worker->on_client_gone(main_worker->x.owner, c);
 }
 
-/* Called on the main worker when only this block is left of a client that was on another worker. */
+/* Called on the main worker after a client has ended on another worker, which has freed all but struct client. */
 static void
 read_last_note(struct note *n, void *owner, bool is_over)
 {
@@ -51,7 +51,7 @@ read_last_note(struct note *n, void *owner, bool is_over)
 
 	*main_worker->x.now_us = clock_now_us();
 	pool_workers_ended(main_worker->pool_workers, env->number);
-	give_back_waiter(main_worker, c);
+	give_back_admission(main_worker, c);
 	free(c);
 }
 
@@ -79,12 +79,12 @@ client_free_later(struct grave *g)
 	inbox_post(main_worker_of(c->env)->inbox, &c->last);
 }
 
-/* Does what client_new() does, with c, which is zeroed, or NULL if there was no memory. */
+/* Completes client_new(). c is zeroed memory for the client, or NULL if there was no memory for it. */
 static struct client *
 begin(struct client *c, struct client_env *env, int fd, const struct sockaddr *peer, bool is_unix)
 {
 	static const struct stream_ops alone = { on_readable, on_drained, on_ended },
-				       beside_others = { on_readable_beside_others, on_drained, on_ended };
+				       beside_others = { on_readable_of_many_workers, on_drained, on_ended };
 
 	if (c == NULL ||
 	    stream_open(&c->x.stream, env->x.base, fd, env->crew[1] == NULL ? &alone : &beside_others) < 0) {
@@ -241,7 +241,7 @@ client_close_as(struct exchange *x, const struct fail *why, const struct fail *l
 
 	if (c->x.is_closing)
 		return;
-	/* PostgreSQL has sent the client an error, so the client has closed because of that */
+	/* If PostgreSQL has sent the client an error, the client has probably closed because of that error. */
 	if (logged == NULL && server_last_words(c->x.srv, &last_words))
 		logged = &last_words;
 	client_log_close(c, logged);
@@ -274,7 +274,7 @@ client_close_as(struct exchange *x, const struct fail *why, const struct fail *l
 	c->grave.free_it = NULL; /* the client's address overlays this field */
 	deferred_free(env->x.deferred_frees, &c->grave, client_free_later);
 	if (env == main_worker_of(env))
-		give_back_waiter(env, c);
+		give_back_admission(env, c);
 }
 
 void
@@ -361,7 +361,7 @@ on_readable(struct stream *s)
 }
 
 static void
-on_readable_beside_others(struct stream *s)
+on_readable_of_many_workers(struct stream *s)
 {
 	const struct client_env *env = ((struct client *)s)->env;
 

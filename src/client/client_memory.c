@@ -23,7 +23,7 @@ clients_read_again(struct client_env *env)
 	TAILQ_FOREACH(c, &env->clients, all)
 		if (c->is_read_paused) {
 			c->is_read_paused = false;
-			/* A client that is not read for another reason, too, is read again when that reason ends. */
+			/* If the client is not read for another reason, too, the end of that reason resumes reading. */
 			if (c->x.reading != EXCHANGE_STALLED && !client_state_waits((enum client_state)c->x.state))
 				stream_set_reading(&c->x.stream, true);
 		}

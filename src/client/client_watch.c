@@ -87,7 +87,7 @@ client_timed_out(struct exchange *x, const struct fail *why)
 	t->limit = pool->settings.pool_size + pool->settings.max_overflow;
 	memset(t->uses, 0, sizeof(t->uses));
 	TAILQ_FOREACH(srv, &pool->servers, all)
-		if (pool_is_in_use(srv))
+		if (pool_server_is_lent(srv))
 			t->uses[pool_use_of(srv, &since_us)]++;
 	say_longest(pool, now_us, t->longest, sizeof(t->longest));
 	snprintf(t->detail, sizeof(t->detail), "%s", why->detail);

@@ -122,7 +122,7 @@ commit_check_row(struct server *srv, const uint8_t *body, size_t len, bool is_wh
 			return;
 		srv->cluster_state = srv->cluster.is_standby ? CLUSTER_STANDBY : CLUSTER_KNOWN;
 		c->is_on = c->is_on && srv->cluster_state == CLUSTER_KNOWN;
-		pool_set_lives(((struct pool *)srv->owner)->set, &srv->cluster, NULL);
+		pool_set_exchange_lives(((struct pool *)srv->owner)->set, &srv->cluster, NULL);
 		return;
 	}
 	if (!fate_read_mark(body, len, &mark))

@@ -5,7 +5,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#define BACKOFF_FIRST_US (20 * US_PER_MS)
+#define BACKOFF_MIN_US (20 * US_PER_MS)
 #define BACKOFF_MAX_US (500 * US_PER_MS)
 /* after this time the connection is given up, because another host may be the primary by now */
 #define ANSWER_US (3 * US_PER_S)
@@ -47,7 +47,7 @@ ask(struct fate_asker *a, struct fate_question *q)
 	a->fate = FATE_AGAIN;
 	a->is_standby = false;
 	q->asked++;
-	q->next_us = now_of(a) + backoff_us(q->asked, BACKOFF_FIRST_US, BACKOFF_MAX_US, &a->conn.random);
+	q->next_us = now_of(a) + backoff_us(q->asked, BACKOFF_MIN_US, BACKOFF_MAX_US, &a->conn.random);
 	dedicated_ask(&a->conn, &sql);
 }
 
@@ -133,7 +133,7 @@ on_row(struct dedicated *d, const uint8_t *body, size_t len, bool is_whole)
 
 	if (q == NULL || !is_whole || !fate_read_answer(body, len, &answer))
 		return; /* fate_ask_end() has no answer of that form */
-	pool_set_lives(a->pool->set, &answer.cluster, &lives);
+	pool_set_exchange_lives(a->pool->set, &answer.cluster, &lives);
 	a->fate = fate_judge(&q->cluster, &q->mark, &answer, &lives, &q->reason);
 	a->is_standby = answer.cluster.is_standby;
 }
@@ -182,8 +182,8 @@ on_free(struct dedicated *d)
 
 /* The cause of any failed login may pass before the deadline. */
 static const struct dedicated_ops conn_ops = {
-	.first_us = BACKOFF_FIRST_US,
-	.most_us = BACKOFF_MAX_US,
+	.backoff_min_us = BACKOFF_MIN_US,
+	.backoff_max_us = BACKOFF_MAX_US,
 	.answer_us = ANSWER_US,
 	.up = on_up,
 	.row = on_row,

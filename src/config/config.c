@@ -131,8 +131,8 @@ is_listed(char *const *names, const char *name, int (*compare)(const char *, con
 bool
 config_allows_tenants_in(const struct config *config, const char *where)
 {
-	return where != NULL ? is_listed(config->tenants, where, strcmp)
-			     : config->tenants != NULL && config->tenants[0] != NULL;
+	return where != NULL ? is_listed(config->tenant_sources, where, strcmp)
+			     : config->tenant_sources != NULL && config->tenant_sources[0] != NULL;
 }
 
 size_t

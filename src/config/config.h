@@ -137,7 +137,8 @@ struct config {
 	uint32_t workers; /* number of event loops; CONFIG_COUNT_AUTO for one per processor */
 	enum config_compat compat;
 	char **ignored_startup_parameters, **track_extra_parameters;
-	char **tenants; /* the ways in which a client may name a tenant: "user", "options", "sni"; NULL-terminated */
+	/* where the name of a client's tenant may come from: "user", "options", "sni"; NULL-terminated */
+	char **tenant_sources;
 	/* "10.0.0.0/8", "unix": sources whose connections begin with a PROXY header; NULL-terminated */
 	char **proxy_protocol;
 	bool application_name_add_host;

@@ -12,19 +12,19 @@ config_keep_fixed(struct config *fresh, const struct config *in_force)
 	struct fail why;
 
 	for (size_t row = 0; (key = config_key(row)) != NULL; row++) {
-		struct buf now = { 0 }, then = { 0 };
+		struct buf old_text = { 0 }, new_text = { 0 };
 		const char *old, *new;
 
 		if (key->is_reloadable)
 			continue;
-		key_put(key, key_base_of(key, in_force), &now);
-		key_put(key, key_base_of(key, fresh), &then);
-		old = value_put_end(&now);
-		new = value_put_end(&then);
+		key_put(key, key_base_of(key, in_force), &old_text);
+		key_put(key, key_base_of(key, fresh), &new_text);
+		old = value_put_end(&old_text);
+		new = value_put_end(&new_text);
 		if (strcmp(old, new) != 0 && key_store(key, key_base(key, fresh), old, "/", &why) == 0)
 			fresh->origins->pendings[row] = xstrdup(new);
-		buf_fini(&now);
-		buf_fini(&then);
+		buf_fini(&old_text);
+		buf_fini(&new_text);
 	}
 }
 
@@ -161,7 +161,7 @@ say_one_sided(const struct diff *d, const struct entry *e, bool is_new)
 				      or_empty(e->value)));
 }
 
-/* Compares the passwords in upstreams, which are in no row. Scopes are sorted by name. */
+/* Compares the passwords of upstreams, because config_each() gives no row for a password. Scopes are sorted by name. */
 static void
 compare_passwords(const struct diff *d, const char *word, const struct config_scope *old, size_t old_count,
 		  const struct config_scope *new, size_t new_count)

@@ -88,7 +88,7 @@ static const struct config_key keys[] = {
 	{ "pgweir", "track_extra_parameters", NOT_THERE, KEY_NAMES, "IntervalStyle", NO_BOUNDS, RELOADS,
 	  FIELD(track_extra_parameters), NULL,
 	  "with options among those: what is passed on all the same, beside application_name, client_encoding, DateStyle, standard_conforming_strings and TimeZone" },
-	{ "pgweir", "tenants", NOT_THERE, KEY_NAMES, "", NO_BOUNDS, RELOADS, FIELD(tenants), NULL,
+	{ "pgweir", "tenants", NOT_THERE, KEY_NAMES, "", NO_BOUNDS, RELOADS, FIELD(tenant_sources), NULL,
 	  "where clients name their tenant: user (name.tenant), options (reference=tenant), sni; empty: nowhere" },
 	{ "pgweir", "tenant_domain", NOT_THERE, KEY_TEXT, "", NO_BOUNDS, RELOADS, FIELD(tenant_domain), NULL,
 	  "for sni: server names are TENANT.tenant_domain; empty: the first part of any server name is the tenant" },

@@ -29,7 +29,7 @@ struct problem_words {
  * pgweir's. */
 const struct problem_words *config_words(const struct config *config);
 
-/* The origin of the lines of problems. Embedded; one per load. */
+/* Where the problems of one load are added, and how they name their place. Embedded. */
 struct problem_sink {
 	struct config_problems *problems;
 	/* the file as the user named it, to be shown before the line; NULL if the problem's text names it */

@@ -28,10 +28,10 @@ struct module {
 	void (*stop)(void *state); /* does nothing if state is NULL */
 	/* Called when a request was slow, was refused or has failed. */
 	void (*report)(void *state, const struct request_report *report, const struct report_sql *sql, uint64_t now_us);
-	/* Metrics, exposed after the core's. The number of the i-th is numbers[i] of sample(). The last one has no
-	 * name. */
+	/* The module's metrics, exposed after those of the core. The last entry has no name. */
 	const struct metric_family *metrics;
-	void (*sample)(void *state, uint64_t numbers[MODULE_NUMBERS_MAX]);
+	void (*sample)(void *state,
+		       uint64_t numbers[MODULE_NUMBERS_MAX]); /* sets numbers[i] to the value of metrics[i] */
 };
 
 extern const struct module *const modules[MODULE_COUNT + 1]; /* modules/modules.c; ends with NULL */

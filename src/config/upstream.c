@@ -161,7 +161,7 @@ upstream_put_text(struct buf *to, const char *name, const char *value)
 }
 
 char *
-upstream_text(const struct upstream *up, bool is_shown)
+upstream_text(const struct upstream *up, bool is_redacted)
 {
 	struct buf text = { 0 }, list = { 0 };
 	size_t port_count = 1;
@@ -187,7 +187,7 @@ upstream_text(const struct upstream *up, bool is_shown)
 	for (unsigned i = 0; i < UPSTREAM_WORDS; i++)
 		if (up->words[i] != NULL)
 			upstream_put_text(&text, upstream_word_name((enum upstream_word)i),
-					  is_shown && i == UPSTREAM_CONNECT_QUERY ? "***" : up->words[i]);
+					  is_redacted && i == UPSTREAM_CONNECT_QUERY ? "***" : up->words[i]);
 	if (up->min_minor != 0)
 		upstream_put_text(&text, "min_protocol_version", upstream_protocol_name(up->min_minor));
 	if (up->max_minor != 0)

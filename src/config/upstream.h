@@ -90,9 +90,9 @@ bool upstream_equal(const struct upstream *a, const struct upstream *b);
  * different hosts. */
 bool upstream_is_same_cluster(const struct upstream *a, const struct upstream *b);
 void upstream_free(struct upstream *up); /* wipes the password */
-/* Returns words that upstream_parse reads back, except for the password, which becomes ***. With is_shown, the SQL of
+/* Returns words that upstream_parse reads back, except for the password, which becomes ***. If is_redacted, the SQL of
  * connect_query becomes ***, too, because it may contain a password. The caller frees the text. */
-char *upstream_text(const struct upstream *up, bool is_shown);
+char *upstream_text(const struct upstream *up, bool is_redacted);
 
 /*
  * --- upstream_template.c: the upstream of a tenant is a template. In it, %{tenant}, %{database} and %{user} stand for

@@ -5,8 +5,8 @@
  *   console_protocol.c  handles each message
  *   console_run.c       runs each command
  *
- * Always: a client's messages are handled in order: they are queued after a command that waits, while the client does
- *         not read its answers, and when the console's time in this turn of the loop is over. When a session is
+ * Always: a client's messages are handled in order. They are queued while a command waits, while the client does not
+ *         read its answers, and after the console's time in this turn of the loop is over. When a session is
  *         CONSOLE_GONE, its pointer c may only be compared.
  */
 #pragma once

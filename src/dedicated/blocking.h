@@ -29,7 +29,7 @@ void blocking_free(struct blocking *b); /* must be called before the pools are f
 bool blocking_ask(struct blocking *b, uint64_t now_us);
 bool blocking_is_asking(const struct blocking *b); /* returns true while answers are on their way */
 void blocking_tick(struct blocking *b, uint64_t now_us); /* about every 100 ms */
-/* Returns how many processes block the process pid of the host at that address, and writes their PIDs to pids; -1 if
- * that is not known. The process is a server's, or blocks one and is not pgweir's. */
+/* Returns how many processes block the backend `pid` of the host at that address, and writes their PIDs to pids; -1 if
+ * that is not known. The backend serves pgweir, or blocks one that does. */
 int blocking_of(const struct blocking *b, const char *address, uint32_t pid, uint32_t pids[BLOCKING_PIDS_MAX],
 		uint64_t now_us);

@@ -143,13 +143,13 @@ leave_budget(struct hosts_place *p, bool has_place, uint64_t now_us)
 {
 	struct policy_worker *r = p->member.worker;
 
-	if (p->hosts == NULL)
+	if (p->budget == NULL)
 		return;
 	if (has_place)
 		policy_places_give(&p->member, now_us);
 	policy_places_leave(&p->member);
-	policy_budget_put(r->commons, p->hosts);
-	p->hosts = NULL;
+	policy_budget_put(r->commons, p->budget);
+	p->budget = NULL;
 }
 
 static void
@@ -166,7 +166,7 @@ settle(struct server *srv, struct hosts_place *p)
 {
 	struct fail why;
 
-	if (p->hosts == NULL || policy_budget_settled(&p->member))
+	if (p->budget == NULL || policy_budget_settled(&p->member))
 		return true;
 	fail_set(&why, "53300", "pgweir's own connection for the budget was lost during the login");
 	srv->env->owner_ops->failed(srv, CF_OTHER, false, &why);
@@ -181,14 +181,14 @@ take_place(struct hosts_place *p, struct policy_worker *r, const struct pool_tar
 {
 	char *hosts = pool_target_hosts(target);
 
-	assert(p->hosts == NULL);
-	p->hosts = hosts == NULL ? NULL : policy_budget_get(r->commons, 'h', hosts, strlen(hosts));
+	assert(p->budget == NULL);
+	p->budget = hosts == NULL ? NULL : policy_budget_get(r->commons, 'h', hosts, strlen(hosts));
 	free(hosts);
 	fail_memory(why, "a server connection");
-	if (p->hosts == NULL)
+	if (p->budget == NULL)
 		return false;
 	memset(&p->member, 0, sizeof(p->member));
-	policy_places_join(p->hosts, &p->member, r);
+	policy_places_join(p->budget, &p->member, r);
 	if (policy_places_take(&p->member, now_us))
 		return true;
 	policy_budget_say(&p->member, why);
@@ -224,9 +224,9 @@ on_closed(struct server *srv)
 	srv->owner = NULL;
 	d->srv = NULL;
 	let_go(d, *srv->env->now_us);
-	if (d->ops->most_us > 0)
-		d->retry_us =
-		    *srv->env->now_us + backoff_us(d->failures++, d->ops->first_us, d->ops->most_us, &d->random);
+	if (d->ops->backoff_max_us > 0)
+		d->retry_us = *srv->env->now_us +
+			      backoff_us(d->failures++, d->ops->backoff_min_us, d->ops->backoff_max_us, &d->random);
 	d->ops->closed(d);
 }
 
@@ -338,7 +338,7 @@ dedicated_run(struct dedicated *d)
 		d->state = DEDICATED_AWAY;
 		if (now_us < d->retry_us)
 			return d->retry_us;
-		d->retry_us = now_us + d->ops->most_us;
+		d->retry_us = now_us + d->ops->backoff_max_us;
 		d->opened_us = now_us;
 		if (dedicated_open(d, d->pools, d->env, d->next_target, NULL, NULL) < 0)
 			return d->retry_us;

@@ -24,7 +24,7 @@
 
 /* A place in the budget of some hosts, if these have a budget (fleet.h). Zeroed if there is no place. */
 struct hosts_place {
-	struct policy_budget *hosts;
+	struct policy_budget *budget; /* a reference; NULL if the hosts have no budget */
 	struct budget_member member;
 };
 
@@ -61,8 +61,7 @@ struct dedicated {
 /* Callbacks of the keeper. A keeper that sends a request without dedicated_ask() must enter it in srv->ledger. closed()
  * is called once for each server that was opened. */
 struct dedicated_ops {
-	/* the shortest and the longest back-off; 0 if the keeper computes retry_us itself */
-	uint64_t first_us, most_us;
+	uint64_t backoff_min_us, backoff_max_us; /* both are 0 if the keeper computes retry_us itself */
 	/* for a connection that asks: how long an answer may take before the connection is closed. Such a connection
 	 * needs no place in the hosts' budget. 0 for other connections */
 	uint64_t answer_us;

@@ -68,8 +68,8 @@ struct fleet_member {
 	uint32_t waiting; /* how many connections it would open now */
 	bool is_in_use; /* true if clients have used its pools of these hosts within the last moments */
 	bool is_own, is_silent; /* is_silent: true if it has reported nothing for 3 s */
-	uint64_t heard_us; /* when `beat` changed last */
-	uint8_t beat;
+	uint64_t heard_us; /* when `report_count` changed last */
+	uint8_t report_count; /* how often this process has reported, modulo 10: it shows that the process lives */
 };
 
 /* A session that holds, or waits for, an advisory lock of the budget's, though its user is not cluster_user. */

@@ -31,8 +31,8 @@
 /* after this time a fleet connection that has ended is no longer expected back */
 #define MISSED_US (600 * US_PER_MS)
 #define LOCK_HELD_US (200 * US_PER_MS)
-#define BACKOFF_FIRST_US (50 * US_PER_MS)
-#define BACKOFF_MOST_US (500 * US_PER_MS)
+#define BACKOFF_MIN_US (50 * US_PER_MS)
+#define BACKOFF_MAX_US (500 * US_PER_MS)
 
 static uint64_t
 now_of(const struct fleet_conn *s)
@@ -214,7 +214,7 @@ ask(struct fleet_conn *s, enum fleet_ask what, uint32_t want, const struct budge
 	struct buf sql = { 0 };
 
 	if (now_of(s) >= s->beat_us + BEAT_US) {
-		s->beat = (uint8_t)((s->beat + 1) % 10);
+		s->report_count = (uint8_t)((s->report_count + 1) % 10);
 		s->beat_us = now_of(s);
 	}
 	if (wakes_others)
@@ -228,10 +228,10 @@ ask(struct fleet_conn *s, enum fleet_ask what, uint32_t want, const struct budge
 						      .used = count->used,
 						      .waiting = s->shown.waiting,
 						      .is_in_use = count->is_in_use,
-						      .beat = s->beat },
+						      .report_count = s->report_count },
 					    .want = want,
 					    .limit = s->shown.limit,
-					    .expected = s->expected,
+					    .expected = s->expected_conns,
 					    .granted_not_logged_in = count->opening + count->granted,
 					    .marked = s->marked,
 					    .wakes_others = wakes_others,
@@ -306,8 +306,8 @@ fleet_conn_run(void *fleet_conn)
 	struct fleet_conn *s = fleet_conn;
 	uint64_t due_us;
 
-	if (s->is_lost) {
-		s->is_lost = false;
+	if (s->must_abandon_logins) {
+		s->must_abandon_logins = false;
 		policy_budget_abandon(s->budget, s->fleet->main_worker, now_of(s));
 	}
 	due_us = dedicated_run(&s->conn);
@@ -337,7 +337,7 @@ take_members(struct fleet_conn *s)
 		const struct fleet_member *before = find_member(s, m->pid);
 
 		m->is_own = m->pid == s->conn.srv->pid;
-		m->heard_us = before == NULL || before->beat != m->beat ? now_of(s) : before->heard_us;
+		m->heard_us = before == NULL || before->report_count != m->report_count ? now_of(s) : before->heard_us;
 		m->is_silent = !m->is_own && now_of(s) > m->heard_us + SILENT_US * (1 + s->answer.member_count / 20);
 	}
 	s->shown.member_count = (uint32_t)s->answer.member_count;
@@ -416,11 +416,11 @@ note_advice(struct fleet_conn *s, uint64_t taken, uint32_t opening)
 static void
 note_missing(struct fleet_conn *s)
 {
-	if (s->answer.conns < s->conns)
+	if (s->answer.fleet_conns < s->fleet_conns)
 		s->missed_us = now_of(s);
-	s->conns = s->answer.conns;
-	if (s->conns >= s->expected || now_of(s) >= s->missed_us + MISSED_US)
-		s->expected = s->conns;
+	s->fleet_conns = s->answer.fleet_conns;
+	if (s->fleet_conns >= s->expected_conns || now_of(s) >= s->missed_us + MISSED_US)
+		s->expected_conns = s->fleet_conns;
 }
 
 static void
@@ -488,7 +488,7 @@ note_locks(struct fleet_conn *s)
 
 	if (!a->is_marked) {
 		note_lock(s);
-	} else if (s->asked.what == ASK_GRANT || !a->is_held) {
+	} else if (s->asked.what == ASK_GRANT || !a->is_lock_held) {
 		if (s->shown.state == FLEET_LOCK_HELD)
 			log_info(s->fleet->env.log, "budget: the lock at %s is free again", s->hosts);
 		s->shown.state = FLEET_JOINED;
@@ -608,7 +608,7 @@ on_closed(struct dedicated *d)
 	struct fleet_conn *s = (struct fleet_conn *)d;
 
 	if (d->state != DEDICATED_AWAY && s->shown.mode == BUDGET_ON)
-		s->is_lost = true;
+		s->must_abandon_logins = true;
 	if (s->shown.state != FLEET_CONNECTING)
 		log_info(s->fleet->env.log, "budget: the connection to %s was lost", s->hosts);
 	s->marked = 0;
@@ -620,8 +620,8 @@ on_closed(struct dedicated *d)
 }
 
 static const struct dedicated_ops conn_ops = {
-	.first_us = BACKOFF_FIRST_US,
-	.most_us = BACKOFF_MOST_US,
+	.backoff_min_us = BACKOFF_MIN_US,
+	.backoff_max_us = BACKOFF_MAX_US,
 	.answer_us = ANSWER_US,
 	.topic = "budget",
 	.up = on_up,

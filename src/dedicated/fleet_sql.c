@@ -120,7 +120,7 @@ fleet_put_question(struct buf *b, const struct fleet_question *q)
 
 	/* PostgreSQL keeps 63 bytes of application_name; this text has at most 63. */
 	snprintf(name, sizeof(name), NAMED "%u %u %u %u %u %.19s", seven_digits(m->budget), seven_digits(m->used),
-		 seven_digits(m->waiting), m->is_in_use, m->beat, m->name);
+		 seven_digits(m->waiting), m->is_in_use, m->report_count, m->name);
 	buf_printf(b, "SET " MESSAGE_OURS "application_name = '%s';", name);
 	if (q->what == ASK_GRANT)
 		buf_printf(b, "EXECUTE pgweir_lock;");
@@ -172,7 +172,7 @@ take_member(struct fleet_answer *a, uint32_t pid, char text[static TEXT_MAX])
 				    .used = numbers[1],
 				    .waiting = numbers[2],
 				    .is_in_use = numbers[3] != 0,
-				    .beat = (uint8_t)numbers[4] };
+				    .report_count = (uint8_t)numbers[4] };
 	snprintf(m->name, sizeof(m->name), "%.*s", FLEET_NAME_MAX - 1, at + strspn(at, " "));
 	a->member_count++;
 }
@@ -183,8 +183,8 @@ take_locker(struct fleet_answer *a, char kind, struct value_list *r)
 {
 	struct fleet_stranger s = { .pid = take_number(r) };
 
-	if (take_bool(r) && !a->is_held) {
-		a->is_held = true;
+	if (take_bool(r) && !a->is_lock_held) {
+		a->is_lock_held = true;
 		a->lock_pid = s.pid;
 	}
 	fields_row_take_text(r, s.application, TEXT_MAX);
@@ -206,7 +206,7 @@ fleet_read_row(struct fleet_answer *a, const uint8_t *body, size_t len)
 		return;
 	if (kind[0] == 'g') {
 		a->listed = take_number(&r);
-		a->conns = take_number(&r);
+		a->fleet_conns = take_number(&r);
 		a->granted = take_number(&r);
 		a->is_marked = take_bool(&r);
 		a->is_counted = true;

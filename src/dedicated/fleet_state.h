@@ -42,9 +42,8 @@ struct fleet_question {
 	struct fleet_member self; /* the report for the other processes */
 	uint32_t want, limit; /* for ASK_GRANT: take `want` places, as far as the count stays below limit */
 	uint32_t expected; /* the expected number of fleet connections: a place is kept for each that is missing */
-	/* granted_not_logged_in: granted places whose connections have not logged in yet; marked: the number that the
-	 * mark in PostgreSQL has */
-	uint32_t granted_not_logged_in, marked;
+	uint32_t granted_not_logged_in; /* granted places whose connections have not logged in yet */
+	uint32_t marked; /* the number of places in this process's mark in PostgreSQL */
 	/* wakes all fleet connections: this process is short of connections and no place is left, or its limit has
 	 * changed */
 	bool wakes_others;
@@ -52,8 +51,10 @@ struct fleet_question {
 };
 
 struct fleet_answer {
-	bool is_counted; /* true if listed, conns, granted and is_marked are known */
-	uint32_t listed, conns, granted;
+	bool is_counted; /* true if listed, fleet_conns, granted and is_marked are known */
+	uint32_t listed; /* how many connections PostgreSQL lists */
+	uint32_t fleet_conns; /* how many of them are fleet connections */
+	uint32_t granted; /* how many places were granted to this process */
 	/* PostgreSQL has the new mark, which includes `granted`; if false, it has the previous mark, and nothing was
 	 * granted */
 	bool is_marked;
@@ -62,9 +63,8 @@ struct fleet_answer {
 	 * nine tenths of them */
 	uint32_t pid, unreserved_slots;
 	bool is_standby;
-	/* another session may keep us from the locks; lock_pid is its PID, or 0 for a prepared transaction */
-	bool is_held;
-	uint32_t lock_pid;
+	bool is_lock_held; /* another session holds a lock that this process needs */
+	uint32_t lock_pid; /* the PID of that session; 0 for a prepared transaction */
 	size_t member_count, stranger_count;
 	struct fleet_member members[FLEET_MEMBERS_MAX];
 	struct fleet_stranger strangers[FLEET_STRANGERS_MAX];
@@ -93,7 +93,7 @@ struct fleet_conn {
 	struct circuit_member circuit;
 	struct policy_orders orders;
 	struct timer timer;
-	bool is_lost; /* the logins under way are to be closed */
+	bool must_abandon_logins; /* PostgreSQL has dropped the mark for the logins that are under way */
 	bool is_standby; /* true if PostgreSQL is a standby, where NOTIFY does not work */
 	/* news: the present news for the pools; told_news: the news that they were told last */
 	struct budget_news news, told_news;
@@ -102,15 +102,15 @@ struct fleet_conn {
 	uint64_t look_us; /* when the list of members was asked for last */
 	uint32_t look_used; /* the connections of its pools at look_us */
 	uint64_t next_check_us, notified_us, unused_since_us, beat_us;
-	uint64_t taken; /* at the last answer: how many connections the budget has taken since it was made */
+	uint64_t taken; /* the number of connections that the budget had ever taken when the last answer came */
 	uint32_t refusals; /* checks in a row that granted less than was asked for */
 	uint32_t found_others; /* connections beyond the reported ones, at the last look */
-	/* conns: fleet connections that existed at the last answer; expected: fleet connections that should exist */
-	uint32_t conns, expected;
+	uint32_t fleet_conns; /* the fleet connections that existed at the last answer */
+	uint32_t expected_conns; /* the fleet connections that should exist */
 	uint64_t missed_us; /* when the number of fleet connections fell last */
-	uint32_t marked; /* the mark that PostgreSQL has */
+	uint32_t marked; /* the number of places in the mark that PostgreSQL has */
 	uint32_t auto_limit; /* the limit for budget_connections = auto; 0 if not known */
-	uint8_t beat;
+	uint8_t report_count; /* how often this process has reported, modulo 10: it shows that the process lives */
 	struct fleet_answer answer;
 	struct fleet_member members[FLEET_MEMBERS_MAX];
 	struct fleet_stranger strangers[FLEET_STRANGERS_MAX];

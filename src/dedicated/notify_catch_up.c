@@ -71,7 +71,7 @@ notify_caught_up(struct notify_listener *listener, const struct fail *why)
 	if (why != NULL)
 		TAILQ_FOREACH(subscriber, &listener->catching, wait) {
 			subscriber->ops->gap(subscriber, why);
-			notify_set_dirty(subscriber, true);
+			notify_set_flush_due(subscriber, true);
 		}
 	move_waits(&listener->catching, &listener->caught);
 	move_waits(&listener->catching_next, &listener->catching);

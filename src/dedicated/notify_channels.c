@@ -84,15 +84,15 @@ notify_channel_free(struct notify_listener *listener, struct notify_channel *ch)
 }
 
 void
-notify_set_dirty(struct notify_subscriber *subscriber, bool is_dirty)
+notify_set_flush_due(struct notify_subscriber *subscriber, bool is_flush_due)
 {
-	if (subscriber->is_dirty == is_dirty)
+	if (subscriber->is_flush_due == is_flush_due)
 		return;
-	subscriber->is_dirty = is_dirty;
-	if (is_dirty)
-		TAILQ_INSERT_TAIL(&subscriber->listener->dirty, subscriber, dirty);
+	subscriber->is_flush_due = is_flush_due;
+	if (is_flush_due)
+		TAILQ_INSERT_TAIL(&subscriber->listener->to_flush, subscriber, to_flush);
 	else
-		TAILQ_REMOVE(&subscriber->listener->dirty, subscriber, dirty);
+		TAILQ_REMOVE(&subscriber->listener->to_flush, subscriber, to_flush);
 }
 
 static struct notify_channel *
@@ -219,7 +219,7 @@ notify_listener_notified(struct notify_listener *listener, const char *name, con
 	message = with_sender(listener, message, len);
 	TAILQ_FOREACH(m, &ch->confirmed, link) {
 		m->subscriber->ops->notified(m, message, len);
-		notify_set_dirty(m->subscriber, true);
+		notify_set_flush_due(m->subscriber, true);
 		listener->pool->counters.notifications++;
 	}
 }
@@ -358,7 +358,7 @@ notify_listener_answered(struct notify_listener *listener, struct notify_command
 				continue;
 			subscriber->has_gap = false;
 			subscriber->ops->gap(subscriber, NULL);
-			notify_set_dirty(subscriber, true);
+			notify_set_flush_due(subscriber, true);
 		}
 		return;
 	case NC_CATCH_UP:
@@ -385,8 +385,8 @@ notify_listener_deliver(struct notify_listener *listener)
 	struct notify_subscription *m;
 
 	listener->is_delivery_due = false;
-	while ((subscriber = TAILQ_FIRST(&listener->dirty)) != NULL) {
-		notify_set_dirty(subscriber, false);
+	while ((subscriber = TAILQ_FIRST(&listener->to_flush)) != NULL) {
+		notify_set_flush_due(subscriber, false);
 		subscriber->ops->flush(subscriber);
 	}
 	while ((m = TAILQ_FIRST(&listener->answered)) != NULL) {

@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BACKOFF_FIRST_US ((uint64_t)50000)
+#define BACKOFF_MIN_US ((uint64_t)50000)
 #define BACKOFF_MAX_US (5 * US_PER_S)
 #define OWN_CHANNEL "pgweir_catch_up"
 #define OWN_PAYLOAD "pgweir"
@@ -271,8 +271,8 @@ on_closed(struct dedicated *d)
 }
 
 const struct dedicated_ops notify_conn_ops = {
-	.first_us = BACKOFF_FIRST_US,
-	.most_us = BACKOFF_MAX_US,
+	.backoff_min_us = BACKOFF_MIN_US,
+	.backoff_max_us = BACKOFF_MAX_US,
 	.up = on_up,
 	.failed = on_failed,
 	.lost = on_lost,

@@ -34,7 +34,7 @@ new_listener(struct pool *pool, const char *encoding)
 		listener->name_seed = (uintptr_t)listener ^ notify_now(listener);
 	listener->conn.random = pool_set_random(pool->set);
 	TAILQ_INIT(&listener->subscribers);
-	TAILQ_INIT(&listener->dirty);
+	TAILQ_INIT(&listener->to_flush);
 	TAILQ_INIT(&listener->catching);
 	TAILQ_INIT(&listener->catching_next);
 	TAILQ_INIT(&listener->caught);
@@ -175,7 +175,7 @@ notify_detach(struct notify_subscriber *subscriber)
 	if (listener == NULL)
 		return;
 	assert(subscriber->subscriptions == 0 && TAILQ_EMPTY(&subscriber->due));
-	notify_set_dirty(subscriber, false);
+	notify_set_flush_due(subscriber, false);
 	notify_catch_up_no_more(subscriber);
 	TAILQ_REMOVE(&listener->subscribers, subscriber, all);
 	subscriber->listener = NULL;

@@ -53,11 +53,11 @@ struct notify_subscriber {
 	struct notify_listener *listener; /* NULL if it is not attached */
 	const struct notify_subscriber_ops *ops;
 	uint32_t subscriptions;
-	bool is_dirty, has_gap;
+	bool is_flush_due, has_gap;
 	/* the list of notify_catch_up() in which it waits; NULL if it does not wait */
 	struct notify_subscribers *waits;
 	struct notify_subscriptions due; /* subscriptions for which LISTEN is to be sent */
-	TAILQ_ENTRY(notify_subscriber) all, dirty, wait, turn;
+	TAILQ_ENTRY(notify_subscriber) all, to_flush, wait, turn;
 };
 
 /* Embedded in the client's listen state; zeroed. */

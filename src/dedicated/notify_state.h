@@ -3,9 +3,9 @@
  *
  * Owns:    the connection (conn), the channels, and the commands that were sent and not answered.
  * Borrows: its pool; subscribers and subscriptions, which belong to their clients.
- * Always:  a subscription is in one list of its channel, in answered, in failed, or in no list: `list` points to it. A
- *          subscriber is in `turns` while LISTEN is due for one of its subscriptions; without a connection, no LISTEN
- *          is due.
+ * Always:  a subscription is in at most one list: one of its channel, answered or failed. Its field `list` points to
+ *          that list. A subscriber is in `turns` while LISTEN is due for one of its subscriptions; without a
+ *          connection, no LISTEN is due.
  */
 #pragma once
 
@@ -17,7 +17,7 @@ TAILQ_HEAD(notify_subscribers, notify_subscriber);
 TAILQ_HEAD(notify_channels, notify_channel);
 
 enum notify_step {
-	NS_SETTLED,
+	NS_SETTLED, /* no LISTEN or UNLISTEN is due or under way */
 	NS_SENT, /* LISTEN was sent and not answered; the channel is in that command's channels */
 	NS_LEAVING /* no client listens; the channel is in listener->leaving */
 };
@@ -30,7 +30,7 @@ struct notify_channel {
 	struct notify_subscriptions confirmed; /* subscriptions whose clients know that the listener listens */
 	uint32_t subscriptions; /* the number of its subscriptions */
 	enum notify_step step;
-	bool is_alone; /* its LISTEN has failed together with others, so it is sent alone */
+	bool is_alone; /* its LISTEN failed in a batch with others, so the next one is sent alone */
 	bool is_listening; /* true if PostgreSQL's last reply says that it listens to the channel */
 	uint64_t idle_since_us; /* when its last subscription left */
 	TAILQ_ENTRY(notify_channel) link; /* the list that step names */
@@ -47,6 +47,8 @@ struct notify_channel {
 /* how often the listener retries to connect while a client waits for a connection */
 #define NOTIFY_HASTE_US ((uint64_t)200000)
 
+/* NC_GAP_OVER: a Sync after the LISTENs of a new connection; its answer ends the time in which notifications may have
+ * been lost. NC_CATCH_UP: a Sync or NOTIFY; earlier notifications come before its answer. */
 enum notify_command_kind { NC_SETTING, NC_LISTEN, NC_UNLISTEN, NC_GAP_OVER, NC_CATCH_UP, NC_PING };
 
 /* A command that was sent and not answered yet. */
@@ -61,11 +63,12 @@ struct notify_listener {
 	struct pool *pool;
 	struct notify_listener *next; /* the next listener of the same pool */
 	struct server_env env; /* from dedicated_env() */
-	struct notify_subscribers subscribers, dirty;
-	/* subscribers that wait to catch up. catching: by the Sync that is under way; catching_next: by the next Sync;
-	 * caught: have caught up, and ops.caught_up is due */
-	struct notify_subscribers catching, catching_next, caught;
-	/* the next NC_CATCH_UP is a NOTIFY in place of a Sync; set by notify_catch_up.c, cleared by
+	struct notify_subscribers subscribers;
+	struct notify_subscribers to_flush; /* subscribers for which ops.flush is due */
+	struct notify_subscribers catching; /* subscribers that the answer to the present NC_CATCH_UP will serve */
+	struct notify_subscribers catching_next; /* subscribers that need another NC_CATCH_UP after that */
+	struct notify_subscribers caught; /* subscribers for which ops.caught_up is due */
+	/* true if the next NC_CATCH_UP is sent as a NOTIFY, not as a Sync; set by notify_catch_up.c, cleared by
 	 * notify_conn.c */
 	bool is_own_notify_due;
 	struct notify_channel *table;
@@ -125,10 +128,10 @@ void notify_drop_idle_channels(struct notify_listener *listener, uint64_t now_us
 /* Moves the next channels whose LISTENs may be sent together to *batch: one channel of each subscriber in turn. */
 void notify_take_batch(struct notify_listener *listener, struct notify_channels *batch);
 void notify_channel_free(struct notify_listener *listener, struct notify_channel *ch);
-void notify_set_dirty(struct notify_subscriber *subscriber, bool is_dirty);
+void notify_set_flush_due(struct notify_subscriber *subscriber, bool is_flush_due);
 
 /* --- notify_catch_up.c --- */
-/* `why` is set if the NOTIFY that replaces a Sync failed */
+/* Called when NC_CATCH_UP was answered. `why` is the error if it was a NOTIFY and has failed; else NULL. */
 void notify_caught_up(struct notify_listener *listener, const struct fail *why);
 void notify_end_catching(struct notify_listener *listener); /* ends all waits at the next notify_listener_deliver() */
 void notify_tell_caught_up(struct notify_listener *listener);

@@ -4,10 +4,9 @@
  *
  * For each host in the list of such an upstream, pgweir has one connection of its own, however many databases use the
  * list. It counts in no limit. The host is asked for its identity, and then, again and again, for its position:
- * a *reading*. A standby is used only if it replays the log of the list's primary, not one that has branched off from
- * it. This is proved once
- * after each start of either host: transactions that were randomly committed or rolled back on the primary must have
- * the same ends on the standby.
+ * a *reading*. A standby is used only if it replays the log of the list's primary, and not a log that has branched off.
+ * This is proved once after each start of either host: transactions that were randomly committed or rolled back on the
+ * primary must have the same ends on the standby.
  *
  * Owns:    the connections. Borrows: struct policy_commons, which has the clusters, and worker 0's pools, for
  *          their environment.
@@ -46,7 +45,7 @@ enum watch_use { WATCH_USES(WATCH_USE) WATCH_USE_COUNT };
 extern const char *const watch_use_names[WATCH_USE_COUNT];
 
 struct watch_row {
-	const char *database; /* the first section of the file that has this host's list and reads from standbys */
+	const char *database; /* the first database of the file that has this list of hosts and reads from standbys */
 	const char *host; /* "db1:5432" */
 	const char *zone; /* empty if not known */
 	enum watch_use use;

@@ -19,8 +19,8 @@
 #define ANSWER_US (5 * US_PER_S)
 #define REFUSALS_MAX 8 /* a host that is being promoted refuses to answer for a moment */
 #define REFUSED_US (5 * US_PER_S) /* until a host that refuses to report its identity is asked again */
-#define BACKOFF_FIRST_US (50 * US_PER_MS)
-#define BACKOFF_MOST_US (500 * US_PER_MS)
+#define BACKOFF_MIN_US (50 * US_PER_MS)
+#define BACKOFF_MAX_US (500 * US_PER_MS)
 #define SILENCE_COSTS 4 /* an answer may take this many times as long as the slowest recent reading */
 #define WORD_SINCE 19 /* the major version with WAIT FOR LSN */
 #define SECOND_LOOK_US (1 * US_PER_MS)
@@ -375,7 +375,7 @@ take_meet(struct watch_host *h)
 	h->timeline = h->met.mark.timeline;
 	h->met_us = now_of(h->list);
 	h->last.number = h->lag_us = 0;
-	pool_set_lives(h->list->watch->pools, &h->met.mark, &lives);
+	pool_set_exchange_lives(h->list->watch->pools, &h->met.mark, &lives);
 	cluster_begin_life(h->list->cluster, h->index, &h->met.mark, &lives);
 	if (h->version >= WORD_SINCE)
 		cluster_set_can_wait(h->list->cluster, h->index);
@@ -565,8 +565,8 @@ on_closed(struct dedicated *d)
 }
 
 static const struct dedicated_ops conn_ops = {
-	.first_us = BACKOFF_FIRST_US,
-	.most_us = BACKOFF_MOST_US,
+	.backoff_min_us = BACKOFF_MIN_US,
+	.backoff_max_us = BACKOFF_MAX_US,
 	.answer_us = ANSWER_US,
 	.topic = "reads",
 	.up = on_up,
@@ -604,7 +604,7 @@ watched_new(struct watch *w, struct cluster *cluster, uint32_t count)
 		watched_free(d);
 		return NULL;
 	}
-	cluster_watched(d->cluster, w->wake, w->owner);
+	cluster_set_watch(d->cluster, w->wake, w->owner);
 	return d;
 }
 
@@ -612,7 +612,7 @@ void
 watched_free(struct watched *d)
 {
 	TAILQ_REMOVE(&d->watch->watched, d, link);
-	cluster_watched(d->cluster, NULL, NULL);
+	cluster_set_watch(d->cluster, NULL, NULL);
 	for (uint32_t i = 0; i < d->count; i++)
 		dedicated_fini(&d->of[i].conn);
 	event_del(&d->timer);

@@ -70,7 +70,7 @@ put_xids(struct buf *b, const uint64_t *xids, uint32_t count)
 void
 watch_put_read(struct buf *b, const struct watch_answer *met, const struct reading *primary)
 {
-	uint32_t open = primary == NULL || primary->open_count > CLUSTER_OPEN ? 0 : primary->open_count;
+	uint32_t open = primary == NULL || primary->open_count > CLUSTER_OPEN_MAX ? 0 : primary->open_count;
 
 	if (!met->mark.is_standby) {
 		buf_printf(b, "EXECUTE " MESSAGE_OURS "pgweir_primary");
@@ -127,7 +127,7 @@ read_open(struct reading *r, const char *text)
 	for (; *text != '\0'; text = *rest == ',' ? rest + 1 : rest) {
 		uint64_t xid = strtoull(text, &rest, 10);
 
-		if (rest == text || r->open_count == CLUSTER_OPEN) {
+		if (rest == text || r->open_count == CLUSTER_OPEN_MAX) {
 			r->open_count = UINT32_MAX;
 			return;
 		}

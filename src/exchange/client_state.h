@@ -12,12 +12,12 @@
 /* Comparisons of states rely on this order: first the states of a login, then those that never have a server, then
  * those of a client that is logged in, and last those in which its input waits. */
 enum client_state {
-	CL_NONE, /* no state: the step must not happen */
+	CL_NONE, /* not a state: client_state_next() returns it for a step that must not happen */
 	CL_STARTUP, /* the client sends SSLRequest, GSSENCRequest, TLS, then its startup packet */
 	CL_AUTHENTICATION, /* the client proves its identity */
 	CL_DELAYED, /* the client's proof was wrong; the error is sent late, and input is dropped */
-	CL_WELCOME, /* the proof was good; pgweir finds out which settings PostgreSQL makes of the startup settings */
-	CL_WELCOME_IN_LINE, /* like CL_WELCOME, while the client waits for the server that tells these settings */
+	CL_WELCOME, /* the proof was good; a server is asked for its ParameterStatus values with the startup settings */
+	CL_WELCOME_IN_LINE, /* like CL_WELCOME, while the client waits for that server */
 	CL_CLOSED,
 	CL_CANCEL, /* the connection carries a CancelRequest */
 	CL_CONSOLE,
@@ -27,8 +27,8 @@ enum client_state {
 	CL_HELD, /* a message waits for replies to messages that were sent earlier */
 	CL_RETRYING, /* the request failed, and is sent again once the Sync after the error is answered */
 	CL_IN_DOUBT, /* the server was lost after a COMMIT was sent; another server is asked about that COMMIT */
-	CL_CATCHING, /* the request waits until a host has replayed what the client must see: relay/reads.h */
-	CL_AWAITING, /* the request waits for the listener, which listens for the client */
+	CL_CATCHING_UP, /* the request waits until a host has replayed what the client must see: relay/reads.h */
+	CL_AWAITING_LISTENER, /* the request waits for the listener, which listens for the client */
 	CL_READY_WITHHELD, /* the client's ReadyForQuery waits for notifications that were committed earlier */
 	CL_CLOSE_AFTER_FLUSH, /* the client is closed once it has read the reason, which was sent */
 	CL_STATES
@@ -76,9 +76,10 @@ client_state_waits(enum client_state s)
 	return s >= CL_IN_LINE || s == CL_WELCOME_IN_LINE;
 }
 
-/* Returns true while the client waits for the listener, or is to be closed after a flush. */
+/* Returns true while the client's request, or its ReadyForQuery, waits for the listener. Also true in
+ * CL_CLOSE_AFTER_FLUSH, when no request is left. */
 static inline bool
-client_state_listens(enum client_state s)
+client_state_awaits_listener(enum client_state s)
 {
-	return s >= CL_AWAITING;
+	return s >= CL_AWAITING_LISTENER;
 }

@@ -151,7 +151,8 @@ struct exchange_env {
 	struct process_counters *counters;
 	TAILQ_HEAD(lingering_servers, server) lingering; /* state/linger.c */
 	struct timer linger_timer;
-	TAILQ_HEAD(catching_clients, client_reads) catching; /* relay/reads_wait.c: the clients that are CL_CATCHING */
+	/* relay/reads_wait.c: the clients that are CL_CATCHING_UP */
+	TAILQ_HEAD(catching_clients, client_reads) catching;
 	struct timer catch_timer;
 	struct reads_subscriber *subscribers;
 	size_t name_bytes; /* total of the statement names of all clients */
@@ -160,7 +161,7 @@ struct exchange_env {
 	uint32_t requests_begun;
 	/* blocks that were without a server at some time since the last clients_tick(), or more */
 	uint32_t blocks_without_server;
-	uint64_t looked_at_us; /* requests that last at least this long may have to be logged: report_config() */
+	uint64_t looked_at_us; /* requests that last at least this long may have to be logged: report_configure() */
 	/* Which requests are entered in `queries`: all of the next queries_left, then one in queries_each; none if
 	 * queries_each is 0. clients_tick() sets these three. */
 	uint32_t queries_left, queries_each, queries_skipped;

@@ -28,7 +28,7 @@ holder_next(const struct pool *pool, const struct server *before)
 
 	for (;;) {
 		for (; srv != NULL; srv = TAILQ_NEXT(srv, all))
-			if (pool_is_in_use(srv))
+			if (pool_server_is_lent(srv))
 				return srv;
 		do
 			e = pool_use_next_active(pool->set, e);
@@ -136,8 +136,8 @@ holder_root_remedy(const struct pool *pool, uint64_t now_us, char out[FAIL_TEXT_
 	return out;
 }
 
-/* Returns the most requests that have waited since moved_us, when a connection was lent or returned last: those that
- * have timed out since belong to processes, too. waiting: how many wait now. */
+/* Returns the longest queue since moved_us, when a connection was last lent or returned: processes whose requests have
+ * timed out since then still need connections. waiting: the length of the queue now. */
 static uint32_t
 most_waiting(struct pool_stall *stall, uint64_t moved_us, uint32_t waiting)
 {
@@ -148,7 +148,7 @@ most_waiting(struct pool_stall *stall, uint64_t moved_us, uint32_t waiting)
 }
 
 const char *
-holder_lock(const struct exchange *x, uint64_t before_us, char out[FAIL_TEXT_MAX])
+holder_self_deadlock(const struct exchange *x, uint64_t before_us, char out[FAIL_TEXT_MAX])
 {
 	uint32_t held = 0, waiting = policy_queue_length(x->pool->policy) + (x->waiter.waits == WAITS_NOT);
 	const struct server *srv = NULL;

@@ -397,7 +397,7 @@ count_phases(struct database_counters *d, const uint64_t phase_us[static PHASE_C
 }
 
 void
-report_config(struct exchange_env *env)
+report_configure(struct exchange_env *env)
 {
 	uint64_t sampled_us = env->config->slow_sample_threshold_us;
 
@@ -648,8 +648,8 @@ note_wait_so_far(struct exchange *x)
 {
 	if (x->state == CL_IN_LINE)
 		report_waited(x, x->waiter.connect_us, WAIT_GIVEN_UP);
-	else if (x->state == CL_IN_DOUBT || x->state == CL_AWAITING ||
-		 x->state == CL_CATCHING) /* the client waits for another connection's answer */
+	else if (x->state == CL_IN_DOUBT || x->state == CL_AWAITING_LISTENER ||
+		 x->state == CL_CATCHING_UP) /* the client waits for another connection's answer */
 		x->waiter.waited_us = x->waiter.connect_us = since(*x->env->now_us, x->request_us);
 	else
 		return false;

@@ -6,7 +6,7 @@
 #include "base/request_report.h"
 #include "exchange/exchange.h"
 
-void report_config(struct exchange_env *env); /* call when env->config was replaced */
+void report_configure(struct exchange_env *env); /* call when env->config was replaced */
 void report_lent(struct exchange *x, uint64_t waited_us); /* call when the wait for a server has ended */
 /* call before the replies that end a request are sent */
 void report_done(struct exchange *x, struct server *srv, const struct owed *ended);
@@ -20,18 +20,18 @@ void report_sent(struct exchange *x, struct server *srv, size_t len);
 /* call when the client or the server has taken the bytes that waited for it */
 void report_drained(struct exchange *x, struct server *srv);
 /*
- * Returns since when the client has owed the next byte: of a request that it has begun, or, between two requests, of
- * its transaction. Returns 0 if the client owes nothing, or must read first.
+ * Returns when pgweir began to wait for the client: for the rest of a request that the client has begun, or for the
+ * next request of its transaction. Returns 0 if no byte of the client is due, or if the client must read first.
  */
 uint64_t report_idle_since(const struct exchange *x);
-/* Returns the origin of the cancel that ended the client's request, as far as e, an error of PostgreSQL's or pgweir's,
- * tells; forgets the recorded CancelRequest. The result is shown to people; pgweir decides nothing by it. */
+/* Returns the origin of the cancel that ended the client's request, as a guess from the error *e (of PostgreSQL's or
+ * pgweir's) and from the recorded CancelRequest, which is then forgotten. The result is only shown to people. */
 enum canceler report_canceler(struct exchange *x, const struct error_fields *e);
-void report_error(struct pool *pool, enum error_origin origin, const char *sqlstate);
+void report_error(struct pool *pool, enum error_origin origin, const char *sqlstate); /* counts an error */
 /*
  * Reports a request, or an idle time within a transaction, that has ended without PostgreSQL's answer: every such end
- * is entered here into the counters, the slow-query log and SHOW QUERIES. event: its name in the log; NULL for the name
- * of kind.
+ * is entered here into the counters, the slow-query log and SHOW QUERIES. event is the name of the event in the log, or
+ * NULL if that is the name of `kind`.
  */
 void report_failure(struct exchange *x, const struct fail *why, enum request_failure kind, const char *event);
 /* Call when the client leaves (why is NULL) or is closed with the error *why. Returns true if a request was in
@@ -47,8 +47,8 @@ unsigned report_sql_options(const struct exchange *x);
  * message. */
 const char *report_waiting_text(const struct exchange *x, size_t *len);
 /*
- * Returns the fingerprint of SQL that is complete here, for report_text(); 0 if the SQL is too long, or if its reading
- * depends on settings: then the fingerprint is computed when the request has ended.
+ * Returns the fingerprint of SQL that has come whole, for report_text(). Returns 0 if the fingerprint must be computed
+ * when the request has ended, because the SQL is too long or depends on settings.
  */
 uint64_t report_fingerprint(const char *sql, size_t len);
 /* Like report_fingerprint() for SQL that matches *kept, where the fingerprint is cached. */
@@ -69,13 +69,14 @@ report_statement_fingerprint(const struct statement *st)
 	return st->fingerprint == STATEMENT_RAN_ONCE ? 0 : st->fingerprint;
 }
 
-/* For report_text() and report_statement(): record the first SQL of a request. The statement caches its fingerprint. */
+/* Does report_text() for the first SQL of a request. */
 void report_first_text(struct server *srv, const uint8_t *sql, size_t len, size_t total, bool is_simple);
+/* Does report_statement() for the first SQL of a request. Caches the fingerprint in *st. */
 void report_first_statement(struct server *srv, struct statement *st);
 
 /*
- * Records SQL of the present request: len bytes of total have come. The first SQL stands for the whole request, and for
- * requests that were pipelined after it.
+ * Records the SQL of the present request, unless there is some already: the first SQL stands for the whole request, and
+ * for requests that were pipelined after it. len is how many bytes have come, total how many bytes the SQL has.
  */
 static inline void
 report_text(struct server *srv, const uint8_t *sql, size_t len, size_t total, bool is_simple)
@@ -94,4 +95,4 @@ report_statement(struct server *srv, struct statement *st)
 
 /* Keeps the beginning of a Bind's body, if parameters are to be logged. */
 void report_bind(struct exchange *x, const uint8_t *body, size_t len);
-void report_request_begins(struct exchange *x, struct server *srv);
+void report_request_begins(struct exchange *x, struct server *srv); /* call when a request's first bytes have come */

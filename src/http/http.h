@@ -7,8 +7,8 @@
  * hostile scraping is cheap. The thread also asks for a snapshot when a module wants one, and, while the page of a
  * table is requested, for that table, which only the loop can fill.
  *
- * Only GET and HEAD are served, on few connections, for a limited time (http_conn.c in http_state.h), with headers of
- * up to 8 KiB and no bodies. At shutdown this thread ends last, so metrics of the drain can still be read.
+ * Only GET and HEAD are served, on few connections, for a limited time (the limits are in http_state.h), with headers
+ * of up to 8 KiB and no bodies. At shutdown this thread ends last, so metrics of the drain can still be read.
  */
 #pragma once
 
@@ -22,7 +22,7 @@ struct http; /* opaque; defined in http.c */
 struct tls_context; /* net/tls.h */
 struct wake; /* net/inbox.h */
 
-/* a table has the number of its page; a set of tables is an unsigned with bits 1 << number */
+/* pages, at most. A table of a page has the page's number; a set of tables is an unsigned with the bits 1 << number */
 #define HTTP_PAGES_MAX 32
 
 struct http_page;

@@ -11,7 +11,7 @@ void
 listen_resume(struct exchange *x)
 {
 	x->listen->awaited = NULL;
-	if (x->state == CL_AWAITING)
+	if (x->state == CL_AWAITING_LISTENER)
 		exchange_step(x, CE_LISTENER_ANSWERED);
 	if (x->reading != EXCHANGE_STALLED)
 		stream_set_reading(&x->stream, true);
@@ -36,7 +36,7 @@ listen_answered(struct notify_subscription *at_listener, const struct fail *why)
 	}
 	if (why != NULL && m->is_active)
 		subscription_lost(x, m);
-	if (!x->is_closing && x->state == CL_AWAITING && l->awaited == m)
+	if (!x->is_closing && x->state == CL_AWAITING_LISTENER && l->awaited == m)
 		listen_resume(x);
 }
 
@@ -46,7 +46,7 @@ listen_cancel(struct exchange *x)
 	struct client_listen *l = x->listen;
 	struct fail why;
 
-	if (x->state != CL_AWAITING || l->awaited == NULL)
+	if (x->state != CL_AWAITING_LISTENER || l->awaited == NULL)
 		return;
 	fail_set(&why, "57014", "canceling statement due to user request");
 	notify_leave(&l->awaited->at_listener);

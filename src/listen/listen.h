@@ -49,7 +49,7 @@ enum listen_gate listen_gate_sender(struct exchange *x, const struct request *m)
  * STEP_FAILED without memory. */
 /* Also returns STEP_SENT if m->instead is to be sent in place of m. */
 enum feature_step listen_query(struct exchange *x, struct request *m);
-/* Replaces a Parse of a LISTEN: m->instead is handled from here on, as m. */
+/* Replaces a Parse of a LISTEN by a Parse of an UNLISTEN: the caller continues with m->instead in place of m. */
 enum feature_step listen_parse(struct exchange *x, struct request *m);
 enum feature_step listen_bind(struct exchange *x, struct request *m);
 /* Also returns STEP_SENT if another message was sent in place of m. */
@@ -76,14 +76,14 @@ void listen_linked(struct exchange *x, struct server *srv);
 void listen_unlinked(struct exchange *x, struct server *srv);
 /* Called between two requests, without a server: frees the state of a client that no longer listens to any channel,
  * e.g. after the UNLISTEN * with which drivers' pools reset it. */
-void listen_rest(struct exchange *x);
+void listen_free_unused(struct exchange *x);
 
 /* --- listen_transfer.c: between two requests, a client moves to another process --- */
-/* Returns true if the client is tied in the way that `to` names. The listener listens in place of the client's server,
- * so the client may move if all its subscriptions are committed and no notification waits to be sent to it. */
+/* Returns true if the client is tied in the way that `to` names. A client is free to move if all its subscriptions are
+ * committed, because the listener serves these, and if no notification waits to be sent to the client. */
 bool listen_ties(const struct exchange *x, enum feature_tie to);
 
-/* Returns true if no client of x's pool listens. If another client listens, a NOTIFY of x must be noticed:
+/* Returns true if no client of x's pool listens. If another client listens, a NOTIFY of x has to pass
  * listen_gate_sender(). */
 static inline bool
 listen_is_quiet(const struct exchange *x)
@@ -96,7 +96,7 @@ void listen_each(const struct exchange *x, void (*row)(const char *channel, void
  * Subscribes the client to `channel`, as if it had committed a LISTEN. Notifications are kept until listen_flush().
  * Returns 0, or -1 without memory.
  */
-int listen_take(struct exchange *x, const char *channel);
+int listen_subscribe(struct exchange *x, const char *channel);
 /* Returns true if the listener listens to all of the client's channels. Sets *is_refused if it can't listen to one of
  * them. */
 bool listen_is_confirmed(const struct exchange *x, bool *is_refused);
@@ -111,12 +111,12 @@ void listen_drop_queue(struct exchange *x); /* drops what waits to be sent to th
 const uint8_t *listen_queued(const struct exchange *x, size_t *len);
 /*
  * Puts the notifications that waited in the client's previous process (`bytes`) ahead of those that have come to this
- * process. First the previous process's listener must have caught up, and after it this process's. A notification that
- * both processes got is kept once. Returns 0, or -1 without memory.
+ * process, and keeps a notification that both processes got once. Before the call, the previous process's listener must
+ * have caught up, and then the listener of this process. Returns 0, or -1 without memory.
  */
 int listen_join_queues(struct exchange *x, const uint8_t *bytes, size_t len);
 
 /* --- the client's server --- */
-/* Called when no reply is owed. Returns true if the server must be kept for now; the messages that its release needs
- * were then sent. */
+/* Called when no reply is owed. Returns true if the client's server must be kept until the listener has received the
+ * notifications that the client has sent; has then asked the listener to catch up. */
 bool listen_holds_server(struct exchange *x);

@@ -74,8 +74,8 @@ struct client_listen {
 	uint32_t active_count;
 	TAILQ_HEAD(, listen_effect) effects;
 	TAILQ_HEAD(, listen_portal) portals;
-	/* In CL_AWAITING: the subscription that the client's message waits for; NULL if it waits for the listener to
-	 * catch up. */
+	/* In CL_AWAITING_LISTENER: the subscription that the client's message waits for; NULL if it waits for the
+	 * listener to catch up. */
 	struct subscription *awaited;
 	bool has_pending_change; /* a subscription has pending_change set; set and cleared by subscriptions.c */
 	bool is_swept; /* no subscription on "unsettled" is to be dropped; set and cleared by subscriptions.c */

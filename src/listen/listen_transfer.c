@@ -10,7 +10,7 @@ may_be_transferred(struct client_listen *l)
 	listen_sweep(l);
 	listen_settle_uncommitted(l);
 	if (!TAILQ_EMPTY(&l->unsettled) || !TAILQ_EMPTY(&l->effects) || l->has_pending_change ||
-	    l->sending != SENDING_NOT || l->subscriber.waits != NULL || l->subscriber.is_dirty ||
+	    l->sending != SENDING_NOT || l->subscriber.waits != NULL || l->subscriber.is_flush_due ||
 	    l->queue.len > l->queue_at || l->uncommitted.len > 0 || l->is_overrun)
 		return false;
 	for (const struct subscription *m = l->table; m != NULL; m = m->hh.next)
@@ -35,7 +35,7 @@ listen_each(const struct exchange *x, void (*row)(const char *channel, void *arg
 }
 
 int
-listen_take(struct exchange *x, const char *channel)
+listen_subscribe(struct exchange *x, const char *channel)
 {
 	struct subscription *m = subscription_want(x, channel);
 
@@ -118,7 +118,7 @@ are_same(const uint8_t *a, const uint8_t *b, size_t len)
 /*
  * Returns the length of the longest end of `earlier` that is the beginning of `later`. PostgreSQL sends notifications
  * to all listeners in one order, so the notifications that both processes have got are such a piece. If several pieces
- * fit, the longest is taken: that drops equal notifications of the same moment at most, of which one says enough.
+ * fit, the longest is taken. If that is too long, the client loses only repetitions of an equal notification.
  */
 static size_t
 overlap(const uint8_t *earlier, size_t earlier_len, const uint8_t *later, size_t later_len)

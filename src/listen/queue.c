@@ -229,8 +229,8 @@ close_after_flush(struct exchange *x, const struct fail *why)
 	struct client_listen *l = x->listen;
 	struct buf b = { 0 };
 
-	if (x->srv != NULL || x->state == CL_IN_LINE || x->state == CL_CATCHING || x->state == CL_AWAITING ||
-	    stream_queued(&x->stream) == 0)
+	if (x->srv != NULL || x->state == CL_IN_LINE || x->state == CL_CATCHING_UP ||
+	    x->state == CL_AWAITING_LISTENER || stream_queued(&x->stream) == 0)
 		return false;
 	l->flush_timer = event_new(x->env->base, -1, 0, on_flush_timer, x);
 	if (l->flush_timer == NULL || event_add(l->flush_timer, &tv) < 0)
@@ -337,7 +337,7 @@ on_caught_up(struct notify_subscriber *subscriber)
 	}
 	if (listen_pid_caught_up(x))
 		return;
-	if (x->state == CL_AWAITING) {
+	if (x->state == CL_AWAITING_LISTENER) {
 		/* The client's message waits because it may commit a LISTEN: see must_catch_up() in queries.c. */
 		filter(l, &l->uncommitted, 0, is_inactive, NULL);
 		l->is_recheck_due = true;

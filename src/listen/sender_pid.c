@@ -78,7 +78,7 @@ listen_pid_caught_up(struct exchange *x)
 {
 	struct client_listen *l = x->listen;
 
-	if (l->sending == SENDING_WAITS && x->state == CL_AWAITING) {
+	if (l->sending == SENDING_WAITS && x->state == CL_AWAITING_LISTENER) {
 		l->sending = SENDING_MARKED;
 		x->srv->loan.notify_listener = l->subscriber.listener;
 		x->srv->loan.notify_as = x->client_pid;

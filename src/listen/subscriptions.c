@@ -279,7 +279,7 @@ listen_free(struct exchange *x)
 }
 
 void
-listen_rest(struct exchange *x)
+listen_free_unused(struct exchange *x)
 {
 	struct client_listen *l = x->listen;
 

@@ -16,9 +16,8 @@
  */
 struct config *load_config(const char *path, const struct config_override *overrides, size_t count,
 			   struct config_problems *problems);
-/* load_check_budget.c: returns the user that pgweir's own connection for this section's budget (dedicated/fleet.h) logs
- * in as, or "" if none is configured, and sets *out to the section's settings. Returns NULL if the section has no
- * budget. */
+/* load_check_budget.c. Sets *out to the section's settings. Returns the user of the fleet connection
+ * (dedicated/fleet.h) for the section's budget, or "" if none is configured; NULL if the section has no budget. */
 struct config_section;
 const char *load_budget_user(const struct config *config, const struct config_section *s, struct scope_settings *out);
 

@@ -407,7 +407,7 @@ check_tenants(const struct check *check)
 
 	if (is_bad(check, "pgweir", "tenants"))
 		return;
-	for (char **name = config->tenants; *name != NULL; name++)
+	for (char **name = config->tenant_sources; *name != NULL; name++)
 		if (value_word(*name, places, &ignored, &why) < 0)
 			problem_error(check->sink, line, "tenants = %s: must be a list of user, options and sni",
 				      *name);

@@ -11,7 +11,7 @@
 struct value {
 	char *text;
 	size_t len;
-	enum expand_placeholders which;
+	enum expand_references which;
 	const char *placeholder;
 	char missing[192]; /* variables that are not set, as in "${A}, ${B}" */
 	unsigned missing_count;
@@ -124,7 +124,7 @@ expand_into(struct value *value, const char *raw, struct fail *why)
 }
 
 char *
-expand(const char *raw, enum expand_placeholders which, const char *placeholder, struct fail *why)
+expand(const char *raw, enum expand_references which, const char *placeholder, struct fail *why)
 {
 	struct value value = { .which = which, .placeholder = placeholder };
 	char *fitted = NULL;

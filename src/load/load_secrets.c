@@ -15,7 +15,7 @@
 /* Returns the password that the upstream has with placeholders in place of some references; NULL if raw has no
  * references, or can't be parsed that way. */
 static char *
-password_without(const char *raw, enum expand_placeholders which, bool is_of_tenant)
+password_without(const char *raw, enum expand_references which, bool is_of_tenant)
 {
 	struct fail why;
 	char *value = strchr(raw, '$') == NULL ? NULL : expand(raw, which, PLACEHOLDER, &why), *password;

@@ -53,7 +53,7 @@ void load_note_password(struct config *config, const char *raw, const struct ups
 #define EXPAND_MAX ((size_t)256 << 10) /* bytes of a value, at most */
 
 /* Which references are expanded. The others are replaced by their own default, or by the placeholder. */
-enum expand_placeholders { EXPAND_ALL, EXPAND_VARIABLES, EXPAND_NONE };
+enum expand_references { EXPAND_ALL, EXPAND_VARIABLES, EXPAND_NONE };
 /* Returns the value, which the caller passes to secret_free(); or NULL with *why set, which never contains the content
  * of a variable or file. */
-char *expand(const char *raw, enum expand_placeholders which, const char *placeholder, struct fail *why);
+char *expand(const char *raw, enum expand_references which, const char *placeholder, struct fail *why);

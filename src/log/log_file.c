@@ -106,7 +106,7 @@ write_some(struct log_file *f, const char *bytes, size_t len)
 			return -1;
 		f->last = LINE_ENDED;
 	}
-	/* A pipe that is ready takes PIPE_BUF bytes without blocking. If possible, the bytes end with a line. */
+	/* A pipe that is ready takes PIPE_BUF bytes without blocking. If possible, whole lines are written. */
 	if (!f->is_regular && len > PIPE_BUF) {
 		const char *end = memrchr(bytes, '\n', PIPE_BUF);
 

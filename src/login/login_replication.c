@@ -53,8 +53,8 @@ on_failed(const struct fail *why, void *borrower)
 
 static const struct dedicated_take_ops own_ops = { on_ready, on_failed };
 
-/* Returns true if the client may go on waiting for a connection, as for a server from the pool: an idle connection on
- * another worker may be being closed for it. */
+/* Returns true if the client may go on waiting for a place: until pool_timeout is over, an idle connection on another
+ * worker may be closed for the client. */
 static bool
 may_wait(const struct client *c, uint64_t now_us, struct fail *why)
 {

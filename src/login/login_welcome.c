@@ -225,7 +225,7 @@ static void
 finish_guessed(struct client *c, struct gucs *gucs, bool is_certain)
 {
 	if (is_certain)
-		pool_startup_learn(&c->x.pool->startups, c->login->raw, gucs);
+		pool_startups_learn(&c->x.pool->startups, c->login->raw, gucs);
 	login_finish(c, gucs, c->x.pool->welcome);
 }
 
@@ -454,7 +454,7 @@ login_server_done(struct exchange *x)
 		return;
 	}
 	gucs = known != NULL ? gucs_ref(known) : resolved_gucs(c, srv);
-	if (gucs == NULL || (known == NULL && pool_startup_learn(&c->x.pool->startups, l->raw, gucs) < 0)) {
+	if (gucs == NULL || (known == NULL && pool_startups_learn(&c->x.pool->startups, l->raw, gucs) < 0)) {
 		gucs_unref(gucs);
 		server_condemn(srv, SERVER_IN_DOUBT);
 		login_out_of_memory(c);

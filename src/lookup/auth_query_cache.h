@@ -63,7 +63,7 @@ void auth_cache_put(struct auth_cache *cache, const struct auth_key *key, const 
 		    uint64_t ttl_us, uint64_t now_us);
 void auth_cache_doubt(struct auth_cache *cache, const struct auth_key *key, uint64_t now_us); /* a proof failed */
 void auth_cache_expire(struct auth_cache *cache, uint64_t now_us); /* from now on no entry is fresh */
-/* drops all answers because roles have changed, even as fallbacks */
+/* Drops all answers because roles have changed; none is left for times when PostgreSQL can't be asked. */
 void auth_cache_clear(struct auth_cache *cache);
 void auth_cache_forget(struct auth_cache *cache, uint64_t source);
 void auth_cache_sweep(struct auth_cache *cache, uint64_t now_us); /* drops entries that are no longer usable */

@@ -18,7 +18,7 @@
 
 #define IDLE_US (30 * US_PER_S)
 #define LIFE_US (600 * US_PER_S) /* an older connection is closed when idle, because hosts may have changed roles */
-#define BACKOFF_FIRST_US (100 * US_PER_MS)
+#define BACKOFF_MIN_US (100 * US_PER_MS)
 #define BACKOFF_MAX_US (5 * US_PER_S)
 #define CANCEL_US (2 * US_PER_S)
 #define ROWS_MAX 2u
@@ -360,7 +360,7 @@ on_failed(struct dedicated *d, enum connect_failure kind, bool is_fatal, const s
 	struct auth_source *source = conn->source;
 
 	source->retry_us =
-	    conn_now(conn) + backoff_us(source->failures++, BACKOFF_FIRST_US, BACKOFF_MAX_US, &source->all->random);
+	    conn_now(conn) + backoff_us(source->failures++, BACKOFF_MIN_US, BACKOFF_MAX_US, &source->all->random);
 	source->is_refused = is_fatal;
 	source->why_down = *why;
 	if (find_up(source, false) == NULL) {

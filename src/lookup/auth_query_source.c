@@ -9,8 +9,6 @@
 
 #include <stdio.h>
 
-/* The table of routes needs a seed: if databases are not listed in the file, clients choose its keys. */
-
 #define SOURCES_MAX 256u
 #define ROUTES_MAX 1024u
 #define ANSWER_US (3 * US_PER_S) /* for the query, after connecting */
@@ -76,7 +74,8 @@ auth_settings_of(const struct auth_queries *all, const char *database, struct sc
 
 /* --- where a source connects to, and as which user --- */
 
-/* In users_file, a tenant's auth_user is called "auth_user.tenant", as all users of the tenant are. */
+/* Returns the target of the connections of a source. (In users_file, a tenant's auth_user is called "auth_user.tenant",
+ * as all users of the tenant are.) */
 static struct pool_target *
 target_new(const struct auth_queries *all, const char *database, const struct scope_settings *s,
 	   struct scram_keys *keys, struct fail *why)

@@ -16,10 +16,10 @@
 struct tls_context; /* opaque: tls_context.c; reference-counted, from any thread */
 struct tls_session; /* opaque: tls_session.c; used by one thread at a time */
 
-/* whether the client is asked for a certificate; with TLS_NEEDED, the handshake fails if it sends none */
+/* Says whether a client is asked for a certificate. With TLS_NEEDED, the handshake fails if the client sends none. */
 enum tls_wish { TLS_NOT_ASKED_FOR, TLS_ASKED_FOR, TLS_NEEDED };
-/* The checks of a server's certificate: none; that a CA in ca_file has signed it; both that and that it has the
- * server's name. */
+/* The checks of a server's certificate. TLS_CHECK_CHAIN: a CA in ca_file must have signed the certificate.
+ * TLS_CHECK_NAME: the certificate must also have the server's name. */
 enum tls_verify { TLS_CHECK_NOTHING, TLS_CHECK_CHAIN, TLS_CHECK_NAME };
 
 /* Settings of an accepting context. Files are PEM. Strings are borrowed; NULL and empty strings mean that nothing is
@@ -45,9 +45,10 @@ struct tls_connect_settings {
 	bool hides_name; /* sends no SNI */
 };
 
-/* Make a context. Return NULL with *why set (F0000, names the file) if, for example, a file can't be read or a key does
- * not fit. */
+/* Makes a context for accepted connections. Returns NULL with *why set (F0000, with the name of the file) if, for
+ * example, a file can't be read or a key does not fit. */
 struct tls_context *tls_context_for_accept(const struct tls_accept_settings *settings, struct fail *why);
+/* Makes a context for connections to servers. Fails as tls_context_for_accept() does. */
 struct tls_context *tls_connect_context(const struct tls_connect_settings *settings, struct fail *why);
 struct tls_context *tls_context_ref(struct tls_context *ctx);
 void tls_context_unref(struct tls_context *ctx); /* does nothing if ctx is NULL */
@@ -62,7 +63,7 @@ struct ssl_st *tls_context_new_ssl(struct tls_context *ctx);
 /* Makes a session. host is the server's name, for SNI and verification, or NULL for an accepted session. Returns NULL
  * without memory. */
 struct tls_session *tls_session_new(struct tls_context *ctx, const char *host);
-/* after a handshake, a helper thread frees s later; does nothing if s is NULL */
+/* Frees s, after a handshake in a helper thread and later. Does nothing if s is NULL. */
 void tls_session_free(struct tls_session *s);
 
 /* --- Facts about a session after its handshake; s must not be NULL. --- */

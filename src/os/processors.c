@@ -16,7 +16,8 @@ processors_of(int64_t quota, int64_t period)
 		   : (unsigned)(quota / period + (quota % period != 0));
 }
 
-/* Returns the number that a file begins with, or -1 if there is none, as in "max", or no file. */
+/* Returns the number at the beginning of a file, and sets *second to the number after it, if any. Returns -1 if there
+ * is no file, or if it does not begin with a number, but for example with "max". */
 static int64_t
 read_number(const char *directory, const char *name, int64_t *second)
 {

@@ -324,7 +324,7 @@ pipeline_holds(struct exchange *x)
 	if (srv->ledger.count == 0 && srv->conn->ahead[0].t == &x->waiter)
 		ledger_end_ahead(&srv->ledger); /* pipeline_take() follows */
 	else
-		server_disown(srv);
+		server_disown_ahead(srv);
 	return false;
 }
 
@@ -336,7 +336,7 @@ pipeline_lent(struct exchange *x, struct server *srv)
 	if (a->t != &x->waiter || x->state != CL_READY || x->pending_len != a->from_len || x->gucs != srv->gucs ||
 	    !server_plans_suit(srv, x->gucs) || srv->seed_of != 0 || x->settings->reads != READS_PRIMARY ||
 	    x->settings->commit_check || x->is_session)
-		server_disown(srv);
+		server_disown_ahead(srv);
 }
 
 static bool
@@ -350,7 +350,7 @@ is_as_sent(const struct exchange *x, const struct server *srv, const struct poli
 	if (o->to != &srv->stream || o->is_broken || o->total != a->len || srv->ledger.trust != LEDGER_SYNCHRONISED ||
 	    x->body_left > 0)
 		return false;
-	for (uint32_t i = srv->ledger.marks; i < srv->ledger.count;
+	for (uint32_t i = srv->ledger.no_reply_count; i < srv->ledger.count;
 	     i++, kinds >>= 4) /* no reply to the Parse of a kept statement is noted: pgweir answers that Parse */
 		if (ledger_at(&srv->ledger, i)->kind + 1u != (kinds & 15) ||
 		    ledger_at(&srv->ledger, i)->to != OWED_TO_CLIENT)
@@ -372,7 +372,7 @@ pipeline_take(struct exchange *x, struct server *srv)
 	if (ledger_has_ahead(&srv->ledger)) /* x waits for the border */
 		return;
 	if (!is_as_sent(x, srv, &conn->ahead[0])) {
-		server_disown_before(srv);
+		server_disown_ahead_first(srv);
 		return;
 	}
 	outbox_drop(&x->env->to_server);

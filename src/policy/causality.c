@@ -145,9 +145,9 @@ is_witness(const struct read_token *t, const struct host_view *h)
 static bool
 all_are_visible(const struct read_token *t, const struct reading *primary, const struct reading *witness)
 {
-	uint32_t at = 0, count = witness == NULL || witness->open_count > CLUSTER_OPEN ? 0 : witness->open_count;
+	uint32_t at = 0, count = witness == NULL || witness->open_count > CLUSTER_OPEN_MAX ? 0 : witness->open_count;
 
-	if (t->shown_xmax == 0 || primary->xmax < t->shown_xmax || primary->open_count > CLUSTER_OPEN)
+	if (t->shown_xmax == 0 || primary->xmax < t->shown_xmax || primary->open_count > CLUSTER_OPEN_MAX)
 		return false;
 	for (uint32_t i = 0; i < primary->open_count && primary->open[i] < t->shown_xmax; i++) {
 		while (at < count && witness->open[at] < primary->open[i])
@@ -189,7 +189,7 @@ static const struct past_view *
 past_of(const struct cluster_view *v, uint32_t history)
 {
 	static const struct past_view forgotten;
-	const struct past_view *past = &v->past[history % CLUSTER_PASTS];
+	const struct past_view *past = &v->past[history % CLUSTER_PASTS_MAX];
 
 	return past->history == history ? past : &forgotten;
 }

@@ -19,23 +19,24 @@
 #include <stdint.h>
 
 #define CLUSTER_HOSTS 8u /* the most hosts of one upstream; further ones are never asked */
-#define CLUSTER_OPEN 32u
-#define CLUSTER_PASTS 8u
+#define CLUSTER_OPEN_MAX 32u /* the most open transactions of a reading */
+#define CLUSTER_PASTS_MAX 8u /* the most earlier lives of primaries that are remembered */
 
 struct reading {
 	uint64_t number; /* from 1 on, in the order in which readings are begun on all hosts; 0 if there is none yet */
 	uint64_t begun_us;
 	/* The primary's insert position, without a page's header; or the position that a standby had replayed before
-	 * its snapshot was taken. The standby tells it in a statement of its own, because a statement's snapshot is
-	 * older than what that statement finds. */
+	 * its snapshot was taken. A standby is asked for the position in an earlier statement than for the snapshot,
+	 * because a statement takes its snapshot before it reads the position. */
 	uint64_t position;
 	uint64_t xmax; /* the snapshot's xmax: the snapshot sees no transaction from this number on */
-	uint64_t next; /* of a primary: no transaction had a number from here on; 0 if not known (from age('3'::xid)) */
+	uint64_t
+	    next; /* of a primary: the lowest number that no transaction had (from age('3'::xid)); 0 if not known */
 	/* On a primary: transactions below xmax that its snapshot does not see. On a standby: transactions that were
-	 * open in the primary's last reading before this one, and that were not seen to end here by `position`, or a
-	 * little later. */
+	 * open in the primary's reading before this one, except those that were seen to have ended on the standby at
+	 * `position` or a little later. */
 	uint32_t open_count; /* number of entries in open; UINT32_MAX if there are more than fit */
-	uint64_t open[CLUSTER_OPEN]; /* in ascending order */
+	uint64_t open[CLUSTER_OPEN_MAX]; /* in ascending order */
 };
 
 enum host_role { HOST_AWAY, HOST_PRIMARY, HOST_STANDBY, HOST_OTHER };
@@ -67,6 +68,6 @@ struct cluster_view {
 	int32_t primary; /* the index of the primary; -1 if there is none, or if it is not known */
 	uint32_t history; /* a new number for each life of a primary, from 1 on; 0 if none was seen yet */
 	uint64_t begun; /* the number of the reading that was begun last, of any host */
-	struct past_view past[CLUSTER_PASTS]; /* at history % CLUSTER_PASTS; unused entries have history 0 */
+	struct past_view past[CLUSTER_PASTS_MAX]; /* at history % CLUSTER_PASTS_MAX; unused entries have history 0 */
 	struct host_view hosts[CLUSTER_HOSTS];
 };

@@ -132,10 +132,11 @@ struct policy_conn {
 
 struct policy_waiter;
 
-/* Counts the borrowers that have the places which other borrowers wait for, as far as a worker knows. known: all of
- * them. running: PostgreSQL works for them. named: PostgreSQL does not work for them, and a hint names them. */
+/* Counts of the borrowers that have the places for which other borrowers wait. */
 struct policy_holders {
-	uint32_t known, running, named;
+	uint32_t known; /* all such borrowers that a worker knows */
+	uint32_t running; /* those for which PostgreSQL works */
+	uint32_t named; /* those for which PostgreSQL does not work, and which a hint names */
 	const char *against_more; /* the hint if all are running and more connections would not help; or NULL */
 };
 

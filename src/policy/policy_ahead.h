@@ -40,9 +40,9 @@ void policy_forget_ahead(struct policy_conn *conn);
 /* --- For policy/ alone. --- */
 /* Like policy_next_ahead(), but does not consider other ways in which the waiter may get a connection. */
 struct policy_waiter *policy_first_behind(const struct policy *p, uint64_t now_us);
-/* Returns the waiter that gets the next free connection. Returns NULL if no client waits, or only clients whose
- * requests were sent ahead and will be answered soon: then the connection becomes idle. In a shard, the first of these
- * clients gets it instead. */
+/* Returns the waiter that gets the next free connection; NULL if the connection becomes idle, because no client waits.
+ * If only clients wait whose requests were sent ahead and will be answered soon, returns the first of them in a shard,
+ * else NULL. */
 struct policy_waiter *policy_next(const struct policy *p, uint64_t now_us);
 /* Returns when the first in the queue, if its request was sent ahead, has waited too long there: it then gets another
  * connection, if one is idle or may be opened. NEVER_US if that can't happen. */

@@ -62,9 +62,8 @@ struct budget_view {
 	uint32_t idle;
 	bool has_demand; /* true if connections are lent or borrowers wait */
 	uint64_t since_us; /* since_us of the queue's first waiter; UINT64_MAX if the queue is empty */
-	/* BUDGET_TURN_US after the last return (rest_end_us), and after the opening of the server returned then
-	 * (turn_end_us) */
-	uint64_t rest_end_us, turn_end_us;
+	uint64_t rest_end_us; /* BUDGET_TURN_US after the last return of a connection */
+	uint64_t turn_end_us; /* BUDGET_TURN_US after that connection was opened */
 };
 
 /* All fields are guarded by the lock of the commons. */

@@ -21,7 +21,7 @@ struct budget_kept {
 	/* places for connections that no policy lends. asked_for: to be granted; held: granted and kept free */
 	uint32_t asked_for, held;
 	uint64_t held_until_us; /* when the held places are given up */
-	uint64_t taken;
+	uint64_t taken; /* places that were ever taken */
 };
 
 enum budget_review { REVIEW_NONE, REVIEW_RUNS, REVIEW_ONCE_MORE };
@@ -86,7 +86,7 @@ budget_change_opening(struct budget_member *m, uint32_t by)
 
 /* policy_budget.c */
 bool budget_has_free_place(const struct policy_budget *b);
-/* resting groups whose time is over count as in use no longer */
+/* Ends the rest of the groups whose time is over: they no longer count as in use. */
 void budget_end_rests(struct policy_budget *b, uint64_t now_us);
 /* Wakes the hungry member with the best claim, if a place is free; policy_worker_unlock_and_act() must follow. */
 void budget_wake_best(struct policy_budget *b);

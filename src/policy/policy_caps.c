@@ -55,7 +55,7 @@ caps_set_groups(struct policy_caps *caps, struct budget_group *groups, const uin
 		caps_set(caps, i, caps->by_kind[i].budget, counts, now_us);
 }
 
-/* Takes the lock. Returns true if this cap's member is a group by itself, but can be in the pool's group by now. */
+/* Returns true if this cap's member is a group by itself, and can join the pool's group now. Takes the lock. */
 static bool
 may_regroup(const struct policy_caps *caps, unsigned which)
 {
@@ -160,17 +160,17 @@ void
 caps_report(struct policy_caps *caps, uint32_t short_count, uint64_t now_us)
 {
 	unsigned last = caps->by_kind[CAP_HOST].budget != NULL ? CAP_HOST : CAP_ALL;
-	bool is_told = false;
+	bool has_reported = false;
 
 	if (short_count == 0 && !caps->is_watched)
 		return;
 	for (unsigned i = 0; i < POLICY_CAPS; i++) {
 		struct budget_member *m = &caps->by_kind[i];
-		bool is_here = !is_told && (i == last || !allows(m, now_us));
+		bool reports_here = !has_reported && (i == last || !allows(m, now_us));
 
 		if (m->budget != NULL)
-			budget_report(m, is_here ? short_count : 0, now_us);
-		is_told = is_told || is_here;
+			budget_report(m, reports_here ? short_count : 0, now_us);
+		has_reported = has_reported || reports_here;
 	}
 }
 

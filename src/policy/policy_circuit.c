@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BACKOFF_FIRST_US (50 * 1000u)
-#define BACKOFF_MOST_US (400 * 1000u)
+#define BACKOFF_MIN_US (50 * 1000u)
+#define BACKOFF_MAX_US (400 * 1000u)
 #define TRIALS_MOST 16
 
 struct policy_circuit {
@@ -184,11 +184,11 @@ note_failure(struct policy_circuit *c, enum connect_failure kind, const struct f
 {
 	struct circuit_news *n = &c->news;
 
-	n->backoff_until_us = now_us + backoff_us(n->failed_count, BACKOFF_FIRST_US, BACKOFF_MOST_US, &c->random);
+	n->backoff_until_us = now_us + backoff_us(n->failed_count, BACKOFF_MIN_US, BACKOFF_MAX_US, &c->random);
 	n->failed_count++;
 	n->failed_us = now_us;
 	n->kind = kind;
-	n->sign = circuit_sign_of(kind, started_us, now_us);
+	n->outlook = circuit_outlook_of(kind, started_us, now_us);
 	n->why = *why;
 	publish(c);
 }

@@ -21,7 +21,7 @@
 #define TRIAL_EVERY_US (500 * 1000u) /* while earlier trials have no answer, another begins this often */
 
 /* How the host is likely to treat the next attempt: to answer it, to refuse it soon, or not to answer at all. */
-enum circuit_sign { HOST_ANSWERS, HOST_FAILS, HOST_SILENT };
+enum circuit_outlook { HOST_ANSWERS, HOST_FAILS, HOST_SILENT };
 
 struct circuit_member {
 	struct policy_circuit *circuit; /* NULL if the pool shares no circuit; then the fields below are unused */
@@ -37,13 +37,13 @@ struct circuit_news {
 	uint32_t failed_count; /* failures in a row; 0 while the circuit is closed */
 	uint64_t failed_us, backoff_until_us;
 	enum connect_failure kind;
-	enum circuit_sign sign;
+	enum circuit_outlook outlook;
 	struct fail why;
 };
 
 /* Returns how the host treated an attempt that began at started_us and has failed now. */
-static inline enum circuit_sign
-circuit_sign_of(enum connect_failure kind, uint64_t started_us, uint64_t now_us)
+static inline enum circuit_outlook
+circuit_outlook_of(enum connect_failure kind, uint64_t started_us, uint64_t now_us)
 {
 	return kind == CF_TIMEOUT || now_us - started_us >= TRIAL_EVERY_US ? HOST_SILENT : HOST_FAILS;
 }

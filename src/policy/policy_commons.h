@@ -74,7 +74,7 @@ void policy_worker_set_silent(struct policy_worker *r, struct policy_worker *own
 void policy_worker_free(struct policy_worker *r);
 /* Carries out the orders to the pools of this policy worker; call it on their thread. */
 void policy_worker_run_orders(struct policy_worker *r, uint64_t now_us);
-/* A turn of r's loop is over: connections that came to its pools before have been lent or made idle. */
+/* Call when a turn of r's loop is over: connections that came to its pools before have been lent or made idle. */
 static inline void
 policy_worker_count_turn(struct policy_worker *r)
 {

@@ -1,9 +1,7 @@
 /*
- * src/policy/policy_outage.c - while no connection can be opened: decides which clients keep waiting, and for how long;
- * policy_conn_failed() in policy.h lists the cases. All other clients are refused at once, so that their applications
- * know. Clients keep waiting in three cases. Those that were in the queue when PostgreSQL went away were ready to wait,
- * and a restart is short. "Too many connections" is treated like a full pool. After a 57P01, the next attempt will show
- * if PostgreSQL is stopping.
+ * src/policy/policy_outage.c - while no connection can be opened: decides which clients keep waiting, and for how long.
+ * All other clients are refused at once, so their applications learn of the outage. The comment of policy_conn_failed()
+ * in policy.h lists the waiters that are kept, and why.
  */
 #include "policy/policy_queue.h"
 
@@ -26,18 +24,18 @@ policy_is_patient(const struct policy *p, const struct policy_waiter *t)
 	       shard_was_in_line(&p->shard, t->since_us);
 }
 
-/* Returns until when the first in the queue may hope that an attempt succeeds. If the last attempt got no answer, there
- * is no hope: an attempt in progress may hang just as long. Otherwise each attempt, also of another shard or pool, has
- * half a second, but no client waits for more than a second, because one attempt may hang while others keep failing. If
- * the host has answered another pool since, the host is up, and merely full: hope does not end. */
+/* Returns when the first waiter of the queue is given up: 0 if now, NEVER_US if not at all. If the last attempt got no
+ * answer, this is now, because an attempt in progress may hang as long. If the host has answered another pool since,
+ * the host is up but full, so the waiter is not given up. Otherwise each attempt, also of another shard or pool, has
+ * half a second; but a client waits for a second at most, because one attempt may hang while others keep failing. */
 static uint64_t
 hope_ends_us(const struct policy *p)
 {
 	uint64_t from_us = later_of(TAILQ_FIRST(&p->queue)->since_us, p->outage.since_us);
 
-	if (p->outage.since_us == 0 || p->sign == HOST_ANSWERS || policy_has_any(p))
+	if (p->outage.since_us == 0 || p->outlook == HOST_ANSWERS || policy_has_any(p))
 		return NEVER_US;
-	return p->sign == HOST_SILENT
+	return p->outlook == HOST_SILENT
 		   ? 0
 		   : clock_lesser_us(policy_add_us(later_of(p->backoff_until_us, from_us), TRIAL_EVERY_US),
 				     policy_add_us(from_us, 2 * TRIAL_EVERY_US));
@@ -75,7 +73,7 @@ policy_deadline(const struct policy *p, const struct policy_waiter *t)
 }
 
 void
-policy_forget_outdated(struct policy *p, uint64_t now_us)
+policy_forget_outdated_failure(struct policy *p, uint64_t now_us)
 {
 	if (p->failed_count == 0 || p->heard_us <= p->fail_began_us || p->is_fail_fatal || p->outage.since_us > 0 ||
 	    policy_has_any(p) || !circuit_is_of_host(p->last_fail_kind, &p->last_fail))
@@ -90,7 +88,7 @@ policy_update_outage(struct policy *p, uint64_t now_us)
 {
 	const struct policy_waiter *t;
 
-	policy_forget_outdated(p, now_us);
+	policy_forget_outdated_failure(p, now_us);
 	/* Another shard has a connection, but no client here waits, so no attempt here would show that the outage is
 	 * over. */
 	if (p->outage.since_us > 0 && p->waiting == 0 && policy_has_any(p)) {

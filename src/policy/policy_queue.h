@@ -12,9 +12,9 @@ uint64_t policy_hopeless_us(const struct policy *p, uint64_t now_us);
 /* Returns true if t keeps waiting when policy_is_hopeless(); all other waiters are refused then. */
 bool policy_is_patient(const struct policy *p, const struct policy_waiter *t);
 uint64_t policy_deadline(const struct policy *p, const struct policy_waiter *t); /* when its wait ends; or NEVER_US */
-/* Forgets a failure to open if the pool has no connection left, but a connection that has gone was alive after the
- * failed attempt began: the next attempt shows how things are. */
-void policy_forget_outdated(struct policy *p, uint64_t now_us);
+/* Forgets the last failure to open if it is outdated: the pool has no connection now, but had one that was alive after
+ * the failed attempt began. Only the next attempt shows whether PostgreSQL can be reached. */
+void policy_forget_outdated_failure(struct policy *p, uint64_t now_us);
 /* call this after any change: begins or ends an outage */
 void policy_update_outage(struct policy *p, uint64_t now_us);
 void policy_end_outage(struct policy *p, uint64_t now_us); /* does nothing if there is no outage */
@@ -22,7 +22,8 @@ void policy_raise_ramp(struct policy *p); /* raises p->ramp, because another con
 
 /* policy_refuse.c */
 void policy_refuse_queue(struct policy *p, const struct fail *why, enum request_failure kind);
-void policy_refuse_impatient(struct policy *p, const struct fail *why); /* Refuses all but the patient. */
+void policy_refuse_impatient(struct policy *p,
+			     const struct fail *why); /* refuses waiters for policy_is_patient() false */
 void policy_refuse_late(struct policy *p, uint64_t now_us);
 void policy_refuse_hopeless(struct policy *p, uint64_t now_us);
 

@@ -4,7 +4,7 @@
  *
  * Places, rounds and the numbers of connections in transfer change under the lock of the commons, when a connection is
  * opened, closing, gone or transferred; all threads may read them. Each shard writes its own row (presence_bits,
- * since_us, signs), without the lock, and only when something has changed.
+ * since_us, counts), without the lock, and only when something has changed.
  *
  * Always: used >= live >= verified; a shard that gets its first idle connection or its next waiter has published that
  *         before it looks at the others.
@@ -31,7 +31,7 @@
 #define WAITING_BIT(number) (UINT64_C(1) << (number))
 
 /* On a cache line of its own: written at each loan, and seldom read. */
-struct shard_sign {
+struct shard_counts {
 	_Alignas(64) _Atomic uint32_t idle;
 	_Atomic uint32_t waiting;
 	_Atomic uint32_t served; /* connections that come free soon in the shard; 0 if no client waits there */
@@ -62,7 +62,7 @@ struct policy_shared {
 
 	_Alignas(64) _Atomic uint64_t presence_bits; /* IDLE_BIT and WAITING_BIT of each shard */
 	_Alignas(64) _Atomic uint64_t since_us[SHARDS_MAX]; /* since_us of the first in each queue */
-	struct shard_sign signs[SHARDS_MAX];
+	struct shard_counts counts[SHARDS_MAX];
 };
 
 /* Embedded in struct policy. If shared is NULL, all other fields are unused. */
@@ -80,8 +80,10 @@ struct policy_shard {
 	bool is_to_ask; /* more clients wait here than when the other shards were last asked */
 	bool is_full; /* no place was left when the shard last looked */
 	bool has_freed; /* the shard has freed a place that others may wait for */
-	struct shard_sign *idle_sign; /* own sign, while the shard has an idle connection and no waiter; else NULL */
-	struct shard_sign *waiting_sign; /* own sign, while the shard has waiters and no idle connection; else NULL */
+	struct shard_counts
+	    *idle_counts; /* own sign, while the shard has an idle connection and no waiter; else NULL */
+	struct shard_counts
+	    *waiting_counts; /* own sign, while the shard has waiters and no idle connection; else NULL */
 	/* Copies of what this shard has last published to the others. */
 	uint32_t waiting;
 	uint64_t since_us, presence_bits;
@@ -172,9 +174,9 @@ void shard_publish(struct policy_shard *m, uint32_t idle, uint32_t waiting, uint
 static inline bool
 shard_publish_idle(struct policy_shard *m, uint32_t idle)
 {
-	if (idle == 0 || m->idle_sign == NULL)
+	if (idle == 0 || m->idle_counts == NULL)
 		return false;
-	atomic_store_explicit(&m->idle_sign->idle, idle, memory_order_relaxed);
+	atomic_store_explicit(&m->idle_counts->idle, idle, memory_order_relaxed);
 	return true;
 }
 
@@ -182,11 +184,11 @@ shard_publish_idle(struct policy_shard *m, uint32_t idle)
 static inline bool
 shard_publish_queue(struct policy_shard *m, uint32_t waiting, uint32_t served, uint64_t since_us)
 {
-	if (m->waiting_sign == NULL || waiting == 0)
+	if (m->waiting_counts == NULL || waiting == 0)
 		return false;
 	atomic_store_explicit(&m->shared->since_us[m->number], since_us, memory_order_relaxed);
-	atomic_store_explicit(&m->waiting_sign->waiting, waiting, memory_order_relaxed);
-	atomic_store_explicit(&m->waiting_sign->served, served, memory_order_relaxed);
+	atomic_store_explicit(&m->waiting_counts->waiting, waiting, memory_order_relaxed);
+	atomic_store_explicit(&m->waiting_counts->served, served, memory_order_relaxed);
 	if (waiting > m->waiting)
 		atomic_thread_fence(memory_order_seq_cst); /* the same fence as in shard_publish() */
 	m->since_us = since_us;
@@ -268,18 +270,18 @@ bool shard_arrived(struct policy_shard *m, struct policy_conn *conn, bool *is_of
 void shard_next_round(struct policy_shard *m); /* no connection that exists now is transferred any more */
 /* Asks others for their idle connections. m->shared is not NULL. */
 void shard_ask(struct policy_shard *m, uint64_t now_us);
-/* Returns how many connections may come because shards were asked. */
-uint32_t shard_count_expected(const struct policy_shard *m); /* m->asked_us is not 0 */
+/* Returns how many connections may come because shards were asked. m->asked_us is not 0. */
+uint32_t shard_count_expected(const struct policy_shard *m);
 /* Tells shards with waiters that this shard has no idle connection (any more). m->shared is not NULL. */
 void shard_answer(struct policy_shard *m, uint64_t now_us);
-/* An outage has begun here. Returns true if no other shard was in an outage, so the outage of the whole pool begins;
- * always true without a shared policy. */
+/* Call when an outage has begun in this shard. Returns true if no other shard was in an outage, so the outage of the
+ * whole pool begins; always true without a shared policy. */
 bool shard_outage_begins(struct policy_shard *m, uint64_t since_us);
-/* The outage *o of this shard is over (is_over), or the shard leaves the pool during the outage. Returns true, with *o
- * set to the outage of the whole pool, if that is over, too: is_over is true, and no other shard is in the outage. If
- * other shards are, they look again. Always true without a shared policy. */
+/* Call when the outage *o of this shard is over (is_over), or when the shard leaves the pool in an outage. Returns
+ * true, with *o set to the outage of the whole pool, if is_over and no other shard is in an outage. Otherwise orders
+ * the shards in an outage to look again. Always returns true without a shared policy. */
 bool shard_outage_ends(struct policy_shard *m, struct policy_outage *o, bool is_over, uint64_t now_us);
-/* A lent connection is lost; call this before shard_moved(). */
+/* Call when a lent connection is lost, before shard_moved(). */
 void shard_lost(struct policy_shard *m, uint64_t now_us);
 /* Returns true if a client that waits here since since_us was in the queue when a connection was last lost. */
 bool shard_was_in_line(const struct policy_shard *m, uint64_t since_us);
@@ -288,7 +290,7 @@ bool shard_was_in_line(const struct policy_shard *m, uint64_t since_us);
 bool shard_is_first(const struct policy_shard *m);
 /* Returns this shard's share of `of`, a number that all shards keep together; `of` without a shared policy. */
 uint32_t shard_share(const struct policy_shard *m, uint32_t of);
-/* PostgreSQL has refused another connection: until until_us the pool will have `limit` connections at most. */
+/* Call when PostgreSQL has refused another connection: until until_us the pool has `limit` connections at most. */
 void shard_lower_limit(struct policy_shard *m, uint32_t limit, uint64_t until_us);
 
 static inline uint32_t

@@ -329,7 +329,7 @@ void
 shard_publish(struct policy_shard *m, uint32_t idle, uint32_t waiting, uint32_t served, uint64_t since_us)
 {
 	struct policy_shared *w = m->shared;
-	struct shard_sign *own = &w->signs[m->number];
+	struct shard_counts *own = &w->counts[m->number];
 	uint64_t bits = (idle > 0 ? IDLE_BIT(m->number) : 0) | (waiting > 0 ? WAITING_BIT(m->number) : 0);
 
 	if (since_us != m->since_us)
@@ -344,15 +344,15 @@ shard_publish(struct policy_shard *m, uint32_t idle, uint32_t waiting, uint32_t 
 	m->since_us = since_us;
 	m->waiting = waiting;
 	m->presence_bits = bits;
-	m->idle_sign = idle > 0 && waiting == 0 ? own : NULL;
-	m->waiting_sign = idle == 0 && waiting > 0 ? own : NULL;
+	m->idle_counts = idle > 0 && waiting == 0 ? own : NULL;
+	m->waiting_counts = idle == 0 && waiting > 0 ? own : NULL;
 }
 
 /* Returns for how many clients that wait in the shard no connection is in transfer. */
 static uint32_t
 unserved(const struct policy_shared *w, unsigned number)
 {
-	uint32_t waiting = get(&w->signs[number].waiting), coming = get(&w->coming[number]);
+	uint32_t waiting = get(&w->counts[number].waiting), coming = get(&w->coming[number]);
 
 	return waiting > coming ? waiting - coming : 0;
 }
@@ -366,7 +366,7 @@ is_due(const struct policy_shard *m, unsigned number, uint64_t own_us)
 
 	if (own_us == UINT64_MAX)
 		return unserved(w, number) > 0;
-	return get(&w->coming[number]) == 0 && get(&w->signs[number].waiting) > 0 && shard_is_ahead(m, number, own_us);
+	return get(&w->coming[number]) == 0 && get(&w->counts[number].waiting) > 0 && shard_is_ahead(m, number, own_us);
 }
 
 /* Returns a bit for each shard whose worker does not answer. */
@@ -410,8 +410,8 @@ shard_sum(const struct policy_shard *m)
 	struct shard_sum sum = { 0 };
 
 	for (unsigned i = 0; i < SHARDS_MAX; i++) {
-		sum.idle += get(&w->signs[i].idle);
-		sum.waiting += get(&w->signs[i].waiting);
+		sum.idle += get(&w->counts[i].idle);
+		sum.waiting += get(&w->counts[i].waiting);
 	}
 	return sum;
 }
@@ -422,7 +422,7 @@ shard_others_lack(const struct policy_shard *m)
 	const struct policy_shared *w = m->shared;
 	uint32_t shards = shard_others_wait(m) & ~silent_shards(w);
 
-	while (shards != 0 && unserved(w, shard_first_of(shards)) <= get(&w->signs[shard_first_of(shards)].served))
+	while (shards != 0 && unserved(w, shard_first_of(shards)) <= get(&w->counts[shard_first_of(shards)].served))
 		shards &= shards - 1;
 	return shards != 0;
 }
@@ -438,7 +438,7 @@ shard_count_ahead(const struct policy_shard *m, uint64_t since_us, uint64_t now_
 		uint64_t first_us = get_us(&w->since_us[shard_first_of(shards)]);
 
 		if (first_us < since_us && first_us < now_us)
-			ahead += get(&w->signs[shard_first_of(shards)].waiting) * (since_us - first_us) /
+			ahead += get(&w->counts[shard_first_of(shards)].waiting) * (since_us - first_us) /
 				 (now_us - first_us);
 	}
 	return (uint32_t)ahead;
@@ -554,7 +554,7 @@ shard_count_expected(const struct policy_shard *m)
 	uint32_t count = 0;
 
 	for (uint32_t shards = m->asked_of; shards != 0; shards &= shards - 1)
-		count += get(&m->shared->signs[shard_first_of(shards)].idle);
+		count += get(&m->shared->counts[shard_first_of(shards)].idle);
 	return count;
 }
 

@@ -86,7 +86,7 @@ struct policy {
 	uint64_t heard_us; /* the last sign of life of connections that have gone */
 	enum connect_failure last_fail_kind;
 	bool is_fail_fatal; /* after that failure, trying again is useless until something changes */
-	enum circuit_sign sign;
+	enum circuit_outlook outlook;
 	uint64_t asked_us; /* when a client last asked for a connection and did not get one at once */
 
 	struct policy_outage outage;
@@ -260,9 +260,9 @@ policy_sweep_wanted_at(const struct policy *p, const struct policy_conn *conn)
 	return conn->recycle_at_us != 0 ? clock_lesser_us(at_us, conn->recycle_at_us) : at_us;
 }
 
-/* conn has become idle. Returns true if policy_idle_due may be earlier for that reason. It nearly never is, because
- * colder connections meet the same deadlines before conn does. If the pool is larger than pool_size policy_idle_due may
- * be earlier, too: the caller checks that. */
+/* Call when conn has become idle. Returns true if policy_idle_due may be earlier for that reason. (This is rare,
+ * because colder connections meet the same deadlines before conn does.) The caller checks the other reason: a pool that
+ * is larger than pool_size. */
 static inline bool
 policy_expect_idle(struct policy *p, const struct policy_conn *conn)
 {

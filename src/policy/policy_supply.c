@@ -8,8 +8,8 @@
  */
 #include "policy/policy_queue.h"
 
-#define BACKOFF_FIRST_US (50 * 1000u)
-#define BACKOFF_MOST_US (15 * SECOND_US)
+#define BACKOFF_MIN_US (50 * 1000u)
+#define BACKOFF_MAX_US (15 * SECOND_US)
 #define BACKOFF_ASKED_US (400 * 1000u) /* the longest back-off while clients ask */
 #define LOWERED_FOR_US (30 * SECOND_US)
 #define MIN_IDLE_RETRY_US SECOND_US
@@ -21,7 +21,7 @@ policy_forget_failures(struct policy *p)
 {
 	p->failed_count = 0;
 	p->backoff_until_us = 0;
-	p->sign = HOST_ANSWERS;
+	p->outlook = HOST_ANSWERS;
 	circuit_hurry(&p->circuit);
 }
 
@@ -55,7 +55,7 @@ apply_circuit(struct policy *p, uint64_t now_us)
 		if (p->circuit.is_heeding)
 			p->backoff_until_us = 0;
 		p->circuit.is_heeding = false;
-		p->sign = HOST_ANSWERS;
+		p->outlook = HOST_ANSWERS;
 		/* If clients wait in an outage, the connections that are opened for them will show if it is over. */
 		if (p->outage.since_us > 0 ? p->waiting == 0 : circuit_is_of_host(p->last_fail_kind, &p->last_fail)) {
 			p->failed_count = 0;
@@ -68,7 +68,7 @@ apply_circuit(struct policy *p, uint64_t now_us)
 	p->last_fail = news.why;
 	p->last_fail_us = p->fail_began_us = p->backed_off_us = news.failed_us;
 	p->last_fail_kind = news.kind;
-	p->sign = news.sign;
+	p->outlook = news.outlook;
 	p->is_fail_fatal = false;
 	p->failed_count++;
 	p->backoff_until_us = news.backoff_until_us;
@@ -87,7 +87,7 @@ note_failure(struct policy *p, enum connect_failure kind, bool is_fatal, uint64_
 	p->fail_began_us = started_us;
 	p->last_fail_kind = kind;
 	p->is_fail_fatal = is_fatal;
-	p->sign = circuit_sign_of(kind, started_us, now_us);
+	p->outlook = circuit_outlook_of(kind, started_us, now_us);
 	if (is_fatal)
 		policy_end_outage(p, now_us); /* PostgreSQL has answered */
 	if (kind == CF_TOO_MANY) {
@@ -98,10 +98,10 @@ note_failure(struct policy *p, enum connect_failure kind, bool is_fatal, uint64_
 			return;
 	}
 	if (p->failed_count == 0 || started_us > p->backed_off_us || started_us >= p->backoff_until_us) {
-		uint64_t most_us = is_asked ? BACKOFF_ASKED_US : BACKOFF_MOST_US;
+		uint64_t max_us = is_asked ? BACKOFF_ASKED_US : BACKOFF_MAX_US;
 
 		p->backoff_until_us =
-		    policy_add_us(now_us, backoff_us(p->failed_count++, BACKOFF_FIRST_US, most_us, &p->random));
+		    policy_add_us(now_us, backoff_us(p->failed_count++, BACKOFF_MIN_US, max_us, &p->random));
 		p->backed_off_us = now_us;
 	}
 }
@@ -225,10 +225,10 @@ policy_health_check_failed(struct policy *p, const struct policy_conn *conn, enu
 	if (p->outage.since_us == 0 || p->failed_count == 0)
 		return;
 	if (is_fatal || kind == CF_TOO_MANY) {
-		p->sign = HOST_ANSWERS; /* the next client that comes will get the answer */
+		p->outlook = HOST_ANSWERS; /* the next client that comes will get the answer */
 		return;
 	}
-	p->sign = circuit_sign_of(kind, conn->opened_us, now_us);
+	p->outlook = circuit_outlook_of(kind, conn->opened_us, now_us);
 	p->last_fail = *why;
 	p->last_fail_us = now_us;
 	p->last_fail_kind = kind;
@@ -336,7 +336,7 @@ policy_replenish(struct policy *p, uint64_t now_us)
 		return;
 	p->is_replenish_held = true;
 	p->cap_has_room = false;
-	policy_forget_outdated(p, now_us);
+	policy_forget_outdated_failure(p, now_us);
 	apply_circuit(p, now_us);
 	if (p->shard.shared != NULL)
 		policy_ask_shards(p, now_us);

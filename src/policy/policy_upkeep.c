@@ -80,7 +80,7 @@ policy_trim(struct policy *p, uint64_t now_us)
 	while ((coldest = TAILQ_LAST(&p->in[PC_IDLE], policy_conns)) != NULL &&
 	       now_us >= too_cold_at(p, coldest, &reason))
 		policy_close_conn(p, coldest, reason);
-	policy_forget_outdated(p, now_us);
+	policy_forget_outdated_failure(p, now_us);
 }
 
 /* Returns false if there was nothing to do. *pings: how many connections that could be lent may still be pinged now. */

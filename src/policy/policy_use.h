@@ -33,7 +33,7 @@ struct policy_look {
 };
 
 #define POLICY_USE_SPAN_US (10 * 60 * UINT64_C(1000000))
-#define POLICY_USE_PARTS 31u /* parts of the limit that are told apart */
+#define POLICY_USE_PARTS 31u /* the limit is divided into so many parts, for the times in at_us */
 #define POLICY_USE_LEVELS 12 /* 1 connection in use, 2, up to 4, up to 8, ... */
 
 /* Sums only, because counters_add() adds up structs. */

@@ -30,7 +30,8 @@ struct cluster {
 	struct cluster_view view;
 	struct cluster_mark marks[CLUSTER_HOSTS]; /* only for hosts that are not away */
 	struct trail trails[CLUSTER_HOSTS];
-	struct cluster_mark primaries[CLUSTER_PASTS]; /* the primaries of the last histories, indexed like view.past */
+	struct cluster_mark
+	    primaries[CLUSTER_PASTS_MAX]; /* the primaries of the last histories, indexed like view.past */
 	struct cluster_lives lives;
 	struct {
 		uint64_t number, position;
@@ -258,7 +259,7 @@ note_lags(struct cluster *c, uint64_t now_us)
 static int32_t
 find_primary(const struct cluster *c)
 {
-	const struct cluster_mark *before = &c->primaries[c->view.history % CLUSTER_PASTS];
+	const struct cluster_mark *before = &c->primaries[c->view.history % CLUSTER_PASTS_MAX];
 	int32_t found = -1;
 
 	for (int32_t i = 0; i < (int32_t)c->view.count; i++)
@@ -306,9 +307,9 @@ begin_history(struct cluster *c, const struct cluster_mark *primary)
 	struct cluster_view *v = &c->view;
 
 	atomic_store(&c->history, ++v->history);
-	v->past[v->history % CLUSTER_PASTS] = (struct past_view){ .history = v->history };
-	c->primaries[v->history % CLUSTER_PASTS] = *primary;
-	for (uint32_t i = 0; i < CLUSTER_PASTS; i++)
+	v->past[v->history % CLUSTER_PASTS_MAX] = (struct past_view){ .history = v->history };
+	c->primaries[v->history % CLUSTER_PASTS_MAX] = *primary;
+	for (uint32_t i = 0; i < CLUSTER_PASTS_MAX; i++)
 		if (v->past[i].history != 0)
 			note_past(c, &v->past[i], &c->primaries[i], primary);
 	memset(c->recent, 0, sizeof(c->recent));
@@ -325,14 +326,15 @@ choose_primary(struct cluster *c)
 	struct cluster_view *v = &c->view;
 
 	v->primary = find_primary(c);
-	if (v->primary >= 0 && !cluster_mark_is_same(&c->marks[v->primary], &c->primaries[v->history % CLUSTER_PASTS]))
+	if (v->primary >= 0 &&
+	    !cluster_mark_is_same(&c->marks[v->primary], &c->primaries[v->history % CLUSTER_PASTS_MAX]))
 		begin_history(c, &c->marks[v->primary]);
 }
 
 /* --- For the watch only. --- */
 
 void
-cluster_watched(struct cluster *c, void (*wake)(void *owner), void *owner)
+cluster_set_watch(struct cluster *c, void (*wake)(void *owner), void *owner)
 {
 	pthread_mutex_lock(&c->lock);
 	c->wake = wake;

@@ -66,13 +66,14 @@ void cluster_unlisten(struct cluster *c, struct cluster_listener *l);
 
 /* --- For the watch only. --- */
 
-/* wake(owner) is called on any thread, under the cluster's lock, when a reading is wanted. */
-void cluster_watched(struct cluster *c, void (*wake)(void *owner), void *owner); /* wake may be NULL */
+/* Begins the watch of c, or ends it if wake is NULL. wake(owner) is called on any thread, under the cluster's lock,
+ * when a reading is wanted. */
+void cluster_set_watch(struct cluster *c, void (*wake)(void *owner), void *owner);
 unsigned cluster_take_want(struct cluster *c); /* returns, once, the cluster_wants since the last call */
 bool cluster_take_use(struct cluster *c); /* returns true, once, if the view was used since the last call */
-/* The watch has logged in to the host, whose state is in `mark`: a new life of the host begins. No new history begins
- * if the host is a primary whose log has run on since it was last seen. lives: all lives that were seen, which tell up
- * to where two logs are the same (commit_fate.h). */
+/* Call when the watch has logged in to the host, whose state is in `mark`: a new life of the host begins. A primary
+ * keeps its history if its log continues the log that was last seen. lives: all lives that were seen; they tell up to
+ * which position two logs are the same (commit_fate.h). */
 void cluster_begin_life(struct cluster *c, unsigned host, const struct cluster_mark *mark,
 			const struct cluster_lives *lives);
 void cluster_set_can_wait(struct cluster *c, unsigned host); /* the host can answer when it has replayed a position */

@@ -97,7 +97,7 @@ pool_free(struct pool *pool)
 		next = u->next;
 		free(u);
 	}
-	pool_startup_forget_all(&pool->startups);
+	pool_startups_forget_all(&pool->startups);
 	gucs_unref(pool->baseline);
 	gucs_unref(pool->welcome);
 	cluster_put(pool->cluster);
@@ -607,7 +607,7 @@ pool_find_startup(struct pool *pool, const struct gucs *raw)
 		return NULL;
 	if (gucs_count(raw) == 0)
 		return pool->baseline;
-	return pool_startup_find(&pool->startups, raw);
+	return pool_startups_find(&pool->startups, raw);
 }
 
 void

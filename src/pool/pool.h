@@ -84,7 +84,7 @@ struct pool_startups {
 /* 't' or 'd', then database and user, each with a terminator. */
 #define POOL_KEY_MAX (1 + CONFIG_DATABASE_MAX + 1 + CONFIG_NAME_MAX + 1)
 
-/* The most requests that have waited, since a connection was lent or returned last: exchange/holder.c. */
+/* The longest queue since moved_us, when a connection was last lent or returned: exchange/holder.c. */
 struct pool_stall {
 	uint64_t moved_us;
 	uint32_t waiting;
@@ -201,10 +201,10 @@ void pool_clean(struct server *srv, bool discard_all, unsigned parts, uint64_t n
 /* --- pool_code.c: the code of its database --- */
 /* Returns false if its database has no sequences: see database_code_has_sequences(). */
 bool pool_has_sequences(const struct pool *pool, uint64_t now_us);
-/* A server of this pool has run DDL, or has committed it. */
-void pool_code_changed(struct pool *pool, unsigned risk); /* risk: as for database_code_changed() */
-/* srv will be closed because of state that its SQL may have left. Call this at the end of the request: finds out which
- * code may have left that state, and logs it once an hour. */
+/* Call when a server of this pool has run DDL, or has committed it. risk: as for database_code_changed(). */
+void pool_code_changed(struct pool *pool, unsigned risk);
+/* Call at the end of a request after which srv will be closed because of state that its SQL may have left. Finds out
+ * which code may have left that state, and logs the code once an hour. */
 void pool_code_blame(struct server *srv, struct database_code *code);
 /* returns the code for which most servers were closed */
 const struct code_blame *pool_code_blamed(const struct database_code *code);
@@ -228,36 +228,36 @@ enum server_use pool_use_of(const struct server *srv, uint64_t *since_us);
 /* Returns true if srv is lent. A server no longer counts once PostgreSQL has ended it, although its client still reads
  * what is left of the result. */
 static inline bool
-pool_is_in_use(const struct server *srv)
+pool_server_is_lent(const struct server *srv)
 {
 	return srv->borrower != NULL && (srv->conn == NULL || srv->conn->state != PC_NONE);
 }
 
-/* pool_compat_log.c. A server that was opened without a policy has failed to log in: logs that in PgBouncer's words, if
- * the log is in its format. Sets *shown to the error for the client. */
+/* pool_compat_log.c. Call when a server that was opened without a policy has failed to log in. Logs the failure in
+ * PgBouncer's words, if the log has its format. Sets *shown to the error for the client. */
 void pool_log_own_refusal(const struct pool *pool, const struct server *srv, enum connect_failure kind,
 			  const struct fail *why, struct fail *shown);
 
 /* --- startup settings --- */
 /* Returns the GUC set of a client with these startup settings (raw, as a GUC set), or NULL if that is not known yet:
- * then borrow a server, apply the settings, and call pool_startup_learn. */
+ * then borrow a server, apply the settings, and call pool_startups_learn. */
 struct gucs *pool_find_startup(struct pool *pool, const struct gucs *raw);
 /* pool_startup.c. Returns the result of these settings, or NULL. GUC sets are interned, so raw is found by its
  * address. */
-struct gucs *pool_startup_find(struct pool_startups *all, const struct gucs *raw);
+struct gucs *pool_startups_find(struct pool_startups *all, const struct gucs *raw);
 /* Takes references on both GUC sets. Returns 0, or -1 without memory. */
-int pool_startup_learn(struct pool_startups *all, struct gucs *raw, struct gucs *resolved);
-void pool_startup_forget_all(struct pool_startups *all);
+int pool_startups_learn(struct pool_startups *all, struct gucs *raw, struct gucs *resolved);
+void pool_startups_forget_all(struct pool_startups *all);
 
 /* A client has proved these keys: servers of this user may log in with them. */
 void pool_learn_keys(struct pool *pool, const char *user, const struct scram_keys *keys);
-/* Sets the policy's settings by those of the pool, and by what is known of its database. */
+/* Makes the policy's settings from the pool's settings, and from what is known of its database. */
 void pool_renew_policy(struct pool *pool, uint64_t now_us);
 /* A client has proved this secret (plain or MD5), which is not in users_file. It is copied; servers use it if there is
  * no other. */
 void pool_learn_secret(struct pool *pool, const char *user, const char *secret);
-/* A client that has logged in with the ticket d (NULL if without a ticket) is to use the pool. Returns 0, or -1 with
- * *why set if gss_accept_delegation forbids it: see delegation_take(). */
+/* Call when a client is about to use the pool; d is the ticket with which the client has logged in, or NULL. Returns 0,
+ * or -1 with *why set if gss_accept_delegation forbids the use: see delegation_take(). */
 int pool_take_delegated(struct pool *pool, struct delegated *d, uint64_t now_us, struct fail *why);
 
 /* Returns the keys with which this pool's servers log in, for the next process, and sets *secret to the secret or

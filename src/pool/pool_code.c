@@ -19,7 +19,7 @@ pool_code_ask(struct server *srv)
 }
 
 enum code_turn
-pool_code_turn(const struct server *srv, unsigned parts, uint64_t made)
+pool_code_turn(const struct server *srv, unsigned parts, uint64_t ddl_at_keeps)
 {
 	const struct pool *pool = srv->owner;
 	bool is_free = !srv->loan.has_run || (parts & STATE_BACKEND) != 0;
@@ -27,7 +27,7 @@ pool_code_turn(const struct server *srv, unsigned parts, uint64_t made)
 	return pool->main != NULL || !pool->is_sealed || pool->code != pooled_of(srv->conn)->code ||
 		       srv->role == SERVER_CONSOLE
 		   ? CODE_GO
-		   : database_code_turn(pool->code, made, is_free, pool_set_now(pool->set));
+		   : database_code_turn(pool->code, ddl_at_keeps, is_free, pool_set_now(pool->set));
 }
 
 static void
@@ -47,13 +47,13 @@ pool_code_hold(struct server *srv, const char **question)
 	enum code_turn turn;
 
 	if (srv->reset.asked_us == 0)
-		p->code_made = p->code->made;
-	turn = pool_code_turn(srv, srv->reset.todo.parts, p->code_made);
+		p->ddl_at_keeps = p->code->ddl_at_keeps;
+	turn = pool_code_turn(srv, srv->reset.todo.parts, p->ddl_at_keeps);
 	if (turn == CODE_ASK)
 		*question = pool_code_ask(srv);
 	if (turn != CODE_GO)
 		hold(&srv->reset, *srv->env->now_us);
-	else if (srv->reset.asked_us != 0 && !database_code_has_answer(p->code, p->code_made))
+	else if (srv->reset.asked_us != 0 && !database_code_has_answer(p->code, p->ddl_at_keeps))
 		srv->reset.todo.parts |= STATE_BACKEND; /* no answer has come, so the effects of its SQL are unknown */
 	return turn != CODE_GO;
 }
@@ -62,7 +62,7 @@ bool
 pool_code_frees(const struct server *srv)
 {
 	return srv->state == SV_RESET && srv->reset.sent == RESET_IS_HELD && srv->ledger.count == 0 &&
-	       pool_code_turn(srv, srv->reset.todo.parts, pooled_of(srv->conn)->code_made) != CODE_WAIT;
+	       pool_code_turn(srv, srv->reset.todo.parts, pooled_of(srv->conn)->ddl_at_keeps) != CODE_WAIT;
 }
 
 /* --- the answer --- */
@@ -82,7 +82,7 @@ pool_code_row(struct server *srv, const uint8_t *body, size_t len, bool is_whole
 		database_code_row(pooled_of(srv->conn)->code, body, len, is_whole);
 }
 
-/* Makes the set look at servers that are held at once. */
+/* Makes the set look at once at servers that are held. */
 static void
 wake_held(struct pool *pool)
 {
@@ -186,9 +186,8 @@ pool_code_blame(struct server *srv, struct database_code *code)
 	code->closes = 0;
 }
 
-/* Declared in pool_set_state.h. A server that was lent before such state was known of must not be lent again. */
 unsigned
-pool_code_heeded(const struct pool *pool)
+pool_code_known_leftovers(const struct pool *pool)
 {
 	if (pool->code->answer == NULL)
 		return RISK_CONTEXT; /* this is assumed before the first answer */
@@ -196,13 +195,13 @@ pool_code_heeded(const struct pool *pool)
 }
 
 bool
-pool_code_admit(struct pool *pool, unsigned heeded)
+pool_code_admit(struct pool *pool, unsigned known_leftovers)
 {
-	unsigned more = pool->is_sealed ? pool_code_heeded(pool) & ~heeded : 0;
+	unsigned more = pool->is_sealed ? pool_code_known_leftovers(pool) & ~known_leftovers : 0;
 
 	if (pool->code->answer != NULL)
 		return more == 0;
-	pool->code->unheeded |= more;
+	pool->code->unknown_elsewhere |= more;
 	return true;
 }
 
@@ -223,7 +222,7 @@ pool_code_answered(struct server *srv, bool ok)
 {
 	struct pool *pool = srv->owner;
 	struct database_code *code = pool->code;
-	unsigned before = pool_code_heeded(pool) & ~code->unheeded;
+	unsigned before = pool_code_known_leftovers(pool) & ~code->unknown_elsewhere;
 	struct pooled *p = pooled_of(srv->conn);
 	bool is_first = code->answer == NULL;
 	char version[CODE_VERSION_MAX];
@@ -255,7 +254,7 @@ pool_code_answered(struct server *srv, bool ok)
 		srv->reset.deadline_us += CODE_ANSWER_US;
 		return pool_code_ask(srv);
 	}
-	pool->code->unheeded = 0;
+	pool->code->unknown_elsewhere = 0;
 	log_code(pool, before);
 	if (is_first)
 		risk_names_each(code->answer->risks, log_missing, pool);
@@ -265,7 +264,7 @@ pool_code_answered(struct server *srv, bool ok)
 		if (e->cluster != NULL)
 			standby_pools_code_is_new(e);
 		/* Servers may have run code before that code was known to leave state that nothing resets. */
-		if ((pool_code_heeded(pool) & ~before) != 0 && e->is_sealed)
+		if ((pool_code_known_leftovers(pool) & ~before) != 0 && e->is_sealed)
 			policy_close_all(e->policy, RR_DIRTY, pool_set_now(e->set));
 		if (code->kind == DATABASE_TEMPLATE)
 			pool_renew_policy(e, pool_set_now(e->set));
@@ -280,21 +279,21 @@ pool_has_sequences(const struct pool *pool, uint64_t now_us)
 	return database_code_has_sequences(pool->code, now_us);
 }
 
-/* The same database may be configured under several names, and be on other workers, so all code of that name is
- * told. */
+/* Notes the change in all structs with this name of PostgreSQL's, because the same database may be configured under
+ * several names, and be on other workers. */
 void
 pool_code_changed(struct pool *pool, unsigned risk)
 {
 	struct database_code *code = pool->code;
 
-	/* this code is of several databases, so code_news_changed() may miss it */
+	/* this code is of several databases, so code_registry_changed() may miss it */
 	if (strcmp(code->database, pool->target->database) != 0)
 		database_code_changed(code, risk);
-	code_news_changed(pool->set->s.news, pool->target->database, risk);
+	code_registry_changed(pool->set->s.code_registry, pool->target->database, risk);
 }
 
 void
 pool_set_databases_changed(struct pool_set *set)
 {
-	code_news_changed(set->s.news, NULL, RISK_KEEPS);
+	code_registry_changed(set->s.code_registry, NULL, RISK_KEEPS);
 }

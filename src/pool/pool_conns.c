@@ -112,7 +112,7 @@ pool_take_baseline(struct pool *pool, struct gucs *baseline, struct gucs *welcom
 	if (pool->baseline == baseline && pool->welcome == welcome)
 		return;
 	if (pool->baseline != baseline) {
-		pool_startup_forget_all(&pool->startups);
+		pool_startups_forget_all(&pool->startups);
 		gucs_move(&pool->baseline, gucs_ref(baseline));
 	}
 	gucs_move(&pool->welcome, gucs_ref(welcome));
@@ -260,7 +260,7 @@ on_clean(struct server *srv)
 	struct pool *pool = srv->owner;
 
 	note_code_unseen(srv);
-	pool_main(pool)->counters.resets_ok += !srv->reset.is_seal;
+	pool_main(pool)->counters.resets_ok += !srv->reset.was_returned;
 	assert(srv->state == SV_IDLE && srv->borrower == NULL);
 	if ((srv->reset.todo.parts & STATE_BACKEND) != 0 || pooled_of(srv->conn)->is_code_late)
 		close_dirty(srv);
@@ -411,8 +411,9 @@ pool_return(struct server *srv, unsigned parts, uint64_t now_us)
 	code_store_used(&pool->set->codes, code, pool, now_us);
 	parts |= (gucs_leaves(srv->gucs) & GUCS_LEAVES_TIMERS) != 0 ? (unsigned)WASH_TIMERS : 0u;
 	if (!database_code_is_known(code, now_us + CODE_AHEAD_US) && pool->is_sealed) {
-		turn = pool_code_turn(srv, parts, code->made);
-		if (pool->main != NULL && code->refused_until_us == 0 && !database_code_has_answer(code, code->made))
+		turn = pool_code_turn(srv, parts, code->ddl_at_keeps);
+		if (pool->main != NULL && code->refused_until_us == 0 &&
+		    !database_code_has_answer(code, code->ddl_at_keeps))
 			parts |= STATE_BACKEND; /* a standby is never asked: see ask_about_code() */
 	}
 	if (parts != 0 || turn != CODE_GO || has_orphaned_replies(srv)) {

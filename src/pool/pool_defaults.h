@@ -5,11 +5,11 @@
  * The query about a database's code (database_code.h) also returns the settings that a role's sessions begin with
  * (role_settings.h). Hosts may differ, because a standby lags. So an answer counts for the host that gave it; the
  * primary's also for a standby (standby_pools) that has replayed all that the primary had. For each host,
- * code_host.changed_us tells when it was first seen to have its present settings: a server that began to log in before
- * that, and is not known to have begun with the same settings, is old. Such a server may have the present settings
- * after all; then it is replaced once for nothing. An outdated server is never kept. A server that logged in shortly
- * before its host first answered is taken to have the settings of that answer. This does not hold if, meanwhile, pgweir
- * has seen an ALTER, or another host has answered with other settings or has changed them.
+ * code_host.changed_us is the time at which the host was first seen to have its present settings. A server that began
+ * to log in before that time is old, unless it is known to have begun with the same settings. Some old servers have the
+ * present settings after all, and are replaced once for nothing. An outdated server is never kept. A server that logged
+ * in shortly before its host first answered is taken to have the settings of that answer. This does not hold if,
+ * meanwhile, pgweir has seen an ALTER, or another host has answered with other settings or has changed them.
  *
  * If connections go to several hosts, the host whose last answer is the oldest is asked next, by any pool that has a
  * free connection to it.

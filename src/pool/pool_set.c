@@ -14,8 +14,8 @@
 #define FOUND_AT_ONCE ((size_t)64)
 #define INVENTED_US US_PER_S
 #define LOOK_US (20 * US_PER_MS)
-#define BARE_AT_ONCE 16u
-#define BARE_SHARE 32u
+#define INACTIVE_AT_ONCE 16u
+#define INACTIVE_SHARE 32u
 
 /* Makes the set tick at at_us at the latest. */
 static void
@@ -46,13 +46,13 @@ pool_set_new(const struct pool_set_settings *settings, struct event_base *base, 
 	set->s = *settings;
 	set->own_env = *set->s.env;
 	set->own_env.owner_ops = set->s.companions->own;
-	code_store_init(&set->codes, set->s.seed, set->s.news);
+	code_store_init(&set->codes, set->s.seed, set->s.code_registry);
 	set->databases.codes = &set->codes;
 	set->log = log;
 	set->random = set->databases.seed = set->backends.seed = set->s.seed;
 	policy_places_join(set->s.worker->commons->total, &set->places, set->s.worker);
 	TAILQ_INIT(&set->active);
-	TAILQ_INIT(&set->bare);
+	TAILQ_INIT(&set->inactive);
 	timer_init(&set->waker, base, set->s.env->now_us, on_waker, set);
 	return set;
 }
@@ -83,8 +83,8 @@ pool_set_free(struct pool_set *set)
 	free(set);
 }
 
-/* Makes the pools whose servers' user is known without a client, so min_idle is kept before the first client comes.
- * Called for all sets while the threads of other workers are stopped. */
+/* Creates the pools with min_idle whose upstream names a user, so their idle servers are opened before the first client
+ * comes. Called for all sets while the threads of other workers are stopped. */
 static void
 warm_pools(struct pool_set *set, uint64_t now_us)
 {
@@ -191,7 +191,7 @@ pool_set_next_turn(struct pool_set *set)
 }
 
 void
-pool_set_lives(struct pool_set *set, const struct cluster_mark *seen, struct cluster_lives *all)
+pool_set_exchange_lives(struct pool_set *set, const struct cluster_mark *seen, struct cluster_lives *all)
 {
 	pthread_mutex_lock(&set->s.lives->lock);
 	if (seen != NULL)
@@ -232,9 +232,9 @@ pool_set_is_place_wanted(const struct pool_set *set)
 	return policy_places_are_wanted(&set->places);
 }
 
-/* Ends resets that are late, continues resets that were held, and cancels requests of no client that keep a reset
- * waiting. Collects the servers first, because to end one may change the list. No server is freed before the loop's
- * next turn. */
+/* Fails servers whose reset is late, continues resets that were held, and cancels requests whose client has gone if a
+ * reset waits for them. Collects the servers first, because these steps may change the list; they do not free a server
+ * before the loop's next turn. */
 static void
 end_resets(struct pool *pool, uint64_t now_us)
 {
@@ -261,10 +261,10 @@ end_resets(struct pool *pool, uint64_t now_us)
 	} while (count == FOUND_AT_ONCE);
 }
 
-/* A reset may be slow, of a large temporary table for example; then another server may be opened for waiters. The first
- * reset in a database also asks about its code, which may take longer; so would a login. */
+/* Lets the policy open another server for waiters while a reset is slow, for example because of a large temporary
+ * table. The first reset in a database has more time: it also asks about the code, and a login would take long, too. */
 static void
-help_behind_slow_resets(struct pool *pool, uint64_t now_us)
+tell_policy_of_slow_resets(struct pool *pool, uint64_t now_us)
 {
 	const struct database_code *code = pool->code;
 	uint64_t slow_us = code->answer == NULL && code->refused_until_us == 0 ? SLOW_FIRST_RESET_US : SLOW_RESET_US;
@@ -275,8 +275,8 @@ help_behind_slow_resets(struct pool *pool, uint64_t now_us)
 			policy_conn_washing_delayed(pool->policy, srv->conn, srv->reset.asked_us, now_us);
 }
 
-/* Clients choose names under [database *]. Returns true if PostgreSQL may have no such database, because no
- * connection was ever made. */
+/* Returns true if a client may have invented the name of the pool's database: [database *] allows any name, and no
+ * connection to this database was ever made. */
 static bool
 may_be_invented(const struct pool *pool)
 {
@@ -302,8 +302,8 @@ is_unused(const struct pool *pool, uint64_t now_us)
 	return limit_us > 0 && pool->settings.min_idle == 0 && now_us - pool->last_used_us > limit_us;
 }
 
-/* Has a server asked about the code. A standby pool's server is never asked, because its host may lack objects that the
- * primary has. */
+/* Makes an idle server answer the question about the code. A standby pool's server is never asked, because its host may
+ * lack objects that the primary has. */
 static void
 ask_about_code(struct pool *pool, uint64_t now_us)
 {
@@ -353,16 +353,16 @@ look_at_use(struct pool *pool, uint64_t now_us)
 }
 
 static void
-look_at_bare(struct pool_set *set, uint64_t now_us)
+look_at_inactive(struct pool_set *set, uint64_t now_us)
 {
-	uint32_t n = BARE_AT_ONCE + set->bare_count / BARE_SHARE;
+	uint32_t n = INACTIVE_AT_ONCE + set->inactive_count / INACTIVE_SHARE;
 
 	/* Visits pools in turn; standby pools are freed with their main pool. */
-	for (n = n < set->bare_count ? n : set->bare_count; n > 0 && !TAILQ_EMPTY(&set->bare); n--) {
-		struct pool *e = TAILQ_FIRST(&set->bare);
+	for (n = n < set->inactive_count ? n : set->inactive_count; n > 0 && !TAILQ_EMPTY(&set->inactive); n--) {
+		struct pool *e = TAILQ_FIRST(&set->inactive);
 
-		TAILQ_REMOVE(&set->bare, e, looked_at);
-		TAILQ_INSERT_TAIL(&set->bare, e, looked_at);
+		TAILQ_REMOVE(&set->inactive, e, looked_at);
+		TAILQ_INSERT_TAIL(&set->inactive, e, looked_at);
 		look_at_use(e, now_us);
 		if (is_unused(e, now_us)) {
 			compat_log_unused(e, now_us);
@@ -391,10 +391,10 @@ pool_set_tick(struct pool_set *set, uint64_t now_us)
 				pool_defaults_apply_to_standby(e, now_us);
 			if (pool_use_try_rest(e))
 				continue;
-			help_behind_slow_resets(e, now_us);
+			tell_policy_of_slow_resets(e, now_us);
 			end_resets(e, now_us);
 		}
-		look_at_bare(set, now_us);
+		look_at_inactive(set, now_us);
 	}
 	set->is_ticking = false;
 	if ((first = due_first(&set->due)) != NULL)

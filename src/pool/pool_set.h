@@ -12,8 +12,8 @@
 
 #include <pthread.h>
 
-/* Calls to dedicated/, which has those servers of a pool that no policy lends. With the pool's other servers, the set
- * itself does what each call asks for. */
+/* Callbacks of dedicated/, which owns the servers of a pool that no policy lends. Each callback does with these servers
+ * what the set does with the pool's other servers. */
 struct pool_companions {
 	const struct server_owner_ops *own; /* for servers that a client has for itself */
 	void (*renew)(struct pool *pool); /* the target has changed, or an operator wants new connections */
@@ -32,14 +32,16 @@ struct shared_lives {
 /* The number of workers on which pools may have shards. */
 struct pool_split {
 	uint32_t workers; /* from 1 on; 0 counts as 1 */
-	uint32_t shard_min; /* the fewest connections per shard; fewer would be transferred all the time */
+	/* the fewest connections per shard: smaller shards would transfer their connections to each other all the time
+	 */
+	uint32_t shard_min;
 };
 #define POOL_SHARD_MIN 4
 
 struct pool_set_settings {
 	const struct server_env *env; /* its owner_ops must be pool_set_owner_ops */
 	const struct pool_companions *companions;
-	struct code_news *news; /* database_code.h; shared by all sets */
+	struct code_registry *code_registry; /* database_code.h; shared by all sets */
 	struct pool_workers *pool_workers; /* pool_workers.h; NULL if all pools live here */
 	struct pool_set *const *crew; /* the sets of all workers, by number; not read until all of them are there */
 	struct pool_split split; /* how pools are split between all workers; zeroed if this set is alone */
@@ -78,7 +80,7 @@ uint64_t pool_set_random(struct pool_set *set); /* returns a number that clients
 uint32_t pool_set_next_turn(struct pool_set *set); /* for server_new() */
 /* Adds the life `seen` of a database cluster, and copies all lives that any worker has seen to *all; either may be
  * NULL. */
-void pool_set_lives(struct pool_set *set, const struct cluster_mark *seen, struct cluster_lives *all);
+void pool_set_exchange_lives(struct pool_set *set, const struct cluster_mark *seen, struct cluster_lives *all);
 const struct server_env *pool_set_server_env(const struct pool_set *set);
 const struct server_env *pool_set_own_env(const struct pool_set *set); /* the env with pool_companions.own */
 /* Takes a place in max_server_connections for a server that the caller opens and closes; an idle server of some pool

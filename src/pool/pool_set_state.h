@@ -8,7 +8,7 @@
  *   pool_fresh.c    the settings of a fresh server, for all shards of a pool
  *   pool_transfer.c servers that are transferred to the shard of a pool on another worker
  *   standby_pools.c standby pools, which have the servers of standbys; finds the servers of the primary
- *   pool_code.c     state that the code of a pool's database could touch; database_code_news.c: all databases' code
+ *   pool_code.c     state that the code of a pool's database could touch; code_registry.c: all databases' code
  *   pool_defaults.c ALTER ROLE and ALTER DATABASE ... SET: servers that began with other settings are replaced
  *   pool_health_check.c  checks if hosts that could not be reached can be reached again
  *   pool_use.c      visits pools, and measures the use of their connections
@@ -43,9 +43,9 @@ struct pooled {
 	struct pool_backend *checked; /* the backend that the server was opened to check; NULL after the result */
 	bool is_kept; /* the connection was opened to check a backend, and may be lent like any other afterwards */
 	uint32_t code_question; /* the database_code.question_number that the server owes an answer to; 0 for none */
-	uint64_t code_made; /* database_code.made when washing began */
+	uint64_t ddl_at_keeps; /* database_code.ddl_at_keeps when washing began */
 	bool is_code_late; /* the server's answer took CODE_ANSWER_US or longer */
-	unsigned heeded; /* pool_code_heeded() on the worker that the server comes from */
+	unsigned known_leftovers; /* pool_code_known_leftovers() on the worker that the server comes from */
 	struct {
 		uint64_t version; /* role_settings_version() when its session began, or an older one; 0 if unknown */
 		/* when its host answered with `version`; while that is 0, when the login began; 0 if that was before an
@@ -75,8 +75,9 @@ struct pool_set {
 	size_t pool_count;
 	struct due_heap due; /* pools, by their next tick */
 	bool is_ticking; /* pool_set_tick() is running: a pool that becomes due now ticks in the set's next tick */
-	TAILQ_HEAD(, pool) active, bare; /* pool_use.c: active: pools with servers, or is_watched; bare: all others */
-	uint32_t bare_count;
+	/* pool_use.c: active: pools that have servers, or is_watched; inactive: all other pools */
+	TAILQ_HEAD(, pool) active, inactive;
+	uint32_t inactive_count;
 	uint64_t looked_us; /* when these pools were last looked at */
 	struct pool_databases databases;
 	struct code_store codes;
@@ -161,13 +162,14 @@ const char *pool_code_ask(struct server *srv); /* returns the query for srv */
 void pool_code_row(struct server *srv, const uint8_t *body, size_t len, bool is_whole); /* for server_owner_ops */
 const char *pool_code_answered(struct server *srv, bool ok);
 bool pool_code_hold(struct server *srv, const char **question);
-enum code_turn pool_code_turn(const struct server *srv, unsigned parts, uint64_t made); /* see database_code_turn() */
+enum code_turn pool_code_turn(const struct server *srv, unsigned parts,
+			      uint64_t ddl_at_keeps); /* see database_code_turn() */
 /* returns true if srv was held for an answer, and need not wait longer */
 bool pool_code_frees(const struct server *srv);
 void pool_code_gone(struct server *srv); /* srv ends, and will not answer any more */
-/* Returns the state (STATE_BACKEND, RISK_CONTEXT) that the code may leave, as far as known here, and no reset
- * removes. */
-unsigned pool_code_heeded(const struct pool *pool);
-/* A server comes from another worker, where pool_code_heeded() was `heeded`. Returns false if the server must be
- * closed: it may have run code that leaves more. If nothing is known here, the first answer decides. */
-bool pool_code_admit(struct pool *pool, unsigned heeded);
+/* Returns the state that the database's code may leave and no reset removes (STATE_BACKEND, RISK_CONTEXT), as far as
+ * this worker knows the code. */
+unsigned pool_code_known_leftovers(const struct pool *pool);
+/* A server comes from another worker, where pool_code_known_leftovers() was `known_leftovers`. Returns false if the
+ * server must be closed: it may have run code that leaves more. If nothing is known here, the first answer decides. */
+bool pool_code_admit(struct pool *pool, unsigned known_leftovers);

@@ -33,7 +33,7 @@ startup_drop(struct pool_startups *all, struct startup_gucs *s)
 }
 
 struct gucs *
-pool_startup_find(struct pool_startups *all, const struct gucs *raw)
+pool_startups_find(struct pool_startups *all, const struct gucs *raw)
 {
 	struct startup_gucs *s = startup_find(all, raw);
 
@@ -44,7 +44,7 @@ pool_startup_find(struct pool_startups *all, const struct gucs *raw)
 }
 
 int
-pool_startup_learn(struct pool_startups *all, struct gucs *raw, struct gucs *resolved)
+pool_startups_learn(struct pool_startups *all, struct gucs *raw, struct gucs *resolved)
 {
 	struct startup_gucs *s = calloc(1, sizeof(*s)), *old = startup_find(all, raw);
 
@@ -63,7 +63,7 @@ pool_startup_learn(struct pool_startups *all, struct gucs *raw, struct gucs *res
 }
 
 void
-pool_startup_forget_all(struct pool_startups *all)
+pool_startups_forget_all(struct pool_startups *all)
 {
 	while (all->table != NULL)
 		startup_drop(all, all->table);

@@ -10,7 +10,7 @@
  *   struct pooled
  *   kept        conn (the policy's: policy_shard.c), srv, is_kept, heeded, defaults
  *   re-pointed  pool, target, code
- *   reset       code_question, code_made: the server was not asked on the new worker
+ *   reset       code_question, ddl_at_keeps: the server was not asked on the new worker
  *   nothing     policy_knows, is_logged: for the end; checked, is_code_late: such a server is not transferred
  */
 #include "pool/pool_set_state.h"
@@ -58,7 +58,7 @@ join(struct pool *pool, struct pooled *p)
 	pool_take_fresh(pool);
 	if (pool->baseline == NULL) /* there was no memory: clients that log in could not be sent their parameters */
 		return false;
-	if (!pool_code_admit(pool, p->heeded) ||
+	if (!pool_code_admit(pool, p->known_leftovers) ||
 	    server_arrive(p->srv, pool->set->s.env, pool, &pool->target->server) < 0)
 		return false;
 	p->pool = pool;
@@ -66,7 +66,7 @@ join(struct pool *pool, struct pooled *p)
 	p->code = code_store_ref(pool->code);
 	pool_target_unref(old);
 	p->code_question = 0;
-	p->code_made = 0;
+	p->ddl_at_keeps = 0;
 	p->conn.is_recycle_due |= pool_defaults_check_old(pool, p);
 	TAILQ_INSERT_TAIL(&pool->servers, p->srv, all);
 	pool->set->server_count++;
@@ -150,7 +150,7 @@ pool_give(void *owner, struct policy_conn *conn, struct policy_worker *to)
 		return false;
 	TAILQ_REMOVE(&pool->servers, p->srv, all);
 	set->server_count--;
-	p->heeded = pool_code_heeded(pool);
+	p->known_leftovers = pool_code_known_leftovers(pool);
 	code_store_unref(&set->codes, p->code);
 	p->code = NULL;
 	p->from_worker = set->s.worker;

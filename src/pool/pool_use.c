@@ -6,8 +6,8 @@
 void
 pool_use_begin(struct pool *pool)
 {
-	TAILQ_INSERT_TAIL(&pool->set->bare, pool, looked_at);
-	pool->set->bare_count++;
+	TAILQ_INSERT_TAIL(&pool->set->inactive, pool, looked_at);
+	pool->set->inactive_count++;
 }
 
 void
@@ -18,9 +18,9 @@ pool_use_end(struct pool *pool)
 	if (pool->is_active)
 		TAILQ_REMOVE(&set->active, pool, looked_at);
 	else {
-		assert(set->bare_count > 0);
-		TAILQ_REMOVE(&set->bare, pool, looked_at);
-		set->bare_count--;
+		assert(set->inactive_count > 0);
+		TAILQ_REMOVE(&set->inactive, pool, looked_at);
+		set->inactive_count--;
 	}
 }
 
@@ -70,7 +70,7 @@ pool_use_now(const struct pool *pool)
 	policy_get_counts(pool->policy, &counts);
 	look.waiting = counts.waiting;
 	TAILQ_FOREACH(srv, &pool->servers, all)
-		if (pool_is_in_use(srv)) {
+		if (pool_server_is_lent(srv)) {
 			look.in_use++;
 			look.uses[pool_use_of(srv, &since_us)]++;
 		}

@@ -34,12 +34,12 @@ uint32_t pool_workers_find(struct pool_workers *h, const struct config *config, 
 /* Returns true if that worker has, or is to have, a shard of this pool. If none has one, one is chosen first. */
 bool pool_workers_has(struct pool_workers *h, const struct config *config, const char *database, const char *user,
 		      uint32_t number);
-/* A client is to leave worker 0 for that worker, or is made on that worker. */
+/* Call when a client is about to leave worker 0 for that worker, or is made on that worker. */
 void pool_workers_left(struct pool_workers *h, uint32_t number);
-/* Worker 0 has heard that a client of that worker has ended. */
+/* Call when worker 0 has heard that a client of that worker has ended. */
 void pool_workers_ended(struct pool_workers *h, uint32_t number);
-/* That worker does not answer (is_silent), or answers again. While that worker is silent, clients that can go to
- * another worker go there. */
+/* Call when that worker does not answer (is_silent), or answers again. While the worker is silent, clients that can go
+ * to another worker go there. */
 void pool_workers_set_silent(struct pool_workers *h, uint32_t number, bool is_silent);
 /* Returns how many clients are on other workers than worker 0. */
 uint32_t pool_workers_away(const struct pool_workers *h);

@@ -1,6 +1,6 @@
 /*
- * src/pool/standby_pools.c - the standby pools of a pool: a struct pool for each standby whose servers the pool's
- * clients have been lent. A standby pool is made at first use, and freed with its main pool.
+ * src/pool/standby_pools.c - the standby pools of a pool: a struct pool for each standby from which the pool's clients
+ * have borrowed servers. A standby pool is made at first use, and freed with its main pool.
  *
  * For its servers a standby pool is like any other pool (seal, washing, pings, GUC sets), but no client knows it: its
  * queue is always empty, it has no name, and its counters are the main pool's. A standby pool shares the main pool's
@@ -186,13 +186,13 @@ standby_pool_check_code(struct pool *standby_pool)
 }
 
 unsigned
-standby_pool_feared(struct server *srv)
+standby_pool_assumed_risk(struct server *srv)
 {
 	struct pool *standby_pool = srv->owner, *pool = standby_pool->main;
 	const struct cluster_view *v = cluster_lock(pool->cluster);
 	const struct host_view *h = &v->hosts[standby_pool->host];
 	bool has_code = check_code_shown(pool, v, h),
-	     is_before = srv->reading < h->last.number; /* else the reading may be of a later life than srv's */
+	     is_before = srv->reading < h->last.number; /* else that reading is older than srv: maybe of another life */
 
 	cluster_unlock(pool->cluster);
 	if (has_code && pool->code->answer != NULL)

@@ -1,8 +1,7 @@
 /*
  * src/pool/standby_pools.h - a pool's servers of the primary and of the standbys, if the pool has a cluster
- * (cluster.h), which knows the role of each host. The pool's own servers are of the primary. Servers of a standby are
- * in the standby pool of that host (by its place in the upstream), a pool that is made at first use and freed with its
- * main pool.
+ * (cluster.h), which knows the role of each host. The pool's own servers are of the primary. The servers of each
+ * standby are in a standby pool of their own, which is found by the host's index in the upstream.
  */
 #pragma once
 
@@ -19,7 +18,7 @@ void standby_pools_code_is_new(struct pool *pool);
 /* srv is a standby's server that was just lent. Returns the state (enum state_part, enum code_risk) that any SQL may
  * leave there, because the standby's code may be older than the last answer; 0 if the standby has certainly replayed
  * all that the primary had when that answer came. */
-unsigned standby_pool_feared(struct server *srv);
+unsigned standby_pool_assumed_risk(struct server *srv);
 /* Returns true if the host of the standby pool has certainly replayed all that the primary had when the last answer
  * about the code came. */
 bool standby_pool_check_code(struct pool *standby_pool);

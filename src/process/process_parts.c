@@ -315,7 +315,7 @@ make_shared(struct weir *w, const uint64_t seeds[static SEEDS], struct fail *why
 	shared->commons = policy_commons_new(seeds[SEED_COMMONS]);
 	if (shared->commons == NULL)
 		return fail_memory(why, "the limits on logins");
-	shared->news = code_news_new();
+	shared->code_registry = code_registry_new();
 	if (w->worker_count > 1)
 		shared->sessions = session_commons_new(seeds[SEED_SESSIONS]);
 	shared->pool_workers = pool_workers_new(&w->split, seeds[SEED_POOL_WORKERS]);
@@ -413,7 +413,7 @@ process_free_parts(struct weir *w)
 	verifier_cache_free(w->shared.verifiers);
 	audit_free(w->shared.audit);
 	cancel_keys_free(w->shared.keys);
-	code_news_free(w->shared.news);
+	code_registry_free(w->shared.code_registry);
 	session_commons_free(w->shared.sessions);
 	pool_workers_free(w->shared.pool_workers);
 	admission_free(w->shared.admission);

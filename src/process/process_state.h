@@ -87,7 +87,7 @@ struct process_shared {
 	struct wake fleet_wake; /* fleet_run_orders() is due */
 	struct watch *watch; /* dedicated/watch.h; on worker 0 */
 	struct wake watch_wake; /* watch_tick() is due */
-	struct code_news *news; /* seal/database_code.h */
+	struct code_registry *code_registry; /* seal/database_code.h */
 	struct session_commons *sessions; /* session/session_commons.h; NULL if there is only one worker */
 	struct pool_workers *pool_workers; /* pool/pool_workers.h */
 	struct pool_set *pools[WORKERS_MAX]; /* the pools of all workers, by worker number */

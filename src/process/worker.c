@@ -154,7 +154,7 @@ worker_make(struct worker *k, struct fail *why)
 	ps.last_id = &k->weir->shared.last_id;
 	ps.lives = &k->weir->shared.lives;
 	ps.seed = seeds[SEED_POOLS];
-	ps.news = k->weir->shared.news;
+	ps.code_registry = k->weir->shared.code_registry;
 	ps.pool_workers = k->weir->shared.pool_workers;
 	ps.crew = k->weir->shared.pools;
 	ps.split = k->weir->split;
@@ -172,7 +172,7 @@ worker_apply(struct worker *k)
 	struct client_env *c = &k->clients;
 
 	c->x.config = config;
-	report_config(&c->x);
+	report_configure(&c->x);
 	clients_renew_query_budget(c);
 	c->users = files->users;
 	c->tls = files->tls;

@@ -145,7 +145,7 @@ fast_query(struct request_walk *w, const struct frame *f)
 	const uint8_t *sql = walk_message(w) + FRAME_HEAD_LEN;
 	enum walk_result r;
 
-	if (f->body_len == 0 || (x->srv != NULL && state_reads_anyhow(x)))
+	if (f->body_len == 0 || (x->srv != NULL && state_may_misread(x)))
 		return WALK_SLOWLY;
 	walk_scan_query(w, f);
 	if (!traits_are_plain(w->scan.flags, w->scan.hints) || (w->risk & STATE_SEQUENCES) != 0 ||
@@ -373,11 +373,11 @@ walk_fast(struct request_walk *w)
 	size_t begun = w->at, len = w->len;
 	enum walk_result r;
 
-	if ((x->state != CL_READY || x->block != EXCHANGE_NO_BLOCK) && !reads_is_free(w))
+	if ((x->state != CL_READY || x->block != EXCHANGE_NO_BLOCK) && !reads_may_pass(w))
 		return WALK_SLOWLY;
 	r = x->is_session || !features_are_quiet(x) || (x->srv != NULL && !is_open_server(x)) ? WALK_SLOWLY
 											      : walk_messages(w);
-	w->len = len; /* reads_is_free() may have made it less */
+	w->len = len; /* reads_may_pass() may have made it less */
 	if (w->at > begun) {
 		/* everything that was sent runs under its client's settings */
 		assert(r == WALK_OVER || x->srv->gucs == x->gucs);

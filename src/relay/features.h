@@ -16,11 +16,11 @@
 #include <assert.h>
 
 /*
- * All features that keep something for a client. Each defines three functions: NAME_is_quiet(x) returns true if the
- * feature has recorded or begun nothing for which the client's next message must wait, or which that message may
- * change, so the fast lane is open; NAME_ties(x, to) returns true if something of the feature ties the client to its
- * server, its request, or (for a client without a server) this process; NAME_free(x) frees it. A feature that lacks any
- * of these does not build.
+ * All features that keep something for a client. Each defines three functions. NAME_is_quiet(x) returns true if the
+ * client's next message may take the fast lane: it need not wait for anything that the feature has recorded or begun,
+ * and can't change any of it. NAME_ties(x, to) returns true if the feature ties the client to its server, its request,
+ * or (for a client without a server) this process. NAME_free(x) frees the feature's state. A feature that lacks any of
+ * these does not build.
  */
 #define FEATURES(each) each(statements) each(commit_check) each(listen) each(state) each(reads)
 

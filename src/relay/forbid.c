@@ -35,7 +35,7 @@ forbid_find(const struct exchange *x, bool is_query, const char *sql, size_t len
 		return FORBIDDEN_SIZE;
 	what = forbidden_find(refuse, options, sql, len);
 	/* Earlier SQL may change how PostgreSQL reads strings before it reads this SQL. */
-	if (what == FORBIDDEN_NOTHING && state_reads_anyhow(x) && memchr(sql, '\\', len) != NULL)
+	if (what == FORBIDDEN_NOTHING && state_may_misread(x) && memchr(sql, '\\', len) != NULL)
 		what = forbidden_find(refuse, options ^ SCAN_BACKSLASH_STRINGS, sql, len);
 	return what;
 }

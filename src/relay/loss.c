@@ -109,7 +109,7 @@ static bool
 has_nothing(const struct exchange *x, const struct server *srv)
 {
 	return (x->state == CL_READY || x->state == CL_HELD || x->state == CL_READY_WITHHELD ||
-		x->state == CL_AWAITING) &&
+		x->state == CL_AWAITING_LISTENER) &&
 	       !x->is_session && !features_tie(x, TIE_SERVER) && exchange_is_at_rest(x, srv) &&
 	       (srv->is_synced || resend_has_only_statements(srv)) && (x->body_left == 0 || x->is_body_dropped);
 }
@@ -117,7 +117,7 @@ has_nothing(const struct exchange *x, const struct server *srv)
 /* Returns true if the client can get an error that says that its transaction has failed: in answer to its next request,
  * or to a COMMIT that waits to be sent. */
 static bool
-can_fail(const struct exchange *x, const struct server *srv)
+can_get_error(const struct exchange *x, const struct server *srv)
 {
 	return (srv->loan.commit.is_on || srv->loan.standby != 0) && srv->tx != 'I' && srv->is_synced &&
 	       (x->state == CL_READY || (x->state == CL_HELD && srv->loan.commit.question >= MARK_AWAITED)) &&
@@ -153,7 +153,7 @@ loss_of(struct server *srv, const struct error_fields *e, bool is_owing, bool is
 		return LOSS_OF_SESSION;
 	if (has_nothing(x, srv))
 		return LOSS_OF_NOTHING;
-	return can_fail(x, srv) ? LOSS_ROLLED_BACK : LOSS_OF_SESSION;
+	return can_get_error(x, srv) ? LOSS_ROLLED_BACK : LOSS_OF_SESSION;
 }
 
 /* --- what follows --- */
@@ -201,21 +201,21 @@ fail_next(struct exchange *x, struct server *srv, const struct fail *shown, bool
 
 /*
  * The consequences of each loss. client(): does with the client what the loss requires, and returns false if the client
- * cannot stay; PostgreSQL's FATAL is not passed on to the client then. is_bound: true if the client had something that
- * only this server has. If client is NULL, the client gets the error and is closed. replays: REPLAY if the client's
- * request is relayed again; a server that has only refused the request may stay then. told: TOLD if log and metrics get
- * an entry now; for a COMMIT the entry is made when it is known what became of the COMMIT.
+ * cannot stay. If there is a client(), PostgreSQL's FATAL is not passed on. is_bound: true if the client had something
+ * that only this server has. If client is NULL, the client gets the error and is closed. replays: REPLAY if the
+ * client's request is relayed again; a server that has only refused the request may stay then. logs: LOGGED if log and
+ * metrics get an entry now; for a COMMIT the entry is made when it is known what became of the COMMIT.
  */
 static const struct outcome {
 	bool (*client)(struct exchange *x, struct server *srv, const struct fail *shown, bool is_bound);
 	enum { NO_REPLAY, REPLAY } replays;
-	enum { NOT_TOLD, TOLD } told;
+	enum { NOT_LOGGED, LOGGED } logs;
 } outcome[] = {
-	[LOSS_OF_NOTHING] = { get_another, NO_REPLAY, NOT_TOLD },
-	[LOSS_NOT_EXECUTED] = { relay_again, REPLAY, NOT_TOLD },
-	[LOSS_OF_COMMIT] = { commit_check_lost, NO_REPLAY, NOT_TOLD },
-	[LOSS_ROLLED_BACK] = { fail_next, NO_REPLAY, TOLD },
-	[LOSS_OF_SESSION] = { NULL, NO_REPLAY, TOLD },
+	[LOSS_OF_NOTHING] = { get_another, NO_REPLAY, NOT_LOGGED },
+	[LOSS_NOT_EXECUTED] = { relay_again, REPLAY, NOT_LOGGED },
+	[LOSS_OF_COMMIT] = { commit_check_lost, NO_REPLAY, NOT_LOGGED },
+	[LOSS_ROLLED_BACK] = { fail_next, NO_REPLAY, LOGGED },
+	[LOSS_OF_SESSION] = { NULL, NO_REPLAY, LOGGED },
 };
 
 /* Sends or drops the replies from this server that are still in the outbox. */
@@ -273,7 +273,7 @@ relay_lost(struct server *srv, const struct fail *why)
 	o = &outcome[loss];
 	if (x->env->to_client.to == &x->stream)
 		end_replies(x, srv, o);
-	if (o->told == TOLD && exchange_is_ready(x) && (srv->was_owing || srv->tx != 'I')) {
+	if (o->logs == LOGGED && exchange_is_ready(x) && (srv->was_owing || srv->tx != 'I')) {
 		if (srv->env->losses != NULL)
 			srv->env->losses->cost++;
 		report_transaction_lost(x, srv);
@@ -334,13 +334,13 @@ static enum error_cause
 error_cause_of(const struct error_fields *e, enum owed_to to, bool is_owed)
 {
 	/* PostgreSQL had no time or memory, or was told to stop. */
-	static const char *const of_moment[] = { "57", "53", "08", "55P03", "25P03", "25P04", NULL };
+	static const char *const temporary[] = { "57", "53", "08", "55P03", "25P03", "25P04", NULL };
 
 	if (!is_owed)
 		return ERROR_OF_NOTHING;
 	if (to == OWED_TO_CLIENT || to == OWED_TO_STATEMENT)
 		return ERROR_OF_CLIENT;
-	if (to != OWED_TO_GUCS || is_refused_for_temp_tables(e) || is_among(e->sqlstate, of_moment))
+	if (to != OWED_TO_GUCS || is_refused_for_temp_tables(e) || is_among(e->sqlstate, temporary))
 		return ERROR_OF_OURS;
 	return ERROR_OF_SETTINGS;
 }
@@ -433,7 +433,7 @@ stays(struct exchange *x, const struct server *srv, const struct error_fields *e
 	       srv->ledger.count <= 1 && is_washable(x, srv);
 }
 
-/* Ends the server without giving the client this error: relay_lost() sends the client the part that concerns it. */
+/* Ends the server. The client does not get this error, but an error of relay_lost(), if any. */
 static void
 end_by_error(struct server *srv, const struct error_fields *e, bool may_stay)
 {
@@ -478,8 +478,8 @@ loss_takes_error(struct server *srv, const struct error_fields *e, enum owed_to 
 	return true;
 }
 
-/* Relays the client's request, which was sent to the standby after pgweir's question, to the primary. If srv is kept,
- * on_batch_end() has the request cancelled there (pool_clean()), because it may run already. */
+/* Relays the client's request to the primary, though it was sent to the standby already, after pgweir's question. If
+ * srv is kept, on_batch_end() has the request cancelled there (pool_clean()), because it may run already. */
 void
 loss_by_lag(struct server *srv)
 {

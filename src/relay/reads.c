@@ -282,7 +282,7 @@ may_leave(struct request_walk *w, struct client_reads *r, bool is_fast)
 }
 
 /* Finds a server of a standby for the message at w->at, which is marked. Returns WALK_ON with w->lent set, or with
- * w->lent NULL if the primary is to answer; or WALK_WAIT if the client is CL_CATCHING. */
+ * w->lent NULL if the primary is to answer; or WALK_WAIT if the client is CL_CATCHING_UP. */
 static enum walk_result
 find_standby(struct request_walk *w, struct client_reads *r)
 {
@@ -309,7 +309,7 @@ find_standby(struct request_walk *w, struct client_reads *r)
 /*
  * Finds a server for the message at w->at of a client with reads = marked that has no server. Returns WALK_ON with
  * w->lent set to a standby's server, lent to the client, or still NULL if the primary is to answer; or WALK_WAIT if the
- * client is CL_CATCHING. is_fast: the message is on the fast lane, where the result may also be WALK_SLOWLY: the
+ * client is CL_CATCHING_UP. is_fast: the message is on the fast lane, where the result may also be WALK_SLOWLY: the
  * message may be marked, and was not read closely enough to know.
  */
 static enum walk_result
@@ -456,7 +456,7 @@ reads_note_loan(struct exchange *x)
 		x->srv->loan.route = is_standby ? ROUTE_STANDBY : x->listen != NULL ? ROUTE_TIED : ROUTE_NO_STANDBY;
 	}
 	if (is_standby)
-		state_add_risk(x, standby_pool_feared(x->srv));
+		state_add_risk(x, standby_pool_assumed_risk(x->srv));
 	if (r == NULL)
 		return;
 	r->silent_request = 0;

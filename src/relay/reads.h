@@ -9,7 +9,7 @@
  *
  * A request of a client without a server is *marked* if it begins such a transaction, or if
  * default_transaction_read_only is on. policy/causality.h decides which hosts may answer it. If no host shows enough
- * yet, the client is CL_CATCHING until one does: for a standby it waits reads_wait at most, and then the primary
+ * yet, the client is CL_CATCHING_UP until one does: for a standby it waits reads_wait at most, and then the primary
  * answers; for the primary, which may show a commit later than a standby, it waits SETTLE_US at most.
  *
  * If all that a standby of PostgreSQL 19 lacks is a position, and a reading of the primary has told that position,
@@ -22,7 +22,8 @@
  * statements. The BEGIN and the SET LOCALs are sent again ahead of the request.
  *
  * Owns:   the client's struct client_reads (reads_of()), made when the client first needs a server.
- * Always: from then on the struct notes each request that ends, on any host; while reads is off, it only counts them.
+ * Always: once there is the struct, each request that ends is noted there, on whichever host it ran; while reads is
+ *         off, requests are only counted.
  */
 #pragma once
 
@@ -56,9 +57,9 @@ struct client_reads {
 	/* the ends of the waits for a standby, for a primary that shows enough, and for a server that is certain to be
 	 * the primary's; 0 if the client does not wait for that */
 	uint64_t catch_until_us, settle_until_us, primary_until_us;
-	uint64_t wait_until_us; /* the end of the present wait; 0 if the client is not CL_CATCHING */
+	uint64_t wait_until_us; /* the end of the present wait; 0 if the client is not CL_CATCHING_UP */
 	struct exchange *x;
-	TAILQ_ENTRY(client_reads) link; /* in env->catching while the client is CL_CATCHING */
+	TAILQ_ENTRY(client_reads) link; /* in env->catching while the client is CL_CATCHING_UP */
 	/* The BEGIN with which its request began, and its SET LOCALs since then; else "". */
 	char begin[BEGIN_TEXT_MAX];
 };
@@ -108,8 +109,8 @@ reads_stay(const struct request_walk *w)
 }
 
 /* Returns true if it is not certain that srv, which was lent to the client, belongs to the primary, or if the primary
- * has changed since srv's host was asked. Then this function has given srv back, and has made the client CL_CATCHING,
- * for TRUST_AFTER_US at most. */
+ * has changed since srv's host was asked. Then this function has given srv back, and has made the client
+ * CL_CATCHING_UP, for TRUST_AFTER_US at most. */
 bool reads_return_if_doubtful(struct exchange *x, struct server *srv);
 static inline bool
 reads_must_wait(struct exchange *x, struct server *srv)
@@ -160,12 +161,12 @@ reads_linked(struct exchange *x)
 		reads_note_loan(x);
 }
 
-/* --- reads_wait.c: clients that are CL_CATCHING. --- */
+/* --- reads_wait.c: clients that are CL_CATCHING_UP. --- */
 void reads_init(struct exchange_env *env);
 void reads_fini(struct exchange_env *env); /* no client may be waiting */
-void reads_canceled(struct exchange *x); /* the request of a client that is CL_CATCHING is about to be rejected */
-/* Called when a host has answered: clients that are CL_CATCHING may go on. Returns true, once, if a standby has fallen
- * silent: the caller then takes clients for which reads_should_leave() is true off that standby. */
+void reads_canceled(struct exchange *x); /* the request of a client that is CL_CATCHING_UP is about to be rejected */
+/* Called when a host has answered: clients that are CL_CATCHING_UP may go on. Returns true, once, if a standby has
+ * fallen silent: the caller then takes clients for which reads_should_leave() is true off that standby. */
 bool reads_on_reading(struct exchange_env *env);
 
 /* --- reads_block.c: a transaction on a standby. --- */
@@ -173,10 +174,10 @@ bool reads_on_reading(struct exchange_env *env);
  * the client has no server any more because another host is to answer; WALK_HOLD; or WALK_LEAVE: see enum
  * walk_result. */
 enum walk_result reads_look(struct request_walk *w);
-/* For a client with a server of a standby. Returns true if reads_look() would let all the messages that come next pass,
- * up to a Query or Sync, provided that the fast lane takes them; w->len is then set to their end. Also returns false if
- * the first of these messages begins no request, or if the client has no server of a standby. */
-bool reads_is_free(struct request_walk *w);
+/* Returns true if the client has a server of a standby, the next message begins a request, and reads_look() would let
+ * all messages up to its Query or Sync pass if the fast lane takes them. w->len is then set to the end of these
+ * messages. */
+bool reads_may_pass(struct request_walk *w);
 
 void reads_request_done_there(struct exchange *x, const struct owed *ended);
 /* Call when a request has ended on a server whose loan.route is not ROUTE_OFF. */

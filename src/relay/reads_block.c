@@ -10,11 +10,10 @@
 #define REFUSED_MAX 3
 /* a request that has run for longer stays with a silent standby until the standby has certainly restarted or ended */
 #define LEFT_IN_US (250 * US_PER_MS)
-#define SHUN_US                                                                                                        \
-	(10 * US_PER_S) /* how long a client avoids a standby that has refused REFUSED_MAX requests in a row           \
-			 */
+/* how long a client avoids a standby that has refused REFUSED_MAX requests in a row */
+#define SHUN_US (10 * US_PER_S)
 
-/* Makes the request or block, whose server was srv, go on on the primary. why: the new r->route, an enum read_route. */
+/* Makes the primary continue the request or block whose server was srv. why: the new r->route, an enum read_route. */
 static void
 go_to_primary(struct exchange *x, const struct server *srv, uint8_t why)
 {
@@ -27,8 +26,8 @@ go_to_primary(struct exchange *x, const struct server *srv, uint8_t why)
 		r->route = why;
 }
 
-/* Moves the block from its standby to the primary. The standby has run only a BEGIN of it, or nothing that it has run
- * matters any more. */
+/* Moves the block from its standby to the primary. The standby has run nothing of the block but its BEGIN, or nothing
+ * that still matters. */
 static void
 leave_standby(struct exchange *x)
 {
@@ -61,7 +60,7 @@ sets_minimum(struct exchange *x, const char *sql, size_t len, uint64_t *position
 	return is_behind;
 }
 
-/* Makes the block go on on a standby that has reached this position; or on the primary, if none reaches it in time. */
+/* Moves the block to a standby that has reached this position, or to the primary if no standby reaches it in time. */
 static void
 look_for_another(struct exchange *x, uint64_t position)
 {
@@ -89,10 +88,10 @@ is_sync_next(const struct request_walk *w)
 	return frame_whole(p, (size_t)(end - p), &f) && f.type == 'S';
 }
 
-/* Returns true if the SQL ends the block and the request goes on after that, so the rest of the request may write. The
- * primary may run such SQL, because the standby's session has nothing that depends on the block's end. */
+/* Returns true if the request goes on after this SQL has ended the block, so that its rest may write, and if the
+ * primary may run the whole of it, because nothing in the standby's session depends on the block's end. */
 static bool
-goes_on_behind_end(const struct request_walk *w, const struct sql_traits *v, const char *sql, size_t len)
+goes_on_after_end(const struct request_walk *w, const struct sql_traits *v, const char *sql, size_t len)
 {
 	const struct exchange *x = w->x;
 	const struct request *m = &w->m;
@@ -136,7 +135,7 @@ static enum walk_result
 look_at_sql(struct request_walk *w, const struct sql_traits *v, const char *sql, size_t len)
 {
 	struct exchange *x = w->x;
-	bool leaves = reads_leaves(v), moves = goes_on_behind_end(w, v, sql, len);
+	bool leaves = reads_leaves(v), moves = goes_on_after_end(w, v, sql, len);
 	bool is_bound = leaves || moves || reads_is_for_primary(sql, len);
 	uint64_t position = 0;
 
@@ -185,9 +184,9 @@ reads_look(struct request_walk *w)
 }
 
 /* Returns true for a single SELECT, WITH or VALUES that contains neither "pg_" nor LAST_VALUE: reads_look() lets such
- * SQL pass if it is plain. */
+ * SQL pass if the fast lane takes it. */
 static bool
-is_free(const char *sql, size_t len)
+sql_may_pass(const char *sql, size_t len)
 {
 	unsigned first = len < 2 ? 0 : (unsigned char)sql[0] | 0x20u;
 
@@ -196,7 +195,7 @@ is_free(const char *sql, size_t len)
 }
 
 static bool
-is_free_message(const struct exchange *x, const struct frame *f, const uint8_t *body)
+message_may_pass(const struct exchange *x, const struct frame *f, const uint8_t *body)
 {
 	size_t len;
 	struct statement *st;
@@ -204,11 +203,12 @@ is_free_message(const struct exchange *x, const struct frame *f, const uint8_t *
 
 	if (sql == NULL)
 		return f->type != 'P' && f->type != 'B';
-	return (f->type != 'P' || body[0] == '\0') && is_free(sql, len); /* the fast lane takes only unnamed Parses */
+	return (f->type != 'P' || body[0] == '\0') &&
+	       sql_may_pass(sql, len); /* the fast lane takes only unnamed Parses */
 }
 
 bool
-reads_is_free(struct request_walk *w)
+reads_may_pass(struct request_walk *w)
 {
 	const struct server *srv = w->x->srv;
 	const uint8_t *from = w->p + w->at, *at = from, *end = w->p + w->len;
@@ -218,7 +218,7 @@ reads_is_free(struct request_walk *w)
 	    srv->ledger.count > 0) /* only the first message of a request is looked at */
 		return false;
 	while (frame_whole(at, (size_t)(end - at), &f)) {
-		if (!is_free_message(w->x, &f, at + FRAME_HEAD_LEN))
+		if (!message_may_pass(w->x, &f, at + FRAME_HEAD_LEN))
 			return false;
 		at += FRAME_HEAD_LEN + (size_t)f.body_len;
 		if (f.type == 'Q' || f.type == 'S')
@@ -251,7 +251,7 @@ takes_local(const struct exchange *x, struct client_reads *r)
 
 /* Returns the state of the block after `ended`, a request that a standby has answered. */
 static enum exchange_block
-block_behind(const struct exchange *x, struct client_reads *r, const struct owed *ended)
+block_after(const struct exchange *x, struct client_reads *r, const struct owed *ended)
 {
 	const struct server *srv = x->srv;
 	bool has_begun;
@@ -281,7 +281,7 @@ reads_request_done_there(struct exchange *x, const struct owed *ended)
 		return;
 	}
 	r->settle_until_us = 0;
-	exchange_set_block(x, block_behind(x, r, ended));
+	exchange_set_block(x, block_after(x, r, ended));
 	if (srv->tx == 'I')
 		r->begin[0] = '\0';
 	if (x->block != EXCHANGE_BEGUN) /* a BEGIN alone does not tell whether the standby will refuse more */

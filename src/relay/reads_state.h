@@ -26,8 +26,8 @@ const char *reads_sql_of_message(const struct exchange *x, const struct frame *f
 /* Returns true if the SQL has parts that a READ ONLY transaction permits and a standby runs without an error, but with
  * another effect or none. A standby refuses everything else that needs a primary; then the primary is asked. */
 bool reads_is_for_primary(const char *sql, size_t len);
-/* Returns true if the first FORBIDDEN_LOOK_MAX bytes from the message at w->at on, or of its request, may contain or
- * execute SQL for which reads_is_for_primary() or reads_leaves() is true. */
+/* Returns true if the first FORBIDDEN_LOOK_MAX bytes from the message at w->at on may contain or execute SQL for which
+ * reads_is_for_primary() or reads_leaves() is true. If is_one_request, looks no further than the next Sync. */
 bool reads_mentions_primary(const struct request_walk *w, bool is_one_request);
 /* Returns true if the SQL leaves state behind on its server. The client keeps that server, which must be one of the
  * primary, because the client may write later. */
@@ -40,8 +40,8 @@ void reads_listen(struct exchange_env *env, struct cluster *c);
 /* Returns false if the time for waiting is over. *until_us is the end of the wait: if it is 0, the wait begins now, and
  * this function sets it. */
 bool reads_may_wait(const struct client_reads *r, uint64_t *until_us, uint64_t wait_us);
-/* Makes the client CL_CATCHING until a host has answered. what: the hosts whose readings may end the wait: all, or the
- * primary. Returns WALK_WAIT. */
+/* Makes the client CL_CATCHING_UP until a host has answered. what: the hosts whose readings may end the wait: all, or
+ * the primary. Returns WALK_WAIT. */
 enum walk_result reads_wait_until(struct client_reads *r, uint64_t until_us, enum cluster_wants what);
 
 /* --- reads_replayed.c --- */

@@ -1,4 +1,4 @@
-/* src/relay/reads_wait.c - clients that wait until a host shows enough: CL_CATCHING; see reads.h. */
+/* src/relay/reads_wait.c - clients that wait until a host shows enough: CL_CATCHING_UP; see reads.h. */
 #include "relay/reads_state.h"
 
 #include <stdlib.h>
@@ -76,7 +76,7 @@ look_again(void *arg)
 		stop_waiting(r);
 		exchange_step(x, CE_CAUGHT);
 		exchange_replay(x, x->env->ops->bytes);
-		if (x->state == CL_CATCHING && x->pending_len > EXCHANGE_PENDING_MAX)
+		if (x->state == CL_CATCHING_UP && x->pending_len > EXCHANGE_PENDING_MAX)
 			stream_set_reading(&x->stream, false);
 	}
 	if (!TAILQ_EMPTY(&env->catching))

@@ -34,7 +34,7 @@ reject_blame(const struct policy_waiter *t, uint64_t now_us, struct fail *why)
 			oldest_us = since_us;
 		}
 	}
-	is_locked = holder_lock(exchange_of_waiter(t), (t->since_us + now_us) / 2, remedy)[0] != '\0';
+	is_locked = holder_self_deadlock(exchange_of_waiter(t), (t->since_us + now_us) / 2, remedy)[0] != '\0';
 	if (!is_locked && holder_root_remedy(pool, now_us, remedy)[0] == '\0' && worst != NULL)
 		holder_remedy(worst, now_us, remedy, sizeof(remedy));
 	if (remedy[0] == '\0') {

@@ -17,19 +17,18 @@ MAY_CLOSE bool relay_resume_held(struct exchange *x);
 /* completed.c */
 /* server_ops.complete. Returns true if the client got something else in place of the CommandComplete. */
 bool relay_completed(struct server *srv, const char *text, size_t len);
-/* If loan.ddl or a similar field is set, call this at the end of each request. It acts once the transaction has ended,
- * too. */
+/* Call this at the end of each request while loan.ddl, loan.code or loan.has_local_settings is set. Does nothing while
+ * the transaction goes on; after its end, makes its DDL count. */
 void relay_ddl_answered(struct exchange *x, struct server *srv);
 
 /* requests.c */
-/* The two parts of relay_bytes(): all messages up to a request that is refused, and those that are kept after it. */
+/* Handles messages of the client until a request is refused, and keeps the bytes after that request. */
 void relay_batch(struct exchange *x, const uint8_t *bytes, size_t len);
-void relay_rest(struct exchange *x);
+void relay_rest(struct exchange *x); /* handles the bytes that were kept */
 
 /*
- * Handles or keeps all bytes that the client has sent. The requests after a refused one may be refused, too: there may
- * be thousands, so they are handled in a loop. reject_bytes() leaves less than a message header of a
- * refused request whose rest has not come yet, so the loop ends.
+ * Handles or keeps all bytes that the client has sent. After a refused request, thousands may be refused, too, so
+ * relay_rest() handles them in a loop and not by recursion.
  */
 static inline void
 relay_bytes(struct exchange *x, const uint8_t *bytes, size_t len)
@@ -46,10 +45,10 @@ void relay_unstall(struct exchange *x); /* reads the client again if neither que
 
 /* --- reads_replayed.c: a standby that says when it has replayed a position --- */
 /* Call this for a client that has a standby's server. If the client's request must wait until the standby has replayed
- * a position, first sends a question that is answered when it has. */
+ * a position, sends ahead of it a query that returns when the standby has. */
 void relay_ask_standby(struct exchange *x);
-/* Call when the standby has answered that question. Returns true if the standby has replayed the position, so that its
- * reply to the client's request may be passed on. */
+/* Call when the standby has answered that query. Returns true if the standby has replayed the position, so its reply to
+ * the client's request may be passed on. */
 bool relay_standby_has_replayed(struct exchange *x);
 
 /* --- loss.c: what the loss of a server means for the client that had borrowed it --- */

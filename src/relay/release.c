@@ -32,7 +32,7 @@ release_give_back(struct exchange *x, struct server *srv)
 	x->srv = NULL;
 	exchange_set_block(x, EXCHANGE_NO_BLOCK);
 	if (x->listen != NULL)
-		listen_rest(x);
+		listen_free_unused(x);
 	x->waiter.idle_since_us = *x->env->now_us;
 	if (x->reading == EXCHANGE_STALLED)
 		relay_unstall(x);

@@ -188,7 +188,7 @@ relay_cancel_wait(struct exchange *x)
 {
 	struct fail why;
 
-	if (x->state == CL_CATCHING) {
+	if (x->state == CL_CATCHING_UP) {
 		reads_canceled(x);
 		x->waiter.since_us = x->request_us;
 	} else if (x->state == CL_IN_LINE)

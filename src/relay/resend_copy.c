@@ -8,7 +8,7 @@
 #include <string.h>
 
 /* how many messages of a copy may be read to find its Binds' statements; a copy that needs more is not relayed again */
-#define LOOKS_MAX 100000u
+#define FRAMES_READ_MAX 100000u
 
 bool
 resend_has_only_statements(const struct server *srv)
@@ -63,9 +63,9 @@ resend_sql(const struct server *srv, size_t *len)
 }
 
 /*
- * Returns true if a statement that begins with the word `first` commits only once, at its end. If the request was not
- * begun, or if a standby has it or is to get it, any statement may run twice, except DEALLOCATE: the client has lost
- * that statement already.
+ * Returns true if a statement that begins with the word `first` may run twice, because it commits only once, at its
+ * end. Any statement may run twice if its request was not begun, or if its server is a standby. DEALLOCATE may not: its
+ * client's prepared statement is dropped already, so a second DEALLOCATE would fail.
  */
 static bool
 commits_once(const struct exchange *x, uint32_t first)
@@ -85,19 +85,19 @@ sql_commits_once(const struct exchange *x, const char *sql, size_t len)
 }
 
 /*
- * Returns true if a message of the copy before `end` makes the statement `name`, which was found harmless when that
- * message was checked. (statements_called() does not find the statement if its Parse was not answered.) *looks: how
- * many messages may still be read.
+ * Returns true if a Parse of the copy before `end` makes the statement `name`. The caller has checked that Parse. (As
+ * long as a Parse is not answered, statements_called() does not find its statement.) Reads at most *frames_left
+ * messages, and subtracts those that were read.
  */
 static bool
-is_parsed_before(const struct request_copy *copy, const uint8_t *end, const char *name, unsigned *looks)
+is_parsed_before(const struct request_copy *copy, const uint8_t *end, const char *name, unsigned *frames_left)
 {
 	const uint8_t *p = copy->bytes;
 	struct parse_fields parse;
 	struct frame f;
 
-	for (; *looks > 0 && p < end && frame_whole(p, (size_t)(end - p), &f);
-	     p += FRAME_HEAD_LEN + f.body_len, --*looks)
+	for (; *frames_left > 0 && p < end && frame_whole(p, (size_t)(end - p), &f);
+	     p += FRAME_HEAD_LEN + f.body_len, --*frames_left)
 		if (f.type == 'P' && fields_parse(p + FRAME_HEAD_LEN, f.body_len, &parse) &&
 		    strcmp(parse.name, name) == 0)
 			return true;
@@ -106,7 +106,7 @@ is_parsed_before(const struct request_copy *copy, const uint8_t *end, const char
 
 static bool
 is_message_harmless(struct exchange *x, const struct request_copy *copy, const struct frame *f, const uint8_t *body,
-		    unsigned *looks)
+		    unsigned *frames_left)
 {
 	struct parse_fields parse;
 	const char *portal, *statement;
@@ -125,7 +125,7 @@ is_message_harmless(struct exchange *x, const struct request_copy *copy, const s
 			return false;
 		st = statements_called(x, statement);
 		return st != NULL ? commits_once(x, statement_traits(st)->first)
-				  : is_parsed_before(copy, body - FRAME_HEAD_LEN, statement, looks);
+				  : is_parsed_before(copy, body - FRAME_HEAD_LEN, statement, frames_left);
 	case 'D':
 	case 'E':
 	case 'C':
@@ -140,7 +140,7 @@ is_message_harmless(struct exchange *x, const struct request_copy *copy, const s
 bool
 resend_is_harmless(struct exchange *x, const struct request_copy *copy)
 {
-	unsigned looks = LOOKS_MAX;
+	unsigned frames_left = FRAMES_READ_MAX;
 	size_t at = 0;
 	bool has_bound = false, has_closed = false;
 	struct frame f;
@@ -150,8 +150,9 @@ resend_is_harmless(struct exchange *x, const struct request_copy *copy)
 
 		has_bound |= f.type == 'B';
 		has_closed |= has_bound && f.type == 'C';
-		/* A Bind looks up its statement by name, so no later Parse may take that name again. */
-		if (!is_message_harmless(x, copy, &f, body, &looks) || (has_closed && f.type == 'P' && body[0] != '\0'))
+		/* After a Bind and a Close, a Parse might give the name of the Bind's statement to another one. */
+		if (!is_message_harmless(x, copy, &f, body, &frames_left) ||
+		    (has_closed && f.type == 'P' && body[0] != '\0'))
 			return false;
 	}
 	return at > 0 && at == copy->len;

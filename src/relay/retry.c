@@ -151,7 +151,7 @@ static bool
 is_doubtful(struct exchange *x, const struct client_statement *n, const struct error_fields *e)
 {
 	if (statement_is_unnamed(n))
-		return statements_may_doubt(x, n, e->sqlstate);
+		return statements_doubt(x, n, e->sqlstate);
 	/* Errors of PostgreSQL's parser are of class 42: syntax, access rules, undefined names. */
 	return !n->is_proven && e->sqlstate != NULL && strncmp(e->sqlstate, "42", 2) == 0;
 }
@@ -191,7 +191,7 @@ retry_late(struct exchange *x, const struct error_fields *e, bool is_unshown)
 	const struct kept_request *k = &x->srv->loan.kept;
 
 	if (s == NULL || s->failed_use != FAILED_NO_USE || k->state != KEPT_WHOLE ||
-	    !statements_runs_once(k->copy.bytes, k->copy.len) || !statements_may_doubt_plan(x, e->sqlstate) ||
+	    !statements_may_run_again(k->copy.bytes, k->copy.len) || !statements_doubt_plan(x, e->sqlstate) ||
 	    !is_unshown || x->srv->tx != 'I' || !take_sync(x))
 		return false;
 	exchange_step(x, CE_RETRY);

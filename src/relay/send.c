@@ -155,7 +155,7 @@ widen_traits(struct request_walk *w)
 	struct request *m = &w->m;
 	struct sql_traits anyhow;
 
-	if (m->traits == NULL || !state_reads_anyhow(w->x))
+	if (m->traits == NULL || !state_may_misread(w->x))
 		return;
 	traits_of_all_options(&anyhow, m->sql, m->sql_len);
 	w->traits.flags |= anyhow.flags;

@@ -457,7 +457,7 @@ take_session(struct client_record_reader *s, struct client *c, const struct clie
 		if (take_statement(s, x, &st) < 0)
 			return fail_set(why, "53200", "a prepared statement is missing, or pgweir is out of memory");
 	while (client_record_next(&channels, client_record_channel, &channel))
-		if (listen_take(x, channel) < 0)
+		if (listen_subscribe(x, channel) < 0)
 			return fail_memory(why, "the client's channels");
 	if (cancel_restore(c, p->pid, p->secret, p->secret_len) < 0)
 		return fail_set(why, "53200", "its cancel key is taken");

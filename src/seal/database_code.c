@@ -76,22 +76,22 @@ database_code_is_due(const struct database_code *code, uint64_t now_us)
 	 * After DDL everything is washed off for a while, which is cheaper than to read all code again and again. DDL
 	 * that comes alone, after an answer that was believed, is followed by a question soon.
 	 */
-	if (code->changed_answered != code->changed)
+	if (code->ddl_at_answer != code->ddl_count)
 		return (code->is_outdated ? now_us - code->read_asked_us : age_us) > pause_us(code, false);
 	return age_us > interval_us(code->cost_us);
 }
 
 enum code_turn
-database_code_turn(const struct database_code *code, uint64_t made, bool is_free, uint64_t now_us)
+database_code_turn(const struct database_code *code, uint64_t ddl_at_keeps, bool is_free, uint64_t now_us)
 {
-	if (code->refused_until_us == 0 && !database_code_has_answer(code, made)) {
+	if (code->refused_until_us == 0 && !database_code_has_answer(code, ddl_at_keeps)) {
 		if (code->incoming == NULL && now_us - code->read_asked_us >= pause_us(code, !is_free))
 			return CODE_ASK;
 		return is_free ? CODE_GO : CODE_WAIT;
 	}
 	/* Clients that wait for this server go first, for a while. */
 	return !database_code_is_known(code, now_us + CODE_AHEAD_US) && database_code_is_due(code, now_us) &&
-		       (code->altered_us != 0 || code->changed_answered != code->changed ||
+		       (code->altered_us != 0 || code->ddl_at_answer != code->ddl_count ||
 			now_us - code->asked_us > interval_us(code->cost_us) / 2 * 3)
 		   ? CODE_ASK
 		   : CODE_GO;
@@ -104,7 +104,7 @@ database_code_assumed_risk(const struct database_code *code)
 
 	/* STATE_BACKEND is feared only after DDL that may have made such code: if an old answer or any DDL were enough,
 	 * each client that comes now and then would cost a connection. */
-	if (code->changed_answered >= code->reached)
+	if (code->ddl_at_answer >= code->ddl_at_feared)
 		known &= ~(unsigned)STATE_BACKEND;
 	return STATE_WASHABLE | RISK_BY_CALLS(STATE_WASHABLE) | (known & STATE_BACKEND) | RISK_CODE | RISK_UNREAD |
 	       ((known & STATE_BACKEND) != 0 ? RISK_FEARED : 0u) | database_code_plan_risk(code) |
@@ -190,10 +190,10 @@ database_code_ask(struct database_code *code, uint64_t now_us)
 	code->asked_us = now_us;
 	code->altered_us = 0;
 	database_code_lock(code);
-	code->changed_asked = code->changed;
+	code->ddl_at_question = code->ddl_count;
 	/* If no DDL was seen, the version may show that the code need not be read again. */
 	may_hold = code->answer != NULL && code->answer->version[0] != '\0' && !code->is_outdated &&
-		   code->refused_until_us == 0 && code->changed_answered == code->changed;
+		   code->refused_until_us == 0 && code->ddl_at_answer == code->ddl_count;
 	database_code_unlock(code);
 	code->asked = may_hold ? CODE_VERSION : code->has_code ? CODE_ALL : CODE_ANY;
 	code->question_number++;
@@ -289,7 +289,7 @@ believe(struct database_code *code)
 	database_code_lock(code);
 	code->answered_us = code->asked_us;
 	code->refused_until_us = 0;
-	code->is_settled = code->changed == code->changed_asked;
+	code->is_settled = code->ddl_count == code->ddl_at_question;
 	code->believed_until_us = code->is_settled ? code->asked_us + 2 * interval_us(code->cost_us) : 0;
 	database_code_unlock(code);
 }
@@ -358,14 +358,14 @@ database_code_answered(struct database_code *code, bool ok, uint32_t number, uin
 	code->read_cost_us = cost_us;
 	code->cost_us = 0;
 	/* New names may reach such code after DDL that was seen, or by another program. */
-	if (before == NULL || code->is_outdated || code->reached > code->changed_answered || has_new_keepers)
+	if (before == NULL || code->is_outdated || code->ddl_at_feared > code->ddl_at_answer || has_new_keepers)
 		code->reaches_us = now_us;
 	/* If the same names reach such code as before, DDL that was only feared has not made any. */
 	database_code_lock(code);
-	if (!has_new_keepers && code->named <= code->changed_asked)
-		code->reached = code->named;
+	if (!has_new_keepers && code->ddl_at_reaches <= code->ddl_at_question)
+		code->ddl_at_feared = code->ddl_at_reaches;
 	database_code_unlock(code);
-	code->changed_answered = code->changed_asked;
+	code->ddl_at_answer = code->ddl_at_question;
 	code->is_outdated = false;
 	code->full_answer_us = now_us;
 	believe(code);

@@ -12,8 +12,8 @@
  * program, or a function) are noticed when the code's version differs. After SQL that may make such a change
  * (RISK_CODE), all state is washed off its server.
  *
- *   database_code.c       asks, and keeps the answer
- *   database_code_news.c  finds the struct of each database; tells all loops of DDL that one has seen
+ *   database_code.c  asks, and keeps the answer
+ *   code_registry.c  finds the struct of each database; notes DDL that one loop has seen in the structs of all loops
  *
  * The answer also has the versions of the settings that sessions begin with (role_settings.h).
  *
@@ -34,7 +34,7 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
-struct code_news; /* database_code_news.c: the databases of all loops, and their lock */
+struct code_registry; /* the structs database_code of all loops, and their lock; code_registry.c */
 
 #define CODE_DATABASE_MAX 256u
 #define CODE_NAMES_MAX 200u /* custom settings */
@@ -98,11 +98,12 @@ struct database_code {
 	uint64_t cost_us; /* the shortest time of a cheap question since the last full answer; 0 if none was asked */
 	uint64_t read_asked_us, read_cost_us; /* when the last full answer was asked for, and how long it took */
 	_Atomic uint64_t believed_until_us; /* 0 if there is no answer, or DDL was seen since it was asked for */
-	_Atomic uint64_t changed; /* how often DDL was seen */
-	_Atomic uint64_t made; /* the value of changed at the last DDL with RISK_KEEPS */
-	/* the value of changed at the last DDL with RISK_KEEPS, RISK_REACHES or RISK_FEARED */
-	_Atomic uint64_t reached;
-	uint64_t named; /* like `reached`, but without RISK_FEARED; guarded by the lock */
+	_Atomic uint64_t ddl_count; /* how often DDL was seen; the ddl_at_* fields are copies of earlier values */
+	_Atomic uint64_t ddl_at_keeps; /* ddl_count at the last DDL with RISK_KEEPS */
+	/* ddl_count at the last DDL with RISK_KEEPS, RISK_REACHES or RISK_FEARED */
+	_Atomic uint64_t ddl_at_feared;
+	/* ddl_count at the last DDL with RISK_KEEPS or RISK_REACHES; guarded by the lock */
+	uint64_t ddl_at_reaches;
 	uint64_t full_answer_us; /* when the last full answer came */
 	uint64_t reaches_us; /* when a full answer last came by which more names may reach such code than before */
 	struct code_host *hosts; /* owned: pool_defaults.c */
@@ -110,17 +111,17 @@ struct database_code {
 	uint64_t answered_by; /* code_host.host of the last answer; 0 if there is none */
 	const char *harmless; /* what harmless_code declares, as value_code() writes it; NULL or "" if nothing */
 	struct buf question; /* the text of the last question, if it has what harmless declares */
-	struct code_news *news; /* NULL if no other loop is concerned */
-	LIST_ENTRY(database_code) in_news; /* guarded */
+	struct code_registry *registry; /* NULL if the struct is in none, as no other loop is concerned */
+	LIST_ENTRY(database_code) in_registry; /* guarded */
 	char database[CODE_DATABASE_MAX]; /* PostgreSQL's name of the database; cut if it is too long for any name */
-	/* the value of `changed` at the last question, and at the question that was answered last */
-	uint64_t changed_asked, changed_answered;
+	uint64_t ddl_at_question; /* ddl_count at the last question */
+	uint64_t ddl_at_answer; /* ddl_count at the question that was answered last */
 	bool is_settled; /* no DDL was seen between the question of the last answer and that answer */
 	uint64_t refused_until_us; /* 0, or until when nothing is asked, because the last question has failed */
 	unsigned earlier_risks; /* STATE_BACKEND and RISK_CONTEXT of earlier answers; a standby may have that code */
-	/* Parts of pool_code_heeded() that were not known on the workers from which servers came: in these parts, the
-	 * first answer here counts as new. */
-	unsigned unheeded;
+	/* Parts of pool_code_known_leftovers() that were not known on the workers from which servers came: in these
+	 * parts, the first answer here counts as new. */
+	unsigned unknown_elsewhere;
 };
 
 void database_code_fini(struct database_code *code);
@@ -177,31 +178,33 @@ database_code_plan_risk(const struct database_code *code)
 	if (code->answer == NULL)
 		return RISK_CONTEXT;
 	return (risk_names_all(code->answer->risks) & RISK_CONTEXT) |
-	       (code->changed_answered != code->changed ? RISK_CONTEXT : 0u);
+	       (code->ddl_at_answer != code->ddl_count ? RISK_CONTEXT : 0u);
 }
 /* Returns true if it is time to ask on an idle connection. */
 bool database_code_is_due(const struct database_code *code, uint64_t now_us);
-/* Returns true if the answer is newer than the DDL that set code->made to this value. */
+/* Returns true if the answer is newer than the DDL that set code->ddl_at_keeps to this value. */
 static inline bool
-database_code_has_answer(const struct database_code *code, uint64_t made)
+database_code_has_answer(const struct database_code *code, uint64_t ddl_at_keeps)
 {
-	return code->answer != NULL && code->changed_answered >= made;
+	return code->answer != NULL && code->ddl_at_answer >= ddl_at_keeps;
 }
 enum code_turn {
 	CODE_GO,
 	CODE_ASK, /* ask on this server, which goes on after the answer */
 	CODE_WAIT /* hold the server until there is an answer that is new enough, or it may ask itself */
 };
-/* Returns what to do with a server that came back when code->made was `made`. The server may have run functions that
- * were made until then and leave what nothing resets, so it must not be lent before an answer shows these functions.
- * is_free: the server has run nothing, or will be closed in any case, so it does not wait, but may ask. */
-enum code_turn database_code_turn(const struct database_code *code, uint64_t made, bool is_free, uint64_t now_us);
+/* Returns what to do with a server that came back when code->ddl_at_keeps had this value. The server may have run
+ * functions that were made until then and leave what nothing resets, so it must not be lent before an answer shows
+ * these functions. is_free: the server has run nothing, or will be closed in any case, so it does not wait, but may
+ * ask. */
+enum code_turn database_code_turn(const struct database_code *code, uint64_t ddl_at_keeps, bool is_free,
+				  uint64_t now_us);
 /* Call this after ALTER ROLE or ALTER DATABASE: the next server that comes back asks; no client waits for the
  * answer. */
 void database_code_altered(struct database_code *code, uint64_t now_us);
 /* Call this when DDL was seen, with the risk that the DDL had. RISK_KEEPS: it may have made functions that keep what
- * nothing resets; RISK_REACHES: it may have made code that reaches such functions; RISK_FEARED: it was feared to, as
- * any SQL was. */
+ * nothing resets. RISK_REACHES: by its words, it may have made code that reaches such functions. RISK_FEARED: it may
+ * have made such code only as any SQL may, because no answer was valid. */
 void database_code_changed(struct database_code *code, unsigned risk);
 /* Begins another question. Returns the query to send, valid until the next call. Drops an answer that is under way. */
 const char *database_code_ask(struct database_code *code, uint64_t now_us);
@@ -218,32 +221,33 @@ database_code_is_unread(const struct database_code *code)
 	return code->asked == CODE_ANY && code->has_code;
 }
 
-/* --- database_code_news.c --- */
-struct code_news *code_news_new(void); /* for all loops of a process */
-void code_news_free(struct code_news *news); /* call it after the last database has left; news may be NULL */
-/* Makes a zeroed struct of this loop known to the other loops. database is PostgreSQL's name of the database. */
-void database_code_join(struct database_code *code, struct code_news *news, const char *database);
+/* --- code_registry.c --- */
+struct code_registry *code_registry_new(void); /* for all loops of a process */
+/* Call this after the last database has left. registry may be NULL. */
+void code_registry_free(struct code_registry *registry);
+/* Adds a zeroed struct of this loop to the registry. database is PostgreSQL's name of the database. */
+void database_code_join(struct database_code *code, struct code_registry *registry, const char *database);
 void database_code_leave(struct database_code *code); /* code need not have joined */
 /* Does database_code_changed() on all loops for all databases of this name (PostgreSQL's); for all databases if
  * NULL. */
-void code_news_changed(struct code_news *news, const char *database, unsigned risk);
-/* Take and release the lock. */
-void database_code_lock(const struct database_code *code);
+void code_registry_changed(struct code_registry *registry, const char *database, unsigned risk);
+void database_code_lock(const struct database_code *code); /* takes the registry's lock, if there is a registry */
 void database_code_unlock(const struct database_code *code);
 
 /* A store has one struct database_code for each database of PostgreSQL's that pools of one loop lead to, however many
  * names and users that database has here. The store owns each as long as there are references. */
 struct pool;
-struct stored_code; /* database_code_news.c */
+struct stored_code; /* code_registry.c */
 TAILQ_HEAD(stored_codes, stored_code);
 struct code_store {
-	struct code_news *news; /* NULL if there is no other loop */
+	struct code_registry *registry; /* NULL if there is no other loop */
 	uint64_t seed; /* of the hash table; random, because names come from clients */
 	struct stored_code *table;
-	struct stored_codes in_use; /* the databases that may be due to be asked about */
+	/* the codes that code_store_tick() looks at, because pools have used them since the last question */
+	struct stored_codes watched;
 };
 
-void code_store_init(struct code_store *all, uint64_t seed, struct code_news *news);
+void code_store_init(struct code_store *all, uint64_t seed, struct code_registry *registry);
 /* Returns a new reference to the code with this key, which is made if there is none; NULL without memory. The key is
  * two strings: one for the database and its hosts (pool_target_home), and database_code.harmless. */
 struct database_code *code_store_get(struct code_store *all, const void *key, size_t len, const char *database);
@@ -251,7 +255,7 @@ struct database_code *code_store_ref(struct database_code *code);
 void code_store_unref(struct code_store *all, struct database_code *code); /* NULL is fine */
 /* Notes that the pool uses the code, and has a server that may be asked about it. */
 void code_store_used(struct code_store *all, struct database_code *code, struct pool *by, uint64_t now_us);
-/* the pool ends, or has other code now; code may be NULL */
+/* Call when the pool ends, or has other code now. code may be NULL. */
 void code_store_forget_pool(struct database_code *code, const struct pool *pool);
 /* Calls ask() for each database that is due, with the pool that used it last, unless no pool has used it since the last
  * time. */

@@ -43,11 +43,11 @@ struct probe_row {
 };
 
 /*
- * Appends the probe for these parts, which must not be 0: STATE_PROBED; STATE_BACKEND asks for temporary slots;
- * RISK_UNREAD asks for the custom settings that the database's functions name. With STATE_SETTINGS, names has more
- * custom settings to ask for. startup has the settings to which RESET returns the client, or is NULL. With
- * STATE_SETTINGS, two rows PROBE_OWN come first for each setting that the probe overrides and startup lacks: its value
- * in the session, and its default.
+ * Appends the probe for these parts, which must not be 0. They may be parts of STATE_PROBED; STATE_BACKEND, which asks
+ * for temporary slots; and RISK_UNREAD, which asks for the custom settings that the database's functions name. names:
+ * more custom settings to ask for, with STATE_SETTINGS. startup: the settings to which RESET returns the client, or
+ * NULL. With STATE_SETTINGS, the answer begins with two rows PROBE_OWN for each setting that the probe overrides and
+ * startup lacks: its value in the session, and its default.
  */
 void probe_put(struct buf *out, unsigned parts, const char *const *names, size_t name_count,
 	       const struct gucs *startup);

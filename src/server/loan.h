@@ -50,7 +50,8 @@ struct sent_copy {
 	struct request_copy copy;
 	uint32_t named_before; /* statements_named_count() when the copy began */
 	uint8_t state; /* enum sent_state */
-	bool has_earlier_requests; /* the loan had some before; set by resend_begin(), cleared by loan_begin() */
+	/* the loan had requests before those of the copy; set by resend_begin(), cleared by loan_begin() */
+	bool has_earlier_requests;
 	/* how many Parses and Closes at the beginning of the copy were answered by pgweir itself */
 	uint16_t local_count;
 };
@@ -129,9 +130,8 @@ struct loan_followed {
 	/* the request (requests_done + 1) that found no values of its sequences on this server */
 	uint32_t without_values;
 	uint64_t since_us;
-	/* questions: requests for currval() since the last such statement; rounds: such statements while others
-	 * waited */
-	uint32_t questions, rounds;
+	uint32_t questions; /* calls of currval() since the last statement that `by` is about */
+	uint32_t rounds; /* statements that `by` is about, while other clients waited */
 };
 
 /* Says whether the open transaction has run CREATE, ALTER or DROP, and whether that affects the plans of others. */

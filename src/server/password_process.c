@@ -85,16 +85,16 @@ spawn(const char *command, int out, int err, char **environment, pid_t *pid)
 }
 
 static int
-spawn_for(const struct password_request *order, int out, int err, pid_t *pid)
+spawn_for(const struct password_request *request, int out, int err, pid_t *pid)
 {
 	char ours[OURS][VARIABLE_MAX], **environment = make_environment(ours);
 	int r;
 
-	snprintf(ours[0], VARIABLE_MAX, "PGHOST=%s", order->host);
-	snprintf(ours[1], VARIABLE_MAX, "PGPORT=%u", order->port);
-	snprintf(ours[2], VARIABLE_MAX, "PGUSER=%s", order->user);
-	snprintf(ours[3], VARIABLE_MAX, "PGDATABASE=%s", order->database);
-	r = environment == NULL ? ENOMEM : spawn(order->command, out, err, environment, pid);
+	snprintf(ours[0], VARIABLE_MAX, "PGHOST=%s", request->host);
+	snprintf(ours[1], VARIABLE_MAX, "PGPORT=%u", request->port);
+	snprintf(ours[2], VARIABLE_MAX, "PGUSER=%s", request->user);
+	snprintf(ours[3], VARIABLE_MAX, "PGDATABASE=%s", request->database);
+	r = environment == NULL ? ENOMEM : spawn(request->command, out, err, environment, pid);
 	free(environment);
 	return r;
 }
@@ -109,7 +109,7 @@ process_free(struct password_process *process)
 }
 
 struct password_process *
-password_process_new(const struct password_request *order, uint64_t now_us, struct fail *why)
+password_process_new(const struct password_request *request, uint64_t now_us, struct fail *why)
 {
 	struct password_process *process = calloc(1, sizeof(*process));
 	int out[2], err[2], r;
@@ -130,7 +130,7 @@ password_process_new(const struct password_request *order, uint64_t now_us, stru
 	/* Only the command has the writing ends, and it expects them to block. */
 	fcntl(out[1], F_SETFL, 0);
 	fcntl(err[1], F_SETFL, 0);
-	r = spawn_for(order, out[1], err[1], &pid);
+	r = spawn_for(request, out[1], err[1], &pid);
 	close(out[1]);
 	close(err[1]);
 	process->out = out[0];

@@ -15,7 +15,7 @@ struct password_entry {
 	struct passwords *of;
 	TAILQ_ENTRY(password_entry) link;
 	TAILQ_HEAD(password_asks, password_ask) waiting;
-	struct password_request order; /* the texts belong to the entry */
+	struct password_request request; /* the texts belong to the entry */
 	char *command, *host, *user, *database;
 	char *password; /* NULL if there is none; wiped */
 	uint64_t got_us, asked_us; /* got_us: when the password was got; asked_us: when a server last asked for it */
@@ -133,7 +133,7 @@ on_password(struct password_entry *e, char *password)
 static bool
 is_good(const struct password_entry *e)
 {
-	return e->password != NULL && *e->of->now_us - e->got_us < e->order.ttl_us;
+	return e->password != NULL && *e->of->now_us - e->got_us < e->request.ttl_us;
 }
 
 /*
@@ -147,7 +147,7 @@ run_command(struct password_entry *e)
 
 	if (e->process != NULL || e->of->running >= RUNNING_MAX || *e->of->now_us < e->not_before_us)
 		return;
-	e->process = password_process_new(&e->order, *e->of->now_us, &why);
+	e->process = password_process_new(&e->request, *e->of->now_us, &why);
 	if (e->process == NULL) {
 		on_failed(e, &why);
 		return;
@@ -193,7 +193,7 @@ find(const struct passwords *p, const struct password_request *o)
 	struct password_entry *e;
 
 	TAILQ_FOREACH(e, &p->entries, link)
-		if (e->order.port == o->port && strcmp(e->user, o->user) == 0 && strcmp(e->host, o->host) == 0 &&
+		if (e->request.port == o->port && strcmp(e->user, o->user) == 0 && strcmp(e->host, o->host) == 0 &&
 		    strcmp(e->database, o->database) == 0 && strcmp(e->command, o->command) == 0)
 			return e;
 	return NULL;
@@ -210,11 +210,11 @@ add(struct passwords *p, const struct password_request *o)
 	e->of = p;
 	TAILQ_INIT(&e->waiting);
 	TAILQ_INSERT_TAIL(&p->entries, e, link);
-	e->order = *o;
-	e->order.command = e->command = strdup(o->command);
-	e->order.host = e->host = strdup(o->host);
-	e->order.user = e->user = strdup(o->user);
-	e->order.database = e->database = strdup(o->database);
+	e->request = *o;
+	e->request.command = e->command = strdup(o->command);
+	e->request.host = e->host = strdup(o->host);
+	e->request.user = e->user = strdup(o->user);
+	e->request.database = e->database = strdup(o->database);
 	timer_init(&e->timer, p->base, p->now_us, on_timer, e);
 	if (e->command != NULL && e->host != NULL && e->user != NULL && e->database != NULL)
 		return e;
@@ -223,16 +223,16 @@ add(struct passwords *p, const struct password_request *o)
 }
 
 const char *
-passwords_get(struct passwords *p, const struct password_request *order, struct password_ask *ask)
+passwords_get(struct passwords *p, const struct password_request *request, struct password_ask *ask)
 {
-	struct password_entry *e = find(p, order);
+	struct password_entry *e = find(p, request);
 
 	if (e == NULL)
-		e = add(p, order);
+		e = add(p, request);
 	if (e == NULL)
 		return NULL;
 	e->asked_us = *p->now_us;
-	e->order.ttl_us = order->ttl_us;
+	e->request.ttl_us = request->ttl_us;
 	if (is_good(e))
 		return e->password;
 	ask->entry = e;
@@ -251,9 +251,9 @@ password_ask_cancel(struct password_ask *ask)
 }
 
 void
-passwords_refused(struct passwords *p, const struct password_request *order)
+passwords_refused(struct passwords *p, const struct password_request *request)
 {
-	struct password_entry *e = find(p, order);
+	struct password_entry *e = find(p, request);
 
 	if (e != NULL)
 		wipe(&e->password);
@@ -268,7 +268,8 @@ passwords_tick(struct passwords *p)
 	for (e = TAILQ_FIRST(&p->entries); e != NULL; e = next) {
 		next = TAILQ_NEXT(e, link);
 		if (!TAILQ_EMPTY(&e->waiting) ||
-		    (e->password != NULL && now_us - e->got_us >= e->order.ttl_us / 5 * 4 && e->asked_us >= e->got_us))
+		    (e->password != NULL && now_us - e->got_us >= e->request.ttl_us / 5 * 4 &&
+		     e->asked_us >= e->got_us))
 			run_command(e);
 		else if (e->process == NULL && now_us - e->asked_us > FORGET_US)
 			password_entry_free(e);

@@ -52,10 +52,10 @@ passwords_free(struct passwords *p); /* kills all running commands; no password_
  * calls ask->done later, once, unless password_ask_cancel() comes first. Without memory ask->entry is NULL as well, and
  * done is never called.
  */
-const char *passwords_get(struct passwords *p, const struct password_request *order, struct password_ask *ask);
+const char *passwords_get(struct passwords *p, const struct password_request *request, struct password_ask *ask);
 void password_ask_cancel(struct password_ask *ask); /* does nothing if `ask` does not wait */
 /* Notes that PostgreSQL has refused this password: the next ask gets a new one. */
-void passwords_refused(struct passwords *p, const struct password_request *order);
+void passwords_refused(struct passwords *p, const struct password_request *request);
 /* call it about every 100 ms: renews passwords, and forgets those that no server asks for */
 void passwords_tick(struct passwords *p);
 
@@ -63,7 +63,8 @@ void passwords_tick(struct passwords *p);
 struct password_process; /* opaque: password_process.c */
 
 /* Starts the command. Returns NULL, with *why set, if it can't be started. */
-struct password_process *password_process_new(const struct password_request *order, uint64_t now_us, struct fail *why);
+struct password_process *password_process_new(const struct password_request *request, uint64_t now_us,
+					      struct fail *why);
 /*
  * Returns 0 if the command still runs; this function never waits. Otherwise the command is over, and process is freed.
  * Returns 1 if the caller owns *password now (and must wipe it), or -1 with *why set if the command failed, printed

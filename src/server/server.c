@@ -12,7 +12,7 @@
 #define LOSSES_TOLD 3u /* lost connections in a second that get a line of their own */
 
 int
-server_step_aloud(struct server *srv, enum server_event ev, enum server_state to)
+server_step_logged(struct server *srv, enum server_event ev, enum server_state to)
 {
 	if (to == SV_NONE) {
 		log_error(srv->env->log, "BUG: server %" PRIu64 ": %s while %s", srv->id, server_event_name(ev),

@@ -77,7 +77,7 @@ struct server_ops {
 	 * itself. If not, the ReadyForQuery is passed with the next run, and the result is ignored. */
 	bool (*request_done)(struct server *srv, const struct owed *ended);
 	void (*settled)(struct server *srv, const struct owed *o, enum owed_end how); /* see ledger.h */
-	void (*local)(struct server *srv, const struct owed *o);
+	void (*local)(struct server *srv, const struct owed *o); /* see ledger.h */
 	/* A 't', 'T' or 'n' answers a Describe whose ledger entry o has a ref; o is not settled yet. is_whole: body is
 	 * complete. */
 	void (*described)(struct server *srv, const struct owed *o, uint8_t type, const uint8_t *body, size_t len,
@@ -87,9 +87,9 @@ struct server_ops {
 	 */
 	bool (*error)(struct server *srv, const struct error_fields *fields, enum owed_to to, bool is_owed,
 		      const uint8_t *message, size_t len);
-	/* Called ahead of error() for an error of a message of the borrower's. is_unshown: everything since the
-	 * request's first answer, a BindComplete, is still to be passed. Return true to drop that and the error,
-	 * because the request is run again. May be NULL. */
+	/* Called ahead of error() when a message of the borrower's has failed. is_unshown: the request's replies begin
+	 * with BindComplete, and none of them was passed yet. Return true if the request will be run again: then the
+	 * error, and replies that were not passed yet, are dropped. May be NULL. */
 	bool (*runs_again)(struct server *srv, const struct error_fields *fields, bool is_unshown);
 	/* A CommandComplete for the borrower has come; a terminator follows the len bytes of `tag`. Return true (only
 	 * for an UNLISTEN) to swallow the message: the borrower has its answer. */
@@ -132,9 +132,10 @@ struct server_owner_ops {
 	 * follows. */
 	void (*failed)(struct server *srv, enum connect_failure kind, bool is_fatal, const struct fail *why);
 	void (*pinged)(struct server *srv, bool ok);
-	/* Everything is washed. Return true to hold the server back until holds returns false at a later
-	 * server_reset_next(), or until the reset's deadline. *question is NULL; if the callback sets it, to a text
-	 * that outlives srv, that text is sent as a query, whose answer calls server_reset_next(). */
+	/* Everything is washed. Return true to hold the server back: then holds is asked again at each
+	 * server_reset_next(), until it returns false or the reset's deadline is over. To ask PostgreSQL a query
+	 * meanwhile, set *question, which is NULL, to a text that outlives srv; server_reset_next() is called after the
+	 * answer. */
 	bool (*holds)(struct server *srv, const char **question);
 	/* called during a reset, when a transaction of the borrower that has gone is over */
 	void (*unseen)(struct server *srv);
@@ -220,7 +221,8 @@ enum server_fitness {
 	SERVER_MISPLACED /* the server is no longer what target_session_attrs wants */
 };
 
-/* The role of a server that is PgBouncer's console, or pgweir's: it has no session state, and simple queries only. */
+/* The role of a server that is the console of PgBouncer or pgweir: a console has no session state, and takes only
+ * simple queries. */
 #define SERVER_CONSOLE 'c'
 
 struct server_cancelling; /* opaque: server_cancel.c; one CancelRequest under way */
@@ -255,7 +257,7 @@ enum reset_sent {
 struct server_reset {
 	struct reset_order todo; /* what is left of the order: steps that were sent are removed */
 	/* the borrower has returned the server, with nothing under way; set and cleared by server_reset() */
-	bool is_seal;
+	bool was_returned;
 	uint8_t sent; /* enum reset_sent */
 	/* after RESET_SENT_COUNT: how many statements made by Parse messages the server has */
 	uint64_t statements_found;
@@ -442,7 +444,7 @@ bool server_last_words(const struct server *srv, struct fail *why);
  * many servers were lost. */
 void server_losses_tell(const struct server_env *env, uint64_t now_us);
 /* The part of server_step() that logs: a step in the debug log, a bug in any log. */
-int server_step_aloud(struct server *srv, enum server_event ev, enum server_state to) __attribute__((cold));
+int server_step_logged(struct server *srv, enum server_event ev, enum server_state to) __attribute__((cold));
 
 /* The only writer of srv->state. Returns 0, or -1 for a bug of pgweir's, which is logged. */
 static inline int
@@ -451,12 +453,12 @@ server_step(struct server *srv, enum server_event ev)
 	enum server_state to = server_state_next(srv->state, ev);
 
 	if (to == SV_NONE || log_is_enabled(srv->env->log, LOG_LEVEL_DEBUG))
-		return server_step_aloud(srv, ev, to);
+		return server_step_logged(srv, ev, to);
 	srv->state = to;
 	return 0;
 }
 
-/* Marks the server as unfit, for good; the worst mark counts. */
+/* Makes the server unfit, for good; the worst fitness counts. */
 static inline void
 server_condemn(struct server *srv, enum server_fitness fitness)
 {

@@ -2,7 +2,8 @@
 #include "server/server_ahead.h"
 #include "policy/policy_ahead.h"
 
-/* Takes the next kind from *kinds into *o. Returns false if none is left. */
+/* Moves the next reply kind of *kinds, a list with four bits per reply (struct policy_ahead), to *o. Returns false at
+ * the end of the list. */
 static bool
 next_kind(const struct server *srv, uint32_t *kinds, struct owed *o)
 {
@@ -22,7 +23,7 @@ server_is_borrowers_alone(const struct server *srv)
 }
 
 void
-server_disown(struct server *srv)
+server_disown_ahead(struct server *srv)
 {
 	struct policy_conn *conn = srv->conn;
 	struct owed o;
@@ -37,7 +38,7 @@ server_disown(struct server *srv)
 }
 
 void
-server_disown_before(struct server *srv)
+server_disown_ahead_first(struct server *srv)
 {
 	struct policy_conn *conn = srv->conn;
 	struct owed all[POLICY_AHEAD_MAX * 8], o;

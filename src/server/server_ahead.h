@@ -9,10 +9,10 @@
 /* Enters into the ledger, as OWED_TO_NOBODY, the messages that were sent ahead: their replies are swallowed, and each
  * client is served as if its messages had not been sent. Any message may follow. Does nothing if nothing was sent
  * ahead. */
-void server_disown(struct server *srv);
-/* Does what server_disown() does, for a server whose borrower has already entered its own next messages in the ledger:
- * the messages that were sent ahead are entered before these. */
-void server_disown_before(struct server *srv);
+void server_disown_ahead(struct server *srv);
+/* Does what server_disown_ahead() does, for a server whose borrower has already entered its own next messages in the
+ * ledger: the messages that were sent ahead are entered before these. */
+void server_disown_ahead_first(struct server *srv);
 /* Returns true if srv is lent and nothing was sent ahead there, so everything still to be read is for its borrower. */
 bool server_is_borrowers_alone(const struct server *srv);
 /* Returns true if a request that was sent ahead runs while RESET, belongs to no client, and has taken so long that it

@@ -250,7 +250,7 @@ server_cancel(struct server *srv, uint64_t timeout_us, server_cancel_done done, 
 	if (srv->key_len == 0 || srv->cancel != NULL ||
 	    (c = new_cancelling(srv->env, srv->pid, srv->key, srv->key_len)) == NULL)
 		return -1; /* servers that sent no BackendKeyData can't be cancelled */
-	server_disown(srv); /* the cancel may hit the message that runs next */
+	server_disown_ahead(srv); /* the cancel may hit the message that runs next */
 	if (is_tls) {
 		c->is_direct = srv->target->tls_use == SERVER_TLS_DIRECT;
 		c->tls = tls_session_new(srv->target->tls, srv->target->upstream->hosts[srv->host_index].host);

@@ -297,7 +297,7 @@ local(void *arg, const struct owed *o)
 static void
 overtaken(void *arg)
 {
-	server_disown(arg);
+	server_disown_ahead(arg);
 }
 
 static const struct ledger_ops ledger_ops = { settled, local, overtaken };

@@ -695,7 +695,7 @@ cross_border(struct server *srv)
 	}
 	after_batch(srv);
 	if (srv->state != SV_DEAD && ledger_ahead_is_next(&srv->ledger))
-		server_disown(srv);
+		server_disown_ahead(srv);
 	return srv->state != SV_DEAD;
 }
 
@@ -785,7 +785,7 @@ on_readable(struct stream *s)
 }
 
 static void
-on_readable_beside_others(struct stream *s)
+on_readable_of_many_workers(struct stream *s)
 {
 	const struct server_env *env = ((struct server *)s)->env;
 
@@ -816,4 +816,4 @@ on_ended(struct stream *s, bool is_gone)
 }
 
 const struct stream_ops server_stream_ops[2] = { { on_readable, on_drained, on_ended },
-						 { on_readable_beside_others, on_drained, on_ended } };
+						 { on_readable_of_many_workers, on_drained, on_ended } };

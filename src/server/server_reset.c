@@ -264,7 +264,7 @@ server_reset_next(struct server *srv)
 bool
 server_has_stale_request(const struct server *srv, uint64_t now_us)
 {
-	return srv->state == SV_RESET && srv->reset.is_seal && srv->cancel == NULL &&
+	return srv->state == SV_RESET && srv->reset.was_returned && srv->cancel == NULL &&
 	       srv->reset.cancel == RESET_CANCEL_NOT_DUE && now_us - srv->reset.since_us >= NOBODYS_US &&
 	       ledger_owes_nobody(&srv->ledger);
 }
@@ -284,13 +284,13 @@ server_reset(struct server *srv, const struct reset_order *order, uint64_t now_u
 	assert(!srv->is_lingering); /* a borrower that gives its server back has stopped lingering */
 	srv->borrower = NULL;
 	srv->reset.todo = srv->role == SERVER_CONSOLE ? (struct reset_order){ 0 } : *order;
-	srv->reset.is_seal = (srv->ledger.count == 0 || ledger_owes_nobody(&srv->ledger)) && srv->tx == 'I' &&
-			     srv->is_synced && !order->is_discarding;
-	server_disown(srv);
+	srv->reset.was_returned = (srv->ledger.count == 0 || ledger_owes_nobody(&srv->ledger)) && srv->tx == 'I' &&
+				  srv->is_synced && !order->is_discarding;
+	server_disown_ahead(srv);
 	srv->reset.since_us = now_us;
 	srv->reset.asked_us = 0;
 	srv->reset.deadline_us = now_us + RESET_TIMEOUT_US;
-	srv->reset.cancel = srv->reset.is_seal ? RESET_CANCEL_NOT_DUE : RESET_CANCEL_DUE;
+	srv->reset.cancel = srv->reset.was_returned ? RESET_CANCEL_NOT_DUE : RESET_CANCEL_DUE;
 	srv->reset.sent = RESET_SENT_OTHER;
 	stream_set_reading(&srv->stream, true);
 	server_reset_next(srv);

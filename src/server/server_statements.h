@@ -43,7 +43,7 @@ bool server_statements_closing(struct server_statements *s, uint64_t id, uint32_
 void server_statements_settled(struct server_statements *s, uint64_t id, bool is_close, bool is_done);
 /* the statement may have gone, so it counts as outdated */
 void server_statements_doubt(struct server_statements *s, uint64_t id);
-/* call after DEALLOCATE ALL. Statements whose Parse is under way stay, because it runs after that */
+/* Call after DEALLOCATE ALL. Statements whose Parse is under way stay, because the Parse runs after DEALLOCATE ALL. */
 void server_statements_forget_all(struct server_statements *s);
 /* Finds the least recently used statement with nothing under way. Returns false if there is none. */
 bool server_statements_oldest(const struct server_statements *s, uint64_t *id);

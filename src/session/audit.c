@@ -7,7 +7,7 @@
 
 struct entry {
 	UT_hash_handle hh;
-	struct audit_row row; /* the key: the names in it, with zero bytes after each */
+	struct audit_row row; /* its first KEY_LEN bytes, the names padded with zero bytes, are the key */
 };
 #define KEY_LEN offsetof(struct audit_row, counts)
 
@@ -69,24 +69,24 @@ set_names(struct audit_row *row, const char *database, const char *user, const c
 }
 
 /*
- * Returns the row with these names. If there is none, *made becomes the row, and *made is set to NULL. The caller holds
- * the lock.
+ * Returns the row that has the names of *fresh. If there is none, enters *fresh into the table, and sets *fresh to
+ * NULL. Returns the row "_other" if *fresh is NULL, or if the table is full. The caller holds the lock.
  */
 static struct audit_row *
-enter(struct audit *a, struct entry **made)
+enter(struct audit *a, struct entry **fresh)
 {
 	struct entry *e = NULL;
 
-	if (*made != NULL)
-		TABLE_FIND(a->seed, a->table, &(*made)->row, KEY_LEN, e);
+	if (*fresh != NULL)
+		TABLE_FIND(a->seed, a->table, &(*fresh)->row, KEY_LEN, e);
 	if (e != NULL)
 		return &e->row;
-	if (*made == NULL || HASH_COUNT(a->table) >= AUDIT_ROWS_MAX)
+	if (*fresh == NULL || HASH_COUNT(a->table) >= AUDIT_ROWS_MAX)
 		return &a->others;
-	e = *made;
+	e = *fresh;
 	if (!TABLE_ADD(a->seed, a->table, &e->row, KEY_LEN, e))
 		return &a->others;
-	*made = NULL;
+	*fresh = NULL;
 	return &e->row;
 }
 
@@ -94,13 +94,13 @@ void
 audit_note(struct audit *a, const char *database, const char *user, const char *application, uint32_t flags,
 	   uint64_t now_us)
 {
-	struct entry *made = calloc(1, sizeof(*made));
+	struct entry *fresh = calloc(1, sizeof(*fresh));
 	struct audit_row *row;
 
-	if (made != NULL)
-		set_names(&made->row, database, user, application);
+	if (fresh != NULL)
+		set_names(&fresh->row, database, user, application);
 	pthread_mutex_lock(&a->lock);
-	row = enter(a, &made);
+	row = enter(a, &fresh);
 	if (row == &a->others)
 		set_names(row, "_other", "_other", "_other");
 	for (unsigned i = 0; i < AUDIT_KINDS; i++)
@@ -109,7 +109,7 @@ audit_note(struct audit *a, const char *database, const char *user, const char *
 			row->last_us[i] = now_us;
 		}
 	pthread_mutex_unlock(&a->lock);
-	free(made);
+	free(fresh);
 }
 
 int

@@ -27,7 +27,7 @@ struct audit_row {
 
 struct audit *audit_new(uint64_t seed); /* seed is random, because clients choose the names */
 void audit_free(struct audit *a); /* a may be NULL */
-/* An application has run SQL with these flags (enum scan_flag): counts it. */
+/* Counts SQL with these flags (enum scan_flag) that an application has run. */
 void audit_note(struct audit *a, const char *database, const char *user, const char *application, uint32_t flags,
 		uint64_t now_us);
 /* Calls row once for each row, with a copy of the row. Returns 0, or -1 without memory. */

@@ -64,9 +64,8 @@ struct gucs *gucs_adopt(struct guc_store *store, struct gucs *copy);
  * memory: *slot is then unchanged. */
 int gucs_update(struct gucs **slot, const char *name, const char *value, enum guc_kind kind);
 
-/* The values of settings that are not reported are not known any more: makes each be sent again. Returns 0, or -1 (no
- * memory).
- */
+/* Makes gucs_put_changes() send each setting that PostgreSQL does not report, because a server's values of these are
+ * not known any more. Returns 0, or -1 without memory. */
 int gucs_forget_unreported(struct gucs **slot);
 /* Replaces *slot by gucs, whose reference it takes over. Returns 0, or -1 if gucs is NULL: *slot is then unchanged. */
 int gucs_move(struct gucs **slot, struct gucs *gucs);

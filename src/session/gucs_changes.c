@@ -92,8 +92,8 @@ must_reset_all(const struct gucs *from, const struct gucs *to, bool has_connect_
 	for (size_t i = 0; i < gucs_count(from); i++) {
 		const struct guc *s = gucs_at(from, i);
 
-		if (is_to_be_undone(s, to) &&
-		    (strchr(s->name, '.') != NULL || (!has_connect_query_settings && !guc_is_anybodys(s->name))))
+		if (is_to_be_undone(s, to) && (strchr(s->name, '.') != NULL ||
+					       (!has_connect_query_settings && !guc_may_be_set_by_anybody(s->name))))
 			return true;
 	}
 	return false;

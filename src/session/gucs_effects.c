@@ -33,7 +33,7 @@ guc_is_of_context(const char *name)
 }
 
 bool
-guc_is_anybodys(const char *name)
+guc_may_be_set_by_anybody(const char *name)
 {
 	return strncasecmp(name, "enable_", sizeof("enable_") - 1) == 0 ||
 	       text_is_one_of(name, "search_path statement_timeout lock_timeout idle_in_transaction_session_timeout "

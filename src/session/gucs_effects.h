@@ -11,11 +11,11 @@ bool guc_is_of_context(const char *name);
 bool guc_is_of_parsing(const char *name);
 
 /* Returns true for settings that any user may set and reset in any version of PostgreSQL; false if that is unknown. */
-bool guc_is_anybodys(const char *name);
+bool guc_may_be_set_by_anybody(const char *name);
 
+#define GUC_LIMIT "statement_timeout"
 #define GUC_SHORT_LIMIT_US 50000u
 /* Returns true if `value`, of GUC_LIMIT, is a limit of less than GUC_SHORT_LIMIT_US, or can't be understood. */
-#define GUC_LIMIT "statement_timeout"
 bool guc_is_short_limit(const char *value);
 
 /* Returns true for a timer of PostgreSQL's that may end what is sent next on the server: idle_session_timeout, which

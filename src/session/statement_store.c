@@ -37,7 +37,7 @@ struct entry {
 	uint8_t *learnt_bytes; /* like st.bytes, with all types declared; learnt_len bytes */
 	size_t learnt_len;
 	size_t own_len; /* the length of bytes[] */
-	uint8_t *declared_bytes; /* st.bytes points to this once learnt types were declared, and before to bytes[] */
+	uint8_t *declared_bytes; /* NULL, or what st.bytes points to in place of bytes[]: learnt types were declared */
 	struct entry *twin; /* a reference to the entry whose id and name this one shares; or NULL */
 	UT_hash_handle hh;
 	TAILQ_ENTRY(entry) idle; /* in the store's idle list, while refs is 0 */
@@ -526,8 +526,8 @@ follow_twin(struct entry *e)
 }
 
 /*
- * Declares the types that were learnt, so the entry has another key. The ids up to `above` that the statement of that
- * key had are outdated.
+ * Declares the types that were learnt, so the entry gets another key. If there is a statement with that key, its id is
+ * outdated unless it is greater than `above`.
  */
 static void
 declare_learnt(struct entry *e, uint64_t above)
@@ -560,8 +560,8 @@ declare_learnt(struct entry *e, uint64_t above)
 }
 
 /*
- * Renews a shared entry. is_reported: PostgreSQL has reported that a statement on a server is outdated. Then all ids
- * that any loop has given so far are outdated, also those of the new key, if the entry gets one.
+ * Renews a shared entry. is_reported: PostgreSQL has reported that a statement on a server is outdated. Then every id
+ * that any loop has given so far is outdated, also the id of a statement with the entry's new key.
  */
 static void
 renew_shared(struct entry *e, bool is_reported)

@@ -27,7 +27,8 @@
 #define STATEMENT_PREFIX "pgweir_"
 #define STATEMENT_OVERHEAD 256u /* approximate bytes of a statement, in addition to its text */
 #define STATEMENT_NAME_MAX 48 /* bytes, with terminator */
-/* comes after the prefix in the name of a statement that a server may have, and that is not counted */
+/* what follows the prefix in the name of a statement of pgweir's own, which a server may have besides those that count
+ */
 #define STATEMENT_PLACEHOLDER "taken"
 #define STATEMENT_RAN_ONCE 1 /* in place of a fingerprint, which is not computed for SQL that has come only once */
 #define STATEMENT_FIRST_USER_TYPE 16384u /* the first user-defined type; lower OIDs are the same in all databases */
@@ -44,7 +45,8 @@ struct statement_plans {
 	uint32_t kept_count; /* uses under its name in the present window */
 	uint64_t kept_us; /* the total time of these uses */
 	uint32_t slow_windows; /* slow windows in a row */
-	uint32_t given_up, given_up_s; /* how often keep_plans gave the statement up; until when (s) it gets no name */
+	uint32_t given_up; /* how often keep_plans gave the statement up */
+	uint32_t given_up_s; /* until when (s) the statement gets no name */
 };
 
 struct statement {

@@ -158,7 +158,7 @@ must_ask(const struct exchange *x)
 		if (s->effects[i].kind == EFFECT_SET && strcasecmp(name, "default_text_search_config") == 0)
 			return true;
 		is_role = is_role || strcasecmp(name, "role") == 0 || strcasecmp(name, "session_authorization") == 0;
-		is_doubtful = is_doubtful || (!guc_is_anybodys(name) && strchr(name, '.') == NULL);
+		is_doubtful = is_doubtful || (!guc_may_be_set_by_anybody(name) && strchr(name, '.') == NULL);
 	}
 	return (is_role && is_doubtful) || (x->pins & 1u << PIN_SESSION_SET) != 0;
 }
@@ -201,7 +201,7 @@ settle_and_ask(struct exchange *x)
 	srv->loan.suspected = 0;
 	s->may_be_reset = false;
 	if ((srv->loan.risk & RISK_UNDOES) != 0 && srv->loan.undone == UNDONE_NOTHING)
-		buf_fini(&s->wanted);
+		buf_fini(&s->extension_cause);
 	srv->loan.risk &= ~(uint32_t)RISK_UNDOES;
 	srv->loan.undone = UNDONE_NOTHING;
 	if (parts == 0) {

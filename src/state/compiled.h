@@ -14,14 +14,16 @@ void state_note_run(struct exchange *x, unsigned risk); /* call when SQL with th
 void state_add_risk(struct exchange *x, unsigned risk);
 unsigned
 state_risk_of_loan(struct exchange *x); /* returns the risk (enum state_part) of all SQL that x has run in its loan */
-/* Call when a command has completed with the tag loan.tag: it may have changed functions, or what calls a function. */
+/* Call when a command has completed whose tag (loan.tag) says that functions, or code that calls functions, may have
+ * changed. */
 void state_note_code_change(struct exchange *x);
-/* Call when x loses or leaves its server: if pgweir does not follow x, unanswered SQL of x may have made any code. */
+/* Call when x loses or leaves its server. If pgweir does not follow x's session, assumes that SQL of x that was not
+ * answered has changed the code. */
 void state_assume_unseen_code(struct exchange *x);
 /* Call when a transaction has ended. If is_done, other clients see its changes of code from now on. */
 void state_end_code_changes(struct exchange *x, bool is_done);
-/* Returns true if plans that other clients have made may matter to this SQL, or to what the client runs on the same
- * server after it. */
+/* Returns true if plans that other clients have made may matter to this SQL, or to later SQL of the client on the same
+ * server. */
 bool state_needs_plans(const struct exchange *x, const char *sql, size_t len, unsigned risk);
 /* Returns true if the plans on x's server may differ from those that x would have made. */
 bool state_differs_in_plans(const struct exchange *x);

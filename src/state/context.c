@@ -7,8 +7,7 @@
  * shared. The role (role, session_authorization) decides what PostgreSQL may look up and compute at the Parse, so it
  * matters for all SQL; so do settings under which PostgreSQL's planner makes other constants (gucs_affect_plans()).
  * Nothing is shared within a transaction that sets anything of this kind. After code of the database that may make
- * settings has run, SQL with literals is not shared, because pgweir can't see such settings. (PostgreSQL 15 crashes at
- * a Describe of a FETCH if its cursor existed at the Parse and does not exist any more.)
+ * settings has run, SQL with literals is not shared, because pgweir can't see such settings.
  */
 #include "base/text.h"
 #include "state/observe.h"

@@ -274,7 +274,7 @@ state_must_not_read_sequences(const struct exchange *x, uint32_t flags)
 }
 
 void
-state_may_be_followed(struct exchange *x, uint32_t flags)
+state_note_followable(struct exchange *x, uint32_t flags)
 {
 	struct loan_followed *f = &x->srv->loan.followed;
 	bool is_question = (flags & SCAN_SEQUENCE) != 0;

@@ -5,7 +5,7 @@
 
 #include "exchange/exchange.h"
 
-/* Call when a client waits for a server: clients that linger release their servers later, from the loop. */
+/* Call when a client waits for a server: makes lingering clients release their servers in the loop's next turn. */
 void state_yield(struct exchange_env *env);
 void state_linger_init(struct exchange_env *env); /* call after env->base is set */
 void state_linger_fini(struct exchange_env *env);
@@ -19,4 +19,5 @@ bool state_must_not_read_sequences(const struct exchange *x, uint32_t flags);
 /* If currval() or lastval() has raised the client's error e because the client got another server, sends the client
  * that error with a hint, and returns true. */
 bool state_hint_at_returning(struct exchange *x, const struct error_fields *e, const uint8_t *message, size_t len);
+/* Call when the DISCARD SEQUENCES that pgweir has sent is answered or skipped. */
 void state_discard_settled(struct server *srv, enum owed_end how);

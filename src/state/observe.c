@@ -27,7 +27,7 @@ is_looked_at(const struct exchange *x)
 }
 
 bool
-state_reads_anyhow(const struct exchange *x)
+state_may_misread(const struct exchange *x)
 {
 	return state_has_uncommitted_effects(x) ||
 	       (x->srv != NULL && x->srv->ledger.count > 0 && x->srv->loan.has_run_code);
@@ -43,7 +43,7 @@ begin_pieces(struct exchange *x, const char *sql, size_t have, bool is_parse)
 	if (s == NULL || (s->scan == NULL && (s->scan = calloc(1, sizeof(*s->scan))) == NULL))
 		return STEP_FAILED;
 	scan_init(s->scan, gucs_scan_options(x->gucs));
-	s->scan->flags |= state_reads_anyhow(x) ? SCAN_PROBED | SCAN_UNDO : 0;
+	s->scan->flags |= state_may_misread(x) ? SCAN_PROBED | SCAN_UNDO : 0;
 	scan_feed(s->scan, sql, have);
 	s->is_parse_scanned = is_parse;
 	/* Unread SQL may do anything; when all of it was scanned, it is too late to send a DISCARD ahead of it. */
@@ -128,19 +128,19 @@ take_literal_names(struct exchange *x, const char *sql, size_t len)
 /* part: RISK_WANTED or RISK_UNDOES. Records which extension's state the SQL leaves for its client, or that it undoes
  * such state. risk_names_blame() returns a text that ends with the extension's name. */
 static void
-note_wanted(struct exchange *x, unsigned part, const char *sql, size_t len)
+note_extension(struct exchange *x, unsigned part, const char *sql, size_t len)
 {
 	const char *why = risk_names_blame(x->pool->code->answer->risks, part, sql, len);
-	struct buf *wanted = &x->session->wanted;
-	const char *name = wanted->len == 0 ? NULL : strrchr((const char *)wanted->bytes, ' ');
+	struct buf *cause = &x->session->extension_cause;
+	const char *name = cause->len == 0 ? NULL : strrchr((const char *)cause->bytes, ' ');
 	bool is_same = why != NULL && name != NULL && memmem(why, strlen(why) + 1, name, strlen(name) + 1) != NULL;
 
 	x->srv->loan.risk &= ~(uint32_t)RISK_UNDOES;
 	x->srv->loan.risk |= is_same ? part & RISK_UNDOES : 0u;
 	if (part == RISK_UNDOES || is_same || why == NULL)
 		return;
-	wanted->len = 0;
-	buf_printf(wanted, ": %s%c", name == NULL ? why : "several extensions", 0);
+	cause->len = 0;
+	buf_printf(cause, ": %s%c", name == NULL ? why : "several extensions", 0);
 }
 
 /* Records suspicions for SQL of which not everything is known, and for statements of SQL PREPARE that it executes. */
@@ -160,7 +160,7 @@ suspect_all(struct exchange *x, struct request *m, uint32_t flags, const struct 
 	if (step == STEP_FORWARD && (flags & SCAN_FUNCTION) != 0 && (RISK_CALLED(m->risk) & STATE_SETTINGS) != 0)
 		take_literal_names(x, sql, len);
 	if (step == STEP_FORWARD && (m->risk & (RISK_WANTED | RISK_UNDOES)) != 0)
-		note_wanted(x, (m->risk & RISK_WANTED) != 0 ? RISK_WANTED : RISK_UNDOES, sql, len);
+		note_extension(x, (m->risk & RISK_WANTED) != 0 ? RISK_WANTED : RISK_UNDOES, sql, len);
 	if ((flags & SCAN_EXECUTE) == 0)
 		return step;
 	known_begin(&r, gucs_scan_options(x->gucs), sql, len);
@@ -257,7 +257,7 @@ state_query(struct exchange *x, struct request *m)
 		return exchange_is_followed(x) ? begin_pieces(x, sql, have, false) : STEP_FORWARD;
 	state_audit(x, m->traits->flags);
 	if (m->traits->flags & SCAN_FOLLOWABLE)
-		state_may_be_followed(x, m->traits->flags);
+		state_note_followable(x, m->traits->flags);
 	if (m->traits->flags != m->scan->flags) /* PostgreSQL may read the SQL differently */
 		return suspect_all(x, m, m->traits->flags, m->scan);
 	return flagged_query(x, m);
@@ -461,7 +461,7 @@ state_bind(struct exchange *x, struct request *m)
 		return exchange_is_followed(x) ? bind_unknown(x, name) : STEP_FORWARD;
 	flags = m->traits->flags;
 	if (flags & SCAN_FOLLOWABLE)
-		state_may_be_followed(x, flags);
+		state_note_followable(x, flags);
 	/* Called at the Bind, even if the effect counts from the Execute on, because nothing may be sent between Bind
 	 * and Execute. (In most cases state_parse_ahead() has done this already.) */
 	if (flags & (SCAN_CODE | SCAN_EXECUTE))
@@ -577,7 +577,7 @@ void
 state_plain_bind(struct exchange *x, uint32_t flags)
 {
 	if (flags & SCAN_FOLLOWABLE)
-		state_may_be_followed(x, flags);
+		state_note_followable(x, flags);
 	if ((flags & SCAN_SEQUENCES) != 0 && exchange_is_followed(x))
 		state_used_sequence(x, flags);
 }

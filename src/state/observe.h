@@ -28,12 +28,12 @@ state_must_look_ahead(const struct exchange *x)
 				  srv->plans_of != NULL || srv->loan.has_foreign_plans);
 }
 enum feature_step state_bind(struct exchange *x, struct request *m);
-/* For the fast lane: returns true if nothing is recorded or in progress for which the client's next message must wait,
- * or which that message may change. */
+/* For the fast lane: returns true if the client's next message need not wait for anything that is recorded or in
+ * progress here, and can't change any of it. */
 bool state_is_quiet(const struct exchange *x);
-/* Returns true if earlier SQL may change how PostgreSQL reads the next SQL, though the earlier SQL's words may not show
- * that. */
-bool state_reads_anyhow(const struct exchange *x);
+/* Returns true if earlier SQL may have changed the settings under which PostgreSQL reads SQL, without showing it in its
+ * words; pgweir may then read the next SQL otherwise than PostgreSQL. */
+bool state_may_misread(const struct exchange *x);
 /* Call when plain SQL with these flags, which need not wait for sequences, is about to run. */
 void state_plain_query(struct exchange *x, uint32_t flags);
 void state_plain_bind(struct exchange *x, uint32_t flags);

@@ -21,11 +21,12 @@ state_pin_reasons(const struct exchange *x, char *out, size_t out_cap)
 	out[0] = '\0';
 	for (unsigned i = 0; i < PIN_COUNT; i++)
 		if ((x->pins & 1u << i) != 0 && len < out_cap)
-			len += (size_t)snprintf(
-			    out + len, out_cap - len, "%s%s%s", len > 0 ? ", " : "", pin_reason_names[i],
-			    i == PIN_SESSION_SET && is_name_lost	       ? " (of an unknown name)"
-			    : i == PIN_EXTENSION && x->session->wanted.len > 0 ? (const char *)x->session->wanted.bytes
-									       : "");
+			len += (size_t)snprintf(out + len, out_cap - len, "%s%s%s", len > 0 ? ", " : "",
+						pin_reason_names[i],
+						i == PIN_SESSION_SET && is_name_lost ? " (of an unknown name)"
+						: i == PIN_EXTENSION && x->session->extension_cause.len > 0
+						    ? (const char *)x->session->extension_cause.bytes
+						    : "");
 	return out;
 }
 
@@ -152,7 +153,7 @@ state_set_pins(struct exchange *x, unsigned pins)
 	unsigned added;
 
 	pins &= ~(1u << PIN_EXTENSION | 1u << PIN_ASKED_FOR);
-	pins |= (x->session->wanted.len > 0 ? 1u << PIN_EXTENSION : 0u) |
+	pins |= (x->session->extension_cause.len > 0 ? 1u << PIN_EXTENSION : 0u) |
 		(state_asks_for_pin(x) ? 1u << PIN_ASKED_FOR : 0u);
 	added = pins & ~(unsigned)x->pins;
 	x->pins = (uint16_t)pins;

@@ -238,7 +238,7 @@ state_discarded(struct exchange *x)
 	s->discard = DISCARD_DONE;
 	s->unresolved = 0;
 	s->is_name_lost = false;
-	buf_fini(&s->wanted);
+	buf_fini(&s->extension_cause);
 	state_drop_effects(s);
 	buf_fini(&s->prepared);
 }

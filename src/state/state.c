@@ -58,7 +58,7 @@ state_free(struct exchange *x)
 	free(s->scan);
 	free(s->refusal);
 	buf_fini(&s->rows);
-	buf_fini(&s->wanted);
+	buf_fini(&s->extension_cause);
 	gucs_unref(s->local);
 	buf_fini(&s->prepared);
 	free(s);

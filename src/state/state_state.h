@@ -49,8 +49,7 @@ struct effect {
 enum discard_phase {
 	DISCARD_NOT,
 	DISCARD_SENT,
-	/* PostgreSQL has completed the DISCARD ALL (pgweir foresaw it, unless its SQL was too long to be read at
-	 * once) */
+	/* PostgreSQL has completed the DISCARD ALL; this follows DISCARD_NOT if its SQL was too long to be read */
 	DISCARD_DONE,
 	/* the client goes on without a Sync, so pgweir has sent a Sync, after which PostgreSQL reports settings */
 	DISCARD_SYNCED
@@ -68,8 +67,8 @@ struct client_session {
 	/* SQL that comes in pieces */
 	struct scan *scan; /* owned; NULL if no SQL comes in pieces */
 	bool is_parse_scanned; /* `scan` is of a Parse that is sent as it is; set and cleared by begin_pieces() */
-	/* flags of all Parses that were sent as they are, and of DISCARD in session mode, because pgweir does not know
-	 * which of these Parses a Bind runs */
+	/* flags of all Parses that were sent as they are, because pgweir does not know which of them a Bind runs; in
+	 * session mode, the flags of DISCARD */
 	uint32_t passed_flags;
 	/* the statement that the unnamed portal runs, if its effects must be recorded at the Execute; else NULL */
 	struct statement *bound; /* a reference of its own */
@@ -94,7 +93,8 @@ struct client_session {
 	/* A setting whose name pgweir doesn't know is left on the server. Set by settle_and_ask(), cleared by
 	 * state_discarded(). */
 	bool is_name_lost;
-	struct buf wanted; /* ": " and the cause of PIN_EXTENSION, terminated; empty if there is none */
+	/* ": " and the cause of PIN_EXTENSION in words, terminated; empty if that pin does not hold */
+	struct buf extension_cause;
 	uint32_t logged_pins;
 	struct fail *refusal; /* the FATAL error that answers the client's next request; owned */
 };
@@ -162,7 +162,7 @@ int state_become(struct exchange *x, struct gucs *gucs);
 bool state_lingers(struct exchange *x);
 /* Records that SQL with these flags (of SCAN_FOLLOWABLE), which asks for a sequence's last value or may be followed by
  * SQL that does, is about to run. */
-void state_may_be_followed(struct exchange *x, uint32_t flags);
+void state_note_followable(struct exchange *x, uint32_t flags);
 #define SCAN_FOLLOWABLE (SCAN_SEQUENCE | SCAN_NEXTVAL | SCAN_INSERT)
 #define SCAN_READS_SEQUENCES (SCAN_SEQUENCES | SCAN_CODE | SCAN_EXECUTE)
 /* Records that SQL with these flags (of SCAN_READS_SEQUENCES) is about to run, which may change or read the backend's

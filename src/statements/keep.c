@@ -269,7 +269,7 @@ statements_find_kept_ahead(struct exchange *x, struct server *srv, struct statem
 }
 
 bool
-statements_runs_once(const uint8_t *bytes, size_t len)
+statements_may_run_again(const uint8_t *bytes, size_t len)
 {
 	const char *portal, *name;
 	size_t at = 0, names_len;
@@ -293,7 +293,7 @@ statements_find_kept(struct exchange *x, const struct request *m, struct client_
 	if ((s->unnamed_under_way > 0 && s->unnamed_sync_no != s->sync_no) || client_statement_is_unsettled(x, s->kept))
 		return STEP_HOLD;
 	if (m->message[0] == 'B' && computes(s->unnamed) &&
-	    !(begins_alone(x) && statements_runs_once(m->message, m->have)))
+	    !(begins_alone(x) && statements_may_run_again(m->message, m->have)))
 		s->kept_token = 0; /* until the next Parse */
 	if (s->kept_token == 0 || statement_is_read_otherwise(x, s->kept))
 		return STEP_FORWARD;
@@ -353,7 +353,7 @@ statements_measure(struct exchange *x)
 }
 
 bool
-statements_may_doubt(struct exchange *x, const struct client_statement *n, const char *sqlstate)
+statements_doubt(struct exchange *x, const struct client_statement *n, const char *sqlstate)
 {
 	struct client_statements *s = x->statements;
 
@@ -368,7 +368,7 @@ statements_may_doubt(struct exchange *x, const struct client_statement *n, const
 }
 
 bool
-statements_may_doubt_plan(struct exchange *x, const char *sqlstate)
+statements_doubt_plan(struct exchange *x, const char *sqlstate)
 {
 	struct client_statements *s = x->statements;
 

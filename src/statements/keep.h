@@ -29,21 +29,21 @@ struct statement *statements_find_kept_ahead(struct exchange *x, struct server *
 /* Call when a request of x's with one Bind of its unnamed statement was answered: records how long that took. */
 void statements_measure(struct exchange *x);
 /*
- * Call when a use of n has failed with this SQLSTATE, and the client was shown nothing. Returns true if n is x's
- * unnamed statement, used under its name, and might succeed without the name. Then run the request once more: from now
- * on n has no name on servers, and its text gets none for 10 s.
+ * Call when a use of n has failed with this SQLSTATE, and the client was shown nothing. If n is x's unnamed statement,
+ * was used under its name, and might succeed without the name, takes the name from n, gives n's text none for 10 s, and
+ * returns true; the caller then runs the request once more.
  */
-bool statements_may_doubt(struct exchange *x, const struct client_statement *n, const char *sqlstate);
+bool statements_doubt(struct exchange *x, const struct client_statement *n, const char *sqlstate);
 /*
- * Call when a Bind of x's unnamed statement has succeeded, and its use has failed later with this SQLSTATE. Returns
- * true if the statement was used under its name, and PostgreSQL's plan for any value may have caused the error. From
- * now on it has no name on servers, nor has its text: for ten minutes, then for twenty, and so on, because the plan
- * remains as it is; and in a block, where nothing could be run again, for as long as the text is stored.
+ * Call when a Bind of x's unnamed statement has succeeded, and its use has failed later with this SQLSTATE. If the
+ * statement was used under its name, and PostgreSQL's plan for any value may have caused the error, takes the name from
+ * the statement, and returns true. The text then gets no name for ten minutes, the next time for twenty, and so on. In
+ * blocks, where a request can't be run again, it gets none for as long as it is stored.
  */
-bool statements_may_doubt_plan(struct exchange *x, const char *sqlstate);
-/* Returns true if the bytes are a request with one Bind, of the unnamed statement, and nothing else that changes
- * anything, and short enough to be run again. */
-bool statements_runs_once(const uint8_t *bytes, size_t len);
+bool statements_doubt_plan(struct exchange *x, const char *sqlstate);
+/* Returns true if the bytes are a request that may be run again: it is short, and nothing in it but one Bind of the
+ * unnamed statement changes anything. */
+bool statements_may_run_again(const uint8_t *bytes, size_t len);
 /* Returns true if the client's unnamed statement has a name on servers. */
 static inline bool
 statements_has_kept(const struct client_statements *s)

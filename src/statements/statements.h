@@ -14,8 +14,9 @@
  * return STEP_FORWARD if statements are not concerned; STEP_SENT if the message is in the ledger, and the bytes to send
  * are in the outbox; STEP_HOLD; or STEP_FAILED without memory.
  */
-/* Both find the statement that the message names, and set m->named and m->statement. */
+/* Finds the statement that a Bind names, and sets m->named and m->statement. */
 enum feature_step statements_find_bound(struct exchange *x, struct request *m);
+/* Does the same for a Describe. */
 enum feature_step statements_find_described(struct exchange *x, struct request *m);
 /* Returns STEP_SENT if other bytes were sent for the first m->used bytes of the Bind; the rest must be sent as it is.
  */

@@ -51,8 +51,8 @@ enum describing {
  */
 struct client_statement {
 	struct statement *st; /* NULL if the statement is oversize */
-	/* an earlier id of st, which DDL may renew: while the Parse is pending, st's id when the Parse was sent; later,
-	 * st's id when the client was last told the rows, or 0 */
+	/* st's id, which DDL may renew, at an earlier time: while the Parse is pending, when the Parse was sent; later,
+	 * when the client was last told the rows, or 0 if never */
 	uint32_t id;
 	uint32_t asked; /* st's id when a Describe was last sent */
 	uint32_t refs; /* references of the table and the ledger */
@@ -203,7 +203,7 @@ enum statement_presence statement_presence_of(struct exchange *x, const struct s
 /* Makes sure that the server has n's statement ahead of the next message. Returns STEP_SENT, STEP_HOLD or STEP_FAILED.
  */
 enum feature_step statement_ensure(struct exchange *x, struct client_statement *n);
-/* on the server of x; call it before st's Parse is sent */
+/* Makes room for st among the statements that x's server has. Call this before st's Parse is sent. */
 void statement_make_room(struct exchange *x, const struct statement *st);
 /* Prepares st under its name on the server, which lacks it. Returns STEP_SENT or STEP_FAILED. */
 enum feature_step statement_prepare_there(struct exchange *x, struct statement *st);

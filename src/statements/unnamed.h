@@ -9,12 +9,12 @@
 struct statement *statements_plain_unnamed(struct exchange *x, const uint8_t *body, size_t len);
 /* Enters in the ledger a Parse that is about to be sent as it is. Takes st. risk: see state_risk_of(). */
 void statements_take_unnamed(struct exchange *x, struct statement *st, unsigned risk);
+/* Does statements_simple_query() for a client that has statements. */
+void statements_simple_query_of(struct exchange *x, const char *sql, size_t len);
 /*
  * Call before a simple Query is sent: the Query drops the unnamed statement, unless PostgreSQL can't read its text. sql
  * is NULL if the Query is pgweir's own, or incomplete.
  */
-/* only for a client that has statements */
-void statements_simple_query_of(struct exchange *x, const char *sql, size_t len);
 static inline void
 statements_simple_query(struct exchange *x, const char *sql, size_t len)
 {

@@ -67,10 +67,10 @@ read_process(struct metrics_process *p)
 /* --- labels --- */
 
 /*
- * A snapshot's pools, databases and backends with their labels, each label set once.
+ * The pools, databases and backends of a snapshot, with their labels; no two items have the same labels.
  *
- * Different names can become the same label (bytes that are not UTF-8 are replaced, and long names truncated). Their
- * numbers are added up, because two samples with the same name and labels would spoil the whole scrape.
+ * Different names can become the same label (bytes that are not UTF-8 are replaced, and long names truncated). The
+ * numbers of such rows are added up, because two samples with the same name and labels would spoil the whole scrape.
  */
 struct metrics_item {
 	char *labels;
@@ -86,8 +86,8 @@ struct metrics_items {
 
 #define NAME_OF(type, field) offsetof(type, field), sizeof(((type *)0)->field)
 
-/* A kind of rows that have labels. */
-struct kind {
+/* How rows of one kind (enum snapshot_kind) get their labels. */
+struct labeled_rows {
 	/* adds up rows whose labels are equal; NULL if only the first row is kept */
 	void (*add)(void *to, const void *from);
 	struct {
@@ -96,7 +96,7 @@ struct kind {
 	} names[2];
 };
 
-static const struct kind kinds[SNAPSHOT_WORKERS] = {
+static const struct labeled_rows labeled_rows[SNAPSHOT_WORKERS] = {
 	[SNAPSHOT_POOLS] = { snapshot_pool_add,
 			     { { "database", NAME_OF(struct snapshot_pool, database) },
 			       { "user", NAME_OF(struct snapshot_pool, user) } } },
@@ -115,7 +115,7 @@ by_labels(const void *a, const void *b)
 static int
 add_to_item(struct metrics_item *to, const struct metrics_item *from, enum snapshot_kind kind)
 {
-	if (kinds[kind].add == NULL)
+	if (labeled_rows[kind].add == NULL)
 		return 0;
 	if (to->sum == NULL) {
 		to->sum = malloc(snapshot_row_sizes[kind]);
@@ -124,7 +124,7 @@ add_to_item(struct metrics_item *to, const struct metrics_item *from, enum snaps
 		memcpy(to->sum, to->data, snapshot_row_sizes[kind]);
 		to->data = to->sum;
 	}
-	kinds[kind].add(to->sum, from->data);
+	labeled_rows[kind].add(to->sum, from->data);
 	return 0;
 }
 
@@ -132,7 +132,7 @@ add_to_item(struct metrics_item *to, const struct metrics_item *from, enum snaps
 static int
 collect(struct metrics_items *all, const struct snapshot *s, enum snapshot_kind kind)
 {
-	const struct kind *of = &kinds[kind];
+	const struct labeled_rows *of = &labeled_rows[kind];
 	size_t kept = 0, count = s->of[kind].count;
 	int result = 0;
 

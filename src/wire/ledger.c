@@ -25,9 +25,9 @@ drop_head(struct ledger *l)
 {
 	struct owed o = l->ring[l->head];
 
-	assert(l->count > 0 && l->marks <= l->count);
-	assert(o.kind < OWED_COPY_END || l->marks > 0);
-	l->marks -= o.kind >= OWED_COPY_END;
+	assert(l->count > 0 && l->no_reply_count <= l->count);
+	assert(o.kind < OWED_COPY_END || l->no_reply_count > 0);
+	l->no_reply_count -= o.kind >= OWED_COPY_END;
 	ledger_drop_head(l);
 	return o;
 }
@@ -129,11 +129,11 @@ static void
 end_copy(struct ledger *l)
 {
 	if (l->copy == COPY_IN && l->count > 1 && entry_at(l, 1)->kind == OWED_COPY_END) {
-		assert(l->marks > 0);
+		assert(l->no_reply_count > 0);
 		for (uint32_t i = 1; i + 1 < l->count; i++)
 			*entry_at(l, i) = *entry_at(l, i + 1);
 		l->count--;
-		l->marks--;
+		l->no_reply_count--;
 	}
 	forget_copy(l);
 }
@@ -174,7 +174,7 @@ ledger_enter(struct ledger *l, struct owed o)
 	}
 	assert(l->count < l->cap);
 	*entry_at(l, l->count++) = o;
-	l->marks += o.kind >= OWED_COPY_END;
+	l->no_reply_count += o.kind >= OWED_COPY_END;
 	if (l->count == 1 && (o.kind != OWED_LOCAL_PARSE || o.phase == 0))
 		ledger_advance(l);
 }

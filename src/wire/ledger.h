@@ -93,8 +93,8 @@ struct ledger_ops {
 /* Says whether the ledger's order of replies can be trusted. A server whose ledger is not synchronized is closed. */
 enum ledger_trust {
 	LEDGER_SYNCHRONISED,
-	/* a COPY failed that had a Sync in it, and the message after its CopyDone is no Sync: the owner of the next
-	 * reply can't be known */
+	/* the owner of the next reply can't be known: a COPY has failed within which a Sync was sent, and the message
+	 * after its CopyDone is no Sync */
 	LEDGER_IN_DOUBT,
 	LEDGER_SHORT /* a message was not entered, for lack of memory or above LEDGER_MAX: nothing more may be sent */
 };
@@ -120,7 +120,8 @@ struct ledger {
 	struct owed *ring;
 	/* the ring's size, which is 0 or a power of two; the head's index; the number of entries */
 	uint32_t cap, head, count;
-	/* equal to cap; 0 while a message that was sent ahead is not entered yet (ledger_has_ahead()) */
+	/* how many entries ledger_enter_next() may make by itself: cap, or 0 while a message that was sent ahead is not
+	 * entered yet (ledger_has_ahead()) */
 	uint32_t room;
 	enum ledger_copy copy; /* the COPY of the head, except for COPY_FAILED */
 	enum ledger_intake intake;
@@ -133,7 +134,7 @@ struct ledger {
 	/* bytes still to come of the message being received; no local reply is sent before they have come */
 	uint64_t body_left;
 	uint32_t answered; /* the client's messages answered since the last ReadyForQuery; local replies don't count */
-	uint32_t marks; /* how many entries get no answer from the server: OWED_COPY_END and local ones */
+	uint32_t no_reply_count; /* how many entries get no answer from the server: OWED_COPY_END and local ones */
 	const struct ledger_ops *ops;
 	void *arg;
 };
@@ -309,7 +310,7 @@ ledger_plain_kind(const struct ledger *l)
 static inline bool
 ledger_next_is_remote(const struct ledger *l)
 {
-	return l->marks == 0 || l->count < 2 || ledger_at(l, 1)->kind < OWED_COPY_END;
+	return l->no_reply_count == 0 || l->count < 2 || ledger_at(l, 1)->kind < OWED_COPY_END;
 }
 
 static inline void
@@ -393,7 +394,7 @@ ledger_take_ready(struct ledger *l, uint32_t plain_kind, struct owed *ended)
 static inline bool
 ledger_is_all_local(const struct ledger *l)
 {
-	return l->marks > 0 && l->marks == l->count;
+	return l->no_reply_count > 0 && l->no_reply_count == l->count;
 }
 
 static inline bool
@@ -410,8 +411,8 @@ bool ledger_owes_client(const struct ledger *l, uint64_t *since_us);
 /* Notes that a Flush is sent: the server answers the messages entered before it without a Sync. */
 void ledger_flush(struct ledger *l);
 /*
- * Returns true if the server will send a message without further input, and false if it waits for input. is_cut says
- * that the last message entered was not sent to its end.
+ * Returns true if the server will send a message without further input, and false if it waits for input. is_cut: the
+ * last message that was entered is not sent completely yet.
  */
 bool ledger_is_due(const struct ledger *l, bool is_cut);
 /*

@@ -53,7 +53,7 @@ check(const struct run *r)
 
 	for (uint32_t i = 0; i < l->count; i++)
 		marks += ledger_at(l, i)->kind >= OWED_COPY_END;
-	must(l->marks == marks);
+	must(l->no_reply_count == marks);
 	must(l->count <= l->cap && (l->cap & (l->cap - 1)) == 0 && l->cap <= LEDGER_MAX);
 	must(!ledger_local_is_due(l));
 	must(l->intake != INTAKE_SYNC || l->count == 0);

@@ -79,7 +79,7 @@ struct watched {
 	enum asking asking;
 	struct reading reading;
 	uint32_t listed_count; /* those of the primary's that a standby is asked about */
-	uint64_t listed[CLUSTER_OPEN];
+	uint64_t listed[CLUSTER_OPEN_MAX];
 };
 
 struct history {

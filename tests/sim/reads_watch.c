@@ -53,8 +53,8 @@ begin_history(struct reads_sim *s, uint32_t life, unsigned timeline)
 		sim_fail("too many histories");
 	s->watch.histories[v->history].life = life;
 	s->watch.histories[v->history].timeline = timeline;
-	v->past[v->history % CLUSTER_PASTS].history = v->history;
-	for (unsigned i = 0; i < CLUSTER_PASTS; i++) {
+	v->past[v->history % CLUSTER_PASTS_MAX].history = v->history;
+	for (unsigned i = 0; i < CLUSTER_PASTS_MAX; i++) {
 		struct past_view *p = &v->past[i];
 
 		if (p->history == 0)
@@ -132,7 +132,7 @@ ask(struct reads_sim *s, unsigned host)
 	w->asking = ASKING_BEGUN;
 	w->reading = (struct reading){ .number = ++s->watch.view.begun };
 	w->listed_count =
-	    primary == NULL || primary->number == 0 || primary->open_count > CLUSTER_OPEN ? 0 : primary->open_count;
+	    primary == NULL || primary->number == 0 || primary->open_count > CLUSTER_OPEN_MAX ? 0 : primary->open_count;
 	if (w->listed_count > 0)
 		memcpy(w->listed, primary->open, w->listed_count * sizeof(w->listed[0]));
 }
@@ -140,7 +140,7 @@ ask(struct reads_sim *s, unsigned host)
 static void
 list(struct reading *r, uint64_t xid)
 {
-	if (r->open_count >= CLUSTER_OPEN) {
+	if (r->open_count >= CLUSTER_OPEN_MAX) {
 		r->open_count = UINT32_MAX;
 		return;
 	}

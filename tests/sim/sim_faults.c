@@ -241,7 +241,7 @@ is_life_known(const struct sim *s)
 	const struct fake_cluster *l = &s->world.fake.cluster;
 	struct cluster_lives lives;
 
-	pool_set_lives(s->world.weir->main_worker->pools, NULL, &lives);
+	pool_set_exchange_lives(s->world.weir->main_worker->pools, NULL, &lives);
 	for (unsigned i = 0; i < lives.count; i++)
 		if (cluster_is_life(l, &lives.seen[i]))
 			return true;

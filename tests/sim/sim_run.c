@@ -531,7 +531,7 @@ check_waits(struct sim *s)
 static bool
 may_wait_in_outage(const struct policy *p, uint64_t since_us)
 {
-	return strcmp(p->last_fail.sqlstate, "57P01") == 0 || p->sign == HOST_ANSWERS ||
+	return strcmp(p->last_fail.sqlstate, "57P01") == 0 || p->outlook == HOST_ANSWERS ||
 	       (p->shard.shared != NULL && since_us <= p->shard.shared->lost_us);
 }
 

@@ -360,7 +360,7 @@ Test(causality, what_a_standby_has_shown_may_be_lost_too)
 Test(causality, a_history_that_nobody_remembers_may_lack_anything)
 {
 	wrote();
-	view.history = 1 + CLUSTER_PASTS;
+	view.history = 1 + CLUSTER_PASTS_MAX;
 	view.past[1] = (struct past_view){ .history = view.history, .end = UINT64_MAX };
 	cr_assert(is_lost());
 	cr_assert_eq(lost_end, 0u);

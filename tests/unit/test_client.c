@@ -218,7 +218,8 @@ Test(client, alone_a_worker_reads_its_notes_when_its_loop_wakes_for_them)
 /* Whatever its request waits for, that has begun when its first byte was read. */
 Test(client, what_comes_behind_a_request_that_waits_does_not_begin_it_anew)
 {
-	static const enum client_state waits[] = { CL_IN_LINE, CL_HELD, CL_IN_DOUBT, CL_CATCHING, CL_AWAITING };
+	static const enum client_state waits[] = { CL_IN_LINE, CL_HELD, CL_IN_DOUBT, CL_CATCHING_UP,
+						   CL_AWAITING_LISTENER };
 
 	for (size_t i = 0; i < COUNT(waits); i++) {
 		struct place p;
@@ -248,10 +249,10 @@ Test(client, who_waits_or_is_in_a_transaction_is_not_idle)
 		{ CL_READY, EXCHANGE_ROLLED_BACK, false, CLIENT_IS_ACTIVE },
 		{ CL_IN_LINE, EXCHANGE_NO_BLOCK, false, CLIENT_IS_WAITING },
 		{ CL_IN_LINE, EXCHANGE_DUE, false, CLIENT_IS_WAITING },
-		{ CL_CATCHING, EXCHANGE_NO_BLOCK, false, CLIENT_IS_WAITING },
+		{ CL_CATCHING_UP, EXCHANGE_NO_BLOCK, false, CLIENT_IS_WAITING },
 		{ CL_IN_DOUBT, EXCHANGE_NO_BLOCK, false, CLIENT_IS_WAITING },
-		{ CL_AWAITING, EXCHANGE_NO_BLOCK, false, CLIENT_IS_WAITING },
-		{ CL_AWAITING, EXCHANGE_NO_BLOCK, true, CLIENT_IS_ACTIVE },
+		{ CL_AWAITING_LISTENER, EXCHANGE_NO_BLOCK, false, CLIENT_IS_WAITING },
+		{ CL_AWAITING_LISTENER, EXCHANGE_NO_BLOCK, true, CLIENT_IS_ACTIVE },
 		{ CL_HELD, EXCHANGE_NO_BLOCK, true, CLIENT_IS_ACTIVE },
 		{ CL_CLOSE_AFTER_FLUSH, EXCHANGE_NO_BLOCK, false, CLIENT_IS_IDLE },
 		{ CL_WELCOME_IN_LINE, EXCHANGE_NO_BLOCK, false, CLIENT_IS_LOGIN },

@@ -55,7 +55,7 @@ Test(client_state, a_commit_in_doubt_is_answered_or_refused)
 
 	cr_expect_eq(in_doubt, CL_IN_DOUBT);
 	cr_expect(client_state_waits(in_doubt), "what it sends is kept");
-	cr_expect_not(client_state_listens(in_doubt));
+	cr_expect_not(client_state_awaits_listener(in_doubt));
 	cr_expect_eq(client_state_next(in_doubt, CE_ANSWERED), CL_READY);
 	cr_expect_eq(client_state_next(in_doubt, CE_REFUSED), CL_REJECTING, "the rest of its request is dropped");
 	cr_expect_eq(client_state_next(CL_HELD, CE_DOUBT), CL_IN_DOUBT, "with a message that waits for the answer");
@@ -84,16 +84,16 @@ Test(client_state, an_error_may_turn_a_held_message_into_a_retry)
 
 Test(client_state, a_host_catches_up)
 {
-	cr_expect_eq(AFTER(CE_PROVED, CE_GREETED, CE_CATCH), CL_CATCHING);
+	cr_expect_eq(AFTER(CE_PROVED, CE_GREETED, CE_CATCH), CL_CATCHING_UP);
 	cr_expect_eq(AFTER(CE_PROVED, CE_GREETED, CE_CATCH, CE_CAUGHT), CL_READY);
-	cr_expect_eq(client_state_next(CL_CATCHING, CE_NEED_SERVER), CL_NONE, "it waits for one thing at a time");
+	cr_expect_eq(client_state_next(CL_CATCHING_UP, CE_NEED_SERVER), CL_NONE, "it waits for one thing at a time");
 }
 
 Test(client_state, a_listener_answers_what_waits_for_it)
 {
-	cr_expect_eq(AFTER(CE_PROVED, CE_GREETED, CE_AWAIT), CL_AWAITING);
-	cr_expect_eq(client_state_next(CL_AWAITING, CE_AWAIT), CL_AWAITING, "LISTEN a; LISTEN b");
-	cr_expect_eq(client_state_next(CL_AWAITING, CE_LISTENER_ANSWERED), CL_READY);
+	cr_expect_eq(AFTER(CE_PROVED, CE_GREETED, CE_AWAIT), CL_AWAITING_LISTENER);
+	cr_expect_eq(client_state_next(CL_AWAITING_LISTENER, CE_AWAIT), CL_AWAITING_LISTENER, "LISTEN a; LISTEN b");
+	cr_expect_eq(client_state_next(CL_AWAITING_LISTENER, CE_LISTENER_ANSWERED), CL_READY);
 	cr_expect_eq(AFTER(CE_PROVED, CE_GREETED, CE_KEEP_READY, CE_LISTENER_ANSWERED), CL_READY);
 	cr_expect_eq(AFTER(CE_PROVED, CE_GREETED, CE_KEEP_READY, CE_CLOSE_AFTER_FLUSH, CE_CLOSE), CL_CLOSED);
 	cr_expect_eq(client_state_next(CL_IN_LINE, CE_AWAIT), CL_NONE, "it waits for one thing at a time");
@@ -112,7 +112,7 @@ Test(client_state, each_state_is_in_one_group_and_has_a_name)
 		bool is_other = s == CL_CLOSED || s == CL_CANCEL || s == CL_CONSOLE;
 
 		cr_expect_eq(client_state_is_login(s) + client_state_is_ready(s) + is_other, 1);
-		cr_expect(!client_state_listens(s) || client_state_waits(s));
+		cr_expect(!client_state_awaits_listener(s) || client_state_waits(s));
 		cr_expect_gt(strlen(client_state_name(s, false)), 0);
 	}
 	for (int ev = 0; ev < CE_EVENTS; ev++)

@@ -12,7 +12,7 @@
 
 struct crew {
 	struct policy_commons *commons;
-	struct code_news *news;
+	struct code_registry *code_registry;
 	struct policy_worker *workers[CREW];
 	struct client_env envs[CREW], *all[CREW + 1];
 	struct client clients[CREW][HAS_MAX];
@@ -68,14 +68,14 @@ crew_init(struct crew *crew, const unsigned has[static CREW])
 	crew->statements = statement_store_new(1, 1, NULL, 1 << 20);
 	crew->servers.now_us = &crew->now_us;
 	crew->commons = policy_commons_new(1);
-	crew->news = code_news_new();
+	crew->code_registry = code_registry_new();
 	for (unsigned i = 0; i < CREW; i++) {
 		struct client_env *env = crew->all[i] = &crew->envs[i];
 		const struct pool_set_settings settings = { .env = &crew->servers,
 							    .companions = &dedicated_companions,
 							    .worker = crew->workers[i] =
 								policy_worker_new(crew->commons, i, NULL, NULL, NULL),
-							    .news = crew->news,
+							    .code_registry = crew->code_registry,
 							    .statements = crew->statements,
 							    .last_id = &crew->last_id };
 
@@ -97,7 +97,7 @@ crew_fini(struct crew *crew)
 		policy_worker_free(crew->workers[i]);
 	}
 	policy_commons_free(crew->commons);
-	code_news_free(crew->news);
+	code_registry_free(crew->code_registry);
 	statement_store_free(crew->statements);
 	tls_store_unref(crew->tls);
 	config_unref(crew->config);

@@ -318,13 +318,13 @@ Test(cluster, forgets_the_oldest_histories)
 {
 	struct cluster_mark mark = primary;
 
-	for (uint64_t i = 1; i <= 3 * CLUSTER_PASTS; i++) {
+	for (uint64_t i = 1; i <= 3 * CLUSTER_PASTS_MAX; i++) {
 		mark.started_us = 100 + i;
 		cluster_begin_life(c, 0, &mark, &none);
 		cr_assert_eq(look().history, i);
 	}
-	for (uint32_t i = 0; i < CLUSTER_PASTS; i++)
-		cr_expect_gt(look().past[i].history, 2 * CLUSTER_PASTS);
+	for (uint32_t i = 0; i < CLUSTER_PASTS_MAX; i++)
+		cr_expect_gt(look().past[i].history, 2 * CLUSTER_PASTS_MAX);
 }
 
 Test(cluster, two_primaries_are_none)
@@ -374,7 +374,7 @@ Test(cluster, wakes_the_watch_once_for_all_who_want)
 {
 	cluster_want(c, CLUSTER_ALL);
 	cr_expect(cluster_take_want(c));
-	cluster_watched(c, heard, NULL);
+	cluster_set_watch(c, heard, NULL);
 	cluster_want(c, CLUSTER_ALL);
 	cluster_want(c, CLUSTER_ALL);
 	cluster_want(c, CLUSTER_STANDBYS);
@@ -387,7 +387,7 @@ Test(cluster, wakes_the_watch_once_for_all_who_want)
 	cr_expect_eq(cluster_take_want(c), CLUSTER_ALL);
 	cluster_want(c, CLUSTER_STANDBYS);
 	cr_expect_eq(cluster_take_want(c), CLUSTER_STANDBYS);
-	cluster_watched(c, NULL, NULL);
+	cluster_set_watch(c, NULL, NULL);
 	cluster_want(c, CLUSTER_ALL);
 	cr_expect_eq(told, 4);
 }

@@ -67,9 +67,12 @@ Test(fleet_sql, whose_connections_count_is_an_array_of_strings_that_no_setting_c
 static struct fleet_member
 self(void)
 {
-	return (struct fleet_member){
-		.name = "app-server1.4194304", .budget = 90, .used = 12, .waiting = 3, .is_in_use = true, .beat = 7
-	};
+	return (struct fleet_member){ .name = "app-server1.4194304",
+				      .budget = 90,
+				      .used = 12,
+				      .waiting = 3,
+				      .is_in_use = true,
+				      .report_count = 7 };
 }
 
 #define SAID "SET " MESSAGE_OURS "application_name = 'pgweir budget 90 12 3 1 7 app-server1.4194304';"
@@ -211,7 +214,7 @@ Test(fleet_sql, others_read_what_it_says_whatever_the_numbers_are)
 			static struct fleet_answer a;
 			char said[256];
 
-			m.beat = (uint8_t)n;
+			m.report_count = (uint8_t)n;
 			a.member_count = 0;
 			snprintf(m.name, sizeof(m.name), "%s", names[k]);
 			said_of(&m, said);
@@ -224,7 +227,7 @@ Test(fleet_sql, others_read_what_it_says_whatever_the_numbers_are)
 			cr_expect_eq(a.members[0].used, shown, "%s", said);
 			cr_expect_eq(a.members[0].waiting, shown, "%s", said);
 			cr_expect(a.members[0].is_in_use);
-			cr_expect_eq(a.members[0].beat, m.beat, "%s", said);
+			cr_expect_eq(a.members[0].report_count, m.report_count, "%s", said);
 		}
 }
 
@@ -239,8 +242,8 @@ Test(fleet_sql, others_read_what_it_says_whatever_the_numbers_are)
 #define M "\0\0\0\1m"
 
 struct seen {
-	uint32_t listed, conns, granted, is_marked, is_counted, has_identity, pid, unreserved_slots, is_standby,
-	    is_held, lock_pid, members, strangers;
+	uint32_t listed, fleet_conns, granted, is_marked, is_counted, has_identity, pid, unreserved_slots, is_standby,
+	    is_lock_held, lock_pid, members, strangers;
 };
 
 static const struct {
@@ -253,19 +256,19 @@ static const struct {
 	      "42\0\0\0\1"
 	      "6\0\0\0\1"
 	      "7\0\0\0\1t" NULL_COLUMN),
-	  { .listed = 42, .conns = 6, .granted = 7, .is_marked = 1, .is_counted = 1 } },
+	  { .listed = 42, .fleet_conns = 6, .granted = 7, .is_marked = 1, .is_counted = 1 } },
 	{ "a mark that did not come to stand",
 	  ROW("\0\6" G "\0\0\0\2"
 	      "42\0\0\0\1"
 	      "6\0\0\0\1"
 	      "7\0\0\0\1f" NULL_COLUMN),
-	  { .listed = 42, .conns = 6, .granted = 7, .is_counted = 1 } },
+	  { .listed = 42, .fleet_conns = 6, .granted = 7, .is_counted = 1 } },
 	{ "a count cut short, before the mark",
 	  ROW("\0\4" G "\0\0\0\2"
 	      "42\0\0\0\1"
 	      "6\0\0\0\1"
 	      "7"),
-	  { .listed = 42, .conns = 6, .granted = 7, .is_counted = 1 } },
+	  { .listed = 42, .fleet_conns = 6, .granted = 7, .is_counted = 1 } },
 	{ "a count of NULL", ROW("\0\5" G NULL_COLUMN NULL_COLUMN NULL_COLUMN NULL_COLUMN), { .is_counted = 1 } },
 	{ "a count of nothing", ROW("\0\1" G), { .is_counted = 1 } },
 	{ "a count that is no number",
@@ -280,7 +283,7 @@ static const struct {
 	      "999999999999999999999999999999\0\0\0\1"
 	      "6\0\0\0\1"
 	      "3\0\0\0\1t"),
-	  { .conns = 6, .granted = 3, .is_marked = 1, .is_counted = 1 } },
+	  { .fleet_conns = 6, .granted = 3, .is_marked = 1, .is_counted = 1 } },
 	{ "who",
 	  ROW("\0\4" W "\0\0\0\4"
 	      "4321\0\0\0\1f\0\0\0\2"
@@ -295,7 +298,7 @@ static const struct {
 	{ "one of ours that is no member, and has the lock",
 	  ROW("\0\5" O "\0\0\0\2"
 	      "12\0\0\0\1t\0\0\0\1x\0\0\0\1u"),
-	  { .lock_pid = 12, .is_held = 1 } },
+	  { .lock_pid = 12, .is_lock_held = 1 } },
 	{ "one of ours that has no lock that hinders",
 	  ROW("\0\5" O "\0\0\0\2"
 	      "12\0\0\0\1f\0\0\0\1x\0\0\0\1u"),
@@ -303,14 +306,14 @@ static const struct {
 	{ "a stranger who has the lock",
 	  ROW("\0\5" S "\0\0\0\2"
 	      "12\0\0\0\1t\0\0\0\1x\0\0\0\1u"),
-	  { .lock_pid = 12, .is_held = 1, .strangers = 1 } },
+	  { .lock_pid = 12, .is_lock_held = 1, .strangers = 1 } },
 	{ "a stranger who calls himself a member",
 	  ROW("\0\5" S "\0\0\0\1"
 	      "5\0\0\0\1f\0\0\0\x1dpgweir budget 90 12 3 1 7 a.1\0\0\0\1u"),
 	  { .strangers = 1 } },
 	{ "a prepared transaction",
 	  ROW("\0\5" S NULL_COLUMN "\0\0\0\1t" NULL_COLUMN NULL_COLUMN),
-	  { .is_held = 1, .strangers = 1 } },
+	  { .is_lock_held = 1, .strangers = 1 } },
 	{ "a member",
 	  ROW("\0\5" M "\0\0\0\1"
 	      "5\0\0\0\1f\0\0\0\x1dpgweir budget 90 12 3 1 7 a.1\0\0\0\1u"),
@@ -318,7 +321,7 @@ static const struct {
 	{ "a member who has the lock",
 	  ROW("\0\5" M "\0\0\0\1"
 	      "5\0\0\0\1t\0\0\0\x1dpgweir budget 90 12 3 1 7 a.1\0\0\0\1u"),
-	  { .members = 1, .lock_pid = 5, .is_held = 1 } },
+	  { .members = 1, .lock_pid = 5, .is_lock_held = 1 } },
 	{ "a member without a name",
 	  ROW("\0\3" M "\0\0\0\1"
 	      "5\0\0\0\1f" NULL_COLUMN),
@@ -344,7 +347,7 @@ static const struct {
 	      "42\0\0\0\1"
 	      "6\0\0\0\1"
 	      "7\0\0\0\1t"),
-	  { .listed = 42, .conns = 6, .granted = 7, .is_marked = 1, .is_counted = 1 } },
+	  { .listed = 42, .fleet_conns = 6, .granted = 7, .is_marked = 1, .is_counted = 1 } },
 	{ "what set_config() and locks return", ROW("\0\1\0\0\0\2read"), { 0 } },
 	{ "a kind that is not known",
 	  ROW("\0\2\0\0\0\1x\0\0\0\1"
@@ -374,7 +377,7 @@ static struct seen
 seen_of(const struct fleet_answer *a)
 {
 	return (struct seen){ a->listed,
-			      a->conns,
+			      a->fleet_conns,
 			      a->granted,
 			      a->is_marked,
 			      a->is_counted,
@@ -382,7 +385,7 @@ seen_of(const struct fleet_answer *a)
 			      a->pid,
 			      a->unreserved_slots,
 			      a->is_standby,
-			      a->is_held,
+			      a->is_lock_held,
 			      a->lock_pid,
 			      (uint32_t)a->member_count,
 			      (uint32_t)a->stranger_count };
@@ -403,8 +406,8 @@ Test(fleet_sql, a_row_says_what_its_first_column_is_and_nothing_else)
 			  "%s: listed %u, granted %u, marked %u, counted %u, who %u, pid %u, most %u, standby %u, held "
 			  "%u, lock %u, members %u, strangers %u, stewards %u",
 			  row->rule, seen.listed, seen.granted, seen.is_marked, seen.is_counted, seen.has_identity,
-			  seen.pid, seen.unreserved_slots, seen.is_standby, seen.is_held, seen.lock_pid, seen.members,
-			  seen.strangers, seen.conns);
+			  seen.pid, seen.unreserved_slots, seen.is_standby, seen.is_lock_held, seen.lock_pid,
+			  seen.members, seen.strangers, seen.fleet_conns);
 	}
 }
 
@@ -436,15 +439,15 @@ static const struct {
 	{ "nothing behind its name", "pgweir budget ", { .budget = 0 } },
 	{ "numbers without a name",
 	  "pgweir budget 1 2 3 1 5",
-	  { .budget = 1, .used = 2, .waiting = 3, .beat = 5, .is_in_use = true } },
+	  { .budget = 1, .used = 2, .waiting = 3, .report_count = 5, .is_in_use = true } },
 	{ "too few numbers", "pgweir budget 1 2", { .budget = 1, .used = 2 } },
 	{ "words", "pgweir budget many", { .name = "many" } },
 	{ "numbers that would add up to more than there are",
 	  "pgweir budget 4294967295 4294967295 4294967295 4294967295 9 x",
-	  { .beat = 9, .name = "x" } },
+	  { .report_count = 9, .name = "x" } },
 	{ "numbers beyond all",
 	  "pgweir budget 99999999999999999999999999999999999 1 1 1 1 x",
-	  { .used = 1, .waiting = 1, .is_in_use = true, .beat = 1, .name = "x" } },
+	  { .used = 1, .waiting = 1, .is_in_use = true, .report_count = 1, .name = "x" } },
 	{ "less than none", "pgweir budget -1 -2 -3 -4 -5 x", { .name = "x" } },
 	{ "a longer name than there is room for",
 	  "pgweir budget 1 1 1 1 1 0123456789012345678901234567890123456789012345678",
@@ -452,11 +455,11 @@ static const struct {
 	    .used = 1,
 	    .waiting = 1,
 	    .is_in_use = true,
-	    .beat = 1,
+	    .report_count = 1,
 	    .name = "012345678901234567890123456789012345678" } },
 	{ "directives",
 	  "pgweir budget 1 1 1 1 1 %n%s",
-	  { .budget = 1, .used = 1, .waiting = 1, .is_in_use = true, .beat = 1, .name = "%n%s" } },
+	  { .budget = 1, .used = 1, .waiting = 1, .is_in_use = true, .report_count = 1, .name = "%n%s" } },
 };
 
 Test(fleet_sql, anybody_may_call_himself_a_member)
@@ -472,7 +475,7 @@ Test(fleet_sql, anybody_may_call_himself_a_member)
 		cr_expect_eq(m->used, want->used, "%s: %u", row->rule, m->used);
 		cr_expect_eq(m->waiting, want->waiting, "%s: %u", row->rule, m->waiting);
 		cr_expect_eq(m->is_in_use, want->is_in_use, "%s", row->rule);
-		cr_expect_eq(m->beat, want->beat, "%s: %u", row->rule, m->beat);
+		cr_expect_eq(m->report_count, want->report_count, "%s: %u", row->rule, m->report_count);
 		cr_expect_str_eq(m->name, want->name, "%s", row->rule);
 	}
 }
@@ -493,7 +496,7 @@ Test(fleet_sql, a_column_longer_than_any_of_ours_is_skipped)
 	put_column(&b, "t");
 	read_row(&a, &b);
 	cr_expect_eq(a.listed, 0);
-	cr_expect_eq(a.conns, 6);
+	cr_expect_eq(a.fleet_conns, 6);
 	cr_expect_eq(a.granted, 4, "the columns behind it are read");
 	cr_expect(a.is_marked);
 }

@@ -216,7 +216,7 @@ Test(listen, other_sql_is_no_concern)
 Test(listen, a_listen_waits_and_runs_as_an_unlisten)
 {
 	cr_expect_eq(query("LISTEN a"), LISTEN_WAIT);
-	cr_expect_eq(fake->x.state, CL_AWAITING);
+	cr_expect_eq(fake->x.state, CL_AWAITING_LISTENER);
 	cr_expect_str_eq(fake_sent(), "");
 	fake->x.pending_len = 1; /* the message waits */
 	listens("a");

@@ -511,7 +511,7 @@ run_litmus(unsigned number, void *arg)
 		meet(l, &nth);
 		if (number == 0) {
 			shard_publish(m, 1, 0, 0, UINT64_MAX);
-			l->has_seen[0] = atomic_load_explicit(&l->shared->signs[1].waiting, memory_order_relaxed) == 2;
+			l->has_seen[0] = atomic_load_explicit(&l->shared->counts[1].waiting, memory_order_relaxed) == 2;
 		} else {
 			shard_publish(m, 0, 2, 0, 1);
 			l->has_seen[1] =

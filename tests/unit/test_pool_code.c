@@ -55,7 +55,7 @@ server_fail(struct server *srv, const struct fail *why)
 }
 
 int
-server_step_aloud(struct server *srv, enum server_event ev, enum server_state to)
+server_step_logged(struct server *srv, enum server_event ev, enum server_state to)
 {
 	cr_assert_neq(to, SV_NONE);
 	srv->state = to;

@@ -18,7 +18,7 @@ set_up(void)
 static void
 tear_down(void)
 {
-	pool_startup_forget_all(&startups);
+	pool_startups_forget_all(&startups);
 	must_hold_at_the_end(guc_store_count(store) == 0, "all images are released");
 	guc_store_free(store);
 }
@@ -41,7 +41,7 @@ learn(unsigned number)
 {
 	struct gucs *raw = gucs_of("raw", number), *resolved = gucs_of("resolved", number);
 
-	cr_assert_eq(pool_startup_learn(&startups, raw, resolved), 0);
+	cr_assert_eq(pool_startups_learn(&startups, raw, resolved), 0);
 	gucs_unref(raw);
 	gucs_unref(resolved);
 }
@@ -51,7 +51,7 @@ static bool
 knows(unsigned number)
 {
 	struct gucs *raw = gucs_of("raw", number), *resolved = gucs_of("resolved", number);
-	struct gucs *found = pool_startup_find(&startups, raw);
+	struct gucs *found = pool_startups_find(&startups, raw);
 
 	cr_expect(found == NULL || found == resolved);
 	gucs_unref(raw);
@@ -66,7 +66,7 @@ Test(pool_startup, what_was_learnt_is_found_until_it_is_forgotten)
 	learn(2);
 	learn(1); /* two clients may ask at a time */
 	cr_expect(knows(1) && knows(2));
-	pool_startup_forget_all(&startups);
+	pool_startups_forget_all(&startups);
 	cr_expect_not(knows(1));
 	learn(1);
 	cr_expect(knows(1));

@@ -225,7 +225,7 @@ Test(report, who_waits_for_something_is_not_idle)
 
 	place_init(&p);
 	tell(&p, "TQ.C.Z");
-	p.x.state = CL_AWAITING;
+	p.x.state = CL_AWAITING_LISTENER;
 	cr_expect_eq(report_idle_since(&p.x), 0);
 	place_fini(&p);
 }

@@ -60,7 +60,7 @@ gss_failed(enum proof proof, const char *doing, OM_uint32 major, OM_uint32 minor
 {
 	char text[200] = "";
 
-	if (minor == 0 || GSS_ROUTINE_ERROR(major) != GSS_S_FAILURE) /* which only says that something failed */
+	if (minor == 0 || GSS_ROUTINE_ERROR(major) != GSS_S_FAILURE) /* GSS_S_FAILURE says only that something failed */
 		add_text(major, GSS_C_GSS_CODE, text, sizeof(text));
 	if (minor != 0)
 		add_text(minor, GSS_C_MECH_CODE, text, sizeof(text));
@@ -123,7 +123,7 @@ take_token(struct gss_context *x, struct auth_tokens *t, struct fail *why)
 	gss_release_buffer(&ignored, &out);
 	if (major == GSS_S_COMPLETE)
 		proof = gss_take_name(client, t->name, why);
-	else if (major == GSS_S_CONTINUE_NEEDED && t->reply.len > 0) /* without, it was no token of this mechanism */
+	else if (major == GSS_S_CONTINUE_NEEDED && t->reply.len > 0) /* no reply: the token is of another mechanism */
 		proof = PROOF_MORE;
 	else
 		proof = gss_failed(gss_is_system_error(minor) ? PROOF_FAILED : PROOF_WRONG, "accept the client's token",

@@ -29,7 +29,7 @@ enum proof gss_take_name(gss_name_t client, char *name, struct fail *why);
 bool gss_is_system_error(OM_uint32 minor);
 
 /* --- gss_delegate.c --- */
-/* Called when the client t->name has authenticated: makes *t->delegated of its name and of the credentials that it has
- * delegated, which may be none. Takes the credentials. */
+/* Called when the client t->name has authenticated. Sets *t->delegated to a new object with the client's name and the
+ * credentials that the client has delegated, if any. Takes the credentials. */
 enum proof gss_take_delegated(gss_cred_id_t *credentials, struct auth_tokens *t, struct fail *why);
-gss_cred_id_t gss_credentials(const struct delegated *d); /* with NULL, those of pgweir itself */
+gss_cred_id_t gss_credentials(const struct delegated *d); /* returns pgweir's own credentials if d is NULL */

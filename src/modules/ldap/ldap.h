@@ -41,9 +41,9 @@ int ldap_settle(void *settings, struct fail *why);
 /* Returns true if passwords travel to the server in the clear, and the server is not on this machine. */
 bool ldap_sends_clear_text(const struct ldap_settings *s);
 void ldap_settings_free(void *settings); /* wipes secrets; settings may be NULL */
-/* These write the filter that finds a user, and the name to which pgweir binds without a search; both without a
- * terminator. */
+/* Appends the filter that finds the user, without a terminator. */
 void ldap_put_filter(const struct ldap_settings *s, const char *user, struct buf *to);
+/* Appends the name to which pgweir binds for the user if it does not search, without a terminator. */
 void ldap_put_name(const struct ldap_settings *s, const char *user, struct buf *to);
 
 /* --- ldap_bind.c --- */

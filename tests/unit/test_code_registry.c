@@ -1,4 +1,4 @@
-/* tests/unit/test_database_code_news.c - what one loop sees of a database's code counts on all loops at once. */
+/* tests/unit/test_code_registry.c - what one loop sees of a database's code counts on all loops at once. */
 #include "seal/database_code.h"
 
 #include "base/clock.h"
@@ -18,23 +18,23 @@ answer(struct database_code *code, uint64_t asked_us)
 }
 
 static void
-join(struct database_code *code, struct code_news *news, const char *database)
+join(struct database_code *code, struct code_registry *registry, const char *database)
 {
 	memset(code, 0, sizeof(*code));
-	database_code_join(code, news, database);
+	database_code_join(code, registry, database);
 	answer(code, T0);
 }
 
-Test(database_code_news, ddl_makes_the_answers_of_all_loops_invalid)
+Test(code_registry, ddl_makes_the_answers_of_all_loops_invalid)
 {
-	struct code_news *news = code_news_new();
+	struct code_registry *registry = code_registry_new();
 	struct database_code here, there, alias, other;
 
-	join(&here, news, "app");
-	join(&there, news, "app");
-	join(&alias, news, "app");
-	join(&other, news, "other");
-	code_news_changed(news, "app", RISK_KEEPS);
+	join(&here, registry, "app");
+	join(&there, registry, "app");
+	join(&alias, registry, "app");
+	join(&other, registry, "other");
+	code_registry_changed(registry, "app", RISK_KEEPS);
 	cr_expect_not(database_code_is_known(&here, T0 + 2000));
 	cr_expect_not(database_code_is_known(&there, T0 + 2000));
 	cr_expect_not(database_code_is_known(&alias, T0 + 2000));
@@ -42,7 +42,7 @@ Test(database_code_news, ddl_makes_the_answers_of_all_loops_invalid)
 	answer(&there, T0 + 3000);
 	cr_expect(database_code_is_known(&there, T0 + 5000));
 	database_code_ask(&there, T0 + 6000);
-	code_news_changed(news, NULL, RISK_KEEPS);
+	code_registry_changed(registry, NULL, RISK_KEEPS);
 	database_code_answered(&there, true, 77, T0 + 7000);
 	cr_expect_not(database_code_is_known(&there, T0 + 8000), "it was asked before");
 	cr_expect_not(database_code_is_known(&other, T0 + 8000));
@@ -50,11 +50,11 @@ Test(database_code_news, ddl_makes_the_answers_of_all_loops_invalid)
 	database_code_fini(&there);
 	database_code_fini(&alias);
 	database_code_fini(&other);
-	code_news_free(news);
+	code_registry_free(registry);
 }
 
 struct world {
-	struct code_news *news;
+	struct code_registry *registry;
 	struct database_code codes[THREADS];
 	_Atomic uint32_t wrong;
 };
@@ -67,30 +67,30 @@ see_ddl(unsigned number, void *arg)
 	struct database_code *own = &w->codes[number];
 
 	for (unsigned i = 0; i < ROUNDS; i++) {
-		uint64_t before = own->changed;
+		uint64_t before = own->ddl_count;
 
 		answer(own, T0 + i * 10000);
-		if (database_code_is_known(own, T0 + i * 10000 + 2000) && own->changed_answered < before)
+		if (database_code_is_known(own, T0 + i * 10000 + 2000) && own->ddl_at_answer < before)
 			w->wrong++;
 		if (i % 4 == number % 4)
-			code_news_changed(w->news, "app", RISK_KEEPS);
+			code_registry_changed(w->registry, "app", RISK_KEEPS);
 	}
 }
 
-Test(database_code_news, loops_see_and_ask_at_once)
+Test(code_registry, loops_see_and_ask_at_once)
 {
-	struct world w = { .news = code_news_new() };
+	struct world w = { .registry = code_registry_new() };
 	uint64_t seen;
 
 	for (unsigned i = 0; i < THREADS; i++)
-		join(&w.codes[i], w.news, "app");
+		join(&w.codes[i], w.registry, "app");
 	in_threads(see_ddl, &w);
 	cr_expect_eq(w.wrong, 0);
-	seen = w.codes[0].changed;
+	seen = w.codes[0].ddl_count;
 	for (unsigned i = 0; i < THREADS; i++) {
-		cr_expect_eq(w.codes[i].changed, seen);
+		cr_expect_eq(w.codes[i].ddl_count, seen);
 		answer(&w.codes[i], T0 + ROUNDS * 10000);
 		database_code_fini(&w.codes[i]);
 	}
-	code_news_free(w.news);
+	code_registry_free(w.registry);
 }

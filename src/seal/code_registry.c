@@ -1,6 +1,7 @@
 /*
- * src/seal/database_code_news.c - finds a database's code by its key, shares it among pools, and says when PostgreSQL
- * must be asked about it again; tells all loops of DDL. See database_code.h.
+ * src/seal/code_registry.c - the registry of the structs database_code of all loops, through which one loop tells all
+ * loops of DDL; and each loop's store, which finds a database's code by its key, shares it among pools, and says when
+ * PostgreSQL must be asked about it again. See database_code.h.
  *
  * Each loop has its own struct database_code for a database, and asks its own servers. When one loop sees DDL, it makes
  * the answers of all loops invalid at once, before the client learns that the DDL is done. DDL is rare, so one lock
@@ -13,77 +14,77 @@
 #include <assert.h>
 #include <pthread.h>
 
-struct code_news {
+struct code_registry {
 	pthread_mutex_t lock;
 	LIST_HEAD(, database_code) all;
 };
 
-struct code_news *
-code_news_new(void)
+struct code_registry *
+code_registry_new(void)
 {
-	struct code_news *news = xcalloc(1, sizeof(*news));
+	struct code_registry *registry = xcalloc(1, sizeof(*registry));
 
-	pthread_mutex_init(&news->lock, NULL);
-	LIST_INIT(&news->all);
-	return news;
+	pthread_mutex_init(&registry->lock, NULL);
+	LIST_INIT(&registry->all);
+	return registry;
 }
 
 void
-code_news_free(struct code_news *news)
+code_registry_free(struct code_registry *registry)
 {
-	if (news == NULL)
+	if (registry == NULL)
 		return;
-	pthread_mutex_destroy(&news->lock);
-	free(news);
+	pthread_mutex_destroy(&registry->lock);
+	free(registry);
 }
 
 void
 database_code_lock(const struct database_code *code)
 {
-	if (code->news != NULL)
-		pthread_mutex_lock(&code->news->lock);
+	if (code->registry != NULL)
+		pthread_mutex_lock(&code->registry->lock);
 }
 
 void
 database_code_unlock(const struct database_code *code)
 {
-	if (code->news != NULL)
-		pthread_mutex_unlock(&code->news->lock);
+	if (code->registry != NULL)
+		pthread_mutex_unlock(&code->registry->lock);
 }
 
 /* Notes DDL with this risk. The lock must be held. */
 static void
 note_ddl(struct database_code *code, unsigned risk)
 {
-	code->changed++;
+	code->ddl_count++;
 	code->believed_until_us = 0;
 	if ((risk & RISK_KEEPS) != 0)
-		code->made = code->changed;
+		code->ddl_at_keeps = code->ddl_count;
 	if ((risk & (RISK_KEEPS | RISK_REACHES)) != 0)
-		code->named = code->changed;
+		code->ddl_at_reaches = code->ddl_count;
 	if ((risk & (RISK_KEEPS | RISK_REACHES | RISK_FEARED)) != 0)
-		code->reached = code->changed;
+		code->ddl_at_feared = code->ddl_count;
 }
 
 void
-database_code_join(struct database_code *code, struct code_news *news, const char *database)
+database_code_join(struct database_code *code, struct code_registry *registry, const char *database)
 {
 	snprintf(code->database, sizeof(code->database), "%s", database);
-	code->news = news;
+	code->registry = registry;
 	database_code_lock(code);
-	LIST_INSERT_HEAD(&news->all, code, in_news);
+	LIST_INSERT_HEAD(&registry->all, code, in_registry);
 	database_code_unlock(code);
 }
 
 void
 database_code_leave(struct database_code *code)
 {
-	if (code->news == NULL)
+	if (code->registry == NULL)
 		return;
 	database_code_lock(code);
-	LIST_REMOVE(code, in_news);
+	LIST_REMOVE(code, in_registry);
 	database_code_unlock(code);
-	code->news = NULL;
+	code->registry = NULL;
 }
 
 void
@@ -95,15 +96,15 @@ database_code_changed(struct database_code *code, unsigned risk)
 }
 
 void
-code_news_changed(struct code_news *news, const char *database, unsigned risk)
+code_registry_changed(struct code_registry *registry, const char *database, unsigned risk)
 {
 	struct database_code *code;
 
-	pthread_mutex_lock(&news->lock);
-	LIST_FOREACH(code, &news->all, in_news)
+	pthread_mutex_lock(&registry->lock);
+	LIST_FOREACH(code, &registry->all, in_registry)
 		if (database == NULL || strcmp(code->database, database) == 0)
 			note_ddl(code, risk);
-	pthread_mutex_unlock(&news->lock);
+	pthread_mutex_unlock(&registry->lock);
 }
 
 /* --- the store --- */
@@ -113,17 +114,17 @@ struct stored_code {
 	UT_hash_handle hh;
 	uint32_t uses;
 	struct pool *last; /* the pool that used the code last; NULL if that pool has gone */
-	bool is_in_use; /* in code_store.in_use */
+	bool is_watched; /* in code_store.watched */
 	TAILQ_ENTRY(stored_code) link;
 	char key[]; /* two strings: see code_store_get() */
 };
 
 void
-code_store_init(struct code_store *all, uint64_t seed, struct code_news *news)
+code_store_init(struct code_store *all, uint64_t seed, struct code_registry *registry)
 {
 	all->seed = seed;
-	all->news = news;
-	TAILQ_INIT(&all->in_use);
+	all->registry = registry;
+	TAILQ_INIT(&all->watched);
 }
 
 struct database_code *
@@ -137,8 +138,8 @@ code_store_get(struct code_store *all, const void *key, size_t len, const char *
 	if ((c = TABLE_MAKE(all->seed, all->table, key, key, len)) == NULL)
 		return NULL;
 	c->code.harmless = c->key + strlen(c->key) + 1;
-	if (all->news != NULL)
-		database_code_join(&c->code, all->news, database);
+	if (all->registry != NULL)
+		database_code_join(&c->code, all->registry, database);
 	return code_store_ref(&c->code);
 }
 
@@ -152,9 +153,9 @@ code_store_ref(struct database_code *code)
 static void
 leave_list(struct code_store *all, struct stored_code *c)
 {
-	if (c->is_in_use)
-		TAILQ_REMOVE(&all->in_use, c, link);
-	c->is_in_use = false;
+	if (c->is_watched)
+		TAILQ_REMOVE(&all->watched, c, link);
+	c->is_watched = false;
 }
 
 void
@@ -180,10 +181,10 @@ code_store_used(struct code_store *all, struct database_code *code, struct pool 
 
 	code->used_us = now_us;
 	c->last = by;
-	if (c->is_in_use)
+	if (c->is_watched)
 		return;
-	TAILQ_INSERT_TAIL(&all->in_use, c, link);
-	c->is_in_use = true;
+	TAILQ_INSERT_TAIL(&all->watched, c, link);
+	c->is_watched = true;
 }
 
 void
@@ -200,7 +201,7 @@ code_store_tick(struct code_store *all, void (*ask)(struct pool *pool, uint64_t 
 {
 	struct stored_code *c, *next;
 
-	for (c = TAILQ_FIRST(&all->in_use); c != NULL; c = next) {
+	for (c = TAILQ_FIRST(&all->watched); c != NULL; c = next) {
 		next = TAILQ_NEXT(c, link);
 		if (c->code.used_us <= c->code.asked_us && c->code.incoming == NULL)
 			leave_list(all, c);
