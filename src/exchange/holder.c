@@ -128,7 +128,7 @@ holder_root_remedy(const struct pool *pool, uint64_t now_us, char out[FAIL_TEXT_
 	if (blocked == NULL)
 		return out;
 	root = find_process(pool->set, blocked->loan.root_pid, blocked->address);
-	if (root != NULL && pool_is_in_use(root) && !is_blocked(root) &&
+	if (root != NULL && pool_server_is_lent(root) && !is_blocked(root) &&
 	    (pool_use_of(root, &since_us), since_us < blocked->loan.blocked_us))
 		holder_remedy(root, now_us, out, FAIL_TEXT_MAX);
 	else if (root == NULL && now_us - blocked->loan.blocked_us < LATELY_US)
