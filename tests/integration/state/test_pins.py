@@ -6,6 +6,7 @@ import json
 import psycopg
 import pytest
 
+import pairwise
 import rawwire
 from leftovers import extended
 from rawwire import bind, close, execute, one_statement, parse, query, sync
@@ -380,6 +381,57 @@ def test_each_reason_pins_wherever_it_is_not_refused(weir, reason, state):
         assert [row["reasons"] for row in weir.console("SHOW PINS")] == pinned
         assert client.value("SELECT 3") == "3"
     assert state == "allow" or weir.raw(user="postgres").value("SELECT count(*) FROM pg_prepared_statements WHERE from_sql") == "0"
+
+
+# Each two values of two of these meet in a row: words, and of numbers off, least, default and large.
+MANY_SETTINGS = {
+    "pool_mode": ("transaction", "session", "statement"),
+    "session_state": ("track", "pin", "warn", "error", "isolate", "allow"),
+    "begin": ("sent", "deferred"),
+    "compat": ("none", "pgbouncer", "pgbouncer_1_25", "pgbouncer_next"),
+    "max_pipeline": (1, 2, 8),
+    "keep_plans": ("off", "on"),
+    "commit_check": ("off", "on"),
+    "reads": ("primary", "prefer_standby", "marked"),
+    "on_outage": ("fail", "wait", "hold"),
+    "workers": (1, 2, 3),
+    "prepared_statements": (0, 1, 1000),
+    "keepalive": ("off", "on"),
+    "keepalive_idle": ("0s", "1s", "1h"),
+    "pool_pre_ping": ("off", "on"),
+    "pool_lifo": ("off", "on"),
+    "statement_ignore_comments": ("off", "on"),
+    "query_stats": ("off", "sampled", "on"),
+}
+ROWS = pairwise.rows(MANY_SETTINGS)
+
+
+@pytest.mark.parametrize("row", range(len(ROWS)))
+def test_each_reason_pins_or_is_refused_whatever_else_is_set(weir, row):
+    """A session has its server; else error refuses, allow follows nothing, and the others pin. Nobody else finds what was left."""
+    settings = ROWS[row]
+    mode, state = settings["pool_mode"], settings["session_state"]
+    weir.users["postgres"] = "x"
+    weir.start(pool_size=2, max_overflow=0, max_statement_size="1KiB", **settings)
+    for reason, message in REFUSED.items():
+        with weir.raw(user="postgres") as client, weir.raw(user="postgres") as other:
+            client.send(message)
+            assert not rawwire.errors(client.read_until("Z")), reason
+            client.send(query("SELECT 1"))
+            if state == "error" and mode != "session":
+                refused = client.read()
+                assert refused.sqlstate == "0A000" and reason in refused.error["M"]
+            else:
+                assert rawwire.texts(client.read_until("Z")) == [["1"]]
+                assert other.value("SELECT 2") == "2"
+                pinned = mode != "session" and (state != "allow" or reason == "long_statement")
+                assert [row["reasons"] for row in weir.console("SHOW PINS")] == [reason] * pinned
+                assert client.value("SELECT 3") == "3"
+    with weir.raw(user="postgres") as one, weir.raw(user="postgres") as two:
+        for wire in (one, two) if state != "allow" or mode == "session" else ():
+            assert wire.query("SELECT name FROM pg_prepared_statements WHERE from_sql UNION SELECT name FROM pg_cursors WHERE name = 'held' "
+                              "UNION SELECT pg_listening_channels() UNION SELECT to_regclass('pg_temp.kept')::text "
+                              "WHERE to_regclass('pg_temp.kept') IS NOT NULL") == []
 
 
 def test_allow_looks_at_nothing(weir):
