@@ -288,6 +288,12 @@ listener_rest(struct listener *l)
 	timer_stop(&l->pause);
 }
 
+bool
+listener_is_unix(const struct listener *l)
+{
+	return l->s.is_unix;
+}
+
 int
 listener_fd(const struct listener *l)
 {

@@ -47,6 +47,7 @@ void listener_free(struct listener *l); /* removes the Unix socket file that it 
  * case. */
 int listener_begin(struct listener *l, struct fail *why);
 void listener_rest(struct listener *l); /* stops accepting until listener_begin(); the socket stays open */
+bool listener_is_unix(const struct listener *l);
 int listener_fd(const struct listener *l); /* returns a borrowed descriptor, to pass it on */
 /* Stops accepting. The socket's file stays, because another process owns it now. */
 void listener_give_away(struct listener *l);

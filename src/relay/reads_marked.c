@@ -71,7 +71,7 @@ reads_is_for_primary(const char *sql, size_t len)
 bool
 reads_leaves(const struct sql_traits *v)
 {
-	return (v->flags & (SCAN_CURSOR | SCAN_PREPARE | SCAN_LOAD | SCAN_SLOT)) != 0;
+	return (v->flags & (SCAN_CURSOR | SCAN_PREPARE | SCAN_LOAD | SCAN_REPLICATION)) != 0;
 }
 
 /* Like reads_is_for_primary() and reads_leaves(), for SQL that has no traits yet, of which maybe only a part has come.

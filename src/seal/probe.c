@@ -47,6 +47,7 @@ static const struct {
 	{ STATE_LISTEN, "'n', channel, '' FROM pg_catalog.pg_listening_channels() AS channel" },
 	{ STATE_BACKEND, "'b', '', '' WHERE EXISTS (SELECT FROM pg_catalog.pg_replication_slots WHERE temporary "
 			 "AND active_pid" EQ "pg_catalog.pg_backend_pid())" },
+	{ PROBE_ORIGIN, "'b', '', '' WHERE pg_catalog.pg_replication_origin_session_is_setup()" },
 	{ RISK_UNREAD, "'x', n, pg_catalog.current_setting(n, true) FROM (SELECT DISTINCT "
 		       "pg_catalog.lower(coalesce(m[1], m[2]))"
 		       " FROM pg_catalog.pg_proc, pg_catalog.regexp_matches(prosrc,"

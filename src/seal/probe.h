@@ -31,7 +31,7 @@ enum probe_kind {
 	PROBE_STATEMENT = 'p', /* name and text of a statement that SQL PREPARE made */
 	PROBE_CURSOR = 'c', /* a cursor WITH HOLD is open */
 	PROBE_TEMPORARY = 't', /* temporary objects exist */
-	PROBE_SLOT = 'b', /* a temporary replication slot exists */
+	PROBE_REPLICATION = 'b', /* a temporary replication slot exists, or a replication origin is set up */
 	PROBE_OWN = 'o' /* value of a setting that the probe overrides */
 };
 
@@ -42,12 +42,15 @@ struct probe_row {
 	const char *name, *value; /* in the copy of probe_read_row(); value is "" for SQL's NULL */
 };
 
+#define PROBE_ORIGIN (1u << 20) /* beside the parts of enum state_part */
+
 /*
  * Appends the probe for these parts, which must not be 0. They may be parts of STATE_PROBED; STATE_BACKEND, which asks
- * for temporary slots; and RISK_UNREAD, which asks for the custom settings that the database's functions name. names:
- * more custom settings to ask for, with STATE_SETTINGS. startup: the settings to which RESET returns the client, or
- * NULL. With STATE_SETTINGS, the answer begins with two rows PROBE_OWN for each setting that the probe overrides and
- * startup lacks: its value in the session, and its default.
+ * for temporary slots; PROBE_ORIGIN, which asks for the replication origin, and fails if the role has no right to ask;
+ * and RISK_UNREAD, which asks for the custom settings that the database's functions name. names: more custom settings
+ * to ask for, with STATE_SETTINGS. startup: the settings to which RESET returns the client, or NULL. With
+ * STATE_SETTINGS, the answer begins with two rows PROBE_OWN for each setting that the probe overrides and startup
+ * lacks: its value in the session, and its default.
  */
 void probe_put(struct buf *out, unsigned parts, const char *const *names, size_t name_count,
 	       const struct gucs *startup);

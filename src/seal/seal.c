@@ -89,7 +89,7 @@ seal_parts_of(uint32_t flags, unsigned risk)
 		{ SCAN_PREPARE, STATE_PREPARED },
 		{ SCAN_LISTEN, STATE_LISTEN },
 		{ SCAN_SEED, STATE_SEED },
-		{ SCAN_LOAD | SCAN_SLOT, STATE_BACKEND },
+		{ SCAN_LOAD | SCAN_REPLICATION, STATE_BACKEND },
 	};
 	unsigned parts = risk & (STATE_WASHABLE | STATE_BACKEND | WASH_LATE | WASH_POINTS);
 

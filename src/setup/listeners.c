@@ -260,7 +260,8 @@ void
 listeners_close_tcp(struct listeners *l)
 {
 	for (size_t i = 0; i < LISTENERS_MAX; i++) {
-		if (config_listen_is_unix(&l->at[i]))
+		/* The address of a passed socket is not known. */
+		if (l->list[i] == NULL || listener_is_unix(l->list[i]))
 			continue;
 		listener_free(l->list[i]);
 		l->list[i] = NULL;

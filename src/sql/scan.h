@@ -28,8 +28,8 @@ enum scan_flag {
 	SCAN_LISTEN = 1u << 5, /* LISTEN, UNLISTEN, DISCARD */
 	SCAN_CODE = 1u << 6, /* DO, and functions that run SQL given as an argument */
 	SCAN_EXECUTE = 1u << 7, /* EXECUTE of a statement that SQL has prepared */
-	/* may leave something that no SQL removes from the backend: LOAD, CREATE FUNCTION ... LANGUAGE C, replication
-	 * origins, backups, dblink's connections */
+	/* may leave something that no SQL removes from the backend: LOAD, CREATE FUNCTION ... LANGUAGE C, backups,
+	 * dblink's connections */
 	SCAN_LOAD = 1u << 8,
 	SCAN_SEQUENCE = 1u << 9, /* currval(), lastval() */
 	/* CREATE of any kind, SELECT INTO: the new object is temporary if search_path begins with pg_temp */
@@ -49,13 +49,15 @@ enum scan_flag {
 	/* SQL with more names of custom settings than fit, or a set_config() whose setting the text does not show */
 	SCAN_NAMES_LOST = 1u << 14,
 	SCAN_NAME_BOUND = 1u << 23, /* set_config() whose setting's name is a parameter */
-	SCAN_SLOT = 1u << 24 /* makes a replication slot, which may be temporary, or drops a slot */
+	SCAN_SLOT = 1u << 24, /* makes a replication slot, which may be temporary, or drops a slot */
+	SCAN_ORIGIN = 1u << 25 /* sets up or resets the session's replication origin */
 };
-#define SCAN_ALL 0x1ffffffu
+#define SCAN_ALL 0x3ffffffu
+#define SCAN_REPLICATION (SCAN_SLOT | SCAN_ORIGIN) /* DISCARD ALL removes neither */
 /* If any of these flags is set, a probe is needed after the transaction. */
 #define SCAN_PROBED                                                                                                    \
 	(SCAN_SETTING | SCAN_TEMP | SCAN_LOCK | SCAN_CURSOR | SCAN_PREPARE | SCAN_LISTEN | SCAN_CODE | SCAN_EXECUTE |  \
-	 SCAN_FUNCTION | SCAN_SLOT)
+	 SCAN_FUNCTION | SCAN_REPLICATION)
 
 /* Hints: such SQL leaves nothing behind, but matters to features. */
 enum scan_hint {

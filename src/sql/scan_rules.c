@@ -362,7 +362,7 @@ flags_of_name(const char *text, size_t len)
 		{ "pg_create_logical_replication_slot", SCAN_SLOT },
 		{ "pg_create_physical_replication_slot", SCAN_SLOT },
 		{ "pg_drop_replication_slot", SCAN_SLOT },
-		{ "pg_replication_origin_session_setup", SCAN_LOAD },
+		{ "pg_replication_origin_session_", SCAN_ORIGIN },
 		{ "pg_start_backup", SCAN_LOAD },
 		{ "query_to_xml", SCAN_CODE },
 		{ "random", SCAN_SEED },

@@ -20,7 +20,7 @@ static const struct {
 	uint32_t flag;
 	uint8_t row;
 } pinning[] = {
-	{ STATE_SETTINGS, PIN_SESSION_SET, SCAN_SETTING | SCAN_SLOT, PROBE_SETTING },
+	{ STATE_SETTINGS, PIN_SESSION_SET, SCAN_SETTING | SCAN_REPLICATION, PROBE_SETTING },
 	{ STATE_TEMP, PIN_TEMP_TABLE, SCAN_TEMP, PROBE_TEMPORARY },
 	{ STATE_LOCKS, PIN_ADVISORY_LOCK, SCAN_LOCK, PROBE_LOCK },
 	{ STATE_CURSORS, PIN_CURSOR, SCAN_CURSOR, PROBE_CURSOR },
@@ -62,7 +62,9 @@ state_ask(struct exchange *x, unsigned parts)
 	struct client_session *s = x->session;
 	const struct code_answer *code = x->pool->code->answer;
 	const char *names[NAMES_MAX + CODE_NAMES_MAX + 2 * GUCS_MAX];
-	unsigned more = ((srv->loan.settled & SCAN_SLOT) != 0 ? STATE_BACKEND : 0u) | (srv->loan.risk & RISK_UNREAD);
+	unsigned more = ((srv->loan.settled & SCAN_SLOT) != 0 ? STATE_BACKEND : 0u) |
+			((srv->loan.settled & SCAN_ORIGIN) != 0 && !s->is_tainted ? PROBE_ORIGIN : 0u) |
+			(srv->loan.risk & RISK_UNREAD);
 	size_t count = 0;
 	struct buf b = { 0 };
 	int r;
@@ -139,7 +141,7 @@ static void
 finding_judge(const struct exchange *x, struct finding *f, uint8_t kind, const char *name, const char *value)
 {
 	switch (kind) {
-	case PROBE_SLOT:
+	case PROBE_REPLICATION:
 		f->found |= STATE_SETTINGS | STATE_BACKEND;
 		break;
 	case PROBE_SUPERUSERS: /* a setting that only a superuser can make; the user that logged in may be none, and
@@ -317,8 +319,7 @@ state_probe_done(struct server *srv)
 	if ((parts & STATE_PREPARED) != 0)
 		learn_prepared(s);
 	if ((parts & STATE_SETTINGS) != 0 && !s->is_probe_lost && (f->found & STATE_BACKEND) == 0)
-		srv->loan.settled &= ~(
-		    uint32_t)SCAN_SLOT; /* there is no temporary slot: it was not made, is permanent, or was dropped */
+		srv->loan.settled &= ~(uint32_t)SCAN_REPLICATION; /* it was not made, is permanent, or was dropped */
 	for (size_t i = 0; i < PINNING; i++) {
 		if (!(parts & pinning[i].part))
 			continue;

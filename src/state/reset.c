@@ -231,9 +231,9 @@ state_discarded(struct exchange *x)
 		return;
 	}
 	srv->loan.announces_ready = true;
-	srv->loan.settled |= srv->loan.suspected & SCAN_SLOT;
+	srv->loan.settled |= srv->loan.suspected & SCAN_REPLICATION;
 	srv->loan.suspected &= ~(uint32_t)(SCAN_PROBED | SCAN_UNDO);
-	srv->loan.suspected |= srv->loan.settled & SCAN_SLOT; /* DISCARD ALL does not drop the slot */
+	srv->loan.suspected |= srv->loan.settled & SCAN_REPLICATION; /* DISCARD ALL does not drop the slot */
 	x->pins = 0;
 	s->discard = DISCARD_DONE;
 	s->unresolved = 0;

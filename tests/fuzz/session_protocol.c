@@ -473,6 +473,21 @@ string_at(const uint8_t *body, size_t len, size_t *at)
 	return s;
 }
 
+/* Returns true if the signal of a cancel has hit this message: it has failed. */
+static bool
+is_hit(struct fake_conn *c, uint8_t type, const char *body)
+{
+	if (!c->is_signalled || strchr("QPBEF", type) == NULL || (type == 'Q' && strstr(body, "RECURSIVE known(")))
+		return false;
+	c->is_signalled = false;
+	sql_error(c, "57014", "canceling statement due to user request", "");
+	statement_failed(c);
+	c->is_skipping = type != 'Q' && type != 'F';
+	if (!c->is_skipping)
+		end_request(c);
+	return true;
+}
+
 void
 fake_message(struct fake_conn *c, uint8_t type, const uint8_t *body, size_t len)
 {
@@ -510,7 +525,7 @@ fake_message(struct fake_conn *c, uint8_t type, const uint8_t *body, size_t len)
 		}
 		fake_fail_copy(c, "08P01", "unexpected message during COPY from stdin");
 	}
-	if (c->is_skipping && type != 'S')
+	if ((c->is_skipping && type != 'S') || is_hit(c, type, (const char *)body))
 		return;
 	first = string_at(body, len, &at);
 	second = at < len ? (const char *)body + at : "";

@@ -129,6 +129,7 @@ fake_behave(struct fake *f)
 
 	f->login = LOGIN_TRUST;
 	f->code_answer = CODE_TOLD;
+	f->are_cancels_late = false;
 	TAILQ_FOREACH(c, &f->conns, link) {
 		c->is_held = c->is_deaf = false;
 		c->piece = 0;
@@ -294,8 +295,13 @@ startup(struct fake_conn *c, const uint8_t *bytes, size_t len)
 		buf_put_u8(&c->out, 'N');
 	} else if (code == 80877102) {
 		must(said >= 12);
+		if (c->fake->are_cancels_late)
+			return 0;
 		TAILQ_FOREACH(other, &c->fake->conns, link)
 			if (other->is_authenticated && other->pid == wire_u32(bytes + 8)) {
+				other->is_signalled = !other->is_asleep && other->in.len > 0 &&
+						      other->fake->hits_what_begins != NULL &&
+						      other->fake->hits_what_begins(other);
 				fake_wake(other, true);
 				other->is_copy_cancelled = other->is_copying;
 			}
@@ -355,6 +361,7 @@ handle(struct fake_conn *c)
 		buf_take_front(&c->in, used);
 		has_moved = has_moved || used > 0;
 	}
+	c->is_signalled &= c->in.len > 0; /* a signal that comes while nothing runs is ignored */
 	return has_moved;
 }
 

@@ -97,6 +97,7 @@ struct fake_conn {
 	uint64_t commit_lsn; /* of the last one that was committed */
 	bool is_skipping, is_copying, is_copy_simple, is_asleep, is_sleep_simple;
 	bool is_copy_cancelled; /* it will notice at the next data */
+	bool is_signalled; /* a cancel hits what it has got and not done yet, if anything */
 	bool has_lock, was_stale;
 	char sleep_tokens[TOKENS_MAX]; /* of the Query or portal that sleeps, or copies */
 	char *behind; /* owned: statements of a simple Query behind one that sleeps, or copies; NULL: none */
@@ -145,6 +146,9 @@ struct fake {
 	struct buf characters; /* session_state.c: tokens, with the bytes behind each */
 	/* Returns true if pgweir has read all that c has answered; NULL: at once. */
 	bool (*has_read)(const struct fake_conn *c);
+	bool are_cancels_late; /* none is carried out */
+	/* Returns true if a cancel hits more than what sleeps or copies; NULL: none does. */
+	bool (*hits_what_begins)(const struct fake_conn *c);
 	/* Returns true if pgweir knew of all code when it lent c; NULL: it did. */
 	bool (*is_code_known)(const struct fake_conn *c);
 	/* Each notification, in the order of commits; NULL: nobody wants to know. */

@@ -60,7 +60,7 @@ struct sim_client {
 
 /* What may happen in a run. In 256ths of all steps, unless it says otherwise. */
 struct sim_profile {
-	char options[320]; /* words of session_world.c */
+	char options[400]; /* words of session_world.c */
 	unsigned clients, workers;
 	unsigned leaving, cancelling, losing, unnaming, jumping, reloading, pausing, stalling, reconnecting;
 	unsigned pipeline; /* requests at once */
@@ -73,6 +73,7 @@ struct sim_profile {
 	bool is_wide; /* answers have many rows, and servers are lost often */
 	bool has_transfers; /* all use one pool, which has shards, and code whose plans are kept, under many settings */
 	bool is_allowing; /* session_state = allow: sessions cross on purpose, so clients have none */
+	bool is_asking; /* what pgweir asks for itself is answered late, and cancelled */
 	bool is_code_late; /* ... that another program makes in the course of the run */
 	uint64_t left_out[2]; /* bits: what clients never send in this run, so that the rest comes more often */
 };

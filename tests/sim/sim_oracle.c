@@ -222,6 +222,18 @@ oracle_is_answered(struct sim_client *c)
 static void
 sqlstate_of(const uint8_t *body, size_t len, char out[static 6])
 {
+	static const struct {
+		char text[60], state[6]; /* with compat = pgbouncer: its words for what has another state without */
+	} theirs[] = {
+		{ "no more connections allowed (max_client_conn)", "53300" },
+		{ "query_timeout", "57014" },
+		{ "query timeout", "57014" },
+		{ "query_wait_timeout", "53300" },
+		{ "transaction timeout", "25P04" },
+		{ "idle transaction timeout", "25P03" },
+		{ "client_idle_timeout", "57P05" },
+		{ "transaction blocks not allowed in statement pooling mode", "0A000" },
+	};
 	const uint8_t *at = body, *end = body + len;
 
 	memset(out, 0, 6);
@@ -230,6 +242,10 @@ sqlstate_of(const uint8_t *body, size_t len, char out[static 6])
 
 		if (*at == 'C' && n == 6)
 			memcpy(out, at + 1, 5);
+		for (size_t i = 0; *at == 'M' && strcmp(out, "08P01") == 0 && i < sizeof(theirs) / sizeof(theirs[0]);
+		     i++)
+			if (strcmp((const char *)at + 1, theirs[i].text) == 0)
+				memcpy(out, theirs[i].state, 6);
 		at += n + 1;
 	}
 }
@@ -249,12 +265,21 @@ has_word(const struct sim_client *c, const char *word)
 }
 
 static bool is_late(const struct sim_client *c, const char *state);
+static bool may_refuse(const struct sim_client *c, const char *state);
+
+/* With compat = pgbouncer clients that wait are disconnected if PostgreSQL can't be had. */
+static bool
+is_compatible(const struct sim_client *c)
+{
+	return has_word(c, "bouncer") || has_word(c, "earlier");
+}
 
 /* Its server was lost, or pgweir gave it up as its request or transaction took too long. */
 static bool
 may_have_lost(const struct sim_client *c)
 {
-	return c->is_excused || sim_has_just_lost(c->sim) || is_late(c, "25P04") || is_late(c, "57014");
+	return c->is_excused || c->sim->profile.is_asking || sim_has_just_lost(c->sim) || is_late(c, "25P04") ||
+	       is_late(c, "57014");
 }
 
 /* Each with the reason that it must have. */
@@ -265,7 +290,7 @@ may_end(struct sim_client *c, const char *state)
 
 	for (size_t i = 0; i < sizeof(losses) / sizeof(losses[0]); i++)
 		if (strcmp(state, losses[i]) == 0)
-			return c->is_excused;
+			return c->is_excused || c->sim->profile.is_asking || (is_compatible(c) && may_refuse(c, state));
 	if (strcmp(state, "0A000") == 0) /* its session would keep a server, or its transaction would */
 		return has_word(c, "error") || has_word(c, "statement");
 	return may_have_lost(c) && has_word(c, "checked") &&
@@ -307,7 +332,7 @@ static bool
 is_held(const struct sim_client *c)
 {
 	/* A pause is no outage, and a LISTEN that finds no listener is refused in any case. */
-	if (c->sim->profile.pausing > 0 || c->sim->profile.has_listen)
+	if (c->sim->profile.pausing > 0 || c->sim->profile.has_listen || c->sim->profile.is_asking)
 		return false;
 	return (has_word(c, "hold") && sim_now() - c->asked_us < 10 * US_PER_S) ||
 	       (has_word(c, "wait") && !has_word(c, "impatient") && sim_now() - c->asked_us < 30 * US_PER_S);
@@ -595,9 +620,10 @@ is_late_at_all(const struct sim_client *c)
 void
 oracle_gone(struct sim_client *c)
 {
-	bool may = c->is_ending || c->is_excused ||
+	bool may = c->is_ending || c->is_excused || c->sim->profile.is_asking ||
 		   may_end(c, "0A000") || /* told behind what it still sends, and so perhaps lost */
-		   (c->alone == NULL && (has_word(c, "few") || may_refuse(c, "08001"))) || is_late_at_all(c);
+		   may_end(c, "08001") || (c->alone == NULL && (has_word(c, "few") || may_refuse(c, "08001"))) ||
+		   is_late_at_all(c);
 
 	if (!may)
 		sim_fail("client %c was disconnected", c->f->letter);
@@ -764,7 +790,7 @@ login_message(struct sim_client *c, uint8_t type, const uint8_t *body, size_t le
 	if (type != 'E')
 		return;
 	sqlstate_of(body, len, state);
-	if (strcmp(state, "53300") == 0 && has_word(c, "few"))
+	if ((strcmp(state, "53300") == 0 && has_word(c, "few")) || c->sim->profile.is_asking)
 		c->is_ending = true;
 	else if (may_end(c, state) || may_refuse(c, state) ||
 		 (strcmp(state, "57P03") == 0 &&

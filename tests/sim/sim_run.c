@@ -284,6 +284,8 @@ step_server(struct sim *s)
 	struct fake_conn *c;
 
 	fake_accept(f);
+	if (f->are_cancels_late && sim_chance(s, 20))
+		f->are_cancels_late = false;
 	c = fake_find(f, sim_draw(s));
 	if (c == NULL)
 		return;
@@ -294,7 +296,8 @@ step_server(struct sim *s)
 	if (sim_crash_at_commit(s, c))
 		return;
 	sim_see_code(s);
-	if (sim_chance(s, s->profile.stalling))
+	if (sim_chance(s, s->profile.stalling) ||
+	    (f->are_cancels_late && sim_chance(s, 60))) /* one may hit what begins */
 		c->is_held = true;
 	else if (c->is_held && sim_chance(s, 60))
 		c->is_held = false;
@@ -302,6 +305,24 @@ step_server(struct sim *s)
 }
 
 /* --- rare things --- */
+
+/* What pgweir has asked for itself is not answered while the time passes, nor its cancel carried out, perhaps. */
+static void
+delay_own(struct sim *s)
+{
+	struct fake_conn *c;
+	uint64_t since_us;
+
+	s->world.fake.are_cancels_late = sim_chance(s, 128);
+	TAILQ_FOREACH(c, &s->world.fake.conns, link) {
+		struct server *srv = sim_find_server(s, c->pid);
+
+		if (srv != NULL && ledger_owes_us(&srv->ledger, &since_us) && c->in.len == 0 && sim_chance(s, 200)) {
+			sim_trace('s', c->pid, "owes pgweir an answer for long", 0, 0);
+			c->is_held = true;
+		}
+	}
+}
 
 static void
 jump(struct sim *s)
@@ -314,6 +335,11 @@ jump(struct sim *s)
 							 : sim_below(s, 5)];
 	const struct fake_conn *c;
 
+	if (s->profile.is_asking) {
+		delay_own(s);
+		us = (2600 + sim_below(s, 2200)) *
+		     US_PER_MS; /* it cancels a probe after 2.5 s, and ends a server after 5 s */
+	}
 	sim_trace('t', 0, "passes", us, 0);
 	/* PostgreSQL answers meanwhile, but for connections that are held: they may be given up. */
 	TAILQ_FOREACH(c, &s->world.fake.conns, link)
@@ -444,6 +470,8 @@ check_limits(struct sim *s)
 {
 	unsigned allowed = 0, clients = 0, fates = 0, servers = count_servers(s);
 	bool is_ample = strstr(s->profile.options, "ample") != NULL; /* behind a reload, too */
+	bool is_reading =
+	    strstr(s->profile.options, "marked") != NULL || strstr(s->profile.options, "preferring") != NULL;
 
 	for (const struct worker *k = s->world.weir->main_worker; k != NULL; k = k->next) {
 		clients += k->clients.client_count;
@@ -455,7 +483,8 @@ check_limits(struct sim *s)
 		}
 	}
 	allowed += s->profile.has_listen ? clients + 3 : 0; /* listeners */
-	if (strstr(s->profile.options, "capped") != NULL && !s->profile.has_listen && allowed > 1)
+	allowed += is_reading ? 1 : 0; /* pgweir's own, which asks the host */
+	if (strstr(s->profile.options, "capped") != NULL && !s->profile.has_listen && !is_reading && allowed > 1)
 		allowed = 1;
 	if (servers > allowed + fates)
 		sim_fail("%u connections to PostgreSQL, not %u", servers, allowed + fates);
@@ -711,6 +740,17 @@ is_code_known(const struct fake_conn *c)
 	       pool->code->full_answer_us < srv->loan.lent_us;
 }
 
+/* Returns true if the cancel that hits c now is of a request of pgweir's own. */
+static bool
+is_own_cancel(const struct fake_conn *c)
+{
+	const struct sim *s = (const struct sim *)((const char *)c->fake - offsetof(struct sim, world.fake));
+	const struct server *srv = sim_find_server(s, c->pid);
+
+	sim_trace('s', c->pid, "is cancelled while something begins", srv != NULL && srv->own_cancel_us != 0, 0);
+	return srv == NULL || srv->own_cancel_us != 0;
+}
+
 /* Draws nothing of the run's: one with one worker is the run that it would be if there never were more. */
 static void
 choose_workers(struct sim *s)
@@ -788,6 +828,22 @@ choose_pipeline(struct sim *s)
 		strcat(s->profile.options, (drawn & 2) == 0 ? " deeply" : " sharing");
 }
 
+/*
+ * In a few runs pgweir's own questions are answered late, and cancelled while clients' requests begin. Draws nothing of
+ * the run's, as above.
+ */
+static void
+choose_asking(struct sim *s)
+{
+	uint64_t drawn = (s->seed + 1) * 0xda942042e4dd58b5u >> 40;
+
+	if (drawn % 12 != 0 || s->profile.makes_code || s->profile.is_code_late)
+		return;
+	s->profile.is_asking = true;
+	s->profile.jumping = 6;
+	s->profile.cancelling = 0;
+}
+
 /* Draws nothing of the run's, as above: half of the runs keep what is sent unnamed. */
 static void
 choose_keeping(struct sim *s)
@@ -824,24 +880,29 @@ choose_transfer(struct sim *s)
 }
 
 /*
- * A quarter of the runs has another pool_mode or session_state than the rest. Draws nothing of the run's: the others
- * stay what they were.
+ * A quarter of the runs has another pool_mode, session_state, compat or reads than the rest: two of these. Draws
+ * nothing of the run's: the others stay what they were.
  */
 static void
 choose_session(struct sim *s)
 {
-	static const char *const ways[] = { "pin", "warn", "error", "error", "session ample", "statement", "allow" };
+	static const char *const ways[][4] = { { "pin", "warn", "error", "allow" },
+					       { "session ample", "statement", "session ample", "statement" },
+					       { "bouncer", "earlier", "bouncer", "earlier" },
+					       { "marked", "preferring", "marked", "preferring" } };
 	uint64_t random = (s->seed + 1) * 0x9e6c63d0876a9a49u;
-	const char *way;
+	uint32_t first, second;
 
 	for (int i = 0; i < 4; i++)
 		draw_number(&random);
 	if (!draw_chance(&random, 64, 256))
 		return;
-	way = ways[draw_below(&random, sizeof(ways) / sizeof(ways[0]))];
+	first = draw_below(&random, 4);
+	second = (first + 1 + draw_below(&random, 3)) % 4;
 	snprintf(s->profile.options + strlen(s->profile.options),
-		 sizeof(s->profile.options) - strlen(s->profile.options), " %s", way);
-	if (strcmp(way, "allow") == 0)
+		 sizeof(s->profile.options) - strlen(s->profile.options), " %s %s", ways[first][draw_below(&random, 4)],
+		 ways[second][draw_below(&random, 4)]);
+	if (strstr(s->profile.options, "allow") != NULL)
 		sim_allow_sessions(s);
 }
 
@@ -866,6 +927,7 @@ begin(struct sim *s, uint64_t seed)
 	choose_pipeline(s);
 	choose_begin(s);
 	choose_keeping(s);
+	choose_asking(s);
 	choose_session(s);
 	world_init(&s->world, s->profile.options, s->profile.workers);
 	if (s->profile.is_code_late) {
@@ -874,6 +936,7 @@ begin(struct sim *s, uint64_t seed)
 	}
 	s->world.fake.tells_transfer =
 	    strstr(s->profile.options, "sharing") != NULL || strstr(s->profile.options, "deeply") != NULL;
+	s->world.fake.hits_what_begins = s->profile.is_asking ? is_own_cancel : NULL;
 	s->world.fake.on_message = on_server_message;
 	s->world.fake.on_notify = on_notify;
 	s->world.fake.sent_max = SIZE_MAX; /* as of each client's mirror */

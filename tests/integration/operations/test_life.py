@@ -54,6 +54,30 @@ def test_sigterm_lets_transactions_finish_and_tells_the_idle(weir):
     assert weir.wait_exit(5) == 0
 
 
+def test_the_console_is_had_by_a_passed_unix_socket_while_draining(weir):
+    """As by one that pgweir has opened."""
+    with socket.create_server((weir.host, 0)) as tcp, socket.socket(socket.AF_UNIX) as unix:
+        weir.port = tcp.getsockname()[1]
+        path = str(weir.directory / f".s.PGSQL.{weir.port}")
+        unix.bind(path)
+        unix.listen()
+        weir.configure(shutdown_timeout="20s")
+        weir.write_config()
+        fds = [tcp.fileno(), unix.fileno()]
+        binary, weir.binary = weir.binary, "/bin/bash"
+        weir.launch(["-c", f'LISTEN_PID=$$ LISTEN_FDS=2 exec "$0" "$1" 3<&{fds[0]} 4<&{fds[1]}', str(binary), str(weir.ini)], pass_fds=fds)
+        weir.binary = binary
+    busy = weir.raw()
+    busy.query(BEGIN_NOW)
+    weir.signal(signal.SIGTERM)
+    wait_until(lambda: weir.http("/readyz").status == 503)
+    with Wire(path) as console:
+        console.login("admin", "pgweir", weir.users.get("admin"))
+        assert console.query("SHOW VERSION")
+    busy.query("COMMIT")
+    assert weir.wait_exit(5) == 0
+
+
 def test_while_draining_nobody_new_gets_in_and_readyz_says_so(weir):
     busy = weir.start(pool_size=3, shutdown_timeout="20s").raw()
     busy.query(BEGIN_NOW)

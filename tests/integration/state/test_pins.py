@@ -6,6 +6,7 @@ import json
 import psycopg
 import pytest
 
+import pairwise
 import rawwire
 from leftovers import extended
 from rawwire import bind, close, execute, one_statement, parse, query, sync
@@ -150,17 +151,32 @@ def test_what_sql_prepares_pins_until_the_last_is_gone(weir, how):
 
 
 SLOT = "pg_create_physical_replication_slot('kept', true, true)"
-NO_SLOT = {                         # SQL that names such a function, and leaves no temporary slot
+ORIGIN = "pg_replication_origin_session_setup('kept')"
+NO_SLOT = {                         # SQL that names such a function, and leaves no temporary slot, or no origin
     "CASE": [f"SELECT CASE WHEN false THEN (SELECT 1 FROM {SLOT}) END"],
     "no row": [f"SELECT {SLOT} WHERE false"],
     "EXPLAIN": [f"EXPLAIN SELECT {SLOT}"],
     "permanent": ["SELECT pg_create_physical_replication_slot('lasting')", "SELECT pg_drop_replication_slot('lasting')"],
     "dropped": [f"SELECT {SLOT}; SELECT pg_drop_replication_slot('kept')"],
     "dropped later": ["BEGIN", f"SELECT {SLOT}", "SELECT pg_drop_replication_slot('kept')", "COMMIT"],
+    "an origin in CASE": [f"SELECT CASE WHEN false THEN (SELECT 1 FROM {ORIGIN}) END"],
+    "an origin of no row": [f"SELECT {ORIGIN} WHERE false"],
+    "EXPLAIN of an origin": [f"EXPLAIN SELECT {ORIGIN}"],
+    "an origin that is reset": [f"SELECT {ORIGIN}", "SELECT pg_replication_origin_session_reset()"],
+    "an origin that is reset at once": [f"BEGIN; SELECT {ORIGIN}; SELECT pg_replication_origin_session_reset(); ROLLBACK"],
 }
 
 
+@pytest.fixture
+def origin(postgres):
+    postgres.query("SELECT pg_replication_origin_create('kept')", dbname="app")
+    yield
+    wait_until(lambda: not postgres.value("SELECT count(*) FROM pg_replication_slots WHERE slot_name = 'kept'"))
+    postgres.query("SELECT pg_replication_origin_drop('kept')", dbname="app")
+
+
 @pytest.mark.parametrize("how", NO_SLOT)
+@pytest.mark.usefixtures("origin")
 def test_a_slot_that_is_not_there_does_not_pin(weir, how):
     """Nor does it cost a connection."""
     weir.users["postgres"] = "x"
@@ -196,6 +212,33 @@ def test_a_temporary_slot_pins_until_it_is_gone(weir):
         wire.query("BEGIN", f"SELECT {SLOT}")
         assert slots() == 1
     wait_until(lambda: slots() == 0, what="the slot to go with its client, which was in a transaction")
+
+
+@pytest.mark.usefixtures("origin")
+def test_a_replication_origin_pins_until_it_is_reset(weir):
+    """And for good where the role may set one up, but not ask for it."""
+    weir.users["postgres"] = "x"
+    weir.start(pool_size=2, max_overflow=0)
+    with weir.raw(user="postgres") as wire, weir.raw(user="postgres") as other:
+        pid = wire.value("SELECT pg_backend_pid()")
+        for end in "SELECT pg_replication_origin_session_reset()", "DO $$ BEGIN PERFORM pg_replication_origin_session_reset(); END $$":
+            wire.query("BEGIN", f"SELECT {ORIGIN}", "ROLLBACK")
+            pid = wire.value("SELECT pg_backend_pid()")
+            for sql in "SELECT 1", "SET work_mem = '5MB'", "RESET ALL", "DISCARD ALL", "SELECT pg_replication_origin_session_progress(true)":
+                wire.query(sql)
+                other.query("SELECT 1")
+                wait_until(lambda: [row["reasons"] for row in weir.console("SHOW PINS")] == ["session_set"], what="the pin")
+            assert wire.query("SELECT pg_backend_pid(), pg_replication_origin_session_is_setup()") == [[pid, "t"]]
+            wire.query(end)
+            wait_until(lambda: weir.console("SHOW PINS") == [], what="the pin to go")
+        wire.query(f"SELECT {ORIGIN}")
+        pid = wire.value("SELECT pg_backend_pid()")
+        wire.query("CREATE ROLE blind IN ROLE pg_monitor; SET ROLE blind")
+        assert [row["reasons"] for row in weir.console("SHOW PINS")] == ["session_set"]
+        assert wire.value("SELECT pg_backend_pid()") == pid
+        wire.query("RESET ROLE; DROP ROLE blind")
+    with weir.raw(user="postgres") as wire:
+        assert wire.query("SELECT pg_backend_pid() WHERE pg_replication_origin_session_is_setup()") == []
 
 
 def test_what_sql_has_prepared_is_gone_with_its_client(weir):
@@ -338,6 +381,57 @@ def test_each_reason_pins_wherever_it_is_not_refused(weir, reason, state):
         assert [row["reasons"] for row in weir.console("SHOW PINS")] == pinned
         assert client.value("SELECT 3") == "3"
     assert state == "allow" or weir.raw(user="postgres").value("SELECT count(*) FROM pg_prepared_statements WHERE from_sql") == "0"
+
+
+# Each two values of two of these meet in a row: words, and of numbers off, least, default and large.
+MANY_SETTINGS = {
+    "pool_mode": ("transaction", "session", "statement"),
+    "session_state": ("track", "pin", "warn", "error", "isolate", "allow"),
+    "begin": ("sent", "deferred"),
+    "compat": ("none", "pgbouncer", "pgbouncer_1_25", "pgbouncer_next"),
+    "max_pipeline": (1, 2, 8),
+    "keep_plans": ("off", "on"),
+    "commit_check": ("off", "on"),
+    "reads": ("primary", "prefer_standby", "marked"),
+    "on_outage": ("fail", "wait", "hold"),
+    "workers": (1, 2, 3),
+    "prepared_statements": (0, 1, 1000),
+    "keepalive": ("off", "on"),
+    "keepalive_idle": ("0s", "1s", "1h"),
+    "pool_pre_ping": ("off", "on"),
+    "pool_lifo": ("off", "on"),
+    "statement_ignore_comments": ("off", "on"),
+    "query_stats": ("off", "sampled", "on"),
+}
+ROWS = pairwise.rows(MANY_SETTINGS)
+
+
+@pytest.mark.parametrize("row", range(len(ROWS)))
+def test_each_reason_pins_or_is_refused_whatever_else_is_set(weir, row):
+    """A session has its server; else error refuses, allow follows nothing, and the others pin. Nobody else finds what was left."""
+    settings = ROWS[row]
+    mode, state = settings["pool_mode"], settings["session_state"]
+    weir.users["postgres"] = "x"
+    weir.start(pool_size=2, max_overflow=0, max_statement_size="1KiB", **settings)
+    for reason, message in REFUSED.items():
+        with weir.raw(user="postgres") as client, weir.raw(user="postgres") as other:
+            client.send(message)
+            assert not rawwire.errors(client.read_until("Z")), reason
+            client.send(query("SELECT 1"))
+            if state == "error" and mode != "session":
+                refused = client.read()
+                assert refused.sqlstate == "0A000" and reason in refused.error["M"]
+            else:
+                assert rawwire.texts(client.read_until("Z")) == [["1"]]
+                assert other.value("SELECT 2") == "2"
+                pinned = mode != "session" and (state != "allow" or reason == "long_statement")
+                assert [row["reasons"] for row in weir.console("SHOW PINS")] == [reason] * pinned
+                assert client.value("SELECT 3") == "3"
+    with weir.raw(user="postgres") as one, weir.raw(user="postgres") as two:
+        for wire in (one, two) if state != "allow" or mode == "session" else ():
+            assert wire.query("SELECT name FROM pg_prepared_statements WHERE from_sql UNION SELECT name FROM pg_cursors WHERE name = 'held' "
+                              "UNION SELECT pg_listening_channels() UNION SELECT to_regclass('pg_temp.kept')::text "
+                              "WHERE to_regclass('pg_temp.kept') IS NOT NULL") == []
 
 
 def test_allow_looks_at_nothing(weir):

@@ -1,6 +1,6 @@
 """Random sessions through few servers: what each client is told equals what PostgreSQL tells it alone.
 
-PGWEIR_TALK_SEEDS     which seeds: "7" or "1-50"        (default: a few)
+PGWEIR_TALK_SEEDS     which seeds: "7" or "1-50"        (default: each pair of settings in one of them)
 PGWEIR_TALK_STEPS     turns of each client             (default: 200)
 PGWEIR_TALK_CLIENTS   2 to 6                           (default: 4)
 PGWEIR_TALK_WITHOUT   kinds of turns to leave out: names of the methods of sessiontalk.SessionTalk, with commas between;
@@ -9,10 +9,10 @@ PGWEIR_TALK_SHRINK    1: a story that fails is made as short as it still fails
 """
 
 import os
-import random
 
 import pytest
 
+import pairwise
 from sessionreplay import Story
 from sessiontalk import BOSS
 
@@ -21,34 +21,37 @@ POOLS = (
     {"pool_size": 2, "max_overflow": 6, "overflow_linger": "0s"},
     {"pool_size": 1, "max_overflow": 7, "overflow_linger": "1s"},
     {"pool_size": 6, "max_overflow": 2, "pool_lifo": False},
-    {"pool_size": 3, "max_overflow": 5, "overflow_linger": "0s", "prepared_statements": 3},
+    {"pool_size": 3, "max_overflow": 5, "overflow_linger": "0s"},
 )
 
 
-# What a client is told depends on none of these; error refuses, and allow crosses on purpose (test_pins.py).
+# What a client is told depends on none of these; error refuses, allow crosses on purpose (test_pins.py), and with
+# prepared_statements = 0 names are the server's.
 SETTINGS = {
     "session_state": ("track", "pin", "warn", "isolate"),
     "begin": ("sent", "deferred"),
+    "compat": ("none", "pgbouncer", "pgbouncer_1_25"),
     "max_pipeline": (1, 2, 4, 8),
+    "keep_plans": ("off", "on"),
     "commit_check": ("off", "on"),
+    "reads": ("primary", "prefer_standby", "marked"),
     "on_outage": ("fail", "wait", "hold"),
     "workers": (1, 2, 3),
-    "prepared_statements": (0, 1, 3, 1000),
+    "prepared_statements": (1, 3, 1000),
     "keepalive": ("off", "on"),
     "keepalive_idle": ("0s", "1s", "1h"),
     "statement_ignore_comments": ("off", "on"),
 }
+ROWS = pairwise.rows(SETTINGS)
 
 
 def settings_of(seed):
-    """A pool of POOLS, and about half of SETTINGS with a value of each; drawn by a generator of their own."""
-    rng = random.Random(f"settings {seed}")
-    drawn = {name: rng.choice(values) for name, values in SETTINGS.items() if rng.random() < 0.6}
-    return {**drawn, **POOLS[seed % len(POOLS)]}
+    """A pool of POOLS, and a row: each two values of SETTINGS meet in some seed of as many as there are rows."""
+    return {**ROWS[seed % len(ROWS)], **POOLS[seed % len(POOLS)]}
 
 
 def seeds():
-    first, _, last = os.environ.get("PGWEIR_TALK_SEEDS", "1-6").partition("-")
+    first, _, last = os.environ.get("PGWEIR_TALK_SEEDS", f"1-{len(ROWS)}").partition("-")
     return range(int(first), int(last or first) + 1)
 
 
