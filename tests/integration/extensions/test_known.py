@@ -93,7 +93,7 @@ ORDINARY = {                        # what is made, and two statements
     "prefix": (T.format("prefix_range", "'123'"), "SELECT v FROM t WHERE v @> '1234'", "SELECT length(v) FROM t"),
     "prioritize": ("", "SELECT get_backend_priority(pg_backend_pid())", "SELECT 1"),
     "q3c": ("CREATE TABLE t (ra float8, dec float8)", "SELECT q3c_dist(1, 2, 3, 4)", "SELECT * FROM t WHERE q3c_radial_query(ra, dec, 1, 2, 3)"),
-    "refint": ("CREATE TABLE p (v int PRIMARY KEY); INSERT INTO p VALUES (1); " + TRIGGER.format("check_primary_key('v', 'p', 'v')"),
+    "refint": ("CREATE TABLE p (v int PRIMARY KEY); INSERT INTO p VALUES (1); " + TRIGGER.format("check_primary_key('v', 'p', 'v')").replace("BEFORE", "AFTER"),
                "INSERT INTO t VALUES (1)", "SELECT v FROM t"),
     "rum": (T.format("tsvector", "'a b'") + "; CREATE INDEX ON t USING rum (v rum_tsvector_ops)", "SELECT v FROM t WHERE v @@ 'a' ORDER BY v <=> 'a'::tsquery",
             "INSERT INTO t VALUES ('c')"),
@@ -359,7 +359,7 @@ GIVEN = {                           # another name, and who uses it; what was th
     "a view": (f"CREATE VIEW later AS SELECT {SET}", "SELECT * FROM later"),
     "a default": (f"CREATE TABLE t (v int, w int DEFAULT {SET})", "INSERT INTO t VALUES (1)"),
     "a check": (f"CREATE DOMAIN later AS int CHECK ({SET} > 0 AND VALUE > 0)", "SELECT 1::later"),
-    "an index": (BODY.format("sql", f"'SELECT {SET}'").replace("later() RETURNS int", "later(i int) RETURNS int IMMUTABLE") +
+    "an index": (BODY.format("sql", f"'SELECT public.{SET}'").replace("later() RETURNS int", "later(i int) RETURNS int IMMUTABLE") +
                  " ;; CREATE TABLE t (v int) ;; CREATE INDEX ON t (later(v))", "INSERT INTO t VALUES (1)"),
     "an operator": ("CREATE OPERATOR ## (FUNCTION = hll_set_max_sparse, RIGHTARG = int)", "SELECT ## 7"),
     "an aggregate": (f"CREATE FUNCTION later(i int, j int) RETURNS int LANGUAGE sql AS 'SELECT {SET}' ;; "
