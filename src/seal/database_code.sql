@@ -30,13 +30,15 @@
 --   makes them risks of writing (triggers, defaults, keys); a, of bodies that write or do DDL, makes risks of writing
 --   count always; r drops risks of writing. class: as in pg_depend, or 0 the whole database, 1 a name in bodies and in
 --   triggers' arguments, 2 opaque SQL (CREATE SERVER runs a validator that it does not name), 3 any table, 3466 with
---   oid 0 DDL.
+--   oid 0 DDL. A cast is used where its source is, if that is a type of the database; else where its target is.
+--   C that inserts into tables (inserts in extensions.tsv: parts = 0) uses any table.
 -- - base: where risks begin. VOLATILE functions have a risk of their own (RISK_EFFECTS), which is passed on like
 --   others; words in bodies show effects of PostgreSQL's own functions.
 --   LOAD counts where a statement may begin, and anywhere in a body that could run text, if a string follows, the end
---   of one, an escape, or something that stands for a string.
+--   of one, an escape, or something that stands for a string. A question mark does so only at the end of a statement.
 --   FOR UPDATE: PostgreSQL refuses it in functions that are not VOLATILE, except in those that are inlined: STABLE
 --   functions in SQL that return a set.
+--   Arguments of triggers are SQL only for such C, as in pgq's 'when=...'.
 --   An extension or a language that a body makes (32768, RISK_KEEPS) may be gone again afterwards, while what it has
 --   left stays. A language counts where it is named (DO LANGUAGE), even if its handler is known.
 --   C of unknown extensions may keep something, whatever volatility it declares. If VOLATILE, this counts for all that
@@ -220,7 +222,7 @@ base(class, oid, w, parts, reason) AS (
 	WHERE strpos(src, 'load') > 0
 		AND src ~ concat(
 			CASE WHEN src !~ $r$\m(execute|create|do)\M$r$ THEN $r$(^|;|>>|\*/|--[^\n]*|\m(begin|then|else|loop)\M)\s*$r$ END,
-			$r$\mload\s*([eu]?&?'|[$%"\\@#{<:?~]|--|/\*)$r$
+			$r$\mload\s*([eu]?&?'|[$%"\\@#{<:~]|\?\s*([^\sa-z]|$)|--|/\*)$r$
 		)
 	UNION ALL SELECT 1255, oid, false, 32768, 'CREATE EXTENSION'
 	FROM fun
@@ -262,6 +264,9 @@ base(class, oid, w, parts, reason) AS (
 	FROM pg_aggregate JOIN own o ON o.oid IN (aggtransfn, aggfinalfn, aggcombinefn, aggmtransfn, aggminvtransfn, aggmfinalfn)
 	UNION ALL SELECT 2617, o.oid, false, parts, proname FROM pg_operator o JOIN own w ON w.oid = oprcode
 	UNION ALL SELECT 2605, c.oid, false, parts, proname FROM pg_cast c JOIN own w ON w.oid = castfunc
+	UNION ALL SELECT 1259, tgrelid, true, anything, 'arguments of trigger ' || tgname
+	FROM pg_trigger JOIN leaving l ON l.oid = tgfoid, remote
+	WHERE l.parts = 0 AND strpos(encode(tgargs, 'escape'), '=') > 0
 	UNION ALL SELECT 2612, oid, false, 256, 'language ' || lanname
 	FROM pg_language l
 	WHERE oid >= 16384 AND NOT EXISTS (SELECT FROM thing t WHERE t.kind = 'language' AND t.oid = l.oid)
@@ -308,7 +313,7 @@ edge(ac, ao, class, oid, mode) AS (
 			AND f.deptype = 'e'
 		UNION ALL SELECT 2617, oid, 1247, t, 'p' FROM pg_operator, unnest(ARRAY[oprleft, oprright]) AS t WHERE t >= 16384
 		UNION ALL SELECT 2617, o, 2617, oid, 'p' FROM pg_operator, unnest(ARRAY[oprcom, oprnegate]) AS o
-		UNION ALL SELECT 2605, oid, 1247, t, 'p' FROM pg_cast, unnest(ARRAY[castsource, casttarget]) AS t WHERE t >= 16384
+		UNION ALL SELECT 2605, oid, 1247, t, 'p' FROM pg_cast, greatest(castsource, CASE WHEN castsource < 16384 THEN casttarget END) AS t WHERE t >= 16384
 		UNION ALL SELECT 2605, oid, 0, 0, 'p' FROM pg_cast WHERE castsource < 16384 AND casttarget < 16384
 		UNION ALL SELECT 2616, oid, 0, 0, 'p' FROM pg_opclass WHERE opcintype < 16384 AND opcdefault
 		UNION ALL SELECT 2753, amopfamily, 2617, amopopr, 'p' FROM pg_amop WHERE oid >= 16384
@@ -322,7 +327,7 @@ edge(ac, ao, class, oid, mode) AS (
 		UNION ALL SELECT 1255, evtfoid, 3466, 0, 'p' FROM pg_event_trigger
 		UNION ALL SELECT 2601, oid, 3466, 0, 'p' FROM pg_am
 		UNION ALL SELECT 1259, oid, 3, 0, 'p' FROM pg_class WHERE relkind = ANY ('{r,v,f,p}') AND relpersistence <> 't'
-		UNION ALL SELECT 3, 0, 1255, oid, 'a' FROM inserter
+		UNION ALL SELECT 3, 0, 1255, oid, 'a' FROM (TABLE inserter UNION ALL SELECT oid FROM leaving WHERE parts = 0) AS i
 		UNION ALL SELECT 3466, 0, 1255, oid, 'a'
 		FROM word
 		WHERE word = ANY ('{create,alter,drop,grant,revoke,comment,refresh,security,import,reindex}') OR word = 'into' AND lanname = 'sql'

@@ -2,7 +2,7 @@
 BEGIN {
 	FS = "\t"
 	n = split("settings 1 temporary_objects 2 advisory_locks 4 cursors 8 prepared_statements 16 listen 32 sequences 64 random_seed 128 " \
-		"remote_sessions 512 text 2303 backend 256 points 67108864 named 32768 wanted 134217728 undoes 268435456", words, " ")
+		"remote_sessions 512 text 2303 backend 256 points 67108864 named 32768 wanted 134217728 undoes 268435456 inserts 0", words, " ")
 	for (i = 1; i < n; i += 2)
 		bits[words[i]] = words[i + 1]
 }

@@ -71,7 +71,7 @@ def pgbench_words(port, *words, host="127.0.0.1"):
                           env={**os.environ, "PATH": f"{PG_BIN}:{os.environ['PATH']}"})
 
 
-def start_weir(postgres, servers, database, state, settings="", of_pools=""):
+def start_weir(postgres, servers, database, state, settings="", of_pools="", of_database=""):
     directory = Path(tempfile.mkdtemp(prefix="pgweir-bench-"))
     port = free_port()
     (directory / "users.txt").write_text('"web" ""\n')
@@ -79,7 +79,7 @@ def start_weir(postgres, servers, database, state, settings="", of_pools=""):
         f"[pgweir]\nlisten = 127.0.0.1:{port}\nsession_state = {state}\n{settings}[http]\nlisten = 127.0.0.1:{free_port()}\n"
         f"[auth]\nmethod = trust\nusers_file = {directory}/users.txt\n"
         f"[pool]\npool_size = {servers}\nmax_overflow = 0\n{of_pools}"
-        f"[database {database}]\nupstream = host=127.0.0.1 port={postgres.port}\n")
+        f"[database {database}]\nupstream = host=127.0.0.1 port={postgres.port}\n{of_database}")
     os.chmod(directory / "users.txt", 0o600)
     binary = Path(os.environ.get("PGWEIR_BIN", REPOSITORY / "build-lto" / "pgweir")).resolve()
     return Pooler(directory, [str(binary), "pgweir.ini"], port, database)

@@ -25,6 +25,10 @@ PRELOADED = ("pgaudit", "set_user")
 T = "CREATE TABLE t (v {}); INSERT INTO t VALUES ({})"
 TRIGGER = "CREATE TABLE t (v int, w text); CREATE TRIGGER x BEFORE INSERT OR UPDATE ON t FOR EACH ROW EXECUTE FUNCTION {}"
 PERL = "CREATE FUNCTION f({0}) RETURNS int LANGUAGE {1} TRANSFORM FOR TYPE {0} AS $f$ {2} $f$"
+SETS = "CREATE FUNCTION sets() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN PERFORM set_config('a.b', 'A', false); RETURN NULL; END$$"
+LOGGED = ("CREATE TABLE t (v int PRIMARY KEY); CREATE TABLE t_log (v int, trigger_mode text, trigger_tuple text, trigger_changed timestamptz); "
+          "CREATE TRIGGER x AFTER UPDATE ON t FOR EACH ROW EXECUTE FUNCTION table_log()")
+VERSIONED = "CREATE TABLE t (v int PRIMARY KEY); SELECT periods.add_system_time_period('t'); SELECT periods.add_system_versioning('t'); INSERT INTO t VALUES (1)"
 ORDINARY = {                        # what is made, and two statements
     "adminpack": ("", "SELECT pg_file_sync('PG_VERSION')", "SELECT 1"),
     "amcheck": ("CREATE TABLE t (v int PRIMARY KEY)", "SELECT count(*) FROM verify_heapam('t')", "SELECT v FROM t WHERE v = 1"),
@@ -76,18 +80,20 @@ ORDINARY = {                        # what is made, and two statements
     "pgcrypto": ("", "SELECT digest('a', 'sha256'), gen_random_uuid()", "SELECT crypt('a', gen_salt('bf', 4))"),
     "pgmp": (T.format("mpz", "1"), "SELECT v + 1, v * 2::mpz FROM t", "SELECT sum(v) FROM t"),
     "pgpcre": ("", "SELECT 'abc' =~ 'b'", "SELECT pcre_match('b', 'abc')"),
-    "pgq": ("SELECT pgq.create_queue('q')", "SELECT pgq.insert_event('q', 't', 'd')", "SELECT queue_name FROM pgq.queue"),
+    "pgq": ("SELECT pgq.create_queue('q'); CREATE TABLE t (v int PRIMARY KEY); CREATE TRIGGER x AFTER INSERT ON t FOR EACH ROW EXECUTE FUNCTION pgq.logutriga('q')",
+            "SELECT pgq.insert_event('q', 't', 'd')", "INSERT INTO t SELECT count(*) FROM t"),
     "pgrowlocks": (T.format("int", "1"), "SELECT * FROM pgrowlocks('t')", "SELECT v FROM t"),
     "pgstattuple": (T.format("int", "1"), "SELECT * FROM pgstattuple('t')", "SELECT v FROM t"),
     "plpgsql": ("CREATE FUNCTION f() RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN 1; END'", "SELECT 1", "SELECT 2"),
     "pointcloud": ("", "SELECT pc_version()", "SELECT pc_lib_version()"),
     "postgis": (T.format("geometry", "'POINT(1 2)'"), "SELECT v FROM t WHERE v && st_makeenvelope(0, 0, 3, 3)", "SELECT st_distance(v, 'POINT(0 0)') FROM t"),
     "postgis_raster": ("", "SELECT st_width(st_makeemptyraster(2, 3, 0, 0, 1))", "SELECT postgis_raster_lib_version()"),
+    "postgis_topology": (T.format("geometry", "'POINT(1 2)'"), "SELECT v FROM t WHERE v && st_makeenvelope(0, 0, 3, 3)", "SELECT st_x(v) FROM t"),
     "postgres_fdw": ("", "SELECT count(*) FROM postgres_fdw_get_connections()", "SELECT 1"),
     "prefix": (T.format("prefix_range", "'123'"), "SELECT v FROM t WHERE v @> '1234'", "SELECT length(v) FROM t"),
     "prioritize": ("", "SELECT get_backend_priority(pg_backend_pid())", "SELECT 1"),
     "q3c": ("CREATE TABLE t (ra float8, dec float8)", "SELECT q3c_dist(1, 2, 3, 4)", "SELECT * FROM t WHERE q3c_radial_query(ra, dec, 1, 2, 3)"),
-    "refint": ("CREATE TABLE p (v int PRIMARY KEY); INSERT INTO p VALUES (1); " + TRIGGER.format("check_primary_key('v', 'p', 'v')"),
+    "refint": ("CREATE TABLE p (v int PRIMARY KEY); INSERT INTO p VALUES (1); " + TRIGGER.format("check_primary_key('v', 'p', 'v')").replace("BEFORE", "AFTER"),
                "INSERT INTO t VALUES (1)", "SELECT v FROM t"),
     "rum": (T.format("tsvector", "'a b'") + "; CREATE INDEX ON t USING rum (v rum_tsvector_ops)", "SELECT v FROM t WHERE v @@ 'a' ORDER BY v <=> 'a'::tsquery",
             "INSERT INTO t VALUES ('c')"),
@@ -95,9 +101,7 @@ ORDINARY = {                        # what is made, and two statements
     "semver": (T.format("semver", "'1.2.3'"), "SELECT v FROM t WHERE v < '1.3.0'", "SELECT get_semver_major(v) FROM t"),
     "set_user": ("", "SELECT 1", "SELECT current_user"),
     "sslinfo": ("", "SELECT ssl_is_used()", "SELECT ssl_version()"),
-    "table_log": ("CREATE TABLE t (v int PRIMARY KEY); CREATE TABLE t_log (v int, trigger_mode text, trigger_tuple text, trigger_changed timestamptz, "
-                  "trigger_id bigint, trigger_user text); CREATE TRIGGER x AFTER UPDATE ON t FOR EACH ROW EXECUTE FUNCTION table_log()",
-                  "UPDATE t SET v = v", "SELECT * FROM t_log"),
+    "table_log": (f"{LOGGED}; INSERT INTO t VALUES (1)", "UPDATE t SET v = v", "SELECT * FROM t_log"),
     "tablefunc": ("", "SELECT count(*) FROM normal_rand(3, 1, 2)", "SELECT 1"),
     "tcn": (TRIGGER.format("triggered_change_notification()").replace("BEFORE", "AFTER").replace("v int", "v int PRIMARY KEY"), "SELECT v FROM t", "SELECT 1"),
     "tdigest": (T.format("float8", "1"), "SELECT tdigest_percentile(v, 100, 0.5) FROM t", "SELECT tdigest(v, 100) FROM t"),
@@ -169,6 +173,15 @@ WASHED = {
     "pgq's trigger": ("pgq", "INSERT INTO t VALUES (1)", "SELECT current_setting('a.b', true)", [["A"]],
                       "SELECT pgq.create_queue('q'); CREATE TABLE t (v int PRIMARY KEY); CREATE TRIGGER x AFTER INSERT ON t FOR EACH ROW "
                       "EXECUTE FUNCTION pgq.jsontriga('q', $x$ev_extra1=set_config('a.b', 'A', false)$x$)"),
+    # Triggers of tables that no name leads to
+    **{name: (extension, sql, "SELECT current_setting('a.b', true)", [["A"]], f"{SETS}; {code}; CREATE TRIGGER z AFTER INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION sets()")
+       for name, (extension, sql, code, table) in {
+           "table_log": ("table_log", "UPDATE t SET v = 2", f"{LOGGED}; INSERT INTO t VALUES (1)", "t_log"),
+           "periods": ("periods", "UPDATE t SET v = 2", VERSIONED, "t_history"),
+           "insert_event": ("pgq", "SELECT pgq.insert_event('q', 't', 'd')", "SELECT pgq.create_queue('q')", "pgq.event_1_0"),
+           "st_addisonode": ("postgis_topology", "SELECT topology.st_addisonode('city', 0, 'POINT(1 1)')", "SELECT topology.createtopology('city')", "city.node"),
+       }.items()},
+    "EXECUTE": ("postgis_topology", "DO $$BEGIN EXECUTE 'SET a.b = 1'; END$$", "SELECT current_setting('a.b', true)", [["1"]]),
     "st_valuecount": ("postgis_raster", "SELECT st_valuecount('v', 'rast')", "SELECT current_setting('a.b', true)", [["A"]],
                       "CREATE VIEW v AS SELECT st_makeemptyraster(1, 1, 0, 0, 1) AS rast, set_config('a.b', 'A', false) WHERE set_config('a.b', 'A', false) = 'A'"),
 }
@@ -346,7 +359,7 @@ GIVEN = {                           # another name, and who uses it; what was th
     "a view": (f"CREATE VIEW later AS SELECT {SET}", "SELECT * FROM later"),
     "a default": (f"CREATE TABLE t (v int, w int DEFAULT {SET})", "INSERT INTO t VALUES (1)"),
     "a check": (f"CREATE DOMAIN later AS int CHECK ({SET} > 0 AND VALUE > 0)", "SELECT 1::later"),
-    "an index": (BODY.format("sql", f"'SELECT {SET}'").replace("later() RETURNS int", "later(i int) RETURNS int IMMUTABLE") +
+    "an index": (BODY.format("sql", f"'SELECT public.{SET}'").replace("later() RETURNS int", "later(i int) RETURNS int IMMUTABLE") +
                  " ;; CREATE TABLE t (v int) ;; CREATE INDEX ON t (later(v))", "INSERT INTO t VALUES (1)"),
     "an operator": ("CREATE OPERATOR ## (FUNCTION = hll_set_max_sparse, RIGHTARG = int)", "SELECT ## 7"),
     "an aggregate": (f"CREATE FUNCTION later(i int, j int) RETURNS int LANGUAGE sql AS 'SELECT {SET}' ;; "

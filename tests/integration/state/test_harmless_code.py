@@ -2,6 +2,7 @@
 is closed, with it none is, nor is anything washed. A is client, B is other, on one connection in turn."""
 
 import contextlib
+import json
 
 import psycopg2.errors
 import pytest
@@ -181,6 +182,8 @@ def test_who_loses_connections_to_unknown_code_is_told(weir, postgres, own, way)
     assert len(line) == 1 and PRICE in line[0] and "database own: 1 server connection" in line[0] and "harmless_code" in line[0]
     said = str(weir.console(f"EXPLAIN POOL {own}"))
     assert PRICE in said and "harmless_code" in said
+    told = wait_until(lambda: [row["event"] for row in json.loads(weir.http("/api/v1/events").text) if "as code may leave" in row["event"]])
+    assert len(told) == 1 and PRICE in told[0] and "harmless_code" in told[0]                   # the status page
 
 
 @pytest.mark.parametrize("sql, because", {
