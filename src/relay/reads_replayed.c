@@ -37,20 +37,21 @@ reads_await_ms(const struct request_walk *w, const struct client_reads *r)
 	return (uint32_t)(left_us / US_PER_MS);
 }
 
-/* The client's statement_timeout applies to its own statements only. */
+/* The client's statement_timeout and transaction_timeout apply to its own statements only. */
 void
 relay_ask_standby(struct exchange *x)
 {
 	const struct client_reads *r = reads_of(x);
 	struct server *srv = x->srv;
 	struct buf b = { 0 };
-	char sql[160];
+	char sql[192];
 
 	if (r == NULL || x->settings->reads != READS_MARKED || r->awaited == 0)
 		return;
 	snprintf(sql, sizeof(sql),
-		 "SET LOCAL " MESSAGE_OURS "statement_timeout = 0; WAIT FOR LSN '" LSN "' WITH (TIMEOUT '%" PRIu32
-		 "ms', NO_THROW)",
+		 "SET LOCAL " MESSAGE_OURS
+		 "statement_timeout = 0; SET LOCAL transaction_timeout = 0; WAIT FOR LSN '" LSN
+		 "' WITH (TIMEOUT '%" PRIu32 "ms', NO_THROW)",
 		 LSN_ARGS(r->awaited), r->await_ms);
 	message_query(&b, sql);
 	server_owe_query(srv, OWED_TO_REPLAY);
