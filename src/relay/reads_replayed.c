@@ -20,6 +20,17 @@
 /* For longer waits, a reading is awaited: a cancel, or a limit on queries' time, can end that at once. */
 #define ASK_MAX_US (2 * US_PER_S)
 
+/* Rounds down to four significant bits: pg_stat_statements counts each timeout as a statement of its own. */
+static uint32_t
+round_ms(uint64_t ms)
+{
+	unsigned shift = 0;
+
+	while (ms >> shift > 15)
+		shift++;
+	return (uint32_t)(ms >> shift << shift);
+}
+
 uint32_t
 reads_await_ms(const struct request_walk *w, const struct client_reads *r)
 {
@@ -34,7 +45,7 @@ reads_await_ms(const struct request_walk *w, const struct client_reads *r)
 	    (s->query_timeout_us != 0 && left_us >= s->query_timeout_us) ||
 	    !resend_may_be_sent(w->x, w->p + w->at, w->len - w->at))
 		return 0;
-	return (uint32_t)(left_us / US_PER_MS);
+	return round_ms(left_us / US_PER_MS);
 }
 
 /* The client's statement_timeout and transaction_timeout apply to its own statements only. */

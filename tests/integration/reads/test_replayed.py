@@ -168,6 +168,18 @@ def test_a_clients_timeout_does_not_end_the_wait(behind, limit):
 
 
 @is_asked
+def test_few_timeouts_are_sent(behind):
+    """pg_stat_statements has an entry for each."""
+    one = behind()
+    there = one.send_until_asked(*SHAPES["sync"])
+    sent = there.value("SELECT substring(query FROM $$TIMEOUT '(\\d+)ms'$$) FROM pg_stat_activity WHERE query LIKE '%%WAIT FOR LSN%%' "
+                       "AND pid <> pg_backend_pid()", dbname="postgres")
+    assert int(sent) in range(1024, 2001, 128)
+    one.resume()
+    one.row()
+
+
+@is_asked
 def test_a_cancel_ends_a_read_whose_standby_is_asked(behind):
     one = behind()
     one.send_until_asked(one_statement("BEGIN READ ONLY") + one_statement("SELECT pg_sleep(60)") + sync())
