@@ -75,9 +75,11 @@ relay_standby_has_replayed(struct exchange *x)
 {
 	struct client_reads *r = reads_of(x);
 	struct loan *l = &x->srv->loan;
-	uint64_t position = l->replay == REPLAY_DONE ? r->awaited : 0;
+	bool is_late = l->replay != REPLAY_DONE;
 
-	if (!cluster_replayed(r->cluster, l->standby - 1u, r->life, r->token.history, position, *x->env->now_us)) {
+	if (is_late)
+		cluster_set_late(r->cluster, l->standby - 1u, x->settings->reads_wait_us, *x->env->now_us);
+	if (is_late || !cluster_replayed(r->cluster, l->standby - 1u, r->life, r->token.history, r->awaited)) {
 		l->replay = REPLAY_LATE;
 		return false;
 	}
