@@ -12,6 +12,8 @@
 #include <assert.h>
 #include <event2/buffer.h>
 #include <event2/bufferevent_ssl.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
 #include <stdlib.h>
 
 #define READ_US (5 * US_PER_S)
@@ -39,6 +41,22 @@ forget(struct http_conn *c)
 	free(c);
 }
 
+/* Answers a client that has sent HTTP without TLS. */
+static void
+answer_plain_http(const struct http_conn *c)
+{
+	static const char answer[] = "HTTP/1.0 400 Bad Request\r\nContent-Type: text/plain\r\n\r\n"
+				     "this port speaks HTTPS\n";
+	char unread[INPUT_MAX];
+	evutil_socket_t fd = bufferevent_getfd(c->bev);
+
+	if (c->tls == NULL || ERR_GET_REASON(bufferevent_get_openssl_error(c->bev)) != SSL_R_HTTP_REQUEST)
+		return;
+	send(fd, answer, sizeof(answer) - 1, MSG_NOSIGNAL);
+	/* if input is left, close() resets the connection, and the answer may be lost */
+	recv(fd, unread, sizeof(unread), MSG_DONTWAIT);
+}
+
 /* evhttp frees a request with its connection, unless the request was detached from the connection before. */
 static void
 on_close(struct evhttp_connection *evcon, void *arg)
@@ -47,6 +65,7 @@ on_close(struct evhttp_connection *evcon, void *arg)
 
 	if (c->state == HTTP_CONN_WAITING && evhttp_request_get_connection(c->request) == NULL)
 		evhttp_request_free(c->request);
+	answer_plain_http(c);
 	forget(c);
 }
 

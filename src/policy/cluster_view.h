@@ -53,6 +53,8 @@ struct host_view {
 	uint64_t replayed;
 	/* when the standby may next be asked for that position (relay/reads_replayed.c); 0 if it can't be asked */
 	uint64_t asked_from_us;
+	uint64_t late_us; /* how long a request has waited in vain for the standby; a reading with a shorter lag ends
+			     asked_from_us */
 };
 
 /* An earlier primary, or an earlier life of the same one. */

@@ -146,7 +146,7 @@ cluster_want(struct cluster *c, enum cluster_wants what)
 }
 
 bool
-cluster_replayed(struct cluster *c, unsigned host, uint64_t life, uint32_t history, uint64_t position, uint64_t now_us)
+cluster_replayed(struct cluster *c, unsigned host, uint64_t life, uint32_t history, uint64_t position)
 {
 	struct host_view *h = &c->view.hosts[host];
 	bool is_known;
@@ -155,10 +155,21 @@ cluster_replayed(struct cluster *c, unsigned host, uint64_t life, uint32_t histo
 	is_known = history == c->view.history && c->view.primary >= 0 && life != 0 && h->life == life && h->is_proved;
 	if (is_known && position > h->replayed)
 		h->replayed = position;
-	if (position == 0 && h->asked_from_us != 0)
-		h->asked_from_us = now_us + UNASKED_US;
 	pthread_mutex_unlock(&c->lock);
-	return is_known && position != 0;
+	return is_known;
+}
+
+void
+cluster_set_late(struct cluster *c, unsigned host, uint64_t wait_us, uint64_t now_us)
+{
+	struct host_view *h = &c->view.hosts[host];
+
+	pthread_mutex_lock(&c->lock);
+	if (h->asked_from_us != 0) {
+		h->asked_from_us = now_us + UNASKED_US;
+		h->late_us = wait_us;
+	}
+	pthread_mutex_unlock(&c->lock);
 }
 
 void
@@ -441,6 +452,8 @@ cluster_answered(struct cluster *c, unsigned host, const struct reading *r, uint
 		}
 		trail_pass(&c->trails[host], r->position);
 		note_lags(c, now_us);
+		if (h->asked_from_us > now_us && h->lag_us < h->late_us)
+			h->asked_from_us = now_us;
 	}
 	tell_and_unlock(c, false);
 }

@@ -41,12 +41,13 @@ void cluster_want(struct cluster *c, enum cluster_wants what);
 
 /*
  * Notes that a standby has answered: it has replayed the log of `history` up to `position`. life: the host's life when
- * the question was sent. A position of 0 says that the standby has not replayed in time; it is not asked again for a
- * moment. Returns true if the answer counts: as far as pgweir knows, the standby replays the log of that history. (A
- * standby compares positions as numbers, even those of another timeline.)
+ * the question was sent. Returns true if the answer counts: as far as pgweir knows, the standby replays the log of that
+ * history. (A standby compares positions as numbers, even those of another timeline.)
  */
-bool cluster_replayed(struct cluster *c, unsigned host, uint64_t life, uint32_t history, uint64_t position,
-		      uint64_t now_us);
+bool cluster_replayed(struct cluster *c, unsigned host, uint64_t life, uint32_t history, uint64_t position);
+/* Notes that a standby has not replayed a position within wait_us: the standby is not asked again for 250 ms, or until
+ * a reading shows a lag shorter than wait_us. */
+void cluster_set_late(struct cluster *c, unsigned host, uint64_t wait_us, uint64_t now_us);
 
 /* Returns how often a standby has fallen silent, without the lock. */
 unsigned cluster_silences(const struct cluster *c);

@@ -135,7 +135,7 @@ static enum walk_result
 look_at_sql(struct request_walk *w, const struct sql_traits *v, const char *sql, size_t len)
 {
 	struct exchange *x = w->x;
-	bool leaves = reads_leaves(v), moves = goes_on_after_end(w, v, sql, len);
+	bool leaves = reads_leaves(v, sql, len), moves = goes_on_after_end(w, v, sql, len);
 	bool is_bound = leaves || moves || reads_is_for_primary(sql, len);
 	uint64_t position = 0;
 
@@ -146,7 +146,8 @@ look_at_sql(struct request_walk *w, const struct sql_traits *v, const char *sql,
 	if (x->srv->ledger.intake == INTAKE_SYNC || (x->srv->tx == 'E' && (v->hints & SCAN_HINT_ENDS) == 0))
 		return WALK_ON; /* PostgreSQL skips this message */
 	if (!moves && !can_go_on_elsewhere(x)) {
-		if (leaves) /* the client keeps the standby until the state that the SQL leaves is gone */
+		if (leaves) /* the client keeps the standby until the state that the SQL leaves is gone; see also
+			       state_asks_for_pin() */
 			return WALK_ON;
 		if (is_bound)
 			return refuse(w,

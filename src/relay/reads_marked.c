@@ -50,8 +50,6 @@ reads_is_for_primary(const char *sql, size_t len)
 	bool is_first = true, is_value = false;
 	struct sql_lexer lx;
 
-	if (text_mentions(sql, len, OWN_PIN)) /* this setting would make the client keep the standby */
-		return true;
 	if (!text_mentions(sql, len, "pg_") && !text_mentions(sql, len, "lock") && !text_mentions(sql, len, LAST_VALUE))
 		return false;
 	sql_lexer_init(&lx, sql, len);
@@ -69,9 +67,10 @@ reads_is_for_primary(const char *sql, size_t len)
 }
 
 bool
-reads_leaves(const struct sql_traits *v)
+reads_leaves(const struct sql_traits *v, const char *sql, size_t len)
 {
-	return (v->flags & (SCAN_CURSOR | SCAN_PREPARE | SCAN_LOAD | SCAN_REPLICATION)) != 0;
+	return (v->flags & (SCAN_CURSOR | SCAN_PREPARE | SCAN_LOAD | SCAN_REPLICATION)) != 0 ||
+	       text_mentions(sql, len, OWN_PIN);
 }
 
 /* Like reads_is_for_primary() and reads_leaves(), for SQL that has no traits yet, of which maybe only a part has come.
@@ -80,7 +79,7 @@ static bool
 may_be_for_primary(const char *sql, size_t len)
 {
 	return reads_is_for_primary(sql, len) || text_mentions(sql, len, "with hold") ||
-	       text_mentions(sql, len, "prepare ");
+	       text_mentions(sql, len, "prepare ") || text_mentions(sql, len, OWN_PIN);
 }
 
 const char *
@@ -168,7 +167,7 @@ reads_is_marked(struct request_walk *w, struct client_reads *r)
 		return false;
 	if (exchange_keeps_server(x) || x->listen != NULL || state_asks_for_pin(x))
 		r->route = ROUTE_TIED;
-	else if (reads_mentions_primary(w, false) || reads_is_for_primary(sql, len) || reads_leaves(v))
+	else if (reads_mentions_primary(w, false) || reads_is_for_primary(sql, len) || reads_leaves(v, sql, len))
 		r->route = ROUTE_PRIMARY_ONLY;
 	return r->route == ROUTE_UNMARKED;
 }

@@ -20,6 +20,17 @@
 /* For longer waits, a reading is awaited: a cancel, or a limit on queries' time, can end that at once. */
 #define ASK_MAX_US (2 * US_PER_S)
 
+/* Rounds down to four significant bits: pg_stat_statements counts each timeout as a statement of its own. */
+static uint32_t
+round_ms(uint64_t ms)
+{
+	unsigned shift = 0;
+
+	while (ms >> shift > 15)
+		shift++;
+	return (uint32_t)(ms >> shift << shift);
+}
+
 uint32_t
 reads_await_ms(const struct request_walk *w, const struct client_reads *r)
 {
@@ -34,23 +45,24 @@ reads_await_ms(const struct request_walk *w, const struct client_reads *r)
 	    (s->query_timeout_us != 0 && left_us >= s->query_timeout_us) ||
 	    !resend_may_be_sent(w->x, w->p + w->at, w->len - w->at))
 		return 0;
-	return (uint32_t)(left_us / US_PER_MS);
+	return round_ms(left_us / US_PER_MS);
 }
 
-/* The client's statement_timeout applies to its own statements only. */
+/* The client's statement_timeout and transaction_timeout apply to its own statements only. */
 void
 relay_ask_standby(struct exchange *x)
 {
 	const struct client_reads *r = reads_of(x);
 	struct server *srv = x->srv;
 	struct buf b = { 0 };
-	char sql[160];
+	char sql[192];
 
 	if (r == NULL || x->settings->reads != READS_MARKED || r->awaited == 0)
 		return;
 	snprintf(sql, sizeof(sql),
-		 "SET LOCAL " MESSAGE_OURS "statement_timeout = 0; WAIT FOR LSN '" LSN "' WITH (TIMEOUT '%" PRIu32
-		 "ms', NO_THROW)",
+		 "SET LOCAL " MESSAGE_OURS
+		 "statement_timeout = 0; SET LOCAL transaction_timeout = 0; WAIT FOR LSN '" LSN
+		 "' WITH (TIMEOUT '%" PRIu32 "ms', NO_THROW)",
 		 LSN_ARGS(r->awaited), r->await_ms);
 	message_query(&b, sql);
 	server_owe_query(srv, OWED_TO_REPLAY);
@@ -63,9 +75,11 @@ relay_standby_has_replayed(struct exchange *x)
 {
 	struct client_reads *r = reads_of(x);
 	struct loan *l = &x->srv->loan;
-	uint64_t position = l->replay == REPLAY_DONE ? r->awaited : 0;
+	bool is_late = l->replay != REPLAY_DONE;
 
-	if (!cluster_replayed(r->cluster, l->standby - 1u, r->life, r->token.history, position, *x->env->now_us)) {
+	if (is_late)
+		cluster_set_late(r->cluster, l->standby - 1u, x->settings->reads_wait_us, *x->env->now_us);
+	if (is_late || !cluster_replayed(r->cluster, l->standby - 1u, r->life, r->token.history, r->awaited)) {
 		l->replay = REPLAY_LATE;
 		return false;
 	}

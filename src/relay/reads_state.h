@@ -29,9 +29,9 @@ bool reads_is_for_primary(const char *sql, size_t len);
 /* Returns true if the first FORBIDDEN_LOOK_MAX bytes from the message at w->at on may contain or execute SQL for which
  * reads_is_for_primary() or reads_leaves() is true. If is_one_request, looks no further than the next Sync. */
 bool reads_mentions_primary(const struct request_walk *w, bool is_one_request);
-/* Returns true if the SQL leaves state behind on its server. The client keeps that server, which must be one of the
- * primary, because the client may write later. */
-bool reads_leaves(const struct sql_traits *v);
+/* Returns true if the SQL leaves state behind on its server, or may ask for a server (OWN_PIN). The client keeps that
+ * server, which must be one of the primary, because the client may write later. */
+bool reads_leaves(const struct sql_traits *v, const char *sql, size_t len);
 
 /* --- reads_wait.c --- */
 /* Subscribes the loop to this cluster's readings. Without memory the loop gets no notifications; then its timers find

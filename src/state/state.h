@@ -57,7 +57,8 @@ bool state_ties(const struct exchange *x, enum feature_tie to);
 int state_lose(struct exchange *x, const struct fail *why);
 /* call when the client's server was lost before the server has executed the recorded effects */
 void state_forget_request(struct exchange *x);
-/* Returns true if the client has asked to keep the server that it has, or gets next: SET pgweir.pin. */
+/* Returns true if the client has asked to keep the server that it has, or gets next: SET pgweir.pin. With reads =
+ * marked, a client that has asked on a standby keeps the primary's server that it gets after that. */
 bool state_asks_for_pin(const struct exchange *x);
 /* writes the reasons to `out` ("temp_table, cursor", or ""), and returns `out` */
 const char *state_pin_reasons(const struct exchange *x, char *out, size_t out_cap);

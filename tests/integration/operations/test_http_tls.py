@@ -147,7 +147,8 @@ def test_who_speaks_no_tls_is_closed_at_once(weir, authority, served, kind):
         if kind == "an end":
             sock.shutdown(socket.SHUT_WR)
         answer = read_all(sock)
-        assert "HTTP" not in answer and "pgweir" not in answer
+        assert "pgweir" not in answer
+        assert answer.endswith("\r\n\r\nthis port speaks HTTPS\n") if kind == "HTTP" else "HTTP" not in answer
     assert time.monotonic() - began < 4 * SLOWNESS      # before the request's time is over
     assert is_served(weir, context_for(authority))
 

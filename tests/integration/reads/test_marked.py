@@ -200,6 +200,25 @@ def test_what_only_the_primary_may_keep(weir, trio, sql, how):
     assert wire.query("INSERT INTO told VALUES (1)", "SELECT n FROM told") == [["1"]]
 
 
+ASKS = {"SET": query("SET pgweir.pin = on"), "parameters": parse("", "SELECT set_config($1, $2, false)") +
+        bind("", "", ("pgweir.pin", "on")) + execute() + sync()}
+
+
+@pytest.mark.parametrize("how", ASKS)
+@pytest.mark.parametrize("end", ["COMMIT", "ROLLBACK"])
+def test_who_asks_for_a_server_on_a_standby_keeps_the_primarys(weir, trio, how, end):
+    """Where its transaction has to stay there. A client that kept the standby could neither write nor take it back."""
+    wire = start(weir, trio)
+    standby = begin_elsewhere(wire, trio)
+    assert not rawwire.errors(wire.ask(ASKS[how]))
+    assert where(wire) == standby.port
+    wire.query(end)
+    assert wire.query("INSERT INTO told VALUES (1)", "SELECT n, inet_server_port() FROM told") == [["1", str(trio.primary.port)]]
+    assert [row["reasons"] for row in weir.console("SHOW PINS")] == (["asked_for"] if end == "COMMIT" else [])
+    wire.query("SET pgweir.pin = off")
+    wait_until(lambda: reads_elsewhere(wire, trio), what="a block on a standby")
+
+
 @pytest.mark.parametrize("sql", ["SELECT pg_try_advisory_lock(4711)", "SELECT pg_export_snapshot()"])
 def test_a_prepared_statement_that_only_the_primary_may_run(weir, trio, sql):
     """READ ONLY by default: the Bind's own bytes do not tell."""

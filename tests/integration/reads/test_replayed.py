@@ -156,14 +156,27 @@ def test_a_block_of_messages_one_by_one_is_begun_there_or_on_the_primary(behind)
 
 
 @is_asked
-def test_a_clients_statement_timeout_does_not_end_the_wait(behind):
+@pytest.mark.parametrize("limit", ["statement_timeout", "transaction_timeout", "lock_timeout"])
+def test_a_clients_timeout_does_not_end_the_wait(behind, limit):
     one = behind()
-    one.wire.query("SET statement_timeout = '50ms'")
+    one.wire.query(f"SET {limit} = '150ms'")
     there = one.send_until_asked(*SHAPES["sync"])
     wait_until(lambda: (one.asked() or (None, 1))[1] > 0.2, what="a longer wait")
     assert one.asked()
     one.resume()
     assert one.row() == [(one.number, there.port)]
+
+
+@is_asked
+def test_few_timeouts_are_sent(behind):
+    """pg_stat_statements has an entry for each."""
+    one = behind()
+    there = one.send_until_asked(*SHAPES["sync"])
+    sent = there.value("SELECT substring(query FROM $$TIMEOUT '(\\d+)ms'$$) FROM pg_stat_activity WHERE query LIKE '%%WAIT FOR LSN%%' "
+                       "AND pid <> pg_backend_pid()", dbname="postgres")
+    assert int(sent) in range(1024, 2001, 128)
+    one.resume()
+    one.row()
 
 
 @is_asked
