@@ -490,6 +490,7 @@ MORE = """jsonb_populate_record(NULL::other.rowed, '{"n": "y", "more": 5}')"""
 BEHIND = {
     "a membership": ("", "GRANT team TO web", "SELECT string_agg(n, ',' ORDER BY n) AS all FROM guarded WHERE n <> $1"),
     "no membership": ("GRANT team TO web", "REVOKE team FROM web", "SELECT string_agg(n, ',' ORDER BY n) AS all FROM guarded WHERE n <> $1"),
+    "row security that is bypassed": ("", "ALTER ROLE web BYPASSRLS", "SELECT n FROM guarded WHERE n <> $1"),
     "a label": ("", "ALTER TYPE other.mood RENAME VALUE 'sad' TO 'blue'", "SELECT 1 AS n FROM other.moods WHERE m = 'sad' AND n <> $1"),
     "a new label": ("", "ALTER TYPE other.mood ADD VALUE 'calm' BEFORE 'sad'",
                     "SELECT enum_first(NULL::other.mood) AS m FROM other.moods WHERE n <> $1"),
@@ -512,7 +513,7 @@ def boss_fixture(postgres):
     """May change roles, and so does the application's own user in many places."""
     postgres.query("DROP ROLE IF EXISTS boss, team; CREATE ROLE boss SUPERUSER LOGIN; CREATE ROLE team; GRANT boss TO web")
     yield
-    postgres.query("DROP OWNED BY boss, team; REVOKE boss FROM web; DROP ROLE boss, team")
+    postgres.query("DROP OWNED BY boss, team; REVOKE boss FROM web; DROP ROLE boss, team; ALTER ROLE web NOBYPASSRLS")
 
 
 @pytest.mark.parametrize("is_through", [True, False], ids=["through pgweir", "by another program"])
