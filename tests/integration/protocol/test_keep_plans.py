@@ -199,6 +199,7 @@ SETTINGS = {
     "role": ("SET ROLE reader", "SELECT current_user || $1"),
     "a setting of row security": ("SET app.tenant = '2'", "SELECT string_agg(n, ',' ORDER BY n) || $1 FROM guarded"),
     "a setting of an application": ("SET app.tenant = '2'", "SELECT coalesce(current_setting('app.tenant', true), '') || $1"),
+    "a setting of views": ("SET restrict_nonsystem_relation_kind = 'view'", "SELECT n FROM other.seen_through WHERE n <> $1"),
 }
 
 
@@ -210,6 +211,7 @@ def tables_fixture(postgres):
         CREATE SCHEMA other; CREATE TABLE other.told (n text); CREATE TABLE public.told (n text); CREATE TABLE guarded (n text, tenant int);
         INSERT INTO other.told VALUES ('other'); INSERT INTO public.told VALUES ('public');
         INSERT INTO guarded VALUES ('of one', 1), ('of two', 2);
+        CREATE VIEW other.seen_through AS SELECT 'x'::text AS n; GRANT SELECT ON other.seen_through TO PUBLIC;
         ALTER TABLE guarded ENABLE ROW LEVEL SECURITY;
         CREATE POLICY own ON guarded USING (tenant = coalesce(nullif(current_setting('app.tenant', true), ''), '1')::int);
         CREATE ROLE reader; GRANT reader TO web; GRANT CREATE, USAGE ON SCHEMA other, public TO PUBLIC;
@@ -248,6 +250,36 @@ def test_a_setting_of_a_transaction(weir, tables):  # pylint: disable=unused-arg
             assert rows(two, DAY, ["!"]) != expected
             two.query("COMMIT")
             assert rows(two, DAY, ["!"]) == expected == rows(one, DAY, ["!"])
+
+
+NOTICED = f"SELECT $1::text AS {'n' * 70}"       # PostgreSQL tells each Parse that the name is truncated
+
+
+@pytest.mark.parametrize("first", ["notice", "error"])
+def test_each_parse_has_its_notice(weir, first):
+    """Also if the clients that came first wanted no notices."""
+    with start(weir).raw() as one, weir.raw() as two:
+        keep(one, SQL, [1])
+        two.query(f"SET client_min_messages = {first}")
+        for _ in range(4):
+            ask(two, NOTICED, ["!"])
+        for _ in range(20):     # of a name that is there already, one use in eight shows the notice
+            ask(one, NOTICED, ["!"])
+        assert ["".join(reply.type for reply in ask(one, NOTICED, ["!"])) for _ in range(4)] == ["N12TDCZ"] * 4
+
+
+@pytest.mark.parametrize("now", [r"E'\x6eow'", r"E'n\157w'", r"E'n\ow'", r"U&'\006eow'", "U&'!006eow' UESCAPE '!'", "'no'\n'w'"])
+def test_now_in_other_words(weir, now):
+    """It means the time of each Parse."""
+    with start(weir).raw() as one:
+        keep(one, SQL, [1])
+        found = [rows(one, f"SELECT timestamptz {now}, $1::text", ["!"])[0][0] for _ in range(8)]
+        assert len(set(found)) == 8
+
+
+def test_strings_with_other_escapes_have_a_name(weir):
+    with start(weir).raw() as one:
+        keep(one, r"SELECT E'\'it\'s\n', '\d', 'of one line', $1::text", ["!"])
 
 
 # --- analysed now ---
