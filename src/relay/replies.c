@@ -11,6 +11,7 @@
 #include "relay/query_timeout.h"
 #include "relay/relay.h"
 #include "exchange/report.h"
+#include "statements/keep.h"
 #include "relay/resend.h"
 #include "state/linger.h"
 #include "base/text.h"
@@ -375,6 +376,7 @@ const struct server_ops relay_server_ops = {
 	.probe_row = state_probe_row,
 	.probe_done = state_probe_done,
 	.no_such_pid = on_no_such_pid,
+	.parse_noticed = statements_parse_noticed,
 	.ending = relay_ending,
 	.notification = on_notification,
 	.batch_end = on_batch_end,

@@ -5,8 +5,10 @@
 -- the IDs of the transactions that wrote them. This takes a few milliseconds, or 35 for 2,000 tables. The rows cover all
 -- changes: each relation and index has a row in pg_class, and each new or dropped check or name makes another one; a
 -- column's default has a row of its own, as have domains with their checks; the columns of a relation count by their
--- types. Columns' types and enums' labels matter to keep_plans (statements/keep.h), too. What is in some session's pg_temp
--- is left out as in database_code.sql: functions that nothing uses, and all relations.
+-- types. Columns' types and enums' labels matter to keep_plans (statements/keep.h), too. Who is a member of which role, and
+-- who bypasses row security, matters to keep_plans alone: since 16, PostgreSQL goes on with a plan that was made under other
+-- policies. What is in some session's pg_temp is left out as in database_code.sql: functions that nothing uses, and all
+-- relations.
 WITH /* pgweir */ temporary AS (
 	SELECT oid FROM pg_class WHERE relpersistence = 't'
 	UNION ALL SELECT oid FROM pg_namespace WHERE nspname ~ '^pg_temp_'
@@ -25,6 +27,10 @@ FROM (
 	UNION ALL SELECT oid, xmin FROM pg_policy
 	UNION ALL SELECT oid, xmin FROM pg_attrdef WHERE adrelid NOT IN (SELECT oid FROM temporary)
 	UNION ALL SELECT oid, xmin FROM pg_statistic_ext WHERE stxrelid NOT IN (SELECT oid FROM temporary)
+	UNION ALL SELECT roleid, ((member::bigint + xmin::text::bigint) & 2147483647)::text::xid FROM pg_auth_members
+	UNION ALL SELECT oid, concat(rolsuper::int, rolbypassrls::int, rolinherit::int)::xid
+	FROM pg_roles
+	WHERE rolsuper OR rolbypassrls OR NOT rolinherit
 	UNION ALL SELECT oid, xmin FROM pg_foreign_server
 	UNION ALL SELECT oid, xmin FROM pg_foreign_data_wrapper
 	UNION ALL SELECT oid, xmin FROM pg_transform

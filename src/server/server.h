@@ -111,6 +111,8 @@ struct server_ops {
 	 * PID to a client: if so, cancel that client's request and return true. The warning is then swallowed, and the
 	 * false in the next row becomes true. */
 	bool (*no_such_pid)(struct server *srv, uint32_t pid);
+	/* A notice has come in answer to the Parse at the head of the ledger. */
+	void (*parse_noticed)(struct server *srv);
 	/* PostgreSQL warns of an immediate shutdown, or of another backend's crash; only the end of srv follows. Return
 	 * true to swallow the warning. Called for standbys only. */
 	bool (*ending)(struct server *srv, const struct error_fields *fields);

@@ -218,8 +218,11 @@ inspect_notice(struct walk *w, struct reply *r)
 {
 	struct server *srv = w->srv;
 	struct error_fields e;
+	const struct owed *head = ledger_head(&srv->ledger);
 	const char *digits;
 
+	if (srv->borrower != NULL && head != NULL && head->kind == OWED_PARSE)
+		srv->env->ops->parse_noticed(srv);
 	if (!r->is_passed)
 		return;
 	if (r->is_whole && fields_is_drop_skipped_notice(r->body, r->body_len))

@@ -126,8 +126,8 @@ static bool
 plans_otherwise(const struct gucs *gucs)
 {
 	static const char *const names[] = {
-		"role",	       "session_authorization", "row_security",		"transform_null_equals",
-		"search_path", "bytea_output",		"quote_all_identifiers"
+		"role",	       "session_authorization", "row_security",		 "transform_null_equals",
+		"search_path", "bytea_output",		"quote_all_identifiers", "restrict_nonsystem_relation_kind"
 	};
 	const char *digits = gucs_get(gucs, "extra_float_digits");
 

@@ -62,10 +62,25 @@ mentions_moment(const char *sql, size_t len)
 	       text_mentions(sql, len, "tomorrow") || text_mentions(sql, len, "yesterday");
 }
 
+/* Returns true if the value of the string may have words that the SQL does not show: U&'...', E'...' with escapes other
+ * than those of control characters, quotes and backslashes, or a string that goes on in a string on another line. */
+static bool
+hides_words(const struct sql_token *t, const struct sql_token *before)
+{
+	bool has_escapes = *t->at == 'e' || *t->at == 'E';
+
+	if (before->kind == SQL_STRING || *t->at == 'u' || *t->at == 'U')
+		return true;
+	for (size_t i = 0; has_escapes && i + 1 < t->len; i++)
+		if (t->at[i] == '\\' && memchr("bfnrt\\'", t->at[++i], 7) == NULL)
+			return true;
+	return false;
+}
+
 /*
  * Looks for TRAITS_MOMENT and TRAITS_NULL. TRAITS_MOMENT: literals of date and time types that stand for the time at
- * which they are read: 'now', '12:00 today', '{now}'. TRAITS_NULL: x = NULL, with or without parentheses, which
- * transform_null_equals turns into IS NULL.
+ * which they are read: 'now', '12:00 today', '{now}'; or strings that may be such literals. TRAITS_NULL: x = NULL, with
+ * or without parentheses, which transform_null_equals turns into IS NULL.
  */
 static uint32_t
 find_moments_and_nulls(const char *sql, size_t len)
@@ -80,7 +95,7 @@ find_moments_and_nulls(const char *sql, size_t len)
 						: sql_is_word(&before, "null", 4) ? &t
 										  : NULL;
 
-		if (t.kind == SQL_STRING && mentions_moment(t.at, t.len))
+		if (t.kind == SQL_STRING && (mentions_moment(t.at, t.len) || hides_words(&t, &before)))
 			found |= TRAITS_MOMENT;
 		if (other != NULL && other->kind == SQL_OPERATOR && other->len == 1 && *other->at == '=')
 			found |= TRAITS_NULL;
@@ -184,7 +199,7 @@ traits_of_parse(struct sql_traits *v, const char *sql, size_t len)
 	may_name_moment = (hints & TRAITS_LITERALS) != 0 && mentions_moment(sql, len);
 	if (may_name_moment && memchr(sql, '\\', len) != NULL) /* the session decides which bytes are a literal */
 		hints |= TRAITS_MOMENT;
-	if (may_name_moment || (memchr(sql, '=', len) != NULL && text_mentions(sql, len, "null")))
+	if ((hints & TRAITS_LITERALS) != 0 || (memchr(sql, '=', len) != NULL && text_mentions(sql, len, "null")))
 		hints |= find_moments_and_nulls(sql, len);
 	hints |= computes(sql, len) ? TRAITS_COMPUTES : 0u;
 	v->hints = (uint16_t)(v->hints | hints);

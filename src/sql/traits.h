@@ -27,9 +27,9 @@ enum traits_hint {
 	TRAITS_MOMENT = 1u << 9, /* the SQL may have literals like 'now', which mean the time of the Parse */
 	TRAITS_NULL = 1u << 10, /* the SQL compares something with NULL: see transform_null_equals */
 	TRAITS_OF_PARSE = 1u << 11, /* traits_of_parse() has run, so the other hints of this enum are valid */
-	/* The SQL has parameters, and an expression that may fail: it depends on the plan what is evaluated */
-	TRAITS_COMPUTES = 1u << 12,
-	TRAITS_PARSE_ALL = TRAITS_LITERALS | TRAITS_MOMENT | TRAITS_NULL | TRAITS_OF_PARSE | TRAITS_COMPUTES
+	TRAITS_COMPUTES = 1u << 12, /* parameters, and an expression that may fail if the plan evaluates it */
+	TRAITS_NOTICED = 1u << 13, /* a Parse of the SQL was answered with a notice; set by statements/keep.c */
+	TRAITS_PARSE_ALL = 0x3fu << 8 /* TRAITS_LITERALS to TRAITS_NOTICED */
 };
 
 /*

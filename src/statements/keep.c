@@ -63,13 +63,14 @@ computes(struct statement *st)
 /*
  * Returns true if this use of st is to be sent with the name, not to measure the time without it. No name is used where
  * pgweir does not follow settings, because it cannot know how PostgreSQL reads the statement; nor with session_state =
- * isolate, because no server keeps a name then; nor for SQL that may fail in the plan for any value alone, except where
- * its request could be run again without the name.
+ * isolate, because no server keeps a name then; nor for SQL whose Parse has a notice, which each Parse must have; nor
+ * for SQL that may fail in the plan for any value alone, except where its request could be run again without the name.
  */
 static bool
 is_wanted(const struct exchange *x, struct statement *st, uint32_t use)
 {
-	return use >= USES_MIN && use % (use < SAMPLES_ALL ? SAMPLED_EACH : SAMPLED_EACH_LATER) != 0 &&
+	return use >= USES_MIN && (statement_traits(st)->hints & TRAITS_NOTICED) == 0 &&
+	       use % (use < SAMPLES_ALL ? SAMPLED_EACH : SAMPLED_EACH_LATER) != 0 &&
 	       (int32_t)(st->plans.given_up_s - now_s(x)) <= 0 && traits_are_plannable(statement_traits(st)->first) &&
 	       x->pool->settings.prepared_statements > 0 && exchange_is_followed(x) &&
 	       x->settings->session_state != SESSION_ISOLATE && (!computes(st) || begins_alone(x));
@@ -350,6 +351,25 @@ statements_measure(struct exchange *x)
 	p->kept_us += us;
 	if (++p->kept_count == WINDOW)
 		judge(x, p);
+}
+
+void
+statements_parse_noticed(struct server *srv)
+{
+	const struct ledger *l = &srv->ledger;
+
+	/* A Parse with a name of pgweir's comes before the client's own Parse, which pgweir answers. */
+	for (uint32_t i = 0; i < l->count && i < 2; i++) {
+		const struct owed *o = ledger_at(l, i);
+		uintptr_t ref = (uintptr_t)o->ref;
+		struct statement *st = (struct statement *)(ref & ~(uintptr_t)REF_MASK);
+
+		if ((o->kind == OWED_PARSE || o->kind == OWED_LOCAL_PARSE) && (ref & REF_MASK) == REF_UNNAMED) {
+			statement_traits(st); /* reads the SQL, so that the hint is not overwritten */
+			st->traits.hints |= TRAITS_NOTICED;
+			return;
+		}
+	}
 }
 
 bool

@@ -28,6 +28,9 @@ struct statement *statements_find_kept_ahead(struct exchange *x, struct server *
 					     bool *is_first);
 /* Call when a request of x's with one Bind of its unnamed statement was answered: records how long that took. */
 void statements_measure(struct exchange *x);
+/* Call when a notice has come for the Parse at the head of srv's ledger. The SQL of an unnamed Parse, whose notices
+ * each client must get, has no name on servers from now on. */
+void statements_parse_noticed(struct server *srv);
 /*
  * Call when a use of n has failed with this SQLSTATE, and the client was shown nothing. If n is x's unnamed statement,
  * was used under its name, and might succeed without the name, takes the name from n, gives n's text none for 10 s, and

@@ -199,6 +199,7 @@ SETTINGS = {
     "role": ("SET ROLE reader", "SELECT current_user || $1"),
     "a setting of row security": ("SET app.tenant = '2'", "SELECT string_agg(n, ',' ORDER BY n) || $1 FROM guarded"),
     "a setting of an application": ("SET app.tenant = '2'", "SELECT coalesce(current_setting('app.tenant', true), '') || $1"),
+    "a setting of views": ("SET restrict_nonsystem_relation_kind = 'view'", "SELECT n FROM other.seen_through WHERE n <> $1"),
 }
 
 
@@ -210,6 +211,7 @@ def tables_fixture(postgres):
         CREATE SCHEMA other; CREATE TABLE other.told (n text); CREATE TABLE public.told (n text); CREATE TABLE guarded (n text, tenant int);
         INSERT INTO other.told VALUES ('other'); INSERT INTO public.told VALUES ('public');
         INSERT INTO guarded VALUES ('of one', 1), ('of two', 2);
+        CREATE VIEW other.seen_through AS SELECT 'x'::text AS n; GRANT SELECT ON other.seen_through TO PUBLIC;
         ALTER TABLE guarded ENABLE ROW LEVEL SECURITY;
         CREATE POLICY own ON guarded USING (tenant = coalesce(nullif(current_setting('app.tenant', true), ''), '1')::int);
         CREATE ROLE reader; GRANT reader TO web; GRANT CREATE, USAGE ON SCHEMA other, public TO PUBLIC;
@@ -248,6 +250,36 @@ def test_a_setting_of_a_transaction(weir, tables):  # pylint: disable=unused-arg
             assert rows(two, DAY, ["!"]) != expected
             two.query("COMMIT")
             assert rows(two, DAY, ["!"]) == expected == rows(one, DAY, ["!"])
+
+
+NOTICED = f"SELECT $1::text AS {'n' * 70}"       # PostgreSQL tells each Parse that the name is truncated
+
+
+@pytest.mark.parametrize("first", ["notice", "error"])
+def test_each_parse_has_its_notice(weir, first):
+    """Also if the clients that came first wanted no notices."""
+    with start(weir).raw() as one, weir.raw() as two:
+        keep(one, SQL, [1])
+        two.query(f"SET client_min_messages = {first}")
+        for _ in range(4):
+            ask(two, NOTICED, ["!"])
+        for _ in range(20):     # of a name that is there already, one use in eight shows the notice
+            ask(one, NOTICED, ["!"])
+        assert ["".join(reply.type for reply in ask(one, NOTICED, ["!"])) for _ in range(4)] == ["N12TDCZ"] * 4
+
+
+@pytest.mark.parametrize("now", [r"E'\x6eow'", r"E'n\157w'", r"E'n\ow'", r"U&'\006eow'", "U&'!006eow' UESCAPE '!'", "'no'\n'w'"])
+def test_now_in_other_words(weir, now):
+    """It means the time of each Parse."""
+    with start(weir).raw() as one:
+        keep(one, SQL, [1])
+        found = [rows(one, f"SELECT timestamptz {now}, $1::text", ["!"])[0][0] for _ in range(8)]
+        assert len(set(found)) == 8
+
+
+def test_strings_with_other_escapes_have_a_name(weir):
+    with start(weir).raw() as one:
+        keep(one, r"SELECT E'\'it\'s\n', '\d', 'of one line', $1::text", ["!"])
 
 
 # --- analysed now ---
@@ -490,6 +522,7 @@ MORE = """jsonb_populate_record(NULL::other.rowed, '{"n": "y", "more": 5}')"""
 BEHIND = {
     "a membership": ("", "GRANT team TO web", "SELECT string_agg(n, ',' ORDER BY n) AS all FROM guarded WHERE n <> $1"),
     "no membership": ("GRANT team TO web", "REVOKE team FROM web", "SELECT string_agg(n, ',' ORDER BY n) AS all FROM guarded WHERE n <> $1"),
+    "row security that is bypassed": ("", "ALTER ROLE web BYPASSRLS", "SELECT n FROM guarded WHERE n <> $1"),
     "a label": ("", "ALTER TYPE other.mood RENAME VALUE 'sad' TO 'blue'", "SELECT 1 AS n FROM other.moods WHERE m = 'sad' AND n <> $1"),
     "a new label": ("", "ALTER TYPE other.mood ADD VALUE 'calm' BEFORE 'sad'",
                     "SELECT enum_first(NULL::other.mood) AS m FROM other.moods WHERE n <> $1"),
@@ -512,7 +545,7 @@ def boss_fixture(postgres):
     """May change roles, and so does the application's own user in many places."""
     postgres.query("DROP ROLE IF EXISTS boss, team; CREATE ROLE boss SUPERUSER LOGIN; CREATE ROLE team; GRANT boss TO web")
     yield
-    postgres.query("DROP OWNED BY boss, team; REVOKE boss FROM web; DROP ROLE boss, team")
+    postgres.query("DROP OWNED BY boss, team; REVOKE boss FROM web; DROP ROLE boss, team; ALTER ROLE web NOBYPASSRLS")
 
 
 @pytest.mark.parametrize("is_through", [True, False], ids=["through pgweir", "by another program"])
