@@ -44,7 +44,7 @@ struct statement_plans {
 	uint32_t unnamed_us, unnamed_count; /* mean time of its last uses without a name; the number of these uses */
 	uint32_t kept_count; /* uses under its name in the present window */
 	uint64_t kept_us; /* the total time of these uses */
-	uint32_t slow_windows; /* slow windows in a row */
+	uint32_t slow_windows; /* slow windows in a row; keep.c says how many are followed by a trial */
 	uint32_t given_up; /* how often keep_plans gave the statement up */
 	uint32_t given_up_s; /* until when (s) the statement gets no name */
 };

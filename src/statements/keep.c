@@ -17,10 +17,13 @@
 #define SAMPLES_ALL 64u
 #define SAMPLED_EACH 8u
 #define SAMPLED_EACH_LATER 512u
-/* PostgreSQL's generic plan for a name may be worse than a plan that is made for the values of each Bind. If in two
- * windows in a row the mean of the uses is greater than that of uses without a name by 3/10 plus 0.2 ms, the statement
- * has no name for ten minutes; the next time for twenty, and so on. */
+/* PostgreSQL's generic plan for a name may be worse than a plan that is made for the values of each Bind. A window is
+ * slow if the mean of its uses is greater than that of uses without a name by 3/10 plus 0.2 ms. After two slow windows
+ * in a row comes a trial: a window during which half of all uses, chosen at random, have no name, because a machine
+ * that is busy now, or a table that has grown, slows both. If the trial is slow, too, the statement has no name for ten
+ * minutes; the next time for twenty, and so on. */
 #define WINDOW 32u /* uses */
+#define SLOW_BEFORE_TRIAL 2u
 #define MEAN_OF 16u /* uses without a name */
 #define UNNAMED_MIN 3u
 #define SLOWER_US 200u
@@ -40,6 +43,15 @@ static uint32_t
 next_use(const struct exchange *x, const struct statement *st)
 {
 	return now_s(x) - st->plans.used_s <= AGAIN_S ? st->plans.uses + 1 : 1;
+}
+
+/* Returns true if this use of a statement that is often used is sent without the name, to measure that. */
+static bool
+is_sample(const struct statement_plans *p, uint32_t use)
+{
+	if (p->slow_windows == SLOW_BEFORE_TRIAL)
+		return (use * 0x9e3779b1u >> 31) != 0;
+	return use % (use < SAMPLES_ALL ? SAMPLED_EACH : SAMPLED_EACH_LATER) == 0;
 }
 
 /* Returns true if what the client sends next begins a request outside a block, with nothing under way, so that the
@@ -69,8 +81,7 @@ computes(struct statement *st)
 static bool
 is_wanted(const struct exchange *x, struct statement *st, uint32_t use)
 {
-	return use >= USES_MIN && (statement_traits(st)->hints & TRAITS_NOTICED) == 0 &&
-	       use % (use < SAMPLES_ALL ? SAMPLED_EACH : SAMPLED_EACH_LATER) != 0 &&
+	return use >= USES_MIN && (statement_traits(st)->hints & TRAITS_NOTICED) == 0 && !is_sample(&st->plans, use) &&
 	       (int32_t)(st->plans.given_up_s - now_s(x)) <= 0 && traits_are_plannable(statement_traits(st)->first) &&
 	       x->pool->settings.prepared_statements > 0 && exchange_is_followed(x) &&
 	       x->settings->session_state != SESSION_ISOLATE && (!computes(st) || begins_alone(x));
@@ -312,7 +323,7 @@ give_up(const struct exchange *x, struct statement_plans *p)
 	x->pool->database->counters.plans_given_up++;
 }
 
-/* Ends a window of WINDOW uses under the name, and gives the name up for a time if they were too slow. */
+/* Ends a window of WINDOW uses under the name, and gives the name up for a time if the window was a trial, and slow. */
 static void
 judge(const struct exchange *x, struct statement_plans *p)
 {
@@ -323,10 +334,12 @@ judge(const struct exchange *x, struct statement_plans *p)
 		p->slow_windows = 0;
 		return;
 	}
-	if (++p->slow_windows < 2)
-		return;
-	p->slow_windows = 0;
-	give_up(x, p);
+	if (++p->slow_windows == SLOW_BEFORE_TRIAL)
+		p->unnamed_us = p->unnamed_count = 0;
+	else if (p->slow_windows > SLOW_BEFORE_TRIAL) {
+		p->slow_windows = 0;
+		give_up(x, p);
+	}
 }
 
 void

@@ -696,3 +696,18 @@ def test_a_plan_for_any_value_that_is_slow_is_given_up(weir, postgres):
         before = uses(weir.raw())
         read_kinds(wire)
         assert uses(weir.raw()) == before
+
+
+def test_a_machine_that_gets_slower_gives_nothing_up(weir):
+    """With a name or without one, it is slow; but few uses have been measured without one since."""
+    sql = "SELECT pg_sleep($1)"
+    with start(weir).raw() as wire:
+        for _ in range(64):
+            rows(wire, sql, [0])
+        for _ in range(200):
+            rows(wire, sql, [0.005])
+        before = weir.metric("pgweir_plans_kept_total", database="app")
+        for _ in range(10):
+            rows(wire, sql, [0])
+        assert weir.metric("pgweir_plans_given_up_total", database="app") == 0
+        assert weir.metric("pgweir_plans_kept_total", database="app") > before
