@@ -254,12 +254,26 @@ note_code_unseen(struct server *srv)
 	srv->loan.code = CODE_AS_BEFORE;
 }
 
+/* If the wash has looked for dblink and postgres_fdw in vain, the next ones need not look for a moment. */
+static void
+note_no_remote(struct server *srv)
+{
+	struct pooled *p = pooled_of(srv->conn);
+
+	if (p->ddl_at_wash != 0 && !srv->reset.has_remote) {
+		p->code->no_remote_us = srv->reset.since_us;
+		p->code->no_remote_ddl = p->ddl_at_wash - 1;
+	}
+	p->ddl_at_wash = 0;
+}
+
 static void
 on_clean(struct server *srv)
 {
 	struct pool *pool = srv->owner;
 
 	note_code_unseen(srv);
+	note_no_remote(srv);
 	pool_main(pool)->counters.resets_ok += !srv->reset.was_returned;
 	assert(srv->state == SV_IDLE && srv->borrower == NULL);
 	if ((srv->reset.todo.parts & STATE_BACKEND) != 0 || pooled_of(srv->conn)->is_code_late)
@@ -370,12 +384,17 @@ seal(struct server *srv, unsigned parts, enum code_turn turn, uint64_t now_us)
 {
 	struct pool *pool = srv->owner;
 	const struct database_code *code = pool->code;
+	struct pooled *p = pooled_of(srv->conn);
+	/* a standby may lack what its primary has, and a console has no code */
+	bool may_know = pool->main == NULL && code == p->code && srv->role != SERVER_CONSOLE;
 	struct reset_order order = { .parts = parts & (STATE_WASHABLE | WASH_PLANS | WASH_LATE | WASH_TIMERS |
 						       WASH_POINTS | STATE_BACKEND) };
 
 	if (((order.parts | STATE_SEQUENCES) & STATE_WASHABLE) != STATE_WASHABLE &&
 	    code->answer != NULL) /* without an answer, dblink may have connected, too */
 		memcpy(order.fdw_schema, code->answer->fdw_schema, sizeof(order.fdw_schema));
+	p->ddl_at_wash =
+	    may_know && (order.parts & STATE_REMOTE) != 0 && order.fdw_schema[0] == '\0' ? code->ddl_count + 1 : 0;
 	if ((parts & STATE_BACKEND) != 0 && turn == CODE_GO) {
 		close_dirty(srv);
 		return;
@@ -433,5 +452,6 @@ pool_clean(struct server *srv, bool discard_all, unsigned parts, uint64_t now_us
 				     .parts = STATE_WASHABLE | (parts & (WASH_PLANS | WASH_POINTS | STATE_BACKEND)),
 				     .seed = pool_set_random(pool->set) };
 
+	pooled_of(srv->conn)->ddl_at_wash = 0;
 	server_reset(srv, &order, now_us);
 }

@@ -44,6 +44,8 @@ struct pooled {
 	bool is_kept; /* the connection was opened to check a backend, and may be lent like any other afterwards */
 	uint32_t code_question; /* the database_code.question_number that the server owes an answer to; 0 for none */
 	uint64_t ddl_at_keeps; /* database_code.ddl_at_keeps when washing began */
+	uint64_t
+	    ddl_at_wash; /* database_code.ddl_count + 1 when a wash began that looks for dblink; 0 for other washes */
 	bool is_code_late; /* the server's answer took CODE_ANSWER_US or longer */
 	unsigned known_leftovers; /* pool_code_known_leftovers() on the worker that the server comes from */
 	struct {

@@ -10,7 +10,7 @@
  *   struct pooled
  *   kept        conn (the policy's: policy_shard.c), srv, is_kept, heeded, defaults
  *   re-pointed  pool, target, code
- *   reset       code_question, ddl_at_keeps: the server was not asked on the new worker
+ *   reset       code_question, ddl_at_keeps, ddl_at_wash: the server was not asked on the new worker
  *   nothing     policy_knows, is_logged: for the end; checked, is_code_late: such a server is not transferred
  */
 #include "pool/pool_set_state.h"
@@ -22,7 +22,7 @@
 #include <stdlib.h>
 
 #ifdef __x86_64__
-_Static_assert(sizeof(struct pooled) - sizeof(struct policy_conn) == 152,
+_Static_assert(sizeof(struct pooled) - sizeof(struct policy_conn) == 160,
 	       "a field was added: what does it mean on another worker?");
 #endif
 
@@ -66,7 +66,7 @@ join(struct pool *pool, struct pooled *p)
 	p->code = code_store_ref(pool->code);
 	pool_target_unref(old);
 	p->code_question = 0;
-	p->ddl_at_keeps = 0;
+	p->ddl_at_keeps = p->ddl_at_wash = 0;
 	p->conn.is_recycle_due |= pool_defaults_check_old(pool, p);
 	TAILQ_INSERT_TAIL(&pool->servers, p->srv, all);
 	pool->set->server_count++;

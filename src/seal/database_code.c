@@ -13,6 +13,7 @@
 #define CHEAP_US (250 * US_PER_MS) /* if reading takes less than this, it may take half of the time */
 #define SETTLES_US (2 * US_PER_S) /* the longest wait after DDL if the answer before was believed */
 #define REFUSED_US (60 * US_PER_S)
+#define NO_REMOTE_US (1 * US_PER_S) /* how long it counts that a wash has found neither dblink nor postgres_fdw */
 #define NO_TIME_SHARE 10u /* a question that failed after a long time is asked again after so many times that time */
 
 static void
@@ -112,11 +113,21 @@ database_code_assumed_risk(const struct database_code *code)
 }
 
 unsigned
+database_code_assumed_risk_now(const struct database_code *code, uint64_t now_us)
+{
+	bool lacks_remote = code->no_remote_us != 0 && now_us - code->no_remote_us < NO_REMOTE_US &&
+			    code->no_remote_ddl == code->ddl_count;
+
+	return database_code_assumed_risk(code) & ~(lacks_remote ? (unsigned)STATE_REMOTE : 0u);
+}
+
+unsigned
 database_code_find_risk(const struct database_code *code, uint64_t now_us, struct sql_risk *kept, const char *sql,
 			size_t len, const uint8_t *types, size_t types_len)
 {
 	const struct risk_names *risks = code->answer == NULL ? NULL : code->answer->risks;
-	unsigned feared = database_code_is_known(code, now_us) ? 0 : database_code_assumed_risk(code), parts, effects;
+	unsigned feared = database_code_is_known(code, now_us) ? 0 : database_code_assumed_risk_now(code, now_us);
+	unsigned parts, effects;
 
 	if (risks == NULL)
 		return feared | RISK_REACHES | (sql == NULL ? 0 : risk_names_of_text(NULL, sql, len));
@@ -368,6 +379,7 @@ database_code_answered(struct database_code *code, bool ok, uint32_t number, uin
 	code->ddl_at_answer = code->ddl_at_question;
 	code->is_outdated = false;
 	code->full_answer_us = now_us;
+	code->no_remote_us = 0;
 	believe(code);
 	return true;
 }

@@ -117,6 +117,9 @@ struct database_code {
 	uint64_t ddl_at_question; /* ddl_count at the last question */
 	uint64_t ddl_at_answer; /* ddl_count at the question that was answered last */
 	bool is_settled; /* no DDL was seen between the question of the last answer and that answer */
+	/* When a wash last began that found neither dblink nor postgres_fdw; 0 if none has since the last full answer.
+	 * And ddl_count at that time. */
+	uint64_t no_remote_us, no_remote_ddl;
 	uint64_t refused_until_us; /* 0, or until when nothing is asked, because the last question has failed */
 	unsigned earlier_risks; /* STATE_BACKEND and RISK_CONTEXT of earlier answers; a standby may have that code */
 	/* Parts of pool_code_known_leftovers() that were not known on the workers from which servers came: in these
@@ -133,6 +136,9 @@ database_code_is_known(const struct database_code *code, uint64_t now_us)
 }
 /* Returns the risk (enum state_part, enum code_risk) that any SQL has while no answer is valid. */
 unsigned database_code_assumed_risk(const struct database_code *code);
+/* Like database_code_assumed_risk(), without STATE_REMOTE if a wash that began less than a second ago has found neither
+ * dblink nor postgres_fdw, and no DDL was seen since. (An answer that is believed says no more.) */
+unsigned database_code_assumed_risk_now(const struct database_code *code, uint64_t now_us);
 /* Returns the risk of this SQL (NULL if unknown). If kept is not NULL, and the SQL is not opaque, sets *kept to the
  * risk by its names. types: see risk_names_of_types(), or NULL. */
 unsigned database_code_find_risk(const struct database_code *code, uint64_t now_us, struct sql_risk *kept,

@@ -260,6 +260,8 @@ struct server_reset {
 	struct reset_order todo; /* what is left of the order: steps that were sent are removed */
 	/* the borrower has returned the server, with nothing under way; set and cleared by server_reset() */
 	bool was_returned;
+	/* dblink or postgres_fdw was found; set by server_reset_row(), cleared by server_reset() */
+	bool has_remote;
 	uint8_t sent; /* enum reset_sent */
 	/* after RESET_SENT_COUNT: how many statements made by Parse messages the server has */
 	uint64_t statements_found;

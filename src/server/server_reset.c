@@ -219,6 +219,7 @@ server_reset_row(struct server *srv, const uint8_t *body, size_t len, bool is_wh
 	struct probe_row remote;
 
 	if (copy != NULL && is_whole && len >= 2 && wire_u16(body) == 3) {
+		srv->reset.has_remote = true;
 		if (!probe_read_row(body, len, copy, &remote) || !seal_put_for_row(&srv->reset.remote, &remote))
 			server_condemn(srv, SERVER_IN_DOUBT);
 	} else if (copy == NULL || !is_whole)
@@ -289,6 +290,7 @@ server_reset(struct server *srv, const struct reset_order *order, uint64_t now_u
 	server_disown_ahead(srv);
 	srv->reset.since_us = now_us;
 	srv->reset.asked_us = 0;
+	srv->reset.has_remote = false;
 	srv->reset.deadline_us = now_us + RESET_TIMEOUT_US;
 	srv->reset.cancel = srv->reset.was_returned ? RESET_CANCEL_NOT_DUE : RESET_CANCEL_DUE;
 	srv->reset.sent = RESET_SENT_OTHER;

@@ -96,7 +96,7 @@ look_again(struct exchange *x)
 	struct loan *l = &x->srv->loan;
 
 	if (!database_code_is_known(code, *x->env->now_us) || code->full_answer_us > l->lent_us)
-		note_risk(x, database_code_assumed_risk(code));
+		note_risk(x, database_code_assumed_risk_now(code, *x->env->now_us));
 	if (code->reaches_us > l->lent_us)
 		note_risk(x, risk_names_all(code->answer->risks) & STATE_BACKEND);
 	return (l->risk & RISK_CODE) != 0 ? l->risk | (STATE_WASHABLE & ~(unsigned)STATE_REMOTE) : l->risk;

@@ -416,6 +416,33 @@ Test(database_code, an_answer_that_is_merely_old_closes_no_server_but_for_its_na
 	cr_expect_lt(db.reaches_us, db.full_answer_us, "this one was to none");
 }
 
+static bool
+is_remote_feared(uint64_t now_us)
+{
+	return (database_code_assumed_risk_now(&db, now_us) & (unsigned)STATE_REMOTE) != 0;
+}
+
+/* For a second, and until DDL or an answer. */
+Test(database_code, a_wash_shows_that_there_is_nothing_to_open_sessions_elsewhere)
+{
+	uint64_t washed_us = T0 + 2 * US_PER_S;
+
+	answer(&db, NULL, T0, 1000);
+	database_code_changed(&db, 0);
+	cr_expect(is_remote_feared(washed_us));
+	db.no_remote_us = washed_us;
+	db.no_remote_ddl = db.ddl_count;
+	cr_expect_not(is_remote_feared(washed_us + US_PER_S - 1));
+	cr_expect_neq(database_code_assumed_risk(&db) & (unsigned)STATE_REMOTE, 0, "a client's own DDL may bring it");
+	cr_expect(is_remote_feared(washed_us + US_PER_S));
+	database_code_changed(&db, 0);
+	cr_expect(is_remote_feared(washed_us));
+	db.no_remote_ddl = db.ddl_count;
+	cr_expect_not(is_remote_feared(washed_us));
+	answer(&db, NULL, washed_us + 1000, 1000);
+	cr_expect(is_remote_feared(washed_us + 2000), "the answer may tell of another program's DDL");
+}
+
 /* Asks, sees DDL with this risk meanwhile, and is told of this name, which keeps something in the backend. */
 static void
 read_under_ddl(uint64_t asked_us, unsigned risk, const char *name)

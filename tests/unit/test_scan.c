@@ -605,7 +605,7 @@ Test(scan, lists_of_any_length)
 	};
 	static const size_t counts[] = { 2, 3, 4, 5, 50, 400 };
 	static struct scan_memory m;
-	static char sql[16384];
+	static char sql[65536];
 
 	for (size_t l = 0; l < sizeof(lists) / sizeof(lists[0]); l++) {
 		struct scanned_sql *kept = NULL;
