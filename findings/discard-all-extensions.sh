@@ -21,14 +21,7 @@ declare -A expected=(
 )
 
 cat >"$folder/ask.js" <<'JS'
-const net = require("net");
-const z = text => Buffer.from(text + "\0");
-const message = (type, body) => {
-	const head = Buffer.alloc(5);
-	head.write(type);
-	head.writeInt32BE(body.length + 4, 1);
-	return Buffer.concat([head, body]);
-};
+const { ask, value } = require("./wire.js");
 const folder = process.argv[2].replace(/\/[^/]*$/, "");
 const weak = "SELECT isn_weak(true)", wrong = "SELECT '0-393-04002-1'::isbn";
 const connect = `SELECT dblink_connect('host=${folder} dbname=postgres user=postgres')`, use = "SELECT u FROM dblink('SELECT current_user') AS x(u text)";
@@ -40,29 +33,10 @@ const cases = {
 	"dblink, DISCARD ALL": [connect, "DISCARD ALL", use],
 	"dblink, ROLLBACK": ["BEGIN", connect, "ROLLBACK", use],
 };
-/* Runs these in a session of their own; resolves to the last one's value, or to an error's SQLSTATE. */
-const ask = statements => new Promise(resolve => {
-	const socket = net.connect(process.argv[2]), left = [...statements];
-	let rest = Buffer.alloc(0), answer = "";
-	socket.write(message(" ", Buffer.concat([Buffer.from([0, 3, 0, 0]), ...["user", "postgres", ""].map(z)])).subarray(1));
-	socket.on("close", () => resolve(answer));
-	socket.on("data", data => {
-		rest = Buffer.concat([rest, data]);
-		while (rest.length >= 5 && rest.length > rest.readInt32BE(1)) {
-			const type = String.fromCharCode(rest[0]), body = rest.subarray(5, 1 + rest.readInt32BE(1));
-			rest = rest.subarray(1 + rest.readInt32BE(1));
-			if (type === "E") answer = body.toString().split("\0").find(field => field[0] === "C").slice(1);
-			if (type === "D") answer = body.subarray(6).toString();
-			if (type !== "Z") continue;
-			if (left.length === 0) socket.end();
-			else socket.write(message("Q", z(left.shift())));
-		}
-	});
-});
 (async () => {
 	const seen = [];
-	await ask(["CREATE EXTENSION isn", "CREATE EXTENSION dblink"]);
-	for (const [name, statements] of Object.entries(cases)) seen.push(`${name}: ${await ask(statements)}`);
+	await ask(["CREATE EXTENSION isn", "CREATE EXTENSION dblink"], value);
+	for (const [name, statements] of Object.entries(cases)) seen.push(`${name}: ${await ask(statements, value)}`);
 	console.log(seen.join("; "));
 })();
 JS

@@ -16,14 +16,7 @@ same='first: 22003; failed five times: 22003; ran five times: UPDATE 0; ran five
 declare -A expected=([17.10.0-beta.17]="$same" [18.4.0-beta.17]="$same")
 
 cat >"$folder/ask.js" <<'JS'
-const net = require("net");
-const z = text => Buffer.from(text + "\0");
-const message = (type, body) => {
-	const head = Buffer.alloc(5);
-	head.write(type);
-	head.writeInt32BE(body.length + 4, 1);
-	return Buffer.concat([head, body]);
-};
+const { ask, tag } = require("./wire.js");
 const mode = name => `SET plan_cache_mode = force_${name}_plan`, good = "EXECUTE u(1)", bad = "EXECUTE u(5000000000)";
 const cases = {
 	"first": [bad],
@@ -32,30 +25,11 @@ const cases = {
 	"ran five times, force_custom_plan": [good, good, good, good, good, mode("custom"), bad],
 	"first, force_generic_plan": [mode("generic"), bad],
 };
-/* Sends queries one after the other; resolves to the last one's tag, or its error's SQLSTATE. */
-const ask = queries => new Promise(resolve => {
-	const socket = net.connect(process.argv[2]);
-	let rest = Buffer.alloc(0), answer = "";
-	queries = ["CREATE TEMP TABLE t (id int, n int)", "PREPARE u(bigint) AS UPDATE t SET n = $1 WHERE id = 0", ...queries];
-	socket.write(message(" ", Buffer.concat([Buffer.from([0, 3, 0, 0]), ...["user", "postgres", ""].map(z)])).subarray(1));
-	socket.on("close", () => resolve(answer));
-	socket.on("data", data => {
-		rest = Buffer.concat([rest, data]);
-		while (rest.length >= 5 && rest.length > rest.readInt32BE(1)) {
-			const type = String.fromCharCode(rest[0]), body = rest.subarray(5, 1 + rest.readInt32BE(1));
-			rest = rest.subarray(1 + rest.readInt32BE(1));
-			if (type === "E") answer = body.toString().split("\0").find(field => field[0] === "C").slice(1);
-			if (type === "C") answer = body.toString().slice(0, -1);
-			if (type !== "Z") continue;
-			if (queries.length > 0) socket.write(message("Q", z(queries.shift())));
-			else socket.end();
-		}
-	});
-});
+const made = ["CREATE TEMP TABLE t (id int, n int)", "PREPARE u(bigint) AS UPDATE t SET n = $1 WHERE id = 0"];
 (async () => {
 	const seen = [];
 	for (const [name, queries] of Object.entries(cases))
-		seen.push(`${name}: ${await ask(queries)}`);
+		seen.push(`${name}: ${await ask([...made, ...queries], tag)}`);
 	console.log(seen.join("; "));
 })();
 JS

@@ -10,6 +10,50 @@ trap 'for pid in "${pids[@]}"; do kill -QUIT "$pid" 2>/dev/null || true; done; w
 unprivileged=()
 [ "$(id -u)" -ne 0 ] || unprivileged=(setpriv --reuid=65534 --regid=65534 --clear-groups)
 
+# For $folder/ask.js: messages of the protocol, and conversations by simple Query.
+cat >"$folder/wire.js" <<'JS'
+const net = require("net");
+const z = text => Buffer.from(text + "\0");
+const message = (type, ...parts) => {
+	const body = Buffer.concat(parts), head = Buffer.alloc(5);
+	head.write(type);
+	head.writeInt32BE(body.length + 4, 1);
+	return Buffer.concat([head, body]);
+};
+/* Logs in at the path with these further names and values; calls take(type, body) for each message. Returns the socket. */
+const login = (path, parameters, take) => {
+	const socket = net.connect(path);
+	let rest = Buffer.alloc(0);
+	socket.write(message(" ", Buffer.from([0, 3, 0, 0]), ...["user", "postgres", ...parameters, ""].map(z)).subarray(1));
+	socket.on("data", data => {
+		rest = Buffer.concat([rest, data]);
+		while (rest.length >= 5 && rest.length > rest.readInt32BE(1)) {
+			const type = String.fromCharCode(rest[0]), body = rest.subarray(5, 1 + rest.readInt32BE(1));
+			rest = rest.subarray(1 + rest.readInt32BE(1));
+			take(type, body);
+		}
+	});
+	return socket;
+};
+const sqlstate = body => body.toString().split("\0").find(field => field[0] === "C").slice(1);
+/* Sends queries one after the other, in a session of their own; resolves to the last error's SQLSTATE, or to what came after that:
+ * read[type](body) of such a message. */
+const ask = (queries, read, parameters = []) => new Promise(resolve => {
+	const left = [...queries];
+	let answer = "";
+	const socket = login(process.argv[2], parameters, (type, body) => {
+		if (type === "E") answer = sqlstate(body);
+		if (read[type]) answer = read[type](body);
+		if (type !== "Z") return;
+		if (left.length > 0) socket.write(message("Q", z(left.shift())));
+		else socket.end();
+	});
+	socket.on("close", () => resolve(answer));
+});
+const value = { D: body => body.subarray(6).toString() }, tag = { C: body => body.toString().slice(0, -1) };
+module.exports = { z, message, login, sqlstate, ask, value, tag };
+JS
+
 start_postgresql()
 {
 	local release=$1 place=$folder/$1

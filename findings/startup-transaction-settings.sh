@@ -18,39 +18,12 @@ declare -A expected=(
 )
 
 cat >"$folder/ask.js" <<'JS'
-const net = require("net");
-const z = text => Buffer.from(text + "\0");
-const message = (type, body) => {
-	const head = Buffer.alloc(5);
-	head.write(type);
-	head.writeInt32BE(body.length + 4, 1);
-	return Buffer.concat([head, body]);
-};
-/* Logs in with a parameter; resolves to the value that SHOW tells then, or to an error's SQLSTATE. */
-const ask = (name, value) => new Promise(resolve => {
-	const socket = net.connect(process.argv[2]);
-	let rest = Buffer.alloc(0), answer = "", isReady = false;
-	socket.write(message(" ", Buffer.concat([Buffer.from([0, 3, 0, 0]), ...["user", "postgres", name, value, ""].map(z)])).subarray(1));
-	socket.on("close", () => resolve(`${name}=${value}: ${answer}`));
-	socket.on("data", data => {
-		rest = Buffer.concat([rest, data]);
-		while (rest.length >= 5 && rest.length > rest.readInt32BE(1)) {
-			const type = String.fromCharCode(rest[0]), body = rest.subarray(5, 1 + rest.readInt32BE(1));
-			rest = rest.subarray(1 + rest.readInt32BE(1));
-			if (type === "E") answer = body.toString().split("\0").find(field => field[0] === "C").slice(1);
-			if (type === "D") answer = body.subarray(6).toString();
-			if (type !== "Z") continue;
-			if (isReady) socket.end();
-			else socket.write(message("Q", z("SHOW " + name)));
-			isReady = true;
-		}
-	});
-});
+const { ask, value } = require("./wire.js");
 (async () => {
 	const seen = [];
-	for (const [name, value] of [["transaction_isolation", "serializable"], ["transaction_deferrable", "on"],
+	for (const [name, given] of [["transaction_isolation", "serializable"], ["transaction_deferrable", "on"],
 		["transaction_read_only", "on"], ["default_transaction_isolation", "serializable"]])
-		seen.push(await ask(name, value));
+		seen.push(`${name}=${given}: ${await ask(["SHOW " + name], value, [name, given])}`);
 	console.log(seen.join("; "));
 })();
 JS

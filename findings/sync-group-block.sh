@@ -17,44 +17,29 @@ declare -A expected=(
 )
 
 cat >"$folder/ask.js" <<'JS'
-const net = require("net");
-const socket = net.connect(process.argv[2]);
+const { z, message, login, sqlstate } = require("./wire.js");
 const cases = {
 	"CALL first": ["CALL commits()"],
 	"CALL second": ["SELECT 1", "CALL commits()"],
 	"DECLARE first": ["DECLARE c CURSOR FOR SELECT 1"],
 	"DECLARE second": ["SELECT 1", "DECLARE c CURSOR FOR SELECT 1"],
 };
-const z = text => Buffer.from(text + "\0");
-const message = (type, ...parts) => {
-	const body = Buffer.concat(parts), head = Buffer.alloc(5);
-	head.write(type);
-	head.writeInt32BE(body.length + 4, 1);
-	return Buffer.concat([head, body]);
-};
 const run = sql => Buffer.concat([message("P", z(""), z(sql), Buffer.alloc(2)), message("B", z(""), z(""), Buffer.alloc(6)),
 	message("E", z(""), Buffer.alloc(4))]);
-const start = message(" ", Buffer.from([0, 3, 0, 0]), z("user"), z("postgres"), z("")).subarray(1);
 const asked = [null, message("Q", z("CREATE PROCEDURE commits() LANGUAGE plpgsql AS 'BEGIN COMMIT; END'")),
 	...Object.values(cases).map(group => Buffer.concat([...group.map(run), message("S")]))];
 const said = [];
-let answers = [], rest = Buffer.alloc(0);
-socket.write(start);
-socket.on("data", data => {
-	rest = Buffer.concat([rest, data]);
-	while (rest.length >= 5 && rest.length > rest.readInt32BE(1)) {
-		const type = String.fromCharCode(rest[0]), body = rest.subarray(5, 1 + rest.readInt32BE(1));
-		rest = rest.subarray(1 + rest.readInt32BE(1));
-		if (type === "C") answers.push(body.toString().replace("\0", ""));
-		if (type === "E") answers.push(body.toString().split("\0").find(field => field[0] === "C").slice(1));
-		if (type !== "Z") continue;
-		said.push(answers.join(", "));
-		answers = [];
-		if (said.length < asked.length) socket.write(asked[said.length]);
-		else {
-			console.log(Object.keys(cases).map((name, i) => `${name}: ${said[i + 2]}`).join("; "));
-			socket.end();
-		}
+let answers = [];
+const socket = login(process.argv[2], [], (type, body) => {
+	if (type === "C") answers.push(body.toString().replace("\0", ""));
+	if (type === "E") answers.push(sqlstate(body));
+	if (type !== "Z") return;
+	said.push(answers.join(", "));
+	answers = [];
+	if (said.length < asked.length) socket.write(asked[said.length]);
+	else {
+		console.log(Object.keys(cases).map((name, i) => `${name}: ${said[i + 2]}`).join("; "));
+		socket.end();
 	}
 });
 JS

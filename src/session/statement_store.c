@@ -10,6 +10,7 @@
 #include "base/alloc.h"
 #include "base/table.h"
 #include "session/session_commons.h"
+#include "sql/skeleton.h"
 #include "wire/frame.h"
 
 #include <assert.h>
@@ -131,12 +132,10 @@ static uint64_t
 recent_hash(const uint8_t *bytes, size_t len)
 {
 	size_t step = (len - sizeof(uint64_t)) / 8;
-	uint64_t eight, hash = len;
+	uint64_t hash = len;
 
-	for (size_t i = 0; i <= 8; i++) {
-		memcpy(&eight, bytes + i * step, sizeof(eight));
-		hash = (hash ^ eight) * 0x9e3779b97f4a7c15u;
-	}
+	for (size_t i = 0; i <= 8; i++)
+		hash = skeleton_mix(hash, skeleton_eight((const char *)bytes + i * step));
 	return hash;
 }
 

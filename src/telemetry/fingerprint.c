@@ -182,14 +182,6 @@ top(struct reading *s)
 
 #define IS_WORD(t, word) sql_is_word((t), (word), sizeof(word) - 1)
 
-static bool
-is_value_word(const struct sql_token *t)
-{
-	return t->len >= 4 && t->len <= 7 &&
-	       (IS_WORD(t, "null") || IS_WORD(t, "default") || IS_WORD(t, "true") || IS_WORD(t, "false") ||
-		IS_WORD(t, "array"));
-}
-
 /* Notes what this token, which is not a bracket, means for its list, and whether a row of VALUES may follow. */
 static void
 note_element(struct reading *s, const struct sql_token *t, bool is_sign)
@@ -199,7 +191,8 @@ note_element(struct reading *s, const struct sql_token *t, bool is_sign)
 
 	if (l == NULL)
 		return;
-	if (t->kind == SQL_STRING || t->kind == SQL_NUMBER || t->kind == SQL_PARAM || is_value_word(t))
+	if (t->kind == SQL_STRING || t->kind == SQL_NUMBER || t->kind == SQL_PARAM || IS_WORD(t, "null") ||
+	    IS_WORD(t, "default") || IS_WORD(t, "true") || IS_WORD(t, "false") || IS_WORD(t, "array"))
 		l->has_element = true;
 	else if (t->kind == SQL_CAST || is_comma)
 		l->is_in_cast = t->kind == SQL_CAST;
