@@ -192,11 +192,12 @@ inline void
 report_first_text(struct server *srv, const uint8_t *sql, size_t len, size_t total, bool is_simple)
 {
 	struct loan *l = &srv->loan;
-	size_t keep = len < REQUEST_TEXT_MAX ? len : REQUEST_TEXT_MAX;
+	size_t keep = total < REQUEST_TEXT_MAX ? total : REQUEST_TEXT_MAX;
 
+	keep = len < keep ? len : keep;
 	if (l->text == NULL && (l->text = malloc(REQUEST_TEXT_MAX)) == NULL)
 		return;
-	l->text_len = (uint32_t)(keep > 0 && sql[keep - 1] == 0 ? keep - 1 : keep);
+	l->text_len = (uint32_t)keep;
 	l->is_text_cut = total > keep;
 	l->is_simple = is_simple;
 	l->fingerprint = 0;
@@ -216,7 +217,7 @@ report_fingerprint(const char *sql, size_t len)
 inline void
 report_first_statement(struct server *srv, struct statement *st)
 {
-	report_first_text(srv, st->bytes, st->query_len + 1, st->query_len + 1, false);
+	report_first_text(srv, st->bytes, st->query_len, st->query_len, false);
 	if (st->fingerprint == STATEMENT_RAN_ONCE)
 		st->fingerprint = report_fingerprint((const char *)st->bytes, st->query_len);
 	if (st->fingerprint == 0)

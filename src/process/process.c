@@ -222,7 +222,7 @@ process_run(struct weir *w)
 	priority_set_urgent(false);
 	do
 		worker_turn(main_worker);
-	while (!event_base_got_break(main_worker->base) && !event_base_got_exit(main_worker->base));
+	while (w->stopping.stage != STOP_ENDING);
 	end_threads(w);
 	restart_forget_predecessor(w->restart); /* frees clients that are not ours yet */
 	close_clients(w);

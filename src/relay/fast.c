@@ -30,13 +30,8 @@ is_open_server(const struct exchange *x)
 __attribute__((noinline)) static enum walk_result
 borrow(struct request_walk *w)
 {
-	enum walk_result r;
+	enum walk_result r = walk_borrow(w, true);
 
-	w->x->has_run = true;
-	if (w->x->settings->begin == BEGIN_DEFERRED && w->scanned == walk_message(w) &&
-	    (w->scan.first == WORD_BEGIN || w->scan.first == WORD_START_TRANSACTION))
-		return WALK_SLOWLY;
-	r = walk_borrow(w, true);
 	return r == WALK_ON && !is_open_server(w->x) ? WALK_SLOWLY : r;
 }
 
@@ -86,10 +81,9 @@ walk_note_bind(struct request_walk *w)
 /* Leaves is_synced as it is: if messages without a Sync come before the Query, PostgreSQL may skip the Query, and a
  * Sync is still due then. */
 inline void
-walk_push_query(struct request_walk *w, enum owed_kind kind, unsigned shown)
+walk_push_query(struct request_walk *w, enum owed_kind kind, unsigned shown, bool is_scanned)
 {
 	struct server *srv = w->x->srv;
-	bool is_scanned = kind == OWED_QUERY && w->scanned == walk_message(w);
 
 	report_request_begins(w->x, srv);
 	srv->loan.statements_run = 0;
@@ -154,6 +148,9 @@ fast_query(struct request_walk *w, const struct frame *f)
 	if (x->settings->forbidden != 0 &&
 	    forbid_find(x, true, (const char *)sql, f->body_len - 1) != FORBIDDEN_NOTHING)
 		return WALK_SLOWLY;
+	if ((w->scan.first == WORD_BEGIN || w->scan.first == WORD_START_TRANSACTION) && x->srv == NULL &&
+	    x->settings->begin == BEGIN_DEFERRED)
+		return WALK_SLOWLY;
 	if ((r = enter(w)) != WALK_ON)
 		return r;
 	if (w->scan.flags != 0 && x->srv->tx == 'E')
@@ -162,8 +159,8 @@ fast_query(struct request_walk *w, const struct frame *f)
 		return WALK_HOLD;
 	state_plain_query(x, w->scan.flags);
 	statements_simple_query(x, (const char *)sql, f->body_len - 1);
-	walk_push_query(w, OWED_QUERY, 0);
-	walk_report_query(w, f, f->body_len);
+	walk_push_query(w, OWED_QUERY, 0, true);
+	walk_report_query(w, f, f->body_len, true);
 	return walk_forward_whole(w, FRAME_HEAD_LEN + (size_t)f->body_len);
 }
 

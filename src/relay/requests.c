@@ -82,8 +82,7 @@ needs_plans(struct request_walk *w)
 	if (!frame_whole(walk_message(w), w->len - w->at, &f) || f.body_len == 0)
 		return true;
 	if (f.type == 'Q')
-		return w->scanned != walk_message(w) ||
-		       state_needs_plans(x, (const char *)body, f.body_len - 1, w->risk);
+		return !walk_is_scanned(w) || state_needs_plans(x, (const char *)body, f.body_len - 1, w->risk);
 	if ((f.type != 'P' && f.type != 'B') || !is_one_statement(w) || statements_pass_through(x))
 		return true;
 	if (f.type == 'P') {
@@ -96,6 +95,13 @@ needs_plans(struct request_walk *w)
 	    statements_find_bound(x, &m) != STEP_FORWARD || m.statement == NULL)
 		return true;
 	return state_needs_plans(x, (const char *)m.statement->bytes, m.statement->query_len, m.risk);
+}
+
+/* Readies a server whose memory of plans or of a seed may be another client's. */
+__attribute__((noinline)) static void
+meet_others(struct exchange *x, struct request_walk *w)
+{
+	state_meets_others(x, w == NULL || x->block == EXCHANGE_DUE || !state_differs_in_plans(x) || needs_plans(w));
 }
 
 /* Links srv, which was lent to the client. w is at the message for which srv was borrowed; w is NULL if that message
@@ -114,8 +120,7 @@ link_server(struct exchange *x, struct server *srv, struct request_walk *w)
 		return -1;
 	}
 	if (srv->plans_of != NULL || srv->seed_of != 0)
-		state_meets_others(x, w == NULL || x->block == EXCHANGE_DUE || !state_differs_in_plans(x) ||
-					  needs_plans(w));
+		meet_others(x, w);
 	if (x->settings->commit_check && srv->loan.standby == 0)
 		commit_check_linked(x);
 	return 0;
@@ -217,12 +222,22 @@ take(struct request_walk *w, struct server *srv)
 	return link_server(x, srv, w) < 0 ? WALK_OVER : WALK_ON;
 }
 
+/* Borrows for a client of which standbys may serve reads. */
+__attribute__((noinline)) static enum walk_result
+borrow_by_route(struct request_walk *w, bool is_fast_lane)
+{
+	enum walk_result r = reads_borrow(w, is_fast_lane);
+
+	if (r == WALK_ON && (r = take(w, w->lent)) == WALK_ON)
+		note_linked(w->x);
+	return r;
+}
+
 __attribute__((always_inline)) inline enum walk_result
 walk_borrow(struct request_walk *w, bool is_fast_lane)
 {
 	struct exchange *x = w->x;
 	struct exchange_env *env = x->env;
-	enum walk_result r;
 
 	if (env->is_draining && x->block != EXCHANGE_DUE) {
 		fail_set(&w->why, "57P01", "pgweir is shutting down");
@@ -235,11 +250,8 @@ walk_borrow(struct request_walk *w, bool is_fast_lane)
 		return WALK_LEAVE;
 	}
 	x->waiter.gucs = x->gucs;
-	if (is_fast_lane ? x->settings->reads != READS_PRIMARY : reads_concern(x)) {
-		if ((r = reads_borrow(w, is_fast_lane)) == WALK_ON && (r = take(w, w->lent)) == WALK_ON)
-			note_linked(x);
-		return r;
-	}
+	if (is_fast_lane ? x->settings->reads != READS_PRIMARY : reads_concern(x))
+		return borrow_by_route(w, is_fast_lane);
 	return take(w, pool_borrow(x->pool, &x->waiter, x, *env->now_us));
 }
 

@@ -226,9 +226,9 @@ send_simple(struct request_walk *w, const struct frame *f, enum owed_kind kind)
 	buf_fini(&m->instead);
 	if (step == STEP_HOLD || step == STEP_FAILED)
 		return walk_result_of(x, step);
-	walk_push_query(w, kind, m->shown);
-	if (kind == OWED_QUERY)
-		walk_report_query(w, f, body_len);
+	walk_push_query(w, kind, m->shown, kind == OWED_QUERY && walk_is_scanned(w));
+	if (kind == OWED_QUERY && f->body_len > 0)
+		walk_report_query(w, f, body_len, walk_is_scanned(w));
 	if (step == STEP_FORWARD)
 		return walk_forward(w, 0, total);
 	walk_drop(w, total);
@@ -324,7 +324,7 @@ see_named(struct exchange *x, struct request *m)
 			   : STEP_FORWARD;
 	if (m->traits == NULL)
 		return STEP_FORWARD;
-	report_text(x->srv, m->parse.rest, m->sql_len + 1, m->sql_len + 1, false);
+	report_text(x->srv, m->parse.rest, m->sql_len, m->sql_len, false);
 	return features_request(x, m);
 }
 

@@ -100,23 +100,32 @@ walk_scan_query(struct request_walk *w, const struct frame *f)
 	w->fingerprint = kept == NULL ? 0 : report_fingerprint_of(kept, sql, f->body_len - 1);
 }
 
-/* Records the SQL of the present Query, of which `have` bytes have come, for the report of its request. */
+/* Returns true if walk_scan_query() has read the present message. */
+static inline bool
+walk_is_scanned(const struct request_walk *w)
+{
+	return w->scanned == walk_message(w);
+}
+
+/* Records the SQL of the present Query for the report of its request. have: how many bytes of the body, which is not
+ * empty, have come. is_scanned: walk_is_scanned(). */
 static inline void
-walk_report_query(const struct request_walk *w, const struct frame *f, size_t have)
+walk_report_query(const struct request_walk *w, const struct frame *f, size_t have, bool is_scanned)
 {
 	struct server *srv = w->x->srv;
 
 	if (srv->loan.text_len > 0)
 		return;
-	report_first_text(srv, walk_message(w) + FRAME_HEAD_LEN, have, f->body_len, true);
-	if (w->scanned == walk_message(w))
+	report_first_text(srv, walk_message(w) + FRAME_HEAD_LEN, have, f->body_len - 1, true);
+	if (is_scanned)
 		srv->loan.fingerprint = w->fingerprint;
 }
 
 /* fast.c: handles messages up to the first that the fast lane can't take; returns WALK_SLOWLY for that message. */
 enum walk_result walk_fast(struct request_walk *w);
 void walk_note_bind(struct request_walk *w); /* records that the statement of the Bind is about to run */
-void walk_push_query(struct request_walk *w, enum owed_kind kind, unsigned shown);
+/* Enters a Query or FunctionCall in the ledger. is_scanned: walk_is_scanned() */
+void walk_push_query(struct request_walk *w, enum owed_kind kind, unsigned shown, bool is_scanned);
 enum walk_result walk_send_sync(struct request_walk *w);
 
 /* reject.c: handles a message that runs something, of a client that is EXCHANGE_ROLLED_BACK or EXCHANGE_FAILED, as

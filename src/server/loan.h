@@ -198,6 +198,7 @@ struct loan {
 	/* The server has plans that were made under another context than the borrower's. The loan goes on because the
 	 * SQL that the borrower runs does not depend on plans. Set by compiled.c, cleared by loan_begin(). */
 	bool has_foreign_plans;
+	uint8_t behind; /* enum loan_behind; beside has_foreign_plans, as both are read for each message */
 	/* SQL whose meaning depends on the context ran under another context than the client's own. Set by note_risk(),
 	 * cleared by loan_begin(). */
 	bool is_mixed;
@@ -207,7 +208,6 @@ struct loan {
 	/* If has_local_settings is set only because of SET LOCAL search_path, the context under which statements are
 	 * shared; else 0. */
 	uint32_t local_context;
-	uint8_t behind; /* enum loan_behind */
 	bool next_row_is_true; /* see server_ops.no_such_pid; set and cleared by server_replies.c */
 	/* A request of pgweir's own was cancelled since the last cancel was sent. Set by loss_takes_error(), cleared by
 	 * send_cancel(). */

@@ -187,19 +187,24 @@ scan_by_text(struct scan_memory *m, struct scan *s, unsigned options, const char
 	return k;
 }
 
+__attribute__((noinline)) static struct scanned_sql *
+scan_not_short(struct scan_memory *m, struct scan *s, unsigned options, const char *sql, size_t len)
+{
+	if (len > SHORT_LEN)
+		return len <= SCAN_MEMORY_LONGEST ? scan_by_text(m, s, options, sql, len)
+						  : scan_by_beginning(m, s, options, sql, len);
+	scan_text(s, options, sql, len);
+	return NULL;
+}
+
 struct scanned_sql *
 scan_cached(struct scan_memory *m, struct scan *s, unsigned options, const char *sql, size_t len)
 {
 	struct scan_memory_set *set;
 	uint64_t hash;
 
-	if (len < SCAN_MEMORY_SHORTEST) {
-		scan_text(s, options, sql, len);
-		return NULL;
-	}
-	if (len > SHORT_LEN)
-		return len <= SCAN_MEMORY_LONGEST ? scan_by_text(m, s, options, sql, len)
-						  : scan_by_beginning(m, s, options, sql, len);
+	if (len < SCAN_MEMORY_SHORTEST || len > SHORT_LEN)
+		return scan_not_short(m, s, options, sql, len);
 	/* Short SQL (BEGIN, COMMIT) is looked up here, without a call of another function. */
 	hash = skeleton_mix(options << 16 | len,
 			    len < 8 ? (uint64_t)four(sql) << 32 | four(sql + len - 4) : skeleton_eight(sql));
