@@ -488,6 +488,29 @@ def test_what_its_client_wants_is_there_however_long_the_pause(weir, postgres, o
     assert texts(other.read_until("Z")) != pid
 
 
+@pytest.mark.sweep(keep=4)
+@pytest.mark.parametrize("pause_ms", (0, 5, 50, 1000))
+@pytest.mark.parametrize("name", ("set_user", "hypopg_create_index", "dbms_output.enable"))
+def test_what_its_client_wants_is_the_same_behind_any_pause(weir, postgres, own, name, pause_ms):
+    """B's statements fill the pause, on as many connections as there are; it is 0 if A sends all at once."""
+    extension, sql, question, answer, _ = WANTED[name]
+    made(postgres, own, extension, "CREATE TABLE t (v int)")
+    other, client = begin(weir, own, user="postgres", servers=2)
+    ends = [query(each) for each in sql.split("; ")]
+    if pause_ms == 0:
+        client.send(*ends, query(question))
+        client.read_until("Z", count=len(ends))
+        assert texts(client.read_until("Z")) == answer
+    else:
+        for end in ends:
+            client.ask(end)
+            other.query(f"SELECT pg_sleep({pause_ms / 1000})")
+        assert other.query(question) != answer
+        assert client.query(question) == answer
+    assert other.query(question) != answer
+    wait_until(lambda: [reasons for reasons in pinned(weir) if reasons.endswith(f" <- extension {extension}")], what="the pin")
+
+
 def test_the_index_of_hypopg_is_in_the_plans_of_its_client(weir, postgres, own):
     made(postgres, own, "hypopg", "CREATE TABLE t AS SELECT v FROM generate_series(1, 10000) AS v; ANALYZE t")
     other, client = begin(weir, own, user="postgres")
