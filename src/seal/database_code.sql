@@ -200,7 +200,7 @@ inserts(oid, rest) AS (
 ),
 inserter AS (SELECT oid FROM inserts WHERE rest !~ $r$(^|[^a-z_])execute([^a-z0-9_]|$)$r$),
 base(class, oid, w, parts, reason) AS (
-	SELECT 1255::oid, oid, false, anything | CASE WHEN lanname = 'c' AND prorettype <> 2279 THEN CASE WHEN
+	SELECT 1255::oid, oid, false, anything | CASE WHEN lanname = 'c' THEN CASE WHEN
 		provolatile = 'v' AND oid NOT IN (SELECT oid FROM support) THEN 1280 WHEN is_type_bound THEN 1024 ELSE 17408 END WHEN NOT is_sql AND lanname <> 'c' THEN 1280 ELSE 1024 END,
 		CASE WHEN is_big THEN 'a long body' ELSE concat('extension ' || extname || ', ', 'language ', lanname) END
 	FROM fun, remote

@@ -29,7 +29,7 @@ member(oid, extname, is_known) AS (
 ),
 leaving AS (
 	SELECT oid, proname, m.extname, prosrc, prolang, prorettype, parts
-	FROM member m JOIN pg_proc USING (oid) JOIN leaves l ON l.extname = m.extname AND (proname = ANY (functions) OR prosrc = ANY (functions))
+	FROM member m JOIN pg_proc USING (oid) JOIN leaves l ON l.extname = m.extname AND (proname = ANY (functions) OR prosrc = ANY (functions) OR functions = '{*}' AND prolang = 13)
 ),
 remote AS (
 	SELECT CASE WHEN dblinks + servers > 0 THEN 2815 ELSE 2303 END AS anything, dblinks, fdw_schema, fdws, is_bytes

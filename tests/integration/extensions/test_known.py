@@ -82,6 +82,7 @@ ORDINARY = {                        # what is made, and two statements
     "pgpcre": ("", "SELECT 'abc' =~ 'b'", "SELECT pcre_match('b', 'abc')"),
     "pgq": ("SELECT pgq.create_queue('q'); CREATE TABLE t (v int PRIMARY KEY); CREATE TRIGGER x AFTER INSERT ON t FOR EACH ROW EXECUTE FUNCTION pgq.logutriga('q')",
             "SELECT pgq.insert_event('q', 't', 'd')", "INSERT INTO t SELECT count(*) FROM t"),
+    "pgrouting": (T.format("int", "1"), "SELECT pgr_version()", "SELECT v FROM t"),
     "pgrowlocks": (T.format("int", "1"), "SELECT * FROM pgrowlocks('t')", "SELECT v FROM t"),
     "pgstattuple": (T.format("int", "1"), "SELECT * FROM pgstattuple('t')", "SELECT v FROM t"),
     "plpgsql": ("CREATE FUNCTION f() RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN 1; END'", "SELECT 1", "SELECT 2"),
@@ -167,6 +168,8 @@ WASHED = {
                           "SELECT st_astext(st_generatepoints('POLYGON((0 0,1 0,1 1,0 0))'::geometry, 3))", None),
     "crosstab": ("tablefunc", "SELECT * FROM crosstab('SELECT set_config(''a.b'', ''A'', false), ''1'', ''2''') AS x(a text, b text)",
                  "SELECT current_setting('a.b', true)", [["A"]]),
+    "pgr_dijkstra": ("pgrouting", "SELECT count(*) FROM pgr_dijkstra((SELECT v FROM t), 1, 2)", "SELECT current_setting('a.b', true)", [["A"]],
+                     "CREATE TABLE t AS SELECT $$SELECT 1 AS id, 1 AS source, 2 AS target, length(set_config('a.b', 'A', false))::float AS cost$$ AS v"),
     "table_log_restore_table": ("table_log", "SELECT table_log_restore_table('t', 'v', 't_log', 'trigger_id', 'copied', now() - interval '0 s', NULL, 0, 0)",
                                 "SELECT w FROM copied", [["secret"]],
                                 "CREATE TABLE t (v int PRIMARY KEY, w text); SELECT table_log_init(5, 't'); INSERT INTO t VALUES (1, 'secret')"),
@@ -483,6 +486,29 @@ def test_what_its_client_wants_is_there_however_long_the_pause(weir, postgres, o
     assert pinned(weir)[0].startswith("extension: ") and pinned(weir)[0].endswith(f" <- extension {extension}")
     client.ask(query(undo or "DISCARD ALL"))
     assert texts(other.read_until("Z")) != pid
+
+
+@pytest.mark.sweep(keep=4)
+@pytest.mark.parametrize("pause_ms", (0, 5, 50, 1000))
+@pytest.mark.parametrize("name", ("set_user", "hypopg_create_index", "dbms_output.enable"))
+def test_what_its_client_wants_is_the_same_behind_any_pause(weir, postgres, own, name, pause_ms):
+    """B's statements fill the pause, on as many connections as there are; it is 0 if A sends all at once."""
+    extension, sql, question, answer, _ = WANTED[name]
+    made(postgres, own, extension, "CREATE TABLE t (v int)")
+    other, client = begin(weir, own, user="postgres", servers=2)
+    ends = [query(each) for each in sql.split("; ")]
+    if pause_ms == 0:
+        client.send(*ends, query(question))
+        client.read_until("Z", count=len(ends))
+        assert texts(client.read_until("Z")) == answer
+    else:
+        for end in ends:
+            client.ask(end)
+            other.query(f"SELECT pg_sleep({pause_ms / 1000})")
+        assert other.query(question) != answer
+        assert client.query(question) == answer
+    assert other.query(question) != answer
+    wait_until(lambda: [reasons for reasons in pinned(weir) if reasons.endswith(f" <- extension {extension}")], what="the pin")
 
 
 def test_the_index_of_hypopg_is_in_the_plans_of_its_client(weir, postgres, own):

@@ -36,9 +36,10 @@ CODE = {                            # what runs it, what makes it, what declares
     "a schema with a name in quotes": ('SELECT "My.x".quiet()', f'CREATE SCHEMA "My.x"; {QUIET.format(chr(34) + "My.x" + chr(34) + ".quiet")}', 'schema "My.x"'),
     "a function and a language of several": ("SELECT price(1)", PYTHON, 'extension "uuid-ossp", schema s, language plpython3u,function a.b'),
     "an extension": (KEEPER, "CREATE EXTENSION hll", "extension hll"),
-    "a trigger in C": ("UPDATE t SET v = 2", TRIGGER + QUIET.format("quiet"), "function public.stamp"),
-    "the triggers of an extension": ("UPDATE t SET v = 2", "CREATE EXTENSION pgtap; " + TRIGGER + "ALTER EXTENSION pgtap ADD FUNCTION stamp(); "
-                                     + QUIET.format("quiet"), "extension pgtap"),
+    "a trigger in C": ("UPDATE t SET v = 2", TRIGGER, "function public.stamp"),
+    "a trigger in C, and a function": ("UPDATE t SET v = 2", TRIGGER + QUIET.format("quiet"), "function public.stamp"),
+    "the triggers of an extension": ("UPDATE t SET v = 2", "CREATE EXTENSION pgtap; " + TRIGGER + "ALTER EXTENSION pgtap ADD FUNCTION stamp()",
+                                     "extension pgtap"),
     "what text runs": ("SELECT runs('SELECT price(1)')", PYTHON + RUNS, "extension plpython3u, language plpython3u"),
     "DO in a language": ("DO LANGUAGE plpython3u 'GD[1] = 1'", PYTHON, "extension plpython3u, language plpython3u"),
     "a function with LOAD": ("SELECT loads()", "CREATE FUNCTION loads() RETURNS int LANGUAGE plpgsql AS $f$ BEGIN LOAD 'auto_explain'; RETURN 1; END $f$",
