@@ -13,7 +13,7 @@
  * Owns:    struct client owns its socket, its exchange and its place in the limits; its login, console or cancel is
  *          freed with the client.
  * Borrows: env, which outlives all clients.
- * Always:  a closed client stays in memory (struct grave) until the loop has handled its last events.
+ * Always:  a closed client stays in memory (struct deferred_entry) until the loop has handled its last events.
  */
 #pragma once
 
@@ -154,7 +154,7 @@ struct client {
 			 * restart_forward_cancel(), never cleared. */
 			bool is_staying : 1;
 		};
-		struct grave grave; /* used once the client is closed */
+		struct deferred_entry deferred; /* used once the client is closed */
 		/* used once only this block is left of the client, on a worker other than the main one */
 		struct note last;
 	};

@@ -125,7 +125,7 @@ dedicated_forget_failures(struct dedicated *d)
 /* Always: exactly one of on_ready and on_failed is called for each dedicated_take(), after that call has returned;
  * neither is called after dedicated_abandon(). The server is on its pool's list of servers until server_close(). */
 struct dedicated_take_ops {
-	/* srv is lent to `borrower`, and server_welcome() works */
+	/* srv is lent to `borrower`, and server_login_parameters() works */
 	void (*on_ready)(struct server *srv, void *borrower);
 	void (*on_failed)(const struct fail *why, void *borrower);
 };
@@ -137,5 +137,5 @@ struct server *dedicated_take(struct pool *pool, const char *replication, struct
 /* Closes a server whose login is under way; no callback follows. */
 void dedicated_abandon(struct server *srv);
 
-/* The callbacks of servers that dedicated_take() has made, for struct pool_companions. */
-extern const struct server_owner_ops dedicated_own_ops;
+/* The callbacks of servers that dedicated_take() has made, for struct pool_dedicated_ops. */
+extern const struct server_owner_ops dedicated_one_client_ops;

@@ -666,7 +666,7 @@ fleet_conn_new(struct fleet *f, char *hosts)
 }
 
 void
-fleet_conn_keep(struct fleet_conn *s, enum budget_mode mode)
+fleet_conn_set_mode(struct fleet_conn *s, enum budget_mode mode)
 {
 	if (s->shown.mode == mode)
 		return;

@@ -120,5 +120,5 @@ struct fleet_conn {
 struct fleet_conn *fleet_conn_new(struct fleet *f, char *hosts);
 /* frees s; the pools of its budget open nothing until they are told of another budget, or of none */
 void fleet_conn_free(struct fleet_conn *s);
-void fleet_conn_keep(struct fleet_conn *s, enum budget_mode mode); /* `mode` must not be BUDGET_OFF */
+void fleet_conn_set_mode(struct fleet_conn *s, enum budget_mode mode); /* `mode` must not be BUDGET_OFF */
 void fleet_conn_run(void *fleet_conn); /* does the work that is due, and sets the timer, which calls this function */

@@ -94,7 +94,7 @@ bool notify_catch_up_with_others(struct notify_subscriber *subscriber);
 void notify_catch_up_no_more(struct notify_subscriber *subscriber);
 
 /* Callbacks for the set of pools, for all that this folder keeps beside a pool's own servers. */
-extern const struct pool_companions dedicated_companions;
+extern const struct pool_dedicated_ops dedicated_pool_ops;
 
 /* For SHOW and metrics. */
 struct notify_counts {

@@ -507,7 +507,7 @@ on_up(struct dedicated *d)
 {
 	struct watch_host *h = (struct watch_host *)d;
 
-	h->version = gucs_major_version(server_welcome(d->srv));
+	h->version = gucs_major_version(server_login_parameters(d->srv));
 	set_timer(h->list, 0);
 }
 

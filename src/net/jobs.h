@@ -1,12 +1,12 @@
 /*
  * src/net/jobs.h - threads for calls that an external party may let hang: an LDAP server, a PAM module, GSSAPI.
  *
- * Every place that is called has a line and threads of its own, so a place that hangs delays only its own callers.
- * Threads are started for submitted jobs, at most JOB_THREADS for a place, and end when their line is empty. No call
+ * Every place that is called has a queue and threads of its own, so a place that hangs delays only its own callers.
+ * Threads are started for submitted jobs, at most JOB_THREADS for a place, and end when their queue is empty. No call
  * can be ended from outside: an owner that stops waiting drops its job, and the thread is lost until the call returns.
  * While all threads of a place are lost, or JOBS_WAITING_MAX jobs wait there, jobs_submit() refuses.
  *
- * Owns:   its lines, and every job from jobs_submit() until the job is done, discarded or dropped.
+ * Owns:   its queues, and every job from jobs_submit() until the job is done, discarded or dropped.
  * Always: helpers (helpers.h) never run a job, so a job that hangs delays no handshake.
  */
 #pragma once
@@ -24,12 +24,12 @@ enum job_state { JOB_WAITS, JOB_RUNS, JOB_LOST };
 
 /* Embedded in the object to work on. */
 struct job {
-	struct note note; /* must be first; in a line, and later on the way back to the inbox */
+	struct note note; /* must be first; used in the queue, and later in the inbox */
 	void (*run)(struct job *e); /* called on a thread: may touch only the object around e, and immutable data */
 	void (*done)(struct job *e); /* called on the inbox's loop, after run; may free e */
 	void (*discard)(struct job *e); /* called in place of done, on any thread, when the jobs are freed: frees e */
-	struct job_queue *line; /* NULL once the job is done. This field and the next are for jobs.c alone */
-	enum job_state state; /* state of the job while it is in its line */
+	struct job_queue *queue; /* NULL once the job is done. This field and the next are for jobs.c alone */
+	enum job_state state; /* the state of the job while queue is not NULL */
 };
 
 struct jobs; /* opaque: jobs.c */

@@ -186,7 +186,7 @@ struct handshake_settings {
 	struct inbox *inbox; /* inbox of the stream's loop */
 	struct tls_scratch *scratch;
 	struct tls_session *tls; /* owned by the stream from then on, even if the handshake can't begin */
-	enum work_line line;
+	enum work_queue line;
 	/* Called once, from the loop, unless the stream is closed before. If why is NULL, the stream is encrypted from
 	 * now on, and stream_tls() returns the session. Otherwise the stream must be closed; its peer was sent a TLS
 	 * alert. */

@@ -21,7 +21,7 @@ policy_publish(struct policy *p)
 	const struct budget_view view = { .idle = p->count[PC_IDLE],
 					  .has_demand = p->waiting > 0 || p->count[PC_LENT] > 0,
 					  .since_us = first != NULL ? first->since_us : UINT64_MAX,
-					  .rest_end_us = p->caps.rest_end_us,
+					  .idle_grace_end_us = p->caps.idle_grace_end_us,
 					  .turn_end_us = p->caps.turn_end_us };
 
 	caps_publish(&p->caps, &view);
@@ -227,8 +227,8 @@ note_move(struct policy *p, const struct policy_conn *conn, enum policy_conn_sta
 	if (conn->shared != NULL)
 		return;
 	shard_moved(&p->shard, from, to);
-	if (to == PC_NONE || to == PC_CLOSING || (policy_is_coming(from) && caps_count_logins(&p->caps)))
-		caps_moved(&p->caps, from, to);
+	if (to == PC_NONE || to == PC_CLOSING || (policy_is_being_opened(from) && caps_needs_logins(&p->caps)))
+		caps_state_changed(&p->caps, from, to);
 }
 
 /* Inline, so the two moves of each loan (idle to lent, and back) are compiled for constant states. The caller tells the
@@ -258,7 +258,7 @@ move_conn(struct policy *p, struct policy_conn *conn, enum policy_conn_state fro
 		insert_idle(p, conn);
 	else if (has_list(to))
 		TAILQ_INSERT_TAIL(&p->in[to], conn, link);
-	if (to == PC_NONE || to == PC_CLOSING || policy_is_coming(from))
+	if (to == PC_NONE || to == PC_CLOSING || policy_is_being_opened(from))
 		note_move(p, conn, from, to);
 }
 
@@ -657,7 +657,7 @@ policy_return(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 }
 
 void
-policy_return_asked(struct policy *p, struct policy_conn *conn, uint64_t asked_us, uint64_t now_us)
+policy_return_after_query(struct policy *p, struct policy_conn *conn, uint64_t asked_us, uint64_t now_us)
 {
 	p->asked_since_us = asked_us;
 	policy_return(p, conn, now_us);
@@ -674,7 +674,7 @@ deliver(struct policy *p, struct policy_conn *conn, uint64_t asked_us, uint64_t 
 	enum recycle_reason reason;
 	bool is_to_end = is_to_close(p, conn, now_us, &reason);
 
-	assert(policy_is_coming(conn->state) || conn->state == PC_PINGING);
+	assert(policy_is_being_opened(conn->state) || conn->state == PC_PINGING);
 	conn->heard_us = now_us;
 	conn->epoch = p->epoch;
 	if (is_to_end && (t == NULL || conn->state != PC_OPENING || reason == RR_OVERFLOW)) {
@@ -748,9 +748,9 @@ policy_conn_opening(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 	conn->source =
 	    (p->shard.shared == NULL ? p->total : policy_total(p) - 1) >= p->settings.pool_size ? CS_OVERFLOW : CS_NEW;
 	conn->round = shard_round(&p->shard);
-	policy_move(p, conn, p->opens == OPENS_HEALTH_CHECK ? PC_CHECKING : PC_OPENING);
-	conn->is_trial = p->opens == OPENS_TRIAL;
-	p->opens = OPENS_ANY;
+	policy_move(p, conn, p->opening_purpose == OPENS_HEALTH_CHECK ? PC_CHECKING : PC_OPENING);
+	conn->is_trial = p->opening_purpose == OPENS_TRIAL;
+	p->opening_purpose = OPENS_ANY;
 }
 
 void
@@ -758,7 +758,7 @@ policy_conn_opened(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 {
 	uint64_t asked_us = conn->opened_us;
 
-	if (!policy_is_coming(conn->state))
+	if (!policy_is_being_opened(conn->state))
 		return;
 	p->arriving = conn;
 	circuit_answered(&p->circuit, now_us);
@@ -886,7 +886,7 @@ policy_give_up_idle(struct policy *p, uint64_t now_us)
 bool
 policy_is_wanted(const struct policy *p)
 {
-	return policy_unserved(p) > 0 || caps_are_wanted(&p->caps) ||
+	return policy_unserved(p) > 0 || caps_is_contended(&p->caps) ||
 	       (p->shard.shared != NULL && shard_others_lack(&p->shard));
 }
 
@@ -928,7 +928,7 @@ policy_add_counts(const struct policy *p, struct policy_counts *to)
 	to->idle += p->count[PC_IDLE];
 	to->pinging += p->count[PC_PINGING];
 	to->washing += p->washing;
-	to->coming += shard_coming(&p->shard);
+	to->in_transfer += shard_coming(&p->shard);
 	to->lent += p->count[PC_LENT];
 	to->closing += p->count[PC_CLOSING];
 	to->waiting += p->waiting;

@@ -17,7 +17,7 @@ init_budget(struct policy_commons *all, void *made)
 
 	TAILQ_INIT(&b->members);
 	TAILQ_INIT(&b->hungry);
-	TAILQ_INIT(&b->resting);
+	TAILQ_INIT(&b->in_idle_grace);
 	TAILQ_INIT(&b->holding);
 }
 
@@ -64,7 +64,7 @@ policy_budget_used(const struct policy_budget *b)
 static bool
 is_in_use(const struct budget_group *g)
 {
-	return g->demanding > 0 || g->is_resting;
+	return g->demanding > 0 || g->is_in_idle_grace;
 }
 
 /* by: 1 when g begins to be in use, -1 when that ends. */
@@ -82,24 +82,24 @@ count_use(const struct budget_group *g, int by)
 }
 
 static void
-set_resting(struct budget_group *g, bool is_resting)
+set_idle_grace(struct budget_group *g, bool is_in_idle_grace)
 {
-	if (is_resting && !g->is_resting)
-		TAILQ_INSERT_TAIL(&g->budget->resting, g, rest_link);
-	if (!is_resting && g->is_resting)
-		TAILQ_REMOVE(&g->budget->resting, g, rest_link);
-	g->is_resting = is_resting;
+	if (is_in_idle_grace && !g->is_in_idle_grace)
+		TAILQ_INSERT_TAIL(&g->budget->in_idle_grace, g, idle_grace_link);
+	if (!is_in_idle_grace && g->is_in_idle_grace)
+		TAILQ_REMOVE(&g->budget->in_idle_grace, g, idle_grace_link);
+	g->is_in_idle_grace = is_in_idle_grace;
 }
 
 /* by: how many more members of g have demand. */
 static void
-change_use(struct budget_group *g, uint32_t by, bool is_resting)
+change_use(struct budget_group *g, uint32_t by, bool is_in_idle_grace)
 {
 	bool was_in_use = is_in_use(g);
 
 	budget_count(&g->demanding, by);
 	assert(g->demanding <= g->member_count);
-	set_resting(g, is_resting);
+	set_idle_grace(g, is_in_idle_grace);
 	if (was_in_use != is_in_use(g))
 		count_use(g, was_in_use ? -1 : 1);
 }
@@ -303,24 +303,24 @@ budget_publish(struct budget_member *m, const struct budget_view *v)
 	m->view = *v;
 	if (is_moved)
 		insert_hungry(m->budget, m);
-	if (v->rest_end_us >= g->rest_end_us) {
-		g->rest_end_us = v->rest_end_us;
+	if (v->idle_grace_end_us >= g->idle_grace_end_us) {
+		g->idle_grace_end_us = v->idle_grace_end_us;
 		g->turn_end_us = v->turn_end_us;
 	}
-	change_use(g, more, g->demanding + more == 0 && g->rest_end_us > 0);
+	change_use(g, more, g->demanding + more == 0 && g->idle_grace_end_us > 0);
 	m->published_since_tight = m->budget->is_watched ? 0 : m->published_since_tight + 1;
 	m->is_watched = m->published_since_tight < CALM_AFTER;
 }
 
 /* Pools that have rested for long enough are no longer in use. */
 void
-budget_end_rests(struct policy_budget *b, uint64_t now_us)
+budget_end_idle_grace(struct policy_budget *b, uint64_t now_us)
 {
 	struct budget_group *g, *next;
 
-	for (g = TAILQ_FIRST(&b->resting); g != NULL; g = next) {
-		next = TAILQ_NEXT(g, rest_link);
-		if (now_us >= g->rest_end_us)
+	for (g = TAILQ_FIRST(&b->in_idle_grace); g != NULL; g = next) {
+		next = TAILQ_NEXT(g, idle_grace_link);
+		if (now_us >= g->idle_grace_end_us)
 			change_use(g, 0, false);
 	}
 }
@@ -440,7 +440,7 @@ kept_count(const struct budget_group *g, uint64_t now_us)
 {
 	if (g->demanding > 0)
 		return fair_share(g);
-	if (!g->is_resting || (is_scarce(g->budget) && now_us >= g->turn_end_us))
+	if (!g->is_in_idle_grace || (is_scarce(g->budget) && now_us >= g->turn_end_us))
 		return 0;
 	return fair_share(g);
 }
@@ -589,7 +589,7 @@ budget_try(struct budget_member *m, bool is_for_waiter, uint64_t now_us)
 		return false;
 	if (!is_for_waiter)
 		return TAILQ_EMPTY(&b->hungry);
-	budget_end_rests(b, now_us); /* reserved places depend on which pools are in use */
+	budget_end_idle_grace(b, now_us); /* reserved places depend on which pools are in use */
 	b->walk++;
 	for (h = first_hungry(b); h != NULL && !is_before_all(m, h) && before < b->limit - b->used;
 	     h = next_hungry(h)) {
@@ -639,7 +639,7 @@ budget_ask_back(struct budget_member *m, uint64_t opened_us, uint64_t now_us)
 
 	if (!is_tight(b))
 		return false;
-	budget_end_rests(b, now_us);
+	budget_end_idle_grace(b, now_us);
 	share = fair_share(m->group);
 	if (live < share || live <= own_count(m->group))
 		return false;
@@ -653,7 +653,7 @@ budget_ask_back(struct budget_member *m, uint64_t opened_us, uint64_t now_us)
 }
 
 bool
-budget_is_wanted(const struct policy_budget *b)
+budget_is_contended(const struct policy_budget *b)
 {
 	return budget_is_limited(b) && b->used >= b->limit && !TAILQ_EMPTY(&b->hungry);
 }
@@ -701,7 +701,7 @@ ask_for_idle(struct budget_member *m, struct policy_worker *r, uint64_t now_us)
 static void
 reclaim(struct policy_budget *b, struct policy_worker *r, uint64_t now_us)
 {
-	while (budget_end_rests(b, now_us), must_reclaim(b, NULL)) {
+	while (budget_end_idle_grace(b, now_us), must_reclaim(b, NULL)) {
 		bool is_over = b->used - leaving_count(b, NULL) > b->limit;
 		struct budget_member *m = find_idlest(b, IDLEST_ABOVE_SHARE, r, now_us);
 
@@ -759,12 +759,12 @@ policy_places_give(struct budget_member *m, uint64_t now_us)
 }
 
 bool
-policy_places_are_wanted(const struct budget_member *m)
+policy_places_is_contended(const struct budget_member *m)
 {
 	bool is_wanted;
 
 	policy_worker_lock(m->worker);
-	is_wanted = budget_is_wanted(m->budget);
+	is_wanted = budget_is_contended(m->budget);
 	policy_worker_unlock(m->worker);
 	return is_wanted;
 }
@@ -809,9 +809,9 @@ budget_due(const struct budget_member *m, uint64_t now_us)
 
 	if (!is_among_first(m))
 		return due_us;
-	TAILQ_FOREACH(g, &m->budget->resting, rest_link) {
-		if (g->rest_end_us > now_us && g->rest_end_us < due_us)
-			due_us = g->rest_end_us;
+	TAILQ_FOREACH(g, &m->budget->in_idle_grace, idle_grace_link) {
+		if (g->idle_grace_end_us > now_us && g->idle_grace_end_us < due_us)
+			due_us = g->idle_grace_end_us;
 		if (g->turn_end_us > now_us && g->turn_end_us < due_us)
 			due_us = g->turn_end_us;
 	}

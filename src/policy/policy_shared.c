@@ -159,7 +159,7 @@ shard_leave(struct policy_shard *m, uint32_t total, uint32_t live, uint32_t veri
 static bool
 is_verified(enum policy_conn_state state)
 {
-	return !policy_is_coming(state) && state != PC_CLOSING;
+	return !policy_is_being_opened(state) && state != PC_CLOSING;
 }
 
 static bool

@@ -204,7 +204,7 @@ policy_reconfigure(struct policy *p, const struct policy_settings *settings, uin
 	apply_settings(p, settings);
 	caps_set_claim(&p->caps, p->settings.share_weight, p->settings.share_min);
 	TAILQ_FOREACH(conn, &p->all, all)
-		if (old.recycle_us != settings->recycle_us && !policy_is_coming(conn->state) &&
+		if (old.recycle_us != settings->recycle_us && !policy_is_being_opened(conn->state) &&
 		    conn->state != PC_CLOSING &&
 		    (conn->recycle_at_us == 0 ||
 		     conn->recycle_at_us >

@@ -76,7 +76,7 @@ pool_free(struct pool *pool)
 			pool_free(pool->standby_pools[i]);
 	if (pool->main != NULL)
 		pool->main->standby_pools[pool->host] = NULL;
-	set->s.companions->end(pool);
+	set->s.dedicated_ops->end(pool);
 	policy_close_all(pool->policy, RR_SHUTDOWN, pool_set_now(set));
 	while (!TAILQ_EMPTY(&pool->servers))
 		server_close(TAILQ_FIRST(&pool->servers));
@@ -99,7 +99,7 @@ pool_free(struct pool *pool)
 	}
 	pool_startups_forget_all(&pool->startups);
 	gucs_unref(pool->baseline);
-	gucs_unref(pool->welcome);
+	gucs_unref(pool->login_parameters);
 	cluster_put(pool->cluster);
 	explicit_bzero(&pool->keys, sizeof(pool->keys));
 	free(pool->timeouts);
@@ -411,7 +411,7 @@ pool_configure(struct pool *pool, uint64_t now_us, struct fail *why)
 	if (is_moved || has_other_code || (was_unsealed && pool->is_sealed))
 		policy_close_all(pool->policy, RR_RELOAD, now_us); /* opens others for waiters */
 	if (is_moved)
-		set->s.companions->renew(pool);
+		set->s.dedicated_ops->renew(pool);
 	if (pool->policy != NULL)
 		policy_reconfigure(pool->policy, &ps, now_us);
 	else if (make_policy(pool, &ps, now_us, why) < 0) {
@@ -427,7 +427,7 @@ pool_configure(struct pool *pool, uint64_t now_us, struct fail *why)
 	policy_set_circuit(pool->policy, pool->circuit, now_us);
 	policy_set_shared(pool->policy, pool->shared, now_us);
 	if (pool->fresh != NULL && parts.fresh == NULL && pool->baseline != NULL)
-		pool_fresh_tell(pool->fresh, pool->baseline, pool->welcome, pool->baseline_us);
+		pool_fresh_tell(pool->fresh, pool->baseline, pool->login_parameters, pool->baseline_us);
 	put_parts(set, &parts);
 	pool->is_orphan = false;
 	standby_pools_configure(pool, now_us);
@@ -563,16 +563,16 @@ pool_set_shard(const struct pool_set *set, const struct pool *of)
 void
 pool_take_fresh(struct pool *pool)
 {
-	struct gucs *baseline, *welcome;
+	struct gucs *baseline, *login_parameters;
 	uint64_t since_us = pool->baseline_us;
 
 	if (pool->fresh == NULL ||
-	    !pool_fresh_take(pool->fresh, pool->set->s.env->guc_store, &baseline, &welcome, &since_us))
+	    !pool_fresh_take(pool->fresh, pool->set->s.env->guc_store, &baseline, &login_parameters, &since_us))
 		return;
-	pool_take_baseline(pool, baseline, welcome, since_us);
+	pool_take_baseline(pool, baseline, login_parameters, since_us);
 	pool->baseline_us = since_us; /* also if nothing is new, so that the same is not taken again */
 	gucs_unref(baseline);
-	gucs_unref(welcome);
+	gucs_unref(login_parameters);
 }
 
 struct pool *

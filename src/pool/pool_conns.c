@@ -16,7 +16,7 @@ op_open(void *owner, uint64_t now_us, struct fail *why)
 	struct pool *pool = owner;
 	/* While set->health_check is set, another pool may have to open a connection, which is no health check. */
 	const struct pool_health_check *health_check =
-	    pool->set->health_check != NULL && pool->set->health_check->from == pool ? pool->set->health_check : NULL;
+	    pool->set->health_check != NULL && pool->set->health_check->pool == pool ? pool->set->health_check : NULL;
 	struct pooled *p = calloc(1, sizeof(*p));
 
 	if (p == NULL)
@@ -26,7 +26,7 @@ op_open(void *owner, uint64_t now_us, struct fail *why)
 	p->code = code_store_ref(pool->code);
 	p->defaults.since_us = now_us;
 	p->srv = server_new(pool->set->s.env, &p->target->server, &p->conn, pool, pool_set_next_id(pool->set),
-			    pool_set_next_turn(pool->set),
+			    pool_set_count_turn(pool->set),
 			    health_check != NULL ? health_check->host : pool_primary_host(pool), now_us);
 	if (p->srv == NULL) {
 		pool_target_unref(p->target);
@@ -107,15 +107,15 @@ const struct policy_ops pool_policy_ops = {
 /* --- reports of servers --- */
 
 void
-pool_take_baseline(struct pool *pool, struct gucs *baseline, struct gucs *welcome, uint64_t since_us)
+pool_take_baseline(struct pool *pool, struct gucs *baseline, struct gucs *login_parameters, uint64_t since_us)
 {
-	if (pool->baseline == baseline && pool->welcome == welcome)
+	if (pool->baseline == baseline && pool->login_parameters == login_parameters)
 		return;
 	if (pool->baseline != baseline) {
 		pool_startups_forget_all(&pool->startups);
 		gucs_move(&pool->baseline, gucs_ref(baseline));
 	}
-	gucs_move(&pool->welcome, gucs_ref(welcome));
+	gucs_move(&pool->login_parameters, gucs_ref(login_parameters));
 	pool->baseline_us = since_us;
 }
 
@@ -137,7 +137,7 @@ on_ready(struct server *srv)
 	struct pool *pool = srv->owner;
 	struct pool_backend *b = pool_backend_get(&pool->set->backends, srv->address);
 	uint64_t now = pool_set_now(pool->set);
-	struct gucs *welcome;
+	struct gucs *login_parameters;
 	bool is_new;
 
 	if (b != NULL) {
@@ -150,11 +150,11 @@ on_ready(struct server *srv)
 	compat_log_open(pool, srv);
 	pool_note_reading(srv);
 	/* A server that has just logged in shows the defaults. */
-	welcome = (struct gucs *)(uintptr_t)server_welcome(srv);
-	is_new = pool->baseline != srv->gucs || pool->welcome != welcome;
-	pool_take_baseline(pool, srv->gucs, welcome, now);
+	login_parameters = (struct gucs *)(uintptr_t)server_login_parameters(srv);
+	is_new = pool->baseline != srv->gucs || pool->login_parameters != login_parameters;
+	pool_take_baseline(pool, srv->gucs, login_parameters, now);
 	if (is_new && pool->fresh != NULL)
-		pool_fresh_tell(pool->fresh, srv->gucs, welcome, now);
+		pool_fresh_tell(pool->fresh, srv->gucs, login_parameters, now);
 	end_health_check(pooled_of(srv->conn));
 	srv->conn->is_recycle_due |=
 	    !pooled_of(srv->conn)->is_kept || pool_defaults_check_old(pool, pooled_of(srv->conn));
@@ -279,7 +279,8 @@ on_clean(struct server *srv)
 	if ((srv->reset.todo.parts & STATE_BACKEND) != 0 || pooled_of(srv->conn)->is_code_late)
 		close_dirty(srv);
 	else
-		policy_return_asked(pool->policy, pool_returned(srv), srv->reset.asked_us, pool_set_now(pool->set));
+		policy_return_after_query(pool->policy, pool_returned(srv), srv->reset.asked_us,
+					  pool_set_now(pool->set));
 }
 
 static void

@@ -92,7 +92,7 @@ struct process_shared {
 	struct pool_workers *pool_workers; /* pool/pool_workers.h */
 	struct pool_set *pools[WORKERS_MAX]; /* the pools of all workers, by worker number */
 	_Atomic uint64_t last_id; /* the id that a client or a server got last */
-	struct shared_lives lives; /* pool/pool_set.h */
+	struct shared_cluster_lives lives; /* pool/pool_set.h */
 	uint64_t statement_tag; /* a part of the names of prepared statements on servers */
 	uint64_t snapshot_seed;
 };

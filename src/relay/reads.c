@@ -182,7 +182,7 @@ how_later(const struct exchange *x, const struct client_reads *r, const struct c
 {
 	const struct host_view *h = &v->hosts[host];
 
-	if (h->asked_from_us == 0 || *x->env->now_us < h->asked_from_us)
+	if (h->askable_from_us == 0 || *x->env->now_us < h->askable_from_us)
 		return LATER_READ;
 	return causality_awaits(&r->token, v, host) == UINT64_MAX ? LATER_TOLD : LATER_ASKED;
 }

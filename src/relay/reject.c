@@ -41,7 +41,7 @@ reject_blame(const struct policy_waiter *t, uint64_t now_us, struct fail *why)
 		const struct policy_sizing sizing = policy_use_size(&pool->use, 1);
 
 		if (policy_use_is_slowed(&sizing))
-			k.against_more =
+			k.no_more_hint =
 			    "A larger pool would not help, as PostgreSQL takes longer the more connections are in use: "
 			    "see SHOW QUERIES and SHOW HOLDERS in the pgweir console.";
 		return k;

@@ -87,7 +87,7 @@ on_settled(struct server *srv, const struct owed *o, enum owed_end how)
 }
 
 static void
-on_local(struct server *srv, const struct owed *o)
+on_answer_local(struct server *srv, const struct owed *o)
 {
 	struct exchange *x = srv->borrower;
 	struct sent_copy *sent = &srv->loan.sent;
@@ -364,14 +364,14 @@ const struct server_ops relay_server_ops = {
 	.pass = on_pass,
 	.request_done = on_request_done,
 	.settled = on_settled,
-	.local = on_local,
+	.answer_local = on_answer_local,
 	.described = statements_described,
 	.error = on_error,
 	.runs_again = on_late_error,
 	.complete = relay_completed,
 	.parameter = on_parameter,
 	.commit_row = commit_check_row,
-	.commit_asked = commit_check_question_done,
+	.commit_answered = commit_check_question_done,
 	.replayed = on_replayed,
 	.probe_row = state_probe_row,
 	.probe_done = state_probe_done,

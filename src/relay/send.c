@@ -226,7 +226,7 @@ send_simple(struct request_walk *w, const struct frame *f, enum owed_kind kind)
 	buf_fini(&m->instead);
 	if (step == STEP_HOLD || step == STEP_FAILED)
 		return walk_result_of(x, step);
-	walk_push_query(w, kind, m->shown);
+	walk_push_query(w, kind, m->shown_count);
 	if (kind == OWED_QUERY)
 		walk_report_query(w, f, body_len);
 	if (step == STEP_FORWARD)
@@ -310,7 +310,7 @@ send_bind(struct request_walk *w, const struct frame *f)
 	if (step == STEP_FORWARD)
 		return walk_send_extended(w, f, OWED_BIND);
 	x->srv->is_synced = false;
-	return walk_forward(w, w->m.used, w->m.total); /* the beginning of the Bind was sent, rewritten */
+	return walk_forward(w, w->m.skip_len, w->m.total); /* the beginning of the Bind was sent, rewritten */
 }
 
 /* Shows the features a Parse, Describe or Close. A malformed message is forwarded, because PostgreSQL knows the right

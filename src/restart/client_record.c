@@ -521,7 +521,7 @@ make_client(struct client_env *main_worker, const struct client_record *p, int f
 	if (c == NULL)
 		fail_memory(why, "a client");
 	else if (worker != main_worker->number)
-		pool_workers_left(main_worker->pool_workers, worker);
+		pool_workers_client_moved(main_worker->pool_workers, worker);
 	return c;
 }
 

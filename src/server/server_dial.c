@@ -163,7 +163,8 @@ on_dialled(const struct dial_result *result, void *arg)
 	}
 	srv->peer = result->peer;
 	srv->peer_len = result->peer_len;
-	if (stream_open(&srv->stream, srv->env->base, result->fd, &server_stream_ops[srv->env->has_others]) < 0 ||
+	if (stream_open(&srv->stream, srv->env->base, result->fd, &server_stream_ops[srv->env->has_other_workers]) <
+		0 ||
 	    (us > 0 && event_add(srv->login_timer, &tv) < 0)) {
 		fail_memory(&why, "a server connection");
 		server_login_failed(srv, CF_OTHER, false, &why);
@@ -287,11 +288,11 @@ settled(void *arg, const struct owed *o, enum owed_end how)
 }
 
 static void
-local(void *arg, const struct owed *o)
+answer_local(void *arg, const struct owed *o)
 {
 	struct server *srv = arg;
 
-	srv->env->ops->local(srv, o);
+	srv->env->ops->answer_local(srv, o);
 }
 
 static void
@@ -300,7 +301,7 @@ overtaken(void *arg)
 	server_disown_ahead(arg);
 }
 
-static const struct ledger_ops ledger_ops = { settled, local, overtaken };
+static const struct ledger_ops ledger_ops = { settled, answer_local, overtaken };
 
 static void
 login_done(struct server *srv)

@@ -57,7 +57,7 @@ server_login_free(struct server_login *login)
 }
 
 const struct gucs *
-server_welcome(const struct server *srv)
+server_login_parameters(const struct server *srv)
 {
 	return srv->login == NULL ? NULL : srv->login->welcome;
 }

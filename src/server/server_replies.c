@@ -1,9 +1,9 @@
 /*
  * src/server/server_replies.c - the reading side of a server connection.
  *
- * A recv fills the loop's buffer, which is then walked message by message. Runs of messages owed to the borrower are
- * passed on in place. If pgweir needs the body of an incomplete message, the message is kept (srv->carry) until it is
- * complete; of other incomplete messages only the count of bytes still to come is kept.
+ * A recv fills the loop's buffer, which is then ledgered_len message by message. Runs of messages owed to the borrower
+ * are passed on in place. If pgweir needs the body of an incomplete message, the message is kept (srv->carry) until it
+ * is complete; of other incomplete messages only the count of bytes still to come is kept.
  */
 #include "server/server_parts.h"
 #include "server/server_ahead.h"
@@ -362,11 +362,11 @@ end_request(struct walk *w, const struct owed *ended, uint8_t tx)
 		if (srv->env->ops->request_done(srv, ended))
 			w->run = w->at;
 	} else if (ended->to == OWED_TO_CLIENT && srv->state == SV_RESET && tx == 'I')
-		srv->env->owner_ops->unseen(srv);
+		srv->env->owner_ops->abandoned_transaction_over(srv);
 	else if (ended->to == OWED_TO_PROBE)
 		srv->env->ops->probe_done(srv);
 	else if (ended->to == OWED_TO_COMMIT)
-		srv->env->ops->commit_asked(srv, ended);
+		srv->env->ops->commit_answered(srv, ended);
 	else if (ended->to == OWED_TO_REPLAY && srv->borrower != NULL)
 		srv->env->ops->replayed(srv);
 	else if (ended->to == OWED_TO_OWNER) {
@@ -570,7 +570,7 @@ awaits_report(struct walk *w, const struct frame *f)
 
 /*
  * Handles the replies in w. Returns 0, or -1 with *why set if the server must be closed. The bytes from w->at on must
- * then be carried over; srv->walked of them were walked already.
+ * then be carried over; srv->ledgered_len of them were ledgered_len already.
  */
 static int
 walk_replies(struct walk *w, struct fail *why)
@@ -610,7 +610,7 @@ walk_replies(struct walk *w, struct fail *why)
 		if (avail < f.body_len && (f.type == 'S' || f.type == 'Z'))
 			return violated(srv, f.type, why);
 		if (f.type == 'E' && awaits_report(w, &f)) {
-			srv->walked = (uint32_t)(w->at - w->run);
+			srv->ledgered_len = (uint32_t)(w->at - w->run);
 			w->at = w->run;
 			return 0;
 		}
@@ -634,18 +634,18 @@ keep_carry(struct server *srv, const uint8_t *rest, size_t len, struct fail *why
 }
 
 /*
- * Copies srv->carry to buf, in front of the `got` bytes that have come. Returns how many bytes of the carry were walked
- * already. If the message is still incomplete, appends the bytes to the carry and returns -1, so a message in many
- * small pieces is not copied for each piece.
+ * Copies srv->carry to buf, in front of the `got` bytes that have come. Returns how many bytes of the carry were
+ * ledgered_len already. If the message is still incomplete, appends the bytes to the carry and returns -1, so a message
+ * in many small pieces is not copied for each piece.
  */
 __attribute__((noinline)) static ssize_t
 take_carry(struct server *srv, uint8_t *buf, size_t got)
 {
-	size_t have = srv->carry.len, walked = srv->walked;
+	size_t have = srv->carry.len, ledgered_len = srv->ledgered_len;
 	struct fail why;
 	struct frame f;
 
-	if (walked == 0 && frame_parse(srv->carry.bytes, have, &f) == FRAME_OK &&
+	if (ledgered_len == 0 && frame_parse(srv->carry.bytes, have, &f) == FRAME_OK &&
 	    have + got < FRAME_HEAD_LEN + (size_t)f.body_len) {
 		buf_put(&srv->carry, buf + have, got);
 		if (!buf_ok(&srv->carry)) {
@@ -655,8 +655,8 @@ take_carry(struct server *srv, uint8_t *buf, size_t got)
 		return -1;
 	}
 	memcpy(buf, srv->carry.bytes, have);
-	srv->walked = 0;
-	return (ssize_t)walked;
+	srv->ledgered_len = 0;
+	return (ssize_t)ledgered_len;
 }
 
 static void
@@ -703,9 +703,9 @@ cross_border(struct server *srv)
 }
 
 __attribute__((always_inline)) static inline void
-process(struct server *srv, const uint8_t *p, size_t len, size_t walked)
+process(struct server *srv, const uint8_t *p, size_t len, size_t ledgered_len)
 {
-	struct walk w = { .srv = srv, .p = p, .len = len, .at = walked };
+	struct walk w = { .srv = srv, .p = p, .len = len, .at = ledgered_len };
 	struct fail why;
 	ssize_t used;
 
@@ -814,8 +814,8 @@ on_ended(struct stream *s, bool is_gone)
 
 	(void)is_gone; /* PostgreSQL never closes only its sending side */
 	*srv->env->now_us = clock_now_us();
-	if (server_is_borrowers_alone(srv) && srv->env->owner_ops->ended != NULL)
-		srv->env->owner_ops->ended(srv);
+	if (server_is_borrowers_alone(srv) && srv->env->owner_ops->peer_closed != NULL)
+		srv->env->owner_ops->peer_closed(srv);
 }
 
 const struct stream_ops server_stream_ops[2] = { { on_readable, on_drained, on_ended },
