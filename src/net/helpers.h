@@ -19,9 +19,10 @@
 #define HELPERS_QUEUE_MAX 8192
 
 enum work_queue {
+	/* work that completes something begun, or for which queries wait (logins to servers) */
 	WORK_BEGUN,
-	/* work that completes something begun, or for which queries wait (logins to servers) */ WORK_NEW,
-	/* work for new connections */ WORK_QUEUES
+	WORK_NEW, /* work for new connections */
+	WORK_QUEUES
 };
 
 /* Embedded in the object to work on. */

@@ -13,9 +13,9 @@
 
 #include "net/inbox.h"
 
-#define JOB_THREADS 8u /* most threads for a place */
-#define JOB_THREADS_ALL 128u
-#define JOBS_WAITING_MAX 1000u /* most jobs that wait for a place */
+#define JOB_THREADS 8u /* the most threads for a place */
+#define JOB_THREADS_ALL 128u /* the most threads in all */
+#define JOBS_WAITING_MAX 1000u /* the most jobs that wait for a place */
 
 struct job_queue; /* opaque: jobs.c */
 
@@ -40,8 +40,8 @@ struct jobs_count {
 
 struct jobs *jobs_new(struct inbox *to);
 /* Discards jobs that wait. Calls that hang go on; when such a call returns, its job is discarded. Does nothing if es is
- * NULL. Returns true if no call hangs; else the process must end by _exit(), because handlers of exit() free what these
- * threads use. */
+ * NULL. Returns true if no call hangs; else the process must end by _exit(), because handlers of exit() free objects
+ * that the hanging threads use. */
 bool jobs_free(struct jobs *es);
 /* Runs e on a thread of `place`. Returns 0, or -1 with *why set (53300, 53200); then e belongs to the caller. */
 int jobs_submit(struct jobs *es, const char *place, struct job *e, struct fail *why);

@@ -11,8 +11,8 @@
 
 /*
  * The readings of the primary that a standby has not passed, oldest first: the standby's lag is the age of the first. A
- * reading that comes too soon after the previous one, for the length of the trail, is merged into it, so TRAIL_MAX
- * readings suffice for any lag. That makes the lag seem longer by a 32nd at most.
+ * reading that comes soon after the previous reading, compared with the age of the first, is merged into the previous
+ * reading, so TRAIL_MAX readings suffice for any lag. The merging makes the lag seem longer by a 32nd at most.
  */
 struct trail {
 	uint32_t count;
@@ -265,8 +265,9 @@ note_lags(struct cluster *c, uint64_t now_us)
 
 /* --- Which host is the primary. --- */
 
-/* Returns the index of the primary, or -1. Of two primaries, the one of the later timeline is returned. A primary of an
- * earlier timeline than was seen before is not returned: it may not know that it has been replaced. */
+/* Returns the index of the primary; -1 if there is none. If two hosts are primaries, returns the host with the later
+ * timeline. A primary with an earlier timeline than was seen before does not count, because it may not know that it was
+ * replaced. */
 static int32_t
 find_primary(const struct cluster *c)
 {
@@ -312,7 +313,8 @@ note_former(struct cluster *c, struct former_primary *former, const struct clust
 	former->end = end;
 }
 
-/* A primary of another life: as far as pgweir knows, positions in its log are unrelated to earlier ones. */
+/* The primary has begun another life: as far as pgweir knows, positions in its log are unrelated to earlier
+ * positions. */
 static void
 begin_history(struct cluster *c, const struct cluster_mark *primary)
 {

@@ -41,7 +41,7 @@ put_parts(struct pool_set *set, const struct parts *p)
 	pool_fresh_put(set->s.worker->commons, p->fresh);
 }
 
-/* Gives the pool new parts, and returns the ones it had to the caller. */
+/* Exchanges the pool's parts for the new parts; the caller gets the old parts. */
 static struct parts
 swap_parts(struct pool *pool, const struct parts *new)
 {
@@ -202,7 +202,7 @@ is_sealing(const struct scope_settings *s)
 	return s->session_state != SESSION_ALLOW && s->pool_mode != POOL_MODE_SESSION;
 }
 
-/* A pool is sealed if any of its clients demands that. */
+/* A pool is sealed if the settings of any of its users ask for that. */
 static void
 configure_users(struct pool *pool)
 {
@@ -354,7 +354,8 @@ get_parts(struct pool *pool, const struct upstream *upstream, struct parts *out,
 	return 0;
 }
 
-/* Puts the pool under the cap that it has got, if any, and sets that cap's limit, which all pools under it share. */
+/* Puts the pool under its cap of this kind, or under no cap if it has none, and sets the limit of the cap, which all
+ * pools under it share. */
 static void
 apply_limit(struct pool *pool, enum policy_cap which, uint32_t limit, uint64_t now_us)
 {

@@ -1,4 +1,4 @@
-/* src/pool/pool_set.c - all pools: configuration, lists, time, and operations on many at once. See pool_set.h. */
+/* src/pool/pool_set.c - all pools: configuration, lists, time, and operations on many pools at once. See pool_set.h. */
 #include "pool/pool_set_state.h"
 #include "base/alloc.h"
 #include "config/compat.h"
@@ -262,7 +262,8 @@ end_resets(struct pool *pool, uint64_t now_us)
 }
 
 /* Lets the policy open another server for waiters while a reset is slow, for example because of a large temporary
- * table. The first reset in a database has more time: it also asks about the code, and a login would take long, too. */
+ * table. The first reset in a database may take longer, because it also asks about the code, and a login would take
+ * long, too. */
 static void
 tell_policy_of_slow_resets(struct pool *pool, uint64_t now_us)
 {
@@ -275,7 +276,7 @@ tell_policy_of_slow_resets(struct pool *pool, uint64_t now_us)
 			policy_conn_washing_delayed(pool->policy, srv->conn, srv->reset.asked_us, now_us);
 }
 
-/* Returns true if a client may have invented the name of the pool's database: [database *] allows any name, and no
+/* Returns true if a client may have made up the name of the pool's database: [database *] allows any name, and no
  * connection to this database was ever made. */
 static bool
 may_be_invented(const struct pool *pool)

@@ -29,11 +29,11 @@ const char *reads_sql_of_message(const struct exchange *x, const struct frame *f
  * then. */
 bool reads_is_for_primary(const char *sql, size_t len);
 /* Returns true if the first FORBIDDEN_LOOK_MAX bytes from the message at w->at on may contain or execute SQL for which
- * reads_is_for_primary() or reads_leaves() is true. If is_one_request, looks no further than the next Sync. */
+ * reads_is_for_primary() or reads_keeps_server() is true. If is_one_request, looks no further than the next Sync. */
 bool reads_mentions_primary(const struct request_walk *w, bool is_one_request);
 /* Returns true if the client would keep its server after this SQL: because the SQL leaves state there, or because it
  * may set pgweir.pin (OWN_PIN). Such a server must be the primary's, because the client may write later. */
-bool reads_leaves(const struct sql_traits *v, const char *sql, size_t len);
+bool reads_keeps_server(const struct sql_traits *v, const char *sql, size_t len);
 
 /* --- reads_wait.c --- */
 /* Subscribes the loop to this cluster's readings. Without memory the loop gets no notifications; then its timers find

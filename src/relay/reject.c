@@ -274,8 +274,8 @@ parse_aborted(struct request_walk *w, struct buf *b)
 	return statements_parse_unlinked(w->x, &w->m) ? WALK_ON : refuse_aborted(w);
 }
 
-/* Returns the statement of this name, and how many SQL statements it has in *count. Returns NULL if the request is
- * refused. */
+/* Returns the prepared statement of this name, and writes the number of SQL statements in it to *count. Returns NULL if
+ * the request is refused. */
 static struct statement *
 find_exit(struct request_walk *w, const char *name, unsigned *count, struct known *k)
 {
@@ -291,7 +291,7 @@ find_exit(struct request_walk *w, const char *name, unsigned *count, struct know
 }
 
 /* Checks the parameters of a Bind of a statement that leaves the transaction. Such a statement uses no parameters, but
- * its Parse may have declared types for some. */
+ * its Parse may have declared types of parameters. */
 static enum walk_result
 check_parameters(struct request_walk *w, const struct statement *st)
 {

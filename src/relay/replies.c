@@ -92,8 +92,8 @@ on_answer_local(struct server *srv, const struct owed *o)
 	struct exchange *x = srv->borrower;
 	struct sent_copy *sent = &srv->loan.sent;
 
-	/* While the client's bytes are walked, pgweir's reply comes either before all replies of PostgreSQL, or after
-	 * some that were sent before. */
+	/* While the client's bytes are walked, pgweir's reply comes before all replies of PostgreSQL, or after replies
+	 * that were sent earlier. */
 	if (x != NULL && x->is_in_relay && sent->state == SENT_WHOLE && sent->local_count < UINT16_MAX)
 		sent->local_count++;
 	else if (x != NULL && x->is_in_relay)
@@ -320,7 +320,8 @@ on_batch_end(struct server *srv)
 	}
 	if (x->reading == EXCHANGE_STALLED)
 		relay_unstall(x);
-	/* During a cancel, the client goes on when the cancel has ended; on a server that ends, never. */
+	/* During a cancel, the client goes on when the cancel has ended; the client of a server that ends never goes
+	 * on. */
 	if (!query_timeout_is_cancelling(srv) && srv->loan.end != LOAN_END_TOLD)
 		resume_waiting(x, srv);
 	relay_try_release(x);

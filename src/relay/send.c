@@ -12,7 +12,7 @@
 
 #define SHARD_MAX 4096u /* bytes; a shorter message is handled only when it is complete */
 
-/* Sends the message as it is from byte `from` on; the bytes before `from` were sent in another form. More of the
+/* Sends the message unchanged from byte `from` on; the bytes before `from` were sent in another form. The rest of the
  * message may come later. */
 static enum walk_result
 walk_forward(struct request_walk *w, size_t from, size_t total)
@@ -172,8 +172,8 @@ see_function_call(struct exchange *x)
 	return STEP_FORWARD;
 }
 
-/* Sends a Sync in place of the Query, because a message ahead of the Query has failed, and the client has got that
- * error. The Sync makes PostgreSQL go on. */
+/* Sends a Sync in place of the Query, because a message ahead of the Query has failed, and the client has got the error
+ * of that message. The Sync makes PostgreSQL go on. */
 static enum walk_result
 send_sync_instead(struct request_walk *w)
 {

@@ -126,7 +126,7 @@ shake_hands(struct server_cancelling *c)
 					  .inbox = c->env->inbox,
 					  .scratch = c->env->tls_scratch,
 					  .tls = c->tls,
-					  .line = WORK_BEGUN,
+					  .queue = WORK_BEGUN,
 					  .done = on_shaken_hands,
 					  .arg = c };
 	struct fail why;

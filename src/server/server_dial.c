@@ -52,7 +52,7 @@ due_us(const struct server *srv, size_t index)
 
 /*
  * Begins with the first host, or (load_balance_hosts = round-robin) with the host whose turn it is, and skips hosts
- * that are silent. If all hosts are silent, only the one that is due first is tried. Hosts that answer at once, even
+ * that are silent. If all hosts are silent, only the host that is due first is tried. Hosts that answer at once, even
  * with an error, are tried in each attempt.
  */
 void
@@ -131,8 +131,7 @@ server_login_failed(struct server *srv, enum connect_failure kind, bool is_fatal
 		hosts_silent(srv->env->hosts, srv->address, *srv->env->now_us);
 	else
 		hosts_answered(srv->env->hosts, srv->address);
-	/* if no host is left, or the last one has too many connections, its failure is the failure of the whole attempt
-	 */
+	/* if no host is left, or this host has too many connections, its failure is the failure of the whole attempt */
 	if (kind != CF_TOO_MANY && find_next_host(srv)) {
 		if (srv->env->owner_ops->host_failed != NULL)
 			srv->env->owner_ops->host_failed(srv, kind, &kept);

@@ -1,9 +1,9 @@
 /*
  * src/server/server_replies.c - the reading side of a server connection.
  *
- * A recv fills the loop's buffer, which is then ledgered_len message by message. Runs of messages owed to the borrower
- * are passed on in place. If pgweir needs the body of an incomplete message, the message is kept (srv->carry) until it
- * is complete; of other incomplete messages only the count of bytes still to come is kept.
+ * A recv fills the loop's buffer, which is then walked message by message. Runs of messages owed to the borrower are
+ * passed on in place. If pgweir needs the body of an incomplete message, the message is kept (srv->carry) until it is
+ * complete; of other incomplete messages only the count of bytes still to come is kept.
  */
 #include "server/server_parts.h"
 #include "server/server_ahead.h"
@@ -61,7 +61,7 @@ advance(struct walk *w)
 	}
 }
 
-/* Handles bytes of a message whose head was seen before. */
+/* Handles further bytes of a message whose head has come before. */
 static void
 walk_body(struct walk *w)
 {
@@ -164,7 +164,8 @@ inspect_error(struct walk *w, struct reply *r, struct fail *why)
 		return fail_set(why, e.sqlstate != NULL ? e.sqlstate : "08006",
 				"PostgreSQL at %s closed an idle connection: %s", srv->address,
 				e.message != NULL ? e.message : "(no message)");
-	/* If settings fail in a reset, the server's are unknown; a missing statement (26000) does not matter. */
+	/* If settings fail in a reset, the server's settings are unknown; a missing statement (26000) does not
+	 * matter. */
 	is_lost_setting =
 	    r->to == OWED_TO_GUCS && srv->state == SV_RESET && (e.sqlstate == NULL || strcmp(e.sqlstate, "26000") != 0);
 	if (r->to == OWED_TO_RESET && srv->reset.sent == RESET_SENT_LAST_REMOTE && e.sqlstate != NULL &&
@@ -206,7 +207,8 @@ inspect_parameter(struct walk *w, struct reply *r, struct fail *why)
 	return 0;
 }
 
-/* Returns true if PostgreSQL's process exits next: e comes from its handler of an immediate shutdown (quickdie()). */
+/* Returns true if e comes from PostgreSQL's handler of an immediate shutdown (quickdie()), so its process exits
+ * next. */
 static bool
 is_of_ending(const struct error_fields *e)
 {
@@ -385,8 +387,8 @@ is_well_formed(struct server *srv, const struct reply *r)
 	return r->type != 'Z' || (r->body_len == 1 && r->is_whole && memchr("ITE", r->body[0], 3) != NULL);
 }
 
-/* Before the ledger drops the messages that the error skips, notes what their client must be told: which replies it is
- * owed, and whether the SQL could be read. */
+/* Call this before the ledger drops the messages that the error skips. Notes which replies the client is owed, and
+ * whether PostgreSQL could read the SQL, because the client must be told both. */
 static void
 note_error(struct server *srv, const struct reply *r)
 {
@@ -399,8 +401,8 @@ note_error(struct server *srv, const struct reply *r)
 	srv->is_misread = e.sqlstate != NULL && strcmp(e.sqlstate, "22021") == 0;
 }
 
-/* Sends a Close of a statement that does not exist, with a Sync: PostgreSQL's answer shows that it has answered all
- * Syncs within the failed COPY, if it answers these at all. */
+/* Sends a Close of a statement that does not exist, with a Sync. When PostgreSQL has answered these, no answer to a
+ * Sync within the failed COPY can come any more. */
 __attribute__((cold)) static int
 ask_for_late_ready(struct server *srv)
 {
@@ -482,8 +484,8 @@ take_complete(struct walk *w, uint32_t plain_kind, const char *tag, size_t len)
 }
 
 /*
- * Steps over the replies that every query brings. Stops at a reply that is of another kind, is incomplete, or is not
- * only for the borrower: walk_message() handles it.
+ * Steps over the replies that every query brings. Stops at a reply that is of another kind, is incomplete, or concerns
+ * not only the borrower, which is left to walk_message().
  */
 static void
 walk_plain(struct walk *w)
@@ -569,8 +571,8 @@ awaits_report(struct walk *w, const struct frame *f)
 }
 
 /*
- * Handles the replies in w. Returns 0, or -1 with *why set if the server must be closed. The bytes from w->at on must
- * then be carried over; srv->ledgered_len of them were ledgered_len already.
+ * Handles the replies in w. Returns 0, or -1 with *why set if the server must be closed. The bytes from w->at on are an
+ * incomplete message, which must be carried over.
  */
 static int
 walk_replies(struct walk *w, struct fail *why)
@@ -634,9 +636,9 @@ keep_carry(struct server *srv, const uint8_t *rest, size_t len, struct fail *why
 }
 
 /*
- * Copies srv->carry to buf, in front of the `got` bytes that have come. Returns how many bytes of the carry were
- * ledgered_len already. If the message is still incomplete, appends the bytes to the carry and returns -1, so a message
- * in many small pieces is not copied for each piece.
+ * Copies srv->carry to buf, in front of the `got` bytes that have come. Returns srv->ledgered_len. If the message is
+ * still incomplete, appends the bytes to the carry and returns -1, so a message in many small pieces is not copied for
+ * each piece.
  */
 __attribute__((noinline)) static ssize_t
 take_carry(struct server *srv, uint8_t *buf, size_t got)
