@@ -284,7 +284,7 @@ static void
 fail_over(uint64_t end, uint64_t kept)
 {
 	view.former[1].end = end;
-	view.former[1].kept = kept;
+	view.former[1].last_reading = kept;
 	view.former[2] = (struct former_primary){ .history = 2, .end = UINT64_MAX };
 	view.history = 2;
 	view.primary = EAST;
@@ -344,7 +344,7 @@ Test(causality, what_a_kept_reading_covers_is_kept)
 	reads(WEST, 300, 51);
 	cr_assert_eq(may_read(WEST), CAUSALITY_NOW);
 	token = other;
-	view.former[1].kept--;
+	view.former[1].last_reading--;
 	cr_assert(is_lost());
 	cr_assert_eq(lost_at, 0u, "where it was is not known");
 	cr_assert_eq(lost_end, 1000u);

@@ -300,8 +300,8 @@ Test(cluster, a_promotion_begins_a_history)
 	v = look();
 	cr_expect_eq(v.primary, 1);
 	cr_expect_eq(v.history, 2);
-	cr_expect_eq(v.past[1].history, 1);
-	cr_expect_eq(v.past[1].end, 0x5800, "up to where it was promoted");
+	cr_expect_eq(v.former[1].history, 1);
+	cr_expect_eq(v.former[1].end, 0x5800, "up to where it was promoted");
 	cr_expect_not(v.hosts[2].is_proved);
 	cr_expect_eq(v.hosts[2].lag_us, 0);
 
@@ -321,10 +321,10 @@ Test(cluster, a_restart_of_the_primary_begins_a_history_too)
 	cluster_set_away(c, 0);
 	cluster_begin_life(c, 0, &in_order, &none);
 	cr_expect_eq(look().history, 2);
-	cr_expect_eq(look().past[1].end, UINT64_MAX, "nothing is lost");
+	cr_expect_eq(look().former[1].end, UINT64_MAX, "nothing is lost");
 	cluster_begin_life(c, 0, &crashed, &none);
 	cr_expect_eq(look().history, 3, "its backends were restarted: the same start, but another recovery");
-	cr_expect_eq(look().past[2].end, 0x7000);
+	cr_expect_eq(look().former[2].end, 0x7000);
 }
 
 Test(cluster, forgets_the_oldest_histories)
@@ -337,7 +337,7 @@ Test(cluster, forgets_the_oldest_histories)
 		cr_assert_eq(look().history, i);
 	}
 	for (uint32_t i = 0; i < CLUSTER_FORMER_MAX; i++)
-		cr_expect_gt(look().past[i].history, 2 * CLUSTER_FORMER_MAX);
+		cr_expect_gt(look().former[i].history, 2 * CLUSTER_FORMER_MAX);
 }
 
 Test(cluster, two_primaries_are_none)
