@@ -138,8 +138,8 @@ struct client {
 			/* Not a bit-field, because other threads read it. Set by give_long_key(), cleared by
 			 * forget_secret(). */
 			bool has_long_key;
-			/* This field and all below are still valid when `grave` is used. Set by client_new(), cleared
-			 * by login_proxy(). */
+			/* This field and all below are still valid when `deferred` is used. Set by client_new(),
+			 * cleared by login_proxy(). */
 			bool is_unix : 1;
 			/* The client came to the console over a Unix socket as the user that pgweir runs as, so it is
 			 * an admin in any case. Set by enter_console(), never cleared. */
