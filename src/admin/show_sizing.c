@@ -29,10 +29,10 @@ use_of(const struct show_env *env, const struct pool *e, uint64_t *closes)
 	uint32_t shards = 0;
 
 	for (const struct pool *shard = e; shard != NULL; shard = show_next_shard(env, e, shard), shards++) {
-		const struct policy_look look = pool_use_now(shard);
+		const struct policy_use_sample look = pool_use_now(shard);
 		struct policy_use use = shard->use;
 
-		policy_use_look(&use, &look, env->now_us);
+		policy_use_record_sample(&use, &look, env->now_us);
 		policy_use_add(&all, &use);
 		*closes += shard->counters.recycles[RR_UNKNOWN_CODE];
 	}

@@ -209,8 +209,8 @@ show_say_wait(const struct show_env *env, const struct client *c, const struct h
 		 end_us != UINT64_MAX ? "it gets an error after " : "it waits for as long as it takes",
 		 end_us != UINT64_MAX ? limit.text : "");
 	show_say(env, rows, "It is %snumber %" PRIu32 " of %" PRIu32 " in the queue.",
-		 policy_is_split(e->policy) ? "about " : "", policy_place(e->policy, &c->x.waiter, env->now_us),
-		 counts.waiting);
+		 policy_is_split(e->policy) ? "about " : "",
+		 policy_queue_position(e->policy, &c->x.waiter, env->now_us), counts.waiting);
 	show_say(env, rows, "The cause: %s", why.detail);
 	if (holder_self_deadlock(&c->x, (c->x.waiter.since_us + env->now_us) / 2, lock)[0] != '\0')
 		show_say(env, rows, "In other words, %s.", lock);

@@ -355,7 +355,7 @@ cancel_give_up(struct client_env *worker)
 	struct note_list back = STAILQ_HEAD_INITIALIZER(back);
 	struct note *n;
 
-	inbox_take_back(worker->inbox, note_reads, &(note_read *){ arrive }, &back);
+	inbox_take_back(worker->inbox, note_has_reader, &(note_read *){ arrive }, &back);
 	while ((n = STAILQ_FIRST(&back)) != NULL) {
 		STAILQ_REMOVE_HEAD(&back, next);
 		((struct client_cancel *)n)->result = CR_FAILED;

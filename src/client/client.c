@@ -50,15 +50,15 @@ read_last_note(struct note *n, void *owner, bool is_over)
 	struct client_env *env = c->env, *main_worker = main_worker_of(env);
 
 	*main_worker->x.now_us = clock_now_us();
-	pool_workers_ended(main_worker->pool_workers, env->number);
+	pool_workers_client_ended(main_worker->pool_workers, env->number);
 	give_back_admission(main_worker, c);
 	free(c);
 }
 
 static void
-client_free_later(struct grave *g)
+client_free_later(struct deferred_entry *g)
 {
-	struct client *c = (struct client *)((char *)g - offsetof(struct client, grave));
+	struct client *c = (struct client *)((char *)g - offsetof(struct client, deferred));
 	const struct exchange_rare *rare = c->x.rare;
 
 	assert(c->x.state == CL_CLOSED && c->x.srv == NULL && c->x.waiter.waits == WAITS_NOT);
@@ -271,8 +271,8 @@ client_close_as(struct exchange *x, const struct fail *why, const struct fail *l
 	exchange_step(&c->x, CE_CLOSE);
 	leave_list(c);
 	stream_close(&c->x.stream);
-	c->grave.free_it = NULL; /* the client's address overlays this field */
-	deferred_free(env->x.deferred_frees, &c->grave, client_free_later);
+	c->deferred.free_it = NULL; /* the client's address overlays this field */
+	deferred_free(env->x.deferred_frees, &c->deferred, client_free_later);
 	if (env == main_worker_of(env))
 		give_back_admission(env, c);
 }

@@ -13,7 +13,7 @@
  * Owns:    struct client owns its socket, its exchange and its place in the limits; its login, console or cancel is
  *          freed with the client.
  * Borrows: env, which outlives all clients.
- * Always:  a closed client stays in memory (struct grave) until the loop has handled its last events.
+ * Always:  a closed client stays in memory (struct deferred_entry) until the loop has handled its last events.
  */
 #pragma once
 
@@ -138,8 +138,8 @@ struct client {
 			/* Not a bit-field, because other threads read it. Set by give_long_key(), cleared by
 			 * forget_secret(). */
 			bool has_long_key;
-			/* This field and all below are still valid when `grave` is used. Set by client_new(), cleared
-			 * by login_proxy(). */
+			/* This field and all below are still valid when `deferred` is used. Set by client_new(),
+			 * cleared by login_proxy(). */
 			bool is_unix : 1;
 			/* The client came to the console over a Unix socket as the user that pgweir runs as, so it is
 			 * an admin in any case. Set by enter_console(), never cleared. */
@@ -154,7 +154,7 @@ struct client {
 			 * restart_forward_cancel(), never cleared. */
 			bool is_staying : 1;
 		};
-		struct grave grave; /* used once the client is closed */
+		struct deferred_entry deferred; /* used once the client is closed */
 		/* used once only this block is left of the client, on a worker other than the main one */
 		struct note last;
 	};

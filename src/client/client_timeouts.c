@@ -114,7 +114,7 @@ lateness_of_ours(const struct client *c, const struct server *srv, uint64_t now_
 		ours_us = srv->loan.unread_us;
 	if (state_may_cancel_probe(&c->x) && is_unanswered(c, now_us, ours_us, OURS_US / 2))
 		return LATE_PROBE;
-	return is_unanswered(c, now_us, ours_us, OURS_US) ? LATE_OURS : LATE_NOT;
+	return is_unanswered(c, now_us, ours_us, OURS_US) ? LATE_OWN_REQUEST : LATE_NOT;
 }
 
 static enum late
@@ -137,7 +137,7 @@ lateness(struct client *c, const struct server *srv, uint64_t now_us)
 			return LATE_QUERY;
 	}
 	if (exchange_is_ready(&c->x) && may_be_gone(c, srv, now_us))
-		return LATE_ENDED;
+		return LATE_CLIENT_GONE;
 	if (is_ready && (late = lateness_of_transaction(c, now_us)) != LATE_NOT)
 		return late;
 	return lateness_of_ours(c, srv, now_us);
@@ -171,7 +171,7 @@ cancel_query(struct client *c, uint64_t lasted)
 	if (srv->key_len == 0 || srv->loan.late_since_us != 0 || stream_is_full(&c->x.stream) ||
 	    cancel_later(c, CANCELED_BY_QUERY_TIMEOUT) < 0)
 		return false;
-	query_timeout_begin(&c->x, *c->env->x.now_us - lasted);
+	query_timeout_record_cancel(&c->x, *c->env->x.now_us - lasted);
 	return true;
 }
 
@@ -184,7 +184,7 @@ end_late(struct client *c, enum late late)
 	if (late == LATE_PROBE) {
 		state_probe_cancelled(&c->x);
 		server_cancel(c->x.srv, CONFIRM_US, NULL, NULL);
-		query_timeout_begin(&c->x, 0);
+		query_timeout_record_cancel(&c->x, 0);
 		return;
 	}
 	if (late == LATE_STANDBY) { /* the request then goes to the primary */
@@ -192,7 +192,7 @@ end_late(struct client *c, enum late late)
 		server_fail(c->x.srv, &why);
 		return;
 	}
-	if (late == LATE_ENDED) {
+	if (late == LATE_CLIENT_GONE) {
 		/* If the client has gone, its kernel answers the notice with a reset; the client is then closed like
 		 * any other, and its query cancelled. */
 		c->x.srv->loan.told_us = *c->env->x.now_us;
@@ -200,7 +200,7 @@ end_late(struct client *c, enum late late)
 		send_notice(c, &why);
 		return;
 	}
-	if (late == LATE_OURS) {
+	if (late == LATE_OWN_REQUEST) {
 		give_up_server(c->x.srv);
 		return;
 	}

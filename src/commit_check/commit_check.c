@@ -133,8 +133,8 @@ commit_check_row(struct server *srv, const uint8_t *body, size_t len, bool is_wh
 	c->mark = mark;
 }
 
-/* 25P02 means that the transaction had failed before. Any other error, of a timeout or a cancel, has itself ended the
- * transaction, and the client would never see that error. */
+/* The error 25P02 means that the transaction had failed before. Any other error (of a timeout or a cancel) has itself
+ * ended the transaction, and the client would never see that error. */
 bool
 commit_check_failed(struct server *srv, const char *sqlstate)
 {
@@ -186,9 +186,9 @@ checked_kind(const struct exchange *x, const struct request *m)
 }
 
 /*
- * Returns true if the server is where a Query may be put in front of the COMMIT, and there may be something to commit.
- * Outside of a transaction block, in the middle of an extended request, the Query itself would commit the statements
- * before it, and get the error of a deferred constraint.
+ * Returns true if a Query may be sent ahead of the COMMIT at this point, and there may be something to commit. Outside
+ * of a transaction block, in the middle of an extended request, the Query itself would commit the statements before it,
+ * and get the error of a deferred constraint.
  */
 static bool
 is_worth_asking(const struct server *srv)
@@ -352,8 +352,8 @@ runs_statement(uint8_t kind)
 	return kind == OWED_QUERY || kind == OWED_EXECUTE || kind == OWED_FUNCTION;
 }
 
-/* Returns true if everything that runs is answered, the COMMIT last. A COMMIT in a simple Query is owed only its
- * ReadyForQuery. */
+/* Returns true if the COMMIT was answered, and all statements before it. Of a COMMIT in a simple Query only the
+ * ReadyForQuery is still owed then. */
 static bool
 is_answered(const struct server *srv, enum commit_form form)
 {
@@ -379,8 +379,8 @@ commit_check_error(struct exchange *x)
 		const struct server *srv = x->srv;
 		bool is_own = srv->owed_count > 0 && srv->owed_count <= SERVER_OWED_MAX && runs_statement(srv->owed[0]);
 
-		/* By the replies that were owed before the error came, tells whether the COMMIT has failed (it ran
-		 * last) or was skipped. */
+		/* The replies that were owed before the error came show if the COMMIT has failed (it ran last), or was
+		 * skipped. */
 		for (size_t i = 1; is_own && i < srv->owed_count; i++)
 			is_own = !runs_statement(srv->owed[i]);
 		commit_of(x)->phase = is_own ? COMMIT_ANSWERED : COMMIT_SKIPPED;
@@ -400,8 +400,8 @@ forget_mark(struct loan_commit *c, bool is_gone)
 
 /*
  * A transaction without a number may still need its COMMIT: a NOTIFY gets its number only at COMMIT, a cursor WITH HOLD
- * runs then, and postgres_fdw commits on other servers then. Only some commands (TAG_SHOWS_IN_XID) are sure to need
- * none.
+ * runs then, and postgres_fdw commits on other servers then. Only some commands (TAG_SHOWS_IN_XID) certainly have a
+ * number if they have written anything.
  */
 void
 commit_check_completed(struct exchange *x, struct tag tag)

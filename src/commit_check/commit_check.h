@@ -35,22 +35,23 @@ enum feature_step commit_check_note_query(struct exchange *x, struct request *m)
 enum feature_step commit_check_note_bind(struct exchange *x, struct request *m);
 enum feature_step commit_check_note_execute(struct exchange *x, struct request *m);
 
-/* Called when an error for the client has come while a COMMIT is on its way: it is the COMMIT's own error, or an
- * earlier one, after which PostgreSQL may skip the COMMIT. */
+/* Called when an error for the client has come while a COMMIT is on its way: either the COMMIT's own error, or the
+ * error of an earlier message, after which PostgreSQL may skip the COMMIT. */
 void commit_check_error(struct exchange *x);
 void commit_check_completed(struct exchange *x, struct tag tag); /* called while loan.commit.is_on */
 void commit_check_request_done(struct exchange *x); /* called while loan.commit.is_on */
 /* Called while loan.commit.is_on, before pgweir takes over a setting that PostgreSQL reports. Keeps the settings from
- * before the transaction: if it is rolled back by the loss of the connection, PostgreSQL can't report the old values
- * any more. */
+ * before the transaction, because PostgreSQL can't report them any more if the loss of the connection rolls the
+ * transaction back. */
 void commit_check_keep_settings(struct exchange *x);
-void commit_check_ask(struct exchange *x); /* called when the mark is due, and the client has its replies */
+/* Asks for the transaction's mark. Called when MARK_DUE, after the client was sent its replies. */
+void commit_check_ask(struct exchange *x);
 
 /* Callbacks of server_ops, for the answers to the questions. */
 void commit_check_row(struct server *srv, const uint8_t *body, size_t len, bool is_whole);
 void commit_check_question_done(struct server *srv, const struct owed *ended);
-/* Called when an error came instead of the row. Returns true if the error has ended the transaction: the server can't
- * be used any more. */
+/* Called when an error came instead of the row. Returns true if the error has ended the transaction, so the server
+ * can't be used any more. */
 bool commit_check_failed(struct server *srv, const char *sqlstate);
 
 /* --- commit_doubt.c --- */

@@ -54,7 +54,7 @@ ask(struct fate_asker *a, struct fate_question *q)
 static void
 remove_question(struct fate_asker *a, struct fate_question *q)
 {
-	TAILQ_REMOVE(&a->questions, q, line);
+	TAILQ_REMOVE(&a->questions, q, link);
 	if (a->asked == q)
 		a->asked = NULL;
 }
@@ -71,7 +71,7 @@ find_due(const struct fate_asker *a, uint64_t *next_us)
 {
 	struct fate_question *q;
 
-	TAILQ_FOREACH(q, &a->questions, line) {
+	TAILQ_FOREACH(q, &a->questions, link) {
 		if (q->next_us <= now_of(a))
 			return q;
 		if (q->next_us < *next_us)
@@ -89,7 +89,7 @@ on_timer(void *arg)
 	uint64_t next_us = UINT64_MAX, due_us;
 
 	for (q = TAILQ_FIRST(&a->questions); q != NULL; q = next) {
-		next = TAILQ_NEXT(q, line);
+		next = TAILQ_NEXT(q, link);
 		if (q->deadline_us <= now_of(a))
 			end_question(a, q, FATE_UNKNOWN, q->reason != NULL ? q->reason : "PostgreSQL did not answer");
 		else
@@ -221,7 +221,7 @@ fate_ask(struct pool *pool, struct fate_question *q)
 	q->next_us = now_of(a);
 	q->asked = 0;
 	q->reason = NULL;
-	TAILQ_INSERT_TAIL(&a->questions, q, line);
+	TAILQ_INSERT_TAIL(&a->questions, q, link);
 	timer_start(&a->timer, 0);
 	return 0;
 }

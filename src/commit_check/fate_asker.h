@@ -1,7 +1,8 @@
 /*
  * src/commit_check/fate_asker.h - asks the primary what became of transactions whose COMMIT was not answered, on a
- * connection of its own (dedicated/dedicated.h). Each pool has one such connection, opened for a question, and closed
- * after the last answer. It counts in no limit, because the connections of these transactions are gone.
+ * connection of its own (dedicated/dedicated.h). A pool has at most one such connection, opened for the first question
+ * and closed after the last answer. The connection counts in no limit, because the connections of the transactions are
+ * gone.
  *
  * Owns:   its connection. Borrows: the questions, until they are answered or cancelled.
  * Always: done() is called from the loop, once for each fate_ask() that is not cancelled, after fate_ask() has
@@ -20,9 +21,9 @@ struct fate_question {
 	uint64_t deadline_us; /* without an answer by then, the fate is FATE_UNKNOWN */
 	void (*done)(struct fate_question *q, enum commit_fate fate, const char *reason);
 	/* Private. */
-	TAILQ_ENTRY(fate_question) line;
-	uint64_t next_us;
-	uint32_t asked;
+	TAILQ_ENTRY(fate_question) link;
+	uint64_t next_us; /* when to ask next */
+	uint32_t asked; /* how often the question was asked */
 	const char *reason; /* why the question must be asked again */
 };
 

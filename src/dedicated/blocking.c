@@ -10,7 +10,7 @@
 #include <inttypes.h>
 
 #define LIMIT_US (1 * US_PER_S)
-/* how long to wait for a place: by then an idle connection was closed for it, or all connections are in use */
+/* how long to wait for a place: within this time, an idle connection is closed for it, unless all are in use */
 #define PLACE_US (200 * US_PER_MS)
 #define CHAIN_MAX 8 /* the most processes in a row that are followed */
 #define TEXT_MAX 256 /* bytes for the PIDs in one row */
@@ -204,8 +204,8 @@ blocking_tick(struct blocking *b, uint64_t now_us)
 
 /* --- One question. --- */
 
-/* Asks which processes block the servers, and which ones block those of them that are not pgweir's, CHAIN_MAX times.
- * The names are qualified, so that the role's search_path can't change their meaning. */
+/* Asks which processes block the servers, and which processes block the blockers that are not pgweir's, and so on,
+ * CHAIN_MAX times. Names are qualified, so the role's search_path can't change their meaning. */
 static void
 put_question(const struct question *q, struct buf *sql)
 {

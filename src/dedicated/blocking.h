@@ -1,7 +1,7 @@
 /*
- * src/dedicated/blocking.h - finds the processes of PostgreSQL that hold the locks that servers wait for. When a user
- * of the console asks for them, a connection that is opened for this question alone (dedicated/dedicated.h) calls
- * pg_blocking_pids(), also for processes in the chain that are not pgweir's.
+ * src/dedicated/blocking.h - finds the processes of PostgreSQL that hold the locks for which servers wait. When a user
+ * of the console asks for these processes, a connection that is opened for this question alone (dedicated/dedicated.h)
+ * calls pg_blocking_pids(), also for processes in the chain of blockers that are not pgweir's.
  *
  * Each worker asks about its own servers. Each host on which such servers are busy gets one question about all of them;
  * at most BLOCKING_QUESTIONS_MAX questions run at once, and each has one second, connecting included. Their connections
@@ -17,8 +17,8 @@
 #include "pool/pool_set.h"
 
 #define BLOCKING_QUESTIONS_MAX 8
-#define BLOCKING_SERVERS_MAX 256 /* the most servers that one question is about; further ones are left out */
-#define BLOCKING_PIDS_MAX 8 /* the most blockers that are kept of one server */
+#define BLOCKING_SERVERS_MAX 256 /* the most servers that one question is about; further servers are left out */
+#define BLOCKING_PIDS_MAX 8 /* the most blockers of one server that are kept */
 #define BLOCKING_FRESH_US UINT64_C(1000000)
 
 struct blocking; /* opaque: blocking.c */
@@ -30,6 +30,6 @@ bool blocking_ask(struct blocking *b, uint64_t now_us);
 bool blocking_is_asking(const struct blocking *b); /* returns true while answers are on their way */
 void blocking_tick(struct blocking *b, uint64_t now_us); /* about every 100 ms */
 /* Returns how many processes block the backend `pid` of the host at that address, and writes their PIDs to pids; -1 if
- * that is not known. The backend serves pgweir, or blocks one that does. */
+ * that is not known. It is known for backends that serve pgweir, and for backends that block these. */
 int blocking_of(const struct blocking *b, const char *address, uint32_t pid, uint32_t pids[BLOCKING_PIDS_MAX],
 		uint64_t now_us);

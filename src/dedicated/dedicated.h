@@ -22,7 +22,7 @@
 #include "pool/pool_set.h"
 #include "pool/pool_target.h"
 
-/* A place in the budget of some hosts, if these have a budget (fleet.h). Zeroed if there is no place. */
+/* A place in the budget of some hosts, if these hosts have a budget (fleet.h). Zeroed if there is no place. */
 struct hosts_place {
 	struct policy_budget *budget; /* a reference; NULL if the hosts have no budget */
 	struct budget_member member;
@@ -43,11 +43,13 @@ struct dedicated {
 	struct pool_target *target_ref; /* the server's target; `target` points into it */
 	struct server_target target;
 	struct hosts_place place;
-	/* after a close, still the state before the close, until dedicated_run() is called */
+	/* keeps its value when the connection is closed, until dedicated_run() is called */
 	enum dedicated_state state;
-	uint32_t failures; /* failures in a row; the keeper resets them */
-	/* retry_us: when to open the connection again, if it is closed */
-	uint64_t opened_us, asked_us, retry_us, random;
+	uint32_t failures; /* failures in a row; the keeper resets this number */
+	uint64_t opened_us; /* when dialing began */
+	uint64_t asked_us; /* when the last question was sent */
+	uint64_t retry_us; /* when to open the connection again, if it is closed */
+	uint64_t random; /* the state of a random number generator, for the back-off's jitter */
 	/* The fields below are for a connection that asks. */
 	struct pool_set *pools;
 	const struct server_env *env;
@@ -71,12 +73,13 @@ struct dedicated_ops {
 	/* The login failed. May be NULL. */
 	void (*failed)(struct dedicated *d, enum connect_failure kind, bool is_fatal, const struct fail *why);
 	void (*lost)(struct dedicated *d, const struct fail *why); /* may be NULL */
-	void (*closed)(struct dedicated *d); /* retry_us is set; the callback may free d */
+	void (*closed)(struct dedicated *d); /* called when retry_us is set; may free d */
 	/* returns false if the keeper expected this error; may be NULL */
 	bool (*error)(struct dedicated *d, const struct fail *why);
 	/* A row came that is owed to OWED_TO_PROBE. May be NULL. */
 	void (*row)(struct dedicated *d, const uint8_t *body, size_t len, bool is_whole);
-	void (*done)(struct dedicated *d); /* the ReadyForQuery of a request came; d->state has not changed yet */
+	/* The ReadyForQuery of a request has come. d->state still has its value from before. */
+	void (*done)(struct dedicated *d);
 	void (*notification)(struct dedicated *d, const uint8_t *message, size_t len); /* may be NULL */
 	void (*batch_end)(struct dedicated *d); /* what was read has been handled, and d is DEDICATED_READY */
 	/* frees the keeper of pool->asker when its pool ends; NULL for other keepers */
@@ -100,9 +103,9 @@ void dedicated_close(struct dedicated *d);
 void dedicated_init(struct dedicated *d, const struct dedicated_ops *ops, struct pool_set *pools,
 		    const struct server_env *env);
 void dedicated_fini(struct dedicated *d);
-/* Takes over `target` as d->next_target. If `target` differs from the present one, d is closed, and due to be opened at
- * once; d->keys are wiped, because they may come from another password with the same salt. Returns true if `target`
- * differs. */
+/* Takes over `target` as d->next_target. If `target` differs from the previous target, closes the connection and makes
+ * it due to be opened at once, and wipes d->keys, because they may come from another password with the same salt.
+ * Returns true if `target` differs. */
 bool dedicated_aim(struct dedicated *d, struct pool_target *target);
 /* Opens the connection, with a back-off, and closes it if an answer took too long. Returns 0 if the connection takes a
  * question; else the time of the next call, or UINT64_MAX while it logs in. */
@@ -125,7 +128,7 @@ dedicated_forget_failures(struct dedicated *d)
 /* Always: exactly one of on_ready and on_failed is called for each dedicated_take(), after that call has returned;
  * neither is called after dedicated_abandon(). The server is on its pool's list of servers until server_close(). */
 struct dedicated_take_ops {
-	/* srv is lent to `borrower`, and server_welcome() works */
+	/* srv is lent to `borrower`, and server_login_parameters() works */
 	void (*on_ready)(struct server *srv, void *borrower);
 	void (*on_failed)(const struct fail *why, void *borrower);
 };
@@ -137,5 +140,5 @@ struct server *dedicated_take(struct pool *pool, const char *replication, struct
 /* Closes a server whose login is under way; no callback follows. */
 void dedicated_abandon(struct server *srv);
 
-/* The callbacks of servers that dedicated_take() has made, for struct pool_companions. */
-extern const struct server_owner_ops dedicated_own_ops;
+/* The callbacks of servers that dedicated_take() has made, for struct pool_dedicated_ops. */
+extern const struct server_owner_ops dedicated_one_client_ops;

@@ -7,7 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define ROOM_NUMBER 31 /* the number of a worker that does not exist */
+/* the number of the fleet's policy worker, which no worker of the process has */
+#define FLEET_WORKER_NUMBER 31
 
 /* Writes at most 19 bytes to `name`, because fleet_put_question() has room for so many. The end of the host's name is
  * kept, because the names of Pods of one Deployment differ there. */
@@ -39,7 +40,7 @@ fleet_new(struct pool_set *pools, void (*wake)(void *owner), void *owner)
 	f->main_worker = pool_set_policy_worker(pools);
 	dedicated_env(&f->env, pools);
 	name_process(f->name);
-	f->worker = policy_worker_new(f->main_worker->commons, ROOM_NUMBER, wake, owner, NULL);
+	f->worker = policy_worker_new(f->main_worker->commons, FLEET_WORKER_NUMBER, wake, owner, NULL);
 	if (f->worker == NULL) {
 		free(f);
 		return NULL;
@@ -74,11 +75,12 @@ find_or_add(struct fleet *f, char *hosts)
 	return fleet_conn_new(f, hosts);
 }
 
-/* Takes over target. A connection with another target is closed, and a new one is opened. */
+/* Takes over target. If the connection has another target, or another value of budget_users (`users`), it is closed,
+ * and a new connection is opened. */
 static void
 aim(struct fleet_conn *s, struct pool_target *target, const char *users)
 {
-	bool is_same = s->users != NULL && strcmp(s->users, users) == 0;
+	bool has_same_users = s->users != NULL && strcmp(s->users, users) == 0;
 	char *copy = strdup(users);
 
 	if (copy == NULL) {
@@ -87,14 +89,14 @@ aim(struct fleet_conn *s, struct pool_target *target, const char *users)
 	}
 	free(s->users);
 	s->users = copy;
-	if (!is_same)
+	if (!has_same_users)
 		dedicated_close(&s->conn);
-	if (dedicated_aim(&s->conn, target) || !is_same)
+	if (dedicated_aim(&s->conn, target) || !has_same_users)
 		s->conn.retry_us = 0;
 }
 
-/* Databases with the same hosts have one budget, the smallest; the first of these databases names the user that logs
- * in. */
+/* Adds the budget of a database. Databases with the same hosts share one budget: its limit is the smallest of their
+ * limits, and its connection logs in as the first of these databases says. */
 static void
 add_database(struct fleet *f, const struct config_scope *db, const struct scope_settings *set, struct users *users,
 	     struct tls_store *tls)
@@ -106,7 +108,7 @@ add_database(struct fleet *f, const struct config_scope *db, const struct scope_
 	struct fail why = { .text = "out of memory" };
 	char *hosts;
 
-	/* the hosts have no tenant's name in them, and the parts that may have one are replaced below */
+	/* the hosts contain no tenant's name, and the parts of the upstream that may contain it are replaced below */
 	up.is_of_tenant = false;
 	target = pool_target_of_ours(&up, set, tls, users, db->name, config_cluster_user(&up, set),
 				     set->budget_database, &keys, &why);
@@ -153,7 +155,7 @@ fleet_configure(struct fleet *f, struct config *config, struct users *users, str
 		if (s->configured_mode == BUDGET_OFF) {
 			fleet_conn_free(s);
 		} else {
-			fleet_conn_keep(s, s->configured_mode);
+			fleet_conn_set_mode(s, s->configured_mode);
 			fleet_conn_run(s);
 		}
 	}

@@ -13,8 +13,8 @@
  *
  * An example, with budget = 100: PostgreSQL lists 95 connections of the fleet, and two were granted to process P that
  * have not logged in yet. Process Q is short of five. Its fleet connection takes the lock, counts 100 - 95 - 2, takes
- * three, and marks them in PostgreSQL. Should Q die now, its marks end with its fleet connection, and the three are
- * free again.
+ * three places, and marks them in PostgreSQL. Should Q die now, its marks end with its fleet connection, and the three
+ * places are free again.
  *
  * Owns:    the fleet connections, and the policy worker (policy_commons.h) to which pools report.
  * Borrows: the pools of worker 0, for their environment.
@@ -28,7 +28,7 @@
 #include "policy/policy_commons.h"
 #include "pool/pool_set.h"
 
-/* processes of one budget that are told apart; connections of further processes still count */
+/* the most processes of one budget that are listed; connections of further processes still count */
 #define FLEET_MEMBERS_MAX 128
 #define FLEET_NAME_MAX 40
 #define FLEET_STRANGERS_MAX 8
@@ -57,17 +57,24 @@ enum fleet_state {
 		      * budget */
 };
 
-/* The result of a question for places: some were granted, or none; or any question that has failed. */
-enum fleet_check { FC_GRANTED, FC_NONE, FC_FAILED, FLEET_CHECKS };
+/* The result of a question for places. */
+enum fleet_check {
+	FC_GRANTED, /* some places were granted */
+	FC_NONE, /* no place was granted */
+	FC_FAILED, /* this or any other question has failed */
+	FLEET_CHECKS
+};
 
 /* A process of the fleet, as the application_name of its fleet connection reports it. */
 struct fleet_member {
 	uint32_t pid; /* the PID of its fleet connection's backend */
 	char name[FLEET_NAME_MAX]; /* the name of its host, and its process ID */
-	uint32_t budget, used; /* its budget as configured there; connections of its pools to these hosts */
+	uint32_t budget; /* the budget in the configuration of that process */
+	uint32_t used; /* connections of its pools to these hosts */
 	uint32_t waiting; /* how many connections it would open now */
 	bool is_in_use; /* true if clients have used its pools of these hosts within the last moments */
-	bool is_own, is_silent; /* is_silent: true if it has reported nothing for 3 s */
+	bool is_own; /* true for this process itself */
+	bool is_silent; /* true if it has reported nothing for 3 s */
 	uint64_t heard_us; /* when `report_count` changed last */
 	uint8_t report_count; /* how often this process has reported, modulo 10: it shows that the process lives */
 };
@@ -89,15 +96,17 @@ struct fleet_budget {
 	char limit_of[FLEET_NAME_MAX]; /* the process with the smallest limit; empty if this process has it */
 	uint32_t listed; /* connections that PostgreSQL lists, fleet connections included */
 	uint32_t others; /* listed connections beyond those that members report */
-	/* this process's connections. used: open or opening; granted: may be opened; waiting: would be opened now */
-	uint32_t used, granted, waiting;
+	uint32_t used; /* this process's connections that are open or opening */
+	uint32_t granted; /* connections that this process may open */
+	uint32_t waiting; /* connections that this process would open now */
 	uint32_t share; /* the most connections that this process should keep; UINT32_MAX if it need not give up any */
 	uint32_t lock_pid; /* the backend that holds the lock, with FLEET_LOCK_HELD; 0 if not known */
 	uint32_t peak; /* the largest number of connections that was ever listed */
 	uint64_t peak_wall_us; /* when that number was listed */
 	uint64_t over_us; /* for how long more connections than the limit were listed */
 	uint64_t over_opens; /* with `advise`: connections that `on` would have held back */
-	uint64_t checks[FLEET_CHECKS], check_us; /* check_us: the time of all checks together, as measured here */
+	uint64_t checks[FLEET_CHECKS]; /* questions for places, by their result */
+	uint64_t check_us; /* the time that all these questions took, as measured here */
 	uint64_t looked_us; /* when PostgreSQL's list was read last; 0 if never */
 	uint32_t member_count;
 	const struct fleet_member *members;

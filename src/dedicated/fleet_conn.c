@@ -1,11 +1,12 @@
 /*
  * src/dedicated/fleet_conn.c - the fleet connection of one budget; see fleet.h.
  *
- * It asks one question at a time. A question that grants is due when pools are short of places and this process has
- * less than its share. A question that grants nothing is due each second (more often while a share keeps clients
- * waiting, less often among many processes), and NEWS_US after the last one if there is news: a change that the other
- * processes should know, or a mark in PostgreSQL above the number of places that are granted or logging in. So grants
- * are rare where connections live long, and one grant is for up to GRANTS_AT_ONCE connections.
+ * A fleet connection asks one question at a time. A question for places (ASK_GRANT) is due when pools are short of
+ * places and this process has less than its share. A question that only looks (ASK_LOOK) is due each second (more often
+ * while a share keeps clients waiting, less often among many processes), and NEWS_US after the last question if there
+ * is news: a change that the other processes should know, or a mark in PostgreSQL above the number of places that are
+ * granted or logging in. So grants are rare where connections stay open for long, and one grant is for up to
+ * GRANTS_AT_ONCE connections.
  */
 #include "dedicated/fleet_state.h"
 #include "net/loop.h"
@@ -15,7 +16,7 @@
 #include <string.h>
 
 #define GRANTS_AT_ONCE 16u
-/* the interval of beats, and of questions without news; these take n times as long among 20 n members */
+/* the interval of reports, and of questions without news; with 20 n members, the interval is n times as long */
 #define BEAT_US (1 * US_PER_S)
 /* the interval of questions in place of BEAT_US while clients wait and news.share is limited */
 #define HELD_US (100 * US_PER_MS)
@@ -144,7 +145,7 @@ find_limit(struct fleet_conn *s)
 		log_info(s->fleet->env.log, "budget: %u connections at %s", b->limit, s->hosts);
 }
 
-/* Tells the pools their limits if these have changed, and grants them so many places. */
+/* Tells the pools their limits if these have changed, and grants the pools `granted` places. */
 static struct budget_count
 tell_pools(struct fleet_conn *s, uint32_t granted)
 {
@@ -257,7 +258,7 @@ look_due(const struct fleet_conn *s, const struct budget_count *count)
 	return s->look_us + (is_news ? NEWS_US : held_us * (members > 20 ? members / 20 : 1));
 }
 
-/* Returns places to PostgreSQL that no pool wants any more, or that are beyond the share. */
+/* Takes back from the pools places that no pool wants any more, or that are beyond the share. */
 static void
 give_back_unused(struct fleet_conn *s, struct budget_count *count)
 {
@@ -666,7 +667,7 @@ fleet_conn_new(struct fleet *f, char *hosts)
 }
 
 void
-fleet_conn_keep(struct fleet_conn *s, enum budget_mode mode)
+fleet_conn_set_mode(struct fleet_conn *s, enum budget_mode mode)
 {
 	if (s->shown.mode == mode)
 		return;

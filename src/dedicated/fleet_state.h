@@ -55,13 +55,12 @@ struct fleet_answer {
 	uint32_t listed; /* how many connections PostgreSQL lists */
 	uint32_t fleet_conns; /* how many of them are fleet connections */
 	uint32_t granted; /* how many places were granted to this process */
-	/* PostgreSQL has the new mark, which includes `granted`; if false, it has the previous mark, and nothing was
-	 * granted */
+	/* PostgreSQL has the new mark, which includes `granted`; if false, PostgreSQL has the previous mark, and
+	 * nothing was granted */
 	bool is_marked;
 	bool has_identity; /* true if pid, unreserved_slots and is_standby are known */
-	/* pid: the backend that answered; unreserved_slots: with budget_connections = auto, the limit is
-	 * nine tenths of them */
-	uint32_t pid, unreserved_slots;
+	uint32_t pid; /* the backend that answered */
+	uint32_t unreserved_slots; /* with budget_connections = auto, the limit is nine tenths of this number */
 	bool is_standby;
 	bool is_lock_held; /* another session holds a lock that this process needs */
 	uint32_t lock_pid; /* the PID of that session; 0 for a prepared transaction */
@@ -95,10 +94,11 @@ struct fleet_conn {
 	struct timer timer;
 	bool must_abandon_logins; /* PostgreSQL has dropped the mark for the logins that are under way */
 	bool is_standby; /* true if PostgreSQL is a standby, where NOTIFY does not work */
-	/* news: the present news for the pools; told_news: the news that they were told last */
-	struct budget_news news, told_news;
+	struct budget_news news; /* the present news for the pools */
+	struct budget_news told_news; /* the news that the pools were told last */
 	bool was_notified; /* another process is short of connections, or has another limit */
-	struct fleet_question asked, last_asked; /* last_asked: the last question that was answered as expected */
+	struct fleet_question asked; /* the question under way, or the last question */
+	struct fleet_question last_asked; /* the last question that was answered as expected */
 	uint64_t look_us; /* when the list of members was asked for last */
 	uint32_t look_used; /* the connections of its pools at look_us */
 	uint64_t next_check_us, notified_us, unused_since_us, beat_us;
@@ -118,7 +118,8 @@ struct fleet_conn {
 
 /* Takes ownership of hosts, and frees it if there is no memory. Returns NULL without memory. */
 struct fleet_conn *fleet_conn_new(struct fleet *f, char *hosts);
-/* frees s; the pools of its budget open nothing until they are told of another budget, or of none */
+/* Frees s. The pools of its budget open no connection until they get another budget, or are told that they have
+ * none. */
 void fleet_conn_free(struct fleet_conn *s);
-void fleet_conn_keep(struct fleet_conn *s, enum budget_mode mode); /* `mode` must not be BUDGET_OFF */
+void fleet_conn_set_mode(struct fleet_conn *s, enum budget_mode mode); /* `mode` must not be BUDGET_OFF */
 void fleet_conn_run(void *fleet_conn); /* does the work that is due, and sets the timer, which calls this function */

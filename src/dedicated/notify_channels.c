@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* How long a channel without subscriptions is kept, because many clients soon come back. */
+/* A channel without subscriptions is kept for this time, because many clients soon come back. */
 #define CHANNEL_LINGER_US (2 * US_PER_S)
 
 static void
@@ -29,7 +29,7 @@ set_due(struct notify_listener *listener, struct notify_subscription *m, bool is
 		TAILQ_REMOVE(&listener->turns, subscriber, turn);
 }
 
-/* Marks, for all subscribers that need the channel's next LISTEN, whether it is due. */
+/* Sets, for all subscribers that need the channel's next LISTEN, whether that LISTEN is due. */
 static void
 set_channel_due(struct notify_listener *listener, struct notify_channel *ch, bool is_due)
 {
@@ -263,7 +263,7 @@ notify_listener_down(struct notify_listener *listener)
 			m->subscriber->has_gap = true;
 	}
 	notify_end_catching(listener);
-	/* Delivers at the next tick, which comes at once: no client may be called back from here. */
+	/* Delivers at the next tick, which comes at once, because no client may be called back from here. */
 	listener->is_delivery_due = true;
 }
 
@@ -293,8 +293,8 @@ tell_failed(struct notify_listener *listener)
 	}
 }
 
-/* With is_fatal PostgreSQL refuses the login, and will refuse it until its configuration is changed. With is_known the
- * failure is in the log already. */
+/* is_fatal: PostgreSQL refuses the login, and will refuse it until its configuration is changed. is_known: the failure
+ * is in the log already. */
 void
 notify_listener_failed(struct notify_listener *listener, bool is_fatal, bool is_known, const struct fail *why)
 {

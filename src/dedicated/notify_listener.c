@@ -114,12 +114,12 @@ listeners_resume(struct pool *pool)
 	listeners_renew(pool);
 }
 
-const struct pool_companions dedicated_companions = { .own = &dedicated_own_ops,
-						      .renew = listeners_renew,
-						      .step_aside = listeners_step_aside,
-						      .pause = listeners_pause,
-						      .resume = listeners_resume,
-						      .end = listeners_end };
+const struct pool_dedicated_ops dedicated_pool_ops = { .one_client_ops = &dedicated_one_client_ops,
+						       .renew = listeners_renew,
+						       .step_aside = listeners_step_aside,
+						       .pause = listeners_pause,
+						       .resume = listeners_resume,
+						       .end = listeners_end };
 
 /* --- Subscribers. --- */
 

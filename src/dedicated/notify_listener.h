@@ -74,15 +74,15 @@ struct notify_subscription {
  * without memory. */
 int notify_attach(struct pool *pool, const char *encoding, struct notify_subscriber *subscriber,
 		  const struct notify_subscriber_ops *ops);
-/* Like notify_attach(), but only for notify_catch_up(): makes no listener. Returns false if there is no connected
- * one. */
+/* Like notify_attach(), but only for notify_catch_up(): makes no listener. Returns false if the pool has no connected
+ * listener for this client_encoding. */
 bool notify_visit(struct pool *pool, const char *encoding, struct notify_subscriber *subscriber,
 		  const struct notify_subscriber_ops *ops);
 /* Detaches `subscriber`, which must have no subscriptions. Does nothing if it is not attached. */
 void notify_detach(struct notify_subscriber *subscriber);
 
-/* Joins a channel. ops.listening is called later; m then gets the notifications that are committed after this call.
- * Returns 0, or -1 without memory. */
+/* Joins a channel. ops.listening is called later; from then on, m gets the notifications of this channel. Returns 0, or
+ * -1 without memory. */
 int notify_join(struct notify_subscriber *subscriber, struct notify_subscription *m, const char *channel);
 void notify_leave(struct notify_subscription *m); /* does nothing if m has joined no channel */
 
@@ -94,7 +94,7 @@ bool notify_catch_up_with_others(struct notify_subscriber *subscriber);
 void notify_catch_up_no_more(struct notify_subscriber *subscriber);
 
 /* Callbacks for the set of pools, for all that this folder keeps beside a pool's own servers. */
-extern const struct pool_companions dedicated_companions;
+extern const struct pool_dedicated_ops dedicated_pool_ops;
 
 /* For SHOW and metrics. */
 struct notify_counts {

@@ -44,7 +44,7 @@ struct notify_channel {
  * slow query. Subscribers take turns, one channel at a time.
  */
 #define NOTIFY_BATCH_MAX 32u
-/* how often the listener retries to connect while a client waits for a connection */
+/* the interval at which the listener tries to connect while a client waits for its connection */
 #define NOTIFY_HASTE_US ((uint64_t)200000)
 
 /* NC_GAP_OVER: a Sync after the LISTENs of a new connection; its answer ends the time in which notifications may have

@@ -3,10 +3,10 @@
  * `reads`; see pool/cluster.h).
  *
  * For each host in the list of such an upstream, pgweir has one connection of its own, however many databases use the
- * list. It counts in no limit. The host is asked for its identity, and then, again and again, for its position:
- * a *reading*. A standby is used only if it replays the log of the list's primary, and not a log that has branched off.
- * This is proved once after each start of either host: transactions that were randomly committed or rolled back on the
- * primary must have the same ends on the standby.
+ * list. These connections count in no limit. The host is asked for its identity, and then, again and again, for its
+ * position: a *reading*. A standby is used only if it replays the log of the list's primary, and not a log that has
+ * branched off. This is proved once after each start of either host: transactions that were randomly committed or
+ * rolled back on the primary must have ended in the same way on the standby.
  *
  * Owns:    the connections. Borrows: struct policy_commons, which has the clusters, and worker 0's pools, for
  *          their environment.

@@ -7,7 +7,7 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
-#define WANTED_US 250u /* between two readings while a reading is wanted; longer for a standby that lags */
+#define WANTED_US 250u /* the time between two readings while a reading is wanted; longer for a standby that lags */
 #define USED_US                                                                                                        \
 	(20 * US_PER_MS) /* between two readings while clients read on standbys; less if reads_wait is short           \
 			  */
@@ -129,7 +129,7 @@ end_life(struct watch_host *h, const char *reason)
 	note_roles(h->list);
 }
 
-/* The standby may replay another log by now, so it has to be proved again that it replays the primary's. */
+/* The standby may replay another log by now, so a new proof is needed that it replays the primary's log. */
 static void
 doubt(struct watch_host *h, const char *reason)
 {
@@ -264,10 +264,10 @@ set_silent(struct watch_host *h, bool is_silent)
 }
 
 /*
- * Long before the life of a standby that does not answer is over, reads are sent to other hosts: if this is a mistake,
- * it only costs a second run of those reads. A standby in use is asked each half of reads_wait, and has the other half
- * for its answer. If the answer is late, there is a second look, because pgweir itself may have been late to read it.
- * Returns when to look again.
+ * Sends reads to other hosts long before the life of a standby that does not answer is over: a mistake only costs a
+ * second run of these reads. A standby in use is asked each half of reads_wait, and has the other half for its answer.
+ * If the answer is late, this function looks again before it acts, because pgweir itself may have been late to read the
+ * answer. Returns when to look again.
  */
 static uint64_t
 check_silence(struct watch_host *h)
@@ -482,7 +482,7 @@ take_try(struct watch_host *h)
 	return true;
 }
 
-/* An answer proves nothing if the trial was replaced since, even by one that began at the moment of this question. */
+/* An answer proves nothing if the trial was replaced after the question was sent, or at the same moment. */
 static bool
 take_check(struct watch_host *h)
 {
@@ -507,7 +507,7 @@ on_up(struct dedicated *d)
 {
 	struct watch_host *h = (struct watch_host *)d;
 
-	h->version = gucs_major_version(server_welcome(d->srv));
+	h->version = gucs_major_version(server_login_parameters(d->srv));
 	set_timer(h->list, 0);
 }
 

@@ -159,7 +159,7 @@ take_primary(struct watch_answer *a, struct value_list *row)
 	read_open(&a->reading, *rest == ':' ? rest + 1 : "?");
 	if (strlen(text) >= strtoul(SNAPSHOT_MAX, NULL, 10))
 		a->reading.open_count = UINT32_MAX;
-	a->reading.next = next_of(a->reading.xmax, fields_row_take_text(row, text, TEXT_MAX));
+	a->reading.next_xid = next_of(a->reading.xmax, fields_row_take_text(row, text, TEXT_MAX));
 	a->is_standby = false;
 	a->told = a->reading.position != 0 && a->reading.xmax != 0 ? TOLD_READING : TOLD_NOTHING;
 }

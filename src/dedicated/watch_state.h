@@ -19,8 +19,14 @@
 #define TRIAL_COUNT 24 /* the number of transactions in a proof */
 #define WATCHED_SETTINGS 16
 
-/* Questions: the host's identity; its reading; to a primary, to write to its log, to make a trial; a trial's ends. */
-enum watch_ask { WATCH_MEET, WATCH_READ, WATCH_NUDGE, WATCH_TRY, WATCH_CHECK };
+/* The questions to a host. */
+enum watch_ask {
+	WATCH_MEET, /* asks for the host's identity */
+	WATCH_READ, /* asks for a reading */
+	WATCH_NUDGE, /* lets a primary write to its log */
+	WATCH_TRY, /* lets a primary make a trial */
+	WATCH_CHECK /* asks how the transactions of a trial have ended */
+};
 
 /* Transactions on the primary whose ends are random: they prove that a standby replays the primary's log. */
 struct trial {
@@ -80,10 +86,10 @@ struct watch_host {
 	/* The use that was logged last. Never WATCH_SILENT, and for a standby never WATCH_NO_PRIMARY; WATCH_LAG as of
 	 * the last reading */
 	enum watch_use use;
-	/* answer: the answer to the question under way; met: the answer to the last WATCH_MEET */
-	struct watch_answer answer, met;
-	/* reading: the reading that is under way; last: the previous one, with number 0 if this life has had none */
-	struct reading reading, last;
+	struct watch_answer answer; /* the answer to the question under way */
+	struct watch_answer met; /* the answer to the last WATCH_MEET */
+	struct reading reading; /* the reading that is under way */
+	struct reading last; /* the previous reading; its number is 0 if this life has had no reading */
 	uint64_t position_then; /* the position of this host when the primary was asked last */
 	uint64_t lag_us; /* the lag of a standby at its last reading */
 	/* the longest time that a reading took: since cost_since_us, and in the second before that */
@@ -115,8 +121,9 @@ struct watched {
 	uint32_t count, history;
 	struct watch_host of[CLUSTER_HOSTS];
 	struct trial trial;
-	/* when a position was last wanted, when a standby was last used, when the primary was last nudged */
-	uint64_t wanted_us, used_us, nudged_us;
+	uint64_t wanted_us; /* when a position was last wanted */
+	uint64_t used_us; /* when a standby was last used */
+	uint64_t nudged_us; /* when the last WATCH_NUDGE was sent */
 	int timer_fd; /* a timerfd: libevent's own timers are too coarse */
 	struct event timer; /* fires when timer_fd does */
 };

@@ -1,6 +1,6 @@
 /*
- * src/exchange/client_state.h - the life of a client as a table of steps. The functions are pure; exchange_step() in
- * exchange.h takes the steps.
+ * src/exchange/client_state.h - the states of a client, and which state follows which. The functions are pure;
+ * exchange_step() in exchange.h takes the steps.
  *
  * A state tells only how the client's next bytes are handled. A CL_READY client is active if it has a server
  * (exchange.srv), else idle. Back-pressure, pins and lingering may come with any state.
@@ -9,14 +9,15 @@
 
 #include <stdbool.h>
 
-/* Comparisons of states rely on this order: first the states of a login, then those that never have a server, then
- * those of a client that is logged in, and last those in which its input waits. */
+/* Comparisons of states rely on this order: first the states of a login, then the states that never have a server, then
+ * the states of a client that is logged in, and last the states in which its input waits. */
 enum client_state {
 	CL_NONE, /* not a state: client_state_next() returns it for a step that must not happen */
 	CL_STARTUP, /* the client sends SSLRequest, GSSENCRequest, TLS, then its startup packet */
 	CL_AUTHENTICATION, /* the client proves its identity */
 	CL_DELAYED, /* the client's proof was wrong; the error is sent late, and input is dropped */
-	CL_WELCOME, /* the proof was good; a server is asked for its ParameterStatus values with the startup settings */
+	/* the proof was good; a server is asked which ParameterStatus values follow from the startup settings */
+	CL_WELCOME,
 	CL_WELCOME_IN_LINE, /* like CL_WELCOME, while the client waits for that server */
 	CL_CLOSED,
 	CL_CANCEL, /* the connection carries a CancelRequest */
@@ -28,7 +29,8 @@ enum client_state {
 	CL_RETRYING, /* the request failed, and is sent again once the Sync after the error is answered */
 	CL_IN_DOUBT, /* the server was lost after a COMMIT was sent; another server is asked about that COMMIT */
 	CL_CATCHING_UP, /* the request waits until a host has replayed what the client must see: relay/reads.h */
-	CL_AWAITING_LISTENER, /* the request waits for the listener, which listens for the client */
+	/* the request waits for the listener, the connection on which pgweir LISTENs for clients */
+	CL_AWAITING_LISTENER,
 	CL_READY_WITHHELD, /* the client's ReadyForQuery waits for notifications that were committed earlier */
 	CL_CLOSE_AFTER_FLUSH, /* the client is closed once it has read the reason, which was sent */
 	CL_STATES

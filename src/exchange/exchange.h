@@ -62,21 +62,26 @@ enum feature_tie {
 /* The state of the client's transaction block, beyond what its server's srv->tx tells. */
 enum exchange_block {
 	EXCHANGE_NO_BLOCK, /* no block is open, or the block is on the primary */
-	EXCHANGE_THERE, /* no block is open, but the client's server belongs to a standby */
-	/* on a standby; everything that was answered can be replayed on another server: takes_local() */
+	EXCHANGE_THERE,
+	/* no block is open, but the client's server belongs to a standby */ /* the block is on a standby, and
+										everything that was answered can be
+										replayed on another server:
+										takes_local() */
 	EXCHANGE_BEGUN,
-	EXCHANGE_SHOWN, /* on a standby; the client has seen an answer that binds the block to this standby */
+	EXCHANGE_SHOWN, /* the block is on a standby, and the client has seen an answer that binds the block to it */
 	EXCHANGE_DUE, /* pgweir has answered the BEGIN, and sends it on the server that the client gets next */
-	EXCHANGE_ROLLED_BACK, /* the block was lost with its server, and the client has not ended it yet */
-	/* after EXCHANGE_DUE, no server was lent for a statement; the client has not ended the block yet */
+	EXCHANGE_ROLLED_BACK,
+	/* the block was lost with its server, and the client has not ended the block yet */
+	/* after EXCHANGE_DUE, no server was lent for a statement, and the client has not ended the block yet */
 	EXCHANGE_FAILED
 };
 
 /* Says if pgweir reads from the client. */
 enum exchange_reading {
 	EXCHANGE_READS,
-	EXCHANGE_STALLED, /* reading stops until fewer bytes are on their way: relay_unstall() */
-	/* moving between processes: this one neither reads nor sends (client_record_begin_reading()) */
+	EXCHANGE_STALLED,
+	/* pgweir does not read until fewer bytes are on their way: relay_unstall() */
+	/* the client moves between processes: this process neither reads nor sends (client_record_begin_reading()) */
 	EXCHANGE_IN_TRANSFER
 };
 
@@ -97,8 +102,8 @@ struct handled_input {
 	uint32_t len, cap;
 };
 
-/* Calls to the client, its login or the console, which exchange/ may not include. They are only for an exchange that is
- * not closed. */
+/* Calls to the client, its login or the console, which exchange/ may not include. None of these functions is called for
+ * a closed exchange. */
 struct exchange_ops {
 	/* Closes the client. Sends why as FATAL first, unless why is NULL. logged is the reason for the log; NULL if
 	 * the client left by itself. */
@@ -114,8 +119,8 @@ struct exchange_ops {
 	/* Returns the statement that the client calls by this name ("" for the unnamed statement), or NULL if it is
 	 * unknown. */
 	struct statement *(*statement_of)(const struct exchange *x, const char *name);
-	/* The next five are called while CL_WELCOME: the first two when the pool has answered, the others when the
-	 * server that applies the startup settings has answered or was lost. */
+	/* The next five functions are called while CL_WELCOME: the first two when the pool has answered, the others
+	 * when the server that applies the startup settings has answered or was lost. */
 	void (*login_granted)(struct exchange *x, struct server *srv);
 	void (*login_refused)(struct exchange *x, const struct fail *why, enum request_failure kind);
 	void (*login_server_error)(struct exchange *x, const struct error_fields *e);
@@ -123,8 +128,8 @@ struct exchange_ops {
 	void (*login_server_lost)(struct exchange *x, const struct fail *why);
 	void (*timed_out)(struct exchange *x, const struct fail *why); /* pool_timeout has passed without a server */
 	void (*released)(struct exchange *x); /* called while env->is_moving: the client has given its server back */
-	/* Called while EXCHANGE_IN_TRANSFER: the listener listens to a channel for the client, or cannot, or has caught
-	 * up for the client. */
+	/* Called while EXCHANGE_IN_TRANSFER, when the listener has begun to listen to a channel for the client, has
+	 * failed to do so, or has caught up for the client. */
 	void (*transfer_progress)(struct exchange *x);
 };
 
@@ -159,16 +164,19 @@ struct exchange_env {
 	uint64_t last_token; /* the highest bits are the worker's number, so no two workers give the same token */
 	uint64_t sample_state;
 	uint32_t requests_begun;
-	/* blocks that were without a server at some time since the last clients_tick(), or more */
+	/* at least as many as the clients whose block was without a server at some time since the last clients_tick()
+	 */
 	uint32_t blocks_without_server;
 	uint64_t looked_at_us; /* requests that last at least this long may have to be logged: report_configure() */
-	/* Which requests are entered in `queries`: all of the next queries_left, then one in queries_each; none if
-	 * queries_each is 0. clients_tick() sets these three. */
+	/* The sample of requests that is entered in `queries`: all of the next queries_left requests, then one in
+	 * queries_each (no request if that is 0). queries_skipped: how many were skipped since the last that was
+	 * entered. clients_tick() sets these three fields. */
 	uint32_t queries_left, queries_each, queries_skipped;
 	uint64_t hash_seed; /* random: for tables whose keys clients choose */
-	bool is_closed; /* SHUTDOWN: no new clients are accepted, except in the console */
+	bool is_closed; /* during SHUTDOWN, new clients are accepted in the console only */
 	bool is_draining; /* new transactions are not accepted, either */
-	bool is_gentle; /* draining as PgBouncer does: clients that need no server may stay until the process ends */
+	/* while is_draining, clients that need no server may stay until the process ends, as with PgBouncer */
+	bool is_gentle;
 	bool is_moving; /* clients move to another process as they become idle */
 	const struct server *ending; /* the server that ends while its clients are closed; else NULL */
 	bool is_suspended; /* SUSPEND: nothing is read from clients, nor from the servers they use */
@@ -212,7 +220,9 @@ struct exchange {
 	const struct scope_settings *settings; /* the pool's, or those of the login name; owned by the pool */
 	struct server *srv;
 	struct policy_waiter waiter; /* also has the client's id; its is_wait_logged is for wait_notify */
-	struct gucs *gucs, *startup; /* startup: the settings right after the login; before, as the client sent them */
+	struct gucs *gucs; /* the client's present settings */
+	struct gucs
+	    *startup; /* before the login is over: the settings that the client sent; then: its first settings */
 	struct client_statements *statements;
 	struct client_session *session;
 	struct client_listen *listen;
@@ -229,7 +239,9 @@ struct exchange {
 	/* The fast lane reads these first, so they stand side by side. */
 	uint8_t state; /* enum client_state; written only by exchange_step() */
 	uint8_t block; /* enum exchange_block; written only by exchange_set_block() */
-	uint8_t rejecting_to; /* CL_REJECTING: the message that ends the request: 'Q' itself, or 'S', a Sync */
+	/* while CL_REJECTING: the type of the message that ends the rejected request: 'S' (Sync), or 'Q' if the request
+	 * is a Query */
+	uint8_t rejecting_to;
 	uint8_t reading : 2; /* enum exchange_reading */
 	uint8_t begin : 5; /* EXCHANGE_DUE: the block's modes, an index of known_modes; 0 if rare->begin has the SQL */
 	uint8_t sequence_questions : 2; /* how often the client asked for currval() or the like; 3 means 3 or more */
@@ -282,8 +294,8 @@ exchange_of_waiter(const struct policy_waiter *t)
 	return (struct exchange *)((uintptr_t)t - offsetof(struct exchange, waiter));
 }
 
-/* Returns true if the client's block was begun on srv ahead of the present request (relay/begin.h); the client was
- * shown nothing of that block yet. */
+/* Returns true if pgweir has begun the client's block on srv ahead of the present request (relay/begin.h), so the
+ * client has seen no answer from within the block yet. */
 static inline bool
 exchange_is_begun_ahead(const struct exchange *x, const struct server *srv)
 {
@@ -314,7 +326,7 @@ exchange_may_leave(const struct exchange *x, const struct server *srv)
 void exchange_step(struct exchange *x, enum client_event ev);
 
 /* Writes to *why the error that tells the client that its transaction was lost with its server. reason becomes the
- * detail: how the loss is known. */
+ * detail, which says how pgweir knows of the loss. */
 void exchange_rolled_back(struct fail *why, const char *reason);
 
 struct exchange_rare *exchange_rare(struct exchange *x); /* allocated at the first call; NULL without memory */
@@ -341,8 +353,8 @@ exchange_close(struct exchange *x, const struct fail *why)
 }
 
 /* Returns true if the client keeps its server after its transaction: in session mode, for replication, and while a
- * reason of PIN_REASONS holds. A new reason is a row of that table; no caller asks for single reasons. features_tie()
- * tells of servers that are kept only until an answer or a LISTEN has ended. */
+ * reason of PIN_REASONS holds. A new reason is a row of that table; no caller asks for single reasons. Servers that are
+ * kept only until an answer or a LISTEN has ended are a matter of features_tie(). */
 static inline bool
 exchange_keeps_server(const struct exchange *x)
 {
@@ -421,11 +433,11 @@ const char *exchange_user(const struct exchange *x); /* never NULL */
 const char *exchange_application(const struct exchange *x); /* never NULL */
 
 /* pending_input.c */
-/* Appends bytes that can't be handled now to those that wait. Returns 0, or -1 without memory. */
+/* Appends bytes that can't be handled now to the pending input. Returns 0, or -1 without memory. */
 int exchange_keep(struct exchange *x, const uint8_t *bytes, size_t len);
 /*
- * Hands the waiting bytes to handle(), which keeps the bytes that it does not use. The bytes are wiped if the client is
- * logging in, because a password may be among them.
+ * Passes the pending input to handle(), which keeps the bytes that it does not use (exchange_keep). The bytes are wiped
+ * if the client is logging in, because a password may be among them.
  */
 void exchange_replay(struct exchange *x, void (*handle)(struct exchange *x, const uint8_t *bytes, size_t len));
 /* Returns true if the input of a client that waits contains a Terminate: the client has gone, or has at least closed

@@ -76,7 +76,8 @@ report_idle_since(const struct exchange *x)
 	return c != NULL ? loan_rests_since(&x->srv->loan) : x->waiter.idle_since_us;
 }
 
-/* Restarts the idle time of a transaction: a byte came from the client, or went to it, between two requests. */
+/* Restarts the idle time of a transaction, because a byte has come from the client, or was sent to it, between two
+ * requests. */
 static inline void
 begin_idle_anew(struct exchange *x, struct server *srv)
 {
@@ -358,8 +359,8 @@ describe(struct exchange *x, struct server *srv, const struct done_request *done
 		r->route = ROUTE_TIED; /* it was chosen for an earlier request */
 }
 
-/* Sends r, as describe() made it, to on_report. event is its name in the slow-query log; NULL keeps r out of that
- * log. */
+/* Passes r, which describe() has filled, to on_report. event: the name of r in the slow-query log; if NULL, r is kept
+ * out of that log. */
 static void
 report_send(struct exchange *x, struct server *srv, struct request_report *r, const char *event)
 {
@@ -405,7 +406,7 @@ report_configure(struct exchange_env *env)
 	env->looked_at_us = sampled_us < GUC_SHORT_LIMIT_US ? sampled_us : GUC_SHORT_LIMIT_US;
 }
 
-/* Returns how many requests this one stands for in the statistics of statements; 0 if it is not counted there. */
+/* Returns how many requests this request stands for in the statistics of statements; 0 if it is not counted there. */
 static inline uint32_t
 take_weight(struct exchange_env *env, bool is_slow)
 {
@@ -423,8 +424,8 @@ take_weight(struct exchange_env *env, bool is_slow)
 	return env->queries_each;
 }
 
-/* Reports a request that was answered. event is its name in the slow-query log; NULL keeps it out of that log. weight
- * is take_weight()'s. */
+/* Reports a request that was answered. event: its name in the slow-query log; if NULL, the request is kept out of that
+ * log. weight: the result of take_weight(). */
 __attribute__((noinline)) static void
 report_answered(struct exchange *x, struct server *srv, const struct done_request *done, uint64_t duration_us,
 		const char *event, uint32_t weight)
@@ -578,7 +579,7 @@ report_waiting_text(const struct exchange *x, size_t *len)
 	return (const char *)text;
 }
 
-/* Takes over the phases, up to now, of the request that fails. Time between two requests counts as the client's. */
+/* Takes over the phases of the request that fails, up to now. Time between two requests counts as the client's. */
 static void
 phases_so_far(struct exchange *x, uint64_t phase_us[static PHASE_COUNT])
 {

@@ -11,13 +11,13 @@ void report_lent(struct exchange *x, uint64_t waited_us); /* call when the wait 
 /* call before the replies that end a request are sent */
 void report_done(struct exchange *x, struct server *srv, const struct owed *ended);
 void report_transaction(struct exchange *x, enum transaction_end end); /* call when a transaction has ended */
-/* Counts the client's transaction, if one is open, as lost. srv: its server, before it is taken away; NULL if it has
- * none. */
+/* Counts the client's open transaction, if any, as lost. srv: the client's server, which is taken away afterwards; NULL
+ * if the client has no server. */
 void report_transaction_lost(struct exchange *x, struct server *srv);
 void report_flushed(struct exchange *x, struct server *srv); /* call after the batch was sent */
 /* Call after len bytes of the client were handled and sent to the server. */
 void report_sent(struct exchange *x, struct server *srv, size_t len);
-/* call when the client or the server has taken the bytes that waited for it */
+/* Call when the client or the server has taken the bytes that were queued for it. */
 void report_drained(struct exchange *x, struct server *srv);
 /*
  * Returns when pgweir began to wait for the client: for the rest of a request that the client has begun, or for the
@@ -75,8 +75,8 @@ void report_first_text(struct server *srv, const uint8_t *sql, size_t len, size_
 void report_first_statement(struct server *srv, struct statement *st);
 
 /*
- * Records the SQL of the present request, unless there is some already: the first SQL stands for the whole request, and
- * for requests that were pipelined after it. len is how many bytes have come, total how many bytes the SQL has.
+ * Records the SQL of the present request, unless SQL is recorded already: the first SQL stands for the whole request,
+ * and for requests that were pipelined after it. len is how many bytes have come, total how many bytes the SQL has.
  */
 static inline void
 report_text(struct server *srv, const uint8_t *sql, size_t len, size_t total, bool is_simple)

@@ -34,13 +34,13 @@ request_only(const struct exchange *x, struct request *m)
 }
 
 bool
-request_awaits_others(const struct exchange *x, const struct request *m)
+request_must_wait(const struct exchange *x, const struct request *m)
 {
 	return m->type == 'Q' && !x->srv->is_synced && x->srv->ledger.count > 0;
 }
 
 enum feature_step
-request_goes_behind(const struct exchange *x, const struct request *m)
+request_follow_own_message(const struct exchange *x, const struct request *m)
 {
 	if (m->type != 'Q' || x->srv->is_synced || x->srv->ledger.intake == INTAKE_SYNC)
 		return STEP_FORWARD;

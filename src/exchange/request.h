@@ -1,5 +1,7 @@
 /*
  * src/exchange/request.h - a message of a client as the features see it, parsed once; see relay/features.h.
+ *
+ * Owns:    `instead`. Borrows: the message's bytes, and everything else that its pointers point to.
  */
 #pragma once
 
@@ -32,7 +34,9 @@ struct request {
 	const char *portal; /* Execute: the portal's name; "?" stands for any name */
 	uint8_t target; /* Describe, Close: 'S' for a statement or 'P' for a portal */
 	const char *name; /* Describe, Close: the name of the statement or portal */
-	struct client_statement *named; /* Bind, Describe: its named statement; NULL for the unnamed one, or none */
+	/* Bind, Describe: the named statement that the message names; NULL for the unnamed statement, or if there is no
+	 * such statement */
+	struct client_statement *named;
 	struct statement *statement; /* the statement of `named`, or the unnamed one; NULL if pgweir does not know it */
 	/* Traits of the SQL. Of a Query: under the client's settings, or under any settings if earlier SQL may change
 	 * these. Of other messages: under any settings. NULL if the SQL comes in pieces or is unknown. */
@@ -41,12 +45,14 @@ struct request {
 	/* Query, Bind: enum state_part: session state that the SQL could change unseen, by code that it runs */
 	unsigned risk;
 	struct sql_traits own; /* Parse: the traits of its SQL */
-	bool is_taken_apart; /* request_known() has parsed the SQL */
+	bool is_taken_apart; /* request_known() has parsed the SQL of this message */
 	bool is_found; /* Bind, Describe: `named`, statement and traits have their final values */
 	enum forbidden forbidden; /* Query, Parse: why the message is not sent as it is; see relay/forbid.h */
-	struct buf instead; /* Query, Parse that was replaced: the message to send in its place */
-	unsigned shown; /* Query that was replaced: see struct owed_request */
-	size_t used; /* Bind that was replaced: bytes of it that need not be sent any more */
+	struct buf instead; /* Query or Parse that is replaced: the message to send in its place */
+	/* Query that is replaced: the client gets only the first shown_count CommandCompletes of the replacement */
+	unsigned shown_count;
+	/* Bind whose beginning was replaced: the number of bytes at its beginning that must not be sent any more */
+	size_t skip_len;
 };
 
 /* Returns true if the SQL of m may begin with this word. */
@@ -75,17 +81,19 @@ const struct known_text *request_known(const struct exchange *x, struct request 
  * the statement. Valid as with request_known(). */
 const struct known *request_only(const struct exchange *x, struct request *m);
 /*
- * For features that send a message of pgweir's ahead of m. The feature calls request_awaits_others() first; if that
- * returns true, m is held, and nothing is sent yet. After its message, request_goes_behind() returns what becomes of m:
- * STEP_HOLD or STEP_FORWARD.
+ * For features that send a message of pgweir's ahead of m. The feature calls request_must_wait() first; if that returns
+ * true, m is held, and nothing is sent yet. After it has sent its message, the feature returns the result of
+ * request_follow_own_message(): STEP_FORWARD if m may be sent at once; or STEP_HOLD if m must wait until pgweir's
+ * message is answered, which the function then notes in the server's loan (enum loan_behind).
  *
- * Both matter for a Query within an unfinished extended-protocol request: an error ahead of the Query makes PostgreSQL
- * ignore everything up to a Sync, even the Query, which brings no Sync. If the client's own message fails, that is
- * right: the same would happen without pgweir. If pgweir's message fails, only the Query may fail. So pgweir's message
- * must be answered first; then either the Query goes through the features again, or a Sync is sent in its place.
+ * Both functions matter for a Query within an unfinished extended-protocol request: an error ahead of the Query makes
+ * PostgreSQL ignore everything up to a Sync, even the Query, which brings no Sync. If the client's own message fails,
+ * that is right: the same would happen without pgweir. If pgweir's message fails, only the Query may fail. So pgweir's
+ * message must be answered first; then either the Query goes through the features again, or a Sync is sent in its
+ * place.
  */
-bool request_awaits_others(const struct exchange *x, const struct request *m);
-enum feature_step request_goes_behind(const struct exchange *x, const struct request *m);
+bool request_must_wait(const struct exchange *x, const struct request *m);
+enum feature_step request_follow_own_message(const struct exchange *x, const struct request *m);
 
 /* Returns how many bytes of the message's body have come. */
 static inline size_t

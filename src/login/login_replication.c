@@ -39,7 +39,7 @@ on_ready(struct server *srv, void *borrower)
 	c->login->opening = NULL;
 	c->x.srv = srv;
 	report_lent(&c->x, c->x.waiter.waited_us);
-	login_finish(c, gucs_ref(srv->gucs), server_welcome(srv));
+	login_finish(c, gucs_ref(srv->gucs), server_login_parameters(srv));
 }
 
 static void

@@ -44,7 +44,7 @@ login_tls_begin(struct client *c, const uint8_t *first, size_t first_len)
 					  .inbox = c->env->inbox,
 					  .scratch = c->env->tls_scratch,
 					  .tls = tls_session_new(c->env->tls, NULL),
-					  .line = WORK_NEW,
+					  .queue = WORK_NEW,
 					  .done = on_done,
 					  .arg = c };
 	struct fail why;

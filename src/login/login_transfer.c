@@ -17,7 +17,7 @@
 #include <string.h>
 
 struct transfer {
-	struct grave grave;
+	struct deferred_entry deferred;
 	struct note note;
 	struct client *client; /* NULL if the client was closed before it left */
 	struct client_env *to;
@@ -47,9 +47,9 @@ arrive(struct note *n, void *owner, bool is_over)
 }
 
 static void
-depart(struct grave *g)
+depart(struct deferred_entry *g)
 {
-	struct transfer *transfer = (struct transfer *)((char *)g - offsetof(struct transfer, grave));
+	struct transfer *transfer = (struct transfer *)((char *)g - offsetof(struct transfer, deferred));
 	struct client *c = transfer->client;
 	struct client_login *l;
 
@@ -58,9 +58,9 @@ depart(struct grave *g)
 		return;
 	}
 	l = c->login;
-	if (!pool_workers_has(c->env->pool_workers, c->env->x.config, replication_database(c), c->login->user,
-			      transfer->to->number)) {
-		pool_workers_ended(c->env->pool_workers, transfer->to->number);
+	if (!pool_workers_has_shard(c->env->pool_workers, c->env->x.config, replication_database(c), c->login->user,
+				    transfer->to->number)) {
+		pool_workers_client_ended(c->env->pool_workers, transfer->to->number);
 		free(transfer);
 		login_conclude(c, login_go_to_worker, NULL);
 		return;
@@ -90,7 +90,7 @@ on_abandon(void *arg)
 {
 	struct transfer *transfer = arg;
 
-	pool_workers_ended(transfer->client->env->pool_workers, transfer->to->number);
+	pool_workers_client_ended(transfer->client->env->pool_workers, transfer->to->number);
 	transfer->client = NULL;
 }
 
@@ -125,9 +125,9 @@ login_transfer(struct client *c, struct client_env *to)
 	if (c->login->worker_until_us == 0)
 		c->login->worker_until_us = worker_deadline(c);
 	/* counted now, so that further clients that prove themselves in this turn see it */
-	pool_workers_left(c->env->pool_workers, to->number);
+	pool_workers_client_moved(c->env->pool_workers, to->number);
 	login_wait(c, on_abandon, transfer);
-	deferred_free(c->env->x.deferred_frees, &transfer->grave, depart);
+	deferred_free(c->env->x.deferred_frees, &transfer->deferred, depart);
 }
 
 /* --- the way back --- */
@@ -165,7 +165,7 @@ login_take_back(struct client_env *main_worker, struct client_env *sent_to, bool
 
 		STAILQ_REMOVE_HEAD(&back, next);
 		free(transfer);
-		pool_workers_ended(main_worker->pool_workers, sent_to->number);
+		pool_workers_client_ended(main_worker->pool_workers, sent_to->number);
 		client_come_back(c, main_worker);
 		c->login->abandon = NULL;
 		if (c->login->worker_until_us <= now_us)

@@ -146,7 +146,7 @@ finish_if_known(struct client *c)
 	if (gucs == NULL)
 		return false;
 	put_unknown_settings(c, gucs);
-	login_finish(c, gucs_ref(gucs), c->x.pool->welcome);
+	login_finish(c, gucs_ref(gucs), c->x.pool->login_parameters);
 	return true;
 }
 
@@ -226,7 +226,7 @@ finish_guessed(struct client *c, struct gucs *gucs, bool is_certain)
 {
 	if (is_certain)
 		pool_startups_learn(&c->x.pool->startups, c->login->raw, gucs);
-	login_finish(c, gucs, c->x.pool->welcome);
+	login_finish(c, gucs, c->x.pool->login_parameters);
 }
 
 /* Settings that no client had before are tried on a server, so that PostgreSQL itself refuses bad ones. The client
@@ -361,7 +361,7 @@ name_to_leave_out(const struct client *c, bool is_unknown)
 {
 	const struct gucs *settings = settings_to_apply(c);
 
-	if (!is_unknown && !ignores_transaction_at_start(c->x.pool->welcome))
+	if (!is_unknown && !ignores_transaction_at_start(c->x.pool->login_parameters))
 		return NULL;
 	for (size_t i = 0; i < gucs_count(settings); i++) {
 		const char *name = gucs_at(settings, i)->name;
@@ -467,7 +467,7 @@ login_server_done(struct exchange *x)
 		report_lent(&c->x, c->x.waiter.waited_us);
 	else
 		welcome_give_back(c);
-	login_finish(c, gucs, c->x.pool->welcome);
+	login_finish(c, gucs, c->x.pool->login_parameters);
 }
 
 void

@@ -6,7 +6,7 @@
 struct deferred_frees {
 	struct timer timer;
 	struct inbox *inbox;
-	struct grave *first;
+	struct deferred_entry *first;
 };
 
 bool
@@ -15,8 +15,8 @@ deferred_frees_run(struct deferred_frees *y)
 	bool had_some = y->first != NULL;
 
 	while (y->first != NULL) {
-		struct grave *g = y->first;
-		void (*free_it)(struct grave *) = g->free_it;
+		struct deferred_entry *g = y->first;
+		void (*free_it)(struct deferred_entry *) = g->free_it;
 
 		y->first = g->next;
 		g->free_it = NULL; /* free_it() may move the object to another loop in place of freeing it */
@@ -59,7 +59,7 @@ deferred_frees_free(struct deferred_frees *y)
 }
 
 void
-deferred_free(struct deferred_frees *y, struct grave *g, void (*free_it)(struct grave *g))
+deferred_free(struct deferred_frees *y, struct deferred_entry *g, void (*free_it)(struct deferred_entry *g))
 {
 	assert(g->free_it == NULL); /* no object is freed twice */
 	g->free_it = free_it;
@@ -67,6 +67,6 @@ deferred_free(struct deferred_frees *y, struct grave *g, void (*free_it)(struct 
 	if (y->first == NULL)
 		timer_fire(&y->timer);
 	if (y->inbox != NULL)
-		inbox_raise_sign(y->inbox);
+		inbox_set_flag(y->inbox);
 	y->first = g;
 }

@@ -26,10 +26,10 @@ struct dial_result {
 };
 typedef void (*dial_done)(const struct dial_result *result, void *arg);
 
-/* `resolv_conf` is the file that names the name servers, and is read again when it has changed; if `resolv_conf` is
- * empty, the system's file is read. */
+/* `resolv_conf` is the path of the file that names the name servers, which is read again when it has changed; if
+ * `resolv_conf` is empty, the system's file is read. */
 struct dialer *dialer_new(struct event_base *base, const struct tcp_options *tcp, const char *resolv_conf);
-void dialer_free(struct dialer *d); /* after the end of all attempts */
+void dialer_free(struct dialer *d); /* called after all attempts have ended */
 
 /* Starts an attempt. `host` is a name, a numeric address or a directory (the socket is host/.s.PGSQL.port). Returns
  * NULL without memory. */
@@ -58,8 +58,7 @@ typedef void (*lookup_done)(int status, struct ares_addrinfo *found, void *arg);
 /* Gets the name of an address, borrowed for the call. `status` is as in lookup_done. */
 typedef void (*lookup_named)(int status, const char *name, void *arg);
 
-/* Called by the first thread only. `file` names the name servers, and is read again when it changes; if `file` is
- * empty, the system's file is read. */
+/* Called by the first thread only. `file` is the path of the file that names the name servers, as for dialer_new(). */
 struct resolver *resolver_new(struct event_base *base, const char *file);
 void resolver_set_file(struct resolver *r, const char *file); /* sets the file for lookups that start from now on */
 void resolver_free(struct resolver *r); /* called after all lookups have ended or were forgotten */

@@ -63,8 +63,8 @@ submit(struct handshake *h, struct fail *why)
 {
 	h->work.run = handshake_run;
 	h->work.done = step_done;
-	h->is_working = helpers_submit(h->set.helpers, h->set.inbox, &h->work, h->set.line) == 0;
-	h->set.line = WORK_BEGUN;
+	h->is_working = helpers_submit(h->set.helpers, h->set.inbox, &h->work, h->set.queue) == 0;
+	h->set.queue = WORK_BEGUN;
 	if (h->is_working)
 		return 0;
 	fail_set(why, "53300", "too many TLS handshakes at once");

@@ -13,29 +13,29 @@
 struct helpers {
 	pthread_mutex_t lock; /* guards the fields below, unless their comments say otherwise */
 	pthread_cond_t has_work;
-	struct note_list lines[WORK_LINES]; /* of struct work */
-	size_t waiting[WORK_LINES];
-	unsigned turn; /* makes the lines alternate, so that neither waits until the other is empty */
+	struct note_list queues[WORK_QUEUES]; /* of struct work */
+	size_t waiting[WORK_QUEUES];
+	unsigned turn; /* makes the queues alternate, so that neither waits until the other is empty */
 	bool is_ending;
 	atomic_size_t busy; /* work that was submitted and not handed back; read without the lock */
 	pthread_t threads[THREADS_MAX];
 	unsigned thread_count;
 };
 
-/* Takes from the line of begun work three times out of four. */
+/* Takes from the queue of begun work three times out of four. */
 static struct work *
 helpers_take(struct helpers *hs)
 {
-	enum work_line line = hs->turn % 4 == 3 ? WORK_NEW : WORK_BEGUN;
+	enum work_queue queue = hs->turn % 4 == 3 ? WORK_NEW : WORK_BEGUN;
 	struct work *w;
 
-	if (STAILQ_EMPTY(&hs->lines[line]))
-		line = line == WORK_NEW ? WORK_BEGUN : WORK_NEW;
-	w = (struct work *)STAILQ_FIRST(&hs->lines[line]);
+	if (STAILQ_EMPTY(&hs->queues[queue]))
+		queue = queue == WORK_NEW ? WORK_BEGUN : WORK_NEW;
+	w = (struct work *)STAILQ_FIRST(&hs->queues[queue]);
 	if (w != NULL) {
-		assert(hs->waiting[line] > 0);
-		STAILQ_REMOVE_HEAD(&hs->lines[line], next);
-		hs->waiting[line]--;
+		assert(hs->waiting[queue] > 0);
+		STAILQ_REMOVE_HEAD(&hs->queues[queue], next);
+		hs->waiting[queue]--;
 		/* counts only turns that had work: how often a thread finds none depends on the scheduler */
 		hs->turn++;
 	}
@@ -91,8 +91,8 @@ helpers_new(unsigned threads, struct fail *why)
 
 	pthread_mutex_init(&hs->lock, NULL);
 	pthread_cond_init(&hs->has_work, NULL);
-	for (int i = 0; i < WORK_LINES; i++)
-		STAILQ_INIT(&hs->lines[i]);
+	for (int i = 0; i < WORK_QUEUES; i++)
+		STAILQ_INIT(&hs->queues[i]);
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
 	while (hs->thread_count < THREADS_MAX && hs->thread_count < threads &&
@@ -135,15 +135,15 @@ helpers_free(struct helpers *hs)
 }
 
 int
-helpers_submit(struct helpers *hs, struct inbox *to, struct work *w, enum work_line line)
+helpers_submit(struct helpers *hs, struct inbox *to, struct work *w, enum work_queue queue)
 {
 	int result = -1;
 
 	w->to = to;
 	pthread_mutex_lock(&hs->lock);
-	if (hs->waiting[line] < HELPERS_LINE_MAX && !hs->is_ending) {
-		STAILQ_INSERT_TAIL(&hs->lines[line], &w->note, next);
-		hs->waiting[line]++;
+	if (hs->waiting[queue] < HELPERS_QUEUE_MAX && !hs->is_ending) {
+		STAILQ_INSERT_TAIL(&hs->queues[queue], &w->note, next);
+		hs->waiting[queue]++;
 		atomic_fetch_add_explicit(&hs->busy, 1, memory_order_relaxed);
 		result = 0;
 	}

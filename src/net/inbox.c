@@ -7,7 +7,7 @@
 #include <sys/eventfd.h>
 
 struct inbox {
-	struct inbox_sign sign; /* must be first. Set under the lock, and true if there are notes */
+	struct inbox_flag flag; /* must be first. Set under the lock, and true if there are notes */
 	bool is_woken; /* on_wake() is still to come; guarded by the lock */
 	pthread_mutex_t lock; /* also guards notes and since_us */
 	struct note_list notes;
@@ -17,11 +17,11 @@ struct inbox {
 	void *owner;
 };
 
-/* Sets the sign by notes; called under the lock. */
+/* Sets the flag by notes; called under the lock. */
 static void
-show_sign(struct inbox *in)
+set_flag(struct inbox *in)
 {
-	atomic_store_explicit(&in->sign.is_up, !STAILQ_EMPTY(&in->notes), memory_order_relaxed);
+	atomic_store_explicit(&in->flag.is_set, !STAILQ_EMPTY(&in->notes), memory_order_relaxed);
 }
 
 void
@@ -35,7 +35,7 @@ inbox_post(struct inbox *to, struct note *n)
 	if (STAILQ_EMPTY(&to->notes))
 		to->since_us = clock_now_us();
 	STAILQ_INSERT_TAIL(&to->notes, n, next);
-	show_sign(to);
+	set_flag(to);
 	/* Unlocks before waking the loop, which needs this lock at once and may be more urgent than the sender. */
 	pthread_mutex_unlock(&to->lock);
 	if (!was_woken) {
@@ -51,7 +51,7 @@ inbox_take_back(struct inbox *from, bool (*is_meant)(const struct note *n, void 
 {
 	pthread_mutex_lock(&from->lock);
 	note_list_pick(&from->notes, is_meant, arg, out);
-	show_sign(from);
+	set_flag(from);
 	pthread_mutex_unlock(&from->lock);
 }
 
@@ -74,7 +74,7 @@ inbox_read(struct inbox *in, bool is_over)
 
 	pthread_mutex_lock(&in->lock);
 	STAILQ_CONCAT(&notes, &in->notes);
-	show_sign(in);
+	set_flag(in);
 	pthread_mutex_unlock(&in->lock);
 	if (STAILQ_EMPTY(&notes))
 		return false;

@@ -28,9 +28,10 @@ struct note {
 
 STAILQ_HEAD(note_list, note);
 
-/* A condition for inbox_take_back(). Returns true if the function that reads the note is *arg, a note_read *. */
+/* For the parameter is_meant of inbox_take_back(): returns true if the function that reads the note is *arg. arg: a
+ * note_read **. */
 static inline bool
-note_reads(const struct note *n, void *arg)
+note_has_reader(const struct note *n, void *arg)
 {
 	return n->read == *(note_read **)arg;
 }
@@ -53,49 +54,48 @@ note_list_pick(struct note_list *from, bool (*is_meant)(const struct note *n, vo
 	STAILQ_CONCAT(from, &kept);
 }
 
-struct inbox; /* opaque: inbox.c; the sign is its first member */
-struct inbox_sign {
-	_Atomic bool is_up;
+struct inbox; /* opaque: inbox.c; its first member is a struct inbox_flag */
+struct inbox_flag {
+	_Atomic bool is_set;
 };
 
-/* Called on the inbox's loop. Returns true if there are notes, or the sign was raised since notes were last read. May
- * miss a note that is just being posted, or a sign that was just raised while another thread takes notes back: the loop
- * wakes up for either. */
+/* Called on the inbox's loop. Returns true if there are notes, or inbox_set_flag() was called since notes were last
+ * read. May miss a note that is just being posted, or a flag that was just set while another thread takes notes back:
+ * the loop wakes up for either. */
 static inline bool
-inbox_sign_is_up(const struct inbox *in)
+inbox_flag_is_set(const struct inbox *in)
 {
-	return atomic_load_explicit(&((const struct inbox_sign *)in)->is_up, memory_order_relaxed);
+	return atomic_load_explicit(&((const struct inbox_flag *)in)->is_set, memory_order_relaxed);
 }
 
 /* Called on the inbox's loop when there is work to do between two events although nothing was posted. */
 static inline void
-inbox_raise_sign(struct inbox *in)
+inbox_set_flag(struct inbox *in)
 {
-	atomic_store_explicit(&((struct inbox_sign *)in)->is_up, true, memory_order_relaxed);
+	atomic_store_explicit(&((struct inbox_flag *)in)->is_set, true, memory_order_relaxed);
 }
 
 /* Makes an inbox whose notes are read on this loop. Returns NULL with *why set if there is no descriptor or memory. */
 struct inbox *inbox_new(struct event_base *base, void *owner, struct fail *why);
-/* Reads the notes that are there now. Called on the inbox's loop, when none of our functions is running. is_over goes
- * to the notes' read(). Returns false if there were no notes. */
+/* Reads the notes that were posted before this call. Call it on the inbox's loop, when no other function of ours is
+ * running. is_over is passed to read() of each note. Returns false if there were no notes. */
 bool inbox_read(struct inbox *in, bool is_over);
-/* Reads the remaining notes, with is_over true, and the notes that are posted while these are read. Returns false if
- * there were none. */
+/* Does inbox_read() with is_over true, until no note is left. Returns false if there were no notes. */
 bool inbox_read_last(struct inbox *in);
-/* reads the last notes like inbox_read_last(); no thread may post after that. Does nothing if `in` is NULL */
+/* Frees the inbox after an inbox_read_last(); no thread may post after that. Does nothing if `in` is NULL. */
 void inbox_free(struct inbox *in);
 void inbox_post(struct inbox *to, struct note *n); /* may be called from any thread */
-/* Takes back notes that were not read and for which is_meant(n, arg) returns true: moves them to *out, in order, and
- * the caller owns them. May be called from any thread; is_meant is called under the inbox's lock. Notes that a loop has
- * begun to read are not taken back, even if the loop hangs. */
+/* Takes back the unread notes for which is_meant(n, arg) returns true: moves them to *out, in order, and the caller
+ * owns them. May be called from any thread; is_meant is called under the inbox's lock. Notes that a call of
+ * inbox_read() has taken over are not taken back, even if that call hangs. */
 void inbox_take_back(struct inbox *from, bool (*is_meant)(const struct note *n, void *arg), void *arg,
 		     struct note_list *out);
-/* Returns for how long the oldest note has waited to be read, or 0 if there is no note. May be called from any
- * thread. */
+/* Returns for how long notes have been waiting to be read without a break, or 0 if there is no note. If the oldest note
+ * was taken back, that is longer than any note has waited. May be called from any thread. */
 uint64_t inbox_waiting_us(struct inbox *in, uint64_t now_us);
 
-/* --- wake.c: a note that only wakes a loop. If it is posted again before it is read, it is read once; woken(arg) is
- * called on the loop, unless the loop has ended. */
+/* --- wake.c: a note that only wakes a loop: woken(arg) is called there, unless the loop has ended. If the note is
+ * posted again before it is read, woken() is called once. */
 struct wake {
 	struct note note; /* must be first */
 	struct inbox *to;

@@ -17,9 +17,9 @@ struct job_queue {
 };
 
 struct jobs {
-	pthread_mutex_t lock; /* guards all fields below, the lines, and every job's last three fields */
+	pthread_mutex_t lock; /* guards all fields below, the queues, and every job's last three fields */
 	struct inbox *to;
-	STAILQ_HEAD(, job_queue) lines; /* each line has at least one thread */
+	STAILQ_HEAD(, job_queue) queues; /* each queue has at least one thread */
 	unsigned threads;
 	bool is_over; /* no loop reads the inbox any more; the last thread frees the jobs */
 };
@@ -31,7 +31,7 @@ jobs_new(struct inbox *to)
 
 	pthread_mutex_init(&es->lock, NULL);
 	es->to = to;
-	STAILQ_INIT(&es->lines);
+	STAILQ_INIT(&es->queues);
 	return es;
 }
 
@@ -46,47 +46,47 @@ read_back(struct note *n, void *owner, bool is_over)
 /* --- Called on a thread, under the lock. --- */
 
 static struct job *
-job_take(struct job_queue *line)
+job_take(struct job_queue *queue)
 {
-	struct job *e = (struct job *)STAILQ_FIRST(&line->waiting);
+	struct job *e = (struct job *)STAILQ_FIRST(&queue->waiting);
 
 	if (e == NULL)
 		return NULL;
-	assert(line->count.waiting > 0 && e->line == line);
-	STAILQ_REMOVE_HEAD(&line->waiting, next);
-	line->count.waiting--;
-	line->count.running++;
+	assert(queue->count.waiting > 0 && e->queue == queue);
+	STAILQ_REMOVE_HEAD(&queue->waiting, next);
+	queue->count.waiting--;
+	queue->count.running++;
 	e->state = JOB_RUNS;
 	return e;
 }
 
 static void
-job_end(struct job_queue *line, struct job *e)
+job_end(struct job_queue *queue, struct job *e)
 {
-	assert((e->state == JOB_LOST ? line->count.lost : line->count.running) > 0);
+	assert((e->state == JOB_LOST ? queue->count.lost : queue->count.running) > 0);
 	if (e->state == JOB_LOST)
-		line->count.lost--;
+		queue->count.lost--;
 	else
-		line->count.running--;
-	e->line = NULL;
+		queue->count.running--;
+	e->queue = NULL;
 	e->note.read = read_back;
-	if (line->of->is_over)
+	if (queue->of->is_over)
 		e->discard(e);
 	else
-		inbox_post(line->of->to, &e->note);
+		inbox_post(queue->of->to, &e->note);
 }
 
 static void
-line_leave(struct job_queue *line)
+queue_leave(struct job_queue *queue)
 {
-	struct jobs *es = line->of;
+	struct jobs *es = queue->of;
 
-	assert(line->threads > 0 && es->threads >= line->threads);
+	assert(queue->threads > 0 && es->threads >= queue->threads);
 	es->threads--;
-	if (--line->threads > 0)
+	if (--queue->threads > 0)
 		return;
-	STAILQ_REMOVE(&es->lines, line, job_queue, next);
-	free(line);
+	STAILQ_REMOVE(&es->queues, queue, job_queue, next);
+	free(queue);
 }
 
 /* --- Threads. --- */
@@ -112,21 +112,21 @@ static void __attribute__((noinline)) wipe_stack(void)
 static void *
 jobs_main(void *arg)
 {
-	struct job_queue *line = arg;
-	struct jobs *es = line->of;
+	struct job_queue *queue = arg;
+	struct jobs *es = queue->of;
 	struct job *e;
 	bool is_last;
 
 	priority_background();
 	pthread_mutex_lock(&es->lock);
-	while ((e = job_take(line)) != NULL) {
+	while ((e = job_take(queue)) != NULL) {
 		pthread_mutex_unlock(&es->lock);
 		e->run(e);
 		wipe_stack();
 		pthread_mutex_lock(&es->lock);
-		job_end(line, e);
+		job_end(queue, e);
 	}
-	line_leave(line);
+	queue_leave(queue);
 	is_last = es->is_over && es->threads == 0;
 	pthread_mutex_unlock(&es->lock);
 	free_if_over(es, is_last);
@@ -136,7 +136,7 @@ jobs_main(void *arg)
 /* Starts a thread that does not block signals, because processes that a PAM module starts would inherit the blocking.
  * The main thread still gets the signals as long as it does not block them itself. */
 static bool
-start_thread(struct job_queue *line)
+start_thread(struct job_queue *queue)
 {
 	pthread_attr_t attributes;
 	pthread_t thread;
@@ -144,17 +144,17 @@ start_thread(struct job_queue *line)
 
 	pthread_attr_init(&attributes);
 	pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-	is_started = pthread_create(&thread, &attributes, jobs_main, line) == 0;
+	is_started = pthread_create(&thread, &attributes, jobs_main, queue) == 0;
 	pthread_attr_destroy(&attributes);
-	line->threads += is_started;
-	line->of->threads += is_started;
+	queue->threads += is_started;
+	queue->of->threads += is_started;
 	return is_started;
 }
 
 bool
 jobs_free(struct jobs *es)
 {
-	struct job_queue *line;
+	struct job_queue *queue;
 	struct job *e;
 	bool is_last;
 
@@ -162,9 +162,9 @@ jobs_free(struct jobs *es)
 		return true;
 	pthread_mutex_lock(&es->lock);
 	es->is_over = true;
-	STAILQ_FOREACH(line, &es->lines, next)
-		while ((e = (struct job *)STAILQ_FIRST(&line->waiting)) != NULL) {
-			STAILQ_REMOVE_HEAD(&line->waiting, next);
+	STAILQ_FOREACH(queue, &es->queues, next)
+		while ((e = (struct job *)STAILQ_FIRST(&queue->waiting)) != NULL) {
+			STAILQ_REMOVE_HEAD(&queue->waiting, next);
 			e->discard(e);
 		}
 	is_last = es->threads == 0;
@@ -176,66 +176,66 @@ jobs_free(struct jobs *es)
 /* --- Submitting. --- */
 
 static struct job_queue *
-line_find(struct jobs *es, const char *place)
+queue_find(struct jobs *es, const char *place)
 {
-	struct job_queue *line;
+	struct job_queue *queue;
 
-	STAILQ_FOREACH(line, &es->lines, next)
-		if (strcmp(line->place, place) == 0)
+	STAILQ_FOREACH(queue, &es->queues, next)
+		if (strcmp(queue->place, place) == 0)
 			break;
-	return line;
+	return queue;
 }
 
-/* Adds a line for a place. Returns NULL without memory. */
+/* Adds a queue for a place. Returns NULL without memory. */
 static struct job_queue *
-line_add(struct jobs *es, const char *place)
+queue_add(struct jobs *es, const char *place)
 {
 	size_t len = strlen(place) + 1;
-	struct job_queue *line = calloc(1, sizeof(*line) + len);
+	struct job_queue *queue = calloc(1, sizeof(*queue) + len);
 
-	if (line == NULL)
+	if (queue == NULL)
 		return NULL;
-	memcpy(line->place, place, len);
-	line->of = es;
-	STAILQ_INIT(&line->waiting);
-	STAILQ_INSERT_TAIL(&es->lines, line, next);
-	return line;
+	memcpy(queue->place, place, len);
+	queue->of = es;
+	STAILQ_INIT(&queue->waiting);
+	STAILQ_INSERT_TAIL(&es->queues, queue, next);
+	return queue;
 }
 
 static int
-line_take(struct job_queue *line, struct job *e, struct fail *why)
+queue_take(struct job_queue *queue, struct job *e, struct fail *why)
 {
-	struct jobs *es = line->of;
+	struct jobs *es = queue->of;
 
-	if (line->count.lost >= JOB_THREADS)
+	if (queue->count.lost >= JOB_THREADS)
 		return fail_set(why, "53300", "all %u calls to it are hanging", JOB_THREADS);
-	if (line->count.waiting >= JOBS_WAITING_MAX)
+	if (queue->count.waiting >= JOBS_WAITING_MAX)
 		return fail_set(why, "53300", "too many calls are waiting for it");
-	if (line->threads < JOB_THREADS && es->threads < JOB_THREADS_ALL)
-		start_thread(line);
-	if (line->threads == 0)
+	if (queue->threads < JOB_THREADS && es->threads < JOB_THREADS_ALL)
+		start_thread(queue);
+	if (queue->threads == 0)
 		return fail_set(why, "53300", "could not start a thread for it");
-	e->line = line;
+	e->queue = queue;
 	e->state = JOB_WAITS;
-	STAILQ_INSERT_TAIL(&line->waiting, &e->note, next);
-	line->count.waiting++;
+	STAILQ_INSERT_TAIL(&queue->waiting, &e->note, next);
+	queue->count.waiting++;
 	return 0;
 }
 
 int
 jobs_submit(struct jobs *es, const char *place, struct job *e, struct fail *why)
 {
-	struct job_queue *line;
+	struct job_queue *queue;
 	int result;
 
 	pthread_mutex_lock(&es->lock);
-	line = line_find(es, place);
-	if (line == NULL)
-		line = line_add(es, place);
-	result = line == NULL ? fail_memory(why, "a call") : line_take(line, e, why);
-	if (line != NULL && line->threads == 0) {
-		STAILQ_REMOVE(&es->lines, line, job_queue, next);
-		free(line);
+	queue = queue_find(es, place);
+	if (queue == NULL)
+		queue = queue_add(es, place);
+	result = queue == NULL ? fail_memory(why, "a call") : queue_take(queue, e, why);
+	if (queue != NULL && queue->threads == 0) {
+		STAILQ_REMOVE(&es->queues, queue, job_queue, next);
+		free(queue);
 	}
 	pthread_mutex_unlock(&es->lock);
 	return result;
@@ -244,21 +244,21 @@ jobs_submit(struct jobs *es, const char *place, struct job *e, struct fail *why)
 bool
 jobs_drop(struct jobs *es, struct job *e)
 {
-	struct job_queue *line;
+	struct job_queue *queue;
 	bool is_back;
 
 	pthread_mutex_lock(&es->lock);
-	line = e->line;
-	is_back = line != NULL && e->state == JOB_WAITS;
+	queue = e->queue;
+	is_back = queue != NULL && e->state == JOB_WAITS;
 	if (is_back) {
-		assert(line->count.waiting > 0);
-		STAILQ_REMOVE(&line->waiting, &e->note, note, next);
-		line->count.waiting--;
-	} else if (line != NULL && e->state == JOB_RUNS) {
-		assert(line->count.running > 0);
+		assert(queue->count.waiting > 0);
+		STAILQ_REMOVE(&queue->waiting, &e->note, note, next);
+		queue->count.waiting--;
+	} else if (queue != NULL && e->state == JOB_RUNS) {
+		assert(queue->count.running > 0);
 		e->state = JOB_LOST;
-		line->count.running--;
-		line->count.lost++;
+		queue->count.running--;
+		queue->count.lost++;
 	}
 	pthread_mutex_unlock(&es->lock);
 	return is_back;
@@ -268,13 +268,13 @@ struct jobs_count
 jobs_count(struct jobs *es)
 {
 	struct jobs_count sum = { 0 };
-	struct job_queue *line;
+	struct job_queue *queue;
 
 	pthread_mutex_lock(&es->lock);
-	STAILQ_FOREACH(line, &es->lines, next) {
-		sum.waiting += line->count.waiting;
-		sum.running += line->count.running;
-		sum.lost += line->count.lost;
+	STAILQ_FOREACH(queue, &es->queues, next) {
+		sum.waiting += queue->count.waiting;
+		sum.running += queue->count.running;
+		sum.lost += queue->count.lost;
 	}
 	pthread_mutex_unlock(&es->lock);
 	return sum;

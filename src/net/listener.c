@@ -227,7 +227,7 @@ listener_new(struct event_base *base, const struct listener_settings *settings, 
 	l->reserve = open_reserve();
 	l->event = event_new(base, l->fd, EV_READ | EV_PERSIST, on_connection, l);
 	timer_init(&l->pause, base, NULL, on_pause_over, l);
-	if (l->event == NULL || (!l->s.is_held && event_add(l->event, NULL) < 0)) {
+	if (l->event == NULL || (!l->s.waits_for_begin && event_add(l->event, NULL) < 0)) {
 		fail_memory(why, "a listener");
 		listener_free(l);
 		return NULL;

@@ -1,5 +1,5 @@
 /*
- * src/net/listener.h - one address to accept connections on.
+ * src/net/listener.h - one address at which connections are accepted.
  *
  * Accepts are bounded per turn of the loop, so a storm of logins can't stop queries. When there are no more
  * descriptors, the listener pauses for a moment instead of spinning, and calls on_exhausted().
@@ -26,7 +26,7 @@ struct listener_settings {
 	int adopted_fd; /* a socket that listens already (sd_listen_fds(3)) and is taken over; 0 if there is none */
 	/* adopted_fd comes from another process of pgweir: the file of a Unix socket is taken over, too */
 	bool is_inherited;
-	bool is_held; /* no connection is accepted before listener_begin() */
+	bool waits_for_begin; /* no connection is accepted before listener_begin() */
 	int backlog;
 	/* connections with this descriptor or a higher one are turned away; 0 if there is no limit */
 	int descriptors_max;
@@ -41,10 +41,10 @@ struct listener_settings {
 
 /* Binds and listens. Replaces a stale Unix socket file, but not a live one. Returns NULL with *why set on failure. */
 struct listener *listener_new(struct event_base *base, const struct listener_settings *settings, struct fail *why);
-void listener_free(struct listener *l); /* removes the Unix socket file that it made; does nothing if l is NULL */
-/* Starts to accept. An inherited socket gets the settings of this process, and the listener owns a Unix socket's file
- * from now on. Returns 0, or -1 with *why set if some settings could not be applied; the listener accepts in either
- * case. */
+void listener_free(struct listener *l); /* removes its Unix socket's file, if it owns that; does nothing if l is NULL */
+/* Starts to accept. An inherited socket gets the settings of this process, and a Unix socket's file belongs to the
+ * listener from now on. Returns 0, or -1 with *why set if some settings could not be applied; the listener accepts in
+ * either case. */
 int listener_begin(struct listener *l, struct fail *why);
 void listener_rest(struct listener *l); /* stops accepting until listener_begin(); the socket stays open */
 bool listener_is_unix(const struct listener *l);
@@ -52,14 +52,14 @@ int listener_fd(const struct listener *l); /* returns a borrowed descriptor, to 
 /* Stops accepting. The socket's file stays, because another process owns it now. */
 void listener_give_away(struct listener *l);
 
-/* --- Binds like bind(2), and gives a Unix socket's file its mode from the beginning: chmod(2) after bind(2) would
- * follow a symbolic link that another user has put in place of the file. */
+/* Binds like bind(2), and gives a Unix socket's file its mode from the beginning: chmod(2) after bind(2) would follow a
+ * symbolic link that another user has put in place of the file. */
 int listener_bind(int fd, const struct sockaddr_un *at, mode_t mode);
 /* Removes a socket file on which no process listens, left over from a process that was killed. */
 void listener_remove_stale(const struct sockaddr_un *un);
 
 /* --- interfaces.c: the present addresses of this machine. --- */
 
-/* Returns true if this address is one of this machine's or, if is_net is true, in a network of its interfaces. An
+/* Returns true if this machine has the address or, if is_net is true, if one of the machine's networks contains it. An
  * IPv4-mapped address counts as IPv4. */
 bool interfaces_have(const struct sockaddr *address, bool is_net);

@@ -2,9 +2,9 @@
  * src/net/lookup.c - see dial.h.
  *
  * c-ares can neither end a single lookup nor read its file again. So a forgotten lookup goes on until c-ares calls
- * back. When the file has changed, or too many lookups were forgotten, a new channel replaces the present one. The loop
- * itself destroys the old channel, because c-ares may be up the stack; lookups that were under way there are started
- * again in the new channel.
+ * back. When the file has changed, or too many lookups were forgotten, a new channel replaces the present channel. The
+ * loop itself destroys the old channel, because c-ares may be up the stack; lookups that were under way there are
+ * started again in the new channel.
  */
 #include "net/dial.h"
 #include "base/alloc.h"

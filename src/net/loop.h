@@ -88,27 +88,26 @@ timer_keep(struct event *event, uint64_t every_us)
 struct deferred_frees; /* opaque: deferred_frees.c */
 
 /* Embedded in an object that is freed later. */
-struct grave {
-	struct grave *next;
-	void (*free_it)(struct grave *g);
+struct deferred_entry {
+	struct deferred_entry *next;
+	void (*free_it)(struct deferred_entry *g);
 };
 
-/* `inbox` belongs to the same loop, and its sign is raised when an object is added; NULL if no code looks at the
- * sign. */
+/* inbox: the inbox of the same loop, whose flag is set when an object is added; NULL if no code looks at that flag. */
 struct deferred_frees *deferred_frees_new(struct event_base *base, struct inbox *inbox);
 bool deferred_frees_run(struct deferred_frees *y); /* frees all objects that wait; returns false if there were none */
 void deferred_frees_free(struct deferred_frees *y); /* frees all objects that wait, and y */
-void deferred_free(struct deferred_frees *y, struct grave *g, void (*free_it)(struct grave *g));
+void deferred_free(struct deferred_frees *y, struct deferred_entry *g, void (*free_it)(struct deferred_entry *g));
 
 /* --- What one of several workers does after an event, before the next event of the same turn of its loop. A turn has
- * dozens of events, and transferred objects should not wait for them on either side. */
+ * dozens of events, and transferred objects should not wait, on the old or the new worker, until all have run. */
 /* Runs the deferred frees, so that transferred objects leave, and reads the inbox. */
 void deferred_frees_between(struct deferred_frees *y, struct inbox *inbox) __attribute__((cold));
-/* Called last in a callback of libevent's, where no other function of ours is running: so it is as if libevent had
- * called the deferred frees and the inbox next. The object that the callback was for may be freed. */
+/* Called last in a callback of libevent's, where no other function of ours is running, as if libevent had called the
+ * deferred frees and the inbox next. The object that the callback was for may be freed. */
 static inline void
 between_events(struct deferred_frees *deferred_frees, struct inbox *inbox)
 {
-	if (inbox_sign_is_up(inbox))
+	if (inbox_flag_is_set(inbox))
 		deferred_frees_between(deferred_frees, inbox);
 }

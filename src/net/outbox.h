@@ -2,9 +2,9 @@
  * src/net/outbox.h - collects the output of one batch to one peer, so that one system call sends it.
  *
  * Pieces are referenced in place (they must stay there until the flush) or, if small or short-lived, copied to the
- * outbox's own space. The loop owns one for each direction, which is empty whenever the loop is entered. The batch of
- * one peer ends before the batch of another begins, so code that handles one client's packet must not send anything for
- * another client.
+ * outbox's own space. Each loop owns two outboxes, one to clients and one to servers, which are empty whenever the loop
+ * is entered. The batch of one peer ends before the batch of another begins, so code that handles one client's packet
+ * must not send anything for another client.
  */
 #pragma once
 
@@ -15,11 +15,11 @@
 #define OUTBOX_SPACE ((size_t)32 << 10)
 
 struct outbox {
-	struct stream *to; /* the batch's peer; NULL if there is none, and bytes that are put are dropped */
+	struct stream *to; /* the batch's peer; NULL if there is no batch: then bytes that are added are dropped */
 	int count;
 	bool is_broken; /* memory ran out: bytes were lost, and the stream must be closed */
 	size_t space_used;
-	size_t total; /* bytes put since outbox_begin */
+	size_t total; /* bytes added since outbox_begin */
 	struct iovec pieces[OUTBOX_PIECES];
 	uint8_t space[OUTBOX_SPACE];
 };
@@ -50,8 +50,8 @@ outbox_ref(struct outbox *o, const void *bytes, size_t len)
 }
 void outbox_copy(struct outbox *o, const void *bytes, size_t len);
 void outbox_put(struct outbox *o, struct buf *b); /* appends b's bytes and frees b; sets is_broken without memory */
-/* Returns room for len bytes (1 to OUTBOX_SPACE / 2), to be written before anything else is added, or NULL if there is
- * no peer. */
+/* Adds len bytes (1 to OUTBOX_SPACE / 2), and returns where the caller must write them before anything else is added;
+ * NULL if there is no peer. */
 uint8_t *outbox_room(struct outbox *o, size_t len);
 /* Sends the batch so far, because referenced bytes are about to go away. */
 void outbox_flush_early(struct outbox *o);

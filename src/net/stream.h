@@ -1,8 +1,9 @@
 /*
- * src/net/stream.h - one connected socket: reads on demand, writes at once, queues what the peer doesn't take now.
+ * src/net/stream.h - one connected socket: reads on demand, writes at once, and queues bytes that the peer doesn't take
+ * now.
  *
- * It has one persistent read event, and a write event only while bytes are queued. In the steady state there is no
- * epoll_ctl, no allocation, and no copy but the kernel's. TLS is part of a stream, invisible to callers.
+ * A stream has one persistent read event, and a write event only while bytes are queued. In the steady state there is
+ * no epoll_ctl, no allocation, and no copy but the kernel's. TLS is part of a stream, invisible to callers.
  *
  * Owns:   the descriptor and its queue. Embedded in its owner, which outlives it.
  * Always: after stream_close() no callback comes. Callbacks come only from the event loop, never from within a call of
@@ -32,8 +33,8 @@ struct handshake; /* handshake.c */
 struct stream_ops {
 	void (*on_readable)(struct stream *s); /* calls stream_read(); also called when the peer has gone */
 	void (*on_drained)(struct stream *s); /* the queue fell below STREAM_QUEUE_HIGH, or ran empty */
-	/* Called when the peer has ended its sending side (is_gone false) or both sides (is_gone true) while the owner
-	 * does not read; once for each. May be NULL. */
+	/* Called while the owner does not read: once when the peer has ended its sending side (is_gone is false), and
+	 * once when it has ended both sides (is_gone is true). May be NULL. */
 	void (*on_ended)(struct stream *s, bool is_gone);
 };
 
@@ -59,7 +60,7 @@ struct stream {
 	bool is_shaking; /* a TLS handshake is under way */
 	bool is_reading; /* the owner wants to read */
 	bool is_suspended; /* reading is off although the owner may want it: see stream_suspend */
-	bool is_broken; /* a write failed; to the owner it looks as if the peer had gone */
+	bool is_broken; /* a write failed: to the owner, the stream looks as if the peer had gone */
 	uint8_t end; /* enum stream_end: the state that on_ended was last called for */
 	short interest; /* events for which the event is registered */
 };
@@ -87,11 +88,12 @@ void stream_hook(struct stream *s, struct event_base *base, struct inbox *inbox,
 /* Returns true if there is input to read, or the peer has gone. */
 bool stream_is_readable(const struct stream *s);
 void stream_set_broken(struct stream *s); /* nothing more can be written: on_readable is called later */
-/* Parts of stream_read(): for TLS and closed streams, and for a recv() that returned `got`, which is 0 or less. */
+/* Parts of stream_read(): the first is for TLS and for closed streams; the second is for a recv() that has returned
+ * `got`, which is 0 or less. */
 enum stream_result stream_read_slowly(struct stream *s, void *buf, size_t cap, size_t *got);
 enum stream_result stream_read_nothing(const struct stream *s, ssize_t got) __attribute__((cold));
-/* Parts of stream_write(): for output that is not just a single piece with nothing queued, and for bytes that the peer
- * has not taken. `sent` is the number of bytes that the peer took, or -1 with errno set. */
+/* Parts of stream_write(): the first is for all but a single piece with nothing queued before it; the second is for
+ * bytes that the peer has not taken. `sent` is the number of bytes that the peer took, or -1 with errno set. */
 int stream_write_slowly(struct stream *s, const struct iovec *pieces, int count);
 int stream_keep_rest(struct stream *s, const struct iovec *pieces, int count, ssize_t sent) __attribute__((cold));
 
@@ -165,7 +167,7 @@ stream_queue_cap(const struct stream *s)
 	return s->queue != NULL ? s->queue->cap : 0;
 }
 
-/* Above this many queued bytes the owner should stop reading from the source of what it writes here. */
+/* While more bytes than this are queued, the owner should not read from the peer whose bytes it writes here. */
 #define STREAM_QUEUE_HIGH ((size_t)128 << 10)
 
 static inline bool
@@ -186,7 +188,7 @@ struct handshake_settings {
 	struct inbox *inbox; /* inbox of the stream's loop */
 	struct tls_scratch *scratch;
 	struct tls_session *tls; /* owned by the stream from then on, even if the handshake can't begin */
-	enum work_line line;
+	enum work_queue queue;
 	/* Called once, from the loop, unless the stream is closed before. If why is NULL, the stream is encrypted from
 	 * now on, and stream_tls() returns the session. Otherwise the stream must be closed; its peer was sent a TLS
 	 * alert. */

@@ -33,8 +33,8 @@ struct tls_accept_settings {
 	/* whether clients are asked for a certificate, and must have one; needs ca_file unless TLS_NOT_ASKED_FOR. The
 	 * handshake fails if the certificate does not verify */
 	enum tls_wish certificate;
-	/* ALPN protocol, preceded by its length; static; PostgreSQL's if NULL. Clients that offer only other protocols
-	 * are refused */
+	/* the ALPN protocol, a static text preceded by its length; if NULL, PostgreSQL's. Clients that offer only other
+	 * protocols are refused */
 	const char *protocol;
 };
 struct tls_connect_settings {
@@ -52,18 +52,17 @@ struct tls_context *tls_context_for_accept(const struct tls_accept_settings *set
 struct tls_context *tls_connect_context(const struct tls_connect_settings *settings, struct fail *why);
 struct tls_context *tls_context_ref(struct tls_context *ctx);
 void tls_context_unref(struct tls_context *ctx); /* does nothing if ctx is NULL */
-/* Returns the time at which the certificate that is listed first expires, in seconds since 1970, or 0 if there is
- * none. */
+/* Returns when the context's first certificate expires, in seconds since 1970; 0 if it has no certificate. */
 int64_t tls_context_not_after(const struct tls_context *ctx);
 
-/* Returns an SSL of an accepting context, or NULL without memory. The caller provides input and output, and holds ctx
- * for as long as the SSL lives. */
+/* Returns an SSL of an accepting context, or NULL without memory. The caller provides input and output, and keeps a
+ * reference to ctx as long as it uses the SSL. */
 struct ssl_st *tls_context_new_ssl(struct tls_context *ctx);
 
 /* Makes a session. host is the server's name, for SNI and verification, or NULL for an accepted session. Returns NULL
  * without memory. */
 struct tls_session *tls_session_new(struct tls_context *ctx, const char *host);
-/* Frees s, after a handshake in a helper thread and later. Does nothing if s is NULL. */
+/* Frees s; if a helper thread did the handshake, a helper thread also frees s, later. Does nothing if s is NULL. */
 void tls_session_free(struct tls_session *s);
 
 /* --- Facts about a session after its handshake; s must not be NULL. --- */

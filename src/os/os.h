@@ -1,6 +1,6 @@
 /*
- * src/os/os.h - the process as the system sees it: its user, its pid file, the service manager that started it, and
- * another process that it starts. Knows the configuration and the log, but no clients or servers.
+ * src/os/os.h - the process as the system sees it: its user, its pid file, the service manager that started it, and the
+ * successor that it starts in a restart. These files know the configuration and the log, but no clients or servers.
  */
 #pragma once
 
@@ -40,18 +40,19 @@ void os_remove_pid_file(const struct config *config, struct log *log);
 /* Calls sd_notify(3), if a service manager listens. state has lines like "READY=1". */
 void os_notify(const char *state);
 /* Returns the interval in microseconds at which the service manager expects "WATCHDOG=1" (sd_watchdog_enabled(3)), or 0
- * if it expects none. Removes the variable with the PID, so a successor of this process gets the interval, too. */
+ * if it does not expect that. Removes the environment variable with the PID, so a successor of this process gets the
+ * interval, too. */
 uint64_t os_watchdog_us(void);
 /* Returns how many listening sockets the service manager has passed to this very process (sd_listen_fds(3)), from
- * OS_FIRST_PASSED_FD on. Removes the variables, which are not for this process's children, and so returns 0 when called
- * again. */
+ * OS_FIRST_PASSED_FD on. Removes the environment variables, which are not for this process's children, so a second call
+ * returns 0. */
 int os_passed_sockets(void);
 
 /* --- spawn.c --- */
 
-/* Returns the name by which this program is run again; if an upgrade has got that name by then, the upgrade is run. The
+/* Returns the name by which this program is run again, so an upgrade that was installed under the same name is run. The
  * name is argv0 if argv0 is the path of a program, or if PATH leads from argv0 to the file that runs now. Otherwise the
- * name is the path of that file, in room. */
+ * name is the path of the file that runs now, which is written to room. */
 const char *os_program(const char *argv0, char *room, size_t room_size);
 /* Runs program with these arguments; the first is its argv[0]. fd is the link to this process; it is borrowed. The new
  * process has `variable` in its environment, with the value "descriptor:PID of this process". Signals that would end a
@@ -65,7 +66,7 @@ void os_unblock_signals(void); /* called when the process has handlers */
 /* Returns the number of processors that this process may use, at least 1: sched_getaffinity(2), and the quota of its
  * cgroups. */
 unsigned os_processors(void);
-/* Returns the quota of the cgroups that the file groups names (/proc/self/cgroup) as a number of processors, rounded
- * up, or UINT_MAX if there is none. It reads cpu.max of v2 below mount, and cpu.cfs_quota_us of v1 below mount/cpu: see
- * cgroups(7). */
+/* Returns the CPU quota of this process's cgroups as a number of processors, rounded up; UINT_MAX if there is no quota.
+ * groups: the path of the file that names the cgroups (/proc/self/cgroup). mount: where the cgroups are mounted; reads
+ * cpu.max of v2 below mount, and cpu.cfs_quota_us of v1 below mount/cpu: see cgroups(7). */
 unsigned os_cpu_quota(const char *groups, const char *mount);

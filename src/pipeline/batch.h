@@ -14,7 +14,8 @@ struct batch {
 	const char *statement;
 	size_t sql_len; /* without terminator */
 	const uint8_t *bind; /* NULL for a Query */
-	size_t bind_len, first_len; /* bytes of the Bind; bytes of the first message */
+	size_t bind_len; /* bytes of the Bind */
+	size_t first_len; /* bytes of the first message */
 	uint32_t kinds; /* the expected replies: enum owed_kind + 1 in four bits each, the first in the lowest bits */
 };
 

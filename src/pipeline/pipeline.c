@@ -48,7 +48,7 @@ ends_alone(const struct exchange *x, const char *sql, size_t len)
 	       is_one_statement(sql, len);
 }
 
-/* Returns true unless such SQL is known to take longer than max_pipeline_wait. */
+/* Returns true unless SQL of this fingerprint is known to take longer than max_pipeline_wait. */
 static bool
 is_expected_short(const struct exchange *x, const char *sql, size_t len, uint64_t fingerprint)
 {
@@ -113,7 +113,7 @@ has_one_request(const struct ledger *l)
 	return true;
 }
 
-/* Returns true if x will not keep its server when its request has ended. */
+/* Returns true if x gives its server back when its request has ended. */
 static bool
 is_plain_borrower(const struct exchange *x)
 {
@@ -132,7 +132,7 @@ is_plain_loan(const struct loan *l)
 	       l->code == CODE_AS_BEFORE && l->sqlstate[0] == '\0' && l->late_since_us == 0;
 }
 
-/* Returns true if srv's session is the one that x's settings make. */
+/* Returns true if srv's session has the settings of x, so nothing need be replayed. */
 static bool
 has_plain_session(const struct exchange *x, const struct server *srv)
 {
@@ -175,7 +175,7 @@ may_be_followed(const struct server *srv, uint64_t now_us)
 
 /* --- whose request --- */
 
-/* x waits. Returns true if any server of the pool could serve x. */
+/* Returns true if x, which waits, can be served by any server of the pool. */
 static bool
 is_plain_client(const struct exchange *x)
 {
@@ -209,8 +209,8 @@ put_kept(struct exchange *x, struct server *srv, struct batch *b, struct stateme
 	return true;
 }
 
-/* Puts into out the messages that would be sent to srv for this request. Returns false if these can't be told, or must
- * not go ahead. */
+/* Puts into out the messages that would be sent to srv for this request. Returns false if they can't be predicted, or
+ * must not go ahead. */
 static bool
 put_request(struct exchange *x, struct server *srv, struct batch *b, struct buf *out)
 {

@@ -10,8 +10,8 @@
 
 #include "exchange/exchange.h"
 
-/* Call when x has joined the queue: sends its request ahead if possible, but not past a client that pipeline_fill() has
- * refused. */
+/* Call when x has joined the queue: sends its request ahead if possible, unless x comes after a client in the queue
+ * whose request pipeline_fill() could not send ahead. */
 void pipeline_wait(struct exchange *x);
 /* srv was lent for a request, which was sent: sends requests of other clients after it. srv may have ended. */
 void pipeline_fill(struct server *srv);

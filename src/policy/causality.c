@@ -57,7 +57,7 @@ resolve_host(struct read_token *t, const struct cluster_view *v, const struct re
 
 	if (t->ceiling == 0 && primary->number >= t->host_due) {
 		t->ceiling = primary->position;
-		note_shown_xmax(t, primary->next);
+		note_shown_xmax(t, primary->next_xid);
 	}
 	if (is_same_life(t, v) && last->number >= t->host_due)
 		raise_to(&t->position, last->position);
@@ -184,23 +184,23 @@ causality_may_write(struct read_token *t, const struct cluster_view *v)
 
 /* --- Another primary. --- */
 
-/* Returns the past_view of that history; an empty one if the view has none any more. */
-static const struct past_view *
-past_of(const struct cluster_view *v, uint32_t history)
+/* Returns the view's entry for the primary of that history; an empty entry if the view has forgotten that primary. */
+static const struct former_primary *
+former_of(const struct cluster_view *v, uint32_t history)
 {
-	static const struct past_view forgotten;
-	const struct past_view *past = &v->past[history % CLUSTER_PASTS_MAX];
+	static const struct former_primary forgotten;
+	const struct former_primary *former = &v->former[history % CLUSTER_FORMER_MAX];
 
-	return past->history == history ? past : &forgotten;
+	return former->history == history ? former : &forgotten;
 }
 
 /* Returns true if the new primary's log has all that the client has written or been shown. If it has what one reading
  * covers, it also has what earlier readings cover. */
 static bool
-is_kept(const struct read_token *t, const struct past_view *past)
+is_kept(const struct read_token *t, const struct former_primary *former)
 {
-	return past->end == UINT64_MAX ||
-	       (t->position <= past->end && t->primary_due <= past->kept && t->host_due <= past->kept);
+	return former->end == UINT64_MAX || (t->position <= former->end && t->primary_due <= former->last_reading &&
+					     t->host_due <= former->last_reading);
 }
 
 /*
@@ -210,14 +210,14 @@ is_kept(const struct read_token *t, const struct past_view *past)
 bool
 causality_is_lost(struct read_token *t, const struct cluster_view *v, uint64_t *position, uint64_t *end)
 {
-	const struct past_view *past = past_of(v, t->history);
+	const struct former_primary *former = former_of(v, t->history);
 	bool is_known = t->history != 0, is_lost;
 
 	if (t->history == v->history)
 		return false;
-	is_lost = is_known && !is_kept(t, past);
-	*position = t->position > past->end ? t->position : 0;
-	*end = past->end;
+	is_lost = is_known && !is_kept(t, former);
+	*position = t->position > former->end ? t->position : 0;
+	*end = former->end;
 	if (is_lost) {
 		t->position = 0;
 		t->primary_due = v->begun + 1;

@@ -5,8 +5,7 @@
  * remembers their positions instead (cluster_view.h says what a reading bounds). Readings of all hosts are numbered
  * together: of two readings, the one with the higher number was begun later.
  *
- * Always: nothing is guessed. As long as something is unknown the answer is CAUSALITY_LATER, and the caller waits or
- *         asks the primary.
+ * Always: as long as something is unknown, the answer is CAUSALITY_LATER, and the caller waits or asks the primary.
  */
 #pragma once
 
@@ -20,10 +19,12 @@ struct read_token {
 	uint32_t history; /* the view's history when causality_is_lost() was last asked */
 	uint8_t host; /* the standby that the client has read last */
 	bool is_unsettled; /* true if a standby has shown the client something that the primary may not show yet */
-	uint64_t life; /* the life in which that standby was read; 0 if none was read */
-	/* the number of that standby's first reading that covers all that it showed; 0 if `position` covers that */
+	uint64_t life; /* the life of `host` when the client read there; 0 if the client has read no standby */
+	/* the number of the first reading of `host` that covers all that the client saw there; 0 if `position` covers
+	 * that */
 	uint64_t host_due;
-	uint64_t ceiling; /* private: a position of the primary that covers what that standby showed; 0 if not known */
+	/* private: a position of the primary that covers all that the client saw on `host`; 0 if not known */
+	uint64_t ceiling;
 	uint64_t shown_xmax; /* private: no transaction from this number on was shown to the client; 0 if not known */
 };
 
@@ -34,10 +35,10 @@ enum causality {
 };
 
 /*
- * For each request, the caller asks causality_is_lost(), then causality_may_read() or causality_may_write(), all under
- * one lock of the view, and asks all of them again at each retry. The request must run on a server of the host's life
- * in that view, or fail. When the request has ended, successfully or not, the caller reports causality_wrote() or
- * causality_read().
+ * For each request, and again for each retry of the request, the caller asks causality_is_lost(), then
+ * causality_may_read() or causality_may_write(), without unlocking the view in between. The request must run on a
+ * server that was connected in the host's present life, or fail. When the request has ended, successfully or not, the
+ * caller reports causality_wrote() or causality_read().
  */
 
 /* A request of any kind has ended on the primary. begun: the number of the reading that was begun last, of any host. */
@@ -71,7 +72,7 @@ enum causality causality_may_write(struct read_token *t, const struct cluster_vi
 /*
  * Returns true, once, if the primary lacks, or may lack, something that the client has written or been shown. *position
  * is set to the position that the client had seen, *end to the position up to which the logs of the old and the new
- * primary are the same; each is 0 if not known. From then on only what the new primary has is required of hosts. While
+ * primary are the same; each is 0 if not known. From then on, hosts need to have only what the new primary has. While
  * t->history == v->history, the call is cheap and returns false.
  */
 bool causality_is_lost(struct read_token *t, const struct cluster_view *v, uint64_t *position, uint64_t *end);

@@ -4,8 +4,8 @@
  *
  * Positions are bytes in the write-ahead log. Each host is asked on a connection of pgweir's own, never on clients'
  * connections, and the answer is a *reading*. A host's *life* lasts from pgweir's login there until the host is found
- * away or changed. A reading that was begun after a reply bounds all that the reply has shown or reported
- * (docs/architecture.md, "Reads"):
+ * unreachable or changed. A client remembers what it has seen only as a reading that began after the client's last
+ * reply, for three reasons (docs/architecture.md, "Reads"):
  *
  *   the primary's insert position at t is at or beyond every commit that a snapshot there has seen before t;
  *   a standby in one life that has replayed up to L at t shows every commit up to L in each snapshot after t;
@@ -20,7 +20,7 @@
 
 #define CLUSTER_HOSTS 8u /* the most hosts of one upstream; further ones are never asked */
 #define CLUSTER_OPEN_MAX 32u /* the most open transactions of a reading */
-#define CLUSTER_PASTS_MAX 8u /* the most earlier lives of primaries that are remembered */
+#define CLUSTER_FORMER_MAX 8u /* the most former primaries that are remembered */
 
 struct reading {
 	uint64_t number; /* from 1 on, in the order in which readings are begun on all hosts; 0 if there is none yet */
@@ -30,13 +30,13 @@ struct reading {
 	 * because a statement takes its snapshot before it reads the position. */
 	uint64_t position;
 	uint64_t xmax; /* the snapshot's xmax: the snapshot sees no transaction from this number on */
-	uint64_t
-	    next; /* of a primary: the lowest number that no transaction had (from age('3'::xid)); 0 if not known */
-	/* On a primary: transactions below xmax that its snapshot does not see. On a standby: transactions that were
-	 * open in the primary's reading before this one, except those that were seen to have ended on the standby at
-	 * `position` or a little later. */
+	/* of a primary: the lowest number that no transaction had yet (from age('3'::xid)); 0 if not known */
+	uint64_t next_xid;
 	uint32_t open_count; /* number of entries in open; UINT32_MAX if there are more than fit */
-	uint64_t open[CLUSTER_OPEN_MAX]; /* in ascending order */
+	/* The open transactions, in ascending order. On a primary: transactions below xmax that its snapshot does not
+	 * see. On a standby: transactions that were open in the primary's previous reading, except transactions that
+	 * were seen to have ended on the standby at `position` or a little later. */
+	uint64_t open[CLUSTER_OPEN_MAX];
 };
 
 enum host_role { HOST_AWAY, HOST_PRIMARY, HOST_STANDBY, HOST_OTHER };
@@ -51,18 +51,22 @@ struct host_view {
 	/* the highest position that the standby has reported as replayed, in this life and history, when it was asked
 	 * for a client's request; or 0 */
 	uint64_t replayed;
-	/* when the standby may next be asked for that position (relay/reads_replayed.c); 0 if it can't be asked */
-	uint64_t asked_from_us;
-	uint64_t late_us; /* how long a request has waited in vain for the standby; a reading with a shorter lag ends
-			     asked_from_us */
+	/* when the standby may next be asked whether it has replayed a client's position (relay/reads_replayed.c); 0 if
+	 * the standby can't be asked */
+	uint64_t askable_from_us;
+	/* how long a request has waited in vain for the standby; once a reading shows a lag shorter than this, the
+	 * standby may be asked again at once */
+	uint64_t late_us;
 };
 
-/* An earlier primary, or an earlier life of the same one. */
-struct past_view {
+/* A primary before the present one; it may be the same host, in an earlier life. */
+struct former_primary {
 	uint32_t history;
-	uint64_t end; /* the present primary has this past's log up to here; UINT64_MAX if all of it; 0 if not known */
-	/* the number of the past primary's newest known reading whose position is not beyond `end`; 0 if not known */
-	uint64_t kept;
+	/* the present primary has the former primary's log up to this position; UINT64_MAX if it has all of that log; 0
+	 * if not known */
+	uint64_t end;
+	/* the number of the former primary's newest reading whose position is not beyond `end`; 0 if not known */
+	uint64_t last_reading;
 };
 
 struct cluster_view {
@@ -70,6 +74,7 @@ struct cluster_view {
 	int32_t primary; /* the index of the primary; -1 if there is none, or if it is not known */
 	uint32_t history; /* a new number for each life of a primary, from 1 on; 0 if none was seen yet */
 	uint64_t begun; /* the number of the reading that was begun last, of any host */
-	struct past_view past[CLUSTER_PASTS_MAX]; /* at history % CLUSTER_PASTS_MAX; unused entries have history 0 */
+	struct former_primary
+	    former[CLUSTER_FORMER_MAX]; /* at history % CLUSTER_FORMER_MAX; unused entries have history 0 */
 	struct host_view hosts[CLUSTER_HOSTS];
 };

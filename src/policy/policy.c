@@ -2,9 +2,9 @@
  * src/policy/policy.c - the pool's public functions: see policy.h, and policy_state.h for how the policy is cut into
  * files.
  *
- * The usual path is short: a borrower takes the warmest idle connection. When that is returned, the longest waiter gets
- * it, or it goes to the top of the idle ones. A newcomer never overtakes, because it gets an idle connection only when
- * the queue is empty.
+ * The usual path is short: a borrower takes the warmest idle connection. When that connection is returned, the longest
+ * waiter gets it; if no client waits, it becomes the warmest idle connection. A newcomer never overtakes a waiter,
+ * because it gets an idle connection only when the queue is empty.
  */
 #include "policy/policy_queue.h"
 #include "policy/policy_ahead.h"
@@ -21,7 +21,7 @@ policy_publish(struct policy *p)
 	const struct budget_view view = { .idle = p->count[PC_IDLE],
 					  .has_demand = p->waiting > 0 || p->count[PC_LENT] > 0,
 					  .since_us = first != NULL ? first->since_us : UINT64_MAX,
-					  .rest_end_us = p->caps.rest_end_us,
+					  .idle_grace_end_us = p->caps.idle_grace_end_us,
 					  .turn_end_us = p->caps.turn_end_us };
 
 	caps_publish(&p->caps, &view);
@@ -130,7 +130,8 @@ policy_free(struct policy *p)
 
 /* --- Lists. --- */
 
-/* Keeps the list warmest first. A connection just returned goes to the top; after a ping it gets its old place. */
+/* Keeps the list sorted, the warmest connection first. A connection that was just returned goes to the top; a
+ * connection that was pinged goes back to its old position. */
 static void
 insert_idle(struct policy *p, struct policy_conn *conn)
 {
@@ -205,8 +206,8 @@ tell_now(struct policy *p)
 		publish_now(p);
 }
 
-/* Call this after a change of the queue. Nearly always no cap is tight, and the pool lives on one worker: then there
- * is nothing to tell. */
+/* Call this after a change of the queue. Tells the caps and the other shards; in most pools no cap is tight, and there
+ * are no other shards. */
 static inline void
 tell_queue(struct policy *p)
 {
@@ -219,7 +220,7 @@ tell_queue(struct policy *p)
 		tell_now(p);
 }
 
-/* Tells the shared policy and the caps of the move. A connection in transfer keeps its place: they are not told. */
+/* Tells the shared policy and the caps of the move, except of a transfer, in which the connection keeps its place. */
 static void
 note_move(struct policy *p, const struct policy_conn *conn, enum policy_conn_state from, enum policy_conn_state to)
 {
@@ -227,8 +228,8 @@ note_move(struct policy *p, const struct policy_conn *conn, enum policy_conn_sta
 	if (conn->shared != NULL)
 		return;
 	shard_moved(&p->shard, from, to);
-	if (to == PC_NONE || to == PC_CLOSING || (policy_is_coming(from) && caps_count_logins(&p->caps)))
-		caps_moved(&p->caps, from, to);
+	if (to == PC_NONE || to == PC_CLOSING || (policy_is_being_opened(from) && caps_needs_logins(&p->caps)))
+		caps_state_changed(&p->caps, from, to);
 }
 
 /* Inline, so the two moves of each loan (idle to lent, and back) are compiled for constant states. The caller tells the
@@ -258,7 +259,7 @@ move_conn(struct policy *p, struct policy_conn *conn, enum policy_conn_state fro
 		insert_idle(p, conn);
 	else if (has_list(to))
 		TAILQ_INSERT_TAIL(&p->in[to], conn, link);
-	if (to == PC_NONE || to == PC_CLOSING || policy_is_coming(from))
+	if (to == PC_NONE || to == PC_CLOSING || policy_is_being_opened(from))
 		note_move(p, conn, from, to);
 }
 
@@ -314,7 +315,8 @@ policy_leave_queue(struct policy *p, struct policy_waiter *t)
 	tell_queue(p);
 }
 
-/* t is about to be granted a connection. If its request was sent ahead to another connection, that was in vain. */
+/* Call this when t is about to be granted a connection: if its request was sent ahead to another connection, the copy
+ * there has no owner now. */
 static void
 leave_served(struct policy *p, struct policy_waiter *t)
 {
@@ -365,9 +367,9 @@ choose_warmest(const struct policy *p, const struct policy_waiter *t, uint64_t n
 	return first;
 }
 
-/* Returns a connection that may be lent as it is: the waiter's last one, if that was returned just now; else one of the
- * first few with the waiter's GUC set; else the first. A waiter that comes SOON_US later gets the warmest one, so the
- * others cool down and can be closed. */
+/* Returns a connection that may be lent as it is: the waiter's last connection, if it was returned less than SOON_US
+ * ago; else one of the first few with the waiter's GUC set; else the first. A waiter that comes back later gets the
+ * warmest connection, so the other connections cool down and can be closed. */
 static inline struct policy_conn *
 choose_idle(const struct policy *p, const struct policy_waiter *t, uint64_t now_us)
 {
@@ -395,8 +397,8 @@ lend(struct policy *p, struct policy_conn *conn, const struct policy_waiter *t)
 		policy_move(p, conn, PC_LENT);
 }
 
-/* Returns true if policy_replenish() would do nothing for one more waiter: earlier waiters have had it done, the pool
- * is full, all connections of this shard are lent, and no shard has an idle one. */
+/* Returns true if policy_replenish() would do nothing for one more waiter: it has run for the waiters before, the pool
+ * is full, all connections of this shard are lent, and no shard has an idle connection. */
 static inline bool
 is_all_done(const struct policy *p)
 {
@@ -451,8 +453,8 @@ policy_cancel(struct policy *p, struct policy_waiter *t, uint64_t now_us)
 
 static inline void take_back(struct policy *p, struct policy_conn *conn, uint64_t now_us);
 
-/* The borrower may return the connection from within on_grant. The next in the queue gets it when that on_grant is
- * over: a long queue of such clients would otherwise need a stack as deep as the queue is long. */
+/* The borrower may return the connection from within on_grant. The next waiter gets the connection when that on_grant
+ * is over; otherwise a long queue of such clients would need a stack as deep as the queue is long. */
 static inline void
 grant(struct policy *p, struct policy_conn *conn, struct policy_waiter *t, uint64_t now_us)
 {
@@ -499,7 +501,8 @@ policy_is_aged(const struct policy *p, const struct policy_conn *conn, uint64_t 
 	return conn->recycle_at_us != 0 && now_us >= conn->recycle_at_us && p->failed_count == 0;
 }
 
-/* A new connection serves once, however short its life is. */
+/* Returns true if conn is to be closed for its age. A new connection serves at least one waiter, however short
+ * pool_recycle is. */
 static inline bool
 is_spent(const struct policy *p, const struct policy_conn *conn, uint64_t now_us)
 {
@@ -657,16 +660,16 @@ policy_return(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 }
 
 void
-policy_return_asked(struct policy *p, struct policy_conn *conn, uint64_t asked_us, uint64_t now_us)
+policy_return_after_query(struct policy *p, struct policy_conn *conn, uint64_t asked_us, uint64_t now_us)
 {
 	p->asked_since_us = asked_us;
 	policy_return(p, conn, now_us);
 	p->asked_since_us = 0;
 }
 
-/* conn has been opened or pinged; that was begun at asked_us. The longest waiter gets it, even if it was meant for
- * another. A connection that is to be closed serves once if it was opened for a waiter, unless the pool is above its
- * limit. */
+/* conn has been opened or pinged, which was begun at asked_us. The longest waiter gets conn, even if it was opened for
+ * another waiter. A connection that is to be closed serves one waiter first if it was opened for a waiter, unless the
+ * pool is above its limit. */
 static void
 deliver(struct policy *p, struct policy_conn *conn, uint64_t asked_us, uint64_t now_us)
 {
@@ -674,7 +677,7 @@ deliver(struct policy *p, struct policy_conn *conn, uint64_t asked_us, uint64_t 
 	enum recycle_reason reason;
 	bool is_to_end = is_to_close(p, conn, now_us, &reason);
 
-	assert(policy_is_coming(conn->state) || conn->state == PC_PINGING);
+	assert(policy_is_being_opened(conn->state) || conn->state == PC_PINGING);
 	conn->heard_us = now_us;
 	conn->epoch = p->epoch;
 	if (is_to_end && (t == NULL || conn->state != PC_OPENING || reason == RR_OVERFLOW)) {
@@ -737,7 +740,8 @@ policy_arrive(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 	return true;
 }
 
-/* --- The owner's reports. A connection that was asked to close may still report what it was doing before. --- */
+/* --- The owner's reports. A connection that was asked to close may still report that it has opened, or was pinged.
+ * --- */
 
 void
 policy_conn_opening(struct policy *p, struct policy_conn *conn, uint64_t now_us)
@@ -748,9 +752,9 @@ policy_conn_opening(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 	conn->source =
 	    (p->shard.shared == NULL ? p->total : policy_total(p) - 1) >= p->settings.pool_size ? CS_OVERFLOW : CS_NEW;
 	conn->round = shard_round(&p->shard);
-	policy_move(p, conn, p->opens == OPENS_HEALTH_CHECK ? PC_CHECKING : PC_OPENING);
-	conn->is_trial = p->opens == OPENS_TRIAL;
-	p->opens = OPENS_ANY;
+	policy_move(p, conn, p->opening_purpose == OPENS_HEALTH_CHECK ? PC_CHECKING : PC_OPENING);
+	conn->is_trial = p->opening_purpose == OPENS_TRIAL;
+	p->opening_purpose = OPENS_ANY;
 }
 
 void
@@ -758,7 +762,7 @@ policy_conn_opened(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 {
 	uint64_t asked_us = conn->opened_us;
 
-	if (!policy_is_coming(conn->state))
+	if (!policy_is_being_opened(conn->state))
 		return;
 	p->arriving = conn;
 	circuit_answered(&p->circuit, now_us);
@@ -886,7 +890,7 @@ policy_give_up_idle(struct policy *p, uint64_t now_us)
 bool
 policy_is_wanted(const struct policy *p)
 {
-	return policy_unserved(p) > 0 || caps_are_wanted(&p->caps) ||
+	return policy_unserved(p) > 0 || caps_is_contended(&p->caps) ||
 	       (p->shard.shared != NULL && shard_others_lack(&p->shard));
 }
 
@@ -928,7 +932,7 @@ policy_add_counts(const struct policy *p, struct policy_counts *to)
 	to->idle += p->count[PC_IDLE];
 	to->pinging += p->count[PC_PINGING];
 	to->washing += p->washing;
-	to->coming += shard_coming(&p->shard);
+	to->in_transfer += shard_coming(&p->shard);
 	to->lent += p->count[PC_LENT];
 	to->closing += p->count[PC_CLOSING];
 	to->waiting += p->waiting;

@@ -13,9 +13,9 @@
  * so it becomes idle, and because it is above pool_size it is closed after overflow_linger without use.
  *
  * The policy acts on connections through struct policy_ops; the owner (pool_conns.c, or the simulator in the tests)
- * carries the operation out and reports back. Ops call back into the policy before they return only to make the reports
- * that struct policy_ops names. on_grant and on_refuse may call any function of the policy: a function of the policy
- * calls them last, and does not use the object afterwards.
+ * carries the operation out and reports back. Before it returns, an op may call the policy only to make the reports
+ * that struct policy_ops names. on_grant and on_refuse may call any function of the policy, because the policy calls
+ * them as the last thing that it does: after such a call it uses neither the connection nor the waiter.
  *
  * A connection (struct policy_conn, embedded in the owner's object) is in one of these states:
  *   OPENING   the owner was asked to open it; it has not logged in yet
@@ -36,7 +36,7 @@
  *     limit and the back-off; while clients ask, an attempt to open begins at least every half second;
  *   - a connection is lent to one borrower at a time; a connection that was asked to close is not lent;
  *   - at most pool_size connections stay when the load is gone and overflow_linger has passed; at least min(min_idle,
- *     pool_size) idle ones are kept from the pool's first use on, while the upstream can be reached;
+ *     pool_size) idle connections are kept from the pool's first use on, while the upstream can be reached;
  *   - policy_tick never asks to be called later than the next deadline. Deadlines are exact, except those for age and
  *     background pings, which are checked at most once per second.
  */
@@ -80,8 +80,9 @@ struct policy_settings {
 
 enum policy_conn_state { PC_NONE, PC_OPENING, PC_CHECKING, PC_IDLE, PC_PINGING, PC_LENT, PC_CLOSING, PC_COUNT };
 
+/* Returns true before the connection has logged in. */
 static inline bool
-policy_is_coming(enum policy_conn_state state)
+policy_is_being_opened(enum policy_conn_state state)
 {
 	return state == PC_OPENING || state == PC_CHECKING;
 }
@@ -91,11 +92,12 @@ policy_is_coming(enum policy_conn_state state)
 /* A request of a client in the queue that was sent to a lent connection after the request that runs there:
  * policy_ahead.c. */
 struct policy_ahead {
-	struct policy_waiter *t; /* NULL if it has got another connection, or waits no longer */
-	uint64_t hash; /* the owner's: a hash of the bytes that were sent */
-	/* the owner's: bytes that were sent; bytes of the borrower's input that they stand for */
-	uint16_t len, from_len;
-	uint32_t kinds; /* the owner's: the kinds of the expected replies */
+	struct policy_waiter *t; /* NULL if the waiter has got another connection, or waits no longer */
+	/* The owner's fields, which the policy does not read: */
+	uint64_t hash; /* a hash of the bytes that were sent */
+	uint16_t len; /* the number of bytes that were sent */
+	uint16_t from_len; /* the number of bytes of the borrower's input from which the sent bytes were made */
+	uint32_t kinds; /* the kinds of the expected replies */
 };
 
 /* Embedded, zeroed, in the owner's server object. Belongs to the pool from policy_conn_opening to policy_conn_gone. */
@@ -106,7 +108,7 @@ struct policy_conn {
 	uint64_t heard_us; /* the last sign of life */
 	uint64_t idle_since_us; /* when the connection was last returned; a ping does not change this */
 	uint64_t pinged_us; /* when the last ping was asked for */
-	uint64_t ping_more_us; /* added to ping_timeout_us for this ping; set by the owner in ops->ping */
+	uint64_t ping_more_us; /* what the owner adds, in ops->ping, to ping_timeout_us for this ping */
 	uint64_t recycle_at_us; /* 0 if never */
 	uint64_t epoch; /* the policy's epoch when the connection was last verified */
 	uint64_t borrower_id; /* the id of the last borrower; 0 if none */
@@ -125,27 +127,27 @@ struct policy_conn {
 	/* While LENT: the requests that were sent to this connection ahead of their turn, in order. */
 	struct policy_ahead ahead[POLICY_AHEAD_MAX];
 	uint32_t ahead_count;
-	/* since when ahead[0] is the next request to run, and how long its answer may take */
-	uint64_t ahead_since_us, ahead_wait_us;
-	struct policy *ahead_in; /* the pool of these requests, while there are any */
+	uint64_t ahead_since_us; /* since when ahead[0] is the next request to run */
+	uint64_t ahead_wait_us; /* how long the answer to ahead[0] may take from then on */
+	struct policy *ahead_policy; /* the policy whose waiters' requests were sent ahead, while there are any */
 };
 
 struct policy_waiter;
 
-/* Counts of the borrowers that have the places for which other borrowers wait. */
+/* Counts of the holders: borrowers that have the places for which other borrowers wait. */
 struct policy_holders {
-	uint32_t known; /* all such borrowers that a worker knows */
-	uint32_t running; /* those for which PostgreSQL works */
-	uint32_t named; /* those for which PostgreSQL does not work, and which a hint names */
-	const char *against_more; /* the hint if all are running and more connections would not help; or NULL */
+	uint32_t known; /* all holders that a worker knows */
+	uint32_t running; /* holders for which PostgreSQL works */
+	uint32_t named; /* holders for which PostgreSQL does not work, and which a hint names */
+	const char *no_more_hint; /* the hint if all holders are running and more connections would not help; or NULL */
 };
 
-/* Calls to the borrowers of a policy worker. t waits no longer when on_grant or on_refuse is called. */
+/* Calls to the borrowers of a policy worker. When on_grant or on_refuse is called, t has left the queue. */
 struct policy_waiter_ops {
 	void (*on_grant)(struct policy_conn *conn, struct policy_waiter *t); /* conn is LENT to the borrower now */
 	void (*on_refuse)(const struct fail *why, enum request_failure kind, struct policy_waiter *t);
-	/* Called while t still waits. Looks at the borrowers that have the places which t waits for. If one of them has
-	 * left its connection unused for as long as t waits, adds a hint to *why that names it. May be NULL. */
+	/* Called while t still waits. Counts the holders of the places that t waits for. If a holder has left its
+	 * connection unused for as long as t has waited, adds a hint to *why that names the holder. May be NULL. */
 	struct policy_holders (*blame)(const struct policy_waiter *t, uint64_t now_us, struct fail *why);
 };
 
@@ -164,7 +166,7 @@ struct policy_waiter {
 		uint64_t since_us; /* while it waits: when the wait began */
 		uint64_t waited_us; /* after the wait, the borrower's own: how long it waited */
 	};
-	uint64_t connect_us; /* set when the wait ends: how much of it PostgreSQL took for a login or a ping */
+	uint64_t connect_us; /* set when the wait ends: how much of the wait PostgreSQL took for a login or a ping */
 	uint8_t waits; /* enum waiting */
 	bool is_wait_logged; /* the borrower's own; false when the wait begins */
 	uint32_t number; /* its number in the queue, in order of arrival */
@@ -175,12 +177,12 @@ struct policy_waiter {
 };
 
 /* An outage: opening fails, and the pool has no connection. An outage begins with the first failure after which the
- * pool has no connection. A failure is ignored if its attempt began before the host last answered, or before a
- * connection, now gone, was last returned. The outage ends when a connection has been opened, when PostgreSQL has
+ * pool has no connection. A failure does not count if its attempt began before the host last answered, or before a
+ * connection that is gone now was last returned. The outage ends when a connection has been opened, when PostgreSQL has
  * refused us for good, or when PostgreSQL has answered another pool of the circuit while no client waits here. */
 struct policy_outage {
 	uint64_t since_us; /* 0 if there is no outage */
-	uint32_t held; /* requests that have waited in the outage, and were not refused at once */
+	uint32_t held; /* requests that have waited in the outage, instead of being refused at once */
 	uint32_t refused; /* requests that were refused, at once or after a wait */
 };
 
@@ -190,21 +192,22 @@ struct policy_ops {
 	 * failed open. */
 	int (*open)(void *owner, uint64_t now_us, struct fail *why);
 	/* Closes conn in any state but LENT, also OPENING and PINGING, and reports policy_conn_gone, before or after it
-	 * returns. Until that report, the policy ignores reports about the opening or the ping of conn. */
+	 * returns. From the call until that report, the policy ignores reports about the opening or the ping of
+	 * conn. */
 	void (*close)(void *owner, struct policy_conn *conn, enum recycle_reason reason);
 	/* Pings conn, which is PINGING, and reports policy_ping_done later, or policy_conn_gone before or after it
 	 * returns. */
 	void (*ping)(void *owner, struct policy_conn *conn);
-	/* The next call to policy_tick is due at at_us, earlier than the policy has said before. May be NULL. */
+	/* Called when the next policy_tick is due earlier than the policy has said before, namely at at_us. May be
+	 * NULL. */
 	void (*wake)(void *owner, uint64_t at_us);
 	/* Returns the address to which conn, which is OPENING, connects: "db1:5432". May be NULL. */
 	const char *(*address)(void *owner, const struct policy_conn *conn);
 	/* An outage begins (why is the failure), or is over (why is NULL). May be NULL. */
 	void (*outage)(void *owner, const struct policy_outage *outage, const struct fail *why, uint64_t now_us);
-	/* Sends conn, which is idle, to the shard of its pool that lives in policy worker `to`, on another thread:
-	 * that thread is to call policy_arrive() or policy_shared_lost(). conn is in no state of this policy any
-	 * more. Returns false if conn can't go there now; the policy keeps it then. May be NULL if connections are
-	 * never transferred. See policy_shared.h. */
+	/* Sends conn, which was idle and has left this policy, to the shard of its pool that belongs to policy worker
+	 * `to`, whose thread calls policy_arrive() or policy_shared_lost() later. Returns false if conn can't go there
+	 * now; this policy then keeps conn. May be NULL if connections are never transferred. See policy_shared.h. */
 	bool (*give)(void *owner, struct policy_conn *conn, struct policy_worker *to);
 };
 
@@ -217,19 +220,19 @@ void policy_free(struct policy *p);
 
 /* Returns a connection at once, or NULL if t has to wait. Never calls back before it returns. */
 struct policy_conn *policy_borrow(struct policy *p, struct policy_waiter *t, uint64_t now_us);
-/* Returns an idle connection that may be lent as it is, or NULL. With NULL, a connection is pinged or opened for later,
- * unless one is being pinged or opened already; t does not wait. Never calls back. */
+/* Returns an idle connection that may be lent as it is, or NULL; t never waits. If NULL is returned, a connection is
+ * pinged or opened for a later call, unless a connection is being pinged or opened already. Never calls back. */
 struct policy_conn *policy_borrow_idle(struct policy *p, struct policy_waiter *t, uint64_t now_us);
 /* conn must be clean, in no transaction, and in working order. May call on_grant of the longest waiter, or
  * ops->close if conn is too old, above a lowered limit, or wanted by another pool that shares the budget. */
 void policy_return(struct policy *p, struct policy_conn *conn, uint64_t now_us);
-/* Does policy_return() with conn, on which the owner has run a query of its own since asked_us (0 if it has run none):
- * the time that waiters have waited since then is counted as waiting for PostgreSQL. */
-void policy_return_asked(struct policy *p, struct policy_conn *conn, uint64_t asked_us, uint64_t now_us);
+/* Does policy_return() with conn, on which the owner has run a query of its own from asked_us on (0 if the owner has
+ * run no query): the time that waiters have waited since then is counted as waiting for PostgreSQL. */
+void policy_return_after_query(struct policy *p, struct policy_conn *conn, uint64_t asked_us, uint64_t now_us);
 /* conn, which is LENT, will be returned soon, so no other connection is opened for the waiters. */
 void policy_conn_washing(struct policy *p, struct policy_conn *conn);
 /* conn is not returned as soon as expected, so another connection may be opened. asked_us: as in
- * policy_return_asked. */
+ * policy_return_after_query. */
 void policy_conn_washing_delayed(struct policy *p, struct policy_conn *conn, uint64_t asked_us, uint64_t now_us);
 /* The borrower has left: t gets no callback. Does nothing if t does not wait. */
 void policy_cancel(struct policy *p, struct policy_waiter *t, uint64_t now_us);
@@ -238,23 +241,23 @@ void policy_cancel(struct policy *p, struct policy_waiter *t, uint64_t now_us);
 void policy_conn_opening(struct policy *p, struct policy_conn *conn, uint64_t now_us); /* only from ops->open */
 void policy_conn_opened(struct policy *p, struct policy_conn *conn, uint64_t now_us); /* conn has logged in */
 /*
- * A connection that was OPENING or CHECKING has failed; conn no longer belongs to the pool. The pool backs off before
- * the next attempt, which opens a single connection. (If all clients in the queue keep waiting, one more is opened for
+ * conn, which was OPENING or CHECKING, has failed and no longer belongs to the pool. The pool backs off before the next
+ * attempt, which opens a single connection. (If all clients in the queue keep waiting, another connection is opened for
  * each half second without an answer.) The back-off is 50 ms at first and doubles up to 15 s (up to 400 ms while
  * clients ask), with a jitter of +-20 %. As long as opening fails, no connection is closed for its age.
  *
- * Waiters in the queue are refused with *why at once if no other connection lives or is being opened. While the pool
- * backs off newcomers are refused too, by on_refuse from policy_tick, for which ops->wake is called with the present
- * time. In an outage a client waits at most half a second for the next attempt (of this pool, or of another shard or
- * pool of these hosts). The client does not wait at all if the last attempt got no answer, because the next one may
- * hang as long. These waiters keep waiting:
- *   - with OUTAGE_HOLD: all, for hold_us, counted from when they came or the outage began, whichever was later; when
+ * Waiters in the queue are refused with *why at once if the pool has no other connection, and none is being opened.
+ * Newcomers are refused, too, while the pool backs off: ops->wake is called with the present time, and policy_tick
+ * calls on_refuse. In an outage a client waits at most half a second for the next attempt (of this pool, or of another
+ * shard or pool of these hosts). The client does not wait at all if the last attempt got no answer, because the next
+ * attempt may hang as long. These waiters keep waiting:
+ *   - with OUTAGE_HOLD: all, for hold_us, counted from the later of their arrival and the beginning of the outage; when
  *     the outage is over, timeout_us begins for them;
  *   - with OUTAGE_WAIT: all, for timeout_us;
  *   - for timeout_us, those that were in the queue when the last connection was lost while it was lent: PostgreSQL is
  *     probably restarting;
- *   - for timeout_us, all, after 57P01: PostgreSQL has accepted the login, and an administrator has ended it; and after
- *     53200: the next attempt may have the memory;
+ *   - for timeout_us, all, after 57P01 (PostgreSQL has accepted the login, and an administrator has ended the session)
+ *     and after 53200 (the next attempt may find the memory);
  *   - for timeout_us, all, after CF_TOO_MANY (PostgreSQL's 53300): that failure lowers the pool's limit to the
  *     connections that the pool has (at least 1) for 30 s.
  *
@@ -264,14 +267,16 @@ void policy_conn_opened(struct policy *p, struct policy_conn *conn, uint64_t now
 void policy_conn_failed(struct policy *p, struct policy_conn *conn, enum connect_failure kind, bool is_fatal,
 			const struct fail *why, uint64_t now_us);
 void policy_ping_done(struct policy *p, struct policy_conn *conn, bool ok, uint64_t now_us); /* !ok: conn is closed */
-/* conn is closed, by either side and in any state; it no longer belongs to the pool. With upstream_may_be_down the loss
- * of an idle, pinging or lent connection raises the epoch: connections that were verified earlier are pinged before
- * they are lent. Recycles are counted here only if the pool asked for the close; the owner counts the others. */
+/* conn, in any state, was closed by pgweir or by PostgreSQL, and no longer belongs to the pool. With
+ * upstream_may_be_down the loss of an idle, pinging or lent connection raises the epoch: connections that were verified
+ * earlier are pinged before they are lent. Counts the recycle if the pool asked for the close; otherwise the owner
+ * does. */
 void policy_conn_gone(struct policy *p, struct policy_conn *conn, bool upstream_may_be_down, uint64_t now_us);
 /* --- policy_supply.c and policy_upkeep.c: connections that no client waits for. --- */
 /* Pings conn, which is idle, now; if conn is NULL, the coldest idle connection. Returns false if none is idle. */
 bool policy_ping_idle(struct policy *p, struct policy_conn *conn, uint64_t now_us);
-/* Pings an idle connection or, below pool_size, opens one; does nothing if one is being pinged or opened already. */
+/* Pings an idle connection or, below pool_size, opens a connection; does nothing if a connection is being pinged or
+ * opened already. */
 void policy_stock_up(struct policy *p, uint64_t now_us);
 /* The upstream may be down: idle connections are pinged before they are lent. */
 void policy_distrust(struct policy *p, uint64_t now_us);
@@ -281,7 +286,7 @@ void policy_distrust(struct policy *p, uint64_t now_us);
 uint64_t policy_tick(struct policy *p, uint64_t now_us);
 void policy_reconfigure(struct policy *p, const struct policy_settings *settings, uint64_t now_us);
 /* Stops lending: connections that are not lent are closed now, lent ones when they are returned. Waiters stay in the
- * queue; they are not refused for failures, but do time out. If clients wait and no failure is known, OPENING
+ * queue; they are not refused for failures, but do time out. If clients wait and opening has not failed, OPENING
  * connections count as lent: each goes to the first in the queue when it has logged in. */
 void policy_pause(struct policy *p, uint64_t now_us);
 void policy_resume(struct policy *p, uint64_t now_us); /* opens at once, even during a back-off */
@@ -291,7 +296,7 @@ void policy_warm(struct policy *p, uint64_t now_us);
  * new ones are opened for the waiters. why: RR_RELOAD, RR_KILL or RR_SHUTDOWN; after the last two, min_idle is not kept
  * until the next borrow. */
 void policy_close_all(struct policy *p, enum recycle_reason why, uint64_t now_us);
-/* Does policy_close_all(RR_RELOAD), but OPENING connections may be lent once, as with policy_pause(). */
+/* Does policy_close_all(RR_RELOAD), but each OPENING connection may be lent once, as with policy_pause(). */
 void policy_reconnect(struct policy *p, uint64_t now_us);
 /* policy_refuse.c: refuses all waiters in the queue. */
 void policy_refuse_all(struct policy *p, const struct fail *why, enum request_failure kind, uint64_t now_us);
@@ -300,18 +305,21 @@ struct policy_counts {
 	bool is_paused;
 	uint32_t opening, idle, pinging, lent, closing, waiting, overflow; /* overflow: connections above pool_size */
 	uint32_t washing; /* lent connections that are being cleaned, or asked a query of pgweir's own */
-	uint32_t coming; /* connections on their way from other shards (policy_shared.h); not in the other counts */
+	/* connections on their way here from other shards (policy_shared.h), which the other counts leave out */
+	uint32_t in_transfer;
 	uint64_t oldest_waiter_us; /* since_us of the first in the queue; 0 if the queue is empty */
 	uint64_t backoff_until_us; /* 0 if the pool does not back off */
 	struct policy_outage outage;
 };
 void policy_get_counts(const struct policy *p, struct policy_counts *out);
-/* policy_obstacle.c: writes why t, which is in the queue, waits into why's detail, and what helps into its hint. */
+/* policy_obstacle.c: writes the reason for which t is still in the queue to why's detail, and what would help to its
+ * hint. Returns the time at which the wait of t ends. */
 uint64_t policy_explain_wait(const struct policy *p, const struct policy_waiter *t, uint64_t now_us, struct fail *why);
-/* policy_shard.c. Returns the place of t in the queue, from 1 on; an estimate if the pool is split. */
-uint32_t policy_place(const struct policy *p, const struct policy_waiter *t, uint64_t now_us);
-/* Returns true if there is a client (here, in another shard, or in a pool that waits for a place under a cap) for which
- * no connection is being opened, pinged or washed. Borrowers should then return connections if they can. */
+/* policy_shard.c. Returns the position of t in the queue, from 1 on; an estimate if the pool is split. */
+uint32_t policy_queue_position(const struct policy *p, const struct policy_waiter *t, uint64_t now_us);
+/* Returns true if a client waits (here, in another shard, or in a pool that waits for a place under a cap) for which no
+ * connection is being opened, pinged or washed. Borrowers should then return connections if they can. */
 bool policy_is_wanted(const struct policy *p);
-/* Returns for how many µs a borrower may keep conn unused while no client waits; 0 if conn is to be closed. */
+/* Returns for how many µs a borrower may keep conn without using it while no client waits; 0 if conn is to be
+ * closed. */
 uint64_t policy_keep_us(const struct policy *p, const struct policy_conn *conn, uint64_t now_us);

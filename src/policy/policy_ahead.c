@@ -29,7 +29,7 @@ stuck_at(const struct policy *p, const struct policy_waiter *t)
 }
 
 struct policy_waiter *
-policy_first_behind(const struct policy *p, uint64_t now_us)
+policy_first_not_sent_ahead(const struct policy *p, uint64_t now_us)
 {
 	struct policy_waiter *t = TAILQ_FIRST(&p->queue);
 
@@ -43,7 +43,7 @@ policy_first_behind(const struct policy *p, uint64_t now_us)
 struct policy_waiter *
 policy_next(const struct policy *p, uint64_t now_us)
 {
-	struct policy_waiter *t = policy_first_behind(p, now_us);
+	struct policy_waiter *t = policy_first_not_sent_ahead(p, now_us);
 
 	return t == NULL && p->shard.shared != NULL ? TAILQ_FIRST(&p->queue) : t;
 }
@@ -91,7 +91,7 @@ policy_go_ahead(struct policy *p, struct policy_conn *conn, const struct policy_
 	if (conn->ahead_count == 0)
 		conn->ahead_since_us = now_us;
 	conn->ahead[conn->ahead_count++] = *what;
-	conn->ahead_in = p;
+	conn->ahead_policy = p;
 	conn->ahead_wait_us = wait_us;
 	t->waits = WAITS_AHEAD;
 	p->sent_ahead++;
@@ -113,7 +113,7 @@ void
 policy_ahead_came(struct policy_conn *conn, uint64_t now_us)
 {
 	assert(conn->ahead_count > 0);
-	conn->ahead_in->counters->pipelined[PL_FIRST]++;
+	conn->ahead_policy->counters->pipelined[PL_FIRST]++;
 	conn->ahead_count--;
 	for (uint32_t i = 0; i < conn->ahead_count; i++)
 		conn->ahead[i] = conn->ahead[i + 1];
@@ -128,11 +128,11 @@ policy_forget_ahead(struct policy_conn *conn)
 
 		if (t == NULL)
 			continue;
-		conn->ahead_in->counters->pipelined[PL_AGAIN]++;
+		conn->ahead_policy->counters->pipelined[PL_AGAIN]++;
 		if (t->waits == WAITS_AHEAD) /* false for the waiter that was just granted conn */
-			policy_only_waits(conn->ahead_in, t);
-		if (conn->ahead_in->count[PC_IDLE] > 0)
-			policy_arm(conn->ahead_in, conn->ahead_since_us); /* an idle connection may serve it now */
+			policy_only_waits(conn->ahead_policy, t);
+		if (conn->ahead_policy->count[PC_IDLE] > 0)
+			policy_arm(conn->ahead_policy, conn->ahead_since_us); /* an idle connection may serve it now */
 	}
 	conn->ahead_count = 0;
 }

@@ -2,9 +2,9 @@
  * src/policy/policy_ahead.h - sends requests of clients in the queue ahead of their turn, to a lent connection, after
  * the request that runs there: policy_ahead.c.
  *
- * A client whose request was sent ahead stays in the queue. When that connection is returned, the client gets it,
- * whatever its place in the queue: its request has begun there. If the client gets another connection before that, or
- * stops waiting, the request that was sent ahead has no owner.
+ * A client whose request was sent ahead stays in the queue. When the connection to which the request was sent is
+ * returned, the client gets it, whatever its position in the queue, because its request has begun there. If the client
+ * gets another connection before that, or stops waiting, the request that was sent ahead has no owner.
  */
 #pragma once
 
@@ -12,20 +12,20 @@
 
 /*
  * Returns the waiter whose request may be sent ahead: the first waiter whose request was not yet sent; or the first in
- * the queue, if the connection that its request was sent to takes too long. Returns NULL if there is no such waiter, or
- * if the waiter may get a connection in another way.
+ * the queue, if the connection to which its request was sent takes too long. Returns NULL if there is no such waiter,
+ * or if the waiter may get a connection in another way.
  */
 struct policy_waiter *policy_next_ahead(const struct policy *p, uint64_t now_us); /* policy_obstacle.c */
 /* Records that the request `what` of the waiter what->t was sent to conn, which is LENT. If the request was sent to
- * another connection before, that copy has no owner now. wait_us: how long the first request that was sent ahead to
- * conn may wait for its turn. */
+ * another connection before, the earlier copy has no owner now. wait_us: how long the first request that was sent ahead
+ * to conn may wait for its turn. */
 void policy_go_ahead(struct policy *p, struct policy_conn *conn, const struct policy_ahead *what, uint64_t wait_us,
 		     uint64_t now_us);
 /* Returns true if t's request was sent to conn. */
 bool policy_is_ahead(const struct policy_conn *conn, const struct policy_waiter *t);
-/* Removes the first request that was sent ahead: its t was granted conn, and the request runs now. */
+/* Removes the first request that was sent ahead to conn: its waiter was granted conn, and the request runs now. */
 void policy_ahead_came(struct policy_conn *conn, uint64_t now_us);
-/* Returns how many waiters' requests were sent ahead. Looks at each connection. */
+/* Returns how many requests that were sent ahead have an owner. The time that it takes grows with the connections. */
 uint32_t policy_count_ahead(const struct policy *p);
 /* Returns true if the first request that was sent ahead to conn has no owner. */
 static inline bool
@@ -39,12 +39,12 @@ void policy_forget_ahead(struct policy_conn *conn);
 
 /* --- For policy/ alone. --- */
 /* Like policy_next_ahead(), but does not consider other ways in which the waiter may get a connection. */
-struct policy_waiter *policy_first_behind(const struct policy *p, uint64_t now_us);
+struct policy_waiter *policy_first_not_sent_ahead(const struct policy *p, uint64_t now_us);
 /* Returns the waiter that gets the next free connection; NULL if the connection becomes idle, because no client waits.
- * If only clients wait whose requests were sent ahead and will be answered soon, returns the first of them in a shard,
- * else NULL. */
+ * If the requests of all waiters were sent ahead and will be answered soon, returns the first waiter if the pool is
+ * split into shards, else NULL. */
 struct policy_waiter *policy_next(const struct policy *p, uint64_t now_us);
 /* Returns when the first in the queue, if its request was sent ahead, has waited too long there: it then gets another
  * connection, if one is idle or may be opened. NEVER_US if that can't happen. */
 uint64_t policy_stuck_at(const struct policy *p, uint64_t now_us);
-void policy_leave_ahead(struct policy *p, struct policy_waiter *t); /* what was sent ahead for t has no owner now */
+void policy_leave_ahead(struct policy *p, struct policy_waiter *t); /* the request sent ahead for t has no owner now */

@@ -1,11 +1,12 @@
-/* src/policy/policy_budget.c - a cap over several pools, by the rules in policy_budget.h. Connections that are
- * CLOSING are counted as places to come, so no more are closed than needed. */
+/* src/policy/policy_budget.c - a cap over several pools, by the rules in policy_budget.h. The places of CLOSING
+ * connections count as soon to be free, so no more connections are closed than needed. */
 #include "policy/policy_budget_state.h"
 
 #include <assert.h>
 #include <stdlib.h>
 
-#define FIRST_FEW 8 /* how many members, from the first hungry one on, set a timer for the end of a group's rest */
+/* how many members, from the first hungry member on, set a timer for the end of a group's idle grace */
+#define FIRST_FEW 8
 /* A member stops publishing when it has published this often without a tight cap. A cap that was tight is often tight
  * again soon, and to order all members to publish anew costs more. */
 #define CALM_AFTER 64
@@ -17,7 +18,7 @@ init_budget(struct policy_commons *all, void *made)
 
 	TAILQ_INIT(&b->members);
 	TAILQ_INIT(&b->hungry);
-	TAILQ_INIT(&b->resting);
+	TAILQ_INIT(&b->in_idle_grace);
 	TAILQ_INIT(&b->holding);
 }
 
@@ -64,7 +65,7 @@ policy_budget_used(const struct policy_budget *b)
 static bool
 is_in_use(const struct budget_group *g)
 {
-	return g->demanding > 0 || g->is_resting;
+	return g->demanding > 0 || g->is_in_idle_grace;
 }
 
 /* by: 1 when g begins to be in use, -1 when that ends. */
@@ -82,24 +83,24 @@ count_use(const struct budget_group *g, int by)
 }
 
 static void
-set_resting(struct budget_group *g, bool is_resting)
+set_idle_grace(struct budget_group *g, bool is_in_idle_grace)
 {
-	if (is_resting && !g->is_resting)
-		TAILQ_INSERT_TAIL(&g->budget->resting, g, rest_link);
-	if (!is_resting && g->is_resting)
-		TAILQ_REMOVE(&g->budget->resting, g, rest_link);
-	g->is_resting = is_resting;
+	if (is_in_idle_grace && !g->is_in_idle_grace)
+		TAILQ_INSERT_TAIL(&g->budget->in_idle_grace, g, idle_grace_link);
+	if (!is_in_idle_grace && g->is_in_idle_grace)
+		TAILQ_REMOVE(&g->budget->in_idle_grace, g, idle_grace_link);
+	g->is_in_idle_grace = is_in_idle_grace;
 }
 
 /* by: how many more members of g have demand. */
 static void
-change_use(struct budget_group *g, uint32_t by, bool is_resting)
+change_use(struct budget_group *g, uint32_t by, bool is_in_idle_grace)
 {
 	bool was_in_use = is_in_use(g);
 
 	budget_count(&g->demanding, by);
 	assert(g->demanding <= g->member_count);
-	set_resting(g, is_resting);
+	set_idle_grace(g, is_in_idle_grace);
 	if (was_in_use != is_in_use(g))
 		count_use(g, was_in_use ? -1 : 1);
 }
@@ -141,8 +142,8 @@ change_group_used(struct budget_group *g, uint32_t by)
 	budget_fit(g->budget);
 }
 
-/* Changes what m itself counts. Also keeps b->holding, the members with a place, which is walked instead of b->members:
- * with more pools than places, most pools hold none. */
+/* Changes the counts of m itself. Also updates b->holding, the list of members with a place. It is walked instead of
+ * b->members, because with more pools than places most pools have no place. */
 static void
 change_own_used(struct budget_member *m, uint32_t by)
 {
@@ -249,8 +250,8 @@ budget_moved(struct budget_member *m, enum policy_conn_state from, enum policy_c
 	assert(m->asked <= m->leaving);
 }
 
-/* Returns true if m is counted in g. A shard is counted by itself if it is under another budget than g, or came to that
- * budget before the others. A connection in transfer is always counted in g. */
+/* Returns true if m is counted in g. A shard is counted by itself if it is under another budget than g, or came to g's
+ * budget before the pool's other shards. A connection in transfer is always counted in g. */
 static bool
 is_of_group(const struct budget_member *m, const struct budget_group *g)
 {
@@ -303,24 +304,24 @@ budget_publish(struct budget_member *m, const struct budget_view *v)
 	m->view = *v;
 	if (is_moved)
 		insert_hungry(m->budget, m);
-	if (v->rest_end_us >= g->rest_end_us) {
-		g->rest_end_us = v->rest_end_us;
+	if (v->idle_grace_end_us >= g->idle_grace_end_us) {
+		g->idle_grace_end_us = v->idle_grace_end_us;
 		g->turn_end_us = v->turn_end_us;
 	}
-	change_use(g, more, g->demanding + more == 0 && g->rest_end_us > 0);
+	change_use(g, more, g->demanding + more == 0 && g->idle_grace_end_us > 0);
 	m->published_since_tight = m->budget->is_watched ? 0 : m->published_since_tight + 1;
 	m->is_watched = m->published_since_tight < CALM_AFTER;
 }
 
-/* Pools that have rested for long enough are no longer in use. */
+/* Pools whose idle grace is over are no longer in use. */
 void
-budget_end_rests(struct policy_budget *b, uint64_t now_us)
+budget_end_idle_grace(struct policy_budget *b, uint64_t now_us)
 {
 	struct budget_group *g, *next;
 
-	for (g = TAILQ_FIRST(&b->resting); g != NULL; g = next) {
-		next = TAILQ_NEXT(g, rest_link);
-		if (now_us >= g->rest_end_us)
+	for (g = TAILQ_FIRST(&b->in_idle_grace); g != NULL; g = next) {
+		next = TAILQ_NEXT(g, idle_grace_link);
+		if (now_us >= g->idle_grace_end_us)
 			change_use(g, 0, false);
 	}
 }
@@ -415,7 +416,7 @@ own_count(const struct budget_group *g)
 	return (uint32_t)(g->reserved * most / reserved);
 }
 
-/* Returns g's share, which is only valid while g is in use. The share is 0 only while it is another process's turn. */
+/* Returns g's share; valid only while g is in use. The share is 0 only while it is the turn of another process. */
 static uint32_t
 fair_share(const struct budget_group *g)
 {
@@ -440,7 +441,7 @@ kept_count(const struct budget_group *g, uint64_t now_us)
 {
 	if (g->demanding > 0)
 		return fair_share(g);
-	if (!g->is_resting || (is_scarce(g->budget) && now_us >= g->turn_end_us))
+	if (!g->is_in_idle_grace || (is_scarce(g->budget) && now_us >= g->turn_end_us))
 		return 0;
 	return fair_share(g);
 }
@@ -457,7 +458,8 @@ has_place_for_all(const struct policy_budget *b)
 	return !budget_is_limited(b) || b->used <= b->limit;
 }
 
-/* Returns true if fairness matters now. That is rare; otherwise to return a connection costs only this check. */
+/* Returns true if pools compete for places now. Otherwise, as nearly always, a returned connection costs only this
+ * check. */
 static bool
 is_tight(const struct policy_budget *b)
 {
@@ -493,9 +495,9 @@ budget_tell_news(struct policy_budget *b)
 			policy_worker_order(m->orders, ORDER_NEWS);
 }
 
-/* Returns true if connections must close so that pools below their share (other than except) get a place. If a keeper
- * grants the places, the place of a connection that is gone may be granted again (kept.returned), so no pool gives up a
- * connection for such a place. */
+/* Returns true if connections must close so that pools below their share (except the pool `except`) get a place. If a
+ * keeper grants the places, the place of a connection that is gone may be granted again (kept.returned), so no pool
+ * gives up a connection for such a place. */
 static bool
 must_reclaim(struct policy_budget *b, const struct budget_group *except)
 {
@@ -546,7 +548,7 @@ places_until_equal(const struct budget_group *hungry, const struct budget_group 
 	return base + (product + divisor - 1) / divisor;
 }
 
-/* Returns how many places the group of h, which is hungry, gets before m gets its next one. */
+/* Returns how many places the group of h, which is hungry, gets before m gets its next place. */
 static uint64_t
 places_before(const struct budget_member *h, const struct budget_member *m)
 {
@@ -589,7 +591,7 @@ budget_try(struct budget_member *m, bool is_for_waiter, uint64_t now_us)
 		return false;
 	if (!is_for_waiter)
 		return TAILQ_EMPTY(&b->hungry);
-	budget_end_rests(b, now_us); /* reserved places depend on which pools are in use */
+	budget_end_idle_grace(b, now_us); /* reserved places depend on which pools are in use */
 	b->walk++;
 	for (h = first_hungry(b); h != NULL && !is_before_all(m, h) && before < b->limit - b->used;
 	     h = next_hungry(h)) {
@@ -611,8 +613,8 @@ budget_would_give(const struct budget_member *m)
 	return live_count(m->group) > (is_scarce(m->budget) ? own_count(m->group) : fair_share(m->group));
 }
 
-/* Returns true if the only place of m's group should go to another group: to one below its share_min, or to one
- * without a place whose waiter has waited longer than the group's. */
+/* Returns true if the only place of m's group should go to another group: to a group below its share_min, or to a group
+ * without a place in which a client has waited longer than in m's group. */
 static bool
 is_others_turn(const struct policy_budget *b, const struct budget_member *m)
 {
@@ -639,7 +641,7 @@ budget_ask_back(struct budget_member *m, uint64_t opened_us, uint64_t now_us)
 
 	if (!is_tight(b))
 		return false;
-	budget_end_rests(b, now_us);
+	budget_end_idle_grace(b, now_us);
 	share = fair_share(m->group);
 	if (live < share || live <= own_count(m->group))
 		return false;
@@ -653,7 +655,7 @@ budget_ask_back(struct budget_member *m, uint64_t opened_us, uint64_t now_us)
 }
 
 bool
-budget_is_wanted(const struct policy_budget *b)
+budget_is_contended(const struct policy_budget *b)
 {
 	return budget_is_limited(b) && b->used >= b->limit && !TAILQ_EMPTY(&b->hungry);
 }
@@ -662,8 +664,8 @@ budget_is_wanted(const struct policy_budget *b)
 
 enum idlest_of { IDLEST_ABOVE_SHARE, IDLEST_ANY, IDLEST_HERE };
 
-/* Returns the pool with the most idle connections above its own share (IDLEST_ABOVE_SHARE), or with the most idle ones
- * of all (IDLEST_ANY), or of this policy worker (IDLEST_HERE). */
+/* Returns the pool with the most idle connections: above its own share (IDLEST_ABOVE_SHARE), of all pools (IDLEST_ANY),
+ * or of this policy worker's pools (IDLEST_HERE). */
 static struct budget_member *
 find_idlest(const struct policy_budget *b, enum idlest_of of, const struct policy_worker *r, uint64_t now_us)
 {
@@ -701,7 +703,7 @@ ask_for_idle(struct budget_member *m, struct policy_worker *r, uint64_t now_us)
 static void
 reclaim(struct policy_budget *b, struct policy_worker *r, uint64_t now_us)
 {
-	while (budget_end_rests(b, now_us), must_reclaim(b, NULL)) {
+	while (budget_end_idle_grace(b, now_us), must_reclaim(b, NULL)) {
 		bool is_over = b->used - leaving_count(b, NULL) > b->limit;
 		struct budget_member *m = find_idlest(b, IDLEST_ABOVE_SHARE, r, now_us);
 
@@ -713,8 +715,8 @@ reclaim(struct policy_budget *b, struct policy_worker *r, uint64_t now_us)
 	}
 }
 
-/* The place is counted before another pool is asked for one; otherwise that pool could take the place again for
- * min_idle. A pool of another policy worker is not asked if enough connections are leaving already. */
+/* Counts the place before another pool is asked for a connection; otherwise that pool could take the place again for
+ * its min_idle. A pool of another policy worker is not asked if enough connections are leaving already. */
 static bool
 take_or_ask(struct policy_budget *b, struct budget_member *m, uint64_t now_us)
 {
@@ -759,12 +761,12 @@ policy_places_give(struct budget_member *m, uint64_t now_us)
 }
 
 bool
-policy_places_are_wanted(const struct budget_member *m)
+policy_places_is_contended(const struct budget_member *m)
 {
 	bool is_wanted;
 
 	policy_worker_lock(m->worker);
-	is_wanted = budget_is_wanted(m->budget);
+	is_wanted = budget_is_contended(m->budget);
 	policy_worker_unlock(m->worker);
 	return is_wanted;
 }
@@ -789,8 +791,8 @@ policy_places_leave(struct budget_member *m)
 	policy_worker_unlock(m->worker);
 }
 
-/* Returns true if m should set a timer. One timer, of the first hungry member, would do, because that member reviews
- * for all; but it may leave the list, or its worker may stop answering. */
+/* Returns true if m should set a timer. A single timer of the first hungry member would be enough, because its review
+ * serves all members; but that member may leave the list, or its worker may stop answering. */
 static bool
 is_among_first(const struct budget_member *m)
 {
@@ -809,9 +811,9 @@ budget_due(const struct budget_member *m, uint64_t now_us)
 
 	if (!is_among_first(m))
 		return due_us;
-	TAILQ_FOREACH(g, &m->budget->resting, rest_link) {
-		if (g->rest_end_us > now_us && g->rest_end_us < due_us)
-			due_us = g->rest_end_us;
+	TAILQ_FOREACH(g, &m->budget->in_idle_grace, idle_grace_link) {
+		if (g->idle_grace_end_us > now_us && g->idle_grace_end_us < due_us)
+			due_us = g->idle_grace_end_us;
 		if (g->turn_end_us > now_us && g->turn_end_us < due_us)
 			due_us = g->turn_end_us;
 	}

@@ -2,17 +2,17 @@
  * src/policy/policy_budget.h - a cap over several pools, and a pool's side of it.
  *
  * An example, with max_server_connections = 10: pool a has all ten connections, two of them idle, when at 0 ms clients
- * come to pool b, which has none. Two pools are in use, so the share of each is five. Pool a gives up an idle
- * connection; as soon as that one is gone, at 1 ms, pool b is woken and opens one in its place. When pool a has no idle
- * one left, it closes connections that its clients return, until each of the two pools has five.
+ * come to pool b, which has no connection. Two pools are in use, so the share of each is five. Pool a gives up an idle
+ * connection; as soon as that is gone, at 1 ms, pool b is woken and opens a connection in its place. When pool a has no
+ * idle connection left, it closes connections that its clients return, until each of the two pools has five.
  *
  * Each pool embeds one budget_member for each cap. A member is hungry while only the cap keeps it from opening
- * connections; hungry members are on a list. Each change that may let a pool open one (a connection is gone or idle, a
- * pool needs no more) ends in budget_review. This makes pools give up idle connections for pools below their share, and
- * wakes the member with the best claim to a free place: the fewest connections for its weight first, then the longest
- * wait. The member opens from its own policy_tick; its budget_report then wakes the next member. Pools of other policy
- * workers are asked and woken by orders (policy_commons.h); a connection that was asked for counts as leaving at once,
- * so it is asked for only once.
+ * connections; hungry members are on a list. Each change that may let a pool open a connection (a connection is gone or
+ * idle, a pool needs no more) ends in budget_review. The review makes pools give up idle connections for pools below
+ * their share, and wakes the member with the best claim to a free place: the fewest connections for its weight first,
+ * then the longest wait. The member opens from its own policy_tick; its budget_report then wakes the next member. Pools
+ * of other policy workers are asked and woken by orders (policy_commons.h); a connection that was asked for counts as
+ * leaving at once, so it is asked for only once.
  *
  * The shards of one pool (policy_shared.h) are members of one group. The claim, the share and whether the pool is in
  * use belong to the group; but being hungry, and having idle connections to give up, is each member's own. A connection
@@ -35,7 +35,7 @@ void policy_set_cap(struct policy *p, enum policy_cap which, struct policy_budge
 bool policy_give_up_idle(struct policy *p, uint64_t now_us);
 /*
  * A cap over several pools is max-min fair. A pool is in use if it has lent connections or waiters (demand), or had
- * some within the last 100 ms (it is resting). The fair share of such a pool is its share_min, plus a part, by its
+ * demand within the last 100 ms (its idle grace). The fair share of such a pool is its share_min, plus a part, by its
  * share_weight, of the places that are left when each pool in use has its share_min; at least 1. The share of other
  * pools is 0. A free place goes to a pool below its share_min, else to the pool with the fewest connections for its
  * weight; among equals, to the longest waiter. That pool is woken by ops->wake. When the cap is reached and a pool
@@ -62,8 +62,8 @@ struct budget_view {
 	uint32_t idle;
 	bool has_demand; /* true if connections are lent or borrowers wait */
 	uint64_t since_us; /* since_us of the queue's first waiter; UINT64_MAX if the queue is empty */
-	uint64_t rest_end_us; /* BUDGET_TURN_US after the last return of a connection */
-	uint64_t turn_end_us; /* BUDGET_TURN_US after that connection was opened */
+	uint64_t idle_grace_end_us; /* BUDGET_TURN_US after the last return of a connection */
+	uint64_t turn_end_us; /* BUDGET_TURN_US after the connection that was returned last was opened */
 };
 
 /* All fields are guarded by the lock of the commons. */
@@ -75,32 +75,33 @@ struct budget_group {
 	uint32_t short_count; /* the sum over all members */
 	uint32_t weight, reserved; /* its claim: share_weight, at least 1, and share_min */
 	uint32_t demanding; /* members with demand */
-	bool is_resting; /* the group has no demand, and had some within the last BUDGET_TURN_US */
-	uint64_t rest_end_us, turn_end_us; /* see struct budget_view; of the last return in the group */
+	bool is_in_idle_grace; /* the group has no demand, and had demand within the last BUDGET_TURN_US */
+	uint64_t idle_grace_end_us, turn_end_us; /* see struct budget_view; of the last return in the group */
 	uint64_t walk; /* the number of the last walk over the hungry members that reached this group */
 	uint32_t counted; /* places that this walk has counted for the group */
-	TAILQ_ENTRY(budget_group) rest_link;
+	TAILQ_ENTRY(budget_group) idle_grace_link;
 };
 
 /* Guarded by the lock of the commons. Only the member's own thread changes budget, short_count and is_watched, so
  * that thread may read them without the lock. */
 struct budget_member {
 	struct policy_budget *budget; /* NULL if there is no cap; then the fields below are unused */
-	struct budget_group *group, own; /* own: the group of a pool without shards */
+	struct budget_group *group; /* the group of its pool's shards, or `own` */
+	struct budget_group own; /* the group of a pool without shards */
 	struct policy_worker *worker;
 	struct policy_orders *orders; /* its pool's orders; NULL if it has no pool */
 	uint32_t used, leaving; /* connections in any state; how many of them are CLOSING or were asked for */
 	uint32_t asked; /* idle connections that the pool was asked to give up, and has not begun to close */
 	uint32_t short_count; /* how many connections it would open now; the member is hungry if above 0 */
 	uint32_t opening; /* how many of used are logging in; counted under a CAP_HOST only */
-	bool is_understocked; /* the member would open a connection for min_idle, if its keeper had a place for that */
+	bool is_understocked; /* the member would open a connection for min_idle, if its keeper had a place for it */
 	uint32_t weight, reserved; /* the member's claim: share_weight, at least 1, and share_min */
 	struct budget_view view; /* the view that was published last */
 	/* when its pool's tick is due on behalf of all hungry members, if another policy worker has ordered it */
 	uint64_t armed_us;
 	uint32_t published_since_tight; /* how often the member has published since the cap was last tight */
 	bool is_watched; /* each change of the view is published */
-	bool is_giving_up; /* the next connection of the member that begins to leave is one that was asked for */
+	bool is_giving_up; /* the next connection of the member that begins to leave counts as one of `asked` */
 	TAILQ_ENTRY(budget_member) link, hungry_link, holding_link;
 };
 
@@ -115,12 +116,12 @@ void policy_places_leave(struct budget_member *m); /* m must have no place */
 bool policy_places_take(struct budget_member *m, uint64_t now_us);
 void policy_places_give(struct budget_member *m, uint64_t now_us);
 /* Returns true if all places are taken while some pool would open a connection. */
-bool policy_places_are_wanted(const struct budget_member *m);
+bool policy_places_is_contended(const struct budget_member *m);
 
 /* --- A member's side, for policy_caps.c, which holds the lock, except for budget_review() and budget_report(). --- */
 
-/* g: the group of its pool's shards; NULL if the pool has no shards. counts: the pool's connections by state. The
- * caller has set the claim of m, and zeroed the rest. */
+/* Puts m under the cap b. g: the group of its pool's shards; NULL if the pool has no shards. counts: the pool's
+ * connections by state. The caller has set the claim of m, and zeroed its other fields. */
 void budget_join(struct policy_budget *b, struct budget_member *m, struct budget_group *g,
 		 const uint32_t counts[static PC_COUNT]);
 /* The connections of m no longer count, so other pools may be woken: policy_worker_unlock_and_act() must follow. */
@@ -142,7 +143,7 @@ void budget_take(struct budget_member *m); /* takes a place: the connection will
 void budget_moved(struct budget_member *m, enum policy_conn_state from, enum policy_conn_state to);
 /* A connection of m's (m->budget may be NULL) has left for another shard of g, or has come from one. */
 void budget_transferred(struct budget_member *m, struct budget_group *g, bool has_left);
-/* a connection of g's in transfer is lost; policy_worker_unlock_and_act() must follow */
+/* A connection of g that was in transfer is lost. policy_worker_unlock_and_act() must follow. */
 void budget_lost(struct budget_group *g);
 /* Call this at the end of each change; it calls budget_review(). short_count: how many connections only the cap
  * prevents. */
@@ -153,13 +154,14 @@ void budget_report(struct budget_member *m, uint32_t short_count, uint64_t now_u
 bool budget_try(struct budget_member *m, bool is_for_waiter, uint64_t now_us);
 /* Returns true if m's group lacks more places than its leaving connections will free; false without a cap. */
 bool budget_lacks(const struct budget_member *m);
-/* Returns true if m's group, which is in use, has a place that other groups may get: one that is not of its share. */
+/* Returns true if m's group, which is in use, has a place beyond its share, which other groups may get. */
 bool budget_would_give(const struct budget_member *m);
-/* Returns true if the connection being returned to m must be closed for another pool; it then counts as asked for. */
+/* Returns true if the connection that is being returned to m must be closed for another pool; the connection then
+ * counts as asked for. */
 bool budget_ask_back(struct budget_member *m, uint64_t opened_us, uint64_t now_us);
-void budget_withdraw(struct budget_member *m); /* m has no idle connection left to close: none is asked for any more */
+void budget_withdraw(struct budget_member *m); /* m has no idle connection left to close, so `asked` becomes 0 */
 /* Returns true if all places are taken while some pool would open a connection. */
-bool budget_is_wanted(const struct policy_budget *b);
+bool budget_is_contended(const struct policy_budget *b);
 void budget_review(struct budget_member *m, uint64_t now_us);
 /* Returns when a review is due for m even if nothing happens; UINT64_MAX if never. */
 uint64_t budget_due(const struct budget_member *m, uint64_t now_us);

@@ -13,7 +13,7 @@ TAILQ_HEAD(budget_groups, budget_group);
 /* A keeper's budget (policy_keeper.h). All zero in other budgets, whose limit is a setting. */
 struct budget_kept {
 	struct policy_worker *keeper; /* NULL if there is none, or if it has gone */
-	bool is_binding; /* the limit is the number of granted places, which may be 0 */
+	bool is_binding; /* the limit is the number of used and granted places, which may be 0 */
 	uint32_t granted;
 	uint32_t returned; /* places of connections that have gone since the keeper last asked for places */
 	struct budget_news news;
@@ -32,14 +32,14 @@ struct policy_budget {
 	uint32_t used, leaving;
 	uint32_t opening, short_count; /* sums over all members */
 	uint32_t unlent; /* how many of used no policy lends */
-	uint32_t in_use_count; /* groups that have demand or are resting */
+	uint32_t in_use_count; /* groups that have demand or are in their idle grace */
 	uint32_t in_use_plain; /* how many of these groups have no share_min */
 	uint64_t in_use_weight, in_use_reserved; /* sums of the claims of these groups */
 	uint32_t unequal_count; /* groups whose claim differs from the default */
 	uint64_t walk; /* the number of the last walk over the hungry members */
 	bool is_watched; /* the budget is tight; all members publish, or have been ordered to publish */
 	enum budget_review review; /* one thread at a time reviews, for all */
-	struct budget_groups resting;
+	struct budget_groups in_idle_grace;
 	struct budget_members members, holding;
 	struct budget_members hungry; /* in order of view.since_us */
 	struct budget_kept kept;
@@ -69,7 +69,8 @@ budget_fit(struct policy_budget *b)
 		b->limit = most < b->kept.news.share ? most : b->kept.news.share;
 }
 
-/* Tells the keeper that counts have changed: policy_worker_unlock_and_act() or policy_worker_tell() must follow. */
+/* Tells the keeper that counts have changed: policy_worker_unlock_and_act() or policy_worker_tell_others() must follow.
+ */
 static inline void
 budget_tell_keeper(const struct policy_budget *b)
 {
@@ -86,15 +87,15 @@ budget_change_opening(struct budget_member *m, uint32_t by)
 
 /* policy_budget.c */
 bool budget_has_free_place(const struct policy_budget *b);
-/* Ends the rest of the groups whose time is over: they no longer count as in use. */
-void budget_end_rests(struct policy_budget *b, uint64_t now_us);
+/* Ends the idle grace of the groups for which it is over: they no longer count as in use. */
+void budget_end_idle_grace(struct policy_budget *b, uint64_t now_us);
 /* Wakes the hungry member with the best claim, if a place is free; policy_worker_unlock_and_act() must follow. */
 void budget_wake_best(struct policy_budget *b);
 /* Reviews; call this after a change of the limit, or of what members want. Called with the lock, returns without it. */
 void budget_review_and_unlock(struct policy_budget *b, struct policy_worker *r, uint64_t now_us);
 
 /* policy_keeper.c */
-/* Has the keeper ask for a place for m's min_idle, unless other places are asked for more urgently. */
+/* Lets the keeper ask for a place for m's min_idle when it has no more urgent places to ask for. */
 void budget_note_understocked(struct budget_member *m);
 /* The budget has a keeper, and is binding. Returns true if a place is free for a connection that no policy lends;
  * else a place is asked for. */

@@ -91,7 +91,7 @@ caps_leave(struct policy_caps *caps)
 		if (m->budget != NULL)
 			budget_leave(m);
 	}
-	policy_worker_tell(caps->orders->worker);
+	policy_worker_tell_others(caps->orders->worker);
 	policy_worker_unlock(caps->orders->worker);
 }
 
@@ -145,13 +145,13 @@ caps_transferred(struct policy_caps *caps, bool has_left)
 }
 
 void
-caps_moved(struct policy_caps *caps, enum policy_conn_state from, enum policy_conn_state to)
+caps_state_changed(struct policy_caps *caps, enum policy_conn_state from, enum policy_conn_state to)
 {
 	policy_worker_lock(caps->orders->worker);
 	for (unsigned i = 0; i < POLICY_CAPS; i++)
 		if (caps->by_kind[i].budget != NULL)
 			budget_moved(&caps->by_kind[i], from, to);
-	policy_worker_tell(caps->orders->worker);
+	policy_worker_tell_others(caps->orders->worker);
 	policy_worker_unlock(caps->orders->worker);
 }
 
@@ -217,29 +217,29 @@ caps_withdraw(struct policy_caps *caps)
 }
 
 bool
-caps_are_wanted(const struct policy_caps *caps)
+caps_is_contended(const struct policy_caps *caps)
 {
-	bool are_wanted = false;
+	bool is_contended = false;
 
 	if (!caps->is_watched)
 		return false;
 	policy_worker_lock(caps->orders->worker);
 	for (unsigned i = 0; i < POLICY_CAPS; i++)
-		are_wanted |= caps->by_kind[i].budget != NULL && budget_is_wanted(caps->by_kind[i].budget);
+		is_contended |= caps->by_kind[i].budget != NULL && budget_is_contended(caps->by_kind[i].budget);
 	policy_worker_unlock(caps->orders->worker);
-	return are_wanted;
+	return is_contended;
 }
 
 bool
-caps_are_lacking(const struct policy_caps *caps)
+caps_lacks_places(const struct policy_caps *caps)
 {
-	bool are_lacking = false;
+	bool lacks_places = false;
 
 	policy_worker_lock(caps->orders->worker);
 	for (unsigned i = 0; i < POLICY_CAPS; i++)
-		are_lacking |= budget_lacks(&caps->by_kind[i]);
+		lacks_places |= budget_lacks(&caps->by_kind[i]);
 	policy_worker_unlock(caps->orders->worker);
-	return are_lacking;
+	return lacks_places;
 }
 
 void

@@ -1,6 +1,6 @@
 /* src/policy/policy_caps.h - one pool under several caps at once: its user's, its database's, its host's, and the cap
- * over all pools. The functions do what those of policy_budget.h do, for all caps, and take the lock. Included by
- * src/policy/ only. */
+ * over all pools. Most functions do for all caps of a pool what the function of the same name in policy_budget.h does
+ * for one cap. They take the lock of the commons unless their comments say otherwise. Included by src/policy/ only. */
 #pragma once
 
 #include "policy/policy_budget.h"
@@ -8,10 +8,11 @@
 /* The caps of a pool, in the order in which the pool asks them for a place. */
 struct policy_caps {
 	struct budget_member by_kind[POLICY_CAPS];
-	struct policy_orders *orders; /* the pool's orders */
+	struct policy_orders *orders; /* the pool's own, for what other threads want of it: policy_commons.h */
 	struct budget_group *groups; /* the groups of the pool's shards, by kind of cap; NULL if it has no shards */
 	bool is_watched; /* some cap is tight or was lately: caps_publish() is due after each change of the view */
-	uint64_t rest_end_us, turn_end_us; /* the fields of the same name of the pool's struct budget_view */
+	/* the values for the fields of the same names in the struct budget_view that is published next */
+	uint64_t idle_grace_end_us, turn_end_us;
 };
 
 /* Sets one cap. counts: the pool's connections by state. The caller then calls caps_review(). */
@@ -20,49 +21,60 @@ void caps_set(struct policy_caps *caps, enum policy_cap which, struct policy_bud
 /* Sets groups, which must stay valid until the next call, or caps_leave(). counts: as for caps_set(). */
 void caps_set_groups(struct policy_caps *caps, struct budget_group *groups, const uint32_t counts[static PC_COUNT],
 		     uint64_t now_us);
-/* Moves members from a group of their own to the pool's group, if their shard was put under a cap before the others. */
+/* Moves this shard's members into the pool's groups. A member is in a group by itself until then if its shard was put
+ * under a cap before the pool's other shards were. */
 void caps_regroup(struct policy_caps *caps, const uint32_t counts[static PC_COUNT], uint64_t now_us);
 void caps_leave(struct policy_caps *caps); /* no connection may be left */
 void caps_set_claim(struct policy_caps *caps, uint32_t weight, uint32_t reserved);
-void caps_publish(struct policy_caps *caps, const struct budget_view *v); /* call this under the lock */
+/* Call this under the lock. Tells all caps how the pool uses its connections now, and updates is_watched. */
+void caps_publish(struct policy_caps *caps, const struct budget_view *v);
 /* Call this under the lock. Takes a place under each cap for a connection, which will be opened for a waiter or kept
  * ready, and returns true; or takes no place and returns false. */
 bool caps_take(struct policy_caps *caps, bool is_for_waiter, uint64_t now_us);
-/* A connection has left with its places for another shard of the pool, or has come from one. */
+/* A connection has left for another shard of the pool (has_left), or has come from there. It keeps its places. */
 void caps_transferred(struct policy_caps *caps, bool has_left);
-void caps_moved(struct policy_caps *caps, enum policy_conn_state from, enum policy_conn_state to);
+/* A connection that has places is gone (`to` is PC_NONE), begins to leave (PC_CLOSING), or has logged in. */
+void caps_state_changed(struct policy_caps *caps, enum policy_conn_state from, enum policy_conn_state to);
+/* short_count: how many connections the pool would open now if its caps allowed that. Makes the pool hungry at the
+ * first cap that has no place for it. */
 void caps_report(struct policy_caps *caps, uint32_t short_count, uint64_t now_us);
+/* Returns true if caps_state_changed() is due after each login, because the host's cap counts logins. */
 static inline bool
-caps_count_logins(const struct policy_caps *caps) /* returns true if caps_moved() is due after each login */
+caps_needs_logins(const struct policy_caps *caps)
 {
 	return caps->by_kind[CAP_HOST].budget != NULL;
 }
-/* Returns true if the connection just returned must close. */
+/* Returns true if the connection that was just returned must be closed for another pool. */
 bool caps_ask_back(struct policy_caps *caps, uint64_t opened_us, uint64_t now_us);
-/* Returns true if some caps have asked for an idle connection: the next connection that is closed counts as the one
- * that they have asked for. */
+/* Returns true if caps have asked the pool for idle connections. The next connection that the pool closes then counts
+ * as given up under each of these caps. */
 bool caps_begin_giving_up(struct policy_caps *caps);
-/* the pool has no idle connection left; the caller then calls caps_review() */
+/* Tells the caps that the pool has no idle connection left to give up. The caller then calls caps_review(). */
 void caps_withdraw(struct policy_caps *caps);
-bool caps_are_wanted(const struct policy_caps *caps);
+/* Returns true if all places of some cap are taken while some pool would open a connection. */
+bool caps_is_contended(const struct policy_caps *caps);
 /* Returns true if, under some cap, the pool's shards lack more places than their leaving connections will free. */
-bool caps_are_lacking(const struct policy_caps *caps);
+bool caps_lacks_places(const struct policy_caps *caps);
+/* Gives free places to other pools, and takes idle connections from this pool for them, as far as that is due now. */
 void caps_review(struct policy_caps *caps, uint64_t now_us);
+/* Returns when a review is due even if nothing happens; UINT64_MAX if never. */
 uint64_t caps_due(const struct policy_caps *caps, uint64_t now_us);
-bool caps_is_short(const struct policy_caps *caps); /* returns true if some cap keeps the pool short */
-/* Sets *why, with the cap that keeps the pool short in its detail. *setting is the setting that would have to be
- * raised; NULL if *why has a hint instead. Returns how many connections have places under that cap that are not the
- * share of another pool; 0 if none can be opened, even if places become free. */
+/* Returns true if some cap keeps the pool from opening connections that it needs. Takes no lock. */
+bool caps_is_short(const struct policy_caps *caps);
+/* Sets *why; its detail names the cap that keeps the pool short. Sets *setting to the name of the setting to raise, or
+ * to NULL if *why has a hint instead. Returns how many of that cap's places are taken and are no other pool's share; 0
+ * if the pool could open no connection even if places became free. */
 uint32_t caps_say_short(const struct policy_caps *caps, const char **setting, struct fail *why);
-/* Returns true if a cap keeps the pool of `caps` short that the pool of `other` is under, too, and that pool would give
- * a place up if one of its borrowers ended: it has more than its share, or that is its last borrower (is_last). */
+/* Returns true if the cap that keeps the pool of `caps` short is also a cap of `other`, and the pool of `other` would
+ * give up a place when a borrower of it ends: because it has more than its share, or because that borrower is its last
+ * (is_last). */
 bool caps_share_short(const struct policy_caps *caps, const struct policy_caps *other, bool is_last);
 
-/* Call this when a connection is returned. If is_watched is set, which it nearly never is, caps_ask_back() and
- * caps_review() are due, too. */
+/* Call this when a connection is returned. Takes no lock. If is_watched is set, which is rare, the caller also calls
+ * caps_ask_back() and caps_review(). */
 static inline void
 caps_returned(struct policy_caps *caps, uint64_t opened_us, uint64_t now_us)
 {
-	caps->rest_end_us = now_us + BUDGET_TURN_US;
+	caps->idle_grace_end_us = now_us + BUDGET_TURN_US;
 	caps->turn_end_us = opened_us + BUDGET_TURN_US;
 }

@@ -27,7 +27,7 @@ struct circuit_member {
 	struct policy_circuit *circuit; /* NULL if the pool shares no circuit; then the fields below are unused */
 	struct policy_orders *orders; /* the orders of its pool */
 	uint64_t round; /* circuit_news.round when the pool last took over the news */
-	bool is_heeding; /* the pool backs off because of what other pools have found */
+	bool backs_off_for_others; /* the pool backs off because of what other pools have found */
 	TAILQ_ENTRY(circuit_member) link;
 };
 

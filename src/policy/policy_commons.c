@@ -189,7 +189,7 @@ tell_one(struct policy_worker *to)
 }
 
 void
-policy_worker_tell(struct policy_worker *r)
+policy_worker_tell_others(struct policy_worker *r)
 {
 	struct policy_worker *next;
 

@@ -2,10 +2,11 @@
  * src/policy/policy_commons.h - what the pools of all workers share: the caps over several pools, the circuits of
  * upstreams, and the one lock over them.
  *
- * A policy worker (struct policy_worker) stands for a worker here: its pools are used by that worker's thread alone. A
- * pool never touches a pool of another worker. If one pool wants something of another (to look again, to give up an
- * idle connection), it notes an order under the lock. The other pool's thread carries the order out in
- * policy_worker_run_orders(). An order to a pool of the same worker is carried out as soon as the lock is free again.
+ * A policy worker (struct policy_worker) is the part of a worker (process/worker.h) that the policy knows: its pools
+ * are used by that worker's thread alone. A pool never touches a pool of another worker. If one pool wants something of
+ * another (to look again, to give up an idle connection), it notes an order under the lock. The other pool's thread
+ * carries the order out in policy_worker_run_orders(). An order to a pool of the same worker is carried out as soon as
+ * the lock is free again.
  *
  * Always: the lock is held for loops over pools at most, without a system call, an allocation, or a call out of
  *         src/policy/; and it is taken only when a connection is opened, closing or gone, when a connection that a
@@ -74,7 +75,7 @@ void policy_worker_set_silent(struct policy_worker *r, struct policy_worker *own
 void policy_worker_free(struct policy_worker *r);
 /* Carries out the orders to the pools of this policy worker; call it on their thread. */
 void policy_worker_run_orders(struct policy_worker *r, uint64_t now_us);
-/* Call when a turn of r's loop is over: connections that came to its pools before have been lent or made idle. */
+/* Call when a turn of r's loop is over: connections that came to its pools in that turn have been lent or made idle. */
 static inline void
 policy_worker_count_turn(struct policy_worker *r)
 {
@@ -98,9 +99,9 @@ struct policy_named {
 	void *key; /* stored after the object */
 	UT_hash_handle hh;
 };
-/* Returns the object of this kind (a letter) and key, which stays valid until policy_named_put. If there is none, makes
- * one of `size` bytes, zeroed but for its struct policy_named, and calls init. Returns NULL without memory, or if there
- * is none and `size` is 0. On any thread. */
+/* Returns the object of this kind (a letter) and key, which stays valid until policy_named_put. If there is no such
+ * object, makes one of `size` bytes, zeroed except for its struct policy_named, and calls init. Returns NULL without
+ * memory, or if there is no such object and `size` is 0. On any thread. */
 void *policy_named_get(struct policy_commons *all, char kind, const void *key, size_t len, size_t size,
 		       void (*init)(struct policy_commons *all, void *made));
 void policy_named_ref(struct policy_commons *all, struct policy_named *n); /* takes one more reference */
@@ -132,7 +133,7 @@ enum policy_order {
 	ORDER_NEWS = 8, /* policy_wake() is due if clients wait */
 	ORDER_ABANDON = 16, /* close connections whose login has not ended */
 	ORDER_SEEK = 32, /* another shard of its pool wants idle connections (policy_shared.h) */
-	ORDER_ANSWER = 64, /* answered_by has new bits */
+	ORDER_ANSWER = 64, /* shards have answered ORDER_SEEK: answered_by has new bits */
 	ORDER_ARM = 128 /* policy_arm() is due with arm_at_us */
 };
 
@@ -143,7 +144,7 @@ struct policy_orders {
 	struct policy *pool;
 	struct policy_worker *worker;
 	unsigned what; /* enum policy_order; if 0, the pool is not in the policy worker's list */
-	uint32_t answered_by; /* a bit for each shard that has no idle connection for this one */
+	uint32_t answered_by; /* a bit for each shard that has answered that it has no idle connection for this shard */
 	uint64_t arm_at_us; /* UINT64_MAX if nothing is to be armed */
 	TAILQ_ENTRY(policy_orders) link;
 };
@@ -152,11 +153,12 @@ void policy_worker_lock(const struct policy_worker *r);
 void policy_worker_unlock(const struct policy_worker *r);
 /* Call this under the lock. what: enum policy_order. policy_worker_unlock_and_act() must follow. */
 void policy_worker_order(struct policy_orders *o, unsigned what);
-/* Call this under the lock. Makes r->tell() due; policy_worker_unlock_and_act() or policy_worker_tell() must follow. */
+/* Call this under the lock. Makes r->tell() due; policy_worker_unlock_and_act() or policy_worker_tell_others() must
+ * follow. */
 void policy_worker_wake(struct policy_worker *r);
 /* Called with r's lock, which is released in between: calls tell() for all other policy workers that have been woken,
  * or have orders. Orders to pools of r wait for policy_worker_unlock_and_act(). */
-void policy_worker_tell(struct policy_worker *r);
+void policy_worker_tell_others(struct policy_worker *r);
 /* Called with the lock, returns without it: carries out the orders to this policy worker, and tells other policy
  * workers of theirs. */
 void policy_worker_unlock_and_act(struct policy_worker *r, uint64_t now_us);

@@ -100,7 +100,7 @@ policy_budget_count(struct policy_budget *b, struct policy_worker *r, uint64_t n
 	struct budget_count count;
 
 	policy_worker_lock(r);
-	budget_end_rests(b, now_us);
+	budget_end_idle_grace(b, now_us);
 	if (now_us >= b->kept.held_until_us && b->kept.held + b->kept.asked_for > 0) {
 		b->kept.held = b->kept.asked_for = 0;
 		budget_wake_best(b);
@@ -114,7 +114,7 @@ policy_budget_count(struct policy_budget *b, struct policy_worker *r, uint64_t n
 		.taken = b->kept.taken,
 		.is_in_use = b->kept.asked_for > 0 || (b->is_watched ? b->in_use_count > 0 : b->used > 0)
 	};
-	policy_worker_tell(r);
+	policy_worker_tell_others(r);
 	policy_worker_unlock(r);
 	return count;
 }
@@ -141,7 +141,7 @@ policy_budget_settled(struct budget_member *m)
 	was_opening = m->opening > 0;
 	budget_change_opening(m, -m->opening);
 	budget_tell_keeper(m->budget);
-	policy_worker_tell(m->worker);
+	policy_worker_tell_others(m->worker);
 	policy_worker_unlock(m->worker);
 	return was_opening;
 }

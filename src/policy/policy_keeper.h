@@ -1,10 +1,10 @@
 /*
  * src/policy/policy_keeper.h - a budget that several processes share, as its keeper (dedicated/fleet.h) sees it: the
- * keeper asks for this process's places, and is granted them. Here, the budget is a cap over the pools of some hosts,
- * which has only granted places: when a connection is gone its place goes to any process, and must be granted anew. The
- * limit is the number of used and granted places, but at most the share of this process; connections above the limit
- * are given up. As long as more places may be granted, no pool gives up a place for another pool. The functions take
- * the lock.
+ * keeper asks PostgreSQL for places for this process, and is granted them. In this process, the budget is a cap over
+ * the pools of some hosts. The cap has only granted places: when a connection is gone, its place may go to any process,
+ * and must be granted anew. The limit is the number of used and granted places, but at most the share of this process;
+ * connections above the limit are given up. As long as more places may be granted, no pool gives up a place for another
+ * pool. The functions take the lock.
  */
 #pragma once
 
@@ -13,32 +13,34 @@
 struct budget_count {
 	uint32_t used, opening; /* connections in any state; connections whose login has not ended */
 	uint32_t granted; /* granted places that are not taken yet */
-	uint32_t short_count; /* how many more connections would be opened now */
-	uint32_t asked_for; /* how many of short_count no policy would lend */
-	uint64_t taken; /* places that were ever taken */
-	bool is_in_use;
+	uint32_t short_count; /* how many more connections would be opened now if there were places */
+	uint32_t asked_for; /* how many of short_count are for connections that no policy lends (policy_places_take) */
+	uint64_t taken; /* how many places were ever taken */
+	bool is_in_use; /* a pool under the budget is in use: see policy_budget.h */
 };
-/* Sets the keeper of b. r: the policy worker of the caller's thread. keeper: the policy worker whose tell() is called
- * after each change of the count; it has no pools. keeper is NULL when the keeper has gone: with is_binding, pools that
- * still use the budget can then open no connection. is_binding: the keeper's grants are the limit; otherwise the keeper
+/* Sets the keeper of b. r: the policy worker of the caller's thread. keeper: the policy worker, without pools, whose
+ * tell() is called after each change of the count; NULL when the keeper has gone. is_binding: the keeper's grants are
+ * the limit, so pools that still use the budget after the keeper has gone can open no connection; if false, the keeper
  * only counts. */
 void policy_budget_keep(struct policy_budget *b, struct policy_worker *r, struct policy_worker *keeper, bool is_binding,
 			uint64_t now_us);
 struct budget_news {
 	uint32_t share; /* UINT32_MAX if not limited */
 	bool is_full; /* no more places will be granted for a while */
-	/* how often places were asked for; places of connections that have gone since then may be free */
+	/* How often the keeper has asked for places. When this number grows, places of connections that have gone since
+	 * the previous time may be free again. */
 	uint32_t checks;
 	bool is_pressed; /* other processes wait for places, and want to know if this one is in use */
-	/* The rest is for the error of clients that get no connection. limit: the budget; 0 while the keeper can't ask
-	 * for places. listed: connections that PostgreSQL lists. others: listed ones that belong to no process of the
-	 * budget. reserved: places that are granted to no process. */
-	uint32_t limit, listed, others, reserved;
+	/* The rest is for the error of clients that get no connection. */
+	uint32_t limit; /* the budget; 0 while the keeper can't ask for places */
+	uint32_t listed; /* connections that PostgreSQL lists */
+	uint32_t others; /* listed connections that belong to no process of the budget */
+	uint32_t reserved; /* places that are granted to no process */
 };
 /* `more` places were granted now. r: the policy worker of the caller's thread, as in all functions here. */
 void policy_budget_grant(struct policy_budget *b, struct policy_worker *r, uint32_t more,
 			 const struct budget_news *news, uint64_t now_us);
-/* Takes back granted places that are not used, except `kept` of them. */
+/* Takes back granted places that are not used, but leaves `kept` of them. */
 void policy_budget_ungrant(struct policy_budget *b, struct policy_worker *r, uint32_t kept);
 /* Closes all connections whose login has not ended. A connection that no policy lends is closed when its login ends. */
 void policy_budget_abandon(struct policy_budget *b, struct policy_worker *r, uint64_t now_us);

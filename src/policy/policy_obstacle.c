@@ -1,8 +1,8 @@
 /*
  * src/policy/policy_obstacle.c - the obstacles that keep another connection from being opened: how many connections
- * each leaves to open, when that number may change, and what waiting clients are told of it. policy_supply.c opens as
- * many connections as the whole list leaves, and looks again when the list says so. Errors, NOTICEs and the console
- * explain a wait by the same list.
+ * each obstacle allows, when that number may rise, and what waiting clients are told of the obstacle. policy_supply.c
+ * opens as many connections as all obstacles allow, and looks again when that number may rise. Errors, NOTICEs and the
+ * console explain a wait by the same list of obstacles.
  */
 #include "policy/policy_queue.h"
 #include "policy/policy_ahead.h"
@@ -12,15 +12,15 @@
 #define OPENS_AT_ONCE 16
 
 struct obstacle {
-	/* Returns how many more connections the obstacle leaves to open. Lowers *until_us to the time at which that
-	 * number may rise although nothing is reported. */
-	uint32_t (*leaves)(const struct policy *p, uint64_t now_us, uint64_t *until_us);
+	/* Returns how many more connections the obstacle allows to be opened. Lowers *until_us to the earliest time at
+	 * which that number may rise by itself. */
+	uint32_t (*allows)(const struct policy *p, uint64_t now_us, uint64_t *until_us);
 	/* Returns true if t waits because of this obstacle, and writes that into why. */
 	bool (*say)(const struct policy *p, const struct policy_waiter *t, uint64_t now_us, struct fail *why);
 };
 
 static void
-until(uint64_t *until_us, uint64_t at_us, uint64_t now_us)
+lower_until(uint64_t *until_us, uint64_t at_us, uint64_t now_us)
 {
 	if (until_us != NULL && now_us < at_us && at_us < *until_us)
 		*until_us = at_us;
@@ -44,7 +44,7 @@ policy_unserved(const struct policy *p)
 /* --- The pool is paused. --- */
 
 static uint32_t
-paused_leaves(const struct policy *p, uint64_t now_us, uint64_t *until_us)
+paused_allows(const struct policy *p, uint64_t now_us, uint64_t *until_us)
 {
 	return p->is_paused ? 0 : UINT32_MAX;
 }
@@ -63,13 +63,13 @@ paused_say(const struct policy *p, const struct policy_waiter *t, uint64_t now_u
 /* --- An attempt has failed, here or in another pool of the circuit: the pool backs off. --- */
 
 static uint32_t
-failed_leaves(const struct policy *p, uint64_t now_us, uint64_t *until_us)
+failed_allows(const struct policy *p, uint64_t now_us, uint64_t *until_us)
 {
-	uint64_t tried_us = circuit_due(&p->circuit);
+	uint64_t retry_at_us = circuit_due(&p->circuit);
 
-	until(until_us, p->backoff_until_us, now_us);
-	until(until_us, tried_us, now_us);
-	return now_us < p->backoff_until_us || now_us < tried_us ? 0 : UINT32_MAX;
+	lower_until(until_us, p->backoff_until_us, now_us);
+	lower_until(until_us, retry_at_us, now_us);
+	return now_us < p->backoff_until_us || now_us < retry_at_us ? 0 : UINT32_MAX;
 }
 
 /* more: a further sentence, or "". */
@@ -104,9 +104,9 @@ failed_say(const struct policy *p, const struct policy_waiter *t, uint64_t now_u
 
 /* --- As many connections are being opened as may be opened at a time. --- */
 
-/* Returns how many attempts may run at once after a failure: one, or one more for each TRIAL_EVERY_US in which the
- * first gets no answer, because a later one may get an answer. If some waiters are to be refused when the first attempt
- * fails, only one: they must not wait for further attempts. */
+/* Returns how many attempts may run at once after a failure: one attempt, plus one for each TRIAL_EVERY_US that the
+ * first has gone unanswered, because a later attempt may get an answer. If some waiters are to be refused when the
+ * first attempt fails, returns 1: these waiters must not wait for further attempts. */
 static uint32_t
 attempts_allowed(const struct policy *p, uint64_t now_us, uint64_t *until_us)
 {
@@ -117,12 +117,12 @@ attempts_allowed(const struct policy *p, uint64_t now_us, uint64_t *until_us)
 	if (first == NULL)
 		return 1;
 	count = (now_us - first->opened_us) / TRIAL_EVERY_US + 1;
-	until(until_us, policy_add_us(first->opened_us, count * TRIAL_EVERY_US), now_us);
+	lower_until(until_us, policy_add_us(first->opened_us, count * TRIAL_EVERY_US), now_us);
 	return last != NULL && policy_is_patient(p, last) ? (uint32_t)count : 1;
 }
 
 static uint32_t
-pace_leaves(const struct policy *p, uint64_t now_us, uint64_t *until_us)
+pace_allows(const struct policy *p, uint64_t now_us, uint64_t *until_us)
 {
 	uint32_t pace =
 	    shard_share_of_pace(&p->shard, p->settings.opens_at_once > 0 ? p->settings.opens_at_once : OPENS_AT_ONCE);
@@ -136,8 +136,8 @@ pace_leaves(const struct policy *p, uint64_t now_us, uint64_t *until_us)
 	return pace > opening ? pace - opening : 0;
 }
 
-/* Returns the oldest connection that is being opened, if it has had no answer for a second, or since before t began to
- * wait; else NULL. */
+/* Returns the connection that has been opening longest, if that is at least a second, or longer than t has waited; else
+ * NULL. */
 static const struct policy_conn *
 find_hanging(const struct policy *p, const struct policy_waiter *t, uint64_t now_us)
 {
@@ -148,8 +148,8 @@ find_hanging(const struct policy *p, const struct policy_waiter *t, uint64_t now
 	return conn;
 }
 
-/* Returns true only if the address gives no sign of life: the attempt has lasted a second, or as long as t may wait,
- * and since the attempt began no other connection was opened or heard of. */
+/* Returns true if the host seems to be silent: the oldest attempt has lasted a second, or t may wait no longer; and
+ * since that attempt began, no other connection has logged in or received anything. */
 static bool
 pace_say(const struct policy *p, const struct policy_waiter *t, uint64_t now_us, struct fail *why)
 {
@@ -159,10 +159,11 @@ pace_say(const struct policy *p, const struct policy_waiter *t, uint64_t now_us,
 	if (conn == NULL || (now_us - conn->opened_us < SECOND_US && now_us < policy_deadline(p, t)))
 		return false;
 	TAILQ_FOREACH(other, &p->all, all)
-		if (!policy_is_coming(other->state) && later_of(other->opened_us, other->heard_us) > conn->opened_us)
+		if (!policy_is_being_opened(other->state) &&
+		    later_of(other->opened_us, other->heard_us) > conn->opened_us)
 			return false;
 	address = p->ops.address != NULL ? p->ops.address(p->owner, conn) : "PostgreSQL";
-	fail_detail(why, "One is being opened to %s for %s, and there is no answer yet.", address,
+	fail_detail(why, "A connection to %s has been opening for %s without an answer.", address,
 		    duration_of(now_us - conn->opened_us).text);
 	fail_hint(why, "Check that PostgreSQL at %s is up and reachable from here; connect_timeout limits the attempt.",
 		  address);
@@ -171,9 +172,9 @@ pace_say(const struct policy *p, const struct policy_waiter *t, uint64_t now_us,
 
 /* --- The borrowers that have the places which t waits for. --- */
 
-/* Adds a hint that names a borrower that does not use its connection; or, if all borrowers are at work, the setting to
- * raise. places: how many places are taken. `raise`: the setting that would allow more; if NULL, *why has a hint
- * already, which stays if no borrower is named. */
+/* Adds a hint to *why: the name of a borrower that does not use its connection; or, if all borrowers are at work, the
+ * setting to raise. places: how many places are taken. `raise`: the setting that would allow more connections; if it is
+ * NULL, *why has a hint already, which is kept unless a borrower is named. */
 static void
 say_holders(const struct policy *p, const struct policy_waiter *t, uint64_t now_us, uint32_t places, const char *raise,
 	    struct fail *why)
@@ -185,13 +186,14 @@ say_holders(const struct policy *p, const struct policy_waiter *t, uint64_t now_
 		k = borrowers->blame(t, now_us, why);
 	if (k.named > 0 || raise == NULL)
 		return;
-	if (k.running >= places && k.against_more != NULL)
-		fail_hint(why, "%s", k.against_more);
+	if (k.running >= places && k.no_more_hint != NULL)
+		fail_hint(why, "%s", k.no_more_hint);
 	else if (k.running >= places)
-		fail_hint(why,
-			  "Raise %s, unless they wait for locks (SHOW BLOCKERS in the pgweir console); SHOW HOLDERS "
-			  "tells who keeps connections for long.",
-			  raise);
+		fail_hint(
+		    why,
+		    "Raise %s, unless the running statements wait for locks (SHOW BLOCKERS in the pgweir console); "
+		    "SHOW HOLDERS tells who keeps connections for long.",
+		    raise);
 	else
 		fail_hint(why, "See who keeps connections for long: SHOW HOLDERS in the pgweir console.%s%s%s",
 			  k.known >= places ? "" : " If all of them are at work, raise ",
@@ -200,12 +202,12 @@ say_holders(const struct policy *p, const struct policy_waiter *t, uint64_t now_
 
 /* --- A cap over several pools is used up. --- */
 
-/* Leaves any number: whether the cap has a place is found out under the lock when the place is taken (caps_take()). */
+/* Allows any number, because caps_take() finds out, under the lock, if the cap has a place. */
 static uint32_t
-cap_leaves(const struct policy *p, uint64_t now_us, uint64_t *until_us)
+cap_allows(const struct policy *p, uint64_t now_us, uint64_t *until_us)
 {
 	if (until_us != NULL)
-		until(until_us, caps_due(&p->caps, now_us), now_us);
+		lower_until(until_us, caps_due(&p->caps, now_us), now_us);
 	return UINT32_MAX;
 }
 
@@ -242,13 +244,13 @@ policy_waits_for(const struct policy *p, const struct policy *of)
 /* --- Another shard of the pool was asked for its idle connections. --- */
 
 static uint32_t
-shards_leave(const struct policy *p, uint64_t now_us, uint64_t *until_us)
+shards_allow(const struct policy *p, uint64_t now_us, uint64_t *until_us)
 {
 	uint32_t expected = shard_expected(&p->shard, now_us), unserved = policy_unserved(p);
 
 	if (expected == 0 || unserved == 0)
 		return UINT32_MAX;
-	until(until_us, p->shard.asked_us + SHARD_ASK_US, now_us);
+	lower_until(until_us, p->shard.asked_us + SHARD_ASK_US, now_us);
 	return unserved > expected ? unserved - expected : 0;
 }
 
@@ -269,10 +271,10 @@ shards_say(const struct policy *p, const struct policy_waiter *t, uint64_t now_u
 
 /* --- The pool is full. --- */
 
-/* Returns the limit by overflow_delay: beyond pool_size, one connection for each client that has waited that long and
- * for which no connection is coming. */
+/* Returns how many connections overflow_delay allows now: pool_size, plus one for each client that has waited for
+ * overflow_delay and for which no connection is on its way; at most `limit`. */
 static uint32_t
-limit_for_the_old(const struct policy *p, uint32_t limit, uint64_t now_us, uint64_t *until_us)
+overflow_limit_now(const struct policy *p, uint32_t limit, uint64_t now_us, uint64_t *until_us)
 {
 	uint32_t total = policy_total(p), kept = total > p->settings.pool_size ? total : p->settings.pool_size;
 	uint32_t old = 0, coming = coming_count(p);
@@ -283,7 +285,7 @@ limit_for_the_old(const struct policy *p, uint32_t limit, uint64_t now_us, uint6
 	TAILQ_FOREACH(t, &p->queue, link) {
 		uint64_t old_us = policy_add_us(t->since_us, p->settings.overflow_delay_us);
 
-		until(until_us, old_us, now_us);
+		lower_until(until_us, old_us, now_us);
 		if (now_us < old_us)
 			break;
 		old++;
@@ -293,14 +295,14 @@ limit_for_the_old(const struct policy *p, uint32_t limit, uint64_t now_us, uint6
 }
 
 static uint32_t
-full_leaves(const struct policy *p, uint64_t now_us, uint64_t *until_us)
+full_allows(const struct policy *p, uint64_t now_us, uint64_t *until_us)
 {
 	uint64_t left_until_us = shard_left_until_us(&p->shard);
-	uint32_t limit = limit_for_the_old(p, policy_limit_now(p, now_us), now_us, until_us);
+	uint32_t limit = overflow_limit_now(p, policy_limit_now(p, now_us), now_us, until_us);
 	uint32_t total = policy_total(p) + (now_us < left_until_us);
 
-	until(until_us, policy_lowered_until_us(p), now_us);
-	until(until_us, left_until_us, now_us);
+	lower_until(until_us, policy_lowered_until_us(p), now_us);
+	lower_until(until_us, left_until_us, now_us);
 	return limit > total ? limit - total : 0;
 }
 
@@ -320,8 +322,8 @@ full_say(const struct policy *p, const struct policy_waiter *t, uint64_t now_us,
 
 /* The obstacle that explains a wait best comes first, and the most common one last. */
 static const struct obstacle obstacles[] = {
-	{ paused_leaves, paused_say }, { failed_leaves, failed_say }, { pace_leaves, pace_say },
-	{ cap_leaves, cap_say },       { shards_leave, shards_say },  { full_leaves, full_say },
+	{ paused_allows, paused_say }, { failed_allows, failed_say }, { pace_allows, pace_say },
+	{ cap_allows, cap_say },       { shards_allow, shards_say },  { full_allows, full_say },
 };
 #define OBSTACLES (sizeof(obstacles) / sizeof(obstacles[0]))
 
@@ -331,7 +333,7 @@ policy_openable(const struct policy *p, uint64_t now_us, uint64_t *until_us)
 	uint32_t count = UINT32_MAX;
 
 	for (size_t i = 0; i < OBSTACLES; i++) {
-		uint32_t left = obstacles[i].leaves(p, now_us, until_us);
+		uint32_t left = obstacles[i].allows(p, now_us, until_us);
 
 		count = left < count ? left : count;
 	}
@@ -375,5 +377,5 @@ policy_next_ahead(const struct policy *p, uint64_t now_us)
 	 * connection. So nothing is sent ahead while a client of another shard has waited much longer. */
 	if (!is_full(p, now_us) || (p->shard.shared != NULL && shard_may_choose(&p->shard, first->since_us)))
 		return NULL;
-	return policy_first_behind(p, now_us);
+	return policy_first_not_sent_ahead(p, now_us);
 }

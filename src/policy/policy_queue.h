@@ -15,22 +15,22 @@ uint64_t policy_deadline(const struct policy *p, const struct policy_waiter *t);
 /* Forgets the last failure to open if it is outdated: the pool has no connection now, but had one that was alive after
  * the failed attempt began. Only the next attempt shows whether PostgreSQL can be reached. */
 void policy_forget_outdated_failure(struct policy *p, uint64_t now_us);
-/* call this after any change: begins or ends an outage */
+/* Call this after any change: begins or ends an outage. */
 void policy_update_outage(struct policy *p, uint64_t now_us);
 void policy_end_outage(struct policy *p, uint64_t now_us); /* does nothing if there is no outage */
 void policy_raise_ramp(struct policy *p); /* raises p->ramp, because another connection has been opened */
 
 /* policy_refuse.c */
 void policy_refuse_queue(struct policy *p, const struct fail *why, enum request_failure kind);
-void policy_refuse_impatient(struct policy *p,
-			     const struct fail *why); /* refuses waiters for policy_is_patient() false */
+/* Refuses the waiters for which policy_is_patient() returns false. */
+void policy_refuse_impatient(struct policy *p, const struct fail *why);
 void policy_refuse_late(struct policy *p, uint64_t now_us);
 void policy_refuse_hopeless(struct policy *p, uint64_t now_us);
 
 /* policy_obstacle.c */
 uint32_t policy_unserved(const struct policy *p); /* returns for how many waiters no connection is coming */
 /* Returns how many more connections may be opened now, without regard to caps over several pools. Lowers *until_us
- * (until_us may be NULL) to the time at which that number may rise although nothing is reported. */
+ * (until_us may be NULL) to the earliest time at which that number may rise by itself. */
 uint32_t policy_openable(const struct policy *p, uint64_t now_us, uint64_t *until_us);
-/* Returns how much of its time t has waited for a connection that is being opened, or that failed to open. */
+/* Returns for how much of its wait t has waited for a connection that is being opened, or that has failed to open. */
 uint64_t policy_waited_to_connect_us(const struct policy *p, const struct policy_waiter *t, uint64_t now_us);

@@ -58,7 +58,7 @@ policy_busy(const struct policy *p)
 }
 
 uint32_t
-policy_place(const struct policy *p, const struct policy_waiter *t, uint64_t now_us)
+policy_queue_position(const struct policy *p, const struct policy_waiter *t, uint64_t now_us)
 {
 	const struct policy_waiter *ahead;
 	uint32_t place = 1;
@@ -120,7 +120,7 @@ is_full(const struct policy *p, uint64_t now_us)
 static bool
 needs_place(const struct policy *p, uint64_t now_us)
 {
-	return is_full(p, now_us) || caps_are_lacking(&p->caps);
+	return is_full(p, now_us) || caps_lacks_places(&p->caps);
 }
 
 bool
@@ -196,7 +196,7 @@ policy_ask_shards(struct policy *p, uint64_t now_us)
 }
 
 void
-policy_end_shards(struct policy *p, uint64_t now_us)
+policy_share_with_shards(struct policy *p, uint64_t now_us)
 {
 	if (p->shard.is_to_ask || p->shard.live_asked != policy_own_live(p))
 		policy_ask_shards(p, now_us); /* once more, because a new connection may have filled the pool */

@@ -50,15 +50,16 @@ struct policy_shared {
 	_Atomic uint32_t coming[SHARDS_MAX]; /* connections in transfer to that shard */
 	_Atomic uint32_t lowered_limit; /* the most connections in all, since PostgreSQL refused with "too many" */
 	_Atomic uint64_t lowered_until_us; /* when lowered_limit ends */
-	/* only connections of this round are transferred; policy_close_all and policy_pause begin a new round */
+	/* A connection is transferred only if it was opened in this round. policy_close_all and policy_pause begin a
+	 * new round. */
 	_Atomic uint64_t round;
 	_Atomic uint32_t in_use; /* a bit for each shard with is_in_use */
 	uint32_t outage_bits; /* a bit for each shard in an outage */
-	_Atomic uint64_t out_since_us; /* the begin of the outage that was reported; 0 if there is none */
+	_Atomic uint64_t out_since_us; /* the beginning of the outage that was reported; 0 if there is no outage */
 	_Atomic uint64_t lost_us; /* when a lent connection of any shard was last lost; written without the lock */
 	uint32_t held, refused; /* the counts of struct policy_outage, summed over shards that have left the outage */
 	struct budget_group caps[POLICY_CAPS]; /* the pool's places under each cap */
-	bool is_orphan; /* released by its last user; freed when no connection is in transfer any more */
+	bool is_orphan; /* its last user has released it; it is freed when no connection is in transfer any more */
 
 	_Alignas(64) _Atomic uint64_t presence_bits; /* IDLE_BIT and WAITING_BIT of each shard */
 	_Alignas(64) _Atomic uint64_t since_us[SHARDS_MAX]; /* since_us of the first in each queue */
@@ -75,15 +76,16 @@ struct policy_shard {
 	uint32_t asked_of; /* a bit for each shard that was asked, and has not answered that it has none */
 	uint64_t epoch_raised_us; /* when the epoch was last raised */
 	const struct policy_worker *given_to; /* the receiver of the last transferred connection, or NULL */
-	uint32_t own_turns, its_turns; /* the turns of this worker and of given_to when that connection left */
+	uint32_t own_turns,
+	    its_turns; /* the turns of this worker, and of given_to, when the last connection was given */
 	uint64_t place_made_us; /* when a place was last made for a client in another shard */
 	bool is_to_ask; /* more clients wait here than when the other shards were last asked */
 	bool is_full; /* no place was left when the shard last looked */
 	bool has_freed; /* the shard has freed a place that others may wait for */
-	struct shard_counts
-	    *idle_counts; /* own sign, while the shard has an idle connection and no waiter; else NULL */
-	struct shard_counts
-	    *waiting_counts; /* own sign, while the shard has waiters and no idle connection; else NULL */
+	/* this shard's counts in `shared` while it has an idle connection and no waiter; else NULL */
+	struct shard_counts *idle_counts;
+	/* this shard's counts in `shared` while it has waiters and no idle connection; else NULL */
+	struct shard_counts *waiting_counts;
 	/* Copies of what this shard has last published to the others. */
 	uint32_t waiting;
 	uint64_t since_us, presence_bits;
@@ -132,7 +134,7 @@ shard_is_out(const struct policy_shard *m)
 	return m->shared != NULL && atomic_load_explicit(&m->shared->out_since_us, memory_order_relaxed) != 0;
 }
 
-/* `of`: how many connections all shards together may open at once. Returns how many of them this shard may open. */
+/* Returns how many connections this shard may open at once if all shards together may open `of`. */
 static inline uint32_t
 shard_share_of_pace(const struct policy_shard *m, uint32_t of)
 {
@@ -141,8 +143,8 @@ shard_share_of_pace(const struct policy_shard *m, uint32_t of)
 	return of > shards ? of / shards : 1;
 }
 
-/* Returns the time until which a place that was made for clients of other shards is left to them; 0 if there is
- * none. */
+/* Returns until when a place that was made for clients of other shards is left to these clients; 0 if there is no such
+ * place. */
 static inline uint64_t
 shard_left_until_us(const struct policy_shard *m)
 {
@@ -217,9 +219,9 @@ shard_has_given(struct policy_shard *m, const struct policy_worker *to)
 /*
  * Returns true if the first in the queue of shard `number` came more than SHARD_LATE_US before own_us, the since_us of
  * the waiter here (UINT64_MAX if no client waits here: then any waiter there is ahead). In addition, the loops of both
- * workers must have made a turn since a connection was last given to that shard, so that connection has had its effect.
- * Otherwise a loop that stood still for a while, and has an old queue only for that reason, would be given each
- * returned connection, and would send as many back.
+ * workers must have made a turn since a connection was last given to that shard, so the queues show the effect of that
+ * connection. Otherwise a loop that has stood still for a while, and has an old queue only for that reason, would be
+ * given each returned connection, and would send as many back.
  */
 static inline bool
 shard_is_ahead(const struct policy_shard *m, unsigned number, uint64_t own_us)

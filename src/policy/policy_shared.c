@@ -94,8 +94,8 @@ leave(const struct policy_shared *w)
 	pthread_mutex_unlock(&w->commons->lock);
 }
 
-/* Call this under the lock; policy_worker_unlock_and_act() must follow. ORDER_NEWS alone tells that a place is free.
- * With ORDER_WAKE, too, the shards look again although no place has become free. */
+/* Call this under the lock; policy_worker_unlock_and_act() must follow. what: ORDER_NEWS if a place has become free;
+ * ORDER_NEWS | ORDER_WAKE if the shards are to look again although no place has become free. */
 static void
 order_shards(const struct policy_shared *w, uint32_t shards, unsigned what)
 {
@@ -159,7 +159,7 @@ shard_leave(struct policy_shard *m, uint32_t total, uint32_t live, uint32_t veri
 static bool
 is_verified(enum policy_conn_state state)
 {
-	return !policy_is_coming(state) && state != PC_CLOSING;
+	return !policy_is_being_opened(state) && state != PC_CLOSING;
 }
 
 static bool
@@ -303,7 +303,7 @@ shard_outage_ends(struct policy_shard *m, struct policy_outage *o, bool is_over,
 	return since_us != 0;
 }
 
-/* Fences instead of the lock, because shard_was_in_line() is called for each waiting request: a thread that sees the
+/* Uses fences and not the lock, because shard_was_in_line() is called for each waiting request. A thread that sees the
  * lower number of connections also sees lost_us. */
 void
 shard_lost(struct policy_shard *m, uint64_t now_us)
@@ -348,7 +348,7 @@ shard_publish(struct policy_shard *m, uint32_t idle, uint32_t waiting, uint32_t 
 	m->waiting_counts = idle == 0 && waiting > 0 ? own : NULL;
 }
 
-/* Returns for how many clients that wait in the shard no connection is in transfer. */
+/* Returns how many clients wait in the shard, less the connections that are in transfer to it. */
 static uint32_t
 unserved(const struct policy_shared *w, unsigned number)
 {
@@ -357,8 +357,8 @@ unserved(const struct policy_shared *w, unsigned number)
 	return waiting > coming ? waiting - coming : 0;
 }
 
-/* Returns true if a connection may be given to that shard. A shard with waiters of its own gives another shard a
- * connection only for the first in that shard's queue, so one at a time. */
+/* Returns true if a connection may be given to that shard. A shard with waiters of its own gives a connection only for
+ * the first in the other shard's queue, so it gives one at a time. */
 static bool
 is_due(const struct policy_shard *m, unsigned number, uint64_t own_us)
 {

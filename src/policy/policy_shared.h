@@ -11,9 +11,9 @@
  *   2. There policy_arrive() takes the connection, or policy_shared_lost() gives its place back.
  *
  * A shard with waiters asks the shards that have idle connections. It opens a connection itself if no shard has an idle
- * one, or if none of them gives one within SHARD_ASK_US. No client is overtaken by a client that came more than
- * SHARD_LATE_US later, except for the time that one transfer and one turn of either worker's loop take. A pool that
- * lives on one worker has no shared policy, and none of this is done for it.
+ * connection, or if no shard that was asked gives a connection within SHARD_ASK_US. No client is overtaken by a client
+ * that came more than SHARD_LATE_US later, except for the time that one transfer and one turn of either worker's loop
+ * take. A pool that lives on one worker has no shared policy, and its connections are never transferred.
  *
  * Always: the connections of all shards, including those in transfer, are no more than pool_size + max_overflow (after
  *         these settings were lowered, the number only falls); no more connections are in transfer to a shard than
@@ -51,13 +51,13 @@ bool policy_arrive(struct policy *p, struct policy_conn *conn, uint64_t now_us);
 bool policy_is_split(const struct policy *p); /* returns true if p is a shard */
 uint32_t policy_queue_length(const struct policy *p); /* returns how many clients wait in all shards */
 void policy_add_counts(const struct policy *p, struct policy_counts *to); /* policy.c; adds all but back-off, outage */
-/* Returns how many connections are lent; of a pool that is split, how many are not idle, in all shards. */
+/* Returns how many connections are lent; if the pool is split, how many connections of all shards are not idle. */
 uint32_t policy_busy(const struct policy *p);
 
 /* --- policy_obstacle.c --- */
-/* Returns true if clients in p's queue wait for a place that a connection of `of` may occupy: `of` is a shard of the
- * same pool, or has places of the cap that keeps p from opening more, and would give one up. If `of` is another
- * worker's, call this only while that worker's thread is stopped. */
+/* Returns true if a connection of the pool `of` may have the place that clients in p's queue wait for: `of` is a shard
+ * of the same pool; or `of` has places under the cap that keeps p from opening more, and would give up a place. If `of`
+ * belongs to another worker, call this only while that worker's thread is stopped. */
 bool policy_waits_for(const struct policy *p, const struct policy *of);
 bool policy_waits_for_cap(const struct policy *p);
 

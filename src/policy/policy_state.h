@@ -2,7 +2,7 @@
  * src/policy/policy_state.h - shared by the files of the pool policy; included by no others.
  *
  *   policy.c         borrow, return, cancel, and the owner's reports about connections
- *   policy_supply.c  connections for the queue: pings idle ones, opens new ones
+ *   policy_supply.c  connections for the queue: pings idle connections, opens new connections
  *   policy_upkeep.c  limits on time (in the queue, idle, age); settings, pause, close
  *   policy_shard.c   one shard of a pool that lives on several workers
  *   policy_shared.c  the state that these shards share
@@ -42,7 +42,7 @@
 TAILQ_HEAD(policy_conns, policy_conn);
 TAILQ_HEAD(policy_queue, policy_waiter);
 
-enum policy_opens { OPENS_ANY, OPENS_TRIAL /* a trial of the circuit's */, OPENS_HEALTH_CHECK };
+enum policy_opening_purpose { OPENS_ANY, OPENS_TRIAL /* a trial of the circuit's */, OPENS_HEALTH_CHECK };
 
 struct policy {
 	struct policy_settings settings;
@@ -56,25 +56,28 @@ struct policy {
 	uint64_t random;
 
 	struct policy_conns all;
-	/* the connection that has logged in and is being lent now; orders of other threads may come meanwhile */
+	/* a connection that has logged in, until policy_conn_opened() has lent it or made it idle; orders of other
+	 * threads may come meanwhile */
 	const struct policy_conn *arriving;
 	struct policy_conns in[PC_COUNT]; /* IDLE is sorted warmest first, PINGING first pinged first; LENT is unused */
 	uint32_t count[PC_COUNT];
 	uint32_t total, limit; /* connections in any state; pool_size + max_overflow */
-	uint32_t washing; /* how many of the LENT ones have is_being_washed */
+	uint32_t washing; /* how many of the LENT connections have is_being_washed */
 	struct policy_conn *last_by_borrower[POLICY_LAST]; /* at borrower_id % POLICY_LAST; valid if the ids match */
 	struct policy_queue queue; /* the longest waiter is first */
-	uint32_t waiting, sent_ahead /* of waiting: WAITS_AHEAD */, last_number;
+	uint32_t waiting; /* waiters in the queue */
+	uint32_t sent_ahead; /* how many of these are WAITS_AHEAD */
+	uint32_t last_number; /* the number of the waiter that came last */
 
 	bool is_paused;
 	bool is_in_use; /* a client has used the pool, so min_idle is kept */
 	bool is_observed; /* watched caps or other shards are told of each change */
 	bool cap_has_room; /* a cap may have a place for the pool: policy_tick is due */
-	enum policy_opens opens; /* the purpose of a connection, while ops->open runs */
+	enum policy_opening_purpose opening_purpose; /* why the connection is opened, while ops->open runs */
 	enum recycle_reason close_reason; /* the reason to close connections with is_recycle_due */
 
 	uint64_t epoch; /* a connection that was verified in an older epoch is pinged before it is lent */
-	/* opening a connection is better than pinging one that was verified before this epoch */
+	/* A new connection is preferred to a ping on a connection that was last verified before this epoch. */
 	uint64_t distrust_epoch;
 
 	uint32_t failed_count; /* how often opening has failed in a row; attempts that ran together count once */
@@ -83,14 +86,14 @@ struct policy {
 	uint64_t lowered_until_us; /* when lowered_limit ends */
 	struct fail last_fail; /* the last failure to open; its sqlstate is empty if there was none */
 	uint64_t last_fail_us, fail_began_us;
-	uint64_t heard_us; /* the last sign of life of connections that have gone */
+	uint64_t heard_us; /* when a connection that has gone since last received anything */
 	enum connect_failure last_fail_kind;
 	bool is_fail_fatal; /* after that failure, trying again is useless until something changes */
 	enum circuit_outlook outlook;
 	uint64_t asked_us; /* when a client last asked for a connection and did not get one at once */
 
 	struct policy_outage outage;
-	uint64_t outage_over_us; /* when the last outage in which borrowers were held ended; 0 if never */
+	uint64_t outage_over_us; /* the end of the last outage in which borrowers were held; 0 if there was none */
 	uint32_t patient_to; /* with has_patient, waiters up to this number keep waiting in an outage */
 	bool has_patient; /* patient_to is valid */
 	uint32_t ramp; /* after an outage: how many may be opened at once; 0 if only opens_at_once limits that */
@@ -98,7 +101,7 @@ struct policy {
 	uint64_t swept_us, sweep_us; /* when all idle connections were last checked, and when they will be next */
 	uint64_t due_us; /* when the owner will call policy_tick */
 	bool is_granting; /* an on_grant is running */
-	uint64_t asked_since_us; /* asked_us of policy_return_asked, while that function runs */
+	uint64_t asked_since_us; /* the asked_us of policy_return_after_query, while that function runs */
 	struct policy_conn *returned; /* the connection that was returned from within that on_grant, or NULL */
 	bool is_replenish_held; /* policy_replenish is running, or will run at the end of the running function */
 };
@@ -130,7 +133,7 @@ policy_own_live(const struct policy *p)
 	return p->total - p->count[PC_CLOSING] - p->count[PC_CHECKING];
 }
 
-/* Returns how many connections come free here soon, apart from connections in transfer. */
+/* Returns how many connections this shard expects to have free soon, apart from connections in transfer. */
 static inline uint32_t
 policy_own_coming(const struct policy *p)
 {
@@ -156,7 +159,7 @@ policy_total(const struct policy *p)
 	return p->shard.shared == NULL ? p->total : policy_of_shared(&p->shard.shared->used);
 }
 
-/* Returns the number of connections that are there or coming: all except CLOSING and CHECKING ones. */
+/* Returns the number of connections except CLOSING and CHECKING ones. */
 static inline uint32_t
 policy_live(const struct policy *p)
 {
@@ -204,17 +207,18 @@ void policy_wake(struct policy *p, uint64_t now_us); /* a cap may have a place: 
 /* Gives conn, which could be lent here to t (NULL if no client waits), to another shard. There must be a shared policy.
  * Returns true if conn was given, or was closed to make a place for a client there that has waited too long. */
 bool policy_give(struct policy *p, struct policy_conn *conn, const struct policy_waiter *t, uint64_t now_us);
-/* gives idle ones to shards with waiters, if no client waits here */
+/* Gives idle connections to shards with waiters, if no client waits here. */
 void policy_give_idle(struct policy *p, uint64_t now_us);
 void policy_tell_shards(struct policy *p); /* call this after a change that other shards look at */
 /* Asks other shards for idle connections, for the queue here. There must be a shared policy. */
 void policy_ask_shards(struct policy *p, uint64_t now_us);
-/* call this after each change; there must be a shared policy */
-void policy_end_shards(struct policy *p, uint64_t now_us);
+/* Call this after each change. Gives connections to other shards that wait for them, and reports the change. There must
+ * be a shared policy. */
+void policy_share_with_shards(struct policy *p, uint64_t now_us);
 void policy_obey_shards(struct policy *p, const struct policy_orders *o, uint64_t now_us);
 
 /* policy_supply.c */
-/* call this after each change: pings and opens connections for the whole queue */
+/* Call this after each change: pings and opens connections for the whole queue. */
 void policy_replenish(struct policy *p, uint64_t now_us);
 void policy_start_ping(struct policy *p, struct policy_conn *conn, uint64_t now_us);
 void policy_forget_failures(struct policy *p);
@@ -247,7 +251,7 @@ policy_arm(struct policy *p, uint64_t at_us)
 
 void policy_trim(struct policy *p, uint64_t now_us); /* closes connections that were idle for too long */
 void policy_set_recycle_time(struct policy *p, struct policy_conn *conn);
-/* Returns when a sweep will have something to do for conn, which is idle. */
+/* Returns when a sweep has something to do for conn, which is idle; NEVER_US if never. */
 static inline uint64_t
 policy_sweep_wanted_at(const struct policy *p, const struct policy_conn *conn)
 {
@@ -274,5 +278,5 @@ policy_expect_idle(struct policy *p, const struct policy_conn *conn)
 }
 
 uint64_t policy_next_due(const struct policy *p, uint64_t now_us);
-/* does policy_next_due() for idle connections only */
+/* Returns the part of policy_next_due() that concerns idle connections. */
 uint64_t policy_idle_due(const struct policy *p, uint64_t now_us);

@@ -3,8 +3,9 @@
  *
  * For each waiter one connection is on its way: an idle one that is being pinged, or else a new one that is being
  * opened. The longest waiter gets the first connection that is ready. The limits on opening are listed in
- * policy_obstacle.c. After a failure one connection is tried alone, and only its success lets others follow;
- * connections that fail together count as one failure.
+ * policy_obstacle.c. After a failure a single connection is tried; others follow when it succeeds, or, as long as all
+ * clients in the queue keep waiting, one by one while it has no answer. Connections that fail together count as one
+ * failure.
  */
 #include "policy/policy_queue.h"
 
@@ -52,9 +53,9 @@ apply_circuit(struct policy *p, uint64_t now_us)
 		return;
 	p->circuit.round = news.round;
 	if (news.failed_count == 0) {
-		if (p->circuit.is_heeding)
+		if (p->circuit.backs_off_for_others)
 			p->backoff_until_us = 0;
-		p->circuit.is_heeding = false;
+		p->circuit.backs_off_for_others = false;
 		p->outlook = HOST_ANSWERS;
 		/* If clients wait in an outage, the connections that are opened for them will show if it is over. */
 		if (p->outage.since_us > 0 ? p->waiting == 0 : circuit_is_of_host(p->last_fail_kind, &p->last_fail)) {
@@ -72,10 +73,11 @@ apply_circuit(struct policy *p, uint64_t now_us)
 	p->is_fail_fatal = false;
 	p->failed_count++;
 	p->backoff_until_us = news.backoff_until_us;
-	p->circuit.is_heeding = true;
+	p->circuit.backs_off_for_others = true;
 }
 
-/* Attempts begun (started_us) before the last back-off fail for the same reason and don't count. */
+/* Records a failed attempt. An attempt that began (started_us) before the last back-off does not lengthen the back-off,
+ * because it has failed for the same reason. */
 static void
 note_failure(struct policy *p, enum connect_failure kind, bool is_fatal, uint64_t started_us, const struct fail *why,
 	     uint64_t now_us)
@@ -110,14 +112,16 @@ void
 policy_conn_failed(struct policy *p, struct policy_conn *conn, enum connect_failure kind, bool is_fatal,
 		   const struct fail *why, uint64_t now_us)
 {
-	if (!policy_is_coming(conn->state)) { /* the policy has closed conn meanwhile, so its failure means nothing */
+	if (!policy_is_being_opened(
+		conn->state)) { /* the policy has closed conn meanwhile, so its failure means nothing */
 		policy_conn_gone(p, conn, false, now_us);
 		return;
 	}
 	policy_move(p, conn, PC_NONE);
 	policy_end_trial(p, conn, now_us);
 	note_failure(p, kind, is_fatal, conn->opened_us, why, now_us);
-	p->circuit.is_heeding = false; /* this back-off is the pool's own, even if the circuit ignores the failure */
+	p->circuit.backs_off_for_others =
+	    false; /* this back-off is the pool's own, even if the circuit ignores the failure */
 	if (!circuit_failed(&p->circuit, kind, is_fatal, why, conn->opened_us, now_us))
 		policy_forget_failures(p);
 	if (is_fatal && !p->is_paused) {
@@ -142,7 +146,7 @@ state_of(enum open_for what_for)
 static void
 give_place_back(struct policy *p, enum open_for what_for)
 {
-	caps_moved(&p->caps, state_of(what_for), PC_NONE);
+	caps_state_changed(&p->caps, state_of(what_for), PC_NONE);
 	shard_moved(&p->shard, state_of(what_for), PC_NONE);
 }
 
@@ -158,13 +162,13 @@ take_places(struct policy *p, enum open_for what_for, uint64_t now_us)
 		   caps_take(&p->caps, what_for == FOR_WAITER, now_us);
 	if (is_taken)
 		shard_take(&p->shard, state_of(what_for));
-	policy_worker_tell(r);
+	policy_worker_tell_others(r);
 	policy_worker_unlock(r);
 	return is_taken;
 }
 
 /* Takes the places for a connection, which are given back when the connection is gone. Returns false if there is no
- * place, or if the circuit allows no attempt now. The caller reviews. */
+ * place, or if the circuit allows no attempt now; the caller must then call caps_review(). */
 static bool
 begin_open(struct policy *p, enum open_for what_for, uint64_t now_us)
 {
@@ -173,7 +177,9 @@ begin_open(struct policy *p, enum open_for what_for, uint64_t now_us)
 	if (!take_places(p, what_for, now_us))
 		return false;
 	if (what_for == AS_HEALTH_CHECK || circuit_begin(&p->circuit, &is_trial, now_us)) {
-		p->opens = what_for == AS_HEALTH_CHECK ? OPENS_HEALTH_CHECK : is_trial ? OPENS_TRIAL : OPENS_ANY;
+		p->opening_purpose = what_for == AS_HEALTH_CHECK ? OPENS_HEALTH_CHECK
+				     : is_trial			 ? OPENS_TRIAL
+								 : OPENS_ANY;
 		return true;
 	}
 	give_place_back(p, what_for);
@@ -191,9 +197,9 @@ open_one(struct policy *p, enum open_for what_for, uint64_t now_us)
 	if (p->ops.open(p->owner, now_us, &why) < 0) {
 		assert(p->total == before); /* else a connection would have the places that are given back */
 		give_place_back(p, what_for);
-		if (p->opens == OPENS_TRIAL)
+		if (p->opening_purpose == OPENS_TRIAL)
 			circuit_ended(&p->circuit, now_us);
-		p->opens = OPENS_ANY;
+		p->opening_purpose = OPENS_ANY;
 		note_failure(p, CF_OTHER, false, now_us, &why, now_us);
 		return false;
 	}
@@ -245,8 +251,9 @@ policy_start_ping(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 	p->ops.ping(p->owner, conn);
 }
 
-/* Returns the warmest idle connection, which is the likeliest to be alive; without is_any, none that was verified
- * before distrust_epoch. While clients wait, every idle connection needs a ping. */
+/* Returns the warmest idle connection, which is the likeliest to be alive; NULL if none is idle. Without is_any,
+ * considers only connections that were verified in distrust_epoch or later. While clients wait, a connection is idle
+ * only because it must be pinged before it may be lent. */
 static struct policy_conn *
 find_to_ping(struct policy *p, bool is_any)
 {
@@ -341,17 +348,18 @@ policy_replenish(struct policy *p, uint64_t now_us)
 	if (p->shard.shared != NULL)
 		policy_ask_shards(p, now_us);
 	help_waiters(p, now_us);
-	/* For min_idle no place is taken that clients in another shard wait for, because the place may have been freed
-	 * for them. */
+	/* For min_idle, a place is taken only if no client of another shard waits for it, because the place may have
+	 * been freed for that client. */
 	while (policy_min_idle(p) > 0 && is_short_of_idle(p) &&
 	       policy_total(p) + policy_queue_length(p) - p->waiting < p->settings.pool_size &&
 	       policy_openable(p, now_us, NULL) > 0 && open_one(p, FOR_STOCK, now_us))
 		continue;
 	if (p->shard.shared != NULL)
-		policy_end_shards(p, now_us);
+		policy_share_with_shards(p, now_us);
 	unserved = policy_unserved(p);
 	openable = policy_openable(p, now_us, NULL);
-	caps_report(&p->caps, unserved < openable ? unserved : openable, now_us); /* only caps prevent these */
+	/* only the caps keep so many connections from being opened */
+	caps_report(&p->caps, unserved < openable ? unserved : openable, now_us);
 	if (p->shard.shared != NULL && caps_is_short(&p->caps) && !p->shard.is_full)
 		policy_ask_shards(p, now_us); /* the other shards know now that a cap is full */
 	policy_update_outage(p, now_us);

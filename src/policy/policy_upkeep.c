@@ -2,9 +2,10 @@
  * src/policy/policy_upkeep.c - limits on time (in the queue, idle, age), and the operator's commands: new settings,
  * pause, close.
  *
- * This file has no timer. policy_next_due derives the next deadline from the ends of ordered lists: the first in the
- * queue, the first pinged, the coldest idle one. Age and background pings have no such order; for them all idle
- * connections are checked, at most once per second and not before one of them is due.
+ * This file has no timer. policy_next_due derives the next deadline from the ends of ordered lists: the first waiter,
+ * the connection that was pinged first, the coldest idle connection. No list has the order of the deadlines for age and
+ * background pings; for these, all idle connections are checked, at most once per second and not before a connection is
+ * due.
  */
 #include "policy/policy_upkeep.h"
 #include "policy/policy_ahead.h"
@@ -46,8 +47,8 @@ policy_idle_due(const struct policy *p, uint64_t now_us)
 	return due_us > now_us ? due_us : now_us;
 }
 
-/* Returns when the ping of conn, if it has no answer, has failed. The first ping that was begun is looked at first, so
- * later ones end no earlier. */
+/* Returns when the ping of conn has failed if no answer comes. Pings are checked in the order in which they were begun,
+ * so a later ping never fails before an earlier ping. */
 static uint64_t
 ping_limit(const struct policy *p, const struct policy_conn *conn)
 {
@@ -104,8 +105,8 @@ sweep_one(struct policy *p, struct policy_conn *conn, uint32_t *pings, uint64_t 
 	return true;
 }
 
-/* A connection can't be lent while it is pinged, so at most half of the idle ones are pinged at a time, the coldest
- * first. */
+/* A connection can't be lent while it is pinged, so at most half of the idle connections are pinged at a time, the
+ * coldest first. */
 static void
 sweep(struct policy *p, uint64_t now_us)
 {
@@ -177,7 +178,7 @@ void
 policy_retire_conn(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 {
 	conn->recycle_at_us = now_us;
-	policy_forget_failures(p); /* a new connection may succeed where the last one failed */
+	policy_forget_failures(p); /* with the new settings an attempt may succeed */
 	if (conn->state == PC_IDLE)
 		policy_close_conn(p, conn, RR_AGE);
 	policy_replenish(p, now_us);
@@ -204,7 +205,7 @@ policy_reconfigure(struct policy *p, const struct policy_settings *settings, uin
 	apply_settings(p, settings);
 	caps_set_claim(&p->caps, p->settings.share_weight, p->settings.share_min);
 	TAILQ_FOREACH(conn, &p->all, all)
-		if (old.recycle_us != settings->recycle_us && !policy_is_coming(conn->state) &&
+		if (old.recycle_us != settings->recycle_us && !policy_is_being_opened(conn->state) &&
 		    conn->state != PC_CLOSING &&
 		    (conn->recycle_at_us == 0 ||
 		     conn->recycle_at_us >

@@ -9,16 +9,17 @@
 #define IN_PROPORTION 0.75
 
 static void
-begin_span(struct policy_use *u, const struct policy_look *look, uint64_t now_us)
+begin_span(struct policy_use *u, const struct policy_use_sample *sample, uint64_t now_us)
 {
 	struct policy_use_span *spans = u->sums.spans;
-	bool is_before = u->last.limit == look->limit && now_us - u->since_us < 2 * POLICY_USE_SPAN_US;
+	bool is_before = u->last.limit == sample->limit && now_us - u->since_us < 2 * POLICY_USE_SPAN_US;
 
 	spans[1] = is_before ? spans[0] : (struct policy_use_span){ 0 };
 	spans[0] = (struct policy_use_span){ 0 };
 	if (!is_before)
-		spans[0] =
-		    (struct policy_use_span){ .had = look->in_use, .waits = look->waiting, .arrived = look->waiting };
+		spans[0] = (struct policy_use_span){ .had = sample->in_use,
+						     .waits = sample->waiting,
+						     .arrived = sample->waiting };
 	u->clients[1] = is_before ? u->clients[0] : 0;
 	u->clients[0] = 0;
 	u->since_us = now_us;
@@ -29,49 +30,50 @@ begin_span(struct policy_use *u, const struct policy_look *look, uint64_t now_us
 /* Counts each loan at the level of connections in use after it, because that does not depend on how long the loan
  * took. */
 static void
-note_loans(struct policy_use *u, const struct policy_look *look)
+note_loans(struct policy_use *u, const struct policy_use_sample *sample)
 {
 	struct policy_use_span *s = &u->sums.spans[0];
-	uint64_t loans = look->loans - u->last.loans, timeouts = look->timeouts - u->last.timeouts;
-	uint64_t ended = loans + u->last.in_use > look->in_use ? loans + u->last.in_use - look->in_use : 0;
+	uint64_t loans = sample->loans - u->last.loans, timeouts = sample->timeouts - u->last.timeouts;
+	uint64_t ended = loans + u->last.in_use > sample->in_use ? loans + u->last.in_use - sample->in_use : 0;
 	struct policy_use_level *l = u->sums.levels;
 
 	s->loans += loans;
 	s->had += loans;
-	s->waits += look->waits - u->last.waits;
+	s->waits += sample->waits - u->last.waits;
 	s->timeouts += timeouts;
-	s->waited_us += look->waited_us - u->last.waited_us;
+	s->waited_us += sample->waited_us - u->last.waited_us;
 	/* a single term may be below 0, but the sum is right */
-	s->arrived += loans + timeouts + look->waiting - u->last.waiting;
-	while (l < u->sums.levels + POLICY_USE_LEVELS - 1 && look->busy > 1u << (l - u->sums.levels))
+	s->arrived += loans + timeouts + sample->waiting - u->last.waiting;
+	while (l < u->sums.levels + POLICY_USE_LEVELS - 1 && sample->busy > 1u << (l - u->sums.levels))
 		l++;
 	l->loans += ended;
-	l->server_us += look->server_us - u->last.server_us;
-	l->busy += ended * (look->busy > 0 ? look->busy : 1);
+	l->server_us += sample->server_us - u->last.server_us;
+	l->busy += ended * (sample->busy > 0 ? sample->busy : 1);
 }
 
 void
-policy_use_look(struct policy_use *u, const struct policy_look *look, uint64_t now_us)
+policy_use_record_sample(struct policy_use *u, const struct policy_use_sample *sample, uint64_t now_us)
 {
 	struct policy_use_span *s = &u->sums.spans[0];
-	uint64_t us = u->looked_us != 0 ? now_us - u->looked_us : 0;
-	/* after a longer time without a look, and with no connection in use before, the time counts as idle */
+	uint64_t us = u->sampled_us != 0 ? now_us - u->sampled_us : 0;
+	/* after a longer time without a sample, and with no connection in use before, the time counts as idle */
 	uint64_t as_now_us = us <= RARELY_US || u->last.in_use > 0 ? us : 0;
-	uint32_t part = look->busy < look->limit ? look->busy * POLICY_USE_PARTS / look->limit : POLICY_USE_PARTS;
+	uint32_t part =
+	    sample->busy < sample->limit ? sample->busy * POLICY_USE_PARTS / sample->limit : POLICY_USE_PARTS;
 
-	if (u->looked_us != 0)
-		note_loans(u, look);
-	if (u->last.limit != look->limit || now_us - u->since_us >= POLICY_USE_SPAN_US)
-		begin_span(u, look, now_us);
+	if (u->sampled_us != 0)
+		note_loans(u, sample);
+	if (u->last.limit != sample->limit || now_us - u->since_us >= POLICY_USE_SPAN_US)
+		begin_span(u, sample, now_us);
 	s->time_us += us;
 	for (int i = 0; i < SERVER_USES; i++)
-		s->uses_us[i] += look->uses[i] * as_now_us;
-	s->waiting_us += look->waiting * as_now_us;
+		s->uses_us[i] += sample->uses[i] * as_now_us;
+	s->waiting_us += sample->waiting * as_now_us;
 	s->at_us[0] += us - as_now_us;
 	s->at_us[part] += as_now_us;
-	u->clients[0] = u->clients[0] > look->clients ? u->clients[0] : look->clients;
-	u->looked_us = now_us;
-	u->last = *look;
+	u->clients[0] = u->clients[0] > sample->clients ? u->clients[0] : sample->clients;
+	u->sampled_us = now_us;
+	u->last = *sample;
 }
 
 void

@@ -11,8 +11,8 @@
 
 /*
  * The readings of the primary that a standby has not passed, oldest first: the standby's lag is the age of the first. A
- * reading that comes too soon after the previous one, for the length of the trail, is merged into it, so TRAIL_MAX
- * readings suffice for any lag. That makes the lag seem longer by a 32nd at most.
+ * reading that comes soon after the previous reading, compared with the age of the first, is merged into the previous
+ * reading, so TRAIL_MAX readings suffice for any lag. The merging makes the lag seem longer by a 32nd at most.
  */
 struct trail {
 	uint32_t count;
@@ -31,7 +31,7 @@ struct cluster {
 	struct cluster_mark marks[CLUSTER_HOSTS]; /* only for hosts that are not away */
 	struct trail trails[CLUSTER_HOSTS];
 	struct cluster_mark
-	    primaries[CLUSTER_PASTS_MAX]; /* the primaries of the last histories, indexed like view.past */
+	    primaries[CLUSTER_FORMER_MAX]; /* the primaries of the last histories, indexed like view.former */
 	struct cluster_lives lives;
 	struct {
 		uint64_t number, position;
@@ -165,8 +165,8 @@ cluster_set_late(struct cluster *c, unsigned host, uint64_t wait_us, uint64_t no
 	struct host_view *h = &c->view.hosts[host];
 
 	pthread_mutex_lock(&c->lock);
-	if (h->asked_from_us != 0) {
-		h->asked_from_us = now_us + UNASKED_US;
+	if (h->askable_from_us != 0) {
+		h->askable_from_us = now_us + UNASKED_US;
 		h->late_us = wait_us;
 	}
 	pthread_mutex_unlock(&c->lock);
@@ -265,12 +265,13 @@ note_lags(struct cluster *c, uint64_t now_us)
 
 /* --- Which host is the primary. --- */
 
-/* Returns the index of the primary, or -1. Of two primaries, the one of the later timeline is returned. A primary of an
- * earlier timeline than was seen before is not returned: it may not know that it has been replaced. */
+/* Returns the index of the primary; -1 if there is none. If two hosts are primaries, returns the host with the later
+ * timeline. A primary with an earlier timeline than was seen before does not count, because it may not know that it was
+ * replaced. */
 static int32_t
 find_primary(const struct cluster *c)
 {
-	const struct cluster_mark *before = &c->primaries[c->view.history % CLUSTER_PASTS_MAX];
+	const struct cluster_mark *before = &c->primaries[c->view.history % CLUSTER_FORMER_MAX];
 	int32_t found = -1;
 
 	for (int32_t i = 0; i < (int32_t)c->view.count; i++)
@@ -300,29 +301,31 @@ last_before(const struct cluster *c, uint64_t end)
 }
 
 static void
-note_past(struct cluster *c, struct past_view *past, const struct cluster_mark *was, const struct cluster_mark *primary)
+note_former(struct cluster *c, struct former_primary *former, const struct cluster_mark *was,
+	    const struct cluster_mark *primary)
 {
 	uint64_t end = cluster_lives_common_end(was, primary, &c->lives);
 
-	if (past->history + 1 == c->view.history)
-		past->kept = last_before(c, end);
-	else if (end < past->end)
-		past->kept = 0;
-	past->end = end;
+	if (former->history + 1 == c->view.history)
+		former->last_reading = last_before(c, end);
+	else if (end < former->end)
+		former->last_reading = 0;
+	former->end = end;
 }
 
-/* A primary of another life: as far as pgweir knows, positions in its log are unrelated to earlier ones. */
+/* The primary has begun another life: as far as pgweir knows, positions in its log are unrelated to earlier
+ * positions. */
 static void
 begin_history(struct cluster *c, const struct cluster_mark *primary)
 {
 	struct cluster_view *v = &c->view;
 
 	atomic_store(&c->history, ++v->history);
-	v->past[v->history % CLUSTER_PASTS_MAX] = (struct past_view){ .history = v->history };
-	c->primaries[v->history % CLUSTER_PASTS_MAX] = *primary;
-	for (uint32_t i = 0; i < CLUSTER_PASTS_MAX; i++)
-		if (v->past[i].history != 0)
-			note_past(c, &v->past[i], &c->primaries[i], primary);
+	v->former[v->history % CLUSTER_FORMER_MAX] = (struct former_primary){ .history = v->history };
+	c->primaries[v->history % CLUSTER_FORMER_MAX] = *primary;
+	for (uint32_t i = 0; i < CLUSTER_FORMER_MAX; i++)
+		if (v->former[i].history != 0)
+			note_former(c, &v->former[i], &c->primaries[i], primary);
 	memset(c->recent, 0, sizeof(c->recent));
 	for (uint32_t i = 0; i < v->count; i++) {
 		v->hosts[i].is_proved = false;
@@ -338,7 +341,7 @@ choose_primary(struct cluster *c)
 
 	v->primary = find_primary(c);
 	if (v->primary >= 0 &&
-	    !cluster_mark_is_same(&c->marks[v->primary], &c->primaries[v->history % CLUSTER_PASTS_MAX]))
+	    !cluster_mark_is_same(&c->marks[v->primary], &c->primaries[v->history % CLUSTER_FORMER_MAX]))
 		begin_history(c, &c->marks[v->primary]);
 }
 
@@ -393,7 +396,7 @@ void
 cluster_set_can_wait(struct cluster *c, unsigned host)
 {
 	pthread_mutex_lock(&c->lock);
-	c->view.hosts[host].asked_from_us = 1;
+	c->view.hosts[host].askable_from_us = 1;
 	pthread_mutex_unlock(&c->lock);
 }
 
@@ -452,8 +455,8 @@ cluster_answered(struct cluster *c, unsigned host, const struct reading *r, uint
 		}
 		trail_pass(&c->trails[host], r->position);
 		note_lags(c, now_us);
-		if (h->asked_from_us > now_us && h->lag_us < h->late_us)
-			h->asked_from_us = now_us;
+		if (h->askable_from_us > now_us && h->lag_us < h->late_us)
+			h->askable_from_us = now_us;
 	}
 	tell_and_unlock(c, false);
 }

@@ -25,8 +25,8 @@ struct cluster *cluster_ref(struct cluster *c);
 void cluster_put(struct cluster *c); /* NULL is fine */
 
 /* Locks and returns the view, for clients that read from standbys; call cluster_unlock() soon. While clients use the
- * view, each host is read every 20 ms, a standby every reads_wait / 2 if that is shorter. Otherwise each host is read
- * every second, or every reads_max_lag / 2 if that is shorter. */
+ * view, a reading of each host is begun every 20 ms, of a standby every reads_wait / 2 if that is shorter. Otherwise a
+ * reading of each host is begun every second, or every reads_max_lag / 2 if that is shorter. */
 const struct cluster_view *cluster_lock(struct cluster *c);
 const struct cluster_view *cluster_lock_unused(struct cluster *c); /* cluster_lock(), but not counted as a use */
 void cluster_unlock(struct cluster *c);
@@ -34,8 +34,8 @@ void cluster_unlock(struct cluster *c);
 uint32_t cluster_history(struct cluster *c);
 /* Returns the number of the reading that was begun last, of any host, without the lock. */
 uint64_t cluster_begun(const struct cluster *c);
-/* Asks for a new reading of each standby, of the primary, or of both. Wakes the watch, on any worker, which begins the
- * reading no sooner than 0.25 ms after the previous one, or a 32nd of a standby's lag (at most 20 ms). */
+/* Asks for a new reading of each standby, of the primary, or of both, from any worker. The watch begins the reading of
+ * a host at the earliest 0.25 ms after the previous reading, or a 32nd of a standby's lag (at most 20 ms) after it. */
 enum cluster_wants { CLUSTER_STANDBYS = 1, CLUSTER_PRIMARY = 2, CLUSTER_ALL = 3 };
 void cluster_want(struct cluster *c, enum cluster_wants what);
 
@@ -45,8 +45,8 @@ void cluster_want(struct cluster *c, enum cluster_wants what);
  * history. (A standby compares positions as numbers, even those of another timeline.)
  */
 bool cluster_replayed(struct cluster *c, unsigned host, uint64_t life, uint32_t history, uint64_t position);
-/* Notes that a standby has not replayed a position within wait_us: the standby is not asked again for 250 ms, or until
- * a reading shows a lag shorter than wait_us. */
+/* Notes that a standby has not replayed a position within wait_us: the standby is asked again after 250 ms, or as soon
+ * as a reading shows a lag shorter than wait_us. */
 void cluster_set_late(struct cluster *c, unsigned host, uint64_t wait_us, uint64_t now_us);
 
 /* Returns how often a standby has fallen silent, without the lock. */
@@ -73,7 +73,7 @@ void cluster_set_watch(struct cluster *c, void (*wake)(void *owner), void *owner
 unsigned cluster_take_want(struct cluster *c); /* returns, once, the cluster_wants since the last call */
 bool cluster_take_use(struct cluster *c); /* returns true, once, if the view was used since the last call */
 /* Call when the watch has logged in to the host, whose state is in `mark`: a new life of the host begins. A primary
- * keeps its history if its log continues the log that was last seen. lives: all lives that were seen; they tell up to
+ * keeps its history if its log continues the log that was last seen. lives: all lives that were seen, which show up to
  * which position two logs are the same (commit_fate.h). */
 void cluster_begin_life(struct cluster *c, unsigned host, const struct cluster_mark *mark,
 			const struct cluster_lives *lives);

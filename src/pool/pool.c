@@ -41,7 +41,7 @@ put_parts(struct pool_set *set, const struct parts *p)
 	pool_fresh_put(set->s.worker->commons, p->fresh);
 }
 
-/* Gives the pool new parts, and returns the ones it had to the caller. */
+/* Exchanges the pool's parts for the new parts; the caller gets the old parts. */
 static struct parts
 swap_parts(struct pool *pool, const struct parts *new)
 {
@@ -76,7 +76,7 @@ pool_free(struct pool *pool)
 			pool_free(pool->standby_pools[i]);
 	if (pool->main != NULL)
 		pool->main->standby_pools[pool->host] = NULL;
-	set->s.companions->end(pool);
+	set->s.dedicated_ops->end(pool);
 	policy_close_all(pool->policy, RR_SHUTDOWN, pool_set_now(set));
 	while (!TAILQ_EMPTY(&pool->servers))
 		server_close(TAILQ_FIRST(&pool->servers));
@@ -99,7 +99,7 @@ pool_free(struct pool *pool)
 	}
 	pool_startups_forget_all(&pool->startups);
 	gucs_unref(pool->baseline);
-	gucs_unref(pool->welcome);
+	gucs_unref(pool->login_parameters);
 	cluster_put(pool->cluster);
 	explicit_bzero(&pool->keys, sizeof(pool->keys));
 	free(pool->timeouts);
@@ -202,7 +202,7 @@ is_sealing(const struct scope_settings *s)
 	return s->session_state != SESSION_ALLOW && s->pool_mode != POOL_MODE_SESSION;
 }
 
-/* A pool is sealed if any of its clients demands that. */
+/* A pool is sealed if the settings of any of its users ask for that. */
 static void
 configure_users(struct pool *pool)
 {
@@ -354,7 +354,8 @@ get_parts(struct pool *pool, const struct upstream *upstream, struct parts *out,
 	return 0;
 }
 
-/* Puts the pool under the cap that it has got, if any, and sets that cap's limit, which all pools under it share. */
+/* Puts the pool under its cap of this kind, or under no cap if it has none, and sets the limit of the cap, which all
+ * pools under it share. */
 static void
 apply_limit(struct pool *pool, enum policy_cap which, uint32_t limit, uint64_t now_us)
 {
@@ -411,7 +412,7 @@ pool_configure(struct pool *pool, uint64_t now_us, struct fail *why)
 	if (is_moved || has_other_code || (was_unsealed && pool->is_sealed))
 		policy_close_all(pool->policy, RR_RELOAD, now_us); /* opens others for waiters */
 	if (is_moved)
-		set->s.companions->renew(pool);
+		set->s.dedicated_ops->renew(pool);
 	if (pool->policy != NULL)
 		policy_reconfigure(pool->policy, &ps, now_us);
 	else if (make_policy(pool, &ps, now_us, why) < 0) {
@@ -427,7 +428,7 @@ pool_configure(struct pool *pool, uint64_t now_us, struct fail *why)
 	policy_set_circuit(pool->policy, pool->circuit, now_us);
 	policy_set_shared(pool->policy, pool->shared, now_us);
 	if (pool->fresh != NULL && parts.fresh == NULL && pool->baseline != NULL)
-		pool_fresh_tell(pool->fresh, pool->baseline, pool->welcome, pool->baseline_us);
+		pool_fresh_tell(pool->fresh, pool->baseline, pool->login_parameters, pool->baseline_us);
 	put_parts(set, &parts);
 	pool->is_orphan = false;
 	standby_pools_configure(pool, now_us);
@@ -563,16 +564,16 @@ pool_set_shard(const struct pool_set *set, const struct pool *of)
 void
 pool_take_fresh(struct pool *pool)
 {
-	struct gucs *baseline, *welcome;
+	struct gucs *baseline, *login_parameters;
 	uint64_t since_us = pool->baseline_us;
 
 	if (pool->fresh == NULL ||
-	    !pool_fresh_take(pool->fresh, pool->set->s.env->guc_store, &baseline, &welcome, &since_us))
+	    !pool_fresh_take(pool->fresh, pool->set->s.env->guc_store, &baseline, &login_parameters, &since_us))
 		return;
-	pool_take_baseline(pool, baseline, welcome, since_us);
+	pool_take_baseline(pool, baseline, login_parameters, since_us);
 	pool->baseline_us = since_us; /* also if nothing is new, so that the same is not taken again */
 	gucs_unref(baseline);
-	gucs_unref(welcome);
+	gucs_unref(login_parameters);
 }
 
 struct pool *

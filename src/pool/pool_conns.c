@@ -1,5 +1,5 @@
-/* src/pool/pool_conns.c - the connections that a policy decides about: opens, pings and closes them as it asks,
- * lends them to clients, washes and returns them, and passes on their reports. */
+/* src/pool/pool_conns.c - the connections about which a policy decides: opens, pings and closes connections for the
+ * policy, lends them to clients, washes and returns them, and reports to the policy. */
 #include "pool/pool_set_state.h"
 #include "policy/policy_ahead.h"
 
@@ -14,9 +14,9 @@ static int
 op_open(void *owner, uint64_t now_us, struct fail *why)
 {
 	struct pool *pool = owner;
-	/* While set->health_check is set, another pool may have to open a connection, which is no health check. */
+	/* While set->health_check is set, another pool may have to open a connection, which is then no health check. */
 	const struct pool_health_check *health_check =
-	    pool->set->health_check != NULL && pool->set->health_check->from == pool ? pool->set->health_check : NULL;
+	    pool->set->health_check != NULL && pool->set->health_check->pool == pool ? pool->set->health_check : NULL;
 	struct pooled *p = calloc(1, sizeof(*p));
 
 	if (p == NULL)
@@ -26,7 +26,7 @@ op_open(void *owner, uint64_t now_us, struct fail *why)
 	p->code = code_store_ref(pool->code);
 	p->defaults.since_us = now_us;
 	p->srv = server_new(pool->set->s.env, &p->target->server, &p->conn, pool, pool_set_next_id(pool->set),
-			    pool_set_next_turn(pool->set),
+			    pool_set_count_turn(pool->set),
 			    health_check != NULL ? health_check->host : pool_primary_host(pool), now_us);
 	if (p->srv == NULL) {
 		pool_target_unref(p->target);
@@ -63,7 +63,8 @@ op_close(void *owner, struct policy_conn *conn, enum recycle_reason reason)
 
 	log_debug(pool->set->log, "server %" PRIu64 ": closed (%s)", pooled_of(conn)->srv->id,
 		  recycle_reason_names[reason]);
-	log_close(pooled_of(conn)->srv, compat_recycle_word(reason)); /* now: PostgreSQL may be slow to end it */
+	/* logged now, because PostgreSQL may be slow to end the session */
+	log_close(pooled_of(conn)->srv, compat_recycle_word(reason));
 	server_end(pooled_of(conn)->srv, pool_set_now(pool->set));
 }
 
@@ -107,19 +108,19 @@ const struct policy_ops pool_policy_ops = {
 /* --- reports of servers --- */
 
 void
-pool_take_baseline(struct pool *pool, struct gucs *baseline, struct gucs *welcome, uint64_t since_us)
+pool_take_baseline(struct pool *pool, struct gucs *baseline, struct gucs *login_parameters, uint64_t since_us)
 {
-	if (pool->baseline == baseline && pool->welcome == welcome)
+	if (pool->baseline == baseline && pool->login_parameters == login_parameters)
 		return;
 	if (pool->baseline != baseline) {
 		pool_startups_forget_all(&pool->startups);
 		gucs_move(&pool->baseline, gucs_ref(baseline));
 	}
-	gucs_move(&pool->welcome, gucs_ref(welcome));
+	gucs_move(&pool->login_parameters, gucs_ref(login_parameters));
 	pool->baseline_us = since_us;
 }
 
-/* Returns true if the connection was a health check until now. */
+/* Ends the health check for which the connection was opened. Returns false if it was opened for no health check. */
 static bool
 end_health_check(struct pooled *p)
 {
@@ -137,7 +138,7 @@ on_ready(struct server *srv)
 	struct pool *pool = srv->owner;
 	struct pool_backend *b = pool_backend_get(&pool->set->backends, srv->address);
 	uint64_t now = pool_set_now(pool->set);
-	struct gucs *welcome;
+	struct gucs *login_parameters;
 	bool is_new;
 
 	if (b != NULL) {
@@ -150,11 +151,11 @@ on_ready(struct server *srv)
 	compat_log_open(pool, srv);
 	pool_note_reading(srv);
 	/* A server that has just logged in shows the defaults. */
-	welcome = (struct gucs *)(uintptr_t)server_welcome(srv);
-	is_new = pool->baseline != srv->gucs || pool->welcome != welcome;
-	pool_take_baseline(pool, srv->gucs, welcome, now);
+	login_parameters = (struct gucs *)(uintptr_t)server_login_parameters(srv);
+	is_new = pool->baseline != srv->gucs || pool->login_parameters != login_parameters;
+	pool_take_baseline(pool, srv->gucs, login_parameters, now);
 	if (is_new && pool->fresh != NULL)
-		pool_fresh_tell(pool->fresh, srv->gucs, welcome, now);
+		pool_fresh_tell(pool->fresh, srv->gucs, login_parameters, now);
 	end_health_check(pooled_of(srv->conn));
 	srv->conn->is_recycle_due |=
 	    !pooled_of(srv->conn)->is_kept || pool_defaults_check_old(pool, pooled_of(srv->conn));
@@ -215,8 +216,7 @@ on_pinged(struct server *srv, bool ok)
 	if (srv->question < QUESTION_OF_OWNER)
 		histogram_observe_us(&pool->database->counters.ping_duration, &histogram_bounds_ping,
 				     now - srv->loan.sent_us);
-	else if (ok &&
-		 *pool->set->config->ping_query != '\0') { /* the owner's query does not check what ping_query checks */
+	else if (ok && *pool->set->config->ping_query != '\0') { /* the owner's query does not replace ping_query */
 		ping(srv, pool->set->config->ping_query);
 		return;
 	}
@@ -241,8 +241,8 @@ close_dirty(struct server *srv)
 	server_close(srv);
 }
 
-/* The client may have changed the code with a request whose answer it did not await. This is noted before the rest of
- * the reset, because other clients may run that code already. */
+/* The client may have changed the code with a request for whose answer it did not wait. This is noted before the rest
+ * of the reset, because other clients may run that code already. */
 static void
 note_code_unseen(struct server *srv)
 {
@@ -254,7 +254,7 @@ note_code_unseen(struct server *srv)
 	srv->loan.code = CODE_AS_BEFORE;
 }
 
-/* If the wash has looked for dblink and postgres_fdw in vain, the next ones need not look for a moment. */
+/* If the wash has found neither dblink nor postgres_fdw, the next washes need not look for them for a moment. */
 static void
 note_no_remote(struct server *srv)
 {
@@ -279,7 +279,8 @@ on_clean(struct server *srv)
 	if ((srv->reset.todo.parts & STATE_BACKEND) != 0 || pooled_of(srv->conn)->is_code_late)
 		close_dirty(srv);
 	else
-		policy_return_asked(pool->policy, pool_returned(srv), srv->reset.asked_us, pool_set_now(pool->set));
+		policy_return_after_query(pool->policy, pool_returned(srv), srv->reset.asked_us,
+					  pool_set_now(pool->set));
 }
 
 static void
@@ -377,8 +378,8 @@ pool_borrow(struct pool *pool, struct policy_waiter *waiter, void *borrower, uin
 }
 
 /* Washes these parts, waits for an answer about the code if `turn` says so, then returns the server. With STATE_BACKEND
- * the server is closed, but first asked about the code if `turn` says so: in a database whose code leaves such state no
- * server is ever idle, so no other could be asked. */
+ * the server is closed, but first asked about the code if `turn` says so: in a database whose code leaves such state,
+ * no server is ever idle, so there is no better server to ask. */
 __attribute__((noinline)) static void
 seal(struct server *srv, unsigned parts, enum code_turn turn, uint64_t now_us)
 {

@@ -1,9 +1,9 @@
 /*
- * src/pool/pool_database.h - the lists of a pool set's databases, found by name, and of the PostgreSQLs (backends) that
- * its servers connect to, by address, with the counters of each.
+ * src/pool/pool_database.h - two lists of a pool set: its databases, by name; and its backends, i.e. the PostgreSQLs to
+ * which its servers connect, by address. Each entry has its own counters.
  *
- * Owns:   every pool_database and pool_backend in them.
- * Always: a database has a pool or a section of its own, or is paused or disabled; it is freed soon after the last of
+ * Owns: every pool_database and pool_backend in these lists. Always: a database has a pool or a section of its own, or
+ * is paused or disabled; it is freed soon after the last of
  *         these has ended. Backends live as long as the process: counters never decrease.
  */
 #pragma once
@@ -22,7 +22,8 @@ struct pool_databases {
 struct pool_database *pool_database_get(struct pool_databases *all, const struct config *config, const char *name);
 /* See pool_set_find_database. */
 struct pool_database *pool_database_find(const struct pool_databases *all, const char *name);
-/* Frees d, which has no pool, if it is not paused or disabled, and has no section: clients may ask for any names. */
+/* Frees d, which must have no pool, unless d is paused, disabled, or has a section of its own in the configuration.
+ * Otherwise the list would grow without limit, because clients may ask for any name. */
 void pool_database_forget(struct pool_databases *all, const struct config *config, struct pool_database *d);
 void pool_databases_fini(struct pool_databases *all);
 
@@ -37,7 +38,8 @@ struct pool_backends {
 	struct pool_backend *first; /* the newest backend */
 };
 
-/* pool_backend.c. Returns the backend at this address, which is made if needed; NULL if there are too many. */
+/* pool_backend.c. Returns the backend at this address, which is made if needed; NULL without memory, or if there are
+ * BACKENDS_MAX backends. */
 struct pool_backend *pool_backend_get(struct pool_backends *all, const char *address);
 struct pool_backend *pool_backend_find(const struct pool_backends *all, const char *address); /* may be NULL */
 void pool_backends_fini(struct pool_backends *all);

@@ -103,10 +103,10 @@ replace_old(struct pool *pool, const struct code_host *h, uint64_t now_us)
 		struct pooled *p = is_pooled(srv) ? pooled_of(srv->conn) : NULL;
 
 		next = TAILQ_NEXT(srv, all);
-		if (p == NULL || policy_is_coming(p->conn.state) || p->conn.state == PC_CLOSING ||
-		    host_of(srv) != h->host || !pool_defaults_check_old(pool, p) || p->defaults.due == version)
+		if (p == NULL || policy_is_being_opened(p->conn.state) || p->conn.state == PC_CLOSING ||
+		    host_of(srv) != h->host || !pool_defaults_check_old(pool, p) || p->defaults.outdated_by == version)
 			continue;
-		p->defaults.due = version;
+		p->defaults.outdated_by = version;
 		/* counted only if an ALTER has happened, as far as is known */
 		count += p->defaults.version != 0 || p->defaults.since_us == 0;
 		policy_retire_conn(pool->policy, &p->conn, now_us); /* srv may be freed */

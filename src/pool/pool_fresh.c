@@ -8,7 +8,7 @@
 struct pool_fresh {
 	struct policy_named named;
 	pthread_mutex_t lock; /* guards the two GUC sets */
-	struct gucs *baseline, *welcome;
+	struct gucs *baseline, *login_parameters;
 	_Atomic uint64_t since_us; /* 0 if no shard has told anything yet */
 };
 
@@ -32,17 +32,17 @@ pool_fresh_put(struct policy_commons *all, struct pool_fresh *f)
 	if (f == NULL || !policy_named_put(all, &f->named))
 		return;
 	gucs_unref(f->baseline);
-	gucs_unref(f->welcome);
+	gucs_unref(f->login_parameters);
 	pthread_mutex_destroy(&f->lock);
 	free(f);
 }
 
 /* Copies both and returns true, or copies none and returns false. */
 static bool
-copy_both(const struct gucs *baseline, const struct gucs *welcome, struct gucs *out[2])
+copy_both(const struct gucs *baseline, const struct gucs *login_parameters, struct gucs *out[2])
 {
 	out[0] = gucs_copy(baseline);
-	out[1] = out[0] == NULL ? NULL : gucs_copy(welcome);
+	out[1] = out[0] == NULL ? NULL : gucs_copy(login_parameters);
 	if (out[1] != NULL)
 		return true;
 	gucs_unref(out[0]);
@@ -50,17 +50,18 @@ copy_both(const struct gucs *baseline, const struct gucs *welcome, struct gucs *
 }
 
 void
-pool_fresh_tell(struct pool_fresh *f, const struct gucs *baseline, const struct gucs *welcome, uint64_t since_us)
+pool_fresh_tell(struct pool_fresh *f, const struct gucs *baseline, const struct gucs *login_parameters,
+		uint64_t since_us)
 {
 	struct gucs *copies[2], *old[2];
 
-	if (!copy_both(baseline, welcome, copies))
+	if (!copy_both(baseline, login_parameters, copies))
 		return;
 	pthread_mutex_lock(&f->lock);
 	old[0] = f->baseline;
-	old[1] = f->welcome;
+	old[1] = f->login_parameters;
 	f->baseline = copies[0];
-	f->welcome = copies[1];
+	f->login_parameters = copies[1];
 	f->since_us = since_us;
 	pthread_mutex_unlock(&f->lock);
 	gucs_unref(old[0]);
@@ -68,7 +69,7 @@ pool_fresh_tell(struct pool_fresh *f, const struct gucs *baseline, const struct 
 }
 
 bool
-pool_fresh_take(struct pool_fresh *f, struct guc_store *store, struct gucs **baseline, struct gucs **welcome,
+pool_fresh_take(struct pool_fresh *f, struct guc_store *store, struct gucs **baseline, struct gucs **login_parameters,
 		uint64_t *since_us)
 {
 	struct gucs *copies[2];
@@ -77,16 +78,16 @@ pool_fresh_take(struct pool_fresh *f, struct guc_store *store, struct gucs **bas
 	if (atomic_load_explicit(&f->since_us, memory_order_relaxed) <= *since_us)
 		return false;
 	pthread_mutex_lock(&f->lock);
-	has_copies = copy_both(f->baseline, f->welcome, copies);
+	has_copies = copy_both(f->baseline, f->login_parameters, copies);
 	*since_us = f->since_us;
 	pthread_mutex_unlock(&f->lock);
 	if (!has_copies)
 		return false;
 	*baseline = gucs_adopt(store, copies[0]);
-	*welcome = gucs_adopt(store, copies[1]);
-	if (*baseline != NULL && *welcome != NULL)
+	*login_parameters = gucs_adopt(store, copies[1]);
+	if (*baseline != NULL && *login_parameters != NULL)
 		return true;
 	gucs_unref(*baseline);
-	gucs_unref(*welcome);
+	gucs_unref(*login_parameters);
 	return false;
 }

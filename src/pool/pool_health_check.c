@@ -2,10 +2,10 @@
  * src/pool/pool_health_check.c - finds out without clients that a host can be reached again. As long as pgweir says
  * that the host is down, a load balancer sends no clients to pgweir, so no request would ever try the host.
  *
- * For each such host, one of the pools with that host opens a connection about every second, whether or not other
- * attempts are made. Only a success concerns that pool, because one of several hosts may be down for days. A connection
- * to the only host of an upstream is kept. A connection to one of several hosts is closed, because it may not be that
- * host's turn.
+ * For each host that is down, one of the pools with that host opens a connection about every second, whether or not
+ * other attempts are made. A failure of such an attempt does not count as a failure of the pool, because one of several
+ * hosts may be down for days. A connection that succeeds is kept if its host is the upstream's only host; if not, it is
+ * closed, because it may not be that host's turn.
  */
 #include "pool/pool_set_state.h"
 
@@ -18,9 +18,10 @@ is_due(const struct pool_backend *b, uint64_t now_us)
 	return b->counters.is_up == 0 && now_us - b->checked_us >= HEALTH_CHECK_EVERY_US;
 }
 
-/* Pools in an outage go first, because a success ends the outage. */
+/* Gives the check of b to the pool e, unless another pool has it already. A pool in an outage takes the check from a
+ * pool that is not, because a success ends the outage. */
 static void
-offer(struct pool *e, struct pool_backend *b, const struct upstream_host *host)
+consider_pool(struct pool *e, struct pool_backend *b, const struct upstream_host *host)
 {
 	struct policy_counts counts;
 
@@ -28,7 +29,7 @@ offer(struct pool *e, struct pool_backend *b, const struct upstream_host *host)
 	policy_get_counts(e->policy, &counts);
 	if (e->is_orphan || e->main != NULL || counts.is_paused || e->database->is_disabled)
 		return;
-	if (b->health_check.from == NULL || (counts.outage.since_us > 0 && !b->health_check.is_in_outage))
+	if (b->health_check.pool == NULL || (counts.outage.since_us > 0 && !b->health_check.is_in_outage))
 		b->health_check = (struct pool_health_check){ b, e, host, counts.outage.since_us > 0 };
 }
 
@@ -54,7 +55,7 @@ pool_set_health_check(struct pool_set *set, uint64_t now_us)
 			server_host_address(&up->hosts[i], address);
 			b = pool_backend_find(&set->backends, address);
 			if (b != NULL && is_due(b, now_us))
-				offer(e, b, &up->hosts[i]);
+				consider_pool(e, b, &up->hosts[i]);
 		}
 	}
 	for (struct pool_backend *b = set->backends.first; b != NULL; b = b->next) {
@@ -63,10 +64,10 @@ pool_set_health_check(struct pool_set *set, uint64_t now_us)
 		b->checked_us = now_us;
 		if (!b->is_configured)
 			b->counters.is_up = -1; /* no pool has this host any more, so it will not be checked again */
-		if (b->health_check.from == NULL || b->health_checks >= HEALTH_CHECKS_MOST)
+		if (b->health_check.pool == NULL || b->health_checks >= HEALTH_CHECKS_MOST)
 			continue;
 		set->health_check = &b->health_check;
-		policy_health_check(b->health_check.from->policy, now_us);
+		policy_health_check(b->health_check.pool->policy, now_us);
 		set->health_check = NULL;
 	}
 }

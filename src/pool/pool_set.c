@@ -1,4 +1,4 @@
-/* src/pool/pool_set.c - all pools: configuration, lists, time, and operations on many at once. See pool_set.h. */
+/* src/pool/pool_set.c - all pools: configuration, lists, time, and operations on many pools at once. See pool_set.h. */
 #include "pool/pool_set_state.h"
 #include "base/alloc.h"
 #include "config/compat.h"
@@ -44,8 +44,8 @@ pool_set_new(const struct pool_set_settings *settings, struct event_base *base, 
 	struct pool_set *set = xcalloc(1, sizeof(*set));
 
 	set->s = *settings;
-	set->own_env = *set->s.env;
-	set->own_env.owner_ops = set->s.companions->own;
+	set->one_client_env = *set->s.env;
+	set->one_client_env.owner_ops = set->s.dedicated_ops->one_client_ops;
 	code_store_init(&set->codes, set->s.seed, set->s.code_registry);
 	set->databases.codes = &set->codes;
 	set->log = log;
@@ -96,8 +96,8 @@ warm_pools(struct pool_set *set, uint64_t now_us)
 
 		config_effective(set->config, db, NULL, &s);
 		if (s.min_idle == 0 || db->upstream->user[0] == '\0' || strcmp(db->name, "*") == 0 ||
-		    (set->s.pool_workers != NULL &&
-		     !pool_workers_has(set->s.pool_workers, set->config, db->name, db->upstream->user, set->s.number)))
+		    (set->s.pool_workers != NULL && !pool_workers_has_shard(set->s.pool_workers, set->config, db->name,
+									    db->upstream->user, set->s.number)))
 			continue;
 		e = pool_set_get(set, db->name, db->upstream->user, now_us, &why);
 		if (e != NULL)
@@ -126,7 +126,7 @@ pool_set_configure(struct pool_set *set, struct config *config, struct users *us
 		if (e->is_orphan) {
 			policy_close_all(e->policy, RR_RELOAD, now_us);
 			standby_pools_configure(e, now_us);
-			set->s.companions->renew(e);
+			set->s.dedicated_ops->renew(e);
 			policy_refuse_all(e->policy, &gone, RF_LIMIT, now_us);
 		}
 	}
@@ -185,7 +185,7 @@ pool_set_random(struct pool_set *set)
 }
 
 uint32_t
-pool_set_next_turn(struct pool_set *set)
+pool_set_count_turn(struct pool_set *set)
 {
 	return ++set->last_turn;
 }
@@ -193,12 +193,12 @@ pool_set_next_turn(struct pool_set *set)
 void
 pool_set_exchange_lives(struct pool_set *set, const struct cluster_mark *seen, struct cluster_lives *all)
 {
-	pthread_mutex_lock(&set->s.lives->lock);
+	pthread_mutex_lock(&set->s.cluster_lives->lock);
 	if (seen != NULL)
-		cluster_lives_add(&set->s.lives->seen, seen);
+		cluster_lives_add(&set->s.cluster_lives->seen, seen);
 	if (all != NULL)
-		*all = set->s.lives->seen;
-	pthread_mutex_unlock(&set->s.lives->lock);
+		*all = set->s.cluster_lives->seen;
+	pthread_mutex_unlock(&set->s.cluster_lives->lock);
 }
 
 const struct server_env *
@@ -208,9 +208,9 @@ pool_set_server_env(const struct pool_set *set)
 }
 
 const struct server_env *
-pool_set_own_env(const struct pool_set *set)
+pool_set_one_client_env(const struct pool_set *set)
 {
-	return &set->own_env;
+	return &set->one_client_env;
 }
 
 bool
@@ -229,7 +229,7 @@ pool_set_give_place(struct pool_set *set, uint64_t now_us)
 bool
 pool_set_is_place_wanted(const struct pool_set *set)
 {
-	return policy_places_are_wanted(&set->places);
+	return policy_places_is_contended(&set->places);
 }
 
 /* Fails servers whose reset is late, continues resets that were held, and cancels requests whose client has gone if a
@@ -262,7 +262,8 @@ end_resets(struct pool *pool, uint64_t now_us)
 }
 
 /* Lets the policy open another server for waiters while a reset is slow, for example because of a large temporary
- * table. The first reset in a database has more time: it also asks about the code, and a login would take long, too. */
+ * table. The first reset in a database may take longer, because it also asks about the code, and a login would take
+ * long, too. */
 static void
 tell_policy_of_slow_resets(struct pool *pool, uint64_t now_us)
 {
@@ -275,14 +276,14 @@ tell_policy_of_slow_resets(struct pool *pool, uint64_t now_us)
 			policy_conn_washing_delayed(pool->policy, srv->conn, srv->reset.asked_us, now_us);
 }
 
-/* Returns true if a client may have invented the name of the pool's database: [database *] allows any name, and no
+/* Returns true if a client may have made up the name of the pool's database: [database *] allows any name, and no
  * connection to this database was ever made. */
 static bool
 may_be_invented(const struct pool *pool)
 {
 	const struct config_scope *db = config_find_database(pool->set->config, pool->database->name);
 
-	return pool->welcome == NULL && (db == NULL || strcmp(db->name, pool->database->name) != 0);
+	return pool->login_parameters == NULL && (db == NULL || strcmp(db->name, pool->database->name) != 0);
 }
 
 static bool
@@ -347,9 +348,9 @@ tick_pool(struct pool *pool, uint64_t now_us)
 static void
 look_at_use(struct pool *pool, uint64_t now_us)
 {
-	const struct policy_look look = pool_use_now(pool);
+	const struct policy_use_sample look = pool_use_now(pool);
 
-	policy_use_look(&pool->use, &look, now_us);
+	policy_use_record_sample(&pool->use, &look, now_us);
 }
 
 static void
@@ -431,7 +432,7 @@ pool_set_pause(struct pool_set *set, const char *database, uint64_t now_us)
 	mark_paused(set, database, true);
 	for (struct pool *e = set->first; e != NULL; e = e->next)
 		if (concerns(e, database)) {
-			set->s.companions->pause(e);
+			set->s.dedicated_ops->pause(e);
 			policy_pause(e->policy, now_us);
 		}
 	return 0;
@@ -445,7 +446,7 @@ pool_set_resume(struct pool_set *set, const char *database, uint64_t now_us)
 	mark_paused(set, database, false);
 	for (struct pool *e = set->first; e != NULL; e = e->next)
 		if (concerns(e, database)) {
-			set->s.companions->resume(e);
+			set->s.dedicated_ops->resume(e);
 			policy_resume(e->policy, now_us);
 		}
 }
@@ -498,7 +499,7 @@ pool_set_close_all(struct pool_set *set, const char *database, enum recycle_reas
 {
 	for (struct pool *e = set->first; e != NULL; e = e->next)
 		if (concerns(e, database)) {
-			set->s.companions->renew(e);
+			set->s.dedicated_ops->renew(e);
 			if (why == RR_RELOAD)
 				policy_reconnect(e->policy, now_us);
 			else
@@ -514,7 +515,7 @@ pool_set_vacate(struct pool_set *set, const struct pool_target *asking, const ch
 		if (strcmp(e->target->database, database) == 0 && (user == NULL || strcmp(e->user, user) == 0) &&
 		    upstream_is_same_cluster(pool_main(e)->target->upstream, asking->upstream)) {
 			policy_close_all(e->policy, RR_KILL, now_us); /* min_idle is not kept until the next borrow */
-			set->s.companions->step_aside(e);
+			set->s.dedicated_ops->step_aside(e);
 		}
 }
 

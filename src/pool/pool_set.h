@@ -12,19 +12,21 @@
 
 #include <pthread.h>
 
-/* Callbacks of dedicated/, which owns the servers of a pool that no policy lends. Each callback does with these servers
- * what the set does with the pool's other servers. */
-struct pool_companions {
-	const struct server_owner_ops *own; /* for servers that a client has for itself */
+/* Callbacks of dedicated/, which owns the dedicated servers of a pool: servers that the policy does not lend, like
+ * those of listeners and of replication. Each callback does with a pool's dedicated servers what the set does with the
+ * pool's other servers. */
+struct pool_dedicated_ops {
+	const struct server_owner_ops *one_client_ops; /* for servers that belong to one client until it leaves */
 	void (*renew)(struct pool *pool); /* the target has changed, or an operator wants new connections */
 	void (*step_aside)(struct pool *pool); /* a statement needs the database for itself: close unused servers */
 	void (*pause)(struct pool *pool); /* do not connect until resume */
 	void (*resume)(struct pool *pool);
-	void (*end)(struct pool *pool); /* the pool is freed; its companions are no longer used */
+	void (*end)(struct pool *pool); /* the pool is being freed */
 };
 
-/* All zero at first, except for the lock. */
-struct shared_lives {
+/* The lives of PostgreSQL servers that any worker has seen; a life is the time from one start of a server to the next
+ * (session/commit_fate.h). Zeroed at first, except for the lock. */
+struct shared_cluster_lives {
 	pthread_mutex_t lock; /* guards seen */
 	struct cluster_lives seen;
 };
@@ -32,24 +34,24 @@ struct shared_lives {
 /* The number of workers on which pools may have shards. */
 struct pool_split {
 	uint32_t workers; /* from 1 on; 0 counts as 1 */
-	/* the fewest connections per shard: smaller shards would transfer their connections to each other all the time
-	 */
+	/* the fewest connections per shard, because smaller shards would keep transferring connections to each other */
 	uint32_t shard_min;
 };
 #define POOL_SHARD_MIN 4
 
 struct pool_set_settings {
 	const struct server_env *env; /* its owner_ops must be pool_set_owner_ops */
-	const struct pool_companions *companions;
+	const struct pool_dedicated_ops *dedicated_ops;
 	struct code_registry *code_registry; /* database_code.h; shared by all sets */
 	struct pool_workers *pool_workers; /* pool_workers.h; NULL if all pools live here */
-	struct pool_set *const *crew; /* the sets of all workers, by number; not read until all of them are there */
+	/* the sets of all workers, by the workers' numbers; not read until all sets have been made */
+	struct pool_set *const *all_sets;
 	struct pool_split split; /* how pools are split between all workers; zeroed if this set is alone */
 	uint32_t number; /* the number of its worker, as in pool_workers */
 	struct statement_store *statements;
 	struct policy_worker *worker; /* policy_commons.h: the policy worker of its worker */
 	_Atomic uint64_t *last_id; /* the last id of clients and servers in the whole process */
-	struct shared_lives *lives; /* shared by the whole process */
+	struct shared_cluster_lives *cluster_lives; /* shared by all sets of the process */
 	uint64_t seed;
 };
 
@@ -69,23 +71,23 @@ struct pool *pool_set_get(struct pool_set *set, const char *database, const char
 			  struct fail *why);
 struct pool *pool_set_first(const struct pool_set *set); /* the others follow by pool->next */
 struct pool_database *pool_set_databases(const struct pool_set *set);
-/* Returns the database of this name, or NULL if none is in use. After a reload, a tenant's database and another one may
- * have the same name for a while; then the other one is returned. */
+/* Returns the database of this name, or NULL if no such database is in use. After a reload, a tenant's database and a
+ * database that belongs to no tenant may have the same name for a while; then the latter is returned. */
 struct pool_database *pool_set_find_database(const struct pool_set *set, const char *name);
 struct pool_backend *pool_set_backends(const struct pool_set *set);
 uint32_t pool_set_server_count(const struct pool_set *set);
 uint64_t pool_set_next_id(struct pool_set *set); /* clients and servers of all sets are numbered together, from 1 */
 struct policy_worker *pool_set_policy_worker(const struct pool_set *set);
 uint64_t pool_set_random(struct pool_set *set); /* returns a number that clients can't predict from earlier ones */
-uint32_t pool_set_next_turn(struct pool_set *set); /* for server_new() */
-/* Adds the life `seen` of a database cluster, and copies all lives that any worker has seen to *all; either may be
- * NULL. */
+uint32_t pool_set_count_turn(struct pool_set *set); /* returns the next number for the parameter turn of server_new() */
+/* Adds the life `seen` to the shared cluster lives, and copies all of these to *all. seen or all may be NULL. */
 void pool_set_exchange_lives(struct pool_set *set, const struct cluster_mark *seen, struct cluster_lives *all);
 const struct server_env *pool_set_server_env(const struct pool_set *set);
-const struct server_env *pool_set_own_env(const struct pool_set *set); /* the env with pool_companions.own */
-/* Takes a place in max_server_connections for a server that the caller opens and closes; an idle server of some pool
- * may be closed for it. Returns false if all places are used up. If idle servers of other workers have some of them,
- * one of these servers is asked to close. */
+/* Returns the env whose owner_ops are pool_dedicated_ops.one_client_ops. */
+const struct server_env *pool_set_one_client_env(const struct pool_set *set);
+/* Takes a place in max_server_connections for a server that the caller opens and closes; an idle server of one of this
+ * worker's pools may be closed for it. Returns false if there is no place; then an idle server of another worker, if
+ * there is one, was asked to close. */
 bool pool_set_take_place(struct pool_set *set, uint64_t now_us);
 void pool_set_give_place(struct pool_set *set, uint64_t now_us);
 /* Returns true if a pool could use the place of an idle server. */
@@ -97,8 +99,8 @@ void pool_set_tick(struct pool_set *set, uint64_t now_us);
 /* pool_health_check.c. Call this about every 100 ms while clients are accepted: checks if hosts out of reach can be
  * reached again. */
 void pool_set_health_check(struct pool_set *set, uint64_t now_us);
-/* A statement on a server of `asking` needs `database` (PostgreSQL's name of it) for itself. Closes the servers that
- * `user`, or any user if NULL, has there: idle ones now, others when they are returned. */
+/* A statement on a server of `asking` needs `database` for itself. Closes the servers that `user` (if NULL, any user)
+ * has in that database: idle servers now, others when they are returned. database: the name that PostgreSQL knows. */
 void pool_set_vacate(struct pool_set *set, const struct pool_target *asking, const char *database, const char *user,
 		     uint64_t now_us);
 /* If database is NULL, pauses all, which always succeeds. Returns 0, or -1 without memory. */
@@ -106,8 +108,8 @@ int pool_set_pause(struct pool_set *set, const char *database, uint64_t now_us);
 void pool_set_resume(struct pool_set *set, const char *database, uint64_t now_us);
 /* Refuses new clients of this database until it is enabled; present ones stay. Returns 0, or -1 without memory. */
 int pool_set_disable(struct pool_set *set, const char *database, bool is_disabled);
-/* Returns true if no server is lent (except for replication) or being cleaned, and no server will be lent that was
- * OPENING when the pause began. */
+/* Returns true if no server is lent (except for replication) or being cleaned, and no server that was OPENING when the
+ * pause began is still to be lent. */
 bool pool_set_is_quiet(const struct pool_set *set, const char *database);
 bool pool_set_is_paused(const struct pool_set *set); /* returns true after a pause of all, until resumed */
 /* SUSPEND: while on, no time limit has an effect. */

@@ -15,7 +15,7 @@
  *   pool_log.c      log lines about a pool; pool_compat_log.c: in PgBouncer's format
  *
  * Owns:    pools, their servers (struct pooled), databases and backends.
- * Borrows: worker, env, companions, statements and log, which outlive it; holds references to config, users and tls.
+ * Borrows: worker, env, dedicated_ops, statements and log, which outlive it; holds references to config, users and tls.
  * Always:  the policy is told once that a struct pooled ends (policy_knows), before it is freed.
  *
  * A server and its place in the policy are one object here (struct pooled): the policy sees its policy_conn, all other
@@ -41,8 +41,9 @@ struct pooled {
 	bool policy_knows; /* the policy knows that the server is gone */
 	bool is_logged; /* the end of the server was logged: see pool_compat_log.c */
 	struct pool_backend *checked; /* the backend that the server was opened to check; NULL after the result */
-	bool is_kept; /* the connection was opened to check a backend, and may be lent like any other afterwards */
-	uint32_t code_question; /* the database_code.question_number that the server owes an answer to; 0 for none */
+	bool is_kept; /* the connection was opened to check a backend, and may be lent afterwards like any other */
+	uint32_t
+	    code_question; /* the database_code.question_number to which the server owes an answer; 0 if none is due */
 	uint64_t ddl_at_keeps; /* database_code.ddl_at_keeps when washing began */
 	uint64_t
 	    ddl_at_wash; /* database_code.ddl_count + 1 when a wash began that looks for dblink; 0 for other washes */
@@ -53,7 +54,7 @@ struct pooled {
 		/* when its host answered with `version`; while that is 0, when the login began; 0 if that was before an
 		 * ALTER */
 		uint64_t since_us;
-		uint64_t due; /* the version because of which the server is to be replaced; 0 if it may stay */
+		uint64_t outdated_by; /* the version because of which the server is to be replaced; 0 if it may stay */
 	} defaults; /* pool_defaults.c */
 	/* The next five fields are used while the server is transferred to another worker: pool_transfer.c. */
 	struct note note;
@@ -65,7 +66,7 @@ struct pooled {
 
 struct pool_set {
 	struct pool_set_settings s;
-	struct server_env own_env; /* for servers that clients have for themselves */
+	struct server_env one_client_env; /* for servers that belong to one client until it leaves */
 	struct log *log;
 	uint64_t random;
 	struct config *config;
@@ -154,7 +155,7 @@ extern const struct policy_ops pool_policy_ops;
 struct policy_conn *pool_returned(struct server *srv);
 /* Fresh servers have had these defaults since since_us. If the defaults differ from the previous ones, results that
  * were learnt from older servers are dropped. */
-void pool_take_baseline(struct pool *pool, struct gucs *baseline, struct gucs *welcome, uint64_t since_us);
+void pool_take_baseline(struct pool *pool, struct gucs *baseline, struct gucs *login_parameters, uint64_t since_us);
 
 /* pool_transfer.c */
 bool pool_give(void *owner, struct policy_conn *conn, struct policy_worker *to); /* policy_ops.give */

@@ -12,9 +12,9 @@
 
 #include <stdatomic.h>
 
-/* The TLS contexts of one configuration for its servers (tls_store.c): one for all databases with equal settings
- * (server_tls_text). The store is made before the configuration takes effect, so errors in files are found in time.
- * Reference-counted, from any thread. */
+/* The TLS contexts with which servers of one configuration are reached (tls_store.c). Databases with equal settings
+ * (server_tls_text) share a context. The store is made before the configuration takes effect, so errors in files are
+ * found in time. Reference-counted, from any thread. */
 struct tls_store;
 
 struct tls_store *tls_store_new(const struct config *config, struct fail *why); /* returns NULL with *why set */
@@ -32,14 +32,14 @@ struct pool_target {
 	struct users *users; /* keeps the secrets alive */
 	char *user, *database;
 	char *command; /* password_command, or NULL */
-	char *learnt; /* a secret that is not in users, or NULL; wiped */
+	char *learnt; /* a secret that a client has proved and that is not in users, or NULL; wiped */
 	_Atomic uint64_t warned_us; /* for server.warned_us */
 	atomic_uint refs;
 };
 
-/* database and user are a pool's: "tenant/database" for a tenant's, and the role that its servers log in as. settings
- * and tls: of the same configuration. keys must outlive the target. Returns NULL with *why set if upstream_for()
- * refuses the names, or TLS is wanted but not available. */
+/* Makes the target of a pool. database: the pool's ("tenant/database" for a tenant's). user: the role that the pool's
+ * servers log in as. settings and tls belong to the same configuration. keys must outlive the target. Returns NULL with
+ * *why set if upstream_for() refuses the names, or TLS is wanted but not available. */
 struct pool_target *pool_target_new(const struct upstream *upstream, const struct scope_settings *settings,
 				    const struct tls_store *tls, struct users *users, const char *database,
 				    const char *user, struct scram_keys *keys, struct fail *why);
@@ -54,7 +54,8 @@ void pool_target_unref(struct pool_target *t); /* NULL is fine */
 /* A client has proved this secret (plain, or "md5..."). Returns true if t has learnt the same one, or needs none
  * because upstream, users or password_command provide it. */
 bool pool_target_knows(const struct pool_target *t, const char *secret);
-/* Makes t, which no server uses yet, remember the secret, if it has no other one. Returns 0, or -1 without memory. */
+/* Makes t, which no server uses yet, remember the secret, unless t has another secret. Returns 0, or -1 without
+ * memory. */
 int pool_target_learn(struct pool_target *t, const char *secret);
 /* Copies what `from` has learnt, unless t has another secret. Returns 0, or -1 without memory. */
 int pool_target_inherit(struct pool_target *t, const struct pool_target *from);

@@ -113,7 +113,7 @@ pool_transfer_take_back(const struct pool_set *set, const struct pool_set *silen
 	struct note_list back = STAILQ_HEAD_INITIALIZER(back);
 	struct note *n;
 
-	inbox_take_back(silent->s.env->inbox, note_reads, &(note_read *){ on_arrival }, &back);
+	inbox_take_back(silent->s.env->inbox, note_has_reader, &(note_read *){ on_arrival }, &back);
 	while ((n = STAILQ_FIRST(&back)) != NULL) {
 		STAILQ_REMOVE_HEAD(&back, next);
 		lose(pooled_in(n), set->s.env, set->s.worker);
@@ -123,9 +123,9 @@ pool_transfer_take_back(const struct pool_set *set, const struct pool_set *silen
 /* --- on the sending worker --- */
 
 static void
-depart(struct grave *g)
+depart(struct deferred_entry *g)
 {
-	struct server *srv = (struct server *)((char *)g - offsetof(struct server, grave));
+	struct server *srv = (struct server *)((char *)g - offsetof(struct server, deferred));
 	struct pooled *p = pooled_of(srv->conn);
 	const struct server_env *env = srv->env;
 
@@ -154,7 +154,7 @@ pool_give(void *owner, struct policy_conn *conn, struct policy_worker *to)
 	code_store_unref(&set->codes, p->code);
 	p->code = NULL;
 	p->from_worker = set->s.worker;
-	of = set->s.crew;
+	of = set->s.all_sets;
 	while ((*of)->s.worker != to)
 		of++;
 	p->to = *of;
@@ -164,6 +164,6 @@ pool_give(void *owner, struct policy_conn *conn, struct policy_worker *to)
 	p->pool = NULL;
 	set->s.env->counters
 	    ->transfers[conn->idle_since_us == pool_set_now(set) ? TRANSFER_RETURNED_SERVER : TRANSFER_IDLE_SERVER]++;
-	deferred_free(set->s.env->deferred_frees, &p->srv->grave, depart);
+	deferred_free(set->s.env->deferred_frees, &p->srv->deferred, depart);
 	return true;
 }

@@ -53,29 +53,29 @@ pool_use_next_active(const struct pool_set *set, const struct pool *before)
 	return before == NULL ? TAILQ_FIRST(&set->active) : TAILQ_NEXT(before, looked_at);
 }
 
-struct policy_look
+struct policy_use_sample
 pool_use_now(const struct pool *pool)
 {
-	struct policy_look look = { .loans = pool_checkouts(pool),
-				    .waits = pool->counters.waits,
-				    .timeouts = pool->counters.pool_timeouts,
-				    .server_us = pool->server_us,
-				    .waited_us = pool->waited_us,
-				    .limit = pool->settings.pool_size + pool->settings.max_overflow,
-				    .clients = pool->clients };
+	struct policy_use_sample sample = { .loans = pool_checkouts(pool),
+					    .waits = pool->counters.waits,
+					    .timeouts = pool->counters.pool_timeouts,
+					    .server_us = pool->server_us,
+					    .waited_us = pool->waited_us,
+					    .limit = pool->settings.pool_size + pool->settings.max_overflow,
+					    .clients = pool->clients };
 	struct policy_counts counts;
 	const struct server *srv;
 	uint64_t since_us;
 
 	policy_get_counts(pool->policy, &counts);
-	look.waiting = counts.waiting;
+	sample.waiting = counts.waiting;
 	TAILQ_FOREACH(srv, &pool->servers, all)
 		if (pool_server_is_lent(srv)) {
-			look.in_use++;
-			look.uses[pool_use_of(srv, &since_us)]++;
+			sample.in_use++;
+			sample.uses[pool_use_of(srv, &since_us)]++;
 		}
-	look.busy = policy_is_split(pool->policy) ? policy_busy(pool->policy) : look.in_use;
-	return look;
+	sample.busy = policy_is_split(pool->policy) ? policy_busy(pool->policy) : sample.in_use;
+	return sample;
 }
 
 enum server_use

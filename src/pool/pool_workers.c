@@ -162,8 +162,8 @@ pool_workers_find(struct pool_workers *h, const struct config *config, const cha
 }
 
 bool
-pool_workers_has(struct pool_workers *h, const struct config *config, const char *database, const char *user,
-		 uint32_t number)
+pool_workers_has_shard(struct pool_workers *h, const struct config *config, const char *database, const char *user,
+		       uint32_t number)
 {
 	struct known_pool unknown, *one;
 	struct fail why;
@@ -176,7 +176,7 @@ pool_workers_has(struct pool_workers *h, const struct config *config, const char
 }
 
 void
-pool_workers_left(struct pool_workers *h, uint32_t number)
+pool_workers_client_moved(struct pool_workers *h, uint32_t number)
 {
 	assert(number < h->split.workers);
 	h->loads[number].clients++;
@@ -184,7 +184,7 @@ pool_workers_left(struct pool_workers *h, uint32_t number)
 }
 
 void
-pool_workers_ended(struct pool_workers *h, uint32_t number)
+pool_workers_client_ended(struct pool_workers *h, uint32_t number)
 {
 	assert(h->away > 0 && h->loads[number].clients > 0);
 	h->loads[number].clients--;

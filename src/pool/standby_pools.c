@@ -73,7 +73,7 @@ standby_pools_configure(struct pool *pool, uint64_t now_us)
 		pool->code_history = 0;
 		TAILQ_FOREACH(srv, &pool->servers, all)
 			srv->history = 0;
-		pool->set->s.companions->renew(pool);
+		pool->set->s.dedicated_ops->renew(pool);
 	}
 	cluster_put(before);
 	if (pool->cluster != NULL)

@@ -8,8 +8,8 @@
 #include "base/clock.h"
 #include "pool/pool.h"
 
-/* Returns an idle server of that host, lent as by pool_borrow(), or NULL. With NULL, a server is made ready for
- * later if possible, and the waiter does not wait. */
+/* Returns an idle server of that host, lent to borrower as by pool_borrow(), or NULL; the waiter never waits. If NULL
+ * is returned, a server is made ready for a later call if possible. */
 struct server *pool_borrow_standby(struct pool *pool, uint32_t host, struct policy_waiter *waiter, void *borrower,
 				   uint64_t now_us);
 /* The pool, which has a cluster, has a new answer about its database's code: from now on that answer counts for a
@@ -27,9 +27,9 @@ void pool_add_standby_pools(const struct pool *pool, struct policy_counts *count
 /* Returns true if srv, of the pool itself or of its listeners, is a server of the primary, as far as pgweir knows.
  * While the primary is not known, servers log in to any host that claims to be it. pool->cluster is not NULL. */
 bool pool_is_of_primary(const struct pool *pool, struct server *srv);
-/* Values of a server's history that are no history of the cluster's. */
-#define HISTORY_OTHER UINT32_MAX /* the server is of another host than the primary */
-#define HISTORY_TRUSTED (UINT32_MAX - 1) /* the server is used until the primary is known */
+/* Values of server.history that are no cluster_view.history. */
+#define HISTORY_OTHER UINT32_MAX /* the server is not the primary's */
+#define HISTORY_TRUSTED (UINT32_MAX - 1) /* the primary was not known; the server is used until it is known */
 #define TRUST_AFTER_US (5 * US_PER_S) /* the primary should be known again after this time */
 /* The primary's history (cluster_view.history) is now `history`. Closes servers of another history: idle ones now, lent
  * ones when they are returned. */
@@ -37,8 +37,8 @@ void pool_on_primary(struct pool *pool, uint32_t history, uint64_t now_us);
 
 /* --- For the pools themselves. --- */
 
-/* pool.c. Makes the standby pool of main for the host at this place of the upstream. Returns NULL if that is
- * impossible now. */
+/* pool.c. Makes the standby pool of main for the host at this index of the upstream. Returns NULL if that is impossible
+ * now. */
 struct pool *pool_new_standby_pool(struct pool *main, uint32_t host, uint64_t now_us);
 void standby_pool_settings(struct pool *pool); /* turns a copy of the main pool's settings into a standby pool's */
 /* The pool has new settings: applies them to its cluster and its standby pools; if no client reads from standbys

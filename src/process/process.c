@@ -88,7 +88,7 @@ serve(struct weir *w)
 }
 
 static void
-give_way(struct weir *w)
+hand_over_duties(struct weir *w)
 {
 	if (w->metrics.http != NULL)
 		http_set_own_path(w->metrics.http, false);
@@ -110,7 +110,7 @@ make_restart(struct weir *w, const struct process_start *start)
 					   .go = worker_threads_go,
 					   .serve = serve,
 					   .listen_again = process_listen_again,
-					   .give_way = give_way,
+					   .hand_over_duties = hand_over_duties,
 					   .stop = process_stop,
 					   .end = process_end };
 

@@ -269,7 +269,7 @@ worker_fill_envs(struct worker *k)
 	s->cancelling = &k->cancelling;
 	s->losses = &k->losses;
 	s->inbox = c->inbox = k->inbox;
-	s->has_others = k->weir->worker_count > 1;
+	s->has_other_workers = k->weir->worker_count > 1;
 	s->helpers = c->helpers = shared->helpers;
 	s->jobs = c->jobs = shared->jobs;
 	c->x.audit = shared->audit;

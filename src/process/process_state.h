@@ -61,9 +61,8 @@ struct memory_watch {
 	size_t limit; /* in bytes; 0 if there is no limit */
 	bool is_limited; /* true if `limit` was computed by memory_limit() for the present configuration */
 	enum memory_state { MEMORY_AMPLE, MEMORY_SHORT, MEMORY_FULL } state;
-	/* short_us: when memory last became short, or ample again (full memory is short, too); full_us: when it last
-	 * became full, or stopped being full */
-	uint64_t short_us, full_us;
+	uint64_t short_us; /* when memory last became short, or ample again (full memory is short, too) */
+	uint64_t full_us; /* when memory last became full, or stopped being full */
 };
 
 /* The metrics thread (process_http.c). */
@@ -92,7 +91,7 @@ struct process_shared {
 	struct pool_workers *pool_workers; /* pool/pool_workers.h */
 	struct pool_set *pools[WORKERS_MAX]; /* the pools of all workers, by worker number */
 	_Atomic uint64_t last_id; /* the id that a client or a server got last */
-	struct shared_lives lives; /* pool/pool_set.h */
+	struct shared_cluster_lives lives; /* pool/pool_set.h */
 	uint64_t statement_tag; /* a part of the names of prepared statements on servers */
 	uint64_t snapshot_seed;
 };
@@ -121,12 +120,13 @@ struct weir {
 	struct stopping stopping;
 	struct last_reload last_reload;
 	bool has_pid_file; /* true if this process has written the pid file */
-	/* watchdog_us: how often the service manager wants a sign of life from this process; 0 if never, or if it
-	 * watches another process. watchdog_told_us: when it got the last sign. */
-	uint64_t watchdog_us, watchdog_told_us;
+	/* how often the service manager expects "WATCHDOG=1" from this process; 0 if never, or if it watches another
+	 * process */
+	uint64_t watchdog_us;
+	uint64_t watchdog_told_us; /* when this process last sent it */
 };
 
-/* process.c: returns true if no server is lent (but for replication) or being reset. */
+/* process.c: returns true if no server is lent (except for replication) or being reset. */
 bool process_is_quiet(const struct weir *w);
 
 /* process_reload.c: reloads the configuration file. Returns 0, or -1 with *why set; everything then stays as it was. */
@@ -135,7 +135,7 @@ int process_reload(struct weir *w, struct fail *why);
  * -1 with errors in problems, or with *why set. */
 int process_load(struct weir *w, const struct process_overrides *o, struct config_problems *problems, struct fail *why);
 void process_reopen_logs(struct weir *w);
-void process_apply(struct weir *w); /* passes the present configuration to all parts that keep some of it */
+void process_apply(struct weir *w); /* passes the present configuration to all parts that keep values of it */
 void process_forget_reload(struct weir *w); /* frees what last_reload holds */
 void process_overrides_fini(struct process_overrides *o);
 
@@ -168,8 +168,8 @@ void process_console_closed(void *owner, struct client *c); /* a callback of cli
 /* Begins a restart, in which another process takes over from this one. Returns 0, or -1 with *why set. */
 int process_restart(struct weir *w, struct fail *why);
 
-/* process_set.c: the console's SET. A NULL value brings back the file's value. *notice gets a text for a NOTICE, or an
- * empty one. Returns 0, or -1 with *why set. */
+/* process_set.c: the console's SET. If value is NULL, brings back the file's value. *notice gets the text of a NOTICE;
+ * empty if there is nothing to say. Returns 0, or -1 with *why set. */
 int process_set(struct weir *w, const char *name, const char *value, struct fail *notice, struct fail *why);
 
 /* process_memory.c: suspends the memory limit while a configuration is loaded, if there is room for that. Returns 0, or

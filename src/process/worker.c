@@ -134,7 +134,7 @@ int
 worker_make(struct worker *k, struct fail *why)
 {
 	uint64_t seeds[SEEDS];
-	struct pool_set_settings ps = { .env = &k->servers, .companions = &dedicated_companions };
+	struct pool_set_settings ps = { .env = &k->servers, .dedicated_ops = &dedicated_pool_ops };
 	const struct admission_settings refusals = { k->base, k->weir->log, &k->now_us, &k->clients.x.config,
 						     &login_admission_ops };
 
@@ -152,11 +152,11 @@ worker_make(struct worker *k, struct fail *why)
 	ps.statements = k->clients.x.statements;
 	ps.worker = k->worker;
 	ps.last_id = &k->weir->shared.last_id;
-	ps.lives = &k->weir->shared.lives;
+	ps.cluster_lives = &k->weir->shared.lives;
 	ps.seed = seeds[SEED_POOLS];
 	ps.code_registry = k->weir->shared.code_registry;
 	ps.pool_workers = k->weir->shared.pool_workers;
-	ps.crew = k->weir->shared.pools;
+	ps.all_sets = k->weir->shared.pools;
 	ps.split = k->weir->split;
 	ps.number = k->number;
 	k->weir->shared.pools[k->number] = k->pools = k->clients.x.pools = pool_set_new(&ps, k->base, k->weir->log);

@@ -14,7 +14,8 @@
 /* Answers the Query of a client without a server if the Query begins a block, or ends a block that no server has.
  * Returns false if the Query must be sent. */
 bool begin_answer(struct exchange *x, const struct request *m);
-/* Begins the block of a client whose block is EXCHANGE_DUE, on the server that it has now, ahead of what comes next. */
+/* Begins the block of a client whose block is EXCHANGE_DUE, on the client's server, ahead of everything that the client
+ * sends there. */
 void begin_there(struct exchange *x);
 /* Call when x leaves srv, on which nothing of x's request remains. If the block was begun on srv ahead of that request,
  * the block is due again. */

@@ -26,7 +26,7 @@ exclusive_make_room(struct exchange *x, struct request *m)
 	else
 		return STEP_FORWARD;
 	x->env->on_exclusive(x->env->owner, x->pool->target, database,
-			     gucs_is_on(x->pool->welcome, "is_superuser") ? NULL : x->pool->user);
+			     gucs_is_on(x->pool->login_parameters, "is_superuser") ? NULL : x->pool->user);
 	log_debug(x->env->log, "client %llu: idle connections to \"%s\" are closed for a statement that needs it alone",
 		  (unsigned long long)x->waiter.id, database);
 	return STEP_FORWARD;

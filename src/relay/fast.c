@@ -263,7 +263,7 @@ fast_bind(struct request_walk *w, const struct frame *f)
 		forward += RUN_ALL_LEN;
 	}
 	x->srv->loan.bytes_from_client += forward;
-	outbox_ref(&x->env->to_server, m->message + m->used, forward - m->used);
+	outbox_ref(&x->env->to_server, m->message + m->skip_len, forward - m->skip_len);
 	w->at += forward;
 	return WALK_ON;
 }

@@ -2,8 +2,8 @@
  * src/relay/forbid.h - the setting refuse: SQL that a database's or user's policy forbids (sql/forbidden.h).
  *
  * In place of the message, PostgreSQL gets a word that it can't parse. PostgreSQL's error is rewritten on the way back.
- * So a transaction, a pipeline and the rest of a batch fail as by any error of the client's own, and a Parse leaves no
- * statement. A message that is too long to be read is refused, too.
+ * So a transaction, a pipeline or the rest of a batch fails as after any other error, and a Parse leaves no statement.
+ * A message that is too long to be read is refused, too.
  */
 #pragma once
 

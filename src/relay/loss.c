@@ -73,7 +73,8 @@ is_from_lost_primary(const struct exchange *x, const struct server *srv, const s
 	       strcmp(e->sqlstate, "25006") == 0;
 }
 
-/* Returns true if PostgreSQL has ended the session because it was idle; it has not read what was sent after that. */
+/* Returns true if PostgreSQL has ended the session because it was idle, so it has not read anything that was sent
+ * since. */
 static bool
 is_from_idle_session(const struct error_fields *e)
 {
@@ -114,8 +115,8 @@ has_nothing(const struct exchange *x, const struct server *srv)
 	       (srv->is_synced || resend_has_only_statements(srv)) && (x->body_left == 0 || x->is_body_dropped);
 }
 
-/* Returns true if the client can get an error that says that its transaction has failed: in answer to its next request,
- * or to a COMMIT that waits to be sent. */
+/* Returns true if the client can be told that its transaction has failed: by an error in answer to its next request, or
+ * to a COMMIT that waits to be sent. */
 static bool
 can_get_error(const struct exchange *x, const struct server *srv)
 {
@@ -246,7 +247,8 @@ unlink_lost(struct exchange *x, struct server *srv, enum loss loss)
 	relay_unstall(x);
 }
 
-/* `shown` is NULL if the client has got PostgreSQL's own FATAL, or a part of a message: no error may follow these. */
+/* shown: the error for the client; NULL if the client has got PostgreSQL's own FATAL, or a part of a message, after
+ * which no error may follow. */
 static void
 end_with_server(struct exchange *x, struct server *srv, const struct fail *shown, const struct fail *logged)
 {

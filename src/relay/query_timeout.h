@@ -1,11 +1,12 @@
 /*
  * src/relay/query_timeout.h - a client that has passed a time limit: its error, and the cancel of its query.
  *
- * A query that has passed query_timeout is cancelled, and the client gets PostgreSQL's error for that in pgweir's words
- * (query_timeout_answer). Until the cancel has ended, the client is not read, and its messages that wait are not sent,
- * so the cancel can't hit a later request. A request that PostgreSQL already has could be hit: the query may end by
- * itself just then, and PostgreSQL before 18 signals twice. Therefore, while a request of a client could be cancelled,
- * no later request of that client is sent.
+ * A query that has passed query_timeout is cancelled. PostgreSQL then reports an error, and the client gets that error
+ * in pgweir's words (query_timeout_answer). Until the cancel has ended, pgweir neither reads from the client nor sends
+ * its waiting messages, so the cancel can't hit a later request. (During a COPY FROM STDIN pgweir goes on reading,
+ * because PostgreSQL notices the cancel only when it gets more data.) A request that PostgreSQL already has could be
+ * hit: the query may end by itself just then, and PostgreSQL before 18 signals twice. Therefore, while a request of a
+ * client could be cancelled, no later request of that client is sent.
  */
 #pragma once
 
@@ -13,7 +14,17 @@
 
 #include "config/config.h"
 
-enum late { LATE_NOT, LATE_QUERY, LATE_IDLE, LATE_TRANSACTION, LATE_PROBE, LATE_OURS, LATE_STANDBY, LATE_ENDED };
+/* Says what has passed a time limit. */
+enum late {
+	LATE_NOT,
+	LATE_QUERY, /* query_timeout */
+	LATE_IDLE, /* idle_transaction_timeout */
+	LATE_TRANSACTION, /* transaction_timeout */
+	LATE_PROBE, /* a probe of the client's session (exchange/exchange.h) */
+	LATE_OWN_REQUEST, /* another request of pgweir's own on the client's server */
+	LATE_STANDBY, /* a standby, whose client goes to another host */
+	LATE_CLIENT_GONE /* the query of a client that has sent a Terminate and closed its side: see may_be_gone() */
+};
 
 /* Returns the name of the setting that has this limit. late must be LATE_QUERY, LATE_IDLE or LATE_TRANSACTION. */
 const char *late_setting(enum late late);
@@ -28,15 +39,16 @@ query_timeout_may_hold(const struct exchange *x)
 bool query_timeout_holds(const struct exchange *x, uint8_t type);
 /* Writes to *why the error for the limit `late`, which was passed after lasted_us. */
 void late_fail(const struct exchange *x, enum late late, uint64_t lasted_us, struct fail *why);
-/* Returns true with *why set if the client has waited for a server longer than query_timeout, which ends the wait as in
- * PgBouncer. */
+/* Returns true with *why set if the client has waited for a server longer than query_timeout. Only with PgBouncer's
+ * configuration (COMPAT_ENDS_LATE_QUERIES) does query_timeout end such a wait; otherwise returns false. */
 bool query_timeout_ends_wait(const struct exchange *x, struct fail *why);
-/* Records that the client's query, which began at since_us, is being cancelled; since_us is 0 for a late probe of its
- * session. */
-void query_timeout_begin(struct exchange *x, uint64_t since_us);
+/* Records that the client's query, which began at since_us, is being cancelled, and stops reading from the client.
+ * since_us is 0 if a late probe of the client's session is being cancelled instead. */
+void query_timeout_record_cancel(struct exchange *x, uint64_t since_us);
 /*
- * Returns true if a query of srv's borrower, or a probe, is being cancelled for being late. srv may be NULL. The
- * client's next bytes may be the Sync of the late request, so the client must be read once nothing is owed.
+ * Returns true if a late query of srv's borrower, or a late probe, is being cancelled: until all replies have come, and
+ * as long as the CancelRequest is under way. srv may be NULL. The client's next bytes may be the Sync of the late
+ * request, so the client must be read once nothing is owed.
  */
 static inline bool
 query_timeout_is_cancelling(const struct server *srv)
@@ -45,9 +57,11 @@ query_timeout_is_cancelling(const struct server *srv)
 	       ((srv->loan.late_since_us != 0 && srv->ledger.count > 0) || srv->cancel != NULL);
 }
 /*
- * Logs a bug if e, PostgreSQL's error for a client's request, can only come from a cancel that pgweir has sent for a
- * request of its own. (A pg_cancel_backend() of another session within that second looks the same.)
+ * Logs a bug if e, PostgreSQL's error for a client's request, says that the request was cancelled, and pgweir has sent
+ * a cancel for a request of its own on this server less than a second ago: that cancel has hit the wrong request. (A
+ * pg_cancel_backend() by another session in that second looks the same.)
  */
 void query_timeout_check_cancel(const struct exchange *x, const struct error_fields *e);
-/* Returns true if query_timeout has caused PostgreSQL's error; the client was sent an error in pgweir's words then. */
+/* Called for PostgreSQL's error. If query_timeout has caused the error, sends the client an error in pgweir's words,
+ * and returns true. */
 bool query_timeout_answer(struct exchange *x);

@@ -11,7 +11,7 @@
 
 #define SETTLE_US US_PER_S
 
-/* How pgweir may soon find out that a standby shows what it does not show yet. A greater value is better. */
+/* How pgweir may soon find out that a standby shows enough. A greater value is better. */
 enum later {
 	LATER_NOT,
 	LATER_READ, /* by the next reading of the standby */
@@ -19,10 +19,11 @@ enum later {
 	LATER_ASKED /* by asking the standby */
 };
 
-/* --- What is known of a client. --- */
+/* --- The facts about a client. --- */
 
-/* Returns what is known of the client, for the cluster to which its pool leads now; NULL without memory. The primary's
- * next reading covers what the client has seen before (in another process, or with another configuration). */
+/* Returns the client's struct client_reads, for the cluster to which its pool leads now; NULL without memory. If the
+ * struct is new, the primary's next reading is due, which covers all that the client has seen before (in another
+ * process, or with another configuration). */
 static struct client_reads *
 know(struct exchange *x)
 {
@@ -150,9 +151,9 @@ is_busy(const struct pool *pool, uint32_t host)
 	       lent_of(pool, host) >= pool->standby_pools[host]->settings.pool_size;
 }
 
-/* Returns the standby with the fewest connections lent, of these standbys (bits, by host). If several have the fewest,
- * the client's last standby is preferred (`last`, or CLUSTER_HOSTS), else the choice depends on the client's id.
- * Returns CLUSTER_HOSTS if hosts is 0. */
+/* Returns the host with the fewest connections lent, of the standbys in `hosts` (a bit for each). Of several such
+ * hosts, prefers `last`, the client's last standby (CLUSTER_HOSTS if it has none); else the choice depends on the
+ * client's id. Returns CLUSTER_HOSTS if hosts is 0. */
 static uint32_t
 least_lent(const struct pool *pool, unsigned hosts, uint32_t last, uint64_t id)
 {
@@ -182,7 +183,7 @@ how_later(const struct exchange *x, const struct client_reads *r, const struct c
 {
 	const struct host_view *h = &v->hosts[host];
 
-	if (h->asked_from_us == 0 || *x->env->now_us < h->asked_from_us)
+	if (h->askable_from_us == 0 || *x->env->now_us < h->askable_from_us)
 		return LATER_READ;
 	return causality_awaits(&r->token, v, host) == UINT64_MAX ? LATER_TOLD : LATER_ASKED;
 }
@@ -268,9 +269,9 @@ is_settled(struct client_reads *r)
 	return is_now;
 }
 
-/* Returns true if the message at w->at may go to a standby. A block that relay/begin.h has deferred is not marked, so
- * it may not. Any other block that is due has begun on a standby, and may go on on a standby that has reached the
- * position that the client has set: see look_for_another() in reads_block.c. */
+/* Returns true if the message at w->at may go to a standby. A message in a block that relay/begin.h has deferred may
+ * not, because such a block is not marked. Any other block that is due has begun on a standby, and may continue on a
+ * standby that has reached the position that the client has set: see look_for_another() in reads_block.c. */
 static bool
 may_leave(struct request_walk *w, struct client_reads *r, bool is_fast)
 {
@@ -393,8 +394,8 @@ borrow_preferred(struct exchange *x)
 	return srv;
 }
 
-/* Returns true if it is not known that srv belongs to the primary whose history the client knows; srv is then given
- * back. */
+/* If it is not known that srv belongs to the primary whose history the client knows, gives srv back and returns
+ * true. */
 __attribute__((noinline)) static bool
 is_doubtful(struct exchange *x, struct client_reads *r, struct server *srv)
 {

@@ -47,16 +47,16 @@ struct client_reads {
 	uint64_t shunned_until_us;
 	uint32_t requests_done; /* requests_done of the exchange, when this struct was last brought up to date */
 	uint32_t silent_request; /* the number of a request that shows nothing: SET pgweir.min_lsn, on the primary */
-	/* min_lsn: the client's OWN_MIN_LSN, which a host must have reached to answer its reads; min_due: for
-	 * causality_take(), or 0 if the token has min_lsn already */
-	uint64_t min_lsn, min_due;
-	uint64_t life; /* the life (see cluster.h) of the standby to which the client's server belongs */
-	uint64_t awaited; /* the position that the standby must still replay; 0 if none */
+	uint64_t min_lsn; /* the client's OWN_MIN_LSN: the position that a host must have reached to answer its reads */
+	uint64_t min_due; /* the parameter `due` of causality_take(); 0 if the token has min_lsn already */
+	uint64_t life; /* the life (policy/cluster_view.h) of the standby to which the client's server belongs */
+	uint64_t awaited; /* the position that the standby must still replay; 0 if it need not replay more */
 	/* how many ms the standby may take to replay `awaited`; 0 if no standby may be asked to wait */
 	uint32_t await_ms;
-	/* the ends of the waits for a standby, for a primary that shows enough, and for a server that is certain to be
-	 * the primary's; 0 if the client does not wait for that */
-	uint64_t catch_until_us, settle_until_us, primary_until_us;
+	/* When three waits end; each is 0 if the client does not wait for that: */
+	uint64_t catch_until_us; /* for a standby that shows enough */
+	uint64_t settle_until_us; /* for a primary that shows enough */
+	uint64_t primary_until_us; /* for a server that is certain to be the primary's */
 	uint64_t wait_until_us; /* the end of the present wait; 0 if the client is not CL_CATCHING_UP */
 	struct exchange *x;
 	TAILQ_ENTRY(client_reads) link; /* in env->catching while the client is CL_CATCHING_UP */
@@ -108,9 +108,9 @@ reads_stay(const struct request_walk *w)
 	return reads_may_begin(w) ? NULL : r;
 }
 
-/* Returns true if it is not certain that srv, which was lent to the client, belongs to the primary, or if the primary
- * has changed since srv's host was asked. Then this function has given srv back, and has made the client
- * CL_CATCHING_UP, for TRUST_AFTER_US at most. */
+/* If it is not certain that srv, which was lent to the client, belongs to the primary, or if the primary has changed
+ * since srv's host was asked: gives srv back, makes the client CL_CATCHING_UP for TRUST_AFTER_US at most, and returns
+ * true. */
 bool reads_return_if_doubtful(struct exchange *x, struct server *srv);
 static inline bool
 reads_must_wait(struct exchange *x, struct server *srv)
@@ -173,9 +173,9 @@ bool reads_on_reading(struct exchange_env *env);
 /* Looks at the next message of a client with a server of a standby. Returns WALK_ON if the message may be sent, or if
  * the client has no server any more because another host is to answer; WALK_HOLD; or WALK_LEAVE: see enum
  * walk_result. */
-enum walk_result reads_look(struct request_walk *w);
-/* Returns true if the client has a server of a standby, the next message begins a request, and reads_look() would let
- * all messages up to its Query or Sync pass if the fast lane takes them. w->len is then set to the end of these
+enum walk_result reads_check_next(struct request_walk *w);
+/* Returns true if the client has a server of a standby, the next message begins a request, and reads_check_next() would
+ * let all messages up to its Query or Sync pass if the fast lane takes them. w->len is then set to the end of these
  * messages. */
 bool reads_may_pass(struct request_walk *w);
 

@@ -135,7 +135,7 @@ static enum walk_result
 look_at_sql(struct request_walk *w, const struct sql_traits *v, const char *sql, size_t len)
 {
 	struct exchange *x = w->x;
-	bool leaves = reads_leaves(v, sql, len), moves = goes_on_after_end(w, v, sql, len);
+	bool leaves = reads_keeps_server(v, sql, len), moves = goes_on_after_end(w, v, sql, len);
 	bool is_bound = leaves || moves || reads_is_for_primary(sql, len);
 	uint64_t position = 0;
 
@@ -167,7 +167,7 @@ look_at_sql(struct request_walk *w, const struct sql_traits *v, const char *sql,
 /* A request leaves the standby as a whole, or not at all, so its first message is looked at together with the others.
  */
 enum walk_result
-reads_look(struct request_walk *w)
+reads_check_next(struct request_walk *w)
 {
 	struct exchange *x = w->x;
 	const struct sql_traits *v = NULL;
@@ -184,8 +184,8 @@ reads_look(struct request_walk *w)
 	return sql == NULL || v == NULL ? WALK_ON : look_at_sql(w, v, sql, len);
 }
 
-/* Returns true for a single SELECT, WITH or VALUES that contains neither "pg_" nor LAST_VALUE: reads_look() lets such
- * SQL pass if the fast lane takes it. */
+/* Returns true for a single SELECT, WITH or VALUES that contains neither "pg_" nor LAST_VALUE: reads_check_next() lets
+ * such SQL pass if the fast lane takes it. */
 static bool
 sql_may_pass(const char *sql, size_t len)
 {

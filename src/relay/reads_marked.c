@@ -67,13 +67,14 @@ reads_is_for_primary(const char *sql, size_t len)
 }
 
 bool
-reads_leaves(const struct sql_traits *v, const char *sql, size_t len)
+reads_keeps_server(const struct sql_traits *v, const char *sql, size_t len)
 {
 	return (v->flags & (SCAN_CURSOR | SCAN_PREPARE | SCAN_LOAD | SCAN_REPLICATION)) != 0 ||
 	       text_mentions(sql, len, OWN_PIN);
 }
 
-/* Like reads_is_for_primary() and reads_leaves(), for SQL that has no traits yet, of which maybe only a part has come.
+/* Like reads_is_for_primary() and reads_keeps_server(), for SQL that has no traits yet, of which maybe only a part has
+ * come.
  */
 static bool
 may_be_for_primary(const char *sql, size_t len)
@@ -167,7 +168,7 @@ reads_is_marked(struct request_walk *w, struct client_reads *r)
 		return false;
 	if (exchange_keeps_server(x) || x->listen != NULL || state_asks_for_pin(x))
 		r->route = ROUTE_TIED;
-	else if (reads_mentions_primary(w, false) || reads_is_for_primary(sql, len) || reads_leaves(v, sql, len))
+	else if (reads_mentions_primary(w, false) || reads_is_for_primary(sql, len) || reads_keeps_server(v, sql, len))
 		r->route = ROUTE_PRIMARY_ONLY;
 	return r->route == ROUTE_UNMARKED;
 }

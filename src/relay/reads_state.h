@@ -10,7 +10,8 @@
 #define LAST_VALUE "last_value" /* a column of each sequence */
 
 /* --- reads_marked.c: which requests are marked. --- */
-/* Takes over is_default, and a new position, from the client's settings. Returns r->is_default. */
+/* Updates r->is_default, and the position that the client must see, from the client's settings. Returns
+ * r->is_default. */
 bool reads_apply_settings(struct client_reads *r);
 /* Returns true if the message, of a client without a server, is marked and may go to a standby, and writes its BEGIN to
  * r->begin. If the message is marked but may not go to a standby, r->route says why. */
@@ -23,15 +24,16 @@ const char *reads_sql_of(struct request_walk *w, size_t *len, const struct sql_t
  * have: how many bytes of the body have come. */
 const char *reads_sql_of_message(const struct exchange *x, const struct frame *f, const uint8_t *body, size_t have,
 				 size_t *len, struct statement **st);
-/* Returns true if the SQL has parts that a READ ONLY transaction permits and a standby runs without an error, but with
- * another effect or none. A standby refuses everything else that needs a primary; then the primary is asked. */
+/* Returns true if the SQL has parts that a READ ONLY transaction permits, but that have another effect on a standby, or
+ * no effect, without an error. A standby refuses everything else that needs a primary, and the primary is asked
+ * then. */
 bool reads_is_for_primary(const char *sql, size_t len);
 /* Returns true if the first FORBIDDEN_LOOK_MAX bytes from the message at w->at on may contain or execute SQL for which
- * reads_is_for_primary() or reads_leaves() is true. If is_one_request, looks no further than the next Sync. */
+ * reads_is_for_primary() or reads_keeps_server() is true. If is_one_request, looks no further than the next Sync. */
 bool reads_mentions_primary(const struct request_walk *w, bool is_one_request);
-/* Returns true if the SQL leaves state behind on its server, or may ask for a server (OWN_PIN). The client keeps that
- * server, which must be one of the primary, because the client may write later. */
-bool reads_leaves(const struct sql_traits *v, const char *sql, size_t len);
+/* Returns true if the client would keep its server after this SQL: because the SQL leaves state there, or because it
+ * may set pgweir.pin (OWN_PIN). Such a server must be the primary's, because the client may write later. */
+bool reads_keeps_server(const struct sql_traits *v, const char *sql, size_t len);
 
 /* --- reads_wait.c --- */
 /* Subscribes the loop to this cluster's readings. Without memory the loop gets no notifications; then its timers find
@@ -40,8 +42,8 @@ void reads_listen(struct exchange_env *env, struct cluster *c);
 /* Returns false if the time for waiting is over. *until_us is the end of the wait: if it is 0, the wait begins now, and
  * this function sets it. */
 bool reads_may_wait(const struct client_reads *r, uint64_t *until_us, uint64_t wait_us);
-/* Makes the client CL_CATCHING_UP until a host has answered. what: the hosts whose readings may end the wait: all, or
- * the primary. Returns WALK_WAIT. */
+/* Makes the client CL_CATCHING_UP until a host has answered. what: the hosts whose readings may end the wait. Returns
+ * WALK_WAIT. */
 enum walk_result reads_wait_until(struct client_reads *r, uint64_t until_us, enum cluster_wants what);
 
 /* --- reads_replayed.c --- */

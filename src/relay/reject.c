@@ -41,7 +41,7 @@ reject_blame(const struct policy_waiter *t, uint64_t now_us, struct fail *why)
 		const struct policy_sizing sizing = policy_use_size(&pool->use, 1);
 
 		if (policy_use_is_slowed(&sizing))
-			k.against_more =
+			k.no_more_hint =
 			    "A larger pool would not help, as PostgreSQL takes longer the more connections are in use: "
 			    "see SHOW QUERIES and SHOW HOLDERS in the pgweir console.";
 		return k;
@@ -274,8 +274,8 @@ parse_aborted(struct request_walk *w, struct buf *b)
 	return statements_parse_unlinked(w->x, &w->m) ? WALK_ON : refuse_aborted(w);
 }
 
-/* Returns the statement of this name, and how many SQL statements it has in *count. Returns NULL if the request is
- * refused. */
+/* Returns the prepared statement of this name, and writes the number of SQL statements in it to *count. Returns NULL if
+ * the request is refused. */
 static struct statement *
 find_exit(struct request_walk *w, const char *name, unsigned *count, struct known *k)
 {
@@ -291,7 +291,7 @@ find_exit(struct request_walk *w, const char *name, unsigned *count, struct know
 }
 
 /* Checks the parameters of a Bind of a statement that leaves the transaction. Such a statement uses no parameters, but
- * its Parse may have declared types for some. */
+ * its Parse may have declared types of parameters. */
 static enum walk_result
 check_parameters(struct request_walk *w, const struct statement *st)
 {

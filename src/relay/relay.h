@@ -38,14 +38,14 @@ relay_bytes(struct exchange *x, const uint8_t *bytes, size_t len)
 		relay_rest(x);
 }
 
-/* call for a cancel request: rejects the request of x if it waits for a server */
+/* Call for a CancelRequest: rejects the request of x if that request waits for a server. */
 void relay_cancel_wait(struct exchange *x);
 extern const struct policy_waiter_ops relay_waiter_ops; /* of clients that wait, for policy_worker_new() */
 void relay_unstall(struct exchange *x); /* reads the client again if neither queue is full any more */
 
 /* --- reads_replayed.c: a standby that says when it has replayed a position --- */
 /* Call this for a client that has a standby's server. If the client's request must wait until the standby has replayed
- * a position, sends ahead of it a query that returns when the standby has. */
+ * a position, sends a query ahead of the request that returns when the standby has replayed it. */
 void relay_ask_standby(struct exchange *x);
 /* Call when the standby has answered that query. Returns true if the standby has replayed the position, so its reply to
  * the client's request may be passed on. */
@@ -55,7 +55,7 @@ bool relay_standby_has_replayed(struct exchange *x);
 /* Returns true if the client's server should be a primary, and the client has not asked to only read. */
 bool loss_needs_primary(const struct exchange *x);
 
-/* Call when srv's standby has not replayed in time the position that its borrower needs: sends the request to the
+/* Call when srv's standby has not replayed the position that its borrower needs in time: sends the request to the
  * primary. */
 void loss_by_lag(struct server *srv);
 

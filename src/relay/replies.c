@@ -87,13 +87,13 @@ on_settled(struct server *srv, const struct owed *o, enum owed_end how)
 }
 
 static void
-on_local(struct server *srv, const struct owed *o)
+on_answer_local(struct server *srv, const struct owed *o)
 {
 	struct exchange *x = srv->borrower;
 	struct sent_copy *sent = &srv->loan.sent;
 
-	/* While the client's bytes are walked, pgweir's reply comes either before all replies of PostgreSQL, or after
-	 * some that were sent before. */
+	/* While the client's bytes are walked, pgweir's reply comes before all replies of PostgreSQL, or after replies
+	 * that were sent earlier. */
 	if (x != NULL && x->is_in_relay && sent->state == SENT_WHOLE && sent->local_count < UINT16_MAX)
 		sent->local_count++;
 	else if (x != NULL && x->is_in_relay)
@@ -320,7 +320,8 @@ on_batch_end(struct server *srv)
 	}
 	if (x->reading == EXCHANGE_STALLED)
 		relay_unstall(x);
-	/* During a cancel, the client goes on when the cancel has ended; on a server that ends, never. */
+	/* During a cancel, the client goes on when the cancel has ended; the client of a server that ends never goes
+	 * on. */
 	if (!query_timeout_is_cancelling(srv) && srv->loan.end != LOAN_END_TOLD)
 		resume_waiting(x, srv);
 	relay_try_release(x);
@@ -364,14 +365,14 @@ const struct server_ops relay_server_ops = {
 	.pass = on_pass,
 	.request_done = on_request_done,
 	.settled = on_settled,
-	.local = on_local,
+	.answer_local = on_answer_local,
 	.described = statements_described,
 	.error = on_error,
 	.runs_again = on_late_error,
 	.complete = relay_completed,
 	.parameter = on_parameter,
 	.commit_row = commit_check_row,
-	.commit_asked = commit_check_question_done,
+	.commit_answered = commit_check_question_done,
 	.replayed = on_replayed,
 	.probe_row = state_probe_row,
 	.probe_done = state_probe_done,

@@ -38,7 +38,7 @@ walk_protocol_error(struct request_walk *w, const char *what, uint8_t type)
 
 /* --- borrowing --- */
 
-/* Returns true if all messages up to the Sync have come, and these run only one statement. */
+/* Returns true if all messages up to the Sync have come, and they run only one statement. */
 static bool
 is_one_statement(const struct request_walk *w)
 {
@@ -135,7 +135,7 @@ note_wait(struct exchange *x, uint64_t connect_us, enum wait_outcome outcome)
 	stream_set_reading(&x->stream, true);
 }
 
-/* Puts what must come first on a new server (a standby's question, a BEGIN) ahead of the message. */
+/* Sends, ahead of the message, what a new server must get first: the question to a standby, a BEGIN. */
 static inline void
 note_linked(struct exchange *x)
 {
@@ -351,9 +351,9 @@ look_for_notify(struct request_walk *w)
 	return looked(w, listen_gate_sender(x, &w->m));
 }
 
-/* Returns true if the client has yet to get an answer to earlier messages: its Terminate waits for that answer. */
+/* Returns true if a Terminate must wait, because the client has not got all answers to its earlier messages. */
 static bool
-is_answered_before(const struct exchange *x)
+must_await_answers(const struct exchange *x)
 {
 	const struct ledger *l = x->srv != NULL ? &x->srv->ledger : NULL;
 	uint64_t since_us;
@@ -378,7 +378,7 @@ one_message(struct request_walk *w)
 	if (limit == 0)
 		return walk_protocol_error(w, "invalid frontend message type", f.type);
 	if (f.type == 'X')
-		return is_answered_before(x) ? WALK_HOLD : WALK_LEAVE;
+		return must_await_answers(x) ? WALK_HOLD : WALK_LEAVE;
 	if ((f.type == 'S' || f.type == 'H') && f.body_len > 0)
 		return walk_protocol_error(w, "invalid message format", f.type);
 	if (x->state == CL_CONSOLE)
@@ -391,7 +391,7 @@ one_message(struct request_walk *w)
 	if (x->block < EXCHANGE_ROLLED_BACK && (f.type == 'Q' || f.type == 'P' || f.type == 'E') &&
 	    (step = looked(w, listen_gate(x, &w->m))) != WALK_ON)
 		return step;
-	if (x->srv != NULL && x->block != EXCHANGE_NO_BLOCK && (step = reads_look(w)) != WALK_ON)
+	if (x->srv != NULL && x->block != EXCHANGE_NO_BLOCK && (step = reads_check_next(w)) != WALK_ON)
 		return step;
 	if (x->srv == NULL) {
 		size_t total = FRAME_HEAD_LEN + (size_t)f.body_len;

@@ -51,8 +51,8 @@ bool resend_is_harmless(struct exchange *x, const struct request_copy *copy);
 bool resend_may_be_sent(struct exchange *x, const uint8_t *bytes, size_t len);
 
 /* --- resend.c --- */
-/* Returns true if all that the client has on srv is the request in srv's copy, if the client was shown nothing of the
- * answer, and if the request may run twice. */
+/* Returns true if the client has nothing on srv except the request in srv's copy, was shown nothing of the answer, and
+ * the request may run twice. */
 bool resend_is_possible(struct exchange *x, const struct server *srv);
 /* Call when loss_of() has returned LOSS_NOT_EXECUTED and x has left srv: relays the request again, ahead of the
  * messages that the client has sent since. */
@@ -104,6 +104,6 @@ retry_keep_rest(struct exchange *x, const uint8_t *end)
 /* Decides if the request that has failed with e is sent once more, and prepares that. Returns true if so: the client
  * must not get e, and retry_now() must be called when nothing is owed any more. */
 bool retry_begin(struct exchange *x, const struct error_fields *e);
-/* Like retry_begin(), for an error after the Bind; is_unshown: the client was not even shown the Bind's answer. */
+/* Like retry_begin(), for an error after the Bind. is_unshown: the client was not shown the Bind's answer yet. */
 bool retry_late(struct exchange *x, const struct error_fields *e, bool is_unshown);
 MAY_CLOSE bool retry_now(struct exchange *x);

@@ -12,7 +12,7 @@
 
 #define SHARD_MAX 4096u /* bytes; a shorter message is handled only when it is complete */
 
-/* Sends the message as it is from byte `from` on; the bytes before `from` were sent in another form. More of the
+/* Sends the message unchanged from byte `from` on; the bytes before `from` were sent in another form. The rest of the
  * message may come later. */
 static enum walk_result
 walk_forward(struct request_walk *w, size_t from, size_t total)
@@ -172,8 +172,8 @@ see_function_call(struct exchange *x)
 	return STEP_FORWARD;
 }
 
-/* Sends a Sync in place of the Query, because a message ahead of the Query has failed, and the client has got that
- * error. The Sync makes PostgreSQL go on. */
+/* Sends a Sync in place of the Query, because a message ahead of the Query has failed, and the client has got the error
+ * of that message. The Sync makes PostgreSQL go on. */
 static enum walk_result
 send_sync_instead(struct request_walk *w)
 {
@@ -226,7 +226,7 @@ send_simple(struct request_walk *w, const struct frame *f, enum owed_kind kind)
 	buf_fini(&m->instead);
 	if (step == STEP_HOLD || step == STEP_FAILED)
 		return walk_result_of(x, step);
-	walk_push_query(w, kind, m->shown, kind == OWED_QUERY && walk_is_scanned(w));
+	walk_push_query(w, kind, m->shown_count, kind == OWED_QUERY && walk_is_scanned(w));
 	if (kind == OWED_QUERY && f->body_len > 0)
 		walk_report_query(w, f, body_len, walk_is_scanned(w));
 	if (step == STEP_FORWARD)
@@ -310,7 +310,7 @@ send_bind(struct request_walk *w, const struct frame *f)
 	if (step == STEP_FORWARD)
 		return walk_send_extended(w, f, OWED_BIND);
 	x->srv->is_synced = false;
-	return walk_forward(w, w->m.used, w->m.total); /* the beginning of the Bind was sent, rewritten */
+	return walk_forward(w, w->m.skip_len, w->m.total); /* the beginning of the Bind was sent, rewritten */
 }
 
 /* Shows the features a Parse, Describe or Close. A malformed message is forwarded, because PostgreSQL knows the right

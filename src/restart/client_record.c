@@ -125,8 +125,8 @@ find_sent(const struct client_record_writer *o, const void *what, uint64_t id)
 	return found;
 }
 
-/* Remembers that a statement or a pool was sent; takes st. Without memory it is sent again for the next client that has
- * it. */
+/* Remembers that a statement or a pool was sent. Takes st. Without memory, the statement or pool is sent again with the
+ * next client that has it. */
 static void
 note_sent(struct client_record_writer *o, const void *what, uint64_t id, struct statement *st, uint32_t number)
 {
@@ -168,8 +168,8 @@ send_shared(struct client_record_writer *o, bool is_pool, struct buf *b)
 	return is_whole;
 }
 
-/* Returns the pool's number; sends the pool if it was not sent yet, or if its record has changed since: a pool may be
- * freed when its clients have moved, and another one be made at its address. */
+/* Returns the pool's number. Sends the pool if it was not sent yet, or if its record has changed since: when its
+ * clients have moved, a pool may be freed, and another pool be made at the same address. */
 static uint32_t
 send_pool_once(struct client_record_writer *o, const struct pool *pool)
 {
@@ -521,7 +521,7 @@ make_client(struct client_env *main_worker, const struct client_record *p, int f
 	if (c == NULL)
 		fail_memory(why, "a client");
 	else if (worker != main_worker->number)
-		pool_workers_left(main_worker->pool_workers, worker);
+		pool_workers_client_moved(main_worker->pool_workers, worker);
 	return c;
 }
 

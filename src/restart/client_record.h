@@ -43,12 +43,12 @@ int client_record_write(struct client_record_writer *o, struct client *c, uint64
 struct client_record_reader; /* opaque; holds the pools and texts that have come */
 struct client_record_reader *client_record_reader_new(struct client_env *main_worker); /* main_worker is worker 0's */
 void client_record_reader_free(struct client_record_reader *s); /* s may be NULL */
-/* Takes a pool or a text. Returns 0, or -1 if this or an earlier one is malformed, or without memory. */
+/* Takes a pool or the SQL of a statement. Returns 0, or -1 if it or an earlier one is malformed, or without memory. */
 int client_record_reader_take(struct client_record_reader *s, bool is_pool, const uint8_t *bytes, size_t len);
 /*
  * Called in a halt. Makes a client of the record, on the worker of its pool; the client is not read yet. Takes fd.
- * Returns NULL with *why set if the client's database is not configured any more, if something is missing, or without
- * memory. The client does not notice the failure.
+ * Returns NULL with *why set if the client's database is not configured any more, if its pool or a text has not come,
+ * or without memory. The client does not notice the failure, because it stays in the old process.
  */
 struct client *client_record_adopt(struct client_record_reader *s, const struct client_record *p, int fd,
 				   struct fail *why);

@@ -27,11 +27,12 @@ struct client_record_part {
 
 struct client_record_statement {
 	const char *name; /* "" is the unnamed statement */
-	uint32_t text; /* the number of the statement's SQL */
-	uint32_t shape, types; /* of the statement's rows and parameters, as the client knows them */
+	uint32_t text; /* the number of the statement's SQL: see struct client_record_text */
+	uint32_t shape,
+	    types; /* hashes of the statement's result columns and of its parameters, as the client knows them */
 	bool is_shared; /* true if clients whose SQL and context are the same share the statement */
 	bool is_of_session; /* true if its context is that of the client's present settings; otherwise it has none */
-	bool is_proven, is_told;
+	bool is_proven, is_told; /* see struct client_statement */
 };
 
 struct client_record {

@@ -23,7 +23,8 @@
 #define READ_MAX ((size_t)64 << 10)
 #define FDS_MAX 32u /* descriptors that came before their messages were complete */
 #define LAST_MS 1000
-#define SMALL_MAX ((size_t)4096) /* up to this length, the reserve is used: without the message the link would end */
+/* A message of at most this length is sent from the reserve if there is no memory: without it the link would end. */
+#define SMALL_MAX ((size_t)4096)
 
 struct out {
 	STAILQ_ENTRY(out) next;
@@ -380,7 +381,7 @@ on_readable(evutil_socket_t fd, short what, void *arg)
 		if ((r = receive(l)) > 0 && dispatch(l) < 0)
 			r = -1;
 	if (l->life != LINK_FREED)
-		l->ops->on_rest(l->arg);
+		l->ops->on_batch_end(l->arg);
 	if (l->life != LINK_FREED && (r < 0 || (l->life == LINK_OVER && r == 0))) {
 		l->life = LINK_OVER;
 		event_del(l->readable);

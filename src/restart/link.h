@@ -25,7 +25,8 @@ struct link_ops {
 	/* A message has come. body is borrowed. fd is a descriptor, which the callee takes, or -1 if none was sent or
 	 * if this process may have no more descriptors. */
 	void (*on_message)(void *arg, uint8_t type, const uint8_t *body, size_t len, int fd);
-	void (*on_rest)(void *arg); /* called after one or more messages, when no more have come for now */
+	void (*on_batch_end)(
+	    void *arg); /* called after one or more messages, when no more messages have come for now */
 	void (*on_drained)(void *arg); /* called when the kernel has taken everything that was sent; may be NULL */
 	void (*on_closed)(void *arg); /* the other side has closed the link, or has sent something malformed */
 };
@@ -38,7 +39,7 @@ void link_free(struct link *l); /* may be called from a callback; l may be NULL 
 void link_send(struct link *l, uint8_t type, const void *body, size_t len, int fd);
 /* Sends the contents of b like link_send(), and frees b. If b has run out of memory, the link is closed. */
 void link_send_buf(struct link *l, uint8_t type, struct buf *b, int fd);
-/* sends the number in 64 bits, and then `more` */
+/* Sends a message whose body is the number, in 64 bits, followed by `more`. */
 void link_send_number(struct link *l, uint8_t type, uint64_t number, const void *more, size_t more_len);
 int link_is_drained(const struct link *l); /* returns non-zero if no message waits to be sent */
 /* Sends one message without a loop, and waits for one second at most: for a process that is about to exit. */

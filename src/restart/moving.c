@@ -13,10 +13,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TRANSFERS PARKED_MAX /* at a time */
+#define TRANSFERS PARKED_MAX /* the most clients on their way at a time */
 #define TRANSFER_MAX_US (3 * US_PER_S) /* how long a client on its way waits for TAKEN; it is not read meanwhile */
 #define PAUSE_US (10 * US_PER_S) /* how long no other client is sent after one was not TAKEN in time */
-#define SILENCE_US US_PER_S /* from a failed halt to the next attempt; an attempt may take as long as this */
+#define SILENCE_US US_PER_S /* the time from a failed halt to the next attempt, which may take as long itself */
 #define WALK_MAX 512 /* clients looked at in one turn */
 #define ROUND_US 100000 /* between two rounds through all clients; most move earlier, when they become idle */
 
@@ -48,7 +48,7 @@ struct moving {
 	    *at; /* the worker that the round has come to; points to NULL at the end of the round */
 	struct transfer transfers[TRANSFERS];
 	uint64_t last_number;
-	/* all_from_us: no client is sent before this time; listeners_from_us: no client that listens */
+	/* no client is sent before all_from_us, and no client that listens before listeners_from_us */
 	uint64_t all_from_us, listeners_from_us;
 	uint64_t silent_until_us; /* no halt is asked for before this time */
 	char last_staying[STAYING_MAX]; /* the last text of STAYING that the successor got */
@@ -98,7 +98,8 @@ count_staying(const struct moving *m, char text[STAYING_MAX])
 	return all;
 }
 
-/* At the end of a round: logs after the first round who stays, and tells the successor whenever that has changed. */
+/* Called at the end of a round. Logs, after the first round, which clients stay, and tells the successor whenever that
+ * has changed. */
 static void
 report_staying(struct moving *m)
 {
@@ -210,8 +211,8 @@ release(struct moving *m, struct transfer *at)
 	link_send_number(m->link, c == NULL ? HANDOVER_GONE : HANDOVER_YOURS, at->number, queued, len);
 }
 
-/* Takes back a client that the successor has not taken in time: the client listens and the successor has no server for
- * that, or the successor hangs. A TAKEN that comes later is ignored. */
+/* Takes back a client that the successor has not taken in time: either the client listens, and the successor has no
+ * server for its listener; or the successor hangs. A TAKEN that comes later is ignored. */
 static void
 take_back_late(struct moving *m, struct transfer *at)
 {
@@ -260,8 +261,8 @@ advance(struct moving *m, struct transfer *at)
 	}
 }
 
-/* Called when a worker does not answer: no client moves for now. Clients on their way stay here, unless the successor
- * was told that they are its own. */
+/* Called when a worker does not answer: no client moves for now. Clients on their way stay here, unless YOURS was sent
+ * for them. */
 static void
 stay_for_now(struct moving *m, const struct fail *why)
 {
@@ -310,7 +311,7 @@ move_some(struct moving *m)
 	return is_end;
 }
 
-/* Moves some clients if a halt can be had. Returns true if nothing is left to do for now. */
+/* Moves some clients if the workers can be halted. Returns true if nothing is left to do for now. */
 static bool
 move_in_halt(struct moving *m)
 {
@@ -387,7 +388,7 @@ moving_on_message(struct moving *m, uint8_t type, const uint8_t *body, size_t le
 }
 
 void
-moving_on_rest(struct moving *m)
+moving_on_batch_end(struct moving *m)
 {
 	if (m->is_due)
 		moving_advance(m);

@@ -5,8 +5,8 @@
  * other client as soon as it has given its server back (exchange_ops.released, parked.c).
  *
  * Clients are touched in one function only, moving_advance(), in a halt of all workers; messages from the successor and
- * calls from other workers are only noted until then. If no halt can be had, no client moves for some seconds, and
- * clients on their way stay here, unless the successor was already told that they are its own.
+ * calls from other workers are only noted until then. If the workers can't be halted, no client moves for some seconds,
+ * and clients on their way stay here, unless the successor was already told that they are its own.
  *
  * Always: a client is closed here only after the successor has confirmed that it has the client. If the successor is
  *         lost before that, the client is read again here.
@@ -32,7 +32,7 @@ void moving_stop(struct moving *m); /* called when the link is broken: no other 
 void moving_on_message(struct moving *m, uint8_t type, const uint8_t *body, size_t len); /* TAKEN or REFUSED has come */
 /* Called when no more messages have come for now. Like moving_advance(), this function may end the process's main loop.
  */
-void moving_on_rest(struct moving *m);
+void moving_on_batch_end(struct moving *m);
 void moving_on_drained(struct moving *m); /* called when the kernel has taken all that was sent */
 void moving_advance(struct moving *m); /* called when clients are parked, or when a listener has caught up */
 void moving_client_gone(struct moving *m, const struct client *c); /* called when worker 0 has heard that c is closed */
@@ -44,17 +44,18 @@ bool moving_has_transfers(const struct moving *m); /* returns true while a clien
 /*
  * --- parked.c: clients of all workers that are not read until worker 0 has looked at them, which it does in a halt. A
  * client that has just given its server back is parked by its own worker, so it is still between two requests when
- * worker 0 looks. A client that was on its way to the successor when no halt could be had is parked, too.
+ * worker 0 looks. A client that was on its way to the successor when the workers could not be halted is parked, too.
  *
  * Owns:   the list and its lock.
  * Always: a client that worker 0 does not look at is read again by its own worker, at one of its next ticks. A client
  *         that was closed may still be in the list: its block exists until worker 0 has heard that it is closed.
  */
-#define PARKED_MAX 32u /* the most clients that have given their servers back, and the most that were on their way */
+/* the most parked clients that have given their servers back, and the most parked clients that were on their way */
+#define PARKED_MAX 32u
 
 struct parked; /* opaque; defined in parked.c */
 
-/* Makes the list. Borrows look, which wakes worker 0 to look at the list. Never returns NULL. */
+/* Makes the list. look: wakes worker 0 to look at the list; borrowed. Never returns NULL. */
 struct parked *parked_new(struct wake *look);
 void parked_free(struct parked *p);
 
@@ -69,8 +70,8 @@ void parked_tick(struct parked *p, const struct client_env *env);
 /* Sets how many clients may be parked from now on, at most PARKED_MAX. Clients that listen are not parked before
  * listeners_from_us. */
 void parked_set_room(struct parked *p, unsigned room, uint64_t listeners_from_us);
-/* Parks a client that was on its way when no halt could be had: its worker's tick lets it be read again. There are at
- * most PARKED_MAX such clients. */
+/* Parks a client that was on its way when the workers could not be halted: its worker's tick lets it be read again.
+ * There are at most PARKED_MAX such clients. */
 void parked_put_back(struct parked *p, struct client *c);
 /* Removes and returns a client of the worker that env belongs to or, in a halt, if env is NULL, of any worker. Closed
  * clients are removed and skipped. Returns NULL if there are no more. */

@@ -17,7 +17,7 @@
 #include <inttypes.h>
 #include <sys/socket.h>
 
-#define LISTENERS_US (10 * US_PER_S) /* by when all listening sockets must have come */
+#define LISTENERS_US (10 * US_PER_S) /* all listening sockets must have come within this time */
 #define LOST_MAX_US (2 * US_PER_S) /* how long an old process may live on without its link */
 #define ARRIVALS_MAX 64
 #define OLD_IDS 1000 /* the old process gives fewer ids after GO, to servers of clients that stay there */
@@ -47,14 +47,14 @@ struct predecessor {
 	struct restart *r;
 	struct link *link; /* NULL if the link is gone */
 	pid_t pid;
-	/* IS_MET: the listening sockets have not all come. HAS_ALL: all have come. IS_READY: this process waits for GO.
-	 * IS_REPLACED: this process serves in place of the old one. */
+	/* IS_MET: some listening sockets have not come yet. HAS_ALL: all have come. IS_READY: this process waits for
+	 * GO. IS_REPLACED: this process serves in place of the old process. */
 	enum { PREDECESSOR_IS_MET, PREDECESSOR_HAS_ALL, PREDECESSOR_IS_READY, PREDECESSOR_IS_REPLACED } phase;
 	bool is_holding; /* true while messages come: all workers are halted */
 	struct client_record_reader *reader;
 	struct arrival arrivals[ARRIVALS_MAX];
 	uint32_t moved, refused;
-	/* since_us: when this process met the old one; lost_us: when the link was lost; 0 while it exists */
+	/* since_us: when this process met the old process; lost_us: when the link was lost, 0 while the link exists */
 	uint64_t since_us, lost_us;
 	uint64_t staying; /* how many clients the old process still has, by its last STAYING */
 	char stays[STAYING_MAX]; /* which clients these are, by that message */
@@ -378,7 +378,7 @@ on_message(void *arg, uint8_t type, const uint8_t *body, size_t len, int fd)
 }
 
 static void
-on_rest(void *arg)
+on_batch_end(void *arg)
 {
 	struct predecessor *p = arg;
 
@@ -387,7 +387,7 @@ on_rest(void *arg)
 	p->is_holding = false;
 }
 
-/* Returns true if the old process has died, rather than just closed its end. */
+/* Returns true if the old process has died, false if it has only closed its end of the link. */
 static bool
 is_dead(const struct predecessor *p)
 {
@@ -414,7 +414,9 @@ on_closed(void *arg)
 	restart_predecessor_tick(p->r);
 }
 
-static const struct link_ops link_ops = { .on_message = on_message, .on_rest = on_rest, .on_closed = on_closed };
+static const struct link_ops link_ops = { .on_message = on_message,
+					  .on_batch_end = on_batch_end,
+					  .on_closed = on_closed };
 
 /* Returns true if there are arrivals in one of these stages (bits 1 << enum stage). */
 static bool
@@ -452,7 +454,8 @@ restart_predecessor_tick(struct restart *r)
 	struct predecessor *p = r->predecessor;
 	bool is_sure;
 
-	if (p != NULL && has_arrivals(p, 1u << STAGE_OURS | 1u << STAGE_BACK)) /* no halt could be had before */
+	if (p != NULL &&
+	    has_arrivals(p, 1u << STAGE_OURS | 1u << STAGE_BACK)) /* the workers could not be halted before */
 		advance_all(p);
 	if (p == NULL || p->lost_us == 0 || p->phase < PREDECESSOR_IS_READY)
 		return;

@@ -1,6 +1,7 @@
 /*
  * src/restart/restart.h - a restart without a gap (docs/operations.md): a process starts its successor, passes its
- * listening sockets and then its clients on, and ends when none is left. handover.h has the messages between the two.
+ * listening sockets and then its clients to it, and ends when no client is left. handover.h has the messages between
+ * the two processes.
  *
  *   the old process:  successor.c, and moving.c, which moves its clients
  *   the new process:  predecessor.c
@@ -28,7 +29,7 @@ struct restart_host {
 	void (*serve)(struct weir *w); /* begins to accept clients in this process */
 	/* Opens the sockets for SQL and HTTP again after they were given away. Returns 0, or -1 with *why set. */
 	int (*listen_again)(struct weir *w, struct fail *why);
-	void (*give_way)(struct weir *w); /* leaves HTTP and the pid file to the successor */
+	void (*hand_over_duties)(struct weir *w); /* leaves the HTTP port and the pid file to the successor */
 	void (*stop)(struct weir *w, enum shutdown_how how);
 	void (*end)(struct weir *w); /* ends the main loop */
 };
@@ -45,8 +46,8 @@ void restart_client_gone(struct restart *r, const struct client *c); /* client_e
 void restart_client_released(struct restart *r, struct exchange *x);
 void restart_transfer_progress(struct restart *r);
 void restart_worker_tick(struct restart *r, struct client_env *env);
-/* Checks that clients can be held back. They can't while another process has clients, too. Returns 0, or -1 with *why
- * set. */
+/* Checks that all clients can be paused, which is impossible while another process has clients, too. Returns 0, or -1
+ * with *why set. */
 int restart_check_hold(const struct restart *r, struct fail *why);
 
 /* --- the old process --- */
@@ -54,7 +55,7 @@ int restart_check_hold(const struct restart *r, struct fail *why);
 /* Starts the successor. http_fd is the HTTP server's socket, borrowed, or -1. Returns 0, or -1 with *why set. */
 int restart_begin(struct restart *r, int http_fd, struct fail *why);
 bool restart_has_successor(const struct restart *r); /* returns true if a successor was started; r may be NULL */
-/* Tells the successor to stop. Returns false if there is none, or if clients don't move to it yet. */
+/* Tells the successor to stop. Returns false if there is no successor, or if clients don't move to it yet. */
 bool restart_stop_successor(struct restart *r, enum shutdown_how how);
 void restart_forget_successor(struct restart *r); /* r may be NULL */
 

@@ -80,8 +80,8 @@ restart_end_if_moved(struct restart *r)
 	r->host.end(r->host.w);
 }
 
-/* Closes idle servers that are not needed here. For a while both processes have servers, and the successor's need
- * room. */
+/* Closes idle servers that are not needed here, because for a while both processes have servers, and the successor's
+ * servers need room. */
 static void
 make_room_for_servers(const struct restart *r, struct client_env *env)
 {
@@ -125,7 +125,7 @@ give_way_to(struct successor *s)
 		return;
 	}
 	listeners_give_away(r->host.listeners);
-	r->host.give_way(r->host.w);
+	r->host.hand_over_duties(r->host.w);
 	snprintf(state, sizeof(state), "MAINPID=%ld", (long)s->pid);
 	os_notify(state);
 	buf_put_u64(&last_id, atomic_load(r->host.last_id));
@@ -181,11 +181,11 @@ on_message(void *arg, uint8_t type, const uint8_t *body, size_t len, int fd)
 }
 
 static void
-on_rest(void *arg)
+on_batch_end(void *arg)
 {
 	const struct successor *s = arg;
 
-	moving_on_rest(s->moving);
+	moving_on_batch_end(s->moving);
 }
 
 static void
@@ -289,7 +289,7 @@ restart_has_successor(const struct restart *r)
 
 /* --- starting the successor --- */
 
-static const struct link_ops link_ops = { on_message, on_rest, on_drained, on_closed };
+static const struct link_ops link_ops = { on_message, on_batch_end, on_drained, on_closed };
 
 static void
 send_listener(struct successor *s, char kind, const char *host, uint16_t port, int fd)

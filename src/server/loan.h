@@ -56,8 +56,8 @@ struct sent_copy {
 	uint16_t local_count;
 };
 
-/* Measures the request under way: which side (enum phase) owes the request's next byte, since when, and how long each
- * side has owed bytes. See exchange/report.c. */
+/* Measures the request under way: which side (enum phase) owes the next byte, since when, and for how long each side
+ * has owed bytes. See exchange/report.c. */
 struct phase_clock {
 	uint64_t since_us; /* 0 if no request is under way */
 	uint64_t us[PHASE_COUNT];
@@ -81,7 +81,8 @@ enum commit_phase {
 	COMMIT_SKIPPED /* an error before the COMMIT has skipped it; its ReadyForQuery is still due */
 };
 
-/* The question for the open transaction's mark (struct commit_mark), asked after the transaction's first write. */
+/* The progress of the question for the open transaction's mark (struct commit_mark), which is asked after the
+ * transaction's first write. */
 enum mark_question {
 	MARK_NOT_ASKED,
 	MARK_DUE, /* the question is sent when the replies are sent */
@@ -100,7 +101,7 @@ enum commit_block { BLOCK_AS_BEFORE, BLOCK_BEGUN, BLOCK_ENDED };
 
 struct loan_commit {
 	struct commit_mark mark; /* of the open transaction */
-	/* The borrower's GUC set before it changed a reported setting; NULL if it has not changed one. */
+	/* The borrower's GUC set before it changed a reported setting; NULL if it has changed no such setting. */
 	struct gucs *before;
 	uint8_t phase; /* enum commit_phase */
 	uint8_t question; /* enum mark_question: set_question() */
@@ -124,12 +125,11 @@ enum followed_by { FOLLOWED_BY_NOTHING, FOLLOWED_BY_CURRVAL_MAYBE, FOLLOWED_BY_C
 /* The facts that decide whether the borrower keeps the server for a currval(): see state/linger.c. */
 struct loan_followed {
 	uint8_t by; /* enum followed_by */
-	/* requests_before: the borrower's requests_done when it ran the statement that `by` is about; requests_then:
-	 * its requests_done when it last came to rest (at since_us). */
-	uint32_t requests_before, requests_then;
+	uint32_t requests_before; /* the borrower's requests_done when it ran the statement that `by` is about */
+	uint32_t requests_then; /* the borrower's requests_done when it last had nothing under way */
 	/* the request (requests_done + 1) that found no values of its sequences on this server */
 	uint32_t without_values;
-	uint64_t since_us;
+	uint64_t since_us; /* since when the borrower has had nothing under way */
 	uint32_t questions; /* calls of currval() since the last statement that `by` is about */
 	uint32_t rounds; /* statements that `by` is about, while other clients waited */
 };
@@ -139,11 +139,12 @@ enum loan_ddl { DDL_NONE, DDL_DONE, DDL_CHANGES_PLANS };
 /* Says whether the open transaction, by its command tags, has changed the code of the database (CODE_CHANGED), or made
  * functions (CODE_MADE), which may keep state in a backend that nothing resets. */
 enum loan_code { CODE_AS_BEFORE, CODE_CHANGED, CODE_MADE };
-/* Says which messages wait until all messages that pgweir itself has sent before them are answered. */
+/* Says which of the borrower's messages wait until all messages that pgweir itself has sent before them are answered.
+ */
 enum loan_behind {
 	NOTHING_BEHIND,
-	QUERY_BEHIND_OURS, /* a Query waits; pgweir's messages are part of its request */
-	ALL_BEHIND_SETTINGS /* all messages wait, as they must not run if pgweir's settings fail */
+	QUERY_BEHIND_OURS, /* a Query, because pgweir's messages are part of its request */
+	ALL_BEHIND_SETTINGS /* all messages, because they must not run if pgweir's settings fail */
 };
 /* Says whether the standby has replayed the position that the borrower must not miss: relay/reads_replayed.c. */
 enum loan_replay { REPLAY_NOT_ASKED, REPLAY_ASKED, REPLAY_DONE, REPLAY_LATE };
@@ -186,7 +187,7 @@ struct loan {
 	uint8_t ddl; /* enum loan_ddl */
 	uint8_t code; /* enum loan_code */
 	uint8_t route; /* enum read_route; ROUTE_OFF if reads do not concern the loan */
-	/* Settings for parsing hold in this transaction alone. Set by notes.c and context.c, cleared by
+	/* Settings that affect parsing were set for this transaction alone. Set by notes.c and context.c, cleared by
 	 * end_ddl(). */
 	bool has_local_settings;
 	/* TAG_CHANGES_ROLES, TAG_CHANGES_DEFAULTS: what the loan has changed; other sessions see the change at once, or
@@ -220,25 +221,25 @@ struct loan {
 	uint32_t risk; /* enum state_part: of all SQL that ran */
 	uint32_t suspected; /* enum scan_flag of the SQL that ran since the loan began, or since it was last settled */
 	uint32_t settled; /* enum scan_flag of all SQL that was settled since the loan began */
-	/* notify_as: the PID with which notify_listener passes on this server's notifications. notify_listener:
-	 * compared, never followed; NULL if the notifications' PID is left as it is. */
-	uint32_t notify_as;
+	uint32_t notify_as; /* the PID with which notify_listener passes on this server's notifications */
+	/* compared, never followed; NULL if the PID of notifications is left as it is */
 	const void *notify_listener;
 	uint64_t lent_us, sent_us;
 	/* when its last request was done, or when a later byte was passed to or from its borrower */
 	uint64_t last_done_us;
 	uint64_t unread_us; /* when the server was last seen to wait for its client to read; 0 if never */
-	/* For ask_after() in client_timeouts.c: since when server.bytes_in equals silent_bytes; when the last question
-	 * was sent. */
-	uint64_t silent_us, silent_bytes, asked_us;
-	/* relay/query_timeout.h: late_since_us: when the late query began; cancelled_us: when it was cancelled */
-	uint64_t late_since_us, cancelled_us;
+	/* The next three fields are for ask_after() in client_timeouts.c. */
+	uint64_t silent_us; /* since when server.bytes_in has been silent_bytes */
+	uint64_t silent_bytes;
+	uint64_t asked_us; /* when the last question was sent */
+	/* The next two fields are for relay/query_timeout.h. */
+	uint64_t late_since_us; /* when the late query began */
+	uint64_t cancelled_us; /* when that query was cancelled */
 	uint64_t told_us; /* client_timeouts.c: when the borrower was last told that its request still runs */
-	/* dedicated/blocking.c: blocked_us: when the last question was sent to which PostgreSQL has answered that the
-	 * server waits for a lock; root_pid: the process at the root of the chain of blockers, 0 for a prepared
-	 * transaction */
+	/* dedicated/blocking.c asks PostgreSQL which servers wait for a lock. blocked_us: when the last question was
+	 * sent whose answer lists this server. */
 	uint64_t blocked_us;
-	uint32_t root_pid;
+	uint32_t root_pid; /* the process at the root of the chain of blockers; 0 for a prepared transaction */
 	/* The following fields, up to commit, are about the request under way. */
 	uint64_t bytes_to_client, bytes_from_client;
 	uint64_t fingerprint; /* fingerprint of text, set together with it; 0 if it is not known */
@@ -272,7 +273,7 @@ loan_begin_request(struct loan *l)
 	l->tag_text[0] = '\0';
 }
 
-/* Returns since when no request is under way; valid only if none is. */
+/* Returns since when no request is under way. Valid only while no request is under way. */
 static inline uint64_t
 loan_rests_since(const struct loan *l)
 {

@@ -3,9 +3,9 @@
  * Vault, which expire after some minutes.
  *
  * A command runs as a process of its own (/bin/sh -c) beside the loop, one at a time for each password_request. Servers
- * that ask while it runs share its answer. An answer is used for ttl_us. In the last fifth of that time it is renewed
- * in advance, if a server has asked for it since the last renewal. After a failure the command is not run again for a
- * while.
+ * that ask while the command runs share its password. A password is used for ttl_us. In the last fifth of that time,
+ * the command is run again in advance if a server has asked for the password since the last run. After a failure the
+ * command is not run again for a while.
  *
  * Owns:    the passwords, wiped when they expire; the processes, killed when they take too long. Bounded: 16 processes
  *          at a time, 30 s each, 16 KiB of output.
@@ -56,7 +56,7 @@ const char *passwords_get(struct passwords *p, const struct password_request *re
 void password_ask_cancel(struct password_ask *ask); /* does nothing if `ask` does not wait */
 /* Notes that PostgreSQL has refused this password: the next ask gets a new one. */
 void passwords_refused(struct passwords *p, const struct password_request *request);
-/* call it about every 100 ms: renews passwords, and forgets those that no server asks for */
+/* Call this about every 100 ms. Renews passwords, and forgets passwords for which no server asks any more. */
 void passwords_tick(struct passwords *p);
 
 /* --- password_process.c: one run of a password_command. */

@@ -26,9 +26,9 @@ server_step_logged(struct server *srv, enum server_event ev, enum server_state t
 }
 
 static void
-server_free_later(struct grave *g)
+free_server(struct deferred_entry *g)
 {
-	struct server *srv = (struct server *)((char *)g - offsetof(struct server, grave));
+	struct server *srv = (struct server *)((char *)g - offsetof(struct server, deferred));
 
 	assert(srv->state == SV_DEAD && srv->borrower == NULL && !srv->is_lingering);
 	assert(srv->ledger.count == 0 && srv->dial == NULL && srv->login == NULL && srv->cancel == NULL);
@@ -75,11 +75,11 @@ server_let_go(struct server *srv)
 }
 
 void
-server_bury(struct server *srv)
+server_free_later(struct server *srv)
 {
 	server_login_free(srv->login);
 	srv->login = NULL;
-	deferred_free(srv->env->deferred_frees, &srv->grave, server_free_later);
+	deferred_free(srv->env->deferred_frees, &srv->deferred, free_server);
 }
 
 void
@@ -89,7 +89,7 @@ server_finish(struct server *srv)
 	server_step(srv, SE_LOST);
 	srv->borrower = NULL;
 	srv->env->owner_ops->closed(srv);
-	server_bury(srv);
+	server_free_later(srv);
 }
 
 void

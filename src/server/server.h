@@ -2,7 +2,7 @@
  * src/server/server.h - one connection to PostgreSQL: dialing, login, lending, pings, reset, closing.
  *
  * Replies:  server_replies.c reads them and matches each message with the ledger. Replies owed to the borrower are
- *           passed to server_ops.pass in runs, replies owed to pgweir are swallowed, and any other message ends the
+ *           passed to server_ops.pass in runs, replies owed to pgweir are dropped, and any other message ends the
  *           connection.
  * Requests: a caller that sends one enters it in srv->ledger first, then writes to srv->stream.
  *
@@ -77,29 +77,29 @@ struct server_ops {
 	 * itself. If not, the ReadyForQuery is passed with the next run, and the result is ignored. */
 	bool (*request_done)(struct server *srv, const struct owed *ended);
 	void (*settled)(struct server *srv, const struct owed *o, enum owed_end how); /* see ledger.h */
-	void (*local)(struct server *srv, const struct owed *o); /* see ledger.h */
-	/* A 't', 'T' or 'n' answers a Describe whose ledger entry o has a ref; o is not settled yet. is_whole: body is
-	 * complete. */
+	void (*answer_local)(struct server *srv, const struct owed *o); /* see ledger.h */
+	/* A 't', 'T' or 'n' (`type`) answers a Describe whose ledger entry o has a ref; o is not settled yet. is_whole:
+	 * body is complete. */
 	void (*described)(struct server *srv, const struct owed *o, uint8_t type, const uint8_t *body, size_t len,
 			  bool is_whole);
-	/* An ErrorResponse has come. `fields` is from the whole message, or from the beginning of a large message.
-	 * is_owed: true if a reply was due. Return true to swallow the error: the borrower was answered in another way.
-	 */
+	/* An ErrorResponse has come. `fields` is from the whole message, or from the beginning of a large message. to:
+	 * the owner of the reply that was due; is_owed: true if a reply was due. Return true to swallow the error
+	 * because the borrower was answered in another way. */
 	bool (*error)(struct server *srv, const struct error_fields *fields, enum owed_to to, bool is_owed,
 		      const uint8_t *message, size_t len);
 	/* Called ahead of error() when a message of the borrower's has failed. is_unshown: the request's replies begin
 	 * with BindComplete, and none of them was passed yet. Return true if the request will be run again: then the
 	 * error, and replies that were not passed yet, are dropped. May be NULL. */
 	bool (*runs_again)(struct server *srv, const struct error_fields *fields, bool is_unshown);
-	/* A CommandComplete for the borrower has come; a terminator follows the len bytes of `tag`. Return true (only
-	 * for an UNLISTEN) to swallow the message: the borrower has its answer. */
+	/* A CommandComplete for the borrower has come; a terminator follows the len bytes of `tag`. Return true to
+	 * swallow the message, because the borrower has its answer already; allowed for an UNLISTEN only. */
 	bool (*complete)(struct server *srv, const char *tag, size_t len);
 	/* A ParameterStatus has come. Return true to swallow it. */
 	bool (*parameter)(struct server *srv, const char *name, const char *value, bool is_passed);
-	/* commit_row: a row has come that answers a question of OWED_TO_COMMIT. commit_asked: the question's
-	 * ReadyForQuery has come; ended->statements says which question it was. */
+	/* A row has come that answers a question of OWED_TO_COMMIT. */
 	void (*commit_row)(struct server *srv, const uint8_t *body, size_t len, bool is_whole);
-	void (*commit_asked)(struct server *srv, const struct owed *ended);
+	/* The ReadyForQuery of a question of OWED_TO_COMMIT has come; ended->statements says which question it was. */
+	void (*commit_answered)(struct server *srv, const struct owed *ended);
 	/* The standby has answered OWED_TO_REPLAY's question; loan.replay is REPLAY_DONE if the standby has replayed
 	 * the position. */
 	void (*replayed)(struct server *srv);
@@ -107,14 +107,14 @@ struct server_ops {
 	 * ReadyForQuery. */
 	void (*probe_row)(struct server *srv, const uint8_t *body, size_t len, bool is_whole);
 	void (*probe_done)(struct server *srv);
-	/* PostgreSQL warns the borrower that there is no process with this PID to signal. pgweir may have given this
-	 * PID to a client: if so, cancel that client's request and return true. The warning is then swallowed, and the
-	 * false in the next row becomes true. */
+	/* PostgreSQL warns the borrower that there is no process with this PID to signal. If pgweir has given this PID
+	 * to a client, cancel that client's request and return true: the warning is then swallowed, and the result
+	 * false in the next row is changed to true. */
 	bool (*no_such_pid)(struct server *srv, uint32_t pid);
 	/* A notice has come in answer to the Parse at the head of the ledger. */
 	void (*parse_noticed)(struct server *srv);
-	/* PostgreSQL warns of an immediate shutdown, or of another backend's crash; only the end of srv follows. Return
-	 * true to swallow the warning. Called for standbys only. */
+	/* PostgreSQL warns of an immediate shutdown, or of another backend's crash, and will close the connection next.
+	 * Return true to swallow the warning. Called for standbys only. */
 	bool (*ending)(struct server *srv, const struct error_fields *fields);
 	/* A whole NotificationResponse has come. Return true to swallow it. */
 	bool (*notification)(struct server *srv, const uint8_t *message, size_t len);
@@ -122,25 +122,25 @@ struct server_ops {
 	void (*batch_end)(struct server *srv);
 	/* srv is ending, and the borrower must forget it. Called only while LENT. */
 	void (*lost)(struct server *srv, const struct fail *why);
-	void (*drained)(struct server *srv); /* srv's queue has room again; called only while LENT */
+	void (*drained)(struct server *srv); /* srv's send queue has room again; called only while LENT */
 };
 
 /* Callbacks to the server's owner, the pool. */
 struct server_owner_ops {
 	void (*ready)(struct server *srv);
-	/* A host, one of several, did not accept the connection; the next one is tried. May be NULL. */
+	/* A host, one of several, did not accept the connection; the next host is tried. May be NULL. */
 	void (*host_failed)(struct server *srv, enum connect_failure kind, const struct fail *why);
 	/* The server never became ready. is_fatal: true if another attempt is useless until something changes. closed
 	 * follows. */
 	void (*failed)(struct server *srv, enum connect_failure kind, bool is_fatal, const struct fail *why);
 	void (*pinged)(struct server *srv, bool ok);
-	/* Everything is washed. Return true to hold the server back: then holds is asked again at each
-	 * server_reset_next(), until it returns false or the reset's deadline is over. To ask PostgreSQL a query
+	/* The reset has washed everything. Return true to hold the server back: then `holds` is called again by each
+	 * server_reset_next(), until `holds` returns false or the reset's deadline is over. To ask PostgreSQL a query
 	 * meanwhile, set *question, which is NULL, to a text that outlives srv; server_reset_next() is called after the
 	 * answer. */
 	bool (*holds)(struct server *srv, const char **question);
-	/* called during a reset, when a transaction of the borrower that has gone is over */
-	void (*unseen)(struct server *srv);
+	/* Called during a reset, when a transaction is over that the borrower had left unfinished. */
+	void (*abandoned_transaction_over)(struct server *srv);
 	void (*clean)(struct server *srv); /* the reset is over, and the server may be returned */
 	/* the server has ended while not lent; closed follows */
 	void (*gone)(struct server *srv, const struct fail *why);
@@ -148,9 +148,9 @@ struct server_owner_ops {
 	 * returns the next question, or NULL. */
 	void (*answer_row)(struct server *srv, const uint8_t *body, size_t len, bool is_whole);
 	const char *(*answered)(struct server *srv, bool ok);
-	/* PostgreSQL has closed the connection of a server that is not being read, because its borrower takes no more
+	/* PostgreSQL has closed the connection while pgweir does not read from it, because the borrower takes no more
 	 * bytes at present. May be NULL. */
-	void (*ended)(struct server *srv);
+	void (*peer_closed)(struct server *srv);
 	/* The last callback for each server, however the server ended; srv->conn is the owner's again. */
 	void (*closed)(struct server *srv);
 };
@@ -160,9 +160,9 @@ struct server_owner_ops {
 /* Connections that were lost within a second. The log has a line for each of the first ones, and one line for all
  * others. */
 struct server_losses {
-	uint64_t since_us; /* 0 if none was lost */
-	/* count: lost connections; cost: how many of these had a request or transaction that failed */
-	uint32_t count, cost;
+	uint64_t since_us; /* when the first of these connections was lost; 0 if none was lost */
+	uint32_t count; /* lost connections */
+	uint32_t cost; /* lost connections with a request or transaction that failed */
 	uint32_t total; /* since the start; wraps around */
 	struct fail why; /* why the last one was lost */
 	char address[SERVER_ADDRESS_MAX];
@@ -175,23 +175,23 @@ struct server_env {
 	struct deferred_frees *deferred_frees;
 	struct helpers *helpers;
 	struct jobs *jobs; /* net/jobs.h; the main worker's. NULL if no server logs in by tokens */
-	struct inbox *inbox;
-	/* There are several workers, so `inbox` is read between two events. Set by worker_fill_envs(), never cleared.
-	 */
-	bool has_others;
+	struct inbox *inbox; /* the worker's, to which threads send back their results */
+	/* There are several workers, so `inbox` is read between two events of a turn. Set by worker_fill_envs(), never
+	 * cleared. */
+	bool has_other_workers;
 	struct tls_scratch *tls_scratch;
 	struct log *log;
 	struct guc_store *guc_store;
 	uint8_t *read_buffer; /* the loop's own, read_cap + SERVER_CARRY_MAX bytes */
 	size_t read_cap; /* how many bytes are read at once */
-	uint64_t *now_us; /* the time of this turn of the loop; each callback from the loop sets it */
+	uint64_t *now_us; /* the time of this turn of the loop; each callback of the loop updates it first */
 	const struct server_ops *ops;
 	const struct server_owner_ops *owner_ops;
 	struct process_counters *counters;
 	struct passwords *passwords; /* of password_command */
 	struct hosts *hosts; /* server/hosts.h; NULL if every host is always due */
 	struct server_losses *losses;
-	struct server_cancelling **cancelling; /* the head of a list of all CancelRequests under way */
+	struct server_cancelling **cancelling; /* points to the head of the list of all CancelRequests under way */
 };
 
 /* Where to connect, as which user and how. There is one per pool; it outlives its servers. */
@@ -229,7 +229,7 @@ enum server_fitness {
 
 struct server_cancelling; /* opaque: server_cancel.c; one CancelRequest under way */
 
-/* Says what a reset must do. If it is zeroed, the reset only rolls back an open transaction. */
+/* Says what a reset must do. If the order is zeroed, the reset only rolls back an open transaction. */
 struct reset_order {
 	/* Runs DISCARD ALL, which drops pgweir's own statements, too. Set by pool_clean(), cleared by discard_all(). */
 	bool is_discarding;
@@ -321,19 +321,19 @@ enum server_connect_query {
 struct server {
 	struct stream stream; /* must be first: see stream_ops */
 	struct policy_conn *conn; /* the pool's part, allocated by the owner */
-	struct grave grave;
+	struct deferred_entry deferred;
 	const struct server_env *env;
 	const struct server_target *target;
 	void *owner, *borrower;
 	enum server_state state;
 	uint8_t tx; /* transaction status of the last ReadyForQuery: I, T, E */
-	/* The last message sent ends a request: ReadyForQuery will follow. Set by server.c, send.c, server_replies.c
-	 * and server_reset.c, cleared by send.c and fast.c. */
+	/* The last message sent ends a request: ReadyForQuery will follow. Set by server.c, server_replies.c,
+	 * server_reset.c, send.c and fast.c, cleared by send.c and fast.c. */
 	bool is_synced;
 	uint8_t fitness; /* enum server_fitness */
 	uint8_t question; /* enum server_question of the last question */
 	uint8_t connect_query; /* enum server_connect_query */
-	/* the message of the FATAL that the borrower was sent; NULL if there was none, or without memory */
+	/* the message of the FATAL that the borrower was sent; NULL if there was no FATAL, or without memory */
 	char *last_words;
 	char last_sqlstate[6]; /* the SQLSTATE of that FATAL */
 	uint8_t end_line; /* enum server_end_line */
@@ -342,11 +342,12 @@ struct server {
 	/* PostgreSQL has answered the startup packet, and has not said that it is starting up or shutting down. Set by
 	 * server_login.c, cleared by redial(). */
 	bool has_answered_startup;
-	/* `owed` was filled before the server's FATAL skipped some of the replies, so it stays as it is. Set and
-	 * cleared by loss_takes_error(). */
+	/* True if `owed` must not be filled again, because the server's FATAL has removed replies from the ledger. Set
+	 * and cleared by loss_takes_error(). */
 	bool is_owed_final;
-	uint8_t owed[SERVER_OWED_MAX]; /* enum owed_kind of the replies owed, in order */
-	size_t owed_count; /* how many replies are owed; the list is valid if it is no greater than SERVER_OWED_MAX */
+	/* enum owed_kind of the replies owed to the borrower, in order; valid if owed_count <= SERVER_OWED_MAX */
+	uint8_t owed[SERVER_OWED_MAX];
+	size_t owed_count; /* how many replies were owed to the borrower when `owed` was filled */
 	uint8_t role; /* 0 unknown, 'p' primary, 's' standby, or SERVER_CONSOLE */
 	struct loan loan;
 	struct ledger ledger;
@@ -361,15 +362,18 @@ struct server {
 	bool is_discarding; /* DISCARD SEQUENCES was sent and not answered yet; set and cleared by linger.c */
 	bool is_lingering; /* the borrower keeps the server for a moment; set and cleared by linger.c */
 	TAILQ_ENTRY(server) lingering;
-	/* the token of the state (statements.c) that its unnamed statement belongs to; 0 if unknown */
+	/* identifies the client that made the server's unnamed statement: the token of that client's struct
+	 * statements_state (statements.c); 0 if not known */
 	uint64_t unnamed_owner;
 	/* The error that is being handled is 22021: a text can't be converted to the server's encoding. Set and cleared
 	 * by note_error(). */
 	bool is_misread;
 	/* input */
-	/* the rest of the message being received is swallowed; set and cleared by server_replies.c */
+	/* the rest of the message being received is dropped; set and cleared by server_replies.c */
 	bool is_body_swallowed;
-	uint32_t walked; /* bytes of `carry` that were entered in the ledger, but not passed to the borrower */
+	/* the number of bytes at the beginning of `carry` that the ledger has accounted for, and that were not passed
+	 * to the borrower yet */
+	uint32_t ledgered_len;
 	struct buf carry; /* an incomplete message, or an error that waits for a report: see awaits_report() */
 	/* identity */
 	uint64_t id;
@@ -378,8 +382,8 @@ struct server {
 	uint16_t key_len;
 	struct sockaddr_storage peer;
 	socklen_t peer_len;
-	/* host_index: its host in target->upstream; hosts_passed: how many hosts have had their turn */
-	size_t host_index, hosts_passed;
+	size_t host_index; /* the index of its host in target->upstream */
+	size_t hosts_passed; /* how many hosts had their turn before the present host */
 	char address[SERVER_ADDRESS_MAX]; /* host:port as configured */
 	/* a cancel is under way, or NULL; until it is over, the server must not be lent to another client */
 	struct server_cancelling *cancel;
@@ -432,7 +436,7 @@ void server_close(struct server *srv);
  */
 #define SERVER_END_US (500 * US_PER_MS)
 void server_end(struct server *srv, uint64_t now_us);
-/* returns true if its time to be RESET or ENDING is over */
+/* Returns true if the server is RESET or ENDING, and its time for that is over. */
 bool server_is_late(const struct server *srv, uint64_t now_us);
 /* Returns PgBouncer's word for why a connection could not be made. */
 const char *server_failure_word(enum connect_failure kind);
@@ -444,13 +448,14 @@ void server_fail(struct server *srv, const struct fail *why) __attribute__((cold
 void server_keep_last_words(struct server *srv, const struct error_fields *e);
 /* Returns true, with *why set, if PostgreSQL has told the borrower why it ends the session. srv may be NULL. */
 bool server_last_words(const struct server *srv, struct fail *why);
-/* Call it often. If a second has passed since the first loss and not all losses have log lines of their own, logs how
+/* Call this often. If a second has passed since the first loss and not all losses have log lines of their own, logs how
  * many servers were lost. */
 void server_losses_tell(const struct server_env *env, uint64_t now_us);
-/* The part of server_step() that logs: a step in the debug log, a bug in any log. */
+/* The part of server_step() that logs: takes the step and logs it for debugging; or logs a bug, if `to` is SV_NONE. */
 int server_step_logged(struct server *srv, enum server_event ev, enum server_state to) __attribute__((cold));
 
-/* The only writer of srv->state. Returns 0, or -1 for a bug of pgweir's, which is logged. */
+/* Takes the step from srv->state that the event causes. After server_new(), all changes of srv->state are made here and
+ * in server_step_logged(). Returns 0, or -1 for a bug of pgweir's, which is logged. */
 static inline int
 server_step(struct server *srv, enum server_event ev)
 {
@@ -484,7 +489,8 @@ void server_ping(struct server *srv, enum server_question question, const char *
  * owner_ops.clean, or owner_ops.gone after a failure. A failure costs only this connection, which no client has.
  */
 void server_reset(struct server *srv, const struct reset_order *order, uint64_t now_us);
-/* call it while RESET when nothing is owed any more, or when the owner may no longer hold the server back */
+/* Takes the next step of a reset. Call this while RESET when no reply is owed any more, or when the owner need not hold
+ * the server back any longer. */
 void server_reset_next(struct server *srv);
 /* Forgets the server's settings: DISCARD ALL has run, or will run first. Returns 0, or -1 without memory. */
 int server_forget_session(struct server *srv);
@@ -496,11 +502,12 @@ void server_owe_query(struct server *srv, enum owed_to to);
 /* Writes the messages in b, which are in the ledger already, and frees b. Returns 0, or -1 as server_write() does. */
 int server_send(struct server *srv, struct buf *b);
 
-/* Returns the read-only parameters of the login (server_version ...) as a GUC set, borrowed; NULL after the login. */
-const struct gucs *server_welcome(const struct server *srv);
+/* Returns the read-only parameters that PostgreSQL reported at the login (server_version ...) as a GUC set, borrowed;
+ * NULL when the login is over. */
+const struct gucs *server_login_parameters(const struct server *srv);
 
 /* --- server_gucs.c: settings of a server, and those under which its plans were made. --- */
-/* Returns true if the plans on the server are as they would be made under this GUC set. */
+/* Returns true if the server's plans are the same as if they had been made under this GUC set. */
 bool server_plans_suit(const struct server *srv, struct gucs *gucs);
 /*
  * Appends to out the messages that turn the server's settings into these, with a Sync, and enters them in the ledger.

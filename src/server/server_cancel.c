@@ -33,7 +33,7 @@ struct server_cancelling {
 	struct tls_session *tls; /* NULL without TLS, and after the handshake has taken it over */
 	bool is_direct; /* TLS begins without an SSLRequest */
 	enum cancelling_step step;
-	struct grave grave;
+	struct deferred_entry deferred;
 	const struct server_env *env;
 	uint8_t packet[12 + 256];
 	size_t packet_len;
@@ -43,10 +43,10 @@ struct server_cancelling {
 };
 
 static void
-cancelling_free_later(struct grave *g)
+cancelling_free_later(struct deferred_entry *g)
 {
 	struct server_cancelling *c =
-	    (struct server_cancelling *)((char *)g - offsetof(struct server_cancelling, grave));
+	    (struct server_cancelling *)((char *)g - offsetof(struct server_cancelling, deferred));
 
 	OPENSSL_cleanse(c->packet, sizeof(c->packet));
 	free(c);
@@ -84,7 +84,7 @@ end_cancelling(struct server_cancelling *c, bool is_confirmed)
 	*c->to_here = c->next_of_all;
 	if (c->next_of_all != NULL)
 		c->next_of_all->to_here = c->to_here;
-	deferred_free(c->env->deferred_frees, &c->grave, cancelling_free_later);
+	deferred_free(c->env->deferred_frees, &c->deferred, cancelling_free_later);
 	if (c->done != NULL)
 		c->done(is_confirmed, c->why, c->arg);
 	if (srv == NULL)
@@ -126,7 +126,7 @@ shake_hands(struct server_cancelling *c)
 					  .inbox = c->env->inbox,
 					  .scratch = c->env->tls_scratch,
 					  .tls = c->tls,
-					  .line = WORK_BEGUN,
+					  .queue = WORK_BEGUN,
 					  .done = on_shaken_hands,
 					  .arg = c };
 	struct fail why;
@@ -228,7 +228,7 @@ begin_cancelling(struct server_cancelling *c, uint64_t timeout_us, server_cancel
 	if (c->dial == NULL || timer_try(&c->timer, timeout_us) < 0) {
 		dial_cancel(c->dial);
 		tls_session_free(c->tls);
-		cancelling_free_later(&c->grave);
+		cancelling_free_later(&c->deferred);
 		return -1;
 	}
 	c->to_here = c->env->cancelling;

@@ -52,7 +52,7 @@ due_us(const struct server *srv, size_t index)
 
 /*
  * Begins with the first host, or (load_balance_hosts = round-robin) with the host whose turn it is, and skips hosts
- * that are silent. If all hosts are silent, only the one that is due first is tried. Hosts that answer at once, even
+ * that are silent. If all hosts are silent, only the host that is due first is tried. Hosts that answer at once, even
  * with an error, are tried in each attempt.
  */
 void
@@ -131,8 +131,7 @@ server_login_failed(struct server *srv, enum connect_failure kind, bool is_fatal
 		hosts_silent(srv->env->hosts, srv->address, *srv->env->now_us);
 	else
 		hosts_answered(srv->env->hosts, srv->address);
-	/* if no host is left, or the last one has too many connections, its failure is the failure of the whole attempt
-	 */
+	/* if no host is left, or this host has too many connections, its failure is the failure of the whole attempt */
 	if (kind != CF_TOO_MANY && find_next_host(srv)) {
 		if (srv->env->owner_ops->host_failed != NULL)
 			srv->env->owner_ops->host_failed(srv, kind, &kept);
@@ -163,7 +162,8 @@ on_dialled(const struct dial_result *result, void *arg)
 	}
 	srv->peer = result->peer;
 	srv->peer_len = result->peer_len;
-	if (stream_open(&srv->stream, srv->env->base, result->fd, &server_stream_ops[srv->env->has_others]) < 0 ||
+	if (stream_open(&srv->stream, srv->env->base, result->fd, &server_stream_ops[srv->env->has_other_workers]) <
+		0 ||
 	    (us > 0 && event_add(srv->login_timer, &tv) < 0)) {
 		fail_memory(&why, "a server connection");
 		server_login_failed(srv, CF_OTHER, false, &why);
@@ -287,11 +287,11 @@ settled(void *arg, const struct owed *o, enum owed_end how)
 }
 
 static void
-local(void *arg, const struct owed *o)
+answer_local(void *arg, const struct owed *o)
 {
 	struct server *srv = arg;
 
-	srv->env->ops->local(srv, o);
+	srv->env->ops->answer_local(srv, o);
 }
 
 static void
@@ -300,7 +300,7 @@ overtaken(void *arg)
 	server_disown_ahead(arg);
 }
 
-static const struct ledger_ops ledger_ops = { settled, local, overtaken };
+static const struct ledger_ops ledger_ops = { settled, answer_local, overtaken };
 
 static void
 login_done(struct server *srv)

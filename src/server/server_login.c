@@ -1,8 +1,8 @@
 /*
  * src/server/server_login.c - logs in to PostgreSQL (protocol chapter, "Start-up").
  *
- * Only the exact sequence is accepted: ReadyForQuery only after AuthenticationOk, and with SCRAM, AuthenticationOk only
- * after the server's own signature was right. So an impostor can't skip the proof.
+ * Messages are accepted in the exact sequence only: ReadyForQuery only after AuthenticationOk, and with SCRAM,
+ * AuthenticationOk only after the server's own signature was right. So an impostor can't skip its proof.
  *
  * A thread derives keys from a password (server_keys.c); meanwhile the server may only send errors.
  */
@@ -57,7 +57,7 @@ server_login_free(struct server_login *login)
 }
 
 const struct gucs *
-server_welcome(const struct server *srv)
+server_login_parameters(const struct server *srv)
 {
 	return srv->login == NULL ? NULL : srv->login->welcome;
 }

@@ -16,8 +16,9 @@ const char *server_event_name(enum server_event ev); /* server_state.c */
 void server_let_go(struct server *srv);
 /* Fills srv->owed with the replies that are owed to the borrower now, unless is_owed_final is set. */
 void server_note_owed(struct server *srv);
+/* Calls owner_ops.closed, and frees srv later. */
 void server_finish(struct server *srv);
-void server_bury(struct server *srv); /* frees srv later; the last part of server_finish() */
+void server_free_later(struct server *srv); /* the last part of server_finish(): frees srv in the loop's next turn */
 /* Sends a question of the owner's, a text that outlives srv. Returns 0, or -1 without memory: see server_send(). */
 int server_ask(struct server *srv, const char *question);
 
@@ -63,7 +64,7 @@ void server_role_reported(struct server *srv, const char *name, const char *valu
 void server_end_misplaced(struct server *srv); /* ends an idle server that has lost the wanted role */
 
 /* server_replies.c */
-extern const struct stream_ops server_stream_ops[2]; /* indexed by server_env.has_others */
+extern const struct stream_ops server_stream_ops[2]; /* indexed by server_env.has_other_workers */
 
 /*
  * --- server_keys.c: a thread derives SCRAM keys from a password, for a login that waits for them.

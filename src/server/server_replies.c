@@ -61,7 +61,7 @@ advance(struct walk *w)
 	}
 }
 
-/* Handles bytes of a message whose head was seen before. */
+/* Handles further bytes of a message whose head has come before. */
 static void
 walk_body(struct walk *w)
 {
@@ -164,7 +164,8 @@ inspect_error(struct walk *w, struct reply *r, struct fail *why)
 		return fail_set(why, e.sqlstate != NULL ? e.sqlstate : "08006",
 				"PostgreSQL at %s closed an idle connection: %s", srv->address,
 				e.message != NULL ? e.message : "(no message)");
-	/* If settings fail in a reset, the server's are unknown; a missing statement (26000) does not matter. */
+	/* If settings fail in a reset, the server's settings are unknown; a missing statement (26000) does not
+	 * matter. */
 	is_lost_setting =
 	    r->to == OWED_TO_GUCS && srv->state == SV_RESET && (e.sqlstate == NULL || strcmp(e.sqlstate, "26000") != 0);
 	if (r->to == OWED_TO_RESET && srv->reset.sent == RESET_SENT_LAST_REMOTE && e.sqlstate != NULL &&
@@ -206,7 +207,8 @@ inspect_parameter(struct walk *w, struct reply *r, struct fail *why)
 	return 0;
 }
 
-/* Returns true if PostgreSQL's process exits next: e comes from its handler of an immediate shutdown (quickdie()). */
+/* Returns true if e comes from PostgreSQL's handler of an immediate shutdown (quickdie()), so its process exits
+ * next. */
 static bool
 is_of_ending(const struct error_fields *e)
 {
@@ -362,11 +364,11 @@ end_request(struct walk *w, const struct owed *ended, uint8_t tx)
 		if (srv->env->ops->request_done(srv, ended))
 			w->run = w->at;
 	} else if (ended->to == OWED_TO_CLIENT && srv->state == SV_RESET && tx == 'I')
-		srv->env->owner_ops->unseen(srv);
+		srv->env->owner_ops->abandoned_transaction_over(srv);
 	else if (ended->to == OWED_TO_PROBE)
 		srv->env->ops->probe_done(srv);
 	else if (ended->to == OWED_TO_COMMIT)
-		srv->env->ops->commit_asked(srv, ended);
+		srv->env->ops->commit_answered(srv, ended);
 	else if (ended->to == OWED_TO_REPLAY && srv->borrower != NULL)
 		srv->env->ops->replayed(srv);
 	else if (ended->to == OWED_TO_OWNER) {
@@ -385,8 +387,8 @@ is_well_formed(struct server *srv, const struct reply *r)
 	return r->type != 'Z' || (r->body_len == 1 && r->is_whole && memchr("ITE", r->body[0], 3) != NULL);
 }
 
-/* Before the ledger drops the messages that the error skips, notes what their client must be told: which replies it is
- * owed, and whether the SQL could be read. */
+/* Call this before the ledger drops the messages that the error skips. Notes which replies the client is owed, and
+ * whether PostgreSQL could read the SQL, because the client must be told both. */
 static void
 note_error(struct server *srv, const struct reply *r)
 {
@@ -399,8 +401,8 @@ note_error(struct server *srv, const struct reply *r)
 	srv->is_misread = e.sqlstate != NULL && strcmp(e.sqlstate, "22021") == 0;
 }
 
-/* Sends a Close of a statement that does not exist, with a Sync: PostgreSQL's answer shows that it has answered all
- * Syncs within the failed COPY, if it answers these at all. */
+/* Sends a Close of a statement that does not exist, with a Sync. When PostgreSQL has answered these, no answer to a
+ * Sync within the failed COPY can come any more. */
 __attribute__((cold)) static int
 ask_for_late_ready(struct server *srv)
 {
@@ -482,8 +484,8 @@ take_complete(struct walk *w, uint32_t plain_kind, const char *tag, size_t len)
 }
 
 /*
- * Steps over the replies that every query brings. Stops at a reply that is of another kind, is incomplete, or is not
- * only for the borrower: walk_message() handles it.
+ * Steps over the replies that every query brings. Stops at a reply that is of another kind, is incomplete, or concerns
+ * not only the borrower, which is left to walk_message().
  */
 static void
 walk_plain(struct walk *w)
@@ -569,8 +571,8 @@ awaits_report(struct walk *w, const struct frame *f)
 }
 
 /*
- * Handles the replies in w. Returns 0, or -1 with *why set if the server must be closed. The bytes from w->at on must
- * then be carried over; srv->walked of them were walked already.
+ * Handles the replies in w. Returns 0, or -1 with *why set if the server must be closed. The bytes from w->at on are an
+ * incomplete message, which must be carried over.
  */
 static int
 walk_replies(struct walk *w, struct fail *why)
@@ -610,7 +612,7 @@ walk_replies(struct walk *w, struct fail *why)
 		if (avail < f.body_len && (f.type == 'S' || f.type == 'Z'))
 			return violated(srv, f.type, why);
 		if (f.type == 'E' && awaits_report(w, &f)) {
-			srv->walked = (uint32_t)(w->at - w->run);
+			srv->ledgered_len = (uint32_t)(w->at - w->run);
 			w->at = w->run;
 			return 0;
 		}
@@ -634,18 +636,18 @@ keep_carry(struct server *srv, const uint8_t *rest, size_t len, struct fail *why
 }
 
 /*
- * Copies srv->carry to buf, in front of the `got` bytes that have come. Returns how many bytes of the carry were walked
- * already. If the message is still incomplete, appends the bytes to the carry and returns -1, so a message in many
- * small pieces is not copied for each piece.
+ * Copies srv->carry to buf, in front of the `got` bytes that have come. Returns srv->ledgered_len. If the message is
+ * still incomplete, appends the bytes to the carry and returns -1, so a message in many small pieces is not copied for
+ * each piece.
  */
 __attribute__((noinline)) static ssize_t
 take_carry(struct server *srv, uint8_t *buf, size_t got)
 {
-	size_t have = srv->carry.len, walked = srv->walked;
+	size_t have = srv->carry.len, ledgered_len = srv->ledgered_len;
 	struct fail why;
 	struct frame f;
 
-	if (walked == 0 && frame_parse(srv->carry.bytes, have, &f) == FRAME_OK &&
+	if (ledgered_len == 0 && frame_parse(srv->carry.bytes, have, &f) == FRAME_OK &&
 	    have + got < FRAME_HEAD_LEN + (size_t)f.body_len) {
 		buf_put(&srv->carry, buf + have, got);
 		if (!buf_ok(&srv->carry)) {
@@ -655,8 +657,8 @@ take_carry(struct server *srv, uint8_t *buf, size_t got)
 		return -1;
 	}
 	memcpy(buf, srv->carry.bytes, have);
-	srv->walked = 0;
-	return (ssize_t)walked;
+	srv->ledgered_len = 0;
+	return (ssize_t)ledgered_len;
 }
 
 static void
@@ -703,9 +705,9 @@ cross_border(struct server *srv)
 }
 
 __attribute__((always_inline)) static inline void
-process(struct server *srv, const uint8_t *p, size_t len, size_t walked)
+process(struct server *srv, const uint8_t *p, size_t len, size_t ledgered_len)
 {
-	struct walk w = { .srv = srv, .p = p, .len = len, .at = walked };
+	struct walk w = { .srv = srv, .p = p, .len = len, .at = ledgered_len };
 	struct fail why;
 	ssize_t used;
 
@@ -814,8 +816,8 @@ on_ended(struct stream *s, bool is_gone)
 
 	(void)is_gone; /* PostgreSQL never closes only its sending side */
 	*srv->env->now_us = clock_now_us();
-	if (server_is_borrowers_alone(srv) && srv->env->owner_ops->ended != NULL)
-		srv->env->owner_ops->ended(srv);
+	if (server_is_borrowers_alone(srv) && srv->env->owner_ops->peer_closed != NULL)
+		srv->env->owner_ops->peer_closed(srv);
 }
 
 const struct stream_ops server_stream_ops[2] = { { on_readable, on_drained, on_ended },

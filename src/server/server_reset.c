@@ -4,7 +4,8 @@
  *
  *   running requests are cancelled, a COPY that waits for data is failed, a missing Sync is sent; ROLLBACK if a
  *   transaction is open; DISCARD ALL if ordered; the seal (seal/seal.h); after either, the upstream's connect_query;
- * then the owner may hold it, and send a query. An error ends the connection, except an error of the owner's query.
+ * then the owner may hold the server, and send a query. An error ends the connection, unless it is the error of the
+ * owner's query.
  */
 #include "server/server_parts.h"
 #include "server/server_ahead.h"
@@ -21,7 +22,7 @@
 #define CANCEL_TIMEOUT_US (5 * US_PER_S)
 #define NOBODYS_US (100 * US_PER_MS) /* a request that belongs to no client is cancelled after this time */
 
-/* Sends b, a simple Query, and frees it. Returns 0, or -1 without memory. */
+/* Sends b, a simple Query, and frees b. Returns 0, or -1 without memory. */
 static int
 send_built(struct server *srv, struct buf *b)
 {

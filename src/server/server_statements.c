@@ -11,8 +11,9 @@ struct server_statement {
 	uint64_t id;
 	uint32_t sync_no; /* the borrower's count of Syncs when the last Parse or Close was sent */
 	uint32_t under_way; /* Parses and Closes without a reply */
-	bool is_there; /* whether the last message that was sent makes the statement (Parse) or removes it (Close);
-			  after a Close the entry stays until the Close is answered */
+	/* true if the last message sent for this statement was a Parse; false if it was a Close, until whose answer the
+	 * entry stays */
+	bool is_there;
 	bool was_there; /* whether the statement is there according to the last reply */
 	uint32_t generation, was_generation; /* the generations for is_there and was_there */
 	struct server_statement *prev, *next; /* by last use, the newest first; the newest one's prev is the oldest */
@@ -27,7 +28,7 @@ hash_of(uint64_t id)
 }
 
 static struct server_statement *
-use_find(const struct server_statements *s, uint64_t id)
+entry_find(const struct server_statements *s, uint64_t id)
 {
 	struct server_statement *e;
 
@@ -36,7 +37,7 @@ use_find(const struct server_statements *s, uint64_t id)
 }
 
 static void
-use_drop(struct server_statements *s, struct server_statement *e)
+entry_drop(struct server_statements *s, struct server_statement *e)
 {
 	assert((e->prev->next == NULL) == (s->newest == e) && (e->next == NULL) == (s->newest->prev == e));
 	DL_DELETE(s->newest, e);
@@ -58,7 +59,7 @@ void
 server_statements_clear(struct server_statements *s)
 {
 	while (s->newest != NULL)
-		use_drop(s, s->newest);
+		entry_drop(s, s->newest);
 	assert(s->table == NULL && s->count == 0);
 }
 
@@ -68,7 +69,7 @@ server_statements_use(struct server_statements *s, uint64_t id, uint32_t sync_no
 	struct server_statement *e = s->newest;
 
 	if (e == NULL || e->id != id) { /* most often the statement is the same as before */
-		e = use_find(s, id);
+		e = entry_find(s, id);
 		if (e == NULL)
 			return STATEMENT_ABSENT;
 		DL_DELETE(s->newest, e);
@@ -86,7 +87,7 @@ server_statements_outdate(struct server_statements *s)
 }
 
 static struct server_statement *
-use_add(struct server_statements *s, uint64_t id)
+entry_add(struct server_statements *s, uint64_t id)
 {
 	struct server_statement *e = calloc(1, sizeof(*e));
 
@@ -102,7 +103,7 @@ use_add(struct server_statements *s, uint64_t id)
 }
 
 static void
-under_way(struct server_statements *s, struct server_statement *e, bool is_there, uint32_t sync_no)
+note_sent(struct server_statements *s, struct server_statement *e, bool is_there, uint32_t sync_no)
 {
 	set_there(s, e, is_there);
 	e->sync_no = sync_no;
@@ -112,11 +113,11 @@ under_way(struct server_statements *s, struct server_statement *e, bool is_there
 int
 server_statements_sent(struct server_statements *s, uint64_t id, uint32_t sync_no)
 {
-	struct server_statement *e = use_find(s, id);
+	struct server_statement *e = entry_find(s, id);
 
-	if (e == NULL && (e = use_add(s, id)) == NULL)
+	if (e == NULL && (e = entry_add(s, id)) == NULL)
 		return -1;
-	under_way(s, e, true, sync_no);
+	note_sent(s, e, true, sync_no);
 	e->generation = s->generation;
 	return 0;
 }
@@ -124,17 +125,17 @@ server_statements_sent(struct server_statements *s, uint64_t id, uint32_t sync_n
 bool
 server_statements_closing(struct server_statements *s, uint64_t id, uint32_t sync_no)
 {
-	struct server_statement *e = use_find(s, id);
+	struct server_statement *e = entry_find(s, id);
 
 	if (e != NULL)
-		under_way(s, e, false, sync_no);
+		note_sent(s, e, false, sync_no);
 	return e != NULL;
 }
 
 void
 server_statements_settled(struct server_statements *s, uint64_t id, bool is_close, bool is_done)
 {
-	struct server_statement *e = use_find(s, id);
+	struct server_statement *e = entry_find(s, id);
 
 	if (e == NULL || e->under_way == 0)
 		return;
@@ -148,13 +149,13 @@ server_statements_settled(struct server_statements *s, uint64_t id, bool is_clos
 	set_there(s, e, e->was_there);
 	e->generation = e->was_generation;
 	if (!e->is_there)
-		use_drop(s, e);
+		entry_drop(s, e);
 }
 
 void
 server_statements_doubt(struct server_statements *s, uint64_t id)
 {
-	struct server_statement *e = use_find(s, id);
+	struct server_statement *e = entry_find(s, id);
 
 	if (e != NULL)
 		e->generation = e->was_generation = s->generation - 1;
@@ -167,7 +168,7 @@ server_statements_forget_all(struct server_statements *s)
 		next = e->next;
 		e->was_there = false;
 		if (e->under_way == 0)
-			use_drop(s, e);
+			entry_drop(s, e);
 	}
 }
 

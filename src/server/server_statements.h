@@ -2,8 +2,8 @@
  * src/server/server_statements.h - the prepared statements of one server connection, in order of use.
  *
  * Only its id identifies a statement. Until the next Sync, later messages may rely on a Parse or Close that was sent,
- * because an error that skips the Parse or Close skips them, too; after that Sync only replies count. Zeroed, the
- * struct is empty.
+ * because an error that skips the Parse or Close skips the later messages, too; after that Sync only replies count.
+ * Zeroed, the struct is empty.
  *
  * The borrower's own DDL outdates its server's statements at once, before other sessions see the DDL; a rollback of the
  * DDL outdates them, too. Outdated statements keep their names, but count as absent until they are prepared again.
@@ -23,17 +23,18 @@ struct server_statements {
 };
 
 void server_statements_clear(struct server_statements *s);
-/* Results of server_statements_use(), which counts as a use of the statement. sync_no: the borrower's count of Syncs.
- */
 enum statement_presence {
 	STATEMENT_ABSENT,
 	STATEMENT_THERE,
 	STATEMENT_UNSURE /* its Parse or Close was sent before an earlier Sync, and an error may have skipped it */
 };
+/* Says if the statement is on the server for a message that is sent now, and counts that as a use of the statement.
+ * sync_no: the borrower's count of Syncs. */
 enum statement_presence server_statements_use(struct server_statements *s, uint64_t id, uint32_t sync_no);
 /* Notes that the statement's Parse is sent now. Returns 0, or -1 without memory. */
 int server_statements_sent(struct server_statements *s, uint64_t id, uint32_t sync_no);
-void server_statements_outdate(struct server_statements *s); /* outdates all that are there or under way */
+/* Outdates all statements that are on the server, or whose Parse is under way. */
+void server_statements_outdate(struct server_statements *s);
 /*
  * Notes that the statement's Close is sent now. Returns false if the statement is not listed: then don't call
  * server_statements_settled() for this Close.
@@ -45,5 +46,5 @@ void server_statements_settled(struct server_statements *s, uint64_t id, bool is
 void server_statements_doubt(struct server_statements *s, uint64_t id);
 /* Call after DEALLOCATE ALL. Statements whose Parse is under way stay, because the Parse runs after DEALLOCATE ALL. */
 void server_statements_forget_all(struct server_statements *s);
-/* Finds the least recently used statement with nothing under way. Returns false if there is none. */
+/* Sets *id to the least recently used statement with no Parse or Close under way. Returns false if there is none. */
 bool server_statements_oldest(const struct server_statements *s, uint64_t *id);

@@ -32,7 +32,7 @@ shake_hands(struct server *srv, struct fail *why)
 	struct handshake_settings set = { .helpers = srv->env->helpers,
 					  .inbox = srv->env->inbox,
 					  .scratch = srv->env->tls_scratch,
-					  .line = WORK_BEGUN, /* clients wait for this server */
+					  .queue = WORK_BEGUN, /* clients wait for this server */
 					  .done = on_done,
 					  .arg = srv };
 

@@ -12,7 +12,7 @@
  *   copied      gucs, plans_of: by value, because GUC sets belong to a store
  *   re-pointed  env, target, owner
  *   reset       loan (but for its buffers), reset, unnamed_owner: the worker that has the state renews it
- *   nothing     borrower, walked, grave, last_words, last_sqlstate, end_line, was_owing, is_owed_final, owed,
+ *   nothing     borrower, ledgered_len, deferred, last_words, last_sqlstate, end_line, was_owing, is_owed_final, owed,
  *               owed_count, is_discarding, is_lingering, lingering, cancel, dial, ask, secret, login, login_timer,
  *               all, reading: these belong to a loan, to the login, to a standby, or to the end
  *
@@ -112,5 +112,5 @@ server_discard(struct server *srv, const struct server_env *env)
 	server_write(srv, "X\0\0\0\4", 5);
 	server_let_go(srv);
 	server_step(srv, SE_LOST);
-	server_bury(srv);
+	server_free_later(srv);
 }

@@ -27,5 +27,5 @@ int server_pack(struct server *srv);
  * call server_discard() then.
  */
 int server_arrive(struct server *srv, const struct server_env *env, void *owner, const struct server_target *target);
-/* Ends a server that has not arrived, without a callback. env: that of the calling worker. */
+/* Ends a server that has not arrived, without a callback. env: the calling worker's. */
 void server_discard(struct server *srv, const struct server_env *env);

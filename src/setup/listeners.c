@@ -86,7 +86,7 @@ settings_of(const struct listeners *l, const struct config *config)
 					   .tcp = setup_tcp_options(config),
 					   .mode = (mode_t)strtoul(config->unix_socket_mode, NULL, 8),
 					   .group = group != NULL ? group->gr_gid : LISTENER_NO_GROUP,
-					   .is_held = l->is_held,
+					   .waits_for_begin = l->is_held,
 					   .on_accept = l->s.on_accept,
 					   .on_exhausted = l->s.on_exhausted,
 					   .arg = l->s.arg };

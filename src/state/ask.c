@@ -146,7 +146,7 @@ finding_judge(const struct exchange *x, struct finding *f, uint8_t kind, const c
 		break;
 	case PROBE_SUPERUSERS: /* a setting that only a superuser can make; the user that logged in may be none, and
 				  then can't make it on another server */
-		f->found |= gucs_is_on(x->pool->welcome, "is_superuser") ? 0u : STATE_SETTINGS;
+		f->found |= gucs_is_on(x->pool->login_parameters, "is_superuser") ? 0u : STATE_SETTINGS;
 		/* fall through */
 	case PROBE_SETTING:
 	case PROBE_CUSTOM:

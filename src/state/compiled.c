@@ -305,7 +305,7 @@ forget_others_plans(struct exchange *x, struct request *m)
 	}
 	renew_plans(x);
 	x->srv->loan.has_own_plans = true;
-	return request_goes_behind(x, m);
+	return request_follow_own_message(x, m);
 }
 
 enum feature_step

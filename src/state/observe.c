@@ -193,7 +193,7 @@ flagged_query(struct exchange *x, struct request *m)
 	buf_put(&sql, m->sql, m->sql_len);
 	state_put_reset(x, text, &sql);
 	message_put(&m->instead, 'Q', sql.bytes, sql.len);
-	m->shown = text->count;
+	m->shown_count = text->count;
 	m->instead.is_broken = m->instead.is_broken || !buf_ok(&sql);
 	buf_fini(&sql);
 	return STEP_SENT;
@@ -218,10 +218,10 @@ use_sequences_unseen(struct exchange *x, const struct request *m)
 
 	if (!reads_sequences_unseen(x, m))
 		return STEP_FORWARD;
-	if (of != 0 && of != x->waiter.id && request_awaits_others(x, m))
+	if (of != 0 && of != x->waiter.id && request_must_wait(x, m))
 		return STEP_HOLD;
 	state_used_sequence(x, SCAN_SEQUENCE);
-	return of != 0 && of != x->srv->sequences_of ? request_goes_behind(x, m) : STEP_FORWARD;
+	return of != 0 && of != x->srv->sequences_of ? request_follow_own_message(x, m) : STEP_FORWARD;
 }
 
 enum feature_step

@@ -7,8 +7,8 @@
 #include "exchange/request.h"
 
 /* A row of relay/features.c. If m->have < m->total, the rest of the Query comes by state_text(). Returns STEP_FORWARD;
- * STEP_SENT if m->instead is to be sent in place of m, and the client gets only the first m->shown CommandCompletes;
- * STEP_HOLD; or STEP_FAILED. */
+ * STEP_SENT if m->instead is to be sent in place of m, and the client gets only the first m->shown_count
+ * CommandCompletes; STEP_HOLD; or STEP_FAILED. */
 enum feature_step state_query(struct exchange *x, struct request *m);
 /* Returns STEP_FORWARD; STEP_HOLD; STEP_FAILED; or STEP_SENT if m->instead, SQL that PostgreSQL refuses in a failed
  * transaction, is to be sent in place of m. */

@@ -327,7 +327,7 @@ statements_bind(struct exchange *x, struct request *m)
 	struct client_statement *n = m->named;
 	enum feature_step step;
 
-	m->used = FRAME_HEAD_LEN + b->len;
+	m->skip_len = FRAME_HEAD_LEN + b->len;
 	if (n == NULL && b->statement[0] == '\0')
 		return forward_if(unnamed_bind(x));
 	if (n == NULL || statement_is_closing(n)) /* PostgreSQL knows the right error */
@@ -369,7 +369,7 @@ statements_bind_plain(struct exchange *x, struct request *m)
 		report_request_begins(x, x->srv);
 	if (flags != 0)
 		state_plain_bind(x, flags);
-	m->used = n == NULL ? 0 : FRAME_HEAD_LEN + m->names.len;
+	m->skip_len = n == NULL ? 0 : FRAME_HEAD_LEN + m->names.len;
 	/* The common case: the server has the statement, with the rows that the client was told, prepared under the
 	 * client's settings. */
 	if (n != NULL && row_shape_is_told(n) && !statement_is_read_otherwise(x, n) &&

@@ -18,7 +18,8 @@
 enum feature_step statements_find_bound(struct exchange *x, struct request *m);
 /* Does the same for a Describe. */
 enum feature_step statements_find_described(struct exchange *x, struct request *m);
-/* Returns STEP_SENT if other bytes were sent for the first m->used bytes of the Bind; the rest must be sent as it is.
+/* Returns STEP_SENT if other bytes were sent for the first m->skip_len bytes of the Bind; the rest must be sent as it
+ * is.
  */
 enum feature_step statements_bind(struct exchange *x, struct request *m);
 enum feature_step statements_describe(struct exchange *x, struct request *m);
@@ -31,8 +32,8 @@ enum feature_step statements_close(struct exchange *x, struct request *m);
 bool statements_pass_through(const struct exchange *x);
 /*
  * The fast lane's statements_find_bound() and statements_bind(), for a complete Bind. Returns STEP_SENT if the Bind is
- * in the ledger, and its bytes from m->used on must be sent as they are; STEP_FORWARD if the Bind must take the slow
- * lane; STEP_HOLD; or STEP_FAILED.
+ * in the ledger, and its bytes from m->skip_len on must be sent as they are; STEP_FORWARD if the Bind must take the
+ * slow lane; STEP_HOLD; or STEP_FAILED.
  */
 enum feature_step statements_bind_plain(struct exchange *x, struct request *m);
 /* Returns true if the next Describe of a portal must take the slow lane. */

@@ -93,7 +93,7 @@ ledger_advance(struct ledger *l)
 		if (l->copy == COPY_FAILED)
 			/* the server may still owe a ReadyForQuery ahead of the local reply */
 			l->trust = LEDGER_IN_DOUBT;
-		l->ops->local(l->arg, &o);
+		l->ops->answer_local(l->arg, &o);
 		settle(l, &o, OWED_ANSWERED);
 	}
 }

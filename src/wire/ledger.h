@@ -84,7 +84,7 @@ struct ledger_ops {
 	/* Called once for each entry with a ref, when the entry leaves the ledger. */
 	void (*settled)(void *arg, const struct owed *o, enum owed_end how);
 	/* Called when a local entry's turn has come: sends the entry's reply to the client. settled() follows. */
-	void (*local)(void *arg, const struct owed *o);
+	void (*answer_local)(void *arg, const struct owed *o);
 	/* Called before a message is entered while ledger_has_ahead(). The callback calls ledger_end_ahead(), then
 	 * enters the messages that were sent ahead. */
 	void (*overtaken)(void *arg);

@@ -265,7 +265,7 @@ log_writer_errors(const struct log_writer *w)
 /* --- net/inbox.h: one note per turn of the loop, or all between two events --- */
 
 struct inbox {
-	struct inbox_sign sign; /* first */
+	struct inbox_flag flag; /* first */
 	bool is_early; /* there is a note that is not late */
 	bool is_busy; /* its worker has functions on the stack */
 	struct event *event;
@@ -293,7 +293,7 @@ inbox_read(struct inbox *in, bool is_over)
 	const struct note *n;
 	unsigned count = 0;
 
-	in->sign.is_up = false;
+	in->flag.is_set = false;
 	if (!had_some)
 		return false;
 	STAILQ_FOREACH(n, &in->notes, next)
@@ -390,7 +390,7 @@ inbox_post(struct inbox *to, struct note *n)
 	else if (is_drawn(late_notes))
 		event_add(to->event, &(struct timeval){ .tv_usec = (suseconds_t)(quiet_random() >> 32) % 5000 });
 	else {
-		to->sign.is_up = to->is_early = true;
+		to->flag.is_set = to->is_early = true;
 		event_active(to->event, EV_TIMEOUT, 0);
 	}
 }
@@ -438,7 +438,7 @@ helpers_free(struct helpers *hs)
 }
 
 int
-helpers_submit(struct helpers *hs, struct inbox *to, struct work *w, enum work_line line)
+helpers_submit(struct helpers *hs, struct inbox *to, struct work *w, enum work_queue line)
 {
 	(void)line;
 	if (hs->is_ending)

@@ -53,14 +53,14 @@ begin_history(struct reads_sim *s, uint32_t life, unsigned timeline)
 		sim_fail("too many histories");
 	s->watch.histories[v->history].life = life;
 	s->watch.histories[v->history].timeline = timeline;
-	v->past[v->history % CLUSTER_PASTS_MAX].history = v->history;
-	for (unsigned i = 0; i < CLUSTER_PASTS_MAX; i++) {
-		struct past_view *p = &v->past[i];
+	v->former[v->history % CLUSTER_FORMER_MAX].history = v->history;
+	for (unsigned i = 0; i < CLUSTER_FORMER_MAX; i++) {
+		struct former_primary *p = &v->former[i];
 
 		if (p->history == 0)
 			continue;
 		p->end = common_end(s, &s->watch.histories[p->history], life, timeline);
-		p->kept = kept(s, &s->watch.histories[p->history], p->end);
+		p->last_reading = kept(s, &s->watch.histories[p->history], p->end);
 	}
 	for (unsigned i = 0; i < HOSTS; i++) {
 		v->hosts[i].is_proved = false;
@@ -181,7 +181,7 @@ look(struct reads_sim *s, unsigned host, bool is_first)
 		take_primary_snapshot(s, host, &w->reading);
 	} else if (h->is_primary) {
 		w->reading.position = model_position(s, h->at);
-		w->reading.next = h->next;
+		w->reading.next_xid = h->next;
 	} else if (is_first) {
 		w->reading.position = model_position(s, h->at);
 	} else {
@@ -204,7 +204,7 @@ answer(struct reads_sim *s, unsigned host)
 	}
 	trace_line("watch: host %u, reading %u: position %u, xmax %u, next %u, %u open", host,
 		   (unsigned)w->reading.number, (unsigned)w->reading.position, (unsigned)w->reading.xmax,
-		   (unsigned)w->reading.next, (unsigned)w->reading.open_count);
+		   (unsigned)w->reading.next_xid, (unsigned)w->reading.open_count);
 }
 
 /* --- proofs --- */

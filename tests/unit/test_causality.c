@@ -21,14 +21,14 @@ begin(void)
 	view.count = 3;
 	view.history = 1;
 	view.begun = 3;
-	view.past[1].history = 1;
-	view.past[1].end = UINT64_MAX;
+	view.former[1].history = 1;
+	view.former[1].end = UINT64_MAX;
 	for (unsigned i = 0; i < 3; i++)
 		view.hosts[i] = (struct host_view){ .role = i == PRIMARY ? HOST_PRIMARY : HOST_STANDBY,
 						    .is_proved = i != PRIMARY,
 						    .life = 10 + i,
 						    .last = { .number = 1 + i, .position = 100, .xmax = 50 } };
-	view.hosts[PRIMARY].last.next = 50;
+	view.hosts[PRIMARY].last.next_xid = 50;
 	causality_is_lost(&token, &view, &lost_at, &lost_end);
 }
 TestSuite(causality, .init = begin);
@@ -183,7 +183,7 @@ Test(causality, a_standby_is_asked_for_what_a_reading_has_told)
 	was_shown(EAST);
 	cr_assert_eq(may_read(WEST), CAUSALITY_LATER);
 	cr_assert_eq(causality_awaits(&token, &view, WEST), UINT64_MAX, "it may have been shown more than that");
-	reads(PRIMARY, 300, 70)->next = 70;
+	reads(PRIMARY, 300, 70)->next_xid = 70;
 	cr_assert_eq(may_read(WEST), CAUSALITY_LATER);
 	cr_assert_eq(causality_awaits(&token, &view, WEST), 300);
 	view.history++;
@@ -272,9 +272,9 @@ Test(causality, without_any_standby_all_that_had_a_number_must_be_visible)
 	reads(PRIMARY, 130, 60);
 	cr_assert_eq(may_write(), CAUSALITY_LATER, "which had one is not known");
 	was_shown(EAST);
-	reads(PRIMARY, 140, 60)->next = 63;
+	reads(PRIMARY, 140, 60)->next_xid = 63;
 	cr_assert_eq(may_write(), CAUSALITY_LATER, "62 may have been shown");
-	reads(PRIMARY, 150, 64)->next = 70;
+	reads(PRIMARY, 150, 64)->next_xid = 70;
 	cr_assert_eq(may_write(), CAUSALITY_NOW);
 }
 
@@ -283,9 +283,9 @@ Test(causality, without_any_standby_all_that_had_a_number_must_be_visible)
 static void
 fail_over(uint64_t end, uint64_t kept)
 {
-	view.past[1].end = end;
-	view.past[1].kept = kept;
-	view.past[2] = (struct past_view){ .history = 2, .end = UINT64_MAX };
+	view.former[1].end = end;
+	view.former[1].last_reading = kept;
+	view.former[2] = (struct former_primary){ .history = 2, .end = UINT64_MAX };
 	view.history = 2;
 	view.primary = EAST;
 	view.hosts[PRIMARY] = (struct host_view){ .role = HOST_AWAY };
@@ -344,7 +344,7 @@ Test(causality, what_a_kept_reading_covers_is_kept)
 	reads(WEST, 300, 51);
 	cr_assert_eq(may_read(WEST), CAUSALITY_NOW);
 	token = other;
-	view.past[1].kept--;
+	view.former[1].last_reading--;
 	cr_assert(is_lost());
 	cr_assert_eq(lost_at, 0u, "where it was is not known");
 	cr_assert_eq(lost_end, 1000u);
@@ -360,8 +360,8 @@ Test(causality, what_a_standby_has_shown_may_be_lost_too)
 Test(causality, a_history_that_nobody_remembers_may_lack_anything)
 {
 	wrote();
-	view.history = 1 + CLUSTER_PASTS_MAX;
-	view.past[1] = (struct past_view){ .history = view.history, .end = UINT64_MAX };
+	view.history = 1 + CLUSTER_FORMER_MAX;
+	view.former[1] = (struct former_primary){ .history = view.history, .end = UINT64_MAX };
 	cr_assert(is_lost());
 	cr_assert_eq(lost_end, 0u);
 }
@@ -389,11 +389,11 @@ Test(causality, what_was_shown_before_is_settled_by_the_new_primary_alone)
 	cr_assert_eq(may_write(), CAUSALITY_LATER);
 	fail_over(1000, view.begun);
 	cr_assert_not(is_lost());
-	reads(EAST, 130, 52)->next = 60;
+	reads(EAST, 130, 52)->next_xid = 60;
 	cr_assert_eq(may_write(), CAUSALITY_LATER);
-	reads(EAST, 130, 59)->next = 60;
+	reads(EAST, 130, 59)->next_xid = 60;
 	cr_assert_eq(may_write(), CAUSALITY_LATER, "the standby may follow the new primary already");
-	reads(EAST, 130, 60)->next = 60;
+	reads(EAST, 130, 60)->next_xid = 60;
 	cr_assert_eq(may_write(), CAUSALITY_NOW);
 }
 

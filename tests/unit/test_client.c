@@ -26,7 +26,7 @@ struct place {
 	struct server server;
 	int peers[CLIENTS + 1];
 	struct note note;
-	struct grave grave;
+	struct deferred_entry deferred;
 	bool posts, buries; /* what the first event of a client's does */
 	char seen[16]; /* c: an event of a client's; n: the note was read; g: what was buried has left */
 };
@@ -44,9 +44,9 @@ read_note(struct note *n, void *owner, bool is_over)
 }
 
 static void
-leave(struct grave *g)
+leave(struct deferred_entry *g)
 {
-	see((struct place *)((char *)g - offsetof(struct place, grave)), 'g');
+	see((struct place *)((char *)g - offsetof(struct place, deferred)), 'g');
 }
 
 /* The first that is called may post a note, and bury something. */
@@ -59,7 +59,7 @@ on_bytes(struct client *c, const uint8_t *bytes, size_t len)
 	if (p->seen[1] != '\0')
 		return;
 	if (p->buries)
-		deferred_free(c->env->x.deferred_frees, &p->grave, leave);
+		deferred_free(c->env->x.deferred_frees, &p->deferred, leave);
 	if (p->posts)
 		inbox_post(c->env->inbox, &p->note);
 	cr_expect_str_eq(p->seen, "c", "a function of the client's is running");
@@ -97,7 +97,8 @@ add_peers(struct place *p)
 	int fd = connection(&p->peers[CLIENTS]);
 
 	/* as server_dial.c does */
-	cr_assert_eq(stream_open(&p->server.stream, p->env.x.base, fd, &server_stream_ops[p->servers.has_others]), 0);
+	cr_assert_eq(
+	    stream_open(&p->server.stream, p->env.x.base, fd, &server_stream_ops[p->servers.has_other_workers]), 0);
 	p->server.env = &p->servers;
 	for (size_t i = 0; i < CLIENTS; i++) {
 		p->clients[i] = client_new(&p->env, connection(&p->peers[i]), &nobody, true);
@@ -106,7 +107,7 @@ add_peers(struct place *p)
 }
 
 static void
-place_init(struct place *p, bool has_others)
+place_init(struct place *p, bool has_other_workers)
 {
 	struct client_env *env = &p->env;
 	struct fail why;
@@ -121,12 +122,12 @@ place_init(struct place *p, bool has_others)
 	env->x.pools = &p->pools;
 	p->pools.s.last_id = &p->last_id;
 	env->front = &front;
-	p->servers.has_others = has_others;
+	p->servers.has_other_workers = has_other_workers;
 	env->read_buffer = p->servers.read_buffer = p->bytes;
 	env->read_cap = p->servers.read_cap = sizeof(p->bytes);
 	env->crew = p->crew;
 	p->crew[0] = env;
-	p->crew[1] = has_others ? &p->other : NULL;
+	p->crew[1] = has_other_workers ? &p->other : NULL;
 	TAILQ_INIT(&env->clients);
 	add_peers(p);
 	event_base_loop(env->x.base, EVLOOP_NONBLOCK);

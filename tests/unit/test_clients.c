@@ -72,7 +72,7 @@ crew_init(struct crew *crew, const unsigned has[static CREW])
 	for (unsigned i = 0; i < CREW; i++) {
 		struct client_env *env = crew->all[i] = &crew->envs[i];
 		const struct pool_set_settings settings = { .env = &crew->servers,
-							    .companions = &dedicated_companions,
+							    .dedicated_ops = &dedicated_pool_ops,
 							    .worker = crew->workers[i] =
 								policy_worker_new(crew->commons, i, NULL, NULL, NULL),
 							    .code_registry = crew->code_registry,

@@ -251,9 +251,9 @@ Test(cluster, the_word_of_a_standby_counts_in_its_life_and_history_alone)
 
 	meet_all();
 	v = look();
-	cr_expect_eq(v.hosts[1].asked_from_us, 0, "before PostgreSQL 19");
+	cr_expect_eq(v.hosts[1].askable_from_us, 0, "before PostgreSQL 19");
 	cluster_set_can_wait(c, 1);
-	cr_expect_eq(look().hosts[1].asked_from_us, 1);
+	cr_expect_eq(look().hosts[1].askable_from_us, 1);
 	cr_expect_not(cluster_replayed(c, 1, v.hosts[1].life, v.history, 500), "it is not proved");
 	cluster_set_proved(c, 1, true);
 	cr_expect(cluster_replayed(c, 1, v.hosts[1].life, v.history, 500));
@@ -261,15 +261,15 @@ Test(cluster, the_word_of_a_standby_counts_in_its_life_and_history_alone)
 	cr_expect_eq(look().hosts[1].replayed, 500);
 	cr_expect_not(cluster_replayed(c, 1, v.hosts[1].life + 1, v.history, 600));
 	cluster_set_late(c, 1, 10 * MS, BEGIN);
-	cr_expect_gt(look().hosts[1].asked_from_us, BEGIN, "nobody asks it for a moment");
+	cr_expect_gt(look().hosts[1].askable_from_us, BEGIN, "nobody asks it for a moment");
 	cluster_begin_life(c, 2, &next, &none);
 	cr_expect_eq(look().hosts[1].replayed, 0);
 	cluster_set_proved(c, 1, true);
 	cr_expect_not(cluster_replayed(c, 1, v.hosts[1].life, v.history, 600), "a position of the log before");
 	cluster_begin_life(c, 1, &standby, &none);
-	cr_expect_eq(look().hosts[1].asked_from_us, 0);
+	cr_expect_eq(look().hosts[1].askable_from_us, 0);
 	cluster_set_late(c, 2, 10 * MS, BEGIN);
-	cr_expect_eq(look().hosts[2].asked_from_us, 0, "what can't be asked stays so");
+	cr_expect_eq(look().hosts[2].askable_from_us, 0, "what can't be asked stays so");
 }
 
 Test(cluster, a_standby_that_was_late_is_asked_again_once_it_lags_by_less_than_was_waited)
@@ -279,10 +279,10 @@ Test(cluster, a_standby_that_was_late_is_asked_again_once_it_lags_by_less_than_w
 	answer(0, 0x5000, BEGIN);
 	cluster_set_late(c, 1, 10 * MS, BEGIN + 12 * MS);
 	answer(1, 0x4000, BEGIN + 13 * MS);
-	cr_expect_gt(look().hosts[1].asked_from_us, BEGIN + 13 * MS, "it lags by 13 ms");
+	cr_expect_gt(look().hosts[1].askable_from_us, BEGIN + 13 * MS, "it lags by 13 ms");
 	answer(0, 0x6000, BEGIN + 14 * MS);
 	answer(1, 0x5000, BEGIN + 20 * MS);
-	cr_expect_lt(look().hosts[1].asked_from_us, BEGIN + 21 * MS, "it lags by 6 ms");
+	cr_expect_lt(look().hosts[1].askable_from_us, BEGIN + 21 * MS, "it lags by 6 ms");
 }
 
 Test(cluster, a_promotion_begins_a_history)
@@ -300,8 +300,8 @@ Test(cluster, a_promotion_begins_a_history)
 	v = look();
 	cr_expect_eq(v.primary, 1);
 	cr_expect_eq(v.history, 2);
-	cr_expect_eq(v.past[1].history, 1);
-	cr_expect_eq(v.past[1].end, 0x5800, "up to where it was promoted");
+	cr_expect_eq(v.former[1].history, 1);
+	cr_expect_eq(v.former[1].end, 0x5800, "up to where it was promoted");
 	cr_expect_not(v.hosts[2].is_proved);
 	cr_expect_eq(v.hosts[2].lag_us, 0);
 
@@ -321,23 +321,23 @@ Test(cluster, a_restart_of_the_primary_begins_a_history_too)
 	cluster_set_away(c, 0);
 	cluster_begin_life(c, 0, &in_order, &none);
 	cr_expect_eq(look().history, 2);
-	cr_expect_eq(look().past[1].end, UINT64_MAX, "nothing is lost");
+	cr_expect_eq(look().former[1].end, UINT64_MAX, "nothing is lost");
 	cluster_begin_life(c, 0, &crashed, &none);
 	cr_expect_eq(look().history, 3, "its backends were restarted: the same start, but another recovery");
-	cr_expect_eq(look().past[2].end, 0x7000);
+	cr_expect_eq(look().former[2].end, 0x7000);
 }
 
 Test(cluster, forgets_the_oldest_histories)
 {
 	struct cluster_mark mark = primary;
 
-	for (uint64_t i = 1; i <= 3 * CLUSTER_PASTS_MAX; i++) {
+	for (uint64_t i = 1; i <= 3 * CLUSTER_FORMER_MAX; i++) {
 		mark.started_us = 100 + i;
 		cluster_begin_life(c, 0, &mark, &none);
 		cr_assert_eq(look().history, i);
 	}
-	for (uint32_t i = 0; i < CLUSTER_PASTS_MAX; i++)
-		cr_expect_gt(look().past[i].history, 2 * CLUSTER_PASTS_MAX);
+	for (uint32_t i = 0; i < CLUSTER_FORMER_MAX; i++)
+		cr_expect_gt(look().former[i].history, 2 * CLUSTER_FORMER_MAX);
 }
 
 Test(cluster, two_primaries_are_none)

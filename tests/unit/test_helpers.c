@@ -68,7 +68,7 @@ start(struct board *b, unsigned threads)
 }
 
 static void
-submit(struct helpers *hs, struct board *b, struct job *j, char name, enum work_line line)
+submit(struct helpers *hs, struct board *b, struct job *j, char name, enum work_queue line)
 {
 	*j = (struct job){ .work = { .run = run, .done = done }, .name = name, .board = b };
 	cr_assert_eq(helpers_submit(hs, b->inbox, &j->work, line), 0);
@@ -128,7 +128,7 @@ count_done(struct work *w)
 
 Test(helpers, a_line_is_bounded_and_the_end_hands_all_of_it_back)
 {
-	static struct job jobs[HELPERS_LINE_MAX + 3];
+	static struct job jobs[HELPERS_QUEUE_MAX + 3];
 	struct board b;
 	struct helpers *hs = start(&b, 1);
 
@@ -137,19 +137,19 @@ Test(helpers, a_line_is_bounded_and_the_end_hands_all_of_it_back)
 	jobs[0].name = '!';
 	cr_assert_eq(helpers_submit(hs, b.inbox, &jobs[0].work, WORK_NEW), 0);
 	wait_taken(hs, 0);
-	for (size_t i = 1; i <= HELPERS_LINE_MAX; i++)
+	for (size_t i = 1; i <= HELPERS_QUEUE_MAX; i++)
 		cr_assert_eq(helpers_submit(hs, b.inbox, &jobs[i].work, WORK_NEW), 0);
-	cr_expect_eq(helpers_submit(hs, b.inbox, &jobs[HELPERS_LINE_MAX + 1].work, WORK_NEW), -1);
-	cr_expect_eq(helpers_submit(hs, b.inbox, &jobs[HELPERS_LINE_MAX + 2].work, WORK_BEGUN), 0,
+	cr_expect_eq(helpers_submit(hs, b.inbox, &jobs[HELPERS_QUEUE_MAX + 1].work, WORK_NEW), -1);
+	cr_expect_eq(helpers_submit(hs, b.inbox, &jobs[HELPERS_QUEUE_MAX + 2].work, WORK_BEGUN), 0,
 		     "the other line has room");
-	cr_expect_eq(helpers_waiting(hs), HELPERS_LINE_MAX + 1);
+	cr_expect_eq(helpers_waiting(hs), HELPERS_QUEUE_MAX + 1);
 	cr_expect(helpers_are_busy(hs));
 	sem_post(&b.gate);
 	helpers_end(hs);
-	cr_expect_eq(helpers_submit(hs, b.inbox, &jobs[HELPERS_LINE_MAX + 1].work, WORK_NEW), -1, "no more is taken");
+	cr_expect_eq(helpers_submit(hs, b.inbox, &jobs[HELPERS_QUEUE_MAX + 1].work, WORK_NEW), -1, "no more is taken");
 	cr_expect_not(helpers_are_busy(hs), "nor counted");
 	inbox_free(b.inbox);
-	cr_expect_eq(b.done_count, HELPERS_LINE_MAX + 2, "each once, run or not");
+	cr_expect_eq(b.done_count, HELPERS_QUEUE_MAX + 2, "each once, run or not");
 	helpers_free(hs);
 	event_base_free(b.base);
 }

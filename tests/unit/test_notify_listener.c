@@ -27,7 +27,7 @@ static struct buf sent; /* whole messages that are not answered yet */
 static const char *refused; /* LISTEN of this channel fails */
 static unsigned listens, requests; /* answered */
 
-const struct server_owner_ops dedicated_own_ops;
+const struct server_owner_ops dedicated_one_client_ops;
 
 void
 dedicated_env(struct server_env *env, const struct pool_set *set)
@@ -296,7 +296,7 @@ teardown(void)
 			client_leave(&crowd[i]);
 	if (neighbour.count > 0)
 		client_leave(&neighbour);
-	dedicated_companions.end(&pool);
+	dedicated_pool_ops.end(&pool);
 	guc_store_free(guc_store);
 	event_base_free(base);
 }

@@ -283,8 +283,8 @@ static const struct rule too_late[] = {
 	{ "a wait while the pool grows is not for a dead host", "3+0",
 	  "fill 0 1; now +5s; borrow 1; borrow 2; now +2ms; explain 2; detail[2]='The pool has 1 of 3 connections busy "
 	  "(3 + 0 overflow), and 2 clients are waiting. One more is being opened.'; hint[2]='It is lent once it has "
-	  "logged in; min_idle keeps some ready.'; now +2s; explain 2; detail[2]='One is being opened to PostgreSQL "
-	  "for 2 s, and there is no answer yet.'; return 0 (to the first in line); login 2; borrow 3; explain 3; "
+	  "logged in; min_idle keeps some ready.'; now +2s; explain 2; detail[2]='A connection to PostgreSQL has been "
+	  "opening for 2 s without an answer.'; return 0 (to the first in line); login 2; borrow 3; explain 3; "
 	  "hint[3]='It is lent once it has logged in; min_idle keeps some ready.'; login 1" },
 };
 

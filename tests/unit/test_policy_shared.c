@@ -457,10 +457,11 @@ Test(policy_shared, the_place_in_line_counts_those_of_other_shards)
 		fake_borrow(a, i);
 	pass_time(&t, 10 * MS);
 	fake_borrow(b, 0);
-	cr_expect_eq(policy_place(b->p, &b->clients[0].waiter, b->now), 5, "all of them came before");
+	cr_expect_eq(policy_queue_position(b->p, &b->clients[0].waiter, b->now), 5, "all of them came before");
 	pass_time(&t, 10 * MS);
-	cr_expect_eq(policy_place(b->p, &b->clients[0].waiter, b->now), 3, "some came since, for all that is known");
-	cr_expect_eq(policy_place(a->p, &a->clients[1].waiter, a->now), 1);
+	cr_expect_eq(policy_queue_position(b->p, &b->clients[0].waiter, b->now), 3,
+		     "some came since, for all that is known");
+	cr_expect_eq(policy_queue_position(a->p, &a->clients[1].waiter, a->now), 1);
 	cr_expect_eq(policy_queue_length(b->p), 5);
 	policy_explain_wait(b->p, &b->clients[0].waiter, b->now, &why);
 	cr_expect_str_eq(why.detail,

@@ -130,30 +130,31 @@ end(struct world *w, uint32_t i)
 	policy_return(w->fake.p, j->conn, w->fake.now);
 }
 
-static struct policy_look
+static struct policy_use_sample
 look_at(const struct world *w)
 {
 	const struct pool_counters *c = &w->fake.counters;
 
-	return (struct policy_look){ .loans = c->checkouts[CS_IDLE] + c->checkouts[CS_NEW] + c->checkouts[CS_OVERFLOW],
-				     .waits = c->waits,
-				     .timeouts = c->pool_timeouts,
-				     .server_us = w->server_us,
-				     .waited_us = w->waited_us,
-				     .uses = { [USE_RUNNING] = w->busy },
-				     .in_use = w->busy,
-				     .waiting = fake_counts(&w->fake).waiting,
-				     .busy = w->busy,
-				     .limit = w->fake.settings.pool_size,
-				     .clients = w->every_us == 0 ? w->clients : JOBS };
+	return (struct policy_use_sample){ .loans =
+					       c->checkouts[CS_IDLE] + c->checkouts[CS_NEW] + c->checkouts[CS_OVERFLOW],
+					   .waits = c->waits,
+					   .timeouts = c->pool_timeouts,
+					   .server_us = w->server_us,
+					   .waited_us = w->waited_us,
+					   .uses = { [USE_RUNNING] = w->busy },
+					   .in_use = w->busy,
+					   .waiting = fake_counts(&w->fake).waiting,
+					   .busy = w->busy,
+					   .limit = w->fake.settings.pool_size,
+					   .clients = w->every_us == 0 ? w->clients : JOBS };
 }
 
 static void
 look(struct world *w)
 {
-	const struct policy_look l = look_at(w);
+	const struct policy_use_sample l = look_at(w);
 
-	policy_use_look(&w->use, &l, w->fake.now);
+	policy_use_record_sample(&w->use, &l, w->fake.now);
 	w->look_us = w->fake.now + 100 * MS;
 }
 
@@ -273,10 +274,10 @@ resize(struct world *w, uint32_t limit)
 static struct policy_sizing
 sizing(const struct world *w)
 {
-	const struct policy_look l = look_at(w);
+	const struct policy_use_sample l = look_at(w);
 	struct policy_use now = w->use, all = { 0 };
 
-	policy_use_look(&now, &l, w->fake.now);
+	policy_use_record_sample(&now, &l, w->fake.now);
 	policy_use_add(&all, &now);
 	return policy_use_size(&all, 1);
 }

@@ -46,8 +46,8 @@ Test(pool_workers, who_comes_is_not_sent_to_a_worker_that_does_not_answer)
 	pool_workers_set_silent(h, 1, true);
 	cr_expect_eq(find(h, config, "many", "u"), 2, "its pool gets another part");
 	cr_expect_neq(find(h, config, "a", "u"), 1);
-	pool_workers_left(h, 2);
-	pool_workers_left(h, 0);
+	pool_workers_client_moved(h, 2);
+	pool_workers_client_moved(h, 0);
 	cr_expect_neq(find(h, config, "many", "u"), 1);
 	cr_expect_neq(find(h, config, "b", "u"), 1);
 	pool_workers_set_silent(h, 1, false);
@@ -66,16 +66,16 @@ Test(pool_workers, a_new_pool_goes_where_there_are_the_fewest_clients_and_the_ma
 	cr_expect_eq(a, 1);
 	cr_expect_eq(find(h, config, "b", "u"), 2);
 	cr_expect_eq(find(h, config, "c", "u"), 0);
-	pool_workers_left(h, 1);
-	pool_workers_left(h, 1);
-	pool_workers_left(h, 2);
+	pool_workers_client_moved(h, 1);
+	pool_workers_client_moved(h, 1);
+	pool_workers_client_moved(h, 2);
 	cr_expect_eq(pool_workers_away(h), 3);
 	cr_expect_eq(find(h, config, "d", "u"), 0);
-	pool_workers_ended(h, 1);
-	pool_workers_ended(h, 1);
+	pool_workers_client_ended(h, 1);
+	pool_workers_client_ended(h, 1);
 	cr_expect_eq(find(h, config, "e", "u"), 1);
 	cr_expect_eq(find(h, config, "a", "u"), a, "it stays where it is");
-	pool_workers_ended(h, 2);
+	pool_workers_client_ended(h, 2);
 	cr_expect_eq(pool_workers_away(h), 0);
 	pool_workers_free(h);
 	config_unref(config);
@@ -104,7 +104,7 @@ come(struct pool_workers *h, const struct config *config, const char *database, 
 	if (worker == 0)
 		++*at_main_worker;
 	else
-		pool_workers_left(h, worker);
+		pool_workers_client_moved(h, worker);
 	return worker;
 }
 
@@ -120,11 +120,11 @@ Test(pool_workers, a_large_pool_has_a_shard_for_each_four_connections_where_the_
 	cr_expect_eq(come(h, config, "many", &at_main_worker), 1, "of equal ones the first");
 	cr_expect_eq(come(h, config, "two", &at_main_worker), 2);
 	cr_expect_eq(come(h, config, "two", &at_main_worker), 0);
-	pool_workers_ended(h, 1);
-	pool_workers_ended(h, 1);
+	pool_workers_client_ended(h, 1);
+	pool_workers_client_ended(h, 1);
 	cr_expect_neq(come(h, config, "two", &at_main_worker), 1, "it has its two parts");
-	cr_expect(pool_workers_has(h, config, "two", "u", 2));
-	cr_expect_not(pool_workers_has(h, config, "two", "u", 1));
+	cr_expect(pool_workers_has_shard(h, config, "two", "u", 2));
+	cr_expect_not(pool_workers_has_shard(h, config, "two", "u", 1));
 	cr_expect_eq(come(h, config, "many", &at_main_worker), 1);
 	pool_workers_free(h);
 	config_unref(config);
@@ -139,7 +139,7 @@ Test(pool_workers, a_client_that_comes_alone_finds_the_shard_of_the_one_before)
 
 	for (unsigned i = 0; i < 5; i++) {
 		cr_expect_eq(come(h, config, "many", &at_main_worker), 1);
-		pool_workers_ended(h, 1);
+		pool_workers_client_ended(h, 1);
 	}
 	pool_workers_free(h);
 	config_unref(config);
@@ -154,7 +154,7 @@ shards_of(const struct config *config, const char *database)
 	for (unsigned i = 0; i < WORKERS; i++)
 		come(h, config, database, &at_main_worker);
 	for (uint32_t i = 0; i < WORKERS; i++)
-		count += pool_workers_has(h, config, database, "u", i);
+		count += pool_workers_has_shard(h, config, database, "u", i);
 	pool_workers_free(h);
 	return count;
 }

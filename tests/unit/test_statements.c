@@ -97,7 +97,7 @@ bind_to(const char *statement)
 	if (step == STEP_FORWARD)
 		fake_forward(&m, OWED_BIND);
 	if (step == STEP_SENT) {
-		outbox_copy(&fake->env.to_server, m.message + m.used, m.total - m.used);
+		outbox_copy(&fake->env.to_server, m.message + m.skip_len, m.total - m.skip_len);
 		fake->srv.is_synced = false;
 	}
 	return step;
@@ -428,7 +428,7 @@ Test(statements, the_fast_lane_takes_plain_sql_only)
 	fake_sent();
 	m = fake_bind("", "s");
 	cr_expect_eq(statements_bind_plain(&fake->x, &m), STEP_SENT);
-	outbox_copy(&fake->env.to_server, m.message + m.used, m.total - m.used);
+	outbox_copy(&fake->env.to_server, m.message + m.skip_len, m.total - m.skip_len);
 	cr_expect_str_eq(fake_sent(), "B(|#1)");
 	fake->srv.is_synced = false;
 	m = fake_bind("", "t");

@@ -74,12 +74,12 @@ Test(watch_sql, reads_a_primary)
 	cr_expect_eq(a.reading.xmax, 705);
 	cr_expect_eq(a.reading.open_count, 2);
 	cr_expect(a.reading.open[0] == 700 && a.reading.open[1] == 703);
-	cr_expect_eq(a.reading.next, 0, "it is not told");
+	cr_expect_eq(a.reading.next_xid, 0, "it is not told");
 	READ(&a, "p", "50331744", "50331648", "705:705:", "704");
 	cr_expect_eq(a.reading.open_count, 0);
-	cr_expect_eq(a.reading.next, 707);
+	cr_expect_eq(a.reading.next_xid, 707);
 	READ(&a, "p", "50331744", "50331648", "8589934587:8589934587:", "-2");
-	cr_expect_eq(a.reading.next, 8589934593, "in the next epoch");
+	cr_expect_eq(a.reading.next_xid, 8589934593, "in the next epoch");
 
 	for (int i = 0; i < 33; i++)
 		snprintf(many + strlen(many), sizeof(many) - strlen(many), "%s%d", i > 0 ? "," : "", 800 + i);

@@ -295,7 +295,7 @@ def test_opening_that_hangs_is_not_a_small_pool(weir, tap):
         error, = errors(wire.ask(query("SELECT 2")))
         assert error.sqlstate == "53300"
         # The one before keeps its place for half a second, as its end is not heard of either.
-        took, = re.findall(f"One is being opened to {tap.host}:{tap.port} for ([0-9.]+ m?s), and there is no answer yet.", error.error["D"])
+        took, = re.findall(f"A connection to {tap.host}:{tap.port} has been opening for ([0-9.]+ m?s) without an answer.", error.error["D"])
         assert took.endswith(" s") and 1.7 <= float(took[:-2]) <= 2.6, took
         assert "pool_size" not in error.error["H"]
         line, = wait_until(lambda: [line for line in weir.log().splitlines() if "timed out" in line])
