@@ -1,8 +1,7 @@
 /*
- * src/admin/console_command.h - the commands that the console knows, which users may give them, and how they are
- * parsed.
+ * src/admin/console_command.h - the commands of the console, the permissions that they need, and their parser.
  *
- * One table has, for each command, its words, its tag, what may follow, whether it needs an admin, and its line in SHOW
+ * One table has, for each command, its words, its tag, its argument, whether it needs an admin, and its line in SHOW
  * HELP. Commands that only drivers send (BEGIN, SELECT 1 ...) are in the table too, without a line in SHOW HELP. Pure.
  *
  * Owns:    struct command contains its texts.
@@ -25,7 +24,7 @@
 /* clang-format off */
 /*
  * Commands that act: ROW(id, the function that runs it). NOTHING is accepted and does nothing. SET_CONFIGURATION is a
- * SET of one of pgweir's own settings; console_read() turns the SET into it. REFUSED is answered with an error that
+ * SET of one of pgweir's own settings, as which console_read() recognizes it. REFUSED is answered with an error that
  * says what to do instead. The commands from PAUSE to KILL_CLIENT concern clients and pools of all workers.
  */
 #define RUN_LIST(ROW) \
@@ -77,13 +76,14 @@ struct command_row {
 #define COMMAND_NAME_MAX 127 /* "tenant/database" */
 #define COMMAND_TEXT_MAX 255
 
-/* Tells what one row of SHOW QUERIES stands for. */
+/* The entity that one row of SHOW QUERIES is about. */
 enum query_per { PER_NOTHING, PER_STATEMENT, PER_APPLICATION, PER_USER, PER_COUNT };
 
 /* A command that command_parse() has parsed. */
 struct command {
 	const struct command_row *row; /* NULL for an empty statement */
-	const struct console_setting *setting; /* its row in console_settings.c; NULL for a SET of any other setting */
+	/* the setting's row in console_settings.c; NULL for a SET of any other setting */
+	const struct console_setting *setting;
 	bool has_name, has_text;
 	bool is_for; /* SHOW DATABASE_CODE FOR: text has the SQL */
 	char name[COMMAND_NAME_MAX + 1]; /* a database's or a setting's name */
@@ -109,8 +109,8 @@ const struct command_row *command_find(enum command_id id); /* returns the first
 int command_check_permission(const struct command_row *row, bool is_stats_only, struct fail *why);
 
 /*
- * --- console_settings.c: session settings that drivers query or set in the console on their own. Names and values look
- * like PostgreSQL's. No function here depends on the values, so setting one changes nothing. Pure.
+ * --- console_settings.c: session settings that drivers query or set in the console of their own accord. Names and
+ * values look like PostgreSQL's. Nothing depends on the values, so a SET changes nothing. Pure.
  */
 struct console_setting {
 	const char *name, *value;

@@ -6,7 +6,7 @@
 
 struct weir; /* opaque; defined in process/process_state.h */
 
-/* Ways to stop, from the most patient to the most determined. */
+/* Ways to stop, from the most patient to the fastest. */
 enum shutdown_how {
 	SHUTDOWN_CLIENTS, /* refuses new clients; ends when the last client has left */
 	SHUTDOWN_SERVERS, /* ends when open transactions are finished */
@@ -31,7 +31,7 @@ struct console_host {
 	struct fleet *fleet; /* dedicated/fleet.h */
 	struct watch *watch; /* dedicated/watch.h */
 	struct client_env *clients; /* worker 0's, which also has the console's clients */
-	struct client_env *const *crew; /* the client_env of each worker; NULL after the last */
+	struct client_env *const *client_envs; /* the client_env of each worker; NULL after the last */
 	/* Halts all other workers until go(). Commands may look at other workers' clients and pools, or change them,
 	 * only in a halt. Halts may be nested. Returns 0, or -1 with *why set if a worker does not answer. */
 	int (*halt)(struct weir *w, struct fail *why);
@@ -53,10 +53,11 @@ struct console_host {
 	int (*suspend)(struct weir *w, struct fail *why); /* resume() of all databases ends a SUSPEND */
 	void (*shutdown)(struct weir *w, enum shutdown_how how); /* begins the shutdown and returns */
 	int (*restart)(struct weir *w, struct fail *why); /* starts the successor; returns 0, or -1 with *why set */
-	/* Called in a halt. Returns why a restart would not move c to the new process now, or NULL if it would. */
+	/* Called in a halt. Returns the reason for which a restart would not move c to the new process now, or NULL if
+	 * it would move c. */
 	const char *(*stays)(const struct client *c);
-	/* Writes what the old process still does after a restart. Returns false if the old process has ended, or if
-	 * there was none. */
+	/* Writes the work that the old process still has after a restart. Returns false if the old process has ended,
+	 * or if there was none. */
 	bool (*describe_predecessor)(struct weir *w, char *out, size_t size);
 	void (*reopen)(struct weir *w); /* reopens log files */
 	/* Returns problem i of the last reload, in the order in which they were found, as a line of text; NULL after

@@ -16,9 +16,9 @@
 #define STATS_PERIOD_US (60 * 1000 * 1000)
 
 /*
- * All counts, in the order of PgBouncer's columns. A row has an id and five names: what follows total_ in SHOW STATS;
- * what follows avg_ there; the name in STATS_TOTALS; the name in STATS_AVERAGES (where, as in PgBouncer, only some
- * begin with avg_); and what follows total_ and avg_ in TOTALS.
+ * All counts, in the order of PgBouncer's columns. A row has an id and five names: the part after total_ in SHOW STATS;
+ * the part after avg_ in SHOW STATS; the name in STATS_TOTALS; the name in STATS_AVERAGES (in which, as in PgBouncer,
+ * only some begin with avg_); and the part after total_ and avg_ in TOTALS.
  */
 /* clang-format off */
 #define STAT_LIST_1_25(ROW) \
@@ -59,8 +59,8 @@ struct database_sum {
 };
 
 /* Returns the sums, ordered by name; the last one has no name. free() frees them; the databases are borrowed. Returns
- * NULL without memory. crew: see client/clients.h. All workers but the caller's must be halted. */
-struct database_sum *database_sums(struct client_env *const *crew);
+ * NULL without memory. client_envs: see client/clients.h. All workers but the caller's must be halted. */
+struct database_sum *database_sums(struct client_env *const *client_envs);
 
 /* --- console_stats.c --- */
 
@@ -69,19 +69,19 @@ struct console_stats; /* opaque; defined in console_stats.c */
 struct console_stats *console_stats_new(uint64_t seed, uint64_t now_us); /* seed is random, for a hash table */
 void console_stats_free(struct console_stats *s);
 bool console_stats_is_due(const struct console_stats *s, uint64_t now_us); /* returns true if the minute is over */
-/* Begins a minute; sums: what was counted until now. */
+/* Begins a minute; sums: the counters at its beginning. */
 void console_stats_renew(struct console_stats *s, const struct database_sum *sums, uint64_t now_us);
 struct stats stats_total(const struct database_counters *c);
 /* Returns what was counted for this database in the last full minute; zeros if there was none. */
 struct stats stats_minute(const struct console_stats *s, const char *database);
-/* Returns averages of one database's minute, or of a sum of several. */
+/* Returns averages: minute is one database's stats_minute(), or a sum of those of several databases. */
 struct stats stats_average(const struct console_stats *s, const struct stats *minute);
 
 /* --- a line for the log, now and then, with the traffic: PgBouncer's log_stats --- */
 
 /* State of these lines, zeroed at first. */
 struct stats_log {
-	uint64_t told_us; /* when the last line was written, or counting began; 0 if never */
+	uint64_t told_us; /* when the last line was written, or when counting began; 0 if counting has not begun */
 	struct stats told; /* what all databases had counted by then */
 };
 

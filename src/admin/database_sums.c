@@ -5,12 +5,12 @@
 #include <string.h>
 
 static size_t
-count_databases(struct client_env *const *crew)
+count_databases(struct client_env *const *client_envs)
 {
 	size_t n = 0;
 
-	for (; *crew != NULL; crew++)
-		for (struct pool_database *d = pool_set_databases((*crew)->x.pools); d != NULL; d = d->next)
+	for (; *client_envs != NULL; client_envs++)
+		for (struct pool_database *d = pool_set_databases((*client_envs)->x.pools); d != NULL; d = d->next)
 			n++;
 	return n;
 }
@@ -23,15 +23,15 @@ by_name(const void *a, const void *b)
 
 /* Returns all workers' databases in the order of their names, or NULL without memory. */
 static struct pool_database **
-sorted(struct client_env *const *crew, size_t count)
+sorted(struct client_env *const *client_envs, size_t count)
 {
 	struct pool_database **list = malloc((count + 1) * sizeof(struct pool_database *));
 	size_t n = 0;
 
 	if (list == NULL)
 		return NULL;
-	for (; *crew != NULL; crew++)
-		for (struct pool_database *d = pool_set_databases((*crew)->x.pools); d != NULL; d = d->next)
+	for (; *client_envs != NULL; client_envs++)
+		for (struct pool_database *d = pool_set_databases((*client_envs)->x.pools); d != NULL; d = d->next)
 			list[n++] = d;
 	qsort(list, count, sizeof(struct pool_database *), by_name);
 	return list;
@@ -44,10 +44,10 @@ answered_us(const struct pool_database *d)
 }
 
 struct database_sum *
-database_sums(struct client_env *const *crew)
+database_sums(struct client_env *const *client_envs)
 {
-	size_t count = count_databases(crew), n = 0;
-	struct pool_database **list = sorted(crew, count);
+	size_t count = count_databases(client_envs), n = 0;
+	struct pool_database **list = sorted(client_envs, count);
 	struct database_sum *sums = list == NULL ? NULL : calloc(count + 1, sizeof(*sums));
 
 	for (size_t i = 0; sums != NULL && i < count; i++) {

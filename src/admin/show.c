@@ -29,21 +29,21 @@ show_find(const struct config *config, enum command_id id)
 }
 
 size_t
-show_column_count(const struct show *show, struct client_env *const *crew)
+show_column_count(const struct show *show, struct client_env *const *client_envs)
 {
-	return show->column_count - (crew[1] == NULL ? show->of_several : 0);
+	return show->column_count - (client_envs[1] == NULL ? show->of_several : 0);
 }
 
 struct pool *
 show_next_pool(const struct show_env *env, const struct pool *before)
 {
-	return clients_walk_pools(env->host->crew, before);
+	return clients_walk_pools(env->host->client_envs, before);
 }
 
 struct pool *
 show_next_shard(const struct show_env *env, const struct pool *of, const struct pool *before)
 {
-	struct client_env *const *at = env->host->crew;
+	struct client_env *const *at = env->host->client_envs;
 	struct pool *shard = NULL;
 
 	while (before != NULL && (*at)->x.pools != before->set)
@@ -54,11 +54,11 @@ show_next_shard(const struct show_env *env, const struct pool *of, const struct 
 }
 
 uint32_t
-show_worker_of(const struct show_env *env, const struct pool *e)
+show_worker_of(const struct show_env *env, const struct pool *pool)
 {
-	struct client_env *const *of = env->host->crew;
+	struct client_env *const *of = env->host->client_envs;
 
-	while ((*of)->x.pools != e->set)
+	while ((*of)->x.pools != pool->set)
 		of++;
 	return (*of)->number;
 }
@@ -67,8 +67,9 @@ void
 show_count_shards(const struct show_env *env, const struct pool *of, struct policy_counts *out)
 {
 	memset(out, 0, sizeof(*out));
-	for (const struct pool *e = show_next_shard(env, of, NULL); e != NULL; e = show_next_shard(env, of, e))
-		policy_add_counts(e->policy, out);
+	for (const struct pool *pool = show_next_shard(env, of, NULL); pool != NULL;
+	     pool = show_next_shard(env, of, pool))
+		policy_add_counts(pool->policy, out);
 }
 
 uint32_t
@@ -76,7 +77,7 @@ show_count_servers(const struct show_env *env)
 {
 	uint32_t n = 0;
 
-	for (struct client_env *const *of = env->host->crew; *of != NULL; of++)
+	for (struct client_env *const *of = env->host->client_envs; *of != NULL; of++)
 		n += pool_set_server_count((*of)->x.pools);
 	return n;
 }

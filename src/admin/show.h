@@ -41,7 +41,7 @@ enum show_scope {
 	OF_ALL, /* all workers: the others stand still meanwhile */
 	/* all workers, with the sessions that block each other, about which PostgreSQL must be asked first: see
 	 * console_ask_locks() */
-	OF_LOCKS,
+	OF_ALL_WITH_BLOCKERS,
 	OF_MAIN_WORKER /* only the main worker */
 };
 
@@ -61,14 +61,15 @@ uint32_t show_count_servers(const struct show_env *env);
  * belongs to a different worker. */
 struct pool *show_next_shard(const struct show_env *env, const struct pool *of, const struct pool *before);
 /* Returns the number of the worker that has this shard. */
-uint32_t show_worker_of(const struct show_env *env, const struct pool *e);
+uint32_t show_worker_of(const struct show_env *env, const struct pool *pool);
 /* Adds up policy_get_counts() of all shards of the pool. */
 void show_count_shards(const struct show_env *env, const struct pool *of, struct policy_counts *out);
 
-/* Returns how many columns the rows have: as many as PgBouncer's if there is one worker. crew: console_host's. */
-size_t show_column_count(const struct show *show, struct client_env *const *crew);
+/* Returns how many columns the rows have: as many as PgBouncer's if there is one worker. client_envs: console_host's.
+ */
+size_t show_column_count(const struct show *show, struct client_env *const *client_envs);
 
-/* Returns NULL if this command has no rows, or if only its caller knows them (SHOW of a setting). */
+/* Returns NULL if this command has no rows, or if the caller itself makes the rows (SHOW of a setting). */
 const struct show *show_find(const struct config *config, enum command_id id);
 
 #define SHOW_COLUMNS(array) (array), sizeof(array) / sizeof((array)[0]), 0
@@ -118,7 +119,7 @@ show_wall_us(const struct show_env *env, uint64_t us)
 
 /* Returns true if the console is shown as a database named "pgbouncer", or false if its name is "pgweir". */
 bool show_has_console(const struct show_env *env);
-/* --- show_holders.c: which client holds each server, and which clients wait for which --- */
+/* --- show_holders.c: the client that holds each server, and the clients that wait for it --- */
 /* A server that is lent to a logged-in client, and its place among servers that wait for each other's locks. */
 struct holding {
 	const struct pool *pool;
@@ -131,7 +132,7 @@ struct holding {
 	 * root_pid. */
 	const struct holding *root;
 	uint32_t root_pid;
-	uint64_t blocks; /* clients that this one blocks, directly or through others */
+	uint64_t blocks; /* clients that this holding blocks, directly or through others */
 	uint32_t waiting; /* clients that wait for places of the server's pool, or of a cap that the pool is under */
 };
 /* Returns all holdings, the oldest first, and after them one whose srv is NULL. free() frees them. Returns NULL without
@@ -150,16 +151,17 @@ const char *show_blocked_by(struct holding *list, const struct holding *h, char 
  * none. */
 #define SHOW_QUERY_MAX 512
 uint64_t show_holder_query(const struct server *srv, char out[SHOW_QUERY_MAX]);
-/* --- show_wait.c: why a pool has no connection left --- */
+/* --- show_wait.c: explains why a pool has no free connection --- */
 /*
- * Explains what a pool's connections are used for and, if all are in use, which client keeps most of them without need:
- * one that holds locks for which others wait, or that should have sent or read something since before_us. Returns false
- * if no such client was named. lead begins the sentence that names it, as in "What helps".
+ * Explains how a pool's connections are used. If all are in use, also names the client that is the cause for most of
+ * them: a client that holds locks for which others wait, or that should have sent or read something since before_us.
+ * lead begins the sentence that names this client, as in "What helps". Returns false if no client was named.
  */
-bool show_say_jam(const struct show_env *env, const struct pool *e, const struct holding *list, uint64_t before_us,
-		  const char *lead, struct rows *rows);
-/* Explains why c waits in the queue, and what helps. Returns true if something else than a larger pool helps. */
-bool show_say_wait(const struct show_env *env, const struct client *c, const struct holding *list, struct rows *rows);
+bool show_explain_usage(const struct show_env *env, const struct pool *pool, const struct holding *list,
+			uint64_t before_us, const char *lead, struct rows *rows);
+/* Explains why c waits in the queue, and what helps. Returns true if something other than a larger pool helps. */
+bool show_explain_wait(const struct show_env *env, const struct client *c, const struct holding *list,
+		       struct rows *rows);
 const char *show_load_balance(const struct upstream *upstream);
 /*
  * --- show_sorted.c: pools and databases in the order of their names, as in PgBouncer, or pools by the length of their

@@ -48,15 +48,15 @@ get_sum(struct sums *sums, const char *name)
 }
 
 static void
-add_pool(struct sum *s, const struct pool *e)
+add_pool(struct sum *s, const struct pool *pool)
 {
 	struct policy_counts n;
 
 	if (s == NULL)
 		return;
-	policy_get_counts(e->policy, &n);
+	policy_get_counts(pool->policy, &n);
 	s->servers += (uint64_t)n.opening + n.idle + n.pinging + n.lent + n.closing;
-	s->clients += e->clients;
+	s->clients += pool->clients;
 }
 
 /* --- SHOW DATABASES --- */
@@ -156,8 +156,8 @@ SHOW(show_databases, database_columns, OF_ALL)
 		free(used);
 		return;
 	}
-	for (struct pool *e = show_next_pool(env, NULL); e != NULL; e = show_next_pool(env, e))
-		add_pool(get_sum(&sums, e->database->name), e);
+	for (struct pool *pool = show_next_pool(env, NULL); pool != NULL; pool = show_next_pool(env, pool))
+		add_pool(get_sum(&sums, pool->database->name), pool);
 	n = list_databases(env, used, list);
 	for (size_t i = 0; i < n; i++)
 		if (list[i].scope == NULL) {
@@ -239,9 +239,9 @@ SHOW(show_users, user_columns, OF_ALL)
 	users_each(env->clients->users, add_known_user, &sums);
 	for (size_t i = 0; i < config->user_count; i++)
 		add_known_user(config->users[i].name, &sums);
-	for (struct pool *e = show_next_pool(env, NULL); e != NULL; e = show_next_pool(env, e))
-		add_pool(get_sum(&sums, e->user), e);
-	for (c = clients_walk(env->host->crew, NULL); c != NULL; c = clients_walk(env->host->crew, c))
+	for (struct pool *pool = show_next_pool(env, NULL); pool != NULL; pool = show_next_pool(env, pool))
+		add_pool(get_sum(&sums, pool->user), pool);
+	for (c = clients_walk(env->host->client_envs, NULL); c != NULL; c = clients_walk(env->host->client_envs, c))
 		if (exchange_is_ready(&c->x))
 			/* the client's servers may log in as another user */
 			add_known_user(exchange_user(&c->x), &sums);

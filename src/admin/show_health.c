@@ -86,7 +86,7 @@ SHOW(show_errors, error_columns, OF_ALL)
 	for (size_t result = LR_OK + 1; result < LR_COUNT; result++) {
 		struct error_row row = { NULL, login_result_names[result], NULL, 0 };
 
-		for (struct client_env *const *of = env->host->crew; *of != NULL; of++)
+		for (struct client_env *const *of = env->host->client_envs; *of != NULL; of++)
 			for (size_t method = 0; method < LM_COUNT; method++)
 				row.count += (*of)->x.counters->logins[result][method];
 		if (row.count > 0)

@@ -54,7 +54,7 @@ find_blockers(const struct show_env *env, const char *address, uint32_t pid, uin
 {
 	int n = -1;
 
-	for (struct client_env *const *of = env->host->crew; *of != NULL && n < 0; of++)
+	for (struct client_env *const *of = env->host->client_envs; *of != NULL && n < 0; of++)
 		n = blocking_of((*of)->blocking, address, pid, pids, env->now_us);
 	return n;
 }
@@ -83,9 +83,9 @@ find_root(const struct show_env *env, struct holding *list, struct holding *wait
 }
 
 static void
-add_holding(const struct show_env *env, const struct pool *e, const struct server *srv, struct holding *h)
+add_holding(const struct show_env *env, const struct pool *pool, const struct server *srv, struct holding *h)
 {
-	*h = (struct holding){ .pool = e, .srv = srv, .waiting = e->index };
+	*h = (struct holding){ .pool = pool, .srv = srv, .waiting = pool->index };
 	h->use = pool_use_of(srv, &h->since_us);
 	h->blocker_count = h->use == USE_RUNNING ? find_blockers(env, srv->address, srv->pid, h->blockers) : 0;
 }
@@ -100,13 +100,13 @@ count_waiting(const struct show_env *env, struct rows *rows)
 
 	if (by_queue == NULL)
 		return false;
-	for (struct pool *e = show_next_pool(env, NULL); e != NULL; e = show_next_pool(env, e)) {
-		e->index = 0;
-		for (struct pool **w = by_queue; !TAILQ_EMPTY(&e->servers) && *w != NULL; w++) {
+	for (struct pool *pool = show_next_pool(env, NULL); pool != NULL; pool = show_next_pool(env, pool)) {
+		pool->index = 0;
+		for (struct pool **w = by_queue; !TAILQ_EMPTY(&pool->servers) && *w != NULL; w++) {
 			policy_get_counts((*w)->policy, &counts);
 			if (counts.waiting == 0)
 				break;
-			e->index += policy_waits_for((*w)->policy, e->policy) ? counts.waiting : 0;
+			pool->index += policy_waits_for((*w)->policy, pool->policy) ? counts.waiting : 0;
 		}
 	}
 	free(by_queue);
@@ -123,10 +123,10 @@ show_holdings(const struct show_env *env, struct rows *rows)
 	if (!count_waiting(env, rows) ||
 	    (list = rows_scratch(rows, show_count_servers(env) + 1, sizeof(*list))) == NULL)
 		return NULL;
-	for (const struct pool *e = show_next_pool(env, NULL); e != NULL; e = show_next_pool(env, e))
-		TAILQ_FOREACH(srv, &e->servers, all)
+	for (const struct pool *pool = show_next_pool(env, NULL); pool != NULL; pool = show_next_pool(env, pool))
+		TAILQ_FOREACH(srv, &pool->servers, all)
 			if (is_held(srv))
-				add_holding(env, e, srv, &list[n++]);
+				add_holding(env, pool, srv, &list[n++]);
 	qsort(list, n, sizeof(*list), by_age);
 	for (size_t i = 0; i < n; i++)
 		find_root(env, list, &list[i]);
@@ -230,7 +230,7 @@ add_holder(const struct show_env *env, struct holding *list, const struct holdin
 	rows_add(rows, &row);
 }
 
-SHOW(show_holders, holder_columns, OF_LOCKS)
+SHOW(show_holders, holder_columns, OF_ALL_WITH_BLOCKERS)
 {
 	struct holding *list = show_holdings(env, rows);
 
@@ -248,7 +248,7 @@ by_blocks(const void *a, const void *b)
 	return one->blocks != other->blocks ? (one->blocks > other->blocks ? -1 : 1) : by_age(one, other);
 }
 
-SHOW(show_blockers, holder_columns, OF_LOCKS)
+SHOW(show_blockers, holder_columns, OF_ALL_WITH_BLOCKERS)
 {
 	struct holding *list = show_holdings(env, rows);
 	struct holding **sorted = rows_scratch(rows, show_count_servers(env) + 1, sizeof(*sorted));

@@ -18,7 +18,7 @@ count_clients(const struct show_env *env, uint64_t *used, uint64_t *login)
 	const struct client *c;
 
 	*used = *login = 0;
-	for (c = clients_walk(env->host->crew, NULL); c != NULL; c = clients_walk(env->host->crew, c)) {
+	for (c = clients_walk(env->host->client_envs, NULL); c != NULL; c = clients_walk(env->host->client_envs, c)) {
 		if (client_state_is_login((enum client_state)c->x.state))
 			++*login;
 		else if (c->x.state != CL_CANCEL)
@@ -43,8 +43,8 @@ SHOW(show_lists, list_columns, OF_ALL)
 	uint64_t used, login, pools = 0;
 
 	count_clients(env, &used, &login);
-	for (struct pool *e = show_next_pool(env, NULL); e != NULL; e = show_next_pool(env, e))
-		pools += e->main == NULL && show_next_shard(env, e, NULL) == e;
+	for (struct pool *pool = show_next_pool(env, NULL); pool != NULL; pool = show_next_pool(env, pool))
+		pools += pool->main == NULL && show_next_shard(env, pool, NULL) == pool;
 	const struct list_row lists[] = {
 		{ "databases", count_rows(env, &show_databases) },
 		{ "users", count_rows(env, &show_users) },
@@ -96,12 +96,12 @@ SHOW(show_mem, memory_columns, OF_ALL)
 
 	count_clients(env, &used, &login);
 	used += login;
-	for (struct client_env *const *of = env->host->crew; *of != NULL; of++) {
+	for (struct client_env *const *of = env->host->client_envs; *of != NULL; of++) {
 		statements += statement_store_count((*of)->x.statements);
 		bytes += statement_store_bytes((*of)->x.statements);
 		gucs += guc_store_count((*of)->x.guc_store);
-		texts += (*of)->x.scanned.kept;
-		text_bytes += (*of)->x.scanned.bytes + (*of)->x.scanned.same_bytes;
+		texts += (*of)->x.scanned.entry_count;
+		text_bytes += (*of)->x.scanned.bytes + (*of)->x.scanned.exact_bytes;
 	}
 	rows_add(rows, &(struct memory_row){ "clients", sizeof(struct client), used, 0, used * sizeof(struct client) });
 	rows_add(rows,
@@ -163,12 +163,12 @@ SHOW(show_prepared, prepared_columns, OF_ALL)
 	struct prepared_row *list, *next;
 	size_t most = 0;
 
-	for (struct client_env *const *of = env->host->crew; *of != NULL; of++)
+	for (struct client_env *const *of = env->host->client_envs; *of != NULL; of++)
 		most += statement_store_count((*of)->x.statements);
 	next = list = rows_scratch(rows, most + 1, sizeof(*list));
 	if (list == NULL)
 		return;
-	for (struct client_env *const *of = env->host->crew; *of != NULL; of++)
+	for (struct client_env *const *of = env->host->client_envs; *of != NULL; of++)
 		statement_store_each((*of)->x.statements, add_prepared, &next);
 	qsort(list, (size_t)(next - list), sizeof(*list), by_id);
 	for (struct prepared_row *row = list; row != next; row++) {

@@ -14,7 +14,7 @@ SHOW(show_pins, pin_columns, OF_ALL)
 {
 	const struct client *c;
 
-	for (c = clients_walk(env->host->crew, NULL); c != NULL; c = clients_walk(env->host->crew, c)) {
+	for (c = clients_walk(env->host->client_envs, NULL); c != NULL; c = clients_walk(env->host->client_envs, c)) {
 		struct pin_row row = { .client_id = c->x.waiter.id };
 		char addr[SHOW_ADDRESS_MAX] = "unix", reasons[160];
 

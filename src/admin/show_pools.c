@@ -18,16 +18,16 @@ SHOW_ROW(pool, (TEXT, database) (TEXT, user) (INT4, cl_active) (INT4, cl_waiting
 	(INT4, sv_idle) (INT4, sv_used) (INT4, sv_tested) (INT4, sv_login) (INT4, maxwait) (INT4, maxwait_us)
 	(TEXT, pool_mode) (TEXT, load_balance_hosts));
 
-/* Adds e's servers to *row, and those of its standby pools. */
+/* Adds pool's servers to *row, and those of its standby pools. */
 static void
-count_servers(const struct pool *e, struct pool_row *row)
+count_servers(const struct pool *pool, struct pool_row *row)
 {
 	const struct server *srv;
 
 	for (uint32_t host = 0; host < CLUSTER_HOSTS; host++)
-		if (e->standby_pools[host] != NULL)
-			count_servers(e->standby_pools[host], row);
-	TAILQ_FOREACH(srv, &e->servers, all) {
+		if (pool->standby_pools[host] != NULL)
+			count_servers(pool->standby_pools[host], row);
+	TAILQ_FOREACH(srv, &pool->servers, all) {
 		if (srv->state == SV_LENT)
 			row->sv_active++;
 		else if (srv->cancel != NULL)
@@ -53,22 +53,22 @@ SHOW(show_pools, pool_columns, OF_ALL)
 		rows_add(rows, &console);
 	}
 	for (size_t i = 0; pools != NULL && pools[i] != NULL; i++) {
-		struct pool *e = pools[i];
-		struct pool_row row = { .database = e->database->name, .user = e->user };
+		struct pool *pool = pools[i];
+		struct pool_row row = { .database = pool->database->name, .user = pool->user };
 		struct policy_counts n;
 		uint64_t wait_us;
 		uint32_t clients = 0;
 
-		if (show_next_shard(env, e, NULL) != e)
+		if (show_next_shard(env, pool, NULL) != pool)
 			continue;
-		show_count_shards(env, e, &n);
-		for (const struct pool *shard = e; shard != NULL; shard = show_next_shard(env, e, shard)) {
+		show_count_shards(env, pool, &n);
+		for (const struct pool *shard = pool; shard != NULL; shard = show_next_shard(env, pool, shard)) {
 			clients += shard->clients;
 			count_servers(shard, &row);
 		}
 		wait_us = show_age_us(env->now_us, n.oldest_waiter_us);
-		row.pool_mode = pool_mode_name(e->settings.pool_mode);
-		row.load_balance_hosts = show_load_balance(e->target->upstream);
+		row.pool_mode = pool_mode_name(pool->settings.pool_mode);
+		row.load_balance_hosts = show_load_balance(pool->target->upstream);
 		/* PgBouncer counts every client that does not wait as active, even an idle one. */
 		row.cl_active = clients - (n.waiting < clients ? n.waiting : clients);
 		row.cl_waiting = n.waiting;
@@ -90,19 +90,19 @@ SHOW(show_pools_extended, pool_more_columns, OF_ALL)
 	struct pool **pools = show_sorted_pools(env, rows, true);
 
 	for (size_t p = 0; pools != NULL && pools[p] != NULL; p++) {
-		const struct pool *e = pools[p];
-		const struct pool_counters *c = &e->counters;
-		const struct delegation *owner = e->target->server.delegation;
+		const struct pool *pool = pools[p];
+		const struct pool_counters *c = &pool->counters;
+		const struct delegation *owner = pool->target->server.delegation;
 		const struct delegated *by = owner != NULL ? owner->by : NULL;
-		struct pool_more_row row = { .database = e->database->name, .user = e->user };
+		struct pool_more_row row = { .database = pool->database->name, .user = pool->user };
 		struct pool_row servers = { 0 };
 		struct policy_counts n;
 
-		policy_get_counts(e->policy, &n);
-		count_servers(e, &servers);
-		pool_add_standby_pools(e, &n);
-		row.pool_size = e->settings.pool_size;
-		row.max_overflow = e->settings.max_overflow;
+		policy_get_counts(pool->policy, &n);
+		count_servers(pool, &servers);
+		pool_add_standby_pools(pool, &n);
+		row.pool_size = pool->settings.pool_size;
+		row.max_overflow = pool->settings.max_overflow;
 		row.overflow_now = n.overflow;
 		row.active = servers.sv_active;
 		row.idle = n.idle;
@@ -116,8 +116,8 @@ SHOW(show_pools_extended, pool_more_columns, OF_ALL)
 		row.outage_ms = show_age_us(env->now_us, n.outage.since_us) / US_PER_MS;
 		row.held = c->held;
 		row.replays = c->replays;
-		row.ahead = policy_count_ahead(e->policy);
-		row.worker = show_worker_of(env, e);
+		row.ahead = policy_count_ahead(pool->policy);
+		row.worker = show_worker_of(env, pool);
 		row.ticket_left_ms = ROWS_NULL;
 		if (by != NULL) {
 			row.principal = by->principal;
@@ -137,7 +137,7 @@ SHOW(show_waiters, waiter_columns, OF_ALL)
 {
 	const struct client *c;
 
-	for (c = clients_walk(env->host->crew, NULL); c != NULL; c = clients_walk(env->host->crew, c)) {
+	for (c = clients_walk(env->host->client_envs, NULL); c != NULL; c = clients_walk(env->host->client_envs, c)) {
 		struct waiter_row row = { .client_id = c->x.waiter.id };
 		char addr[SHOW_ADDRESS_MAX] = "unix", query[SHOW_QUERY_MAX];
 		const char *sql;

@@ -11,8 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* a part of the time for which connections are lent; if PostgreSQL is idle for more of that time, less waste helps more
- * than a larger pool */
+/* If PostgreSQL is idle for more than this fraction of the time that connections are lent, reducing that waste helps
+ * more than a larger pool. */
 #define WASTE_MUCH 0.3
 #define HEADROOM 1.5 /* bursts need this many times the average */
 #define LONG_ENOUGH_US (60 * US_PER_S) /* the shortest time after which a pool is called too large */
@@ -21,14 +21,14 @@
 /* a client that should have sent or read something for so long is named even if no client waits */
 #define STUCK_US (1 * US_PER_S)
 
-/* Returns the use of a pool. *closes is how many of its connections were ever closed because of unknown code. */
+/* Returns the use of a pool. Adds to *closes how many of its connections were ever closed because of unknown code. */
 static struct policy_sizing
-use_of(const struct show_env *env, const struct pool *e, uint64_t *closes)
+use_of(const struct show_env *env, const struct pool *pool, uint64_t *closes)
 {
 	struct policy_use all = { 0 };
 	uint32_t shards = 0;
 
-	for (const struct pool *shard = e; shard != NULL; shard = show_next_shard(env, e, shard), shards++) {
+	for (const struct pool *shard = pool; shard != NULL; shard = show_next_shard(env, pool, shard), shards++) {
 		const struct policy_use_sample look = pool_use_now(shard);
 		struct policy_use use = shard->use;
 
@@ -54,7 +54,8 @@ round_up(double connections)
 	return n + ((double)n < connections || n == 0);
 }
 
-/* Advises a larger pool: this one is too small, and PostgreSQL is at work. */
+/* Advises on a pool that is too small although PostgreSQL is at work: a larger pool, unless more connections only slow
+ * PostgreSQL down. */
 static void
 advise_more(const struct show_env *env, const struct policy_sizing *u, struct rows *rows)
 {
@@ -79,12 +80,12 @@ advise_more(const struct show_env *env, const struct policy_sizing *u, struct ro
 }
 
 static void
-advise(const struct show_env *env, const struct pool *e, const struct policy_sizing *u, struct rows *rows)
+advise(const struct show_env *env, const struct pool *pool, const struct policy_sizing *u, struct rows *rows)
 {
-	uint32_t needed = round_up(u->by[USE_RUNNING] * HEADROOM), size = e->settings.pool_size;
+	uint32_t needed = round_up(u->by[USE_RUNNING] * HEADROOM), size = pool->settings.pool_size;
 	bool is_short = u->peak > 0 && u->peak >= u->limit && (u->timeouts > 0 || u->waits * 100 > u->loans);
 
-	if (e->settings.pool_mode == POOL_MODE_SESSION)
+	if (pool->settings.pool_mode == POOL_MODE_SESSION)
 		show_say(env, rows,
 			 "Advice: in session mode each client keeps a connection; pool_size + max_overflow must be as "
 			 "many as are connected at once, or choose pool_mode = transaction.");
@@ -95,12 +96,12 @@ advise(const struct show_env *env, const struct pool *e, const struct policy_siz
 		    env, rows,
 		    "Advice: shorten what clients do with a connection instead of enlarging the pool: %sfewer round "
 		    "trips between BEGIN and COMMIT, no other services called there, results read at once, no session "
-		    "state that pins. SHOW HOLDERS has those that keep one for long; idle_transaction_timeout, "
-		    "query_timeout and client_idle_timeout end them. Without that time the same work keeps %.1f "
-		    "connections busy.",
-		    u->by[USE_IDLE] > u->in_use * WASTE_MUCH && e->settings.begin == BEGIN_SENT &&
-			    e->settings.session_state == SESSION_TRACK
-			? "begin = deferred, which lends one only from the first statement behind a BEGIN on, "
+		    "state that pins. SHOW HOLDERS lists the clients that keep a connection for long; "
+		    "idle_transaction_timeout, query_timeout and client_idle_timeout limit that time. Without this "
+		    "idle time the same work would need %.1f connections.",
+		    u->by[USE_IDLE] > u->in_use * WASTE_MUCH && pool->settings.begin == BEGIN_SENT &&
+			    pool->settings.session_state == SESSION_TRACK
+			? "begin = deferred, which lends a connection only at the first statement after BEGIN; "
 			: "",
 		    u->by[USE_RUNNING]);
 	else if (is_short)
@@ -124,19 +125,19 @@ advise(const struct show_env *env, const struct pool *e, const struct policy_siz
 		show_say(env, rows, "Advice: none; the size is right.");
 }
 
-/* Returns the client that has waited longest for a connection of the pool. If there is none, returns the one that has
- * waited longest for a place under a cap that the pool is under; NULL if there is none, either. */
+/* Returns the client that has waited longest for a connection of the pool. If no client waits for one, returns the
+ * client that has waited longest for room under a cap that the pool is under; NULL if there is no such client. */
 static const struct client *
-find_first_in_queue(const struct show_env *env, const struct pool *e)
+find_first_in_queue(const struct show_env *env, const struct pool *pool)
 {
 	const struct client *c, *first = NULL;
 
-	for (c = clients_walk(env->host->crew, NULL); c != NULL; c = clients_walk(env->host->crew, c)) {
+	for (c = clients_walk(env->host->client_envs, NULL); c != NULL; c = clients_walk(env->host->client_envs, c)) {
 		int nearer;
 
-		if (c->x.waiter.waits == WAITS_NOT || !policy_waits_for(c->x.pool->policy, e->policy))
+		if (c->x.waiter.waits == WAITS_NOT || !policy_waits_for(c->x.pool->policy, pool->policy))
 			continue;
-		nearer = first == NULL ? 1 : pool_is_same(c->x.pool, e) - pool_is_same(first->x.pool, e);
+		nearer = first == NULL ? 1 : pool_is_same(c->x.pool, pool) - pool_is_same(first->x.pool, pool);
 		if (nearer > 0 || (nearer == 0 && c->x.waiter.since_us < first->x.waiter.since_us))
 			first = c;
 	}
@@ -155,25 +156,26 @@ say_demand(const struct show_env *env, const struct policy_sizing *u, struct row
 		    "up to %.1f if clients send nothing while they wait.",
 		    u->unlimited, u->per_second, u->hold_us / US_PER_MS, u->unlimited_most);
 	if (u->few.busy > 0 && u->few.server_us > 0)
-		show_say(
-		    env, rows,
-		    "PostgreSQL took %.1f times as long for a loan while about %.0f connections were in use as while "
-		    "about %.0f were, if these were for the same statements.",
-		    u->many.server_us / u->few.server_us, u->many.busy, u->few.busy);
+		show_say(env, rows,
+			 "With about %.0f connections in use, PostgreSQL took %.1f times as long per loan as with "
+			 "about %.0f "
+			 "(if the statements were the same).",
+			 u->many.busy, u->many.server_us / u->few.server_us, u->few.busy);
 }
 
 static void
-say_pool(const struct show_env *env, const struct pool *e, const struct holding *list, struct rows *rows)
+say_pool(const struct show_env *env, const struct pool *pool, const struct holding *list, struct rows *rows)
 {
 	uint64_t closes = 0;
-	struct policy_sizing u = use_of(env, e, &closes);
-	const struct client *first = find_first_in_queue(env, e);
+	struct policy_sizing u = use_of(env, pool, &closes);
+	const struct client *first = find_first_in_queue(env, pool);
 	uint64_t stuck_us = env->now_us > STUCK_US ? env->now_us - STUCK_US : 0;
 
-	show_say(
-	    env, rows,
-	    "Pool %s/%s has pool_size = %" PRIu32 " and max_overflow = %" PRIu32 "; these figures are for the last %s.",
-	    e->database->name, e->user, e->settings.pool_size, e->settings.max_overflow, duration_of(u.span_us).text);
+	show_say(env, rows,
+		 "Pool %s/%s has pool_size = %" PRIu32 " and max_overflow = %" PRIu32
+		 "; these figures are for the last %s.",
+		 pool->database->name, pool->user, pool->settings.pool_size, pool->settings.max_overflow,
+		 duration_of(u.span_us).text);
 	show_say(env, rows,
 		 "In use: %.1f connections on average, %" PRIu32 " or fewer for 95 %% of the time, %" PRIu32
 		 " of %" PRIu32 " at most.",
@@ -184,24 +186,24 @@ say_pool(const struct show_env *env, const struct pool *e, const struct holding 
 		 u.loans, u.loans == 1 ? "" : "s", duration_of((uint64_t)u.hold_us).text, percent(&u, USE_IDLE),
 		 percent(&u, USE_CLIENT), percent(&u, USE_KEPT));
 	show_say(env, rows,
-		 "Waits for a connection, for one to be opened included: %" PRIu64
+		 "Waits for a connection (including waits for a new one to open): %" PRIu64
 		 ", of %s on average; timed out: %" PRIu64 ".",
 		 u.waits, duration_of((uint64_t)u.wait_us).text, u.timeouts);
-	if (e->settings.pool_mode != POOL_MODE_SESSION)
+	if (pool->settings.pool_mode != POOL_MODE_SESSION)
 		say_demand(env, &u, rows);
 	if (closes > 0)
 		show_say(env, rows,
-			 "Closed since the start, as code may leave something there: %" PRIu64
-			 ", of late mostly for %s; if it "
-			 "leaves nothing behind, declare it in harmless_code.",
+			 "Closed since the start because code may leave session state behind: %" PRIu64
+			 " connections, of late mostly because of %s; if that leaves nothing behind, declare it in "
+			 "harmless_code.",
 			 closes,
-			 pool_code_blamed(e->code)->closes > 0 ? pool_code_blamed(e->code)->why
-							       : "code of SHOW DATABASE_CODE");
+			 pool_code_blamed(pool->code)->closes > 0 ? pool_code_blamed(pool->code)->why
+								  : "code of SHOW DATABASE_CODE");
 	/* The advice is about the present, as in EXPLAIN WAIT. If the present says nothing against a larger pool, the
 	 * advice follows from the use of the pool. */
-	if (!(first != NULL ? show_say_wait(env, first, list, rows)
-			    : show_say_jam(env, e, list, stuck_us, "Advice", rows)))
-		advise(env, e, &u, rows);
+	if (!(first != NULL ? show_explain_wait(env, first, list, rows)
+			    : show_explain_usage(env, pool, list, stuck_us, "Advice", rows)))
+		advise(env, pool, &u, rows);
 }
 
 /* Explains the longest queues, with what EXPLAIN WAIT says of the first client in each. */
@@ -213,14 +215,15 @@ say_queues(const struct show_env *env, const struct holding *list, struct rows *
 
 	for (size_t i = 0; i < QUEUES_SAID && pools != NULL && pools[i] != NULL; i++)
 		if ((first = find_first_in_queue(env, pools[i])) != NULL && first->x.pool == pools[i])
-			show_say_wait(env, first, list, rows);
+			show_explain_wait(env, first, list, rows);
 	free(pools);
 }
 
 /*
- * Says how many of the database's requests ran with a plan that was there thanks to keep_plans. If none did, says which
- * part of many requests PostgreSQL has planned anew because their statements have no name. A request by the extended
- * protocol counts as one with an unnamed statement if it has no Bind of a named one.
+ * Says how many of the database's requests ran with a plan that PostgreSQL had kept because of keep_plans. If none did,
+ * and most of at least MANY_UNNAMED requests had an unnamed statement, says so, because PostgreSQL plans such a
+ * statement anew each time. A request by the extended protocol counts as one with an unnamed statement if it has no
+ * Bind of a named one.
  */
 static void
 say_plans(const struct show_env *env, const char *name, struct rows *rows)
@@ -241,14 +244,14 @@ say_plans(const struct show_env *env, const char *name, struct rows *rows)
 		else if (unnamed >= MANY_UNNAMED && unnamed * 2 > c->requests)
 			show_say(env, rows,
 				 "Plans: %.0f %% of all requests since the start had an unnamed statement, which "
-				 "PostgreSQL plans anew each time; if they are the same ones again and again, "
-				 "keep_plans = on has it keep their plans.",
+				 "PostgreSQL plans anew each time; if the same statements come again and "
+				 "again, with keep_plans = on PostgreSQL keeps their plans.",
 				 (double)unnamed * 100 / (double)c->requests);
 	}
 	free(sums);
 }
 
-SHOW(answer_pool, show_sentence_columns, OF_LOCKS)
+SHOW(answer_pool, show_sentence_columns, OF_ALL_WITH_BLOCKERS)
 {
 	const char *name = env->command->name;
 	struct holding *list = show_holdings(env, rows);
@@ -256,10 +259,12 @@ SHOW(answer_pool, show_sentence_columns, OF_LOCKS)
 
 	if (list != NULL && !env->command->has_name)
 		say_queues(env, list, rows);
-	for (const struct pool *e = is_found ? NULL : show_next_pool(env, NULL); e != NULL; e = show_next_pool(env, e))
-		if (e->main == NULL && strcmp(e->database->name, name) == 0 && show_next_shard(env, e, NULL) == e) {
+	for (const struct pool *pool = is_found ? NULL : show_next_pool(env, NULL); pool != NULL;
+	     pool = show_next_pool(env, pool))
+		if (pool->main == NULL && strcmp(pool->database->name, name) == 0 &&
+		    show_next_shard(env, pool, NULL) == pool) {
 			is_found = true;
-			say_pool(env, e, list, rows);
+			say_pool(env, pool, list, rows);
 		}
 	if (is_found && env->command->has_name)
 		say_plans(env, name, rows);

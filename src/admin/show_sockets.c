@@ -199,13 +199,13 @@ server_state_text(const struct server *srv)
 }
 
 static void
-server_row(const struct show_env *env, const struct pool *e, const struct server *srv, struct socket_row *row)
+server_row(const struct show_env *env, const struct pool *pool, const struct server *srv, struct socket_row *row)
 {
 	const char *application = srv->gucs != NULL ? gucs_get(srv->gucs, "application_name") : NULL;
 
 	row_init(row, "S");
-	row->user = e->user;
-	row->database = e->database->name;
+	row->user = pool->user;
+	row->database = pool->database->name;
 	if (srv->target != NULL && srv->target->replication != NULL)
 		row->replication = strcmp(srv->target->replication, "database") == 0 ? "logical" : "physical";
 	row->state = server_state_text(srv);
@@ -219,7 +219,7 @@ server_row(const struct show_env *env, const struct pool *e, const struct server
 	row->application_name = application != NULL ? application : "";
 	row->prepared_statements = srv->statements.count;
 	row->id = srv->id;
-	row->worker = show_worker_of(env, e);
+	row->worker = show_worker_of(env, pool);
 	row->recv_pos = row->pkt_avail = srv->carry.len;
 	row->pkt_remain = srv->ledger.body_left;
 	fill_stream(&srv->stream, row);
@@ -239,7 +239,7 @@ add_clients(const struct show_env *env, struct rows *rows, bool is_active_only)
 	struct socket_row row;
 	const struct client *c;
 
-	for (c = clients_walk(env->host->crew, NULL); c != NULL; c = clients_walk(env->host->crew, c)) {
+	for (c = clients_walk(env->host->client_envs, NULL); c != NULL; c = clients_walk(env->host->client_envs, c)) {
 		if (is_active_only && c->x.srv == NULL && c->x.state != CL_CONSOLE)
 			continue;
 		client_row(env, c, &row);
@@ -248,15 +248,15 @@ add_clients(const struct show_env *env, struct rows *rows, bool is_active_only)
 }
 
 static void
-add_servers(const struct show_env *env, struct rows *rows, const struct pool *e, bool is_active_only)
+add_servers(const struct show_env *env, struct rows *rows, const struct pool *pool, bool is_active_only)
 {
 	struct socket_row row;
 	const struct server *srv;
 
-	TAILQ_FOREACH(srv, &e->servers, all) {
+	TAILQ_FOREACH(srv, &pool->servers, all) {
 		if (is_active_only && srv->state != SV_LENT)
 			continue;
-		server_row(env, e, srv, &row);
+		server_row(env, pool, srv, &row);
 		if (srv->borrower != NULL)
 			client_pointer(srv->borrower, row.link_text);
 		add_socket(rows, &row);
@@ -265,16 +265,16 @@ add_servers(const struct show_env *env, struct rows *rows, const struct pool *e,
 
 /* Adds the connections that listen for all clients of a pool. */
 static void
-add_listeners(const struct show_env *env, struct rows *rows, const struct pool *e)
+add_listeners(const struct show_env *env, struct rows *rows, const struct pool *pool)
 {
 	struct socket_row row;
 
-	for (const struct notify_listener *l = e->listeners; l != NULL; l = notify_listener_next(l)) {
+	for (const struct notify_listener *l = pool->listeners; l != NULL; l = notify_listener_next(l)) {
 		const struct server *srv = notify_listener_server(l);
 
 		if (srv == NULL)
 			continue;
-		server_row(env, e, srv, &row);
+		server_row(env, pool, srv, &row);
 		if (srv->state == SV_LENT)
 			row.state = "listen";
 		add_socket(rows, &row);
@@ -289,11 +289,11 @@ fill(const struct show_env *env, struct rows *rows)
 
 	if (id != COMMAND_SHOW_SERVERS)
 		add_clients(env, rows, is_active_only);
-	for (struct pool *e = show_next_pool(env, NULL); e != NULL && id != COMMAND_SHOW_CLIENTS;
-	     e = show_next_pool(env, e)) {
-		add_servers(env, rows, e, is_active_only);
+	for (struct pool *pool = show_next_pool(env, NULL); pool != NULL && id != COMMAND_SHOW_CLIENTS;
+	     pool = show_next_pool(env, pool)) {
+		add_servers(env, rows, pool, is_active_only);
 		if (!is_active_only)
-			add_listeners(env, rows, e);
+			add_listeners(env, rows, pool);
 	}
 }
 
@@ -314,7 +314,8 @@ SHOW(answer_restart, mover_columns, OF_ALL)
 	struct socket_row of;
 
 	for (uint64_t moves = 0; moves <= 1; moves++)
-		for (c = clients_walk(env->host->crew, NULL); c != NULL; c = clients_walk(env->host->crew, c)) {
+		for (c = clients_walk(env->host->client_envs, NULL); c != NULL;
+		     c = clients_walk(env->host->client_envs, c)) {
 			const char *why = env->host->stays(c);
 
 			if ((why == NULL) != (moves == 1))

@@ -31,15 +31,15 @@ show_sorted_pools(const struct show_env *env, struct rows *rows, bool is_by_queu
 	struct pool **sorted;
 	size_t count = 0;
 
-	for (struct pool *e = show_next_pool(env, NULL); e != NULL; e = show_next_pool(env, e))
+	for (struct pool *pool = show_next_pool(env, NULL); pool != NULL; pool = show_next_pool(env, pool))
 		count++;
 	sorted = rows_scratch(rows, count + 1, sizeof(struct pool *));
 	if (sorted == NULL)
 		return NULL;
 	count = 0;
-	for (struct pool *e = show_next_pool(env, NULL); e != NULL; e = show_next_pool(env, e))
-		if (e->main == NULL)
-			sorted[count++] = e;
+	for (struct pool *pool = show_next_pool(env, NULL); pool != NULL; pool = show_next_pool(env, pool))
+		if (pool->main == NULL)
+			sorted[count++] = pool;
 	qsort(sorted, count, sizeof(struct pool *), is_by_queue ? by_queue : by_name);
 	return sorted;
 }
@@ -47,7 +47,7 @@ show_sorted_pools(const struct show_env *env, struct rows *rows, bool is_by_queu
 struct database_sum *
 show_database_sums(const struct show_env *env, struct rows *rows)
 {
-	struct database_sum *sums = database_sums(env->host->crew);
+	struct database_sum *sums = database_sums(env->host->client_envs);
 
 	rows->out->is_broken |= sums == NULL;
 	return sums;

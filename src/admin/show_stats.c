@@ -73,7 +73,7 @@ SHOW(show_totals, total_columns, OF_ALL)
 	free(sums);
 	average = stats_average(env->stats, &minute);
 	total.of[STAT_CLIENT_LOGINS] = 0;
-	for (struct client_env *const *of = env->host->crew; *of != NULL; of++) {
+	for (struct client_env *const *of = env->host->client_envs; *of != NULL; of++) {
 		const struct process_counters *c = (*of)->x.counters;
 
 		/* PgBouncer counts the console's clients and commands, too. */

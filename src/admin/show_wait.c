@@ -1,6 +1,7 @@
 /*
- * src/admin/show_wait.c - EXPLAIN WAIT: explains, sentence by sentence, what a client waits for. It says what the
- * pool's error after the timeout would say, but while there is time, and names the clients that have the servers.
+ * src/admin/show_wait.c - EXPLAIN WAIT: explains, sentence by sentence, what a client waits for. It gives the
+ * explanation that the pool's error would give after the timeout, while the client still waits, and names the clients
+ * that have the servers.
  */
 #include "admin/show.h"
 #include "client/clients.h"
@@ -90,25 +91,25 @@ remedy_of(const struct show_env *env, const struct holding *h, char out[HOLDER_R
 
 /* Returns true if h has one of the places that clients of e wait for, or would wait for. */
 static bool
-is_in_way(const struct pool *e, const struct holding *h)
+is_in_way(const struct pool *pool, const struct holding *h)
 {
-	return policy_waits_for(e->policy, h->pool->policy);
+	return policy_waits_for(pool->policy, h->pool->policy);
 }
 
 /* Returns how many of the places for which clients of e wait are kept because of one root: the place of h, and those of
  * all holdings that have the same root. The root is h itself or, if h is blocked, the process outside pgweir that
  * blocks h. */
 static uint32_t
-count_kept(const struct holding *list, const struct pool *e, const struct holding *h)
+count_kept(const struct holding *list, const struct pool *pool, const struct holding *h)
 {
 	const struct holding *root = h->blocker_count > 0 ? NULL : h;
 	uint32_t kept = 0;
 
 	if (root != NULL && h->blocks == 0)
-		return is_in_way(e, h);
+		return is_in_way(pool, h);
 	for (const struct holding *other = list; other->srv != NULL; other++)
-		kept += is_in_way(e, other) && (other == h || (other->blocker_count > 0 && other->root == root &&
-							       (root != NULL || other->root_pid == h->root_pid)));
+		kept += is_in_way(pool, other) && (other == h || (other->blocker_count > 0 && other->root == root &&
+								  (root != NULL || other->root_pid == h->root_pid)));
 	return kept;
 }
 
@@ -120,7 +121,7 @@ struct uses {
 
 /* Says, for example: Of 4 connections in use 3 are blocked by locks, 1 is running. */
 static void
-say_uses(const struct show_env *env, const struct pool *e, const struct uses *u, struct rows *rows)
+say_uses(const struct show_env *env, const struct pool *pool, const struct uses *u, struct rows *rows)
 {
 	const char *sep = "";
 	char text[256];
@@ -134,7 +135,7 @@ say_uses(const struct show_env *env, const struct pool *e, const struct uses *u,
 		len += (size_t)snprintf(
 		    text + len, sizeof(text) - len, "%s%" PRIu32 " %s %s", sep, count, count == 1 ? "is" : "are",
 		    i < 0 ? "blocked by locks"
-			  : holder_word((enum server_use)i, e->settings.pool_mode == POOL_MODE_SESSION));
+			  : holder_word((enum server_use)i, pool->settings.pool_mode == POOL_MODE_SESSION));
 		sep = ", ";
 	}
 	if (len > 0)
@@ -158,8 +159,8 @@ helps_if_ended(const struct holding *h, uint64_t before_us)
 }
 
 bool
-show_say_jam(const struct show_env *env, const struct pool *e, const struct holding *list, uint64_t before_us,
-	     const char *lead, struct rows *rows)
+show_explain_usage(const struct show_env *env, const struct pool *pool, const struct holding *list, uint64_t before_us,
+		   const char *lead, struct rows *rows)
 {
 	const struct holding *worst = NULL;
 	char remedy[HOLDER_REMEDY_MAX];
@@ -167,22 +168,22 @@ show_say_jam(const struct show_env *env, const struct pool *e, const struct hold
 	uint32_t most = 0;
 
 	for (const struct holding *h = list; h->srv != NULL; h++) {
-		bool is_blocked = h->blocker_count > 0, is_here = is_in_way(e, h);
+		bool is_blocked = h->blocker_count > 0, is_here = is_in_way(pool, h);
 
 		uses.all += is_here;
 		uses.blocked += is_here && is_blocked;
 		uses.of[h->use] += is_here && !is_blocked;
 		uses.unknown += is_here && h->blocker_count < 0;
 		if (helps_if_ended(h, before_us)) {
-			uint32_t kept = count_kept(list, e, h);
+			uint32_t kept = count_kept(list, pool, h);
 
 			worst = kept > most ? h : worst;
 			most = kept > most ? kept : most;
 		}
 	}
-	say_uses(env, e, &uses, rows);
+	say_uses(env, pool, &uses, rows);
 	if (worst == NULL ||
-	    (uses.all < e->settings.pool_size + e->settings.max_overflow && !policy_waits_for_cap(e->policy)))
+	    (uses.all < pool->settings.pool_size + pool->settings.max_overflow && !policy_waits_for_cap(pool->policy)))
 		return false;
 	show_say(env, rows, "%s: %s; it keeps %" PRIu32 " of them.", lead, remedy_of(env, worst, remedy), most);
 	return true;
@@ -191,33 +192,33 @@ show_say_jam(const struct show_env *env, const struct pool *e, const struct hold
 /* --- what the client waits for --- */
 
 bool
-show_say_wait(const struct show_env *env, const struct client *c, const struct holding *list, struct rows *rows)
+show_explain_wait(const struct show_env *env, const struct client *c, const struct holding *list, struct rows *rows)
 {
-	const struct pool *e = c->x.pool;
+	const struct pool *pool = c->x.pool;
 	struct duration waited = age_of(env, c->x.waiter.since_us), limit;
 	struct policy_counts counts;
 	uint64_t end_us;
 	char name[CLIENT_WORDS_MAX], lock[FAIL_TEXT_MAX];
 	struct fail ours, why;
 
-	end_us = policy_explain_wait(e->policy, &c->x.waiter, env->now_us, &ours);
+	end_us = policy_explain_wait(pool->policy, &c->x.waiter, env->now_us, &ours);
 	limit = duration_of(end_us - c->x.waiter.since_us);
 	compat_reword(env->clients->x.config, &ours, &why);
-	show_count_shards(env, e, &counts);
+	show_count_shards(env, pool, &counts);
 	show_say(env, rows, "%s has waited %s for a server of pool %s/%s; %s%s.", name_of(c, name), waited.text,
-		 e->database->name, e->user,
+		 pool->database->name, pool->user,
 		 end_us != UINT64_MAX ? "it gets an error after " : "it waits for as long as it takes",
 		 end_us != UINT64_MAX ? limit.text : "");
 	show_say(env, rows, "It is %snumber %" PRIu32 " of %" PRIu32 " in the queue.",
-		 policy_is_split(e->policy) ? "about " : "",
-		 policy_queue_position(e->policy, &c->x.waiter, env->now_us), counts.waiting);
+		 policy_is_split(pool->policy) ? "about " : "",
+		 policy_queue_position(pool->policy, &c->x.waiter, env->now_us), counts.waiting);
 	show_say(env, rows, "The cause: %s", why.detail);
 	if (holder_self_deadlock(&c->x, (c->x.waiter.since_us + env->now_us) / 2, lock)[0] != '\0')
 		show_say(env, rows, "In other words, %s.", lock);
-	if (show_say_jam(env, e, list, c->x.waiter.since_us, "What helps", rows))
+	if (show_explain_usage(env, pool, list, c->x.waiter.since_us, "What helps", rows))
 		return true;
 	show_say(env, rows, "What helps: %s", why.hint);
-	return counts.lent < e->settings.pool_size + e->settings.max_overflow;
+	return counts.lent < pool->settings.pool_size + pool->settings.max_overflow;
 }
 
 static void
@@ -225,7 +226,7 @@ say_waits(const struct show_env *env, const struct client *c, struct holding *li
 {
 	int told = 0;
 
-	show_say_wait(env, c, list, rows);
+	show_explain_wait(env, c, list, rows);
 	for (const struct holding *h = list; h->srv != NULL; h++)
 		if (is_in_way(c->x.pool, h) && ++told <= HOLDERS_NAMED)
 			say_holder(env, list, h, rows);
@@ -314,9 +315,9 @@ without_server(const struct client *c)
 	return exchange_is_ready(&c->x) ? "It waits for what it sent earlier" : "It is logging in";
 }
 
-SHOW(answer_wait, show_sentence_columns, OF_LOCKS)
+SHOW(answer_wait, show_sentence_columns, OF_ALL_WITH_BLOCKERS)
 {
-	const struct client *c = clients_find(env->host->crew, env->command->client_id);
+	const struct client *c = clients_find(env->host->client_envs, env->command->client_id);
 	struct holding *list = show_holdings(env, rows), *h = list;
 	char name[CLIENT_WORDS_MAX];
 

@@ -23,8 +23,8 @@ admission_new(const struct admission_settings *settings, struct fail *why)
 	}
 	a = xcalloc(1, sizeof(*a));
 	a->settings = *settings;
-	for (unsigned i = 0; i < ADMISSION_LINES; i++)
-		TAILQ_INIT(&a->lines[i]);
+	for (unsigned i = 0; i < ADMISSION_QUEUES; i++)
+		TAILQ_INIT(&a->queues[i]);
 	TAILQ_INIT(&a->holds);
 	a->addresses = admission_table_new(seeds[0], ADMISSION_IDLE_MAX);
 	a->users = admission_table_new(seeds[1], ADMISSION_IDLE_MAX);

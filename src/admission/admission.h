@@ -14,9 +14,9 @@
  * checked after it.
  *
  * An address is an IPv4 address or an IPv6 network of 64 bits. Unix sockets have no address; limits on addresses apply
- * neither to them nor to the addresses in exempt_addresses. A user at such an address, or of the console, is held
- * back only by wrong passwords for that same user from that address, so that other users there can't lock the user out.
- * Limits are read from the present configuration each time, so a reload changes them at once.
+ * neither to them nor to the addresses in exempt_addresses. For a user at such an address, or of the console, only
+ * wrong passwords for the same user from that address count, so other users there can't lock the user out. Limits are
+ * read from the present configuration each time, so a reload changes them at once.
  *
  * Always: a connection counts in its address from accept to its end, and in its user and database (all databases of a
  *         tenant count as one) from admission to its end.
@@ -36,15 +36,15 @@ struct admission; /* opaque: admission_state.h */
 struct admission_entry; /* admission_table.h */
 struct admission_hold; /* opaque: admission_failures.c */
 
-/* The list that has a connection while it is not authenticated. */
-enum admission_line {
-	ADMISSION_NOWHERE, /* it is authenticated, or its proof was wrong */
-	ADMISSION_SILENT, /* its startup packet has not come yet */
+/* The queue that a connection is in while it is not authenticated. */
+enum admission_queue {
+	ADMISSION_UNQUEUED, /* in no queue: the connection is authenticated, or its proof was wrong */
+	ADMISSION_SILENT, /* the startup packet has not come yet */
 	ADMISSION_PROVING,
-	ADMISSION_LINES
+	ADMISSION_QUEUES
 };
 
-/* Which counts of its address apply to a connection. */
+/* The counts of a connection's address that apply to the connection. */
 enum admission_standing {
 	ADMISSION_OF_MANY, /* all counts */
 	ADMISSION_APART, /* a user of the console: other users' wrong passwords do not count */
@@ -56,14 +56,14 @@ enum admission_standing {
 struct admission_place {
 	struct admission_entry *address; /* NULL for a Unix socket */
 	union {
-		TAILQ_ENTRY(admission_place) in_line; /* in the list of its line, unless that is ADMISSION_NOWHERE */
+		TAILQ_ENTRY(admission_place) queue_link; /* in a queue, unless `queue` is ADMISSION_UNQUEUED */
 		struct {
 			struct admission_entry *user_entry; /* NULL if not admitted */
 			/* the tenant's entry for a tenant's database; NULL for the console */
 			struct admission_entry *database_entry;
 		};
 	};
-	uint8_t line; /* enum admission_line */
+	uint8_t queue; /* enum admission_queue */
 	bool is_above_limit; /* max_address_client_connections was exceeded when the connection came */
 	uint8_t standing; /* enum admission_standing */
 	bool is_unlogged; /* its login was refused without a log line, because there are too many such lines */
@@ -104,8 +104,9 @@ bool admission_knock(struct admission *a, struct admission_place *t, const char 
 /* The client is authenticated; database is a database of the configuration. */
 bool admission_admit(struct admission *a, struct admission_place *t, const char *user, const char *database);
 /*
- * Replaces all these steps for a client that another process has let in: it is counted like any client, but no limit
- * refuses it. peer: NULL for a Unix socket. Returns 0, or -1 without memory; admission_leave() is due in either case.
+ * Replaces all these steps for a client that another process has admitted: counts the client like any other, but
+ * applies no limit. peer: NULL for a Unix socket. Returns 0, or -1 without memory; admission_leave() is due in either
+ * case.
  */
 int admission_restore(struct admission *a, struct admission_place *t, const struct sockaddr *peer, const char *user,
 		      const char *database);
@@ -117,7 +118,8 @@ void admission_leave(struct admission *a, struct admission_place *t); /* may be 
 /* Called when the client is authenticated, or leaves. May be called again. */
 void admission_leave_queue(struct admission *a, struct admission_place *t);
 
-/* --- Log lines about refused logins. If a refusal gets no line, the connection's end must get none either. --- */
+/* --- Log lines about refused logins. If the refusal of a connection is not logged, the connection's end must not be
+ * logged either. --- */
 /* Returns true while this second's lines are not used up; further refusals are counted and reported together. */
 bool admission_may_log(struct admission *a, struct admission_place *t);
 /* Like admission_may_log(), for refusals at a limit: one line a second for each reason. */

@@ -36,22 +36,22 @@ queue_count(const struct admission *a)
 void
 admission_leave_queue(struct admission *a, struct admission_place *t)
 {
-	if (t->line == ADMISSION_NOWHERE)
+	if (t->queue == ADMISSION_UNQUEUED)
 		return;
-	assert(a->counts[t->line] > 0);
-	TAILQ_REMOVE(&a->lines[t->line], t, in_line);
-	a->counts[t->line]--;
-	t->line = ADMISSION_NOWHERE;
+	assert(a->counts[t->queue] > 0);
+	TAILQ_REMOVE(&a->queues[t->queue], t, queue_link);
+	a->counts[t->queue]--;
+	t->queue = ADMISSION_UNQUEUED;
 	t->user_entry = t->database_entry = NULL;
 }
 
 void
-admission_queue_join(struct admission *a, struct admission_place *t, enum admission_line line)
+admission_queue_join(struct admission *a, struct admission_place *t, enum admission_queue queue)
 {
 	admission_leave_queue(a, t);
-	t->line = (uint8_t)line;
-	TAILQ_INSERT_TAIL(&a->lines[line], t, in_line);
-	a->counts[line]++;
+	t->queue = (uint8_t)queue;
+	TAILQ_INSERT_TAIL(&a->queues[queue], t, queue_link);
+	a->counts[queue]++;
 }
 
 void
@@ -70,8 +70,8 @@ admission_queue_make_room(struct admission *a)
 			continue;
 		}
 		is_silent = a->counts[ADMISSION_SILENT] >= a->counts[ADMISSION_PROVING];
-		t = TAILQ_FIRST(&a->lines[is_silent ? ADMISSION_SILENT : ADMISSION_PROVING]);
-		assert(t != NULL); /* no answer is delayed, and this line is the longer one, so it is not empty */
+		t = TAILQ_FIRST(&a->queues[is_silent ? ADMISSION_SILENT : ADMISSION_PROVING]);
+		assert(t != NULL); /* no answer is delayed, and this queue is the longer one, so it is not empty */
 		fail_set(&why, "53300", "too many connections are logging in: %u, and this one is the oldest of them",
 			 queue_count(a));
 		fail_hint(&why, "Connect again. If that does not help, look for connections that never log in.");

@@ -22,9 +22,9 @@ struct admission {
 	struct admission_table *addresses, *users, *databases;
 	struct admission_table *guesses; /* wrong passwords by address and user: admission_failures.c */
 	/* Connections that are not authenticated, the oldest first. */
-	struct admission_places lines[ADMISSION_LINES];
+	struct admission_places queues[ADMISSION_QUEUES];
 	struct admission_holds holds; /* wrong proofs whose answers are delayed */
-	uint32_t counts[ADMISSION_LINES], held_count;
+	uint32_t counts[ADMISSION_QUEUES], held_count;
 	uint64_t descriptors; /* how many file descriptors the process may have; 0 if not known */
 	bool is_memory_full;
 	struct admission_log_limit log_limits[ADMISSION_LOG_LIMITS];
@@ -37,8 +37,8 @@ admission_config(const struct admission *a)
 }
 
 /* --- admission_queue.c --- */
-/* Moves the place to the end of a line. */
-void admission_queue_join(struct admission *a, struct admission_place *t, enum admission_line line);
+/* Moves the place to the end of a queue. */
+void admission_queue_join(struct admission *a, struct admission_place *t, enum admission_queue queue);
 /* Closes other connections, if necessary, to make room for a new one. */
 void admission_queue_make_room(struct admission *a);
 

@@ -51,12 +51,12 @@ table_entry_drop(struct admission_table *t, struct admission_entry *e)
 static void
 refill(struct admission_entry *e, uint64_t now_us)
 {
-	uint64_t us = now_us > e->token_us ? now_us - e->token_us : 0;
+	uint64_t us = now_us > e->refilled_us ? now_us - e->refilled_us : 0;
 
 	e->token_ns += clock_lesser_us(us, US_PER_S) * 1000;
 	if (e->token_ns > SECOND_NS)
 		e->token_ns = SECOND_NS;
-	e->token_us = now_us;
+	e->refilled_us = now_us;
 }
 
 static void
@@ -127,7 +127,7 @@ table_entry_add(struct admission_table *t, const void *key, size_t key_len, uint
 		return NULL;
 	}
 	e->token_ns = SECOND_NS;
-	e->token_us = now_us;
+	e->refilled_us = now_us;
 	TAILQ_INSERT_TAIL(&t->idle, e, idle);
 	t->idle_count++;
 	return e;

@@ -23,10 +23,10 @@ struct admission_table; /* opaque: admission/admission_table.c */
 struct admission_entry {
 	UT_hash_handle hh;
 	TAILQ_ENTRY(admission_entry) idle; /* in the table's idle list while held is 0 */
-	/* the time that is left for logins, at most a second: at a rate of r a second, a login takes 1/r seconds of
-	 * it */
+	/* token bucket, in ns of login time, at most a second: at a rate of r a second, a login takes 1/r seconds out
+	 * of it */
 	uint64_t token_ns;
-	uint64_t token_us; /* the time at which token_ns was computed */
+	uint64_t refilled_us; /* when token_ns was last refilled */
 	uint64_t failure_ends_us; /* when the failures are forgotten; 0 if there are none */
 	uint32_t failures;
 	uint32_t held; /* the number of connections that count here */

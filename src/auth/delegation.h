@@ -1,6 +1,6 @@
 /*
  * src/auth/delegation.h - the credentials that clients delegate to pgweir, and the owner of a pool. With
- * gss_accept_delegation pgweir logs in to PostgreSQL by such credentials alone. src/modules/gss/README.md says why a
+ * gss_accept_delegation pgweir logs in to PostgreSQL with such credentials only. src/modules/gss/README.md says why a
  * pool has one principal.
  *
  * Both structs are reference-counted; references may be taken and dropped on any thread. A struct delegated is

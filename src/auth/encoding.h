@@ -6,8 +6,8 @@
 #include <stdint.h>
 
 /*
- * --- base64.c: strict base64 (RFC 4648, 4): padded, canonical, nothing but the alphabet. For SCRAM's salts, nonces,
- * keys and proofs, where each value must have just one spelling.
+ * --- base64.c: strict base64 (RFC 4648, 4): padded, canonical, nothing but the alphabet. SCRAM's salts, nonces, keys
+ * and proofs use it; each value must have just one spelling.
  */
 #define BASE64_LEN(bytes_len) (((bytes_len) + 2) / 3 * 4) /* characters, without the terminator */
 

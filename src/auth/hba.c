@@ -133,7 +133,7 @@ fits_address(const struct hba_rule *rule, const struct hba_question *q, bool may
 	if (rule->reach == HBA_REACH_NAME)
 		return fits_asked(q->has_name, rule->host, q, may_ask);
 	if (rule->reach == HBA_REACH_RANGE ? network_contains(&rule->range, q->address)
-					   : q->is_near != NULL && q->is_near(q->address, is_net))
+					   : q->is_own_address != NULL && q->is_own_address(q->address, is_net))
 		return HBA_YES;
 	return HBA_NO;
 }

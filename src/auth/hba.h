@@ -1,6 +1,6 @@
 /*
- * src/auth/hba.h - PostgreSQL's pg_hba.conf: which users may log in, from where, to which databases, and by which
- * method.
+ * src/auth/hba.h - PostgreSQL's pg_hba.conf: rules that say which users may log in, from which addresses, to which
+ * databases, and by which method.
  *
  * Follows PostgreSQL 15's chapter "The pg_hba.conf File", with version 16's regular expressions and includes
  * (rule_file.h). The first rule that fits a login decides; if none fits, the login is refused.
@@ -8,9 +8,9 @@
  * A rule whose method this build lacks (see auth_module.h) is an error when the file is read: a rule that was left out
  * would let the rules after it decide. An IPv4 client that arrives on an IPv6 socket (::ffff:...) is an IPv4 client.
  *
- * The caller looks up host names and roles (+role, samerole), which may take time; so they are asked about only when a
- * rule is reached whose other columns fit. A name in the address column fits if the client's address has this name, and
- * is among the addresses of the name. A name that begins with a dot stands for all names that end with it.
+ * The caller looks up host names and roles (+role, samerole). That may take time, so hba_match() asks for them only at
+ * a rule whose other columns fit. A name in the address column fits if the client's address has this name, and is among
+ * the addresses of the name. A name that begins with a dot stands for all names that end with it.
  *
  * Always: immutable; a reload reads a new one.
  */
@@ -40,9 +40,9 @@ struct hba_question {
 	bool is_physical; /* physical replication: only the keyword "replication" fits it */
 	const struct sockaddr *address; /* the client's, IPv4 or IPv6; unused if HBA_OVER_UNIX */
 	const char *database, *user;
-	/* Returns true if address is one of this machine's (samehost) or, if is_net, in one of its networks (samenet).
-	 * If is_near is NULL, neither word fits. */
-	bool (*is_near)(const struct sockaddr *address, bool is_net);
+	/* Returns true if address is one of this machine's (samehost) or, if is_net, in one of this machine's networks
+	 * (samenet). If the pointer is NULL, neither keyword fits. */
+	bool (*is_own_address)(const struct sockaddr *address, bool is_net);
 	/* has_name() tells whether the client's address has this host name (see hba_host_fits()), is_member() whether
 	 * the client's user is a member of this role. `arg` is passed to both. If one of the pointers is NULL, no such
 	 * name fits. After HBA_LATER the caller of hba_match() repeats the whole question. */
@@ -59,7 +59,7 @@ struct hba_answer {
 	const char *path; /* the rule's file */
 	unsigned line;
 };
-/* Settings that must be configured, too, because the rules depend on them. */
+/* Other settings that the rules depend on, and that must be configured. */
 struct hba_needs {
 	bool secrets; /* users' secrets, because a rule has scram-sha-256, md5 or password */
 	bool tls; /* set if a rule is hostssl */
@@ -84,8 +84,9 @@ void hba_each_map(const struct hba *hba, void (*map)(const char *name, const cha
 		  void *arg);
 
 /*
- * --- ident.c: PostgreSQL's pg_ident.conf: which names, from certificates or from the system, may log in as which
- * users (chapter "User Name Maps"; a leading slash and "all" in the last column work as in version 16).
+ * --- ident.c: PostgreSQL's pg_ident.conf: maps external names (of certificates or of the operating system) to the
+ * users that they may log in as (chapter "User Name Maps"; a leading slash and "all" in the last column work as in
+ * version 16).
  *
  * A line has a map, an external name and a user. A name that begins with a slash is a regular expression (rule_file.h),
  * and \1 in the user stands for what its first parentheses matched. The user "all" is any user, a user that begins with

@@ -375,7 +375,8 @@ take_options(struct line *l)
 	for (; l->at < l->line->count; l->at++)
 		for (size_t i = 0; i < l->line->fields[l->at].count; i++)
 			is_good = take_option(l, l->line->fields[l->at].words[i].text) && is_good;
-	if (is_good && module != NULL && module->settle != NULL && module->settle(l->rule->options, &why) < 0)
+	if (is_good && module != NULL && module->finish_options != NULL &&
+	    module->finish_options(l->rule->options, &why) < 0)
 		return bad_rule(l, "%s", why.text);
 	return is_good;
 }
@@ -415,8 +416,8 @@ look_at(struct line *l)
 	if (rule->module != NULL && rule->module->token_request == 0 && !is_loopback(rule) && rule->type != HBA_HOSTSSL)
 		doubt(l, "ldap and pam refuse clients without TLS that are not on this machine (with PgBouncer's file "
 			 "they take their passwords in clear text): use hostssl");
-	if (rule->module != NULL && rule->module->doubt != NULL)
-		rule->module->doubt(rule->options, doubt_options, l);
+	if (rule->module != NULL && rule->module->warn != NULL)
+		rule->module->warn(rule->options, doubt_options, l);
 }
 
 bool

@@ -8,7 +8,7 @@
  * include_dir read the lines of other files. File names are relative to the file that has them. Unlike in PostgreSQL, a
  * quote that is not closed is an error, and does not silently swallow the rest of its line.
  *
- * Bounded: files nest RULE_DEPTH_MAX deep, and have RULE_BYTES_MAX bytes in all.
+ * Bounded: files nest at most RULE_DEPTH_MAX deep, and have at most RULE_BYTES_MAX bytes in all.
  */
 #pragma once
 
@@ -79,6 +79,6 @@ bool rule_word_is(const struct rule_word *word, const char *keyword);
 struct rule_regex *rule_regex_new(const char *pattern, struct fail *why);
 void rule_regex_free(struct rule_regex *re); /* NULL is fine */
 /* Returns true if text contains a match. *begin and *end (either may be NULL) are set to the positions where the first
- * parentheses matched, or both to SIZE_MAX if the parentheses took no part. */
+ * parentheses matched, or both to SIZE_MAX if the parentheses matched nothing. */
 bool rule_regex_match(const struct rule_regex *re, const char *text, size_t *begin, size_t *end);
 bool rule_regex_has_parentheses(const struct rule_regex *re);

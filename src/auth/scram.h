@@ -63,17 +63,17 @@ int scram_verifier_from_password(const char *password, const uint8_t *salt, size
 int scram_keys_from_password(const char *password, const uint8_t *salt, size_t salt_len, uint32_t iterations,
 			     struct scram_keys *out, struct fail *why);
 bool scram_keys_match(const struct scram_keys *keys, const uint8_t *salt, size_t salt_len, uint32_t iterations);
-/* Makes a verifier for an unknown user. Its salt depends only on the name and a secret of the process, so that unknown
- * users can't be told from known ones (RFC 5802, 9). The salt has 16 bytes, as in PostgreSQL; `iterations` should be
- * the number that known users have. */
+/* Makes a verifier for an unknown user. The salt depends only on the name and a secret of the process, so that clients
+ * can't tell unknown users from known ones (RFC 5802, 9). The salt has 16 bytes, as in PostgreSQL; `iterations` should
+ * be the number that known users have. */
 int scram_verifier_mock(const char *user, const uint8_t secret[static 32], uint32_t iterations,
 			struct scram_verifier *out, struct fail *why);
 
 /* --- scram_server.c: we are the server, a client logs in. A call out of turn, or after a failure, is refused with
  * 08P01. --- */
 struct scram_server; /* opaque; wiped when freed */
-/* Copies the verifier and the channel. With `is_mock` no proof is right. `nonce` is our part of the nonce in tests,
- * which replay exchanges from the RFC; else NULL, for a random nonce. Returns NULL without memory or randomness. */
+/* Copies the verifier and the channel. With `is_mock` no proof is right. nonce: the server's part of the nonce, for
+ * tests that replay exchanges from the RFC; NULL for a random nonce. Returns NULL without memory or randomness. */
 struct scram_server *scram_server_new(const struct scram_verifier *verifier, bool is_mock,
 				      const struct scram_channel *channel, const char *nonce);
 void scram_server_free(struct scram_server *s);

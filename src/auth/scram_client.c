@@ -248,7 +248,7 @@ scram_client_verify(struct scram_client *c, const char *in, size_t in_len, struc
 	if (scram_take(&rest, is_refused ? 'e' : 'v', &value, why) < 0)
 		return -1;
 	if (is_refused) {
-		scram_quote(value, ' ', reason, sizeof(reason));
+		scram_copy_printable(value, ' ', reason, sizeof(reason));
 		return fail_set(why, "28P01", "the server refused the SCRAM login: %s", reason);
 	}
 	if (scram_decode_key(value.text, value.len, signature) < 0)

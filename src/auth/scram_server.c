@@ -101,7 +101,7 @@ take_binding_type(struct scram_span *rest, struct fail *why)
 		return -1;
 	if (type.len == wanted_len && memcmp(type.text, SCRAM_BINDING_TYPE, wanted_len) == 0)
 		return 0;
-	scram_quote(type, '!', shown, sizeof(shown));
+	scram_copy_printable(type, '!', shown, sizeof(shown));
 	return fail_set(why, "08P01", "unsupported SCRAM channel-binding type \"%s\"", shown);
 }
 

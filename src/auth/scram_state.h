@@ -58,7 +58,7 @@ int scram_skip_extensions(struct scram_span *rest, struct fail *why);
 bool scram_is_printable(struct scram_span s);
 int scram_parse_count(struct scram_span s, uint32_t max, uint32_t *out); /* 1 to max, without sign or leading zero */
 /* Writes the beginning of a text from the peer, terminated; characters below `lowest` or outside ASCII become '?'. */
-void scram_quote(struct scram_span text, char lowest, char *out, size_t cap);
+void scram_copy_printable(struct scram_span text, char lowest, char *out, size_t cap);
 /* Returns the character as a message may show it: itself in quotes, or its code. */
 const char *scram_show(char c, char out[static 8]);
 /* Writes to `out` the value that c= must have with this gs2 flag ('n', 'y' or 'p'), and to `header` (may be NULL) the

@@ -47,7 +47,7 @@ scram_check_text(const char *in, size_t in_len, struct fail *why)
 }
 
 void
-scram_quote(struct scram_span text, char lowest, char *out, size_t cap)
+scram_copy_printable(struct scram_span text, char lowest, char *out, size_t cap)
 {
 	size_t len = text.len < cap ? text.len : cap - 1;
 

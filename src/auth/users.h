@@ -33,7 +33,7 @@ typedef void users_report(bool is_error, const char *text, void *arg); /* `text`
  * broken line is left out with a warning, because PgBouncer logs such lines and starts.
  */
 struct users *users_load(const char *path, bool is_lenient, users_report *tell, void *arg, struct fail *why);
-/* Does the same as users_load(), but reads `text`; `path` serves for messages only. */
+/* Does what users_load() does for the contents of a file; `path` is its name in messages. */
 struct users *users_parse(const char *text, size_t text_len, const char *path, bool is_lenient, users_report *tell,
 			  void *arg, struct fail *why);
 struct users *users_single(const char *name, const char *password); /* one user; NULL without memory */
@@ -43,8 +43,9 @@ bool users_find(const struct users *users, const char *name, struct user_secret 
 size_t users_count(const struct users *users);
 void users_each(const struct users *users, void (*row)(const char *name, void *arg), void *arg); /* users may be NULL */
 /* Returns true if an unknown user must be asked for SCRAM although the method is md5. Known users with a SCRAM secret
- * are asked for SCRAM then; an equal share of unknown names must be, too, or the answer would reveal which names are in
- * the file. `name` and `key` (a secret of the process) decide, in the same way each time. `users` may be NULL. */
+ * are asked for SCRAM even then. An equal share of unknown users must be asked for SCRAM, or the method would reveal
+ * which names are in the file. The result depends only on `name` and `key` (a secret of the process). `users` may be
+ * NULL. */
 bool users_mock_scram(const struct users *users, const char *name, const uint8_t key[static 32]);
 /* Calls `tell` for entries that must be mistakes: an empty name; a secret that looks like a verifier but isn't one
  * (e.g. because a shell has replaced its $); and, if needs_secrets is true, an empty secret. They are errors or, with

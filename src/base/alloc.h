@@ -1,5 +1,6 @@
 /*
- * src/base/alloc.h - memory for start and reload: a configuration, and objects that are made from it once.
+ * src/base/alloc.h - allocates memory at start and reload, for a configuration and objects that are made once from a
+ * configuration.
  *
  * These functions end the process when memory runs out. So code that serves clients never calls them. That code uses
  * malloc() and the like, whose errors cost only one client (docs/architecture.md). A reload begins only if there is
@@ -46,7 +47,8 @@ xreallocarray(void *p, size_t count, size_t size)
 	return alloc_check(reallocarray(p, count, size));
 }
 
-/* Returns a list with room for one more element. A list grows to powers of two, so the count shows when it is full. */
+/* Returns a list with room for one more element. A list grows to powers of two, so it is full if count is a power of
+ * two. */
 static inline void *
 xwith_room(void *list, size_t count, size_t size)
 {

@@ -56,10 +56,10 @@ struct counted {
 	char text[64];
 };
 
-/* Returns text such as "1 client waits" or "2 clients wait", truncated if too long. else_ is also used for 0. */
+/* Returns text such as "1 client waits" (if_one) or "2 clients wait" (else_, also for 0), truncated if too long. */
 struct counted counted(uint64_t count, const char *if_one, const char *else_);
 
-/* --- waiting times after failed attempts, and the random numbers that spread the attempts; pure --- */
+/* --- back-off times, and random numbers for their jitter; pure --- */
 
 /* Returns the next number of a sequence that the seed determines (splitmix64, S. Vigna). For jitter and sampling; the
  * numbers are not secret. */
@@ -73,8 +73,8 @@ random_next(uint64_t *state)
 	return z ^ z >> 31;
 }
 
-/* Returns min_us, doubled for each of the earlier failures, but not more than max_us. The result is varied by up to a
- * fifth, so that clients that wait for the same thing don't come back at the same moment. */
+/* Returns min_us, doubled for each earlier failure, but at most max_us, with a jitter of up to a fifth, so that clients
+ * that wait for the same thing don't retry at the same moment. */
 static inline uint64_t
 backoff_us(uint32_t failures, uint64_t min_us, uint64_t max_us, uint64_t *random)
 {

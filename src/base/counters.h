@@ -2,7 +2,8 @@
  * src/base/counters.h - the counters, as plain structs. The loop's thread is the only writer; the metrics thread gets
  * copies.
  *
- * Always: a field only grows, unless it is marked "gauge"; there are no pointers in these structs, so a copy is whole.
+ * Always: a field only grows, unless it is marked "gauge"; these structs have no pointers, so memcpy() copies all of
+ *         them.
  */
 #pragma once
 
@@ -12,7 +13,8 @@
 /* Lists of X(value, its name in metrics and SHOW). */
 #define AS_ENUM(value, name) value,
 /* clang-format off */
-/* From RF_CANCELED on, the client itself caused the failure, so it does not count against an objective. */
+/* From RF_CANCELED on, the client itself caused the failure, so the failure does not count against a service-level
+ * objective. */
 #define REQUEST_FAILURES(X) \
 	X(RF_POOL_TIMEOUT, "pool_timeout") X(RF_BACKEND_UNREACHABLE, "backend_unreachable") \
 	X(RF_BACKEND_LOST, "backend_lost") X(RF_LIMIT, "limit") X(RF_SHUTDOWN, "shutdown") \
@@ -84,8 +86,8 @@ enum request_failure { REQUEST_FAILURES(AS_ENUM) RF_COUNT, RF_OF_CLIENTS = RF_CA
 enum wait_outcome { WAIT_OUTCOMES(AS_ENUM) WAIT_COUNT };
 enum query_kind { QUERY_KINDS(AS_ENUM) QK_COUNT };
 enum transaction_end { TRANSACTION_ENDS(AS_ENUM) TE_COUNT };
-/* Phases of a request, by the party that owes the next byte (docs/slow-log.md). In PHASE_WAIT these are the clients
- * that have the pool's servers. */
+/* Phases of a request, by the party that owes the next byte (docs/slow-log.md). In PHASE_WAIT that is a client that
+ * keeps one of the pool's servers. */
 enum phase { PHASES(AS_ENUM) PHASE_COUNT };
 enum error_origin { EO_SERVER, EO_PROXY, EO_COUNT };
 enum checkout_source { CHECKOUT_SOURCES(AS_ENUM) CS_COUNT };
@@ -104,8 +106,8 @@ enum connect_failure { CONNECT_FAILURES(AS_ENUM) CF_COUNT };
 /* The route of a client's read: to a standby, or to the primary for some reason (docs/admin.md, SHOW READS). */
 enum read_route { ROUTE_OFF, READ_ROUTES(AS_ENUM) ROUTE_COUNT };
 enum forbidden { FORBIDDEN_NOTHING, FORBIDDEN_STATEMENTS(AS_ENUM) FORBIDDEN_SIZE, FORBIDDEN_COUNT };
-/* Results of a request that was sent ahead of its turn: the server that got it answered it; another server answered it;
- * or it is sent again. */
+/* Results of a request that was sent to a server while that server still worked for another client. PL_FIRST: that
+ * server answered the request; PL_SECOND: another server answered it; PL_AGAIN: the request is sent again. */
 enum pipeline_result { PIPELINE_RESULTS(AS_ENUM) PL_COUNT };
 enum read_target { READ_TARGETS(AS_ENUM) RT_COUNT };
 enum cancel_result { CANCEL_RESULTS(AS_ENUM) CR_COUNT };
@@ -155,10 +157,10 @@ extern const char *const net_side_names[NS_COUNT];
 struct pool_counters {
 	uint64_t waits; /* requests that had to wait */
 	uint64_t pool_timeouts;
-	/* outages that have ended: times in which the pool had no server and none could be opened */
+	/* outages that have ended: times in which the pool had no server and could open none */
 	uint64_t outages, outage_us;
 	uint64_t held; /* requests that have waited during an outage */
-	uint64_t pipelined[PL_COUNT]; /* requests that were sent ahead of their turn */
+	uint64_t pipelined[PL_COUNT]; /* requests that were sent to a server before its previous client was done */
 	uint64_t replays; /* requests that were relayed again to another server */
 	uint64_t checkouts[CS_COUNT];
 	uint64_t recycles[RR_COUNT];
@@ -188,8 +190,9 @@ struct database_counters {
 	uint64_t plans_kept, plans_given_up;
 	/* statements refused by the setting refuse, in the order of forbidden_names */
 	uint64_t statements_forbidden[FORBIDDEN_COUNT - 1];
-	uint64_t commits_checked[CC_COUNT]; /* commits whose answer was lost with the server */
-	uint64_t reads[RT_COUNT]; /* loans for reads that might go to a standby */
+	/* COMMITs that were checked because their server was lost before it answered */
+	uint64_t commits_checked[CC_COUNT];
+	uint64_t reads[RT_COUNT]; /* loans of servers for reads that might go to a standby */
 	uint64_t client_logins;
 	struct histogram pool_wait[WAIT_COUNT], query_duration, transaction_duration, server_response, ping_duration;
 };
@@ -202,7 +205,7 @@ struct backend_counters {
 	uint64_t standby_loans; /* loans of a standby to the clients of its primary's pool */
 	uint64_t last_failure_wall_us; /* gauge; 0 if no attempt has failed */
 	int is_up; /* gauge: 1 after a success, 0 after a failure, -1 before the first attempt */
-	uint64_t heard_us; /* when is_up was set; when workers' values are merged, the newer one is taken */
+	uint64_t heard_us; /* when is_up was set; a merge of several workers' counters keeps the newer is_up */
 	struct histogram connect_duration;
 };
 
@@ -218,13 +221,13 @@ struct process_counters {
 	uint64_t auth_queries[AQ_COUNT];
 	uint64_t reloads_ok, reloads_failed;
 	uint64_t console_commands;
-	/* how often this service was restarted with its clients, passed on from process to process */
+	/* restarts in which the clients moved to a new process, counted since the first of these processes */
 	uint64_t restarts;
 	uint64_t restarts_failed, clients_moved; /* in this process: failed restarts; clients taken over */
 	uint64_t loop_iterations;
 	uint64_t loop_busy_us, dns_lookups_ok, dns_lookups_failed; /* counted elsewhere, and filled in for a snapshot */
 	struct histogram login_duration, loop_lag, proxy_overhead;
 	struct histogram transfer_duration; /* transfers of servers, counted by the worker that gets them */
-	/* measured by worker 0: how long it held all other workers, or waited for them in vain */
+	/* measured by worker 0: how long it halted all other workers, or tried to */
 	struct histogram halt_duration;
 };

@@ -9,7 +9,7 @@
 enum escape_style {
 	ESCAPE_TEXT, /* for people: escapes only control characters, as \x1b */
 	ESCAPE_JSON, /* for a JSON string */
-	ESCAPE_LABEL, /* for a Prometheus label value: escapes backslash, quote, newline */
+	ESCAPE_LABEL, /* for a Prometheus label value: escapes backslashes, double quotes and newlines */
 };
 #define ESCAPE_MAX 8 /* bytes; one character never becomes more */
 #define UTF8_REPLACEMENT "\xef\xbf\xbd"
@@ -34,7 +34,7 @@ void json_put_string(struct buf *to, const char *s);
 struct line {
 	char *out;
 	size_t cap, len;
-	bool is_too_long; /* the field being written does not fit, so it will be taken out again */
+	bool is_too_long; /* the field that is being written does not fit, and will be removed */
 };
 
 #define LINE_CAP_MIN 8

@@ -35,13 +35,13 @@ fail_add(struct fail *why, size_t at, const char *fmt, ...)
 void
 fail_in_pgbouncer_words(const struct fail *why, struct fail *told)
 {
-	static const char ours[] = "53300 57014 57P01 57P05 25P03 25P04 0A000 "
-				   "3D000 22023 42501 42601 42704 55000 55P02";
+	static const char mapped_sqlstates[] = "53300 57014 57P01 57P05 25P03 25P04 0A000 "
+					       "3D000 22023 42501 42601 42704 55000 55P02";
 
 	*told = *why;
 	if (why->pgbouncer_text[0] == '\0')
 		return;
 	memcpy(told->text, why->pgbouncer_text, sizeof(told->text));
-	if (text_is_one_of(why->sqlstate, ours) && strstr(why->text, "refused user") == NULL)
+	if (text_is_one_of(why->sqlstate, mapped_sqlstates) && strstr(why->text, "refused user") == NULL)
 		memcpy(told->sqlstate, "08P01", sizeof("08P01"));
 }

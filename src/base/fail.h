@@ -1,5 +1,5 @@
 /*
- * src/base/fail.h - carries a failure from where it happens to the log and the client's ErrorResponse.
+ * src/base/fail.h - the description of a failure, for the log and the client's ErrorResponse.
  *
  * A function that can fail takes a struct fail and returns 0, or -1 with *why set. The code that handles the failure
  * logs it, once.
@@ -10,8 +10,8 @@
 
 #define FAIL_TEXT_MAX 256
 
-/* Clients that need a connection while none can be opened get an error at once, or wait for pool_timeout or
- * outage_hold. */
+/* The treatment of a client that needs a connection while none can be opened: an error at once, or a wait of up to
+ * pool_timeout or outage_hold. */
 enum outage_mode { OUTAGE_FAIL, OUTAGE_WAIT, OUTAGE_HOLD };
 
 struct fail {

@@ -1,6 +1,6 @@
 /*
- * src/base/histogram.h - a latency histogram with fixed buckets. A histogram has counts and sums; its bounds are passed
- * by the code that counts or shows values.
+ * src/base/histogram.h - a latency histogram with fixed buckets. A histogram has counts and sums; each call passes the
+ * bounds of its buckets.
  *
  * Only the loop writes a histogram. Readers get a copy that was made on the loop's thread.
  */
@@ -12,7 +12,7 @@
 #define HISTOGRAM_BUCKETS_MAX 20
 
 /* Upper bounds of the buckets in microseconds, ascending; a value that equals a bound is in its bucket (Prometheus'
- * le). The last bucket, whose bound is HISTOGRAM_REST, has the rest (+Inf). */
+ * le). The last bucket, whose bound is HISTOGRAM_REST (+Inf), has all larger values. */
 #define HISTOGRAM_REST UINT64_MAX
 struct histogram_bounds {
 	size_t count; /* number of bounds, without HISTOGRAM_REST */
@@ -59,8 +59,8 @@ histogram_observe_us(struct histogram *h, const struct histogram_bounds *bounds,
 uint64_t histogram_count(const struct histogram *h);
 uint64_t histogram_sum_us(const struct histogram *h);
 void histogram_add(struct histogram *to, const struct histogram *from);
-/* Returns the q-quantile (0..1) in microseconds, or 0 if h is empty. It is interpolated linearly, as Prometheus does,
- * but in the last bucket that has values it is at most their mean, so it is never above the largest value. max_us is
+/* Returns the q-quantile (0..1) in microseconds, or 0 if h is empty. Interpolates linearly, as Prometheus does; but in
+ * the last bucket that has values the result is at most their mean, so it never exceeds the largest value. max_us is
  * the largest value of all, or 0 if that is not known: then quantiles beyond the last bound are INFINITY. */
 double histogram_quantile_us(const struct histogram *h, const struct histogram_bounds *bounds, double q,
 			     uint64_t max_us);

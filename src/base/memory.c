@@ -1,8 +1,8 @@
 /*
  * src/base/memory.c - see resources.h.
  *
- * max_memory is a soft RLIMIT_DATA. The kernel counts all mapped memory, even memory that was never touched (most of
- * all the stacks of threads), so the size of untouched memory is added to the limit.
+ * max_memory is a soft RLIMIT_DATA. The kernel counts all mapped memory, even memory that was never touched (mainly
+ * thread stacks), so the size of untouched memory is added to the limit.
  */
 #include "base/resources.h"
 
@@ -65,7 +65,7 @@ memory_set_threads(unsigned count)
 }
 
 size_t
-memory_limit(size_t max)
+memory_set_limit(size_t max)
 {
 	struct usage now = usage();
 	rlim_t addresses = limit_addresses(now.addresses);
@@ -77,9 +77,9 @@ memory_limit(size_t max)
 	}
 	if (max != 0 || addresses != RLIM_INFINITY) {
 		/* Under a limit, freed memory must be usable for the next request, whatever its size. By default,
-		 * malloc keeps blocks in its heap up to the size of the largest block that was ever freed. Then up to a
-		 * quarter of the limit was in pieces that were too small for the next large message, though
-		 * memory_has_room() counted them as free. */
+		 * malloc keeps blocks in its heap up to the size of the largest block that was ever freed. In a test
+		 * with these defaults, up to a quarter of the limit was lost in pieces that were too small for the next
+		 * large message, though memory_has_room() counted them as free. */
 		mallopt(M_MMAP_THRESHOLD, LARGE_MIN);
 		mallopt(M_TRIM_THRESHOLD, 2 * LARGE_MIN);
 	}

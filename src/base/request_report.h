@@ -11,8 +11,8 @@
 
 /* The plan that PostgreSQL used for a statement which its client had sent unnamed (statements/keep.h). */
 enum plan_choice {
-	PLAN_OWN, /* a plan that was made for this use; named statements count as this, too */
-	PLAN_KEPT /* the plan of a statement that pgweir has prepared under a name */
+	PLAN_OWN, /* a plan that was made for this use; also the value for statements that the client named */
+	PLAN_KEPT /* the plan that PostgreSQL keeps for a statement that pgweir has prepared under a name */
 };
 
 /* The report of one request. Borrowed for the length of a call. Strings may have any bytes that a client sent. Times
@@ -47,11 +47,11 @@ struct request_report {
 	bool is_query_cut; /* query is truncated */
 };
 
-/* counters.c: returns the name of the longest phase: "wait", "server" and so on. If phases are equally long, the
- * server's is taken. If the longest phase is the client's, but the server was lost, returns "backend_lost". */
+/* counters.c: returns the name of the longest phase: "wait", "server" and so on; of equally long phases the server's.
+ * If the longest phase is the client's, but the server was lost, returns "backend_lost". */
 const char *request_cause(const struct request_report *r);
 
-/* --- rows that telemetry keeps of statements, and the console shows --- */
+/* --- statistics of statements, which telemetry keeps and the console shows --- */
 
 /* Statements of one database, user and application that differ only in literals. If statements are sampled, each sample
  * is counted as many times as it stands for. */
@@ -67,7 +67,7 @@ struct query_row {
 	struct histogram duration; /* its bounds are histogram_bounds_query */
 };
 
-/* For a bucket of a histogram, the trace of the last request in it that had a trace. */
+/* The last request with a trace in one bucket of a histogram. */
 struct exemplar {
 	char trace_id[33]; /* 32 digits; empty if there is none */
 	uint64_t value_us, wall_us;

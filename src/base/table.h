@@ -1,9 +1,10 @@
 /*
- * src/base/table.h - hash tables of items with bytes as keys (uthash, with another hash), and a heap of due items.
+ * src/base/table.h - hash tables whose keys are bytes (uthash, with another hash function), and a heap of items by the
+ * time at which they are due.
  *
- * Peers choose most keys, so a table has a random seed, which keeps peers from choosing keys that collide. Each call
- * for a table takes the same seed; 0 is for keys that no peer chooses. Items have a UT_hash_handle hh; HASH_DELETE,
- * HASH_ITER and HASH_COUNT of uthash are used directly.
+ * Clients and servers choose most keys, so each table has a random seed, without which they could choose keys that
+ * collide. All calls for one table take the same seed; it is 0 for keys that pgweir itself chooses. Items have a
+ * UT_hash_handle hh; HASH_DELETE, HASH_ITER and HASH_COUNT of uthash are used directly.
  *
  * Always: without memory an item is not added, and the table stays valid.
  */
@@ -57,7 +58,7 @@ unsigned table_hash(uint64_t seed, const void *key, size_t len);
 		made_;                                                                                                 \
 	})
 
-/* Removes and frees all items, which own nothing. */
+/* Removes and frees all items; an item must not own other memory. */
 #define TABLE_FREE(table)                                                                                              \
 	do {                                                                                                           \
 		__typeof__(table) item_, next_;                                                                        \
@@ -67,13 +68,14 @@ unsigned table_hash(uint64_t seed, const void *key, size_t len);
 		}                                                                                                      \
 	} while (0)
 
-/* Moves an item to the end in the order of HASH_ITER: if each use does this, the first item is the least recently
- * used. */
+/* Moves an item to the end in the order of HASH_ITER. If this is called at each use of an item, the first item is the
+ * least recently used. */
 #define TABLE_USE(table, item) ((table) = table_use((table), &(item)->hh))
 void *table_use(void *first, UT_hash_handle *item); /* returns the first item after the move */
 
 /*
- * --- due.c: a binary heap by time, for code that has many items with a time each and looks only at those that are due.
+ * --- due.c: a binary heap of items ordered by time, for code that has many timed items and handles only those that are
+ * due.
  *
  * Owns: the list of items, not the items.
  */
@@ -88,9 +90,10 @@ struct due_heap {
 	size_t count, cap;
 };
 
-bool due_reserve(struct due_heap *h, size_t count); /* makes room for count items; returns false without memory */
+/* makes room for count items in all; returns false without memory */
+bool due_reserve(struct due_heap *h, size_t count);
 void due_free(struct due_heap *h); /* frees only the list */
-/* Makes d due at that time; d may be in the heap already. The caller must have reserved room for d. */
+/* Adds d, due at at_us, or changes the time of d if it is in the heap. The caller must have reserved room for d. */
 void due_set(struct due_heap *h, struct due *d, uint64_t at_us);
 void due_remove(struct due_heap *h, struct due *d); /* does nothing if d is not in the heap */
 static inline struct due *

@@ -1,7 +1,7 @@
 /*
- * src/base/text.h - searches in text, blanks, copies of names, secret texts, and networks as text.
+ * src/base/text.h - small functions on text: searches, blanks, copies of names, secrets, and networks ("10.0.0.0/8").
  *
- * Always: no function here allocates, or keeps a pointer that it was given; only secret_free() frees.
+ * Always: no function here allocates memory or keeps a pointer to its arguments; only secret_free() frees.
  */
 #pragma once
 
@@ -46,7 +46,7 @@ text_is_one_of(const char *word, const char *words)
 	return false;
 }
 
-/* Returns true if host is this machine's name for itself, or begins like a loopback address. */
+/* Returns true if host is "localhost" or ::1, or begins like an address in 127.0.0.0/8. */
 static inline bool
 text_is_loopback(const char *host, size_t len)
 {
@@ -80,7 +80,7 @@ is_blank(char c)
 	return c == ' ' || c == '\t';
 }
 
-/* isspace() of the C locale, which includes line ends. */
+/* Returns true for white space, line ends included, as isspace() does in the C locale. */
 static inline bool
 is_space(char c)
 {

@@ -37,8 +37,8 @@ void cancel_keys_free(struct cancel_keys *keys); /* call it once all clients are
 /* Gives the client a key with this PID, or with a made-up PID if pid is 0, and a secret of 4 bytes, or of
  * CANCEL_SECRET_MAX if is_long. Returns 0, or -1 without memory or randomness. */
 int cancel_register(struct client *c, uint32_t pid, bool is_long);
-/* Gives the client the key that another process had sent to it. Returns 0, or -1 without memory or if another client
- * has that key. */
+/* Gives the client the key that another process of pgweir had sent to this client. Returns 0, or -1 without memory or
+ * if another client has that key. */
 int cancel_restore(struct client *c, uint32_t pid, const uint8_t *secret, size_t len);
 void cancel_forget_key(struct client *c); /* does nothing if the client has no key */
 size_t cancel_secret(const struct client *c, uint8_t out[static CANCEL_SECRET_MAX]); /* returns its length */
@@ -52,7 +52,7 @@ size_t cancel_secret_of_pid(const struct client *asker, uint32_t pid, uint8_t ou
 
 /* --- cancel_peer.c: cancel requests for clients of other processes --- */
 uint32_t cancel_peer_of(uint32_t pid); /* the peer_id in a PID */
-void cancel_peer_mark(uint32_t id, uint32_t *pid, uint32_t *secret); /* puts the peer's id into a key */
+void cancel_peer_mark(uint32_t id, uint32_t *pid, uint32_t *secret); /* puts the peer's id into a PID and secret */
 /* Restores, in a request that peers may have passed on, the secret that the client was sent. */
 void cancel_peer_reset_hops(uint8_t *secret);
 /* Passes the request on and closes the asker when that is done. secret has 4 to CANCEL_SECRET_MAX bytes. Returns

@@ -31,7 +31,7 @@ static void on_ended(struct stream *s, bool is_gone);
 static struct client_env *
 main_worker_of(const struct client_env *env)
 {
-	return env->crew[0];
+	return env->client_envs[0];
 }
 
 /* Called on the main worker. */
@@ -87,7 +87,7 @@ begin(struct client *c, struct client_env *env, int fd, const struct sockaddr *p
 				       beside_others = { on_readable_of_many_workers, on_drained, on_ended };
 
 	if (c == NULL ||
-	    stream_open(&c->x.stream, env->x.base, fd, env->crew[1] == NULL ? &alone : &beside_others) < 0) {
+	    stream_open(&c->x.stream, env->x.base, fd, env->client_envs[1] == NULL ? &alone : &beside_others) < 0) {
 		if (c == NULL)
 			close(fd);
 		env->x.counters->rejected[RJ_MAX_MEMORY]++;
@@ -211,9 +211,10 @@ void
 client_log_close(struct client *c, const struct fail *why)
 {
 	if (!log_has_pgbouncer_format(c->env->x.log) || (why == NULL && !c->env->x.config->log_connections) ||
-	    c->x.state == CL_CANCEL || c->admission.is_unlogged || c->end_log == CLIENT_END_TOLD)
+	    c->x.state == CL_CANCEL || c->admission.is_unlogged || c->end_log == CLIENT_END_COMPAT_LOGGED)
 		return;
-	c->end_log = CLIENT_END_TOLD; /* set first, because if sending the error fails, this function is called again */
+	c->end_log =
+	    CLIENT_END_COMPAT_LOGGED; /* set first, because if sending the error fails, this function is called again */
 	compat_log_close(c, why);
 }
 
@@ -280,7 +281,7 @@ client_close_as(struct exchange *x, const struct fail *why, const struct fail *l
 void
 client_let_go(struct client *c)
 {
-	c->end_log = CLIENT_END_TOLD;
+	c->end_log = CLIENT_END_COMPAT_LOGGED;
 	client_close(c, NULL);
 }
 

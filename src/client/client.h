@@ -1,9 +1,9 @@
 /*
- * src/client/client.h - one application connection: its life, from accept() to its last byte.
+ * src/client/client.h - one application connection, from accept() to its last byte.
  *
  *   client.c           accepts, reads and closes it
- *   client_log.c       logs who a client is and why it was disconnected; client_watch.c logs exhausted pools and long
- *                      transactions; client_compat_log.c logs in PgBouncer's format
+ *   client_log.c       logs a client's names and address, and why it was disconnected; client_watch.c logs exhausted
+ *                      pools and long transactions; client_compat_log.c logs in PgBouncer's format
  *   clients.h          all clients: limits on time, short memory, draining
  *   cancel.h           CancelRequests
  *
@@ -65,14 +65,15 @@ struct client_env {
 	uint8_t *read_buffer;
 	size_t read_cap;
 	struct verifier_cache *verifiers;
-	/* The main worker's admission has the limits on clients. Another worker's admission only bounds the log lines
-	 * about failed logins there. A client's place in the limits belongs to the main worker, from accept() until a
-	 * note has told it of the client's end. */
+	/* The main worker's admission enforces the limits on clients. Another worker's admission only bounds the log
+	 * lines about failed logins there. A client's place in the limits belongs to the main worker, from accept()
+	 * until that worker has read the note about the client's end. */
 	struct admission *admission;
 	uint32_t number; /* the worker's number; 0 is the main worker */
-	struct client_env *const *crew; /* the envs of all workers, the main worker's first; NULL ends the array */
+	/* the envs of all workers, the main worker's first; NULL ends the array */
+	struct client_env *const *client_envs;
 	struct pool_workers *pool_workers; /* pool/pool_workers.h; the main worker's */
-	struct blocking *blocking; /* the worker's query that finds out which backends block which */
+	struct blocking *blocking; /* finds out, with a query on PostgreSQL, which backends block each other */
 	struct users *users; /* a reload replaces users, hba and ident */
 	struct hba *hba; /* NULL unless method is hba or a module's */
 	struct ident *ident; /* may be NULL */
@@ -80,12 +81,12 @@ struct client_env {
 	TAILQ_HEAD(client_list, client) clients;
 	/* the next client of a walk over `clients` that takes several turns of the loop; NULL at the end */
 	struct client *cursor;
-	/* Cancel and console connections do not count as clients. */
-	uint32_t client_count, login_count, cancel_count; /* of this worker */
+	/* of this worker; connections of CancelRequests and of the console are not included */
+	uint32_t client_count, login_count, cancel_count;
 	struct cancel_keys *keys; /* shared by all loops */
 	LIST_HEAD(, passing_cancel) passing_cancels; /* cancel_peer.c: cancel requests being passed on */
 	uint32_t passing_cancel_count;
-	/* Clients that ended because many servers were lost at once; the next tick logs them together. */
+	/* Clients that were disconnected because many servers were lost at once; the next tick logs them together. */
 	uint32_t lost_count;
 	char lost[CLIENTS_LOST_MAX];
 	struct fail lost_why;
@@ -98,20 +99,20 @@ struct client_env {
 	/* Called on the main worker. c is closed and no longer counted, so a drain may be complete; use c only as an
 	 * address. */
 	void (*on_client_gone)(void *owner, struct client *c);
-	/* Passes on a cancel request whose key no client of this process has. Returns true if another process was
-	 * asked; asker is closed when the answer comes (cancel_over). */
+	/* Passes a cancel request whose key no client of this process has on to another process. Returns true if there
+	 * is such a process; asker is then closed when that process answers (cancel_over()). */
 	bool (*on_unknown_cancel_key)(void *owner, struct client *asker, uint32_t pid, const uint8_t *key,
 				      size_t key_len);
-	/* Called when the cancel that was begun by cancel_begin_far() under this number is over. */
+	/* called when the cancel that cancel_begin_far() began under this number is over */
 	void (*on_far_cancel_over)(void *owner, uint64_t number);
 };
 
-/* Says how far the reason for a client's end was logged. */
+/* The logging of the reason for which a client was disconnected. */
 enum client_end {
 	CLIENT_END_DUE,
 	/* the reason was logged, or deliberately not; a log in PgBouncer's format still lacks its line */
 	CLIENT_END_LOGGED,
-	CLIENT_END_TOLD /* the reason was logged in PgBouncer's format, too */
+	CLIENT_END_COMPAT_LOGGED /* the reason was logged in PgBouncer's format, too */
 };
 
 struct client {
@@ -135,14 +136,15 @@ struct client {
 				struct sockaddr_in in;
 				struct sockaddr_in6 in6;
 			} peer;
-			/* Not a bit-field, because other threads read it. Set by give_long_key(), cleared by
-			 * forget_secret(). */
+			/* long_key is in use, not key_next. No bit-field, because other threads read this field. Set by
+			 * give_long_key(), cleared by forget_secret(). */
 			bool has_long_key;
 			/* This field and all below are still valid when `deferred` is used. Set by client_new(),
 			 * cleared by login_proxy(). */
 			bool is_unix : 1;
-			/* The client came to the console over a Unix socket as the user that pgweir runs as, so it is
-			 * an admin in any case. Set by enter_console(), never cleared. */
+			/* The client entered the console over a Unix socket, as the operating system's user that pgweir
+			 * runs as, so it is an admin whatever the settings say. Set by enter_console(), never
+			 * cleared. */
 			bool is_own_user : 1;
 			/* The client is included in env->client_count. Set by enter_pool() and take_place(), never
 			 * cleared. */
@@ -155,7 +157,7 @@ struct client {
 			bool is_staying : 1;
 		};
 		struct deferred_entry deferred; /* used once the client is closed */
-		/* used once only this block is left of the client, on a worker other than the main one */
+		/* used once the client's memory is only a note to the main worker, sent by another worker */
 		struct note last;
 	};
 };
@@ -168,24 +170,25 @@ client_end_logged(struct client *c)
 		c->end_log = CLIENT_END_LOGGED;
 }
 
-/* Returns the client whose exchange x is; x must not be NULL. */
+/* Returns the client that x belongs to; x must not be NULL. */
 static inline struct client *
 client_of(const struct exchange *x)
 {
 	return (struct client *)(uintptr_t)x;
 }
 
-/* Makes a client of a new connection and takes over fd. peer may be a Unix address. */
+/* Makes a client for a new connection and takes over fd. peer may be a Unix address. */
 void client_accept(struct client_env *env, int fd, const struct sockaddr *peer, bool is_unix);
 /* Does what client_accept() does, but does not begin the login: the client stays in CL_STARTUP. Returns NULL without
- * memory; fd is then closed and nothing was sent, so a client that the previous process hands over may stay there. */
+ * memory; fd is then closed and nothing was sent, so a client that a previous process wants to hand over may stay in
+ * that process. */
 struct client *client_new(struct client_env *env, int fd, const struct sockaddr *peer, bool is_unix);
 /* client_depart() and client_arrive() move an authenticated client to another worker: call client_depart() on the main
  * worker, while none of the client's functions is running, then client_arrive() on the other worker. In between no
  * worker has the client. When the client closes, the main worker receives a note. */
 void client_depart(struct client *c, struct client_env *to);
 void client_arrive(struct client *c);
-/* Replaces client_arrive() if the client goes back to the main worker. */
+/* Call this in place of client_arrive() if the client stays on the main worker after all. */
 void client_come_back(struct client *c, struct client_env *main_worker);
 /* --- functions for exchange_ops --- */
 /* Like client_close(), but logs another reason than the client gets, e.g. the admin who asked for the close, or an
@@ -202,7 +205,8 @@ void client_log_close(struct client *c, const struct fail *why);
 /* For a client with a server: returns true if one of the client's own requests is running there, or is held. Sets
  * *since_us to when that request left the queue and all earlier requests had ended. */
 bool client_is_served(const struct client *c, uint64_t *since_us);
-/* Closes this process's socket of a client that another process has taken over; the client notices nothing. */
+/* Closes this process's copy of the socket of a client that another process has taken over; the connection stays
+ * open. */
 void client_let_go(struct client *c);
 /* The results of client_activity(), for SHOW and metrics. */
 enum { CLIENT_IS_LOGIN, CLIENT_IS_IDLE, CLIENT_IS_ACTIVE, CLIENT_IS_WAITING };
@@ -221,8 +225,8 @@ struct client_about {
 void client_about(const struct client *c, struct client_about *about);
 /* Writes: client 7 (10.0.0.7:51514, user "web", database "app", application "batch") */
 void client_words(const struct log_about *about, char *out, size_t cap);
-/* Writes what the client does, or did, with srv, e.g. "idle in transaction: SELECT ?". The SQL is written without
- * literals, and only if the slow-query log may have it. use: the activity to name. */
+/* Writes `use`, which is how the client uses or used srv, and the SQL, e.g. "idle in transaction: SELECT ?". The SQL is
+ * written without literals, and only if the slow-query log may have it. */
 #define CLIENT_DOES_MAX 240
 void client_does(const struct exchange *x, const struct server *srv, enum server_use use, char out[CLIENT_DOES_MAX]);
 /* Logs, in one line, the clients that have ended since the last call because many servers were lost at once. */
@@ -231,9 +235,10 @@ void client_log_lost(struct client_env *env);
  * of relay_leave(). */
 void client_log_end(const struct client *c, const struct fail *why, const char *lost);
 
-/* Both are called about every 100 ms. client_watch_pool() logs, once in ten seconds, that clients timed out waiting for
- * a server of this pool, and logs transactions that were open, or idle, for longer than log_long_transaction and
- * log_idle_transaction. client_watch() logs such a transaction of a client that has no server. */
+/* Both functions are called about every 100 ms. client_watch_pool() logs, at most once in ten seconds, that clients of
+ * this pool got no server within pool_timeout. It also logs transactions that have been open for longer than
+ * log_long_transaction, or idle for longer than log_idle_transaction. client_watch() logs such a transaction of a
+ * client that has no server. */
 void client_watch_pool(const struct client_env *env, struct pool *pool, uint64_t now_us);
 void client_watch(const struct client *c, uint64_t now_us);
 

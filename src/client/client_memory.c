@@ -39,13 +39,13 @@ taken_by(const struct client *c)
 }
 
 size_t
-clients_close_largest(struct client_env *const *crew)
+clients_close_largest(struct client_env *const *client_envs)
 {
 	struct client *largest = NULL;
 	size_t taken = RELIEF_MIN;
 	struct fail why;
 
-	for (struct client *c = clients_walk(crew, NULL); c != NULL; c = clients_walk(crew, c))
+	for (struct client *c = clients_walk(client_envs, NULL); c != NULL; c = clients_walk(client_envs, c))
 		if (taken_by(c) > taken) {
 			largest = c;
 			taken = taken_by(c);

@@ -249,12 +249,12 @@ ask_after(const struct client *c, struct server *srv, uint64_t now_us)
 }
 
 static size_t
-find_late(const struct pool *e, struct client *late[static LATE_AT_ONCE], uint64_t now_us)
+find_late(const struct pool *pool, struct client *late[static LATE_AT_ONCE], uint64_t now_us)
 {
 	struct server *srv;
 	size_t count = 0;
 
-	TAILQ_FOREACH(srv, &e->servers, all) {
+	TAILQ_FOREACH(srv, &pool->servers, all) {
 		struct client *c = srv->borrower;
 
 		if (c != NULL && !srv->stream.is_reading) {
@@ -271,13 +271,13 @@ find_late(const struct pool *e, struct client *late[static LATE_AT_ONCE], uint64
 /* Collects the late clients before it ends any, because ending one may move or end others. No client is freed before
  * the loop's next turn. */
 static void
-end_late_ones(const struct pool *e, uint64_t now_us)
+end_late_ones(const struct pool *pool, uint64_t now_us)
 {
 	struct client *late[LATE_AT_ONCE];
 	size_t count;
 
 	do {
-		count = find_late(e, late, now_us);
+		count = find_late(pool, late, now_us);
 		for (size_t i = 0; i < count; i++) {
 			struct client *c = late[i];
 			enum late how = c->x.is_closing || c->x.srv == NULL ? LATE_NOT : lateness(c, c->x.srv, now_us);
@@ -310,11 +310,11 @@ is_anyone_waiting_long(const struct client_env *env, uint64_t now_us)
 	bool is_query_limited = compat_does(env->x.config, COMPAT_ENDS_LATE_QUERIES);
 	struct policy_counts counts;
 
-	for (struct pool *e = pool_set_first(env->x.pools); e != NULL && (limit_us > 0 || is_query_limited);
-	     e = e->next) {
-		policy_get_counts(e->policy, &counts);
+	for (struct pool *pool = pool_set_first(env->x.pools); pool != NULL && (limit_us > 0 || is_query_limited);
+	     pool = pool->next) {
+		policy_get_counts(pool->policy, &counts);
 		if (is_late(now_us, counts.oldest_waiter_us, limit_us) ||
-		    (is_query_limited && is_late(now_us, counts.oldest_waiter_us, e->settings.query_timeout_us)))
+		    (is_query_limited && is_late(now_us, counts.oldest_waiter_us, pool->settings.query_timeout_us)))
 			return true;
 	}
 	return false;
@@ -397,7 +397,7 @@ clients_renew_query_budget(struct client_env *env)
 
 	x->queries_left = 0;
 	if (x->config->slow_query_stats == QUERY_STATS_SAMPLED) {
-		while (env->crew[workers] != NULL)
+		while (env->client_envs[workers] != NULL)
 			workers++;
 		x->queries_left = QUERIES_A_TICK / workers;
 	}
@@ -412,8 +412,8 @@ clients_end_late(struct client_env *env, uint64_t now_us)
 	if (now_us - env->looked_us >= STANDS_STILL_US)
 		env->woke_us = now_us;
 	env->looked_us = now_us;
-	for (struct pool *e = NULL; (e = pool_use_next_active(env->x.pools, e)) != NULL;)
-		end_late_ones(e, now_us);
+	for (struct pool *pool = NULL; (pool = pool_use_next_active(env->x.pools, pool)) != NULL;)
+		end_late_ones(pool, now_us);
 }
 
 void
@@ -421,8 +421,8 @@ clients_tick(struct client_env *env, uint64_t now_us)
 {
 	clients_renew_query_budget(env);
 	clients_end_late(env, now_us);
-	for (struct pool *e = NULL; (e = pool_use_next_active(env->x.pools, e)) != NULL;)
-		client_watch_pool(env, e, now_us);
+	for (struct pool *pool = NULL; (pool = pool_use_next_active(env->x.pools, pool)) != NULL;)
+		client_watch_pool(env, pool, now_us);
 	client_log_lost(env);
 	state_linger_tick(&env->x);
 	check_all(env, now_us);

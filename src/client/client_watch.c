@@ -108,8 +108,8 @@ say_since_when(const struct timeouts *t, uint32_t waiting, uint64_t now_us, char
 	snprintf(out, cap, "was exhausted until %.8s UTC", strchr(time, ' ') + 1);
 }
 
-/* Logs the timeouts. A pool that has connections left, or could open some, is not exhausted; then the line says what
- * its clients were told. */
+/* Logs the timeouts. If the pool has connections left, or could open some, it is not exhausted; the line then has the
+ * error that the clients got. */
 static void
 tell_timeouts(const struct client_env *env, const struct pool *pool, uint64_t now_us)
 {

@@ -4,27 +4,27 @@
 #include "relay/relay.h"
 
 struct client *
-clients_walk(struct client_env *const *crew, const struct client *before)
+clients_walk(struct client_env *const *client_envs, const struct client *before)
 {
-	struct client *c = before == NULL ? TAILQ_FIRST(&(*crew)->clients) : TAILQ_NEXT(before, all);
+	struct client *c = before == NULL ? TAILQ_FIRST(&(*client_envs)->clients) : TAILQ_NEXT(before, all);
 
-	while (before != NULL && *crew != before->env)
-		crew++;
-	while (c == NULL && *++crew != NULL)
-		c = TAILQ_FIRST(&(*crew)->clients);
+	while (before != NULL && *client_envs != before->env)
+		client_envs++;
+	while (c == NULL && *++client_envs != NULL)
+		c = TAILQ_FIRST(&(*client_envs)->clients);
 	return c;
 }
 
 struct pool *
-clients_walk_pools(struct client_env *const *crew, const struct pool *before)
+clients_walk_pools(struct client_env *const *client_envs, const struct pool *before)
 {
-	struct pool *e = before == NULL ? pool_set_first((*crew)->x.pools) : before->next;
+	struct pool *pool = before == NULL ? pool_set_first((*client_envs)->x.pools) : before->next;
 
-	while (before != NULL && (*crew)->x.pools != before->set)
-		crew++;
-	while (e == NULL && *++crew != NULL)
-		e = pool_set_first((*crew)->x.pools);
-	return e;
+	while (before != NULL && (*client_envs)->x.pools != before->set)
+		client_envs++;
+	while (pool == NULL && *++client_envs != NULL)
+		pool = pool_set_first((*client_envs)->x.pools);
+	return pool;
 }
 
 /* Returns true if the client logs in or waits for a server: PgBouncer disconnects such clients. With is_gentle, a
@@ -80,8 +80,8 @@ clients_suspend(struct client_env *env, bool on)
 			stream_suspend(&c->x.srv->stream, on);
 	}
 	/* Servers may have lost their clients since they were suspended, so all are resumed. */
-	for (struct pool *e = pool_set_first(env->x.pools); e != NULL && !on; e = e->next)
-		TAILQ_FOREACH(srv, &e->servers, all)
+	for (struct pool *pool = pool_set_first(env->x.pools); pool != NULL && !on; pool = pool->next)
+		TAILQ_FOREACH(srv, &pool->servers, all)
 			stream_suspend(&srv->stream, false);
 }
 
@@ -122,9 +122,9 @@ clients_count(const struct client_env *main_worker)
 }
 
 bool
-clients_are_flushed(struct client_env *const *crew)
+clients_are_flushed(struct client_env *const *client_envs)
 {
-	for (const struct client *c = clients_walk(crew, NULL); c != NULL; c = clients_walk(crew, c))
+	for (const struct client *c = clients_walk(client_envs, NULL); c != NULL; c = clients_walk(client_envs, c))
 		if (exchange_is_ready(&c->x) &&
 		    (stream_queued(&c->x.stream) > 0 || (c->x.srv != NULL && stream_queued(&c->x.srv->stream) > 0)))
 			return false;
@@ -156,11 +156,11 @@ client_find_id(struct client_env *env, uint64_t id)
 }
 
 struct client *
-clients_find(struct client_env *const *crew, uint64_t id)
+clients_find(struct client_env *const *client_envs, uint64_t id)
 {
 	struct client *c = NULL;
 
-	while (c == NULL && *crew != NULL)
-		c = client_find_id(*crew++, id);
+	while (c == NULL && *client_envs != NULL)
+		c = client_find_id(*client_envs++, id);
 	return c;
 }

@@ -19,21 +19,21 @@ struct pool;
 /*
  * --- clients of all workers; to be called on worker 0 while the others stand still ---
  *
- * crew has the env of each worker, followed by NULL. A walk begins with NULL, yields one element after the other, and
- * ends with NULL.
+ * client_envs has the env of each worker, followed by NULL. A walk begins with NULL, yields one element after the
+ * other, and ends with NULL.
  */
-struct client *clients_walk(struct client_env *const *crew, const struct client *before);
-struct pool *clients_walk_pools(struct client_env *const *crew, const struct pool *before);
-struct client *clients_find(struct client_env *const *crew, uint64_t id); /* or NULL */
+struct client *clients_walk(struct client_env *const *client_envs, const struct client *before);
+struct pool *clients_walk_pools(struct client_env *const *client_envs, const struct pool *before);
+struct client *clients_find(struct client_env *const *client_envs, uint64_t id); /* or NULL */
 /* Returns true if clients other than the console's are left, on any worker or moving to one. The other workers need not
  * stand still. */
 bool clients_are_left(const struct client_env *main_worker);
 uint32_t clients_count(const struct client_env *main_worker); /* counts those clients that have logged in */
 /* Closes, with 53200, the client that takes up most memory, if it takes up more than RELIEF_MIN. Returns the bytes that
  * it took up, or 0 if no client was closed. */
-size_t clients_close_largest(struct client_env *const *crew);
+size_t clients_close_largest(struct client_env *const *client_envs);
 /* For SUSPEND: returns true if everything that was read before the SUSPEND has been sent. */
-bool clients_are_flushed(struct client_env *const *crew);
+bool clients_are_flushed(struct client_env *const *client_envs);
 
 /* --- clients of one worker --- */
 

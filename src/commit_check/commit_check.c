@@ -176,7 +176,7 @@ static enum known_kind
 checked_kind(const struct exchange *x, const struct request *m)
 {
 	enum known_kind kind = KNOWN_NOT;
-	struct known k;
+	struct known_statement k;
 	const char *sql;
 	size_t len;
 

@@ -1,6 +1,6 @@
 /*
- * src/config/compat.h - behaviors that pgweir takes over from PgBouncer if compat = pgbouncer, and that have no setting
- * of their own. The list is also a table in docs/pgbouncer.md.
+ * src/config/compat.h - behaviors of PgBouncer's that pgweir has if compat = pgbouncer, and for which there is no
+ * setting. The list is also a table in docs/pgbouncer.md.
  */
 #pragma once
 

@@ -50,7 +50,7 @@ config_is_external(enum auth_method method)
 }
 enum query_stats { QUERY_STATS_OFF, QUERY_STATS_SAMPLED, QUERY_STATS_ON };
 enum slow_text { SLOW_TEXT_NORMALIZED, SLOW_TEXT_FULL, SLOW_TEXT_NONE };
-/* TLS_ALLOW means the same as TLS_PREFER, and is here because PgBouncer and libpq have both words. */
+/* TLS_ALLOW means the same as TLS_PREFER, and exists because PgBouncer and libpq have both words. */
 enum tls_mode { TLS_OFF, TLS_ALLOW, TLS_PREFER, TLS_REQUIRE, TLS_VERIFY_CA, TLS_VERIFY_FULL };
 
 enum budget_mode { BUDGET_OFF, BUDGET_ADVISE, BUDGET_ON };
@@ -98,7 +98,8 @@ struct scope_settings {
 	char *password_command;
 	uint64_t password_lifetime_us;
 	enum delegation_mode delegation; /* auth/delegation.h */
-	char *harmless_code; /* functions that leave nothing in a session: value_code() */
+	/* code that leaves nothing in a session, as the operator declares: value_harmless_code() */
+	char *harmless_code;
 	char *auth_query, *auth_user, *auth_database; /* auth_query: "off", "builtin" or SQL with $1 */
 };
 

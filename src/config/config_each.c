@@ -16,7 +16,7 @@ emit(const struct walk *walk, struct config_row *row, unsigned line)
 {
 	char origin[512];
 
-	source_place(walk->config->origins->source, walk->config->origins->file, line, origin, sizeof(origin));
+	source_put_location(walk->config->origins->source, walk->config->origins->file, line, origin, sizeof(origin));
 	row->origin = origin;
 	walk->row(row, walk->arg);
 }

@@ -169,7 +169,7 @@ store_plain(const struct config_key *key, char **field, const char *text, struct
 	if (!value_is_plain(text))
 		result = fail_set(why, "F0000", "control characters are not allowed here");
 	else if (key->type == KEY_CODE && *text != '\0')
-		result = value_code(text, &rows, why);
+		result = value_harmless_code(text, &rows, why);
 	buf_fini(&rows);
 	return result < 0 ? -1 : store_text(field, xstrdup(text));
 }

@@ -7,7 +7,8 @@
 
 #include <ctype.h>
 
-/* Appends a name, read as SQL does, in hexadecimal. Returns the text after the name, or NULL if there is no name. */
+/* Reads an SQL identifier (quoted or not) and appends it in hexadecimal. Returns the text after the identifier, or NULL
+ * if there is none. */
 static const char *
 put_name(struct buf *rows, const char *at)
 {
@@ -27,7 +28,7 @@ put_name(struct buf *rows, const char *at)
 }
 
 int
-value_code(const char *text, struct buf *rows, struct fail *why)
+value_harmless_code(const char *text, struct buf *rows, struct fail *why)
 {
 	size_t first = rows->len;
 	char kind[16];
@@ -44,10 +45,10 @@ value_code(const char *text, struct buf *rows, struct fail *why)
 		buf_put_u8(rows, ')');
 		text = text == NULL ? "?" : text + strspn(text, " ");
 		if (!text_is_one_of(kind, "extension language function schema") || (*text != ',' && *text != '\0'))
-			return fail_set(
-			    why, "F0000",
-			    "write extension NAME, language NAME, function SCHEMA.NAME or schema NAME, "
-			    "separated by commas; a name of more than letters, digits, _ and $ in double quotes");
+			return fail_set(why, "F0000",
+					"write extension NAME, language NAME, function SCHEMA.NAME or schema NAME, "
+					"separated by commas; put a name that contains anything but letters, digits, _ "
+					"and $ in double quotes");
 	} while (*text++ != '\0');
 	return 0;
 }

@@ -1,5 +1,5 @@
 /*
- * src/config/config_keys.h - the one table of settings, and how a setting's text becomes a field and back.
+ * src/config/config_keys.h - the table of all settings, and conversions between a setting's text and its field.
  *
  * A new setting is a row in config_keys.c, a field in config.h and a row in tests/unit/test_load.c. Reading, SHOW
  * CONFIG, --dump-config, --help-config and did-you-mean follow the table; scripts/settings writes its text in
@@ -21,7 +21,7 @@ enum key_type {
 	KEY_WORDS, /* uint32_t, a set of words, separated by commas, with a bit for each */
 	KEY_WORD_TEXT, /* char *, one of words */
 	KEY_TEXT, /* char *, anything */
-	KEY_CODE, /* char *, empty or code that value_code() reads */
+	KEY_CODE, /* char *, empty or code that value_harmless_code() reads */
 	KEY_SECRET, /* char *, anything; may hold a password: shown as *** */
 	/* char *, a path, relative to the folder of the file; if words is set, one of these words or an absolute path.
 	 * Paths for which words has "stderr" are logs, which the user of run_as creates and appends to. */
@@ -62,7 +62,8 @@ const struct config_key *config_next_log(size_t *row);
 const char *key_path(const struct config_key *key, const struct config *config);
 /* Returns the i-th row with a scope_name (bit i of config_scope.set), or NULL after the last one. */
 const struct config_key *config_scope_key(size_t i);
-/* Returns the row, or NULL. Its section may be another one: [limits] finds max_client_connections of [pgweir]. */
+/* Returns the row, or NULL. The row may be in another section: [limits] also finds max_client_connections of
+ * [pgweir]. */
 const struct config_key *config_key_find(const char *section, const char *name);
 const struct config_key *config_scope_key_find(const char *scope_name, size_t *bit);
 bool config_has_section(const char *section);

@@ -81,4 +81,4 @@ void source_add_name(struct config_source *source, unsigned line, const char *na
 /* returns NULL if the line has no known setting */
 const char *source_name_of(const struct config_source *source, unsigned line);
 /* Writes "pgbouncer.ini:14", "default" and so on, cut to size. If source is NULL, line is a line of `file`. */
-void source_place(const struct config_source *source, const char *file, unsigned line, char *out, size_t size);
+void source_put_location(const struct config_source *source, const char *file, unsigned line, char *out, size_t size);

@@ -41,7 +41,7 @@ problem_note(const struct problem_sink *sink, bool is_error, unsigned line, cons
 	if (line >= LINE_SET)
 		line = 0;
 	if (line > 0) {
-		source_place(sink->source, sink->file, line, place, sizeof(place) - 2);
+		source_put_location(sink->source, sink->file, line, place, sizeof(place) - 2);
 		memcpy(place + strlen(place), ": ", 3);
 	} else
 		snprintf(place, sizeof(place), "%.400s%s", sink->file != NULL ? sink->file : "",

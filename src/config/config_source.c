@@ -72,7 +72,7 @@ source_name_of(const struct config_source *source, unsigned line)
 }
 
 void
-source_place(const struct config_source *source, const char *file, unsigned line, char *out, size_t size)
+source_put_location(const struct config_source *source, const char *file, unsigned line, char *out, size_t size)
 {
 	unsigned number = line >> LINE_BITS;
 

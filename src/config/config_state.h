@@ -29,7 +29,7 @@ struct problem_words {
  * pgweir's. */
 const struct problem_words *config_words(const struct config *config);
 
-/* Where the problems of one load are added, and how they name their place. Embedded. */
+/* The list to which one load adds its problems, and the names of the file and settings in them. Embedded. */
 struct problem_sink {
 	struct config_problems *problems;
 	/* the file as the user named it, to be shown before the line; NULL if the problem's text names it */

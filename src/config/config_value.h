@@ -50,7 +50,7 @@ const char *value_put_end(struct buf *to);
 
 /* In config_harmless.c. Reads harmless_code, which must not be empty. Appends a row of SQL for each item, "('function',
  * '617070', '6632')". Its names are in hexadecimal, which means the same in any encoding and with any setting. */
-int value_code(const char *text, struct buf *rows, struct fail *why);
+int value_harmless_code(const char *text, struct buf *rows, struct fail *why);
 
 /* --- config_listen.c --- */
 /* Reads an address to listen on: 127.0.0.1:6432, [::1]:6432, *:6432, localhost:6432 or unix:/path. */

@@ -1,6 +1,6 @@
 /*
- * src/config/module.h - an optional feature that the process calls without knowing its name: see modules/modules.h.
- * modules.h lists its settings and its SHOW command; its functions are here.
+ * src/config/module.h - the functions of an optional feature, which the process calls through a table: see
+ * modules/modules.h. modules.h lists its settings and its SHOW command; its functions are here.
  *
  * Owns:   its state, which start() makes and stop() frees.
  * Always: one thread at a time calls these functions, except report(), which any worker may call at any time.

@@ -81,8 +81,8 @@ struct upstream *upstream_copy(const struct upstream *up); /* returns NULL witho
 /* Returns the zone of a host, of *len bytes, not terminated; *len is 0 if the zone is not known. */
 const char *upstream_zone(const struct upstream *up, size_t host, size_t *len);
 bool upstream_is_in_zone(const struct upstream *up, size_t host, const char *zone); /* an empty zone has no hosts */
-/* Returns a view of *up that has only this host, accepts any role, and has no zone. The view points into *up, and is
- * not freed. */
+/* Returns a shallow copy of *up that has only this host, accepts any role, and has no zone. The copy points into *up,
+ * and is not freed. */
 struct upstream upstream_of_host(const struct upstream *up, size_t host);
 /* Returns true if a and b make equal connections. Passwords are compared, too, but not zones. */
 bool upstream_equal(const struct upstream *a, const struct upstream *b);
@@ -95,8 +95,8 @@ void upstream_free(struct upstream *up); /* wipes the password */
 char *upstream_text(const struct upstream *up, bool is_redacted);
 
 /*
- * --- upstream_template.c: the upstream of a tenant is a template. In it, %{tenant}, %{database} and %{user} stand for
- * the client's names, and %% for a percent sign.
+ * --- upstream_template.c: the upstream of a tenant is a template. In its texts, %{tenant}, %{database} and %{user}
+ * stand for the client's names, and %% for a percent sign.
  *
  * Hosts and settings may contain only %{tenant}, because a tenant's name has only letters, digits, _ and -. Names that
  * clients choose freely may stand in dbname and user. A password is no template.
@@ -120,7 +120,7 @@ int upstream_user(const struct upstream *up, const char *database, const char *u
 /*
  * --- upstream_scan.c: splits the two forms of a connection string into names and values.
  *
- * It knows only the syntax (libpq's, chapter "Connection Strings"); upstream_parse.c knows what names mean.
+ * This file has only the syntax (libpq's, chapter "Connection Strings"); upstream_parse.c has the meaning of each name.
  */
 #define UPSTREAM_NAME_MAX 63 /* bytes of a word's name */
 

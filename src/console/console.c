@@ -114,8 +114,8 @@ console_client_closed(struct console *k, struct client *c)
 	if (k->tick_next == cc)
 		k->tick_next = TAILQ_NEXT(cc, all);
 	TAILQ_REMOVE(&k->clients, cc, all);
-	was_busy = cc->life == CONSOLE_BUSY;
-	cc->life = CONSOLE_GONE;
+	was_busy = cc->state == CONSOLE_BUSY;
+	cc->state = CONSOLE_GONE;
 	if (!was_busy)
 		free_closed(cc);
 }
@@ -123,7 +123,7 @@ console_client_closed(struct console *k, struct client *c)
 static bool
 must_wait(const struct console_client *cc)
 {
-	return cc->life == CONSOLE_GONE || cc->wait != WAIT_NONE || stream_is_full(&cc->c->x.stream);
+	return cc->state == CONSOLE_GONE || cc->wait != WAIT_NONE || stream_is_full(&cc->c->x.stream);
 }
 
 static void
@@ -145,12 +145,12 @@ console_finish(struct console_client *cc)
 
 	console_flush(cc);
 	cc->ending = ENDING_NONE;
-	if (ending == ENDING_SELF && cc->life != CONSOLE_GONE)
+	if (ending == ENDING_SELF && cc->state != CONSOLE_GONE)
 		close_after(cc->c, "57P01", "terminating connection due to administrator command");
-	if (cc->life == CONSOLE_GONE)
+	if (cc->state == CONSOLE_GONE)
 		free_closed(cc);
 	else
-		cc->life = CONSOLE_IDLE;
+		cc->state = CONSOLE_IDLE;
 	if (ending == ENDING_SHUTDOWN)
 		host->shutdown(host->w, how);
 }
@@ -204,7 +204,7 @@ pump(struct console_client *cc)
 	if (result == 0 || (cc->wait == WAIT_NONE && cc->queue.len == 0 && !cc->is_reading_off))
 		return;
 	begin_turn(cc->console);
-	cc->life = CONSOLE_BUSY;
+	cc->state = CONSOLE_BUSY;
 	is_over = cc->wait != WAIT_NONE && !console_end_wait(cc, result, &why);
 	console_flush(cc);
 	handle_queue(cc, is_over);
@@ -272,7 +272,7 @@ take_counts(struct console *k, uint64_t now_us)
 
 	if ((!is_minute && !is_line) || k->host.halt(k->host.w, &why) < 0)
 		return;
-	sums = database_sums(k->host.crew);
+	sums = database_sums(k->host.client_envs);
 	if (sums != NULL && is_minute)
 		console_stats_renew(k->stats, sums, now_us);
 	if (sums != NULL && is_line)

@@ -1,12 +1,12 @@
 /*
  * src/console/console_client.h - a console client's session, shared by the console's files.
  *
- *   console.c           queues messages, and has them handled in turn; ticks
+ *   console.c           queues messages and handles them in turn; ticks
  *   console_protocol.c  handles each message
  *   console_run.c       runs each command
  *
- * Always: a client's messages are handled in order. They are queued while a command waits, while the client does not
- *         read its answers, and after the console's time in this turn of the loop is over. When a session is
+ * Always: a client's messages are handled in order. Messages are queued while a command waits, while the client does
+ *         not read its answers, and once the console has used up its time in this turn of the loop. When a session is
  *         CONSOLE_GONE, its pointer c may only be compared.
  */
 #pragma once
@@ -24,7 +24,8 @@ enum wait_kind {
 	WAIT_FLUSHED, /* SUSPEND: until everything that was read has been sent */
 	WAIT_CLOSED, /* WAIT_CLOSE: until the servers that were to be closed are closed */
 	WAIT_BLOCKING, /* until PostgreSQL has said which sessions block which, or has failed to */
-	/* no command waits: the console has had its time in this turn, so the loop serves other clients first */
+	/* no command waits, but the console has used up its time in this turn, so the loop serves other clients
+	 * first */
 	WAIT_TURN
 };
 
@@ -34,9 +35,9 @@ struct console_client {
 	struct console *console;
 	struct client *c;
 	TAILQ_ENTRY(console_client) all;
-	uint8_t tx; /* as in ReadyForQuery: I, T, E */
+	uint8_t tx; /* the status that ReadyForQuery has: I, T or E */
 	bool is_skipping; /* after an error in the extended protocol: messages are skipped up to the next Sync */
-	enum { CONSOLE_IDLE, CONSOLE_BUSY /* must not be freed */, CONSOLE_GONE /* the client was closed */ } life;
+	enum { CONSOLE_IDLE, CONSOLE_BUSY /* must not be freed */, CONSOLE_GONE /* the client was closed */ } state;
 	bool is_reading_off; /* true if the console has stopped reading from the client */
 	enum ending ending; /* what to do when the answer has been sent */
 	enum shutdown_how shutdown_how;
@@ -49,7 +50,7 @@ struct console_client {
 	struct buf queue; /* messages in wire format; the first one is being handled, or will be handled next */
 	/* bytes of the first message's SQL that were read, if some of its statements are still to be run */
 	size_t script_at;
-	bool has_answered; /* true if a statement of the first message was answered */
+	bool has_answered; /* true if a statement of the queue's first message was answered */
 };
 
 struct console {
@@ -57,7 +58,7 @@ struct console {
 	struct console_stats *stats;
 	struct stats_log stats_log;
 	TAILQ_HEAD(, console_client) clients;
-	TAILQ_HEAD(, console_client) gone; /* closed clients whose PAUSE or SUSPEND must still be taken back */
+	TAILQ_HEAD(, console_client) gone; /* closed clients whose PAUSE or SUSPEND must still be undone */
 	struct console_client *tick_next; /* the next client of a walk through clients */
 	/* set in a turn of the loop in which the console has run something; its share of that turn ends at
 	 * turn_until_us */
@@ -65,7 +66,7 @@ struct console {
 	uint64_t turn_until_us;
 };
 
-/* RUN_DONE and RUN_FAILED are the 0 and -1 of functions that set *why. */
+/* RUN_DONE and RUN_FAILED equal the results 0 and -1 of functions that set *why. */
 enum run_result { RUN_FAILED = -1, RUN_DONE, RUN_WAITS };
 
 /* A command without rows that is being run. All pointers are borrowed for the call. */
@@ -77,12 +78,12 @@ struct run {
 	struct fail *why; /* set if the command has failed */
 };
 
-/* console.c: returns true if the console has had its time in this turn of the loop. */
+/* console.c: returns true if the console has used up its time in this turn of the loop. */
 bool console_turn_is_over(const struct console *k);
 
 /* --- console_protocol.c: answers are appended to cc->out, or sent --- */
-/* Handles a message, or the rest of one. Returns true; or false if some of it is left for later: until the end of the
- * wait in cc->wait, or until the client has read more of its answers. */
+/* Handles a message, or the rest of one. Returns true; or false if a part of the message is left for later: until the
+ * wait in cc->wait is over, or until the client has read more of its answers. */
 bool console_handle(struct console_client *cc, uint8_t type, const uint8_t *body, size_t len);
 /* Ends a wait with this result. Returns false if the wait has failed, and the message that has waited fails with it. */
 bool console_end_wait(struct console_client *cc, int result, const struct fail *why);

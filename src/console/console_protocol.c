@@ -17,7 +17,7 @@
 void
 console_flush(struct console_client *cc)
 {
-	if (cc->life != CONSOLE_GONE && (cc->out.len > 0 || !buf_ok(&cc->out)))
+	if (cc->state != CONSOLE_GONE && (cc->out.len > 0 || !buf_ok(&cc->out)))
 		exchange_send(&cc->c->x, &cc->out);
 	cc->out.len = 0;
 	if (cc->out.cap > OUT_KEEP || !buf_ok(&cc->out))
@@ -55,7 +55,7 @@ show_rows(struct console_client *cc, const struct command *command, struct fail 
 	rows_describe(&cc->out, columns, column_count);
 	/* Rows are sent without being copied to cc->out; the contents of cc->out are sent before. */
 	console_flush(cc);
-	if (cc->life != CONSOLE_GONE && rows.len > 0)
+	if (cc->state != CONSOLE_GONE && rows.len > 0)
 		exchange_send(&cc->c->x, &rows);
 	buf_fini(&rows);
 	snprintf(tag, sizeof(tag), "SELECT %llu", (unsigned long long)count);
@@ -99,7 +99,7 @@ fail_script(struct console_client *cc, const struct fail *why)
 static bool
 run_script(struct console_client *cc, const char *text, size_t len)
 {
-	while (cc->life != CONSOLE_GONE) {
+	while (cc->state != CONSOLE_GONE) {
 		enum run_result r = RUN_FAILED;
 		struct command command;
 		struct fail why;

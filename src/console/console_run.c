@@ -77,10 +77,10 @@ ask_locks(const struct console_host *host, const struct command *command)
 	bool is_asked = false;
 	struct fail why;
 
-	if (show == NULL || show->scope != OF_LOCKS ||
+	if (show == NULL || show->scope != OF_ALL_WITH_BLOCKERS ||
 	    host->halt(host->w, &why) < 0) /* fill_rows() then fails, too, and says why */
 		return false;
-	for (struct client_env *const *of = host->crew; *of != NULL; of++)
+	for (struct client_env *const *of = host->client_envs; *of != NULL; of++)
 		is_asked |= blocking_ask((*of)->blocking, *(*of)->x.now_us);
 	host->go(host->w);
 	return is_asked;
@@ -109,7 +109,7 @@ console_columns(const struct console *k, const struct command *command, struct c
 		return 1;
 	}
 	*out = show->columns;
-	return show_column_count(show, k->host.crew);
+	return show_column_count(show, k->host.client_envs);
 }
 
 /* Fills the rows, in a halt if they are about other workers' objects. Returns 0, or -1 with *why set. */
@@ -172,7 +172,7 @@ console_rows_json(const struct console *k, const char *sql, uint64_t rows_max, b
 	buf_put_u8(out, '[');
 	if (show != NULL) {
 		rows.columns = show->columns;
-		rows.column_count = show_column_count(show, k->host.crew);
+		rows.column_count = show_column_count(show, k->host.client_envs);
 		is_filled = fill_rows(show, &env, &rows, &why) == 0;
 	}
 	if (is_filled) {
@@ -202,7 +202,7 @@ check_database(struct console_client *cc, const struct command *command, struct 
 
 	if (!command->has_name)
 		return 0;
-	for (struct client_env *const *of = cc->console->host.crew; *of != NULL; of++)
+	for (struct client_env *const *of = cc->console->host.client_envs; *of != NULL; of++)
 		if (pool_set_find_database((*of)->x.pools, command->name) != NULL)
 			return 0;
 	scope = config_find_database(env->x.config, command->name);
@@ -224,14 +224,15 @@ is_paused(const struct pool_set *pools, const char *database)
 
 /* Returns true if a server that was to be closed is still in use. */
 static bool
-has_closing_server(struct client_env *const *crew, const char *database)
+has_closing_server(struct client_env *const *client_envs, const char *database)
 {
 	const struct server *srv;
 
-	for (struct pool *e = clients_walk_pools(crew, NULL); e != NULL; e = clients_walk_pools(crew, e)) {
-		if (database != NULL && strcmp(e->database->name, database) != 0)
+	for (struct pool *pool = clients_walk_pools(client_envs, NULL); pool != NULL;
+	     pool = clients_walk_pools(client_envs, pool)) {
+		if (database != NULL && strcmp(pool->database->name, database) != 0)
 			continue;
-		TAILQ_FOREACH(srv, &e->servers, all)
+		TAILQ_FOREACH(srv, &pool->servers, all)
 			if (srv->conn != NULL && (srv->conn->is_recycle_due || srv->conn->state == PC_CLOSING))
 				return true;
 	}
@@ -241,11 +242,11 @@ has_closing_server(struct client_env *const *crew, const char *database)
 /* Returns true if all workers are quiet, or, for WAIT_BLOCKING, if none of them still waits for an answer about
  * locks. */
 static bool
-is_over_on_all(struct client_env *const *crew, enum wait_kind wait, const char *database)
+is_over_on_all(struct client_env *const *client_envs, enum wait_kind wait, const char *database)
 {
-	for (; *crew != NULL; crew++)
-		if (wait == WAIT_QUIET ? !pool_set_is_quiet((*crew)->x.pools, database)
-				       : blocking_is_asking((*crew)->blocking))
+	for (; *client_envs != NULL; client_envs++)
+		if (wait == WAIT_QUIET ? !pool_set_is_quiet((*client_envs)->x.pools, database)
+				       : blocking_is_asking((*client_envs)->blocking))
 			return false;
 	return true;
 }
@@ -257,14 +258,14 @@ is_wait_over(const struct console_client *cc, const char *database)
 {
 	const struct console_host *host = &cc->console->host;
 	struct fail why;
-	struct client_env *const *crew = host->crew;
+	struct client_env *const *client_envs = host->client_envs;
 	bool is;
 
 	if (host->halt(host->w, &why) < 0)
 		return cc->wait == WAIT_BLOCKING;
-	is = cc->wait == WAIT_FLUSHED  ? clients_are_flushed(crew)
-	     : cc->wait == WAIT_CLOSED ? !has_closing_server(crew, database)
-				       : is_over_on_all(crew, cc->wait, database);
+	is = cc->wait == WAIT_FLUSHED  ? clients_are_flushed(client_envs)
+	     : cc->wait == WAIT_CLOSED ? !has_closing_server(client_envs, database)
+				       : is_over_on_all(client_envs, cc->wait, database);
 	host->go(host->w);
 	return is;
 }
@@ -381,7 +382,7 @@ run_disable(struct run *r)
 	if (check_database(r->cc, r->command, r->why) < 0 ||
 	    (r->command->row->id == COMMAND_DISABLE && r->host->may_hold(r->host->w, r->why) < 0))
 		return RUN_FAILED;
-	for (struct client_env *const *of = r->host->crew; *of != NULL; of++)
+	for (struct client_env *const *of = r->host->client_envs; *of != NULL; of++)
 		if (pool_set_disable((*of)->x.pools, r->command->name, r->command->row->id == COMMAND_DISABLE) < 0)
 			return fail_set(r->why, "53200", "out of memory");
 	return RUN_DONE;
@@ -391,7 +392,7 @@ run_disable(struct run *r)
 static void
 close_servers(const struct console_client *cc, const struct command *command, enum recycle_reason why)
 {
-	for (struct client_env *const *of = cc->console->host.crew; *of != NULL; of++)
+	for (struct client_env *const *of = cc->console->host.client_envs; *of != NULL; of++)
 		pool_set_close_all((*of)->x.pools, database_of(command), why, *env_of(cc)->x.now_us);
 }
 
@@ -441,7 +442,7 @@ static enum run_result
 run_kill(struct run *r)
 {
 	const char *database = database_of(r->command);
-	struct client_env *const *crew = r->host->crew;
+	struct client_env *const *client_envs = r->host->client_envs;
 	struct client *c;
 	struct fail why;
 
@@ -449,14 +450,14 @@ run_kill(struct run *r)
 		return RUN_FAILED;
 	/* Closing a client may close others, which stay allocated until the loop's next turn, but are in no list any
 	 * more. */
-	c = clients_walk(crew, NULL);
+	c = clients_walk(client_envs, NULL);
 	set_kill_reason(&why, "database removed");
 	while (c != NULL) {
-		struct client *next = clients_walk(crew, c);
+		struct client *next = clients_walk(client_envs, c);
 
 		if (c->x.pool != NULL && (database == NULL || strcmp(c->x.pool->database->name, database) == 0))
 			end_client(r, c, &why);
-		c = next != NULL && next->x.is_closing ? clients_walk(crew, NULL) : next;
+		c = next != NULL && next->x.is_closing ? clients_walk(client_envs, NULL) : next;
 	}
 	close_servers(r->cc, r->command, RR_KILL);
 	return RUN_DONE;
@@ -465,7 +466,7 @@ run_kill(struct run *r)
 static enum run_result
 run_kill_client(struct run *r)
 {
-	struct client *c = clients_find(r->host->crew, r->command->client_id);
+	struct client *c = clients_find(r->host->client_envs, r->command->client_id);
 	struct fail reason;
 
 	if (c == NULL) {

@@ -268,7 +268,7 @@ on_row(struct dedicated *d, const uint8_t *body, size_t len, bool is_whole)
 	uint32_t pid;
 	size_t i = 0;
 
-	fields_row(body, len, &row);
+	fields_begin_row(body, len, &row);
 	pid = (uint32_t)fields_row_take_number(&row);
 	if (!is_whole || fields_row_take_text(&row, blockers, sizeof(blockers))[0] == '\0')
 		q->count = 0; /* nothing is known then */

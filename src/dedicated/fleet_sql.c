@@ -201,7 +201,7 @@ fleet_read_row(struct fleet_answer *a, const uint8_t *body, size_t len)
 	struct value_list r;
 	char kind[TEXT_MAX];
 
-	fields_row(body, len, &r);
+	fields_begin_row(body, len, &r);
 	if (strlen(fields_row_take_text(&r, kind, TEXT_MAX)) != 1)
 		return;
 	if (kind[0] == 'g') {

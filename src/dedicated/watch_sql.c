@@ -190,7 +190,7 @@ take_setting(struct watch_answer *a, struct value_list *row)
 		a->segment_len = strtoull(fields_row_take_text(row, text, TEXT_MAX), NULL, 10);
 	else if (strcmp(name, "sees_timeline") == 0)
 		a->sees_timeline = fields_row_take_text(row, text, TEXT_MAX)[0] == 't';
-	else if (fields_bind_next(row, &value, &len) && value != NULL)
+	else if (fields_next_value(row, &value, &len) && value != NULL)
 		for (size_t i = 0; i < WATCHED_SETTINGS; i++)
 			if (strcmp(name, watch_settings[i]) == 0)
 				a->settings[i] = table_hash(0, value, len);
@@ -217,7 +217,7 @@ watch_read_row(struct watch_answer *a, const uint8_t *body, size_t len)
 		a->told = TOLD_MARK;
 		return;
 	}
-	fields_row(body, len, &row);
+	fields_begin_row(body, len, &row);
 	fields_row_take_text(&row, kind, TEXT_MAX);
 	if (strcmp(kind, "s") == 0)
 		take_setting(a, &row);

@@ -24,10 +24,10 @@ request_known(const struct exchange *x, struct request *m)
 	return &env->known;
 }
 
-const struct known *
+const struct known_statement *
 request_only(const struct exchange *x, struct request *m)
 {
-	static const struct known not ;
+	static const struct known_statement not ;
 	const struct known_text *text = request_known(x, m);
 
 	return text->count == 1 ? text->statements : &not ;

@@ -79,7 +79,7 @@ const char *request_sql(const struct request *m, size_t *len);
 const struct known_text *request_known(const struct exchange *x, struct request *m);
 /* Returns the only statement in the SQL of m, or one of kind KNOWN_NOT if there are several, or pgweir does not know
  * the statement. Valid as with request_known(). */
-const struct known *request_only(const struct exchange *x, struct request *m);
+const struct known_statement *request_only(const struct exchange *x, struct request *m);
 /*
  * For features that send a message of pgweir's ahead of m. The feature calls request_must_wait() first; if that returns
  * true, m is held, and nothing is sent yet. After it has sent its message, the feature returns the result of

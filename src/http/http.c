@@ -1,9 +1,10 @@
 /*
  * src/http/http.c - see http.h.
  *
- * The two threads share one mailbox: the metrics thread wakes the loop when it wants a snapshot; the loop puts the
- * snapshot into the mailbox and wakes the thread. Everything else belongs to the metrics thread. A request that needs a
- * snapshot waits on its connection; one snapshot serves all requests that wait.
+ * The two threads share one mailbox (the fields under the lock, and struct http_served.mail): the metrics thread wakes
+ * the loop when it wants a snapshot or a table; the loop puts these into the mailbox and wakes the thread. The loop
+ * also reads the list of pages, which does not change. Everything else belongs to the metrics thread. A request that
+ * needs a snapshot waits on its connection; one snapshot serves all requests that wait.
  */
 #include "http/http.h"
 #include "base/alloc.h"
@@ -23,7 +24,8 @@ struct http {
 	struct event_base *base;
 	struct evhttp *evhttp;
 	struct inbox *inbox; /* of this thread's loop */
-	/* posted to this thread. answered: there is mail; stopped: the thread must end */
+	/* posted to this thread. answered: the loop has answered, perhaps without a snapshot; stopped: the thread must
+	 * end */
 	struct wake answered, stopped;
 	struct wake *asked; /* posted to the main loop: a snapshot is wanted */
 	pthread_t thread;
@@ -38,7 +40,8 @@ struct http {
 	bool has_answered; /* under the lock: the loop has answered, perhaps without a snapshot */
 	struct tls_context *tls; /* under the lock: for new connections; a counted reference; or NULL */
 
-	/* used by the thread alone */
+	/* used by the thread alone, except the mail of pages (under the lock) and the list of pages, which does not
+	 * change */
 	struct http_conns conns;
 	struct http_pages pages;
 	bool is_asking;
@@ -70,13 +73,13 @@ header(struct evhttp_request *request, const char *name)
 	return evhttp_find_header(evhttp_request_get_input_headers(request), name);
 }
 
-static struct http_ask
-ask_of(struct http *h, struct evhttp_request *request, bool is_alive)
+static struct http_request_info
+request_info(struct http *h, struct evhttp_request *request, bool is_alive)
 {
 	const struct evhttp_uri *uri = evhttp_request_get_evhttp_uri(request);
 	const char *query = uri != NULL ? evhttp_uri_get_query(uri) : NULL;
 
-	return (struct http_ask){
+	return (struct http_request_info){
 		.path = path_of(request),
 		.query = query != NULL ? query : "",
 		.accept = header(request, "Accept"),
@@ -97,10 +100,10 @@ answer(struct http *h, struct http_conn *c, bool is_alive)
 	uint64_t asked_us = c->asked_us;
 	struct http_reply r = { .is_last = http_conn_is_old(c, clock_now_us()) };
 	struct evhttp_request *request = http_conn_end_wait(c);
-	struct http_ask ask = ask_of(h, request, is_alive);
+	struct http_request_info info = request_info(h, request, is_alive);
 	struct buf body = { 0 };
 
-	http_page_fill(&ask, &body, &r);
+	http_page_fill(&info, &body, &r);
 	http_reply_send(request, &r);
 	buf_fini(&body);
 	if (r.is_scrape)
@@ -127,12 +130,12 @@ on_request(struct evhttp_request *request, void *arg)
 	uint64_t now_us = clock_now_us();
 	struct http_conn *c = http_conn_begin_wait(&h->conns, request, WAIT_US, now_us);
 	const struct http_served *served = is_read_only(request) ? http_page_find(&h->pages, path_of(request)) : NULL;
-	struct http_ask ask = ask_of(h, request, true);
+	struct http_request_info info = request_info(h, request, true);
 	struct http_reply refusal = { 0 };
 
 	if (c == NULL)
 		evhttp_send_error(request, HTTP_SERVUNAVAIL, NULL);
-	else if (served != NULL && !http_page_check_access(served->page, &ask, now_us, &refusal)) {
+	else if (served != NULL && !http_page_check_access(served->page, &info, now_us, &refusal)) {
 		/* The loop is not asked for a page that the client may not see. */
 		refusal.is_last = http_conn_is_old(c, now_us);
 		http_reply_send(http_conn_end_wait(c), &refusal);
@@ -228,7 +231,7 @@ http_table(const struct http *h, unsigned number)
 }
 
 void
-http_answer_table(struct http *h, unsigned number, struct buf *json)
+http_deliver_table(struct http *h, unsigned number, struct buf *json)
 {
 	struct buf *mail = &h->pages.served[number].mail;
 
@@ -240,7 +243,7 @@ http_answer_table(struct http *h, unsigned number, struct buf *json)
 }
 
 void
-http_answer(struct http *h, struct snapshot *snapshot)
+http_deliver_snapshot(struct http *h, struct snapshot *snapshot)
 {
 	struct snapshot *unread = NULL;
 

@@ -4,8 +4,8 @@
  *
  * The thread never touches the loop's data: for a request it asks the loop for a snapshot and waits for it (at most 1
  * s; then it uses the previous snapshot, and /healthz returns 503). A snapshot younger than 250 ms is reused, so
- * hostile scraping is cheap. The thread also asks for a snapshot when a module wants one, and, while the page of a
- * table is requested, for that table, which only the loop can fill.
+ * hostile scraping is cheap. The thread also asks for a snapshot when a module wants one. When the page of a table is
+ * requested, it asks for that table, which only the loop can fill.
  *
  * Only GET and HEAD are served, on few connections, for a limited time (the limits are in http_state.h), with headers
  * of up to 8 KiB and no bodies. At shutdown this thread ends last, so metrics of the drain can still be read.
@@ -39,8 +39,8 @@ struct http_settings {
 	/* a socket that listens on this address already, which http_new() takes; 0 if there is none; see
 	 * http_set_own_path() */
 	int passed_fd;
-	/* Posted whenever the thread wants a snapshot. The loop then calls http_wanted_tables(), http_answer_table()
-	 * for each of these tables, and http_answer(). */
+	/* Posted whenever the thread wants a snapshot. The loop then calls http_wanted_tables(), http_deliver_table()
+	 * for each of these tables, and http_deliver_snapshot(). */
 	struct wake *asked;
 };
 
@@ -57,6 +57,6 @@ void http_set_own_path(struct http *h, bool is_own);
 unsigned http_wanted_tables(struct http *h);
 const struct http_page *http_table(const struct http *h, unsigned number); /* returns the page whose command fills it */
 /* Hands over a table's contents, a JSON array; takes the bytes of *json, which is empty afterwards. */
-void http_answer_table(struct http *h, unsigned number, struct buf *json);
+void http_deliver_table(struct http *h, unsigned number, struct buf *json);
 /* Hands over a snapshot, which the thread takes; NULL if there was no memory for a snapshot. */
-void http_answer(struct http *h, struct snapshot *snapshot);
+void http_deliver_snapshot(struct http *h, struct snapshot *snapshot);

@@ -1,6 +1,6 @@
 /*
- * src/http/http_module.h - the pages that the HTTP thread shows: its own, and those of modules (modules/modules.h),
- * each of which has a list of pages.
+ * src/http/http_module.h - the pages that the HTTP thread serves: its own, and those of modules (modules/modules.h).
+ * Each module has a list of pages.
  *
  * Always: when the thread runs, callbacks and functions here are called on it alone, for requests that may see the
  *         page.
@@ -20,7 +20,7 @@ struct http_pages; /* defined in http_state.h */
 struct http_reply;
 struct sockaddr;
 
-struct http_ask {
+struct http_request_info {
 	const char *path, *query; /* query is "" if there is none */
 	const char *accept, *accept_encoding, *authorization, *host; /* headers; NULL if not sent */
 	const struct sockaddr *peer; /* NULL if not known */
@@ -42,10 +42,11 @@ struct http_page {
 	size_t file_len;
 	const char *command;
 	size_t rows_max;
-	void (*fill)(const struct http_ask *ask, struct buf *body, struct http_reply *r); /* body is empty at first */
-	size_t state_len; /* bytes of the page's state, which is zeroed at first, and is freed by free() alone */
-	/* Called with each new snapshot. Returns when the page wants the next snapshot, if no request asks for one
-	 * earlier. NULL if the page wants none. */
+	void (*fill)(const struct http_request_info *info, struct buf *body,
+		     struct http_reply *r); /* body is empty at first */
+	size_t state_len; /* bytes of the page's state, which is zeroed at first, and owns no other memory */
+	/* Called with each new snapshot. Returns the time at which the page wants the next snapshot, even if no request
+	 * needs one. NULL if the page needs snapshots only for requests. */
 	uint64_t (*on_snapshot)(void *state, const struct snapshot *s);
 };
 

@@ -130,17 +130,17 @@ render(struct http_pages *p, enum exposition_format format, bool wants_gzip)
 }
 
 static void
-fill_metrics(const struct http_ask *ask, struct buf *body, struct http_reply *r)
+fill_metrics(const struct http_request_info *info, struct buf *body, struct http_reply *r)
 {
 	static const char *const types[EXPOSITION_FORMATS] = {
 		[EXPOSITION_TEXT] = "text/plain; version=0.0.4; charset=utf-8",
 		[EXPOSITION_OPENMETRICS] = "application/openmetrics-text; version=1.0.0; charset=utf-8",
 	};
-	struct http_pages *p = ask->pages;
+	struct http_pages *p = info->pages;
 	enum exposition_format format =
-	    http_prefers_openmetrics(ask->accept) ? EXPOSITION_OPENMETRICS : EXPOSITION_TEXT;
+	    http_prefers_openmetrics(info->accept) ? EXPOSITION_OPENMETRICS : EXPOSITION_TEXT;
 	const struct http_rendered *rendered = &p->rendered[format];
-	bool wants_gzip = !p->is_local && http_accepts_gzip(ask->accept_encoding);
+	bool wants_gzip = !p->is_local && http_accepts_gzip(info->accept_encoding);
 
 	r->is_scrape = true;
 	if (p->last == NULL) {
@@ -159,18 +159,18 @@ fill_metrics(const struct http_ask *ask, struct buf *body, struct http_reply *r)
 }
 
 static void
-fill_health(const struct http_ask *ask, struct buf *body, struct http_reply *r)
+fill_health(const struct http_request_info *info, struct buf *body, struct http_reply *r)
 {
-	const struct snapshot *s = ask->snapshot;
+	const struct snapshot *s = info->snapshot;
 	const struct snapshot_worker *silent = NULL; /* the first worker that does not answer */
 
 	for (size_t i = 0; s != NULL && silent == NULL && i < s->worker_count; i++)
 		if (s->workers[i].is_silent)
 			silent = &s->workers[i];
-	if (ask->is_alive && silent != NULL) {
+	if (info->is_alive && silent != NULL) {
 		buf_printf(body, "worker %u does not answer\n", silent->number);
 		set_buffer(r, HTTP_SERVUNAVAIL, TEXT_TYPE, body);
-	} else if (ask->is_alive)
+	} else if (info->is_alive)
 		set_text(r, HTTP_OK, "ok\n");
 	else
 		set_text(r, HTTP_SERVUNAVAIL, "the event loop does not answer\n");
@@ -188,12 +188,12 @@ http_put_reasons(const struct snapshot *s, bool is_alive, struct buf *to)
 }
 
 static void
-fill_ready(const struct http_ask *ask, struct buf *body, struct http_reply *r)
+fill_ready(const struct http_request_info *info, struct buf *body, struct http_reply *r)
 {
-	bool is_ready = ask->is_alive && ask->snapshot->not_ready_count == 0;
+	bool is_ready = info->is_alive && info->snapshot->not_ready_count == 0;
 
 	buf_printf(body, "{\"ready\":%s,\"reasons\":[", is_ready ? "true" : "false");
-	http_put_reasons(ask->is_alive ? ask->snapshot : NULL, ask->is_alive, body);
+	http_put_reasons(info->is_alive ? info->snapshot : NULL, info->is_alive, body);
 	buf_printf(body, "]}\n");
 	http_reply_json(r, is_ready ? HTTP_OK : HTTP_SERVUNAVAIL, body);
 }
@@ -244,15 +244,16 @@ http_page_find(const struct http_pages *p, const char *path)
 }
 
 bool
-http_page_check_access(const struct http_page *page, const struct http_ask *ask, uint64_t now_us, struct http_reply *r)
+http_page_check_access(const struct http_page *page, const struct http_request_info *info, uint64_t now_us,
+		       struct http_reply *r)
 {
-	struct http_pages *p = ask->pages;
+	struct http_pages *p = info->pages;
 
 	if (page->is_open)
 		return true;
 	if (p->users != NULL) {
-		enum http_proof proof =
-		    http_guesses_check(&p->guesses, p->users, ask->authorization, ask->peer, now_us, &r->retry_after_s);
+		enum http_proof proof = http_guesses_check(&p->guesses, p->users, info->authorization, info->peer,
+							   now_us, &r->retry_after_s);
 
 		r->wants_password = proof == HTTP_UNPROVED;
 		if (proof == HTTP_UNPROVED)
@@ -261,11 +262,11 @@ http_page_check_access(const struct http_page *page, const struct http_ask *ask,
 			set_text(r, 429, "too soon after a wrong password\n");
 		return proof == HTTP_PROVED;
 	}
-	if (!p->is_local && !http_is_loopback_peer(ask->peer))
+	if (!p->is_local && !http_is_loopback_peer(info->peer))
 		set_text(r, 403,
 			 "this page shows SQL and users: beyond loopback it needs [http] auth_file; "
 			 "/metrics, /healthz and /readyz are open\n");
-	else if (!http_is_own_host(ask->host))
+	else if (!http_is_own_host(info->host))
 		set_text(r, 403, "ask for this page by IP address or as localhost\n");
 	else
 		return true;
@@ -273,12 +274,12 @@ http_page_check_access(const struct http_page *page, const struct http_ask *ask,
 }
 
 void
-http_page_fill(struct http_ask *ask, struct buf *body, struct http_reply *r)
+http_page_fill(struct http_request_info *info, struct buf *body, struct http_reply *r)
 {
-	struct http_pages *p = ask->pages;
-	const struct http_served *served = http_page_find(p, ask->path);
+	struct http_pages *p = info->pages;
+	const struct http_served *served = http_page_find(p, info->path);
 
-	if (!ask->is_read_only) {
+	if (!info->is_read_only) {
 		set_text(r, HTTP_BADMETHOD, "only GET and HEAD\n");
 		r->allow = "GET, HEAD";
 	} else if (served == NULL)
@@ -287,10 +288,10 @@ http_page_fill(struct http_ask *ask, struct buf *body, struct http_reply *r)
 	else if (served->page->file != NULL)
 		set_body(r, HTTP_OK, served->page->file_type, served->page->file, served->page->file_len);
 	else if (served->page->fill != NULL) {
-		ask->snapshot = p->last;
-		ask->state = served->state;
-		served->page->fill(ask, body, r);
-	} else if (!ask->is_alive || served->table.len == 0)
+		info->snapshot = p->last;
+		info->state = served->state;
+		served->page->fill(info, body, r);
+	} else if (!info->is_alive || served->table.len == 0)
 		set_text(r, HTTP_SERVUNAVAIL, "the event loop does not answer\n");
 	else
 		http_reply_json(r, HTTP_OK, &served->table);

@@ -1,7 +1,8 @@
 /*
  * src/http/http_state.h - shared by http*.c; see http.h. Each section says what it owns.
  *
- * Always: when the HTTP thread runs, only that thread touches these objects.
+ * Always: when the HTTP thread runs, only that thread touches these objects. Exceptions: struct http_served.mail, which
+ *         is guarded by the lock of struct http, and http_served.page, which does not change.
  */
 #pragma once
 
@@ -53,14 +54,14 @@ int http_listen(const char *host, unsigned short port, struct fail *why);
 #define HTTP_PROVED_MAX 16
 
 struct http_guesses {
-	/* a random key for the MACs: memory holds no header, and nothing that could be attacked offline without this
+	/* a random key for the MACs. Memory holds MACs, not headers, so passwords can't be guessed offline without this
 	 * key */
 	uint8_t key[32];
 	/* MACs of headers that were right; a new one replaces the oldest */
 	uint8_t proved[HTTP_PROVED_MAX][HTTP_MAC_LEN];
 	unsigned proved_count; /* may exceed the length of the array */
 	struct admission_table *addresses;
-	uint64_t none_before_us; /* before this time no password is checked, from any address */
+	uint64_t none_before_us; /* until this time no password from any address is checked */
 };
 
 enum http_proof { HTTP_PROVED, HTTP_UNPROVED, HTTP_TOO_SOON };
@@ -73,7 +74,7 @@ enum http_proof http_guesses_check(struct http_guesses *g, const struct users *u
 				   const struct sockaddr *peer, uint64_t now_us, unsigned *wait_s);
 
 /*
- * --- http_pages.c: what the metrics thread shows: the newest snapshot, and each page's bytes.
+ * --- http_pages.c: the contents that the metrics thread serves: the newest snapshot, and each page's bytes.
  *
  * The metrics of a snapshot are rendered once, and compressed once, for all requests.
  * Owns: the snapshot, the rendered text, the tables, the states of pages. Borrows: the log.
@@ -83,7 +84,7 @@ struct http_served {
 	void *state;
 	unsigned table_bit; /* 1 << the page's index; 0 if the page is not a table */
 	/* JSON. mail: contents that the thread has not taken yet, guarded by the lock of struct http; table: contents
-	 * that are shown */
+	 * that are served */
 	struct buf mail, table;
 	uint64_t table_us; /* when `table` was taken; 0 if never */
 };
@@ -96,7 +97,7 @@ struct http_pages {
 	bool is_local;
 	struct http_served served[HTTP_PAGES_MAX];
 	unsigned served_count;
-	uint64_t due_us; /* when a page wants a snapshot, if no request asks for one earlier; UINT64_MAX if never */
+	uint64_t due_us; /* when a page wants the next snapshot, even if no request needs one; UINT64_MAX if never */
 	struct snapshot *last; /* the newest snapshot; NULL if none has come yet */
 	uint64_t taken_us;
 	struct http_rendered {
@@ -117,12 +118,12 @@ void http_pages_take_tables(struct http_pages *p, uint64_t now_us); /* shows the
 const struct http_served *http_page_find(const struct http_pages *p, const char *path);
 /* Returns true if the request may see this page, or false with the refusal in *r. Called once for a request, because a
  * wrong password counts. */
-bool http_page_check_access(const struct http_page *page, const struct http_ask *ask, uint64_t now_us,
+bool http_page_check_access(const struct http_page *page, const struct http_request_info *info, uint64_t now_us,
 			    struct http_reply *r);
 bool http_page_is_fresh(const struct http_pages *p, const struct http_served *served, uint64_t now_us);
 /* Fills the reply to a request that may see the page. The reply's body belongs to p, or is constant, or is in *body,
  * which is zeroed at first and is freed by the caller. */
-void http_page_fill(struct http_ask *ask, struct buf *body, struct http_reply *r);
+void http_page_fill(struct http_request_info *info, struct buf *body, struct http_reply *r);
 
 /* --- http_access.c: which requests may see pages that are not open --- */
 /* Returns true if this Authorization header proves one of users. This may take long, so http_guesses_check() limits the

@@ -22,21 +22,21 @@ listen_resume(struct exchange *x)
 void
 listen_answered(struct notify_subscription *at_listener, const struct fail *why)
 {
-	struct subscription *m = (struct subscription *)at_listener;
-	struct exchange *x = m->x;
+	struct subscription *sub = (struct subscription *)at_listener;
+	struct exchange *x = sub->x;
 	struct client_listen *l = x->listen;
 
 	if (why != NULL)
-		subscription_refuse(m, why);
-	else if (m->listener_state == HEARING_ASKED)
-		m->listener_state = HEARING;
+		subscription_refuse(sub, why);
+	else if (sub->listener_state == HEARING_ASKED)
+		sub->listener_state = HEARING;
 	if (x->reading == EXCHANGE_IN_TRANSFER) {
 		x->env->ops->transfer_progress(x);
 		return;
 	}
-	if (why != NULL && m->is_active)
-		subscription_lost(x, m);
-	if (!x->is_closing && x->state == CL_AWAITING_LISTENER && l->awaited == m)
+	if (why != NULL && sub->is_active)
+		subscription_lost(x, sub);
+	if (!x->is_closing && x->state == CL_AWAITING_LISTENER && l->awaited == sub)
 		listen_resume(x);
 }
 
@@ -61,7 +61,7 @@ listen_cancel(struct exchange *x)
 static int32_t
 ahead_of(const struct exchange *x, const struct listen_effect *e)
 {
-	return (int32_t)(e->due - x->srv->ledger.requests_gone);
+	return (int32_t)(e->request_number - x->srv->ledger.requests_gone);
 }
 
 /* Returns the effect that the next CommandComplete may be for, or NULL. */
@@ -79,17 +79,17 @@ unlistened(struct exchange *x)
 	struct client_listen *l = x->listen;
 	struct listen_effect *e = next_effect(x);
 	struct buf b = { 0 };
-	struct subscription *m;
+	struct subscription *sub;
 	bool is_listen;
 
 	if (e == NULL || (e->kind != KNOWN_LISTEN && e->kind != KNOWN_UNLISTEN && e->kind != KNOWN_UNLISTEN_ALL))
 		return false; /* the UNLISTEN is from SQL that was not examined */
 	is_listen = e->kind == KNOWN_LISTEN;
-	m = e->kind == KNOWN_LISTEN ? e->m : subscription_find(l, e->name);
+	sub = e->kind == KNOWN_LISTEN ? e->sub : subscription_find(l, e->name);
 	if (e->kind == KNOWN_UNLISTEN_ALL)
 		listen_unlisten_all(l);
-	else if (m != NULL)
-		subscription_change(l, m, (enum known_kind)e->kind);
+	else if (sub != NULL)
+		subscription_change(l, sub, (enum known_kind)e->kind);
 	listen_end_effect(l, e);
 	if (!is_listen)
 		return false;
@@ -155,11 +155,11 @@ listen_error(struct exchange *x, const struct error_fields *e)
 	l->has_error = true;
 	effect = TAILQ_FIRST(&l->effects);
 	/* ahead_of() may be negative: the ledger has counted the skipped requests after the failed one as gone, too. */
-	if (effect == NULL || ahead_of(x, effect) > 0 || !effect->is_refused || effect->m->why == NULL ||
+	if (effect == NULL || ahead_of(x, effect) > 0 || !effect->is_refused || effect->sub->why == NULL ||
 	    e->message == NULL || strstr(e->message, "\"" LISTEN_REFUSED "\"") == NULL)
 		return false;
-	report_error(x->pool, EO_PROXY, effect->m->why->sqlstate);
-	message_error(&b, "ERROR", effect->m->why);
+	report_error(x->pool, EO_PROXY, effect->sub->why->sqlstate);
+	message_error(&b, "ERROR", effect->sub->why);
 	exchange_answer_buf(x, &b);
 	return true;
 }
@@ -204,14 +204,14 @@ bool
 listen_notification(struct exchange *x, const uint8_t *message, size_t len)
 {
 	const uint8_t *channel = message + FRAME_HEAD_LEN + 4;
-	const struct subscription *m = NULL;
+	const struct subscription *sub = NULL;
 	struct buf b = { 0 };
 
 	if (len <= FRAME_HEAD_LEN + 4 || memchr(channel, 0, len - FRAME_HEAD_LEN - 4) == NULL)
 		return false;
 	if (x->listen != NULL)
-		m = subscription_find(x->listen, (const char *)channel);
-	if (m != NULL && m->is_active && m->listener_state == HEARING)
+		sub = subscription_find(x->listen, (const char *)channel);
+	if (sub != NULL && sub->is_active && sub->listener_state == HEARING)
 		return true; /* the listener delivers it */
 	if (wire_u32(message + FRAME_HEAD_LEN) != x->srv->pid)
 		return false;

@@ -3,12 +3,12 @@
  *
  * The listener of the client's pool listens for the client (dedicated/notify_listener.h). A LISTEN waits until the
  * listener listens to the channel, then an UNLISTEN is sent to the borrowed server in its place (sql/traits.h), and the
- * client gets the tag LISTEN. So a LISTEN fails where PostgreSQL would refuse it, and takes effect when its transaction
+ * client gets the tag LISTEN. So a LISTEN fails if PostgreSQL would refuse it, and takes effect when its transaction
  * commits. UNLISTEN is sent unchanged. A committed LISTEN is an active subscription; its notifications are sent at once
  * if the client is between transactions, otherwise at the end of the client's transaction.
  *
  *   listen.c           waits for the listener; interprets the replies of servers
- *   queries.c          which messages are a LISTEN or UNLISTEN, and what is sent for them
+ *   queries.c          finds messages that are a LISTEN or UNLISTEN, and makes those that are sent in their place
  *   subscriptions.c    subscriptions, and the end of transactions
  *   queue.c            notifications on their way to the client
  *   sender_pid.c       the PID in notifications
@@ -22,8 +22,8 @@
  *
  * Owns:   a client's subscriptions, its subscriber, and the notifications that wait for it (at most LISTEN_QUEUE_MAX
  *         bytes).
- * Always: no notification is dropped: a client for which more bytes wait is disconnected. A subscription that is not
- *         committed ends, at the latest, with the next request.
+ * Always: no notification is dropped: a client for which more than LISTEN_QUEUE_MAX bytes wait is disconnected. A
+ *         subscription that is not committed ends, at the latest, with the next request.
  */
 #pragma once
 
@@ -79,8 +79,9 @@ void listen_unlinked(struct exchange *x, struct server *srv);
 void listen_free_unused(struct exchange *x);
 
 /* --- listen_transfer.c: between two requests, a client moves to another process --- */
-/* Returns true if the client is tied in the way that `to` names. A client is free to move if all its subscriptions are
- * committed, because the listener serves these, and if no notification waits to be sent to the client. */
+/* Returns true if the client is tied in the way that `to` names. A client may move if all its subscriptions are
+ * committed, because the other process's listener can serve these, and if no notification waits to be sent to the
+ * client. */
 bool listen_ties(const struct exchange *x, enum feature_tie to);
 
 /* Returns true if no client of x's pool listens. If another client listens, a NOTIFY of x has to pass
@@ -111,12 +112,12 @@ void listen_drop_queue(struct exchange *x); /* drops what waits to be sent to th
 const uint8_t *listen_queued(const struct exchange *x, size_t *len);
 /*
  * Puts the notifications that waited in the client's previous process (`bytes`) ahead of those that have come to this
- * process, and keeps a notification that both processes got once. Before the call, the previous process's listener must
+ * process. If both processes got a notification, keeps one copy. Before the call, the previous process's listener must
  * have caught up, and then the listener of this process. Returns 0, or -1 without memory.
  */
 int listen_join_queues(struct exchange *x, const uint8_t *bytes, size_t len);
 
 /* --- the client's server --- */
-/* Called when no reply is owed. Returns true if the client's server must be kept until the listener has received the
- * notifications that the client has sent; has then asked the listener to catch up. */
+/* Called when no reply is owed. Returns true if the client must keep its server until the listener has received the
+ * notifications that the client has sent; in that case also asks the listener to catch up. */
 bool listen_holds_server(struct exchange *x);

@@ -39,12 +39,12 @@ struct subscription {
 /* A LISTEN, UNLISTEN, ROLLBACK TO or end of a transaction that was sent, and is not answered yet. */
 struct listen_effect {
 	uint8_t kind; /* enum known_kind */
-	/* the listener can't listen: SQL that fails is sent in its place, and the client gets m->why. Set by expect(),
-	 * never cleared */
+	/* the listener can't listen: SQL that fails is sent in its place, and the client gets sub->why. Set by
+	 * queue_effect(), never cleared */
 	bool is_refused;
-	struct subscription *m; /* the subscription of a LISTEN; otherwise NULL */
-	/* the effect belongs to the request after which the ledger's count of requests that are gone exceeds this */
-	uint32_t due;
+	struct subscription *sub; /* the subscription of a LISTEN; otherwise NULL */
+	/* the number of requests that were sent on the server before the effect's own request */
+	uint32_t request_number;
 	char name[KNOWN_NAME_MAX];
 	TAILQ_ENTRY(listen_effect) link;
 };
@@ -119,13 +119,13 @@ struct subscription *subscription_find(const struct client_listen *l, const char
 /* Returns the subscription of this name; a new subscription asks the listener to listen. Returns NULL without memory,
  * or if the name is too long. */
 struct subscription *subscription_want(struct exchange *x, const char *name);
-void subscription_unref(struct subscription *m); /* drops one of m->refs */
-void subscription_refuse(struct subscription *m, const struct fail *why);
-void subscription_change(struct client_listen *l, struct subscription *m, enum known_kind kind);
+void subscription_unref(struct subscription *sub); /* drops one of sub->refs */
+void subscription_refuse(struct subscription *sub, const struct fail *why);
+void subscription_change(struct client_listen *l, struct subscription *sub, enum known_kind kind);
 void listen_unlisten_all(struct client_listen *l); /* UNLISTEN * */
-void subscription_set_active(struct client_listen *l, struct subscription *m, bool is_active);
+void subscription_set_active(struct client_listen *l, struct subscription *sub, bool is_active);
 /* Called when the listener can no longer listen: closes the client. */
-void subscription_lost(struct exchange *x, const struct subscription *m);
+void subscription_lost(struct exchange *x, const struct subscription *sub);
 MAY_CLOSE bool listen_commit(struct exchange *x); /* called when the transaction has committed */
 void listen_roll_back(struct client_listen *l);
 void listen_roll_back_to_savepoint(struct client_listen *l);

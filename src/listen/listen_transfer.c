@@ -13,8 +13,8 @@ may_be_transferred(struct client_listen *l)
 	    l->sending != SENDING_NOT || l->subscriber.waits != NULL || l->subscriber.is_flush_due ||
 	    l->queue.len > l->queue_at || l->uncommitted.len > 0 || l->is_overrun)
 		return false;
-	for (const struct subscription *m = l->table; m != NULL; m = m->hh.next)
-		if (!m->is_active || m->listener_state != HEARING)
+	for (const struct subscription *sub = l->table; sub != NULL; sub = sub->hh.next)
+		if (!sub->is_active || sub->listener_state != HEARING)
 			return false;
 	return true;
 }
@@ -30,18 +30,18 @@ listen_each(const struct exchange *x, void (*row)(const char *channel, void *arg
 {
 	if (x->listen == NULL)
 		return;
-	for (const struct subscription *m = x->listen->table; m != NULL; m = m->hh.next)
-		row(m->name, arg);
+	for (const struct subscription *sub = x->listen->table; sub != NULL; sub = sub->hh.next)
+		row(sub->name, arg);
 }
 
 int
 listen_subscribe(struct exchange *x, const char *channel)
 {
-	struct subscription *m = subscription_want(x, channel);
+	struct subscription *sub = subscription_want(x, channel);
 
-	if (m == NULL)
+	if (sub == NULL)
 		return -1;
-	subscription_set_active(x->listen, m, true);
+	subscription_set_active(x->listen, sub, true);
 	return 0;
 }
 
@@ -51,9 +51,10 @@ listen_is_confirmed(const struct exchange *x, bool *is_refused)
 	bool is_confirmed = true;
 
 	*is_refused = false;
-	for (const struct subscription *m = x->listen == NULL ? NULL : x->listen->table; m != NULL; m = m->hh.next) {
-		*is_refused |= m->listener_state == HEARING_REFUSED;
-		is_confirmed &= m->listener_state == HEARING;
+	for (const struct subscription *sub = x->listen == NULL ? NULL : x->listen->table; sub != NULL;
+	     sub = sub->hh.next) {
+		*is_refused |= sub->listener_state == HEARING_REFUSED;
+		is_confirmed &= sub->listener_state == HEARING;
 	}
 	return is_confirmed;
 }

@@ -2,8 +2,9 @@
  * src/listen/queries.c - finds messages that are a LISTEN or UNLISTEN, and makes the messages that are sent in their
  * place; see listen.h.
  *
- * Each statement that is sent adds an effect: when the server replies with the tag UNLISTEN or ROLLBACK, the first
- * effect of the present request tells which statement the tag is for.
+ * A LISTEN is sent as an UNLISTEN, so the tag of the server's reply does not show which it was. An effect is therefore
+ * queued for each statement sent; when the server replies with the tag UNLISTEN or ROLLBACK, the first effect of the
+ * present request tells which statement the tag is for.
  *
  * A LISTEN within a savepoint is sent unchanged to the borrowed server, and the client keeps that server. So PostgreSQL
  * itself undoes the LISTEN when the savepoint is rolled back.
@@ -19,7 +20,7 @@
 
 #define LISTEN_SQL_MAX 4096u /* bytes of a LISTEN; a longer one is sent unchanged, and the probe finds it */
 
-/* A message that the server ignores, or takes for a part of a COPY, subscribes to nothing. */
+/* A message subscribes to nothing if the server ignores it or takes it for a part of a COPY. */
 bool
 listen_passes_unchanged(const struct exchange *x)
 {
@@ -49,7 +50,7 @@ read_listens(const struct exchange *x, const struct request *m, struct known_rea
 	bool has_listen = false;
 	unsigned count = 0;
 	struct known_reader begin;
-	struct known k;
+	struct known_statement k;
 
 	if (!may_be_listen(m) || m->sql_len > LISTEN_SQL_MAX || listen_is_in_savepoint(x))
 		return 0;
@@ -66,7 +67,7 @@ read_listens(const struct exchange *x, const struct request *m, struct known_rea
 }
 
 /* Returns true if the SQL may have a statement that ends or changes subscriptions of this client: see effect_kind_of()
- * and expect_effects(). */
+ * and queue_effects(). */
 static bool
 may_have_effects(const struct exchange *x, const struct request *m)
 {
@@ -76,20 +77,20 @@ may_have_effects(const struct exchange *x, const struct request *m)
 
 /* Returns the kind of an UNLISTEN or ROLLBACK TO; KNOWN_END for each end of a transaction; else KNOWN_NOT. */
 static enum known_kind
-effect_kind_of(const struct known *k)
+effect_kind_of(const struct known_statement *k)
 {
 	if (k->kind == KNOWN_UNLISTEN || k->kind == KNOWN_UNLISTEN_ALL || k->kind == KNOWN_ROLLBACK_TO)
 		return (enum known_kind)k->kind;
 	return k->kind >= KNOWN_COMMIT && k->kind <= KNOWN_END ? KNOWN_END : KNOWN_NOT;
 }
 
-/* Returns the kind of the statement that m binds, with *name set to its channel. The statement's text is that of the
- * Parse that was sent: a LISTEN was replaced there by an UNLISTEN. */
+/* Returns the kind of the statement that m binds, with *name set to its channel. The SQL of the statement is that
+ * of the Parse that was sent to the server, in which an UNLISTEN has replaced a LISTEN. */
 static enum known_kind
 kind_of_bound(const struct exchange *x, struct request *m, const char **name)
 {
 	const struct statement *st = m->statement;
-	const struct known *k;
+	const struct known_statement *k;
 
 	if (st == NULL || (!may_be_listen(m) && !may_have_effects(x, m)))
 		return KNOWN_NOT;
@@ -103,13 +104,13 @@ kind_of_bound(const struct exchange *x, struct request *m, const char **name)
 static enum listen_gate
 await_channel(struct exchange *x, const char *channel)
 {
-	struct subscription *m = subscription_want(x, channel);
+	struct subscription *sub = subscription_want(x, channel);
 
-	if (m == NULL)
+	if (sub == NULL)
 		return LISTEN_FAILED;
-	if (m->listener_state != HEARING_ASKED)
+	if (sub->listener_state != HEARING_ASKED)
 		return LISTEN_GO;
-	x->listen->awaited = m;
+	x->listen->awaited = sub;
 	exchange_step(x, CE_AWAIT);
 	return LISTEN_WAIT;
 }
@@ -119,7 +120,7 @@ static enum listen_gate
 await_all(struct exchange *x, struct known_reader *r)
 {
 	enum listen_gate all = LISTEN_GO;
-	struct known k;
+	struct known_statement k;
 
 	while (known_next_statement(r, &k)) {
 		enum listen_gate one = k.kind == KNOWN_LISTEN ? await_channel(x, k.name) : LISTEN_GO;
@@ -188,15 +189,15 @@ listen_gate(struct exchange *x, struct request *m)
 		p = find_executed(x, m);
 		return p != NULL && p->kind == KNOWN_LISTEN ? await_channel(x, p->channel) : LISTEN_GO;
 	}
-	/* A Parse could be sent at once. It waits so that the listener listens already when the statement is executed:
-	 * waiting then would keep a server. */
+	/* A Parse could be sent at once. It waits for the listener so that the later Execute need not wait, which would
+	 * keep a server lent meanwhile. */
 	count = read_listens(x, m, &r);
 	return count == 0 || (m->type == 'P' && count > 1) ? LISTEN_GO : await_all(x, &r);
 }
 
 /* Adds an effect of the message that is about to be sent. Returns NULL without memory. */
 static struct listen_effect *
-expect(struct exchange *x, enum known_kind kind, const char name[static KNOWN_NAME_MAX])
+queue_effect(struct exchange *x, enum known_kind kind, const char name[static KNOWN_NAME_MAX])
 {
 	struct client_listen *l = listen_own(x);
 	struct listen_effect *e = l == NULL ? NULL : calloc(1, sizeof(*e));
@@ -206,15 +207,15 @@ expect(struct exchange *x, enum known_kind kind, const char name[static KNOWN_NA
 	e->kind = (uint8_t)kind;
 	memcpy(e->name, name, sizeof(e->name));
 	if (kind == KNOWN_LISTEN) {
-		e->m = subscription_want(x, name);
-		if (e->m == NULL) {
+		e->sub = subscription_want(x, name);
+		if (e->sub == NULL) {
 			free(e);
 			return NULL;
 		}
-		e->is_refused = e->m->listener_state == HEARING_REFUSED;
-		e->m->refs++;
+		e->is_refused = e->sub->listener_state == HEARING_REFUSED;
+		e->sub->refs++;
 	}
-	e->due = ledger_requests_sent(&x->srv->ledger);
+	e->request_number = ledger_requests_sent(&x->srv->ledger);
 	TAILQ_INSERT_TAIL(&l->effects, e, link);
 	return e;
 }
@@ -223,23 +224,23 @@ void
 listen_end_effect(struct client_listen *l, struct listen_effect *e)
 {
 	TAILQ_REMOVE(&l->effects, e, link);
-	if (e->m != NULL)
-		subscription_unref(e->m);
+	if (e->sub != NULL)
+		subscription_unref(e->sub);
 	free(e);
 }
 
 /* Adds effects for statements that are sent unchanged; their tags will come in this order. A client without
  * subscriptions needs no effects. */
 static enum feature_step
-expect_effects(struct exchange *x, const struct request *m)
+queue_effects(struct exchange *x, const struct request *m)
 {
 	struct known_reader r;
-	struct known k;
+	struct known_statement k;
 
 	if (!may_have_effects(x, m) || listen_passes_unchanged(x))
 		return STEP_FORWARD;
 	for (known_begin(&r, gucs_scan_options(x->gucs), m->sql, m->sql_len); known_next_statement(&r, &k);)
-		if (effect_kind_of(&k) != KNOWN_NOT && expect(x, effect_kind_of(&k), k.name) == NULL)
+		if (effect_kind_of(&k) != KNOWN_NOT && queue_effect(x, effect_kind_of(&k), k.name) == NULL)
 			return STEP_FAILED;
 	return STEP_FORWARD;
 }
@@ -249,10 +250,10 @@ expect_effects(struct exchange *x, const struct request *m)
 static int
 substitute(struct exchange *x, const struct request *m, struct known_reader *r, bool is_single, struct buf *sql)
 {
-	struct known k;
+	struct known_statement k;
 
 	while (known_next_statement(r, &k)) {
-		struct listen_effect *e = expect(x, (enum known_kind)k.kind, k.name);
+		struct listen_effect *e = queue_effect(x, (enum known_kind)k.kind, k.name);
 
 		if (e == NULL)
 			return -1;
@@ -280,7 +281,7 @@ listen_query(struct exchange *x, struct request *m)
 	int r;
 
 	if (count == 0)
-		return expect_effects(x, m);
+		return queue_effects(x, m);
 	r = substitute(x, m, &reader, count == 1, &sql);
 	buf_put_u8(&sql, 0);
 	if (r == 0 && buf_ok(&sql))
@@ -291,13 +292,14 @@ listen_query(struct exchange *x, struct request *m)
 	return r < 0 ? STEP_FAILED : STEP_SENT;
 }
 
-/* Makes m the message in m->instead. */
+/* Replaces the message in m by the one in m->instead. */
 static bool
-become_instead(struct request *m)
+use_replacement(struct request *m)
 {
 	m->message = m->instead.bytes;
 	m->total = m->have = m->instead.len;
-	if (!buf_ok(&m->instead) || !fields_parse(m->message + FRAME_HEAD_LEN, m->total - FRAME_HEAD_LEN, &m->parse))
+	if (!buf_ok(&m->instead) ||
+	    !fields_read_parse(m->message + FRAME_HEAD_LEN, m->total - FRAME_HEAD_LEN, &m->parse))
 		return false;
 	m->sql = (const char *)m->parse.rest;
 	m->sql_len = m->parse.query_len;
@@ -322,7 +324,7 @@ listen_parse(struct exchange *x, struct request *m)
 	buf_put(&rest, f->rest + f->query_len, f->rest_len - f->query_len);
 	if (buf_ok(&rest)) {
 		message_parse(&m->instead, f->name, rest.bytes, rest.len);
-		step = become_instead(m) ? STEP_FORWARD : STEP_FAILED;
+		step = use_replacement(m) ? STEP_FORWARD : STEP_FAILED;
 	}
 	buf_fini(&rest);
 	return step;
@@ -362,14 +364,15 @@ listen_bind(struct exchange *x, struct request *m)
 enum feature_step
 listen_execute(struct exchange *x, struct request *m)
 {
-	static const char refused[] = "E\0\0\0\x17" LISTEN_REFUSED "\0\0\0\0"; /* a portal that no client has bound */
+	/* an Execute of a portal that no client has bound */
+	static const char refused[] = "E\0\0\0\x17" LISTEN_REFUSED "\0\0\0\0";
 	const struct listen_portal *p;
 	struct listen_effect *e;
 
 	_Static_assert(sizeof(refused) == 5 + sizeof(LISTEN_REFUSED) + 4, "its length is as it says");
 	if (m->have < m->total || listen_passes_unchanged(x) || (p = find_executed(x, m)) == NULL)
 		return STEP_FORWARD;
-	if ((e = expect(x, (enum known_kind)p->kind, p->channel)) == NULL)
+	if ((e = queue_effect(x, (enum known_kind)p->kind, p->channel)) == NULL)
 		return STEP_FAILED;
 	if (!e->is_refused)
 		return STEP_FORWARD;
@@ -389,10 +392,10 @@ listen_drop_portals(struct client_listen *l)
 /* --- pg_listening_channels() --- */
 
 /*
- * pg_listening_channels() returns the channels that its server listens to. So before such SQL the server is sent a
- * LISTEN for each of the client's channels; it listens until it is returned and sealed. This is not done within a
- * transaction, where a LISTEN takes effect only at the end. Notifications that the server sends meanwhile are not
- * passed on, because the listener delivers them (listen_notification()).
+ * pg_listening_channels() returns the channels that its server listens to. So pgweir sends the server a LISTEN for each
+ * of the client's channels before SQL that calls this function; the server listens until it is returned and sealed.
+ * Within a transaction pgweir does not do this, because there a LISTEN takes effect only at the end. Notifications that
+ * the server sends meanwhile are not passed on, because the listener delivers them (listen_notification()).
  */
 enum feature_step
 listen_before_sql(struct exchange *x, struct request *m)
@@ -412,11 +415,11 @@ listen_before_sql(struct exchange *x, struct request *m)
 		return STEP_FORWARD;
 	srv->loan.kept.state = KEPT_IMPOSSIBLE;
 	srv->loan.settled |= SCAN_LISTEN; /* so that the server is sealed when it is returned */
-	for (const struct subscription *s = l->table; s != NULL; s = s->hh.next) {
-		if (!s->is_active)
+	for (const struct subscription *sub = l->table; sub != NULL; sub = sub->hh.next) {
+		if (!sub->is_active)
 			continue;
 		buf_printf(&sql, "LISTEN ");
-		guc_put_identifier(&sql, s->name, false);
+		guc_put_identifier(&sql, sub->name, false);
 		buf_put_u8(&sql, ';');
 	}
 	buf_put_u8(&sql, 0);

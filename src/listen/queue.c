@@ -52,20 +52,20 @@ queue_append(struct client_listen *l, const void *bytes, size_t len)
 
 /* Returns true if the client listens to this channel, or may soon. */
 static bool
-is_wanted(const struct subscription *m)
+is_wanted(const struct subscription *sub)
 {
-	return m->is_active || m->refs > 0 || m->pending_change == KNOWN_LISTEN;
+	return sub->is_active || sub->refs > 0 || sub->pending_change == KNOWN_LISTEN;
 }
 
 static void
 on_notified(struct notify_subscription *at_listener, const uint8_t *message, size_t len)
 {
-	struct subscription *m = (struct subscription *)at_listener;
-	struct client_listen *l = m->x->listen;
+	struct subscription *sub = (struct subscription *)at_listener;
+	struct client_listen *l = sub->x->listen;
 
-	if (!is_wanted(m) || !check_room(l, len))
+	if (!is_wanted(sub) || !check_room(l, len))
 		return;
-	if (m->is_active && l->uncommitted.len == 0) {
+	if (sub->is_active && l->uncommitted.len == 0) {
 		queue_append(l, message, len);
 		return;
 	}
@@ -119,9 +119,9 @@ listen_drop_channel(struct client_listen *l, const char *channel)
 static bool
 is_inactive(struct client_listen *l, const uint8_t *message, size_t len, void *arg)
 {
-	const struct subscription *m = subscription_find(l, channel_of(message));
+	const struct subscription *sub = subscription_find(l, channel_of(message));
 
-	return m == NULL || !m->is_active;
+	return sub == NULL || !sub->is_active;
 }
 
 /* Returns true if the message was moved to the queue, or no subscription wants it any more. Returns false if it must
@@ -129,11 +129,11 @@ is_inactive(struct client_listen *l, const uint8_t *message, size_t len, void *a
 static bool
 settle_early_message(struct client_listen *l, const uint8_t *message, size_t len, void *has_waiting)
 {
-	const struct subscription *m = subscription_find(l, channel_of(message));
+	const struct subscription *sub = subscription_find(l, channel_of(message));
 
-	if (m == NULL || !is_wanted(m))
+	if (sub == NULL || !is_wanted(sub))
 		return true;
-	if (!m->is_active || *(bool *)has_waiting) {
+	if (!sub->is_active || *(bool *)has_waiting) {
 		*(bool *)has_waiting = true;
 		return false;
 	}

@@ -37,34 +37,34 @@ listen_linked(struct exchange *x, struct server *srv)
 struct subscription *
 subscription_find(const struct client_listen *l, const char *name)
 {
-	struct subscription *m;
+	struct subscription *sub;
 
-	TABLE_FIND(l->x->env->hash_seed, l->table, name, strlen(name), m);
-	return m;
+	TABLE_FIND(l->x->env->hash_seed, l->table, name, strlen(name), sub);
+	return sub;
 }
 
 static void
-set_unsettled(struct client_listen *l, struct subscription *m, bool is_unsettled)
+set_unsettled(struct client_listen *l, struct subscription *sub, bool is_unsettled)
 {
-	if (m->is_unsettled == is_unsettled)
+	if (sub->is_unsettled == is_unsettled)
 		return;
-	m->is_unsettled = is_unsettled;
+	sub->is_unsettled = is_unsettled;
 	if (is_unsettled)
-		TAILQ_INSERT_TAIL(&l->unsettled, m, unsettled);
+		TAILQ_INSERT_TAIL(&l->unsettled, sub, unsettled);
 	else
-		TAILQ_REMOVE(&l->unsettled, m, unsettled);
+		TAILQ_REMOVE(&l->unsettled, sub, unsettled);
 }
 
 void
-subscription_refuse(struct subscription *m, const struct fail *why)
+subscription_refuse(struct subscription *sub, const struct fail *why)
 {
-	m->listener_state = HEARING_REFUSED;
-	if (m->why != NULL || (m->why = malloc(sizeof(*m->why))) != NULL)
-		*m->why = *why;
+	sub->listener_state = HEARING_REFUSED;
+	if (sub->why != NULL || (sub->why = malloc(sizeof(*sub->why))) != NULL)
+		*sub->why = *why;
 }
 
 static int
-join_listener(struct exchange *x, struct subscription *m)
+join_listener(struct exchange *x, struct subscription *sub)
 {
 	struct client_listen *l = x->listen;
 	const char *encoding = gucs_get(x->gucs, "client_encoding");
@@ -73,75 +73,75 @@ join_listener(struct exchange *x, struct subscription *m)
 	if (HASH_COUNT(l->table) > LISTEN_CHANNELS_MAX) {
 		fail_set(&why, "54000", "a client may listen to at most %d channels through pgweir",
 			 LISTEN_CHANNELS_MAX);
-		subscription_refuse(m, &why);
+		subscription_refuse(sub, &why);
 		return 0;
 	}
 	if (l->subscriber.listener == NULL &&
 	    notify_attach(x->pool, encoding == NULL ? "" : encoding, &l->subscriber, &listen_subscriber_ops) < 0)
 		return -1;
-	return notify_join(&l->subscriber, &m->at_listener, m->name);
+	return notify_join(&l->subscriber, &sub->at_listener, sub->name);
 }
 
 static void
-subscription_free(struct subscription *m)
+subscription_free(struct subscription *sub)
 {
-	struct client_listen *l = m->x->listen;
+	struct client_listen *l = sub->x->listen;
 
-	assert(m->refs == 0);
-	notify_leave(&m->at_listener);
+	assert(sub->refs == 0);
+	notify_leave(&sub->at_listener);
 	l->is_recheck_due = true;
-	assert(l->active_count >= m->is_active);
-	l->active_count -= m->is_active;
-	set_unsettled(l, m, false);
-	HASH_DELETE(hh, l->table, m);
-	free(m->why);
-	free(m);
+	assert(l->active_count >= sub->is_active);
+	l->active_count -= sub->is_active;
+	set_unsettled(l, sub, false);
+	HASH_DELETE(hh, l->table, sub);
+	free(sub->why);
+	free(sub);
 }
 
 struct subscription *
 subscription_want(struct exchange *x, const char *name)
 {
 	struct client_listen *l = listen_own(x);
-	struct subscription *m;
+	struct subscription *sub;
 
 	if (l == NULL)
 		return NULL;
-	if ((m = subscription_find(l, name)) != NULL)
-		return m;
+	if ((sub = subscription_find(l, name)) != NULL)
+		return sub;
 	/* Each subscription beyond the limit is refused, but stays until the end of the transaction; so there is a
 	 * second limit, without which a client could go on in a failed transaction forever. */
-	if (HASH_COUNT(l->table) > 2 * LISTEN_CHANNELS_MAX || (m = calloc(1, sizeof(*m))) == NULL)
+	if (HASH_COUNT(l->table) > 2 * LISTEN_CHANNELS_MAX || (sub = calloc(1, sizeof(*sub))) == NULL)
 		return NULL;
-	m->x = x;
-	if (!copy_string(m->name, sizeof(m->name), name) ||
-	    !TABLE_ADD(l->x->env->hash_seed, l->table, m->name, strlen(m->name), m)) {
-		free(m);
+	sub->x = x;
+	if (!copy_string(sub->name, sizeof(sub->name), name) ||
+	    !TABLE_ADD(l->x->env->hash_seed, l->table, sub->name, strlen(sub->name), sub)) {
+		free(sub);
 		return NULL;
 	}
-	set_unsettled(l, m, true);
+	set_unsettled(l, sub, true);
 	l->is_swept = false;
-	if (join_listener(x, m) == 0)
-		return m;
-	subscription_free(m);
+	if (join_listener(x, sub) == 0)
+		return sub;
+	subscription_free(sub);
 	return NULL;
 }
 
 void
 listen_sweep(struct client_listen *l)
 {
-	struct subscription *m, *next;
+	struct subscription *sub, *next;
 
 	if (l->is_swept)
 		return;
 	l->is_swept = l->awaited == NULL; /* subscriptions that the waiting message wants are kept */
-	for (m = TAILQ_FIRST(&l->unsettled); m != NULL; m = next) {
-		next = TAILQ_NEXT(m, unsettled);
-		if (m->pending_change != KNOWN_NOT)
+	for (sub = TAILQ_FIRST(&l->unsettled); sub != NULL; sub = next) {
+		next = TAILQ_NEXT(sub, unsettled);
+		if (sub->pending_change != KNOWN_NOT)
 			continue;
-		if (m->is_active)
-			set_unsettled(l, m, false);
-		else if (m->refs == 0 && l->awaited == NULL)
-			subscription_free(m);
+		if (sub->is_active)
+			set_unsettled(l, sub, false);
+		else if (sub->refs == 0 && l->awaited == NULL)
+			subscription_free(sub);
 	}
 	listen_detach_idle(l);
 }
@@ -154,21 +154,21 @@ listen_detach_idle(struct client_listen *l)
 }
 
 void
-subscription_unref(struct subscription *m)
+subscription_unref(struct subscription *sub)
 {
-	assert(m->refs > 0);
-	m->refs--;
-	m->x->listen->is_swept = false;
-	m->x->listen->is_recheck_due = true;
+	assert(sub->refs > 0);
+	sub->refs--;
+	sub->x->listen->is_swept = false;
+	sub->x->listen->is_recheck_due = true;
 }
 
 void
-subscription_change(struct client_listen *l, struct subscription *m, enum known_kind kind)
+subscription_change(struct client_listen *l, struct subscription *sub, enum known_kind kind)
 {
-	m->pending_change = (uint8_t)kind;
+	sub->pending_change = (uint8_t)kind;
 	if (kind == KNOWN_LISTEN || !listen_is_in_savepoint(l->x))
-		m->change_after_rollback = m->pending_change;
-	set_unsettled(l, m, true);
+		sub->change_after_rollback = sub->pending_change;
+	set_unsettled(l, sub, true);
 	l->has_pending_change = true;
 	l->is_swept = false;
 }
@@ -176,34 +176,34 @@ subscription_change(struct client_listen *l, struct subscription *m, enum known_
 void
 listen_unlisten_all(struct client_listen *l)
 {
-	for (struct subscription *m = l->table; m != NULL; m = m->hh.next)
-		if (m->is_active || m->pending_change != KNOWN_NOT)
-			subscription_change(l, m, KNOWN_UNLISTEN);
+	for (struct subscription *sub = l->table; sub != NULL; sub = sub->hh.next)
+		if (sub->is_active || sub->pending_change != KNOWN_NOT)
+			subscription_change(l, sub, KNOWN_UNLISTEN);
 }
 
 /* Closes the client, because its notifications are lost, and there is no other way to report that. */
 void
-subscription_lost(struct exchange *x, const struct subscription *m)
+subscription_lost(struct exchange *x, const struct subscription *sub)
 {
 	struct fail why;
 
-	fail_set(&why, m->why == NULL ? "08006" : m->why->sqlstate, "pgweir cannot listen to \"%s\" any more: %s",
-		 m->name, m->why == NULL ? "out of memory" : m->why->text);
+	fail_set(&why, sub->why == NULL ? "08006" : sub->why->sqlstate, "pgweir cannot listen to \"%s\" any more: %s",
+		 sub->name, sub->why == NULL ? "out of memory" : sub->why->text);
 	if (x->srv != NULL)
 		server_condemn(x->srv, SERVER_IN_DOUBT);
 	exchange_close(x, &why);
 }
 
 void
-subscription_set_active(struct client_listen *l, struct subscription *m, bool is_active)
+subscription_set_active(struct client_listen *l, struct subscription *sub, bool is_active)
 {
-	assert(is_active || l->active_count >= m->is_active);
-	if (m->is_active != is_active)
+	assert(is_active || l->active_count >= sub->is_active);
+	if (sub->is_active != is_active)
 		l->active_count += is_active ? 1u : (uint32_t)-1;
-	m->is_active = is_active;
+	sub->is_active = is_active;
 	l->is_recheck_due = true;
 	if (!is_active)
-		listen_drop_channel(l, m->name);
+		listen_drop_channel(l, sub->name);
 }
 
 bool
@@ -211,20 +211,20 @@ listen_commit(struct exchange *x)
 {
 	struct client_listen *l = x->listen;
 	const struct subscription *refused = NULL;
-	struct subscription *m;
+	struct subscription *sub;
 
 	if (!l->has_pending_change)
 		return true;
 	l->has_pending_change = false;
 	l->is_swept = false; /* active subscriptions without a pending change leave the list */
-	TAILQ_FOREACH(m, &l->unsettled, unsettled) {
-		uint8_t pending_change = m->pending_change;
+	TAILQ_FOREACH(sub, &l->unsettled, unsettled) {
+		uint8_t pending_change = sub->pending_change;
 
-		m->pending_change = m->change_after_rollback = KNOWN_NOT;
+		sub->pending_change = sub->change_after_rollback = KNOWN_NOT;
 		if (pending_change != KNOWN_NOT)
-			subscription_set_active(l, m, pending_change == KNOWN_LISTEN);
-		if (m->is_active && m->listener_state == HEARING_REFUSED)
-			refused = m;
+			subscription_set_active(l, sub, pending_change == KNOWN_LISTEN);
+		if (sub->is_active && sub->listener_state == HEARING_REFUSED)
+			refused = sub;
 	}
 	listen_settle_uncommitted(l);
 	if (refused != NULL)
@@ -235,14 +235,14 @@ listen_commit(struct exchange *x)
 void
 listen_roll_back(struct client_listen *l)
 {
-	struct subscription *m;
+	struct subscription *sub;
 
 	if (!l->has_pending_change)
 		return;
 	l->has_pending_change = false;
 	l->is_recheck_due = true;
-	TAILQ_FOREACH(m, &l->unsettled, unsettled)
-		m->pending_change = m->change_after_rollback = KNOWN_NOT;
+	TAILQ_FOREACH(sub, &l->unsettled, unsettled)
+		sub->pending_change = sub->change_after_rollback = KNOWN_NOT;
 	listen_settle_uncommitted(l);
 }
 
@@ -254,11 +254,11 @@ listen_roll_back(struct client_listen *l)
 void
 listen_roll_back_to_savepoint(struct client_listen *l)
 {
-	struct subscription *m;
+	struct subscription *sub;
 
 	l->is_recheck_due = true;
-	TAILQ_FOREACH(m, &l->unsettled, unsettled)
-		m->pending_change = m->change_after_rollback;
+	TAILQ_FOREACH(sub, &l->unsettled, unsettled)
+		sub->pending_change = sub->change_after_rollback;
 }
 
 void

@@ -182,9 +182,9 @@ say_nearest(const char *section, bool in_scope, const char *name, char *out, siz
 		snprintf(out, out_size, "; did you mean \"%s\"?", here.name);
 	else if (anywhere.name != NULL)
 		snprintf(out, out_size, "; did you mean \"%s\" in [%s]?", anywhere.name, key->section);
-	else if (format != NULL && foreign.here != NULL)
+	else if (format != NULL && foreign.own_name != NULL)
 		snprintf(out, out_size, "; did you mean %s's \"%s\"? Here it is \"%s\" in [%s]", format->program,
-			 theirs.name, foreign.here, foreign.section);
+			 theirs.name, foreign.own_name, foreign.section);
 	else
 		snprintf(out, out_size, "; docs/config.md has all names, docs/migrating.md those of other poolers");
 }
@@ -201,7 +201,7 @@ suggest_setting(const char *section, bool in_scope, const char *name, char *out,
 		return;
 	if (format != NULL) {
 		const struct config_key *key =
-		    foreign.here != NULL ? config_key_find(foreign.section, foreign.here) : NULL;
+		    foreign.own_name != NULL ? config_key_find(foreign.section, foreign.own_name) : NULL;
 		const char *here = key != NULL ? name_here(key, section, in_scope) : NULL;
 
 		if (key == NULL)

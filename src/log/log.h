@@ -2,7 +2,7 @@
  * src/log/log.h - pgweir's log: one line per event (text or JSON) to stderr, syslog or a file.
  *
  * A thread of its own writes the file from a bounded ring (log_writer.h), so a slow disk never stops the loop. Lines
- * that find the ring full are counted and reported as soon as there is room.
+ * that do not fit into the ring are counted, and their number is reported as soon as there is room.
  *
  * Owns:   its writer. Borrows: nothing. Any thread may write.
  * Always: a line is whole or absent; bytes of a peer are escaped (no control characters, no newline in a line).
@@ -54,16 +54,16 @@ void log_free(struct log *log); /* writes what is queued (at most 1 s), then clo
 int log_reconfigure(struct log *log, const struct log_settings *settings, struct fail *why);
 int log_reopen(struct log *log, struct fail *why); /* called after a rotation */
 
-/* Counts lines that were lost since the log was made: dropped for those that found the ring full, failed for those that
- * the file did not take (a full disk). */
+/* Sets *dropped and *failed to the numbers of lines that were lost since the log was made: dropped, because the ring
+ * was full; failed, because the file could not be written (a full disk). */
 void log_lost_lines(struct log *log, uint64_t *dropped, uint64_t *failed);
 
 /* Writes a line if level is enabled, with fields if about is not NULL. Does nothing if log is NULL. */
 void log_event(struct log *log, enum log_level level, const struct log_about *about, const char *fmt, ...)
     __attribute__((cold, format(printf, 4, 5)));
 int log_is_enabled(const struct log *log, enum log_level level);
-/* Returns true if the log is in PgBouncer's format: events that PgBouncer logs, too, are then in its words, for
- * programs that parse its log. */
+/* Returns true if the log is in PgBouncer's format. Events that PgBouncer logs, too, are then logged in PgBouncer's
+ * words, for programs that parse its log. */
 int log_has_pgbouncer_format(const struct log *log);
 
 /* The last lines of the log, for SHOW EVENTS. Warnings and errors are kept apart from the rest, so that lines of
@@ -75,8 +75,7 @@ struct log_event {
 };
 void log_each_recent(struct log *log, void (*row)(const struct log_event *event, void *arg), void *arg);
 
-/* Logs a thing that must not happen, and ends debug builds (--enable-debug, --enable-sanitizers) so that tests notice
- * it. */
+/* Logs that pgweir has a bug. Debug builds (--enable-debug, --enable-sanitizers) end here, so tests notice the bug. */
 void log_bug(struct log *log, const char *what) __attribute__((cold));
 
 #define log_write(log, level, ...) log_event((log), (level), NULL, __VA_ARGS__)

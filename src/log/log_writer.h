@@ -22,11 +22,11 @@ void log_writer_free(struct log_writer *w); /* writes queued lines, waits at mos
 void log_writer_retire(struct log_writer *w);
 /* Queues one line (with its newline). Returns 0, or -1 if the ring is full: the line is dropped and counted. */
 int log_writer_put(struct log_writer *w, const char *line, size_t line_len);
-/* Makes a writer prompt: it wakes its thread for each line, at the cost of a system call, without the usual delay of
- * some milliseconds. */
+/* Makes the writer prompt, or not. A prompt writer wakes its thread for each line, which costs a system call; otherwise
+ * lines are written some milliseconds later. */
 void log_writer_set_prompt(struct log_writer *w, bool is_prompt);
-/* Reopens the path before the next line. Returns 0, or -1 with *why set: log_writer_errors() counts it, and the old
- * file stays in use. */
+/* Reopens the path before the next line. Returns 0, or -1 with *why set; the old file then stays in use, and
+ * log_writer_errors() counts the failure. */
 int log_writer_reopen(struct log_writer *w, struct fail *why);
 uint64_t log_writer_dropped(const struct log_writer *w); /* lines that found the ring full */
 uint64_t log_writer_errors(const struct log_writer *w); /* lines that could not be written (disk full and the like) */
@@ -39,7 +39,8 @@ uint64_t log_writer_errors(const struct log_writer *w); /* lines that could not 
  */
 struct log_file {
 	_Atomic uint64_t errors; /* lines that could not be written, and failures to reopen */
-	_Atomic uint64_t give_up_us; /* most time to wait for the file; 0 means forever. Any thread may set it */
+	/* how long to wait for the file at most; 0 means forever. Any thread may set this field */
+	_Atomic uint64_t give_up_us;
 
 	/* The rest belongs to log_file.c. */
 	char *path; /* NULL for stderr */
@@ -50,7 +51,7 @@ struct log_file {
 		LINE_GOES_ON,
 		LINE_TORN /* the rest of the line is lost */
 	} last; /* state of the last line */
-	bool is_skipping; /* true if the lost rest goes on in the next piece */
+	bool is_skipping; /* true if the next piece begins with more of the lost line */
 };
 
 /* Opens the file. destination is "stderr" or a path (created 0640, appended to). Returns 0, or -1 with *why set. */

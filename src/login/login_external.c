@@ -294,14 +294,15 @@ static void
 external_ask(struct client *c, struct external *e)
 {
 	struct client_login *l = c->login;
-	char place[FAIL_TEXT_MAX];
+	char service[FAIL_TEXT_MAX];
 	struct fail why;
 
 	l->external_until_us = *c->env->x.now_us + c->env->x.config->external_timeout_us;
 	/* The module's deadline is earlier than the login's, so that the log gets the module's reason. */
 	e->question.deadline_us = l->external_until_us - c->env->x.config->external_timeout_us / 16;
-	snprintf(place, sizeof(place), "%s %s", external_name(l), e->module->place(l->rule.options, e->setting));
-	if (jobs_submit(c->env->jobs, place, &e->job, &why) < 0) {
+	snprintf(service, sizeof(service), "%s %s", external_name(l),
+		 e->module->service_name(l->rule.options, e->setting));
+	if (jobs_submit(c->env->jobs, service, &e->job, &why) < 0) {
 		l->external_until_us = 0;
 		external_free(e);
 		refuse_unjudged(c, &why);

@@ -1,4 +1,4 @@
-/* src/login/login_external.h - a client's tokens, for a module that judges them (login_external.c). */
+/* src/login/login_external.h - passes a client's tokens to the module that judges them (login_external.c). */
 #pragma once
 
 #include "login/login_steps.h"

@@ -204,7 +204,7 @@ login_go_to_worker(struct client *c, void *unused)
 	if (worker == POOL_NO_WORKER)
 		refuse_pool(c, &why);
 	else if (worker != c->env->number)
-		login_transfer(c, c->env->crew[worker]);
+		login_transfer(c, c->env->client_envs[worker]);
 	else if ((pool = find_pool(c)) != NULL)
 		enter_pool(c, pool);
 }

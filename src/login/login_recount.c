@@ -46,7 +46,7 @@ static void
 visit(struct note *n, void *owner, bool is_over)
 {
 	struct recount *r = (struct recount *)((char *)n - offsetof(struct recount, note));
-	struct client_env *main_worker = (*r->at)->crew[0];
+	struct client_env *main_worker = (*r->at)->client_envs[0];
 
 	r->has_turned = !r->has_turned;
 	if (!r->has_turned) {
@@ -73,7 +73,7 @@ login_wait_for_recount(struct client *c, enum reject_reason reason)
 	r->client = c;
 	/* repeats the step that has reached the limit */
 	r->again = is_proved ? login_authenticated : login_authenticate;
-	r->at = c->env->crew + 1;
+	r->at = c->env->client_envs + 1;
 	r->note.read = visit;
 	login_wait(c, login_set_null, &r->client);
 	inbox_post((*r->at)->inbox, &r->note);

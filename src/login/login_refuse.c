@@ -48,7 +48,7 @@ count_refusal(struct client *c, const struct fail *why, enum login_result result
 {
 	enum login_method method = c->login->method;
 	const struct auth_module *module = method >= LM_MODULES ? auth_modules[method - LM_MODULES] : NULL;
-	const char *wrong = module != NULL && module->wrong != NULL ? module->wrong : "wrong password";
+	const char *wrong = module != NULL && module->wrong_reason != NULL ? module->wrong_reason : "wrong password";
 
 	c->env->x.counters->logins[result][method]++;
 	login_note_refusal(c, why,

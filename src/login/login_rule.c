@@ -81,7 +81,7 @@ hba_rule(struct client *c, void (*again)(struct client *c, void *unused), struct
 					       .address = &c->peer.any,
 					       .database = database,
 					       .user = user,
-					       .is_near = interfaces_have,
+					       .is_own_address = interfaces_have,
 					       .has_name = login_ask_name,
 					       .is_member = login_ask_member,
 					       .arg = c };

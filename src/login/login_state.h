@@ -1,7 +1,7 @@
 /*
  * src/login/login_state.h - what the files of login/ share. No other folder includes this header.
  *
- *   login.c              begins and ends a login, and hands out its bytes
+ *   login.c              begins and ends a login, and passes the client's bytes to the step that expects them
  *   login_wait.c         waits for threads and lookups
  *   login_startup.c      STARTUP: the first packets
  *   login_proxy.c        the PROXY header of a load balancer, which comes first
@@ -14,8 +14,8 @@
  *   login_secret.c       finds the user's secret: users_file, or auth_query
  *   login_certificate.c  checks the client's certificate
  *   login_scram.c, login_password.c, login_peer.c, login_external.c  the authentication exchanges
- *   login_proof.c        what follows a proof: the console, a pool, or a late refusal
- *   login_recount.c      counts again which clients have left, before a limit on clients refuses one
+ *   login_proof.c        the step after a proof: the client enters the console or a pool, or is refused late
+ *   login_recount.c      counts clients again before a limit on clients refuses one, because some may have left
  *   login_transfer.c     sends the client from the main worker to the worker of its pool
  *   login_welcome.c      WELCOME: the client's startup settings, and its first ReadyForQuery
  *   login_replication.c  WELCOME for replication clients
@@ -54,26 +54,25 @@ struct client_login {
 	struct buf out; /* messages to the client, sent together by login_flush() */
 	struct buf settings; /* the startup packet's names and values; not interpreted before authentication */
 	struct gucs *raw; /* the same settings as a GUC set, once the client is authenticated */
-	/* the settings of raw that PostgreSQL knows; NULL if PostgreSQL knows all of raw, as far as pgweir has found
-	 * out */
+	/* raw without the settings that PostgreSQL was found not to know; NULL if no such setting was found */
 	struct gucs *valid;
 	char *user, *database; /* for a tenant: "user.tenant" and "tenant/database" */
 	char *sent_user; /* the user's name as the client wrote it */
 	enum startup_replication replication;
 	struct server *opening; /* a dedicated server that is logging in (login_replication.c) */
-	/* the time since which the login waits until a dedicated server may be opened; 0 if it does not wait */
+	/* when the login began to wait for permission to open a dedicated server; 0 if it does not wait */
 	uint64_t place_since_us;
 	struct scram_server *scram; /* NULL until the exchange begins */
 	struct verifier_waiter verifier; /* waits while the user's verifier is derived */
 	struct scram_keys keys;
 	enum login_method method; /* for the metrics */
-	enum auth_method demand; /* what the rule asks for; never AUTH_HBA */
+	enum auth_method demand; /* the method of the rule; never AUTH_HBA */
 	struct hba *hba; /* keeps the strings of rule alive; NULL unless the configured method is hba or a module's */
 	struct ident *ident; /* the maps that belong to hba */
 	struct hba_answer rule; /* the answer of the HBA rules; zeroed if no rules were asked */
 	struct login_asked *asked; /* see login_asked.c; NULL if nothing was asked */
-	/* for peer, the name of the operating system's user; for tokens, the name that they prove; NULL if not (yet)
-	 * known */
+	/* for peer, the name of the operating system's user; for tokens, the name that the tokens prove; NULL if not
+	 * known (yet) */
 	char *system_user;
 	uid_t system_uid;
 	/* a counted reference to the credentials that the client's tokens delegate; NULL if the client has sent no
@@ -83,7 +82,7 @@ struct client_login {
 	/* Set by login_wait(); called if the client leaves before login_conclude(). */
 	void (*abandon)(void *arg);
 	void *abandon_arg;
-	struct users *users; /* keeps the string of secret alive, unless that is secret_text */
+	struct users *users; /* keeps the string of secret alive, unless secret uses secret_text */
 	/* the string of secret, if it is from auth_query or is a password that a module judged right; wiped */
 	char *secret_text;
 	struct auth_ask ask; /* the lookup of a secret or a role that is under way */
@@ -104,7 +103,7 @@ struct client_login {
 	/* A server was lost while it was asked about the settings, and another one is asked. Set by
 	 * login_server_lost(), never cleared. */
 	bool is_asked_again;
-	bool has_error; /* PostgreSQL has refused a setting; error says why. Set and cleared by login_welcome.c */
+	bool has_error; /* PostgreSQL has refused a setting, with `error`. Set and cleared by login_welcome.c */
 	struct fail error; /* PostgreSQL's error about the settings */
 };
 
@@ -125,9 +124,9 @@ void login_transfer(struct client *c, struct client_env *to);
 /* called once the client is admitted: the client enters its pool, or is transferred to the pool's worker */
 void login_go_to_worker(struct client *c, void *unused);
 void login_arrived(struct client *c, void *unused);
-/* login_recount.c: called before a client is refused at a limit on clients, for `reason`. Returns true if the
- * login waits instead, because the main worker may not have heard yet of clients on other workers that have left; after
- * the wait the limit is checked again. */
+/* login_recount.c: called before a client is refused at a limit on clients, for `reason`. The main worker may not know
+ * yet that clients of other workers have left: in that case makes the login wait for a recount, after which the limit
+ * is checked again, and returns true. */
 bool login_wait_for_recount(struct client *c, enum reject_reason reason);
 
 /* login_refuse.c */

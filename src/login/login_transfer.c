@@ -66,9 +66,8 @@ depart(struct deferred_entry *g)
 		return;
 	}
 	c->env->x.counters->transfers[TRANSFER_CLIENT]++;
-	/* Drops what is needed only for a proof. The secret stays if the pool's servers log in with it:
-	 * pool_learn_secret().
-	 */
+	/* Drops data that only a proof needs. The secret stays if the pool's servers log in with it:
+	 * pool_learn_secret(). */
 	users_unref(l->users);
 	login_asked_free(l);
 	hba_unref(l->hba);

@@ -43,7 +43,7 @@ auth_queries_free(struct auth_queries *all)
 		if (lookup->conn != NULL)
 			auth_conn_give_up(lookup->conn);
 		else
-			TAILQ_REMOVE(&lookup->source->waiting, lookup, line);
+			TAILQ_REMOVE(&lookup->source->waiting, lookup, link);
 		lookup_free(lookup);
 	}
 	auth_sources_free(all);
@@ -175,7 +175,7 @@ answer_with_row(struct auth_lookup *lookup, const struct auth_answer *answer)
 		secret = text;
 	}
 	all->counters->auth_queries[secret != NULL ? AQ_MISS : AQ_UNKNOWN]++;
-	if (!lookup->source->is_retired && lookup->round == shared_count_of(&all->round))
+	if (!lookup->source->is_retired && lookup->roles_epoch == shared_count_of(&all->roles_epoch))
 		auth_cache_put(all->cache, &lookup->key, answer, all->config->auth_query_ttl_us, *all->env.now_us);
 	verdict = secret_verdict(answer->is_user, secret, answer->valid_until_us, &secret);
 	answer_asks(lookup, verdict, secret, NULL);
@@ -201,8 +201,8 @@ answer_unreachable(struct auth_lookup *lookup)
 static bool
 note_outdated(struct auth_lookup *lookup)
 {
-	return lookup->round != shared_count_of(&lookup->source->all->round) && !TAILQ_EMPTY(&lookup->asks) &&
-	       lookup->outdated++ < OUTDATED_MAX;
+	return lookup->roles_epoch != shared_count_of(&lookup->source->all->roles_epoch) &&
+	       !TAILQ_EMPTY(&lookup->asks) && lookup->resent_count++ < OUTDATED_MAX;
 }
 
 void
@@ -212,7 +212,7 @@ auth_lookup_end(struct auth_lookup *lookup, enum auth_end end, const struct auth
 	struct auth_queries *all = source->all;
 
 	if (end == AUTH_END_ROW && note_outdated(lookup)) {
-		TAILQ_INSERT_HEAD(&source->waiting, lookup, line);
+		TAILQ_INSERT_HEAD(&source->waiting, lookup, link);
 		return;
 	}
 	if (end == AUTH_END_ROW)
@@ -247,7 +247,7 @@ lookup_new(struct auth_source *source, const struct auth_key *key, uint64_t now_
 		return NULL;
 	}
 	source->lookup_count++;
-	TAILQ_INSERT_TAIL(&source->waiting, lookup, line);
+	TAILQ_INSERT_TAIL(&source->waiting, lookup, link);
 	return lookup;
 }
 
@@ -290,7 +290,7 @@ static enum auth_verdict
 find_at(struct auth_queries *all, const char *database, const struct auth_key *what, struct auth_ask *ask,
 	const char **secret, struct fail *why, uint64_t now_us)
 {
-	uint64_t round = shared_count_of(&all->round);
+	uint64_t round = shared_count_of(&all->roles_epoch);
 	const struct auth_kept *kept;
 	struct auth_source *source;
 	struct auth_key key;
@@ -302,9 +302,9 @@ find_at(struct auth_queries *all, const char *database, const struct auth_key *w
 	if (source == NULL)
 		return AUTH_REFUSED;
 	key = lookup_key(source, what->user, what->role);
-	if (all->cached_round != round)
+	if (all->cached_roles_epoch != round)
 		auth_cache_clear(all->cache);
-	all->cached_round = round;
+	all->cached_roles_epoch = round;
 	kept = auth_cache_find(all->cache, &key);
 	if (kept != NULL && auth_kept_is_fresh(kept, now_us)) {
 		all->counters->auth_queries[AQ_HIT]++;
@@ -373,7 +373,7 @@ auth_query_abandon(void *arg)
 	TAILQ_REMOVE(&lookup->asks, ask, link);
 	if (lookup->conn != NULL || !TAILQ_EMPTY(&lookup->asks))
 		return;
-	TAILQ_REMOVE(&lookup->source->waiting, lookup, line);
+	TAILQ_REMOVE(&lookup->source->waiting, lookup, link);
 	lookup_free(lookup);
 }
 
@@ -395,7 +395,7 @@ void
 auth_queries_outdate(struct auth_queries *all)
 {
 	if (all != NULL)
-		shared_count_up(&all->round);
+		shared_count_up(&all->roles_epoch);
 }
 
 void
@@ -424,7 +424,7 @@ auth_queries_tick(struct auth_queries *all, uint64_t now_us)
 		if (lookup->deadline_us > now_us)
 			continue;
 		if (conn == NULL)
-			TAILQ_REMOVE(&lookup->source->waiting, lookup, line);
+			TAILQ_REMOVE(&lookup->source->waiting, lookup, link);
 		lookup->conn = NULL;
 		if (conn != NULL)
 			auth_conn_give_up(conn);

@@ -2,18 +2,18 @@
  * src/lookup/auth_query.h - asks PostgreSQL for the secrets of users that are not in users_file (auth_query in [auth]),
  * and whether users are members of roles that HBA rules name.
  *
- *   auth_query.c         lookups: logins that ask for the same user share one
+ *   auth_query.c         lookups; logins that ask for the same user share one lookup
  *   auth_query_cache.h   the answers, which are reused for auth_query_ttl
  *   auth_query_source.c  the sources: a source is a query, where it is run, and as which user
- *   auth_query_conn.c    the connections, as auth_user, for this alone
+ *   auth_query_conn.c    the connections that run only these queries, as auth_user
  *   auth_query_answer.c  reads the row
  *
  * The only texts of a client's that reach such a connection are the names of its user and (samerole) of its database,
  * as bound parameters. There are at most AUTH_CONNS_MAX connections for each source and AUTH_ALL_CONNS_MAX in all. A
  * connection counts in max_server_connections, and is closed when it has been idle for 30 s.
  *
- * Always: each question gets exactly one answer, at once or by done(), but none after auth_query_abandon(). Whatever
- *         goes wrong, no client is logged in as another user.
+ * Always: each question gets exactly one answer, at once or by done(), but no answer after auth_query_abandon().
+ *         Whatever goes wrong, no client is logged in as another user.
  */
 #pragma once
 
@@ -71,14 +71,17 @@ enum auth_verdict auth_query_find(struct auth_queries *all, const char *database
 				  struct auth_ask *ask, const char **secret, struct fail *why, uint64_t now_us);
 /* Asks whether a user is a member of a role, itself or through other roles, as PostgreSQL's own HBA rules do. Returns
  * AUTH_KNOWN if so, AUTH_UNKNOWN if not, or another verdict as auth_query_find() does; done() gets no secret. If the
- * database is not configured, the question goes to another one, so the answer does not reveal that. */
+ * database is not configured, the question goes to another database, so the answer does not reveal which databases are
+ * configured. */
 enum auth_verdict auth_query_member(struct auth_queries *all, const char *database, const char *user, const char *role,
 				    struct auth_ask *ask, struct fail *why, uint64_t now_us);
 void auth_query_abandon(void *ask); /* ask is a struct auth_ask, and need not be waiting */
-/* Called when a proof failed: the next login asks PostgreSQL again, but at most once a second. */
+/* Called when a proof failed, because the cached secret may be outdated: the next login asks PostgreSQL again, at most
+ * once a second. */
 void auth_query_doubt(struct auth_queries *all, const char *database, const char *user, uint64_t now_us);
 /* Called when roles may have changed: logins that ask from now on get their answer from PostgreSQL. Any worker may call
  * it. */
 void auth_queries_outdate(struct auth_queries *all); /* all may be NULL */
-/* Closes idle connections to this database (by PostgreSQL's name), because a statement needs it for itself. */
+/* Closes idle connections to this database (by PostgreSQL's name), because a statement like DROP DATABASE needs the
+ * database without other connections. */
 void auth_queries_close_idle(struct auth_queries *all, const char *database);

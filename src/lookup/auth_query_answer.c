@@ -18,12 +18,12 @@ static int
 read_columns(const uint8_t *body, size_t len, struct column out[static COLUMNS_MAX])
 {
 	struct value_list row;
-	unsigned count = fields_row(body, len, &row);
+	unsigned count = fields_begin_row(body, len, &row);
 
 	if (count < 1 || count > COLUMNS_MAX)
 		return -1;
 	for (unsigned i = 0; i < count; i++)
-		if (!fields_bind_next(&row, &out[i].text, &out[i].len))
+		if (!fields_next_value(&row, &out[i].text, &out[i].len))
 			return -1;
 	return row.at == row.end ? (int)count : -1;
 }

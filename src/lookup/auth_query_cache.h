@@ -2,8 +2,9 @@
  * src/lookup/auth_query_cache.h - a cache of auth_query's answers. Pure: no I/O, time is an argument.
  *
  * An answer is fresh until it expires. It expires after the time to live, sooner if there is no such user, and at once
- * if a proof failed against it (the password may have been changed). While PostgreSQL can't be asked, an expired answer
- * may be used for another AUTH_STALE_US; then it is dropped. When roles have changed, all answers are dropped.
+ * if a client's proof did not match the answer (the password may have been changed). While PostgreSQL can't be asked,
+ * an expired answer may be used for another AUTH_STALE_US; then it is dropped. When roles have changed, all answers are
+ * dropped.
  *
  * Owns:   its entries, wiped when they go. The hash is seeded, because names come from peers.
  * Always: at most cap entries; a new one replaces the least recently used one.
@@ -17,7 +18,8 @@
  * --- auth_query_answer.c: reads the row that auth_query returned. Pure; every byte is hostile.
  *
  * A single column is the secret. Two columns are name and secret, as in PgBouncer's queries; the name must be the
- * user's, or NULL. A third column is when the secret expires: seconds since 1970 in decimal, infinity, or NULL.
+ * user's, or NULL. A third column is the time at which the secret expires: seconds since 1970 in decimal, infinity, or
+ * NULL.
  */
 #define AUTH_SECRET_MAX 1024 /* bytes; PostgreSQL's own secrets have about 135 */
 #define AUTH_VALID_FOR_EVER INT64_MAX
@@ -34,14 +36,14 @@ int auth_answer_read(const uint8_t *body, size_t len, const char *user, struct a
 
 /* --- auth_query_cache.c --- */
 #define AUTH_STALE_US UINT64_C(60000000)
-#define AUTH_UNKNOWN_US UINT64_C(2000000) /* so a user who was just created is not kept out for longer */
+#define AUTH_UNKNOWN_US UINT64_C(2000000) /* short, so that a user who was just created can log in soon */
 /* auth_cache_doubt() ignores younger answers, so failing logins cause at most one query a second */
 #define AUTH_DOUBT_AFTER_US UINT64_C(1000000)
 
 struct auth_cache; /* opaque */
 
 /* The user that a question is about, and the source that answers it. Zero it before it is filled. If role is not empty,
- * the question is whether the user is a member of it; the cached "secret" is then only a marker. */
+ * the question is whether the user is a member of that role; the cached "secret" is then only a marker. */
 struct auth_key {
 	uint64_t source;
 	char user[CONFIG_NAME_MAX + 1], role[CONFIG_NAME_MAX + 1];
@@ -63,7 +65,7 @@ void auth_cache_put(struct auth_cache *cache, const struct auth_key *key, const 
 		    uint64_t ttl_us, uint64_t now_us);
 void auth_cache_doubt(struct auth_cache *cache, const struct auth_key *key, uint64_t now_us); /* a proof failed */
 void auth_cache_expire(struct auth_cache *cache, uint64_t now_us); /* from now on no entry is fresh */
-/* Drops all answers because roles have changed; none is left for times when PostgreSQL can't be asked. */
+/* Drops all answers because roles have changed, even those that could be used while PostgreSQL can't be asked. */
 void auth_cache_clear(struct auth_cache *cache);
 void auth_cache_forget(struct auth_cache *cache, uint64_t source);
 void auth_cache_sweep(struct auth_cache *cache, uint64_t now_us); /* drops entries that are no longer usable */

@@ -193,9 +193,9 @@ conn_ask(struct auth_conn *conn, struct auth_lookup *lookup)
 	struct server *srv = conn->dedicated.srv;
 	struct buf b = { 0 };
 
-	TAILQ_REMOVE(&source->waiting, lookup, line);
+	TAILQ_REMOVE(&source->waiting, lookup, link);
 	lookup->conn = conn;
-	lookup->round = shared_count_of(&source->all->round);
+	lookup->roles_epoch = shared_count_of(&source->all->roles_epoch);
 	conn->lookup = lookup;
 	forget_answer(conn);
 	put_lookup(&b, source, &lookup->key);
@@ -227,7 +227,7 @@ lacks_conns(const struct auth_source *source)
 
 	TAILQ_FOREACH(conn, &source->conns, list)
 		opening += conn->state == CONN_UNAVAILABLE;
-	TAILQ_FOREACH(lookup, &source->waiting, line)
+	TAILQ_FOREACH(lookup, &source->waiting, link)
 		if (++waiting == AUTH_CONNS_MAX)
 			break;
 	return opening < waiting;
@@ -333,7 +333,7 @@ on_lost(struct dedicated *d, const struct fail *why)
 	lookup->conn = NULL;
 	if (conn->has_answered && !lookup->is_retried && !is_violation && !TAILQ_EMPTY(&lookup->asks)) {
 		lookup->is_retried = true;
-		TAILQ_INSERT_HEAD(&conn->source->waiting, lookup, line);
+		TAILQ_INSERT_HEAD(&conn->source->waiting, lookup, link);
 		return;
 	}
 	auth_lookup_end(lookup, is_violation ? AUTH_END_ERROR : AUTH_END_UNREACHABLE, NULL, why);
@@ -367,7 +367,7 @@ on_failed(struct dedicated *d, enum connect_failure kind, bool is_fatal, const s
 		struct auth_lookup *lookup;
 
 		while ((lookup = TAILQ_FIRST(&source->waiting)) != NULL) {
-			TAILQ_REMOVE(&source->waiting, lookup, line);
+			TAILQ_REMOVE(&source->waiting, lookup, link);
 			auth_lookup_end(lookup, source->is_refused ? AUTH_END_ERROR : AUTH_END_UNREACHABLE, NULL,
 					&source->why_down);
 		}

@@ -4,7 +4,7 @@
  * Owns:    struct auth_queries owns its lookups, routes and sources; a source owns its connections. config, users and
  *          tls are references.
  * Borrows: a lookup borrows its asks, which are in the logins that wait for it; a route borrows its source.
- * Always:  a lookup is in source->waiting, or on a connection; two logins of one user share one lookup.
+ * Always:  a lookup is in source->waiting or has a connection; two logins of one user share one lookup.
  */
 #pragma once
 
@@ -28,10 +28,10 @@ struct auth_lookup {
 	struct auth_conn *conn; /* the connection on which it was sent; NULL if it is in source->waiting */
 	struct auth_asks asks; /* empty if all logins have left */
 	uint64_t deadline_us;
-	uint64_t round; /* auth_queries.round when it was sent */
-	uint8_t outdated; /* how often it was sent again because roles had changed */
-	bool is_retried; /* it was sent again, because its first connection was lost */
-	TAILQ_ENTRY(auth_lookup) line;
+	uint64_t roles_epoch; /* auth_queries.roles_epoch when the lookup was sent */
+	uint8_t resent_count; /* how often the lookup was sent again because roles had changed */
+	bool is_retried; /* the lookup was sent again because its first connection was lost */
+	TAILQ_ENTRY(auth_lookup) link; /* in source->waiting */
 };
 
 /* A query, run by a user in a database. */
@@ -49,7 +49,8 @@ struct auth_source {
 	uint32_t conn_count, lookup_count;
 	uint64_t used_us;
 	bool is_builtin;
-	bool is_short; /* the last attempt to open a connection failed for lack of places or memory */
+	/* the last attempt to open a connection failed because a limit on connections was reached, or without memory */
+	bool is_short;
 	bool is_retired; /* no database uses it any more */
 	/* The fields below are used while the source can't be reached. */
 	uint64_t retry_us; /* 0 if the source can be reached, as far as is known */
@@ -82,8 +83,8 @@ struct auth_queries {
 	struct auth_sources sources;
 	uint32_t source_count, conn_count;
 	uint64_t seed, random, last_source_id, swept_us;
-	struct shared_count round; /* how often roles have changed */
-	uint64_t cached_round; /* the value of round when cache was last cleared */
+	struct shared_count roles_epoch; /* how often roles have changed */
+	uint64_t cached_roles_epoch; /* the value of roles_epoch when cache was last cleared */
 };
 
 /* How a lookup ends. */

@@ -14,14 +14,14 @@
 
 TAILQ_HEAD(waiter_queue, verifier_waiter);
 
-/* The work and its input belong to a thread until it is done; line and entry always belong to the loop. */
+/* The work and its input belong to a thread until it is done; waiters and entry always belong to the loop. */
 struct verifier_derivation {
 	struct work work; /* must be first */
 	char *password;
 	struct scram_verifier verifier; /* has only salt and iterations until the work is done */
 	struct fail why;
 	int result;
-	struct waiter_queue line;
+	struct waiter_queue waiters;
 	struct kept *entry; /* NULL if the result will not be kept */
 };
 
@@ -155,8 +155,8 @@ on_derived(struct work *w)
 		if (d->result < 0)
 			d->entry->verifier.iterations = 0; /* no login asks for 0, so the next one derives again */
 	}
-	while ((t = TAILQ_FIRST(&d->line)) != NULL) {
-		TAILQ_REMOVE(&d->line, t, line);
+	while ((t = TAILQ_FIRST(&d->waiters)) != NULL) {
+		TAILQ_REMOVE(&d->waiters, t, link);
 		t->waits_for = NULL;
 		t->done(d->result == 0 ? &d->verifier : NULL, &d->why, t->arg);
 	}
@@ -181,7 +181,7 @@ new_derivation(const char *password, uint32_t iterations)
 	d->verifier.salt_len = SALT_LEN;
 	d->verifier.iterations = iterations;
 	d->result = fail_set(&d->why, "57P01", "pgweir is shutting down"); /* the result if it never runs */
-	TAILQ_INIT(&d->line);
+	TAILQ_INIT(&d->waiters);
 	return d;
 }
 
@@ -206,7 +206,7 @@ static void
 wait_for(struct verifier_derivation *d, struct verifier_waiter *waiter)
 {
 	waiter->waits_for = d;
-	TAILQ_INSERT_TAIL(&d->line, waiter, line);
+	TAILQ_INSERT_TAIL(&d->waiters, waiter, link);
 }
 
 static int
@@ -257,6 +257,6 @@ verifier_cache_forget(void *arg)
 
 	if (waiter->waits_for == NULL)
 		return;
-	TAILQ_REMOVE(&waiter->waits_for->line, waiter, line);
+	TAILQ_REMOVE(&waiter->waits_for->waiters, waiter, link);
 	waiter->waits_for = NULL;
 }

@@ -30,9 +30,9 @@ struct verifier_waiter {
 	/* Called once, from the loop, with the verifier (borrowed), or with NULL and *why. */
 	void (*done)(const struct scram_verifier *verifier, const struct fail *why, void *arg);
 	void *arg;
-	/* NULL if the waiter waits for nothing. This field and the next belong to the cache. */
+	/* the cache's; NULL if the waiter waits for nothing */
 	struct verifier_derivation *waits_for;
-	TAILQ_ENTRY(verifier_waiter) line;
+	TAILQ_ENTRY(verifier_waiter) link; /* the cache's: in the derivation's queue of waiters */
 };
 
 /* inbox is that of the loop that uses the cache. Returns NULL if there is no randomness. */

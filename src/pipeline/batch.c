@@ -37,7 +37,7 @@ take_parse(struct reader *r, const uint8_t *body, size_t len)
 {
 	struct parse_fields f;
 
-	if (r->stage != AT_PARSE || !fields_parse(body, len, &f) || f.name[0] != '\0')
+	if (r->stage != AT_PARSE || !fields_read_parse(body, len, &f) || f.name[0] != '\0')
 		return false;
 	r->stage = AT_BIND;
 	r->b->sql = (const char *)f.rest;
@@ -51,8 +51,8 @@ take_bind(struct reader *r, const uint8_t *body, size_t len)
 	const char *portal;
 	size_t names_len;
 
-	if (r->stage >= BOUND || !fields_bind(body, len, &portal, &r->b->statement, &names_len) || portal[0] != '\0' ||
-	    (r->b->sql == NULL) == (r->b->statement[0] == '\0'))
+	if (r->stage >= BOUND || !fields_read_bind(body, len, &portal, &r->b->statement, &names_len) ||
+	    portal[0] != '\0' || (r->b->sql == NULL) == (r->b->statement[0] == '\0'))
 		return false;
 	r->b->bind = body - FRAME_HEAD_LEN;
 	r->b->bind_len = FRAME_HEAD_LEN + len;

@@ -137,7 +137,7 @@ static bool
 has_plain_session(const struct exchange *x, const struct server *srv)
 {
 	return srv->gucs == x->gucs && server_plans_suit(srv, x->gucs) && srv->seed_of == 0 &&
-	       (gucs_leaves(srv->gucs) & GUCS_LEAVES_TIMERS) == 0;
+	       (gucs_side_effects(srv->gucs) & GUCS_LEAVES_TIMERS) == 0;
 }
 
 /* Returns true if the borrower's request certainly leaves no transaction open, and is not expected to take long. */

@@ -116,7 +116,7 @@ process_console_new(struct weir *w)
 				     .fleet = w->shared.fleet,
 				     .watch = w->shared.watch,
 				     .clients = &w->main_worker->clients,
-				     .crew = w->crew,
+				     .client_envs = w->client_envs,
 				     .halt = worker_threads_halt,
 				     .go = worker_threads_go,
 				     .version = PGWEIR_VERSION,

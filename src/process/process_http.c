@@ -55,7 +55,7 @@ fill_tables(struct weir *w, bool is_late)
 			struct buf json = { 0 };
 
 			if (console_rows_json(w->console, table->command, table->rows_max, is_late, &json)) {
-				http_answer_table(w->metrics.http, t, &json);
+				http_deliver_table(w->metrics.http, t, &json);
 				g->wanted &= ~(1u << t);
 			}
 			buf_fini(&json);
@@ -76,7 +76,7 @@ finish_if_ready(void *arg)
 	if (!is_ready && timer_try(&g->late, LOOK_US) == 0)
 		return;
 	timer_stop(&g->late);
-	http_answer(w->metrics.http, merge_parts(w));
+	http_deliver_snapshot(w->metrics.http, merge_parts(w));
 }
 
 /* Stores the snapshot that a worker has taken. Runs on worker 0. */

@@ -81,7 +81,7 @@ apply_state(struct weir *w, enum memory_state state)
 
 		/* Closes clients that hold much memory until enough of it will be free at the loop's next turn. */
 		for (int i = 0; i < CLOSED_AT_ONCE && freed < 4 * FULL_BELOW && more > 0; i++)
-			freed += more = clients_close_largest(w->crew);
+			freed += more = clients_close_largest(w->client_envs);
 		malloc_trim(0);
 	}
 	worker_threads_go(w);
@@ -93,7 +93,7 @@ process_watch_memory(struct weir *w)
 	bool is_full, is_short;
 
 	if (!w->memory.is_limited)
-		w->memory.limit = memory_limit(w->config->max_memory);
+		w->memory.limit = memory_set_limit(w->config->max_memory);
 	w->memory.is_limited = true;
 	/* New clients are refused to protect the present ones. If there are none, pgweir itself uses the memory, and
 	 * refusing would not help. */

@@ -277,7 +277,7 @@ worker_fill_envs(struct worker *k)
 	c->verifiers = shared->verifiers;
 	c->admission = k == k->weir->main_worker ? shared->admission : k->refusals;
 	c->number = k->number;
-	c->crew = k->weir->crew;
+	c->client_envs = k->weir->client_envs;
 	c->pool_workers = shared->pool_workers;
 	c->x.owner = k;
 	c->x.on_exclusive = on_exclusive;
@@ -377,7 +377,7 @@ process_make_parts(struct weir *w, struct fail *why)
 		*last = worker_new(w, i, why);
 		if (*last == NULL)
 			return -1;
-		w->crew[i] = &(*last)->clients;
+		w->client_envs[i] = &(*last)->clients;
 		last = &(*last)->next;
 	}
 	if (RAND_bytes((unsigned char *)seeds, sizeof(seeds)) != 1 ||

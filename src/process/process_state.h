@@ -59,7 +59,7 @@ struct stopping {
 /* The state of memory (process_memory.c). */
 struct memory_watch {
 	size_t limit; /* in bytes; 0 if there is no limit */
-	bool is_limited; /* true if `limit` was computed by memory_limit() for the present configuration */
+	bool is_limited; /* true if `limit` was computed by memory_set_limit() for the present configuration */
 	enum memory_state { MEMORY_AMPLE, MEMORY_SHORT, MEMORY_FULL } state;
 	uint64_t short_us; /* when memory last became short, or ample again (full memory is short, too) */
 	uint64_t full_us; /* when memory last became full, or stopped being full */
@@ -103,7 +103,8 @@ struct weir {
 	struct worker_threads *threads; /* the threads of the other workers; process/worker.h */
 	unsigned worker_count;
 	struct pool_split split; /* pool/pool_set.h */
-	struct client_env *crew[WORKERS_MAX + 1]; /* all workers' envs, the main worker's first; ends with NULL */
+	/* all workers' envs, the main worker's first; ends with NULL */
+	struct client_env *client_envs[WORKERS_MAX + 1];
 	struct process_shared shared;
 	uint64_t start_wall_us;
 	struct config *config;

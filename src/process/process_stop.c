@@ -31,8 +31,8 @@ is_idle(struct weir *w)
 
 	if (worker_threads_halt(w, &why) < 0)
 		return false;
-	for (c = clients_walk(w->crew, NULL); c != NULL && !needs_server(c);)
-		c = clients_walk(w->crew, c);
+	for (c = clients_walk(w->client_envs, NULL); c != NULL && !needs_server(c);)
+		c = clients_walk(w->client_envs, c);
 	is = c == NULL && process_is_quiet(w);
 	worker_threads_go(w);
 	return is;

@@ -19,7 +19,7 @@ is_deferring(const struct exchange *x)
 
 /* Returns true if these modes decide which host the transaction goes to, or if a standby would refuse them. */
 static bool
-concerns_hosts(const struct exchange *x, const struct known *k)
+concerns_hosts(const struct exchange *x, const struct known_statement *k)
 {
 	return (x->pool->cluster != NULL && k->has_other_mode) ||
 	       (x->settings->reads == READS_MARKED &&
@@ -32,7 +32,7 @@ static const char *
 answer_to(struct exchange *x, const struct request *m, enum exchange_block *block)
 {
 	bool is_begin = request_begins_with(m, WORD_BEGIN), is_start = request_begins_with(m, WORD_START_TRANSACTION);
-	struct known k;
+	struct known_statement k;
 
 	*block = EXCHANGE_NO_BLOCK;
 	if (x->block == EXCHANGE_DUE) {

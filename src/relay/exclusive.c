@@ -13,7 +13,7 @@
 enum feature_step
 exclusive_make_room(struct exchange *x, struct request *m)
 {
-	const struct known *k;
+	const struct known_statement *k;
 	char database[KNOWN_NAME_MAX];
 
 	if (!request_has(m, SCAN_DATABASE, 0))

@@ -236,8 +236,8 @@ fast_bind(struct request_walk *w, const struct frame *f)
 	m->total = forward = FRAME_HEAD_LEN + (size_t)f->body_len;
 	m->have = w->len - w->at;
 	m->is_found = false;
-	if (!fields_bind(m->message + FRAME_HEAD_LEN, f->body_len, &m->names.portal, &m->names.statement,
-			 &m->names.len))
+	if (!fields_read_bind(m->message + FRAME_HEAD_LEN, f->body_len, &m->names.portal, &m->names.statement,
+			      &m->names.len))
 		return WALK_SLOWLY;
 	if ((r = enter(w)) != WALK_ON)
 		return r;

@@ -47,7 +47,7 @@ static bool
 sets_minimum(struct exchange *x, const char *sql, size_t len, uint64_t *position)
 {
 	const struct cluster_view *v;
-	struct known k;
+	struct known_statement k;
 	bool is_behind;
 
 	if (reads_of(x)->cluster == NULL || !text_mentions(sql, len, OWN_MIN_LSN) ||
@@ -96,7 +96,7 @@ goes_on_after_end(const struct request_walk *w, const struct sql_traits *v, cons
 	const struct exchange *x = w->x;
 	const struct request *m = &w->m;
 	enum known_kind kind;
-	struct known k;
+	struct known_statement k;
 
 	if ((v->hints & SCAN_HINT_ENDS) == 0 || x->srv->tx != 'T' || !x->srv->is_synced ||
 	    reads_of(x)->begin[0] == '\0' || x->srv->loan.has_savepoint || state_is_dirty(x, x->srv) ||
@@ -238,11 +238,11 @@ takes_local(const struct exchange *x, struct client_reads *r)
 	size_t len, at = strlen(r->begin);
 	const char *sql = resend_sql(x->srv, &len);
 	const struct guc *now;
-	struct known k;
+	struct known_statement k;
 
 	if (sql == NULL || at + 2 + len >= sizeof(r->begin) || strcmp(x->srv->loan.tag_text, "SET") != 0 ||
 	    known_only(&k, gucs_scan_options(x->gucs), sql, len) != KNOWN_LOCAL || k.name[0] == '\0' ||
-	    guc_is_of_context(k.name) || ((now = gucs_find(x->gucs, k.name)) != NULL && now->kind == GUC_REPORTED))
+	    guc_affects_context(k.name) || ((now = gucs_find(x->gucs, k.name)) != NULL && now->kind == GUC_REPORTED))
 		return false;
 	memcpy(r->begin + at, "\n;", 2); /* the newline ends a comment */
 	memcpy(r->begin + at + 2, sql, len);

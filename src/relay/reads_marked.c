@@ -96,7 +96,7 @@ reads_sql_of_message(const struct exchange *x, const struct frame *f, const uint
 	else if (f->type == 'P' && name_len < have) {
 		sql = (const char *)body + name_len + 1;
 		*len = strnlen(sql, have - name_len - 1);
-	} else if (f->type == 'B' && fields_bind(body, have, &portal, &name, &names_len) &&
+	} else if (f->type == 'B' && fields_read_bind(body, have, &portal, &name, &names_len) &&
 		   (*st = statements_called(x, name)) != NULL) {
 		sql = (const char *)(*st)->bytes;
 		*len = (*st)->query_len;
@@ -152,7 +152,7 @@ reads_is_marked(struct request_walk *w, struct client_reads *r)
 	const struct sql_traits *v;
 	size_t len;
 	const char *sql;
-	struct known k;
+	struct known_statement k;
 
 	if ((sql = reads_sql_of(w, &len, &v)) == NULL || v == NULL)
 		return false;

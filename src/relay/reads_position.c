@@ -45,7 +45,7 @@ refuse(struct request *m, const char *value)
 static enum feature_step
 check_minimum(struct exchange *x, struct request *m)
 {
-	const struct known *k = request_only(x, m);
+	const struct known_statement *k = request_only(x, m);
 	uint64_t position, since_us;
 
 	if ((k->kind != KNOWN_SET && k->kind != KNOWN_LOCAL) || strcmp(k->name, OWN_MIN_LSN) != 0)

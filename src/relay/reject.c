@@ -89,7 +89,7 @@ static const char *
 tag_of_empty_block(const struct exchange *x)
 {
 	enum known_kind kind;
-	struct known k;
+	struct known_statement k;
 	struct frame f;
 
 	if (x->block != EXCHANGE_DUE || x->begin == 0 || !frame_whole(x->pending, x->pending_len, &f) ||
@@ -155,10 +155,10 @@ reject_request(struct exchange *x, const struct fail *why, enum request_failure 
  * leaves a transaction, else KNOWN_NOT. Returns the number of statements, where 2 stands for 2 or more.
  */
 static unsigned
-read_exit(const struct exchange *x, const char *sql, size_t len, struct known *k)
+read_exit(const struct exchange *x, const char *sql, size_t len, struct known_statement *k)
 {
 	struct known_reader r;
-	struct known next;
+	struct known_statement next;
 	unsigned count = 1;
 
 	k->kind = KNOWN_NOT;
@@ -237,7 +237,7 @@ static enum walk_result
 query_aborted(struct request_walk *w, struct buf *b)
 {
 	struct exchange *x = w->x;
-	struct known k;
+	struct known_statement k;
 	unsigned count = read_exit(x, w->m.sql, w->m.sql_len, &k);
 	enum walk_result r = WALK_ON;
 
@@ -260,7 +260,7 @@ types_of(const uint8_t *bytes, size_t len, size_t query_len)
 static enum walk_result
 parse_aborted(struct request_walk *w, struct buf *b)
 {
-	struct known k;
+	struct known_statement k;
 	unsigned count = read_exit(w->x, w->m.sql, w->m.sql_len, &k);
 
 	if (count > 1)
@@ -277,7 +277,7 @@ parse_aborted(struct request_walk *w, struct buf *b)
 /* Returns the prepared statement of this name, and writes the number of SQL statements in it to *count. Returns NULL if
  * the request is refused. */
 static struct statement *
-find_exit(struct request_walk *w, const char *name, unsigned *count, struct known *k)
+find_exit(struct request_walk *w, const char *name, unsigned *count, struct known_statement *k)
 {
 	struct statement *st = statements_called(w->x, name);
 
@@ -300,7 +300,7 @@ check_parameters(struct request_walk *w, const struct statement *st)
 	unsigned formats, types = types_of(st->bytes, st->len, st->query_len);
 	struct value_list values;
 
-	if (!fields_bind_values(body, (m->have < m->total ? m->have : m->total) - FRAME_HEAD_LEN, &values))
+	if (!fields_begin_values(body, (m->have < m->total ? m->have : m->total) - FRAME_HEAD_LEN, &values))
 		return m->have < m->total && m->have <= SERVER_CARRY_MAX ? WALK_MORE : refuse_aborted(w);
 	formats = wire_u16(body + m->names.len);
 	if (formats > 1 && formats != values.left)
@@ -322,7 +322,7 @@ bind_aborted(struct request_walk *w, struct buf *b)
 	struct exchange_rare *rare = exchange_rare(w->x);
 	const char *portal;
 	struct statement *st;
-	struct known k;
+	struct known_statement k;
 	unsigned count;
 	enum walk_result r = rare == NULL ? walk_out_of_memory(w->x) : walk_read_bind(w);
 
@@ -353,13 +353,13 @@ named_aborted(struct request_walk *w, struct buf *b)
 	struct exchange_rare *rare = w->x->rare;
 	const char *name = (const char *)body;
 	struct statement *st;
-	struct known k;
+	struct known_statement k;
 	unsigned count;
 	uint8_t kind = 'P';
 	bool is_portal;
 
 	if (m->type == 'E' ? memchr(body, 0, request_body_len(m)) == NULL
-			   : !fields_target(body, request_body_len(m), &kind, &name))
+			   : !fields_read_target(body, request_body_len(m), &kind, &name))
 		return refuse_aborted(w);
 	is_portal = kind == 'P' && rare != NULL && rare->exit.kind != KNOWN_NOT && strcmp(rare->exit.name, name) == 0;
 	if (m->type == 'C') {

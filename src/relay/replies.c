@@ -207,7 +207,7 @@ on_parameter(struct server *srv, const char *name, const char *value, bool is_pa
 	}
 	if (x != NULL && x->session != NULL && is_passed && state_hides_parameter(x, name))
 		return true;
-	if (x == NULL || !is_passed || !exchange_is_ready(x) || guc_is_read_only(name))
+	if (x == NULL || !is_passed || !exchange_is_ready(x) || guc_describes_server(name))
 		return false;
 	if (strcasecmp(name, "client_encoding") == 0)
 		state_encoding_changed(x, value);

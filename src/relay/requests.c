@@ -86,12 +86,12 @@ needs_plans(struct request_walk *w)
 	if ((f.type != 'P' && f.type != 'B') || !is_one_statement(w) || statements_pass_through(x))
 		return true;
 	if (f.type == 'P') {
-		if (!fields_parse(body, f.body_len, &fields) ||
+		if (!fields_read_parse(body, f.body_len, &fields) ||
 		    (st = statement_peek(x->pool->home, fields.rest, fields.rest_len)) == NULL)
 			return true;
 		return state_needs_plans(x, (const char *)st->bytes, st->query_len, state_risk_of(x, st));
 	}
-	if (!fields_bind(body, f.body_len, &m.names.portal, &m.names.statement, &m.names.len) ||
+	if (!fields_read_bind(body, f.body_len, &m.names.portal, &m.names.statement, &m.names.len) ||
 	    statements_find_bound(x, &m) != STEP_FORWARD || m.statement == NULL)
 		return true;
 	return state_needs_plans(x, (const char *)m.statement->bytes, m.statement->query_len, m.risk);

@@ -137,7 +137,7 @@ forget_statements(struct exchange *x, const struct sent_copy *sent)
 	struct frame f;
 
 	for (size_t at = 0; resend_frame_at(copy, at, &f); at += FRAME_HEAD_LEN + (size_t)f.body_len)
-		if (f.type == 'P' && fields_parse(copy->bytes + at + FRAME_HEAD_LEN, f.body_len, &parse) &&
+		if (f.type == 'P' && fields_read_parse(copy->bytes + at + FRAME_HEAD_LEN, f.body_len, &parse) &&
 		    parse.name[0] != '\0')
 			statements_forget_since(x, parse.name, sent->named_before);
 }

@@ -34,7 +34,7 @@ runs_what_it_parses(const struct request_copy *copy, const char *name)
 		parses += f.type == 'P';
 		if (f.type != 'B')
 			continue;
-		if (!fields_bind(copy->bytes + at + FRAME_HEAD_LEN, f.body_len, &portal, &statement, &names_len) ||
+		if (!fields_read_bind(copy->bytes + at + FRAME_HEAD_LEN, f.body_len, &portal, &statement, &names_len) ||
 		    strcmp(statement, name) != 0)
 			return false;
 		binds++;
@@ -52,7 +52,7 @@ resend_sql(const struct server *srv, size_t *len)
 
 	if (sent->state == SENT_CUT || !frame_whole(sent->copy.bytes, sent->copy.len, &f) || f.body_len == 0)
 		return NULL;
-	if (f.type == 'P' && fields_parse(body, f.body_len, &parse)) {
+	if (f.type == 'P' && fields_read_parse(body, f.body_len, &parse)) {
 		if (!runs_what_it_parses(&sent->copy, parse.name))
 			return NULL;
 		*len = parse.query_len;
@@ -98,7 +98,7 @@ is_parsed_before(const struct request_copy *copy, const uint8_t *end, const char
 
 	for (; *frames_left > 0 && p < end && frame_whole(p, (size_t)(end - p), &f);
 	     p += FRAME_HEAD_LEN + f.body_len, --*frames_left)
-		if (f.type == 'P' && fields_parse(p + FRAME_HEAD_LEN, f.body_len, &parse) &&
+		if (f.type == 'P' && fields_read_parse(p + FRAME_HEAD_LEN, f.body_len, &parse) &&
 		    strcmp(parse.name, name) == 0)
 			return true;
 	return false;
@@ -118,10 +118,10 @@ is_message_harmless(struct exchange *x, const struct request_copy *copy, const s
 		return (x->srv == NULL || x->srv->loan.tag_text[0] == '\0') && f->body_len > 0 &&
 		       sql_commits_once(x, (const char *)body, f->body_len - 1);
 	case 'P':
-		return fields_parse(body, f->body_len, &parse) &&
+		return fields_read_parse(body, f->body_len, &parse) &&
 		       sql_commits_once(x, (const char *)parse.rest, parse.query_len);
 	case 'B':
-		if (!fields_bind(body, f->body_len, &portal, &statement, &names_len))
+		if (!fields_read_bind(body, f->body_len, &portal, &statement, &names_len))
 			return false;
 		st = statements_called(x, statement);
 		return st != NULL ? commits_once(x, statement_traits(st)->first)

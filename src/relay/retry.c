@@ -84,9 +84,9 @@ describes_columns(const struct request_copy *k)
 	len = FRAME_HEAD_LEN + (size_t)first.body_len;
 	if (frame_parse(k->bytes + len, k->len - len, &next) != FRAME_OK || next.type != 'D')
 		return false;
-	return fields_bind(k->bytes + FRAME_HEAD_LEN, first.body_len, &portal, &statement, &names_len) &&
+	return fields_read_bind(k->bytes + FRAME_HEAD_LEN, first.body_len, &portal, &statement, &names_len) &&
 	       fields_bind_result_format_count(k->bytes + FRAME_HEAD_LEN, first.body_len) <= 1 &&
-	       fields_target(k->bytes + len + FRAME_HEAD_LEN, next.body_len, &kind, &other) && kind == 'P' &&
+	       fields_read_target(k->bytes + len + FRAME_HEAD_LEN, next.body_len, &kind, &other) && kind == 'P' &&
 	       strcmp(portal, other) == 0;
 }
 

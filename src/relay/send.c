@@ -88,7 +88,7 @@ read_parse(struct exchange *x, struct request *m)
 {
 	struct statement *st;
 
-	if (!fields_parse(m->message + FRAME_HEAD_LEN, m->total - FRAME_HEAD_LEN, &m->parse))
+	if (!fields_read_parse(m->message + FRAME_HEAD_LEN, m->total - FRAME_HEAD_LEN, &m->parse))
 		return;
 	m->sql = (const char *)m->parse.rest;
 	m->sql_len = m->parse.query_len;
@@ -282,8 +282,8 @@ walk_read_bind(struct request_walk *w)
 	struct request *m = &w->m;
 	size_t have = m->have < m->total ? m->have : m->total;
 
-	if (m->names.statement != NULL || fields_bind(m->message + FRAME_HEAD_LEN, have - FRAME_HEAD_LEN,
-						      &m->names.portal, &m->names.statement, &m->names.len))
+	if (m->names.statement != NULL || fields_read_bind(m->message + FRAME_HEAD_LEN, have - FRAME_HEAD_LEN,
+							   &m->names.portal, &m->names.statement, &m->names.len))
 		return WALK_ON;
 	if (have == m->total)
 		return walk_protocol_error(w, "a Bind message without its names' terminators", 'B');
@@ -319,7 +319,7 @@ static enum feature_step
 see_named(struct exchange *x, struct request *m)
 {
 	if (m->type != 'P')
-		return fields_target(m->message + FRAME_HEAD_LEN, m->total - FRAME_HEAD_LEN, &m->target, &m->name)
+		return fields_read_target(m->message + FRAME_HEAD_LEN, m->total - FRAME_HEAD_LEN, &m->target, &m->name)
 			   ? features_request(x, m)
 			   : STEP_FORWARD;
 	if (m->traits == NULL)

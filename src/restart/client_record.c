@@ -516,7 +516,7 @@ make_client(struct client_env *main_worker, const struct client_record *p, int f
 		close(fd);
 		return NULL;
 	}
-	c = client_new(main_worker->crew[worker], fd, (const struct sockaddr *)&p->peer,
+	c = client_new(main_worker->client_envs[worker], fd, (const struct sockaddr *)&p->peer,
 		       p->peer.sin6_family == AF_UNSPEC);
 	if (c == NULL)
 		fail_memory(why, "a client");

@@ -44,8 +44,8 @@ struct moving {
 	bool is_due; /* true if messages have come that move_some() has not handled */
 	struct client_record_writer *writer;
 	struct timer pump;
-	struct client_env *const
-	    *at; /* the worker that the round has come to; points to NULL at the end of the round */
+	/* the worker that the round has come to; points to NULL at the end of the round */
+	struct client_env *const *at;
 	struct transfer transfers[TRANSFERS];
 	uint64_t last_number;
 	/* no client is sent before all_from_us, and no client that listens before listeners_from_us */
@@ -84,12 +84,13 @@ moving_has_transfers(const struct moving *m)
 static uint32_t
 count_staying(const struct moving *m, char text[STAYING_MAX])
 {
-	struct client_env *const *crew = m->r->host.clients->crew;
+	struct client_env *const *client_envs = m->r->host.clients->client_envs;
 	uint32_t counts[CLIENT_RECORD_OBSTACLES] = { 0 }, all = 0;
 	size_t len = 0;
 
 	text[0] = '\0';
-	for (const struct client *c = clients_walk(crew, NULL); c != NULL; c = clients_walk(crew, c), all++)
+	for (const struct client *c = clients_walk(client_envs, NULL); c != NULL;
+	     c = clients_walk(client_envs, c), all++)
 		counts[client_record_obstacle(c)]++;
 	for (enum client_record_obstacle o = CLIENT_RECORD_NONE; o < CLIENT_RECORD_OBSTACLES; o++)
 		if (counts[o] > 0 && len < STAYING_MAX)
@@ -168,7 +169,7 @@ walk_round(struct moving *m)
 	struct client *c;
 
 	if (*m->at == NULL) {
-		m->at = m->r->host.clients->crew;
+		m->at = m->r->host.clients->client_envs;
 		(*m->at)->cursor = TAILQ_FIRST(&(*m->at)->clients);
 	}
 	for (int i = 0; i < WALK_MAX && may_send(m); i++) {
@@ -427,10 +428,10 @@ moving_free(struct moving *m)
 void
 moving_begin(struct moving *m)
 {
-	struct client_env *const *crew = m->r->host.clients->crew;
+	struct client_env *const *client_envs = m->r->host.clients->client_envs;
 
 	m->is_on = true;
-	for (m->at = crew; *m->at != NULL; m->at++)
+	for (m->at = client_envs; *m->at != NULL; m->at++)
 		(*m->at)->x.is_moving = true;
 	timer_start(&m->pump, 0);
 }

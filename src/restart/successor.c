@@ -52,7 +52,7 @@ restart_forget_successor(struct restart *r)
 		return;
 	if (r->host.clients->x.is_moving) {
 		/* In a halt, or when only this thread is left: no client moves any more. */
-		for (struct client_env *const *at = r->host.clients->crew; *at != NULL; at++)
+		for (struct client_env *const *at = r->host.clients->client_envs; *at != NULL; at++)
 			(*at)->x.is_moving = false;
 		parked_set_room(r->parked, 0, 0);
 		parked_tick(r->parked, NULL);
@@ -135,7 +135,7 @@ give_way_to(struct successor *s)
 	log_info(restart_env(r)->log, "restart: process %ld is ready; clients move there as they become idle",
 		 (long)s->pid);
 	moving_begin(s->moving);
-	for (struct client_env *const *at = r->host.clients->crew; *at != NULL; at++)
+	for (struct client_env *const *at = r->host.clients->client_envs; *at != NULL; at++)
 		make_room_for_servers(r, *at);
 	r->host.go(r->host.w);
 	restart_end_if_moved(r);

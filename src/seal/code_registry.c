@@ -60,10 +60,10 @@ note_ddl(struct database_code *code, unsigned risk)
 	code->believed_until_us = 0;
 	if ((risk & RISK_KEEPS) != 0)
 		code->ddl_at_keeps = code->ddl_count;
-	if ((risk & (RISK_KEEPS | RISK_REACHES)) != 0)
-		code->ddl_at_reaches = code->ddl_count;
-	if ((risk & (RISK_KEEPS | RISK_REACHES | RISK_FEARED)) != 0)
-		code->ddl_at_feared = code->ddl_count;
+	if ((risk & (RISK_KEEPS | RISK_OWN_WORDS)) != 0)
+		code->ddl_at_own_words = code->ddl_count;
+	if ((risk & (RISK_KEEPS | RISK_OWN_WORDS | RISK_ASSUMED)) != 0)
+		code->ddl_at_assumed = code->ddl_count;
 }
 
 void

@@ -50,8 +50,8 @@ interval_us(uint64_t cost_us)
 static uint64_t
 pause_us(const struct database_code *code, bool is_awaited)
 {
-	/* With RISK_FEARED, all SQL that runs costs its connection. */
-	bool is_soon = code->is_settled || (database_code_assumed_risk(code) & (unsigned)RISK_FEARED) != 0;
+	/* With RISK_ASSUMED, all SQL that runs costs its connection. */
+	bool is_soon = code->is_settled || (database_code_assumed_risk(code) & (unsigned)RISK_ASSUMED) != 0;
 
 	if (!is_awaited && code->read_cost_us < CHEAP_US)
 		return code->read_cost_us * 2;
@@ -105,10 +105,10 @@ database_code_assumed_risk(const struct database_code *code)
 
 	/* STATE_BACKEND is feared only after DDL that may have made such code: if an old answer or any DDL were enough,
 	 * each client that comes now and then would cost a connection. */
-	if (code->ddl_at_answer >= code->ddl_at_feared)
+	if (code->ddl_at_answer >= code->ddl_at_assumed)
 		known &= ~(unsigned)STATE_BACKEND;
 	return STATE_WASHABLE | RISK_BY_CALLS(STATE_WASHABLE) | (known & STATE_BACKEND) | RISK_CODE | RISK_UNREAD |
-	       ((known & STATE_BACKEND) != 0 ? RISK_FEARED : 0u) | database_code_plan_risk(code) |
+	       ((known & STATE_BACKEND) != 0 ? RISK_ASSUMED : 0u) | database_code_plan_risk(code) |
 	       (code->answer == NULL ? RISK_KEEPS : 0u);
 }
 
@@ -130,10 +130,10 @@ database_code_find_risk(const struct database_code *code, uint64_t now_us, struc
 	unsigned parts, effects;
 
 	if (risks == NULL)
-		return feared | RISK_REACHES | (sql == NULL ? 0 : risk_names_of_text(NULL, sql, len));
+		return feared | RISK_OWN_WORDS | (sql == NULL ? 0 : risk_names_of_text(NULL, sql, len));
 	if (sql == NULL)
 		return feared | risk_names_all(risks) | RISK_BY_CALLS(risk_names_all(risks)) | RISK_KEEPS |
-		       RISK_REACHES;
+		       RISK_OWN_WORDS;
 	if (kept != NULL && kept->number == code->number)
 		return feared | kept->parts;
 	parts = risk_names_of_sql(risks, sql, len);
@@ -142,7 +142,7 @@ database_code_find_risk(const struct database_code *code, uint64_t now_us, struc
 	/* Only SQL of a Parse is read for text here: text in a Query, and values, are read where they are sent. */
 	if (types != NULL && ((feared | parts) & RISK_DYNAMIC) == RISK_DYNAMIC)
 		parts |= risk_names_of_text(risks, sql, len);
-	parts |= (parts & (unsigned)STATE_BACKEND) != 0 ? (unsigned)RISK_REACHES : 0u;
+	parts |= (parts & (unsigned)STATE_BACKEND) != 0 ? (unsigned)RISK_OWN_WORDS : 0u;
 	effects = (parts & ~(unsigned)RISK_CONTEXT) == 0 ? 0 : RISK_EFFECTS;
 	parts &= ~(unsigned)RISK_EFFECTS;
 	if (kept != NULL && (parts & RISK_OPAQUE) == 0) /* in opaque SQL, text in a string may be code */
@@ -323,7 +323,7 @@ check_version(struct database_code *code)
 	}
 	database_code_lost(code);
 	if (code->is_outdated)
-		database_code_changed(code, RISK_REACHES);
+		database_code_changed(code, RISK_OWN_WORDS);
 	else
 		believe(code);
 }
@@ -369,12 +369,12 @@ database_code_answered(struct database_code *code, bool ok, uint32_t number, uin
 	code->read_cost_us = cost_us;
 	code->cost_us = 0;
 	/* New names may reach such code after DDL that was seen, or by another program. */
-	if (before == NULL || code->is_outdated || code->ddl_at_feared > code->ddl_at_answer || has_new_keepers)
-		code->reaches_us = now_us;
+	if (before == NULL || code->is_outdated || code->ddl_at_assumed > code->ddl_at_answer || has_new_keepers)
+		code->new_keepers_us = now_us;
 	/* If the same names reach such code as before, DDL that was only feared has not made any. */
 	database_code_lock(code);
-	if (!has_new_keepers && code->ddl_at_reaches <= code->ddl_at_question)
-		code->ddl_at_feared = code->ddl_at_reaches;
+	if (!has_new_keepers && code->ddl_at_own_words <= code->ddl_at_question)
+		code->ddl_at_assumed = code->ddl_at_own_words;
 	database_code_unlock(code);
 	code->ddl_at_answer = code->ddl_at_question;
 	code->is_outdated = false;

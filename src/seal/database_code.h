@@ -1,19 +1,22 @@
 /*
- * src/seal/database_code.h - what the code of one database (functions, triggers, views, rules, policies, defaults,
- * checks, operators, casts) could do to a session, and the names by which SQL reaches it (risk_names.h).
+ * src/seal/database_code.h - finds out which session state the code of one database (functions, triggers, views, rules,
+ * policies, defaults, checks, operators, casts) could change, and the names by which SQL reaches such code
+ * (risk_names.h).
  *
- * A query of PostgreSQL's catalogs, on an idle connection, finds this out. Below, the query is called the question, and
- * its rows the answer. pgweir asks soon after the first use, after DDL, and again when the answer has grown old, while
- * clients use the database. Without a valid answer, all SQL has every risk (database_code_assumed_risk()). To read all
- * code may take a second, so a question of a few milliseconds comes first: whether there is any code (until there was
- * some), or whether the code is still that of the last answer. One server is asked at a time.
+ * pgweir queries PostgreSQL's catalogs on an idle connection. Below, this query is called the question, and its rows
+ * the answer. pgweir asks soon after the first use, after DDL, and again when the answer has grown old, while clients
+ * use the database. Without a valid answer, all SQL has every risk (database_code_assumed_risk()). To read all code may
+ * take a second, so a cheap question (a few milliseconds) is asked first. As long as the database has had no code, that
+ * question is whether there is any; later, whether the code is still that of the last answer. One server is asked at a
+ * time.
  *
  * DDL that pgweir sees makes the answers of all loops invalid at once. Changes that no command tag shows (by another
  * program, or a function) are noticed when the code's version differs. After SQL that may make such a change
  * (RISK_CODE), all state is washed off its server.
  *
  *   database_code.c  asks, and keeps the answer
- *   code_registry.c  finds the struct of each database; notes DDL that one loop has seen in the structs of all loops
+ *   code_registry.c  has the structs database_code of all loops; records DDL that one loop has seen in all structs of
+ *                    the same database
  *
  * The answer also has the versions of the settings that sessions begin with (role_settings.h).
  *
@@ -68,7 +71,7 @@ enum code_question {
 	CODE_ALL
 };
 
-/* Code because of which servers were closed: it may have left something that nothing resets. */
+/* Code because of which servers were closed, as it may have left state that nothing resets. */
 #define CODE_BLAMED_MAX 8u
 struct code_blame {
 	uint32_t closes;
@@ -78,7 +81,7 @@ struct code_blame {
 /* DATABASE_TEMPLATE: a template, or a database that refuses new connections. */
 enum database_kind { DATABASE_PLAIN, DATABASE_TEMPLATE };
 
-/* The knowledge that one loop has of one database's code. Zeroed as long as there is none. */
+/* The knowledge that a loop has of one database's code. Zeroed at first. */
 struct database_code {
 	struct code_answer *answer; /* NULL if there is none yet */
 	struct code_answer *incoming; /* the answer that is being received, or NULL */
@@ -89,27 +92,30 @@ struct database_code {
 	uint32_t question_number; /* the number of the last question: answers to earlier ones are ignored */
 	bool is_broken; /* incoming lacks a row, which was too long or for which there was no memory */
 	uint8_t kind; /* enum database_kind */
-	bool has_code; /* the database once had code: from then on CODE_ANY is not asked */
+	bool has_code; /* the database has had code at some time, so CODE_ANY is not asked any more */
 	enum code_question asked; /* the last question */
-	/* when settings that sessions begin with were last altered; 0 if a question was asked since */
+	/* when ALTER ROLE or ALTER DATABASE last changed settings that sessions begin with; 0 if a question was asked
+	 * since */
 	uint64_t altered_us;
-	bool is_outdated; /* the code's version is no longer the answer's; this has counted as DDL */
+	bool is_outdated; /* the code's version has changed since the answer; that change was counted as DDL */
 	uint64_t answered_us, asked_us, used_us;
 	uint64_t cost_us; /* the shortest time of a cheap question since the last full answer; 0 if none was asked */
 	uint64_t read_asked_us, read_cost_us; /* when the last full answer was asked for, and how long it took */
 	_Atomic uint64_t believed_until_us; /* 0 if there is no answer, or DDL was seen since it was asked for */
 	_Atomic uint64_t ddl_count; /* how often DDL was seen; the ddl_at_* fields are copies of earlier values */
 	_Atomic uint64_t ddl_at_keeps; /* ddl_count at the last DDL with RISK_KEEPS */
-	/* ddl_count at the last DDL with RISK_KEEPS, RISK_REACHES or RISK_FEARED */
-	_Atomic uint64_t ddl_at_feared;
-	/* ddl_count at the last DDL with RISK_KEEPS or RISK_REACHES; guarded by the lock */
-	uint64_t ddl_at_reaches;
+	/* ddl_count at the last DDL with RISK_KEEPS, RISK_OWN_WORDS or RISK_ASSUMED */
+	_Atomic uint64_t ddl_at_assumed;
+	/* ddl_count at the last DDL with RISK_KEEPS or RISK_OWN_WORDS; guarded by the lock */
+	uint64_t ddl_at_own_words;
 	uint64_t full_answer_us; /* when the last full answer came */
-	uint64_t reaches_us; /* when a full answer last came by which more names may reach such code than before */
+	/* when a full answer last showed more names that reach code with STATE_BACKEND than the answer before it */
+	uint64_t new_keepers_us;
 	struct code_host *hosts; /* owned: pool_defaults.c */
 	unsigned host_count;
 	uint64_t answered_by; /* code_host.host of the last answer; 0 if there is none */
-	const char *harmless; /* what harmless_code declares, as value_code() writes it; NULL or "" if nothing */
+	/* what harmless_code declares, as value_harmless_code() writes it; NULL or "" if nothing */
+	const char *harmless;
 	struct buf question; /* the text of the last question, if it has what harmless declares */
 	struct code_registry *registry; /* NULL if the struct is in none, as no other loop is concerned */
 	LIST_ENTRY(database_code) in_registry; /* guarded */
@@ -117,13 +123,13 @@ struct database_code {
 	uint64_t ddl_at_question; /* ddl_count at the last question */
 	uint64_t ddl_at_answer; /* ddl_count at the question that was answered last */
 	bool is_settled; /* no DDL was seen between the question of the last answer and that answer */
-	/* When a wash last began that found neither dblink nor postgres_fdw; 0 if none has since the last full answer.
-	 * And ddl_count at that time. */
+	/* when a wash that found neither dblink nor postgres_fdw last began, and ddl_count at that time; 0 if there was
+	 * no such wash since the last full answer */
 	uint64_t no_remote_us, no_remote_ddl;
 	uint64_t refused_until_us; /* 0, or until when nothing is asked, because the last question has failed */
 	unsigned earlier_risks; /* STATE_BACKEND and RISK_CONTEXT of earlier answers; a standby may have that code */
-	/* Parts of pool_code_known_leftovers() that were not known on the workers from which servers came: in these
-	 * parts, the first answer here counts as new. */
+	/* Parts of pool_code_known_leftovers() that were not known on the workers from which servers were transferred
+	 * to this one: if the first answer here has such a part, that part counts as new. */
 	unsigned unknown_elsewhere;
 };
 
@@ -137,10 +143,10 @@ database_code_is_known(const struct database_code *code, uint64_t now_us)
 /* Returns the risk (enum state_part, enum code_risk) that any SQL has while no answer is valid. */
 unsigned database_code_assumed_risk(const struct database_code *code);
 /* Like database_code_assumed_risk(), without STATE_REMOTE if a wash that began less than a second ago has found neither
- * dblink nor postgres_fdw, and no DDL was seen since. (An answer that is believed says no more.) */
+ * dblink nor postgres_fdw, and no DDL was seen since. */
 unsigned database_code_assumed_risk_now(const struct database_code *code, uint64_t now_us);
 /* Returns the risk of this SQL (NULL if unknown). If kept is not NULL, and the SQL is not opaque, sets *kept to the
- * risk by its names. types: see risk_names_of_types(), or NULL. */
+ * risk that the names in the SQL give it. types: see risk_names_of_types(), or NULL. */
 unsigned database_code_find_risk(const struct database_code *code, uint64_t now_us, struct sql_risk *kept,
 				 const char *sql, size_t len, const uint8_t *types, size_t types_len);
 /* Sets *risk to the risk that was kept with SQL. Returns false if database_code_find_risk() must find it. */
@@ -170,7 +176,7 @@ database_code_risk(const struct database_code *code, uint64_t now_us, struct sql
  * TABLE none of whose names reaches anything but reads. Such SQL touches no session state, but may make plans. */
 bool database_code_is_repeatable(const struct database_code *code, uint64_t now_us, struct sql_risk *kept,
 				 const char *sql, size_t len, const uint8_t *types, size_t types_len);
-/* Returns false if the database has no sequences but temporary ones. */
+/* Returns false if the database has no sequences, or only temporary ones. */
 static inline bool
 database_code_has_sequences(const struct database_code *code, uint64_t now_us)
 {
@@ -197,20 +203,20 @@ database_code_has_answer(const struct database_code *code, uint64_t ddl_at_keeps
 enum code_turn {
 	CODE_GO,
 	CODE_ASK, /* ask on this server, which goes on after the answer */
-	CODE_WAIT /* hold the server until there is an answer that is new enough, or it may ask itself */
+	CODE_WAIT /* hold the server until there is an answer that is new enough, or until this server may be asked */
 };
-/* Returns what to do with a server that came back when code->ddl_at_keeps had this value. The server may have run
- * functions that were made until then and leave what nothing resets, so it must not be lent before an answer shows
- * these functions. is_free: the server has run nothing, or will be closed in any case, so it does not wait, but may
- * ask. */
+/* Returns what to do with a server that was returned when code->ddl_at_keeps had this value. DDL until then may have
+ * made functions that leave state which nothing resets, and the server may have run such functions; so the server must
+ * not be lent before an answer shows these functions. is_free: the server has run nothing, or will be closed in any
+ * case, so it need not wait, but may be asked. */
 enum code_turn database_code_turn(const struct database_code *code, uint64_t ddl_at_keeps, bool is_free,
 				  uint64_t now_us);
 /* Call this after ALTER ROLE or ALTER DATABASE: the next server that comes back asks; no client waits for the
  * answer. */
 void database_code_altered(struct database_code *code, uint64_t now_us);
 /* Call this when DDL was seen, with the risk that the DDL had. RISK_KEEPS: it may have made functions that keep what
- * nothing resets. RISK_REACHES: by its words, it may have made code that reaches such functions. RISK_FEARED: it may
- * have made such code only as any SQL may, because no answer was valid. */
+ * nothing resets. RISK_OWN_WORDS: by its words, the DDL may have made code that reaches such functions. RISK_ASSUMED:
+ * nothing but the lack of a valid answer says that the DDL may have made such code. */
 void database_code_changed(struct database_code *code, unsigned risk);
 /* Begins another question. Returns the query to send, valid until the next call. Drops an answer that is under way. */
 const char *database_code_ask(struct database_code *code, uint64_t now_us);

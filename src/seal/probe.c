@@ -148,12 +148,12 @@ probe_read_row(const uint8_t *body, size_t len, char *copy, struct probe_row *ro
 	const char *columns[3] = { (const char[]){ PROBE_OWN, 0 }, "" };
 	struct value_list values;
 	const uint8_t *value;
-	size_t n, count = fields_row(body, len, &values);
+	size_t n, count = fields_begin_row(body, len, &values);
 
 	if (count != 3 && count != 1)
 		return false;
 	for (size_t i = 3 - count; i < 3; i++, copy += n + 1) {
-		if (!fields_bind_next(&values, &value, &n))
+		if (!fields_next_value(&values, &value, &n))
 			return false;
 		if (value != NULL)
 			memcpy(copy, value, n);

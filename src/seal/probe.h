@@ -2,10 +2,9 @@
  * src/seal/probe.h - asks a server connection what session state it carries.
  *
  * The probe is one query. It is sent after the replies of a transaction that may have changed session state (scan.h),
- * before another client may get the connection. It reads PostgreSQL's catalogs, so nothing is guessed. All names, also
- * of operators, are qualified, because the session's search_path may be anything. Settings of the session that would
- * delay or mislead the probe are overridden with SET LOCAL; so the probe is a simple Query, which PostgreSQL runs as
- * one transaction.
+ * before another client may get the connection. It reads PostgreSQL's catalogs. All names, also of operators, are
+ * qualified, because the session may have any search_path. SET LOCAL overrides settings of the session that would delay
+ * or mislead the probe; therefore the probe is a simple Query, which PostgreSQL runs as one transaction.
  *
  * No catalog lists custom settings (a.b), so the probe asks for them by name. Nothing shows cached values of sequences
  * or the seed of random().
@@ -21,7 +20,7 @@
 
 enum probe_kind {
 	PROBE_SETTING = 's', /* name, value: set in this session */
-	/* name, value: set in this session; only superusers, or users with a grant, may set it */
+	/* like PROBE_SETTING, for a setting that only superusers, or users with a grant, may set */
 	PROBE_SUPERUSERS = 'S',
 	PROBE_ROLE = 'r', /* "", role */
 	PROBE_USER = 'u', /* "", session_user */
@@ -32,7 +31,7 @@ enum probe_kind {
 	PROBE_CURSOR = 'c', /* a cursor WITH HOLD is open */
 	PROBE_TEMPORARY = 't', /* temporary objects exist */
 	PROBE_REPLICATION = 'b', /* a temporary replication slot exists, or a replication origin is set up */
-	PROBE_OWN = 'o' /* value of a setting that the probe overrides */
+	PROBE_OWN = 'o' /* name, value of a setting that the probe overrides */
 };
 
 struct gucs; /* session/gucs.h */

@@ -493,7 +493,7 @@ judge_statement(struct reader *r, const struct word *w)
 	note_if(r, IS(w, "insert") || IS(w, "update") || IS(w, "delete") || IS(w, "merge") || IS(w, "copy"),
 		FOUND_WRITE);
 	note_if(r, IS(w, "prepared"), FOUND_OPAQUE); /* COMMIT PREPARED may make code */
-	/* Answers leave out what is in these schemas. */
+	/* Answers leave out objects in these schemas. */
 	note_if(r, strncmp(w->text, "pg_temp_", 8) == 0, FOUND_OPAQUE | FOUND_NEW_CALL);
 	note_if(r, r->last == LAST_FOR && IS(w, "share"), FOUND_EFFECTS);
 	/* After SELECT, INSERT is a column's name. */

@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define ROLE_SETTINGS_MAX 10000u /* as in database_code_roles.sql; further roles get of_all only */
+#define ROLE_SETTINGS_MAX 10000u /* as in database_code_roles.sql; the version of further roles is of_all alone */
 
 struct role_settings { /* zeroed if no role has settings */
 	uint64_t of_all; /* the version of the settings of all roles together (ALTER DATABASE, ALTER ROLE ALL) */

@@ -193,8 +193,8 @@ seal_read_statement(const uint8_t *body, size_t len, char *copy, struct seal_sta
 	const uint8_t *name, *count;
 	size_t name_len, count_len;
 
-	if (fields_row(body, len, &values) != 2 || !fields_bind_next(&values, &name, &name_len) ||
-	    !fields_bind_next(&values, &count, &count_len) || values.at != values.end || count == NULL ||
+	if (fields_begin_row(body, len, &values) != 2 || !fields_next_value(&values, &name, &name_len) ||
+	    !fields_next_value(&values, &count, &count_len) || values.at != values.end || count == NULL ||
 	    (name != NULL && memchr(name, 0, name_len) != NULL))
 		return false;
 	memcpy(copy, count, count_len);

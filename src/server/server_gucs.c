@@ -83,5 +83,5 @@ server_plans_suit(const struct server *srv, struct gucs *gucs)
 
 	return of == NULL || of == gucs ||
 	       (gucs_context(of) != GUCS_CONTEXT_NONE && gucs_context(of) == gucs_context(gucs)) ||
-	       gucs_make_same_plans(of, gucs);
+	       gucs_plan_alike(of, gucs);
 }

@@ -448,9 +448,9 @@ parameter(struct server *srv, const uint8_t *body, size_t len, struct fail *why)
 	const char *name, *value;
 	struct gucs **slot;
 
-	if (srv->login->phase < LP_AUTHENTICATED || !fields_parameter(body, len, &name, &value))
+	if (srv->login->phase < LP_AUTHENTICATED || !fields_read_parameter(body, len, &name, &value))
 		return unexpected(srv, "ParameterStatus", why);
-	slot = guc_is_read_only(name) ? &srv->login->welcome : &srv->gucs;
+	slot = guc_describes_server(name) ? &srv->login->welcome : &srv->gucs;
 	return gucs_update(slot, name, value, true) < 0 ? fail_memory(why, "a reported setting") : 0;
 }
 
@@ -476,7 +476,7 @@ refused(struct server *srv, const uint8_t *body, size_t len, enum connect_failur
 {
 	struct error_fields e;
 
-	fields_parse_error(body, len, &e);
+	fields_read_error(body, len, &e);
 	fail_set(why, e.sqlstate != NULL ? e.sqlstate : "08001", "PostgreSQL at %s refused user \"%s\": %s",
 		 srv->address, srv->target->user, e.message != NULL ? e.message : "(no message)");
 	fail_pgbouncer_text(why, "%s", e.message != NULL ? e.message : "login failed");
@@ -508,7 +508,7 @@ warned(struct server *srv, const uint8_t *body, size_t len)
 	uint64_t now_us = *srv->env->now_us, before_us;
 	struct error_fields e;
 
-	fields_parse_error(body, len, &e);
+	fields_read_error(body, len, &e);
 	if (srv->target->warned_us == NULL || e.severity == NULL || strcmp(e.severity, "WARNING") != 0)
 		return;
 	before_us = *srv->target->warned_us;

@@ -152,7 +152,7 @@ inspect_error(struct walk *w, struct reply *r, struct fail *why)
 	struct error_fields e;
 	bool is_lost_setting;
 
-	fields_parse_error(r->body, r->body_len, &e);
+	fields_read_error(r->body, r->body_len, &e);
 	if (r->is_passed && r->is_owed && r->to == OWED_TO_CLIENT && runs_again(w, &e)) {
 		r->is_passed = false;
 		return 0;
@@ -195,9 +195,9 @@ inspect_parameter(struct walk *w, struct reply *r, struct fail *why)
 	struct server *srv = w->srv;
 	const char *name, *value;
 
-	if (!fields_parameter(r->body, r->body_len, &name, &value))
+	if (!fields_read_parameter(r->body, r->body_len, &name, &value))
 		return fail_set(why, "08P01", "PostgreSQL at %s sent a malformed ParameterStatus", srv->address);
-	if (!guc_is_read_only(name) && gucs_update(&srv->gucs, name, value, true) < 0)
+	if (!guc_describes_server(name) && gucs_update(&srv->gucs, name, value, true) < 0)
 		return fail_memory(why, "a setting");
 	server_role_reported(srv, name, value);
 	if (srv->env->ops->parameter(srv, name, value, r->is_passed))
@@ -231,7 +231,7 @@ inspect_notice(struct walk *w, struct reply *r)
 		srv->loan.skips++;
 	/* The warning of a failed pg_cancel_backend() may be in any language; its digits and routine are the same in
 	 * all. */
-	fields_parse_error(r->body, r->body_len, &e);
+	fields_read_error(r->body, r->body_len, &e);
 	if (srv->loan.standby != 0 && is_of_ending(&e)) {
 		pass_run(w);
 		r->is_passed = !srv->env->ops->ending(srv, &e);
@@ -397,7 +397,7 @@ note_error(struct server *srv, const struct reply *r)
 	if (srv->loan.commit.phase != COMMIT_NOT)
 		/* after a FATAL, the ledger no longer has all replies for which the client waits */
 		server_note_owed(srv);
-	fields_parse_error(r->body, r->body_len, &e);
+	fields_read_error(r->body, r->body_len, &e);
 	srv->is_misread = e.sqlstate != NULL && strcmp(e.sqlstate, "22021") == 0;
 }
 
@@ -555,14 +555,14 @@ awaits_report(struct walk *w, const struct frame *f)
 	struct error_fields e;
 	struct frame next = *f;
 
-	fields_parse_error(p, f->body_len < (size_t)(end - p) ? f->body_len : (size_t)(end - p), &e);
+	fields_read_error(p, f->body_len < (size_t)(end - p) ? f->body_len : (size_t)(end - p), &e);
 	if (e.sqlstate == NULL || strcmp(e.sqlstate, "25006") != 0 || srv->borrower == NULL || !srv->is_synced ||
 	    (target != TARGET_READ_WRITE && target != TARGET_PRIMARY) || w->len - w->run > SERVER_CARRY_MAX)
 		return false;
 	for (p = w->p + w->at; frame_whole(p, (size_t)(end - p), &next); p += FRAME_HEAD_LEN + next.body_len) {
 		if (next.type == 'Z')
 			return false;
-		if (next.type == 'S' && fields_parameter(p + FRAME_HEAD_LEN, next.body_len, &name, &value)) {
+		if (next.type == 'S' && fields_read_parameter(p + FRAME_HEAD_LEN, next.body_len, &name, &value)) {
 			server_role_reported(srv, name, value);
 			srv->env->ops->parameter(srv, name, value, false);
 		}

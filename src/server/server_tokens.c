@@ -35,7 +35,7 @@ module_of(uint32_t code)
 {
 	const struct auth_module *const *m = auth_modules;
 
-	while (*m != NULL && ((*m)->show == NULL || (*m)->token_request != code))
+	while (*m != NULL && ((*m)->make_token == NULL || (*m)->token_request != code))
 		m++;
 	return *m;
 }
@@ -52,7 +52,7 @@ run(struct job *job)
 {
 	struct server_tokens *t = (struct server_tokens *)job;
 
-	t->proof = t->module->show(&t->to, &t->tokens, &t->why);
+	t->proof = t->module->make_token(&t->to, &t->tokens, &t->why);
 }
 
 static void
@@ -144,7 +144,7 @@ server_tokens_next(struct server_tokens *t, const uint8_t *reply, size_t len, st
 	t->tokens.token = reply;
 	t->tokens.token_len = len;
 	t->tokens.reply.len = 0;
-	return t->module->show(&t->to, &t->tokens, why);
+	return t->module->make_token(&t->to, &t->tokens, why);
 }
 
 const struct buf *

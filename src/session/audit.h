@@ -1,9 +1,9 @@
 /*
- * src/session/audit.h - counts what each application does to its session, for session_state = warn.
+ * src/session/audit.h - counts the SQL of each application that may change session state, for session_state = warn.
  *
- * The counts tell an operator, before a fleet is moved to transaction pooling, what will happen. They are kept by
- * database, user and application_name. They depend on what SQL looks like (scan.h), so a few are false alarms. The
- * audit works in session mode, too.
+ * Before applications are moved to transaction pooling, the counts tell an operator what will change for them. They are
+ * kept by database, user and application_name. They depend on what SQL looks like (scan.h), so a few are false alarms.
+ * The audit works in session mode, too.
  *
  * Owns:   its rows. There are AUDIT_ROWS_MAX at most: further applications are counted in one row, "_other". Any thread
  *         may call the functions.
@@ -32,6 +32,6 @@ void audit_note(struct audit *a, const char *database, const char *user, const c
 		uint64_t now_us);
 /* Calls row once for each row, with a copy of the row. Returns 0, or -1 without memory. */
 int audit_each(struct audit *a, void (*row)(const struct audit_row *row, void *arg), void *arg);
-/* Returns the name of a kind: "setting", "temp_table" ... *effect is what transaction mode does about it: "follows",
- * "pins" or "asks". */
+/* Returns the name of a kind: "setting", "temp_table" ... *effect becomes what pgweir does about such SQL in
+ * transaction mode: "follows", "pins" or "asks". */
 const char *audit_kind(unsigned kind, const char **effect);

@@ -87,10 +87,10 @@ read_row(const uint8_t *body, size_t len, struct row *row, unsigned wanted)
 	size_t n;
 
 	memset(row, 0, sizeof(*row));
-	if (fields_row(body, len, &values) != wanted)
+	if (fields_begin_row(body, len, &values) != wanted)
 		return false;
 	for (unsigned i = 0; i < wanted; i++) {
-		if (!fields_bind_next(&values, &value, &n) || n >= COLUMN_LEN)
+		if (!fields_next_value(&values, &value, &n) || n >= COLUMN_LEN)
 			return false;
 		if (value != NULL)
 			memcpy(row->text[i], value, n);
@@ -239,10 +239,10 @@ struct history {
 };
 
 /*
- * Adds what is known from a life that came after `then`. On the same timeline, the logs diverge where the life's
+ * Adds the knowledge from a life that came after `then`. On the same timeline, the logs diverge where the life's
  * recovery ended; without a recovery, PostgreSQL was shut down in order, and nothing was lost. On the next timeline,
- * the logs diverge where a standby was promoted; only that standby's own life tells where, other lives tell only of
- * their own recovery. Later timelines may have begun anywhere.
+ * the logs diverge where a standby was promoted, which only that standby's own life tells; other lives tell only where
+ * their own recovery ended. Later timelines may have begun anywhere.
  */
 static void
 add_life(struct history *h, const struct cluster_mark *then, const struct cluster_mark *life, bool has_promoted)

@@ -24,7 +24,7 @@ struct gucs {
 	uint32_t hash;
 	unsigned scan_options;
 	bool plans_otherwise;
-	unsigned leaves; /* the result of gucs_leaves() */
+	unsigned leaves; /* the result of gucs_side_effects() */
 	struct commons_context *context; /* NULL until gucs_context() is called */
 	uint32_t context_number;
 	size_t text_len; /* of the texts after the settings */
@@ -83,7 +83,7 @@ find_context(struct gucs *gucs)
 	for (size_t i = 0; i < gucs->count; i++) {
 		const struct guc *s = &gucs->settings[i];
 
-		if (!guc_is_of_context(s->name))
+		if (!guc_affects_context(s->name))
 			continue;
 		for (const char *c = s->name; *c != '\0'; c++)
 			buf_put_u8(&b, (uint8_t)tolower((unsigned char)*c));
@@ -105,7 +105,7 @@ gucs_context(struct gucs *gucs)
 }
 
 unsigned
-gucs_leaves(const struct gucs *gucs)
+gucs_side_effects(const struct gucs *gucs)
 {
 	return gucs->leaves;
 }
@@ -140,7 +140,7 @@ plans_otherwise(const struct gucs *gucs)
 static unsigned
 leaves(const struct gucs *gucs)
 {
-	const char *path = gucs_get(gucs, "search_path"), *limit = gucs_get(gucs, GUC_LIMIT);
+	const char *path = gucs_get(gucs, "search_path"), *limit = gucs_get(gucs, GUC_STATEMENT_TIMEOUT);
 	const char *encoding = gucs_get(gucs, "client_encoding"), *options = gucs_get(gucs, GUC_GDAL);
 	const char *pin = gucs_get(gucs, OWN_PIN);
 	unsigned timers = 0;
@@ -148,7 +148,7 @@ leaves(const struct gucs *gucs)
 	for (size_t i = 0; i < gucs->count; i++)
 		if (guc_is_timer(&gucs->settings[i]))
 			timers = GUCS_LEAVES_TIMERS;
-	return timers | (encoding != NULL && !guc_encoding_is_read(encoding) ? GUCS_LEAVES_ANYTHING : 0u) |
+	return timers | (encoding != NULL && !guc_encoding_is_scannable(encoding) ? GUCS_LEAVES_ANYTHING : 0u) |
 	       (options != NULL && strcmp(options, GUC_RESET) != 0 ? GUCS_LEAVES_OPTIONS : 0u) |
 	       (pin != NULL && text_is_one_of(pin, "on t tr tru true y ye yes 1") ? GUCS_PIN : 0u) |
 	       (path != NULL && scan_bytes_name_pg_temp(path, strlen(path)) ? GUCS_LEAVES_TEMP : 0u) |

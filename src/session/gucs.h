@@ -84,7 +84,7 @@ unsigned gucs_major_version(const struct gucs *gucs); /* of server_version; 0 if
 #define GUCS_CONTEXT_NONE UINT32_MAX
 uint32_t gucs_context(struct gucs *gucs);
 
-enum gucs_leaving {
+enum gucs_side_effect {
 	/* even CREATE TABLE in a trigger makes a temporary table, because search_path has pg_temp */
 	GUCS_LEAVES_TEMP = 1u << 0,
 	GUCS_LEAVES_ANYTHING = 1u << 1, /* by client_encoding, PostgreSQL may read other SQL than pgweir does */
@@ -93,8 +93,8 @@ enum gucs_leaving {
 	GUCS_LEAVES_OPTIONS = 1u << 4, /* GDAL remembers the options that were in GUC_GDAL, and nothing resets them */
 	GUCS_PIN = 1u << 5 /* OWN_PIN is on: SQL leaves nothing, but the client keeps its server */
 };
-/* Returns what SQL under these settings may leave behind, whatever the SQL is (a set of enum gucs_leaving). */
-unsigned gucs_leaves(const struct gucs *gucs);
+/* Returns what SQL under these settings may leave behind, whatever the SQL is (a set of enum gucs_side_effect). */
+unsigned gucs_side_effects(const struct gucs *gucs);
 /*
  * Returns true if even SQL without literals may be planned differently under these settings: it finds other tables,
  * acts as another role, or has other constants, which PostgreSQL folds when it plans. bytea_output and an

@@ -6,9 +6,10 @@
 
 #include <ctype.h>
 
-/* The first settings are those under which PostgreSQL reads literals, the others those under which it parses SQL. */
+/* The list has the settings under which PostgreSQL reads literals or parses SQL, and those that decide whom the session
+ * acts as. */
 bool
-guc_is_of_parsing(const char *name)
+guc_affects_parsing(const char *name)
 {
 	return text_is_one_of(name, "DateStyle IntervalStyle TimeZone timezone_abbreviations array_nulls "
 				    "backslash_quote lc_monetary lc_numeric lc_time standard_conforming_strings "
@@ -21,7 +22,7 @@ guc_is_of_parsing(const char *name)
  * do not: they are read when SQL runs.
  */
 bool
-guc_is_of_context(const char *name)
+guc_affects_context(const char *name)
 {
 	if (text_is_one_of(name, "application_name statement_timeout lock_timeout idle_in_transaction_session_timeout "
 				 "idle_session_timeout transaction_timeout deadlock_timeout client_min_messages "
@@ -44,14 +45,14 @@ guc_may_be_set_by_anybody(const char *name)
 }
 
 bool
-guc_is_read_only(const char *name)
+guc_describes_server(const char *name)
 {
 	return text_is_one_of(name, "default_transaction_read_only in_hot_standby integer_datetimes is_superuser "
 				    "search_path server_encoding server_version session_authorization");
 }
 
 bool
-guc_encoding_is_read(const char *name)
+guc_encoding_is_scannable(const char *name)
 {
 	static const char *const beginnings[] = { "utf8",   "unicode", "sqlascii", "latin", "iso8859",
 						  "win125", "win866",  "win874",   "koi8",  "euc" };
@@ -87,7 +88,7 @@ guc_is_short_limit(const char *value)
 }
 
 /* The limits that may end a message of pgweir's. */
-static const char *const limits[] = { GUC_LIMIT, "lock_timeout", "transaction_timeout" };
+static const char *const limits[] = { GUC_STATEMENT_TIMEOUT, "lock_timeout", "transaction_timeout" };
 #define LIMITS (sizeof(limits) / sizeof(limits[0]))
 
 bool
@@ -100,7 +101,7 @@ guc_is_timer(const struct guc *s)
 }
 
 bool
-gucs_limits_changes(const struct gucs *from, const struct gucs *to)
+gucs_has_limit_not_in(const struct gucs *from, const struct gucs *to)
 {
 	for (size_t i = 0; i < LIMITS; i++) {
 		const struct guc *limit = gucs_find(from, limits[i]);
@@ -126,12 +127,12 @@ gucs_without_timers(struct gucs *gucs)
 }
 
 static const struct guc *
-next_of_plans(const struct gucs *gucs, size_t *at)
+next_planner_setting(const struct gucs *gucs, size_t *at)
 {
 	while (*at < gucs_count(gucs)) {
 		const struct guc *s = gucs_at(gucs, (*at)++);
 
-		if (guc_is_of_context(s->name) && strcasecmp(s->name, "search_path") != 0)
+		if (guc_affects_context(s->name) && strcasecmp(s->name, "search_path") != 0)
 			return s;
 	}
 	return NULL;
@@ -139,14 +140,14 @@ next_of_plans(const struct gucs *gucs, size_t *at)
 
 /* Compares the settings one by one. They are in the same order unless names are spelled differently. */
 bool
-gucs_make_same_plans(const struct gucs *a, const struct gucs *b)
+gucs_plan_alike(const struct gucs *a, const struct gucs *b)
 {
 	const struct guc *one, *other;
 	size_t at = 0, other_at = 0;
 
 	do {
-		one = next_of_plans(a, &at);
-		other = next_of_plans(b, &other_at);
+		one = next_planner_setting(a, &at);
+		other = next_planner_setting(b, &other_at);
 		if (one == NULL || other == NULL)
 			return one == other;
 	} while (strcasecmp(one->name, other->name) == 0 && strcmp(one->value, other->value) == 0);

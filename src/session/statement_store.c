@@ -35,10 +35,14 @@ struct entry {
 	uint32_t refs;
 	bool is_in_table; /* the entry is in the table */
 	bool is_learnt; /* the types are known; learnt_bytes is NULL if they are the declared types */
-	uint8_t *learnt_bytes; /* like st.bytes, with all types declared; learnt_len bytes */
+	/* st.bytes with all types declared; learnt_len bytes; NULL if the types are not known, or are the declared
+	 * types */
+	uint8_t *learnt_bytes;
 	size_t learnt_len;
 	size_t own_len; /* the length of bytes[] */
-	uint8_t *declared_bytes; /* NULL, or what st.bytes points to in place of bytes[]: learnt types were declared */
+	/* the statement's bytes after learnt types were declared, to which st.bytes then points instead of bytes[];
+	 * NULL if none were declared */
+	uint8_t *declared_bytes;
 	struct entry *twin; /* a reference to the entry whose id and name this one shares; or NULL */
 	UT_hash_handle hh;
 	TAILQ_ENTRY(entry) idle; /* in the store's idle list, while refs is 0 */
@@ -140,7 +144,7 @@ recent_hash(const uint8_t *bytes, size_t len)
 }
 
 static inline struct recent *
-recent_set(struct statement_store *store, uint64_t hash)
+recent_bucket(struct statement_store *store, uint64_t hash)
 {
 	return &store->recent[hash >> 48 & (RECENT_SETS - 1)];
 }
@@ -148,7 +152,7 @@ recent_set(struct statement_store *store, uint64_t hash)
 static struct entry *
 recent_find(const struct statement_home *home, const uint8_t *bytes, size_t len, uint32_t context, uint64_t hash)
 {
-	const struct recent *set = recent_set(home->store, hash);
+	const struct recent *set = recent_bucket(home->store, hash);
 
 	for (size_t i = 0; i < RECENT_PLACES; i++) {
 		struct entry *e = set->places[i].e;
@@ -163,7 +167,7 @@ recent_find(const struct statement_home *home, const uint8_t *bytes, size_t len,
 static void
 recent_add(struct entry *e, uint64_t hash)
 {
-	struct recent *set = recent_set(e->store, hash);
+	struct recent *set = recent_bucket(e->store, hash);
 
 	set->places[set->next].hash = hash;
 	set->places[set->next].e = e;
@@ -173,7 +177,7 @@ recent_add(struct entry *e, uint64_t hash)
 static void
 recent_remove(const struct entry *e)
 {
-	struct recent *set = recent_set(e->store, recent_hash(e->hh.key, e->hh.keylen));
+	struct recent *set = recent_bucket(e->store, recent_hash(e->hh.key, e->hh.keylen));
 
 	for (size_t i = 0; i < RECENT_PLACES; i++)
 		if (set->places[i].e == e)
@@ -261,14 +265,15 @@ statement_store_prefix(const struct statement_store *store)
  * old name on servers, so they are forgotten.
  */
 static void
-take_id(struct statement *st, uint64_t id)
+set_id(struct statement *st, uint64_t id)
 {
 	st->id = id;
 	st->valid_pool = st->valid_gucs = NULL;
 	st->shape = 0;
 }
 
-/* Gives the entry an id greater than `above`, and the name of that id; the entry is then up to date. */
+/* Gives the entry an id, and the name of that id; the entry is then up to date. The id is greater than `above`; if
+ * `above` is UINT64_MAX, which means that all ids given so far are outdated, the id is a new one. */
 static void
 give_name(struct entry *e, uint64_t above)
 {
@@ -276,9 +281,9 @@ give_name(struct entry *e, uint64_t above)
 	struct statement *st = &e->st;
 
 	if (store->commons != NULL && e->is_in_table)
-		take_id(st, session_commons_name(store->commons, &e->member, above));
+		set_id(st, session_commons_name(store->commons, &e->member, above));
 	else {
-		take_id(st, store->commons != NULL ? session_commons_id(store->commons) : ++store->last_id);
+		set_id(st, store->commons != NULL ? session_commons_id(store->commons) : ++store->last_id);
 		e->member.epoch = st->home->shared.epoch;
 	}
 	statement_name_of(store, st->id, st->name);
@@ -420,7 +425,7 @@ learn(struct entry *e, const uint8_t *types, size_t len)
 	}
 	e->learnt_bytes = malloc(text_len + len);
 	if (e->learnt_bytes == NULL)
-		return; /* when renewed, the entry will declare what it declared before */
+		return; /* when the entry is renewed, its declared types stay the same */
 	e->is_learnt = true;
 	memcpy(e->learnt_bytes, e->st.bytes, text_len);
 	memcpy(e->learnt_bytes + text_len, types, len);
@@ -519,7 +524,7 @@ follow_twin(struct entry *e)
 
 	if (e->st.id == other->id)
 		return;
-	take_id(&e->st, other->id);
+	set_id(&e->st, other->id);
 	memcpy(e->st.name, other->name, sizeof(e->st.name));
 	e->st.name_len = other->name_len;
 }
@@ -559,8 +564,8 @@ declare_learnt(struct entry *e, uint64_t above)
 }
 
 /*
- * Renews a shared entry. is_reported: PostgreSQL has reported that a statement on a server is outdated. Then every id
- * that any loop has given so far is outdated, also the id of a statement with the entry's new key.
+ * Renews a shared entry. is_reported: PostgreSQL has reported that a statement on a server is outdated. Then all ids
+ * that the entry's text, or the text with its learnt types, has had in any loop are outdated.
  */
 static void
 renew_shared(struct entry *e, bool is_reported)

@@ -87,7 +87,8 @@ void statement_home_unref(struct statement_home *home); /* home may be NULL */
  * plan must not change result type"). All statements of the homes of this name, in all stores of the process, become
  * due to be renewed. */
 void statement_home_renew(struct statement_home *home);
-/* Returns a new reference to the statement with these bytes (rest of fields_parse), refreshed; NULL without memory. */
+/* Returns a new reference to the statement with these bytes (rest of fields_read_parse), refreshed; NULL without
+ * memory. */
 struct statement *statement_get(struct statement_home *home, const uint8_t *bytes, size_t len, size_t query_len,
 				uint32_t context);
 /* Returns the shared statement with these bytes and context 0, without a reference; NULL if there is none. */

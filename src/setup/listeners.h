@@ -62,21 +62,21 @@ bool listeners_are_passed(const struct listeners *l);
 /* Calls each for every listener; fd is borrowed. */
 void listeners_each(const struct listeners *l, void (*each)(const char *host, uint16_t port, int fd, void *arg),
 		    void *arg);
-/* Stops accepting, because the successor accepts. Passed sockets stay open, as they could not be opened again; others
- * are closed. */
+/* Stops accepting, because the successor accepts. Closes the sockets, except those that a service manager has passed,
+ * because this process could not open them again. */
 void listeners_give_away(struct listeners *l);
 
 /* --- a restart, in the new process: nothing is accepted before listeners_begin() --- */
 
-/* Both announce sockets of the old process. are_passed: what listeners_are_passed() returned there. */
-void listeners_hold(struct listeners *l);
+void listeners_hold(struct listeners *l); /* accepts nothing until listeners_begin(), even on sockets that are open */
+/* are_passed: what listeners_are_passed() returned in the old process */
 void listeners_set_passed(struct listeners *l, bool are_passed);
 /* Keeps a socket until it is taken. Takes fd. kind is 'S' (SQL) or 'H' (HTTP). */
 void listeners_inherit(struct listeners *l, char kind, const char *host, uint16_t port, int fd);
 /* Returns the socket for this address, or any socket of this kind if host is NULL; 0 if there is none. */
 int listeners_take_inherited(struct listeners *l, char kind, const char *host, uint16_t port);
-/* Closes sockets that were not taken. With are_ours, no other process listens there any more, so files of Unix sockets
- * are removed, too. */
+/* Closes inherited sockets that were not taken. are_ours: no other process listens on them, so the files of Unix
+ * sockets are removed, too. */
 void listeners_close_inherited(struct listeners *l, bool are_ours);
 
 /* --- values from a configuration --- */

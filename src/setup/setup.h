@@ -47,7 +47,7 @@ void setup_load_rules(const struct config *config, struct hba **hba, struct iden
 /* files.c: loads the TLS context for clients; *out is NULL if TLS is not offered to them. Returns 0, or -1 with *why
  * set. */
 int setup_load_tls(const struct config *config, struct tls_context **out, struct fail *why);
-/* does the same for [http] */
+/* loads the TLS context of [http] in the same way */
 int setup_load_http_tls(const struct config *config, struct tls_context **out, struct fail *why);
 
 /* --- logs.c --- */
@@ -55,8 +55,8 @@ int setup_load_http_tls(const struct config *config, struct tls_context **out, s
 /* Opens the log, and starts all of modules[], with the rights of run_as. Returns 0, or -1 with *why set; results that
  * are not NULL belong to the caller in either case. */
 int setup_open_logs(const struct config *config, struct log **log, void **states, struct fail *why);
-/* Changes the log and the modules from the settings of `before` to those of `config`. Returns 0, or -1 with *why set;
- * the settings of `before` then stay. */
+/* Gives the log and the modules, which have the settings of `before`, those of `config`. Returns 0, or -1 with *why
+ * set; the settings of `before` then stay. */
 int setup_change_logs(struct log *log, void *const *states, const struct config *before, const struct config *config,
 		      struct fail *why);
 void setup_reopen_logs(struct log *log, void *const *states); /* called after a rotation */

@@ -226,9 +226,9 @@ known_begin(struct known_reader *r, unsigned options, const char *sql, size_t le
 }
 
 bool
-known_next_statement(struct known_reader *r, struct known *k)
+known_next_statement(struct known_reader *r, struct known_statement *k)
 {
-	*k = (struct known){ .kind = KNOWN_NOT };
+	*k = (struct known_statement){ .kind = KNOWN_NOT };
 	if (r->is_at_unknown) {
 		if (known_is_word(r, "create") && holds_atomic(*r))
 			return false; /* pgweir can't tell where the statement ends */
@@ -246,7 +246,7 @@ known_next_statement(struct known_reader *r, struct known *k)
 static bool
 parse(struct known_text *text, struct known_reader *r)
 {
-	struct known k, *to = text->statements;
+	struct known_statement k, *to = text->statements;
 
 	for (; known_next_statement(r, &k); *to++ = k) {
 		text->is_all = text->is_all && k.kind != KNOWN_NOT && k.kind < KNOWN_RECOGNISED;
@@ -272,10 +272,10 @@ known_parse(struct known_text *text, unsigned options, const char *sql, size_t l
 }
 
 enum known_kind
-known_only(struct known *k, unsigned options, const char *sql, size_t len)
+known_only(struct known_statement *k, unsigned options, const char *sql, size_t len)
 {
 	struct known_reader r;
-	struct known more;
+	struct known_statement more;
 
 	known_begin(&r, options, sql, len);
 	return known_next_statement(&r, k) && k->kind != KNOWN_NOT && !known_next_statement(&r, &more) &&

@@ -5,7 +5,7 @@
  * other and all doubtful statements are KNOWN_NOT: for these, the flags of scan.h decide. Identifiers are folded and
  * truncated as PostgreSQL does; literals are unescaped. The functions are pure and allocate nothing.
  *
- * Borrows: the SQL, until its reader is done; struct known holds copies.
+ * Borrows: the SQL, until its reader is done; struct known_statement holds copies.
  */
 #pragma once
 
@@ -58,18 +58,18 @@ enum known_kind {
 	KNOWN_EXECUTE_ANY,
 };
 
-struct known {
+struct known_statement {
 	uint8_t kind; /* enum known_kind */
 	/* KNOWN_SET_PARAMS: the numbers n, from 1 on, of the parameters $n that give the name, the value and is_local.
 	 * 0 if a literal gives one of these: then the field name, value or is_local has it. */
 	uint8_t name_param, value_param, local_param;
 	bool is_local; /* true for SET LOCAL, and if the third argument of set_config() is true */
-	/* BEGIN: is_read_only: it has READ ONLY; has_other_mode: it has READ WRITE or SERIALIZABLE */
+	/* for BEGIN: the statement has READ ONLY (is_read_only); it has READ WRITE or SERIALIZABLE (has_other_mode) */
 	bool is_read_only, has_other_mode;
 	uint8_t modes; /* BEGIN: the index of its modes in known_modes, from 1 on; 0 if they are not in known_modes */
 	/* SET, SET LOCAL: the setting's name, folded to lower case: "role", "timezone", "client_encoding"; "" for a SET
-	 * LOCAL without a setting's name, such as SET LOCAL TIME ZONE, or whose value is needed but can't be read.
-	 * "session_authorization" is never known. */
+	 * LOCAL without a setting's name, such as SET LOCAL TIME ZONE, and for a SET LOCAL whose value is needed but
+	 * can't be read. "session_authorization" is never known. */
 	char name[KNOWN_NAME_MAX];
 	/* SET, and SET LOCAL of search_path and pgweir.min_lsn: the value as set_config() takes it. Lists (search_path
 	 * = a, "B c") are joined by ", " and quoted as needed. */
@@ -79,7 +79,7 @@ struct known {
 struct known_text {
 	unsigned count; /* number of statements, without empty ones */
 	bool is_all; /* true if all statements are counted, and the effect of each is known */
-	struct known statements[KNOWN_STATEMENTS_MAX];
+	struct known_statement statements[KNOWN_STATEMENTS_MAX];
 };
 
 /* Reads a text statement by statement. */
@@ -95,7 +95,7 @@ void known_begin(struct known_reader *r, unsigned options, const char *sql, size
  * Reads the next statement into k, whose kind is KNOWN_NOT if the statement is not recognized. Returns false at the end
  * of the SQL, or if pgweir can't tell where the next statement begins.
  */
-bool known_next_statement(struct known_reader *r, struct known *k);
+bool known_next_statement(struct known_reader *r, struct known_statement *k);
 /* Returns true if known_next_statement() has reached the end of the SQL. */
 static inline bool
 known_is_whole(const struct known_reader *r)
@@ -109,12 +109,12 @@ known_is_whole(const struct known_reader *r)
  */
 bool known_parse(struct known_text *text, unsigned options, const char *sql, size_t len);
 /* Reads the only statement of this SQL into k. Returns its kind; KNOWN_NOT if there are several, or it is unknown. */
-enum known_kind known_only(struct known *k, unsigned options, const char *sql, size_t len);
+enum known_kind known_only(struct known_statement *k, unsigned options, const char *sql, size_t len);
 /* Returns true for settings that each transaction sets to their defaults, such as transaction_isolation. */
 bool known_is_transaction_setting(const char *name);
 /*
- * The modes of BEGIN; struct known.modes has the index of one of them, from 1 on. A standby refuses a BEGIN with
- * has_other_mode.
+ * The modes of BEGIN; struct known_statement.modes has the index of one of them, from 1 on. A standby refuses a BEGIN
+ * with has_other_mode.
  */
 #define KNOWN_MODES 13
 extern const char *const known_modes[KNOWN_MODES];

@@ -2,7 +2,7 @@
  * src/sql/known_rules.h - the inside of known.h: known.c cuts a text into statements, known_statement.c recognizes one
  * statement, and known_setting.c reads its settings.
  *
- * A table lists the forms of the statements. Parts that a form can't express are read by functions.
+ * A table lists the forms of statements. Functions (known_part) read the parts that a form can't express.
  */
 #pragma once
 
@@ -29,19 +29,19 @@ bool known_take_string(struct known_reader *r, char value[static KNOWN_VALUE_MAX
  * Recognizes the statement that begins at the current token. Returns false, with r unchanged and k->kind KNOWN_NOT, if
  * the statement has none of the forms.
  */
-bool known_recognise(struct known_reader *r, struct known *k);
+bool known_recognise(struct known_reader *r, struct known_statement *k);
 /* In known_statement.c. Reads SQL of this form. Returns false if the SQL has another form. */
-bool known_match_form(struct known_reader *r, struct known *k, const char *form);
+bool known_match_form(struct known_reader *r, struct known_statement *k, const char *form);
 
 /*
- * Reads one part of a form. Returns false if the SQL has something else there. known_setting.c has the functions for
- * settings.
+ * Reads one part of a form. Returns false if the SQL does not have that part at the current token. known_setting.c has
+ * the functions for settings.
  */
-typedef bool known_part(struct known_reader *r, struct known *k);
+typedef bool known_part(struct known_reader *r, struct known_statement *k);
 known_part known_take_setting, known_take_values, known_take_locally, known_take_literal, known_take_zone;
 known_part known_take_config, known_take_configs;
 /*
  * Called after a setting was set or reset. Sets k->kind for settings that are never known, and for those that belong to
  * the transaction.
  */
-void known_judge_setting(struct known *k);
+void known_judge_setting(struct known_statement *k);

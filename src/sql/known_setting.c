@@ -127,7 +127,7 @@ known_put_value(struct known_reader *r, struct value *v, bool is_list)
 }
 
 bool
-known_take_values(struct known_reader *r, struct known *k)
+known_take_values(struct known_reader *r, struct known_statement *k)
 {
 	bool is_list = known_quotes_elements(k->name);
 	struct value v = { .text = k->value };
@@ -142,7 +142,7 @@ known_take_values(struct known_reader *r, struct known *k)
 
 /* Reads gram.y's var_name. Names of settings have no case. */
 bool
-known_take_setting(struct known_reader *r, struct known *k)
+known_take_setting(struct known_reader *r, struct known_statement *k)
 {
 	char part[KNOWN_NAME_MAX], *to = k->name;
 	size_t len;
@@ -174,7 +174,7 @@ known_is_transaction_setting(const char *name)
 }
 
 void
-known_judge_setting(struct known *k)
+known_judge_setting(struct known_statement *k)
 {
 	if (is_never_known(k->name))
 		k->kind = KNOWN_NOT;
@@ -184,7 +184,7 @@ known_judge_setting(struct known *k)
 
 /* Reads values of settings that pgweir needs even if they hold for one transaction only; skips all other values. */
 bool
-known_take_locally(struct known_reader *r, struct known *k)
+known_take_locally(struct known_reader *r, struct known_statement *k)
 {
 	bool is_read = strcmp(k->name, "search_path") == 0 || strcmp(k->name, OWN_MIN_LSN) == 0;
 
@@ -195,14 +195,14 @@ known_take_locally(struct known_reader *r, struct known *k)
 }
 
 bool
-known_take_literal(struct known_reader *r, struct known *k)
+known_take_literal(struct known_reader *r, struct known_statement *k)
 {
 	return r->token.kind == SQL_STRING && known_take_values(r, k);
 }
 
 /* Keywords are not values: INTERVAL '...' begins with one. */
 bool
-known_take_zone(struct known_reader *r, struct known *k)
+known_take_zone(struct known_reader *r, struct known_statement *k)
 {
 	return (sql_name_find(r->token.at, r->token.len) & SQL_KEYWORD) == 0 && known_take_identifier(r, k->value);
 }
@@ -237,7 +237,7 @@ take_param(struct known_reader *r, uint8_t *param)
 }
 
 static bool
-take_config_name(struct known_reader *r, struct known *k)
+take_config_name(struct known_reader *r, struct known_statement *k)
 {
 	char name[KNOWN_VALUE_MAX];
 
@@ -253,7 +253,7 @@ take_config_name(struct known_reader *r, struct known *k)
 /* Returns true if the end of the transaction won't undo all effects of this local setting: the seed of random() stays,
  * and so do tables that were made in pg_temp. */
 static bool
-leaves_more(const struct known *k)
+leaves_more(const struct known_statement *k)
 {
 	for (const char *at = k->value; *at != '\0'; at++)
 		if (strncasecmp(at, "pg_temp", 7) == 0)
@@ -263,7 +263,7 @@ leaves_more(const struct known *k)
 
 /* Reads the arguments between the parentheses of set_config(). */
 bool
-known_take_config(struct known_reader *r, struct known *k)
+known_take_config(struct known_reader *r, struct known_statement *k)
 {
 	if (!take_config_name(r, k) || !skip_cast(r) || !known_skip_char(r, ',') ||
 	    (!take_param(r, &k->value_param) && !known_take_string(r, k->value)) || !skip_cast(r) ||
@@ -283,7 +283,7 @@ known_take_config(struct known_reader *r, struct known *k)
 
 /* Takes one call of set_config(), or several if all are local. Names and values of local ones are not kept. */
 bool
-known_take_configs(struct known_reader *r, struct known *k)
+known_take_configs(struct known_reader *r, struct known_statement *k)
 {
 	bool is_local;
 
@@ -292,7 +292,7 @@ known_take_configs(struct known_reader *r, struct known *k)
 		if (!known_match_form(r, k, "[pg_catalog .] set_config ( CONFIG ) [as] [ANY]"))
 			return false;
 		if (k->kind == KNOWN_LOCAL)
-			*k = (struct known){ .kind = KNOWN_LOCAL, .is_local = true };
+			*k = (struct known_statement){ .kind = KNOWN_LOCAL, .is_local = true };
 		else if (is_local)
 			return false;
 	} while (k->kind == KNOWN_LOCAL && known_skip_char(r, ','));

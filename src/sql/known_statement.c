@@ -70,19 +70,19 @@ static const struct form {
 };
 
 static bool
-take_name(struct known_reader *r, struct known *k)
+take_name(struct known_reader *r, struct known_statement *k)
 {
 	return known_take_identifier(r, k->name);
 }
 
 static bool
-take_role(struct known_reader *r, struct known *k)
+take_role(struct known_reader *r, struct known_statement *k)
 {
 	return known_take_identifier(r, k->value);
 }
 
 static bool
-skip_any(struct known_reader *r, struct known *k)
+skip_any(struct known_reader *r, struct known_statement *k)
 {
 	char name[KNOWN_NAME_MAX];
 
@@ -90,7 +90,7 @@ skip_any(struct known_reader *r, struct known *k)
 }
 
 static bool
-skip_rest(struct known_reader *r, struct known *k)
+skip_rest(struct known_reader *r, struct known_statement *k)
 {
 	known_skip_to(r, "");
 	return true;
@@ -98,7 +98,7 @@ skip_rest(struct known_reader *r, struct known *k)
 
 /* Skips everything in parentheses. */
 static bool
-skip_group(struct known_reader *r, struct known *k)
+skip_group(struct known_reader *r, struct known_statement *k)
 {
 	unsigned depth = 0;
 
@@ -114,7 +114,7 @@ skip_group(struct known_reader *r, struct known *k)
 }
 
 static bool
-take_local(struct known_reader *r, struct known *k)
+take_local(struct known_reader *r, struct known_statement *k)
 {
 	k->is_local = known_skip_word(r, "local");
 	return k->is_local;
@@ -139,7 +139,7 @@ const char *const known_modes[KNOWN_MODES] = {
 
 /* PostgreSQL takes modes in any order, with or without commas between them. The last mode of a kind counts. */
 static bool
-take_modes(struct known_reader *r, struct known *k)
+take_modes(struct known_reader *r, struct known_statement *k)
 {
 	static const char *const modes[] = { "isolation level read committed", "isolation level repeatable read",
 					     "isolation level serializable", "read only", "read write" };
@@ -169,7 +169,7 @@ take_modes(struct known_reader *r, struct known *k)
 
 /* Skips literals, numbers, parameters and casts, which run no code. Returns false at any other argument of EXECUTE. */
 static bool
-skip_arguments(struct known_reader *r, struct known *k)
+skip_arguments(struct known_reader *r, struct known_statement *k)
 {
 	while (!known_is_char(r, ')')) {
 		bool is_value =
@@ -204,7 +204,7 @@ take_option_value(struct known_reader *r, char value[static KNOWN_VALUE_MAX])
 
 /* Reads the options of CREATE DATABASE. */
 static bool
-take_options(struct known_reader *r, struct known *k)
+take_options(struct known_reader *r, struct known_statement *k)
 {
 	char option[KNOWN_NAME_MAX], value[KNOWN_VALUE_MAX];
 
@@ -223,7 +223,7 @@ take_options(struct known_reader *r, struct known *k)
 
 /* Skips to the AS of CREATE TABLE ... AS. */
 static bool
-skip_table(struct known_reader *r, struct known *k)
+skip_table(struct known_reader *r, struct known_statement *k)
 {
 	if (!known_match_form(r, k, "[global|local] [temp|temporary|unlogged] table"))
 		return false;
@@ -267,7 +267,7 @@ part_end(const char *part)
 }
 
 static bool
-take_part(struct known_reader *r, struct known *k, const char *part, size_t len)
+take_part(struct known_reader *r, struct known_statement *k, const char *part, size_t len)
 {
 	for (size_t i = 0; *part >= 'A' && *part <= 'Z' && i < sizeof(parts) / sizeof(parts[0]); i++)
 		if (parts[i].name[0] == *part && strncmp(parts[i].name, part, len) == 0 && parts[i].name[len] == '\0')
@@ -279,7 +279,7 @@ take_part(struct known_reader *r, struct known *k, const char *part, size_t len)
 }
 
 bool
-known_match_form(struct known_reader *r, struct known *k, const char *form)
+known_match_form(struct known_reader *r, struct known_statement *k, const char *form)
 {
 	struct known_reader begin;
 
@@ -314,7 +314,7 @@ known_match_form(struct known_reader *r, struct known *k, const char *form)
 }
 
 bool
-known_recognise(struct known_reader *r, struct known *k)
+known_recognise(struct known_reader *r, struct known_statement *k)
 {
 	enum sql_word word = r->token.kind == SQL_WORD ? sql_word_find(r->token.at, r->token.len) : SQL_WORDS_NONE;
 	struct known_reader begin = *r, after_word;
@@ -334,11 +334,11 @@ known_recognise(struct known_reader *r, struct known *k)
 				return true;
 			break;
 		}
-		memset(k, 0, offsetof(struct known, name));
+		memset(k, 0, offsetof(struct known_statement, name));
 		k->value[0] = '\0';
 		*r = after_word;
 	}
 	*r = begin;
-	*k = (struct known){ .kind = KNOWN_NOT };
+	*k = (struct known_statement){ .kind = KNOWN_NOT };
 	return false;
 }

@@ -94,8 +94,7 @@ scan_is_lead(unsigned options, char c)
 
 /*
  * Literals that don't matter: numbers, and strings (without their quotes) that have no backslashes and don't name
- * pg_temp. With other values in their places, the scan would have the same result. The list may lack some literals that
- * don't matter.
+ * pg_temp. The scan has the same result whatever the values of these literals are. The list may lack some of them.
  */
 struct scan_literals {
 	const char *sql; /* the beginning of the SQL */
@@ -110,7 +109,8 @@ struct scan_literals {
 struct sql_risk {
 	uint32_t number; /* database_code.number of the answer by which the risk was looked up (seal/database_code.h) */
 	uint32_t parts; /* enum state_part, enum code_risk */
-	uint32_t effects; /* RISK_EFFECTS (seal/seal.h), or 0 for one read that may run twice unseen */
+	/* RISK_EFFECTS (seal/seal.h), or 0 if the SQL is a single read that may run twice without a visible effect */
+	uint32_t effects;
 };
 
 /* opaque, except flags, hints, first and names; see scan.c */
@@ -126,7 +126,7 @@ struct scan {
 	uint8_t options, lex, string_kind, tag_len, word_len, tag_match, temp_match;
 	bool is_trail, has_newline;
 	uint32_t comment_depth;
-	/* private: the last tokens (scan_rules.c); their bytes lie in the chunk or in word */
+	/* private: the last token and the one before it (scan_rules.c); their bytes lie in the chunk or in word */
 	uint32_t last, before; /* 32 bits wide, because they are read right after they are written */
 	uint8_t qualifier, statement, expect;
 	bool is_index, is_with_head, has_join, has_odd_parens;

@@ -13,7 +13,7 @@ four(const char *p)
 	return bytes;
 }
 
-/* Returns true if a and b are the same len bytes. len is from SCAN_MEMORY_SHORTEST to SHORT_LEN. */
+/* Returns true if a and b are the same len bytes. len is from SCAN_MEMORY_SQL_MIN to SHORT_LEN. */
 static inline bool
 is_same_short(const char *a, const char *b, size_t len)
 {
@@ -26,7 +26,7 @@ is_same_short(const char *a, const char *b, size_t len)
 static void
 forget(struct scan_memory *m, struct scanned_sql *k)
 {
-	m->kept -= k->skeleton.parts != NULL;
+	m->entry_count -= k->skeleton.parts != NULL;
 	m->bytes -= k->skeleton.size;
 	free(k->skeleton.parts);
 	*k = (struct scanned_sql){ 0 };
@@ -38,8 +38,8 @@ scan_memory_fini(struct scan_memory *m)
 	for (size_t i = 0; i < SCAN_MEMORY_SETS; i++)
 		for (size_t place = 0; place < SCAN_MEMORY_PLACES; place++)
 			free(m->sets[i].places[place].skeleton.parts);
-	for (size_t i = 0; i < SCAN_MEMORY_SAME; i++)
-		free(m->same[i].sql);
+	for (size_t i = 0; i < SCAN_MEMORY_EXACT; i++)
+		free(m->exact[i].sql);
 	memset(m, 0, sizeof(*m));
 }
 
@@ -65,9 +65,9 @@ keep(struct scan_memory *m, struct scan_memory_set *set, const struct scan *s, u
 	forget(m, k);
 	make_room(m, made.size);
 	m->bytes += made.size;
-	m->kept++;
+	m->entry_count++;
 	k->skeleton = made;
-	k->number = ++m->count;
+	k->number = ++m->made_count;
 	k->hash = hash;
 	k->flags = s->flags;
 	k->hints = s->hints;
@@ -103,7 +103,7 @@ scan_and_keep(struct scan_memory *m, struct scan_memory_set *set, struct scan *s
 	if (s->name_count > 0 || literals.count > SCAN_LITERALS_MAX || (s->flags == SCAN_ALL && literals.count > 0))
 		return NULL;
 	skeleton_take_apart(&parts, &literals, len);
-	if (parts.len > SCAN_MEMORY_LONGEST || !check_and_note(set, skeleton_mix(hash, parts.count << 32 | parts.len)))
+	if (parts.len > SCAN_MEMORY_SQL_MAX || !check_and_note(set, skeleton_mix(hash, parts.count << 32 | parts.len)))
 		return NULL;
 	return keep(m, set, s, hash, options, sql, &parts);
 }
@@ -121,8 +121,8 @@ recall(struct scan *s, struct scanned_sql *k)
 /* --- the same text ----------------------------------------------------------------------------------------------- */
 
 /* Returns the slot for sql, and sets *key, by a hash of a few of its bytes (the end, the middle, the first quarter). */
-static struct same_sql *
-same_place(struct scan_memory *m, const char *sql, size_t len, uint64_t *key)
+static struct exact_sql *
+find_exact_slot(struct scan_memory *m, const char *sql, size_t len, uint64_t *key)
 {
 	uint64_t hash = skeleton_mix(len, skeleton_eight(sql + len - 8));
 
@@ -130,25 +130,26 @@ same_place(struct scan_memory *m, const char *sql, size_t len, uint64_t *key)
 	hash = skeleton_mix(hash, skeleton_eight(sql + len / 2));
 	hash = skeleton_mix(hash, skeleton_eight(sql + len / 4));
 	*key = hash | 1;
-	return &m->same[hash >> 32 & (SCAN_MEMORY_SAME - 1)];
+	return &m->exact[hash >> 32 & (SCAN_MEMORY_EXACT - 1)];
 }
 
 /* Called when sql has turned out to have the entry k: keeps the text if it has come for the second time. */
 static void
-note_same(struct scan_memory *m, struct same_sql *to, uint64_t key, const char *sql, size_t len, struct scanned_sql *k)
+note_exact(struct scan_memory *m, struct exact_sql *to, uint64_t key, const char *sql, size_t len,
+	   struct scanned_sql *k)
 {
 	bool is_same_len = to->sql != NULL && to->len == len;
 
 	if (to->key == key && !is_same_len) {
-		m->same_bytes -= to->sql != NULL ? (uint32_t)to->len : 0;
+		m->exact_bytes -= to->sql != NULL ? (uint32_t)to->len : 0;
 		free(to->sql);
 		to->sql = malloc(len);
-		m->same_bytes += to->sql != NULL ? (uint32_t)len : 0;
+		m->exact_bytes += to->sql != NULL ? (uint32_t)len : 0;
 		to->len = len;
 	}
 	if (to->key == key && to->sql != NULL) {
 		memcpy(to->sql, sql, len);
-		to->like = k;
+		to->entry = k;
 		to->number = k->number;
 	} else
 		to->number = 0;
@@ -175,15 +176,15 @@ __attribute__((noinline)) static struct scanned_sql *
 scan_by_text(struct scan_memory *m, struct scan *s, unsigned options, const char *sql, size_t len)
 {
 	uint64_t key;
-	struct same_sql *same = same_place(m, sql, len, &key);
-	struct scanned_sql *k = same->like;
+	struct exact_sql *exact = find_exact_slot(m, sql, len, &key);
+	struct scanned_sql *k = exact->entry;
 
-	if (same->key == key && same->number != 0 && same->number == k->number && k->options == options &&
-	    same->len == len && memcmp(same->sql, sql, len) == 0)
+	if (exact->key == key && exact->number != 0 && exact->number == k->number && k->options == options &&
+	    exact->len == len && memcmp(exact->sql, sql, len) == 0)
 		return recall(s, k);
 	k = scan_by_beginning(m, s, options, sql, len);
 	if (k != NULL)
-		note_same(m, same, key, sql, len, k);
+		note_exact(m, exact, key, sql, len, k);
 	return k;
 }
 
@@ -191,7 +192,7 @@ __attribute__((noinline)) static struct scanned_sql *
 scan_not_short(struct scan_memory *m, struct scan *s, unsigned options, const char *sql, size_t len)
 {
 	if (len > SHORT_LEN)
-		return len <= SCAN_MEMORY_LONGEST ? scan_by_text(m, s, options, sql, len)
+		return len <= SCAN_MEMORY_SQL_MAX ? scan_by_text(m, s, options, sql, len)
 						  : scan_by_beginning(m, s, options, sql, len);
 	scan_text(s, options, sql, len);
 	return NULL;
@@ -203,7 +204,7 @@ scan_cached(struct scan_memory *m, struct scan *s, unsigned options, const char 
 	struct scan_memory_set *set;
 	uint64_t hash;
 
-	if (len < SCAN_MEMORY_SHORTEST || len > SHORT_LEN)
+	if (len < SCAN_MEMORY_SQL_MIN || len > SHORT_LEN)
 		return scan_not_short(m, s, options, sql, len);
 	/* Short SQL (BEGIN, COMMIT) is looked up here, without a call of another function. */
 	hash = skeleton_mix(options << 16 | len,

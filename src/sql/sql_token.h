@@ -35,7 +35,7 @@ struct sql_lexer {
 	size_t len, pos;
 	bool has_backslashes; /* standard_conforming_strings is off: backslashes are escapes in plain strings, too */
 	unsigned trail_options; /* enum scan_option of the client's encoding: a trail byte is not a backslash */
-	/* a string on a later line that continues an E'' string has its escapes, but no E */
+	/* the last token was an E'' string; a string on a later line that continues it also has escapes, though no E */
 	bool is_after_escape_string;
 	const char *comment; /* text of the last block comment, without its delimiters; NULL if there was none */
 	size_t comment_len;
@@ -43,7 +43,8 @@ struct sql_lexer {
 
 void sql_lexer_init(struct sql_lexer *lx, const char *sql, size_t len);
 struct sql_token sql_next(struct sql_lexer *lx);
-/* Returns true if these bytes, with their ASCII letters in lower case, are `folded`; both have len bytes. */
+/* Compares bytes with `folded`, which is in lower case; ASCII letters of bytes may be in any case. Both have len
+ * bytes. */
 bool sql_folds_to(const char *bytes, const char *folded, size_t len);
 
 /* Returns true if the token is this word (given in lower case). */

@@ -4,16 +4,16 @@
 
 #include <ctype.h>
 
-#define SEARCHED_MAX ((size_t)64 << 10) /* bytes of SQL whose strings are searched */
+#define SEARCHED_MAX ((size_t)64 << 10) /* bytes of SQL, with its strings, that are searched */
 
 void
 traits_of_scan(struct sql_traits *v, const struct scan *s, const char *sql, size_t len)
 {
 	uint32_t hints = s->hints;
 
-	/* Searches all of the text, because such SQL may run SQL that stands in a string. A plain search is enough: a
-	 * false match only costs round trips, and if the search misses something, the client could not expect pgweir to
-	 * see it. */
+	/* SQL with DO or a function call may run SQL in a string, so strings are searched, too, in the first
+	 * SEARCHED_MAX bytes. A plain search is enough: a false match only costs round trips, and if the search misses
+	 * something, the client could not expect pgweir to see it. */
 	if ((s->flags & (SCAN_CODE | SCAN_FUNCTION)) != 0) {
 		len = len < SEARCHED_MAX ? len : SEARCHED_MAX;
 		hints |= text_mentions(sql, len, "pg_listening_channels") ? SCAN_HINT_CHANNELS : 0u;
@@ -63,7 +63,7 @@ mentions_moment(const char *sql, size_t len)
 }
 
 /* Returns true if the value of the string may have words that the SQL does not show: U&'...', E'...' with escapes other
- * than those of control characters, quotes and backslashes, or a string that goes on in a string on another line. */
+ * than those of control characters, quotes and backslashes, or a string that continues one on an earlier line. */
 static bool
 hides_words(const struct sql_token *t, const struct sql_token *before)
 {
@@ -78,9 +78,9 @@ hides_words(const struct sql_token *t, const struct sql_token *before)
 }
 
 /*
- * Looks for TRAITS_MOMENT and TRAITS_NULL. TRAITS_MOMENT: literals of date and time types that stand for the time at
- * which they are read: 'now', '12:00 today', '{now}'; or strings that may be such literals. TRAITS_NULL: x = NULL, with
- * or without parentheses, which transform_null_equals turns into IS NULL.
+ * Looks for TRAITS_MOMENT and TRAITS_NULL. A TRAITS_MOMENT is a string that is, or may be, a literal of a date or time
+ * type that stands for the time at which it is read: 'now', '12:00 today', '{now}'. A TRAITS_NULL is x = NULL, with or
+ * without parentheses, which transform_null_equals turns into IS NULL.
  */
 static uint32_t
 find_moments_and_nulls(const char *sql, size_t len)
@@ -105,13 +105,14 @@ find_moments_and_nulls(const char *sql, size_t len)
 	return found;
 }
 
-/* Words and functions that may stand before a parenthesis in SQL that computes nothing, and those before a subquery of
- * any number of rows. A word that is not listed only counts as a function. */
-#define CALM_WORDS                                                                                                     \
+/* Words and functions that may stand before a parenthesis in SQL that can't fail. A missing word does no harm: it is
+ * taken for a function that may fail. */
+#define SAFE_WORDS                                                                                                     \
 	"select values all and any as between by case cast coalesce conflict count distinct else end except exists "   \
 	"filter from gen_random_uuid greatest having in intersect into is join json_agg jsonb_agg lateral least "      \
 	"limit lower max min not now nullif offset on or over returning row row_number row_to_json set some then "     \
 	"to_json to_jsonb union unnest upper using varying when where with"
+/* Words before a subquery that may return any number of rows. */
 #define SUBQUERY_WORDS "all any as except exists from in intersect join lateral materialized some union"
 
 static bool
@@ -134,7 +135,7 @@ is_punct(const struct sql_token *t, char c)
 
 /* Returns true for comparisons, -> and ->>, and the star of "all columns"; none of these fails. */
 static bool
-is_calm_operator(const struct sql_token *t, const struct sql_token *before)
+is_safe_operator(const struct sql_token *t, const struct sql_token *before)
 {
 	char operator[4] = { 0 };
 
@@ -145,10 +146,11 @@ is_calm_operator(const struct sql_token *t, const struct sql_token *before)
 	return text_is_one_of(operator, "= < > <= >= <> != -> ->>");
 }
 
-/* Returns true if t, after before[1] and before[0], may belong to an expression that fails. A cast of a parameter or
- * of a string is none, because PostgreSQL gives these the type of the cast; and a cast to text never fails. */
+/* Returns true if t, after before[1] and before[0], may belong to an expression that fails. A cast of a parameter or of
+ * a string does not fail when the plan runs, because PostgreSQL gives these the type of the cast; and a cast to text
+ * never fails. */
 static bool
-may_fail(const struct sql_token *t, const struct sql_token before[2], bool is_into)
+may_fail(const struct sql_token *t, const struct sql_token before[2], bool is_after_into)
 {
 	bool is_open = is_punct(before, '('), is_value = t->kind == SQL_PARAM || t->kind == SQL_STRING;
 
@@ -158,19 +160,20 @@ may_fail(const struct sql_token *t, const struct sql_token before[2], bool is_in
 		return !is_word_of(&before[1], SUBQUERY_WORDS);
 	if (is_punct(t, '(')) /* of a call, unless the word is a type, or a table with its columns */
 		return (before->kind == SQL_WORD || before->kind == SQL_QUOTED) && before[1].kind != SQL_CAST &&
-		       !is_word_of(&before[1], "as") && !is_into && !is_word_of(before, CALM_WORDS);
+		       !is_word_of(&before[1], "as") && !is_after_into && !is_word_of(before, SAFE_WORDS);
 	if (t->kind == SQL_OPERATOR)
-		return !is_calm_operator(t, before);
+		return !is_safe_operator(t, before);
 	if (before->kind == SQL_CAST && before[1].kind != SQL_PARAM && before[1].kind != SQL_STRING)
 		return !is_word_of(t, "text varchar character");
 	return is_word_of(t, "ilike like similar") || (is_word_of(t, "zone") && is_word_of(&before[1], "at"));
 }
 
-/* Looks for TRAITS_COMPUTES. With backslashes the session decides what is a string. */
+/* Looks for TRAITS_MAY_FAIL. SQL with a backslash counts as SQL that may fail, because the session's settings decide
+ * which of its bytes are a string. */
 static bool
-computes(const char *sql, size_t len)
+may_fail_with_parameters(const char *sql, size_t len)
 {
-	bool is_into = false, has_parameter = false, fails = memchr(sql, '\\', len) != NULL;
+	bool is_after_into = false, has_parameter = false, fails = memchr(sql, '\\', len) != NULL;
 	struct sql_token t, before[2] = { 0 };
 	struct sql_lexer lexer;
 
@@ -178,8 +181,9 @@ computes(const char *sql, size_t len)
 	do {
 		t = sql_next(&lexer);
 		has_parameter |= t.kind == SQL_PARAM;
-		fails |= t.kind == SQL_UNTERMINATED || may_fail(&t, before, is_into);
-		is_into = is_word_of(&t, "into") || (is_into && !is_punct(&t, '(') && !is_word_of(&t, CALM_WORDS));
+		fails |= t.kind == SQL_UNTERMINATED || may_fail(&t, before, is_after_into);
+		is_after_into =
+		    is_word_of(&t, "into") || (is_after_into && !is_punct(&t, '(') && !is_word_of(&t, SAFE_WORDS));
 		before[1] = before[0];
 		before[0] = t;
 	} while (t.kind != SQL_END && t.kind != SQL_UNTERMINATED);
@@ -201,6 +205,6 @@ traits_of_parse(struct sql_traits *v, const char *sql, size_t len)
 		hints |= TRAITS_MOMENT;
 	if ((hints & TRAITS_LITERALS) != 0 || (memchr(sql, '=', len) != NULL && text_mentions(sql, len, "null")))
 		hints |= find_moments_and_nulls(sql, len);
-	hints |= computes(sql, len) ? TRAITS_COMPUTES : 0u;
+	hints |= may_fail_with_parameters(sql, len) ? TRAITS_MAY_FAIL : 0u;
 	v->hints = (uint16_t)(v->hints | hints);
 }

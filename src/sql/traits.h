@@ -1,5 +1,5 @@
 /*
- * src/sql/traits.h - what one reading of SQL finds, so that each feature can tell whether the SQL concerns it.
+ * src/sql/traits.h - the facts about SQL by which each feature can tell whether the SQL concerns it.
  *
  * The SQL of a simple Query is read when the Query comes; the SQL of a prepared statement when the statement is first
  * seen (statement_traits()). While a query is relayed, no other code looks into its SQL, except that a feature which
@@ -27,7 +27,7 @@ enum traits_hint {
 	TRAITS_MOMENT = 1u << 9, /* the SQL may have literals like 'now', which mean the time of the Parse */
 	TRAITS_NULL = 1u << 10, /* the SQL compares something with NULL: see transform_null_equals */
 	TRAITS_OF_PARSE = 1u << 11, /* traits_of_parse() has run, so the other hints of this enum are valid */
-	TRAITS_COMPUTES = 1u << 12, /* parameters, and an expression that may fail if the plan evaluates it */
+	TRAITS_MAY_FAIL = 1u << 12, /* the SQL has parameters, and an expression that may fail when the plan runs */
 	TRAITS_NOTICED = 1u << 13, /* a Parse of the SQL was answered with a notice; set by statements/keep.c */
 	TRAITS_PARSE_ALL = 0x3fu << 8 /* TRAITS_LITERALS to TRAITS_NOTICED */
 };
@@ -72,7 +72,7 @@ void traits_of_all_options(struct sql_traits *v, const char *sql, size_t len);
 /* Adds the hints of a Parse, unless v has them. */
 void traits_of_parse(struct sql_traits *v, const char *sql, size_t len);
 
-/* --- texts that are replaced or cut: a LISTEN, a comment at the end. Pure --- */
+/* --- SQL that is replaced or cut: a LISTEN, a comment at the end. The functions are pure --- */
 
 /*
  * --- listen_text.c: replaces the SQL of a LISTEN, for a server that must not listen.

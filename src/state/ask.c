@@ -36,7 +36,7 @@ state_parts_of(const struct exchange *x, uint32_t flags)
 
 	if (flags & SCAN_FUNCTION)
 		parts |= RISK_CALLED(x->srv->loan.risk);
-	if ((flags & SCAN_CREATE) && (gucs_leaves(x->gucs) & GUCS_LEAVES_TEMP))
+	if ((flags & SCAN_CREATE) && (gucs_side_effects(x->gucs) & GUCS_LEAVES_TEMP))
 		parts |= STATE_TEMP;
 	for (size_t i = 0; i < PINNING; i++)
 		if ((flags & pinning[i].flag) || ((flags & SCAN_UNDO) && (x->pins & 1u << pinning[i].reason)))

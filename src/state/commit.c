@@ -21,7 +21,7 @@ state_replay(struct exchange *x)
 	struct buf b = { 0 };
 
 	server_put_gucs(srv, x->gucs, NULL, srv->tx == 'I', &b);
-	if (b.len > 0 && srv->tx == 'I' && gucs_limits_changes(srv->gucs, x->gucs))
+	if (b.len > 0 && srv->tx == 'I' && gucs_has_limit_not_in(srv->gucs, x->gucs))
 		srv->loan.behind = ALL_BEHIND_SETTINGS;
 	outbox_put(&x->env->to_server, &b);
 	return gucs_move(&srv->gucs, gucs_ref(x->gucs));
@@ -67,7 +67,7 @@ state_note_encoding(struct exchange *x, const char *encoding)
 {
 	struct client_session *s;
 
-	if (guc_encoding_is_read(encoding))
+	if (guc_encoding_is_scannable(encoding))
 		return;
 	if ((s = state_own(x)) == NULL)
 		exchange_spoil(x);

@@ -53,7 +53,7 @@ is_another_context(const struct exchange *x)
 	if (l->local == LOCAL_CONTEXT || l->has_local_settings || (l->suspected & SCAN_ANY_SETTING) != 0)
 		return true;
 	for (unsigned i = 0; s != NULL && i < s->effect_count; i++)
-		if (s->effects[i].name == NULL || guc_is_of_context(s->effects[i].name))
+		if (s->effects[i].name == NULL || guc_affects_context(s->effects[i].name))
 			return true;
 	return s != NULL && (s->parts & STATE_SETTINGS) != 0;
 }
@@ -86,8 +86,8 @@ state_note_run(struct exchange *x, unsigned risk)
 }
 
 /*
- * Returns the risk of the loan's SQL by what is known now: the database's code may have changed since that SQL was
- * judged, by DDL or by this loan's own SQL.
+ * Returns the risk of the loan's SQL according to the newest answer: since that SQL was judged, DDL or this loan's own
+ * SQL may have changed the database's code.
  */
 __attribute__((noinline)) static unsigned
 look_again(struct exchange *x)
@@ -97,7 +97,7 @@ look_again(struct exchange *x)
 
 	if (!database_code_is_known(code, *x->env->now_us) || code->full_answer_us > l->lent_us)
 		note_risk(x, database_code_assumed_risk_now(code, *x->env->now_us));
-	if (code->reaches_us > l->lent_us)
+	if (code->new_keepers_us > l->lent_us)
 		note_risk(x, risk_names_all(code->answer->risks) & STATE_BACKEND);
 	return (l->risk & RISK_CODE) != 0 ? l->risk | (STATE_WASHABLE & ~(unsigned)STATE_REMOTE) : l->risk;
 }
@@ -192,12 +192,12 @@ state_end_code_changes(struct exchange *x, bool is_done)
 	is_done = is_done || !exchange_is_followed(x) ||
 		  ((loan->suspected | loan->settled) & (SCAN_CALL | SCAN_CODE | SCAN_EXECUTE)) != 0;
 	if (is_done && loan->code != CODE_AS_BEFORE)
-		pool_code_changed(x->pool, (loan->risk & (RISK_REACHES | RISK_FEARED)) |
+		pool_code_changed(x->pool, (loan->risk & (RISK_OWN_WORDS | RISK_ASSUMED)) |
 					       (loan->code == CODE_MADE ? RISK_KEEPS : 0u));
 	loan->code = CODE_AS_BEFORE;
 	/* if replies are owed, the risk belongs to requests that are in progress */
 	if (x->srv->ledger.count == 0 && exchange_is_followed(x))
-		loan->risk &= ~(unsigned)(RISK_KEEPS | RISK_REACHES | RISK_FEARED);
+		loan->risk &= ~(unsigned)(RISK_KEEPS | RISK_OWN_WORDS | RISK_ASSUMED);
 }
 
 /* --- SQL for any server --- */
@@ -219,7 +219,7 @@ state_needs_plans(const struct exchange *x, const char *sql, size_t len, unsigne
 			       1u << KNOWN_DISCARD_ALL;
 	struct sql_traits v;
 	struct known_reader r;
-	struct known k;
+	struct known_statement k;
 
 	traits_of_all_options(&v, sql, len);
 	if ((risk & ~(unsigned)(RISK_CONTEXT | STATE_SEQUENCES)) == 0 && is_alone(&v, sql, len))

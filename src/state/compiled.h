@@ -1,12 +1,13 @@
 /*
- * src/state/compiled.h - the database's code that SQL may reach, and the client whose plans of that code a server has.
+ * src/state/compiled.h - finds the database code that SQL may reach, and records the client whose plans of that code a
+ * server has.
  */
 #pragma once
 
 #include "exchange/exchange.h"
 #include "exchange/request.h"
 
-/* Returns the parts of the session (enum state_part) that the database's code, called by st, could change unseen. */
+/* Returns the session state (enum state_part) that database code which st calls could change, unseen by pgweir. */
 unsigned state_risk_of(const struct exchange *x, struct statement *st);
 unsigned state_risk_of_all(const struct exchange *x); /* like state_risk_of(), for unknown SQL */
 void state_note_run(struct exchange *x, unsigned risk); /* call when SQL with this risk is about to run */

@@ -54,13 +54,13 @@ void
 state_note_local_name(struct exchange *x, const char *name, const char *value)
 {
 	struct loan *l = &x->srv->loan;
-	enum loan_local local = name[0] == '\0' || guc_is_of_context(name) ? LOCAL_CONTEXT : LOCAL_SETTING;
+	enum loan_local local = name[0] == '\0' || guc_affects_context(name) ? LOCAL_CONTEXT : LOCAL_SETTING;
 
-	if (strcasecmp(name, GUC_LIMIT) == 0 && guc_is_short_limit(value))
+	if (strcasecmp(name, GUC_STATEMENT_TIMEOUT) == 0 && guc_is_short_limit(value))
 		l->risk |= WASH_LATE;
 	if (strcasecmp(name, "client_encoding") == 0)
 		state_note_encoding(x, value);
-	if (name[0] == '\0' || guc_is_of_parsing(name)) {
+	if (name[0] == '\0' || guc_affects_parsing(name)) {
 		l->has_local_settings = true;
 		l->local_context = 0;
 	} else if (strcasecmp(name, "search_path") == 0 && (!l->has_local_settings || l->local_context != 0)) {
@@ -80,7 +80,7 @@ state_note_local(struct exchange *x, struct request *m)
 	size_t len;
 	const char *sql = request_sql(m, &len);
 	struct known_reader r;
-	struct known k;
+	struct known_statement k;
 
 	if (sql != NULL && request_has(m, SCAN_SETTING, SCAN_HINT_LOCAL) && text_mentions(sql, len, GUC_GDAL))
 		x->srv->loan.risk |= STATE_BACKEND;

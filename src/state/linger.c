@@ -1,15 +1,15 @@
 /*
  * src/state/linger.c - currval() and lastval() need the connection that ran nextval(); see state/state_state.h.
  *
- * Only one backend knows what a sequence has returned last, and nearly every INSERT into a table with a serial column
- * changes that value. If each of these pinned its client, nothing would be pooled. So a client that inserts (without
- * RETURNING) or names a sequence keeps its connection for a moment between transactions: it lingers, for KEPT_REQUESTS
- * requests at most (drivers look into the catalogs first). While no client waits, it lingers for LINGER_US; if a client
- * of the pool has asked for such a value within ASKED_US, it lingers for as long as an idle connection is kept (a
- * person at psql takes a while). While clients wait, a client lingers only if it has asked for such a value before, if
- * the last client that asked had the same application_name, or if the client is new, because the first client that asks
- * must be served, too. Lingering while clients wait takes at most a tenth of the pool's time, except for CREDIT_US in a
- * burst.
+ * Only one backend knows the last value that a client got from a sequence, and nearly every INSERT into a table with a
+ * serial column changes that value. If each such INSERT pinned its client, hardly any connection would be shared. So a
+ * client that inserts (without RETURNING) or names a sequence keeps its connection for a moment between transactions:
+ * it lingers, for KEPT_REQUESTS requests at most (drivers look into the catalogs first). While no client waits, it
+ * lingers for LINGER_US; if a client of the pool has asked for such a value within ASKED_US, it lingers for as long as
+ * an idle connection is kept (a person at psql takes a while). While clients wait, a client lingers only if it has
+ * asked for such a value before, if the last client that asked had the same application_name, or if the client is new,
+ * because the first client that asks must be served, too. Lingering while clients wait takes at most a tenth of the
+ * pool's time, except for CREDIT_US in a burst.
  *
  * An example: at 0 ms client A, which is new, inserts into orders on connection 1. At 1 ms client B waits for a server;
  * connection 1 stays with A all the same, since A's next request may be SELECT currval('orders_id_seq'). That request

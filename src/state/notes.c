@@ -123,14 +123,14 @@ state_note_execute(struct exchange *x, const char *name)
 /* Returns true if PostgreSQL may read the SQL after k differently. (The client's GUC set does not show this yet,
  * because a reported setting gets there with the reply.) */
 static bool
-changes_reading(const struct known *k)
+changes_reading(const struct known_statement *k)
 {
 	return k->kind == KNOWN_RESET_ALL || k->kind == KNOWN_RESET_USER ||
-	       ((k->kind == KNOWN_SET || k->kind == KNOWN_RESET) && guc_is_of_parsing(k->name));
+	       ((k->kind == KNOWN_SET || k->kind == KNOWN_RESET) && guc_affects_parsing(k->name));
 }
 
 static void
-note_set(struct exchange *x, const struct known *k)
+note_set(struct exchange *x, const struct known_statement *k)
 {
 	if (strcasecmp(k->name, "client_encoding") == 0)
 		state_note_encoding(x, k->value);
@@ -141,7 +141,7 @@ note_set(struct exchange *x, const struct known *k)
 }
 
 static enum feature_step
-note(struct exchange *x, const struct known *k)
+note(struct exchange *x, const struct known_statement *k)
 {
 	struct server *srv = x->srv;
 
@@ -215,7 +215,7 @@ copy_text(const uint8_t *body, size_t len, unsigned param, char *out, size_t cap
 	const uint8_t *bytes;
 	size_t n;
 
-	if (!fields_bind_value(body, len, param - 1, &bytes, &n) || bytes == NULL || n >= cap ||
+	if (!fields_read_bind_value(body, len, param - 1, &bytes, &n) || bytes == NULL || n >= cap ||
 	    memchr(bytes, 0, n) != NULL)
 		return false;
 	memcpy(out, bytes, n);
@@ -225,7 +225,7 @@ copy_text(const uint8_t *body, size_t len, unsigned param, char *out, size_t cap
 
 /* Returns false if the probe must find the effect. */
 static bool
-fill_in(struct known *k, const uint8_t *body, size_t len)
+fill_in(struct known_statement *k, const uint8_t *body, size_t len)
 {
 	const uint8_t *local;
 	size_t local_len;
@@ -235,7 +235,7 @@ fill_in(struct known *k, const uint8_t *body, size_t len)
 		return false;
 	if (k->local_param != 0) {
 		/* reads "t", "true", or one byte in binary format; the probe finds the effect of other spellings */
-		if (!fields_bind_value(body, len, k->local_param - 1u, &local, &local_len) || local == NULL ||
+		if (!fields_read_bind_value(body, len, k->local_param - 1u, &local, &local_len) || local == NULL ||
 		    local_len == 0 || (memchr("tf\1", local[0], 3) == NULL && (local[0] != 0 || local_len != 1)))
 			return false;
 		k->is_local = local[0] == 't' || local[0] == 1;

@@ -149,7 +149,7 @@ suspect_all(struct exchange *x, struct request *m, uint32_t flags, const struct 
 {
 	enum feature_step step;
 	struct known_reader r;
-	struct known k;
+	struct known_statement k;
 	const char *sql;
 	size_t len;
 
@@ -324,7 +324,7 @@ static bool
 is_as_sent(const struct statement *st, const struct known_text *text)
 {
 	for (unsigned i = 0; i < text->count; i++) {
-		const struct known *k = &text->statements[i];
+		const struct known_statement *k = &text->statements[i];
 
 		if (!is_declared_as(st, k->name_param, TYPE_TEXT, TYPE_VARCHAR) ||
 		    !is_declared_as(st, k->value_param, TYPE_TEXT, TYPE_VARCHAR) ||
@@ -334,8 +334,8 @@ is_as_sent(const struct statement *st, const struct known_text *text)
 	return true;
 }
 
-/* If everything in the SQL of the unnamed portal is known, keeps what is known for its Execute, when the effect is
- * recorded, and returns true. */
+/* If each statement in the SQL of the unnamed portal is known, keeps these statements for the portal's Execute, which
+ * records their effects, and returns true. */
 static bool
 bind_known(struct exchange *x, struct request *m, const uint8_t *body, size_t len)
 {
@@ -362,8 +362,8 @@ take_bound_names(struct exchange *x, const uint8_t *body, size_t len)
 	const uint8_t *bytes;
 	size_t n;
 
-	fields_bind_values(body, len, &values);
-	while (fields_bind_next(&values, &bytes, &n))
+	fields_begin_values(body, len, &values);
+	while (fields_next_value(&values, &bytes, &n))
 		if (bytes != NULL && known_take_custom(name, (const char *)bytes, n))
 			state_take_name(x->session, x->srv, name);
 }
@@ -377,8 +377,8 @@ flags_of_values(const uint8_t *body, size_t len)
 	uint32_t flags = 0;
 	size_t n;
 
-	fields_bind_values(body, len, &values);
-	while (fields_bind_next(&values, &bytes, &n)) {
+	fields_begin_values(body, len, &values);
+	while (fields_next_value(&values, &bytes, &n)) {
 		if (bytes == NULL)
 			continue;
 		if (n == 4 && strncasecmp((const char *)bytes, "seed", n) == 0)

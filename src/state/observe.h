@@ -1,5 +1,5 @@
 /*
- * src/state/observe.h - what SQL that is about to be sent to a client's server may leave in the session.
+ * src/state/observe.h - records the session state that SQL may leave on a client's server, before the SQL is sent.
  */
 #pragma once
 
@@ -31,10 +31,11 @@ enum feature_step state_bind(struct exchange *x, struct request *m);
 /* For the fast lane: returns true if the client's next message need not wait for anything that is recorded or in
  * progress here, and can't change any of it. */
 bool state_is_quiet(const struct exchange *x);
-/* Returns true if earlier SQL may have changed the settings under which PostgreSQL reads SQL, without showing it in its
- * words; pgweir may then read the next SQL otherwise than PostgreSQL. */
+/* Returns true if earlier SQL may have changed, unseen, the settings under which PostgreSQL reads SQL, so pgweir may
+ * read the next SQL otherwise than PostgreSQL does. */
 bool state_may_misread(const struct exchange *x);
-/* Call when plain SQL with these flags, which need not wait for sequences, is about to run. */
+/* Call when plain SQL (struct sql_traits) with these flags is about to run; the SQL must not have to wait for
+ * sequences. */
 void state_plain_query(struct exchange *x, uint32_t flags);
 void state_plain_bind(struct exchange *x, uint32_t flags);
 

@@ -33,7 +33,7 @@ state_pin_reasons(const struct exchange *x, char *out, size_t out_cap)
 bool
 state_asks_for_pin(const struct exchange *x)
 {
-	return x->gucs != NULL && (gucs_leaves(x->gucs) & GUCS_PIN) != 0 && exchange_is_followed(x) &&
+	return x->gucs != NULL && (gucs_side_effects(x->gucs) & GUCS_PIN) != 0 && exchange_is_followed(x) &&
 	       !(x->srv != NULL && x->srv->loan.standby != 0 && x->settings->reads == READS_MARKED);
 }
 

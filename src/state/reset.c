@@ -36,14 +36,14 @@ state_has_any_startup(const struct exchange *x)
 }
 
 static bool
-is_reset_by(const struct known *k, const struct guc *s)
+is_reset_by(const struct known_statement *k, const struct guc *s)
 {
 	return (k->kind == KNOWN_RESET_ALL && !guc_is_identity(s)) ||
 	       (k->kind == KNOWN_RESET && strcasecmp(k->name, s->name) == 0);
 }
 
 static bool
-is_set_by(const struct known *k, const struct guc *s)
+is_set_by(const struct known_statement *k, const struct guc *s)
 {
 	return (k->kind == KNOWN_SET && strcasecmp(k->name, s->name) == 0) ||
 	       (k->kind == KNOWN_RESET_USER && strcmp(s->name, "role") == 0);

@@ -1,7 +1,7 @@
 /*
- * src/state/state.h - what a client's requests leave in the session, in transaction mode: functions that are called
- * between requests, and when requests are answered. See state_state.h; functions that are called before SQL is sent are
- * in observe.h, compiled.h and linger.h.
+ * src/state/state.h - the session state that a client's requests leave on a server, in transaction mode: functions that
+ * are called between requests, and when requests are answered. See state_state.h; functions that are called before SQL
+ * is sent are in observe.h, compiled.h and linger.h.
  */
 #pragma once
 
@@ -38,7 +38,7 @@ void state_encoding_changed(struct exchange *x, const char *encoding);
  * now on */
 void state_note_encoding(struct exchange *x, const char *encoding);
 
-/* --- ask.c: the answer of a server that was asked which state is left in the session --- */
+/* --- ask.c: the rows of the probe, by which a server tells which session state it carries --- */
 void state_probe_row(struct server *srv, const uint8_t *body, size_t len, bool is_whole);
 void state_probe_failed(struct exchange *x);
 void state_probe_done(struct server *srv);
@@ -60,7 +60,7 @@ void state_forget_request(struct exchange *x);
 /* Returns true if the client has asked to keep the server that it has, or gets next: SET pgweir.pin. With reads =
  * marked, a client that has asked on a standby keeps the primary's server that it gets after that. */
 bool state_asks_for_pin(const struct exchange *x);
-/* writes the reasons to `out` ("temp_table, cursor", or ""), and returns `out` */
+/* writes the names of the client's pins to `out` ("temp_table, cursor", or ""), and returns `out` */
 const char *state_pin_reasons(const struct exchange *x, char *out, size_t out_cap);
 
 /* --- reset.c: RESET, DISCARD ALL and rollbacks: the client's startup values; and the end of a request --- */

@@ -1,20 +1,20 @@
 /*
- * src/state/state_state.h - what a client's requests leave in the session, in transaction mode: pgweir suspects
- * cheaply, asks the server and never guesses. Only for the files of this folder.
+ * src/state/state_state.h - the session state that a client's requests leave on a server, in transaction mode. pgweir
+ * suspects any SQL that may leave some, and then asks the server what there is. Only for the files of this folder.
  *
  *   observe.c   scans SQL once (a prepared statement when it is first seen)
- *   notes.c     records what that SQL does: as an effect if that is known (an effect counts if the transaction
- *               commits), or as a suspicion (flags in the server's loan)
+ *   notes.c     records what that SQL does: as an effect if it is known (an effect counts if the transaction commits),
+ *               else as a suspicion (flags in the server's loan)
  *   commit.c    runs when the transaction has ended and nothing is owed: effects change the GUC sets; if anything is
  *               suspected, the server is asked. Then the server is given back, or the client is pinned and keeps it
  *   ask.c       sends the probe, when the client has got its replies, and acts on the probe's rows
- *   pins.c      shows and counts why a client keeps its server
+ *   pins.c      shows and counts the reasons for which a client keeps its server
  *   reset.c     makes RESET and DISCARD ALL mean the client's startup values, not the server connection's
  *   linger.c    lets a client that uses sequences keep its server for a moment
  *   context.c   decides which clients may share a prepared statement
- *   compiled.c  finds the code that SQL may reach, and whose plans of that code a server has
+ *   compiled.c  finds the database code that SQL may reach, and the client whose plans of that code a server has
  *   state.c     makes, forgets and frees what the other files record
- *   audit.h     counts all this by application
+ *   audit.h     counts SQL that may change session state, by application
  *
  * Owns:    struct client_session: effects that are not settled, names, the scan, the statement that the unnamed
  *          portal runs, the probe's rows, a kept error, a refusal.
@@ -49,7 +49,8 @@ struct effect {
 enum discard_phase {
 	DISCARD_NOT,
 	DISCARD_SENT,
-	/* PostgreSQL has completed the DISCARD ALL; this follows DISCARD_NOT if its SQL was too long to be read */
+	/* PostgreSQL has completed the DISCARD ALL; DISCARD_DONE follows DISCARD_NOT if the SQL was too long to be
+	 * read */
 	DISCARD_DONE,
 	/* the client goes on without a Sync, so pgweir has sent a Sync, after which PostgreSQL reports settings */
 	DISCARD_SYNCED
@@ -61,7 +62,8 @@ struct client_session {
 	unsigned effect_count;
 	char **names; /* owned: names of custom settings, which the probe must ask for by name */
 	unsigned name_count;
-	/* a reference, for loan.local_context: the client's GUC set with the search_path of its last SET LOCAL */
+	/* a reference, for loan.local_context: the client's GUC set, but with the search_path of the client's last SET
+	 * LOCAL */
 	struct gucs *local;
 	struct gucs *before; /* a reference: the client's GUC set before the first change that was seen */
 	/* SQL that comes in pieces */
@@ -71,7 +73,7 @@ struct client_session {
 	 * session mode, the flags of DISCARD */
 	uint32_t passed_flags;
 	/* the statement that the unnamed portal runs, if its effects must be recorded at the Execute; else NULL */
-	struct statement *bound; /* a reference of its own */
+	struct statement *bound; /* a counted reference */
 	struct known_text *bound_known; /* owned */
 	/* the probe in progress */
 	unsigned parts; /* enum probe_part; 0 if no probe is in progress */
@@ -89,7 +91,8 @@ struct client_session {
 	/* The client had an encoding in which pgweir can't read SQL, perhaps for statements it has prepared. Set by
 	 * state_note_encoding(), never cleared. */
 	bool is_unread;
-	bool is_tainted; /* after LOAD the client's server can't be washed; set by state_suspect(), never cleared */
+	/* the client has run LOAD, after which its server can't be washed; set by state_suspect(), never cleared */
+	bool is_tainted;
 	/* A setting whose name pgweir doesn't know is left on the server. Set by settle_and_ask(), cleared by
 	 * state_discarded(). */
 	bool is_name_lost;
@@ -160,13 +163,13 @@ int state_become(struct exchange *x, struct gucs *gucs);
 /* state/linger.c */
 /* Call between transactions. Returns true if the client keeps its server a little longer. */
 bool state_lingers(struct exchange *x);
-/* Records that SQL with these flags (of SCAN_FOLLOWABLE), which asks for a sequence's last value or may be followed by
- * SQL that does, is about to run. */
+/* Records that SQL with these flags (of SCAN_FOLLOWABLE) is about to run. Such SQL asks for a sequence's last value, or
+ * the client's next SQL may do so. */
 void state_note_followable(struct exchange *x, uint32_t flags);
 #define SCAN_FOLLOWABLE (SCAN_SEQUENCE | SCAN_NEXTVAL | SCAN_INSERT)
 #define SCAN_READS_SEQUENCES (SCAN_SEQUENCES | SCAN_CODE | SCAN_EXECUTE)
-/* Records that SQL with these flags (of SCAN_READS_SEQUENCES) is about to run, which may change or read the backend's
- * memory of sequences. */
+/* Records that SQL with these flags (of SCAN_READS_SEQUENCES) is about to run. Such SQL may change or read the values
+ * of sequences that the backend remembers. */
 void state_used_sequence(struct exchange *x, uint32_t flags);
 
 /* state/pins.c */

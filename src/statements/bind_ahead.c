@@ -16,7 +16,7 @@ find_settled(const struct exchange *x, const char *name)
 	if (s == NULL || s->deallocating_count > 0 || s->is_clearing || s->describing != NULL || name[0] == '\0')
 		return NULL;
 	n = client_statement_find(x, name);
-	if (n == NULL || n->state != NAME_THERE || n->describing != DESCRIBING_NOT || statement_is_oversize(n))
+	if (n == NULL || n->state != NAME_PREPARED || n->describing != DESCRIBING_NOT || statement_is_oversize(n))
 		return NULL;
 	st = n->st;
 	if (st->home != x->pool->home || !statement_is_shared(st) ||
@@ -52,7 +52,7 @@ statements_put_bind_ahead(const struct exchange *x, struct server *srv, const ui
 	struct statement *st;
 	size_t names_len;
 
-	if (!fields_bind(body, len - FRAME_HEAD_LEN, &portal, &name, &names_len) || portal[0] != '\0' ||
+	if (!fields_read_bind(body, len - FRAME_HEAD_LEN, &portal, &name, &names_len) || portal[0] != '\0' ||
 	    (st = find_settled(x, name)) == NULL)
 		return NULL;
 	statement_refresh(st);

@@ -1,5 +1,5 @@
 /*
- * src/statements/bind_ahead.h - rewrites a Bind for a server that its client has not borrowed, as if it had.
+ * src/statements/bind_ahead.h - rewrites a Bind for a server that the Bind's client has not borrowed.
  */
 #pragma once
 

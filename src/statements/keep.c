@@ -69,7 +69,7 @@ begins_alone(const struct exchange *x)
 static bool
 computes(struct statement *st)
 {
-	return (statement_parse_traits(st)->hints & TRAITS_COMPUTES) != 0;
+	return (statement_parse_traits(st)->hints & TRAITS_MAY_FAIL) != 0;
 }
 
 /*
@@ -288,7 +288,7 @@ statements_may_run_again(const uint8_t *bytes, size_t len)
 	struct frame f;
 
 	if (len > AGAIN_MAX || !frame_whole(bytes, len, &f) || f.type != 'B' ||
-	    !fields_bind(bytes + FRAME_HEAD_LEN, f.body_len, &portal, &name, &names_len) || name[0] != '\0')
+	    !fields_read_bind(bytes + FRAME_HEAD_LEN, f.body_len, &portal, &name, &names_len) || name[0] != '\0')
 		return false;
 	do
 		at += FRAME_HEAD_LEN + f.body_len;
@@ -411,7 +411,7 @@ statements_doubt_plan(struct exchange *x, const char *sqlstate)
 	    (strncmp(sqlstate, "22", 2) != 0 && strncmp(sqlstate, "21", 2) != 0) ||
 	    (!computes(s->unnamed) && statement_traits(s->unnamed)->first != WORD_SELECT))
 		return false;
-	s->unnamed->traits.hints |= TRAITS_COMPUTES; /* in a view, perhaps */
+	s->unnamed->traits.hints |= TRAITS_MAY_FAIL; /* in a view, perhaps */
 	give_up(x, &s->unnamed->plans);
 	s->kept_token = 0;
 	return true;

@@ -2,11 +2,11 @@
  * src/statements/keep.h - keep_plans = on: an unnamed statement that clients prepare again and again is prepared once
  * on each server.
  *
- * PostgreSQL parses, analyzes and plans an unnamed statement anew at each Parse. A text that comes again within a
- * minute is prepared under the store's name (session/statement_store.h) instead. Where the server has that name, pgweir
- * answers a Parse of the text itself, and sends Bind and Describe of "" with the name. For its client the statement
- * remains the unnamed one (unnamed.c): a message that replaces or drops the unnamed statement ends the use of the name,
- * too. A text that must not be kept any more is prepared without a name again.
+ * PostgreSQL parses, analyzes and plans an unnamed statement anew at each Parse. pgweir prepares SQL that comes again
+ * within a minute under the store's name (session/statement_store.h) instead. If a server has that name, pgweir answers
+ * a Parse of the SQL itself, and puts the name into Binds and Describes of the unnamed statement. For its client the
+ * statement remains the unnamed one (unnamed.c): a message that replaces or drops the unnamed statement ends the use of
+ * the name, too. SQL for which the name has done harm is prepared unnamed again.
  */
 #pragma once
 
@@ -28,20 +28,20 @@ struct statement *statements_find_kept_ahead(struct exchange *x, struct server *
 					     bool *is_first);
 /* Call when a request of x's with one Bind of its unnamed statement was answered: records how long that took. */
 void statements_measure(struct exchange *x);
-/* Call when a notice has come for the Parse at the head of srv's ledger. The SQL of an unnamed Parse, whose notices
- * each client must get, has no name on servers from now on. */
+/* Call when a notice has come for the Parse at the head of srv's ledger. From now on, the SQL of that Parse, if it is
+ * unnamed, gets no name on servers, because each client must get the notice. */
 void statements_parse_noticed(struct server *srv);
 /*
  * Call when a use of n has failed with this SQLSTATE, and the client was shown nothing. If n is x's unnamed statement,
- * was used under its name, and might succeed without the name, takes the name from n, gives n's text none for 10 s, and
- * returns true; the caller then runs the request once more.
+ * was used under its name, and might succeed without the name, takes the name from n, gives n's SQL no name for 10 s,
+ * and returns true; the caller then runs the request once more.
  */
 bool statements_doubt(struct exchange *x, const struct client_statement *n, const char *sqlstate);
 /*
  * Call when a Bind of x's unnamed statement has succeeded, and its use has failed later with this SQLSTATE. If the
- * statement was used under its name, and PostgreSQL's plan for any value may have caused the error, takes the name from
- * the statement, and returns true. The text then gets no name for ten minutes, the next time for twenty, and so on. In
- * blocks, where a request can't be run again, it gets none for as long as it is stored.
+ * statement was used under its name, and PostgreSQL's generic plan may have caused the error, takes the name from the
+ * statement, and returns true. The SQL then gets no name for ten minutes, the next time for twenty, and so on. In
+ * transaction blocks, where a request can't be run again, it gets no name as long as it is stored.
  */
 bool statements_doubt_plan(struct exchange *x, const char *sqlstate);
 /* Returns true if the bytes are a request that may be run again: it is short, and nothing in it but one Bind of the

@@ -142,7 +142,7 @@ client_statement_is_unsettled(const struct exchange *x, const struct client_stat
 
 	if (s != NULL && (s->deallocating_count > 0 || s->is_clearing) && x->srv->ledger.count > 0)
 		return true; /* the reply will show which names there are */
-	return n != NULL && n->state != NAME_THERE && n->state != NAME_GONE && n->sync_no != x->statements->sync_no;
+	return n != NULL && n->state != NAME_PREPARED && n->state != NAME_GONE && n->sync_no != x->statements->sync_no;
 }
 
 static void
@@ -208,14 +208,14 @@ client_statement_step(struct client_statement *n, enum name_event ev)
 		enum name_event ev;
 		enum name_state to;
 	} steps[] = {
-		{ NAME_PENDING, NAME_PARSED, NAME_THERE },
+		{ NAME_PENDING, NAME_PARSED, NAME_PREPARED },
 		{ NAME_PENDING, NAME_NOT_PARSED, NAME_GONE },
 		{ NAME_PENDING, NAME_CLOSE_SENT, NAME_PENDING_CLOSING },
 		{ NAME_PENDING_CLOSING, NAME_PARSED, NAME_CLOSING },
 		{ NAME_PENDING_CLOSING, NAME_NOT_PARSED, NAME_GONE },
-		{ NAME_THERE, NAME_CLOSE_SENT, NAME_CLOSING },
+		{ NAME_PREPARED, NAME_CLOSE_SENT, NAME_CLOSING },
 		{ NAME_CLOSING, NAME_CLOSED, NAME_GONE },
-		{ NAME_CLOSING, NAME_CLOSE_SKIPPED, NAME_THERE },
+		{ NAME_CLOSING, NAME_CLOSE_SKIPPED, NAME_PREPARED },
 		{ NAME_GONE, NAME_CLOSE_SKIPPED, NAME_GONE }, /* for a Close after a Parse that has failed */
 	};
 

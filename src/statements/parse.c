@@ -17,9 +17,9 @@
 #define REPLIES_SEEN 32u /* how many owed replies, from the last one back, a Parse looks at */
 
 /*
- * Handles a Parse of a name that is taken. PostgreSQL reports what is wrong with the new SQL, or that the name is
- * taken; its error is rewritten on its way back. The old statement may be impossible to prepare by now (its table is
- * gone), so an empty statement, which can always be prepared, takes the name on the server.
+ * Handles a Parse of a name that is taken. PostgreSQL reports an error in the new SQL, or that the name is taken;
+ * pgweir rewrites the error on its way back. The old statement may be impossible to prepare by now (its table is gone),
+ * so pgweir prepares an empty statement, for which this can't happen, under the name on the server.
  */
 static enum feature_step
 parse_duplicate(struct exchange *x, struct client_statement *n, const struct parse_fields *f)

@@ -208,7 +208,7 @@ put_hint(const struct exchange *x, const char *sqlstate, const uint8_t *message,
 	memcpy(name, at, (size_t)(end - at));
 	name[end - at] = '\0';
 	n = client_statement_find(x, name);
-	if (n == NULL || n->state != NAME_THERE)
+	if (n == NULL || n->state != NAME_PREPARED)
 		return false;
 	message_hinted(out, message, len, "It was prepared by the protocol: run it by Bind and Execute.");
 	return buf_ok(out);

@@ -559,7 +559,7 @@ statements_close_unlinked(struct exchange *x, const uint8_t *message, size_t len
 	uint8_t kind;
 	struct client_statement *n;
 
-	if (!fields_target(message + FRAME_HEAD_LEN, len - FRAME_HEAD_LEN, &kind, &name))
+	if (!fields_read_target(message + FRAME_HEAD_LEN, len - FRAME_HEAD_LEN, &kind, &name))
 		return false;
 	if (x->statements == NULL || kind == 'P')
 		return true;

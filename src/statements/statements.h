@@ -16,7 +16,7 @@
  */
 /* Finds the statement that a Bind names, and sets m->named and m->statement. */
 enum feature_step statements_find_bound(struct exchange *x, struct request *m);
-/* Does the same for a Describe. */
+/* Finds the statement that a Describe names, and sets m->named and m->statement. */
 enum feature_step statements_find_described(struct exchange *x, struct request *m);
 /* Returns STEP_SENT if other bytes were sent for the first m->skip_len bytes of the Bind; the rest must be sent as it
  * is.
@@ -95,7 +95,7 @@ struct statement *statements_called(const struct exchange *x, const char *name);
  * the call is cheap while none of the client's named statements may be such a BEGIN. */
 bool statements_may_begin(const struct exchange *x, const char *name);
 size_t statements_count(const struct exchange *x);
-/* Always true, because the fast lane looks at each name itself. */
+/* Returns true always, because the fast lane looks at each name itself. */
 static inline bool
 statements_is_quiet(const struct exchange *x)
 {

@@ -50,7 +50,7 @@ static const char *
 take_out_names(struct exchange *x, const struct request *m)
 {
 	struct client_statement *n;
-	struct known k;
+	struct known_statement k;
 	enum known_kind kind = known_only(&k, gucs_scan_options(x->gucs), m->sql, m->sql_len);
 
 	/* PostgreSQL refuses some words without quotes. */
@@ -195,7 +195,7 @@ deallocate(struct exchange *x, const char *sql, size_t len)
 {
 	struct client_statement *all[DEALLOCATING_MAX];
 	struct known_reader r;
-	struct known k;
+	struct known_statement k;
 	unsigned count = 0, found = 0;
 	bool is_clearing = false;
 

@@ -2,7 +2,7 @@
  * src/statements/statements_state.h - one client's prepared statements; shared by the files of this folder and
  * relay/retry.c.
  *
- *   statements.c            Bind, Describe and Close of named statements; which server has which
+ *   statements.c            Bind, Describe and Close of named statements; which server has which statement
  *   parse.c                 Parse of named statements
  *   names.c                 the table of a client's names, and its memory
  *   unnamed.c               the unnamed statement
@@ -19,9 +19,9 @@
 
 #include "statements/statements.h"
 
-/* The life of a client's name for a statement; only client_statement_step() writes it. */
+/* The state of a client's name for a statement; only client_statement_step() changes the state. */
 enum name_state {
-	NAME_THERE,
+	NAME_PREPARED,
 	NAME_CLOSING, /* Close was sent, CloseComplete has not come: the name counts as gone unless Close is skipped */
 	NAME_PENDING, /* Parse was sent, ParseComplete has not come */
 	NAME_PENDING_CLOSING, /* Parse and Close were sent, and neither was answered */
@@ -29,7 +29,7 @@ enum name_state {
 };
 enum name_event { NAME_PARSED, NAME_NOT_PARSED, NAME_CLOSE_SENT, NAME_CLOSED, NAME_CLOSE_SKIPPED };
 
-/* The client's knowledge of a statement's rows. */
+/* Whether the client was told the columns of a statement's rows. */
 enum rows_known {
 	ROWS_UNTOLD,
 	ROWS_TOLD,
@@ -40,14 +40,14 @@ enum rows_known {
 /* The Describe that is in progress. */
 enum describing {
 	DESCRIBING_NOT,
-	DESCRIBING_ANEW, /* the client's own Describe, for which pgweir has had the SQL parsed once more */
+	DESCRIBING_ANEW, /* the client's own Describe; PostgreSQL parses the SQL once more for it */
 	DESCRIBING_TO_PROVE, /* pgweir's own Describe */
 	DESCRIBING_OTHER_TYPES /* pgweir's own Describe, which has found types other than those that the client knows */
 };
 
 /*
- * A named statement of a client. A client may have thousands, so the struct is small. Of a statement's id (struct
- * statement) it has only the low bits, which are enough to compare ids that were given out at about the same time.
+ * A named statement of a client. A client may have thousands, so the struct is small. It has only the low bits of a
+ * statement's id (struct statement), which are enough to compare ids that were given out at about the same time.
  */
 struct client_statement {
 	struct statement *st; /* NULL if the statement is oversize */
@@ -67,8 +67,8 @@ struct client_statement {
 	enum rows_known rows : 2;
 	enum describing describing : 2;
 	bool is_in_table : 1; /* the table has a reference; set and cleared by names.c */
-	/* this client brought the SQL, whose bytes count for this client; set by client_statement_new(), never
-	 * cleared */
+	/* this client was the first to prepare the SQL, whose bytes count for this client; set by
+	 * client_statement_new(), never cleared */
 	bool is_first : 1;
 	/* PostgreSQL has accepted the statement for this client. Set by settled.c and statements_transfer.c, never
 	 * cleared. */
@@ -90,7 +90,7 @@ statement_is_closing(const struct client_statement *n)
 	return n->state == NAME_CLOSING || n->state == NAME_PENDING_CLOSING;
 }
 
-/* Returns true for the client's unnamed statement, which has a name only on servers: statements/keep.h. */
+/* Returns true for the client's unnamed statement that has a name on servers: statements/keep.h. */
 static inline bool
 statement_is_unnamed(const struct client_statement *n)
 {
@@ -144,12 +144,12 @@ struct client_statements {
 	/* sync_no at that Bind; after a Sync, the next Describe is of another portal */
 	uint32_t describing_sync_no;
 	uint32_t sync_no; /* number of Syncs sent */
-	uint32_t named_count; /* how many names the client has ever given */
+	uint32_t named_count; /* how many statements the client has ever named */
 	uint8_t failed_use; /* how `failed` was used: enum failed_use */
 	uint32_t oversize_count; /* named statements that are too large to be stored: only one server has them */
 	uint32_t begin_count; /* named statements that may be a BEGIN with a mode */
 	uint8_t unnamed_kind, confirmed_kind; /* enum unnamed_kind */
-	/* The server has the confirmed state if all changes in progress are skipped. Set and cleared by unnamed.c. */
+	/* If all changes in progress are skipped, the server has the confirmed state. Set and cleared by unnamed.c. */
 	bool is_confirmed_there;
 	/* the statements that DEALLOCATEs in progress name, in this order; the server has an empty statement under each
 	 * name. NULL where a DEALLOCATE names something else. */
@@ -212,7 +212,7 @@ bool statement_is_read_otherwise(const struct exchange *x, const struct client_s
 /* Sends a Parse of st with this name and the store's SQL. */
 void statements_put_parse(struct exchange *x, const char *name, struct statement *st);
 
-/* Makes PostgreSQL close this name, and prepare `sql` (the SQL and the types, as in a Parse) under it. */
+/* Makes PostgreSQL close this name, and prepare `sql` (the SQL and the types, as in a Parse) under the same name. */
 void statement_put_dummy(struct exchange *x, const char *name, const void *sql, size_t len);
 
 /* statements/parse.c */
@@ -248,7 +248,7 @@ bool client_statement_is_unsettled(const struct exchange *x, const struct client
  * memory. */
 struct client_statement *client_statement_new(struct exchange *x, const char *name, struct statement *st);
 void client_statement_unref(struct client_statement *n); /* NULL is fine */
-/* Takes the next step in the life of n's name. The only writer of n->state. */
+/* Changes the state of n's name after this event. The only writer of n->state. */
 void client_statement_step(struct client_statement *n, enum name_event ev);
 /* returns -1 without memory: n is not in the table then */
 int client_statement_enter(struct client_statements *own, struct client_statement *n);
@@ -262,7 +262,7 @@ bool statements_name_is_ours(const struct exchange *x, const char *name);
 int client_statement_refresh(struct exchange *x, struct client_statement *n);
 /*
  * Gives n's statement a new id, with the parameter types that its clients know. opens: true if this client knows no
- * types yet; then it gets a statement whose types are open again.
+ * types yet; the new statement then leaves its types to PostgreSQL again.
  */
 void client_statement_renew(struct exchange *x, struct client_statement *n, bool opens);
 /* Returns true if the statement of this Parse may be kept for this client. */

@@ -18,7 +18,7 @@ may_be_transferred(const struct client_statements *s)
 	for (uint32_t i = 0; i < s->slot_count; i++) {
 		const struct client_statement *n = s->slots[i];
 
-		if (n != NULL && (n->st == NULL || n->state != NAME_THERE || n->describing >= DESCRIBING_TO_PROVE))
+		if (n != NULL && (n->st == NULL || n->state != NAME_PREPARED || n->describing >= DESCRIBING_TO_PROVE))
 			return false;
 	}
 	return true;

@@ -11,7 +11,8 @@ struct statement_transfer {
 	struct statement *st; /* borrowed */
 	uint32_t shape, types; /* of the rows and parameters that the client was told */
 	bool is_of_session; /* st->context is the context of the client's present settings */
-	bool is_proven, is_told; /* is_proven: see struct client_statement; is_told: row_shape_is_told() */
+	/* is_proven: see struct client_statement; is_told: row_shape_is_told() returned true */
+	bool is_proven, is_told;
 };
 /* Returns true if statements tie the client. TIE_SERVER: only its server has one of them. TIE_PROCESS: a reply about a
  * statement is due, or pgweir does not store all of them. */

@@ -213,7 +213,7 @@ get_unnamed(struct exchange *x, const uint8_t *body, size_t len)
 {
 	struct parse_fields f;
 
-	if (!fields_parse(body, len, &f) || f.name[0] != '\0' || statements_own(x) == NULL || !has_room(x, &f))
+	if (!fields_read_parse(body, len, &f) || f.name[0] != '\0' || statements_own(x) == NULL || !has_room(x, &f))
 		return NULL;
 	return statement_get(x->pool->home, f.rest, f.rest_len, f.query_len, 0);
 }

@@ -30,7 +30,7 @@ statements_simple_query(struct exchange *x, const char *sql, size_t len)
 void statements_forget_unnamed(struct exchange *x);
 
 /* --- for the other files of this folder --- */
-/* makes sure that the server has the client's own unnamed statement, or none */
+/* makes sure that the server's unnamed statement is the client's, or that the server has none */
 enum feature_step unnamed_ensure(struct exchange *x);
 enum feature_step unnamed_bind(struct exchange *x); /* unnamed_ensure() for a Bind that is sent now */
 enum feature_step unnamed_parse(struct exchange *x, const struct parse_fields *f, const uint8_t *message, size_t len);

@@ -87,7 +87,7 @@ exposition_series(const char *name, const char *labels)
 }
 
 void
-exposition_word_set(struct exposition_word *w, const char *label, const char *value)
+exposition_label_set(struct exposition_label *w, const char *label, const char *value)
 {
 	size_t label_len = strlen(label), value_len = strlen(value);
 	char *at = w->text;
@@ -109,31 +109,31 @@ exposition_bounds_set(struct exposition_bounds *b, const struct histogram_bounds
 
 	for (b->count = 0; b->count < bounds->count; b->count++) {
 		*put_number(number, bounds->le_us[b->count], US_DECIMALS) = '\0';
-		exposition_word_set(&b->le[b->count], "le", number);
+		exposition_label_set(&b->le[b->count], "le", number);
 	}
-	exposition_word_set(&b->le[b->count++], "le", "+Inf");
+	exposition_label_set(&b->le[b->count++], "le", "+Inf");
 }
 
 /* --- lines --- */
 
 #define SUFFIX_MAX 8
-#define SAMPLE_MAX (SUFFIX_MAX + 2 * (WORD_MAX + 1) + NUMBER_MAX + 4) /* bytes of a sample without its series */
+#define SAMPLE_MAX (SUFFIX_MAX + 2 * (LABEL_MAX + 1) + NUMBER_MAX + 4) /* bytes of a sample without its series */
 
-/* Writes a comma and the word or, if it is the first label, only the word. Returns the end of the text. */
+/* Writes the label, after a comma unless the label is the first. Returns the end of the text. */
 static char *
-put_word(char *at, char *first, const struct exposition_word *word)
+put_label(char *at, char *first, const struct exposition_label *label)
 {
-	if (word == NULL || word->len == 0)
+	if (label == NULL || label->len == 0)
 		return at;
 	if (at != first)
 		*at++ = ',';
-	return copy_bytes(at, word->text, word->len);
+	return copy_bytes(at, label->text, label->len);
 }
 
 /* Appends a sample without the end of its line. suffix has at most SUFFIX_MAX bytes. */
 static void
 begin_sample(struct buf *to, const struct exposition_series *s, const char *suffix, size_t suffix_len,
-	     const struct exposition_word *one, const struct exposition_word *two, uint64_t value, unsigned decimals)
+	     const struct exposition_label *one, const struct exposition_label *two, uint64_t value, unsigned decimals)
 {
 	char *begin = (char *)buf_room(to, s->name_len + s->labels_len + SAMPLE_MAX), *at = begin, *first;
 
@@ -144,8 +144,8 @@ begin_sample(struct buf *to, const struct exposition_series *s, const char *suff
 	*at++ = '{';
 	first = at;
 	at = copy_bytes(at, s->labels, s->labels_len);
-	at = put_word(at, first, one);
-	at = put_word(at, first, two);
+	at = put_label(at, first, one);
+	at = put_label(at, first, two);
 	if (at == first)
 		at--; /* without labels, there are no braces */
 	else
@@ -156,8 +156,8 @@ begin_sample(struct buf *to, const struct exposition_series *s, const char *suff
 }
 
 void
-exposition_sample(struct buf *to, const struct exposition_series *series, const struct exposition_word *one,
-		  const struct exposition_word *two, uint64_t value, unsigned decimals)
+exposition_sample(struct buf *to, const struct exposition_series *series, const struct exposition_label *one,
+		  const struct exposition_label *two, uint64_t value, unsigned decimals)
 {
 	begin_sample(to, series, "", 0, one, two, value, decimals);
 	buf_put_u8(to, '\n');
@@ -203,7 +203,7 @@ exposition_end(struct buf *to, enum exposition_format format)
 }
 
 void
-exposition_histogram(struct buf *to, const struct exposition_series *series, const struct exposition_word *word,
+exposition_histogram(struct buf *to, const struct exposition_series *series, const struct exposition_label *label,
 		     const struct histogram *h, const struct exposition_bounds *bounds,
 		     const struct exemplars *exemplars)
 {
@@ -211,8 +211,8 @@ exposition_histogram(struct buf *to, const struct exposition_series *series, con
 
 	for (size_t i = 0; i < bounds->count; i++) {
 		so_far += h->buckets[i];
-		begin_sample(to, series, "_bucket", 7, word == NULL ? &bounds->le[i] : word,
-			     word == NULL ? NULL : &bounds->le[i], so_far, 0);
+		begin_sample(to, series, "_bucket", 7, label == NULL ? &bounds->le[i] : label,
+			     label == NULL ? NULL : &bounds->le[i], so_far, 0);
 		if (exemplars != NULL && exemplars->of[i].trace_id[0] != '\0') {
 			const struct exemplar *e = &exemplars->of[i];
 
@@ -223,8 +223,8 @@ exposition_histogram(struct buf *to, const struct exposition_series *series, con
 		}
 		buf_put_u8(to, '\n');
 	}
-	begin_sample(to, series, "_sum", 4, word, NULL, histogram_sum_us(h), US_DECIMALS);
+	begin_sample(to, series, "_sum", 4, label, NULL, histogram_sum_us(h), US_DECIMALS);
 	buf_put_u8(to, '\n');
-	begin_sample(to, series, "_count", 6, word, NULL, so_far, 0);
+	begin_sample(to, series, "_count", 6, label, NULL, so_far, 0);
 	buf_put_u8(to, '\n');
 }

@@ -5,16 +5,16 @@
  * nested comments, standard, E'', U&'', B'', X'' and N'' strings, dollar quotes, quoted identifiers, numbers ($1 stays
  * $1), operators. Lists of literals and parameters after IN and VALUES and in ARRAY[] become one ?, and VALUES rows
  * that look alike become one. Whitespace becomes single spaces; unquoted keywords and identifiers keep their case in
- * the text, but not in the hash. Where strings may end elsewhere (standard_conforming_strings = off, or an encoding
- * whose characters may have a backslash as their second byte), a string with a backslash and everything after it is one
- * literal.
+ * the text, but not in the hash. With standard_conforming_strings = off, or in an encoding in which a character's
+ * second byte may be a backslash, it is not certain where a string with a backslash ends; so such a string and all SQL
+ * after it become one literal.
  */
 #pragma once
 
 #include "base/request_report.h"
 #include "config/config.h"
 
-#define FINGERPRINT_INPUT_MAX 16384 /* bytes looked at; a text this long or longer counts as cut */
+#define FINGERPRINT_INPUT_MAX 16384 /* bytes of SQL that are read; SQL of this length or longer counts as truncated */
 
 struct fingerprint {
 	uint64_t hash; /* equal for texts that differ only in literals, case, whitespace, comments, a last semicolon */
@@ -35,7 +35,7 @@ uint64_t fingerprint_normalize(const char *sql, size_t sql_len, unsigned options
 /* The SQL of a report, in the forms that its receivers need. */
 struct report_sql {
 	struct fingerprint fp; /* zeroed if not known */
-	const char *shown; /* SQL as the setting text wants it; NULL if not known, or not to be shown */
+	const char *shown; /* SQL in the form that the setting `text` demands; NULL if not known, or not to be shown */
 	char text[2049]; /* storage of shown */
 };
 void fingerprint_report(struct report_sql *sql, const struct request_report *report, enum slow_text text);

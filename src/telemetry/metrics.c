@@ -191,22 +191,22 @@ struct rendering {
 	const struct metric_family *f;
 	const struct sources *from;
 	struct exposition_series series; /* the family's name, with the labels of one member of its scope */
-	struct exposition_word words[WORDS_MAX], more_words[WORDS_MAX];
+	struct exposition_label values[LABEL_VALUES_MAX], second_values[LABEL_VALUES_MAX];
 	struct exposition_bounds bounds;
 };
 
 static void
-set_words(struct exposition_word *to, const struct metric_words *words)
+set_label_values(struct exposition_label *to, const struct metric_label *label)
 {
-	for (size_t i = 0; words != NULL && i < words->count; i++)
-		if (words->names[i] != NULL)
-			exposition_word_set(&to[i], words->label, words->names[i]);
+	for (size_t i = 0; label != NULL && i < label->count; i++)
+		if (label->values[i] != NULL)
+			exposition_label_set(&to[i], label->name, label->values[i]);
 }
 
 /* --- rows that are plain numbers --- */
 
 static void
-put_value(const struct rendering *r, const struct exposition_word *one, const struct exposition_word *two,
+put_value(const struct rendering *r, const struct exposition_label *one, const struct exposition_label *two,
 	  uint64_t value)
 {
 	if ((value != 0 || !r->f->skips_zeros) && value != SNAPSHOT_UNKNOWN)
@@ -216,14 +216,14 @@ put_value(const struct rendering *r, const struct exposition_word *one, const st
 static void
 put_array(const struct rendering *r, const uint64_t *values)
 {
-	const struct metric_words *words = r->f->words, *more = r->f->more_words;
+	const struct metric_label *label = r->f->label, *second = r->f->second_label;
 
-	for (size_t i = 0; i < words->count; i++) {
-		if (more == NULL)
-			put_value(r, &r->words[i], NULL, *values++);
-		for (size_t k = 0; more != NULL && k < more->count; k++, values++)
-			if (more->names[k] != NULL)
-				put_value(r, &r->words[i], &r->more_words[k], *values);
+	for (size_t i = 0; i < label->count; i++) {
+		if (second == NULL)
+			put_value(r, &r->values[i], NULL, *values++);
+		for (size_t k = 0; second != NULL && k < second->count; k++, values++)
+			if (second->values[k] != NULL)
+				put_value(r, &r->values[i], &r->second_values[k], *values);
 	}
 }
 
@@ -232,11 +232,11 @@ put_array(const struct rendering *r, const uint64_t *values)
 static void
 put_histograms(const struct rendering *r, const struct histogram *h, const struct exemplars *exemplars)
 {
-	size_t count = r->f->words != NULL ? r->f->words->count : 1;
+	size_t count = r->f->label != NULL ? r->f->label->count : 1;
 
 	for (size_t i = 0; i < count; i++)
 		if (i == 0 || !r->f->skips_zeros || histogram_count(&h[i]) > 0)
-			exposition_histogram(r->from->to, &r->series, r->f->words != NULL ? &r->words[i] : NULL, &h[i],
+			exposition_histogram(r->from->to, &r->series, r->f->label != NULL ? &r->values[i] : NULL, &h[i],
 					     &r->bounds, exemplars);
 }
 
@@ -251,7 +251,7 @@ put_one(const struct rendering *r, const void *data)
 			       r->f->has_exemplars && r->from->format == EXPOSITION_OPENMETRICS
 				   ? ((const struct snapshot_database *)data)->exemplars
 				   : NULL);
-	else if (r->f->words != NULL)
+	else if (r->f->label != NULL)
 		put_array(r, at);
 	else
 		put_value(r, NULL, NULL, *(const uint64_t *)at);
@@ -293,13 +293,13 @@ put_loops(const struct rendering *r)
 static void
 put_build_info(struct rendering *r)
 {
-	struct exposition_word libevent, openssl;
+	struct exposition_label libevent, openssl;
 	char labels[LABELS_MAX] = "";
 
 	exposition_labels_add(labels, "version", PGWEIR_VERSION, strlen(PGWEIR_VERSION));
 	r->series = exposition_series(r->f->name, labels);
-	exposition_word_set(&libevent, "libevent", event_get_version());
-	exposition_word_set(&openssl, "openssl", OpenSSL_version(OPENSSL_VERSION_STRING));
+	exposition_label_set(&libevent, "libevent", event_get_version());
+	exposition_label_set(&openssl, "openssl", OpenSSL_version(OPENSSL_VERSION_STRING));
 	exposition_sample(r->from->to, &r->series, &libevent, &openssl, 1, 0);
 }
 
@@ -314,13 +314,13 @@ put_special(struct rendering *r)
 		put_build_info(r);
 		break;
 	case SPECIAL_STATE:
-		for (size_t i = 0; i < r->f->words->count; i++)
-			put_value(r, &r->words[i], NULL, i == (size_t)r->from->snapshot->state);
+		for (size_t i = 0; i < r->f->label->count; i++)
+			put_value(r, &r->values[i], NULL, i == (size_t)r->from->snapshot->state);
 		break;
 	case SPECIAL_CLIENTS:
 		/* Adds the clients that log in or cancel, which have no pool yet. */
-		put_value(r, &r->words[CLIENTS_LOGIN], NULL, r->from->snapshot->login_clients);
-		put_value(r, &r->words[CLIENTS_CANCEL], NULL, r->from->snapshot->cancel_clients);
+		put_value(r, &r->values[CLIENTS_LOGIN], NULL, r->from->snapshot->login_clients);
+		put_value(r, &r->values[CLIENTS_CANCEL], NULL, r->from->snapshot->cancel_clients);
 		for (size_t i = 0; i < pools->count; i++) {
 			set_labels(r, &pools->items[i]);
 			put_array(r, ((const struct snapshot_pool *)pools->items[i].data)->clients);
@@ -330,11 +330,11 @@ put_special(struct rendering *r)
 		/* A backend that was never tried is neither up nor down, and is left out. */
 		for (size_t i = 0; i < backends->count; i++) {
 			const struct snapshot_backend *b = backends->items[i].data;
-			struct exposition_word role;
+			struct exposition_label role;
 
 			if (b->counters.is_up < 0)
 				continue;
-			exposition_word_set(&role, "role", b->role);
+			exposition_label_set(&role, "role", b->role);
 			set_labels(r, &backends->items[i]);
 			put_value(r, &role, NULL, b->counters.is_up > 0);
 		}
@@ -355,8 +355,8 @@ put_family(const struct metric_family *f, const struct sources *from)
 	r.f = f;
 	r.from = from;
 	r.series = exposition_series(is_renamed ? f->openmetrics_name : f->name, "");
-	set_words(r.words, f->words);
-	set_words(r.more_words, f->more_words);
+	set_label_values(r.values, f->label);
+	set_label_values(r.second_values, f->second_label);
 	if (f->type == METRIC_HISTOGRAM)
 		exposition_bounds_set(&r.bounds, f->bounds);
 	exposition_head(from->to, from->format, r.series.name, type_names[f->type], f->help);

@@ -16,7 +16,8 @@
  */
 enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
 
-/* Owners of a family's numbers. A family has a sample for each owner or, if it has words, for each owner and word. */
+/* Owners of a family's numbers. A family has a sample for each owner or, if it has labels of its own, for each owner
+ * and combination of these labels' values. */
 enum metric_scope {
 	OF_POOL = SNAPSHOT_POOLS,
 	OF_DATABASE = SNAPSHOT_DATABASES,
@@ -31,16 +32,16 @@ enum metric_scope {
 /* Rows whose numbers must be computed, by metrics.c. */
 enum metric_special { NOT_SPECIAL, SPECIAL_BUILD_INFO, SPECIAL_STATE, SPECIAL_CLIENTS, SPECIAL_BACKEND_UP };
 
-/* A label whose values are the indices of an array. */
-struct metric_words {
-	const char *label;
-	const char *const *names; /* a name is NULL if its number is not shown */
+/* A label; value i of the label belongs to number i of an array. */
+struct metric_label {
+	const char *name;
+	const char *const *values; /* a value is NULL if its number is not shown */
 	size_t count;
 };
 
-/* Makes the metric_words of words that have no other name. */
-#define LABEL(label, ...)                                                                                              \
-	(&(const struct metric_words){ label, (const char *const[]){ __VA_ARGS__ },                                    \
+/* Makes a metric_label from its name and its values. */
+#define LABEL(name, ...)                                                                                               \
+	(&(const struct metric_label){ name, (const char *const[]){ __VA_ARGS__ },                                     \
 				       sizeof((const char *const[]){ __VA_ARGS__ }) / sizeof(char *) })
 
 struct metric_family {
@@ -51,8 +52,9 @@ struct metric_family {
 	enum metric_scope scope;
 	enum metric_special special;
 	size_t at; /* offset of its first uint64_t or histogram in the scope's struct */
-	/* set if the numbers or histograms are an array: [words], or [words][more_words]; NULL otherwise */
-	const struct metric_words *words, *more_words;
+	/* set if the numbers or histograms are an array, indexed by the values of label, or of label and second_label;
+	 * NULL otherwise */
+	const struct metric_label *label, *second_label;
 	const char *other_labels; /* the labels of special rows */
 	unsigned decimals; /* with 6, counted in microseconds and shown in seconds */
 	bool has_exemplars; /* snapshot_database.exemplars belong to this histogram */
@@ -75,13 +77,13 @@ struct metrics_process {
  * --- exposition.c: Prometheus' text format 0.0.4, or OpenMetrics 1.0.0, line by line. This file knows no metric.
  *
  * A scrape has tens of thousands of lines that differ in little, so each part is made once. A line is then put together
- * by copying, without printf, from a series (the name and the labels of its owner), words and a number.
+ * by copying, without printf, from a series (the name and the labels of its owner), further labels and a number.
  *
  * Labels are passed as a string: name="value",name="value", already escaped; it may be empty.
  */
-#define LABELS_MAX 1280 /* bytes with terminator: the longest name of a backend, every byte escaped, and two words */
-#define WORD_MAX 96
-#define WORDS_MAX ERROR_CLASSES_MAX
+#define LABELS_MAX 1280 /* bytes with terminator: the longest name of a backend, every byte escaped, and two labels */
+#define LABEL_MAX 96
+#define LABEL_VALUES_MAX ERROR_CLASSES_MAX
 
 /* Appends name="value" (any bytes, escaped) to labels; appends nothing if it does not fit. */
 void exposition_labels_add(char labels[LABELS_MAX], const char *name, const char *value, size_t value_len);
@@ -93,28 +95,28 @@ struct exposition_series {
 };
 
 /* A further label of a sample, already escaped. */
-struct exposition_word {
-	char text[WORD_MAX]; /* label="value" */
+struct exposition_label {
+	char text[LABEL_MAX]; /* label="value" */
 	size_t len;
 };
 
 /* The le labels of all buckets of a family's histograms. */
 struct exposition_bounds {
-	struct exposition_word le[HISTOGRAM_BUCKETS_MAX]; /* the last is +Inf */
+	struct exposition_label le[HISTOGRAM_BUCKETS_MAX]; /* the last is +Inf */
 	size_t count; /* number of labels, +Inf included */
 };
 
 struct exposition_series exposition_series(const char *name, const char *labels);
-void exposition_word_set(struct exposition_word *w, const char *label, const char *value);
+void exposition_label_set(struct exposition_label *w, const char *label, const char *value);
 void exposition_bounds_set(struct exposition_bounds *b, const struct histogram_bounds *bounds);
 
 void exposition_head(struct buf *to, enum exposition_format format, const char *name, const char *type,
 		     const char *help);
 void exposition_end(struct buf *to, enum exposition_format format);
 /* Appends a sample. value counts units of 10^-decimals: 1500000 with 6 decimals is 1.5. one and two may be NULL. */
-void exposition_sample(struct buf *to, const struct exposition_series *series, const struct exposition_word *one,
-		       const struct exposition_word *two, uint64_t value, unsigned decimals);
-/* Appends a histogram. word may be NULL. exemplars: NULL if there are none, and always in the text format. */
-void exposition_histogram(struct buf *to, const struct exposition_series *series, const struct exposition_word *word,
+void exposition_sample(struct buf *to, const struct exposition_series *series, const struct exposition_label *one,
+		       const struct exposition_label *two, uint64_t value, unsigned decimals);
+/* Appends a histogram. label may be NULL. exemplars: NULL if there are none, and always in the text format. */
+void exposition_histogram(struct buf *to, const struct exposition_series *series, const struct exposition_label *label,
 			  const struct histogram *h, const struct exposition_bounds *bounds,
 			  const struct exemplars *exemplars);

@@ -3,8 +3,8 @@
  * QUERIES.
  *
  * All workers share the table. Its lock is held only while a row is added up, or while the rows are copied for a
- * reader. If a report does not have its fingerprint (exchange/report.h), the SQL must be read, which is expensive and
- * is done without the lock.
+ * reader. If a report has no fingerprint (exchange/report.h), the SQL must be read first, which is expensive and is
+ * done without the lock.
  *
  * Size and memory are fixed (about 1.5 kB a row at most). When the table is full, a new row replaces an old one: of the
  * sixteen rows that have not been used for longest, the one with the least total time.

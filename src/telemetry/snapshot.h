@@ -118,21 +118,22 @@ struct snapshot {
 	char not_ready[8][96];
 	size_t not_ready_count;
 };
-struct snapshot *snapshot_new(unsigned worker); /* has only the row of this worker; NULL without memory */
+/* Returns a snapshot that has only the row of this worker, or NULL without memory. */
+struct snapshot *snapshot_new(unsigned worker);
 struct snapshot *snapshot_copy(const struct snapshot *s); /* copies all that s owns; returns NULL without memory */
 void snapshot_free(struct snapshot *s); /* s and its arrays are from malloc; does nothing if s is NULL */
-/* These add the counters of one row to another row of that kind, which keeps its name, and gets the larger of the two
- * ages. */
+/* These functions add the counters of a row to those of another row of the same kind. The other row keeps its name, and
+ * gets the larger of the two ages. */
 void snapshot_pool_add(void *to_pool, const void *from_pool);
 void snapshot_database_add(void *to_database, const void *from_database);
 void snapshot_backend_add(void *to_backend, const void *from_backend);
 
 /*
  * snapshot_merge.c: makes one snapshot of several workers' snapshots, and takes ownership of them. The first is worker
- * 0's, which alone has the process's own numbers (state, reloads, limits, lost lines, reasons why it is not ready).
- * Counters, histograms and most gauges are added, and rows with the same names joined; of ages, times and a pool's
- * limits, the larger value is taken. Pools and databases beyond pools_max become "_other". seed is random, because
- * clients choose the names. Returns NULL without memory.
+ * 0's; only that snapshot has the numbers of the process itself (state, reloads, limits, lost lines, reasons why the
+ * process is not ready). Rows with the same names are joined: counters, histograms and most gauges are added; ages,
+ * times and a pool's limits become the larger value. Pools and databases beyond pools_max become "_other". seed is
+ * random, because clients choose the names. Returns NULL without memory.
  */
 struct snapshot *snapshot_merge(struct snapshot **parts, size_t count, size_t pools_max, uint64_t seed);
 
@@ -141,7 +142,7 @@ struct snapshot *snapshot_merge(struct snapshot **parts, size_t count, size_t po
  * and TYPE, docs/metrics.md and SHOW METRICS come from it. Pure, except that the process_* family reads /proc/self.
  */
 
-/* OpenMetrics also has the trace of a slow request with the bucket that the request is counted in. */
+/* In OpenMetrics, a bucket of a histogram may also have the trace of a request that is counted in this bucket. */
 enum exposition_format { EXPOSITION_TEXT, EXPOSITION_OPENMETRICS, EXPOSITION_FORMATS };
 
 /* Label values are escaped and forced into UTF-8. to->limit should allow megabytes. */

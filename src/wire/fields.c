@@ -9,7 +9,7 @@
 #include <xxhash.h>
 
 void
-fields_parse_error(const uint8_t *body, size_t len, struct error_fields *out)
+fields_read_error(const uint8_t *body, size_t len, struct error_fields *out)
 {
 	const char *localized = NULL;
 	size_t at = 0;
@@ -41,7 +41,7 @@ fields_is_drop_skipped_notice(const uint8_t *body, size_t len)
 {
 	struct error_fields e;
 
-	fields_parse_error(body, len, &e);
+	fields_read_error(body, len, &e);
 	return e.routine != NULL &&
 	       (strcmp(e.routine, "DropErrorMsgNonExistent") == 0 || strcmp(e.routine, "does_not_exist_skipping") == 0);
 }
@@ -60,7 +60,7 @@ fields_error_is_of(const struct error_fields *e, const char *sqlstate, const cha
 }
 
 bool
-fields_parameter(const uint8_t *body, size_t len, const char **name, const char **value)
+fields_read_parameter(const uint8_t *body, size_t len, const char **name, const char **value)
 {
 	const uint8_t *end = memchr(body, 0, len);
 	const uint8_t *second = end == NULL ? NULL : memchr(end + 1, 0, len - (size_t)(end + 1 - body));
@@ -80,7 +80,7 @@ name_end(const uint8_t *bytes, size_t len)
 }
 
 bool
-fields_parse(const uint8_t *body, size_t len, struct parse_fields *out)
+fields_read_parse(const uint8_t *body, size_t len, struct parse_fields *out)
 {
 	const uint8_t *end = name_end(body, len), *query_end;
 	size_t left;
@@ -99,7 +99,7 @@ fields_parse(const uint8_t *body, size_t len, struct parse_fields *out)
 }
 
 bool
-fields_bind(const uint8_t *body, size_t len, const char **portal, const char **statement, size_t *names_len)
+fields_read_bind(const uint8_t *body, size_t len, const char **portal, const char **statement, size_t *names_len)
 {
 	const uint8_t *end = name_end(body, len);
 	const uint8_t *second = end == NULL ? NULL : name_end(end + 1, len - (size_t)(end + 1 - body));
@@ -153,16 +153,16 @@ fields_description_hash(const uint8_t *body, size_t len)
 }
 
 uint32_t
-fields_user_types_hash(const uint8_t *body, size_t len, uint32_t first)
+fields_user_types_hash(const uint8_t *body, size_t len, uint32_t first_user_oid)
 {
 	for (size_t at = 2; at + 4 <= len; at += 4)
-		if (wire_u32(body + at) >= first)
+		if (wire_u32(body + at) >= first_user_oid)
 			return never_zero(XXH3_64bits(body, len));
 	return 0;
 }
 
 bool
-fields_target(const uint8_t *body, size_t len, uint8_t *kind, const char **name)
+fields_read_target(const uint8_t *body, size_t len, uint8_t *kind, const char **name)
 {
 	if (len < 2 || (body[0] != 'S' && body[0] != 'P') || memchr(body + 1, 0, len - 1) != body + len - 1)
 		return false;
@@ -172,14 +172,14 @@ fields_target(const uint8_t *body, size_t len, uint8_t *kind, const char **name)
 }
 
 bool
-fields_bind_values(const uint8_t *body, size_t len, struct value_list *values)
+fields_begin_values(const uint8_t *body, size_t len, struct value_list *values)
 {
 	const char *portal, *statement;
 	size_t at;
 
 	*values = (struct value_list){ .at = body, .end = body };
 	/* After the names come an int16 count and as many int16 formats, then an int16 count and as many values. */
-	if (!fields_bind(body, len, &portal, &statement, &at) || len - at < 2)
+	if (!fields_read_bind(body, len, &portal, &statement, &at) || len - at < 2)
 		return false;
 	at += 2 + 2 * (size_t)wire_u16(body + at);
 	if (len < at + 2)
@@ -189,7 +189,7 @@ fields_bind_values(const uint8_t *body, size_t len, struct value_list *values)
 }
 
 bool
-fields_bind_next(struct value_list *values, const uint8_t **value, size_t *len)
+fields_next_value(struct value_list *values, const uint8_t **value, size_t *len)
 {
 	uint32_t value_len;
 
@@ -208,19 +208,19 @@ fields_bind_next(struct value_list *values, const uint8_t **value, size_t *len)
 }
 
 bool
-fields_bind_value(const uint8_t *body, size_t body_len, unsigned i, const uint8_t **value, size_t *len)
+fields_read_bind_value(const uint8_t *body, size_t body_len, unsigned i, const uint8_t **value, size_t *len)
 {
 	struct value_list values;
 
-	fields_bind_values(body, body_len, &values);
-	while (fields_bind_next(&values, value, len))
+	fields_begin_values(body, body_len, &values);
+	while (fields_next_value(&values, value, len))
 		if (i-- == 0)
 			return true;
 	return false;
 }
 
 unsigned
-fields_row(const uint8_t *body, size_t len, struct value_list *columns)
+fields_begin_row(const uint8_t *body, size_t len, struct value_list *columns)
 {
 	*columns = (struct value_list){ .at = body, .end = body };
 	if (len >= 2)
@@ -235,7 +235,7 @@ fields_row_take_text(struct value_list *columns, char *out, size_t cap)
 	size_t len;
 
 	out[0] = '\0';
-	if (fields_bind_next(columns, &value, &len) && value != NULL && len < cap) {
+	if (fields_next_value(columns, &value, &len) && value != NULL && len < cap) {
 		memcpy(out, value, len);
 		out[len] = '\0';
 	}
@@ -257,8 +257,8 @@ fields_bind_result_format_count(const uint8_t *body, size_t len)
 	const uint8_t *value;
 	size_t value_len;
 
-	fields_bind_values(body, len, &values);
-	while (fields_bind_next(&values, &value, &value_len))
+	fields_begin_values(body, len, &values);
+	while (fields_next_value(&values, &value, &value_len))
 		;
 	return values.left > 0 || values.end - values.at < 2 ? 0 : wire_u16(values.at);
 }

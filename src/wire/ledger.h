@@ -1,10 +1,10 @@
 /*
  * src/wire/ledger.h - the replies that one server owes, in order, and the purpose of each.
  *
- * Each message that is sent to a server and will be answered is entered; each message received from the server must
- * match the head, which is the oldest entry (protocol chapter, "Message Flow"). This makes pipelines, errors in a
- * pipeline (the server skips to Sync), Flush without Sync, COPY and pgweir's own messages correct without special
- * cases. The ledger is pure: it does no I/O and reads no clock.
+ * Each message that a server will answer is entered when it is sent; each message received from the server must match
+ * the head, which is the oldest entry (protocol chapter, "Message Flow"). This makes pipelines, errors in a pipeline
+ * (the server skips to Sync), Flush without Sync, COPY and pgweir's own messages correct without special cases. The
+ * ledger is pure: it does no I/O and reads no clock.
  *
  * Local entries are replies that pgweir sends itself: ParseComplete for a statement that the server already has, and
  * CloseComplete. They wait for their turn like all other replies; when an error ahead of them skips to Sync, they are
@@ -99,7 +99,7 @@ enum ledger_trust {
 	LEDGER_SHORT /* a message was not entered, for lack of memory or above LEDGER_MAX: nothing more may be sent */
 };
 
-/* Tells how the server takes what is sent next. */
+/* How the server handles the messages that are sent to it next. */
 enum ledger_intake {
 	INTAKE_ALL,
 	INTAKE_COPY, /* a COPY IN: neither CopyDone nor CopyFail has been sent yet */

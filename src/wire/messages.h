@@ -12,13 +12,13 @@
 #include <stdint.h>
 
 /*
- * A comment that follows the first word of each statement of pgweir's own. It tells readers of pg_stat_activity, where
- * the statement may be shown as a client's last query, and of pg_stat_statements where the statement comes from. The
- * comment is not ahead of the statement, because pg_stat_statements 18 and newer drop comments there.
+ * A comment that follows the first word of each statement of pgweir's own. It marks the statement as pgweir's in
+ * pg_stat_statements, and in pg_stat_activity, which may show the statement as a client's last query. The comment is
+ * not before the first word, because pg_stat_statements 18 and newer drop comments there.
  */
 #define MESSAGE_OURS "/* pgweir */ "
 
-/* Begins a message and returns the place of its length, which message_end() needs to complete the message. */
+/* Begins a message and returns the offset of its length word in b, which message_end() needs. */
 size_t message_begin(struct buf *b, uint8_t type);
 void message_end(struct buf *b, size_t begun);
 /* Appends a message of this type with this body. */

@@ -1,6 +1,6 @@
 /*
  * src/wire/proxy.h - the PROXY protocol, versions 1 and 2 (haproxy.org, proxy-protocol.txt): a header that a load
- * balancer puts before a client's first byte, to say where the client comes from. The functions are pure.
+ * balancer sends before a client's first byte, with the client's address. The functions are pure.
  */
 #pragma once
 
@@ -16,7 +16,8 @@
 
 struct proxy_header {
 	size_t len; /* bytes of the header */
-	/* false if the balancer speaks for itself (LOCAL: a health check) or names no source (UNKNOWN, AF_UNIX) */
+	/* false if the connection is the balancer's own (LOCAL: a health check), or if the header names no source
+	 * (UNKNOWN, AF_UNIX) */
 	bool has_source;
 	union {
 		struct sockaddr any;

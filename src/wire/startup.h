@@ -34,7 +34,8 @@ struct startup_setting {
 
 struct startup {
 	enum startup_kind kind;
-	/* the packet was refused, and may be of another protocol: PostgreSQL closes without an answer */
+	/* the packet was refused and may belong to another protocol, so the connection is closed without an answer, as
+	 * by PostgreSQL */
 	bool is_garbage;
 	size_t total_len; /* the bytes of the packet, including the length word */
 	/* For STARTUP_CANCEL: */
@@ -51,7 +52,7 @@ struct startup {
 	 * ignored. */
 	struct startup_setting settings[STARTUP_SETTINGS_MAX];
 	size_t setting_count, option_count; /* the first option_count settings are from options */
-	/* options had reference=NAME without a dash before it; reference is among settings, too */
+	/* options had the word reference=NAME without a dash before it; settings has this setting, too */
 	bool has_bare_reference;
 	const char *unknown_options[32]; /* names that begin with "_pq_.", for NegotiateProtocolVersion */
 	size_t unknown_option_count;

@@ -29,7 +29,7 @@ enum tag_id {
 };
 
 enum tag_flag {
-	TAG_IS_QUIET = 1, /* relay/completed.c has nothing to note, unless a SELECT made a table */
+	TAG_IS_QUIET = 1, /* relay/completed.c has nothing to record, unless a SELECT made a table */
 	TAG_SETS_NOTHING = 2, /* the command has certainly changed no setting */
 	TAG_SHOWS_IN_XID = 4, /* if the command has had any lasting effect, its transaction has an ID */
 	TAG_WRITES = 8, /* the command has most probably written */

@@ -15,7 +15,7 @@ parse(const char *before, const uint8_t *data, size_t size, const char *after, c
 	size_t before_len = strlen(before), after_len = strlen(after), len = before_len + size + after_len;
 	char *text = malloc(len > 0 ? len : 1);
 	enum known_kind kind;
-	struct known k;
+	struct known_statement k;
 
 	must(text != NULL);
 	memcpy(text, before, before_len);

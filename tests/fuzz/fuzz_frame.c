@@ -22,7 +22,7 @@ check_error(const uint8_t *body, size_t len)
 {
 	struct error_fields e;
 
-	fields_parse_error(body, len, &e);
+	fields_read_error(body, len, &e);
 	must(e.severity == NULL || is_within(e.severity, body, len));
 	must(e.message == NULL || is_within(e.message, body, len));
 	must(e.sqlstate == NULL || (is_within(e.sqlstate, body, len) && strlen(e.sqlstate) == 5));
@@ -43,7 +43,7 @@ check_parameter(const uint8_t *body, size_t len)
 	const char *name, *value;
 	struct buf b = { 0 };
 
-	if (!fields_parameter(body, len, &name, &value))
+	if (!fields_read_parameter(body, len, &name, &value))
 		return;
 	message_parameter(&b, name, value);
 	check_same(&b, body, len);
@@ -55,7 +55,7 @@ check_parse(const uint8_t *body, size_t len)
 	struct parse_fields p;
 	struct buf b = { 0 };
 
-	if (!fields_parse(body, len, &p))
+	if (!fields_read_parse(body, len, &p))
 		return;
 	must(p.query_len == strlen((const char *)p.rest) && (p.rest_len - p.query_len - 3) % 4 == 0);
 	message_parse(&b, p.name, p.rest, p.rest_len);
@@ -69,11 +69,11 @@ check_names(const uint8_t *body, size_t len)
 	uint8_t kind;
 	size_t names_len;
 
-	if (fields_bind(body, len, &portal, &statement, &names_len)) {
+	if (fields_read_bind(body, len, &portal, &statement, &names_len)) {
 		must(is_within(portal, body, len) && is_within(statement, body, len));
 		must(names_len == strlen(portal) + strlen(statement) + 2 && names_len <= len);
 	}
-	if (fields_target(body, len, &kind, &name)) {
+	if (fields_read_target(body, len, &kind, &name)) {
 		must((kind == 'S' || kind == 'P') && strlen(name) + 2 == len);
 		if (kind == 'S') {
 			struct buf b = { 0 };

@@ -97,7 +97,7 @@ question(const struct hba *hba, const struct hba_question *q, unsigned line_coun
 	must(a.map == NULL || a.method == HBA_PEER || a.method == HBA_CERT);
 	must((a.options != NULL) == (a.method >= HBA_MODULES));
 	if (a.options != NULL)
-		must(auth_modules[a.method - HBA_MODULES]->place(a.options, "own")[0] != '\0');
+		must(auth_modules[a.method - HBA_MODULES]->service_name(a.options, "own")[0] != '\0');
 #ifdef WITH_LDAP
 	if (a.method == HBA_MODULES + AUTH_MODULE_ldap)
 		user_is_a_value(a.options, q->user);
@@ -121,7 +121,7 @@ questions(const struct hba *hba, const char *database, const char *user, unsigne
 						    i / 2 % 3 == 1 ? (struct sockaddr *)&v4 : (struct sockaddr *)&v6,
 						.database = database,
 						.user = user,
-						.is_near = is_near,
+						.is_own_address = is_near,
 						.has_name = i % 4 == 3 ? NULL : has_name,
 						.is_member = i % 4 == 2 ? NULL : is_member };
 

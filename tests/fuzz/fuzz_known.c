@@ -36,7 +36,7 @@ must_equal(const struct known_text *a, const struct known_text *b)
 {
 	must(a->count == b->count && a->is_all == b->is_all);
 	for (unsigned i = 0; i < a->count; i++) {
-		const struct known *k = &a->statements[i], *l = &b->statements[i];
+		const struct known_statement *k = &a->statements[i], *l = &b->statements[i];
 
 		must(k->kind == l->kind && strcmp(k->name, l->name) == 0 && strcmp(k->value, l->value) == 0);
 		must(k->name_param == l->name_param && k->value_param == l->value_param &&
@@ -61,7 +61,7 @@ put_quoted(char *into, const char *text)
 
 /* Options apply to the client's text; here both are off. */
 static void
-check_setting(const struct known *k)
+check_setting(const struct known_statement *k)
 {
 	char sql[2 * KNOWN_NAME_MAX + 2 * KNOWN_VALUE_MAX + 64] = "SELECT set_config(";
 	size_t len = strlen(sql);
@@ -137,7 +137,7 @@ check_steps(unsigned options, const uint8_t *data, size_t size)
 {
 	char *sql = malloc(size > 0 ? size : 1);
 	struct known_reader r;
-	struct known k;
+	struct known_statement k;
 	uint32_t flags;
 	struct scan s;
 
@@ -168,7 +168,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	size--;
 	parse(&text, options, "", data, size, "");
 	for (unsigned i = 0; i < text.count; i++) {
-		const struct known *k = &text.statements[i];
+		const struct known_statement *k = &text.statements[i];
 
 		must(memchr(k->name, '\0', sizeof(k->name)) != NULL &&
 		     memchr(k->value, '\0', sizeof(k->value)) != NULL);

@@ -383,7 +383,7 @@ fake_parse(const char *name, const char *sql)
 	message_parse(&fake->message, name, rest.bytes, rest.len);
 	buf_fini(&rest);
 	m = request_of_message();
-	cr_assert(fields_parse(m.message + FRAME_HEAD_LEN, m.total - FRAME_HEAD_LEN, &m.parse));
+	cr_assert(fields_read_parse(m.message + FRAME_HEAD_LEN, m.total - FRAME_HEAD_LEN, &m.parse));
 	m.sql = (const char *)m.parse.rest;
 	m.sql_len = m.parse.query_len;
 	traits_of_all_options(&fake->traits, m.sql, m.sql_len);
@@ -405,8 +405,8 @@ fake_bind(const char *portal, const char *statement)
 	message_put(&fake->message, 'B', body.bytes, body.len);
 	buf_fini(&body);
 	m = request_of_message();
-	cr_assert(fields_bind(m.message + FRAME_HEAD_LEN, m.total - FRAME_HEAD_LEN, &m.names.portal, &m.names.statement,
-			      &m.names.len));
+	cr_assert(fields_read_bind(m.message + FRAME_HEAD_LEN, m.total - FRAME_HEAD_LEN, &m.names.portal,
+				   &m.names.statement, &m.names.len));
 	return m;
 }
 

@@ -15,7 +15,7 @@
 
 /* Clients that have all sent something before the turn begins, and a server. */
 struct place {
-	struct client_env env, other, *crew[3];
+	struct client_env env, other, *client_envs[3];
 	struct server_env servers;
 	struct pool_set pools;
 	struct process_counters counters;
@@ -125,9 +125,9 @@ place_init(struct place *p, bool has_other_workers)
 	p->servers.has_other_workers = has_other_workers;
 	env->read_buffer = p->servers.read_buffer = p->bytes;
 	env->read_cap = p->servers.read_cap = sizeof(p->bytes);
-	env->crew = p->crew;
-	p->crew[0] = env;
-	p->crew[1] = has_other_workers ? &p->other : NULL;
+	env->client_envs = p->client_envs;
+	p->client_envs[0] = env;
+	p->client_envs[1] = has_other_workers ? &p->other : NULL;
 	TAILQ_INIT(&env->clients);
 	add_peers(p);
 	event_base_loop(env->x.base, EVLOOP_NONBLOCK);

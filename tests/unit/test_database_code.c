@@ -12,7 +12,7 @@
 #include <inttypes.h>
 
 #define T0 (1000 * US_PER_S)
-#define WITHOUT_CALLS ~(RISK_BY_CALLS(STATE_PROBED) | (unsigned)(RISK_KEEPS | RISK_REACHES | RISK_FEARED))
+#define WITHOUT_CALLS ~(RISK_BY_CALLS(STATE_PROBED) | (unsigned)(RISK_KEEPS | RISK_OWN_WORDS | RISK_ASSUMED))
 #define FEARED (STATE_WASHABLE | RISK_CODE | RISK_UNREAD)
 #define FEARED_AT_FIRST (FEARED | RISK_CONTEXT)
 
@@ -404,16 +404,16 @@ Test(database_code, an_answer_that_is_merely_old_closes_no_server_but_for_its_na
 	database_code_changed(&db, 0);
 	cr_expect_eq(database_code_risk(&db, T0 + 9 * US_PER_S, NULL, "SELECT 1", 8, NULL, 0) & WITHOUT_CALLS,
 		     FEARED_AT_FIRST & ~(unsigned)RISK_KEEPS, "nor does DDL that has no such name");
-	database_code_changed(&db, RISK_REACHES);
+	database_code_changed(&db, RISK_OWN_WORDS);
 	cr_expect_eq(database_code_risk(&db, T0 + 9 * US_PER_S, NULL, "SELECT 1", 8, NULL, 0) & WITHOUT_CALLS,
 		     FEARED_AT_FIRST | STATE_BACKEND);
 	database_code_ask(&db, T0 + 9 * US_PER_S);
 	database_code_changed(&db, 0);
 	database_code_answered(&db, true, 8, T0 + 9 * US_PER_S + 1000);
-	cr_expect_eq(db.reaches_us, T0 + 9 * US_PER_S + 1000, "an answer to such DDL may tell of it");
+	cr_expect_eq(db.new_keepers_us, T0 + 9 * US_PER_S + 1000, "an answer to such DDL may tell of it");
 	cr_expect_eq(database_code_assumed_risk(&db) & STATE_BACKEND, 0);
 	answer(&db, NULL, T0 + 11 * US_PER_S, 1000);
-	cr_expect_lt(db.reaches_us, db.full_answer_us, "this one was to none");
+	cr_expect_lt(db.new_keepers_us, db.full_answer_us, "this one was to none");
 }
 
 static bool
@@ -468,23 +468,24 @@ Test(database_code, ddl_that_was_only_feared_to_reach_what_keeps_is_feared_no_lo
 	has_code(&db);
 	read_under_ddl(T0, 0, "f");
 	risk = database_code_risk(&db, T0 + 2000, NULL, "SELECT f()", 10, NULL, 0);
-	cr_expect((risk & RISK_REACHES) != 0);
+	cr_expect((risk & RISK_OWN_WORDS) != 0);
 	database_code_changed(&db, risk);
 	risk = database_code_risk(&db, T0 + 2000, NULL, "SELECT 1", 8, NULL, 0);
-	cr_expect((risk & (STATE_BACKEND | RISK_FEARED)) == (STATE_BACKEND | RISK_FEARED) && (risk & RISK_REACHES) == 0,
+	cr_expect((risk & (STATE_BACKEND | RISK_ASSUMED)) == (STATE_BACKEND | RISK_ASSUMED) &&
+		      (risk & RISK_OWN_WORDS) == 0,
 		  "as any SQL");
-	read_under_ddl(T0 + 1 * US_PER_S, RISK_FEARED, "f");
+	read_under_ddl(T0 + 1 * US_PER_S, RISK_ASSUMED, "f");
 	cr_expect_not(is_feared_to_keep());
-	database_code_changed(&db, RISK_REACHES);
-	read_under_ddl(T0 + 2 * US_PER_S, RISK_FEARED, "g");
+	database_code_changed(&db, RISK_OWN_WORDS);
+	read_under_ddl(T0 + 2 * US_PER_S, RISK_ASSUMED, "g");
 	cr_expect(is_feared_to_keep(), "it may have used g, which was new");
-	read_under_ddl(T0 + 3 * US_PER_S, RISK_FEARED, "g");
+	read_under_ddl(T0 + 3 * US_PER_S, RISK_ASSUMED, "g");
 	cr_expect_not(is_feared_to_keep());
-	database_code_changed(&db, RISK_REACHES);
-	read_under_ddl(T0 + 4 * US_PER_S, RISK_REACHES, "g");
-	database_code_changed(&db, RISK_FEARED);
+	database_code_changed(&db, RISK_OWN_WORDS);
+	read_under_ddl(T0 + 4 * US_PER_S, RISK_OWN_WORDS, "g");
+	database_code_changed(&db, RISK_ASSUMED);
 	cr_expect(is_feared_to_keep(), "the second was not read yet");
-	read_under_ddl(T0 + 5 * US_PER_S, RISK_FEARED, "g");
+	read_under_ddl(T0 + 5 * US_PER_S, RISK_ASSUMED, "g");
 	cr_expect_not(is_feared_to_keep());
 }
 
@@ -510,7 +511,7 @@ Test(database_code, is_read_again_sooner_while_all_that_is_run_costs_a_connectio
 	database_code_answered(&db, true, ++numbers, T0 + 1 * US_PER_S);
 	db.used_us = T0 + 100 * US_PER_S;
 	cr_expect_not(database_code_is_due(&db, T0 + 9 * US_PER_S));
-	database_code_changed(&db, RISK_REACHES);
+	database_code_changed(&db, RISK_OWN_WORDS);
 	cr_expect(database_code_is_due(&db, T0 + 2100 * US_PER_MS));
 	cr_expect_not(database_code_is_due(&db, T0 + 1900 * US_PER_MS));
 }

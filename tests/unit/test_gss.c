@@ -127,7 +127,7 @@ Test(gss, doubts)
 		struct gss_options *o = options_of(row->options, &why);
 
 		cr_assert_not_null(o, "%s", row->options);
-		auth_module_gss.doubt(o, note, said);
+		auth_module_gss.warn(o, note, said);
 		if (row->said == NULL)
 			cr_expect_str_empty(said, "%s: %s", row->options, said);
 		else
@@ -141,8 +141,8 @@ Test(gss, a_keytab_is_a_place)
 	struct fail why;
 	struct gss_options *one = options_of("krb_server_keyfile=/a", &why), *none = options_of("", &why);
 
-	cr_expect_str_eq(auth_module_gss.place(one, ""), "/a");
-	cr_expect_str_eq(auth_module_gss.place(none, ""), "the default keytab");
+	cr_expect_str_eq(auth_module_gss.service_name(one, ""), "/a");
+	cr_expect_str_eq(auth_module_gss.service_name(none, ""), "the default keytab");
 	auth_module_gss.options_free(one);
 	auth_module_gss.options_free(none);
 	auth_module_gss.options_free(NULL);

@@ -214,11 +214,11 @@ Test(gucs, a_full_gucs_takes_no_new_name_but_changes)
 
 Test(gucs, what_describes_the_server_is_no_setting)
 {
-	cr_expect(guc_is_read_only("server_version"));
-	cr_expect(guc_is_read_only("IS_SUPERUSER"));
-	cr_expect(!guc_is_read_only("TimeZone"));
-	cr_expect(!guc_is_read_only("server_version_num"));
-	cr_expect(!guc_is_read_only(""));
+	cr_expect(guc_describes_server("server_version"));
+	cr_expect(guc_describes_server("IS_SUPERUSER"));
+	cr_expect(!guc_describes_server("TimeZone"));
+	cr_expect(!guc_describes_server("server_version_num"));
+	cr_expect(!guc_describes_server(""));
 }
 
 /* --- Messages. --- */
@@ -242,7 +242,7 @@ read_values(const uint8_t *body, size_t len, char *text, size_t cap)
 	const char *portal, *statement;
 	size_t at;
 
-	cr_assert(fields_bind(body, len, &portal, &statement, &at));
+	cr_assert(fields_read_bind(body, len, &portal, &statement, &at));
 	cr_expect_str_eq(portal, "");
 	cr_expect_str_eq(statement, "");
 	cr_expect_eq(wire_u16(body + at), 0, "text");
@@ -303,7 +303,7 @@ Test(gucs, timers_that_go_on_without_their_client)
 		struct gucs *none = gucs_empty(guc_store), *gucs = gucs_with(none, row->name, row->value, GUC_OTHER);
 		struct gucs *without = gucs_without_timers(gucs);
 
-		cr_expect_eq((gucs_leaves(gucs) & GUCS_LEAVES_TIMERS) != 0, row->is_timer, "%s", row->name);
+		cr_expect_eq((gucs_side_effects(gucs) & GUCS_LEAVES_TIMERS) != 0, row->is_timer, "%s", row->name);
 		cr_expect_eq(without, row->is_timer ? none : gucs, "%s", row->name);
 		gucs_unref(without);
 		gucs_unref(gucs);
@@ -322,10 +322,10 @@ Test(gucs, encodings_that_sql_is_read_in)
 	struct gucs *none = gucs_empty(guc_store), *gucs = gucs_with(none, "client_encoding", "SJIS", GUC_REPORTED);
 
 	for (size_t i = 0; i < COUNT(read); i++)
-		cr_expect(guc_encoding_is_read(read[i]), "%s", read[i]);
+		cr_expect(guc_encoding_is_scannable(read[i]), "%s", read[i]);
 	for (size_t i = 0; i < COUNT(unread); i++)
-		cr_expect_not(guc_encoding_is_read(unread[i]), "%s", unread[i]);
-	cr_expect_eq(gucs_leaves(gucs), (unsigned)GUCS_LEAVES_ANYTHING);
+		cr_expect_not(guc_encoding_is_scannable(unread[i]), "%s", unread[i]);
+	cr_expect_eq(gucs_side_effects(gucs), (unsigned)GUCS_LEAVES_ANYTHING);
 	gucs_unref(gucs);
 	gucs_unref(none);
 	guc_store_free(guc_store);
@@ -349,7 +349,7 @@ read_changes(const struct buf *b, char *text, size_t cap)
 			return triples;
 		}
 		cr_assert_eq(f.type, 'P');
-		cr_assert(fields_parse(body, f.body_len, &p));
+		cr_assert(fields_read_parse(body, f.body_len, &p));
 		cr_expect_str_eq(p.name, "");
 		mark = strstr((const char *)p.rest, MESSAGE_OURS);
 		cr_assert_not_null(mark);
@@ -534,11 +534,11 @@ Test(gucs, has_the_context_of_another_that_sets_nothing_else)
 	cr_expect_neq(gucs_context(a), gucs_context(b), "plans depend on it");
 	cr_assert_eq(gucs_update(&a, "Work_Mem", "8MB", GUC_OTHER), 0);
 	cr_expect_eq(gucs_context(a), gucs_context(b));
-	cr_expect(guc_is_of_context("SEARCH_PATH"));
-	cr_expect(guc_is_of_context("plpgsql.variable_conflict"));
-	cr_expect_not(guc_is_of_context("Statement_timeout"));
-	cr_expect_not(guc_is_of_parsing("search_path"));
-	cr_expect(guc_is_of_parsing("datestyle"));
+	cr_expect(guc_affects_context("SEARCH_PATH"));
+	cr_expect(guc_affects_context("plpgsql.variable_conflict"));
+	cr_expect_not(guc_affects_context("Statement_timeout"));
+	cr_expect_not(guc_affects_parsing("search_path"));
+	cr_expect(guc_affects_parsing("datestyle"));
 	gucs_unref(a);
 	gucs_unref(b);
 	guc_store_free(own);

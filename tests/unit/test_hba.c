@@ -100,7 +100,7 @@ ask(const char *from, const char *database, const char *user, struct hba_questio
 	memset(room, 0, sizeof(*room));
 	q->database = database;
 	q->user = user;
-	q->is_near = is_near;
+	q->is_own_address = is_near;
 	q->has_name = has_name;
 	q->is_member = is_member;
 	q->arg = &asked;
@@ -459,13 +459,13 @@ Test(hba, options_of_ldap_and_pam)
 
 	cr_assert_not_null(hba, "%s", p.first);
 	cr_assert(hba_match(hba, &q, &a) == HBA_YES && a.method == ldap);
-	cr_expect_str_eq(by_ldap->place(a.options, ""), "ldap://h:7");
+	cr_expect_str_eq(by_ldap->service_name(a.options, ""), "ldap://h:7");
 	q.database = "b";
 	cr_assert(hba_match(hba, &q, &a) == HBA_YES && a.method == pam);
-	cr_expect_str_eq(by_pam->place(a.options, "own"), "a \"b\" # c");
+	cr_expect_str_eq(by_pam->service_name(a.options, "own"), "a \"b\" # c");
 	q.database = "c";
 	cr_assert(hba_match(hba, &q, &a) == HBA_YES && a.method == pam);
-	cr_expect_str_eq(by_pam->place(a.options, "own"), "own", "the configuration's own");
+	cr_expect_str_eq(by_pam->service_name(a.options, "own"), "own", "the configuration's own");
 	hba_unref(hba);
 }
 #endif

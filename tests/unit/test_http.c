@@ -39,9 +39,9 @@ note(void *state, const struct snapshot *s)
 }
 
 static void
-fill_told(const struct http_ask *ask, struct buf *body, struct http_reply *r)
+fill_told(const struct http_request_info *info, struct buf *body, struct http_reply *r)
 {
-	buf_printf(body, "{\"told\":%u,\"asked\":\"%s\"}", *(unsigned *)ask->state, ask->query);
+	buf_printf(body, "{\"told\":%u,\"asked\":\"%s\"}", *(unsigned *)info->state, info->query);
 	http_reply_json(r, 200, body);
 }
 
@@ -104,9 +104,9 @@ answer_as_loop(struct world *w)
 	for (unsigned t = 0; t < HTTP_PAGES_MAX; t++)
 		if ((wanted >> t & 1) != 0) {
 			buf_printf(&json, "[\"%s\"]", http_table(w->http, t)->command);
-			http_answer_table(w->http, t, &json);
+			http_deliver_table(w->http, t, &json);
 		}
-	http_answer(w->http, make_snapshot(w));
+	http_deliver_snapshot(w->http, make_snapshot(w));
 }
 
 static void
@@ -471,7 +471,7 @@ Test(http, a_module_is_told_of_each_snapshot)
 	expect_answer(&w, "GET", "/metrics", 200, "");
 	before = told_count;
 	cr_expect_geq(before, 1);
-	http_answer(w.http, make_snapshot(&w)); /* nobody waits for it */
+	http_deliver_snapshot(w.http, make_snapshot(&w)); /* nobody waits for it */
 	while (told_count == before)
 		usleep(1000);
 	stop(&w);
@@ -505,9 +505,9 @@ Test(http, answers_nobody_waits_for_are_no_harm)
 	struct world w = { .is_stuck = true };
 
 	start(&w);
-	http_answer(w.http, make_snapshot(&w));
-	http_answer(w.http, make_snapshot(&w));
-	http_answer(w.http, NULL); /* no memory for another one */
+	http_deliver_snapshot(w.http, make_snapshot(&w));
+	http_deliver_snapshot(w.http, make_snapshot(&w));
+	http_deliver_snapshot(w.http, NULL); /* no memory for another one */
 	expect_answer(&w, "GET", "/metrics", 200, "");
 	stop(&w);
 }

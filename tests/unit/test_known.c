@@ -212,7 +212,7 @@ static const struct row {
 
 /* KNOWN_SET and its kin show a value even if it is empty. */
 static int
-describe_one(char *into, size_t size, const struct known *k)
+describe_one(char *into, size_t size, const struct known_statement *k)
 {
 	switch (k->kind) {
 	case KNOWN_SET:
@@ -334,7 +334,7 @@ read_steps(char *got, size_t size, unsigned options, const char *sql, size_t len
 {
 	char *exact = malloc(len > 0 ? len : 1);
 	struct known_reader r;
-	struct known k;
+	struct known_statement k;
 	size_t at = 0;
 
 	cr_assert_not_null(exact);
@@ -395,7 +395,7 @@ static const struct {
 Test(known, only)
 {
 	const unsigned options = SCAN_BACKSLASH_STRINGS | SCAN_ASCII_TRAIL;
-	struct known k;
+	struct known_statement k;
 
 	EACH(row, only_rows)
 		cr_expect_eq(known_only(&k, options, row->sql, strlen(row->sql)), row->want, "%s", row->sql);
@@ -458,7 +458,7 @@ Test(known, modes_of_a_transaction)
 		{ "START TRANSACTION WORK", false, false, NULL },
 		{ "BEGIN ISOLATION LEVEL READ", false, false, NULL },
 	};
-	struct known k;
+	struct known_statement k;
 
 	EACH(row, modes) {
 		cr_expect_eq(known_only(&k, 0, row->sql, strlen(row->sql)), KNOWN_BEGIN, "%s", row->sql);
@@ -560,7 +560,7 @@ deallocation(const char *sql, size_t len, char name[static KNOWN_NAME_MAX])
 {
 	char *exact = malloc(len > 0 ? len : 1);
 	enum known_kind kind;
-	struct known k;
+	struct known_statement k;
 
 	cr_assert_not_null(exact);
 	memcpy(exact, sql, len);

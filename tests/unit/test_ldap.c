@@ -22,7 +22,7 @@ settings_of(const char *options, struct fail *why)
 		r = ldap_take(s, option, value, why);
 	}
 	if (r == 0)
-		r = ldap_settle(s, why);
+		r = ldap_finish_options(s, why);
 	free(text);
 	if (r == 0)
 		return s;

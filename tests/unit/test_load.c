@@ -429,7 +429,8 @@ static const struct {
 	{ "harmless code without a schema", TRUST DATABASE "harmless_code = language plperl, function price\n",
 	  "pgweir.ini:5: error: harmless_code = language plperl, function price: write extension NAME, language NAME, "
 	  "function "
-	  "SCHEMA.NAME or schema NAME, separated by commas; a name of more than letters, digits, _ and $ in double "
+	  "SCHEMA.NAME or schema NAME, separated by commas; put a name that contains anything but letters, digits, _ "
+	  "and $ in double "
 	  "quotes" },
 	{ "auth_query without a parameter", BASE "auth_user = a\nauth_query = SELECT 1\n",
 	  "pgweir.ini:6: error: auth_query = SELECT 1: use off, builtin, or SQL with $1 where the name of the user "
@@ -760,7 +761,7 @@ Test(config, harmless_code_is_read_as_sql_reads_names)
 	EACH(row, rows) {
 		struct buf b = { 0 };
 		struct fail why = { 0 };
-		int rc = value_code(row->text, &b, &why);
+		int rc = value_harmless_code(row->text, &b, &why);
 
 		cr_expect_eq(rc, row->rows == NULL ? -1 : 0, "%s", row->text);
 		if (rc == 0 && row->rows != NULL)

@@ -229,7 +229,7 @@ Test(messages, error_fields)
 		uint8_t *body = exact(row->body, row->len);
 		struct error_fields e;
 
-		fields_parse_error(body, row->len, &e);
+		fields_read_error(body, row->len, &e);
 		expect_text(e.severity, row->severity, row->rule);
 		expect_text(e.sqlstate, row->sqlstate, row->rule);
 		expect_text(e.message, row->message, row->rule);
@@ -247,7 +247,7 @@ Test(messages, an_error_of_ours_reads_back_whole_and_in_every_cut)
 	for (size_t len = 0; len <= b.len - FRAME_HEAD_LEN; len++) {
 		uint8_t *body = exact(b.bytes + FRAME_HEAD_LEN, len);
 
-		fields_parse_error(body, len, &e);
+		fields_read_error(body, len, &e);
 		expect_text(e.severity, len >= 7 ? "ERROR" : NULL, "severity");
 		expect_text(e.sqlstate, len >= 21 ? "08P01" : NULL, "sqlstate");
 		expect_text(e.message, len >= 27 ? "what" : NULL, "message");
@@ -281,7 +281,7 @@ Test(messages, parameters)
 		uint8_t *body = exact(row->body, row->len);
 		const char *name = NULL, *value = NULL;
 
-		cr_expect_eq(fields_parameter(body, row->len, &name, &value), row->name != NULL, "%s", row->rule);
+		cr_expect_eq(fields_read_parameter(body, row->len, &name, &value), row->name != NULL, "%s", row->rule);
 		expect_text(name, row->name, row->rule);
 		expect_text(value, row->value, row->rule);
 		free(body);
@@ -319,7 +319,7 @@ Test(messages, parses)
 		uint8_t *body = exact(row->body, row->len);
 		struct parse_fields p;
 
-		cr_expect_eq(fields_parse(body, row->len, &p), row->is_good, "%s", row->rule);
+		cr_expect_eq(fields_read_parse(body, row->len, &p), row->is_good, "%s", row->rule);
 		if (row->is_good) {
 			cr_expect_str_eq(p.name, row->name, "%s", row->rule);
 			cr_expect_eq(p.query_len, row->query_len, "%s", row->rule);
@@ -336,7 +336,7 @@ Test(messages, a_parse_of_ours_reads_back)
 	struct parse_fields p;
 
 	build_parse(&b);
-	cr_assert(fields_parse(b.bytes + FRAME_HEAD_LEN, b.len - FRAME_HEAD_LEN, &p));
+	cr_assert(fields_read_parse(b.bytes + FRAME_HEAD_LEN, b.len - FRAME_HEAD_LEN, &p));
 	cr_expect_str_eq(p.name, "s");
 	cr_assert_eq(p.rest_len, 8);
 	cr_expect_arr_eq(p.rest, "X\0\0\1\0\0\0\27", 8);
@@ -353,7 +353,7 @@ Test(messages, the_names_of_a_bind_are_there_once_both_have_come)
 		uint8_t *body = exact(whole, len);
 		const char *portal = NULL, *statement = NULL;
 		size_t names_len = 0;
-		bool is_there = fields_bind(body, len, &portal, &statement, &names_len);
+		bool is_there = fields_read_bind(body, len, &portal, &statement, &names_len);
 
 		cr_assert_eq(is_there, len >= 12, "%zu bytes", len);
 		if (is_there) {
@@ -372,11 +372,11 @@ Test(messages, the_names_of_a_bind_may_be_empty)
 	size_t names_len;
 
 	message_bind_text(&b, "", "", NULL, 0);
-	cr_assert(fields_bind(b.bytes + FRAME_HEAD_LEN, 2, &portal, &statement, &names_len));
+	cr_assert(fields_read_bind(b.bytes + FRAME_HEAD_LEN, 2, &portal, &statement, &names_len));
 	cr_expect_str_eq(portal, "");
 	cr_expect_str_eq(statement, "");
 	cr_expect_eq(names_len, 2);
-	cr_expect(!fields_bind(b.bytes + FRAME_HEAD_LEN, 1, &portal, &statement, &names_len));
+	cr_expect(!fields_read_bind(b.bytes + FRAME_HEAD_LEN, 1, &portal, &statement, &names_len));
 	buf_fini(&b);
 }
 
@@ -407,7 +407,7 @@ Test(messages, targets)
 		uint8_t *body = exact(row->body, row->len), kind = 0;
 		const char *name = NULL;
 
-		cr_expect_eq(fields_target(body, row->len, &kind, &name), row->kind != 0, "%s", row->rule);
+		cr_expect_eq(fields_read_target(body, row->len, &kind, &name), row->kind != 0, "%s", row->rule);
 		cr_expect_eq(kind, row->kind, "%s", row->rule);
 		expect_text(name, row->name, row->rule);
 		free(body);

@@ -418,29 +418,29 @@ metrics_each(void (*row)(const char *name, const char *type, const char *labels,
 	for (size_t i = 0; (f = family(i)) != NULL; i++) {
 		char labels[128];
 		const char *base = f->special != NOT_SPECIAL ? f->other_labels : scope_labels[f->scope];
-		const char *word = f->words != NULL ? f->words->label : "";
-		const char *more = f->more_words != NULL ? f->more_words->label : "";
+		const char *label = f->label != NULL ? f->label->name : "";
+		const char *second = f->second_label != NULL ? f->second_label->name : "";
 
 		if (base == NULL)
 			base = "";
-		snprintf(labels, sizeof(labels), "%s%s%s%s%s", base, base[0] != '\0' && word[0] != '\0' ? ", " : "",
-			 word, more[0] != '\0' ? ", " : "", more);
+		snprintf(labels, sizeof(labels), "%s%s%s%s%s", base, base[0] != '\0' && label[0] != '\0' ? ", " : "",
+			 label, second[0] != '\0' ? ", " : "", second);
 		row(f->name, type_names[f->type], labels, f->help, arg);
 	}
 }
 
-enum { MANY_WORDS = 40, WIDTH = 120 };
+enum { MANY_VALUES = 40, WIDTH = 120 };
 
 static void
-print_words(FILE *to, const char *separator, const struct metric_words *words)
+print_label(FILE *to, const char *separator, const struct metric_label *label)
 {
-	if (words == NULL)
+	if (label == NULL)
 		return;
-	fprintf(to, "%s%s:", separator, words->label);
-	if (words->count > MANY_WORDS) /* classes of SQLSTATE */
+	fprintf(to, "%s%s:", separator, label->name);
+	if (label->count > MANY_VALUES) /* classes of SQLSTATE */
 		fprintf(to, " its first two characters, none or other");
-	for (size_t i = 0; words->count <= MANY_WORDS && i < words->count && words->names[i] != NULL; i++)
-		fprintf(to, "%s %s", i > 0 ? "," : "", words->names[i]);
+	for (size_t i = 0; label->count <= MANY_VALUES && i < label->count && label->values[i] != NULL; i++)
+		fprintf(to, "%s %s", i > 0 ? "," : "", label->values[i]);
 }
 
 /* Returns what stands in parentheses behind a family's name: its type, if the name does not show it, and its labels. */
@@ -457,8 +457,8 @@ notes_of(const struct metric_family *f)
 	if (labels != NULL && labels[0] != '\0')
 		fprintf(to, "%s%s", f->type != METRIC_COUNTER ? "; " : "", labels);
 	fflush(to);
-	print_words(to, len > 0 ? "; " : "", f->words);
-	print_words(to, "; ", f->more_words);
+	print_label(to, len > 0 ? "; " : "", f->label);
+	print_label(to, "; ", f->second_label);
 	fclose(to);
 	return notes;
 }

@@ -446,8 +446,8 @@ Test(scan, what_is_remembered_is_what_was_scanned)
 		for (int round = 0; round < 4; round++)
 			is_kept = check_remembered(&m, row->options, row->sql) != NULL;
 		scan_text(&s, row->options, row->sql, strlen(row->sql));
-		cr_expect(is_kept || s.name_count > 0 || s.flags == ALL || strlen(row->sql) < SCAN_MEMORY_SHORTEST ||
-			      strlen(row->sql) > SCAN_MEMORY_LONGEST,
+		cr_expect(is_kept || s.name_count > 0 || s.flags == ALL || strlen(row->sql) < SCAN_MEMORY_SQL_MIN ||
+			      strlen(row->sql) > SCAN_MEMORY_SQL_MAX,
 			  "%s", row->sql);
 		cr_expect_not(is_kept && s.name_count > 0, "%s", row->sql);
 	}
@@ -668,7 +668,7 @@ Test(scan, rows_that_are_not_alike)
 Test(scan, the_same_text)
 {
 	static struct scan_memory m;
-	static char sql[SCAN_MEMORY_LONGEST + 1], other[sizeof(sql)];
+	static char sql[SCAN_MEMORY_SQL_MAX + 1], other[sizeof(sql)];
 	struct scanned_sql *kept;
 
 	put_list(sql, "SELECT a FROM t WHERE b IN (", "#", ", ", ") ORDER BY a, b, c, d, e, f, g LIMIT 5", 300);
@@ -676,29 +676,29 @@ Test(scan, the_same_text)
 	memcpy(strstr(other, "37"), "73", 2);
 	for (unsigned round = 0; round < 4; round++)
 		check_remembered(&m, 0, sql);
-	cr_expect_eq(m.same_bytes, strlen(sql));
+	cr_expect_eq(m.exact_bytes, strlen(sql));
 	kept = check_remembered(&m, 0, sql);
 	cr_expect_eq(check_remembered(&m, 0, other), kept);
 	cr_expect_eq(check_remembered(&m, 0, sql), kept);
-	cr_expect_eq(m.same_bytes, strlen(sql));
+	cr_expect_eq(m.exact_bytes, strlen(sql));
 	check_remembered(&m, OFF, sql);
 	for (unsigned i = 0; i < 2000; i++) {
 		snprintf(other, sizeof(other), "SELECT a%u FROM t WHERE %08000u = b AND c = 1", i, i);
 		check_remembered(&m, 0, other);
 		check_remembered(&m, 0, other);
 		check_remembered(&m, 0, other);
-		cr_assert_leq(m.same_bytes, SCAN_MEMORY_SAME * SCAN_MEMORY_LONGEST);
+		cr_assert_leq(m.exact_bytes, SCAN_MEMORY_EXACT * SCAN_MEMORY_SQL_MAX);
 	}
 	check_remembered(&m, 0, sql);
 	scan_memory_fini(&m);
-	cr_expect_eq(m.same_bytes, 0);
+	cr_expect_eq(m.exact_bytes, 0);
 }
 
 /* Those that are kept take so many bytes at most, whatever comes; what comes often is kept again. */
 Test(scan, what_is_remembered_is_bounded)
 {
 	static struct scan_memory m;
-	char sql[SCAN_MEMORY_LONGEST];
+	char sql[SCAN_MEMORY_SQL_MAX];
 	size_t len = 0;
 
 	for (unsigned i = 0; i < 1000; i++) {

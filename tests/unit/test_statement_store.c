@@ -29,7 +29,7 @@ end(void)
 
 TestSuite(statement_store, .init = begin, .fini = end);
 
-/* A query without parameters, as fields_parse gives it. */
+/* A query without parameters, as fields_read_parse gives it. */
 static struct statement *
 get(struct statement_home *of, const char *sql)
 {

@@ -22,14 +22,14 @@ page(const char *path)
 
 /* What fill() of a page makes. */
 static const char *
-filled(const char *path, struct http_ask ask)
+filled(const char *path, struct http_request_info info)
 {
 	static struct buf b;
 	struct http_reply r = { 0 };
 
 	buf_fini(&b);
-	ask.state = state;
-	page(path)->fill(&ask, &b, &r);
+	info.state = state;
+	page(path)->fill(&info, &b, &r);
 	cr_expect_eq(r.code, 200);
 	cr_expect_str_eq(r.content_type, "application/json; charset=utf-8");
 	buf_put_u8(&b, 0);
@@ -63,7 +63,7 @@ add(uint64_t now_us, uint64_t requests, uint64_t waiting)
 static const char *
 text(const char *query)
 {
-	return filled("/api/v1/history", (struct http_ask){ .query = query });
+	return filled("/api/v1/history", (struct http_request_info){ .query = query });
 }
 
 static unsigned
@@ -159,15 +159,15 @@ Test(status_page, status_says_how_it_is)
 	struct snapshot s = { .not_ready = { "no backend is up: \"db1\"" },
 			      .not_ready_count = 1,
 			      .clients_total_now = 7 };
-	struct http_ask ask = { .snapshot = &s, .is_alive = true };
+	struct http_request_info info = { .snapshot = &s, .is_alive = true };
 
-	cr_expect_not_null(strstr(filled("/api/v1/status", ask),
+	cr_expect_not_null(strstr(filled("/api/v1/status", info),
 				  "{\"version\":\"" PGWEIR_VERSION "\",\"alive\":true,\"state\":\"running\","));
 	cr_expect_not_null(
-	    strstr(filled("/api/v1/status", ask), ",\"not_ready\":[\"no backend is up: \\\"db1\\\"\"],"));
-	cr_expect_not_null(strstr(filled("/api/v1/status", ask), ",\"clients\":7,"));
-	ask = (struct http_ask){ .is_alive = false };
-	cr_expect_str_eq(filled("/api/v1/status", ask), "{\"version\":\"" PGWEIR_VERSION "\",\"alive\":false}\n",
+	    strstr(filled("/api/v1/status", info), ",\"not_ready\":[\"no backend is up: \\\"db1\\\"\"],"));
+	cr_expect_not_null(strstr(filled("/api/v1/status", info), ",\"clients\":7,"));
+	info = (struct http_request_info){ .is_alive = false };
+	cr_expect_str_eq(filled("/api/v1/status", info), "{\"version\":\"" PGWEIR_VERSION "\",\"alive\":false}\n",
 			 "the loop has never answered");
 }
 

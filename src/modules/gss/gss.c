@@ -64,7 +64,7 @@ path_of(const struct gss_options *o)
 }
 
 static void
-doubt(const void *options, void (*say)(void *arg, const char *text), void *arg)
+warn(const void *options, void (*say)(void *arg, const char *text), void *arg)
 {
 	const struct gss_options *o = options;
 	const char *path = path_of(o);
@@ -82,7 +82,7 @@ doubt(const void *options, void (*say)(void *arg, const char *text), void *arg)
 }
 
 static const char *
-place(const void *options, const char *setting)
+service_name(const void *options, const char *setting)
 {
 	const struct gss_options *o = options;
 
@@ -108,14 +108,14 @@ gss_name(const struct gss_options *o, char *principal, struct fail *why)
 }
 
 const struct auth_module auth_module_gss = { .title = "GSSAPI",
-					     .wrong = "ticket refused",
+					     .wrong_reason = "ticket refused",
 					     .rule = "gss %s",
 					     .token_request = AUTHENTICATION_GSS,
 					     .options_new = options_new,
 					     .option = option,
-					     .doubt = doubt,
+					     .warn = warn,
 					     .options_free = options_free,
-					     .place = place,
+					     .service_name = service_name,
 					     .prove = gss_prove,
-					     .show = gss_show,
+					     .make_token = gss_show,
 					     .context_free = gss_context_free };

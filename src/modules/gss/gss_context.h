@@ -19,8 +19,8 @@ struct gss_context {
 /* --- gss_accept.c --- */
 /* Called at the first token: makes t->context. Returns false with *why set if there is no memory. */
 bool gss_begin(struct auth_tokens *t, struct fail *why);
-/* Sets *why to what could not be done, with the library's texts for major and minor. Returns proof. Called on the
- * thread on which the library has returned the two codes. */
+/* Sets *why to a failure of `doing`, with the library's texts for major and minor. Returns proof. Called on the thread
+ * on which the library has returned the two codes. */
 enum proof gss_failed(enum proof proof, const char *doing, OM_uint32 major, OM_uint32 minor, struct fail *why);
 /* Writes the client's name, of at most AUTH_NAME_MAX bytes. Returns PROOF_WRONG if the client is anonymous: its name
  * then is of another type. */

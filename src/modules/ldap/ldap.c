@@ -217,7 +217,7 @@ make_uris(struct ldap_settings *s)
 }
 
 int
-ldap_settle(void *settings, struct fail *why)
+ldap_finish_options(void *settings, struct fail *why)
 {
 	struct ldap_settings *s = settings;
 	bool is_simple = s->prefix != NULL || s->suffix != NULL;
@@ -254,7 +254,7 @@ options_new(void)
 }
 
 static void
-doubt(const void *options, void (*say)(void *arg, const char *text), void *arg)
+warn(const void *options, void (*say)(void *arg, const char *text), void *arg)
 {
 	const struct ldap_settings *s = options;
 
@@ -272,7 +272,7 @@ holds_secret(const char *setting)
 }
 
 static const char *
-place(const void *options, const char *setting)
+service_name(const void *options, const char *setting)
 {
 	const struct ldap_settings *s = options;
 
@@ -283,9 +283,9 @@ const struct auth_module auth_module_ldap = { .title = "LDAP",
 					      .rule = "ldap %s",
 					      .options_new = options_new,
 					      .option = ldap_take,
-					      .settle = ldap_settle,
-					      .doubt = doubt,
+					      .finish_options = ldap_finish_options,
+					      .warn = warn,
 					      .options_free = ldap_settings_free,
 					      .holds_secret = holds_secret,
-					      .place = place,
+					      .service_name = service_name,
 					      .prove = ldap_prove };

@@ -2,14 +2,14 @@
  * src/modules/ldap/ldap.h - passwords that an LDAP server judges, as PostgreSQL's method ldap does (chapter "LDAP
  * Authentication").
  *
- *   ldap.c       PostgreSQL's options: where the server is, and what it is asked
+ *   ldap.c       PostgreSQL's options, which name the server and the question
  *   ldap_bind.c  asks the server
  *
  * pgweir binds either to the name that ldapprefix, the user's name and ldapsuffix make together, or to the user's
  * entry, for which it searches below ldapbasedn. Names of users are escaped in filters (RFC 4515) and in distinguished
  * names (RFC 4514), so none of their characters can mean anything there.
  *
- * Owns: struct ldap_settings owns its texts, and does not change after ldap_settle() has returned 0.
+ * Owns: struct ldap_settings owns its texts, and does not change after ldap_finish_options() has returned 0.
  */
 #pragma once
 
@@ -28,16 +28,17 @@ struct ldap_settings {
 	unsigned port; /* 0 for the scheme's default */
 	bool starts_tls;
 	bool is_scope_set; /* true if ldapurl has set scope */
-	/* made of the fields above by ldap_settle(): "ldap://a:389 ldap://b:389", or "ldap:///dc=example,dc=net" */
+	/* made of the fields above by ldap_finish_options(): "ldap://a:389 ldap://b:389", or
+	 * "ldap:///dc=example,dc=net" */
 	char *uris;
 };
 
 /* Takes an option, such as "ldapserver". Returns 0, or -1 with *why set if the option is not known, or if its value is
  * wrong. */
 int ldap_take(void *settings, const char *name, const char *value, struct fail *why);
-/* Called when all options were taken. Returns 0, or -1 with *why set if they don't go together, or if some are
+/* Called when all options were taken. Returns 0, or -1 with *why set if options contradict each other or are
  * missing. */
-int ldap_settle(void *settings, struct fail *why);
+int ldap_finish_options(void *settings, struct fail *why);
 /* Returns true if passwords travel to the server in the clear, and the server is not on this machine. */
 bool ldap_sends_clear_text(const struct ldap_settings *s);
 void ldap_settings_free(void *settings); /* wipes secrets; settings may be NULL */

@@ -40,7 +40,7 @@ do_not_pause(int result, unsigned us, void *password)
 {
 }
 
-/* Returns true if PAM has not judged the password at all. PAM_SYSTEM_ERR is none of these codes, because some modules
+/* Returns true if PAM has not judged the password at all. PAM_SYSTEM_ERR counts as a judgement, because some modules
  * (pam_exec) also return it for a wrong password. */
 static bool
 is_unjudged(int result)
@@ -125,5 +125,5 @@ const struct auth_module auth_module_pam = { .title = "PAM",
 					     .options_new = options_new,
 					     .option = option,
 					     .options_free = options_free,
-					     .place = service_of,
+					     .service_name = service_of,
 					     .prove = prove };

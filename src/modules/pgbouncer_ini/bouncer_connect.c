@@ -13,10 +13,10 @@
 #include <openssl/crypto.h>
 
 /* A parsed line. values has the value of each word, by the word's row. */
-struct connect {
+struct connect_line {
 	struct bouncer *b;
 	const struct bouncer_entry *entry;
-	unsigned place; /* OF_DATABASE, OF_USER or OF_PEER */
+	unsigned kind; /* OF_DATABASE, OF_USER or OF_PEER */
 	char *text; /* a copy of the line, in which values end with a terminator */
 	size_t text_size;
 	const char *values[BOUNCER_WORDS_MAX];
@@ -49,13 +49,13 @@ cut_value(char **at)
 }
 
 static void
-report_unknown(const struct connect *c, const char *name)
+report_unknown(const struct connect_line *c, const char *name)
 {
 	struct nearest nearest = nearest_to(name);
 	const struct bouncer_word *word;
 
 	for (size_t i = 0; (word = bouncer_word(i)) != NULL; i++)
-		if ((word->places & c->place) != 0)
+		if ((word->places & c->kind) != 0)
 			nearest_try(&nearest, word->name, NULL);
 	problem_error(c->b->sink, c->entry->line, "PgBouncer has no parameter \"%.64s\" here%s%s%s", name,
 		      nearest.name != NULL ? "; did you mean \"" : "", nearest.name != NULL ? nearest.name : "",
@@ -63,18 +63,18 @@ report_unknown(const struct connect *c, const char *name)
 }
 
 static const char *
-value_of(const struct connect *c, const char *name)
+value_of(const struct connect_line *c, const char *name)
 {
-	return c->values[bouncer_word_row(bouncer_word_find(name, c->place))];
+	return c->values[bouncer_word_row(bouncer_word_find(name, c->kind))];
 }
 
 static bool
-connect_begin(struct connect *c, struct bouncer *b, const struct bouncer_entry *entry, unsigned place)
+connect_line_read(struct connect_line *c, struct bouncer *b, const struct bouncer_entry *entry, unsigned kind)
 {
 	unsigned line = entry->line;
 	char *at;
 
-	*c = (struct connect){ .b = b, .entry = entry, .place = place };
+	*c = (struct connect_line){ .b = b, .entry = entry, .kind = kind };
 	c->text = xstrdup(entry->value);
 	c->text_size = strlen(c->text) + 1;
 	at = c->text;
@@ -86,7 +86,7 @@ connect_begin(struct connect *c, struct bouncer *b, const struct bouncer_entry *
 		if (*equals != '=' || len == 0) {
 			/* The message does not quote the parameter, which may be a part of a password. */
 			problem_error(c->b->sink, line, "a parameter has no \"=\"; write name=value, like %s",
-				      c->place == OF_USER ? "pool_mode=transaction" : "host=db1 port=5432");
+				      c->kind == OF_USER ? "pool_mode=transaction" : "host=db1 port=5432");
 			return false;
 		}
 		name[len] = '\0';
@@ -96,7 +96,7 @@ connect_begin(struct connect *c, struct bouncer *b, const struct bouncer_entry *
 			problem_error(c->b->sink, line, "%.64s has no value, or its quote has no end", name);
 			return false;
 		}
-		if ((word = bouncer_word_find(name, c->place)) == NULL)
+		if ((word = bouncer_word_find(name, c->kind)) == NULL)
 			report_unknown(c, name);
 		else
 			c->values[bouncer_word_row(word)] = value;
@@ -105,7 +105,7 @@ connect_begin(struct connect *c, struct bouncer *b, const struct bouncer_entry *
 }
 
 static void
-connect_end(struct connect *c)
+connect_line_free(struct connect_line *c)
 {
 	OPENSSL_cleanse(c->text, c->text_size);
 	free(c->text);
@@ -130,7 +130,7 @@ put_bouncer_word(struct buf *to, const char *name, const char *value)
 /* Returns the directory of the Unix socket, for a line without a host. PgBouncer starts even if unix_socket_dir is
  * empty, and clients of such a database get an error. */
 static const char *
-socket_dir(const struct connect *c)
+socket_dir(const struct connect_line *c)
 {
 	const char *dir = bouncer_value(c->b, "unix_socket_dir");
 
@@ -144,7 +144,7 @@ socket_dir(const struct connect *c)
 /* Writes the names of hosts. PgBouncer takes anything for a name (in "host= port=5432" the text "port=5432"), and then
  * does not find the host. Such a text becomes a name that no host has. */
 static void
-put_host_names(const struct connect *c, const char *list, struct buf *to)
+put_host_names(const struct connect_line *c, const char *list, struct buf *to)
 {
 	char *names = xstrdup(list), *rest = names, *name;
 	struct buf hosts = { 0 };
@@ -164,7 +164,7 @@ put_host_names(const struct connect *c, const char *list, struct buf *to)
 }
 
 static void
-put_hosts(const struct connect *c, struct buf *to)
+put_hosts(const struct connect_line *c, struct buf *to)
 {
 	const char *host = value_of(c, "host"), *port = value_of(c, "port"),
 		   *balance = value_of(c, "load_balance_hosts");
@@ -180,13 +180,13 @@ put_hosts(const struct connect *c, struct buf *to)
 }
 
 static void
-emit(const struct connect *c, const char *section, const char *key, const char *value)
+emit(const struct connect_line *c, const char *section, const char *key, const char *value)
 {
 	bouncer_emit(c->b, c->entry->line, "", section, key, value);
 }
 
 static void
-emit_upstream(const struct connect *c, const char *section)
+emit_upstream(const struct connect_line *c, const char *section)
 {
 	const struct bouncer_word *word;
 	struct buf upstream = { 0 };
@@ -203,7 +203,7 @@ emit_upstream(const struct connect *c, const char *section)
 /* Returns true if a word in an earlier row sets the same setting (reserve_pool and reserve_pool_size): the earlier word
  * counts. */
 static bool
-is_overridden(const struct connect *c, size_t row)
+is_overridden(const struct connect_line *c, size_t row)
 {
 	for (size_t i = 0; i < row; i++)
 		if (c->values[i] != NULL && bouncer_word(i)->part == WORD_SETTING &&
@@ -213,7 +213,7 @@ is_overridden(const struct connect *c, size_t row)
 }
 
 static void
-emit_words(const struct connect *c, const char *section)
+emit_words(const struct connect_line *c, const char *section)
 {
 	const struct bouncer_word *word;
 
@@ -245,7 +245,7 @@ emit_words(const struct connect *c, const char *section)
 /* --- who runs auth_query, and where --------------------------------------------------------------------------- */
 
 static void
-emit_auth(const struct connect *c, const char *section)
+emit_auth(const struct connect_line *c, const char *section)
 {
 	const char *user = value_of(c, "auth_user"), *query = value_of(c, "auth_query");
 	const char *database = value_of(c, "auth_dbname"), *all_user = bouncer_value(c->b, "auth_user");
@@ -265,7 +265,7 @@ emit_auth(const struct connect *c, const char *section)
 /* Returns "database NAME", with quotes if pgweir needs them; or NULL if the name is too long, which is reported. The
  * caller frees the text. */
 static char *
-section_name(const struct bouncer *b, const struct bouncer_entry *entry, const char *word)
+section_name(const struct bouncer *b, const struct bouncer_entry *entry, const char *type)
 {
 	struct buf name = { 0 };
 	char *section;
@@ -275,25 +275,25 @@ section_name(const struct bouncer *b, const struct bouncer_entry *entry, const c
 		return NULL;
 	}
 	value_put_name(&name, entry->name);
-	section = xasprintf("%s %s", word, value_put_end(&name));
+	section = xasprintf("%s %s", type, value_put_end(&name));
 	buf_fini(&name);
 	return section;
 }
 
 void
-bouncer_emit_sections(struct bouncer *b, const struct bouncer_entries *entries, const char *word, unsigned place)
+bouncer_emit_sections(struct bouncer *b, const struct bouncer_entries *entries, const char *type, unsigned kind)
 {
 	for (size_t i = 0; i < entries->count; i++) {
 		const struct bouncer_entry *entry = &entries->list[i];
-		char *section = section_name(b, entry, word);
+		char *section = section_name(b, entry, type);
 		size_t before = b->setting_count;
-		struct connect c;
+		struct connect_line c;
 
 		source_add_name(b->sink->source, entry->line, entry->name);
 		if (section == NULL)
 			continue;
-		if (connect_begin(&c, b, entry, place)) {
-			if (place == OF_DATABASE) {
+		if (connect_line_read(&c, b, entry, kind)) {
+			if (kind == OF_DATABASE) {
 				emit_upstream(&c, section);
 				emit_auth(&c, section);
 			}
@@ -301,7 +301,7 @@ bouncer_emit_sections(struct bouncer *b, const struct bouncer_entries *entries, 
 			if (b->setting_count == before)
 				bouncer_emit(b, entry->line, "", section, NULL, NULL);
 		}
-		connect_end(&c);
+		connect_line_free(&c);
 		free(section);
 	}
 }
@@ -312,10 +312,10 @@ bouncer_emit_peers(struct bouncer *b)
 	struct buf peers = { 0 };
 
 	for (size_t i = 0; i < b->peers.count; i++) {
-		struct connect c;
+		struct connect_line c;
 
 		source_add_name(b->sink->source, b->peers.list[i].line, b->peers.list[i].name);
-		if (connect_begin(&c, b, &b->peers.list[i], OF_PEER)) {
+		if (connect_line_read(&c, b, &b->peers.list[i], OF_PEER)) {
 			const char *host = value_of(&c, "host"), *port = value_of(&c, "port");
 			bool is_v6;
 
@@ -326,7 +326,7 @@ bouncer_emit_peers(struct bouncer *b)
 			buf_printf(&peers, "%s%s=%s%s%s:%s", peers.len > 0 ? ", " : "", c.entry->name, is_v6 ? "[" : "",
 				   host, is_v6 ? "]" : "", port != NULL ? port : "6432");
 		}
-		connect_end(&c);
+		connect_line_free(&c);
 	}
 	if (peers.len > 0)
 		bouncer_emit(b, b->peers.list[0].line, "[peers]", "pgweir", "peers", value_put_end(&peers));

@@ -14,7 +14,7 @@ put_from(const struct bouncer *b, const struct bouncer_setting *s, FILE *to)
 {
 	char place[512];
 
-	source_place(b->sink->source, "", s->line, place, sizeof(place));
+	source_put_location(b->sink->source, "", s->line, place, sizeof(place));
 	if (s->line != LINE_PGBOUNCER_DEFAULT)
 		fprintf(to, "; %s%s%s\n", place, *s->from != '\0' ? ": " : "", s->from);
 	else
@@ -57,7 +57,7 @@ put_file(const struct bouncer *b, const char *path, FILE *to)
 	if (b->note_count > 0)
 		fprintf(to, "\n; --- what has no setting here, and why ---\n");
 	for (size_t i = 0; i < b->note_count; i++) {
-		source_place(b->sink->source, "", b->notes[i].line, place, sizeof(place));
+		source_put_location(b->sink->source, "", b->notes[i].line, place, sizeof(place));
 		fprintf(to, "; %s: %s\n", place, b->notes[i].text);
 	}
 }

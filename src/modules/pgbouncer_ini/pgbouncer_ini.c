@@ -197,7 +197,7 @@ find(const char *name, bool in_scope, struct foreign_name *out)
 		return false;
 	else if (key->section != NULL) {
 		out->section = key->section;
-		out->here = key->key;
+		out->own_name = key->key;
 		if (key->fate == BOUNCER_PART)
 			snprintf(out->note, sizeof(out->note), "%s", key->note);
 	} else

@@ -196,7 +196,7 @@ static const struct metric_family metrics[] = {
 	{ .name = "pgweir_slow_log_lines_dropped_total",
 	  .type = METRIC_COUNTER,
 	  .scope = OF_MODULE,
-	  .words = LABEL("reason", "rate", "ring_full", "write_error"), /* in the order of sample()'s numbers */
+	  .label = LABEL("reason", "rate", "ring_full", "write_error"), /* in the order of sample()'s numbers */
 	  .help = "Lines that were not written to the slow-query log." },
 	{ .name = NULL },
 };

@@ -28,7 +28,7 @@ void slowlog_each_recent(void *slowlog, void (*row)(const struct slow_row *row, 
  * --- slowlog_limit.c: the rate limits of the slow-query log: per fingerprint a burst of 5 and then one line a second,
  * and a number of lines a second in total. Pure; memory is fixed.
  *
- * The table has 1024 fingerprints. A new one replaces the one of its set (of 8) that has not been seen for longest; a
+ * The table has 1024 fingerprints. A new fingerprint replaces the least recently seen of the 8 in its set; a
  * fingerprint that was replaced starts over when it is seen again.
  */
 #define SLOWLOG_LIMIT_SETS 128

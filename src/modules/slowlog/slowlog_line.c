@@ -41,7 +41,7 @@ is_binary(const uint8_t *bind, size_t len, unsigned i)
 	size_t at;
 	unsigned count;
 
-	if (!fields_bind(bind, len, &portal, &statement, &at))
+	if (!fields_read_bind(bind, len, &portal, &statement, &at))
 		return false;
 	count = wire_u16(bind + at);
 	if (count == 0)
@@ -63,8 +63,8 @@ put_parameters(const uint8_t *bind, size_t len, char *out, size_t cap)
 	size_t value_len;
 	unsigned i = 0;
 
-	if (fields_bind_values(bind, len, &values))
-		for (; fields_bind_next(&values, &value, &value_len); i++) {
+	if (fields_begin_values(bind, len, &values))
+		for (; fields_next_value(&values, &value, &value_len); i++) {
 			size_t shown = value_len < VALUE_MAX ? value_len : VALUE_MAX;
 			bool is_hex = is_binary(bind, len, i);
 			char hex[3];
@@ -100,9 +100,9 @@ put_name(struct line *l, const char *key, const char *name)
 	line_bytes(l, key, name, name != NULL ? strnlen(name, NAME_MAX_LEN) : 0);
 }
 
-/* Puts the field unless name is empty. */
+/* Puts the field, whose value is null if name is NULL or empty. */
 static void
-put_if_any(struct line *l, const char *key, const char *name)
+put_name_or_null(struct line *l, const char *key, const char *name)
 {
 	put_name(l, key, name != NULL && name[0] != '\0' ? name : NULL);
 }
@@ -149,13 +149,13 @@ put_fields(const struct request_report *r, const struct report_sql *sql, uint64_
 	put_name(&l, "application", r->application);
 	put_name(&l, "client", r->client);
 	line_u64(&l, "client_id", r->client_id);
-	put_if_any(&l, "backend", r->backend);
+	put_name_or_null(&l, "backend", r->backend);
 	if (r->backend_pid != 0)
 		line_u64(&l, "server_pid", r->backend_pid);
 	else
 		line_str(&l, "server_pid", NULL);
 	put_name(&l, "protocol", r->protocol);
-	put_if_any(&l, "tag", r->tag);
+	put_name_or_null(&l, "tag", r->tag);
 	line_u64(&l, "rows", r->rows);
 	line_u64(&l, "bytes_out", r->bytes_out);
 	line_u64(&l, "bytes_in", r->bytes_in);
@@ -163,7 +163,7 @@ put_fields(const struct request_report *r, const struct report_sql *sql, uint64_
 	line_str(&l, "plan", r->plan == PLAN_KEPT ? "kept" : NULL);
 	line_bool(&l, "in_transaction", r->in_transaction);
 	put_query(&l, r, sql);
-	put_if_any(&l, "sqlstate", r->sqlstate);
+	put_name_or_null(&l, "sqlstate", r->sqlstate);
 	line_str(&l, "canceled_by", canceler_names[r->canceled_by]);
 	if (sql->fp.traceparent[0] != '\0') {
 		line_bytes(&l, "trace_id", sql->fp.traceparent + TRACEPARENT_TRACE_AT, TRACEPARENT_TRACE_LEN);
@@ -182,9 +182,9 @@ put_escaped(struct text *t, const char *bytes, size_t len)
 	t->len += escape_text(ESCAPE_TEXT, bytes, len, t->out + t->len, t->cap - t->len);
 }
 
-/* Puts a name, or what log_line_prefix has for an unknown one. */
+/* Puts a name, or "[unknown]" in place of an empty one, as log_line_prefix does. */
 static void
-put_named(struct text *t, const char *label, const char *name)
+put_label_and_name(struct text *t, const char *label, const char *name)
 {
 	put_str(t, label);
 	if (name == NULL || name[0] == '\0')
@@ -206,9 +206,9 @@ put_prefix(struct text *t, const struct request_report *r)
 	put_str(t, ts);
 	snprintf(number, sizeof(number), " [%" PRIu32 "]", r->backend_pid);
 	put_str(t, number);
-	put_named(t, " user=", r->user);
-	put_named(t, ",db=", r->database);
-	put_named(t, ",app=", r->application);
+	put_label_and_name(t, " user=", r->user);
+	put_label_and_name(t, ",db=", r->database);
+	put_label_and_name(t, ",app=", r->application);
 	/* %h is the address without its port: 10.0.0.7:51514, [::1]:51514. */
 	put_str(t, ",client=");
 	if (client[0] == '\0')

@@ -90,11 +90,11 @@ static const char *const states[PROCESS_STATES] = { "running", "paused", "draini
 
 /* Fills the JSON for the head of the page. */
 static void
-fill_status(const struct http_ask *ask, struct buf *to, struct http_reply *r)
+fill_status(const struct http_request_info *info, struct buf *to, struct http_reply *r)
 {
-	const struct snapshot *s = ask->snapshot;
+	const struct snapshot *s = info->snapshot;
 
-	buf_printf(to, "{\"version\":\"" PGWEIR_VERSION "\",\"alive\":%s", ask->is_alive ? "true" : "false");
+	buf_printf(to, "{\"version\":\"" PGWEIR_VERSION "\",\"alive\":%s", info->is_alive ? "true" : "false");
 	if (s != NULL) {
 		struct totals t = sum_pools(s);
 		struct counts n;
@@ -105,7 +105,7 @@ fill_status(const struct http_ask *ask, struct buf *to, struct http_reply *r)
 			   ",\"last_reload_ok\":%s,\"last_reload_time\":%" PRIu64 ",\"not_ready\":[",
 			   states[s->state], s->start_wall_us / 1000, clock_wall_us() / 1000,
 			   s->last_reload_ok ? "true" : "false", s->last_reload_wall_us / 1000);
-		http_put_reasons(s, ask->is_alive, to);
+		http_put_reasons(s, info->is_alive, to);
 		buf_printf(to, "],");
 		buf_printf(to,
 			   "\"pools\":%zu,\"servers\":%" PRIu64 ",\"servers_lent\":%" PRIu64
@@ -187,13 +187,13 @@ put_second(const struct sample *s, const struct sample *before, struct buf *to)
 
 /* Fills a JSON array with an object for each of the last seconds, the oldest first. */
 static void
-fill_history(const struct http_ask *ask, struct buf *to, struct http_reply *r)
+fill_history(const struct http_request_info *info, struct buf *to, struct http_reply *r)
 {
-	const struct history *h = ask->state;
+	const struct history *h = info->state;
 	size_t seconds = SECONDS, there = h->count > 0 ? h->count - 1 : 0;
 
-	if (strncmp(ask->query, "seconds=", 8) == 0)
-		seconds = strtoul(ask->query + 8, NULL, 10);
+	if (strncmp(info->query, "seconds=", 8) == 0)
+		seconds = strtoul(info->query + 8, NULL, 10);
 	seconds = seconds < SECONDS ? seconds : SECONDS;
 	seconds = seconds < there ? seconds : there;
 	buf_put_u8(to, '[');
