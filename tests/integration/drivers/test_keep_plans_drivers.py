@@ -1,7 +1,7 @@
 """keep_plans = on with real drivers: what each of them answers is what it answers beside it, connected to PostgreSQL directly.
 
 drivers/plans/asker.* has clients of one language's drivers that do what the lines of their standard input say, and print
-what the driver has returned: columns, rows, errors, notices. Two of them, a and b, go through the scenes below, with mostly one
+what the driver has returned: columns, rows, errors, notices. Two of them, a and b, go through the scenes below, with one
 server between them. A scene's questions are asked by both, ROUNDS times, so that texts get their names; then something
 changes, and they are asked again.
 """
@@ -169,9 +169,8 @@ SCENES = {
                                                                                                      ("a", "ALTER TABLE item ALTER COLUMN id TYPE int")]),
     "a temporary table in front": Scene(
         [("SELECT count(*)::int AS n FROM item WHERE id > $1", 0)],
-        between=[("a", "CREATE TEMP TABLE item AS SELECT 1 AS id"), ("a", "SELECT count(*)::int AS n FROM item WHERE id > $1", 0),
-                 ("b", "SELECT count(*)::int AS n FROM item WHERE id > $1", 0)],
-        after=[("a", "DROP TABLE pg_temp.item"), ("a", "SELECT count(*)::int AS n FROM item WHERE id > $1", 0)]),
+        between=[("a", "CREATE TEMP TABLE item AS SELECT 1 AS id"), *[("a", "SELECT count(*)::int AS n FROM item WHERE id > $1", 0)] * 2,
+                 ("a", "DROP TABLE pg_temp.item"), ("a", "DISCARD TEMP")]),
     "a table in a schema in front": Scene(
         [("SELECT count(*)::int AS n FROM item WHERE id > $1", 0)],
         between=[("b", "CREATE TABLE front.item AS SELECT 1 AS id"), ("a", "SELECT count(*)::int AS n FROM item WHERE id > $1", 0),
@@ -331,7 +330,8 @@ def params():
 @pytest.mark.parametrize("language, driver", params())
 def test_answers_are_postgresqls(weir, postgres, tmp_path_factory, language, driver):
     make_world(postgres)
-    weir.start(keep_plans="on", pool_size=2)
+    # asyncpg keeps its server behind a Parse, a Flush and a value that it refuses
+    weir.start(keep_plans="on", pool_size=2 if "asyncpg" in driver else 1)
     words = [*words_of(tmp_path_factory, f"plans-{language}", f"plans/{LANGUAGES[language][0]}", *LANGUAGES[language][1:]), driver]
     scenes = {name: scene for name, scene in SCENES.items() if name not in UNABLE.get(driver, ())}
     different = []
