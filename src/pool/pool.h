@@ -101,6 +101,7 @@ struct pool {
 	struct pool_counters counters;
 	struct scram_keys keys; /* keys that were learnt or derived; kept in memory only */
 	struct gucs *baseline; /* settings of a fresh server; NULL until one has logged in */
+	struct gucs *refused; /* settings that the primary was last seen to refuse; NULL if none, or if it takes them */
 	struct gucs *welcome; /* read-only parameters that the last server reported at login */
 	uint64_t baseline_us; /* since when baseline and welcome have had their values; 0 if they were never set */
 	struct pool_fresh *fresh; /* pool_workers.h: baseline and welcome for all shards; NULL if not split */

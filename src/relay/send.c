@@ -516,7 +516,7 @@ walk_linked(struct request_walk *w, const struct frame *f)
 	}
 	if (x->session != NULL && state_holds(x))
 		return WALK_HOLD;
-	if (loan->behind == ALL_BEHIND_SETTINGS) {
+	if (loan->behind >= ALL_BEHIND_SETTINGS) {
 		if (x->srv->ledger.count > 0)
 			return WALK_HOLD;
 		loan->behind = NOTHING_BEHIND;
