@@ -99,6 +99,7 @@ pool_free(struct pool *pool)
 	}
 	pool_startups_forget_all(&pool->startups);
 	gucs_unref(pool->baseline);
+	gucs_unref(pool->refused);
 	gucs_unref(pool->login_parameters);
 	cluster_put(pool->cluster);
 	explicit_bzero(&pool->keys, sizeof(pool->keys));

@@ -102,6 +102,7 @@ struct pool {
 	struct pool_counters counters;
 	struct scram_keys keys; /* keys that were learnt or derived; kept in memory only */
 	struct gucs *baseline; /* the settings of a server that has just logged in; NULL until a server has */
+	struct gucs *refused; /* settings that the primary was last seen to refuse; NULL if none, or if it takes them */
 	struct gucs *login_parameters; /* read-only parameters that the last server reported at login */
 	uint64_t
 	    baseline_us; /* since when baseline and login_parameters have had their values; 0 if they were never set */

@@ -132,6 +132,14 @@ forward_extended(struct request_walk *w, const struct frame *f, enum owed_kind k
 	return walk_forward_whole(w, FRAME_HEAD_LEN + (size_t)f->body_len);
 }
 
+/* Returns true if the Query may be a BEGIN that borrows no server until the transaction's first statement comes. */
+static inline bool
+may_wait_for_statement(const struct request_walk *w)
+{
+	return (w->scan.first == WORD_BEGIN || w->scan.first == WORD_START_TRANSACTION) && w->x->srv == NULL &&
+	       w->x->settings->begin == BEGIN_DEFERRED;
+}
+
 static enum walk_result
 fast_query(struct request_walk *w, const struct frame *f)
 {
@@ -148,8 +156,7 @@ fast_query(struct request_walk *w, const struct frame *f)
 	if (x->settings->forbidden != 0 &&
 	    forbid_find(x, true, (const char *)sql, f->body_len - 1) != FORBIDDEN_NOTHING)
 		return WALK_SLOWLY;
-	if ((w->scan.first == WORD_BEGIN || w->scan.first == WORD_START_TRANSACTION) && x->srv == NULL &&
-	    x->settings->begin == BEGIN_DEFERRED)
+	if (may_wait_for_statement(w))
 		return WALK_SLOWLY;
 	if ((r = enter(w)) != WALK_ON)
 		return r;

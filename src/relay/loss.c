@@ -467,8 +467,10 @@ loss_takes_error(struct server *srv, const struct error_fields *e, enum owed_to 
 	if (cause >= ERROR_OF_SETTINGS && e->sqlstate != NULL && strcmp(e->sqlstate, "57014") == 0)
 		srv->loan.is_ours_cancelled = true;
 	if (to == OWED_TO_REPLAY && !fields_error_is_fatal(e))
-		return false; /* on_replayed() handles this error */
+		return false; /* on_own_done() handles this error */
 	loss = loss_of(srv, e, is_owed, proves_unbegun(x, srv, e, cause));
+	if (cause == ERROR_OF_SETTINGS && fields_error_is_fatal(e) && srv->loan.standby == 0 && exchange_is_ready(x))
+		gucs_move(&x->pool->refused, gucs_ref(x->gucs));
 	if (is_from_lost_primary(x, srv, e))
 		policy_distrust(x->pool->policy, *x->env->now_us); /* check the other servers before they are lent */
 	if (loss != LOSS_NOT_EXECUTED && !fields_error_is_fatal(e))

@@ -106,7 +106,7 @@ on_answer_local(struct server *srv, const struct owed *o)
 }
 
 /* Closes the client because its settings could not be replayed, or its block could not be begun: the replies to the
- * messages after these must not be passed. */
+ * messages after these must not be passed. If no message follows the settings, settings_done() closes the client. */
 static void
 gucs_failed(struct exchange *x, struct server *srv, const struct error_fields *e)
 {
@@ -117,6 +117,9 @@ gucs_failed(struct exchange *x, struct server *srv, const struct error_fields *e
 	fail_detail(&why, "pgweir was %s on another server connection.",
 		    exchange_is_begun_ahead(x, srv) ? "preparing this session's transaction"
 						    : "setting this session's parameters");
+	if (srv->loan.behind == ALL_BEHIND_REFUSED_SETTINGS && ledger_head(&srv->ledger)->kind == OWED_SYNC &&
+	    state_lose(x, &why) == 0)
+		return;
 	server_condemn(srv, SERVER_IN_DOUBT);
 	exchange_close(x, &why);
 }
@@ -331,11 +334,30 @@ on_batch_end(struct server *srv)
 		exchange_left(listen_flush(x)); /* sends the notifications that came while something was owed */
 }
 
-/* The standby has said whether it has replayed what the client must not miss. */
+/* Settings that went alone were answered. If they were refused, the server has the settings that it had before. */
 static void
-on_replayed(struct server *srv)
+settings_done(struct exchange *x, struct server *srv)
 {
-	if (!relay_standby_has_replayed(srv->borrower))
+	struct fail why;
+
+	if (state_is_refused(x, &why)) {
+		exchange_close(x, &why);
+		return;
+	}
+	gucs_move(&srv->gucs, gucs_ref(x->gucs));
+	if (x->pool->refused == x->gucs) {
+		gucs_unref(x->pool->refused);
+		x->pool->refused = NULL;
+	}
+}
+
+static void
+on_own_done(struct server *srv, enum owed_to to)
+{
+	if (to == OWED_TO_GUCS && srv->loan.behind == ALL_BEHIND_REFUSED_SETTINGS)
+		settings_done(srv->borrower, srv);
+	/* The standby has said whether it has replayed what the client must not miss. */
+	if (to == OWED_TO_REPLAY && !relay_standby_has_replayed(srv->borrower))
 		loss_by_lag(srv);
 }
 
@@ -373,7 +395,7 @@ const struct server_ops relay_server_ops = {
 	.parameter = on_parameter,
 	.commit_row = commit_check_row,
 	.commit_answered = commit_check_question_done,
-	.replayed = on_replayed,
+	.own_done = on_own_done,
 	.probe_row = state_probe_row,
 	.probe_done = state_probe_done,
 	.no_such_pid = on_no_such_pid,

@@ -226,8 +226,8 @@ send_simple(struct request_walk *w, const struct frame *f, enum owed_kind kind)
 	buf_fini(&m->instead);
 	if (step == STEP_HOLD || step == STEP_FAILED)
 		return walk_result_of(x, step);
-	walk_push_query(w, kind, m->shown_count, kind == OWED_QUERY && walk_is_scanned(w));
-	if (kind == OWED_QUERY && f->body_len > 0)
+	walk_push_query(w, kind, m->shown_count, walk_is_scanned(w));
+	if (kind == OWED_QUERY)
 		walk_report_query(w, f, body_len, walk_is_scanned(w));
 	if (step == STEP_FORWARD)
 		return walk_forward(w, 0, total);
@@ -516,7 +516,7 @@ walk_linked(struct request_walk *w, const struct frame *f)
 	}
 	if (x->session != NULL && state_holds(x))
 		return WALK_HOLD;
-	if (loan->behind == ALL_BEHIND_SETTINGS) {
+	if (loan->behind >= ALL_BEHIND_SETTINGS) {
 		if (x->srv->ledger.count > 0)
 			return WALK_HOLD;
 		loan->behind = NOTHING_BEHIND;

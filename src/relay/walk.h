@@ -107,14 +107,14 @@ walk_is_scanned(const struct request_walk *w)
 	return w->scanned == walk_message(w);
 }
 
-/* Records the SQL of the present Query for the report of its request. have: how many bytes of the body, which is not
- * empty, have come. is_scanned: walk_is_scanned(). */
+/* Records the SQL of the present Query for the report of its request. have: how many bytes of the body have come.
+ * is_scanned: walk_is_scanned(). */
 static inline void
 walk_report_query(const struct request_walk *w, const struct frame *f, size_t have, bool is_scanned)
 {
 	struct server *srv = w->x->srv;
 
-	if (srv->loan.text_len > 0)
+	if (srv->loan.text_len > 0 || f->body_len == 0)
 		return;
 	report_first_text(srv, walk_message(w) + FRAME_HEAD_LEN, have, f->body_len - 1, true);
 	if (is_scanned)

@@ -144,7 +144,9 @@ enum loan_code { CODE_AS_BEFORE, CODE_CHANGED, CODE_MADE };
 enum loan_behind {
 	NOTHING_BEHIND,
 	QUERY_BEHIND_OURS, /* a Query, because pgweir's messages are part of its request */
-	ALL_BEHIND_SETTINGS /* all messages, because they must not run if pgweir's settings fail */
+	ALL_BEHIND_SETTINGS, /* all messages, because they must not run if pgweir's settings fail */
+	/* as ALL_BEHIND_SETTINGS; the server's GUC set becomes the borrower's when the settings are answered */
+	ALL_BEHIND_REFUSED_SETTINGS
 };
 /* Says whether the standby has replayed the position that the borrower must not miss: relay/reads_replayed.c. */
 enum loan_replay { REPLAY_NOT_ASKED, REPLAY_ASKED, REPLAY_DONE, REPLAY_LATE };

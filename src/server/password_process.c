@@ -206,6 +206,7 @@ password_process_poll(struct password_process *process, uint64_t now_us, char **
 {
 	int status = 0, r;
 	pid_t gone = waitpid(process->pid, &status, WNOHANG);
+	int error = errno;
 
 	drain(process->out, process->out_bytes, OUT_MAX, &process->out_len);
 	drain(process->err, process->err_bytes, ERR_MAX, &process->err_len);
@@ -216,7 +217,9 @@ password_process_poll(struct password_process *process, uint64_t now_us, char **
 		}
 		return 0;
 	}
-	r = conclude(process, gone == process->pid ? status : 0, password, why);
+	/* The output may be that of a command that has failed. */
+	r = gone < 0 ? fail_set(why, "58000", "its exit status is not known: %s", strerror(error))
+		     : conclude(process, status, password, why);
 	process_free(process);
 	return r;
 }

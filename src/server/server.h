@@ -100,9 +100,9 @@ struct server_ops {
 	void (*commit_row)(struct server *srv, const uint8_t *body, size_t len, bool is_whole);
 	/* The ReadyForQuery of a question of OWED_TO_COMMIT has come; ended->statements says which question it was. */
 	void (*commit_answered)(struct server *srv, const struct owed *ended);
-	/* The standby has answered OWED_TO_REPLAY's question; loan.replay is REPLAY_DONE if the standby has replayed
-	 * the position. */
-	void (*replayed)(struct server *srv);
+	/* The ReadyForQuery of any other request of pgweir's own has come. After OWED_TO_REPLAY, loan.replay is
+	 * REPLAY_DONE if the standby has replayed the position. */
+	void (*own_done)(struct server *srv, enum owed_to to);
 	/* A row of the probe has come; is_whole says that body is complete. probe_done follows with the
 	 * ReadyForQuery. */
 	void (*probe_row)(struct server *srv, const uint8_t *body, size_t len, bool is_whole);

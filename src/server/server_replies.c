@@ -369,14 +369,13 @@ end_request(struct walk *w, const struct owed *ended, uint8_t tx)
 		srv->env->ops->probe_done(srv);
 	else if (ended->to == OWED_TO_COMMIT)
 		srv->env->ops->commit_answered(srv, ended);
-	else if (ended->to == OWED_TO_REPLAY && srv->borrower != NULL)
-		srv->env->ops->replayed(srv);
 	else if (ended->to == OWED_TO_OWNER) {
 		ledger_advance(&srv->ledger); /* removes the entries of a COPY that PostgreSQL has not ended */
 		question = srv->env->owner_ops->answered(srv, srv->question != QUESTION_REFUSED);
 		if (question != NULL)
 			(void)server_ask(srv, question);
-	}
+	} else if (srv->borrower != NULL)
+		srv->env->ops->own_done(srv, ended->to);
 }
 
 static bool

@@ -18,12 +18,16 @@ __attribute__((noinline)) int
 state_replay(struct exchange *x)
 {
 	struct server *srv = x->srv;
+	/* If nothing runs after the settings, PostgreSQL need not end the session to refuse them. */
+	bool is_alone = x->gucs == x->pool->refused && srv->tx == 'I' && srv->loan.standby == 0 && !x->has_caught_up;
 	struct buf b = { 0 };
 
-	server_put_gucs(srv, x->gucs, NULL, srv->tx == 'I', &b);
-	if (b.len > 0 && srv->tx == 'I' && gucs_has_limit_not_in(srv->gucs, x->gucs))
-		srv->loan.behind = ALL_BEHIND_SETTINGS;
+	server_put_gucs(srv, x->gucs, NULL, srv->tx == 'I' && !is_alone, &b);
+	if (b.len > 0 && srv->tx == 'I' && (is_alone || gucs_has_limit_not_in(srv->gucs, x->gucs)))
+		srv->loan.behind = is_alone ? ALL_BEHIND_REFUSED_SETTINGS : ALL_BEHIND_SETTINGS;
 	outbox_put(&x->env->to_server, &b);
+	if (srv->loan.behind == ALL_BEHIND_REFUSED_SETTINGS)
+		return 0;
 	return gucs_move(&srv->gucs, gucs_ref(x->gucs));
 }
 

@@ -348,15 +348,25 @@ Test(loss, who_gets_which_error)
 		{ "ERROR", "42601", OWED_TO_FEATURE, true, false, "" },
 	};
 
+	struct guc_store *store = guc_store_new(1, NULL);
+
 	for (size_t i = 0; i < COUNT(rows); i++) {
 		struct error_fields e = { .severity = rows[i].severity, .sqlstate = rows[i].sqlstate };
+		bool is_refused =
+		    rows[i].to == OWED_TO_GUCS && !rows[i].takes && strcmp(rows[i].severity, "FATAL") == 0;
 
 		setup();
+		x.gucs = gucs_empty(store);
 		cr_expect_eq(loss_takes_error(&server, &e, rows[i].to, rows[i].is_owed), rows[i].takes, "row %zu", i);
 		cr_expect_str_eq(fake.calls, rows[i].calls, "row %zu: %s", i, fake.calls);
 		cr_expect_eq(server.loan.is_ours_cancelled,
 			     strcmp(rows[i].sqlstate, "57014") == 0 && rows[i].to != OWED_TO_CLIENT, "row %zu", i);
+		cr_expect_eq(pool.refused != NULL, is_refused, "row %zu", i);
+		gucs_unref(pool.refused);
+		pool.refused = NULL;
+		gucs_unref(x.gucs);
 	}
+	guc_store_free(store);
 }
 
 Test(loss, an_error_that_says_that_nothing_was_executed_has_it_relayed_again)

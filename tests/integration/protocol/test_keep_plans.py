@@ -655,6 +655,9 @@ def test_a_server_that_is_ended_ahead_of_its_request(weir, postgres):
     with start(weir, on_outage="hold").raw() as one:
         keep(one, SQL, [1])
         pid, = [row[0] for row in postgres.query("SELECT pid FROM pg_stat_activity WHERE usename = 'web'")]
+        # pgweir asks for the code once a second, at most: a question of its own must not have the server when that is stopped
+        wait_until(lambda: all(row["age_ms"] < 300 for row in weir.console("SHOW DATABASE_CODE")), what="the code to have been read just now")
+        weir.settle()
         os.kill(pid, signal.SIGSTOP)
         try:
             os.kill(pid, signal.SIGTERM)

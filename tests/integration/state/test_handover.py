@@ -10,7 +10,7 @@ import pytest
 
 from fakeserver import FakeServer, complete, data_row, error, ready, row_description
 from leftovers import settle
-from rawwire import BEGIN_NOW, Wire, WireClosed, bind, describe, errors, execute, message, parse, query, shape, sync
+from rawwire import BEGIN_NOW, Wire, WireClosed, bind, describe, errors, execute, message, parse, query, shape, sync, texts
 from waiting import PATIENCE, SLOWNESS, each, wait_until
 from weir import timed
 
@@ -312,6 +312,63 @@ def test_a_request_does_not_run_if_its_settings_are_refused(weir, postgres, hand
     client.send(query("INSERT INTO handed VALUES ('x')"))
     assert errors(client.read_to_end())[0].sqlstate == "22023"
     assert other.query("SELECT 1") == [["1"]] and handed() == 0
+
+
+AS_SENT = {
+    "a Query": query,
+    "extended": lambda sql: parse("", sql) + bind() + execute() + sync(),
+    "a block": lambda sql: query("BEGIN") + query(sql),
+}
+REFUSED = ("SET DateStyle = 'German'", "SET statement_timeout = '77s'", "SET app.tenant = 'A'", "SET ROLE gone")
+OWN = "SELECT current_setting('DateStyle'), current_setting('work_mem'), current_setting('statement_timeout'), " \
+      "coalesce(current_setting('app.tenant', true), ''), current_user"
+
+
+@pytest.mark.parametrize("settings", [{}, {"commit_check": "on"}, {"keep_plans": "on"}, {"workers": 2}, {"session_state": "isolate"}],
+                         ids=lambda settings: " ".join(settings) or "defaults")
+@pytest.mark.parametrize("how", AS_SENT)
+def test_settings_that_are_refused_cost_one_connection(weir, postgres, handed, how, settings):
+    """Not one for each client that has them, nor for each server that refuses them: once they were refused, they go alone."""
+    postgres.query("CREATE ROLE gone; GRANT gone TO web; GRANT ALL ON SCHEMA public TO gone", dbname="app")
+    weir.start(pool_size=1, max_overflow=0, **settings)
+    clients, other = [weir.raw() for _ in range(3)], weir.raw()
+    for client in clients:
+        client.query(*REFUSED)
+    other.query("SET work_mem = '5MB'", "SET DateStyle = 'SQL, DMY'")
+    weir.settle()
+    postgres.query("DROP OWNED BY gone; DROP ROLE gone", dbname="app")
+    before = weir.metric_now("pgweir_backend_connect_duration_seconds_count")
+    for client in clients:
+        client.send(AS_SENT[how]("INSERT INTO handed VALUES ('x')"))
+        assert errors(client.read_to_end())[0].sqlstate == "22023"
+        assert other.query(OWN) == [["SQL, DMY", "5MB", "0", "", "web"]]
+        with weir.raw() as third:
+            assert third.query(OWN) == [["ISO, MDY", "4MB", "0", "", "web"]]
+    assert handed() == 0 and weir.metric_now("pgweir_backend_connect_duration_seconds_count") == before + 1
+
+
+@pytest.mark.parametrize("how", AS_SENT)
+def test_settings_that_were_refused_and_are_not_any_more_are_in_force(weir, postgres, handed, how):
+    made = "CREATE ROLE gone; GRANT gone TO web; GRANT ALL ON SCHEMA public TO gone; GRANT ALL ON handed TO gone"
+    postgres.query(made, dbname="app")
+    weir.start(pool_size=1, max_overflow=0)
+    refused, client, other = weir.raw(), weir.raw(), weir.raw()
+    refused.query(*REFUSED)
+    client.query(*REFUSED)
+    other.query("SET DateStyle = 'SQL, DMY'")
+    postgres.query("DROP OWNED BY gone; DROP ROLE gone", dbname="app")
+    refused.send(query("SELECT 1"))
+    assert errors(refused.read_to_end())[0].sqlstate == "22023"
+    postgres.query(made, dbname="app")
+    for _ in range(2):
+        client.send(AS_SENT[how]("INSERT INTO handed VALUES ('x')") + query("COMMIT") + query("SELECT 'over'"))
+        while texts(client.read_until("Z")) != [["over"]]:
+            pass
+        assert client.query(OWN) == [["German, DMY", "4MB", "77s", "A", "gone"]]
+        assert other.query(OWN) == [["SQL, DMY", "4MB", "0", "", "web"]]
+    assert handed() == 2
+    client.leave()
+    postgres.query("DROP OWNED BY gone; DROP ROLE gone", dbname="app")
 
 
 # --- questions about the code, and washing ----------------------------------------------------------------------
