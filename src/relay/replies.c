@@ -13,6 +13,7 @@
 #include "exchange/report.h"
 #include "statements/keep.h"
 #include "relay/resend.h"
+#include "state/compiled.h"
 #include "state/linger.h"
 #include "base/text.h"
 #include "session/gucs_effects.h"
@@ -221,6 +222,16 @@ on_parameter(struct server *srv, const char *name, const char *value, bool is_pa
 	return false;
 }
 
+/* Returns true if other clients wait for a server, this client has had its turn on srv, and giving srv back does not
+ * close it. Without this, a client whose next request comes while pgweir asks the server about the last one would keep
+ * the server for as long as it likes. */
+static bool
+is_others_turn(struct exchange *x, const struct server *srv)
+{
+	return srv->loan.has_run && policy_is_wanted(pool_of(srv)->policy) &&
+	       (state_risk_of_loan(x) & STATE_BACKEND) == 0;
+}
+
 bool
 relay_resume_held(struct exchange *x)
 {
@@ -228,9 +239,9 @@ relay_resume_held(struct exchange *x)
 		return false;
 	exchange_step(x, CE_ANSWERED);
 	stream_set_reading(&x->stream, true);
-	if (x->srv != NULL &&
-	    (x->srv->loan.has_foreign_plans || x->srv->loan.standby != 0 || state_must_ask_first(x) ||
-	     ledger_has_ahead(&x->srv->ledger) || ledger_owes_nobody(&x->srv->ledger) || x->srv->fitness != SERVER_FIT))
+	if (x->srv != NULL && (x->srv->loan.has_foreign_plans || x->srv->loan.standby != 0 || state_must_ask_first(x) ||
+			       ledger_has_ahead(&x->srv->ledger) || ledger_owes_nobody(&x->srv->ledger) ||
+			       x->srv->fitness != SERVER_FIT || is_others_turn(x, x->srv)))
 		relay_try_release(x); /* the held messages must run on another server, or after a question */
 	exchange_replay(x, relay_bytes);
 	return exchange_has_server(x);

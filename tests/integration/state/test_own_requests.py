@@ -480,6 +480,32 @@ def test_a_cancel_of_a_probe_that_hits_a_client_is_logged_as_a_bug(weir, fake):
         wait_until(lambda: "BUG: a cancel of pgweir's own request has hit client" in weir.log())
 
 
+def test_a_request_that_comes_while_a_probe_runs_goes_behind_those_who_wait(weir, fake):
+    """Else a client whose next request always comes in time would keep the server."""
+    is_asked, may_answer, served = threading.Event(), threading.Event(), []
+
+    def answer(_conn, kind, body):
+        if kind == "Q" and b"pg_my_temp_schema" in body and not is_asked.is_set():
+            is_asked.set()
+            may_answer.wait(PATIENCE)
+        elif kind == "Q" and b"'who" in body:
+            served.append(body)
+        return False
+
+    with weir.start(upstream=fake.upstream, pool_size=1).raw() as hasty, weir.raw() as patient:
+        hasty.query("SELECT 1")
+        fake.answer = answer
+        hasty.ask(query(TEMP))
+        assert is_asked.wait(PATIENCE)
+        patient.send(query("SELECT 'who waits'"))
+        wait_until(lambda: weir.console("SHOW WAITERS"))
+        hasty.send(query("SELECT 'who is hasty'"))
+        weir.console("SHOW VERSION")                    # what came before it has been read now
+        may_answer.set()
+        assert texts(patient.read_until("Z")) == texts(hasty.read_until("Z")) == [["fake"]]
+        assert [b"waits" in sql for sql in served] == [True, False]
+
+
 @pytest.mark.parametrize("own", ["SELECT 1", "SET app.tenant = 'b'"])
 def test_own_questions_and_settings_wait_for_no_other_transaction(weir, counting, own):
     """PostgreSQL lets a deferrable transaction wait until no other one could disturb it."""
