@@ -142,12 +142,8 @@ parse_there(struct exchange *x, struct client_statement *n)
 	char name[STATEMENT_NAME_MAX];
 
 	x->pool->database->counters.statement_hits++;
-	if (statements_may_meet_failure(x->srv)) {
-		state_note_run(x, state_risk_of(x, n->st));
-		statement_special_name(x->env->statements, PLACEHOLDER, name);
-		statement_put_dummy(x, name, n->st->bytes, n->st->len);
-		x->pool->database->counters.server_parses++;
-	}
+	if (statements_may_meet_failure(x->srv))
+		statement_parse_anew(x, n->st, name);
 	client_statement_push(x, OWED_LOCAL_PARSE, OWED_TO_CLIENT, n);
 }
 

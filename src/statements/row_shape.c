@@ -5,8 +5,8 @@
  * does not describe its statement each time would read the new rows as if they were the old ones. If pgweir prepares
  * the statement again, on another server or after DDL, that server does not know the old rows. So the client's Bind
  * waits until pgweir's own Describe has shown that the rows are those that the client knows. If they are not, the
- * client gets PostgreSQL's error, as it would have without pgweir. Clients that describe the portal in the same request
- * (libpq, node-postgres, pgx) get the new rows, and do not wait.
+ * client gets PostgreSQL's error, as it would have without pgweir, and its next Bind waits in the same way. Clients
+ * that describe the portal in the same request (libpq, node-postgres, pgx) get the new rows, and do not wait.
  *
  * If a Describe returns other rows than an earlier one under the same id, a table was altered without pgweir noticing:
  * the statement gets a new id, so all clients that rely on the old rows are checked again.
@@ -41,18 +41,26 @@ is_describe_of(const char *portal, const uint8_t *next, size_t next_len)
 	       memcmp(next + FRAME_HEAD_LEN + 1, portal, portal_len) == 0;
 }
 
+/* Sends a Describe of n. If n's rows have changed before, they may be the old ones again, and the server's statement
+ * may be the outdated one; so PostgreSQL parses the SQL once more, and describes that. */
 static enum feature_step
 prove(struct exchange *x, struct client_statement *n)
 {
 	uint8_t head[FRAME_HEAD_LEN + 1] = { 'D' };
+	char placeholder[STATEMENT_NAME_MAX];
+	const char *name = placeholder;
 	enum feature_step step = statement_ensure(x, n);
 
 	if (step != STEP_SENT)
 		return step;
-	wire_set_u32(head + 1, 6u + n->st->name_len);
+	if (n->rows == ROWS_CHANGED)
+		statement_parse_anew(x, n->st, placeholder);
+	else
+		name = n->st->name;
+	wire_set_u32(head + 1, (uint32_t)(6 + strlen(name)));
 	head[FRAME_HEAD_LEN] = 'S';
 	outbox_copy(&x->env->to_server, head, sizeof(head));
-	outbox_copy(&x->env->to_server, n->st->name, (size_t)n->st->name_len + 1);
+	outbox_copy(&x->env->to_server, name, strlen(name) + 1);
 	row_shape_note_asked(n);
 	n->describing = DESCRIBING_TO_PROVE;
 	client_statement_push(x, OWED_DESCRIBE_STATEMENT, OWED_TO_STATEMENT, n);

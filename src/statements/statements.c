@@ -338,8 +338,10 @@ statements_bind(struct exchange *x, struct request *m)
 		return STEP_FORWARD;
 	step = row_shape_verify(x, n, b->portal, m->message + FRAME_HEAD_LEN, request_body_len(m),
 				m->message + m->total, m->have < m->total ? 0 : m->have - m->total);
-	if (step == STEP_FORWARD)
+	if (step == STEP_FORWARD) {
+		n->asked = 0; /* by the next Bind the rows may be the old ones again */
 		return bind_to_unknown_name(x, m->message, b, UNKNOWN_NAME_CHANGED, "");
+	}
 	return step != STEP_SENT ? step : bind_named(x, m);
 }
 
@@ -428,17 +430,24 @@ statement_put_dummy(struct exchange *x, const char *name, const void *sql, size_
 	outbox_put(&x->env->to_server, &b);
 }
 
-/* Makes PostgreSQL parse the statement once more, under the name PLACEHOLDER, and describe that to the client. */
+void
+statement_parse_anew(struct exchange *x, struct statement *st, char name[static STATEMENT_NAME_MAX])
+{
+	state_note_run(x, state_risk_of(x, st)); /* as in statements_put_parse() */
+	statement_special_name(x->env->statements, PLACEHOLDER, name);
+	statement_put_dummy(x, name, st->bytes, st->len);
+	x->pool->database->counters.server_parses++;
+}
+
+/* Makes PostgreSQL parse the statement once more, and describe that to the client. */
 static void
 describe_anew(struct exchange *x, struct client_statement *n, const uint8_t *message, size_t len)
 {
 	char name[STATEMENT_NAME_MAX];
 
-	statement_special_name(x->env->statements, PLACEHOLDER, name);
-	statement_put_dummy(x, name, n->st->bytes, n->st->len);
+	statement_parse_anew(x, n->st, name);
 	client_statement_push(x, OWED_DESCRIBE_STATEMENT, OWED_TO_CLIENT, n);
 	put_renamed(x, message, len - FRAME_HEAD_LEN, NULL, "", 0, name);
-	x->pool->database->counters.server_parses++;
 	x->srv->loan.kept.state = KEPT_IMPOSSIBLE;
 	row_shape_note_asked(n);
 	n->describing = DESCRIBING_ANEW;

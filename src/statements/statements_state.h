@@ -54,7 +54,8 @@ struct client_statement {
 	/* st's id, which DDL may renew, at an earlier time: while the Parse is pending, when the Parse was sent; later,
 	 * when the client was last told the rows, or 0 if never */
 	uint32_t id;
-	uint32_t asked; /* st's id when a Describe was last sent */
+	/* st's id when a Describe was last sent; 0 if never, or if a Bind was refused since because of ROWS_CHANGED */
+	uint32_t asked;
 	uint32_t refs; /* references of the table and the ledger */
 	uint32_t sync_no; /* count of Syncs when the Parse or Close was sent */
 	uint32_t hash;
@@ -214,6 +215,8 @@ void statements_put_parse(struct exchange *x, const char *name, struct statement
 
 /* Makes PostgreSQL close this name, and prepare `sql` (the SQL and the types, as in a Parse) under the same name. */
 void statement_put_dummy(struct exchange *x, const char *name, const void *sql, size_t len);
+/* Makes PostgreSQL parse st once more, under the name PLACEHOLDER, whose form on servers is written to name. */
+void statement_parse_anew(struct exchange *x, struct statement *st, char name[static STATEMENT_NAME_MAX]);
 
 /* statements/parse.c */
 /* Returns true if messages that are sent now may meet a failed transaction. */

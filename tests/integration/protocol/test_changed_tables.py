@@ -12,7 +12,7 @@ import asyncpg
 import pytest
 
 import transport
-from rawwire import (BEGIN_NOW, bind, describe, errors, execute, flush, parse, query, shape, sync, texts)
+from rawwire import (BEGIN_NOW, bind, close, describe, errors, execute, flush, parse, query, shape, sync, texts)
 from waiting import each, wait_until
 
 SELECT = bind("", "s") + describe("P") + execute() + sync()
@@ -127,6 +127,29 @@ def test_the_same_if_the_table_was_altered_by_another_client(weir, rows):
         assert errors(replies)[0].error["M"] == "cached plan must not change result type"
         told(wire, f"SELECT * FROM {rows}", "fresh")
         assert texts(wire.ask(bind("", "fresh") + execute() + sync())) == [["1", "x", "7"]]
+
+
+@pytest.mark.parametrize("who", ["itself", "another client", "another program"])
+@pytest.mark.parametrize("size", [1, 2])
+def test_the_old_rows_are_back(weir, postgres, rows, size, who):
+    """What was refused works again, in a pipeline at once, though the server prepared the statement with the other rows."""
+    with weir.start(pool_size=size, pool_lifo=False).raw() as wire, weir.raw() as other:
+        told(wire, f"SELECT * FROM {rows}")
+        assert texts(wire.ask(BLIND)) == [["1", "x"]]
+        for _ in range(2):
+            (postgres if who == "another program" else other).query(f"ALTER TABLE {rows} ADD COLUMN w int DEFAULT 7")
+            for _ in range(2):          # pgweir sees that the rows have changed, where at first PostgreSQL did
+                assert shape(wire.ask(BLIND)) == "E:0A000 Z:I"
+            told(other, f"SELECT * FROM {rows}")
+            drop = f"ALTER TABLE {rows} DROP COLUMN w"
+            if who == "itself":
+                wire.send(BLIND + query(drop) + BLIND)
+                assert shape(wire.read_until("Z", 3)) == "E:0A000 Z:I C:ALTER TABLE Z:I 2 D C:SELECT 1 Z:I"
+            else:
+                (postgres if who == "another program" else other).query(drop)
+            wire.send(BLIND + BLIND)
+            assert texts(wire.read_until("Z", 2)) == [["1", "x"]] * 2
+            other.ask(close("S", "s") + sync())
 
 
 @pytest.mark.weir_only
