@@ -71,7 +71,7 @@ SHOW(show_database_code, code_columns, OF_ALL)
 		/* Besides a row for each name there is one for SQL as a whole: any SQL of the database, or the SQL in
 		 * FOR. */
 		row = fill.row;
-		found = fill.sql == NULL ? risk_names_all(answer->risks) | RISK_OPAQUE
+		found = fill.sql == NULL ? risk_names_of_opaque(answer->risks) | RISK_OPAQUE
 					 : risk_names_of_sql(answer->risks, fill.sql, strlen(fill.sql));
 		is_opaque = (found & RISK_OPAQUE) != 0; /* the words of the SQL may not show what it runs */
 		if (fill.sql == NULL || !is_opaque)

@@ -51,7 +51,7 @@ add_budget(const struct fleet_budget *b, void *arg)
 				  .state = states[b->state],
 				  .budget = if_known(b->limit > 0, b->limit),
 				  .own_budget = if_known(b->own_limit > 0 && b->own_limit != b->limit, b->own_limit),
-				  .budget_of = b->limit_of,
+				  .budget_of = b->limit_process,
 				  .connections = if_known(has_looked, b->listed),
 				  .others = if_known(has_looked, b->others),
 				  .used = b->used,

@@ -74,12 +74,12 @@ counters_add_waits(struct histogram *to, const struct database_counters *c)
 const char *
 request_cause(const struct request_report *r)
 {
-	size_t largest = PHASE_SERVER; /* taken if several phases are equally long */
+	size_t largest = PHASE_SERVER; /* taken if no other phase is longer */
 
 	for (size_t i = 0; i < PHASE_COUNT; i++)
 		if (r->phase_us[i] > r->phase_us[largest])
 			largest = i;
 	if (largest == PHASE_CLIENT_WRITE && r->event != NULL && strcmp(r->event, "backend_lost") == 0)
-		return r->event; /* mostly between two requests, so not the client's fault */
+		return r->event; /* servers are mostly lost between two requests, and not because of the client */
 	return phase_names[largest];
 }

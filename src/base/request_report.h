@@ -47,8 +47,9 @@ struct request_report {
 	bool is_query_cut; /* query is truncated */
 };
 
-/* counters.c: returns the name of the longest phase: "wait", "server" and so on; of equally long phases the server's.
- * If the longest phase is the client's, but the server was lost, returns "backend_lost". */
+/* counters.c: returns the name of the longest phase: "wait", "server" and so on. If several phases are the longest,
+ * returns the server's if it is among them, otherwise the first. If the longest phase is the client's, but the server
+ * was lost, returns "backend_lost". */
 const char *request_cause(const struct request_report *r);
 
 /* --- statistics of statements, which telemetry keeps and the console shows --- */
@@ -56,7 +57,8 @@ const char *request_cause(const struct request_report *r);
 /* Statements of one database, user and application that differ only in literals. If statements are sampled, each sample
  * is counted as many times as it stands for. */
 struct query_row {
-	/* The columns of SHOW QUERIES, which fills in mean_us, p95_us and server_share (0.001 %). */
+	/* The columns of SHOW QUERIES. The command itself fills in mean_us, p95_us and server_share (in thousandths of
+	 * a percent). */
 	uint64_t fingerprint;
 	const char *database, *user, *application; /* borrowed, as is query */
 	uint64_t calls, errors, total_us, mean_us, p95_us, max_us, phase_us[PHASE_COUNT], server_share, rows, bytes_out,

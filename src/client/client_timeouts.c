@@ -3,14 +3,15 @@
  * transaction, idle between transactions; also closes all clients when pgweir is asked to stop.
  *
  * A client's time counts from its request, even if pgweir sends requests of its own ahead of it. PostgreSQL must answer
- * a request of pgweir's own within OURS_US; otherwise pgweir gives up the server. The time in which the client does not
- * read earlier replies does not count, nor does the time in which the loop stood still and read nothing. A probe of the
- * session (state/ask.c) is cancelled earlier, after half of OURS_US or when the client's own time is over, so no probe
- * costs a client its server. A late query is cancelled, and its client goes on; client and server are closed only if
- * PostgreSQL does not react to the cancel within OURS_US.
+ * a request of pgweir's own within OWN_REQUEST_TIMEOUT_US; otherwise pgweir gives up the server. The time in which the
+ * client does not read earlier replies does not count, nor does the time in which the loop stood still and read
+ * nothing. A probe of the session (state/ask.c) is cancelled earlier, after half of OWN_REQUEST_TIMEOUT_US or when the
+ * client's own time is over, so no probe costs a client its server. A late query is cancelled, and its client goes on;
+ * client and server are closed only if PostgreSQL does not react to the cancel within OWN_REQUEST_TIMEOUT_US.
  *
- * All clients are walked only while a client logs in or an idle limit is set; otherwise only clients that hold a server
- * are visited, through their pools.
+ * All clients are walked while client_idle_timeout or server_fast_close is set, while a client is in a transaction
+ * block without a server, and while a client waits for long; while clients log in, the walk goes as far as these
+ * clients. Otherwise only clients that hold a server are visited, through their pools.
  */
 #include "client/cancel.h"
 #include "client/clients.h"
@@ -28,9 +29,9 @@
 #include "config/compat.h"
 #include "server/server.h"
 
-#define OURS_US (5 * US_PER_S)
+#define OWN_REQUEST_TIMEOUT_US (5 * US_PER_S)
 #define CONFIRM_US (10 * US_PER_S) /* how long a client waits for the confirmation that a probe was cancelled */
-#define ENDED_US (1 * US_PER_S)
+#define HALF_CLOSED_NOTICE_US (1 * US_PER_S)
 #define ASK_PAUSE_MAX_US (30 * US_PER_S)
 #define STANDS_STILL_US                                                                                                \
 	(1 * US_PER_S) /* a loop counts as having stood still if clients_end_late() has not run for this long */
@@ -53,14 +54,14 @@ is_unanswered(const struct client *c, uint64_t now_us, uint64_t since_us, uint64
 }
 
 /* Returns true if a late query has not been cancelled yet, or if PostgreSQL has not reacted to the cancel within
- * OURS_US. */
+ * OWN_REQUEST_TIMEOUT_US. */
 static bool
-is_deaf(const struct client *c, const struct server *srv, uint64_t now_us)
+is_action_due(const struct client *c, const struct server *srv, uint64_t now_us)
 {
 	const struct loan *loan = &srv->loan;
 
 	return loan->late_since_us == 0 ? !query_timeout_is_cancelling(srv)
-					: is_unanswered(c, now_us, loan->cancelled_us, OURS_US);
+					: is_unanswered(c, now_us, loan->cancelled_us, OWN_REQUEST_TIMEOUT_US);
 }
 
 /*
@@ -75,7 +76,7 @@ may_be_gone(const struct client *c, const struct server *srv, uint64_t now_us)
 	if (c->x.stream.is_reading || srv->ledger.body_left > 0 || stream_queued(&c->x.stream) > 0 ||
 	    !exchange_is_terminated(&c->x) || !client_is_served(c, &since_us))
 		return false;
-	return is_late(now_us, since_us > srv->loan.told_us ? since_us : srv->loan.told_us, ENDED_US);
+	return is_late(now_us, since_us > srv->loan.told_us ? since_us : srv->loan.told_us, HALF_CLOSED_NOTICE_US);
 }
 
 static void
@@ -112,9 +113,9 @@ lateness_of_ours(const struct client *c, const struct server *srv, uint64_t now_
 		ours_us = srv->loan.last_done_us;
 	if (ours_us < srv->loan.unread_us)
 		ours_us = srv->loan.unread_us;
-	if (state_may_cancel_probe(&c->x) && is_unanswered(c, now_us, ours_us, OURS_US / 2))
+	if (state_may_cancel_probe(&c->x) && is_unanswered(c, now_us, ours_us, OWN_REQUEST_TIMEOUT_US / 2))
 		return LATE_PROBE;
-	return is_unanswered(c, now_us, ours_us, OURS_US) ? LATE_OWN_REQUEST : LATE_NOT;
+	return is_unanswered(c, now_us, ours_us, OWN_REQUEST_TIMEOUT_US) ? LATE_OWN_REQUEST : LATE_NOT;
 }
 
 static enum late
@@ -130,7 +131,7 @@ lateness(struct client *c, const struct server *srv, uint64_t now_us)
 		return LATE_STANDBY;
 	is_served = client_is_served(c, &since_us);
 	if (is_ready && is_served && is_late(now_us, since_us, c->x.settings->query_timeout_us) &&
-	    is_deaf(c, srv, now_us)) {
+	    is_action_due(c, srv, now_us)) {
 		if (state_may_cancel_probe(&c->x))
 			return LATE_PROBE;
 		if (srv->ledger.count == 0 || ledger_head(&srv->ledger)->to != OWED_TO_PROBE)
@@ -152,14 +153,14 @@ give_up_server(struct server *srv)
 
 	/* Replayed settings are not cancelled, because the client's request after them would run without them. */
 	if (!is_replaying || !ledger_owes_client(&srv->ledger, &since_us))
-		server_cancel(srv, OURS_US, NULL, NULL);
+		server_cancel(srv, OWN_REQUEST_TIMEOUT_US, NULL, NULL);
 	fail_set(&why, "08006", "PostgreSQL at %s did not answer a request of pgweir's own within %u s", srv->address,
-		 (unsigned)(OURS_US / US_PER_S));
+		 (unsigned)(OWN_REQUEST_TIMEOUT_US / US_PER_S));
 	server_fail(srv, &why);
 }
 
-/* Returns false if the query can't be cancelled, if no client would take the answer, or if the running statement is not
- * part of the request. */
+/* Returns false if nothing is cancelled: the server has no cancel key, the query was cancelled before, the client does
+ * not take the answer, the running statement is not part of the request, or there is no memory. */
 static bool
 cancel_query(struct client *c, uint64_t lasted)
 {
@@ -218,7 +219,7 @@ end_late(struct client *c, enum late late)
 	if (late == LATE_QUERY && c->x.srv->loan.late_since_us != 0) {
 		server_condemn(c->x.srv, SERVER_IN_DOUBT);
 		fail_detail(&why, "PostgreSQL did not answer the cancel within %u s; its connection was closed.",
-			    (unsigned)(OURS_US / US_PER_S));
+			    (unsigned)(OWN_REQUEST_TIMEOUT_US / US_PER_S));
 	}
 	report_failure(&c->x, &why, RF_LIMIT, late_setting(late));
 	client_close(c, &why);
@@ -231,7 +232,7 @@ end_late(struct client *c, enum late late)
  * only between two messages.
  */
 static void
-ask_after(const struct client *c, struct server *srv, uint64_t now_us)
+probe_unread_backend(const struct client *c, struct server *srv, uint64_t now_us)
 {
 	struct loan *l = &srv->loan;
 	uint64_t pause_us = clock_lesser_us(l->asked_us - l->silent_us, ASK_PAUSE_MAX_US);
@@ -259,7 +260,7 @@ find_late(const struct pool *pool, struct client *late[static LATE_AT_ONCE], uin
 
 		if (c != NULL && !srv->stream.is_reading) {
 			srv->loan.unread_us = now_us;
-			ask_after(c, srv, now_us);
+			probe_unread_backend(c, srv, now_us);
 		}
 		if (c != NULL && (exchange_is_ready(&c->x) || c->x.state == CL_WELCOME) && c->x.srv == srv &&
 		    srv->loan.end != LOAN_END_TOLD && lateness(c, srv, now_us) != LATE_NOT && count < LATE_AT_ONCE)

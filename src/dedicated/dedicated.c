@@ -166,7 +166,7 @@ settle(struct server *srv, struct hosts_place *p)
 {
 	struct fail why;
 
-	if (p->budget == NULL || policy_budget_settled(&p->member))
+	if (p->budget == NULL || policy_budget_end_login(&p->member))
 		return true;
 	fail_set(&why, "53300", "pgweir's own connection for the budget was lost during the login");
 	srv->env->owner_ops->failed(srv, CF_OTHER, false, &why);

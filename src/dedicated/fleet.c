@@ -110,7 +110,7 @@ add_database(struct fleet *f, const struct config_scope *db, const struct scope_
 
 	/* the hosts contain no tenant's name, and the parts of the upstream that may contain it are replaced below */
 	up.is_of_tenant = false;
-	target = pool_target_of_ours(&up, set, tls, users, db->name, config_cluster_user(&up, set),
+	target = pool_target_new_own(&up, set, tls, users, db->name, config_cluster_user(&up, set),
 				     set->budget_database, &keys, &why);
 	hosts = target == NULL ? NULL : pool_target_hosts(target);
 	if (hosts != NULL)

@@ -2,19 +2,20 @@
  * src/dedicated/fleet.h - one limit for the connections of all pgweir processes to a PostgreSQL (budget,
  * budget_connections).
  *
- * For each list of hosts with a budget there is a *fleet connection*: a connection to budget_database there, which
- * reads the list of PostgreSQL's backends. With `on`, the pools of these hosts are under a cap (CAP_HOST), and get only
- * places that the fleet connection was granted. To be granted places, a fleet connection takes an advisory lock, which
- * one process holds at a time; it counts the backends that PostgreSQL lists, and the places that were granted to any
- * process whose connections have not logged in yet; and it takes places from the rest. A connection counts as long as
- * PostgreSQL lists it: there are no leases, and the limit does not depend on clocks or on what other processes report.
- * The application_name of a fleet connection, in the same list, is its process's report: how many connections it has,
- * and whether clients wait. Reports only decide which process should give up connections for which other.
+ * For each list of hosts with a budget, pgweir has a *fleet connection* to budget_database on these hosts. There the
+ * fleet connection reads PostgreSQL's list of backends. With `on`, the pools of these hosts are under a cap (CAP_HOST):
+ * they open only as many connections as the fleet connection was granted places. To be granted places, a fleet
+ * connection first takes an advisory lock, which only one process holds at a time. Then it counts the backends that
+ * PostgreSQL lists, and the places that any process was granted for connections that have not logged in yet. From the
+ * places that the limit leaves, it takes its own. A connection counts as long as PostgreSQL lists it: there are no
+ * leases, and the limit does not depend on clocks or on what other processes report. The application_name of a fleet
+ * connection, in the same list, is its process's report: how many connections it has, and whether clients wait. Reports
+ * only decide which process should give up connections for which other.
  *
- * An example, with budget = 100: PostgreSQL lists 95 connections of the fleet, and two were granted to process P that
- * have not logged in yet. Process Q is short of five. Its fleet connection takes the lock, counts 100 - 95 - 2, takes
- * three places, and marks them in PostgreSQL. Should Q die now, its marks end with its fleet connection, and the three
- * places are free again.
+ * An example, with budget = 100: PostgreSQL lists 95 connections of the fleet. Process P was granted two more places,
+ * and its connections for them have not logged in yet. Process Q needs five places. Q's fleet connection takes the
+ * lock, computes 100 - 95 - 2 = 3, takes three places, and marks them in PostgreSQL. If Q dies now, its marks end with
+ * its fleet connection, and the three places are free again.
  *
  * Owns:    the fleet connections, and the policy worker (policy_commons.h) to which pools report.
  * Borrows: the pools of worker 0, for their environment.
@@ -61,7 +62,7 @@ enum fleet_state {
 enum fleet_check {
 	FC_GRANTED, /* some places were granted */
 	FC_NONE, /* no place was granted */
-	FC_FAILED, /* this or any other question has failed */
+	FC_FAILED, /* PostgreSQL reported an error: for a question for places, or for any other question */
 	FLEET_CHECKS
 };
 
@@ -74,7 +75,7 @@ struct fleet_member {
 	uint32_t waiting; /* how many connections it would open now */
 	bool is_in_use; /* true if clients have used its pools of these hosts within the last moments */
 	bool is_own; /* true for this process itself */
-	bool is_silent; /* true if it has reported nothing for 3 s */
+	bool is_silent; /* true if it has reported nothing for 3 s, and 3 s more for every 20 members */
 	uint64_t heard_us; /* when `report_count` changed last */
 	uint8_t report_count; /* how often this process has reported, modulo 10: it shows that the process lives */
 };
@@ -93,7 +94,7 @@ struct fleet_budget {
 	enum fleet_state state;
 	uint32_t limit; /* the smallest of all members' limits; 0 if not known yet (auto) */
 	uint32_t own_limit; /* the limit in this process's file; 0 if not known yet */
-	char limit_of[FLEET_NAME_MAX]; /* the process with the smallest limit; empty if this process has it */
+	char limit_process[FLEET_NAME_MAX]; /* the process with the smallest limit; empty if this process has it */
 	uint32_t listed; /* connections that PostgreSQL lists, fleet connections included */
 	uint32_t others; /* listed connections beyond those that members report */
 	uint32_t used; /* this process's connections that are open or opening */
@@ -103,7 +104,7 @@ struct fleet_budget {
 	uint32_t lock_pid; /* the backend that holds the lock, with FLEET_LOCK_HELD; 0 if not known */
 	uint32_t peak; /* the largest number of connections that was ever listed */
 	uint64_t peak_wall_us; /* when that number was listed */
-	uint64_t over_us; /* for how long more connections than the limit were listed */
+	uint64_t over_us; /* the total time in which PostgreSQL listed more connections than the limit */
 	uint64_t over_opens; /* with `advise`: connections that `on` would have held back */
 	uint64_t checks[FLEET_CHECKS]; /* questions for places, by their result */
 	uint64_t check_us; /* the time that all these questions took, as measured here */

@@ -134,8 +134,8 @@ find_limit(struct fleet_conn *s)
 			of = m->name;
 		}
 	}
-	is_other = strcmp(b->limit_of, of) != 0;
-	snprintf(b->limit_of, sizeof(b->limit_of), "%s", of);
+	is_other = strcmp(b->limit_process, of) != 0;
+	snprintf(b->limit_process, sizeof(b->limit_process), "%s", of);
 	if (is_other && *of != '\0')
 		log_info(
 		    s->fleet->env.log,
@@ -462,7 +462,7 @@ take_who(struct fleet_conn *s)
 	    "there is no budget",
 	    s->hosts);
 	s->shown.state = FLEET_POOLED;
-	policy_budget_keep(s->budget, s->fleet->main_worker, s->fleet->worker, false, now_of(s));
+	policy_budget_set_keeper(s->budget, s->fleet->main_worker, s->fleet->worker, false, now_of(s));
 	return true;
 }
 
@@ -532,7 +532,8 @@ take_look(struct fleet_conn *s)
 static void
 keep(struct fleet_conn *s)
 {
-	policy_budget_keep(s->budget, s->fleet->main_worker, s->fleet->worker, s->shown.mode == BUDGET_ON, now_of(s));
+	policy_budget_set_keeper(s->budget, s->fleet->main_worker, s->fleet->worker, s->shown.mode == BUDGET_ON,
+				 now_of(s));
 	s->news = s->told_news = (struct budget_news){ .share = UINT32_MAX };
 }
 
@@ -682,7 +683,7 @@ fleet_conn_free(struct fleet_conn *s)
 	TAILQ_REMOVE(&s->fleet->conns, s, link);
 	dedicated_fini(&s->conn);
 	timer_stop(&s->timer);
-	policy_budget_keep(s->budget, s->fleet->main_worker, NULL, is_binding(s), now_of(s));
+	policy_budget_set_keeper(s->budget, s->fleet->main_worker, NULL, is_binding(s), now_of(s));
 	policy_budget_put(s->fleet->main_worker->commons, s->budget);
 	circuit_leave(&s->circuit);
 	policy_worker_forget(&s->orders);

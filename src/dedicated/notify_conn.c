@@ -38,7 +38,7 @@ notify_conn_connect(struct notify_listener *listener)
 
 /* The old primary may notify of changes that are lost, and does not deliver the new primary's notifications. */
 bool
-notify_conn_is_astray(const struct notify_listener *listener)
+notify_conn_is_to_old_primary(const struct notify_listener *listener)
 {
 	return listener->pool->cluster != NULL && !pool_is_of_primary(listener->pool, listener->conn.srv);
 }
@@ -202,7 +202,7 @@ on_notification(struct dedicated *d, const uint8_t *message, size_t len)
 	const char *channel = (const char *)message + 9; /* after type, length and PID */
 	bool is_own = len == 9 + sizeof(own) && memcmp(channel, own, sizeof(own)) == 0;
 
-	if (notify_conn_is_astray(listener_of(d)))
+	if (notify_conn_is_to_old_primary(listener_of(d)))
 		timer_start(&listener_of(d)->timer, 0); /* closes the connection */
 	else if (!is_own && len > 9 && memchr(channel, 0, len - 9) != NULL)
 		notify_listener_notified(listener_of(d), channel, message, len);
@@ -227,7 +227,7 @@ on_up(struct dedicated *d)
 	struct notify_listener *listener = listener_of(d);
 	const char *encoding = gucs_get(d->srv->gucs, "client_encoding");
 
-	if (notify_conn_is_astray(listener)) {
+	if (notify_conn_is_to_old_primary(listener)) {
 		if (d->srv->history != 0 || notify_now(listener) - listener->state_changed_us < TRUST_AFTER_US) {
 			timer_start(&listener->timer, 0);
 			return;

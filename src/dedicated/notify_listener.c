@@ -194,7 +194,7 @@ look_after(struct notify_listener *listener, uint64_t now_us)
 
 	if (listener->conn.srv == NULL || listener->conn.srv->state != SV_LENT)
 		return;
-	if (notify_conn_is_astray(listener)) {
+	if (notify_conn_is_to_old_primary(listener)) {
 		fail_set(&why, "08006", "the listening connection is not to the primary");
 		server_fail(listener->conn.srv, &why);
 	} else if (!listener->is_up || (oldest != NULL && now_us - oldest->sent_us > ANSWER_MAX_US)) {

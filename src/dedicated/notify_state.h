@@ -99,7 +99,7 @@ struct notify_listener {
 extern const struct dedicated_ops notify_conn_ops;
 void notify_conn_connect(struct notify_listener *listener); /* does nothing if a connection exists */
 /* Returns true if there is a primary other than the one to which the listener is connected. */
-bool notify_conn_is_astray(const struct notify_listener *listener);
+bool notify_conn_is_to_old_primary(const struct notify_listener *listener);
 /* Sends a command. Does nothing if the connection is not up: a new connection begins with LISTEN for all channels.
  * Without memory the connection is closed. */
 void notify_conn_send(struct notify_listener *listener, enum notify_command_kind kind);

@@ -71,7 +71,7 @@ target_of(const struct source *s, struct upstream up, struct scram_keys *keys, s
 	bool depends_on_client = up.is_of_tenant || (strcmp(s->db->name, "*") == 0 && up.dbname[0] == '\0');
 
 	up.is_of_tenant = false; /* no part of it that could have a tenant's name in it is used, as in fleet.c */
-	return pool_target_of_ours(&up, s->set, s->tls, s->users, s->db->name, config_cluster_user(&up, s->set),
+	return pool_target_new_own(&up, s->set, s->tls, s->users, s->db->name, config_cluster_user(&up, s->set),
 				   depends_on_client ? s->set->budget_database : "", keys, why);
 }
 

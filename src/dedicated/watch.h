@@ -10,7 +10,7 @@
  *
  * Owns:    the connections. Borrows: struct policy_commons, which has the clusters, and worker 0's pools, for
  *          their environment.
- * Always:  runs on worker 0's thread. One question is under way on a connection.
+ * Always:  all functions run on worker 0's thread. A connection has at most one question under way.
  */
 #pragma once
 
@@ -45,7 +45,8 @@ enum watch_use { WATCH_USES(WATCH_USE) WATCH_USE_COUNT };
 extern const char *const watch_use_names[WATCH_USE_COUNT];
 
 struct watch_row {
-	const char *database; /* the first database of the file that has this list of hosts and reads from standbys */
+	/* the first database of the configuration file that has this list of hosts and reads from standbys */
+	const char *database;
 	const char *host; /* "db1:5432" */
 	const char *zone; /* empty if not known */
 	enum watch_use use;

@@ -135,7 +135,7 @@ doubt(struct watch_host *h, const char *reason)
 {
 	if (!watch_is_proved(h))
 		return;
-	cluster_set_proved(h->list->cluster, h->index, false);
+	cluster_set_history_proved(h->list->cluster, h->index, false);
 	set_use(h, WATCH_UNPROVED, reason);
 	h->met_us = now_of(h->list);
 }
@@ -163,7 +163,7 @@ put_question(struct watch_host *h, struct buf *sql)
 		watch_put_meet(sql);
 		break;
 	case WATCH_READ:
-		h->reading = (struct reading){ .number = cluster_begin(d->cluster), .begun_us = now_of(d) };
+		h->reading = (struct reading){ .number = cluster_begin_reading(d->cluster), .begun_us = now_of(d) };
 		h->is_wanted = false;
 		watch_put_read(sql, &h->met, primary == NULL || primary->last.number == 0 ? NULL : &primary->last);
 		break;
@@ -494,7 +494,7 @@ take_check(struct watch_host *h)
 		set_use(h, WATCH_FORK, "what it replays is not the primary's log");
 		return true;
 	}
-	cluster_set_proved(h->list->cluster, h->index, true);
+	cluster_set_history_proved(h->list->cluster, h->index, true);
 	set_use(h, WATCH_USED, NULL);
 	note_lag(h);
 	return true;

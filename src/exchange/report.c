@@ -5,7 +5,8 @@
  * (struct phase_clock) whenever the phase changes; the clock charges the time since the previous change to the phase
  * that has ended:
  *
- *   wait, connect   before a server is lent: for the pool; for PostgreSQL, to accept or answer a connection
+ *   wait            no server is lent yet, and the request waits for the pool
+ *   connect         no server is lent yet, and PostgreSQL must accept a connection, or answer its login
  *   server          PostgreSQL owes an answer, or must take bytes; its silence in the midst of an answer counts, too
  *   stream          PostgreSQL's answer is on its way, without a pause
  *   client          the client must take the answer, send the rest of its request, or send the data of its COPY
@@ -298,7 +299,7 @@ report_done(struct exchange *x, struct server *srv, const struct owed *ended)
 }
 
 static uint64_t
-since(uint64_t later, uint64_t earlier)
+elapsed_us(uint64_t later, uint64_t earlier)
 {
 	return earlier != 0 && later > earlier ? later - earlier : 0;
 }
@@ -356,7 +357,7 @@ describe(struct exchange *x, struct server *srv, const struct done_request *done
 	r->route = srv->loan.route;
 	if (x->settings->reads != READS_PRIMARY && x->pool->cluster != NULL && srv->loan.standby == 0 &&
 	    exchange_keeps_server(x))
-		r->route = ROUTE_TIED; /* it was chosen for an earlier request */
+		r->route = ROUTE_TIED; /* the server was chosen for an earlier request */
 }
 
 /* Passes r, which describe() has filled, to on_report. event: the name of r in the slow-query log; if NULL, r is kept
@@ -460,7 +461,7 @@ decide_event(struct exchange *x, struct server *srv, const struct done_request *
 		return "slow_query";
 	return duration_us >= x->env->config->slow_sample_threshold_us &&
 		       (double)(random_next(&x->env->sample_state) >> 11) / 9007199254740992.0 <
-			   x->env->config->slow_sample_rate /* one in so many */
+			   x->env->config->slow_sample_rate /* the fraction of requests that is logged */
 		   ? "sampled_query"
 		   : NULL;
 }
@@ -593,7 +594,7 @@ phases_so_far(struct exchange *x, uint64_t phase_us[static PHASE_COUNT])
 		memset(c->us, 0, sizeof(c->us));
 	} else
 		phase_us[PHASE_CLIENT_WRITE] =
-		    since(*x->env->now_us, c != NULL ? loan_rests_since(&x->srv->loan) : x->waiter.idle_since_us);
+		    elapsed_us(*x->env->now_us, c != NULL ? loan_rests_since(&x->srv->loan) : x->waiter.idle_since_us);
 }
 
 void
@@ -625,7 +626,7 @@ report_failure(struct exchange *x, const struct fail *why, enum request_failure 
 	if (is_request && x->env->queries_each > 0 && (x->srv == NULL || !x->srv->loan.is_text_spent))
 		query_table_add(x->env->queries, &r, 1);
 	if (x->srv != NULL)
-		x->srv->loan.clock.since_us = 0; /* the request is over: no other code ends it */
+		x->srv->loan.clock.since_us = 0; /* ends the request's phases, as no other code does that here */
 	if (event == NULL)
 		event = cancel_events[by] != NULL ? cancel_events[by] : request_failure_names[kind];
 	report_send(x, x->srv, &r, r.threshold_us != CONFIG_TIME_OFF ? event : NULL);
@@ -652,7 +653,7 @@ note_wait_so_far(struct exchange *x)
 		report_waited(x, x->waiter.connect_us, WAIT_GIVEN_UP);
 	else if (x->state == CL_IN_DOUBT || x->state == CL_AWAITING_LISTENER ||
 		 x->state == CL_CATCHING_UP) /* the client waits for another connection's answer */
-		x->waiter.waited_us = x->waiter.connect_us = since(*x->env->now_us, x->request_us);
+		x->waiter.waited_us = x->waiter.connect_us = elapsed_us(*x->env->now_us, x->request_us);
 	else
 		return false;
 	return true;

@@ -38,8 +38,8 @@ void load_check_budget(const struct config *config, const struct problem_sink *s
  * --- load_secrets.c ---
  *
  * Sets config->has_password if the text of an upstream contains its password, or a part of it. Adds to
- * config->secret_files each ${file:...} that the password may come from. raw is the text of the upstream, up the result
- * of parsing.
+ * config->secret_files the path of each ${file:...} that may be a part of the password. raw: the text of the upstream,
+ * with its references. up: the result of parsing that text.
  */
 void load_note_password(struct config *config, const char *raw, const struct upstream *up);
 

@@ -80,7 +80,7 @@ take_bytes(struct client *c, const uint8_t *bytes, size_t len)
 	if (c->x.state == CL_DELAYED)
 		return;
 	while (at < len && used > 0 && !c->x.is_closing && c->x.state < CL_WELCOME &&
-	       (!login_is_waiting(c) || login_wants_token(c)) && !c->x.stream.is_shaking) {
+	       (!login_is_waiting(c) || login_wants_token(c)) && !c->x.stream.is_in_handshake) {
 		used = c->x.state == CL_STARTUP ? login_startup(c, bytes + at, len - at)
 		       : login_wants_token(c)	? login_token(c, bytes + at, len - at)
 						: login_password(c, bytes + at, len - at);

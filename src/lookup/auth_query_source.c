@@ -90,7 +90,7 @@ target_new(const struct auth_queries *all, const char *database, const struct sc
 	}
 	if (asked[0] == '\0' && db->upstream->dbname[0] == '\0')
 		asked = upstream_database(db->upstream, ours);
-	return pool_target_of_ours(db->upstream, s, all->tls, all->users, database, s->auth_user, asked, keys, why);
+	return pool_target_new_own(db->upstream, s, all->tls, all->users, database, s->auth_user, asked, keys, why);
 }
 
 static bool

@@ -79,7 +79,7 @@ failed(struct handshake *h, const struct fail *why)
 	struct handshake_settings set = h->set;
 
 	s->handshake = NULL;
-	s->is_shaking = false;
+	s->is_in_handshake = false;
 	handshake_free(h);
 	set.done(s, &kept, set.arg);
 }
@@ -119,7 +119,7 @@ established(struct handshake *h)
 	set.tls->scratch = set.scratch;
 	set.tls->out = NULL;
 	h->set.tls = NULL;
-	s->is_shaking = false;
+	s->is_in_handshake = false;
 	s->secured = set.tls;
 	handshake_free(h);
 	stream_set_reading(s, true);
@@ -218,7 +218,7 @@ handshake_abandon(struct stream *s)
 	struct handshake *h = s->handshake;
 
 	s->handshake = NULL;
-	s->is_shaking = false;
+	s->is_in_handshake = false;
 	h->stream = NULL;
 	if (!h->is_working)
 		handshake_free(h);
@@ -250,6 +250,6 @@ handshake_begin(struct stream *s, const struct handshake_settings *settings, con
 		return -1;
 	}
 	s->handshake = h;
-	s->is_shaking = true;
+	s->is_in_handshake = true;
 	return 0;
 }

@@ -282,7 +282,7 @@ listener_begin(struct listener *l, struct fail *why)
 }
 
 void
-listener_rest(struct listener *l)
+listener_suspend(struct listener *l)
 {
 	event_del(l->event);
 	timer_stop(&l->pause);

@@ -35,7 +35,9 @@ struct listener_settings {
 	gid_t group; /* group of a Unix socket's file; LISTENER_NO_GROUP if it is the process's own */
 	/* the callback owns fd, which is non-blocking */
 	void (*on_accept)(int fd, const struct sockaddr *peer, bool is_unix, void *arg);
-	void (*on_exhausted)(int error, void *arg); /* one connection was turned away; `error` is EMFILE or similar */
+	/* Called when no descriptor or memory is left for a connection, which may have been turned away, and accepting
+	 * pauses for a while. `error` is EMFILE or similar. */
+	void (*on_exhausted)(int error, void *arg);
 	void *arg;
 };
 
@@ -46,10 +48,10 @@ void listener_free(struct listener *l); /* removes its Unix socket's file, if it
  * listener from now on. Returns 0, or -1 with *why set if some settings could not be applied; the listener accepts in
  * either case. */
 int listener_begin(struct listener *l, struct fail *why);
-void listener_rest(struct listener *l); /* stops accepting until listener_begin(); the socket stays open */
+void listener_suspend(struct listener *l); /* stops accepting until listener_begin(); the socket stays open */
 bool listener_is_unix(const struct listener *l);
 int listener_fd(const struct listener *l); /* returns a borrowed descriptor, to pass it on */
-/* Stops accepting. The socket's file stays, because another process owns it now. */
+/* Stops accepting, and frees l. The socket's file stays, because another process owns it now. */
 void listener_give_away(struct listener *l);
 
 /* Binds like bind(2), and gives a Unix socket's file its mode from the beginning: chmod(2) after bind(2) would follow a

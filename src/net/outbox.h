@@ -25,7 +25,8 @@ struct outbox {
 };
 
 /* Begins or continues a batch for this peer. o must be zeroed or dropped before its first use. Returns 0, or -1 if
- * another peer's batch was under way, a bug of the caller: that batch was sent, but its further bytes are lost. */
+ * another peer's batch was under way, which is a bug of the caller. Then the bytes so far were sent to the other peer,
+ * but the other peer does not get the rest of its batch. */
 int outbox_begin(struct outbox *o, struct stream *to);
 void outbox_drop(struct outbox *o); /* discards the content and forgets the peer */
 void outbox_ref_slowly(struct outbox *o, const void *bytes, size_t len);

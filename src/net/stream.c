@@ -14,13 +14,13 @@ may_read(const struct stream *s)
 	return (s->is_reading && !s->is_suspended) || s->is_broken;
 }
 
-/* Returns the events that report the peer's end while the stream is not read. A level-triggered EV_CLOSED is reported
- * again and again, so it is requested once. libevent turns a reset into EV_WRITE. Without a queue both are
- * edge-triggered. */
+/* Returns the events that report the peer's end while the stream is not read. Without a queue, these are
+ * edge-triggered: EV_CLOSED, and EV_WRITE, by which libevent reports a reset. With a queue, a level-triggered EV_CLOSED
+ * would repeat, so it is requested only until the first report. */
 static short
 end_interest(const struct stream *s)
 {
-	if (may_read(s) || s->is_suspended || s->is_shaking || s->ops->on_ended == NULL)
+	if (may_read(s) || s->is_suspended || s->is_in_handshake || s->ops->on_ended == NULL)
 		return 0;
 	if (s->queue_len > 0)
 		return s->end == STREAM_END_NONE ? EV_CLOSED : 0;
@@ -75,7 +75,7 @@ stream_close(struct stream *s)
 		return;
 	event_del(&s->event); /* the event may be active without being registered */
 	s->interest = 0;
-	if (s->is_shaking)
+	if (s->is_in_handshake)
 		handshake_abandon(s);
 	else if (s->secured != NULL)
 		stream_tls_close(s);
@@ -87,13 +87,13 @@ stream_close(struct stream *s)
 void
 stream_unhook(struct stream *s)
 {
-	assert(!s->is_shaking);
+	assert(!s->is_in_handshake);
 	event_del(&s->event); /* the event may be active without being registered */
 	s->interest = 0;
 }
 
 enum stream_result
-stream_read_nothing(const struct stream *s, ssize_t got)
+stream_classify_failed_read(const struct stream *s, ssize_t got)
 {
 	if (got == 0)
 		return STREAM_EOF;
@@ -111,7 +111,7 @@ stream_read_raw(struct stream *s, void *buf, size_t cap, size_t *got)
 	ssize_t n = stream_receive(s->fd, buf, cap);
 
 	if (n <= 0)
-		return stream_read_nothing(s, n);
+		return stream_classify_failed_read(s, n);
 	*got = (size_t)n;
 	return STREAM_OK;
 }
@@ -121,7 +121,7 @@ stream_read_slowly(struct stream *s, void *buf, size_t cap, size_t *got)
 {
 	if (s->fd < 0)
 		return STREAM_EOF;
-	return s->is_shaking ? stream_read_raw(s, buf, cap, got) : stream_tls_read(s, buf, cap, got);
+	return s->is_in_handshake ? stream_read_raw(s, buf, cap, got) : stream_tls_read(s, buf, cap, got);
 }
 
 void
@@ -219,9 +219,9 @@ stream_write_raw(struct stream *s, const struct iovec *pieces, int count)
 int
 stream_write_slowly(struct stream *s, const struct iovec *pieces, int count)
 {
-	if (s->is_shaking)
-		/* during a handshake, only code that closes the stream writes; the peer could not understand those
-		 * bytes */
+	if (s->is_in_handshake)
+		/* During a handshake, only code that closes the stream writes. The bytes are dropped, because the peer
+		 * could not understand them. */
 		return 0;
 	if (s->secured == NULL)
 		return stream_write_raw(s, pieces, count);
@@ -245,7 +245,7 @@ drain(struct stream *s)
 		drop_queue(s);
 		stream_update_interest(s);
 	}
-	if (!s->is_shaking && (s->queue_len == 0 || (was_high && !stream_is_full(s))))
+	if (!s->is_in_handshake && (s->queue_len == 0 || (was_high && !stream_is_full(s))))
 		s->ops->on_drained(s);
 }
 
@@ -275,7 +275,7 @@ other_event(struct stream *s, short what)
 	/* on_drained may have closed the stream, or switched reading off. */
 	if ((what & EV_READ) == 0 || s->fd < 0 || !may_read(s))
 		return;
-	if (s->is_shaking)
+	if (s->is_in_handshake)
 		handshake_event(s);
 	else
 		s->ops->on_readable(s);
@@ -286,7 +286,7 @@ on_event(evutil_socket_t fd, short what, void *arg)
 {
 	struct stream *s = arg;
 
-	if (what == EV_READ && s->is_reading && !s->is_suspended && !s->is_shaking) /* the usual case */
+	if (what == EV_READ && s->is_reading && !s->is_suspended && !s->is_in_handshake) /* the usual case */
 		s->ops->on_readable(s);
 	else
 		other_event(s, what);
@@ -307,7 +307,7 @@ stream_hook(struct stream *s, struct event_base *base, struct inbox *inbox, stru
 		s->secured->inbox = inbox;
 		s->secured->scratch = scratch;
 	}
-	assert(!s->is_shaking && s->interest == 0);
+	assert(!s->is_in_handshake && s->interest == 0);
 	event_assign(&s->event, base, s->fd, EV_READ | EV_PERSIST, on_event, s);
 	reading_changed(s);
 	if (s->is_broken)

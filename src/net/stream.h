@@ -53,11 +53,11 @@ struct stream {
 	struct stream_queue *queue; /* NULL when nothing is queued */
 	union {
 		struct tls_session *secured; /* NULL without TLS */
-		struct handshake *handshake; /* set while is_shaking; the owner must not read or write meanwhile */
+		struct handshake *handshake; /* set while is_in_handshake; the owner must not read or write meanwhile */
 	};
 	uint32_t queue_len;
 	int fd; /* -1 if the stream is closed */
-	bool is_shaking; /* a TLS handshake is under way */
+	bool is_in_handshake; /* a TLS handshake is under way */
 	bool is_reading; /* the owner wants to read */
 	bool is_suspended; /* reading is off although the owner may want it: see stream_suspend */
 	bool is_broken; /* a write failed: to the owner, the stream looks as if the peer had gone */
@@ -69,7 +69,7 @@ struct stream {
 static inline struct tls_session *
 stream_tls(const struct stream *s)
 {
-	return s->is_shaking ? NULL : s->secured;
+	return s->is_in_handshake ? NULL : s->secured;
 }
 
 enum stream_result { STREAM_OK, STREAM_AGAIN, STREAM_EOF, STREAM_ERROR };
@@ -91,7 +91,7 @@ void stream_set_broken(struct stream *s); /* nothing more can be written: on_rea
 /* Parts of stream_read(): the first is for TLS and for closed streams; the second is for a recv() that has returned
  * `got`, which is 0 or less. */
 enum stream_result stream_read_slowly(struct stream *s, void *buf, size_t cap, size_t *got);
-enum stream_result stream_read_nothing(const struct stream *s, ssize_t got) __attribute__((cold));
+enum stream_result stream_classify_failed_read(const struct stream *s, ssize_t got) __attribute__((cold));
 /* Parts of stream_write(): the first is for all but a single piece with nothing queued before it; the second is for
  * bytes that the peer has not taken. `sent` is the number of bytes that the peer took, or -1 with errno set. */
 int stream_write_slowly(struct stream *s, const struct iovec *pieces, int count);
@@ -121,7 +121,7 @@ stream_read(struct stream *s, void *buf, size_t cap, size_t *got)
 		return stream_read_slowly(s, buf, cap, got);
 	n = stream_receive(s->fd, buf, cap);
 	if (n <= 0)
-		return stream_read_nothing(s, n);
+		return stream_classify_failed_read(s, n);
 	*got = (size_t)n;
 	return STREAM_OK;
 }

@@ -6,13 +6,14 @@
  * - A reading of the primary: its position is beyond the record of every commit that r has reported or shown. That is
  *   so whichever host r came from, because a standby shows only what the primary had written before (`ceiling`).
  * - A reading of the same standby, in the same life: its position is beyond every commit that r has shown, and its xmax
- *   above their numbers.
- * - A reading of any proved standby whose position is beyond all that r has shown: its snapshot is younger than that
- *   position, so its xmax is above those numbers, too; and a transaction that has not ended on that standby has no
- *   commit in the log so far, so r has not shown it.
+ *   is above the numbers of these transactions.
+ * - A reading of any proved standby whose position is beyond every commit that r has shown: the standby's snapshot was
+ *   taken after that position was reached, so its xmax is above the numbers of these transactions, too. A transaction
+ *   that has not ended on that standby has no commit in the log up to that position, so r has not shown it.
  *
- * Positions only grow, and a due number is only replaced by a higher one. A request runs on a standby only when the
- * standby has all that was due before; what the request is then shown is later than that.
+ * The positions of a token only grow, and a due number is only replaced by a higher one. A request runs on a standby
+ * only when the standby has everything that was due before the request. So the state that the request is shown is no
+ * older than the states that the client was shown before.
  */
 #include "policy/causality.h"
 
@@ -83,7 +84,7 @@ resolve(struct read_token *t, const struct cluster_view *v)
 }
 
 void
-causality_read(struct read_token *t, uint64_t begun, unsigned host, uint64_t life)
+causality_note_read(struct read_token *t, uint64_t begun, unsigned host, uint64_t life)
 {
 	t->host = (uint8_t)host;
 	t->life = life;
@@ -121,7 +122,7 @@ causality_may_read(struct read_token *t, const struct cluster_view *v, unsigned 
 }
 
 uint64_t
-causality_awaits(const struct read_token *t, const struct cluster_view *v, unsigned host)
+causality_needed_position(const struct read_token *t, const struct cluster_view *v, unsigned host)
 {
 	const struct host_view *h = &v->hosts[host];
 
@@ -140,8 +141,7 @@ is_witness(const struct read_token *t, const struct host_view *h)
 	       h->last.position >= shown_up_to(t);
 }
 
-/* Returns true if the client can't have been shown any of the transactions that the primary does not show yet.
- * witness may be NULL. */
+/* Returns true if the primary shows every transaction that the client may have been shown. witness may be NULL. */
 static bool
 all_are_visible(const struct read_token *t, const struct reading *primary, const struct reading *witness)
 {
@@ -204,8 +204,9 @@ is_kept(const struct read_token *t, const struct former_primary *former)
 }
 
 /*
- * Due numbers stay due: a later reading of the new primary covers all that these readings would have covered and the
- * new primary has. Readings of the old primary no longer tell what the client was shown.
+ * The due numbers of the token stay: a later reading of the new primary covers everything that the due readings of the
+ * old primary would have covered, as far as the new primary has it. Readings of the old primary no longer tell what the
+ * client was shown.
  */
 bool
 causality_is_lost(struct read_token *t, const struct cluster_view *v, uint64_t *position, uint64_t *end)

@@ -38,7 +38,7 @@ enum causality {
  * For each request, and again for each retry of the request, the caller asks causality_is_lost(), then
  * causality_may_read() or causality_may_write(), without unlocking the view in between. The request must run on a
  * server that was connected in the host's present life, or fail. When the request has ended, successfully or not, the
- * caller reports causality_wrote() or causality_read().
+ * caller reports causality_wrote() or causality_note_read().
  */
 
 /* A request of any kind has ended on the primary. begun: the number of the reading that was begun last, of any host. */
@@ -50,7 +50,7 @@ causality_wrote(struct read_token *t, uint64_t begun)
 
 /* A request has ended on a standby that causality_may_read() allowed. begun: as for causality_wrote(). life: the
  * host's life before the request was sent. */
-void causality_read(struct read_token *t, uint64_t begun, unsigned host, uint64_t life);
+void causality_note_read(struct read_token *t, uint64_t begun, unsigned host, uint64_t life);
 /*
  * Tells whether this host, a standby, shows all that the client has written or been shown. Standbys with a lag of more
  * than max_lag_us are refused. Updates *t from readings that have come.
@@ -62,7 +62,7 @@ enum causality causality_may_read(struct read_token *t, const struct cluster_vie
  * CAUSALITY_LATER, allows a read there; UINT64_MAX if that position is not known yet. The caller may ask the host
  * itself to answer when it has replayed that far, and send the read after that question.
  */
-uint64_t causality_awaits(const struct read_token *t, const struct cluster_view *v, unsigned host);
+uint64_t causality_needed_position(const struct read_token *t, const struct cluster_view *v, unsigned host);
 /*
  * Returns CAUSALITY_NOW (settled) if the primary shows all that the client was shown on a standby, so a request may run
  * there; else CAUSALITY_LATER. Does not look at the view if !t->is_unsettled. A request that runs on the primary

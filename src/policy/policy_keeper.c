@@ -22,7 +22,7 @@ budget_note_understocked(struct budget_member *m)
 }
 
 static void
-stock_up(struct policy_budget *b)
+wake_understocked(struct policy_budget *b)
 {
 	struct budget_member *m;
 
@@ -37,8 +37,8 @@ stock_up(struct policy_budget *b)
 }
 
 void
-policy_budget_keep(struct policy_budget *b, struct policy_worker *r, struct policy_worker *keeper, bool is_binding,
-		   uint64_t now_us)
+policy_budget_set_keeper(struct policy_budget *b, struct policy_worker *r, struct policy_worker *keeper,
+			 bool is_binding, uint64_t now_us)
 {
 	policy_worker_lock(r);
 	b->kept.keeper = keeper;
@@ -58,7 +58,7 @@ policy_budget_grant(struct policy_budget *b, struct policy_worker *r, uint32_t m
 		b->kept.returned = 0;
 	b->kept.news = *news;
 	if (more > 0 || news->is_pressed)
-		stock_up(b);
+		wake_understocked(b);
 	if (more > 0 && b->kept.asked_for > 0) {
 		b->kept.held += b->kept.asked_for < more ? b->kept.asked_for : more;
 		b->kept.asked_for = 0;
@@ -133,7 +133,7 @@ budget_take_held(struct policy_budget *b, uint64_t now_us)
 }
 
 bool
-policy_budget_settled(struct budget_member *m)
+policy_budget_end_login(struct budget_member *m)
 {
 	bool was_opening;
 

@@ -22,8 +22,8 @@ struct budget_count {
  * tell() is called after each change of the count; NULL when the keeper has gone. is_binding: the keeper's grants are
  * the limit, so pools that still use the budget after the keeper has gone can open no connection; if false, the keeper
  * only counts. */
-void policy_budget_keep(struct policy_budget *b, struct policy_worker *r, struct policy_worker *keeper, bool is_binding,
-			uint64_t now_us);
+void policy_budget_set_keeper(struct policy_budget *b, struct policy_worker *r, struct policy_worker *keeper,
+			      bool is_binding, uint64_t now_us);
 struct budget_news {
 	uint32_t share; /* UINT32_MAX if not limited */
 	bool is_full; /* no more places will be granted for a while */
@@ -52,4 +52,4 @@ uint32_t policy_budget_say(const struct budget_member *m, struct fail *why);
 
 /* m's connection, which no policy lends, has logged in; policy_places_give() must follow when the connection ends.
  * Returns false if policy_budget_abandon() was called meanwhile: the caller closes the connection. */
-bool policy_budget_settled(struct budget_member *m);
+bool policy_budget_end_login(struct budget_member *m);

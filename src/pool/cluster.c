@@ -123,7 +123,7 @@ cluster_unlock(struct cluster *c)
 }
 
 uint64_t
-cluster_begun(const struct cluster *c)
+cluster_last_begun_reading(const struct cluster *c)
 {
 	return atomic_load(&c->begun);
 }
@@ -181,7 +181,7 @@ cluster_listen(struct cluster *c, struct cluster_listener *l)
 }
 
 void
-cluster_await(struct cluster_listener *l, bool is_waiting)
+cluster_set_waiting(struct cluster_listener *l, bool is_waiting)
 {
 	atomic_store(&l->is_waiting, is_waiting);
 }
@@ -410,7 +410,7 @@ cluster_set_away(struct cluster *c, unsigned host)
 }
 
 void
-cluster_set_proved(struct cluster *c, unsigned host, bool is_proved)
+cluster_set_history_proved(struct cluster *c, unsigned host, bool is_proved)
 {
 	pthread_mutex_lock(&c->lock);
 	c->view.hosts[host].is_proved = is_proved;
@@ -428,7 +428,7 @@ cluster_set_silent(struct cluster *c, unsigned host, bool is_silent)
 }
 
 uint64_t
-cluster_begin(struct cluster *c)
+cluster_begin_reading(struct cluster *c)
 {
 	uint64_t number;
 

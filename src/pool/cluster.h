@@ -33,9 +33,10 @@ void cluster_unlock(struct cluster *c);
 /* Returns view.history, without the lock; counts as a use of the view. */
 uint32_t cluster_history(struct cluster *c);
 /* Returns the number of the reading that was begun last, of any host, without the lock. */
-uint64_t cluster_begun(const struct cluster *c);
+uint64_t cluster_last_begun_reading(const struct cluster *c);
 /* Asks for a new reading of each standby, of the primary, or of both, from any worker. The watch begins the reading of
- * a host at the earliest 0.25 ms after the previous reading, or a 32nd of a standby's lag (at most 20 ms) after it. */
+ * a host at least 0.25 ms after the host's previous reading; for a lagging standby at least 1/32 of its lag after it,
+ * but no more than 20 ms. */
 enum cluster_wants { CLUSTER_STANDBYS = 1, CLUSTER_PRIMARY = 2, CLUSTER_ALL = 3 };
 void cluster_want(struct cluster *c, enum cluster_wants what);
 
@@ -62,7 +63,7 @@ struct cluster_listener {
 };
 void cluster_listen(struct cluster *c, struct cluster_listener *l); /* l is all zero except for notify and owner */
 /* Sets l->is_waiting. */
-void cluster_await(struct cluster_listener *l, bool is_waiting);
+void cluster_set_waiting(struct cluster_listener *l, bool is_waiting);
 void cluster_unlisten(struct cluster *c, struct cluster_listener *l);
 
 /* --- For the watch only. --- */
@@ -72,14 +73,14 @@ void cluster_unlisten(struct cluster *c, struct cluster_listener *l);
 void cluster_set_watch(struct cluster *c, void (*wake)(void *owner), void *owner);
 unsigned cluster_take_want(struct cluster *c); /* returns, once, the cluster_wants since the last call */
 bool cluster_take_use(struct cluster *c); /* returns true, once, if the view was used since the last call */
-/* Call when the watch has logged in to the host, whose state is in `mark`: a new life of the host begins. A primary
- * keeps its history if its log continues the log that was last seen. lives: all lives that were seen, which show up to
- * which position two logs are the same (commit_fate.h). */
+/* Call when the watch has logged in to the host: a new life of the host begins. mark: the state of the host. lives: all
+ * lives that were seen; they show up to which position two logs are the same (commit_fate.h). view.history stays the
+ * same if the log of the primary continues the primary's log that was seen last. */
 void cluster_begin_life(struct cluster *c, unsigned host, const struct cluster_mark *mark,
 			const struct cluster_lives *lives);
 void cluster_set_can_wait(struct cluster *c, unsigned host); /* the host can answer when it has replayed a position */
 void cluster_set_away(struct cluster *c, unsigned host); /* the life of the host is over, as far as pgweir knows */
-void cluster_set_proved(struct cluster *c, unsigned host, bool is_proved);
+void cluster_set_history_proved(struct cluster *c, unsigned host, bool is_proved);
 void cluster_set_silent(struct cluster *c, unsigned host, bool is_silent); /* call this when is_silent has changed */
-uint64_t cluster_begin(struct cluster *c); /* returns the number of the reading that begins now */
+uint64_t cluster_begin_reading(struct cluster *c); /* returns the number of the reading that begins now */
 void cluster_answered(struct cluster *c, unsigned host, const struct reading *r, uint64_t now_us);

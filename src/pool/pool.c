@@ -159,7 +159,7 @@ name_user(const char *user, const char *database, bool is_of_tenant, char out[st
 }
 
 static const char *
-whole_user(const struct pool *pool, char out[static CONFIG_DATABASE_MAX + 1])
+full_user_name(const struct pool *pool, char out[static CONFIG_DATABASE_MAX + 1])
 {
 	return name_user(pool->user, pool->database->name, pool->database->is_of_tenant, out);
 }
@@ -224,7 +224,7 @@ pool_adopt_user(struct pool *pool, const char *user, uint64_t now_us)
 	bool was_sealed = pool->is_sealed;
 	struct pool_user *u;
 
-	if (strcmp(user, whole_user(pool, own)) == 0 || config_find_user(pool->set->config, user) == NULL)
+	if (strcmp(user, full_user_name(pool, own)) == 0 || config_find_user(pool->set->config, user) == NULL)
 		return &pool->settings;
 	for (u = pool->users; u != NULL; u = u->next)
 		if (strcmp(u->name, user) == 0)
@@ -236,7 +236,7 @@ pool_adopt_user(struct pool *pool, const char *user, uint64_t now_us)
 	u->next = pool->users;
 	pool->users = u;
 	configure_users(pool);
-	if (!was_sealed && pool->is_sealed) /* the servers that there are were never washed */
+	if (!was_sealed && pool->is_sealed) /* existing servers were never washed */
 		policy_close_all(pool->policy, RR_RELOAD, now_us);
 	standby_pools_configure(pool, now_us);
 	return &u->settings;
@@ -259,7 +259,7 @@ get_limits(struct pool *pool, struct policy_budget *out[POLICY_CAPS])
 	const char *database = pool->database->name;
 	bool is_of_tenant = pool->database->is_of_tenant;
 	char user[CONFIG_DATABASE_MAX + 1];
-	const char *whole = whole_user(pool, user);
+	const char *whole = full_user_name(pool, user);
 
 	if (get_limit(pool->set, 'u', whole, strlen(whole), s->max_user_connections, &out[CAP_USER]) < 0)
 		return -1;
@@ -293,7 +293,7 @@ static int
 get_common_parts(struct pool *pool, bool has_budget, struct parts *out)
 {
 	struct pool_set *set = pool->set;
-	char *home = pool_target_home(pool->main != NULL ? pool->main->target : out->target);
+	char *home = pool_target_database_key(pool->main != NULL ? pool->main->target : out->target);
 	char *hosts = pool_target_hosts(out->target);
 
 	out->home = home == NULL ? NULL : statement_home_get(set->s.statements, home);
@@ -393,7 +393,7 @@ pool_configure(struct pool *pool, uint64_t now_us, struct fail *why)
 		fail_set(why, "3D000", "database \"%s\" is not configured in pgweir", database);
 		return fail_pgbouncer_text(why, "database removed");
 	}
-	config_effective(set->config, db, config_find_user(set->config, whole_user(pool, user)), &pool->settings);
+	config_effective(set->config, db, config_find_user(set->config, full_user_name(pool, user)), &pool->settings);
 	if (pool->main != NULL)
 		standby_pool_settings(pool);
 	configure_users(pool);
@@ -405,7 +405,8 @@ pool_configure(struct pool *pool, uint64_t now_us, struct fail *why)
 	    pool->target != NULL && (!pool_target_is_same(pool->target, parts.target) || pool->home != parts.home);
 	if (is_moved)
 		explicit_bzero(&pool->keys, sizeof(pool->keys));
-	has_other_code = pool->code != NULL && pool->code != parts.code; /* servers answer about the old code */
+	has_other_code =
+	    pool->code != NULL && pool->code != parts.code; /* the pool's servers would answer about the old code */
 	code_store_forget_pool(pool->code, pool);
 	parts = swap_parts(pool, &parts);
 	fill_policy(pool, &ps);
@@ -442,7 +443,8 @@ make_key(char key[static POOL_KEY_MAX], bool is_of_tenant, const char *database,
 	return (size_t)snprintf(key, POOL_KEY_MAX, "%c%s%c%s", is_of_tenant ? 't' : 'd', database, 0, user);
 }
 
-/* Returns a pool of this database that is on no list yet, or NULL. */
+/* Returns a new pool of d, which is on the set's inactive list and nowhere else yet. Returns NULL if d is NULL, or
+ * without memory. */
 static struct pool *
 pool_new(struct pool_set *set, struct pool_database *d, const char *user)
 {
@@ -540,7 +542,7 @@ pool_key(const struct config *config, const char *database, const char *user, ch
 }
 
 struct pool *
-pool_set_at(const struct pool_set *set, const void *key, size_t len)
+pool_set_find(const struct pool_set *set, const void *key, size_t len)
 {
 	struct pool *pool;
 
@@ -559,7 +561,7 @@ pool_set_shard(const struct pool_set *set, const struct pool *of)
 	if (of->shared == NULL)
 		return NULL;
 	key = policy_shared_key(of->shared, &len);
-	return pool_set_at(set, key, len);
+	return pool_set_find(set, key, len);
 }
 
 void
@@ -586,7 +588,7 @@ pool_set_get(struct pool_set *set, const char *database, const char *user, uint6
 
 	if (key_len == 0)
 		return NULL;
-	pool = pool_set_at(set, key, key_len);
+	pool = pool_set_find(set, key, key_len);
 	if (pool == NULL) {
 		compat_log_database(set, database);
 		pool = pool_new(set, pool_database_get(&set->databases, set->config, database), server_user);
@@ -617,7 +619,7 @@ pool_learn_keys(struct pool *pool, const char *user, const struct scram_keys *ke
 {
 	char whole[CONFIG_DATABASE_MAX + 1];
 
-	if (strcmp(whole_user(pool, whole), user) == 0)
+	if (strcmp(full_user_name(pool, whole), user) == 0)
 		pool->keys = *keys;
 }
 
@@ -648,7 +650,7 @@ pool_learn_secret(struct pool *pool, const char *user, const char *secret)
 {
 	char whole[CONFIG_DATABASE_MAX + 1];
 
-	if (strcmp(whole_user(pool, whole), user) == 0)
+	if (strcmp(full_user_name(pool, whole), user) == 0)
 		take_secret(pool, secret);
 }
 

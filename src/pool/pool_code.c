@@ -41,7 +41,7 @@ hold(struct server_reset *reset, uint64_t now_us)
 }
 
 bool
-pool_code_hold(struct server *srv, const char **question)
+pool_code_hold_if_due(struct server *srv, const char **question)
 {
 	struct pooled *p = pooled_of(srv->conn);
 	enum code_turn turn;
@@ -59,7 +59,7 @@ pool_code_hold(struct server *srv, const char **question)
 }
 
 bool
-pool_code_frees(const struct server *srv)
+pool_code_may_release(const struct server *srv)
 {
 	return srv->state == SV_RESET && srv->reset.sent == RESET_IS_HELD && srv->ledger.count == 0 &&
 	       pool_code_turn(srv, srv->reset.todo.parts, pooled_of(srv->conn)->ddl_at_keeps) != CODE_WAIT;
@@ -116,7 +116,7 @@ log_code(const struct pool *pool, unsigned before)
 	char parts[SEAL_STATE_TEXT_MAX];
 
 	risk_names_each(risks, count_name, &count);
-	if ((risk_names_all(risks) & (STATE_WASHABLE | STATE_BACKEND)) == 0)
+	if ((risk_names_of_opaque(risks) & (STATE_WASHABLE | STATE_BACKEND)) == 0)
 		log_info(pool->set->log, "database %s: none of its functions can change session state; nothing to wash",
 			 pool->database->name);
 	else
@@ -124,8 +124,8 @@ log_code(const struct pool *pool, unsigned before)
 			 "database %s: %s code that could change session state (%s), which is "
 			 "washed off after SQL with these; see SHOW DATABASE_CODE",
 			 pool->database->name, counted(count, "of its names reaches", "of its names reach").text,
-			 seal_state_text(risk_names_all(risks), parts));
-	if (risk_names_all(risks) & ~before & STATE_BACKEND)
+			 seal_state_text(risk_names_of_opaque(risks), parts));
+	if (risk_names_of_opaque(risks) & ~before & STATE_BACKEND)
 		log_warning(pool->set->log,
 			    "database %s: some of its code keeps state in the backend that nothing resets: a server "
 			    "connection that ran it is closed after use; see SHOW DATABASE_CODE",
@@ -191,7 +191,7 @@ pool_code_known_leftovers(const struct pool *pool)
 {
 	if (pool->code->answer == NULL)
 		return RISK_CONTEXT; /* this is assumed before the first answer */
-	return risk_names_all(pool->code->answer->risks) & (STATE_BACKEND | RISK_CONTEXT);
+	return risk_names_of_opaque(pool->code->answer->risks) & (STATE_BACKEND | RISK_CONTEXT);
 }
 
 bool

@@ -203,7 +203,7 @@ on_failed(struct server *srv, enum connect_failure kind, bool is_fatal, const st
 	}
 	pool_log_failure(pool, srv, kind, why);
 	pooled_of(srv->conn)->is_logged = true;
-	pooled_of(srv->conn)->policy_knows = true;
+	pooled_of(srv->conn)->is_end_reported = true;
 	policy_conn_failed(pool->policy, srv->conn, kind, is_fatal, why, pool_set_now(pool->set));
 }
 
@@ -225,7 +225,7 @@ on_pinged(struct server *srv, bool ok)
 }
 
 inline struct policy_conn *
-pool_returned(struct server *srv)
+pool_refresh_conn(struct server *srv)
 {
 	srv->conn->gucs = srv->gucs;
 	return srv->conn;
@@ -279,7 +279,7 @@ on_clean(struct server *srv)
 	if ((srv->reset.todo.parts & STATE_BACKEND) != 0 || pooled_of(srv->conn)->is_code_late)
 		close_dirty(srv);
 	else
-		policy_return_after_query(pool->policy, pool_returned(srv), srv->reset.asked_us,
+		policy_return_after_query(pool->policy, pool_refresh_conn(srv), srv->reset.asked_us,
 					  pool_set_now(pool->set));
 }
 
@@ -297,7 +297,7 @@ on_gone(struct server *srv, const struct fail *why)
 		pool_main(pool)->counters.recycles[RR_FAILED_PING]++;
 	} else
 		pool_main(pool)->counters.recycles[RR_ERROR]++;
-	pooled_of(srv->conn)->policy_knows = true;
+	pooled_of(srv->conn)->is_end_reported = true;
 	policy_conn_gone(pool->policy, srv->conn, !is_reset, pool_set_now(pool->set));
 }
 
@@ -308,7 +308,7 @@ on_ended(struct server *srv)
 	struct fail why = { 0 };
 	const struct log_about about = server_about(srv, "server_lost", &why);
 
-	if (pooled_of(srv->conn)->policy_knows)
+	if (pooled_of(srv->conn)->is_end_reported)
 		return;
 	fail_set(&why, "08006", "PostgreSQL at %s closed the connection, whose client has not read its result",
 		 srv->address);
@@ -316,7 +316,7 @@ on_ended(struct server *srv)
 		  srv->address, srv->target->database, srv->target->user, why.sqlstate, why.text);
 	server_condemn(srv, SERVER_IN_DOUBT);
 	pool_main(pool)->counters.recycles[RR_ERROR]++;
-	pooled_of(srv->conn)->policy_knows = true;
+	pooled_of(srv->conn)->is_end_reported = true;
 	policy_conn_gone(pool->policy, srv->conn, true, pool_set_now(pool->set));
 }
 
@@ -334,7 +334,7 @@ on_closed(struct server *srv)
 	assert(srv->borrower == NULL && pool->set->server_count > 0);
 	TAILQ_REMOVE(&pool->servers, srv, all);
 	pool->set->server_count--;
-	if (!p->policy_knows)
+	if (!p->is_end_reported)
 		policy_conn_gone(pool->policy, &p->conn, false, pool_set_now(pool->set));
 	pool_target_unref(p->target);
 	code_store_unref(&pool->set->codes, p->code);
@@ -343,9 +343,11 @@ on_closed(struct server *srv)
 	srv->target = NULL;
 }
 
-const struct server_owner_ops pool_set_owner_ops = { on_ready,	     on_host_failed,	 on_failed, on_pinged,
-						     pool_code_hold, note_code_unseen,	 on_clean,  on_gone,
-						     pool_code_row,  pool_code_answered, on_ended,  on_closed };
+const struct server_owner_ops pool_set_owner_ops = {
+	on_ready,	  on_host_failed, on_failed, on_pinged,	    pool_code_hold_if_due,
+	note_code_unseen, on_clean,	  on_gone,   pool_code_row, pool_code_answered,
+	on_ended,	  on_closed
+};
 
 /* --- borrowing --- */
 
@@ -442,7 +444,7 @@ pool_return(struct server *srv, unsigned parts, uint64_t now_us)
 	}
 	srv->borrower = NULL;
 	if (server_step(srv, SE_GIVE_BACK) == 0) /* last: srv may be lent again at once */
-		policy_return(pool->policy, pool_returned(srv), pool_set_now(pool->set));
+		policy_return(pool->policy, pool_refresh_conn(srv), pool_set_now(pool->set));
 }
 
 void

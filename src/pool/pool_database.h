@@ -22,8 +22,8 @@ struct pool_databases {
 struct pool_database *pool_database_get(struct pool_databases *all, const struct config *config, const char *name);
 /* See pool_set_find_database. */
 struct pool_database *pool_database_find(const struct pool_databases *all, const char *name);
-/* Frees d, which must have no pool, unless d is paused, disabled, or has a section of its own in the configuration.
- * Otherwise the list would grow without limit, because clients may ask for any name. */
+/* Frees d, which must have no pool. d stays if it is paused or disabled, or has a section of its own in the
+ * configuration. Without this, the list would grow without limit, because clients may ask for any name. */
 void pool_database_forget(struct pool_databases *all, const struct config *config, struct pool_database *d);
 void pool_databases_fini(struct pool_databases *all);
 

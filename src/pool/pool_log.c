@@ -1,5 +1,6 @@
-/* src/pool/pool_log.c - log lines about a PostgreSQL that can't be reached: one when an outage begins, one when it
- * is over, and the reason of a failed login, which is not repeated while the failure lasts. */
+/* src/pool/pool_log.c - log lines about a PostgreSQL that can't be reached: one when an outage begins, one when the
+ * outage is over, and the reason of each failed login; during an outage, that reason is logged at most every
+ * TOLD_EVERY_US. */
 #include "pool/pool_set_state.h"
 
 #include <inttypes.h>

@@ -187,7 +187,7 @@ pool_set_random(struct pool_set *set)
 uint32_t
 pool_set_count_turn(struct pool_set *set)
 {
-	return ++set->last_turn;
+	return ++set->turn_count;
 }
 
 void
@@ -245,7 +245,7 @@ end_resets(struct pool *pool, uint64_t now_us)
 	do {
 		count = 0;
 		TAILQ_FOREACH(srv, &pool->servers, all)
-			if ((server_is_late(srv, now_us) || pool_code_frees(srv) ||
+			if ((server_is_late(srv, now_us) || pool_code_may_release(srv) ||
 			     server_has_stale_request(srv, now_us)) &&
 			    count < FOUND_AT_ONCE)
 				found[count++] = srv;
@@ -255,7 +255,7 @@ end_resets(struct pool *pool, uint64_t now_us)
 				server_fail(found[i], &why);
 			} else if (server_has_stale_request(found[i], now_us)) {
 				server_cancel_stale_request(found[i]);
-			} else if (pool_code_frees(found[i])) {
+			} else if (pool_code_may_release(found[i])) {
 				server_reset_next(found[i]);
 			}
 	} while (count == FOUND_AT_ONCE);

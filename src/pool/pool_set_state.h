@@ -16,7 +16,7 @@
  *
  * Owns:    pools, their servers (struct pooled), databases and backends.
  * Borrows: worker, env, dedicated_ops, statements and log, which outlive it; holds references to config, users and tls.
- * Always:  the policy is told once that a struct pooled ends (policy_knows), before it is freed.
+ * Always:  the policy is told once that a struct pooled ends (is_end_reported), before it is freed.
  *
  * A server and its place in the policy are one object here (struct pooled): the policy sees its policy_conn, all other
  * code sees its server.
@@ -38,21 +38,21 @@ struct pooled {
 	struct pool *pool;
 	struct pool_target *target;
 	struct database_code *code; /* a reference to the code of the database to which the server is connected */
-	bool policy_knows; /* the policy knows that the server is gone */
+	bool is_end_reported; /* the policy knows that the server is gone */
 	bool is_logged; /* the end of the server was logged: see pool_compat_log.c */
 	struct pool_backend *checked; /* the backend that the server was opened to check; NULL after the result */
 	bool is_kept; /* the connection was opened to check a backend, and may be lent afterwards like any other */
 	uint32_t
 	    code_question; /* the database_code.question_number to which the server owes an answer; 0 if none is due */
 	uint64_t ddl_at_keeps; /* database_code.ddl_at_keeps when washing began */
-	uint64_t
-	    ddl_at_wash; /* database_code.ddl_count + 1 when a wash began that looks for dblink; 0 for other washes */
+	/* database_code.ddl_count + 1 at the start of a wash that looks for dblink; 0 for other washes */
+	uint64_t ddl_at_wash;
 	bool is_code_late; /* the server's answer took CODE_ANSWER_US or longer */
 	unsigned known_leftovers; /* pool_code_known_leftovers() on the worker that the server comes from */
 	struct {
 		uint64_t version; /* role_settings_version() when its session began, or an older one; 0 if unknown */
-		/* when its host answered with `version`; while that is 0, when the login began; 0 if that was before an
-		 * ALTER */
+		/* If `version` is not 0: when the server's host answered with that version. If `version` is 0: when the
+		 * server's login began, or 0 if the login began before an ALTER. */
 		uint64_t since_us;
 		uint64_t outdated_by; /* the version because of which the server is to be replaced; 0 if it may stay */
 	} defaults; /* pool_defaults.c */
@@ -78,17 +78,17 @@ struct pool_set {
 	size_t pool_count;
 	struct due_heap due; /* pools, by their next tick */
 	bool is_ticking; /* pool_set_tick() is running: a pool that becomes due now ticks in the set's next tick */
-	/* pool_use.c: active: pools that have servers, or is_watched; inactive: all other pools */
+	/* pool_use.c: `active` has the pools that have servers or whose is_watched is true; `inactive` the others */
 	TAILQ_HEAD(, pool) active, inactive;
 	uint32_t inactive_count;
-	uint64_t looked_us; /* when these pools were last looked at */
+	uint64_t looked_us; /* when pool_set_tick() last visited both lists; 0 makes the next tick visit them */
 	struct pool_databases databases;
 	struct code_store codes;
 	struct pool_backends backends;
 	struct timer waker;
 	uint64_t wake_at_us; /* 0 if the waker is not set */
-	uint32_t last_code_number; /* the last database_code.number, of answers about databases' code */
-	uint32_t server_count, last_turn;
+	uint32_t last_code_number; /* the database_code.number that was given last */
+	uint32_t server_count, turn_count;
 	/* the check for which a connection is being opened now, or NULL */
 	const struct pool_health_check *health_check;
 	bool is_paused, is_suspended;
@@ -120,12 +120,13 @@ void compat_log_end(const struct pool *pool, const struct server *srv, const cha
 void compat_log_refusal(const struct pool *pool, const struct server *srv, enum connect_failure kind,
 			const struct fail *why);
 void compat_log_unused(const struct pool *pool, uint64_t now_us);
-void compat_log_database(const struct pool_set *set, const char *database); /* a new one, which no section names */
+/* logs a new database that has no section of its own */
+void compat_log_database(const struct pool_set *set, const char *database);
 const char *compat_recycle_word(enum recycle_reason reason);
 
 /* pool_log.c */
 void pool_log_failure(struct pool *pool, struct server *srv, enum connect_failure kind, const struct fail *why);
-/* the next host is tried */
+/* the caller goes on to the next host */
 void pool_log_host(struct pool *pool, const struct server *srv, enum connect_failure kind, const struct fail *why);
 void pool_log_outage(void *owner, const struct policy_outage *outage, const struct fail *why, uint64_t now_us);
 
@@ -135,24 +136,24 @@ void pool_set_due(struct pool *pool, uint64_t at_us); /* makes the tick of pool'
 void pool_set_forget_database(struct pool_set *set, struct pool_database *d);
 
 /* pool.c */
-/* Writes the key of the pool of this user, which is the same in all pool sets, and to server_user the name that its
- * servers log in as. Returns the key's length, or 0 with *why set: 3D000 for an unknown database. */
+/* Writes to `key` the key of this user's pool, which is the same in all pool sets. Writes to server_user the name with
+ * which the pool's servers log in. Returns the key's length, or 0 with *why set: 3D000 for an unknown database. */
 size_t pool_key(const struct config *config, const char *database, const char *user, char key[static POOL_KEY_MAX],
 		char server_user[static CONFIG_NAME_MAX + 1], struct fail *why);
 /* Returns the most workers on which a pool of this database and (server) user may have a shard. */
 uint32_t pool_shards(const struct config *config, const char *database, const char *user,
 		     const struct pool_split *split);
-/* Applies the set's configuration to the pool: limits, upstream and secrets. Returns 0, or -1 with *why set if the
- * database is no longer configured, or without memory. */
+/* Applies the set's configuration to the pool: limits, upstream and secrets. Returns 0, or -1 with *why set: the
+ * database is no longer configured, the user is the budget's cluster_user (28000), or there is no memory. */
 int pool_configure(struct pool *pool, uint64_t now_us, struct fail *why);
 void pool_take_fresh(struct pool *pool); /* takes over newer settings of fresh servers from other shards */
 void pool_free(struct pool *pool);
-struct pool *pool_set_at(const struct pool_set *set, const void *key, size_t len); /* by its pool_key(); or NULL */
+struct pool *pool_set_find(const struct pool_set *set, const void *key, size_t len); /* by its pool_key(); or NULL */
 
 /* pool_conns.c */
 extern const struct policy_ops pool_policy_ops;
-/* Returns the policy's part of srv, which is idle, with its GUC set up to date. */
-struct policy_conn *pool_returned(struct server *srv);
+/* Copies the GUC set of srv, which must be idle, to its policy_conn, and returns that. */
+struct policy_conn *pool_refresh_conn(struct server *srv);
 /* Fresh servers have had these defaults since since_us. If the defaults differ from the previous ones, results that
  * were learnt from older servers are dropped. */
 void pool_take_baseline(struct pool *pool, struct gucs *baseline, struct gucs *login_parameters, uint64_t since_us);
@@ -164,15 +165,16 @@ bool pool_give(void *owner, struct policy_conn *conn, struct policy_worker *to);
 const char *pool_code_ask(struct server *srv); /* returns the query for srv */
 void pool_code_row(struct server *srv, const uint8_t *body, size_t len, bool is_whole); /* for server_owner_ops */
 const char *pool_code_answered(struct server *srv, bool ok);
-bool pool_code_hold(struct server *srv, const char **question);
+bool pool_code_hold_if_due(struct server *srv, const char **question);
 enum code_turn pool_code_turn(const struct server *srv, unsigned parts,
 			      uint64_t ddl_at_keeps); /* see database_code_turn() */
 /* returns true if srv was held for an answer, and need not wait longer */
-bool pool_code_frees(const struct server *srv);
+bool pool_code_may_release(const struct server *srv);
 void pool_code_gone(struct server *srv); /* srv ends, and will not answer any more */
 /* Returns the state that the database's code may leave and no reset removes (STATE_BACKEND, RISK_CONTEXT), as far as
  * this worker knows the code. */
 unsigned pool_code_known_leftovers(const struct pool *pool);
-/* A server comes from another worker, where pool_code_known_leftovers() was `known_leftovers`. Returns false if the
- * server must be closed: it may have run code that leaves more. If nothing is known here, the first answer decides. */
+/* Call for a server that comes from another worker, where pool_code_known_leftovers() has returned known_leftovers.
+ * Returns false if the server must be closed, because it may have run code that leaves more. If this worker has no
+ * answer about the code yet, returns true: the first answer decides about the pool's servers. */
 bool pool_code_admit(struct pool *pool, unsigned known_leftovers);

@@ -123,7 +123,7 @@ copy_name(const struct upstream *up, const char *name)
 }
 
 struct pool_target *
-pool_target_of_ours(const struct upstream *upstream, const struct scope_settings *settings, const struct tls_store *tls,
+pool_target_new_own(const struct upstream *upstream, const struct scope_settings *settings, const struct tls_store *tls,
 		    struct users *users, const char *database, const char *user, const char *dbname,
 		    struct scram_keys *keys, struct fail *why)
 {
@@ -246,7 +246,7 @@ pool_target_cluster(const struct pool_target *t)
 }
 
 char *
-pool_target_home(const struct pool_target *t)
+pool_target_database_key(const struct pool_target *t)
 {
 	return hosts_and(t, upstream_target_names[t->upstream->target], t->database);
 }

@@ -32,7 +32,8 @@ struct pool_target {
 	struct users *users; /* keeps the secrets alive */
 	char *user, *database;
 	char *command; /* password_command, or NULL */
-	char *learnt; /* a secret that a client has proved and that is not in users, or NULL; wiped */
+	/* a secret that a client has proved and users lacks, or NULL; overwritten with zeros before it is freed */
+	char *learnt;
 	_Atomic uint64_t warned_us; /* for server.warned_us */
 	atomic_uint refs;
 };
@@ -45,7 +46,7 @@ struct pool_target *pool_target_new(const struct upstream *upstream, const struc
 				    const char *user, struct scram_keys *keys, struct fail *why);
 /* Makes the target of a connection of pgweir's own, which logs in as user to the database that PostgreSQL calls dbname
  * (if empty, as upstream says). The upstream's password is only used for the upstream's user. */
-struct pool_target *pool_target_of_ours(const struct upstream *upstream, const struct scope_settings *settings,
+struct pool_target *pool_target_new_own(const struct upstream *upstream, const struct scope_settings *settings,
 					const struct tls_store *tls, struct users *users, const char *database,
 					const char *user, const char *dbname, struct scram_keys *keys,
 					struct fail *why);
@@ -63,7 +64,7 @@ int pool_target_inherit(struct pool_target *t, const struct pool_target *from);
 bool pool_target_is_same(const struct pool_target *a, const struct pool_target *b);
 /* Returns a string that is equal for the same database on the same hosts with the same target_session_attrs. The
  * caller frees it; NULL without memory. */
-char *pool_target_home(const struct pool_target *t);
+char *pool_target_database_key(const struct pool_target *t);
 /* Returns a string that is equal for targets of the same hosts in the same order with the same target_session_attrs.
  * The caller frees it; NULL without memory. */
 char *pool_target_hosts(const struct pool_target *t);

@@ -11,7 +11,7 @@
  *   kept        conn (the policy's: policy_shard.c), srv, is_kept, heeded, defaults
  *   re-pointed  pool, target, code
  *   reset       code_question, ddl_at_keeps, ddl_at_wash: the server was not asked on the new worker
- *   nothing     policy_knows, is_logged: for the end; checked, is_code_late: such a server is not transferred
+ *   nothing     is_end_reported, is_logged: for the end; checked, is_code_late: such a server is not transferred
  */
 #include "pool/pool_set_state.h"
 #include "base/histogram.h"
@@ -93,7 +93,7 @@ on_arrival(struct note *n, void *owner, bool is_over)
 	histogram_observe_us(&env->counters->transfer_duration, &histogram_bounds_proxy, *env->now_us - p->left_us);
 	if (!is_over) {
 		key = policy_shared_key(p->conn.shared, &len);
-		pool = pool_set_at(p->to, key, len);
+		pool = pool_set_find(p->to, key, len);
 	}
 	if (pool == NULL || !join(pool, p)) {
 		lose(p, env, p->to_worker);
@@ -101,7 +101,7 @@ on_arrival(struct note *n, void *owner, bool is_over)
 	}
 	if (stream_is_readable(&p->srv->stream)) /* PostgreSQL may have ended the session: it is pinged first */
 		p->conn.epoch = 0;
-	if (policy_arrive(pool->policy, pool_returned(p->srv), *env->now_us))
+	if (policy_arrive(pool->policy, pool_refresh_conn(p->srv), *env->now_us))
 		return; /* conn may be freed already */
 	policy_shared_lost(&p->conn, p->to_worker, *env->now_us);
 	server_close(p->srv);

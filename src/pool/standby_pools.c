@@ -149,7 +149,7 @@ pool_is_of_primary(const struct pool *pool, struct server *srv)
 void
 standby_pools_code_is_new(struct pool *pool)
 {
-	pool->code_due = cluster_begun(pool->cluster) + 1;
+	pool->code_due = cluster_last_begun_reading(pool->cluster) + 1;
 	cluster_want(pool->cluster, CLUSTER_ALL);
 }
 
@@ -160,7 +160,7 @@ check_code_shown(struct pool *pool, const struct cluster_view *v, const struct h
 	const struct reading *primary = v->primary < 0 ? NULL : &v->hosts[v->primary].last;
 
 	if (pool->code_history != v->history && (pool->code_due == 0 || pool->code_history != 0))
-		pool->code_due = cluster_begun(pool->cluster) + 1;
+		pool->code_due = cluster_last_begun_reading(pool->cluster) + 1;
 	pool->code_history = v->history;
 	if (primary != NULL && pool->code_due != 0 && primary->number >= pool->code_due) {
 		pool->code_position = primary->position;
@@ -208,7 +208,7 @@ pool_note_reading(struct server *srv)
 	const struct pool *pool = srv->owner;
 
 	if (pool->main != NULL && pool->main->cluster != NULL)
-		srv->reading = cluster_begun(pool->main->cluster);
+		srv->reading = cluster_last_begun_reading(pool->main->cluster);
 	else if (pool->cluster != NULL)
 		pool_is_of_primary(pool, srv);
 }

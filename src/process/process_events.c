@@ -31,8 +31,8 @@ on_sigusr2(struct weir *w)
 		log_warning(w->log, "no restart: %s", why.text);
 }
 
-/* Begins a stop. A second signal stops the process at once. Only without a pgbouncer.ini, a second signal that stands
- * for a stricter way to stop begins that one. */
+/* Begins a stop. A second signal stops the process at once, with one exception: without a pgbouncer.ini, a signal for a
+ * stricter stop than the present one begins that stricter stop. */
 static void
 stop_by_signal(struct weir *w, enum shutdown_how how)
 {

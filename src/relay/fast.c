@@ -165,7 +165,7 @@ fast_query(struct request_walk *w, const struct frame *f)
 	if (w->scan.flags != 0 && state_waits_for_sequences(x, w->scan.flags))
 		return WALK_HOLD;
 	state_plain_query(x, w->scan.flags);
-	statements_simple_query(x, (const char *)sql, f->body_len - 1);
+	statements_drop_for_simple_query(x, (const char *)sql, f->body_len - 1);
 	walk_push_query(w, OWED_QUERY, 0, true);
 	walk_report_query(w, f, f->body_len, true);
 	return walk_forward_whole(w, FRAME_HEAD_LEN + (size_t)f->body_len);

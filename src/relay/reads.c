@@ -43,7 +43,7 @@ know(struct exchange *x)
 		r->cluster = c == NULL ? NULL : cluster_ref(c);
 		memset(&r->token, 0, sizeof(r->token));
 		if (!is_new && c != NULL) {
-			r->token.host_due = cluster_begun(c) + 1;
+			r->token.host_due = cluster_last_begun_reading(c) + 1;
 			r->token.is_unsettled = x->has_seen_primary = true;
 		}
 		if (c != NULL)
@@ -56,7 +56,7 @@ know(struct exchange *x)
 	    c != NULL) {
 		x->has_seen_primary = false;
 		r->requests_done = x->requests_done;
-		causality_wrote(&r->token, cluster_begun(c));
+		causality_wrote(&r->token, cluster_last_begun_reading(c));
 	}
 	return r;
 }
@@ -185,7 +185,7 @@ how_later(const struct exchange *x, const struct client_reads *r, const struct c
 
 	if (h->askable_from_us == 0 || *x->env->now_us < h->askable_from_us)
 		return LATER_READ;
-	return causality_awaits(&r->token, v, host) == UINT64_MAX ? LATER_TOLD : LATER_ASKED;
+	return causality_needed_position(&r->token, v, host) == UINT64_MAX ? LATER_TOLD : LATER_ASKED;
 }
 
 /* Returns a standby that shows enough. If no standby does, returns one that is to be asked to wait until it does
@@ -213,7 +213,7 @@ choose(const struct exchange *x, struct client_reads *r, const struct cluster_vi
 	host = least_lent(x->pool, hosts & ~tried, last, x->waiter.id);
 	r->awaited = 0;
 	if (host == CLUSTER_HOSTS && (host = least_lent(x->pool, asked & ~tried, last, x->waiter.id)) != CLUSTER_HOSTS)
-		r->awaited = causality_awaits(&r->token, v, host);
+		r->awaited = causality_needed_position(&r->token, v, host);
 	return host;
 }
 

@@ -194,7 +194,7 @@ reads_request_done(struct exchange *x, const struct owed *ended)
 	r->requests_done = x->requests_done;
 	r->is_for_primary = false;
 	if (r->silent_request != x->requests_done)
-		causality_wrote(&r->token, cluster_begun(r->cluster));
+		causality_wrote(&r->token, cluster_last_begun_reading(r->cluster));
 }
 
 /* Returns true if the standby to which the client's server belongs does not answer pgweir's watch (dedicated/watch.h),

@@ -70,7 +70,7 @@ look_for_another(struct exchange *x, uint64_t position)
 	r->is_for_primary = false;
 	reads_apply_settings(r); /* called now, because it would overwrite the two values set below */
 	r->min_lsn = r->min_due != 0 && r->min_lsn > position ? r->min_lsn : position;
-	r->min_due = cluster_begun(r->cluster) + 1;
+	r->min_due = cluster_last_begun_reading(r->cluster) + 1;
 }
 
 /* Returns true if only a Sync follows the statement which the message at w->at begins. */
@@ -278,7 +278,7 @@ reads_request_done_there(struct exchange *x, const struct owed *ended)
 	if (srv->loan.standby == 0 || r->cluster == NULL) {
 		r->is_for_primary = false;
 		if (r->cluster != NULL)
-			causality_wrote(&r->token, cluster_begun(r->cluster));
+			causality_wrote(&r->token, cluster_last_begun_reading(r->cluster));
 		return;
 	}
 	r->settle_until_us = 0;
@@ -287,7 +287,7 @@ reads_request_done_there(struct exchange *x, const struct owed *ended)
 		r->begin[0] = '\0';
 	if (x->block != EXCHANGE_BEGUN) /* a BEGIN alone does not tell whether the standby will refuse more */
 		r->refused[srv->loan.standby - 1u] = 0;
-	causality_read(&r->token, cluster_begun(r->cluster), srv->loan.standby - 1u, r->life);
+	causality_note_read(&r->token, cluster_last_begun_reading(r->cluster), srv->loan.standby - 1u, r->life);
 }
 
 bool

@@ -24,7 +24,7 @@ reads_apply_settings(struct client_reads *r)
 	if (min_lsn == NULL || !causality_parse(min_lsn, &r->min_lsn))
 		r->min_lsn = 0;
 	else if (r->cluster != NULL)
-		r->min_due = cluster_begun(r->cluster) + 1;
+		r->min_due = cluster_last_begun_reading(r->cluster) + 1;
 	return r->is_default;
 }
 

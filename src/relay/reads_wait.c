@@ -67,7 +67,7 @@ look_again(void *arg)
 	size_t count = 0;
 
 	for (struct reads_subscriber *e = env->subscribers; e != NULL; e = e->next)
-		cluster_await(&e->listener, false);
+		cluster_set_waiting(&e->listener, false);
 	TAILQ_FOREACH(r, &env->catching, link)
 		count++;
 	for (; count > 0 && (r = TAILQ_FIRST(&env->catching)) != NULL; count--) {
@@ -157,7 +157,7 @@ reads_wait_until(struct client_reads *r, uint64_t until_us, enum cluster_wants w
 	TAILQ_INSERT_TAIL(&env->catching, r, link);
 	r->wait_until_us = until_us;
 	if ((e = find_subscriber(env, r->cluster)) != NULL)
-		cluster_await(&e->listener, true);
+		cluster_set_waiting(&e->listener, true);
 	cluster_want(r->cluster, needs_primary(r) ? what : CLUSTER_STANDBYS);
 	return WALK_WAIT;
 }

@@ -1,7 +1,9 @@
 /*
  * src/relay/reject.c - a request that gets no server is answered with an error; the rest of that request is dropped,
  * and ReadyForQuery follows where PostgreSQL would have sent it (protocol chapter, "Extended Query": after an error
- * everything up to Sync is ignored). The client's connection stays open.
+ * everything up to Sync is ignored). The client's connection stays open, unless pgweir shuts down or drains its
+ * clients, the pool's database is no longer configured, or PgBouncer would close the connection, too
+ * (ends_as_with_pgbouncer()).
  */
 #include "exchange/holder.h"
 #include "exchange/report.h"
@@ -17,7 +19,7 @@
 #include <ctype.h>
 
 struct policy_holders
-reject_blame(const struct policy_waiter *t, uint64_t now_us, struct fail *why)
+reject_hint_at_holders(const struct policy_waiter *t, uint64_t now_us, struct fail *why)
 {
 	const struct server *srv = NULL, *worst = NULL;
 	uint64_t since_us, oldest_us = t->since_us;
@@ -115,7 +117,7 @@ refuse(struct exchange *x, const struct fail *why, enum request_failure kind)
 		report_transaction_lost(x, NULL);
 		exchange_set_block(x, EXCHANGE_FAILED);
 	}
-	/* Flushes notifications that have waited for the end of the transaction; too many close the client. */
+	/* Notifications have waited for the end of the transaction. If there are too many, this closes the client. */
 	if (!listen_flush(x) || x->state != CL_REJECTING)
 		return;
 	if (tag != NULL) {
@@ -277,7 +279,7 @@ parse_aborted(struct request_walk *w, struct buf *b)
 /* Returns the prepared statement of this name, and writes the number of SQL statements in it to *count. Returns NULL if
  * the request is refused. */
 static struct statement *
-find_exit(struct request_walk *w, const char *name, unsigned *count, struct known_statement *k)
+find_statement(struct request_walk *w, const char *name, unsigned *count, struct known_statement *k)
 {
 	struct statement *st = statements_called(w->x, name);
 
@@ -328,7 +330,7 @@ bind_aborted(struct request_walk *w, struct buf *b)
 
 	if (r != WALK_ON)
 		return r;
-	if ((st = find_exit(w, w->m.names.statement, &count, &k)) == NULL)
+	if ((st = find_statement(w, w->m.names.statement, &count, &k)) == NULL)
 		return WALK_REJECT;
 	portal = w->m.names.portal;
 	if (k.kind == KNOWN_NOT || strlen(portal) >= sizeof(rare->exit.name))
@@ -374,7 +376,7 @@ named_aborted(struct request_walk *w, struct buf *b)
 	if (m->type == 'E')
 		return run_exit(w, rare->exit.kind, rare->exit.savepoint, false, b);
 	if (kind == 'S') {
-		if ((st = find_exit(w, name, &count, &k)) == NULL)
+		if ((st = find_statement(w, name, &count, &k)) == NULL)
 			return WALK_REJECT;
 		if (count > 0 && k.kind == KNOWN_NOT)
 			return refuse_aborted(w);

@@ -96,7 +96,7 @@ void reject_request(struct exchange *x, const struct fail *why, enum request_fai
 void reject_kept(struct exchange *x, const struct fail *why, enum request_failure kind);
 /* relay_waiter_ops.blame: adds to *why the name of the client whose transaction has been idle for longest, if it was
  * idle before t began to wait. */
-struct policy_holders reject_blame(const struct policy_waiter *t, uint64_t now_us, struct fail *why);
+struct policy_holders reject_hint_at_holders(const struct policy_waiter *t, uint64_t now_us, struct fail *why);
 /* Writes to *shown the error that this client gets for *why, with the names of its database and user. */
 void reject_fail(const struct exchange *x, const struct fail *why, struct fail *shown);
 /*

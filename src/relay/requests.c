@@ -99,9 +99,10 @@ needs_plans(struct request_walk *w)
 
 /* Readies a server whose memory of plans or of a seed may be another client's. */
 __attribute__((noinline)) static void
-meet_others(struct exchange *x, struct request_walk *w)
+prepare_shared_server(struct exchange *x, struct request_walk *w)
 {
-	state_meets_others(x, w == NULL || x->block == EXCHANGE_DUE || !state_differs_in_plans(x) || needs_plans(w));
+	state_prepare_shared_server(x, w == NULL || x->block == EXCHANGE_DUE || !state_differs_in_plans(x) ||
+					   needs_plans(w));
 }
 
 /* Links srv, which was lent to the client. w is at the message for which srv was borrowed; w is NULL if that message
@@ -120,7 +121,7 @@ link_server(struct exchange *x, struct server *srv, struct request_walk *w)
 		return -1;
 	}
 	if (srv->plans_of != NULL || srv->seed_of != 0)
-		meet_others(x, w);
+		prepare_shared_server(x, w);
 	if (x->settings->commit_check && srv->loan.standby == 0)
 		commit_check_linked(x);
 	return 0;
@@ -186,7 +187,7 @@ on_refuse(const struct fail *why, enum request_failure kind, struct policy_waite
 		reject_request(x, why, kind);
 }
 
-const struct policy_waiter_ops relay_waiter_ops = { on_grant, on_refuse, reject_blame };
+const struct policy_waiter_ops relay_waiter_ops = { on_grant, on_refuse, reject_hint_at_holders };
 
 void
 relay_cancel_wait(struct exchange *x)

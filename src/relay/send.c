@@ -219,10 +219,10 @@ send_simple(struct request_walk *w, const struct frame *f, enum owed_kind kind)
 	if (step == STEP_FORWARD && m->forbidden != FORBIDDEN_NOTHING)
 		step = STEP_SENT;
 	if (step == STEP_SENT) {
-		statements_simple_query(x, NULL, 0);
+		statements_drop_for_simple_query(x, NULL, 0);
 		outbox_put(&x->env->to_server, &m->instead);
 	} else if (step == STEP_FORWARD && kind == OWED_QUERY)
-		statements_simple_query(x, m->sql, m->sql_len);
+		statements_drop_for_simple_query(x, m->sql, m->sql_len);
 	buf_fini(&m->instead);
 	if (step == STEP_HOLD || step == STEP_FAILED)
 		return walk_result_of(x, step);

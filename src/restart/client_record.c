@@ -558,7 +558,7 @@ client_record_adopt(struct client_record_reader *s, const struct client_record *
 void
 client_record_begin_reading(struct client *c)
 {
-	if (c->x.reading == EXCHANGE_IN_TRANSFER) /* a client merely parked may be EXCHANGE_STALLED */
+	if (c->x.reading == EXCHANGE_IN_TRANSFER) /* a client that was merely parked may be EXCHANGE_STALLED */
 		c->x.reading = EXCHANGE_READS;
 	stream_suspend(&c->x.stream, false);
 }

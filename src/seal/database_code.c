@@ -101,7 +101,7 @@ database_code_turn(const struct database_code *code, uint64_t ddl_at_keeps, bool
 unsigned
 database_code_assumed_risk(const struct database_code *code)
 {
-	unsigned known = code->answer == NULL ? 0 : risk_names_all(code->answer->risks);
+	unsigned known = code->answer == NULL ? 0 : risk_names_of_opaque(code->answer->risks);
 
 	/* STATE_BACKEND is feared only after DDL that may have made such code: if an old answer or any DDL were enough,
 	 * each client that comes now and then would cost a connection. */
@@ -132,7 +132,7 @@ database_code_find_risk(const struct database_code *code, uint64_t now_us, struc
 	if (risks == NULL)
 		return feared | RISK_OWN_WORDS | (sql == NULL ? 0 : risk_names_of_text(NULL, sql, len));
 	if (sql == NULL)
-		return feared | risk_names_all(risks) | RISK_BY_CALLS(risk_names_all(risks)) | RISK_KEEPS |
+		return feared | risk_names_of_opaque(risks) | RISK_BY_CALLS(risk_names_of_opaque(risks)) | RISK_KEEPS |
 		       RISK_OWN_WORDS;
 	if (kept != NULL && kept->number == code->number)
 		return feared | kept->parts;
@@ -357,9 +357,9 @@ database_code_answered(struct database_code *code, bool ok, uint32_t number, uin
 		return false;
 	}
 	if (before != NULL)
-		code->earlier_risks |= risk_names_all(before->risks) & (STATE_BACKEND | RISK_CONTEXT);
+		code->earlier_risks |= risk_names_of_opaque(before->risks) & (STATE_BACKEND | RISK_CONTEXT);
 	has_new_keepers =
-	    before != NULL && risk_names_keepers(before->risks) != risk_names_keepers(code->incoming->risks);
+	    before != NULL && risk_names_keepers_hash(before->risks) != risk_names_keepers_hash(code->incoming->risks);
 	code->answer = code->incoming;
 	code->incoming = NULL;
 	role_settings_sort(&code->answer->roles);

@@ -189,7 +189,7 @@ database_code_plan_risk(const struct database_code *code)
 {
 	if (code->answer == NULL)
 		return RISK_CONTEXT;
-	return (risk_names_all(code->answer->risks) & RISK_CONTEXT) |
+	return (risk_names_of_opaque(code->answer->risks) & RISK_CONTEXT) |
 	       (code->ddl_at_answer != code->ddl_count ? RISK_CONTEXT : 0u);
 }
 /* Returns true if it is time to ask on an idle connection. */
@@ -261,7 +261,7 @@ struct code_store {
 
 void code_store_init(struct code_store *all, uint64_t seed, struct code_registry *registry);
 /* Returns a new reference to the code with this key, which is made if there is none; NULL without memory. The key is
- * two strings: one for the database and its hosts (pool_target_home), and database_code.harmless. */
+ * two strings: one for the database and its hosts (pool_target_database_key), and database_code.harmless. */
 struct database_code *code_store_get(struct code_store *all, const void *key, size_t len, const char *database);
 struct database_code *code_store_ref(struct database_code *code);
 void code_store_unref(struct code_store *all, struct database_code *code); /* NULL is fine */

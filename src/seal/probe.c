@@ -145,7 +145,7 @@ probe_own_setting(const struct gucs *startup, size_t n)
 bool
 probe_read_row(const uint8_t *body, size_t len, char *copy, struct probe_row *row)
 {
-	const char *columns[3] = { (const char[]){ PROBE_OWN, 0 }, "" };
+	const char *columns[3] = { (const char[]){ PROBE_OVERRIDDEN, 0 }, "" };
 	struct value_list values;
 	const uint8_t *value;
 	size_t n, count = fields_begin_row(body, len, &values);

@@ -31,7 +31,7 @@ enum probe_kind {
 	PROBE_CURSOR = 'c', /* a cursor WITH HOLD is open */
 	PROBE_TEMPORARY = 't', /* temporary objects exist */
 	PROBE_REPLICATION = 'b', /* a temporary replication slot exists, or a replication origin is set up */
-	PROBE_OWN = 'o' /* name, value of a setting that the probe overrides */
+	PROBE_OVERRIDDEN = 'o' /* "", value of a setting that the probe overrides: probe_own_setting() has its name */
 };
 
 struct gucs; /* session/gucs.h */
@@ -47,13 +47,14 @@ struct probe_row {
  * Appends the probe for these parts, which must not be 0. They may be parts of STATE_PROBED; STATE_BACKEND, which asks
  * for temporary slots; PROBE_ORIGIN, which asks for the replication origin, and fails if the role has no right to ask;
  * and RISK_UNREAD, which asks for the custom settings that the database's functions name. names: more custom settings
- * to ask for, with STATE_SETTINGS. startup: the settings to which RESET returns the client, or NULL. With
- * STATE_SETTINGS, the answer begins with two rows PROBE_OWN for each setting that the probe overrides and startup
- * lacks: its value in the session, and its default.
+ * to ask for, with STATE_SETTINGS. startup: the settings to which RESET returns the client, or NULL.
+ *
+ * With STATE_SETTINGS, the probe overrides some settings. For each of them that startup lacks, the answer begins with
+ * two rows PROBE_OVERRIDDEN: the setting's value in the session, then the setting's default.
  */
 void probe_put(struct buf *out, unsigned parts, const char *const *names, size_t name_count,
 	       const struct gucs *startup);
-/* Returns the name of the setting that rows 2n and 2n + 1 of PROBE_OWN are about, or NULL if there is none. */
+/* Returns the name of the setting that rows 2n and 2n + 1 of PROBE_OVERRIDDEN are about, or NULL if there is none. */
 const char *probe_own_setting(const struct gucs *startup, size_t n);
 /* Reads a DataRow's body into row, which points into copy (len + 2 bytes). Returns false if it is no row of the
  * probe. */

@@ -32,7 +32,7 @@ struct risk_names {
 	struct entry *table;
 	struct type_entry *types;
 	unsigned count, type_count;
-	unsigned all, ever, ddl, by_objects, new_risk; /* new_risk: STATE_BACKEND if a new name may reach that */
+	unsigned all, any_sql, ddl, by_objects, new_risk; /* new_risk: STATE_BACKEND if a new name may reach that */
 	uint64_t keepers; /* the sum of the hashes of all that reaches STATE_BACKEND, or all code */
 	bool is_too_large;
 	uint64_t *known; /* a hash table: the hash of a name and its roles (enum word_role); 0 in a free slot */
@@ -180,11 +180,11 @@ risk_names_add_type(struct risk_names *names, uint32_t oid, struct risk risk)
 }
 
 void
-risk_names_set_all(struct risk_names *names, unsigned all, unsigned ever, unsigned ddl, unsigned by_objects)
+risk_names_set_all(struct risk_names *names, unsigned all, unsigned any_sql, unsigned ddl, unsigned by_objects)
 {
-	names->all |= (all | ever | ddl) & ~BY_NAME;
+	names->all |= (all | any_sql | ddl) & ~BY_NAME;
 	names->by_objects |= risk_by_name(by_objects);
-	names->ever |= risk_by_name(ever);
+	names->any_sql |= risk_by_name(any_sql);
 	names->ddl |= risk_by_name(ddl);
 }
 
@@ -299,13 +299,13 @@ risk_names_add_effects(struct risk_names *names, const char *name, bool is_funct
 }
 
 uint64_t
-risk_names_keepers(const struct risk_names *names)
+risk_names_keepers_hash(const struct risk_names *names)
 {
 	return names->keepers;
 }
 
 unsigned
-risk_names_all(const struct risk_names *names)
+risk_names_of_opaque(const struct risk_names *names)
 {
 	return names->all & ~(unsigned)RISK_EFFECTS;
 }
@@ -1072,7 +1072,7 @@ unsigned
 risk_names_of_sql(const struct risk_names *names, const char *sql, size_t len)
 {
 	bool has_backslash = memchr(sql, '\\', len) != NULL, is_read;
-	unsigned risk = with_calls(names->ever), new_risk = 0;
+	unsigned risk = with_calls(names->any_sql), new_risk = 0;
 	unsigned opaque = with_calls(names->all) | RISK_OPAQUE | RISK_KEEPS | RISK_EFFECTS;
 
 	if (names->is_too_large || (has_backslash && has_doubtful_backslash(sql, len)))
@@ -1104,6 +1104,6 @@ risk_names_of_types(const struct risk_names *names, const uint8_t *types, size_t
 			if (names->types[i].oid == oid)
 				add_risk(&risk, names->types[i].risk);
 	}
-	own = risk.always | risk.in_writes | names->ever;
+	own = risk.always | risk.in_writes | names->any_sql;
 	return (own & RISK_DYNAMIC) == RISK_DYNAMIC ? own | names->all : own;
 }

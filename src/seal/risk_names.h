@@ -6,12 +6,13 @@
  * trigger). seal/database_code.sql finds all such names in the catalogs; here the words of SQL are looked up among
  * them. SQL is opaque if its words don't show what it runs: a DO whose text can't be read, U&"...", most DDL (not
  * CREATE and DROP of tables, views, indexes and sequences), and SQL that does not end properly. Opaque SQL has the risk
- * of the whole database. But if its words show all functions that it calls itself (TRUNCATE, GRANT, ALTER, CREATE
- * FUNCTION without EXECUTE, ...), it has STATE_BACKEND only if one of its names, or an object other than a function,
- * reaches such state.
+ * of the whole database, with one exception. Some opaque SQL (TRUNCATE, GRANT, ALTER, CREATE FUNCTION without EXECUTE,
+ * ...) shows all functions that it calls itself. Such SQL has STATE_BACKEND only if one of its names reaches such
+ * state, or if an object of the database does that is not a function.
  *
- * A name that nothing had when the code was read may belong to something that was made since. Where it may be a call or
- * a relation, such a new name is risky, too. If no list of the known names was read, no name counts as new.
+ * A name that was not in the catalogs when the code was read may belong to an object that was created since. Where such
+ * a new name may be a call or a relation, it is risky, too. If the list of known names was not read, no name counts as
+ * new.
  *
  * Pure. Owns: its names.
  * Always: SQL that differs only in numbers, and in strings without backslashes, has the same risk (sql/scan_memory.h),
@@ -32,7 +33,7 @@ enum risk_kind {
 	RISK_RELATION, /* a relation's or a type's name: counts anywhere */
 	RISK_OPERATOR, /* a symbol: counts in any run of operator characters that contains it */
 	RISK_KEYWORD, /* a word that stands for a symbol: counts anywhere */
-	RISK_DECLARED, /* no name in SQL: an entry of harmless_code, "function app.price" */
+	RISK_DECLARED, /* an entry of harmless_code, such as "function app.price": never counts as a name in SQL */
 	RISK_KINDS
 };
 
@@ -64,28 +65,35 @@ int risk_names_add_known(struct risk_names *names, const char *name);
 int risk_names_add_effects(struct risk_names *names, const char *name, bool is_function);
 /* Adds a risk to parameters of this type. Returns 0, or -1 without memory. */
 int risk_names_add_type(struct risk_names *names, uint32_t oid, struct risk risk);
-/* Adds risks that do not belong to a single name. all: of opaque SQL; ever: of any SQL, even without any of the names;
- * ddl: of DDL; by_objects: of tables, types, operators and all objects but functions, for opaque SQL that names the
- * functions it calls. */
-void risk_names_set_all(struct risk_names *names, unsigned all, unsigned ever, unsigned ddl, unsigned by_objects);
-unsigned risk_names_all(const struct risk_names *names); /* returns the risk of opaque SQL */
-/* Returns a number that changes if other names reach state that nothing resets. */
-uint64_t risk_names_keepers(const struct risk_names *names);
-/* Returns the risk of this SQL, with RISK_BY_CALLS, whichever settings PostgreSQL reads it under. It has RISK_EFFECTS
- * unless the SQL is known to be one statement that only reads, and may run twice without a visible effect. */
+/*
+ * Adds risks that do not belong to a single name.
+ * all:        the risk of opaque SQL
+ * any_sql:       the risk of any SQL, even if it has none of the names
+ * ddl:        the risk of DDL
+ * by_objects: the risk of tables, types, operators and all other objects except functions; for opaque SQL that shows
+ *             all functions that it calls itself
+ */
+void risk_names_set_all(struct risk_names *names, unsigned all, unsigned any_sql, unsigned ddl, unsigned by_objects);
+unsigned risk_names_of_opaque(const struct risk_names *names); /* returns the risk of opaque SQL */
+/* Returns a fingerprint of the set of names that reach state which no reset removes. */
+uint64_t risk_names_keepers_hash(const struct risk_names *names);
+/* Returns the risk of this SQL, with RISK_BY_CALLS, under any settings with which PostgreSQL may read the SQL. The risk
+ * includes RISK_EFFECTS, unless the SQL is known to be one statement that only reads and has no visible effect when it
+ * runs twice. */
 unsigned risk_names_of_sql(const struct risk_names *names, const char *sql, size_t len);
 /*
- * Judges, by its words alone, text that may be run as SQL: the text of a DO, or an argument of a function that runs
- * SQL. Returns STATE_BACKEND and WASH_POINTS if its words have them in names (which may be NULL), and STATE_BACKEND if
- * the text may make an extension, a language or a function in C, or load a library. What the text makes may be gone
- * again after an error or a DROP: then no tag and no catalog shows it, but the backend keeps what it has left.
+ * Judges text that may be run as SQL by its words alone: the text of a DO, or an argument of a function that runs SQL.
+ * Returns STATE_BACKEND and WASH_POINTS if a word of the text has this risk in `names`, which may be NULL. Returns
+ * STATE_BACKEND also if the text may create an extension, a language or a function in C, or load a library. An error or
+ * a DROP may remove the new object again; then no command tag and no catalog shows the object, but the backend keeps
+ * the state that the object has left.
  */
 unsigned risk_names_of_text(const struct risk_names *names, const char *text, size_t len);
 /* Returns the risk of a Parse's types: an int16 count and that many OIDs. If they are malformed, returns the risk of
  * the whole database. */
 unsigned risk_names_of_types(const struct risk_names *names, const uint8_t *types, size_t len);
-/* Returns the reason of a name by which this SQL may have the risk `part` (such as STATE_BACKEND): a word of the SQL if
- * one has that risk, else any name with it; NULL if no name has it. */
+/* Returns the reason of a name that has the risk `part` (such as STATE_BACKEND): of a word of this SQL if one has that
+ * risk, otherwise of any name with that risk; NULL if no name has it. */
 const char *risk_names_blame(const struct risk_names *names, unsigned part, const char *sql, size_t len);
 /* Calls row for each name, in no order. */
 void risk_names_each(const struct risk_names *names,

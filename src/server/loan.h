@@ -230,7 +230,7 @@ struct loan {
 	/* when its last request was done, or when a later byte was passed to or from its borrower */
 	uint64_t last_done_us;
 	uint64_t unread_us; /* when the server was last seen to wait for its client to read; 0 if never */
-	/* The next three fields are for ask_after() in client_timeouts.c. */
+	/* The next three fields are for probe_unread_backend() in client_timeouts.c. */
 	uint64_t silent_us; /* since when server.bytes_in has been silent_bytes */
 	uint64_t silent_bytes;
 	uint64_t asked_us; /* when the last question was sent */

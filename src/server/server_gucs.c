@@ -8,7 +8,7 @@
 #include "wire/messages.h"
 
 static void
-owe_triples(struct server *srv, size_t triples)
+owe_parse_bind_executes(struct server *srv, size_t triples)
 {
 	for (size_t i = 0; i < triples; i++)
 		ledger_push_run(&srv->ledger, OWED_TO_GUCS, NULL);
@@ -59,7 +59,7 @@ server_put_gucs(struct server *srv, const struct gucs *to, const struct gucs *al
 				    srv->target->upstream->words[UPSTREAM_CONNECT_QUERY] != NULL, is_guarded);
 	if (triples == 0)
 		return;
-	owe_triples(srv, triples);
+	owe_parse_bind_executes(srv, triples);
 	message_sync(out);
 	server_owe_sync(srv, OWED_TO_GUCS);
 }
@@ -72,7 +72,7 @@ server_put_seed(struct server *srv, uint64_t seed, struct buf *out)
 	srv->seed_of = 0;
 	message_run(out, "", "", seal_seed_sql(text, seed), NULL, 0);
 	message_sync(out);
-	owe_triples(srv, 1);
+	owe_parse_bind_executes(srv, 1);
 	server_owe_sync(srv, OWED_TO_GUCS);
 }
 

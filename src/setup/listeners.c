@@ -291,7 +291,7 @@ listeners_give_away(struct listeners *l)
 		if (l->list[i] == NULL)
 			continue;
 		if (l->are_passed) {
-			listener_rest(l->list[i]);
+			listener_suspend(l->list[i]);
 			continue;
 		}
 		listener_give_away(l->list[i]);

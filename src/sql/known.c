@@ -249,7 +249,7 @@ parse(struct known_text *text, struct known_reader *r)
 	struct known_statement k, *to = text->statements;
 
 	for (; known_next_statement(r, &k); *to++ = k) {
-		text->is_all = text->is_all && k.kind != KNOWN_NOT && k.kind < KNOWN_RECOGNISED;
+		text->is_all = text->is_all && k.kind != KNOWN_NOT && k.kind < KNOWN_FIRST_UNCERTAIN;
 		if (to == text->statements + KNOWN_STATEMENTS_MAX || (to == text->statements && k.kind == KNOWN_NOT))
 			return false;
 	}

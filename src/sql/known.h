@@ -45,8 +45,8 @@ enum known_kind {
 	KNOWN_COMMIT, /* COMMIT or END; not AND CHAIN, not PREPARED */
 	KNOWN_ROLLBACK, /* ROLLBACK or ABORT; not TO, not AND CHAIN, not PREPARED */
 	/* From here on: kinds that are recognized, but whose effect on the session is not known from the SQL alone. */
-	KNOWN_RECOGNISED,
-	KNOWN_COMMIT_CHAIN = KNOWN_RECOGNISED, /* COMMIT or END ... AND CHAIN */
+	KNOWN_FIRST_UNCERTAIN,
+	KNOWN_COMMIT_CHAIN = KNOWN_FIRST_UNCERTAIN, /* COMMIT or END ... AND CHAIN */
 	KNOWN_ROLLBACK_CHAIN, /* ROLLBACK or ABORT ... AND CHAIN */
 	KNOWN_PREPARE_TRANSACTION,
 	KNOWN_END, /* COMMIT, END, ROLLBACK or ABORT in any other form */
@@ -64,8 +64,8 @@ struct known_statement {
 	 * 0 if a literal gives one of these: then the field name, value or is_local has it. */
 	uint8_t name_param, value_param, local_param;
 	bool is_local; /* true for SET LOCAL, and if the third argument of set_config() is true */
-	/* for BEGIN: the statement has READ ONLY (is_read_only); it has READ WRITE or SERIALIZABLE (has_other_mode) */
-	bool is_read_only, has_other_mode;
+	bool is_read_only; /* for BEGIN: the statement has READ ONLY */
+	bool has_other_mode; /* for BEGIN: the statement has READ WRITE or SERIALIZABLE */
 	uint8_t modes; /* BEGIN: the index of its modes in known_modes, from 1 on; 0 if they are not in known_modes */
 	/* SET, SET LOCAL: the setting's name, folded to lower case: "role", "timezone", "client_encoding"; "" for a SET
 	 * LOCAL without a setting's name, such as SET LOCAL TIME ZONE, and for a SET LOCAL whose value is needed but
@@ -122,8 +122,8 @@ extern const char *const known_modes[KNOWN_MODES];
 /* Copies bytes to name, in lower case, if they may be the name of a custom setting (a.b). Otherwise returns false. */
 bool known_take_custom(char name[static KNOWN_NAME_MAX], const char *bytes, size_t len);
 /*
- * Copies the next literal of the SQL that may be the name of a custom setting to name, and moves r to the token after
- * the literal. Returns false if none is left.
+ * Finds the next literal that may be the name of a custom setting, copies that name to `name`, and moves r to the token
+ * after the literal. Returns false if no such literal is left.
  */
 bool known_next_custom(struct known_reader *r, char name[static KNOWN_NAME_MAX]);
 

@@ -69,7 +69,7 @@ sql_between(__m128i bytes, char from, char to)
 			     _mm_cmplt_epi8(bytes, _mm_set1_epi8((char)(to + 1))));
 }
 
-/* After subtraction of '0' and of 128, the digits are the ten smallest signed numbers. */
+/* Returns a bit for each digit: adding 128 - '0' modulo 256 maps the digits to the ten smallest signed bytes. */
 static inline unsigned
 sql_digits(__m128i bytes)
 {
@@ -89,11 +89,12 @@ sql_no_words(__m128i bytes)
 {
 	__m128i letter = sql_between(_mm_or_si128(bytes, _mm_set1_epi8(0x20)), 'a', 'z');
 	__m128i digit = sql_between(bytes, '0', '9');
-	__m128i mark =
+	__m128i underscore_or_dollar =
 	    _mm_or_si128(_mm_cmpeq_epi8(bytes, _mm_set1_epi8('_')), _mm_cmpeq_epi8(bytes, _mm_set1_epi8('$')));
 
 	/* Bytes that are not ASCII have the sign bit set, too. */
-	return (unsigned)_mm_movemask_epi8(_mm_or_si128(_mm_or_si128(letter, digit), _mm_or_si128(mark, bytes))) ^
+	return (unsigned)_mm_movemask_epi8(
+		   _mm_or_si128(_mm_or_si128(letter, digit), _mm_or_si128(underscore_or_dollar, bytes))) ^
 	       0xffff;
 }
 

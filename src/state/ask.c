@@ -180,7 +180,7 @@ read_rows(const struct exchange *x, struct finding *f)
 	for (unsigned i = 0; i < x->session->row_count; i++) {
 		const char *name = at + 1, *value = name + strlen(name) + 1;
 
-		if (*at != PROBE_OWN)
+		if (*at != PROBE_OVERRIDDEN)
 			finding_judge(x, f, (uint8_t)*at, name, value);
 		else if (own_count++ % 2 != 0 && strcmp(was, value) != 0 &&
 			 (name = probe_own_setting(x->startup, own_count / 2 - 1)) != NULL)

@@ -98,7 +98,7 @@ look_again(struct exchange *x)
 	if (!database_code_is_known(code, *x->env->now_us) || code->full_answer_us > l->lent_us)
 		note_risk(x, database_code_assumed_risk_now(code, *x->env->now_us));
 	if (code->new_keepers_us > l->lent_us)
-		note_risk(x, risk_names_all(code->answer->risks) & STATE_BACKEND);
+		note_risk(x, risk_names_of_opaque(code->answer->risks) & STATE_BACKEND);
 	return (l->risk & RISK_CODE) != 0 ? l->risk | (STATE_WASHABLE & ~(unsigned)STATE_REMOTE) : l->risk;
 }
 
@@ -184,14 +184,14 @@ state_assume_unseen_code(struct exchange *x)
 }
 
 void
-state_end_code_changes(struct exchange *x, bool is_done)
+state_end_code_changes(struct exchange *x, bool is_committed)
 {
 	struct loan *loan = &x->srv->loan;
 
 	/* Even if the transaction was rolled back, a procedure may have committed the change before. */
-	is_done = is_done || !exchange_is_followed(x) ||
-		  ((loan->suspected | loan->settled) & (SCAN_CALL | SCAN_CODE | SCAN_EXECUTE)) != 0;
-	if (is_done && loan->code != CODE_AS_BEFORE)
+	is_committed = is_committed || !exchange_is_followed(x) ||
+		       ((loan->suspected | loan->settled) & (SCAN_CALL | SCAN_CODE | SCAN_EXECUTE)) != 0;
+	if (is_committed && loan->code != CODE_AS_BEFORE)
 		pool_code_changed(x->pool, (loan->risk & (RISK_OWN_WORDS | RISK_ASSUMED)) |
 					       (loan->code == CODE_MADE ? RISK_KEEPS : 0u));
 	loan->code = CODE_AS_BEFORE;
@@ -251,7 +251,7 @@ renew_plans(struct exchange *x)
 }
 
 void
-state_leaves_context(struct exchange *x)
+state_begin_context_change(struct exchange *x)
 {
 	x->srv->loan.has_foreign_plans = x->srv->loan.has_foreign_plans || x->srv->plans_of != NULL;
 }
@@ -347,7 +347,7 @@ state_differs_in_plans(const struct exchange *x)
 }
 
 void
-state_meets_others(struct exchange *x, bool needs_plans)
+state_prepare_shared_server(struct exchange *x, bool needs_plans)
 {
 	if (x->srv->seed_of != 0 && x->srv->seed_of != x->waiter.id)
 		begin_random_anew(x);

@@ -1,17 +1,19 @@
 /*
- * src/state/compiled.h - finds the database code that SQL may reach, and records the client whose plans of that code a
- * server has.
+ * src/state/compiled.h - tells which session state SQL may change through the database's code, and records for which
+ * client a server has made plans of that code.
  */
 #pragma once
 
 #include "exchange/exchange.h"
 #include "exchange/request.h"
 
-/* Returns the session state (enum state_part) that database code which st calls could change, unseen by pgweir. */
+/* Returns the session state (enum state_part) that the database's code may change when st calls it. pgweir does not see
+ * these changes. */
 unsigned state_risk_of(const struct exchange *x, struct statement *st);
 unsigned state_risk_of_all(const struct exchange *x); /* like state_risk_of(), for unknown SQL */
 void state_note_run(struct exchange *x, unsigned risk); /* call when SQL with this risk is about to run */
-/* Records this risk for everything that x runs on the server that it has just borrowed, whichever names its SQL has. */
+/* Call when x has just borrowed a server: all SQL that x runs there has this risk, in addition to the risk of its
+ * names. */
 void state_add_risk(struct exchange *x, unsigned risk);
 unsigned
 state_risk_of_loan(struct exchange *x); /* returns the risk (enum state_part) of all SQL that x has run in its loan */
@@ -21,8 +23,8 @@ void state_note_code_change(struct exchange *x);
 /* Call when x loses or leaves its server. If pgweir does not follow x's session, assumes that SQL of x that was not
  * answered has changed the code. */
 void state_assume_unseen_code(struct exchange *x);
-/* Call when a transaction has ended. If is_done, other clients see its changes of code from now on. */
-void state_end_code_changes(struct exchange *x, bool is_done);
+/* Call when a transaction has ended. If is_committed, other clients see its changes of code from now on. */
+void state_end_code_changes(struct exchange *x, bool is_committed);
 /* Returns true if plans that other clients have made may matter to this SQL, or to later SQL of the client on the same
  * server. */
 bool state_needs_plans(const struct exchange *x, const char *sql, size_t len, unsigned risk);
@@ -30,12 +32,13 @@ bool state_needs_plans(const struct exchange *x, const char *sql, size_t len, un
 bool state_differs_in_plans(const struct exchange *x);
 /* Call when x has just borrowed a server that has plans, or a random() state that another client may know. needs_plans:
  * what state_needs_plans() has returned for the SQL that x will run there. */
-void state_meets_others(struct exchange *x, bool needs_plans);
+void state_prepare_shared_server(struct exchange *x, bool needs_plans);
 /* Call when a setting of the context (session/gucs.h) is being changed: each later request of the loan that could meet
  * other clients' plans is then checked. */
-void state_leaves_context(struct exchange *x);
+void state_begin_context_change(struct exchange *x);
 /* Returns true if x's server must be given back first, because the request needs another server. */
 bool state_must_run_elsewhere(const struct exchange *x);
-/* A row of relay/features.c. Returns STEP_FORWARD, or STEP_HOLD if m must not run on x's server, which is given back.
- */
+/* A row of relay/features.c. Returns STEP_HOLD if m must wait: until x's server is given back, because m must not run
+ * there, or until earlier messages are answered, so that other clients' plans can be dropped ahead of m. After these
+ * plans were dropped, returns what request_follow_own_message() says; otherwise STEP_FORWARD. */
 enum feature_step state_run_elsewhere(struct exchange *x, struct request *m);

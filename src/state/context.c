@@ -70,7 +70,7 @@ state_note_local_name(struct exchange *x, const char *name, const char *value)
 	if (l->local < local)
 		l->local = (uint8_t)local;
 	if (l->local == LOCAL_CONTEXT)
-		state_leaves_context(x);
+		state_begin_context_change(x);
 }
 
 /* If the SQL can't be read to its end, it may set anything. */

@@ -148,7 +148,7 @@ note(struct exchange *x, const struct known_statement *k)
 	if (changes_reading(k)) {
 		srv->loan.has_local_settings = true;
 		srv->loan.local_context = 0;
-		state_leaves_context(x);
+		state_begin_context_change(x);
 		keep_before(x); /* a RESET may follow, and be rolled back together with this setting */
 	}
 	switch ((enum known_kind)k->kind) {

@@ -254,7 +254,7 @@ statements_keep(struct exchange *x, struct statement *st, unsigned risk)
 		x->pool->database->counters.statement_hits++;
 	x->pool->database->counters.plans_kept++;
 	x->srv->loan.plan = PLAN_KEPT;
-	unnamed_take_kept(x, st);
+	unnamed_note_answered_parse(x, st);
 	x->statements->kept_token = x->statements->token;
 	return STEP_SENT;
 }

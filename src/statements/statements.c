@@ -554,7 +554,7 @@ statements_request_done(struct exchange *x)
 	if (s == NULL)
 		return;
 	if (s->deallocating_count > 0)
-		statements_not_deallocated(x);
+		statements_condemn_if_not_deallocated(x);
 	s->is_clearing = false; /* if DISCARD ALL or DEALLOCATE ALL has succeeded, this was cleared before */
 	if (s->unnamed_binds == 1 && x->settings->keep_plans)
 		statements_measure(x);

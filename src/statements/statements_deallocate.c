@@ -2,10 +2,11 @@
  * src/statements/statements_deallocate.c - SQL that deallocates statements of the protocol: PDO, DBD::Pg, Rails, Sequel
  * and psycopg 3 send it.
  *
- * pgweir answers a Query that does nothing else from the table of names. If the SQL is one of several statements
- * (psqlODBC frees a plan between SAVEPOINT and RELEASE), or comes by the extended protocol, the server gets it as it
- * is. Before that, an empty statement is prepared there under the client's own name, for the SQL to deallocate. All
- * earlier messages are answered by then, and every message that concerns names waits for the reply.
+ * If a Query has no other statement, pgweir answers the Query itself, and removes the names from its table. If the SQL
+ * is one of several statements (psqlODBC frees a plan between SAVEPOINT and RELEASE), or comes by the extended
+ * protocol, the server gets the SQL unchanged. Before that, pgweir prepares an empty statement on the server under the
+ * client's own name, for the SQL to deallocate. All earlier messages are answered by then. Every later message that
+ * concerns names waits for the reply.
  *
  * pgweir also answers an UNLISTEN by a client that does not listen.
  */
@@ -44,8 +45,8 @@ unlistens_nothing(const struct exchange *x, const struct request *m)
 	       x->pins == 0 && (srv->loan.suspected & SCAN_PROBED) == 0;
 }
 
-/* Removes the statements that this SQL deallocates from the table. Returns the SQL's tag, or NULL if the server must
- * get the SQL. */
+/* Removes from the client's table of names the statements that this SQL deallocates. Returns the SQL's command tag, or
+ * NULL if the server must get the SQL. */
 static const char *
 take_out_names(struct exchange *x, const struct request *m)
 {
@@ -82,9 +83,9 @@ take_out_names(struct exchange *x, const struct request *m)
 }
 
 /*
- * Runs a Query of pgweir's in place of a client's Query that was answered here, in a transaction, because that Query
- * would have had two effects: any Query drops the unnamed portal, and a DEALLOCATE takes a snapshot, after which
- * PostgreSQL refuses to change the isolation level. (SHOW takes no snapshot.)
+ * Runs a Query of pgweir's own after pgweir has answered a client's Query in a transaction. On the server, the client's
+ * Query would have had two effects, which pgweir's Query has in its place: any Query drops the unnamed portal, and a
+ * DEALLOCATE takes a snapshot, after which PostgreSQL refuses to change the isolation level. (SHOW takes no snapshot.)
  */
 static void
 run_in_its_place(struct exchange *x, bool takes_snapshot)
@@ -115,7 +116,7 @@ statements_deallocate_here(struct exchange *x, const struct request *m)
 		return STEP_FORWARD;
 	statements_forget_unnamed(x);
 	if (srv != NULL)
-		srv->unnamed_owner = 0; /* the server still has the unnamed statement */
+		srv->unnamed_owner = 0; /* the server still has an unnamed statement, but now it is no client's */
 	if (srv != NULL && srv->tx == 'T')
 		run_in_its_place(x, tag[0] == 'D');
 	message_complete(&b, tag);
@@ -126,7 +127,7 @@ statements_deallocate_here(struct exchange *x, const struct request *m)
 
 /* Condemns the server if it may still have the empty statements, because another client could use their names. */
 void
-statements_not_deallocated(struct exchange *x)
+statements_condemn_if_not_deallocated(struct exchange *x)
 {
 	struct client_statements *s = x->statements;
 
@@ -170,13 +171,13 @@ put_dummies(struct exchange *x, struct client_statement **all, unsigned count)
 	struct client_statements *s = x->statements;
 
 	if (s->deallocating_count == count && memcmp(s->deallocating, all, count * sizeof(*all)) == 0)
-		return STEP_FORWARD; /* this was done before another feature has held the message */
+		return STEP_FORWARD; /* done already: another feature has held the same message since */
 	if (x->srv->ledger.count > 0)
 		return STEP_HOLD;
-	/* the transaction has failed, so the SQL will fail; before a Sync that is not certain */
+	/* In a failed transaction, the SQL will fail. After messages without a Sync, that is not certain. */
 	if (x->srv->tx == 'E' && x->srv->is_synced)
 		return STEP_FORWARD;
-	statements_not_deallocated(x);
+	statements_condemn_if_not_deallocated(x);
 	memcpy(s->deallocating, all, count * sizeof(*all));
 	s->deallocating_count = (uint8_t)count;
 	for (unsigned i = 0; i < count; i++) {
@@ -259,7 +260,8 @@ names_dropped(const char *sql, size_t len)
 	return t.kind == SQL_END ? count : 0;
 }
 
-/* Counts the names of a DROP only if no reply to an earlier message is owed, because a notice could belong to that. */
+/* Counts the names of a DROP. Counts none if the reply to an earlier message is owed, because a notice could belong to
+ * that reply. */
 enum feature_step
 statements_note_drop(struct exchange *x, struct request *m)
 {

@@ -223,7 +223,7 @@ void statement_parse_anew(struct exchange *x, struct statement *st, char name[st
 bool statements_may_meet_failure(const struct server *srv);
 
 /* statements/statements_deallocate.c: call when no CommandComplete came for the statements in `deallocating` */
-void statements_not_deallocated(struct exchange *x);
+void statements_condemn_if_not_deallocated(struct exchange *x);
 void statements_deallocating_pop(struct client_statements *s); /* forgets the first statement in `deallocating` */
 
 /* statements/row_shape.c */

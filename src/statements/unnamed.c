@@ -242,7 +242,7 @@ statements_take_unnamed(struct exchange *x, struct statement *st, unsigned risk)
 }
 
 void
-unnamed_take_kept(struct exchange *x, struct statement *st)
+unnamed_note_answered_parse(struct exchange *x, struct statement *st)
 {
 	begin_change(x);
 	ledger_enter_next(&x->srv->ledger, (struct owed){ .kind = OWED_LOCAL_PARSE,
@@ -282,7 +282,7 @@ is_unreadable(const struct exchange *x, const char *sql, size_t len)
 }
 
 void
-statements_simple_query_of(struct exchange *x, const char *sql, size_t len)
+statements_drop_for_simple_query_of(struct exchange *x, const char *sql, size_t len)
 {
 	struct client_statements *s = x->statements;
 

@@ -84,7 +84,7 @@ struct metrics_items {
 	size_t count;
 };
 
-#define NAME_OF(type, field) offsetof(type, field), sizeof(((type *)0)->field)
+#define OFFSET_AND_SIZE(type, field) offsetof(type, field), sizeof(((type *)0)->field)
 
 /* How rows of one kind (enum snapshot_kind) get their labels. */
 struct labeled_rows {
@@ -98,11 +98,13 @@ struct labeled_rows {
 
 static const struct labeled_rows labeled_rows[SNAPSHOT_WORKERS] = {
 	[SNAPSHOT_POOLS] = { snapshot_pool_add,
-			     { { "database", NAME_OF(struct snapshot_pool, database) },
-			       { "user", NAME_OF(struct snapshot_pool, user) } } },
-	[SNAPSHOT_DATABASES] = { snapshot_database_add, { { "database", NAME_OF(struct snapshot_database, name) } } },
-	[SNAPSHOT_BACKENDS] = { snapshot_backend_add, { { "backend", NAME_OF(struct snapshot_backend, name) } } },
-	[SNAPSHOT_BUDGETS] = { NULL, { { "backend", NAME_OF(struct snapshot_budget, name) } } },
+			     { { "database", OFFSET_AND_SIZE(struct snapshot_pool, database) },
+			       { "user", OFFSET_AND_SIZE(struct snapshot_pool, user) } } },
+	[SNAPSHOT_DATABASES] = { snapshot_database_add,
+				 { { "database", OFFSET_AND_SIZE(struct snapshot_database, name) } } },
+	[SNAPSHOT_BACKENDS] = { snapshot_backend_add,
+				{ { "backend", OFFSET_AND_SIZE(struct snapshot_backend, name) } } },
+	[SNAPSHOT_BUDGETS] = { NULL, { { "backend", OFFSET_AND_SIZE(struct snapshot_budget, name) } } },
 };
 
 static int
@@ -177,7 +179,7 @@ collect(struct metrics_items *all, const struct snapshot *s, enum snapshot_kind 
 
 static const char *const type_names[] = { "counter", "gauge", "histogram" };
 
-struct sources {
+struct render_context {
 	const struct snapshot *snapshot;
 	struct metrics_process system;
 	const uint64_t *numbers; /* numbers of the current module */
@@ -189,7 +191,7 @@ struct sources {
 /* A family that is being rendered, with the parts that all its lines share. */
 struct rendering {
 	const struct metric_family *f;
-	const struct sources *from;
+	const struct render_context *from;
 	struct exposition_series series; /* the family's name, with the labels of one member of its scope */
 	struct exposition_label values[LABEL_VALUES_MAX], second_values[LABEL_VALUES_MAX];
 	struct exposition_bounds bounds;
@@ -345,7 +347,7 @@ put_special(struct rendering *r)
 }
 
 static void
-put_family(const struct metric_family *f, const struct sources *from)
+put_family(const struct metric_family *f, const struct render_context *from)
 {
 	struct rendering r;
 	bool is_renamed = from->format == EXPOSITION_OPENMETRICS && f->openmetrics_name != NULL;
@@ -375,7 +377,7 @@ put_family(const struct metric_family *f, const struct sources *from)
 void
 metrics_render(const struct snapshot *s, enum exposition_format format, struct buf *to)
 {
-	struct sources from = { .snapshot = s, .format = format, .to = to };
+	struct render_context from = { .snapshot = s, .format = format, .to = to };
 
 	read_process(&from.system);
 	for (enum snapshot_kind k = 0; k < SNAPSHOT_WORKERS; k++)

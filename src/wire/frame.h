@@ -64,7 +64,8 @@ frame_parse(const uint8_t *bytes, size_t len, struct frame *out)
 	return FRAME_OK;
 }
 
-/* Returns true if a whole message, shorter than FRAME_BODY_MAX, is at the front of bytes. Else *out is undefined. */
+/* Returns true if a whole message is at the front of bytes; FRAME_BODY_MAX is not checked. Otherwise *out is
+ * undefined. */
 static inline bool
 frame_whole(const uint8_t *bytes, size_t len, struct frame *out)
 {

@@ -155,7 +155,7 @@ look_standby(struct reads_sim *s, struct session *c)
 	uint64_t awaited;
 
 	if (may == CAUSALITY_LATER && reads_chance(s, 1024) &&
-	    (awaited = causality_awaits(&c->token, &s->watch.view, c->host)) != UINT64_MAX) {
+	    (awaited = causality_needed_position(&c->token, &s->watch.view, c->host)) != UINT64_MAX) {
 		send(s, c, c->host);
 		c->awaited = awaited;
 	} else if (may == CAUSALITY_NOW)
@@ -195,7 +195,7 @@ static void
 end(struct reads_sim *s, struct session *c)
 {
 	if (c->is_on_standby)
-		causality_read(&c->token, s->watch.view.begun, c->host, c->view_life);
+		causality_note_read(&c->token, s->watch.view.begun, c->host, c->view_life);
 	else
 		causality_wrote(&c->token, s->watch.view.begun);
 	rest(c);

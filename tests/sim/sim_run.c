@@ -736,7 +736,7 @@ is_code_known(const struct fake_conn *c)
 	const struct pool *pool = srv == NULL ? NULL : srv->owner;
 	const struct code_answer *a = pool == NULL ? NULL : pool->code->answer;
 
-	return a != NULL && (risk_names_all(a->risks) & RISK_CONTEXT) != 0 &&
+	return a != NULL && (risk_names_of_opaque(a->risks) & RISK_CONTEXT) != 0 &&
 	       pool->code->full_answer_us < srv->loan.lent_us;
 }
 

@@ -52,7 +52,7 @@ wrote(void)
 static void
 was_shown(unsigned host)
 {
-	causality_read(&token, view.begun, host, view.hosts[host].life);
+	causality_note_read(&token, view.begun, host, view.hosts[host].life);
 }
 
 static enum causality
@@ -171,10 +171,10 @@ Test(causality, a_standby_is_asked_for_what_a_reading_has_told)
 {
 	wrote();
 	cr_assert_eq(may_read(EAST), CAUSALITY_LATER);
-	cr_assert_eq(causality_awaits(&token, &view, EAST), UINT64_MAX, "no reading covers the write yet");
+	cr_assert_eq(causality_needed_position(&token, &view, EAST), UINT64_MAX, "no reading covers the write yet");
 	reads(PRIMARY, 200, 60);
 	cr_assert_eq(may_read(EAST), CAUSALITY_LATER);
-	cr_assert_eq(causality_awaits(&token, &view, EAST), 200);
+	cr_assert_eq(causality_needed_position(&token, &view, EAST), 200);
 	view.hosts[EAST].replayed = 199;
 	cr_assert_eq(may_read(EAST), CAUSALITY_LATER);
 	view.hosts[EAST].replayed = 200;
@@ -182,12 +182,13 @@ Test(causality, a_standby_is_asked_for_what_a_reading_has_told)
 	cr_assert_eq(may_read(WEST), CAUSALITY_LATER);
 	was_shown(EAST);
 	cr_assert_eq(may_read(WEST), CAUSALITY_LATER);
-	cr_assert_eq(causality_awaits(&token, &view, WEST), UINT64_MAX, "it may have been shown more than that");
+	cr_assert_eq(causality_needed_position(&token, &view, WEST), UINT64_MAX,
+		     "it may have been shown more than that");
 	reads(PRIMARY, 300, 70)->next_xid = 70;
 	cr_assert_eq(may_read(WEST), CAUSALITY_LATER);
-	cr_assert_eq(causality_awaits(&token, &view, WEST), 300);
+	cr_assert_eq(causality_needed_position(&token, &view, WEST), 300);
 	view.history++;
-	cr_assert_eq(causality_awaits(&token, &view, WEST), UINT64_MAX);
+	cr_assert_eq(causality_needed_position(&token, &view, WEST), UINT64_MAX);
 }
 
 Test(causality, nothing_is_unsettled_without_a_standby)

@@ -54,7 +54,7 @@ meet_all(void)
 static void
 answer(unsigned host, uint64_t position, uint64_t begun_us)
 {
-	struct reading r = { .number = cluster_begin(c), .begun_us = begun_us, .position = position };
+	struct reading r = { .number = cluster_begin_reading(c), .begun_us = begun_us, .position = position };
 
 	cluster_answered(c, host, &r, begun_us + 100);
 }
@@ -84,7 +84,7 @@ Test(cluster, begins_without_anything)
 	cr_expect_eq(v.history, 0);
 	cr_expect_eq(v.hosts[0].role, HOST_AWAY);
 	cr_expect_eq(v.hosts[0].life, 0);
-	cr_expect_eq(cluster_begun(c), 0);
+	cr_expect_eq(cluster_last_begun_reading(c), 0);
 }
 
 Test(cluster, has_roles_and_lives)
@@ -107,9 +107,9 @@ Test(cluster, has_roles_and_lives)
 Test(cluster, numbers_readings_of_all_hosts_in_one_row)
 {
 	meet_all();
-	cr_expect_eq(cluster_begin(c), 1);
-	cr_expect_eq(cluster_begin(c), 2);
-	cr_expect_eq(cluster_begun(c), 2);
+	cr_expect_eq(cluster_begin_reading(c), 1);
+	cr_expect_eq(cluster_begin_reading(c), 2);
+	cr_expect_eq(cluster_last_begun_reading(c), 2);
 	answer(0, 0x5000, BEGIN);
 	cr_expect_eq(look().hosts[0].last.number, 3);
 	cr_expect_eq(look().begun, 3);
@@ -143,7 +143,7 @@ Test(cluster, everybody_hears_of_a_standby_that_falls_silent)
 	cr_expect_eq(heard, 1);
 	cr_expect_eq(cluster_silences(c), before + 1);
 	cr_expect_not(look().hosts[1].is_silent);
-	cluster_await(&l, true);
+	cluster_set_waiting(&l, true);
 	cluster_set_silent(c, 1, true);
 	cluster_set_silent(c, 1, false);
 	cr_expect_eq(heard, 3, "it waits, and another host may be asked now");
@@ -219,7 +219,7 @@ Test(cluster, the_same_primary_met_again_has_the_same_history)
 	uint64_t life;
 
 	meet_all();
-	cluster_set_proved(c, 1, true);
+	cluster_set_history_proved(c, 1, true);
 	life = look().hosts[0].life;
 	cluster_set_away(c, 0);
 	v = look();
@@ -237,7 +237,7 @@ Test(cluster, the_same_primary_met_again_has_the_same_history)
 Test(cluster, a_proof_ends_with_the_life_of_the_standby)
 {
 	meet_all();
-	cluster_set_proved(c, 1, true);
+	cluster_set_history_proved(c, 1, true);
 	cluster_set_away(c, 1);
 	cr_expect_not(look().hosts[1].is_proved);
 	cluster_begin_life(c, 1, &standby, &none);
@@ -255,7 +255,7 @@ Test(cluster, the_word_of_a_standby_counts_in_its_life_and_history_alone)
 	cluster_set_can_wait(c, 1);
 	cr_expect_eq(look().hosts[1].askable_from_us, 1);
 	cr_expect_not(cluster_replayed(c, 1, v.hosts[1].life, v.history, 500), "it is not proved");
-	cluster_set_proved(c, 1, true);
+	cluster_set_history_proved(c, 1, true);
 	cr_expect(cluster_replayed(c, 1, v.hosts[1].life, v.history, 500));
 	cr_expect(cluster_replayed(c, 1, v.hosts[1].life, v.history, 400));
 	cr_expect_eq(look().hosts[1].replayed, 500);
@@ -264,7 +264,7 @@ Test(cluster, the_word_of_a_standby_counts_in_its_life_and_history_alone)
 	cr_expect_gt(look().hosts[1].askable_from_us, BEGIN, "nobody asks it for a moment");
 	cluster_begin_life(c, 2, &next, &none);
 	cr_expect_eq(look().hosts[1].replayed, 0);
-	cluster_set_proved(c, 1, true);
+	cluster_set_history_proved(c, 1, true);
 	cr_expect_not(cluster_replayed(c, 1, v.hosts[1].life, v.history, 600), "a position of the log before");
 	cluster_begin_life(c, 1, &standby, &none);
 	cr_expect_eq(look().hosts[1].askable_from_us, 0);
@@ -294,7 +294,7 @@ Test(cluster, a_promotion_begins_a_history)
 
 	meet_all();
 	answer(0, 0x6000, BEGIN);
-	cluster_set_proved(c, 2, true);
+	cluster_set_history_proved(c, 2, true);
 	cluster_set_away(c, 0);
 	cluster_begin_life(c, 1, &promoted, &none);
 	v = look();
@@ -374,7 +374,7 @@ Test(cluster, tells_those_who_wait)
 	atomic_store(&a.is_waiting, true);
 	answer(0, 0x5000, BEGIN);
 	cr_expect_eq(told, 1);
-	cluster_set_proved(c, 1, true);
+	cluster_set_history_proved(c, 1, true);
 	cluster_set_away(c, 2);
 	cr_expect_eq(told, 3);
 	cluster_unlisten(c, &a);

@@ -266,7 +266,7 @@ Test(known, texts)
 		cr_expect_eq(is_known, text.count > 0, "%s", row->rule);
 		for (unsigned j = 0; j < text.count; j++)
 			is_known = is_known && text.statements[j].kind != KNOWN_NOT &&
-				   text.statements[j].kind < KNOWN_RECOGNISED;
+				   text.statements[j].kind < KNOWN_FIRST_UNCERTAIN;
 		cr_expect_eq(text.is_all, is_known, "%s", row->rule);
 	}
 }

@@ -44,7 +44,7 @@ now_of(void)
 static void
 keep(bool is_binding)
 {
-	policy_budget_keep(k->budget, k->main_worker, k->keeper, is_binding, now_of());
+	policy_budget_set_keeper(k->budget, k->main_worker, k->keeper, is_binding, now_of());
 }
 
 /* far_pools: so many of them, from the last one on, are on the other worker. */
@@ -399,7 +399,7 @@ Test(policy_keeper, others_that_get_no_place_are_not_opening)
 	for (int i = 0; i < 3; i++)
 		cr_expect_not(policy_places_take(&second, now_of()));
 	cr_expect_eq(policy_budget_count(k->budget, k->main_worker, now_of()).opening, 1, "the first one's login");
-	cr_expect(policy_budget_settled(&other));
+	cr_expect(policy_budget_end_login(&other));
 	cr_expect_eq(policy_budget_count(k->budget, k->main_worker, now_of()).opening, 0);
 	policy_places_give(&other, now_of());
 	cr_expect(policy_places_take(&second, now_of()));
@@ -424,7 +424,7 @@ Test(policy_keeper, others_ask_for_places_too)
 	cr_expect(policy_places_take(&other, now_of()));
 	expect_count("taken", (struct budget_count){ .used = 1, .opening = 1, .short_count = 1, .is_in_use = true });
 	cr_expect_not(policy_places_take(&other, now_of()), "there is no second one");
-	cr_expect(policy_budget_settled(&other));
+	cr_expect(policy_budget_end_login(&other));
 	expect_count("logged in", (struct budget_count){ .used = 1, .short_count = 2, .is_in_use = true });
 	policy_places_give(&other, now_of());
 	expect_count("gone", (struct budget_count){ .short_count = 2, .is_in_use = true });
@@ -441,10 +441,10 @@ Test(policy_keeper, what_was_abandoned_and_no_policy_lends_is_closed_when_its_lo
 	grant(2, NOBODY, false);
 	for (int i = 0; i < 2; i++)
 		cr_expect(policy_places_take(&others[i], now_of()));
-	cr_expect(policy_budget_settled(&others[0]), "before");
+	cr_expect(policy_budget_end_login(&others[0]), "before");
 	policy_budget_abandon(k->budget, k->main_worker, now_of());
 	cr_expect_eq(policy_budget_count(k->budget, k->main_worker, now_of()).opening, 0);
-	cr_expect_not(policy_budget_settled(&others[1]));
+	cr_expect_not(policy_budget_end_login(&others[1]));
 	cr_expect_eq(policy_budget_used(k->budget), 2, "until it is closed");
 	for (int i = 0; i < 2; i++) {
 		policy_places_give(&others[i], now_of());
@@ -607,7 +607,7 @@ Test(policy_keeper, without_a_keeper_it_is_a_cap_without_a_limit)
 	grant(2, 2, true);
 	cr_expect_eq(f->opened, 2);
 	k->told = 0;
-	policy_budget_keep(k->budget, k->main_worker, NULL, false, now_of());
+	policy_budget_set_keeper(k->budget, k->main_worker, NULL, false, now_of());
 	all_at(now_of());
 	cr_expect_eq(f->opened, 6);
 	fake_login_all(f);
@@ -692,7 +692,7 @@ Test(policy_keeper, its_keeper_is_told_once_of_what_changes_the_count_and_of_not
 	told();
 	cr_assert(policy_places_take(&other, now_of()));
 	told();
-	policy_budget_settled(&other);
+	policy_budget_end_login(&other);
 	cr_expect_eq(told(), 1, "another's login has ended");
 	policy_places_give(&other, now_of());
 	cr_expect_eq(told(), 1, "and it is gone");

@@ -119,7 +119,7 @@ on_clean(struct server *srv)
 }
 
 static const struct server_owner_ops ops = {
-	.holds = pool_code_hold, .clean = on_clean, .answer_row = pool_code_row, .answered = pool_code_answered
+	.holds = pool_code_hold_if_due, .clean = on_clean, .answer_row = pool_code_row, .answered = pool_code_answered
 };
 static const struct server_env env = { .now_us = &now_us, .owner_ops = &ops };
 
@@ -139,7 +139,7 @@ look(void)
 {
 	for (size_t i = 0; i < HERD; i++) {
 		cr_expect_not(server_is_late(&servers[i], now_us));
-		if (pool_code_frees(&servers[i]))
+		if (pool_code_may_release(&servers[i]))
 			server_reset_next(&servers[i]);
 	}
 }

@@ -125,7 +125,7 @@ query(const char *sql)
 	struct request m = fake_query(sql);
 
 	cr_expect_neq(statements_deallocate_query(&fake->x, &m), STEP_FAILED);
-	statements_simple_query(&fake->x, "SELECT 1", 8);
+	statements_drop_for_simple_query(&fake->x, "SELECT 1", 8);
 	fake_forward(&m, OWED_QUERY);
 	buf_fini(&m.instead);
 }
