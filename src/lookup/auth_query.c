@@ -290,7 +290,7 @@ static enum auth_verdict
 find_at(struct auth_queries *all, const char *database, const struct auth_key *what, struct auth_ask *ask,
 	const char **secret, struct fail *why, uint64_t now_us)
 {
-	uint64_t round = shared_count_of(&all->roles_epoch);
+	uint64_t roles_epoch = shared_count_of(&all->roles_epoch);
 	const struct auth_kept *kept;
 	struct auth_source *source;
 	struct auth_key key;
@@ -302,9 +302,9 @@ find_at(struct auth_queries *all, const char *database, const struct auth_key *w
 	if (source == NULL)
 		return AUTH_REFUSED;
 	key = lookup_key(source, what->user, what->role);
-	if (all->cached_roles_epoch != round)
+	if (all->cached_roles_epoch != roles_epoch)
 		auth_cache_clear(all->cache);
-	all->cached_roles_epoch = round;
+	all->cached_roles_epoch = roles_epoch;
 	kept = auth_cache_find(all->cache, &key);
 	if (kept != NULL && auth_kept_is_fresh(kept, now_us)) {
 		all->counters->auth_queries[AQ_HIT]++;

@@ -25,7 +25,6 @@ import seal_cost
 import rawwire
 import texts
 import throughput
-from postgres import Postgres, find_bin
 
 WIDE = ("CREATE TABLE wide (id int PRIMARY KEY, " + ", ".join(f"column_{i:02} int DEFAULT {i}" for i in range(60)) + "); "
         "INSERT INTO wide (id) SELECT generate_series(1, 10000); GRANT ALL ON wide TO PUBLIC")
@@ -104,18 +103,11 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=3)
     options = parser.parse_args()
-    seal_cost.PG_BIN = find_bin()
-    seal_cost.BOUNCER = os.environ.get("PGBOUNCER_BIN")
-    postgres = Postgres("max_connections = 300\nshared_buffers = 256MB\n")
-    try:
-        throughput.make_database(postgres, "plain")
-        postgres.query(WIDE, dbname="plain")
-        postgres.query("VACUUM ANALYZE", dbname="plain")
+    with throughput.started() as postgres:
+        throughput.make_database(postgres, "plain", WIDE)
         print("statements per second (range); µs of CPU per statement: the pooler's, PostgreSQL's", flush=True)
         for name in options.only.split(","):
             compare(postgres, name, options)
-    finally:
-        postgres.destroy()
 
 
 if __name__ == "__main__":

@@ -24,7 +24,6 @@ from pathlib import Path
 import seal_cost
 import rawwire
 import throughput
-from postgres import Postgres, find_bin
 
 TABLES = """
     CREATE TABLE shop_owner (id int PRIMARY KEY, email text, display_name text, is_active boolean);
@@ -128,18 +127,11 @@ def main():
     parser.add_argument("--seconds", type=int, default=3)
     parser.add_argument("--warm", type=int, default=100, help="transactions of each client before it is measured")
     options = parser.parse_args()
-    seal_cost.PG_BIN = find_bin()
-    seal_cost.BOUNCER = os.environ.get("PGBOUNCER_BIN")
-    postgres = Postgres("max_connections = 300\nshared_buffers = 256MB\n")
-    try:
-        throughput.make_database(postgres, "plain")
-        postgres.query(TABLES, dbname="plain")
-        postgres.query("VACUUM ANALYZE", dbname="plain")
+    with throughput.started() as postgres:
+        throughput.make_database(postgres, "plain", TABLES)
         print("transactions per second (range); µs of CPU per transaction: the pooler's, PostgreSQL's", flush=True)
         for name in options.workloads.split(","):
             compare(postgres, name, options)
-    finally:
-        postgres.destroy()
 
 
 if __name__ == "__main__":

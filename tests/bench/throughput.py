@@ -12,6 +12,7 @@ simple-update); the others select. docs/performance.md has figures of one run.
 
 import argparse
 import collections
+import contextlib
 import os
 import statistics
 import subprocess
@@ -30,6 +31,18 @@ AUDIT = """
     END $$;
     CREATE TRIGGER audit AFTER UPDATE ON pgbench_accounts FOR EACH ROW EXECUTE FUNCTION audit_row();
 """
+
+
+@contextlib.contextmanager
+def started():
+    """Finds the programs, and starts a PostgreSQL to compare with."""
+    seal_cost.PG_BIN = find_bin()
+    seal_cost.BOUNCER = os.environ.get("PGBOUNCER_BIN")
+    postgres = Postgres("max_connections = 300\nshared_buffers = 256MB\n")
+    try:
+        yield postgres
+    finally:
+        postgres.destroy()
 
 
 class Direct:
@@ -103,15 +116,18 @@ def measure(postgres, pooler, clients, options):
     return cost(postgres, pooler, lambda: pgbench(pooler.port, pooler.database, *words, "-T", str(options.seconds)))
 
 
-def make_database(postgres, name):
+def make_database(postgres, name, tables=""):
+    """tables: SQL for what the plain one has beside pgbench's tables."""
     postgres.query(f"CREATE DATABASE {name} OWNER web", dbname="postgres")
     done = seal_cost.pgbench_words(postgres.port, "-i", "-s", "10", "-q", name)
     if done.returncode:
         raise RuntimeError(done.stdout)
     if name == "audit":
-        postgres.query(AUDIT, dbname=name)
+        tables = AUDIT
     elif name != "plain":
-        postgres.query(f"CREATE EXTENSION {name} CASCADE", dbname=name)
+        tables = f"CREATE EXTENSION {name} CASCADE"
+    if tables:
+        postgres.query(tables, dbname=name)
     postgres.query("VACUUM ANALYZE", dbname=name)
 
 
@@ -141,17 +157,12 @@ def main():
     parser.add_argument("--seconds", type=int, default=3)
     parser.add_argument("--no-direct", action="store_true")
     options = parser.parse_args()
-    seal_cost.PG_BIN = find_bin()
-    seal_cost.BOUNCER = os.environ.get("PGBOUNCER_BIN")
-    postgres = Postgres("max_connections = 300\nshared_buffers = 256MB\n")
-    try:
+    with started() as postgres:
         print("transactions per second (range); µs of CPU per transaction: the pooler's, PostgreSQL's", flush=True)
         for database in options.databases.split(","):
             make_database(postgres, database)
             for servers in options.servers:
                 compare(postgres, database, servers, options)
-    finally:
-        postgres.destroy()
 
 
 if __name__ == "__main__":
