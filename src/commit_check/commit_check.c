@@ -5,8 +5,9 @@
  * replies to the first statement that has written something; it delays the client only if the COMMIT comes before its
  * answer. The second goes ahead of the COMMIT, in the same write. It is a simple Query: within an aborted transaction
  * it fails without skipping the messages that follow. A Query drops the unnamed statement and the unnamed portal, but
- * ahead of a COMMIT the client needs neither. The first question keeps both, because the client may come back to its
- * portal.
+ * ahead of a COMMIT the client needs neither, and pgweir can make the statement again. In session mode it can't, so the
+ * question is sent with a name there. The first question keeps both in each mode, because the client may come back to
+ * its portal.
  *
  * Between the COMMIT and its answer no other message of the client's is sent. So if the server is lost then, only
  * replies to the COMMIT's own messages are owed, which pgweir can make itself.
@@ -43,35 +44,41 @@ set_question(struct loan_commit *c, enum mark_question question)
 
 /* --- Questions. --- */
 
-/* Appends the messages of ASK_MARK, which use a statement and portal with a name, and enters them in the ledger. */
+/* Appends the messages of a question that use a statement and a portal with a name, and enters them in the ledger. */
 static void
-put_first_question(struct exchange *x, struct buf *b)
+put_named_question(struct exchange *x, struct buf *b, enum question which)
 {
 	static const uint8_t kinds[] = { OWED_CLOSE, OWED_PARSE, OWED_BIND, OWED_EXECUTE, OWED_CLOSE, OWED_CLOSE };
-	struct owed_request request = { .started_us = *x->env->now_us, .statements = ASK_MARK };
+	struct owed_request request = { .started_us = *x->env->now_us, .statements = which };
 	struct ledger *l = &x->srv->ledger;
 	char name[STATEMENT_NAME_MAX];
 
 	statement_special_name(x->env->statements, STATEMENT_PLACEHOLDER, name);
 	message_close_statement(b, name);
-	message_run(b, name, name, fate_ask_mark, NULL, 0);
+	message_run(b, name, name, which == ASK_CLUSTER ? cluster_ask : fate_ask_mark, NULL, 0);
 	message_close_statement(b, name);
 	message_sync(b);
 	for (size_t i = 0; i < sizeof(kinds); i++)
-		ledger_enter_next(l, (struct owed){ .kind = kinds[i], .to = OWED_TO_COMMIT, .statements = ASK_MARK });
+		ledger_enter_next(l, (struct owed){ .kind = kinds[i], .to = OWED_TO_COMMIT, .statements = which });
 	ledger_push_request(l, OWED_SYNC, OWED_TO_COMMIT, &request);
 }
 
-/* Puts the question ahead of the client's next message. */
+/* Puts the question ahead of the client's next message: as a Query, which drops the unnamed statement; but with a name
+ * if the client may still need an unnamed statement that pgweir could not make again. */
 static void
 ask_ahead(struct exchange *x, enum question which)
 {
 	struct owed_request request = { .started_us = *x->env->now_us, .statements = which };
+	struct server *srv = x->srv;
 	struct buf b = { 0 };
 
-	message_query(&b, which == ASK_CLUSTER ? cluster_ask : fate_ask_mark);
-	x->srv->unnamed_owner = 0; /* a simple Query drops the unnamed statement */
-	ledger_push_request(&x->srv->ledger, OWED_QUERY, OWED_TO_COMMIT, &request);
+	if (srv->is_synced && (x->is_session || srv->loan.must_keep_unnamed)) {
+		put_named_question(x, &b, which);
+	} else {
+		message_query(&b, which == ASK_CLUSTER ? cluster_ask : fate_ask_mark);
+		srv->unnamed_owner = 0;
+		ledger_push_request(&srv->ledger, OWED_QUERY, OWED_TO_COMMIT, &request);
+	}
 	outbox_put(&x->env->to_server, &b);
 }
 
@@ -102,7 +109,7 @@ commit_check_ask(struct exchange *x)
 		set_question(c, MARK_NOT_ASKED);
 		return;
 	}
-	put_first_question(x, &b);
+	put_named_question(x, &b, ASK_MARK);
 	set_question(c, MARK_ASKED);
 	if (server_send(x->srv, &b) < 0)
 		exchange_spoil(x);

@@ -932,3 +932,23 @@ def test_failover_to_a_standby(pair, tmp_path, cut_off, then):
         client.execute("INSERT INTO t VALUES (2)")
         client.commit()
         assert not weir.teardown()
+
+
+def test_a_session_keeps_its_unnamed_statement(weir):
+    """In session mode pgweir does not know the unnamed statement's SQL, so its own questions must leave it alone."""
+    weir.start(commit_check=True, pool_mode="session")
+    run = [bind(), execute(), sync()]
+    with weir.raw() as client:
+        # The question for the cluster comes ahead of a Parse while nothing is owed: ahead of the second one here.
+        client.send(bind(statement="nothing"), sync(), parse("", "SELECT 42"), sync())
+        assert rawwire.shape(client.read_until(count=2)) == "E:26000 Z:I 1 Z:I"
+        client.ask(parse("commit", "COMMIT"), sync())
+        assert rawwire.shape(client.ask(*run)) == "2 D C:SELECT 1 Z:I"
+        client.query("BEGIN")
+        client.ask(parse("", "SELECT 43"), sync())
+        assert rawwire.shape(client.ask(bind(statement="commit"), execute(), sync())) == "2 C:COMMIT Z:I"
+        assert rawwire.shape(client.ask(*run)) == "2 D C:SELECT 1 Z:I"
+        client.query("BEGIN")
+        assert rawwire.shape(client.ask(query("SELECT nothing"))) == "E:42703 Z:E"
+        assert rawwire.shape(client.ask(query("COMMIT"))) == "C:ROLLBACK Z:I"   # the question for the mark fails, too
+        assert rawwire.shape(client.ask(query("SELECT 1"))) == "T D C:SELECT 1 Z:I"
