@@ -395,7 +395,7 @@ struct reader {
 
 /* A word in lower case, cut to NAME_MAX_LEN bytes, terminated. */
 struct word {
-	char text[NAME_MAX_LEN + 1];
+	char text[NAME_MAX_LEN + 1]; /* of the terminated text, more bytes may be written: whole sixteens */
 	size_t len, ascii_len; /* ascii_len: bytes before the first one that is not ASCII */
 	bool is_beyond_ascii;
 };
@@ -411,13 +411,46 @@ word_put(struct word *w, char c)
 		w->ascii_len = w->len;
 }
 
+#ifdef __SSE2__
+/* Takes `at` folded if no byte of it is a quote or beyond ASCII. Returns false, with nothing taken, if one is, or if
+ * less than sixteen bytes come before `end` after each byte that begins a load. */
+static bool
+word_take_sixteens(struct word *w, const char *at, size_t len, const char *end)
+{
+	unsigned others = 0;
+
+	if ((size_t)(end - at) < ((len + 15) & ~(size_t)15))
+		return false;
+	for (size_t i = 0; i < len; i += 16) {
+		__m128i bytes = sql_sixteen(at + i);
+		unsigned wanted = len - i < 16 ? (1u << (len - i)) - 1 : 0xffff;
+
+		others |= ((unsigned)_mm_movemask_epi8(bytes) | sql_equal(bytes, '"')) & wanted;
+		_mm_storeu_si128((__m128i *)(void *)(w->text + i), sql_fold_sixteen(bytes));
+	}
+	return others == 0;
+}
+#endif
+
 /*
- * Takes this text, in which two quotes stand for one. The last loop is fast for short ASCII words, as nearly all are.
+ * Takes this text, in which two quotes stand for one; the SQL goes on to `end`. Short ASCII words, as nearly all are,
+ * are taken sixteen bytes at once.
  */
 static void
-word_take(struct word *w, const char *at, size_t len)
+word_take(struct word *w, const char *at, size_t len, const char *end)
 {
-	if (len > NAME_MAX_LEN || !text_is_ascii(at, len) || memchr(at, '"', len) != NULL) {
+	bool is_short = len <= NAME_MAX_LEN;
+
+#ifdef __SSE2__
+	if (is_short && word_take_sixteens(w, at, len, end)) {
+		w->text[len] = '\0';
+		w->len = w->ascii_len = len;
+		return;
+	}
+#else
+	(void)end;
+#endif
+	if (!is_short || !text_is_ascii(at, len) || memchr(at, '"', len) != NULL) {
 		for (size_t i = 0; i < len; i++) {
 			word_put(w, at[i]);
 			i += at[i] == '"'; /* skips the second of two quotes */
@@ -468,14 +501,31 @@ judge_first(struct reader *r, const struct word *w)
 		r->statement = IS(w, "do")	  ? STATEMENT_IS_DO
 			       : IS(w, "explain") ? STATEMENT_EXPLAINS
 						  : STATEMENT_GOES_ON;
-		note_if(r, text_is_one_of(word, OF_OBJECTS), FOUND_OF_OBJECTS);
-		note_if(r, r->statement != STATEMENT_IS_DO && !text_is_one_of(word, PLAIN " " OF_OBJECTS),
-			FOUND_OPAQUE);
+		if (!text_is_one_of(word, PLAIN)) {
+			bool is_of_objects = text_is_one_of(word, OF_OBJECTS);
+
+			note_if(r, is_of_objects, FOUND_OF_OBJECTS);
+			note_if(r, !is_of_objects && r->statement != STATEMENT_IS_DO, FOUND_OPAQUE);
+		}
 		r->found |= text_is_one_of(word, QUERIES) ? FOUND_READ : FOUND_EFFECTS;
 	}
 }
 
-/* Judges words that mean something by themselves. They may be quoted, too, as a false alarm is cheap. */
+/* Returns false if the word is certainly none of those that judge_statement() looks for anywhere in a statement: no
+ * such word has this first letter and this length. */
+static bool
+may_be_looked_for(const struct word *w)
+{
+	static const uint16_t lengths[32] = {
+		['c' & 31] = 1 << 4, ['d' & 31] = 1 << 6, ['e' & 31] = 1 << 7,		['i' & 31] = 1 << 4 | 1 << 6,
+		['m' & 31] = 1 << 5, ['u' & 31] = 1 << 6, ['s' & 31] = 1 << 5 | 1 << 6, ['p' & 31] = 0xff00,
+	};
+
+	return (lengths[w->text[0] & 31] >> (w->len < 15 ? w->len : 15) & 1) != 0;
+}
+
+/* Judges words that mean something by themselves. They may be quoted, too, as a false alarm is cheap. A word that is
+ * added here must be added to may_be_looked_for(), too. */
 static void
 judge_statement(struct reader *r, const struct word *w)
 {
@@ -624,7 +674,10 @@ judge_word(struct reader *r, const struct word *w)
 	    w->is_beyond_ascii ? find(r->names, RISK_BEYOND_ASCII, 1) : find_hashed(r->names, w->text, w->len, hash);
 
 	r->if_called = (struct risk){ 0 };
-	judge_statement(r, w);
+	if (r->statement != STATEMENT_GOES_ON || r->is_body || may_be_looked_for(w))
+		judge_statement(r, w);
+	else
+		r->is_into_harmless = false;
 	judge_name(r, w, hash);
 	add_risks_of_name(r, e);
 	if (w->is_beyond_ascii && e != NULL) /* in SJIS, a character's second byte may look like an operator */
@@ -654,7 +707,7 @@ read_word(struct reader *r, const char *at, size_t len)
 	w.len = w.ascii_len = 0;
 	w.is_beyond_ascii = false;
 	w.text[0] = '\0';
-	word_take(&w, at, len);
+	word_take(&w, at, len, r->lexer.sql + r->lexer.len);
 	judge_word(r, &w);
 }
 

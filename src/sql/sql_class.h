@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 #ifdef __SSE2__
 #include <emmintrin.h>
 #endif
@@ -105,6 +106,23 @@ sql_fold_sixteen(__m128i bytes)
 	return _mm_or_si128(bytes, _mm_and_si128(sql_between(bytes, 'A', 'Z'), _mm_set1_epi8(0x20)));
 }
 #endif
+
+/* Returns where the first byte c is in [p, end), or NULL. Faster than memchr() if c is nearly always near, as the end
+ * of a quoted name is. */
+static inline const char *
+sql_find_near(const char *p, const char *end, char c)
+{
+#ifdef __SSE2__
+	if (end - p >= 16) {
+		unsigned found = sql_equal(sql_sixteen(p), c);
+
+		if (found != 0)
+			return p + __builtin_ctz(found);
+		p += 16;
+	}
+#endif
+	return memchr(p, c, (size_t)(end - p));
+}
 
 /* Returns where the word around p ends, or end. Not for encodings with ASCII trail bytes. */
 static inline const char *

@@ -49,6 +49,13 @@ skip_block_comment(struct sql_lexer *lx)
 	return false;
 }
 
+/* Returns true if c is white space, or may begin a comment. */
+static bool
+may_be_skipped(char c)
+{
+	return sql_is(c, SPACE) || c == '-' || c == '/';
+}
+
 /* Skips white space and comments. Returns false if a comment never ends. */
 static bool
 skip_space(struct sql_lexer *lx)
@@ -76,7 +83,7 @@ quoted_end(const struct sql_lexer *lx, size_t from, char quote, bool has_escapes
 	const char *p = lx->sql + from, *end = lx->sql + lx->len;
 
 	if (!has_escapes) {
-		while ((p = memchr(p, quote, (size_t)(end - p))) != NULL) {
+		while ((p = sql_find_near(p, end, quote)) != NULL) {
 			if (++p == end || *p != quote)
 				return (size_t)(p - lx->sql);
 			p++;
@@ -96,9 +103,8 @@ quoted_end(const struct sql_lexer *lx, size_t from, char quote, bool has_escapes
 }
 
 static enum sql_kind
-token_take_quoted(struct sql_lexer *lx, size_t prefix_len, bool has_escapes)
+token_take_quoted(struct sql_lexer *lx, size_t prefix_len, char quote, bool has_escapes)
 {
-	char quote = peek(lx, prefix_len);
 	size_t end = quoted_end(lx, lx->pos + prefix_len + 1, quote, has_escapes);
 
 	if (end == 0)
@@ -169,9 +175,10 @@ take_word(struct sql_lexer *lx)
 
 	if (after - first == 1 && ((second = peek(lx, 1)) == '\'' || second == '&')) {
 		if (second == '\'' && strchr("ebxn", letter) != NULL)
-			return token_take_quoted(lx, 1, letter == 'e' || (letter == 'n' && lx->has_backslashes));
+			return token_take_quoted(lx, 1, second,
+						 letter == 'e' || (letter == 'n' && lx->has_backslashes));
 		if (second == '&' && letter == 'u' && (peek(lx, 2) == '\'' || peek(lx, 2) == '"'))
-			return token_take_quoted(lx, 2, false);
+			return token_take_quoted(lx, 2, peek(lx, 2), false);
 	}
 	lx->pos = (size_t)(after - lx->sql);
 	return SQL_WORD;
@@ -201,22 +208,22 @@ take_operator(struct sql_lexer *lx)
 static enum sql_kind
 take_token(struct sql_lexer *lx, bool is_escape_continued)
 {
-	char c = lx->sql[lx->pos], next = peek(lx, 1);
+	char c = lx->sql[lx->pos];
 	unsigned class = sql_class(c);
 
 	if ((class & WORD_START) != 0)
 		return take_word(lx);
-	if ((class & DIGIT) != 0 || (c == '.' && (sql_class(next) & DIGIT) != 0))
+	if ((class & DIGIT) != 0 || (c == '.' && (sql_class(peek(lx, 1)) & DIGIT) != 0))
 		return take_number(lx);
 	if ((class & OPERATOR) != 0)
 		return take_operator(lx);
 	if (c == '\'')
-		return token_take_quoted(lx, 0, is_escape_continued || lx->has_backslashes);
+		return token_take_quoted(lx, 0, c, is_escape_continued || lx->has_backslashes);
 	if (c == '"')
-		return token_take_quoted(lx, 0, false);
+		return token_take_quoted(lx, 0, c, false);
 	if (c == '$')
 		return take_dollar(lx);
-	if (c == ':' && next == ':') {
+	if (c == ':' && peek(lx, 1) == ':') {
 		lx->pos += 2;
 		return SQL_CAST;
 	}
@@ -234,7 +241,7 @@ sql_next(struct sql_lexer *lx)
 	/* Mostly nothing or one blank stands before a token. */
 	if (lx->pos < lx->len && lx->sql[lx->pos] == ' ')
 		lx->pos++;
-	if (lx->pos < lx->len && sql_is(lx->sql[lx->pos], SPACE | MARK) && !skip_space(lx))
+	if (lx->pos < lx->len && may_be_skipped(lx->sql[lx->pos]) && !skip_space(lx))
 		return t;
 	begin = lx->pos;
 	t.at = lx->sql + begin;

@@ -78,6 +78,8 @@ static const struct {
 	  "SELECT \xc3\xa9t\xc3\xa9 FROM \"\xe2\x82\xac\"" },
 };
 
+#define LETTERS "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+
 Test(fingerprint, texts)
 {
 	EACH(row, texts) {
@@ -360,4 +362,21 @@ Test(fingerprint, traceparent)
 
 		cr_expect_str_eq(fp.traceparent, row->is_there ? TRACE : "", "%s", row->rule);
 	}
+}
+
+/* The end of a quoted name is looked for in sixteen bytes at once, where as many follow. */
+Test(fingerprint, of_quoted_names_of_each_length_however_much_follows)
+{
+	char sql[128], want[128], text[128];
+
+	for (int len = 1; len < 40; len++)
+		for (int doubled = 0; doubled <= len; doubled++)
+			for (int more = 0; more < 20; more++) {
+				int n = sprintf(sql, "SELECT \"%.*s\"\"%.*s\",1%*s", doubled, LETTERS, len - doubled,
+						LETTERS, more, "");
+
+				sprintf(want, "SELECT \"%.*s\"\"%.*s\",?", doubled, LETTERS, len - doubled, LETTERS);
+				fingerprint_normalize(sql, (size_t)n, 0, text, sizeof(text));
+				cr_assert_str_eq(text, want);
+			}
 }

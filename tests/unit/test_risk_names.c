@@ -174,6 +174,32 @@ Test(risk_names, of_sql)
 	risk_names_free(names);
 }
 
+/* Words are taken sixteen bytes at once, where as many follow. */
+Test(risk_names, of_names_of_each_length_however_much_follows)
+{
+	char name[64], sql[160];
+
+	for (size_t len = 1; len < sizeof(name); len++) {
+		struct risk_names *names = names_new();
+
+		memset(name, 'q', len);
+		name[len] = '\0';
+		risk_names_add(names, RISK_RELATION, name, (struct risk){ R, 0 }, "");
+		for (size_t more = 0; more < 34; more++) {
+			char *at = sql + sprintf(sql, "SELECT * FROM \"%s\"%*s", name, (int)more, "");
+
+			cr_expect_eq(risk_names_of_sql(names, sql, (size_t)(at - sql)) & WITHOUT_CALLS, R, "%s", sql);
+			sql[14 + len] = 'Q'; /* the last letter */
+			cr_expect_eq(risk_names_of_sql(names, sql, (size_t)(at - sql)) & WITHOUT_CALLS, R, "%s", sql);
+			sql[14 + len] = 'r';
+			cr_expect_eq(risk_names_of_sql(names, sql, (size_t)(at - sql)) & WITHOUT_CALLS, 0, "%s", sql);
+			sql[14 + len] = '\xe9';
+			cr_expect_eq(risk_names_of_sql(names, sql, (size_t)(at - sql)) & X, X, "%s", sql);
+		}
+		risk_names_free(names);
+	}
+}
+
 Test(risk_names, of_functions_that_are_called_apart_from_what_relations_do)
 {
 	static const struct {
