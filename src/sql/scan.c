@@ -509,6 +509,33 @@ begin_other(struct scan *s, const char *p, const char *end)
 	return p + 1;
 }
 
+/* Skips digits, commas and blanks, sixteen bytes at once: long SQL often has a long list of numbers. To be called only
+ * after a number, while nothing is expected and no literal is noted: what is skipped then changes only s->last. */
+static const char *
+skip_numbers(struct scan *s, const char *p, const char *end)
+{
+#ifdef __SSE2__
+	unsigned count = 16;
+
+	while (count == 16 && end - p >= 16) {
+		__m128i bytes = sql_sixteen(p);
+		unsigned digits = sql_digits(bytes), commas = sql_equal(bytes, ',');
+		unsigned others = ~(digits | commas | sql_equal(bytes, ' '));
+
+		count = (unsigned)__builtin_ctz(others | 1u << 16);
+		digits &= (1u << count) - 1;
+		commas &= (1u << count) - 1;
+		if ((digits | commas) != 0)
+			s->last = digits > commas ? LAST_OTHER : LAST_COMMA; /* the last one has the highest bit */
+		p += count;
+	}
+#else
+	(void)s;
+	(void)end;
+#endif
+	return p;
+}
+
 /* Skips digits. In 1e2, 0x1F and 1_000 the rest is scanned as a word, which does no harm. */
 static const char *
 skip_number(struct scan *s, const char *p, const char *end)
@@ -529,7 +556,9 @@ skip_number(struct scan *s, const char *p, const char *end)
 			note_literal(s, begin, p);
 	}
 	scan_punct(s, '0');
-	return p;
+	if (s->expect != 0 || (s->literals != NULL && s->literals->count <= SCAN_LITERALS_MAX))
+		return p;
+	return skip_numbers(s, p, end);
 }
 
 /* Reads tokens, with fast paths for the tokens that most SQL consists of, if they lie within the chunk. */

@@ -818,6 +818,33 @@ Test(scan, how_a_text_is_cut_does_not_matter)
 	}
 }
 
+/* Long lists of numbers are skipped sixteen bytes at once; byte by byte they are not. */
+Test(scan, what_comes_after_a_list_of_numbers)
+{
+	static const char *const lists[] = {
+		"1, 22,333 ,4444,  55555, 666666 ", "1234567890123456789,",   "1,2,3,4,5,6,7,8,9,10",
+		"7,                              ", "12345678901234567890 )", "1 2 3 4 5 6 7 8 9, 1e5,"
+	};
+
+	EACH(row, rows) {
+		for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
+			struct scan whole, bytes;
+			char sql[2048];
+
+			snprintf(sql, sizeof(sql), "WITH a (x) AS (SELECT %s%s", lists[i], row->sql);
+			scan_init(&whole, row->options);
+			feed_copy(&whole, sql, strlen(sql));
+			scan_init(&bytes, row->options);
+			for (const char *p = sql; *p != '\0'; p++)
+				feed_copy(&bytes, p, 1);
+			cr_expect_eq(whole.last, bytes.last, "%s", sql);
+			cr_expect_eq(scan_end(&whole), scan_end(&bytes), "%s: %#x, not %#x", sql, whole.flags,
+				     bytes.flags);
+			cr_expect_eq(whole.hints, bytes.hints, "%s", sql);
+		}
+	}
+}
+
 /* As many bytes as the wide instructions take, and more, around each length that words and literals may have. */
 Test(scan, long_words_and_literals)
 {
