@@ -1,16 +1,17 @@
 /*
- * src/dedicated/blocking.h - finds the processes of PostgreSQL that hold the locks for which servers wait. When a user
- * of the console asks for these processes, a connection that is opened for this question alone (dedicated/dedicated.h)
- * calls pg_blocking_pids(), also for processes in the chain of blockers that are not pgweir's.
+ * src/dedicated/blocking.h - finds the processes of PostgreSQL that hold the locks for which pgweir's servers wait.
+ * When a user of the console asks for these processes, pgweir calls pg_blocking_pids() on a connection that is opened
+ * for this question alone (dedicated/dedicated.h). The question follows the chain of blockers, also through processes
+ * that are not pgweir's.
  *
- * Each worker asks about its own servers. Each host on which such servers are busy gets one question about all of them;
- * at most BLOCKING_QUESTIONS_MAX questions run at once, and each has one second, connecting included. Their connections
- * count in max_server_connections: if that limit is reached, and no idle connection makes room soon, no question is
- * asked. Answers stay good for BLOCKING_FRESH_US.
+ * Each worker asks about its own servers. Each host on which these servers are busy gets one question about all of
+ * them. At most BLOCKING_QUESTIONS_MAX questions run at once, and each may take one second, including the time to
+ * connect. The connections count in max_server_connections: if that limit is reached, and no idle connection makes room
+ * soon, the question is not asked. Answers are fresh for BLOCKING_FRESH_US.
  *
  * Owns:    the questions under way, and the last answers.
- * Borrows: the pools of its worker. Worker 0 starts the questions and reads the answers while the worker that owns them
- *          is stopped.
+ * Borrows: the pools of its worker. Worker 0 starts the questions and reads the answers of all workers, while the
+ *          worker that owns them is stopped.
  */
 #pragma once
 
@@ -24,12 +25,12 @@
 struct blocking; /* opaque: blocking.c */
 
 struct blocking *blocking_new(struct pool_set *pools);
-void blocking_free(struct blocking *b); /* must be called before the pools are freed; b may be NULL */
+void blocking_free(struct blocking *b); /* call before the pools are freed; b may be NULL */
 /* Asks, unless the last answers are fresh or on their way. Returns true if answers are on their way. */
 bool blocking_ask(struct blocking *b, uint64_t now_us);
 bool blocking_is_asking(const struct blocking *b); /* returns true while answers are on their way */
 void blocking_tick(struct blocking *b, uint64_t now_us); /* about every 100 ms */
-/* Returns how many processes block the backend `pid` of the host at that address, and writes their PIDs to pids; -1 if
- * that is not known. It is known for backends that serve pgweir, and for backends that block these. */
+/* Returns how many processes block the backend `pid` of the host at this address, and writes their PIDs to pids.
+ * Returns -1 if the answers lack this backend: they have backends that serve pgweir, and those that block these. */
 int blocking_of(const struct blocking *b, const char *address, uint32_t pid, uint32_t pids[BLOCKING_PIDS_MAX],
 		uint64_t now_us);

@@ -1,20 +1,20 @@
 /*
- * src/dedicated/dedicated.h - server connections that no policy lends: each serves one object, its keeper. They log in
- * as the pool's servers do, and are lent (SV_LENT) to their keeper from the login to the end.
+ * src/dedicated/dedicated.h - server connections that no policy lends: each serves one object, its *keeper*. Such a
+ * connection logs in as a pool's server does, and is lent (SV_LENT) to its keeper from the login to the end.
  *
  *   struct dedicated  for pgweir's own questions: the connections of auth_query, of listeners, and of blocking.c; and
  *                     *connections that ask*, which send one simple Query at a time as long as their keeper exists
- *                     (fate_asker.c, watch_host.c, fleet_conn.c). The keeper decides what is asked, and when, and has
- *                     the timer
+ *                     (fate_asker.c, watch_host.c, fleet_conn.c). The keeper decides what to ask and when, and has the
+ *                     timer
  *   dedicated_take    for a replication client, whose session must get its settings in the startup packet
  *
  * These connections do not count in pool_size. They count in max_server_connections (an idle server of some pool makes
  * room), except for listeners' connections and connections that ask: a pool has at most one of each kind.
  *
  * Owns:    the server, and a reference to its target. Borrows: the pools, their environment, the keeper's ops.
- * Always:  an answer counts however late it comes: after each dedicated_ask(), either done() or closed() is called. A
- *          keeper that finds in done() that the connection is of no use breaks its stream; the connection is then
- *          closed after the data that has arrived was handled.
+ * Always:  after each dedicated_ask(), either done() or closed() is called, however late. A keeper that finds in done()
+ *          that the connection is of no use sets stream.is_broken; the connection is then closed when all data that has
+ *          arrived was handled.
  */
 #pragma once
 
@@ -22,17 +22,17 @@
 #include "pool/pool_set.h"
 #include "pool/pool_target.h"
 
-/* A place in the budget of some hosts, if these hosts have a budget (fleet.h). Zeroed if there is no place. */
+/* A place in the budget of a connection's hosts (fleet.h). Zeroed if the connection needs no place. */
 struct hosts_place {
-	struct policy_budget *budget; /* a reference; NULL if the hosts have no budget */
+	struct policy_budget *budget; /* a reference; NULL if there is no place */
 	struct budget_member member;
 };
 
 enum dedicated_state {
 	DEDICATED_AWAY, /* not logged in yet */
 	DEDICATED_READY, /* the connection takes a question */
-	DEDICATED_ASKED, /* dedicated_ask() was called, and the answer is due */
-	DEDICATED_LATE, /* the answer has been due for longer than the keeper's patience: dedicated_turn_late() */
+	DEDICATED_ASKED, /* dedicated_ask() was called, and no answer has come yet */
+	DEDICATED_LATE, /* no answer has come within the keeper's patience: dedicated_turn_late() */
 	DEDICATED_REFUSED /* the answer has begun with an error */
 };
 
@@ -43,29 +43,27 @@ struct dedicated {
 	struct pool_target *target_ref; /* the server's target; `target` points into it */
 	struct server_target target;
 	struct hosts_place place;
-	/* keeps its value when the connection is closed, until dedicated_run() is called */
-	enum dedicated_state state;
+	enum dedicated_state state; /* keeps its value when the connection is closed, until dedicated_run() is called */
 	uint32_t failures; /* failures in a row; the keeper resets this number */
 	uint64_t opened_us; /* when dialing began */
 	uint64_t asked_us; /* when the last question was sent */
-	uint64_t retry_us; /* when to open the connection again, if it is closed */
+	uint64_t retry_us; /* when to open the connection again, after it was closed */
 	uint64_t random; /* the state of a random number generator, for the back-off's jitter */
 	/* The fields below are for a connection that asks. */
 	struct pool_set *pools;
 	const struct server_env *env;
 	struct pool_target *next_target; /* a reference to the target of the next connection */
-	struct scram_keys keys; /* room for keys that next_target may refer to */
-	/* for warnings with ops->topic: the name of the hosts, and text to add if the hosts can't be asked */
-	const char *name, *trouble_hint;
-	char last_error[FAIL_TEXT_MAX]; /* why it could not log in, or be asked; empty if nothing failed */
+	struct scram_keys keys; /* the owner's place for keys to which next_target may point */
+	const char *name, *trouble_hint; /* for warnings with ops->topic: the hosts' name, and text to append to it */
+	char last_error[FAIL_TEXT_MAX]; /* why the connection could not log in, or be asked; empty if nothing failed */
 };
 
-/* Callbacks of the keeper. A keeper that sends a request without dedicated_ask() must enter it in srv->ledger. closed()
- * is called once for each server that was opened. */
+/* Callbacks of the keeper. A keeper that sends a request without dedicated_ask() must enter the request in srv->ledger.
+ * closed() is called once for each server that was opened. */
 struct dedicated_ops {
 	uint64_t backoff_min_us, backoff_max_us; /* both are 0 if the keeper computes retry_us itself */
-	/* for a connection that asks: how long an answer may take before the connection is closed. Such a connection
-	 * needs no place in the hosts' budget. 0 for other connections */
+	/* for a connection that asks: how long an answer may take before the connection is closed; 0 for other
+	 * connections, which need a place in the budget of their hosts */
 	uint64_t answer_us;
 	/* the first words of the warning that is logged when an error differs from last_error; NULL to log nothing */
 	const char *topic;
@@ -73,24 +71,21 @@ struct dedicated_ops {
 	/* The login failed. May be NULL. */
 	void (*failed)(struct dedicated *d, enum connect_failure kind, bool is_fatal, const struct fail *why);
 	void (*lost)(struct dedicated *d, const struct fail *why); /* may be NULL */
-	void (*closed)(struct dedicated *d); /* called when retry_us is set; may free d */
-	/* returns false if the keeper expected this error; may be NULL */
-	bool (*error)(struct dedicated *d, const struct fail *why);
-	/* A row came that is owed to OWED_TO_PROBE. May be NULL. */
+	void (*closed)(struct dedicated *d); /* called after retry_us was set; may free d */
+	bool (*error)(struct dedicated *d, const struct fail *why); /* returns false if it was expected; may be NULL */
+	/* A row that is owed to OWED_TO_PROBE has come. May be NULL. */
 	void (*row)(struct dedicated *d, const uint8_t *body, size_t len, bool is_whole);
-	/* The ReadyForQuery of a request has come. d->state still has its value from before. */
-	void (*done)(struct dedicated *d);
+	void (*done)(struct dedicated *d); /* a request's ReadyForQuery has come; d->state is not changed yet */
 	void (*notification)(struct dedicated *d, const uint8_t *message, size_t len); /* may be NULL */
-	void (*batch_end)(struct dedicated *d); /* what was read has been handled, and d is DEDICATED_READY */
-	/* frees the keeper of pool->asker when its pool ends; NULL for other keepers */
-	void (*free)(struct dedicated *d);
+	void (*batch_end)(struct dedicated *d); /* all data that was read is handled, and d is DEDICATED_READY */
+	void (*free)(struct dedicated *d); /* frees the keeper of pool->asker when the pool ends; else NULL */
 };
 
-/* Sets *env to the pools' environment, with the callbacks of dedicated servers. */
+/* Sets *env to the pools' server_env, but with the callbacks of dedicated servers. */
 void dedicated_env(struct server_env *env, const struct pool_set *set);
 /* Begins to dial `target` and takes a reference to it. `settings` (may be NULL) override the target's; `host` is the
- * only host to dial, or NULL for any. Returns 0, or -1 if there is no memory, or no place yet in the budget of the
- * hosts; the caller then tries again in 100 ms. */
+ * only host to dial, or NULL for any host of the target. Returns 0; or -1 without memory, or if there is no place in
+ * the budget of the hosts yet: the caller then tries again in 100 ms. */
 int dedicated_open(struct dedicated *d, struct pool_set *set, const struct server_env *env, struct pool_target *target,
 		   const struct gucs *settings, const struct upstream_host *host);
 /* Closes the connection, after a Terminate if it is up; closed() is called from within. Does nothing if the connection
@@ -103,19 +98,19 @@ void dedicated_close(struct dedicated *d);
 void dedicated_init(struct dedicated *d, const struct dedicated_ops *ops, struct pool_set *pools,
 		    const struct server_env *env);
 void dedicated_fini(struct dedicated *d);
-/* Takes over `target` as d->next_target. If `target` differs from the previous target, closes the connection and makes
- * it due to be opened at once, and wipes d->keys, because they may come from another password with the same salt.
- * Returns true if `target` differs. */
+/* Takes over the caller's reference to `target`, which becomes d->next_target. If `target` differs from the previous
+ * target, closes the connection, so that dedicated_run() opens it again at once; wipes d->keys, because the keys may
+ * come from another password with the same salt; and returns true. */
 bool dedicated_aim(struct dedicated *d, struct pool_target *target);
-/* Opens the connection, with a back-off, and closes it if an answer took too long. Returns 0 if the connection takes a
- * question; else the time of the next call, or UINT64_MAX while it logs in. */
+/* Opens the connection, with a back-off, and closes it if an answer takes too long. Returns 0 if the connection takes a
+ * question; else the time of the next call, or UINT64_MAX while the connection logs in. */
 uint64_t dedicated_run(struct dedicated *d);
-/* Returns true once for each question whose answer has taken patience_us. */
+/* Returns true, once for each question, if its answer has been due for patience_us; d is then DEDICATED_LATE. */
 bool dedicated_turn_late(struct dedicated *d, uint64_t patience_us);
-/* Sends the SQL in `sql`, and frees `sql`; the rows of the answer are owed to OWED_TO_PROBE. Without memory the
- * connection is broken, and is closed at its deadline. */
+/* Sends the SQL in `sql` as a question, and frees `sql`; the rows of the answer are owed to OWED_TO_PROBE. Without
+ * memory, breaks the connection, which is closed when ops->answer_us has passed. */
 void dedicated_ask(struct dedicated *d, struct buf *sql);
-/* Called after an answer that is as expected: failures are forgotten. */
+/* Call after an answer that is as expected: forgets the failures before. */
 static inline void
 dedicated_forget_failures(struct dedicated *d)
 {
@@ -126,14 +121,13 @@ dedicated_forget_failures(struct dedicated *d)
 /* --- Connections of one client. --- */
 
 /* Always: exactly one of on_ready and on_failed is called for each dedicated_take(), after that call has returned;
- * neither is called after dedicated_abandon(). The server is on its pool's list of servers until server_close(). */
+ * neither is called after dedicated_abandon(). The server stays on its pool's list of servers until server_close(). */
 struct dedicated_take_ops {
-	/* srv is lent to `borrower`, and server_login_parameters() works */
-	void (*on_ready)(struct server *srv, void *borrower);
+	void (*on_ready)(struct server *srv, void *borrower); /* srv is lent; server_login_parameters() works */
 	void (*on_failed)(const struct fail *why, void *borrower);
 };
 
-/* Opens a connection for a replication client. `replication` is the value of the startup parameter of this name. Takes
+/* Opens a connection for a replication client. `replication` is the value of the startup parameter `replication`. Takes
  * a reference to `settings`. Returns NULL with *why set to 53300 or 53200. */
 struct server *dedicated_take(struct pool *pool, const char *replication, struct gucs *settings,
 			      const struct dedicated_take_ops *ops, void *borrower, uint64_t now_us, struct fail *why);

@@ -2,13 +2,13 @@
  * src/dedicated/fleet_state.h - the structs that fleet*.c share; see fleet.h.
  *
  *   fleet.c          the budgets that are configured
- *   fleet_conn.c     one budget: its connection, when PostgreSQL is asked, and the consequences of an answer
+ *   fleet_conn.c     one budget: its fleet connection, when to ask PostgreSQL, and what follows from an answer
  *   fleet_sql.c      the SQL of the questions, and the parser of the answers. Pure
  *
- * Owns:   the fleet owns its fleet connections and its policy worker; a struct fleet_conn owns its struct dedicated and
- *         a reference to the budget of its pools.
- * Always: one question is under way at a time; marked is never below the number of places that are granted and have not
- *         logged in.
+ * Owns:   struct fleet owns the fleet connections and a policy worker; a struct fleet_conn owns its struct dedicated
+ *         and a reference to the budget of its pools.
+ * Always: one question is under way at a time; `marked` is never below the number of granted places whose connections
+ *         have not logged in.
  */
 #pragma once
 
@@ -18,7 +18,7 @@
 #include "policy/policy_circuit.h"
 #include "policy/policy_keeper.h"
 
-/* places that are granted to no process: fleet connections of new processes take them without asking */
+/* places that are granted to no process: the fleet connections of new processes need them, and do not ask for places */
 #define FLEET_RESERVED 2
 
 TAILQ_HEAD(fleet_conns, fleet_conn);
@@ -26,28 +26,29 @@ TAILQ_HEAD(fleet_conns, fleet_conn);
 struct fleet {
 	struct pool_set *pools;
 	struct server_env env; /* from dedicated_env() */
-	struct policy_worker *worker; /* the worker that keeps all budgets */
-	struct policy_worker *main_worker; /* the worker of worker 0's pools */
+	struct policy_worker *worker; /* the keeper of all budgets (policy_keeper.h) */
+	struct policy_worker *main_worker; /* the policy worker of worker 0's pools */
 	char name[FLEET_NAME_MAX];
 	struct fleet_conns conns;
 };
 
 /* --- fleet_sql.c --- */
 
-/* ASK_WHO: the first question; ASK_LOOK: counts, and lists the processes; ASK_GRANT: counts, and takes places. */
+/* ASK_WHO: the first question, about the server; ASK_LOOK: counts connections, and lists the processes; ASK_GRANT:
+ * counts connections, and takes places. */
 enum fleet_ask { ASK_WHO, ASK_LOOK, ASK_GRANT };
 
 struct fleet_question {
 	enum fleet_ask what;
-	struct fleet_member self; /* the report for the other processes */
-	uint32_t want, limit; /* for ASK_GRANT: take `want` places, as far as the count stays below limit */
-	uint32_t expected; /* the expected number of fleet connections: a place is kept for each that is missing */
-	uint32_t granted_not_logged_in; /* granted places whose connections have not logged in yet */
+	struct fleet_member self; /* this process's report for the other processes */
+	uint32_t want, limit; /* for ASK_GRANT: take up to `want` places, while the count stays within `limit` */
+	uint32_t expected; /* the expected number of fleet connections; a place is left free for each that is missing */
+	uint32_t granted_not_logged_in; /* granted places whose connections are not opened, or not logged in yet */
 	uint32_t marked; /* the number of places in this process's mark in PostgreSQL */
-	/* wakes all fleet connections: this process is short of connections and no place is left, or its limit has
-	 * changed */
+	/* true to wake all fleet connections: because this process is short of connections and no place is left, or
+	 * because its limit has changed */
 	bool wakes_others;
-	bool is_first; /* the first question: LISTENs for the wake-ups (wakes_others) from now on */
+	bool is_first; /* the first question after ASK_WHO also LISTENs for the others' wake-ups */
 };
 
 struct fleet_answer {
@@ -55,14 +56,14 @@ struct fleet_answer {
 	uint32_t listed; /* how many connections PostgreSQL lists */
 	uint32_t fleet_conns; /* how many of them are fleet connections */
 	uint32_t granted; /* how many places were granted to this process */
-	/* PostgreSQL has the new mark, which includes `granted`; if false, PostgreSQL has the previous mark, and
-	 * nothing was granted */
+	/* true if PostgreSQL has the new mark, which includes `granted`; if false, PostgreSQL still has the previous
+	 * mark, and nothing was granted */
 	bool is_marked;
 	bool has_identity; /* true if pid, unreserved_slots and is_standby are known */
-	uint32_t pid; /* the backend that answered */
-	uint32_t unreserved_slots; /* with budget_connections = auto, the limit is nine tenths of this number */
+	uint32_t pid; /* the PID of the backend that answered */
+	uint32_t unreserved_slots; /* with budget_connections = auto, nine tenths of this number are the limit */
 	bool is_standby;
-	bool is_lock_held; /* another session holds a lock that this process needs */
+	bool is_lock_held; /* true if another session holds a lock that this process needs */
 	uint32_t lock_pid; /* the PID of that session; 0 for a prepared transaction */
 	size_t member_count, stranger_count;
 	struct fleet_member members[FLEET_MEMBERS_MAX];
@@ -77,38 +78,38 @@ void fleet_read_row(struct fleet_answer *a, const uint8_t *body, size_t len); /*
 /* --- fleet_conn.c --- */
 
 struct fleet_conn {
-	/* must be first. While shown.state is FLEET_JOINED, the statements that ASK_WHO prepares exist */
-	struct dedicated conn;
+	struct dedicated conn; /* must be first. While FLEET_JOINED, the server has the statements of ASK_WHO */
 	TAILQ_ENTRY(fleet_conn) link;
 	struct fleet *fleet;
 	struct fleet_budget shown; /* shown.hosts and shown.database point into this struct */
 	char database[CONFIG_NAME_MAX + 1];
 	char *hosts, *users;
-	enum budget_mode configured_mode; /* the mode in the present configuration; BUDGET_OFF if there is no budget */
+	enum budget_mode configured_mode; /* the mode in the present configuration; BUDGET_OFF if it has no budget */
 	uint32_t configured_limit; /* the limit in the present configuration */
 	struct policy_budget *budget; /* the budget of its pools */
-	/* the circuit of its hosts: it lets pools that open no connections know that PostgreSQL is away */
+	/* the circuit of its hosts, by which pools learn that PostgreSQL is away though they open no connections */
 	struct policy_circuit *host_circuit;
 	struct circuit_member circuit;
 	struct policy_orders orders;
 	struct timer timer;
-	bool must_abandon_logins; /* PostgreSQL has dropped the mark for the logins that are under way */
+	/* PostgreSQL has dropped the mark for connections whose login has not ended */
+	bool must_abandon_logins;
 	bool is_standby; /* true if PostgreSQL is a standby, where NOTIFY does not work */
 	struct budget_news news; /* the present news for the pools */
-	struct budget_news told_news; /* the news that the pools were told last */
-	bool was_notified; /* another process is short of connections, or has another limit */
+	struct budget_news told_news; /* the news that the pools were last given */
+	bool was_notified; /* true if another process has sent a wake-up since the last question */
 	struct fleet_question asked; /* the question under way, or the last question */
 	struct fleet_question last_asked; /* the last question that was answered as expected */
-	uint64_t look_us; /* when the list of members was asked for last */
+	uint64_t look_us; /* when the list of members was last asked for */
 	uint32_t look_used; /* the connections of its pools at look_us */
 	uint64_t next_check_us, notified_us, unused_since_us, beat_us;
-	uint64_t taken; /* the number of connections that the budget had ever taken when the last answer came */
-	uint32_t refusals; /* checks in a row that granted less than was asked for */
-	uint32_t found_others; /* connections beyond the reported ones, at the last look */
+	uint64_t taken; /* budget_count.taken at the last answer */
+	uint32_t refusals; /* how many questions in a row got fewer places than they asked for */
+	uint32_t found_others; /* connections that are in no member's report, at the last ASK_LOOK */
 	uint32_t fleet_conns; /* the fleet connections that existed at the last answer */
 	uint32_t expected_conns; /* the fleet connections that should exist */
-	uint64_t missed_us; /* when the number of fleet connections fell last */
-	uint32_t marked; /* the number of places in the mark that PostgreSQL has */
+	uint64_t missed_us; /* when the number of fleet connections last fell */
+	uint32_t marked; /* for how many places PostgreSQL has a mark of this process */
 	uint32_t auto_limit; /* the limit for budget_connections = auto; 0 if not known */
 	uint8_t report_count; /* how often this process has reported, modulo 10: it shows that the process lives */
 	struct fleet_answer answer;
@@ -116,10 +117,8 @@ struct fleet_conn {
 	struct fleet_stranger strangers[FLEET_STRANGERS_MAX];
 };
 
-/* Takes ownership of hosts, and frees it if there is no memory. Returns NULL without memory. */
-struct fleet_conn *fleet_conn_new(struct fleet *f, char *hosts);
-/* Frees s. The pools of its budget open no connection until they get another budget, or are told that they have
- * none. */
+struct fleet_conn *fleet_conn_new(struct fleet *f, char *hosts); /* takes over `hosts`; returns NULL without memory */
+/* Frees s. If the budget of s is binding, its pools open no connection until they get another budget, or none. */
 void fleet_conn_free(struct fleet_conn *s);
 void fleet_conn_set_mode(struct fleet_conn *s, enum budget_mode mode); /* `mode` must not be BUDGET_OFF */
 void fleet_conn_run(void *fleet_conn); /* does the work that is due, and sets the timer, which calls this function */

@@ -1,23 +1,24 @@
 /*
  * src/dedicated/notify_listener.h - one server connection that listens for all clients of a pool.
  *
- * A client has a subscriber at the listener of its pool and client_encoding (names and payloads are sent in that
- * encoding), and a subscription to each channel to which it listens. When a subscription joins, the listener sends
- * LISTEN for its channel. One request has many LISTENs, to which subscribers contribute in turn. The listener calls
- * `listening` when PostgreSQL has confirmed the LISTEN, passes each NotificationResponse to all subscriptions of its
- * channel in the order of arrival, and sends UNLISTEN a while after the last subscription has left. If its connection
- * is lost, it connects and listens again, and then calls `gap`: notifications may have been lost.
+ * A pool has a listener for each client_encoding of its clients, because PostgreSQL sends names and payloads in that
+ * encoding. A client has a *subscriber* at a listener, and a *subscription* to each channel to which the client
+ * listens. When a subscription joins, the listener sends LISTEN for its channel. One request has many LISTENs, taken
+ * from the subscribers in turn. The listener calls `listening` when PostgreSQL has confirmed the LISTEN, passes each
+ * NotificationResponse to all subscriptions of its channel in the order of arrival, and sends UNLISTEN a while after
+ * the last subscription has left. If its connection is lost, the listener connects and listens again, and then calls
+ * `gap`, because notifications may have been lost.
  *
  *   notify_listener.c  listeners, subscribers, time
  *   notify_channels.c  channels and subscriptions
- *   notify_catch_up.c  waiting until all earlier notifications have arrived
+ *   notify_catch_up.c  waits until all earlier notifications have arrived
  *   notify_conn.c      the connection: commands and their replies in order, loss and reconnection
  *
  * Owns:    its connection (which doesn't count in pool_size), its channels.
- * Borrows: subscribers and subscriptions, which leave before they are freed.
- * Always:  `listening` is called at most once for each join; no function that a subscriber calls makes a callback.
- *          `notified` and `gap` may only store their arguments; `flush` is called at the end of the batch, and may do
- *          anything, even close the client.
+ * Borrows: subscribers and subscriptions, which leave the listener before they are freed.
+ * Always:  `listening` is called at most once for each notify_join(); no function of this header makes a callback
+ *          before it returns. `notified` and `gap` may only store their arguments; `flush` is called at the end of the
+ *          batch, and may do anything, even close the client.
  */
 #pragma once
 
@@ -39,8 +40,8 @@ struct notify_subscriber_ops {
 	void (*listening)(struct notify_subscription *m, const struct fail *why);
 	/* `message` is the whole message */
 	void (*notified)(struct notify_subscription *m, const uint8_t *message, size_t len);
-	/* Notifications may have been lost: the connection was lost and is back, or a NOTIFY of the listener's own
-	 * failed (why). */
+	/* Notifications may have been lost: because the connection was lost, and is back now; or because a NOTIFY of
+	 * the listener's own has failed, with the error `why`. */
 	void (*gap)(struct notify_subscriber *subscriber, const struct fail *why);
 	void (*flush)(struct notify_subscriber *subscriber); /* after notified or gap, at the end of the batch */
 	void (*caught_up)(struct notify_subscriber *subscriber); /* see notify_catch_up */
@@ -48,52 +49,53 @@ struct notify_subscriber_ops {
 
 TAILQ_HEAD(notify_subscriptions, notify_subscription);
 
-/* Embedded in the client's listen state; zeroed, then attached. */
+/* Embedded in struct client_listen; zeroed before notify_attach(). */
 struct notify_subscriber {
-	struct notify_listener *listener; /* NULL if it is not attached */
+	struct notify_listener *listener; /* NULL if the subscriber is not attached */
 	const struct notify_subscriber_ops *ops;
 	uint32_t subscriptions;
 	bool is_flush_due, has_gap;
-	/* the list of notify_catch_up() in which it waits; NULL if it does not wait */
-	struct notify_subscribers *waits;
+	struct notify_subscribers *waits; /* the list in which it waits after notify_catch_up(); else NULL */
 	struct notify_subscriptions due; /* subscriptions for which LISTEN is to be sent */
 	TAILQ_ENTRY(notify_subscriber) all, to_flush, wait, turn;
 };
 
-/* Embedded in the client's listen state; zeroed. */
+/* Embedded in struct client_listen; zeroed before notify_join(). */
 struct notify_subscription {
 	struct notify_subscriber *subscriber;
-	struct notify_channel *channel; /* NULL if it has joined no channel */
+	struct notify_channel *channel; /* NULL if the subscription has joined no channel */
 	uint64_t since_us;
-	struct notify_subscriptions *list; /* the list that contains it, or NULL; set by the listener alone */
-	bool is_due; /* true while it is in subscriber->due */
+	/* the list that contains the subscription, or NULL; set by the listener only */
+	struct notify_subscriptions *list;
+	bool is_due; /* true while the subscription is in subscriber->due */
 	TAILQ_ENTRY(notify_subscription) link, due;
 };
 
-/* Attaches subscriber to the pool's listener for this client_encoding, making a listener if needed. Returns 0, or -1
- * without memory. */
+/* Attaches `subscriber` to the pool's listener for this client_encoding, which is made if there is none. Returns 0, or
+ * -1 without memory. */
 int notify_attach(struct pool *pool, const char *encoding, struct notify_subscriber *subscriber,
 		  const struct notify_subscriber_ops *ops);
-/* Like notify_attach(), but only for notify_catch_up(): makes no listener. Returns false if the pool has no connected
- * listener for this client_encoding. */
+/* Like notify_attach(), for a subscriber that will only call notify_catch_up(). Returns false if the pool has no
+ * connected listener for this client_encoding, and makes none. */
 bool notify_visit(struct pool *pool, const char *encoding, struct notify_subscriber *subscriber,
 		  const struct notify_subscriber_ops *ops);
 /* Detaches `subscriber`, which must have no subscriptions. Does nothing if it is not attached. */
 void notify_detach(struct notify_subscriber *subscriber);
 
-/* Joins a channel. ops.listening is called later; from then on, m gets the notifications of this channel. Returns 0, or
- * -1 without memory. */
+/* Makes m join a channel. ops->listening is called later; from then on, m gets the notifications of this channel.
+ * Returns 0, or -1 without memory. */
 int notify_join(struct notify_subscriber *subscriber, struct notify_subscription *m, const char *channel);
 void notify_leave(struct notify_subscription *m); /* does nothing if m has joined no channel */
 
-/* Calls caught_up when all notifications for this subscriber that were committed before this call have arrived, or when
- * the connection is lost; replaces an earlier call. Returns false if there is no connection to wait for. */
+/* Makes the listener call ops->caught_up when all notifications for this subscriber that were committed before now have
+ * arrived, or when the connection is lost, or after a second. Replaces an earlier call. Returns false if the listener
+ * has no connection. */
 bool notify_catch_up(struct notify_subscriber *subscriber);
 /* Like notify_catch_up(), but also waits for notifications that another connection may have received already. */
 bool notify_catch_up_with_others(struct notify_subscriber *subscriber);
 void notify_catch_up_no_more(struct notify_subscriber *subscriber);
 
-/* Callbacks for the set of pools, for all that this folder keeps beside a pool's own servers. */
+/* Callbacks for the set of pools: the part of dedicated/ in the life of a pool. */
 extern const struct pool_dedicated_ops dedicated_pool_ops;
 
 /* For SHOW and metrics. */
@@ -101,6 +103,6 @@ struct notify_counts {
 	uint32_t connections, subscribers, channels;
 };
 void notify_listeners_count(const struct pool *pool, struct notify_counts *out);
-/* returns NULL if the listener is not connected now */
+/* returns the listener's server; NULL if the listener is not connected now */
 struct server *notify_listener_server(const struct notify_listener *listener);
 struct notify_listener *notify_listener_next(const struct notify_listener *listener);

@@ -1,12 +1,12 @@
 /*
- * src/dedicated/watch.h - the questions that pgweir asks the hosts of upstreams whose standbys serve reads (the setting
- * `reads`; see pool/cluster.h).
+ * src/dedicated/watch.h - asks hosts how far they are in the write-ahead log, if standbys of their upstream serve reads
+ * (the setting reads; see pool/cluster.h).
  *
- * For each host in the list of such an upstream, pgweir has one connection of its own, however many databases use the
- * list. These connections count in no limit. The host is asked for its identity, and then, again and again, for its
- * position: a *reading*. A standby is used only if it replays the log of the list's primary, and not a log that has
- * branched off. This is proved once after each start of either host: transactions that were randomly committed or
- * rolled back on the primary must have ended in the same way on the standby.
+ * For each host in such an upstream's list of hosts, pgweir has one connection of its own, however many databases use
+ * the list. These connections count in no limit. The host is asked for its identity, and then, again and again, for a
+ * *reading* (policy/cluster_view.h). A standby is used only if it replays the log of the list's primary, and not a log
+ * that has branched off. pgweir proves this once after each start of either host: it commits or rolls back some
+ * transactions on the primary at random, and asks the standby how each of them has ended.
  *
  * Owns:    the connections. Borrows: struct policy_commons, which has the clusters, and worker 0's pools, for
  *          their environment.
@@ -22,8 +22,8 @@ struct watch; /* opaque: watch.c */
 
 /* wake(owner) is called on any thread when watch_tick() is due on worker 0's thread. Returns NULL without memory. */
 struct watch *watch_new(struct pool_set *pools, struct policy_commons *commons, void (*wake)(void *owner), void *owner);
-void watch_free(struct watch *w); /* must be called before the pools are freed; w may be NULL */
-/* Called at start and at each reload. */
+void watch_free(struct watch *w); /* call before the pools are freed; w may be NULL */
+/* Call at the start and at each reload. */
 void watch_configure(struct watch *w, const struct config *config, struct users *users, struct tls_store *tls);
 void watch_tick(struct watch *w); /* called about every 100 ms, and after wake() */
 
@@ -45,18 +45,17 @@ enum watch_use { WATCH_USES(WATCH_USE) WATCH_USE_COUNT };
 extern const char *const watch_use_names[WATCH_USE_COUNT];
 
 struct watch_row {
-	/* the first database of the configuration file that has this list of hosts and reads from standbys */
+	/* the first database in the configuration file that has this list of hosts and reads from standbys */
 	const char *database;
 	const char *host; /* "db1:5432" */
 	const char *zone; /* empty if not known */
 	enum watch_use use;
-	/* when the host's present life (pool/cluster.h) began, since 1970; 0 if the host is away */
-	uint64_t started_us;
+	uint64_t started_us; /* when the host's PostgreSQL was started, by its clock, since 1970; 0 if it is away */
 	bool is_standby, is_lag_known;
-	uint32_t timeline; /* the timeline that a standby receives; 0 if not known */
+	uint32_t timeline; /* the timeline of the log that a standby receives; 0 if not known */
 	uint64_t position, lag_us, readings; /* position is 0 if not known */
 	const char *last_error; /* why the host can't be asked; empty if nothing failed */
 };
 
-/* Calls row for each host, in the order of the file. */
+/* Calls row for each host, in the order of the configuration file. */
 void watch_each(const struct watch *w, void (*row)(const struct watch_row *row, void *arg), void *arg);

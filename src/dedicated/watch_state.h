@@ -2,11 +2,12 @@
  * src/dedicated/watch_state.h - the structs that watch*.c share; see watch.h.
  *
  *   watch.c       the lists of hosts that are configured
- *   watch_host.c  one list of hosts: when each host is asked, and the consequences of an answer
+ *   watch_host.c  one list of hosts: when to ask each host, and what follows from an answer
  *   watch_sql.c   the SQL of the questions, and the parser of the answers. Pure
  *
- * Owns:   the watch owns its lists of hosts; a list owns its connections and a reference to the cluster.
- * Always: only set_use() writes a host's `use`; a host that was not met is WATCH_AWAY.
+ * Owns:   struct watch owns the lists of hosts; a list (struct watched) owns its connections and a reference to its
+ *         cluster.
+ * Always: only set_use() writes a host's `use`; a host that has not answered WATCH_MEET is WATCH_AWAY.
  */
 #pragma once
 
@@ -16,15 +17,15 @@
 
 #include <event2/event_struct.h>
 
-#define TRIAL_COUNT 24 /* the number of transactions in a proof */
+#define TRIAL_COUNT 24 /* the number of transactions in a trial */
 #define WATCHED_SETTINGS 16
 
 /* The questions to a host. */
 enum watch_ask {
 	WATCH_MEET, /* asks for the host's identity */
 	WATCH_READ, /* asks for a reading */
-	WATCH_NUDGE, /* lets a primary write to its log */
-	WATCH_TRY, /* lets a primary make a trial */
+	WATCH_NUDGE, /* makes a primary write to its log */
+	WATCH_TRY, /* makes a primary run the transactions of a trial */
 	WATCH_CHECK /* asks how the transactions of a trial have ended */
 };
 
@@ -32,7 +33,7 @@ enum watch_ask {
 struct trial {
 	uint64_t xids[TRIAL_COUNT];
 	uint32_t bits; /* bit i is set if the i-th transaction was committed */
-	uint64_t begun_us; /* a life that began later is not proved by this trial; 0 if there is no trial */
+	uint64_t begun_us; /* this trial proves nothing about a life that began later; 0 if there is no trial */
 	/* a standby that has replayed the log up to here has replayed all these transactions; 0 if not known yet */
 	uint64_t position;
 };
@@ -40,15 +41,15 @@ struct trial {
 enum watch_answer_kind { TOLD_NOTHING, TOLD_MARK, TOLD_READING, TOLD_BITS };
 
 struct watch_answer {
-	enum watch_answer_kind told; /* with TOLD_READING, is_standby, reading, flushed and timeline are known */
+	enum watch_answer_kind told; /* with TOLD_READING: is_standby, reading, flushed and timeline are valid */
 	struct cluster_mark mark;
 	uint32_t settings[WATCHED_SETTINGS]; /* hashes of the values of watch_settings */
-	uint64_t block_len, segment_len; /* of the write-ahead log; 0 if not told */
-	bool sees_timeline; /* the role may see which timeline a standby receives */
+	uint64_t block_len, segment_len; /* sizes in the write-ahead log, in bytes; 0 if not told */
+	bool sees_timeline; /* true if pgweir's role may see which timeline a standby receives */
 	bool is_standby;
 	struct reading reading; /* complete except for number and begun_us */
-	uint64_t flushed; /* the position up to which a primary has flushed its log */
-	uint32_t timeline; /* the timeline that a standby receives; 0 if it receives none, or the role may not see it */
+	uint64_t flushed; /* the position up to which a primary has flushed its log to disk */
+	uint32_t timeline; /* the timeline that a standby receives; 0 if none, or if pgweir's role may not see it */
 	uint32_t xid_count; /* how many of trial.xids are set */
 	struct trial trial;
 	uint32_t bits; /* like trial.bits; UINT32_MAX if the host answered something else */
@@ -64,8 +65,8 @@ void watch_put_nudge(struct buf *b);
 void watch_put_try(struct buf *b, uint32_t bits);
 void watch_put_check(struct buf *b, const struct trial *trial);
 void watch_read_row(struct watch_answer *a, const uint8_t *body, size_t len); /* adds the contents of a DataRow to *a */
-/* Returns `position`; but if it is right after the header of an otherwise empty page, returns where this header begins,
- * because no standby gets further than that. */
+/* Returns `position`; but if `position` is right after the header of an otherwise empty page, returns where the header
+ * begins, because standbys replay only up to there. */
 uint64_t watch_strip(const struct watch_answer *a, uint64_t position);
 
 /* --- watch_host.c --- */
@@ -79,30 +80,30 @@ struct watch_host {
 	char name[264], zone[CONFIG_NAME_MAX + 1];
 	unsigned version; /* the major version of its PostgreSQL */
 	enum watch_ask asked; /* the last question; conn.state says whether its answer is due */
-	bool is_silent; /* a standby that has not answered for a moment: see check_silence() */
-	bool is_wanted; /* true if a reading is wanted */
+	bool is_silent; /* true for a standby that has not answered for a moment: see check_silence() */
+	bool is_wanted; /* true if a reading is wanted soon */
 	bool is_nudge_due;
-	bool has_other_timeline; /* a standby that receives a timeline other than the primary's */
-	/* The use that was logged last. Never WATCH_SILENT, and for a standby never WATCH_NO_PRIMARY; WATCH_LAG as of
-	 * the last reading */
+	bool has_other_timeline; /* true for a standby that receives another timeline than the primary's */
+	/* The last use that set_use() has logged: never WATCH_SILENT, and for a standby never WATCH_NO_PRIMARY.
+	 * WATCH_LAG is as of the last reading. */
 	enum watch_use use;
 	struct watch_answer answer; /* the answer to the question under way */
 	struct watch_answer met; /* the answer to the last WATCH_MEET */
 	struct reading reading; /* the reading that is under way */
-	struct reading last; /* the previous reading; its number is 0 if this life has had no reading */
-	uint64_t position_then; /* the position of this host when the primary was asked last */
+	struct reading last; /* the last reading that was answered; its number is 0 if this life has had none */
+	uint64_t position_then; /* the position of this host when the primary was last asked */
 	uint64_t lag_us; /* the lag of a standby at its last reading */
-	/* the longest time that a reading took: since cost_since_us, and in the second before that */
+	/* the longest time that a reading took: since cost_since_us, and in the second before */
 	uint64_t cost_us[2], cost_since_us;
-	uint64_t overdue_us; /* when its answer was first found to be overdue; 0 if it is not overdue */
+	uint64_t overdue_us; /* when the answer was first found to be overdue; 0 if no answer is overdue */
 	uint64_t met_us;
-	/* the first position that a primary had not flushed, or 0, and when it was read */
+	/* a position that a primary had not flushed when it was read, or 0; when it was read */
 	uint64_t unflushed, unflushed_us;
 	uint64_t readings;
-	uint32_t timeline; /* the timeline that SHOW HOSTS has */
+	uint32_t timeline; /* the timeline that SHOW HOSTS shows */
 };
 
-/* Returns true if h is a standby that replays the primary's log, as far as is known. */
+/* Returns true if h is a standby that was proved to replay the primary's log. */
 static inline bool
 watch_is_proved(const struct watch_host *h)
 {
@@ -115,8 +116,9 @@ struct watched {
 	struct watch *watch;
 	struct cluster *cluster;
 	char database[CONFIG_NAME_MAX + 1];
-	uint64_t max_lag_us, patience_us; /* patience_us: how long an answer may take before the host's life is over */
-	uint64_t half_wait_us; /* half of reads_wait, or a little more: see check_silence() */
+	/* the longest lag allowed; how long an answer may take until the life is over */
+	uint64_t max_lag_us, patience_us;
+	uint64_t half_wait_us; /* how often a standby in use is asked, about half of reads_wait: see check_silence() */
 	bool is_kept; /* true if the present configuration has the list */
 	uint32_t count, history;
 	struct watch_host of[CLUSTER_HOSTS];
@@ -124,8 +126,8 @@ struct watched {
 	uint64_t wanted_us; /* when a position was last wanted */
 	uint64_t used_us; /* when a standby was last used */
 	uint64_t nudged_us; /* when the last WATCH_NUDGE was sent */
-	int timer_fd; /* a timerfd: libevent's own timers are too coarse */
-	struct event timer; /* fires when timer_fd does */
+	int timer_fd; /* a timerfd, because libevent's own timers are too coarse */
+	struct event timer; /* the event for timer_fd */
 };
 
 struct watch {
@@ -137,7 +139,7 @@ struct watch {
 	TAILQ_HEAD(, watched) watched;
 };
 
-/* Takes the reference to the cluster, also on failure. Returns NULL without memory or a descriptor. */
+/* Takes over the reference to `cluster`, also on failure. Returns NULL without memory or a descriptor. */
 struct watched *watched_new(struct watch *w, struct cluster *cluster, uint32_t count);
 void watched_free(struct watched *d);
 void watched_run(struct watched *d); /* does the work that is due, and sets the timer */

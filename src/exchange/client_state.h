@@ -3,7 +3,7 @@
  * exchange_step() in exchange.h takes the steps.
  *
  * A state tells only how the client's next bytes are handled. A CL_READY client is active if it has a server
- * (exchange.srv), else idle. Back-pressure, pins and lingering may come with any state.
+ * (exchange.srv), else idle. Back-pressure, pins and lingering are independent of the state.
  */
 #pragma once
 
@@ -12,13 +12,12 @@
 /* Comparisons of states rely on this order: first the states of a login, then the states that never have a server, then
  * the states of a client that is logged in, and last the states in which its input waits. */
 enum client_state {
-	CL_NONE, /* not a state: client_state_next() returns it for a step that must not happen */
+	CL_NONE, /* not a state: client_state_next() returns this for a step that must not happen */
 	CL_STARTUP, /* the client sends SSLRequest, GSSENCRequest, TLS, then its startup packet */
 	CL_AUTHENTICATION, /* the client proves its identity */
 	CL_DELAYED, /* the client's proof was wrong; the error is sent late, and input is dropped */
-	/* the proof was good; a server is asked which ParameterStatus values follow from the startup settings */
-	CL_WELCOME,
-	CL_WELCOME_IN_LINE, /* like CL_WELCOME, while the client waits for that server */
+	CL_WELCOME, /* the proof was good; a server is asked which ParameterStatus the client gets */
+	CL_WELCOME_IN_LINE, /* like CL_WELCOME, but the client still waits for that server */
 	CL_CLOSED,
 	CL_CANCEL, /* the connection carries a CancelRequest */
 	CL_CONSOLE,
@@ -27,10 +26,9 @@ enum client_state {
 	CL_IN_LINE, /* the client's request waits for a server */
 	CL_HELD, /* a message waits for replies to messages that were sent earlier */
 	CL_RETRYING, /* the request failed, and is sent again once the Sync after the error is answered */
-	CL_IN_DOUBT, /* the server was lost after a COMMIT was sent; another server is asked about that COMMIT */
-	CL_CATCHING_UP, /* the request waits until a host has replayed what the client must see: relay/reads.h */
-	/* the request waits for the listener, the connection on which pgweir LISTENs for clients */
-	CL_AWAITING_LISTENER,
+	CL_IN_DOUBT, /* the server was lost after a COMMIT was sent; the primary is asked about that COMMIT */
+	CL_CATCHING_UP, /* the request waits until a host shows all that the client has seen: relay/reads.h */
+	CL_AWAITING_LISTENER, /* the request waits for the listener, the connection that LISTENs for clients */
 	CL_READY_WITHHELD, /* the client's ReadyForQuery waits for notifications that were committed earlier */
 	CL_CLOSE_AFTER_FLUSH, /* the client is closed once it has read the reason, which was sent */
 	CL_STATES
@@ -51,7 +49,7 @@ enum client_state {
 #define CLIENT_EVENT(value, name) value,
 enum client_event { CLIENT_EVENTS(CLIENT_EVENT) CE_EVENTS };
 
-/* Returns the state that follows `from` after ev, or CL_NONE if ev must not happen in `from`. */
+/* Returns the state that follows `from` after the event ev, or CL_NONE if ev must not happen in `from`. */
 enum client_state client_state_next(enum client_state from, enum client_event ev);
 /* Returns the state's name; has_server chooses between "active" and "idle", which are one state. */
 const char *client_state_name(enum client_state s, bool has_server);
@@ -71,15 +69,15 @@ client_state_is_ready(enum client_state s)
 	return s >= CL_READY;
 }
 
-/* Returns true while input is kept because the client waits for an event. */
+/* Returns true while the client's input is kept, because the client waits for an event. */
 static inline bool
 client_state_waits(enum client_state s)
 {
 	return s >= CL_IN_LINE || s == CL_WELCOME_IN_LINE;
 }
 
-/* Returns true while the client's request, or its ReadyForQuery, waits for the listener. Also true in
- * CL_CLOSE_AFTER_FLUSH, when no request is left. */
+/* Returns true while the client's request, or its ReadyForQuery, waits for the listener. Also returns true in
+ * CL_CLOSE_AFTER_FLUSH, when the client has no request any more. */
 static inline bool
 client_state_awaits_listener(enum client_state s)
 {

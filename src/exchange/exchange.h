@@ -1,10 +1,10 @@
 /*
- * src/exchange/exchange.h - the dialogue of one client with the servers it borrows: all that the relay and its features
- * (statements, session state, LISTEN) see of a client.
+ * src/exchange/exchange.h - the dialogue of one client with the servers that it borrows: all that the relay and its
+ * features (statements, session state, LISTEN) see of a client.
  *
  *   client_state.c  which step may follow which in the life of a client
  *   exchange.c      the steps that a client takes, what is sent to the client, and calls to the client's owner
- *   pending_input.c bytes that were read and can't be handled yet
+ *   pending_input.c keeps bytes that were read and can't be handled yet
  *
  * Owns:    the client's socket, what was read but not handled, its settings (gucs).
  * Borrows: a server (srv) from its pool, between pool_borrow() and pool_return().
@@ -47,14 +47,14 @@ struct auth_queries; /* lookup/auth_query.h */
 /* A feature's verdict on a message. */
 enum feature_step {
 	STEP_FORWARD, /* send the message as it is */
-	STEP_SENT, /* everything that is to be sent is in the outbox already */
+	STEP_SENT, /* all that must be sent is in the outbox already */
 	STEP_HOLD, /* the message must wait until the earlier messages are answered */
 	STEP_FAILED /* there was no memory */
 };
 
 /* The things to which a feature can tie a client: see NAME_ties() in relay/features.h. */
 enum feature_tie {
-	TIE_SERVER, /* the client's server: between two requests, the server has something that no other server has */
+	TIE_SERVER, /* the client's server: between two requests, the server keeps something that no other server has */
 	TIE_REQUEST, /* the client's request: it cannot be relayed again to another server */
 	TIE_PROCESS /* this process: the client's record does not hold all of the feature's state */
 };
@@ -62,16 +62,11 @@ enum feature_tie {
 /* The state of the client's transaction block, beyond what its server's srv->tx tells. */
 enum exchange_block {
 	EXCHANGE_NO_BLOCK, /* no block is open, or the block is on the primary */
-	EXCHANGE_THERE,
-	/* no block is open, but the client's server belongs to a standby */ /* the block is on a standby, and
-										everything that was answered can be
-										replayed on another server:
-										takes_local() */
-	EXCHANGE_BEGUN,
+	EXCHANGE_THERE, /* no block is open, but the client's server belongs to a standby */
+	EXCHANGE_BEGUN, /* the block is on a standby, and all its answered SQL can be run again: takes_local() */
 	EXCHANGE_SHOWN, /* the block is on a standby, and the client has seen an answer that binds the block to it */
 	EXCHANGE_DUE, /* pgweir has answered the BEGIN, and sends it on the server that the client gets next */
-	EXCHANGE_ROLLED_BACK,
-	/* the block was lost with its server, and the client has not ended the block yet */
+	EXCHANGE_ROLLED_BACK, /* the block was lost with its server, and the client has not ended the block yet */
 	/* after EXCHANGE_DUE, no server was lent for a statement, and the client has not ended the block yet */
 	EXCHANGE_FAILED
 };
@@ -79,8 +74,7 @@ enum exchange_block {
 /* Says if pgweir reads from the client. */
 enum exchange_reading {
 	EXCHANGE_READS,
-	EXCHANGE_STALLED,
-	/* pgweir does not read until fewer bytes are on their way: relay_unstall() */
+	EXCHANGE_STALLED, /* pgweir does not read until fewer bytes are on their way: relay_unstall() */
 	/* the client moves between processes: this process neither reads nor sends (client_record_begin_reading()) */
 	EXCHANGE_IN_TRANSFER
 };
@@ -88,15 +82,14 @@ enum exchange_reading {
 #define DONE_MAX 64
 #define EXCHANGE_PENDING_MAX ((uint32_t)128 << 10) /* limit of bytes that are read ahead while the client waits */
 
-/* A request whose last reply is on its way; the request is measured once that reply is sent. */
+/* A request whose last reply is in the outbox. When the reply is sent, the request's duration is measured. */
 struct done_request {
 	uint32_t statements;
 	uint8_t canceled_by; /* enum canceler */
 	bool has_text; /* srv->loan.text is this request's own SQL; set by report_done(), never cleared */
 };
 
-/* Input that waited and is being handled. bytes is NULL if there is none, or if exchange_keep() has taken the input
- * back. */
+/* Kept input that is being handled. bytes is NULL if there is none, or if exchange_keep() has taken it back. */
 struct handled_input {
 	uint8_t *bytes;
 	uint32_t len, cap;
@@ -110,24 +103,23 @@ struct exchange_ops {
 	void (*close)(struct exchange *x, const struct fail *why, const struct fail *logged);
 	void (*peer_text)(const struct exchange *x, char *out, size_t out_cap); /* writes "10.0.0.7:51514" or "unix" */
 	void (*console_message)(struct exchange *x, uint8_t type, const uint8_t *body, size_t len); /* CL_CONSOLE */
-	/* Called for SQL that cancels a PID that no backend of PostgreSQL's has. Returns true if pid is the client_pid
-	 * of a client that x may cancel. */
+	/* Called when the client's SQL cancels a PID that no backend has. If pid is the client_pid of a client that x
+	 * may cancel, begins to cancel that client's request, and returns true. */
 	bool (*no_such_pid)(struct exchange *x, uint32_t pid);
 	/* Handles or keeps all of these bytes of the client. */
 	void (*bytes)(struct exchange *x, const uint8_t *bytes, size_t len);
 	void (*try_release)(struct exchange *x); /* gives the server back unless something needs it */
-	/* Returns the statement that the client calls by this name ("" for the unnamed statement), or NULL if it is
-	 * unknown. */
+	/* Returns the client's statement of this name ("" for the unnamed statement), or NULL if it is unknown. */
 	struct statement *(*statement_of)(const struct exchange *x, const char *name);
-	/* The next five functions are called while CL_WELCOME: the first two when the pool has answered, the others
-	 * when the server that applies the startup settings has answered or was lost. */
+	/* The next five functions are called while CL_WELCOME: the first two when the pool has lent or refused a
+	 * server, the others when the server that applies the startup settings has answered or was lost. */
 	void (*login_granted)(struct exchange *x, struct server *srv);
 	void (*login_refused)(struct exchange *x, const struct fail *why, enum request_failure kind);
 	void (*login_server_error)(struct exchange *x, const struct error_fields *e);
 	void (*login_server_done)(struct exchange *x);
 	void (*login_server_lost)(struct exchange *x, const struct fail *why);
 	void (*timed_out)(struct exchange *x, const struct fail *why); /* pool_timeout has passed without a server */
-	void (*released)(struct exchange *x); /* called while env->is_moving: the client has given its server back */
+	void (*released)(struct exchange *x); /* called if env->is_moving, when the client has given its server back */
 	/* Called while EXCHANGE_IN_TRANSFER, when the listener has begun to listen to a channel for the client, has
 	 * failed to do so, or has caught up for the client. */
 	void (*transfer_progress)(struct exchange *x);
@@ -147,8 +139,8 @@ struct exchange_env {
 	struct handled_input handled;
 	struct pool_set *pools;
 	struct statement_store *statements;
-	struct scan_memory scanned; /* cache for simple Queries */
-	struct known_text known; /* the statements in the SQL of known_of: see request_known() */
+	struct scan_memory scanned; /* a cache of the scans of simple Queries */
+	struct known_text known; /* the statements in the SQL of the request known_of: see request_known() */
 	const struct request *known_of; /* only compared, never followed */
 	struct guc_store *guc_store;
 	struct audit *audit;
@@ -156,34 +148,31 @@ struct exchange_env {
 	struct process_counters *counters;
 	TAILQ_HEAD(lingering_servers, server) lingering; /* state/linger.c */
 	struct timer linger_timer;
-	/* relay/reads_wait.c: the clients that are CL_CATCHING_UP */
-	TAILQ_HEAD(catching_clients, client_reads) catching;
+	TAILQ_HEAD(catching_clients, client_reads) catching; /* relay/reads_wait.c: clients that are CL_CATCHING_UP */
 	struct timer catch_timer;
 	struct reads_subscriber *subscribers;
-	size_t name_bytes; /* total of the statement names of all clients */
+	size_t name_bytes; /* the total length of all clients' statement names */
 	uint64_t last_token; /* the highest bits are the worker's number, so no two workers give the same token */
 	uint64_t sample_state;
 	uint32_t requests_begun;
-	/* at least as many as the clients whose block was without a server at some time since the last clients_tick()
-	 */
+	/* at least as many as the clients whose block was without a server since the last clients_tick() */
 	uint32_t blocks_without_server;
 	uint64_t looked_at_us; /* requests that last at least this long may have to be logged: report_configure() */
 	/* The sample of requests that is entered in `queries`: all of the next queries_left requests, then one in
-	 * queries_each (no request if that is 0). queries_skipped: how many were skipped since the last that was
-	 * entered. clients_tick() sets these three fields. */
+	 * queries_each (no request if queries_each is 0). queries_skipped: how many requests were skipped since a
+	 * request was last entered. clients_tick() sets these three fields. */
 	uint32_t queries_left, queries_each, queries_skipped;
 	uint64_t hash_seed; /* random: for tables whose keys clients choose */
 	bool is_closed; /* during SHUTDOWN, new clients are accepted in the console only */
-	bool is_draining; /* new transactions are not accepted, either */
-	/* while is_draining, clients that need no server may stay until the process ends, as with PgBouncer */
-	bool is_gentle;
+	bool is_draining; /* clients can't begin new transactions, either */
+	bool is_gentle; /* while is_draining, clients without a server may stay until the process ends */
 	bool is_moving; /* clients move to another process as they become idle */
 	const struct server *ending; /* the server that ends while its clients are closed; else NULL */
 	bool is_suspended; /* SUSPEND: nothing is read from clients, nor from the servers they use */
 	void *owner;
-	/* Called when a statement needs a database for itself: pool_set_vacate() on all workers. */
+	/* Called when a statement needs a database for itself: calls pool_set_vacate() on all workers. */
 	void (*on_exclusive)(void *owner, struct pool_target *asking, const char *database, const char *user);
-	/* Called on any thread: reads_on_reading() is due on this loop. */
+	/* Called on any thread when reads_on_reading() is due on this loop. */
 	void (*on_reading)(void *owner);
 	struct query_table *queries; /* telemetry/query_table.h: all requests that ended, with or without an answer */
 	/* Called for requests that are slow, refused, lost or given up. */
@@ -193,15 +182,15 @@ struct exchange_env {
 /* State that few clients ever need: allocated at first use, and kept to the end. */
 struct exchange_rare {
 	struct client_cancel *cancels; /* CancelRequests for this client; see client/cancel.c */
-	struct commit_doubt *doubt; /* the client's COMMIT while CL_IN_DOUBT; else NULL */
-	char *user; /* the user that the client logged in as; NULL if that is pool->user */
+	struct commit_doubt *doubt; /* facts about the client's COMMIT while CL_IN_DOUBT; else NULL */
+	char *user; /* the user that the client logged in as; NULL if that user is pool->user */
 	struct client_reads *reads; /* NULL until the client first needs a server with reads = marked */
-	const char *begin; /* the block's first SQL while EXCHANGE_DUE, if exchange.begin is 0; owned by its setter */
+	const char *begin; /* the block's BEGIN while EXCHANGE_DUE, if exchange.begin is 0; owned by its setter */
 	uint32_t replayed_request; /* the number of the last request that was relayed again: relay/resend.c */
 	uint32_t replay_count; /* how often replayed_request was relayed again */
 	uint8_t canceled_by; /* enum canceler: the origin of the last cancel; report_canceler() takes it */
 	uint32_t canceled_request; /* the number of the request that the last cancel was sent for */
-	uint32_t losses_then; /* server_losses.total at the first replay, the loss of its own server included */
+	uint32_t losses_then; /* server_losses.total at the first replay, including the loss that caused the replay */
 	/* relay/reject.c: the last portal that was bound to a statement that ends a transaction, since the client's
 	 * transaction was lost or failed. */
 	struct {
@@ -217,12 +206,11 @@ struct exchange {
 	struct stream stream; /* must be first: see stream_ops */
 	struct exchange_env *env;
 	struct pool *pool; /* set once the client has proved its identity */
-	const struct scope_settings *settings; /* the pool's, or those of the login name; owned by the pool */
+	const struct scope_settings *settings; /* the pool's settings, or those of the login name; owned by the pool */
 	struct server *srv;
-	struct policy_waiter waiter; /* also has the client's id; its is_wait_logged is for wait_notify */
+	struct policy_waiter waiter; /* has the client's id, too; waiter.is_wait_logged is for wait_notify */
 	struct gucs *gucs; /* the client's present settings */
-	struct gucs
-	    *startup; /* before the login is over: the settings that the client sent; then: its first settings */
+	struct gucs *startup; /* during the login: the settings that the client has sent; then: its first settings */
 	struct client_statements *statements;
 	struct client_session *session;
 	struct client_listen *listen;
@@ -235,15 +223,16 @@ struct exchange {
 	uint32_t requests_done; /* number of requests that a server has answered */
 	uint64_t request_us; /* when the first byte of the oldest unanswered request was read */
 	uint64_t tx_started_us; /* when the client's transaction began, on any server; 0 if none is open or beginning */
-	uint16_t pins; /* bits 1 << enum pin_reason: why the client keeps its server between transactions */
+	/* 1 << enum pin_reason, for each reason why the client keeps its server */
+	uint16_t pins;
 	/* The fast lane reads these first, so they stand side by side. */
 	uint8_t state; /* enum client_state; written only by exchange_step() */
 	uint8_t block; /* enum exchange_block; written only by exchange_set_block() */
-	/* while CL_REJECTING: the type of the message that ends the rejected request: 'S' (Sync), or 'Q' if the request
-	 * is a Query */
+	/* while CL_REJECTING: the type of the message that ends the rejected request: 'S' (Sync) or 'Q' (Query) */
 	uint8_t rejecting_to;
 	uint8_t reading : 2; /* enum exchange_reading */
-	uint8_t begin : 5; /* EXCHANGE_DUE: the block's modes, an index of known_modes; 0 if rare->begin has the SQL */
+	/* while EXCHANGE_DUE: the BEGIN's modes, an index of known_modes; 0 if it is in rare->begin */
+	uint8_t begin : 5;
 	uint8_t sequence_questions : 2; /* how often the client asked for currval() or the like; 3 means 3 or more */
 	/* The client keeps its server to the end (pool_mode). Set by login_welcome.c and login_replication.c, never
 	 * cleared. */
@@ -302,16 +291,15 @@ exchange_is_begun_ahead(const struct exchange *x, const struct server *srv)
 	return srv->loan.begun_for != 0 && srv->loan.begun_for == x->requests_done + 1;
 }
 
-/* Returns true if the client's transaction has nothing on srv, the client's server, except a BEGIN that may be run
- * again. */
+/* Returns true if srv, the client's server, has nothing of its transaction except a BEGIN that may be run again. */
 static inline bool
 exchange_is_at_rest(const struct exchange *x, const struct server *srv)
 {
 	return srv->tx == 'I' || x->block == EXCHANGE_BEGUN || exchange_is_begun_ahead(x, srv);
 }
 
-/* Returns true if srv, the client's server, is of a standby pool (loan.standby) and the client was shown nothing of its
- * block, so the primary may be asked instead. */
+/* Returns true if srv, the client's server, belongs to a standby, and the client was shown nothing of its block there,
+ * so the request may go to the primary instead. */
 static inline bool
 exchange_may_leave(const struct exchange *x, const struct server *srv)
 {
@@ -325,8 +313,8 @@ exchange_may_leave(const struct exchange *x, const struct server *srv)
  */
 void exchange_step(struct exchange *x, enum client_event ev);
 
-/* Writes to *why the error that tells the client that its transaction was lost with its server. reason becomes the
- * detail, which says how pgweir knows of the loss. */
+/* Writes to *why the error that tells the client that its transaction was lost with its server. reason says how pgweir
+ * knows of the loss, and becomes the error's detail. */
 void exchange_rolled_back(struct fail *why, const char *reason);
 
 struct exchange_rare *exchange_rare(struct exchange *x); /* allocated at the first call; NULL without memory */
@@ -353,16 +341,15 @@ exchange_close(struct exchange *x, const struct fail *why)
 }
 
 /* Returns true if the client keeps its server after its transaction: in session mode, for replication, and while a
- * reason of PIN_REASONS holds. A new reason is a row of that table; no caller asks for single reasons. Servers that are
- * kept only until an answer or a LISTEN has ended are a matter of features_tie(). */
+ * reason of PIN_REASONS holds. Callers never ask for single reasons, so a new reason needs only a row in PIN_REASONS.
+ * features_tie() tells if the server must be kept until an answer has come or a LISTEN has ended. */
 static inline bool
 exchange_keeps_server(const struct exchange *x)
 {
 	return x->is_session || x->pins != 0;
 }
 
-/* Returns true if pgweir follows the client's session state: in transaction or statement mode, unless session_state is
- * allow. */
+/* Returns true if pgweir follows the client's session state: not in session mode, nor with session_state = allow. */
 static inline bool
 exchange_is_followed(const struct exchange *x)
 {
@@ -375,7 +362,7 @@ exchange_is_followed(const struct exchange *x)
  */
 #define MAY_CLOSE __attribute__((warn_unused_result))
 
-/* Put around a call of a MAY_CLOSE function, this says that the caller does not follow x->srv afterwards. */
+/* Wrap a call of a MAY_CLOSE function in this to say that the caller does not follow x->srv afterwards. */
 static inline void
 exchange_left(bool has_server)
 {
@@ -389,7 +376,7 @@ exchange_has_server(const struct exchange *x)
 	return !x->is_closing && x->srv != NULL;
 }
 
-/* Closes the client and its server, because there is no memory for something that must be done. */
+/* Closes the client and its server, because there is no memory for work that can't be left out. */
 void exchange_out_of_memory(struct exchange *x) __attribute__((cold));
 /*
  * Call this if there is no memory for a reply, or for a fact about the session. Nothing more is sent to the client, and
@@ -440,7 +427,6 @@ int exchange_keep(struct exchange *x, const uint8_t *bytes, size_t len);
  * if the client is logging in, because a password may be among them.
  */
 void exchange_replay(struct exchange *x, void (*handle)(struct exchange *x, const uint8_t *bytes, size_t len));
-/* Returns true if the input of a client that waits contains a Terminate: the client has gone, or has at least closed
- * its sending side. */
+/* Returns true if the kept input of a client that waits has a Terminate: the client will send nothing more. */
 bool exchange_is_terminated(const struct exchange *x);
-void exchange_free_input(struct exchange *x); /* also wipes the input, which may hold a password */
+void exchange_free_input(struct exchange *x); /* wipes the input first, because it may hold a password */

@@ -1,7 +1,7 @@
 /*
- * src/pipeline/batch.h - parses one complete request, if it is of a form that pipelining handles: it may be sent ahead
- * of its turn, or other requests may be sent after it. There are two forms: a Query; or [unnamed Parse,] Bind,
- * [Describe of the portal,] Execute without a limit, Sync, all with the unnamed portal. Pure.
+ * src/pipeline/batch.h - parses a complete request of a form that may be sent ahead of its turn, or after which other
+ * requests may be sent. There are two such forms: a Query; or [unnamed Parse,] Bind, [Describe of the portal,] Execute
+ * without a limit, Sync, all with the unnamed portal. Pure.
  */
 #pragma once
 
@@ -10,13 +10,13 @@
 #include <stdint.h>
 
 struct batch {
-	const char *sql; /* SQL of the Query or Parse; NULL if the request has neither */
+	const char *sql; /* the SQL of the Query or Parse; NULL if the request has neither */
 	const char *statement;
 	size_t sql_len; /* without terminator */
 	const uint8_t *bind; /* NULL for a Query */
 	size_t bind_len; /* bytes of the Bind */
 	size_t first_len; /* bytes of the first message */
-	uint32_t kinds; /* the expected replies: enum owed_kind + 1 in four bits each, the first in the lowest bits */
+	uint32_t kinds; /* the expected replies, four bits each: enum owed_kind plus 1, the first in the lowest bits */
 };
 
 /* Returns false if these bytes are not exactly one such request. The batch points into the bytes. */

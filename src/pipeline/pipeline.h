@@ -1,9 +1,9 @@
 /*
- * src/pipeline/pipeline.h - max_pipeline: reads of clients in the queue are sent ahead of their turn, after the request
- * that runs.
+ * src/pipeline/pipeline.h - the setting max_pipeline: sends reads of clients in the queue ahead, after a request that
+ * runs.
  *
  * See README.md here. These files decide which clients' requests may go ahead, and after which requests. The queue is
- * in policy/policy_ahead.c, the ledger in wire/ledger.h, the border between two clients' replies in
+ * in policy/policy_ahead.c, the ledger in wire/ledger.h, the border between the replies to two clients in
  * server/server_replies.c.
  */
 #pragma once
@@ -13,16 +13,17 @@
 /* Call when x has joined the queue: sends its request ahead if possible, unless x comes after a client in the queue
  * whose request pipeline_fill() could not send ahead. */
 void pipeline_wait(struct exchange *x);
-/* srv was lent for a request, which was sent: sends requests of other clients after it. srv may have ended. */
+/* Call when the request for which srv was lent was sent: sends requests of other clients after it. srv may have ended.
+ */
 void pipeline_fill(struct server *srv);
 
 /* Call before x sends to its server, if requests were sent ahead there. Returns true if x must wait, and give the
- * server back first. Returns false in two cases: x now sends the first of these requests, so pipeline_take() must
- * follow; or the requests sent ahead have become OWED_TO_NOBODY. */
+ * server back first. Returns false in two cases: x is about to send the first of the requests that were sent ahead, so
+ * pipeline_take() must follow; or all these requests have become OWED_TO_NOBODY. */
 bool pipeline_holds(struct exchange *x);
-/* Call when x was lent srv, to which its request was sent ahead: if the reply can't be x's answer any more, makes all
- * requests that were sent ahead there OWED_TO_NOBODY. */
+/* Call when x was lent srv, to which its request was sent ahead: if the reply to that copy can't be x's answer any
+ * more, makes all requests that were sent ahead there OWED_TO_NOBODY. */
 void pipeline_lent(struct exchange *x, struct server *srv);
-/* Call when x's request was walked, and is in the outbox and the ledger: if it equals the request that was sent ahead,
- * it is not sent again; else all requests sent ahead become OWED_TO_NOBODY, and x's request is sent after them. */
+/* Call when x's request was walked, and is in the outbox and the ledger: if the request equals the copy that was sent
+ * ahead, it is not sent again; else all requests sent ahead become OWED_TO_NOBODY, and x's request is sent. */
 void pipeline_take(struct exchange *x, struct server *srv);

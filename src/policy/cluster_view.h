@@ -3,12 +3,12 @@
  * in the write-ahead log. Pure.
  *
  * Positions are bytes in the write-ahead log. Each host is asked on a connection of pgweir's own, never on clients'
- * connections, and the answer is a *reading*. A host's *life* lasts from pgweir's login there until the host is found
- * unreachable or changed. A client remembers what it has seen only as a reading that began after the client's last
- * reply, for three reasons (docs/architecture.md, "Reads"):
+ * connections, and the answer is a *reading*. A host's *life* lasts from pgweir's login there until that connection is
+ * lost, or the host stops answering or is promoted. What a client has seen is remembered only as the number of a
+ * reading that began after the client's last reply. Three facts make that enough (docs/architecture.md, "Reads"):
  *
- *   the primary's insert position at t is at or beyond every commit that a snapshot there has seen before t;
- *   a standby in one life that has replayed up to L at t shows every commit up to L in each snapshot after t;
+ *   the primary's insert position at the time t is at or beyond every commit that a snapshot on the primary saw before
+ * t; a standby that has replayed up to L at t shows, in the same life, every commit up to L in each snapshot after t;
  *   what is visible on the primary stays visible, but a commit may be visible on a standby first.
  *
  * A client is *settled* when the primary shows all that standbys have shown the client.
@@ -19,15 +19,15 @@
 #include <stdint.h>
 
 #define CLUSTER_HOSTS 8u /* the most hosts of one upstream; further ones are never asked */
-#define CLUSTER_OPEN_MAX 32u /* the most open transactions of a reading */
+#define CLUSTER_OPEN_MAX 32u /* the most open transactions that a reading lists */
 #define CLUSTER_FORMER_MAX 8u /* the most former primaries that are remembered */
 
 struct reading {
-	uint64_t number; /* from 1 on, in the order in which readings are begun on all hosts; 0 if there is none yet */
+	uint64_t number; /* from 1 on, in the order in which readings of all hosts begin; 0 if there is none yet */
 	uint64_t begun_us;
-	/* The primary's insert position, without a page's header; or the position that a standby had replayed before
-	 * its snapshot was taken. A standby is asked for the position in an earlier statement than for the snapshot,
-	 * because a statement takes its snapshot before it reads the position. */
+	/* On a primary: the insert position (before the page header if only a header precedes it). On a standby: the
+	 * position that was replayed before the snapshot was taken. A standby is asked for the position in an earlier
+	 * statement than for the snapshot, because a statement takes its snapshot before it reads the position. */
 	uint64_t position;
 	uint64_t xmax; /* the snapshot's xmax: the snapshot sees no transaction from this number on */
 	/* of a primary: the lowest number that no transaction had yet (from age('3'::xid)); 0 if not known */
@@ -43,27 +43,26 @@ enum host_role { HOST_AWAY, HOST_PRIMARY, HOST_STANDBY, HOST_OTHER };
 
 struct host_view {
 	uint8_t role; /* enum host_role; never changes within a life */
-	bool is_proved; /* true for a standby that certainly replays the log of this history */
-	bool is_silent; /* true for a standby that answers too late to begin requests there */
-	uint64_t life; /* no two lives of any hosts have the same number; 0 while the host is away */
-	uint64_t lag_us; /* a standby's lag: the age of the primary's newest reading that the standby has passed */
+	bool is_proved; /* true for a standby that certainly replays the log of cluster_view.history */
+	bool is_silent; /* true for a standby whose answer is so late that no new request is sent there */
+	uint64_t life; /* the number of the host's present life, unique among all hosts; 0 while the host is away */
+	uint64_t lag_us; /* a standby's lag: the age of the primary's newest reading that the standby has replayed */
 	struct reading last; /* the last answered reading of this life; its number is 0 if there is none */
-	/* the highest position that the standby has reported as replayed, in this life and history, when it was asked
-	 * for a client's request; or 0 */
+	/* the highest position that the standby, asked on behalf of a client's request (relay/reads_replayed.c), has
+	 * reported as replayed in this life and history; 0 if none */
 	uint64_t replayed;
-	/* when the standby may next be asked whether it has replayed a client's position (relay/reads_replayed.c); 0 if
-	 * the standby can't be asked */
+	/* when the standby may next be asked for a client's request; 0 if it can't be asked */
 	uint64_t askable_from_us;
-	/* how long a request has waited in vain for the standby; once a reading shows a lag shorter than this, the
-	 * standby may be asked again at once */
+	/* how long a request has waited in vain for the standby; as soon as a reading shows a shorter lag than this,
+	 * the standby may be asked again */
 	uint64_t late_us;
 };
 
 /* A primary before the present one; it may be the same host, in an earlier life. */
 struct former_primary {
 	uint32_t history;
-	/* the present primary has the former primary's log up to this position; UINT64_MAX if it has all of that log; 0
-	 * if not known */
+	/* the present primary has the former primary's log up to here; UINT64_MAX if it has all of it; 0 if not known
+	 */
 	uint64_t end;
 	/* the number of the former primary's newest reading whose position is not beyond `end`; 0 if not known */
 	uint64_t last_reading;
@@ -72,9 +71,9 @@ struct former_primary {
 struct cluster_view {
 	uint32_t count; /* hosts, in the order of the upstream */
 	int32_t primary; /* the index of the primary; -1 if there is none, or if it is not known */
-	uint32_t history; /* a new number for each life of a primary, from 1 on; 0 if none was seen yet */
-	uint64_t begun; /* the number of the reading that was begun last, of any host */
-	struct former_primary
-	    former[CLUSTER_FORMER_MAX]; /* at history % CLUSTER_FORMER_MAX; unused entries have history 0 */
+	uint32_t history; /* a new number for each life of a primary, from 1 on; 0 if no primary was seen yet */
+	uint64_t begun; /* the number of the reading, of any host, that began last */
+	/* the primary of history h is at h % CLUSTER_FORMER_MAX; unused entries have history 0 */
+	struct former_primary former[CLUSTER_FORMER_MAX];
 	struct host_view hosts[CLUSTER_HOSTS];
 };

@@ -5,23 +5,24 @@
  *   policy_borrow   lends an idle connection. If there is none the borrower waits in the queue, and another connection
  *                   is opened if there is room.
  *   policy_return   lends the connection at once to the client that has waited longest, or makes it idle.
- *   policy_tick     handles what is due: refuses late waiters; closes, pings and replaces idle connections.
+ *   policy_tick     handles what is due: refuses waiters that have waited too long; closes, pings and replaces idle
+ *                   connections.
  *
  * An example, with pool_size = 1 and max_overflow = 1: at 0 ms client A borrows the only connection. At 1 ms client B
  * finds none idle, so B waits, and a second connection is opened. At 3 ms A returns the first connection: B has waited
  * longest and gets it, although the second one was opened for B. At 6 ms the second one has logged in; no client waits,
- * so it becomes idle, and because it is above pool_size it is closed after overflow_linger without use.
+ * so it becomes idle. It is above pool_size, so it is closed after overflow_linger without use.
  *
  * The policy acts on connections through struct policy_ops; the owner (pool_conns.c, or the simulator in the tests)
  * carries the operation out and reports back. Before it returns, an op may call the policy only to make the reports
  * that struct policy_ops names. on_grant and on_refuse may call any function of the policy, because the policy calls
- * them as the last thing that it does: after such a call it uses neither the connection nor the waiter.
+ * them as the last thing that it does: after such a call the policy uses neither the connection nor the waiter.
  *
  * A connection (struct policy_conn, embedded in the owner's object) is in one of these states:
- *   OPENING   the owner was asked to open it; it has not logged in yet
- *   CHECKING  as OPENING, but opened by policy_health_check(), for no waiter
+ *   OPENING   the owner was asked to open the connection, which has not logged in yet
+ *   CHECKING  as OPENING, but policy_health_check() has opened the connection, and no client waits for it
  *   IDLE, PINGING, LENT
- *   CLOSING   the owner was asked to close it; it is counted until policy_conn_gone
+ *   CLOSING   the owner was asked to close the connection, which is counted until policy_conn_gone
  *
  * Always:
  *   - opening + checking + idle + pinging + lent + closing <= pool_size + max_overflow, whatever the owner reports, in
@@ -32,12 +33,13 @@
  *   - no waiter waits while a connection is idle, except in three cases: the pool is paused; the connection must be
  *     pinged first; or the connection does not suit the first in the queue: it stays idle if there is room to open
  *     another one, and is closed if not;
- *   - with waiters and room, as many connections are opening (and pinging) as there are waiters, within the pacing
- *     limit and the back-off; while clients ask, an attempt to open begins at least every half second;
+ *   - while clients wait and there is room, as many connections are being opened (or pinged) as there are waiters,
+ *     within the pacing limit and the back-off; while clients ask for connections, an attempt to open begins at least
+ *     every half second;
  *   - a connection is lent to one borrower at a time; a connection that was asked to close is not lent;
  *   - at most pool_size connections stay when the load is gone and overflow_linger has passed; at least min(min_idle,
  *     pool_size) idle connections are kept from the pool's first use on, while the upstream can be reached;
- *   - policy_tick never asks to be called later than the next deadline. Deadlines are exact, except those for age and
+ *   - policy_tick never asks to be called later than the next deadline. Deadlines are exact, except for age and
  *     background pings, which are checked at most once per second.
  */
 #pragma once
@@ -50,7 +52,7 @@
 #include <sys/queue.h>
 
 struct policy; /* opaque: policy.c */
-struct policy_worker; /* policy_commons.h: a worker's side of caps and circuits, which pools share */
+struct policy_worker; /* policy_commons.h: one worker's part of the caps and circuits that pools share */
 struct policy_shared; /* policy_shared.h: one pool on several workers */
 
 struct policy_settings {
@@ -62,20 +64,20 @@ struct policy_settings {
 	uint64_t timeout_us; /* the longest wait of a borrower; 0 if unlimited */
 	enum outage_mode on_outage;
 	uint64_t hold_us; /* with OUTAGE_HOLD, the longest wait in an outage; 0 if unlimited */
-	uint64_t recycle_us; /* the age at which an idle connection is closed, with a jitter of +-10 %; 0 for never */
+	uint64_t recycle_us; /* an idle connection is closed at this age, with a jitter of +-10 %; 0 for never */
 	uint64_t idle_timeout_us; /* an idle connection (above min_idle) is closed after this; 0 for never */
 	bool pre_ping; /* true to ping a connection before lending it */
-	/* pre_ping is only for connections not heard from for at least this; 0 pings before each lending */
+	/* with pre_ping: only a connection from which nothing was heard for this long is pinged; 0 pings each time */
 	uint64_t pre_ping_idle_us;
-	uint64_t ping_interval_us; /* background pings go to idle connections not heard from for this; 0 for none */
+	/* an idle connection from which nothing was heard for this long is pinged; 0 for never */
+	uint64_t ping_interval_us;
 	uint64_t ping_timeout_us; /* a ping that takes longer has failed */
-	/* true to lend the connection that was returned last, or, to a borrower that comes back within 10 ms, its own
-	 * last one; false to lend the connection that has been idle longest */
+	/* true to lend the connection that was returned last, except that a borrower that comes back within 10 ms gets
+	 * the connection that it had; false to lend the connection that has been idle longest */
 	bool lifo;
 	uint32_t opens_at_once; /* pacing: at most this many connections are OPENING at a time; 0 means 16 */
-	uint32_t share_weight, share_min; /* the claim under shared caps (policy_budget_new); a weight of 0 means 1 */
-	/* Only policy_borrow_idle() lends, so no client waits, and a failure to open is not an outage. */
-	bool lends_idle_only;
+	uint32_t share_weight, share_min; /* the claim under shared caps: see policy_budget_new(); weight 0 means 1 */
+	bool lends_idle_only; /* true if only policy_borrow_idle() lends: no client waits, and there are no outages */
 };
 
 enum policy_conn_state { PC_NONE, PC_OPENING, PC_CHECKING, PC_IDLE, PC_PINGING, PC_LENT, PC_CLOSING, PC_COUNT };
@@ -89,15 +91,15 @@ policy_is_being_opened(enum policy_conn_state state)
 
 #define POLICY_AHEAD_MAX 7u
 
-/* A request of a client in the queue that was sent to a lent connection after the request that runs there:
- * policy_ahead.c. */
+/* A request that was sent ahead of its turn, while its client is in the queue, to a lent connection where another
+ * request runs: policy_ahead.c. */
 struct policy_ahead {
 	struct policy_waiter *t; /* NULL if the waiter has got another connection, or waits no longer */
 	/* The owner's fields, which the policy does not read: */
 	uint64_t hash; /* a hash of the bytes that were sent */
 	uint16_t len; /* the number of bytes that were sent */
-	uint16_t from_len; /* the number of bytes of the borrower's input from which the sent bytes were made */
-	uint32_t kinds; /* the kinds of the expected replies */
+	uint16_t from_len; /* the sent bytes were made from this many bytes of the borrower's input */
+	uint32_t kinds; /* the kinds of the expected replies: see struct batch (pipeline/batch.h) */
 };
 
 /* Embedded, zeroed, in the owner's server object. Belongs to the pool from policy_conn_opening to policy_conn_gone. */
@@ -108,17 +110,17 @@ struct policy_conn {
 	uint64_t heard_us; /* the last sign of life */
 	uint64_t idle_since_us; /* when the connection was last returned; a ping does not change this */
 	uint64_t pinged_us; /* when the last ping was asked for */
-	uint64_t ping_more_us; /* what the owner adds, in ops->ping, to ping_timeout_us for this ping */
+	uint64_t ping_more_us; /* set by ops->ping: what this ping may take in addition to ping_timeout_us */
 	uint64_t recycle_at_us; /* 0 if never */
 	uint64_t epoch; /* the policy's epoch when the connection was last verified */
 	uint64_t borrower_id; /* the id of the last borrower; 0 if none */
-	bool is_recycle_due; /* the connection is closed when it would become idle (RECONNECT, new settings) */
-	/* the source of the next loan: at first CS_NEW, or CS_OVERFLOW if above pool_size */
+	bool is_recycle_due; /* the connection is closed once it is not lent (after RECONNECT, or for new settings) */
+	/* the next loan is counted as this: at first CS_NEW, or CS_OVERFLOW if above pool_size */
 	enum checkout_source source;
-	bool is_being_washed; /* LENT, but being reset, or asked a query of pgweir's own; returned afterwards */
-	bool is_trial; /* OPENING while the circuit is open */
-	/* the list of its state; unused while LENT, since most loans are short */
-	TAILQ_ENTRY(policy_conn) link;
+	/* LENT, but being reset or running a query of pgweir's own; returned afterwards */
+	bool is_being_washed;
+	bool is_trial; /* the connection is OPENING, and is the circuit's trial (policy_circuit.h) */
+	TAILQ_ENTRY(policy_conn) link; /* the list of its state; not used while LENT, because most loans are short */
 	TAILQ_ENTRY(policy_conn) all;
 	/* The next three fields are for policy_shared.h. */
 	uint64_t round; /* the shared policy's round when the connection was opened */
@@ -128,15 +130,15 @@ struct policy_conn {
 	struct policy_ahead ahead[POLICY_AHEAD_MAX];
 	uint32_t ahead_count;
 	uint64_t ahead_since_us; /* since when ahead[0] is the next request to run */
-	uint64_t ahead_wait_us; /* how long the answer to ahead[0] may take from then on */
-	struct policy *ahead_policy; /* the policy whose waiters' requests were sent ahead, while there are any */
+	uint64_t ahead_wait_us; /* how long ahead[0] may wait for its turn from then on */
+	struct policy *ahead_policy; /* the policy of the waiters in `ahead`; valid while ahead_count > 0 */
 };
 
 struct policy_waiter;
 
-/* Counts of the holders: borrowers that have the places for which other borrowers wait. */
+/* Counts of the holders: the borrowers that have the connections for which other borrowers wait. */
 struct policy_holders {
-	uint32_t known; /* all holders that a worker knows */
+	uint32_t known; /* all holders whose clients this worker knows */
 	uint32_t running; /* holders for which PostgreSQL works */
 	uint32_t named; /* holders for which PostgreSQL does not work, and which a hint names */
 	const char *no_more_hint; /* the hint if all holders are running and more connections would not help; or NULL */
@@ -146,8 +148,8 @@ struct policy_holders {
 struct policy_waiter_ops {
 	void (*on_grant)(struct policy_conn *conn, struct policy_waiter *t); /* conn is LENT to the borrower now */
 	void (*on_refuse)(const struct fail *why, enum request_failure kind, struct policy_waiter *t);
-	/* Called while t still waits. Counts the holders of the places that t waits for. If a holder has left its
-	 * connection unused for as long as t has waited, adds a hint to *why that names the holder. May be NULL. */
+	/* Called while t still waits. Counts the holders of the connections that t waits for. If a holder has left its
+	 * connection unused for as long as t has waited, adds a hint that names the holder to *why. May be NULL. */
 	struct policy_holders (*blame)(const struct policy_waiter *t, uint64_t now_us, struct fail *why);
 };
 
@@ -166,10 +168,10 @@ struct policy_waiter {
 		uint64_t since_us; /* while it waits: when the wait began */
 		uint64_t waited_us; /* after the wait, the borrower's own: how long it waited */
 	};
-	uint64_t connect_us; /* set when the wait ends: how much of the wait PostgreSQL took for a login or a ping */
+	uint64_t connect_us; /* set when the wait ends: how much of the wait was for a login or a ping */
 	uint8_t waits; /* enum waiting */
-	bool is_wait_logged; /* the borrower's own; false when the wait begins */
-	uint32_t number; /* its number in the queue, in order of arrival */
+	bool is_wait_logged; /* for the borrower's use; the policy sets false when the wait begins */
+	uint32_t number; /* a number that grows from waiter to waiter, in order of arrival */
 	union {
 		TAILQ_ENTRY(policy_waiter) link; /* while it waits */
 		uint64_t idle_since_us; /* the borrower's own while it does not wait: when its last request ended */
@@ -179,7 +181,8 @@ struct policy_waiter {
 /* An outage: opening fails, and the pool has no connection. An outage begins with the first failure after which the
  * pool has no connection. A failure does not count if its attempt began before the host last answered, or before a
  * connection that is gone now was last returned. The outage ends when a connection has been opened, when PostgreSQL has
- * refused us for good, or when PostgreSQL has answered another pool of the circuit while no client waits here. */
+ * refused the login for good, or when PostgreSQL has answered another pool of the circuit while no client waits here.
+ */
 struct policy_outage {
 	uint64_t since_us; /* 0 if there is no outage */
 	uint32_t held; /* requests that have waited in the outage, instead of being refused at once */
@@ -187,19 +190,16 @@ struct policy_outage {
 };
 
 struct policy_ops {
-	/* Starts a new connection: calls policy_conn_opening for it and returns 0; policy_conn_opened or
-	 * policy_conn_failed follows later. Returns -1 with *why set if the attempt can't begin, which counts as a
-	 * failed open. */
+	/* Begins to open a connection, and calls policy_conn_opening with it. Returns 0, and reports policy_conn_opened
+	 * or policy_conn_failed later; or -1 with *why set if the attempt can't begin, which counts as a failure. */
 	int (*open)(void *owner, uint64_t now_us, struct fail *why);
 	/* Closes conn in any state but LENT, also OPENING and PINGING, and reports policy_conn_gone, before or after it
-	 * returns. From the call until that report, the policy ignores reports about the opening or the ping of
-	 * conn. */
+	 * returns. Until that report, the policy ignores reports about the opening or the ping of conn. */
 	void (*close)(void *owner, struct policy_conn *conn, enum recycle_reason reason);
 	/* Pings conn, which is PINGING, and reports policy_ping_done later, or policy_conn_gone before or after it
 	 * returns. */
 	void (*ping)(void *owner, struct policy_conn *conn);
-	/* Called when the next policy_tick is due earlier than the policy has said before, namely at at_us. May be
-	 * NULL. */
+	/* called when the next policy_tick has become due earlier; may be NULL */
 	void (*wake)(void *owner, uint64_t at_us);
 	/* Returns the address to which conn, which is OPENING, connects: "db1:5432". May be NULL. */
 	const char *(*address)(void *owner, const struct policy_conn *conn);
@@ -211,30 +211,31 @@ struct policy_ops {
 	bool (*give)(void *owner, struct policy_conn *conn, struct policy_worker *to);
 };
 
-/* random_seed is for jitter; counters belong to the owner and are updated here. Returns NULL without memory. */
+/* worker: the policy worker of the thread that uses p. counters: the owner's; the policy adds to them. random_seed: for
+ * jitter. Returns NULL without memory. */
 struct policy *policy_new(const struct policy_settings *settings, const struct policy_ops *ops, void *owner,
 			  struct policy_worker *worker, struct pool_counters *counters, uint64_t random_seed,
 			  uint64_t now_us);
-/* Refuses all waiters. No connection may be left (call policy_close_all first and wait until they are gone). */
+/* Refuses all waiters. No connection may be left: policy_close_all was called, and all are gone. */
 void policy_free(struct policy *p);
 
 /* Returns a connection at once, or NULL if t has to wait. Never calls back before it returns. */
 struct policy_conn *policy_borrow(struct policy *p, struct policy_waiter *t, uint64_t now_us);
-/* Returns an idle connection that may be lent as it is, or NULL; t never waits. If NULL is returned, a connection is
- * pinged or opened for a later call, unless a connection is being pinged or opened already. Never calls back. */
+/* Returns an idle connection that needs no ping, or NULL; t never waits. If NULL is returned, a connection is pinged or
+ * opened for a later call, unless a connection is being pinged or opened already. Never calls back. */
 struct policy_conn *policy_borrow_idle(struct policy *p, struct policy_waiter *t, uint64_t now_us);
-/* conn must be clean, in no transaction, and in working order. May call on_grant of the longest waiter, or
- * ops->close if conn is too old, above a lowered limit, or wanted by another pool that shares the budget. */
+/* conn must be in working order, in no transaction, and without session state. May call on_grant of the longest waiter,
+ * or ops->close if conn is too old, above a lowered limit, or wanted by another pool that shares the budget. */
 void policy_return(struct policy *p, struct policy_conn *conn, uint64_t now_us);
-/* Does policy_return() with conn, on which the owner has run a query of its own from asked_us on (0 if the owner has
- * run no query): the time that waiters have waited since then is counted as waiting for PostgreSQL. */
+/* Does policy_return() for a connection on which the owner has run a query of its own. asked_us: when the query was
+ * sent; 0 if there was none. For waiters, the time since then counts as waiting for PostgreSQL. */
 void policy_return_after_query(struct policy *p, struct policy_conn *conn, uint64_t asked_us, uint64_t now_us);
-/* conn, which is LENT, will be returned soon, so no other connection is opened for the waiters. */
+/* Call when conn, which is LENT, will be returned soon: no other connection is opened for the waiter that gets it. */
 void policy_conn_washing(struct policy *p, struct policy_conn *conn);
-/* conn is not returned as soon as expected, so another connection may be opened. asked_us: as in
+/* Call when conn is not returned as soon as expected: another connection may be opened. asked_us: as in
  * policy_return_after_query. */
 void policy_conn_washing_delayed(struct policy *p, struct policy_conn *conn, uint64_t asked_us, uint64_t now_us);
-/* The borrower has left: t gets no callback. Does nothing if t does not wait. */
+/* Takes t out of the queue: t gets no callback. Does nothing if t does not wait. */
 void policy_cancel(struct policy *p, struct policy_waiter *t, uint64_t now_us);
 
 /* --- The owner's reports: policy.c; policy_conn_failed() is in policy_supply.c. --- */
@@ -242,7 +243,7 @@ void policy_conn_opening(struct policy *p, struct policy_conn *conn, uint64_t no
 void policy_conn_opened(struct policy *p, struct policy_conn *conn, uint64_t now_us); /* conn has logged in */
 /*
  * conn, which was OPENING or CHECKING, has failed and no longer belongs to the pool. The pool backs off before the next
- * attempt, which opens a single connection. (If all clients in the queue keep waiting, another connection is opened for
+ * attempt, which opens a single connection. (If all clients in the queue keep waiting, another attempt begins after
  * each half second without an answer.) The back-off is 50 ms at first and doubles up to 15 s (up to 400 ms while
  * clients ask), with a jitter of +-20 %. As long as opening fails, no connection is closed for its age.
  *
@@ -267,22 +268,22 @@ void policy_conn_opened(struct policy *p, struct policy_conn *conn, uint64_t now
 void policy_conn_failed(struct policy *p, struct policy_conn *conn, enum connect_failure kind, bool is_fatal,
 			const struct fail *why, uint64_t now_us);
 void policy_ping_done(struct policy *p, struct policy_conn *conn, bool ok, uint64_t now_us); /* !ok: conn is closed */
-/* conn, in any state, was closed by pgweir or by PostgreSQL, and no longer belongs to the pool. With
+/* Call when conn, in any state, was closed by pgweir or by PostgreSQL, and no longer belongs to the pool. With
  * upstream_may_be_down the loss of an idle, pinging or lent connection raises the epoch: connections that were verified
- * earlier are pinged before they are lent. Counts the recycle if the pool asked for the close; otherwise the owner
- * does. */
+ * earlier are pinged before they are lent. Counts the close in the counters if the policy had asked for it; otherwise
+ * the owner counts it. */
 void policy_conn_gone(struct policy *p, struct policy_conn *conn, bool upstream_may_be_down, uint64_t now_us);
 /* --- policy_supply.c and policy_upkeep.c: connections that no client waits for. --- */
-/* Pings conn, which is idle, now; if conn is NULL, the coldest idle connection. Returns false if none is idle. */
+/* Pings conn, which is idle; if conn is NULL, the connection that has been idle longest. Returns false if none is idle.
+ */
 bool policy_ping_idle(struct policy *p, struct policy_conn *conn, uint64_t now_us);
-/* Pings an idle connection or, below pool_size, opens a connection; does nothing if a connection is being pinged or
- * opened already. */
+/* Pings an idle connection or, below pool_size, opens one; does nothing if one is being pinged or opened already. */
 void policy_stock_up(struct policy *p, uint64_t now_us);
-/* The upstream may be down: idle connections are pinged before they are lent. */
+/* Call when the upstream may be down: idle connections are then pinged before they are lent. */
 void policy_distrust(struct policy *p, uint64_t now_us);
 
 /* --- policy_upkeep.c: time, settings, pause. --- */
-/* Handles what is due. Returns when to call next, or 0 if nothing will be due. */
+/* Handles what is due. Returns the time of the next call, or 0 if nothing will be due. */
 uint64_t policy_tick(struct policy *p, uint64_t now_us);
 void policy_reconfigure(struct policy *p, const struct policy_settings *settings, uint64_t now_us);
 /* Stops lending: connections that are not lent are closed now, lent ones when they are returned. Waiters stay in the
@@ -290,13 +291,12 @@ void policy_reconfigure(struct policy *p, const struct policy_settings *settings
  * connections count as lent: each goes to the first in the queue when it has logged in. */
 void policy_pause(struct policy *p, uint64_t now_us);
 void policy_resume(struct policy *p, uint64_t now_us); /* opens at once, even during a back-off */
-/* Treats the pool as if a client had borrowed: min_idle is kept from now on. */
-void policy_warm(struct policy *p, uint64_t now_us);
+void policy_warm(struct policy *p, uint64_t now_us); /* as if a client had borrowed: min_idle is kept from now on */
 /* Closes all connections that are not lent now (OPENING and PINGING ones too), and lent ones when they are returned;
- * new ones are opened for the waiters. why: RR_RELOAD, RR_KILL or RR_SHUTDOWN; after the last two, min_idle is not kept
- * until the next borrow. */
+ * connections for the waiters are opened anew. why: RR_RELOAD, RR_KILL or RR_SHUTDOWN; after RR_KILL and RR_SHUTDOWN,
+ * min_idle is not kept until the next borrow. */
 void policy_close_all(struct policy *p, enum recycle_reason why, uint64_t now_us);
-/* Does policy_close_all(RR_RELOAD), but each OPENING connection may be lent once, as with policy_pause(). */
+/* Like policy_close_all(RR_RELOAD), but connections that are OPENING may each be lent once, as with policy_pause(). */
 void policy_reconnect(struct policy *p, uint64_t now_us);
 /* policy_refuse.c: refuses all waiters in the queue. */
 void policy_refuse_all(struct policy *p, const struct fail *why, enum request_failure kind, uint64_t now_us);
@@ -312,14 +312,13 @@ struct policy_counts {
 	struct policy_outage outage;
 };
 void policy_get_counts(const struct policy *p, struct policy_counts *out);
-/* policy_obstacle.c: writes the reason for which t is still in the queue to why's detail, and what would help to its
- * hint. Returns the time at which the wait of t ends. */
+/* policy_obstacle.c: writes to the detail of *why the reason for which t is still in the queue, and to the hint of *why
+ * what would help. Returns the time at which the wait of t ends. */
 uint64_t policy_explain_wait(const struct policy *p, const struct policy_waiter *t, uint64_t now_us, struct fail *why);
-/* policy_shard.c. Returns the position of t in the queue, from 1 on; an estimate if the pool is split. */
+/* policy_shard.c. Returns the position of t in the queue, from 1 on; an estimate if the pool is split into shards. */
 uint32_t policy_queue_position(const struct policy *p, const struct policy_waiter *t, uint64_t now_us);
 /* Returns true if a client waits (here, in another shard, or in a pool that waits for a place under a cap) for which no
  * connection is being opened, pinged or washed. Borrowers should then return connections if they can. */
 bool policy_is_wanted(const struct policy *p);
-/* Returns for how many µs a borrower may keep conn without using it while no client waits; 0 if conn is to be
- * closed. */
+/* Returns for how many µs a borrower may keep conn unused while no client waits; 0 if conn is to be closed. */
 uint64_t policy_keep_us(const struct policy *p, const struct policy_conn *conn, uint64_t now_us);

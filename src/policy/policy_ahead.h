@@ -1,6 +1,6 @@
 /*
- * src/policy/policy_ahead.h - sends requests of clients in the queue ahead of their turn, to a lent connection, after
- * the request that runs there: policy_ahead.c.
+ * src/policy/policy_ahead.h - records requests that were sent ahead of their turn: to a lent connection where another
+ * request runs, while their clients are in the queue. See policy_ahead.c.
  *
  * A client whose request was sent ahead stays in the queue. When the connection to which the request was sent is
  * returned, the client gets it, whatever its position in the queue, because its request has begun there. If the client
@@ -16,16 +16,16 @@
  * or if the waiter may get a connection in another way.
  */
 struct policy_waiter *policy_next_ahead(const struct policy *p, uint64_t now_us); /* policy_obstacle.c */
-/* Records that the request `what` of the waiter what->t was sent to conn, which is LENT. If the request was sent to
- * another connection before, the earlier copy has no owner now. wait_us: how long the first request that was sent ahead
- * to conn may wait for its turn. */
+/* Records that the request *what, of the waiter what->t, was sent to conn, which is LENT. If the request was sent to
+ * another connection before, the earlier copy has no owner now. wait_us: for conn->ahead_wait_us. */
 void policy_go_ahead(struct policy *p, struct policy_conn *conn, const struct policy_ahead *what, uint64_t wait_us,
 		     uint64_t now_us);
 /* Returns true if t's request was sent to conn. */
 bool policy_is_ahead(const struct policy_conn *conn, const struct policy_waiter *t);
-/* Removes the first request that was sent ahead to conn: its waiter was granted conn, and the request runs now. */
+/* Call when the waiter of the first request that was sent ahead to conn was granted conn, so that request runs now:
+ * removes the request from conn->ahead. */
 void policy_ahead_came(struct policy_conn *conn, uint64_t now_us);
-/* Returns how many requests that were sent ahead have an owner. The time that it takes grows with the connections. */
+/* Returns how many requests that were sent ahead have an owner. Visits all connections. */
 uint32_t policy_count_ahead(const struct policy *p);
 /* Returns true if the first request that was sent ahead to conn has no owner. */
 static inline bool
@@ -33,18 +33,19 @@ policy_first_ahead_is_orphaned(const struct policy_conn *conn)
 {
 	return conn->ahead_count > 0 && (conn->ahead[0].t == NULL || conn->ahead[0].t->waits == WAITS_NOT);
 }
-/* Forgets all requests that were sent ahead to conn: they have no owner, and are sent again for clients that still
- * wait. Does nothing if there are none. */
+/* Forgets all requests that were sent ahead to conn. The requests of clients that still wait are sent again. Does
+ * nothing if there are none. */
 void policy_forget_ahead(struct policy_conn *conn);
 
 /* --- For policy/ alone. --- */
-/* Like policy_next_ahead(), but does not consider other ways in which the waiter may get a connection. */
+/* Like policy_next_ahead(), but also returns a waiter that may get a connection in another way. */
 struct policy_waiter *policy_first_not_sent_ahead(const struct policy *p, uint64_t now_us);
 /* Returns the waiter that gets the next free connection; NULL if the connection becomes idle, because no client waits.
  * If the requests of all waiters were sent ahead and will be answered soon, returns the first waiter if the pool is
  * split into shards, else NULL. */
 struct policy_waiter *policy_next(const struct policy *p, uint64_t now_us);
-/* Returns when the first in the queue, if its request was sent ahead, has waited too long there: it then gets another
- * connection, if one is idle or may be opened. NEVER_US if that can't happen. */
+/* Returns when the first waiter in the queue, if its request was sent ahead, will have waited too long for its turn
+ * there; the waiter then gets another connection. Returns NEVER_US if no other connection is idle or may be opened. */
 uint64_t policy_stuck_at(const struct policy *p, uint64_t now_us);
-void policy_leave_ahead(struct policy *p, struct policy_waiter *t); /* the request sent ahead for t has no owner now */
+/* makes t's request, which was sent ahead, ownerless */
+void policy_leave_ahead(struct policy *p, struct policy_waiter *t);

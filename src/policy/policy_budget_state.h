@@ -10,15 +10,16 @@ TAILQ_HEAD(budget_members, budget_member);
 
 TAILQ_HEAD(budget_groups, budget_group);
 
-/* A keeper's budget (policy_keeper.h). All zero in other budgets, whose limit is a setting. */
+/* A budget's places, if a keeper grants them (policy_keeper.h). Zeroed in other budgets, whose limit is a setting. */
 struct budget_kept {
-	struct policy_worker *keeper; /* NULL if there is none, or if it has gone */
-	bool is_binding; /* the limit is the number of used and granted places, which may be 0 */
+	struct policy_worker *keeper; /* NULL if the budget has no keeper, or if the keeper has gone */
+	bool is_binding; /* true if the limit is the number of used and granted places, which may be 0 */
 	uint32_t granted;
-	uint32_t returned; /* places of connections that have gone since the keeper last asked for places */
+	uint32_t returned; /* places of connections that have gone since the keeper last asked PostgreSQL for places */
 	struct budget_news news;
 	uint32_t understocked_count; /* members with is_understocked */
-	/* places for connections that no policy lends. asked_for: to be granted; held: granted and kept free */
+	/* places for connections that no policy lends: asked_for is how many the keeper is to be granted; held is how
+	 * many were granted, and are kept free for such connections */
 	uint32_t asked_for, held;
 	uint64_t held_until_us; /* when the held places are given up */
 	uint64_t taken; /* places that were ever taken */
@@ -28,17 +29,17 @@ enum budget_review { REVIEW_NONE, REVIEW_RUNS, REVIEW_ONCE_MORE };
 
 struct policy_budget {
 	struct policy_named named;
-	uint32_t limit; /* 0 if there is no limit, unless is_binding */
+	uint32_t limit; /* 0 if there is no limit, unless kept.is_binding */
 	uint32_t used, leaving;
 	uint32_t opening, short_count; /* sums over all members */
-	uint32_t unlent; /* how many of used no policy lends */
-	uint32_t in_use_count; /* groups that have demand or are in their idle grace */
+	uint32_t unlent; /* how many of used are connections that no policy lends */
+	uint32_t in_use_count; /* groups in use: with demand, or in their idle grace */
 	uint32_t in_use_plain; /* how many of these groups have no share_min */
 	uint64_t in_use_weight, in_use_reserved; /* sums of the claims of these groups */
 	uint32_t unequal_count; /* groups whose claim differs from the default */
 	uint64_t walk; /* the number of the last walk over the hungry members */
-	bool is_watched; /* the budget is tight; all members publish, or have been ordered to publish */
-	enum budget_review review; /* one thread at a time reviews, for all */
+	bool is_watched; /* true while the budget is tight: all members publish their views, or have been ordered to */
+	enum budget_review review; /* one thread at a time reviews, for all threads */
 	struct budget_groups in_idle_grace;
 	struct budget_members members, holding;
 	struct budget_members hungry; /* in order of view.since_us */
@@ -59,7 +60,7 @@ budget_is_limited(const struct policy_budget *b)
 	return b->limit > 0 || b->kept.is_binding;
 }
 
-/* Call this after each change of used or granted. */
+/* Call this after each change of used or granted: sets a binding limit. */
 static inline void
 budget_fit(struct policy_budget *b)
 {
@@ -69,8 +70,7 @@ budget_fit(struct policy_budget *b)
 		b->limit = most < b->kept.news.share ? most : b->kept.news.share;
 }
 
-/* Tells the keeper that counts have changed: policy_worker_unlock_and_act() or policy_worker_tell_others() must follow.
- */
+/* Tells the keeper that counts have changed; policy_worker_unlock_and_act() or policy_worker_tell_others() follows. */
 static inline void
 budget_tell_keeper(const struct policy_budget *b)
 {
@@ -91,12 +91,13 @@ bool budget_has_free_place(const struct policy_budget *b);
 void budget_end_idle_grace(struct policy_budget *b, uint64_t now_us);
 /* Wakes the hungry member with the best claim, if a place is free; policy_worker_unlock_and_act() must follow. */
 void budget_wake_best(struct policy_budget *b);
-/* Reviews; call this after a change of the limit, or of what members want. Called with the lock, returns without it. */
+/* Runs the review (policy_budget.h). Call this after a change of the limit, or of the members' needs, with the lock,
+ * which is released. */
 void budget_review_and_unlock(struct policy_budget *b, struct policy_worker *r, uint64_t now_us);
 
 /* policy_keeper.c */
-/* Lets the keeper ask for a place for m's min_idle when it has no more urgent places to ask for. */
+/* Lets the keeper ask for a place for m's min_idle when the keeper needs no place more urgently. */
 void budget_note_understocked(struct budget_member *m);
-/* The budget has a keeper, and is binding. Returns true if a place is free for a connection that no policy lends;
- * else a place is asked for. */
+/* Only for a budget with kept.is_binding. Returns true if a place is free for a connection that no policy lends; else
+ * asks the keeper for a place. */
 bool budget_take_held(struct policy_budget *b, uint64_t now_us);

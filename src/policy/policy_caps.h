@@ -1,6 +1,7 @@
 /* src/policy/policy_caps.h - one pool under several caps at once: its user's, its database's, its host's, and the cap
- * over all pools. Most functions do for all caps of a pool what the function of the same name in policy_budget.h does
- * for one cap. They take the lock of the commons unless their comments say otherwise. Included by src/policy/ only. */
+ * over all pools. Most functions do for all caps of a pool what the function budget_... of the same name
+ * (policy_budget.h) does for one cap. Functions take the lock of the commons unless their comments say otherwise.
+ * Included by src/policy/ only. */
 #pragma once
 
 #include "policy/policy_budget.h"
@@ -8,9 +9,10 @@
 /* The caps of a pool, in the order in which the pool asks them for a place. */
 struct policy_caps {
 	struct budget_member by_kind[POLICY_CAPS];
-	struct policy_orders *orders; /* the pool's own, for what other threads want of it: policy_commons.h */
+	struct policy_orders *orders; /* the orders of other threads to the pool: policy_commons.h */
 	struct budget_group *groups; /* the groups of the pool's shards, by kind of cap; NULL if it has no shards */
-	bool is_watched; /* some cap is tight or was lately: caps_publish() is due after each change of the view */
+	/* true while some cap is or was lately tight: caps_publish() follows each change of the view */
+	bool is_watched;
 	/* the values for the fields of the same names in the struct budget_view that is published next */
 	uint64_t idle_grace_end_us, turn_end_us;
 };
@@ -18,22 +20,23 @@ struct policy_caps {
 /* Sets one cap. counts: the pool's connections by state. The caller then calls caps_review(). */
 void caps_set(struct policy_caps *caps, enum policy_cap which, struct policy_budget *b,
 	      const uint32_t counts[static PC_COUNT], uint64_t now_us);
-/* Sets groups, which must stay valid until the next call, or caps_leave(). counts: as for caps_set(). */
+/* Sets caps->groups; `groups` must stay valid until the next call, or caps_leave(). counts: as for caps_set(). */
 void caps_set_groups(struct policy_caps *caps, struct budget_group *groups, const uint32_t counts[static PC_COUNT],
 		     uint64_t now_us);
-/* Moves this shard's members into the pool's groups. A member is in a group by itself until then if its shard was put
- * under a cap before the pool's other shards were. */
+/* Moves this shard's members into the pool's groups. Needed because a shard that was put under a cap before the pool's
+ * other shards has a group of its own at first. */
 void caps_regroup(struct policy_caps *caps, const uint32_t counts[static PC_COUNT], uint64_t now_us);
 void caps_leave(struct policy_caps *caps); /* no connection may be left */
 void caps_set_claim(struct policy_caps *caps, uint32_t weight, uint32_t reserved);
-/* Call this under the lock. Tells all caps how the pool uses its connections now, and updates is_watched. */
+/* Call this under the lock. Publishes v to all caps, and updates is_watched. */
 void caps_publish(struct policy_caps *caps, const struct budget_view *v);
-/* Call this under the lock. Takes a place under each cap for a connection, which will be opened for a waiter or kept
- * ready, and returns true; or takes no place and returns false. */
+/* Call this under the lock. Takes a place under each cap for a connection that is to be opened, and returns true; or
+ * takes no place, and returns false. is_for_waiter: false if the connection is for min_idle. */
 bool caps_take(struct policy_caps *caps, bool is_for_waiter, uint64_t now_us);
-/* A connection has left for another shard of the pool (has_left), or has come from there. It keeps its places. */
+/* Call when a connection has left for another shard of the pool (has_left), or has come from another shard. The
+ * connection keeps its places. */
 void caps_transferred(struct policy_caps *caps, bool has_left);
-/* A connection that has places is gone (`to` is PC_NONE), begins to leave (PC_CLOSING), or has logged in. */
+/* Call when a connection that has places is gone (`to` is PC_NONE), begins to leave (PC_CLOSING), or has logged in. */
 void caps_state_changed(struct policy_caps *caps, enum policy_conn_state from, enum policy_conn_state to);
 /* short_count: how many connections the pool would open now if its caps allowed that. Makes the pool hungry at the
  * first cap that has no place for it. */
@@ -55,9 +58,9 @@ void caps_withdraw(struct policy_caps *caps);
 bool caps_is_contended(const struct policy_caps *caps);
 /* Returns true if, under some cap, the pool's shards lack more places than their leaving connections will free. */
 bool caps_lacks_places(const struct policy_caps *caps);
-/* Gives free places to other pools, and takes idle connections from this pool for them, as far as that is due now. */
+/* Gives free places to other pools, and makes this pool give up idle connections for them, as far as that is due. */
 void caps_review(struct policy_caps *caps, uint64_t now_us);
-/* Returns when a review is due even if nothing happens; UINT64_MAX if never. */
+/* Returns when a review is due even if nothing happens before; UINT64_MAX if never. */
 uint64_t caps_due(const struct policy_caps *caps, uint64_t now_us);
 /* Returns true if some cap keeps the pool from opening connections that it needs. Takes no lock. */
 bool caps_is_short(const struct policy_caps *caps);
@@ -66,11 +69,11 @@ bool caps_is_short(const struct policy_caps *caps);
  * if the pool could open no connection even if places became free. */
 uint32_t caps_say_short(const struct policy_caps *caps, const char **setting, struct fail *why);
 /* Returns true if the cap that keeps the pool of `caps` short is also a cap of `other`, and the pool of `other` would
- * give up a place when a borrower of it ends: because it has more than its share, or because that borrower is its last
- * (is_last). */
+ * give up a place when one of its borrowers ends: because the pool of `other` has more than its share, or because that
+ * borrower is its last (is_last). */
 bool caps_share_short(const struct policy_caps *caps, const struct policy_caps *other, bool is_last);
 
-/* Call this when a connection is returned. Takes no lock. If is_watched is set, which is rare, the caller also calls
+/* Call this when a connection is returned. Takes no lock. If caps->is_watched, which is rare, the caller also calls
  * caps_ask_back() and caps_review(). */
 static inline void
 caps_returned(struct policy_caps *caps, uint64_t opened_us, uint64_t now_us)

@@ -1,16 +1,17 @@
 /*
- * src/policy/policy_circuit.h - shares between the pools of one upstream what their attempts to connect have shown:
- * while the upstream can't be reached, one pool tries, and the others wait for the result.
+ * src/policy/policy_circuit.h - the circuit breaker of an upstream, which all of its pools share: while the upstream
+ * can't be reached, one pool tries to connect, and the others wait for the result.
  *
  * The circuit opens when an attempt fails because of the host (there is no answer, the port is closed, PostgreSQL
- * starts up), unless the host has answered another attempt that began later. Then single connections are tried, by any
- * pool with waiters, after the back-off of policy_conn_failed(). If an attempt gets no answer within half a second,
- * another attempt may begin, because the first may hang. Each failure counts for all pools with waiters. The first
- * answer closes the circuit, whatever the answer is: a wrong password concerns that pool only.
+ * starts up), unless the host has answered another attempt that began later. While the circuit is open, any pool with
+ * waiters may try a single connection, after the back-off of policy_conn_failed(); such an attempt is a *trial*. If a
+ * trial gets no answer within half a second, another trial may begin, because the first may hang. Each failure counts
+ * for all pools with waiters. The first answer closes the circuit, whatever the answer is: a wrong password concerns
+ * only the pool that has tried.
  *
  * Pools of several policy workers share the circuit, so each function takes the lock (policy_commons.h); but while the
- * circuit is closed, only functions that open a connection take it. Each pool embeds a circuit_member, whose fields are
- * its own.
+ * circuit is closed, only functions that open a connection take the lock. Each pool embeds a circuit_member, whose
+ * fields only that pool uses.
  */
 #pragma once
 
@@ -18,16 +19,16 @@
 
 #include <stddef.h>
 
-#define TRIAL_EVERY_US (500 * 1000u) /* while earlier trials have no answer, another begins this often */
+#define TRIAL_EVERY_US (500 * 1000u) /* while earlier trials have no answer, another trial begins this often */
 
-/* How the host is likely to treat the next attempt: to answer it, to refuse it soon, or not to answer at all. */
+/* How the host is likely to treat the next attempt: answer, fail soon, or not answer at all. */
 enum circuit_outlook { HOST_ANSWERS, HOST_FAILS, HOST_SILENT };
 
 struct circuit_member {
 	struct policy_circuit *circuit; /* NULL if the pool shares no circuit; then the fields below are unused */
 	struct policy_orders *orders; /* the orders of its pool */
 	uint64_t round; /* circuit_news.round when the pool last took over the news */
-	bool backs_off_for_others; /* the pool backs off because of what other pools have found */
+	bool backs_off_for_others; /* true if the pool backs off because attempts of other pools have failed */
 	TAILQ_ENTRY(circuit_member) link;
 };
 
@@ -48,30 +49,30 @@ circuit_outlook_of(enum connect_failure kind, uint64_t started_us, uint64_t now_
 	return kind == CF_TIMEOUT || now_us - started_us >= TRIAL_EVERY_US ? HOST_SILENT : HOST_FAILS;
 }
 
-/* c may be NULL. m must not have a trial, i.e. a connection that is OPENING with is_trial. */
+/* Makes m a member of c; c may be NULL. m must not have a trial, i.e. a connection that is OPENING with is_trial. */
 void circuit_join(struct policy_circuit *c, struct circuit_member *m, struct policy_orders *orders);
 void circuit_leave(struct circuit_member *m); /* m need not have a circuit, and must not have a trial */
 /* Returns when the next attempt may begin; UINT64_MAX if not before a trial ends; 0 while the circuit is closed. */
 uint64_t circuit_due(const struct circuit_member *m);
-/* Begins an attempt. Returns false if a pool of another policy worker has just begun one. If *is_trial becomes true,
- * circuit_ended() must follow. */
+/* Begins an attempt. Returns false if a pool of another policy worker has just begun a trial. If *is_trial becomes
+ * true, circuit_ended() must be called when the attempt has ended. */
 bool circuit_begin(const struct circuit_member *m, bool *is_trial, uint64_t now_us);
 void circuit_ended(const struct circuit_member *m, uint64_t now_us);
 /* The host has answered. */
 void circuit_answered(const struct circuit_member *m, uint64_t now_us);
-/* Does circuit_answered() if heard_us, the pool's last sign of life, is after the last failure. */
+/* Does circuit_answered() if heard_us, when the pool last heard from the host, is after the last failure. */
 void circuit_on_life(const struct circuit_member *m, uint64_t heard_us, uint64_t now_us);
-/* Returns true if the failure shows that the host can't be reached. Most failures of the kind CF_OTHER do not: they may
- * have any cause, such as a password_command that has failed. */
+/* Returns true if the failure shows that the host can't be reached. Returns false for most failures of the kind
+ * CF_OTHER, which may have any cause, such as a password_command that has failed. */
 bool circuit_is_of_host(enum connect_failure kind, const struct fail *why);
 /* An attempt that began at started_us has failed. Tells the other pools if the failure is new to them. Returns false if
- * the failure means nothing, because the host has answered since the attempt began. */
+ * the caller must ignore the failure, because the host has answered since the attempt began. */
 bool circuit_failed(const struct circuit_member *m, enum connect_failure kind, bool is_fatal, const struct fail *why,
 		    uint64_t started_us, uint64_t now_us);
-/* Ends the back-off: the next attempt may begin at once. */
+/* Ends the back-off, so the next attempt may begin at once. */
 void circuit_hurry(const struct circuit_member *m);
-/* Returns true and sets *news if there is news that m has not taken over; news of failures is returned only if
- * is_waiting. */
+/* Returns true and sets *news if there is news that m has not taken over yet. is_waiting: true if clients wait in the
+ * pool of m; if false, news of failures is left out. */
 bool circuit_news(const struct circuit_member *m, bool is_waiting, struct circuit_news *news);
 
 /* --- The pool's side: policy.c. --- */
@@ -84,11 +85,11 @@ void policy_set_circuit(struct policy *p, struct policy_circuit *c, uint64_t now
 
 /* --- Health checks: policy_supply.c. --- */
 /* Opens one connection that no client waits for, in spite of back-off and circuit, to find out if PostgreSQL is there.
- * If it fails while the queue is empty, report policy_health_check_failed and policy_conn_gone. Does nothing while
- * paused, at the limit, or if other pools wait for places in the budget. */
+ * If the attempt fails while the queue is empty, the owner reports policy_health_check_failed and policy_conn_gone.
+ * Does nothing if the pool is paused or at its limit, or if other pools wait for places in the budget. */
 void policy_health_check(struct policy *p, uint64_t now_us);
-/* The health check on conn, which is still CHECKING, has failed, and no client waits in the queue. In an outage, the
- * next client that comes gets this error. */
+/* Call when the health check on conn, which is still CHECKING, has failed, and no client waits in the queue. In an
+ * outage, the next client that comes gets this error. */
 void policy_health_check_failed(struct policy *p, const struct policy_conn *conn, enum connect_failure kind,
 				bool is_fatal, const struct fail *why, uint64_t now_us);
 
@@ -96,5 +97,4 @@ void policy_health_check_failed(struct policy *p, const struct policy_conn *conn
 
 /* Returns the circuit of this name, which stays valid until policy_circuit_put; NULL without memory. */
 struct policy_circuit *policy_circuit_get(struct policy_commons *all, const char *name);
-/* c must have no pools left; NULL is fine */
-void policy_circuit_put(struct policy_commons *all, struct policy_circuit *c);
+void policy_circuit_put(struct policy_commons *all, struct policy_circuit *c); /* c has no pools left; NULL is fine */

@@ -3,14 +3,14 @@
  * upstreams, and the one lock over them.
  *
  * A policy worker (struct policy_worker) is the part of a worker (process/worker.h) that the policy knows: its pools
- * are used by that worker's thread alone. A pool never touches a pool of another worker. If one pool wants something of
- * another (to look again, to give up an idle connection), it notes an order under the lock. The other pool's thread
- * carries the order out in policy_worker_run_orders(). An order to a pool of the same worker is carried out as soon as
- * the lock is free again.
+ * are used by that worker's thread alone. A pool never touches a pool of another worker. If a pool wants another pool
+ * to do something (to look again for a connection, to give up an idle connection), it notes an order under the lock.
+ * The other pool's thread carries the order out in policy_worker_run_orders(). An order to a pool of the same worker is
+ * carried out as soon as the lock is free again.
  *
- * Always: the lock is held for loops over pools at most, without a system call, an allocation, or a call out of
- *         src/policy/; and it is taken only when a connection is opened, closing or gone, when a connection that a
- *         client waits for can't be opened, while a cap is tight, and while a circuit is open.
+ * Always: code that holds the lock does no more than loop over pools; it makes no system call, allocates nothing, and
+ *         calls nothing outside src/policy/. The lock is taken only when a connection is opened, closing or gone, when
+ *         a connection that a client waits for can't be opened, while a cap is tight, and while a circuit is open.
  */
 #pragma once
 
@@ -30,22 +30,22 @@ TAILQ_HEAD(policy_worker_list, policy_worker);
 #define POLICY_KINDS                                                                                                   \
 	('z' - 'a' + 1) /* c: circuits. d, h, t, u: budgets. f: pool_fresh. k: clusters. w: shared policies */
 
-/* Only src/policy/ reads and writes fields other than total; all other folders call the functions below. */
+/* Other folders use only the field `total`, and the functions below. */
 struct policy_commons {
 	pthread_mutex_t lock; /* guards budgets, circuits, orders, and their members */
-	struct policy_worker_list untold; /* policy workers with new orders */
+	struct policy_worker_list untold; /* policy workers with orders for which tell() was not called yet */
 	struct policy_budget *total; /* the cap over all pools: max_server_connections */
-	/* guards the tables in named; taken when a pool is configured or freed, and for reads of standbys */
+	/* guards the tables in `named`; taken when a pool is configured or freed, and for reads of standbys */
 	pthread_mutex_t names_lock;
 	uint64_t seed; /* for the tables' hashes, and for jitter */
-	struct policy_named *named[POLICY_KINDS]; /* a table for each kind */
-	_Atomic uint32_t silent; /* a bit for each policy worker whose thread does not answer; written by one thread */
+	struct policy_named *named[POLICY_KINDS]; /* a table for each kind, a letter of POLICY_KINDS */
+	_Atomic uint32_t silent; /* a bit for each policy worker whose thread does not answer; one thread writes this */
 };
 
 enum policy_worker_state {
 	WORKER_AT_REST,
-	WORKER_UNTOLD, /* it has orders, and is in commons->untold */
-	WORKER_TOLD /* tell() was called for its orders, and it has not begun to carry them out */
+	WORKER_UNTOLD, /* the policy worker has orders, and is in commons->untold */
+	WORKER_TOLD /* tell() was called, and the policy worker has not begun to carry out its orders */
 };
 
 struct policy_worker {
@@ -54,7 +54,7 @@ struct policy_worker {
 	void (*tell)(void *owner);
 	void *owner;
 	const struct policy_waiter_ops *borrowers;
-	_Atomic uint32_t turns; /* the number of turns of its thread's loop; only that thread counts them */
+	_Atomic uint32_t turns; /* the number of turns that its thread's loop has made; only that thread writes this */
 	struct policy_order_list orders; /* orders that are not carried out yet */
 	enum policy_worker_state state;
 	TAILQ_ENTRY(policy_worker) link;
@@ -63,19 +63,20 @@ struct policy_worker {
 /* Returns NULL without memory. */
 struct policy_commons *policy_commons_new(uint64_t seed);
 void policy_commons_free(struct policy_commons *c); /* after its policy workers and pools; NULL is fine */
-/* number: the worker's, below SHARDS_MAX, different for each policy worker. tell(owner) is called on any thread,
- * without the lock, when policy_worker_run_orders() is due. borrowers: NULL if no client borrows there. Returns NULL
- * without memory. */
+/* number: the worker's number, below SHARDS_MAX; no two policy workers have the same. tell(owner) is called on any
+ * thread, without the lock, when policy_worker_run_orders() is due. borrowers: the calls to clients that borrow on this
+ * worker; NULL if there are none. Returns NULL without memory. */
 struct policy_worker *policy_worker_new(struct policy_commons *c, uint32_t number, void (*tell)(void *owner),
 					void *owner, const struct policy_waiter_ops *borrowers);
-/* r's thread does not answer (is_silent), or answers again. While r is silent, its pools are sent no connection, asked
- * for none, and left no place. Always call this on the same thread, whose policy worker is `own`. */
+/* Call when the thread of r does not answer (is_silent), or answers again. While r is silent, no connection is sent to
+ * its pools or asked of them, and no place is left for them. Call this on one thread only; `own` is its policy worker.
+ */
 void policy_worker_set_silent(struct policy_worker *r, struct policy_worker *own, bool is_silent, uint64_t now_us);
-/* Call this when the pools of r (with their orders) are freed, and no thread can call tell() any more. NULL is fine. */
+/* Call this after r's pools and their orders were freed, when no thread can call tell() any more. NULL is fine. */
 void policy_worker_free(struct policy_worker *r);
 /* Carries out the orders to the pools of this policy worker; call it on their thread. */
 void policy_worker_run_orders(struct policy_worker *r, uint64_t now_us);
-/* Call when a turn of r's loop is over: connections that came to its pools in that turn have been lent or made idle. */
+/* Call when a turn of r's loop is over: the connections that came to its pools in that turn were lent or made idle. */
 static inline void
 policy_worker_count_turn(struct policy_worker *r)
 {
@@ -89,7 +90,7 @@ policy_worker_is_silent(const struct policy_worker *r)
 	return (atomic_load_explicit(&r->commons->silent, memory_order_relaxed) & 1u << r->number) != 0;
 }
 
-/* --- Objects that pools share by name, and that live as long as a pool uses them. --- */
+/* --- Objects that pools share by name, each of which lives as long as a pool uses it. --- */
 
 /* The first member of such an object. */
 struct policy_named {
@@ -105,21 +106,21 @@ struct policy_named {
 void *policy_named_get(struct policy_commons *all, char kind, const void *key, size_t len, size_t size,
 		       void (*init)(struct policy_commons *all, void *made));
 void policy_named_ref(struct policy_commons *all, struct policy_named *n); /* takes one more reference */
-/* Releases a reference. Returns true if that was the last one: the caller frees the object. */
+/* Releases a reference. Returns true if that was the last reference: the caller then frees the object. */
 bool policy_named_put(struct policy_commons *all, struct policy_named *n);
 
 /* --- policy_budget.c: max_db_connections, max_user_connections and a host's budget. --- */
 
-/* Returns the budget that all pools of the database ('d'), tenant ('t'), user ('u') or host ('h') of this name share;
- * without a limit at first. The budget stays valid until policy_budget_put. Returns NULL without memory. */
+/* Returns the budget that all pools of the database ('d'), tenant ('t'), user ('u') or host ('h') of this name share. A
+ * new budget has no limit. The budget stays valid until policy_budget_put. Returns NULL without memory. */
 struct policy_budget *policy_budget_get(struct policy_commons *all, char kind, const char *name, size_t len);
-void policy_budget_put(struct policy_commons *all, struct policy_budget *b); /* its pools have left; NULL is fine */
+void policy_budget_put(struct policy_commons *all, struct policy_budget *b); /* b has no pools left; NULL is fine */
 
 /* --- Orders: for src/policy/. --- */
 
 struct policy_order_ops {
 	/* Called under the lock, on the pool's thread: tells the budgets how the pool uses its connections
-	 * (caps_publish), as the pool does at each change from then on. */
+	 * (caps_publish). From then on, the pool does that at each change. */
 	void (*publish)(struct policy *p);
 	/* Called on the pool's thread, without the lock. Carries out *o. */
 	void (*obey)(struct policy *p, const struct policy_orders *o, uint64_t now_us);
@@ -128,23 +129,23 @@ struct policy_order_ops {
 /* The orders to a pool, as a set of bits. */
 enum policy_order {
 	ORDER_PUBLISH = 1, /* a cap is tight */
-	ORDER_GIVE_UP = 2, /* budget_member.asked: give up an idle connection */
+	ORDER_GIVE_UP = 2, /* the pool must give up idle connections: budget_member.asked */
 	ORDER_WAKE = 4, /* policy_wake() is due */
 	ORDER_NEWS = 8, /* policy_wake() is due if clients wait */
-	ORDER_ABANDON = 16, /* close connections whose login has not ended */
-	ORDER_SEEK = 32, /* another shard of its pool wants idle connections (policy_shared.h) */
-	ORDER_ANSWER = 64, /* shards have answered ORDER_SEEK: answered_by has new bits */
+	ORDER_ABANDON = 16, /* the pool must close connections whose login has not ended */
+	ORDER_SEEK = 32, /* another shard of the pool wants idle connections (policy_shared.h) */
+	ORDER_ANSWER = 64, /* other shards have answered this shard's ORDER_SEEK: answered_by has new bits */
 	ORDER_ARM = 128 /* policy_arm() is due with arm_at_us */
 };
 
 /* The orders to a pool, embedded in it. All fields but the first three are guarded by the lock. */
 struct policy_orders {
-	/* NULL if there is no pool, as for a keeper: then only tell() of its policy worker is called */
+	/* NULL if the orders have no pool, like those of a keeper: then only tell() of the policy worker is called */
 	const struct policy_order_ops *ops;
 	struct policy *pool;
 	struct policy_worker *worker;
 	unsigned what; /* enum policy_order; if 0, the pool is not in the policy worker's list */
-	uint32_t answered_by; /* a bit for each shard that has answered that it has no idle connection for this shard */
+	uint32_t answered_by; /* a bit for each shard that has answered that it has no idle connection left */
 	uint64_t arm_at_us; /* UINT64_MAX if nothing is to be armed */
 	TAILQ_ENTRY(policy_orders) link;
 };
@@ -153,13 +154,13 @@ void policy_worker_lock(const struct policy_worker *r);
 void policy_worker_unlock(const struct policy_worker *r);
 /* Call this under the lock. what: enum policy_order. policy_worker_unlock_and_act() must follow. */
 void policy_worker_order(struct policy_orders *o, unsigned what);
-/* Call this under the lock. Makes r->tell() due; policy_worker_unlock_and_act() or policy_worker_tell_others() must
- * follow. */
+/* Makes r->tell() due. Call with the lock; policy_worker_unlock_and_act() or policy_worker_tell_others() must follow.
+ */
 void policy_worker_wake(struct policy_worker *r);
-/* Called with r's lock, which is released in between: calls tell() for all other policy workers that have been woken,
- * or have orders. Orders to pools of r wait for policy_worker_unlock_and_act(). */
+/* Calls tell() for all policy workers but r that were woken or have orders. Call this under the lock, which is released
+ * during each tell(). Orders to pools of r wait for policy_worker_unlock_and_act(). */
 void policy_worker_tell_others(struct policy_worker *r);
-/* Called with the lock, returns without it: carries out the orders to this policy worker, and tells other policy
- * workers of theirs. */
+/* Carries out the orders to the pools of r, and calls tell() for other policy workers that have orders. Call this with
+ * the lock, which is released. */
 void policy_worker_unlock_and_act(struct policy_worker *r, uint64_t now_us);
 void policy_worker_forget(struct policy_orders *o); /* withdraws all orders in o, whose pool is being freed */

@@ -1,10 +1,10 @@
 /*
- * src/policy/policy_keeper.h - a budget that several processes share, as its keeper (dedicated/fleet.h) sees it: the
- * keeper asks PostgreSQL for places for this process, and is granted them. In this process, the budget is a cap over
- * the pools of some hosts. The cap has only granted places: when a connection is gone, its place may go to any process,
- * and must be granted anew. The limit is the number of used and granted places, but at most the share of this process;
- * connections above the limit are given up. As long as more places may be granted, no pool gives up a place for another
- * pool. The functions take the lock.
+ * src/policy/policy_keeper.h - the functions for the keeper (dedicated/fleet.h) of a budget that several processes
+ * share. The keeper asks PostgreSQL for places for this process, and is granted places. In this process, the budget is
+ * a cap over the pools of some hosts. Only granted places count under this cap: when a connection is gone, its place
+ * may go to any process, and must be granted anew. The limit is the number of used and granted places, but at most the
+ * share of this process; connections above the limit are given up. As long as more places may be granted, no pool gives
+ * up a place for another pool. The functions take the lock.
  */
 #pragma once
 
@@ -14,42 +14,42 @@ struct budget_count {
 	uint32_t used, opening; /* connections in any state; connections whose login has not ended */
 	uint32_t granted; /* granted places that are not taken yet */
 	uint32_t short_count; /* how many more connections would be opened now if there were places */
-	uint32_t asked_for; /* how many of short_count are for connections that no policy lends (policy_places_take) */
+	uint32_t asked_for; /* the part of short_count for which policy_places_take() has asked */
 	uint64_t taken; /* how many places were ever taken */
-	bool is_in_use; /* a pool under the budget is in use: see policy_budget.h */
+	bool is_in_use; /* true if a pool under the budget is in use (policy_budget.h) */
 };
-/* Sets the keeper of b. r: the policy worker of the caller's thread. keeper: the policy worker, without pools, whose
- * tell() is called after each change of the count; NULL when the keeper has gone. is_binding: the keeper's grants are
- * the limit, so pools that still use the budget after the keeper has gone can open no connection; if false, the keeper
- * only counts. */
+/* Sets the keeper of b. r: the policy worker of the caller's thread. keeper: a policy worker without pools, whose
+ * tell() is called after each change of the counts; NULL when the keeper has gone. is_binding: true if the keeper's
+ * grants are the limit (then, after the keeper has gone, pools that still use the budget can open no connection); false
+ * if the keeper only counts. */
 void policy_budget_set_keeper(struct policy_budget *b, struct policy_worker *r, struct policy_worker *keeper,
 			      bool is_binding, uint64_t now_us);
 struct budget_news {
-	uint32_t share; /* UINT32_MAX if not limited */
-	bool is_full; /* no more places will be granted for a while */
-	/* How often the keeper has asked for places. When this number grows, places of connections that have gone since
-	 * the previous time may be free again. */
+	uint32_t share; /* the most places that this process may have; UINT32_MAX if not limited */
+	bool is_full; /* true if no more places will be granted for a while */
+	/* How often the keeper has asked for places. Places of connections that have gone since the last check may be
+	 * free again when this number grows. */
 	uint32_t checks;
-	bool is_pressed; /* other processes wait for places, and want to know if this one is in use */
-	/* The rest is for the error of clients that get no connection. */
+	bool is_pressed; /* true if other processes wait for places, so the keeper must know if pools here are in use */
+	/* The next fields are for the error of clients that get no connection. */
 	uint32_t limit; /* the budget; 0 while the keeper can't ask for places */
 	uint32_t listed; /* connections that PostgreSQL lists */
 	uint32_t others; /* listed connections that belong to no process of the budget */
 	uint32_t reserved; /* places that are granted to no process */
 };
-/* `more` places were granted now. r: the policy worker of the caller's thread, as in all functions here. */
+/* Call when the keeper was granted `more` places. r: the caller's policy worker, as in all functions here. */
 void policy_budget_grant(struct policy_budget *b, struct policy_worker *r, uint32_t more,
 			 const struct budget_news *news, uint64_t now_us);
-/* Takes back granted places that are not used, but leaves `kept` of them. */
+/* Takes back granted places that are not used, except for `kept` places. */
 void policy_budget_ungrant(struct policy_budget *b, struct policy_worker *r, uint32_t kept);
 /* Closes all connections whose login has not ended. A connection that no policy lends is closed when its login ends. */
 void policy_budget_abandon(struct policy_budget *b, struct policy_worker *r, uint64_t now_us);
 struct budget_count policy_budget_count(struct policy_budget *b, struct policy_worker *r, uint64_t now_us);
 
-/* Sets *why, with detail and hint, to the reason why there is no place for m, which has joined a keeper's budget.
- * Returns how many connections have places of the budget; 0 if none can be opened, even if places become free. */
+/* Sets *why, with detail and hint, to the reason why there is no place for m, a member of a keeper's budget. Returns
+ * how many connections have places of the budget; 0 if no connection can be opened, even if places become free. */
 uint32_t policy_budget_say(const struct budget_member *m, struct fail *why);
 
-/* m's connection, which no policy lends, has logged in; policy_places_give() must follow when the connection ends.
- * Returns false if policy_budget_abandon() was called meanwhile: the caller closes the connection. */
+/* Call when m's connection, which no policy lends, has logged in; policy_places_give() must follow when the connection
+ * ends. Returns false if policy_budget_abandon() was called meanwhile: the caller closes the connection. */
 bool policy_budget_end_login(struct budget_member *m);

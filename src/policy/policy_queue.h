@@ -1,5 +1,5 @@
-/* src/policy/policy_queue.h - clients in the queue while no connection can be opened: some keep waiting, the others
- * are refused. */
+/* src/policy/policy_queue.h - decides which clients in the queue keep waiting while no connection can be opened, and
+ * refuses the others. */
 #pragma once
 
 #include "policy/policy_state.h"
@@ -7,18 +7,18 @@
 /* policy_outage.c */
 /* Returns true if clients in the queue are to be refused now, because no answer of PostgreSQL can be expected soon. */
 bool policy_is_hopeless(const struct policy *p, uint64_t now_us);
-/* Returns when policy_is_hopeless() becomes true if nothing is reported before; NEVER_US if never. */
+/* Returns when policy_is_hopeless() becomes true if no connection is opened or fails before; NEVER_US if never. */
 uint64_t policy_hopeless_us(const struct policy *p, uint64_t now_us);
 /* Returns true if t keeps waiting when policy_is_hopeless(); all other waiters are refused then. */
 bool policy_is_patient(const struct policy *p, const struct policy_waiter *t);
-uint64_t policy_deadline(const struct policy *p, const struct policy_waiter *t); /* when its wait ends; or NEVER_US */
-/* Forgets the last failure to open if it is outdated: the pool has no connection now, but had one that was alive after
- * the failed attempt began. Only the next attempt shows whether PostgreSQL can be reached. */
+/* returns when t's wait ends; or NEVER_US */
+uint64_t policy_deadline(const struct policy *p, const struct policy_waiter *t);
+/* Forgets the last failure to open if it is outdated: if the pool has no connection now, but had a connection that was
+ * alive after the failed attempt began. Only the next attempt shows whether PostgreSQL can be reached. */
 void policy_forget_outdated_failure(struct policy *p, uint64_t now_us);
-/* Call this after any change: begins or ends an outage. */
-void policy_update_outage(struct policy *p, uint64_t now_us);
+void policy_update_outage(struct policy *p, uint64_t now_us); /* call after each change: begins or ends an outage */
 void policy_end_outage(struct policy *p, uint64_t now_us); /* does nothing if there is no outage */
-void policy_raise_ramp(struct policy *p); /* raises p->ramp, because another connection has been opened */
+void policy_raise_ramp(struct policy *p); /* raises p->ramp; call when another connection was opened */
 
 /* policy_refuse.c */
 void policy_refuse_queue(struct policy *p, const struct fail *why, enum request_failure kind);
@@ -29,8 +29,8 @@ void policy_refuse_hopeless(struct policy *p, uint64_t now_us);
 
 /* policy_obstacle.c */
 uint32_t policy_unserved(const struct policy *p); /* returns for how many waiters no connection is coming */
-/* Returns how many more connections may be opened now, without regard to caps over several pools. Lowers *until_us
- * (until_us may be NULL) to the earliest time at which that number may rise by itself. */
+/* Returns how many more connections may be opened now as far as the pool's own limits go; does not ask caps over
+ * several pools. Lowers *until_us to the earliest time at which the number may rise by itself; until_us may be NULL. */
 uint32_t policy_openable(const struct policy *p, uint64_t now_us, uint64_t *until_us);
-/* Returns for how much of its wait t has waited for a connection that is being opened, or that has failed to open. */
+/* Returns the part of t's wait that was for a connection that is being opened, or that has failed to open. */
 uint64_t policy_waited_to_connect_us(const struct policy *p, const struct policy_waiter *t, uint64_t now_us);

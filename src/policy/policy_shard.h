@@ -1,17 +1,18 @@
 /*
- * src/policy/policy_shard.h - one worker's shard of a pool, and the state that the shards of a pool write for each
- * other to read. Only src/policy/ includes it. See policy_shared.h.
+ * src/policy/policy_shard.h - one worker's shard of a pool, and the state that all shards of a pool write and read. See
+ * policy_shared.h. Included by src/policy/ only.
  *
- * Places, rounds and the numbers of connections in transfer change under the lock of the commons, when a connection is
- * opened, closing, gone or transferred; all threads may read them. Each shard writes its own row (presence_bits,
- * since_us, counts), without the lock, and only when something has changed.
+ * The numbers of places and of connections in transfer, and the round, change under the lock of the commons, when a
+ * connection is opened, closing, gone or transferred; all threads may read these fields. Each shard has a *row* (its
+ * bits in presence_bits, its entries in since_us and counts), which it writes without the lock, and only after a
+ * change.
  *
- * Always: used >= live >= verified; a shard that gets its first idle connection or its next waiter has published that
- *         before it looks at the others.
+ * Always: used >= live >= verified; a shard that gets its first idle connection, or one more waiter, writes its row
+ *         before it reads the rows of others.
  *
  * A shard that gets its first idle connection, and a shard that gets one more waiter, must not miss each other. Each
  * writes its own row, runs a fence, and reads the other's row, so at least one of them sees both rows. Further idle
- * connections need no fence, because a shard with waiters sees the bit of the first one, and asks.
+ * connections need no fence, because a shard with waiters sees the bit of the first one, and asks for the others.
  */
 #pragma once
 
@@ -22,19 +23,21 @@
 
 #define SHARD_LATE_US 1000u /* a client may be overtaken by clients that came at most this much later */
 #define SHARD_ASK_US (5 * 1000u) /* a shard that was asked for idle connections has this long to answer */
-/* if no connection can be transferred, a place is made for another shard's client that has waited this much longer */
+/* if no connection can be transferred, a connection is closed to make a place for another shard's client that has
+ * waited this much longer */
 #define SHARD_STARVED_US (100 * 1000u)
-#define SHARD_MADE_US (100 * 1000u) /* a place that was made is left to other shards this long, then to this one */
+/* a place that was made is left to other shards for this long; then this shard may take it */
+#define SHARD_MADE_US (100 * 1000u)
 #define ROUND_NONE UINT64_MAX /* the round of a connection that is never transferred */
 
 #define IDLE_BIT(number) (UINT64_C(1) << (32 + (number)))
 #define WAITING_BIT(number) (UINT64_C(1) << (number))
 
-/* On a cache line of its own: written at each loan, and seldom read. */
+/* The counts of one shard, on a cache line of their own, because they are written at each loan, and seldom read. */
 struct shard_counts {
 	_Alignas(64) _Atomic uint32_t idle;
 	_Atomic uint32_t waiting;
-	_Atomic uint32_t served; /* connections that come free soon in the shard; 0 if no client waits there */
+	_Atomic uint32_t served; /* how many connections will soon be free for the shard's waiters; 0 if it has none */
 };
 
 struct policy_shared {
@@ -42,27 +45,29 @@ struct policy_shared {
 	struct policy_commons *commons;
 
 	/* Changed under the lock: */
-	struct policy_orders *shards[SHARDS_MAX]; /* by the number of their workers; NULL if there is none */
+	/* shards[n]: the orders to the shard of policy worker n; NULL if that worker has no shard of the pool */
+	struct policy_orders *shards[SHARDS_MAX];
 	_Atomic uint32_t shard_count;
 	_Atomic uint32_t used; /* places: connections in any state, and connections in transfer */
 	_Atomic uint32_t live; /* connections that are neither CLOSING nor CHECKING */
 	_Atomic uint32_t verified; /* live connections that are not OPENING */
-	_Atomic uint32_t coming[SHARDS_MAX]; /* connections in transfer to that shard */
-	_Atomic uint32_t lowered_limit; /* the most connections in all, since PostgreSQL refused with "too many" */
+	_Atomic uint32_t coming[SHARDS_MAX]; /* coming[n]: connections in transfer to the shard of policy worker n */
+	/* the most connections in all shards, since PostgreSQL refused with "too many" */
+	_Atomic uint32_t lowered_limit;
 	_Atomic uint64_t lowered_until_us; /* when lowered_limit ends */
-	/* A connection is transferred only if it was opened in this round. policy_close_all and policy_pause begin a
-	 * new round. */
+	/* The number of the present round. A connection is transferred only if it was opened in the present round.
+	 * policy_close_all and policy_pause begin a new round. */
 	_Atomic uint64_t round;
 	_Atomic uint32_t in_use; /* a bit for each shard with is_in_use */
 	uint32_t outage_bits; /* a bit for each shard in an outage */
-	_Atomic uint64_t out_since_us; /* the beginning of the outage that was reported; 0 if there is no outage */
+	_Atomic uint64_t out_since_us; /* when the outage that was reported began; 0 if there is no outage */
 	_Atomic uint64_t lost_us; /* when a lent connection of any shard was last lost; written without the lock */
 	uint32_t held, refused; /* the counts of struct policy_outage, summed over shards that have left the outage */
 	struct budget_group caps[POLICY_CAPS]; /* the pool's places under each cap */
-	bool is_orphan; /* its last user has released it; it is freed when no connection is in transfer any more */
+	bool is_orphan; /* true after the last policy_shared_put(): freed once no connection is in transfer */
 
 	_Alignas(64) _Atomic uint64_t presence_bits; /* IDLE_BIT and WAITING_BIT of each shard */
-	_Alignas(64) _Atomic uint64_t since_us[SHARDS_MAX]; /* since_us of the first in each queue */
+	_Alignas(64) _Atomic uint64_t since_us[SHARDS_MAX]; /* since_us of each shard's first waiter, or UINT64_MAX */
 	struct shard_counts counts[SHARDS_MAX];
 };
 
@@ -70,23 +75,23 @@ struct policy_shared {
 struct policy_shard {
 	struct policy_shared *shared;
 	struct policy_orders *orders; /* the pool's orders */
-	uint32_t number; /* the number of its policy worker */
-	uint64_t asked_us; /* when other shards were asked for idle connections, for waiters here; 0 if not */
-	uint32_t live_asked; /* the shard's live connections when it last considered asking */
+	uint32_t number; /* the number of the shard's policy worker */
+	uint64_t asked_us; /* when other shards were asked for connections for the waiters here; 0 if they were not */
+	uint32_t live_asked; /* how many live connections the shard had when it last considered asking */
 	uint32_t asked_of; /* a bit for each shard that was asked, and has not answered that it has none */
 	uint64_t epoch_raised_us; /* when the epoch was last raised */
 	const struct policy_worker *given_to; /* the receiver of the last transferred connection, or NULL */
 	uint32_t own_turns,
-	    its_turns; /* the turns of this worker, and of given_to, when the last connection was given */
+	    its_turns; /* policy_worker.turns of this worker, and of given_to, when the last connection was given */
 	uint64_t place_made_us; /* when a place was last made for a client in another shard */
-	bool is_to_ask; /* more clients wait here than when the other shards were last asked */
-	bool is_full; /* no place was left when the shard last looked */
-	bool has_freed; /* the shard has freed a place that others may wait for */
-	/* this shard's counts in `shared` while it has an idle connection and no waiter; else NULL */
+	bool is_to_ask; /* true if more clients wait here than when the other shards were last asked */
+	bool is_full; /* true if the pool or a cap had no place for another connection when the shard last looked */
+	bool has_freed; /* true if the shard has freed a place that others may wait for, and has not told them */
+	/* shared->counts of this shard while it has idle connections and no waiter; or NULL */
 	struct shard_counts *idle_counts;
-	/* this shard's counts in `shared` while it has waiters and no idle connection; else NULL */
+	/* shared->counts of this shard while it has waiters and no idle connection; or NULL */
 	struct shard_counts *waiting_counts;
-	/* Copies of what this shard has last published to the others. */
+	/* The next four fields have the values that this shard has last published to the others. */
 	uint32_t waiting;
 	uint64_t since_us, presence_bits;
 	bool is_in_use;
@@ -113,14 +118,14 @@ shard_others_wait(const struct policy_shard *m)
 			  ~WAITING_BIT(m->number));
 }
 
-/* Returns true if clients wait in another shard. Valid only if no client waits in this one, and that was published. */
+/* Returns true if clients wait in another shard. Valid only if no client waits in this shard, and its row says so. */
 static inline bool
 shard_anybody_waits(const struct policy_shard *m)
 {
 	return (uint32_t)atomic_load_explicit(&m->shared->presence_bits, memory_order_relaxed) != 0;
 }
 
-/* Returns true if no shard has an idle connection, and no place was left when this shard last looked. */
+/* Returns true if no shard has an idle connection, and m->is_full. */
 static inline bool
 shard_is_drained(const struct policy_shard *m)
 {
@@ -134,7 +139,7 @@ shard_is_out(const struct policy_shard *m)
 	return m->shared != NULL && atomic_load_explicit(&m->shared->out_since_us, memory_order_relaxed) != 0;
 }
 
-/* Returns how many connections this shard may open at once if all shards together may open `of`. */
+/* Returns how many connections this shard may open at once if all shards together may open `of` at once. */
 static inline uint32_t
 shard_share_of_pace(const struct policy_shard *m, uint32_t of)
 {
@@ -143,8 +148,8 @@ shard_share_of_pace(const struct policy_shard *m, uint32_t of)
 	return of > shards ? of / shards : 1;
 }
 
-/* Returns until when a place that was made for clients of other shards is left to these clients; 0 if there is no such
- * place. */
+/* Returns the time until which this shard leaves a place that was made for clients of other shards to these clients; 0
+ * if there is no such place. */
 static inline uint64_t
 shard_left_until_us(const struct policy_shard *m)
 {
@@ -160,19 +165,20 @@ shard_coming(const struct policy_shard *m)
 
 /* --- policy_shared.c. Unless a comment says otherwise, m->shared may be NULL, and then nothing happens. --- */
 
-/* total, live, verified: how many connections of each kind the shard has. */
+/* Makes m a shard of w. total, live, verified: how many connections the shard has in all, and of these kinds (see
+ * struct policy_shared). */
 void shard_join(struct policy_shard *m, struct policy_shared *w, uint32_t total, uint32_t live, uint32_t verified);
 void shard_leave(struct policy_shard *m, uint32_t total, uint32_t live, uint32_t verified, uint64_t now_us);
-/* Call this under the lock. Returns true if there is a place. */
+/* Call this under the lock. Returns true if the pool has a place left. limit: policy_limit_now(). */
 bool shard_has_place(const struct policy_shard *m, uint32_t limit);
-/* Call this under the lock. Takes the place of a connection to be opened, which will be in that state. */
+/* Call this under the lock. Takes a place for a connection that will be opened. state: PC_OPENING or PC_CHECKING. */
 void shard_take(struct policy_shard *m, enum policy_conn_state state);
-/* A connection that has a place moves to CLOSING or NONE, or is no longer OPENING or CHECKING. */
+/* Call when a connection that has a place becomes PC_CLOSING or PC_NONE (it is gone), or has logged in. */
 void shard_moved(struct policy_shard *m, enum policy_conn_state from, enum policy_conn_state to);
-/* Publishes the shard's row to the others. m->shared is not NULL. */
+/* Writes the shard's row, for the others to read. m->shared is not NULL. */
 void shard_publish(struct policy_shard *m, uint32_t idle, uint32_t waiting, uint32_t served, uint64_t since_us);
-/* Does shard_publish() if only the number of idle connections has changed, and no bit, as nearly always. Returns false,
- * and does nothing, if a bit may have changed, or if m->shared is NULL. */
+/* Does shard_publish() if only the number of idle connections has changed, and no bit, as is nearly always so. Returns
+ * false, and does nothing, if a bit may have changed, or if m->shared is NULL. */
 static inline bool
 shard_publish_idle(struct policy_shard *m, uint32_t idle)
 {
@@ -182,7 +188,7 @@ shard_publish_idle(struct policy_shard *m, uint32_t idle)
 	return true;
 }
 
-/* Does shard_publish() if clients waited before and still wait, and no connection was idle; else only returns false. */
+/* Does shard_publish() if clients waited before and still wait, and no connection was idle; else returns false. */
 static inline bool
 shard_publish_queue(struct policy_shard *m, uint32_t waiting, uint32_t served, uint64_t since_us)
 {
@@ -199,7 +205,7 @@ shard_publish_queue(struct policy_shard *m, uint32_t waiting, uint32_t served, u
 }
 
 void shard_report_change(struct policy_shard *m, bool is_in_use, uint64_t now_us); /* m->shared is not NULL */
-/* Call this after each change. Tells shards with waiters of a freed place, and all shards of a change of is_in_use. */
+/* Call after each change. Tells shards with waiters that a place is free, and all shards that is_in_use has changed. */
 static inline void
 shard_report(struct policy_shard *m, bool is_in_use, uint64_t now_us)
 {
@@ -207,7 +213,7 @@ shard_report(struct policy_shard *m, bool is_in_use, uint64_t now_us)
 		shard_report_change(m, is_in_use, now_us);
 }
 
-/* Records that a connection was transferred to that policy worker. */
+/* Records that a connection was transferred to the policy worker `to`. */
 static inline void
 shard_has_given(struct policy_shard *m, const struct policy_worker *to)
 {
@@ -218,10 +224,10 @@ shard_has_given(struct policy_shard *m, const struct policy_worker *to)
 
 /*
  * Returns true if the first in the queue of shard `number` came more than SHARD_LATE_US before own_us, the since_us of
- * the waiter here (UINT64_MAX if no client waits here: then any waiter there is ahead). In addition, the loops of both
- * workers must have made a turn since a connection was last given to that shard, so the queues show the effect of that
- * connection. Otherwise a loop that has stood still for a while, and has an old queue only for that reason, would be
- * given each returned connection, and would send as many back.
+ * the waiter in this shard. If own_us is UINT64_MAX, because no client waits here, any waiter there is ahead. Otherwise
+ * the loops of both workers must also have made a turn since a connection was last given to that shard, so the queues
+ * show the effect of that connection. Without this rule, a loop that has stood still for a while, so that its queue is
+ * old, would be given each returned connection, and would send as many back.
  */
 static inline bool
 shard_is_ahead(const struct policy_shard *m, unsigned number, uint64_t own_us)
@@ -236,8 +242,7 @@ shard_is_ahead(const struct policy_shard *m, unsigned number, uint64_t own_us)
 		atomic_load_explicit(&m->orders->worker->turns, memory_order_relaxed) != m->own_turns);
 }
 
-/* Returns false if shard_choose() would return -1, because no client in another shard is ahead. m->shared is not
- * NULL. */
+/* Returns false if shard_choose() would return -1: no client in another shard is ahead. m->shared is not NULL. */
 static inline bool
 shard_may_choose(const struct policy_shard *m, uint64_t own_us)
 {
@@ -248,51 +253,51 @@ shard_may_choose(const struct policy_shard *m, uint64_t own_us)
 	return shards != 0;
 }
 
-/* Returns the shard to which to transfer a connection; -1 if the connection stays. own_us: since_us of the waiter to
- * which it could be lent here; UINT64_MAX if no client waits here. m->shared is not NULL. */
+/* Returns the number of the shard to which a connection should be transferred; -1 if it should stay. own_us: since_us
+ * of the waiter that would get the connection here; UINT64_MAX if none waits. m->shared is not NULL. */
 int shard_choose(const struct policy_shard *m, uint64_t own_us);
 struct shard_sum {
 	uint32_t idle, waiting;
 };
-/* Returns the sums over all shards. m->shared is not NULL. */
+/* Returns the sums of idle connections and waiting clients over all shards. m->shared is not NULL. */
 struct shard_sum shard_sum(const struct policy_shard *m);
 /* Returns true if there is a client in another shard for which no connection is coming. m->shared is not NULL. */
 bool shard_others_lack(const struct policy_shard *m);
 /* Returns an estimate of how many clients in other shards began to wait before since_us. */
 uint32_t shard_count_ahead(const struct policy_shard *m, uint64_t since_us, uint64_t now_us);
-/* Returns true if the first in that shard's queue came so long before own_us that a place is made for it. */
+/* Returns true if the first waiter of shard `number` came so long before own_us that a connection must be closed here
+ * to make a place for that waiter. */
 bool shard_is_starved(const struct policy_shard *m, int number, uint64_t own_us);
-/* Prepares the transfer of conn to that shard. Returns its policy worker, or NULL if conn can't, or need not, go
+/* Prepares the transfer of conn to shard `number`. Returns its policy worker, or NULL if conn can't or need not go
  * there. */
 struct policy_worker *shard_begin_transfer(struct policy_shard *m, struct policy_conn *conn, int number);
 void shard_stays(struct policy_shard *m, struct policy_conn *conn); /* undoes shard_begin_transfer() */
-/* Returns false if conn was not sent to this shard. *is_of_round becomes false if a new round has begun while conn was
- * in transfer, so conn must be closed. */
+/* Ends the transfer of conn to this shard. Returns false if conn was sent to another shard. *is_of_round becomes false
+ * if a new round has begun while conn was in transfer, so conn must be closed. */
 bool shard_arrived(struct policy_shard *m, struct policy_conn *conn, bool *is_of_round);
-void shard_next_round(struct policy_shard *m); /* no connection that exists now is transferred any more */
-/* Asks others for their idle connections. m->shared is not NULL. */
+void shard_next_round(struct policy_shard *m); /* from now on, no connection that exists now is transferred */
+/* Asks the shards with idle connections for these. m->shared is not NULL. */
 void shard_ask(struct policy_shard *m, uint64_t now_us);
-/* Returns how many connections may come because shards were asked. m->asked_us is not 0. */
+/* Returns how many idle connections the shards that were asked may still give. m->asked_us is not 0. */
 uint32_t shard_count_expected(const struct policy_shard *m);
-/* Tells shards with waiters that this shard has no idle connection (any more). m->shared is not NULL. */
+/* Tells shards with waiters that this shard has no idle connection left. m->shared is not NULL. */
 void shard_answer(struct policy_shard *m, uint64_t now_us);
 /* Call when an outage has begun in this shard. Returns true if no other shard was in an outage, so the outage of the
  * whole pool begins; always true without a shared policy. */
 bool shard_outage_begins(struct policy_shard *m, uint64_t since_us);
-/* Call when the outage *o of this shard is over (is_over), or when the shard leaves the pool in an outage. Returns
- * true, with *o set to the outage of the whole pool, if is_over and no other shard is in an outage. Otherwise orders
- * the shards in an outage to look again. Always returns true without a shared policy. */
+/* Call when the outage *o of this shard is over (is_over), or when the shard leaves the pool in an outage. If is_over
+ * and no other shard is in an outage, sets *o to the outage of the whole pool and returns true. Otherwise returns
+ * false; if is_over, orders the shards in an outage to look again. Without a shared policy, only returns true. */
 bool shard_outage_ends(struct policy_shard *m, struct policy_outage *o, bool is_over, uint64_t now_us);
 /* Call when a lent connection is lost, before shard_moved(). */
 void shard_lost(struct policy_shard *m, uint64_t now_us);
-/* Returns true if a client that waits here since since_us was in the queue when a connection was last lost. */
+/* Returns true if a client that began to wait at since_us was in the queue at the last shard_lost() of any shard. */
 bool shard_was_in_line(const struct policy_shard *m, uint64_t since_us);
-/* Returns true if this shard has the lowest number, so it reports the sums over all; always true without a shared
- * policy. */
+/* Returns true if this shard has the lowest number, and so reports the sums of all; or if there is no shared policy. */
 bool shard_is_first(const struct policy_shard *m);
 /* Returns this shard's share of `of`, a number that all shards keep together; `of` without a shared policy. */
 uint32_t shard_share(const struct policy_shard *m, uint32_t of);
-/* Call when PostgreSQL has refused another connection: until until_us the pool has `limit` connections at most. */
+/* Call when PostgreSQL has refused a connection: until until_us, the pool has `limit` connections at most. */
 void shard_lower_limit(struct policy_shard *m, uint32_t limit, uint64_t until_us);
 
 static inline uint32_t

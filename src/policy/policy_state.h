@@ -1,29 +1,28 @@
 /*
- * src/policy/policy_state.h - shared by the files of the pool policy; included by no others.
+ * src/policy/policy_state.h - shared by the files of the pool policy; no other file includes it.
  *
- *   policy.c         borrow, return, cancel, and the owner's reports about connections
- *   policy_supply.c  connections for the queue: pings idle connections, opens new connections
- *   policy_upkeep.c  limits on time (in the queue, idle, age); settings, pause, close
- *   policy_shard.c   one shard of a pool that lives on several workers
- *   policy_shared.c  the state that these shards share
- *   policy_outage.c  while no connection can be opened: which clients keep waiting, and for how long
- *   policy_refuse.c  refuses clients in the queue
- *   policy_ahead.c   requests that are sent ahead of their turn
- *   policy_obstacle.c reasons not to open another connection: how many may be opened, when, and the words for it
- *   policy_budget.c  a cap over several pools, with fair shares
- *   policy_keeper.c  a cap whose places a keeper is granted
- *   policy_caps.c    several caps over one pool
- *   policy_commons.c the state that pools of several threads share, and the lock over it
- *   policy_circuit.c one trial at a time for all pools of an upstream that can't be reached
+ *   policy.c           borrow, return, cancel, and the owner's reports about connections
+ *   policy_supply.c    supplies connections to the queue: pings idle connections, opens new ones
+ *   policy_upkeep.c    time limits (in the queue, idle, age); settings, pause, close
+ *   policy_shard.c     gives connections to other shards of the pool, and asks them for connections
+ *   policy_shared.c    the state that these shards share
+ *   policy_outage.c    decides which clients keep waiting while no connection can be opened, and for how long
+ *   policy_refuse.c    refuses clients in the queue
+ *   policy_ahead.c     requests that are sent ahead of their turn
+ *   policy_obstacle.c  reasons not to open another connection: how many may be opened, when, and the words for errors
+ *   policy_budget.c    a cap over several pools, with fair shares
+ *   policy_keeper.c    a cap whose places a keeper is granted
+ *   policy_caps.c      several caps over one pool
+ *   policy_commons.c   the state that pools of several threads share, and the lock over it
+ *   policy_circuit.c   one trial at a time, for all pools of an upstream that can't be reached
  *
- * Borrows: connections and waiters while they are on the policy's lists; the owner, counters, caps and the circuit.
- * Always:  every connection but the LENT ones is on the list of its state; policy_move is the only writer of that
- *          state.
+ * Borrows: connections and waiters, while they are on the policy's lists; the owner; counters, budgets and the circuit.
+ * Always:  every connection but the LENT ones is on the list of its state, which only policy_move writes.
  *
- * Of the functions declared here, only policy_serve and the policy_refuse_* call borrowers back. Borrowers may do
- * anything with the pool: after such a call, nothing that was read before it may be relied on. All other functions may
- * be called anywhere, because ops call no borrower. In policy.h, policy_return and the reports of a connection that has
- * come call borrowers back, too, as the last thing they do.
+ * Of the functions declared here, only policy_serve and the policy_refuse_* call borrowers back. A borrower may do
+ * anything with the pool, so after such a call, values that were read before the call may be wrong. The other functions
+ * may be called anywhere, because ops call no borrower. In policy.h, policy_return and the reports of a connection that
+ * has come call borrowers back, too, as the last thing they do.
  */
 #pragma once
 
@@ -42,7 +41,7 @@
 TAILQ_HEAD(policy_conns, policy_conn);
 TAILQ_HEAD(policy_queue, policy_waiter);
 
-enum policy_opening_purpose { OPENS_ANY, OPENS_TRIAL /* a trial of the circuit's */, OPENS_HEALTH_CHECK };
+enum policy_opening_purpose { OPENS_ANY, OPENS_TRIAL /* for a trial of the circuit */, OPENS_HEALTH_CHECK };
 
 struct policy {
 	struct policy_settings settings;
@@ -56,14 +55,17 @@ struct policy {
 	uint64_t random;
 
 	struct policy_conns all;
-	/* a connection that has logged in, until policy_conn_opened() has lent it or made it idle; orders of other
-	 * threads may come meanwhile */
+	/* the connection that has just logged in, until policy_conn_opened() has lent it or made it idle (orders of
+	 * other threads may come in between); else NULL */
 	const struct policy_conn *arriving;
-	struct policy_conns in[PC_COUNT]; /* IDLE is sorted warmest first, PINGING first pinged first; LENT is unused */
+	/* in[PC_IDLE] begins with the connection that was returned last, in[PC_PINGING] with the one that was pinged
+	 * first; in[PC_LENT] is unused */
+	struct policy_conns in[PC_COUNT];
 	uint32_t count[PC_COUNT];
 	uint32_t total, limit; /* connections in any state; pool_size + max_overflow */
 	uint32_t washing; /* how many of the LENT connections have is_being_washed */
-	struct policy_conn *last_by_borrower[POLICY_LAST]; /* at borrower_id % POLICY_LAST; valid if the ids match */
+	/* [id % POLICY_LAST]: the last connection of the borrower with this id, if its borrower_id is id */
+	struct policy_conn *last_by_borrower[POLICY_LAST];
 	struct policy_queue queue; /* the longest waiter is first */
 	uint32_t waiting; /* waiters in the queue */
 	uint32_t sent_ahead; /* how many of these are WAITS_AHEAD */
@@ -71,10 +73,10 @@ struct policy {
 
 	bool is_paused;
 	bool is_in_use; /* a client has used the pool, so min_idle is kept */
-	bool is_observed; /* watched caps or other shards are told of each change */
-	bool cap_has_room; /* a cap may have a place for the pool: policy_tick is due */
-	enum policy_opening_purpose opening_purpose; /* why the connection is opened, while ops->open runs */
-	enum recycle_reason close_reason; /* the reason to close connections with is_recycle_due */
+	bool is_observed; /* true if each change must be told to watched caps or other shards */
+	bool cap_has_room; /* true if a cap may have a place for the pool: policy_tick is due */
+	enum policy_opening_purpose opening_purpose; /* while ops->open runs: why the connection is opened */
+	enum recycle_reason close_reason; /* the reason for which connections with is_recycle_due are closed */
 
 	uint64_t epoch; /* a connection that was verified in an older epoch is pinged before it is lent */
 	/* A new connection is preferred to a ping on a connection that was last verified before this epoch. */
@@ -86,23 +88,24 @@ struct policy {
 	uint64_t lowered_until_us; /* when lowered_limit ends */
 	struct fail last_fail; /* the last failure to open; its sqlstate is empty if there was none */
 	uint64_t last_fail_us, fail_began_us;
-	uint64_t heard_us; /* when a connection that has gone since last received anything */
+	uint64_t heard_us; /* the last time at which anything was received on a connection that has gone since */
 	enum connect_failure last_fail_kind;
-	bool is_fail_fatal; /* after that failure, trying again is useless until something changes */
+	bool is_fail_fatal; /* true if PostgreSQL will refuse each further attempt, until something changes */
 	enum circuit_outlook outlook;
 	uint64_t asked_us; /* when a client last asked for a connection and did not get one at once */
 
 	struct policy_outage outage;
 	uint64_t outage_over_us; /* the end of the last outage in which borrowers were held; 0 if there was none */
-	uint32_t patient_to; /* with has_patient, waiters up to this number keep waiting in an outage */
+	uint32_t patient_to; /* waiters up to this number keep waiting in an outage, if has_patient */
 	bool has_patient; /* patient_to is valid */
-	uint32_t ramp; /* after an outage: how many may be opened at once; 0 if only opens_at_once limits that */
+	uint32_t ramp; /* after an outage: how many may be OPENING at a time; 0 if only opens_at_once limits that */
 
-	uint64_t swept_us, sweep_us; /* when all idle connections were last checked, and when they will be next */
+	/* when all idle connections were last swept (checked), and when they will be next */
+	uint64_t swept_us, sweep_us;
 	uint64_t due_us; /* when the owner will call policy_tick */
-	bool is_granting; /* an on_grant is running */
+	bool is_granting; /* true while an on_grant is running */
 	uint64_t asked_since_us; /* the asked_us of policy_return_after_query, while that function runs */
-	struct policy_conn *returned; /* the connection that was returned from within that on_grant, or NULL */
+	struct policy_conn *returned; /* the connection that was returned while an on_grant was running; else NULL */
 	bool is_replenish_held; /* policy_replenish is running, or will run at the end of the running function */
 };
 
@@ -133,7 +136,7 @@ policy_own_live(const struct policy *p)
 	return p->total - p->count[PC_CLOSING] - p->count[PC_CHECKING];
 }
 
-/* Returns how many connections this shard expects to have free soon, apart from connections in transfer. */
+/* Returns how many connections of this shard will be free soon, without connections in transfer. */
 static inline uint32_t
 policy_own_coming(const struct policy *p)
 {
@@ -174,7 +177,7 @@ policy_lowered_until_us(const struct policy *p)
 	return w == NULL ? p->lowered_until_us : atomic_load_explicit(&w->lowered_until_us, memory_order_relaxed);
 }
 
-/* Returns how many connections there may be in all. */
+/* Returns how many connections the pool may have now. */
 static inline uint32_t
 policy_limit_now(const struct policy *p, uint64_t now_us)
 {
@@ -201,19 +204,20 @@ void policy_leave_queue(struct policy *p, struct policy_waiter *t);
 bool policy_is_aged(const struct policy *p, const struct policy_conn *conn, uint64_t now_us);
 void policy_ping_failed(struct policy *p, struct policy_conn *conn, uint64_t now_us);
 void policy_serve(struct policy *p, uint64_t now_us);
-void policy_wake(struct policy *p, uint64_t now_us); /* a cap may have a place: makes policy_tick due now */
+void policy_wake(struct policy *p, uint64_t now_us); /* call when a cap may have a place: makes policy_tick due now */
 
 /* policy_shard.c */
-/* Gives conn, which could be lent here to t (NULL if no client waits), to another shard. There must be a shared policy.
- * Returns true if conn was given, or was closed to make a place for a client there that has waited too long. */
+/* Gives conn to another shard, if a client there comes before t, the waiter that would get conn here (NULL if no client
+ * waits). There must be a shared policy. Returns true if conn was given away, or was closed to make a place for a
+ * client of another shard that has waited too long. */
 bool policy_give(struct policy *p, struct policy_conn *conn, const struct policy_waiter *t, uint64_t now_us);
 /* Gives idle connections to shards with waiters, if no client waits here. */
 void policy_give_idle(struct policy *p, uint64_t now_us);
-void policy_tell_shards(struct policy *p); /* call this after a change that other shards look at */
+void policy_tell_shards(struct policy *p); /* publishes this shard's row: call after a change to it */
 /* Asks other shards for idle connections, for the queue here. There must be a shared policy. */
 void policy_ask_shards(struct policy *p, uint64_t now_us);
-/* Call this after each change. Gives connections to other shards that wait for them, and reports the change. There must
- * be a shared policy. */
+/* Call after each change. Gives connections to shards that wait, and reports the change. There must be a shared policy.
+ */
 void policy_share_with_shards(struct policy *p, uint64_t now_us);
 void policy_obey_shards(struct policy *p, const struct policy_orders *o, uint64_t now_us);
 
@@ -222,14 +226,14 @@ void policy_obey_shards(struct policy *p, const struct policy_orders *o, uint64_
 void policy_replenish(struct policy *p, uint64_t now_us);
 void policy_start_ping(struct policy *p, struct policy_conn *conn, uint64_t now_us);
 void policy_forget_failures(struct policy *p);
-void policy_note_demand(struct policy *p, uint64_t now_us); /* a client has come: shortens a long back-off */
-/* does nothing if conn is no trial */
+void policy_note_demand(struct policy *p, uint64_t now_us); /* call when a client has come: shortens a long back-off */
+/* ends the circuit's trial; does nothing if conn is not a trial */
 void policy_end_trial(struct policy *p, struct policy_conn *conn, uint64_t now_us);
 uint32_t policy_min_idle(const struct policy *p); /* returns how many idle connections to keep ready */
 uint64_t policy_supply_due(const struct policy *p, uint64_t now_us);
 
 /* policy_upkeep.c */
-/* The request that was sent ahead for t, which is in the queue, no longer counts: t waits like any other waiter. */
+/* From now on, t, whose request was sent ahead, waits like any other waiter. */
 static inline void
 policy_only_waits(struct policy *p, struct policy_waiter *t)
 {
@@ -251,7 +255,7 @@ policy_arm(struct policy *p, uint64_t at_us)
 
 void policy_trim(struct policy *p, uint64_t now_us); /* closes connections that were idle for too long */
 void policy_set_recycle_time(struct policy *p, struct policy_conn *conn);
-/* Returns when a sweep has something to do for conn, which is idle; NEVER_US if never. */
+/* Returns when a sweep must ping or close conn, which is idle; NEVER_US if never. */
 static inline uint64_t
 policy_sweep_wanted_at(const struct policy *p, const struct policy_conn *conn)
 {
@@ -264,9 +268,9 @@ policy_sweep_wanted_at(const struct policy *p, const struct policy_conn *conn)
 	return conn->recycle_at_us != 0 ? clock_lesser_us(at_us, conn->recycle_at_us) : at_us;
 }
 
-/* Call when conn has become idle. Returns true if policy_idle_due may be earlier for that reason. (This is rare,
- * because colder connections meet the same deadlines before conn does.) The caller checks the other reason: a pool that
- * is larger than pool_size. */
+/* Call when conn has become idle. Returns true if conn may make policy_idle_due() earlier. (This is rare, because
+ * connections that have been idle longer reach the same deadlines first.) A pool that is larger than pool_size is the
+ * caller's to check. */
 static inline bool
 policy_expect_idle(struct policy *p, const struct policy_conn *conn)
 {

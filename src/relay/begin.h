@@ -1,23 +1,22 @@
 /*
- * src/relay/begin.h - begin = deferred: pgweir answers a request that is only a BEGIN, and sends that BEGIN with the
- * first statement of its transaction, in the same packet. So no server is held while the answer travels to the client
- * and the statement travels back; a transaction that ends before it has run anything needs no server.
+ * src/relay/begin.h - the setting begin = deferred: pgweir answers a request that is only a BEGIN, and sends that BEGIN
+ * together with the first statement of the transaction, in one packet. So the client has no server while the answer and
+ * the statement are on their way; a transaction that ends before it has run a statement needs no server.
  *
- * Always: a block that is EXCHANGE_DUE is begun on the server that its client gets, ahead of everything that the client
- *         sends there. If the client gets no server, the transaction has failed.
+ * Always: when a client whose block is EXCHANGE_DUE gets a server, the block is begun there, ahead of everything that
+ *         the client sends. If the client gets no server, the transaction has failed.
  */
 #pragma once
 
 #include "exchange/exchange.h"
 #include "exchange/request.h"
 
-/* Answers the Query of a client without a server if the Query begins a block, or ends a block that no server has.
- * Returns false if the Query must be sent. */
+/* Answers a Query of a client without a server and returns true, if the Query begins a block, or ends a block that no
+ * server has. Returns false if the Query must be sent to a server. */
 bool begin_answer(struct exchange *x, const struct request *m);
-/* Begins the block of a client whose block is EXCHANGE_DUE, on the client's server, ahead of everything that the client
- * sends there. */
+/* Sends the BEGIN of a client whose block is EXCHANGE_DUE to its server, ahead of all that the client sends there. */
 void begin_there(struct exchange *x);
-/* Call when x leaves srv, on which nothing of x's request remains. If the block was begun on srv ahead of that request,
+/* Call when x leaves srv, and srv has nothing left of x's request. If x's block was begun on srv ahead of that request,
  * the block is due again. */
 static inline void
 begin_mark_due_again(struct exchange *x, const struct server *srv)

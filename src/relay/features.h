@@ -1,5 +1,5 @@
 /*
- * src/relay/features.h - which features see a message, an error, the end of a request and a hand-over, in which order.
+ * src/relay/features.h - shows messages, errors, ends of requests and releases to the features, in order.
  */
 #pragma once
 
@@ -16,11 +16,11 @@
 #include <assert.h>
 
 /*
- * All features that keep something for a client. Each defines three functions. NAME_is_quiet(x) returns true if the
- * client's next message may take the fast lane: it need not wait for anything that the feature has recorded or begun,
- * and can't change any of it. NAME_ties(x, to) returns true if the feature ties the client to its server, its request,
- * or (for a client without a server) this process. NAME_free(x) frees the feature's state. A feature that lacks any of
- * these does not build.
+ * All features that keep something for a client. Each feature defines three functions. NAME_is_quiet(x) returns true if
+ * the client's next message may take the fast lane: it need not wait for anything that the feature has recorded or
+ * begun, and can't change what the feature has recorded or begun. NAME_ties(x, to) returns true if the feature ties the
+ * client to its server, its request, or (for a client without a server) this process. NAME_free(x) frees the feature's
+ * state. A feature that lacks one of these functions does not build.
  */
 #define FEATURES(each) each(statements) each(commit_check) each(listen) each(state) each(reads)
 
@@ -51,12 +51,12 @@ features_free(struct exchange *x)
  * Shows the features a Query, Parse, Bind, Describe, Close or Execute of a client that has a server, before the message
  * is sent. Returns STEP_FORWARD if the message may be sent as it is. Returns STEP_SENT if something else is in the
  * outbox and (except for a Query) in the ledger. Returns STEP_HOLD if nothing may be sent before the earlier messages
- * are answered; the message comes here again then. Returns STEP_FAILED without memory.
+ * are answered; the caller then calls this again for the message. Returns STEP_FAILED without memory.
  */
 enum feature_step features_request(struct exchange *x, struct request *m);
 /*
- * Shows the features an error that the client is owed. len bytes of the message have come. Returns true if the client
- * must not get this error: it gets something else instead, or nothing.
+ * Shows the features an error e that the client is owed. message: the first len bytes of the error's message, which may
+ * be all. Returns true if the client must not get this error, but something else, or nothing.
  */
 bool features_error(struct exchange *x, const struct error_fields *e, const uint8_t *message, size_t len);
 /* Call when ReadyForQuery of a client's request has come. Returns true if the client gets that message later. */

@@ -1,29 +1,29 @@
 /*
- * src/relay/reads.h - reads = marked: a READ ONLY transaction goes to a standby that shows all that its client has
- * written or been shown; everything else goes to the primary (docs/reads.md).
+ * src/relay/reads.h - the setting reads = marked: a READ ONLY transaction goes to a standby that shows all that its
+ * client has written or been shown; all other requests go to the primary (docs/reads.md).
  *
  * An example, with two standbys: at 0 ms client A commits an INSERT on the primary, whose log then ends at 0/500. At 2
- * ms it sends BEGIN READ ONLY. Standby 1 has replayed the log to 0/400, and would not show A's own row; standby 2 has
- * replayed it to 0/520, so it answers. Had both been at 0/400, A would wait, for reads_wait at most, until one of them
- * has come to 0/500; after that time the primary would answer.
+ * ms A sends BEGIN READ ONLY. Standby 1 has replayed the log to 0/400, and would not show A's own row. Standby 2 has
+ * replayed the log to 0/520, so A's request goes there. If both standbys were at 0/400, A would wait until one of them
+ * is at 0/500, or until reads_wait has passed; then the primary would answer.
  *
  * A request of a client without a server is *marked* if it begins such a transaction, or if
  * default_transaction_read_only is on. policy/causality.h decides which hosts may answer it. If no host shows enough
- * yet, the client is CL_CATCHING_UP until one does: for a standby it waits reads_wait at most, and then the primary
- * answers; for the primary, which may show a commit later than a standby, it waits SETTLE_US at most.
+ * yet, the client is CL_CATCHING_UP until a host does. It waits for a standby for reads_wait at most; then the primary
+ * answers. It waits for the primary, which may show a commit later than a standby does, for SETTLE_US at most.
  *
- * If all that a standby of PostgreSQL 19 lacks is a position, and a reading of the primary has told that position,
- * pgweir asks the standby itself to wait, ahead of the request, until it has replayed the position (reads_replayed.c).
- * In the example, with both standbys at 0/400, the standby to which A is sent would answer the read as soon as it is at
- * 0/500.
+ * A standby of PostgreSQL 19 can itself wait until it has replayed a position. If the standby only lacks a position
+ * that a reading of the primary has told, pgweir sends it a statement that waits for the position, ahead of the request
+ * (reads_replayed.c). In the example, with both standbys at 0/400, the standby to which A's request is sent would
+ * answer as soon as that standby is at 0/500.
  *
- * A request that a standby refuses or loses is relayed again, to the primary (resend.c), if all that the client was
- * shown of the transaction are the answers to its BEGIN, to most SET LOCALs, and to messages that make or describe
- * statements. The BEGIN and the SET LOCALs are sent again ahead of the request.
+ * A request that a standby refuses, or that is lost with the standby, is relayed again, to the primary (resend.c), if
+ * the client was shown nothing of the transaction but the answers to its BEGIN, to most SET LOCALs, and to messages
+ * that make or describe statements. The BEGIN and the SET LOCALs are sent again ahead of the request.
  *
  * Owns:   the client's struct client_reads (reads_of()), made when the client first needs a server.
- * Always: once there is the struct, each request that ends is noted there, on whichever host it ran; while reads is
- *         off, requests are only counted.
+ * Always: once a client has the struct, each of its requests that ends is recorded there, on whichever host the request
+ *         ran; while reads is off, requests are only counted.
  */
 #pragma once
 
@@ -38,29 +38,30 @@
 struct client_reads {
 	struct read_token token;
 	struct cluster *cluster; /* a reference to the cluster to which `token` belongs */
-	struct gucs *gucs; /* a reference to the settings from which is_default was read */
+	struct gucs *gucs; /* a reference to the GUC set from which is_default was read */
 	bool is_default; /* true if the client's transactions are READ ONLY, and not SERIALIZABLE, by default */
-	bool is_for_primary; /* the request is relayed again; set by reads_lost(), cleared by reads_request_done() */
-	uint8_t route; /* enum read_route, of its present request or transaction */
+	/* the request is relayed again, there; set by reads_lost(), cleared by reads_request_done() */
+	bool is_for_primary;
+	uint8_t route; /* enum read_route: that of the client's present request or transaction */
 	uint8_t refused[CLUSTER_HOSTS]; /* how many of the client's requests each standby has refused in a row */
 	uint8_t shunned; /* a bit for each standby that has refused too many requests */
 	uint64_t shunned_until_us;
-	uint32_t requests_done; /* requests_done of the exchange, when this struct was last brought up to date */
+	uint32_t requests_done; /* exchange.requests_done when this struct was last brought up to date */
 	uint32_t silent_request; /* the number of a request that shows nothing: SET pgweir.min_lsn, on the primary */
-	uint64_t min_lsn; /* the client's OWN_MIN_LSN: the position that a host must have reached to answer its reads */
+	uint64_t min_lsn; /* pgweir.min_lsn: the position that a host must have reached to answer the client's reads */
 	uint64_t min_due; /* the parameter `due` of causality_take(); 0 if the token has min_lsn already */
 	uint64_t life; /* the life (policy/cluster_view.h) of the standby to which the client's server belongs */
 	uint64_t awaited; /* the position that the standby must still replay; 0 if it need not replay more */
-	/* how many ms the standby may take to replay `awaited`; 0 if no standby may be asked to wait */
+	/* how many ms a standby may take to replay `awaited`; 0 if no standby may be asked to wait */
 	uint32_t await_ms;
-	/* When three waits end; each is 0 if the client does not wait for that: */
+	/* The next three fields are when waits end; each is 0 if the client does not wait for that: */
 	uint64_t catch_until_us; /* for a standby that shows enough */
 	uint64_t settle_until_us; /* for a primary that shows enough */
 	uint64_t primary_until_us; /* for a server that is certain to be the primary's */
 	uint64_t wait_until_us; /* the end of the present wait; 0 if the client is not CL_CATCHING_UP */
 	struct exchange *x;
 	TAILQ_ENTRY(client_reads) link; /* in env->catching while the client is CL_CATCHING_UP */
-	/* The BEGIN with which its request began, and its SET LOCALs since then; else "". */
+	/* The BEGIN with which the client's request began, and the SET LOCALs since then; "" if there was no BEGIN. */
 	char begin[BEGIN_TEXT_MAX];
 };
 
@@ -71,8 +72,8 @@ reads_of(const struct exchange *x)
 }
 
 /* --- reads.c: which host answers. --- */
-/* Returns true if the message, which is on the fast lane, may be a BEGIN with a mode, or execute one. Returns false
- * only if its SQL begins with a letter other than b, and not with st. */
+/* Returns true if the message, which is on the fast lane, may be a BEGIN with a mode, or may execute a BEGIN. Returns
+ * false if its SQL begins with another letter than b, and not with st, or is too short for a mode. */
 static inline bool
 reads_may_begin(const struct request_walk *w)
 {
@@ -92,7 +93,7 @@ reads_may_begin(const struct request_walk *w)
 }
 
 /* Returns the client's struct client_reads if the message is for the primary, as the previous request was, and route()
- * would change nothing; else NULL. The message is on the fast lane, where a Query was scanned, and reads is marked. */
+ * would change nothing; else NULL. Call only with reads = marked, on the fast lane, where a Query was scanned. */
 static inline struct client_reads *
 reads_stay(const struct request_walk *w)
 {
@@ -108,9 +109,8 @@ reads_stay(const struct request_walk *w)
 	return reads_may_begin(w) ? NULL : r;
 }
 
-/* If it is not certain that srv, which was lent to the client, belongs to the primary, or if the primary has changed
- * since srv's host was asked: gives srv back, makes the client CL_CATCHING_UP for TRUST_AFTER_US at most, and returns
- * true. */
+/* Checks srv, which was lent to the client for the primary. If srv's host may not be the primary any more, gives srv
+ * back, makes the client CL_CATCHING_UP for TRUST_AFTER_US at most, and returns true. */
 bool reads_return_if_doubtful(struct exchange *x, struct server *srv);
 static inline bool
 reads_must_wait(struct exchange *x, struct server *srv)
@@ -121,17 +121,17 @@ reads_must_wait(struct exchange *x, struct server *srv)
 /* Like reads_borrow(), for a client for which reads_stay() returns NULL. */
 enum walk_result reads_borrow_slowly(struct request_walk *w, bool is_fast);
 
-/* Returns true if the next loan concerns the functions below: the client reads from standbys, or its block is due
- * (relay/begin.h may have deferred it). */
+/* Returns true if the functions below must be called for the client's next loan: the client reads from standbys, or its
+ * block is EXCHANGE_DUE. */
 static inline bool
 reads_concern(const struct exchange *x)
 {
 	return x->settings->reads != READS_PRIMARY || x->block == EXCHANGE_DUE;
 }
 
-/* Like pool_borrow(), for the client and the message at w->at. Returns WALK_ON with w->lent set to a server, or to NULL
- * if the client has to wait for a server of the primary; WALK_WAIT; WALK_OVER; or, on the fast lane, WALK_SLOWLY: see
- * route(). */
+/* Borrows a server for the message at w->at. Returns WALK_ON with w->lent set to the server, or to NULL if the client
+ * has to wait for a server of the primary; WALK_WAIT if the client is CL_CATCHING_UP; WALK_OVER; or, if is_fast,
+ * WALK_SLOWLY: see route(). */
 static inline enum walk_result
 reads_borrow(struct request_walk *w, bool is_fast)
 {
@@ -164,19 +164,17 @@ reads_linked(struct exchange *x)
 /* --- reads_wait.c: clients that are CL_CATCHING_UP. --- */
 void reads_init(struct exchange_env *env);
 void reads_fini(struct exchange_env *env); /* no client may be waiting */
-void reads_canceled(struct exchange *x); /* the request of a client that is CL_CATCHING_UP is about to be rejected */
-/* Called when a host has answered: clients that are CL_CATCHING_UP may go on. Returns true, once, if a standby has
+void reads_canceled(struct exchange *x); /* call before the request of a client that is CL_CATCHING_UP is rejected */
+/* Called when a host has answered: lets clients that are CL_CATCHING_UP try again. Returns true, once, if a standby has
  * fallen silent: the caller then takes clients for which reads_should_leave() is true off that standby. */
 bool reads_on_reading(struct exchange_env *env);
 
 /* --- reads_block.c: a transaction on a standby. --- */
 /* Looks at the next message of a client with a server of a standby. Returns WALK_ON if the message may be sent, or if
- * the client has no server any more because another host is to answer; WALK_HOLD; or WALK_LEAVE: see enum
- * walk_result. */
+ * the server was given back because another host is to answer; else WALK_HOLD or WALK_LEAVE. */
 enum walk_result reads_check_next(struct request_walk *w);
 /* Returns true if the client has a server of a standby, the next message begins a request, and reads_check_next() would
- * let all messages up to its Query or Sync pass if the fast lane takes them. w->len is then set to the end of these
- * messages. */
+ * let all messages of that request (up to its Query or Sync) pass. w->len is then set to the end of the request. */
 bool reads_may_pass(struct request_walk *w);
 
 void reads_request_done_there(struct exchange *x, const struct owed *ended);
@@ -200,23 +198,22 @@ reads_request_done(struct exchange *x, const struct owed *ended)
 /* Returns true if the standby to which the client's server belongs does not answer pgweir's watch (dedicated/watch.h),
  * and the primary may be asked instead. */
 bool reads_should_leave(const struct exchange *x);
-/* Call when the client has lost srv, its server, and either stays or has its request relayed again. */
+/* Call when the client has lost its server srv, if the client is not closed for that. */
 void reads_lost(struct exchange *x, const struct server *srv);
 
 /* --- reads_position.c --- */
 /*
- * A row of relay/features.c: a position that travels between sessions, processes and services. SHOW pgweir.lsn shows
- * the position that a reader must have reached to see all that this session has written or been shown; SET
- * pgweir.min_lsn to that position, for a session or LOCAL, holds reads to it. To drivers both are settings of
- * PostgreSQL's: pgweir sets the first one ahead of the SHOW, and rejects (22P02) a value for the second one that is not
- * a position.
+ * A row of relay/features.c: hands a position from one session to another, also of another service. SHOW pgweir.lsn
+ * shows the position that a host must have reached to show all that this session has written or been shown. If another
+ * session runs SET [LOCAL] pgweir.min_lsn with that position, its reads wait until their host has reached the position.
+ * To drivers both are settings of PostgreSQL's: pgweir sets the first one ahead of the SHOW, and rejects (22P02) a
+ * value for the second one that is not a position.
  */
 enum feature_step reads_position(struct exchange *x, struct request *m);
 
 /* --- A feature: see features.h. --- */
 
-/* Always true: walk_fast() itself tests whether the block is EXCHANGE_NO_BLOCK, in one instruction with neighboring
- * fields. */
+/* Always true: walk_fast() itself tests if the block is EXCHANGE_NO_BLOCK, in one instruction with nearby fields. */
 static inline bool
 reads_is_quiet(const struct exchange *x)
 {

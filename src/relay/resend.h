@@ -1,13 +1,13 @@
 /*
  * src/relay/resend.h - relays a request again, from a copy, as if the client sent it now.
  *
- *   resend.c       a request that an ending server has not executed; the copy has all bytes that were sent since the
- *                  server last owed no reply
- *   resend_copy.c  which messages a copy has, and whether they may run twice
- *   retry.c        a request that met an outdated plan; the copy has one request, and is kept only where that may
+ *   resend.c       for a request that an ending server has not executed; the copy has all bytes that were sent since
+ *                  the server last owed no reply
+ *   resend_copy.c  looks into a copy: which messages it has, and if they may run twice
+ *   retry.c        for a request that met an outdated plan; the copy has one request, and is made only if that may
  *                  happen
  *
- * Owns: nothing; the copies are those of the server's loan.
+ * Owns: nothing; the copies belong to the server's loan.
  */
 #pragma once
 
@@ -15,17 +15,18 @@
 #include "wire/frame.h"
 
 /* --- resend.c --- */
-/* Appends to the copy. Returns false, and appends nothing, if the copy would be longer than max bytes (COPY_MIN times a
- * power of two), or there is no memory. */
+/* Appends to the copy. Returns false, and appends nothing, if the copy would be longer than `max` bytes, or without
+ * memory. max: COPY_MIN times a power of two. */
 bool resend_add(struct request_copy *copy, const uint8_t *bytes, size_t len, uint32_t max);
 
 /*
- * Relays the copy to any suitable server, and after it the messages that the client has sent since. copy is no longer
- * used when this returns. Closes the client if there is no memory.
+ * Relays the copy, and after it the messages that the client has sent since, to any suitable server. The copy is not
+ * used after this returns. Closes the client if there is no memory.
  */
 MAY_CLOSE bool resend_now(struct exchange *x, const struct request_copy *copy);
 
-/* Forgets the copy if nothing is owed any more: a new request begins on a server that the client has kept. */
+/* Call before bytes of a client with a server are sent: if a new request begins, because nothing of the previous one is
+ * left, empties the copy. */
 void resend_begin(struct exchange *x);
 /* Appends len bytes at `from`, which were walked (walk.h), to the copy; they may begin in the middle of a message. */
 void resend_keep_bytes(struct exchange *x, const uint8_t *from, size_t len);
@@ -38,21 +39,20 @@ resend_frame_at(const struct request_copy *copy, size_t at, struct frame *f)
 {
 	return at < copy->len && frame_whole(copy->bytes + at, copy->len - at, f);
 }
-/* Returns true if all messages of srv's copy only prepare, describe or close statements, which the client can have on
- * any server. */
+/* Returns true if all messages of srv's copy only prepare, describe or close statements, as any server can. */
 bool resend_has_only_statements(const struct server *srv);
-/* Returns the SQL that the copy begins with, and its length in *len. Returns NULL if the copy begins with no SQL or
- * with incomplete SQL, or if it begins with a Parse and runs anything but the statement of that Parse. */
+/* Returns the SQL that the copy begins with, and its length in *len. Returns NULL if the copy does not begin with
+ * complete SQL, or if it begins with a Parse and runs anything but the statement of that Parse. */
 const char *resend_sql(const struct server *srv, size_t *len);
 /* Returns true if all messages of the copy may run twice. */
 bool resend_is_harmless(struct exchange *x, const struct request_copy *copy);
-/* Returns true if the bytes of a client without a server begin with a whole request that may be sent to a standby and,
- * if the standby has not replayed in time, to the primary. */
+/* Returns true if the bytes begin with a whole request that may be sent to a standby and then, if the standby has not
+ * replayed in time, to the primary. x must have no server. */
 bool resend_may_be_sent(struct exchange *x, const uint8_t *bytes, size_t len);
 
 /* --- resend.c --- */
-/* Returns true if the client has nothing on srv except the request in srv's copy, was shown nothing of the answer, and
- * the request may run twice. */
+/* Returns true if the client has nothing on srv except the request in srv's copy, the client was shown nothing of the
+ * answer, and the request may run twice. */
 bool resend_is_possible(struct exchange *x, const struct server *srv);
 /* Call when loss_of() has returned LOSS_NOT_EXECUTED and x has left srv: relays the request again, ahead of the
  * messages that the client has sent since. */
@@ -61,14 +61,13 @@ MAY_CLOSE bool resend_unexecuted(struct exchange *x, struct server *srv);
 /* --- retry.c --- */
 /*
  * Copies a message that was handled, if it may have to be sent again. is_sent: true if something of the message went to
- * the server. The messages of a batch must follow each other in memory.
+ * the server. The messages of a batch must lie side by side in memory.
  */
 void retry_keep(struct exchange *x, const uint8_t *message, size_t len, bool is_sent);
 
-/* Copies all messages of a batch at once, from k->from to `end`. Returns false if they are too long, or without memory.
- */
+/* Copies all messages from k->from to `end` at once. Returns false if they are too long, or without memory. */
 bool retry_copy(struct kept_request *k, const uint8_t *end);
-/* Like retry_keep() for a complete message that the fast lane has sent. Most messages need nothing to be done. */
+/* Like retry_keep(), for a complete message that the fast lane has sent. For most messages there is nothing to do. */
 static inline void
 retry_keep_sent(struct exchange *x, uint8_t type, const uint8_t *message, size_t len)
 {
@@ -101,8 +100,8 @@ retry_keep_rest(struct exchange *x, const uint8_t *end)
 		retry_copy(k, end);
 }
 
-/* Decides if the request that has failed with e is sent once more, and prepares that. Returns true if so: the client
- * must not get e, and retry_now() must be called when nothing is owed any more. */
+/* Decides if the request that has failed with e is sent once more. Returns true if so: the client must not get e, and
+ * retry_now() must be called when nothing is owed any more. */
 bool retry_begin(struct exchange *x, const struct error_fields *e);
 /* Like retry_begin(), for an error after the Bind. is_unshown: the client was not shown the Bind's answer yet. */
 bool retry_late(struct exchange *x, const struct error_fields *e, bool is_unshown);

@@ -1,6 +1,6 @@
 /*
- * src/relay/walk.h - walks a client's bytes on their way to a server, message by message; shared by requests.c, fast.c
- * and send.c.
+ * src/relay/walk.h - walks through a client's bytes for a server, message by message; for requests.c, fast.c and
+ * send.c.
  *
  *   requests.c   walks the bytes; borrows a server for the first message that needs one
  *   fast.c       the fast lane: messages that concern no feature
@@ -21,14 +21,14 @@
 
 enum walk_result {
 	WALK_ON,
-	WALK_ANSWERED, /* fast.c: go on, but nothing was sent, because pgweir answers the message */
+	WALK_ANSWERED, /* fast.c: pgweir answers the message, so nothing was sent; go on */
 	WALK_MORE, /* more bytes are needed */
-	WALK_WAIT, /* the message waits for a server, or for the listener */
+	WALK_WAIT, /* the message waits for a server, for the listener, or for a host to catch up */
 	WALK_HOLD, /* the message waits for the replies to earlier messages */
-	WALK_REJECT, /* the request is refused: request_walk.why, rejection */
+	WALK_REJECT, /* the request is refused, with request_walk.why and rejection */
 	WALK_LEAVE, /* send what was walked, then close the client; if has_why is true, why has the reason */
 	WALK_OVER, /* the client is closed */
-	/* fast.c: the message may concern a feature, and was not handled; reject.c: the message needs a server */
+	/* the message was not handled; fast.c: it may concern a feature; reject.c: it needs a server */
 	WALK_SLOWLY
 };
 
@@ -37,18 +37,18 @@ struct request_walk {
 	const uint8_t *p;
 	size_t len, at;
 	size_t borrowed_at; /* offset of the message for which a server was borrowed; 0 if the client already had one */
-	const uint8_t *scanned; /* the Query whose result is in scan, so its SQL is not scanned twice; or NULL */
-	struct server *lent; /* set by reads_borrow(); NULL if that was not called */
+	const uint8_t *scanned; /* the Query whose scan is in `scan`, so its SQL is not scanned twice; or NULL */
+	struct server *lent; /* the server that reads_borrow() has lent to the client, or NULL */
 	bool has_why;
-	/* walk_begin() clears nothing below except m.message. why is valid if has_why is true. scan and risk are valid
-	 * if `scanned` points to the message at w->at; m is valid if m.message does. */
+	/* walk_begin() clears nothing below except m.message. why is valid if has_why is true. scan, risk and
+	 * fingerprint are valid if `scanned` points to the message at `at`; m is valid if m.message points there. */
 	struct fail why;
 	struct scan scan;
-	struct sql_traits traits; /* traits of m, for a Query */
+	struct sql_traits traits; /* for a Query: the traits of its SQL */
 	enum request_failure rejection; /* for WALK_REJECT */
 	unsigned risk; /* enum state_part: the risk of the SQL in scan */
 	uint64_t fingerprint; /* of the SQL in scan; 0 if unknown */
-	/* the message at w->at, if m.message points to it; for a fast Bind, only the fields it needs are set */
+	/* the message at `at`; for a Bind on the fast lane, only the fields that it needs there are set */
 	struct request m;
 };
 
@@ -82,7 +82,7 @@ walk_result_of(struct exchange *x, enum feature_step step)
 /* Sets w->why to a protocol violation by a message of this type. Returns WALK_LEAVE. */
 enum walk_result walk_protocol_error(struct request_walk *w, const char *what, uint8_t type) __attribute__((cold));
 /* Borrows a server for the message at w->at. Returns WALK_ON once the client has a server. is_fast_lane: true on the
- * fast lane, where a Query was scanned, or w->m has a Bind's names; then the result may be WALK_SLOWLY, too: see
+ * fast lane, where a Query was scanned, or a Bind's names are in w->m; then WALK_SLOWLY may be returned: see
  * reads_borrow(). */
 enum walk_result walk_borrow(struct request_walk *w, bool is_fast_lane);
 
@@ -100,15 +100,15 @@ walk_scan_query(struct request_walk *w, const struct frame *f)
 	w->fingerprint = kept == NULL ? 0 : report_fingerprint_of(kept, sql, f->body_len - 1);
 }
 
-/* Returns true if walk_scan_query() has read the present message. */
+/* Returns true if walk_scan_query() has read the message at w->at. */
 static inline bool
 walk_is_scanned(const struct request_walk *w)
 {
 	return w->scanned == walk_message(w);
 }
 
-/* Records the SQL of the present Query for the report of its request. have: how many bytes of the body have come.
- * is_scanned: walk_is_scanned(). */
+/* Records the SQL of the Query at w->at for the report of its request. have: how many bytes of the body have come.
+ * is_scanned: what walk_is_scanned() returns. */
 static inline void
 walk_report_query(const struct request_walk *w, const struct frame *f, size_t have, bool is_scanned)
 {
@@ -123,25 +123,25 @@ walk_report_query(const struct request_walk *w, const struct frame *f, size_t ha
 
 /* fast.c: handles messages up to the first that the fast lane can't take; returns WALK_SLOWLY for that message. */
 enum walk_result walk_fast(struct request_walk *w);
-void walk_note_bind(struct request_walk *w); /* records that the statement of the Bind is about to run */
-/* Enters a Query or FunctionCall in the ledger. is_scanned: walk_is_scanned() */
+void walk_note_bind(struct request_walk *w); /* records that the statement of the Bind in w->m is about to run */
+/* Enters a Query or FunctionCall in the ledger. shown: for owed.shown. is_scanned: what walk_is_scanned() returns. */
 void walk_push_query(struct request_walk *w, enum owed_kind kind, unsigned shown, bool is_scanned);
 enum walk_result walk_send_sync(struct request_walk *w);
 
-/* reject.c: handles a message that runs something, of a client that is EXCHANGE_ROLLED_BACK or EXCHANGE_FAILED, as
- * PostgreSQL does in a failed transaction. Returns WALK_ON if the message was answered, WALK_REJECT, or WALK_SLOWLY if
- * the block is due again with EXCHANGE_BEGIN_FAILED. */
+/* reject.c: handles a message that runs something as PostgreSQL does in a failed transaction; the client's block is
+ * EXCHANGE_ROLLED_BACK or EXCHANGE_FAILED. Returns WALK_ON if the message was answered; WALK_REJECT; or WALK_SLOWLY if
+ * the block is now EXCHANGE_DUE with EXCHANGE_BEGIN_FAILED. */
 enum walk_result reject_in_failed_block(struct request_walk *w);
 
 /* send.c */
-/* The slow lane: reads the message at w->at as far as that needs no server. Returns WALK_MORE if the message must be
- * complete and is not. */
+/* The slow lane: reads the message at w->at into w->m, as far as that needs no server. Returns WALK_MORE if the message
+ * must be complete and is not. */
 enum walk_result walk_read_request(struct request_walk *w, const struct frame *f);
 enum walk_result walk_read_bind(struct request_walk *w); /* reads a Bind's names, unless they were read already */
 /* Sends a message of a client with a server, after walk_read_request(); see features.c. */
 enum walk_result walk_linked(struct request_walk *w, const struct frame *f);
 
-/* Returns true if messages of this type run something, or prepare it. */
+/* Returns true if messages of this type run or prepare something. */
 static inline bool
 walk_runs(uint8_t type)
 {
@@ -149,8 +149,8 @@ walk_runs(uint8_t type)
 }
 
 /* Returns true if a message that is sent now, at the beginning of a request, runs under its client's settings. Also
- * returns true in a failed block, where pgweir does not follow the client's settings, and if the settings were replayed
- * but PostgreSQL spells one differently. */
+ * returns true in a failed block; if pgweir does not follow the client's settings; and if the settings were replayed,
+ * but PostgreSQL spells a value differently. */
 static inline bool
 walk_has_settings(const struct exchange *x)
 {
