@@ -1,11 +1,10 @@
 /*
  * src/admin/console_command.h - the commands of the console, the permissions that they need, and their parser.
  *
- * One table has, for each command, its words, its tag, its argument, whether it needs an admin, and its line in SHOW
- * HELP. Commands that only drivers send (BEGIN, SELECT 1 ...) are in the table too, without a line in SHOW HELP. Pure.
+ * A table has a row for each command: its words, its tag, its argument, whether it needs an admin, and its line in SHOW
+ * HELP. Commands that only drivers send (BEGIN, SELECT 1 ...) have no line in SHOW HELP. Pure.
  *
- * Owns:    struct command contains its texts.
- * Borrows: rows and settings come from static tables; a lexer reads the caller's text.
+ * Borrows: struct command points to rows of static tables, and to no other memory.
  * Always:  a parsed command has a row, unless the statement is empty.
  */
 #pragma once
@@ -22,11 +21,9 @@
 #define RUN_ID(id, run) COMMAND_##id,
 
 /* clang-format off */
-/*
- * Commands that act: ROW(id, the function that runs it). NOTHING is accepted and does nothing. SET_CONFIGURATION is a
- * SET of one of pgweir's own settings, as which console_read() recognizes it. REFUSED is answered with an error that
- * says what to do instead. The commands from PAUSE to KILL_CLIENT concern clients and pools of all workers.
- */
+/* Commands without rows: ROW(id, the function that runs it). NOTHING is accepted and does nothing. SET_CONFIGURATION is a
+ * SET of a setting of pgweir's configuration; console_read() tells it from a SET of PostgreSQL's. REFUSED is answered
+ * with an error that says what to do instead. The commands from PAUSE to KILL_CLIENT run in a halt of all workers. */
 #define RUN_LIST(ROW) \
 	ROW(RELOAD, run_reload) ROW(REOPEN, run_reopen) ROW(PAUSE, run_pause) ROW(RESUME, run_resume) \
 	ROW(DISABLE, run_disable) ROW(ENABLE, run_disable) ROW(SUSPEND, run_suspend) \
@@ -42,7 +39,7 @@ enum command_id {
 	COMMAND_SHOW_SETTING,
 	ANSWER_LIST(ANSWER_ID)
 	COMMAND_WITH_ROWS, /* the number of the commands above */
-	/* commands that act */
+	/* commands that are not answered with rows; the first has the value COMMAND_WITH_ROWS, too */
 	COMMAND_BEFORE_RUNS = COMMAND_WITH_ROWS - 1,
 	RUN_LIST(RUN_ID)
 	COMMAND_COUNT
@@ -57,40 +54,40 @@ enum command_argument {
 	ARGUMENT_CLIENT, /* the number of a client */
 	ARGUMENT_SETTING, /* the name of a setting that exists, for SHOW */
 	ARGUMENT_SET, /* name = value */
-	ARGUMENT_RESET, /* a name, or ALL, which is taken for a name */
-	ARGUMENT_PATTERN, /* a string; the rest is ignored */
-	ARGUMENT_ANY /* anything; all of it is ignored */
+	ARGUMENT_RESET, /* a name, or ALL, which is treated as a name */
+	ARGUMENT_PATTERN, /* a string; further words are ignored */
+	ARGUMENT_ANY /* any words; all are ignored */
 };
 
 struct command_row {
 	enum command_id id;
-	const char *phrase; /* words and signs, separated by one blank */
+	const char *phrase; /* the command's first words and signs, separated by one blank, such as "SHOW POOLS" */
 	const char *tag; /* the tag in CommandComplete */
 	enum command_argument argument;
 	bool needs_admin;
-	/* For people: what the command does, and an example; for a refused command, what to do instead. NULL for
-	 * commands that only drivers send. */
+	/* for SHOW HELP: what the command does (for COMMAND_REFUSED, what to do instead), and an example. NULL for
+	 * commands that only drivers send */
 	const char *what, *example;
 };
 
 #define COMMAND_NAME_MAX 127 /* "tenant/database" */
 #define COMMAND_TEXT_MAX 255
 
-/* The entity that one row of SHOW QUERIES is about. */
+/* The word after PER in SHOW QUERIES; PER_NOTHING if there is no PER. */
 enum query_per { PER_NOTHING, PER_STATEMENT, PER_APPLICATION, PER_USER, PER_COUNT };
 
 /* A command that command_parse() has parsed. */
 struct command {
 	const struct command_row *row; /* NULL for an empty statement */
-	/* the setting's row in console_settings.c; NULL for a SET of any other setting */
-	const struct console_setting *setting;
-	bool has_name, has_text;
-	bool is_for; /* SHOW DATABASE_CODE FOR: text has the SQL */
+	const struct console_setting *setting; /* the named setting; NULL if console_settings.c has no such setting */
+	bool has_name; /* true if name is set */
+	bool has_text; /* true if text is set */
+	bool is_for; /* true for SHOW DATABASE_CODE FOR, whose SQL is in text */
 	char name[COMMAND_NAME_MAX + 1]; /* a database's or a setting's name */
-	char text[COMMAND_TEXT_MAX + 1]; /* the pattern of LIKE, or the value of SET; has_text is false for DEFAULT */
-	uint64_t client_id;
+	char text[COMMAND_TEXT_MAX + 1]; /* the pattern of LIKE, or the value of SET, which is not set for DEFAULT */
+	uint64_t client_id; /* KILL_CLIENT: the client */
 	uint64_t top; /* SHOW QUERIES: the most rows; 0 for all */
-	size_t order; /* SHOW QUERIES: the column by which rows are ordered; 0 for total_ms */
+	size_t order; /* SHOW QUERIES: index of the column by which rows are ordered; 0 for total_ms */
 	unsigned per; /* SHOW QUERIES: enum query_per */
 };
 
@@ -102,10 +99,10 @@ int command_parse(const char *text, size_t len, size_t *used, struct command *ou
 
 /* --- console_command.c --- */
 
-const struct command_row *command_row(size_t i); /* returns NULL after the last row */
+const struct command_row *command_row(size_t i); /* returns row i of the table, NULL after the last */
 const struct command_row *command_find(enum command_id id); /* returns the first row with this id */
-/* Checks that the client may give the command; is_stats_only: the client is not an admin. Returns 0, or -1 with *why
- * set (42501). */
+/* Checks that a client may give this command. is_stats_only is true if the client may only look, being in stats_users
+ * but not in admin_users. Returns 0, or -1 with *why set (42501). */
 int command_check_permission(const struct command_row *row, bool is_stats_only, struct fail *why);
 
 /*
@@ -116,5 +113,5 @@ struct console_setting {
 	const char *name, *value;
 };
 
-/* Returns the setting with this name, ignoring case, or NULL. */
+/* Returns the setting with this name, whatever the case of letters, or NULL. */
 const struct console_setting *console_setting_find(const char *name);

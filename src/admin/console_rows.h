@@ -1,8 +1,9 @@
 /*
- * src/admin/console_rows.h - rows for a console client: turns a struct into a DataRow, or into a JSON object for the
- * status page.
+ * src/admin/console_rows.h - turns a struct into a DataRow for a console client, or into a JSON object for an HTTP
+ * page.
  *
- * Each command has a struct for its rows, with one field per column, in the order of its table of columns. Pure.
+ * Each command that is answered with rows has a struct for a row and a table of columns. The struct has one field for
+ * each column, in the same order. Pure.
  */
 #pragma once
 
@@ -13,18 +14,18 @@
 #include <stdint.h>
 
 enum column_type {
-	COLUMN_TEXT, /* const char *; NULL is SQL's NULL */
-	/* uint64_t, like all types below but FLOAT8; a value that is too large for the SQL type is shown as that type's
-	 * largest */
+	COLUMN_TEXT, /* the field is a const char *; NULL is SQL's NULL */
+	/* The fields of the following types are uint64_t, except FLOAT8's. A value that is too large for its SQL type
+	 * is shown as the largest value of that type. */
 	COLUMN_BOOL,
 	COLUMN_INT4,
 	COLUMN_INT8,
 	COLUMN_INT8_OR_NULL, /* ROWS_NULL is SQL's NULL */
 	COLUMN_NUMERIC,
-	COLUMN_MS, /* microseconds, shown as milliseconds with a point */
+	COLUMN_MS, /* microseconds, shown as milliseconds with decimals */
 	COLUMN_TIME, /* microseconds since 1970, shown as "2026-11-20 09:15:00 UTC"; 0 is SQL's NULL */
 	COLUMN_HASH, /* shown as 16 digits; 0 is SQL's NULL */
-	COLUMN_FLOAT8 /* double; NaN is SQL's NULL */
+	COLUMN_FLOAT8 /* the field is a double; NaN is SQL's NULL */
 };
 
 #define ROWS_NULL UINT64_MAX
@@ -34,7 +35,7 @@ struct column {
 	enum column_type type;
 };
 
-/* The C type of a field for each type of column. All fields have the same size, so a column needs no offset. */
+/* The C types of fields. All fields have the same size, so the position of a column gives its field's offset. */
 #define ROW_FIELD_SIZE 8
 #define ROW_TEXT const char *
 #define ROW_BOOL uint64_t
@@ -47,11 +48,9 @@ struct column {
 #define ROW_HASH uint64_t
 #define ROW_FLOAT8 double
 
-/*
- * Declares struct NAME_row and the table NAME_columns from one list of columns: (TEXT, database) (INT8, calls) ...
- * ROW_FIELD expands the first column and ends in ROW_FIELD_, which expands the next column and ends in ROW_FIELD, and
- * so on. ROW_ENDED appends _END to the name that the last column ends in, which makes it an empty macro.
- */
+/* Declares struct NAME_row and the table NAME_columns from one list of columns: (TEXT, database) (INT8, calls) ... The
+ * macro ROW_FIELD expands the first column and ends with the name ROW_FIELD_, which expands the next column and ends
+ * with the name ROW_FIELD, and so on. ROW_ENDED appends _END to the last name, which makes it an empty macro. */
 #define SHOW_ROW(name, columns)                                                                                        \
 	struct name##_row {                                                                                            \
 		ROW_FIELDS(columns)                                                                                    \
@@ -77,20 +76,21 @@ struct column {
 struct rows {
 	const struct column *columns;
 	size_t column_count;
-	/* a pattern of LIKE: a row is added only if its first column matches, or its database, user, application_name
-	 * or event; NULL for all rows */
+	/* a pattern of LIKE, or NULL. A row is added only if the pattern matches its first column, or its column
+	 * database, user, application_name or event */
 	const char *like;
 	struct buf *out;
 	uint64_t count; /* rows that were added */
-	uint64_t json_max; /* if not 0, rows are JSON objects separated by commas, and there are at most this many */
+	uint64_t json_max; /* 0 for DataRows; otherwise the most JSON objects, which are separated by commas */
 };
 
-/* Allocates count zeroed elements, which the caller frees. Without memory the answer fails, and NULL is returned. */
+/* Allocates count zeroed elements, which the caller frees. Returns NULL without memory, and marks r->out as broken, so
+ * that the command is answered with an error. */
 void *rows_scratch(struct rows *r, size_t count, size_t size);
-void rows_describe(struct buf *out, const struct column *columns, size_t column_count);
-void rows_add(struct rows *r, const void *row);
-bool rows_may_add(const struct rows *r, const void *row); /* returns true if rows_add() would add the row */
+void rows_describe(struct buf *out, const struct column *columns, size_t column_count); /* appends a RowDescription */
+void rows_add(struct rows *r, const void *row); /* row points to the command's struct */
+bool rows_may_add(const struct rows *r, const void *row); /* returns true if r->like does not exclude the row */
 
-/* Matches SQL's LIKE: % is any text, _ is any character (of UTF-8), and a backslash makes the next character stand for
- * itself. */
+/* Returns true if text matches SQL's LIKE pattern: % stands for any text, _ for one character (in UTF-8), and a
+ * backslash makes the next character stand for itself. */
 bool console_like_matches(const char *text, const char *pattern);

@@ -1,10 +1,8 @@
 /*
  * src/admin/console_stats.h - the numbers of a database in SHOW STATS: totals, and averages over the last full minute.
  *
- * Names, order and meaning are PgBouncer's: counts and bytes are per second; times are per transaction, per query, and,
- * for waits, per server assignment. Times are in microseconds.
- *
- * Owns: the counts at the beginning of the present minute, by the database's name.
+ * Names, order and meaning are PgBouncer's. Averages of counts and bytes are per second. Averages of times are per
+ * transaction, per query and, for wait_time, per server assignment. Times are in microseconds.
  */
 #pragma once
 
@@ -15,11 +13,9 @@
 
 #define STATS_PERIOD_US (60 * 1000 * 1000)
 
-/*
- * All counts, in the order of PgBouncer's columns. A row has an id and five names: the part after total_ in SHOW STATS;
- * the part after avg_ in SHOW STATS; the name in STATS_TOTALS; the name in STATS_AVERAGES (in which, as in PgBouncer,
- * only some begin with avg_); and the part after total_ and avg_ in TOTALS.
- */
+/* All counts, in the order of PgBouncer's columns: ROW(id, the name after total_ in SHOW STATS, the name after avg_ in
+ * SHOW STATS, the name in STATS_TOTALS, the name in STATS_AVERAGES, the name after total_ and avg_ in TOTALS).
+ * STAT_LIST_1_25 has the columns of PgBouncer 1.25. */
 /* clang-format off */
 #define STAT_LIST_1_25(ROW) \
 	ROW(SERVER_ASSIGNMENTS, server_assignment_count, server_assignment_count, server_assignment_count, server_assignment_count, server_assignment_count) \
@@ -45,48 +41,49 @@ struct stats {
 };
 
 /*
- * --- database_sums.c: what all workers have counted for a database. Each worker with pools of a database has a struct
- * pool_database of its own: structs with the same name are added up.
+ * --- database_sums.c: the counters of each database, of all workers. Each worker that has pools of a database has a
+ * struct pool_database; the counters of those with the same name are added up.
  */
 struct client_env;
 struct pool_database;
 
 struct database_sum {
-	const char *name; /* borrowed from one of the structs; NULL after the last sum */
-	/* of the structs with this name, the one that was the last to learn about the database's code */
+	const char *name; /* borrowed from a struct pool_database; NULL after the last sum */
+	/* the struct pool_database whose worker was the last to read the database's code (seal/database_code.h) */
 	const struct pool_database *code_source;
 	struct database_counters counters;
 };
 
-/* Returns the sums, ordered by name; the last one has no name. free() frees them; the databases are borrowed. Returns
- * NULL without memory. client_envs: see client/clients.h. All workers but the caller's must be halted. */
+/* Returns the sums in the order of their names, followed by a sum without a name; NULL without memory. free() frees the
+ * sums. client_envs has the env of each worker, then NULL. All workers but the caller's must be halted. */
 struct database_sum *database_sums(struct client_env *const *client_envs);
 
 /* --- console_stats.c --- */
 
 struct console_stats; /* opaque; defined in console_stats.c */
 
-struct console_stats *console_stats_new(uint64_t seed, uint64_t now_us); /* seed is random, for a hash table */
+struct console_stats *console_stats_new(uint64_t seed, uint64_t now_us); /* seed is a random number for a hash table */
 void console_stats_free(struct console_stats *s);
 bool console_stats_is_due(const struct console_stats *s, uint64_t now_us); /* returns true if the minute is over */
-/* Begins a minute; sums: the counters at its beginning. */
+/* Ends a minute, and begins the next. sums are the counters of now. */
 void console_stats_renew(struct console_stats *s, const struct database_sum *sums, uint64_t now_us);
-struct stats stats_total(const struct database_counters *c);
-/* Returns what was counted for this database in the last full minute; zeros if there was none. */
+struct stats stats_total(const struct database_counters *c); /* returns the totals of SHOW STATS */
+/* Returns what this database has counted in the last full minute; zeros if there was none. */
 struct stats stats_minute(const struct console_stats *s, const char *database);
-/* Returns averages: minute is one database's stats_minute(), or a sum of those of several databases. */
+/* Returns averages for SHOW STATS. minute is stats_minute() of a database, or the sum of several of these. */
 struct stats stats_average(const struct console_stats *s, const struct stats *minute);
 
-/* --- a line for the log, now and then, with the traffic: PgBouncer's log_stats --- */
+/* --- the line about the traffic that is logged from time to time, as with PgBouncer's log_stats --- */
 
 /* State of these lines, zeroed at first. */
 struct stats_log {
 	uint64_t told_us; /* when the last line was written, or when counting began; 0 if counting has not begun */
-	struct stats told; /* what all databases had counted by then */
+	struct stats told; /* totals of all databases at that time */
 };
 
-/* Returns true once per interval_us, or never if that is 0; the caller then calls stats_log_write(). */
+/* Returns true if stats_log_write() is to be called: at first, and then once per interval_us; never if that is 0. */
 bool stats_log_is_due(struct stats_log *s, uint64_t interval_us, uint64_t now_us);
-/* Writes a line with the traffic since the last line. is_next: with client logins, as PgBouncer 1.26 does. */
+/* Logs the traffic since the last call; the first call only begins the counting. With is_next, the line also has client
+ * logins, as in PgBouncer 1.26. */
 void stats_log_write(struct stats_log *s, const struct database_sum *sums, bool is_next, struct log *log,
 		     uint64_t now_us);

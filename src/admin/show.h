@@ -1,14 +1,14 @@
 /*
- * src/admin/show.h - the commands that are answered with rows: each has a table of columns, and a function that fills a
- * struct per row.
+ * src/admin/show.h - the commands that are answered with rows. Each has a table of columns, and a function that adds
+ * the rows.
  *
- * Columns of PgBouncer's commands have its names, order and types, because tools read them by position. New columns
- * come only with a new command, with one exception: the commands with a row per socket (show_sockets.c) end with
- * `worker` if there are several workers.
+ * Commands of PgBouncer have exactly PgBouncer's columns, because tools read columns by position; other columns are in
+ * commands of pgweir's own. The only exception: with several workers, commands that have a row for each socket
+ * (show_sockets.c) end with a column `worker`.
  *
- * Borrows: struct show_env all its objects, and a row its texts, for the duration of the command.
- * Always:  worker 0's thread fills the rows, in a halt if other workers have some of the objects; all rows show the
- *          same moment (now_us).
+ * Borrows: all objects in struct show_env, and all texts in a row, for the duration of the command.
+ * Always:  worker 0's thread adds the rows, in a halt if objects of other workers are shown. All rows of an answer are
+ *          about the same moment, now_us.
  */
 #pragma once
 
@@ -27,10 +27,10 @@ struct show_env {
 	struct client_env *clients;
 	const struct console_stats *stats;
 	const struct command *command;
-	uint64_t now_us, wall_us; /* the same moment on both clocks */
+	uint64_t now_us, wall_us; /* the same moment on the monotonic clock and on the wall clock */
 };
 
-/* The argument of callbacks that add rows. */
+/* The argument `arg` of callbacks that add rows. */
 struct show_fill {
 	const struct show_env *env;
 	struct rows *rows;
@@ -38,9 +38,8 @@ struct show_fill {
 
 /* The workers whose objects the rows show. */
 enum show_scope {
-	OF_ALL, /* all workers: the others stand still meanwhile */
-	/* all workers, with the sessions that block each other, about which PostgreSQL must be asked first: see
-	 * console_ask_locks() */
+	OF_ALL, /* all workers, in a halt */
+	/* all workers, in a halt, after PostgreSQL was asked which sessions block which: see console_ask_locks() */
 	OF_ALL_WITH_BLOCKERS,
 	OF_MAIN_WORKER /* only the main worker */
 };
@@ -49,32 +48,32 @@ struct show {
 	const struct column *columns;
 	size_t column_count;
 	size_t of_several; /* how many of the last columns are left out if there is only one worker */
-	void (*fill)(const struct show_env *env, struct rows *rows); /* NULL if the command never has rows */
+	void (*fill)(const struct show_env *env, struct rows *rows); /* adds the rows; NULL if there never are any */
 	enum show_scope scope;
 };
 
-/* Returns the pool after `before` in a walk through the pools of all workers. The walk begins and ends with NULL, like
- * clients_walk(). */
+/* Returns the pool after `before` in a walk through the pools of all workers. Returns the first pool if `before` is
+ * NULL, and NULL after the last. */
 struct pool *show_next_pool(const struct show_env *env, const struct pool *before);
-uint32_t show_count_servers(const struct show_env *env);
-/* Returns the shard after `before` in a walk through the shards of one pool; `of` is any of its shards. Each shard
- * belongs to a different worker. */
+uint32_t show_count_servers(const struct show_env *env); /* returns the number of servers of all workers */
+/* Walks through the shards of a pool as show_next_pool() walks through pools. `of` is any of the shards. Each shard
+ * belongs to another worker. */
 struct pool *show_next_shard(const struct show_env *env, const struct pool *of, const struct pool *before);
 /* Returns the number of the worker that has this shard. */
 uint32_t show_worker_of(const struct show_env *env, const struct pool *pool);
-/* Adds up policy_get_counts() of all shards of the pool. */
+/* Sets *out to the sum of policy_get_counts() of all shards of the pool. */
 void show_count_shards(const struct show_env *env, const struct pool *of, struct policy_counts *out);
 
-/* Returns how many columns the rows have: as many as PgBouncer's if there is one worker. client_envs: console_host's.
- */
+/* Returns how many columns the rows have, without those of_several if there is one worker. client_envs is that of
+ * struct console_host. */
 size_t show_column_count(const struct show *show, struct client_env *const *client_envs);
 
-/* Returns NULL if this command has no rows, or if the caller itself makes the rows (SHOW of a setting). */
+/* Returns the columns and the function of a command; NULL if the command has no rows, or is a SHOW of a setting. */
 const struct show *show_find(const struct config *config, enum command_id id);
 
 #define SHOW_COLUMNS(array) (array), sizeof(array) / sizeof((array)[0]), 0
 #define SHOW_COLUMNS_AND_WORKER(array) (array), sizeof(array) / sizeof((array)[0]), 1
-/* Defines a command; the body of the function that fills its rows follows. */
+/* Defines a command. The body of the function that adds its rows follows. */
 #define SHOW(name, columns, scope)                                                                                     \
 	static void name##_fill(const struct show_env *env, struct rows *rows);                                        \
 	const struct show name = { SHOW_COLUMNS(columns), name##_fill, scope };                                        \
@@ -84,92 +83,90 @@ const struct show *show_find(const struct config *config, enum command_id id);
 #define ANSWER_EXTERN(id, name) extern const struct show answer_##name;
 SHOW_LIST(SHOW_EXTERN)
 ANSWER_LIST(ANSWER_EXTERN)
-/* the columns of a PgBouncer for which compat_is_old() is false */
+/* used in place of show_stats and so on if compat_is_old() is false: with the columns of PgBouncer 1.26 */
 extern const struct show show_stats_next, show_stats_totals_next, show_stats_averages_next;
 
-/* The time of a request by phase, in the order of PHASES: memcpy() copies phase_us to the fields from wait_ms on. */
+/* Columns for the phases of a request. They have the order of PHASES, so memcpy() copies phase_us to these fields. */
 #define SHOW_PHASES (MS, wait_ms)(MS, connect_ms)(MS, server_ms)(MS, stream_ms)(MS, client_write_ms)(MS, proxy_ms)
 
-/* A row of one text: a sentence of an explanation (EXPLAIN), a problem, or a version. */
+/* A row with one column: a sentence of an explanation (EXPLAIN), a problem, or a version. */
 struct show_text {
 	const char *text;
 };
 extern const struct column show_sentence_columns[1];
-/* show_wait.c: adds a sentence. Names of settings are replaced by those of the configuration file's format. */
+/* show_wait.c: adds a sentence as a row. With a pgbouncer.ini, names of settings become PgBouncer's. */
 void show_say(const struct show_env *env, struct rows *rows, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* Writes the numeric address of a socket's end and returns its port: "unix" and 0 for a Unix socket, "" and 0 if there
- * is no socket. */
+/* Writes a numeric address and returns its port: "unix" and 0 for a Unix socket, "" and 0 if sa has no address. */
 #define SHOW_ADDRESS_MAX 64
 uint64_t show_address(const struct sockaddr *sa, char out[SHOW_ADDRESS_MAX]);
-/* Fills in the names of client c, and its address. text has SHOW_ADDRESS_MAX bytes, and holds "unix" at first. */
+/* Fills in a row's columns about client c: database, user, application_name, addr and port. text has SHOW_ADDRESS_MAX
+ * bytes for the address, and must hold "unix" before. */
 #define SHOW_WHO(row, c, text)                                                                                         \
 	((row)->database = (c)->x.pool->database->name, (row)->user = exchange_user(&(c)->x),                          \
 	 (row)->application_name = exchange_application(&(c)->x), (row)->addr = (text),                                \
 	 (row)->port = (c)->is_unix ? 0 : show_address(&(c)->peer.any, (text)))
-/* Returns the time since since_us, at least 0; 0 if since_us is 0. */
+/* Returns the time from since_us to now_us; 0 if since_us is 0 or is later. */
 uint64_t show_age_us(uint64_t now_us, uint64_t since_us);
-/* Returns the wall-clock time of a moment on the monotonic clock. */
+/* Converts a time of the monotonic clock into the time of the wall clock. */
 static inline uint64_t
 show_wall_us(const struct show_env *env, uint64_t us)
 {
 	return env->wall_us - show_age_us(env->now_us, us);
 }
 
-/* Returns true if the console is shown as a database named "pgbouncer", or false if its name is "pgweir". */
+/* Returns true if the lists of databases and pools have the console as "pgbouncer", as with PgBouncer. Otherwise the
+ * lists do not have the console, and its name is "pgweir". */
 bool show_has_console(const struct show_env *env);
-/* --- show_holders.c: the client that holds each server, and the clients that wait for it --- */
-/* A server that is lent to a logged-in client, and its place among servers that wait for each other's locks. */
+/* --- show_holders.c: the client that holds each server, and the clients that wait meanwhile --- */
+/* A server that is lent to a logged-in client. The server may wait for a lock in PostgreSQL: blockers are the processes
+ * that hold the lock, and the last process in a chain of blockers, which waits for no lock itself, is the root. */
 struct holding {
 	const struct pool *pool;
 	const struct server *srv;
 	enum server_use use;
-	uint64_t since_us;
-	int blocker_count; /* PostgreSQL processes that hold the lock that this server waits for; -1 if not known */
-	uint32_t blockers[BLOCKING_PIDS_MAX]; /* their PIDs; 0 for a prepared transaction */
-	/* The holding at the root of the chain of blockers; NULL if the root is no client of pgweir's but the process
-	 * root_pid. */
-	const struct holding *root;
-	uint32_t root_pid;
-	uint64_t blocks; /* clients that this holding blocks, directly or through others */
-	uint32_t waiting; /* clients that wait for places of the server's pool, or of a cap that the pool is under */
+	uint64_t since_us; /* when this use began */
+	int blocker_count; /* number of blockers; -1 if not known */
+	uint32_t blockers[BLOCKING_PIDS_MAX]; /* PIDs of the blockers; 0 for a prepared transaction */
+	const struct holding *root; /* the root, if a client of pgweir holds it; otherwise NULL */
+	uint32_t root_pid; /* the root's PID */
+	uint64_t blocks; /* number of holdings that have this one in their chain of blockers */
+	uint32_t waiting; /* clients that wait for a server of this pool, or for a cap that this pool is under */
 };
-/* Returns all holdings, the oldest first, and after them one whose srv is NULL. free() frees them. Returns NULL without
+/* Returns all holdings, the oldest first, followed by one whose srv is NULL; free() frees them. Returns NULL without
  * memory, as rows_scratch() does. */
 struct holding *show_holdings(const struct show_env *env, struct rows *rows);
 #define SHOW_USE_MAX 200
-const char *show_use(const struct holding *h, char out[SHOW_USE_MAX]); /* "idle in transaction", "pinned: cursor" */
+/* writes what the client does with the server, such as "idle in transaction" or "pinned: cursor"; returns out */
+const char *show_use(const struct holding *h, char out[SHOW_USE_MAX]);
 #define SHOW_ROOT_MAX 64
-/* Writes the root of the chain of blockers, as in "client 12 (PID 4711)"; "" if the server is not blocked. */
+/* Writes the root, such as "client 12 (PID 4711)"; "" if the server has no blockers. Returns out. */
 const char *show_root(const struct holding *h, char out[SHOW_ROOT_MAX]);
-/* Writes which processes hold the lock that the server waits for in PostgreSQL, as in "client 12 (PID 4711), PID 999".
- * Returns "" if there are none, NULL if not known. */
+/* Writes the blockers, such as "client 12 (PID 4711), PID 999"; "" if there are none. Returns out, or NULL if the
+ * blockers are not known. list is the result of show_holdings(). */
 #define SHOW_BLOCKED_MAX 400
 const char *show_blocked_by(struct holding *list, const struct holding *h, char out[SHOW_BLOCKED_MAX]);
-/* Writes the present or last SQL of the server, without its literals. Returns its fingerprint, or 0 if there is
- * none. */
+/* Writes the SQL that the server runs or has run last, without literals. Returns its fingerprint; 0 without SQL. */
 #define SHOW_QUERY_MAX 512
 uint64_t show_holder_query(const struct server *srv, char out[SHOW_QUERY_MAX]);
 /* --- show_wait.c: explains why a pool has no free connection --- */
-/*
- * Explains how a pool's connections are used. If all are in use, also names the client that is the cause for most of
- * them: a client that holds locks for which others wait, or that should have sent or read something since before_us.
- * lead begins the sentence that names this client, as in "What helps". Returns false if no client was named.
- */
+/* Adds sentences on how a pool's connections are used. If all are in use, also names the client that is the cause for
+ * most of them: a client that holds locks for which others wait, or that has owed its next message since before_us.
+ * lead begins this sentence, such as "What helps". Returns true if a client was named. */
 bool show_explain_usage(const struct show_env *env, const struct pool *pool, const struct holding *list,
 			uint64_t before_us, const char *lead, struct rows *rows);
-/* Explains why c waits in the queue, and what helps. Returns true if something other than a larger pool helps. */
+/* Adds sentences on why c waits in the queue. Returns true if something other than a larger pool helps. */
 bool show_explain_wait(const struct show_env *env, const struct client *c, const struct holding *list,
 		       struct rows *rows);
+/* returns the value of load_balance_hosts; NULL if there is only one host */
 const char *show_load_balance(const struct upstream *upstream);
 /*
- * --- show_sorted.c: pools and databases in the order of their names, as in PgBouncer, or pools by the length of their
- * queues ---
- *
- * A list ends with a NULL, or with an element that has no name; free() frees it. Returns NULL as rows_scratch() does.
+ * --- show_sorted.c: sorted lists, which free() frees. Without memory, both functions return NULL, as rows_scratch()
+ * does. ---
  */
-/* true for the longest queue first */
+/* Returns all pools, with a NULL after the last: in the order of their names or, with is_by_queue, of the lengths of
+ * their queues, the longest first. Of a pool's shards, the list has only one. */
 struct pool **show_sorted_pools(const struct show_env *env, struct rows *rows, bool is_by_queue);
-/* Returns the databases that clients have asked for, with the counts of all workers: see console_stats.h. */
+/* Returns database_sums() of all workers: see console_stats.h. */
 struct database_sum *show_database_sums(const struct show_env *env, struct rows *rows);

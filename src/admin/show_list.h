@@ -1,15 +1,15 @@
 /*
- * src/admin/show_list.h - every command that is answered with rows. A new command is a line here, and its struct show.
+ * src/admin/show_list.h - every command that is answered with rows. A new command needs a line here, and a struct show.
  *
- * The id of SHOW POOLS is COMMAND_SHOW_POOLS, and its struct is show_pools: the enum, the table of commands and the
- * table of answers are made from these lists, so none can lack an entry. tests/check-docs wants each command in
+ * For example, SHOW POOLS has the id COMMAND_SHOW_POOLS and the struct show_pools. The enum of ids, the table of
+ * commands and the table of struct show are made from these lists. tests/check-docs requires each command in
  * docs/admin.md and pgweir-admin(7).
  */
 #pragma once
 
 #include "modules/modules.h"
 
-/* ROW(id and words, the name of the struct, ANYBODY or ADMIN may give it, its line in SHOW HELP, an example) */
+/* ROW(the word after SHOW, the name of the struct, the users who may give the command, its line in HELP, an example) */
 /* clang-format off */
 #define SHOW_LIST(ROW) \
 	ROW(POOLS, pools, ANYBODY, "clients and servers of each pool, and how long the oldest waits", \
@@ -71,8 +71,8 @@
 	ROW(PEERS, peers, ANYBODY, "the processes that cancel requests are passed on to", "SHOW PEERS") \
 	ROW(PEER_POOLS, peer_pools, ANYBODY, "cancel requests that are under way to each of them", "SHOW PEER_POOLS")
 
-/* Other commands that are answered with rows: EXPLAIN, and SELECTs that drivers and health checks send on their own.
- * ROW(id, its struct); console_command.c has the words of each. */
+/* Other commands that are answered with rows: EXPLAIN, and SELECTs that drivers and health checks send. ROW(id, the name
+ * of the struct); console_command.c has the words. */
 #define ANSWER_LIST(ROW) \
 	ROW(WAIT, wait) ROW(POOL, pool) ROW(RESTART, restart) ROW(ONE, one) ROW(VERSION, version) ROW(SCHEMA, schema) ROW(DATABASE, database) ROW(RECOVERY, recovery) \
 	ROW(UNLOCK, unlock) ROW(TYPES, types) ROW(COMPLETION, completion)

@@ -1,12 +1,12 @@
 /*
- * src/base/alloc.h - allocates memory at start and reload, for a configuration and objects that are made once from a
- * configuration.
+ * src/base/alloc.h - allocates memory at start and at reload: for the configuration, and for the objects that are made
+ * from the configuration.
  *
- * These functions end the process when memory runs out. So code that serves clients never calls them. That code uses
- * malloc() and the like, whose errors cost only one client (docs/architecture.md). A reload begins only if there is
- * memory for it (memory_use_reserve). tests/check-alloc knows each caller.
+ * These functions end the process when memory runs out, so code that serves clients must not call them. Such code calls
+ * malloc() and handles NULL, which costs only one client (docs/architecture.md). A reload begins only after
+ * memory_use_reserve() has found room for the reload. tests/check-alloc lists all callers.
  *
- * Always: the functions with an x never return NULL, and free() frees their results.
+ * Always: functions whose names begin with x never return NULL, and free() frees their results.
  */
 #pragma once
 
@@ -27,7 +27,7 @@ alloc_check(void *p)
 	return p;
 }
 
-/* Do what the functions without x do, but never return NULL. */
+/* Returns what malloc() returns, but never NULL. */
 static inline void *
 xmalloc(size_t size)
 {
@@ -47,8 +47,8 @@ xreallocarray(void *p, size_t count, size_t size)
 	return alloc_check(reallocarray(p, count, size));
 }
 
-/* Returns a list with room for one more element. A list grows to powers of two, so it is full if count is a power of
- * two. */
+/* Returns list, reallocated if necessary, with room for one more element after the first count elements. The capacity
+ * of a list is always a power of two, so a list is full whenever count is a power of two. */
 static inline void *
 xwith_room(void *list, size_t count, size_t size)
 {

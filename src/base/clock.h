@@ -1,6 +1,7 @@
 /*
- * src/base/clock.h - the two clocks, in microseconds; durations and counts as text for people; and back-off times. Only
- * loops, main and helper threads read the clocks; all other code takes now_us as an argument.
+ * src/base/clock.h - the monotonic clock and the wall clock, in microseconds; durations and counts as text for people;
+ * and back-off times. Only event loops, main() and helper threads read a clock; all other code gets the time as an
+ * argument, now_us.
  */
 #pragma once
 
@@ -10,7 +11,7 @@
 #define US_PER_MS 1000ull
 #define US_PER_S 1000000ull
 
-/* The monotonic clock. It never returns 0, so 0 can mean "not yet". */
+/* Returns the time of the monotonic clock. Never returns 0, so callers can use 0 for "not yet". */
 static inline uint64_t
 clock_now_us(void)
 {
@@ -20,7 +21,7 @@ clock_now_us(void)
 	return (uint64_t)t.tv_sec * US_PER_S + (uint64_t)t.tv_nsec / 1000 + 1;
 }
 
-/* The time since the Unix epoch, for people to read. */
+/* Returns the time since the Unix epoch, for log lines and the like. */
 static inline uint64_t
 clock_wall_us(void)
 {
@@ -30,7 +31,7 @@ clock_wall_us(void)
 	return (uint64_t)t.tv_sec * US_PER_S + (uint64_t)t.tv_nsec / 1000;
 }
 
-/* Returns a time in the form that pthread_cond_timedwait() takes. */
+/* Returns us as a struct timespec, for pthread_cond_timedwait(). */
 static inline struct timespec
 clock_timespec(uint64_t us)
 {
@@ -44,7 +45,7 @@ clock_lesser_us(uint64_t a_us, uint64_t b_us)
 	return a_us < b_us ? a_us : b_us;
 }
 
-/* --- duration.c: for people to read. Pure. */
+/* --- duration.c: durations and counts as text for people. Pure. --- */
 struct duration {
 	char text[40];
 };
@@ -56,13 +57,14 @@ struct counted {
 	char text[64];
 };
 
-/* Returns text such as "1 client waits" (if_one) or "2 clients wait" (else_, also for 0), truncated if too long. */
+/* Returns the count, a blank, and if_one if the count is 1, otherwise else_: "1 client waits", "0 clients wait". A text
+ * that is too long is truncated. */
 struct counted counted(uint64_t count, const char *if_one, const char *else_);
 
-/* --- back-off times, and random numbers for their jitter; pure --- */
+/* --- back-off times, and random numbers for their jitter. Pure. --- */
 
-/* Returns the next number of a sequence that the seed determines (splitmix64, S. Vigna). For jitter and sampling; the
- * numbers are not secret. */
+/* Returns the next number of a pseudo-random sequence (splitmix64, S. Vigna), for jitter and sampling. *state is the
+ * seed before the first call. The numbers can be predicted, so they are no good for secrets. */
 static inline uint64_t
 random_next(uint64_t *state)
 {
@@ -73,8 +75,9 @@ random_next(uint64_t *state)
 	return z ^ z >> 31;
 }
 
-/* Returns min_us, doubled for each earlier failure, but at most max_us, with a jitter of up to a fifth, so that clients
- * that wait for the same thing don't retry at the same moment. */
+/* Returns how long to wait before a retry: min_us doubled `failures` times, but at most max_us, and then changed at
+ * random by up to 20 % up or down. This jitter keeps retries that began together from staying together. *random is the
+ * state of random_next(). */
 static inline uint64_t
 backoff_us(uint32_t failures, uint64_t min_us, uint64_t max_us, uint64_t *random)
 {

@@ -1,6 +1,6 @@
 /*
- * src/base/escape.h - makes a peer's bytes fit for a line of a log or of JSON: valid UTF-8, no control characters, no
- * quotes that end the text early. Bytes that are not UTF-8 become U+FFFD. Pure.
+ * src/base/escape.h - escapes the bytes of a peer for a line of a log or of JSON: the result is valid UTF-8, without
+ * control characters or quotes that would end the text early. Bytes that are not UTF-8 become U+FFFD. Pure.
  */
 #pragma once
 
@@ -11,46 +11,47 @@ enum escape_style {
 	ESCAPE_JSON, /* for a JSON string */
 	ESCAPE_LABEL, /* for a Prometheus label value: escapes backslashes, double quotes and newlines */
 };
-#define ESCAPE_MAX 8 /* bytes; one character never becomes more */
+#define ESCAPE_MAX 8 /* the most bytes that one character becomes */
 #define UTF8_REPLACEMENT "\xef\xbf\xbd"
 
-/* Returns the length of the well-formed UTF-8 sequence at bytes (1 to 4), or 0 if there is none. len > 0. */
+/* Returns the length (1 to 4) of the UTF-8 sequence at the front of bytes, or 0 if it is not well-formed. len > 0. */
 size_t escape_utf8_len(const char *bytes, size_t len);
 bool escape_is_utf8(const char *bytes, size_t len); /* returns true if all bytes are well-formed; len may be 0 */
-/* Escapes the first character of bytes (len > 0) into out. Returns the number of bytes written; *used is the number
- * read. */
+/* Escapes the first character of bytes (len > 0) into out, without a terminator. Returns the number of bytes written,
+ * and sets *used to the number of bytes read. */
 size_t escape_char(enum escape_style style, const char *bytes, size_t len, char out[ESCAPE_MAX], size_t *used);
-/* Escapes as many whole characters as fit, and adds a terminator (cap > 0). Returns the length without the
- * terminator. */
+/* Escapes bytes into out, which has cap bytes (cap > 0): as many whole characters as fit, and a terminator. Returns the
+ * length without the terminator. */
 size_t escape_text(enum escape_style style, const char *bytes, size_t len, char *out, size_t cap);
 
 /* --- json.c --- */
 
-/* Appends s between quotes, escaped, whatever bytes it has; appends null if s is NULL. */
+/* Appends s as a JSON string, escaped, with its quotes; appends null if s is NULL. */
 void json_put_string(struct buf *to, const char *s);
 
-/* Writes a JSON object on a line of its own, field by field, into memory of the caller. The object is always complete
- * and well-formed: a field that does not fit is left out. */
+/* A JSON object on a line of its own, which is written field by field into the caller's memory. A field that does not
+ * fit is left out as a whole, so the object is always well-formed. */
 struct line {
 	char *out;
 	size_t cap, len;
-	bool is_too_long; /* the field that is being written does not fit, and will be removed */
+	bool is_too_long; /* true if the field that is being written does not fit, and will be removed */
 };
 
 #define LINE_CAP_MIN 8
-#define LINE_TIMESTAMP_LEN 32 /* with its terminator */
+#define LINE_TIMESTAMP_LEN 32 /* bytes, with the terminator */
 
-/* Write "2026-11-20T06:39:23.123456Z" and, like PostgreSQL's %m, "2026-11-20 06:39:23.123 UTC". */
+/* Writes a time such as "2026-11-20T06:39:23.123456Z". */
 void line_timestamp_iso(uint64_t wall_us, char out[LINE_TIMESTAMP_LEN]);
+/* Writes a time such as "2026-11-20 06:39:23.123 UTC", which is the form of %m in PostgreSQL's log_line_prefix. */
 void line_timestamp_text(uint64_t wall_us, char out[LINE_TIMESTAMP_LEN]);
 
 void line_begin(struct line *l, char *out, size_t cap); /* cap >= LINE_CAP_MIN */
-/* writes null if value is NULL, as do the functions below */
+/* writes a string of len bytes, escaped; null if value is NULL */
 void line_bytes(struct line *l, const char *key, const char *value, size_t len);
-void line_str(struct line *l, const char *key, const char *value);
-void line_time(struct line *l, const char *key, uint64_t wall_us);
+void line_str(struct line *l, const char *key, const char *value); /* writes null if value is NULL */
+void line_time(struct line *l, const char *key, uint64_t wall_us); /* in the form of line_timestamp_iso() */
 void line_u64(struct line *l, const char *key, uint64_t value);
 void line_bool(struct line *l, const char *key, bool value);
-void line_ms(struct line *l, const char *key, uint64_t us); /* milliseconds with three decimals */
-void line_ms_short(struct line *l, const char *key, uint64_t us); /* without decimals if they are zero */
-size_t line_end(struct line *l); /* ends the line, newline included; returns its length */
+void line_ms(struct line *l, const char *key, uint64_t us); /* in milliseconds, with three decimals */
+void line_ms_short(struct line *l, const char *key, uint64_t us); /* like line_ms(); no decimals if all are zero */
+size_t line_end(struct line *l); /* ends the object, adds a newline, and returns the length of the line */

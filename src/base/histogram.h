@@ -1,8 +1,8 @@
 /*
- * src/base/histogram.h - a latency histogram with fixed buckets. A histogram has counts and sums; each call passes the
- * bounds of its buckets.
+ * src/base/histogram.h - a latency histogram with fixed buckets. A histogram has a count and a sum for each bucket; the
+ * bounds of the buckets are an argument of each call.
  *
- * Only the loop writes a histogram. Readers get a copy that was made on the loop's thread.
+ * Only the thread of an event loop writes a histogram. Other threads read copies, which the loop's thread makes.
  */
 #pragma once
 
@@ -11,24 +11,25 @@
 
 #define HISTOGRAM_BUCKETS_MAX 20
 
-/* Upper bounds of the buckets in microseconds, ascending; a value that equals a bound is in its bucket (Prometheus'
- * le). The last bucket, whose bound is HISTOGRAM_REST (+Inf), has all larger values. */
+/* Upper bounds of the buckets in microseconds, ascending. A bucket includes its upper bound, as Prometheus' le does.
+ * The last bucket, whose bound is HISTOGRAM_REST (+Inf), has all larger values. */
 #define HISTOGRAM_REST UINT64_MAX
 struct histogram_bounds {
 	size_t count; /* number of bounds, without HISTOGRAM_REST */
 	uint64_t le_us[HISTOGRAM_BUCKETS_MAX];
 };
-extern const struct histogram_bounds histogram_bounds_query; /* .0005 ... 30 s: queries, transactions, server */
+extern const struct histogram_bounds histogram_bounds_query; /* .0005 ... 30 s: queries, transactions, servers */
 extern const struct histogram_bounds histogram_bounds_wait; /* .0001 ... 30 s: pool wait, login, connect */
 extern const struct histogram_bounds histogram_bounds_ping; /* .001 ... 5 s */
 extern const struct histogram_bounds histogram_bounds_proxy; /* .00001 ... 1 s: proxy time, loop lag, scrape */
 
 struct histogram {
-	uint64_t buckets[HISTOGRAM_BUCKETS_MAX], sums_us[HISTOGRAM_BUCKETS_MAX]; /* not cumulative */
+	uint64_t buckets[HISTOGRAM_BUCKETS_MAX]; /* how many values each bucket has, without those of lower buckets */
+	uint64_t sums_us[HISTOGRAM_BUCKETS_MAX]; /* the sum of the values in each bucket */
 };
 
-/* Returns the index of a value's bucket. Most values are in one of the first buckets, so a linear search is the
- * fastest. */
+/* Returns the index of a value's bucket. A linear search is the fastest, because most values are in one of the first
+ * buckets. */
 static inline size_t
 histogram_bucket(const struct histogram_bounds *bounds, uint64_t us)
 {
@@ -39,7 +40,7 @@ histogram_bucket(const struct histogram_bounds *bounds, uint64_t us)
 	return i;
 }
 
-/* Counts the same value several times. */
+/* Counts the value us `times` times. */
 static inline void
 histogram_observe_many_us(struct histogram *h, const struct histogram_bounds *bounds, uint64_t us, uint64_t times)
 {
@@ -59,8 +60,9 @@ histogram_observe_us(struct histogram *h, const struct histogram_bounds *bounds,
 uint64_t histogram_count(const struct histogram *h);
 uint64_t histogram_sum_us(const struct histogram *h);
 void histogram_add(struct histogram *to, const struct histogram *from);
-/* Returns the q-quantile (0..1) in microseconds, or 0 if h is empty. Interpolates linearly, as Prometheus does; but in
- * the last bucket that has values the result is at most their mean, so it never exceeds the largest value. max_us is
- * the largest value of all, or 0 if that is not known: then quantiles beyond the last bound are INFINITY. */
+/* Returns the q-quantile (0..1) in microseconds, or 0 if h is empty. Interpolates linearly, as Prometheus does. In the
+ * last bucket that has values, the result is at most the mean of these values, and so never exceeds the largest one.
+ * max_us is the largest value in h, or 0 if that is not known; a quantile in the bucket of HISTOGRAM_REST is then
+ * INFINITY. */
 double histogram_quantile_us(const struct histogram *h, const struct histogram_bounds *bounds, double q,
 			     uint64_t max_us);

@@ -1,35 +1,35 @@
 /*
- * src/base/resources.h - limits and priorities of the process: memory and processors. The kernel keeps these values, so
- * there is no state here.
+ * src/base/resources.h - limits of the process on memory, and priorities of its threads. The kernel keeps these values,
+ * so there is no state here.
  */
 #pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
 
-/* --- memory.c: the kernel's soft limits on memory; the reserve above them is for reloads and for libevent. */
+/* --- memory.c: soft limits on memory (setrlimit(2)). The memory between a soft limit and its hard limit is a reserve
+ * for reloads, for libevent and for small buffers. --- */
 
 /* Limits memory to max bytes; 0 means no limit. If the process was started with a limit on address space (ulimit -v),
- * that limit stays, and some of it is reserved. Returns the bytes that malloc may use under these limits, or 0 if there
- * is no limit. */
+ * that limit stays, and a part of it becomes the reserve. Returns how many bytes malloc() may use under these limits,
+ * or 0 if there is no limit. */
 size_t memory_set_limit(size_t max);
-/* limits malloc()'s heaps; count is the number of threads that allocate at the same time */
+/* limits how many heaps malloc() makes; count is the number of threads that allocate at the same time */
 void memory_set_threads(unsigned count);
-/* Returns true if this many bytes can be allocated; the call is cheap if they can. */
+/* Returns true if this many bytes can be allocated. The call is cheap unless memory is short. */
 bool memory_has_room(size_t bytes);
-/* Lifts the limits of memory_set_limit() until memory_set_limit() is called again. Returns true if there is room for
- * this many bytes. */
+/* Lifts the soft limits until the next memory_set_limit(). Returns true if there is now room for this many bytes. */
 bool memory_use_reserve(size_t bytes);
-/* Calls realloc(), and uses the reserve if needed. */
+/* Does what realloc() does, and uses the reserve if necessary. */
 void *memory_realloc(void *p, size_t size);
 
 /*
- * --- priority.c: priorities of threads while processors are scarce. If the kernel refuses or does not know a request,
- * the priorities stay as they are.
+ * --- priority.c: priorities of threads, for times in which processors are scarce. If the kernel refuses a change, or
+ * is too old for it, the priorities stay as they are. ---
  */
 
-/* Sets whether this thread runs before other threads when it wakes. New threads and processes inherit this from the
- * thread that creates them. */
+/* Makes the calling thread urgent, or not urgent. An urgent thread preempts other threads when it wakes. New threads
+ * and processes inherit this from the thread that creates them. */
 void priority_set_urgent(bool is_urgent);
-/* Gives the calling thread, whose work can wait, a smaller share of the processors; the thread is not urgent then. */
+/* Gives the calling thread, whose work can wait, a smaller share of the processors, and makes it not urgent. */
 void priority_background(void);

@@ -1,4 +1,4 @@
-/* src/base/shared_count.h - a number that threads count up, and others read. */
+/* src/base/shared_count.h - a counter that any thread may increment, and any thread may read. */
 #pragma once
 
 #include <stdatomic.h>
@@ -8,7 +8,7 @@ struct shared_count {
 	_Atomic uint64_t value; /* 0 at first */
 };
 
-/* May be called from any thread. Orders no other memory access. */
+/* Adds one. Is not a barrier: other memory accesses are not ordered by this. */
 static inline void
 shared_count_up(struct shared_count *c)
 {

@@ -1,12 +1,12 @@
 /*
- * src/base/table.h - hash tables whose keys are bytes (uthash, with another hash function), and a heap of items by the
- * time at which they are due.
+ * src/base/table.h - hash tables whose keys are bytes (uthash, with another hash function), and a heap of items that is
+ * ordered by the times at which the items are due.
  *
- * Clients and servers choose most keys, so each table has a random seed, without which they could choose keys that
- * collide. All calls for one table take the same seed; it is 0 for keys that pgweir itself chooses. Items have a
- * UT_hash_handle hh; HASH_DELETE, HASH_ITER and HASH_COUNT of uthash are used directly.
+ * Most keys are chosen by clients and servers. So that they cannot choose keys that collide, a table has a random seed,
+ * which every call for this table must pass; tables whose keys pgweir itself chooses have the seed 0. Every item has a
+ * member `UT_hash_handle hh`. HASH_DELETE, HASH_ITER and HASH_COUNT of uthash are used directly.
  *
- * Always: without memory an item is not added, and the table stays valid.
+ * Always: if memory runs out, an item is not added, and the table stays valid.
  */
 #pragma once
 
@@ -18,6 +18,7 @@
 #define HASH_NONFATAL_OOM 1
 #include <uthash.h>
 
+/* For TABLE_ADD_BY_HASH: returns true if the item was added; without memory, uthash leaves the item without a table. */
 __attribute__((warn_unused_result)) static inline bool
 table_has_room(const UT_hash_table *of_item)
 {
@@ -30,7 +31,8 @@ unsigned table_hash(uint64_t seed, const void *key, size_t len);
 #define TABLE_FIND(seed, table, key, len, found)                                                                       \
 	HASH_FIND_BYHASHVALUE(hh, table, key, (unsigned)(len), table_hash(seed, key, len), found)
 
-/* Adds an item whose key is not in the table yet; the key stays where it is. Yields true, or false without memory. */
+/* Adds an item whose key is not in the table yet. The key is not copied, and must stay where it is. Yields true, or
+ * false without memory. */
 #define TABLE_ADD(seed, table, key, len, item) TABLE_ADD_BY_HASH(table, key, len, table_hash(seed, key, len), item)
 
 /* Does what TABLE_ADD does, with a hash that the caller has computed. */
@@ -40,8 +42,8 @@ unsigned table_hash(uint64_t seed, const void *key, size_t len);
 		(item)->hh.tbl;                                                                                        \
 	}))
 
-/* Makes a zeroed item whose last member is a copy of its key with a NUL after it, and adds the item. Yields NULL
- * without memory. */
+/* Allocates a zeroed item, copies the key, followed by a NUL, to its last member, and adds the item. `member` is the
+ * name of that member. Yields the item, or NULL without memory. */
 #define TABLE_MAKE(seed, table, member, key, len)                                                                      \
 	TABLE_MAKE_BY_HASH(table, member, key, len, table_hash(seed, key, len))
 
@@ -58,7 +60,7 @@ unsigned table_hash(uint64_t seed, const void *key, size_t len);
 		made_;                                                                                                 \
 	})
 
-/* Removes and frees all items; an item must not own other memory. */
+/* Removes all items and frees each by free(), so items must not own other memory. */
 #define TABLE_FREE(table)                                                                                              \
 	do {                                                                                                           \
 		__typeof__(table) item_, next_;                                                                        \
@@ -68,8 +70,8 @@ unsigned table_hash(uint64_t seed, const void *key, size_t len);
 		}                                                                                                      \
 	} while (0)
 
-/* Moves an item to the end in the order of HASH_ITER. If this is called at each use of an item, the first item is the
- * least recently used. */
+/* Moves an item to the end of the order in which HASH_ITER visits items. If this is called at each use of an item, the
+ * first item is always the one that was not used for longest. */
 #define TABLE_USE(table, item) ((table) = table_use((table), &(item)->hh))
 void *table_use(void *first, UT_hash_handle *item); /* returns the first item after the move */
 
@@ -77,11 +79,13 @@ void *table_use(void *first, UT_hash_handle *item); /* returns the first item af
  * --- due.c: a binary heap of items ordered by time, for code that has many timed items and handles only those that are
  * due.
  *
- * Owns: the list of items, not the items.
+ * Owns: the array of pointers to items, not the items.
  */
+
+/* Embedded in an item. */
 struct due {
-	uint64_t at_us;
-	size_t place; /* position in the heap, from 1 on; 0 if it is not in the heap */
+	uint64_t at_us; /* when the item is due */
+	size_t place; /* position in the heap, counted from 1; 0 if the item is not in the heap */
 };
 
 /* A zeroed heap is empty. */
@@ -90,12 +94,14 @@ struct due_heap {
 	size_t count, cap;
 };
 
-/* makes room for count items in all; returns false without memory */
+/* makes room for count items in all; returns true, or false without memory */
 bool due_reserve(struct due_heap *h, size_t count);
-void due_free(struct due_heap *h); /* frees only the list */
-/* Adds d, due at at_us, or changes the time of d if it is in the heap. The caller must have reserved room for d. */
+void due_free(struct due_heap *h); /* frees the array, not the items */
+/* Adds d to the heap with the time at_us, or changes its time if d is in the heap already. due_reserve() must have made
+ * room for d. */
 void due_set(struct due_heap *h, struct due *d, uint64_t at_us);
 void due_remove(struct due_heap *h, struct due *d); /* does nothing if d is not in the heap */
+/* Returns the item that is due first, or NULL if the heap is empty. */
 static inline struct due *
 due_first(const struct due_heap *h)
 {

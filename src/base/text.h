@@ -15,7 +15,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
-/* Returns true if text has word anywhere, even as a part of another word. Only ASCII letters ignore case. */
+/* Returns true if text contains word, even within another word. The case of ASCII letters is ignored. */
 static inline bool
 text_mentions(const char *text, size_t len, const char *word)
 {
@@ -27,7 +27,7 @@ text_mentions(const char *text, size_t len, const char *word)
 	return false;
 }
 
-/* Returns true if word is one of words, which are separated by blanks. Only ASCII letters ignore case. */
+/* Returns true if word is one of words, which are separated by blanks. The case of ASCII letters is ignored. */
 static inline bool
 text_is_one_of(const char *word, const char *words)
 {
@@ -46,7 +46,7 @@ text_is_one_of(const char *word, const char *words)
 	return false;
 }
 
-/* Returns true if host is "localhost" or ::1, or begins like an address in 127.0.0.0/8. */
+/* Returns true if host is "localhost" or "::1", or begins with "127.". */
 static inline bool
 text_is_loopback(const char *host, size_t len)
 {
@@ -87,6 +87,7 @@ is_space(char c)
 	return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
+/* Moves *text and *len past blanks at both ends; changes no bytes. */
 static inline void
 trim_blanks(const char **text, size_t *len)
 {
@@ -96,8 +97,8 @@ trim_blanks(const char **text, size_t *len)
 		--*len;
 }
 
-/* Copies a string into an array of cap bytes, whole or not at all, because a truncated name would be another name.
- * Returns false if `from` and its terminator don't fit; `to` is then "". */
+/* Copies a string into an array of cap bytes as a whole, because a truncated name could be the name of something else.
+ * Returns false, with `to` empty, if `from` and its terminator don't fit. */
 static inline bool __attribute__((warn_unused_result)) copy_string(char *to, size_t cap, const char *from)
 {
 	size_t len = strlen(from);
@@ -109,7 +110,7 @@ static inline bool __attribute__((warn_unused_result)) copy_string(char *to, siz
 	return true;
 }
 
-/* Wipes the text, so that no one finds it in memory later, and frees it; does nothing if text is NULL. */
+/* Overwrites the text and frees it, so that the secret does not stay in memory. text may be NULL. */
 static inline void
 secret_free(char *text)
 {
@@ -126,10 +127,12 @@ struct network {
 	unsigned bits; /* length of the prefix */
 };
 
-/* Reads a numeric address, with or without a prefix length. Returns false if text is neither. */
+/* Parses a numeric address with or without a prefix length; without one, the network is this single address. Returns
+ * false if text is malformed. */
 bool network_parse(const char *text, struct network *out);
-/* Returns the bytes of an address and its family, or NULL. An IPv4-mapped IPv6 address counts as IPv4. */
+/* Returns a pointer to the bytes of an IPv4 or IPv6 address, or NULL for any other family. Sets *family. An IPv4-mapped
+ * IPv6 address counts as IPv4. */
 const uint8_t *network_address(const struct sockaddr *address, int *family);
 bool network_contains(const struct network *n, const struct sockaddr *address);
-/* Returns true for 127.0.0.0/8, mapped into IPv6 or not, and ::1. */
+/* Returns true for addresses in 127.0.0.0/8, even if mapped into IPv6, and for ::1. */
 bool network_is_loopback(const struct sockaddr *address);

@@ -1,13 +1,13 @@
 /*
- * src/console/console_client.h - a console client's session, shared by the console's files.
+ * src/console/console_client.h - the session of a console client; declarations that console*.c share.
  *
  *   console.c           queues messages and handles them in turn; ticks
  *   console_protocol.c  handles each message
  *   console_run.c       runs each command
  *
  * Always: a client's messages are handled in order. Messages are queued while a command waits, while the client does
- *         not read its answers, and once the console has used up its time in this turn of the loop. When a session is
- *         CONSOLE_GONE, its pointer c may only be compared.
+ *         not read its answers, and once the console has used up its time in this turn of the event loop. The pointer
+ *         to the client is invalid in the state CONSOLE_GONE.
  */
 #pragma once
 
@@ -20,37 +20,34 @@
 
 enum wait_kind {
 	WAIT_NONE,
-	WAIT_QUIET, /* PAUSE: until no server is in use */
-	WAIT_FLUSHED, /* SUSPEND: until everything that was read has been sent */
-	WAIT_CLOSED, /* WAIT_CLOSE: until the servers that were to be closed are closed */
-	WAIT_BLOCKING, /* until PostgreSQL has said which sessions block which, or has failed to */
-	/* no command waits, but the console has used up its time in this turn, so the loop serves other clients
-	 * first */
-	WAIT_TURN
+	WAIT_QUIET, /* PAUSE waits until no server is in use */
+	WAIT_FLUSHED, /* SUSPEND waits until everything that was read has been sent */
+	WAIT_CLOSED, /* WAIT_CLOSE waits until the servers that are to be closed are closed */
+	WAIT_BLOCKING, /* a SHOW waits until PostgreSQL has said which sessions block which, or has failed to */
+	WAIT_TURN /* the console has used up its time in this turn of the loop, so other clients come first */
 };
 
+/* Says what happens after the answer was sent. ENDING_SELF: the client has given KILL_CLIENT its own id. */
 enum ending { ENDING_NONE, ENDING_SHUTDOWN, ENDING_SELF };
 
 struct console_client {
 	struct console *console;
 	struct client *c;
 	TAILQ_ENTRY(console_client) all;
-	uint8_t tx; /* the status that ReadyForQuery has: I, T or E */
-	bool is_skipping; /* after an error in the extended protocol: messages are skipped up to the next Sync */
+	uint8_t tx; /* the transaction status in ReadyForQuery: I, T or E */
+	bool is_skipping; /* true after an error in the extended protocol, until the next Sync: messages are ignored */
 	enum { CONSOLE_IDLE, CONSOLE_BUSY /* must not be freed */, CONSOLE_GONE /* the client was closed */ } state;
 	bool is_reading_off; /* true if the console has stopped reading from the client */
-	enum ending ending; /* what to do when the answer has been sent */
-	enum shutdown_how shutdown_how;
-	struct buf out; /* answers, until they are sent */
-	/* the command that waits */
-	enum wait_kind wait;
-	bool has_wait_database;
+	enum ending ending;
+	enum shutdown_how shutdown_how; /* for ENDING_SHUTDOWN */
+	struct buf out; /* answers that were not sent yet */
+	enum wait_kind wait; /* what the session waits for; the next three fields are about the command that waits */
+	bool has_wait_database; /* true if the command is about one database only, wait_database */
 	char wait_database[COMMAND_NAME_MAX + 1];
-	const char *wait_tag; /* the tag in its CommandComplete */
+	const char *wait_tag; /* the tag for the command's CommandComplete */
 	struct buf queue; /* messages in wire format; the first one is being handled, or will be handled next */
-	/* bytes of the first message's SQL that were read, if some of its statements are still to be run */
-	size_t script_at;
-	bool has_answered; /* true if a statement of the queue's first message was answered */
+	size_t script_at; /* where in the first message's SQL the statement begins that is run next */
+	bool has_answered; /* true if a statement of the first message was answered */
 };
 
 struct console {
@@ -59,20 +56,18 @@ struct console {
 	struct stats_log stats_log;
 	TAILQ_HEAD(, console_client) clients;
 	TAILQ_HEAD(, console_client) gone; /* closed clients whose PAUSE or SUSPEND must still be undone */
-	struct console_client *tick_next; /* the next client of a walk through clients */
-	/* set in a turn of the loop in which the console has run something; its share of that turn ends at
-	 * turn_until_us */
-	struct timer turn;
-	uint64_t turn_until_us;
+	struct console_client *tick_next; /* the client that console_tick() comes to next; NULL between ticks */
+	struct timer turn; /* set from the console's first work in a turn of the loop until the next turn */
+	uint64_t turn_until_us; /* when the console's share of this turn ends */
 };
 
-/* RUN_DONE and RUN_FAILED equal the results 0 and -1 of functions that set *why. */
+/* Results of running a command: the first two are those of functions that return 0, or -1 with *why set. */
 enum run_result { RUN_FAILED = -1, RUN_DONE, RUN_WAITS };
 
 /* A command without rows that is being run. All pointers are borrowed for the call. */
 struct run {
 	struct console_client *cc;
-	const struct console_host *host; /* its console's host */
+	const struct console_host *host; /* the console's */
 	const struct command *command;
 	const char *tag; /* the table's tag; the function that runs the command may replace it */
 	struct fail *why; /* set if the command has failed */
@@ -82,29 +77,31 @@ struct run {
 bool console_turn_is_over(const struct console *k);
 
 /* --- console_protocol.c: answers are appended to cc->out, or sent --- */
-/* Handles a message, or the rest of one. Returns true; or false if a part of the message is left for later: until the
- * wait in cc->wait is over, or until the client has read more of its answers. */
+/* Handles a message, or the rest of a script from cc->script_at on. Returns true if the message is done; or false if
+ * the rest must wait for cc->wait, or until the client has read more of its answers. */
 bool console_handle(struct console_client *cc, uint8_t type, const uint8_t *body, size_t len);
-/* Ends a wait with this result. Returns false if the wait has failed, and the message that has waited fails with it. */
+/* Ends the wait in cc->wait; `result` is console_wait_result()'s. Returns false if the wait has failed: the rest of its
+ * message is then not run. */
 bool console_end_wait(struct console_client *cc, int result, const struct fail *why);
 /* Sends the contents of cc->out. */
 void console_flush(struct console_client *cc);
 
 /* --- console_run.c --- */
-/* Reads the next statement. Returns 0, or -1 with *why set if the statement is wrong, or if this client may not use
- * it. */
+/* Parses the statement at the front of text, and sets *used to its length. Returns 0, or -1 with *why set if there is
+ * no such command, or if this client may not give it. */
 int console_read(struct console_client *cc, const char *text, size_t len, size_t *used, struct command *out,
 		 struct fail *why);
-/* Returns the number of columns of the command's rows, 0 if it has no rows. scratch is for a column whose name is known
- * only at run time. */
+/* Sets *out to the columns of the command's rows, and returns their number; 0 if the command has no rows. *out may
+ * point to *scratch, for a column whose name is known only at run time. */
 size_t console_columns(const struct console *k, const struct command *command, struct column *scratch,
 		       const struct column **out);
-/* Appends the command's rows as DataRow messages. Returns 0, or -1 with *why set if out is too small, or if a worker
- * does not answer. */
+/* Appends the command's rows as DataRow messages, and sets *count to their number. Returns 0, or -1 with *why set if
+ * the rows exceed the limit of out, a worker does not answer, or the client may not give this command any more. */
 int console_rows(struct console_client *cc, const struct command *command, struct buf *out, uint64_t *count,
 		 struct fail *why);
-enum run_result console_run(struct run *r);
-/* Returns true if the command must wait for PostgreSQL's answer about locks; asks PostgreSQL if that is necessary. */
+enum run_result console_run(struct run *r); /* runs a command without rows */
+/* If the command needs PostgreSQL's answer about locks, asks for that answer. Returns true if the command must wait,
+ * with cc->wait set. */
 bool console_ask_locks(struct console_client *cc, const struct command *command);
-/* Returns 1 if the wait is over, 0 if not, or -1 with *why set if it failed. */
+/* Returns 1 if the wait in cc->wait is over or there is none, 0 if it goes on, or -1 with *why set if it has failed. */
 int console_wait_result(const struct console_client *cc, struct fail *why);

@@ -1,8 +1,8 @@
 /*
- * src/http/http_state.h - shared by http*.c; see http.h. Each section says what it owns.
+ * src/http/http_state.h - declarations that http*.c share; see http.h.
  *
- * Always: when the HTTP thread runs, only that thread touches these objects. Exceptions: struct http_served.mail, which
- *         is guarded by the lock of struct http, and http_served.page, which does not change.
+ * Always: while the HTTP thread runs, only this thread touches these objects. Exceptions: http_served.mail, which is
+ *         guarded by the lock of struct http, and http_served.page, which never changes.
  */
 #pragma once
 
@@ -25,21 +25,21 @@ struct http_reply {
 	bool is_gzip; /* true if the body is compressed */
 	bool varies; /* true if the reply depends on Accept and Accept-Encoding */
 	bool is_last; /* true if the connection is closed after this reply */
-	bool is_scrape; /* true if the time of the request is measured */
-	const char *allow; /* the methods that are allowed, for a 405; else NULL */
+	bool is_scrape; /* true for /metrics: the duration is counted in http_pages.scrape_duration */
+	const char *allow; /* the header Allow of a 405; otherwise NULL */
 	bool wants_password; /* true for a 401 */
-	unsigned retry_after_s; /* for a 429; 0 if the client is not told when to retry */
+	unsigned retry_after_s; /* the header Retry-After of a 429; 0 for no header */
 };
 
 void http_reply_send(struct evhttp_request *request, const struct http_reply *reply);
-/* Returns true if this Accept-Encoding header accepts gzip. The header may be NULL. */
+/* Returns true if this Accept-Encoding header, which may be NULL, accepts gzip. */
 bool http_accepts_gzip(const char *accept_encoding);
-/* Returns true if this Accept header prefers OpenMetrics to plain text. The header may be NULL. */
+/* Returns true if this Accept header, which may be NULL, prefers OpenMetrics to Prometheus' text format. */
 bool http_prefers_openmetrics(const char *accept);
 /* Compresses text and appends the result to `to`. Returns 0, or -1 without memory. */
 int http_gzip(struct buf *to, const void *text, size_t text_len);
 
-/* --- http_listen.c: the socket on which the metrics thread accepts --- */
+/* --- http_listen.c: the socket on which the HTTP thread accepts --- */
 /* Returns a listening, non-blocking descriptor, or -1 with *why set. host is a numeric address, or a path if port is
  * 0. */
 int http_listen(const char *host, unsigned short port, struct fail *why);
@@ -47,61 +47,61 @@ int http_listen(const char *host, unsigned short port, struct fail *why);
 /*
  * --- http_guess.c: limits how often passwords may be tried.
  *
- * Bounds: 1024 addresses; a new one replaces the one that was not seen for longest.
- * Owns:   the table of addresses.
+ * Owns: a table of up to 1024 addresses from which wrong passwords came. A new address replaces the one that was not
+ *       seen for longest.
  */
 #define HTTP_MAC_LEN 32
 #define HTTP_PROVED_MAX 16
 
 struct http_guesses {
-	/* a random key for the MACs. Memory holds MACs, not headers, so passwords can't be guessed offline without this
-	 * key */
-	uint8_t key[32];
-	/* MACs of headers that were right; a new one replaces the oldest */
+	uint8_t key[32]; /* a random key for the MACs */
+	/* MACs of Authorization headers with right passwords; a new MAC replaces the oldest. The headers themselves do
+	 * not stay in memory */
 	uint8_t proved[HTTP_PROVED_MAX][HTTP_MAC_LEN];
-	unsigned proved_count; /* may exceed the length of the array */
+	/* proved[proved_count % HTTP_PROVED_MAX] is replaced next; all elements are set from HTTP_PROVED_MAX on */
+	unsigned proved_count;
 	struct admission_table *addresses;
-	uint64_t none_before_us; /* until this time no password from any address is checked */
+	uint64_t none_before_us; /* no password from any address is checked before this time */
 };
 
 enum http_proof { HTTP_PROVED, HTTP_UNPROVED, HTTP_TOO_SOON };
 
-int http_guesses_init(struct http_guesses *g); /* returns 0, or -1 without memory or random numbers */
+int http_guesses_init(struct http_guesses *g); /* returns 0, or -1 if there are no random numbers */
 void http_guesses_fini(struct http_guesses *g); /* g may be zeroed */
-/* Checks an Authorization header, which may be NULL. peer is NULL for a Unix socket. With HTTP_TOO_SOON the header was
- * not looked at, and *wait_s is set. */
+/* Checks the password in an Authorization header. authorization may be NULL, and peer is NULL for a Unix socket. With
+ * HTTP_TOO_SOON nothing was checked, and *wait_s says when to retry. */
 enum http_proof http_guesses_check(struct http_guesses *g, const struct users *users, const char *authorization,
 				   const struct sockaddr *peer, uint64_t now_us, unsigned *wait_s);
 
 /*
- * --- http_pages.c: the contents that the metrics thread serves: the newest snapshot, and each page's bytes.
+ * --- http_pages.c: the contents that the HTTP thread serves: the newest snapshot, and each page's bytes.
  *
  * The metrics of a snapshot are rendered once, and compressed once, for all requests.
  * Owns: the snapshot, the rendered text, the tables, the states of pages. Borrows: the log.
  */
+
+/* A page that is served. */
 struct http_served {
 	const struct http_page *page;
-	void *state;
+	void *state; /* of page->state_len bytes */
 	unsigned table_bit; /* 1 << the page's index; 0 if the page is not a table */
-	/* JSON. mail: contents that the thread has not taken yet, guarded by the lock of struct http; table: contents
-	 * that are served */
-	struct buf mail, table;
-	uint64_t table_us; /* when `table` was taken; 0 if never */
+	struct buf mail; /* a table that the main loop has delivered, until http_pages_take_tables() */
+	struct buf table; /* the table that is served */
+	uint64_t table_us; /* when `table` was taken from mail; 0 if never */
 };
 
 struct http_pages {
 	struct log *log;
-	/* the users who may see pages that are not open; NULL if there is no auth_file: see http_access.c */
-	struct users *users;
+	struct users *users; /* as in struct http_settings; a counted reference */
 	struct http_guesses guesses;
-	bool is_local;
+	bool is_local; /* as in struct http_settings */
 	struct http_served served[HTTP_PAGES_MAX];
 	unsigned served_count;
-	uint64_t due_us; /* when a page wants the next snapshot, even if no request needs one; UINT64_MAX if never */
-	struct snapshot *last; /* the newest snapshot; NULL if none has come yet */
-	uint64_t taken_us;
+	uint64_t due_us; /* when a page wants the next snapshot, even without a request; UINT64_MAX if never */
+	struct snapshot *last; /* the snapshot that is served; NULL if none has come yet */
+	uint64_t taken_us; /* when `last` came; 0 if it must not be used for new requests */
 	struct http_rendered {
-		struct buf text, gzip; /* made of `last`; empty if not rendered yet */
+		struct buf text, gzip; /* the metrics of `last`; empty if not rendered, or compressed, yet */
 	} rendered[EXPOSITION_FORMATS];
 	struct histogram scrape_duration;
 };
@@ -109,42 +109,43 @@ struct http_pages {
 /* returns 0, or -1; the caller calls http_pages_fini() in either case */
 int http_pages_init(struct http_pages *p, const struct http_settings *settings);
 void http_pages_fini(struct http_pages *p);
-/* Takes the snapshot. If no request waits for it, only the pages' on_snapshot() sees it: a request that comes a moment
- * later is to get the numbers of that moment. */
+/* Takes ownership of a snapshot, and passes it to the pages' on_snapshot(). Keeps it for requests only if is_awaited,
+ * that is, if a request waits for it: later requests should get newer numbers. */
 void http_pages_take(struct http_pages *p, struct snapshot *snapshot, bool is_awaited, uint64_t now_us);
-void http_pages_take_tables(struct http_pages *p, uint64_t now_us); /* shows the tables that are in `mail` */
+/* Replaces each `table` for which there is a new one in `mail`. Called under the lock of struct http. */
+void http_pages_take_tables(struct http_pages *p, uint64_t now_us);
 
-/* returns NULL if there is none */
+/* returns the page with this path, or NULL */
 const struct http_served *http_page_find(const struct http_pages *p, const char *path);
-/* Returns true if the request may see this page, or false with the refusal in *r. Called once for a request, because a
- * wrong password counts. */
+/* Returns true if the request may see this page, or false with the refusal in *r. Called only once for each request,
+ * because wrong passwords are counted. */
 bool http_page_check_access(const struct http_page *page, const struct http_request_info *info, uint64_t now_us,
 			    struct http_reply *r);
+/* Returns true if the page can be served without a new snapshot or table. */
 bool http_page_is_fresh(const struct http_pages *p, const struct http_served *served, uint64_t now_us);
-/* Fills the reply to a request that may see the page. The reply's body belongs to p, or is constant, or is in *body,
- * which is zeroed at first and is freed by the caller. */
+/* Fills the reply to a request that may see the page. The reply's body belongs to p, is constant, or is in *body, which
+ * is zeroed at first, and which the caller frees. */
 void http_page_fill(struct http_request_info *info, struct buf *body, struct http_reply *r);
 
 /* --- http_access.c: which requests may see pages that are not open --- */
-/* Returns true if this Authorization header proves one of users. This may take long, so http_guesses_check() limits the
- * calls. */
+/* Returns true if this Authorization header has the name and the password of one of users. May take long, so only
+ * http_guesses_check() calls it. */
 bool http_is_authorized(const struct users *users, const char *authorization);
-/* Returns true for 127.0.0.1 and ::1. The rest of 127/8 does not count: proxies beside a pod use such addresses for
- * requests that come from elsewhere. */
+/* Returns true for 127.0.0.1 and ::1, but not for the rest of 127.0.0.0/8, which proxies beside a pod use for requests
+ * from other hosts. */
 bool http_is_loopback_peer(const struct sockaddr *peer);
-/* Returns true if this Host header is an IP address or localhost. Another name may belong to any site. */
+/* Returns true if this Host header is missing, an IP address or localhost. Any other name may be another site's, whose
+ * page then reads ours in a browser (DNS rebinding). */
 bool http_is_own_host(const char *host);
 
 /*
- * --- http_conn.c: the connections of the metrics thread: how many there may be, and how long each may take.
+ * --- http_conn.c: limits how many connections the HTTP thread has, and how long each may take, because evhttp does
+ * not: a client that sends a byte now and then could keep a connection for ever, and could have thousands of them.
  *
- * evhttp has no such limits: a client that sends a byte now and then could keep a connection for ever, and could have
- * thousands of them.
- *
- * Always: there are at most HTTP_CONNS_MAX connections; for one more, the one whose last request is the oldest is
- *         closed. A connection is closed if no request comes within 5 s of its beginning or of the last reply, or if
- *         the client has not taken a reply within 10 s. The bytes that a client may send meanwhile are bounded, too. A
- *         TLS handshake counts as part of the request: libevent handles the bytes that have come, and never blocks.
+ * Always: there are at most HTTP_CONNS_MAX connections. If one more comes, the connection whose last request is the
+ *         oldest is closed, but if any connections wait for a request, one of these. A connection is also closed if no
+ *         request comes within 5 s of the accept or of the last reply, or if the client has not taken a reply within
+ *         10 s. A TLS handshake counts as part of the request. The bytes that a client may send are limited, too.
  */
 #define HTTP_CONNS_MAX 32
 
@@ -158,29 +159,29 @@ struct http_conn {
 	struct evhttp_connection *evcon; /* owns bev; its close callback frees this struct */
 	struct timer timer;
 	struct evhttp_request *request; /* set while HTTP_CONN_WAITING, until http_conn_end_wait() */
-	uint64_t accepted_us, asked_us; /* asked_us: when the last request came, or the connection if none has */
+	uint64_t accepted_us, asked_us; /* asked_us: when the last request came; accepted_us if none has come */
 	TAILQ_ENTRY(http_conn) link;
 };
 
 struct http_conns {
 	unsigned count;
 	TAILQ_HEAD(, http_conn) list;
-	/* called when a request has waited as long as it may: it must be answered now */
+	/* called when a request has waited for wait_us (http_conn_begin_wait()), and must be answered now */
 	void (*on_late)(struct http_conn *c, void *arg);
 	struct tls_context *(*tls)(void *arg); /* returns a reference for a new connection, or NULL for no TLS */
-	void *arg;
+	void *arg; /* for on_late() and tls() */
 	struct log *log;
-	uint64_t tls_told_us; /* when it was last logged that a client speaks TLS; 0 if never */
+	uint64_t tls_told_us; /* when the log last said that a client speaks TLS to a port without TLS; 0 if never */
 };
 
 void http_conns_init(struct http_conns *all, struct evhttp *http);
-/* called after evhttp_free(), which closes the connections that it knows */
+/* called after evhttp_free(), which does not close connections that were accepted a moment ago */
 void http_conns_fini(struct http_conns *all);
-/* Returns the connection of a request that evhttp has handed over, now HTTP_CONN_WAITING for up to wait_us; NULL if the
- * connection must be closed. */
+/* Makes the connection of this request HTTP_CONN_WAITING for up to wait_us. Returns the connection; NULL if there was
+ * no memory for a struct http_conn, and the caller must answer with an error. */
 struct http_conn *http_conn_begin_wait(struct http_conns *all, struct evhttp_request *request, uint64_t wait_us,
 				       uint64_t now_us);
-/* Ends the wait, because the reply is about to be sent. Returns the connection's request. */
+/* Makes the connection HTTP_CONN_WRITING, because the reply is about to be sent. Returns the connection's request. */
 struct evhttp_request *http_conn_end_wait(struct http_conn *c);
 /* Returns true if the connection has been open for so long that this reply should be the last. */
 bool http_conn_is_old(const struct http_conn *c, uint64_t now_us);

@@ -1,11 +1,11 @@
 /*
  * src/log/log.h - pgweir's log: one line per event (text or JSON) to stderr, syslog or a file.
  *
- * A thread of its own writes the file from a bounded ring (log_writer.h), so a slow disk never stops the loop. Lines
- * that do not fit into the ring are counted, and their number is reported as soon as there is room.
+ * A separate thread writes the file from a ring buffer (log_writer.h), so a slow disk never stops an event loop. Lines
+ * that do not fit into the ring are dropped and counted; the log reports their number as soon as there is room.
  *
- * Owns:   its writer. Borrows: nothing. Any thread may write.
- * Always: a line is whole or absent; bytes of a peer are escaped (no control characters, no newline in a line).
+ * Owns:   its writer. Any thread may write.
+ * Always: a line is written as a whole or not at all. Bytes of a peer are escaped, so a line has no control characters.
  */
 #pragma once
 
@@ -18,14 +18,15 @@ enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON, LOG_FORMAT_PGBOUNCER };
 
 struct log; /* opaque: log.c */
 
-/* The subject of a line. Members of struct log_about become fields in JSON, and are left out if NULL or 0. A text line
- * has only the message, with the failure's detail and hint added. All is borrowed for the call. */
+/* A field of a line in JSON, for struct log_about. */
 struct log_field {
-	const char *name, *text; /* number is the value if text is NULL */
+	const char *name, *text; /* text is the value, or NULL if number is the value */
 	uint64_t number;
 };
+/* The subject of a line. In JSON, each member becomes a field, except members that are NULL or 0. A text line has only
+ * the message, followed by the detail and the hint of `why`. All pointers are borrowed for the call. */
 struct log_about {
-	const char *event; /* a word that stays the same when messages are improved: "client_disconnect" */
+	const char *event; /* a name of the event that never changes, unlike the message: "client_disconnect" */
 	uint64_t client_id;
 	const char *client; /* the client's address */
 	const char *user, *database, *application;
@@ -34,48 +35,50 @@ struct log_about {
 	uint64_t duration_us;
 	const char *reason; /* a word, most often the name of a setting */
 	const struct fail *why; /* SQLSTATE, detail and hint */
-	const struct log_field *more; /* fields of this event alone, up to one without a name; NULL if there are none */
+	const struct log_field *more; /* further fields; the last element has no name. NULL if there are none */
 };
 
-/* Changes the words of a detail or hint; called in any thread. */
+/* Changes the words of a detail or hint in place, in an array of `size` bytes. Called on any thread. */
 typedef void log_advice(char *text, size_t size);
 
 struct log_settings {
 	const char *destination; /* "stderr", "syslog" or an absolute path; copied */
 	enum log_format format;
-	enum log_level level; /* lines of this level and above are written */
-	log_advice *advice; /* changes the words of details and hints; NULL if they stay as they are */
+	enum log_level level; /* the least severe level that is written */
+	log_advice *advice; /* called for each detail and hint; may be NULL */
 };
 
 /* Returns NULL with *why set if the file cannot be opened. */
 struct log *log_new(const struct log_settings *settings, struct fail *why);
-void log_free(struct log *log); /* writes what is queued (at most 1 s), then closes */
+void log_free(struct log *log); /* writes queued lines, for at most 1 s, and frees log */
 /* Applies new settings and reopens the file. Returns 0, or -1 with *why set; the old settings then stay. */
 int log_reconfigure(struct log *log, const struct log_settings *settings, struct fail *why);
-int log_reopen(struct log *log, struct fail *why); /* called after a rotation */
+/* Opens the file anew, as after a rotation. Returns 0, or -1 with *why set. */
+int log_reopen(struct log *log, struct fail *why);
 
-/* Sets *dropped and *failed to the numbers of lines that were lost since the log was made: dropped, because the ring
- * was full; failed, because the file could not be written (a full disk). */
+/* Sets *dropped to the number of lines that were lost because the ring was full, and *failed to the number of lines
+ * that could not be written, as to a full disk, both since the log was made. */
 void log_lost_lines(struct log *log, uint64_t *dropped, uint64_t *failed);
 
-/* Writes a line if level is enabled, with fields if about is not NULL. Does nothing if log is NULL. */
+/* Writes a line if its level is enabled. about and log may be NULL; without a log, nothing is written. */
 void log_event(struct log *log, enum log_level level, const struct log_about *about, const char *fmt, ...)
     __attribute__((cold, format(printf, 4, 5)));
 int log_is_enabled(const struct log *log, enum log_level level);
-/* Returns true if the log is in PgBouncer's format. Events that PgBouncer logs, too, are then logged in PgBouncer's
- * words, for programs that parse its log. */
+/* Returns true if the log is in PgBouncer's format. Callers then use PgBouncer's words for events that PgBouncer logs,
+ * too, so that programs that parse PgBouncer's log still work. */
 int log_has_pgbouncer_format(const struct log *log);
 
-/* The last lines of the log, for SHOW EVENTS. Warnings and errors are kept apart from the rest, so that lines of
- * connections that come and go do not push them out. Calls row for each, the newest first. row must not log. */
+/* A recent line of the log, for SHOW EVENTS. */
 struct log_event {
 	uint64_t wall_us;
 	int level; /* enum log_level */
 	char *message;
 };
+/* Calls row() for each of the last lines, the newest first. Warnings and errors are kept apart from other lines, so
+ * that lines about connections do not push them out. row() must not log. */
 void log_each_recent(struct log *log, void (*row)(const struct log_event *event, void *arg), void *arg);
 
-/* Logs that pgweir has a bug. Debug builds (--enable-debug, --enable-sanitizers) end here, so tests notice the bug. */
+/* Logs a bug of pgweir. In builds with --enable-debug or --enable-sanitizers, the process ends, so that tests fail. */
 void log_bug(struct log *log, const char *what) __attribute__((cold));
 
 #define log_write(log, level, ...) log_event((log), (level), NULL, __VA_ARGS__)

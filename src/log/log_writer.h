@@ -1,7 +1,7 @@
 /*
- * src/log/log_writer.h - writes lines to a file or stderr on a thread of its own, from a bounded ring.
+ * src/log/log_writer.h - a thread that writes lines from a ring buffer to a file or to stderr.
  *
- * Any thread may add lines. Producers never block longer than a memcpy, for which the lock is held.
+ * Any thread may add lines, and never waits for the file: a lock is held only while a line is copied.
  *
  * Owns: the ring, the file, the thread.
  */
@@ -14,50 +14,54 @@
 
 struct log_writer; /* opaque: log_writer.c */
 
-/* Makes a writer. destination is "stderr" or a path (created 0640, appended to). ring_len is in bytes. Returns NULL
- * with *why set on failure. */
+/* Makes a writer. destination is "stderr" or a path; the file is created with mode 0640, or appended to. ring_len is in
+ * bytes. Returns NULL with *why set on failure. */
 struct log_writer *log_writer_new(const char *destination, size_t ring_len, struct fail *why);
-void log_writer_free(struct log_writer *w); /* writes queued lines, waits at most 1 s */
-/* Frees a writer without waiting: the thread writes queued lines, for at most 1 s, and then frees everything. */
+void log_writer_free(struct log_writer *w); /* waits at most 1 s for the thread to write queued lines, and frees w */
+/* Has the thread free w, after it has written queued lines for at most 1 s. Does not wait. */
 void log_writer_retire(struct log_writer *w);
-/* Queues one line (with its newline). Returns 0, or -1 if the ring is full: the line is dropped and counted. */
+/* Queues a line, which includes its newline. Returns 0, or -1 if the ring is full; the line is then dropped. */
 int log_writer_put(struct log_writer *w, const char *line, size_t line_len);
-/* Makes the writer prompt, or not. A prompt writer wakes its thread for each line, which costs a system call; otherwise
- * lines are written some milliseconds later. */
+/* Makes the writer prompt, or not. A prompt writer wakes its thread for each line, which costs a system call. Other
+ * writers write a line some milliseconds later. */
 void log_writer_set_prompt(struct log_writer *w, bool is_prompt);
-/* Reopens the path before the next line. Returns 0, or -1 with *why set; the old file then stays in use, and
- * log_writer_errors() counts the failure. */
+/* Opens the path anew before the next line is written. Returns 0; or -1 with *why set, and the old file stays in use.
+ * log_writer_errors() counts such failures, too. */
 int log_writer_reopen(struct log_writer *w, struct fail *why);
-uint64_t log_writer_dropped(const struct log_writer *w); /* lines that found the ring full */
-uint64_t log_writer_errors(const struct log_writer *w); /* lines that could not be written (disk full and the like) */
+/* returns the number of lines that were dropped because the ring was full */
+uint64_t log_writer_dropped(const struct log_writer *w);
+/* returns the number of lines that could not be written, as to a full disk, plus the failures to reopen */
+uint64_t log_writer_errors(const struct log_writer *w);
 
 /*
- * --- log_file.c: the file, pipe or terminal that a log writes to. Used by one thread, which may wait for it.
+ * --- log_file.c: the file, pipe or terminal that a log is written to. Only one thread uses it, and may block.
  *
  * Owns:   the descriptor, unless it is stderr.
- * Always: a line is whole or absent. If a full disk truncates a line, a newline ends it before the next line.
+ * Always: if a full disk truncates a line, a newline is written before the next line.
  */
 struct log_file {
 	_Atomic uint64_t errors; /* lines that could not be written, and failures to reopen */
-	/* how long to wait for the file at most; 0 means forever. Any thread may set this field */
+	/* the time (clock_now_us()) from which writes no longer wait; 0 if there is none. Any thread may set this */
 	_Atomic uint64_t give_up_us;
 
-	/* The rest belongs to log_file.c. */
+	/* The rest is only for log_file.c. */
 	char *path; /* NULL for stderr */
 	int fd;
-	bool is_regular;
+	bool is_regular; /* true for a regular file, which is always ready for a write */
 	enum {
 		LINE_ENDED,
-		LINE_GOES_ON,
+		LINE_GOES_ON, /* the rest of the line is still to be written */
 		LINE_TORN /* the rest of the line is lost */
-	} last; /* state of the last line */
-	bool is_skipping; /* true if the next piece begins with more of the lost line */
+	} last; /* state of the line that was written last */
+	bool is_skipping; /* true if the next bytes are the rest of a lost line, and are lost, too */
 };
 
-/* Opens the file. destination is "stderr" or a path (created 0640, appended to). Returns 0, or -1 with *why set. */
+/* Opens the file as log_file_open() does. Returns 0, or -1 with *why set. */
 int log_file_init(struct log_file *f, const char *destination, struct fail *why);
-void log_file_fini(struct log_file *f); /* called also after a failed init */
-int log_file_open(const char *destination, struct fail *why); /* returns a descriptor, or -1 with *why set */
-void log_file_replace(struct log_file *f, int fd); /* writes to fd from now on, and owns it; not called for stderr */
-/* Writes lines. A piece may end within a line, which the next piece then continues. */
+void log_file_fini(struct log_file *f); /* f may come from a failed log_file_init() */
+/* Opens "stderr", or a path; creates the file with mode 0640, or appends. Returns a descriptor, or -1 with *why set. */
+int log_file_open(const char *destination, struct fail *why);
+/* Closes the descriptor, and uses fd from now on, which f then owns. Not called for stderr. */
+void log_file_replace(struct log_file *f, int fd);
+/* Writes bytes, which may begin and end within a line. */
 void log_file_write(struct log_file *f, const char *bytes, size_t len);

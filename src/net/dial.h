@@ -1,8 +1,8 @@
 /*
  * src/net/dial.h - connects to a host and port (or a Unix socket) within a time limit.
  *
- * Owns:   the attempt, until it has called back or was cancelled. The callback owns the descriptor.
- * Always: exactly one callback, which never comes from within dial_start(); none after dial_cancel().
+ * Owns:   the attempt, until done() is called or the attempt is cancelled. done() owns the descriptor that it gets.
+ * Always: done() is called once for each attempt, never from within dial_start(), and never after dial_cancel().
  */
 #pragma once
 
@@ -18,56 +18,55 @@ struct dialer; /* opaque: the resolver, shared by all attempts of one loop */
 struct dial; /* opaque: one attempt */
 
 struct dial_result {
-	int fd; /* connected and non-blocking; -1 if the attempt failed: see kind and why */
-	enum connect_failure kind;
+	int fd; /* connected and non-blocking; -1 if the attempt failed */
+	enum connect_failure kind; /* set, like why, if the attempt failed */
 	struct fail why;
 	struct sockaddr_storage peer;
 	socklen_t peer_len;
 };
 typedef void (*dial_done)(const struct dial_result *result, void *arg);
 
-/* `resolv_conf` is the path of the file that names the name servers, which is read again when it has changed; if
- * `resolv_conf` is empty, the system's file is read. */
+/* `resolv_conf` is the path of the file that lists the name servers; "" stands for the system's file. The file is read
+ * again when it has changed. */
 struct dialer *dialer_new(struct event_base *base, const struct tcp_options *tcp, const char *resolv_conf);
-void dialer_free(struct dialer *d); /* called after all attempts have ended */
+void dialer_free(struct dialer *d); /* called after all attempts have ended; d may be NULL */
 
-/* Starts an attempt. `host` is a name, a numeric address or a directory (the socket is host/.s.PGSQL.port). Returns
- * NULL without memory. */
+/* Starts an attempt. `host` is a name, a numeric address, or the directory of a Unix socket named .s.PGSQL.<port>.
+ * Returns NULL without memory; done() is then not called. */
 struct dial *dial_start(struct dialer *dialer, const char *host, uint16_t port, uint64_t timeout_us, dial_done done,
 			void *arg);
-/* Starts an attempt to reach an address that was resolved before. Returns NULL without memory. */
+/* Does what dial_start() does, with an address that is known already. */
 struct dial *dial_address(struct dialer *dialer, const struct sockaddr *addr, socklen_t addr_len, uint64_t timeout_us,
 			  dial_done done, void *arg);
 void dial_cancel(struct dial *d); /* does nothing if d is NULL */
-struct resolver *dialer_resolver(struct dialer *dialer); /* borrowed */
-/* Sets *ok and *failed to the number of names that were looked up so far. */
+struct resolver *dialer_resolver(struct dialer *dialer); /* returns the dialer's own resolver */
+/* Sets *ok and *failed to the numbers of lookups that have succeeded and failed so far. */
 void dialer_count_lookups(const struct dialer *d, uint64_t *ok, uint64_t *failed);
 
 /*
- * --- lookup.c: looks up the addresses of a host, or the name of an address, without waiting; c-ares reads the hosts
+ * --- lookup.c: looks up the addresses of a host, or the name of an address, without blocking. c-ares reads the hosts
  * file and asks the name servers.
  *
- * Owns:   the lookup, until it has called back.
- * Always: exactly one callback, which may come from within lookup_start; none after lookup_forget.
+ * Owns:   the lookup.
+ * Always: the callback is called once, possibly from within lookup_start(), but never after lookup_forget().
  */
 struct resolver; /* opaque: shared by all lookups of one loop */
 struct lookup; /* opaque: one lookup */
 
-/* If status is ARES_SUCCESS, found belongs to the callee; else status says why nothing was found. */
+/* If status is ARES_SUCCESS, the callback owns found; otherwise status is c-ares' reason. */
 typedef void (*lookup_done)(int status, struct ares_addrinfo *found, void *arg);
-/* Gets the name of an address, borrowed for the call. `status` is as in lookup_done. */
+/* name is borrowed for the call. status is as for lookup_done. */
 typedef void (*lookup_named)(int status, const char *name, void *arg);
 
-/* Called by the first thread only. `file` is the path of the file that names the name servers, as for dialer_new(). */
+/* Called by the main thread only. `file` is the resolv_conf of dialer_new(). */
 struct resolver *resolver_new(struct event_base *base, const char *file);
 void resolver_set_file(struct resolver *r, const char *file); /* sets the file for lookups that start from now on */
 void resolver_free(struct resolver *r); /* called after all lookups have ended or were forgotten */
 
-/* Starts a lookup. While the lookup is under way, *lookup is set, for lookup_forget(); it is NULL when the callback
- * runs. */
+/* Starts a lookup. Sets *lookup, for lookup_forget(); *lookup is NULL again when the callback is called. */
 void lookup_start(struct resolver *r, const char *host, uint16_t port, lookup_done done, void *arg,
 		  struct lookup **lookup);
 /* Starts to look up the name of an IPv4 or IPv6 address; *lookup is as in lookup_start(). */
 void lookup_name(struct resolver *r, const struct sockaddr *address, lookup_named named, void *arg,
 		 struct lookup **lookup);
-void lookup_forget(struct lookup *l);
+void lookup_forget(struct lookup *l); /* the callback of l will not be called */

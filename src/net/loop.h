@@ -1,7 +1,7 @@
 /*
- * src/net/loop.h - timers, the end of an object's life, and what happens between two events of a loop.
+ * src/net/loop.h - timers, objects that are freed later, and the work that is done between two events of a loop.
  *
- * Owns: nothing. The object that embeds a timer stops the timer before the object is freed.
+ * Owns: nothing. An object that embeds a timer must stop it before the object is freed.
  */
 #pragma once
 
@@ -14,12 +14,12 @@
 
 /* --- loop.c: timers --- */
 
-/* Embedded in another object. A zeroed timer is not set. fire may free the timer. */
+/* Embedded in another object. A zeroed timer is not set. */
 struct timer {
 	struct event event;
-	void (*fire)(void *arg);
+	void (*fire)(void *arg); /* may free the object that embeds the timer */
 	void *arg;
-	uint64_t *now_us; /* set to the current time before fire is called; NULL if there is nothing to set */
+	uint64_t *now_us; /* *now_us is set to the current time before fire() is called; may be NULL */
 };
 
 void timer_init(struct timer *t, struct event_base *base, uint64_t *now_us, void (*fire)(void *arg), void *arg);
@@ -43,7 +43,7 @@ timer_interval(uint64_t us)
 	return (struct timeval){ (time_t)(us / US_PER_S), (suseconds_t)(us % US_PER_S) };
 }
 
-/* Starts a timer, or changes when it fires. Returns 0, or -1 without memory. */
+/* Makes a timer fire in_us from now, even if it was set to another time. Returns 0, or -1 without memory. */
 static inline int
 timer_try(struct timer *t, uint64_t in_us)
 {
@@ -52,14 +52,15 @@ timer_try(struct timer *t, uint64_t in_us)
 	return event_add(&t->event, &tv);
 }
 
+/* Makes a timer fire as soon as control returns to the event loop. */
 static inline void
 timer_fire(struct timer *t)
 {
 	event_active(&t->event, EV_TIMEOUT, 0);
 }
 
-/* Starts a timer, for callers that can't handle a lack of memory. Without memory the timer fires at once, and its
- * callback must notice that it is too early. */
+/* Does what timer_try() does, for callers that can't handle a lack of memory. Without memory, the timer fires too
+ * early, which fire() must notice. */
 static inline void
 timer_start(struct timer *t, uint64_t in_us)
 {
@@ -67,8 +68,8 @@ timer_start(struct timer *t, uint64_t in_us)
 		timer_fire(t);
 }
 
-/* Keeps an event that repeats (EV_PERSIST) alive. Called by the event's callback, because libevent stops the event if
- * there is no memory. */
+/* Called by the callback of an event that repeats (EV_PERSIST): starts the event again if libevent has stopped it for
+ * lack of memory. */
 static inline void
 timer_keep(struct event *event, uint64_t every_us)
 {
@@ -79,32 +80,33 @@ timer_keep(struct event *event, uint64_t every_us)
 }
 
 /*
- * --- deferred_frees.c: frees objects after the callback in which they were closed, because callers up the stack may
- * still use them.
+ * --- deferred_frees.c: frees a closed object only after the current event callback has returned, because functions up
+ * the stack may still use the object.
  *
- * Always: an object is freed by the event loop itself, or after an event (between_events), when none of our functions
- *         is running.
+ * Always: an object is freed when no function on the stack could use it: by a timer of the event loop, or by
+ *         between_events().
  */
 struct deferred_frees; /* opaque: deferred_frees.c */
 
-/* Embedded in an object that is freed later. */
+/* Embedded in an object that is freed later, or moved to another loop. */
 struct deferred_entry {
 	struct deferred_entry *next;
 	void (*free_it)(struct deferred_entry *g);
 };
 
-/* inbox: the inbox of the same loop, whose flag is set when an object is added; NULL if no code looks at that flag. */
+/* inbox: the inbox of the same loop; its flag is set when an object is added. NULL if between_events() is not used. */
 struct deferred_frees *deferred_frees_new(struct event_base *base, struct inbox *inbox);
-bool deferred_frees_run(struct deferred_frees *y); /* frees all objects that wait; returns false if there were none */
-void deferred_frees_free(struct deferred_frees *y); /* frees all objects that wait, and y */
+bool deferred_frees_run(struct deferred_frees *y); /* frees the objects that wait; returns false if there were none */
+void deferred_frees_free(struct deferred_frees *y); /* frees the objects that wait, and y, which may be NULL */
+/* Has free_it(g) called later; g must not be waiting already. */
 void deferred_free(struct deferred_frees *y, struct deferred_entry *g, void (*free_it)(struct deferred_entry *g));
 
-/* --- What one of several workers does after an event, before the next event of the same turn of its loop. A turn has
- * dozens of events, and transferred objects should not wait, on the old or the new worker, until all have run. */
-/* Runs the deferred frees, so that transferred objects leave, and reads the inbox. */
+/* --- Work between two events of one turn of the loop, if there are several workers. A turn may have dozens of events;
+ * objects that move from worker to worker should not wait for the end of a turn. */
+/* Runs the deferred frees, which also move objects to other workers, and reads the inbox. */
 void deferred_frees_between(struct deferred_frees *y, struct inbox *inbox) __attribute__((cold));
-/* Called last in a callback of libevent's, where no other function of ours is running, as if libevent had called the
- * deferred frees and the inbox next. The object that the callback was for may be freed. */
+/* Called at the very end of a libevent callback, when no other function of pgweir is on the stack. May free the object
+ * that the callback was called for. */
 static inline void
 between_events(struct deferred_frees *deferred_frees, struct inbox *inbox)
 {

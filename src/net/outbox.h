@@ -1,10 +1,10 @@
 /*
- * src/net/outbox.h - collects the output of one batch to one peer, so that one system call sends it.
+ * src/net/outbox.h - collects the output of one batch to one peer, so that one system call can send all of it.
  *
- * Pieces are referenced in place (they must stay there until the flush) or, if small or short-lived, copied to the
- * outbox's own space. Each loop owns two outboxes, one to clients and one to servers, which are empty whenever the loop
- * is entered. The batch of one peer ends before the batch of another begins, so code that handles one client's packet
- * must not send anything for another client.
+ * A piece of output is either a reference to bytes that must stay in place until the flush, or, if small or
+ * short-lived, a copy in the outbox's own space. Each event loop has two outboxes, one to clients and one to servers,
+ * which are empty when control returns to the loop. The batch of one peer ends before the batch of another begins, so
+ * code that handles input from one client must not send anything to another client.
  */
 #pragma once
 
@@ -15,22 +15,22 @@
 #define OUTBOX_SPACE ((size_t)32 << 10)
 
 struct outbox {
-	struct stream *to; /* the batch's peer; NULL if there is no batch: then bytes that are added are dropped */
-	int count;
-	bool is_broken; /* memory ran out: bytes were lost, and the stream must be closed */
+	struct stream *to; /* the batch's peer; NULL if there is no batch, in which case added bytes are dropped */
+	int count; /* number of pieces */
+	bool is_broken; /* true if bytes were lost for lack of memory; the stream must then be closed */
 	size_t space_used;
-	size_t total; /* bytes added since outbox_begin */
+	size_t total; /* bytes added since outbox_begin() */
 	struct iovec pieces[OUTBOX_PIECES];
 	uint8_t space[OUTBOX_SPACE];
 };
 
-/* Begins or continues a batch for this peer. o must be zeroed or dropped before its first use. Returns 0, or -1 if
- * another peer's batch was under way, which is a bug of the caller. Then the bytes so far were sent to the other peer,
- * but the other peer does not get the rest of its batch. */
+/* Begins or continues a batch for this peer. o must be zeroed before its first use. Returns 0, or -1 if the batch of
+ * another peer had not ended, which is a bug in the caller. That batch is then sent as far as it goes; the rest of it
+ * will be lost. */
 int outbox_begin(struct outbox *o, struct stream *to);
-void outbox_drop(struct outbox *o); /* discards the content and forgets the peer */
-void outbox_ref_slowly(struct outbox *o, const void *bytes, size_t len);
-/* Adds bytes by reference: they must stay where they are until outbox_flush. */
+void outbox_drop(struct outbox *o); /* discards the batch */
+void outbox_ref_slowly(struct outbox *o, const void *bytes, size_t len); /* a part of outbox_ref() */
+/* Adds bytes by reference: the bytes must stay where they are until outbox_flush(). */
 __attribute__((always_inline)) static inline void
 outbox_ref(struct outbox *o, const void *bytes, size_t len)
 {
@@ -49,23 +49,24 @@ outbox_ref(struct outbox *o, const void *bytes, size_t len)
 	} else
 		outbox_ref_slowly(o, bytes, len);
 }
-void outbox_copy(struct outbox *o, const void *bytes, size_t len);
-void outbox_put(struct outbox *o, struct buf *b); /* appends b's bytes and frees b; sets is_broken without memory */
-/* Adds len bytes (1 to OUTBOX_SPACE / 2), and returns where the caller must write them before anything else is added;
- * NULL if there is no peer. */
+void outbox_copy(struct outbox *o, const void *bytes, size_t len); /* adds a copy of bytes, or sends them at once */
+/* Adds a copy of b's bytes and frees b. If b is broken (see buf_ok()), sets is_broken instead. */
+void outbox_put(struct outbox *o, struct buf *b);
+/* Adds len bytes (1 to OUTBOX_SPACE / 2), and returns a pointer to them: the caller must write them before it adds
+ * anything else. Returns NULL if there is no peer. */
 uint8_t *outbox_room(struct outbox *o, size_t len);
-/* Sends the batch so far, because referenced bytes are about to go away. */
+/* Sends what was added so far, because referenced bytes are about to go away. The batch goes on. */
 void outbox_flush_early(struct outbox *o);
-int outbox_flush_slowly(struct outbox *o);
+int outbox_flush_slowly(struct outbox *o); /* a part of outbox_flush() */
 
-/* Returns true if the batch is one referenced piece, so that outbox_take() can take it. */
+/* Returns true if the batch is a single reference, as outbox_take() requires. */
 static inline bool
 outbox_is_one(const struct outbox *o)
 {
 	return o->count == 1 && o->space_used == 0 && !o->is_broken;
 }
 
-/* Returns the batch for the caller to send. The outbox is then empty and has no peer. */
+/* Ends the batch and returns its only piece, which the caller sends. */
 static inline struct iovec
 outbox_take(struct outbox *o)
 {
@@ -75,7 +76,7 @@ outbox_take(struct outbox *o)
 	return o->pieces[0];
 }
 
-/* Sends the batch. Returns 0, or -1 if bytes were lost (no memory). The outbox is then empty and has no peer. */
+/* Ends the batch and sends it. Returns 0, or -1 if bytes were lost for lack of memory. */
 __attribute__((always_inline)) static inline int
 outbox_flush(struct outbox *o)
 {

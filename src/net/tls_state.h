@@ -20,59 +20,61 @@ struct tls_resumption {
 struct tls_context {
 	atomic_uint refs;
 	SSL_CTX *ctxs[TLS_CERTIFICATES_MAX]; /* one for each certificate; the first is the default */
-	size_t count;
+	size_t count; /* number of ctxs */
 	BIO_METHOD *bio;
-	int64_t not_after;
+	int64_t not_after; /* the result of tls_context_not_after() */
 	enum tls_verify verify;
 	bool is_accepting, hides_name;
-	pthread_mutex_t lock; /* guards the sessions that can be resumed */
+	pthread_mutex_t lock; /* guards the next two fields */
 	struct tls_resumption resumptions[TLS_RESUMPTIONS_MAX];
-	unsigned next_resumption;
+	unsigned next_resumption; /* the element, modulo TLS_RESUMPTIONS_MAX, that is replaced next */
 };
 
-/* The TLS of one connection. Only the helper threads make and free OpenSSL's objects: both take locks of the whole
- * library, and if a thread of low priority held such a lock, the loop would wait until the scheduler lets that thread
- * run. */
+/* The TLS of one connection. Only helper threads make and free OpenSSL's objects, because this takes locks that all
+ * threads share: if the loop needed a lock that a thread of low priority holds, the loop would wait until that thread
+ * runs again. */
 struct tls_session {
-	struct work retiring; /* must be first */
-	struct helpers *helpers; /* threads that free the session; NULL if the caller of tls_session_free() frees it */
+	struct work retiring; /* must be first; frees the session on a helper thread */
+	struct helpers *helpers; /* NULL if no helper thread is needed to free the session */
 	struct inbox *inbox; /* inbox of the loop that the session is on */
 	SSL *ssl; /* NULL before the first step of the handshake */
 	struct tls_context *ctx;
 	const uint8_t *in; /* input from the network, borrowed while a call runs */
 	size_t in_len;
 	struct buf *out; /* output for the network, borrowed while a call runs */
-	uint8_t *stash; /* input from the network that was not used yet; usually NULL */
+	uint8_t *stash; /* a copy of input from the network that OpenSSL has not read yet; usually NULL */
 	size_t stash_len;
-	struct tls_scratch *scratch; /* buffers of the loop, while the session belongs to a stream */
-	size_t answers_len; /* bytes that OpenSSL has sent at the peer's request since the queue was last empty */
-	uint8_t end_point[TLS_END_POINT_MAX];
+	struct tls_scratch *scratch; /* buffers that all TLS streams of the loop share */
+	/* bytes that OpenSSL has sent by itself, such as new keys that the peer asked for, since the stream's queue was
+	 * last empty */
+	size_t answers_len;
+	uint8_t end_point[TLS_END_POINT_MAX]; /* see tls_end_point() */
 	size_t end_point_len;
-	bool has_plain; /* decrypted bytes are left over */
-	bool is_ended, is_broken; /* is_ended: close_notify came; is_broken: OpenSSL must not be called any more */
+	bool has_plain; /* true if OpenSSL holds decrypted bytes that were not read yet */
+	bool is_ended; /* true if the peer's close_notify has come */
+	bool is_broken; /* true if OpenSSL must not be called any more */
 	char *host;
 };
 
-/* --- One step of a session: reads from in, writes to out. --- */
 enum tls_step { TLS_GOES_ON, TLS_ENDED, TLS_FAILED };
-/* Does a part of the handshake. Returns TLS_GOES_ON if more bytes are needed, TLS_ENDED if the session is established,
- * or TLS_FAILED with *why set. Unused input stays in s->in. */
+/* Does a part of the handshake: reads from s->in and writes to s->out. Returns TLS_GOES_ON if more input is needed,
+ * TLS_ENDED if the session is established, or TLS_FAILED with *why set. Unused input stays in s->in. */
 enum tls_step tls_shake_hands(struct tls_session *s, struct fail *why);
-/* Writes OpenSSL's reasons for the last failure, and clears them. */
+/* Writes OpenSSL's reasons for this thread's last failure as text, and clears them. */
 void tls_reason(char *out, size_t out_cap);
 
 /* --- Declarations that only stream.c, stream_tls.c and handshake.c share. --- */
 
-void stream_call_later(struct stream *s); /* calls on_readable from the loop, even if the socket has no input */
+void stream_call_later(struct stream *s); /* has the loop call on_readable(), even if the socket has no input */
 enum stream_result stream_read_raw(struct stream *s, void *buf, size_t cap, size_t *got); /* reads from the socket */
-/* Writes pieces to the socket unencrypted, after what is queued. Returns 0, or -1 without memory. */
+/* Writes pieces to the socket, after queued bytes, without encrypting them. Returns 0, or -1 without memory. */
 int stream_write_raw(struct stream *s, const struct iovec *pieces, int count);
 
-/* In stream_tls.c; each does for TLS what the function of stream.h without _tls does. */
+/* In stream_tls.c: stream_read(), stream_write() and stream_close() for TLS streams. */
 enum stream_result stream_tls_read(struct stream *s, void *buf, size_t cap, size_t *got);
 int stream_tls_write(struct stream *s, const struct iovec *pieces, int count);
 void stream_tls_close(struct stream *s);
-/* returns true if there is input for which no event of the socket will come */
+/* returns true if there is input that was taken from the socket already, so that the socket reports no event for it */
 bool stream_tls_has_input(const struct stream *s);
 
 /* In handshake.c. */

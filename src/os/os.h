@@ -1,6 +1,6 @@
 /*
- * src/os/os.h - the process as the system sees it: its user, its pid file, the service manager that started it, and the
- * successor that it starts in a restart. These files know the configuration and the log, but no clients or servers.
+ * src/os/os.h - functions about the process: its user, its pid file, its service manager, its share of the processors,
+ * and the start of a successor in a restart. These files use the configuration and the log, but no clients or servers.
  */
 #pragma once
 
@@ -11,20 +11,20 @@
 #include <signal.h>
 #include <sys/types.h>
 
-/* --- privileges.c: functions that return -1 set *why, and pgweir must then end --- */
+/* --- privileges.c: functions that return -1 set *why; the process must then end --- */
 
-/* Called before any secret is read: prevents core files, and keeps other processes of the same system user from reading
- * our memory (prctl(2), PR_SET_DUMPABLE). PGWEIR_CORE=1 in the environment switches this off, for debugging. */
+/* Called before any secret is read. Prevents core files, and keeps other processes of the same system user from reading
+ * this process's memory (prctl(2), PR_SET_DUMPABLE). With PGWEIR_CORE=1 in the environment, allows both instead. */
 void os_hide_memory(void);
-/* Returns 0 if there is no run_as or its user exists, else -1. */
+/* Returns 0 if the setting run_as is empty, or names a user that exists; otherwise -1. */
 int os_check_user(const struct config *config, struct fail *why);
-/* As root with run_as, takes that user's rights until os_act_as_root() is called. os_act_as_root() returns false if
- * there was nothing to take back. */
+/* If the process runs as root and has a run_as, takes that user's rights until os_act_as_root(). Returns 0, or -1. */
 int os_act_as_user(const struct config *config, struct fail *why);
+/* Takes root's rights again. Returns true; or false if os_act_as_user() had changed nothing, or on failure. */
 bool os_act_as_root(const struct config *config);
-void os_give_logs(const struct config *config); /* gives the logs to the user of run_as; creates them if needed */
-/* Becomes the user of run_as for good. Returns 1 if this is another user than before, 0 if nothing has changed, or
- * -1. */
+/* As root, makes the user of run_as the owner of the log files, and creates missing ones. */
+void os_give_logs(const struct config *config);
+/* Becomes the user of run_as for good. Returns 1 if the user has changed, 0 if not, or -1. */
 int os_become_user(const struct config *config, struct log *log, struct fail *why);
 
 /* --- pid_file.c --- */
@@ -37,36 +37,36 @@ void os_remove_pid_file(const struct config *config, struct log *log);
 
 #define OS_FIRST_PASSED_FD 3 /* SD_LISTEN_FDS_START */
 
-/* Calls sd_notify(3), if a service manager listens. state has lines like "READY=1". */
+/* Calls sd_notify(3), which does nothing without a service manager. state has lines such as "READY=1". */
 void os_notify(const char *state);
-/* Returns the interval in microseconds at which the service manager expects "WATCHDOG=1" (sd_watchdog_enabled(3)), or 0
- * if it does not expect that. Removes the environment variable with the PID, so a successor of this process gets the
- * interval, too. */
+/* Returns the longest time in microseconds between two messages "WATCHDOG=1" that the service manager accepts, or 0 if
+ * it expects none (sd_watchdog_enabled(3)). Removes WATCHDOG_PID from the environment, so that a successor, whose PID
+ * differs, gets the same result. */
 uint64_t os_watchdog_us(void);
-/* Returns how many listening sockets the service manager has passed to this very process (sd_listen_fds(3)), from
- * OS_FIRST_PASSED_FD on. Removes the environment variables, which are not for this process's children, so a second call
- * returns 0. */
+/* Returns how many listening sockets the service manager has passed to this process (sd_listen_fds(3)); the first is
+ * OS_FIRST_PASSED_FD. Removes the variables with this number from the environment, so that child processes do not find
+ * them. A second call returns 0. */
 int os_passed_sockets(void);
 
 /* --- spawn.c --- */
 
-/* Returns the name by which this program is run again, so an upgrade that was installed under the same name is run. The
- * name is argv0 if argv0 is the path of a program, or if PATH leads from argv0 to the file that runs now. Otherwise the
- * name is the path of the file that runs now, which is written to room. */
+/* Returns the file that a restart runs. Returns argv0 if argv0 is the path of an executable file, or if PATH leads from
+ * argv0 to the file of this process: so an upgrade that was installed there is run. Otherwise writes the path of this
+ * process's own file to room, and returns room; or returns argv0 if room_size is too small. */
 const char *os_program(const char *argv0, char *room, size_t room_size);
-/* Runs program with these arguments; the first is its argv[0]. fd is the link to this process; it is borrowed. The new
- * process has `variable` in its environment, with the value "descriptor:PID of this process". Signals that would end a
- * process without handlers are blocked until the new process calls os_unblock_signals(). Returns the new process's PID,
- * or -1 with *why set. */
+/* Runs program with the arguments argv, the first of which is argv[0]. The new process gets fd, which stays the
+ * caller's, and the environment variable `variable` with the value "<number of its descriptor>:<PID of this process>".
+ * SIGHUP, SIGUSR1 and SIGUSR2 are blocked until the new process calls os_unblock_signals(). Returns the new process's
+ * PID, or -1 with *why set. */
 pid_t os_spawn(const char *program, char *const *argv, int fd, const char *variable, struct fail *why);
-void os_unblock_signals(void); /* called when the process has handlers */
+void os_unblock_signals(void); /* called when the process has handlers for these signals */
 
 /* --- processors.c --- */
 
-/* Returns the number of processors that this process may use, at least 1: sched_getaffinity(2), and the quota of its
- * cgroups. */
+/* Returns how many processors this process may use, at least 1: the smaller of sched_getaffinity(2) and
+ * os_cpu_quota(). */
 unsigned os_processors(void);
 /* Returns the CPU quota of this process's cgroups as a number of processors, rounded up; UINT_MAX if there is no quota.
- * groups: the path of the file that names the cgroups (/proc/self/cgroup). mount: where the cgroups are mounted; reads
- * cpu.max of v2 below mount, and cpu.cfs_quota_us of v1 below mount/cpu: see cgroups(7). */
+ * groups is the path of the file with the names of the cgroups (/proc/self/cgroup), and mount is the directory where
+ * cgroups are mounted: cpu.max is read below mount, and version 1's cpu.cfs_quota_us below mount/cpu (cgroups(7)). */
 unsigned os_cpu_quota(const char *groups, const char *mount);

@@ -1,23 +1,23 @@
 /*
- * src/process/process_state.h - the parts of the process. Only this folder includes it; other folders get the part that
- * they need.
+ * src/process/process_state.h - the parts of the process. Only files of this folder include this header; code elsewhere
+ * gets pointers to the parts that it needs.
  *
- *   process.c           starts, runs and ends the process; what it does for a restart
- *   process_parts.c     makes what all workers share, and connects it
+ *   process.c           starts, runs and ends the process; the callbacks of a restart
+ *   process_parts.c     makes the parts that all workers share, and connects them
  *   worker.h            a worker: one of several loops, with its clients, servers and pools
  *   worker_threads.c    the threads on which workers run, and the halt of all workers
  *   process_events.c    signals, and what the process does about every 100 ms
  *   process_reload.c    swaps configurations; process_set.c is the console's SET
- *   process_memory.c    watches max_memory
+ *   process_memory.c    keeps memory below max_memory
  *   process_stop.c      shutdown and SUSPEND
- *   process_http.c      starts the metrics thread; has all workers copy their numbers
+ *   process_http.c      starts the metrics thread (http/http.h); collects the workers' snapshots for it
  *   process_console.c   what console commands do
- *   process_snapshot.c  copies numbers for the metrics thread
+ *   process_snapshot.c  makes a worker's snapshot (telemetry/snapshot.h)
  *
- * Owns:    all parts of the process. A part borrows what it needs, and never looks into struct weir.
- * Always:  one configuration is in force; a reload, a SET or a restart that fails leaves everything as it was. Each
- *          client, server and pool belongs to one worker. Objects without a worker belong to worker 0, the main worker,
- *          unless they have a lock or never change.
+ * Owns:    all parts of the process. A part borrows the other parts that it needs, and never uses struct weir.
+ * Always:  one configuration is in force. A reload, a SET or a restart that fails changes nothing. Each client, server
+ *          and pool belongs to one worker. Other objects belong to worker 0, the main worker, except immutable ones and
+ *          those that have a lock.
  */
 #pragma once
 
@@ -30,52 +30,53 @@
 
 #define PROCESS_SIGNALS 6
 
-/* Values given by the console's SET (process_set.c). */
+/* Settings that the console's SET has changed (process_set.c). */
 struct process_overrides {
-	struct config_override *list; /* the texts are owned */
+	struct config_override *list; /* owned, with its texts */
 	size_t count;
 };
 
 /* The result of the last reload (process_reload.c). */
 struct last_reload {
-	bool is_ok;
-	uint64_t wall_us;
-	struct config_problems problems; /* of the file, as it was read at that reload */
-	char **changes; /* what that reload changed, in words */
+	bool is_ok; /* true if the reload has succeeded */
+	uint64_t wall_us; /* when a reload last succeeded; at first the start */
+	struct config_problems problems; /* problems that the reload has found in the configuration file */
+	char **changes; /* lines of text that say what the reload has changed */
 	size_t change_count;
-	struct process_overrides overrides; /* values that were given by SET since that reload */
+	struct process_overrides overrides; /* settings that SET has changed since the reload */
 };
 
 /* A stop in progress (process_stop.c). */
 struct stopping {
 	/* STOP_DELAYED: the listeners close at close_listeners_at_us. STOP_CLOSING: the main worker admits no more
-	 * clients, and the next halt begins the drain of all workers. STOP_DRAINING: clients may finish. STOP_ENDING:
-	 * the main loop ends. Other workers read the stage. */
+	 * clients; the other workers follow in the next halt. STOP_DRAINING: no worker admits clients, and those that
+	 * are left may finish. STOP_ENDING: the main loop ends. Other workers read this, so it is atomic. */
 	_Atomic enum { STOP_NONE, STOP_DELAYED, STOP_CLOSING, STOP_DRAINING, STOP_ENDING } stage;
 	enum shutdown_how how;
-	uint64_t end_at_us, close_listeners_at_us;
+	uint64_t end_at_us; /* when the main loop ends even if clients are left; UINT64_MAX if never */
+	uint64_t close_listeners_at_us;
 };
 
 /* The state of memory (process_memory.c). */
 struct memory_watch {
 	size_t limit; /* in bytes; 0 if there is no limit */
-	bool is_limited; /* true if `limit` was computed by memory_set_limit() for the present configuration */
+	bool is_limited; /* false while process_make_room() has lifted the limit */
 	enum memory_state { MEMORY_AMPLE, MEMORY_SHORT, MEMORY_FULL } state;
-	uint64_t short_us; /* when memory last became short, or ample again (full memory is short, too) */
-	uint64_t full_us; /* when memory last became full, or stopped being full */
+	uint64_t short_us; /* when state last changed from or to MEMORY_AMPLE */
+	uint64_t full_us; /* when state last changed from or to MEMORY_FULL */
 };
 
 /* The metrics thread (process_http.c). */
 struct metrics_thread {
 	struct http *http; /* NULL if there is no metrics thread */
-	struct wake asks; /* the metrics thread wants something: process_answer_http() is due */
+	struct wake asks; /* posted by the metrics thread when process_answer_http() is due */
 	struct gathering gathering;
 };
 
 /* The parts that are made once, for all workers (process_parts.c). */
 struct process_shared {
 	struct helpers *helpers;
-	struct jobs *jobs; /* their results come back to worker 0 */
+	struct jobs *jobs; /* done() of each job is called on worker 0 */
 	struct verifier_cache *verifiers;
 	struct admission *admission;
 	struct audit *audit;
@@ -83,28 +84,27 @@ struct process_shared {
 	struct policy_commons *commons; /* policy/policy_commons.h: caps and circuits */
 	struct auth_queries *auth_queries;
 	struct fleet *fleet; /* dedicated/fleet.h; on worker 0 */
-	struct wake fleet_wake; /* fleet_run_orders() is due */
+	struct wake fleet_wake; /* posted when fleet_run_orders() is due */
 	struct watch *watch; /* dedicated/watch.h; on worker 0 */
-	struct wake watch_wake; /* watch_tick() is due */
+	struct wake watch_wake; /* posted when watch_tick() is due */
 	struct code_registry *code_registry; /* seal/database_code.h */
 	struct session_commons *sessions; /* session/session_commons.h; NULL if there is only one worker */
 	struct pool_workers *pool_workers; /* pool/pool_workers.h */
-	struct pool_set *pools[WORKERS_MAX]; /* the pools of all workers, by worker number */
-	_Atomic uint64_t last_id; /* the id that a client or a server got last */
+	struct pool_set *pools[WORKERS_MAX]; /* the pools of all workers, indexed by worker number */
+	_Atomic uint64_t last_id; /* the last id that a client or a server got */
 	struct shared_cluster_lives lives; /* pool/pool_set.h */
 	uint64_t statement_tag; /* a part of the names of prepared statements on servers */
-	uint64_t snapshot_seed;
+	uint64_t snapshot_seed; /* the seed for snapshot_merge() */
 };
 
 struct weir {
-	/* Worker 0, which accepts and admits clients, and has the console, the signals and everything else that exists
-	 * once in a process. */
+	/* worker 0, which accepts and admits clients, and which has the console, the signals and all other objects that
+	 * a process has only once */
 	struct worker *main_worker;
 	struct worker_threads *threads; /* the threads of the other workers; process/worker.h */
 	unsigned worker_count;
 	struct pool_split split; /* pool/pool_set.h */
-	/* all workers' envs, the main worker's first; ends with NULL */
-	struct client_env *client_envs[WORKERS_MAX + 1];
+	struct client_env *client_envs[WORKERS_MAX + 1]; /* of all workers, worker 0's first; NULL after the last */
 	struct process_shared shared;
 	uint64_t start_wall_us;
 	struct config *config;
@@ -121,26 +121,26 @@ struct weir {
 	struct stopping stopping;
 	struct last_reload last_reload;
 	bool has_pid_file; /* true if this process has written the pid file */
-	/* how often the service manager expects "WATCHDOG=1" from this process; 0 if never, or if it watches another
-	 * process */
+	/* the longest time between two messages "WATCHDOG=1" from this process that the service manager accepts; 0 if
+	 * it expects none from this process */
 	uint64_t watchdog_us;
-	uint64_t watchdog_told_us; /* when this process last sent it */
+	uint64_t watchdog_told_us; /* when this process last sent "WATCHDOG=1" */
 };
 
 /* process.c: returns true if no server is lent (except for replication) or being reset. */
 bool process_is_quiet(const struct weir *w);
 
-/* process_reload.c: reloads the configuration file. Returns 0, or -1 with *why set; everything then stays as it was. */
+/* process_reload.c: reloads the configuration file. Returns 0; or -1 with *why set, and nothing has changed. */
 int process_reload(struct weir *w, struct fail *why);
-/* Loads the configuration file with the values of o in place of the file's, checks it and takes it over. Returns 0, or
- * -1 with errors in problems, or with *why set. */
+/* Loads the configuration file, with the settings in o in place of the file's, and puts it in force. Returns 0; or -1
+ * with errors in *problems or with *why set, and nothing has changed. */
 int process_load(struct weir *w, const struct process_overrides *o, struct config_problems *problems, struct fail *why);
 void process_reopen_logs(struct weir *w);
-void process_apply(struct weir *w); /* passes the present configuration to all parts that keep values of it */
-void process_forget_reload(struct weir *w); /* frees what last_reload holds */
+void process_apply(struct weir *w); /* passes the present configuration to all parts that keep copies of settings */
+void process_forget_reload(struct weir *w); /* frees the members of last_reload */
 void process_overrides_fini(struct process_overrides *o);
 
-/* Opens the sockets for SQL and HTTP again after they were given to a successor. Returns 0, or -1 with *why set. */
+/* Opens the sockets for SQL and HTTP again after a successor has failed. Returns 0, or -1 with *why set. */
 int process_listen_again(struct weir *w, struct fail *why);
 
 /* process_http.c: starts the metrics thread if the configuration asks for one. Returns 0, or -1 with *why set. */
@@ -152,39 +152,40 @@ void process_stop_http(struct weir *w); /* does nothing if there is no metrics t
 int process_make_parts(struct weir *w, struct fail *why);
 bool process_free_parts(struct weir *w); /* returns what process_free() returns */
 
-/* process_events.c: begins to handle signals and the workers' ticks. Returns 0, or -1 with *why set. The caller calls
- * process_ignore_events() in either case. */
+/* process_events.c: begins to handle signals, and starts the ticks of all workers. Returns 0, or -1 with *why set. The
+ * caller calls process_ignore_events() in either case. */
 int process_watch_events(struct weir *w, struct fail *why);
-void process_ignore_events(struct weir *w);
+void process_ignore_events(struct weir *w); /* no longer handles signals */
 void process_tick(struct weir *w); /* about every 100 ms, after the main worker's own tick */
 
 /* process_console.c: makes the console with its callbacks. */
 struct console *process_console_new(struct weir *w);
-/* PAUSE and RESUME of one database, or of all if database is NULL; RESUME of all also ends a SUSPEND. Each returns 0,
- * or -1 with *why set if there is no memory, or if a worker does not answer. */
+/* Pauses one database, or all if database is NULL. Returns 0, or -1 with *why set if there is no memory, or a worker
+ * does not answer. */
 int process_pause(struct weir *w, const char *database, struct fail *why);
+/* Ends a PAUSE of this database or, if database is NULL, every PAUSE and SUSPEND. Returns 0, or -1 with *why set. */
 int process_resume(struct weir *w, const char *database, struct fail *why);
-void process_console_message(struct exchange *x, uint8_t type, const uint8_t *body, size_t len); /* exchange_ops */
-void process_console_closed(void *owner, struct client *c); /* a callback of client_env */
+void process_console_message(struct exchange *x, uint8_t type, const uint8_t *body, size_t len); /* for exchange_ops */
+void process_console_closed(void *owner, struct client *c); /* a callback for client_env */
 /* Begins a restart, in which another process takes over from this one. Returns 0, or -1 with *why set. */
 int process_restart(struct weir *w, struct fail *why);
 
-/* process_set.c: the console's SET. If value is NULL, brings back the file's value. *notice gets the text of a NOTICE;
- * empty if there is nothing to say. Returns 0, or -1 with *why set. */
+/* process_set.c: changes a setting until the next reload; with value = NULL, back to the file's value. notice->text
+ * becomes a text for a NOTICE, or empty. Returns 0, or -1 with *why set. */
 int process_set(struct weir *w, const char *name, const char *value, struct fail *notice, struct fail *why);
 
-/* process_memory.c: suspends the memory limit while a configuration is loaded, if there is room for that. Returns 0, or
- * -1 with *why set (53200). */
+/* process_memory.c: lifts the limit on memory before a configuration is loaded; the next process_watch_memory() sets it
+ * again. Returns 0, or -1 with *why set (53200) if there is no room for a second configuration. */
 int process_make_room(struct weir *w, struct fail *why);
 void process_watch_memory(struct weir *w); /* called about every 100 ms */
 
-/* process_stop.c: begins a stop, or replaces one that has begun. */
+/* process_stop.c: begins a stop, or changes how a stop in progress goes on. */
 void process_stop(struct weir *w, enum shutdown_how how);
-/* Returns true if a stop waits for clients without a limit, as PgBouncer does: the configuration is a pgbouncer.ini
- * whose shutdown_timeout is not below 1d. */
+/* Returns true if a stop waits for transactions as long as they take, as PgBouncer does: if the configuration is a
+ * pgbouncer.ini, and shutdown_timeout is at least 1d. */
 bool process_is_patient(const struct weir *w);
-/* Suspends all workers if on is true, else resumes them. Returns 0, or -1 with *why set */
+/* Suspends all workers, or resumes them if on is false. Returns 0, or -1 with *why set if a worker does not answer. */
 int process_suspend(struct weir *w, bool on, struct fail *why);
-void process_stop_tick(struct weir *w);
-void process_stop_if_empty(struct weir *w);
+void process_stop_tick(struct weir *w); /* called about every 100 ms: goes on with a stop */
+void process_stop_if_empty(struct weir *w); /* ends the main loop if a stop need not wait for clients any more */
 void process_end(struct weir *w); /* ends the main loop */

@@ -1,7 +1,7 @@
 /*
  * src/telemetry/metrics_state.h - declarations that metrics*.c share; see snapshot.h.
  *
- * Borrows: a series borrows its name and labels.
+ * Borrows: a struct exposition_series borrows its name and labels.
  * Always:  no two samples of a family have the same labels.
  */
 #pragma once
@@ -10,29 +10,30 @@
 #include "telemetry/snapshot.h"
 
 /*
- * --- metrics_table.c: every family of metrics as data: its name, its help, and the place of its numbers.
+ * --- metrics_table.c: a table of all metrics. A family is a metric with all its samples (Prometheus' word). Each row
+ * has a family's name, its help, and where its numbers are.
  *
- * A new counter is a field in counters.h (or snapshot.h) and a row here.
+ * A new counter needs a field in counters.h (or snapshot.h) and a row there.
  */
 enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
 
-/* Owners of a family's numbers. A family has a sample for each owner or, if it has labels of its own, for each owner
- * and combination of these labels' values. */
+/* The objects that a family has numbers about. A family has a sample for each such object or, with labels of its own,
+ * for each object and combination of the labels' values. */
 enum metric_scope {
 	OF_POOL = SNAPSHOT_POOLS,
 	OF_DATABASE = SNAPSHOT_DATABASES,
 	OF_BACKEND = SNAPSHOT_BACKENDS,
 	OF_BUDGET = SNAPSHOT_BUDGETS,
 	OF_LOOP = SNAPSHOT_WORKERS,
-	OF_ALL,
-	OF_SYSTEM,
+	OF_ALL, /* numbers of struct snapshot itself */
+	OF_SYSTEM, /* numbers of struct metrics_process */
 	OF_MODULE /* numbers of a module: config/module.h */
 };
 
-/* Rows whose numbers must be computed, by metrics.c. */
+/* Families whose numbers metrics.c computes; those of NOT_SPECIAL are at metric_family.at. */
 enum metric_special { NOT_SPECIAL, SPECIAL_BUILD_INFO, SPECIAL_STATE, SPECIAL_CLIENTS, SPECIAL_BACKEND_UP };
 
-/* A label; value i of the label belongs to number i of an array. */
+/* A label of a family whose numbers are an array: number i has value i of the label. */
 struct metric_label {
 	const char *name;
 	const char *const *values; /* a value is NULL if its number is not shown */
@@ -46,19 +47,18 @@ struct metric_label {
 
 struct metric_family {
 	const char *name;
-	/* name in OpenMetrics, where a gauge x and a counter x_total would be one family; NULL if it is the same */
+	/* another name in OpenMetrics, because a gauge x and a counter x_total have the same name there; or NULL */
 	const char *openmetrics_name;
 	enum metric_type type;
 	enum metric_scope scope;
 	enum metric_special special;
-	size_t at; /* offset of its first uint64_t or histogram in the scope's struct */
-	/* set if the numbers or histograms are an array, indexed by the values of label, or of label and second_label;
-	 * NULL otherwise */
+	size_t at; /* offset of the first uint64_t or histogram in the scope's struct */
+	/* the labels of an array of numbers or histograms, which has one dimension or two; otherwise NULL */
 	const struct metric_label *label, *second_label;
-	const char *other_labels; /* the labels of special rows */
-	unsigned decimals; /* with 6, counted in microseconds and shown in seconds */
-	bool has_exemplars; /* snapshot_database.exemplars belong to this histogram */
-	bool skips_zeros; /* leaves out samples that are 0; for an array that is mostly empty */
+	const char *other_labels; /* further labels, for families that are not NOT_SPECIAL */
+	unsigned decimals; /* see exposition_sample(): 6 if the number is in microseconds, which are shown as seconds */
+	bool has_exemplars; /* true for the histogram of snapshot_database.exemplars */
+	bool skips_zeros; /* true if samples that are 0 are left out, because most of an array is 0 */
 	const struct histogram_bounds *bounds;
 	const char *help;
 };
@@ -66,7 +66,7 @@ struct metric_family {
 extern const struct metric_family metric_families[];
 extern const size_t metric_family_count;
 
-/* The kernel's numbers for this process: the process_* metrics. Linux only. Each is 0 if not known. */
+/* The numbers of the process_* metrics, which the kernel keeps. Each is 0 if not known. */
 struct metrics_process {
 	uint64_t cpu_us;
 	uint64_t resident_bytes, virtual_bytes;
@@ -74,21 +74,21 @@ struct metrics_process {
 };
 
 /*
- * --- exposition.c: Prometheus' text format 0.0.4, or OpenMetrics 1.0.0, line by line. This file knows no metric.
+ * --- exposition.c: writes lines of Prometheus' text format 0.0.4, or of OpenMetrics 1.0.0. This file knows no metric.
  *
- * A scrape has tens of thousands of lines that differ in little, so each part is made once. A line is then put together
- * by copying, without printf, from a series (the name and the labels of its owner), further labels and a number.
+ * A scrape may have tens of thousands of lines, most of whose parts are the same. So each part is made once, and a line
+ * is copied together from a series (a name and labels), up to two further labels, and a number.
  *
- * Labels are passed as a string: name="value",name="value", already escaped; it may be empty.
+ * Labels are passed as a string, name="value",name="value", which is escaped already and may be empty.
  */
-#define LABELS_MAX 1280 /* bytes with terminator: the longest name of a backend, every byte escaped, and two labels */
+#define LABELS_MAX 1280 /* bytes, with the terminator: fits the longest backend's name, escaped, and two labels */
 #define LABEL_MAX 96
 #define LABEL_VALUES_MAX ERROR_CLASSES_MAX
 
-/* Appends name="value" (any bytes, escaped) to labels; appends nothing if it does not fit. */
+/* Appends name="value" to labels, or nothing if this does not fit. Escapes value, which may have any bytes. */
 void exposition_labels_add(char labels[LABELS_MAX], const char *name, const char *value, size_t value_len);
 
-/* The beginning of samples: name and labels. Borrows both texts. */
+/* The beginning of a sample's line. Borrows both texts. */
 struct exposition_series {
 	const char *name, *labels;
 	size_t name_len, labels_len;
@@ -100,7 +100,7 @@ struct exposition_label {
 	size_t len;
 };
 
-/* The le labels of all buckets of a family's histograms. */
+/* The labels le="..." of a histogram's buckets. */
 struct exposition_bounds {
 	struct exposition_label le[HISTOGRAM_BUCKETS_MAX]; /* the last is +Inf */
 	size_t count; /* number of labels, +Inf included */
@@ -113,10 +113,12 @@ void exposition_bounds_set(struct exposition_bounds *b, const struct histogram_b
 void exposition_head(struct buf *to, enum exposition_format format, const char *name, const char *type,
 		     const char *help);
 void exposition_end(struct buf *to, enum exposition_format format);
-/* Appends a sample. value counts units of 10^-decimals: 1500000 with 6 decimals is 1.5. one and two may be NULL. */
+/* Appends a sample. The last `decimals` digits of value come after the decimal point: 1500000 with 6 decimals is 1.5.
+ * The further labels one and two may be NULL. */
 void exposition_sample(struct buf *to, const struct exposition_series *series, const struct exposition_label *one,
 		       const struct exposition_label *two, uint64_t value, unsigned decimals);
-/* Appends a histogram. label may be NULL. exemplars: NULL if there are none, and always in the text format. */
+/* Appends the samples of a histogram. The further label may be NULL. exemplars must be NULL in the text format, and may
+ * be NULL in OpenMetrics. */
 void exposition_histogram(struct buf *to, const struct exposition_series *series, const struct exposition_label *label,
 			  const struct histogram *h, const struct exposition_bounds *bounds,
 			  const struct exemplars *exemplars);

@@ -1,9 +1,10 @@
 /*
- * src/telemetry/snapshot.h - a copy of all counters, made on a worker's thread and read on the metrics thread. Each
- * worker takes a snapshot of its own, and these are merged.
+ * src/telemetry/snapshot.h - a copy of all counters for the metrics thread. Each worker's thread makes a snapshot of
+ * the worker's own counters, and these snapshots are merged into one.
  *
- * Owns: all it points to. Pools beyond metrics_max_pools are added up in one pool named "_other"/"_other", databases in
- *       one named "_other".
+ * Owns:   all arrays that a snapshot points to.
+ * Always: there are at most metrics_max_pools pools with names, and as many databases. The numbers of other pools are
+ *         added up in a pool "_other" of a user "_other", and those of other databases in a database "_other".
  */
 #pragma once
 
@@ -36,13 +37,13 @@ enum snapshot_server_state {
 };
 enum process_state { STATE_RUNNING, STATE_PAUSED, STATE_DRAINING, STATE_STOPPING, PROCESS_STATES };
 
-/* Names are padded with zeros, because they are the keys of a merge. */
+/* Names are padded with zeros, because snapshot_merge() uses them as keys of a fixed length. */
 struct snapshot_pool {
 	char database[SNAPSHOT_NAME_MAX], user[SNAPSHOT_NAME_MAX]; /* as sent by clients: any bytes but NUL */
-	/* pinned servers are among the active ones, too */
+	/* pinned: servers that their clients keep between transactions, which also count as SERVERS_ACTIVE */
 	uint64_t clients[CLIENTS_STATES], servers[SERVERS_STATES], pinned;
 	uint64_t pool_size, max_overflow, overflow, waiting;
-	uint64_t oldest_waiter_us; /* an age, not a time */
+	uint64_t oldest_waiter_us; /* the longest time for which a client has been waiting */
 	uint64_t listen_connections, listening_clients, listen_channels;
 	struct pool_counters counters;
 };
@@ -52,14 +53,15 @@ struct snapshot_database {
 	struct exemplars *exemplars; /* exemplars of query_duration; NULL if there are none */
 	struct database_counters counters;
 };
-#define SNAPSHOT_UNKNOWN UINT64_MAX /* for a number that is not known or does not apply, and is not shown */
+#define SNAPSHOT_UNKNOWN UINT64_MAX /* stands for a number that is not known or does not apply; it is not shown */
 struct snapshot_backend {
 	char name[280]; /* host:port */
 	char role[16]; /* "primary", "standby" or "unknown" */
-	uint64_t lag_us, is_usable, readings; /* measured by this process, see dedicated/watch.h; or SNAPSHOT_UNKNOWN */
+	/* numbers of dedicated/watch.h, each of which may be SNAPSHOT_UNKNOWN */
+	uint64_t lag_us, is_usable, readings;
 	struct backend_counters counters;
 };
-/* A limit that several processes share, see dedicated/fleet.h. */
+/* A limit on connections that several processes of pgweir share: see dedicated/fleet.h. */
 struct snapshot_budget {
 	char name[280]; /* names of the hosts */
 	uint64_t limit, own_limit, listed, others, share; /* each may be SNAPSHOT_UNKNOWN */
@@ -68,8 +70,8 @@ struct snapshot_budget {
 };
 struct snapshot_worker {
 	unsigned number;
-	uint64_t is_up; /* 1 if the fields below are new; 0 if the worker did not answer in time */
-	bool is_silent; /* the worker has not ticked for about 2 s */
+	uint64_t is_up; /* 1 if this row is of this snapshot; 0 if the worker did not answer, so the row is older */
+	bool is_silent; /* true if the worker's loop has not run for about 2 s */
 	struct process_counters counters;
 };
 enum snapshot_kind {
@@ -84,18 +86,17 @@ extern const size_t snapshot_row_sizes[SNAPSHOT_KINDS];
 struct snapshot {
 	uint64_t taken_us; /* clock_now_us */
 	enum process_state state;
-	/* last_reload_wall_us: when a reload last succeeded; the start counts as one */
-	uint64_t start_wall_us, last_reload_wall_us;
-	uint64_t last_reload_ok; /* 0 or 1 */
+	uint64_t start_wall_us, last_reload_wall_us; /* when a reload last succeeded; at first the start */
+	uint64_t last_reload_ok; /* 1 if the last reload succeeded, else 0 */
 	uint64_t clients_limit, clients_total_now, login_clients, cancel_clients;
 	struct process_counters process; /* counters of all workers */
 	uint64_t statement_cache_bytes, buffer_bytes_client, buffer_bytes_server;
-	/* module_numbers[i] are the numbers of modules[i]; the extra row keeps the array from being empty */
+	/* module_numbers[i] has the numbers of modules[i]; one row more, because C has no arrays of length 0 */
 	uint64_t module_numbers[MODULE_COUNT + 1][MODULE_NUMBERS_MAX];
 	uint64_t log_dropped_ring, log_dropped_write;
 	struct jobs_count external_calls;
 	uint64_t pools_aggregated;
-	struct histogram scrape_duration; /* filled by the metrics thread itself */
+	struct histogram scrape_duration; /* filled in by the metrics thread */
 	union {
 		struct {
 			struct snapshot_pool *pools;
@@ -104,7 +105,7 @@ struct snapshot {
 			size_t database_count;
 			struct snapshot_backend *backends;
 			size_t backend_count;
-			struct snapshot_budget *budgets; /* budgets of the process, added after the merge */
+			struct snapshot_budget *budgets; /* added after the merge, because workers have none */
 			size_t budget_count;
 			struct snapshot_worker *workers;
 			size_t worker_count;
@@ -112,7 +113,7 @@ struct snapshot {
 		struct {
 			void *rows;
 			size_t count;
-		} of[SNAPSHOT_KINDS]; /* the arrays above by kind */
+		} of[SNAPSHOT_KINDS]; /* the arrays above, indexed by their kind */
 	};
 	/* reasons why the process is not ready, one short line each; the process is ready if there are none */
 	char not_ready[8][96];
@@ -120,33 +121,31 @@ struct snapshot {
 };
 /* Returns a snapshot that has only the row of this worker, or NULL without memory. */
 struct snapshot *snapshot_new(unsigned worker);
-struct snapshot *snapshot_copy(const struct snapshot *s); /* copies all that s owns; returns NULL without memory */
-void snapshot_free(struct snapshot *s); /* s and its arrays are from malloc; does nothing if s is NULL */
-/* These functions add the counters of a row to those of another row of the same kind. The other row keeps its name, and
- * gets the larger of the two ages. */
+struct snapshot *snapshot_copy(const struct snapshot *s); /* copies s and its arrays; returns NULL without memory */
+void snapshot_free(struct snapshot *s); /* frees s, which may be NULL, and its arrays */
+/* Adds the numbers of a pool to another's, which keeps its names. oldest_waiter_us becomes the larger of the two. */
 void snapshot_pool_add(void *to_pool, const void *from_pool);
-void snapshot_database_add(void *to_database, const void *from_database);
+void snapshot_database_add(void *to_database, const void *from_database); /* adds up the numbers of two databases */
+/* Adds up the numbers of two backends; times become the later time, and is_up that of the newer heard_us. */
 void snapshot_backend_add(void *to_backend, const void *from_backend);
 
-/*
- * snapshot_merge.c: makes one snapshot of several workers' snapshots, and takes ownership of them. The first is worker
- * 0's; only that snapshot has the numbers of the process itself (state, reloads, limits, lost lines, reasons why the
- * process is not ready). Rows with the same names are joined: counters, histograms and most gauges are added; ages,
- * times and a pool's limits become the larger value. Pools and databases beyond pools_max become "_other". seed is
- * random, because clients choose the names. Returns NULL without memory.
- */
+/* snapshot_merge.c: merges the snapshots of several workers into one, and takes ownership of them. parts[0] is worker
+ * 0's, which alone has the numbers of the process itself: state, reloads, limits, lost lines, reasons why the process
+ * is not ready. Rows with the same names become one: counters, histograms and most gauges are added up; ages, times and
+ * a pool's limits become the larger value. Pools and databases beyond pools_max are added to "_other". seed is random,
+ * because clients choose the names. Returns NULL without memory. */
 struct snapshot *snapshot_merge(struct snapshot **parts, size_t count, size_t pools_max, uint64_t seed);
 
 /*
- * --- metrics.c: Prometheus' text exposition from a snapshot. A single table (metrics_table.c) names every family: HELP
- * and TYPE, docs/metrics.md and SHOW METRICS come from it. Pure, except that the process_* family reads /proc/self.
+ * --- metrics.c: writes a snapshot in Prometheus' text format or in OpenMetrics. docs/metrics.md and SHOW METRICS come
+ * from the same table (metrics_table.c). Pure, except that the process_* metrics are read from /proc/self.
  */
 
-/* In OpenMetrics, a bucket of a histogram may also have the trace of a request that is counted in this bucket. */
+/* In OpenMetrics, a histogram's bucket may also have an exemplar: the trace ID of a request that the bucket counts. */
 enum exposition_format { EXPOSITION_TEXT, EXPOSITION_OPENMETRICS, EXPOSITION_FORMATS };
 
-/* Label values are escaped and forced into UTF-8. to->limit should allow megabytes. */
+/* Appends all metrics. Label values are escaped and made valid UTF-8. to->limit should allow megabytes. */
 void metrics_render(const struct snapshot *s, enum exposition_format format, struct buf *to);
-/* Calls row for each sample except the buckets of histograms. If s is NULL, row is not called. */
+/* Calls row() for each sample except the buckets of histograms. If s is NULL, row() is not called. */
 void metrics_each_sample(const struct snapshot *s, void (*row)(const struct metric_sample *sample, void *arg),
 			 void *arg);

@@ -1,7 +1,7 @@
 /*
- * src/wire/frame.h - the header of a message: one type byte, then a length that counts itself but not the type
- * (protocol chapter, "Message Formats"). The functions are pure; they are inline because each message of each query is
- * parsed here.
+ * src/wire/frame.h - the head of a message: one type byte, then a length of four bytes, which includes these four bytes
+ * but not the type byte (PostgreSQL's manual, "Message Formats"). The functions are pure. They are inline because each
+ * message of each query is parsed here.
  */
 #pragma once
 
@@ -10,8 +10,8 @@
 #include <stdint.h>
 
 #define FRAME_HEAD_LEN 5
-#define FRAME_BODY_MAX ((uint32_t)0x3ffffffb) /* bytes; PostgreSQL's MaxAllocSize minus the length word */
-/* bytes; PostgreSQL's PQ_SMALL_MESSAGE_LIMIT, which includes the length word */
+#define FRAME_BODY_MAX ((uint32_t)0x3ffffffb) /* bytes; PostgreSQL's MaxAllocSize minus the length's four bytes */
+/* bytes, with the length's four bytes; PostgreSQL's PQ_SMALL_MESSAGE_LIMIT */
 #define FRAME_SMALL_MAX ((uint32_t)10000)
 
 enum frame_result { FRAME_OK, FRAME_PARTIAL, FRAME_BAD };
@@ -48,7 +48,8 @@ wire_set_u32(uint8_t *p, uint32_t v)
 	p[3] = (uint8_t)v;
 }
 
-/* Parses the head at the front of bytes. Returns FRAME_BAD if the length is below 4 or above PostgreSQL's own limit. */
+/* Parses the head at the front of bytes. Returns FRAME_PARTIAL if the head is incomplete, or FRAME_BAD if the length is
+ * less than 4, or the body longer than FRAME_BODY_MAX. */
 static inline enum frame_result
 frame_parse(const uint8_t *bytes, size_t len, struct frame *out)
 {
@@ -64,8 +65,7 @@ frame_parse(const uint8_t *bytes, size_t len, struct frame *out)
 	return FRAME_OK;
 }
 
-/* Returns true if a whole message is at the front of bytes; FRAME_BODY_MAX is not checked. Otherwise *out is
- * undefined. */
+/* Returns true, with *out set, if a whole message is at the front of bytes. Does not check FRAME_BODY_MAX. */
 static inline bool
 frame_whole(const uint8_t *bytes, size_t len, struct frame *out)
 {
@@ -76,10 +76,8 @@ frame_whole(const uint8_t *bytes, size_t len, struct frame *out)
 	return out->body_len <= len - FRAME_HEAD_LEN;
 }
 
-/*
- * Returns the longest body that a client's message of this type may have (PostgreSQL's SocketBackend), or 0 for types
- * that no client may send after its login.
- */
+/* Returns how many bytes the body of a client's message of this type may have, as in PostgreSQL's SocketBackend().
+ * Returns 0 for types that no client may send after its login. */
 static inline uint32_t
 frame_client_limit(uint8_t type)
 {

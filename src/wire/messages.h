@@ -1,7 +1,7 @@
 /*
- * src/wire/messages.h - builds whole messages (protocol chapter, "Message Formats") at the end of a buf.
+ * src/wire/messages.h - appends whole messages (PostgreSQL's manual, "Message Formats") to a buf.
  *
- * The functions return no errors: check buf_ok() once after a batch.
+ * The functions return no errors: the caller calls buf_ok() once after a batch.
  */
 #pragma once
 
@@ -11,26 +11,24 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/*
- * A comment that follows the first word of each statement of pgweir's own. It marks the statement as pgweir's in
- * pg_stat_statements, and in pg_stat_activity, which may show the statement as a client's last query. The comment is
- * not before the first word, because pg_stat_statements 18 and newer drop comments there.
- */
+/* A comment after the first word of each statement of pgweir's own, for readers of pg_stat_statements, and of
+ * pg_stat_activity, where a client's last query may be such a statement. The comment is not before the first word,
+ * because pg_stat_statements 18 and newer drop comments there. */
 #define MESSAGE_OURS "/* pgweir */ "
 
-/* Begins a message and returns the offset of its length word in b, which message_end() needs. */
+/* Begins a message. Returns the offset in b of the message's length, which message_end() fills in. */
 size_t message_begin(struct buf *b, uint8_t type);
-void message_end(struct buf *b, size_t begun);
+void message_end(struct buf *b, size_t begun); /* begun is the result of message_begin() */
 /* Appends a message of this type with this body. */
 void message_put(struct buf *b, uint8_t type, const void *body, size_t body_len);
 
-/* Appends an ErrorResponse; severity is "ERROR" or "FATAL". Detail and hint are left out if they are empty. */
+/* Appends an ErrorResponse; severity is "ERROR" or "FATAL". An empty detail or hint is left out. */
 void message_error(struct buf *b, const char *severity, const struct fail *why);
-/* Appends a copy of the ErrorResponse in message, which has len bytes and no hint, with this hint added. */
+/* Appends an ErrorResponse that is a copy of message (len bytes, with its head), which has no hint, and adds hint. */
 void message_hinted(struct buf *b, const uint8_t *message, size_t len, const char *hint);
 /* Appends a NoticeResponse; severity is "WARNING" or "NOTICE". */
 void message_notice(struct buf *b, const char *severity, const struct fail *what);
-/* Appends a NoticeResponse with a text of any length, as a NOTICE of SQLSTATE 00000. */
+/* Appends a NoticeResponse of severity NOTICE and SQLSTATE 00000; text may have any length. */
 void message_notice_text(struct buf *b, const char *text);
 void message_ready(struct buf *b, uint8_t transaction_status);
 void message_parameter(struct buf *b, const char *name, const char *value);
@@ -41,17 +39,15 @@ void message_complete(struct buf *b, const char *tag);
 /* --- Messages to servers. --- */
 void message_query(struct buf *b, const char *sql);
 void message_parse(struct buf *b, const char *name, const void *query_and_types, size_t len);
-/* Appends a Bind of a portal to a statement, with parameters in text format. A value of NULL stands for SQL's NULL. */
+/* Appends a Bind with parameters and results in text format. A value that is NULL stands for SQL's NULL. */
 void message_bind_text(struct buf *b, const char *portal, const char *statement, const char *const *values,
 		       size_t count);
 void message_close_statement(struct buf *b, const char *name);
-/*
- * Appends Parse, Bind (see message_bind_text()) and Execute of this SQL, for all rows, and Close of the portal if the
- * portal has a name.
- */
+/* Appends Parse, Bind (see message_bind_text()) and Execute of this SQL, without a limit on rows, and Close of the
+ * portal if the portal has a name. */
 void message_run(struct buf *b, const char *statement, const char *portal, const char *sql, const char *const *values,
 		 size_t count);
 void message_sync(struct buf *b);
 
-/* A message without a body, as the two arguments bytes and count: server_write(srv, MESSAGE_BARE("S")). */
+/* A message without a body as two arguments, its bytes and their number: server_write(srv, MESSAGE_BARE("S")). */
 #define MESSAGE_BARE(type) type "\0\0\0\4", 5

@@ -11,27 +11,25 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define PROXY_V1_MAX 107 /* bytes of a version 1 header, with its CR LF */
-#define PROXY_V2_MAX (16 + 4096) /* bytes of a version 2 header: more than any address and the usual TLVs need */
+#define PROXY_V1_MAX 107 /* the most bytes of a version 1 header, with its CR LF */
+#define PROXY_V2_MAX (16 + 4096) /* the most bytes of a version 2 header: enough for addresses and the usual TLVs */
 
 struct proxy_header {
 	size_t len; /* bytes of the header */
-	/* false if the connection is the balancer's own (LOCAL: a health check), or if the header names no source
+	/* false if the balancer connects for itself (LOCAL), as for a health check, or if the header has no IP address
 	 * (UNKNOWN, AF_UNIX) */
 	bool has_source;
 	union {
 		struct sockaddr any;
 		struct sockaddr_in in;
 		struct sockaddr_in6 in6;
-	} source; /* an IPv4 address that is mapped into IPv6 is given as IPv4 */
+	} source; /* the client's address; an IPv4-mapped IPv6 address becomes an IPv4 address */
 };
 
 enum proxy_result { PROXY_OK, PROXY_PARTIAL, PROXY_BAD };
 
-/*
- * Reads the header at the beginning of bytes. Returns PROXY_PARTIAL if more bytes are needed, or PROXY_BAD with *why
- * set (08P01) if the header is missing or malformed.
- */
+/* Parses the header at the front of bytes. Returns PROXY_PARTIAL if more bytes are needed, or PROXY_BAD with *why set
+ * (08P01) if the header is missing or malformed. */
 enum proxy_result proxy_parse(const uint8_t *bytes, size_t len, struct proxy_header *out, struct fail *why);
-/* Returns true if bytes begin as a header does. Needs at least six bytes. */
+/* Returns true if bytes begin like a header; false if there are fewer than six bytes. */
 bool proxy_is_header(const uint8_t *bytes, size_t len);

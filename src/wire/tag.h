@@ -1,9 +1,8 @@
 /*
  * src/wire/tag.h - the command tag of a CommandComplete, and what commands with this tag may have done.
  *
- * A tag consists of the command's words and, for some commands, counts ("INSERT 0 1"): see PostgreSQL's "Message
- * Formats" and its src/include/tcop/cmdtaglist.h. A tag is read once; from then on its enum tag_id and flags are
- * compared.
+ * A tag consists of the command's words and, for some commands, counts ("INSERT 0 1"): see PostgreSQL's manual,
+ * "Message Formats", and src/include/tcop/cmdtaglist.h. The text is read once, and then only its struct tag is used.
  */
 #pragma once
 
@@ -29,17 +28,17 @@ enum tag_id {
 };
 
 enum tag_flag {
-	TAG_IS_QUIET = 1, /* relay/completed.c has nothing to record, unless a SELECT made a table */
+	TAG_IS_QUIET = 1, /* relay/completed.c need not look at the command, unless a SELECT made a table */
 	TAG_SETS_NOTHING = 2, /* the command has certainly changed no setting */
-	TAG_SHOWS_IN_XID = 4, /* if the command has had any lasting effect, its transaction has an ID */
+	TAG_SHOWS_IN_XID = 4, /* if the command has had any lasting effect, its transaction has a transaction ID */
 	TAG_WRITES = 8, /* the command has most probably written */
 	TAG_IS_DDL = 16, /* CREATE, ALTER or DROP */
 	TAG_CHANGES_PLANS = 32, /* SQL that was prepared before may now mean something else */
-	TAG_CHANGES_CODE = 64, /* functions may have changed, or objects that call a function */
-	TAG_MAKES_CODE = 128, /* functions may have been made; only functions can keep state that nothing resets */
+	TAG_CHANGES_CODE = 64, /* functions, or objects that call functions, may have changed */
+	TAG_MAKES_CODE = 128, /* functions, which can keep state that no command resets, may have been created */
 	TAG_IS_OF_DATABASE = 256, /* CREATE DATABASE or ALTER DATABASE */
 	TAG_IS_CREATE = 512,
-	TAG_CHANGES_DEFAULTS = 1024, /* settings that sessions begin with may have changed */
+	TAG_CHANGES_DEFAULTS = 1024, /* the settings with which sessions begin may have changed */
 	TAG_CHANGES_ROLES = 2048 /* passwords of roles and memberships in roles may have changed */
 };
 
@@ -48,8 +47,8 @@ struct tag {
 	uint16_t flags; /* enum tag_flag */
 };
 
-struct tag tag_read_other(const char *tag); /* for tags other than SELECT */
-/* Returns the command of a CommandComplete's tag, which must be terminated. */
+struct tag tag_read_other(const char *tag); /* a part of tag_read() */
+/* Looks up the text of a CommandComplete's tag, which must have a terminator. */
 static inline struct tag
 tag_read(const char *tag)
 {
