@@ -2,9 +2,9 @@
  * src/pool/pool_database.h - two lists of a pool set: its databases, by name; and its backends, i.e. the PostgreSQLs to
  * which its servers connect, by address. Each entry has its own counters.
  *
- * Owns: every pool_database and pool_backend in these lists. Always: a database has a pool or a section of its own, or
- * is paused or disabled; it is freed soon after the last of
- *         these has ended. Backends live as long as the process: counters never decrease.
+ * Owns:   every pool_database and pool_backend in these lists.
+ * Always: a database is kept as long as it has a pool, has a section of its own, or is paused or disabled. Backends
+ *         live as long as the process, because counters must never decrease.
  */
 #pragma once
 
@@ -20,10 +20,10 @@ struct pool_databases {
 
 /* Returns the database of this name, which is made if needed; NULL without memory. */
 struct pool_database *pool_database_get(struct pool_databases *all, const struct config *config, const char *name);
-/* See pool_set_find_database. */
+/* Does what pool_set_find_database() does. */
 struct pool_database *pool_database_find(const struct pool_databases *all, const char *name);
-/* Frees d, which must have no pool. d stays if it is paused or disabled, or has a section of its own in the
- * configuration. Without this, the list would grow without limit, because clients may ask for any name. */
+/* Frees d, which must have no pool, unless d is paused or disabled, or has a section of its own in the configuration.
+ * Without this, the list would grow without limit, because clients may ask for any name. */
 void pool_database_forget(struct pool_databases *all, const struct config *config, struct pool_database *d);
 void pool_databases_fini(struct pool_databases *all);
 

@@ -1,10 +1,11 @@
 /*
- * src/pool/pool_set.h - all pools: the pool of each (database, user) pair, and its connections.
+ * src/pool/pool_set.h - all pools of a worker: the pool of each (database, user) pair, and its connections.
  *
- * The policy (policy.c) decides; this module opens, closes and pings connections for it, and reports the results to it.
+ * Each pool has a policy (policy.c), which decides. This module opens, closes and pings connections for the policy, and
+ * reports the results to the policy.
  *
  * Owns:    every pool, its servers, the counters per database and per backend.
- * Borrows: the server_env, config and users (references are taken).
+ * Borrows: the server_env. Holds references to config and users.
  */
 #pragma once
 
@@ -13,13 +14,13 @@
 #include <pthread.h>
 
 /* Callbacks of dedicated/, which owns the dedicated servers of a pool: servers that the policy does not lend, like
- * those of listeners and of replication. Each callback does with a pool's dedicated servers what the set does with the
- * pool's other servers. */
+ * those of listeners and of replication. The set calls each of them when it does the same with the pool's other
+ * servers. */
 struct pool_dedicated_ops {
 	const struct server_owner_ops *one_client_ops; /* for servers that belong to one client until it leaves */
 	void (*renew)(struct pool *pool); /* the target has changed, or an operator wants new connections */
-	void (*step_aside)(struct pool *pool); /* a statement needs the database for itself: close unused servers */
-	void (*pause)(struct pool *pool); /* do not connect until resume */
+	void (*step_aside)(struct pool *pool); /* closes unused servers, because SQL needs the database for itself */
+	void (*pause)(struct pool *pool); /* opens no connections until resume is called */
 	void (*resume)(struct pool *pool);
 	void (*end)(struct pool *pool); /* the pool is being freed */
 };
@@ -34,7 +35,7 @@ struct shared_cluster_lives {
 /* The number of workers on which pools may have shards. */
 struct pool_split {
 	uint32_t workers; /* from 1 on; 0 counts as 1 */
-	/* the fewest connections per shard, because smaller shards would keep transferring connections to each other */
+	/* the least number of connections per shard; smaller shards would transfer connections all the time */
 	uint32_t shard_min;
 };
 #define POOL_SHARD_MIN 4
@@ -44,13 +45,13 @@ struct pool_set_settings {
 	const struct pool_dedicated_ops *dedicated_ops;
 	struct code_registry *code_registry; /* database_code.h; shared by all sets */
 	struct pool_workers *pool_workers; /* pool_workers.h; NULL if all pools live here */
-	/* the sets of all workers, by the workers' numbers; not read until all sets have been made */
+	/* the sets of all workers, indexed by the workers' numbers; not read until all sets have been made */
 	struct pool_set *const *all_sets;
 	struct pool_split split; /* how pools are split between all workers; zeroed if this set is alone */
 	uint32_t number; /* the number of its worker, as in pool_workers */
 	struct statement_store *statements;
-	struct policy_worker *worker; /* policy_commons.h: the policy worker of its worker */
-	_Atomic uint64_t *last_id; /* the last id of clients and servers in the whole process */
+	struct policy_worker *worker; /* what the policies of one worker share: policy_commons.h */
+	_Atomic uint64_t *last_id; /* the last id that was given to a client or server in the whole process */
 	struct shared_cluster_lives *cluster_lives; /* shared by all sets of the process */
 	uint64_t seed;
 };
@@ -60,63 +61,70 @@ extern const struct server_owner_ops pool_set_owner_ops;
 struct pool_set *pool_set_new(const struct pool_set_settings *settings, struct event_base *base, struct log *log);
 /* Closes all servers at once. No client may be left. */
 void pool_set_free(struct pool_set *set);
-/* Called at start and at each reload: limits, upstreams and secrets of all pools follow the new values. */
 struct tls_store;
+/* Applies the configuration to all pools: limits, upstreams and secrets. Called at start and at each reload. */
 void pool_set_configure(struct pool_set *set, struct config *config, struct users *users, struct tls_store *tls,
 			uint64_t now_us);
 
 /* pool.c. Returns the pool of a client, which is made at first use. database and user are as login_tenant.c makes them.
- * Returns NULL with *why set: 3D000 for an unknown database, 53200. The caller counts its client in pool->clients. */
+ * Returns NULL with *why set, such as 3D000 for an unknown database, or 53200 without memory. The caller counts its
+ * client in pool->clients. */
 struct pool *pool_set_get(struct pool_set *set, const char *database, const char *user, uint64_t now_us,
 			  struct fail *why);
-struct pool *pool_set_first(const struct pool_set *set); /* the others follow by pool->next */
-struct pool_database *pool_set_databases(const struct pool_set *set);
+struct pool *pool_set_first(const struct pool_set *set); /* returns the first pool; pool->next is the next one */
+struct pool_database *pool_set_databases(const struct pool_set *set); /* returns the first database, or NULL */
 /* Returns the database of this name, or NULL if no such database is in use. After a reload, a tenant's database and a
  * database that belongs to no tenant may have the same name for a while; then the latter is returned. */
 struct pool_database *pool_set_find_database(const struct pool_set *set, const char *name);
-struct pool_backend *pool_set_backends(const struct pool_set *set);
+struct pool_backend *pool_set_backends(const struct pool_set *set); /* returns the first backend, or NULL */
+/* Returns how many servers the set has, with those that are counted by pool_set_take_place(). */
 uint32_t pool_set_server_count(const struct pool_set *set);
-uint64_t pool_set_next_id(struct pool_set *set); /* clients and servers of all sets are numbered together, from 1 */
+/* Returns the next id: the clients and servers of all sets of the process are numbered together, from 1 on. */
+uint64_t pool_set_next_id(struct pool_set *set);
 struct policy_worker *pool_set_policy_worker(const struct pool_set *set);
 uint64_t pool_set_random(struct pool_set *set); /* returns a number that clients can't predict from earlier ones */
 uint32_t pool_set_count_turn(struct pool_set *set); /* returns the next number for the parameter turn of server_new() */
-/* Adds the life `seen` to the shared cluster lives, and copies all of these to *all. seen or all may be NULL. */
+/* Adds the life `seen` to the cluster lives that all sets share, then copies all lives to *all. seen or all may be
+ * NULL. */
 void pool_set_exchange_lives(struct pool_set *set, const struct cluster_mark *seen, struct cluster_lives *all);
 const struct server_env *pool_set_server_env(const struct pool_set *set);
 /* Returns the env whose owner_ops are pool_dedicated_ops.one_client_ops. */
 const struct server_env *pool_set_one_client_env(const struct pool_set *set);
-/* Takes a place in max_server_connections for a server that the caller opens and closes; an idle server of one of this
- * worker's pools may be closed for it. Returns false if there is no place; then an idle server of another worker, if
- * there is one, was asked to close. */
+/* Takes a place in max_server_connections for a server that the caller opens and closes. If all places are taken, may
+ * close an idle server of one of this worker's pools to get its place. Returns false if there is no place. Then another
+ * worker, if it has an idle server, was asked to close it, so a later call may succeed. */
 bool pool_set_take_place(struct pool_set *set, uint64_t now_us);
-void pool_set_give_place(struct pool_set *set, uint64_t now_us);
+void pool_set_give_place(struct pool_set *set, uint64_t now_us); /* gives such a place back */
 /* Returns true if a pool could use the place of an idle server. */
 bool pool_set_is_place_wanted(const struct pool_set *set);
 
 /* --- time and operations --- */
-/* Call this about every 100 ms; the set wakes itself for work that is due earlier. */
+/* Does what is due now. Call this about every 100 ms; for work that is due earlier, the set calls it itself. */
 void pool_set_tick(struct pool_set *set, uint64_t now_us);
-/* pool_health_check.c. Call this about every 100 ms while clients are accepted: checks if hosts out of reach can be
- * reached again. */
+/* pool_health_check.c. Checks if hosts that could not be reached can be reached again. Call this about every 100 ms
+ * while clients are accepted. */
 void pool_set_health_check(struct pool_set *set, uint64_t now_us);
-/* A statement on a server of `asking` needs `database` for itself. Closes the servers that `user` (if NULL, any user)
- * has in that database: idle servers now, others when they are returned. database: the name that PostgreSQL knows. */
+/* Call when a statement on a server of `asking` needs `database` for itself. Closes the servers that `user` (any user
+ * if NULL) has in that database: idle servers now, others when they are returned. database is PostgreSQL's name. */
 void pool_set_vacate(struct pool_set *set, const struct pool_target *asking, const char *database, const char *user,
 		     uint64_t now_us);
-/* If database is NULL, pauses all, which always succeeds. Returns 0, or -1 without memory. */
+/* In the next functions, database is as clients name it, and NULL stands for all databases. */
+/* Lends no more servers until pool_set_resume(). Returns 0, or -1 without memory, which can't happen for NULL. */
 int pool_set_pause(struct pool_set *set, const char *database, uint64_t now_us);
 void pool_set_resume(struct pool_set *set, const char *database, uint64_t now_us);
-/* Refuses new clients of this database until it is enabled; present ones stay. Returns 0, or -1 without memory. */
+/* If is_disabled, refuses new clients of this database (not NULL), and keeps the present clients; otherwise accepts
+ * clients again. Returns 0, or -1 without memory. */
 int pool_set_disable(struct pool_set *set, const char *database, bool is_disabled);
-/* Returns true if no server is lent (except for replication) or being cleaned, and no server that was OPENING when the
- * pause began is still to be lent. */
+/* Returns true if no server is lent (except for replication), none is being cleaned, and no paused pool is still
+ * opening one. */
 bool pool_set_is_quiet(const struct pool_set *set, const char *database);
-bool pool_set_is_paused(const struct pool_set *set); /* returns true after a pause of all, until resumed */
-/* SUSPEND: while on, no time limit has an effect. */
+bool pool_set_is_paused(const struct pool_set *set); /* returns true from a pause of all databases until its end */
+/* For SUSPEND: while on is true, pool_set_tick() does nothing, so no time limit has an effect. */
 void pool_set_suspend(struct pool_set *set, bool on);
-/* Closes all servers: idle ones now, others when they are returned. RR_RELOAD: as policy_reconnect(). */
+/* Closes all servers: idle servers now, others when they are returned. With RR_RELOAD, does what policy_reconnect()
+ * does. */
 void pool_set_close_all(struct pool_set *set, const char *database, enum recycle_reason why, uint64_t now_us);
 
-/* Closes the servers of pools that have no clients or, with is_all, no waiters: idle servers now, others when they are
- * returned. The listeners' connections stay. */
+/* Closes the servers of pools without waiters: idle servers now, others when they are returned. If is_all is false,
+ * pools that have clients are left out. The listeners' connections stay. */
 void pool_set_close_unneeded(struct pool_set *set, bool is_all, enum recycle_reason why, uint64_t now_us);

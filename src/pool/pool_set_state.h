@@ -1,5 +1,5 @@
 /*
- * src/pool/pool_set_state.h - shared by the files of a pool set; included by no others.
+ * src/pool/pool_set_state.h - declarations that only the files of a pool set include.
  *
  *   pool_set.c      all pools: configuration, lists, time, operations
  *   pool.c          one pool: finds, makes, configures and frees it
@@ -8,18 +8,19 @@
  *   pool_fresh.c    the settings of a fresh server, for all shards of a pool
  *   pool_transfer.c servers that are transferred to the shard of a pool on another worker
  *   standby_pools.c standby pools, which have the servers of standbys; finds the servers of the primary
- *   pool_code.c     state that the code of a pool's database could touch; code_registry.c: all databases' code
- *   pool_defaults.c ALTER ROLE and ALTER DATABASE ... SET: servers that began with other settings are replaced
+ *   pool_code.c     asks which session state the code of a pool's database could touch
+ *   pool_defaults.c replaces servers whose sessions began before an ALTER ROLE or ALTER DATABASE ... SET
  *   pool_health_check.c  checks if hosts that could not be reached can be reached again
  *   pool_use.c      visits pools, and measures the use of their connections
  *   pool_log.c      log lines about a pool; pool_compat_log.c: in PgBouncer's format
  *
  * Owns:    pools, their servers (struct pooled), databases and backends.
- * Borrows: worker, env, dedicated_ops, statements and log, which outlive it; holds references to config, users and tls.
- * Always:  the policy is told once that a struct pooled ends (is_end_reported), before it is freed.
+ * Borrows: worker, env, dedicated_ops, statements and log, which outlive the set. Holds references to config, users and
+ *          tls.
+ * Always:  before a struct pooled is freed, its end is reported to the policy, once (is_end_reported).
  *
- * A server and its place in the policy are one object here (struct pooled): the policy sees its policy_conn, all other
- * code sees its server.
+ * A struct pooled joins a server and its place in the policy: the policy sees the policy_conn, all other code sees the
+ * server.
  */
 #pragma once
 
@@ -40,22 +41,27 @@ struct pooled {
 	struct database_code *code; /* a reference to the code of the database to which the server is connected */
 	bool is_end_reported; /* the policy knows that the server is gone */
 	bool is_logged; /* the end of the server was logged: see pool_compat_log.c */
-	struct pool_backend *checked; /* the backend that the server was opened to check; NULL after the result */
-	bool is_kept; /* the connection was opened to check a backend, and may be lent afterwards like any other */
-	uint32_t
-	    code_question; /* the database_code.question_number to which the server owes an answer; 0 if none is due */
+	/* the backend that the server was opened to check; NULL for other servers, and when the check is over */
+	struct pool_backend *checked;
+	/* the server may be lent; false if it was opened to check one of several hosts, and is closed afterwards */
+	bool is_kept;
+	/* the number of the question about code that the server is to answer (database_code.question_number); or 0 */
+	uint32_t code_question;
 	uint64_t ddl_at_keeps; /* database_code.ddl_at_keeps when washing began */
 	/* database_code.ddl_count + 1 at the start of a wash that looks for dblink; 0 for other washes */
 	uint64_t ddl_at_wash;
-	bool is_code_late; /* the server's answer took CODE_ANSWER_US or longer */
-	unsigned known_leftovers; /* pool_code_known_leftovers() on the worker that the server comes from */
+	bool is_code_late; /* the server's last answer about code took CODE_ANSWER_US or longer */
+	/* for a transferred server: pool_code_known_leftovers() on the worker that the server comes from */
+	unsigned known_leftovers;
+	/* The settings with which the server's session began: pool_defaults.c. */
 	struct {
-		uint64_t version; /* role_settings_version() when its session began, or an older one; 0 if unknown */
+		/* the role_settings_version() of these settings, or of older ones; 0 if unknown */
+		uint64_t version;
 		/* If `version` is not 0: when the server's host answered with that version. If `version` is 0: when the
 		 * server's login began, or 0 if the login began before an ALTER. */
 		uint64_t since_us;
 		uint64_t outdated_by; /* the version because of which the server is to be replaced; 0 if it may stay */
-	} defaults; /* pool_defaults.c */
+	} defaults;
 	/* The next five fields are used while the server is transferred to another worker: pool_transfer.c. */
 	struct note note;
 	struct policy_worker *from_worker, *to_worker;
@@ -77,8 +83,8 @@ struct pool_set {
 	struct pool *first;
 	size_t pool_count;
 	struct due_heap due; /* pools, by their next tick */
-	bool is_ticking; /* pool_set_tick() is running: a pool that becomes due now ticks in the set's next tick */
-	/* pool_use.c: `active` has the pools that have servers or whose is_watched is true; `inactive` the others */
+	bool is_ticking; /* pool_set_tick() is running: a pool that becomes due now has its turn in the next tick */
+	/* `active` lists the pools that have servers or whose is_watched is true, `inactive` all others: pool_use.c */
 	TAILQ_HEAD(, pool) active, inactive;
 	uint32_t inactive_count;
 	uint64_t looked_us; /* when pool_set_tick() last visited both lists; 0 makes the next tick visit them */
@@ -88,7 +94,7 @@ struct pool_set {
 	struct timer waker;
 	uint64_t wake_at_us; /* 0 if the waker is not set */
 	uint32_t last_code_number; /* the database_code.number that was given last */
-	uint32_t server_count, turn_count;
+	uint32_t server_count, turn_count; /* turn_count: see pool_set_count_turn() */
 	/* the check for which a connection is being opened now, or NULL */
 	const struct pool_health_check *health_check;
 	bool is_paused, is_suspended;
@@ -113,68 +119,76 @@ pooled_of(struct policy_conn *conn)
 	return (struct pooled *)conn;
 }
 
-/* pool_compat_log.c: lines as in PgBouncer's log, if the log is in its format. */
-void compat_log_reserve(const struct pool *pool);
-void compat_log_open(const struct pool *pool, const struct server *srv);
+/* pool_compat_log.c: these functions write a line as in PgBouncer's log, if the log has PgBouncer's format. */
+void compat_log_reserve(const struct pool *pool); /* a connection beyond pool_size is opened */
+void compat_log_open(const struct pool *pool, const struct server *srv); /* srv has logged in */
+/* srv ends. why: in PgBouncer's words. */
 void compat_log_end(const struct pool *pool, const struct server *srv, const char *why);
+/* srv could not log in */
 void compat_log_refusal(const struct pool *pool, const struct server *srv, enum connect_failure kind,
 			const struct fail *why);
-void compat_log_unused(const struct pool *pool, uint64_t now_us);
-/* logs a new database that has no section of its own */
+void compat_log_unused(const struct pool *pool, uint64_t now_us); /* the pool is freed because no client uses it */
+/* Logs a database that is new to the set and has no section of its own. */
 void compat_log_database(const struct pool_set *set, const char *database);
-const char *compat_recycle_word(enum recycle_reason reason);
+const char *compat_recycle_word(enum recycle_reason reason); /* returns PgBouncer's words for the reason */
 
 /* pool_log.c */
+/* Logs that srv could not log in. */
 void pool_log_failure(struct pool *pool, struct server *srv, enum connect_failure kind, const struct fail *why);
-/* the caller goes on to the next host */
+/* Logs that a host did not accept the connection; the server goes on to the next host. */
 void pool_log_host(struct pool *pool, const struct server *srv, enum connect_failure kind, const struct fail *why);
+/* Logs that an outage has begun; or that it is over, if why is NULL (policy_ops). owner: the pool. */
 void pool_log_outage(void *owner, const struct policy_outage *outage, const struct fail *why, uint64_t now_us);
 
 /* pool_set.c */
-void pool_set_due(struct pool *pool, uint64_t at_us); /* makes the tick of pool's policy due at at_us, at the latest */
-/* Frees d if its last pool is gone, unless d is still needed. */
+void pool_set_due(struct pool *pool, uint64_t at_us); /* makes the next tick of pool's policy due by at_us */
+/* Frees d if its last pool is gone, and d is not needed for another reason: see pool_database_forget(). */
 void pool_set_forget_database(struct pool_set *set, struct pool_database *d);
 
 /* pool.c */
 /* Writes to `key` the key of this user's pool, which is the same in all pool sets. Writes to server_user the name with
- * which the pool's servers log in. Returns the key's length, or 0 with *why set: 3D000 for an unknown database. */
+ * which the pool's servers log in. Returns the key's length, or 0 with *why set, such as 3D000 for an unknown database.
+ */
 size_t pool_key(const struct config *config, const char *database, const char *user, char key[static POOL_KEY_MAX],
 		char server_user[static CONFIG_NAME_MAX + 1], struct fail *why);
-/* Returns the most workers on which a pool of this database and (server) user may have a shard. */
+/* Returns on how many workers, at most, the pool of this database whose servers log in as `user` may have a shard. */
 uint32_t pool_shards(const struct config *config, const char *database, const char *user,
 		     const struct pool_split *split);
-/* Applies the set's configuration to the pool: limits, upstream and secrets. Returns 0, or -1 with *why set: the
- * database is no longer configured, the user is the budget's cluster_user (28000), or there is no memory. */
+/* Applies the set's configuration to the pool: limits, upstream and secrets. Returns 0, or -1 with *why set: for
+ * example, the database is no longer configured, or the user is the budget's cluster_user (28000). */
 int pool_configure(struct pool *pool, uint64_t now_us, struct fail *why);
 void pool_take_fresh(struct pool *pool); /* takes over newer settings of fresh servers from other shards */
-void pool_free(struct pool *pool);
-struct pool *pool_set_find(const struct pool_set *set, const void *key, size_t len); /* by its pool_key(); or NULL */
+void pool_free(struct pool *pool); /* closes its servers, too */
+/* Returns the pool with this pool_key(), or NULL. */
+struct pool *pool_set_find(const struct pool_set *set, const void *key, size_t len);
 
 /* pool_conns.c */
 extern const struct policy_ops pool_policy_ops;
-/* Copies the GUC set of srv, which must be idle, to its policy_conn, and returns that. */
+/* Copies the pointer to srv's GUC set to srv's policy_conn, which is returned. srv must be idle. */
 struct policy_conn *pool_refresh_conn(struct server *srv);
-/* Fresh servers have had these defaults since since_us. If the defaults differ from the previous ones, results that
- * were learnt from older servers are dropped. */
+/* Notes that servers which log in have had these settings since since_us. If baseline has changed, drops the results of
+ * startup settings that were learnt from older servers. */
 void pool_take_baseline(struct pool *pool, struct gucs *baseline, struct gucs *login_parameters, uint64_t since_us);
 
 /* pool_transfer.c */
 bool pool_give(void *owner, struct policy_conn *conn, struct policy_worker *to); /* policy_ops.give */
 
 /* pool_code.c */
-const char *pool_code_ask(struct server *srv); /* returns the query for srv */
-void pool_code_row(struct server *srv, const uint8_t *body, size_t len, bool is_whole); /* for server_owner_ops */
+const char *pool_code_ask(struct server *srv); /* returns the query about code that srv is to be sent now */
+/* Three callbacks of server_owner_ops: answer_row, answered and holds. */
+void pool_code_row(struct server *srv, const uint8_t *body, size_t len, bool is_whole);
 const char *pool_code_answered(struct server *srv, bool ok);
 bool pool_code_hold_if_due(struct server *srv, const char **question);
-enum code_turn pool_code_turn(const struct server *srv, unsigned parts,
-			      uint64_t ddl_at_keeps); /* see database_code_turn() */
-/* returns true if srv was held for an answer, and need not wait longer */
+/* Returns what to do with srv, from which `parts` are washed: see database_code_turn(). */
+enum code_turn pool_code_turn(const struct server *srv, unsigned parts, uint64_t ddl_at_keeps);
+/* Returns true if srv is held until an answer about code comes, and need not be held any longer. */
 bool pool_code_may_release(const struct server *srv);
-void pool_code_gone(struct server *srv); /* srv ends, and will not answer any more */
-/* Returns the state that the database's code may leave and no reset removes (STATE_BACKEND, RISK_CONTEXT), as far as
- * this worker knows the code. */
+void pool_code_gone(struct server *srv); /* call when srv ends, so no answer about code will come from srv */
+/* Returns what code of the database may leave that no reset removes (a set of STATE_BACKEND and RISK_CONTEXT),
+ * as far as this worker knows the code. */
 unsigned pool_code_known_leftovers(const struct pool *pool);
 /* Call for a server that comes from another worker, where pool_code_known_leftovers() has returned known_leftovers.
- * Returns false if the server must be closed, because it may have run code that leaves more. If this worker has no
- * answer about the code yet, returns true: the first answer decides about the pool's servers. */
+ * Returns false if the server must be closed, because it may have run code that leaves more than that. If this worker
+ * has no answer about the code yet, returns true: the first answer decides later whether the pool's servers are closed.
+ */
 bool pool_code_admit(struct pool *pool, unsigned known_leftovers);

@@ -12,16 +12,16 @@
 
 #include <stdatomic.h>
 
-/* The TLS contexts with which servers of one configuration are reached (tls_store.c). Databases with equal settings
- * (server_tls_text) share a context. The store is made before the configuration takes effect, so errors in files are
- * found in time. Reference-counted, from any thread. */
+/* The TLS contexts for connections to the servers of one configuration (tls_store.c). Databases with equal settings
+ * (server_tls_text) share a context. The store is made before the configuration takes effect, so errors in certificate
+ * files are found in time. Reference-counted, from any thread. */
 struct tls_store;
 
 struct tls_store *tls_store_new(const struct config *config, struct fail *why); /* returns NULL with *why set */
 struct tls_store *tls_store_ref(struct tls_store *store);
 void tls_store_unref(struct tls_store *store); /* NULL is fine */
-/* Returns a reference that the caller drops, or NULL if servers with these settings use no TLS (mode off). store may
- * be NULL. */
+/* Returns a reference, which the caller drops, to the context for these settings (server_tls_text); or NULL if they say
+ * that servers use no TLS. store may be NULL. */
 struct tls_context *tls_store_get(const struct tls_store *store, const char *text);
 
 struct pool_target {
@@ -38,9 +38,10 @@ struct pool_target {
 	atomic_uint refs;
 };
 
-/* Makes the target of a pool. database: the pool's ("tenant/database" for a tenant's). user: the role that the pool's
- * servers log in as. settings and tls belong to the same configuration. keys must outlive the target. Returns NULL with
- * *why set if upstream_for() refuses the names, or TLS is wanted but not available. */
+/* Makes the target of a pool. database: the name of the pool's database ("tenant/database" for a tenant's). user: the
+ * role that the pool's servers log in as. settings and tls belong to the same configuration. keys must outlive the
+ * target. Returns NULL with *why set, for example if upstream_for() refuses the names, or TLS is wanted but not
+ * available. */
 struct pool_target *pool_target_new(const struct upstream *upstream, const struct scope_settings *settings,
 				    const struct tls_store *tls, struct users *users, const char *database,
 				    const char *user, struct scram_keys *keys, struct fail *why);
@@ -52,20 +53,22 @@ struct pool_target *pool_target_new_own(const struct upstream *upstream, const s
 					struct fail *why);
 struct pool_target *pool_target_ref(struct pool_target *t);
 void pool_target_unref(struct pool_target *t); /* NULL is fine */
-/* A client has proved this secret (plain, or "md5..."). Returns true if t has learnt the same one, or needs none
- * because upstream, users or password_command provide it. */
+/* Returns true if t need not learn this secret (plain text, or "md5..."), which a client has proved: t has learnt the
+ * same secret before, or has one from upstream, users or password_command. */
 bool pool_target_knows(const struct pool_target *t, const char *secret);
 /* Makes t, which no server uses yet, remember the secret, unless t has another secret. Returns 0, or -1 without
  * memory. */
 int pool_target_learn(struct pool_target *t, const char *secret);
-/* Copies what `from` has learnt, unless t has another secret. Returns 0, or -1 without memory. */
+/* Makes t remember the secret that `from` has learnt, if any, unless t has another secret. Returns 0, or -1 without
+ * memory. */
 int pool_target_inherit(struct pool_target *t, const struct pool_target *from);
 /* Returns true if servers of a may be used as servers of b. */
 bool pool_target_is_same(const struct pool_target *a, const struct pool_target *b);
-/* Returns a string that is equal for the same database on the same hosts with the same target_session_attrs. The
- * caller frees it; NULL without memory. */
+/* Returns a string that is equal for two targets if they have the same hosts, target_session_attrs and database. The
+ * caller frees the string. Returns NULL without memory. */
 char *pool_target_database_key(const struct pool_target *t);
-/* Returns a string that is equal for targets of the same hosts in the same order with the same target_session_attrs.
- * The caller frees it; NULL without memory. */
+/* Returns a string that is equal for two targets if they have the same hosts, in the same order, and the same
+ * target_session_attrs. The caller frees the string. Returns NULL without memory. */
 char *pool_target_hosts(const struct pool_target *t);
-char *pool_target_cluster(const struct pool_target *t); /* without target_session_attrs: for cluster_get() */
+/* Does the same as pool_target_hosts(), but leaves out target_session_attrs: for cluster_get(). */
+char *pool_target_cluster(const struct pool_target *t);

@@ -4,25 +4,26 @@
  * (risk_names.h).
  *
  * pgweir queries PostgreSQL's catalogs on an idle connection. Below, this query is called the question, and its rows
- * the answer. pgweir asks soon after the first use, after DDL, and again when the answer has grown old, while clients
- * use the database. Without a valid answer, all SQL has every risk (database_code_assumed_risk()). To read all code may
- * take a second, so a cheap question (a few milliseconds) is asked first. As long as the database has had no code, that
- * question is whether there is any; later, whether the code is still that of the last answer. One server is asked at a
+ * the answer. While clients use the database, pgweir asks soon after the first use, after DDL, and again when the
+ * answer is old. Without a valid answer, all SQL has every risk (database_code_assumed_risk()). It may take a second to
+ * read all code, so pgweir first asks a cheap question, which takes a few milliseconds: as long as the database has had
+ * no code, whether it has any now; later, whether the code is still that of the last answer. One server is asked at a
  * time.
  *
- * DDL that pgweir sees makes the answers of all loops invalid at once. Changes that no command tag shows (by another
- * program, or a function) are noticed when the code's version differs. After SQL that may make such a change
- * (RISK_CODE), all state is washed off its server.
+ * DDL that pgweir sees makes the answers of all event loops invalid at once. Changes that no command tag shows (by
+ * another program, or within a function) are noticed when the code's version differs from the last answer's. After SQL
+ * that may make such a change (RISK_CODE), all state is washed off its server.
  *
  *   database_code.c  asks, and keeps the answer
- *   code_registry.c  has the structs database_code of all loops; records DDL that one loop has seen in all structs of
+ *   code_registry.c  lists the structs database_code of all loops; when one loop sees DDL, notes that in all structs of
  *                    the same database
  *
- * The answer also has the versions of the settings that sessions begin with (role_settings.h).
+ * The answer also has the versions of the settings with which sessions begin (role_settings.h).
  *
- * Owns:   the answer. Pure: no I/O, no clock.
- * Always: other loops write the atomic members, under the lock, and read what the lock guards; only its own loop uses
- *         the rest. An answer that was asked for before the last DDL is not believed.
+ * Owns:   the answer. The functions are pure: no I/O, no clock.
+ * Always: other loops write the atomic members and ddl_at_own_words, under the registry's lock, and use in_registry and
+ *         database; all other members are used only by the struct's own loop. An answer that was asked for before the
+ *         last DDL is not valid.
  */
 #pragma once
 
@@ -40,38 +41,39 @@
 struct code_registry; /* the structs database_code of all loops, and their lock; code_registry.c */
 
 #define CODE_DATABASE_MAX 256u
-#define CODE_NAMES_MAX 200u /* custom settings */
+#define CODE_NAMES_MAX 200u /* the most custom settings of an answer */
 #define CODE_VERSION_MAX 64u
-#define CODE_AHEAD_US UINT64_C(500000) /* this long before an answer expires, a server that comes back may be asked */
+/* From this time before an answer expires, a server may be asked when its client returns it. */
+#define CODE_AHEAD_US UINT64_C(500000)
 #define CODE_ANSWER_US UINT64_C(3000000) /* the statement_timeout of each question (database_code_settings.sql) */
 
 struct code_answer {
 	struct risk_names *risks; /* owned */
 	unsigned name_count;
 	bool has_no_sequence; /* the database has no sequences */
-	char *names[CODE_NAMES_MAX]; /* the custom settings that the code may set; owned */
-	char fdw_schema[SEAL_SCHEMA_MAX]; /* the schema of postgres_fdw; "" if that is not installed, or unknown */
-	char version[CODE_VERSION_MAX]; /* of the code; "" if unknown */
+	char *names[CODE_NAMES_MAX]; /* name_count custom settings that the code may set; owned */
+	char fdw_schema[SEAL_SCHEMA_MAX]; /* for seal_put(): the schema of postgres_fdw, or "" */
+	char version[CODE_VERSION_MAX]; /* the version of the code; "" if unknown */
 	struct role_settings roles; /* owned */
 };
 
-/* The last report of a host about the settings that sessions begin with there. */
+/* The last report of a host about the settings with which sessions begin there (pool/pool_defaults.h). */
 struct code_host {
 	uint64_t host; /* a hash of its address */
-	uint64_t settings; /* role_settings_hash(); 0 if unknown */
+	uint64_t settings; /* role_settings_hash() of these settings; 0 if unknown */
 	uint64_t answered_us; /* when the host last reported its settings */
-	/* changed_us: when the host first reported these settings; a server of unknown version counts as having them if
-	 * it logged in at most grace_us before that */
+	/* changed_us: when the host first reported these settings. grace_us: a server that logged in by this time
+	 * before changed_us, and whose settings are not known, is taken to have these settings, too. */
 	uint64_t changed_us, grace_us;
 };
 
 enum code_question {
-	CODE_ANY, /* is there any code? If there is none, the answer is complete */
-	CODE_VERSION, /* is the code still that of the last answer? */
-	CODE_ALL
+	CODE_ANY, /* asks if there is any code; if there is none, the answer is complete */
+	CODE_VERSION, /* asks if the code is still that of the last answer */
+	CODE_ALL /* asks for all */
 };
 
-/* Code because of which servers were closed, as it may have left state that nothing resets. */
+/* Code that may leave state that nothing resets, so servers that have run it were closed. */
 #define CODE_BLAMED_MAX 8u
 struct code_blame {
 	uint32_t closes;
@@ -81,60 +83,64 @@ struct code_blame {
 /* DATABASE_TEMPLATE: a template, or a database that refuses new connections. */
 enum database_kind { DATABASE_PLAIN, DATABASE_TEMPLATE };
 
-/* The knowledge that a loop has of one database's code. Zeroed at first. */
+/* The knowledge that one event loop has of the code of one database. Zeroed at first. */
 struct database_code {
 	struct code_answer *answer; /* NULL if there is none yet */
 	struct code_answer *incoming; /* the answer that is being received, or NULL */
 	struct code_blame blamed[CODE_BLAMED_MAX]; /* the last entry counts all other code */
-	uint32_t closes; /* servers closed since told_us; if 0, blamed[] is about the time before */
+	uint32_t closes; /* servers closed since told_us; if 0, blamed[] is about the time before told_us */
 	uint64_t told_us; /* when blamed[] was last logged; 0 if never */
 	uint32_t number; /* the answer's number, which no other answer of any database has; 0 without an answer */
-	uint32_t question_number; /* the number of the last question: answers to earlier ones are ignored */
+	uint32_t question_number; /* the number of the last question; answers to earlier questions are ignored */
 	bool is_broken; /* incoming lacks a row, which was too long or for which there was no memory */
 	uint8_t kind; /* enum database_kind */
 	bool has_code; /* the database has had code at some time, so CODE_ANY is not asked any more */
 	enum code_question asked; /* the last question */
-	/* when ALTER ROLE or ALTER DATABASE last changed settings that sessions begin with; 0 if a question was asked
-	 * since */
+	/* when ALTER ROLE or ALTER DATABASE last changed the settings with which sessions begin; 0 if a question was
+	 * asked since */
 	uint64_t altered_us;
 	bool is_outdated; /* the code's version has changed since the answer; that change was counted as DDL */
+	/* when the question of the last answer was asked; when the last question was asked; when a pool last used the
+	 * code */
 	uint64_t answered_us, asked_us, used_us;
 	uint64_t cost_us; /* the shortest time of a cheap question since the last full answer; 0 if none was asked */
 	uint64_t read_asked_us, read_cost_us; /* when the last full answer was asked for, and how long it took */
-	_Atomic uint64_t believed_until_us; /* 0 if there is no answer, or DDL was seen since it was asked for */
-	_Atomic uint64_t ddl_count; /* how often DDL was seen; the ddl_at_* fields are copies of earlier values */
+	/* until when the answer is valid; 0 if there is no answer, or if DDL was seen since it was asked for */
+	_Atomic uint64_t believed_until_us;
+	_Atomic uint64_t ddl_count; /* how often DDL was seen; the ddl_at_* fields are earlier values of ddl_count */
 	_Atomic uint64_t ddl_at_keeps; /* ddl_count at the last DDL with RISK_KEEPS */
-	/* ddl_count at the last DDL with RISK_KEEPS, RISK_OWN_WORDS or RISK_ASSUMED */
+	/* ddl_count at the last DDL with RISK_KEEPS, RISK_OWN_WORDS or RISK_ASSUMED; set back to ddl_at_own_words by an
+	 * answer which shows that DDL with RISK_ASSUMED has made no such code */
 	_Atomic uint64_t ddl_at_assumed;
 	/* ddl_count at the last DDL with RISK_KEEPS or RISK_OWN_WORDS; guarded by the lock */
 	uint64_t ddl_at_own_words;
 	uint64_t full_answer_us; /* when the last full answer came */
-	/* when a full answer last showed more names that reach code with STATE_BACKEND than the answer before it */
+	/* when a full answer last came after which names may have STATE_BACKEND that did not have it before */
 	uint64_t new_keepers_us;
-	struct code_host *hosts; /* owned: pool_defaults.c */
+	struct code_host *hosts; /* owned; for pool_defaults.c */
 	unsigned host_count;
 	uint64_t answered_by; /* code_host.host of the last answer; 0 if there is none */
-	/* what harmless_code declares, as value_harmless_code() writes it; NULL or "" if nothing */
+	/* the declarations of harmless_code, as value_harmless_code() writes them; NULL or "" if there are none */
 	const char *harmless;
-	struct buf question; /* the text of the last question, if it has what harmless declares */
-	struct code_registry *registry; /* NULL if the struct is in none, as no other loop is concerned */
-	LIST_ENTRY(database_code) in_registry; /* guarded */
+	struct buf question; /* the text of the last question, if it has the declarations of harmless */
+	struct code_registry *registry; /* NULL if no other loop exists */
+	LIST_ENTRY(database_code) in_registry; /* guarded by the lock */
 	char database[CODE_DATABASE_MAX]; /* PostgreSQL's name of the database; cut if it is too long for any name */
 	uint64_t ddl_at_question; /* ddl_count at the last question */
-	uint64_t ddl_at_answer; /* ddl_count at the question that was answered last */
-	bool is_settled; /* no DDL was seen between the question of the last answer and that answer */
+	uint64_t ddl_at_answer; /* ddl_count at the question of the last full answer */
+	bool is_settled; /* no DDL was seen between the last answer and its question */
 	/* when a wash that found neither dblink nor postgres_fdw last began, and ddl_count at that time; 0 if there was
 	 * no such wash since the last full answer */
 	uint64_t no_remote_us, no_remote_ddl;
-	uint64_t refused_until_us; /* 0, or until when nothing is asked, because the last question has failed */
+	uint64_t refused_until_us; /* if the last question has failed: until when nothing is asked; else 0 */
 	unsigned earlier_risks; /* STATE_BACKEND and RISK_CONTEXT of earlier answers; a standby may have that code */
-	/* Parts of pool_code_known_leftovers() that were not known on the workers from which servers were transferred
-	 * to this one: if the first answer here has such a part, that part counts as new. */
+	/* Bits of pool_code_known_leftovers() that were not known on the workers from which servers were transferred to
+	 * this one. If the first answer here has such a bit, that bit counts as new. */
 	unsigned unknown_elsewhere;
 };
 
 void database_code_fini(struct database_code *code);
-/* Returns true if the last answer is still believed. */
+/* Returns true if the last answer is still valid. */
 static inline bool
 database_code_is_known(const struct database_code *code, uint64_t now_us)
 {
@@ -142,14 +148,15 @@ database_code_is_known(const struct database_code *code, uint64_t now_us)
 }
 /* Returns the risk (enum state_part, enum code_risk) that any SQL has while no answer is valid. */
 unsigned database_code_assumed_risk(const struct database_code *code);
-/* Like database_code_assumed_risk(), without STATE_REMOTE if a wash that began less than a second ago has found neither
- * dblink nor postgres_fdw, and no DDL was seen since. */
+/* Returns what database_code_assumed_risk() returns, but without STATE_REMOTE if a wash that began less than a second
+ * ago has found neither dblink nor postgres_fdw, and no DDL was seen since. */
 unsigned database_code_assumed_risk_now(const struct database_code *code, uint64_t now_us);
-/* Returns the risk of this SQL (NULL if unknown). If kept is not NULL, and the SQL is not opaque, sets *kept to the
- * risk that the names in the SQL give it. types: see risk_names_of_types(), or NULL. */
+/* Returns the risk of this SQL; sql is NULL if the SQL is not known. If kept is not NULL, and the SQL is not opaque,
+ * sets *kept to the risk that the SQL has because of its names and types. types: see risk_names_of_types(); or NULL. */
 unsigned database_code_find_risk(const struct database_code *code, uint64_t now_us, struct sql_risk *kept,
 				 const char *sql, size_t len, const uint8_t *types, size_t types_len);
-/* Sets *risk to the risk that was kept with SQL. Returns false if database_code_find_risk() must find it. */
+/* Sets *risk to the risk in *kept, and returns true. Returns false if *kept is outdated, or if kept is NULL; in that
+ * case database_code_find_risk() finds the risk. */
 static inline bool
 database_code_get_kept_risk(const struct database_code *code, uint64_t now_us, const struct sql_risk *kept,
 			    unsigned *risk)
@@ -161,7 +168,7 @@ database_code_get_kept_risk(const struct database_code *code, uint64_t now_us, c
 	return true;
 }
 
-/* Returns the risk of this SQL; sql is NULL if the SQL is not known. */
+/* Returns what database_code_find_risk() returns, from *kept if possible. */
 static inline unsigned
 database_code_risk(const struct database_code *code, uint64_t now_us, struct sql_risk *kept, const char *sql,
 		   size_t len, const uint8_t *types, size_t types_len)
@@ -172,18 +179,18 @@ database_code_risk(const struct database_code *code, uint64_t now_us, struct sql
 		   ? risk
 		   : database_code_find_risk(code, now_us, kept, sql, len, types, types_len);
 }
-/* Returns true if this SQL is known to be one read that may run twice without a visible effect: a SELECT, VALUES or
- * TABLE none of whose names reaches anything but reads. Such SQL touches no session state, but may make plans. */
+/* Returns true if this SQL is certainly a single read that may run twice without a visible effect: a SELECT, VALUES or
+ * TABLE whose names reach only code that reads. Such SQL changes no session state, but may make plans. */
 bool database_code_is_repeatable(const struct database_code *code, uint64_t now_us, struct sql_risk *kept,
 				 const char *sql, size_t len, const uint8_t *types, size_t types_len);
-/* Returns false if the database has no sequences, or only temporary ones. */
+/* Returns false if the database certainly has no sequences, except temporary ones. */
 static inline bool
 database_code_has_sequences(const struct database_code *code, uint64_t now_us)
 {
 	return !database_code_is_known(code, now_us) || !code->answer->has_no_sequence;
 }
-/* Returns RISK_CONTEXT if some SQL may have it. An expired answer is used until there is another; if the new one has
- * RISK_CONTEXT and the old one had not, pool_code.c closes all servers. */
+/* Returns RISK_CONTEXT if any SQL may have that risk; else 0. Uses the last answer even if it has expired: if the next
+ * answer has RISK_CONTEXT and the last one did not, pool_code.c closes all servers. */
 static inline unsigned
 database_code_plan_risk(const struct database_code *code)
 {
@@ -192,41 +199,44 @@ database_code_plan_risk(const struct database_code *code)
 	return (risk_names_of_opaque(code->answer->risks) & RISK_CONTEXT) |
 	       (code->ddl_at_answer != code->ddl_count ? RISK_CONTEXT : 0u);
 }
-/* Returns true if it is time to ask on an idle connection. */
+/* Returns true if a question is due, to be asked on an idle connection. */
 bool database_code_is_due(const struct database_code *code, uint64_t now_us);
-/* Returns true if the answer is newer than the DDL that set code->ddl_at_keeps to this value. */
+/* Returns true if there is an answer that was asked for after the DDL that set code->ddl_at_keeps to this value. */
 static inline bool
 database_code_has_answer(const struct database_code *code, uint64_t ddl_at_keeps)
 {
 	return code->answer != NULL && code->ddl_at_answer >= ddl_at_keeps;
 }
 enum code_turn {
-	CODE_GO,
-	CODE_ASK, /* ask on this server, which goes on after the answer */
-	CODE_WAIT /* hold the server until there is an answer that is new enough, or until this server may be asked */
+	CODE_GO, /* lend the server again */
+	CODE_ASK, /* ask on this server, and lend it again after the answer */
+	CODE_WAIT /* hold the server until an answer comes that is new enough, or until this server may be asked */
 };
-/* Returns what to do with a server that was returned when code->ddl_at_keeps had this value. DDL until then may have
- * made functions that leave state which nothing resets, and the server may have run such functions; so the server must
- * not be lent before an answer shows these functions. is_free: the server has run nothing, or will be closed in any
- * case, so it need not wait, but may be asked. */
+/* Returns what to do with a server that its client has returned. ddl_at_keeps: the value of code->ddl_at_keeps at that
+ * time. DDL before may have made functions that leave state that nothing resets, and the server may have run such
+ * functions; so it must not be lent before an answer shows them. is_free: the server has run nothing, or will be closed
+ * in any case, so it need not be held, but may be asked. */
 enum code_turn database_code_turn(const struct database_code *code, uint64_t ddl_at_keeps, bool is_free,
 				  uint64_t now_us);
-/* Call this after ALTER ROLE or ALTER DATABASE: the next server that comes back asks; no client waits for the
+/* Call this after ALTER ROLE or ALTER DATABASE. The next server that a client returns is asked; no client waits for the
  * answer. */
 void database_code_altered(struct database_code *code, uint64_t now_us);
-/* Call this when DDL was seen, with the risk that the DDL had. RISK_KEEPS: it may have made functions that keep what
- * nothing resets. RISK_OWN_WORDS: by its words, the DDL may have made code that reaches such functions. RISK_ASSUMED:
- * nothing but the lack of a valid answer says that the DDL may have made such code. */
+/* Call this when DDL was seen. risk: bits of the DDL's risk. RISK_KEEPS: the DDL may have made functions that keep
+ * state that nothing resets. RISK_OWN_WORDS: by its words, the DDL may have made code that reaches such functions.
+ * RISK_ASSUMED: the DDL may have made such code, but only the lack of a valid answer says so. */
 void database_code_changed(struct database_code *code, unsigned risk);
-/* Begins another question. Returns the query to send, valid until the next call. Drops an answer that is under way. */
+/* Begins another question. Returns the query to send, valid until the next call. Drops an answer that is being
+ * received.
+ */
 const char *database_code_ask(struct database_code *code, uint64_t now_us);
-/* drops the answer that is under way, because the server that was asked has gone */
+/* Drops the answer that is being received, because the server that was asked has gone. */
 void database_code_lost(struct database_code *code);
+/* Handles a row of the answer. is_whole: body is complete. */
 void database_code_row(struct database_code *code, const uint8_t *body, size_t len, bool is_whole);
-/* Ends a question, which has failed unless ok. number is the next code->number. Returns true if code->answer is a new
- * one. */
+/* Call at the end of an answer. ok: the question did not fail. number: becomes code->number if the answer is a full
+ * one. Returns true if code->answer is a new one. */
 bool database_code_answered(struct database_code *code, bool ok, uint32_t number, uint64_t now_us);
-/* Returns true if CODE_ANY has found code, which must now be read. */
+/* Returns true if the last question was CODE_ANY, and has found code, which must now be read. */
 static inline bool
 database_code_is_unread(const struct database_code *code)
 {
@@ -235,40 +245,40 @@ database_code_is_unread(const struct database_code *code)
 
 /* --- code_registry.c --- */
 struct code_registry *code_registry_new(void); /* for all loops of a process */
-/* Call this after the last database has left. registry may be NULL. */
+/* Call this when no struct is in the registry any more. registry may be NULL. */
 void code_registry_free(struct code_registry *registry);
-/* Adds a zeroed struct of this loop to the registry. database is PostgreSQL's name of the database. */
+/* Adds a zeroed struct to the registry. database: PostgreSQL's name of the database. */
 void database_code_join(struct database_code *code, struct code_registry *registry, const char *database);
-void database_code_leave(struct database_code *code); /* code need not have joined */
-/* Does database_code_changed() on all loops for all databases of this name (PostgreSQL's); for all databases if
- * NULL. */
+void database_code_leave(struct database_code *code); /* does nothing if code is in no registry */
+/* Does what database_code_changed() does, in the structs of all loops for databases with this name of PostgreSQL's; in
+ * all structs if database is NULL. */
 void code_registry_changed(struct code_registry *registry, const char *database, unsigned risk);
 void database_code_lock(const struct database_code *code); /* takes the registry's lock, if there is a registry */
 void database_code_unlock(const struct database_code *code);
 
-/* A store has one struct database_code for each database of PostgreSQL's that pools of one loop lead to, however many
- * names and users that database has here. The store owns each as long as there are references. */
+/* A store has the structs database_code of one loop: one for each database of PostgreSQL's to which pools connect,
+ * under however many names and users. Each struct lives as long as there are references to it. */
 struct pool;
 struct stored_code; /* code_registry.c */
 TAILQ_HEAD(stored_codes, stored_code);
 struct code_store {
 	struct code_registry *registry; /* NULL if there is no other loop */
-	uint64_t seed; /* of the hash table; random, because names come from clients */
+	uint64_t seed; /* for the hash table; random, because names come from clients */
 	struct stored_code *table;
-	/* the codes that code_store_tick() looks at, because pools have used them since the last question */
+	/* the structs that pools have used since their last question; code_store_tick() visits them */
 	struct stored_codes watched;
 };
 
 void code_store_init(struct code_store *all, uint64_t seed, struct code_registry *registry);
-/* Returns a new reference to the code with this key, which is made if there is none; NULL without memory. The key is
- * two strings: one for the database and its hosts (pool_target_database_key), and database_code.harmless. */
+/* Returns a new reference to the struct with this key, which is made if there is none; NULL without memory. The key is
+ * two strings, each with a terminator: pool_target_database_key(), and database_code.harmless. database: PostgreSQL's
+ * name of the database. */
 struct database_code *code_store_get(struct code_store *all, const void *key, size_t len, const char *database);
 struct database_code *code_store_ref(struct database_code *code);
-void code_store_unref(struct code_store *all, struct database_code *code); /* NULL is fine */
-/* Notes that the pool uses the code, and has a server that may be asked about it. */
+void code_store_unref(struct code_store *all, struct database_code *code); /* code may be NULL */
+/* Notes that the pool `by` uses the code, so one of its servers may be asked about the code. */
 void code_store_used(struct code_store *all, struct database_code *code, struct pool *by, uint64_t now_us);
 /* Call when the pool ends, or has other code now. code may be NULL. */
 void code_store_forget_pool(struct database_code *code, const struct pool *pool);
-/* Calls ask() for each database that is due, with the pool that used it last, unless no pool has used it since the last
- * time. */
+/* For each struct whose question is due (database_code_is_due()), calls ask() with the pool that used the code last. */
 void code_store_tick(struct code_store *all, void (*ask)(struct pool *pool, uint64_t now_us), uint64_t now_us);

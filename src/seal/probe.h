@@ -1,13 +1,14 @@
 /*
- * src/seal/probe.h - asks a server connection what session state it carries.
+ * src/seal/probe.h - the probe: asks a server connection which session state it has.
  *
- * The probe is one query. It is sent after the replies of a transaction that may have changed session state (scan.h),
- * before another client may get the connection. It reads PostgreSQL's catalogs. All names, also of operators, are
- * qualified, because the session may have any search_path. SET LOCAL overrides settings of the session that would delay
- * or mislead the probe; therefore the probe is a simple Query, which PostgreSQL runs as one transaction.
+ * The probe is one Query on PostgreSQL's catalogs. It is sent after the replies of a transaction that may have changed
+ * session state (scan.h), before another client may get the connection. All names in it, also those of operators, are
+ * qualified, because the session may have any search_path. By SET LOCAL, the probe overrides settings of the session
+ * that would delay the probe or change its result; for this it must be a simple Query, which PostgreSQL runs as one
+ * transaction.
  *
- * No catalog lists custom settings (a.b), so the probe asks for them by name. Nothing shows cached values of sequences
- * or the seed of random().
+ * No catalog lists custom settings (a.b), so the probe asks for these by name. The probe can't find out which values
+ * currval() would return, or the seed of random(), because no catalog shows them.
  */
 #pragma once
 
@@ -19,8 +20,8 @@
 #include <stdint.h>
 
 enum probe_kind {
-	PROBE_SETTING = 's', /* name, value: set in this session */
-	/* like PROBE_SETTING, for a setting that only superusers, or users with a grant, may set */
+	PROBE_SETTING = 's', /* name and value of a setting that was set in this session */
+	/* the same, but the setting is one that only superusers, or users with a grant, may set */
 	PROBE_SUPERUSERS = 'S',
 	PROBE_ROLE = 'r', /* "", role */
 	PROBE_USER = 'u', /* "", session_user */
@@ -41,21 +42,24 @@ struct probe_row {
 	const char *name, *value; /* in the copy of probe_read_row(); value is "" for SQL's NULL */
 };
 
-#define PROBE_ORIGIN (1u << 20) /* beside the parts of enum state_part */
+#define PROBE_ORIGIN (1u << 20) /* for the parameter parts of probe_put() */
 
 /*
- * Appends the probe for these parts, which must not be 0. They may be parts of STATE_PROBED; STATE_BACKEND, which asks
- * for temporary slots; PROBE_ORIGIN, which asks for the replication origin, and fails if the role has no right to ask;
- * and RISK_UNREAD, which asks for the custom settings that the database's functions name. names: more custom settings
- * to ask for, with STATE_SETTINGS. startup: the settings to which RESET returns the client, or NULL.
+ * Appends the probe for these parts, which must not be 0. Besides parts of STATE_PROBED, they may have STATE_BACKEND,
+ * which asks for temporary replication slots; PROBE_ORIGIN, which asks for the replication origin, and fails if the
+ * role has no right to ask; and RISK_UNREAD, which asks for the custom settings that functions of the database mention.
+ * names: with STATE_SETTINGS, more custom settings to ask for. startup: the settings that RESET gives the client; NULL
+ * if it has sent none at startup.
  *
- * With STATE_SETTINGS, the probe overrides some settings. For each of them that startup lacks, the answer begins with
- * two rows PROBE_OVERRIDDEN: the setting's value in the session, then the setting's default.
+ * With STATE_SETTINGS, the answer begins with two rows PROBE_OVERRIDDEN for each setting that the probe overrides and
+ * startup does not have: the setting's value in the session, then the setting's default.
  */
 void probe_put(struct buf *out, unsigned parts, const char *const *names, size_t name_count,
 	       const struct gucs *startup);
-/* Returns the name of the setting that rows 2n and 2n + 1 of PROBE_OVERRIDDEN are about, or NULL if there is none. */
+/* Returns the name of the setting that rows 2n and 2n + 1 of PROBE_OVERRIDDEN are about; NULL if there are no such
+ * rows.
+ */
 const char *probe_own_setting(const struct gucs *startup, size_t n);
-/* Reads a DataRow's body into row, which points into copy (len + 2 bytes). Returns false if it is no row of the
+/* Reads the body of a DataRow into row, which points into copy (len + 2 bytes). Returns false if it is no row of the
  * probe. */
 bool probe_read_row(const uint8_t *body, size_t len, char *copy, struct probe_row *row);

@@ -1,12 +1,13 @@
 /*
  * src/server/server_statements.h - the prepared statements of one server connection, in order of use.
  *
- * Only its id identifies a statement. Until the next Sync, later messages may rely on a Parse or Close that was sent,
- * because an error that skips the Parse or Close skips the later messages, too; after that Sync only replies count.
- * Zeroed, the struct is empty.
+ * Only its id identifies a statement. Messages before the next Sync may rely on a Parse or Close that was sent, because
+ * an error that skips the Parse or Close skips these messages, too. After the Sync, only the reply to the Parse or
+ * Close counts.
  *
- * The borrower's own DDL outdates its server's statements at once, before other sessions see the DDL; a rollback of the
- * DDL outdates them, too. Outdated statements keep their names, but count as absent until they are prepared again.
+ * When the borrower runs DDL, the statements on its server are outdated at once, before other sessions see the DDL; and
+ * again if the DDL is rolled back. Outdated statements keep their names, but count as absent until they are prepared
+ * again.
  */
 #pragma once
 
@@ -15,6 +16,7 @@
 
 struct server_statement; /* opaque */
 
+/* Zeroed, the list is empty. */
 struct server_statements {
 	struct server_statement *table;
 	struct server_statement *newest; /* head of a list, the last used first */
@@ -28,23 +30,25 @@ enum statement_presence {
 	STATEMENT_THERE,
 	STATEMENT_UNSURE /* its Parse or Close was sent before an earlier Sync, and an error may have skipped it */
 };
-/* Says if the statement is on the server for a message that is sent now, and counts that as a use of the statement.
- * sync_no: the borrower's count of Syncs. */
+/* Says if a message that is sent now will find the statement on the server. Counts as a use of the statement. sync_no:
+ * how many Syncs the borrower has sent. */
 enum statement_presence server_statements_use(struct server_statements *s, uint64_t id, uint32_t sync_no);
 /* Notes that the statement's Parse is sent now. Returns 0, or -1 without memory. */
 int server_statements_sent(struct server_statements *s, uint64_t id, uint32_t sync_no);
 /* Outdates all statements that are on the server, or whose Parse is under way. */
 void server_statements_outdate(struct server_statements *s);
 /*
- * Notes that the statement's Close is sent now. Returns false if the statement is not listed: then don't call
+ * Notes that the statement's Close is sent now. Returns false if the statement is not in the list: then don't call
  * server_statements_settled() for this Close.
  */
 bool server_statements_closing(struct server_statements *s, uint64_t id, uint32_t sync_no);
-/* Notes that a Parse or Close was answered (is_done is true), or has failed or was skipped. */
+/* Notes that a Parse or Close was answered with success (is_done), or has failed or was skipped (not is_done). */
 void server_statements_settled(struct server_statements *s, uint64_t id, bool is_close, bool is_done);
-/* the statement may have gone, so it counts as outdated */
+/* Outdates this statement, because the server may not have it any more. */
 void server_statements_doubt(struct server_statements *s, uint64_t id);
-/* Call after DEALLOCATE ALL. Statements whose Parse is under way stay, because the Parse runs after DEALLOCATE ALL. */
+/* Call after DEALLOCATE ALL. Statements whose Parse is under way stay, because their Parse runs after DEALLOCATE ALL.
+ */
 void server_statements_forget_all(struct server_statements *s);
-/* Sets *id to the least recently used statement with no Parse or Close under way. Returns false if there is none. */
+/* Sets *id to that of the least recently used statement with no Parse or Close under way. Returns false if there is
+ * none. */
 bool server_statements_oldest(const struct server_statements *s, uint64_t *id);

@@ -1,9 +1,9 @@
 /*
- * src/server/server_transfer.h - moves an idle server to another worker, with its socket, its TLS session and
- * everything that its backend has.
+ * src/server/server_transfer.h - moves an idle server to another worker, with its socket, its TLS session and all that
+ * pgweir knows of its session.
  *
- * Always: from server_pack() until server_arrive() or server_discard() the server belongs to no loop, and nothing of it
- *         belongs to any worker.
+ * Always: from server_pack() until server_arrive() or server_discard(), the server is in no loop, and no worker owns
+ *         any part of it.
  */
 #pragma once
 
@@ -12,20 +12,20 @@
 /* Returns true if nothing ties an idle server to its worker. */
 bool server_may_be_transferred(const struct server *srv);
 /*
- * The first of three steps: the server leaves its loop, and its owner forgets it, so no callback comes from now on.
- * Functions up the stack may still use the server, so the second step must be done from the deferred frees. Returns 0,
- * or -1 for a bug of pgweir's.
+ * Step 1: takes the server out of its loop, and clears srv->owner, so no callback comes from now on. Callers up the
+ * stack may still use the server, so step 2 must be done later, by a deferred free. Returns 0, or -1 for a bug of
+ * pgweir's.
  */
 int server_depart(struct server *srv);
 /*
- * Gives up everything of the server that belongs to its worker. Returns 0, or -1 without memory: the same worker must
- * then call server_discard().
+ * Step 2: releases or copies all parts of the server that belong to its worker. Returns 0, or -1 without memory; then
+ * the same worker must call server_discard().
  */
 int server_pack(struct server *srv);
 /*
- * Called on the other worker: makes the server IDLE there. Returns 0, or -1 without memory or if the server has failed:
- * call server_discard() then.
+ * Step 3, on the other worker: makes the server IDLE there. Returns 0, or -1 without memory or if the server has
+ * failed; then call server_discard().
  */
 int server_arrive(struct server *srv, const struct server_env *env, void *owner, const struct server_target *target);
-/* Ends a server that has not arrived, without a callback. env: the calling worker's. */
+/* Ends a server between step 2 and step 3, without a callback. env: the calling worker's. */
 void server_discard(struct server *srv, const struct server_env *env);

@@ -1,12 +1,12 @@
 /*
- * src/session/audit.h - counts the SQL of each application that may change session state, for session_state = warn.
+ * src/session/audit.h - counts SQL that may change session state, for session_state = warn.
  *
- * Before applications are moved to transaction pooling, the counts tell an operator what will change for them. They are
- * kept by database, user and application_name. They depend on what SQL looks like (scan.h), so a few are false alarms.
- * The audit works in session mode, too.
+ * Before applications are moved to transaction pooling, the counts tell an operator what will change for them. There is
+ * a row of counts for each database, user and application_name. SQL is counted for what it looks like (scan.h), so a
+ * few counts are false alarms. The audit works in session mode, too.
  *
- * Owns:   its rows. There are AUDIT_ROWS_MAX at most: further applications are counted in one row, "_other". Any thread
- *         may call the functions.
+ * Owns:   its rows. There are at most AUDIT_ROWS_MAX; all further applications are counted in one row, "_other". Any
+ *         thread may call the functions.
  */
 #pragma once
 
@@ -32,6 +32,6 @@ void audit_note(struct audit *a, const char *database, const char *user, const c
 		uint64_t now_us);
 /* Calls row once for each row, with a copy of the row. Returns 0, or -1 without memory. */
 int audit_each(struct audit *a, void (*row)(const struct audit_row *row, void *arg), void *arg);
-/* Returns the name of a kind: "setting", "temp_table" ... *effect becomes what pgweir does about such SQL in
- * transaction mode: "follows", "pins" or "asks". */
+/* Returns the name of a kind of SQL (an index of counts): "setting", "temp_table" ... Sets *effect to what pgweir does
+ * about such SQL in transaction mode: "follows", "pins" or "asks". */
 const char *audit_kind(unsigned kind, const char **effect);

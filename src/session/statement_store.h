@@ -1,24 +1,24 @@
 /*
- * src/session/statement_store.h - the SQL of prepared statements, each stored once, however many clients prepared it.
+ * src/session/statement_store.h - prepared statements, each stored once, however many clients have prepared it.
  *
- * A statement is identified by its home (the database it is meant for), its SQL and parameter types (compared, not only
- * hashed), and the context in which it was parsed: when PostgreSQL parses, it reads literals under the session's
- * DateStyle, TimeZone and the like, and under its role. The id of a statement gives it one name on every server:
- * pgweir_<tag>_<id>, where the tag is a secret of this process. Statements without references are kept for a while (the
- * least recently used go first), so short-lived clients find servers that already know their statements.
+ * A statement is identified by its home (the database for which it is meant), its SQL, its declared parameter types,
+ * and its context (gucs_context()), because when PostgreSQL parses a literal, DateStyle, TimeZone and other settings
+ * matter. A statement has one name on all servers: pgweir_<tag>_<id>, where the tag is a secret of this process.
+ * Statements without references are kept for a while, and the least recently used are dropped first. So a client that
+ * connects only for a moment still finds servers that have its statements.
  *
- * PostgreSQL chooses the parameter types that a Parse leaves unspecified, and clients that ask for the types rely on
- * the answer. So when a statement is renewed (gets a new id), its Parse declares the types that PostgreSQL has chosen,
- * except user-defined types, which may have been dropped and created again with another OID. Clients that prepare the
- * same SQL later get another statement.
+ * PostgreSQL chooses the parameter types that a Parse does not declare, and clients that ask for the types rely on the
+ * answer. So when a statement is renewed, i.e. gets a new id, its Parse declares the types that PostgreSQL has chosen.
+ * This leaves out user-defined types, which may have been dropped and created again with another OID. Clients that
+ * prepare the same SQL later get another statement, which does not declare the types.
  *
- * A process with several loops has a store for each; session_commons.h decides which ids their statements have.
+ * DDL does not renew statements itself: it increments the home's epoch, and each statement is renewed at its next use.
  *
- * DDL does not renew statements: it increments the home's epoch, and each statement is renewed at its next use.
+ * A process with several event loops has a store for each; session_commons.h decides which ids their statements have.
  *
  * Owns:   the store owns its table and the statements without references; a statement owns its bytes, and a reference
  *         to its home.
- * Always: an id, and so a name on servers, means the same SQL for as long as the process lives.
+ * Always: an id, and so a name on servers, stands for the same SQL as long as the process lives.
  */
 #pragma once
 
@@ -27,102 +27,111 @@
 #define STATEMENT_PREFIX "pgweir_"
 #define STATEMENT_OVERHEAD 256u /* approximate bytes of a statement, in addition to its text */
 #define STATEMENT_NAME_MAX 48 /* bytes, with terminator */
-/* what follows the prefix in the name of a statement of pgweir's own, which a server may have besides those that count
- */
+/* With the prefix before it (statement_special_name()), the name of a statement of pgweir's own, which a server may
+ * have in addition to those that are counted. */
 #define STATEMENT_PLACEHOLDER "taken"
-#define STATEMENT_RAN_ONCE 1 /* in place of a fingerprint, which is not computed for SQL that has come only once */
+#define STATEMENT_RAN_ONCE 1 /* a value of fingerprint: none was computed, because the SQL has run only once */
 #define STATEMENT_FIRST_USER_TYPE 16384u /* the first user-defined type; lower OIDs are the same in all databases */
 
 struct session_commons; /* session/session_commons.h */
 struct statement_store; /* opaque: statement_store.c */
 struct statement_home; /* opaque, too */
 
-/* Statistics of a statement that clients prepare unnamed, for keep_plans. Only statements/keep.c writes them. */
+/* Statistics of a statement that clients prepare as the unnamed statement, for keep_plans, which may give it a name on
+ * servers. Only statements/keep.c writes them. Times that end in _s are in seconds. */
 struct statement_plans {
-	/* how often the statement was prepared without a pause of a minute; when (s) it was last prepared */
+	/* how often the statement was prepared without a pause of a minute; when it was last prepared */
 	uint32_t uses, used_s;
 	uint32_t unnamed_us, unnamed_count; /* mean time of its last uses without a name; the number of these uses */
-	uint32_t kept_count; /* uses under its name in the present window */
+	uint32_t kept_count; /* uses under its name in the present window (keep.c) */
 	uint64_t kept_us; /* the total time of these uses */
-	uint32_t slow_windows; /* slow windows in a row; keep.c says how many are followed by a trial */
-	uint32_t given_up; /* how often keep_plans gave the statement up */
-	uint32_t given_up_s; /* until when (s) the statement gets no name */
+	uint32_t slow_windows; /* slow windows in a row */
+	uint32_t given_up; /* how often keep_plans has given the statement up */
+	uint32_t given_up_s; /* until when the statement gets no name */
 };
 
 struct statement {
 	uint64_t id; /* never reused */
 	struct statement_home *home;
-	size_t len; /* bytes of the query, its terminator, an int16 count and int32 types */
+	size_t len; /* bytes in `bytes` */
 	size_t query_len; /* bytes of the query, without terminator */
 	char name[STATEMENT_NAME_MAX]; /* the statement's name on servers */
 	uint8_t name_len; /* without terminator */
-	uint32_t context; /* number of gucs_context(); 0 if the context does not matter */
-	/* the shape of its rows (fields_description_hash) under this id; 0 if not known yet */
+	uint32_t context; /* gucs_context(); 0 if the context does not matter to this SQL */
+	/* the shape of its rows (fields_description_hash()) under this id; 0 if not known yet */
 	uint32_t shape;
-	const uint8_t *bytes; /* renewal may change bytes and len, to declare parameter types that were learnt */
-	struct sql_traits traits; /* traits of its SQL; valid if is_read is true: see statement_traits() */
+	/* As in a Parse: the query, its terminator, an int16 count, and that many int32 parameter types. When the
+	 * statement is renewed, `bytes` and `len` may change, to declare types that were learnt. */
+	const uint8_t *bytes;
+	struct sql_traits traits; /* valid if is_read is true: see statement_traits() */
 	bool is_read;
-	/* fingerprint of its SQL, by exchange/report.h; 0 if it did not run; or STATEMENT_RAN_ONCE */
+	/* the fingerprint of its SQL (exchange/report.h); 0 if the SQL did not run yet; or STATEMENT_RAN_ONCE */
 	uint64_t fingerprint;
-	struct sql_risk risk; /* risk of its SQL and its declared types, as last looked up */
+	struct sql_risk risk; /* the risk of its SQL and its declared types when it was last looked up */
 	struct statement_plans plans;
-	/* For keep_plans: a reference to the statement that stands for this one under settings that matter to it; or
-	 * NULL. */
+	/* For keep_plans, if context is 0: a reference to a statement with the same text, but with the context under
+	 * which this one was last used; or NULL. */
 	struct statement *under_context;
 	/* The pool and GUC set with which it was last prepared without an error. Only compared, never followed. */
 	const void *valid_pool, *valid_gucs;
 };
 
-/* Makes a store. tag: secret, random, and the same for all stores of a process. commons: shared by these stores, which
- * it must outlive; NULL if there is one store. idle_bytes_max limits the statements without references. */
+/* Makes a store. tag: a random number, which is secret, and the same for all stores of a process. commons: shared by
+ * all stores of the process, and must outlive them; NULL if there is one store. idle_bytes_max: the most bytes of
+ * statements without references. */
 struct statement_store *statement_store_new(uint64_t seed, uint64_t tag, struct session_commons *commons,
 					    size_t idle_bytes_max);
 /* Changes idle_bytes_max. Statements above the limit are freed at once. */
 void statement_store_set_idle_max(struct statement_store *store, size_t idle_bytes_max);
-void statement_store_free(struct statement_store *store); /* call this after all references are gone, also to homes */
+/* Call this when no references to statements or homes are left. */
+void statement_store_free(struct statement_store *store);
 /* Returns the home of this name (hosts and database), with a new reference; NULL without memory. */
 struct statement_home *statement_home_get(struct statement_store *store, const char *name);
 void statement_home_unref(struct statement_home *home); /* home may be NULL */
 /* Call this when tables of the home's database have changed, because earlier plans may be wrong or refused ("cached
- * plan must not change result type"). All statements of the homes of this name, in all stores of the process, become
- * due to be renewed. */
+ * plan must not change result type"). Each statement of this home, and of the homes with the same name in other stores
+ * of the process, is then renewed at its next use. */
 void statement_home_renew(struct statement_home *home);
-/* Returns a new reference to the statement with these bytes (rest of fields_read_parse), refreshed; NULL without
- * memory. */
+/* Returns a new reference to the shared statement with these bytes (struct statement.bytes), which is made if needed,
+ * and refreshed (statement_refresh()); NULL without memory. */
 struct statement *statement_get(struct statement_home *home, const uint8_t *bytes, size_t len, size_t query_len,
 				uint32_t context);
-/* Returns the shared statement with these bytes and context 0, without a reference; NULL if there is none. */
+/* Returns the shared statement with these bytes and context 0, borrowed; NULL if there is none. */
 struct statement *statement_peek(const struct statement_home *home, const uint8_t *bytes, size_t len);
-/* Returns a statement that is not shared, even if its SQL is stored already; NULL without memory. */
+/* Returns a new statement, for one client alone, even if there is a shared statement with these bytes; NULL without
+ * memory. */
 struct statement *statement_new_unshared(struct statement_home *home, const uint8_t *bytes, size_t len,
 					 size_t query_len);
-/* Notes the parameter types that PostgreSQL has chosen for st. body: a ParameterDescription for st under its present
- * name; ignored if malformed. */
+/* Learns the parameter types that PostgreSQL has chosen for st. body: that of a ParameterDescription of st under its
+ * present name; ignored if malformed. */
 void statement_learn_types(struct statement *st, const uint8_t *body, size_t len);
-/* Returns the types that were learnt (borrowed), in the form of statement_learn_types(); NULL if none were learnt. */
+/* Returns the types that were learnt, borrowed, as the body of a ParameterDescription, and sets *len to its length.
+ * Returns NULL if none were learnt. */
 const uint8_t *statement_learnt_types(const struct statement *st, size_t *len);
-/* Returns true if the statement was found to have exactly these types, here or in another loop. */
+/* Returns true if exactly these types were learnt for the statement before, in this loop or another one. */
 bool statement_check_types(struct statement *st, const uint8_t *body, size_t len);
-/* Returns true if its rows have this shape. If none was known under its present id, `shape` becomes known. */
+/* Returns true if the statement's rows are known to have this shape under its present id. If no shape is known yet,
+ * notes this one, and returns true. */
 bool statement_check_shape(struct statement *st, uint32_t shape);
-/* Returns true if the statement has, or may have, parameters whose types are not declared. */
+/* Returns true if the statement has, or may have, parameters whose types it does not declare. */
 bool statement_has_open_types(const struct statement *st);
-/* Gives the statement a new id and name, so servers prepare it again at its next use, with the parameter types that
- * were learnt. Unshared statements stay as they are. */
+/* Renews the statement: it gets a new id and name, so it is prepared again on servers at its next use, and declares the
+ * parameter types that were learnt. Unshared statements stay as they are. */
 void statement_renew(struct statement *st);
-/* call this before the id or name of st is used: renews st if that is due */
+/* Renews st if its home's epoch has changed. Call this before the id or name of st is used. */
 void statement_refresh(struct statement *st);
 struct statement *statement_ref(struct statement *st);
 void statement_unref(struct statement *st); /* st may be NULL */
-/* writes the name on servers */
+/* Writes the name that the statement with this id has on servers. */
 void statement_name_of(const struct statement_store *store, uint64_t id, char name[static STATEMENT_NAME_MAX]);
 /* Writes the name of a statement of pgweir's own, which belongs to no client: the prefix, then `what`. */
 void statement_special_name(const struct statement_store *store, const char *what,
 			    char name[static STATEMENT_NAME_MAX]);
-const char *statement_store_prefix(const struct statement_store *store); /* the beginning of all names */
+const char *statement_store_prefix(const struct statement_store *store); /* returns the beginning of all names */
+/* Returns false for a statement that only one client may use: see statement_new_unshared(). */
 bool statement_is_shared(const struct statement *st);
 bool statement_has_one_ref(const struct statement *st); /* returns true if there is one reference to it */
-/* Returns the traits of the statement's SQL that hold under all settings; they are made at the first call. */
+/* Returns the traits that the statement's SQL has under all settings. Reads the SQL at the first call. */
 static inline const struct sql_traits *
 statement_traits(struct statement *st)
 {
@@ -133,7 +142,7 @@ statement_traits(struct statement *st)
 	return &st->traits;
 }
 
-/* Gives the statement the traits of its SQL, which the caller has made already. */
+/* Copies *v to the statement's traits, unless these are known. v: what statement_traits() would return. */
 static inline void
 statement_take_traits(struct statement *st, const struct sql_traits *v)
 {
@@ -143,7 +152,7 @@ statement_take_traits(struct statement *st, const struct sql_traits *v)
 	st->is_read = true;
 }
 
-/* Returns the same traits as statement_traits(), with the hints of a Parse. */
+/* Returns the same traits as statement_traits(), to which the hints that matter to a Parse were added. */
 static inline const struct sql_traits *
 statement_parse_traits(struct statement *st)
 {
@@ -152,9 +161,9 @@ statement_parse_traits(struct statement *st)
 	return &st->traits;
 }
 
-size_t statement_store_count(const struct statement_store *store);
-/* bytes of all statements, with references or without */
-size_t statement_store_bytes(const struct statement_store *store);
+size_t statement_store_count(const struct statement_store *store); /* returns the number of statements */
+size_t statement_store_bytes(const struct statement_store *store); /* returns the bytes of all statements */
+/* Returns the bytes of the statements that have references. */
 size_t statement_store_held_bytes(const struct statement_store *store);
 /* Calls row for each shared statement, with its number of references. row must not change the store. */
 void statement_store_each(const struct statement_store *store,

@@ -2,10 +2,10 @@
  * src/sql/known.h - recognizes statements whose effect on the session is known from their SQL alone.
  *
  * Cuts SQL into its statements. Recognizes statements that need no probe, and some others that features look for. All
- * other and all doubtful statements are KNOWN_NOT: for these, the flags of scan.h decide. Identifiers are folded and
- * truncated as PostgreSQL does; literals are unescaped. The functions are pure and allocate nothing.
+ * other statements, and all doubtful ones, are KNOWN_NOT; pgweir handles these by their flags (scan.h). Identifiers are
+ * folded and truncated as in PostgreSQL; literals are unescaped. The functions are pure and allocate nothing.
  *
- * Borrows: the SQL, until its reader is done; struct known_statement holds copies.
+ * Borrows: the SQL, as long as a known_reader reads it. A known_statement has copies.
  */
 #pragma once
 
@@ -44,7 +44,7 @@ enum known_kind {
 	KNOWN_RENAME_DATABASE, /* ALTER DATABASE name RENAME TO ... */
 	KNOWN_COMMIT, /* COMMIT or END; not AND CHAIN, not PREPARED */
 	KNOWN_ROLLBACK, /* ROLLBACK or ABORT; not TO, not AND CHAIN, not PREPARED */
-	/* From here on: kinds that are recognized, but whose effect on the session is not known from the SQL alone. */
+	/* The kinds below are recognized, but the SQL alone does not show their effect on the session. */
 	KNOWN_FIRST_UNCERTAIN,
 	KNOWN_COMMIT_CHAIN = KNOWN_FIRST_UNCERTAIN, /* COMMIT or END ... AND CHAIN */
 	KNOWN_ROLLBACK_CHAIN, /* ROLLBACK or ABORT ... AND CHAIN */
@@ -53,26 +53,27 @@ enum known_kind {
 	KNOWN_SAVEPOINT, /* name is the savepoint */
 	KNOWN_RELEASE, /* name is the savepoint */
 	KNOWN_ROLLBACK_TO, /* name is the savepoint */
-	/* EXECUTE name ... with arguments other than literals and parameters, or in EXPLAIN or CREATE TABLE ... AS;
-	 * name is the statement */
+	/* EXECUTE name ... whose arguments are not all literals or parameters, or which is part of EXPLAIN or CREATE
+	 * TABLE ... AS; name is the statement */
 	KNOWN_EXECUTE_ANY,
 };
 
+/* Which fields have a meaning depends on the kind. */
 struct known_statement {
 	uint8_t kind; /* enum known_kind */
-	/* KNOWN_SET_PARAMS: the numbers n, from 1 on, of the parameters $n that give the name, the value and is_local.
-	 * 0 if a literal gives one of these: then the field name, value or is_local has it. */
+	/* For KNOWN_SET_PARAMS: which parameter $n is the name, the value, and the third argument of set_config(). 0 if
+	 * that argument is a literal, which is then in name, value or is_local. */
 	uint8_t name_param, value_param, local_param;
 	bool is_local; /* true for SET LOCAL, and if the third argument of set_config() is true */
 	bool is_read_only; /* for BEGIN: the statement has READ ONLY */
 	bool has_other_mode; /* for BEGIN: the statement has READ WRITE or SERIALIZABLE */
-	uint8_t modes; /* BEGIN: the index of its modes in known_modes, from 1 on; 0 if they are not in known_modes */
-	/* SET, SET LOCAL: the setting's name, folded to lower case: "role", "timezone", "client_encoding"; "" for a SET
-	 * LOCAL without a setting's name, such as SET LOCAL TIME ZONE, and for a SET LOCAL whose value is needed but
-	 * can't be read. "session_authorization" is never known. */
+	uint8_t modes; /* for BEGIN: 1 + the index of its modes in known_modes; 0 if they are not there */
+	/* The name that enum known_kind mentions. For SET and SET LOCAL: the setting's name in lower case: "role",
+	 * "timezone", "client_encoding". It is "" for a SET LOCAL without a setting's name, such as SET LOCAL TIME
+	 * ZONE, and for a SET LOCAL whose value is needed but can't be read. It is never "session_authorization". */
 	char name[KNOWN_NAME_MAX];
-	/* SET, and SET LOCAL of search_path and pgweir.min_lsn: the value as set_config() takes it. Lists (search_path
-	 * = a, "B c") are joined by ", " and quoted as needed. */
+	/* For SET, and for SET LOCAL of search_path and pgweir.min_lsn: the value as set_config() takes it. The
+	 * elements of a list (search_path = a, "B c") are quoted if needed, and joined by ", ". */
 	char value[KNOWN_VALUE_MAX];
 };
 
@@ -86,10 +87,10 @@ struct known_text {
 struct known_reader {
 	struct sql_lexer lexer;
 	struct sql_token token; /* the current token */
-	bool is_at_unknown; /* the statement that begins at the token was not recognized, so the next step skips it */
+	bool is_at_unknown; /* the statement that begins at the token is not recognized; the next step skips it */
 };
 
-/* Begins to read sql, which r borrows. options says how the client's session reads strings (enum scan_option). */
+/* Begins to read sql, which r borrows. options: how the client's session reads strings (a set of enum scan_option). */
 void known_begin(struct known_reader *r, unsigned options, const char *sql, size_t len);
 /*
  * Reads the next statement into k, whose kind is KNOWN_NOT if the statement is not recognized. Returns false at the end
@@ -104,22 +105,23 @@ known_is_whole(const struct known_reader *r)
 }
 
 /*
- * Reads all statements. Returns false, with count 0, if there are none, if the first is KNOWN_NOT (a fast check), if
- * there are more than fit, or if the SQL does not end properly.
+ * Reads all statements of the SQL into *text. Returns false, with text->count 0, if there are none or more than fit, if
+ * the first one is KNOWN_NOT, or if the SQL does not end properly.
  */
 bool known_parse(struct known_text *text, unsigned options, const char *sql, size_t len);
-/* Reads the only statement of this SQL into k. Returns its kind; KNOWN_NOT if there are several, or it is unknown. */
+/* Reads SQL that has one statement into k. Returns its kind; KNOWN_NOT if it is not recognized, or if the SQL has
+ * several statements. */
 enum known_kind known_only(struct known_statement *k, unsigned options, const char *sql, size_t len);
 /* Returns true for settings that each transaction sets to their defaults, such as transaction_isolation. */
 bool known_is_transaction_setting(const char *name);
 /*
- * The modes of BEGIN; struct known_statement.modes has the index of one of them, from 1 on. A standby refuses a BEGIN
- * with has_other_mode.
+ * The modes that a BEGIN may have, such as "READ ONLY"; see known_statement.modes. (A standby refuses a BEGIN with
+ * has_other_mode.)
  */
 #define KNOWN_MODES 13
 extern const char *const known_modes[KNOWN_MODES];
 
-/* Copies bytes to name, in lower case, if they may be the name of a custom setting (a.b). Otherwise returns false. */
+/* If the bytes may be the name of a custom setting (a.b), copies them to name, in lower case, and returns true. */
 bool known_take_custom(char name[static KNOWN_NAME_MAX], const char *bytes, size_t len);
 /*
  * Finds the next literal that may be the name of a custom setting, copies that name to `name`, and moves r to the token
@@ -128,6 +130,7 @@ bool known_take_custom(char name[static KNOWN_NAME_MAX], const char *bytes, size
 bool known_next_custom(struct known_reader *r, char name[static KNOWN_NAME_MAX]);
 
 /*
- * Returns true if SET quotes the setting's elements (GUC_LIST_QUOTE). No extension has such settings. (known_setting.c)
+ * In known_setting.c. Returns true if the setting is a list whose elements SET quotes if needed (GUC_LIST_QUOTE). No
+ * extension has such settings.
  */
 bool known_quotes_elements(const char *name);

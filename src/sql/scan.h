@@ -1,16 +1,16 @@
 /*
  * src/sql/scan.h - finds out whether SQL may leave something behind in the session that runs it.
  *
- * A pure, incremental lexer over a small set of tokens. It over-approximates: it finds everything that its rules name,
- * and a false alarm costs only one probe, which asks the server. Comments (nested), strings (standard, E'', U&'', B'',
- * X'', N''), dollar quotes and quoted identifiers are read as PostgreSQL's scan.l reads them (manual, 4.1). SQL that
- * does not end properly gets all flags.
+ * The scan reads SQL in chunks, token by token, and sets flags. When in doubt it sets a flag: a false alarm costs only
+ * one probe, which asks the server. Comments (nested), strings (standard, E'', U&'', B'', X'', N''), dollar quotes and
+ * quoted identifiers are read as PostgreSQL's scan.l reads them (manual, 4.1). SQL that does not end properly gets all
+ * flags. The functions are pure.
  *
- * The lexer can't see effects that the SQL does not show: effects of triggers, views, operators and casts, of a
+ * The scan can't find effects that the SQL does not show: effects of triggers, views, operators and casts, of a
  * function that is called like a column (t.f instead of f(t)), or of a user's function that has the name of one of
- * PostgreSQL's. All of these come from the database's own code, for which see seal.h.
+ * PostgreSQL's. All of these are effects of the database's own code, for which see seal.h.
  *
- * Owns:   nothing; struct scan is the caller's storage, bounded, and may be copied.
+ * Owns:   nothing; struct scan is the caller's, has a fixed size, and may be copied.
  * Always: the flags do not depend on how the SQL is cut into chunks.
  */
 #pragma once
@@ -28,8 +28,8 @@ enum scan_flag {
 	SCAN_LISTEN = 1u << 5, /* LISTEN, UNLISTEN, DISCARD */
 	SCAN_CODE = 1u << 6, /* DO, and functions that run SQL given as an argument */
 	SCAN_EXECUTE = 1u << 7, /* EXECUTE of a statement that SQL has prepared */
-	/* may leave something that no SQL removes from the backend: LOAD, CREATE FUNCTION ... LANGUAGE C, backups,
-	 * dblink's connections */
+	/* LOAD, CREATE FUNCTION ... LANGUAGE C, backups, dblink's connections: may leave something in the backend that
+	 * no SQL removes */
 	SCAN_LOAD = 1u << 8,
 	SCAN_SEQUENCE = 1u << 9, /* currval(), lastval() */
 	/* CREATE of any kind, SELECT INTO: the new object is temporary if search_path begins with pg_temp */
@@ -42,24 +42,24 @@ enum scan_flag {
 	SCAN_INSERT = 1u << 16, /* INSERT without RETURNING: the client may ask for currval() or lastval() next */
 	SCAN_FUNCTION = 1u << 17, /* CALL, and functions that are not PostgreSQL's own, but the database's */
 	SCAN_SEED = 1u << 18, /* random(), setseed(), SET [LOCAL] seed, set_config('seed', ...) */
-	SCAN_WRITES = 1u << 19, /* INSERT, COPY, MERGE of any kind: a default may use a sequence */
+	SCAN_WRITES = 1u << 19, /* INSERT, COPY, MERGE of any kind: a column's default may use a sequence */
 	SCAN_LASTING = 1u << 20, /* CREATE or SELECT INTO of an object that is not declared temporary */
 	SCAN_CALL = 1u << 21, /* CALL: the procedure may end transactions */
-	SCAN_TABLE = 1u << 22, /* SCAN_LASTING of anything but an index: perhaps a table made from a query */
-	/* SQL with more names of custom settings than fit, or a set_config() whose setting the text does not show */
+	SCAN_TABLE = 1u << 22, /* as SCAN_LASTING, but not for an index: perhaps a table made from a query */
+	/* more names of custom settings than fit, or a set_config() whose setting's name the SQL does not show */
 	SCAN_NAMES_LOST = 1u << 14,
-	SCAN_NAME_BOUND = 1u << 23, /* set_config() whose setting's name is a parameter */
-	SCAN_SLOT = 1u << 24, /* makes a replication slot, which may be temporary, or drops a slot */
-	SCAN_ORIGIN = 1u << 25 /* sets up or resets the session's replication origin */
+	SCAN_NAME_BOUND = 1u << 23, /* set_config() of which the setting's name is a parameter */
+	SCAN_SLOT = 1u << 24, /* functions that make a replication slot, which may be temporary, or drop a slot */
+	SCAN_ORIGIN = 1u << 25 /* functions that set up or reset the session's replication origin */
 };
 #define SCAN_ALL 0x3ffffffu
-#define SCAN_REPLICATION (SCAN_SLOT | SCAN_ORIGIN) /* DISCARD ALL removes neither */
-/* If any of these flags is set, a probe is needed after the transaction. */
+#define SCAN_REPLICATION (SCAN_SLOT | SCAN_ORIGIN) /* things that DISCARD ALL does not remove */
+/* After a transaction with any of these flags, a probe is needed. */
 #define SCAN_PROBED                                                                                                    \
 	(SCAN_SETTING | SCAN_TEMP | SCAN_LOCK | SCAN_CURSOR | SCAN_PREPARE | SCAN_LISTEN | SCAN_CODE | SCAN_EXECUTE |  \
 	 SCAN_FUNCTION | SCAN_REPLICATION)
 
-/* Hints: such SQL leaves nothing behind, but matters to features. */
+/* Hints are about SQL that leaves nothing in the session, but that some feature of pgweir must know of. */
 enum scan_hint {
 	SCAN_HINT_LOCAL = 1u << 0, /* SET LOCAL */
 	SCAN_HINT_LOCAL_PATH = 1u << 2, /* SET LOCAL search_path, SET LOCAL SCHEMA */
@@ -69,11 +69,12 @@ enum scan_hint {
 	SCAN_HINT_ENDS = 1u << 5 /* COMMIT, END, ROLLBACK, ABORT, PREPARE: a transaction may end within the SQL */
 };
 
-/* How the client's session reads strings; both facts come from its GUC set. */
+/* How the client's session reads strings, by the settings in its GUC set. */
 enum scan_option {
-	SCAN_BACKSLASH_STRINGS = 1u << 0, /* standard_conforming_strings = off */
-	SCAN_ASCII_TRAIL = 1u << 1, /* a character's second byte may be below 0x80 (scan_encoding_option) */
-	/* with SCAN_ASCII_TRAIL: a Japanese encoding, whose bytes a1 to df are characters of one byte */
+	SCAN_BACKSLASH_STRINGS = 1u << 0, /* standard_conforming_strings is off */
+	/* client_encoding is one in which the second byte of a character may be below 0x80 (scan_encoding_option()) */
+	SCAN_ASCII_TRAIL = 1u << 1,
+	/* together with SCAN_ASCII_TRAIL: a Japanese encoding, in which each byte from a1 to df is a character */
 	SCAN_SJIS_TRAIL = 1u << 2
 };
 
@@ -81,7 +82,7 @@ enum scan_option {
 #define SCAN_NAMES_MAX 32
 #define SCAN_LITERALS_MAX 4096
 
-/* Returns true if, in an encoding with ASCII trail bytes, another byte of the same character follows c. */
+/* Returns true if c is the first of two bytes of a character, and the second may be below 0x80 (SCAN_ASCII_TRAIL). */
 static inline bool
 scan_is_lead(unsigned options, char c)
 {
@@ -93,45 +94,46 @@ scan_is_lead(unsigned options, char c)
 }
 
 /*
- * Literals that don't matter: numbers, and strings (without their quotes) that have no backslashes and don't name
- * pg_temp. The scan has the same result whatever the values of these literals are. The list may lack some of them.
+ * The literals of some SQL that don't matter to the scan: numbers, and strings (without their quotes) that have no
+ * backslashes and don't name pg_temp. The scan has the same result whatever the values of these literals are. The list
+ * may leave out some such literals.
  */
 struct scan_literals {
 	const char *sql; /* the beginning of the SQL */
 	size_t count; /* the number of literals; only the first SCAN_LITERALS_MAX are in at[] */
 	struct {
-		/* offsets in the SQL of the literal's first byte, and of the byte after its last one */
-		uint32_t begin, end;
+		uint32_t begin, end; /* offsets in the SQL; end is that of the byte after the literal */
 	} at[SCAN_LITERALS_MAX];
 };
 
-/* The risk of SQL in one database (seal/risk_names.h), kept with the SQL. Zeroed until it is looked up. */
+/* The risk of SQL in one database (seal/risk_names.h), which is kept together with the SQL. Zeroed until the risk is
+ * looked up. */
 struct sql_risk {
-	uint32_t number; /* database_code.number of the answer by which the risk was looked up (seal/database_code.h) */
-	uint32_t parts; /* enum state_part, enum code_risk */
-	/* RISK_EFFECTS (seal/seal.h), or 0 if the SQL is a single read that may run twice without a visible effect */
+	uint32_t number; /* number of the answer by which the risk was looked up: database_code.number */
+	uint32_t parts; /* a set of enum state_part and enum code_risk, without RISK_EFFECTS */
+	/* RISK_EFFECTS (seal/seal.h); or 0 if the SQL is a single read that may run twice without a visible effect */
 	uint32_t effects;
 };
 
-/* opaque, except flags, hints, first and names; see scan.c */
+/* The state of a scan, and its result. Callers read only flags, hints, first and names; see scan.c for the rest. */
 struct scan {
-	uint32_t flags;
+	uint32_t flags; /* enum scan_flag */
 	uint32_t hints; /* enum scan_hint; meaningless if flags is SCAN_ALL */
-	uint32_t first; /* enum sql_word (sql_words.h): the first word with which a statement begins */
-	/* Names like app.user_id that may be custom settings, which pg_settings does not list: in SET a.b, in literals
-	 * like 'a.b' near set_config, and in the texts of DO. They are folded to lower case, and none occurs twice. */
+	uint32_t first; /* enum sql_word (sql_words.h): the first word in the SQL with which a statement begins */
+	/* Names in the SQL that may be custom settings, like app.user_id: in SET a.b, in literals like 'a.b' near
+	 * set_config, and in the texts of DO. (pg_settings does not list custom settings.) In lower case, each once. */
 	uint32_t name_count;
 	char names[SCAN_NAMES_MAX][SCAN_WORD_MAX];
 	/* private: the state of reading bytes (scan.c) */
 	uint8_t options, lex, string_kind, tag_len, word_len, tag_match, temp_match;
 	bool is_trail, has_newline;
 	uint32_t comment_depth;
-	/* private: the last token and the one before it (scan_rules.c); their bytes lie in the chunk or in word */
+	/* private: the last token and the token before it (scan_rules.c); their bytes lie in the chunk or in word */
 	uint32_t last, before; /* 32 bits wide, because they are read right after they are written */
 	uint8_t qualifier, statement, expect;
 	bool is_index, is_with_head, has_join, has_odd_parens;
-	/* parens: open parentheses. config_parens: the value of parens within the arguments of a set_config() whose
-	 * name the text does not show; 0 outside of such a call */
+	/* parens: number of open parentheses. config_parens: the value of parens within the arguments of a set_config()
+	 * of which the SQL does not show the setting's name; 0 elsewhere. */
 	uint32_t parens, config_parens;
 	const char *last_text, *before_text;
 	size_t last_len, before_len;
@@ -145,23 +147,23 @@ struct scan {
 
 void scan_init(struct scan *s, unsigned options);
 void scan_feed(struct scan *s, const char *sql, size_t len);
-/* Ends the scan. Returns the flags (enum scan_flag), which are in s->flags, too. */
+/* Ends the scan. Returns s->flags. */
 uint32_t scan_end(struct scan *s);
 /* Scans SQL that lies in one piece. Returns the flags. */
 uint32_t scan_text(struct scan *s, unsigned options, const char *sql, size_t len);
-/* Does what scan_text() does, and notes the literals that don't matter; none if options is not 0. */
+/* Does what scan_text() does, and lists the literals that don't matter; lists none if options is not 0. */
 uint32_t scan_text_literals(struct scan *s, unsigned options, const char *sql, size_t len,
 			    struct scan_literals *literals);
 /*
- * Scans sql once under each combination of options, because earlier SQL may change the session's settings before
- * PostgreSQL reads this SQL. Returns the union of the flags; s has that union, and the union of the hints. Options
- * under which the SQL does not end properly don't count: PostgreSQL would refuse it.
+ * Scans sql once for each combination of options, because earlier SQL may change the session's settings before
+ * PostgreSQL reads this SQL. Returns the union of the flags; s has that union, and the union of the hints. If the SQL
+ * does not end properly under some options, that scan does not count, because PostgreSQL would refuse the SQL then.
  */
 uint32_t scan_text_all_options(struct scan *s, const char *sql, size_t len);
 /*
- * Returns the options for a client_encoding as PostgreSQL reports it: SCAN_ASCII_TRAIL, with SCAN_SJIS_TRAIL if needed,
- * for SJIS, SHIFT_JIS_2004, BIG5, GBK, UHC and GB18030; 0 for all other encodings. (JOHAB is among these, because
- * PostgreSQL refuses trail bytes below 0x80 in JOHAB.)
+ * Returns the options for a client_encoding, which is spelled as PostgreSQL reports it. Returns SCAN_ASCII_TRAIL for
+ * BIG5, GBK, UHC and GB18030; SCAN_ASCII_TRAIL and SCAN_SJIS_TRAIL for SJIS and SHIFT_JIS_2004; 0 for all others.
+ * (JOHAB is one of the others, because PostgreSQL refuses JOHAB with a second byte below 0x80.)
  */
 unsigned scan_encoding_option(const char *client_encoding);
 /* Returns true if this value of search_path names pg_temp. */

@@ -1,10 +1,10 @@
 /*
  * src/sql/skeleton.h - SQL without its values. A skeleton stands for all SQL that differs only in values.
  *
- * A skeleton has the parts of SQL between the literals that don't matter (struct scan_literals). After IN or VALUES, or
- * in ARRAY[], there may be a list of values. If the list consists of three or more rows that look alike, and nothing
- * else, the skeleton has the parts of two rows, and a mark that any number of rows may follow. (Fingerprints ignore the
- * number of rows, too.) The functions are pure.
+ * A skeleton has the parts of SQL between the literals that don't matter (struct scan_literals). SQL may have a list of
+ * values after IN or VALUES, or in ARRAY[]. If such a list has three or more rows, which are equal except for their
+ * values, the skeleton has the parts of two rows, and a mark that any number of equal rows may follow. (Fingerprints
+ * ignore the number of rows, too.) The functions are pure.
  */
 #pragma once
 
@@ -12,56 +12,56 @@
 
 #include <string.h>
 
-#define SKELETON_READABLE 8 /* bytes that can be read from the beginning of each part, even of a shorter part */
+/* The bytes that may be read from the beginning of each part of a skeleton, even if the part is shorter. */
+#define SKELETON_READABLE 8
 
 /* The SQL between two literals. */
 struct sql_part {
 	uint16_t len;
-	/* literals in a row, if the literal before this part ends the second of two equal rows that more may follow;
-	 * else 0 */
+	/* if the literal before this part is the end of the second of two equal rows, after which more rows may follow:
+	 * the number of literals in a row; else 0 */
 	uint16_t row_literals;
 };
 
-/* A skeleton that is zeroed stands for no SQL. */
+/* Zeroed, it stands for no SQL. */
 struct skeleton {
-	/* one part before each literal, and one after the last; owned, in one allocation with sql */
+	/* one part before each literal, and one after the last literal; owned, in one allocation with sql */
 	struct sql_part *parts;
-	char *sql; /* lies after the parts: all of the SQL but the literals */
-	uint16_t literals;
-	uint32_t size; /* bytes that parts owns */
+	char *sql; /* the bytes of all parts, one after another */
+	uint16_t literals; /* number of literals */
+	uint32_t size; /* bytes of the allocation */
 };
 
-/* The parts of some SQL, with their places. */
+/* The parts of some SQL, with their offsets. */
 struct skeleton_parts {
-	size_t count, len; /* len: bytes of all parts */
+	size_t count, len; /* number of parts; bytes of all parts */
 	struct {
-		uint32_t begin;
-		uint16_t len, row_literals;
+		uint32_t begin; /* the part's offset in the SQL */
+		uint16_t len, row_literals; /* as in struct sql_part */
 	} at[SCAN_LITERALS_MAX + 1];
 };
 
 /* Returns true if k stands for this SQL. k must not begin with a literal. */
 bool skeleton_is_like(const struct skeleton *k, const char *sql, size_t len);
 /*
- * Returns a hash of the beginning of SQL. SQL of the same skeleton mostly has the same hash. Returns 0 if the SQL
- * begins with a literal.
+ * Returns a hash of the beginning of the SQL, without its literals. SQL with the same skeleton nearly always has the
+ * same hash. Returns 0 if the SQL begins with a literal. options: a set of enum scan_option.
  */
 uint64_t skeleton_hash(unsigned options, const char *sql, size_t len);
 
-/*
- * --- skeleton_parts.c: makes skeletons.
- *
- * Splits SQL of len bytes into parts. `literals` must hold all of its literals that don't matter.
- */
+/* --- skeleton_parts.c: makes skeletons. --- */
+
+/* Splits literals->sql, of len bytes, into parts. There must be at most SCAN_LITERALS_MAX literals. */
 void skeleton_take_apart(struct skeleton_parts *to, const struct scan_literals *literals, size_t len);
 /*
- * Makes a skeleton of these parts of SQL, which have 65,535 bytes at most; the caller frees k->parts. Returns false
+ * Makes a skeleton of these parts of sql, which have at most 65,535 bytes. The caller frees k->parts. Returns false
  * without memory.
  */
 bool skeleton_make(struct skeleton *k, const struct skeleton_parts *parts, const char *sql);
-/* Returns true if these bytes, which stand between two literals, may stand between two values of a list. */
+/* Returns true if these bytes, found between two literals, may separate two values of a list. */
 bool skeleton_parts_values(const char *sql, size_t len);
 
+/* Returns the eight bytes at p as a number. */
 static inline uint64_t
 skeleton_eight(const char *p)
 {
@@ -71,7 +71,8 @@ skeleton_eight(const char *p)
 	return bytes;
 }
 
-/* Mixes more into the hash, which needs no secret: if clients make SQL collide, it only has to be scanned. */
+/* Returns the hash with `more` mixed in. The hash has no secret, because clients that make SQL collide gain nothing:
+ * their SQL only has to be scanned. */
 static inline uint64_t
 skeleton_mix(uint64_t hash, uint64_t more)
 {

@@ -1,8 +1,8 @@
 /*
- * src/sql/sql_class.h - which tokens a byte of SQL can be part of (PostgreSQL's scan.l). Both lexers use these classes:
- * scan.c, which reads all SQL, and sql_token.c.
+ * src/sql/sql_class.h - classes of bytes: says which tokens of SQL a byte can be part of, as in PostgreSQL's scan.l.
+ * Both lexers use them: scan.c, which reads all SQL, and sql_token.c.
  *
- * Always: bytes that are not ASCII can be in a word, as in scan.l, whatever the encoding.
+ * Always: a byte that is not ASCII can be part of a word, as in scan.l, whatever the encoding.
  */
 #pragma once
 
@@ -20,8 +20,8 @@ enum sql_class {
 	DOLLAR = 8,
 	MARK = 16, /* a quote, or a character that may begin a comment */
 	OPERATOR = 32,
-	TAG = WORD_START | DIGIT, /* what the tag of a dollar quote may have after its first character */
-	WORD = TAG | DOLLAR
+	TAG = WORD_START | DIGIT, /* the bytes that the tag of a dollar quote may have after its first byte */
+	WORD = TAG | DOLLAR /* the bytes that a word may have after its first byte */
 };
 
 /* A vertical tab counts as white space, although it is an error before PostgreSQL 16. */
@@ -56,7 +56,8 @@ sql_fold(char c)
 }
 
 #ifdef __SSE2__
-/* The following functions classify sixteen bytes at once. Classes are returned as one bit for each byte. */
+/* The next functions handle sixteen bytes at once. Where they return a bit for each byte, the lowest bit is for the
+ * first byte. */
 static inline __m128i
 sql_sixteen(const char *p)
 {
@@ -70,7 +71,8 @@ sql_between(__m128i bytes, char from, char to)
 			     _mm_cmplt_epi8(bytes, _mm_set1_epi8((char)(to + 1))));
 }
 
-/* Returns a bit for each digit: adding 128 - '0' modulo 256 maps the digits to the ten smallest signed bytes. */
+/* Returns a bit for each byte that is a digit: adding 128 - '0' modulo 256 maps digits to the ten smallest signed
+ * bytes. */
 static inline unsigned
 sql_digits(__m128i bytes)
 {
@@ -124,7 +126,8 @@ sql_find_near(const char *p, const char *end, char c)
 	return memchr(p, c, (size_t)(end - p));
 }
 
-/* Returns where the word around p ends, or end. Not for encodings with ASCII trail bytes. */
+/* Returns a pointer to the first byte from p on that can't be part of a word, or end. Not for encodings with
+ * SCAN_ASCII_TRAIL. */
 static inline const char *
 sql_word_end(const char *p, const char *end)
 {

@@ -1,8 +1,9 @@
 /*
  * src/sql/sql_token.h - cuts SQL into tokens as PostgreSQL's lexer does (manual, 4.1).
  *
- * The lexer is pure, reads any bytes in one pass and allocates nothing. White space and comments are skipped; a flag of
- * the next token records them.
+ * The lexer reads any bytes, in one pass. It skips white space and comments, and sets a flag in the token after them.
+ * The functions are pure and allocate nothing.
+ *
  * Borrows: the SQL.
  */
 #pragma once
@@ -20,34 +21,35 @@ enum sql_kind {
 	SQL_OPERATOR, /* one or more of + - * / < > = ~ ! @ # % ^ & | ` ? */
 	SQL_CAST, /* :: */
 	SQL_PUNCT, /* one other character */
-	SQL_UNTERMINATED, /* a quote or comment without an end: no token after it can be trusted */
+	SQL_UNTERMINATED, /* a quote or comment that does not end: all tokens after it are meaningless */
 };
 
 struct sql_token {
 	enum sql_kind kind;
-	const char *at;
+	const char *at; /* where the token begins, in the SQL */
 	size_t len;
 	bool after_space; /* white space or a comment stood before the token */
 };
 
 struct sql_lexer {
 	const char *sql;
-	size_t len, pos;
-	bool has_backslashes; /* standard_conforming_strings is off: backslashes are escapes in plain strings, too */
-	unsigned trail_options; /* enum scan_option of the client's encoding: a trail byte is not a backslash */
-	/* the last token was an E'' string; a string on a later line that continues it also has escapes, though no E */
+	size_t len, pos; /* bytes of the SQL; offset of the next byte to read */
+	bool has_backslashes; /* backslashes are escapes in plain strings, too (standard_conforming_strings is off) */
+	/* enum scan_option of the client's encoding: the second byte of a character may look like a backslash */
+	unsigned trail_options;
+	/* the last token was an E'' string; if a string on a later line continues it, that string has escapes, too */
 	bool is_after_escape_string;
 	const char *comment; /* text of the last block comment, without its delimiters; NULL if there was none */
 	size_t comment_len;
 };
 
+/* Begins to read sql, which lx borrows. has_backslashes and trail_options are 0; the caller may set them. */
 void sql_lexer_init(struct sql_lexer *lx, const char *sql, size_t len);
-struct sql_token sql_next(struct sql_lexer *lx);
-/* Compares bytes with `folded`, which is in lower case; ASCII letters of bytes may be in any case. Both have len
- * bytes. */
+struct sql_token sql_next(struct sql_lexer *lx); /* returns the next token; SQL_END at the end */
+/* Returns true if bytes, with ASCII letters in lower case, are equal to `folded`. Both have len bytes. */
 bool sql_folds_to(const char *bytes, const char *folded, size_t len);
 
-/* Returns true if the token is this word (given in lower case). */
+/* Returns true if the token is this word, which is given in lower case. */
 static inline bool
 sql_is_word(const struct sql_token *t, const char *word, size_t word_len)
 {

@@ -49,18 +49,18 @@ enum sql_word {
 #undef WORD_NAME
 };
 
-/* Returns the word in text, without regard to case. */
+/* Returns the word that text is, without regard to case; SQL_WORDS_NONE if it is none of these words. */
 enum sql_word sql_word_find(const char *text, size_t len);
 
 /*
  * --- Words that may stand before a parenthesis: PostgreSQL's keywords and functions.
  *
- * scripts/sql-names prints the table (sql_names.tsv) from a running server, and adds names from newer versions and from
- * the most used parts of contrib. A name that is not in the table is taken for a user's own.
+ * scripts/sql-names prints the table (sql_names.tsv) from a running server, and adds names of newer versions and of the
+ * most used parts of contrib. A name that is not in the table is taken for the name of a user's own function.
  */
 
 enum sql_name_bit {
-	SQL_FUNCTION = 1u << 0, /* a function that leaves nothing behind */
+	SQL_FUNCTION = 1u << 0, /* a function that leaves nothing in the session */
 	SQL_RESERVED = 1u << 1, /* a keyword that can't be a function's name without quotes */
 	SQL_TYPE_FUNC = 1u << 2, /* a keyword that can only be a type's or a function's name without quotes */
 	SQL_KEYWORD = 1u << 3, /* a keyword of any kind */

@@ -5,15 +5,17 @@
 #include "server/server.h"
 #include "wire/fields.h"
 
-/* Returns the statement of a complete Parse that is unnamed and plain SQL, with a reference for the caller; or NULL. */
+/* Returns the statement of a Parse, with a reference for the caller, if the Parse is of the unnamed statement, and its
+ * SQL is plain (sql_traits.is_plain); otherwise NULL. body: that of the complete Parse. */
 struct statement *statements_plain_unnamed(struct exchange *x, const uint8_t *body, size_t len);
-/* Enters in the ledger a Parse that is about to be sent as it is. Takes st. risk: see state_risk_of(). */
+/* Enters in the ledger a Parse of st as the unnamed statement, which is about to be sent as it is. Takes over the
+ * reference to st. risk: the result of state_risk_of(). */
 void statements_take_unnamed(struct exchange *x, struct statement *st, unsigned risk);
-/* Does statements_drop_for_simple_query() for a client that has statements. */
+/* Does what statements_drop_for_simple_query() does, for a client that has statements. */
 void statements_drop_for_simple_query_of(struct exchange *x, const char *sql, size_t len);
 /*
- * Call before a simple Query is sent: the Query drops the unnamed statement, unless PostgreSQL can't read its text. sql
- * is NULL if the Query is pgweir's own, or incomplete.
+ * Notes that a simple Query, which is sent next, drops the unnamed statement. (It does not if PostgreSQL can't convert
+ * the Query's text.) sql is NULL if the Query is pgweir's own, or incomplete.
  */
 static inline void
 statements_drop_for_simple_query(struct exchange *x, const char *sql, size_t len)
@@ -24,20 +26,25 @@ statements_drop_for_simple_query(struct exchange *x, const char *sql, size_t len
 		x->srv->unnamed_owner = 0; /* another client's unnamed statement is dropped there, too */
 }
 /*
- * Forgets the client's unnamed statement; no change of that statement may be in progress. A simple Query or an unnamed
- * Parse drops the statement even if no server gets the message, or if the server is lost: PostgreSQL drops the
- * statement when it refuses such a message, too.
+ * Forgets the client's unnamed statement. No change of the statement may be in progress. Call this for a simple Query
+ * or an unnamed Parse even if no server gets the message, or if the server is lost: PostgreSQL drops the unnamed
+ * statement even when it refuses such a message.
  */
 void statements_forget_unnamed(struct exchange *x);
 
 /* --- for the other files of this folder --- */
-/* makes sure that the server's unnamed statement is the client's, or that the server has none */
+/* Makes sure that the server's unnamed statement is the client's; or that the server has none, if the client has none.
+ */
 enum feature_step unnamed_ensure(struct exchange *x);
-enum feature_step unnamed_bind(struct exchange *x); /* unnamed_ensure() for a Bind that is sent now */
+enum feature_step unnamed_bind(struct exchange *x); /* does the same for a Bind that is sent next */
+/* Handles a Parse of the unnamed statement. message: the whole Parse, of len bytes. */
 enum feature_step unnamed_parse(struct exchange *x, const struct parse_fields *f, const uint8_t *message, size_t len);
+/* Enters in the ledger an unnamed Parse that is oversize. */
 void unnamed_parse_oversize(struct exchange *x);
-void unnamed_close(struct exchange *x, enum owed_to to); /* only for a client that has statements */
-void unnamed_note_answered_parse(struct exchange *x,
-				 struct statement *st); /* for a Parse of st that pgweir answers; takes st */
+/* Sends a Close of the unnamed statement. x->statements must not be NULL. */
+void unnamed_close(struct exchange *x, enum owed_to to);
+/* Notes a Parse of st as the unnamed statement that pgweir answers itself. Takes over the reference to st. */
+void unnamed_note_answered_parse(struct exchange *x, struct statement *st);
+/* Handles the end of a message about the unnamed statement: see statements_settled(). */
 void unnamed_settled(struct server *srv, const struct owed *o, struct statement *st, bool is_oversize,
 		     enum owed_end how);
