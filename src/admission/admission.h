@@ -1,25 +1,25 @@
 /*
- * src/admission/admission.h - limits on the clients that are let in: how many at once, and how fast ([limits]). Here, a
- * client is only its struct admission_place.
+ * src/admission/admission.h - limits on clients: how many at a time, and how many logins per second ([limits]). In this
+ * folder, a client is a struct admission_place.
  *
- *   admission.c           counts connections by address, user and database; rates of logins
- *   admission_queue.c     bounds the connections that are not authenticated yet
+ *   admission.c           counts connections of each address, user and database, and limits their logins per second
+ *   admission_queue.c     limits the connections that are not authenticated yet
  *   admission_failures.c  delays the answers to wrong proofs
- *   admission_log.c       bounds the log lines about refused logins
- *   admission_table.h     the counts of each address, user and database; pure
+ *   admission_log.c       limits the log lines about refused logins
+ *   admission_table.h     the counts of each address, user and database
  *
- * A login calls admission_enter at accept, admission_knock at the startup packet, admission_admit once the client has
- * proved who it is, and admission_leave when it goes (or turns out to be a cancel request). Only addresses and rates
- * are checked before authentication, so until then every refusal looks the same. The limits of databases and users are
- * checked after it.
+ * A connection calls admission_enter() when it was accepted, admission_knock() when its startup packet has come,
+ * admission_admit() when the client is authenticated, and admission_leave() when it ends or turns out to be a
+ * CancelRequest. Before authentication, only the limits on addresses and rates are checked, so refusals do not reveal
+ * which users and databases exist. The limits of databases and users are checked after it.
  *
- * An address is an IPv4 address or an IPv6 network of 64 bits. Unix sockets have no address; limits on addresses apply
- * neither to them nor to the addresses in exempt_addresses. For a user at such an address, or of the console, only
- * wrong passwords for the same user from that address count, so other users there can't lock the user out. Limits are
- * read from the present configuration each time, so a reload changes them at once.
+ * An address is an IPv4 address or an IPv6 network of 64 bits. Unix sockets have no address. Limits on addresses do not
+ * apply to Unix sockets and to exempt_addresses. Usually all users of an address share its delays for wrong passwords.
+ * In exempt_addresses, and in the console, each user has delays of its own, so other users can't lock it out. All
+ * limits are read from the present configuration each time, so a reload changes them at once.
  *
- * Always: a connection counts in its address from accept to its end, and in its user and database (all databases of a
- *         tenant count as one) from admission to its end.
+ * Always: a connection counts in its address from accept() to its end, and in its user and database from admission to
+ *         its end. All databases of a tenant count as one.
  */
 #pragma once
 
@@ -40,26 +40,29 @@ struct admission_hold; /* opaque: admission_failures.c */
 enum admission_queue {
 	ADMISSION_UNQUEUED, /* in no queue: the connection is authenticated, or its proof was wrong */
 	ADMISSION_SILENT, /* the startup packet has not come yet */
-	ADMISSION_PROVING,
+	ADMISSION_PROVING, /* the startup packet has come, and the proof has not */
 	ADMISSION_QUEUES
 };
 
-/* The counts of a connection's address that apply to the connection. */
+/* The limits of a connection's address that apply to the connection. */
 enum admission_standing {
-	ADMISSION_OF_MANY, /* all counts */
-	ADMISSION_APART, /* a user of the console: other users' wrong passwords do not count */
-	ADMISSION_EXEMPT /* in exempt_addresses: other users' wrong passwords and the rate do not count */
+	ADMISSION_OF_MANY, /* all: it shares them with all connections of the address */
+	/* a user of the console: only its own logins and wrong passwords count, and there is no limit on connections */
+	ADMISSION_APART,
+	/* in exempt_addresses: only the user's own wrong passwords count, and there are no limits on connections and
+	 * logins per second */
+	ADMISSION_EXEMPT
 };
 
-/* A connection, as the limits see it. Zeroed at first; embedded in its owner, which admission_ops' functions find by
- * it. */
+/* A connection's place in the limits. Zeroed at first. The connection's struct embeds it, so that the functions of
+ * admission_ops find the connection. */
 struct admission_place {
 	struct admission_entry *address; /* NULL for a Unix socket */
 	union {
-		TAILQ_ENTRY(admission_place) queue_link; /* in a queue, unless `queue` is ADMISSION_UNQUEUED */
-		struct {
-			struct admission_entry *user_entry; /* NULL if not admitted */
-			/* the tenant's entry for a tenant's database; NULL for the console */
+		TAILQ_ENTRY(admission_place) queue_link; /* valid unless `queue` is ADMISSION_UNQUEUED */
+		struct { /* valid if `queue` is ADMISSION_UNQUEUED */
+			struct admission_entry *user_entry; /* NULL if the client was not admitted */
+			/* for a tenant's database, the tenant's entry; NULL for the console */
 			struct admission_entry *database_entry;
 		};
 	};
@@ -69,71 +72,73 @@ struct admission_place {
 	bool is_unlogged; /* its login was refused without a log line, because there are too many such lines */
 };
 
-/* Callbacks of the owner of a place. Each closes the connection, and so calls admission_leave() from within. */
+/* Callbacks of the connections. Each closes the connection, and so calls admission_leave() before it returns. */
 struct admission_ops {
-	/* A limit refuses the connection: counts it under `reason`, sends *why to the client and closes it. */
+	/* Called if a limit refuses the connection. Counts the refusal under `reason`, and sends *why to the client. */
 	void (*refuse)(struct admission_place *t, const struct fail *why, enum reject_reason reason);
 	void (*out_of_memory)(struct admission_place *t);
-	/* The delayed answer to a wrong proof is due. */
+	/* Called when the delayed answer to a wrong proof is due. Sends *why to the client. */
 	void (*answer)(struct admission_place *t, const struct fail *why);
 };
 
 struct admission_settings {
 	struct event_base *base;
 	struct log *log;
-	uint64_t *now_us; /* the loop's time, which a timer brings up to date */
-	struct config *const *config; /* the present configuration */
+	uint64_t *now_us; /* the time of the event loop, which timers set */
+	struct config *const *config; /* points to the pointer to the present configuration */
 	const struct admission_ops *ops;
 };
 
 /* Returns NULL with *why set if there is no randomness. */
 struct admission *admission_new(const struct admission_settings *settings, struct fail *why);
-void admission_free(struct admission *a); /* must be called after the last place has left; a may be NULL */
-/* Sets how many descriptors the process may have, on which the bound on connections that log in depends. */
+void admission_free(struct admission *a); /* called after the last connection has left; a may be NULL */
+/* Sets how many file descriptors the process may have. The limit on connections that log in depends on this number. */
 void admission_set_descriptors(struct admission *a, uint64_t descriptors);
-/* While memory is full, only users of the console may log in. */
+/* If is_full, max_memory is reached: until the next call, only users of the console may log in. */
 void admission_set_memory(struct admission *a, bool is_full);
 void admission_tick(struct admission *a, uint64_t now_us); /* called about every 100 ms */
 
-/* --- The steps. Each returns false if ops->refuse or ops->out_of_memory was called. --- */
-/* A client was accepted. peer: NULL for a Unix socket */
+/* --- The steps of a connection. The functions that return a bool return false after they have called ops->refuse or
+ * ops->out_of_memory. --- */
+/* Called after accept(). peer is NULL for a Unix socket. */
 bool admission_enter(struct admission *a, struct admission_place *t, const struct sockaddr *peer);
-/* The startup packet names the user, and the user is not authenticated yet. database: NULL for the console, which has
- * no rate; its users share no limit with other users of their address. */
+/* Called when the startup packet has come. The user is not authenticated yet. `database` is NULL for the console. */
 bool admission_knock(struct admission *a, struct admission_place *t, const char *user, const char *database);
-/* The client is authenticated; database is a database of the configuration. */
+/* Called when the client is authenticated. `database` must be in the configuration. */
 bool admission_admit(struct admission *a, struct admission_place *t, const char *user, const char *database);
 /*
- * Replaces all these steps for a client that another process has admitted: counts the client like any other, but
- * applies no limit. peer: NULL for a Unix socket. Returns 0, or -1 without memory; admission_leave() is due in either
- * case.
+ * Takes the place of all these steps for a client that another process has admitted: counts the client, and applies no
+ * limit. peer is NULL for a Unix socket. Returns 0, or -1 without memory. The connection calls admission_leave() in
+ * either case.
  */
 int admission_restore(struct admission *a, struct admission_place *t, const struct sockaddr *peer, const char *user,
 		      const char *database);
-/* Like admission_admit(), for a user of the console, if the console's clients are counted (compat = pgbouncer).
- * clients: how many clients the console has now. No limit applies to administrators (is_admin). */
+/* Does what admission_admit() does, for a user of the console. Called only if the limits count these (compat =
+ * pgbouncer). `clients` is how many clients the console has now. If is_admin, no limit applies. */
 bool admission_admit_console(struct admission *a, struct admission_place *t, const char *user, bool is_admin,
 			     uint32_t clients);
-void admission_leave(struct admission *a, struct admission_place *t); /* may be called again */
-/* Called when the client is authenticated, or leaves. May be called again. */
+void admission_leave(struct admission *a, struct admission_place *t); /* may be called more than once */
+/* Takes the connection out of its queue, because the client is authenticated or leaves. May be called more than
+ * once. */
 void admission_leave_queue(struct admission *a, struct admission_place *t);
 
 /* --- Log lines about refused logins. If the refusal of a connection is not logged, the connection's end must not be
- * logged either. --- */
-/* Returns true while this second's lines are not used up; further refusals are counted and reported together. */
+ * logged either. Refusals without a line are counted, and logged in one line a second later. --- */
+/* Called before a refusal is logged. Returns true if there were not too many lines in this second. */
 bool admission_may_log(struct admission *a, struct admission_place *t);
-/* Like admission_may_log(), for refusals at a limit: one line a second for each reason. */
+/* Does what admission_may_log() does, for refusals at a limit, which get one line a second for each reason. */
 bool admission_may_log_reject(struct admission *a, struct admission_place *t, enum reject_reason reason);
 
 /* --- Wrong proofs. --- */
-/* The proof was wrong: the answer is delayed (login_failure_delay) until ops->answer is called with a copy of *why.
- * Until then the caller keeps the result, and calls admission_drop_answer() if the connection closes earlier. Returns
- * NULL if the answer is due at once. */
+/* Called after a wrong proof. After login_failure_delay, ops->answer is called with a copy of *why. The caller keeps
+ * the result, and calls admission_drop_answer() if the connection closes before the answer. Returns NULL if the caller
+ * must answer at once. */
 struct admission_hold *admission_failed(struct admission *a, struct admission_place *t, const char *user,
 					const struct fail *why);
-void admission_drop_answer(void *hold); /* hold: a struct admission_hold */
-void admission_answer_now(struct admission_hold *hold);
+void admission_drop_answer(void *hold); /* cancels the answer, and frees `hold`, a struct admission_hold */
+void admission_answer_now(struct admission_hold *hold); /* calls ops->answer without further delay */
+/* Called after a right proof. Forgets the user's wrong proofs from this address, but not those of other users. */
 void admission_succeeded(struct admission *a, const struct admission_place *t, const char *user);
 
-/* Returns how many clients of this user are admitted; for SHOW. */
+/* Returns how many of this user's clients are admitted, for SHOW. */
 uint32_t admission_user_clients(const struct admission *a, const char *user);

@@ -1,4 +1,4 @@
-/* src/admission/admission_state.h - the structs that admission*.c share; private to them. */
+/* src/admission/admission_state.h - structs and functions that only admission*.c use. */
 #pragma once
 
 #include "admission/admission.h"
@@ -7,26 +7,28 @@
 TAILQ_HEAD(admission_places, admission_place);
 TAILQ_HEAD(admission_holds, admission_hold);
 
-/* The limit on log lines for one reject reason, or for all other refusals. */
+/* The limit on log lines for one reject reason, or for the refusals without such a reason. */
 struct admission_log_limit {
 	uint64_t since_us; /* when the present second began */
-	uint32_t written; /* log lines written since then */
+	uint32_t written; /* log lines that were written since then */
 	uint64_t unlogged; /* refusals since then that got no line */
 };
+/* Indexes of log_limits: each enum reject_reason, and then ADMISSION_LOG_OTHERS for refusals without such a reason. */
 enum { ADMISSION_LOG_OTHERS = RJ_COUNT, ADMISSION_LOG_LIMITS };
 
-#define ADMISSION_WAITING_MAX 50u /* failed logins of one address, or user, whose answers are delayed */
+/* delayed answers of one address, or of one user in the console or at an address in exempt_addresses */
+#define ADMISSION_WAITING_MAX 50u
 
 struct admission {
 	struct admission_settings settings;
 	struct admission_table *addresses, *users, *databases;
-	struct admission_table *guesses; /* wrong passwords by address and user: admission_failures.c */
-	/* Connections that are not authenticated, the oldest first. */
+	struct admission_table *guesses; /* wrong passwords, by address and user (admission_failures.c) */
+	/* connections that are not authenticated, the oldest first */
 	struct admission_places queues[ADMISSION_QUEUES];
-	struct admission_holds holds; /* wrong proofs whose answers are delayed */
-	uint32_t counts[ADMISSION_QUEUES], held_count;
+	struct admission_holds holds; /* delayed answers to wrong proofs */
+	uint32_t counts[ADMISSION_QUEUES], held_count; /* the lengths of queues and holds */
 	uint64_t descriptors; /* how many file descriptors the process may have; 0 if not known */
-	bool is_memory_full;
+	bool is_memory_full; /* max_memory is reached */
 	struct admission_log_limit log_limits[ADMISSION_LOG_LIMITS];
 };
 
@@ -37,13 +39,14 @@ admission_config(const struct admission *a)
 }
 
 /* --- admission_queue.c --- */
-/* Moves the place to the end of a queue. */
+/* Moves the connection to the end of a queue. */
 void admission_queue_join(struct admission *a, struct admission_place *t, enum admission_queue queue);
-/* Closes other connections, if necessary, to make room for a new one. */
+/* Makes room for a new connection: closes other connections that are not authenticated, if there are too many. */
 void admission_queue_make_room(struct admission *a);
 
 /* --- admission_failures.c --- */
-/* Returns the entry of t's address (t must have one) and this user, made if need be; NULL without memory. */
+/* Returns the entry in `guesses` for this user at t's address, which must not be NULL. Makes the entry if there is
+ * none; returns NULL without memory. */
 struct admission_entry *admission_guess_entry(struct admission *a, const struct admission_place *t, const char *user);
 
 /* --- admission_log.c --- */

@@ -1,11 +1,13 @@
 /*
- * src/admission/admission_table.h - the counts of one kind of key (addresses, users or databases): how many connections
- * there are, how fast they come, how often they have failed to log in. Pure: no I/O, no clock.
+ * src/admission/admission_table.h - the counts of all addresses, or of all users, or of all databases: how many
+ * connections each has, how fast they log in, and how often they have failed to. The address, user or database is the
+ * key of an entry. Does no I/O; the time is an argument.
  *
- * Owns:   its entries. A held entry (one in which connections count) keeps its address until it is released.
- * Bounds: at most idle_max entries are not held; beyond, the one that was not seen for longest is dropped. So a flood
- *         of keys can't reset the counts of connected clients. There are at most as many held entries as connections.
- * Always: an entry that equals a new one (no connection, all tokens, no failure) is dropped sooner or later.
+ * Owns:   its entries. An entry is held while connections count in it; a held entry is neither moved nor freed.
+ * Bounds: at most idle_max entries are not held. When there are more, the one that was not used for longest is dropped.
+ *         So a flood of keys can't reset the counts of connected clients. There are no more held entries than
+ *         connections.
+ * Always: an entry that is not held, and has the same values as a new one, is dropped sooner or later.
  */
 #pragma once
 
@@ -16,51 +18,53 @@
 
 #define ADMISSION_KEY_MAX 64 /* bytes; longer keys are cut */
 #define ADMISSION_IDLE_MAX 65536
-#define ADMISSION_FADE_US UINT64_C(60000000) /* failures are forgotten this long after the last one's answer */
+#define ADMISSION_FADE_US UINT64_C(60000000) /* failures are forgotten this long after the answer to the last one */
 
 struct admission_table; /* opaque: admission/admission_table.c */
 
 struct admission_entry {
 	UT_hash_handle hh;
-	TAILQ_ENTRY(admission_entry) idle; /* in the table's idle list while held is 0 */
-	/* token bucket, in ns of login time, at most a second: at a rate of r a second, a login takes 1/r seconds out
-	 * of it */
+	TAILQ_ENTRY(admission_entry) idle; /* in the table's idle list; valid while held is 0 */
+	/* A token bucket that holds time, at most a second: with a limit of r logins per second, each login takes 1/r
+	 * seconds out. */
 	uint64_t token_ns;
 	uint64_t refilled_us; /* when token_ns was last refilled */
 	uint64_t failure_ends_us; /* when the failures are forgotten; 0 if there are none */
-	uint32_t failures;
+	uint32_t failures; /* failed logins that are not forgotten yet */
 	uint32_t held; /* the number of connections that count here */
-	uint32_t waiting; /* failed logins whose answer is delayed */
+	uint32_t waiting; /* failed logins whose answers are delayed */
 	uint8_t key_len;
 	uint8_t key[ADMISSION_KEY_MAX];
 };
 
-/* seed: random, so that peers can't predict their keys' hash buckets. */
+/* seed must be random, so that clients can't choose keys with the same hash. */
 struct admission_table *admission_table_new(uint64_t seed, uint32_t idle_max);
 void admission_table_free(struct admission_table *t); /* frees held entries, too; t may be NULL */
-/* Returns the key's entry, made if need be, or NULL without memory. An entry that is not held is valid until the next
- * get, release or sweep. */
+/* Returns the entry of this key; makes one if there is none. Returns NULL without memory. An entry that is not held
+ * lives until the next call of this function, admission_table_sweep() or admission_entry_release(). */
 struct admission_entry *admission_table_get(struct admission_table *t, const void *key, size_t key_len,
 					    uint64_t now_us);
-/* returns NULL if there is none */
+/* Returns the entry of this key, or NULL if there is none. */
 struct admission_entry *admission_table_find(const struct admission_table *t, const void *key, size_t key_len);
-/* drops a bounded number of entries that equal new ones */
+/* Drops entries that are not held and have the same values as new ones, but a limited number in each call. */
 void admission_table_sweep(struct admission_table *t, uint64_t now_us);
 
 #define ADMISSION_ADDRESS_KEY_MAX 8
-/* Writes the part of an IPv4 or IPv6 address that counts, and returns its length. Of an IPv6 address the first 64 bits
- * count, because each customer has at least a /64. */
+/* Writes the part of an address that serves as its key, and returns its length: an IPv4 address, or the first 64 bits
+ * of an IPv6 address, because each customer of a provider has at least a /64. */
 size_t admission_address_key(const struct sockaddr *peer, uint8_t key[static ADMISSION_ADDRESS_KEY_MAX]);
 
+/* Counts a connection in an entry. */
 void admission_entry_hold(struct admission_table *t, struct admission_entry *e);
-void admission_entry_release(struct admission_table *t, struct admission_entry *e, uint64_t now_us);
+void admission_entry_release(struct admission_table *t, struct admission_entry *e,
+			     uint64_t now_us); /* undoes admission_entry_hold() */
 
-/* Returns true if a login may proceed. rate: logins per second, all of which may come at once after a second without a
- * login; 0 for no limit. */
+/* Returns true if the rate allows a login now. `rate` is a limit in logins per second, which may all come at once after
+ * a second without logins; 0 means no limit. */
 bool admission_entry_has_token(struct admission_entry *e, uint32_t rate, uint64_t now_us);
-void admission_entry_take_token(struct admission_entry *e, uint32_t rate, uint64_t now_us);
+void admission_entry_take_token(struct admission_entry *e, uint32_t rate, uint64_t now_us); /* counts a login */
 
-/* Counts a failure. Returns the delay of its answer: base_us for the first failure, and twice as much for each further
- * one. */
+/* Counts a failed login. Returns how long to delay its answer: base_us for the first failure, twice as long for each
+ * further one, but at most max_us. */
 uint64_t admission_entry_failed(struct admission_entry *e, uint64_t base_us, uint64_t max_us, uint64_t now_us);
-void admission_entry_forgive(struct admission_entry *e, uint32_t failures); /* forgives at most this many failures */
+void admission_entry_forgive(struct admission_entry *e, uint32_t failures); /* forgets at most this many failures */

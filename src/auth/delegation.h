@@ -1,10 +1,10 @@
 /*
- * src/auth/delegation.h - the credentials that clients delegate to pgweir, and the owner of a pool. With
- * gss_accept_delegation pgweir logs in to PostgreSQL with such credentials only. src/modules/gss/README.md says why a
- * pool has one principal.
+ * src/auth/delegation.h - Kerberos credentials that clients delegate to pgweir. With gss_accept_delegation, pgweir logs
+ * in to PostgreSQL only with such credentials, and each pool belongs to one Kerberos principal.
+ * src/modules/gss/README.md says why.
  *
- * Both structs are reference-counted; references may be taken and dropped on any thread. A struct delegated is
- * immutable and belongs to a module (auth/auth_module.h). A struct delegation belongs to one worker.
+ * Both structs are reference-counted; any thread may take and drop references. A struct delegated is immutable, and a
+ * module (auth/auth_module.h) makes it. Only one worker uses the fields of a struct delegation.
  */
 #pragma once
 
@@ -16,34 +16,35 @@
 
 #define AUTH_NAME_MAX 1023
 
+/* A client that has logged in by tokens, and the credentials that it has delegated. */
 struct delegated {
 	atomic_uint refs;
-	void (*free)(struct delegated *d); /* on any thread */
-	/* when the credentials expire; DELEGATED_NONE if the client has logged in but delegated no credentials */
-	uint64_t until_us;
-	char principal[AUTH_NAME_MAX + 1]; /* the full name */
+	void (*free)(struct delegated *d); /* called on any thread, for the last reference */
+	uint64_t until_us; /* when the credentials expire; DELEGATED_NONE if the client has delegated none */
+	char principal[AUTH_NAME_MAX + 1]; /* the client's full name, with its realm */
 };
 #define DELEGATED_NONE 0
 
-/* The owner of a pool and of all its connections. */
+/* The principal that owns a pool and all its connections. */
 struct delegation {
 	atomic_uint refs;
-	/* the newest credentials of the only principal that the pool belongs to; NULL until a client has come */
-	struct delegated *by;
+	struct delegated *by; /* the newest credentials of the owner; NULL until a client has delegated some */
 };
 
 struct delegated *delegated_ref(struct delegated *d);
-void delegated_unref(struct delegated *d); /* NULL is fine */
+void delegated_unref(struct delegated *d); /* d may be NULL */
 struct delegation *delegation_new(void); /* returns NULL without memory */
 struct delegation *delegation_ref(struct delegation *d);
-void delegation_unref(struct delegation *d); /* NULL is fine */
+void delegation_unref(struct delegation *d); /* d may be NULL */
 
-/* Returns 0 if d has credentials that are still good, or -1 with *why set. d may be NULL. */
+/* Returns 0 if d has credentials that have not expired, or -1 with *why set. d may be NULL. */
 int delegated_check(const struct delegated *d, uint64_t now_us, struct fail *why);
 /*
- * Lets a client that has logged in by d use the pool's connections; d is NULL if the client logged in without a ticket.
- * If the pool has no owner yet and no other client can use it (is_free), the client's principal becomes the owner.
- * Credentials that the client has delegated replace the pool's previous ones. If the client has delegated none, the
- * pool's credentials must be of the client's own principal, and still good. Returns 0, or -1 with *why set.
+ * Decides whether a client may use the connections of a pool, `of`. d is the client's; NULL if the client has logged in
+ * without tokens. Returns 0, or -1 with *why set.
+ *
+ * If the pool has no owner, the client becomes the owner. The client must have delegated credentials, and is_free must
+ * be true: no other client can be using the pool. If the pool has an owner, the client must be the same principal.
+ * Credentials that it delegates replace the pool's. If it delegates none, the pool's must not have expired.
  */
 int delegation_take(struct delegation *of, struct delegated *d, bool is_free, uint64_t now_us, struct fail *why);

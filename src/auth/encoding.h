@@ -6,30 +6,33 @@
 #include <stdint.h>
 
 /*
- * --- base64.c: strict base64 (RFC 4648, 4): padded, canonical, nothing but the alphabet. SCRAM's salts, nonces, keys
- * and proofs use it; each value must have just one spelling.
+ * --- base64.c: strict base64 (RFC 4648, 4), for SCRAM's salts, nonces, keys and proofs. Text must be padded,
+ * canonical, and without characters outside the alphabet, so that each value has just one encoding.
  */
 #define BASE64_LEN(bytes_len) (((bytes_len) + 2) / 3 * 4) /* characters, without the terminator */
 
-/* Writes BASE64_LEN(len) + 1 bytes to out, terminator included. */
+/* Writes BASE64_LEN(len) characters and a terminator to out. */
 void base64_encode(const uint8_t *bytes, size_t len, char *out);
-/* Returns 0, or -1 if text is not base64 or is longer than out_max bytes; out may then hold a part of it. */
+/* Returns 0, or -1 if text is not base64 or decodes to more than out_max bytes; some bytes of out are written even
+ * then. */
 int base64_decode(const char *text, size_t text_len, uint8_t *out, size_t out_max, size_t *out_len);
 
-/* --- md5.c: PostgreSQL's md5 password answer (protocol chapter "AuthenticationMD5Password"). */
+/* --- md5.c: PostgreSQL's authentication by MD5 (protocol chapter "AuthenticationMD5Password"). Both functions return
+ * 0, or -1 with *why set if OpenSSL refuses MD5, as with FIPS. --- */
 #define MD5_SECRET_LEN 35 /* "md5" and 32 hex digits */
 
-/* out = "md5" + hex(MD5(password + user)), terminated. Returns 0, or -1 with *why set if OpenSSL refuses MD5 (FIPS). */
+/* Writes "md5" + hex(MD5(password + user)), which servers store, to out, terminated. */
 int md5_secret(const char *password, const char *user, char out[static MD5_SECRET_LEN + 1], struct fail *why);
-/* out = "md5" + hex(MD5(<32 hex digits of secret> + salt)), which a client sends. `secret` is from md5_secret(). */
+/* Writes "md5" + hex(MD5(32 hex digits of secret + salt)), which a client sends, to out, terminated. `secret` is from
+ * md5_secret(). */
 int md5_answer(const char *secret, const uint8_t salt[static 4], char out[static MD5_SECRET_LEN + 1], struct fail *why);
 
 /*
  * --- saslprep.c: SASLprep (RFC 4013) turns all ways to type a password into one sequence of bytes. Spaces of all kinds
- * become a plain space, invisible characters are removed, and the rest is put in Unicode's normal form KC.
+ * become a plain space, invisible characters are removed, and the text is put in Unicode's normal form KC.
  *
- * saslprep() does what PostgreSQL's pg_saslprep does, so both derive the same keys: a password that is not UTF-8, or
- * has characters that SASLprep prohibits, is used unchanged. Without libidn every password is used unchanged.
+ * saslprep() does the same as PostgreSQL's pg_saslprep(), so both derive the same keys. A password that is not UTF-8,
+ * or has characters that SASLprep prohibits, is used unchanged. In a build without libidn, all passwords are.
  */
 #define SASLPREP_MAX ((size_t)1 << 24) /* bytes of a password */
 

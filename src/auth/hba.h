@@ -5,14 +5,16 @@
  * Follows PostgreSQL 15's chapter "The pg_hba.conf File", with version 16's regular expressions and includes
  * (rule_file.h). The first rule that fits a login decides; if none fits, the login is refused.
  *
- * A rule whose method this build lacks (see auth_module.h) is an error when the file is read: a rule that was left out
- * would let the rules after it decide. An IPv4 client that arrives on an IPv6 socket (::ffff:...) is an IPv4 client.
+ * If a rule's method is not in this build (see auth_module.h), reading the file fails. To leave such a rule out would
+ * be dangerous, because the rules after it would decide. A client with an IPv4 address on an IPv6 socket (::ffff:...)
+ * counts as an IPv4 client.
  *
- * The caller looks up host names and roles (+role, samerole). That may take time, so hba_match() asks for them only at
- * a rule whose other columns fit. A name in the address column fits if the client's address has this name, and is among
- * the addresses of the name. A name that begins with a dot stands for all names that end with it.
+ * The caller looks up host names and roles (+role, samerole). A lookup may take time, so hba_match() asks the caller
+ * only at a rule whose other columns fit. A name in the address column fits if it is the name of the client's address,
+ * and the client's address is one of the name's addresses. A name that begins with a dot fits all names that end with
+ * it.
  *
- * Always: immutable; a reload reads a new one.
+ * Always: a struct hba is immutable; a reload makes a new one.
  */
 #pragma once
 
@@ -23,87 +25,89 @@
 
 struct hba; /* opaque: hba.c */
 
-/* HBA_MODULES and above: the methods of auth_modules[], in their order. */
+/* The method of a rule. HBA_MODULES + i stands for auth_modules[i]. */
 enum hba_method { HBA_REJECT, HBA_TRUST, HBA_SCRAM, HBA_MD5, HBA_PASSWORD, HBA_CERT, HBA_PEER, HBA_MODULES };
-/* clientcert=: requires no certificate (NONE), a verified one (CA), or one that names the user (FULL, also for
- * HBA_CERT). */
+/* The option clientcert=. NONE requires no certificate, CA a verified one, FULL a verified one that names the user. A
+ * rule with the method HBA_CERT has FULL. */
 enum hba_clientcert { HBA_CLIENTCERT_NONE, HBA_CLIENTCERT_CA, HBA_CLIENTCERT_FULL };
-/* clientname=: the part of a certificate that names the user. ..._ANY: the common name or one of the alternative
- * names. */
+/* The option clientname=: the part of a certificate that names the user. ANY stands for the common name and each of the
+ * alternative names. */
 enum hba_clientname { HBA_CLIENTNAME_ANY, HBA_CLIENTNAME_CN, HBA_CLIENTNAME_DN };
-/* HBA_LATER: the result depends on a lookup that takes time. */
+/* Whether a rule fits. HBA_LATER: a lookup must end first. */
 enum hba_fit { HBA_NO, HBA_YES, HBA_LATER };
 typedef enum hba_fit hba_ask(const char *name, void *arg);
 
+/* The login for which a rule is looked for. */
 struct hba_question {
 	enum { HBA_OVER_UNIX, HBA_OVER_TCP, HBA_OVER_TLS } over;
-	bool is_physical; /* physical replication: only the keyword "replication" fits it */
-	const struct sockaddr *address; /* the client's, IPv4 or IPv6; unused if HBA_OVER_UNIX */
+	bool is_physical; /* the client asks for physical replication, which fits only the database "replication" */
+	const struct sockaddr *address; /* the client's IPv4 or IPv6 address; unused if HBA_OVER_UNIX */
 	const char *database, *user;
-	/* Returns true if address is one of this machine's (samehost) or, if is_net, in one of this machine's networks
-	 * (samenet). If the pointer is NULL, neither keyword fits. */
+	/* Returns true if the address is one of this machine's (samehost); if is_net, returns true if the address is in
+	 * one of this machine's networks (samenet). If the pointer is NULL, neither keyword fits. */
 	bool (*is_own_address)(const struct sockaddr *address, bool is_net);
-	/* has_name() tells whether the client's address has this host name (see hba_host_fits()), is_member() whether
-	 * the client's user is a member of this role. `arg` is passed to both. If one of the pointers is NULL, no such
-	 * name fits. After HBA_LATER the caller of hba_match() repeats the whole question. */
+	/* has_name() looks up whether a host name from the address column fits the client's address (see
+	 * hba_host_fits()). is_member() looks up whether the client's user is a member of a role. If a pointer
+	 * is NULL, no rule with a host name, or with a role, fits. */
 	hba_ask *has_name, *is_member;
-	void *arg;
+	void *arg; /* passed to has_name() and is_member() */
 };
-/* The rule that matched; its strings live as long as the hba value. */
+/* The rule that fits; its strings live as long as the struct hba. */
 struct hba_answer {
 	enum hba_method method;
 	enum hba_clientcert clientcert;
 	enum hba_clientname clientname;
-	const char *map; /* NULL if there is no map; then the names must be equal */
-	const void *options; /* for HBA_MODULES: the module's options */
-	const char *path; /* the rule's file */
+	const char *map; /* the option map=; if NULL, the proved name and the user must be equal */
+	const void *options; /* the module's options; NULL unless method is HBA_MODULES or above */
+	const char *path; /* the file of the rule */
 	unsigned line;
 };
-/* Other settings that the rules depend on, and that must be configured. */
+/* The other settings that must be configured for these rules to work. */
 struct hba_needs {
 	bool secrets; /* users' secrets, because a rule has scram-sha-256, md5 or password */
-	bool tls; /* set if a rule is hostssl */
-	bool certificates; /* set if a rule asks clients for certificates */
-	bool roles; /* set if a rule has +role or samerole */
+	bool tls; /* TLS, because a rule is hostssl */
+	bool certificates; /* authorities of clients' certificates, because a rule requires a certificate */
+	bool roles; /* a lookup of roles, because a rule has +role or samerole */
 };
 
-/* Reads the file at `path` and the files that it names; or, if `text` is not NULL, reads `text` and no file. Returns
- * NULL if anything is wrong; every error is reported. Warnings are reported, too: for rules that let in every client
+/* Reads the file at `path` and the files that it includes; if `text` is not NULL, reads `text` instead, and no file.
+ * Returns NULL if there is an error; all errors are reported. Also reports warnings: for rules that let in every client
  * that reaches them, for rules that never fit, and for a file that any user may change. */
 struct hba *hba_load(const char *text, size_t text_len, const char *path, rule_report *report, void *arg);
-struct hba *hba_ref(struct hba *hba); /* hba may be NULL, as for unref */
-void hba_unref(struct hba *hba);
-/* Returns HBA_YES if a rule fits, with *answer set to the rule. */
+struct hba *hba_ref(struct hba *hba); /* hba may be NULL */
+void hba_unref(struct hba *hba); /* hba may be NULL */
+/* Returns HBA_YES with *answer set to the first rule that fits, or HBA_NO if no rule fits. Returns HBA_LATER if
+ * has_name() or is_member() did; once the lookup has ended, the caller calls hba_match() again. */
 enum hba_fit hba_match(const struct hba *hba, const struct hba_question *question, struct hba_answer *answer);
-/* Returns true if `word`, from the address column, is the host's name or, if `word` begins with a dot, the end of the
- * host's name. */
+/* Returns true if `host` is the name `word` from the address column or, if `word` begins with a dot, ends with
+ * `word`. Upper and lower case are equal. */
 bool hba_host_fits(const char *word, const char *host);
 struct hba_needs hba_needs(const struct hba *hba);
-/* Calls map for each map= of the rules; the same name may come more than once. */
+/* Calls map() for each rule that has map=, with the name of the map; the same name may come more than once. */
 void hba_each_map(const struct hba *hba, void (*map)(const char *name, const char *path, unsigned line, void *arg),
 		  void *arg);
 
 /*
- * --- ident.c: PostgreSQL's pg_ident.conf: maps external names (of certificates or of the operating system) to the
- * users that they may log in as (chapter "User Name Maps"; a leading slash and "all" in the last column work as in
- * version 16).
+ * --- ident.c: PostgreSQL's pg_ident.conf, which lists the users that an external name may log in as. The name comes
+ * from a certificate, a ticket or the operating system. See PostgreSQL's chapter "User Name Maps", in version 16.
  *
- * A line has a map, an external name and a user. A name that begins with a slash is a regular expression (rule_file.h),
- * and \1 in the user stands for what its first parentheses matched. The user "all" is any user, a user that begins with
- * a slash is a regular expression, and +role is any member of that role. Case is significant everywhere.
+ * A line has the name of a map, an external name and a user. An external name that begins with a slash is a regular
+ * expression (rule_file.h); \1 in the user then stands for the text that the first parentheses have matched. The user
+ * "all" stands for any user, +role for any member of that role, and a user that begins with a slash is a regular
+ * expression. Upper and lower case differ everywhere.
  *
- * An immutable value: a reload reads a new one.
+ * A struct ident is immutable; a reload makes a new one. In all functions, ident may be NULL, and then has no lines.
  */
 struct ident; /* opaque: ident.c */
 
-/* Reads the file at `path`; or, if `text` is not NULL, reads `text` and no file. Returns NULL if anything is wrong;
- * every error is reported. An empty file is fine. */
+/* Reads the file at `path`; if `text` is not NULL, reads `text` instead, and no file. Returns NULL if there is an
+ * error; all errors are reported. An empty file is not an error. */
 struct ident *ident_load(const char *text, size_t text_len, const char *path, rule_report *report, void *arg);
-struct ident *ident_ref(struct ident *ident); /* ident may be NULL, as in all functions below */
+struct ident *ident_ref(struct ident *ident);
 void ident_unref(struct ident *ident);
-/* Returns HBA_YES if name may log in as user. Without a map (NULL or "") the two must be equal. is_member tells whether
- * user is a member of a role; after HBA_LATER the caller repeats the whole question. */
+/* Returns HBA_YES if the external name `name` may log in as `user`. If map is NULL or empty, the two must be equal.
+ * Calls is_member(), which may be NULL, as hba_match() does. */
 enum hba_fit ident_allows(const struct ident *ident, const char *map, const char *name, const char *user,
 			  hba_ask *is_member, void *arg);
-bool ident_has_roles(const struct ident *ident);
+bool ident_has_roles(const struct ident *ident); /* returns true if a line has +role */
 bool ident_has_map(const struct ident *ident, const char *map);

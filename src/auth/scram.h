@@ -1,15 +1,18 @@
 /*
- * src/auth/scram.h - SCRAM-SHA-256 and -PLUS (RFC 5802, RFC 7677), both sides, without I/O: messages in, messages out.
+ * src/auth/scram.h - SCRAM-SHA-256 and SCRAM-SHA-256-PLUS (RFC 5802, RFC 7677), for the server's and the client's side.
+ * Does no I/O: the functions take the peer's messages and write ours.
  *
- * Messages are the SASL payloads (without PostgreSQL's message headers) and hostile: lengths are checked, nonces and
- * iteration counts bounded, base64 strict. As PostgreSQL does, we ignore the user name in SCRAM messages.
+ * A message here is a SASL payload, without the header of PostgreSQL's message. The peer's messages are not trusted:
+ * lengths are checked, nonces and iteration counts bounded, and base64 must be canonical. As PostgreSQL does, we ignore
+ * the user name in SCRAM messages.
  *
- * Owns:   each side owns what it makes, and copies of verifier and channel; secrets are wiped when the side is freed.
- * Always: a side that has failed takes no further message.
+ * Owns:   struct scram_server and struct scram_client own copies of verifier and channel, and all texts that they
+ *         make; everything is wiped when they are freed.
+ * Always: after a failure, a struct scram_server or scram_client refuses all messages.
  *
  * PLUS binds the login to its TLS connection: both sides sign a hash of the server's certificate, so a man in the
- * middle, with another certificate, can't log in. The only type is tls-server-end-point (RFC 5929, 4), as in
- * PostgreSQL. A client that supports PLUS but was not offered PLUS sends the flag "y". If the server did offer PLUS, it
+ * middle, with another certificate, can't log in. The only type of binding is tls-server-end-point (RFC 5929, 4), as in
+ * PostgreSQL. A client that supports PLUS but got no offer of PLUS sends the flag "y". If the server did offer PLUS, it
  * learns from this flag that an attacker has removed PLUS from the offer.
  */
 #pragma once
@@ -20,34 +23,36 @@
 #include <stdint.h>
 
 #define SCRAM_KEY_LEN 32
-#define SCRAM_SALT_MAX 128 /* bytes, decoded */
-#define SCRAM_NONCE_MAX 512 /* characters, client's and server's together */
+#define SCRAM_SALT_MAX 128 /* bytes of a salt after base64 is decoded */
+#define SCRAM_NONCE_MAX 512 /* characters of the client's and the server's nonces together */
 #define SCRAM_ITERATIONS_MAX 1000000
-#define SCRAM_TEXT_MAX 2048 /* any message that either side sends or takes */
+#define SCRAM_TEXT_MAX 2048 /* bytes of a message of either side, with a terminator */
 
+#define SCRAM_BINDING_MAX 64 /* bytes of a tls-server-end-point */
 /* The TLS connection that a login can be bound to. Zeroed for a connection without TLS. */
-#define SCRAM_BINDING_MAX 64 /* bytes of tls-server-end-point: a hash */
 struct scram_channel {
 	bool is_tls;
-	uint8_t end_point[SCRAM_BINDING_MAX];
-	size_t end_point_len; /* 0 if no hash is defined for the certificate's signature */
+	uint8_t end_point[SCRAM_BINDING_MAX]; /* tls-server-end-point: a hash of the server's certificate */
+	size_t end_point_len; /* 0 if the RFC defines no hash for this kind of certificate */
 };
-/* libpq's channel_binding. */
+/* The values of libpq's channel_binding. */
 enum scram_binding { SCRAM_BINDING_PREFER, SCRAM_BINDING_DISABLE, SCRAM_BINDING_REQUIRE };
-#define SCRAM_OFFER_MAX 64
+#define SCRAM_OFFER_MAX 64 /* bytes that scram_server_offer() writes */
 
 /* --- scram_keys.c: verifiers and keys --- */
 
-/* A password in the form that servers store (RFC 5803; PostgreSQL's rolpassword). */
+/* The numbers that a server stores in place of a password, and checks proofs with (RFC 5803; rolpassword of
+ * PostgreSQL). */
 struct scram_verifier {
 	uint32_t iterations;
 	uint8_t salt[SCRAM_SALT_MAX];
 	size_t salt_len;
 	uint8_t stored_key[SCRAM_KEY_LEN], server_key[SCRAM_KEY_LEN];
 };
-/* Keys that log in without the password, but only with the same salt and iterations. A client's proof reveals them. */
+/* The keys with which a client logs in without its password, to any server that has the same salt and iterations. A
+ * server learns them from a client's proof. */
 struct scram_keys {
-	bool is_set;
+	bool is_set; /* false if the struct holds no keys */
 	uint32_t iterations;
 	uint8_t salt[SCRAM_SALT_MAX];
 	size_t salt_len;
@@ -56,65 +61,73 @@ struct scram_keys {
 
 /* Parses "SCRAM-SHA-256$4096:salt$StoredKey:ServerKey" (base64). Returns 0, or -1 with *why set (22023). */
 int scram_verifier_parse(const char *secret, struct scram_verifier *out, struct fail *why);
-/* Makes a verifier from a plain password (prepared by saslprep()); takes milliseconds to a second. */
+/* Makes a verifier from a plain password, to which it applies saslprep(). Takes milliseconds to a second, depending on
+ * iterations. Returns 0, or -1 with *why set. */
 int scram_verifier_from_password(const char *password, const uint8_t *salt, size_t salt_len, uint32_t iterations,
 				 struct scram_verifier *out, struct fail *why);
-/* Makes the keys for logging in to a server. The caller should keep them (see scram_keys_match). */
+/* Makes the keys for logging in to a server, in the same way and time. The caller should keep the keys for its next
+ * login (see scram_keys_match()). Returns 0, or -1 with *why set. */
 int scram_keys_from_password(const char *password, const uint8_t *salt, size_t salt_len, uint32_t iterations,
 			     struct scram_keys *out, struct fail *why);
+/* Returns true if these keys log in to a server that asks for this salt and this number of iterations. */
 bool scram_keys_match(const struct scram_keys *keys, const uint8_t *salt, size_t salt_len, uint32_t iterations);
-/* Makes a verifier for an unknown user. The salt depends only on the name and a secret of the process, so that clients
- * can't tell unknown users from known ones (RFC 5802, 9). The salt has 16 bytes, as in PostgreSQL; `iterations` should
- * be the number that known users have. */
+/* Makes a verifier that no proof fits, for an unknown user. Its salt depends only on the name and on `secret`, a secret
+ * of the process, so clients can't tell unknown users from known ones (RFC 5802, 9). The salt has 16 bytes, as in
+ * PostgreSQL; `iterations` should be the number that known users have. Returns 0, or -1 with *why set. */
 int scram_verifier_mock(const char *user, const uint8_t secret[static 32], uint32_t iterations,
 			struct scram_verifier *out, struct fail *why);
 
-/* --- scram_server.c: we are the server, a client logs in. A call out of turn, or after a failure, is refused with
- * 08P01. --- */
+/* --- scram_server.c: we are the server, and a client logs in. The functions are called in the order below; a call out
+ * of this order, or after a failure, returns -1 with *why set (08P01). --- */
 struct scram_server; /* opaque; wiped when freed */
-/* Copies the verifier and the channel. With `is_mock` no proof is right. nonce: the server's part of the nonce, for
- * tests that replay exchanges from the RFC; NULL for a random nonce. Returns NULL without memory or randomness. */
+/* Begins an exchange. Copies the verifier and the channel. If is_mock, no proof is right. `nonce` is our part of the
+ * nonce, for tests that replay exchanges from the RFC; if it is NULL, a random nonce is made. Returns NULL without
+ * memory or randomness. */
 struct scram_server *scram_server_new(const struct scram_verifier *verifier, bool is_mock,
 				      const struct scram_channel *channel, const char *nonce);
-void scram_server_free(struct scram_server *s);
+void scram_server_free(struct scram_server *s); /* s may be NULL */
 /* Writes the names of the mechanisms that we offer, best first, each terminated, and an empty name at the end. Returns
- * the length. */
+ * the number of bytes. */
 size_t scram_server_offer(const struct scram_server *s, char out[static SCRAM_OFFER_MAX]);
-/* Takes the mechanism that the client chose, before its first message. Returns -1 (08P01) if we did not offer it. */
+/* Takes the mechanism that the client has chosen. Returns 0, or -1 with *why set (08P01) if we did not offer it. */
 int scram_server_select(struct scram_server *s, const char *mechanism, struct fail *why);
-/* Takes client-first, writes server-first to out (terminated). Returns 0, or -1 with *why set: the message is malformed
- * (08P01), the client wants something that was not offered (0A000), or PLUS was removed from our offer on its way
- * (28000). */
+/* Takes the message client-first, and writes server-first to out, terminated. Returns 0, or -1 with *why set: the
+ * message is malformed (08P01), the client wants something that we don't offer (0A000), or an attacker has removed PLUS
+ * from our offer (28000). */
 int scram_server_first(struct scram_server *s, const char *in, size_t in_len, char out[static SCRAM_TEXT_MAX],
 		       struct fail *why);
 /*
- * Takes client-final. Returns 0 if the proof is right: `out` is server-final, and `keys` (may be NULL) can log in to a
- * server that has the same verifier. Otherwise returns -1, with keys zeroed and *why set: 28P01 for a wrong proof
- * (always, if is_mock), 28000 if the client sees another certificate than ours, 08P01 for a malformed message. The
- * comparison takes constant time. The user is not known here, so the caller's error must name the user.
+ * Takes client-final, and compares the proof in constant time. If the proof is right, writes server-final to out,
+ * terminated, sets *keys to keys that log in to a server with the same verifier, and returns 0. Otherwise zeroes *keys
+ * and returns -1 with *why set: 28P01 for a wrong proof, 28000 if the client sees another certificate than ours, 08P01
+ * for a malformed message. keys may be NULL. The text of *why does not name the user, who is not known here.
  */
 int scram_server_final(struct scram_server *s, const char *in, size_t in_len, char out[static SCRAM_TEXT_MAX],
 		       struct scram_keys *keys, struct fail *why);
 
-/* --- scram_client.c: we are the client and log in to PostgreSQL. Refuses calls as scram_server.c does. --- */
+/* --- scram_client.c: we are the client, and log in to PostgreSQL. The functions are called in the order below; a call
+ * out of this order, or after a failure, returns -1 with *why set (08P01). --- */
 struct scram_client; /* opaque; wiped when freed */
-/* Copies the channel; `nonce` and the result are as for scram_server_new(). `user` goes into client-first; except in
- * tests it is "", as in libpq. */
+/* Begins an exchange. Copies the channel. `nonce` is our part of the nonce, for tests; if it is NULL, a random nonce is
+ * made. `user` goes into client-first; outside tests it is "", as in libpq. Returns NULL without memory or
+ * randomness. */
 struct scram_client *scram_client_new(const struct scram_channel *channel, enum scram_binding policy, const char *user,
 				      const char *nonce);
-void scram_client_free(struct scram_client *s);
-/* Chooses from the server's offer (AuthenticationSASL's list, hostile), before the first message. Returns the
- * mechanism, or NULL with *why set (28000) if we know no offered mechanism, or the policy allows none. */
+void scram_client_free(struct scram_client *s); /* s may be NULL */
+/* Chooses a mechanism from the server's offer, the list of AuthenticationSASL, which is not trusted. Returns its name,
+ * or NULL with *why set (28000) if we know none of these mechanisms, or the policy allows none. */
 const char *scram_client_select(struct scram_client *s, const uint8_t *offer, size_t offer_len, struct fail *why);
 bool scram_client_is_bound(const struct scram_client *s); /* returns true if PLUS was chosen */
+/* Writes client-first to out, terminated. Returns 0, or -1 with *why set. */
 int scram_client_first(struct scram_client *s, char out[static SCRAM_TEXT_MAX], struct fail *why);
-/* Takes server-first. Sets *salt (which s owns) and *iterations to those that the server asks for; the caller then
- * finds or derives keys for them. Returns 0, or -1 with *why set. */
+/* Takes server-first. Sets *salt, which s owns, and *iterations to the values that the server asks for; the caller then
+ * finds or derives keys for these. Returns 0, or -1 with *why set. */
 int scram_client_challenge(struct scram_client *s, const char *in, size_t in_len, const uint8_t **salt,
 			   size_t *salt_len, uint32_t *iterations, struct fail *why);
-/* Writes client-final. Returns 0, or -1 with *why set (28P01) if keys don't match the challenge. */
+/* Writes client-final to out, terminated. Returns 0, or -1 with *why set (28P01) if the keys are not for the server's
+ * salt and iterations. */
 int scram_client_final(struct scram_client *s, const struct scram_keys *keys, char out[static SCRAM_TEXT_MAX],
 		       struct fail *why);
-/* Takes server-final. Returns 0, or -1 with *why set: the server does not know our keys (an impostor, 28000), or it
- * refused us with e=... (28P01). */
+/* Takes server-final. Returns 0, or -1 with *why set: 28000 if the server does not know our keys and so may be an
+ * impostor, 28P01 if the server has refused us (e=...). */
 int scram_client_verify(struct scram_client *s, const char *in, size_t in_len, struct fail *why);

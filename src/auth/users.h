@@ -1,13 +1,13 @@
 /*
- * src/auth/users.h - the users_file: names and secrets. PgBouncer's userlist.txt is read as it is.
+ * src/auth/users.h - the users_file: names and secrets, in the format of PgBouncer's userlist.txt.
  *
- * Each line is "name" "secret", with "" for a quote inside; ; and # begin comments. A secret is a plain password, "md5"
- * and 32 hex digits (MD5 of password and name), or SCRAM-SHA-256$<iterations>:<salt>$<StoredKey>:<ServerKey>. The rest
- * of the line is ignored. With an empty secret (SECRET_NONE) no password is accepted. Unlike in PgBouncer, where a
- * forgotten quote quietly eats the next line, name and secret must be on one line.
+ * Each line is "name" "secret"; the rest of the line is ignored. "" inside quotes stands for one quote; ; and # begin
+ * comments. A secret is a plain password, "md5" and 32 hex digits (md5_secret()), or a SCRAM verifier,
+ * SCRAM-SHA-256$<iterations>:<salt>$<StoredKey>:<ServerKey>. A user with an empty secret (SECRET_NONE) can't log in by
+ * a password. Name and secret must be on one line: in PgBouncer, a forgotten quote silently eats the next line.
  *
- * The value is immutable: a reload reads a new one. The hash of the names is seeded, because clients choose
- * the names that are looked up.
+ * A struct users is immutable; a reload makes a new one. The hash of the names is seeded, because clients choose the
+ * names that are looked up.
  */
 #pragma once
 
@@ -20,41 +20,48 @@ enum secret_kind { SECRET_NONE, SECRET_PLAIN, SECRET_MD5, SECRET_SCRAM };
 
 struct user_secret {
 	enum secret_kind kind;
-	const char *text; /* the whole secret as in the file; lives as long as the users value */
+	const char *text; /* the whole secret, as in the file; lives as long as the struct users */
 };
 
 struct users; /* opaque: users.c */
-typedef void users_report(bool is_error, const char *text, void *arg); /* `text` is borrowed, and names path:line */
+/* Called for each error and, with is_error false, for each warning. `text` is borrowed, and names path:line. */
+typedef void users_report(bool is_error, const char *text, void *arg);
 
 /*
- * Reads a file of at most 64 MiB. Returns NULL with *why set (F0000, naming path:line) if it can't be read or a line is
- * broken; tell (which may be NULL) is called for each of the first 100 broken lines. `tell` also gets warnings: if
- * other users may read or change the file, and about duplicate names, of which the last one wins. With is_lenient, each
- * broken line is left out with a warning, because PgBouncer logs such lines and starts.
+ * Reads a file of at most 64 MiB. Returns NULL with *why set if the file can't be read or a line is invalid; calls
+ * tell() for each of the first 100 invalid lines. Also calls it with warnings: if other users may read or change the
+ * file, and for duplicate names, of which the last one counts. `tell` may be NULL. If is_lenient, leaves each invalid
+ * line out, with a warning, because PgBouncer does so.
  */
 struct users *users_load(const char *path, bool is_lenient, users_report *tell, void *arg, struct fail *why);
-/* Does what users_load() does for the contents of a file; `path` is its name in messages. */
+/* Does what users_load() does, for the contents of a file; `path` is the file's name in messages. */
 struct users *users_parse(const char *text, size_t text_len, const char *path, bool is_lenient, users_report *tell,
 			  void *arg, struct fail *why);
-struct users *users_single(const char *name, const char *password); /* one user; NULL without memory */
-struct users *users_ref(struct users *users); /* both ref and unref: on any thread, and NULL is fine */
-void users_unref(struct users *users); /* dropping the last reference wipes all secrets */
-bool users_find(const struct users *users, const char *name, struct user_secret *out); /* users may be NULL */
-size_t users_count(const struct users *users);
-void users_each(const struct users *users, void (*row)(const char *name, void *arg), void *arg); /* users may be NULL */
-/* Returns true if an unknown user must be asked for SCRAM although the method is md5. Known users with a SCRAM secret
- * are asked for SCRAM even then. An equal share of unknown users must be asked for SCRAM, or the method would reveal
- * which names are in the file. The result depends only on `name` and `key` (a secret of the process). `users` may be
- * NULL. */
+struct users *users_single(const char *name, const char *password); /* has one user; returns NULL without memory */
+struct users *users_ref(struct users *users); /* may be called on any thread; users may be NULL */
+/* Drops a reference; the last one wipes all secrets. May be called on any thread; users may be NULL. */
+void users_unref(struct users *users);
+/* Returns true with *out set if the file has this user. users may be NULL. */
+bool users_find(const struct users *users, const char *name, struct user_secret *out);
+size_t users_count(const struct users *users); /* users may be NULL */
+/* Calls row() for each user. users may be NULL. */
+void users_each(const struct users *users, void (*row)(const char *name, void *arg), void *arg);
+/*
+ * Returns true if an unknown user must be asked for SCRAM although the method is md5.
+ *
+ * With the method md5, users with a SCRAM secret are asked for SCRAM, and the others for MD5. If all unknown users were
+ * asked for the same, clients could find out which names are in the file. So unknown users are asked for SCRAM in the
+ * same proportion as known ones. The result depends only on `name` and `key`, a secret of the process. users may be
+ * NULL.
+ */
 bool users_mock_scram(const struct users *users, const char *name, const uint8_t key[static 32]);
-/* Calls `tell` for entries that must be mistakes: an empty name; a secret that looks like a verifier but isn't one
- * (e.g. because a shell has replaced its $); and, if needs_secrets is true, an empty secret. They are errors or, with
- * is_lenient, warnings, because PgBouncer takes such a verifier for a password. `tell` is called 100 times at most.
- * `path` is the file's name for messages. */
+/* Calls tell() for at most 100 entries that must be mistakes: an empty name; a secret that looks like a SCRAM verifier
+ * or MD5 secret but is none, for example because a shell has replaced its $; if needs_secrets, an empty secret. These
+ * are errors or, if is_lenient, warnings, because PgBouncer takes such a secret for a plain password. `path` is the
+ * file's name in messages. */
 void users_check(const struct users *users, const char *path, bool needs_secrets, bool is_lenient, users_report *tell,
 		 void *arg);
-/* Returns true if `password` fits the secret, which must be plain or MD5's; for a SCRAM secret returns false (see
- * scram.h). */
+/* Returns true if the secret is plain or MD5, and `password` is right for it. */
 bool users_secret_fits(const struct user_secret *secret, const char *name, const char *password);
-/* Returns the kind of a secret; SECRET_PLAIN unless the text has exactly the form of another kind. */
+/* Returns the kind of a secret: SECRET_PLAIN unless the text has exactly the form of another kind. */
 enum secret_kind secret_kind_of(const char *text);

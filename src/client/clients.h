@@ -17,46 +17,46 @@ struct exchange_env;
 struct pool;
 
 /*
- * --- clients of all workers; to be called on worker 0 while the others stand still ---
- *
- * client_envs has the env of each worker, followed by NULL. A walk begins with NULL, yields one element after the
- * other, and ends with NULL.
+ * --- clients of all workers. Functions with the parameter client_envs are called on worker 0, while the other workers
+ * do not run. client_envs has the env of each worker, and ends with NULL. ---
  */
+/* Returns the first client if `before` is NULL, else the client after `before`; NULL after the last one. */
 struct client *clients_walk(struct client_env *const *client_envs, const struct client *before);
+/* Does for pools what clients_walk() does for clients. */
 struct pool *clients_walk_pools(struct client_env *const *client_envs, const struct pool *before);
-struct client *clients_find(struct client_env *const *client_envs, uint64_t id); /* or NULL */
-/* Returns true if clients other than the console's are left, on any worker or moving to one. The other workers need not
- * stand still. */
+struct client *clients_find(struct client_env *const *client_envs, uint64_t id); /* returns NULL if there is none */
+/* Returns true if there are clients other than the console's, on any worker or on their way to one. */
 bool clients_are_left(const struct client_env *main_worker);
-uint32_t clients_count(const struct client_env *main_worker); /* counts those clients that have logged in */
-/* Closes, with 53200, the client that takes up most memory, if it takes up more than RELIEF_MIN. Returns the bytes that
- * it took up, or 0 if no client was closed. */
+uint32_t clients_count(const struct client_env *main_worker); /* returns how many clients have logged in */
+/* Closes, with 53200, the client that takes up most memory, but only if it takes up more than RELIEF_MIN. Returns the
+ * bytes that it took up, or 0 if no client was closed. */
 size_t clients_close_largest(struct client_env *const *client_envs);
-/* For SUSPEND: returns true if everything that was read before the SUSPEND has been sent. */
+/* Called during SUSPEND. Returns true if all bytes that were read before the SUSPEND have been sent. */
 bool clients_are_flushed(struct client_env *const *client_envs);
 
 /* --- clients of one worker --- */
 
-struct client *client_find_id(struct client_env *env, uint64_t id); /* or NULL */
+struct client *client_find_id(struct client_env *env, uint64_t id); /* returns NULL if there is none */
 uint32_t clients_in_console(const struct client_env *env); /* returns how many clients the console has */
-/* For SIGTERM: closes clients that are between transactions with 57P01 now, and the others when their transactions end.
- * is_gentle: see struct exchange_env. */
+/* Called for SIGTERM. From now on, new transactions are refused. Closes, with 57P01, the clients that log in or wait
+ * for a server. Unless is_gentle, also closes the others, each as soon as it has no transaction. */
 void clients_drain(struct client_env *env, bool is_gentle);
-/* For SUSPEND (on is true) and RESUME: stops and resumes reading from clients and the servers that they use; the
- * console's clients are always read. */
+/* Called with true for SUSPEND, which stops reading from clients and the servers that they use, and with false for
+ * RESUME. Clients of the console are always read. */
 void clients_suspend(struct client_env *env, bool on);
 
-/* Called after a reload, once the pools have the new configuration: gives each client its new settings. */
+/* Called after a reload, once the pools have the new configuration. Gives each client its new settings. */
 void clients_configured(struct client_env *env, uint64_t now_us);
 
-/* Called about every 100 ms: checks login, query, transaction and idle limits. */
+/* Called about every 100 ms. Enforces the limits on logins, queries, transactions and idle clients. */
 void clients_tick(struct client_env *env, uint64_t now_us);
-/* Does the part of clients_tick() that looks at clients with a server. */
+/* Does the part of clients_tick() that concerns clients with a server. */
 void clients_end_late(struct client_env *env, uint64_t now_us);
-/* Sets how many requests are counted for SHOW QUERIES until the next tick (query_stats). */
+/* Sets how many requests SHOW QUERIES counts until the next tick, for query_stats = sampled. */
 void clients_renew_query_budget(struct client_env *env);
 
-/* Called after bytes of c were handled while memory is short: stops reading c if its unfinished message is large. */
+/* Called while memory is short, after bytes of c were handled. Stops reading from c if its unfinished message is
+ * large. */
 void client_pause_if_large(struct client *c);
-/* Reads clients again that client_pause_if_large() stopped; called once memory is no longer short. */
+/* Called once memory is no longer short. Reads again from the clients that client_pause_if_large() has stopped. */
 void clients_read_again(struct client_env *env);

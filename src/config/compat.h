@@ -1,16 +1,16 @@
 /*
- * src/config/compat.h - behaviors of PgBouncer's that pgweir has if compat = pgbouncer, and for which there is no
- * setting. The list is also a table in docs/pgbouncer.md.
+ * src/config/compat.h - behaviors of PgBouncer that pgweir takes on if compat = pgbouncer, and that have no settings of
+ * their own. docs/pgbouncer.md shows the list as a table.
  */
 #pragma once
 
 #include "config/config.h"
 
 #define COMPAT_VERSION "1.26.1" /* the version of PgBouncer that pgweir claims to be (SHOW VERSION, pgbouncer -V) */
-#define COMPAT_VERSION_OLD "1.25.2" /* the same with compat = pgbouncer_1_25 */
+#define COMPAT_VERSION_OLD "1.25.2" /* the version that pgweir claims to be with compat = pgbouncer_1_25 */
 
 /* clang-format off */
-#define COMPAT_WAY_LIST(ROW) /* the behavior's name, what PgBouncer does, and what pgweir does without compat */ \
+#define COMPAT_WAY_LIST(ROW) /* ROW(name of the behavior, what PgBouncer does, what pgweir does without compat) */ \
 	ROW(WORDS_FAILURES, "errors and log lines are in PgBouncer's words", "in pgweir's") \
 	ROW(ENDS_LATE_QUERIES, "`query_timeout` holds for the wait for a server connection, too, and disconnects the client; the query is cancelled", \
 	    "the query is cancelled, and the client goes on") \
@@ -47,7 +47,8 @@
 #define COMPAT_WAY_NAME(name, theirs, otherwise) COMPAT_##name,
 enum compat_way { COMPAT_WAY_LIST(COMPAT_WAY_NAME) COMPAT_WAYS };
 
-/* Returns true if pgweir has this behavior of PgBouncer's. */
+/* Returns true if pgweir behaves as PgBouncer does here. With pgbouncer_1_25, the behaviors that are new in 1.26 are
+ * off. */
 static inline bool
 compat_does(const struct config *config, enum compat_way way)
 {
@@ -55,13 +56,13 @@ compat_does(const struct config *config, enum compat_way way)
 	       way < (config->compat == COMPAT_PGBOUNCER_1_25 ? COMPAT_REPORTS_ITSELF : COMPAT_WAYS);
 }
 
-/* Returns true if SHOW has the columns of 1.25; 1.26 has some more. */
+/* Returns true if SHOW has PgBouncer 1.25's columns, without those that 1.26 added. */
 static inline bool
 compat_is_old(const struct config *config)
 {
 	return config->compat == COMPAT_PGBOUNCER_1_25;
 }
 
-/* Copies a failure, in the words that the client gets: PgBouncer's if compat = pgbouncer, with names of settings as the
- * configuration file has them. */
+/* Writes the error that the client gets for `why` to *told. Its text is PgBouncer's if compat is set. DETAIL and HINT
+ * name settings as the configuration file names them. */
 void compat_reword(const struct config *config, const struct fail *why, struct fail *told);

@@ -1,7 +1,11 @@
 /*
- * src/config/config_origin.h - the line from which each value of a configuration came, and the text as written there.
+ * src/config/config_origin.h - the line of the file in which each value of a configuration stands, and the text as
+ * written there.
  *
  * SHOW CONFIG, --dump-config and warnings show these.
+ *
+ * A line number is an unsigned: a number from 1 on, or a LINE_... for a value that is in no file. In a pgbouncer.ini,
+ * it includes the number of the file (source_line()).
  */
 #pragma once
 
@@ -11,61 +15,63 @@
 #include <stddef.h>
 
 struct scope_origin {
-	unsigned line; /* line of the section's head */
-	unsigned upstream_line;
-	unsigned lines[CONFIG_SCOPE_MAX]; /* lines of settings, by the bits of config_scope.set */
-	char *upstream_raw; /* as written, if it holds no password; else NULL */
+	unsigned line; /* of the section's head, "[database app]" */
+	unsigned upstream_line; /* of the setting upstream */
+	unsigned lines[CONFIG_SCOPE_MAX]; /* lines[i] is the line of the setting config_scope_key(i) */
+	char *upstream_raw; /* upstream as written; NULL if it holds a password */
 };
 
 struct config_origin {
 	char *file; /* the path as given to load_config(); empty if there is no file */
-	struct config_source *source; /* for a pgbouncer.ini; else NULL */
+	struct config_source *source; /* NULL unless the file is a pgbouncer.ini */
+	/* The arrays with CONFIG_KEYS_MAX elements are indexed by config_key_row(). */
 	unsigned lines[CONFIG_KEYS_MAX];
-	/* the value was refused, so errors that follow from that are not reported */
-	bool is_bad[CONFIG_KEYS_MAX];
-	char *pendings[CONFIG_KEYS_MAX]; /* the file's value, if only a restart will put it in force; else NULL */
-	char *raws[CONFIG_KEYS_MAX]; /* texts as written, for values that may not fit on a line; may be NULL */
-	unsigned listen_lines[CONFIG_LISTENS_MAX];
+	bool is_bad[CONFIG_KEYS_MAX]; /* the value was refused; errors that follow from its absence are not reported */
+	char *pendings[CONFIG_KEYS_MAX]; /* the file's new value if it needs a restart to take effect; else NULL */
+	char *raws[CONFIG_KEYS_MAX]; /* the text as written, for a value that may not fit on a line; may be NULL */
+	unsigned listen_lines[CONFIG_LISTENS_MAX]; /* listen_lines[i] is the line of config.listens[i] */
 };
 
-/* Returns the origin of the value of a setting that exists: its line, or a LINE_... */
+/* Returns the line of a setting, which must exist. */
 unsigned config_line_of(const struct config *config, const char *section, const char *name);
 
-/* A [database NAME], [tenant NAME] or [user NAME] section, for an iteration that begins with a zeroed struct. */
+/* The section that an iteration over all [database NAME], [tenant NAME] and [user NAME] has reached. The caller zeroes
+ * the struct before the first call of config_next_section(). */
 struct config_section {
-	const char *word; /* the first word of its head: "database" */
+	const char *word; /* "database", "tenant" or "user" */
 	const struct config_scope *scope;
 	const struct scope_origin *origin;
-	size_t place; /* private */
+	size_t place; /* for config_next_section() */
 };
-/* config_each.c: moves to the next section: databases, then tenants, then users. Returns false after the last one. */
+/* In config_each.c. Moves *s to the next section: databases come first, then tenants, then users. Returns false after
+ * the last section. */
 bool config_next_section(const struct config *config, struct config_section *s);
 
-/* config.c: returns a configuration of only defaults, with its origins. path is empty if there is no file. */
+/* In config.c. Returns a configuration in which each setting has its default. path is the file's; empty if there is no
+ * file. */
 struct config *config_new(const char *path);
 
 /*
- * --- config_source.c: files, lines and names of settings of a configuration that was read from another program's file.
+ * --- config_source.c: the files, and the names of settings, of a configuration in another program's format.
  *
- * A pgbouncer.ini may include other files, and its settings have other names than pgweir's. So a line number contains
- * the number of its file, too (source_line()), and the source knows which setting is on a line: errors name PgBouncer's
- * file, line and setting.
+ * A pgbouncer.ini may include other files, and its settings have other names than pgweir's. A struct config_source has
+ * the paths of these files and the setting on each line, so that errors name PgBouncer's file, line and setting.
  */
 #define LINE_DEFAULT 0u
-#define LINE_COMMAND UINT_MAX /* from --upstream */
+#define LINE_COMMAND UINT_MAX /* on the command line */
 #define LINE_PGBOUNCER_DEFAULT (UINT_MAX - 1) /* PgBouncer's default */
-#define LINE_SET (UINT_MAX - 2) /* from the console's SET */
-#define LINE_ENVIRONMENT (UINT_MAX - 3) /* from PGWEIR_SECTION_NAME */
+#define LINE_SET (UINT_MAX - 2) /* by the console's SET */
+#define LINE_ENVIRONMENT (UINT_MAX - 3) /* an environment variable, PGWEIR_SECTION_NAME */
 
 struct config_source {
-	const struct problem_words *words; /* the names of settings in that file */
-	char **values; /* values in force, by the setting's row in the other program's format */
+	const struct problem_words *words; /* translates names of settings */
+	char **values; /* values in force, indexed by the setting's row in the other program's table; may be NULL */
 	size_t value_count;
-	char **files;
+	char **files; /* paths, indexed by the file's number */
 	size_t file_count;
 	struct source_name {
 		unsigned line;
-		char *name;
+		char *name; /* of the setting on this line */
 	} * names;
 	size_t name_count;
 };
@@ -73,12 +79,12 @@ struct config_source {
 struct config_source *source_new(const struct problem_words *words);
 void source_set_value(struct config_source *source, size_t row, const char *value); /* copies value */
 
-void source_free(struct config_source *source); /* does nothing if source is NULL */
+void source_free(struct config_source *source); /* source may be NULL */
 unsigned source_add_file(struct config_source *source, const char *path); /* returns the file's number */
-unsigned source_line(unsigned file, unsigned line);
-/* Notes that this line has the setting name, which is copied. */
+unsigned source_line(unsigned file, unsigned line); /* makes one number of a file's number and a line in that file */
+/* Notes that the setting `name` is on this line; copies the name. */
 void source_add_name(struct config_source *source, unsigned line, const char *name);
-/* returns NULL if the line has no known setting */
+/* Returns the setting on a line, or NULL if no known setting is there. source may be NULL. */
 const char *source_name_of(const struct config_source *source, unsigned line);
-/* Writes "pgbouncer.ini:14", "default" and so on, cut to size. If source is NULL, line is a line of `file`. */
+/* Writes "pgbouncer.ini:14", "default" and so on, cut to size. If source is NULL, `line` is a line of `file`. */
 void source_put_location(const struct config_source *source, const char *file, unsigned line, char *out, size_t size);

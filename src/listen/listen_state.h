@@ -1,9 +1,10 @@
 /*
- * src/listen/listen_state.h - one client's subscriptions and queue: what the files of this folder share; see listen.h.
+ * src/listen/listen_state.h - declarations that the files of this folder share: a client's subscriptions and
+ * notifications. See listen.h.
  *
  * Owns:    subscriptions, effects, portals, and the queues of notifications.
- * Borrows: its exchange, and its pool's listener; the client leaves the listener before that is freed.
- * Always:  a subscription with a pending change, or one that is not active, is on the list "unsettled".
+ * Borrows: the client's exchange, and the listener of its pool, which the client leaves before the listener is freed.
+ * Always:  a subscription that is not active, or has a pending change, is on the list `unsettled`.
  */
 #pragma once
 
@@ -14,134 +15,137 @@
 
 #include <event2/event_struct.h>
 
-/* Whether the listener listens to a channel. */
+/* Whether the listener listens to a channel: it was asked to, it does, or it can't. */
 enum listener_state { HEARING_ASKED, HEARING, HEARING_REFUSED };
 
 /* A channel that the client listens to, or may soon listen to. */
 struct subscription {
-	/* must be first: the listener's pointer to it also points to this struct */
+	/* must be first: the listener's pointer to this field is cast to a struct subscription */
 	struct notify_subscription at_listener;
 	struct exchange *x;
 	UT_hash_handle hh;
-	/* on the list unless the subscription is active and has no pending change */
-	TAILQ_ENTRY(subscription) unsettled;
-	bool is_unsettled; /* the subscription is on the list "unsettled"; set and cleared by set_unsettled() */
+	TAILQ_ENTRY(subscription) unsettled; /* valid if is_unsettled */
+	bool is_unsettled; /* the subscription is on client_listen.unsettled; set and cleared by set_unsettled() */
 	uint8_t listener_state; /* enum listener_state */
 	bool is_active; /* LISTEN was committed; set and cleared by subscription_set_active() */
-	uint8_t pending_change; /* KNOWN_LISTEN, KNOWN_UNLISTEN, or KNOWN_NOT if there is none */
-	/* the value that pending_change gets at a rollback to a savepoint: without the UNLISTENs within savepoints */
+	/* KNOWN_LISTEN or KNOWN_UNLISTEN, which the client's transaction has run and not committed yet; else
+	 * KNOWN_NOT */
+	uint8_t pending_change;
+	/* pending_change as it is without the UNLISTENs within savepoints, which a rollback to a savepoint undoes */
 	uint8_t change_after_rollback;
-	uint32_t refs; /* references of running statements and of the message that waits */
-	struct fail *why; /* the reason for HEARING_REFUSED; NULL if there was no memory for it */
-	char name[KNOWN_NAME_MAX];
+	uint32_t refs; /* references of statements that run, and of the message that waits */
+	struct fail *why; /* the reason for HEARING_REFUSED; NULL if there was no memory to keep the reason */
+	char name[KNOWN_NAME_MAX]; /* the channel */
 };
 
-/* A LISTEN, UNLISTEN, ROLLBACK TO or end of a transaction that was sent, and is not answered yet. */
+/* A LISTEN, UNLISTEN, ROLLBACK TO or end of a transaction that was sent to the server, and is not answered yet. */
 struct listen_effect {
 	uint8_t kind; /* enum known_kind */
-	/* the listener can't listen: SQL that fails is sent in its place, and the client gets sub->why. Set by
-	 * queue_effect(), never cleared */
+	/* The listener can't listen to the channel of a LISTEN: SQL that fails was sent in place of the LISTEN, and the
+	 * client gets sub->why. Set by queue_effect(), never cleared. */
 	bool is_refused;
 	struct subscription *sub; /* the subscription of a LISTEN; otherwise NULL */
-	/* the number of requests that were sent on the server before the effect's own request */
-	uint32_t request_number;
-	char name[KNOWN_NAME_MAX];
+	uint32_t request_number; /* the number of requests that were sent on the server before this one */
+	char name[KNOWN_NAME_MAX]; /* of the channel */
 	TAILQ_ENTRY(listen_effect) link;
 };
 
+/* A portal to which the client has bound a LISTEN or UNLISTEN. */
 struct listen_portal {
 	uint8_t kind; /* enum known_kind */
 	char channel[KNOWN_NAME_MAX];
 	TAILQ_ENTRY(listen_portal) link;
-	char name[];
+	char name[]; /* of the portal */
 };
 
-/* The state of SQL that may notify: see listen/sender_pid.c. */
+/* How far SQL of the client's that may notify has come. See listen/sender_pid.c. */
 enum listen_sending {
-	SENDING_NOT,
+	SENDING_NOT, /* there is no such SQL */
 	SENDING_WAITS, /* the SQL waits for the listener */
-	SENDING_MARKED, /* notifications that have the PID of the client's server are this client's */
+	SENDING_MARKED, /* notifications with the PID of the client's server come from this client */
 	SENDING_ENDS /* like SENDING_MARKED, but only until the listener has caught up */
 };
 
 struct client_listen {
 	struct exchange *x;
 	struct notify_subscriber subscriber;
-	struct subscription *table;
-	/* The few subscriptions that the end of a transaction may concern: a client may have thousands, which would all
-	 * have to be looked at otherwise. */
+	struct subscription *table; /* all subscriptions, by channel */
+	/* The few subscriptions that the end of a transaction may change. A client may have thousands, and to look at
+	 * all of them each time would be slow. */
 	TAILQ_HEAD(, subscription) unsettled;
-	uint32_t active_count;
+	uint32_t active_count; /* subscriptions that are active */
 	TAILQ_HEAD(, listen_effect) effects;
 	TAILQ_HEAD(, listen_portal) portals;
-	/* In CL_AWAITING_LISTENER: the subscription that the client's message waits for; NULL if it waits for the
-	 * listener to catch up. */
+	/* in CL_AWAITING_LISTENER, the subscription for which the client's message waits; NULL if the message waits for
+	 * the listener to catch up */
 	struct subscription *awaited;
 	bool has_pending_change; /* a subscription has pending_change set; set and cleared by subscriptions.c */
-	bool is_swept; /* no subscription on "unsettled" is to be dropped; set and cleared by subscriptions.c */
-	/* The listener has caught up before this request. Set by on_caught_up(), cleared by end_request(). */
+	bool is_swept; /* no subscription on `unsettled` is to be dropped; set and cleared by subscriptions.c */
+	/* The listener has caught up for this request already. Set by on_caught_up(), cleared by end_request(). */
 	bool has_caught_up;
 	enum listen_sending sending;
 	bool has_error; /* this request had an error; set by listen_error(), cleared by end_request() */
-	/* delivery */
-	struct buf queue; /* whole messages; those before queue_at are sent */
-	size_t queue_at;
-	/* Whole messages, in order. The LISTEN for the first one's channel is not committed yet; later messages, of
-	 * whatever channel, wait after it. */
+	/* --- notifications for the client --- */
+	struct buf queue; /* whole messages that may be sent */
+	size_t queue_at; /* the position in `queue` up to which messages were sent */
+	/* Whole messages that may not be sent yet, in order. The first one waits for its channel's LISTEN to be
+	 * committed; the later ones, of any channel, wait to keep the order. */
 	struct buf uncommitted;
-	/* Some messages in `uncommitted` may be due, or wanted by no subscription. Set by subscriptions.c and queue.c,
-	 * cleared by queue.c. */
+	/* Some messages in `uncommitted` may be sent now, or no subscription wants them any more. Set by
+	 * subscriptions.c and queue.c, cleared by queue.c. */
 	bool is_recheck_due;
-	bool is_overrun; /* more notifications came than may wait; set by queue.c, never cleared */
-	struct event *flush_timer; /* for CL_CLOSE_AFTER_FLUSH */
+	bool is_overrun; /* LISTEN_QUEUE_MAX was exceeded; set by queue.c, never cleared */
+	struct event *flush_timer; /* ends CL_CLOSE_AFTER_FLUSH; NULL in other states */
 };
 
 /* listen/queue.c */
 extern const struct notify_subscriber_ops listen_subscriber_ops;
-/* Moves messages of `uncommitted` that may be delivered to the queue, and drops those that no subscription wants. */
+/* Moves messages that may be sent now from `uncommitted` to `queue`, and drops messages that no subscription wants. */
 void listen_settle_uncommitted(struct client_listen *l);
-/* drops notifications of the channel that wait in `queue` or `uncommitted` */
+/* Drops the channel's notifications from `queue` and `uncommitted`. */
 void listen_drop_channel(struct client_listen *l, const char *channel);
 void listen_queue_fini(struct client_listen *l);
-/* Returns true if ReadyForQuery is withheld until the listener has caught up. */
+/* Called before ReadyForQuery is sent. Returns true if it is withheld until the listener has caught up. */
 bool listen_withhold_ready(struct exchange *x);
 
 /* listen/sender_pid.c */
-/* Called when the listener has caught up. Returns true if only the sender's PID needed that, so the caller has nothing
- * to do. */
+/* Called when the listener has caught up. Returns true if it was asked to only for the sender's PID in notifications,
+ * so the caller has nothing to do. */
 bool listen_pid_caught_up(struct exchange *x);
 
 /* listen/subscriptions.c */
-/* returns the client's state, made at first use, or NULL without memory */
+/* Returns x->listen, which is made at the first call; NULL without memory. */
 struct client_listen *listen_own(struct exchange *x);
-void listen_detach_idle(struct client_listen *l); /* leaves the listener if nothing needs it any more */
-struct subscription *subscription_find(const struct client_listen *l, const char *name);
-/* Returns the subscription of this name; a new subscription asks the listener to listen. Returns NULL without memory,
- * or if the name is too long. */
+void listen_detach_idle(struct client_listen *l); /* leaves the listener if the client no longer needs the listener */
+struct subscription *subscription_find(const struct client_listen *l, const char *name); /* returns NULL if none */
+/* Returns the subscription to a channel. Makes one if there is none, which asks the listener to listen. Returns NULL
+ * without memory, or if the name is too long. */
 struct subscription *subscription_want(struct exchange *x, const char *name);
 void subscription_unref(struct subscription *sub); /* drops one of sub->refs */
+/* Notes that the listener can't listen to the channel, for the reason *why. */
 void subscription_refuse(struct subscription *sub, const struct fail *why);
+/* Notes that the transaction has run `kind`, KNOWN_LISTEN or KNOWN_UNLISTEN, for this channel. */
 void subscription_change(struct client_listen *l, struct subscription *sub, enum known_kind kind);
-void listen_unlisten_all(struct client_listen *l); /* UNLISTEN * */
+void listen_unlisten_all(struct client_listen *l); /* notes that the transaction has run UNLISTEN * */
 void subscription_set_active(struct client_listen *l, struct subscription *sub, bool is_active);
-/* Called when the listener can no longer listen: closes the client. */
+/* Called when the listener can no longer listen to the channel. Closes the client. */
 void subscription_lost(struct exchange *x, const struct subscription *sub);
 MAY_CLOSE bool listen_commit(struct exchange *x); /* called when the transaction has committed */
-void listen_roll_back(struct client_listen *l);
-void listen_roll_back_to_savepoint(struct client_listen *l);
-void listen_sweep(struct client_listen *l); /* frees subscriptions that nothing needs any more */
+void listen_roll_back(struct client_listen *l); /* called when the transaction was rolled back */
+void listen_roll_back_to_savepoint(struct client_listen *l); /* called after ROLLBACK TO */
+void listen_sweep(struct client_listen *l); /* frees subscriptions that are no longer needed */
 
 /* listen/queries.c */
 #define LISTEN_REFUSED "pgweir_refused" /* no statement or portal has this name, so messages that use it fail */
 /* Returns true if a savepoint may be open in x's transaction. */
 bool listen_is_in_savepoint(const struct exchange *x);
-/* Returns true if the server will ignore messages of x or take them for a part of a COPY, or if they must be sent
- * unchanged. */
+/* Returns true if x's LISTEN and UNLISTEN must be sent unchanged, or if the server ignores messages of x or takes them
+ * for a part of a COPY. */
 bool listen_passes_unchanged(const struct exchange *x);
-void listen_end_effect(struct client_listen *l, struct listen_effect *e);
-void listen_drop_portals(struct client_listen *l);
+void listen_end_effect(struct client_listen *l, struct listen_effect *e); /* removes and frees an effect */
+void listen_drop_portals(struct client_listen *l); /* forgets all portals */
 
 /* listen.c */
-/* Called when the listener listens, with `why` NULL; or when it can't listen, with the reason in `why`. */
+/* Called when the listener listens to the channel, with `why` NULL, or when it can't, with the reason in *why. */
 void listen_answered(struct notify_subscription *at_listener, const struct fail *why);
-void listen_resume(struct exchange *x); /* handles the message that waited */
+void listen_resume(struct exchange *x); /* handles the message that waited for the listener */

@@ -1,4 +1,4 @@
-/* src/load/load_state.h - the declarations that the files of load/ share. */
+/* src/load/load_state.h - declarations that the files of load/ share. */
 #pragma once
 
 #include "config/config_state.h"
@@ -11,21 +11,22 @@ struct config *load_text(const char *text, size_t len, const char *path, const s
 			 size_t count, struct config_problems *problems);
 
 /*
- * --- load_suggest.c: messages about the name of an unknown setting or section. ---
+ * --- load_suggest.c: messages about unknown settings and sections. ---
  *
- * Writes a message about a setting that the section does not have, with what may have been meant: a similar name, or a
- * section that has the setting. section is the text between the brackets ("pool", "database app"). in_scope says that
- * it is the section of a database or user.
+ * Writes a message about a setting that the section does not have, with a similar name, or with a section that has the
+ * setting. `section` is the text between the brackets ("pool", "database app"). in_scope is true if the section is that
+ * of a database or user.
  */
 void suggest_setting(const char *section, bool in_scope, const char *name, char *out, size_t out_size);
-/* Writes a message about an unknown section, with the name that may have been meant. */
+/* Writes a message about an unknown section, with a similar name. */
 void suggest_section(const char *section, char *out, size_t out_size);
 
-/* --- load_check.c: checks that need the whole configuration. --- */
+/* --- checks that need the whole configuration, and add problems to sink --- */
 
+/* load_check.c */
 struct problem_sink;
-void load_check(const struct config *config, const struct problem_sink *sink);
-/* Checks only that no upstream leads to pgweir itself. */
+void load_check(const struct config *config, const struct problem_sink *sink); /* calls all checks */
+/* Checks only that no upstream leads back to pgweir itself. */
 void load_check_loops(const struct config *config, const struct problem_sink *sink);
 
 void load_check_reads(const struct config *config, const struct problem_sink *sink); /* load_check_reads.c */
@@ -37,23 +38,24 @@ void load_check_budget(const struct config *config, const struct problem_sink *s
 /*
  * --- load_secrets.c ---
  *
- * Sets config->has_password if the text of an upstream contains its password, or a part of it. Adds to
- * config->secret_files the path of each ${file:...} that may be a part of the password. raw: the text of the upstream,
- * with its references. up: the result of parsing that text.
+ * Sets config->has_password if an upstream's text in the file contains its password, or a part of the password. Adds
+ * the path of each ${file:...} that may be a part of the password to config->secret_files. `raw` is the text before its
+ * references were expanded, and `up` the upstream that was made from the text.
  */
 void load_note_password(struct config *config, const char *raw, const struct upstream *up);
 
 /*
- * --- load_expand.c: ${NAME}, ${NAME:-default}, ${file:/path} and $$ in values. ---
+ * --- load_expand.c: references in values: ${NAME} and ${NAME:-default} to environment variables, ${file:/path} to
+ * files. ---
  *
- * A dollar before any character but { and $ stands for itself, so that SQL may contain $1. The content of a variable or
- * file is not expanded again.
+ * $$ stands for one dollar. A dollar before any other character but { stands for itself, so that SQL may contain $1.
+ * The content of a variable or file is not expanded again.
  */
 #define EXPAND_FILE_MAX ((size_t)64 << 10) /* bytes of a file, at most */
 #define EXPAND_MAX ((size_t)256 << 10) /* bytes of a value, at most */
 
-/* Which references are expanded. The others are replaced by their own default, or by the placeholder. */
+/* The references to expand. Each other reference is replaced by its own default or, without one, by the placeholder. */
 enum expand_references { EXPAND_ALL, EXPAND_VARIABLES, EXPAND_NONE };
-/* Returns the value, which the caller passes to secret_free(); or NULL with *why set, which never contains the content
- * of a variable or file. */
+/* Returns `raw` with its references expanded; the caller frees the result with secret_free(). Returns NULL with *why
+ * set; *why never contains the content of a variable or file. */
 char *expand(const char *raw, enum expand_references which, const char *placeholder, struct fail *why);

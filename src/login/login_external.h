@@ -1,9 +1,10 @@
-/* src/login/login_external.h - passes a client's tokens to the module that judges them (login_external.c). */
+/* src/login/login_external.h - tokens, such as Kerberos tickets, of a client that logs in. A module judges them
+ * (auth/auth_module.h). The functions are in login_external.c. */
 #pragma once
 
 #include "login/login_steps.h"
 
-/* Returns true if the login waits for a token from the client: the client's next bytes belong to the token. */
+/* Returns true if the client must send a token next. */
 bool login_wants_token(const struct client *c);
-/* Takes one message; returns the bytes used, or 0 if more are needed. */
+/* Takes a message with a token. Returns the number of bytes used, or 0 if the message is not complete. */
 size_t login_token(struct client *c, const uint8_t *bytes, size_t len);

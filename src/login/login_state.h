@@ -1,21 +1,20 @@
 /*
- * src/login/login_state.h - what the files of login/ share. No other folder includes this header.
+ * src/login/login_state.h - declarations that the files of login/ share. No other folder includes this header.
  *
  *   login.c              begins and ends a login, and passes the client's bytes to the step that expects them
  *   login_wait.c         waits for threads and lookups
  *   login_startup.c      STARTUP: the first packets
  *   login_proxy.c        the PROXY header of a load balancer, which comes first
  *   login_tls.c          TLS, before the startup packet
- *   login_tenant.c       the client's names for user and database within pgweir; tenant.c, which is pure, finds the
- *                        tenant in the names
+ *   login_tenant.c       the names of the client's user and database within pgweir; tenant.c finds the tenant
  *   login_steps.c        AUTHENTICATION: the order of the steps
- *   login_rule.c         decides which proof is asked for
+ *   login_rule.c         decides which proof the client must give
  *   login_asked.c        looks up the name of the client's address, and roles of its user, for login_rule.c
  *   login_secret.c       finds the user's secret: users_file, or auth_query
  *   login_certificate.c  checks the client's certificate
  *   login_scram.c, login_password.c, login_peer.c, login_external.c  the authentication exchanges
- *   login_proof.c        the step after a proof: the client enters the console or a pool, or is refused late
- *   login_recount.c      counts clients again before a limit on clients refuses one, because some may have left
+ *   login_proof.c        the step after a proof: the client enters the console or a pool, or is refused after a delay
+ *   login_recount.c      counts clients again before a client is refused at a limit, because others may have left
  *   login_transfer.c     sends the client from the main worker to the worker of its pool
  *   login_welcome.c      WELCOME: the client's startup settings, and its first ReadyForQuery
  *   login_replication.c  WELCOME for replication clients
@@ -24,8 +23,8 @@
  * Owns:    struct client_login owns its buffers and texts, and a reference to each GUC set, to hba, ident and users;
  *          login_free wipes it, because there are secrets in it.
  * Borrows: the strings of rule and secret, which hba, users or secret_text keep alive.
- * Always:  while the login waits, abandon is set. Either pgweir does not read from the client, or it keeps the bytes
- *          that the client sends.
+ * Always:  while the login waits for a thread or a lookup, abandon is set, and pgweir either does not read from the
+ *          client, or keeps the bytes that the client sends.
  */
 #pragma once
 
@@ -40,118 +39,128 @@
 
 /* The result of looking the user up in users_file or by auth_query. */
 enum login_user { USER_UNKNOWN, USER_WITHOUT_SECRET, USER_KNOWN };
-/* The message of the SCRAM exchange that comes next. */
+/* The message of the SCRAM exchange that the client must send next. */
 enum sasl_due {
-	SASL_MECHANISM_DUE,
-	SASL_FIRST_DUE, /* the client has sent the mechanism's name without the first message */
+	SASL_MECHANISM_DUE, /* the mechanism's name, usually with client-first */
+	SASL_FIRST_DUE, /* client-first, because the name came without it */
 	SASL_FINAL_DUE
 };
 
-/* The progress of login_wait_for_recount(). */
+/* The progress of login_wait_for_recount(), which makes a login wait at most once. */
 enum login_recounting { RECOUNT_NOT_DUE, RECOUNT_UNDER_WAY, RECOUNTED };
 
 struct client_login {
-	struct buf out; /* messages to the client, sent together by login_flush() */
+	struct buf out; /* messages to the client, which login_flush() sends together */
 	struct buf settings; /* the startup packet's names and values; not interpreted before authentication */
-	struct gucs *raw; /* the same settings as a GUC set, once the client is authenticated */
-	/* raw without the settings that PostgreSQL was found not to know; NULL if no such setting was found */
+	struct gucs *raw; /* the startup packet's settings; NULL until the client is authenticated */
+	/* raw without the settings that PostgreSQL does not know, or ignores in a startup packet; NULL if no setting
+	 * was left out */
 	struct gucs *valid;
 	char *user, *database; /* for a tenant: "user.tenant" and "tenant/database" */
 	char *sent_user; /* the user's name as the client wrote it */
 	enum startup_replication replication;
-	struct server *opening; /* a dedicated server that is logging in (login_replication.c) */
+	struct server *opening; /* a dedicated server that is being opened (login_replication.c); else NULL */
 	/* when the login began to wait for permission to open a dedicated server; 0 if it does not wait */
 	uint64_t place_since_us;
-	struct scram_server *scram; /* NULL until the exchange begins */
-	struct verifier_waiter verifier; /* waits while the user's verifier is derived */
-	struct scram_keys keys;
-	enum login_method method; /* for the metrics */
-	enum auth_method demand; /* the method of the rule; never AUTH_HBA */
+	struct scram_server *scram; /* the SCRAM exchange; NULL before it begins */
+	struct verifier_waiter verifier; /* the wait for the user's verifier, which a thread derives */
+	struct scram_keys keys; /* the keys that a SCRAM proof has revealed */
+	enum login_method method; /* the method that metrics and log lines show */
+	enum auth_method demand; /* the method that the rule asks for; never AUTH_HBA */
 	struct hba *hba; /* keeps the strings of rule alive; NULL unless the configured method is hba or a module's */
 	struct ident *ident; /* the maps that belong to hba */
-	struct hba_answer rule; /* the answer of the HBA rules; zeroed if no rules were asked */
-	struct login_asked *asked; /* see login_asked.c; NULL if nothing was asked */
-	/* for peer, the name of the operating system's user; for tokens, the name that the tokens prove; NULL if not
-	 * known (yet) */
+	struct hba_answer rule; /* the HBA rule that fits; zeroed if hba is NULL */
+	struct login_asked *asked; /* answers of login_asked.c; NULL if nothing was looked up */
+	/* with peer, the name of the operating system's user; with tokens, the name that they prove; else NULL, or NULL
+	 * until it is known */
 	char *system_user;
 	uid_t system_uid;
-	/* a counted reference to the credentials that the client's tokens delegate; NULL if the client has sent no
-	 * token, or if none are delegated */
+	/* a counted reference to the credentials that the client's tokens delegate; NULL before the tokens are judged,
+	 * and if they delegate none */
 	struct delegated *delegated;
-	struct user_secret secret;
-	/* Set by login_wait(); called if the client leaves before login_conclude(). */
+	struct user_secret secret; /* the user's; for an unknown user, not valid */
+	/* a function of the wait, set by login_wait(), that is called if the client leaves before login_conclude() */
 	void (*abandon)(void *arg);
 	void *abandon_arg;
-	struct users *users; /* keeps the string of secret alive, unless secret uses secret_text */
-	/* the string of secret, if it is from auth_query or is a password that a module judged right; wiped */
+	struct users *users; /* keeps the string of secret alive, unless the string is secret_text */
+	/* the string of secret if auth_query has returned it, or if it is a password that a module has judged right;
+	 * wiped */
 	char *secret_text;
 	struct auth_ask ask; /* the lookup of a secret or a role that is under way */
-	uint64_t external_until_us; /* the deadline while a module judges the client; else 0 */
+	uint64_t external_until_us; /* the deadline for a module's verdict; 0 if no module is judging */
 	uint8_t md5_salt[4];
-	uint16_t setting_count;
+	uint16_t setting_count; /* pairs of name and value in settings */
 	uint8_t minor; /* the minor version of protocol 3 */
-	uint64_t tls_begun_us;
-	/* the deadline for an answer of the pool's worker; 0 if the client was not sent there */
+	uint64_t tls_begun_us; /* when the TLS handshake began */
+	/* the deadline for an answer of the pool's worker; 0 if the client was not sent to that worker */
 	uint64_t worker_until_us;
 	struct admission_hold *hold; /* the delayed answer to a wrong proof; only in CL_DELAYED */
-	uint8_t found; /* enum login_user; secret is the user's only if this is USER_KNOWN */
+	uint8_t found; /* enum login_user */
 	uint8_t sasl_due; /* enum sasl_due */
-	bool has_ssl_asked; /* an SSLRequest came; set by ssl_request(), never cleared */
-	bool has_gss_asked; /* a GSSENCRequest came; set by take_packet(), never cleared */
+	bool has_ssl_asked; /* the client has sent an SSLRequest; set by ssl_request(), never cleared */
+	bool has_gss_asked; /* the client has sent a GSSENCRequest; set by take_packet(), never cleared */
 	uint8_t recount; /* enum login_recounting */
 	bool is_proxy_due; /* a PROXY header must come first; set by login.c, cleared by login_proxy.c */
-	/* A server was lost while it was asked about the settings, and another one is asked. Set by
-	 * login_server_lost(), never cleared. */
+	/* The server that was checking the client's settings was lost, and the login asks another one, but only once.
+	 * Set by login_server_lost(), never cleared. */
 	bool is_asked_again;
 	bool has_error; /* PostgreSQL has refused a setting, with `error`. Set and cleared by login_welcome.c */
-	struct fail error; /* PostgreSQL's error about the settings */
+	struct fail error; /* PostgreSQL's error about a setting */
 };
 
 /* login_wait.c */
-void login_free(struct client_login *l); /* NULL is fine */
-/* Makes the login wait for a thread or a query: pgweir does not read from the client until login_conclude(). Either
- * login_conclude() or `abandon` is called, and exactly once. */
+void login_free(struct client_login *l); /* l may be NULL */
+/* Makes the login wait for a thread or a lookup, and stops reading from the client until login_conclude(). If the
+ * client leaves first, abandon(arg) is called instead of login_conclude(). */
 void login_wait(struct client *c, void (*abandon)(void *arg), void *arg);
-void login_set_null(void *client); /* serves as `abandon`: `client` points to a struct client *, which is set to NULL */
+void login_set_null(void *client); /* an `abandon` whose arg points to a struct client *: sets that pointer to NULL */
 bool login_is_waiting(const struct client *c);
-/* Ends the wait: calls `verdict` unless it is NULL, then handles the bytes that were read during the wait. Call this
- * last: c may be closed afterwards. */
+/* Ends the wait. Calls verdict(c, arg) unless `verdict` is NULL, and then handles the bytes that were read during the
+ * wait. The caller must not use c afterwards, because c may be closed. */
 void login_conclude(struct client *c, void (*verdict)(struct client *c, void *arg), void *arg);
 
-/* login_transfer.c: the client goes to the worker of its pool, and login_arrived() is called there. */
+/* login_transfer.c */
+/* Sends the client to the worker of its pool, where login_arrived() is called. */
 void login_transfer(struct client *c, struct client_env *to);
 /* login_proof.c */
-/* called once the client is admitted: the client enters its pool, or is transferred to the pool's worker */
+/* Called on the main worker after the client was admitted. The client enters its pool, or is sent to the pool's
+ * worker. */
 void login_go_to_worker(struct client *c, void *unused);
-void login_arrived(struct client *c, void *unused);
-/* login_recount.c: called before a client is refused at a limit on clients, for `reason`. The main worker may not know
- * yet that clients of other workers have left: in that case makes the login wait for a recount, after which the limit
- * is checked again, and returns true. */
+void login_arrived(struct client *c, void *unused); /* called on the pool's worker: the client enters its pool */
+/* login_recount.c */
+/* Called before a client is refused at a limit on clients, for `reason`. Clients of other workers may have left without
+ * the main worker knowing. If so, makes the login wait for a recount, which is followed by another check of the limit,
+ * and returns true. Returns false if the client is to be refused now. */
 bool login_wait_for_recount(struct client *c, enum reject_reason reason);
 
 /* login_refuse.c */
 void login_flush(struct client *c); /* sends l->out */
-/* Logs a refusal, unless too many were logged lately. `reason` is for the log alone, and may be NULL. */
+/* Logs a refusal, unless too many were logged lately. `reason` is added in the log, and may be NULL. */
 void login_note_refusal(struct client *c, const struct fail *why, const char *reason);
-/* Counts and logs a failed login, sends the client the error and closes it. */
+/* Counts and logs a failed login, sends the client the error and closes the client. */
 void login_refuse(struct client *c, const struct fail *why, enum login_result result);
 void login_out_of_memory(struct client *c); /* calls login_refuse() with 53200 */
-/* Like login_refuse(), but the log gets `logged`, and the client gets `told`, or no error if `told` is NULL. */
+/* Like login_refuse(), but the log gets the error `logged`, and the client the error `told`; none if that is NULL. */
 void login_refuse_as(struct client *c, const struct fail *told, const struct fail *logged, enum login_result result);
-/* Like login_refuse(), for refusals at a limit. Calls login_wait_for_recount() first, and does nothing if that makes
- * the login wait. Many refusals are logged in one line a second. */
+/* Like login_refuse(), but for a client that exceeds a limit. Does nothing if login_wait_for_recount() makes the login
+ * wait. If there are many such refusals, they share one log line a second. */
 void login_reject(struct client *c, const struct fail *why, enum reject_reason reason);
-/* Like login_refuse(), for a wrong proof (a password, a certificate): the error is sent after login_failure_delay. */
+/* Like login_refuse(), but for a wrong password or certificate: the client gets its error after login_failure_delay. */
 void login_refuse_late(struct client *c, const struct fail *why, enum login_result result);
 
 /* login_welcome.c */
-void login_welcome(struct client *c); /* call it once authenticated, with x.pool set */
-void login_log(struct client *c);
-/* Sends ParameterStatus (of welcome, with gucs' values), BackendKeyData and ReadyForQuery in one write. Takes over
- * gucs. */
+/* Called when the client is authenticated and has its pool. Checks its startup settings, and sends it the first
+ * ReadyForQuery. */
+void login_welcome(struct client *c);
+void login_log(struct client *c); /* logs a login that has succeeded */
+/* Ends the login. Sends, in one write, ParameterStatus for the settings that PostgreSQL reports, BackendKeyData and
+ * ReadyForQuery. `gucs` has the session's values, `welcome` the values of settings that gucs does not have. Takes over
+ * the caller's reference to gucs. */
 void login_finish(struct client *c, struct gucs *gucs, const struct gucs *welcome);
 
 /* login_replication.c */
+/* Returns the name of the client's database. For physical replication, whose clients name no database, returns the name
+ * of a configured database in the only cluster; without such a cluster, the name that the client sent. */
 const char *replication_database(const struct client *c);
-void replication_welcome(struct client *c);
+void replication_welcome(struct client *c); /* does what login_welcome() does, for a replication client */
 void replication_tick(struct client *c, uint64_t now_us); /* called about every 100 ms while c has no server */

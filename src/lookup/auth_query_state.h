@@ -1,10 +1,10 @@
 /*
- * src/lookup/auth_query_state.h - what auth_query*.c share; see auth_query.h.
+ * src/lookup/auth_query_state.h - declarations that auth_query*.c share; see auth_query.h.
  *
- * Owns:    struct auth_queries owns its lookups, routes and sources; a source owns its connections. config, users and
- *          tls are references.
- * Borrows: a lookup borrows its asks, which are in the logins that wait for it; a route borrows its source.
- * Always:  a lookup is in source->waiting or has a connection; two logins of one user share one lookup.
+ * Owns:    struct auth_queries owns its lookups, routes and sources, and references to config, users and tls. A source
+ *          owns its connections.
+ * Borrows: a lookup borrows its asks, which are embedded in the logins that wait; a route borrows its source.
+ * Always:  a lookup is in source->waiting or has a connection. Logins that ask the same question share one lookup.
  */
 #pragma once
 
@@ -20,13 +20,13 @@ TAILQ_HEAD(auth_lookups, auth_lookup);
 TAILQ_HEAD(auth_conns, auth_conn);
 TAILQ_HEAD(auth_sources, auth_source);
 
-/* A user who is being looked up. */
+/* A question that is being asked, or that waits for a connection. */
 struct auth_lookup {
 	UT_hash_handle hh;
-	struct auth_key key;
+	struct auth_key key; /* the question */
 	struct auth_source *source;
-	struct auth_conn *conn; /* the connection on which it was sent; NULL if it is in source->waiting */
-	struct auth_asks asks; /* empty if all logins have left */
+	struct auth_conn *conn; /* the connection on which the lookup was sent; NULL if it is in source->waiting */
+	struct auth_asks asks; /* the logins that wait for the answer; empty if all have left */
 	uint64_t deadline_us;
 	uint64_t roles_epoch; /* auth_queries.roles_epoch when the lookup was sent */
 	uint8_t resent_count; /* how often the lookup was sent again because roles had changed */
@@ -34,35 +34,35 @@ struct auth_lookup {
 	TAILQ_ENTRY(auth_lookup) link; /* in source->waiting */
 };
 
-/* A query, run by a user in a database. */
+/* A query, the database in which it runs, and the user who runs it. */
 struct auth_source {
 	struct auth_queries *all;
 	TAILQ_ENTRY(auth_source) list;
 	uint64_t id; /* never reused */
-	char *query;
-	struct pool_target *target; /* from the present configuration */
-	struct gucs *settings;
-	struct scram_keys keys;
+	char *query; /* SQL, also for auth_query = builtin */
+	struct pool_target *target; /* host, database and user, from the present configuration */
+	struct gucs *settings; /* the settings of its connections */
+	struct scram_keys keys; /* auth_user's keys, from an earlier login */
 	uint64_t answer_us; /* how long a lookup may take */
 	struct auth_conns conns;
-	struct auth_lookups waiting;
-	uint32_t conn_count, lookup_count;
-	uint64_t used_us;
-	bool is_builtin;
+	struct auth_lookups waiting; /* lookups that wait for a connection */
+	uint32_t conn_count, lookup_count; /* lookup_count includes lookups that were sent */
+	uint64_t used_us; /* when auth_source_of() last returned this source */
+	bool is_builtin; /* auth_query is builtin */
 	/* the last attempt to open a connection failed because a limit on connections was reached, or without memory */
 	bool is_short;
-	bool is_retired; /* no database uses it any more */
-	/* The fields below are used while the source can't be reached. */
-	uint64_t retry_us; /* 0 if the source can be reached, as far as is known */
-	uint32_t failures; /* in a row */
-	bool is_refused; /* PostgreSQL has answered, but refuses auth_user */
-	struct fail why_down;
-	/* The fields below limit the source's log lines. */
-	uint64_t logged_us;
-	uint32_t unlogged;
+	bool is_retired; /* no database uses the source any more; it is freed once it has no connections and lookups */
+	/* --- used while the source can't be reached --- */
+	uint64_t retry_us; /* when to try again; 0 if the last attempt did not fail */
+	uint32_t failures; /* failed attempts in a row */
+	bool is_refused; /* the last attempt reached PostgreSQL, which refused auth_user's login */
+	struct fail why_down; /* why the last attempt failed */
+	/* --- used to limit the source's log lines --- */
+	uint64_t logged_us; /* when the last line was logged; 0 if none was */
+	uint32_t unlogged; /* lines that were left out since then */
 };
 
-/* The source of one database. */
+/* The source for one database, which is a key because many databases may share a source. */
 struct auth_route {
 	UT_hash_handle hh;
 	struct auth_source *source;
@@ -70,7 +70,7 @@ struct auth_route {
 };
 
 struct auth_queries {
-	struct server_env env; /* dedicated_env */
+	struct server_env env; /* made by dedicated_env() */
 	struct server_cancelling *cancelling;
 	struct pool_set *pools;
 	struct process_counters *counters;
@@ -78,10 +78,12 @@ struct auth_queries {
 	struct users *users;
 	struct tls_store *tls; /* made for config */
 	struct auth_cache *cache;
-	struct auth_lookup *lookups; /* by key */
-	struct auth_route *routes; /* by database */
+	struct auth_lookup *lookups; /* a table by key */
+	struct auth_route *routes; /* a table by database */
 	struct auth_sources sources;
 	uint32_t source_count, conn_count;
+	/* seed is for the tables, random the state of a random generator; swept_us is when auth_cache_sweep() was
+	 * called last */
 	uint64_t seed, random, last_source_id, swept_us;
 	struct shared_count roles_epoch; /* how often roles have changed */
 	uint64_t cached_roles_epoch; /* the value of roles_epoch when cache was last cleared */
@@ -89,34 +91,39 @@ struct auth_queries {
 
 /* How a lookup ends. */
 enum auth_end {
-	AUTH_END_ROW, /* a valid row, or no row because there is no such user */
-	AUTH_END_ERROR, /* an error, or a row that is malformed or not the only one */
+	AUTH_END_ROW, /* PostgreSQL has returned a valid row, or no row because there is no such user */
+	AUTH_END_ERROR, /* PostgreSQL has returned an error, a malformed row or several rows */
 	AUTH_END_UNREACHABLE
 };
 
 /* auth_query.c */
-/* answers all logins, or asks again */
+/* Called when a lookup has ended. Answers the logins that wait, and frees the lookup; but if roles have changed since
+ * it was sent, puts it back into source->waiting. `answer` is NULL unless `end` is AUTH_END_ROW; `why` is NULL if it
+ * is. */
 void auth_lookup_end(struct auth_lookup *lookup, enum auth_end end, const struct auth_answer *answer,
 		     const struct fail *why);
 
 /* auth_query_source.c */
-/* Returns the source of a configured database with auth_query on, or NULL with *why set (53300, 53200). */
+/* Returns the source for a database, which must have auth_query on; or NULL with *why set (53300, 53200, F0000). */
 struct auth_source *auth_source_of(struct auth_queries *all, const char *database, uint64_t now_us, struct fail *why);
-void auth_sources_review(struct auth_queries *all, uint64_t now_us); /* after a reload */
-void auth_sources_collect(struct auth_queries *all); /* frees sources that are retired and unused */
+/* Called after a reload. Retires sources that no database uses any more. */
+void auth_sources_review(struct auth_queries *all, uint64_t now_us);
+void auth_sources_collect(struct auth_queries *all); /* frees retired sources without connections and lookups */
 void auth_sources_free(struct auth_queries *all);
-/* Returns true if this database is PgBouncer's console. */
+/* Returns true if auth_query may look up users of the console, and `database` is the console. Needs compat. */
 bool auth_is_console(const struct config *config, const char *database);
-/* Checks that the database that auth_query runs in can be asked at all. Returns 0, or -1 with *why set. */
+/* Checks that the database in which auth_query runs is configured and enabled. Returns 0, or -1 with *why set. */
 int auth_check_database(const struct auth_queries *all, const char *database, struct fail *why);
+/* Sets *out to a database's settings. Returns true if auth_query is on for the database. */
 bool auth_settings_of(const struct auth_queries *all, const char *database, struct scope_settings *out);
-void auth_log(struct auth_source *source, const struct fail *why, uint64_t now_us); /* about once a second */
+/* Logs a failure, but at most one a second for each source. */
+void auth_log(struct auth_source *source, const struct fail *why, uint64_t now_us);
 
 /* auth_query_conn.c */
-/* Sends the lookups that wait while there are free connections, and opens connections within the limits. */
+/* Sends the lookups that wait on free connections, and opens more connections within the limits. */
 void auth_conns_feed(struct auth_source *source, uint64_t now_us);
-void auth_conns_tick(struct auth_source *source, uint64_t now_us);
+void auth_conns_tick(struct auth_source *source, uint64_t now_us); /* called about every 100 ms */
 void auth_conns_close_idle(struct auth_source *source);
-/* cancels the query of the connection's lookup, which takes too long, and closes the connection */
+/* Cancels the query of a connection whose lookup has taken too long, and closes the connection. */
 void auth_conn_give_up(struct auth_conn *conn);
 void auth_conns_free(struct auth_source *source);

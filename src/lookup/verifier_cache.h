@@ -1,18 +1,18 @@
 /*
  * src/lookup/verifier_cache.h - SCRAM verifiers of users whose secret is a plain password.
  *
- * Deriving a verifier takes milliseconds, or a second with many iterations. A thread derives it, once for each
- * configuration and password. Logins that need the same verifier in the meantime share that work, so no client can make
- * pgweir derive thousands of verifiers.
+ * To derive a verifier from a password takes milliseconds, or a second with many iterations. A thread does so once, and
+ * the verifier is kept until a reload. Logins that need the same verifier meanwhile wait for the same thread, so no
+ * client can make pgweir derive thousands of verifiers.
  *
- * Timing: the first login of such a user after a reload takes those milliseconds longer than other logins, and longer
- * than a login of an unknown user. So a client that comes first can learn that the user exists. Logins of users with
- * SCRAM secrets don't show this.
+ * Timing: after a reload, the first login of such a user takes these milliseconds longer than other logins, and than
+ * those of unknown users. So the client that logs in first can learn that the user exists. Users with SCRAM secrets
+ * are not affected.
  *
- * Owns:   the verifiers and fingerprints of their passwords; copies of the passwords only while keys are derived. All
- *         of it is wiped.
- * Always: the result of a derivation that began before verifier_cache_clear() goes to the logins that wait for it, but
- *         is not kept.
+ * Owns:   the verifiers, and fingerprints of their passwords; copies of passwords only while a verifier is derived. All
+ *         of these are wiped.
+ * Always: a derivation that was running during verifier_cache_clear() answers the logins that wait for it, but its
+ *         result is not kept.
  */
 #pragma once
 
@@ -25,26 +25,26 @@ struct verifier_derivation; /* opaque: a derivation that runs */
 struct helpers;
 struct inbox;
 
-/* Embedded, zeroed, in the login that waits. */
+/* A login that waits for a verifier. The login embeds it, zeroed. */
 struct verifier_waiter {
-	/* Called once, from the loop, with the verifier (borrowed), or with NULL and *why. */
+	/* Called once, from the event loop, with the verifier, which is borrowed, or with NULL and *why set. */
 	void (*done)(const struct scram_verifier *verifier, const struct fail *why, void *arg);
-	void *arg;
-	/* the cache's; NULL if the waiter waits for nothing */
-	struct verifier_derivation *waits_for;
-	TAILQ_ENTRY(verifier_waiter) link; /* the cache's: in the derivation's queue of waiters */
+	void *arg; /* passed to done() */
+	struct verifier_derivation *waits_for; /* set by the cache; NULL if the login does not wait */
+	TAILQ_ENTRY(verifier_waiter) link; /* in the derivation's queue */
 };
 
-/* inbox is that of the loop that uses the cache. Returns NULL if there is no randomness. */
+/* `helpers` are the threads that derive; they report to `inbox`, which is that of the event loop that uses the cache.
+ * Returns NULL without randomness. */
 struct verifier_cache *verifier_cache_new(struct helpers *helpers, struct inbox *inbox);
-void verifier_cache_free(struct verifier_cache *cache); /* the helpers must be gone; cache may be NULL */
-void verifier_cache_clear(struct verifier_cache *cache); /* after a reload */
-/* Returns the verifier of this user's password for this number of iterations, or NULL if it must be derived first. */
+void verifier_cache_free(struct verifier_cache *cache); /* the helpers must have ended; cache may be NULL */
+void verifier_cache_clear(struct verifier_cache *cache); /* drops all verifiers; called after a reload */
+/* Returns the verifier for this user's password and number of iterations, or NULL if it must be derived first. */
 const struct scram_verifier *verifier_cache_find(const struct verifier_cache *cache, const char *user,
 						 const char *password, uint32_t iterations);
-/* Begins to derive the verifier; waiter->done is called later, never from within this call. Returns 0, or -1 with *why
- * set if there is too much work, or no memory. */
+/* Begins to derive the verifier. waiter->done() is called later, after this function has returned. Returns 0, or -1
+ * with *why set if the threads have too much work, or without memory. */
 int verifier_cache_derive(struct verifier_cache *cache, const char *user, const char *password, uint32_t iterations,
 			  struct verifier_waiter *waiter, struct fail *why);
-/* waiter is a struct verifier_waiter, whose done is not called afterwards. Does nothing if it waits for nothing. */
+/* Ends a wait, so that done() is not called. `waiter` is a struct verifier_waiter; does nothing if it does not wait. */
 void verifier_cache_forget(void *waiter);

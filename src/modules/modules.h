@@ -1,16 +1,18 @@
 /*
- * src/modules/modules.h - the list of modules, with a row for each. The core knows no module by name. If configure was
- * told not to build a module, or did not find its library, the module is not built, and its row is empty.
+ * src/modules/modules.h - the list of modules, which are optional features, with a row for each. Code outside modules/
+ * (the core) knows modules only by this list. A module is not built, and its row is empty, if configure was told so, or
+ * did not find the module's library.
  *
- * Always: this is the only header in modules/ that the core includes, and it includes only build.h.
+ * Always: the core includes no other header of modules/, and this header includes only build.h.
  */
 #pragma once
 
 #include "build.h"
 
 /*
- * X(NAME, KEY, TYPE, DEFAULT, DOCUMENTATION): methods of authentication in which another program judges what a client
- * sends (auth/auth_module.h). NAME is the method's name; the rest is its setting in [auth] (config/config_keys.h).
+ * X(NAME, KEY, TYPE, DEFAULT, DOCUMENTATION): a method of authentication in which another service judges the client's
+ * proof (auth/auth_module.h). NAME is the method's name. KEY, TYPE, DEFAULT and DOCUMENTATION describe its setting in
+ * [auth] (config/config_keys.h).
  */
 /* clang-format off */
 #ifdef WITH_LDAP
@@ -39,9 +41,9 @@
 /*
  * Rows of modules that have a struct module (config/module.h):
  *   MODULE(NAME)
- *   SETTING(NUMBER, SECTION, KEY, TYPE, DEFAULT, BOUNDS, WORDS, DOCUMENTATION): a setting of [slow_query], after its
- *       threshold; the value is config->module_values[NUMBER]
- *   SHOW(ID and words, its struct, who may give it, its line in SHOW HELP, an example): as in admin/show_list.h
+ *   SETTING(NUMBER, SECTION, KEY, TYPE, DEFAULT, BOUNDS, WORDS, DOCUMENTATION): a setting, which the table of settings
+ *       has in [slow_query], after threshold; its value is config->module_values[NUMBER]
+ *   SHOW(...): a SHOW command, with the arguments that admin/show_list.h explains
  */
 #ifdef WITH_SLOWLOG
 #define SLOWLOG_ROWS(MODULE, SETTING, SHOW) \
@@ -58,8 +60,8 @@
 #endif
 #define ROWS_OF_MODULES(MODULE, SETTING, SHOW) SLOWLOG_ROWS(MODULE, SETTING, SHOW)
 
-/* X(NAME, WORDS, PATH): pages that the HTTP thread shows besides metrics and health (http/http_module.h). WORDS are for
- * help. */
+/* X(NAME, WORDS, PATH): a page that the HTTP server shows besides metrics and health (http/http_module.h), at PATH.
+ * WORDS name the page in the documentation. */
 #ifdef WITH_STATUS_PAGE
 #define STATUS_PAGE_ROW(X) X(status_page, "the status page", "/")
 #else
@@ -67,7 +69,7 @@
 #endif
 #define HTTP_MODULES(X) STATUS_PAGE_ROW(X)
 
-/* X(NAME): files of other programs that are read as settings (load/file_format.h). */
+/* X(NAME): the format of another program's configuration file, which pgweir reads, too (load/file_format.h). */
 #ifdef WITH_PGBOUNCER_INI
 #define PGBOUNCER_INI_ROW(X) X(pgbouncer_ini)
 #else
@@ -88,7 +90,7 @@ enum auth_module_number { AUTH_MODULES(AUTH_MODULE_NUMBER) AUTH_MODULE_COUNT };
 #define MODULE_NUMBER(name) MODULE_##name,
 enum module_number { MODULES(MODULE_NUMBER) MODULE_COUNT };
 #define MODULE_VALUE(number, ...) number,
-/* For config->module_values: the settings of AUTH_MODULES come first, in their order. */
+/* Indexes of config->module_values. The settings of AUTH_MODULES come first, at enum auth_module_number. */
 enum module_value_number { VALUES_OF_AUTH = AUTH_MODULE_COUNT - 1, MODULE_SETTINGS(MODULE_VALUE) MODULE_VALUE_COUNT };
 
 #define HTTP_MODULE_WORDS(name, words, path) words ", "

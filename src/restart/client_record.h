@@ -1,13 +1,13 @@
 /*
- * src/restart/client_record.h - a client moves to another process of pgweir, with its socket and its session.
+ * src/restart/client_record.h - moves a client, with its socket and its session, to another process of pgweir.
  *
- *   the process that it leaves:     client_record_obstacle(), client_record_write(), later client_let_go()
- *   the process that it comes to:   client_record_reader_...(), client_record_adopt(), later
- *                                   client_record_begin_reading()
+ *   the old process:  client_record_obstacle(), client_record_write(), later client_let_go()
+ *   the new process:  client_record_reader_...(), client_record_adopt(), later client_record_begin_reading()
  *
- * A client can move between two requests, if it has no server. Its session then consists of its GUC set, its
- * statements, the channels that it listens on, and its cancel key. The SQL of statements and the secrets of pools,
- * which many clients share, are sent once.
+ * A client can move between two requests, if it has no server. Its session then consists of its settings, its
+ * statements, the channels that it listens to, and its cancel key: these make up the client's record. Many clients
+ * share the SQL of statements (here called texts) and the secrets of pools, so these are sent once, outside the
+ * records.
  */
 #pragma once
 
@@ -22,34 +22,37 @@ enum client_record_obstacle {
 	CLIENT_RECORD_SESSION, /* the client keeps its server, because of pool_mode = session or for replication */
 	CLIENT_RECORD_TLS,
 	CLIENT_RECORD_CONSOLE,
-	CLIENT_RECORD_TICKET, /* the pool's servers log in with the client's delegated ticket, which can't move */
-	CLIENT_RECORD_REFUSED, /* the other process could not take the client */
+	CLIENT_RECORD_TICKET, /* the pool's servers log in with a ticket that the client delegated, which can't move */
+	CLIENT_RECORD_REFUSED, /* the new process could not take the client */
 	CLIENT_RECORD_OBSTACLES
 };
 enum client_record_obstacle client_record_obstacle(const struct client *c);
 const char *client_record_obstacle_name(enum client_record_obstacle o);
 
-/* --- the process that the client leaves --- */
+/* --- the old process --- */
 struct client_record_writer; /* opaque; remembers which pools and texts were sent */
-/* Makes a writer, which calls send for each pool and each text. Returns NULL without memory. */
+/* Makes a writer, which calls send() with each pool and each text. Returns NULL without memory. */
 struct client_record_writer *client_record_writer_new(void (*send)(void *arg, bool is_pool, const struct buf *what),
 						      void *arg);
-void client_record_writer_free(struct client_record_writer *o); /* before the stores are freed; o may be NULL */
-/* Appends the record of a client that has no obstacle. First sends the client's pool and texts, if they were not sent
- * yet. Returns 0, or -1 without memory. */
+/* Must be called before the stores of statements are freed. o may be NULL. */
+void client_record_writer_free(struct client_record_writer *o);
+/* Appends the record of a client that has no obstacle to out. First sends the client's pool and texts, unless they were
+ * sent already. `number` stands for the client in messages between the processes. Returns 0, or -1 without memory. */
 int client_record_write(struct client_record_writer *o, struct client *c, uint64_t number, struct buf *out);
 
-/* --- the process that the client comes to --- */
+/* --- the new process --- */
 struct client_record_reader; /* opaque; holds the pools and texts that have come */
 struct client_record_reader *client_record_reader_new(struct client_env *main_worker); /* main_worker is worker 0's */
 void client_record_reader_free(struct client_record_reader *s); /* s may be NULL */
-/* Takes a pool or the SQL of a statement. Returns 0, or -1 if it or an earlier one is malformed, or without memory. */
+/* Takes a pool or a text. Returns 0, or -1 if this one or an earlier one is malformed, or without memory. */
 int client_record_reader_take(struct client_record_reader *s, bool is_pool, const uint8_t *bytes, size_t len);
 /*
- * Called in a halt. Makes a client of the record, on the worker of its pool; the client is not read yet. Takes fd.
- * Returns NULL with *why set if the client's database is not configured any more, if its pool or a text has not come,
- * or without memory. The client does not notice the failure, because it stays in the old process.
+ * Called while all workers are halted. Makes a client from the record, on the worker of its pool, and takes over fd.
+ * The client is not read yet. Returns NULL with *why set if the client's database is no longer configured, if its pool
+ * or a text has not come, or without memory. The client does not notice such a failure, because it stays in the old
+ * process.
  */
 struct client *client_record_adopt(struct client_record_reader *s, const struct client_record *p, int fd,
 				   struct fail *why);
-void client_record_begin_reading(struct client *c); /* called when the client belongs to this process: reads it again */
+/* Called when the old process has let go of the client. Begins to read from the client. */
+void client_record_begin_reading(struct client *c);

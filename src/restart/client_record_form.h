@@ -1,9 +1,10 @@
 /*
- * src/restart/client_record_form.h - the form in which a client between two requests is written, to move to another
- * process of pgweir, and how that form is read. Pure.
+ * src/restart/client_record_form.h - writes and reads the record of a client that moves to another process of pgweir
+ * (client_record.h). Does no I/O.
  *
- * Bytes are checked as if a stranger had written them: client_record_parse() looks at every item, so the functions that
- * walk through the items can't fail. Results point into the bytes.
+ * A record consists of items: a head, and lists of items, which are called parts. The bytes are not trusted:
+ * client_record_parse() checks every item, so client_record_next() can't fail. The texts in results point into the
+ * bytes.
  */
 #pragma once
 
@@ -16,10 +17,10 @@
 #include <stdint.h>
 
 #define CLIENT_RECORD_VERSION 3u
-#define CLIENT_RECORD_SECRET_MAX 32u /* length of a cancel key in bytes */
+#define CLIENT_RECORD_SECRET_MAX 32u /* bytes of the secret in a cancel key */
 #define CLIENT_RECORD_NAME_MAX 255u /* bytes of a user's or a database's name */
 
-/* Bytes that were checked; items at the front may have been read already. */
+/* The items of a part that were not read yet. */
 struct client_record_part {
 	const uint8_t *at;
 	size_t len;
@@ -27,58 +28,60 @@ struct client_record_part {
 
 struct client_record_statement {
 	const char *name; /* "" is the unnamed statement */
-	uint32_t text; /* the number of the statement's SQL: see struct client_record_text */
-	uint32_t shape,
-	    types; /* hashes of the statement's result columns and of its parameters, as the client knows them */
-	bool is_shared; /* true if clients whose SQL and context are the same share the statement */
-	bool is_of_session; /* true if its context is that of the client's present settings; otherwise it has none */
+	uint32_t text; /* the number of the statement's SQL, a struct client_record_text */
+	/* hashes of the statement's result columns, and of its parameter types, as the client knows them */
+	uint32_t shape, types;
+	bool is_shared; /* the statement may be shared by clients with the same SQL and context */
+	bool is_of_session; /* the statement's context is that of the client's present settings; else it has none */
 	bool is_proven, is_told; /* see struct client_statement */
 };
 
 struct client_record {
-	uint64_t number; /* the client's number, in the process that it leaves */
-	uint32_t pool; /* the number of the client's pool */
+	uint64_t number; /* the client's number in messages between the processes */
+	uint32_t pool; /* the number of the client's pool, a struct client_record_pool */
 	const char *database, *user;
 	struct sockaddr_in6 peer; /* the client's address: for IPv4 a struct sockaddr_in; AF_UNSPEC for a Unix socket */
 	uint64_t connected_us, idle_since_us; /* on the monotonic clock, which all processes share */
-	uint32_t pid; /* the PID that the client was told */
+	uint32_t pid; /* the PID in the client's cancel key */
 	uint8_t secret[CLIENT_RECORD_SECRET_MAX];
 	size_t secret_len; /* 4 or CLIENT_RECORD_SECRET_MAX */
-	bool is_startup_same; /* true if startup is the same as settings; startup is empty then */
+	bool is_startup_same; /* startup would have the same items as settings, and so is empty */
 	struct client_record_part settings, startup, statements, channels, input;
 };
 
-/* The SQL of statements. Its number is its place in the order in which texts are sent, from 0 on. */
+/* The SQL of a statement. Texts are numbered from 0 on, in the order in which they are sent. */
 struct client_record_text {
 	const uint8_t *bytes; /* the bytes of struct statement */
 	size_t len, query_len;
-	const uint8_t *types; /* the parameter types found by statement_learn_types(); types_len 0 if not known */
-	size_t types_len;
+	const uint8_t *types; /* the parameter types that statement_learn_types() has found */
+	size_t types_len; /* 0 if the types are not known */
 };
 
-/* A pool, and how its servers log in. Pools are numbered like texts. */
+/* The secrets with which a pool's servers log in. Pools are numbered from 0 on, in the order in which they are sent. */
 struct client_record_pool {
-	const char *secret; /* the secret with which its servers log in; "" if none was learned */
-	const uint8_t *keys; /* the bytes of the pool's struct scram_keys; keys_len is 0 if there are none */
-	size_t keys_len;
+	const char *secret; /* a password or the like; "" if the pool has none */
+	const uint8_t *keys; /* the bytes of the pool's struct scram_keys */
+	size_t keys_len; /* 0 if the pool has no keys */
 };
 
-/* A client_record_item writes or reads one of these structs, a struct guc, or the const char * of a channel. For
- * reading, the caller initializes *of, and the function fills it. */
+/* A function that writes an item from *of, or reads an item into *of, which the caller has initialized. *of is one of
+ * the structs above, a struct guc, or a const char * for a channel. */
 struct client_record_form; /* opaque; defined in client_record_form.c */
 typedef void client_record_item(struct client_record_form *f, void *of);
-client_record_item client_record_head; /* of a struct client_record: everything but its parts */
+client_record_item client_record_head; /* for a struct client_record without its parts */
 client_record_item client_record_setting, client_record_statement, client_record_channel, client_record_text,
     client_record_pool;
 
-void client_record_put(struct buf *b, client_record_item *item, void *of);
-/* Begins a part of variable length and returns its start; client_record_end() enters its length there. */
+void client_record_put(struct buf *b, client_record_item *item, void *of); /* appends an item */
+/* Begins a part, and returns its position for client_record_end(). */
 size_t client_record_begin(struct buf *b);
-void client_record_end(struct buf *b, size_t begun);
+void client_record_end(struct buf *b, size_t begun); /* ends a part: writes its length at its beginning */
 
-/* Readers. Each returns 0, or -1 if the bytes are malformed; client_record_parse() also for another version. */
+/* --- functions that read: each returns 0, or -1 if the bytes are malformed --- */
+/* Also returns -1 if the record has another version than CLIENT_RECORD_VERSION. */
 int client_record_parse(const uint8_t *bytes, size_t len, struct client_record *out);
 int client_record_parse_text(const uint8_t *bytes, size_t len, struct client_record_text *out);
+/* keys_len is the size of struct scram_keys. */
 int client_record_parse_pool(const uint8_t *bytes, size_t len, size_t keys_len, struct client_record_pool *out);
-/* Reads the next item of a part, which becomes shorter by that item. Returns false at the end of the part. */
+/* Removes an item from the front of a part, and reads it into *of. Returns false at the end of the part. */
 bool client_record_next(struct client_record_part *part, client_record_item *item, void *of);

@@ -1,4 +1,4 @@
-/* src/restart/restart_state.h - shared by the files of this folder. */
+/* src/restart/restart_state.h - declarations that the files of this folder share. */
 #pragma once
 
 #include "restart/moving.h"
@@ -12,12 +12,12 @@ struct predecessor; /* defined in predecessor.c */
 struct restart {
 	struct restart_host host;
 	struct successor *successor; /* the process to which clients move; NULL if there is none */
-	struct moving *moving; /* the successor's state of moving; NULL if there is none */
+	struct moving *moving; /* the clients that move to the successor; NULL if there is no successor */
 	struct predecessor *predecessor; /* the process from which clients come; NULL if there is none */
 	struct parked *parked;
-	struct wake looking; /* posted when worker 0 is to look at clients that are parked or have come */
-	enum { RESTART_GOES_ON, RESTART_STOPS, RESTART_ENDS } end; /* whether this process stops */
-	bool has_reported; /* true if the first round is over and the log says which clients stay for now */
+	struct wake looking; /* posted to make worker 0 look at clients that are parked or have come */
+	enum { RESTART_GOES_ON, RESTART_STOPS, RESTART_ENDS } end; /* STOPS: told to stop; ENDS: out of the main loop */
+	bool has_reported; /* all idle clients have moved, and the log says which clients stay for now */
 	uint32_t moved; /* clients that have moved to the successor */
 };
 
@@ -34,7 +34,7 @@ restart_now_us(const struct restart *r)
 	return *r->host.clients->x.now_us;
 }
 
-/* Returns c, or NULL if it was closed: its worker's thread may have closed it before worker 0 has heard of that. */
+/* Returns c, or NULL if c is closed: c's worker may have closed c without worker 0 knowing yet. */
 static inline struct client *
 restart_unless_closed(struct client *c)
 {
@@ -43,22 +43,22 @@ restart_unless_closed(struct client *c)
 
 /* --- successor.c --- */
 void restart_abandon_successor(struct restart *r); /* gives up a successor that is not ready yet */
-void restart_successor_tick(struct restart *r);
-void restart_end_if_moved(struct restart *r);
-/* Sends a message of handover.h, if clients move to the successor. Returns false if there is no successor to which
- * clients move. */
+void restart_successor_tick(struct restart *r); /* called about every 100 ms */
+void restart_end_if_moved(struct restart *r); /* ends the process if all its clients have moved */
+/* Sends a message of handover.h. Returns false if there is no successor to which clients move. */
 bool restart_send_successor(struct restart *r, uint8_t type, const void *body, size_t len);
 
 /* --- predecessor.c --- */
-void restart_predecessor_tick(struct restart *r);
+void restart_predecessor_tick(struct restart *r); /* called about every 100 ms */
 bool restart_predecessor_lives(const struct restart *r); /* returns true while the old process exists */
-/* Sends a message of handover.h. Returns false if there is no old process that could be told. */
+/* Sends a message of handover.h. Returns false if there is no old process to which it could be sent. */
 bool restart_send_predecessor(struct restart *r, uint8_t type, const void *body, size_t len);
-/* called when a listener listens on all channels of a client that has come, or has caught up */
+/* Called when a pool's listener listens to all channels of a client that has come, or has caught up for it. */
 void restart_advance_arrivals(struct restart *r);
-void restart_arrival_gone(struct restart *r, const struct client *c); /* worker 0 has heard that c is closed */
+void restart_arrival_gone(struct restart *r, const struct client *c); /* called when worker 0 learns that c is closed */
 
 /* --- restart.c --- */
-/* handles HANDOVER_CANCEL and HANDOVER_CANCELLED */
+/* Handles HANDOVER_CANCEL and HANDOVER_CANCELLED. */
 void restart_on_cancel(struct restart *r, uint8_t type, const uint8_t *body, size_t len);
-void restart_end_far_cancels(struct restart *r); /* called when the other process is gone and can't answer any more */
+/* Called when the other process is gone. Ends the cancels that wait for its answer. */
+void restart_end_far_cancels(struct restart *r);
