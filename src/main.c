@@ -109,7 +109,7 @@ load(const char *path, const char *uri, bool is_check, int predecessor)
 		config = NULL;
 	}
 	if (config != NULL && !is_check) /* the log will have what setup_check_files() has found */
-		config_problems_cut(&problems, of_the_file);
+		config_problems_truncate(&problems, of_the_file);
 	if (config != NULL && is_check)
 		setup_check_secrets(config, &problems);
 	print_problems(&problems);
@@ -413,7 +413,7 @@ main(int argc, char **argv)
 	int code;
 
 	os_hide_memory();
-	start.program = os_program(argv[0], program, sizeof(program));
+	start.program = os_find_program(argv[0], program, sizeof(program));
 	start.predecessor = restart_find_predecessor();
 	if ((code = read_options(&asked, argc, argv)) >= 0)
 		return code;

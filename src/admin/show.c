@@ -25,7 +25,7 @@ show_find(const struct config *config, enum command_id id)
 {
 	if (id >= COMMAND_WITH_ROWS)
 		return NULL;
-	return !compat_is_old(config) && shows_next[id] != NULL ? shows_next[id] : shows[id];
+	return !compat_is_1_25(config) && shows_next[id] != NULL ? shows_next[id] : shows[id];
 }
 
 size_t

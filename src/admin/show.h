@@ -83,7 +83,7 @@ const struct show *show_find(const struct config *config, enum command_id id);
 #define ANSWER_EXTERN(id, name) extern const struct show answer_##name;
 SHOW_LIST(SHOW_EXTERN)
 ANSWER_LIST(ANSWER_EXTERN)
-/* used in place of show_stats and so on if compat_is_old() is false: with the columns of PgBouncer 1.26 */
+/* used in place of show_stats and so on if compat_is_1_25() is false: with the columns of PgBouncer 1.26 */
 extern const struct show show_stats_next, show_stats_totals_next, show_stats_averages_next;
 
 /* Columns for the phases of a request. They have the order of PHASES, so memcpy() copies phase_us to these fields. */
@@ -139,14 +139,14 @@ struct holding {
 struct holding *show_holdings(const struct show_env *env, struct rows *rows);
 #define SHOW_USE_MAX 200
 /* writes what the client does with the server, such as "idle in transaction" or "pinned: cursor"; returns out */
-const char *show_use(const struct holding *h, char out[SHOW_USE_MAX]);
+const char *show_write_use(const struct holding *h, char out[SHOW_USE_MAX]);
 #define SHOW_ROOT_MAX 64
 /* Writes the root, such as "client 12 (PID 4711)"; "" if the server has no blockers. Returns out. */
-const char *show_root(const struct holding *h, char out[SHOW_ROOT_MAX]);
+const char *show_write_root(const struct holding *h, char out[SHOW_ROOT_MAX]);
 /* Writes the blockers, such as "client 12 (PID 4711), PID 999"; "" if there are none. Returns out, or NULL if the
  * blockers are not known. list is the result of show_holdings(). */
 #define SHOW_BLOCKED_MAX 400
-const char *show_blocked_by(struct holding *list, const struct holding *h, char out[SHOW_BLOCKED_MAX]);
+const char *show_write_blockers(struct holding *list, const struct holding *h, char out[SHOW_BLOCKED_MAX]);
 /* Writes the SQL that the server runs or has run last, without literals. Returns its fingerprint; 0 without SQL. */
 #define SHOW_QUERY_MAX 512
 uint64_t show_holder_query(const struct server *srv, char out[SHOW_QUERY_MAX]);

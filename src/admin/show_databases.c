@@ -79,8 +79,8 @@ add_database(const struct show_env *env, struct rows *rows, const char *name, co
 	size_t len = 0;
 
 	TABLE_FIND(sums->seed, sums->table, name, strlen(name), sum);
-	config_effective(env->clients->x.config, scope, NULL, &settings);
-	upstream = upstream_for(scope->upstream, name, "", NULL);
+	config_compute_settings(env->clients->x.config, scope, NULL, &settings);
+	upstream = upstream_fill_in(scope->upstream, name, "", NULL);
 	if (upstream == NULL)
 		return; /* there was no memory, or a reload has made the name impossible */
 	hosts[0] = '\0';
@@ -213,7 +213,7 @@ add_user(const struct show_env *env, struct rows *rows, const struct sum *sum)
 	struct user_row row = { .name = sum->name, .pool_size = size, .reserve_pool_size = overflow };
 	struct scope_settings s;
 
-	config_effective(config, NULL, scope, &s);
+	config_compute_settings(config, NULL, scope, &s);
 	if (has_own_key(scope, "pool_size"))
 		snprintf(size, sizeof(size), "%u", s.pool_size);
 	if (has_own_key(scope, "max_overflow"))

@@ -136,7 +136,7 @@ show_holdings(const struct show_env *env, struct rows *rows)
 /* --- in words --- */
 
 const char *
-show_use(const struct holding *h, char out[SHOW_USE_MAX])
+show_write_use(const struct holding *h, char out[SHOW_USE_MAX])
 {
 	const struct client *c = h->srv->borrower;
 	char reasons[160];
@@ -176,7 +176,7 @@ put_process(const struct holding *h, uint32_t pid, const char *before, char *out
 }
 
 const char *
-show_blocked_by(struct holding *list, const struct holding *h, char out[SHOW_BLOCKED_MAX])
+show_write_blockers(struct holding *list, const struct holding *h, char out[SHOW_BLOCKED_MAX])
 {
 	size_t len = 0;
 
@@ -188,7 +188,7 @@ show_blocked_by(struct holding *list, const struct holding *h, char out[SHOW_BLO
 }
 
 const char *
-show_root(const struct holding *h, char out[SHOW_ROOT_MAX])
+show_write_root(const struct holding *h, char out[SHOW_ROOT_MAX])
 {
 	out[0] = '\0';
 	if (h->blocker_count > 0)
@@ -213,7 +213,7 @@ add_holder(const struct show_env *env, struct holding *list, const struct holdin
 	struct holder_row row = { .client_id = c->x.waiter.id };
 
 	SHOW_WHO(&row, c, addr);
-	row.state = show_use(h, state);
+	row.state = show_write_use(h, state);
 	row.state_ms = show_age_us(env->now_us, h->since_us) / 1000;
 	row.xact_ms = show_age_us(env->now_us, c->x.tx_started_us) / 1000;
 	row.held_ms = show_age_us(env->now_us, srv->loan.lent_us) / 1000;
@@ -223,8 +223,8 @@ add_holder(const struct show_env *env, struct holding *list, const struct holdin
 	row.backend = srv->address;
 	row.fingerprint = show_holder_query(srv, query);
 	row.query = row.fingerprint != 0 ? query : NULL;
-	row.blocked_by = show_blocked_by(list, h, blocked);
-	row.root = show_root(h, root);
+	row.blocked_by = show_write_blockers(list, h, blocked);
+	row.root = show_write_root(h, root);
 	row.blocks = h->blocks;
 	row.ahead = srv->conn->ahead_count;
 	rows_add(rows, &row);

@@ -119,7 +119,7 @@ static const struct column version_columns[] = { { "version", COLUMN_TEXT } };
  * version is in SELECT version(). */
 SHOW(show_version, version_columns, OF_MAIN_WORKER)
 {
-	bool is_old = compat_is_old(env->clients->x.config);
+	bool is_old = compat_is_1_25(env->clients->x.config);
 
 	rows_add(rows, &(struct show_text){ is_old ? "PgBouncer " COMPAT_VERSION_OLD : "PgBouncer " COMPAT_VERSION });
 }

@@ -175,7 +175,7 @@ say_pool(const struct show_env *env, const struct pool *pool, const struct holdi
 		 "Pool %s/%s has pool_size = %" PRIu32 " and max_overflow = %" PRIu32
 		 "; these figures are for the last %s.",
 		 pool->database->name, pool->user, pool->settings.pool_size, pool->settings.max_overflow,
-		 duration_of(u.span_us).text);
+		 duration_format(u.span_us).text);
 	show_say(env, rows,
 		 "In use: %.1f connections on average, %" PRIu32 " or fewer for 95 %% of the time, %" PRIu32
 		 " of %" PRIu32 " at most.",
@@ -183,12 +183,12 @@ say_pool(const struct show_env *env, const struct pool *pool, const struct holdi
 	show_say(env, rows,
 		 "Lent %" PRIu64 " time%s, for %s on average; of the time that connections were in use %.0f %% went by "
 		 "idle in transaction, %.0f %% waiting for the client, %.0f %% between transactions.",
-		 u.loans, u.loans == 1 ? "" : "s", duration_of((uint64_t)u.hold_us).text, percent(&u, USE_IDLE),
+		 u.loans, u.loans == 1 ? "" : "s", duration_format((uint64_t)u.hold_us).text, percent(&u, USE_IDLE),
 		 percent(&u, USE_CLIENT), percent(&u, USE_KEPT));
 	show_say(env, rows,
 		 "Waits for a connection (including waits for a new one to open): %" PRIu64
 		 ", of %s on average; timed out: %" PRIu64 ".",
-		 u.waits, duration_of((uint64_t)u.wait_us).text, u.timeouts);
+		 u.waits, duration_format((uint64_t)u.wait_us).text, u.timeouts);
 	if (pool->settings.pool_mode != POOL_MODE_SESSION)
 		say_demand(env, &u, rows);
 	if (closes > 0)

@@ -52,7 +52,7 @@ name_of(const struct client *c, char out[CLIENT_WORDS_MAX])
 static struct duration
 age_of(const struct show_env *env, uint64_t since_us)
 {
-	return duration_of(show_age_us(env->now_us, since_us));
+	return duration_format(show_age_us(env->now_us, since_us));
 }
 
 /* --- clients that have a server --- */
@@ -64,10 +64,10 @@ say_holder(const struct show_env *env, struct holding *list, const struct holdin
 	char use[SHOW_USE_MAX];
 
 	show_holder_query(h->srv, query);
-	show_blocked_by(list, h, blocked);
+	show_write_blockers(list, h, blocked);
 	/* show_say() is not used here: it would replace words of the SQL that look like names of settings. */
 	snprintf(text, sizeof(text), "%s has had a server for %s (PID %" PRIu32 " in PostgreSQL); %s for %s%s%s%s%s.",
-		 name_of(h->srv->borrower, name), age_of(env, h->srv->loan.lent_us).text, h->srv->pid, show_use(h, use),
+		 name_of(h->srv->borrower, name), age_of(env, h->srv->loan.lent_us).text, h->srv->pid, show_write_use(h, use),
 		 age_of(env, h->since_us).text, blocked[0] != '\0' ? ", blocked by " : "", blocked,
 		 query[0] != '\0' ? ": " : "", query);
 	rows_add(rows, &(struct show_text){ text });
@@ -202,7 +202,7 @@ show_explain_wait(const struct show_env *env, const struct client *c, const stru
 	struct fail ours, why;
 
 	end_us = policy_explain_wait(pool->policy, &c->x.waiter, env->now_us, &ours);
-	limit = duration_of(end_us - c->x.waiter.since_us);
+	limit = duration_format(end_us - c->x.waiter.since_us);
 	compat_reword(env->clients->x.config, &ours, &why);
 	show_count_shards(env, pool, &counts);
 	show_say(env, rows, "%s has waited %s for a server of pool %s/%s; %s%s.", name_of(c, name), waited.text,
@@ -241,9 +241,9 @@ say_root(const struct show_env *env, struct holding *list, const struct holding 
 	char root[SHOW_ROOT_MAX], blocked[SHOW_BLOCKED_MAX];
 
 	show_say(env, rows, "It is waiting for a PostgreSQL lock that %s holds or will get first.",
-		 show_blocked_by(list, h, blocked));
+		 show_write_blockers(list, h, blocked));
 	if (h->root != NULL && h->root != h) {
-		show_say(env, rows, "At the root is %s, which blocks %s%s:", show_root(h, root),
+		show_say(env, rows, "At the root is %s, which blocks %s%s:", show_write_root(h, root),
 			 counted(h->root->blocks, "client", "clients").text,
 			 h->root->blocks == 1 ? "" : ", some behind each other");
 		say_holder(env, list, h->root, rows);

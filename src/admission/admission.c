@@ -247,8 +247,8 @@ is_within_rates(struct admission *a, struct admission_place *t, const char *user
 	char address[ADDRESS_TEXT_MAX];
 
 	if (database != NULL)
-		config_effective(config, config_find_database(config, database), NULL, &of_database);
-	config_effective(config, NULL, config_find_user(config, user), &of_user);
+		config_compute_settings(config, config_find_database(config, database), NULL, &of_database);
+	config_compute_settings(config, NULL, config_find_user(config, user), &of_user);
 	address_text(t, address);
 	if (t->standing == ADMISSION_EXEMPT)
 		by_address = NULL;
@@ -269,7 +269,7 @@ is_within_rates(struct admission *a, struct admission_place *t, const char *user
 /* --- The steps of a login. --- */
 
 bool
-admission_knock(struct admission *a, struct admission_place *t, const char *user, const char *database)
+admission_check_startup(struct admission *a, struct admission_place *t, const char *user, const char *database)
 {
 	const struct admission_entry *e = t->address;
 	struct fail why;
@@ -331,7 +331,7 @@ database_has_room(struct admission *a, struct admission_place *t, const char *da
 	char whose[CONFIG_DATABASE_MAX + 16];
 	struct scope_settings s;
 
-	config_effective(config, config_find_database(config, database), NULL, &s);
+	config_compute_settings(config, config_find_database(config, database), NULL, &s);
 	snprintf(whose, sizeof(whose), "%s \"%.*s\"", tenant_len > 0 ? "tenant" : "database",
 		 (int)(tenant_len > 0 ? tenant_len : strlen(database)), database);
 	return has_room(a, t, entry->held, s.max_db_client_connections, whose, RJ_MAX_DATABASE);
@@ -344,7 +344,7 @@ user_has_room(struct admission *a, struct admission_place *t, const char *user, 
 	char whose[CONFIG_DATABASE_MAX + 16];
 	struct scope_settings s;
 
-	config_effective(config, NULL, config_find_user(config, user), &s);
+	config_compute_settings(config, NULL, config_find_user(config, user), &s);
 	snprintf(whose, sizeof(whose), "user \"%.63s\"", user);
 	return has_room(a, t, entry->held, s.max_user_client_connections, whose, RJ_MAX_USER);
 }

@@ -8,7 +8,7 @@
  *   admission_log.c       limits the log lines about refused logins
  *   admission_table.h     the counts of each address, user and database
  *
- * A connection calls admission_enter() when it was accepted, admission_knock() when its startup packet has come,
+ * A connection calls admission_enter() when it was accepted, admission_check_startup() when its startup packet has come,
  * admission_admit() when the client is authenticated, and admission_leave() when it ends or turns out to be a
  * CancelRequest. Before authentication, only the limits on addresses and rates are checked, so refusals do not reveal
  * which users and databases exist. The limits of databases and users are checked after it.
@@ -103,7 +103,7 @@ void admission_tick(struct admission *a, uint64_t now_us); /* called about every
 /* Called after accept(). peer is NULL for a Unix socket. */
 bool admission_enter(struct admission *a, struct admission_place *t, const struct sockaddr *peer);
 /* Called when the startup packet has come. The user is not authenticated yet. `database` is NULL for the console. */
-bool admission_knock(struct admission *a, struct admission_place *t, const char *user, const char *database);
+bool admission_check_startup(struct admission *a, struct admission_place *t, const char *user, const char *database);
 /* Called when the client is authenticated. `database` must be in the configuration. */
 bool admission_admit(struct admission *a, struct admission_place *t, const char *user, const char *database);
 /*

@@ -77,7 +77,7 @@ hold_answer(struct admission *a, struct admission_place *t, struct admission_ent
 	hold->place = t;
 	hold->why = *why;
 	timer_init(&hold->timer, a->settings.base, a->settings.now_us, on_time, hold);
-	if (timer_try(&hold->timer, delay_us) < 0) {
+	if (timer_try_start(&hold->timer, delay_us) < 0) {
 		free(hold);
 		return NULL;
 	}

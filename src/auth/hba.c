@@ -60,7 +60,7 @@ hba_load(const char *text, size_t text_len, const char *path, rule_report *repor
 	atomic_init(&b.hba->ref_count, 1);
 	rule_read(text, text_len, path, add_rule, &b.reading, &b);
 	if (b.hba->count == 0 && b.reading.errors == 0)
-		rule_bad(&b.reading, &whole, "there are no rules: nobody could log in");
+		rule_report_error(&b.reading, &whole, "there are no rules: nobody could log in");
 	if (b.reading.errors == 0)
 		return b.hba;
 	hba_unref(b.hba);
@@ -81,7 +81,7 @@ hba_host_fits(const char *word, const char *host)
 
 /* Asks only if may_ask is true, because the answer may take time; else returns HBA_LATER. */
 static enum hba_fit
-fits_asked(hba_ask *ask, const char *name, const struct hba_question *q, bool may_ask)
+fits_asked(hba_lookup *ask, const char *name, const struct hba_question *q, bool may_ask)
 {
 	if (ask == NULL)
 		return HBA_NO;

@@ -35,7 +35,7 @@ enum hba_clientcert { HBA_CLIENTCERT_NONE, HBA_CLIENTCERT_CA, HBA_CLIENTCERT_FUL
 enum hba_clientname { HBA_CLIENTNAME_ANY, HBA_CLIENTNAME_CN, HBA_CLIENTNAME_DN };
 /* Whether a rule fits. HBA_LATER: a lookup must end first. */
 enum hba_fit { HBA_NO, HBA_YES, HBA_LATER };
-typedef enum hba_fit hba_ask(const char *name, void *arg);
+typedef enum hba_fit hba_lookup(const char *name, void *arg);
 
 /* The login for which a rule is looked for. */
 struct hba_question {
@@ -49,7 +49,7 @@ struct hba_question {
 	/* has_name() looks up whether a host name from the address column fits the client's address (see
 	 * hba_host_fits()). is_member() looks up whether the client's user is a member of a role. If a pointer
 	 * is NULL, no rule with a host name, or with a role, fits. */
-	hba_ask *has_name, *is_member;
+	hba_lookup *has_name, *is_member;
 	void *arg; /* passed to has_name() and is_member() */
 };
 /* The rule that fits; its strings live as long as the struct hba. */
@@ -108,6 +108,6 @@ void ident_unref(struct ident *ident);
 /* Returns HBA_YES if the external name `name` may log in as `user`. If map is NULL or empty, the two must be equal.
  * Calls is_member(), which may be NULL, as hba_match() does. */
 enum hba_fit ident_allows(const struct ident *ident, const char *map, const char *name, const char *user,
-			  hba_ask *is_member, void *arg);
+			  hba_lookup *is_member, void *arg);
 bool ident_has_roles(const struct ident *ident); /* returns true if a line has +role */
 bool ident_has_map(const struct ident *ident, const char *map);

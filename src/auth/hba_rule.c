@@ -12,7 +12,7 @@ struct line {
 	struct rule_reading *reading;
 };
 
-#define bad_rule(l, ...) rule_bad((l)->reading, (l)->line, __VA_ARGS__) /* false */
+#define bad_rule(l, ...) rule_report_error((l)->reading, (l)->line, __VA_ARGS__) /* false */
 
 /* Reports a warning. */
 static void

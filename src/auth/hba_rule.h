@@ -16,7 +16,7 @@ enum hba_name_kind {
 	HBA_NAME_ROLE /* text is the role's name without the plus */
 };
 /* The kind of the address column: a keyword, a range of addresses or a host name. */
-enum hba_reach { HBA_REACH_ALL, HBA_REACH_SAMEHOST, HBA_REACH_SAMENET, HBA_REACH_RANGE, HBA_REACH_NAME };
+enum hba_address_kind { HBA_REACH_ALL, HBA_REACH_SAMEHOST, HBA_REACH_SAMENET, HBA_REACH_RANGE, HBA_REACH_NAME };
 
 struct hba_names {
 	struct hba_name {
@@ -31,7 +31,7 @@ struct hba_names {
 struct hba_rule {
 	enum hba_type type;
 	struct hba_names databases, users;
-	enum hba_reach reach; /* unused for HBA_LOCAL */
+	enum hba_address_kind reach; /* unused for HBA_LOCAL */
 	struct network range; /* valid if reach is HBA_REACH_RANGE */
 	char *host; /* NULL unless reach is HBA_REACH_NAME */
 	enum hba_method method;

@@ -61,7 +61,7 @@ take_entry(struct building *b, const struct rule_line *line, struct entry *e)
 	const struct rule_field *f = line->fields;
 
 	if (line->count != 3 || f[0].count != 1 || f[1].count != 1 || f[2].count != 1)
-		return rule_bad(&b->reading, line,
+		return rule_report_error(&b->reading, line,
 				"a line must have three fields: map name, system user name and database user name");
 	e->map = xstrdup(f[0].words->text);
 	e->name = xstrdup(f[1].words->text);
@@ -72,7 +72,7 @@ take_entry(struct building *b, const struct rule_line *line, struct entry *e)
 		return false;
 	if (e->name_regex != NULL && e->user_regex == NULL && strstr(e->user, "\\1") != NULL &&
 	    !rule_regex_has_parentheses(e->name_regex))
-		return rule_bad(&b->reading, line,
+		return rule_report_error(&b->reading, line,
 				"\"%.100s\" has no parentheses that the \\1 in \"%.100s\" could stand for", e->name,
 				e->user);
 	/* As in PostgreSQL, a word in which \1 is replaced has no special meaning. */
@@ -129,7 +129,7 @@ fits_user(const struct entry *e, const char *name, size_t begin, size_t end, con
 }
 
 enum hba_fit
-ident_allows(const struct ident *ident, const char *map, const char *name, const char *user, hba_ask *is_member,
+ident_allows(const struct ident *ident, const char *map, const char *name, const char *user, hba_lookup *is_member,
 	     void *arg)
 {
 	enum hba_fit fit = HBA_NO;

@@ -41,7 +41,7 @@ report_error(struct rule_reading *r, const char *path, unsigned line, const char
 }
 
 bool
-rule_bad(struct rule_reading *r, const struct rule_line *line, const char *fmt, ...)
+rule_report_error(struct rule_reading *r, const struct rule_line *line, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -69,12 +69,12 @@ rule_take_regex(struct rule_reading *r, const struct rule_line *line, const stru
 	struct fail why;
 
 	if (r->regexes++ == RULE_REGEXES_MAX)
-		return rule_bad(r, line, "more than %d regular expressions", RULE_REGEXES_MAX);
+		return rule_report_error(r, line, "more than %d regular expressions", RULE_REGEXES_MAX);
 	if (r->regexes > RULE_REGEXES_MAX)
 		return false;
 	*regex = rule_regex_new(word->text + 1, &why);
 	if (*regex == NULL)
-		return rule_bad(r, line, "regular expression \"%.150s\": %s", word->text + 1, why.text);
+		return rule_report_error(r, line, "regular expression \"%.150s\": %s", word->text + 1, why.text);
 	return true;
 }
 
@@ -83,7 +83,7 @@ rule_check_role(struct rule_reading *r, const struct rule_line *line, const char
 {
 	if (role[0] != '\0' && strlen(role) <= RULE_ROLE_MAX)
 		return true;
-	return rule_bad(r, line, "\"+%.100s\" names no role: 1 to %d bytes behind the plus", role, RULE_ROLE_MAX);
+	return rule_report_error(r, line, "\"+%.100s\" names no role: 1 to %d bytes behind the plus", role, RULE_ROLE_MAX);
 }
 
 bool

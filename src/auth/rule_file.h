@@ -57,7 +57,7 @@ struct rule_reading {
 void rule_read(const char *text, size_t text_len, const char *path,
 	       void (*on_line)(const struct rule_line *line, void *arg), struct rule_reading *reading, void *arg);
 /* Reports an error. Always returns false. */
-bool rule_bad(struct rule_reading *r, const struct rule_line *line, const char *fmt, ...)
+bool rule_report_error(struct rule_reading *r, const struct rule_line *line, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 /* Compiles a word that begins with a slash, and sets *regex. Returns false, with an error reported, if the word is no
  * valid expression. */

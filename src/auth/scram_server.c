@@ -112,7 +112,7 @@ check_gs2_flag(const struct scram_server *s, char flag, struct fail *why)
 	char shown[8];
 
 	if (flag != GS2_NO_BINDING && flag != GS2_NOT_OFFERED && flag != GS2_BINDING)
-		return scram_malformed(why, "Unexpected channel-binding flag \"%s\".", scram_show(flag, shown));
+		return scram_malformed(why, "Unexpected channel-binding flag \"%s\".", scram_print_char(flag, shown));
 	if (flag == GS2_BINDING && !s->is_plus)
 		return scram_malformed(why, "The client selected SCRAM-SHA-256 without channel binding, "
 					    "but the SCRAM message includes channel binding data.");
@@ -142,7 +142,7 @@ take_gs2_header(struct scram_server *s, struct scram_span *rest, struct fail *wh
 	} else {
 		if (rest->len < 2 || rest->text[1] != ',')
 			return scram_malformed(why, "Comma expected, but found %s.",
-					       rest->len < 2 ? "end of string" : scram_show(rest->text[1], shown));
+					       rest->len < 2 ? "end of string" : scram_print_char(rest->text[1], shown));
 		rest->text += 2;
 		rest->len -= 2;
 	}
@@ -150,7 +150,7 @@ take_gs2_header(struct scram_server *s, struct scram_span *rest, struct fail *wh
 		return fail_set(why, "0A000", "client uses authorization identity, but it is not supported");
 	if (rest->len == 0 || rest->text[0] != ',')
 		return scram_malformed(why, "Unexpected attribute \"%s\" in client-first-message.",
-				       rest->len == 0 ? "" : scram_show(rest->text[0], shown));
+				       rest->len == 0 ? "" : scram_print_char(rest->text[0], shown));
 	rest->text++;
 	rest->len--;
 	return 0;

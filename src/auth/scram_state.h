@@ -65,7 +65,7 @@ int scram_parse_count(struct scram_span s, uint32_t max, uint32_t *out);
  * become '?'. */
 void scram_copy_printable(struct scram_span text, char lowest, char *out, size_t cap);
 /* Writes a character as an error message shows it: 'c', or 0x1f for a character that can't be printed. Returns out. */
-const char *scram_show(char c, char out[static 8]);
+const char *scram_print_char(char c, char out[static 8]);
 /* Writes the value that c= must have with this gs2 flag ('n', 'y' or 'p') to out, and the gs2 header to `header`, which
  * may be NULL. Returns the length of the text in out. */
 size_t scram_binding_text(char flag, const struct scram_channel *channel, char header[SCRAM_GS2_MAX],

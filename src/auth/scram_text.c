@@ -57,7 +57,7 @@ scram_copy_printable(struct scram_span text, char lowest, char *out, size_t cap)
 }
 
 const char *
-scram_show(char c, char out[static 8])
+scram_print_char(char c, char out[static 8])
 {
 	snprintf(out, 8, c >= 0x21 && c <= 0x7e ? "'%c'" : "0x%02x", (unsigned char)c);
 	return out;
@@ -94,7 +94,7 @@ scram_take(struct scram_span *rest, char name, struct scram_span *value, struct 
 		return scram_malformed(why, "Expected attribute \"%c\" but found end of string.", name);
 	if (rest->text[0] != name)
 		return scram_malformed(why, "Expected attribute \"%c\" but found \"%s\".", name,
-				       scram_show(rest->text[0], shown));
+				       scram_print_char(rest->text[0], shown));
 	return take_value(rest, value, why);
 }
 
@@ -108,7 +108,7 @@ scram_take_any(struct scram_span *rest, char *name, struct scram_span *value, st
 	*name = rest->text[0];
 	if (!((*name >= 'A' && *name <= 'Z') || (*name >= 'a' && *name <= 'z')))
 		return scram_malformed(why, "Attribute expected, but found invalid character \"%s\".",
-				       scram_show(*name, shown));
+				       scram_print_char(*name, shown));
 	return take_value(rest, value, why);
 }
 

@@ -129,7 +129,7 @@ users_find(const struct users *users, const char *name, struct user_secret *out)
 }
 
 bool
-users_secret_fits(const struct user_secret *secret, const char *name, const char *password)
+users_is_right_password(const struct user_secret *secret, const char *name, const char *password)
 {
 	char md5[MD5_SECRET_LEN + 1] = "";
 	const char *made = secret->kind == SECRET_MD5 ? md5 : password;
@@ -148,7 +148,7 @@ users_count(const struct users *users)
 }
 
 bool
-users_mock_scram(const struct users *users, const char *name, const uint8_t key[static 32])
+users_is_mock_scram(const struct users *users, const char *name, const uint8_t key[static 32])
 {
 	uint8_t mac[EVP_MAX_MD_SIZE];
 	uint64_t draw;

@@ -54,7 +54,7 @@ void users_each(const struct users *users, void (*row)(const char *name, void *a
  * same proportion as known ones. The result depends only on `name` and `key`, a secret of the process. users may be
  * NULL.
  */
-bool users_mock_scram(const struct users *users, const char *name, const uint8_t key[static 32]);
+bool users_is_mock_scram(const struct users *users, const char *name, const uint8_t key[static 32]);
 /* Calls tell() for at most 100 entries that must be mistakes: an empty name; a secret that looks like a SCRAM verifier
  * or MD5 secret but is none, for example because a shell has replaced its $; if needs_secrets, an empty secret. These
  * are errors or, if is_lenient, warnings, because PgBouncer takes such a secret for a plain password. `path` is the
@@ -62,6 +62,6 @@ bool users_mock_scram(const struct users *users, const char *name, const uint8_t
 void users_check(const struct users *users, const char *path, bool needs_secrets, bool is_lenient, users_report *tell,
 		 void *arg);
 /* Returns true if the secret is plain or MD5, and `password` is right for it. */
-bool users_secret_fits(const struct user_secret *secret, const char *name, const char *password);
+bool users_is_right_password(const struct user_secret *secret, const char *name, const char *password);
 /* Returns the kind of a secret: SECRET_PLAIN unless the text has exactly the form of another kind. */
 enum secret_kind secret_kind_of(const char *text);

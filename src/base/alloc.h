@@ -4,7 +4,7 @@
  *
  * These functions end the process when memory runs out, so code that serves clients must not call them. Such code calls
  * malloc() and handles NULL, which costs only one client (docs/architecture.md). A reload begins only after
- * memory_use_reserve() has found room for the reload. tests/check-alloc lists all callers.
+ * memory_lift_limits() has found room for the reload. tests/check-alloc lists all callers.
  *
  * Always: functions whose names begin with x never return NULL, and free() frees their results.
  */

@@ -119,7 +119,7 @@ buf_printf(struct buf *b, const char *fmt, ...)
 }
 
 void
-buf_take_front(struct buf *b, size_t len)
+buf_drop_front(struct buf *b, size_t len)
 {
 	if (len == 0)
 		return;

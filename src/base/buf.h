@@ -33,7 +33,7 @@ void buf_put_u32(struct buf *b, uint32_t v);
 void buf_put_u64(struct buf *b, uint64_t v);
 void buf_put_str(struct buf *b, const char *s); /* appends s with its terminator */
 void buf_printf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3))); /* adds no terminator */
-void buf_take_front(struct buf *b, size_t len); /* drops the first len bytes (len <= b->len) */
+void buf_drop_front(struct buf *b, size_t len); /* drops the first len bytes (len <= b->len) */
 
 static inline bool
 buf_ok(const struct buf *b)

@@ -51,7 +51,7 @@ struct duration {
 };
 
 /* Returns text such as "250 ms", "1.5 s", "30 s", "12 min 5 s", "3 h 20 min", "2 d 4 h". */
-struct duration duration_of(uint64_t us);
+struct duration duration_format(uint64_t us);
 
 struct counted {
 	char text[64];

@@ -19,7 +19,7 @@ put_two(struct duration *d, uint64_t large, const char *large_unit, uint64_t sma
 }
 
 struct duration
-duration_of(uint64_t us)
+duration_format(uint64_t us)
 {
 	uint64_t s = us / US_PER_S, tenths = us % US_PER_S / (US_PER_S / 10);
 	struct duration d;

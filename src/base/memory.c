@@ -123,7 +123,7 @@ lift_limits(struct rlimit before[2])
 }
 
 bool
-memory_use_reserve(size_t bytes)
+memory_lift_limits(size_t bytes)
 {
 	struct rlimit before[2];
 

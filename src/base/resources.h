@@ -19,7 +19,7 @@ void memory_set_threads(unsigned count);
 /* Returns true if this many bytes can be allocated. The call is cheap unless memory is short. */
 bool memory_has_room(size_t bytes);
 /* Lifts the soft limits until the next memory_set_limit(). Returns true if there is now room for this many bytes. */
-bool memory_use_reserve(size_t bytes);
+bool memory_lift_limits(size_t bytes);
 /* Does what realloc() does, and uses the reserve if necessary. */
 void *memory_realloc(void *p, size_t size);
 

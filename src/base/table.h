@@ -20,7 +20,7 @@
 
 /* For TABLE_ADD_BY_HASH: returns true if the item was added; without memory, uthash leaves the item without a table. */
 __attribute__((warn_unused_result)) static inline bool
-table_has_room(const UT_hash_table *of_item)
+table_was_added(const UT_hash_table *of_item)
 {
 	return of_item != NULL;
 }
@@ -37,7 +37,7 @@ unsigned table_hash(uint64_t seed, const void *key, size_t len);
 
 /* Does what TABLE_ADD does, with a hash that the caller has computed. */
 #define TABLE_ADD_BY_HASH(table, key, len, hash, item)                                                                 \
-	table_has_room(({                                                                                              \
+	table_was_added(({                                                                                              \
 		HASH_ADD_KEYPTR_BYHASHVALUE(hh, table, key, (unsigned)(len), hash, item);                              \
 		(item)->hh.tbl;                                                                                        \
 	}))

@@ -17,7 +17,7 @@
 
 /* Returns true if text contains word, even within another word. The case of ASCII letters is ignored. */
 static inline bool
-text_mentions(const char *text, size_t len, const char *word)
+text_contains(const char *text, size_t len, const char *word)
 {
 	size_t word_len = strlen(word);
 

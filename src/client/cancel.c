@@ -157,7 +157,7 @@ static int
 call_again(struct client_cancel *cancel, uint64_t us)
 {
 	timer_init(&cancel->again, cancel->to->x.base, cancel->to->x.now_us, on_again, cancel);
-	return timer_try(&cancel->again, us);
+	return timer_try_start(&cancel->again, us);
 }
 
 /* Called after a cancel has ended: ends the other cancels for the same request, and sends the next. */
@@ -424,7 +424,7 @@ cancel_begin_far(struct client_env *env, uint64_t number, uint32_t pid, const ui
 }
 
 void
-cancel_over(struct client *asker, bool is_known)
+cancel_end_forwarded(struct client *asker, bool is_known)
 {
 	close_asker(asker, is_known ? CR_PASSED_ON : CR_WRONG_KEY);
 }

@@ -19,7 +19,7 @@ void cancel_begin_far(struct client_env *env, uint64_t number, uint32_t pid, con
 void cancel_give_up(struct client_env *worker);
 /* Called when the other process has answered (on_unknown_cancel_key()): closes the asker. is_known is true if that
  * process has a client with the key. */
-void cancel_over(struct client *asker, bool is_known);
+void cancel_end_forwarded(struct client *asker, bool is_known);
 /* Called when c is closed: makes its key invalid, and ends the cancels of its requests. */
 void cancel_client_closed(struct client *c);
 /* Makes the event loop cancel the request that the target is running; `by` is the party that has asked for that. Does

@@ -132,7 +132,7 @@ client_depart(struct client *c, struct client_env *to)
 {
 	struct client_env *main_worker = c->env;
 
-	stream_unhook(&c->x.stream);
+	stream_detach(&c->x.stream);
 	leave_list(c);
 	main_worker->login_count--;
 	c->env = to;
@@ -147,7 +147,7 @@ client_arrive(struct client *c)
 	*env->x.now_us = clock_now_us();
 	TAILQ_INSERT_TAIL(&env->clients, c, all);
 	env->login_count++;
-	stream_hook(&c->x.stream, env->x.base, env->inbox, env->tls_scratch);
+	stream_attach(&c->x.stream, env->x.base, env->inbox, env->tls_scratch);
 }
 
 void
@@ -243,7 +243,7 @@ client_close_as(struct exchange *x, const struct fail *why, const struct fail *l
 	if (c->x.is_closing)
 		return;
 	/* If PostgreSQL has sent the client an error, the client has probably closed because of that error. */
-	if (logged == NULL && server_last_words(c->x.srv, &last_words))
+	if (logged == NULL && server_get_last_words(c->x.srv, &last_words))
 		logged = &last_words;
 	client_log_close(c, logged);
 	/* If part of a message has been sent, the client would take an error for the rest of that message. */

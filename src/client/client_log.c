@@ -41,7 +41,7 @@ client_about(const struct client *c, struct client_about *about)
 }
 
 void
-client_does(const struct exchange *x, const struct server *srv, enum server_use use, char out[CLIENT_DOES_MAX])
+client_describe_use(const struct exchange *x, const struct server *srv, enum server_use use, char out[CLIENT_DOES_MAX])
 {
 	const struct loan *loan = &srv->loan;
 	size_t len = (size_t)snprintf(out, CLIENT_DOES_MAX, "%s", holder_word(use, x->is_session));
@@ -94,9 +94,9 @@ client_log_end(const struct client *c, const struct fail *why, const char *lost)
 	about.log.event = why != NULL || lost != NULL ? "client_disconnect" : "client_closed";
 	about.log.duration_us = *c->env->x.now_us - c->connected_us;
 	about.log.why = why;
-	lasted = duration_of(about.log.duration_us);
+	lasted = duration_format(about.log.duration_us);
 	if (with != NULL) {
-		client_does(&c->x, with, with->was_owing ? USE_RUNNING : with->tx != 'I' ? USE_IDLE : USE_KEPT, does);
+		client_describe_use(&c->x, with, with->was_owing ? USE_RUNNING : with->tx != 'I' ? USE_IDLE : USE_KEPT, does);
 		lost = does;
 	}
 	if (with != NULL && why != NULL && with->end_line == END_LINE_OF_MANY) {

@@ -358,7 +358,7 @@ check_ready(struct client *c, uint64_t now_us)
 			end_late(c, late);
 	} else if (is_late(now_us, idle_since(c), c->x.settings->client_idle_timeout_us)) {
 		fail_set(&why, "57P05", "the client was idle for too long (client_idle_timeout)");
-		fail_detail(&why, "The limit is %s.", duration_of(c->x.settings->client_idle_timeout_us).text);
+		fail_detail(&why, "The limit is %s.", duration_format(c->x.settings->client_idle_timeout_us).text);
 		fail_pgbouncer_text(&why, "client_idle_timeout");
 		client_close(c, &why);
 	} else if (c->env->x.config->server_fast_close && c->x.srv != NULL && c->x.srv->conn != NULL &&

@@ -58,9 +58,9 @@ say_longest(const struct pool *pool, uint64_t now_us, char *out, size_t cap)
 	out[0] = '\0';
 	for (unsigned i = 0; i < HOLDERS_TOLD && srv != NULL && len < cap; i++, srv = next_longest(pool, srv)) {
 		client_about(srv->borrower, &about);
-		client_does(srv->borrower, srv, pool_use_of(srv, &since_us), does);
+		client_describe_use(srv->borrower, srv, pool_use_of(srv, &since_us), does);
 		len += (size_t)snprintf(out + len, cap - len, "%s%s, by %s, %s", i == 0 ? "" : "; for ",
-					duration_of(now_us - srv->loan.lent_us).text, about.words, does);
+					duration_format(now_us - srv->loan.lent_us).text, about.words, does);
 	}
 }
 
@@ -138,7 +138,7 @@ tell_timeouts(const struct client_env *env, const struct pool *pool, uint64_t no
 					 .more = fields };
 
 	snprintf(waited, sizeof(waited), "%" PRIu64 " request%s timed out after %s (pool_timeout)", t->count,
-		 t->count == 1 ? "" : "s", duration_of(pool->settings.pool_timeout_us).text);
+		 t->count == 1 ? "" : "s", duration_format(pool->settings.pool_timeout_us).text);
 	if (policy_is_split(pool->policy))
 		snprintf(where, sizeof(where), "on worker %" PRIu32 " ", env->number);
 	say_since_when(t, waiting, now_us, since_when, sizeof(since_when));
@@ -179,7 +179,7 @@ watch_since(const struct client *c, const char *event, const char *word, uint64_
 			 holder_word(pool_use_of(srv, &rests_us), c->x.is_session), srv->id, srv->address, srv->pid);
 	}
 	log_event(c->env->x.log, LOG_LEVEL_WARNING, &about.log, "%s: its transaction has been %s for %s; it is %s",
-		  about.words, word, duration_of(about.log.duration_us).text, where);
+		  about.words, word, duration_format(about.log.duration_us).text, where);
 }
 
 void

@@ -58,7 +58,7 @@ compat_does(const struct config *config, enum compat_way way)
 
 /* Returns true if SHOW has PgBouncer 1.25's columns, without those that 1.26 added. */
 static inline bool
-compat_is_old(const struct config *config)
+compat_is_1_25(const struct config *config)
 {
 	return config->compat == COMPAT_PGBOUNCER_1_25;
 }

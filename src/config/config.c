@@ -129,7 +129,7 @@ is_listed(char *const *names, const char *name, int (*compare)(const char *, con
 }
 
 bool
-config_allows_tenants_in(const struct config *config, const char *where)
+config_may_name_tenant_in(const struct config *config, const char *where)
 {
 	return where != NULL ? is_listed(config->tenant_sources, where, strcmp)
 			     : config->tenant_sources != NULL && config->tenant_sources[0] != NULL;
@@ -140,7 +140,7 @@ config_tenant_len(const struct config *config, const char *database)
 {
 	size_t len = strcspn(database, "/");
 
-	return database[len] == '/' && config_allows_tenants_in(config, NULL) && upstream_is_tenant_name(database, len)
+	return database[len] == '/' && config_may_name_tenant_in(config, NULL) && upstream_is_tenant_name(database, len)
 		   ? len
 		   : 0;
 }
@@ -171,7 +171,7 @@ config_user_is_of_tenant(const struct config *config, const char *user)
 {
 	const char *dot = strrchr(user, '.');
 
-	return dot != NULL && config_allows_tenants_in(config, NULL) &&
+	return dot != NULL && config_may_name_tenant_in(config, NULL) &&
 	       upstream_is_tenant_name(dot + 1, strlen(dot + 1)) &&
 	       find_listed_or_any(config->tenant_scopes, config->tenant_count, dot + 1) != NULL;
 }
@@ -184,7 +184,7 @@ config_find_user(const struct config *config, const char *name)
 
 /* Counts rows with a scope_name as config_scope_key() does, but in one pass, because each login calls this. */
 void
-config_overlay(const struct config_scope *scope, struct scope_settings *settings)
+config_apply_scope(const struct config_scope *scope, struct scope_settings *settings)
 {
 	const struct config_key *key;
 	uint64_t left = scope != NULL ? scope->set : 0;
@@ -199,12 +199,12 @@ config_overlay(const struct config_scope *scope, struct scope_settings *settings
 }
 
 void
-config_effective(const struct config *config, const struct config_scope *database, const struct config_scope *user,
+config_compute_settings(const struct config *config, const struct config_scope *database, const struct config_scope *user,
 		 struct scope_settings *out)
 {
 	*out = config->defaults;
-	config_overlay(database, out);
-	config_overlay(user, out);
+	config_apply_scope(database, out);
+	config_apply_scope(user, out);
 }
 
 bool
@@ -213,7 +213,7 @@ config_has_auth_query(const struct config *config)
 	struct scope_settings settings;
 
 	for (struct config_section s = { 0 }; config_next_section(config, &s);) {
-		config_effective(config, s.scope, NULL, &settings);
+		config_compute_settings(config, s.scope, NULL, &settings);
 		if (strcmp(settings.auth_query, "off") != 0)
 			return true;
 	}
@@ -233,7 +233,7 @@ config_words(const struct config *config)
 }
 
 bool
-config_ignores_parameter(const struct config *config, const char *name, bool is_in_options)
+config_is_ignored_parameter(const struct config *config, const char *name, bool is_in_options)
 {
 	/* PgBouncer takes these from options, too, and ignores none of them. */
 	static const char tracked[] = "application_name client_encoding datestyle standard_conforming_strings timezone";

@@ -246,7 +246,7 @@ void config_unref(struct config *config);
  * if they may do so in at least one of these places: tenants are switched on then. In all of pgweir, a tenant's
  * databases are called "tenant/database", and its users "user.tenant". While tenants are switched on, names of other
  * databases contain no slash. */
-bool config_allows_tenants_in(const struct config *config, const char *where);
+bool config_may_name_tenant_in(const struct config *config, const char *where);
 /* Returns the length of the tenant's name in "tenant/database", or 0 if the database is not a tenant's. */
 size_t config_tenant_len(const struct config *config, const char *database);
 /* Returns true if `user` has the form "user.tenant", and there is a section for that tenant or for [tenant *]. */
@@ -258,13 +258,13 @@ const struct config_scope *config_find_database(const struct config *config, con
 const struct config_scope *config_find_user(const struct config *config, const char *name);
 /* Computes the settings for a user of a database: the user's values, then the database's, then the defaults. `database`
  * and `user` may be NULL. */
-void config_effective(const struct config *config, const struct config_scope *database, const struct config_scope *user,
+void config_compute_settings(const struct config *config, const struct config_scope *database, const struct config_scope *user,
 		      struct scope_settings *out);
 /* Replaces fields of *settings by the values that a section sets. scope may be NULL. */
-void config_overlay(const struct config_scope *scope, struct scope_settings *settings);
+void config_apply_scope(const struct config_scope *scope, struct scope_settings *settings);
 /* Returns true if pgweir ignores a client's startup parameter of this name; upper and lower case are equal.
  * is_in_options is true for a parameter that the client sent as a part of "options". */
-bool config_ignores_parameter(const struct config *config, const char *name, bool is_in_options);
+bool config_is_ignored_parameter(const struct config *config, const char *name, bool is_in_options);
 /* Returns true if auth_query is on by default, or for at least one database or tenant. */
 bool config_has_auth_query(const struct config *config);
 bool config_is_foreign(const struct config *config); /* returns true if the file is in another program's format */
@@ -303,7 +303,7 @@ struct config_problems {
  * is. */
 void config_problem_plain(const struct config_problem *problem, char *out, size_t size);
 void config_problems_fini(struct config_problems *problems);
-void config_problems_cut(struct config_problems *problems, size_t count); /* keeps only the first count problems */
+void config_problems_truncate(struct config_problems *problems, size_t count); /* keeps only the first count problems */
 
 /* --- config_each.c --- */
 

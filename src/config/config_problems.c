@@ -16,7 +16,7 @@ without_our_name(const struct problem_words *words, const char *body, const char
 }
 
 void
-problem_note(const struct problem_sink *sink, bool is_error, unsigned line, const char *fmt, ...)
+problem_add(const struct problem_sink *sink, bool is_error, unsigned line, const char *fmt, ...)
 {
 	struct config_problems *problems = sink->problems;
 	struct config_problem *slot;
@@ -60,7 +60,7 @@ problem_note(const struct problem_sink *sink, bool is_error, unsigned line, cons
 }
 
 void
-problem_fail(const struct problem_sink *sink, unsigned line, const char *about, const struct fail *why)
+problem_add_fail(const struct problem_sink *sink, unsigned line, const char *about, const struct fail *why)
 {
 	problem_error(sink, line, "%s: %s%s%s", about, why->text, why->hint[0] != '\0' ? ". " : "", why->hint);
 }
@@ -90,7 +90,7 @@ problems_sort(struct config_problems *problems)
 }
 
 void
-config_problems_cut(struct config_problems *problems, size_t count)
+config_problems_truncate(struct config_problems *problems, size_t count)
 {
 	for (; problems->count > count; problems->count--) {
 		struct config_problem *last = &problems->list[problems->count - 1];
@@ -103,7 +103,7 @@ config_problems_cut(struct config_problems *problems, size_t count)
 void
 config_problems_fini(struct config_problems *problems)
 {
-	config_problems_cut(problems, 0);
+	config_problems_truncate(problems, 0);
 	free(problems->list);
 	*problems = (struct config_problems){ 0 };
 }

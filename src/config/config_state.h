@@ -41,12 +41,12 @@ struct problem_sink {
 };
 
 /* Adds a problem. `line` is 0 if the problem is not about a line. */
-void problem_note(const struct problem_sink *sink, bool is_error, unsigned line, const char *fmt, ...)
+void problem_add(const struct problem_sink *sink, bool is_error, unsigned line, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
-#define problem_error(sink, ...) problem_note((sink), true, __VA_ARGS__)
-#define problem_warning(sink, ...) problem_note((sink), false, __VA_ARGS__)
+#define problem_error(sink, ...) problem_add((sink), true, __VA_ARGS__)
+#define problem_warning(sink, ...) problem_add((sink), false, __VA_ARGS__)
 /* Adds an error with the text "ABOUT: TEXT. HINT", where TEXT and HINT are those of *why. */
-void problem_fail(const struct problem_sink *sink, unsigned line, const char *about, const struct fail *why);
+void problem_add_fail(const struct problem_sink *sink, unsigned line, const char *about, const struct fail *why);
 /* Sorts the list by line, stably; problems without a line come last. */
 void problems_sort(struct config_problems *problems);
 

@@ -65,7 +65,7 @@ bool listen_is_local(const struct config_listen *listen); /* returns true for lo
  *
  * The distance between two words is the number of letters that were left out, added, swapped or changed. Two words are
  * near if their distance is at most two. A word of two to four letters is near only at a distance of one, because
- * otherwise all short words would be near each other. An abbreviation (nearest_is_short()) is at a distance of one.
+ * otherwise all short words would be near each other. An abbreviation (nearest_is_abbreviation()) is at a distance of one.
  */
 #define SUGGEST_WORD_MAX 63 /* bytes; the distance between longer words is not computed, and counts as too large */
 
@@ -88,7 +88,7 @@ const char *nearest_word(const char *text, const char *const *words);
  * parts of a name are separated by _ or -. Each part of `word` must have at least two letters, and be the beginning of
  * a part of `of`, in the same order. Upper and lower case are equal, and a part may have an extra s at its end.
  */
-bool nearest_is_short(const char *word, const char *of);
+bool nearest_is_abbreviation(const char *word, const char *of);
 /* Returns the Damerau-Levenshtein distance, which counts two swapped letters as one change. If the distance is above
  * limit, returns limit + 1. */
 unsigned nearest_distance(const char *a, const char *b, unsigned limit);

@@ -57,7 +57,7 @@ is_short_part(const char *part, size_t len, const char *of)
 }
 
 bool
-nearest_is_short(const char *word, const char *of)
+nearest_is_abbreviation(const char *word, const char *of)
 {
 	if (strchr(of, ' ') != NULL) /* a command, whose first word says little */
 		return false;
@@ -97,7 +97,7 @@ nearest_try(struct nearest *nearest, const char *candidate, const void *what)
 	if (nearest->distance == 0)
 		return;
 	distance = nearest_distance(nearest->word, candidate, nearest->distance - 1);
-	if (distance > 1 && *nearest->word != '\0' && nearest_is_short(nearest->word, candidate))
+	if (distance > 1 && *nearest->word != '\0' && nearest_is_abbreviation(nearest->word, candidate))
 		distance = 1;
 	if (distance < nearest->distance) {
 		nearest->distance = distance;
@@ -117,7 +117,7 @@ nearest_word(const char *text, const char *const *words)
 		return NULL;
 	for (; *words != NULL; words++) {
 		nearest_try(&nearest, *words, NULL);
-		short_count += nearest_is_short(text, *words);
+		short_count += nearest_is_abbreviation(text, *words);
 	}
 	return short_count > 1 ? NULL : nearest.name;
 }

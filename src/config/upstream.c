@@ -8,7 +8,7 @@ const char *const upstream_target_names[] = { "any",	 "read-write",	   "read-onl
 					      "standby", "prefer-standby", NULL };
 
 const char *
-upstream_word_name(enum upstream_word word)
+upstream_word_name(enum upstream_keyword word)
 {
 	static const char *const names[UPSTREAM_WORDS] = {
 		"sslmode",	   "sslrootcert",	 "sslcert",    "sslkey",	"sslnegotiation", "sslsni",
@@ -186,7 +186,7 @@ upstream_text(const struct upstream *up, bool is_redacted)
 		upstream_put_text(&text, "target_session_attrs", upstream_target_names[up->target]);
 	for (unsigned i = 0; i < UPSTREAM_WORDS; i++)
 		if (up->words[i] != NULL)
-			upstream_put_text(&text, upstream_word_name((enum upstream_word)i),
+			upstream_put_text(&text, upstream_word_name((enum upstream_keyword)i),
 					  is_redacted && i == UPSTREAM_CONNECT_QUERY ? "***" : up->words[i]);
 	if (up->min_minor != 0)
 		upstream_put_text(&text, "min_protocol_version", upstream_protocol_name(up->min_minor));

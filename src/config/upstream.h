@@ -24,7 +24,7 @@ enum target_session_attrs {
 
 /* Keywords whose values are checked, and kept as written: some of libpq's, and two of pgweir's own, connect_query and
  * zones. */
-enum upstream_word {
+enum upstream_keyword {
 	UPSTREAM_SSLMODE, /* disable, allow, prefer, require, verify-ca or verify-full */
 	UPSTREAM_SSLROOTCERT, /* an absolute path, or "system" */
 	UPSTREAM_SSLCERT, /* an absolute path */
@@ -78,7 +78,7 @@ int upstream_check_host(const char *host, struct fail *why);
 
 /* --- upstream.c --- */
 
-const char *upstream_word_name(enum upstream_word word); /* returns NULL if there is no such word */
+const char *upstream_word_name(enum upstream_keyword word); /* returns NULL if there is no such word */
 const char *upstream_protocol_name(uint16_t minor); /* "3.0" for 0, else "3.2" */
 extern const char *const upstream_target_names[]; /* names of enum target_session_attrs; NULL-terminated */
 struct upstream *upstream_copy(const struct upstream *up); /* returns NULL without memory */
@@ -117,7 +117,7 @@ int upstream_check_template(const struct upstream *up, struct fail *why);
 bool upstream_has_fixed_hosts(const struct upstream *up); /* returns false if hosts depend on the tenant */
 /* Returns a copy of *up with all placeholders filled in, or NULL with *why set. `role` is the name that upstream_user()
  * wrote. */
-struct upstream *upstream_for(const struct upstream *up, const char *database, const char *role, struct fail *why);
+struct upstream *upstream_fill_in(const struct upstream *up, const char *database, const char *role, struct fail *why);
 /* Returns the part of `database` after "tenant/", or `database` if *up is not a tenant's. */
 const char *upstream_database(const struct upstream *up, const char *database);
 /* Writes the client's user without ".tenant" to out, which has CONFIG_NAME_MAX + 1 bytes. */

@@ -98,7 +98,7 @@ note_unknown(struct unknown *u, const char *name)
 		}
 	for (size_t i = 0; i < sizeof(main_words) / sizeof(main_words[0]); i++)
 		nearest_try(&nearest, main_words[i], NULL);
-	for (unsigned i = 0; (word = upstream_word_name((enum upstream_word)i)) != NULL; i++)
+	for (unsigned i = 0; (word = upstream_word_name((enum upstream_keyword)i)) != NULL; i++)
 		nearest_try(&nearest, word, NULL);
 	for (size_t i = 0; i < sizeof(settings) / sizeof(settings[0]); i++)
 		nearest_try(&nearest, settings[i], NULL);
@@ -163,9 +163,9 @@ choose(const char *name, const char *value, const char *const *values, unsigned 
 	return choice.hint[0] == '\0' ? -1 : fail_hint(why, "%s", choice.hint);
 }
 
-/* Checks the value of one of libpq's words (enum upstream_word), and keeps it in *field. */
+/* Checks the value of one of libpq's words (enum upstream_keyword), and keeps it in *field. */
 static int
-put_kept(char **field, enum upstream_word word, const char *value, struct fail *why)
+put_kept(char **field, enum upstream_keyword word, const char *value, struct fail *why)
 {
 	static const char *const values[UPSTREAM_WORDS][7] = {
 		[UPSTREAM_SSLMODE] = { "disable", "allow", "prefer", "require", "verify-ca", "verify-full" },
@@ -210,8 +210,8 @@ put_upstream_word(void *arg, const char *name, const char *value, struct fail *w
 	};
 
 	for (unsigned i = 0; i < UPSTREAM_WORDS; i++)
-		if (strcmp(upstream_word_name((enum upstream_word)i), name) == 0)
-			return put_kept(&draft->up->words[i], (enum upstream_word)i, value, why);
+		if (strcmp(upstream_word_name((enum upstream_keyword)i), name) == 0)
+			return put_kept(&draft->up->words[i], (enum upstream_keyword)i, value, why);
 	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
 		if (strcmp(fields[i].name, name) != 0)
 			continue;

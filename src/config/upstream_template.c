@@ -186,7 +186,7 @@ tenant_of(const char *database, char tenant[static CONFIG_NAME_MAX + 1], struct 
 }
 
 struct upstream *
-upstream_for(const struct upstream *up, const char *database, const char *user, struct fail *why)
+upstream_fill_in(const struct upstream *up, const char *database, const char *user, struct fail *why)
 {
 	char tenant[CONFIG_NAME_MAX + 1];
 	struct names names = { { tenant, upstream_database(up, database), user } };

@@ -3,7 +3,7 @@
 #include <string.h>
 
 static const char *
-word_or(const struct upstream *upstream, enum upstream_word word, const char *otherwise)
+word_or(const struct upstream *upstream, enum upstream_keyword word, const char *otherwise)
 {
 	return upstream->words[word] != NULL ? upstream->words[word] : otherwise != NULL ? otherwise : "";
 }

@@ -189,7 +189,7 @@ handle_queue(struct console_client *cc, bool is_over)
 			cc->wait = WAIT_TURN;
 		console_flush(cc);
 	}
-	buf_take_front(&cc->queue, at);
+	buf_drop_front(&cc->queue, at);
 	if (cc->queue.len == 0)
 		buf_fini(&cc->queue);
 }
@@ -276,7 +276,7 @@ take_counts(struct console *k, uint64_t now_us)
 	if (sums != NULL && is_minute)
 		console_stats_renew(k->stats, sums, now_us);
 	if (sums != NULL && is_line)
-		stats_log_write(&k->stats_log, sums, !compat_is_old(x->config), x->log, now_us);
+		stats_log_write(&k->stats_log, sums, !compat_is_1_25(x->config), x->log, now_us);
 	free(sums);
 	k->host.go(k->host.w);
 }

@@ -133,7 +133,7 @@ on_lost(struct server *srv, const struct fail *why)
 {
 	struct fail told = *why;
 
-	server_last_words(srv, &told);
+	server_get_last_words(srv, &told);
 	if (dedicated_of(srv)->ops->lost != NULL)
 		dedicated_of(srv)->ops->lost(dedicated_of(srv), &told);
 }

@@ -146,7 +146,7 @@ fleet_configure(struct fleet *f, struct config *config, struct users *users, str
 	for (struct config_section db = { 0 }; config_next_section(config, &db) && db.scope->upstream != NULL;) {
 		struct scope_settings set;
 
-		config_effective(config, db.scope, NULL, &set);
+		config_compute_settings(config, db.scope, NULL, &set);
 		if (config_has_budget(db.scope->upstream, &set))
 			add_database(f, db.scope, &set, users, tls);
 	}

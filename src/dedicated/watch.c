@@ -130,9 +130,9 @@ find_read_settings(const struct config *config, const struct config_scope *datab
 {
 	if (!upstream_has_fixed_hosts(database->upstream) || database->upstream->host_count == 1)
 		return false;
-	config_effective(config, database, NULL, out);
+	config_compute_settings(config, database, NULL, out);
 	for (size_t i = 0; out->reads == READS_PRIMARY && i < config->user_count; i++)
-		config_effective(config, database, &config->users[i], out);
+		config_compute_settings(config, database, &config->users[i], out);
 	return out->reads != READS_PRIMARY && *config_cluster_user(database->upstream, out) != '\0';
 }
 

@@ -458,7 +458,7 @@ take_read(struct watch_host *h)
 	note_cost(h);
 	dedicated_forget_failures(&h->conn);
 	h->readings++;
-	cluster_answered(h->list->cluster, h->index, &r, now_of(h->list));
+	cluster_note_answer(h->list->cluster, h->index, &r, now_of(h->list));
 	if (is_standby(h))
 		take_standby(h);
 	else

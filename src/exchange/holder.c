@@ -54,7 +54,7 @@ holder_remedy(const struct server *srv, uint64_t now_us, char *out, size_t cap)
 	const struct exchange *x = srv->borrower;
 	uint64_t id = x->waiter.id, since_us;
 	enum server_use use = pool_use_of(srv, &since_us);
-	struct duration since = duration_of(now_us > since_us ? now_us - since_us : 0);
+	struct duration since = duration_format(now_us > since_us ? now_us - since_us : 0);
 	bool is_unread = stream_is_full(&x->stream);
 	const char *does =
 	    use == USE_IDLE ? "'s transaction, idle"

@@ -156,7 +156,7 @@ on_second(evutil_socket_t fd, short what, void *arg)
 {
 	struct http *h = arg;
 
-	timer_keep(h->every_second, HTTP_EVERY_US);
+	timer_keep_event(h->every_second, HTTP_EVERY_US);
 	if (clock_now_us() + HTTP_EVERY_US / 2 >= h->pages.due_us)
 		ask_loop(h, 0);
 }

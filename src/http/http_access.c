@@ -50,7 +50,7 @@ proves(const struct users *users, const char *name, const char *password)
 		return false;
 	}
 	return secret.kind == SECRET_SCRAM ? matches_scram(secret.text, password)
-					   : users_secret_fits(&secret, name, password);
+					   : users_is_right_password(&secret, name, password);
 }
 
 bool

@@ -28,8 +28,8 @@ listen_answered(struct notify_subscription *at_listener, const struct fail *why)
 
 	if (why != NULL)
 		subscription_refuse(sub, why);
-	else if (sub->listener_state == HEARING_ASKED)
-		sub->listener_state = HEARING;
+	else if (sub->listener_state == LISTENER_ASKED)
+		sub->listener_state = LISTENER_LISTENS;
 	if (x->reading == EXCHANGE_IN_TRANSFER) {
 		x->env->ops->transfer_progress(x);
 		return;
@@ -211,7 +211,7 @@ listen_notification(struct exchange *x, const uint8_t *message, size_t len)
 		return false;
 	if (x->listen != NULL)
 		sub = subscription_find(x->listen, (const char *)channel);
-	if (sub != NULL && sub->is_active && sub->listener_state == HEARING)
+	if (sub != NULL && sub->is_active && sub->listener_state == LISTENER_LISTENS)
 		return true; /* the listener delivers it */
 	if (wire_u32(message + FRAME_HEAD_LEN) != x->srv->pid)
 		return false;

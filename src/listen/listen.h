@@ -117,4 +117,4 @@ int listen_join_queues(struct exchange *x, const uint8_t *bytes, size_t len);
 /* --- the client's server --- */
 /* Called when the server owes no reply. Returns true if the client must keep the server until the listener has received
  * the notifications that this client has sent; then asks the listener to catch up. */
-bool listen_holds_server(struct exchange *x);
+bool listen_hold_server(struct exchange *x);

@@ -16,7 +16,7 @@
 #include <event2/event_struct.h>
 
 /* Whether the listener listens to a channel: it was asked to, it does, or it can't. */
-enum listener_state { HEARING_ASKED, HEARING, HEARING_REFUSED };
+enum listener_state { LISTENER_ASKED, LISTENER_LISTENS, LISTENER_REFUSED };
 
 /* A channel that the client listens to, or may soon listen to. */
 struct subscription {
@@ -34,7 +34,7 @@ struct subscription {
 	/* pending_change as it is without the UNLISTENs within savepoints, which a rollback to a savepoint undoes */
 	uint8_t change_after_rollback;
 	uint32_t refs; /* references of statements that run, and of the message that waits */
-	struct fail *why; /* the reason for HEARING_REFUSED; NULL if there was no memory to keep the reason */
+	struct fail *why; /* the reason for LISTENER_REFUSED; NULL if there was no memory to keep the reason */
 	char name[KNOWN_NAME_MAX]; /* the channel */
 };
 
@@ -141,7 +141,7 @@ void listen_sweep(struct client_listen *l); /* frees subscriptions that are no l
 bool listen_is_in_savepoint(const struct exchange *x);
 /* Returns true if x's LISTEN and UNLISTEN must be sent unchanged, or if the server ignores messages of x or takes them
  * for a part of a COPY. */
-bool listen_passes_unchanged(const struct exchange *x);
+bool listen_is_unchanged(const struct exchange *x);
 void listen_end_effect(struct client_listen *l, struct listen_effect *e); /* removes and frees an effect */
 void listen_drop_portals(struct client_listen *l); /* forgets all portals */
 

@@ -14,7 +14,7 @@ may_be_transferred(struct client_listen *l)
 	    l->queue.len > l->queue_at || l->uncommitted.len > 0 || l->is_overrun)
 		return false;
 	for (const struct subscription *sub = l->table; sub != NULL; sub = sub->hh.next)
-		if (!sub->is_active || sub->listener_state != HEARING)
+		if (!sub->is_active || sub->listener_state != LISTENER_LISTENS)
 			return false;
 	return true;
 }
@@ -53,8 +53,8 @@ listen_is_confirmed(const struct exchange *x, bool *is_refused)
 	*is_refused = false;
 	for (const struct subscription *sub = x->listen == NULL ? NULL : x->listen->table; sub != NULL;
 	     sub = sub->hh.next) {
-		*is_refused |= sub->listener_state == HEARING_REFUSED;
-		is_confirmed &= sub->listener_state == HEARING;
+		*is_refused |= sub->listener_state == LISTENER_REFUSED;
+		is_confirmed &= sub->listener_state == LISTENER_LISTENS;
 	}
 	return is_confirmed;
 }

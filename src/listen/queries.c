@@ -22,7 +22,7 @@
 
 /* A message subscribes to nothing if the server ignores it or takes it for a part of a COPY. */
 bool
-listen_passes_unchanged(const struct exchange *x)
+listen_is_unchanged(const struct exchange *x)
 {
 	return !exchange_is_ready(x) || !exchange_is_followed(x) ||
 	       (x->srv != NULL && x->srv->ledger.intake != INTAKE_ALL);
@@ -108,7 +108,7 @@ await_channel(struct exchange *x, const char *channel)
 
 	if (sub == NULL)
 		return LISTEN_FAILED;
-	if (sub->listener_state != HEARING_ASKED)
+	if (sub->listener_state != LISTENER_ASKED)
 		return LISTEN_GO;
 	x->listen->awaited = sub;
 	exchange_step(x, CE_AWAIT);
@@ -177,7 +177,7 @@ listen_gate(struct exchange *x, struct request *m)
 	struct known_reader r;
 	unsigned count;
 
-	if (listen_passes_unchanged(x) || (m->type != 'E' && m->total > LISTEN_SQL_MAX) ||
+	if (listen_is_unchanged(x) || (m->type != 'E' && m->total > LISTEN_SQL_MAX) ||
 	    (m->type == 'P' && x->srv != NULL))
 		return LISTEN_GO;
 	if (m->type == 'E' &&
@@ -212,7 +212,7 @@ queue_effect(struct exchange *x, enum known_kind kind, const char name[static KN
 			free(e);
 			return NULL;
 		}
-		e->is_refused = e->sub->listener_state == HEARING_REFUSED;
+		e->is_refused = e->sub->listener_state == LISTENER_REFUSED;
 		e->sub->refs++;
 	}
 	e->request_number = ledger_requests_sent(&x->srv->ledger);
@@ -237,7 +237,7 @@ queue_effects(struct exchange *x, const struct request *m)
 	struct known_reader r;
 	struct known_statement k;
 
-	if (!may_have_effects(x, m) || listen_passes_unchanged(x))
+	if (!may_have_effects(x, m) || listen_is_unchanged(x))
 		return STEP_FORWARD;
 	for (known_begin(&r, gucs_scan_options(x->gucs), m->sql, m->sql_len); known_next_statement(&r, &k);)
 		if (effect_kind_of(&k) != KNOWN_NOT && queue_effect(x, effect_kind_of(&k), k.name) == NULL)
@@ -276,7 +276,7 @@ enum feature_step
 listen_query(struct exchange *x, struct request *m)
 {
 	struct known_reader reader;
-	unsigned count = listen_passes_unchanged(x) ? 0 : read_listens(x, m, &reader);
+	unsigned count = listen_is_unchanged(x) ? 0 : read_listens(x, m, &reader);
 	struct buf sql = { 0 };
 	int r;
 
@@ -317,7 +317,7 @@ listen_parse(struct exchange *x, struct request *m)
 	struct buf rest = { 0 };
 	enum feature_step step = STEP_FAILED;
 
-	if (!request_begins_with(m, WORD_LISTEN) || listen_passes_unchanged(x) || m->sql_len > LISTEN_SQL_MAX ||
+	if (!request_begins_with(m, WORD_LISTEN) || listen_is_unchanged(x) || m->sql_len > LISTEN_SQL_MAX ||
 	    listen_is_in_savepoint(x) || request_only(x, m)->kind != KNOWN_LISTEN ||
 	    !listen_text_substitute(m->sql, m->sql_len, &rest))
 		return STEP_FORWARD;
@@ -370,7 +370,7 @@ listen_execute(struct exchange *x, struct request *m)
 	struct listen_effect *e;
 
 	_Static_assert(sizeof(refused) == 5 + sizeof(LISTEN_REFUSED) + 4, "its length is as it says");
-	if (m->have < m->total || listen_passes_unchanged(x) || (p = find_executed(x, m)) == NULL)
+	if (m->have < m->total || listen_is_unchanged(x) || (p = find_executed(x, m)) == NULL)
 		return STEP_FORWARD;
 	if ((e = queue_effect(x, (enum known_kind)p->kind, p->channel)) == NULL)
 		return STEP_FAILED;
@@ -405,7 +405,7 @@ listen_before_sql(struct exchange *x, struct request *m)
 	struct buf sql = { 0 }, message = { 0 };
 
 	srv->loan.has_savepoint = srv->loan.has_savepoint || request_has(m, SCAN_SAVEPOINT, 0);
-	if (l == NULL || l->active_count == 0 || !srv->is_synced || listen_passes_unchanged(x) ||
+	if (l == NULL || l->active_count == 0 || !srv->is_synced || listen_is_unchanged(x) ||
 	    !request_has(m, 0, SCAN_HINT_CHANNELS) || (x->pins & 1u << PIN_LISTEN) ||
 	    (srv->loan.settled & SCAN_LISTEN) != 0)
 		return STEP_FORWARD;

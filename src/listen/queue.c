@@ -42,7 +42,7 @@ static void
 queue_append(struct client_listen *l, const void *bytes, size_t len)
 {
 	if (l->queue_at > l->queue.len / 2) {
-		buf_take_front(&l->queue, l->queue_at);
+		buf_drop_front(&l->queue, l->queue_at);
 		l->queue_at = 0;
 	}
 	buf_put(&l->queue, bytes, len);

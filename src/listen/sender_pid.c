@@ -25,7 +25,7 @@ listen_gate_sender(struct exchange *x, const struct request *m)
 	struct client_listen *l;
 
 	/* SQL that has not come as a whole (m->traits == NULL) may notify, too. */
-	if (listen_passes_unchanged(x) || !(m->traits == NULL ? m->type == 'Q' : request_has(m, 0, SCAN_HINT_NOTIFY)))
+	if (listen_is_unchanged(x) || !(m->traits == NULL ? m->type == 'Q' : request_has(m, 0, SCAN_HINT_NOTIFY)))
 		return LISTEN_GO;
 	if ((l = listen_own(x)) == NULL)
 		return LISTEN_FAILED;
@@ -68,7 +68,7 @@ holds_server(struct exchange *x)
 }
 
 bool
-listen_holds_server(struct exchange *x)
+listen_hold_server(struct exchange *x)
 {
 	return x->listen != NULL && holds_server(x);
 }

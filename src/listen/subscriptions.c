@@ -58,7 +58,7 @@ set_unsettled(struct client_listen *l, struct subscription *sub, bool is_unsettl
 void
 subscription_refuse(struct subscription *sub, const struct fail *why)
 {
-	sub->listener_state = HEARING_REFUSED;
+	sub->listener_state = LISTENER_REFUSED;
 	if (sub->why != NULL || (sub->why = malloc(sizeof(*sub->why))) != NULL)
 		*sub->why = *why;
 }
@@ -223,7 +223,7 @@ listen_commit(struct exchange *x)
 		sub->pending_change = sub->change_after_rollback = KNOWN_NOT;
 		if (pending_change != KNOWN_NOT)
 			subscription_set_active(l, sub, pending_change == KNOWN_LISTEN);
-		if (sub->is_active && sub->listener_state == HEARING_REFUSED)
+		if (sub->is_active && sub->listener_state == LISTENER_REFUSED)
 			refused = sub;
 	}
 	listen_settle_uncommitted(l);

@@ -85,7 +85,7 @@ begin_scope(struct loader *l, unsigned line, enum place place, const char *name)
 			      : place == IN_TENANT ? ", or [tenant *] for all that are not listed"
 						   : "");
 	else if (read_scope_name(l, name, scope->name, &why) < 0)
-		problem_fail(&l->sink, line, about, &why);
+		problem_add_fail(&l->sink, line, about, &why);
 	else
 		return;
 	scope->name[0] = '\0';
@@ -206,7 +206,7 @@ store(struct loader *l, unsigned line, const struct config_key *key, void *base,
 		if (key->type == KEY_SECRET)
 			raw = "***";
 		snprintf(about, sizeof(about), "%s = %.160s%s", name, raw, strlen(raw) > 160 ? "..." : "");
-		problem_fail(&l->sink, line, about, &why);
+		problem_add_fail(&l->sink, line, about, &why);
 	}
 	secret_free(value);
 	secret_free(bare);
@@ -266,7 +266,7 @@ set_upstream(struct loader *l, unsigned line, const char *raw)
 	scope->upstream = upstream_parse(value, l->place == IN_TENANT, &why);
 	secret_free(value);
 	if (scope->upstream == NULL) {
-		problem_fail(&l->sink, line, "upstream", &why);
+		problem_add_fail(&l->sink, line, "upstream", &why);
 		return;
 	}
 	load_note_password(l->config, raw, scope->upstream);
@@ -362,7 +362,7 @@ load_finish(struct loader *l)
 	may_be_none = compat_does(config, COMPAT_STARTS_WITH_MISTAKES);
 	/* With compat, no databases is only a warning, and is not reported after an error, which may be the reason. */
 	if (config->database_count + config->tenant_count == 0 && (!may_be_none || l->sink.problems->error_count == 0))
-		problem_note(
+		problem_add(
 		    &l->sink, !may_be_none, 0, "%s",
 		    l->format != NULL
 			? l->format->no_database
@@ -411,7 +411,7 @@ override_one(struct loader *l, const struct config_override *o)
 	else if ((format != NULL && format->convert(o->name, o->value, &value, &why) != 0) ||
 		 key_store(key, key_base(key, l->config), format != NULL ? value_put_end(&value) : o->value, l->folder,
 			   &why) < 0)
-		problem_fail(&l->sink, LINE_SET, o->name, &why);
+		problem_add_fail(&l->sink, LINE_SET, o->name, &why);
 	else
 		l->config->origins->lines[config_key_row(key)] = LINE_SET;
 	buf_fini(&value);

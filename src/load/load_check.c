@@ -77,7 +77,7 @@ check_made_file(const struct check *check, const struct config_key *key)
 		if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
 			problem_error(check->sink, line, "%s = %.256s is a directory", name, path);
 		else if (stat(folder, &st) < 0)
-			problem_note(check->sink, !is_runtime, line, "%s = %.256s: %s: %s", name, path, folder,
+			problem_add(check->sink, !is_runtime, line, "%s = %.256s: %s: %s", name, path, folder,
 				     strerror(errno));
 		else if (!S_ISDIR(st.st_mode))
 			problem_error(check->sink, line, "%s = %.256s: %s is not a directory", name, path, folder);
@@ -140,9 +140,9 @@ check_server_tls(const struct check *check)
 
 		if (s.scope->upstream == NULL)
 			continue;
-		config_effective(check->config, s.scope, NULL, &settings);
+		config_compute_settings(check->config, s.scope, NULL, &settings);
 		if (server_tls_resolve(s.scope->upstream, &settings, &tls, &why) < 0)
-			problem_fail(check->sink, s.origin->upstream_line, "upstream", &why);
+			problem_add_fail(check->sink, s.origin->upstream_line, "upstream", &why);
 	}
 }
 
@@ -186,7 +186,7 @@ check_listens(const struct check *check)
 		const struct config_listen *listen = &config->listens[i];
 
 		if (config->auth_method == AUTH_TRUST && !listen_is_local(listen))
-			problem_note(check->sink, !starts, config->origins->listen_lines[i], "listen = %s: %s",
+			problem_add(check->sink, !starts, config->origins->listen_lines[i], "listen = %s: %s",
 				     listen->text,
 				     starts ? "trust is for loopback and Unix sockets only; clients from elsewhere are "
 					      "refused"
@@ -233,7 +233,7 @@ check_delegation(const struct check *check)
 	for (struct config_section s = { 0 }; config_next_section(check->config, &s);) {
 		struct scope_settings settings;
 
-		config_effective(check->config, s.scope, NULL, &settings);
+		config_compute_settings(check->config, s.scope, NULL, &settings);
 		if (s.scope->upstream == NULL || settings.delegation == DELEGATION_OFF)
 			continue;
 		problem_warning(check->sink, s.origin->upstream_line,
@@ -256,7 +256,7 @@ check_scopes(const struct check *check, const char *name,
 
 	warn(check, &config->defaults, config_line_of(check->config, config_scope_key_find(name, &bit)->section, name));
 	for (struct config_section s = { 0 }; config_next_section(config, &s);) {
-		config_effective(config, s.scope, NULL, &settings);
+		config_compute_settings(config, s.scope, NULL, &settings);
 		if (s.scope->set & UINT64_C(1) << bit)
 			warn(check, &settings, s.origin->lines[bit]);
 	}
@@ -276,7 +276,7 @@ static void
 check_query_text(const struct check *check, const char *query, unsigned line)
 {
 	if (strcmp(query, "off") != 0 && strcmp(query, "builtin") != 0 && !has_parameter(query))
-		problem_note(check->sink, !compat_does(check->config, COMPAT_STARTS_WITH_MISTAKES), line,
+		problem_add(check->sink, !compat_does(check->config, COMPAT_STARTS_WITH_MISTAKES), line,
 			     "auth_query = %.64s: use off, builtin, or SQL with $1 where the name of the user belongs",
 			     query);
 }
@@ -299,7 +299,7 @@ check_auth_query(const struct check *check)
 
 		if (is_own)
 			check_query_text(check, s.scope->settings.auth_query, line);
-		config_effective(config, s.scope, NULL, &settings);
+		config_compute_settings(config, s.scope, NULL, &settings);
 		if (s.origin->lines[user_bit] != 0 && (s.scope->set & UINT64_C(1) << user_bit) == 0)
 			continue; /* auth_user was refused, so the problem that follows from that is not reported */
 		if (strcmp(settings.auth_query, "off") != 0 && settings.auth_user[0] == '\0')
@@ -389,7 +389,7 @@ check_no_effect(const struct check *check)
 	warn_no_effect(check, "auth", "auth_database", has_auth_query || !*config->defaults.auth_database,
 		       "without auth_query");
 	warn_no_effect(check, "pgweir", "tenant_domain",
-		       !*config->tenant_domain || config_allows_tenants_in(config, "sni"), "without sni in tenants");
+		       !*config->tenant_domain || config_may_name_tenant_in(config, "sni"), "without sni in tenants");
 	warn_no_effect(check, "slow_query", "sample_threshold",
 		       is_sampling || config->slow_sample_threshold_us == CONFIG_TIME_OFF,
 		       "unless it is below threshold");
@@ -402,7 +402,7 @@ check_tenants(const struct check *check)
 	static const char *const places[] = { "user", "options", "sni", NULL };
 	const struct config *config = check->config;
 	unsigned line = config_line_of(check->config, "pgweir", "tenants"), ignored;
-	bool is_on = config_allows_tenants_in(config, NULL);
+	bool is_on = config_may_name_tenant_in(config, NULL);
 	struct fail why;
 
 	if (is_bad(check, "pgweir", "tenants"))
@@ -419,7 +419,7 @@ check_tenants(const struct check *check)
 		problem_warning(check->sink, config->tenant_scopes[0].origin->line,
 				"[tenant %s] has no effect without tenants = user, options or sni in [pgweir]",
 				config->tenant_scopes[0].name);
-	if (config_allows_tenants_in(config, "sni") && !*config->tls_certificate_file)
+	if (config_may_name_tenant_in(config, "sni") && !*config->tls_certificate_file)
 		problem_warning(check->sink, line, "sni has no effect without certificate_file in [tls_client]");
 	for (size_t i = 0; i < config->database_count; i++)
 		if (config_tenant_len(config, config->databases[i].name) > 0)

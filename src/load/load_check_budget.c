@@ -10,7 +10,7 @@ load_budget_user(const struct config *config, const struct config_section *s, st
 
 	if (up == NULL)
 		return NULL;
-	config_effective(config, s->scope, NULL, out);
+	config_compute_settings(config, s->scope, NULL, out);
 	return config_has_budget(up, out) ? config_cluster_user(up, out) : NULL;
 }
 
@@ -32,7 +32,7 @@ check_user(const struct config *config, const struct config_section *budget, con
 		if (s.scope->upstream == NULL || strcmp(s.scope->upstream->user, user) != 0 ||
 		    !upstream_is_same_cluster(up, s.scope->upstream))
 			continue;
-		problem_note(
+		problem_add(
 		    sink, settings->budget == BUDGET_ON, budget->origin->upstream_line,
 		    "budget needs a cluster_user that nobody else logs in as, and the pools of [%s %s] log in as "
 		    "\"%.63s\": CREATE ROLE pgweir LOGIN PASSWORD '...' in PostgreSQL, cluster_user = pgweir in "
@@ -52,7 +52,7 @@ sum_min_idle(const struct config *config, struct config_section s, uint32_t limi
 
 	do
 		if (s.scope->upstream != NULL && upstream_is_same_cluster(up, s.scope->upstream)) {
-			config_effective(config, s.scope, NULL, &settings);
+			config_compute_settings(config, s.scope, NULL, &settings);
 			sum += settings.min_idle;
 		}
 	while (sum <= limit && config_next_section(config, &s));
@@ -80,7 +80,7 @@ load_check_budget(const struct config *config, const struct problem_sink *sink)
 		else
 			check_user(config, &s, &settings, user, sink);
 		if (!leads_to_one_host(s.scope->upstream))
-			problem_note(sink, settings.budget == BUDGET_ON, s.origin->upstream_line,
+			problem_add(sink, settings.budget == BUDGET_ON, s.origin->upstream_line,
 				     "budget counts the connections on one host, but upstream has several: write "
 				     "target_session_attrs=primary, or give each host a section of its own");
 		if (!was_warned && limit != CONFIG_COUNT_AUTO && settings.min_idle > 0 &&

@@ -7,12 +7,12 @@ reads_of(const struct config *config, const struct config_scope *db, struct scop
 {
 	enum reads_mode found;
 
-	config_effective(config, db, NULL, out);
+	config_compute_settings(config, db, NULL, out);
 	found = out->reads;
 	for (size_t i = 0; i < config->user_count; i++) {
 		struct scope_settings set;
 
-		config_effective(config, db, &config->users[i], &set);
+		config_compute_settings(config, db, &config->users[i], &set);
 		if (set.reads > found)
 			found = set.reads;
 	}
@@ -39,11 +39,11 @@ check_section(const struct config *config, const struct config_section *s, const
 	if (reads == READS_PRIMARY || !is_fixed || up->host_count == 1)
 		return;
 	if (up->target != TARGET_PRIMARY && up->target != TARGET_READ_WRITE)
-		problem_note(sink, reads == READS_MARKED, line,
+		problem_add(sink, reads == READS_MARKED, line,
 			     "reads = %s needs target_session_attrs=primary, which says where everything else goes",
 			     words[reads]);
 	if (*config_cluster_user(up, &own) == '\0')
-		problem_note(sink, own.reads != READS_PRIMARY, line,
+		problem_add(sink, own.reads != READS_PRIMARY, line,
 			     "reads = %s needs a cluster_user for pgweir's own connections: set it in [limits] or "
 			     "[%s %s], and its secret in users_file",
 			     words[reads], s->word, s->scope->name);

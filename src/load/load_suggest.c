@@ -58,7 +58,7 @@ is_short_here(const char *section, const char *name)
 	const struct config_key *key;
 
 	for (size_t i = 0; (key = config_key(i)) != NULL; i++)
-		if (strcmp(key->section, section) == 0 && nearest_is_short(name, key->name))
+		if (strcmp(key->section, section) == 0 && nearest_is_abbreviation(name, key->name))
 			return true;
 	return false;
 }
@@ -96,7 +96,7 @@ put_near(const char *section, const char *name, const struct config_key *elsewhe
 		/* A single word may mean this setting if it is short for the setting's name, or if both settings name
 		 * files. */
 		if (strcmp(key->section, section) != 0 || strpbrk(name, "_-") != NULL ||
-		    !(nearest_is_short(name, key->name) || (elsewhere->type == KEY_PATH && key->type == KEY_PATH)))
+		    !(nearest_is_abbreviation(name, key->name) || (elsewhere->type == KEY_PATH && key->type == KEY_PATH)))
 			continue;
 		if (count++ == 0)
 			buf_printf(to, "; [%s] has \"%s\"", section, key->name);
@@ -162,7 +162,7 @@ say_nearest(const char *section, bool in_scope, const char *name, char *out, siz
 		if (known != NULL)
 			nearest_try(&here, known, key);
 		/* A single word, such as min, is short for too many names of other sections. */
-		if (!(strpbrk(name, "_-") == NULL && nearest_is_short(name, key->name) &&
+		if (!(strpbrk(name, "_-") == NULL && nearest_is_abbreviation(name, key->name) &&
 		      nearest_distance(name, key->name, 2) > 2))
 			nearest_try(&anywhere, key->name, key);
 	}

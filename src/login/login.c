@@ -25,7 +25,7 @@ login_begin_client(struct client *c)
 		client_close(c, NULL);
 		return false;
 	}
-	c->login->is_proxy_due = login_expects_proxy(c);
+	c->login->is_proxy_due = login_is_proxy_expected(c);
 	return admission_enter(c->env->admission, &c->admission,
 			       c->is_unix || c->login->is_proxy_due ? NULL : &c->peer.any);
 }
@@ -67,7 +67,7 @@ check_time(struct client *c, uint64_t now_us)
 	c->env->x.counters->logins[LR_TIMEOUT][LM_NONE]++;
 	fail_set(&why, "08P01", "the login took too long (login_timeout)");
 	fail_pgbouncer_text(&why, "client_login_timeout");
-	fail_detail(&why, "The limit is %s.", duration_of(c->env->x.config->login_timeout_us).text);
+	fail_detail(&why, "The limit is %s.", duration_format(c->env->x.config->login_timeout_us).text);
 	login_note_refusal(c, &why, NULL);
 	client_close(c, &why);
 }
@@ -80,9 +80,9 @@ take_bytes(struct client *c, const uint8_t *bytes, size_t len)
 	if (c->x.state == CL_DELAYED)
 		return;
 	while (at < len && used > 0 && !c->x.is_closing && c->x.state < CL_WELCOME &&
-	       (!login_is_waiting(c) || login_wants_token(c)) && !c->x.stream.is_in_handshake) {
+	       (!login_is_waiting(c) || login_is_token_due(c)) && !c->x.stream.is_in_handshake) {
 		used = c->x.state == CL_STARTUP ? login_startup(c, bytes + at, len - at)
-		       : login_wants_token(c)	? login_token(c, bytes + at, len - at)
+		       : login_is_token_due(c)	? login_take_token(c, bytes + at, len - at)
 						: login_password(c, bytes + at, len - at);
 		at += used;
 	}

@@ -30,7 +30,7 @@ abandon(void *arg)
 	struct client_login *l = arg;
 
 	if (l->asked->lookup != NULL)
-		lookup_forget(l->asked->lookup);
+		lookup_cancel(l->asked->lookup);
 	l->asked->lookup = NULL;
 	auth_query_abandon(&l->ask);
 }
@@ -150,7 +150,7 @@ login_end_late_names(struct client *c, uint64_t now_us)
 
 	if (a == NULL || a->lookup == NULL || now_us < a->names_until_us)
 		return false;
-	lookup_forget(a->lookup);
+	lookup_cancel(a->lookup);
 	a->lookup = NULL;
 	note_no_name(c, "no name server answered in time");
 	asked_go_on(c);

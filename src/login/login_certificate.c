@@ -55,7 +55,7 @@ on_name(char kind, const char *text, void *arg)
 }
 
 int
-login_certificate(struct client *c, void (*again)(struct client *c, void *unused), struct fail *why)
+login_check_certificate(struct client *c, void (*again)(struct client *c, void *unused), struct fail *why)
 {
 	struct client_login *l = c->login;
 	enum hba_clientcert demand = demanded(c);

@@ -138,7 +138,7 @@ login_external_tick(struct client *c, uint64_t now_us)
 		return;
 	l->external_until_us = 0;
 	fail_set(&why, "57P03", "%s did not answer within %s (external_timeout)", external_name(l),
-		 duration_of(c->env->x.config->external_timeout_us).text);
+		 duration_format(c->env->x.config->external_timeout_us).text);
 	refuse_unjudged(c, &why);
 }
 
@@ -359,14 +359,14 @@ login_external_begin(struct client *c)
 		return;
 	}
 	e->question.tokens = &e->tokens;
-	config_effective(config, config_find_database(config, replication_database(c)), NULL, &settings);
+	config_compute_settings(config, config_find_database(config, replication_database(c)), NULL, &settings);
 	if (settings.delegation == DELEGATION_ON)
 		e->tokens.delegated = &e->delegated;
 	external_wait(c, e);
 }
 
 bool
-login_wants_token(const struct client *c)
+login_is_token_due(const struct client *c)
 {
 	const struct client_login *l = c->login;
 
@@ -375,7 +375,7 @@ login_wants_token(const struct client *c)
 }
 
 size_t
-login_token(struct client *c, const uint8_t *bytes, size_t len)
+login_take_token(struct client *c, const uint8_t *bytes, size_t len)
 {
 	struct external *e = c->login->abandon_arg;
 	struct frame f;

@@ -5,6 +5,6 @@
 #include "login/login_steps.h"
 
 /* Returns true if the client must send a token next. */
-bool login_wants_token(const struct client *c);
+bool login_is_token_due(const struct client *c);
 /* Takes a message with a token. Returns the number of bytes used, or 0 if the message is not complete. */
-size_t login_token(struct client *c, const uint8_t *bytes, size_t len);
+size_t login_take_token(struct client *c, const uint8_t *bytes, size_t len);

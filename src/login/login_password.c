@@ -37,7 +37,7 @@ is_right(const struct client_login *l, const struct attempt *a)
 		return false;
 	if (l->secret.kind == SECRET_SCRAM)
 		return a->keys.is_set && CRYPTO_memcmp(a->keys.server_key, a->verifier.server_key, SCRAM_KEY_LEN) == 0;
-	return users_secret_fits(&l->secret, l->sent_user, a->password);
+	return users_is_right_password(&l->secret, l->sent_user, a->password);
 }
 
 static void

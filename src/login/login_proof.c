@@ -249,7 +249,7 @@ login_wrong_password(struct client *c)
 	struct fail why;
 
 	if (!login_is_console(l) && !users_find(l->users, l->user, &secret))
-		auth_query_doubt(c->env->x.auth_queries, replication_database(c), l->user, *c->env->x.now_us);
+		auth_query_expire(c->env->x.auth_queries, replication_database(c), l->user, *c->env->x.now_us);
 	fail_set(&why, "28P01", "password authentication failed for user \"%.63s\"", l->user);
 	/* Under md5 PgBouncer's text would tell which proof the user was asked for, and so whether the user exists. */
 	if (l->method == LM_SCRAM && l->demand != AUTH_MD5)

@@ -13,7 +13,7 @@
 #include <stdio.h>
 
 bool
-login_expects_proxy(const struct client *c)
+login_is_proxy_expected(const struct client *c)
 {
 	char *const *name = c->env->x.config->proxy_protocol;
 	struct network n;
@@ -77,7 +77,7 @@ login_refuse_proxy(struct client *c, const uint8_t *bytes, size_t len)
 /* The result looks like "app - 10.0.0.7:51514", as with PgBouncer. If it would be too long, the name is cut, because
  * the address matters more. */
 void
-login_name_with_host(const struct client *c, const char *name, char out[static APPLICATION_NAME_MAX + 1])
+login_write_application_name(const struct client *c, const char *name, char out[static APPLICATION_NAME_MAX + 1])
 {
 	char peer[56]; /* "[IPv6]:port" */
 	size_t len, room;

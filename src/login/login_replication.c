@@ -62,7 +62,7 @@ may_wait(const struct client *c, uint64_t now_us, struct fail *why)
 
 	if (strcmp(why->sqlstate, "53300") != 0)
 		return false;
-	fail_detail(why, "The client has waited for %s (pool_timeout).", duration_of(limit_us).text);
+	fail_detail(why, "The client has waited for %s (pool_timeout).", duration_format(limit_us).text);
 	return limit_us == 0 || now_us - c->login->place_since_us < limit_us;
 }
 

@@ -120,7 +120,7 @@ hba_rule(struct client *c, void (*again)(struct client *c, void *unused), struct
 }
 
 int
-login_rule(struct client *c, void (*again)(struct client *c, void *unused), struct fail *why)
+login_find_rule(struct client *c, void (*again)(struct client *c, void *unused), struct fail *why)
 {
 	/* otherwise this is a repeated call, which goes on with the method and rules of the first one */
 	if (c->login->hba == NULL)

@@ -30,7 +30,7 @@ take_settings(struct client *c, const struct startup *s, struct fail *why)
 
 	for (size_t i = 0; i < s->setting_count; i++) {
 		if (text_is_one_of(s->settings[i].name, start_only) ||
-		    config_ignores_parameter(c->env->x.config, s->settings[i].name, i < option_count) ||
+		    config_is_ignored_parameter(c->env->x.config, s->settings[i].name, i < option_count) ||
 		    login_is_tenant_setting(c, s->settings[i].name))
 			continue;
 		if (strlen(s->settings[i].name) >= 128)
@@ -42,7 +42,7 @@ take_settings(struct client *c, const struct startup *s, struct fail *why)
 			put_setting(l, s->settings[i].name, s->settings[i].value);
 	}
 	if (adds_host) {
-		login_name_with_host(c, name, with_host);
+		login_write_application_name(c, name, with_host);
 		put_setting(l, "application_name", with_host);
 	}
 	if (!buf_ok(&l->settings))
@@ -104,7 +104,7 @@ ssl_request(struct client *c, size_t ahead)
 
 	if (!accept_request(c, &c->login->has_ssl_asked))
 		return;
-	if (!login_offers_tls(c)) {
+	if (!login_may_use_tls(c)) {
 		answer_request(c, 'N');
 		return;
 	}
@@ -166,7 +166,7 @@ login_startup(struct client *c, const uint8_t *bytes, size_t len)
 		return login_proxy(c, bytes, len);
 	if (login_refuse_proxy(c, bytes, len))
 		return len;
-	if (bytes[0] == STARTUP_DIRECT_TLS && login_offers_tls(c) && stream_tls(&c->x.stream) == NULL &&
+	if (bytes[0] == STARTUP_DIRECT_TLS && login_may_use_tls(c) && stream_tls(&c->x.stream) == NULL &&
 	    !c->login->has_ssl_asked && !c->login->has_gss_asked) {
 		login_tls_begin(c, bytes, len);
 		return len;

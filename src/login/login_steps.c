@@ -39,7 +39,7 @@ trust(struct client *c)
 		login_find_secret(c);
 		return;
 	}
-	config_effective(config, config_find_database(config, c->login->database), NULL, &settings);
+	config_compute_settings(config, config_find_database(config, c->login->database), NULL, &settings);
 	if (strcmp(settings.auth_query, "off") != 0) {
 		admit(c, LM_TRUST);
 		return;
@@ -55,7 +55,7 @@ begin_proof(struct client *c, void *unused)
 {
 	struct client_login *l = c->login;
 	struct fail why;
-	int certificate = login_certificate(c, begin_proof, &why);
+	int certificate = login_check_certificate(c, begin_proof, &why);
 
 	if (certificate < 0)
 		login_refuse_late(c, &why, LR_ERROR); /* as after a wrong password */
@@ -80,7 +80,7 @@ static void
 find_rule(struct client *c, void *unused)
 {
 	struct fail why;
-	int rule = login_rule(c, find_rule, &why);
+	int rule = login_find_rule(c, find_rule, &why);
 
 	if (rule < 0)
 		login_refuse(c, &why, LR_ERROR);
@@ -106,7 +106,7 @@ login_authenticate(struct client *c)
 		fail_set(&why, "57P01", "pgweir is shutting down");
 		fail_pgbouncer_text(&why, "pooler is shutting down");
 		login_refuse(c, &why, LR_ERROR);
-	} else if (!admission_knock(env->admission, &c->admission, l->user,
+	} else if (!admission_check_startup(env->admission, &c->admission, l->user,
 				    login_is_console(l) ? NULL : replication_database(c)))
 		return;
 	else if (login_is_own_user(c))
@@ -128,7 +128,7 @@ begin_exchange(struct client *c, struct fail *why)
 	/* The method md5 can't use a SCRAM secret; SCRAM is asked for then, as in PostgreSQL. */
 	if (l->demand != AUTH_MD5 ||
 	    (l->found == USER_KNOWN ? l->secret.kind == SECRET_SCRAM
-				    : users_mock_scram(l->users, l->user, c->env->mock_secret)))
+				    : users_is_mock_scram(l->users, l->user, c->env->mock_secret)))
 		return login_scram_begin(c, why);
 	l->method = LM_MD5;
 	if (RAND_bytes(l->md5_salt, sizeof(l->md5_salt)) != 1)

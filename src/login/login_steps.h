@@ -15,7 +15,7 @@ size_t login_startup(struct client *c, const uint8_t *bytes, size_t len);
 /* login_proxy.c */
 #define APPLICATION_NAME_MAX 63 /* bytes of application_name, as PostgreSQL's NAMEDATALEN - 1 */
 /* Returns true if connections from the client's address begin with a PROXY header. */
-bool login_expects_proxy(const struct client *c);
+bool login_is_proxy_expected(const struct client *c);
 /* Takes the PROXY header. Returns the number of bytes used, or 0 if the header is not complete. c may be closed
  * afterwards. */
 size_t login_proxy(struct client *c, const uint8_t *bytes, size_t len);
@@ -23,10 +23,10 @@ size_t login_proxy(struct client *c, const uint8_t *bytes, size_t len);
 bool login_refuse_proxy(struct client *c, const uint8_t *bytes, size_t len);
 /* Writes to out the application_name with the client's address, for application_name_add_host. `name` is the client's
  * own application_name, or NULL. */
-void login_name_with_host(const struct client *c, const char *name, char out[static APPLICATION_NAME_MAX + 1]);
+void login_write_application_name(const struct client *c, const char *name, char out[static APPLICATION_NAME_MAX + 1]);
 
 /* login_tls.c */
-bool login_offers_tls(const struct client *c); /* returns true if the client may use TLS */
+bool login_may_use_tls(const struct client *c); /* returns true if the client may use TLS */
 /* Begins the TLS handshake. After an SSLRequest, first_len is 0. In direct TLS, `first` has the bytes that the client
  * has already sent. */
 void login_tls_begin(struct client *c, const uint8_t *first, size_t first_len);
@@ -85,17 +85,17 @@ bool login_is_own_user(const struct client *c);
 
 /* login_rule.c */
 /* Finds the rule for the client, and sets l->demand. Returns 0, or -1 with *why set if the client is refused. Returns 1
- * if the login waits for a lookup (login_repeat_later()); again() is called after that, and must call login_rule() once
+ * if the login waits for a lookup (login_repeat_later()); again() is called after that, and must call login_find_rule() once
  * more. */
-int login_rule(struct client *c, void (*again)(struct client *c, void *unused), struct fail *why);
+int login_find_rule(struct client *c, void (*again)(struct client *c, void *unused), struct fail *why);
 /* Copies the user's or database's name to out, cut as PostgreSQL cuts long names. Otherwise a client could evade a rule
  * by making the name longer. Does not cut names if the client has a tenant: long names are refused later. */
 void login_cut_name(const struct client *c, const char *name, char out[static CONFIG_DATABASE_MAX + 1]);
 
 /* login_certificate.c */
 /* Checks the client's certificate against the rule and the configuration. Returns 0, -1 with *why set, or 1, as
- * login_rule() does. */
-int login_certificate(struct client *c, void (*again)(struct client *c, void *unused), struct fail *why);
+ * login_find_rule() does. */
+int login_check_certificate(struct client *c, void (*again)(struct client *c, void *unused), struct fail *why);
 
 /* login_secret.c */
 /* Finds the user's secret, and calls login_secret_found(), at once or after login_wait(). */

@@ -26,7 +26,7 @@ login_is_console(const struct client_login *l)
 bool
 login_is_tenant_setting(const struct client *c, const char *name)
 {
-	return strcasecmp(name, "reference") == 0 && config_allows_tenants_in(c->env->x.config, "options");
+	return strcasecmp(name, "reference") == 0 && config_may_name_tenant_in(c->env->x.config, "options");
 }
 
 /* Finds the tenant in the option reference=. Refuses a login with reference= if options can't name tenants, as
@@ -35,7 +35,7 @@ static int
 find_reference(const struct client *c, const struct startup *s, const char **reference, struct fail *why)
 {
 	*reference = NULL;
-	if (s->has_bare_reference && !config_allows_tenants_in(c->env->x.config, "options"))
+	if (s->has_bare_reference && !config_may_name_tenant_in(c->env->x.config, "options"))
 		return fail_set(why, "42601", "invalid command-line argument for server process: reference=...");
 	for (size_t i = 0; i < s->setting_count; i++) {
 		if (!login_is_tenant_setting(c, s->settings[i].name))
@@ -53,13 +53,13 @@ find_tenant(const struct client *c, const struct startup *s, struct tenant_answe
 	const struct config *config = c->env->x.config;
 	struct tenant_question q = {
 		.user = s->user,
-		.may_be_in_user = config_allows_tenants_in(config, "user"),
+		.may_be_in_user = config_may_name_tenant_in(config, "user"),
 		.domain = config->tenant_domain,
 	};
 
 	if (find_reference(c, s, &q.reference, why) < 0)
 		return -1;
-	if (stream_tls(&c->x.stream) != NULL && config_allows_tenants_in(config, "sni"))
+	if (stream_tls(&c->x.stream) != NULL && config_may_name_tenant_in(config, "sni"))
 		q.server_name = tls_server_name(stream_tls(&c->x.stream));
 	/* the console belongs to no tenant, and the names of its users stay as they are */
 	if (is_console_name(s->database)) {

@@ -4,7 +4,7 @@
 #include "net/stream.h"
 
 bool
-login_offers_tls(const struct client *c)
+login_may_use_tls(const struct client *c)
 {
 	return c->env->tls != NULL && !c->is_unix;
 }

@@ -103,7 +103,7 @@ worker_deadline(const struct client *c)
 		 login_until_us = c->connected_us + c->x.waiter.waited_us + config->login_timeout_us;
 	struct scope_settings s;
 
-	config_effective(config, config_find_database(config, replication_database(c)),
+	config_compute_settings(config, config_find_database(config, replication_database(c)),
 			 config_find_user(config, c->login->user), &s);
 	if (s.pool_timeout_us > 0)
 		until_us = *c->env->x.now_us + (s.pool_timeout_us > US_PER_S ? s.pool_timeout_us : US_PER_S);
@@ -145,7 +145,7 @@ refuse_silence(struct client *c, void *silent)
 
 	fail_set(&why, "57P03", "worker %" PRIu32 ", which has the pool, does not answer", worker->number);
 	fail_detail(&why, "The client has waited for %s (pool_timeout, login_timeout).",
-		    duration_of(*c->env->x.now_us - c->connected_us).text);
+		    duration_format(*c->env->x.now_us - c->connected_us).text);
 	fail_hint(&why, "pgweir's log and SHOW WORKERS in its console say since when; if it persists, restart pgweir.");
 	login_refuse(c, &why, LR_ERROR);
 }

@@ -115,7 +115,7 @@ secret_verdict(bool is_user, const char *secret, int64_t valid_until_us, const c
 }
 
 static enum auth_verdict
-kept_verdict(const struct auth_kept *kept, const char **out)
+kept_verdict(const struct auth_cached *kept, const char **out)
 {
 	return secret_verdict(kept->is_user, kept->secret, kept->valid_until_us, out);
 }
@@ -136,7 +136,7 @@ lookup_key(const struct auth_source *source, const char *user, const char *role)
 static enum auth_verdict
 fall_back(struct auth_queries *all, const struct auth_key *key, const char **secret, struct fail *why, uint64_t now_us)
 {
-	const struct auth_kept *kept = auth_cache_find(all->cache, key);
+	const struct auth_cached *kept = auth_cache_find(all->cache, key);
 
 	*secret = NULL;
 	if (kept != NULL && auth_kept_is_usable(kept, now_us)) {
@@ -291,7 +291,7 @@ find_at(struct auth_queries *all, const char *database, const struct auth_key *w
 	const char **secret, struct fail *why, uint64_t now_us)
 {
 	uint64_t roles_epoch = shared_count_of(&all->roles_epoch);
-	const struct auth_kept *kept;
+	const struct auth_cached *kept;
 	struct auth_source *source;
 	struct auth_key key;
 
@@ -378,7 +378,7 @@ auth_query_abandon(void *arg)
 }
 
 void
-auth_query_doubt(struct auth_queries *all, const char *database, const char *user, uint64_t now_us)
+auth_query_expire(struct auth_queries *all, const char *database, const char *user, uint64_t now_us)
 {
 	struct auth_source *source;
 	struct auth_key key;
@@ -388,7 +388,7 @@ auth_query_doubt(struct auth_queries *all, const char *database, const char *use
 	    (source = auth_source_of(all, database, now_us, NULL)) == NULL)
 		return;
 	key = lookup_key(source, role, "");
-	auth_cache_doubt(all->cache, &key, now_us);
+	auth_cache_expire_answer(all->cache, &key, now_us);
 }
 
 void

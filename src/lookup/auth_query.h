@@ -81,7 +81,7 @@ enum auth_verdict auth_query_member(struct auth_queries *all, const char *databa
 void auth_query_abandon(void *ask);
 /* Called after a wrong proof, because the cached secret may be outdated. The next login asks PostgreSQL again, but at
  * most once a second for each user. */
-void auth_query_doubt(struct auth_queries *all, const char *database, const char *user, uint64_t now_us);
+void auth_query_expire(struct auth_queries *all, const char *database, const char *user, uint64_t now_us);
 /* Called when roles may have changed: questions that are asked from now on are answered by PostgreSQL, not from the
  * cache. May be called on any worker. all may be NULL. */
 void auth_queries_outdate(struct auth_queries *all);

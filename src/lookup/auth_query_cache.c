@@ -7,7 +7,7 @@
 struct entry {
 	UT_hash_handle hh; /* the table is in order of use */
 	struct auth_key key;
-	struct auth_kept kept; /* kept.secret points to the text after this struct */
+	struct auth_cached kept; /* kept.secret points to the text after this struct */
 	size_t text_len;
 	char text[];
 };
@@ -61,7 +61,7 @@ cache_entry_find(const struct auth_cache *cache, const struct auth_key *key)
 	return e;
 }
 
-const struct auth_kept *
+const struct auth_cached *
 auth_cache_find(struct auth_cache *cache, const struct auth_key *key)
 {
 	struct entry *e = cache_entry_find(cache, key);
@@ -114,7 +114,7 @@ auth_cache_put(struct auth_cache *cache, const struct auth_key *key, const struc
 }
 
 void
-auth_cache_doubt(struct auth_cache *cache, const struct auth_key *key, uint64_t now_us)
+auth_cache_expire_answer(struct auth_cache *cache, const struct auth_key *key, uint64_t now_us)
 {
 	struct entry *e = cache_entry_find(cache, key);
 
@@ -158,13 +158,13 @@ auth_cache_sweep(struct auth_cache *cache, uint64_t now_us)
 }
 
 bool
-auth_kept_is_fresh(const struct auth_kept *kept, uint64_t now_us)
+auth_kept_is_fresh(const struct auth_cached *kept, uint64_t now_us)
 {
 	return now_us < kept->expires_us;
 }
 
 bool
-auth_kept_is_usable(const struct auth_kept *kept, uint64_t now_us)
+auth_kept_is_usable(const struct auth_cached *kept, uint64_t now_us)
 {
 	return now_us < kept->expires_us + AUTH_STALE_US;
 }

@@ -37,7 +37,7 @@ int auth_answer_read(const uint8_t *body, size_t len, const char *user, struct a
 /* --- auth_query_cache.c --- */
 #define AUTH_STALE_US UINT64_C(60000000)
 #define AUTH_UNKNOWN_US UINT64_C(2000000) /* short, so that a user who was just created can log in soon */
-/* auth_cache_doubt() ignores answers that are younger than this, so failing logins cause at most one query a second */
+/* auth_cache_expire_answer() ignores answers that are younger than this, so failing logins cause at most one query a second */
 #define AUTH_DOUBT_AFTER_US UINT64_C(1000000)
 
 struct auth_cache; /* opaque */
@@ -50,7 +50,7 @@ struct auth_key {
 };
 
 /* An answer in the cache. */
-struct auth_kept {
+struct auth_cached {
 	bool is_user;
 	/* NULL if there is no secret. For a question about a role, any text means that the user is a member. */
 	const char *secret;
@@ -61,18 +61,18 @@ struct auth_kept {
 struct auth_cache *auth_cache_new(uint64_t seed, size_t cap);
 void auth_cache_free(struct auth_cache *cache); /* cache may be NULL */
 /* Returns the last answer, fresh or not, or NULL. It lives until the next call that changes the cache. */
-const struct auth_kept *auth_cache_find(struct auth_cache *cache, const struct auth_key *key);
+const struct auth_cached *auth_cache_find(struct auth_cache *cache, const struct auth_key *key);
 /* Keeps a copy of an answer, in place of an older one, for ttl_us. If ttl_us is 0, keeps nothing. */
 void auth_cache_put(struct auth_cache *cache, const struct auth_key *key, const struct auth_answer *answer,
 		    uint64_t ttl_us, uint64_t now_us);
 /* Called after a wrong proof: makes the answer expire, unless it is younger than AUTH_DOUBT_AFTER_US. */
-void auth_cache_doubt(struct auth_cache *cache, const struct auth_key *key, uint64_t now_us);
+void auth_cache_expire_answer(struct auth_cache *cache, const struct auth_key *key, uint64_t now_us);
 void auth_cache_expire(struct auth_cache *cache, uint64_t now_us); /* makes all answers expire */
 /* Drops all answers, so that none can be used even while PostgreSQL can't be asked. Called when roles have changed. */
 void auth_cache_clear(struct auth_cache *cache);
 void auth_cache_forget(struct auth_cache *cache, uint64_t source); /* drops all answers of a source */
 void auth_cache_sweep(struct auth_cache *cache, uint64_t now_us); /* drops answers that are no longer usable */
 
-bool auth_kept_is_fresh(const struct auth_kept *kept, uint64_t now_us);
+bool auth_kept_is_fresh(const struct auth_cached *kept, uint64_t now_us);
 /* Returns true if the answer may be used while PostgreSQL can't be asked. */
-bool auth_kept_is_usable(const struct auth_kept *kept, uint64_t now_us);
+bool auth_kept_is_usable(const struct auth_cached *kept, uint64_t now_us);

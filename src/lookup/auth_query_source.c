@@ -68,7 +68,7 @@ auth_settings_of(const struct auth_queries *all, const char *database, struct sc
 	/* [database *] matches longer names, too, but no pool can have one. */
 	if ((db == NULL && !is_console) || strlen(database) > CONFIG_DATABASE_MAX)
 		return false;
-	config_effective(all->config, db, NULL, out);
+	config_compute_settings(all->config, db, NULL, out);
 	return strcmp(out->auth_query, "off") != 0 && out->auth_user[0] != '\0';
 }
 

@@ -67,6 +67,6 @@ deferred_free(struct deferred_frees *y, struct deferred_entry *g, void (*free_it
 	if (y->first == NULL)
 		timer_fire(&y->timer);
 	if (y->inbox != NULL)
-		inbox_set_flag(y->inbox);
+		inbox_note_work(y->inbox);
 	y->first = g;
 }

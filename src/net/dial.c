@@ -83,7 +83,7 @@ dial_free(struct dial *d)
 	timer_stop(&d->timer);
 	ares_freeaddrinfo(d->found);
 	if (d->lookup != NULL)
-		lookup_forget(d->lookup);
+		lookup_cancel(d->lookup);
 	free(d);
 }
 
@@ -274,7 +274,7 @@ dial_new(struct dialer *dialer, uint64_t timeout_us, dial_done done, void *arg)
 	d->result.fd = -1;
 	d->timeout_us = timeout_us;
 	timer_init(&d->timer, dialer->base, NULL, on_timer, d);
-	if (timeout_us > 0 && timer_try(&d->timer, timeout_us) < 0) {
+	if (timeout_us > 0 && timer_try_start(&d->timer, timeout_us) < 0) {
 		dial_free(d);
 		return NULL;
 	}

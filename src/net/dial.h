@@ -48,7 +48,7 @@ void dialer_count_lookups(const struct dialer *d, uint64_t *ok, uint64_t *failed
  * file and asks the name servers.
  *
  * Owns:   the lookup.
- * Always: the callback is called once, possibly from within lookup_start(), but never after lookup_forget().
+ * Always: the callback is called once, possibly from within lookup_start(), but never after lookup_cancel().
  */
 struct resolver; /* opaque: shared by all lookups of one loop */
 struct lookup; /* opaque: one lookup */
@@ -63,10 +63,10 @@ struct resolver *resolver_new(struct event_base *base, const char *file);
 void resolver_set_file(struct resolver *r, const char *file); /* sets the file for lookups that start from now on */
 void resolver_free(struct resolver *r); /* called after all lookups have ended or were forgotten */
 
-/* Starts a lookup. Sets *lookup, for lookup_forget(); *lookup is NULL again when the callback is called. */
+/* Starts a lookup. Sets *lookup, for lookup_cancel(); *lookup is NULL again when the callback is called. */
 void lookup_start(struct resolver *r, const char *host, uint16_t port, lookup_done done, void *arg,
 		  struct lookup **lookup);
 /* Starts to look up the name of an IPv4 or IPv6 address; *lookup is as in lookup_start(). */
 void lookup_name(struct resolver *r, const struct sockaddr *address, lookup_named named, void *arg,
 		 struct lookup **lookup);
-void lookup_forget(struct lookup *l); /* the callback of l will not be called */
+void lookup_cancel(struct lookup *l); /* the callback of l will not be called */

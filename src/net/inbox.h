@@ -59,18 +59,18 @@ struct inbox_flag {
 	_Atomic bool is_set;
 };
 
-/* Called on the inbox's loop. Returns true if there are notes, or if inbox_set_flag() was called since notes were last
+/* Called on the inbox's loop. Returns true if there are notes, or if inbox_note_work() was called since notes were last
  * read. May wrongly return false while another thread posts a note or takes notes back. This does no harm, because the
  * loop wakes up in either case. */
 static inline bool
-inbox_flag_is_set(const struct inbox *in)
+inbox_has_work(const struct inbox *in)
 {
 	return atomic_load_explicit(&((const struct inbox_flag *)in)->is_set, memory_order_relaxed);
 }
 
 /* Called on the inbox's loop when between_events() (loop.h) has work to do although no note was posted. */
 static inline void
-inbox_set_flag(struct inbox *in)
+inbox_note_work(struct inbox *in)
 {
 	atomic_store_explicit(&((struct inbox_flag *)in)->is_set, true, memory_order_relaxed);
 }

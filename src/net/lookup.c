@@ -355,7 +355,7 @@ lookup_name(struct resolver *r, const struct sockaddr *address, lookup_named nam
 }
 
 void
-lookup_forget(struct lookup *l)
+lookup_cancel(struct lookup *l)
 {
 	l->done = NULL;
 	l->named = NULL;

@@ -45,7 +45,7 @@ timer_interval(uint64_t us)
 
 /* Makes a timer fire in_us from now, even if it was set to another time. Returns 0, or -1 without memory. */
 static inline int
-timer_try(struct timer *t, uint64_t in_us)
+timer_try_start(struct timer *t, uint64_t in_us)
 {
 	struct timeval tv = timer_interval(in_us);
 
@@ -59,19 +59,19 @@ timer_fire(struct timer *t)
 	event_active(&t->event, EV_TIMEOUT, 0);
 }
 
-/* Does what timer_try() does, for callers that can't handle a lack of memory. Without memory, the timer fires too
+/* Does what timer_try_start() does, for callers that can't handle a lack of memory. Without memory, the timer fires too
  * early, which fire() must notice. */
 static inline void
 timer_start(struct timer *t, uint64_t in_us)
 {
-	if (timer_try(t, in_us) < 0)
+	if (timer_try_start(t, in_us) < 0)
 		timer_fire(t);
 }
 
 /* Called by the callback of an event that repeats (EV_PERSIST): starts the event again if libevent has stopped it for
  * lack of memory. */
 static inline void
-timer_keep(struct event *event, uint64_t every_us)
+timer_keep_event(struct event *event, uint64_t every_us)
 {
 	struct timeval tv = timer_interval(every_us);
 
@@ -110,6 +110,6 @@ void deferred_frees_between(struct deferred_frees *y, struct inbox *inbox) __att
 static inline void
 between_events(struct deferred_frees *deferred_frees, struct inbox *inbox)
 {
-	if (inbox_flag_is_set(inbox))
+	if (inbox_has_work(inbox))
 		deferred_frees_between(deferred_frees, inbox);
 }

@@ -85,7 +85,7 @@ stream_close(struct stream *s)
 }
 
 void
-stream_unhook(struct stream *s)
+stream_detach(struct stream *s)
 {
 	assert(!s->is_in_handshake);
 	event_del(&s->event); /* the event may be active without being registered */
@@ -186,7 +186,7 @@ transmit_all(int fd, const struct iovec *pieces, int count)
 }
 
 int
-stream_keep_rest(struct stream *s, const struct iovec *pieces, int count, ssize_t sent)
+stream_queue_rest(struct stream *s, const struct iovec *pieces, int count, ssize_t sent)
 {
 	if (sent < 0 && errno != EAGAIN && errno != EINTR) {
 		stream_set_broken(s);
@@ -213,7 +213,7 @@ stream_write_raw(struct stream *s, const struct iovec *pieces, int count)
 	if (s->queue_len == 0)
 		sent =
 		    count == 1 ? stream_transmit(s->fd, pieces[0].iov_base, len) : transmit_all(s->fd, pieces, count);
-	return sent == (ssize_t)len ? 0 : stream_keep_rest(s, pieces, count, sent);
+	return sent == (ssize_t)len ? 0 : stream_queue_rest(s, pieces, count, sent);
 }
 
 int
@@ -301,7 +301,7 @@ reading_changed(struct stream *s)
 }
 
 void
-stream_hook(struct stream *s, struct event_base *base, struct inbox *inbox, struct tls_scratch *scratch)
+stream_attach(struct stream *s, struct event_base *base, struct inbox *inbox, struct tls_scratch *scratch)
 {
 	if (s->secured != NULL) {
 		s->secured->inbox = inbox;

@@ -78,11 +78,11 @@ enum stream_result { STREAM_OK, STREAM_AGAIN, STREAM_EOF, STREAM_ERROR };
 int stream_open(struct stream *s, struct event_base *base, int fd, const struct stream_ops *ops);
 /* Closes the stream and frees its memory. The stream may be closed already, or zeroed with fd = -1. */
 void stream_close(struct stream *s);
-/* Takes a stream, which must not be in a handshake, off its event loop, before stream_hook() puts it on another loop.
+/* Takes a stream, which must not be in a handshake, off its event loop, before stream_attach() puts it on another loop.
  * Called on the old loop, when no other function is using the stream. In between, no code may use the stream. */
-void stream_unhook(struct stream *s);
-/* Called on the new loop. Input that has come since stream_unhook() is noticed now. */
-void stream_hook(struct stream *s, struct event_base *base, struct inbox *inbox, struct tls_scratch *scratch);
+void stream_detach(struct stream *s);
+/* Called on the new loop. Input that has come since stream_detach() is noticed now. */
+void stream_attach(struct stream *s, struct event_base *base, struct inbox *inbox, struct tls_scratch *scratch);
 /* Returns true if there is input to read, or the peer has gone. */
 bool stream_is_readable(const struct stream *s);
 /* Drops queued bytes and all further output. on_readable() is called later, so that the owner closes the stream. */
@@ -92,7 +92,7 @@ enum stream_result stream_read_slowly(struct stream *s, void *buf, size_t cap, s
 enum stream_result stream_classify_failed_read(const struct stream *s, ssize_t got) __attribute__((cold));
 int stream_write_slowly(struct stream *s, const struct iovec *pieces, int count); /* a part of stream_write() */
 /* A part of stream_write(), which queues the rest of the pieces. `sent` is what send() has returned. */
-int stream_keep_rest(struct stream *s, const struct iovec *pieces, int count, ssize_t sent) __attribute__((cold));
+int stream_queue_rest(struct stream *s, const struct iovec *pieces, int count, ssize_t sent) __attribute__((cold));
 
 /* stream_receive() and stream_transmit() do what recv() and send() do, but are no cancellation points (pthreads(7)): in
  * a process with threads, that saves two atomic operations for each call. No thread of pgweir is ever cancelled. */
@@ -135,7 +135,7 @@ stream_write(struct stream *s, const struct iovec *pieces, int count)
 		return stream_write_slowly(s, pieces, count);
 	/* a single piece with nothing queued before it: nearly all output */
 	sent = stream_transmit(s->fd, pieces->iov_base, pieces->iov_len);
-	return sent == (ssize_t)pieces->iov_len ? 0 : stream_keep_rest(s, pieces, 1, sent);
+	return sent == (ssize_t)pieces->iov_len ? 0 : stream_queue_rest(s, pieces, 1, sent);
 }
 
 void stream_change_reading(struct stream *s, bool on); /* a part of stream_set_reading() */

@@ -17,7 +17,7 @@ struct tls_context; /* opaque: tls_context.c; reference-counted; any thread may 
 struct tls_session; /* opaque: tls_session.c; used by one thread at a time */
 
 /* Whether a client is asked for a certificate. With TLS_NEEDED, the handshake fails if the client sends none. */
-enum tls_wish { TLS_NOT_ASKED_FOR, TLS_ASKED_FOR, TLS_NEEDED };
+enum tls_client_certificate_mode { TLS_NOT_ASKED_FOR, TLS_ASKED_FOR, TLS_NEEDED };
 /* The checks of a server's certificate. TLS_CHECK_CHAIN: a CA in ca_file must have signed the certificate.
  * TLS_CHECK_NAME: the certificate must also have the server's name. */
 enum tls_verify { TLS_CHECK_NOTHING, TLS_CHECK_CHAIN, TLS_CHECK_NAME };
@@ -32,7 +32,7 @@ struct tls_accept_settings {
 	const char *tls13_ciphers; /* for TLS 1.3 */
 	/* about client certificates; unless TLS_NOT_ASKED_FOR, ca_file must be set, and the handshake fails if a
 	 * certificate does not verify against it */
-	enum tls_wish certificate;
+	enum tls_client_certificate_mode certificate;
 	/* the protocol for ALPN, a static text with its length in the first byte; NULL for PostgreSQL's. The handshake
 	 * fails if a client offers only other protocols */
 	const char *protocol;
@@ -50,7 +50,7 @@ struct tls_connect_settings {
  * or a key does not belong to its certificate. */
 struct tls_context *tls_context_for_accept(const struct tls_accept_settings *settings, struct fail *why);
 /* Makes a context for connections to servers. Fails as tls_context_for_accept() does. */
-struct tls_context *tls_connect_context(const struct tls_connect_settings *settings, struct fail *why);
+struct tls_context *tls_context_for_connect(const struct tls_connect_settings *settings, struct fail *why);
 struct tls_context *tls_context_ref(struct tls_context *ctx);
 void tls_context_unref(struct tls_context *ctx); /* does nothing if ctx is NULL */
 /* Returns when the certificate that expires first does so, in seconds since 1970; 0 if ctx has no certificate. */

@@ -345,7 +345,7 @@ trust_servers(SSL_CTX *c, const struct tls_connect_settings *s, struct fail *why
 }
 
 struct tls_context *
-tls_connect_context(const struct tls_connect_settings *s, struct fail *why)
+tls_context_for_connect(const struct tls_connect_settings *s, struct fail *why)
 {
 	struct tls_context *ctx = context_new(why);
 	SSL_CTX *c = ctx == NULL ? NULL : ssl_ctx_new(ctx, TLS_client_method(), why);

@@ -42,18 +42,18 @@ void os_notify(const char *state);
 /* Returns the longest time in microseconds between two messages "WATCHDOG=1" that the service manager accepts, or 0 if
  * it expects none (sd_watchdog_enabled(3)). Removes WATCHDOG_PID from the environment, so that a successor, whose PID
  * differs, gets the same result. */
-uint64_t os_watchdog_us(void);
+uint64_t os_take_watchdog_us(void);
 /* Returns how many listening sockets the service manager has passed to this process (sd_listen_fds(3)); the first is
  * OS_FIRST_PASSED_FD. Removes the variables with this number from the environment, so that child processes do not find
  * them. A second call returns 0. */
-int os_passed_sockets(void);
+int os_take_passed_sockets(void);
 
 /* --- spawn.c --- */
 
 /* Returns the file that a restart runs. Returns argv0 if argv0 is the path of an executable file, or if PATH leads from
  * argv0 to the file of this process: so an upgrade that was installed there is run. Otherwise writes the path of this
  * process's own file to room, and returns room; or returns argv0 if room_size is too small. */
-const char *os_program(const char *argv0, char *room, size_t room_size);
+const char *os_find_program(const char *argv0, char *room, size_t room_size);
 /* Runs program with the arguments argv, the first of which is argv[0]. The new process gets fd, which stays the
  * caller's, and the environment variable `variable` with the value "<number of its descriptor>:<PID of this process>".
  * SIGHUP, SIGUSR1 and SIGUSR2 are blocked until the new process calls os_unblock_signals(). Returns the new process's

@@ -21,7 +21,7 @@ os_notify(const char *state)
 }
 
 uint64_t
-os_watchdog_us(void)
+os_take_watchdog_us(void)
 {
 	uint64_t us = 0;
 
@@ -34,7 +34,7 @@ os_watchdog_us(void)
 }
 
 int
-os_passed_sockets(void)
+os_take_passed_sockets(void)
 {
 #ifdef HAVE_LIBSYSTEMD
 	int n = sd_listen_fds(1);

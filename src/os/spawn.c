@@ -39,7 +39,7 @@ is_found_in_path(const char *name)
 }
 
 const char *
-os_program(const char *argv0, char *room, size_t room_size)
+os_find_program(const char *argv0, char *room, size_t room_size)
 {
 	ssize_t len;
 

@@ -150,7 +150,7 @@ is_short_request(const struct exchange *x, const struct server *srv)
 
 	if (sent->state != SENT_WHOLE || !batch_read(sent->copy.bytes, sent->copy.len, &b))
 		return false;
-	if (b.sql == NULL && (st = statements_called(x, b.statement)) == NULL)
+	if (b.sql == NULL && (st = statements_find(x, b.statement)) == NULL)
 		return false;
 	if (st != NULL) {
 		b.sql = (const char *)st->bytes;
@@ -260,7 +260,7 @@ send_ahead(struct server *srv, const struct exchange *x, const struct policy_ahe
 
 	if (!ledger_has_ahead(&srv->ledger))
 		ledger_begin_ahead(&srv->ledger);
-	policy_go_ahead(pool->policy, srv->conn, a, x->settings->max_pipeline_wait_us, *srv->env->now_us);
+	policy_note_sent_ahead(pool->policy, srv->conn, a, x->settings->max_pipeline_wait_us, *srv->env->now_us);
 	srv->unnamed_owner = 0; /* the request may drop the unnamed statement */
 	pool->database->counters.bytes_out[NS_SERVER] += a->len;
 	(void)server_write(srv, out->bytes, out->len);
@@ -329,7 +329,7 @@ pipeline_holds(struct exchange *x)
 }
 
 void
-pipeline_lent(struct exchange *x, struct server *srv)
+pipeline_check_lent(struct exchange *x, struct server *srv)
 {
 	const struct policy_ahead *a = &srv->conn->ahead[0];
 
@@ -376,7 +376,7 @@ pipeline_take(struct exchange *x, struct server *srv)
 		return;
 	}
 	outbox_drop(&x->env->to_server);
-	policy_ahead_came(conn, *x->env->now_us);
+	policy_begin_first_ahead(conn, *x->env->now_us);
 	if (conn->ahead_count == 0)
 		return;
 	ledger_begin_ahead(&srv->ledger);

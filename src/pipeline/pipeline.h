@@ -23,7 +23,7 @@ void pipeline_fill(struct server *srv);
 bool pipeline_holds(struct exchange *x);
 /* Call when x was lent srv, to which its request was sent ahead: if the reply to that copy can't be x's answer any
  * more, makes all requests that were sent ahead there OWED_TO_NOBODY. */
-void pipeline_lent(struct exchange *x, struct server *srv);
+void pipeline_check_lent(struct exchange *x, struct server *srv);
 /* Call when x's request was walked, and is in the outbox and the ledger: if the request equals the copy that was sent
  * ahead, it is not sent again; else all requests sent ahead become OWED_TO_NOBODY, and x's request is sent. */
 void pipeline_take(struct exchange *x, struct server *srv);

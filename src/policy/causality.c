@@ -1,7 +1,7 @@
 /*
  * src/policy/causality.c - see causality.h.
  *
- * Why causality_may_read() is correct: let r be a reply, and let a reading be begun after r.
+ * Why causality_check_read() is correct: let r be a reply, and let a reading be begun after r.
  *
  * - A reading of the primary: its position is beyond the record of every commit that r has reported or shown. That is
  *   so whichever host r came from, because a standby shows only what the primary had written before (`ceiling`).
@@ -103,7 +103,7 @@ shown_up_to(const struct read_token *t)
 }
 
 enum causality
-causality_may_read(struct read_token *t, const struct cluster_view *v, unsigned host, uint64_t max_lag_us)
+causality_check_read(struct read_token *t, const struct cluster_view *v, unsigned host, uint64_t max_lag_us)
 {
 	const struct host_view *h = &v->hosts[host];
 	uint64_t needed;
@@ -161,7 +161,7 @@ all_are_visible(const struct read_token *t, const struct reading *primary, const
 /* The time at which the primary's reading was begun does not matter: a transaction that it has shown once stays
  * visible. */
 enum causality
-causality_may_write(struct read_token *t, const struct cluster_view *v)
+causality_check_write(struct read_token *t, const struct cluster_view *v)
 {
 	const struct reading *primary;
 	bool is_settled;
@@ -209,7 +209,7 @@ is_kept(const struct read_token *t, const struct former_primary *former)
  * client was shown.
  */
 bool
-causality_is_lost(struct read_token *t, const struct cluster_view *v, uint64_t *position, uint64_t *end)
+causality_take_loss(struct read_token *t, const struct cluster_view *v, uint64_t *position, uint64_t *end)
 {
 	const struct former_primary *former = former_of(v, t->history);
 	bool is_known = t->history != 0, is_lost;
@@ -235,7 +235,7 @@ causality_is_lost(struct read_token *t, const struct cluster_view *v, uint64_t *
 /* --- Positions that travel. --- */
 
 enum causality
-causality_take(struct read_token *t, const struct cluster_view *v, uint64_t position, uint64_t due)
+causality_require(struct read_token *t, const struct cluster_view *v, uint64_t position, uint64_t due)
 {
 	const struct reading *primary = primary_reading(v);
 

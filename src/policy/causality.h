@@ -18,7 +18,7 @@ struct read_token {
 	/* the number of the primary's first reading that covers all that the client did there; 0 if none is due */
 	uint64_t primary_due;
 	uint64_t position; /* the position, in the log of `history`, that a host must have reached */
-	uint32_t history; /* cluster_view.history at the last call of causality_is_lost() */
+	uint32_t history; /* cluster_view.history at the last call of causality_take_loss() */
 	uint8_t host; /* the standby that the client has read last */
 	bool is_unsettled; /* true if a standby has shown the client something that the primary may not show yet */
 	uint64_t life; /* the life (cluster_view.h) of `host` when the client read there; 0 if it has read no standby */
@@ -37,30 +37,30 @@ enum causality {
 };
 
 /*
- * For each request, and again for each retry of the request, the caller calls causality_is_lost(), then
- * causality_may_read() or causality_may_write(), and keeps the view locked in between. The request may run only on a
+ * For each request, and again for each retry of the request, the caller calls causality_take_loss(), then
+ * causality_check_read() or causality_check_write(), and keeps the view locked in between. The request may run only on a
  * server that was connected in the host's present life. When the request has ended, successfully or not, the caller
- * calls causality_wrote() or causality_note_read().
+ * calls causality_note_write() or causality_note_read().
  */
 
 /* Call when a request of any kind has ended on the primary. begun: the number of the last reading of any host. */
 static inline void
-causality_wrote(struct read_token *t, uint64_t begun)
+causality_note_write(struct read_token *t, uint64_t begun)
 {
 	t->primary_due = begun + 1;
 }
 
-/* Call when a request has ended on a standby that causality_may_read() allowed. begun: as for causality_wrote(). life:
+/* Call when a request has ended on a standby that causality_check_read() allowed. begun: as for causality_note_write(). life:
  * the host's life before the request was sent. */
 void causality_note_read(struct read_token *t, uint64_t begun, unsigned host, uint64_t life);
 /*
  * Returns CAUSALITY_NOW if this host, a standby, shows all that the client has written or been shown. Returns
  * CAUSALITY_NEVER for a standby with a lag of more than max_lag_us. Updates *t from readings that have come.
  */
-enum causality causality_may_read(struct read_token *t, const struct cluster_view *v, unsigned host,
+enum causality causality_check_read(struct read_token *t, const struct cluster_view *v, unsigned host,
 				  uint64_t max_lag_us);
 /*
- * Returns the position that this host has to replay before causality_may_read(), which has just returned
+ * Returns the position that this host has to replay before causality_check_read(), which has just returned
  * CAUSALITY_LATER, allows a read there; UINT64_MAX if that position is not known yet. The caller may send the host a
  * question that the host answers only when it has replayed that far, and the read after that question.
  */
@@ -70,21 +70,21 @@ uint64_t causality_needed_position(const struct read_token *t, const struct clus
  * CAUSALITY_LATER. Does not look at the view if !t->is_unsettled. If the caller runs the request on the primary in
  * spite of CAUSALITY_LATER, is_unsettled stays true.
  */
-enum causality causality_may_write(struct read_token *t, const struct cluster_view *v);
+enum causality causality_check_write(struct read_token *t, const struct cluster_view *v);
 /*
  * Returns true, once, if the primary lacks, or may lack, something that the client has written or been shown. *position
  * is set to the position that the client had seen, *end to the position up to which the logs of the old and the new
  * primary are the same; each is 0 if not known. After that, the token asks of hosts only what the new primary has.
  * While t->history == v->history, the call is cheap and returns false.
  */
-bool causality_is_lost(struct read_token *t, const struct cluster_view *v, uint64_t *position, uint64_t *end);
+bool causality_take_loss(struct read_token *t, const struct cluster_view *v, uint64_t *position, uint64_t *end);
 /*
  * Takes over a log position, from SET pgweir.min_lsn, that a host must have reached to answer the client's reads. due:
  * 1 + the number of the last reading that had begun when the position came. Returns CAUSALITY_NEVER if the primary's
  * log had not reached the position at the reading `due`: the position belongs to another history. Returns
  * CAUSALITY_LATER if that is not known yet; then nothing was taken over, and the caller calls again.
  */
-enum causality causality_take(struct read_token *t, const struct cluster_view *v, uint64_t position, uint64_t due);
+enum causality causality_require(struct read_token *t, const struct cluster_view *v, uint64_t position, uint64_t due);
 
 /* Reads "0/5F21A90" as PostgreSQL reads a pg_lsn: two numbers of one to eight hexadecimal digits. Returns false if
  * the text is not a pg_lsn. */

@@ -227,7 +227,7 @@ note_move(struct policy *p, const struct policy_conn *conn, enum policy_conn_sta
 	p->heard_us = later_of(p->heard_us, conn->heard_us);
 	if (conn->shared != NULL)
 		return;
-	shard_moved(&p->shard, from, to);
+	shard_note_moved(&p->shard, from, to);
 	if (to == PC_NONE || to == PC_CLOSING || (policy_is_being_opened(from) && caps_needs_logins(&p->caps)))
 		caps_state_changed(&p->caps, from, to);
 }
@@ -308,7 +308,7 @@ policy_leave_queue(struct policy *p, struct policy_waiter *t)
 {
 	assert(t->waits != WAITS_NOT && p->waiting > 0);
 	if (t->waits == WAITS_AHEAD)
-		policy_leave_ahead(p, t);
+		policy_orphan_ahead(p, t);
 	TAILQ_REMOVE(&p->queue, t, link);
 	t->waits = WAITS_NOT;
 	p->waiting--;
@@ -484,7 +484,7 @@ policy_serve(struct policy *p, uint64_t now_us)
 	struct policy_waiter *t;
 	struct policy_conn *conn;
 
-	while ((t = policy_next(p, now_us)) != NULL && (conn = choose_idle(p, t, now_us)) != NULL) {
+	while ((t = policy_next_waiter(p, now_us)) != NULL && (conn = choose_idle(p, t, now_us)) != NULL) {
 		leave_served(p, t);
 		lend(p, conn, t);
 		grant(p, conn, t, now_us);
@@ -560,7 +560,7 @@ __attribute__((noinline)) static void
 pass_on(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 {
 	uint32_t ahead = conn->ahead_count;
-	struct policy_waiter *t = ahead > 0 ? conn->ahead[0].t : policy_next(p, now_us);
+	struct policy_waiter *t = ahead > 0 ? conn->ahead[0].t : policy_next_waiter(p, now_us);
 	bool is_asked_back = caps_ask_back(&p->caps, conn->opened_us, now_us);
 	enum recycle_reason reason = RR_EVICTED;
 	uint64_t asked_us = p->asked_since_us;
@@ -570,7 +570,7 @@ pass_on(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 	if (is_to_close(p, conn, now_us, &reason) || is_asked_back || (ahead > 0 && t == NULL)) {
 		policy_close_conn(p, conn, reason);
 		policy_replenish(p, now_us);
-	} else if (ahead == 0 && may_give(p, t) && policy_give(p, conn, t, now_us)) {
+	} else if (ahead == 0 && may_give(p, t) && policy_give_away(p, conn, t, now_us)) {
 		return;
 	} else if (t == NULL) {
 		go_idle(p, conn, now_us);
@@ -673,7 +673,7 @@ policy_return_after_query(struct policy *p, struct policy_conn *conn, uint64_t a
 static void
 deliver(struct policy *p, struct policy_conn *conn, uint64_t asked_us, uint64_t now_us)
 {
-	struct policy_waiter *t = policy_next(p, now_us);
+	struct policy_waiter *t = policy_next_waiter(p, now_us);
 	enum recycle_reason reason;
 	bool is_to_end = is_to_close(p, conn, now_us, &reason);
 
@@ -685,7 +685,7 @@ deliver(struct policy *p, struct policy_conn *conn, uint64_t asked_us, uint64_t 
 		t = NULL;
 	} else if (t == NULL) {
 		go_idle(p, conn, now_us);
-	} else if (!is_to_end && may_give(p, t) && policy_give(p, conn, t, now_us)) {
+	} else if (!is_to_end && may_give(p, t) && policy_give_away(p, conn, t, now_us)) {
 		t = NULL;
 	} else {
 		t->connect_us += now_us - later_of(asked_us, t->since_us);
@@ -708,12 +708,12 @@ recover(struct policy *p, uint64_t now_us)
 bool
 policy_arrive(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 {
-	struct policy_waiter *t = policy_next(p, now_us);
+	struct policy_waiter *t = policy_next_waiter(p, now_us);
 	enum recycle_reason reason = p->close_reason;
 	bool is_current, is_trusted;
 
 	assert(conn->state == PC_NONE);
-	if (!shard_arrived(&p->shard, conn, &is_current))
+	if (!shard_end_transfer(&p->shard, conn, &is_current))
 		return false;
 	caps_transferred(&p->caps, false);
 	conn->borrower_id = 0; /* its last borrower is not known here */
@@ -824,7 +824,7 @@ policy_conn_gone(struct policy *p, struct policy_conn *conn, bool upstream_may_b
 	if (was == PC_NONE)
 		return;
 	if (was == PC_LENT)
-		shard_lost(&p->shard, now_us);
+		shard_note_lost(&p->shard, now_us);
 	policy_forget_ahead(conn);
 	policy_move(p, conn, PC_NONE);
 	policy_end_trial(p, conn, now_us);
@@ -888,7 +888,7 @@ policy_give_up_idle(struct policy *p, uint64_t now_us)
 /* --- For SHOW and metrics. --- */
 
 bool
-policy_is_wanted(const struct policy *p)
+policy_has_unserved_waiters(const struct policy *p)
 {
 	return policy_unserved(p) > 0 || caps_is_contended(&p->caps) ||
 	       (p->shard.shared != NULL && shard_others_lack(&p->shard));

@@ -319,6 +319,6 @@ uint64_t policy_explain_wait(const struct policy *p, const struct policy_waiter 
 uint32_t policy_queue_position(const struct policy *p, const struct policy_waiter *t, uint64_t now_us);
 /* Returns true if a client waits (here, in another shard, or in a pool that waits for a place under a cap) for which no
  * connection is being opened, pinged or washed. Borrowers should then return connections if they can. */
-bool policy_is_wanted(const struct policy *p);
+bool policy_has_unserved_waiters(const struct policy *p);
 /* Returns for how many µs a borrower may keep conn unused while no client waits; 0 if conn is to be closed. */
 uint64_t policy_keep_us(const struct policy *p, const struct policy_conn *conn, uint64_t now_us);

@@ -41,7 +41,7 @@ policy_first_not_sent_ahead(const struct policy *p, uint64_t now_us)
 }
 
 struct policy_waiter *
-policy_next(const struct policy *p, uint64_t now_us)
+policy_next_waiter(const struct policy *p, uint64_t now_us)
 {
 	struct policy_waiter *t = policy_first_not_sent_ahead(p, now_us);
 
@@ -69,7 +69,7 @@ policy_is_ahead(const struct policy_conn *conn, const struct policy_waiter *t)
 }
 
 void
-policy_leave_ahead(struct policy *p, struct policy_waiter *t)
+policy_orphan_ahead(struct policy *p, struct policy_waiter *t)
 {
 	struct policy_conn *conn;
 	struct policy_ahead *a = find(p, t, &conn);
@@ -80,14 +80,14 @@ policy_leave_ahead(struct policy *p, struct policy_waiter *t)
 }
 
 void
-policy_go_ahead(struct policy *p, struct policy_conn *conn, const struct policy_ahead *what, uint64_t wait_us,
+policy_note_sent_ahead(struct policy *p, struct policy_conn *conn, const struct policy_ahead *what, uint64_t wait_us,
 		uint64_t now_us)
 {
 	struct policy_waiter *t = what->t;
 
 	assert(conn->state == PC_LENT && t->waits != WAITS_NOT && conn->ahead_count < POLICY_AHEAD_MAX);
 	if (t->waits == WAITS_AHEAD)
-		policy_leave_ahead(p, t);
+		policy_orphan_ahead(p, t);
 	if (conn->ahead_count == 0)
 		conn->ahead_since_us = now_us;
 	conn->ahead[conn->ahead_count++] = *what;
@@ -110,7 +110,7 @@ policy_count_ahead(const struct policy *p)
 }
 
 void
-policy_ahead_came(struct policy_conn *conn, uint64_t now_us)
+policy_begin_first_ahead(struct policy_conn *conn, uint64_t now_us)
 {
 	assert(conn->ahead_count > 0);
 	conn->ahead_policy->counters->pipelined[PL_FIRST]++;

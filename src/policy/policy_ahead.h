@@ -18,13 +18,13 @@
 struct policy_waiter *policy_next_ahead(const struct policy *p, uint64_t now_us); /* policy_obstacle.c */
 /* Records that the request *what, of the waiter what->t, was sent to conn, which is LENT. If the request was sent to
  * another connection before, the earlier copy has no owner now. wait_us: for conn->ahead_wait_us. */
-void policy_go_ahead(struct policy *p, struct policy_conn *conn, const struct policy_ahead *what, uint64_t wait_us,
+void policy_note_sent_ahead(struct policy *p, struct policy_conn *conn, const struct policy_ahead *what, uint64_t wait_us,
 		     uint64_t now_us);
 /* Returns true if t's request was sent to conn. */
 bool policy_is_ahead(const struct policy_conn *conn, const struct policy_waiter *t);
 /* Call when the waiter of the first request that was sent ahead to conn was granted conn, so that request runs now:
  * removes the request from conn->ahead. */
-void policy_ahead_came(struct policy_conn *conn, uint64_t now_us);
+void policy_begin_first_ahead(struct policy_conn *conn, uint64_t now_us);
 /* Returns how many requests that were sent ahead have an owner. Visits all connections. */
 uint32_t policy_count_ahead(const struct policy *p);
 /* Returns true if the first request that was sent ahead to conn has no owner. */
@@ -43,9 +43,9 @@ struct policy_waiter *policy_first_not_sent_ahead(const struct policy *p, uint64
 /* Returns the waiter that gets the next free connection; NULL if the connection becomes idle, because no client waits.
  * If the requests of all waiters were sent ahead and will be answered soon, returns the first waiter if the pool is
  * split into shards, else NULL. */
-struct policy_waiter *policy_next(const struct policy *p, uint64_t now_us);
+struct policy_waiter *policy_next_waiter(const struct policy *p, uint64_t now_us);
 /* Returns when the first waiter in the queue, if its request was sent ahead, will have waited too long for its turn
  * there; the waiter then gets another connection. Returns NEVER_US if no other connection is idle or may be opened. */
 uint64_t policy_stuck_at(const struct policy *p, uint64_t now_us);
 /* makes t's request, which was sent ahead, ownerless */
-void policy_leave_ahead(struct policy *p, struct policy_waiter *t);
+void policy_orphan_ahead(struct policy *p, struct policy_waiter *t);

@@ -228,7 +228,7 @@ budget_withdraw(struct budget_member *m)
 }
 
 void
-budget_moved(struct budget_member *m, enum policy_conn_state from, enum policy_conn_state to)
+budget_note_moved(struct budget_member *m, enum policy_conn_state from, enum policy_conn_state to)
 {
 	if (from == PC_OPENING || from == PC_CHECKING)
 		budget_change_opening(m, -1u);
@@ -486,7 +486,7 @@ budget_update_watched(struct policy_budget *b, const struct policy_worker *r)
 }
 
 void
-budget_tell_news(struct policy_budget *b)
+budget_order_look_again(struct policy_budget *b)
 {
 	struct budget_member *m;
 
@@ -730,7 +730,7 @@ take_or_ask(struct policy_budget *b, struct budget_member *m, uint64_t now_us)
 		ask_for_idle(idlest, m->worker, now_us);
 	if (has_place_for_all(b))
 		return true;
-	budget_moved(m, PC_OPENING, PC_NONE);
+	budget_note_moved(m, PC_OPENING, PC_NONE);
 	return false;
 }
 
@@ -755,7 +755,7 @@ policy_places_give(struct budget_member *m, uint64_t now_us)
 {
 	policy_worker_lock(m->worker);
 	budget_change_opening(m, -m->opening);
-	budget_moved(m, PC_LENT, PC_NONE);
+	budget_note_moved(m, PC_LENT, PC_NONE);
 	policy_worker_unlock(m->worker);
 	budget_review(m, now_us);
 }

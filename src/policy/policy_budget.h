@@ -137,11 +137,11 @@ void budget_publish(struct budget_member *m, const struct budget_view *v);
 void budget_update_watched(struct policy_budget *b, const struct policy_worker *r);
 
 /* Orders all pools with waiters to look again; policy_worker_unlock_and_act() must follow. */
-void budget_tell_news(struct policy_budget *b);
+void budget_order_look_again(struct policy_budget *b);
 
 void budget_take(struct budget_member *m); /* takes a place for a connection that is about to be opened */
 /* Call when a connection that has a place is gone (`to` is PC_NONE), begins to leave (PC_CLOSING), or has logged in. */
-void budget_moved(struct budget_member *m, enum policy_conn_state from, enum policy_conn_state to);
+void budget_note_moved(struct budget_member *m, enum policy_conn_state from, enum policy_conn_state to);
 /* Call when a connection of m has left for another shard of g (has_left), or has come from one. m->budget may be NULL.
  */
 void budget_transferred(struct budget_member *m, struct budget_group *g, bool has_left);

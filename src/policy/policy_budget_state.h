@@ -25,7 +25,7 @@ struct budget_kept {
 	uint64_t taken; /* places that were ever taken */
 };
 
-enum budget_review { REVIEW_NONE, REVIEW_RUNS, REVIEW_ONCE_MORE };
+enum budget_review_state { REVIEW_NONE, REVIEW_RUNS, REVIEW_ONCE_MORE };
 
 struct policy_budget {
 	struct policy_named named;
@@ -39,7 +39,7 @@ struct policy_budget {
 	uint32_t unequal_count; /* groups whose claim differs from the default */
 	uint64_t walk; /* the number of the last walk over the hungry members */
 	bool is_watched; /* true while the budget is tight: all members publish their views, or have been ordered to */
-	enum budget_review review; /* one thread at a time reviews, for all threads */
+	enum budget_review_state review; /* one thread at a time reviews, for all threads */
 	struct budget_groups in_idle_grace;
 	struct budget_members members, holding;
 	struct budget_members hungry; /* in order of view.since_us */

@@ -150,7 +150,7 @@ caps_state_changed(struct policy_caps *caps, enum policy_conn_state from, enum p
 	policy_worker_lock(caps->orders->worker);
 	for (unsigned i = 0; i < POLICY_CAPS; i++)
 		if (caps->by_kind[i].budget != NULL)
-			budget_moved(&caps->by_kind[i], from, to);
+			budget_note_moved(&caps->by_kind[i], from, to);
 	policy_worker_tell_others(caps->orders->worker);
 	policy_worker_unlock(caps->orders->worker);
 }

@@ -158,7 +158,7 @@ circuit_answered(const struct circuit_member *m, uint64_t now_us)
 }
 
 void
-circuit_on_life(const struct circuit_member *m, uint64_t heard_us, uint64_t now_us)
+circuit_note_heard(const struct circuit_member *m, uint64_t heard_us, uint64_t now_us)
 {
 	const struct policy_circuit *c = enter(m);
 	bool is_later;
@@ -217,7 +217,7 @@ circuit_failed(const struct circuit_member *m, enum connect_failure kind, bool i
 }
 
 void
-circuit_hurry(const struct circuit_member *m)
+circuit_end_backoff(const struct circuit_member *m)
 {
 	struct policy_circuit *c = enter(m);
 

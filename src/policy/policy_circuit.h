@@ -61,7 +61,7 @@ void circuit_ended(const struct circuit_member *m, uint64_t now_us);
 /* The host has answered. */
 void circuit_answered(const struct circuit_member *m, uint64_t now_us);
 /* Does circuit_answered() if heard_us, when the pool last heard from the host, is after the last failure. */
-void circuit_on_life(const struct circuit_member *m, uint64_t heard_us, uint64_t now_us);
+void circuit_note_heard(const struct circuit_member *m, uint64_t heard_us, uint64_t now_us);
 /* Returns true if the failure shows that the host can't be reached. Returns false for most failures of the kind
  * CF_OTHER, which may have any cause, such as a password_command that has failed. */
 bool circuit_is_of_host(enum connect_failure kind, const struct fail *why);
@@ -70,7 +70,7 @@ bool circuit_is_of_host(enum connect_failure kind, const struct fail *why);
 bool circuit_failed(const struct circuit_member *m, enum connect_failure kind, bool is_fatal, const struct fail *why,
 		    uint64_t started_us, uint64_t now_us);
 /* Ends the back-off, so the next attempt may begin at once. */
-void circuit_hurry(const struct circuit_member *m);
+void circuit_end_backoff(const struct circuit_member *m);
 /* Returns true and sets *news if there is news that m has not taken over yet. is_waiting: true if clients wait in the
  * pool of m; if false, news of failures is left out. */
 bool circuit_news(const struct circuit_member *m, bool is_waiting, struct circuit_news *news);

@@ -70,7 +70,7 @@ policy_worker_set_silent(struct policy_worker *r, struct policy_worker *own, boo
 	else
 		atomic_fetch_and_explicit(&r->commons->silent, ~bit, memory_order_relaxed);
 	policy_worker_lock(own);
-	budget_tell_news(r->commons->total);
+	budget_order_look_again(r->commons->total);
 	policy_worker_unlock_and_act(own, now_us);
 }
 

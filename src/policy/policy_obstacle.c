@@ -164,7 +164,7 @@ pace_say(const struct policy *p, const struct policy_waiter *t, uint64_t now_us,
 			return false;
 	address = p->ops.address != NULL ? p->ops.address(p->owner, conn) : "PostgreSQL";
 	fail_detail(why, "A connection to %s has been opening for %s without an answer.", address,
-		    duration_of(now_us - conn->opened_us).text);
+		    duration_format(now_us - conn->opened_us).text);
 	fail_hint(why, "Check that PostgreSQL at %s is up and reachable from here; connect_timeout limits the attempt.",
 		  address);
 	return true;

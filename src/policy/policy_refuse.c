@@ -61,7 +61,7 @@ say_held(const struct policy *p, const struct policy_waiter *t, uint64_t now_us,
 {
 	*why = p->last_fail;
 	fail_detail(why, "The request waited for %s; no connection could be opened for %s (%s).",
-		    duration_of(now_us - t->since_us).text, duration_of(now_us - p->outage.since_us).text,
+		    duration_format(now_us - t->since_us).text, duration_format(now_us - p->outage.since_us).text,
 		    p->settings.on_outage == OUTAGE_HOLD ? "outage_hold" : "pool_timeout");
 }
 
@@ -82,7 +82,7 @@ policy_refuse_late(struct policy *p, uint64_t now_us)
 		}
 		policy_explain_wait(p, t, now_us, &why);
 		snprintf(why.text, sizeof(why.text), "no server connection became free within %s",
-			 duration_of(p->settings.timeout_us).text);
+			 duration_format(p->settings.timeout_us).text);
 		fail_pgbouncer_text(&why, "query_wait_timeout");
 		p->counters->pool_timeouts++;
 		refuse(p, t, &why, RF_POOL_TIMEOUT);
@@ -95,11 +95,11 @@ policy_refuse_hopeless(struct policy *p, uint64_t now_us)
 	struct fail why = p->last_fail;
 
 	if (why.detail[0] == '\0' && now_us >= p->last_fail_us) {
-		struct duration ago = duration_of(now_us - p->last_fail_us);
+		struct duration ago = duration_format(now_us - p->last_fail_us);
 
 		if (now_us < p->backoff_until_us)
 			fail_detail(&why, "The last attempt was %s ago, the next one is in %s.", ago.text,
-				    duration_of(p->backoff_until_us - now_us).text);
+				    duration_format(p->backoff_until_us - now_us).text);
 		else
 			fail_detail(&why, "The last attempt was %s ago, and the next one has no answer yet.", ago.text);
 	}

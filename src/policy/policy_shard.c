@@ -100,13 +100,13 @@ transfer(struct policy *p, struct policy_conn *conn, int number, uint64_t now_us
 	conn->epoch = conn->epoch == p->epoch;
 	caps_transferred(&p->caps, true); /* first, because conn may arrive at once */
 	if (p->ops.give(p->owner, conn, to)) {
-		shard_has_given(&p->shard, to);
+		shard_note_given(&p->shard, to);
 		return true;
 	}
 	caps_transferred(&p->caps, false);
 	conn->epoch = conn->epoch != 0 ? p->epoch : p->epoch - 1;
 	policy_move(p, conn, from);
-	shard_stays(&p->shard, conn);
+	shard_cancel_transfer(&p->shard, conn);
 	return false;
 }
 
@@ -124,7 +124,7 @@ needs_place(const struct policy *p, uint64_t now_us)
 }
 
 bool
-policy_give(struct policy *p, struct policy_conn *conn, const struct policy_waiter *t, uint64_t now_us)
+policy_give_away(struct policy *p, struct policy_conn *conn, const struct policy_waiter *t, uint64_t now_us)
 {
 	uint64_t own_us = t != NULL ? t->since_us : NEVER_US;
 	int number = shard_choose(&p->shard, own_us);

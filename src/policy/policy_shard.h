@@ -174,7 +174,7 @@ bool shard_has_place(const struct policy_shard *m, uint32_t limit);
 /* Call this under the lock. Takes a place for a connection that will be opened. state: PC_OPENING or PC_CHECKING. */
 void shard_take(struct policy_shard *m, enum policy_conn_state state);
 /* Call when a connection that has a place becomes PC_CLOSING or PC_NONE (it is gone), or has logged in. */
-void shard_moved(struct policy_shard *m, enum policy_conn_state from, enum policy_conn_state to);
+void shard_note_moved(struct policy_shard *m, enum policy_conn_state from, enum policy_conn_state to);
 /* Writes the shard's row, for the others to read. m->shared is not NULL. */
 void shard_publish(struct policy_shard *m, uint32_t idle, uint32_t waiting, uint32_t served, uint64_t since_us);
 /* Does shard_publish() if only the number of idle connections has changed, and no bit, as is nearly always so. Returns
@@ -215,7 +215,7 @@ shard_report(struct policy_shard *m, bool is_in_use, uint64_t now_us)
 
 /* Records that a connection was transferred to the policy worker `to`. */
 static inline void
-shard_has_given(struct policy_shard *m, const struct policy_worker *to)
+shard_note_given(struct policy_shard *m, const struct policy_worker *to)
 {
 	m->given_to = to;
 	m->its_turns = atomic_load_explicit(&to->turns, memory_order_relaxed);
@@ -271,10 +271,10 @@ bool shard_is_starved(const struct policy_shard *m, int number, uint64_t own_us)
 /* Prepares the transfer of conn to shard `number`. Returns its policy worker, or NULL if conn can't or need not go
  * there. */
 struct policy_worker *shard_begin_transfer(struct policy_shard *m, struct policy_conn *conn, int number);
-void shard_stays(struct policy_shard *m, struct policy_conn *conn); /* undoes shard_begin_transfer() */
+void shard_cancel_transfer(struct policy_shard *m, struct policy_conn *conn); /* undoes shard_begin_transfer() */
 /* Ends the transfer of conn to this shard. Returns false if conn was sent to another shard. *is_of_round becomes false
  * if a new round has begun while conn was in transfer, so conn must be closed. */
-bool shard_arrived(struct policy_shard *m, struct policy_conn *conn, bool *is_of_round);
+bool shard_end_transfer(struct policy_shard *m, struct policy_conn *conn, bool *is_of_round);
 void shard_next_round(struct policy_shard *m); /* from now on, no connection that exists now is transferred */
 /* Asks the shards with idle connections for these. m->shared is not NULL. */
 void shard_ask(struct policy_shard *m, uint64_t now_us);
@@ -289,9 +289,9 @@ bool shard_outage_begins(struct policy_shard *m, uint64_t since_us);
  * and no other shard is in an outage, sets *o to the outage of the whole pool and returns true. Otherwise returns
  * false; if is_over, orders the shards in an outage to look again. Without a shared policy, only returns true. */
 bool shard_outage_ends(struct policy_shard *m, struct policy_outage *o, bool is_over, uint64_t now_us);
-/* Call when a lent connection is lost, before shard_moved(). */
-void shard_lost(struct policy_shard *m, uint64_t now_us);
-/* Returns true if a client that began to wait at since_us was in the queue at the last shard_lost() of any shard. */
+/* Call when a lent connection is lost, before shard_note_moved(). */
+void shard_note_lost(struct policy_shard *m, uint64_t now_us);
+/* Returns true if a client that began to wait at since_us was in the queue at the last shard_note_lost() of any shard. */
 bool shard_was_in_line(const struct policy_shard *m, uint64_t since_us);
 /* Returns true if this shard has the lowest number, and so reports the sums of all; or if there is no shared policy. */
 bool shard_is_first(const struct policy_shard *m);

@@ -184,7 +184,7 @@ shard_take(struct policy_shard *m, enum policy_conn_state state)
 }
 
 void
-shard_moved(struct policy_shard *m, enum policy_conn_state from, enum policy_conn_state to)
+shard_note_moved(struct policy_shard *m, enum policy_conn_state from, enum policy_conn_state to)
 {
 	bool is_there = to != PC_NONE && to != PC_CLOSING;
 	struct policy_shared *w = enter(m);
@@ -306,7 +306,7 @@ shard_outage_ends(struct policy_shard *m, struct policy_outage *o, bool is_over,
 /* Uses fences and not the lock, because shard_was_in_line() is called for each waiting request. A thread that sees the
  * lower number of connections also sees lost_us. */
 void
-shard_lost(struct policy_shard *m, uint64_t now_us)
+shard_note_lost(struct policy_shard *m, uint64_t now_us)
 {
 	if (m->shared == NULL)
 		return;
@@ -474,7 +474,7 @@ end_transfer(struct policy_conn *conn)
 }
 
 void
-shard_stays(struct policy_shard *m, struct policy_conn *conn)
+shard_cancel_transfer(struct policy_shard *m, struct policy_conn *conn)
 {
 	struct policy_shared *w = enter(m);
 
@@ -483,7 +483,7 @@ shard_stays(struct policy_shard *m, struct policy_conn *conn)
 }
 
 bool
-shard_arrived(struct policy_shard *m, struct policy_conn *conn, bool *is_of_round)
+shard_end_transfer(struct policy_shard *m, struct policy_conn *conn, bool *is_of_round)
 {
 	if (m->shared == NULL || conn->shared != m->shared || conn->to_shard != m->number)
 		return false;

@@ -210,7 +210,7 @@ void policy_wake(struct policy *p, uint64_t now_us); /* call when a cap may have
 /* Gives conn to another shard, if a client there comes before t, the waiter that would get conn here (NULL if no client
  * waits). There must be a shared policy. Returns true if conn was given away, or was closed to make a place for a
  * client of another shard that has waited too long. */
-bool policy_give(struct policy *p, struct policy_conn *conn, const struct policy_waiter *t, uint64_t now_us);
+bool policy_give_away(struct policy *p, struct policy_conn *conn, const struct policy_waiter *t, uint64_t now_us);
 /* Gives idle connections to shards with waiters, if no client waits here. */
 void policy_give_idle(struct policy *p, uint64_t now_us);
 void policy_tell_shards(struct policy *p); /* publishes this shard's row: call after a change to it */

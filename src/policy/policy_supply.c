@@ -23,7 +23,7 @@ policy_forget_failures(struct policy *p)
 	p->failed_count = 0;
 	p->backoff_until_us = 0;
 	p->outlook = HOST_ANSWERS;
-	circuit_hurry(&p->circuit);
+	circuit_end_backoff(&p->circuit);
 }
 
 void
@@ -147,7 +147,7 @@ static void
 give_place_back(struct policy *p, enum open_for what_for)
 {
 	caps_state_changed(&p->caps, state_of(what_for), PC_NONE);
-	shard_moved(&p->shard, state_of(what_for), PC_NONE);
+	shard_note_moved(&p->shard, state_of(what_for), PC_NONE);
 }
 
 /* Takes a place in the shared policy and under each cap, and returns true; or takes none and returns false. */

@@ -153,7 +153,7 @@ policy_tick(struct policy *p, uint64_t now_us)
 	p->is_replenish_held = false;
 	while (now_us >= policy_stuck_at(p, now_us)) {
 		p->counters->pipelined[PL_SECOND]++;
-		policy_leave_ahead(p, TAILQ_FIRST(&p->queue));
+		policy_orphan_ahead(p, TAILQ_FIRST(&p->queue));
 	}
 	if (p->waiting > p->sent_ahead && p->count[PC_IDLE] > 0)
 		policy_serve(p, now_us);
@@ -216,7 +216,7 @@ policy_reconfigure(struct policy *p, const struct policy_settings *settings, uin
 	shard_lower_limit(&p->shard, 0, 0);
 	/* The next attempt begins at once. Meanwhile, newcomers are still refused if the host gives no answer. */
 	p->backoff_until_us = clock_lesser_us(p->backoff_until_us, now_us);
-	circuit_hurry(&p->circuit);
+	circuit_end_backoff(&p->circuit);
 	p->is_replenish_held = true;
 	allowed = p->settings.pool_size < old.pool_size ? p->settings.pool_size : p->limit;
 	while (policy_live(p) > allowed && (conn = TAILQ_LAST(&p->in[PC_IDLE], policy_conns)) != NULL)

@@ -146,7 +146,7 @@ cluster_want(struct cluster *c, enum cluster_wants what)
 }
 
 bool
-cluster_replayed(struct cluster *c, unsigned host, uint64_t life, uint32_t history, uint64_t position)
+cluster_note_replayed(struct cluster *c, unsigned host, uint64_t life, uint32_t history, uint64_t position)
 {
 	struct host_view *h = &c->view.hosts[host];
 	bool is_known;
@@ -160,7 +160,7 @@ cluster_replayed(struct cluster *c, unsigned host, uint64_t life, uint32_t histo
 }
 
 void
-cluster_set_late(struct cluster *c, unsigned host, uint64_t wait_us, uint64_t now_us)
+cluster_note_late(struct cluster *c, unsigned host, uint64_t wait_us, uint64_t now_us)
 {
 	struct host_view *h = &c->view.hosts[host];
 
@@ -440,7 +440,7 @@ cluster_begin_reading(struct cluster *c)
 }
 
 void
-cluster_answered(struct cluster *c, unsigned host, const struct reading *r, uint64_t now_us)
+cluster_note_answer(struct cluster *c, unsigned host, const struct reading *r, uint64_t now_us)
 {
 	struct host_view *h = &c->view.hosts[host];
 

@@ -47,10 +47,10 @@ void cluster_want(struct cluster *c, enum cluster_wants what);
  * question was sent. Returns true if the answer counts. Returns false if the standby may replay the log of another
  * history: a standby compares positions as mere numbers, even positions of different timelines.
  */
-bool cluster_replayed(struct cluster *c, unsigned host, uint64_t life, uint32_t history, uint64_t position);
+bool cluster_note_replayed(struct cluster *c, unsigned host, uint64_t life, uint32_t history, uint64_t position);
 /* Notes that a standby has not replayed a client's position within wait_us. The standby may next be asked about a
  * position after 250 ms, or as soon as a reading shows a lag shorter than wait_us. */
-void cluster_set_late(struct cluster *c, unsigned host, uint64_t wait_us, uint64_t now_us);
+void cluster_note_late(struct cluster *c, unsigned host, uint64_t wait_us, uint64_t now_us);
 
 /* Returns how often a standby has fallen silent, without the lock. */
 unsigned cluster_silences(const struct cluster *c);
@@ -89,4 +89,4 @@ void cluster_set_history_proved(struct cluster *c, unsigned host, bool is_proved
 void cluster_set_silent(struct cluster *c, unsigned host, bool is_silent); /* call this when is_silent has changed */
 uint64_t cluster_begin_reading(struct cluster *c); /* returns the number of the reading that begins now */
 /* Takes the answer of this host: the complete reading r. */
-void cluster_answered(struct cluster *c, unsigned host, const struct reading *r, uint64_t now_us);
+void cluster_note_answer(struct cluster *c, unsigned host, const struct reading *r, uint64_t now_us);

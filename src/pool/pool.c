@@ -187,7 +187,7 @@ pool_shards(const struct config *config, const char *database, const char *user,
 	if (db == NULL || split->workers <= 1)
 		return 1;
 	user = name_user(user, database, db->upstream->is_of_tenant, own);
-	config_effective(config, db, config_find_user(config, user), &s);
+	config_compute_settings(config, db, config_find_user(config, user), &s);
 	if (s.delegation == DELEGATION_ON) /* its delegation belongs to one worker */
 		return 1;
 	parts = most_connections(&s, config->max_server_connections) / split->shard_min;
@@ -212,7 +212,7 @@ configure_users(struct pool *pool)
 	pool->is_sealed = pool->main != NULL ? pool->main->is_sealed : is_sealing(&pool->settings);
 	for (struct pool_user *u = pool->users; u != NULL; u = u->next) {
 		u->settings = pool->settings;
-		config_overlay(config_find_user(config, u->name), &u->settings);
+		config_apply_scope(config_find_user(config, u->name), &u->settings);
 		pool->is_sealed |= is_sealing(&u->settings);
 	}
 }
@@ -393,7 +393,7 @@ pool_configure(struct pool *pool, uint64_t now_us, struct fail *why)
 		fail_set(why, "3D000", "database \"%s\" is not configured in pgweir", database);
 		return fail_pgbouncer_text(why, "database removed");
 	}
-	config_effective(set->config, db, config_find_user(set->config, full_user_name(pool, user)), &pool->settings);
+	config_compute_settings(set->config, db, config_find_user(set->config, full_user_name(pool, user)), &pool->settings);
 	if (pool->main != NULL)
 		standby_pool_settings(pool);
 	configure_users(pool);
@@ -430,7 +430,7 @@ pool_configure(struct pool *pool, uint64_t now_us, struct fail *why)
 	policy_set_circuit(pool->policy, pool->circuit, now_us);
 	policy_set_shared(pool->policy, pool->shared, now_us);
 	if (pool->fresh != NULL && parts.fresh == NULL && pool->baseline != NULL)
-		pool_fresh_tell(pool->fresh, pool->baseline, pool->login_parameters, pool->baseline_us);
+		pool_fresh_report(pool->fresh, pool->baseline, pool->login_parameters, pool->baseline_us);
 	put_parts(set, &parts);
 	pool->is_orphan = false;
 	standby_pools_configure(pool, now_us);

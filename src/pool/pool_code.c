@@ -59,7 +59,7 @@ pool_code_hold_if_due(struct server *srv, const char **question)
 }
 
 bool
-pool_code_may_release(const struct server *srv)
+pool_code_may_end_hold(const struct server *srv)
 {
 	return srv->state == SV_RESET && srv->reset.sent == RESET_IS_HELD && srv->ledger.count == 0 &&
 	       pool_code_turn(srv, srv->reset.todo.parts, pooled_of(srv->conn)->ddl_at_keeps) != CODE_WAIT;
@@ -91,7 +91,7 @@ wake_held(struct pool *pool)
 }
 
 void
-pool_code_gone(struct server *srv)
+pool_code_note_gone(struct server *srv)
 {
 	if (!is_asked_about_code(srv))
 		return;
@@ -238,7 +238,7 @@ pool_code_answered(struct server *srv, bool ok)
 		    "each server connection that comes back",
 		    pool->database->name);
 	if (!is_asked_about_code(srv) || code != p->code) {
-		pool_code_gone(srv);
+		pool_code_note_gone(srv);
 		return NULL;
 	}
 	p->code_question = 0;
@@ -262,7 +262,7 @@ pool_code_answered(struct server *srv, bool ok)
 		if (e->code != code)
 			continue;
 		if (e->cluster != NULL)
-			standby_pools_code_is_new(e);
+			standby_pools_note_new_code(e);
 		/* Servers may have run code before that code was known to leave state that nothing resets. */
 		if ((pool_code_known_leftovers(pool) & ~before) != 0 && e->is_sealed)
 			policy_close_all(e->policy, RR_DIRTY, pool_set_now(e->set));

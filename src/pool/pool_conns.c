@@ -155,7 +155,7 @@ on_ready(struct server *srv)
 	is_new = pool->baseline != srv->gucs || pool->login_parameters != login_parameters;
 	pool_take_baseline(pool, srv->gucs, login_parameters, now);
 	if (is_new && pool->fresh != NULL)
-		pool_fresh_tell(pool->fresh, srv->gucs, login_parameters, now);
+		pool_fresh_report(pool->fresh, srv->gucs, login_parameters, now);
 	end_health_check(pooled_of(srv->conn));
 	srv->conn->is_recycle_due |=
 	    !pooled_of(srv->conn)->is_kept || pool_defaults_check_old(pool, pooled_of(srv->conn));
@@ -327,7 +327,7 @@ on_closed(struct server *srv)
 	struct pooled *p = pooled_of(srv->conn);
 
 	end_health_check(p);
-	pool_code_gone(srv);
+	pool_code_note_gone(srv);
 	note_code_unseen(srv);
 	if (!p->is_logged)
 		log_close(srv, compat_recycle_word(RR_DIRTY));

@@ -62,7 +62,7 @@ version_at(const struct pool *pool, const struct code_host *h)
 }
 
 void
-pool_defaults_altered(struct pool *pool)
+pool_defaults_note_altered(struct pool *pool)
 {
 	struct server *srv;
 
@@ -179,7 +179,7 @@ pool_defaults_on_answer(const struct server *srv, bool is_new)
 	if (note_answer(srv, is_new || !is_same_host, pool_set_now(asked->set)) && !is_new)
 		for (struct pool *e = asked->set->first; e != NULL; e = e->next)
 			if (e->code == code && e->cluster != NULL)
-				standby_pools_code_is_new(e);
+				standby_pools_note_new_code(e);
 }
 
 void

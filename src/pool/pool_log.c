@@ -66,7 +66,7 @@ pool_log_outage(void *owner, const struct policy_outage *outage, const struct fa
 	if (is_over)
 		log_event(pool->set->log, LOG_LEVEL_WARNING, &about,
 			  "pool %s/%s: the outage is over after %s; %" PRIu32 " request%s held, %" PRIu32 " failed",
-			  pool->database->name, pool->user, duration_of(lasted_us).text, outage->held,
+			  pool->database->name, pool->user, duration_format(lasted_us).text, outage->held,
 			  outage->held == 1 ? " was" : "s were", outage->refused);
 	else
 		log_event(pool->set->log, LOG_LEVEL_WARNING, &about,

@@ -94,7 +94,7 @@ warm_pools(struct pool_set *set, uint64_t now_us)
 		struct pool *e;
 		struct fail why;
 
-		config_effective(set->config, db, NULL, &s);
+		config_compute_settings(set->config, db, NULL, &s);
 		if (s.min_idle == 0 || db->upstream->user[0] == '\0' || strcmp(db->name, "*") == 0 ||
 		    (set->s.pool_workers != NULL && !pool_workers_has_shard(set->s.pool_workers, set->config, db->name,
 									    db->upstream->user, set->s.number)))
@@ -245,7 +245,7 @@ end_resets(struct pool *pool, uint64_t now_us)
 	do {
 		count = 0;
 		TAILQ_FOREACH(srv, &pool->servers, all)
-			if ((server_is_late(srv, now_us) || pool_code_may_release(srv) ||
+			if ((server_is_late(srv, now_us) || pool_code_may_end_hold(srv) ||
 			     server_has_stale_request(srv, now_us)) &&
 			    count < FOUND_AT_ONCE)
 				found[count++] = srv;
@@ -255,7 +255,7 @@ end_resets(struct pool *pool, uint64_t now_us)
 				server_fail(found[i], &why);
 			} else if (server_has_stale_request(found[i], now_us)) {
 				server_cancel_stale_request(found[i]);
-			} else if (pool_code_may_release(found[i])) {
+			} else if (pool_code_may_end_hold(found[i])) {
 				server_reset_next(found[i]);
 			}
 	} while (count == FOUND_AT_ONCE);

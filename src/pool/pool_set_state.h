@@ -182,8 +182,8 @@ bool pool_code_hold_if_due(struct server *srv, const char **question);
 /* Returns what to do with srv, from which `parts` are washed: see database_code_turn(). */
 enum code_turn pool_code_turn(const struct server *srv, unsigned parts, uint64_t ddl_at_keeps);
 /* Returns true if srv is held until an answer about code comes, and need not be held any longer. */
-bool pool_code_may_release(const struct server *srv);
-void pool_code_gone(struct server *srv); /* call when srv ends, so no answer about code will come from srv */
+bool pool_code_may_end_hold(const struct server *srv);
+void pool_code_note_gone(struct server *srv); /* call when srv ends, so no answer about code will come from srv */
 /* Returns what code of the database may leave that no reset removes (a set of STATE_BACKEND and RISK_CONTEXT),
  * as far as this worker knows the code. */
 unsigned pool_code_known_leftovers(const struct pool *pool);

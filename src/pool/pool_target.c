@@ -75,7 +75,7 @@ pool_target_new(const struct upstream *upstream, const struct scope_settings *se
 		struct users *users, const char *database, const char *user, struct scram_keys *keys, struct fail *why)
 {
 	const char *command = settings->password_command[0] != '\0' ? settings->password_command : NULL;
-	struct upstream *own = upstream_for(upstream, database, user, why);
+	struct upstream *own = upstream_fill_in(upstream, database, user, why);
 	struct pool_target *t = own == NULL ? NULL : calloc(1, sizeof(*t));
 
 	if (t == NULL) {

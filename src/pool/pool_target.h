@@ -40,7 +40,7 @@ struct pool_target {
 
 /* Makes the target of a pool. database: the name of the pool's database ("tenant/database" for a tenant's). user: the
  * role that the pool's servers log in as. settings and tls belong to the same configuration. keys must outlive the
- * target. Returns NULL with *why set, for example if upstream_for() refuses the names, or TLS is wanted but not
+ * target. Returns NULL with *why set, for example if upstream_fill_in() refuses the names, or TLS is wanted but not
  * available. */
 struct pool_target *pool_target_new(const struct upstream *upstream, const struct scope_settings *settings,
 				    const struct tls_store *tls, struct users *users, const char *database,

@@ -108,7 +108,7 @@ on_arrival(struct note *n, void *owner, bool is_over)
 }
 
 void
-pool_transfer_take_back(const struct pool_set *set, const struct pool_set *silent)
+pool_transfer_close_stranded(const struct pool_set *set, const struct pool_set *silent)
 {
 	struct note_list back = STAILQ_HEAD_INITIALIZER(back);
 	struct note *n;

@@ -60,7 +60,7 @@ struct pool_fresh *pool_fresh_get(struct policy_commons *all, const void *key, s
 void pool_fresh_put(struct policy_commons *all, struct pool_fresh *f); /* f may be NULL */
 /* Reports that fresh servers have had these settings since since_us. Copies both GUC sets. Without memory, does
  * nothing. */
-void pool_fresh_tell(struct pool_fresh *f, const struct gucs *baseline, const struct gucs *login_parameters,
+void pool_fresh_report(struct pool_fresh *f, const struct gucs *baseline, const struct gucs *login_parameters,
 		     uint64_t since_us);
 /* Returns true if the settings that a shard has reported last were seen after *since_us. Then sets *since_us to when
  * they were seen, and *baseline and *login_parameters to GUC sets in `store`, with references that the caller releases.
@@ -71,4 +71,4 @@ bool pool_fresh_take(struct pool_fresh *f, struct guc_store *store, struct gucs 
 struct pool_set;
 /* pool_transfer.c. Call on the thread of set when the worker of `silent` does not answer. Closes the servers that were
  * sent to that worker and have not arrived there, and gives their places in max_server_connections back. */
-void pool_transfer_take_back(const struct pool_set *set, const struct pool_set *silent);
+void pool_transfer_close_stranded(const struct pool_set *set, const struct pool_set *silent);

@@ -77,7 +77,7 @@ standby_pools_configure(struct pool *pool, uint64_t now_us)
 	}
 	cluster_put(before);
 	if (pool->cluster != NULL)
-		standby_pools_code_is_new(pool);
+		standby_pools_note_new_code(pool);
 	for (uint32_t i = 0; i < CLUSTER_HOSTS; i++)
 		if (pool->standby_pools[i] != NULL &&
 		    (pool->cluster == NULL || i >= pool->target->upstream->host_count ||
@@ -147,7 +147,7 @@ pool_is_of_primary(const struct pool *pool, struct server *srv)
 }
 
 void
-standby_pools_code_is_new(struct pool *pool)
+standby_pools_note_new_code(struct pool *pool)
 {
 	pool->code_due = cluster_last_begun_reading(pool->cluster) + 1;
 	cluster_want(pool->cluster, CLUSTER_ALL);

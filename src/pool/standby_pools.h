@@ -14,7 +14,7 @@ struct server *pool_borrow_standby(struct pool *pool, uint32_t host, struct poli
 				   uint64_t now_us);
 /* Call when a pool with a cluster gets a new answer about its database's code. The answer counts for a standby only
  * once the standby has replayed all that the primary has now. */
-void standby_pools_code_is_new(struct pool *pool);
+void standby_pools_note_new_code(struct pool *pool);
 /* Returns the risk (enum state_part, enum code_risk) that any SQL has on srv, a standby's server that was just lent,
  * because the standby's code may be older than the last answer about code. Returns 0 if the standby has certainly
  * replayed all that the primary had when that answer came. */

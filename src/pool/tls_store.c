@@ -55,7 +55,7 @@ stored_add(struct tls_store *store, const struct server_tls *tls, struct fail *w
 		stored_free(s);
 		return 0;
 	}
-	s->ctx = tls_connect_context(&settings, why);
+	s->ctx = tls_context_for_connect(&settings, why);
 	if (s->ctx == NULL) {
 		stored_free(s);
 		return -1;
@@ -73,7 +73,7 @@ add_scopes(struct tls_store *store, const struct config *config, const struct co
 		struct scope_settings settings;
 		struct server_tls tls;
 
-		config_effective(config, &scopes[i], NULL, &settings);
+		config_compute_settings(config, &scopes[i], NULL, &settings);
 		if (server_tls_resolve(scopes[i].upstream, &settings, &tls, why) < 0 ||
 		    stored_add(store, &tls, why) < 0)
 			return -1;

@@ -84,7 +84,7 @@ serve(struct weir *w)
 		snprintf(workers, sizeof(workers), ", with %u workers", w->worker_count);
 	log_info(w->log, "pgweir " PGWEIR_VERSION " is ready (pid %ld)%s", (long)getpid(), workers);
 	os_notify("READY=1");
-	w->watchdog_us = os_watchdog_us();
+	w->watchdog_us = os_take_watchdog_us();
 }
 
 static void
@@ -107,7 +107,7 @@ make_restart(struct weir *w, const struct process_start *start)
 					   .listeners = w->listeners,
 					   .last_id = &w->shared.last_id,
 					   .halt = worker_threads_halt,
-					   .go = worker_threads_go,
+					   .go = worker_threads_end_halt,
 					   .serve = serve,
 					   .listen_again = process_listen_again,
 					   .hand_over_duties = hand_over_duties,
@@ -264,7 +264,7 @@ process_free(struct weir *w)
 		modules[i]->stop(w->modules[i]);
 	log_free(w->log);
 	process_forget_reload(w);
-	process_forget_gathered(w);
+	process_free_gathered(w);
 	setup_files_fini(&w->files);
 	config_unref(w->config);
 	for (struct worker *k = w->main_worker, *next; k != NULL; k = next) {

@@ -49,7 +49,7 @@ process_pause(struct weir *w, const char *database, struct fail *why)
 		return -1;
 	for (struct worker *k = w->main_worker; k != NULL && r == 0; k = k->next)
 		r = pool_set_pause(k->pools, database, w->main_worker->now_us);
-	worker_threads_go(w);
+	worker_threads_end_halt(w);
 	return r == 0 ? 0 : fail_set(why, "53200", "out of memory");
 }
 
@@ -65,7 +65,7 @@ process_resume(struct weir *w, const char *database, struct fail *why)
 		process_suspend(w, false, why);
 	for (struct worker *k = w->main_worker; k != NULL; k = k->next)
 		pool_set_resume(k->pools, database, w->main_worker->now_us);
-	worker_threads_go(w);
+	worker_threads_end_halt(w);
 	return 0;
 }
 
@@ -118,7 +118,7 @@ process_console_new(struct weir *w)
 				     .clients = &w->main_worker->clients,
 				     .client_envs = w->client_envs,
 				     .halt = worker_threads_halt,
-				     .go = worker_threads_go,
+				     .go = worker_threads_end_halt,
 				     .version = PGWEIR_VERSION,
 				     .start_wall_us = w->start_wall_us,
 				     .reload = process_reload,

@@ -73,7 +73,7 @@ finish_if_ready(void *arg)
 
 	for (const struct worker *k = w->main_worker->next; k != NULL; k = k->next)
 		is_ready &= !g->of[k->number].is_out || waited_us >= GATHER_MAX_US;
-	if (!is_ready && timer_try(&g->late, LOOK_US) == 0)
+	if (!is_ready && timer_try_start(&g->late, LOOK_US) == 0)
 		return;
 	timer_stop(&g->late);
 	http_deliver_snapshot(w->metrics.http, merge_parts(w));
@@ -179,7 +179,7 @@ process_stop_http(struct weir *w)
 }
 
 void
-process_forget_gathered(struct weir *w)
+process_free_gathered(struct weir *w)
 {
 	for (unsigned i = 0; i < WORKERS_MAX; i++) {
 		snapshot_free(w->metrics.gathering.of[i].last);

@@ -24,7 +24,7 @@ int
 process_make_room(struct weir *w, struct fail *why)
 {
 	w->memory.is_limited = false;
-	if (memory_use_reserve(RELOAD_ROOM))
+	if (memory_lift_limits(RELOAD_ROOM))
 		return 0;
 	fail_set(why, "53200", "out of memory: the configuration stays as it is");
 	return fail_hint(why, "It takes %zu MiB for a moment.", RELOAD_ROOM >> 20);
@@ -84,7 +84,7 @@ apply_state(struct weir *w, enum memory_state state)
 			freed += more = clients_close_largest(w->client_envs);
 		malloc_trim(0);
 	}
-	worker_threads_go(w);
+	worker_threads_end_halt(w);
 }
 
 void

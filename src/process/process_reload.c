@@ -58,7 +58,7 @@ open_all(struct weir *w, struct fresh *f, struct config_problems *problems, stru
 		return 0;
 	}
 	listeners_abandon(&f->listeners);
-	problem_fail(&sink, 0, "reload", why);
+	problem_add_fail(&sink, 0, "reload", why);
 	return -1;
 }
 
@@ -130,7 +130,7 @@ swap(struct weir *w, struct fresh *f, struct config_problems *problems, struct f
 		config_unref(old);
 		process_apply(w);
 	}
-	worker_threads_go(w);
+	worker_threads_end_halt(w);
 	return r;
 }
 

@@ -343,6 +343,6 @@ process_snapshot(struct weir *w)
 		return NULL;
 	for (struct worker *k = w->main_worker; k != NULL; k = k->next)
 		parts[n++] = process_snapshot_of(k);
-	worker_threads_go(w);
+	worker_threads_end_halt(w);
 	return process_merge(w, parts, n);
 }

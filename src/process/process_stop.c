@@ -34,7 +34,7 @@ is_idle(struct weir *w)
 	for (c = clients_walk(w->client_envs, NULL); c != NULL && !needs_server(c);)
 		c = clients_walk(w->client_envs, c);
 	is = c == NULL && process_is_quiet(w);
-	worker_threads_go(w);
+	worker_threads_end_halt(w);
 	return is;
 }
 
@@ -126,7 +126,7 @@ begin_drain(struct weir *w)
 		if (w->stopping.how == SHUTDOWN_SERVERS)
 			clients_drain(&k->clients, process_is_patient(w));
 	}
-	worker_threads_go(w);
+	worker_threads_end_halt(w);
 }
 
 void
@@ -165,6 +165,6 @@ process_suspend(struct weir *w, bool on, struct fail *why)
 		if (!on)
 			pool_set_tick(k->pools, clock_now_us());
 	}
-	worker_threads_go(w);
+	worker_threads_end_halt(w);
 	return 0;
 }

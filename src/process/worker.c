@@ -195,7 +195,7 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 	struct worker *k = arg;
 	uint64_t now = clock_now_us(), lag = now - k->last_tick_us;
 
-	timer_keep(k->tick, TICK_US);
+	timer_keep_event(k->tick, TICK_US);
 	k->now_us = now;
 	if (k->last_tick_us != 0)
 		histogram_observe_us(&k->counters.loop_lag, &histogram_bounds_proxy, lag > TICK_US ? lag - TICK_US : 0);
@@ -204,7 +204,7 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 		clients_tick(&k->clients, now);
 	pool_set_tick(k->pools, now);
 	blocking_tick(k->clients.blocking, now);
-	server_losses_tell(&k->servers, now);
+	server_losses_log(&k->servers, now);
 	if (k->weir->stopping.stage == STOP_NONE)
 		pool_set_health_check(k->pools, now);
 	passwords_tick(k->servers.passwords);

@@ -51,7 +51,7 @@ check_pulse(struct worker *k)
 		set_silent(k, !k->watch.is_silent);
 	if (k->watch.is_silent) {
 		cancel_give_up(&k->clients);
-		pool_transfer_take_back(k->weir->main_worker->pools, k->pools);
+		pool_transfer_close_stranded(k->weir->main_worker->pools, k->pools);
 	}
 	login_take_back(&k->weir->main_worker->clients, &k->clients, has_changed && k->watch.is_silent);
 }

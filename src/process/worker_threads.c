@@ -220,7 +220,7 @@ worker_threads_halt(struct weir *w, struct fail *why)
 }
 
 void
-worker_threads_go(struct weir *w)
+worker_threads_end_halt(struct weir *w)
 {
 	struct worker_threads *t = w->threads;
 

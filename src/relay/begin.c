@@ -79,7 +79,7 @@ begin_answer(struct exchange *x, const struct request *m)
 }
 
 __attribute__((noinline)) void
-begin_there(struct exchange *x)
+begin_send_deferred(struct exchange *x)
 {
 	struct server *srv = x->srv;
 	char sql[80];

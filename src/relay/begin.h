@@ -15,7 +15,7 @@
  * server has. Returns false if the Query must be sent to a server. */
 bool begin_answer(struct exchange *x, const struct request *m);
 /* Sends the BEGIN of a client whose block is EXCHANGE_DUE to its server, ahead of all that the client sends there. */
-void begin_there(struct exchange *x);
+void begin_send_deferred(struct exchange *x);
 /* Call when x leaves srv, and srv has nothing left of x's request. If x's block was begun on srv ahead of that request,
  * the block is due again. */
 static inline void

@@ -23,7 +23,7 @@ end_ddl(struct exchange *x, bool is_done)
 	else if (loan->ddl == DDL_CHANGES_PLANS)
 		statement_home_renew(x->pool->home);
 	if ((loan->changes & TAG_CHANGES_DEFAULTS) != 0 && is_done)
-		pool_defaults_altered(x->pool);
+		pool_defaults_note_altered(x->pool);
 	loan->changes &= (uint16_t)~TAG_CHANGES_DEFAULTS;
 	loan->ddl = DDL_NONE;
 	loan->local_context = 0;
@@ -32,7 +32,7 @@ end_ddl(struct exchange *x, bool is_done)
 }
 
 void
-relay_ddl_answered(struct exchange *x, struct server *srv)
+relay_apply_changes(struct exchange *x, struct server *srv)
 {
 	if (srv->tx != 'I')
 		return;

@@ -290,7 +290,7 @@ relay_lost(struct server *srv, const struct fail *why)
 	}
 	if (o->replays == NO_REPLAY &&
 	    (srv->loan.end == LOAN_END_TOLD || (srv->ledger.body_left > 0 && !srv->is_body_swallowed))) {
-		server_last_words(srv, &shown);
+		server_get_last_words(srv, &shown);
 		end_with_server(x, srv, NULL, &shown);
 		return;
 	}
@@ -485,7 +485,7 @@ loss_takes_error(struct server *srv, const struct error_fields *e, enum owed_to 
 /* Relays the client's request to the primary, though it was sent to the standby already, after pgweir's question. If
  * srv is kept, on_batch_end() has the request cancelled there (pool_clean()), because it may run already. */
 void
-loss_by_lag(struct server *srv)
+loss_handle_lag(struct server *srv)
 {
 	struct exchange *x = srv->borrower;
 	enum loss loss = loss_of(srv, NULL, true, true);

@@ -48,7 +48,7 @@ late_fail(const struct exchange *x, enum late late, uint64_t lasted_us, struct f
 		 late == LATE_IDLE && x->srv != NULL && x->srv->loan.clock.since_us != 0
 		     ? "nothing more of the request has come for"
 		     : words[late].what,
-		 duration_of(lasted_us).text, words[late].setting, duration_of(limit_us).text);
+		 duration_format(lasted_us).text, words[late].setting, duration_format(limit_us).text);
 	fail_hint(why, "%s, or raise %s for this database or user.", words[late].remedy, words[late].setting);
 	fail_pgbouncer_text(why, "%s", words[late].theirs);
 }
@@ -60,8 +60,8 @@ query_timeout_ends_wait(const struct exchange *x, struct fail *why)
 
 	if (limit_us == 0 || waited_us < limit_us || !compat_does(x->env->config, COMPAT_ENDS_LATE_QUERIES))
 		return false;
-	fail_set(why, "57014", "no server connection within %s (query_timeout = %s)", duration_of(waited_us).text,
-		 duration_of(limit_us).text);
+	fail_set(why, "57014", "no server connection within %s (query_timeout = %s)", duration_format(waited_us).text,
+		 duration_format(limit_us).text);
 	fail_pgbouncer_text(why, "query_timeout");
 	return true;
 }

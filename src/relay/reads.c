@@ -56,7 +56,7 @@ know(struct exchange *x)
 	    c != NULL) {
 		x->has_seen_primary = false;
 		r->requests_done = x->requests_done;
-		causality_wrote(&r->token, cluster_last_begun_reading(c));
+		causality_note_write(&r->token, cluster_last_begun_reading(c));
 	}
 	return r;
 }
@@ -94,7 +94,7 @@ apply_history(struct exchange *x, struct client_reads *r)
 {
 	const struct cluster_view *v = cluster_lock(r->cluster);
 	uint64_t had, end;
-	bool is_lost = causality_is_lost(&r->token, v, &had, &end);
+	bool is_lost = causality_take_loss(&r->token, v, &had, &end);
 	uint32_t history = v->history;
 	struct fail what;
 
@@ -123,7 +123,7 @@ take_minimum(struct exchange *x, struct client_reads *r)
 	reads_apply_settings(r);
 	if (r->min_due == 0)
 		return true;
-	c = causality_take(&r->token, cluster_lock(r->cluster), r->min_lsn, r->min_due);
+	c = causality_require(&r->token, cluster_lock(r->cluster), r->min_lsn, r->min_due);
 	cluster_unlock(r->cluster);
 	if (c == CAUSALITY_LATER)
 		return false;
@@ -177,7 +177,7 @@ least_lent(const struct pool *pool, unsigned hosts, uint32_t last, uint64_t id)
 	return best;
 }
 
-/* Returns how pgweir may find out that a standby with CAUSALITY_LATER (causality_may_read()) shows enough. */
+/* Returns how pgweir may find out that a standby with CAUSALITY_LATER (causality_check_read()) shows enough. */
 static enum later
 how_later(const struct exchange *x, const struct client_reads *r, const struct cluster_view *v, uint32_t host)
 {
@@ -202,7 +202,7 @@ choose(const struct exchange *x, struct client_reads *r, const struct cluster_vi
 	for (unsigned i = 0; i < v->count; i++) {
 		enum causality c = (r->shunned >> i & 1) != 0
 				       ? CAUSALITY_NEVER
-				       : causality_may_read(&r->token, v, i, x->settings->reads_max_lag_us);
+				       : causality_check_read(&r->token, v, i, x->settings->reads_max_lag_us);
 
 		enum later how = c == CAUSALITY_LATER ? how_later(x, r, v, i) : LATER_NOT;
 
@@ -262,7 +262,7 @@ is_settled(struct client_reads *r)
 
 	if (!r->token.is_unsettled)
 		return true;
-	is_now = causality_may_write(&r->token, cluster_lock(r->cluster)) == CAUSALITY_NOW;
+	is_now = causality_check_write(&r->token, cluster_lock(r->cluster)) == CAUSALITY_NOW;
 	cluster_unlock(r->cluster);
 	if (is_now)
 		r->settle_until_us = 0;
@@ -301,7 +301,7 @@ find_standby(struct request_walk *w, struct client_reads *r)
 	}
 	if (w->lent != NULL)
 		return WALK_ON;
-	if (later != LATER_NOT && reads_may_wait(r, &r->catch_until_us, x->settings->reads_wait_us))
+	if (later != LATER_NOT && reads_start_or_continue_wait(r, &r->catch_until_us, x->settings->reads_wait_us))
 		return reads_wait_until(r, r->catch_until_us, later == LATER_TOLD ? CLUSTER_PRIMARY : CLUSTER_ALL);
 	x->pool->database->counters.reads[RT_PRIMARY]++;
 	return WALK_ON;
@@ -338,7 +338,7 @@ route(struct request_walk *w, bool is_fast)
 	if (!r->is_for_primary && may_leave(w, r, is_fast) && find_standby(w, r) == WALK_WAIT)
 		return WALK_WAIT;
 	if (w->lent == NULL && !is_settled(r)) {
-		if (reads_may_wait(r, &r->settle_until_us, SETTLE_US))
+		if (reads_start_or_continue_wait(r, &r->settle_until_us, SETTLE_US))
 			return reads_wait_until(r, r->settle_until_us, CLUSTER_ALL);
 		log_debug(x->env->log,
 			  "client %" PRIu64 ": the primary may not show yet what a standby has shown; asking it anyway",
@@ -400,7 +400,7 @@ __attribute__((noinline)) static bool
 is_doubtful(struct exchange *x, struct client_reads *r, struct server *srv)
 {
 	bool is_there = pool_is_of_primary(x->pool, srv);
-	bool is_over = !reads_may_wait(r, &r->primary_until_us, TRUST_AFTER_US);
+	bool is_over = !reads_start_or_continue_wait(r, &r->primary_until_us, TRUST_AFTER_US);
 
 	if (is_over && !is_there && srv->history == 0)
 		srv->history = HISTORY_TRUSTED;
@@ -441,7 +441,7 @@ reads_borrow_slowly(struct request_walk *w, bool is_fast)
 		return r;
 	if (w->lent == NULL)
 		w->lent = pool_borrow(x->pool, &x->waiter, x, *x->env->now_us);
-	return w->lent != NULL && reads_must_wait(x, w->lent) ? WALK_WAIT : WALK_ON;
+	return w->lent != NULL && reads_return_unless_primary(x, w->lent) ? WALK_WAIT : WALK_ON;
 }
 
 void

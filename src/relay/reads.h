@@ -49,7 +49,7 @@ struct client_reads {
 	uint32_t requests_done; /* exchange.requests_done when this struct was last brought up to date */
 	uint32_t silent_request; /* the number of a request that shows nothing: SET pgweir.min_lsn, on the primary */
 	uint64_t min_lsn; /* pgweir.min_lsn: the position that a host must have reached to answer the client's reads */
-	uint64_t min_due; /* the parameter `due` of causality_take(); 0 if the token has min_lsn already */
+	uint64_t min_due; /* the parameter `due` of causality_require(); 0 if the token has min_lsn already */
 	uint64_t life; /* the life (policy/cluster_view.h) of the standby to which the client's server belongs */
 	uint64_t awaited; /* the position that the standby must still replay; 0 if it need not replay more */
 	/* how many ms a standby may take to replay `awaited`; 0 if no standby may be asked to wait */
@@ -95,7 +95,7 @@ reads_may_begin(const struct request_walk *w)
 /* Returns the client's struct client_reads if the message is for the primary, as the previous request was, and route()
  * would change nothing; else NULL. Call only with reads = marked, on the fast lane, where a Query was scanned. */
 static inline struct client_reads *
-reads_stay(const struct request_walk *w)
+reads_find_unrouted(const struct request_walk *w)
 {
 	const struct exchange *x = w->x;
 	struct client_reads *r = reads_of(x);
@@ -113,12 +113,12 @@ reads_stay(const struct request_walk *w)
  * back, makes the client CL_CATCHING_UP for TRUST_AFTER_US at most, and returns true. */
 bool reads_return_if_doubtful(struct exchange *x, struct server *srv);
 static inline bool
-reads_must_wait(struct exchange *x, struct server *srv)
+reads_return_unless_primary(struct exchange *x, struct server *srv)
 {
 	return x->settings->reads == READS_MARKED && reads_return_if_doubtful(x, srv);
 }
 
-/* Like reads_borrow(), for a client for which reads_stay() returns NULL. */
+/* Like reads_borrow(), for a client for which reads_find_unrouted() returns NULL. */
 enum walk_result reads_borrow_slowly(struct request_walk *w, bool is_fast);
 
 /* Returns true if the functions below must be called for the client's next loan: the client reads from standbys, or its
@@ -136,7 +136,7 @@ static inline enum walk_result
 reads_borrow(struct request_walk *w, bool is_fast)
 {
 	struct exchange *x = w->x;
-	struct client_reads *r = is_fast && x->settings->reads == READS_MARKED ? reads_stay(w) : NULL;
+	struct client_reads *r = is_fast && x->settings->reads == READS_MARKED ? reads_find_unrouted(w) : NULL;
 
 	if (r == NULL)
 		return reads_borrow_slowly(w, is_fast);
@@ -144,7 +144,7 @@ reads_borrow(struct request_walk *w, bool is_fast)
 	w->lent = pool_borrow(x->pool, &x->waiter, x, *x->env->now_us);
 	if (w->lent == NULL)
 		return WALK_ON;
-	if (w->lent->history != r->token.history && reads_must_wait(x, w->lent))
+	if (w->lent->history != r->token.history && reads_return_unless_primary(x, w->lent))
 		return WALK_WAIT;
 	r->primary_until_us = 0;
 	r->silent_request = 0;
@@ -192,7 +192,7 @@ reads_request_done(struct exchange *x, const struct owed *ended)
 	r->requests_done = x->requests_done;
 	r->is_for_primary = false;
 	if (r->silent_request != x->requests_done)
-		causality_wrote(&r->token, cluster_last_begun_reading(r->cluster));
+		causality_note_write(&r->token, cluster_last_begun_reading(r->cluster));
 }
 
 /* Returns true if the standby to which the client's server belongs does not answer pgweir's watch (dedicated/watch.h),

@@ -50,7 +50,7 @@ sets_minimum(struct exchange *x, const char *sql, size_t len, uint64_t *position
 	struct known_statement k;
 	bool is_behind;
 
-	if (reads_of(x)->cluster == NULL || !text_mentions(sql, len, OWN_MIN_LSN) ||
+	if (reads_of(x)->cluster == NULL || !text_contains(sql, len, OWN_MIN_LSN) ||
 	    known_only(&k, gucs_scan_options(x->gucs), sql, len) != KNOWN_LOCAL || strcmp(k.name, OWN_MIN_LSN) != 0 ||
 	    !causality_parse(k.value, position))
 		return false;
@@ -192,7 +192,7 @@ sql_may_pass(const char *sql, size_t len)
 	unsigned first = len < 2 ? 0 : (unsigned char)sql[0] | 0x20u;
 
 	return (first == 'w' || first == 'v' || (first == 's' && (sql[1] | 0x20) == 'e')) &&
-	       memchr(sql, ';', len) == NULL && !text_mentions(sql, len, "pg_") && !text_mentions(sql, len, LAST_VALUE);
+	       memchr(sql, ';', len) == NULL && !text_contains(sql, len, "pg_") && !text_contains(sql, len, LAST_VALUE);
 }
 
 static bool
@@ -278,7 +278,7 @@ reads_request_done_there(struct exchange *x, const struct owed *ended)
 	if (srv->loan.standby == 0 || r->cluster == NULL) {
 		r->is_for_primary = false;
 		if (r->cluster != NULL)
-			causality_wrote(&r->token, cluster_last_begun_reading(r->cluster));
+			causality_note_write(&r->token, cluster_last_begun_reading(r->cluster));
 		return;
 	}
 	r->settle_until_us = 0;

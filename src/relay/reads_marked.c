@@ -38,7 +38,7 @@ names_primarys(const struct sql_token *t)
 					     "pg_sequence" };
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		if (text_mentions(t->at, t->len, names[i]))
+		if (text_contains(t->at, t->len, names[i]))
 			return true;
 	return false;
 }
@@ -50,7 +50,7 @@ reads_is_for_primary(const char *sql, size_t len)
 	bool is_first = true, is_value = false;
 	struct sql_lexer lx;
 
-	if (!text_mentions(sql, len, "pg_") && !text_mentions(sql, len, "lock") && !text_mentions(sql, len, LAST_VALUE))
+	if (!text_contains(sql, len, "pg_") && !text_contains(sql, len, "lock") && !text_contains(sql, len, LAST_VALUE))
 		return false;
 	sql_lexer_init(&lx, sql, len);
 	for (struct sql_token t = sql_next(&lx); t.kind != SQL_END && t.kind != SQL_UNTERMINATED; t = sql_next(&lx)) {
@@ -70,7 +70,7 @@ bool
 reads_keeps_server(const struct sql_traits *v, const char *sql, size_t len)
 {
 	return (v->flags & (SCAN_CURSOR | SCAN_PREPARE | SCAN_LOAD | SCAN_REPLICATION)) != 0 ||
-	       text_mentions(sql, len, OWN_PIN);
+	       text_contains(sql, len, OWN_PIN);
 }
 
 /* Like reads_is_for_primary() and reads_keeps_server(), for SQL that has no traits yet, of which maybe only a part has
@@ -79,8 +79,8 @@ reads_keeps_server(const struct sql_traits *v, const char *sql, size_t len)
 static bool
 may_be_for_primary(const char *sql, size_t len)
 {
-	return reads_is_for_primary(sql, len) || text_mentions(sql, len, "with hold") ||
-	       text_mentions(sql, len, "prepare ") || text_mentions(sql, len, OWN_PIN);
+	return reads_is_for_primary(sql, len) || text_contains(sql, len, "with hold") ||
+	       text_contains(sql, len, "prepare ") || text_contains(sql, len, OWN_PIN);
 }
 
 const char *
@@ -97,7 +97,7 @@ reads_sql_of_message(const struct exchange *x, const struct frame *f, const uint
 		sql = (const char *)body + name_len + 1;
 		*len = strnlen(sql, have - name_len - 1);
 	} else if (f->type == 'B' && fields_read_bind(body, have, &portal, &name, &names_len) &&
-		   (*st = statements_called(x, name)) != NULL) {
+		   (*st = statements_find(x, name)) != NULL) {
 		sql = (const char *)(*st)->bytes;
 		*len = (*st)->query_len;
 	}

@@ -66,11 +66,11 @@ reads_position(struct exchange *x, struct request *m)
 	const char *sql;
 
 	if (!request_has(m, SCAN_SETTING, SCAN_HINT_SHOW | SCAN_HINT_LOCAL) || (sql = request_sql(m, &len)) == NULL ||
-	    !text_mentions(sql, len, OWN_PREFIX))
+	    !text_contains(sql, len, OWN_PREFIX))
 		return STEP_FORWARD;
 	if (x->pool->cluster != NULL)
 		cluster_want(x->pool->cluster, CLUSTER_ALL); /* the read that needs the position follows soon */
 	if (request_begins_with(m, WORD_SHOW))
-		return x->srv->is_synced && text_mentions(sql, len, OWN_LSN) ? put_position(x) : STEP_FORWARD;
-	return m->type == 'Q' && text_mentions(sql, len, OWN_MIN_LSN) ? check_minimum(x, m) : STEP_FORWARD;
+		return x->srv->is_synced && text_contains(sql, len, OWN_LSN) ? put_position(x) : STEP_FORWARD;
+	return m->type == 'Q' && text_contains(sql, len, OWN_MIN_LSN) ? check_minimum(x, m) : STEP_FORWARD;
 }

@@ -6,9 +6,9 @@
  * client's request as soon as it has replayed the position; no reading of the standby is needed first. PostgreSQL
  * answers in order, so the answer to WAIT FOR LSN comes before any part of the client's answer. If the position was not
  * replayed in time, the standby's answer is dropped, or its work cancelled, and the request is relayed again to the
- * primary (loss_by_lag()). So only requests that may run twice are sent this way.
+ * primary (loss_handle_lag()). So only requests that may run twice are sent this way.
  *
- * PostgreSQL compares numbers alone: cluster_replayed() says whether both positions are still of the same log.
+ * PostgreSQL compares numbers alone: cluster_note_replayed() says whether both positions are still of the same log.
  */
 #include "relay/reads_state.h"
 #include "relay/relay.h"
@@ -78,8 +78,8 @@ relay_standby_has_replayed(struct exchange *x)
 	bool is_late = l->replay != REPLAY_DONE;
 
 	if (is_late)
-		cluster_set_late(r->cluster, l->standby - 1u, x->settings->reads_wait_us, *x->env->now_us);
-	if (is_late || !cluster_replayed(r->cluster, l->standby - 1u, r->life, r->token.history, r->awaited)) {
+		cluster_note_late(r->cluster, l->standby - 1u, x->settings->reads_wait_us, *x->env->now_us);
+	if (is_late || !cluster_note_replayed(r->cluster, l->standby - 1u, r->life, r->token.history, r->awaited)) {
 		l->replay = REPLAY_LATE;
 		return false;
 	}

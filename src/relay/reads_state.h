@@ -38,7 +38,7 @@ bool reads_keeps_server(const struct sql_traits *v, const char *sql, size_t len)
  * later, by its timers. */
 void reads_listen(struct exchange_env *env, struct cluster *c);
 /* Returns true until the time *until_us. If *until_us is 0, the wait begins now: sets *until_us to wait_us from now. */
-bool reads_may_wait(const struct client_reads *r, uint64_t *until_us, uint64_t wait_us);
+bool reads_start_or_continue_wait(const struct client_reads *r, uint64_t *until_us, uint64_t wait_us);
 /* Makes the client CL_CATCHING_UP until a host of the kind `what` has answered. Returns WALK_WAIT. */
 enum walk_result reads_wait_until(struct client_reads *r, uint64_t until_us, enum cluster_wants what);
 

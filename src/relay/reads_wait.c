@@ -128,7 +128,7 @@ reads_canceled(struct exchange *x)
 }
 
 bool
-reads_may_wait(const struct client_reads *r, uint64_t *until_us, uint64_t wait_us)
+reads_start_or_continue_wait(const struct client_reads *r, uint64_t *until_us, uint64_t wait_us)
 {
 	uint64_t now_us = *r->x->env->now_us;
 

@@ -281,7 +281,7 @@ parse_aborted(struct request_walk *w, struct buf *b)
 static struct statement *
 find_statement(struct request_walk *w, const char *name, unsigned *count, struct known_statement *k)
 {
-	struct statement *st = statements_called(w->x, name);
+	struct statement *st = statements_find(w->x, name);
 
 	if (st != NULL)
 		*count = read_exit(w->x, (const char *)st->bytes, st->query_len, k);

@@ -20,7 +20,7 @@ bool relay_completed(struct server *srv, const char *text, size_t len);
 /* Call this at the end of each request while loan.ddl, loan.code or loan.has_local_settings is set. Does nothing while
  * the transaction goes on. After the transaction's end, makes its changes of objects, code, roles and settings count.
  */
-void relay_ddl_answered(struct exchange *x, struct server *srv);
+void relay_apply_changes(struct exchange *x, struct server *srv);
 
 /* requests.c */
 /* Handles messages of the client up to a request that is refused, and keeps the bytes after that request. */
@@ -58,7 +58,7 @@ bool loss_needs_primary(const struct exchange *x);
 
 /* Call when srv's standby has not replayed, in time, the position that srv's borrower needs: relays the borrower's
  * request to the primary. */
-void loss_by_lag(struct server *srv);
+void loss_handle_lag(struct server *srv);
 
 /*
  * Handles an error e that came for srv's borrower. is_owed, to: if a reply was owed, and to which party (from the

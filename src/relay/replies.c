@@ -61,7 +61,7 @@ on_request_done(struct server *srv, const struct owed *ended)
 	if (srv->loan.route != ROUTE_OFF)
 		reads_request_done(x, ended);
 	if (srv->loan.ddl != DDL_NONE || srv->loan.code != CODE_AS_BEFORE || srv->loan.has_local_settings)
-		relay_ddl_answered(x, srv);
+		relay_apply_changes(x, srv);
 	srv->loan.drops = srv->loan.skips = 0;
 	return features_request_done(x, ended);
 }
@@ -228,7 +228,7 @@ on_parameter(struct server *srv, const char *name, const char *value, bool is_pa
 static bool
 is_others_turn(struct exchange *x, const struct server *srv)
 {
-	return srv->loan.has_run && policy_is_wanted(pool_of(srv)->policy) &&
+	return srv->loan.has_run && policy_has_unserved_waiters(pool_of(srv)->policy) &&
 	       (state_risk_of_loan(x) & STATE_BACKEND) == 0;
 }
 
@@ -369,7 +369,7 @@ on_own_done(struct server *srv, enum owed_to to)
 		settings_done(srv->borrower, srv);
 	/* The standby has said whether it has replayed what the client must not miss. */
 	if (to == OWED_TO_REPLAY && !relay_standby_has_replayed(srv->borrower))
-		loss_by_lag(srv);
+		loss_handle_lag(srv);
 }
 
 static void
@@ -390,7 +390,7 @@ on_no_such_pid(struct server *srv, uint32_t pid)
 	const struct loan *loan = &srv->loan;
 
 	return x != NULL && !loan->is_text_spent &&
-	       text_mentions((const char *)loan->text, loan->text_len, "pg_cancel_backend") &&
+	       text_contains((const char *)loan->text, loan->text_len, "pg_cancel_backend") &&
 	       x->env->ops->no_such_pid(x, pid);
 }
 

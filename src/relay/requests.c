@@ -143,7 +143,7 @@ note_linked(struct exchange *x)
 	if (x->srv->loan.standby != 0)
 		relay_ask_standby(x);
 	if (x->block == EXCHANGE_DUE)
-		begin_there(x);
+		begin_send_deferred(x);
 	reads_linked(x);
 }
 
@@ -157,12 +157,12 @@ on_grant(struct policy_conn *conn, struct policy_waiter *t)
 	note_wait(x, x->waiter.connect_us, WAIT_SERVED);
 	exchange_step(x, CE_GRANTED);
 	if (conn->ahead_count > 0)
-		pipeline_lent(x, srv);
+		pipeline_check_lent(x, srv);
 	if (x->state == CL_WELCOME) {
 		x->env->ops->login_granted(x, srv);
 		return;
 	}
-	if (reads_must_wait(x, srv) || link_server(x, srv, NULL) < 0)
+	if (reads_return_unless_primary(x, srv) || link_server(x, srv, NULL) < 0)
 		return;
 	note_linked(x);
 	exchange_replay(x, relay_bytes);

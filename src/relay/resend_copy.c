@@ -86,7 +86,7 @@ sql_commits_once(const struct exchange *x, const char *sql, size_t len)
 
 /*
  * Returns true if a Parse of the copy before `end` makes the statement `name`. The caller has checked that Parse. (As
- * long as a Parse is not answered, statements_called() does not find its statement.) Reads at most *frames_left
+ * long as a Parse is not answered, statements_find() does not find its statement.) Reads at most *frames_left
  * messages, and subtracts those that were read.
  */
 static bool
@@ -123,7 +123,7 @@ is_message_harmless(struct exchange *x, const struct request_copy *copy, const s
 	case 'B':
 		if (!fields_read_bind(body, f->body_len, &portal, &statement, &names_len))
 			return false;
-		st = statements_called(x, statement);
+		st = statements_find(x, statement);
 		return st != NULL ? commits_once(x, statement_traits(st)->first)
 				  : is_parsed_before(copy, body - FRAME_HEAD_LEN, statement, frames_left);
 	case 'D':

@@ -123,7 +123,7 @@ take_sync(struct exchange *x)
 	struct server *srv = x->srv;
 
 	if (srv->loan.kept.state == KEPT_WHOLE)
-		return ledger_take_sync(&srv->ledger);
+		return ledger_swallow_ready(&srv->ledger);
 	if (srv->ledger.count > 0)
 		return false;
 	ledger_push_request(&srv->ledger, OWED_SYNC, OWED_TO_STATEMENT,
@@ -170,7 +170,7 @@ retry_begin(struct exchange *x, const struct error_fields *e)
 	n = s->failed;
 	lacks_statement = is_gone(x, n->st, e);
 	if (lacks_statement)
-		server_statements_doubt(&x->srv->statements, n->st->id);
+		server_statements_outdate_one(&x->srv->statements, n->st->id);
 	if (n->st == NULL || (!lacks_statement && !is_old && !is_doubtful(x, n, e)))
 		return false;
 	is_again = begin_retry(x, n, lacks_statement);

@@ -531,7 +531,7 @@ restart_tell_failure(const struct restart *r, int fd, const struct fail *why)
 }
 
 bool
-restart_predecessor_lives(const struct restart *r)
+restart_is_predecessor_alive(const struct restart *r)
 {
 	return r->predecessor != NULL && (r->predecessor->phase != PREDECESSOR_IS_REPLACED || !is_dead(r->predecessor));
 }

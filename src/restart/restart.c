@@ -146,7 +146,7 @@ restart_on_cancel(struct restart *r, uint8_t type, const uint8_t *body, size_t l
 		return;
 	asker = client_find_id(r->host.clients, wire_u64(body));
 	if (asker != NULL && asker->x.state == CL_CANCEL)
-		cancel_over(asker, true);
+		cancel_end_forwarded(asker, true);
 }
 
 void
@@ -157,6 +157,6 @@ restart_end_far_cancels(struct restart *r)
 	for (c = TAILQ_FIRST(&r->host.clients->clients); c != NULL; c = next) {
 		next = TAILQ_NEXT(c, all);
 		if (c->x.state == CL_CANCEL && c->is_staying)
-			cancel_over(c, false);
+			cancel_end_forwarded(c, false);
 	}
 }

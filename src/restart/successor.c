@@ -334,7 +334,7 @@ check_restart(const struct restart *r, struct fail *why)
 	if (r->successor != NULL)
 		return fail_set(why, "55000", "a restart is under way already (process %ld)", (long)r->successor->pid);
 	/* once the old process is dead, its last clients may still be on their way, but they can move again */
-	if (restart_predecessor_lives(r)) {
+	if (restart_is_predecessor_alive(r)) {
 		fail_set(why, "55000", "the last restart is not over: the previous process still has clients");
 		return fail_hint(why, "It ends when they have left, or after restart_timeout.");
 	}

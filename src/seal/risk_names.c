@@ -761,7 +761,7 @@ read_body(struct reader *r, const char *begin, size_t len)
 static bool
 may_hide_calls(const char *text, size_t len)
 {
-	return text_mentions(text, len, "execute") || text_mentions(text, len, "u&") || memchr(text, '\\', len) != NULL;
+	return text_contains(text, len, "execute") || text_contains(text, len, "u&") || memchr(text, '\\', len) != NULL;
 }
 
 static void
@@ -920,7 +920,7 @@ risk_of_keeping(const char *sql, size_t len)
 	char next[24];
 
 	for (size_t i = 0; i < sizeof(signs) / sizeof(signs[0]); i++)
-		if (text_mentions(sql, len, signs[i]))
+		if (text_contains(sql, len, signs[i]))
 			return RISK_KEEPS;
 	for (; len > 0; sql++, len--) {
 		if (len < 8 || strncasecmp(sql, "language", 8) != 0)

@@ -58,7 +58,7 @@ find(const struct hosts *h, const char *address)
 }
 
 uint64_t
-hosts_due(const struct hosts *h, const char *address)
+hosts_due_us(const struct hosts *h, const char *address)
 {
 	const struct silent_host *host = find(h, address);
 
@@ -66,7 +66,7 @@ hosts_due(const struct hosts *h, const char *address)
 }
 
 void
-hosts_begin(struct hosts *h, const char *address, uint64_t timeout_us, uint64_t now_us)
+hosts_note_attempt(struct hosts *h, const char *address, uint64_t timeout_us, uint64_t now_us)
 {
 	struct silent_host *host = find(h, address);
 
@@ -75,7 +75,7 @@ hosts_begin(struct hosts *h, const char *address, uint64_t timeout_us, uint64_t 
 }
 
 void
-hosts_silent(struct hosts *h, const char *address, uint64_t now_us)
+hosts_note_silent(struct hosts *h, const char *address, uint64_t now_us)
 {
 	struct silent_host *host = find(h, address);
 	size_t len = strlen(address);
@@ -89,7 +89,7 @@ hosts_silent(struct hosts *h, const char *address, uint64_t now_us)
 }
 
 void
-hosts_answered(struct hosts *h, const char *address)
+hosts_note_answer(struct hosts *h, const char *address)
 {
 	struct silent_host *host = find(h, address);
 

@@ -20,11 +20,11 @@ struct hosts *hosts_new(uint64_t random_seed);
 void hosts_free(struct hosts *h); /* h may be NULL */
 
 /* Returns when this host ("db1:5432") may next be tried; 0 if at any time. h may be NULL, here and below. */
-uint64_t hosts_due(const struct hosts *h, const char *address);
+uint64_t hosts_due_us(const struct hosts *h, const char *address);
 /* Notes that this host is tried now. If it is a silent host, no other connection tries it for timeout_us. */
-void hosts_begin(struct hosts *h, const char *address, uint64_t timeout_us, uint64_t now_us);
+void hosts_note_attempt(struct hosts *h, const char *address, uint64_t timeout_us, uint64_t now_us);
 /* Notes that this host did not answer in time. It may be tried again after 1 s, and after each further silence in a row
  * after twice as long, up to 15 s; all times are varied at random by 20 %. */
-void hosts_silent(struct hosts *h, const char *address, uint64_t now_us);
+void hosts_note_silent(struct hosts *h, const char *address, uint64_t now_us);
 /* Notes that this host has answered, with success or not. */
-void hosts_answered(struct hosts *h, const char *address);
+void hosts_note_answer(struct hosts *h, const char *address);

@@ -114,7 +114,7 @@ on_failed(struct password_entry *e, const struct fail *why)
 		 "password_command for user \"%.63s\" at %.64s failed: %.100s", e->user, e->host, why->text);
 	fail_hint(&e->why, "%s", why->hint);
 	log_event(e->of->log, LOG_LEVEL_WARNING, &about, "%s; next try in %s at the earliest", e->why.text,
-		  duration_of(e->backoff_us).text);
+		  duration_format(e->backoff_us).text);
 	answer_asks(e, &e->why);
 }
 
@@ -251,7 +251,7 @@ password_ask_cancel(struct password_ask *ask)
 }
 
 void
-passwords_refused(struct passwords *p, const struct password_request *request)
+passwords_note_refused(struct passwords *p, const struct password_request *request)
 {
 	struct password_entry *e = find(p, request);
 

@@ -55,7 +55,7 @@ void passwords_free(struct passwords *p);
 const char *passwords_get(struct passwords *p, const struct password_request *request, struct password_ask *ask);
 void password_ask_cancel(struct password_ask *ask); /* does nothing if `ask` does not wait */
 /* Call when PostgreSQL has refused this password. The command is then run anew for the next server that asks. */
-void passwords_refused(struct passwords *p, const struct password_request *request);
+void passwords_note_refused(struct passwords *p, const struct password_request *request);
 /* Renews passwords in advance, wipes expired passwords, and forgets passwords that no server has asked for in an hour.
  * Call this about every 100 ms. */
 void passwords_tick(struct passwords *p);

@@ -52,7 +52,7 @@ server_note_owed(struct server *srv)
 
 /* Frees everything that srv holds except its own memory; calls ops.settled for the replies that were owed. */
 void
-server_let_go(struct server *srv)
+server_free_parts(struct server *srv)
 {
 	uint64_t since_us;
 
@@ -99,7 +99,7 @@ server_close(struct server *srv)
 		return;
 	if (srv->state == SV_IDLE)
 		server_write(srv, MESSAGE_BARE("X"));
-	server_let_go(srv);
+	server_free_parts(srv);
 	server_finish(srv);
 }
 
@@ -142,7 +142,7 @@ server_keep_last_words(struct server *srv, const struct error_fields *e)
 }
 
 bool
-server_last_words(const struct server *srv, struct fail *why)
+server_get_last_words(const struct server *srv, struct fail *why)
 {
 	if (srv == NULL || srv->loan.end != LOAN_END_TOLD)
 		return false;
@@ -161,7 +161,7 @@ note_loss(struct server *srv, const struct fail *why)
 
 	if (l == NULL)
 		return true;
-	server_losses_tell(srv->env, now_us);
+	server_losses_log(srv->env, now_us);
 	if (l->since_us == 0)
 		l->since_us = now_us;
 	l->why = *why;
@@ -171,7 +171,7 @@ note_loss(struct server *srv, const struct fail *why)
 }
 
 void
-server_losses_tell(const struct server_env *env, uint64_t now_us)
+server_losses_log(const struct server_env *env, uint64_t now_us)
 {
 	struct server_losses *l = env->losses;
 	const struct log_about about = { .event = "servers_lost", .server = l->address, .why = &l->why };
@@ -202,10 +202,10 @@ server_fail(struct server *srv, const struct fail *why)
 		server_condemn(srv, SERVER_IN_DOUBT);
 		return;
 	}
-	server_last_words(srv, &told);
+	server_get_last_words(srv, &told);
 	if (!note_loss(srv, &told) && srv->end_line == END_LINE_OF_ITS_OWN)
 		srv->end_line = END_LINE_OF_MANY;
-	server_let_go(srv);
+	server_free_parts(srv);
 	if (was == SV_LENT)
 		srv->env->ops->lost(srv, why);
 	else

@@ -306,7 +306,7 @@ enum server_tls_phase {
 enum server_end_line {
 	END_LINE_OF_ITS_OWN,
 	END_LINE_OF_BORROWER, /* the line about the borrower, which has ended together with the server */
-	END_LINE_OF_MANY /* the line of server_losses_tell(), which gives only a number of servers */
+	END_LINE_OF_MANY /* the line of server_losses_log(), which gives only a number of servers */
 };
 
 /* Says whether the upstream's connect_query must be run again. */
@@ -339,7 +339,7 @@ struct server {
 	char *last_words;
 	char last_sqlstate[6]; /* the SQLSTATE of that error */
 	uint8_t end_line; /* enum server_end_line */
-	/* a reply was owed to the borrower when the server ended; set by server_let_go(), never cleared */
+	/* a reply was owed to the borrower when the server ended; set by server_free_parts(), never cleared */
 	bool was_owing;
 	/* PostgreSQL has answered the startup packet, and has not said that it is starting up or shutting down. Set by
 	 * server_login.c, cleared by redial(). */
@@ -449,13 +449,13 @@ const char *server_failure_word(enum connect_failure kind);
 struct log_about server_about(const struct server *srv, const char *event, const struct fail *why);
 /* Ends the server after a failure: calls ops.lost if the server is lent, else owner_ops.gone, logs *why, and closes. */
 void server_fail(struct server *srv, const struct fail *why) __attribute__((cold));
-/* Keeps PostgreSQL's FATAL error e, which the borrower was sent, for server_last_words(). */
+/* Keeps PostgreSQL's FATAL error e, which the borrower was sent, for server_get_last_words(). */
 void server_keep_last_words(struct server *srv, const struct error_fields *e);
 /* Returns true, with *why set, if the borrower was sent PostgreSQL's reason for ending the session. srv may be NULL. */
-bool server_last_words(const struct server *srv, struct fail *why);
+bool server_get_last_words(const struct server *srv, struct fail *why);
 /* Logs how many servers were lost, if a second has passed since the first loss, and not all losses have log lines of
  * their own. Call this often. */
-void server_losses_tell(const struct server_env *env, uint64_t now_us);
+void server_losses_log(const struct server_env *env, uint64_t now_us);
 /* Does the rest of server_step() when something is to be logged. If `to` is SV_NONE, logs a bug and returns -1.
  * Otherwise logs the step for debugging, takes it, and returns 0. */
 int server_step_logged(struct server *srv, enum server_event ev, enum server_state to) __attribute__((cold));

@@ -225,7 +225,7 @@ static int
 begin_cancelling(struct server_cancelling *c, uint64_t timeout_us, server_cancel_done done, void *arg)
 {
 	timer_init(&c->timer, c->env->base, c->env->now_us, on_timer, c);
-	if (c->dial == NULL || timer_try(&c->timer, timeout_us) < 0) {
+	if (c->dial == NULL || timer_try_start(&c->timer, timeout_us) < 0) {
 		dial_cancel(c->dial);
 		tls_session_free(c->tls);
 		cancelling_free_later(&c->deferred);

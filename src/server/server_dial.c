@@ -47,7 +47,7 @@ due_us(const struct server *srv, size_t index)
 	char address[SERVER_ADDRESS_MAX];
 
 	server_host_address(&srv->target->upstream->hosts[index], address);
-	return hosts_due(srv->env->hosts, address);
+	return hosts_due_us(srv->env->hosts, address);
 }
 
 /*
@@ -126,11 +126,11 @@ server_login_failed(struct server *srv, enum connect_failure kind, bool is_fatal
 	struct password_request order = order_of(srv);
 
 	if (kind == CF_AUTH && order.command != NULL)
-		passwords_refused(srv->env->passwords, &order);
+		passwords_note_refused(srv->env->passwords, &order);
 	if (kind == CF_TIMEOUT || kind == CF_DNS)
-		hosts_silent(srv->env->hosts, srv->address, *srv->env->now_us);
+		hosts_note_silent(srv->env->hosts, srv->address, *srv->env->now_us);
 	else
-		hosts_answered(srv->env->hosts, srv->address);
+		hosts_note_answer(srv->env->hosts, srv->address);
 	/* if no host is left, or this host has too many connections, its failure is the failure of the whole attempt */
 	if (kind != CF_TOO_MANY && find_next_host(srv)) {
 		if (srv->env->owner_ops->host_failed != NULL)
@@ -139,7 +139,7 @@ server_login_failed(struct server *srv, enum connect_failure kind, bool is_fatal
 		if (redial(srv) == 0)
 			return;
 	}
-	server_let_go(srv);
+	server_free_parts(srv);
 	srv->env->owner_ops->failed(srv, kind, is_fatal, &kept);
 	server_finish(srv);
 }
@@ -267,7 +267,7 @@ server_dial_host(struct server *srv)
 	assert(srv->state == SV_DIALING && srv->dial == NULL && srv->host_index < srv->target->upstream->host_count);
 	event_del(srv->login_timer); /* the timer may still run for the previous host */
 	server_host_address(&srv->target->upstream->hosts[srv->host_index], srv->address);
-	hosts_begin(srv->env->hosts, srv->address, srv->target->connect_timeout_us, *srv->env->now_us);
+	hosts_note_attempt(srv->env->hosts, srv->address, srv->target->connect_timeout_us, *srv->env->now_us);
 	if (order.command == NULL)
 		return dial_now(srv);
 	srv->ask.done = on_password;
@@ -310,7 +310,7 @@ login_done(struct server *srv)
 	srv->login_timer = NULL;
 	server_forget_secret(srv);
 	ledger_init(&srv->ledger, &ledger_ops, srv);
-	hosts_answered(srv->env->hosts, srv->address);
+	hosts_note_answer(srv->env->hosts, srv->address);
 	server_step(srv, SE_LOGGED_IN);
 	srv->env->owner_ops->ready(srv);
 	server_login_free(srv->login);

@@ -13,7 +13,7 @@
 const char *server_event_name(enum server_event ev); /* server_state.c */
 /* --- server.c: the end of a server, in two steps. Between them its owner or borrower is called back. --- */
 /* Step 1: frees everything that srv holds, except its own memory. Calls ops.settled for the replies that were owed. */
-void server_let_go(struct server *srv);
+void server_free_parts(struct server *srv);
 /* Fills srv->owed with the replies that are owed to the borrower now, unless is_owed_final is set. */
 void server_note_owed(struct server *srv);
 /* Step 2: calls owner_ops.closed, and frees srv in the loop's next turn. */

@@ -500,7 +500,7 @@ walk_plain(struct walk *w)
 		const uint8_t *body;
 		bool is_taken, is_whole = true;
 
-		while (is_whole && ledger_lets_pass(plain_kind, f.type)) { /* all rows pass here */
+		while (is_whole && ledger_may_pass_through(plain_kind, f.type)) { /* all rows pass here */
 			p += FRAME_HEAD_LEN + f.body_len;
 			is_whole = frame_whole(p, (size_t)(end - p), &f);
 		}

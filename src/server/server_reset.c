@@ -161,7 +161,7 @@ close_remote(struct server *srv)
 
 	srv->reset.sent = sql[0] == '?' ? RESET_SENT_LAST_REMOTE : RESET_SENT_OTHER;
 	r = send_query(srv, sql + 1);
-	buf_take_front(todo, strlen(sql) + 1);
+	buf_drop_front(todo, strlen(sql) + 1);
 	return r;
 }
 

@@ -111,7 +111,7 @@ note_sent(struct server_statements *s, struct server_statement *e, bool is_there
 }
 
 int
-server_statements_sent(struct server_statements *s, uint64_t id, uint32_t sync_no)
+server_statements_note_parse(struct server_statements *s, uint64_t id, uint32_t sync_no)
 {
 	struct server_statement *e = entry_find(s, id);
 
@@ -123,7 +123,7 @@ server_statements_sent(struct server_statements *s, uint64_t id, uint32_t sync_n
 }
 
 bool
-server_statements_closing(struct server_statements *s, uint64_t id, uint32_t sync_no)
+server_statements_note_close(struct server_statements *s, uint64_t id, uint32_t sync_no)
 {
 	struct server_statement *e = entry_find(s, id);
 
@@ -133,7 +133,7 @@ server_statements_closing(struct server_statements *s, uint64_t id, uint32_t syn
 }
 
 void
-server_statements_settled(struct server_statements *s, uint64_t id, bool is_close, bool is_done)
+server_statements_note_end(struct server_statements *s, uint64_t id, bool is_close, bool is_done)
 {
 	struct server_statement *e = entry_find(s, id);
 
@@ -153,7 +153,7 @@ server_statements_settled(struct server_statements *s, uint64_t id, bool is_clos
 }
 
 void
-server_statements_doubt(struct server_statements *s, uint64_t id)
+server_statements_outdate_one(struct server_statements *s, uint64_t id)
 {
 	struct server_statement *e = entry_find(s, id);
 

@@ -34,18 +34,18 @@ enum statement_presence {
  * how many Syncs the borrower has sent. */
 enum statement_presence server_statements_use(struct server_statements *s, uint64_t id, uint32_t sync_no);
 /* Notes that the statement's Parse is sent now. Returns 0, or -1 without memory. */
-int server_statements_sent(struct server_statements *s, uint64_t id, uint32_t sync_no);
+int server_statements_note_parse(struct server_statements *s, uint64_t id, uint32_t sync_no);
 /* Outdates all statements that are on the server, or whose Parse is under way. */
 void server_statements_outdate(struct server_statements *s);
 /*
  * Notes that the statement's Close is sent now. Returns false if the statement is not in the list: then don't call
- * server_statements_settled() for this Close.
+ * server_statements_note_end() for this Close.
  */
-bool server_statements_closing(struct server_statements *s, uint64_t id, uint32_t sync_no);
+bool server_statements_note_close(struct server_statements *s, uint64_t id, uint32_t sync_no);
 /* Notes that a Parse or Close was answered with success (is_done), or has failed or was skipped (not is_done). */
-void server_statements_settled(struct server_statements *s, uint64_t id, bool is_close, bool is_done);
+void server_statements_note_end(struct server_statements *s, uint64_t id, bool is_close, bool is_done);
 /* Outdates this statement, because the server may not have it any more. */
-void server_statements_doubt(struct server_statements *s, uint64_t id);
+void server_statements_outdate_one(struct server_statements *s, uint64_t id);
 /* Call after DEALLOCATE ALL. Statements whose Parse is under way stay, because their Parse runs after DEALLOCATE ALL.
  */
 void server_statements_forget_all(struct server_statements *s);

@@ -44,7 +44,7 @@ server_depart(struct server *srv)
 {
 	if (server_step(srv, SE_DEPART) < 0)
 		return -1;
-	stream_unhook(&srv->stream);
+	stream_detach(&srv->stream);
 	srv->owner = NULL;
 	return 0;
 }
@@ -72,7 +72,7 @@ server_pack(struct server *srv)
 {
 	assert(srv->login == NULL && srv->login_timer == NULL && srv->dial == NULL && srv->secret == NULL);
 	assert(srv->borrower == NULL && !srv->is_lingering && srv->cancel == NULL && srv->ledger.count == 0);
-	stream_unhook(
+	stream_detach(
 	    &srv->stream); /* again: a function up the stack may have asked for a callback since server_depart() */
 	if (srv->loan.ddl != DDL_NONE)
 		server_statements_outdate(&srv->statements);
@@ -100,7 +100,7 @@ server_arrive(struct server *srv, const struct server_env *env, void *owner, con
 	srv->target = target;
 	if (server_step(srv, SE_ARRIVE) < 0)
 		return -1;
-	stream_hook(&srv->stream, env->base, env->inbox, env->tls_scratch);
+	stream_attach(&srv->stream, env->base, env->inbox, env->tls_scratch);
 	return 0;
 }
 
@@ -108,9 +108,9 @@ void
 server_discard(struct server *srv, const struct server_env *env)
 {
 	srv->env = env;
-	stream_hook(&srv->stream, env->base, env->inbox, env->tls_scratch); /* closing TLS sends bytes, too */
+	stream_attach(&srv->stream, env->base, env->inbox, env->tls_scratch); /* closing TLS sends bytes, too */
 	server_write(srv, "X\0\0\0\4", 5);
-	server_let_go(srv);
+	server_free_parts(srv);
 	server_step(srv, SE_LOST);
 	server_free_later(srv);
 }

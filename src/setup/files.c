@@ -17,7 +17,7 @@ note_user_problem(bool is_error, const char *text, void *arg)
 {
 	const struct problem_sink sink = { .problems = arg };
 
-	problem_note(&sink, is_error, 0, "%s", text);
+	problem_add(&sink, is_error, 0, "%s", text);
 }
 
 static bool
@@ -208,12 +208,12 @@ setup_load_files(const struct config *config, struct setup_files *out, struct co
 		users_unref(load_users_file(config, config->http_auth_file, true, problems));
 	setup_load_rules(config, &out->hba, &out->ident, problems);
 	if (setup_load_tls(config, &out->tls, &why) < 0)
-		problem_fail(&sink, uses_compat_words ? 0 : line_of_value(config, why.text),
+		problem_add_fail(&sink, uses_compat_words ? 0 : line_of_value(config, why.text),
 			     uses_compat_words ? "TLS setup failed" : "[tls_client]", &why);
 	if (setup_load_http_tls(config, &out->http_tls, &why) < 0)
-		problem_fail(&sink, config_line_of(config, "http", "tls_cert_file"), "[http]", &why);
+		problem_add_fail(&sink, config_line_of(config, "http", "tls_cert_file"), "[http]", &why);
 	if ((out->server_tls = tls_store_new(config, &why)) == NULL)
-		problem_fail(&sink, 0, uses_compat_words ? "TLS setup failed" : "TLS with PostgreSQL", &why);
+		problem_add_fail(&sink, 0, uses_compat_words ? "TLS setup failed" : "TLS with PostgreSQL", &why);
 	return problems->error_count == errors_before ? 0 : -1;
 }
 

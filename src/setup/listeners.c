@@ -115,7 +115,7 @@ adopt(struct listeners *l, const struct config *config, int i, int fd, struct fa
 int
 listeners_adopt(struct listeners *l, const struct config *config, struct fail *why)
 {
-	int count = os_passed_sockets();
+	int count = os_take_passed_sockets();
 
 	if (l->are_passed) {
 		int fd;

@@ -16,7 +16,7 @@ rules_on_problem(bool is_error, const char *path, unsigned line, const char *tex
 {
 	const struct problem_sink sink = { .problems = arg, .file = path };
 
-	problem_note(&sink, is_error, line, "%s", text);
+	problem_add(&sink, is_error, line, "%s", text);
 }
 
 struct rules {
@@ -46,12 +46,12 @@ check_needs(struct rules *r)
 	bool has_tls = c->tls_mode != TLS_OFF && c->tls_certificate_file[0] != '\0';
 
 	if (needs.secrets && !config_has_auth_query(c) && access(c->users_file, R_OK) < 0)
-		problem_note(&sink, !compat_does(c, COMPAT_STARTS_WITH_MISTAKES), 0,
+		problem_add(&sink, !compat_does(c, COMPAT_STARTS_WITH_MISTAKES), 0,
 			     "it has rules that ask for a password, but users_file = %s: %s; write it with lines of "
 			     "\"name\" \"secret\"",
 			     c->users_file, strerror(errno));
 	if ((needs.roles || ident_has_roles(r->ident)) && !config_has_auth_query(c))
-		problem_note(
+		problem_add(
 		    &sink, true, 0,
 		    "+role and samerole are looked up in PostgreSQL by auth_query's connection: set auth_query "
 		    "and auth_user");
@@ -89,7 +89,7 @@ on_setting_problem(bool is_error, const char *path, unsigned line, const char *t
 	const struct problem_sink sink = sink_of_setting(r);
 
 	if (line == 1)
-		problem_note(&sink, is_error, config_line_of(r->config, "auth", key), "%s: %s", key, text);
+		problem_add(&sink, is_error, config_line_of(r->config, "auth", key), "%s: %s", key, text);
 }
 
 static void

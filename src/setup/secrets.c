@@ -38,7 +38,7 @@ check_server_keys(const struct secrets *s, const struct config *config)
 
 		if (at.scope->upstream == NULL)
 			continue;
-		config_effective(config, at.scope, NULL, &settings);
+		config_compute_settings(config, at.scope, NULL, &settings);
 		if (server_tls_resolve(at.scope->upstream, &settings, &tls, &why) < 0 || tls.mode == TLS_OFF ||
 		    (last != NULL && strcmp(last, tls.key_file) == 0))
 			continue;

@@ -335,9 +335,9 @@ judge_pg(struct scan *s, const char *text, size_t len)
 		s->flags |= SCAN_TEMP;
 	else if (len == 11 && strncasecmp(text, "pg_settings", 11) == 0 && s->statement != WORD_SELECT)
 		s->flags |= SCAN_SETTING; /* an UPDATE of pg_settings is a SET */
-	else if (text_mentions(text, len, "advisory_lock"))
+	else if (text_contains(text, len, "advisory_lock"))
 		s->flags |= SCAN_LOCK;
-	else if (text_mentions(text, len, "advisory_unlock"))
+	else if (text_contains(text, len, "advisory_unlock"))
 		s->flags |= SCAN_LOCK | SCAN_UNDO;
 }
 

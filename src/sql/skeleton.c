@@ -159,7 +159,7 @@ skeleton_hash(unsigned options, const char *sql, size_t len)
 			break;
 		at = next_literal(p, p < end && *p == '\'',
 				  (size_t)(end - p) < HASHED_ENOUGH ? (size_t)(end - p) : HASHED_ENOUGH);
-		if (skeleton_parts_values(p, at)) /* perhaps a list, which may have another length */
+		if (skeleton_may_separate_values(p, at)) /* perhaps a list, which may have another length */
 			break;
 		hash = hash_of(hash, p, at < HASHED_AFTER ? at : HASHED_AFTER);
 		hashed += at;

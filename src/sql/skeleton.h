@@ -59,7 +59,7 @@ void skeleton_take_apart(struct skeleton_parts *to, const struct scan_literals *
  */
 bool skeleton_make(struct skeleton *k, const struct skeleton_parts *parts, const char *sql);
 /* Returns true if these bytes, found between two literals, may separate two values of a list. */
-bool skeleton_parts_values(const char *sql, size_t len);
+bool skeleton_may_separate_values(const char *sql, size_t len);
 
 /* Returns the eight bytes at p as a number. */
 static inline uint64_t

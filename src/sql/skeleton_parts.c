@@ -7,7 +7,7 @@
 #define ROW_MAX 256 /* literals in a row, at most */
 
 bool
-skeleton_parts_values(const char *sql, size_t len)
+skeleton_may_separate_values(const char *sql, size_t len)
 {
 	for (size_t i = 0; i < len; i++)
 		if (sql[i] != ',' && sql[i] != ' ' && sql[i] != '\'' && sql[i] != '(' && sql[i] != ')' &&
@@ -78,7 +78,7 @@ is_between_values(const struct scan_literals *l, size_t i, bool ends_row)
 		closed += part[at] == ')';
 		opened += part[at] == '(';
 	}
-	return len > 0 && skeleton_parts_values(part, len) && opened == closed && opened <= ends_row &&
+	return len > 0 && skeleton_may_separate_values(part, len) && opened == closed && opened <= ends_row &&
 	       (opened == 0 || memchr(part, ')', len) < memchr(part, '(', len));
 }
 

@@ -16,8 +16,8 @@ traits_of_scan(struct sql_traits *v, const struct scan *s, const char *sql, size
 	 * something, the client could not expect pgweir to see it. */
 	if ((s->flags & (SCAN_CODE | SCAN_FUNCTION)) != 0) {
 		len = len < SEARCHED_MAX ? len : SEARCHED_MAX;
-		hints |= text_mentions(sql, len, "pg_listening_channels") ? SCAN_HINT_CHANNELS : 0u;
-		hints |= text_mentions(sql, len, "notify") ? SCAN_HINT_NOTIFY : 0u;
+		hints |= text_contains(sql, len, "pg_listening_channels") ? SCAN_HINT_CHANNELS : 0u;
+		hints |= text_contains(sql, len, "notify") ? SCAN_HINT_NOTIFY : 0u;
 	}
 	if (s->flags == SCAN_ALL)
 		hints |= SCAN_HINT_LOCAL | SCAN_HINT_ENDS;
@@ -58,8 +58,8 @@ has_literal(const char *sql, size_t len)
 static bool
 mentions_moment(const char *sql, size_t len)
 {
-	return text_mentions(sql, len, "now") || text_mentions(sql, len, "today") ||
-	       text_mentions(sql, len, "tomorrow") || text_mentions(sql, len, "yesterday");
+	return text_contains(sql, len, "now") || text_contains(sql, len, "today") ||
+	       text_contains(sql, len, "tomorrow") || text_contains(sql, len, "yesterday");
 }
 
 /* Returns true if the value of the string may have words that the SQL does not show: U&'...', E'...' with escapes other
@@ -203,7 +203,7 @@ traits_of_parse(struct sql_traits *v, const char *sql, size_t len)
 	may_name_moment = (hints & TRAITS_LITERALS) != 0 && mentions_moment(sql, len);
 	if (may_name_moment && memchr(sql, '\\', len) != NULL) /* the session decides which bytes are a literal */
 		hints |= TRAITS_MOMENT;
-	if ((hints & TRAITS_LITERALS) != 0 || (memchr(sql, '=', len) != NULL && text_mentions(sql, len, "null")))
+	if ((hints & TRAITS_LITERALS) != 0 || (memchr(sql, '=', len) != NULL && text_contains(sql, len, "null")))
 		hints |= find_moments_and_nulls(sql, len);
 	hints |= may_fail_with_parameters(sql, len) ? TRAITS_MAY_FAIL : 0u;
 	v->hints = (uint16_t)(v->hints | hints);

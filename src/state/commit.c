@@ -73,7 +73,7 @@ state_note_encoding(struct exchange *x, const char *encoding)
 
 	if (guc_encoding_is_scannable(encoding))
 		return;
-	if ((s = state_own(x)) == NULL)
+	if ((s = state_get_or_create(x)) == NULL)
 		exchange_spoil(x);
 	else
 		s->is_unread = true;
@@ -172,7 +172,7 @@ must_ask(const struct exchange *x)
 static inline bool
 state_keeps(struct exchange *x)
 {
-	return (x->srv->loan.followed.by != FOLLOWED_BY_NOTHING || x->srv->is_lingering) && state_lingers(x);
+	return (x->srv->loan.followed.by != FOLLOWED_BY_NOTHING || x->srv->is_lingering) && state_start_or_end_lingering(x);
 }
 
 /* Applies the known effects, and asks the server about everything else. Returns true if it may be given back now. */
@@ -184,7 +184,7 @@ settle_and_ask(struct exchange *x)
 	uint32_t flags = srv->loan.suspected;
 	unsigned parts;
 
-	if (s == NULL && (s = state_own(x)) == NULL) {
+	if (s == NULL && (s = state_get_or_create(x)) == NULL) {
 		exchange_out_of_memory(x);
 		return false;
 	}

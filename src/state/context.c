@@ -39,7 +39,7 @@ state_reads_as_gucs(const struct exchange *x)
 static uint32_t
 context_of_path(struct exchange *x, const char *path)
 {
-	struct client_session *s = state_own(x);
+	struct client_session *s = state_get_or_create(x);
 	struct gucs *gucs = gucs_ref(x->gucs);
 
 	if (s == NULL || gucs_update(&gucs, "search_path", path, GUC_OTHER) < 0) {
@@ -82,7 +82,7 @@ state_note_local(struct exchange *x, struct request *m)
 	struct known_reader r;
 	struct known_statement k;
 
-	if (sql != NULL && request_has(m, SCAN_SETTING, SCAN_HINT_LOCAL) && text_mentions(sql, len, GUC_GDAL))
+	if (sql != NULL && request_has(m, SCAN_SETTING, SCAN_HINT_LOCAL) && text_contains(sql, len, GUC_GDAL))
 		x->srv->loan.risk |= STATE_BACKEND;
 	if (!request_has(m, 0, SCAN_HINT_LOCAL) || sql == NULL)
 		return STEP_FORWARD;

@@ -60,7 +60,7 @@ state_suspect(struct exchange *x, uint32_t flags, const struct scan *names)
 		state_used_sequence(x, flags);
 	if ((flags & ~(uint32_t)SCAN_PLAIN) == 0)
 		return STEP_FORWARD;
-	s = state_own(x);
+	s = state_get_or_create(x);
 	if (s == NULL)
 		return STEP_FAILED;
 	keep_before(x);

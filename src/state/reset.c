@@ -224,7 +224,7 @@ void
 state_discarded(struct exchange *x)
 {
 	struct server *srv = x->srv;
-	struct client_session *s = state_own(x);
+	struct client_session *s = state_get_or_create(x);
 
 	if (s == NULL || server_forget_session(srv) < 0) {
 		exchange_spoil(x);

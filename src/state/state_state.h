@@ -99,7 +99,7 @@ struct client_session {
 };
 
 /* state/state.c */
-struct client_session *state_own(struct exchange *x); /* allocated at first use; NULL without memory */
+struct client_session *state_get_or_create(struct exchange *x); /* allocated at first use; NULL without memory */
 void state_drop_effects(struct client_session *s);
 void state_drop_names(struct client_session *s);
 void state_forget_before(struct client_session *s);
@@ -158,7 +158,7 @@ int state_become(struct exchange *x, struct gucs *gucs);
 
 /* state/linger.c */
 /* Call between transactions: lets the client keep its server a little longer, and returns true; or returns false. */
-bool state_lingers(struct exchange *x);
+bool state_start_or_end_lingering(struct exchange *x);
 /* Records that SQL with these flags (of SCAN_FOLLOWABLE) is about to run: SQL that asks for a sequence's last value, or
  * after which the client may ask for such a value. */
 void state_note_followable(struct exchange *x, uint32_t flags);

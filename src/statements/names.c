@@ -100,7 +100,7 @@ statements_forget_since(struct exchange *x, const char *name, uint32_t named_cou
 }
 
 struct statement *
-statements_called(const struct exchange *x, const char *name)
+statements_find(const struct exchange *x, const char *name)
 {
 	const struct client_statements *s = x->statements;
 	const struct client_statement *n;
@@ -124,7 +124,7 @@ may_begin(struct statement *st)
 __attribute__((noinline)) static bool
 called_may_begin(const struct exchange *x, const char *name)
 {
-	return may_begin(statements_called(x, name));
+	return may_begin(statements_find(x, name));
 }
 
 inline bool

@@ -45,7 +45,7 @@ parse_on_server(struct exchange *x, struct client_statement *n)
 
 	n->id = short_id(n->st);
 	statement_make_room(x, n->st);
-	if (server_statements_sent(&srv->statements, n->st->id, n->sync_no) < 0)
+	if (server_statements_note_parse(&srv->statements, n->st->id, n->sync_no) < 0)
 		return -1;
 	client_statement_push(x, OWED_PARSE, OWED_TO_CLIENT, n);
 	statements_put_parse(x, n->st->name, n->st);

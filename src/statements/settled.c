@@ -28,7 +28,7 @@ settled_parse(struct server *srv, struct client_statement *n, bool is_made, enum
 		/* the id with which the message was sent; the statement may have another id by now */
 		uint64_t id = (n->st->id & ~(uint64_t)UINT32_MAX) | n->id;
 
-		server_statements_settled(&srv->statements, id <= n->st->id ? id : id - ((uint64_t)1 << 32), false,
+		server_statements_note_end(&srv->statements, id <= n->st->id ? id : id - ((uint64_t)1 << 32), false,
 					  how == OWED_ANSWERED);
 	}
 	if (!is_made && n->st != NULL && how == OWED_ANSWERED) {
@@ -114,7 +114,7 @@ settled_otherwise(struct server *srv, const struct owed *o, enum owed_end how)
 		unnamed_settled(srv, o, p, (ref & REF_MASK) == REF_UNNAMED_OVERSIZE, how);
 		break;
 	case REF_ID:
-		server_statements_settled(&srv->statements, ref >> 2, o->kind == OWED_CLOSE, how == OWED_ANSWERED);
+		server_statements_note_end(&srv->statements, ref >> 2, o->kind == OWED_CLOSE, how == OWED_ANSWERED);
 		break;
 	case REF_NAMED:
 		settled_named(srv, o, p, how);
@@ -210,7 +210,7 @@ put_hint(const struct exchange *x, const char *sqlstate, const uint8_t *message,
 	n = client_statement_find(x, name);
 	if (n == NULL || n->state != NAME_PREPARED)
 		return false;
-	message_hinted(out, message, len, "It was prepared by the protocol: run it by Bind and Execute.");
+	message_error_with_hint(out, message, len, "It was prepared by the protocol: run it by Bind and Execute.");
 	return buf_ok(out);
 }
 

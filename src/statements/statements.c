@@ -91,7 +91,7 @@ close_on_server(struct exchange *x, uint64_t id)
 	struct server *srv = x->srv;
 	struct buf b = { 0 };
 	char name[STATEMENT_NAME_MAX];
-	bool is_counted = server_statements_closing(&srv->statements, id, x->statements->sync_no);
+	bool is_counted = server_statements_note_close(&srv->statements, id, x->statements->sync_no);
 
 	statement_name_of(x->env->statements, id, name);
 	message_close_statement(&b, name);
@@ -169,7 +169,7 @@ statement_prepare_there(struct exchange *x, struct statement *st)
 	x->pool->database->counters.statement_misses++;
 	srv->loan.kept.state = KEPT_IMPOSSIBLE; /* a statement that is prepared now can't be outdated */
 	statement_make_room(x, st);
-	if (server_statements_sent(&srv->statements, st->id, x->statements->sync_no) < 0)
+	if (server_statements_note_parse(&srv->statements, st->id, x->statements->sync_no) < 0)
 		return STEP_FAILED;
 	ledger_push(&srv->ledger, OWED_PARSE, OWED_TO_STATEMENT, statements_ref_of_id(st->id));
 	statements_put_parse(x, st->name, st);

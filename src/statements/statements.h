@@ -94,7 +94,7 @@ uint32_t statements_named_count(const struct exchange *x);
 /* Forgets the client's statement of this name, unless it is one of the first named_count that the client has named. */
 void statements_forget_since(struct exchange *x, const char *name, uint32_t named_count);
 /* Returns the client's statement of this name ("" for the unnamed one), borrowed; NULL if there is none. */
-struct statement *statements_called(const struct exchange *x, const char *name);
+struct statement *statements_find(const struct exchange *x, const char *name);
 /* Returns false if the client's statement of this name ("" for the unnamed one) is certainly no BEGIN with a mode. The
  * call is cheap for a client whose named statements have no such BEGIN. */
 bool statements_may_begin(const struct exchange *x, const char *name);

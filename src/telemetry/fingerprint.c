@@ -316,8 +316,8 @@ note_string_end(struct reading *s, const struct sql_token *t)
 	if (t->at[0] == '$' || memchr(t->at, '\\', t->len) == NULL)
 		return false;
 	/* The SQL itself may change how the session reads strings, so the setting at its end says little. */
-	if (text_mentions(s->sql, s->sql_len, "standard_conforming") || text_mentions(s->sql, s->sql_len, "encoding") ||
-	    text_mentions(s->sql, s->sql_len, "names"))
+	if (text_contains(s->sql, s->sql_len, "standard_conforming") || text_contains(s->sql, s->sql_len, "encoding") ||
+	    text_contains(s->sql, s->sql_len, "names"))
 		options = SCAN_BACKSLASH_STRINGS | SCAN_ASCII_TRAIL;
 	return (options & (s->is_escape_string ? SCAN_ASCII_TRAIL : SCAN_BACKSLASH_STRINGS)) != 0;
 }

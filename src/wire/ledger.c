@@ -368,7 +368,7 @@ ledger_owes_nobody(const struct ledger *l)
 }
 
 bool
-ledger_take_sync(struct ledger *l)
+ledger_swallow_ready(struct ledger *l)
 {
 	struct owed *o = l->count == 1 ? &l->ring[l->head] : NULL;
 

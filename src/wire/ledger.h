@@ -166,7 +166,7 @@ struct owed_request {
 enum ledger_verdict ledger_receive(struct ledger *l, uint8_t type, struct owed *ended, bool *is_end);
 /* Called when a message of the client has failed, and the client's request will be sent again. If the only entry is the
  * request's Sync, has pgweir swallow its ReadyForQuery, and returns true. Otherwise only returns false. */
-bool ledger_take_sync(struct ledger *l);
+bool ledger_swallow_ready(struct ledger *l);
 /* Has pgweir swallow the ParameterDescription of the last entry, a DESCRIBE_STATEMENT: the client already has it. */
 void ledger_swallow_types(struct ledger *l);
 /* Sends the local replies whose turn has come. Called after a message of the server was passed on. */
@@ -331,7 +331,7 @@ ledger_take_head(struct ledger *l, uint32_t plain_kind, enum owed_kind wanted)
 /* Returns true if a message of this type is passed on to the client without any change to the ledger: a row, or the
  * description of a Query's rows. plain_kind is the result of ledger_plain_kind(). */
 static inline bool
-ledger_lets_pass(uint32_t plain_kind, uint8_t type)
+ledger_may_pass_through(uint32_t plain_kind, uint8_t type)
 {
 	return plain_kind <= OWED_EXECUTE && (type == 'D' || (type == 'T' && plain_kind == OWED_QUERY));
 }

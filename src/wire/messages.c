@@ -74,7 +74,7 @@ message_error(struct buf *b, const char *severity, const struct fail *why)
 }
 
 void
-message_hinted(struct buf *b, const uint8_t *message, size_t len, const char *hint)
+message_error_with_hint(struct buf *b, const uint8_t *message, size_t len, const char *hint)
 {
 	size_t begun = message_begin(b, 'E');
 

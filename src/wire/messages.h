@@ -25,7 +25,7 @@ void message_put(struct buf *b, uint8_t type, const void *body, size_t body_len)
 /* Appends an ErrorResponse; severity is "ERROR" or "FATAL". An empty detail or hint is left out. */
 void message_error(struct buf *b, const char *severity, const struct fail *why);
 /* Appends an ErrorResponse that is a copy of message (len bytes, with its head), which has no hint, and adds hint. */
-void message_hinted(struct buf *b, const uint8_t *message, size_t len, const char *hint);
+void message_error_with_hint(struct buf *b, const uint8_t *message, size_t len, const char *hint);
 /* Appends a NoticeResponse; severity is "WARNING" or "NOTICE". */
 void message_notice(struct buf *b, const char *severity, const struct fail *what);
 /* Appends a NoticeResponse of severity NOTICE and SQLSTATE 00000; text may have any length. */

@@ -109,7 +109,7 @@ take_short_way(struct ledger *copy, const struct ledger *l, uint8_t type, struct
 	if (l->cap > 0)
 		memcpy(copy->ring, l->ring, l->cap * sizeof(*copy->ring));
 	kind = ledger_plain_kind(copy);
-	if (ledger_lets_pass(kind, type))
+	if (ledger_may_pass_through(kind, type))
 		return true;
 	return type == 'Z' ? ledger_take_ready(copy, kind, ended) : ledger_take_plain(copy, kind, type);
 }

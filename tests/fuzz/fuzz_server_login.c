@@ -228,7 +228,7 @@ read_in(struct stage *s)
 	if (!s->has_asked_clear && !s->has_guessed)
 		must(memmem(s->in.bytes, s->in.len, PASSWORD, strlen(PASSWORD)) == NULL);
 	while (used > 0 && s->in.len > 0)
-		buf_take_front(&s->in, used = take_message(s));
+		buf_drop_front(&s->in, used = take_message(s));
 	return true;
 }
 
@@ -257,7 +257,7 @@ write_out(struct stage *s)
 	if (n < 0)
 		s->out.len = 0;
 	if (n > 0)
-		buf_take_front(&s->out, (size_t)n);
+		buf_drop_front(&s->out, (size_t)n);
 	return n > 0;
 }
 

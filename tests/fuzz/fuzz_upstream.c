@@ -26,7 +26,7 @@ static struct upstream *
 made_for(const struct upstream *up, const char *database, const char *role)
 {
 	struct fail why = { 0 };
-	struct upstream *made = upstream_for(up, database, role, &why);
+	struct upstream *made = upstream_fill_in(up, database, role, &why);
 
 	if ((made == NULL) != (why.text[0] != '\0'))
 		abort();

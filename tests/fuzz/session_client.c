@@ -284,7 +284,7 @@ handle(struct fake_client *c)
 		}
 		break;
 	}
-	buf_take_front(&c->in, at);
+	buf_drop_front(&c->in, at);
 }
 
 static bool
@@ -321,7 +321,7 @@ write_out(struct fake_client *c)
 	if (n <= 0)
 		return false; /* the reading side sees that it has gone */
 	note_sent(&c->sent, c->out.bytes, (size_t)n);
-	buf_take_front(&c->out, (size_t)n);
+	buf_drop_front(&c->out, (size_t)n);
 	if (c->allowed != SIZE_MAX)
 		c->allowed -= (size_t)n;
 	return true;

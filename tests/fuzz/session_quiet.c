@@ -502,7 +502,7 @@ worker_threads_halt(struct weir *w, struct fail *why)
 }
 
 void
-worker_threads_go(struct weir *w)
+worker_threads_end_halt(struct weir *w)
 {
 	if (w->threads != NULL && w->threads->depth-- == 0)
 		abort();

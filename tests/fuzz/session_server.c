@@ -358,7 +358,7 @@ handle(struct fake_conn *c)
 				free(body);
 			}
 		}
-		buf_take_front(&c->in, used);
+		buf_drop_front(&c->in, used);
 		has_moved = has_moved || used > 0;
 	}
 	c->is_signalled &= c->in.len > 0; /* a signal that comes while nothing runs is ignored */

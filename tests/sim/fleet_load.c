@@ -196,7 +196,7 @@ hear(struct fleet_sim *s, struct fleet_process *p, struct load_client *c)
 		c->is_in = true;
 		c->is_asking = false;
 	}
-	buf_take_front(&c->in, at);
+	buf_drop_front(&c->in, at);
 	if (n == 0 || (n < 0 && errno != EAGAIN))
 		leave(c);
 }

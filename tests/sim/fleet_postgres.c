@@ -168,7 +168,7 @@ start(struct backend *b)
 		return;
 	if (b->in.len >= 4 && (len = wire_u32(b->in.bytes)) >= 8 && b->in.len >= len) {
 		take_startup(b, b->in.bytes + 4, len - 4);
-		buf_take_front(&b->in, len);
+		buf_drop_front(&b->in, len);
 	}
 	if (b->is_lost) { /* as long as it has no name, nobody has to know */
 		b->state = BE_LEAVING;
@@ -247,7 +247,7 @@ transmit(struct backend *b)
 		return;
 	n = send(b->fd, b->out.bytes, b->out.len, MSG_NOSIGNAL);
 	if (n > 0)
-		buf_take_front(&b->out, (size_t)n);
+		buf_drop_front(&b->out, (size_t)n);
 	else if (errno != EAGAIN)
 		b->is_lost = true;
 }
@@ -268,7 +268,7 @@ take_message(struct backend *b)
 		backend_leave(b, NULL);
 	else
 		sim_fail("backend %u gets a message of type %c", b->pid, f.type);
-	buf_take_front(&b->in, FRAME_HEAD_LEN + f.body_len);
+	buf_drop_front(&b->in, FRAME_HEAD_LEN + f.body_len);
 }
 
 static void

@@ -304,7 +304,7 @@ take(struct end *e, void *bytes, size_t cap, int flags)
 	if (e->at == e->in.len)
 		e->at = e->arrived = e->in.len = 0;
 	else if (e->at > BUFFER_MAX) {
-		buf_take_front(&e->in, e->at);
+		buf_drop_front(&e->in, e->at);
 		e->arrived -= e->at;
 		e->at = 0;
 	}

@@ -4,7 +4,7 @@
  * - Each snapshot that it gets shows all of that set: it reads its own writes, and nothing disappears again.
  * - The same holds for the primary when its write begins: writes follow reads, and each other.
  * - A change may be missed without excuse only if it is not in the log of the primary that the session was told of
- * last; and then causality_is_lost() has said so when it came to that primary.
+ * last; and then causality_take_loss() has said so when it came to that primary.
  *
  * While there is another primary that nobody knows of yet, what that does not have is lost already, and what the old
  * one shows is of no use: both excuse a miss until the session comes to the new one.
@@ -57,7 +57,7 @@ check_lost(struct reads_sim *s, struct session *c)
 	const struct cluster_view *v = &s->watch.view;
 	uint32_t before = c->token.history;
 	uint64_t position, end;
-	bool is_told = causality_is_lost(&c->token, v, &position, &end);
+	bool is_told = causality_take_loss(&c->token, v, &position, &end);
 	const struct bits *has;
 	struct bits lost;
 
@@ -115,7 +115,7 @@ take(struct reads_sim *s, struct session *c)
 
 	if (c->given == 0)
 		return;
-	is_taken = causality_take(&c->token, &s->watch.view, c->given, c->given_due);
+	is_taken = causality_require(&c->token, &s->watch.view, c->given, c->given_due);
 	if (is_taken == CAUSALITY_LATER)
 		return;
 	c->given = 0;
@@ -151,7 +151,7 @@ send(struct reads_sim *s, struct session *c, unsigned host)
 static void
 look_standby(struct reads_sim *s, struct session *c)
 {
-	enum causality may = causality_may_read(&c->token, &s->watch.view, c->host, LAG_US);
+	enum causality may = causality_check_read(&c->token, &s->watch.view, c->host, LAG_US);
 	uint64_t awaited;
 
 	if (may == CAUSALITY_LATER && reads_chance(s, 1024) &&
@@ -169,7 +169,7 @@ look_primary(struct reads_sim *s, struct session *c)
 {
 	bool was_unsettled = c->token.is_unsettled;
 
-	if (causality_may_write(&c->token, &s->watch.view) == CAUSALITY_NOW && s->watch.view.primary >= 0) {
+	if (causality_check_write(&c->token, &s->watch.view) == CAUSALITY_NOW && s->watch.view.primary >= 0) {
 		s->settled += was_unsettled;
 		send(s, c, (unsigned)s->watch.view.primary);
 	} else if (c->since + GIVE_UP < s->step && !s->is_calm) {
@@ -197,7 +197,7 @@ end(struct reads_sim *s, struct session *c)
 	if (c->is_on_standby)
 		causality_note_read(&c->token, s->watch.view.begun, c->host, c->view_life);
 	else
-		causality_wrote(&c->token, s->watch.view.begun);
+		causality_note_write(&c->token, s->watch.view.begun);
 	rest(c);
 }
 
@@ -215,7 +215,7 @@ has_replayed(struct reads_sim *s, struct session *c)
 	if (!h->is_primary && model_position(s, h->at) < c->awaited && c->since + CATCH_UP >= s->step)
 		return false;
 	if (!h->is_primary && model_position(s, h->at) >= c->awaited && c->token.history == v->history &&
-	    v->primary >= 0 && seen->life == c->view_life && seen->is_proved) { /* as in cluster_replayed() */
+	    v->primary >= 0 && seen->life == c->view_life && seen->is_proved) { /* as in cluster_note_replayed() */
 		seen->replayed = c->awaited > seen->replayed ? c->awaited : seen->replayed;
 		s->awaited++;
 		c->awaited = 0;

@@ -187,7 +187,7 @@ consume(struct sim_client *c, size_t len)
 	if (c->expected_at == c->alone->out.len)
 		c->expected_at = c->alone->out.len = 0;
 	else if (c->expected_at > 65536) {
-		buf_take_front(&c->alone->out, c->expected_at);
+		buf_drop_front(&c->alone->out, c->expected_at);
 		c->expected_at = 0;
 	}
 }

@@ -183,7 +183,7 @@ stream_write_slowly(struct stream *s, const struct iovec *pieces, int count)
 
 /* Never called: the streams are closed. */
 int
-stream_keep_rest(struct stream *s, const struct iovec *pieces, int count, ssize_t sent)
+stream_queue_rest(struct stream *s, const struct iovec *pieces, int count, ssize_t sent)
 {
 	return -1;
 }

@@ -251,14 +251,14 @@ go_ahead(struct play *play, int i)
 {
 	const struct policy_ahead what = { .t = &play->f->clients[i].waiter };
 
-	policy_go_ahead(play->f->p, play->f->clients[play_number(play, play->words[2])].conn, &what, 5 * MS,
+	policy_note_sent_ahead(play->f->p, play->f->clients[play_number(play, play->words[2])].conn, &what, 5 * MS,
 			play->f->now);
 }
 
 static void
 take(struct play *play, int i)
 {
-	policy_ahead_came(play->f->clients[i].conn, play->f->now);
+	policy_begin_first_ahead(play->f->clients[i].conn, play->f->now);
 }
 
 static void

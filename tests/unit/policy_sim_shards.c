@@ -252,7 +252,7 @@ check_places(struct sim *s)
 	}
 	for (unsigned i = 0; i < s->pool_count - 1 && waiting == 0; i++)
 		SIM_HOLDS(
-		    s, s->pools[i].pool == NULL || s->pools[i].worker->is_silent || !policy_is_wanted(s->pools[i].pool),
+		    s, s->pools[i].pool == NULL || s->pools[i].worker->is_silent || !policy_has_unserved_waiters(s->pools[i].pool),
 		    "part %u believes that somebody waits", i);
 }
 

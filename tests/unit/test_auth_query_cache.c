@@ -29,7 +29,7 @@ put(struct auth_cache *cache, uint64_t source, const char *user, const char *sec
 	auth_cache_put(cache, &key, &a, TTL, now_us);
 }
 
-static const struct auth_kept *
+static const struct auth_cached *
 find(struct auth_cache *cache, uint64_t source, const char *user)
 {
 	struct auth_key key = key_of(source, user);
@@ -40,7 +40,7 @@ find(struct auth_cache *cache, uint64_t source, const char *user)
 static bool
 is_fresh(struct auth_cache *cache, const char *user, uint64_t now_us)
 {
-	const struct auth_kept *kept = find(cache, 1, user);
+	const struct auth_cached *kept = find(cache, 1, user);
 
 	return kept != NULL && auth_kept_is_fresh(kept, now_us);
 }
@@ -48,7 +48,7 @@ is_fresh(struct auth_cache *cache, const char *user, uint64_t now_us)
 static bool
 is_usable(struct auth_cache *cache, const char *user, uint64_t now_us)
 {
-	const struct auth_kept *kept = find(cache, 1, user);
+	const struct auth_cached *kept = find(cache, 1, user);
 
 	return kept != NULL && auth_kept_is_usable(kept, now_us);
 }
@@ -91,14 +91,14 @@ Test(auth_query_cache, doubt_makes_it_ask_anew_but_not_more_than_once_a_second)
 	struct auth_cache *cache = auth_cache_new(42, 10);
 	struct auth_key key = key_of(1, "web");
 
-	auth_cache_doubt(cache, &key, NOW); /* of nobody: nothing happens */
+	auth_cache_expire_answer(cache, &key, NOW); /* of nobody: nothing happens */
 	put(cache, 1, "web", "old", NOW);
-	auth_cache_doubt(cache, &key, NOW + AUTH_DOUBT_AFTER_US - 1);
+	auth_cache_expire_answer(cache, &key, NOW + AUTH_DOUBT_AFTER_US - 1);
 	cr_expect(is_fresh(cache, "web", NOW + AUTH_DOUBT_AFTER_US - 1), "it is young");
-	auth_cache_doubt(cache, &key, NOW + AUTH_DOUBT_AFTER_US);
+	auth_cache_expire_answer(cache, &key, NOW + AUTH_DOUBT_AFTER_US);
 	cr_expect_not(is_fresh(cache, "web", NOW + AUTH_DOUBT_AFTER_US));
 	cr_expect(is_usable(cache, "web", NOW + AUTH_DOUBT_AFTER_US), "if PostgreSQL can't be asked");
-	auth_cache_doubt(cache, &key, NOW + 30 * S);
+	auth_cache_expire_answer(cache, &key, NOW + 30 * S);
 	cr_expect_not(is_usable(cache, "web", NOW + AUTH_DOUBT_AFTER_US + AUTH_STALE_US),
 		      "further doubt does not prolong its life");
 	auth_cache_free(cache);

@@ -10,7 +10,7 @@ Test(buf, zeroed_is_valid_and_empty)
 	cr_expect(buf_ok(&b));
 	buf_put(&b, NULL, 0);
 	buf_put(&b, "", 0);
-	buf_take_front(&b, 0);
+	buf_drop_front(&b, 0);
 	buf_printf(&b, "%s", "");
 	cr_expect(buf_ok(&b));
 	cr_expect_eq(b.len, 0);
@@ -161,11 +161,11 @@ Test(buf, the_front_is_taken)
 	struct buf b = { 0 };
 
 	buf_put(&b, "abcdef", 6);
-	buf_take_front(&b, 2);
+	buf_drop_front(&b, 2);
 	cr_assert_eq(b.len, 4);
 	cr_expect_arr_eq(b.bytes, "cdef", 4);
 	buf_put(&b, "g", 1);
-	buf_take_front(&b, 5);
+	buf_drop_front(&b, 5);
 	cr_expect_eq(b.len, 0);
 	cr_expect(buf_ok(&b));
 	buf_fini(&b);

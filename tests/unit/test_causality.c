@@ -29,7 +29,7 @@ begin(void)
 						    .life = 10 + i,
 						    .last = { .number = 1 + i, .position = 100, .xmax = 50 } };
 	view.hosts[PRIMARY].last.next_xid = 50;
-	causality_is_lost(&token, &view, &lost_at, &lost_end);
+	causality_take_loss(&token, &view, &lost_at, &lost_end);
 }
 TestSuite(causality, .init = begin);
 
@@ -46,7 +46,7 @@ reads(unsigned host, uint64_t position, uint64_t xmax)
 static void
 wrote(void)
 {
-	causality_wrote(&token, view.begun);
+	causality_note_write(&token, view.begun);
 }
 
 static void
@@ -58,19 +58,19 @@ was_shown(unsigned host)
 static enum causality
 may_read(unsigned host)
 {
-	return causality_may_read(&token, &view, host, LAG_US);
+	return causality_check_read(&token, &view, host, LAG_US);
 }
 
 static enum causality
 may_write(void)
 {
-	return causality_may_write(&token, &view);
+	return causality_check_write(&token, &view);
 }
 
 static bool
 is_lost(void)
 {
-	return causality_is_lost(&token, &view, &lost_at, &lost_end);
+	return causality_take_loss(&token, &view, &lost_at, &lost_end);
 }
 
 Test(causality, who_has_seen_nothing_reads_anywhere)
@@ -299,7 +299,7 @@ Test(causality, until_asked_nothing_goes_anywhere)
 	fail_over(1000, 0);
 	cr_assert_eq(may_read(WEST), CAUSALITY_LATER);
 	cr_assert_eq(may_write(), CAUSALITY_LATER);
-	cr_assert_eq(causality_take(&token, &view, 1, 1), CAUSALITY_LATER);
+	cr_assert_eq(causality_require(&token, &view, 1, 1), CAUSALITY_LATER);
 }
 
 Test(causality, what_lies_before_the_fork_is_kept)
@@ -402,12 +402,12 @@ Test(causality, what_was_shown_before_is_settled_by_the_new_primary_alone)
 
 Test(causality, a_position_from_elsewhere_holds_reads_back)
 {
-	cr_assert_eq(causality_take(&token, &view, 100, view.begun + 1), CAUSALITY_NOW);
+	cr_assert_eq(causality_require(&token, &view, 100, view.begun + 1), CAUSALITY_NOW);
 	cr_assert_eq(may_read(WEST), CAUSALITY_NOW);
 	reads(PRIMARY, 200, 51);
-	cr_assert_eq(causality_take(&token, &view, 101, view.begun + 1), CAUSALITY_NOW);
+	cr_assert_eq(causality_require(&token, &view, 101, view.begun + 1), CAUSALITY_NOW);
 	cr_assert_eq(may_read(WEST), CAUSALITY_LATER);
-	cr_assert_eq(causality_take(&token, &view, 50, view.begun + 1), CAUSALITY_NOW);
+	cr_assert_eq(causality_require(&token, &view, 50, view.begun + 1), CAUSALITY_NOW);
 	cr_assert_eq(may_read(WEST), CAUSALITY_LATER, "it never goes back");
 }
 
@@ -415,12 +415,12 @@ Test(causality, a_position_may_be_younger_than_all_readings)
 {
 	uint64_t due = view.begun + 1;
 
-	cr_assert_eq(causality_take(&token, &view, 150, due), CAUSALITY_LATER);
+	cr_assert_eq(causality_require(&token, &view, 150, due), CAUSALITY_LATER);
 	reads(WEST, 140, 51);
-	cr_assert_eq(causality_take(&token, &view, 150, due), CAUSALITY_LATER);
+	cr_assert_eq(causality_require(&token, &view, 150, due), CAUSALITY_LATER);
 	reads(PRIMARY, 150, 51);
-	cr_assert_eq(causality_take(&token, &view, 150, due), CAUSALITY_NOW);
-	cr_assert_eq(causality_take(&token, &view, 151, due), CAUSALITY_NEVER);
+	cr_assert_eq(causality_require(&token, &view, 150, due), CAUSALITY_NOW);
+	cr_assert_eq(causality_require(&token, &view, 151, due), CAUSALITY_NEVER);
 	cr_assert_eq(token.position, 150u);
 }
 

@@ -56,7 +56,7 @@ answer(unsigned host, uint64_t position, uint64_t begun_us)
 {
 	struct reading r = { .number = cluster_begin_reading(c), .begun_us = begun_us, .position = position };
 
-	cluster_answered(c, host, &r, begun_us + 100);
+	cluster_note_answer(c, host, &r, begun_us + 100);
 }
 
 Test(cluster, is_one_for_each_list_of_hosts)
@@ -254,21 +254,21 @@ Test(cluster, the_word_of_a_standby_counts_in_its_life_and_history_alone)
 	cr_expect_eq(v.hosts[1].askable_from_us, 0, "before PostgreSQL 19");
 	cluster_set_can_wait(c, 1);
 	cr_expect_eq(look().hosts[1].askable_from_us, 1);
-	cr_expect_not(cluster_replayed(c, 1, v.hosts[1].life, v.history, 500), "it is not proved");
+	cr_expect_not(cluster_note_replayed(c, 1, v.hosts[1].life, v.history, 500), "it is not proved");
 	cluster_set_history_proved(c, 1, true);
-	cr_expect(cluster_replayed(c, 1, v.hosts[1].life, v.history, 500));
-	cr_expect(cluster_replayed(c, 1, v.hosts[1].life, v.history, 400));
+	cr_expect(cluster_note_replayed(c, 1, v.hosts[1].life, v.history, 500));
+	cr_expect(cluster_note_replayed(c, 1, v.hosts[1].life, v.history, 400));
 	cr_expect_eq(look().hosts[1].replayed, 500);
-	cr_expect_not(cluster_replayed(c, 1, v.hosts[1].life + 1, v.history, 600));
-	cluster_set_late(c, 1, 10 * MS, BEGIN);
+	cr_expect_not(cluster_note_replayed(c, 1, v.hosts[1].life + 1, v.history, 600));
+	cluster_note_late(c, 1, 10 * MS, BEGIN);
 	cr_expect_gt(look().hosts[1].askable_from_us, BEGIN, "nobody asks it for a moment");
 	cluster_begin_life(c, 2, &next, &none);
 	cr_expect_eq(look().hosts[1].replayed, 0);
 	cluster_set_history_proved(c, 1, true);
-	cr_expect_not(cluster_replayed(c, 1, v.hosts[1].life, v.history, 600), "a position of the log before");
+	cr_expect_not(cluster_note_replayed(c, 1, v.hosts[1].life, v.history, 600), "a position of the log before");
 	cluster_begin_life(c, 1, &standby, &none);
 	cr_expect_eq(look().hosts[1].askable_from_us, 0);
-	cluster_set_late(c, 2, 10 * MS, BEGIN);
+	cluster_note_late(c, 2, 10 * MS, BEGIN);
 	cr_expect_eq(look().hosts[2].askable_from_us, 0, "what can't be asked stays so");
 }
 
@@ -277,7 +277,7 @@ Test(cluster, a_standby_that_was_late_is_asked_again_once_it_lags_by_less_than_w
 	meet_all();
 	cluster_set_can_wait(c, 1);
 	answer(0, 0x5000, BEGIN);
-	cluster_set_late(c, 1, 10 * MS, BEGIN + 12 * MS);
+	cluster_note_late(c, 1, 10 * MS, BEGIN + 12 * MS);
 	answer(1, 0x4000, BEGIN + 13 * MS);
 	cr_expect_gt(look().hosts[1].askable_from_us, BEGIN + 13 * MS, "it lags by 13 ms");
 	answer(0, 0x6000, BEGIN + 14 * MS);

@@ -98,7 +98,7 @@ tell(struct story *s, const char *text, const char *rule)
 			cr_expect_eq(s->ledger.answered, (uint32_t)atoi(word + 1), "%s: %u answered at %s", rule,
 				     s->ledger.answered, word);
 		else if (strchr(word, '@') != NULL)
-			cr_expect_eq(ledger_take_sync(&s->ledger), word[0] == '@', "%s: at %s", rule, word);
+			cr_expect_eq(ledger_swallow_ready(&s->ledger), word[0] == '@', "%s: at %s", rule, word);
 		else if (word[0] == '%')
 			ledger_swallow_types(&s->ledger);
 		else

@@ -474,9 +474,9 @@ Test(listen, sql_that_notifies_waits_until_the_listener_has_caught_up)
 	caught_up();
 	cr_expect_eq(fake->srv.loan.notify_as, fake->x.client_pid);
 	cr_expect_eq(listen_gate_sender(&fake->x, &m), LISTEN_GO);
-	cr_expect(listen_holds_server(&fake->x), "until its notification has come");
+	cr_expect(listen_hold_server(&fake->x), "until its notification has come");
 	caught_up();
-	cr_expect_not(listen_holds_server(&fake->x));
+	cr_expect_not(listen_hold_server(&fake->x));
 	cr_expect_null(fake->srv.loan.notify_listener);
 }
 

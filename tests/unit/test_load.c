@@ -1199,7 +1199,7 @@ Test(config, settings_of_all_pools_of_a_database_and_of_a_user)
 	struct scope_settings s;
 
 	c = load_good(everything);
-	config_effective(c, NULL, NULL, &s);
+	config_compute_settings(c, NULL, NULL, &s);
 	check_settings(&s, 20);
 	cr_expect_eq(s.pool_mode, POOL_MODE_SESSION);
 	cr_expect_eq(s.session_state, SESSION_ALLOW);
@@ -1222,7 +1222,7 @@ Test(config, settings_of_all_pools_of_a_database_and_of_a_user)
 	cr_expect_eq(s.client_idle_timeout_us, 36 * 86400 * S);
 	cr_expect_eq(s.slow_query_threshold_us, 41000);
 
-	config_effective(c, config_find_database(c, "app"), NULL, &s);
+	config_compute_settings(c, config_find_database(c, "app"), NULL, &s);
 	check_settings(&s, 50);
 	cr_expect_eq(s.pool_mode, POOL_MODE_STATEMENT);
 	cr_expect_eq(s.session_state, SESSION_TRACK);
@@ -1241,7 +1241,7 @@ Test(config, settings_of_all_pools_of_a_database_and_of_a_user)
 	cr_expect_eq(s.max_user_connections, 48);
 	cr_expect_eq(s.slow_query_threshold_us, CONFIG_TIME_OFF);
 
-	config_effective(c, config_find_database(c, "app"), config_find_user(c, "web"), &s);
+	config_compute_settings(c, config_find_database(c, "app"), config_find_user(c, "web"), &s);
 	check_settings(&s, 50);
 	cr_expect_eq(s.pool_mode, POOL_MODE_TRANSACTION, "the user's wins");
 	cr_expect_eq(s.query_timeout_us, 0, "also when it is nothing");
@@ -1481,8 +1481,8 @@ Test(config, tenants_are_found_by_the_name_of_a_database)
 	cr_expect_eq(config_tenant_len(c, "acme/app"), 4);
 	cr_expect_eq(config_tenant_len(c, "/app"), 0);
 	cr_expect_str_eq(config_suggest_database(c, "acne/app"), "acme");
-	cr_expect(config_allows_tenants_in(c, NULL) && config_allows_tenants_in(c, "user") &&
-		  !config_allows_tenants_in(c, "sni"));
+	cr_expect(config_may_name_tenant_in(c, NULL) && config_may_name_tenant_in(c, "user") &&
+		  !config_may_name_tenant_in(c, "sni"));
 	config_unref(c);
 
 	c = load_good(BASE "[pgweir]\ntenants = user\n[tenant acme]\nupstream = host=a\n[tenant *]\n"
@@ -1648,7 +1648,7 @@ Test(config, an_upstream_with_a_password_is_a_whole_configuration)
 	cr_expect_null(config_find_database(c, "other"), "the URI names a database: there is no other");
 	cr_expect_str_eq(config_find_database(c, "app")->upstream->password, "hunter2");
 	cr_expect_eq(config_find_database(c, "app")->upstream->hosts[0].port, 5433);
-	config_effective(c, config_find_database(c, "app"), config_find_user(c, "web"), &s);
+	config_compute_settings(c, config_find_database(c, "app"), config_find_user(c, "web"), &s);
 	cr_expect_eq(s.pool_size, 20);
 	dump = dump_text(c);
 	rows = rows_text(c, put_all);
@@ -1786,5 +1786,5 @@ static const struct {
 Test(suggest, short_names)
 {
 	EACH(row, shorts)
-		cr_expect_eq(nearest_is_short(row->word, row->of), row->want, "%s", row->word);
+		cr_expect_eq(nearest_is_abbreviation(row->word, row->of), row->want, "%s", row->word);
 }

@@ -133,7 +133,7 @@ server_fail(struct server *srv, const struct fail *why)
 }
 
 bool
-server_last_words(const struct server *srv, struct fail *why)
+server_get_last_words(const struct server *srv, struct fail *why)
 {
 	return srv->loan.end == LOAN_END_TOLD;
 }

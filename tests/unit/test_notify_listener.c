@@ -246,7 +246,7 @@ answer(void)
 		fail_set(&why, "42501", "no");
 		d->ops->error(d, &why);
 	}
-	buf_take_front(&sent, total);
+	buf_drop_front(&sent, total);
 	d->ops->done(d);
 	d->ops->batch_end(d);
 	return true;

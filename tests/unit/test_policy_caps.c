@@ -198,7 +198,7 @@ Test(policy_caps, nobody_gives_up_a_place_for_those_who_have_been_refused)
 	f->now = other->now = f->now + S;
 	fake_failed(f, 1, CF_AUTH, true);
 	cr_expect_eq(f->clients[0].refusals + f->clients[1].refusals, 2);
-	cr_expect_not(policy_is_wanted(other->p));
+	cr_expect_not(policy_has_unserved_waiters(other->p));
 	fake_return(other, 0);
 	cr_expect_eq(other->closed, 0);
 }

@@ -166,7 +166,7 @@ read_value(void *world, struct fake *f, const char *name, uint64_t i, uint64_t *
 	else if (strcmp(name, "capped") == 0)
 		*value = capped(t);
 	else if (strcmp(name, "wanted") == 0)
-		*value = policy_is_wanted(f->p);
+		*value = policy_has_unserved_waiters(f->p);
 	else if (strcmp(name, "told") == 0)
 		*value = (uint64_t)t->told[f - t->shards];
 	else if (strcmp(name, "has_it") == 0)
@@ -315,19 +315,19 @@ Test(policy_shared, who_gets_one_of_its_own_shard_wants_none_of_others)
 	fake_fill(a, 0, 1);
 	fake_borrow(b, 0);
 	cr_expect_eq(b->opened, 1);
-	cr_expect(!policy_is_wanted(a->p), "one is opened there");
+	cr_expect(!policy_has_unserved_waiters(a->p), "one is opened there");
 	fake_borrow(b, 1);
 	cr_expect_eq(b->opened, 2);
-	cr_expect(!policy_is_wanted(a->p), "and another");
+	cr_expect(!policy_has_unserved_waiters(a->p), "and another");
 	fake_borrow(b, 2);
 	cr_expect_eq(b->opened, 2, "no place is left");
-	cr_expect(policy_is_wanted(a->p));
+	cr_expect(policy_has_unserved_waiters(a->p));
 	fake_opened(b, 0);
-	cr_expect(policy_is_wanted(a->p), "the third waits still");
+	cr_expect(policy_has_unserved_waiters(a->p), "the third waits still");
 	policy_conn_washing(b->p, b->clients[0].conn);
-	cr_expect(!policy_is_wanted(a->p), "what is washed is for it");
+	cr_expect(!policy_has_unserved_waiters(a->p), "what is washed is for it");
 	policy_conn_washing_delayed(b->p, b->clients[0].conn, 0, b->now);
-	cr_expect(policy_is_wanted(a->p), "but not in a moment");
+	cr_expect(policy_has_unserved_waiters(a->p), "but not in a moment");
 	fake_return(a, 0);
 	policy_shared_lost(given(&t, 0, 1), t.workers[1], b->now);
 	two_fini(&t);

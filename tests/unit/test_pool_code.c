@@ -108,7 +108,7 @@ pool_renew_policy(struct pool *p, uint64_t at_us)
 }
 
 void
-standby_pools_code_is_new(struct pool *p)
+standby_pools_note_new_code(struct pool *p)
 {
 }
 
@@ -139,7 +139,7 @@ look(void)
 {
 	for (size_t i = 0; i < HERD; i++) {
 		cr_expect_not(server_is_late(&servers[i], now_us));
-		if (pool_code_may_release(&servers[i]))
+		if (pool_code_may_end_hold(&servers[i]))
 			server_reset_next(&servers[i]);
 	}
 }
@@ -254,7 +254,7 @@ Test(pool_code, the_next_one_asks_if_the_server_that_asks_ends, .init = begin)
 	come_back(0, true);
 	come_back(1, true);
 	servers[0].state = SV_DEAD;
-	pool_code_gone(&servers[0]); /* on_closed() */
+	pool_code_note_gone(&servers[0]); /* on_closed() */
 	cr_expect_eq(woken, 1);
 	look();
 	cr_expect(is_held(1));
@@ -269,7 +269,7 @@ Test(pool_code, if_a_server_that_waits_ends_the_others_are_told, .init = begin)
 	come_back(1, true);
 	come_back(2, true);
 	servers[1].state = SV_DEAD;
-	pool_code_gone(&servers[1]);
+	pool_code_note_gone(&servers[1]);
 	look();
 	cr_expect_eq(asked[0] + asked[2], 1, "the answer is still under way");
 	answer(0, true);

@@ -22,7 +22,7 @@ tell(struct pool_fresh *f, struct guc_store *store, const char *baseline, const 
 {
 	struct gucs *both[2] = { gucs_of(store, baseline), gucs_of(store, welcome) };
 
-	pool_fresh_tell(f, both[0], both[1], at_us);
+	pool_fresh_report(f, both[0], both[1], at_us);
 	gucs_unref(both[0]);
 	gucs_unref(both[1]);
 }

@@ -66,23 +66,23 @@ step(struct server_statements *s, const char *word, uint32_t *sync_no, const cha
 
 	switch (word[is_done ? 0 : 1]) {
 	case 'P':
-		cr_assert_eq(server_statements_sent(s, id, *sync_no), 0);
+		cr_assert_eq(server_statements_note_parse(s, id, *sync_no), 0);
 		break;
 	case 'O':
 		server_statements_outdate(s);
 		break;
 	case 'C':
-		server_statements_closing(s, id, *sync_no);
+		server_statements_note_close(s, id, *sync_no);
 		break;
 	case 'p':
 	case 'c':
-		server_statements_settled(s, id, word[is_done ? 0 : 1] == 'c', is_done);
+		server_statements_note_end(s, id, word[is_done ? 0 : 1] == 'c', is_done);
 		break;
 	case 'D':
 		if (word[1] == '*')
 			server_statements_forget_all(s);
 		else
-			server_statements_doubt(s, id);
+			server_statements_outdate_one(s, id);
 		break;
 	case 'X':
 		server_statements_clear(s);
@@ -146,8 +146,8 @@ Test(server_statements, many_in_random_order)
 			at++;
 		cr_assert_eq(server_statements_use(&s, id, 1), at < count ? STATEMENT_THERE : STATEMENT_ABSENT);
 		if (at == count) {
-			cr_assert_eq(server_statements_sent(&s, id, 1), 0);
-			server_statements_settled(&s, id, false, true);
+			cr_assert_eq(server_statements_note_parse(&s, id, 1), 0);
+			server_statements_note_end(&s, id, false, true);
 			order[count++] = id;
 		} else {
 			memmove(&order[at], &order[at + 1], (count - at - 1) * sizeof(order[0]));
@@ -156,8 +156,8 @@ Test(server_statements, many_in_random_order)
 		if ((random >> 40) % 2 == 0) {
 			cr_assert(server_statements_oldest(&s, &oldest));
 			cr_assert_eq(oldest, order[0]);
-			server_statements_closing(&s, oldest, 1);
-			server_statements_settled(&s, oldest, true, true);
+			server_statements_note_close(&s, oldest, 1);
+			server_statements_note_end(&s, oldest, true, true);
 			memmove(&order[0], &order[1], --count * sizeof(order[0]));
 		}
 		cr_assert_eq(s.count, count);

@@ -31,11 +31,11 @@ audit_note(struct audit *a, const char *database, const char *user, const char *
 bool
 policy_has_waiters(const struct policy *p)
 {
-	return policy_is_wanted(p);
+	return policy_has_unserved_waiters(p);
 }
 
 bool
-policy_is_wanted(const struct policy *p)
+policy_has_unserved_waiters(const struct policy *p)
 {
 	return is_wanted;
 }
@@ -65,7 +65,7 @@ pool_has_sequences(const struct pool *entry, uint64_t now_us)
 }
 
 void
-pool_defaults_altered(struct pool *entry)
+pool_defaults_note_altered(struct pool *entry)
 {
 }
 

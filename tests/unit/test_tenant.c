@@ -123,7 +123,7 @@ Test(tenant, upstreams)
 		struct upstream *up = upstream_parse(row->upstream, true, &why), *one = NULL;
 		char *text = NULL;
 
-		if (up != NULL && (one = upstream_for(up, row->database, row->role, &why)) != NULL)
+		if (up != NULL && (one = upstream_fill_in(up, row->database, row->role, &why)) != NULL)
 			text = upstream_text(one, false);
 		if (row->want != NULL)
 			cr_expect_str_eq(text != NULL ? text : why.text, row->want, "%s", row->rule);
@@ -174,7 +174,7 @@ Test(tenant, an_upstream_of_no_tenant_is_taken_as_it_is)
 	char out[CONFIG_NAME_MAX + 1];
 
 	cr_assert_not_null(up);
-	one = upstream_for(up, "acme/app", "u", NULL);
+	one = upstream_fill_in(up, "acme/app", "u", NULL);
 	cr_assert_not_null(one);
 	cr_expect_str_eq(one->dbname, "%{database}");
 	cr_expect_eq(upstream_user(up, "acme/app", "u", out, NULL), 0);

@@ -164,7 +164,7 @@ world_init(struct world *w, bool asks_certificate)
 		c.certificate_file = NULL;
 	w->accepting = tls_context_for_accept(&a, &why);
 	cr_assert_not_null(w->accepting, "%s", why.text);
-	w->connecting = tls_connect_context(&c, &why);
+	w->connecting = tls_context_for_connect(&c, &why);
 	cr_assert_not_null(w->connecting, "%s", why.text);
 	w->base = event_base_new();
 	w->inbox = inbox_new(w->base, w, &why);
@@ -485,7 +485,7 @@ Test(tls, contexts_refuse_what_does_not_fit)
 									     .certificate = TLS_ASKED_FOR,
 									     .ca_file = one.key },
 					      &why));
-	cr_expect_null(tls_connect_context(
+	cr_expect_null(tls_context_for_connect(
 	    &(struct tls_connect_settings){ .verify = TLS_CHECK_CHAIN, .ca_file = "/no/ca" }, &why));
 	cr_expect(strstr(why.text, "/no/ca") != NULL, "%s", why.text);
 	identity_remove(&one);

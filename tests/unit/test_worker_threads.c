@@ -138,7 +138,7 @@ see_all_move(struct place *p)
 			before[i] = before[i] == UINT64_MAX ? p->others[i].count : before[i];
 			moved += p->others[i].count > before[i];
 		}
-		worker_threads_go(&p->weir);
+		worker_threads_end_halt(&p->weir);
 	}
 }
 
@@ -148,13 +148,13 @@ Test(worker_threads, with_one_worker_a_halt_is_nothing)
 	struct fail why;
 
 	cr_expect_eq(worker_threads_halt(&w, &why), 0, "there are no threads yet");
-	worker_threads_go(&w);
+	worker_threads_end_halt(&w);
 	w.main_worker = worker_new(&w, 0, &why);
 	cr_assert_not_null(w.main_worker);
 	w.threads = worker_threads_new(&w, &why);
 	cr_assert_not_null(w.threads);
 	cr_expect_eq(worker_threads_halt(&w, &why), 0);
-	worker_threads_go(&w);
+	worker_threads_end_halt(&w);
 	cr_expect_eq(worker_threads_free(w.threads, &why), 0);
 	cr_expect_eq(worker_threads_free(NULL, &why), 0);
 	worker_free(w.main_worker);
@@ -170,10 +170,10 @@ Test(worker_threads, all_stand_still_until_the_last_of_halts_within_one_another_
 		cr_expect(is_still(&p));
 		halt_patiently(&p);
 		halt_patiently(&p);
-		worker_threads_go(&p.weir);
-		worker_threads_go(&p.weir);
+		worker_threads_end_halt(&p.weir);
+		worker_threads_end_halt(&p.weir);
 		cr_expect(is_still(&p), "the first halt is not over");
-		worker_threads_go(&p.weir);
+		worker_threads_end_halt(&p.weir);
 	}
 	see_all_move(&p);
 	place_fini(&p);
@@ -261,7 +261,7 @@ Test(worker_threads, a_halt_that_one_does_not_join_is_given_up_and_nobody_stands
 		inbox_post(p.others[i].worker->inbox, &p.others[i].note);
 	halt_patiently(&p);
 	cr_expect(is_still(&p));
-	worker_threads_go(&p.weir);
+	worker_threads_end_halt(&p.weir);
 	see_all_move(&p);
 	place_fini(&p);
 }
@@ -329,7 +329,7 @@ Test(worker_threads, many_halts_beside_threads_that_post)
 			p.others[k].count++;
 		sum = now + OTHERS;
 		cr_assert_eq(sum_of(&p), sum, "halt %d", (int)i);
-		worker_threads_go(&p.weir);
+		worker_threads_end_halt(&p.weir);
 	}
 	for (unsigned i = 0; i < SENDERS; i++) {
 		senders[i].is_over = true;
