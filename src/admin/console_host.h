@@ -36,7 +36,7 @@ struct console_host {
 	/* Halts all other workers until go(). Only in a halt may commands look at other workers' clients and pools, or
 	 * change them. Halts may be nested. Returns 0, or -1 with *why set if a worker does not answer. */
 	int (*halt)(struct weir *w, struct fail *why);
-	void (*go)(struct weir *w);
+	void (*leave_halt)(struct weir *w);
 	const char *version; /* pgweir's */
 	uint64_t start_wall_us;
 	/* returns 0; or -1 with *why set, and the old configuration stays */
@@ -46,7 +46,7 @@ struct console_host {
 	int (*set)(struct weir *w, const char *name, const char *value, struct fail *notice, struct fail *why);
 	/* Checks that no restart is under way, because PAUSE, SUSPEND, DISABLE and KILL would then miss the clients of
 	 * the other process. Returns 0, or -1 with *why set. */
-	int (*may_hold)(struct weir *w, struct fail *why);
+	int (*check_hold)(struct weir *w, struct fail *why);
 	/* Pauses one database, or all if database is NULL. Returns 0, or -1 with *why set if there is no memory, or a
 	 * worker does not answer. */
 	int (*pause)(struct weir *w, const char *database, struct fail *why);
@@ -57,7 +57,7 @@ struct console_host {
 	void (*shutdown)(struct weir *w, enum shutdown_how how); /* begins the shutdown, without waiting for its end */
 	int (*restart)(struct weir *w, struct fail *why); /* starts the successor; returns 0, or -1 with *why set */
 	/* Called in a halt. Returns why a restart could not move c to the new process now, or NULL if it could. */
-	const char *(*stays)(const struct client *c);
+	const char *(*restart_obstacle)(const struct client *c);
 	/* Writes what keeps the old process running after a restart. Returns false if the old process has ended, or if
 	 * there was none. */
 	bool (*describe_predecessor)(struct weir *w, char *out, size_t size);

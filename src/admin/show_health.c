@@ -108,7 +108,7 @@ add_backend(const struct snapshot_backend *b, struct rows *rows)
 	struct backend_row row = { .backend = b->name, .role = b->role, .connects = c->connects };
 
 	memcpy((char *)&row + offsetof(struct backend_row, failed_dns), failed, sizeof(c->connect_failures));
-	row.state = c->is_up > 0 ? "up" : c->is_up == 0 ? "down" : "unknown";
+	row.state = c->up_state > 0 ? "up" : c->up_state == 0 ? "down" : "unknown";
 	for (size_t i = 0; i < CF_COUNT; i++)
 		row.failures += failed[i];
 	row.last_failure = c->last_failure_wall_us;

@@ -67,9 +67,9 @@ say_holder(const struct show_env *env, struct holding *list, const struct holdin
 	show_write_blockers(list, h, blocked);
 	/* show_say() is not used here: it would replace words of the SQL that look like names of settings. */
 	snprintf(text, sizeof(text), "%s has had a server for %s (PID %" PRIu32 " in PostgreSQL); %s for %s%s%s%s%s.",
-		 name_of(h->srv->borrower, name), age_of(env, h->srv->loan.lent_us).text, h->srv->pid, show_write_use(h, use),
-		 age_of(env, h->since_us).text, blocked[0] != '\0' ? ", blocked by " : "", blocked,
-		 query[0] != '\0' ? ": " : "", query);
+		 name_of(h->srv->borrower, name), age_of(env, h->srv->loan.lent_us).text, h->srv->pid,
+		 show_write_use(h, use), age_of(env, h->since_us).text, blocked[0] != '\0' ? ", blocked by " : "",
+		 blocked, query[0] != '\0' ? ": " : "", query);
 	rows_add(rows, &(struct show_text){ text });
 }
 

@@ -8,8 +8,8 @@
  *   admission_log.c       limits the log lines about refused logins
  *   admission_table.h     the counts of each address, user and database
  *
- * A connection calls admission_enter() when it was accepted, admission_check_startup() when its startup packet has come,
- * admission_admit() when the client is authenticated, and admission_leave() when it ends or turns out to be a
+ * A connection calls admission_enter() when it was accepted, admission_check_startup() when its startup packet has
+ * come, admission_admit() when the client is authenticated, and admission_leave() when it ends or turns out to be a
  * CancelRequest. Before authentication, only the limits on addresses and rates are checked, so refusals do not reveal
  * which users and databases exist. The limits of databases and users are checked after it.
  *

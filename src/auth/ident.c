@@ -61,8 +61,9 @@ take_entry(struct building *b, const struct rule_line *line, struct entry *e)
 	const struct rule_field *f = line->fields;
 
 	if (line->count != 3 || f[0].count != 1 || f[1].count != 1 || f[2].count != 1)
-		return rule_report_error(&b->reading, line,
-				"a line must have three fields: map name, system user name and database user name");
+		return rule_report_error(
+		    &b->reading, line,
+		    "a line must have three fields: map name, system user name and database user name");
 	e->map = xstrdup(f[0].words->text);
 	e->name = xstrdup(f[1].words->text);
 	e->user = xstrdup(f[2].words->text);
@@ -73,8 +74,8 @@ take_entry(struct building *b, const struct rule_line *line, struct entry *e)
 	if (e->name_regex != NULL && e->user_regex == NULL && strstr(e->user, "\\1") != NULL &&
 	    !rule_regex_has_parentheses(e->name_regex))
 		return rule_report_error(&b->reading, line,
-				"\"%.100s\" has no parentheses that the \\1 in \"%.100s\" could stand for", e->name,
-				e->user);
+					 "\"%.100s\" has no parentheses that the \\1 in \"%.100s\" could stand for",
+					 e->name, e->user);
 	/* As in PostgreSQL, a word in which \1 is replaced has no special meaning. */
 	e->is_role =
 	    !f[2].words->is_quoted && e->user[0] == '+' && (e->name_regex == NULL || strstr(e->user, "\\1") == NULL);

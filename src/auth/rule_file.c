@@ -83,7 +83,8 @@ rule_check_role(struct rule_reading *r, const struct rule_line *line, const char
 {
 	if (role[0] != '\0' && strlen(role) <= RULE_ROLE_MAX)
 		return true;
-	return rule_report_error(r, line, "\"+%.100s\" names no role: 1 to %d bytes behind the plus", role, RULE_ROLE_MAX);
+	return rule_report_error(r, line, "\"+%.100s\" names no role: 1 to %d bytes behind the plus", role,
+				 RULE_ROLE_MAX);
 }
 
 bool

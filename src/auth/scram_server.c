@@ -142,7 +142,8 @@ take_gs2_header(struct scram_server *s, struct scram_span *rest, struct fail *wh
 	} else {
 		if (rest->len < 2 || rest->text[1] != ',')
 			return scram_malformed(why, "Comma expected, but found %s.",
-					       rest->len < 2 ? "end of string" : scram_print_char(rest->text[1], shown));
+					       rest->len < 2 ? "end of string"
+							     : scram_print_char(rest->text[1], shown));
 		rest->text += 2;
 		rest->len -= 2;
 	}

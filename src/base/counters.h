@@ -216,8 +216,8 @@ struct backend_counters {
 	uint64_t standby_loans; /* loans of a standby to the clients of its primary's pool */
 	uint64_t last_failure_wall_us; /* gauge; 0 if no attempt has failed */
 	/* gauge: 1 if the host answered the last attempt, even by refusing us; 0 if not; -1 if it was not tried yet */
-	int is_up;
-	uint64_t heard_us; /* when is_up was last set to 0 or 1; a merge of snapshots keeps the newer is_up */
+	int up_state;
+	uint64_t up_state_set_us; /* when is_up was last set to 0 or 1; a merge of snapshots keeps the newer is_up */
 	struct histogram connect_duration;
 };
 

@@ -37,7 +37,7 @@ unsigned table_hash(uint64_t seed, const void *key, size_t len);
 
 /* Does what TABLE_ADD does, with a hash that the caller has computed. */
 #define TABLE_ADD_BY_HASH(table, key, len, hash, item)                                                                 \
-	table_was_added(({                                                                                              \
+	table_was_added(({                                                                                             \
 		HASH_ADD_KEYPTR_BYHASHVALUE(hh, table, key, (unsigned)(len), hash, item);                              \
 		(item)->hh.tbl;                                                                                        \
 	}))

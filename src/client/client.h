@@ -100,8 +100,8 @@ struct client_env {
 	 * not be dereferenced. */
 	void (*on_client_gone)(void *owner, struct client *c);
 	/* Passes a CancelRequest on to another process of this pgweir, because no client of this process has the key.
-	 * Returns false if there is no other process. After true, cancel_end_forwarded() is called when that process has
-	 * answered. */
+	 * Returns false if there is no other process. After true, cancel_end_forwarded() is called when that process
+	 * has answered. */
 	bool (*on_unknown_cancel_key)(void *owner, struct client *asker, uint32_t pid, const uint8_t *key,
 				      size_t key_len);
 	/* Called when the cancel that cancel_begin_far() has begun with this number is over. */
@@ -228,7 +228,8 @@ void client_words(const struct log_about *about, char *out, size_t cap);
 #define CLIENT_DOES_MAX 240
 /* Writes `use`, which is how the client uses or has used srv, and the SQL without its literals: "idle in transaction:
  * SELECT ?". If slow_text is none, leaves the SQL out. */
-void client_describe_use(const struct exchange *x, const struct server *srv, enum server_use use, char out[CLIENT_DOES_MAX]);
+void client_describe_use(const struct exchange *x, const struct server *srv, enum server_use use,
+			 char out[CLIENT_DOES_MAX]);
 /* Logs, in one line, the clients that were disconnected since the last call because many servers were lost at once. */
 void client_log_lost(struct client_env *env);
 /* Logs a client's end. `why` is pgweir's or PostgreSQL's reason, or NULL if the client left by itself. `lost` is the

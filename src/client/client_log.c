@@ -96,7 +96,11 @@ client_log_end(const struct client *c, const struct fail *why, const char *lost)
 	about.log.why = why;
 	lasted = duration_format(about.log.duration_us);
 	if (with != NULL) {
-		client_describe_use(&c->x, with, with->was_owing ? USE_RUNNING : with->tx != 'I' ? USE_IDLE : USE_KEPT, does);
+		client_describe_use(&c->x, with,
+				    with->was_owing   ? USE_RUNNING
+				    : with->tx != 'I' ? USE_IDLE
+						      : USE_KEPT,
+				    does);
 		lost = does;
 	}
 	if (with != NULL && why != NULL && with->end_line == END_LINE_OF_MANY) {

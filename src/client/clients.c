@@ -49,7 +49,7 @@ clients_drain(struct client_env *env, bool is_gentle)
 	struct fail why;
 
 	env->x.is_draining = true;
-	env->x.is_gentle = is_gentle;
+	env->x.keeps_idle_clients = is_gentle;
 	fail_set(&why, "57P01", "pgweir is shutting down");
 	fail_pgbouncer_text(&why, "server shutting down");
 	for (c = TAILQ_FIRST(&env->clients); c != NULL; c = next) {

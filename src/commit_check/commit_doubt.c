@@ -181,7 +181,7 @@ answer_commit(struct exchange *x, struct commit_doubt *d, bool is_answered_alrea
 	if (b.len > 0 || !buf_ok(&b))
 		exchange_send(x, &b);
 	buf_fini(&b);
-	if (x->env->is_draining && !x->env->is_gentle) {
+	if (x->env->is_draining && !x->env->keeps_idle_clients) {
 		fail_set(&shown, "57P01", "pgweir is shutting down");
 		is_session_lost = true;
 	}

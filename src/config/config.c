@@ -199,8 +199,8 @@ config_apply_scope(const struct config_scope *scope, struct scope_settings *sett
 }
 
 void
-config_compute_settings(const struct config *config, const struct config_scope *database, const struct config_scope *user,
-		 struct scope_settings *out)
+config_compute_settings(const struct config *config, const struct config_scope *database,
+			const struct config_scope *user, struct scope_settings *out)
 {
 	*out = config->defaults;
 	config_apply_scope(database, out);

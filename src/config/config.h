@@ -258,8 +258,8 @@ const struct config_scope *config_find_database(const struct config *config, con
 const struct config_scope *config_find_user(const struct config *config, const char *name);
 /* Computes the settings for a user of a database: the user's values, then the database's, then the defaults. `database`
  * and `user` may be NULL. */
-void config_compute_settings(const struct config *config, const struct config_scope *database, const struct config_scope *user,
-		      struct scope_settings *out);
+void config_compute_settings(const struct config *config, const struct config_scope *database,
+			     const struct config_scope *user, struct scope_settings *out);
 /* Replaces fields of *settings by the values that a section sets. scope may be NULL. */
 void config_apply_scope(const struct config_scope *scope, struct scope_settings *settings);
 /* Returns true if pgweir ignores a client's startup parameter of this name; upper and lower case are equal.

@@ -65,7 +65,8 @@ bool listen_is_local(const struct config_listen *listen); /* returns true for lo
  *
  * The distance between two words is the number of letters that were left out, added, swapped or changed. Two words are
  * near if their distance is at most two. A word of two to four letters is near only at a distance of one, because
- * otherwise all short words would be near each other. An abbreviation (nearest_is_abbreviation()) is at a distance of one.
+ * otherwise all short words would be near each other. An abbreviation (nearest_is_abbreviation()) is at a distance of
+ * one.
  */
 #define SUGGEST_WORD_MAX 63 /* bytes; the distance between longer words is not computed, and counts as too large */
 

@@ -278,7 +278,7 @@ take_counts(struct console *k, uint64_t now_us)
 	if (sums != NULL && is_line)
 		stats_log_write(&k->stats_log, sums, !compat_is_1_25(x->config), x->log, now_us);
 	free(sums);
-	k->host.go(k->host.w);
+	k->host.leave_halt(k->host.w);
 }
 
 void

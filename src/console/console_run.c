@@ -82,7 +82,7 @@ ask_locks(const struct console_host *host, const struct command *command)
 		return false;
 	for (struct client_env *const *of = host->client_envs; *of != NULL; of++)
 		is_asked |= blocking_ask((*of)->blocking, *(*of)->x.now_us);
-	host->go(host->w);
+	host->leave_halt(host->w);
 	return is_asked;
 }
 
@@ -124,7 +124,7 @@ fill_rows(const struct show *show, const struct show_env *env, struct rows *rows
 		return -1;
 	show->fill(env, rows);
 	if (show->scope != OF_MAIN_WORKER)
-		host->go(host->w);
+		host->leave_halt(host->w);
 	return 0;
 }
 
@@ -266,7 +266,7 @@ is_wait_over(const struct console_client *cc, const char *database)
 	is = cc->wait == WAIT_FLUSHED  ? clients_are_flushed(client_envs)
 	     : cc->wait == WAIT_CLOSED ? !has_closing_server(client_envs, database)
 				       : is_over_on_all(client_envs, cc->wait, database);
-	host->go(host->w);
+	host->leave_halt(host->w);
 	return is;
 }
 
@@ -335,7 +335,7 @@ check_state(struct console_client *cc, const struct command *command, struct fai
 
 	if (check_database(cc, command, why) < 0)
 		return -1;
-	if (command->row->id != COMMAND_RESUME && cc->console->host.may_hold(cc->console->host.w, why) < 0)
+	if (command->row->id != COMMAND_RESUME && cc->console->host.check_hold(cc->console->host.w, why) < 0)
 		return -1;
 	return refused == NULL ? 0 : fail_set(why, "08P01", "%s", refused);
 }
@@ -380,7 +380,7 @@ static enum run_result
 run_disable(struct run *r)
 {
 	if (check_database(r->cc, r->command, r->why) < 0 ||
-	    (r->command->row->id == COMMAND_DISABLE && r->host->may_hold(r->host->w, r->why) < 0))
+	    (r->command->row->id == COMMAND_DISABLE && r->host->check_hold(r->host->w, r->why) < 0))
 		return RUN_FAILED;
 	for (struct client_env *const *of = r->host->client_envs; *of != NULL; of++)
 		if (pool_set_disable((*of)->x.pools, r->command->name, r->command->row->id == COMMAND_DISABLE) < 0)
@@ -616,7 +616,7 @@ console_run(struct run *r)
 		return RUN_FAILED;
 	result = runs[id](r);
 	if (is_of_all)
-		r->host->go(r->host->w);
+		r->host->leave_halt(r->host->w);
 	if (r->command->row->needs_admin)
 		log_info(env_of(r->cc)->x.log, "console: %s%s%s by user \"%s\"%s%s", r->command->row->phrase,
 			 r->command->has_name ? " " : "", r->command->name, exchange_user(&r->cc->c->x),

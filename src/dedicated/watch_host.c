@@ -122,7 +122,7 @@ static void
 end_life(struct watch_host *h, const char *reason)
 {
 	set_use(h, WATCH_AWAY, reason);
-	h->last.number = h->position_then = 0;
+	h->last.number = h->position_at_primary_read = 0;
 	if (h->asked == WATCH_TRY && h->list->trial.position == 0) /* only this host could have answered */
 		h->list->trial.begun_us = 0;
 	cluster_set_away(h->list->cluster, h->index);
@@ -193,7 +193,7 @@ ask(struct watch_host *h, enum watch_ask what)
 	memset(&h->answer, 0, sizeof(h->answer));
 	if (what == WATCH_READ && !is_standby(h))
 		for (uint32_t i = 0; i < d->count; i++)
-			d->of[i].position_then = is_standby(&d->of[i]) ? d->of[i].last.position : 0;
+			d->of[i].position_at_primary_read = is_standby(&d->of[i]) ? d->of[i].last.position : 0;
 	put_question(h, &sql);
 	dedicated_ask(&h->conn, &sql);
 }
@@ -410,7 +410,7 @@ take_primary(struct watch_host *h)
 
 	note_flushed(h);
 	for (uint32_t i = 0; i < d->count; i++)
-		if (h->use == WATCH_PRIMARY && d->of[i].position_then > h->reading.position)
+		if (h->use == WATCH_PRIMARY && d->of[i].position_at_primary_read > h->reading.position)
 			doubt(&d->of[i], "it is ahead of the primary");
 }
 

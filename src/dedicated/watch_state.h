@@ -91,7 +91,7 @@ struct watch_host {
 	struct watch_answer met; /* the answer to the last WATCH_MEET */
 	struct reading reading; /* the reading that is under way */
 	struct reading last; /* the last reading that was answered; its number is 0 if this life has had none */
-	uint64_t position_then; /* the position of this host when the primary was last asked */
+	uint64_t position_at_primary_read; /* the position of this host when the primary was last asked */
 	uint64_t lag_us; /* the lag of a standby at its last reading */
 	/* the longest time that a reading took: since cost_since_us, and in the second before */
 	uint64_t cost_us[2], cost_since_us;

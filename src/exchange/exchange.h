@@ -105,7 +105,7 @@ struct exchange_ops {
 	void (*console_message)(struct exchange *x, uint8_t type, const uint8_t *body, size_t len); /* CL_CONSOLE */
 	/* Called when the client's SQL cancels a PID that no backend has. If pid is the client_pid of a client that x
 	 * may cancel, begins to cancel that client's request, and returns true. */
-	bool (*no_such_pid)(struct exchange *x, uint32_t pid);
+	bool (*cancel_client_of_pid)(struct exchange *x, uint32_t pid);
 	/* Handles or keeps all of these bytes of the client. */
 	void (*bytes)(struct exchange *x, const uint8_t *bytes, size_t len);
 	void (*try_release)(struct exchange *x); /* gives the server back unless something needs it */
@@ -165,7 +165,7 @@ struct exchange_env {
 	uint64_t hash_seed; /* random: for tables whose keys clients choose */
 	bool is_closed; /* during SHUTDOWN, new clients are accepted in the console only */
 	bool is_draining; /* clients can't begin new transactions, either */
-	bool is_gentle; /* while is_draining, clients without a server may stay until the process ends */
+	bool keeps_idle_clients; /* while is_draining, clients without a server may stay until the process ends */
 	bool is_moving; /* clients move to another process as they become idle */
 	const struct server *ending; /* the server that ends while its clients are closed; else NULL */
 	bool is_suspended; /* SUSPEND: nothing is read from clients, nor from the servers they use */
@@ -190,7 +190,8 @@ struct exchange_rare {
 	uint32_t replay_count; /* how often replayed_request was relayed again */
 	uint8_t canceled_by; /* enum canceler: the origin of the last cancel; report_canceler() takes it */
 	uint32_t canceled_request; /* the number of the request that the last cancel was sent for */
-	uint32_t losses_then; /* server_losses.total at the first replay, including the loss that caused the replay */
+	uint32_t losses_at_first_replay; /* server_losses.total at the first replay, including the loss that caused the
+					    replay */
 	/* relay/reject.c: the last portal that was bound to a statement that ends a transaction, since the client's
 	 * transaction was lost or failed. */
 	struct {

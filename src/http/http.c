@@ -97,7 +97,7 @@ request_info(struct http *h, struct evhttp_request *request, bool is_alive)
 static void
 answer(struct http *h, struct http_conn *c, bool is_alive)
 {
-	uint64_t asked_us = c->asked_us;
+	uint64_t asked_us = c->last_request_us;
 	struct http_reply r = { .is_last = http_conn_is_old(c, clock_now_us()) };
 	struct evhttp_request *request = http_conn_end_wait(c);
 	struct http_request_info info = request_info(h, request, is_alive);

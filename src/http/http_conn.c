@@ -76,7 +76,7 @@ is_closed_before(const struct http_conn *a, const struct http_conn *b)
 {
 	bool a_reads = a->state == HTTP_CONN_READING, b_reads = b->state == HTTP_CONN_READING;
 
-	return a_reads != b_reads ? a_reads : a->asked_us < b->asked_us;
+	return a_reads != b_reads ? a_reads : a->last_request_us < b->last_request_us;
 }
 
 static void
@@ -204,7 +204,7 @@ on_accept(struct event_base *base, void *arg)
 	}
 	timer_init(&c->timer, base, NULL, on_timer, c);
 	c->all = all;
-	c->accepted_us = c->asked_us = clock_now_us();
+	c->accepted_us = c->last_request_us = clock_now_us();
 	bufferevent_setwatermark(c->bev, EV_READ, 0, INPUT_MAX);
 	if (c->tls == NULL)
 		evbuffer_add_cb(bufferevent_get_input(c->bev), on_first_bytes, c);
@@ -243,7 +243,7 @@ http_conn_begin_wait(struct http_conns *all, struct evhttp_request *request, uin
 	TAILQ_FOREACH(c, &all->list, link)
 		if (c->evcon == evhttp_request_get_connection(request)) {
 			c->request = request;
-			c->asked_us = now_us;
+			c->last_request_us = now_us;
 			set_timer(c, HTTP_CONN_WAITING, wait_us);
 			return c;
 		}

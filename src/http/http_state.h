@@ -159,7 +159,8 @@ struct http_conn {
 	struct evhttp_connection *evcon; /* owns bev; its close callback frees this struct */
 	struct timer timer;
 	struct evhttp_request *request; /* set while HTTP_CONN_WAITING, until http_conn_end_wait() */
-	uint64_t accepted_us, asked_us; /* asked_us: when the last request came; accepted_us if none has come */
+	uint64_t accepted_us,
+	    last_request_us; /* last_request_us: when the last request came; accepted_us if none has come */
 	TAILQ_ENTRY(http_conn) link;
 };
 

@@ -78,7 +78,7 @@ check_made_file(const struct check *check, const struct config_key *key)
 			problem_error(check->sink, line, "%s = %.256s is a directory", name, path);
 		else if (stat(folder, &st) < 0)
 			problem_add(check->sink, !is_runtime, line, "%s = %.256s: %s: %s", name, path, folder,
-				     strerror(errno));
+				    strerror(errno));
 		else if (!S_ISDIR(st.st_mode))
 			problem_error(check->sink, line, "%s = %.256s: %s is not a directory", name, path, folder);
 		else if (*check->config->run_as == '\0' && euidaccess(stat(path, &st) == 0 ? path : folder, W_OK) < 0)
@@ -187,11 +187,11 @@ check_listens(const struct check *check)
 
 		if (config->auth_method == AUTH_TRUST && !listen_is_local(listen))
 			problem_add(check->sink, !starts, config->origins->listen_lines[i], "listen = %s: %s",
-				     listen->text,
-				     starts ? "trust is for loopback and Unix sockets only; clients from elsewhere are "
-					      "refused"
-					    : "with method = trust in [auth] anyone who reaches this address is let "
-					      "in; listen on loopback or a Unix socket, or set another method");
+				    listen->text,
+				    starts ? "trust is for loopback and Unix sockets only; clients from elsewhere are "
+					     "refused"
+					   : "with method = trust in [auth] anyone who reaches this address is let "
+					     "in; listen on loopback or a Unix socket, or set another method");
 		if (config->http_enabled && strcmp(listen->host, http->host) == 0 && listen->port == http->port)
 			error_at(check, "http", "listen", "listen = %s: [pgweir] already listens on this address",
 				 http->text);
@@ -277,8 +277,8 @@ check_query_text(const struct check *check, const char *query, unsigned line)
 {
 	if (strcmp(query, "off") != 0 && strcmp(query, "builtin") != 0 && !has_parameter(query))
 		problem_add(check->sink, !compat_does(check->config, COMPAT_STARTS_WITH_MISTAKES), line,
-			     "auth_query = %.64s: use off, builtin, or SQL with $1 where the name of the user belongs",
-			     query);
+			    "auth_query = %.64s: use off, builtin, or SQL with $1 where the name of the user belongs",
+			    query);
 }
 
 static void

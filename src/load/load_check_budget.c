@@ -81,8 +81,8 @@ load_check_budget(const struct config *config, const struct problem_sink *sink)
 			check_user(config, &s, &settings, user, sink);
 		if (!leads_to_one_host(s.scope->upstream))
 			problem_add(sink, settings.budget == BUDGET_ON, s.origin->upstream_line,
-				     "budget counts the connections on one host, but upstream has several: write "
-				     "target_session_attrs=primary, or give each host a section of its own");
+				    "budget counts the connections on one host, but upstream has several: write "
+				    "target_session_attrs=primary, or give each host a section of its own");
 		if (!was_warned && limit != CONFIG_COUNT_AUTO && settings.min_idle > 0 &&
 		    sum_min_idle(config, s, limit) > limit) {
 			was_warned = true;

@@ -40,13 +40,13 @@ check_section(const struct config *config, const struct config_section *s, const
 		return;
 	if (up->target != TARGET_PRIMARY && up->target != TARGET_READ_WRITE)
 		problem_add(sink, reads == READS_MARKED, line,
-			     "reads = %s needs target_session_attrs=primary, which says where everything else goes",
-			     words[reads]);
+			    "reads = %s needs target_session_attrs=primary, which says where everything else goes",
+			    words[reads]);
 	if (*config_cluster_user(up, &own) == '\0')
 		problem_add(sink, own.reads != READS_PRIMARY, line,
-			     "reads = %s needs a cluster_user for pgweir's own connections: set it in [limits] or "
-			     "[%s %s], and its secret in users_file",
-			     words[reads], s->word, s->scope->name);
+			    "reads = %s needs a cluster_user for pgweir's own connections: set it in [limits] or "
+			    "[%s %s], and its secret in users_file",
+			    words[reads], s->word, s->scope->name);
 }
 
 static bool

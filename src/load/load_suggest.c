@@ -96,7 +96,8 @@ put_near(const char *section, const char *name, const struct config_key *elsewhe
 		/* A single word may mean this setting if it is short for the setting's name, or if both settings name
 		 * files. */
 		if (strcmp(key->section, section) != 0 || strpbrk(name, "_-") != NULL ||
-		    !(nearest_is_abbreviation(name, key->name) || (elsewhere->type == KEY_PATH && key->type == KEY_PATH)))
+		    !(nearest_is_abbreviation(name, key->name) ||
+		      (elsewhere->type == KEY_PATH && key->type == KEY_PATH)))
 			continue;
 		if (count++ == 0)
 			buf_printf(to, "; [%s] has \"%s\"", section, key->name);

@@ -76,7 +76,7 @@ wait_writable(struct log_file *f)
 	struct pollfd p = { .fd = f->fd, .events = POLLOUT };
 
 	while (!f->is_regular && poll(&p, 1, POLL_MS) <= 0) {
-		uint64_t give_up_us = atomic_load(&f->give_up_us);
+		uint64_t give_up_us = atomic_load(&f->give_up_at_us);
 
 		if (give_up_us != 0 && clock_now_us() >= give_up_us)
 			return false;

@@ -165,7 +165,7 @@ end_thread(struct log_writer *w, uint64_t wait_us)
 	thread = w->thread;
 	pthread_mutex_lock(&w->lock);
 	w->life = STOPS;
-	atomic_store(&w->file.give_up_us, now_us + FLUSH_US);
+	atomic_store(&w->file.give_up_at_us, now_us + FLUSH_US);
 	pthread_cond_signal(&w->wake);
 	while (wait_us > 0 && w->state != THREAD_ENDED)
 		if (pthread_cond_timedwait(&w->ended, &w->lock, &until) != 0)

@@ -42,7 +42,7 @@ uint64_t log_writer_errors(const struct log_writer *w);
 struct log_file {
 	_Atomic uint64_t errors; /* lines that could not be written, and failures to reopen */
 	/* the time (clock_now_us()) from which writes no longer wait; 0 if there is none. Any thread may set this */
-	_Atomic uint64_t give_up_us;
+	_Atomic uint64_t give_up_at_us;
 
 	/* The rest is only for log_file.c. */
 	char *path; /* NULL for stderr */

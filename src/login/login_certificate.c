@@ -21,7 +21,7 @@ demanded(const struct client *c)
 	const struct client_login *l = c->login;
 	enum tls_mode mode = c->is_unix ? TLS_OFF : c->env->x.config->tls_mode;
 
-	if (l->demand == AUTH_CERT || mode == TLS_VERIFY_FULL)
+	if (l->rule_method == AUTH_CERT || mode == TLS_VERIFY_FULL)
 		return HBA_CLIENTCERT_FULL;
 	if (mode == TLS_VERIFY_CA && l->rule.clientcert == HBA_CLIENTCERT_NONE)
 		return HBA_CLIENTCERT_CA;

@@ -46,7 +46,7 @@ struct external {
 static unsigned
 module_number(const struct client_login *l)
 {
-	return l->demand - AUTH_MODULES_FIRST;
+	return l->rule_method - AUTH_MODULES_FIRST;
 }
 
 static const char *

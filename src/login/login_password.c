@@ -115,7 +115,7 @@ login_cleartext_check(struct client *c, const uint8_t *body, size_t len)
 	} else if (len == 1) {
 		fail_set(&why, "28P01", "empty password returned by client");
 		login_refuse(c, &why, LR_BAD_PASSWORD);
-	} else if (config_is_external(c->login->demand))
+	} else if (config_is_external(c->login->rule_method))
 		login_external_check(c, (const char *)body);
 	else if (begin_attempt(c, body, len, &why) < 0)
 		login_refuse(c, &why, LR_ERROR);

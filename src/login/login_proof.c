@@ -252,7 +252,7 @@ login_wrong_password(struct client *c)
 		auth_query_expire(c->env->x.auth_queries, replication_database(c), l->user, *c->env->x.now_us);
 	fail_set(&why, "28P01", "password authentication failed for user \"%.63s\"", l->user);
 	/* Under md5 PgBouncer's text would tell which proof the user was asked for, and so whether the user exists. */
-	if (l->method == LM_SCRAM && l->demand != AUTH_MD5)
+	if (l->method == LM_SCRAM && l->rule_method != AUTH_MD5)
 		fail_pgbouncer_text(&why, "SASL authentication failed");
 	login_refuse_late(c, &why, l->found == USER_KNOWN ? LR_BAD_PASSWORD : LR_NO_SUCH_USER);
 }

@@ -49,7 +49,7 @@ is_for_module(enum auth_method demand)
 static int
 check_password_is_safe(const struct client *c, struct fail *why)
 {
-	enum auth_method demand = c->login->demand;
+	enum auth_method demand = c->login->rule_method;
 
 	if ((demand != AUTH_PASSWORD && !is_for_module(demand)) || stream_tls(&c->x.stream) != NULL || is_loopback(c))
 		return 0;
@@ -104,7 +104,7 @@ hba_rule(struct client *c, void (*again)(struct client *c, void *unused), struct
 	case HBA_YES:
 		break;
 	}
-	if (l->demand != AUTH_HBA)
+	if (l->rule_method != AUTH_HBA)
 		/* setup/rules.c made this rule from auth_method itself, so demand is known already */
 		return check_password_is_safe(c, why);
 	if (l->rule.method == HBA_REJECT ? admission_may_log(env->admission, &c->admission)
@@ -113,9 +113,9 @@ hba_rule(struct client *c, void (*again)(struct client *c, void *unused), struct
 			 (unsigned long long)c->x.waiter.id, l->rule.path, l->rule.line, user, database);
 	if (l->rule.method == HBA_REJECT)
 		return refuse_by_rule(c, l->rule.line, why);
-	l->demand = l->rule.method < HBA_MODULES
-			? demands[l->rule.method]
-			: AUTH_MODULES_FIRST + (enum auth_method)(l->rule.method - HBA_MODULES);
+	l->rule_method = l->rule.method < HBA_MODULES
+			     ? demands[l->rule.method]
+			     : AUTH_MODULES_FIRST + (enum auth_method)(l->rule.method - HBA_MODULES);
 	return check_password_is_safe(c, why);
 }
 
@@ -124,10 +124,10 @@ login_find_rule(struct client *c, void (*again)(struct client *c, void *unused),
 {
 	/* otherwise this is a repeated call, which goes on with the method and rules of the first one */
 	if (c->login->hba == NULL)
-		c->login->demand = c->env->x.config->auth_method;
-	if (c->login->demand == AUTH_HBA || config_is_external(c->login->demand))
+		c->login->rule_method = c->env->x.config->auth_method;
+	if (c->login->rule_method == AUTH_HBA || config_is_external(c->login->rule_method))
 		return hba_rule(c, again, why);
-	if (c->login->demand != AUTH_TRUST || is_loopback(c))
+	if (c->login->rule_method != AUTH_TRUST || is_loopback(c))
 		return check_password_is_safe(c, why);
 	return fail_set(why, "28000", "trust is for loopback and Unix sockets only");
 }

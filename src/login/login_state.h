@@ -66,7 +66,7 @@ struct client_login {
 	struct verifier_waiter verifier; /* the wait for the user's verifier, which a thread derives */
 	struct scram_keys keys; /* the keys that a SCRAM proof has revealed */
 	enum login_method method; /* the method that metrics and log lines show */
-	enum auth_method demand; /* the method that the rule asks for; never AUTH_HBA */
+	enum auth_method rule_method; /* the method that the rule asks for; never AUTH_HBA */
 	struct hba *hba; /* keeps the strings of rule alive; NULL unless the configured method is hba or a module's */
 	struct ident *ident; /* the maps that belong to hba */
 	struct hba_answer rule; /* the HBA rule that fits; zeroed if hba is NULL */

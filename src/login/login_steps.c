@@ -61,15 +61,15 @@ begin_proof(struct client *c, void *unused)
 		login_refuse_late(c, &why, LR_ERROR); /* as after a wrong password */
 	else if (certificate > 0)
 		return;
-	else if (l->demand == AUTH_TRUST)
+	else if (l->rule_method == AUTH_TRUST)
 		trust(c);
-	else if (l->demand == AUTH_CERT)
+	else if (l->rule_method == AUTH_CERT)
 		admit(c, LM_CERT);
 	else {
 		exchange_step(&c->x, CE_ASK_PROOF);
-		if (config_is_external(l->demand))
+		if (config_is_external(l->rule_method))
 			login_external_begin(c);
-		else if (l->demand != AUTH_PEER)
+		else if (l->rule_method != AUTH_PEER)
 			login_find_secret(c);
 		else if (login_peer_begin(c, &why) < 0)
 			login_refuse(c, &why, LR_ERROR);
@@ -107,7 +107,7 @@ login_authenticate(struct client *c)
 		fail_pgbouncer_text(&why, "pooler is shutting down");
 		login_refuse(c, &why, LR_ERROR);
 	} else if (!admission_check_startup(env->admission, &c->admission, l->user,
-				    login_is_console(l) ? NULL : replication_database(c)))
+					    login_is_console(l) ? NULL : replication_database(c)))
 		return;
 	else if (login_is_own_user(c))
 		admit(c, LM_PEER);
@@ -120,13 +120,13 @@ begin_exchange(struct client *c, struct fail *why)
 {
 	struct client_login *l = c->login;
 
-	if (l->demand == AUTH_PASSWORD) {
+	if (l->rule_method == AUTH_PASSWORD) {
 		l->method = LM_PASSWORD;
 		message_authentication(&l->out, 3, NULL, 0);
 		return 0;
 	}
 	/* The method md5 can't use a SCRAM secret; SCRAM is asked for then, as in PostgreSQL. */
-	if (l->demand != AUTH_MD5 ||
+	if (l->rule_method != AUTH_MD5 ||
 	    (l->found == USER_KNOWN ? l->secret.kind == SECRET_SCRAM
 				    : users_is_mock_scram(l->users, l->user, c->env->mock_secret)))
 		return login_scram_begin(c, why);
@@ -142,11 +142,11 @@ login_secret_found(struct client *c)
 {
 	struct fail why;
 
-	if (c->login->demand == AUTH_TRUST && c->login->found == USER_UNKNOWN) {
+	if (c->login->rule_method == AUTH_TRUST && c->login->found == USER_UNKNOWN) {
 		fail_set(&why, "28000", "\"trust\" authentication failed");
 		fail_pgbouncer_text(&why, "no such user");
 		login_refuse(c, &why, LR_NO_SUCH_USER);
-	} else if (c->login->demand == AUTH_TRUST)
+	} else if (c->login->rule_method == AUTH_TRUST)
 		admit(c, LM_TRUST);
 	else if (begin_exchange(c, &why) < 0)
 		login_refuse(c, &why, LR_ERROR);
@@ -173,7 +173,7 @@ login_password(struct client *c, const uint8_t *bytes, size_t len)
 		return 0;
 	if (c->login->method == LM_MD5)
 		login_md5_check(c, bytes + FRAME_HEAD_LEN, f.body_len);
-	else if (c->login->method == LM_PASSWORD || config_is_external(c->login->demand))
+	else if (c->login->method == LM_PASSWORD || config_is_external(c->login->rule_method))
 		login_cleartext_check(c, bytes + FRAME_HEAD_LEN, f.body_len);
 	else
 		login_scram_check(c, bytes + FRAME_HEAD_LEN, f.body_len);

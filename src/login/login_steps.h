@@ -85,8 +85,8 @@ bool login_is_own_user(const struct client *c);
 
 /* login_rule.c */
 /* Finds the rule for the client, and sets l->demand. Returns 0, or -1 with *why set if the client is refused. Returns 1
- * if the login waits for a lookup (login_repeat_later()); again() is called after that, and must call login_find_rule() once
- * more. */
+ * if the login waits for a lookup (login_repeat_later()); again() is called after that, and must call login_find_rule()
+ * once more. */
 int login_find_rule(struct client *c, void (*again)(struct client *c, void *unused), struct fail *why);
 /* Copies the user's or database's name to out, cut as PostgreSQL cuts long names. Otherwise a client could evade a rule
  * by making the name longer. Does not cut names if the client has a tenant: long names are refused later. */

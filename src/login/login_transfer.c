@@ -104,7 +104,7 @@ worker_deadline(const struct client *c)
 	struct scope_settings s;
 
 	config_compute_settings(config, config_find_database(config, replication_database(c)),
-			 config_find_user(config, c->login->user), &s);
+				config_find_user(config, c->login->user), &s);
 	if (s.pool_timeout_us > 0)
 		until_us = *c->env->x.now_us + (s.pool_timeout_us > US_PER_S ? s.pool_timeout_us : US_PER_S);
 	return config->login_timeout_us > 0 && login_until_us < until_us ? login_until_us : until_us;

@@ -37,7 +37,8 @@ int auth_answer_read(const uint8_t *body, size_t len, const char *user, struct a
 /* --- auth_query_cache.c --- */
 #define AUTH_STALE_US UINT64_C(60000000)
 #define AUTH_UNKNOWN_US UINT64_C(2000000) /* short, so that a user who was just created can log in soon */
-/* auth_cache_expire_answer() ignores answers that are younger than this, so failing logins cause at most one query a second */
+/* auth_cache_expire_answer() ignores answers that are younger than this, so failing logins cause at most one query a
+ * second */
 #define AUTH_DOUBT_AFTER_US UINT64_C(1000000)
 
 struct auth_cache; /* opaque */

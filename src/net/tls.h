@@ -32,7 +32,7 @@ struct tls_accept_settings {
 	const char *tls13_ciphers; /* for TLS 1.3 */
 	/* about client certificates; unless TLS_NOT_ASKED_FOR, ca_file must be set, and the handshake fails if a
 	 * certificate does not verify against it */
-	enum tls_client_certificate_mode certificate;
+	enum tls_client_certificate_mode peer_certificate;
 	/* the protocol for ALPN, a static text with its length in the first byte; NULL for PostgreSQL's. The handshake
 	 * fails if a client offers only other protocols */
 	const char *protocol;

@@ -38,8 +38,8 @@ enum causality {
 
 /*
  * For each request, and again for each retry of the request, the caller calls causality_take_loss(), then
- * causality_check_read() or causality_check_write(), and keeps the view locked in between. The request may run only on a
- * server that was connected in the host's present life. When the request has ended, successfully or not, the caller
+ * causality_check_read() or causality_check_write(), and keeps the view locked in between. The request may run only on
+ * a server that was connected in the host's present life. When the request has ended, successfully or not, the caller
  * calls causality_note_write() or causality_note_read().
  */
 
@@ -50,15 +50,15 @@ causality_note_write(struct read_token *t, uint64_t begun)
 	t->primary_due = begun + 1;
 }
 
-/* Call when a request has ended on a standby that causality_check_read() allowed. begun: as for causality_note_write(). life:
- * the host's life before the request was sent. */
+/* Call when a request has ended on a standby that causality_check_read() allowed. begun: as for causality_note_write().
+ * life: the host's life before the request was sent. */
 void causality_note_read(struct read_token *t, uint64_t begun, unsigned host, uint64_t life);
 /*
  * Returns CAUSALITY_NOW if this host, a standby, shows all that the client has written or been shown. Returns
  * CAUSALITY_NEVER for a standby with a lag of more than max_lag_us. Updates *t from readings that have come.
  */
 enum causality causality_check_read(struct read_token *t, const struct cluster_view *v, unsigned host,
-				  uint64_t max_lag_us);
+				    uint64_t max_lag_us);
 /*
  * Returns the position that this host has to replay before causality_check_read(), which has just returned
  * CAUSALITY_LATER, allows a read there; UINT64_MAX if that position is not known yet. The caller may send the host a

@@ -81,7 +81,7 @@ policy_orphan_ahead(struct policy *p, struct policy_waiter *t)
 
 void
 policy_note_sent_ahead(struct policy *p, struct policy_conn *conn, const struct policy_ahead *what, uint64_t wait_us,
-		uint64_t now_us)
+		       uint64_t now_us)
 {
 	struct policy_waiter *t = what->t;
 

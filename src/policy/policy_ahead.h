@@ -18,8 +18,8 @@
 struct policy_waiter *policy_next_ahead(const struct policy *p, uint64_t now_us); /* policy_obstacle.c */
 /* Records that the request *what, of the waiter what->t, was sent to conn, which is LENT. If the request was sent to
  * another connection before, the earlier copy has no owner now. wait_us: for conn->ahead_wait_us. */
-void policy_note_sent_ahead(struct policy *p, struct policy_conn *conn, const struct policy_ahead *what, uint64_t wait_us,
-		     uint64_t now_us);
+void policy_note_sent_ahead(struct policy *p, struct policy_conn *conn, const struct policy_ahead *what,
+			    uint64_t wait_us, uint64_t now_us);
 /* Returns true if t's request was sent to conn. */
 bool policy_is_ahead(const struct policy_conn *conn, const struct policy_waiter *t);
 /* Call when the waiter of the first request that was sent ahead to conn was granted conn, so that request runs now:

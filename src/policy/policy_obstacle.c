@@ -258,7 +258,7 @@ static bool
 shards_say(const struct policy *p, const struct policy_waiter *t, uint64_t now_us, struct fail *why)
 {
 	const struct policy_shared *w = p->shard.shared;
-	uint32_t silent = w == NULL ? 0 : policy_of_shared(&w->in_use) & policy_of_shared(&w->commons->silent);
+	uint32_t silent = w == NULL ? 0 : policy_of_shared(&w->in_use_bits) & policy_of_shared(&w->commons->silent);
 
 	if (silent == 0)
 		return false;

@@ -58,7 +58,7 @@ struct policy_shared {
 	/* The number of the present round. A connection is transferred only if it was opened in the present round.
 	 * policy_close_all and policy_pause begin a new round. */
 	_Atomic uint64_t round;
-	_Atomic uint32_t in_use; /* a bit for each shard with is_in_use */
+	_Atomic uint32_t in_use_bits; /* a bit for each shard with is_in_use */
 	uint32_t outage_bits; /* a bit for each shard in an outage */
 	_Atomic uint64_t out_since_us; /* when the outage that was reported began; 0 if there is no outage */
 	_Atomic uint64_t lost_us; /* when a lent connection of any shard was last lost; written without the lock */
@@ -81,8 +81,8 @@ struct policy_shard {
 	uint32_t asked_of; /* a bit for each shard that was asked, and has not answered that it has none */
 	uint64_t epoch_raised_us; /* when the epoch was last raised */
 	const struct policy_worker *given_to; /* the receiver of the last transferred connection, or NULL */
-	uint32_t own_turns,
-	    its_turns; /* policy_worker.turns of this worker, and of given_to, when the last connection was given */
+	uint32_t own_turns, given_to_turns; /* policy_worker.turns of this worker, and of given_to, when the last
+					       connection was given */
 	uint64_t place_made_us; /* when a place was last made for a client in another shard */
 	bool is_to_ask; /* true if more clients wait here than when the other shards were last asked */
 	bool is_full; /* true if the pool or a cap had no place for another connection when the shard last looked */
@@ -218,7 +218,7 @@ static inline void
 shard_note_given(struct policy_shard *m, const struct policy_worker *to)
 {
 	m->given_to = to;
-	m->its_turns = atomic_load_explicit(&to->turns, memory_order_relaxed);
+	m->given_to_turns = atomic_load_explicit(&to->turns, memory_order_relaxed);
 	m->own_turns = atomic_load_explicit(&m->orders->worker->turns, memory_order_relaxed);
 }
 
@@ -238,7 +238,7 @@ shard_is_ahead(const struct policy_shard *m, unsigned number, uint64_t own_us)
 	if (atomic_load_explicit(&m->shared->since_us[number], memory_order_relaxed) >= own_us - late_us)
 		return false;
 	return own_us == UINT64_MAX || to == NULL || to->number != number ||
-	       (atomic_load_explicit(&to->turns, memory_order_relaxed) != m->its_turns &&
+	       (atomic_load_explicit(&to->turns, memory_order_relaxed) != m->given_to_turns &&
 		atomic_load_explicit(&m->orders->worker->turns, memory_order_relaxed) != m->own_turns);
 }
 
@@ -291,7 +291,8 @@ bool shard_outage_begins(struct policy_shard *m, uint64_t since_us);
 bool shard_outage_ends(struct policy_shard *m, struct policy_outage *o, bool is_over, uint64_t now_us);
 /* Call when a lent connection is lost, before shard_note_moved(). */
 void shard_note_lost(struct policy_shard *m, uint64_t now_us);
-/* Returns true if a client that began to wait at since_us was in the queue at the last shard_note_lost() of any shard. */
+/* Returns true if a client that began to wait at since_us was in the queue at the last shard_note_lost() of any shard.
+ */
 bool shard_was_in_line(const struct policy_shard *m, uint64_t since_us);
 /* Returns true if this shard has the lowest number, and so reports the sums of all; or if there is no shared policy. */
 bool shard_is_first(const struct policy_shard *m);

@@ -139,7 +139,7 @@ shard_leave(struct policy_shard *m, uint32_t total, uint32_t live, uint32_t veri
 	enter(m);
 	assert(w->shards[m->number] == m->orders && get(&w->used) >= total);
 	w->shards[m->number] = NULL;
-	atomic_store_explicit(&w->in_use, get(&w->in_use) & ~(1u << m->number), memory_order_relaxed);
+	atomic_store_explicit(&w->in_use_bits, get(&w->in_use_bits) & ~(1u << m->number), memory_order_relaxed);
 	add(&w->shard_count, -1u);
 	add(&w->used, -total);
 	add(&w->live, -live);
@@ -221,8 +221,8 @@ shard_report_change(struct policy_shard *m, bool is_in_use, uint64_t now_us)
 	uint32_t me = 1u << m->number;
 
 	if (is_in_use != m->is_in_use) {
-		atomic_store_explicit(&w->in_use, get(&w->in_use) ^ me, memory_order_relaxed);
-		order_shards(w, get(&w->in_use) & ~me, ORDER_NEWS | ORDER_WAKE);
+		atomic_store_explicit(&w->in_use_bits, get(&w->in_use_bits) ^ me, memory_order_relaxed);
+		order_shards(w, get(&w->in_use_bits) & ~me, ORDER_NEWS | ORDER_WAKE);
 	}
 	if (m->has_freed)
 		order_shards(w, shard_others_wait(m), ORDER_NEWS);
@@ -238,7 +238,7 @@ shard_share(const struct policy_shard *m, uint32_t of)
 
 	if (m->shared == NULL)
 		return of;
-	shards = get(&m->shared->in_use) | me;
+	shards = get(&m->shared->in_use_bits) | me;
 	count = (uint32_t)__builtin_popcount(shards);
 	rank = (uint32_t)__builtin_popcount(shards & (me - 1));
 	return of / count + (rank < of % count);

@@ -393,7 +393,8 @@ pool_configure(struct pool *pool, uint64_t now_us, struct fail *why)
 		fail_set(why, "3D000", "database \"%s\" is not configured in pgweir", database);
 		return fail_pgbouncer_text(why, "database removed");
 	}
-	config_compute_settings(set->config, db, config_find_user(set->config, full_user_name(pool, user)), &pool->settings);
+	config_compute_settings(set->config, db, config_find_user(set->config, full_user_name(pool, user)),
+				&pool->settings);
 	if (pool->main != NULL)
 		standby_pool_settings(pool);
 	configure_users(pool);

@@ -117,7 +117,7 @@ struct pool {
 	bool is_orphan; /* its database is no longer configured */
 	uint64_t last_used_us;
 	struct due due; /* when the policy's next tick is due */
-	uint64_t failure_told_us; /* when the reason why logins fail was last logged: pool_log.c */
+	uint64_t failure_logged_us; /* when the reason why logins fail was last logged: pool_log.c */
 	struct policy_use use; /* how many connections were in use lately */
 	uint64_t server_us, waited_us; /* sums: PostgreSQL's time for requests, and the time that requests waited */
 	struct pool_stall stall;

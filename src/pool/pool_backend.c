@@ -26,7 +26,7 @@ pool_backend_get(struct pool_backends *all, const char *address)
 		free(b);
 		return NULL;
 	}
-	b->counters.is_up = -1;
+	b->counters.up_state = -1;
 	b->next = all->first;
 	return all->first = b;
 }

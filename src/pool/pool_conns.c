@@ -143,8 +143,8 @@ on_ready(struct server *srv)
 
 	if (b != NULL) {
 		b->counters.connects++;
-		b->counters.is_up = 1;
-		b->counters.heard_us = now;
+		b->counters.up_state = 1;
+		b->counters.up_state_set_us = now;
 		b->role = srv->role;
 		histogram_observe_us(&b->counters.connect_duration, &histogram_bounds_wait, now - srv->connected_us);
 	}
@@ -172,8 +172,8 @@ count_failure(const struct pool *pool, const struct server *srv, enum connect_fa
 		return;
 	b->counters.connect_failures[kind]++;
 	b->counters.last_failure_wall_us = clock_wall_us();
-	b->counters.is_up = srv->has_answered_startup && kind != CF_TIMEOUT; /* a host that refuses us is up, too */
-	b->checked_us = b->counters.heard_us = pool_set_now(pool->set);
+	b->counters.up_state = srv->has_answered_startup && kind != CF_TIMEOUT; /* a host that refuses us is up, too */
+	b->checked_us = b->counters.up_state_set_us = pool_set_now(pool->set);
 }
 
 static void

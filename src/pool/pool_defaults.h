@@ -36,7 +36,8 @@ bool pool_defaults_check_old(const struct pool *pool, struct pooled *p);
 void pool_defaults_on_answer(const struct server *srv, bool is_new);
 /* Counts the primary's answer for the standby, once the standby has replayed it; call this about every 100 ms. */
 void pool_defaults_apply_to_standby(struct pool *standby_pool, uint64_t now_us);
-void pool_defaults_note_altered(struct pool *pool); /* call when a server of the pool has run ALTER ROLE or ALTER DATABASE */
+void
+pool_defaults_note_altered(struct pool *pool); /* call when a server of the pool has run ALTER ROLE or ALTER DATABASE */
 /* Returns the idle server, of any pool with the same code, that is to be asked about the code next. Returns NULL if no
  * server is idle, or if the pool's servers are all on one host, so any server will do. */
 struct policy_conn *pool_defaults_next(const struct pool *pool);

@@ -51,7 +51,7 @@ copy_both(const struct gucs *baseline, const struct gucs *login_parameters, stru
 
 void
 pool_fresh_report(struct pool_fresh *f, const struct gucs *baseline, const struct gucs *login_parameters,
-		uint64_t since_us)
+		  uint64_t since_us)
 {
 	struct gucs *copies[2], *old[2];
 

@@ -15,7 +15,7 @@
 static bool
 is_due(const struct pool_backend *b, uint64_t now_us)
 {
-	return b->counters.is_up == 0 && now_us - b->checked_us >= HEALTH_CHECK_EVERY_US;
+	return b->counters.up_state == 0 && now_us - b->checked_us >= HEALTH_CHECK_EVERY_US;
 }
 
 /* Gives the check of b to the pool e, unless another pool has it already. A pool in an outage takes the check from a
@@ -63,7 +63,7 @@ pool_set_health_check(struct pool_set *set, uint64_t now_us)
 			continue;
 		b->checked_us = now_us;
 		if (!b->is_configured)
-			b->counters.is_up = -1; /* no pool has this host any more, so it will not be checked again */
+			b->counters.up_state = -1; /* no pool has this host any more, so it will not be checked again */
 		if (b->health_check.pool == NULL || b->health_checks >= HEALTH_CHECKS_MOST)
 			continue;
 		set->health_check = &b->health_check;

@@ -38,9 +38,9 @@ pool_log_failure(struct pool *pool, struct server *srv, enum connect_failure kin
 	bool is_known;
 
 	policy_get_counts(pool->policy, &counts);
-	is_known = counts.outage.since_us > 0 && now_us - pool->failure_told_us < TOLD_EVERY_US;
+	is_known = counts.outage.since_us > 0 && now_us - pool->failure_logged_us < TOLD_EVERY_US;
 	if (!is_known)
-		pool->failure_told_us = now_us;
+		pool->failure_logged_us = now_us;
 	if (log_has_pgbouncer_format(pool->set->log))
 		compat_log_refusal(pool, srv, kind, why);
 	else if (is_known)

@@ -61,7 +61,7 @@ void pool_fresh_put(struct policy_commons *all, struct pool_fresh *f); /* f may 
 /* Reports that fresh servers have had these settings since since_us. Copies both GUC sets. Without memory, does
  * nothing. */
 void pool_fresh_report(struct pool_fresh *f, const struct gucs *baseline, const struct gucs *login_parameters,
-		     uint64_t since_us);
+		       uint64_t since_us);
 /* Returns true if the settings that a shard has reported last were seen after *since_us. Then sets *since_us to when
  * they were seen, and *baseline and *login_parameters to GUC sets in `store`, with references that the caller releases.
  * If false is returned, the three values are undefined. */

@@ -54,7 +54,8 @@ log_canceled(const struct worker *k, const struct request_report *r, const char 
 
 	client_words(&about, words, sizeof(words));
 	log_event(k->clients.x.log, LOG_LEVEL_INFO, &about, "%s canceled its statement after %s: %s", words,
-		  duration_format(r->duration_us).text, sql != NULL ? sql : "(its SQL is not known, or not to be shown)");
+		  duration_format(r->duration_us).text,
+		  sql != NULL ? sql : "(its SQL is not known, or not to be shown)");
 }
 
 static void
@@ -239,7 +240,7 @@ static const struct exchange_ops exchange_ops = {
 	.close = client_close_as,
 	.peer_text = client_peer_text,
 	.console_message = process_console_message,
-	.no_such_pid = cancel_by_pid,
+	.cancel_client_of_pid = cancel_by_pid,
 	.statement_of = statements_find,
 	.timed_out = client_timed_out,
 	.login_granted = login_granted,

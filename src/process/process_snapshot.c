@@ -261,7 +261,7 @@ find_backend(struct snapshot *s, const char *name)
 	if (all == NULL)
 		return NULL;
 	s->backends = all;
-	all[s->backend_count] = (struct snapshot_backend){ .role = "unknown", .counters.is_up = -1 };
+	all[s->backend_count] = (struct snapshot_backend){ .role = "unknown", .counters.up_state = -1 };
 	snprintf(all[s->backend_count].name, sizeof(all->name), "%s", name);
 	return &all[s->backend_count++];
 }
@@ -302,7 +302,7 @@ add_process(const struct weir *w, struct snapshot *s)
 	s->external_calls = jobs_count(w->shared.jobs);
 	log_lost_lines(w->log, &s->log_dropped_ring, &s->log_dropped_write);
 	for (size_t i = 0; i < s->backend_count; i++)
-		has_up = has_up || s->backends[i].counters.is_up != 0;
+		has_up = has_up || s->backends[i].counters.up_state != 0;
 	if (!has_up)
 		add_not_ready(s, "no PostgreSQL server can be reached");
 	for (const struct worker *k = w->main_worker; k != NULL; k = k->next)

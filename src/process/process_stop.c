@@ -53,7 +53,7 @@ process_stop_if_empty(struct weir *w)
 {
 	if (w->stopping.stage != STOP_DRAINING)
 		return;
-	if (!clients_are_left(&w->main_worker->clients) || (w->main_worker->clients.x.is_gentle && is_idle(w)))
+	if (!clients_are_left(&w->main_worker->clients) || (w->main_worker->clients.x.keeps_idle_clients && is_idle(w)))
 		process_end(w);
 }
 
@@ -122,7 +122,7 @@ begin_drain(struct weir *w)
 	for (struct worker *k = w->main_worker; k != NULL; k = k->next) {
 		k->clients.x.is_closed = true;
 		/* An earlier stop with SHUTDOWN_SERVERS may have set both. */
-		k->clients.x.is_draining = k->clients.x.is_gentle = false;
+		k->clients.x.is_draining = k->clients.x.keeps_idle_clients = false;
 		if (w->stopping.how == SHUTDOWN_SERVERS)
 			clients_drain(&k->clients, process_is_patient(w));
 	}

@@ -141,8 +141,9 @@ struct worker_threads *worker_threads_new(struct weir *w, struct fail *why);
  * objects. Returns 0; or -1 with *why set if a worker's thread does not end within 5 s. The objects of this worker may
  * then not be touched. */
 int worker_threads_free(struct worker_threads *t, struct fail *why);
-/* Halts all other workers between two callbacks, until worker_threads_end_halt(). In a halt, worker 0 may call any function
- * on any worker's objects. Halts may be nested. Returns 0; or -1 with *why set if a worker does not halt within 1 s. In
- * this case no worker is halted, and further halts fail at once until that worker has read the note of this halt. */
+/* Halts all other workers between two callbacks, until worker_threads_end_halt(). In a halt, worker 0 may call any
+ * function on any worker's objects. Halts may be nested. Returns 0; or -1 with *why set if a worker does not halt
+ * within 1 s. In this case no worker is halted, and further halts fail at once until that worker has read the note of
+ * this halt. */
 int worker_threads_halt(struct weir *w, struct fail *why);
 void worker_threads_end_halt(struct weir *w); /* ends the innermost halt */

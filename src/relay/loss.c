@@ -95,7 +95,7 @@ may_replay_again(const struct exchange *x, const struct server *srv)
 		return rare->replay_count < REPLAYS_MAX;
 	/* True if other clients have lost servers since the first replay, too. */
 	return rare->replay_count < REPLAYS_IN_SHUTDOWN && losses != NULL &&
-	       losses->total - rare->losses_then >= rare->replay_count;
+	       losses->total - rare->losses_at_first_replay >= rare->replay_count;
 }
 
 static bool

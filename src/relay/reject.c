@@ -104,8 +104,8 @@ tag_of_empty_block(const struct exchange *x)
 static void
 refuse(struct exchange *x, const struct fail *why, enum request_failure kind)
 {
-	bool closes = kind == RF_SHUTDOWN || x->pool->is_orphan || (x->env->is_draining && !x->env->is_gentle) ||
-		      ends_as_with_pgbouncer(x, why, kind);
+	bool closes = kind == RF_SHUTDOWN || x->pool->is_orphan ||
+		      (x->env->is_draining && !x->env->keeps_idle_clients) || ends_as_with_pgbouncer(x, why, kind);
 	const char *tag = closes ? NULL : tag_of_empty_block(x);
 	struct fail shown;
 	struct buf b = { 0 };

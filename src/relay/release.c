@@ -56,7 +56,7 @@ end_for_good(struct exchange *x)
 inline void
 relay_try_release(struct exchange *x)
 {
-	bool is_to_leave = x->env->is_draining && !x->env->is_gentle;
+	bool is_to_leave = x->env->is_draining && !x->env->keeps_idle_clients;
 	struct server *srv = x->srv;
 
 	if (srv == NULL && !x->is_in_relay && x->state == CL_READY && x->block == EXCHANGE_NO_BLOCK &&

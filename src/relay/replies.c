@@ -391,7 +391,7 @@ on_no_such_pid(struct server *srv, uint32_t pid)
 
 	return x != NULL && !loan->is_text_spent &&
 	       text_contains((const char *)loan->text, loan->text_len, "pg_cancel_backend") &&
-	       x->env->ops->no_such_pid(x, pid);
+	       x->env->ops->cancel_client_of_pid(x, pid);
 }
 
 const struct server_ops relay_server_ops = {

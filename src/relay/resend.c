@@ -175,7 +175,7 @@ resend_unexecuted(struct exchange *x, struct server *srv)
 	if (rare->replayed_request != x->requests_done + 1) {
 		rare->replayed_request = x->requests_done + 1;
 		rare->replay_count = 0;
-		rare->losses_then = srv->env->losses == NULL ? 0 : srv->env->losses->total;
+		rare->losses_at_first_replay = srv->env->losses == NULL ? 0 : srv->env->losses->total;
 	}
 	rare->replay_count++;
 	x->pool->counters.replays++;

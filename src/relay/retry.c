@@ -178,7 +178,7 @@ retry_begin(struct exchange *x, const struct error_fields *e)
 		client_statement_renew(x, n, n->rows == ROWS_UNTOLD && !is_describe);
 	if (!is_again)
 		return false;
-	s->is_types_told = !lacks_statement && is_describe;
+	s->swallows_types = !lacks_statement && is_describe;
 	exchange_step(x, CE_RETRY);
 	x->pool->database->counters.statement_reruns++;
 	return true;

@@ -209,7 +209,7 @@ setup_load_files(const struct config *config, struct setup_files *out, struct co
 	setup_load_rules(config, &out->hba, &out->ident, problems);
 	if (setup_load_tls(config, &out->tls, &why) < 0)
 		problem_add_fail(&sink, uses_compat_words ? 0 : line_of_value(config, why.text),
-			     uses_compat_words ? "TLS setup failed" : "[tls_client]", &why);
+				 uses_compat_words ? "TLS setup failed" : "[tls_client]", &why);
 	if (setup_load_http_tls(config, &out->http_tls, &why) < 0)
 		problem_add_fail(&sink, config_line_of(config, "http", "tls_cert_file"), "[http]", &why);
 	if ((out->server_tls = tls_store_new(config, &why)) == NULL)
@@ -248,9 +248,9 @@ setup_load_tls(const struct config *c, struct tls_context **out, struct fail *wh
 					 .min_version = c->tls_min_version,
 					 .ciphers = c->tls_ciphers,
 					 .tls13_ciphers = c->tls13_ciphers,
-					 .certificate = c->tls_ca_file[0] == '\0'     ? TLS_NOT_ASKED_FOR
-							: c->tls_mode < TLS_VERIFY_CA ? TLS_ASKED_FOR
-										      : TLS_NEEDED };
+					 .peer_certificate = c->tls_ca_file[0] == '\0'	   ? TLS_NOT_ASKED_FOR
+							     : c->tls_mode < TLS_VERIFY_CA ? TLS_ASKED_FOR
+											   : TLS_NEEDED };
 
 	*out = NULL;
 	if (c->tls_mode == TLS_OFF || c->tls_certificate_file[0] == '\0')
@@ -265,7 +265,7 @@ setup_load_http_tls(const struct config *c, struct tls_context **out, struct fai
 	struct tls_accept_settings s = { .certificate_files = c->http_tls_cert_file,
 					 .key_files = c->http_tls_key_file,
 					 .ca_file = c->http_tls_client_ca_file,
-					 .certificate =
+					 .peer_certificate =
 					     c->http_tls_client_ca_file[0] == '\0' ? TLS_NOT_ASKED_FOR : TLS_NEEDED,
 					 .protocol = "\x8http/1.1" };
 

@@ -47,14 +47,13 @@ check_needs(struct rules *r)
 
 	if (needs.secrets && !config_has_auth_query(c) && access(c->users_file, R_OK) < 0)
 		problem_add(&sink, !compat_does(c, COMPAT_STARTS_WITH_MISTAKES), 0,
-			     "it has rules that ask for a password, but users_file = %s: %s; write it with lines of "
-			     "\"name\" \"secret\"",
-			     c->users_file, strerror(errno));
+			    "it has rules that ask for a password, but users_file = %s: %s; write it with lines of "
+			    "\"name\" \"secret\"",
+			    c->users_file, strerror(errno));
 	if ((needs.roles || ident_has_roles(r->ident)) && !config_has_auth_query(c))
-		problem_add(
-		    &sink, true, 0,
-		    "+role and samerole are looked up in PostgreSQL by auth_query's connection: set auth_query "
-		    "and auth_user");
+		problem_add(&sink, true, 0,
+			    "+role and samerole are looked up in PostgreSQL by auth_query's connection: set auth_query "
+			    "and auth_user");
 	if (needs.tls && !has_tls)
 		problem_warning(
 		    &sink, 0,

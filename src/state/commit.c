@@ -172,7 +172,8 @@ must_ask(const struct exchange *x)
 static inline bool
 state_keeps(struct exchange *x)
 {
-	return (x->srv->loan.followed.by != FOLLOWED_BY_NOTHING || x->srv->is_lingering) && state_start_or_end_lingering(x);
+	return (x->srv->loan.followed.by != FOLLOWED_BY_NOTHING || x->srv->is_lingering) &&
+	       state_start_or_end_lingering(x);
 }
 
 /* Applies the known effects, and asks the server about everything else. Returns true if it may be given back now. */

@@ -48,7 +48,8 @@ is_server_wanted(const struct exchange *x)
 {
 	const struct policy *p = pool_of(x->srv)->policy;
 
-	return policy_has_unserved_waiters(p) || x->env->is_moving || policy_keep_us(p, x->srv->conn, *x->env->now_us) == 0;
+	return policy_has_unserved_waiters(p) || x->env->is_moving ||
+	       policy_keep_us(p, x->srv->conn, *x->env->now_us) == 0;
 }
 
 /* Returns true if the client has kept its server for long enough while others wait: it has asked twice since its last
@@ -325,7 +326,7 @@ state_hint_at_returning(struct exchange *x, const struct error_fields *e, const 
 	    len != 1 + (size_t)wire_u32(message + 1))
 		return false;
 	message_error_with_hint(&b, message, len,
-		       "A pooled connection keeps such values for a moment only: use INSERT ... RETURNING.");
+				"A pooled connection keeps such values for a moment only: use INSERT ... RETURNING.");
 	exchange_answer_buf(x, &b);
 	return true;
 }

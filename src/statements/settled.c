@@ -29,7 +29,7 @@ settled_parse(struct server *srv, struct client_statement *n, bool is_made, enum
 		uint64_t id = (n->st->id & ~(uint64_t)UINT32_MAX) | n->id;
 
 		server_statements_note_end(&srv->statements, id <= n->st->id ? id : id - ((uint64_t)1 << 32), false,
-					  how == OWED_ANSWERED);
+					   how == OWED_ANSWERED);
 	}
 	if (!is_made && n->st != NULL && how == OWED_ANSWERED) {
 		n->is_proven = true;

@@ -473,9 +473,9 @@ describe_named(struct exchange *x, struct client_statement *n, const uint8_t *me
 		return step;
 	row_shape_note_asked(n);
 	client_statement_push(x, OWED_DESCRIBE_STATEMENT, OWED_TO_CLIENT, n);
-	if (x->statements->is_types_told)
+	if (x->statements->swallows_types)
 		ledger_swallow_types(&x->srv->ledger);
-	x->statements->is_types_told = false;
+	x->statements->swallows_types = false;
 	put_renamed(x, message, len - FRAME_HEAD_LEN, NULL, "", 0, n->st->name);
 	return STEP_SENT;
 }

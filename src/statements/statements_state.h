@@ -165,7 +165,7 @@ struct client_statements {
 	bool is_clearing;
 	/* A Describe of the client's is sent again, and its ParameterDescription must be swallowed, because the client
 	 * has got one already. Set by retry_begin(), cleared by describe_named(). */
-	bool is_types_told;
+	bool swallows_types;
 };
 
 /* Returns the part of st's id that struct client_statement has. */

@@ -334,11 +334,11 @@ put_special(struct rendering *r)
 			const struct snapshot_backend *b = backends->items[i].data;
 			struct exposition_label role;
 
-			if (b->counters.is_up < 0)
+			if (b->counters.up_state < 0)
 				continue;
 			exposition_label_set(&role, "role", b->role);
 			set_labels(r, &backends->items[i]);
-			put_value(r, &role, NULL, b->counters.is_up > 0);
+			put_value(r, &role, NULL, b->counters.up_state > 0);
 		}
 		break;
 	case NOT_SPECIAL:

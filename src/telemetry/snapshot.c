@@ -110,10 +110,10 @@ snapshot_backend_add(void *to_backend, const void *from_backend)
 	counters_add(t->connect_failures, f->connect_failures, sizeof(t->connect_failures));
 	if (t->last_failure_wall_us < f->last_failure_wall_us)
 		t->last_failure_wall_us = f->last_failure_wall_us;
-	if (t->is_up < 0 || (f->is_up >= 0 && f->heard_us > t->heard_us) ||
-	    (f->heard_us == t->heard_us && f->is_up > t->is_up)) {
-		t->is_up = f->is_up;
-		t->heard_us = f->heard_us;
+	if (t->up_state < 0 || (f->up_state >= 0 && f->up_state_set_us > t->up_state_set_us) ||
+	    (f->up_state_set_us == t->up_state_set_us && f->up_state > t->up_state)) {
+		t->up_state = f->up_state;
+		t->up_state_set_us = f->up_state_set_us;
 	}
 	histogram_add(&t->connect_duration, &f->connect_duration);
 }

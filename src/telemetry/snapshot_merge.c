@@ -81,7 +81,7 @@ add_backend_part(void *to, const void *from)
 	struct snapshot_backend *t = to;
 	const struct snapshot_backend *f = from;
 
-	if (strcmp(t->role, "unknown") == 0 || (t->counters.is_up <= 0 && f->counters.is_up > 0))
+	if (strcmp(t->role, "unknown") == 0 || (t->counters.up_state <= 0 && f->counters.up_state > 0))
 		memcpy(t->role, f->role, sizeof(t->role));
 	snapshot_backend_add(t, f);
 }

@@ -410,7 +410,7 @@ receive_result(struct ledger *l, uint8_t type)
 			settle_head(l);
 		else {
 			end_copy(l);
-			if (o->shown > 0 && --o->shown == 0)
+			if (o->client_completes_left > 0 && --o->client_completes_left == 0)
 				o->phase = 1;
 		}
 		return v;

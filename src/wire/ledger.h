@@ -65,7 +65,7 @@ struct owed {
 	 * LOCAL_PARSE: 1 if the reply waits for the server's next message, so that one send() has both. */
 	uint8_t phase;
 	/* QUERY: how many more CommandCompletes are for the client, if pgweir has added statements; otherwise 0 */
-	uint8_t shown;
+	uint8_t client_completes_left;
 	/* QUERY, FUNCTION, SYNC: how many statements the request has (not used by the ledger). OWED_TO_COMMIT: which
 	 * query it is. Other entries: 1 if a Flush follows the message. */
 	uint32_t statements;
@@ -268,7 +268,7 @@ ledger_push_request(struct ledger *l, enum owed_kind kind, enum owed_to to, cons
 {
 	ledger_enter_next(l, (struct owed){ .kind = (uint8_t)kind,
 					    .to = (uint8_t)to,
-					    .shown = request->shown,
+					    .client_completes_left = request->shown,
 					    .statements = request->statements,
 					    .started_us = request->started_us });
 }
@@ -293,7 +293,7 @@ ledger_plain_kind(const struct ledger *l)
 	if (l->count == 0 || l->copy != COPY_NONE)
 		return UINT32_MAX;
 	/* compiles to one load */
-	return o->kind | (uint32_t)o->to << 8 | (uint32_t)o->phase << 16 | (uint32_t)o->shown << 24;
+	return o->kind | (uint32_t)o->to << 8 | (uint32_t)o->phase << 16 | (uint32_t)o->client_completes_left << 24;
 }
 
 /* Returns true if the server answers the entry after the head, or if there is no such entry. */

@@ -252,7 +252,7 @@ go_ahead(struct play *play, int i)
 	const struct policy_ahead what = { .t = &play->f->clients[i].waiter };
 
 	policy_note_sent_ahead(play->f->p, play->f->clients[play_number(play, play->words[2])].conn, &what, 5 * MS,
-			play->f->now);
+			       play->f->now);
 }
 
 static void

@@ -251,9 +251,10 @@ check_places(struct sim *s)
 			check_states(sp);
 	}
 	for (unsigned i = 0; i < s->pool_count - 1 && waiting == 0; i++)
-		SIM_HOLDS(
-		    s, s->pools[i].pool == NULL || s->pools[i].worker->is_silent || !policy_has_unserved_waiters(s->pools[i].pool),
-		    "part %u believes that somebody waits", i);
+		SIM_HOLDS(s,
+			  s->pools[i].pool == NULL || s->pools[i].worker->is_silent ||
+			      !policy_has_unserved_waiters(s->pools[i].pool),
+			  "part %u believes that somebody waits", i);
 }
 
 /* --- Under the cap: shares by weight of those in use, which have demand or rest for a while. --- */

@@ -258,7 +258,7 @@ Test(loss, only_postgresqls_own_routine_tells_that_it_was_not_executed)
 
 Test(loss, a_request_is_relayed_again_once_unless_others_lose_their_servers_too)
 {
-	struct exchange_rare rare = { .replayed_request = 1, .replay_count = 1, .losses_then = 1 };
+	struct exchange_rare rare = { .replayed_request = 1, .replay_count = 1, .losses_at_first_replay = 1 };
 	struct server_losses losses = { .total = 1 };
 	struct server_env with_losses = { .losses = &losses };
 

@@ -83,9 +83,9 @@ hostile_snapshot(void)
 	fill_database(&s->databases[2], "\xc1\xbf", 7);
 	strcpy(s->backends[0].name, "10.0.0.1:5432");
 	strcpy(s->backends[0].role, "primary");
-	s->backends[0].counters.is_up = 1;
+	s->backends[0].counters.up_state = 1;
 	strcpy(s->backends[1].name, "10.0.0.2:5432");
-	s->backends[1].counters.is_up = -1;
+	s->backends[1].counters.up_state = -1;
 	s->budgets = calloc(2, sizeof(*s->budgets));
 	cr_assert_not_null(s->budgets);
 	s->budget_count = 2;

@@ -93,7 +93,7 @@ Test(pool_startup, an_address_is_counted_once_and_there_is_an_end)
 	char address[32];
 
 	cr_assert_not_null(one);
-	cr_expect_eq(one->counters.is_up, -1);
+	cr_expect_eq(one->counters.up_state, -1);
 	cr_expect_eq(pool_backend_get(&all, "db1:5432"), one);
 	for (unsigned i = 1; i < BACKENDS_MAX; i++) {
 		snprintf(address, sizeof(address), "db1:%u", i);

@@ -56,7 +56,7 @@ add_backend(struct snapshot *s, unsigned host, uint64_t *random)
 	strcpy(b->role, "unknown");
 	b->counters.connects = 1;
 	b->counters.connect_failures[CF_AUTH] = 2;
-	b->counters.is_up = (int)(random_next(random) % 3) - 1;
+	b->counters.up_state = (int)(random_next(random) % 3) - 1;
 	b->counters.last_failure_wall_us = random_next(random) % 1000;
 	histogram_observe_us(&b->counters.connect_duration, &histogram_bounds_wait, 5000);
 }
@@ -180,14 +180,14 @@ check_backend(const struct snapshot_backend *b, struct snapshot *const *parts, s
 				continue;
 			seen++;
 			last = one->counters.last_failure_wall_us > last ? one->counters.last_failure_wall_us : last;
-			is_up = one->counters.is_up > is_up ? one->counters.is_up : is_up;
+			is_up = one->counters.up_state > is_up ? one->counters.up_state : is_up;
 		}
 	cr_expect_gt(seen, 0);
 	cr_expect_eq(b->counters.connects, seen);
 	cr_expect_eq(b->counters.connect_failures[CF_AUTH], 2 * seen);
 	cr_expect_eq(histogram_count(&b->counters.connect_duration), seen);
 	cr_expect_eq(b->counters.last_failure_wall_us, last);
-	cr_expect_eq(b->counters.is_up, is_up);
+	cr_expect_eq(b->counters.up_state, is_up);
 }
 
 static void
@@ -327,7 +327,7 @@ Test(snapshot_merge, the_role_is_of_who_has_heard_it)
 		memset(parts[i]->backends, 0, NAMES * sizeof(*parts[i]->backends));
 		parts[i]->backend_count = 0;
 		add_backend(parts[i], 1, &random);
-		parts[i]->backends[0].counters.is_up = up[i];
+		parts[i]->backends[0].counters.up_state = up[i];
 		strcpy(parts[i]->backends[0].role, roles[i]);
 	}
 	all = snapshot_merge(parts, 3, 1000, SEED);
@@ -389,16 +389,17 @@ Test(snapshot, a_copy_has_all_and_shares_nothing)
 
 Test(snapshot, of_two_that_saw_a_host_the_one_that_saw_it_last_is_right)
 {
-	struct snapshot_backend up = { .counters = { .is_up = 1, .heard_us = 10 } },
-				down = { .counters = { .is_up = 0, .heard_us = 20 } },
-				unknown = { .counters = { .is_up = -1, .heard_us = 30 } }, first = up, last = down;
+	struct snapshot_backend up = { .counters = { .up_state = 1, .up_state_set_us = 10 } },
+				down = { .counters = { .up_state = 0, .up_state_set_us = 20 } },
+				unknown = { .counters = { .up_state = -1, .up_state_set_us = 30 } }, first = up,
+				last = down;
 
 	snapshot_backend_add(&first, &down);
-	cr_expect_eq(first.counters.is_up, 0);
+	cr_expect_eq(first.counters.up_state, 0);
 	snapshot_backend_add(&last, &up);
-	cr_expect_eq(last.counters.is_up, 0);
+	cr_expect_eq(last.counters.up_state, 0);
 	snapshot_backend_add(&last, &unknown);
-	cr_expect_eq(last.counters.is_up, 0);
+	cr_expect_eq(last.counters.up_state, 0);
 	snapshot_backend_add(&unknown, &up);
-	cr_expect_eq(unknown.counters.is_up, 1);
+	cr_expect_eq(unknown.counters.up_state, 1);
 }
