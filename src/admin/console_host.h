@@ -57,7 +57,7 @@ struct console_host {
 	void (*shutdown)(struct weir *w, enum shutdown_how how); /* begins the shutdown, without waiting for its end */
 	int (*restart)(struct weir *w, struct fail *why); /* starts the successor; returns 0, or -1 with *why set */
 	/* Called in a halt. Returns why a restart could not move c to the new process now, or NULL if it could. */
-	const char *(*restart_obstacle)(const struct client *c);
+	const char *(*reason_to_stay)(const struct client *c);
 	/* Writes what keeps the old process running after a restart. Returns false if the old process has ended, or if
 	 * there was none. */
 	bool (*describe_predecessor)(struct weir *w, char *out, size_t size);

@@ -316,7 +316,7 @@ SHOW(answer_restart, mover_columns, OF_ALL)
 	for (uint64_t moves = 0; moves <= 1; moves++)
 		for (c = clients_walk(env->host->client_envs, NULL); c != NULL;
 		     c = clients_walk(env->host->client_envs, c)) {
-			const char *why = env->host->restart_obstacle(c);
+			const char *why = env->host->reason_to_stay(c);
 
 			if ((why == NULL) != (moves == 1))
 				continue;

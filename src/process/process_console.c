@@ -129,7 +129,7 @@ process_console_new(struct weir *w)
 				     .suspend = host_suspend,
 				     .shutdown = host_shutdown,
 				     .restart = process_restart,
-				     .restart_obstacle = host_stays,
+				     .reason_to_stay = host_stays,
 				     .describe_predecessor = host_describe_predecessor,
 				     .reopen = process_reopen_logs,
 				     .config_error = host_config_error,
