@@ -1,5 +1,4 @@
-/* src/admin/console_host.h - the parts of the process that the console's commands use, and callbacks that change them.
- */
+/* src/admin/console_host.h - parts of the process that the console's commands use, and callbacks that change them. */
 #pragma once
 
 #include "base/request_report.h"

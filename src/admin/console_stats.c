@@ -175,7 +175,8 @@ stats_log_is_due(struct stats_log *s, uint64_t interval_us, uint64_t now_us)
 }
 
 void
-stats_log_write(struct stats_log *s, const struct database_sum *sums, bool is_next, struct log *log, uint64_t now_us)
+stats_log_write(struct stats_log *s, const struct database_sum *sums, bool has_client_logins, struct log *log,
+		uint64_t now_us)
 {
 	struct stats now = { { 0 } }, counted, rates;
 	char logins[48] = "";
@@ -190,7 +191,7 @@ stats_log_write(struct stats_log *s, const struct database_sum *sums, bool is_ne
 
 		counted = difference(&s->told, &now);
 		rates = averages(&counted, now_us - s->told_us);
-		if (is_next)
+		if (has_client_logins)
 			snprintf(logins, sizeof(logins), ", %" PRIu64 " client logins/s", of[STAT_CLIENT_LOGINS]);
 		/* This line has PgBouncer's words whatever the log's format is, because there are tools that read
 		 * it. */

@@ -83,7 +83,7 @@ struct stats_log {
 
 /* Returns true if stats_log_write() is to be called: at first, and then once per interval_us; never if that is 0. */
 bool stats_log_is_due(struct stats_log *s, uint64_t interval_us, uint64_t now_us);
-/* Logs the traffic since the last call; the first call only begins the counting. With is_next, the line also has client
- * logins, as in PgBouncer 1.26. */
-void stats_log_write(struct stats_log *s, const struct database_sum *sums, bool is_next, struct log *log,
+/* Logs the traffic since the last call; the first call only begins the counting. With has_client_logins, the line also
+ * has client logins, as in PgBouncer 1.26. */
+void stats_log_write(struct stats_log *s, const struct database_sum *sums, bool has_client_logins, struct log *log,
 		     uint64_t now_us);

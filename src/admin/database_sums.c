@@ -40,7 +40,7 @@ sorted(struct client_env *const *client_envs, size_t count)
 static uint64_t
 answered_us(const struct pool_database *d)
 {
-	return d->code == NULL ? 0 : d->code->answered_us;
+	return d->code == NULL ? 0 : d->code->answer_asked_us;
 }
 
 struct database_sum *

@@ -67,7 +67,7 @@ SHOW(show_database_code, code_columns, OF_ALL)
 			rows_add(rows, &fill.row);
 			continue;
 		}
-		fill.row.age_ms = show_age_us(env->now_us, d->code->answered_us) / 1000;
+		fill.row.age_ms = show_age_us(env->now_us, d->code->answer_asked_us) / 1000;
 		/* Besides a row for each name there is one for SQL as a whole: any SQL of the database, or the SQL in
 		 * FOR. */
 		row = fill.row;

@@ -1,7 +1,8 @@
 /*
  * src/admin/show_databases.c - SHOW DATABASES and USERS: those that are configured, and those that are in use.
  *
- * The numbers of pools are first added up by name, so the commands stay cheap with many databases and many pools each.
+ * The servers and clients of all pools are first added up by database or user, so the commands stay cheap with many
+ * databases and many pools each.
  */
 #include "admin/show.h"
 #include "client/clients.h"
@@ -82,7 +83,7 @@ add_database(const struct show_env *env, struct rows *rows, const char *name, co
 	config_compute_settings(env->clients->x.config, scope, NULL, &settings);
 	upstream = upstream_fill_in(scope->upstream, name, "", NULL);
 	if (upstream == NULL)
-		return; /* there was no memory, or a reload has made the name impossible */
+		return; /* there was no memory; or, since a reload, the name can't be filled into the upstream */
 	hosts[0] = '\0';
 	for (size_t i = 0; i < upstream->host_count && len < HOSTS_TEXT_MAX; i++)
 		len += (size_t)snprintf(hosts + len, HOSTS_TEXT_MAX - len, "%s%s", i > 0 ? "," : "",

@@ -5,8 +5,8 @@
 
 #include <assert.h>
 
-#define SWEEPS 2 /* how many entries are looked at for each new or released entry */
-#define SWEEPS_PER_TICK 256
+#define SWEEP_ENTRIES 2 /* how many entries are looked at for each new or released entry */
+#define SWEEP_ENTRIES_PER_TICK 256
 #define SECOND_NS UINT64_C(1000000000)
 
 TAILQ_HEAD(admission_idle, admission_entry);
@@ -15,7 +15,7 @@ struct admission_table {
 	uint64_t seed;
 	struct admission_entry *entries;
 	uint32_t idle_count, idle_max;
-	struct admission_idle idle; /* the first entry has not been seen for longest */
+	struct admission_idle idle; /* the first entry was seen longest ago */
 };
 
 struct admission_table *
@@ -66,9 +66,9 @@ fade(struct admission_entry *e, uint64_t now_us)
 		admission_entry_forgive(e, e->failures);
 }
 
-/* Returns true if the entry equals a new one, and so can be dropped. */
+/* Brings the entry up to date. Returns true if it equals a new entry then, and so can be dropped. */
 static bool
-has_nothing_to_tell(struct admission_entry *e, uint64_t now_us)
+refill_and_fade(struct admission_entry *e, uint64_t now_us)
 {
 	refill(e, now_us);
 	fade(e, now_us);
@@ -81,7 +81,7 @@ sweep(struct admission_table *t, uint32_t at_most, uint64_t now_us)
 	for (uint32_t i = 0; i < at_most && !TAILQ_EMPTY(&t->idle); i++) {
 		struct admission_entry *oldest = TAILQ_FIRST(&t->idle);
 
-		if (t->idle_count <= t->idle_max && !has_nothing_to_tell(oldest, now_us))
+		if (t->idle_count <= t->idle_max && !refill_and_fade(oldest, now_us))
 			return;
 		table_entry_drop(t, oldest);
 	}
@@ -90,7 +90,7 @@ sweep(struct admission_table *t, uint32_t at_most, uint64_t now_us)
 void
 admission_table_sweep(struct admission_table *t, uint64_t now_us)
 {
-	sweep(t, SWEEPS_PER_TICK, now_us);
+	sweep(t, SWEEP_ENTRIES_PER_TICK, now_us);
 }
 
 static size_t
@@ -116,7 +116,7 @@ table_entry_add(struct admission_table *t, const void *key, size_t key_len, uint
 	/* Make room before e is added, so that e itself is not dropped. */
 	while (t->idle_count > 0 && t->idle_count >= t->idle_max)
 		table_entry_drop(t, TAILQ_FIRST(&t->idle));
-	sweep(t, SWEEPS, now_us);
+	sweep(t, SWEEP_ENTRIES, now_us);
 	e = calloc(1, sizeof(*e));
 	if (e == NULL)
 		return NULL;
@@ -165,7 +165,7 @@ admission_entry_release(struct admission_table *t, struct admission_entry *e, ui
 		return;
 	TAILQ_INSERT_TAIL(&t->idle, e, idle);
 	t->idle_count++;
-	sweep(t, SWEEPS, now_us);
+	sweep(t, SWEEP_ENTRIES, now_us);
 }
 
 static uint64_t
@@ -217,7 +217,8 @@ admission_entry_forgive(struct admission_entry *e, uint32_t failures)
 size_t
 admission_address_key(const struct sockaddr *peer, uint8_t key[static ADMISSION_ADDRESS_KEY_MAX])
 {
-	static const uint8_t other[4]; /* an address of another family: the socket was passed to us */
+	/* the key of peers that are neither IPv4 nor IPv6; they come from a socket that was passed to us */
+	static const uint8_t other[4];
 	int family;
 	const uint8_t *address = network_address(peer, &family);
 	size_t len = family == AF_INET6 ? 8 : 4;

@@ -18,25 +18,25 @@ delegated_unref(struct delegated *d)
 		d->free(d);
 }
 
-struct delegation *
+struct pool_owner *
 delegation_new(void)
 {
-	struct delegation *d = calloc(1, sizeof(*d));
+	struct pool_owner *d = calloc(1, sizeof(*d));
 
 	if (d != NULL)
 		atomic_init(&d->refs, 1);
 	return d;
 }
 
-struct delegation *
-delegation_ref(struct delegation *d)
+struct pool_owner *
+delegation_ref(struct pool_owner *d)
 {
 	atomic_fetch_add_explicit(&d->refs, 1, memory_order_relaxed);
 	return d;
 }
 
 void
-delegation_unref(struct delegation *d)
+delegation_unref(struct pool_owner *d)
 {
 	if (d == NULL || atomic_fetch_sub_explicit(&d->refs, 1, memory_order_acq_rel) > 1)
 		return;
@@ -66,7 +66,7 @@ delegated_check(const struct delegated *d, uint64_t now_us, struct fail *why)
 }
 
 int
-delegation_take(struct delegation *of, struct delegated *d, bool is_free, uint64_t now_us, struct fail *why)
+delegation_take(struct pool_owner *of, struct delegated *d, bool is_free, uint64_t now_us, struct fail *why)
 {
 	if (d == NULL)
 		return refuse(why, "the client has logged in without a ticket",

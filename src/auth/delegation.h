@@ -3,8 +3,8 @@
  * in to PostgreSQL only with such credentials, and each pool belongs to one Kerberos principal.
  * src/modules/gss/README.md says why.
  *
- * Both structs are reference-counted; any thread may take and drop references. A struct delegated is immutable, and a
- * module (auth/auth_module.h) makes it. Only one worker uses the fields of a struct delegation.
+ * Both structs are reference-counted; any thread may take and drop references. A struct delegated is
+ * immutable, and a module (auth/auth_module.h) makes it. Only one worker uses the fields of a struct pool_owner.
  */
 #pragma once
 
@@ -26,16 +26,16 @@ struct delegated {
 #define DELEGATED_NONE 0
 
 /* The principal that owns a pool and all its connections. */
-struct delegation {
+struct pool_owner {
 	atomic_uint refs;
 	struct delegated *by; /* the newest credentials of the owner; NULL until a client has delegated some */
 };
 
 struct delegated *delegated_ref(struct delegated *d);
 void delegated_unref(struct delegated *d); /* d may be NULL */
-struct delegation *delegation_new(void); /* returns NULL without memory */
-struct delegation *delegation_ref(struct delegation *d);
-void delegation_unref(struct delegation *d); /* d may be NULL */
+struct pool_owner *delegation_new(void); /* returns NULL without memory */
+struct pool_owner *delegation_ref(struct pool_owner *d);
+void delegation_unref(struct pool_owner *d); /* d may be NULL */
 
 /* Returns 0 if d has credentials that have not expired, or -1 with *why set. d may be NULL. */
 int delegated_check(const struct delegated *d, uint64_t now_us, struct fail *why);
@@ -47,4 +47,4 @@ int delegated_check(const struct delegated *d, uint64_t now_us, struct fail *why
  * be true: no other client can be using the pool. If the pool has an owner, the client must be the same principal.
  * Credentials that it delegates replace the pool's. If it delegates none, the pool's must not have expired.
  */
-int delegation_take(struct delegation *of, struct delegated *d, bool is_free, uint64_t now_us, struct fail *why);
+int delegation_take(struct pool_owner *of, struct delegated *d, bool is_free, uint64_t now_us, struct fail *why);

@@ -101,7 +101,7 @@ enum pin_reason { PIN_REASONS(AS_ENUM) PIN_COUNT };
 enum login_result { LOGIN_RESULTS(AS_ENUM) LR_COUNT };
 enum tls_side { TLS_SIDE_CLIENT, TLS_SIDE_SERVER, TLS_SIDES };
 enum tls_result { TLS_HANDSHAKES(AS_ENUM) TLS_RESULTS };
-enum commit_result { COMMIT_RESULTS(AS_ENUM) CC_COUNT }; /* values of enum commit_fate minus FATE_COMMITTED */
+enum commit_result { COMMIT_RESULTS(AS_ENUM) CC_COUNT }; /* each is a value of enum commit_fate, less FATE_COMMITTED */
 enum login_method {
 	LOGIN_METHODS(AS_ENUM) LM_MODULES /* the first method of auth_modules[] */,
 	LM_COUNT = LM_MODULES + AUTH_MODULE_COUNT
@@ -217,7 +217,7 @@ struct backend_counters {
 	uint64_t last_failure_wall_us; /* gauge; 0 if no attempt has failed */
 	/* gauge: 1 if the host answered the last attempt, even by refusing us; 0 if not; -1 if it was not tried yet */
 	int up_state;
-	uint64_t up_state_set_us; /* when is_up was last set to 0 or 1; a merge of snapshots keeps the newer is_up */
+	uint64_t up_state_set_us; /* when up_state was last set to 0 or 1; merged snapshots keep the newer up_state */
 	struct histogram connect_duration;
 };
 
@@ -236,7 +236,7 @@ struct process_counters {
 	uint64_t console_commands;
 	uint64_t restarts; /* restarts without a gap, of this process and of its predecessors */
 	uint64_t restarts_failed; /* restarts of this process that failed */
-	uint64_t clients_moved; /* clients that this process took over from its predecessor */
+	uint64_t clients_taken_over; /* clients that this process took over from its predecessor */
 	uint64_t loop_iterations;
 	uint64_t loop_busy_us, dns_lookups_ok, dns_lookups_failed; /* 0 except in a snapshot */
 	struct histogram login_duration, loop_lag, proxy_overhead;

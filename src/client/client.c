@@ -46,7 +46,7 @@ give_back_admission(struct client_env *main_worker, struct client *c)
 static void
 read_last_note(struct note *n, void *owner, bool is_over)
 {
-	struct client *c = (struct client *)((char *)n - offsetof(struct client, last));
+	struct client *c = (struct client *)((char *)n - offsetof(struct client, end_note));
 	struct client_env *env = c->env, *main_worker = main_worker_of(env);
 
 	*main_worker->x.now_us = clock_now_us();
@@ -75,8 +75,8 @@ client_free_later(struct deferred_entry *g)
 		free(c);
 		return;
 	}
-	c->last.read = read_last_note;
-	inbox_post(main_worker_of(c->env)->inbox, &c->last);
+	c->end_note.read = read_last_note;
+	inbox_post(main_worker_of(c->env)->inbox, &c->end_note);
 }
 
 /* Completes client_new(). c is zeroed memory for the client, or NULL if there was no memory for it. */
@@ -167,7 +167,7 @@ client_accept(struct client_env *env, int fd, const struct sockaddr *peer, bool 
 	if (c == NULL) /* most drivers read an error even before they have sent anything */
 		send(fd, out_of_memory, sizeof(out_of_memory), MSG_NOSIGNAL);
 	c = begin(c, env, fd, peer, is_unix);
-	if (c != NULL && env->front->begin(c))
+	if (c != NULL && env->login_ops->begin(c))
 		on_readable(&c->x.stream); /* most often its first packet is here already */
 }
 
@@ -182,7 +182,7 @@ uncount(struct client *c)
 	if (c->x.state == CL_CANCEL)
 		env->cancel_count--;
 	if (c->is_counted)
-		env->client_count--;
+		env->pool_client_count--;
 	if (c->x.pool != NULL) {
 		c->x.pool->clients--;
 		c->x.pool->last_used_us = *env->x.now_us;
@@ -208,7 +208,7 @@ client_close(struct client *c, const struct fail *why)
 }
 
 void
-client_log_close(struct client *c, const struct fail *why)
+client_log_close_compat(struct client *c, const struct fail *why)
 {
 	if (!log_has_pgbouncer_format(c->env->x.log) || (why == NULL && !c->env->x.config->log_connections) ||
 	    c->x.state == CL_CANCEL || c->admission.is_unlogged || c->end_log == CLIENT_END_COMPAT_LOGGED)
@@ -245,7 +245,7 @@ client_close_as(struct exchange *x, const struct fail *why, const struct fail *l
 	/* If PostgreSQL has sent the client an error, the client has probably closed because of that error. */
 	if (logged == NULL && server_get_last_words(c->x.srv, &last_words))
 		logged = &last_words;
-	client_log_close(c, logged);
+	client_log_close_compat(c, logged);
 	/* If part of a message has been sent, the client would take an error for the rest of that message. */
 	if (c->x.srv != NULL && c->x.srv->ledger.body_left > 0 && !c->x.srv->is_body_swallowed)
 		why = NULL;
@@ -263,7 +263,7 @@ client_close_as(struct exchange *x, const struct fail *why, const struct fail *l
 	lost = relay_leave(&c->x, logged);
 	features_free(&c->x);
 	cancel_client_closed(c);
-	env->front->leave(c);
+	env->login_ops->leave(c);
 	uncount(c);
 	if (!log_has_pgbouncer_format(env->x.log) &&
 	    (logged != NULL || lost != NULL || env->x.config->log_connections) && c->x.state != CL_CANCEL &&
@@ -293,7 +293,7 @@ handle(struct exchange *x, const uint8_t *bytes, size_t len)
 	if (exchange_is_ready(x) || x->state == CL_CONSOLE)
 		relay_bytes(x, bytes, len);
 	else if (client_state_is_login((enum client_state)x->state))
-		c->env->front->bytes(c, bytes, len);
+		c->env->login_ops->bytes(c, bytes, len);
 	/* In other states, further input is ignored. */
 }
 

@@ -9,7 +9,7 @@
  *   cancel.h             CancelRequests
  *
  * A client's dialogue with servers is its exchange (exchange/exchange.h), which relay/ drives. login/ authenticates a
- * client and decides whether to admit it; this folder reaches login/ through struct client_front.
+ * client and decides whether to admit it; this folder reaches login/ through struct client_login_ops.
  *
  * Owns:    struct client owns its socket, its exchange, its place in the limits, and its login or console.
  * Borrows: env, which outlives all clients.
@@ -38,7 +38,7 @@ struct long_key; /* cancel_keys.c */
 struct pool_workers; /* pool/pool_workers.h */
 
 /* Functions of login/, which clients call as long as they log in. */
-struct client_front {
+struct client_login_ops {
 	/* Begins the login of an accepted client. Returns false if the client was closed, or must not be read yet. */
 	bool (*begin)(struct client *c);
 	/* Handles the bytes that the client has sent, or keeps a copy; then wipes them, because they may have a
@@ -48,7 +48,7 @@ struct client_front {
 	void (*check_time)(struct client *c, uint64_t now_us);
 	/* Sets *database and *user to the names in the startup packet, or to NULL if they are not known yet. */
 	void (*names)(const struct client *c, const char **database, const char **user);
-	void (*leave)(struct client *c); /* called when the client is closed: ends the login and frees its state */
+	void (*leave)(struct client *c); /* called when c is closed; ends the login and frees the login's state */
 };
 
 #define CLIENTS_LOST_MAX 3500 /* bytes that fit in a log line */
@@ -56,62 +56,64 @@ struct client_front {
 /* The environment that all clients of one worker share; it belongs to struct worker (process/worker.h). */
 struct client_env {
 	struct exchange_env x;
-	const struct client_front *front;
+	const struct client_login_ops *login_ops;
 	struct helpers *helpers;
 	struct dialer *dialer; /* for lookups of host names */
 	struct jobs *jobs; /* threads for modules' questions; belongs to the main worker */
 	struct inbox *inbox; /* the worker's */
 	struct tls_scratch *tls_scratch;
-	struct tls_context *tls; /* from the present configuration; NULL if clients may not use TLS */
+	struct tls_context *tls; /* of the present configuration; NULL if clients may not use TLS */
 	uint8_t *read_buffer;
 	size_t read_cap;
 	struct verifier_cache *verifiers;
-	/* Limits on clients, which the main worker enforces. The admission of another worker only limits log lines
-	 * about failed logins there. A client keeps its place in the main worker's limits from accept() until that
+	/* The limits on clients. The main worker's admission enforces them; any other worker uses its own only to limit
+	 * log lines about failed logins. A client keeps its place in the main worker's limits from accept() until that
 	 * worker has read the note about the client's end. */
 	struct admission *admission;
 	uint32_t number; /* the worker's number; the main worker has 0 */
 	struct client_env *const *client_envs; /* of all workers, the main worker's first; the last element is NULL */
-	struct pool_workers *pool_workers; /* pool/pool_workers.h; the main worker's */
-	struct blocking *blocking; /* finds out, with a query on PostgreSQL, which backends block each other */
-	struct users *users; /* the present users_file; may be NULL */
+	struct pool_workers *pool_workers; /* the main worker's */
+	struct blocking *blocking; /* asks PostgreSQL which backends block each other */
+	struct users *users; /* the contents of the present users_file; may be NULL */
 	struct hba *hba; /* the present rules; NULL unless the configured method is hba or a module's */
 	struct ident *ident; /* the present maps; may be NULL */
 	uint8_t mock_secret[32]; /* makes up verifiers for unknown users: scram_verifier_mock() */
 	TAILQ_HEAD(client_list, client) clients;
-	/* where a walk over `clients` that takes several turns of the event loop goes on; NULL if none is under way */
+	/* the next client of a walk over `clients` that takes several turns of the loop; NULL if none is under way */
 	struct client *cursor;
-	/* numbers of this worker's clients that have a pool, that log in, and that have sent a CancelRequest; clients
-	 * of the console count in none */
-	uint32_t client_count, login_count, cancel_count;
+	/* The next three fields count clients of this worker, but none of the console's. */
+	uint32_t pool_client_count; /* clients that have a pool */
+	uint32_t login_count; /* clients that are logging in */
+	uint32_t cancel_count; /* clients that have sent a CancelRequest */
 	struct cancel_keys *keys; /* shared by all workers */
 	LIST_HEAD(, passing_cancel) passing_cancels; /* CancelRequests that are being passed on (cancel_peer.c) */
 	uint32_t passing_cancel_count;
-	uint32_t lost_count; /* clients that were disconnected since the last client_log_lost(), with their servers */
+	/* clients that were disconnected because their servers were lost, since the last client_log_lost() */
+	uint32_t lost_count;
 	char lost[CLIENTS_LOST_MAX]; /* the names of these clients, for the log line */
 	struct fail lost_why; /* why their servers were lost */
 	bool is_client_idle_limited; /* some client has a client_idle_timeout */
 	uint64_t watched_us; /* when client_watch() was last called with the present configuration; 0 if not yet */
 	uint64_t looked_us; /* when clients_end_late() last ran */
-	uint64_t woke_us; /* when clients_end_late() first ran after the loop had stood still and had read nothing */
+	uint64_t woke_us; /* when clients_end_late() first ran after the loop last stood still, reading nothing */
 	bool is_memory_short; /* memory is short, so clients with large messages are not read (client_memory.c) */
 	void (*on_console_closed)(void *owner, struct client *c);
-	/* Called on the main worker after a client was closed and left all counts, so a drain may be complete. c must
-	 * not be dereferenced. */
+	/* Called on the main worker after a client was closed and is in no count any more, so a drain may be complete.
+	 * c must not be dereferenced. */
 	void (*on_client_gone)(void *owner, struct client *c);
-	/* Passes a CancelRequest on to another process of this pgweir, because no client of this process has the key.
-	 * Returns false if there is no other process. After true, cancel_end_forwarded() is called when that process
-	 * has answered. */
+	/* Called for a CancelRequest whose key no client of this process has. Passes the request on to another process
+	 * of this pgweir. Returns false if there is no other process; else cancel_end_forwarded() is called when that
+	 * process has answered. */
 	bool (*on_unknown_cancel_key)(void *owner, struct client *asker, uint32_t pid, const uint8_t *key,
 				      size_t key_len);
-	/* Called when the cancel that cancel_begin_far() has begun with this number is over. */
+	/* Called when the cancel that cancel_begin_far() began under this number is over. */
 	void (*on_far_cancel_over)(void *owner, uint64_t number);
 };
 
-/* Whether the reason for which a client was disconnected is in the log. */
+/* Says whether the log has the reason for which a client was disconnected. */
 enum client_end {
-	CLIENT_END_DUE,
-	/* the reason was logged, or must not be; if the log is in PgBouncer's format, its line is still missing */
+	CLIENT_END_DUE, /* the reason is still to be logged */
+	/* the reason was logged, or must not be logged; a log in PgBouncer's format still lacks its line */
 	CLIENT_END_LOGGED,
 	CLIENT_END_COMPAT_LOGGED /* the reason was logged in PgBouncer's format, too */
 };
@@ -127,7 +129,7 @@ struct client {
 	struct admission_place admission; /* the client's place in the limits */
 	union {
 		struct client *key_next; /* in struct cancel_keys, the next client with the same hash */
-		struct long_key *long_key; /* if has_long_key: most of the client's secret, and key_next */
+		struct long_key *long_key; /* used if has_long_key: has most of the client's secret, and key_next */
 	};
 	uint64_t connected_us;
 	union {
@@ -147,7 +149,7 @@ struct client {
 			 * and so is an administrator whatever admin_users says. Set by enter_console(), never
 			 * cleared. */
 			bool is_own_user : 1;
-			/* The client is included in env->client_count. Set by enter_pool() and take_place(), never
+			/* env->pool_client_count includes the client. Set by enter_pool() and take_place(), never
 			 * cleared. */
 			bool is_counted : 1;
 			/* The client is not read, because memory is short. Set and cleared by client_memory.c. */
@@ -158,15 +160,15 @@ struct client {
 			bool is_staying : 1;
 		};
 		struct deferred_entry deferred; /* used after the client was closed */
-		/* used after all but this struct was freed: tells the main worker that a client of another worker has
-		 * ended */
-		struct note last;
+		/* used when all but this struct is freed: tells the main worker that another worker's client has ended
+		 */
+		struct note end_note;
 	};
 };
 
 /* Notes that the reason for closing the client was logged, or must not be logged. */
 static inline void
-client_end_logged(struct client *c)
+client_note_end_logged(struct client *c)
 {
 	if (c->end_log == CLIENT_END_DUE)
 		c->end_log = CLIENT_END_LOGGED;
@@ -181,34 +183,35 @@ client_of(const struct exchange *x)
 
 /* Makes a client for a new connection, takes over fd, and begins the login. peer is not used if is_unix. */
 void client_accept(struct client_env *env, int fd, const struct sockaddr *peer, bool is_unix);
-/* Makes a client in CL_STARTUP for a connection, and takes over fd. Returns NULL without memory; fd is then closed, and
- * nothing was sent, so the process that is handing over the client may keep it. */
+/* Makes a client in CL_STARTUP for a connection, and takes over fd. Returns NULL if there is no memory; then fd is
+ * closed, but nothing was sent, so a process that is handing over the client may keep the client. */
 struct client *client_new(struct client_env *env, int fd, const struct sockaddr *peer, bool is_unix);
 /* Begins to move a client to another worker. Called on the main worker, while no function of the client is running.
- * Then no worker has the client until client_arrive(). */
+ * From then until client_arrive(), no worker has the client. */
 void client_depart(struct client *c, struct client_env *to);
-void client_arrive(struct client *c); /* called on the other worker: gives that worker the client */
+void client_arrive(struct client *c); /* called on the other worker, which then has the client */
 /* Called on the main worker in place of client_arrive(), if the client is not to move after all. */
 void client_come_back(struct client *c, struct client_env *main_worker);
 /* --- functions for exchange_ops --- */
 /* Like client_close(), but with another reason in the log than the client gets, for example the administrator who has
  * asked for the close, or an error that PostgreSQL has already sent to the client. */
 void client_close_as(struct exchange *x, const struct fail *why, const struct fail *logged);
-/* Called when the client has waited in vain for a server: counts this for client_watch_pool(). */
+/* Called when the client has waited in vain for a server. Counts the client for client_watch_pool(). */
 void client_timed_out(struct exchange *x, const struct fail *why);
 void client_peer_text(const struct exchange *x, char *out, size_t out_cap); /* writes "10.0.0.7:51514" or "unix" */
 /* Closes the client, with a FATAL error unless why is NULL. The client's server is returned to its pool, reset or
  * closed, as its state requires. */
 void client_close(struct client *c, const struct fail *why);
 /* Called when a client is going to be closed. If the log is in PgBouncer's format, logs the reason, but only once. */
-void client_log_close(struct client *c, const struct fail *why);
+void client_log_close_compat(struct client *c, const struct fail *why);
 /* Returns true if a request of the client's own, not of pgweir's, is running on its server, or is held. Sets *since_us
- * to when that request left the queue and all earlier requests had ended. The client must have a server. */
+ * to the later of two times: when the request got the server, and when all earlier requests had ended. The client must
+ * have a server. */
 bool client_is_served(const struct client *c, uint64_t *since_us);
 /* Closes this process's copy of a client's socket after another process has taken over the client; the connection
  * stays open. */
 void client_let_go(struct client *c);
-/* The results of client_activity(), for SHOW and metrics. IDLE: the client has no server, and no transaction. */
+/* The results of client_activity(), for SHOW and metrics. CLIENT_IS_IDLE: c has no server and no transaction. */
 enum { CLIENT_IS_LOGIN, CLIENT_IS_IDLE, CLIENT_IS_ACTIVE, CLIENT_IS_WAITING };
 int client_activity(const struct client *c);
 
@@ -223,17 +226,17 @@ struct client_about {
 };
 
 void client_about(const struct client *c, struct client_about *about); /* fills *about */
-/* Writes: client 7 (10.0.0.7:51514, user "web", database "app", application "batch") */
+/* Writes a text like: client 7 (10.0.0.7:51514, user "web", database "app", application "batch") */
 void client_words(const struct log_about *about, char *out, size_t cap);
-#define CLIENT_DOES_MAX 240
-/* Writes `use`, which is how the client uses or has used srv, and the SQL without its literals: "idle in transaction:
+#define CLIENT_USE_TEXT_MAX 240
+/* Writes how the client uses or has used srv (`use`), and the SQL without its literals, like "idle in transaction:
  * SELECT ?". If slow_text is none, leaves the SQL out. */
 void client_describe_use(const struct exchange *x, const struct server *srv, enum server_use use,
-			 char out[CLIENT_DOES_MAX]);
+			 char out[CLIENT_USE_TEXT_MAX]);
 /* Logs, in one line, the clients that were disconnected since the last call because many servers were lost at once. */
 void client_log_lost(struct client_env *env);
-/* Logs a client's end. `why` is pgweir's or PostgreSQL's reason, or NULL if the client left by itself. `lost` is the
- * result of relay_leave(). */
+/* Logs that a client was closed. `why` is pgweir's or PostgreSQL's reason, or NULL if the client left by itself. `lost`
+ * is the result of relay_leave(). */
 void client_log_end(const struct client *c, const struct fail *why, const char *lost);
 
 /* Called about every 100 ms. Logs, at most once in ten seconds, that clients of this pool got no server within

@@ -30,7 +30,7 @@ put_names(const struct client *c, const char **database, const char **user)
 		*database = c->x.state == CL_CONSOLE ? "pgbouncer" : c->x.pool->database->name;
 		*user = exchange_user(&c->x);
 	} else if (client_state_is_login((enum client_state)c->x.state))
-		c->env->front->names(c, database, user);
+		c->env->login_ops->names(c, database, user);
 	if (*database == NULL)
 		*database = "(nodb)";
 	if (*user == NULL)

@@ -41,16 +41,17 @@ client_about(const struct client *c, struct client_about *about)
 }
 
 void
-client_describe_use(const struct exchange *x, const struct server *srv, enum server_use use, char out[CLIENT_DOES_MAX])
+client_describe_use(const struct exchange *x, const struct server *srv, enum server_use use,
+		    char out[CLIENT_USE_TEXT_MAX])
 {
 	const struct loan *loan = &srv->loan;
-	size_t len = (size_t)snprintf(out, CLIENT_DOES_MAX, "%s", holder_word(use, x->is_session));
+	size_t len = (size_t)snprintf(out, CLIENT_USE_TEXT_MAX, "%s", holder_word(use, x->is_session));
 
 	if (loan->text_len == 0 || x->env->config->slow_text == SLOW_TEXT_NONE)
 		return;
-	len += (size_t)snprintf(out + len, CLIENT_DOES_MAX - len, ": ");
+	len += (size_t)snprintf(out + len, CLIENT_USE_TEXT_MAX - len, ": ");
 	fingerprint_normalize((const char *)loan->text, loan->text_len, report_sql_options(x), out + len,
-			      CLIENT_DOES_MAX - len);
+			      CLIENT_USE_TEXT_MAX - len);
 }
 
 void
@@ -84,7 +85,7 @@ void
 client_log_end(const struct client *c, const struct fail *why, const char *lost)
 {
 	struct client_about about;
-	char does[CLIENT_DOES_MAX];
+	char does[CLIENT_USE_TEXT_MAX];
 	const struct server *with = c->env->x.ending;
 	struct duration lasted;
 	/* A stop, a KILL and the like are intended by an operator; every other reason may need attention. */

@@ -384,7 +384,7 @@ check_all(struct client_env *env, uint64_t now_us)
 		before = TAILQ_PREV(c, client_list, all);
 		if (client_state_is_login((enum client_state)c->x.state)) {
 			logins -= logins > 0;
-			env->front->check_time(c, now_us);
+			env->login_ops->check_time(c, now_us);
 		} else if (exchange_is_ready(&c->x) && c->x.reading != EXCHANGE_IN_TRANSFER)
 			check_ready(c, now_us);
 	}

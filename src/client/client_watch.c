@@ -15,7 +15,7 @@
 
 #define TOLD_EVERY_US (10 * US_PER_S)
 #define HOLDERS_TOLD 3
-#define LONGEST_TOLD (HOLDERS_TOLD * (CLIENT_WORDS_MAX / 2 + CLIENT_DOES_MAX))
+#define LONGEST_TOLD (HOLDERS_TOLD * (CLIENT_WORDS_MAX / 2 + CLIENT_USE_TEXT_MAX))
 
 /* Requests of one shard of a pool that got no connection within pool_timeout since this was last logged. */
 struct timeouts {
@@ -49,7 +49,7 @@ next_longest(const struct pool *pool, const struct server *before)
 static void
 say_longest(const struct pool *pool, uint64_t now_us, char *out, size_t cap)
 {
-	char does[CLIENT_DOES_MAX];
+	char does[CLIENT_USE_TEXT_MAX];
 	struct client_about about;
 	uint64_t since_us;
 	size_t len = 0;

@@ -118,7 +118,7 @@ clients_are_left(const struct client_env *main_worker)
 uint32_t
 clients_count(const struct client_env *main_worker)
 {
-	return main_worker->client_count + pool_workers_away(main_worker->pool_workers);
+	return main_worker->pool_client_count + pool_workers_away(main_worker->pool_workers);
 }
 
 bool

@@ -224,7 +224,7 @@ note_commit_sql(struct exchange *x, const struct request *m)
 
 	if (v == NULL || (v->flags & (SCAN_FUNCTION | SCAN_CODE | SCAN_EXECUTE)) != 0 ||
 	    (v->hints & SCAN_HINT_NOTIFY) != 0)
-		c->has_more = true;
+		c->has_effect_without_xid = true;
 	if (v == NULL || (v->hints & SCAN_HINT_ENDS) != 0)
 		c->block = BLOCK_ENDED;
 	else if (is_begin(v))
@@ -402,7 +402,7 @@ forget_mark(struct loan_commit *c, bool is_gone)
 	if (c->question == MARK_DUE)
 		set_question(c, MARK_NOT_ASKED);
 	c->outlook = OUTLOOK_OPEN;
-	c->has_more = c->has_more && !is_gone;
+	c->has_effect_without_xid = c->has_effect_without_xid && !is_gone;
 }
 
 /*
@@ -422,7 +422,7 @@ commit_check_completed(struct exchange *x, struct tag tag)
 			commit_of(x)->phase = COMMIT_ANSWERED;
 		forget_mark(c, tag.id == TAG_COMMIT); /* the tag ROLLBACK may be that of a ROLLBACK TO a savepoint */
 	} else if ((tag.flags & TAG_SHOWS_IN_XID) == 0)
-		c->has_more = true;
+		c->has_effect_without_xid = true;
 }
 
 void

@@ -275,7 +275,7 @@ resolve(struct exchange *x, const struct server *srv, struct commit_doubt *d)
 		decide_fate(d, FATE_COMMITTED, "there was no transaction");
 	else if (c->is_broken)
 		decide_fate(d, FATE_ROLLED_BACK, "the question ahead of its COMMIT has failed");
-	else if (c->outlook == OUTLOOK_READ_ONLY && c->mark.xid == 0 && !c->has_more)
+	else if (c->outlook == OUTLOOK_READ_ONLY && c->mark.xid == 0 && !c->has_effect_without_xid)
 		decide_fate(d, FATE_COMMITTED, "it has written nothing");
 	else if (c->mark.xid == 0 || srv->cluster_state != CLUSTER_KNOWN)
 		decide_fate(d, FATE_UNKNOWN, "its number was not known");

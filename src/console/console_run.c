@@ -144,8 +144,8 @@ console_rows(struct console_client *cc, const struct command *command, struct bu
 	rows.like = command->has_text ? command->text : NULL;
 	if (show == NULL)
 		rows_add(&rows, &(struct show_text){ command->setting->value });
-	else if (!cc->c->x.stream.is_broken && /* else no client reads them, and many would hold up the loop */
-		 fill_rows(show, &env, &rows, why) < 0)
+	/* If the stream is broken, no client reads the rows, and filling many would hold up the loop. */
+	else if (!cc->c->x.stream.is_broken && fill_rows(show, &env, &rows, why) < 0)
 		return -1;
 	*count = rows.count;
 	if (buf_ok(out))

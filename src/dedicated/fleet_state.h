@@ -103,7 +103,7 @@ struct fleet_conn {
 	uint64_t look_us; /* when the list of members was last asked for */
 	uint32_t look_used; /* the connections of its pools at look_us */
 	uint64_t next_check_us, notified_us, unused_since_us, beat_us;
-	uint64_t taken; /* budget_count.taken at the last answer */
+	uint64_t taken; /* budget_add_to.taken at the last answer */
 	uint32_t refusals; /* how many questions in a row got fewer places than they asked for */
 	uint32_t found_others; /* connections that are in no member's report, at the last ASK_LOOK */
 	uint32_t fleet_conns; /* the fleet connections that existed at the last answer */

@@ -40,9 +40,9 @@ enum client_state {
 	X(CE_WRONG_PROOF, "wrong proof") X(CE_PROVED, "proved") X(CE_ENTER_CONSOLE, "enter console") \
 	X(CE_CANCEL, "cancel") X(CE_GREETED, "greeted") /* the client's first ReadyForQuery */ \
 	X(CE_NEED_SERVER, "need server") X(CE_GRANTED, "granted") X(CE_REFUSED, "refused") \
-	X(CE_REJECTED, "rejected") /* the end of the refused request was seen */ X(CE_HOLD, "hold") \
-	X(CE_RETRY, "retry") X(CE_ANSWERED, "answered") X(CE_DOUBT, "doubt") X(CE_CATCH, "catch") \
-	X(CE_CAUGHT, "caught") X(CE_AWAIT, "await") X(CE_KEEP_READY, "keep ready") \
+	X(CE_REJECTION_OVER, "rejected") /* the end of the refused request was seen */ X(CE_HOLD, "hold") \
+	X(CE_RETRY, "retry") X(CE_ANSWERED, "answered") X(CE_DOUBT, "doubt") X(CE_CATCH_UP, "catch") \
+	X(CE_CAUGHT_UP, "caught") X(CE_AWAIT, "await") X(CE_WITHHOLD_READY, "keep ready") \
 	X(CE_LISTENER_ANSWERED, "listener answered") /* the listener has caught up, or has answered */ \
 	X(CE_CLOSE_AFTER_FLUSH, "close after flush") X(CE_CLOSE, "close")
 /* clang-format on */
@@ -64,7 +64,7 @@ client_state_is_login(enum client_state s)
 
 /* Returns true for a client that is logged in and not a console: relay/ reads its input. */
 static inline bool
-client_state_is_ready(enum client_state s)
+client_state_is_relayed(enum client_state s)
 {
 	return s >= CL_READY;
 }

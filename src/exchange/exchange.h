@@ -328,11 +328,11 @@ exchange_doubt(const struct exchange *x)
 	return x->rare == NULL ? NULL : x->rare->doubt;
 }
 
-/* Returns true if relay/ reads the client's input: see client_state_is_ready(). */
+/* Returns true if relay/ reads the client's input: see client_state_is_relayed(). */
 static inline bool
 exchange_is_ready(const struct exchange *x)
 {
-	return client_state_is_ready((enum client_state)x->state);
+	return client_state_is_relayed((enum client_state)x->state);
 }
 
 static inline void

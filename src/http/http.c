@@ -213,7 +213,7 @@ on_answered(void *arg)
 }
 
 unsigned
-http_wanted_tables(struct http *h)
+http_take_wanted_tables(struct http *h)
 {
 	unsigned wanted;
 
@@ -397,7 +397,7 @@ http_listening_fd(const struct http *h)
 }
 
 void
-http_set_own_path(struct http *h, bool is_own)
+http_set_path_removal(struct http *h, bool is_own)
 {
 	h->owns_path = is_own;
 }

@@ -36,7 +36,7 @@ struct http_settings {
 	bool is_local; /* true if host is a loopback address or a path */
 	struct tls_context *tls; /* NULL if connections are not encrypted; http_new() takes a reference */
 	int passed_fd; /* a socket that listens on this address already; http_new() takes it. 0 if there is none */
-	/* posted to the main loop when the thread wants a snapshot: the loop then calls http_wanted_tables(),
+	/* posted to the main loop when the thread wants a snapshot: the loop then calls http_take_wanted_tables(),
 	 * http_deliver_table() for each wanted table, and last http_deliver_snapshot() */
 	struct wake *asked;
 };
@@ -49,9 +49,9 @@ int http_listening_fd(const struct http *h); /* returns the listening socket, bo
  * http_new(). */
 void http_use_tls(struct http *h, struct tls_context *tls);
 /* Sets whether http_free() removes the file of a Unix socket. The default is true, or false with a passed_fd. */
-void http_set_own_path(struct http *h, bool is_own);
+void http_set_path_removal(struct http *h, bool is_own);
 /* Returns the set of tables that the thread wants, and empties that set. */
-unsigned http_wanted_tables(struct http *h);
+unsigned http_take_wanted_tables(struct http *h);
 const struct http_page *http_table(const struct http *h, unsigned number); /* returns the page of this table */
 /* Hands over the contents of a table, a JSON array. Takes the bytes of *json, which is empty afterwards. */
 void http_deliver_table(struct http *h, unsigned number, struct buf *json);

@@ -298,7 +298,7 @@ listen_withhold_ready(struct exchange *x)
 	 * requests must not overtake it. */
 	if (x->srv->ledger.count == 0 && x->pending_len == 0 && x->body_left == 0 && !x->is_in_relay &&
 	    notify_catch_up(&l->subscriber)) {
-		exchange_step(x, CE_KEEP_READY);
+		exchange_step(x, CE_WITHHOLD_READY);
 		return true;
 	}
 	push_out(x);

@@ -12,8 +12,8 @@
 
 /* The meaning of a name in the other program's file: pgweir's setting, or advice. */
 struct foreign_name {
-	const char *section, *own_name; /* pgweir's setting; own_name is NULL if there is none */
-	char note[FOREIGN_NOTE_MAX]; /* advice for an error message; may be empty if own_name is not NULL */
+	const char *section, *our_name; /* pgweir's setting; our_name is NULL if there is none */
+	char note[FOREIGN_NOTE_MAX]; /* advice for an error message; may be empty if our_name is not NULL */
 };
 
 struct file_format {
@@ -30,14 +30,15 @@ struct file_format {
 	 * nothing written, if the file has errors. */
 	bool (*import)(const char *path, struct config_problems *problems, FILE *to);
 	void (*print_keys)(FILE *to); /* prints, as Markdown, how each setting of the format is translated */
-	/* Returns pgweir's setting that the setting of this name becomes or is a part of; NULL if there is none. */
+	/* Returns pgweir's setting into which the format's setting `name` is translated, alone or with others; NULL if
+	 * there is none. */
 	const struct config_key *(*key_of)(const char *name);
-	/* Returns true with *out set if the format has a setting of this name. in_scope is true if the name stands in
-	 * the section of a database or user. */
-	bool (*find)(const char *name, bool in_scope, struct foreign_name *out);
+	/* Returns true with *out set if the format has a setting of this name. is_scoped_section is true if the name
+	 * stands in the section of a database or user. */
+	bool (*find)(const char *name, bool is_scoped_section, struct foreign_name *out);
 	/* Returns an error message about a section of this name in pgweir's file; NULL if the format has no such
 	 * section. */
-	const char *(*section)(const char *name);
+	const char *(*section_advice)(const char *name);
 	void (*try_names)(struct nearest *nearest); /* calls nearest_try() for each name, for "did you mean" */
 	/* Appends the setting's value in pgweir's units. Returns 0, or -1 with *why set. Returns 1 with *why set if it
 	 * has appended another value, because pgweir can't take this one. */
@@ -56,11 +57,11 @@ struct file_format {
 
 extern const struct file_format *const file_formats[]; /* in modules/modules.c; the last element is NULL */
 
-/* In load.c. Returns pgweir's setting that another program's setting becomes, and sets *format to the format that has
- * the name; both are NULL if no format has it. */
+/* In load.c. Returns pgweir's setting into which another program's setting `name` is translated, and sets *format to
+ * the format that has the name. Both are NULL if no format has it. */
 const struct config_key *load_foreign_key(const char *name, const struct file_format **format);
 /* In load_set.c. Returns true if `name` is a name of the setting: "pool.pool_size", "pool_size", or its name in the
  * section of a database. */
-bool load_is_called(const struct config_key *key, const char *name);
+bool load_key_has_name(const struct config_key *key, const char *name);
 /* In load_set.c. Sets *why to say that the setting can't be changed without a restart. Always returns -1. */
 int load_refuse_fixed(const char *name, struct fail *why);

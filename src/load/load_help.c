@@ -73,7 +73,7 @@ load_print_key(const char *name, FILE *to)
 	bool is_found = false;
 
 	for (size_t i = 0; (key = config_key(i)) != NULL; i++)
-		if (load_is_called(key, name) || key == ours) {
+		if (load_key_has_name(key, name) || key == ours) {
 			struct buf text = { 0 };
 
 			buf_printf(&text, "[%s]\n%s =%s%s\n\t", key->section, key->name,

@@ -33,7 +33,7 @@ load_refuse_fixed(const char *name, struct fail *why)
 }
 
 bool
-load_is_called(const struct config_key *key, const char *name)
+load_key_has_name(const struct config_key *key, const char *name)
 {
 	size_t len = strlen(key->section);
 
@@ -48,7 +48,7 @@ find_ours(const char *name)
 	const struct config_key *key, *found = NULL;
 
 	for (size_t i = 0; (key = config_key(i)) != NULL; i++) {
-		if (!load_is_called(key, name))
+		if (!load_key_has_name(key, name))
 			continue;
 		if (found != NULL)
 			return NULL;

@@ -14,10 +14,10 @@ struct config *load_text(const char *text, size_t len, const char *path, const s
  * --- load_suggest.c: messages about unknown settings and sections. ---
  *
  * Writes a message about a setting that the section does not have, with a similar name, or with a section that has the
- * setting. `section` is the text between the brackets ("pool", "database app"). in_scope is true if the section is that
- * of a database or user.
+ * setting. `section` is the text between the brackets ("pool", "database app"). is_scoped_section is true if the
+ * section is that of a database or user.
  */
-void suggest_setting(const char *section, bool in_scope, const char *name, char *out, size_t out_size);
+void suggest_setting(const char *section, bool is_scoped_section, const char *name, char *out, size_t out_size);
 /* Writes a message about an unknown section, with a similar name. */
 void suggest_section(const char *section, char *out, size_t out_size);
 

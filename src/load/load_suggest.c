@@ -13,27 +13,27 @@
 
 /* Returns the name that a key has in this section; NULL if the section does not have it. */
 static const char *
-name_here(const struct config_key *key, const char *section, bool in_scope)
+name_here(const struct config_key *key, const char *section, bool is_scoped_section)
 {
-	if (in_scope)
+	if (is_scoped_section)
 		return key->scope_name;
 	return strcmp(key->section, section) == 0 ? key->name : NULL;
 }
 
 /* Writes a message if the setting is known under another name in sections of databases and users. */
 static bool
-say_renamed(const char *section, bool in_scope, const char *name, char *out, size_t out_size)
+say_renamed(const char *section, bool is_scoped_section, const char *name, char *out, size_t out_size)
 {
 	const struct config_key *key;
 
 	for (size_t i = 0; (key = config_key(i)) != NULL; i++) {
 		if (key->scope_name == NULL || strcmp(key->scope_name, key->name) == 0)
 			continue;
-		if (in_scope && strcmp(key->name, name) == 0) {
+		if (is_scoped_section && strcmp(key->name, name) == 0) {
 			snprintf(out, out_size, "\"%s\" is called \"%s\" in [%s]", name, key->scope_name, section);
 			return true;
 		}
-		if (!in_scope && strcmp(key->scope_name, name) == 0) {
+		if (!is_scoped_section && strcmp(key->scope_name, name) == 0) {
 			snprintf(out, out_size,
 				 "\"%s\" is for databases and users; for all of them it is \"%s\" in [%s]", name,
 				 key->name, key->section);
@@ -64,8 +64,8 @@ is_short_here(const char *section, const char *name)
 }
 
 /*
- * Writes a message if a setting has this name with or without the name of its section before it, unless the name is
- * more likely short for a setting of this section.
+ * Writes a message if `name` is SECTION_KEY for a setting KEY of [SECTION], or if `section`_`name` is a setting of any
+ * section; but not in the second case if `name` is more likely short for a setting of `section`.
  */
 static bool
 say_joined(const char *section, const char *name, char *out, size_t out_size)
@@ -93,8 +93,8 @@ put_near(const char *section, const char *name, const struct config_key *elsewhe
 	unsigned count = 0;
 
 	for (size_t i = 0; (key = config_key(i)) != NULL; i++) {
-		/* A single word may mean this setting if it is short for the setting's name, or if both settings name
-		 * files. */
+		/* A single word may mean this setting if the word is short for the setting's name, or if this setting
+		 * and `elsewhere` are both paths. */
 		if (strcmp(key->section, section) != 0 || strpbrk(name, "_-") != NULL ||
 		    !(nearest_is_abbreviation(name, key->name) ||
 		      (elsewhere->type == KEY_PATH && key->type == KEY_PATH)))
@@ -135,13 +135,14 @@ say_elsewhere(const char *section, const char *name, char *out, size_t out_size)
 	return elsewhere != NULL;
 }
 
-/* Returns the format that has this name, and the name's meaning in pgweir; NULL if no format has it. */
+/* Returns the file format that has a setting of this name, and sets *out to the name's meaning in pgweir. Returns NULL
+ * if no format has it. */
 static const struct file_format *
-find_foreign(const char *name, bool in_scope, struct foreign_name *out)
+find_foreign(const char *name, bool is_scoped_section, struct foreign_name *out)
 {
 	for (size_t i = 0; file_formats[i] != NULL; i++) {
 		*out = (struct foreign_name){ 0 };
-		if (file_formats[i]->find(name, in_scope, out))
+		if (file_formats[i]->find(name, is_scoped_section, out))
 			return file_formats[i];
 	}
 	return NULL;
@@ -149,7 +150,7 @@ find_foreign(const char *name, bool in_scope, struct foreign_name *out)
 
 /* Writes a message with the nearest name of this section, else of any section, else of another program's file. */
 static void
-say_nearest(const char *section, bool in_scope, const char *name, char *out, size_t out_size)
+say_nearest(const char *section, bool is_scoped_section, const char *name, char *out, size_t out_size)
 {
 	struct nearest here = nearest_to(name), anywhere = here, theirs = here;
 	const struct file_format *format = NULL;
@@ -158,7 +159,7 @@ say_nearest(const char *section, bool in_scope, const char *name, char *out, siz
 	int len;
 
 	for (size_t i = 0; (key = config_key(i)) != NULL; i++) {
-		const char *known = name_here(key, section, in_scope);
+		const char *known = name_here(key, section, is_scoped_section);
 
 		if (known != NULL)
 			nearest_try(&here, known, key);
@@ -167,12 +168,12 @@ say_nearest(const char *section, bool in_scope, const char *name, char *out, siz
 		      nearest_distance(name, key->name, 2) > 2))
 			nearest_try(&anywhere, key->name, key);
 	}
-	if (in_scope)
+	if (is_scoped_section)
 		nearest_try(&here, "upstream", NULL);
 	for (size_t i = 0; file_formats[i] != NULL; i++)
 		file_formats[i]->try_names(&theirs);
 	if (theirs.name != NULL)
-		format = find_foreign(theirs.name, in_scope, &foreign);
+		format = find_foreign(theirs.name, is_scoped_section, &foreign);
 	len = snprintf(out, out_size, "unknown setting \"%.64s\" in [%s]", name, section);
 	if (len < 0 || (size_t)len >= out_size)
 		return;
@@ -183,27 +184,27 @@ say_nearest(const char *section, bool in_scope, const char *name, char *out, siz
 		snprintf(out, out_size, "; did you mean \"%s\"?", here.name);
 	else if (anywhere.name != NULL)
 		snprintf(out, out_size, "; did you mean \"%s\" in [%s]?", anywhere.name, key->section);
-	else if (format != NULL && foreign.own_name != NULL)
+	else if (format != NULL && foreign.our_name != NULL)
 		snprintf(out, out_size, "; did you mean %s's \"%s\"? Here it is \"%s\" in [%s]", format->program,
-			 theirs.name, foreign.own_name, foreign.section);
+			 theirs.name, foreign.our_name, foreign.section);
 	else
 		snprintf(out, out_size, "; docs/config.md has all names, docs/migrating.md those of other poolers");
 }
 
 void
-suggest_setting(const char *section, bool in_scope, const char *name, char *out, size_t out_size)
+suggest_setting(const char *section, bool is_scoped_section, const char *name, char *out, size_t out_size)
 {
 	struct foreign_name foreign;
-	const struct file_format *format = find_foreign(name, in_scope, &foreign);
+	const struct file_format *format = find_foreign(name, is_scoped_section, &foreign);
 
-	if (say_renamed(section, in_scope, name, out, out_size) ||
-	    (!in_scope && format == NULL && say_joined(section, name, out, out_size)) ||
+	if (say_renamed(section, is_scoped_section, name, out, out_size) ||
+	    (!is_scoped_section && format == NULL && say_joined(section, name, out, out_size)) ||
 	    say_elsewhere(section, name, out, out_size))
 		return;
 	if (format != NULL) {
 		const struct config_key *key =
-		    foreign.own_name != NULL ? config_key_find(foreign.section, foreign.own_name) : NULL;
-		const char *here = key != NULL ? name_here(key, section, in_scope) : NULL;
+		    foreign.our_name != NULL ? config_key_find(foreign.section, foreign.our_name) : NULL;
+		const char *here = key != NULL ? name_here(key, section, is_scoped_section) : NULL;
 
 		if (key == NULL)
 			snprintf(out, out_size, "\"%s\" is %s's name; %s", name, format->program, foreign.note);
@@ -213,7 +214,7 @@ suggest_setting(const char *section, bool in_scope, const char *name, char *out,
 				 here != NULL ? "" : key->section, here != NULL ? "" : "]",
 				 *foreign.note != '\0' ? ", " : "", foreign.note);
 	} else
-		say_nearest(section, in_scope, name, out, out_size);
+		say_nearest(section, is_scoped_section, name, out, out_size);
 }
 
 void
@@ -224,8 +225,8 @@ suggest_section(const char *section, char *out, size_t out_size)
 	char word[SUGGEST_WORD_MAX + 2];
 
 	for (size_t i = 0; file_formats[i] != NULL; i++)
-		if (file_formats[i]->section(section) != NULL) {
-			snprintf(out, out_size, "section [%s] %s", section, file_formats[i]->section(section));
+		if (file_formats[i]->section_advice(section) != NULL) {
+			snprintf(out, out_size, "section [%s] %s", section, file_formats[i]->section_advice(section));
 			return;
 		}
 	snprintf(word, sizeof(word), "%.*s", (int)strcspn(section, " \t"), section);

@@ -115,4 +115,4 @@ names(const struct client *c, const char **database, const char **user)
 	*user = c->login->user;
 }
 
-const struct client_front login_front = { login_begin_client, handle_bytes, check_time, names, leave };
+const struct client_login_ops login_ops = { login_begin_client, handle_bytes, check_time, names, leave };

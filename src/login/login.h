@@ -4,7 +4,7 @@
 
 #include "client/client.h"
 
-extern const struct client_front login_front;
+extern const struct client_login_ops login_ops;
 extern const struct admission_ops login_admission_ops;
 
 /* In login_transfer.c. The main worker calls this for clients that it has sent to the worker `sent_to`, which has not

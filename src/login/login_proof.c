@@ -152,7 +152,7 @@ enter_pool(struct client *c, struct pool *pool)
 	c->x.pool = pool;
 	c->x.settings = settings;
 	pool->clients++;
-	c->env->client_count++;
+	c->env->pool_client_count++;
 	c->is_counted = true;
 	if (c->env->x.is_suspended)
 		stream_suspend(&c->x.stream, true);
@@ -190,8 +190,8 @@ find_worker(struct client *c, struct fail *why)
 {
 	struct client_env *env = c->env;
 
-	return pool_workers_find(env->pool_workers, env->x.config, replication_database(c), c->login->user,
-				 env->client_count, why);
+	return pool_workers_choose(env->pool_workers, env->x.config, replication_database(c), c->login->user,
+				   env->pool_client_count, why);
 }
 
 void

@@ -36,7 +36,7 @@ log_refusal(const struct client *c, enum log_level level, const struct fail *why
 void
 login_note_refusal(struct client *c, const struct fail *why, const char *reason)
 {
-	client_end_logged(c);
+	client_note_end_logged(c);
 	/* PgBouncer logs just one line, when it closes the connection. */
 	if (admission_may_log(c->env->admission, &c->admission) && !log_has_pgbouncer_format(c->env->x.log))
 		log_refusal(c, LOG_LEVEL_INFO, why, reason, reason);
@@ -90,7 +90,7 @@ login_reject(struct client *c, const struct fail *why, enum reject_reason reason
 		return;
 	env->x.counters->rejected[reason]++;
 	env->x.counters->logins[LR_ERROR][c->x.state == CL_STARTUP ? LM_NONE : c->login->method]++;
-	client_end_logged(c);
+	client_note_end_logged(c);
 	if (admission_may_log_reject(env->admission, &c->admission, reason) && !log_has_pgbouncer_format(env->x.log))
 		log_refusal(c, LOG_LEVEL_WARNING, why, reject_reason_names[reason], NULL);
 	if (c->login->out.len > 0)
@@ -105,7 +105,7 @@ login_refuse_late(struct client *c, const struct fail *why, enum login_result re
 	struct client_login *l = c->login;
 
 	count_refusal(c, why, result);
-	client_log_close(c, why);
+	client_log_close_compat(c, why);
 	if (l->out.len > 0)
 		login_flush(c);
 	if (c->x.is_closing)

@@ -2,7 +2,8 @@
  * src/login/login_startup.c - the first packets of a client: SSLRequest and GSSENCRequest (each at most once), or TLS
  * without asking; then a CancelRequest or a StartupMessage.
  *
- * Bounded: one packet of at most STARTUP_MAX bytes. Settings are not interpreted before the client is authenticated.
+ * Bounded: at any time, at most one packet of at most STARTUP_MAX bytes is kept. Settings are not interpreted before
+ * the client is authenticated.
  */
 #include "login/login_steps.h"
 #include "base/text.h"

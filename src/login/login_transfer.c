@@ -1,7 +1,7 @@
 /*
  * src/login/login_transfer.c - an authenticated client goes from the main worker to the worker of its pool. The worker
  * is looked up once more when the client leaves, because after a reload its pool may be another one, on another worker.
- * Notes that are posted after the transfer find the client there.
+ * Notes about the client that are posted to an inbox after the transfer find the client on its new worker.
  *
  * The login waits for the transfer as it does for a lookup: the client's bytes are kept. Callers up the stack may still
  * use the client, so it leaves when the deferred frees run. Until then the client belongs to the main worker, and may
@@ -66,7 +66,7 @@ depart(struct deferred_entry *g)
 		return;
 	}
 	c->env->x.counters->transfers[TRANSFER_CLIENT]++;
-	/* Drops data that only a proof needs. The secret stays if the pool's servers log in with it:
+	/* Drops data that only the authentication needed. The secret stays if the pool's servers log in with it:
 	 * pool_learn_secret(). */
 	users_unref(l->users);
 	login_asked_free(l);
@@ -123,7 +123,7 @@ login_transfer(struct client *c, struct client_env *to)
 	transfer->to = to;
 	if (c->login->worker_until_us == 0)
 		c->login->worker_until_us = worker_deadline(c);
-	/* counted now, so that further clients that prove themselves in this turn see it */
+	/* counted now, so that the next choice of a worker in this turn of the loop includes the client */
 	pool_workers_client_moved(c->env->pool_workers, to->number);
 	login_wait(c, on_abandon, transfer);
 	deferred_free(c->env->x.deferred_frees, &transfer->deferred, depart);

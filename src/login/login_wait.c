@@ -69,7 +69,7 @@ login_conclude(struct client *c, void (*verdict)(struct client *c, void *arg), v
 	if (verdict != NULL)
 		verdict(c, arg); /* may end the login, and c */
 	if (len > 0 && !c->x.is_closing)
-		c->env->front->bytes(c, whole, len);
+		c->env->login_ops->bytes(c, whole, len);
 	if (whole != NULL)
 		OPENSSL_cleanse(whole, len); /* a password may be in it */
 	free(whole);

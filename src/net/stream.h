@@ -124,7 +124,8 @@ stream_read(struct stream *s, void *buf, size_t cap, size_t *got)
 }
 
 /* Sends the pieces in order, by one system call, and queues a copy of the bytes that the peer does not take. Returns 0,
- * or -1 without memory. If the peer has gone, the bytes are dropped, 0 is returned, and on_readable() is called later.
+ * or -1 if there is no memory. If the peer has gone, the bytes are dropped, 0 is returned, and on_readable() is called
+ * later.
  */
 __attribute__((always_inline)) static inline int
 stream_write(struct stream *s, const struct iovec *pieces, int count)
@@ -216,6 +217,6 @@ struct tcp_options {
 void tcp_options_set(const struct tcp_options *options, int fd);
 /* Does what tcp_options_set() does, and sets the options that only listening sockets have. Called before bind(2). */
 void tcp_options_listen(const struct tcp_options *options, int fd);
-/* Sets all these options of a listening socket to the system's own values, before tcp_options_listen() sets them anew:
- * another process has set them. */
+/* For a listening socket that another process has made, and may have set options of: sets all these options to the
+ * system's own values. Called before tcp_options_listen(). */
 void tcp_options_clear(int fd);

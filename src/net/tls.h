@@ -32,7 +32,7 @@ struct tls_accept_settings {
 	const char *tls13_ciphers; /* for TLS 1.3 */
 	/* about client certificates; unless TLS_NOT_ASKED_FOR, ca_file must be set, and the handshake fails if a
 	 * certificate does not verify against it */
-	enum tls_client_certificate_mode peer_certificate;
+	enum tls_client_certificate_mode client_certificate_mode;
 	/* the protocol for ALPN, a static text with its length in the first byte; NULL for PostgreSQL's. The handshake
 	 * fails if a client offers only other protocols */
 	const char *protocol;
@@ -53,15 +53,15 @@ struct tls_context *tls_context_for_accept(const struct tls_accept_settings *set
 struct tls_context *tls_context_for_connect(const struct tls_connect_settings *settings, struct fail *why);
 struct tls_context *tls_context_ref(struct tls_context *ctx);
 void tls_context_unref(struct tls_context *ctx); /* does nothing if ctx is NULL */
-/* Returns when the certificate that expires first does so, in seconds since 1970; 0 if ctx has no certificate. */
+/* Returns the earliest expiry of ctx's certificates, in seconds since 1970; 0 if ctx has no certificate. */
 int64_t tls_context_not_after(const struct tls_context *ctx);
 
-/* Returns a new SSL for an accepted connection, or NULL without memory. The caller does the input and output, and keeps
- * a reference to ctx as long as it uses the SSL. */
+/* Returns a new SSL for an accepted connection, or NULL if there is no memory. The caller does the input and output,
+ * and keeps a reference to ctx as long as it uses the SSL. */
 struct ssl_st *tls_context_new_ssl(struct tls_context *ctx);
 
 /* Makes a session. host is the server's name, for SNI and verification; NULL for an accepted connection. Returns NULL
- * without memory. */
+ * if there is no memory. */
 struct tls_session *tls_session_new(struct tls_context *ctx, const char *host);
 /* Frees s, which may be NULL. If a helper thread did the handshake, a helper thread frees s later. */
 void tls_session_free(struct tls_session *s);

@@ -187,7 +187,7 @@ trust_clients(SSL_CTX *c, const struct tls_accept_settings *s, struct fail *why)
 {
 	STACK_OF(X509_NAME) * names;
 
-	if (s->peer_certificate == TLS_NOT_ASKED_FOR)
+	if (s->client_certificate_mode == TLS_NOT_ASKED_FOR)
 		return 0;
 	if (!is_set(s->ca_file))
 		return fail_set(why, "F0000", "clients' certificates cannot be checked without ca_file");
@@ -204,7 +204,8 @@ trust_clients(SSL_CTX *c, const struct tls_accept_settings *s, struct fail *why)
 		X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL);
 	}
 	SSL_CTX_set_verify(
-	    c, SSL_VERIFY_PEER | (s->peer_certificate == TLS_NEEDED ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0), NULL);
+	    c, SSL_VERIFY_PEER | (s->client_certificate_mode == TLS_NEEDED ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0),
+	    NULL);
 	return 0;
 }
 

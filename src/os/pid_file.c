@@ -8,13 +8,14 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Writes a temporary file and renames it, so that no reader gets half a PID. Returns 0, or -1 with errno set. */
+/* Writes a temporary file and renames it, so that no reader gets half a PID. If the user may not create files in the
+ * directory, writes to the existing file. Returns 0, or -1 with errno set. */
 static int
 make_pid_file(const char *path)
 {
 	char made[PATH_MAX];
 	int fd;
-	bool is_written, is_old;
+	bool is_written, is_in_place;
 
 	if (snprintf(made, sizeof(made), "%s~", path) >= (int)sizeof(made)) {
 		errno = ENAMETOOLONG;
@@ -22,19 +23,20 @@ make_pid_file(const char *path)
 	}
 	unlink(made);
 	fd = open(made, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
-	is_old = fd < 0 && errno == EACCES && getuid() != 0;
+	is_in_place = fd < 0 && errno == EACCES && getuid() != 0;
 	/* root has made the file for the user of run_as, who may write it but not add files to its directory */
-	if (is_old)
+	if (is_in_place)
 		fd = open(path, O_WRONLY | O_TRUNC | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return -1;
 	is_written = dprintf(fd, "%ld\n", (long)getpid()) > 0;
 	if (close(fd) != 0 || !is_written)
 		return -1;
-	return is_old ? 0 : rename(made, path);
+	return is_in_place ? 0 : rename(made, path);
 }
 
-/* With run_as, root writes the file only if that user can't: then that user can't have put a link there, either. */
+/* With run_as, root writes the file only if the user of run_as can't. A user who can't create files there can't have
+ * put a symbolic link there, either. */
 int
 os_write_pid_file(const struct config *config, struct fail *why)
 {

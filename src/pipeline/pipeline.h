@@ -13,8 +13,7 @@
 /* Call when x has joined the queue: sends its request ahead if possible, unless x comes after a client in the queue
  * whose request pipeline_fill() could not send ahead. */
 void pipeline_wait(struct exchange *x);
-/* Call when the request for which srv was lent was sent: sends requests of other clients after it. srv may have ended.
- */
+/* Call when the request for which srv was lent is sent: sends other clients' requests after it. srv may have ended. */
 void pipeline_fill(struct server *srv);
 
 /* Call before x sends to its server, if requests were sent ahead there. Returns true if x must wait, and give the

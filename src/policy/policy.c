@@ -2,9 +2,10 @@
  * src/policy/policy.c - the pool's public functions: see policy.h, and policy_state.h for how the policy is cut into
  * files.
  *
- * The usual path is short: a borrower takes the warmest idle connection. When that connection is returned, the longest
- * waiter gets it; if no client waits, it becomes the warmest idle connection. A newcomer never overtakes a waiter,
- * because it gets an idle connection only when the queue is empty.
+ * The usual path is short: a borrower takes the warmest idle connection (without settings.lifo: the coldest one). When
+ * a connection is returned, the client that has waited longest gets the connection; if no client waits, it becomes the
+ * warmest idle connection. A newcomer never overtakes a waiter, because it gets an idle connection only when the queue
+ * is empty.
  */
 #include "policy/policy_queue.h"
 #include "policy/policy_ahead.h"
@@ -220,7 +221,8 @@ tell_queue(struct policy *p)
 		tell_now(p);
 }
 
-/* Tells the shared policy and the caps of the move, except of a transfer, in which the connection keeps its place. */
+/* Tells the shared policy and the caps that conn has moved. A connection in transfer between shards goes on counting as
+ * before, so nothing is told of its moves. */
 static void
 note_move(struct policy *p, const struct policy_conn *conn, enum policy_conn_state from, enum policy_conn_state to)
 {
@@ -232,8 +234,8 @@ note_move(struct policy *p, const struct policy_conn *conn, enum policy_conn_sta
 		caps_state_changed(&p->caps, from, to);
 }
 
-/* Inline, so the two moves of each loan (idle to lent, and back) are compiled for constant states. The caller tells the
- * shards and the caps (tell_moved()). */
+/* Inline, so the two moves of each loan (idle to lent, and back) are compiled for constant states. Calls note_move()
+ * for openings and closings. The caller must call tell_moved() after each move. */
 __attribute__((always_inline)) static inline void
 move_conn(struct policy *p, struct policy_conn *conn, enum policy_conn_state from, enum policy_conn_state to)
 {
@@ -345,7 +347,7 @@ policy_needs_ping(const struct policy *p, const struct policy_conn *conn, uint64
 }
 
 static struct policy_conn *
-choose_warmest(const struct policy *p, const struct policy_waiter *t, uint64_t now_us)
+choose_in_order(const struct policy *p, const struct policy_waiter *t, uint64_t now_us)
 {
 	const struct policy_conns *idle = &p->in[PC_IDLE];
 	struct policy_conn *conn = p->settings.lifo ? TAILQ_FIRST(idle) : TAILQ_LAST(idle, policy_conns);
@@ -368,8 +370,8 @@ choose_warmest(const struct policy *p, const struct policy_waiter *t, uint64_t n
 }
 
 /* Returns a connection that may be lent as it is: the waiter's last connection, if it was returned less than SOON_US
- * ago; else one of the first few with the waiter's GUC set; else the first. A waiter that comes back later gets the
- * warmest connection, so the other connections cool down and can be closed. */
+ * ago; else one of the first few with the waiter's GUC set; else the first. With settings.lifo, a waiter that comes
+ * back later gets the warmest connection, so the other connections cool down and can be closed. */
 static inline struct policy_conn *
 choose_idle(const struct policy *p, const struct policy_waiter *t, uint64_t now_us)
 {
@@ -378,7 +380,7 @@ choose_idle(const struct policy *p, const struct policy_waiter *t, uint64_t now_
 	if (own != NULL && own->borrower_id == t->id && p->settings.lifo && now_us - own->idle_since_us < SOON_US &&
 	    (t->gucs == NULL || own->gucs == t->gucs) && own->state == PC_IDLE && !policy_needs_ping(p, own, now_us))
 		return own;
-	return choose_warmest(p, t, now_us);
+	return choose_in_order(p, t, now_us);
 }
 
 static inline void
@@ -433,7 +435,8 @@ policy_borrow_idle(struct policy *p, struct policy_waiter *t, uint64_t now_us)
 	    p->waiting == p->sent_ahead && p->count[PC_IDLE] > 0 ? choose_idle(p, t, now_us) : NULL;
 
 	if (conn == NULL) {
-		if (!p->is_fail_fatal) /* after a fatal failure the long back-off stays: no client is in the queue */
+		/* only a client in the queue may shorten the back-off after a fatal failure; the queue is empty */
+		if (!p->is_fail_fatal)
 			policy_note_demand(p, now_us);
 		policy_stock_up(p, now_us);
 	} else
@@ -537,7 +540,7 @@ go_idle(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 	bool is_crowded = policy_live(p) > p->settings.pool_size, is_due_sooner;
 
 	policy_move(p, conn, PC_IDLE);
-	is_due_sooner = policy_expect_idle(p, conn) || is_crowded; /* conn may be freed by the calls below */
+	is_due_sooner = policy_note_idle_deadlines(p, conn) || is_crowded; /* conn may be freed by the calls below */
 	is_due_sooner |= p->sent_ahead > 0;
 	if (is_crowded)
 		policy_trim(p, now_us);
@@ -622,7 +625,7 @@ settle(struct policy *p, struct policy_conn *conn, bool is_observed, uint64_t no
 		return;
 	}
 	move_conn(p, conn, PC_LENT, PC_IDLE);
-	is_due_sooner = policy_expect_idle(p, conn);
+	is_due_sooner = policy_note_idle_deadlines(p, conn);
 	if (is_observed && !shard_publish_idle(&p->shard, p->count[PC_IDLE]))
 		tell_idle(p, is_due_sooner, now_us); /* conn may be freed */
 	else if (is_due_sooner)

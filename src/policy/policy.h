@@ -274,8 +274,7 @@ void policy_ping_done(struct policy *p, struct policy_conn *conn, bool ok, uint6
  * the owner counts it. */
 void policy_conn_gone(struct policy *p, struct policy_conn *conn, bool upstream_may_be_down, uint64_t now_us);
 /* --- policy_supply.c and policy_upkeep.c: connections that no client waits for. --- */
-/* Pings conn, which is idle; if conn is NULL, the connection that has been idle longest. Returns false if none is idle.
- */
+/* Pings conn, which is idle; if conn is NULL, the one that has been idle longest. Returns false if none is idle. */
 bool policy_ping_idle(struct policy *p, struct policy_conn *conn, uint64_t now_us);
 /* Pings an idle connection or, below pool_size, opens one; does nothing if one is being pinged or opened already. */
 void policy_stock_up(struct policy *p, uint64_t now_us);

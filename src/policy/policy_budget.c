@@ -74,8 +74,8 @@ count_use(const struct budget_group *g, int by)
 {
 	struct policy_budget *b = g->budget;
 
-	budget_count(&b->in_use_count, (uint32_t)by);
-	budget_count(&b->in_use_plain, g->reserved == 0 ? (uint32_t)by : 0);
+	budget_add_to(&b->in_use_count, (uint32_t)by);
+	budget_add_to(&b->in_use_plain, g->reserved == 0 ? (uint32_t)by : 0);
 	b->in_use_weight += (uint64_t)by * g->weight;
 	b->in_use_reserved += (uint64_t)by * g->reserved;
 	assert(b->in_use_plain <= b->in_use_count && b->in_use_weight >= b->in_use_count);
@@ -98,7 +98,7 @@ change_use(struct budget_group *g, uint32_t by, bool is_in_idle_grace)
 {
 	bool was_in_use = is_in_use(g);
 
-	budget_count(&g->demanding, by);
+	budget_add_to(&g->demanding, by);
 	assert(g->demanding <= g->member_count);
 	set_idle_grace(g, is_in_idle_grace);
 	if (was_in_use != is_in_use(g))
@@ -117,7 +117,7 @@ set_group_claim(struct budget_group *g, uint32_t weight, uint32_t reserved)
 	assert(weight > 0); /* claims are divided by it */
 	if (is_in_use(g))
 		count_use(g, -1);
-	budget_count(&g->budget->unequal_count, -(uint32_t)is_unequal(g));
+	budget_add_to(&g->budget->unequal_count, -(uint32_t)is_unequal(g));
 	g->weight = weight;
 	g->reserved = reserved;
 	g->budget->unequal_count += is_unequal(g);
@@ -137,8 +137,8 @@ budget_set_claim(struct budget_member *m, uint32_t weight, uint32_t reserved)
 static void
 change_group_used(struct budget_group *g, uint32_t by)
 {
-	budget_count(&g->used, by);
-	budget_count(&g->budget->used, by);
+	budget_add_to(&g->used, by);
+	budget_add_to(&g->budget->used, by);
 	budget_fit(g->budget);
 }
 
@@ -150,8 +150,8 @@ change_own_used(struct budget_member *m, uint32_t by)
 	struct policy_budget *b = m->budget;
 	bool held = m->used > 0;
 
-	budget_count(&m->used, by);
-	budget_count(&b->unlent, m->orders == NULL ? by : 0);
+	budget_add_to(&m->used, by);
+	budget_add_to(&b->unlent, m->orders == NULL ? by : 0);
 	if (!held && m->used > 0)
 		TAILQ_INSERT_TAIL(&b->holding, m, holding_link);
 	if (held && m->used == 0)
@@ -168,9 +168,9 @@ change_used(struct budget_member *m, uint32_t by)
 static void
 change_leaving(struct budget_member *m, uint32_t by)
 {
-	budget_count(&m->leaving, by);
-	budget_count(&m->group->leaving, by);
-	budget_count(&m->budget->leaving, by);
+	budget_add_to(&m->leaving, by);
+	budget_add_to(&m->group->leaving, by);
+	budget_add_to(&m->budget->leaving, by);
 }
 
 /* All shards of a pool are under the same caps, but one shard may be told of a cap before the others: while some shards
@@ -263,7 +263,7 @@ budget_transferred(struct budget_member *m, struct budget_group *g, bool has_lef
 {
 	uint32_t more = has_left ? 1 : -1u;
 
-	budget_count(&g->in_transfer, more);
+	budget_add_to(&g->in_transfer, more);
 	if (is_of_group(m, g)) {
 		change_own_used(m, -more);
 	} else {
@@ -842,7 +842,7 @@ end_group(struct budget_group *g)
 
 	assert(g->member_count == 0 && !is_in_use(g) && g->leaving == 0 && g->short_count == 0);
 	change_group_used(g, -g->used);
-	budget_count(&b->unequal_count, -(uint32_t)is_unequal(g));
+	budget_add_to(&b->unequal_count, -(uint32_t)is_unequal(g));
 	*g = (struct budget_group){ .in_transfer = g->in_transfer };
 }
 
@@ -851,7 +851,7 @@ budget_lost(struct budget_group *g)
 {
 	struct policy_budget *b = g->budget;
 
-	budget_count(&g->in_transfer, -1u);
+	budget_add_to(&g->in_transfer, -1u);
 	if (b == NULL)
 		return;
 	change_group_used(g, -1u);
@@ -872,8 +872,8 @@ budget_leave(struct budget_member *m)
 	if (m->short_count > 0)
 		TAILQ_REMOVE(&b->hungry, m, hungry_link);
 	TAILQ_REMOVE(&b->members, m, link);
-	budget_count(&g->short_count, -m->short_count);
-	budget_count(&b->short_count, -m->short_count);
+	budget_add_to(&g->short_count, -m->short_count);
+	budget_add_to(&b->short_count, -m->short_count);
 	change_used(m, -m->used);
 	change_leaving(m, -m->leaving);
 	budget_change_opening(m, -m->opening);
@@ -959,8 +959,8 @@ budget_report(struct budget_member *m, uint32_t short_count, uint64_t now_us)
 		TAILQ_REMOVE(&b->hungry, m, hungry_link);
 	if (m->short_count != short_count)
 		budget_tell_keeper(b);
-	budget_count(&m->group->short_count, short_count - m->short_count);
-	budget_count(&b->short_count, short_count - m->short_count);
+	budget_add_to(&m->group->short_count, short_count - m->short_count);
+	budget_add_to(&b->short_count, short_count - m->short_count);
 	m->short_count = short_count;
 	budget_review_and_unlock(b, m->worker, now_us);
 }

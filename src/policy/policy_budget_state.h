@@ -13,7 +13,7 @@ TAILQ_HEAD(budget_groups, budget_group);
 /* A budget's places, if a keeper grants them (policy_keeper.h). Zeroed in other budgets, whose limit is a setting. */
 struct budget_kept {
 	struct policy_worker *keeper; /* NULL if the budget has no keeper, or if the keeper has gone */
-	bool is_binding; /* true if the limit is the number of used and granted places, which may be 0 */
+	bool is_binding; /* true if the limit is used + granted places, at most news.share; such a limit may be 0 */
 	uint32_t granted;
 	uint32_t returned; /* places of connections that have gone since the keeper last asked PostgreSQL for places */
 	struct budget_news news;
@@ -48,7 +48,7 @@ struct policy_budget {
 
 /* Adds `by`, which may be negative (-1u), to *n, which must not fall below 0. */
 static inline void
-budget_count(uint32_t *n, uint32_t by)
+budget_add_to(uint32_t *n, uint32_t by)
 {
 	*n += by;
 	assert(*n <= INT32_MAX);
@@ -98,6 +98,6 @@ void budget_review_and_unlock(struct policy_budget *b, struct policy_worker *r, 
 /* policy_keeper.c */
 /* Lets the keeper ask for a place for m's min_idle when the keeper needs no place more urgently. */
 void budget_note_understocked(struct budget_member *m);
-/* Only for a budget with kept.is_binding. Returns true if a place is free for a connection that no policy lends; else
- * asks the keeper for a place. */
+/* Only for a budget with kept.is_binding. Takes a held or free place for a connection that no policy lends, and returns
+ * true. If there is none, asks the keeper for one, and returns false. */
 bool budget_take_held(struct policy_budget *b, uint64_t now_us);

@@ -13,8 +13,8 @@
 struct policy_circuit {
 	struct policy_named named;
 	struct circuit_news news;
-	/* Copies of fields of news, which are read without the lock. A pool that reads an old value is woken later, or
-	 * gets false from circuit_begin(). */
+	/* round and is_open repeat what news says (is_open: failed_count > 0), so that both can be read without the
+	 * lock. A pool that reads an old value is woken later, or gets false from circuit_begin_attempt(). */
 	_Atomic uint64_t round;
 	_Atomic bool is_open;
 	uint64_t answered_us; /* when the host last answered */
@@ -92,7 +92,7 @@ circuit_due(const struct circuit_member *m)
 }
 
 bool
-circuit_begin(const struct circuit_member *m, bool *is_trial, uint64_t now_us)
+circuit_begin_attempt(const struct circuit_member *m, bool *is_trial, uint64_t now_us)
 {
 	struct policy_circuit *c = enter(m);
 	bool is_allowed;
@@ -113,13 +113,13 @@ circuit_begin(const struct circuit_member *m, bool *is_trial, uint64_t now_us)
 
 /* Call this under the lock; policy_worker_unlock_and_act() must follow. */
 static void
-wake_others(const struct circuit_member *m, bool are_all)
+wake_others(const struct circuit_member *m, bool even_without_waiters)
 {
 	struct circuit_member *other;
 
 	TAILQ_FOREACH(other, &m->circuit->members, link)
 		if (other != m)
-			policy_worker_order(other->orders, are_all ? ORDER_NEWS | ORDER_WAKE : ORDER_NEWS);
+			policy_worker_order(other->orders, even_without_waiters ? ORDER_NEWS | ORDER_WAKE : ORDER_NEWS);
 }
 
 static void
@@ -131,7 +131,7 @@ publish(struct policy_circuit *c)
 }
 
 void
-circuit_ended(const struct circuit_member *m, uint64_t now_us)
+circuit_trial_ended(const struct circuit_member *m, uint64_t now_us)
 {
 	struct policy_circuit *c = enter(m);
 
@@ -172,7 +172,7 @@ circuit_note_heard(const struct circuit_member *m, uint64_t heard_us, uint64_t n
 }
 
 bool
-circuit_is_of_host(enum connect_failure kind, const struct fail *why)
+circuit_is_failure_of_host(enum connect_failure kind, const struct fail *why)
 {
 	return kind == CF_DNS || kind == CF_REFUSED || kind == CF_TIMEOUT ||
 	       (kind == CF_OTHER && strcmp(why->sqlstate, "57P03") == 0);
@@ -204,7 +204,7 @@ circuit_failed(const struct circuit_member *m, enum connect_failure kind, bool i
 		circuit_answered(m, now_us);
 		return true;
 	}
-	if (!circuit_is_of_host(kind, why) || (c = enter(m)) == NULL)
+	if (!circuit_is_failure_of_host(kind, why) || (c = enter(m)) == NULL)
 		return true;
 	is_news = started_us >= c->answered_us;
 	/* An attempt that began before the last failure has failed for the same reason, and is not counted. */

@@ -54,17 +54,17 @@ void circuit_join(struct policy_circuit *c, struct circuit_member *m, struct pol
 void circuit_leave(struct circuit_member *m); /* m need not have a circuit, and must not have a trial */
 /* Returns when the next attempt may begin; UINT64_MAX if not before a trial ends; 0 while the circuit is closed. */
 uint64_t circuit_due(const struct circuit_member *m);
-/* Begins an attempt. Returns false if a pool of another policy worker has just begun a trial. If *is_trial becomes
- * true, circuit_ended() must be called when the attempt has ended. */
-bool circuit_begin(const struct circuit_member *m, bool *is_trial, uint64_t now_us);
-void circuit_ended(const struct circuit_member *m, uint64_t now_us);
+/* Call before an attempt. Returns false if the attempt must not begin, because a pool of another policy worker has just
+ * begun a trial. If *is_trial becomes true, circuit_trial_ended() must be called when the attempt has ended. */
+bool circuit_begin_attempt(const struct circuit_member *m, bool *is_trial, uint64_t now_us);
+void circuit_trial_ended(const struct circuit_member *m, uint64_t now_us);
 /* The host has answered. */
 void circuit_answered(const struct circuit_member *m, uint64_t now_us);
 /* Does circuit_answered() if heard_us, when the pool last heard from the host, is after the last failure. */
 void circuit_note_heard(const struct circuit_member *m, uint64_t heard_us, uint64_t now_us);
 /* Returns true if the failure shows that the host can't be reached. Returns false for most failures of the kind
  * CF_OTHER, which may have any cause, such as a password_command that has failed. */
-bool circuit_is_of_host(enum connect_failure kind, const struct fail *why);
+bool circuit_is_failure_of_host(enum connect_failure kind, const struct fail *why);
 /* An attempt that began at started_us has failed. Tells the other pools if the failure is new to them. Returns false if
  * the caller must ignore the failure, because the host has answered since the attempt began. */
 bool circuit_failed(const struct circuit_member *m, enum connect_failure kind, bool is_fatal, const struct fail *why,

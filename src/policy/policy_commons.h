@@ -154,8 +154,7 @@ void policy_worker_lock(const struct policy_worker *r);
 void policy_worker_unlock(const struct policy_worker *r);
 /* Call this under the lock. what: enum policy_order. policy_worker_unlock_and_act() must follow. */
 void policy_worker_order(struct policy_orders *o, unsigned what);
-/* Makes r->tell() due. Call with the lock; policy_worker_unlock_and_act() or policy_worker_tell_others() must follow.
- */
+/* Makes r->tell() due. Call with the lock; then call policy_worker_unlock_and_act() or policy_worker_tell_others(). */
 void policy_worker_wake(struct policy_worker *r);
 /* Calls tell() for all policy workers but r that were woken or have orders. Call this under the lock, which is released
  * during each tell(). Orders to pools of r wait for policy_worker_unlock_and_act(). */

@@ -76,7 +76,7 @@ void
 policy_forget_outdated_failure(struct policy *p, uint64_t now_us)
 {
 	if (p->failed_count == 0 || p->heard_us <= p->fail_began_us || p->is_fail_fatal || p->outage.since_us > 0 ||
-	    policy_has_any(p) || !circuit_is_of_host(p->last_fail_kind, &p->last_fail))
+	    policy_has_any(p) || !circuit_is_failure_of_host(p->last_fail_kind, &p->last_fail))
 		return;
 	circuit_note_heard(&p->circuit, p->heard_us, now_us);
 	policy_forget_failures(p);

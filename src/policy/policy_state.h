@@ -272,7 +272,7 @@ policy_sweep_wanted_at(const struct policy *p, const struct policy_conn *conn)
  * connections that have been idle longer reach the same deadlines first.) A pool that is larger than pool_size is the
  * caller's to check. */
 static inline bool
-policy_expect_idle(struct policy *p, const struct policy_conn *conn)
+policy_note_idle_deadlines(struct policy *p, const struct policy_conn *conn)
 {
 	uint64_t sweep_us = p->sweep_us;
 

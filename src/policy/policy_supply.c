@@ -40,7 +40,7 @@ policy_end_trial(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 		return;
 	assert(p->circuit.circuit != NULL);
 	conn->is_trial = false;
-	circuit_ended(&p->circuit, now_us);
+	circuit_trial_ended(&p->circuit, now_us);
 }
 
 /* Takes over the result of another pool's attempt on this upstream; a failure only if clients wait here. */
@@ -58,7 +58,8 @@ apply_circuit(struct policy *p, uint64_t now_us)
 		p->circuit.backs_off_for_others = false;
 		p->outlook = HOST_ANSWERS;
 		/* If clients wait in an outage, the connections that are opened for them will show if it is over. */
-		if (p->outage.since_us > 0 ? p->waiting == 0 : circuit_is_of_host(p->last_fail_kind, &p->last_fail)) {
+		if (p->outage.since_us > 0 ? p->waiting == 0
+					   : circuit_is_failure_of_host(p->last_fail_kind, &p->last_fail)) {
 			p->failed_count = 0;
 			p->backoff_until_us = 0;
 			if (p->outage.since_us > 0)
@@ -176,7 +177,7 @@ begin_open(struct policy *p, enum open_for what_for, uint64_t now_us)
 
 	if (!take_places(p, what_for, now_us))
 		return false;
-	if (what_for == AS_HEALTH_CHECK || circuit_begin(&p->circuit, &is_trial, now_us)) {
+	if (what_for == AS_HEALTH_CHECK || circuit_begin_attempt(&p->circuit, &is_trial, now_us)) {
 		p->opening_purpose = what_for == AS_HEALTH_CHECK ? OPENS_HEALTH_CHECK
 				     : is_trial			 ? OPENS_TRIAL
 								 : OPENS_ANY;
@@ -198,7 +199,7 @@ open_one(struct policy *p, enum open_for what_for, uint64_t now_us)
 		assert(p->total == before); /* else a connection would have the places that are given back */
 		give_place_back(p, what_for);
 		if (p->opening_purpose == OPENS_TRIAL)
-			circuit_ended(&p->circuit, now_us);
+			circuit_trial_ended(&p->circuit, now_us);
 		p->opening_purpose = OPENS_ANY;
 		note_failure(p, CF_OTHER, false, now_us, &why, now_us);
 		return false;

@@ -658,7 +658,7 @@ pool_learn_secret(struct pool *pool, const char *user, const char *secret)
 int
 pool_take_delegated(struct pool *pool, struct delegated *d, uint64_t now_us, struct fail *why)
 {
-	struct delegation *of = pool->target->server.delegation;
+	struct pool_owner *of = pool->target->server.delegation;
 	bool is_new, was_good;
 
 	if (of == NULL)

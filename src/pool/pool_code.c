@@ -14,12 +14,12 @@ pool_code_ask(struct server *srv)
 	struct pooled *p = pooled_of(srv->conn);
 	const char *question = database_code_ask(p->code, pool_set_now(pool->set));
 
-	p->code_question = p->code->question_number;
+	p->code_question_number = p->code->question_number;
 	return question;
 }
 
-enum code_turn
-pool_code_turn(const struct server *srv, unsigned parts, uint64_t ddl_at_keeps)
+enum code_decision
+pool_code_decide(const struct server *srv, unsigned parts, uint64_t ddl_at_risk_keeps)
 {
 	const struct pool *pool = srv->owner;
 	bool is_free = !srv->loan.has_run || (parts & STATE_BACKEND) != 0;
@@ -27,7 +27,7 @@ pool_code_turn(const struct server *srv, unsigned parts, uint64_t ddl_at_keeps)
 	return pool->main != NULL || !pool->is_sealed || pool->code != pooled_of(srv->conn)->code ||
 		       srv->role == SERVER_CONSOLE
 		   ? CODE_GO
-		   : database_code_turn(pool->code, ddl_at_keeps, is_free, pool_set_now(pool->set));
+		   : database_code_decide(pool->code, ddl_at_risk_keeps, is_free, pool_set_now(pool->set));
 }
 
 static void
@@ -44,16 +44,16 @@ bool
 pool_code_hold_if_due(struct server *srv, const char **question)
 {
 	struct pooled *p = pooled_of(srv->conn);
-	enum code_turn turn;
+	enum code_decision turn;
 
 	if (srv->reset.asked_us == 0)
-		p->ddl_at_keeps = p->code->ddl_at_keeps;
-	turn = pool_code_turn(srv, srv->reset.todo.parts, p->ddl_at_keeps);
+		p->ddl_at_risk_keeps = p->code->ddl_at_risk_keeps;
+	turn = pool_code_decide(srv, srv->reset.todo.parts, p->ddl_at_risk_keeps);
 	if (turn == CODE_ASK)
 		*question = pool_code_ask(srv);
 	if (turn != CODE_GO)
 		hold(&srv->reset, *srv->env->now_us);
-	else if (srv->reset.asked_us != 0 && !database_code_has_answer(p->code, p->ddl_at_keeps))
+	else if (srv->reset.asked_us != 0 && !database_code_has_answer(p->code, p->ddl_at_risk_keeps))
 		srv->reset.todo.parts |= STATE_BACKEND; /* no answer has come, so the effects of its SQL are unknown */
 	return turn != CODE_GO;
 }
@@ -62,7 +62,7 @@ bool
 pool_code_may_end_hold(const struct server *srv)
 {
 	return srv->state == SV_RESET && srv->reset.sent == RESET_IS_HELD && srv->ledger.count == 0 &&
-	       pool_code_turn(srv, srv->reset.todo.parts, pooled_of(srv->conn)->ddl_at_keeps) != CODE_WAIT;
+	       pool_code_decide(srv, srv->reset.todo.parts, pooled_of(srv->conn)->ddl_at_risk_keeps) != CODE_WAIT;
 }
 
 /* --- the answer --- */
@@ -72,7 +72,7 @@ is_asked_about_code(const struct server *srv)
 {
 	const struct pooled *p = pooled_of(srv->conn);
 
-	return p->code_question != 0 && p->code_question == p->code->question_number;
+	return p->code_question_number != 0 && p->code_question_number == p->code->question_number;
 }
 
 void
@@ -87,7 +87,7 @@ static void
 wake_held(struct pool *pool)
 {
 	pool->set->looked_us = 0;
-	pool_set_due(pool, pool_set_now(pool->set));
+	pool_schedule_tick(pool, pool_set_now(pool->set));
 }
 
 void
@@ -95,7 +95,7 @@ pool_code_note_gone(struct server *srv)
 {
 	if (!is_asked_about_code(srv))
 		return;
-	pooled_of(srv->conn)->code_question = 0;
+	pooled_of(srv->conn)->code_question_number = 0;
 	database_code_lost(pooled_of(srv->conn)->code);
 	wake_held(srv->owner);
 }
@@ -241,7 +241,7 @@ pool_code_answered(struct server *srv, bool ok)
 		pool_code_note_gone(srv);
 		return NULL;
 	}
-	p->code_question = 0;
+	p->code_question_number = 0;
 	wake_held(pool);
 	is_read = database_code_answered(code, ok, ++pool->set->last_code_number, pool_set_now(pool->set));
 	renew_statements(pool->set, code, version);

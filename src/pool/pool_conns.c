@@ -36,8 +36,8 @@ op_open(void *owner, uint64_t now_us, struct fail *why)
 	}
 	p->is_kept = health_check == NULL || pool->target->upstream->host_count == 1;
 	if (health_check != NULL) {
-		p->checked = health_check->to;
-		p->checked->health_checks++;
+		p->checked_backend = health_check->to;
+		p->checked_backend->health_checks++;
 	}
 	TAILQ_INSERT_TAIL(&pool->servers, p->srv, all);
 	pool->set->server_count++;
@@ -92,7 +92,7 @@ op_ping(void *owner, struct policy_conn *conn)
 static void
 op_wake(void *owner, uint64_t at_us)
 {
-	pool_set_due(owner, at_us);
+	pool_schedule_tick(owner, at_us);
 }
 
 static const char *
@@ -124,11 +124,11 @@ pool_take_baseline(struct pool *pool, struct gucs *baseline, struct gucs *login_
 static bool
 end_health_check(struct pooled *p)
 {
-	if (p->checked == NULL)
+	if (p->checked_backend == NULL)
 		return false;
-	assert(p->checked->health_checks > 0);
-	p->checked->health_checks--;
-	p->checked = NULL;
+	assert(p->checked_backend->health_checks > 0);
+	p->checked_backend->health_checks--;
+	p->checked_backend = NULL;
 	return true;
 }
 
@@ -215,7 +215,7 @@ on_pinged(struct server *srv, bool ok)
 
 	if (srv->question < QUESTION_OF_OWNER)
 		histogram_observe_us(&pool->database->counters.ping_duration, &histogram_bounds_ping,
-				     now - srv->loan.sent_us);
+				     now - srv->loan.ping_sent_us);
 	else if (ok && *pool->set->config->ping_query != '\0') { /* the owner's query does not replace ping_query */
 		ping(srv, pool->set->config->ping_query);
 		return;
@@ -225,7 +225,7 @@ on_pinged(struct server *srv, bool ok)
 }
 
 inline struct policy_conn *
-pool_refresh_conn(struct server *srv)
+pool_copy_gucs_to_conn(struct server *srv)
 {
 	srv->conn->gucs = srv->gucs;
 	return srv->conn;
@@ -260,11 +260,11 @@ note_no_remote(struct server *srv)
 {
 	struct pooled *p = pooled_of(srv->conn);
 
-	if (p->ddl_at_wash != 0 && !srv->reset.has_remote) {
+	if (p->ddl_at_wash_plus_1 != 0 && !srv->reset.has_remote) {
 		p->code->no_remote_us = srv->reset.since_us;
-		p->code->no_remote_ddl = p->ddl_at_wash - 1;
+		p->code->no_remote_ddl = p->ddl_at_wash_plus_1 - 1;
 	}
-	p->ddl_at_wash = 0;
+	p->ddl_at_wash_plus_1 = 0;
 }
 
 static void
@@ -279,7 +279,7 @@ on_clean(struct server *srv)
 	if ((srv->reset.todo.parts & STATE_BACKEND) != 0 || pooled_of(srv->conn)->is_code_late)
 		close_dirty(srv);
 	else
-		policy_return_after_query(pool->policy, pool_refresh_conn(srv), srv->reset.asked_us,
+		policy_return_after_query(pool->policy, pool_copy_gucs_to_conn(srv), srv->reset.asked_us,
 					  pool_set_now(pool->set));
 }
 
@@ -302,7 +302,7 @@ on_gone(struct server *srv, const struct fail *why)
 }
 
 static void
-on_ended(struct server *srv)
+on_peer_closed(struct server *srv)
 {
 	struct pool *pool = srv->owner;
 	struct fail why = { 0 };
@@ -344,9 +344,8 @@ on_closed(struct server *srv)
 }
 
 const struct server_owner_ops pool_set_owner_ops = {
-	on_ready,	  on_host_failed, on_failed, on_pinged,	    pool_code_hold_if_due,
-	note_code_unseen, on_clean,	  on_gone,   pool_code_row, pool_code_answered,
-	on_ended,	  on_closed
+	on_ready, on_host_failed, on_failed,	 on_pinged,	     pool_code_hold_if_due, note_code_unseen,
+	on_clean, on_gone,	  pool_code_row, pool_code_answered, on_peer_closed,	    on_closed
 };
 
 /* --- borrowing --- */
@@ -383,7 +382,7 @@ pool_borrow(struct pool *pool, struct policy_waiter *waiter, void *borrower, uin
  * the server is closed, but first asked about the code if `turn` says so: in a database whose code leaves such state,
  * no server is ever idle, so there is no better server to ask. */
 __attribute__((noinline)) static void
-seal(struct server *srv, unsigned parts, enum code_turn turn, uint64_t now_us)
+wash_and_return(struct server *srv, unsigned parts, enum code_decision turn, uint64_t now_us)
 {
 	struct pool *pool = srv->owner;
 	const struct database_code *code = pool->code;
@@ -394,9 +393,9 @@ seal(struct server *srv, unsigned parts, enum code_turn turn, uint64_t now_us)
 						       WASH_POINTS | STATE_BACKEND) };
 
 	if (((order.parts | STATE_SEQUENCES) & STATE_WASHABLE) != STATE_WASHABLE &&
-	    code->answer != NULL) /* without an answer, dblink may have connected, too */
+	    code->answer != NULL) /* only an answer shows that postgres_fdw alone, and not dblink, can have connected */
 		memcpy(order.fdw_schema, code->answer->fdw_schema, sizeof(order.fdw_schema));
-	p->ddl_at_wash =
+	p->ddl_at_wash_plus_1 =
 	    may_know && (order.parts & STATE_REMOTE) != 0 && order.fdw_schema[0] == '\0' ? code->ddl_count + 1 : 0;
 	if ((parts & STATE_BACKEND) != 0 && turn == CODE_GO) {
 		close_dirty(srv);
@@ -410,8 +409,8 @@ seal(struct server *srv, unsigned parts, enum code_turn turn, uint64_t now_us)
 	server_reset(srv, &order, now_us);
 }
 
-/* Returns true if the next replies on srv have no owner, because the client whose request was sent ahead has gone. They
- * are discarded like replies that a client has left. */
+/* Returns true if replies that no client will read are still due: to the client that returns srv, or to a client that
+ * has gone after its request was sent ahead. Such replies are discarded. */
 static inline bool
 has_orphaned_replies(const struct server *srv)
 {
@@ -423,7 +422,7 @@ pool_return(struct server *srv, unsigned parts, uint64_t now_us)
 {
 	struct pool *pool = srv->owner;
 	struct database_code *code = pool->code;
-	enum code_turn turn = CODE_GO;
+	enum code_decision turn = CODE_GO;
 
 	if (srv->fitness != SERVER_FIT || srv->ledger.trust != LEDGER_SYNCHRONISED) {
 		close_dirty(srv);
@@ -433,18 +432,18 @@ pool_return(struct server *srv, unsigned parts, uint64_t now_us)
 	code_store_used(&pool->set->codes, code, pool, now_us);
 	parts |= (gucs_side_effects(srv->gucs) & GUCS_LEAVES_TIMERS) != 0 ? (unsigned)WASH_TIMERS : 0u;
 	if (!database_code_is_known(code, now_us + CODE_AHEAD_US) && pool->is_sealed) {
-		turn = pool_code_turn(srv, parts, code->ddl_at_keeps);
+		turn = pool_code_decide(srv, parts, code->ddl_at_risk_keeps);
 		if (pool->main != NULL && code->refused_until_us == 0 &&
-		    !database_code_has_answer(code, code->ddl_at_keeps))
+		    !database_code_has_answer(code, code->ddl_at_risk_keeps))
 			parts |= STATE_BACKEND; /* a standby is never asked: see ask_about_code() */
 	}
 	if (parts != 0 || turn != CODE_GO || has_orphaned_replies(srv)) {
-		seal(srv, parts, turn, now_us);
+		wash_and_return(srv, parts, turn, now_us);
 		return;
 	}
 	srv->borrower = NULL;
 	if (server_step(srv, SE_GIVE_BACK) == 0) /* last: srv may be lent again at once */
-		policy_return(pool->policy, pool_refresh_conn(srv), pool_set_now(pool->set));
+		policy_return(pool->policy, pool_copy_gucs_to_conn(srv), pool_set_now(pool->set));
 }
 
 void
@@ -455,6 +454,6 @@ pool_clean(struct server *srv, bool discard_all, unsigned parts, uint64_t now_us
 				     .parts = STATE_WASHABLE | (parts & (WASH_PLANS | WASH_POINTS | STATE_BACKEND)),
 				     .seed = pool_set_random(pool->set) };
 
-	pooled_of(srv->conn)->ddl_at_wash = 0;
+	pooled_of(srv->conn)->ddl_at_wash_plus_1 = 0;
 	server_reset(srv, &order, now_us);
 }

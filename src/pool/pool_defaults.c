@@ -29,7 +29,7 @@ static struct code_host *
 find_host(const struct database_code *code, uint64_t host)
 {
 	for (unsigned i = 0; i < code->host_count; i++)
-		if (code->hosts[i].host == host)
+		if (code->hosts[i].host_hash == host)
 			return &code->hosts[i];
 	return NULL;
 }
@@ -46,7 +46,7 @@ get_host(struct database_code *code, uint64_t host)
 	if (more == NULL)
 		return NULL;
 	code->hosts = more;
-	more[code->host_count] = (struct code_host){ .host = host };
+	more[code->host_count] = (struct code_host){ .host_hash = host };
 	return &more[code->host_count++];
 }
 
@@ -56,7 +56,7 @@ version_at(const struct pool *pool, const struct code_host *h)
 {
 	const struct code_answer *answer = pool->code->answer;
 
-	if (h == NULL || answer == NULL || h->settings != role_settings_hash(&answer->roles))
+	if (h == NULL || answer == NULL || h->settings_hash != role_settings_hash(&answer->roles))
 		return 0; /* the last answer is from a host with other settings */
 	return role_settings_version(&answer->roles, pool_main(pool)->target->server.user);
 }
@@ -104,7 +104,8 @@ replace_old(struct pool *pool, const struct code_host *h, uint64_t now_us)
 
 		next = TAILQ_NEXT(srv, all);
 		if (p == NULL || policy_is_being_opened(p->conn.state) || p->conn.state == PC_CLOSING ||
-		    host_of(srv) != h->host || !pool_defaults_check_old(pool, p) || p->defaults.outdated_by == version)
+		    host_of(srv) != h->host_hash || !pool_defaults_check_old(pool, p) ||
+		    p->defaults.outdated_by == version)
 			continue;
 		p->defaults.outdated_by = version;
 		/* counted only if an ALTER has happened, as far as is known */
@@ -133,7 +134,7 @@ grace_for(const struct database_code *code, uint64_t settings, uint64_t now_us)
 	unsigned others = 0;
 
 	for (const struct code_host *h = code->hosts; h < code->hosts + code->host_count; h++) {
-		others += h->settings != settings;
+		others += h->settings_hash != settings;
 		if (h->grace_us == 0 && now_us - h->changed_us < grace_us)
 			grace_us = now_us - h->changed_us;
 	}
@@ -152,13 +153,13 @@ note_answer(const struct server *srv, bool is_news, uint64_t now_us)
 
 	if (h == NULL)
 		return false;
-	before = h->settings;
+	before = h->settings_hash;
 	if (before != settings) {
 		h->grace_us = before != 0 ? 0 : grace_for(code, settings, now_us);
 		h->changed_us = now_us;
 		is_news = true;
 	}
-	h->settings = settings;
+	h->settings_hash = settings;
 	h->answered_us = now_us;
 	for (struct pool *e = asked->set->first; is_news && e != NULL; e = e->next)
 		if (e->code == code)
@@ -189,7 +190,7 @@ pool_defaults_apply_to_standby(struct pool *standby_pool, uint64_t now_us)
 	const struct code_answer *answer = standby_pool->code->answer;
 	const struct code_host *h = srv == NULL ? NULL : find_host(standby_pool->code, host_of(srv));
 
-	if (srv == NULL || answer == NULL || (h != NULL && h->settings == role_settings_hash(&answer->roles)))
+	if (srv == NULL || answer == NULL || (h != NULL && h->settings_hash == role_settings_hash(&answer->roles)))
 		return;
 	if (standby_pool_check_code(standby_pool))
 		note_answer(srv, true, now_us);

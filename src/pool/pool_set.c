@@ -322,7 +322,7 @@ ask_about_code(struct pool *pool, uint64_t now_us)
 }
 
 void
-pool_set_due(struct pool *pool, uint64_t at_us)
+pool_schedule_tick(struct pool *pool, uint64_t at_us)
 {
 	struct pool_set *set = pool->set;
 
@@ -342,7 +342,7 @@ tick_pool(struct pool *pool, uint64_t now_us)
 	due_remove(&pool->set->due, &pool->due);
 	due_us = policy_tick(pool->policy, now_us); /* may have called op_wake(), which asks for an earlier tick */
 	if (due_us != 0)
-		pool_set_due(pool, due_us);
+		pool_schedule_tick(pool, due_us);
 }
 
 static void

@@ -42,16 +42,16 @@ struct pooled {
 	bool is_end_reported; /* the policy knows that the server is gone */
 	bool is_logged; /* the end of the server was logged: see pool_compat_log.c */
 	/* the backend that the server was opened to check; NULL for other servers, and when the check is over */
-	struct pool_backend *checked;
+	struct pool_backend *checked_backend;
 	/* the server may be lent; false if it was opened to check one of several hosts, and is closed afterwards */
 	bool is_kept;
-	/* the number of the question about code that the server is to answer (database_code.question_number); or 0 */
-	uint32_t code_question;
-	uint64_t ddl_at_keeps; /* database_code.ddl_at_keeps when washing began */
+	/* the number of the question about code (database_code.question_number) that the server is to answer; or 0 */
+	uint32_t code_question_number;
+	uint64_t ddl_at_risk_keeps; /* database_code.ddl_at_risk_keeps when washing began */
 	/* database_code.ddl_count + 1 at the start of a wash that looks for dblink; 0 for other washes */
-	uint64_t ddl_at_wash;
+	uint64_t ddl_at_wash_plus_1;
 	bool is_code_late; /* the server's last answer about code took CODE_ANSWER_US or longer */
-	/* for a transferred server: pool_code_known_leftovers() on the worker that the server comes from */
+	/* for a transferred server: the result of pool_code_known_leftovers() on its former worker */
 	unsigned known_leftovers;
 	/* The settings with which the server's session began: pool_defaults.c. */
 	struct {
@@ -62,12 +62,12 @@ struct pooled {
 		uint64_t since_us;
 		uint64_t outdated_by; /* the version because of which the server is to be replaced; 0 if it may stay */
 	} defaults;
-	/* The next five fields are used while the server is transferred to another worker: pool_transfer.c. */
+	/* pool_transfer.c uses the next five fields while the server is transferred to another worker. */
 	struct note note;
 	struct policy_worker *from_worker, *to_worker;
 	struct pool_set *to;
 	const struct server_env *to_env;
-	uint64_t left_us; /* when the policy gave the server away */
+	uint64_t given_away_us; /* when the policy gave the server away */
 };
 
 struct pool_set {
@@ -119,10 +119,10 @@ pooled_of(struct policy_conn *conn)
 	return (struct pooled *)conn;
 }
 
-/* pool_compat_log.c: these functions write a line as in PgBouncer's log, if the log has PgBouncer's format. */
+/* pool_compat_log.c: these functions write a line of PgBouncer's, if the log has PgBouncer's format. */
 void compat_log_reserve(const struct pool *pool); /* a connection beyond pool_size is opened */
 void compat_log_open(const struct pool *pool, const struct server *srv); /* srv has logged in */
-/* srv ends. why: in PgBouncer's words. */
+/* srv is closed. why: the reason in PgBouncer's words. */
 void compat_log_end(const struct pool *pool, const struct server *srv, const char *why);
 /* srv could not log in */
 void compat_log_refusal(const struct pool *pool, const struct server *srv, enum connect_failure kind,
@@ -141,17 +141,18 @@ void pool_log_host(struct pool *pool, const struct server *srv, enum connect_fai
 void pool_log_outage(void *owner, const struct policy_outage *outage, const struct fail *why, uint64_t now_us);
 
 /* pool_set.c */
-void pool_set_due(struct pool *pool, uint64_t at_us); /* makes the next tick of pool's policy due by at_us */
-/* Frees d if its last pool is gone, and d is not needed for another reason: see pool_database_forget(). */
+void pool_schedule_tick(struct pool *pool, uint64_t at_us); /* makes the next tick of pool's policy due by at_us */
+/* Frees d if d has no pool any more, and is not needed for another reason: see pool_database_forget(). */
 void pool_set_forget_database(struct pool_set *set, struct pool_database *d);
 
 /* pool.c */
 /* Writes to `key` the key of this user's pool, which is the same in all pool sets. Writes to server_user the name with
- * which the pool's servers log in. Returns the key's length, or 0 with *why set, such as 3D000 for an unknown database.
+ * which the pool's servers log in. Returns the key's length, or 0 with *why set, for example to 3D000 (unknown
+ * database).
  */
 size_t pool_key(const struct config *config, const char *database, const char *user, char key[static POOL_KEY_MAX],
 		char server_user[static CONFIG_NAME_MAX + 1], struct fail *why);
-/* Returns on how many workers, at most, the pool of this database whose servers log in as `user` may have a shard. */
+/* Returns how many workers at most may have shards of the pool of this database whose servers log in as `user`. */
 uint32_t pool_shards(const struct config *config, const char *database, const char *user,
 		     const struct pool_split *split);
 /* Applies the set's configuration to the pool: limits, upstream and secrets. Returns 0, or -1 with *why set: for
@@ -164,9 +165,9 @@ struct pool *pool_set_find(const struct pool_set *set, const void *key, size_t l
 
 /* pool_conns.c */
 extern const struct policy_ops pool_policy_ops;
-/* Copies the pointer to srv's GUC set to srv's policy_conn, which is returned. srv must be idle. */
-struct policy_conn *pool_refresh_conn(struct server *srv);
-/* Notes that servers which log in have had these settings since since_us. If baseline has changed, drops the results of
+/* Copies the pointer to srv's GUC set to srv's policy_conn, and returns the policy_conn. srv must be idle. */
+struct policy_conn *pool_copy_gucs_to_conn(struct server *srv);
+/* Notes that, since since_us, servers that log in get these settings. If baseline has changed, drops the results of
  * startup settings that were learnt from older servers. */
 void pool_take_baseline(struct pool *pool, struct gucs *baseline, struct gucs *login_parameters, uint64_t since_us);
 
@@ -179,16 +180,17 @@ const char *pool_code_ask(struct server *srv); /* returns the query about code t
 void pool_code_row(struct server *srv, const uint8_t *body, size_t len, bool is_whole);
 const char *pool_code_answered(struct server *srv, bool ok);
 bool pool_code_hold_if_due(struct server *srv, const char **question);
-/* Returns what to do with srv, from which `parts` are washed: see database_code_turn(). */
-enum code_turn pool_code_turn(const struct server *srv, unsigned parts, uint64_t ddl_at_keeps);
-/* Returns true if srv is held until an answer about code comes, and need not be held any longer. */
+/* Returns what to do with srv, from which `parts` are washed: see database_code_decide(). */
+enum code_decision pool_code_decide(const struct server *srv, unsigned parts, uint64_t ddl_at_risk_keeps);
+/* Returns true if srv was held until an answer about code comes, and need not be held any longer. */
 bool pool_code_may_end_hold(const struct server *srv);
 void pool_code_note_gone(struct server *srv); /* call when srv ends, so no answer about code will come from srv */
-/* Returns what code of the database may leave that no reset removes (a set of STATE_BACKEND and RISK_CONTEXT),
+/* Returns the state that the database's code may leave and no reset removes (a set of STATE_BACKEND and RISK_CONTEXT),
  * as far as this worker knows the code. */
 unsigned pool_code_known_leftovers(const struct pool *pool);
-/* Call for a server that comes from another worker, where pool_code_known_leftovers() has returned known_leftovers.
- * Returns false if the server must be closed, because it may have run code that leaves more than that. If this worker
- * has no answer about the code yet, returns true: the first answer decides later whether the pool's servers are closed.
+/* Call for a server that comes from another worker. known_leftovers: the result of pool_code_known_leftovers() there.
+ * Returns false if the server must be closed, because it may have run code that leaves state of which only this worker
+ * knows. If this worker has no answer about the code yet, returns true: the first answer decides later whether the
+ * pool's servers are closed.
  */
 bool pool_code_admit(struct pool *pool, unsigned known_leftovers);

@@ -10,7 +10,7 @@
  *   struct pooled
  *   kept        conn (the policy's: policy_shard.c), srv, is_kept, heeded, defaults
  *   re-pointed  pool, target, code
- *   reset       code_question, ddl_at_keeps, ddl_at_wash: the server was not asked on the new worker
+ *   reset       code_question_number, ddl_at_risk_keeps, ddl_at_wash_plus_1: the server was not asked on the new worker
  *   nothing     is_end_reported, is_logged: for the end; checked, is_code_late: such a server is not transferred
  */
 #include "pool/pool_set_state.h"
@@ -33,8 +33,8 @@ may_give(struct pool *pool, struct pooled *p)
 {
 	const struct database_code *code = pool->code;
 
-	return server_may_be_transferred(p->srv) && p->checked == NULL && !p->is_code_late && !pool->is_orphan &&
-	       (!pool->is_sealed || database_code_is_known(code, pool_set_now(pool->set)));
+	return server_may_be_transferred(p->srv) && p->checked_backend == NULL && !p->is_code_late &&
+	       !pool->is_orphan && (!pool->is_sealed || database_code_is_known(code, pool_set_now(pool->set)));
 }
 
 /* --- on the receiving worker --- */
@@ -65,8 +65,8 @@ join(struct pool *pool, struct pooled *p)
 	p->target = pool_target_ref(pool->target);
 	p->code = code_store_ref(pool->code);
 	pool_target_unref(old);
-	p->code_question = 0;
-	p->ddl_at_keeps = p->ddl_at_wash = 0;
+	p->code_question_number = 0;
+	p->ddl_at_risk_keeps = p->ddl_at_wash_plus_1 = 0;
 	p->conn.is_recycle_due |= pool_defaults_check_old(pool, p);
 	TAILQ_INSERT_TAIL(&pool->servers, p->srv, all);
 	pool->set->server_count++;
@@ -90,7 +90,8 @@ on_arrival(struct note *n, void *owner, bool is_over)
 	size_t len;
 
 	*env->now_us = clock_now_us();
-	histogram_observe_us(&env->counters->transfer_duration, &histogram_bounds_proxy, *env->now_us - p->left_us);
+	histogram_observe_us(&env->counters->transfer_duration, &histogram_bounds_proxy,
+			     *env->now_us - p->given_away_us);
 	if (!is_over) {
 		key = policy_shared_key(p->conn.shared, &len);
 		pool = pool_set_find(p->to, key, len);
@@ -101,7 +102,7 @@ on_arrival(struct note *n, void *owner, bool is_over)
 	}
 	if (stream_is_readable(&p->srv->stream)) /* PostgreSQL may have ended the session: it is pinged first */
 		p->conn.epoch = 0;
-	if (policy_arrive(pool->policy, pool_refresh_conn(p->srv), *env->now_us))
+	if (policy_arrive(pool->policy, pool_copy_gucs_to_conn(p->srv), *env->now_us))
 		return; /* conn may be freed already */
 	policy_shared_lost(&p->conn, p->to_worker, *env->now_us);
 	server_close(p->srv);
@@ -160,7 +161,7 @@ pool_give(void *owner, struct policy_conn *conn, struct policy_worker *to)
 	p->to = *of;
 	p->to_env = p->to->s.env;
 	p->to_worker = to;
-	p->left_us = clock_now_us();
+	p->given_away_us = clock_now_us();
 	p->pool = NULL;
 	set->s.env->counters
 	    ->transfers[conn->idle_since_us == pool_set_now(set) ? TRANSFER_RETURNED_SERVER : TRANSFER_IDLE_SERVER]++;

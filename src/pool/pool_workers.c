@@ -23,7 +23,7 @@ struct pool_workers {
 	uint32_t away;
 	uint32_t silent; /* a bit for each worker that does not answer */
 	bool is_full; /* no pool is added any more */
-	struct load loads[]; /* of each worker; worker 0's clients are not counted here */
+	struct load loads[]; /* of each worker; the caller of pool_workers_choose() counts worker 0's clients */
 };
 
 struct pool_workers *
@@ -52,8 +52,8 @@ clients_of(const struct pool_workers *h, uint32_t number)
 	return (h->silent & 1u << number) != 0 ? UINT32_MAX : h->loads[number].clients;
 }
 
-/* Returns the worker with the fewest clients; of equal ones, worker 0 comes last, because it has all other work to
- * do. */
+/* Returns the worker with the fewest clients; of several, the one with the fewest pools. Worker 0 comes after workers
+ * that equal it in both, because worker 0 has all other work to do. */
 static uint32_t
 least_loaded(const struct pool_workers *h)
 {
@@ -88,8 +88,8 @@ add(struct pool_workers *h, const char *key, size_t len, uint32_t first)
 }
 
 /* Returns the pool; if it is not known yet, it is added, with its first shard on the worker with the fewest clients.
- * Without memory or room, sets *out by the pool's hash, and returns out. Such a pool is never added later, because its
- * clients must always go to the same worker. */
+ * If there is no memory or room, sets *out by the pool's hash, and returns out. Such a pool is never added later,
+ * because its clients must always go to the same worker. */
 static struct known_pool *
 get_known(struct pool_workers *h, const char *key, size_t len, struct known_pool *out)
 {
@@ -124,8 +124,8 @@ best_shard(const struct pool_workers *h, const struct known_pool *one)
 	return best;
 }
 
-/* Returns the pool as get_known() does, or NULL with *why set. *most: how many shards it may have; after a reload it
- * may have more. */
+/* Returns the pool as get_known() does, or NULL with *why set. Sets *most to the limit of its shards; after a reload,
+ * the pool may already exceed the limit. */
 static struct known_pool *
 get_known_by_name(struct pool_workers *h, const struct config *config, const char *database, const char *user,
 		  uint32_t *most, struct known_pool *out, struct fail *why)
@@ -140,8 +140,8 @@ get_known_by_name(struct pool_workers *h, const struct config *config, const cha
 }
 
 uint32_t
-pool_workers_find(struct pool_workers *h, const struct config *config, const char *database, const char *user,
-		  uint32_t clients, struct fail *why)
+pool_workers_choose(struct pool_workers *h, const struct config *config, const char *database, const char *user,
+		    uint32_t clients, struct fail *why)
 {
 	struct known_pool unknown, *one;
 	uint32_t most, best, least;

@@ -31,10 +31,10 @@ void pool_workers_free(struct pool_workers *h); /* NULL is fine */
  * pool_set_get(). clients: how many clients are on worker 0. Returns POOL_NO_WORKER with *why set, such as 3D000 for an
  * unknown database. If there is only one worker, always returns 0.
  */
-uint32_t pool_workers_find(struct pool_workers *h, const struct config *config, const char *database, const char *user,
-			   uint32_t clients, struct fail *why);
+uint32_t pool_workers_choose(struct pool_workers *h, const struct config *config, const char *database,
+			     const char *user, uint32_t clients, struct fail *why);
 /* Returns true if that worker has, or is to have, a shard of this pool. If no worker has a shard of the pool yet,
- * chooses one first, as pool_workers_find() does. */
+ * chooses one first, as pool_workers_choose() does. */
 bool pool_workers_has_shard(struct pool_workers *h, const struct config *config, const char *database, const char *user,
 			    uint32_t number);
 /* Counts one more client of that worker. Call when a client is about to leave worker 0 for that worker, or is made

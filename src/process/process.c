@@ -77,7 +77,7 @@ serve(struct weir *w)
 
 	listeners_begin(w->listeners);
 	if (w->metrics.http != NULL)
-		http_set_own_path(w->metrics.http, true);
+		http_set_path_removal(w->metrics.http, true);
 	if (!w->has_pid_file && write_pid_file(w, &why) < 0)
 		log_warning(w->log, "%s", why.text);
 	if (w->worker_count > 1)
@@ -91,7 +91,7 @@ static void
 hand_over_duties(struct weir *w)
 {
 	if (w->metrics.http != NULL)
-		http_set_own_path(w->metrics.http, false);
+		http_set_path_removal(w->metrics.http, false);
 	process_stop_http(w);
 	w->watchdog_us = 0;
 	w->has_pid_file = false;

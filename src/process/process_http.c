@@ -132,7 +132,7 @@ process_answer_http(void *arg)
 	if (w->metrics.http == NULL)
 		return; /* the metrics thread was stopped meanwhile */
 	w->main_worker->now_us = clock_now_us();
-	g->wanted |= http_wanted_tables(w->metrics.http);
+	g->wanted |= http_take_wanted_tables(w->metrics.http);
 	if (!timer_is_set(&g->late)) {
 		g->begun_us = w->main_worker->now_us;
 		for (struct worker *k = w->main_worker->next; k != NULL; k = k->next)

@@ -286,7 +286,7 @@ worker_fill_envs(struct worker *k)
 	c->x.on_reading = tell_reading;
 	c->x.on_report = on_report;
 	c->x.ops = &exchange_ops;
-	c->front = &login_front;
+	c->login_ops = &login_ops;
 	c->on_console_closed = process_console_closed;
 	c->on_client_gone = on_client_gone;
 	c->on_unknown_cancel_key = on_unknown_cancel_key;

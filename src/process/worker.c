@@ -210,7 +210,7 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 	passwords_tick(k->servers.passwords);
 	restart_worker_tick(k->weir->restart, &k->clients);
 	/* Stores the pulse for worker_pulse.c. */
-	atomic_store_explicit(&k->pulse.clients, k->clients.client_count, memory_order_relaxed);
+	atomic_store_explicit(&k->pulse.clients, k->clients.pool_client_count, memory_order_relaxed);
 	atomic_store_explicit(&k->pulse.servers, pool_set_server_count(k->pools), memory_order_relaxed);
 	atomic_store_explicit(&k->pulse.turns, k->counters.loop_iterations, memory_order_relaxed);
 	atomic_store_explicit(&k->pulse.at_us, k->now_us, memory_order_release);

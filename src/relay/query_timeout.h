@@ -48,8 +48,8 @@ bool query_timeout_ends_wait(const struct exchange *x, struct fail *why);
 void query_timeout_record_cancel(struct exchange *x, uint64_t since_us);
 /*
  * Returns true while a late query of srv's borrower, or a late probe, is being cancelled: until all replies have come
- * and the CancelRequest has ended. srv may be NULL. The client's next bytes may be the Sync of the late request, so the
- * client is read again as soon as no reply is owed.
+ * and the CancelRequest has ended. srv may be NULL. The client's next bytes may be the Sync of the late request, so
+ * this does not wait for the request's ReadyForQuery.
  */
 static inline bool
 query_timeout_is_cancelling(const struct server *srv)

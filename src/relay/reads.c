@@ -279,7 +279,7 @@ may_leave(struct request_walk *w, struct client_reads *r, bool is_fast)
 		return r->min_due != 0 || r->catch_until_us != 0;
 	r->begin[0] = '\0';
 	r->route = ROUTE_UNMARKED;
-	return w->x->block != EXCHANGE_DUE && !is_fast && reads_is_marked(w, r);
+	return w->x->block != EXCHANGE_DUE && !is_fast && reads_route_marked(w, r);
 }
 
 /* Finds a server of a standby for the message at w->at, which is marked. Returns WALK_ON with w->lent set, or with

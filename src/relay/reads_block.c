@@ -164,8 +164,7 @@ look_at_sql(struct request_walk *w, const struct sql_traits *v, const char *sql,
 	return WALK_ON;
 }
 
-/* A request leaves the standby as a whole, or not at all, so its first message is looked at together with the others.
- */
+/* A request leaves the standby as a whole, or not at all, so its first message is looked at with the others. */
 enum walk_result
 reads_check_next(struct request_walk *w)
 {

@@ -28,8 +28,7 @@ reads_apply_settings(struct client_reads *r)
 	return r->is_default;
 }
 
-/* Returns true if the word is about something that only the primary has: its locks, snapshots, sessions or sequences.
- */
+/* Returns true if the word is about something that only the primary has: locks, snapshots, sessions or sequences. */
 static bool
 names_primarys(const struct sql_token *t)
 {
@@ -146,7 +145,7 @@ reads_sql_of(struct request_walk *w, size_t *len, const struct sql_traits **v)
 }
 
 bool
-reads_is_marked(struct request_walk *w, struct client_reads *r)
+reads_route_marked(struct request_walk *w, struct client_reads *r)
 {
 	struct exchange *x = w->x;
 	const struct sql_traits *v;

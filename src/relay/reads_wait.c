@@ -74,7 +74,7 @@ look_again(void *arg)
 		struct exchange *x = r->x;
 
 		stop_waiting(r);
-		exchange_step(x, CE_CAUGHT);
+		exchange_step(x, CE_CAUGHT_UP);
 		exchange_replay(x, x->env->ops->bytes);
 		if (x->state == CL_CATCHING_UP && x->pending_len > EXCHANGE_PENDING_MAX)
 			stream_set_reading(&x->stream, false);
@@ -151,7 +151,7 @@ reads_wait_until(struct client_reads *r, uint64_t until_us, enum cluster_wants w
 	struct exchange_env *env = r->x->env;
 	struct reads_subscriber *e;
 
-	exchange_step(r->x, CE_CATCH);
+	exchange_step(r->x, CE_CATCH_UP);
 	if (TAILQ_EMPTY(&env->catching))
 		timer_start(&env->catch_timer, CATCH_LOOK_US);
 	TAILQ_INSERT_TAIL(&env->catching, r, link);

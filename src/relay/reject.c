@@ -439,7 +439,7 @@ reject_bytes(struct exchange *x, const uint8_t *bytes, size_t len)
 	x->body_left = (uint32_t)(total - n);
 	x->is_body_dropped = true;
 	if (x->rejecting_to == 'Q' || f.type == 'S') {
-		exchange_step(x, CE_REJECTED);
+		exchange_step(x, CE_REJECTION_OVER);
 		/* the transaction's state as the client knows it */
 		message_ready(&b, x->block >= EXCHANGE_ROLLED_BACK ? 'E' : 'I');
 		exchange_send(x, &b);

@@ -545,8 +545,7 @@ flush_batch(struct exchange *x, bool is_held, size_t walked)
 	return !is_lost;
 }
 
-/* Makes the client wait for replies (CL_HELD). If no reply is owed, that is a bug: closes the client and returns false.
- */
+/* Makes the client wait for replies (CL_HELD). If no reply is owed (a bug), closes the client and returns false. */
 static bool
 hold(struct exchange *x)
 {

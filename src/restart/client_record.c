@@ -491,7 +491,7 @@ take_place(struct client_record_reader *s, struct client *c, const struct client
 			  learnt->secret[0] != '\0' ? learnt->secret : NULL);
 	c->x.pool = pool;
 	pool->clients++;
-	env->client_count++;
+	env->pool_client_count++;
 	c->is_counted = true;
 	if (strcmp(p->user, pool->user) != 0 && exchange_set_user(&c->x, p->user) < 0)
 		return fail_memory(why, "the client's user");
@@ -508,8 +508,8 @@ not_later(uint64_t us, uint64_t now_us)
 static struct client *
 make_client(struct client_env *main_worker, const struct client_record *p, int fd, struct fail *why)
 {
-	uint32_t worker = pool_workers_find(main_worker->pool_workers, main_worker->x.config, p->database, p->user,
-					    main_worker->client_count, why);
+	uint32_t worker = pool_workers_choose(main_worker->pool_workers, main_worker->x.config, p->database, p->user,
+					      main_worker->pool_client_count, why);
 	struct client *c;
 
 	if (worker == POOL_NO_WORKER) {

@@ -24,16 +24,17 @@ struct link; /* restart/link.h */
 struct moving;
 struct restart;
 
-/* Makes the state; no client moves yet. Borrows r, and the link to the successor. Returns NULL without memory. */
+/* Makes the state; no client moves yet. Borrows r and the successor's link. Returns NULL if there is no memory. */
 struct moving *moving_new(struct restart *r, struct link *link, pid_t successor);
-void moving_free(struct moving *m); /* called in a halt, if a client has moved; m may be NULL */
+void moving_free(struct moving *m); /* must be called in a halt if any client has moved; m may be NULL */
 void moving_begin(struct moving *m); /* called in a halt, when the successor is ready */
 void moving_stop(struct moving *m); /* called when the link is broken: no other client is sent */
 void moving_on_message(struct moving *m, uint8_t type, const uint8_t *body, size_t len); /* TAKEN or REFUSED has come */
 /* Called when no more messages have come for now. May end the process's main loop, as moving_advance() may. */
 void moving_on_batch_end(struct moving *m);
 void moving_on_drained(struct moving *m); /* called when the kernel has taken all that was sent */
-void moving_advance(struct moving *m); /* called when clients are parked, or when a listener has caught up */
+/* Called when clients are parked, or when the listener of a client that moves has caught up. */
+void moving_advance(struct moving *m);
 void moving_client_gone(struct moving *m, const struct client *c); /* called when worker 0 has heard that c is closed */
 /* Called in a halt, when the successor is lost. Makes this process read again from the clients on their way. Unless
  * is_dead, closes the clients for which YOURS was sent, because the successor still lives and may be reading from
@@ -42,9 +43,10 @@ void moving_take_back(struct moving *m, bool is_dead);
 bool moving_has_transfers(const struct moving *m); /* returns true while a client is on its way */
 
 /*
- * --- parked.c: a list of clients of all workers, which are not read until worker 0 has looked at them in a halt. A
- * worker parks a client that has just given its server back, so that the client is still between two requests when
- * worker 0 looks. A client that was on its way to the successor when the workers could not be halted is parked, too.
+ * --- parked.c: a list of clients, of all workers, that are not read until worker 0 has looked at them in a halt, or
+ * until their own worker takes them off the list. A worker parks a client that has just given its server back, so that
+ * the client is still between two requests when worker 0 looks. A client that was on its way to the successor when the
+ * workers could not be halted is parked, too.
  *
  * Owns:   the list and its lock.
  * Always: if worker 0 does not look at a client, the client's own worker reads from it again, at one of its next ticks.

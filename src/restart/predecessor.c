@@ -171,7 +171,7 @@ read_arrival(struct predecessor *p, struct arrival *n)
 	if (c == NULL)
 		return;
 	p->moved++;
-	restart_env(p->r)->counters->clients_moved++;
+	restart_env(p->r)->counters->clients_taken_over++;
 	client_record_begin_reading(c);
 	if (is_broken)
 		client_close(c, NULL);

@@ -21,8 +21,8 @@ answer_free(struct code_answer *a)
 {
 	if (a == NULL)
 		return;
-	for (unsigned i = 0; i < a->name_count; i++)
-		free(a->names[i]);
+	for (unsigned i = 0; i < a->setting_count; i++)
+		free(a->settings[i]);
 	risk_names_free(a->risks);
 	role_settings_fini(&a->roles);
 	free(a);
@@ -82,13 +82,13 @@ database_code_is_due(const struct database_code *code, uint64_t now_us)
 	return age_us > interval_us(code->cost_us);
 }
 
-enum code_turn
-database_code_turn(const struct database_code *code, uint64_t ddl_at_keeps, bool is_free, uint64_t now_us)
+enum code_decision
+database_code_decide(const struct database_code *code, uint64_t ddl_at_risk_keeps, bool needs_no_hold, uint64_t now_us)
 {
-	if (code->refused_until_us == 0 && !database_code_has_answer(code, ddl_at_keeps)) {
-		if (code->incoming == NULL && now_us - code->read_asked_us >= pause_us(code, !is_free))
+	if (code->refused_until_us == 0 && !database_code_has_answer(code, ddl_at_risk_keeps)) {
+		if (code->incoming == NULL && now_us - code->read_asked_us >= pause_us(code, !needs_no_hold))
 			return CODE_ASK;
-		return is_free ? CODE_GO : CODE_WAIT;
+		return needs_no_hold ? CODE_GO : CODE_WAIT;
 	}
 	/* Clients that wait for this server go first, for a while. */
 	return !database_code_is_known(code, now_us + CODE_AHEAD_US) && database_code_is_due(code, now_us) &&
@@ -108,7 +108,7 @@ database_code_assumed_risk(const struct database_code *code)
 	if (code->ddl_at_answer >= code->ddl_at_assumed)
 		known &= ~(unsigned)STATE_BACKEND;
 	return STATE_WASHABLE | RISK_BY_CALLS(STATE_WASHABLE) | (known & STATE_BACKEND) | RISK_CODE | RISK_UNREAD |
-	       ((known & STATE_BACKEND) != 0 ? RISK_ASSUMED : 0u) | database_code_plan_risk(code) |
+	       ((known & STATE_BACKEND) != 0 ? RISK_ASSUMED : 0u) | database_code_context_risk(code) |
 	       (code->answer == NULL ? RISK_KEEPS : 0u);
 }
 
@@ -278,10 +278,10 @@ database_code_row(struct database_code *code, const uint8_t *body, size_t len, b
 		memcpy(a->version, row.name, strlen(row.name) + 1);
 	} else if (row.kind == 'd') {
 		code->is_broken = role_settings_add(&a->roles, row.name, row.value) < 0;
-	} else if (row.kind == 'n' && a->name_count < CODE_NAMES_MAX) {
-		a->names[a->name_count] = strdup(row.name);
-		code->is_broken = a->names[a->name_count] == NULL;
-		a->name_count += !code->is_broken;
+	} else if (row.kind == 'n' && a->setting_count < CODE_SETTINGS_MAX) {
+		a->settings[a->setting_count] = strdup(row.name);
+		code->is_broken = a->settings[a->setting_count] == NULL;
+		a->setting_count += !code->is_broken;
 	} else if (row.kind == 'q') {
 		a->has_no_sequence = true;
 	}
@@ -298,7 +298,7 @@ static void
 believe(struct database_code *code)
 {
 	database_code_lock(code);
-	code->answered_us = code->asked_us;
+	code->answer_asked_us = code->asked_us;
 	code->refused_until_us = 0;
 	code->is_settled = code->ddl_count == code->ddl_at_question;
 	code->believed_until_us = code->is_settled ? code->asked_us + 2 * interval_us(code->cost_us) : 0;

@@ -3,10 +3,10 @@
  *
  * A loan begins when the pool lends the server (server_lend), and ends when the server is returned, reset or closed.
  *
- * Owns:    its buffers (text, bind, kept, sent), which the next loan uses again, and a reference to commit.before.
+ * Owns:    the buffers (text, bind, kept, sent), which the next loan uses again, and a reference to commit.before.
  * Borrows: notify_listener, a pointer that is compared and never followed.
- * Always:  the fields keep their values after the end of a loan, until loan_begin() clears them for the next one. Only
- *          the buffers are kept then.
+ * Always:  the fields keep their values after the end of a loan, until loan_begin() clears all but the buffers for the
+ *          next loan.
  */
 #pragma once
 
@@ -27,17 +27,17 @@ enum kept_state {
 	KEPT_IMPOSSIBLE /* the request is not kept: it is too long, or must not run twice */
 };
 
-/* A copy of bytes that the borrower has sent, in case they must be relayed again: see relay/resend.h. */
+/* A copy of bytes that the borrower has sent, in case the bytes must be relayed again: see relay/resend.h. */
 struct request_copy {
 	uint8_t *bytes;
 	uint32_t len, cap;
 };
 
-/* The borrower's request as it came. If it fails because of an outdated plan, it is run again (relay/retry.c). */
+/* The borrower's request as it came. A request that fails because of an outdated plan is run again (relay/retry.c). */
 struct kept_request {
 	struct request_copy copy;
 	uint8_t state; /* enum kept_state */
-	/* while a batch is handled: where the part of the request begins that is not copied yet; or NULL */
+	/* while a batch is handled: where the part of the request begins that is not copied yet; NULL at other times */
 	const uint8_t *from;
 };
 
@@ -47,22 +47,22 @@ enum sent_state {
 	SENT_ANSWERED /* the borrower was sent an answer to a message of the copy */
 };
 
-/* A copy of everything that was sent since the server last owed no reply. If the server ends without executing it, the
- * copy is sent to another server (relay/resend.c). */
+/* A copy of everything that was sent since the server last owed no reply. If the server ends without executing that,
+ * the copy is sent to another server (relay/resend.c). */
 struct sent_copy {
 	struct request_copy copy;
 	uint32_t named_before; /* statements_named_count() when the copy began */
 	uint8_t state; /* enum sent_state */
 	/* the loan had requests before those of the copy; set by resend_begin(), cleared by loan_begin() */
 	bool has_earlier_requests;
-	/* how many Parses and Closes at the beginning of the copy were answered by pgweir itself */
+	/* how many Parses and Closes at the beginning of the copy pgweir has answered itself */
 	uint16_t local_count;
 };
 
 /* Measures for how long each party (enum phase) has made the request under way wait. At any time, the party that owes
  * the next byte is the debtor. See exchange/report.c. */
 struct phase_clock {
-	uint64_t since_us; /* the time up to which us has been added up; 0 if no request is under way */
+	uint64_t since_us; /* when us[] was last brought up to date; 0 if no request is under way */
 	uint64_t us[PHASE_COUNT]; /* how long each party has been the debtor in this request */
 	uint8_t debtor; /* enum phase */
 	bool is_timed; /* the clock is read after each message of this request; set and cleared by start_clock() */
@@ -93,7 +93,7 @@ enum mark_question {
 	MARK_ANSWERED /* the answer has come, and the COMMIT is still held */
 };
 
-/* The state of the transaction before its COMMIT is sent: not known, without a number, or failed. */
+/* The state of the transaction before its COMMIT is sent: not known, read-only (no transaction ID), or failed. */
 enum commit_outlook { OUTLOOK_OPEN, OUTLOOK_READ_ONLY, OUTLOOK_FAILED };
 /* How the COMMIT is run: in a Query, or as an unnamed or named statement. */
 enum commit_form { COMMIT_IN_QUERY, COMMIT_OF_UNNAMED, COMMIT_OF_NAMED };
@@ -103,55 +103,56 @@ enum commit_block { BLOCK_AS_BEFORE, BLOCK_BEGUN, BLOCK_ENDED };
 
 struct loan_commit {
 	struct commit_mark mark; /* of the open transaction */
-	/* The borrower's GUC set before the open transaction has changed a reported setting; NULL if it has not. */
+	/* the borrower's GUC set before the open transaction; NULL if that has changed no reported setting */
 	struct gucs *before;
 	uint8_t phase; /* enum commit_phase */
 	uint8_t question; /* enum mark_question; written by set_question() */
 	uint8_t outlook; /* enum commit_outlook */
-	uint8_t form, kind; /* of the COMMIT: enum commit_form, enum known_kind */
+	uint8_t form, kind; /* the COMMIT's enum commit_form and enum known_kind */
 	uint8_t block; /* enum commit_block */
-	/* enum loan_undone: the worst result since the last ReadyForQuery, before which PostgreSQL reports settings */
+	/* enum loan_undone: the worst result since the last ReadyForQuery. (By each ReadyForQuery, PostgreSQL has
+	 * reported the settings that have changed.) */
 	uint8_t undone;
 	uint8_t begun; /* enum commit_block: BLOCK_BEGUN if a BEGIN was answered since the last ReadyForQuery */
 	bool is_on; /* COMMITs of this loan are checked; set and cleared by commit_check.c */
-	/* A question of pgweir's has failed, and the transaction with it. Set by commit_check.c, cleared by
+	/* A question of pgweir's has failed, and so has the transaction. Set by commit_check.c, cleared by
 	 * loan_begin(). */
 	bool is_broken;
-	/* The transaction may have an effect although it has no number: NOTIFY, postgres_fdw. Set and cleared by
-	 * commit_check.c. */
-	bool has_more;
+	/* The transaction may have an effect although it has no transaction ID, because of NOTIFY or postgres_fdw. Set
+	 * and cleared by commit_check.c. */
+	bool has_effect_without_xid;
 };
 
-/* Says whether a currval() of the borrower's may follow: the borrower has run a statement that may have used a sequence
- * (FOLLOWED_BY_CURRVAL_MAYBE), or has called currval() before (FOLLOWED_BY_CURRVAL). */
+/* Says whether the borrower's next request may call currval(): the borrower has run a statement that may have used a
+ * sequence (FOLLOWED_BY_CURRVAL_MAYBE), or has called currval() before (FOLLOWED_BY_CURRVAL). */
 enum followed_by { FOLLOWED_BY_NOTHING, FOLLOWED_BY_CURRVAL_MAYBE, FOLLOWED_BY_CURRVAL };
 
 /* The facts that decide whether the borrower keeps the server for a currval(): see state/linger.c. */
 struct loan_followed {
 	uint8_t by; /* enum followed_by */
 	/* the borrower's requests_done (exchange.h) when it last used a sequence, or called currval() */
-	uint32_t requests_before;
-	uint32_t requests_then; /* the borrower's requests_done when it last had nothing under way */
-	/* The number (requests_done + 1) of the last request before which the server had no sequence values of the
-	 * borrower's; 0 if there was none. */
-	uint32_t without_values;
+	uint32_t requests_at_last_use;
+	uint32_t requests_at_rest; /* the borrower's requests_done when it last had nothing under way */
+	/* The number (requests_done + 1) of the last request that began while the server had no sequence values of the
+	 * borrower's; 0 if there was no such request. */
+	uint32_t last_clean_request;
 	uint64_t since_us; /* since when the borrower has had nothing under way */
-	uint32_t questions; /* calls of currval() since the borrower last used a sequence */
+	uint32_t currval_calls; /* calls of currval() since the borrower last used a sequence */
 	uint32_t rounds; /* how often the borrower has used a sequence while other clients waited */
 };
 
 /* Says whether the open transaction has run CREATE, ALTER or DROP, and whether that affects the plans of others. */
 enum loan_ddl { DDL_NONE, DDL_DONE, DDL_CHANGES_PLANS };
-/* Says what the open transaction has done to the code of the database, by its command tags: changed it (CODE_CHANGED),
- * or made functions (CODE_MADE), which may keep state in a backend that nothing resets. */
+/* Says what the open transaction's command tags say about the code of the database: the transaction has changed the
+ * code (CODE_CHANGED), or has made functions (CODE_MADE), which may keep state in a backend that nothing resets. */
 enum loan_code { CODE_AS_BEFORE, CODE_CHANGED, CODE_MADE };
 /* Says which of the borrower's messages wait until all messages that pgweir itself has sent ahead are answered. */
 enum loan_behind {
 	NOTHING_BEHIND,
 	QUERY_BEHIND_OURS, /* a Query, because pgweir's messages are part of the same request */
 	ALL_BEHIND_SETTINGS, /* all messages, because they must not run if pgweir's SET fails */
-	/* all messages, as before; the primary has refused these settings earlier, so the server gets the borrower's
-	 * GUC set only when they are answered without an error */
+	/* like ALL_BEHIND_SETTINGS, but the primary has refused these settings before, so the server is recorded as
+	   having the borrower's GUC set only when the SETs have succeeded */
 	ALL_BEHIND_REFUSED_SETTINGS
 };
 /* Says whether the standby has replayed the position that the borrower must not miss: relay/reads_replayed.c. */
@@ -160,7 +161,7 @@ enum loan_replay { REPLAY_NOT_ASKED, REPLAY_ASKED, REPLAY_DONE, REPLAY_LATE };
  * (gucs_context()). */
 enum loan_local { LOCAL_NOTHING, LOCAL_SETTING, LOCAL_CONTEXT };
 
-/* Says whether the server is closed because code of the database may have left something there. */
+/* Says whether the server is closed because code of the database may have left something in its session. */
 enum loan_blame { BLAME_NOBODY, BLAME_CODE, BLAME_OTHERS };
 
 /* Says whether PostgreSQL has announced that it ends the session, and what became of the borrower's messages. */
@@ -170,16 +171,16 @@ enum loan_end {
 	LOAN_NOT_EXECUTED, /* the messages in `sent` may be relayed again: see relay/loss.c */
 	LOAN_END_TOLD /* the borrower was sent PostgreSQL's own FATAL */
 };
-/* The worst that has happened to SQL of the loan: a transaction was rolled back, or a statement has failed. */
+/* Says what the worst result of the loan's SQL is: a transaction was rolled back, or a statement has failed. */
 enum loan_undone { UNDONE_NOTHING, UNDONE_TRANSACTION, UNDONE_FAILED };
 
-/* SQL is settled at the end of its transaction, when pgweir works out what it has left in the session: see
+/* SQL is settled at the end of its transaction, when pgweir works out what the SQL has left in the session: see
  * state/commit.c. */
 struct loan {
 	uint8_t end; /* enum loan_end; written by loan_set_end() */
 	uint8_t undone; /* enum loan_undone: the worst result since SQL was last settled */
-	/* The server's unnamed statement is the borrower's, was not bound yet, and pgweir could not make it again. Set
-	 * and cleared by unnamed.c. */
+	/* The server's unnamed statement is the borrower's, was not bound yet, and is one that pgweir could not make
+	 * again. Set and cleared by unnamed.c. */
 	bool must_keep_unnamed;
 	/* A savepoint may be open. Set by listen_before_sql() and complete_rarer(), cleared by loan_begin(). */
 	bool has_savepoint;
@@ -188,20 +189,20 @@ struct loan {
 	uint8_t standby;
 	uint8_t replay; /* enum loan_replay */
 	bool has_run; /* the borrower has sent something that runs; set by state_note_run(), cleared by loan_begin() */
-	/* All replies are passed to the borrower before its request_done is called, which may swallow the
-	 * ReadyForQuery. Set by listen_linked() and reset.c, cleared by loan_begin(). */
+	/* The borrower's request_done() may swallow the ReadyForQuery, so all earlier replies are passed on before it
+	 * is called. Set by listen_linked() and reset.c, cleared by loan_begin(). */
 	bool announces_ready;
 	uint8_t local; /* enum loan_local */
-	/* The fields from here to has_local_settings matter at the end of a transaction. They are side by side and
-	 * aligned, because every request reads them. */
+	/* The fields from here to has_local_settings matter at the end of a transaction. Every request reads them, so
+	 * they are side by side and aligned. */
 	uint8_t ddl; /* enum loan_ddl */
 	uint8_t code; /* enum loan_code */
 	uint8_t route; /* enum read_route; ROUTE_OFF if reads do not concern the loan */
 	/* Settings that affect parsing were set for this transaction alone. Set by notes.c and context.c, cleared by
 	 * end_ddl(). */
 	bool has_local_settings;
-	/* which of TAG_CHANGES_ROLES and TAG_CHANGES_DEFAULTS SQL of the transaction had; handled again at its end,
-	 * because other sessions may not see the change earlier */
+	/* which of TAG_CHANGES_ROLES and TAG_CHANGES_DEFAULTS the tags of the transaction had; handled again at the
+	 * transaction's end, because other sessions may see the change only then */
 	uint16_t changes;
 	/* Code of the database ran, which may have changed roles or defaults. Set by compiled.c, notes.c and ask.c,
 	 * cleared by ask.c. */
@@ -216,11 +217,11 @@ struct loan {
 	/* The server has no plans of other clients any more. Set by compiled.c, cleared by loan_begin(). */
 	bool has_own_plans;
 	uint8_t blame; /* enum loan_blame; see pool_code_blame() */
-	/* If the transaction has set only search_path by SET LOCAL, the context (gucs_context()) that results, under
-	 * which its statements are shared; else 0. */
+	/* If search_path is all that the transaction has set by SET LOCAL: the context (gucs_context()) that results,
+	 * under which the transaction's statements are shared; else 0. */
 	uint32_t local_context;
-	/* The next row is the result of a pg_cancel_backend() that pgweir has carried out, and false in it becomes
-	 * true. Set and cleared by server_replies.c. */
+	/* The next row is the result of a pg_cancel_backend() that pgweir has carried out, so a false in the row
+	 * becomes true. Set and cleared by server_replies.c. */
 	bool next_row_is_true;
 	/* A request of pgweir's own was cancelled since the last cancel was sent. Set by loss_takes_error(), cleared by
 	 * send_cancel(). */
@@ -228,7 +229,7 @@ struct loan {
 	uint32_t drops; /* if the request is one DROP ... IF EXISTS: how many names it has; else 0 */
 	uint32_t skips; /* how many notices have said that an object of this DROP does not exist */
 	uint32_t statements_run; /* statements of the request that is being sent */
-	/* The number (requests_done + 1) of the request ahead of which pgweir has begun the client's transaction block
+	/* The number (requests_done + 1) of the request before which pgweir has sent the client's BEGIN
 	 * (relay/begin.h); or 0. */
 	uint32_t begun_for;
 	struct loan_followed followed;
@@ -238,7 +239,8 @@ struct loan {
 	uint32_t notify_as; /* the PID with which notify_listener passes on this server's notifications */
 	/* compared, never followed; NULL if the PID of notifications is left as it is */
 	const void *notify_listener;
-	uint64_t lent_us, sent_us; /* when the loan began; when a ping was last sent, which is between two loans */
+	uint64_t lent_us; /* when the loan began */
+	uint64_t ping_sent_us; /* when a ping was last sent, between two loans */
 	/* when the last request was done, or when a later byte was passed to or from the borrower */
 	uint64_t last_done_us;
 	uint64_t unread_us; /* when the server was last seen to wait for its client to read; 0 if never */
@@ -251,21 +253,22 @@ struct loan {
 	uint64_t late_since_us; /* when the late query began */
 	uint64_t cancelled_us; /* when that query was cancelled */
 	uint64_t told_us; /* client_timeouts.c: when the borrower was last told that its request still runs */
-	/* dedicated/blocking.c asks PostgreSQL which servers wait for a lock. When it sent the last question to which
-	 * the answer lists this server; 0 if never. */
+	/* when dedicated/blocking.c, which asks PostgreSQL which servers wait for a lock, last sent a question whose
+	 * answer lists this server; 0 if never */
 	uint64_t blocked_us;
-	/* the process that this server waits for, through a chain of waiting processes; 0 for a prepared transaction */
+	/* the PID at the end of the chain of processes that wait for each other, beginning with this server's; 0 if a
+	 * prepared transaction is at the end */
 	uint32_t root_pid;
 	/* The following fields, up to commit, are about the request under way. */
 	uint64_t bytes_to_client, bytes_from_client;
 	uint64_t fingerprint; /* of text; 0 if not known */
 	uint32_t bind_len, text_len; /* bytes in bind and text */
-	bool is_text_cut; /* text is only a beginning; set by report_first_text(), cleared by loan_begin_request() */
+	bool is_text_cut; /* text lacks the SQL's end; set by report_first_text(), cleared by loan_begin_request() */
 	/* text belongs to a request that is over. Set by report_done(), cleared by loan_begin_request(). */
 	bool is_text_spent;
-	uint8_t canceled_by; /* enum canceler of the last error, until report_done() takes it */
+	uint8_t canceled_by; /* enum canceler of the last error, until report_done() clears it */
 	uint8_t plan; /* enum plan_choice of the request's last statement */
-	bool is_simple; /* text is of a Query; set by report_first_text(), cleared by loan_begin_request() */
+	bool is_simple; /* text comes from a Query; set by report_first_text(), cleared by loan_begin_request() */
 	struct tag tag; /* the command in tag_text */
 	char sqlstate[6]; /* of the last error */
 	struct loan_commit commit;

@@ -295,7 +295,7 @@ server_ping(struct server *srv, enum server_question question, const char *sql)
 {
 	if (server_step(srv, SE_ASK_PING) < 0)
 		return;
-	srv->loan.sent_us = *srv->env->now_us;
+	srv->loan.ping_sent_us = *srv->env->now_us;
 	(void)send_question(srv, question, question == QUESTION_OF_OWNER ? OWED_TO_OWNER : OWED_TO_PING, sql);
 }
 

@@ -66,10 +66,9 @@ const char *server_state_name(enum server_state s);
 
 struct server;
 struct hosts; /* server/hosts.h */
-struct delegation; /* auth/delegation.h */
+struct pool_owner; /* auth/delegation.h */
 
-/* Callbacks to the borrower. Except in pass and request_done, srv->borrower may be NULL because the borrower has gone.
- */
+/* Callbacks to the borrower. Except in pass and request_done, srv->borrower is NULL if the borrower has gone. */
 struct server_ops {
 	/* Several messages for the borrower, one after another, of which the first and the last may be incomplete. The
 	 * bytes stay valid until batch_end. */
@@ -204,7 +203,7 @@ struct server_target {
 	const char *password_command;
 	uint64_t password_lifetime_us; /* how long a password that the command has printed may be used */
 	struct scram_keys *keys; /* learnt from a client, or derived from the password at a login; shared */
-	struct delegation *delegation; /* makes the tokens of a login; NULL if pgweir's own credentials make them */
+	struct pool_owner *delegation; /* makes the tokens of a login; NULL if pgweir's own credentials make them */
 	uint64_t connect_timeout_us; /* for dialling one host and logging in there; 0 if there is no limit */
 	const char *replication; /* the value of the startup parameter "replication", or NULL */
 	struct tls_context *tls; /* NULL if TLS is not wanted */

@@ -219,8 +219,7 @@ new_cancelling(const struct server_env *env, uint32_t pid, const uint8_t *key, s
 	return c;
 }
 
-/* Starts the timeout of the cancel, whose connection is being dialed. Returns 0, or -1 without memory: c is then freed.
- */
+/* Starts the timeout of the cancel, whose connection is being dialed. Returns 0, or -1 without memory: c is freed. */
 static int
 begin_cancelling(struct server_cancelling *c, uint64_t timeout_us, server_cancel_done done, void *arg)
 {

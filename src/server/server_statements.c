@@ -173,7 +173,7 @@ server_statements_forget_all(struct server_statements *s)
 }
 
 bool
-server_statements_oldest(const struct server_statements *s, uint64_t *id)
+server_statements_find_lru(const struct server_statements *s, uint64_t *id)
 {
 	const struct server_statement *e = s->newest == NULL ? NULL : s->newest->prev;
 

@@ -46,9 +46,8 @@ bool server_statements_note_close(struct server_statements *s, uint64_t id, uint
 void server_statements_note_end(struct server_statements *s, uint64_t id, bool is_close, bool is_done);
 /* Outdates this statement, because the server may not have it any more. */
 void server_statements_outdate_one(struct server_statements *s, uint64_t id);
-/* Call after DEALLOCATE ALL. Statements whose Parse is under way stay, because their Parse runs after DEALLOCATE ALL.
- */
+/* Call after DEALLOCATE ALL. Statements whose Parse is under way stay: their Parse runs after DEALLOCATE ALL. */
 void server_statements_forget_all(struct server_statements *s);
 /* Sets *id to that of the least recently used statement with no Parse or Close under way. Returns false if there is
  * none. */
-bool server_statements_oldest(const struct server_statements *s, uint64_t *id);
+bool server_statements_find_lru(const struct server_statements *s, uint64_t *id);

@@ -105,7 +105,7 @@ struct server_tokens *
 server_tokens_begin(struct server *srv, uint32_t code, server_tokens_done done, struct fail *why)
 {
 	const struct upstream *up = srv->target->upstream;
-	const struct delegation *delegation = srv->target->delegation;
+	const struct pool_owner *delegation = srv->target->delegation;
 	struct server_tokens *t;
 	char place[SERVER_ADDRESS_MAX + 64];
 	struct fail refused;

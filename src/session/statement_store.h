@@ -46,8 +46,8 @@ struct statement_plans {
 	uint32_t kept_count; /* uses under its name in the present window (keep.c) */
 	uint64_t kept_us; /* the total time of these uses */
 	uint32_t slow_windows; /* slow windows in a row */
-	uint32_t given_up; /* how often keep_plans has given the statement up */
-	uint32_t given_up_s; /* until when the statement gets no name */
+	uint32_t give_up_count; /* how often keep_plans has given the statement up */
+	uint32_t unnamed_until_s; /* until when the statement gets no name */
 };
 
 struct statement {

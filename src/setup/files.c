@@ -248,9 +248,9 @@ setup_load_tls(const struct config *c, struct tls_context **out, struct fail *wh
 					 .min_version = c->tls_min_version,
 					 .ciphers = c->tls_ciphers,
 					 .tls13_ciphers = c->tls13_ciphers,
-					 .peer_certificate = c->tls_ca_file[0] == '\0'	   ? TLS_NOT_ASKED_FOR
-							     : c->tls_mode < TLS_VERIFY_CA ? TLS_ASKED_FOR
-											   : TLS_NEEDED };
+					 .client_certificate_mode = c->tls_ca_file[0] == '\0'	  ? TLS_NOT_ASKED_FOR
+								    : c->tls_mode < TLS_VERIFY_CA ? TLS_ASKED_FOR
+												  : TLS_NEEDED };
 
 	*out = NULL;
 	if (c->tls_mode == TLS_OFF || c->tls_certificate_file[0] == '\0')
@@ -265,7 +265,7 @@ setup_load_http_tls(const struct config *c, struct tls_context **out, struct fai
 	struct tls_accept_settings s = { .certificate_files = c->http_tls_cert_file,
 					 .key_files = c->http_tls_key_file,
 					 .ca_file = c->http_tls_client_ca_file,
-					 .peer_certificate =
+					 .client_certificate_mode =
 					     c->http_tls_client_ca_file[0] == '\0' ? TLS_NOT_ASKED_FOR : TLS_NEEDED,
 					 .protocol = "\x8http/1.1" };
 

@@ -260,7 +260,7 @@ void
 listeners_close_tcp(struct listeners *l)
 {
 	for (size_t i = 0; i < LISTENERS_MAX; i++) {
-		/* The address of a passed socket is not known. */
+		/* The listener is asked, because l->at[i] is not set for a passed socket. */
 		if (l->list[i] == NULL || listener_is_unix(l->list[i]))
 			continue;
 		listener_free(l->list[i]);

@@ -10,7 +10,7 @@
 enum seen {
 	SEEN_SET = 1u << 0,
 	SEEN_WHERE = 1u << 1,
-	SEEN_INTO = 1u << 2, /* anywhere, and not INTO TEMP: a SELECT with INTO makes a lasting table */
+	SEEN_INTO = 1u << 2, /* INTO, also in parentheses, unless TEMP follows: such a SELECT makes a lasting table */
 };
 
 struct reader {
@@ -95,8 +95,8 @@ is_set(const struct reader *r)
 }
 
 /*
- * Reads the rest of a statement, up to the semicolon or parenthesis after it. Returns a set of enum seen. Within it, a
- * parenthesis after AS or MATERIALIZED begins a statement of a WITH list.
+ * Reads the rest of a statement, up to the semicolon or parenthesis after the statement. Within the statement, a
+ * parenthesis after AS or MATERIALIZED begins a statement of a WITH list. Returns a set of enum seen.
  */
 static unsigned
 read_rest(struct reader *r)
@@ -216,7 +216,8 @@ read_explain(struct reader *r)
 	return is_run;
 }
 
-/* Skips CREATE FUNCTION, including a body BEGIN ATOMIC ...; END. Only the END of such a body follows a semicolon. */
+/* Skips CREATE FUNCTION, including a body BEGIN ATOMIC ...; END. The END of such a body comes right after a semicolon
+ * or ATOMIC; the END of a CASE never does. */
 static void
 skip_routine(struct reader *r)
 {
@@ -324,7 +325,7 @@ forbidden_find(unsigned refuse, unsigned options, const char *sql, size_t len)
 
 	sql_lexer_init(&r.lexer, sql, len);
 	r.lexer.has_backslashes = (options & SCAN_BACKSLASH_STRINGS) != 0;
-	r.lexer.trail_options = options;
+	r.lexer.scan_options = options;
 	for (next(&r); !is_over(&r); next(&r))
 		if (!is_punct(&r, ';')) {
 			statements++;

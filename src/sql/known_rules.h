@@ -23,8 +23,7 @@ bool known_is_over(const struct known_reader *r);
 void known_skip_to(struct known_reader *r, const char *word);
 /* Reads an identifier into name, folded and truncated to 63 bytes as in PostgreSQL. Returns false if there is none. */
 bool known_take_identifier(struct known_reader *r, char name[static KNOWN_NAME_MAX]);
-/* Reads a literal into value, without its quotes. Returns false if there is none, or if it has escapes or is too long.
- */
+/* Reads a literal into value, without quotes. Returns false if there is none, or if it has escapes or is too long. */
 bool known_take_string(struct known_reader *r, char value[static KNOWN_VALUE_MAX]);
 
 /*

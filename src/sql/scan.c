@@ -458,7 +458,7 @@ skip_plain_string(struct scan *s, const char *p, const char *end)
 		;
 	if (next == end ? !s->is_whole : *next == '\'' || *next == '-' || sql_is(*next, SPACE))
 		return NULL;
-	if (scan_bytes_name_pg_temp(p, (size_t)(quote - p)))
+	if (scan_path_has_pg_temp(p, (size_t)(quote - p)))
 		s->flags |= SCAN_TEMP;
 	else
 		note_literal(s, p, quote);

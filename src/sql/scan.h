@@ -45,7 +45,7 @@ enum scan_flag {
 	SCAN_WRITES = 1u << 19, /* INSERT, COPY, MERGE of any kind: a column's default may use a sequence */
 	SCAN_LASTING = 1u << 20, /* CREATE or SELECT INTO of an object that is not declared temporary */
 	SCAN_CALL = 1u << 21, /* CALL: the procedure may end transactions */
-	SCAN_TABLE = 1u << 22, /* as SCAN_LASTING, but not for an index: perhaps a table made from a query */
+	SCAN_TABLE = 1u << 22, /* like SCAN_LASTING, except for indexes; includes CREATE TABLE AS and SELECT INTO */
 	/* more names of custom settings than fit, or a set_config() whose setting's name the SQL does not show */
 	SCAN_NAMES_LOST = 1u << 14,
 	SCAN_NAME_BOUND = 1u << 23, /* set_config() of which the setting's name is a parameter */
@@ -109,7 +109,7 @@ struct scan_literals {
 /* The risk of SQL in one database (seal/risk_names.h), which is kept together with the SQL. Zeroed until the risk is
  * looked up. */
 struct sql_risk {
-	uint32_t number; /* number of the answer by which the risk was looked up: database_code.number */
+	uint32_t number; /* database_code.number of the answer in which the risk was looked up */
 	uint32_t parts; /* a set of enum state_part and enum code_risk, without RISK_EFFECTS */
 	/* RISK_EFFECTS (seal/seal.h); or 0 if the SQL is a single read that may run twice without a visible effect */
 	uint32_t effects;
@@ -119,7 +119,7 @@ struct sql_risk {
 struct scan {
 	uint32_t flags; /* enum scan_flag */
 	uint32_t hints; /* enum scan_hint; meaningless if flags is SCAN_ALL */
-	uint32_t first; /* enum sql_word (sql_words.h): the first word in the SQL with which a statement begins */
+	uint32_t first; /* enum sql_word (sql_words.h): the word with which the first statement in the SQL begins */
 	/* Names in the SQL that may be custom settings, like app.user_id: in SET a.b, in literals like 'a.b' near
 	 * set_config, and in the texts of DO. (pg_settings does not list custom settings.) In lower case, each once. */
 	uint32_t name_count;
@@ -167,4 +167,4 @@ uint32_t scan_text_all_options(struct scan *s, const char *sql, size_t len);
  */
 unsigned scan_encoding_option(const char *client_encoding);
 /* Returns true if this value of search_path names pg_temp. */
-bool scan_bytes_name_pg_temp(const char *search_path, size_t len);
+bool scan_path_has_pg_temp(const char *search_path, size_t len);

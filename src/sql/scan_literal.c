@@ -50,7 +50,7 @@ holds_pg_temp(uint8_t *match, const char *bytes, size_t len)
 }
 
 bool
-scan_bytes_name_pg_temp(const char *search_path, size_t len)
+scan_path_has_pg_temp(const char *search_path, size_t len)
 {
 	uint8_t match = 0;
 

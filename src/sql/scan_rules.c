@@ -508,14 +508,15 @@ judge_call(struct scan *s)
 	if ((bits & SQL_UNLOCK_FUNCTION) != 0)
 		s->flags |= SCAN_LOCK | SCAN_UNDO;
 	if ((bits & SQL_SEQUENCE_FUNCTION) != 0)
-		s->flags |= (bits & SQL_FUNCTION) != 0 ? SCAN_NEXTVAL : SCAN_SEQUENCE;
+		s->flags |= (bits & SQL_HARMLESS_FUNCTION) != 0 ? SCAN_NEXTVAL : SCAN_SEQUENCE;
 	if (s->last == WORD_ON)
 		classify_before(s);
 	if ((s->last == WORD_ON && s->before == WORD_DISTINCT) || s->last == WORD_OPERATOR)
 		s->has_odd_parens = true;
-	if ((bits & SQL_FUNCTION) != 0 && scan_may_matter(s->last_text, s->last_len)) /* random(), random_normal() */
+	if ((bits & SQL_HARMLESS_FUNCTION) != 0 && scan_may_matter(s->last_text, s->last_len)) /* random() */
 		s->flags |= flags_of_name(s->last_text, s->last_len);
-	bits &= SQL_FUNCTION | SQL_SETTING_FUNCTION | SQL_LOCK_FUNCTION | SQL_UNLOCK_FUNCTION | SQL_SEQUENCE_FUNCTION;
+	bits &= SQL_HARMLESS_FUNCTION | SQL_SETTING_FUNCTION | SQL_LOCK_FUNCTION | SQL_UNLOCK_FUNCTION |
+		SQL_SEQUENCE_FUNCTION;
 	if (is_syntax || (bits != 0 && s->qualifier <= QUALIFIER_CATALOG))
 		return;
 	if (may_be_call(s))

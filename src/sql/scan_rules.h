@@ -41,8 +41,7 @@ void scan_quoted_slowly(struct scan *s, const char *text, size_t len);
 /* Does what scan_word() does, for U&"...". If the text has backslashes, or UESCAPE follows, it may stand for any name.
  */
 void scan_unicode_quoted(struct scan *s, const char *text, size_t len);
-/* Handles any other character that does not belong to a comment. For a number, call it with '0', once or several times.
- */
+/* Handles any other character that does not belong to a comment. For a number, call it with '0', once or more often. */
 static inline void scan_punct(struct scan *s, char c);
 void scan_punct_slowly(struct scan *s, char c); /* for characters that may have a rule */
 /* Call these where a literal begins and where it ends, with scan_literal_bytes() for its content in between. */

@@ -58,7 +58,7 @@ string_end_slowly(const char *p, const char *end)
 	const char *quote = memchr(p, '\'', (size_t)(end - p));
 
 	if (quote == NULL || memchr(p, '\\', (size_t)(quote - p)) != NULL ||
-	    scan_bytes_name_pg_temp(p, (size_t)(quote - p)))
+	    scan_path_has_pg_temp(p, (size_t)(quote - p)))
 		return NULL;
 	return quote;
 }

@@ -12,7 +12,7 @@ peek(const struct sql_lexer *lx, size_t n)
 }
 
 static size_t
-run_of(const struct sql_lexer *lx, size_t from, unsigned class)
+run_end(const struct sql_lexer *lx, size_t from, unsigned class)
 {
 	while (from < lx->len && (sql_class(lx->sql[from]) & class) != 0)
 		from++;
@@ -61,7 +61,7 @@ static bool
 skip_space(struct sql_lexer *lx)
 {
 	for (;;) {
-		lx->pos = run_of(lx, lx->pos, SPACE);
+		lx->pos = run_end(lx, lx->pos, SPACE);
 		if (peek(lx, 0) == '-' && peek(lx, 1) == '-') {
 			while (lx->pos < lx->len && lx->sql[lx->pos] != '\n' && lx->sql[lx->pos] != '\r')
 				lx->pos++;
@@ -91,7 +91,7 @@ quoted_end(const struct sql_lexer *lx, size_t from, char quote, bool has_escapes
 		return 0;
 	}
 	for (size_t i = from; i < lx->len; i++) {
-		if (lx->sql[i] == '\\' || scan_is_lead(lx->trail_options, lx->sql[i]))
+		if (lx->sql[i] == '\\' || scan_is_lead(lx->scan_options, lx->sql[i]))
 			i++;
 		else if (lx->sql[i] == quote) {
 			if (i + 1 == lx->len || lx->sql[i + 1] != quote)
@@ -122,10 +122,10 @@ take_dollar(struct sql_lexer *lx)
 	const char *end;
 
 	if ((sql_class(peek(lx, 1)) & DIGIT) != 0) {
-		lx->pos = run_of(lx, begin + 1, DIGIT);
+		lx->pos = run_end(lx, begin + 1, DIGIT);
 		return SQL_PARAM;
 	}
-	tag_end = run_of(lx, begin + 1, TAG);
+	tag_end = run_end(lx, begin + 1, TAG);
 	if (tag_end == lx->len || lx->sql[tag_end] != '$') {
 		lx->pos++;
 		return SQL_PUNCT;
@@ -162,7 +162,7 @@ take_number(struct sql_lexer *lx)
 			i++;
 		}
 	}
-	lx->pos = ends_in_word ? run_of(lx, i, WORD) : i;
+	lx->pos = ends_in_word ? run_end(lx, i, WORD) : i;
 	return SQL_NUMBER;
 }
 
@@ -191,7 +191,7 @@ take_word(struct sql_lexer *lx)
 static enum sql_kind
 take_operator(struct sql_lexer *lx)
 {
-	size_t begin = lx->pos, end = run_of(lx, begin, OPERATOR);
+	size_t begin = lx->pos, end = run_end(lx, begin, OPERATOR);
 	bool is_special = false;
 
 	for (size_t i = begin + 1; i + 1 < end; i++)

@@ -65,20 +65,20 @@ static const struct {
 #include "sql_names_table.h"
 };
 
-/* A capital letter has the bits of the small letter, and SQL_FUNCTION. */
+/* A capital letter has the bits of the small letter, and SQL_HARMLESS_FUNCTION. */
 static const uint8_t kinds[128] = {
-	['f'] = SQL_FUNCTION,
+	['f'] = SQL_HARMLESS_FUNCTION,
 	['k'] = SQL_KEYWORD,
-	['K'] = SQL_KEYWORD | SQL_FUNCTION,
+	['K'] = SQL_KEYWORD | SQL_HARMLESS_FUNCTION,
 	['r'] = SQL_KEYWORD | SQL_RESERVED,
-	['R'] = SQL_KEYWORD | SQL_RESERVED | SQL_FUNCTION,
+	['R'] = SQL_KEYWORD | SQL_RESERVED | SQL_HARMLESS_FUNCTION,
 	['t'] = SQL_KEYWORD | SQL_TYPE_FUNC,
-	['T'] = SQL_KEYWORD | SQL_TYPE_FUNC | SQL_FUNCTION,
+	['T'] = SQL_KEYWORD | SQL_TYPE_FUNC | SQL_HARMLESS_FUNCTION,
 	['s'] = SQL_SETTING_FUNCTION,
 	['l'] = SQL_LOCK_FUNCTION,
 	['u'] = SQL_UNLOCK_FUNCTION,
 	['q'] = SQL_SEQUENCE_FUNCTION,
-	['Q'] = SQL_SEQUENCE_FUNCTION | SQL_FUNCTION,
+	['Q'] = SQL_SEQUENCE_FUNCTION | SQL_HARMLESS_FUNCTION,
 };
 
 /* Returns up to eight bytes of the name as a number that sorts as they do. Eight bytes must be readable. */

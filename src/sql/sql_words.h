@@ -60,14 +60,14 @@ enum sql_word sql_word_find(const char *text, size_t len);
  */
 
 enum sql_name_bit {
-	SQL_FUNCTION = 1u << 0, /* a function that leaves nothing in the session */
+	SQL_HARMLESS_FUNCTION = 1u << 0, /* leaves nothing in the session, except with SQL_SEQUENCE_FUNCTION */
 	SQL_RESERVED = 1u << 1, /* a keyword that can't be a function's name without quotes */
 	SQL_TYPE_FUNC = 1u << 2, /* a keyword that can only be a type's or a function's name without quotes */
 	SQL_KEYWORD = 1u << 3, /* a keyword of any kind */
 	SQL_SETTING_FUNCTION = 1u << 4, /* set_config */
 	SQL_LOCK_FUNCTION = 1u << 5, /* pg_[try_]advisory_lock* */
 	SQL_UNLOCK_FUNCTION = 1u << 6, /* pg_advisory_unlock* */
-	SQL_SEQUENCE_FUNCTION = 1u << 7 /* currval, lastval; together with SQL_FUNCTION: nextval, setval */
+	SQL_SEQUENCE_FUNCTION = 1u << 7 /* currval, lastval; together with SQL_HARMLESS_FUNCTION: nextval, setval */
 };
 
 /* Returns bits of enum sql_name_bit; 0 if the name is unknown. Case does not matter. */

@@ -61,7 +61,7 @@ state_ask(struct exchange *x, unsigned parts)
 	struct server *srv = x->srv;
 	struct client_session *s = x->session;
 	const struct code_answer *code = x->pool->code->answer;
-	const char *names[NAMES_MAX + CODE_NAMES_MAX + 2 * GUCS_MAX];
+	const char *names[NAMES_MAX + CODE_SETTINGS_MAX + 2 * GUCS_MAX];
 	unsigned more = ((srv->loan.settled & SCAN_SLOT) != 0 ? STATE_BACKEND : 0u) |
 			((srv->loan.settled & SCAN_ORIGIN) != 0 && !s->is_tainted ? PROBE_ORIGIN : 0u) |
 			(srv->loan.risk & RISK_UNREAD);
@@ -71,8 +71,8 @@ state_ask(struct exchange *x, unsigned parts)
 
 	for (unsigned i = 0; i < s->name_count; i++)
 		names[count++] = s->names[i];
-	for (unsigned i = 0; code != NULL && i < code->name_count; i++)
-		names[count++] = code->names[i];
+	for (unsigned i = 0; code != NULL && i < code->setting_count; i++)
+		names[count++] = code->settings[i];
 	add_custom(x->gucs, names, &count, sizeof(names) / sizeof(names[0]));
 	if (srv->gucs != x->gucs)
 		add_custom(srv->gucs, names, &count, sizeof(names) / sizeof(names[0]));

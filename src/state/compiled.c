@@ -342,7 +342,7 @@ state_add_risk(struct exchange *x, unsigned risk)
 bool
 state_differs_in_plans(const struct exchange *x)
 {
-	return exchange_is_followed(x) && database_code_plan_risk(x->pool->code) != 0 &&
+	return exchange_is_followed(x) && database_code_context_risk(x->pool->code) != 0 &&
 	       !server_plans_suit(x->srv, x->gucs);
 }
 

@@ -57,7 +57,8 @@ is_server_wanted(const struct exchange *x)
 static bool
 has_had_enough(const struct loan_followed *f)
 {
-	return f->questions > 1 || (f->rounds > ROUNDS_MAX && (f->questions > 0 || f->by != FOLLOWED_BY_CURRVAL));
+	return f->currval_calls > 1 ||
+	       (f->rounds > ROUNDS_MAX && (f->currval_calls > 0 || f->by != FOLLOWED_BY_CURRVAL));
 }
 
 static bool
@@ -104,7 +105,7 @@ may_linger(const struct exchange *x)
 
 	if (x->env->is_draining || x->pool->is_orphan || x->srv->loan.has_foreign_plans ||
 	    f->by == FOLLOWED_BY_NOTHING || x->srv->loan.standby != 0 ||
-	    x->requests_done - f->requests_before > KEPT_REQUESTS)
+	    x->requests_done - f->requests_at_last_use > KEPT_REQUESTS)
 		return false;
 	if (is_server_wanted(x)) {
 		if (has_had_enough(f) || spend_credit(x->pool, 0, now_us) <= 0 ||
@@ -143,13 +144,13 @@ state_start_or_end_lingering(struct exchange *x)
 	struct server *srv = x->srv;
 	struct loan_followed *f = &srv->loan.followed;
 
-	if (f->requests_then != x->requests_done) {
+	if (f->requests_at_rest != x->requests_done) {
 		if (srv->is_lingering && is_server_wanted(x) && x->request_us > f->since_us)
 			spend_credit(x->pool, x->request_us - f->since_us, *x->env->now_us);
-		if ((int32_t)(f->requests_then - f->requests_before) <= 0)
-			f->requests_before =
+		if ((int32_t)(f->requests_at_rest - f->requests_at_last_use) <= 0)
+			f->requests_at_last_use =
 			    x->requests_done - 1; /* requests in the rest of that transaction do not count */
-		f->requests_then = x->requests_done;
+		f->requests_at_rest = x->requests_done;
 		f->since_us = *x->env->now_us;
 	}
 	if (!may_linger(x)) {
@@ -290,9 +291,9 @@ state_note_followable(struct exchange *x, uint32_t flags)
 	}
 	if (f->by != FOLLOWED_BY_CURRVAL)
 		f->by = is_question ? FOLLOWED_BY_CURRVAL : FOLLOWED_BY_CURRVAL_MAYBE;
-	f->questions = is_question ? f->questions + 1 : 0;
+	f->currval_calls = is_question ? f->currval_calls + 1 : 0;
 	f->rounds += !is_question && is_server_wanted(x);
-	f->requests_before = x->requests_done;
+	f->requests_at_last_use = x->requests_done;
 }
 
 void
@@ -304,7 +305,7 @@ state_used_sequence(struct exchange *x, uint32_t flags)
 	if (of == x->waiter.id || writes_without_sequences(x, flags) || srv->tx == 'E' || !exchange_is_followed(x))
 		return;
 	srv->sequences_of = x->waiter.id;
-	srv->loan.followed.without_values = x->requests_done + 1;
+	srv->loan.followed.last_clean_request = x->requests_done + 1;
 	if (of != 0) {
 		/* The DISCARD needs a Sync of its own: it takes a snapshot, after which no BEGIN or SET TRANSACTION can
 		 * choose an isolation level; and if it is cancelled, PostgreSQL ignores everything up to a Sync, even a
@@ -320,7 +321,7 @@ state_hint_at_returning(struct exchange *x, const struct error_fields *e, const 
 	struct buf b = { 0 };
 
 	/* The hint is not for errors that, for example, the client's own DISCARD SEQUENCES has caused. */
-	if (!exchange_is_followed(x) || x->srv->loan.followed.without_values != x->requests_done + 1 ||
+	if (!exchange_is_followed(x) || x->srv->loan.followed.last_clean_request != x->requests_done + 1 ||
 	    e->sqlstate == NULL || e->routine == NULL || strcmp(e->sqlstate, "55000") != 0 ||
 	    (strcmp(e->routine, "currval_oid") != 0 && strcmp(e->routine, "lastval") != 0) ||
 	    len != 1 + (size_t)wire_u32(message + 1))

@@ -112,8 +112,7 @@ suspect_meanwhile(struct exchange *x, uint32_t flags)
 		x->srv->loan.suspected |= flags & (SCAN_TEMP | SCAN_SEED);
 }
 
-/* Records literals that look like the name of a custom setting, because code that the SQL calls may make such settings.
- */
+/* Records literals that look like names of custom settings, because code that the SQL calls may make such settings. */
 static void
 take_literal_names(struct exchange *x, const char *sql, size_t len)
 {
@@ -383,7 +382,7 @@ flags_of_values(const uint8_t *body, size_t len)
 			continue;
 		if (n == 4 && strncasecmp((const char *)bytes, "seed", n) == 0)
 			flags |= SCAN_SEED;
-		if (scan_bytes_name_pg_temp((const char *)bytes, n))
+		if (scan_path_has_pg_temp((const char *)bytes, n))
 			flags |= SCAN_TEMP;
 	}
 	return flags;

@@ -9,28 +9,28 @@
 
 #define AGAIN_S 60u /* seconds: a use within this time after the previous use counts as a repetition */
 #define USES_MIN 2u
-/* on a full server, only each 16th use of a text replaces another statement, so texts that are used once replace none
- */
-#define USES_OF_FULL 16u
-/* Some uses are sent without the name, to measure how long they take without it: each 8th of the first 64 uses, each
- * 512th of later uses. */
-#define SAMPLES_ALL 64u
+/* on a full server, a statement replaces another one only at each 16th use, so SQL that is used once replaces none */
+#define USES_PER_REPLACEMENT 16u
+/* Some uses are sent as the unnamed statement, to measure how long they take without the name: each 8th of the first 64
+ * uses, and each 512th of later uses. */
+#define SAMPLED_OFTEN_BELOW 64u
 #define SAMPLED_EACH 8u
 #define SAMPLED_EACH_LATER 512u
 /* PostgreSQL's generic plan for a name may be worse than a plan that is made for the values of each Bind. A window is
- * slow if the mean of its uses is greater than that of uses without a name by 3/10 plus 0.2 ms. After two slow windows
- * in a row comes a trial: a window during which half of all uses, chosen at random, have no name, because a machine
- * that is busy now, or a table that has grown, slows both. If the trial is slow, too, the statement has no name for ten
- * minutes; the next time for twenty, and so on. */
+ * slow if the mean time of its uses exceeds the mean time of uses without the name by 3/10 plus 0.2 ms. After two slow
+ * windows in a row comes a trial: a window during which half of the uses, chosen at random, are sent without the name.
+ * A busy machine or a table that has grown slows uses with and without the name alike, so only a trial shows whether
+ * the plan is at fault. If the trial is slow, too, the statement has no name for ten minutes; after the next slow trial
+ * for twenty, and so on. */
 #define WINDOW 32u /* uses */
 #define SLOW_BEFORE_TRIAL 2u
-#define MEAN_OF 16u /* uses without a name */
+#define MEAN_OF 16u /* a new use without the name counts for at least 1/16 of the mean of such uses */
 #define UNNAMED_MIN 3u
 #define SLOWER_US 200u
 #define GIVEN_UP_S 600u
 #define GIVEN_UP_MAX 7u /* 21 hours */
 #define DOUBTED_S 10u
-#define AGAIN_MAX 8192u /* bytes of a request that may be run again: less than retry.c keeps */
+#define RERUN_LEN_MAX 8192u /* bytes of a request that may be run again: less than retry.c keeps */
 
 static uint32_t
 now_s(const struct exchange *x)
@@ -45,16 +45,16 @@ next_use(const struct exchange *x, const struct statement *st)
 	return now_s(x) - st->plans.used_s <= AGAIN_S ? st->plans.uses + 1 : 1;
 }
 
-/* Returns true if this use of a statement that is often used is sent without the name, to measure that. */
+/* Returns true if this use is a sample: it is sent without the name, to measure how long it takes. */
 static bool
 is_sample(const struct statement_plans *p, uint32_t use)
 {
 	if (p->slow_windows == SLOW_BEFORE_TRIAL)
 		return (use * 0x9e3779b1u >> 31) != 0;
-	return use % (use < SAMPLES_ALL ? SAMPLED_EACH : SAMPLED_EACH_LATER) == 0;
+	return use % (use < SAMPLED_OFTEN_BELOW ? SAMPLED_EACH : SAMPLED_EACH_LATER) == 0;
 }
 
-/* Returns true if what the client sends next begins a request outside a block, with nothing under way, so that the
+/* Returns true if the client's next message begins a request outside a transaction block while no reply is due, so the
  * request could be run again if it failed. */
 static bool
 begins_alone(const struct exchange *x)
@@ -67,35 +67,37 @@ begins_alone(const struct exchange *x)
 }
 
 static bool
-computes(struct statement *st)
+may_fail_in_plan(struct statement *st)
 {
 	return (statement_parse_traits(st)->hints & TRAITS_MAY_FAIL) != 0;
 }
 
 /*
- * Returns true if this use of st is to be sent with the name, not to measure the time without it. No name is used where
- * pgweir does not follow settings, because it cannot know how PostgreSQL reads the statement; nor with session_state =
- * isolate, because no server keeps a name then; nor for SQL whose Parse has a notice, which each Parse must have; nor
- * for SQL that may fail in the plan for any value alone, except where its request could be run again without the name.
+ * Returns true if this use of st is to be sent with the name. A sample is sent without it. No name is used where pgweir
+ * does not follow settings, because then it cannot know how PostgreSQL reads the statement; nor with session_state =
+ * isolate, because then no server keeps a name; nor for SQL whose Parse brings a notice, because each client must get
+ * the notice. SQL that may fail only with a generic plan gets a name only if its request could be run again without the
+ * name.
  */
 static bool
 is_wanted(const struct exchange *x, struct statement *st, uint32_t use)
 {
 	return use >= USES_MIN && (statement_traits(st)->hints & TRAITS_NOTICED) == 0 && !is_sample(&st->plans, use) &&
-	       (int32_t)(st->plans.given_up_s - now_s(x)) <= 0 && traits_are_plannable(statement_traits(st)->first) &&
-	       x->pool->settings.prepared_statements > 0 && exchange_is_followed(x) &&
-	       x->settings->session_state != SESSION_ISOLATE && (!computes(st) || begins_alone(x));
+	       (int32_t)(st->plans.unnamed_until_s - now_s(x)) <= 0 &&
+	       traits_are_plannable(statement_traits(st)->first) && x->pool->settings.prepared_statements > 0 &&
+	       exchange_is_followed(x) && x->settings->session_state != SESSION_ISOLATE &&
+	       (!may_fail_in_plan(st) || begins_alone(x));
 }
 
-/* Returns true if a statement that srv lacks is to be prepared there at this use. */
+/* Returns true if a statement that srv lacks is to be prepared on srv at this use. */
 static bool
 is_due(const struct exchange *x, const struct server *srv, uint32_t use)
 {
-	return srv->statements.count < x->pool->settings.prepared_statements || use % USES_OF_FULL == 1;
+	return srv->statements.count < x->pool->settings.prepared_statements || use % USES_PER_REPLACEMENT == 1;
 }
 
-/* Returns true if the message of this ledger entry may run SQL that changes what names in other SQL stand for; true,
- * too, if that is not known. */
+/* Returns true if the message of this ledger entry may run SQL that changes what names in other SQL stand for. Also
+ * returns true if the SQL is not known. */
 static bool
 may_change_names(const struct owed *o)
 {
@@ -125,11 +127,11 @@ may_change_names(const struct owed *o)
 }
 
 /*
- * Returns true if nothing that x has in progress may change what names in SQL stand for, or fail. (What a statement in
- * progress was, PostgreSQL tells only at its end.)
+ * Returns true if nothing that x has in progress can fail, or can change what names in SQL stand for. (PostgreSQL
+ * reports the kind of a statement only when the statement ends.)
  */
 static bool
-leaves_names(const struct exchange *x)
+may_rely_on_names(const struct exchange *x)
 {
 	const struct client_statements *s = x->statements;
 	const struct ledger *l = &x->srv->ledger;
@@ -156,10 +158,10 @@ may_keep(const struct exchange *x)
 	const struct server *srv = x->srv;
 
 	return x->pins == 0 && srv->loan.ddl == DDL_NONE && srv->loan.code == CODE_AS_BEFORE && srv->loan.risk == 0 &&
-	       srv->loan.standby == 0 && !srv->loan.has_local_settings && srv->tx != 'E' && leaves_names(x);
+	       srv->loan.standby == 0 && !srv->loan.has_local_settings && srv->tx != 'E' && may_rely_on_names(x);
 }
 
-/* Returns true if a and b, which have the same text, declare the same parameter types. (A renewed statement declares
+/* Returns true if a and b, which have the same SQL, declare the same parameter types. (A renewed statement declares
  * the types that PostgreSQL has chosen for it.) */
 static bool
 declares_alike(const struct statement *a, const struct statement *b)
@@ -169,8 +171,8 @@ declares_alike(const struct statement *a, const struct statement *b)
 	return a->len == b->len && memcmp(a->bytes + text_len, b->bytes + text_len, a->len - text_len) == 0;
 }
 
-/* Returns the shared statement with the text of st for x's settings, borrowed; or NULL if st must not be shared, or
- * there is no memory. */
+/* Returns the shared statement that has the SQL of st and is for x's settings; borrowed. Returns NULL if st must not be
+ * shared, or if there is no memory. */
 static struct statement *
 statement_under_settings(struct exchange *x, struct statement *st)
 {
@@ -197,7 +199,7 @@ statement_under_settings(struct exchange *x, struct statement *st)
 	return statement_learnt_types(named, &len) == NULL ? named : NULL;
 }
 
-/* Gives the client's unnamed statement this name from now on. Returns 0, or -1 without memory. */
+/* From now on, the client's unnamed statement is `named` on servers. Returns 0, or -1 if there is no memory. */
 static int
 set_kept(struct exchange *x, struct statement *named)
 {
@@ -230,7 +232,7 @@ statements_keep(struct exchange *x, struct statement *st, unsigned risk)
 {
 	const struct policy_conn *conn = x->srv->conn;
 	uint32_t use = next_use(x, st);
-	/* If the request was sent ahead of its turn, the Parse has no name now if it had none then. */
+	/* If the request was sent ahead of its turn, its Parse gets a name only if it was sent with one. */
 	bool wants = conn->ahead_count > 0 ? (conn->ahead[0].kinds & 15) != OWED_PARSE + 1 : is_wanted(x, st, use);
 	struct statement *named;
 	enum statement_presence there;
@@ -244,8 +246,8 @@ statements_keep(struct exchange *x, struct statement *st, unsigned risk)
 		return STEP_FORWARD;
 	if (set_kept(x, named) < 0)
 		return STEP_FAILED;
-	/* An unnamed Parse drops the unnamed statement even if it fails. The named Parse that is sent instead does not,
-	 * so a Close of the unnamed statement is sent first. */
+	/* An unnamed Parse drops the unnamed statement even if the Parse fails. The named Parse that is sent instead
+	 * does not, so a Close of the unnamed statement is sent first. */
 	if (there == STATEMENT_ABSENT) {
 		unnamed_close(x, OWED_TO_STATEMENT);
 		if (statement_prepare_there(x, named) == STEP_FAILED)
@@ -260,19 +262,19 @@ statements_keep(struct exchange *x, struct statement *st, unsigned risk)
 }
 
 struct statement *
-statements_find_kept_ahead(struct exchange *x, struct server *srv, struct statement *st, bool *is_first)
+statements_find_kept_ahead(struct exchange *x, struct server *srv, struct statement *st, bool *will_be_prepared)
 {
 	uint32_t use = next_use(x, st);
 	struct statement *named;
 
-	*is_first = false;
+	*will_be_prepared = false;
 	if (!is_wanted(x, st, use) || (named = statement_under_settings(x, st)) == NULL)
 		return NULL;
 	switch (server_statements_use(&srv->statements, named->id, UINT32_MAX)) {
 	case STATEMENT_THERE:
 		return named;
 	case STATEMENT_ABSENT:
-		*is_first = is_due(x, srv, use);
+		*will_be_prepared = is_due(x, srv, use);
 		break;
 	case STATEMENT_UNSURE:
 		break;
@@ -287,7 +289,7 @@ statements_may_run_again(const uint8_t *bytes, size_t len)
 	size_t at = 0, names_len;
 	struct frame f;
 
-	if (len > AGAIN_MAX || !frame_whole(bytes, len, &f) || f.type != 'B' ||
+	if (len > RERUN_LEN_MAX || !frame_whole(bytes, len, &f) || f.type != 'B' ||
 	    !fields_read_bind(bytes + FRAME_HEAD_LEN, f.body_len, &portal, &name, &names_len) || name[0] != '\0')
 		return false;
 	do
@@ -304,7 +306,7 @@ statements_find_kept(struct exchange *x, const struct request *m, struct client_
 	*n = NULL;
 	if ((s->unnamed_under_way > 0 && s->unnamed_sync_no != s->sync_no) || client_statement_is_unsettled(x, s->kept))
 		return STEP_HOLD;
-	if (m->message[0] == 'B' && computes(s->unnamed) &&
+	if (m->message[0] == 'B' && may_fail_in_plan(s->unnamed) &&
 	    !(begins_alone(x) && statements_may_run_again(m->message, m->have)))
 		s->kept_token = 0; /* until the next Parse */
 	if (s->kept_token == 0 || statement_is_read_otherwise(x, s->kept))
@@ -318,8 +320,8 @@ statements_find_kept(struct exchange *x, const struct request *m, struct client_
 static void
 give_up(const struct exchange *x, struct statement_plans *p)
 {
-	p->given_up_s = now_s(x) + (GIVEN_UP_S << p->given_up);
-	p->given_up += p->given_up < GIVEN_UP_MAX;
+	p->unnamed_until_s = now_s(x) + (GIVEN_UP_S << p->give_up_count);
+	p->give_up_count += p->give_up_count < GIVEN_UP_MAX;
 	x->pool->database->counters.plans_given_up++;
 }
 
@@ -367,11 +369,11 @@ statements_measure(struct exchange *x)
 }
 
 void
-statements_parse_noticed(struct server *srv)
+statements_note_parse_notice(struct server *srv)
 {
 	const struct ledger *l = &srv->ledger;
 
-	/* A Parse with a name of pgweir's comes before the client's own Parse, which pgweir answers. */
+	/* The entry of a Parse under pgweir's name precedes that of the client's Parse, which pgweir answers. */
 	for (uint32_t i = 0; i < l->count && i < 2; i++) {
 		const struct owed *o = ledger_at(l, i);
 		uintptr_t ref = (uintptr_t)o->ref;
@@ -390,12 +392,12 @@ statements_doubt(struct exchange *x, const struct client_statement *n, const cha
 {
 	struct client_statements *s = x->statements;
 
-	/* Class 42: errors of names and types. Class 22: values that don't fit the parameters' types of that time, or
-	 * constants that PostgreSQL computes only for a generic plan. */
+	/* Class 42 has errors about names and types. Class 22 has errors about values that don't fit the types which
+	 * the parameters had when the name was prepared, and about constants that only a generic plan computes. */
 	if (n != s->kept || !statements_has_kept(s) || s->unnamed == NULL || sqlstate == NULL ||
 	    (strncmp(sqlstate, "42", 2) != 0 && strncmp(sqlstate, "22", 2) != 0))
 		return false;
-	s->unnamed->plans.given_up_s = now_s(x) + DOUBTED_S;
+	s->unnamed->plans.unnamed_until_s = now_s(x) + DOUBTED_S;
 	s->kept_token = 0;
 	return true;
 }
@@ -405,13 +407,15 @@ statements_doubt_plan(struct exchange *x, const char *sqlstate)
 {
 	struct client_statements *s = x->statements;
 
-	/* Class 22: data (but a LIMIT below 0); 21: a subquery of several rows. What a write is given always fails. */
+	/* Class 22 has data errors; a negative LIMIT or OFFSET fails with any plan. Class 21: a subquery returned
+	 * several rows. The values of an INSERT or UPDATE would fail with any plan, too, so other SQL than a SELECT
+	 * must have TRAITS_MAY_FAIL. */
 	if (!statements_has_kept(s) || s->unnamed == NULL || sqlstate == NULL ||
 	    text_is_one_of(sqlstate, "2201W 2201X") ||
 	    (strncmp(sqlstate, "22", 2) != 0 && strncmp(sqlstate, "21", 2) != 0) ||
-	    (!computes(s->unnamed) && statement_traits(s->unnamed)->first != WORD_SELECT))
+	    (!may_fail_in_plan(s->unnamed) && statement_traits(s->unnamed)->first != WORD_SELECT))
 		return false;
-	s->unnamed->traits.hints |= TRAITS_MAY_FAIL; /* in a view, perhaps */
+	s->unnamed->traits.hints |= TRAITS_MAY_FAIL; /* the SQL does not show it if the part that fails is in a view */
 	give_up(x, &s->unnamed->plans);
 	s->kept_token = 0;
 	return true;

@@ -109,7 +109,7 @@ statement_make_room(struct exchange *x, const struct statement *st)
 	 * would fail, so a Close is sent first. */
 	close_on_server(x, st->id);
 	while (srv->statements.count >= x->pool->settings.prepared_statements &&
-	       server_statements_oldest(&srv->statements, &id)) {
+	       server_statements_find_lru(&srv->statements, &id)) {
 		close_on_server(x, id);
 		x->pool->database->counters.statement_evictions++;
 	}

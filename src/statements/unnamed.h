@@ -33,8 +33,7 @@ statements_drop_for_simple_query(struct exchange *x, const char *sql, size_t len
 void statements_forget_unnamed(struct exchange *x);
 
 /* --- for the other files of this folder --- */
-/* Makes sure that the server's unnamed statement is the client's; or that the server has none, if the client has none.
- */
+/* Makes sure that the server's unnamed statement is the client's, or that there is none if the client has none. */
 enum feature_step unnamed_ensure(struct exchange *x);
 enum feature_step unnamed_bind(struct exchange *x); /* does the same for a Bind that is sent next */
 /* Handles a Parse of the unnamed statement. message: the whole Parse, of len bytes. */

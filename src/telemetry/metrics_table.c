@@ -51,7 +51,7 @@ const struct metric_family metric_families[] = {
 	    .help = "Restarts in which the clients moved to a new process; the new one goes on counting." },
 	{ COUNTER("pgweir_restart_failures_total"), ALL(process.restarts_failed),
 	    .help = "Restarts whose new process could not start, or died while clients moved." },
-	{ COUNTER("pgweir_restart_clients_total"), ALL(process.clients_moved),
+	{ COUNTER("pgweir_restart_clients_total"), ALL(process.clients_taken_over),
 	    .help = "Clients that this process has taken over from the one before it." },
 	{ GAUGE("pgweir_client_connections"), .special = SPECIAL_CLIENTS, .label = LABEL("state", "login", "idle", "active", "waiting", "cancel"),
 	    .other_labels = "database, user",

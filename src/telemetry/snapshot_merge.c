@@ -6,7 +6,8 @@
 /* A kind of rows. A row begins with its key: its names, padded with zeros, or its number. */
 struct kind {
 	size_t key_len;
-	void (*add)(void *to, const void *from); /* adds a row with another key to "_other"; takes what `from` owns */
+	/* adds a row with another key to "_other"; takes what `from` owns */
+	void (*add_to_other)(void *to, const void *from);
 	/* adds another worker's row with the same key; NULL if only one worker has such a row */
 	void (*add_part)(void *to, const void *from);
 };
@@ -126,18 +127,18 @@ take_rows(struct join *j, char *rows, size_t count)
 			[0] = '_', 'o', 't', 'h', 'e', 'r', [SNAPSHOT_NAME_MAX] = '_', 'o', 't', 'h', 'e', 'r'
 		};
 		size_t key_len = j->kind->key_len;
-		bool is_other = j->kind->add != NULL && memcmp(row, other, key_len) == 0;
+		bool is_other = j->kind->add_to_other != NULL && memcmp(row, other, key_len) == 0;
 		char *to = find(j, row);
 
 		if (to == NULL && !is_other && j->named == j->named_max) {
 			to = find(j, other);
-			j->kind->add(to != NULL ? to : add_row(j, other, key_len), row);
+			j->kind->add_to_other(to != NULL ? to : add_row(j, other, key_len), row);
 			j->aggregated++;
 		} else if (to == NULL) {
 			add_row(j, row, j->size);
 			j->named += !is_other;
 		} else if (is_other) {
-			j->kind->add(to, row);
+			j->kind->add_to_other(to, row);
 		} else if (j->kind->add_part != NULL) {
 			j->kind->add_part(to, row);
 		}
@@ -152,7 +153,7 @@ join_rows(struct snapshot **parts, size_t count, enum snapshot_kind k, size_t po
 	struct join j = { .kind = kind,
 			  .size = snapshot_row_sizes[k],
 			  .seed = seed,
-			  .named_max = kind->add != NULL ? pools_max : SIZE_MAX };
+			  .named_max = kind->add_to_other != NULL ? pools_max : SIZE_MAX };
 	size_t rows = 1;
 
 	for (size_t i = 0; i < count; i++)

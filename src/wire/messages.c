@@ -30,7 +30,7 @@ message_put(struct buf *b, uint8_t type, const void *body, size_t body_len)
 	message_end(b, begun);
 }
 
-/* Appends a message with the body `before` (unterminated), `name` (with its terminator) and the bytes of `rest`. */
+/* Appends a message whose body is `before` without its terminator, then `name` with its terminator, then `rest`. */
 static void
 put_named(struct buf *b, uint8_t type, const char *before, const char *name, const void *rest, size_t rest_len)
 {

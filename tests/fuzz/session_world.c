@@ -429,7 +429,8 @@ check_counts(const struct weir *w, const struct worker *k)
 {
 	const struct client_env *env = &k->clients;
 
-	must(TAILQ_EMPTY(&env->clients) && env->client_count == 0 && env->login_count == 0 && env->cancel_count == 0);
+	must(TAILQ_EMPTY(&env->clients) && env->pool_client_count == 0 && env->login_count == 0 &&
+	     env->cancel_count == 0);
 	must(env->x.name_bytes == 0);
 	must(w->stopping.stage == STOP_ENDING || pool_workers_away(w->shared.pool_workers) == 0);
 	must(w->stopping.stage == STOP_ENDING || admission_user_clients(w->shared.admission, "u") == 0);

@@ -474,7 +474,7 @@ check_limits(struct sim *s)
 	    strstr(s->profile.options, "marked") != NULL || strstr(s->profile.options, "preferring") != NULL;
 
 	for (const struct worker *k = s->world.weir->main_worker; k != NULL; k = k->next) {
-		clients += k->clients.client_count;
+		clients += k->clients.pool_client_count;
 		for (const struct pool *e = pool_set_first(k->pools); e != NULL; e = e->next) {
 			if (!has_part_before(s, k, e))
 				allowed +=

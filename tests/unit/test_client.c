@@ -65,7 +65,7 @@ on_bytes(struct client *c, const uint8_t *bytes, size_t len)
 	cr_expect_str_eq(p->seen, "c", "a function of the client's is running");
 }
 
-static const struct client_front front = { .bytes = on_bytes };
+static const struct client_login_ops login_ops = { .bytes = on_bytes };
 
 /* Returns one end of a connection whose other end is *peer. */
 static int
@@ -121,7 +121,7 @@ place_init(struct place *p, bool has_other_workers)
 	env->x.now_us = p->servers.now_us = &p->now_us;
 	env->x.pools = &p->pools;
 	p->pools.s.last_id = &p->last_id;
-	env->front = &front;
+	env->login_ops = &login_ops;
 	p->servers.has_other_workers = has_other_workers;
 	env->read_buffer = p->servers.read_buffer = p->bytes;
 	env->read_cap = p->servers.read_cap = sizeof(p->bytes);

@@ -42,7 +42,7 @@ Test(client_state, only_a_proof_or_none_being_needed_leads_out_of_a_login)
 		for (int ev = 0; ev < CE_EVENTS; ev++) {
 			enum client_state to = client_state_next((enum client_state)from, (enum client_event)ev);
 
-			if (client_state_is_ready(to))
+			if (client_state_is_relayed(to))
 				cr_expect(from == CL_WELCOME && ev == CE_GREETED, "%s while %s",
 					  client_event_name((enum client_event)ev),
 					  client_state_name((enum client_state)from, false));
@@ -72,7 +72,7 @@ Test(client_state, a_request_waits_in_line_is_granted_or_rejected)
 	cr_expect_not(client_state_waits(CL_REJECTING), "what it drops must be read");
 	cr_expect_eq(client_state_next(CL_READY, CE_REFUSED), CL_REJECTING, "in a transaction that has failed");
 	cr_expect_eq(client_state_next(CL_HELD, CE_REFUSED), CL_REJECTING, "a COMMIT, whose transaction was lost");
-	cr_expect_eq(client_state_next(CL_REJECTING, CE_REJECTED), CL_READY);
+	cr_expect_eq(client_state_next(CL_REJECTING, CE_REJECTION_OVER), CL_READY);
 }
 
 Test(client_state, an_error_may_turn_a_held_message_into_a_retry)
@@ -84,8 +84,8 @@ Test(client_state, an_error_may_turn_a_held_message_into_a_retry)
 
 Test(client_state, a_host_catches_up)
 {
-	cr_expect_eq(AFTER(CE_PROVED, CE_GREETED, CE_CATCH), CL_CATCHING_UP);
-	cr_expect_eq(AFTER(CE_PROVED, CE_GREETED, CE_CATCH, CE_CAUGHT), CL_READY);
+	cr_expect_eq(AFTER(CE_PROVED, CE_GREETED, CE_CATCH_UP), CL_CATCHING_UP);
+	cr_expect_eq(AFTER(CE_PROVED, CE_GREETED, CE_CATCH_UP, CE_CAUGHT_UP), CL_READY);
 	cr_expect_eq(client_state_next(CL_CATCHING_UP, CE_NEED_SERVER), CL_NONE, "it waits for one thing at a time");
 }
 
@@ -94,8 +94,8 @@ Test(client_state, a_listener_answers_what_waits_for_it)
 	cr_expect_eq(AFTER(CE_PROVED, CE_GREETED, CE_AWAIT), CL_AWAITING_LISTENER);
 	cr_expect_eq(client_state_next(CL_AWAITING_LISTENER, CE_AWAIT), CL_AWAITING_LISTENER, "LISTEN a; LISTEN b");
 	cr_expect_eq(client_state_next(CL_AWAITING_LISTENER, CE_LISTENER_ANSWERED), CL_READY);
-	cr_expect_eq(AFTER(CE_PROVED, CE_GREETED, CE_KEEP_READY, CE_LISTENER_ANSWERED), CL_READY);
-	cr_expect_eq(AFTER(CE_PROVED, CE_GREETED, CE_KEEP_READY, CE_CLOSE_AFTER_FLUSH, CE_CLOSE), CL_CLOSED);
+	cr_expect_eq(AFTER(CE_PROVED, CE_GREETED, CE_WITHHOLD_READY, CE_LISTENER_ANSWERED), CL_READY);
+	cr_expect_eq(AFTER(CE_PROVED, CE_GREETED, CE_WITHHOLD_READY, CE_CLOSE_AFTER_FLUSH, CE_CLOSE), CL_CLOSED);
 	cr_expect_eq(client_state_next(CL_IN_LINE, CE_AWAIT), CL_NONE, "it waits for one thing at a time");
 }
 
@@ -111,7 +111,7 @@ Test(client_state, each_state_is_in_one_group_and_has_a_name)
 		enum client_state s = (enum client_state)i;
 		bool is_other = s == CL_CLOSED || s == CL_CANCEL || s == CL_CONSOLE;
 
-		cr_expect_eq(client_state_is_login(s) + client_state_is_ready(s) + is_other, 1);
+		cr_expect_eq(client_state_is_login(s) + client_state_is_relayed(s) + is_other, 1);
 		cr_expect(!client_state_awaits_listener(s) || client_state_waits(s));
 		cr_expect_gt(strlen(client_state_name(s, false)), 0);
 	}

@@ -58,7 +58,7 @@ static const struct {
 Test(delegation, rules)
 {
 	EACH(row, rows) {
-		struct delegation *of = delegation_new();
+		struct pool_owner *of = delegation_new();
 		struct delegated *client = row->client != NULL ? made(row->client, row->client_until_us) : NULL;
 		struct fail why = { 0 };
 		int r;
@@ -84,7 +84,7 @@ Test(delegation, rules)
 
 Test(delegation, what_was_delegated_outlives_its_pool)
 {
-	struct delegation *of = delegation_new();
+	struct pool_owner *of = delegation_new();
 	struct delegated *d = made("a@R", NOW + 1);
 	struct fail why;
 

@@ -98,7 +98,7 @@ make_snapshot(const struct world *w)
 static void
 answer_as_loop(struct world *w)
 {
-	unsigned wanted = http_wanted_tables(w->http);
+	unsigned wanted = http_take_wanted_tables(w->http);
 	struct buf json = { 0 };
 
 	for (unsigned t = 0; t < HTTP_PAGES_MAX; t++)

@@ -19,7 +19,7 @@ settings_of(const char *options, struct fail *why)
 		char *value = strchr(option, '=');
 
 		*value++ = '\0';
-		r = ldap_take(s, option, value, why);
+		r = ldap_configure_option(s, option, value, why);
 	}
 	if (r == 0)
 		r = ldap_finish_options(s, why);

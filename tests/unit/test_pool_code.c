@@ -87,7 +87,7 @@ event_del(struct event *ev)
 }
 
 void
-pool_set_due(struct pool *p, uint64_t at_us)
+pool_schedule_tick(struct pool *p, uint64_t at_us)
 {
 	woken += p == &pool && at_us == now_us && p->set->looked_us == 0;
 }

@@ -34,7 +34,7 @@ find(struct pool_workers *h, const struct config *config, const char *database, 
 {
 	struct fail why;
 
-	return pool_workers_find(h, config, database, user, 0, &why);
+	return pool_workers_choose(h, config, database, user, 0, &why);
 }
 
 Test(pool_workers, who_comes_is_not_sent_to_a_worker_that_does_not_answer)
@@ -99,7 +99,7 @@ static uint32_t
 come(struct pool_workers *h, const struct config *config, const char *database, uint32_t *at_main_worker)
 {
 	struct fail why;
-	uint32_t worker = pool_workers_find(h, config, database, "u", *at_main_worker, &why);
+	uint32_t worker = pool_workers_choose(h, config, database, "u", *at_main_worker, &why);
 
 	if (worker == 0)
 		++*at_main_worker;
@@ -203,7 +203,7 @@ Test(pool_workers, a_database_that_is_not_configured_has_none)
 	struct pool_workers *h = pool_workers_new(&split, 1);
 	struct fail why;
 
-	cr_expect_eq(pool_workers_find(h, config, "b", "u", 0, &why), POOL_NO_WORKER);
+	cr_expect_eq(pool_workers_choose(h, config, "b", "u", 0, &why), POOL_NO_WORKER);
 	cr_expect_str_eq(why.sqlstate, "3D000");
 	pool_workers_free(h);
 	config_unref(config);

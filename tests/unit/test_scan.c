@@ -901,11 +901,11 @@ Test(scan, encodings)
 
 Test(scan, search_paths)
 {
-	cr_expect(scan_bytes_name_pg_temp("pg_temp", sizeof("pg_temp") - 1));
-	cr_expect(scan_bytes_name_pg_temp("public, \"PG_Temp\"", sizeof("public, \"PG_Temp\"") - 1));
-	cr_expect(scan_bytes_name_pg_temp("pg_tepg_temp_3", sizeof("pg_tepg_temp_3") - 1));
-	cr_expect_not(scan_bytes_name_pg_temp("public, \"$user\", pg_tem", sizeof("public, \"$user\", pg_tem") - 1));
-	cr_expect_not(scan_bytes_name_pg_temp("", sizeof("") - 1));
+	cr_expect(scan_path_has_pg_temp("pg_temp", sizeof("pg_temp") - 1));
+	cr_expect(scan_path_has_pg_temp("public, \"PG_Temp\"", sizeof("public, \"PG_Temp\"") - 1));
+	cr_expect(scan_path_has_pg_temp("pg_tepg_temp_3", sizeof("pg_tepg_temp_3") - 1));
+	cr_expect_not(scan_path_has_pg_temp("public, \"$user\", pg_tem", sizeof("public, \"$user\", pg_tem") - 1));
+	cr_expect_not(scan_path_has_pg_temp("", sizeof("") - 1));
 }
 
 static const struct {

@@ -100,7 +100,7 @@ step(struct server_statements *s, const char *word, uint32_t *sync_no, const cha
 		expect_use(s, id, *sync_no, STATEMENT_UNSURE, rule);
 		break;
 	case 'o':
-		cr_expect_eq(server_statements_oldest(s, &oldest), id != 0, "%s: at %s", rule, word);
+		cr_expect_eq(server_statements_find_lru(s, &oldest), id != 0, "%s: at %s", rule, word);
 		cr_expect_eq(oldest, id, "%s: at %s", rule, word);
 		break;
 	case '=':
@@ -154,7 +154,7 @@ Test(server_statements, many_in_random_order)
 			order[count - 1] = id;
 		}
 		if ((random >> 40) % 2 == 0) {
-			cr_assert(server_statements_oldest(&s, &oldest));
+			cr_assert(server_statements_find_lru(&s, &oldest));
 			cr_assert_eq(oldest, order[0]);
 			server_statements_note_close(&s, oldest, 1);
 			server_statements_note_end(&s, oldest, true, true);

@@ -159,7 +159,7 @@ world_init(struct world *w, bool asks_certificate)
 	identity_make(&w->id, "db.example.org");
 	a.certificate_files = c.ca_file = c.certificate_file = a.ca_file = w->id.certificate;
 	a.key_files = c.key_file = w->id.key;
-	a.peer_certificate = asks_certificate ? TLS_NEEDED : TLS_NOT_ASKED_FOR;
+	a.client_certificate_mode = asks_certificate ? TLS_NEEDED : TLS_NOT_ASKED_FOR;
 	if (!asks_certificate)
 		c.certificate_file = NULL;
 	w->accepting = tls_context_for_accept(&a, &why);
@@ -482,7 +482,7 @@ Test(tls, contexts_refuse_what_does_not_fit)
 	cr_expect(strstr(why.text, "NONSENSE") != NULL, "%s", why.text);
 	cr_expect_null(tls_context_for_accept(&(struct tls_accept_settings){ .certificate_files = one.certificate,
 									     .key_files = one.key,
-									     .peer_certificate = TLS_ASKED_FOR,
+									     .client_certificate_mode = TLS_ASKED_FOR,
 									     .ca_file = one.key },
 					      &why));
 	cr_expect_null(tls_context_for_connect(

@@ -121,7 +121,7 @@ take_port(struct ldap_settings *s, const char *value, struct fail *why)
 }
 
 int
-ldap_take(void *settings, const char *name, const char *value, struct fail *why)
+ldap_configure_option(void *settings, const char *name, const char *value, struct fail *why)
 {
 	struct ldap_settings *s = settings;
 	struct {
@@ -159,7 +159,7 @@ ldap_take(void *settings, const char *name, const char *value, struct fail *why)
 	return fail_set(why, "F0000", "option \"%.100s\" is not one of ldap's", name);
 }
 
-/* --- All of them together. --- */
+/* --- All options together. --- */
 
 static bool
 is_ldaps(const struct ldap_settings *s)
@@ -282,7 +282,7 @@ service_name(const void *options, const char *setting)
 const struct auth_module auth_module_ldap = { .title = "LDAP",
 					      .rule = "ldap %s",
 					      .options_new = options_new,
-					      .option = ldap_take,
+					      .option = ldap_configure_option,
 					      .finish_options = ldap_finish_options,
 					      .warn = warn,
 					      .options_free = ldap_settings_free,

@@ -35,7 +35,7 @@ struct ldap_settings {
 
 /* Takes an option, such as "ldapserver". Returns 0, or -1 with *why set if the option is not known, or if its value is
  * wrong. */
-int ldap_take(void *settings, const char *name, const char *value, struct fail *why);
+int ldap_configure_option(void *settings, const char *name, const char *value, struct fail *why);
 /* Called when all options were taken. Returns 0, or -1 with *why set if options contradict each other or are
  * missing. */
 int ldap_finish_options(void *settings, struct fail *why);

@@ -179,17 +179,17 @@ each(const struct config *config,
 /* --- in advice ------------------------------------------------------------------------------------------------- */
 
 static bool
-find(const char *name, bool in_scope, struct foreign_name *out)
+find(const char *name, bool is_scoped_section, struct foreign_name *out)
 {
 	const struct bouncer_word *word = bouncer_word_find(name, OF_DATABASE | OF_USER);
 	const struct bouncer_key *key = bouncer_key_find(word != NULL && word->key != NULL ? word->key : name);
 	bool is_shown = text_is_one_of(name, "host port dbname user");
 
-	if (word != NULL && word->part != WORD_SETTING && (in_scope || key == NULL))
+	if (word != NULL && word->part != WORD_SETTING && (is_scoped_section || key == NULL))
 		snprintf(
 		    out->note, FOREIGN_NOTE_MAX,
 		    "%swrite it into upstream, for example upstream = host=db1 port=5432 dbname=app user=web%s%s%s",
-		    !in_scope && text_is_one_of(name, "host port")
+		    !is_scoped_section && text_is_one_of(name, "host port")
 			? "for pgweir's own write listen = 127.0.0.1:6432; for PostgreSQL's "
 			: "",
 		    is_shown ? "" : " ", is_shown ? "" : name, is_shown ? "" : "=...");
@@ -197,7 +197,7 @@ find(const char *name, bool in_scope, struct foreign_name *out)
 		return false;
 	else if (key->section != NULL) {
 		out->section = key->section;
-		out->own_name = key->key;
+		out->our_name = key->key;
 		if (key->fate == BOUNCER_PART)
 			snprintf(out->note, sizeof(out->note), "%s", key->note);
 	} else
@@ -247,7 +247,7 @@ const struct file_format file_format_pgbouncer_ini = {
 	.print_keys = bouncer_print_keys,
 	.key_of = key_of,
 	.find = find,
-	.section = say_section,
+	.section_advice = say_section,
 	.try_names = bouncer_try_keys,
 	.convert = convert,
 	.find_setting = find_setting,
