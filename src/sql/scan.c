@@ -522,7 +522,7 @@ skip_numbers(struct scan *s, const char *p, const char *end)
 		unsigned digits = sql_digits(bytes), commas = sql_equal(bytes, ',');
 		unsigned others = ~(digits | commas | sql_equal(bytes, ' '));
 
-		count = (unsigned)__builtin_ctz(others | 1u << 16);
+		count = (unsigned)__builtin_ctz(others); /* 16 at most: the bits above are set */
 		digits &= (1u << count) - 1;
 		commas &= (1u << count) - 1;
 		if ((digits | commas) != 0)
