@@ -395,7 +395,7 @@ struct reader {
 
 /* A word in lower case, cut to NAME_MAX_LEN bytes, terminated. */
 struct word {
-	char text[NAME_MAX_LEN + 1]; /* of the terminated text, more bytes may be written: whole sixteens */
+	char text[NAME_MAX_LEN + 1]; /* has room for four times sixteen bytes, which are written at once */
 	size_t len, ascii_len; /* ascii_len: bytes before the first one that is not ASCII */
 	bool is_beyond_ascii;
 };
@@ -411,12 +411,12 @@ word_put(struct word *w, char c)
 		w->ascii_len = w->len;
 }
 
-#ifdef __SSE2__
-/* Takes `at` folded if no byte of it is a quote or beyond ASCII. Returns false, with nothing taken, if one is, or if
- * less than sixteen bytes come before `end` after each byte that begins a load. */
+/* Writes the text at `at`, folded and sixteen bytes at once, to w->text. Returns false if that can't be done: if a byte
+ * is a quote or beyond ASCII, or a load would go beyond `end`. */
 static bool
-word_take_sixteens(struct word *w, const char *at, size_t len, const char *end)
+word_fold_sixteens(struct word *w, const char *at, size_t len, const char *end)
 {
+#ifdef __SSE2__
 	unsigned others = 0;
 
 	if ((size_t)(end - at) < ((len + 15) & ~(size_t)15))
@@ -429,8 +429,11 @@ word_take_sixteens(struct word *w, const char *at, size_t len, const char *end)
 		_mm_storeu_si128((__m128i *)(void *)(w->text + i), sql_fold_sixteen(bytes));
 	}
 	return others == 0;
-}
+#else
+	(void)w, (void)at, (void)len, (void)end;
+	return false;
 #endif
+}
 
 /*
  * Takes this text, in which two quotes stand for one; the SQL goes on to `end`. Short ASCII words, as nearly all are,
@@ -441,24 +444,17 @@ word_take(struct word *w, const char *at, size_t len, const char *end)
 {
 	bool is_short = len <= NAME_MAX_LEN;
 
-#ifdef __SSE2__
-	if (is_short && word_take_sixteens(w, at, len, end)) {
-		w->text[len] = '\0';
-		w->len = w->ascii_len = len;
-		return;
-	}
-#else
-	(void)end;
-#endif
-	if (!is_short || !text_is_ascii(at, len) || memchr(at, '"', len) != NULL) {
-		for (size_t i = 0; i < len; i++) {
-			word_put(w, at[i]);
-			i += at[i] == '"'; /* skips the second of two quotes */
+	if (!is_short || !word_fold_sixteens(w, at, len, end)) {
+		if (!is_short || !text_is_ascii(at, len) || memchr(at, '"', len) != NULL) {
+			for (size_t i = 0; i < len; i++) {
+				word_put(w, at[i]);
+				i += at[i] == '"'; /* skips the second of two quotes */
+			}
+			return;
 		}
-		return;
+		for (size_t i = 0; i < len; i++)
+			w->text[i] = sql_fold(at[i]);
 	}
-	for (size_t i = 0; i < len; i++)
-		w->text[i] = sql_fold(at[i]);
 	w->text[len] = '\0';
 	w->len = w->ascii_len = len;
 }
