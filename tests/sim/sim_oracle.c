@@ -338,12 +338,11 @@ is_held(const struct sim_client *c)
 	       (has_word(c, "wait") && !has_word(c, "impatient") && sim_now() - c->asked_us < 30 * US_PER_S);
 }
 
-/* What it reads now was sent within 25 s of that: a request is held for 10 s, its successor for 10 s more, and the time
- * may have jumped by 5 s. */
+/* What it reads now was sent within 20 s of that. */
 static bool
 was_soon_after(const struct sim_client *c, uint64_t outage_us)
 {
-	return outage_us > 0 && c->heard_us < outage_us + 25 * US_PER_S;
+	return outage_us > 0 && c->heard_us < outage_us + 20 * US_PER_S;
 }
 
 /* A request that has waited for pool_timeout is refused with the outage that came meanwhile, however long ago: while
