@@ -352,7 +352,8 @@ was_outage_in_wait(const struct sim_client *c)
 {
 	const struct sim *s = c->sim;
 
-	return is_late(c, "53300") && (s->lost_us > c->asked_us || s->nameless_us > c->asked_us);
+	return s->profile.pausing > 0 && is_late(c, "53300") &&
+	       (s->lost_us > c->asked_us || s->nameless_us > c->asked_us);
 }
 
 /* An ERROR of pgweir's own: the request was not carried out, and the client goes on. */
