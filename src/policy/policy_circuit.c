@@ -68,6 +68,12 @@ seems_open(const struct policy_circuit *c)
 	return c != NULL && atomic_load_explicit(&c->is_open, memory_order_relaxed);
 }
 
+bool
+circuit_is_closed(const struct circuit_member *m)
+{
+	return m->circuit != NULL && !seems_open(m->circuit);
+}
+
 /* Call this under the lock. */
 static uint64_t
 next_trial_us(const struct policy_circuit *c)

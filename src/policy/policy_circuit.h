@@ -52,6 +52,7 @@ circuit_outlook_of(enum connect_failure kind, uint64_t started_us, uint64_t now_
 /* Makes m a member of c; c may be NULL. m must not have a trial, i.e. a connection that is OPENING with is_trial. */
 void circuit_join(struct policy_circuit *c, struct circuit_member *m, struct policy_orders *orders);
 void circuit_leave(struct circuit_member *m); /* m need not have a circuit, and must not have a trial */
+bool circuit_is_closed(const struct circuit_member *m); /* false if m has no circuit */
 /* Returns when the next attempt may begin; UINT64_MAX if not before a trial ends; 0 while the circuit is closed. */
 uint64_t circuit_due(const struct circuit_member *m);
 /* Call before an attempt. Returns false if the attempt must not begin, because a pool of another policy worker has just

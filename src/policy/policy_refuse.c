@@ -65,12 +65,24 @@ say_held(const struct policy *p, const struct policy_waiter *t, uint64_t now_us,
 		    p->settings.on_outage == OUTAGE_HOLD ? "outage_hold" : "pool_timeout");
 }
 
+/* Returns true if the host has answered another pool since, but a limit keeps this pool from finding that out. */
+static bool
+has_outage_passed(const struct policy *p)
+{
+	return p->outage.since_us > 0 && p->count[PC_OPENING] + p->count[PC_PINGING] == 0 &&
+	       circuit_is_closed(&p->circuit) && circuit_is_failure_of_host(p->last_fail_kind, &p->last_fail);
+}
+
 /* Deadlines are in the order of the queue, so the late waiters are at the front. */
 void
 policy_refuse_late(struct policy *p, uint64_t now_us)
 {
-	struct policy_waiter *t;
+	struct policy_waiter *t = TAILQ_FIRST(&p->queue);
 
+	if (t != NULL && now_us >= policy_deadline(p, t) && has_outage_passed(p)) {
+		policy_forget_failures(p);
+		policy_end_outage(p, now_us);
+	}
 	while ((t = TAILQ_FIRST(&p->queue)) != NULL && now_us >= policy_deadline(p, t)) {
 		struct fail why;
 

@@ -432,3 +432,33 @@ Test(policy_circuit, a_connection_that_comes_back_says_nothing_of_a_password)
 	fake_return(f, 0);
 	cr_expect_gt(fake_counts(f).backoff_until_us, now);
 }
+
+/* PostgreSQL is back, but another pool has all the connections that the cap allows. */
+Test(policy_circuit, who_was_held_waits_for_a_place_once_another_pool_has_got_an_answer)
+{
+	struct fake *first = &u->pools[0], *second = &u->pools[1];
+	struct policy_budget *cap = policy_budget_new(1);
+	uint64_t now;
+
+	up_init(true);
+	policy_set_cap(first->p, CAP_DATABASE, cap, first->now);
+	policy_set_cap(second->p, CAP_DATABASE, cap, second->now);
+	fake_all_at(u->pools, POOLS, now = first->now + S);
+	fake_borrow(first, 0);
+	fail_last(first, CF_REFUSED, false);
+	fake_borrow(second, 0);
+	while (fake_counts(first).opening == 0) {
+		if (fake_counts(second).opening > 0)
+			fail_last(second, CF_REFUSED, false);
+		fake_all_at(u->pools, POOLS, now += 10 * MS);
+	}
+	fake_opened(first, first->opened - 1);
+	cr_assert_eq(first->clients[0].grants, 1);
+	fake_all_at(u->pools, POOLS, now += 61 * S);
+	cr_expect_eq(second->clients[0].refusals, 0, "%s", second->clients[0].why.text);
+	fake_all_at(u->pools, POOLS, now += second->settings.timeout_us);
+	cr_expect_eq(second->clients[0].refusals, 1);
+	cr_expect_str_eq(second->clients[0].why.sqlstate, "53300");
+	up_fini();
+	policy_budget_free(cap);
+}
