@@ -87,7 +87,7 @@ policy_refuse_late(struct policy *p, uint64_t now_us)
 		struct fail why;
 
 		t->connect_us = policy_waited_to_connect_us(p, t, now_us);
-		if (p->outage.since_us > 0 && p->settings.on_outage != OUTAGE_WAIT) {
+		if (p->outage.since_us > 0 && p->settings.on_outage != OUTAGE_WAIT && !p->is_paused) {
 			say_held(p, t, now_us, &why);
 			refuse(p, t, &why, RF_BACKEND_UNREACHABLE);
 			continue;

@@ -345,17 +345,6 @@ was_soon_after(const struct sim_client *c, uint64_t outage_us)
 	return outage_us > 0 && c->heard_us < outage_us + 20 * US_PER_S;
 }
 
-/* A request that has waited for pool_timeout is refused with the outage that came meanwhile, however long ago: while
- * the pools are paused, nothing finds out that the outage is over. */
-static bool
-was_outage_in_wait(const struct sim_client *c)
-{
-	const struct sim *s = c->sim;
-
-	return s->profile.pausing > 0 && is_late(c, "53300") &&
-	       (s->lost_us > c->asked_us || s->nameless_us > c->asked_us);
-}
-
 /* An ERROR of pgweir's own: the request was not carried out, and the client goes on. */
 static bool
 may_refuse(const struct sim_client *c, const char *state)
@@ -367,8 +356,7 @@ may_refuse(const struct sim_client *c, const char *state)
 		return true;
 	for (size_t i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++)
 		if (strcmp(state, refusals[i]) == 0)
-			return !is_held(c) && (was_soon_after(c, s->lost_us) || was_soon_after(c, s->nameless_us) ||
-					       was_outage_in_wait(c));
+			return !is_held(c) && (was_soon_after(c, s->lost_us) || was_soon_after(c, s->nameless_us));
 	return strcmp(state, "53300") == 0 && is_late(c, state);
 }
 

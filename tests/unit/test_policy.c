@@ -779,6 +779,10 @@ static const struct rule what_the_operator_does[] = {
 	{ "those in line of a paused pool time out and are told why", "4+0 min_idle=2",
 	  "pause; borrow 0; at +30s; refusals[0]=1; detail[0]='The pool is paused, and 1 client is waiting.'; next=0 "
 	  "(and then there is nothing to do)" },
+	{ "those in line are told of the pause, and not of an outage that nothing can find to be over",
+	  "1+0 is_holding hold_us=10s",
+	  "borrow 0; fail 0 refused; at +1ms; outage!=0; pause; at +30s; refusals[0]=1; "
+	  "detail[0]='The pool is paused, and 1 client is waiting.'; kind[0]=pool_timeout" },
 	{ "a paused pool lends nothing and closes all it has", "4+0 min_idle=1",
 	  "borrow 0; opened=2; login 0-1; borrow 1; return 1; pause; paused=1; idle=0; opening=0; borrow 2 waits; "
 	  "return 0; lent=0; at +29s; grants[2]=0; refusals[2]=0; opened=2; resume; opened>=3; login 2; holds[2]=2" },
