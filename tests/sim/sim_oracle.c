@@ -92,16 +92,19 @@ note_seen(struct sim_client *c, const uint8_t *bytes, size_t len)
 
 /*
  * begin = deferred: a BEGIN alone is answered without a server, and so is what nobody answers, or a Sync, behind it. If
- * the server is lost before it has run anything of the request behind it, another one is sent the BEGIN, too.
+ * the server is lost before it has run anything of the request behind it, another one is sent the BEGIN, too. A
+ * DEALLOCATE ALL runs nothing there, either, because pgweir answers it.
  */
 static void
 note_begin(struct sim_client *c, uint8_t type, const char *body)
 {
+	bool prepares = strchr("PDC", type) != NULL || (type == 'Q' && strcmp(body, "DEALLOCATE ALL") == 0);
+
 	if (type == 'Q' && c->alone->tx == 'I') {
 		c->is_due = strcmp(body, "BEGIN") == 0 && strstr(c->sim->profile.options, "deferred") != NULL;
 		c->is_prepared = false;
 	} else if (strchr("Hdcf", type) == NULL && (type != 'S' || !c->is_due)) {
-		c->is_prepared = strchr("PDC", type) != NULL && (c->is_due || c->is_prepared);
+		c->is_prepared = prepares && (c->is_due || c->is_prepared);
 		c->is_due = false;
 	}
 }
