@@ -469,7 +469,7 @@ static void
 check_limits(struct sim *s)
 {
 	unsigned allowed = 0, clients = 0, fates = 0, servers = count_servers(s);
-	bool is_ample = strstr(s->profile.options, "ample") != NULL; /* behind a reload, too */
+	bool is_ample = strstr(s->profile.options, "ample") != NULL; /* then a reload only changes max_overflow */
 	bool is_reading =
 	    strstr(s->profile.options, "marked") != NULL || strstr(s->profile.options, "preferring") != NULL;
 
@@ -477,8 +477,9 @@ check_limits(struct sim *s)
 		clients += k->clients.pool_client_count;
 		for (const struct pool *e = pool_set_first(k->pools); e != NULL; e = e->next) {
 			if (!has_part_before(s, k, e))
-				allowed +=
-				    s->has_reloaded && !is_ample ? 3 : e->settings.pool_size + e->settings.max_overflow;
+				allowed += !s->has_reloaded ? e->settings.pool_size + e->settings.max_overflow
+					   : is_ample	    ? e->settings.pool_size + 1
+							    : 3; /* the most that any reload has allowed */
 			fates += e->asker != NULL; /* who asks for a COMMIT's fate is beside all limits */
 		}
 	}
