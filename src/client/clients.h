@@ -39,10 +39,10 @@ bool clients_are_flushed(struct client_env *const *client_envs);
 struct client *client_find_id(struct client_env *env, uint64_t id); /* returns NULL if there is none */
 uint32_t clients_in_console(const struct client_env *env); /* returns how many clients the console has */
 /* Called for SIGTERM. From now on, new transactions are refused. Closes, with 57P01, the clients that log in or wait
- * for a server. Unless is_gentle, also closes the others, each as soon as it has no transaction. */
+ * for a server. If !is_gentle, also closes each other client as soon as it has no transaction. */
 void clients_drain(struct client_env *env, bool is_gentle);
-/* Called with true for SUSPEND, which stops reading from clients and the servers that they use, and with false for
- * RESUME. Clients of the console are always read. */
+/* on: true for SUSPEND, which stops reading from clients and from the servers that they use; false for RESUME. Clients
+ * of the console are always read. */
 void clients_suspend(struct client_env *env, bool on);
 
 /* Called after a reload, once the pools have the new configuration. Gives each client its new settings. */

@@ -101,8 +101,8 @@ struct policy_named {
 	UT_hash_handle hh;
 };
 /* Returns the object of this kind (a letter) and key, which stays valid until policy_named_put. If there is no such
- * object, makes one of `size` bytes, zeroed except for its struct policy_named, and calls init. Returns NULL without
- * memory, or if there is no such object and `size` is 0. May be called on any thread. */
+ * object, makes one of `size` bytes, zeroed except for its struct policy_named, and calls init. Returns NULL if out
+ * of memory, or if there is no such object and `size` is 0. May be called on any thread. */
 void *policy_named_get(struct policy_commons *all, char kind, const void *key, size_t len, size_t size,
 		       void (*init)(struct policy_commons *all, void *made));
 void policy_named_ref(struct policy_commons *all, struct policy_named *n); /* takes one more reference */
