@@ -41,8 +41,7 @@ struct pool_workers; /* pool/pool_workers.h */
 struct client_login_ops {
 	/* Begins the login of an accepted client. Returns false if the client was closed, or must not be read yet. */
 	bool (*begin)(struct client *c);
-	/* Handles the bytes that the client has sent, or keeps a copy. Then wipes `bytes`, which may have a password.
-	 */
+	/* Handles the bytes that the client has sent, or keeps a copy. Then wipes `bytes`: a password may be there. */
 	void (*bytes)(struct client *c, const uint8_t *bytes, size_t len);
 	/* Called about every 100 ms. Closes a client whose login takes too long. */
 	void (*check_time)(struct client *c, uint64_t now_us);
@@ -95,9 +94,9 @@ struct client_env {
 	bool is_client_idle_limited; /* some client has a client_idle_timeout */
 	uint64_t watched_us; /* when client_watch() was last called with the present configuration; 0 if not yet */
 	uint64_t looked_us; /* when clients_end_late() last ran */
-	uint64_t woke_us; /* when clients_end_late() first ran after the loop had last stood still, and read nothing */
-	bool is_memory_short; /* true if memory is short; clients with large messages are then not read
-				 (client_memory.c) */
+	uint64_t
+	    woke_us; /* when clients_end_late() first ran after the loop's last standstill (when nothing was read) */
+	bool is_memory_short; /* true while clients with large messages are not read (client_memory.c) */
 	void (*on_console_closed)(void *owner, struct client *c); /* called when a client of the console is closed */
 	/* Called on the main worker after a client was closed and no count includes it, so a drain may be complete. c
 	 * must not be dereferenced. */

@@ -51,7 +51,7 @@ struct host_view {
 	/* the highest position that the standby, asked on behalf of a client's request (relay/reads_replayed.c), has
 	 * reported as replayed in this life and history; 0 if none */
 	uint64_t replayed;
-	/* when the standby may next be asked for a client's request; 0 if it can't be asked */
+	/* when the standby may next be asked on behalf of a client's request; 0 if it can't be asked */
 	uint64_t askable_from_us;
 	/* how long a request has waited in vain for the standby; when a reading shows a lag below late_us, the standby
 	 * may be asked again */

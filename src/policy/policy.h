@@ -51,7 +51,7 @@
 #include <sys/queue.h>
 
 struct policy; /* opaque: policy.c */
-struct policy_worker; /* policy_commons.h: one worker's part of the caps and circuits that pools share */
+struct policy_worker; /* policy_commons.h: what the policy knows of a worker */
 struct policy_shared; /* policy_shared.h: one pool on several workers */
 
 struct policy_settings {
@@ -124,7 +124,7 @@ struct policy_conn {
 	/* The next three fields are for policy_shared.h. */
 	uint64_t round; /* the shared policy's round when the connection was opened */
 	struct policy_shared *shared; /* set while the connection is transferred to another shard; else NULL */
-	uint32_t to_shard;
+	uint32_t to_shard; /* the number of that shard */
 	/* While LENT: the requests that were sent to this connection ahead of their turn, in order. */
 	struct policy_ahead ahead[POLICY_AHEAD_MAX];
 	uint32_t ahead_count;
@@ -170,7 +170,7 @@ struct policy_waiter {
 	uint64_t connect_us; /* set when the wait ends: how much of the wait was for a login or a ping */
 	uint8_t waits; /* enum waiting */
 	bool is_wait_logged; /* for the borrower's use; the policy sets false when the wait begins */
-	uint32_t number; /* a number that grows from waiter to waiter, in order of arrival */
+	uint32_t number; /* the order of arrival: each waiter gets the next number, which may wrap around */
 	union {
 		TAILQ_ENTRY(policy_waiter) link; /* while it waits */
 		/* while it does not wait, for the borrower's use: when its last request ended */
@@ -202,7 +202,7 @@ struct policy_ops {
 	void (*wake)(void *owner, uint64_t at_us);
 	/* Returns the address to which conn, which is OPENING, connects: "db1:5432". May be NULL. */
 	const char *(*address)(void *owner, const struct policy_conn *conn);
-	/* An outage begins (why is the failure), or is over (why is NULL). May be NULL. */
+	/* Called when an outage begins (why is the failure), or is over (why is NULL). May be NULL. */
 	void (*outage)(void *owner, const struct policy_outage *outage, const struct fail *why, uint64_t now_us);
 	/* Sends conn, which was idle and has left this policy, to the shard of its pool that belongs to policy worker
 	 * `to`, whose thread calls policy_arrive() or policy_shared_lost() later. Returns false if conn can't go there
@@ -241,10 +241,10 @@ void policy_cancel(struct policy *p, struct policy_waiter *t, uint64_t now_us);
 void policy_conn_opening(struct policy *p, struct policy_conn *conn, uint64_t now_us); /* only from ops->open */
 void policy_conn_opened(struct policy *p, struct policy_conn *conn, uint64_t now_us); /* conn has logged in */
 /*
- * conn, which was OPENING or CHECKING, has failed and no longer belongs to the pool. The pool backs off before the next
- * attempt, which opens a single connection. (If all clients in the queue keep waiting, another attempt begins after
- * each half second without an answer.) The back-off is 50 ms at first and doubles up to 15 s (up to 400 ms while
- * clients ask), with a jitter of +-20 %. As long as opening fails, no connection is closed for its age.
+ * Call when conn, which was OPENING or CHECKING, has failed; it no longer belongs to the pool. The pool backs off
+ * before the next attempt, which opens a single connection. (If all clients in the queue keep waiting, another attempt
+ * begins after each half second without an answer.) The back-off is 50 ms at first and doubles up to 15 s (up to 400 ms
+ * while clients ask), with a jitter of +-20 %. As long as opening fails, no connection is closed for its age.
  *
  * Waiters in the queue are refused with *why at once if the pool has no other connection, and none is being opened.
  * While the pool backs off, newcomers are refused, too: policy_borrow calls ops->wake with the present time, and then
@@ -254,15 +254,15 @@ void policy_conn_opened(struct policy *p, struct policy_conn *conn, uint64_t now
  *   - with OUTAGE_HOLD: all, for hold_us, counted from the later of their arrival and the beginning of the outage; when
  *     the outage is over, timeout_us begins for them;
  *   - with OUTAGE_WAIT: all, for timeout_us;
- *   - for timeout_us, those that were in the queue when the last connection was lost while it was lent: PostgreSQL is
- *     probably restarting;
+ *   - for timeout_us, those that were in the queue when the last connection was lost while it was lent, because
+ * PostgreSQL is then probably restarting;
  *   - for timeout_us, all, after 57P01 (PostgreSQL has accepted the login, and an administrator has ended the session)
  *     and after 53200 (the next attempt may find the memory);
- *   - for timeout_us, all, after CF_TOO_MANY (PostgreSQL's 53300): that failure lowers the pool's limit to the
- *     connections that the pool has (at least 1) for 30 s.
+ *   - for timeout_us, all, after CF_TOO_MANY (PostgreSQL's 53300): for 30 s, the pool's limit is then the number of
+ *     connections that it has (at least 1).
  *
  * is_fatal (a wrong password, an unknown database): all waiters are refused at once, even if other connections live.
- * After an outage connections are opened one by one at first, then two at a time, and so on up to the pacing limit.
+ * After an outage, connections are opened one by one at first, then two at a time, and so on up to opens_at_once.
  */
 void policy_conn_failed(struct policy *p, struct policy_conn *conn, enum connect_failure kind, bool is_fatal,
 			const struct fail *why, uint64_t now_us);
@@ -273,7 +273,7 @@ void policy_ping_done(struct policy *p, struct policy_conn *conn, bool ok, uint6
  * the owner counts it. */
 void policy_conn_gone(struct policy *p, struct policy_conn *conn, bool upstream_may_be_down, uint64_t now_us);
 /* --- policy_supply.c and policy_upkeep.c: connections that no client waits for. --- */
-/* Pings conn, which is idle; if conn is NULL, the one that has been idle longest. Returns false if none is idle. */
+/* Pings conn, which is idle; if conn is NULL, pings the longest idle connection. Returns false if none is idle. */
 bool policy_ping_idle(struct policy *p, struct policy_conn *conn, uint64_t now_us);
 /* Pings an idle connection or, below pool_size, opens one; does nothing if one is being pinged or opened already. */
 void policy_stock_up(struct policy *p, uint64_t now_us);
@@ -310,13 +310,13 @@ struct policy_counts {
 	struct policy_outage outage;
 };
 void policy_get_counts(const struct policy *p, struct policy_counts *out);
-/* policy_obstacle.c: writes to the detail of *why the reason for which t is still in the queue, and to the hint of *why
- * what would help. Returns the time at which the wait of t ends. */
+/* policy_obstacle.c: sets *why; its detail says why t is still in the queue, and its hint says what would help. Returns
+ * the time at which the wait of t ends. */
 uint64_t policy_explain_wait(const struct policy *p, const struct policy_waiter *t, uint64_t now_us, struct fail *why);
 /* policy_shard.c. Returns the position of t in the queue, from 1 on; an estimate if the pool is split into shards. */
 uint32_t policy_queue_position(const struct policy *p, const struct policy_waiter *t, uint64_t now_us);
-/* Returns true if a client waits (here, in another shard, or in a pool that waits for a place under a cap) for which no
- * connection is being opened, pinged or washed. Borrowers should then return connections if they can. */
+/* Returns true if a client waits, and no connection is being opened, pinged or washed for it. The client may wait here,
+ * in another shard, or in a pool that needs a place under a cap. Borrowers should then return connections soon. */
 bool policy_has_unserved_waiters(const struct policy *p);
 /* Returns for how many µs a borrower may keep conn unused while no client waits; 0 if conn is to be closed. */
 uint64_t policy_keep_us(const struct policy *p, const struct policy_conn *conn, uint64_t now_us);

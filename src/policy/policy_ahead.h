@@ -22,8 +22,8 @@ void policy_note_sent_ahead(struct policy *p, struct policy_conn *conn, const st
 			    uint64_t wait_us, uint64_t now_us);
 /* Returns true if t's request was sent to conn. */
 bool policy_is_ahead(const struct policy_conn *conn, const struct policy_waiter *t);
-/* Call when the waiter of the first request that was sent ahead to conn was granted conn, so that request runs now:
- * removes the request from conn->ahead. */
+/* Call when conn was granted to the waiter of the first request that was sent ahead to conn, so the request runs now.
+ * Removes the request from conn->ahead. */
 void policy_begin_first_ahead(struct policy_conn *conn, uint64_t now_us);
 /* Returns how many requests that were sent ahead have an owner. Visits all connections. */
 uint32_t policy_count_ahead(const struct policy *p);

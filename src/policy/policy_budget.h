@@ -75,8 +75,8 @@ struct budget_group {
 	uint32_t member_count;
 	uint32_t used, leaving; /* sums over all members; used includes connections in transfer */
 	uint32_t in_transfer; /* connections in transfer from one shard to another; counted even if budget is NULL */
-	uint32_t short_count; /* the sum over all members */
-	uint32_t weight, reserved; /* its claim: share_weight, at least 1, and share_min */
+	uint32_t short_count; /* the sum of the members' short_count */
+	uint32_t weight, reserved; /* the group's claim: share_weight (at least 1) and share_min */
 	uint32_t demanding; /* members with demand */
 	bool is_in_idle_grace; /* true if the group has no demand, but had demand within the last BUDGET_TURN_US */
 	uint64_t idle_grace_end_us, turn_end_us; /* as in struct budget_view, for the last return in the group */
@@ -98,7 +98,7 @@ struct budget_member {
 	uint32_t short_count; /* how many connections the member would open now; it is hungry if this is above 0 */
 	uint32_t opening; /* how many of used are logging in; counted under a CAP_HOST only */
 	bool is_understocked; /* true if the member would open a connection for min_idle if its keeper had a place */
-	uint32_t weight, reserved; /* the member's claim: share_weight, at least 1, and share_min */
+	uint32_t weight, reserved; /* the member's claim: share_weight (at least 1) and share_min */
 	struct budget_view view; /* the view that was published last */
 	uint64_t armed_us; /* the time in the last ORDER_ARM that came from another policy worker for hungry members */
 	uint32_t published_since_tight; /* how often the member has published its view since the cap was last tight */
@@ -116,7 +116,7 @@ void policy_places_leave(struct budget_member *m); /* m must have no place */
  * later. If a keeper grants places (policy_keeper.h), only the keeper is asked, and the place that it grants is held
  * for two seconds for the next caller. */
 bool policy_places_take(struct budget_member *m, uint64_t now_us);
-void policy_places_give(struct budget_member *m, uint64_t now_us);
+void policy_places_give(struct budget_member *m, uint64_t now_us); /* gives one place back */
 /* Returns true if all places are taken while some pool would open a connection. */
 bool policy_places_is_contended(const struct budget_member *m);
 
@@ -131,7 +131,7 @@ void budget_join(struct policy_budget *b, struct budget_member *m, struct budget
 void budget_leave(struct budget_member *m);
 /* Sets the claim of m; a weight of 0 counts as 1. Also allowed before budget_join; else budget_review() must follow. */
 void budget_set_claim(struct budget_member *m, uint32_t weight, uint32_t reserved);
-void budget_publish(struct budget_member *m, const struct budget_view *v);
+void budget_publish(struct budget_member *m, const struct budget_view *v); /* makes *v the view of m */
 /* Call this after a change that may make the budget tight. If the budget is tight now, all members publish their views
  * from now on. r: this thread's policy worker; policy_worker_unlock_and_act() must follow. */
 void budget_update_watched(struct policy_budget *b, const struct policy_worker *r);
@@ -164,6 +164,6 @@ bool budget_ask_back(struct budget_member *m, uint64_t opened_us, uint64_t now_u
 void budget_withdraw(struct budget_member *m);
 /* Returns true if all places are taken while some pool would open a connection. */
 bool budget_is_contended(const struct policy_budget *b);
-void budget_review(struct budget_member *m, uint64_t now_us);
+void budget_review(struct budget_member *m, uint64_t now_us); /* does the review that is described at the top */
 /* Returns when a review is due for m even if nothing happens before; UINT64_MAX if never. */
 uint64_t budget_due(const struct budget_member *m, uint64_t now_us);

@@ -29,7 +29,7 @@ enum budget_review_state { REVIEW_NONE, REVIEW_RUNS, REVIEW_ONCE_MORE };
 
 struct policy_budget {
 	struct policy_named named;
-	uint32_t limit; /* 0 if there is no limit, unless kept.is_binding */
+	uint32_t limit; /* 0 for no limit; but if kept.is_binding, 0 allows no connection */
 	uint32_t used, leaving;
 	uint32_t opening, short_count; /* sums over all members */
 	uint32_t unlent; /* how many of used are connections that no policy lends */

@@ -45,7 +45,7 @@ struct policy_commons {
 enum policy_worker_state {
 	WORKER_AT_REST,
 	WORKER_UNTOLD, /* the policy worker has orders, and is in commons->untold */
-	WORKER_TOLD /* tell() was called, and the policy worker has not begun to carry out its orders */
+	WORKER_TOLD /* tell() was called, and the policy worker has not yet begun to carry out its orders */
 };
 
 struct policy_worker {

@@ -44,6 +44,7 @@ void policy_budget_grant(struct policy_budget *b, struct policy_worker *r, uint3
 void policy_budget_ungrant(struct policy_budget *b, struct policy_worker *r, uint32_t kept);
 /* Closes all connections whose login has not ended; those that no policy lends are closed when their logins end. */
 void policy_budget_abandon(struct policy_budget *b, struct policy_worker *r, uint64_t now_us);
+/* Returns the present counts of b. */
 struct budget_add_to policy_budget_count(struct policy_budget *b, struct policy_worker *r, uint64_t now_us);
 
 /* Sets *why, with detail and hint, to the reason why there is no place for m, a member of a keeper's budget. Returns

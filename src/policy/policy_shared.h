@@ -11,9 +11,10 @@
  *   2. On the other worker, policy_arrive() takes the connection, or policy_shared_lost() gives its place back.
  *
  * A shard with waiters asks the shards that have idle connections. It opens a connection itself if no shard has an idle
- * connection, or if no shard that was asked gives a connection within SHARD_ASK_US. No client is overtaken by a client
- * that came more than SHARD_LATE_US later, plus the time of one transfer and of one turn of either worker's loop. A
- * pool that lives on one worker has no shared policy, and its connections are never transferred.
+ * connection, or if no shard that was asked gives a connection within SHARD_ASK_US. A client may be
+ * overtaken by clients that came a little later: by SHARD_LATE_US, plus the time of one transfer, plus one turn of
+ * either worker's loop. A pool that lives on one worker has no shared policy, and its connections are never
+ * transferred.
  *
  * Always: the connections of all shards, including those in transfer, are no more than pool_size + max_overflow (after
  *         these settings were lowered, the number of connections only falls until this holds again); no more

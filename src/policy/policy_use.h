@@ -25,8 +25,9 @@ enum server_use {
 
 /* The counts of a pool, or of one shard of a pool, at one moment. */
 struct policy_use_sample {
-	uint64_t loans, waits, timeouts; /* totals since the pool was made */
-	uint64_t server_us, waited_us; /* total times for which PostgreSQL worked, and for which requests waited */
+	uint64_t loans, waits, timeouts; /* numbers since the pool was made */
+	uint64_t server_us,
+	    waited_us; /* since then: how long PostgreSQL worked, and how long requests waited, in all */
 	uint32_t uses[SERVER_USES]; /* connections in use, by the party that the connection waits for */
 	uint32_t in_use; /* connections in use: the sum of uses */
 	uint32_t waiting; /* requests in the queue */
@@ -52,7 +53,7 @@ struct policy_use_sums {
 	} spans[2]; /* the present span, and the previous one if it had the same limit */
 	/* levels[i]: loans that ended while the number of connections in use was in level i (POLICY_USE_LEVELS). busy:
 	 * the sum, over these loans, of the exact number of connections in use. All counts are halved when a span
-	 * begins, and stay when the limit changes, because different limits compare best. */
+	 * begins. They stay when the limit changes, because counts under different limits can be compared best. */
 	struct policy_use_level {
 		uint64_t loans, server_us, busy;
 	} levels[POLICY_USE_LEVELS];
@@ -86,10 +87,10 @@ struct policy_sizing {
 	uint32_t limit;
 	uint32_t peak; /* the most connections that were in use */
 	uint32_t at_95; /* in 95 % of the time, at most this number of connections was in use */
-	struct policy_service many, few; /* the times while many connections were in use, and while few were */
+	struct policy_service many, few; /* PostgreSQL's times while many connections were in use, and while few were */
 };
 
-void policy_use_record_sample(struct policy_use *u, const struct policy_use_sample *look, uint64_t now_us);
+void policy_use_record_sample(struct policy_use *u, const struct policy_use_sample *sample, uint64_t now_us);
 /* Adds the use of one shard to *to. The caller has zeroed *to before it adds the first shard. */
 void policy_use_add(struct policy_use *to, const struct policy_use *shard);
 /* Returns the sizing for *u. shards: how many shards were added to *u. */

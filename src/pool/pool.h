@@ -78,21 +78,21 @@ struct pool_backend {
 
 #define STARTUPS_MAX 256
 
-/* A cache: for the startup settings that a client has sent, the GUC set that a server has made of these settings. Has
- * STARTUPS_MAX entries at most, because clients choose the settings; then the least recently used entry is dropped. The
- * cache holds references to its GUC sets. A struct that is zeroed except for a random seed is an empty cache. */
+/* A cache that maps clients' startup settings to the GUC sets that servers have made of these settings. Because clients
+ * choose the settings, the cache has at most STARTUPS_MAX entries, and drops the least recently used one. Holds
+ * references to its GUC sets. A struct that is zeroed except for a random seed is an empty cache. */
 struct pool_startups {
 	uint64_t seed;
 	struct startup_gucs *table; /* pool_startup.c */
 };
 
-/* 't' or 'd', then database and user, each with a terminator. */
+/* The size of a pool's key: 't' or 'd', then database and user, each with a terminator. */
 #define POOL_KEY_MAX (1 + CONFIG_DATABASE_MAX + 1 + CONFIG_NAME_MAX + 1)
 
 /* The facts that show if clients wait while no connection is returned: exchange/holder.c. */
 struct pool_stall {
 	uint64_t moved_us; /* when a connection was last lent or returned */
-	uint32_t waiting; /* the longest queue since then */
+	uint32_t waiting; /* the length of the longest queue since then */
 };
 
 struct pool {
@@ -124,8 +124,7 @@ struct pool {
 	/* Clients' timeouts that are still to be logged (client/client_watch.c); freed with free(). NULL if no client
 	 * has had one. */
 	struct timeouts *timeouts;
-	bool is_watched; /* true if timeouts are to be logged; pool_use.c then visits the pool often, even without
-			    servers */
+	bool is_watched; /* true if timeouts are to be logged; the pool then stays active without servers: pool_use.c */
 	/* The next three fields are for state/pins.c, which logs each reason to pin at most once in a period. */
 	uint64_t pins_logged_us; /* when the present period began */
 	uint32_t pinned_since; /* clients whose pins were not logged in this period, because the reasons had been */
@@ -226,8 +225,8 @@ bool pool_has_sequences(const struct pool *pool, uint64_t now_us);
 /* Call when a server of this pool has run DDL, and again when the DDL is committed. risk: as for
  * database_code_changed(). */
 void pool_code_changed(struct pool *pool, unsigned risk);
-/* Call at the end of a request after which srv will be closed because of state that its SQL may have left. Finds out
- * which code may have left that state, sets srv->loan.blame, and logs that code at most once an hour. */
+/* Call at the end of a request if srv will be closed for state that the request's SQL may have left. Finds the code of
+ * the database that may have left the state, sets srv->loan.blame, and logs the code, at most once an hour. */
 void pool_code_blame(struct server *srv, struct database_code *code);
 /* Returns the function, or other code, that has caused most servers to be closed. */
 const struct code_blame *pool_code_blamed(const struct database_code *code);

@@ -3,8 +3,8 @@
  * began before the ALTER is replaced when it comes free, like a server that is too old.
  *
  * The query about a database's code (database_code.h) also returns the settings with which a role's sessions begin
- * (role_settings.h). Hosts may have different settings, because a standby lags. So an answer counts only for the host
- * that gave it. But the primary's answer also counts for a standby that has replayed all that the primary had then.
+ * (role_settings.h). Hosts may have different settings, because a standby lags. So an answer counts for the host that
+ * gave it; the primary's answer also counts for a standby that has replayed all that the primary had then.
  * For each host, code_host.changed_us is the time at which the host was first seen to have its present settings. A
  * server that began to log in before that time is outdated, unless its session is known to have begun with the same
  * settings. So no server with older settings is kept, but a few servers with the present settings may be replaced once
@@ -30,10 +30,10 @@ struct server;
  * another worker, and when its host's settings have changed. If the server may stay, and the version of its settings
  * was not known yet, p gets the version of the host's last answer. */
 bool pool_defaults_check_old(const struct pool *pool, struct pooled *p);
-/* Call when srv has answered the query about the code of its database. is_new: true if it differs from the
- * previous answer. */
+/* Call when srv has answered the query about the code of its database. is_new: true if the answer differs
+ * from the previous one. */
 void pool_defaults_on_answer(const struct server *srv, bool is_new);
-/* Counts the primary's answer for the standby, once the standby has replayed it; call this about every 100 ms. */
+/* Makes the primary's answer count for the standby, once the standby has replayed it. Call about every 100 ms. */
 void pool_defaults_apply_to_standby(struct pool *standby_pool, uint64_t now_us);
 void
 pool_defaults_note_altered(struct pool *pool); /* call when a server of the pool has run ALTER ROLE or ALTER DATABASE */

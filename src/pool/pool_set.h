@@ -17,11 +17,11 @@
  * those of listeners and of replication. The set calls one when it does the same to the pool's other servers. */
 struct pool_dedicated_ops {
 	const struct server_owner_ops *one_client_ops; /* for servers that belong to one client until it leaves */
-	void (*renew)(struct pool *pool); /* the target has changed, or an operator wants new connections */
+	void (*renew)(struct pool *pool); /* replaces connections: for a new target, or for an operator */
 	void (*step_aside)(struct pool *pool); /* closes unused servers; see pool_set_vacate() */
 	void (*pause)(struct pool *pool); /* opens no connections until resume is called */
 	void (*resume)(struct pool *pool);
-	void (*end)(struct pool *pool); /* the pool is being freed */
+	void (*end)(struct pool *pool); /* called when the pool is being freed */
 };
 
 /* The lives of PostgreSQL servers that any worker has seen; a life is the time from one start of a server to the next
@@ -61,7 +61,7 @@ struct pool_set *pool_set_new(const struct pool_set_settings *settings, struct e
 /* Closes all servers at once. No client may be left. */
 void pool_set_free(struct pool_set *set);
 struct tls_store;
-/* Applies the configuration to all pools: limits, upstreams and secrets. Called at start and at each reload. */
+/* Applies the configuration to all pools: limits, upstreams and secrets. Call this at start and at each reload. */
 void pool_set_configure(struct pool_set *set, struct config *config, struct users *users, struct tls_store *tls,
 			uint64_t now_us);
 
@@ -94,7 +94,7 @@ const struct server_env *pool_set_one_client_env(const struct pool_set *set);
  * asked to close an idle server, if it has one, so a later call may succeed. */
 bool pool_set_take_place(struct pool_set *set, uint64_t now_us);
 void pool_set_give_place(struct pool_set *set, uint64_t now_us); /* undoes pool_set_take_place() */
-/* Returns true if a pool could use the place of an idle server. */
+/* Returns true if all places are taken while some pool would open a connection. */
 bool pool_set_is_place_wanted(const struct pool_set *set);
 
 /* --- time and operations --- */
@@ -120,7 +120,7 @@ bool pool_set_is_quiet(const struct pool_set *set, const char *database);
 bool pool_set_is_paused(const struct pool_set *set); /* returns true from a pause of all databases until its end */
 /* on: true for SUSPEND, false for RESUME. In between, pool_set_tick() does nothing, so no time limit has an effect. */
 void pool_set_suspend(struct pool_set *set, bool on);
-/* Closes all servers: idle servers now, others when they are returned. With RR_RELOAD, calls policy_reconnect(). */
+/* Closes all servers: idle servers now, others when they are returned. With RR_RELOAD, does policy_reconnect(). */
 void pool_set_close_all(struct pool_set *set, const char *database, enum recycle_reason why, uint64_t now_us);
 
 /* Closes the servers of pools without waiters: idle servers now, others when they are returned. If is_all is false,

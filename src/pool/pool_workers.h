@@ -27,9 +27,8 @@ void pool_workers_free(struct pool_workers *h); /* NULL is fine */
 /*
  * Returns the number of the worker for a new client of this pool: if the pool may have another shard, the worker with
  * the fewest clients, which is to have a shard from then on; otherwise, of the workers with a shard, the one with the
- * fewest clients. database and user: as for
- * pool_set_get(). clients: how many clients are on worker 0. Returns POOL_NO_WORKER with *why set, such as 3D000 for an
- * unknown database. If there is only one worker, always returns 0.
+ * fewest clients. database and user: as for pool_set_get(). clients: how many clients are on worker 0. Returns
+ * POOL_NO_WORKER with *why set, such as 3D000 for an unknown database. If there is only one worker, always returns 0.
  */
 uint32_t pool_workers_choose(struct pool_workers *h, const struct config *config, const char *database,
 			     const char *user, uint32_t clients, struct fail *why);

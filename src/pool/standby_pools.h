@@ -24,9 +24,9 @@ unsigned standby_pool_assumed_risk(struct server *srv);
 bool standby_pool_check_code(struct pool *standby_pool);
 /* Adds the connections of the pool's standby pools, if any, to counts, which already has the pool's own. */
 void pool_add_standby_pools(const struct pool *pool, struct policy_counts *counts);
-/* Returns true if srv, which belongs to the pool itself or to its listeners, is on the primary, as far as pgweir knows:
- * until the primary is known, on any host that claims to be it. Sets srv->history once the primary is known.
- * pool->cluster must not be NULL. */
+/* Returns true if srv, which belongs to the pool itself or to its listeners, is connected to the primary, as far as
+ * pgweir knows. Once the primary is known, sets srv->history; until then, srv may be on any host that claims to be the
+ * primary. pool->cluster must not be NULL. */
 bool pool_is_of_primary(const struct pool *pool, struct server *srv);
 /* Special values of server.history, which are no cluster_view.history. */
 #define HISTORY_OTHER UINT32_MAX /* the server is not connected to the primary */

@@ -36,7 +36,7 @@ struct password_request {
 /* Embedded, zeroed, in the struct that asks for a password. */
 struct password_ask {
 	/* Called from the loop, never from within passwords_get(). password is valid only during this call; NULL if
-	 * there is none, and then *why says why. */
+	 * there is none, and then *why has the reason. */
 	void (*done)(const char *password, const struct fail *why, void *arg);
 	void *arg;
 	struct password_entry *entry; /* NULL while this struct does not wait for a password */

@@ -335,8 +335,7 @@ struct server {
 	uint8_t fitness; /* enum server_fitness */
 	uint8_t question; /* enum server_question of the last question */
 	uint8_t connect_query; /* enum server_connect_query */
-	/* the text of PostgreSQL's FATAL error that the borrower was sent; NULL if there was none, or if out of memory
-	 */
+	/* the text of PostgreSQL's FATAL error that the borrower was sent; NULL if there was none, or no memory */
 	char *last_words;
 	char last_sqlstate[6]; /* the SQLSTATE of that error */
 	uint8_t end_line; /* enum server_end_line */
@@ -366,8 +365,8 @@ struct server {
 	bool is_discarding; /* DISCARD SEQUENCES was sent and not answered yet; set and cleared by linger.c */
 	bool is_lingering; /* the borrower keeps the server for a moment; set and cleared by linger.c */
 	TAILQ_ENTRY(server) lingering;
-	/* says which client's unnamed statement the server has: equals the token of that client's struct
-	 * client_statements (statements/statements_state.h); 0 if not known */
+	/* the token of the client whose unnamed statement the server has: client_statements.token
+	 * (statements/statements_state.h); 0 if not known */
 	uint64_t unnamed_owner;
 	/* The error that is being handled is 22021: a text can't be converted to the server's encoding. Set and cleared
 	 * by note_error(). */
@@ -381,7 +380,7 @@ struct server {
 	struct buf carry; /* an incomplete message; or messages that wait for others to come: see awaits_report() */
 	/* --- identity --- */
 	uint64_t id;
-	uint32_t pid; /* PostgreSQL's */
+	uint32_t pid; /* the backend's PID */
 	uint8_t key[256]; /* the secret key for CancelRequests */
 	uint16_t key_len;
 	struct sockaddr_storage peer;
@@ -442,7 +441,7 @@ void server_close(struct server *srv);
  */
 #define SERVER_END_US (500 * US_PER_MS)
 void server_end(struct server *srv, uint64_t now_us);
-/* Returns true if the server is RESET or ENDING, and has been for too long (reset.deadline_us). */
+/* Returns true if the server has been RESET or ENDING for too long (reset.deadline_us). */
 bool server_is_late(const struct server *srv, uint64_t now_us);
 /* Returns PgBouncer's words for why a connection could not be made. */
 const char *server_failure_word(enum connect_failure kind);
