@@ -28,8 +28,8 @@
  *   - opening + checking + idle + pinging + lent + closing <= pool_size + max_overflow, whatever the owner reports, in
  *     any order (after a reconfiguration that lowers the limits, the sum only falls until this holds again);
  *   - a waiter gets either one on_grant or one on_refuse; after policy_cancel it gets neither;
- *   - waiters are served in the order of their arrival. One exception: when a connection is returned to which a
- *     waiter's request was sent ahead, that waiter gets the connection;
+ *   - waiters are served in the order of their arrival; but if a waiter's request was sent ahead to a connection, that
+ *     waiter gets the connection when it is returned;
  *   - while a connection is idle, clients wait only if the pool is paused, the connection must be pinged first, or the
  *     clients' requests were sent ahead and will be answered soon;
  *   - while clients wait and there is room, as many connections are being opened (or pinged) as there are waiters,

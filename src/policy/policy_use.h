@@ -26,8 +26,7 @@ enum server_use {
 /* The counts of a pool, or of one shard of a pool, at one moment. */
 struct policy_use_sample {
 	uint64_t loans, waits, timeouts; /* numbers since the pool was made */
-	uint64_t server_us,
-	    waited_us; /* since then: how long PostgreSQL worked, and how long requests waited, in all */
+	uint64_t server_us, waited_us; /* sums: PostgreSQL's time for requests, and the time that requests waited */
 	uint32_t uses[SERVER_USES]; /* connections in use, by the party that the connection waits for */
 	uint32_t in_use; /* connections in use: the sum of uses */
 	uint32_t waiting; /* requests in the queue */

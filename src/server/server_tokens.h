@@ -20,7 +20,7 @@ typedef void (*server_tokens_done)(struct server *srv, enum proof proof, struct 
 bool server_tokens_know(const struct server_env *env, uint32_t code);
 /*
  * Calls done later, unless server_tokens_free() comes first. Returns NULL with *why set if out of memory, if too much
- * work waits, or if the delegated credentials can't be used.
+ * work waits for threads, or if the delegated credentials can't be used.
  */
 struct server_tokens *server_tokens_begin(struct server *srv, uint32_t code, server_tokens_done done, struct fail *why);
 /* Judges PostgreSQL's reply and makes the next token, without blocking. Returns PROOF_MORE if PostgreSQL must answer
