@@ -37,7 +37,7 @@ struct policy_budget {
 	uint32_t in_use_plain; /* how many of these groups have no share_min */
 	uint64_t in_use_weight, in_use_reserved; /* sums of the claims of these groups */
 	uint32_t unequal_count; /* groups whose claim differs from the default */
-	uint64_t walk; /* the number of the last walk over the hungry members */
+	uint64_t walk; /* the number of the last pass over the hungry members: budget_group.walk */
 	bool is_watched; /* true while the budget is tight, so all members publish their views, or have orders to */
 	enum budget_review_state review; /* one thread at a time reviews, for all threads */
 	struct budget_groups in_idle_grace;

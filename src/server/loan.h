@@ -83,8 +83,8 @@ enum commit_phase {
 	COMMIT_SKIPPED /* an error before the COMMIT has skipped it; its ReadyForQuery is still due */
 };
 
-/* How far the question for the open transaction's mark (struct commit_mark) has come. pgweir asks it after the
- * transaction's first write. */
+/* How far the question for the open transaction's mark (struct commit_mark) has come. pgweir asks this question
+ * after the transaction's first write. */
 enum mark_question {
 	MARK_NOT_ASKED,
 	MARK_DUE, /* the question will be sent when the replies so far are sent to the client */
@@ -103,8 +103,7 @@ enum commit_block { BLOCK_AS_BEFORE, BLOCK_BEGUN, BLOCK_ENDED };
 
 struct loan_commit {
 	struct commit_mark mark; /* of the open transaction */
-	/* the borrower's GUC set before the open transaction; NULL if the transaction has changed no reported setting
-	 */
+	/* the GUC set before the open transaction; NULL if the transaction has changed no reported setting */
 	struct gucs *before;
 	uint8_t phase; /* enum commit_phase */
 	uint8_t question; /* enum mark_question; written by set_question() */
