@@ -44,7 +44,7 @@ void cluster_want(struct cluster *c, enum cluster_wants what);
 /*
  * Notes a standby's answer that it has replayed the log of `history` up to `position`. life: the host's life when the
  * question was sent. Returns true if the answer counts. Returns false if the standby may replay the log of another
- * history: a standby compares positions as mere numbers, even positions of different timelines.
+ * history, because a standby compares positions as mere numbers, even positions of different timelines.
  */
 bool cluster_note_replayed(struct cluster *c, unsigned host, uint64_t life, uint32_t history, uint64_t position);
 /* Notes that a standby has not replayed a client's position within wait_us. The standby may next be asked about a

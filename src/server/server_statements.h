@@ -16,7 +16,7 @@
 
 struct server_statement; /* opaque */
 
-/* Zeroed, the list is empty. */
+/* A zeroed struct is an empty list. */
 struct server_statements {
 	struct server_statement *table;
 	struct server_statement *newest; /* head of a list, the last used first */
