@@ -1,8 +1,8 @@
 /*
- * src/client/cancel.h - CancelRequests, and pg_cancel_backend() with the PID of a client.
+ * src/client/cancel.h - handles CancelRequests, and pg_cancel_backend() with the PID of a client.
  *
- * A client's key is the PID and the secret that pgweir has sent it in BackendKeyData. The asker is the connection that
- * sends a CancelRequest with this key.
+ * A client's key is the PID and the secret that pgweir has sent to the client in BackendKeyData. The asker is the
+ * client that sends a CancelRequest with this key, or calls pg_cancel_backend() with this PID.
  */
 #pragma once
 
@@ -12,23 +12,23 @@
 /* Takes a CancelRequest from c, the asker. Cancels the request of the client that has this PID and key, or passes the
  * CancelRequest on to the pgweir process that the PID names. c is closed when that is done. */
 void cancel_begin(struct client *c, uint32_t pid, const uint8_t *key, size_t key_len);
-/* Does what cancel_begin() does, for a CancelRequest that another process of this pgweir has received. Calls
- * env->on_far_cancel_over(number) when the cancel is over, within this call or later. number must not be 0. */
+/* Does what cancel_begin() does, for a CancelRequest that another process of this pgweir has received. number is not 0.
+ * Calls env->on_far_cancel_over(number) when the cancel is over, during this call or later. */
 void cancel_begin_far(struct client_env *env, uint64_t number, uint32_t pid, const uint8_t *key, size_t key_len);
-/* Called on the main worker if `worker` does not answer: ends the cancels that are still in its inbox. */
+/* Call on the main worker when `worker` does not answer. Ends the cancels that are still in the inbox of `worker`. */
 void cancel_give_up(struct client_env *worker);
-/* Called when the other process has answered (on_unknown_cancel_key()): closes the asker. is_known is true if that
- * process has a client with the key. */
+/* Call when another process has answered (on_unknown_cancel_key()). Closes the asker. is_known: true if that process
+ * has a client with the key. */
 void cancel_end_forwarded(struct client *asker, bool is_known);
-/* Called when c is closed: makes its key invalid, and ends the cancels of its requests. */
+/* Call when c is closed. Makes the key of c invalid, and ends the cancels of its requests. */
 void cancel_client_closed(struct client *c);
-/* Makes the event loop cancel the request that the target is running; `by` is the party that has asked for that. Does
- * nothing if the target is idle. Returns 0, or -1 without memory. */
+/* Makes the event loop cancel the request that the target is running. by: the party that wants the cancel. Does nothing
+ * if the target is idle. Returns 0, or -1 if out of memory. */
 int cancel_later(struct client *target, enum canceler by);
 /*
- * Handles pg_cancel_backend() with a PID that no process of PostgreSQL has. With the PID that pgweir has sent to a
- * client, the asker may cancel that client if it is in the asker's pool, and so has the same user. Knex (after a
- * query's timeout) and pgAdmin do this. Returns true if there is such a client and its cancel has begun.
+ * Handles the asker's call of pg_cancel_backend(pid), if no process of PostgreSQL has this PID. (Knex, after a query's
+ * timeout, and pgAdmin do this.) If pgweir has sent the PID to a client in the asker's pool, which so has the same
+ * user, cancels that client's request. Returns true if such a cancel has begun.
  */
 bool cancel_by_pid(struct exchange *asker, uint32_t pid);
 
@@ -39,10 +39,10 @@ bool cancel_by_pid(struct exchange *asker, uint32_t pid);
  * time, each for its own clients. */
 struct cancel_keys *cancel_keys_new(void);
 void cancel_keys_free(struct cancel_keys *keys); /* called once all clients are gone; keys may be NULL */
-/* Gives the client a key: this PID, or a made-up one if pid is 0, and a secret of CANCEL_SECRET_MAX bytes if is_long,
- * else of CANCEL_SECRET_SHORT. Returns 0, or -1 without memory or randomness. */
+/* Gives the client a key: this PID, or a made-up PID if pid is 0; and a secret of CANCEL_SECRET_MAX bytes (is_long) or
+ * of CANCEL_SECRET_SHORT. Returns 0, or -1 if out of memory or randomness. */
 int cancel_register(struct client *c, uint32_t pid, bool is_long);
-/* Gives the client the key that an earlier pgweir process has sent it. Returns 0, or -1 without memory, or if another
+/* Gives the client the key that an earlier pgweir process has sent it. Returns 0, or -1 if out of memory, or if another
  * client has that key. */
 int cancel_restore(struct client *c, uint32_t pid, const uint8_t *secret, size_t len);
 void cancel_forget_key(struct client *c); /* does nothing if the client has no key */
@@ -52,15 +52,15 @@ size_t cancel_secret(const struct client *c, uint8_t out[static CANCEL_SECRET_MA
 struct client *cancel_find_key(struct client_env *env, uint32_t pid, const uint8_t *secret, size_t len);
 /* Returns the env of the worker that has the client with this key, or NULL if no client has the key. */
 struct client_env *cancel_find_env(const struct client_env *env, uint32_t pid, const uint8_t *secret, size_t len);
-/* Copies the secret of the client, on any worker, that was sent this made-up PID. Returns the secret's length. Returns
- * 0 if not exactly one client has this PID, or if that client is not in the asker's pool. */
+/* Finds the one client, on any worker, that was sent this made-up PID and is in the asker's pool. Copies its secret to
+ * out. Returns the secret's length; 0 if there is no such client, or if several clients have this PID. */
 size_t cancel_secret_of_pid(const struct client *asker, uint32_t pid, uint8_t out[static CANCEL_SECRET_MAX]);
 
 /* --- cancel_peer.c: CancelRequests for clients of other processes (the setting peers) --- */
 uint32_t cancel_peer_of(uint32_t pid); /* returns the peer_id in a PID */
 /* Puts this process's peer_id into a PID, and the initial hop count into the secret. */
 void cancel_peer_mark(uint32_t id, uint32_t *pid, uint32_t *secret);
-/* Sets the hop count in a secret back to its initial value, which the client's own secret has. */
+/* Resets the hop count in a secret to the initial value, which the client's own secret has. */
 void cancel_peer_reset_hops(uint8_t *secret);
 /* Passes the CancelRequest on to a peer, and closes the asker when the peer is done. secret has CANCEL_SECRET_SHORT to
  * CANCEL_SECRET_MAX bytes. Returns CR_PASSED_ON, or the reason why the request was not passed on; the caller then

@@ -41,8 +41,7 @@ struct pool_workers; /* pool/pool_workers.h */
 struct client_login_ops {
 	/* Begins the login of an accepted client. Returns false if the client was closed, or must not be read yet. */
 	bool (*begin)(struct client *c);
-	/* Handles the bytes that the client has sent, or keeps a copy; then wipes them, because they may have a
-	 * password. */
+	/* Handles the bytes that the client has sent, or keeps a copy. Then wipes `bytes`: a password may be there. */
 	void (*bytes)(struct client *c, const uint8_t *bytes, size_t len);
 	/* Called about every 100 ms. Closes a client whose login takes too long. */
 	void (*check_time)(struct client *c, uint64_t now_us);
@@ -60,7 +59,7 @@ struct client_env {
 	struct helpers *helpers;
 	struct dialer *dialer; /* for lookups of host names */
 	struct jobs *jobs; /* threads for modules' questions; belongs to the main worker */
-	struct inbox *inbox; /* the worker's */
+	struct inbox *inbox; /* the inbox of this worker */
 	struct tls_scratch *tls_scratch;
 	struct tls_context *tls; /* of the present configuration; NULL if clients may not use TLS */
 	uint8_t *read_buffer;
@@ -72,12 +71,12 @@ struct client_env {
 	struct admission *admission;
 	uint32_t number; /* the worker's number; the main worker has 0 */
 	struct client_env *const *client_envs; /* of all workers, the main worker's first; the last element is NULL */
-	struct pool_workers *pool_workers; /* the main worker's */
+	struct pool_workers *pool_workers; /* belongs to the main worker */
 	struct blocking *blocking; /* asks PostgreSQL which backends block each other */
 	struct users *users; /* the contents of the present users_file; may be NULL */
 	struct hba *hba; /* the present rules; NULL unless the configured method is hba or a module's */
 	struct ident *ident; /* the present maps; may be NULL */
-	uint8_t mock_secret[32]; /* makes up verifiers for unknown users: scram_verifier_mock() */
+	uint8_t mock_secret[32]; /* for the verifiers of unknown users, which are made up: scram_verifier_mock() */
 	TAILQ_HEAD(client_list, client) clients;
 	/* the next client of a walk over `clients` that takes several turns of the loop; NULL if none is under way */
 	struct client *cursor;
@@ -95,15 +94,16 @@ struct client_env {
 	bool is_client_idle_limited; /* some client has a client_idle_timeout */
 	uint64_t watched_us; /* when client_watch() was last called with the present configuration; 0 if not yet */
 	uint64_t looked_us; /* when clients_end_late() last ran */
-	uint64_t woke_us; /* when clients_end_late() first ran after the loop last stood still, reading nothing */
-	bool is_memory_short; /* memory is short, so clients with large messages are not read (client_memory.c) */
-	void (*on_console_closed)(void *owner, struct client *c);
-	/* Called on the main worker after a client was closed and is in no count any more, so a drain may be complete.
-	 * c must not be dereferenced. */
+	/* when clients_end_late() first ran after the loop last stood still, a time in which nothing was read */
+	uint64_t woke_us;
+	bool is_memory_short; /* true while clients with large messages are not read (client_memory.c) */
+	void (*on_console_closed)(void *owner, struct client *c); /* called when a client of the console is closed */
+	/* Called on the main worker after a client was closed and no count includes it, so a drain may be complete. c
+	 * must not be dereferenced. */
 	void (*on_client_gone)(void *owner, struct client *c);
 	/* Called for a CancelRequest whose key no client of this process has. Passes the request on to another process
-	 * of this pgweir. Returns false if there is no other process; else cancel_end_forwarded() is called when that
-	 * process has answered. */
+	 * of this pgweir; cancel_end_forwarded() is called when that process has answered. Returns false if there is no
+	 * other process. */
 	bool (*on_unknown_cancel_key)(void *owner, struct client *asker, uint32_t pid, const uint8_t *key,
 				      size_t key_len);
 	/* Called when the cancel that cancel_begin_far() began under this number is over. */
@@ -129,7 +129,7 @@ struct client {
 	struct admission_place admission; /* the client's place in the limits */
 	union {
 		struct client *key_next; /* in struct cancel_keys, the next client with the same hash */
-		struct long_key *long_key; /* used if has_long_key: has most of the client's secret, and key_next */
+		struct long_key *long_key; /* if has_long_key: most of the client's secret, and its key_next */
 	};
 	uint64_t connected_us;
 	union {
@@ -160,8 +160,7 @@ struct client {
 			bool is_staying : 1;
 		};
 		struct deferred_entry deferred; /* used after the client was closed */
-		/* used when all but this struct is freed: tells the main worker that another worker's client has ended
-		 */
+		/* tells the main worker that another worker's client has ended; used when all else is freed */
 		struct note end_note;
 	};
 };
@@ -183,8 +182,8 @@ client_of(const struct exchange *x)
 
 /* Makes a client for a new connection, takes over fd, and begins the login. peer is not used if is_unix. */
 void client_accept(struct client_env *env, int fd, const struct sockaddr *peer, bool is_unix);
-/* Makes a client in CL_STARTUP for a connection, and takes over fd. Returns NULL if there is no memory; then fd is
- * closed, but nothing was sent, so a process that is handing over the client may keep the client. */
+/* Makes a client in CL_STARTUP for a connection, and takes over fd. Returns NULL if out of memory; then fd is closed,
+ * but nothing was sent, so a process that hands over the client may keep the client. */
 struct client *client_new(struct client_env *env, int fd, const struct sockaddr *peer, bool is_unix);
 /* Begins to move a client to another worker. Called on the main worker, while no function of the client is running.
  * From then until client_arrive(), no worker has the client. */
@@ -193,7 +192,7 @@ void client_arrive(struct client *c); /* called on the other worker, which then 
 /* Called on the main worker in place of client_arrive(), if the client is not to move after all. */
 void client_come_back(struct client *c, struct client_env *main_worker);
 /* --- functions for exchange_ops --- */
-/* Like client_close(), but with another reason in the log than the client gets, for example the administrator who has
+/* Does what client_close() does, but logs another reason than `why`, for example the name of the administrator who has
  * asked for the close, or an error that PostgreSQL has already sent to the client. */
 void client_close_as(struct exchange *x, const struct fail *why, const struct fail *logged);
 /* Called when the client has waited in vain for a server. Counts the client for client_watch_pool(). */
@@ -204,9 +203,8 @@ void client_peer_text(const struct exchange *x, char *out, size_t out_cap); /* w
 void client_close(struct client *c, const struct fail *why);
 /* Called when a client is going to be closed. If the log is in PgBouncer's format, logs the reason, but only once. */
 void client_log_close_compat(struct client *c, const struct fail *why);
-/* Returns true if a request of the client's own, not of pgweir's, is running on its server, or is held. Sets *since_us
- * to the later of two times: when the request got the server, and when all earlier requests had ended. The client must
- * have a server. */
+/* Returns true if a request of the client's own, not of pgweir's, runs on its server, or is held. Sets *since_us to the
+ * later of two times: when the request got the server, and when the last earlier request ended. c has a server. */
 bool client_is_served(const struct client *c, uint64_t *since_us);
 /* Closes this process's copy of a client's socket after another process has taken over the client; the connection
  * stays open. */
@@ -228,9 +226,9 @@ struct client_about {
 void client_about(const struct client *c, struct client_about *about); /* fills *about */
 /* Writes a text like: client 7 (10.0.0.7:51514, user "web", database "app", application "batch") */
 void client_words(const struct log_about *about, char *out, size_t cap);
-#define CLIENT_USE_TEXT_MAX 240
-/* Writes how the client uses or has used srv (`use`), and the SQL without its literals, like "idle in transaction:
- * SELECT ?". If slow_text is none, leaves the SQL out. */
+#define CLIENT_USE_TEXT_MAX 240 /* bytes of a text by client_describe_use() */
+/* Writes to out how the client uses or has used srv (`use`), and the SQL without its literals, like "idle in
+ * transaction: SELECT ?". Leaves the SQL out if slow_text is none. */
 void client_describe_use(const struct exchange *x, const struct server *srv, enum server_use use,
 			 char out[CLIENT_USE_TEXT_MAX]);
 /* Logs, in one line, the clients that were disconnected since the last call because many servers were lost at once. */
@@ -242,8 +240,8 @@ void client_log_end(const struct client *c, const struct fail *why, const char *
 /* Called about every 100 ms. Logs, at most once in ten seconds, that clients of this pool got no server within
  * pool_timeout. Calls client_watch() for the clients that have a server. */
 void client_watch_pool(const struct client_env *env, struct pool *pool, uint64_t now_us);
-/* Called about every 100 ms. Logs the client's transaction if it has been open for longer than log_long_transaction, or
- * idle for longer than log_idle_transaction. */
+/* Called about every 100 ms. Logs the client's transaction if the transaction has been open for longer than
+ * log_long_transaction, or idle for longer than log_idle_transaction. */
 void client_watch(const struct client *c, uint64_t now_us);
 
 /* --- lines of a log in PgBouncer's format --- */

@@ -28,8 +28,8 @@ struct client *clients_find(struct client_env *const *client_envs, uint64_t id);
 /* Returns true if there are clients other than the console's, on any worker or on their way to one. */
 bool clients_are_left(const struct client_env *main_worker);
 uint32_t clients_count(const struct client_env *main_worker); /* returns how many clients have logged in */
-/* Closes, with 53200, the client that takes up most memory, but only if it takes up more than RELIEF_MIN. Returns the
- * bytes that it took up, or 0 if no client was closed. */
+/* Closes, with 53200, the client that takes up most memory, if that is more than RELIEF_MIN. Returns how many bytes the
+ * client took up; 0 if no client was closed. */
 size_t clients_close_largest(struct client_env *const *client_envs);
 /* Called during SUSPEND. Returns true if all bytes that were read before the SUSPEND have been sent. */
 bool clients_are_flushed(struct client_env *const *client_envs);
@@ -39,10 +39,11 @@ bool clients_are_flushed(struct client_env *const *client_envs);
 struct client *client_find_id(struct client_env *env, uint64_t id); /* returns NULL if there is none */
 uint32_t clients_in_console(const struct client_env *env); /* returns how many clients the console has */
 /* Called for SIGTERM. From now on, new transactions are refused. Closes, with 57P01, the clients that log in or wait
- * for a server. Unless is_gentle, also closes the others, each as soon as it has no transaction. */
+ * for a server. If is_gentle, a client may stay that waits only because pgweir itself runs queries on servers; else all
+ * other clients are closed, too, each as soon as it has no transaction. */
 void clients_drain(struct client_env *env, bool is_gentle);
-/* Called with true for SUSPEND, which stops reading from clients and the servers that they use, and with false for
- * RESUME. Clients of the console are always read. */
+/* on: true for SUSPEND, which stops reading from clients and from the servers that they use; false for RESUME. Clients
+ * of the console are always read. */
 void clients_suspend(struct client_env *env, bool on);
 
 /* Called after a reload, once the pools have the new configuration. Gives each client its new settings. */

@@ -1,5 +1,5 @@
 /*
- * src/policy/causality.h - tells which standbys have all that a client has written or been shown. Pure.
+ * src/policy/causality.h - tells which standbys have all that a client has written or been shown. No I/O, no clock.
  *
  * A *reading* is a host's answer to the question how far it is in the write-ahead log (cluster_view.h). A reading
  * *covers* a request that ended before the reading began: every commit that the request made or saw is in the log up to
@@ -7,7 +7,7 @@
  * request: that reading is *due*. Once the reading has come, the token has the reading's position instead. Readings of
  * all hosts are numbered together: of two readings, the one with the higher number began later.
  *
- * Always: while too little is known, the answer is CAUSALITY_LATER, and the caller waits or asks the primary.
+ * Always: while too little is known, the result is CAUSALITY_LATER, and the caller waits or uses the primary.
  */
 #pragma once
 
@@ -18,7 +18,7 @@ struct read_token {
 	/* the number of the primary's first reading that covers all that the client did there; 0 if none is due */
 	uint64_t primary_due;
 	uint64_t position; /* the position, in the log of `history`, that a host must have reached */
-	uint32_t history; /* cluster_view.history at the last call of causality_take_loss() */
+	uint32_t history; /* the value of cluster_view.history at the last call of causality_take_loss() */
 	uint8_t host; /* the standby that the client has read last */
 	bool is_unsettled; /* true if a standby has shown the client something that the primary may not show yet */
 	uint64_t life; /* the life (cluster_view.h) of `host` when the client read there; 0 if it has read no standby */
@@ -43,15 +43,15 @@ enum causality {
  * calls causality_note_write() or causality_note_read().
  */
 
-/* Call when a request of any kind has ended on the primary. begun: the number of the last reading of any host. */
+/* Call when a request of any kind has ended on the primary. begun: cluster_view.begun at that time. */
 static inline void
 causality_note_write(struct read_token *t, uint64_t begun)
 {
 	t->primary_due = begun + 1;
 }
 
-/* Call when a request has ended on a standby that causality_check_read() allowed. begun: as for causality_note_write().
- * life: the host's life before the request was sent. */
+/* Call when a request has ended on a standby that causality_check_read() allowed. begun: cluster_view.begun at that
+ * time. life: the host's life before the request was sent. */
 void causality_note_read(struct read_token *t, uint64_t begun, unsigned host, uint64_t life);
 /*
  * Returns CAUSALITY_NOW if this host, a standby, shows all that the client has written or been shown. Returns
@@ -61,8 +61,8 @@ enum causality causality_check_read(struct read_token *t, const struct cluster_v
 				    uint64_t max_lag_us);
 /*
  * Returns the position that this host has to replay before causality_check_read(), which has just returned
- * CAUSALITY_LATER, allows a read there; UINT64_MAX if that position is not known yet. The caller may send the host a
- * question that the host answers only when it has replayed that far, and the read after that question.
+ * CAUSALITY_LATER, allows a read there; UINT64_MAX if that position is not known yet. The caller may send the read
+ * after a query that the host answers only when it has replayed up to that position.
  */
 uint64_t causality_needed_position(const struct read_token *t, const struct cluster_view *v, unsigned host);
 /*
@@ -74,15 +74,15 @@ enum causality causality_check_write(struct read_token *t, const struct cluster_
 /*
  * Returns true, once, if the primary lacks, or may lack, something that the client has written or been shown. *position
  * is set to the position that the client had seen, *end to the position up to which the logs of the old and the new
- * primary are the same; each is 0 if not known. After that, the token asks of hosts only what the new primary has.
+ * primary are the same; each is 0 if not known. From then on, a host needs only the part that the new primary has.
  * While t->history == v->history, the call is cheap and returns false.
  */
 bool causality_take_loss(struct read_token *t, const struct cluster_view *v, uint64_t *position, uint64_t *end);
 /*
  * Takes over a log position, from SET pgweir.min_lsn, that a host must have reached to answer the client's reads. due:
  * 1 + the number of the last reading that had begun when the position came. Returns CAUSALITY_NEVER if the primary's
- * log had not reached the position at the reading `due`: the position belongs to another history. Returns
- * CAUSALITY_LATER if that is not known yet; then nothing was taken over, and the caller calls again.
+ * log had not reached the position at the reading `due`, so the position belongs to another history. Returns
+ * CAUSALITY_LATER if that reading has not come yet; then nothing was taken over, and the caller must call again.
  */
 enum causality causality_require(struct read_token *t, const struct cluster_view *v, uint64_t position, uint64_t due);
 

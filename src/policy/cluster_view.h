@@ -1,15 +1,15 @@
 /*
  * src/policy/cluster_view.h - what is known of the hosts of an upstream: which host is the primary, and how far each is
- * in the write-ahead log. Pure.
+ * in the write-ahead log. Data only.
  *
  * Positions are bytes in the write-ahead log. Each host is asked on a connection of pgweir's own, never on clients'
  * connections, and the answer is a *reading*. A host's *life* lasts from pgweir's login there until that connection is
  * lost, or the host stops answering or is promoted. What a client has seen is remembered only as the number of a
  * reading that began after the client's last reply. Three facts make that enough (docs/architecture.md, "Reads"):
  *
- *   the primary's insert position at the time t is at or beyond every commit that a snapshot on the primary saw before
- * t; a standby that has replayed up to L at t shows, in the same life, every commit up to L in each snapshot after t;
- *   what is visible on the primary stays visible, but a commit may be visible on a standby first.
+ *   - The primary's insert position at a time t is at or beyond every commit that snapshots before t saw there.
+ *   - If a standby has replayed up to L at t, its snapshots after t, in the same life, show every commit up to L.
+ *   - A commit stays visible once the primary shows it, but a standby may show a commit before the primary does.
  *
  * A client is *settled* when the primary shows all that standbys have shown the client.
  */
@@ -24,7 +24,7 @@
 
 struct reading {
 	uint64_t number; /* from 1 on, in the order in which readings of all hosts begin; 0 if there is none yet */
-	uint64_t begun_us;
+	uint64_t begun_us; /* when the question was sent */
 	/* On a primary: the insert position (before the page header if only a header precedes it). On a standby: the
 	 * position that was replayed before the snapshot was taken. A standby is asked for the position in an earlier
 	 * statement than for the snapshot, because a statement takes its snapshot before it reads the position. */
@@ -39,7 +39,7 @@ struct reading {
 	uint64_t open[CLUSTER_OPEN_MAX];
 };
 
-enum host_role { HOST_AWAY, HOST_PRIMARY, HOST_STANDBY, HOST_OTHER };
+enum host_role { HOST_AWAY, HOST_PRIMARY, HOST_STANDBY, HOST_OTHER /* in recovery, with no replayed position */ };
 
 struct host_view {
 	uint8_t role; /* enum host_role; never changes within a life */
@@ -51,10 +51,10 @@ struct host_view {
 	/* the highest position that the standby, asked on behalf of a client's request (relay/reads_replayed.c), has
 	 * reported as replayed in this life and history; 0 if none */
 	uint64_t replayed;
-	/* when the standby may next be asked for a client's request; 0 if it can't be asked */
+	/* when the standby may next be asked on behalf of a client's request; 0 if it can't be asked */
 	uint64_t askable_from_us;
-	/* how long a request has waited in vain for the standby; as soon as a reading shows a shorter lag than this,
-	 * the standby may be asked again */
+	/* how long a request has waited in vain for the standby; when a reading shows a lag below late_us, the standby
+	 * may be asked again */
 	uint64_t late_us;
 };
 

@@ -13,10 +13,10 @@
  * longest and gets it, although the second one was opened for B. At 6 ms the second one has logged in; no client waits,
  * so it becomes idle. It is above pool_size, so it is closed after overflow_linger without use.
  *
- * The policy acts on connections through struct policy_ops; the owner (pool_conns.c, or the simulator in the tests)
- * carries the operation out and reports back. Before it returns, an op may call the policy only to make the reports
- * that struct policy_ops names. on_grant and on_refuse may call any function of the policy, because the policy calls
- * them as the last thing that it does: after such a call the policy uses neither the connection nor the waiter.
+ * The policy acts on connections through struct policy_ops. The owner (pool_conns.c, or the simulator in the tests)
+ * implements these operations, and reports the results. While an operation runs, it may call the policy only to make
+ * the reports that struct policy_ops names. on_grant and on_refuse may call any function of the policy, because the
+ * policy uses neither the connection nor the waiter after it has called them.
  *
  * A connection (struct policy_conn, embedded in the owner's object) is in one of these states:
  *   OPENING   the owner was asked to open the connection, which has not logged in yet
@@ -27,16 +27,15 @@
  * Always:
  *   - opening + checking + idle + pinging + lent + closing <= pool_size + max_overflow, whatever the owner reports, in
  *     any order (after a reconfiguration that lowers the limits, the sum only falls until this holds again);
- *   - a waiter gets exactly one of on_grant and on_refuse, or nothing after policy_cancel; strictly first come, first
- *     served, except that a waiter whose request was sent ahead to a connection gets that connection when it is
- *     returned;
- *   - no waiter waits while a connection is idle, except in three cases: the pool is paused; the connection must be
- *     pinged first; or the connection does not suit the first in the queue: it stays idle if there is room to open
- *     another one, and is closed if not;
+ *   - a waiter gets either one on_grant or one on_refuse; after policy_cancel it gets neither;
+ *   - waiters are served in the order of their arrival; but if a waiter's request was sent ahead to a connection, that
+ *     waiter gets the connection when it is returned;
+ *   - while a connection is idle, clients wait only if the pool is paused, the connection must be pinged first, or the
+ *     clients' requests were sent ahead and will be answered soon;
  *   - while clients wait and there is room, as many connections are being opened (or pinged) as there are waiters,
- *     within the pacing limit and the back-off; while clients ask for connections, an attempt to open begins at least
+ *     limited by opens_at_once and the back-off; while clients ask for connections, an attempt to open begins at least
  *     every half second;
- *   - a connection is lent to one borrower at a time; a connection that was asked to close is not lent;
+ *   - a connection is lent to one borrower at a time; a connection that is CLOSING is not lent;
  *   - at most pool_size connections stay when the load is gone and overflow_linger has passed; at least min(min_idle,
  *     pool_size) idle connections are kept from the pool's first use on, while the upstream can be reached;
  *   - policy_tick never asks to be called later than the next deadline. Deadlines are exact, except for age and
@@ -52,7 +51,7 @@
 #include <sys/queue.h>
 
 struct policy; /* opaque: policy.c */
-struct policy_worker; /* policy_commons.h: one worker's part of the caps and circuits that pools share */
+struct policy_worker; /* policy_commons.h: what the policy knows of a worker */
 struct policy_shared; /* policy_shared.h: one pool on several workers */
 
 struct policy_settings {
@@ -60,14 +59,14 @@ struct policy_settings {
 	uint32_t max_overflow; /* the most connections above pool_size, under load */
 	uint32_t min_idle; /* idle connections that are kept ready */
 	uint64_t overflow_delay_us; /* how long a borrower waits before a connection above pool_size is opened for it */
-	uint64_t overflow_linger_us; /* an idle connection above pool_size is closed after this; 0 closes it at once */
+	uint64_t overflow_linger_us; /* how long an idle connection above pool_size is kept; 0 closes it at once */
 	uint64_t timeout_us; /* the longest wait of a borrower; 0 if unlimited */
-	enum outage_mode on_outage;
+	enum outage_mode on_outage; /* how long clients wait in an outage: see policy_conn_failed() */
 	uint64_t hold_us; /* with OUTAGE_HOLD, the longest wait in an outage; 0 if unlimited */
 	uint64_t recycle_us; /* an idle connection is closed at this age, with a jitter of +-10 %; 0 for never */
-	uint64_t idle_timeout_us; /* an idle connection (above min_idle) is closed after this; 0 for never */
+	uint64_t idle_timeout_us; /* how long an idle connection above min_idle is kept; 0 if unlimited */
 	bool pre_ping; /* true to ping a connection before lending it */
-	/* with pre_ping: only a connection from which nothing was heard for this long is pinged; 0 pings each time */
+	/* with pre_ping: a connection is pinged if nothing was heard from it for this long; 0 pings each time */
 	uint64_t pre_ping_idle_us;
 	/* an idle connection from which nothing was heard for this long is pinged; 0 for never */
 	uint64_t ping_interval_us;
@@ -75,8 +74,8 @@ struct policy_settings {
 	/* true to lend the connection that was returned last, except that a borrower that comes back within 10 ms gets
 	 * the connection that it had; false to lend the connection that has been idle longest */
 	bool lifo;
-	uint32_t opens_at_once; /* pacing: at most this many connections are OPENING at a time; 0 means 16 */
-	uint32_t share_weight, share_min; /* the claim under shared caps: see policy_budget_new(); weight 0 means 1 */
+	uint32_t opens_at_once; /* at most this many connections are OPENING at a time; 0 means 16 */
+	uint32_t share_weight, share_min; /* the pool's claim to places (policy_budget.h); weight 0 means 1 */
 	bool lends_idle_only; /* true if only policy_borrow_idle() lends: no client waits, and there are no outages */
 };
 
@@ -102,22 +101,22 @@ struct policy_ahead {
 	uint32_t kinds; /* the kinds of the expected replies: see struct batch (pipeline/batch.h) */
 };
 
-/* Embedded, zeroed, in the owner's server object. Belongs to the pool from policy_conn_opening to policy_conn_gone. */
+/* Embedded, zeroed, in the owner's server object. The pool uses it from policy_conn_opening to policy_conn_gone. */
 struct policy_conn {
 	enum policy_conn_state state;
 	const void *gucs; /* the GUC set of the session, set by the owner before policy_return; compared by pointer */
 	uint64_t opened_us; /* when the login finished; before that, when the connection was asked for */
-	uint64_t heard_us; /* the last sign of life */
+	uint64_t heard_us; /* when PostgreSQL was last heard from on this connection */
 	uint64_t idle_since_us; /* when the connection was last returned; a ping does not change this */
 	uint64_t pinged_us; /* when the last ping was asked for */
-	uint64_t ping_more_us; /* set by ops->ping: what this ping may take in addition to ping_timeout_us */
-	uint64_t recycle_at_us; /* 0 if never */
-	uint64_t epoch; /* the policy's epoch when the connection was last verified */
+	uint64_t ping_more_us; /* set by ops->ping: how much longer than ping_timeout_us this ping may take */
+	uint64_t recycle_at_us; /* when the connection is closed for its age; 0 if never */
+	uint64_t epoch; /* the policy's epoch (policy_conn_gone()) when the connection was last verified */
 	uint64_t borrower_id; /* the id of the last borrower; 0 if none */
 	bool is_recycle_due; /* the connection is closed once it is not lent (after RECONNECT, or for new settings) */
-	/* the next loan is counted as this: at first CS_NEW, or CS_OVERFLOW if above pool_size */
+	/* the counter for the next loan: at first CS_NEW, or CS_OVERFLOW if above pool_size */
 	enum checkout_source source;
-	/* LENT, but being reset or running a query of pgweir's own; returned afterwards */
+	/* true while the connection is LENT only because it is being reset, or runs a query of pgweir's own */
 	bool is_being_washed;
 	bool is_trial; /* the connection is OPENING, and is the circuit's trial (policy_circuit.h) */
 	TAILQ_ENTRY(policy_conn) link; /* the list of its state; not used while LENT, because most loans are short */
@@ -125,12 +124,12 @@ struct policy_conn {
 	/* The next three fields are for policy_shared.h. */
 	uint64_t round; /* the shared policy's round when the connection was opened */
 	struct policy_shared *shared; /* set while the connection is transferred to another shard; else NULL */
-	uint32_t to_shard;
+	uint32_t to_shard; /* the number of that shard */
 	/* While LENT: the requests that were sent to this connection ahead of their turn, in order. */
 	struct policy_ahead ahead[POLICY_AHEAD_MAX];
 	uint32_t ahead_count;
 	uint64_t ahead_since_us; /* since when ahead[0] is the next request to run */
-	uint64_t ahead_wait_us; /* how long ahead[0] may wait for its turn from then on */
+	uint64_t ahead_wait_us; /* how long after ahead_since_us ahead[0] may wait for its turn */
 	struct policy *ahead_policy; /* the policy of the waiters in `ahead`; valid while ahead_count > 0 */
 };
 
@@ -163,25 +162,26 @@ enum waiting {
 /* Embed this in the borrower, zeroed. While the waiter waits, it belongs to the policy. */
 struct policy_waiter {
 	const void *gucs; /* an idle connection with this GUC set is preferred; may be NULL */
-	uint64_t id; /* the borrower's, never changes: see policy_conn.borrower_id; 0 if it has no id */
+	uint64_t id; /* the borrower's id, which never changes (policy_conn.borrower_id); 0 if it has none */
 	union {
 		uint64_t since_us; /* while it waits: when the wait began */
-		uint64_t waited_us; /* after the wait, the borrower's own: how long it waited */
+		uint64_t waited_us; /* after the wait, for the borrower's use: how long it waited */
 	};
 	uint64_t connect_us; /* set when the wait ends: how much of the wait was for a login or a ping */
 	uint8_t waits; /* enum waiting */
 	bool is_wait_logged; /* for the borrower's use; the policy sets false when the wait begins */
-	uint32_t number; /* a number that grows from waiter to waiter, in order of arrival */
+	uint32_t number; /* the order of arrival: each waiter gets the next number, which may wrap around */
 	union {
 		TAILQ_ENTRY(policy_waiter) link; /* while it waits */
-		uint64_t idle_since_us; /* the borrower's own while it does not wait: when its last request ended */
+		/* while it does not wait, for the borrower's use: when its last request ended */
+		uint64_t idle_since_us;
 	};
 };
 
 /* An outage: opening fails, and the pool has no connection. An outage begins with the first failure after which the
  * pool has no connection. A failure does not count if its attempt began before the host last answered, or before a
  * connection that is gone now was last returned. The outage ends when a connection has been opened, when PostgreSQL has
- * refused the login for good, or when PostgreSQL has answered another pool of the circuit while no client waits here.
+ * refused the login for good, or when PostgreSQL has answered another pool of the upstream while no client waits here.
  */
 struct policy_outage {
 	uint64_t since_us; /* 0 if there is no outage */
@@ -193,17 +193,16 @@ struct policy_ops {
 	/* Begins to open a connection, and calls policy_conn_opening with it. Returns 0, and reports policy_conn_opened
 	 * or policy_conn_failed later; or -1 with *why set if the attempt can't begin, which counts as a failure. */
 	int (*open)(void *owner, uint64_t now_us, struct fail *why);
-	/* Closes conn in any state but LENT, also OPENING and PINGING, and reports policy_conn_gone, before or after it
-	 * returns. Until that report, the policy ignores reports about the opening or the ping of conn. */
+	/* Closes conn, which may be in any state but LENT. Reports policy_conn_gone, at once or later. Until that
+	 * report, the policy ignores reports about the opening or the ping of conn. */
 	void (*close)(void *owner, struct policy_conn *conn, enum recycle_reason reason);
-	/* Pings conn, which is PINGING, and reports policy_ping_done later, or policy_conn_gone before or after it
-	 * returns. */
+	/* Pings conn, which is PINGING. Reports policy_ping_done later; or, at once or later, policy_conn_gone. */
 	void (*ping)(void *owner, struct policy_conn *conn);
-	/* called when the next policy_tick has become due earlier; may be NULL */
+	/* Called when the next policy_tick becomes due earlier than before, at at_us. May be NULL. */
 	void (*wake)(void *owner, uint64_t at_us);
 	/* Returns the address to which conn, which is OPENING, connects: "db1:5432". May be NULL. */
 	const char *(*address)(void *owner, const struct policy_conn *conn);
-	/* An outage begins (why is the failure), or is over (why is NULL). May be NULL. */
+	/* Called when an outage begins (why is the failure), or is over (why is NULL). May be NULL. */
 	void (*outage)(void *owner, const struct policy_outage *outage, const struct fail *why, uint64_t now_us);
 	/* Sends conn, which was idle and has left this policy, to the shard of its pool that belongs to policy worker
 	 * `to`, whose thread calls policy_arrive() or policy_shared_lost() later. Returns false if conn can't go there
@@ -211,24 +210,24 @@ struct policy_ops {
 	bool (*give)(void *owner, struct policy_conn *conn, struct policy_worker *to);
 };
 
-/* worker: the policy worker of the thread that uses p. counters: the owner's; the policy adds to them. random_seed: for
- * jitter. Returns NULL without memory. */
+/* worker: the policy worker of the thread that uses p. counters: owned by the caller; the policy adds to them.
+ * random_seed: for jitter. Returns NULL if out of memory. */
 struct policy *policy_new(const struct policy_settings *settings, const struct policy_ops *ops, void *owner,
 			  struct policy_worker *worker, struct pool_counters *counters, uint64_t random_seed,
 			  uint64_t now_us);
-/* Refuses all waiters. No connection may be left: policy_close_all was called, and all are gone. */
+/* Refuses all waiters. No connection may be left, so call policy_close_all() and wait until all are gone. */
 void policy_free(struct policy *p);
 
-/* Returns a connection at once, or NULL if t has to wait. Never calls back before it returns. */
+/* Returns a connection at once, or NULL if t has to wait. Does not call on_grant or on_refuse. */
 struct policy_conn *policy_borrow(struct policy *p, struct policy_waiter *t, uint64_t now_us);
 /* Returns an idle connection that needs no ping, or NULL; t never waits. If NULL is returned, a connection is pinged or
- * opened for a later call, unless a connection is being pinged or opened already. Never calls back. */
+ * opened for a later call, unless a connection is being pinged or opened already. */
 struct policy_conn *policy_borrow_idle(struct policy *p, struct policy_waiter *t, uint64_t now_us);
 /* conn must be in working order, in no transaction, and without session state. May call on_grant of the longest waiter,
- * or ops->close if conn is too old, above a lowered limit, or wanted by another pool that shares the budget. */
+ * or ops->close if conn is too old, above a lowered limit, or needed by another pool under the same cap. */
 void policy_return(struct policy *p, struct policy_conn *conn, uint64_t now_us);
 /* Does policy_return() for a connection on which the owner has run a query of its own. asked_us: when the query was
- * sent; 0 if there was none. For waiters, the time since then counts as waiting for PostgreSQL. */
+ * sent; 0 if there was none. For waiters, the time since asked_us counts as waiting for PostgreSQL. */
 void policy_return_after_query(struct policy *p, struct policy_conn *conn, uint64_t asked_us, uint64_t now_us);
 /* Call when conn, which is LENT, will be returned soon: no other connection is opened for the waiter that gets it. */
 void policy_conn_washing(struct policy *p, struct policy_conn *conn);
@@ -242,28 +241,28 @@ void policy_cancel(struct policy *p, struct policy_waiter *t, uint64_t now_us);
 void policy_conn_opening(struct policy *p, struct policy_conn *conn, uint64_t now_us); /* only from ops->open */
 void policy_conn_opened(struct policy *p, struct policy_conn *conn, uint64_t now_us); /* conn has logged in */
 /*
- * conn, which was OPENING or CHECKING, has failed and no longer belongs to the pool. The pool backs off before the next
- * attempt, which opens a single connection. (If all clients in the queue keep waiting, another attempt begins after
- * each half second without an answer.) The back-off is 50 ms at first and doubles up to 15 s (up to 400 ms while
- * clients ask), with a jitter of +-20 %. As long as opening fails, no connection is closed for its age.
+ * Call when conn, which was OPENING or CHECKING, has failed; it no longer belongs to the pool. The pool backs off
+ * before the next attempt, which opens a single connection. (If all clients in the queue keep waiting, another attempt
+ * begins after each half second without an answer.) The back-off is 50 ms at first and doubles up to 15 s (up to 400 ms
+ * while clients ask), with a jitter of +-20 %. As long as opening fails, no connection is closed for its age.
  *
  * Waiters in the queue are refused with *why at once if the pool has no other connection, and none is being opened.
- * Newcomers are refused, too, while the pool backs off: ops->wake is called with the present time, and policy_tick
- * calls on_refuse. In an outage a client waits at most half a second for the next attempt (of this pool, or of another
- * shard or pool of these hosts). The client does not wait at all if the last attempt got no answer, because the next
- * attempt may hang as long. These waiters keep waiting:
+ * While the pool backs off, newcomers are refused, too: policy_borrow calls ops->wake with the present time, and then
+ * policy_tick calls on_refuse. In an outage a client waits at most half a second for the next attempt (of this pool, or
+ * of another shard or pool of these hosts). The client does not wait at all if the last attempt got no answer, because
+ * the next attempt may hang as long. These waiters keep waiting:
  *   - with OUTAGE_HOLD: all, for hold_us, counted from the later of their arrival and the beginning of the outage; when
  *     the outage is over, timeout_us begins for them;
  *   - with OUTAGE_WAIT: all, for timeout_us;
- *   - for timeout_us, those that were in the queue when the last connection was lost while it was lent: PostgreSQL is
- *     probably restarting;
+ *   - for timeout_us, those that were in the queue when the last connection was lost while it was lent, because
+ * PostgreSQL is then probably restarting;
  *   - for timeout_us, all, after 57P01 (PostgreSQL has accepted the login, and an administrator has ended the session)
  *     and after 53200 (the next attempt may find the memory);
- *   - for timeout_us, all, after CF_TOO_MANY (PostgreSQL's 53300): that failure lowers the pool's limit to the
- *     connections that the pool has (at least 1) for 30 s.
+ *   - for timeout_us, all, after CF_TOO_MANY (PostgreSQL's 53300): for 30 s, the pool's limit is then the number of
+ *     connections that it has (at least 1).
  *
  * is_fatal (a wrong password, an unknown database): all waiters are refused at once, even if other connections live.
- * After an outage connections are opened one by one at first, then two at a time, and so on up to the pacing limit.
+ * After an outage, connections are opened one by one at first, then two at a time, and so on up to opens_at_once.
  */
 void policy_conn_failed(struct policy *p, struct policy_conn *conn, enum connect_failure kind, bool is_fatal,
 			const struct fail *why, uint64_t now_us);
@@ -274,7 +273,7 @@ void policy_ping_done(struct policy *p, struct policy_conn *conn, bool ok, uint6
  * the owner counts it. */
 void policy_conn_gone(struct policy *p, struct policy_conn *conn, bool upstream_may_be_down, uint64_t now_us);
 /* --- policy_supply.c and policy_upkeep.c: connections that no client waits for. --- */
-/* Pings conn, which is idle; if conn is NULL, the one that has been idle longest. Returns false if none is idle. */
+/* Pings conn, which is idle; if conn is NULL, pings the longest idle connection. Returns false if none is idle. */
 bool policy_ping_idle(struct policy *p, struct policy_conn *conn, uint64_t now_us);
 /* Pings an idle connection or, below pool_size, opens one; does nothing if one is being pinged or opened already. */
 void policy_stock_up(struct policy *p, uint64_t now_us);
@@ -290,7 +289,7 @@ void policy_reconfigure(struct policy *p, const struct policy_settings *settings
  * connections count as lent: each goes to the first in the queue when it has logged in. */
 void policy_pause(struct policy *p, uint64_t now_us);
 void policy_resume(struct policy *p, uint64_t now_us); /* opens at once, even during a back-off */
-void policy_warm(struct policy *p, uint64_t now_us); /* as if a client had borrowed: min_idle is kept from now on */
+void policy_warm(struct policy *p, uint64_t now_us); /* keeps min_idle from now on, as after a first borrow */
 /* Closes all connections that are not lent now (OPENING and PINGING ones too), and lent ones when they are returned;
  * connections for the waiters are opened anew. why: RR_RELOAD, RR_KILL or RR_SHUTDOWN; after RR_KILL and RR_SHUTDOWN,
  * min_idle is not kept until the next borrow. */
@@ -311,13 +310,13 @@ struct policy_counts {
 	struct policy_outage outage;
 };
 void policy_get_counts(const struct policy *p, struct policy_counts *out);
-/* policy_obstacle.c: writes to the detail of *why the reason for which t is still in the queue, and to the hint of *why
- * what would help. Returns the time at which the wait of t ends. */
+/* policy_obstacle.c: sets *why; its detail says why t is still in the queue, and its hint says what would help. Returns
+ * the time at which the wait of t ends. */
 uint64_t policy_explain_wait(const struct policy *p, const struct policy_waiter *t, uint64_t now_us, struct fail *why);
 /* policy_shard.c. Returns the position of t in the queue, from 1 on; an estimate if the pool is split into shards. */
 uint32_t policy_queue_position(const struct policy *p, const struct policy_waiter *t, uint64_t now_us);
-/* Returns true if a client waits (here, in another shard, or in a pool that waits for a place under a cap) for which no
- * connection is being opened, pinged or washed. Borrowers should then return connections if they can. */
+/* Returns true if a client waits, and no connection is being opened, pinged or washed for it. The client may wait here,
+ * in another shard, or in a pool that needs a place under a cap. Borrowers should then return connections soon. */
 bool policy_has_unserved_waiters(const struct policy *p);
 /* Returns for how many µs a borrower may keep conn unused while no client waits; 0 if conn is to be closed. */
 uint64_t policy_keep_us(const struct policy *p, const struct policy_conn *conn, uint64_t now_us);

@@ -13,7 +13,7 @@
 /*
  * Returns the waiter whose request may be sent ahead: the first waiter whose request was not yet sent; or the first in
  * the queue, if the connection to which its request was sent takes too long. Returns NULL if there is no such waiter,
- * or if the waiter may get a connection in another way.
+ * or if the waiter may get another connection.
  */
 struct policy_waiter *policy_next_ahead(const struct policy *p, uint64_t now_us); /* policy_obstacle.c */
 /* Records that the request *what, of the waiter what->t, was sent to conn, which is LENT. If the request was sent to
@@ -22,8 +22,8 @@ void policy_note_sent_ahead(struct policy *p, struct policy_conn *conn, const st
 			    uint64_t wait_us, uint64_t now_us);
 /* Returns true if t's request was sent to conn. */
 bool policy_is_ahead(const struct policy_conn *conn, const struct policy_waiter *t);
-/* Call when the waiter of the first request that was sent ahead to conn was granted conn, so that request runs now:
- * removes the request from conn->ahead. */
+/* Call when conn was granted to the waiter of the first request that was sent ahead to conn, so the request runs now.
+ * Removes the request from conn->ahead. */
 void policy_begin_first_ahead(struct policy_conn *conn, uint64_t now_us);
 /* Returns how many requests that were sent ahead have an owner. Visits all connections. */
 uint32_t policy_count_ahead(const struct policy *p);
@@ -33,19 +33,18 @@ policy_first_ahead_is_orphaned(const struct policy_conn *conn)
 {
 	return conn->ahead_count > 0 && (conn->ahead[0].t == NULL || conn->ahead[0].t->waits == WAITS_NOT);
 }
-/* Forgets all requests that were sent ahead to conn. The requests of clients that still wait are sent again. Does
- * nothing if there are none. */
+/* Forgets all requests, if any, that were sent ahead to conn. Requests of clients that still wait are sent again. */
 void policy_forget_ahead(struct policy_conn *conn);
 
 /* --- For policy/ alone. --- */
-/* Like policy_next_ahead(), but also returns a waiter that may get a connection in another way. */
+/* Does what policy_next_ahead() does, but also returns a waiter that may get another connection. */
 struct policy_waiter *policy_first_not_sent_ahead(const struct policy *p, uint64_t now_us);
 /* Returns the waiter that gets the next free connection; NULL if the connection becomes idle, because no client waits.
  * If the requests of all waiters were sent ahead and will be answered soon, returns the first waiter if the pool is
  * split into shards, else NULL. */
 struct policy_waiter *policy_next_waiter(const struct policy *p, uint64_t now_us);
-/* Returns when the first waiter in the queue, if its request was sent ahead, will have waited too long for its turn
- * there; the waiter then gets another connection. Returns NEVER_US if no other connection is idle or may be opened. */
+/* Returns when the first waiter's request, if it was sent ahead, will have waited too long for its turn; the waiter
+ * then gets another connection. Returns NEVER_US if no other connection is idle or may be opened. */
 uint64_t policy_stuck_at(const struct policy *p, uint64_t now_us);
-/* makes t's request, which was sent ahead, ownerless */
+/* Records that t's request, which was sent ahead, has no owner any more. */
 void policy_orphan_ahead(struct policy *p, struct policy_waiter *t);

@@ -21,9 +21,8 @@
  * transferred from one shard to another keeps its place. Until the connection arrives, the place counts for the group
  * and for none of its members. A pool on one worker is a group by itself.
  *
- * Always: while a place is free and members are hungry, the member with the best claim has been woken, and its
- *         policy_tick has not run since; a group has as many places as its members together, plus those of connections
- *         in transfer.
+ * Always: while a place is free and members are hungry, policy_tick is due for the member with the best claim; a group
+ *         has as many places as its members together, plus the places of connections in transfer.
  */
 #pragma once
 
@@ -38,18 +37,19 @@ void policy_set_cap(struct policy *p, enum policy_cap which, struct policy_budge
 bool policy_give_up_idle(struct policy *p, uint64_t now_us);
 /*
  * A cap over several pools is max-min fair. A pool has *demand* if it has lent connections or waiters. A pool is in use
- * if it has demand, or had demand within the last 100 ms (its *idle grace*). The fair share of such a pool is its
- * share_min, plus a part, in proportion to its share_weight, of the places that are left when each pool in use has its
- * share_min; but at least 1. The share of other pools is 0. A free place goes to a pool below its share_min, else to
- * the pool with the fewest connections for its weight; among equals, to the pool whose client has waited longest. That
- * pool is woken by ops->wake. When the cap is reached and a pool below its share waits, the pool with the most idle
+ * if it has demand, or had demand within the last 100 ms (its *idle grace*). As its fair share, each pool in use gets
+ * its share_min, and a part, in proportion to its share_weight, of the places that are left then. A fair share is at
+ * least 1; the share of a pool that is not in use is 0. A free place goes to a pool below its share_min, else to the
+ * pool with the fewest connections for its weight; among equals, to the pool whose client has waited longest. That pool
+ * is woken by ops->wake. When the cap is reached and a pool below its share waits, the pool with the most idle
  * connections above its own share gives up the one that has been idle longest; if no pool has such a connection, a pool
  * above its share closes connections that are returned to it (RR_EVICTED), even if it has waiters itself. With more
- * pools in use than places, pools take turns: a connection that is 100 ms old, and is not among its pool's share_min,
- * is closed for a pool that has no place, or is below its share_min, and in which a client has waited longer. A place
- * is always left for pools without a share_min. min_idle takes only places that no client waits for.
+ * pools in use than places, pools take turns: a returned connection that is 100 ms old is closed for a hungry pool that
+ * is below its share_min, or that has no place and whose client has waited longer. The share_min of the connection's
+ * pool is kept. A place is always left for pools without a share_min. min_idle takes only places that no client waits
+ * for.
  */
-struct policy_budget *policy_budget_new(uint32_t limit); /* limit 0: no limit. Returns NULL without memory */
+struct policy_budget *policy_budget_new(uint32_t limit); /* limit: 0 for none. Returns NULL if out of memory */
 void policy_budget_free(struct policy_budget *b); /* after all its pools are freed */
 /* Sets the limit; 0 for no limit. r: the policy worker of the caller's thread. */
 void policy_budget_set_limit(struct policy_budget *b, struct policy_worker *r, uint32_t limit, uint64_t now_us);
@@ -60,7 +60,7 @@ uint32_t policy_budget_used(const struct policy_budget *b); /* for tests */
 #define BUDGET_TURN_US (100 * 1000)
 
 /* How a pool uses its connections. Nearly each loan changes this view, so members publish their views only while the
- * budget is tight (is_watched): while members are hungry, or no places are left. */
+ * budget is tight (is_watched), i.e. while members are hungry or no places are left. */
 struct budget_view {
 	uint32_t idle;
 	bool has_demand; /* true if connections are lent or borrowers wait */
@@ -75,13 +75,13 @@ struct budget_group {
 	uint32_t member_count;
 	uint32_t used, leaving; /* sums over all members; used includes connections in transfer */
 	uint32_t in_transfer; /* connections in transfer from one shard to another; counted even if budget is NULL */
-	uint32_t short_count; /* the sum over all members */
-	uint32_t weight, reserved; /* its claim: share_weight, at least 1, and share_min */
+	uint32_t short_count; /* the sum of the members' short_count */
+	uint32_t weight, reserved; /* the group's claim: share_weight (at least 1) and share_min */
 	uint32_t demanding; /* members with demand */
 	bool is_in_idle_grace; /* true if the group has no demand, but had demand within the last BUDGET_TURN_US */
 	uint64_t idle_grace_end_us, turn_end_us; /* as in struct budget_view, for the last return in the group */
-	uint64_t walk; /* the number of the last walk over the list of hungry members that reached this group */
-	uint32_t counted; /* places that this walk has counted for the group */
+	uint64_t walk; /* the number of the last pass over the hungry members that reached this group */
+	uint32_t counted; /* places that this pass has counted for the group */
 	TAILQ_ENTRY(budget_group) idle_grace_link;
 };
 
@@ -93,14 +93,14 @@ struct budget_member {
 	struct budget_group own; /* the group of a pool without shards */
 	struct policy_worker *worker;
 	struct policy_orders *orders; /* its pool's orders; NULL if it has no pool */
-	uint32_t used, leaving; /* connections in any state; those of them that are CLOSING or were asked for */
-	uint32_t asked; /* idle connections that the pool was asked to give up, and has not yet begun to close */
+	uint32_t used, leaving; /* connections in any state; how many of used are CLOSING, or were asked back */
+	uint32_t asked; /* how many connections the pool was asked to give up, and has not yet begun to close */
 	uint32_t short_count; /* how many connections the member would open now; it is hungry if this is above 0 */
 	uint32_t opening; /* how many of used are logging in; counted under a CAP_HOST only */
 	bool is_understocked; /* true if the member would open a connection for min_idle if its keeper had a place */
-	uint32_t weight, reserved; /* the member's claim: share_weight, at least 1, and share_min */
+	uint32_t weight, reserved; /* the member's claim: share_weight (at least 1) and share_min */
 	struct budget_view view; /* the view that was published last */
-	uint64_t armed_us; /* when policy_tick is due, by another policy worker's order, for all hungry members */
+	uint64_t armed_us; /* the time in the last ORDER_ARM that came from another policy worker for hungry members */
 	uint32_t published_since_tight; /* how often the member has published its view since the cap was last tight */
 	bool is_watched; /* true while each change of the view must be published */
 	bool is_giving_up; /* true if the next connection of the member that begins to leave counts as one of `asked` */
@@ -111,12 +111,12 @@ struct budget_member {
 
 void policy_places_join(struct policy_budget *b, struct budget_member *m, struct policy_worker *r);
 void policy_places_leave(struct budget_member *m); /* m must have no place */
-/* Takes one place. If no place is free, the pool of this policy worker with the most idle connections gives one up.
- * Returns false if that does not make a place; then a pool of another policy worker was asked for an idle connection,
- * if such a pool has any. If a keeper grants places (policy_keeper.h) and none is free, no pool is asked: the keeper is
- * asked for a place, which is held for two seconds for the next caller. */
+/* Takes one place and returns true. If no place is free, one of this policy worker's pools gives up an idle connection.
+ * If none has an idle connection, a pool of another policy worker is asked for one, and the result is false: call again
+ * later. If a keeper grants places (policy_keeper.h), only the keeper is asked, and the place that it grants is held
+ * for two seconds for the next caller. */
 bool policy_places_take(struct budget_member *m, uint64_t now_us);
-void policy_places_give(struct budget_member *m, uint64_t now_us);
+void policy_places_give(struct budget_member *m, uint64_t now_us); /* gives one place back */
 /* Returns true if all places are taken while some pool would open a connection. */
 bool policy_places_is_contended(const struct budget_member *m);
 
@@ -131,9 +131,9 @@ void budget_join(struct policy_budget *b, struct budget_member *m, struct budget
 void budget_leave(struct budget_member *m);
 /* Sets the claim of m; a weight of 0 counts as 1. Also allowed before budget_join; else budget_review() must follow. */
 void budget_set_claim(struct budget_member *m, uint32_t weight, uint32_t reserved);
-void budget_publish(struct budget_member *m, const struct budget_view *v);
-/* Call this after a change that may make the budget tight: if the budget has become tight, all members publish their
- * views from now on. r: this thread's policy worker; policy_worker_unlock_and_act() must follow. */
+void budget_publish(struct budget_member *m, const struct budget_view *v); /* makes *v the view of m */
+/* Call this after a change that may make the budget tight. If the budget is tight now, all members publish their views
+ * from now on. r: this thread's policy worker; policy_worker_unlock_and_act() must follow. */
 void budget_update_watched(struct policy_budget *b, const struct policy_worker *r);
 
 /* Orders all pools with waiters to look again; policy_worker_unlock_and_act() must follow. */
@@ -142,8 +142,7 @@ void budget_order_look_again(struct policy_budget *b);
 void budget_take(struct budget_member *m); /* takes a place for a connection that is about to be opened */
 /* Call when a connection that has a place is gone (`to` is PC_NONE), begins to leave (PC_CLOSING), or has logged in. */
 void budget_note_moved(struct budget_member *m, enum policy_conn_state from, enum policy_conn_state to);
-/* Call when a connection of m has left for another shard of g (has_left), or has come from one. m->budget may be NULL.
- */
+/* Call when a connection has moved from m to another shard of g (has_left), or to m. m->budget may be NULL. */
 void budget_transferred(struct budget_member *m, struct budget_group *g, bool has_left);
 /* Call when a connection of g that was in transfer is lost. policy_worker_unlock_and_act() must follow. */
 void budget_lost(struct budget_group *g);
@@ -156,15 +155,15 @@ void budget_report(struct budget_member *m, uint32_t short_count, uint64_t now_u
 bool budget_try(struct budget_member *m, bool is_for_waiter, uint64_t now_us);
 /* Returns true if m's group lacks more places than its leaving connections will free; false if m has no cap. */
 bool budget_lacks(const struct budget_member *m);
-/* Returns true if m's group, which is in use, has a place beyond its share, which other groups may get. */
+/* Returns true if m's group, which is in use, has more places than its share. */
 bool budget_would_give(const struct budget_member *m);
 /* Returns true if the connection that is being returned to m must be closed for another pool; the connection then
- * counts as asked for. */
+ * counts in m->asked. */
 bool budget_ask_back(struct budget_member *m, uint64_t opened_us, uint64_t now_us);
-/* call when m has no idle connection left to close: m->asked becomes 0 */
+/* Sets m->asked to 0. Call when m has no idle connection left to close. */
 void budget_withdraw(struct budget_member *m);
 /* Returns true if all places are taken while some pool would open a connection. */
 bool budget_is_contended(const struct policy_budget *b);
-void budget_review(struct budget_member *m, uint64_t now_us);
+void budget_review(struct budget_member *m, uint64_t now_us); /* does the review that is described at the top */
 /* Returns when a review is due for m even if nothing happens before; UINT64_MAX if never. */
 uint64_t budget_due(const struct budget_member *m, uint64_t now_us);

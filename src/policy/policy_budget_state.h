@@ -18,18 +18,18 @@ struct budget_kept {
 	uint32_t returned; /* places of connections that have gone since the keeper last asked PostgreSQL for places */
 	struct budget_news news;
 	uint32_t understocked_count; /* members with is_understocked */
-	/* places for connections that no policy lends: asked_for is how many the keeper is to be granted; held is how
-	 * many were granted, and are kept free for such connections */
+	/* places for connections that no policy lends: how many the keeper was asked for, and how many of the granted
+	 * places are kept free for such connections */
 	uint32_t asked_for, held;
 	uint64_t held_until_us; /* when the held places are given up */
-	uint64_t taken; /* places that were ever taken */
+	uint64_t taken; /* how often a place was taken so far */
 };
 
 enum budget_review_state { REVIEW_NONE, REVIEW_RUNS, REVIEW_ONCE_MORE };
 
 struct policy_budget {
 	struct policy_named named;
-	uint32_t limit; /* 0 if there is no limit, unless kept.is_binding */
+	uint32_t limit; /* 0 for no limit; but if kept.is_binding, 0 allows no connection */
 	uint32_t used, leaving;
 	uint32_t opening, short_count; /* sums over all members */
 	uint32_t unlent; /* how many of used are connections that no policy lends */
@@ -37,8 +37,8 @@ struct policy_budget {
 	uint32_t in_use_plain; /* how many of these groups have no share_min */
 	uint64_t in_use_weight, in_use_reserved; /* sums of the claims of these groups */
 	uint32_t unequal_count; /* groups whose claim differs from the default */
-	uint64_t walk; /* the number of the last walk over the hungry members */
-	bool is_watched; /* true while the budget is tight: all members publish their views, or have been ordered to */
+	uint64_t walk; /* the number of the last pass over the hungry members: budget_group.walk */
+	bool is_watched; /* true while the budget is tight, so all members publish their views, or have orders to */
 	enum budget_review_state review; /* one thread at a time reviews, for all threads */
 	struct budget_groups in_idle_grace;
 	struct budget_members members, holding;
@@ -46,7 +46,7 @@ struct policy_budget {
 	struct budget_kept kept;
 };
 
-/* Adds `by`, which may be negative (-1u), to *n, which must not fall below 0. */
+/* Adds `by` to *n; a `by` of -1u subtracts 1. *n must not fall below 0. */
 static inline void
 budget_add_to(uint32_t *n, uint32_t by)
 {
@@ -60,7 +60,7 @@ budget_is_limited(const struct policy_budget *b)
 	return b->limit > 0 || b->kept.is_binding;
 }
 
-/* Call this after each change of used or granted: sets a binding limit. */
+/* Sets the limit if it is binding. Call this after each change of used or granted. */
 static inline void
 budget_fit(struct policy_budget *b)
 {
@@ -91,8 +91,8 @@ bool budget_has_free_place(const struct policy_budget *b);
 void budget_end_idle_grace(struct policy_budget *b, uint64_t now_us);
 /* Wakes the hungry member with the best claim, if a place is free; policy_worker_unlock_and_act() must follow. */
 void budget_wake_best(struct policy_budget *b);
-/* Runs the review (policy_budget.h). Call this after a change of the limit, or of the members' needs, with the lock,
- * which is released. */
+/* Runs the review (policy_budget.h) and releases the lock. Call this, with the lock, after a change of the limit or of
+ * the members' needs. */
 void budget_review_and_unlock(struct policy_budget *b, struct policy_worker *r, uint64_t now_us);
 
 /* policy_keeper.c */

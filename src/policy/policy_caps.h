@@ -11,16 +11,16 @@ struct policy_caps {
 	struct budget_member by_kind[POLICY_CAPS];
 	struct policy_orders *orders; /* the orders of other threads to the pool: policy_commons.h */
 	struct budget_group *groups; /* the groups of the pool's shards, by kind of cap; NULL if it has no shards */
-	/* true while some cap is or was lately tight: caps_publish() follows each change of the view */
+	/* true while a cap is tight, or was lately; caps_publish() must then follow each change of the view */
 	bool is_watched;
-	/* the values for the fields of the same names in the struct budget_view that is published next */
+	/* as in struct budget_view, for the next view that is published */
 	uint64_t idle_grace_end_us, turn_end_us;
 };
 
 /* Sets one cap. counts: the pool's connections by state. The caller then calls caps_review(). */
 void caps_set(struct policy_caps *caps, enum policy_cap which, struct policy_budget *b,
 	      const uint32_t counts[static PC_COUNT], uint64_t now_us);
-/* Sets caps->groups; `groups` must stay valid until the next call, or caps_leave(). counts: as for caps_set(). */
+/* Sets caps->groups; `groups` must stay valid until the next call or caps_leave(). counts: as for caps_set(). */
 void caps_set_groups(struct policy_caps *caps, struct budget_group *groups, const uint32_t counts[static PC_COUNT],
 		     uint64_t now_us);
 /* Moves this shard's members into the pool's groups. Needed because a shard that was put under a cap before the pool's
@@ -36,7 +36,7 @@ bool caps_take(struct policy_caps *caps, bool is_for_waiter, uint64_t now_us);
 /* Call when a connection has left for another shard of the pool (has_left), or has come from another shard. The
  * connection keeps its places. */
 void caps_transferred(struct policy_caps *caps, bool has_left);
-/* Call when a connection that has places is gone (`to` is PC_NONE), begins to leave (PC_CLOSING), or has logged in. */
+/* Call when a connection that has places is gone (`to` is PC_NONE), begins to close (PC_CLOSING), or has logged in. */
 void caps_state_changed(struct policy_caps *caps, enum policy_conn_state from, enum policy_conn_state to);
 /* short_count: how many connections the pool would open now if its caps allowed that. Makes the pool hungry at the
  * first cap that has no place for it. */
@@ -49,7 +49,7 @@ caps_needs_logins(const struct policy_caps *caps)
 }
 /* Returns true if the connection that was just returned must be closed for another pool. */
 bool caps_ask_back(struct policy_caps *caps, uint64_t opened_us, uint64_t now_us);
-/* Returns true if caps have asked the pool for idle connections. The next connection that the pool closes then counts
+/* Returns true if some caps have asked the pool for connections. The next connection that the pool closes then counts
  * as given up under each of these caps. */
 bool caps_begin_giving_up(struct policy_caps *caps);
 /* Tells the caps that the pool has no idle connection left to give up. The caller then calls caps_review(). */
@@ -58,19 +58,19 @@ void caps_withdraw(struct policy_caps *caps);
 bool caps_is_contended(const struct policy_caps *caps);
 /* Returns true if, under some cap, the pool's shards lack more places than their leaving connections will free. */
 bool caps_lacks_places(const struct policy_caps *caps);
-/* Gives free places to other pools, and makes this pool give up idle connections for them, as far as that is due. */
+/* Gives free places to other pools, and makes this pool give up idle connections that other pools should have. */
 void caps_review(struct policy_caps *caps, uint64_t now_us);
 /* Returns when a review is due even if nothing happens before; UINT64_MAX if never. */
 uint64_t caps_due(const struct policy_caps *caps, uint64_t now_us);
 /* Returns true if some cap keeps the pool from opening connections that it needs. Takes no lock. */
 bool caps_is_short(const struct policy_caps *caps);
 /* Sets *why; its detail names the cap that keeps the pool short. Sets *setting to the name of the setting to raise, or
- * to NULL if *why has a hint instead. Returns how many of that cap's places are taken and are no other pool's share; 0
- * if the pool could open no connection even if places became free. */
+ * to NULL if *why has a hint instead. Returns how many places of that cap are taken, without places that other pools
+ * keep as their shares; 0 if the pool can't open a connection even if places become free. */
 uint32_t caps_say_short(const struct policy_caps *caps, const char **setting, struct fail *why);
-/* Returns true if the cap that keeps the pool of `caps` short is also a cap of `other`, and the pool of `other` would
- * give up a place when one of its borrowers ends: because the pool of `other` has more than its share, or because that
- * borrower is its last (is_last). */
+/* Returns true if the pool of `caps` may get a place when a borrower of the pool of `other` ends: the cap that keeps
+ * `caps` short is also a cap of `other`, and either the pool of `other` has more than its share, or that borrower is
+ * its last (is_last). */
 bool caps_share_short(const struct policy_caps *caps, const struct policy_caps *other, bool is_last);
 
 /* Call this when a connection is returned. Takes no lock. If caps->is_watched, which is rare, the caller also calls

@@ -6,8 +6,8 @@
  * starts up), unless the host has answered another attempt that began later. While the circuit is open, any pool with
  * waiters may try a single connection, after the back-off of policy_conn_failed(); such an attempt is a *trial*. If a
  * trial gets no answer within half a second, another trial may begin, because the first may hang. Each failure counts
- * for all pools with waiters. The first answer closes the circuit, whatever the answer is: a wrong password concerns
- * only the pool that has tried.
+ * for all pools with waiters. The first answer closes the circuit, even if the answer is an error such as a wrong
+ * password, which concerns only the pool that has tried.
  *
  * Pools of several policy workers share the circuit, so each function takes the lock (policy_commons.h); but while the
  * circuit is closed, only functions that open a connection take the lock. Each pool embeds a circuit_member, whose
@@ -36,7 +36,7 @@ struct circuit_member {
 struct circuit_news {
 	uint64_t round; /* grows by one with each failure and each recovery */
 	uint32_t failed_count; /* failures in a row; 0 while the circuit is closed */
-	uint64_t failed_us, backoff_until_us;
+	uint64_t failed_us, backoff_until_us; /* when the last failure was noted; when the next attempt may begin */
 	enum connect_failure kind;
 	enum circuit_outlook outlook;
 	struct fail why;
@@ -59,29 +59,29 @@ uint64_t circuit_due(const struct circuit_member *m);
  * begun a trial. If *is_trial becomes true, circuit_trial_ended() must be called when the attempt has ended. */
 bool circuit_begin_attempt(const struct circuit_member *m, bool *is_trial, uint64_t now_us);
 void circuit_trial_ended(const struct circuit_member *m, uint64_t now_us);
-/* The host has answered. */
+/* Call when the host has answered: closes the circuit. */
 void circuit_answered(const struct circuit_member *m, uint64_t now_us);
-/* Does circuit_answered() if heard_us, when the pool last heard from the host, is after the last failure. */
+/* heard_us: when the pool last heard from the host. Does circuit_answered() if that was after the last failure. */
 void circuit_note_heard(const struct circuit_member *m, uint64_t heard_us, uint64_t now_us);
 /* Returns true if the failure shows that the host can't be reached. Returns false for most failures of the kind
  * CF_OTHER, which may have any cause, such as a password_command that has failed. */
 bool circuit_is_failure_of_host(enum connect_failure kind, const struct fail *why);
-/* An attempt that began at started_us has failed. Tells the other pools if the failure is new to them. Returns false if
- * the caller must ignore the failure, because the host has answered since the attempt began. */
+/* Call when an attempt that began at started_us has failed. Tells other pools if the failure is new to them. Returns
+ * false if the caller must ignore the failure, because the host has answered since the attempt began. */
 bool circuit_failed(const struct circuit_member *m, enum connect_failure kind, bool is_fatal, const struct fail *why,
 		    uint64_t started_us, uint64_t now_us);
 /* Ends the back-off, so the next attempt may begin at once. */
 void circuit_end_backoff(const struct circuit_member *m);
 /* Returns true and sets *news if there is news that m has not taken over yet. is_waiting: true if clients wait in the
- * pool of m; if false, news of failures is left out. */
+ * pool of m. If it is false, failures are no news. */
 bool circuit_news(const struct circuit_member *m, bool is_waiting, struct circuit_news *news);
 
 /* --- The pool's side: policy.c. --- */
-/* Returns true if clients wait in the queue. */
+/* Returns true if clients wait in the queue of p. */
 bool policy_has_waiters(const struct policy *p);
 
-/* While the upstream can't be reached, p and the other pools of c try one connection at a time. c may be NULL, as at
- * first; otherwise c must live until it is replaced, or p is freed. */
+/* Makes p share the circuit c, or no circuit if c is NULL, as at first. c must live until it is replaced, or p is
+ * freed. */
 void policy_set_circuit(struct policy *p, struct policy_circuit *c, uint64_t now_us);
 
 /* --- Health checks: policy_supply.c. --- */
@@ -96,6 +96,6 @@ void policy_health_check_failed(struct policy *p, const struct policy_conn *conn
 
 /* --- All circuits. --- */
 
-/* Returns the circuit of this name, which stays valid until policy_circuit_put; NULL without memory. */
+/* Returns the circuit of this name, which stays valid until policy_circuit_put; NULL if out of memory. */
 struct policy_circuit *policy_circuit_get(struct policy_commons *all, const char *name);
 void policy_circuit_put(struct policy_commons *all, struct policy_circuit *c); /* c has no pools left; NULL is fine */

@@ -2,7 +2,7 @@
  * src/policy/policy_commons.h - what the pools of all workers share: the caps over several pools, the circuits of
  * upstreams, and the one lock over them.
  *
- * A policy worker (struct policy_worker) is the part of a worker (process/worker.h) that the policy knows: its pools
+ * A policy worker (struct policy_worker) is what the policy knows of a worker (process/worker.h). The pools of a worker
  * are used by that worker's thread alone. A pool never touches a pool of another worker. If a pool wants another pool
  * to do something (to look again for a connection, to give up an idle connection), it notes an order under the lock.
  * The other pool's thread carries the order out in policy_worker_run_orders(). An order to a pool of the same worker is
@@ -28,7 +28,7 @@ TAILQ_HEAD(policy_order_list, policy_orders);
 TAILQ_HEAD(policy_worker_list, policy_worker);
 
 #define POLICY_KINDS                                                                                                   \
-	('z' - 'a' + 1) /* c: circuits. d, h, t, u: budgets. f: pool_fresh. k: clusters. w: shared policies */
+	('z' - 'a' + 1) /* c: circuits; d, h, t, u: budgets; f: pool_fresh; k: clusters; w: shared policies */
 
 /* Other folders use only the field `total`, and the functions below. */
 struct policy_commons {
@@ -45,27 +45,27 @@ struct policy_commons {
 enum policy_worker_state {
 	WORKER_AT_REST,
 	WORKER_UNTOLD, /* the policy worker has orders, and is in commons->untold */
-	WORKER_TOLD /* tell() was called, and the policy worker has not begun to carry out its orders */
+	WORKER_TOLD /* tell() was called, and the policy worker has not yet begun to carry out its orders */
 };
 
 struct policy_worker {
 	struct policy_commons *commons;
-	uint32_t number;
-	void (*tell)(void *owner);
+	uint32_t number; /* the worker's number */
+	void (*tell)(void *owner); /* see policy_worker_new() */
 	void *owner;
-	const struct policy_waiter_ops *borrowers;
+	const struct policy_waiter_ops *borrowers; /* NULL if no client borrows on this worker */
 	_Atomic uint32_t turns; /* the number of turns that its thread's loop has made; only that thread writes this */
 	struct policy_order_list orders; /* orders that are not carried out yet */
 	enum policy_worker_state state;
 	TAILQ_ENTRY(policy_worker) link;
 };
 
-/* Returns NULL without memory. */
+/* Returns NULL if out of memory. */
 struct policy_commons *policy_commons_new(uint64_t seed);
 void policy_commons_free(struct policy_commons *c); /* after its policy workers and pools; NULL is fine */
 /* number: the worker's number, below SHARDS_MAX; no two policy workers have the same. tell(owner) is called on any
  * thread, without the lock, when policy_worker_run_orders() is due. borrowers: the calls to clients that borrow on this
- * worker; NULL if there are none. Returns NULL without memory. */
+ * worker; NULL if there are none. Returns NULL if out of memory. */
 struct policy_worker *policy_worker_new(struct policy_commons *c, uint32_t number, void (*tell)(void *owner),
 					void *owner, const struct policy_waiter_ops *borrowers);
 /* Call when the thread of r does not answer (is_silent), or answers again. While r is silent, no connection is sent to
@@ -76,7 +76,7 @@ void policy_worker_set_silent(struct policy_worker *r, struct policy_worker *own
 void policy_worker_free(struct policy_worker *r);
 /* Carries out the orders to the pools of this policy worker; call it on their thread. */
 void policy_worker_run_orders(struct policy_worker *r, uint64_t now_us);
-/* Call when a turn of r's loop is over: the connections that came to its pools in that turn were lent or made idle. */
+/* Call when a turn of r's loop is over, so the connections that came in that turn were lent or made idle. */
 static inline void
 policy_worker_count_turn(struct policy_worker *r)
 {
@@ -94,15 +94,15 @@ policy_worker_is_silent(const struct policy_worker *r)
 
 /* The first member of such an object. */
 struct policy_named {
-	uint32_t uses;
-	char kind;
+	uint32_t uses; /* the number of references */
+	char kind; /* a letter: see POLICY_KINDS */
 	size_t key_len;
 	void *key; /* stored after the object */
 	UT_hash_handle hh;
 };
 /* Returns the object of this kind (a letter) and key, which stays valid until policy_named_put. If there is no such
- * object, makes one of `size` bytes, zeroed except for its struct policy_named, and calls init. Returns NULL without
- * memory, or if there is no such object and `size` is 0. On any thread. */
+ * object, makes one of `size` bytes, zeroed except for its struct policy_named, and calls init. Returns NULL if out
+ * of memory, or if there is no such object and `size` is 0. May be called on any thread. */
 void *policy_named_get(struct policy_commons *all, char kind, const void *key, size_t len, size_t size,
 		       void (*init)(struct policy_commons *all, void *made));
 void policy_named_ref(struct policy_commons *all, struct policy_named *n); /* takes one more reference */
@@ -112,21 +112,21 @@ bool policy_named_put(struct policy_commons *all, struct policy_named *n);
 /* --- policy_budget.c: max_db_connections, max_user_connections and a host's budget. --- */
 
 /* Returns the budget that all pools of the database ('d'), tenant ('t'), user ('u') or host ('h') of this name share. A
- * new budget has no limit. The budget stays valid until policy_budget_put. Returns NULL without memory. */
+ * new budget has no limit. The budget stays valid until policy_budget_put. Returns NULL if out of memory. */
 struct policy_budget *policy_budget_get(struct policy_commons *all, char kind, const char *name, size_t len);
 void policy_budget_put(struct policy_commons *all, struct policy_budget *b); /* b has no pools left; NULL is fine */
 
 /* --- Orders: for src/policy/. --- */
 
 struct policy_order_ops {
-	/* Called under the lock, on the pool's thread: tells the budgets how the pool uses its connections
-	 * (caps_publish). From then on, the pool does that at each change. */
+	/* Called under the lock, on the pool's thread. Tells the budgets how the pool uses its connections
+	 * (caps_publish), and makes the pool tell them at each later change. */
 	void (*publish)(struct policy *p);
 	/* Called on the pool's thread, without the lock. Carries out *o. */
 	void (*obey)(struct policy *p, const struct policy_orders *o, uint64_t now_us);
 };
 
-/* The orders to a pool, as a set of bits. */
+/* The kinds of orders to a pool: bits of policy_orders.what. */
 enum policy_order {
 	ORDER_PUBLISH = 1, /* a cap is tight */
 	ORDER_GIVE_UP = 2, /* the pool must give up idle connections: budget_member.asked */
@@ -138,9 +138,9 @@ enum policy_order {
 	ORDER_ARM = 128 /* policy_arm() is due with arm_at_us */
 };
 
-/* The orders to a pool, embedded in it. All fields but the first three are guarded by the lock. */
+/* The orders to a pool, embedded in the pool. The lock guards all fields but the first three. */
 struct policy_orders {
-	/* NULL if the orders have no pool, like those of a keeper: then only tell() of the policy worker is called */
+	/* NULL if the orders are for no pool, as with a keeper; then an order only calls tell() of the policy worker */
 	const struct policy_order_ops *ops;
 	struct policy *pool;
 	struct policy_worker *worker;

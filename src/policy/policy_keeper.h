@@ -13,9 +13,9 @@
 struct budget_add_to {
 	uint32_t used, opening; /* connections in any state; connections whose login has not ended */
 	uint32_t granted; /* granted places that are not taken yet */
-	uint32_t short_count; /* how many more connections would be opened now if there were places */
+	uint32_t short_count; /* how many more connections the pools would open now if there were places */
 	uint32_t asked_for; /* the part of short_count for which policy_places_take() has asked */
-	uint64_t taken; /* how many places were ever taken */
+	uint64_t taken; /* how often a place was taken so far */
 	bool is_in_use; /* true if a pool under the budget is in use (policy_budget.h) */
 };
 /* Sets the keeper of b. r: the policy worker of the caller's thread. keeper: a policy worker without pools, whose
@@ -40,16 +40,17 @@ struct budget_news {
 /* Call when the keeper was granted `more` places. r: the caller's policy worker, as in all functions here. */
 void policy_budget_grant(struct policy_budget *b, struct policy_worker *r, uint32_t more,
 			 const struct budget_news *news, uint64_t now_us);
-/* Takes back granted places that are not used, except for `kept` places. */
+/* Takes back granted places that are not used; leaves `kept` of them. */
 void policy_budget_ungrant(struct policy_budget *b, struct policy_worker *r, uint32_t kept);
-/* Closes all connections whose login has not ended. A connection that no policy lends is closed when its login ends. */
+/* Closes all connections whose login has not ended; those that no policy lends are closed when their logins end. */
 void policy_budget_abandon(struct policy_budget *b, struct policy_worker *r, uint64_t now_us);
+/* Returns the present counts of b. */
 struct budget_add_to policy_budget_count(struct policy_budget *b, struct policy_worker *r, uint64_t now_us);
 
 /* Sets *why, with detail and hint, to the reason why there is no place for m, a member of a keeper's budget. Returns
  * how many connections have places of the budget; 0 if no connection can be opened, even if places become free. */
 uint32_t policy_budget_say(const struct budget_member *m, struct fail *why);
 
-/* Call when m's connection, which no policy lends, has logged in; policy_places_give() must follow when the connection
- * ends. Returns false if policy_budget_abandon() was called meanwhile: the caller closes the connection. */
+/* Call when m's connection, which no policy lends, has logged in. Returns false if policy_budget_abandon() was called
+ * during the login; then the caller must close the connection. Call policy_places_give() when the connection ends. */
 bool policy_budget_end_login(struct budget_member *m);

@@ -11,26 +11,26 @@ bool policy_is_hopeless(const struct policy *p, uint64_t now_us);
 uint64_t policy_hopeless_us(const struct policy *p, uint64_t now_us);
 /* Returns true if t keeps waiting when policy_is_hopeless(); all other waiters are refused then. */
 bool policy_is_patient(const struct policy *p, const struct policy_waiter *t);
-/* returns when t's wait ends; or NEVER_US */
+/* Returns when t's wait times out; NEVER_US if never. */
 uint64_t policy_deadline(const struct policy *p, const struct policy_waiter *t);
-/* Forgets the last failure to open if it is outdated: if the pool has no connection now, but had a connection that was
- * alive after the failed attempt began. Only the next attempt shows whether PostgreSQL can be reached. */
+/* Forgets the last failure to open if it is outdated: if the pool has no connection now, but one that it has lost was
+ * alive after the failed attempt began. Then only the next attempt shows whether PostgreSQL can be reached. */
 void policy_forget_outdated_failure(struct policy *p, uint64_t now_us);
 void policy_update_outage(struct policy *p, uint64_t now_us); /* call after each change: begins or ends an outage */
 void policy_end_outage(struct policy *p, uint64_t now_us); /* does nothing if there is no outage */
-void policy_raise_ramp(struct policy *p); /* raises p->ramp; call when another connection was opened */
+void policy_raise_ramp(struct policy *p); /* raises p->ramp; call when a connection has logged in */
 
 /* policy_refuse.c */
-void policy_refuse_queue(struct policy *p, const struct fail *why, enum request_failure kind);
+void policy_refuse_queue(struct policy *p, const struct fail *why, enum request_failure kind); /* refuses all */
 /* Refuses the waiters for which policy_is_patient() returns false. */
 void policy_refuse_impatient(struct policy *p, const struct fail *why);
-void policy_refuse_late(struct policy *p, uint64_t now_us);
-void policy_refuse_hopeless(struct policy *p, uint64_t now_us);
+void policy_refuse_late(struct policy *p, uint64_t now_us); /* refuses the waiters that have timed out */
+void policy_refuse_hopeless(struct policy *p, uint64_t now_us); /* refuses impatient waiters with p->last_fail */
 
 /* policy_obstacle.c */
 uint32_t policy_unserved(const struct policy *p); /* returns for how many waiters no connection is coming */
-/* Returns how many more connections may be opened now as far as the pool's own limits go; does not ask caps over
- * several pools. Lowers *until_us to the earliest time at which the number may rise by itself; until_us may be NULL. */
+/* Returns how many more connections the pool's own limits allow to open now. Caps over several pools are not
+ * considered. Lowers *until_us to the earliest time at which the number may rise by itself; until_us may be NULL. */
 uint32_t policy_openable(const struct policy *p, uint64_t now_us, uint64_t *until_us);
 /* Returns the part of t's wait that was for a connection that is being opened, or that has failed to open. */
 uint64_t policy_waited_to_connect_us(const struct policy *p, const struct policy_waiter *t, uint64_t now_us);

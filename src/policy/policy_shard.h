@@ -2,17 +2,16 @@
  * src/policy/policy_shard.h - one worker's shard of a pool, and the state that all shards of a pool write and read. See
  * policy_shared.h. Included by src/policy/ only.
  *
- * The numbers of places and of connections in transfer, and the round, change under the lock of the commons, when a
- * connection is opened, closing, gone or transferred; all threads may read these fields. Each shard has a *row* (its
- * bits in presence_bits, its entries in since_us and counts), which it writes without the lock, and only after a
- * change.
+ * Some fields change only under the lock of the commons (the numbers of places and of connections in transfer, and the
+ * round); all threads may read them. Besides, each shard has a *row*: its bits in presence_bits, and its entries in
+ * since_us and counts. The shard writes its row without the lock, after a change.
  *
  * Always: used >= live >= verified; a shard that gets its first idle connection, or one more waiter, writes its row
  *         before it reads the rows of others.
  *
  * A shard that gets its first idle connection, and a shard that gets one more waiter, must not miss each other. Each
  * writes its own row, runs a fence, and reads the other's row, so at least one of them sees both rows. Further idle
- * connections need no fence, because a shard with waiters sees the bit of the first one, and asks for the others.
+ * connections need no fence, because a shard with waiters sees the bit that the first one set, and asks for the others.
  */
 #pragma once
 
@@ -23,10 +22,10 @@
 
 #define SHARD_LATE_US 1000u /* a client may be overtaken by clients that came at most this much later */
 #define SHARD_ASK_US (5 * 1000u) /* a shard that was asked for idle connections has this long to answer */
-/* if no connection can be transferred, a connection is closed to make a place for another shard's client that has
- * waited this much longer */
+/* if no connection can be transferred, a shard closes one to make a place for another shard's client that has waited
+ * this much longer than its own clients */
 #define SHARD_STARVED_US (100 * 1000u)
-/* a place that was made is left to other shards for this long; then this shard may take it */
+/* a shard that has closed a connection to make a place for others leaves the place to them for this long */
 #define SHARD_MADE_US (100 * 1000u)
 #define ROUND_NONE UINT64_MAX /* the round of a connection that is never transferred */
 
@@ -37,7 +36,7 @@
 struct shard_counts {
 	_Alignas(64) _Atomic uint32_t idle;
 	_Atomic uint32_t waiting;
-	_Atomic uint32_t served; /* how many connections will soon be free for the shard's waiters; 0 if it has none */
+	_Atomic uint32_t served; /* how many connections will soon be free for the shard's waiters; 0 without waiters */
 };
 
 struct policy_shared {
@@ -58,13 +57,13 @@ struct policy_shared {
 	/* The number of the present round. A connection is transferred only if it was opened in the present round.
 	 * policy_close_all and policy_pause begin a new round. */
 	_Atomic uint64_t round;
-	_Atomic uint32_t in_use_bits; /* a bit for each shard with is_in_use */
+	_Atomic uint32_t in_use_bits; /* a bit for each shard whose policy_shard.is_in_use is true */
 	uint32_t outage_bits; /* a bit for each shard in an outage */
-	_Atomic uint64_t out_since_us; /* when the outage that was reported began; 0 if there is no outage */
+	_Atomic uint64_t out_since_us; /* when the outage of the whole pool began; 0 if there is none */
 	_Atomic uint64_t lost_us; /* when a lent connection of any shard was last lost; written without the lock */
 	uint32_t held, refused; /* the counts of struct policy_outage, summed over shards that have left the outage */
 	struct budget_group caps[POLICY_CAPS]; /* the pool's places under each cap */
-	bool is_orphan; /* true after the last policy_shared_put(): freed once no connection is in transfer */
+	bool is_orphan; /* true after the last policy_shared_put(); then freed once no connection is in transfer */
 
 	_Alignas(64) _Atomic uint64_t presence_bits; /* IDLE_BIT and WAITING_BIT of each shard */
 	_Alignas(64) _Atomic uint64_t since_us[SHARDS_MAX]; /* since_us of each shard's first waiter, or UINT64_MAX */
@@ -81,17 +80,17 @@ struct policy_shard {
 	uint32_t asked_of; /* a bit for each shard that was asked, and has not answered that it has none */
 	uint64_t epoch_raised_us; /* when the epoch was last raised */
 	const struct policy_worker *given_to; /* the receiver of the last transferred connection, or NULL */
-	uint32_t own_turns, given_to_turns; /* policy_worker.turns of this worker, and of given_to, when the last
-					       connection was given */
+	/* policy_worker.turns of this worker, and of given_to, at that transfer */
+	uint32_t own_turns, given_to_turns;
 	uint64_t place_made_us; /* when a place was last made for a client in another shard */
 	bool is_to_ask; /* true if more clients wait here than when the other shards were last asked */
 	bool is_full; /* true if the pool or a cap had no place for another connection when the shard last looked */
-	bool has_freed; /* true if the shard has freed a place that others may wait for, and has not told them */
+	bool has_freed; /* true if the shard has freed a place, and has not told the others yet */
 	/* shared->counts of this shard while it has idle connections and no waiter; or NULL */
 	struct shard_counts *idle_counts;
 	/* shared->counts of this shard while it has waiters and no idle connection; or NULL */
 	struct shard_counts *waiting_counts;
-	/* The next four fields have the values that this shard has last published to the others. */
+	/* The next four fields are what this shard has last published. */
 	uint32_t waiting;
 	uint64_t since_us, presence_bits;
 	bool is_in_use;
@@ -118,7 +117,7 @@ shard_others_wait(const struct policy_shard *m)
 			  ~WAITING_BIT(m->number));
 }
 
-/* Returns true if clients wait in another shard. Valid only if no client waits in this shard, and its row says so. */
+/* Returns true if clients wait in another shard. Call only if this shard has no waiters, and has published that. */
 static inline bool
 shard_anybody_waits(const struct policy_shard *m)
 {
@@ -132,7 +131,7 @@ shard_is_drained(const struct policy_shard *m)
 	return m->is_full && atomic_load_explicit(&m->shared->presence_bits, memory_order_relaxed) >> 32 == 0;
 }
 
-/* Returns true while a reported outage of the pool lasts. */
+/* Returns true during an outage of the whole pool. */
 static inline bool
 shard_is_out(const struct policy_shard *m)
 {
@@ -148,8 +147,8 @@ shard_share_of_pace(const struct policy_shard *m, uint32_t of)
 	return of > shards ? of / shards : 1;
 }
 
-/* Returns the time until which this shard leaves a place that was made for clients of other shards to these clients; 0
- * if there is no such place. */
+/* If this shard has made a place for clients of other shards that still wait, returns the time until which it leaves
+ * the place to them; else 0. */
 static inline uint64_t
 shard_left_until_us(const struct policy_shard *m)
 {
@@ -177,8 +176,8 @@ void shard_take(struct policy_shard *m, enum policy_conn_state state);
 void shard_note_moved(struct policy_shard *m, enum policy_conn_state from, enum policy_conn_state to);
 /* Writes the shard's row, for the others to read. m->shared is not NULL. */
 void shard_publish(struct policy_shard *m, uint32_t idle, uint32_t waiting, uint32_t served, uint64_t since_us);
-/* Does shard_publish() if only the number of idle connections has changed, and no bit, as is nearly always so. Returns
- * false, and does nothing, if a bit may have changed, or if m->shared is NULL. */
+/* Publishes a new number of idle connections, and returns true. If a bit of the row may have changed, which is rare, or
+ * if m->shared is NULL, does nothing and returns false; then call shard_publish(). */
 static inline bool
 shard_publish_idle(struct policy_shard *m, uint32_t idle)
 {
@@ -188,7 +187,8 @@ shard_publish_idle(struct policy_shard *m, uint32_t idle)
 	return true;
 }
 
-/* Does shard_publish() if clients waited before and still wait, and no connection was idle; else returns false. */
+/* Does shard_publish() and returns true, if clients waited before and still wait, and no connection was idle. Otherwise
+ * does nothing and returns false. */
 static inline bool
 shard_publish_queue(struct policy_shard *m, uint32_t waiting, uint32_t served, uint64_t since_us)
 {
@@ -204,7 +204,7 @@ shard_publish_queue(struct policy_shard *m, uint32_t waiting, uint32_t served, u
 	return true;
 }
 
-void shard_report_change(struct policy_shard *m, bool is_in_use, uint64_t now_us); /* m->shared is not NULL */
+void shard_report_change(struct policy_shard *m, bool is_in_use, uint64_t now_us); /* only for shard_report() */
 /* Call after each change. Tells shards with waiters that a place is free, and all shards that is_in_use has changed. */
 static inline void
 shard_report(struct policy_shard *m, bool is_in_use, uint64_t now_us)
@@ -223,11 +223,10 @@ shard_note_given(struct policy_shard *m, const struct policy_worker *to)
 }
 
 /*
- * Returns true if the first in the queue of shard `number` came more than SHARD_LATE_US before own_us, the since_us of
- * the waiter in this shard. If own_us is UINT64_MAX, because no client waits here, any waiter there is ahead. Otherwise
- * the loops of both workers must also have made a turn since a connection was last given to that shard, so the queues
- * show the effect of that connection. Without this rule, a loop that has stood still for a while, so that its queue is
- * old, would be given each returned connection, and would send as many back.
+ * Returns true if the first waiter of shard `number` came more than SHARD_LATE_US before own_us, the since_us of the
+ * waiter here; or if own_us is UINT64_MAX, because no client waits here, and any client waits there. In the first case,
+ * both workers' loops must also have made a turn since this shard last gave that shard a connection. Otherwise a loop
+ * that has stood still, and whose queue is old, would be given each returned connection, and would send as many back.
  */
 static inline bool
 shard_is_ahead(const struct policy_shard *m, unsigned number, uint64_t own_us)
@@ -242,7 +241,7 @@ shard_is_ahead(const struct policy_shard *m, unsigned number, uint64_t own_us)
 		atomic_load_explicit(&m->orders->worker->turns, memory_order_relaxed) != m->own_turns);
 }
 
-/* Returns false if shard_choose() would return -1: no client in another shard is ahead. m->shared is not NULL. */
+/* Returns true if a client in another shard is ahead; else shard_choose() would return -1. m->shared is not NULL. */
 static inline bool
 shard_may_choose(const struct policy_shard *m, uint64_t own_us)
 {
@@ -261,7 +260,7 @@ struct shard_sum {
 };
 /* Returns the sums of idle connections and waiting clients over all shards. m->shared is not NULL. */
 struct shard_sum shard_sum(const struct policy_shard *m);
-/* Returns true if there is a client in another shard for which no connection is coming. m->shared is not NULL. */
+/* Returns true if a client waits in another shard, and no connection is coming for it. m->shared is not NULL. */
 bool shard_others_lack(const struct policy_shard *m);
 /* Returns an estimate of how many clients in other shards began to wait before since_us. */
 uint32_t shard_count_ahead(const struct policy_shard *m, uint64_t since_us, uint64_t now_us);
@@ -276,7 +275,7 @@ void shard_cancel_transfer(struct policy_shard *m, struct policy_conn *conn); /*
  * if a new round has begun while conn was in transfer, so conn must be closed. */
 bool shard_end_transfer(struct policy_shard *m, struct policy_conn *conn, bool *is_of_round);
 void shard_next_round(struct policy_shard *m); /* from now on, no connection that exists now is transferred */
-/* Asks the shards with idle connections for these. m->shared is not NULL. */
+/* Asks all shards that have idle connections for connections. m->shared is not NULL. */
 void shard_ask(struct policy_shard *m, uint64_t now_us);
 /* Returns how many idle connections the shards that were asked may still give. m->asked_us is not 0. */
 uint32_t shard_count_expected(const struct policy_shard *m);
@@ -285,18 +284,17 @@ void shard_answer(struct policy_shard *m, uint64_t now_us);
 /* Call when an outage has begun in this shard. Returns true if no other shard was in an outage, so the outage of the
  * whole pool begins; always true without a shared policy. */
 bool shard_outage_begins(struct policy_shard *m, uint64_t since_us);
-/* Call when the outage *o of this shard is over (is_over), or when the shard leaves the pool in an outage. If is_over
- * and no other shard is in an outage, sets *o to the outage of the whole pool and returns true. Otherwise returns
- * false; if is_over, orders the shards in an outage to look again. Without a shared policy, only returns true. */
+/* Call when the outage *o of this shard is over (is_over), or when the shard leaves the pool in an outage. Returns true
+ * if is_over and no other shard is in an outage; then *o is the outage of the whole pool. Otherwise returns false; with
+ * is_over, shards in an outage are then ordered to look again. Without a shared policy, returns true. */
 bool shard_outage_ends(struct policy_shard *m, struct policy_outage *o, bool is_over, uint64_t now_us);
 /* Call when a lent connection is lost, before shard_note_moved(). */
 void shard_note_lost(struct policy_shard *m, uint64_t now_us);
-/* Returns true if a client that began to wait at since_us was in the queue at the last shard_note_lost() of any shard.
- */
+/* Returns true if since_us, when a client began to wait, is before the last shard_note_lost() of any shard. */
 bool shard_was_in_line(const struct policy_shard *m, uint64_t since_us);
 /* Returns true if this shard has the lowest number, and so reports the sums of all; or if there is no shared policy. */
 bool shard_is_first(const struct policy_shard *m);
-/* Returns this shard's share of `of`, a number that all shards keep together; `of` without a shared policy. */
+/* Returns this shard's part of `of`, which all shards keep together; without a shared policy, all of `of`. */
 uint32_t shard_share(const struct policy_shard *m, uint32_t of);
 /* Call when PostgreSQL has refused a connection: until until_us, the pool has `limit` connections at most. */
 void shard_lower_limit(struct policy_shard *m, uint32_t limit, uint64_t until_us);

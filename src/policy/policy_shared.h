@@ -1,19 +1,20 @@
 /*
  * src/policy/policy_shared.h - one pool on several workers: the state that its shards share.
  *
- * Each worker that serves the pool has a shard: a struct policy with a queue, idle connections and timers of its own,
- * used by that worker's thread alone. The shared policy (struct policy_shared) counts the connections of all shards, so
- * pool_size and max_overflow hold for all shards together; and it knows which shards have waiters, and which have idle
- * connections. A connection that becomes free is *transferred* to the shard whose client has waited longest.
+ * Each worker that serves the pool has a shard, i.e. a struct policy with a queue, idle connections and timers of its
+ * own, used by that worker's thread alone. The shared policy (struct policy_shared) counts the connections of all
+ * shards, so pool_size and max_overflow hold for all shards together; and it knows which shards have waiters, and which
+ * have idle connections. A connection that becomes free is *transferred* to the shard whose client has waited longest.
  *
  *   1. The shard that has the connection gives it up and calls ops->give, which posts the connection to the other
  *      worker. The connection's place stays taken.
  *   2. On the other worker, policy_arrive() takes the connection, or policy_shared_lost() gives its place back.
  *
  * A shard with waiters asks the shards that have idle connections. It opens a connection itself if no shard has an idle
- * connection, or if no shard that was asked gives a connection within SHARD_ASK_US. No client is overtaken by a client
- * that came more than SHARD_LATE_US later, plus the time of one transfer and of one turn of either worker's loop. A
- * pool that lives on one worker has no shared policy, and its connections are never transferred.
+ * connection, or if no shard that was asked gives a connection within SHARD_ASK_US. A client may be
+ * overtaken by clients that came a little later: by SHARD_LATE_US, plus the time of one transfer, plus one turn of
+ * either worker's loop. A pool that lives on one worker has no shared policy, and its connections are never
+ * transferred.
  *
  * Always: the connections of all shards, including those in transfer, are no more than pool_size + max_overflow (after
  *         these settings were lowered, the number of connections only falls until this holds again); no more
@@ -29,13 +30,12 @@
 
 struct policy_shared; /* opaque: policy_shared.c */
 
-/* Returns the shared policy of this key (len bytes), which stays valid until policy_shared_put; makes it if there is
- * none and may_make is true. Returns NULL without memory, or if there is none and may_make is false. For any thread. */
+/* Returns the shared policy of this key (len bytes), which stays valid until policy_shared_put. If there is none, makes
+ * it if may_make is true, else returns NULL. Returns NULL if out of memory. May be called on any thread. */
 struct policy_shared *policy_shared_get(struct policy_commons *all, const void *key, size_t len, bool may_make);
-/* Releases w after this worker's shard has left it. The struct is kept while connections are in transfer. NULL is fine.
- */
+/* Releases w after this worker's shard has left it. w is kept while connections are in transfer. NULL is fine. */
 void policy_shared_put(struct policy_commons *all, struct policy_shared *w);
-const void *policy_shared_key(const struct policy_shared *w, size_t *len);
+const void *policy_shared_key(const struct policy_shared *w, size_t *len); /* borrowed from w */
 
 /* --- The shard's side: policy_shard.c; policy_arrive() is in policy.c. Call these on the thread of the shard. --- */
 
@@ -50,17 +50,17 @@ void policy_set_shared(struct policy *p, struct policy_shared *w, uint64_t now_u
 bool policy_arrive(struct policy *p, struct policy_conn *conn, uint64_t now_us);
 bool policy_is_split(const struct policy *p); /* returns true if p is a shard */
 uint32_t policy_queue_length(const struct policy *p); /* returns how many clients wait in all shards */
-/* policy.c; adds all but backoff_until_us, outage */
+/* policy.c. Adds the counts of p to *to, but leaves backoff_until_us and outage as they are. */
 void policy_add_counts(const struct policy *p, struct policy_counts *to);
 /* Returns how many connections are lent; for a shard, how many connections of all shards are not idle. */
 uint32_t policy_busy(const struct policy *p);
 
 /* --- policy_obstacle.c --- */
-/* Returns true if clients in p's queue may wait for a place that a connection of the pool `of` has: because `of` is a
- * shard of the same pool; or because `of` has places under the cap that keeps p from opening more connections, and
- * would give up a place. If `of` belongs to another worker, call this only while that worker's thread is stopped. */
+/* Returns true if clients in p's queue may get the place of a connection of the pool `of`, because `of` is a shard of
+ * the same pool, or has places under the cap that keeps p from opening more connections, and would give up one of them.
+ * If `of` belongs to another worker, call this only while that worker's thread is stopped. */
 bool policy_waits_for(const struct policy *p, const struct policy *of);
-bool policy_waits_for_cap(const struct policy *p);
+bool policy_waits_for_cap(const struct policy *p); /* returns true if a cap keeps p from opening connections it needs */
 
 /* Call when conn was sent to a shard that can't use it: gives back the place of conn, which the caller then closes. r:
  * the policy worker of this thread. Also works if all shards are gone. */

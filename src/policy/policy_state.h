@@ -17,12 +17,12 @@
  *   policy_circuit.c   one trial at a time, for all pools of an upstream that can't be reached
  *
  * Borrows: connections and waiters, while they are on the policy's lists; the owner; counters, budgets and the circuit.
- * Always:  every connection but the LENT ones is on the list of its state, which only policy_move writes.
+ * Always:  every connection that is not LENT is on the list of its state; only policy.c changes these lists.
  *
  * Of the functions declared here, only policy_serve and the policy_refuse_* call borrowers back. A borrower may do
  * anything with the pool, so after such a call, values that were read before the call may be wrong. The other functions
- * may be called anywhere, because ops call no borrower. In policy.h, policy_return and the reports of a connection that
- * has come call borrowers back, too, as the last thing they do.
+ * may be called anywhere, because ops call no borrower. Functions of policy.h that make a connection free (such as
+ * policy_return and policy_conn_opened) call borrowers back, too, as the last thing they do.
  */
 #pragma once
 
@@ -55,8 +55,8 @@ struct policy {
 	uint64_t random;
 
 	struct policy_conns all;
-	/* the connection that has just logged in, until policy_conn_opened() has lent it or made it idle (orders of
-	 * other threads may come in between); else NULL */
+	/* the connection that has just logged in, until policy_conn_opened() returns (orders of other threads may come
+	 * in between); else NULL */
 	const struct policy_conn *arriving;
 	/* in[PC_IDLE] begins with the connection that was returned last, in[PC_PINGING] with the one that was pinged
 	 * first; in[PC_LENT] is unused */
@@ -72,9 +72,9 @@ struct policy {
 	uint32_t last_number; /* the number of the waiter that came last */
 
 	bool is_paused;
-	bool is_in_use; /* a client has used the pool, so min_idle is kept */
-	bool is_observed; /* true if each change must be told to watched caps or other shards */
-	bool cap_has_room; /* true if a cap may have a place for the pool: policy_tick is due */
+	bool is_in_use; /* true if a client has used the pool, so min_idle is kept */
+	bool is_observed; /* true if watched caps or other shards must be told of each change */
+	bool cap_has_room; /* true if a cap may have a place for the pool, so policy_tick is due */
 	enum policy_opening_purpose opening_purpose; /* while ops->open runs: why the connection is opened */
 	enum recycle_reason close_reason; /* the reason for which connections with is_recycle_due are closed */
 
@@ -83,12 +83,12 @@ struct policy {
 	uint64_t distrust_epoch;
 
 	uint32_t failed_count; /* how often opening has failed in a row; attempts that ran together count once */
-	uint64_t backed_off_us, backoff_until_us;
+	uint64_t backed_off_us, backoff_until_us; /* when the last back-off began, and when it ends; 0 if none */
 	uint32_t lowered_limit; /* the most connections in all, since PostgreSQL refused with "too many" */
 	uint64_t lowered_until_us; /* when lowered_limit ends */
 	struct fail last_fail; /* the last failure to open; its sqlstate is empty if there was none */
-	uint64_t last_fail_us, fail_began_us;
-	uint64_t heard_us; /* the last time at which anything was received on a connection that has gone since */
+	uint64_t last_fail_us, fail_began_us; /* when the last failure came, and when its attempt began */
+	uint64_t heard_us; /* the latest policy_conn.heard_us of all connections that have gone */
 	enum connect_failure last_fail_kind;
 	bool is_fail_fatal; /* true if PostgreSQL will refuse each further attempt, until something changes */
 	enum circuit_outlook outlook;
@@ -97,7 +97,7 @@ struct policy {
 	struct policy_outage outage;
 	uint64_t outage_over_us; /* the end of the last outage in which borrowers were held; 0 if there was none */
 	uint32_t patient_to; /* waiters up to this number keep waiting in an outage, if has_patient */
-	bool has_patient; /* patient_to is valid */
+	bool has_patient; /* true if patient_to is valid */
 	uint32_t ramp; /* after an outage: how many may be OPENING at a time; 0 if only opens_at_once limits that */
 
 	/* when all idle connections were last swept (checked), and when they will be next */
@@ -106,7 +106,7 @@ struct policy {
 	bool is_granting; /* true while an on_grant is running */
 	uint64_t asked_since_us; /* the asked_us of policy_return_after_query, while that function runs */
 	struct policy_conn *returned; /* the connection that was returned while an on_grant was running; else NULL */
-	bool is_replenish_held; /* policy_replenish is running, or will run at the end of the running function */
+	bool is_replenish_held; /* true while policy_replenish runs, or while a function runs that ends with it */
 };
 
 /* Call this when caps.is_watched or shard.shared has changed. */
@@ -136,7 +136,7 @@ policy_own_live(const struct policy *p)
 	return p->total - p->count[PC_CLOSING] - p->count[PC_CHECKING];
 }
 
-/* Returns how many connections of this shard will be free soon, without connections in transfer. */
+/* Returns how many connections will soon be free in this shard, without those in transfer. */
 static inline uint32_t
 policy_own_coming(const struct policy *p)
 {
@@ -207,17 +207,16 @@ void policy_serve(struct policy *p, uint64_t now_us);
 void policy_wake(struct policy *p, uint64_t now_us); /* call when a cap may have a place: makes policy_tick due now */
 
 /* policy_shard.c */
-/* Gives conn to another shard, if a client there comes before t, the waiter that would get conn here (NULL if no client
- * waits). There must be a shared policy. Returns true if conn was given away, or was closed to make a place for a
- * client of another shard that has waited too long. */
+/* Gives conn to another shard if a client there comes before t, the waiter that would get conn here (NULL if none
+ * waits). Returns true if conn was given away, or was closed to make a place for a client of another shard that has
+ * waited too long. There must be a shared policy. */
 bool policy_give_away(struct policy *p, struct policy_conn *conn, const struct policy_waiter *t, uint64_t now_us);
 /* Gives idle connections to shards with waiters, if no client waits here. */
 void policy_give_idle(struct policy *p, uint64_t now_us);
 void policy_tell_shards(struct policy *p); /* publishes this shard's row: call after a change to it */
 /* Asks other shards for idle connections, for the queue here. There must be a shared policy. */
 void policy_ask_shards(struct policy *p, uint64_t now_us);
-/* Call after each change. Gives connections to shards that wait, and reports the change. There must be a shared policy.
- */
+/* Call after each change. Gives connections to shards that wait, and reports the change. Needs a shared policy. */
 void policy_share_with_shards(struct policy *p, uint64_t now_us);
 void policy_obey_shards(struct policy *p, const struct policy_orders *o, uint64_t now_us);
 
@@ -226,14 +225,14 @@ void policy_obey_shards(struct policy *p, const struct policy_orders *o, uint64_
 void policy_replenish(struct policy *p, uint64_t now_us);
 void policy_start_ping(struct policy *p, struct policy_conn *conn, uint64_t now_us);
 void policy_forget_failures(struct policy *p);
-void policy_note_demand(struct policy *p, uint64_t now_us); /* call when a client has come: shortens a long back-off */
-/* ends the circuit's trial; does nothing if conn is not a trial */
+void policy_note_demand(struct policy *p, uint64_t now_us); /* shortens a long back-off; call when a client has come */
+/* Ends the circuit's trial. Does nothing if conn is not a trial. */
 void policy_end_trial(struct policy *p, struct policy_conn *conn, uint64_t now_us);
 uint32_t policy_min_idle(const struct policy *p); /* returns how many idle connections to keep ready */
 uint64_t policy_supply_due(const struct policy *p, uint64_t now_us);
 
 /* policy_upkeep.c */
-/* From now on, t, whose request was sent ahead, waits like any other waiter. */
+/* Makes t, whose request was sent ahead, wait like any other waiter. */
 static inline void
 policy_only_waits(struct policy *p, struct policy_waiter *t)
 {
@@ -269,8 +268,8 @@ policy_sweep_wanted_at(const struct policy *p, const struct policy_conn *conn)
 }
 
 /* Call when conn has become idle. Returns true if conn may make policy_idle_due() earlier. (This is rare, because
- * connections that have been idle longer reach the same deadlines first.) A pool that is larger than pool_size is the
- * caller's to check. */
+ * connections that have been idle longer reach the same deadlines first.) Does not check if the pool is larger than
+ * pool_size. */
 static inline bool
 policy_note_idle_deadlines(struct policy *p, const struct policy_conn *conn)
 {

@@ -5,6 +5,6 @@
 
 #include "policy/policy.h"
 
-/* Treats conn as too old: closes it now if it is idle, else when it is returned, unless opening has failed by then.
- * conn may be freed when this returns. */
+/* Makes conn too old: closes conn now if it is idle, else when it is returned. (While opening fails, a returned conn is
+ * kept.) conn may be freed when this returns. */
 void policy_retire_conn(struct policy *p, struct policy_conn *conn, uint64_t now_us);

@@ -4,8 +4,8 @@
  * The owner takes a sample of each pool about ten times a second (pool/pool_use.c). Between two samples, only the times
  * of loans are measured.
  *
- *   arrivals x time of a loan   would be in use without a limit (Little's law), if requests arrive no matter how many wait
- *   in use + waiting            is the most that would be in use, if clients send nothing while they wait
+ *   arrivals x time of a loan   connections in use without a limit (Little's law), if waiting does not slow arrivals
+ *   in use + waiting            an upper bound of that number, if clients send nothing while they wait
  */
 #pragma once
 
@@ -25,8 +25,8 @@ enum server_use {
 
 /* The counts of a pool, or of one shard of a pool, at one moment. */
 struct policy_use_sample {
-	uint64_t loans, waits, timeouts; /* totals since the pool was made */
-	uint64_t server_us, waited_us; /* total times for which PostgreSQL worked, and for which requests waited */
+	uint64_t loans, waits, timeouts; /* numbers since the pool was made */
+	uint64_t server_us, waited_us; /* sums: PostgreSQL's time for requests, and the time that requests waited */
 	uint32_t uses[SERVER_USES]; /* connections in use, by the party that the connection waits for */
 	uint32_t in_use; /* connections in use: the sum of uses */
 	uint32_t waiting; /* requests in the queue */
@@ -34,7 +34,7 @@ struct policy_use_sample {
 	uint32_t clients; /* clients of the pool; each uses one connection at most */
 };
 
-#define POLICY_USE_SPAN_US (10 * 60 * UINT64_C(1000000))
+#define POLICY_USE_SPAN_US (10 * 60 * UINT64_C(1000000)) /* how long a span lasts */
 #define POLICY_USE_PARTS 31u /* for at_us, the limit is divided into this many parts */
 #define POLICY_USE_LEVELS 12 /* 1 connection in use, 2, up to 4, up to 8, ... */
 
@@ -42,17 +42,17 @@ struct policy_use_sample {
 struct policy_use_sums {
 	struct policy_use_span {
 		uint64_t time_us; /* the sampled time */
-		/* connections in use, and requests in the queue, each multiplied by the time */
+		/* sums over the span: connections in use x time, and requests in the queue x time */
 		uint64_t uses_us[SERVER_USES], waiting_us;
 		/* at_us[i]: the time in which i of the limit's POLICY_USE_PARTS parts were in use */
 		uint64_t at_us[POLICY_USE_PARTS + 1];
 		uint64_t loans, timeouts, waited_us;
-		/* numbers of loans, waits and arrivals, with loans and waits under way when the span began */
+		/* loans, waits and arrivals in the span; these counts include loans and waits that began before it */
 		uint64_t had, waits, arrived;
 	} spans[2]; /* the present span, and the previous one if it had the same limit */
-	/* levels[i]: the loans that ended while about as many connections were in use as POLICY_USE_LEVELS has for i.
-	 * busy: the sum, over these loans, of the exact number of connections in use. All counts are halved when a span
-	 * begins. When the limit changes, the counts stay, because different limits compare best. */
+	/* levels[i]: loans that ended while the number of connections in use was in level i (POLICY_USE_LEVELS). busy:
+	 * the sum, over these loans, of the exact number of connections in use. All counts are halved when a span
+	 * begins. They stay when the limit changes, because counts under different limits can be compared best. */
 	struct policy_use_level {
 		uint64_t loans, server_us, busy;
 	} levels[POLICY_USE_LEVELS];
@@ -71,25 +71,25 @@ struct policy_service {
 	double busy, server_us;
 };
 
-/* The use of a pool in both spans. Numbers of connections and requests are averages. */
+/* The use of a pool in both spans together. Numbers of connections and requests are averages. */
 struct policy_sizing {
 	uint64_t span_us, loans, waits, timeouts;
 	double in_use, by[SERVER_USES]; /* connections in use; the same by the party that the connections waited for */
 	double hold_us; /* how long a loan took */
 	double wait_us; /* how long a request waited, if it had to wait */
-	double per_second; /* requests that arrived */
-	/* how many connections would be in use without a limit, and an upper bound of that number: see the two lines at
-	 * the top of this file */
+	double per_second; /* how many requests arrived each second */
+	/* how many connections would be in use without a limit, and an upper bound of that number: see the top of this
+	 * file */
 	double unlimited, unlimited_most;
 	/* if the pool is too small: the size that is enough, and an upper bound of that size */
 	double enough, enough_most;
 	uint32_t limit;
 	uint32_t peak; /* the most connections that were in use */
 	uint32_t at_95; /* in 95 % of the time, at most this number of connections was in use */
-	struct policy_service many, few; /* the times while many connections were in use, and while few were */
+	struct policy_service many, few; /* PostgreSQL's times while many connections were in use, and while few were */
 };
 
-void policy_use_record_sample(struct policy_use *u, const struct policy_use_sample *look, uint64_t now_us);
+void policy_use_record_sample(struct policy_use *u, const struct policy_use_sample *sample, uint64_t now_us);
 /* Adds the use of one shard to *to. The caller has zeroed *to before it adds the first shard. */
 void policy_use_add(struct policy_use *to, const struct policy_use *shard);
 /* Returns the sizing for *u. shards: how many shards were added to *u. */

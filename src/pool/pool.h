@@ -2,7 +2,7 @@
  * src/pool/pool.h - one pool: the connections of a (database, user) pair, lent and returned as its policy decides.
  *
  * A client borrows a server and gives it back here. The pool also remembers the parameters that its clients are sent at
- * login, the results of their startup settings, and the secrets that they have proved.
+ * login, the results of clients' startup settings, and the secrets that clients have proved.
  *
  * Owns:    its policy and servers.
  * Borrows: its database, and the objects of its set (pool_set.h).
@@ -47,52 +47,52 @@ struct pool_database {
 	struct database_code *code;
 	uint32_t index; /* scratch space for a caller that lists all databases */
 	bool is_paused;
-	bool is_disabled; /* new clients are refused */
+	bool is_disabled; /* true if new clients are refused */
 	uint32_t pools; /* number of pools of this database */
 	struct pool_database *next, *before;
 	UT_hash_handle hh;
 };
 
-/* Which pool is to open a connection to check if a backend can be reached again: pool_health_check.c. Set anew, and
- * used, within one call of pool_set_health_check(). */
+/* A choice for one call of pool_set_health_check(): the pool that opens a connection to check if a backend can be
+ * reached again. */
 struct pool_health_check {
 	struct pool_backend *to; /* the backend to check */
 	struct pool *pool; /* the pool that opens the connection */
 	const struct upstream_host *host; /* the host of the pool's upstream that has the backend's address */
-	bool is_in_outage; /* the pool is in an outage */
+	bool is_in_outage; /* true if the pool is in an outage */
 };
 
 /* A PostgreSQL to which pools connect. */
 struct pool_backend {
 	char name[SERVER_ADDRESS_MAX]; /* its address, as server_host_address() writes it */
 	UT_hash_handle hh;
-	uint8_t role; /* the role of the server that logged in there last: see struct server */
+	uint8_t role; /* server.role of the server that logged in there last */
 	struct backend_counters counters;
 	uint64_t logged_us; /* when a failure to connect to the backend was last logged */
 	uint64_t checked_us; /* when a connection to the backend last failed, or a health check last began */
 	uint32_t health_checks; /* health checks in progress */
 	struct pool_health_check health_check;
-	bool is_configured; /* an upstream of a pool has this address; set anew by each pool_set_health_check() */
+	bool is_configured; /* true if an upstream of a pool has this address; set by each pool_set_health_check() */
 	struct pool_backend *next;
 };
 
 #define STARTUPS_MAX 256
 
-/* A cache: for the startup settings that a client has sent, the GUC set that a server has made of these settings. Has
- * STARTUPS_MAX entries at most, because clients choose the settings; then the least recently used entry is dropped. The
- * cache holds references to its GUC sets. Zeroed except for a random seed, the cache is empty. */
+/* A cache that maps clients' startup settings to the GUC sets that servers have made of these settings. Because clients
+ * choose the settings, the cache has at most STARTUPS_MAX entries, and drops the least recently used one. Holds
+ * references to its GUC sets. A struct that is zeroed except for a random seed is an empty cache. */
 struct pool_startups {
 	uint64_t seed;
 	struct startup_gucs *table; /* pool_startup.c */
 };
 
-/* 't' or 'd', then database and user, each with a terminator. */
+/* The size of a pool's key: 't' or 'd', then database and user, each with a terminator. */
 #define POOL_KEY_MAX (1 + CONFIG_DATABASE_MAX + 1 + CONFIG_NAME_MAX + 1)
 
-/* Shows whether clients wait while no connection is returned: exchange/holder.c. */
+/* The facts that show if clients wait while no connection is returned: exchange/holder.c. */
 struct pool_stall {
 	uint64_t moved_us; /* when a connection was last lent or returned */
-	uint32_t waiting; /* the longest queue since then */
+	uint32_t waiting; /* the length of the longest queue since then */
 };
 
 struct pool {
@@ -102,19 +102,19 @@ struct pool {
 	struct policy *policy;
 	struct scope_settings settings;
 	struct pool_user *users; /* the names, other than `user`, with which clients have logged in */
-	bool is_sealed; /* session state is washed off a server before another client gets it */
+	bool is_sealed; /* true if session state is washed off a server before another client gets the server */
 	struct pool_counters counters;
 	struct scram_keys keys; /* learnt from a client, or derived from a password; kept in memory only */
-	struct gucs *baseline; /* the settings of a server that has just logged in; NULL until a server has */
+	struct gucs *baseline; /* the settings of a server that has just logged in; NULL until one has logged in */
 	/* the last GUC set of a client that the primary has refused; NULL if there is none, or if the primary has
 	 * accepted this GUC set since */
 	struct gucs *refused;
 	struct gucs *login_parameters; /* read-only parameters that the last server reported at login */
-	/* since when servers have logged in with baseline and login_parameters; 0 if these were never set */
+	/* since when logins have given baseline and login_parameters; 0 if these were never set */
 	uint64_t baseline_us;
 	struct pool_fresh *fresh; /* baseline and login_parameters for all shards: pool_workers.h; NULL if not split */
 	uint32_t clients; /* clients that are logged in, or whose password was accepted */
-	bool is_orphan; /* its database is no longer configured */
+	bool is_orphan; /* true if its database is no longer configured */
 	uint64_t last_used_us;
 	struct due due; /* when the policy's next tick is due */
 	uint64_t failure_logged_us; /* when the reason why logins fail was last logged: pool_log.c */
@@ -124,10 +124,10 @@ struct pool {
 	/* Clients' timeouts that are still to be logged (client/client_watch.c); freed with free(). NULL if no client
 	 * has had one. */
 	struct timeouts *timeouts;
-	bool is_watched; /* timeouts are to be logged, so pool_use.c visits the pool often, even without servers */
+	bool is_watched; /* true if timeouts are to be logged; the pool then stays active without servers: pool_use.c */
 	/* The next three fields are for state/pins.c, which logs each reason to pin at most once in a period. */
 	uint64_t pins_logged_us; /* when the present period began */
-	uint32_t pinned_since; /* clients in this period whose pins were not logged, because the reasons had been */
+	uint32_t pinned_since; /* clients whose pins were not logged in this period, because the reasons had been */
 	uint16_t pins_logged; /* the reasons that were logged in this period: bits 1 << enum pin_reason */
 	/* The next four fields are for state/linger.c. */
 	uint64_t sequences_asked_us; /* when a client last asked for currval() or lastval(); 0 if never */
@@ -135,7 +135,7 @@ struct pool {
 	uint64_t linger_paid_us; /* when linger_credit_us was last raised */
 	int64_t linger_credit_us; /* how long clients may keep servers for currval() while others wait */
 	TAILQ_HEAD(pool_servers, server) servers;
-	struct pool_target *target; /* where its servers connect to, by the present configuration */
+	struct pool_target *target; /* where its servers connect to, according to the present configuration */
 	struct database_code *code; /* a reference to the code of its target's database: database_code.h */
 	struct statement_home *home; /* a reference to the home of its target's statements (statement_store.h) */
 	struct pool_startups startups;
@@ -144,29 +144,29 @@ struct pool {
 	/* The pool's caps on connections, by enum policy_cap (policy_budget.h), except CAP_ALL, which the policy worker
 	 * has. NULL for a cap that the pool does not have. */
 	struct policy_budget *limits[4];
-	/* asks PostgreSQL whether transactions have committed (dedicated.h); NULL if that was not needed yet */
+	/* asks PostgreSQL if transactions have committed (dedicated.h); NULL if no such question was needed yet */
 	struct dedicated *asker;
 	struct notify_listener *listeners; /* connections that listen for its clients: notify_listener.h */
 	/* its standby pools, by the index of their host in the upstream (standby_pools.c); NULL if not used yet */
 	struct pool *standby_pools[CLUSTER_HOSTS];
 	struct pool *main; /* for a standby pool: its main pool, whose counters it uses. NULL in a main pool */
 	uint32_t host; /* for a standby pool: the index of its host in the upstream */
-	/* For a standby pool: state (enum state_part) that code on the standby may leave, although the last
-	 * answer about the database's code, which comes from the primary, does not say so. */
+	/* For a standby pool: state (enum state_part) that code on the standby may leave, beyond the state that the
+	 * primary's last answer about the database's code names. */
 	unsigned unseen_leftovers;
 	/* the cluster_view.history of the primary that its servers are connected to; only with a cluster */
 	uint32_t history;
 	struct cluster *cluster; /* a reference (cluster.h); NULL if no client reads from standbys */
 	unsigned own_zone; /* a bit for each host of its upstream that is in this process's zone */
-	/* A standby may have other code than the last answer about code describes, until the standby has replayed all
-	 * that the primary had when this answer came. code_due: any reading (cluster_view.h) of the primary with this
-	 * number or a higher one covers all that; 0 if such a reading has come. code_position: the position of that
-	 * reading. code_history: the history to which that position belongs. */
+	/* A standby may have older code than the primary described in the last answer about code, until the standby has
+	 * replayed all that the primary had then. code_due: the number of the first reading (cluster_view.h) of the
+	 * primary that covers all of that; 0 if that reading, or a later one, has come. code_position, code_history:
+	 * the position of the reading that has come, and its history. */
 	uint64_t code_due, code_position;
 	uint32_t code_history;
 	uint32_t index; /* scratch space for a caller that lists all pools */
 	struct pool *next, *before;
-	bool is_active; /* the pool is in the set's list `active`, not in `inactive`: pool_use.c */
+	bool is_active; /* true if the pool is in the set's list `active`, not in `inactive`: pool_use.c */
 	TAILQ_ENTRY(pool) looked_at; /* the link in that list */
 	UT_hash_handle hh; /* in the set's table, by key */
 	size_t key_len; /* 0 in a standby pool, which has no name */
@@ -175,10 +175,10 @@ struct pool {
 
 /*
  * Returns the settings of a client of this pool that has logged in as user ("user.tenant" for a tenant's). They are the
- * pool's settings, unless servers log in under another name (user in upstream) and `user` has a section of its own:
- * then the section's values take precedence. The result is valid as long as the pool. A reload changes the settings in
- * place, and may change which settings apply: call this again after a reload (clients_configured). Returns NULL without
- * memory.
+ * pool's settings; but if servers log in under another name (user in upstream), and `user` has a section of its own,
+ * the section's values take precedence. The result is valid as long as the pool. A reload changes the settings in
+ * place, and may change which settings apply, so call this again after a reload (clients_configured). Returns NULL if
+ * out of memory.
  */
 const struct scope_settings *pool_adopt_user(struct pool *pool, const char *user, uint64_t now_us);
 /* Returns true if a and b are the same pool, or shards of one pool. */
@@ -193,7 +193,7 @@ pool_main(const struct pool *pool)
 {
 	return pool->main != NULL ? pool->main : (struct pool *)(uintptr_t)pool;
 }
-/* Returns the pool that has lent srv: the client's pool, or one of its standby pools. */
+/* Returns the pool that srv belongs to: its client's pool, or one of that pool's standby pools. */
 static inline struct pool *
 pool_of(const struct server *srv)
 {
@@ -209,13 +209,13 @@ uint64_t pool_checkouts(const struct pool *pool);
 struct server *pool_borrow(struct pool *pool, struct policy_waiter *waiter, void *borrower, uint64_t now_us);
 /* Call this when the policy has granted conn to a waiter (on_grant). Returns conn's server, lent to borrower. */
 struct server *pool_granted(struct policy_conn *conn, void *borrower, uint64_t now_us);
-/* Takes srv back from its borrower, which has no request or transaction in progress. `parts` (enum state_part, enum
- * wash) are washed off first; with STATE_BACKEND, or if srv is unfit (enum server_fitness), srv is closed instead. srv
+/* Takes srv back from its borrower, which has no request or transaction in progress. If `parts` (enum state_part, enum
+ * wash) has STATE_BACKEND, or srv is unfit (enum server_fitness), closes srv; otherwise washes `parts` off first. srv
  * may be lent to the next client before this function returns. */
 void pool_return(struct server *srv, unsigned parts, uint64_t now_us);
 /* Takes srv back from a borrower that may have a request or a transaction in progress: see server_reset(). Washes off
- * everything that can be washed, and does WASH_PLANS, WASH_POINTS and STATE_BACKEND if they are in `parts`.
- * discard_all: runs DISCARD ALL, too. */
+ * everything that can be washed, and does WASH_PLANS, WASH_POINTS and STATE_BACKEND if they are in `parts`. With
+ * discard_all, runs DISCARD ALL, too. */
 void pool_clean(struct server *srv, bool discard_all, unsigned parts, uint64_t now_us);
 
 /* --- pool_code.c: the code of the pool's database (seal/database_code.h) --- */
@@ -225,12 +225,12 @@ bool pool_has_sequences(const struct pool *pool, uint64_t now_us);
 /* Call when a server of this pool has run DDL, and again when the DDL is committed. risk: as for
  * database_code_changed(). */
 void pool_code_changed(struct pool *pool, unsigned risk);
-/* Call at the end of a request after which srv will be closed because of state that its SQL may have left. Finds out
- * which code may have left that state, sets srv->loan.blame, and logs that code at most once an hour. */
+/* Call at the end of a request if srv will be closed for state that the request's SQL may have left. Finds the code of
+ * the database that may have left the state, sets srv->loan.blame, and logs the code, at most once an hour. */
 void pool_code_blame(struct server *srv, struct database_code *code);
-/* Returns the function, or other code, because of which most servers were closed. */
+/* Returns the function, or other code, that has caused most servers to be closed. */
 const struct code_blame *pool_code_blamed(const struct database_code *code);
-/* Call when the name of a database may refer to another database of PostgreSQL now. */
+/* Call when a database's name may now stand for another database of PostgreSQL. */
 void pool_set_databases_changed(struct pool_set *set);
 
 /* --- pool_use.c: measures how many connections of the pools are in use. A set has two lists of pools. Pools with
@@ -241,7 +241,7 @@ void pool_use_begin(struct pool *pool); /* adds a new pool to the list of inacti
 void pool_use_end(struct pool *pool); /* removes the pool from its list */
 /* Makes the pool active. Call this when the pool gets a server, or when is_watched is set. */
 void pool_use_activate(struct pool *pool);
-/* Makes an active pool inactive if it has no servers and is not watched. Returns true if it is inactive now. */
+/* Makes an active pool inactive if it has no servers and is not watched. Returns true if the pool is inactive now. */
 bool pool_use_try_rest(struct pool *pool);
 /* Returns the active pool after `before`; the first active pool if `before` is NULL. */
 struct pool *pool_use_next_active(const struct pool_set *set, const struct pool *before);
@@ -262,25 +262,24 @@ void pool_log_own_refusal(const struct pool *pool, const struct server *srv, enu
 			  const struct fail *why, struct fail *shown);
 
 /* --- startup settings --- */
-/* Returns the GUC set, borrowed, of a client that has sent the startup settings `raw`. Returns NULL if it is not known
- * yet: then borrow a server, apply the settings there, and call pool_startups_learn() with the result. */
+/* Returns the GUC set (borrowed) of a client that has sent the startup settings `raw`; NULL if it is not known yet.
+ * Then borrow a server, apply the settings there, and call pool_startups_learn() with the result. */
 struct gucs *pool_find_startup(struct pool *pool, const struct gucs *raw);
-/* pool_startup.c. Returns the GUC set, borrowed, that was learnt for the startup settings `raw`; or NULL. raw is
- * compared by its address, because equal GUC sets of a store are one object. */
+/* pool_startup.c. Returns the GUC set (borrowed) that was learnt for the startup settings `raw`; or NULL. Compares raw
+ * by its address, because equal GUC sets of a store are one object. */
 struct gucs *pool_startups_find(struct pool_startups *all, const struct gucs *raw);
 /* Remembers that a server has made the GUC set `resolved` of the startup settings `raw`. Takes its own references to
- * both. Returns 0, or -1 without memory. */
+ * both. Returns 0, or -1 if out of memory. */
 int pool_startups_learn(struct pool_startups *all, struct gucs *raw, struct gucs *resolved);
 void pool_startups_forget_all(struct pool_startups *all);
 
 /* Call when a client that logs in as `user` has proved that it has these keys. If the pool's servers log in as the same
  * user, they may use a copy of the keys. */
 void pool_learn_keys(struct pool *pool, const char *user, const struct scram_keys *keys);
-/* Gives the policy its settings again, from the pool's settings and from what is known of the pool's database. */
+/* Computes the policy's settings anew from the pool's settings and from the facts known about its database. */
 void pool_renew_policy(struct pool *pool, uint64_t now_us);
 /* Call when a client that logs in as `user` has proved a secret (plain text, or "md5...") that is not in users_file.
- * Copies the secret. If the pool's servers log in as the same user, and the configuration has no secret for them, they
- * use the copy. */
+ * If the pool's servers log in as the same user, and the configuration has no secret for them, they use a copy. */
 void pool_learn_secret(struct pool *pool, const char *user, const char *secret);
 /* Call when a client is about to use the pool; d is the ticket with which the client has logged in, or NULL. Returns 0,
  * or -1 with *why set if gss_accept_delegation forbids the use: see delegation_take(). */

@@ -4,18 +4,17 @@
  *
  * The query about a database's code (database_code.h) also returns the settings with which a role's sessions begin
  * (role_settings.h). Hosts may have different settings, because a standby lags. So an answer counts for the host that
- * gave it. The primary's answer also counts for a standby that has replayed all that the primary had when it answered.
+ * gave it; the primary's answer also counts for a standby that has replayed all that the primary had then.
  * For each host, code_host.changed_us is the time at which the host was first seen to have its present settings. A
  * server that began to log in before that time is outdated, unless its session is known to have begun with the same
- * settings. So no server with older settings is kept; a few servers that have the present settings are replaced, once,
- * for nothing.
+ * settings. So no server with older settings is kept, but a few servers with the present settings may be replaced once
+ * without need.
  *
  * When a host answers for the first time, a server that has logged in there shortly before is taken to have the
  * settings of that answer. There are two exceptions: pgweir has seen an ALTER since that login, or another host has
  * answered with different settings.
  *
- * If connections go to several hosts, the host whose last answer is the oldest is asked next, by any pool that has a
- * free connection to it.
+ * If servers are on several hosts, the host with the oldest answer is asked next, on an idle server of any pool.
  */
 #pragma once
 
@@ -28,16 +27,16 @@ struct pooled; /* pool_set_state.h */
 struct server;
 
 /* Returns true if the server of p is to be replaced. Call this when the server has logged in, when it comes from
- * another worker, and when its host's settings have changed. If the version of the server's settings was not known yet,
- * and the server may stay, p gets the version of the host's last answer. */
+ * another worker, and when its host's settings have changed. If the server may stay, and the version of its settings
+ * was not known yet, p gets the version of the host's last answer. */
 bool pool_defaults_check_old(const struct pool *pool, struct pooled *p);
-/* Call when srv has answered the query about the code of its database. is_new: the answer differs from the previous
- * answer. */
+/* Call when srv has answered the query about the code of its database. is_new: true if the answer differs
+ * from the previous one. */
 void pool_defaults_on_answer(const struct server *srv, bool is_new);
-/* Counts the primary's answer for the standby, once the standby has replayed it; call this about every 100 ms. */
+/* Makes the primary's answer count for the standby, once the standby has replayed it. Call about every 100 ms. */
 void pool_defaults_apply_to_standby(struct pool *standby_pool, uint64_t now_us);
 void
 pool_defaults_note_altered(struct pool *pool); /* call when a server of the pool has run ALTER ROLE or ALTER DATABASE */
 /* Returns the idle server, of any pool with the same code, that is to be asked about the code next. Returns NULL if no
- * server is idle, or if the pool's servers are all on one host, so any server will do. */
+ * server is idle, or if all servers of the pool are on one host, so it does not matter which server is asked. */
 struct policy_conn *pool_defaults_next(const struct pool *pool);

@@ -39,18 +39,18 @@ struct pooled {
 	struct pool *pool;
 	struct pool_target *target;
 	struct database_code *code; /* a reference to the code of the database to which the server is connected */
-	bool is_end_reported; /* the policy knows that the server is gone */
-	bool is_logged; /* the end of the server was logged: see pool_compat_log.c */
+	bool is_end_reported; /* true if the policy knows that the server is gone */
+	bool is_logged; /* true if the end of the server was logged: see pool_compat_log.c */
 	/* the backend that the server was opened to check; NULL for other servers, and when the check is over */
 	struct pool_backend *checked_backend;
-	/* the server may be lent; false if it was opened to check one of several hosts, and is closed afterwards */
+	/* true if the server may be lent; false if it was opened to check one of several hosts, and is then closed */
 	bool is_kept;
 	/* the number of the question about code (database_code.question_number) that the server is to answer; or 0 */
 	uint32_t code_question_number;
-	uint64_t ddl_at_risk_keeps; /* database_code.ddl_at_risk_keeps when washing began */
+	uint64_t ddl_at_risk_keeps; /* database_code.ddl_at_risk_keeps when the wash began */
 	/* database_code.ddl_count + 1 at the start of a wash that looks for dblink; 0 for other washes */
 	uint64_t ddl_at_wash_plus_1;
-	bool is_code_late; /* the server's last answer about code took CODE_ANSWER_US or longer */
+	bool is_code_late; /* true if the server's last answer about code took CODE_ANSWER_US or longer */
 	/* for a transferred server: the result of pool_code_known_leftovers() on its former worker */
 	unsigned known_leftovers;
 	/* The settings with which the server's session began: pool_defaults.c. */
@@ -83,7 +83,7 @@ struct pool_set {
 	struct pool *first;
 	size_t pool_count;
 	struct due_heap due; /* pools, by their next tick */
-	bool is_ticking; /* pool_set_tick() is running: a pool that becomes due now has its turn in the next tick */
+	bool is_ticking; /* true while pool_set_tick() runs; pools that become due then are visited in the next tick */
 	/* `active` lists the pools that have servers or whose is_watched is true, `inactive` all others: pool_use.c */
 	TAILQ_HEAD(, pool) active, inactive;
 	uint32_t inactive_count;
@@ -119,8 +119,8 @@ pooled_of(struct policy_conn *conn)
 	return (struct pooled *)conn;
 }
 
-/* pool_compat_log.c: these functions write a line of PgBouncer's, if the log has PgBouncer's format. */
-void compat_log_reserve(const struct pool *pool); /* a connection beyond pool_size is opened */
+/* pool_compat_log.c: functions that write PgBouncer's log line for an event, if the log has PgBouncer's format. */
+void compat_log_reserve(const struct pool *pool); /* the pool opens a connection beyond pool_size */
 void compat_log_open(const struct pool *pool, const struct server *srv); /* srv has logged in */
 /* srv is closed. why: the reason in PgBouncer's words. */
 void compat_log_end(const struct pool *pool, const struct server *srv, const char *why);
@@ -148,8 +148,7 @@ void pool_set_forget_database(struct pool_set *set, struct pool_database *d);
 /* pool.c */
 /* Writes to `key` the key of this user's pool, which is the same in all pool sets. Writes to server_user the name with
  * which the pool's servers log in. Returns the key's length, or 0 with *why set, for example to 3D000 (unknown
- * database).
- */
+ * database). */
 size_t pool_key(const struct config *config, const char *database, const char *user, char key[static POOL_KEY_MAX],
 		char server_user[static CONFIG_NAME_MAX + 1], struct fail *why);
 /* Returns how many workers at most may have shards of the pool of this database whose servers log in as `user`. */
@@ -167,7 +166,7 @@ struct pool *pool_set_find(const struct pool_set *set, const void *key, size_t l
 extern const struct policy_ops pool_policy_ops;
 /* Copies the pointer to srv's GUC set to srv's policy_conn, and returns the policy_conn. srv must be idle. */
 struct policy_conn *pool_copy_gucs_to_conn(struct server *srv);
-/* Notes that, since since_us, servers that log in get these settings. If baseline has changed, drops the results of
+/* Notes that servers have got these settings at login since since_us. If baseline has changed, drops the results of
  * startup settings that were learnt from older servers. */
 void pool_take_baseline(struct pool *pool, struct gucs *baseline, struct gucs *login_parameters, uint64_t since_us);
 
@@ -175,22 +174,21 @@ void pool_take_baseline(struct pool *pool, struct gucs *baseline, struct gucs *l
 bool pool_give(void *owner, struct policy_conn *conn, struct policy_worker *to); /* policy_ops.give */
 
 /* pool_code.c */
-const char *pool_code_ask(struct server *srv); /* returns the query about code that srv is to be sent now */
+const char *pool_code_ask(struct server *srv); /* returns the query about code to send to srv now */
 /* Three callbacks of server_owner_ops: answer_row, answered and holds. */
 void pool_code_row(struct server *srv, const uint8_t *body, size_t len, bool is_whole);
 const char *pool_code_answered(struct server *srv, bool ok);
 bool pool_code_hold_if_due(struct server *srv, const char **question);
-/* Returns what to do with srv, from which `parts` are washed: see database_code_decide(). */
+/* Returns what to do with srv when `parts` are to be washed off: see database_code_decide(). */
 enum code_decision pool_code_decide(const struct server *srv, unsigned parts, uint64_t ddl_at_risk_keeps);
-/* Returns true if srv was held until an answer about code comes, and need not be held any longer. */
+/* Returns true if srv, which is held until an answer about code comes, need not be held any longer. */
 bool pool_code_may_end_hold(const struct server *srv);
 void pool_code_note_gone(struct server *srv); /* call when srv ends, so no answer about code will come from srv */
-/* Returns the state that the database's code may leave and no reset removes (a set of STATE_BACKEND and RISK_CONTEXT),
- * as far as this worker knows the code. */
+/* As far as this worker knows the database's code, returns the state that the code may leave and that no reset removes:
+ * a set of STATE_BACKEND and RISK_CONTEXT. */
 unsigned pool_code_known_leftovers(const struct pool *pool);
 /* Call for a server that comes from another worker. known_leftovers: the result of pool_code_known_leftovers() there.
  * Returns false if the server must be closed, because it may have run code that leaves state of which only this worker
- * knows. If this worker has no answer about the code yet, returns true: the first answer decides later whether the
- * pool's servers are closed.
- */
+ * knows. If this worker has no answer about the code yet, returns true; its first answer then decides if the pool's
+ * servers are closed. */
 bool pool_code_admit(struct pool *pool, unsigned known_leftovers);

@@ -1,7 +1,7 @@
 /*
  * src/pool/pool_target.h - where the servers of a pool connect to, as which user and with which secrets, according to
- * one configuration. A target is reference-counted, from any thread: servers that were opened under an older
- * configuration keep that configuration's target.
+ * one configuration. Servers that were opened under an older configuration keep that configuration's target. A target
+ * is reference-counted, on any thread.
  */
 #pragma once
 
@@ -14,7 +14,7 @@
 
 /* The TLS contexts for connections to the servers of one configuration (tls_store.c). Databases with equal settings
  * (server_tls_text) share a context. The store is made before the configuration takes effect, so errors in certificate
- * files are found in time. Reference-counted, from any thread. */
+ * files are found in time. A store is reference-counted, on any thread. */
 struct tls_store;
 
 struct tls_store *tls_store_new(const struct config *config, struct fail *why); /* returns NULL with *why set */
@@ -25,14 +25,14 @@ void tls_store_unref(struct tls_store *store); /* NULL is fine */
 struct tls_context *tls_store_get(const struct tls_store *store, const char *text);
 
 struct pool_target {
-	struct server_target server; /* what servers see; points into the other fields */
+	struct server_target server; /* the part that servers see; points into the other fields */
 	struct upstream *upstream;
 	struct tls_context *tls; /* a reference for server.tls */
 	char *tls_text; /* the settings that tls was made from */
 	struct users *users; /* keeps the secrets alive */
 	char *user, *database;
 	char *command; /* password_command, or NULL */
-	/* a secret that a client has proved and users lacks, or NULL; overwritten with zeros before it is freed */
+	/* a secret that a client has proved and that `users` lacks, or NULL; wiped before it is freed */
 	char *learnt;
 	_Atomic uint64_t warned_us; /* for server.warned_us */
 	atomic_uint refs;
@@ -45,30 +45,30 @@ struct pool_target {
 struct pool_target *pool_target_new(const struct upstream *upstream, const struct scope_settings *settings,
 				    const struct tls_store *tls, struct users *users, const char *database,
 				    const char *user, struct scram_keys *keys, struct fail *why);
-/* Makes the target of a connection of pgweir's own, which logs in as user to the database that PostgreSQL calls dbname
- * (if empty, as upstream says). The upstream's password is only used for the upstream's user. */
+/* Makes the target of a connection of pgweir's own, which logs in as user. dbname: PostgreSQL's name of the database;
+ * if empty, upstream has the name. The upstream's password is used only if user is the upstream's user. */
 struct pool_target *pool_target_new_own(const struct upstream *upstream, const struct scope_settings *settings,
 					const struct tls_store *tls, struct users *users, const char *database,
 					const char *user, const char *dbname, struct scram_keys *keys,
 					struct fail *why);
 struct pool_target *pool_target_ref(struct pool_target *t);
 void pool_target_unref(struct pool_target *t); /* NULL is fine */
-/* Returns true if t need not learn this secret (plain text, or "md5..."), which a client has proved: t has learnt the
- * same secret before, or has one from upstream, users or password_command. */
+/* Returns true if t need not learn this secret (plain text, or "md5..."), which a client has proved, because t has
+ * learnt the same secret before, or has a secret from upstream, users or password_command. */
 bool pool_target_knows(const struct pool_target *t, const char *secret);
-/* Makes t, which no server uses yet, remember the secret, unless t has another secret. Returns 0, or -1 without
- * memory. */
+/* Makes t, which no server uses yet, remember the secret, unless t has another secret. Returns 0, or -1 if out
+ * of memory. */
 int pool_target_learn(struct pool_target *t, const char *secret);
-/* Makes t remember the secret that `from` has learnt, if any, unless t has another secret. Returns 0, or -1 without
- * memory. */
+/* Makes t remember the secret that `from` has learnt, if any, unless t has another secret. Returns 0, or -1 if out
+ * of memory. */
 int pool_target_inherit(struct pool_target *t, const struct pool_target *from);
 /* Returns true if servers of a may be used as servers of b. */
 bool pool_target_is_same(const struct pool_target *a, const struct pool_target *b);
 /* Returns a string that is equal for two targets if they have the same hosts, target_session_attrs and database. The
- * caller frees the string. Returns NULL without memory. */
+ * caller frees the string. Returns NULL if out of memory. */
 char *pool_target_database_key(const struct pool_target *t);
 /* Returns a string that is equal for two targets if they have the same hosts, in the same order, and the same
- * target_session_attrs. The caller frees the string. Returns NULL without memory. */
+ * target_session_attrs. The caller frees the string. Returns NULL if out of memory. */
 char *pool_target_hosts(const struct pool_target *t);
 /* Does the same as pool_target_hosts(), but leaves out target_session_attrs: for cluster_get(). */
 char *pool_target_cluster(const struct pool_target *t);

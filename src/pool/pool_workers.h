@@ -1,6 +1,6 @@
 /*
- * src/pool/pool_workers.h - chooses the workers on which each pool lives. A pool lives on one worker, which stays the
- * same, or on several workers, each with a shard of the pool (pool_shards()). See src/process/README.md.
+ * src/pool/pool_workers.h - chooses the workers on which each pool lives. A pool lives on one worker for good, or on
+ * several workers, each with a shard of the pool (pool_shards()). See src/process/README.md.
  *
  * Only worker 0 calls these functions. A new pool gets the worker with the fewest clients; if several have equally few,
  * worker 0 is taken last. Further shards are made as clients come, each on the worker that has the fewest clients. The
@@ -25,11 +25,10 @@ struct pool_workers; /* opaque: pool_workers.c */
 struct pool_workers *pool_workers_new(const struct pool_split *split, uint64_t seed);
 void pool_workers_free(struct pool_workers *h); /* NULL is fine */
 /*
- * Chooses the worker for a new client of this pool, and returns the worker's number. If the pool may have another
- * shard, that is the worker with the fewest clients; a worker that has no shard yet is to have one from then on.
- * Otherwise it is the worker with the fewest clients among those with a shard. database and user: as for
- * pool_set_get(). clients: how many clients are on worker 0. Returns POOL_NO_WORKER with *why set, such as 3D000 for an
- * unknown database. If there is only one worker, always returns 0.
+ * Returns the number of the worker for a new client of this pool: if the pool may have another shard, the worker with
+ * the fewest clients, which is to have a shard from then on; otherwise, of the workers with a shard, the one with the
+ * fewest clients. database and user: as for pool_set_get(). clients: how many clients are on worker 0. Returns
+ * POOL_NO_WORKER with *why set, such as 3D000 for an unknown database. If there is only one worker, always returns 0.
  */
 uint32_t pool_workers_choose(struct pool_workers *h, const struct config *config, const char *database,
 			     const char *user, uint32_t clients, struct fail *why);
@@ -37,29 +36,29 @@ uint32_t pool_workers_choose(struct pool_workers *h, const struct config *config
  * chooses one first, as pool_workers_choose() does. */
 bool pool_workers_has_shard(struct pool_workers *h, const struct config *config, const char *database, const char *user,
 			    uint32_t number);
-/* Counts one more client of that worker. Call when a client is about to leave worker 0 for that worker, or is made
+/* Counts one more client on that worker. Call when a client is about to leave worker 0 for that worker, or is made
  * there. */
 void pool_workers_client_moved(struct pool_workers *h, uint32_t number);
-/* Counts one client less of that worker. Call when worker 0 has heard that a client there has ended. */
+/* Counts one client less on that worker. Call when worker 0 has heard that a client there has ended. */
 void pool_workers_client_ended(struct pool_workers *h, uint32_t number);
-/* Call when that worker does not answer (is_silent), or answers again. While the worker is silent, new clients go to
- * other workers where that is possible. */
+/* Call when that worker does not answer (is_silent), or answers again. While a worker is silent, new clients go to
+ * other workers if possible. */
 void pool_workers_set_silent(struct pool_workers *h, uint32_t number, bool is_silent);
-/* Returns how many clients are on other workers than worker 0. */
+/* Returns how many clients are on workers other than worker 0. */
 uint32_t pool_workers_away(const struct pool_workers *h);
 
 /* --- pool_fresh.c: the settings of a fresh server, i.e. one that has just logged in, for all shards of a pool. A shard
  * sends these settings to its clients, but may never have opened a server itself. --- */
 
 struct policy_commons; /* policy/policy_commons.h */
-struct pool_fresh; /* of one pool; opaque: pool_fresh.c */
+struct pool_fresh; /* the settings for one pool; opaque: pool_fresh.c */
 
-/* Returns the object of the pool with this pool_key(), valid until pool_fresh_put(); NULL without memory. These
+/* Returns the object of the pool with this pool_key(), valid until pool_fresh_put(); NULL if out of memory. These
  * functions may be called on any thread. */
 struct pool_fresh *pool_fresh_get(struct policy_commons *all, const void *key, size_t len);
 void pool_fresh_put(struct policy_commons *all, struct pool_fresh *f); /* f may be NULL */
-/* Reports that fresh servers have had these settings since since_us. Copies both GUC sets. Without memory, does
- * nothing. */
+/* Reports that servers that have logged in since since_us have these settings. Copies both GUC sets. If out of memory,
+ * does nothing. */
 void pool_fresh_report(struct pool_fresh *f, const struct gucs *baseline, const struct gucs *login_parameters,
 		       uint64_t since_us);
 /* Returns true if the settings that a shard has reported last were seen after *since_us. Then sets *since_us to when

@@ -1,7 +1,7 @@
 /*
- * src/pool/standby_pools.h - keeps apart a pool's servers on the primary and on the standbys. This is done for pools
- * with a cluster (cluster.h), which knows the role of each host. The pool's own servers are on the primary. The servers
- * on each standby are in a standby pool, found by the index of the standby's host in the upstream.
+ * src/pool/standby_pools.h - separates a pool's servers on the primary from those on standbys, if the pool has a
+ * cluster (cluster.h), which knows the role of each host. The pool's own servers are on the primary. The servers on
+ * each standby are in a standby pool, found by the index of the standby's host in the upstream.
  */
 #pragma once
 
@@ -19,21 +19,21 @@ void standby_pools_note_new_code(struct pool *pool);
  * because the standby's code may be older than the last answer about code. Returns 0 if the standby has certainly
  * replayed all that the primary had when that answer came. */
 unsigned standby_pool_assumed_risk(struct server *srv);
-/* Returns true if the host of the standby pool has certainly replayed all that the primary had when the last answer
- * about the code came. */
+/* Returns true if the host of the standby pool has certainly replayed all that the primary had at the last answer about
+ * the code. */
 bool standby_pool_check_code(struct pool *standby_pool);
 /* Adds the connections of the pool's standby pools, if any, to counts, which already has the pool's own. */
 void pool_add_standby_pools(const struct pool *pool, struct policy_counts *counts);
 /* Returns true if srv, which belongs to the pool itself or to its listeners, is connected to the primary, as far as
- * pgweir knows. Sets srv->history once the primary is known; until then, srv may be on any host that claims to be the
+ * pgweir knows. Once the primary is known, sets srv->history; until then, srv may be on any host that claims to be the
  * primary. pool->cluster must not be NULL. */
 bool pool_is_of_primary(const struct pool *pool, struct server *srv);
 /* Special values of server.history, which are no cluster_view.history. */
 #define HISTORY_OTHER UINT32_MAX /* the server is not connected to the primary */
-#define HISTORY_TRUSTED (UINT32_MAX - 1) /* the primary is not known, and the server is used until it is */
+#define HISTORY_TRUSTED (UINT32_MAX - 1) /* the server is used although the primary is not known */
 #define TRUST_AFTER_US (5 * US_PER_S) /* if the primary is still not known after this time, servers are trusted */
-/* Call when the primary's history (cluster_view.history) is now `history`. If that is new, closes the pool's servers:
- * idle servers now, lent servers when they are returned. */
+/* Tells the pool the present cluster_view.history. If `history` is new, closes the pool's servers: idle servers now,
+ * lent servers when they are returned. */
 void pool_on_primary(struct pool *pool, uint32_t history, uint64_t now_us);
 
 /* --- For the pools themselves. --- */
@@ -41,7 +41,7 @@ void pool_on_primary(struct pool *pool, uint32_t history, uint64_t now_us);
 /* pool.c. Makes the standby pool of main for the host at this index of the upstream. Returns NULL if that is impossible
  * now. */
 struct pool *pool_new_standby_pool(struct pool *main, uint32_t host, uint64_t now_us);
-/* Changes pool->settings, in which a standby pool has got its main pool's settings, to those of a standby pool. */
+/* Changes pool->settings, which are the main pool's settings at first, to those of a standby pool. */
 void standby_pool_settings(struct pool *pool);
 /* Applies the pool's new settings to its cluster and its standby pools. If no client reads from standbys any more,
  * closes the servers of the standby pools. */

@@ -5,8 +5,8 @@
  * A host that refuses a connection costs no time, so it is not remembered. While one connection tries a silent host
  * again, no other connection does.
  *
- * Owns: an entry for each silent host, and at most HOSTS_MAX entries: there may be any number of hosts, because their
- *       names may contain a tenant's name, which clients choose. A host without an entry may always be tried.
+ * Owns: an entry for each silent host, but at most HOSTS_MAX entries, because clients can make up hosts: a host's name
+ *       may contain a tenant's name, which clients choose. A host without an entry may always be tried.
  */
 #pragma once
 
@@ -21,10 +21,10 @@ void hosts_free(struct hosts *h); /* h may be NULL */
 
 /* Returns when this host ("db1:5432") may next be tried; 0 if at any time. h may be NULL, here and below. */
 uint64_t hosts_due_us(const struct hosts *h, const char *address);
-/* Notes that this host is tried now. If it is a silent host, no other connection tries it for timeout_us. */
+/* Notes that this host is tried now. If the host is silent, no other connection tries it for timeout_us. */
 void hosts_note_attempt(struct hosts *h, const char *address, uint64_t timeout_us, uint64_t now_us);
-/* Notes that this host did not answer in time. It may be tried again after 1 s, and after each further silence in a row
- * after twice as long, up to 15 s; all times are varied at random by 20 %. */
+/* Notes that this host did not answer in time. The host may be tried again after 1 s. Each further silence in a row
+ * doubles that time, up to 15 s. All times vary at random by 20 %. */
 void hosts_note_silent(struct hosts *h, const char *address, uint64_t now_us);
 /* Notes that this host has answered, with success or not. */
 void hosts_note_answer(struct hosts *h, const char *address);

@@ -43,19 +43,19 @@ struct kept_request {
 
 enum sent_state {
 	SENT_WHOLE, /* the copy is complete */
-	SENT_CUT, /* bytes are missing from the copy: it was too long, or the client kept the server after an answer */
+	SENT_CUT, /* bytes are missing: the copy was too long, or the client kept the server after an answer */
 	SENT_ANSWERED /* the borrower was sent an answer to a message of the copy */
 };
 
-/* A copy of everything that was sent since the server last owed no reply. If the server ends without executing that,
- * the copy is sent to another server (relay/resend.c). */
+/* A copy of everything that was sent since the server last owed no reply. If the server ends without executing these
+ * messages, the copy is sent to another server (relay/resend.c). */
 struct sent_copy {
 	struct request_copy copy;
 	uint32_t named_before; /* statements_named_count() when the copy began */
 	uint8_t state; /* enum sent_state */
 	/* the loan had requests before those of the copy; set by resend_begin(), cleared by loan_begin() */
 	bool has_earlier_requests;
-	/* how many Parses and Closes at the beginning of the copy pgweir has answered itself */
+	/* how many Parses and Closes at the beginning of the copy were answered by pgweir itself */
 	uint16_t local_count;
 };
 
@@ -83,8 +83,8 @@ enum commit_phase {
 	COMMIT_SKIPPED /* an error before the COMMIT has skipped it; its ReadyForQuery is still due */
 };
 
-/* How far the question for the open transaction's mark (struct commit_mark) has come. pgweir asks it after the
- * transaction's first write. */
+/* How far the question for the open transaction's mark (struct commit_mark) has come. pgweir asks this question
+ * after the transaction's first write. */
 enum mark_question {
 	MARK_NOT_ASKED,
 	MARK_DUE, /* the question will be sent when the replies so far are sent to the client */
@@ -93,7 +93,7 @@ enum mark_question {
 	MARK_ANSWERED /* the answer has come, and the COMMIT is still held */
 };
 
-/* The state of the transaction before its COMMIT is sent: not known, read-only (no transaction ID), or failed. */
+/* The state of the transaction before its COMMIT is sent: unknown, read-only (without a transaction ID), or failed. */
 enum commit_outlook { OUTLOOK_OPEN, OUTLOOK_READ_ONLY, OUTLOOK_FAILED };
 /* How the COMMIT is run: in a Query, or as an unnamed or named statement. */
 enum commit_form { COMMIT_IN_QUERY, COMMIT_OF_UNNAMED, COMMIT_OF_NAMED };
@@ -103,7 +103,7 @@ enum commit_block { BLOCK_AS_BEFORE, BLOCK_BEGUN, BLOCK_ENDED };
 
 struct loan_commit {
 	struct commit_mark mark; /* of the open transaction */
-	/* the borrower's GUC set before the open transaction; NULL if that has changed no reported setting */
+	/* the GUC set before the open transaction; NULL if the transaction has changed no reported setting */
 	struct gucs *before;
 	uint8_t phase; /* enum commit_phase */
 	uint8_t question; /* enum mark_question; written by set_question() */
@@ -143,16 +143,16 @@ struct loan_followed {
 
 /* Says whether the open transaction has run CREATE, ALTER or DROP, and whether that affects the plans of others. */
 enum loan_ddl { DDL_NONE, DDL_DONE, DDL_CHANGES_PLANS };
-/* Says what the open transaction's command tags say about the code of the database: the transaction has changed the
- * code (CODE_CHANGED), or has made functions (CODE_MADE), which may keep state in a backend that nothing resets. */
+/* Says, according to command tags, if the open transaction has changed the code of the database (CODE_CHANGED), or has
+ * made functions (CODE_MADE). Functions may keep, in a backend, state that nothing resets. */
 enum loan_code { CODE_AS_BEFORE, CODE_CHANGED, CODE_MADE };
 /* Says which of the borrower's messages wait until all messages that pgweir itself has sent ahead are answered. */
 enum loan_behind {
 	NOTHING_BEHIND,
 	QUERY_BEHIND_OURS, /* a Query, because pgweir's messages are part of the same request */
 	ALL_BEHIND_SETTINGS, /* all messages, because they must not run if pgweir's SET fails */
-	/* like ALL_BEHIND_SETTINGS, but the primary has refused these settings before, so the server is recorded as
-	   having the borrower's GUC set only when the SETs have succeeded */
+	/* as with ALL_BEHIND_SETTINGS; but the primary has refused these settings before, so the server counts as
+	   having the borrower's GUC set only once the SETs have succeeded */
 	ALL_BEHIND_REFUSED_SETTINGS
 };
 /* Says whether the standby has replayed the position that the borrower must not miss: relay/reads_replayed.c. */
@@ -179,8 +179,8 @@ enum loan_undone { UNDONE_NOTHING, UNDONE_TRANSACTION, UNDONE_FAILED };
 struct loan {
 	uint8_t end; /* enum loan_end; written by loan_set_end() */
 	uint8_t undone; /* enum loan_undone: the worst result since SQL was last settled */
-	/* The server's unnamed statement is the borrower's, was not bound yet, and is one that pgweir could not make
-	 * again. Set and cleared by unnamed.c. */
+	/* The server's unnamed statement is the borrower's, was not bound yet, and can't be made again by pgweir. Set
+	 * and cleared by unnamed.c. */
 	bool must_keep_unnamed;
 	/* A savepoint may be open. Set by listen_before_sql() and complete_rarer(), cleared by loan_begin(). */
 	bool has_savepoint;
@@ -201,14 +201,14 @@ struct loan {
 	/* Settings that affect parsing were set for this transaction alone. Set by notes.c and context.c, cleared by
 	 * end_ddl(). */
 	bool has_local_settings;
-	/* which of TAG_CHANGES_ROLES and TAG_CHANGES_DEFAULTS the tags of the transaction had; handled again at the
-	 * transaction's end, because other sessions may see the change only then */
+	/* TAG_CHANGES_ROLES and TAG_CHANGES_DEFAULTS, if tags of the transaction had them. The changes are handled
+	 * again at the transaction's end, because other sessions may see them only then. */
 	uint16_t changes;
 	/* Code of the database ran, which may have changed roles or defaults. Set by compiled.c, notes.c and ask.c,
 	 * cleared by ask.c. */
 	bool has_run_code;
-	/* The server has plans that were made under another context than the borrower's. The loan goes on only as long
-	 * as the borrower's SQL does not depend on plans. Set by compiled.c, cleared by loan_begin(). */
+	/* The server has plans that were made under another context than the borrower's. The loan must end before the
+	 * borrower runs SQL that depends on plans. Set by compiled.c, cleared by loan_begin(). */
 	bool has_foreign_plans;
 	uint8_t behind; /* enum loan_behind; beside has_foreign_plans, as both are read for each message */
 	/* SQL whose meaning depends on the context ran under another context than the client's own. Set by note_risk(),
@@ -217,11 +217,11 @@ struct loan {
 	/* The server has no plans of other clients any more. Set by compiled.c, cleared by loan_begin(). */
 	bool has_own_plans;
 	uint8_t blame; /* enum loan_blame; see pool_code_blame() */
-	/* If search_path is all that the transaction has set by SET LOCAL: the context (gucs_context()) that results,
-	 * under which the transaction's statements are shared; else 0. */
+	/* If the transaction has set only search_path by SET LOCAL: the resulting context (gucs_context()), under which
+	 * the transaction's statements are shared; else 0. */
 	uint32_t local_context;
-	/* The next row is the result of a pg_cancel_backend() that pgweir has carried out, so a false in the row
-	 * becomes true. Set and cleared by server_replies.c. */
+	/* The next row is the result of a pg_cancel_backend() that pgweir has carried out, so `false` there becomes
+	 * `true`. Set and cleared by server_replies.c. */
 	bool next_row_is_true;
 	/* A request of pgweir's own was cancelled since the last cancel was sent. Set by loss_takes_error(), cleared by
 	 * send_cancel(). */
@@ -237,16 +237,16 @@ struct loan {
 	uint32_t suspected; /* the flags (enum scan_flag) of SQL that ran and is not settled yet */
 	uint32_t settled; /* the flags (enum scan_flag) of SQL that was settled since the loan began */
 	uint32_t notify_as; /* the PID with which notify_listener passes on this server's notifications */
-	/* compared, never followed; NULL if the PID of notifications is left as it is */
+	/* a pointer that is only compared; NULL if the PID in notifications is left as it is */
 	const void *notify_listener;
 	uint64_t lent_us; /* when the loan began */
 	uint64_t ping_sent_us; /* when a ping was last sent, between two loans */
-	/* when the last request was done, or when a later byte was passed to or from the borrower */
+	/* when the last request was done, or a later time at which a byte was passed to or from the borrower */
 	uint64_t last_done_us;
-	uint64_t unread_us; /* when the server was last seen to wait for its client to read; 0 if never */
+	uint64_t unread_us; /* when the server was last seen waiting for its client to read; 0 if never */
 	/* The next three fields are for probe_unread_backend() in client_timeouts.c, which sends a Flush to find out
 	 * whether the backend has exited. */
-	uint64_t silent_us; /* when server.bytes_in was first seen to be silent_bytes */
+	uint64_t silent_us; /* since when server.bytes_in has been silent_bytes */
 	uint64_t silent_bytes;
 	uint64_t asked_us; /* when a Flush was last sent */
 	/* The next two fields are for relay/query_timeout.h. */
@@ -256,8 +256,8 @@ struct loan {
 	/* when dedicated/blocking.c, which asks PostgreSQL which servers wait for a lock, last sent a question whose
 	 * answer lists this server; 0 if never */
 	uint64_t blocked_us;
-	/* the PID at the end of the chain of processes that wait for each other, beginning with this server's; 0 if a
-	 * prepared transaction is at the end */
+	/* the PID at the end of the chain of waiting processes that begins with this server's; 0 if a prepared
+	 * transaction is at the end */
 	uint32_t root_pid;
 	/* The following fields, up to commit, are about the request under way. */
 	uint64_t bytes_to_client, bytes_from_client;
@@ -292,7 +292,7 @@ loan_begin_request(struct loan *l)
 	l->tag_text[0] = '\0';
 }
 
-/* Returns since when no request is under way. Valid only while no request is under way. */
+/* Returns since when no request has been under way. Call only while none is under way. */
 static inline uint64_t
 loan_rests_since(const struct loan *l)
 {

@@ -3,12 +3,12 @@
  * Vault, which expire after some minutes.
  *
  * A command runs as a process of its own (/bin/sh -c), while the loop goes on. For equal password_requests, one command
- * runs at a time, and all servers that have asked by its end get its password. A password is used for ttl_us. In the
- * last fifth of that time, the command is run again in advance if a server has asked for the password since the last
- * run. After a failure the command is not run again for a while.
+ * runs at a time, and all servers that have asked before it ends get its password. A password is used for ttl_us. In
+ * the last fifth of that time, the command is run again in advance if a server has asked for the password since the
+ * last run. After a failure the command is not run again for a while.
  *
  * Owns:    the passwords, wiped when they expire; the processes, killed when they take too long. Bounded: 16 processes
- *          at a time, 30 s each, 16 KiB of output.
+ *          at a time, each for at most 30 s and with at most 16 KiB of output.
  */
 #pragma once
 
@@ -35,11 +35,11 @@ struct password_request {
 
 /* Embedded, zeroed, in the struct that asks for a password. */
 struct password_ask {
-	/* Gets the password, which is valid only during this call; or NULL, and the reason in *why. Called from the
-	 * loop, never from within passwords_get(). */
+	/* Called from the loop, never from within passwords_get(). password is valid only during this call; NULL if
+	 * there is none, and then *why has the reason. */
 	void (*done)(const char *password, const struct fail *why, void *arg);
 	void *arg;
-	struct password_entry *entry; /* NULL unless this ask waits */
+	struct password_entry *entry; /* NULL while this struct does not wait for a password */
 	TAILQ_ENTRY(password_ask) link;
 };
 
@@ -49,8 +49,8 @@ struct passwords *passwords_new(struct event_base *base, struct log *log, uint64
 void passwords_free(struct passwords *p);
 /*
  * Returns the password if a valid one is known; it is borrowed until the loop's next turn. Otherwise returns NULL, and
- * calls ask->done later, once, unless password_ask_cancel() comes first. Without memory, returns NULL, ask->entry is
- * NULL as well, and done is never called.
+ * calls ask->done later, once, unless password_ask_cancel() comes first. If out of memory, returns NULL with ask->entry
+ * NULL, and never calls done.
  */
 const char *passwords_get(struct passwords *p, const struct password_request *request, struct password_ask *ask);
 void password_ask_cancel(struct password_ask *ask); /* does nothing if `ask` does not wait */

@@ -70,12 +70,12 @@ struct pool_owner; /* auth/delegation.h */
 
 /* Callbacks to the borrower. Except in pass and request_done, srv->borrower is NULL if the borrower has gone. */
 struct server_ops {
-	/* Several messages for the borrower, one after another, of which the first and the last may be incomplete. The
-	 * bytes stay valid until batch_end. */
+	/* Messages for the borrower have come; the first and the last may be incomplete. The bytes stay valid until
+	 * batch_end. */
 	void (*pass)(struct server *srv, const uint8_t *bytes, size_t len);
-	/* The ReadyForQuery of a borrower's request has come; srv->tx is set. If srv->loan.announces_ready is set,
-	 * everything before the ReadyForQuery was passed already: return true to swallow the ReadyForQuery, because the
-	 * borrower will send one itself. If announces_ready is not set, return false. */
+	/* The ReadyForQuery of a borrower's request has come; srv->tx is set. If srv->loan.announces_ready is set, all
+	 * earlier replies were passed already; then return true to swallow the ReadyForQuery, if the borrower will send
+	 * one itself. Otherwise return false. */
 	bool (*request_done)(struct server *srv, const struct owed *ended);
 	void (*settled)(struct server *srv, const struct owed *o, enum owed_end how); /* see ledger.h */
 	void (*answer_local)(struct server *srv, const struct owed *o); /* see ledger.h */
@@ -101,7 +101,7 @@ struct server_ops {
 	void (*commit_row)(struct server *srv, const uint8_t *body, size_t len, bool is_whole);
 	/* The ReadyForQuery of a question of OWED_TO_COMMIT has come; ended->statements says which question it was. */
 	void (*commit_answered)(struct server *srv, const struct owed *ended);
-	/* The ReadyForQuery of another request of pgweir's own, neither a probe nor OWED_TO_COMMIT, has come. After
+	/* The ReadyForQuery of a request of pgweir's own has come, but not of a probe or of OWED_TO_COMMIT. After
 	 * OWED_TO_REPLAY, loan.replay is REPLAY_DONE if the standby has replayed the position. */
 	void (*own_done)(struct server *srv, enum owed_to to);
 	/* A row of the probe's answer has come. is_whole: body is complete. */
@@ -118,7 +118,7 @@ struct server_ops {
 	bool (*ending)(struct server *srv, const struct error_fields *fields);
 	/* A whole NotificationResponse has come. Return true to swallow it. */
 	bool (*notification)(struct server *srv, const uint8_t *message, size_t len);
-	/* Everything that was read is handled. Sends the replies that were passed, and may return srv to the pool. */
+	/* All bytes that were read are handled. Sends the replies that were passed, and may return srv to the pool. */
 	void (*batch_end)(struct server *srv);
 	/* srv is ending, so the borrower must not use it any more. Called only while LENT. */
 	void (*lost)(struct server *srv, const struct fail *why);
@@ -161,7 +161,7 @@ struct server_owner_ops {
 struct server_losses {
 	uint64_t since_us; /* when the first of these connections was lost; 0 if none was lost */
 	uint32_t count; /* lost connections */
-	uint32_t cost; /* lost connections with a request or transaction that has failed because of that */
+	uint32_t cost; /* how many of these connections had a request or transaction, which has failed */
 	uint32_t total; /* lost connections since the process began; wraps around */
 	struct fail why; /* why the last connection was lost */
 	char address[SERVER_ADDRESS_MAX]; /* the address of the last connection */
@@ -231,12 +231,13 @@ struct server_cancelling; /* opaque: server_cancel.c; one CancelRequest under wa
 
 /* Says what a reset must do besides ending the borrower's request and transaction. */
 struct reset_order {
-	/* Runs DISCARD ALL, which drops pgweir's own statements, too. Set by pool_clean(), cleared by discard_all(). */
+	/* Run DISCARD ALL, which drops pgweir's own statements, too. Set by pool_clean(), cleared by discard_all(). */
 	bool is_discarding;
-	/* Washes these parts of STATE_WASHABLE and enum wash (seal/seal.h). STATE_BACKEND: the owner closes srv. */
+	/* what to wash: a set of STATE_WASHABLE and enum wash (seal/seal.h). With STATE_BACKEND, the owner closes srv.
+	 */
 	unsigned parts;
-	uint64_t seed; /* if parts has STATE_SEED: a random number */
-	char fdw_schema[SEAL_SCHEMA_MAX]; /* if parts has STATE_REMOTE: see seal_put() */
+	uint64_t seed; /* a random number, if parts has STATE_SEED */
+	char fdw_schema[SEAL_SCHEMA_MAX]; /* for seal_put(), if parts has STATE_REMOTE */
 };
 
 /* Says whether a reset must still cancel a request that the borrower has left running: see server_reset_next(). */
@@ -295,10 +296,10 @@ enum server_question {
 enum server_tls_phase {
 	STP_NONE,
 	STP_ASKED, /* an SSLRequest was sent */
-	STP_REFUSED_WITH_ERROR, /* the answer to it is an ErrorResponse, which the login handles */
+	STP_REFUSED_WITH_ERROR, /* the SSLRequest was answered by an ErrorResponse, which the login handles */
 	STP_SHAKING_HANDS,
 	STP_DONE,
-	STP_GIVEN_UP /* TLS has failed where it is only preferred: the host is dialed again without TLS */
+	STP_GIVEN_UP /* TLS has failed, but is only preferred, so the host is dialed again without TLS */
 };
 
 /* Says which line of the log tells why the server has ended. */
@@ -311,7 +312,7 @@ enum server_end_line {
 /* Says whether the upstream's connect_query must be run again. */
 enum server_connect_query {
 	CONNECT_QUERY_IN_FORCE,
-	CONNECT_QUERY_DUE, /* settings were reset, maybe those that connect_query has set */
+	CONNECT_QUERY_DUE, /* settings were reset, perhaps some that connect_query has set */
 	CONNECT_QUERY_BAD /* the query has failed at the login, and would fail again */
 };
 
@@ -334,11 +335,11 @@ struct server {
 	uint8_t fitness; /* enum server_fitness */
 	uint8_t question; /* enum server_question of the last question */
 	uint8_t connect_query; /* enum server_connect_query */
-	/* the text of PostgreSQL's FATAL error that the borrower was sent; NULL if there was none, or without memory */
+	/* the text of PostgreSQL's FATAL error that the borrower was sent; NULL if there was none, or no memory */
 	char *last_words;
 	char last_sqlstate[6]; /* the SQLSTATE of that error */
 	uint8_t end_line; /* enum server_end_line */
-	/* a reply was owed to the borrower when the server ended; set by server_free_parts(), never cleared */
+	/* a reply was due to the borrower when the server ended; set by server_free_parts(), never cleared */
 	bool was_owing;
 	/* PostgreSQL has answered the startup packet, and has not said that it is starting up or shutting down. Set by
 	 * server_login.c, cleared by redial(). */
@@ -364,8 +365,8 @@ struct server {
 	bool is_discarding; /* DISCARD SEQUENCES was sent and not answered yet; set and cleared by linger.c */
 	bool is_lingering; /* the borrower keeps the server for a moment; set and cleared by linger.c */
 	TAILQ_ENTRY(server) lingering;
-	/* says which client's unnamed statement the server has: equals the token of that client's struct
-	 * client_statements (statements/statements_state.h); 0 if not known */
+	/* the token of the client whose unnamed statement the server has: client_statements.token
+	 * (statements/statements_state.h); 0 if not known */
 	uint64_t unnamed_owner;
 	/* The error that is being handled is 22021: a text can't be converted to the server's encoding. Set and cleared
 	 * by note_error(). */
@@ -379,7 +380,7 @@ struct server {
 	struct buf carry; /* an incomplete message; or messages that wait for others to come: see awaits_report() */
 	/* --- identity --- */
 	uint64_t id;
-	uint32_t pid; /* PostgreSQL's */
+	uint32_t pid; /* the backend's PID */
 	uint8_t key[256]; /* the secret key for CancelRequests */
 	uint16_t key_len;
 	struct sockaddr_storage peer;
@@ -409,7 +410,7 @@ struct server {
 	 * when the server logged in. */
 	uint64_t reading;
 	/* On the primary, if clients read from standbys: the cluster's history when the server logged in, or a special
-	 * value (pool/standby_pools.h); 0 while the primary has not been known since then. */
+	 * value (pool/standby_pools.h); 0 until the primary is known. */
 	uint32_t history;
 	uint64_t connected_us; /* when server_new() was called */
 	uint64_t bytes_in, bytes_out; /* since the connection was made */
@@ -423,7 +424,7 @@ struct server_secret {
 };
 
 /*
- * Makes a server, and begins to dial. Returns NULL without memory. conn: becomes srv->conn. turn: a number that the
+ * Makes a server, and begins to dial. Returns NULL if out of memory. conn: becomes srv->conn. turn: a number that the
  * caller increments with each call; if hosts are to take turns, turn modulo their number is the index of the first host
  * to try. only: the only host of target->upstream->hosts to try; NULL to try all.
  */
@@ -434,25 +435,25 @@ void server_host_address(const struct upstream_host *host, char out[static SERVE
 /* Closes the server at once, with Terminate if it is idle. Calls ops.settled and owner_ops.closed before it returns. */
 void server_close(struct server *srv);
 /*
- * Ends the server. If the server is not IDLE, closes it at once. If it is IDLE, sends Terminate, and closes it when
- * PostgreSQL has closed its side, so PostgreSQL no longer counts the session; or when SERVER_END_US are over.
- * server_close() and server_fail() end this wait.
+ * Ends the server. If the server is not IDLE, closes it at once. If it is IDLE, sends Terminate, and closes it after
+ * SERVER_END_US, or once PostgreSQL has closed its side and so no longer counts the session. server_close() and
+ * server_fail() end this wait.
  */
 #define SERVER_END_US (500 * US_PER_MS)
 void server_end(struct server *srv, uint64_t now_us);
-/* Returns true if the server is RESET or ENDING, and has been for too long (reset.deadline_us). */
+/* Returns true if the server has been RESET or ENDING for too long (reset.deadline_us). */
 bool server_is_late(const struct server *srv, uint64_t now_us);
 /* Returns PgBouncer's words for why a connection could not be made. */
 const char *server_failure_word(enum connect_failure kind);
 /* Returns the fields that the server's log lines have in common. The result borrows the server's texts, and why. */
 struct log_about server_about(const struct server *srv, const char *event, const struct fail *why);
-/* Ends the server after a failure: calls ops.lost if the server is lent, else owner_ops.gone, logs *why, and closes. */
+/* Ends the server after a failure: calls ops.lost (if LENT) or owner_ops.gone, logs *why, and closes the server. */
 void server_fail(struct server *srv, const struct fail *why) __attribute__((cold));
 /* Keeps PostgreSQL's FATAL error e, which the borrower was sent, for server_get_last_words(). */
 void server_keep_last_words(struct server *srv, const struct error_fields *e);
 /* Returns true, with *why set, if the borrower was sent PostgreSQL's reason for ending the session. srv may be NULL. */
 bool server_get_last_words(const struct server *srv, struct fail *why);
-/* Logs how many servers were lost, if a second has passed since the first loss, and not all losses have log lines of
+/* Logs how many servers were lost, once a second has passed since the first loss, if some losses have no log line of
  * their own. Call this often. */
 void server_losses_log(const struct server_env *env, uint64_t now_us);
 /* Does the rest of server_step() when something is to be logged. If `to` is SV_NONE, logs a bug and returns -1.
@@ -494,27 +495,27 @@ void server_ping(struct server *srv, enum server_question question, const char *
  * owner_ops.clean. After a failure, calls owner_ops.gone and closes the server.
  */
 void server_reset(struct server *srv, const struct reset_order *order, uint64_t now_us);
-/* Takes the next step of a reset. Call this while RESET, when no reply is owed any more, or when the owner need not
- * hold the server any longer. */
+/* Takes the next step of a reset. Call this while RESET, when no reply is owed any more, or when the owner may no
+ * longer need to hold the server. */
 void server_reset_next(struct server *srv);
-/* Removes from srv->gucs all settings that PostgreSQL does not report. Call this when they are reset, or will be before
- * anything else is sent. Returns 0, or -1 without memory. */
+/* Removes from srv->gucs all settings that PostgreSQL does not report. Call this when these settings were reset, or
+ * will be reset before anything else is sent. Returns 0, or -1 if out of memory. */
 int server_forget_session(struct server *srv);
-/* Writes whole messages. Returns 0, or -1 without memory: the next read then ends the server. */
+/* Writes whole messages. Returns 0, or -1 if out of memory; then the next read ends the server. */
 int server_write(struct server *srv, const void *bytes, size_t len);
 /* server_gucs.c: */
 /* Enters a simple Query of pgweir's own into the ledger, and notes that the Query drops the unnamed statement. */
 void server_owe_query(struct server *srv, enum owed_to to);
-/* Writes the messages in b, which are in the ledger already, and frees b. Returns 0, or -1 if b or the ledger lacks
- * memory, or as server_write() does. */
+/* Writes the messages in b, which are in the ledger already, and frees b. Returns 0, or -1 if memory is missing in b or
+ * in the ledger, or for server_write(). */
 int server_send(struct server *srv, struct buf *b);
 
-/* Returns the read-only parameters that PostgreSQL reported at the login (server_version ...) as a GUC set, borrowed;
- * NULL when the login is over. */
+/* Returns the read-only parameters (server_version ...) that PostgreSQL reports at the login, as a GUC set (borrowed);
+ * NULL after the login. */
 const struct gucs *server_login_parameters(const struct server *srv);
 
 /* --- server_gucs.c: settings of a server, and those under which its plans were made. --- */
-/* Returns true if the server's plans are the same as if they had been made under this GUC set. */
+/* Returns true if the server's plans are like plans that are made under this GUC set. */
 bool server_plans_suit(const struct server *srv, struct gucs *gucs);
 /*
  * Appends to out the messages that change the server's settings to these, with a Sync, and enters the messages in the
@@ -536,11 +537,11 @@ void server_owe_sync(struct server *srv, enum owed_to to);
 typedef void (*server_cancel_done)(bool is_confirmed, const char *why, void *arg);
 
 /*
- * Sends a CancelRequest for the server's present request, on another connection, and waits until PostgreSQL closes that
- * connection, which means that PostgreSQL has sent the signal. If PostgreSQL does not close it within timeout_us, makes
- * srv SERVER_IN_DOUBT. done is called once, later. done is NULL if the cancelled request is pgweir's own, or belongs to
- * a client that has gone; then srv is closed if the cancel is not confirmed. Returns 0, or -1 if the cancel can't
- * begin, or if another one is under way.
+ * Sends a CancelRequest for the server's present request, on another connection. When PostgreSQL closes that
+ * connection, it has sent the signal; if it does not close the connection within timeout_us, srv becomes
+ * SERVER_IN_DOUBT. done is called once, later. Pass NULL for done if the request is pgweir's own, or belongs to a
+ * client that has gone; then srv is closed if the cancel is not confirmed. Returns 0, or -1 if the cancel can't begin,
+ * or if another cancel is under way.
  */
 int server_cancel(struct server *srv, uint64_t timeout_us, server_cancel_done done, void *arg);
 

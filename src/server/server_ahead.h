@@ -7,14 +7,13 @@
 
 #include "server/server.h"
 
-/* Enters the messages that were sent ahead into the ledger, as OWED_TO_NOBODY. So their replies are swallowed, and
- * their clients are served as if the messages had not been sent. After this call, other messages may be sent. Does
- * nothing if nothing was sent ahead. */
+/* Gives up the messages, if any, that were sent ahead: enters them into the ledger as OWED_TO_NOBODY, so their replies
+ * are swallowed. Requests of clients that still wait are sent again. After this call, other messages may be sent. */
 void server_disown_ahead(struct server *srv);
-/* Does what server_disown_ahead() does if the borrower's next messages are in the ledger already: enters the messages
- * that were sent ahead before these. */
+/* Does what server_disown_ahead() does, if the borrower's next messages are in the ledger already. The new entries
+ * precede those of the borrower's messages. */
 void server_disown_ahead_first(struct server *srv);
-/* Returns true if srv is lent and nothing was sent ahead there, so everything still to be read is for its borrower. */
+/* Returns true if srv is lent and nothing was sent ahead to it, so all further bytes from it are for its borrower. */
 bool server_is_borrowers_alone(const struct server *srv);
 /* Returns true if, while RESET, a request that was sent ahead and belongs to no client has run for so long that it must
  * be cancelled. After server_cancel_stale_request(), returns false. */

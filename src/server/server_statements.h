@@ -1,13 +1,13 @@
 /*
  * src/server/server_statements.h - the prepared statements of one server connection, in order of use.
  *
- * Only its id identifies a statement. Messages before the next Sync may rely on a Parse or Close that was sent, because
- * an error that skips the Parse or Close skips these messages, too. After the Sync, only the reply to the Parse or
- * Close counts.
+ * A statement is identified by its id alone. Messages before the next Sync may rely on a Parse or Close that was sent,
+ * because an error that skips the Parse or Close skips these messages, too. After the Sync, only the reply to the Parse
+ * or Close counts.
  *
- * When the borrower runs DDL, the statements on its server are outdated at once, before other sessions see the DDL; and
- * again if the DDL is rolled back. Outdated statements keep their names, but count as absent until they are prepared
- * again.
+ * When the borrower runs DDL, the statements on its server become outdated at once, before other sessions see the DDL,
+ * and again if the DDL is rolled back. Outdated statements keep their names, but count as absent until they are
+ * prepared again.
  */
 #pragma once
 
@@ -16,11 +16,11 @@
 
 struct server_statement; /* opaque */
 
-/* Zeroed, the list is empty. */
+/* A zeroed struct is an empty list. */
 struct server_statements {
 	struct server_statement *table;
 	struct server_statement *newest; /* head of a list, the last used first */
-	uint32_t count; /* number of statements on the server if no message fails */
+	uint32_t count; /* how many statements the server has if no message under way fails */
 	uint32_t generation; /* statements of an earlier generation are outdated */
 };
 
@@ -33,12 +33,12 @@ enum statement_presence {
 /* Says if a message that is sent now will find the statement on the server. Counts as a use of the statement. sync_no:
  * how many Syncs the borrower has sent. */
 enum statement_presence server_statements_use(struct server_statements *s, uint64_t id, uint32_t sync_no);
-/* Notes that the statement's Parse is sent now. Returns 0, or -1 without memory. */
+/* Notes that the statement's Parse is sent now. Returns 0, or -1 if out of memory. */
 int server_statements_note_parse(struct server_statements *s, uint64_t id, uint32_t sync_no);
 /* Outdates all statements that are on the server, or whose Parse is under way. */
 void server_statements_outdate(struct server_statements *s);
 /*
- * Notes that the statement's Close is sent now. Returns false if the statement is not in the list: then don't call
+ * Notes that the statement's Close is sent now. Returns false if the statement is not in the list; then do not call
  * server_statements_note_end() for this Close.
  */
 bool server_statements_note_close(struct server_statements *s, uint64_t id, uint32_t sync_no);
@@ -46,7 +46,7 @@ bool server_statements_note_close(struct server_statements *s, uint64_t id, uint
 void server_statements_note_end(struct server_statements *s, uint64_t id, bool is_close, bool is_done);
 /* Outdates this statement, because the server may not have it any more. */
 void server_statements_outdate_one(struct server_statements *s, uint64_t id);
-/* Call after DEALLOCATE ALL. Statements whose Parse is under way stay: their Parse runs after DEALLOCATE ALL. */
+/* Call after DEALLOCATE ALL. Statements whose Parse is under way stay, because it runs after DEALLOCATE ALL. */
 void server_statements_forget_all(struct server_statements *s);
 /* Sets *id to that of the least recently used statement with no Parse or Close under way. Returns false if there is
  * none. */

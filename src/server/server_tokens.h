@@ -12,15 +12,15 @@
 
 struct server_tokens; /* opaque; for one login */
 
-/* Called once, from the loop, when the thread is done. proof: as server_tokens_next() returns. server_token() has the
- * first token. With PROOF_WRONG and PROOF_FAILED, *why is set. */
+/* Called once, from the loop, when the thread is done. proof, *why: as from server_tokens_next(). server_token() then
+ * returns the first token. */
 typedef void (*server_tokens_done)(struct server *srv, enum proof proof, struct fail *why);
 
-/* Returns true if a module makes the tokens for which this authentication code of PostgreSQL's asks. */
+/* Returns true if a module makes the tokens that PostgreSQL asks for by this authentication code. */
 bool server_tokens_know(const struct server_env *env, uint32_t code);
 /*
- * Calls done later, unless server_tokens_free() comes first. Returns NULL with *why set without memory, if too much
- * work waits, or if the delegated credentials can't be used.
+ * Calls done later, unless server_tokens_free() comes first. Returns NULL with *why set if out of memory, if too much
+ * work waits for threads, or if the delegated credentials can't be used.
  */
 struct server_tokens *server_tokens_begin(struct server *srv, uint32_t code, server_tokens_done done, struct fail *why);
 /* Judges PostgreSQL's reply and makes the next token, without blocking. Returns PROOF_MORE if PostgreSQL must answer

@@ -18,12 +18,12 @@ bool server_may_be_transferred(const struct server *srv);
  */
 int server_depart(struct server *srv);
 /*
- * Step 2: releases or copies all parts of the server that belong to its worker. Returns 0, or -1 without memory; then
+ * Step 2: releases or copies all parts of the server that belong to its worker. Returns 0, or -1 if out of memory; then
  * the same worker must call server_discard().
  */
 int server_pack(struct server *srv);
 /*
- * Step 3, on the other worker: makes the server IDLE there. Returns 0, or -1 without memory or if the server has
+ * Step 3, on the other worker: makes the server IDLE there. Returns 0, or -1 if out of memory or if the server has
  * failed; then call server_discard().
  */
 int server_arrive(struct server *srv, const struct server_env *env, void *owner, const struct server_target *target);
