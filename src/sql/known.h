@@ -59,7 +59,7 @@ enum known_kind {
 	KNOWN_EXECUTE_ANY,
 };
 
-/* One statement. The kind decides which other fields have a meaning. */
+/* A statement. Its kind decides which other fields have a meaning. */
 struct known_statement {
 	uint8_t kind; /* enum known_kind */
 	/* For KNOWN_SET_PARAMS: the n of the parameter $n that is the name, the value, or the third argument of

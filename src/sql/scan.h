@@ -93,8 +93,8 @@ scan_is_lead(unsigned options, char c)
 }
 
 /*
- * Those literals of some SQL whose values don't change the result of the scan: numbers, and strings that have no
- * backslashes and don't name pg_temp. The list may leave some of them out.
+ * The literals of some SQL whose values don't change the result of the scan: numbers, and strings that have no
+ * backslashes and don't name pg_temp. The list may leave some of these literals out.
  */
 struct scan_literals {
 	const char *sql; /* the beginning of the SQL */
