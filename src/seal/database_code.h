@@ -93,13 +93,11 @@ struct database_code {
 	uint64_t told_us; /* when blamed[] was last logged; 0 if never */
 	uint32_t number; /* the answer's number, which no other answer of any database has; 0 without an answer */
 	uint32_t question_number; /* the number of the last question; answers to earlier questions are ignored */
-	/* `incoming` is incomplete, because a row was too long or there was no memory */
-	bool is_broken;
+	bool is_broken; /* `incoming` is incomplete, because a row was too long or there was no memory */
 	uint8_t kind; /* enum database_kind */
 	bool has_code; /* an answer has once shown code, so CODE_ANY is not asked any more */
 	enum code_question asked; /* the last question */
-	/* when ALTER ROLE or ALTER DATABASE was last seen; 0 if a question was asked since */
-	uint64_t altered_us;
+	uint64_t altered_us; /* when ALTER ROLE or ALTER DATABASE was last seen; 0 if a question was asked since */
 	bool is_outdated; /* a cheap question has shown that the code has changed since the full answer */
 	uint64_t answer_asked_us; /* when the last question that had a valid answer was asked */
 	uint64_t asked_us; /* when the last question was asked */

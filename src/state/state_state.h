@@ -89,8 +89,7 @@ struct client_session {
 	/* The server has a setting of the client's whose name pgweir doesn't know. Set by settle_and_ask(), cleared by
 	 * state_discarded(). */
 	bool is_name_lost;
-	/* for PIN_EXTENSION: ": " and the reason in words, terminated; else empty */
-	struct buf extension_cause;
+	struct buf extension_cause; /* for PIN_EXTENSION: ": " and the reason in words, terminated; else empty */
 	uint32_t logged_pins; /* 1 << enum pin_reason, for each pin that was logged for this client */
 	struct fail *refusal; /* the FATAL error that answers the client's next request; owned */
 };

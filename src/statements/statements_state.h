@@ -25,8 +25,7 @@
 /* The state of a client's name for a statement; only client_statement_step() changes the state. */
 enum name_state {
 	NAME_PREPARED,
-	/* Close was sent and not answered; the name counts as gone, unless the Close is skipped */
-	NAME_CLOSING,
+	NAME_CLOSING, /* Close was sent and not answered; the name counts as gone, unless the Close is skipped */
 	NAME_PENDING, /* Parse was sent and not answered */
 	NAME_PENDING_CLOSING, /* Parse and Close were sent, and neither was answered */
 	NAME_GONE /* the name was closed; or its Parse failed or was skipped, so the name never existed */
@@ -131,8 +130,7 @@ struct client_statements {
 	 * when no change is in progress */
 	struct statement *confirmed;
 	uint32_t unnamed_sync_no; /* sync_no when the last change of the unnamed statement was sent */
-	/* how many changes of the unnamed statement have no reply yet */
-	uint32_t unnamed_under_way;
+	uint32_t unnamed_under_way; /* how many changes of the unnamed statement have no reply yet */
 	/* how many of these changes, the oldest ones, have no effect on the server, because pgweir's own SQL has
 	 * replaced the unnamed statement after them */
 	uint32_t unnamed_overwritten;
