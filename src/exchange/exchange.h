@@ -409,7 +409,7 @@ exchange_answer_buf(struct exchange *x, struct buf *b)
 
 void exchange_begin_batch_slowly(struct exchange_env *env, struct outbox *o, struct stream *to) __attribute__((cold));
 
-/* Makes `to` the peer for which o, one of the loop's outboxes, has its batch. Sends the batch of another peer first. */
+/* Begins a batch for the peer `to` in o, one of the loop's outboxes, unless o has that peer's batch already. */
 static inline void
 exchange_begin_batch(struct exchange_env *env, struct outbox *o, struct stream *to)
 {
