@@ -76,8 +76,7 @@ client_state_waits(enum client_state s)
 	return s >= CL_IN_LINE || s == CL_WELCOME_IN_LINE;
 }
 
-/* Returns true while the client's request, or its ReadyForQuery, waits for the listener; and in
- * CL_CLOSE_AFTER_FLUSH. */
+/* Returns true while the request, or its ReadyForQuery, waits for the listener; and in CL_CLOSE_AFTER_FLUSH. */
 static inline bool
 client_state_awaits_listener(enum client_state s)
 {

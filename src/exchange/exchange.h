@@ -154,7 +154,7 @@ struct exchange_env {
 	size_t name_bytes; /* the total length of all clients' statement names */
 	uint64_t last_token; /* the highest bits are the worker's number, so no two workers give the same token */
 	uint64_t sample_state; /* of the random numbers by which requests are chosen for the slow-query log */
-	uint32_t requests_begun;
+	uint32_t requests_begun; /* chooses the requests whose messages are timed one by one: report.c */
 	uint32_t blocks_without_server; /* how often a block was without a server since the last clients_tick() */
 	uint64_t looked_at_us; /* shorter requests need not be looked at for the log: report_configure() */
 	/* The sample of requests that is entered in `queries`: slow requests, all of the next queries_left requests,
@@ -163,7 +163,7 @@ struct exchange_env {
 	uint32_t queries_left, queries_each, queries_skipped;
 	uint64_t hash_seed; /* random: for tables whose keys clients choose */
 	bool is_closed; /* during SHUTDOWN, new clients may only log in to the console */
-	bool is_draining; /* besides, clients can't begin new transactions */
+	bool is_draining; /* clients can't begin new transactions */
 	bool keeps_idle_clients; /* while is_draining, clients without a server stay until the process ends */
 	bool is_moving; /* clients move to another process as they become idle */
 	const struct server *ending; /* the server that ends while its clients are closed; else NULL */
@@ -319,8 +319,7 @@ void exchange_step(struct exchange *x, enum client_event ev);
 void exchange_rolled_back(struct fail *why, const char *reason);
 
 struct exchange_rare *exchange_rare(struct exchange *x); /* allocates it if needed; NULL if there is no memory */
-/* Records the user that the client has logged in as, unless it is pool->user. Returns 0, or -1 if there is no
- * memory. */
+/* Records the client's user, if that user is not pool->user. Returns 0, or -1 if there is no memory. */
 int exchange_set_user(struct exchange *x, const char *user);
 
 static inline struct commit_doubt *
@@ -343,7 +342,7 @@ exchange_close(struct exchange *x, const struct fail *why)
 }
 
 /* Returns true if the client keeps its server after its transaction: in session mode, for replication, and while it has
- * a pin. No caller asks for single pins, so a new one needs only a row in PIN_REASONS. Besides, features_tie() tells if
+ * a pin. No caller asks for single pins, so a new pin needs only a row in PIN_REASONS. Besides, features_tie() tells if
  * the server must be kept until an answer has come or a LISTEN has ended. */
 static inline bool
 exchange_keeps_server(const struct exchange *x)

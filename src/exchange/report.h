@@ -67,14 +67,15 @@ report_statement_fingerprint(const struct statement *st)
 	return st->fingerprint == STATEMENT_RAN_ONCE ? 0 : st->fingerprint;
 }
 
-/* Does report_text(), if no SQL is recorded yet. */
+/* Does what report_text() does. Call only if no SQL is recorded yet. */
 void report_first_text(struct server *srv, const uint8_t *sql, size_t len, size_t total, bool is_simple);
-/* Does report_statement(), if no SQL is recorded yet. Caches the fingerprint in *st. */
+/* Does what report_statement() does, and caches the fingerprint in *st. Call only if no SQL is recorded yet. */
 void report_first_statement(struct server *srv, struct statement *st);
 
 /*
  * Records the SQL of the present request, unless SQL is recorded already, because the first SQL stands for the whole
- * request, and for requests that were pipelined after it. len: how many bytes have come; total: how many there are.
+ * request, and for requests that were pipelined after it. len: how many bytes have come; total: how many there are;
+ * is_simple: true for a Query.
  */
 static inline void
 report_text(struct server *srv, const uint8_t *sql, size_t len, size_t total, bool is_simple)

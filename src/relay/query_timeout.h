@@ -48,8 +48,8 @@ bool query_timeout_ends_wait(const struct exchange *x, struct fail *why);
 void query_timeout_record_cancel(struct exchange *x, uint64_t since_us);
 /*
  * Returns true while a late query of srv's borrower, or a late probe, is being cancelled. This ends when no reply is
- * owed and the CancelRequest has ended. It may be before the late request's ReadyForQuery, because the Sync of the late
- * request may still have to be read from the client. srv may be NULL.
+ * owed and the CancelRequest has ended, even if the Sync of the late request was not read from the client yet. srv may
+ * be NULL.
  */
 static inline bool
 query_timeout_is_cancelling(const struct server *srv)

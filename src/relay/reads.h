@@ -36,7 +36,7 @@
 #define BEGIN_TEXT_MAX 192u
 
 struct client_reads {
-	struct read_token token;
+	struct read_token token; /* what the client has written and been shown: policy/causality.h */
 	struct cluster *cluster; /* a reference to the cluster to which `token` belongs */
 	struct gucs *gucs; /* a reference to the GUC set from which is_default was read */
 	bool is_default; /* true if the client's transactions are READ ONLY, and not SERIALIZABLE, by default */
@@ -59,7 +59,7 @@ struct client_reads {
 	uint64_t settle_until_us; /* for a primary that shows enough */
 	uint64_t primary_until_us; /* for a server that is certain to be the primary's */
 	uint64_t wait_until_us; /* the end of the present wait; 0 if the client is not CL_CATCHING_UP */
-	struct exchange *x;
+	struct exchange *x; /* the client */
 	TAILQ_ENTRY(client_reads) link; /* in env->catching while the client is CL_CATCHING_UP */
 	/* The BEGIN of the client's block, with the SET LOCALs since then; "" if there is no BEGIN. */
 	char begin[BEGIN_TEXT_MAX];
@@ -152,7 +152,7 @@ reads_borrow(struct request_walk *w, bool is_fast)
 	return WALK_ON;
 }
 
-void reads_note_loan(struct exchange *x);
+void reads_note_loan(struct exchange *x); /* for reads_linked() */
 /* Call when the client has got a server. Counts the loan. */
 static inline void
 reads_linked(struct exchange *x)
@@ -177,7 +177,7 @@ enum walk_result reads_check_next(struct request_walk *w);
  * let all messages of that request (up to its Query or Sync) pass. Then sets w->len to the end of the request. */
 bool reads_may_pass(struct request_walk *w);
 
-void reads_request_done_there(struct exchange *x, const struct owed *ended);
+void reads_request_done_there(struct exchange *x, const struct owed *ended); /* for reads_request_done() */
 /* Call when a request has ended on a server whose loan.route is not ROUTE_OFF. */
 static inline void
 reads_request_done(struct exchange *x, const struct owed *ended)

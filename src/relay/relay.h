@@ -42,7 +42,7 @@ relay_bytes(struct exchange *x, const uint8_t *bytes, size_t len)
 /* Call for a CancelRequest. If x's request waits for a server, rejects the request. */
 void relay_cancel_wait(struct exchange *x);
 extern const struct policy_waiter_ops relay_waiter_ops; /* for policy_worker_new() */
-void relay_unstall(struct exchange *x); /* if x is EXCHANGE_STALLED and all queues have room, reads again */
+void relay_unstall(struct exchange *x); /* if x is EXCHANGE_STALLED and all queues have room, reads from x again */
 
 /* --- reads_replayed.c: asks a standby to wait until it has replayed a position --- */
 /* Call this for a client that has a standby's server. If the client's request must wait until the standby has replayed

@@ -20,8 +20,8 @@
 bool resend_add(struct request_copy *copy, const uint8_t *bytes, size_t len, uint32_t max);
 
 /*
- * Relays the copy, and then the client's pending input, to any suitable server. Does not use the copy after it returns.
- * Closes the client if there is no memory.
+ * Relays the copy, and then the client's pending input, to any suitable server. The copy is not used afterwards. Closes
+ * the client if there is no memory.
  */
 MAY_CLOSE bool resend_now(struct exchange *x, const struct request_copy *copy);
 
@@ -105,4 +105,4 @@ retry_keep_rest(struct exchange *x, const uint8_t *end)
 bool retry_begin(struct exchange *x, const struct error_fields *e);
 /* Like retry_begin(), for an error after the Bind. is_unshown: true if the client was shown nothing of the answer. */
 bool retry_late(struct exchange *x, const struct error_fields *e, bool is_unshown);
-MAY_CLOSE bool retry_now(struct exchange *x);
+MAY_CLOSE bool retry_now(struct exchange *x); /* relays the request again: see retry_begin() */

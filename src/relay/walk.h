@@ -19,7 +19,7 @@
 #include <string.h>
 
 enum walk_result {
-	WALK_ON,
+	WALK_ON, /* go on */
 	WALK_ANSWERED, /* fast.c: pgweir itself has answered the message; go on */
 	WALK_MORE, /* more bytes are needed */
 	WALK_WAIT, /* the message waits for a server, for the listener, or for a host to catch up */
@@ -33,8 +33,8 @@ enum walk_result {
 
 struct request_walk {
 	struct exchange *x;
-	const uint8_t *p;
-	size_t len, at;
+	const uint8_t *p; /* the client's bytes */
+	size_t len, at; /* how many bytes; offset of the message that is handled now */
 	size_t borrowed_at; /* offset of the message for which a server was borrowed; 0 if the client already had one */
 	const uint8_t *scanned; /* the Query whose scan is in `scan`, or NULL */
 	struct server *lent; /* the server that reads_borrow() has lent to the client, or NULL */

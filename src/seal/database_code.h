@@ -63,8 +63,7 @@ struct code_host {
 	uint64_t settings_hash; /* role_settings_hash() of these settings; 0 if unknown */
 	uint64_t answered_us; /* when the host last reported its settings */
 	uint64_t changed_us; /* when the host first reported these settings */
-	/* if the settings of a server are not known, and it logged in at most this long before changed_us, it is taken
-	 * to have these settings, too */
+	/* a server whose settings are not known is taken to have these if it logged in after changed_us - grace_us */
 	uint64_t grace_us;
 };
 
@@ -88,7 +87,7 @@ enum database_kind { DATABASE_PLAIN, DATABASE_TEMPLATE };
 struct database_code {
 	struct code_answer *answer; /* NULL if there is none yet */
 	struct code_answer *incoming; /* the answer that is being received, or NULL */
-	struct code_blame blamed[CODE_BLAMED_MAX]; /* the last entry counts all other code */
+	struct code_blame blamed[CODE_BLAMED_MAX]; /* the last entry is for all other code */
 	uint32_t closes; /* servers closed since told_us; if 0, the counts in blamed[] are from before told_us */
 	uint64_t told_us; /* when blamed[] was last logged; 0 if never */
 	uint32_t number; /* the answer's number, which no other answer of any database has; 0 without an answer */
@@ -119,7 +118,7 @@ struct database_code {
 	uint64_t new_keepers_us;
 	struct code_host *hosts; /* owned; for pool_defaults.c */
 	unsigned host_count;
-	uint64_t answered_by; /* code_host.host_hash of the last answer; 0 if there is none */
+	uint64_t answered_by; /* code_host.host_hash of the host that gave the last answer; 0 if there is none */
 	/* the setting harmless_code, as value_harmless_code() writes it; NULL or "" if it is not set */
 	const char *harmless;
 	struct buf question; /* the text of the last question, if it contains `harmless` */
@@ -132,8 +131,7 @@ struct database_code {
 	/* when the last wash that found neither dblink nor postgres_fdw began, and ddl_count at that time; 0 if there
 	 * was no such wash since the last full answer */
 	uint64_t no_remote_us, no_remote_ddl;
-	/* nothing is asked until then, because the last question has failed; 0 if it has not */
-	uint64_t refused_until_us;
+	uint64_t refused_until_us; /* if the last question has failed, when the next one may be asked; else 0 */
 	/* STATE_BACKEND and RISK_CONTEXT of earlier answers, because a standby may still have that code */
 	unsigned earlier_risks;
 	/* Bits of pool_code_known_leftovers() that were not known on the workers from which servers came. If the first

@@ -80,7 +80,7 @@ extern const char fate_ask_mark[];
  * timeline: that of the server on which the transaction ran. If the asked server is on the same timeline, it answers
  * "committed" only when the synchronous standbys have confirmed the commit. */
 void fate_ask_status(struct buf *sql, uint64_t xid, uint32_t timeline);
-/* Appends SQL, without a terminator, that ends the transaction's backend if this waits for its client within the
+/* Appends SQL, without a terminator, that ends the transaction's backend if the backend waits for its client within the
  * transaction. pid: the backend's. */
 void fate_ask_end(struct buf *sql, uint64_t xid, uint32_t pid);
 

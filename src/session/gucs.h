@@ -5,10 +5,9 @@
  * GUC set, pgweir sends the difference ahead of the client's first message.
  *
  * There are two kinds of settings. PostgreSQL reports each change of a *reported* setting by ParameterStatus, so GUC
- * sets always have its value. Other settings are in a GUC set only if they were set; without that, they have the
- * connection's default, which RESET restores. Two settings, role and session_authorization, decide whom the session
- * acts as. These two are reset first and set last, because other settings may need the rights of the user that logged
- * in.
+ * sets always have its value. A GUC set has other settings only if they were set; if not, they have the connection's
+ * default, which RESET restores. Two settings, role and session_authorization, decide whom the session acts as. These
+ * two are reset first and set last, because other settings may need the rights of the user that logged in.
  *
  * Owns:   a guc_store owns only its table; a GUC set lives as long as there is a reference to it.
  * Always: a GUC set is sorted by the names of its settings; names are unique without regard to case.
@@ -77,7 +76,7 @@ bool gucs_has(const struct gucs *gucs, const struct guc *s); /* returns true if 
 /* Returns the value, which may be GUC_RESET; NULL if the setting is absent. */
 const char *gucs_get(const struct gucs *gucs, const char *name);
 bool gucs_is_on(const struct gucs *gucs, const char *name); /* returns true if the setting is "on" */
-unsigned gucs_major_version(const struct gucs *gucs); /* of server_version; 0 if unknown */
+unsigned gucs_major_version(const struct gucs *gucs); /* returns server_version's first number; 0 if unknown */
 /* Returns the number of the *context*: the values of all settings that affect how PostgreSQL parses, plans and
  * compiles, or whom the session acts as. Two GUC sets with the same number have equal contexts. When no GUC set has a
  * context any more, its number is never used again. Returns GUCS_CONTEXT_NONE if there is no memory, or if there are

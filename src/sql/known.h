@@ -1,10 +1,10 @@
 /*
  * src/sql/known.h - recognizes statements whose effect on the session is known from their SQL alone.
  *
- * These functions cut SQL into statements, and recognize statements whose effect need not be asked from the server, and
- * some others that features of pgweir look for. All other statements, and all doubtful ones, are KNOWN_NOT; pgweir
- * handles these by their flags (scan.h). Identifiers are folded and truncated as in PostgreSQL; literals are unescaped.
- * The functions allocate nothing.
+ * These functions cut SQL into statements, and recognize statements whose effect pgweir knows without asking the
+ * server, and some others that features of pgweir look for. All other statements, and all doubtful ones, are KNOWN_NOT;
+ * pgweir handles these by their flags (scan.h). Identifiers are folded and truncated as in PostgreSQL; literals are
+ * unescaped. The functions allocate nothing.
  *
  * Borrows: the SQL, as long as a known_reader reads it. A known_statement contains copies only.
  */
@@ -68,7 +68,7 @@ struct known_statement {
 	bool is_local; /* true for SET LOCAL, and if the third argument of set_config() is true */
 	bool is_read_only; /* for BEGIN: the statement has READ ONLY */
 	bool has_other_mode; /* for BEGIN: the statement has READ WRITE or SERIALIZABLE */
-	uint8_t modes; /* for BEGIN: 1 + the index of its modes in known_modes; 0 if known_modes does not have them */
+	uint8_t modes; /* for BEGIN: the index of its modes in known_modes; 0 if known_modes does not have them */
 	/* The name that enum known_kind mentions. For SET and SET LOCAL: the setting's name in lower case, such as
 	 * "role" or "timezone"; never "session_authorization". "" for a SET LOCAL without a setting's name, such as SET
 	 * LOCAL TIME ZONE, and for a SET LOCAL whose value is needed but can't be read. */
@@ -116,7 +116,7 @@ enum known_kind known_only(struct known_statement *k, unsigned options, const ch
 /* Returns true for settings that last for one transaction, such as transaction_isolation. */
 bool known_is_transaction_setting(const char *name);
 /*
- * All sets of modes that a BEGIN may have without has_other_mode, such as "READ ONLY"; see known_statement.modes.
+ * The modes that a BEGIN may have, such as "read only", by known_statement.modes; [0] is NULL.
  */
 #define KNOWN_MODES 13
 extern const char *const known_modes[KNOWN_MODES];

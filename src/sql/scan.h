@@ -28,7 +28,8 @@ enum scan_flag {
 	SCAN_LISTEN = 1u << 5, /* LISTEN, UNLISTEN, DISCARD */
 	SCAN_CODE = 1u << 6, /* DO, and functions that run SQL given as an argument */
 	SCAN_EXECUTE = 1u << 7, /* EXECUTE of a statement that SQL has prepared */
-	/* LOAD, CREATE FUNCTION ... LANGUAGE C, backups, dblink's connections: no SQL may be able to undo the effect */
+	/* LOAD, CREATE FUNCTION ... LANGUAGE C, backups, dblink's connections: the effect may last as long as the
+	 * backend */
 	SCAN_LOAD = 1u << 8,
 	SCAN_SEQUENCE = 1u << 9, /* currval(), lastval() */
 	/* CREATE of any kind, SELECT INTO: the new object is temporary if search_path begins with pg_temp */
@@ -100,8 +101,7 @@ struct scan_literals {
 	const char *sql; /* the beginning of the SQL */
 	size_t count; /* the number of literals; only the first SCAN_LITERALS_MAX are in at[] */
 	struct {
-		/* offsets in the SQL of the literal's first byte, and of the byte after it; strings are without their
-		 * quotes */
+		/* offsets in the SQL of the literal's first byte and of the byte after it, without quotes */
 		uint32_t begin, end;
 	} at[SCAN_LITERALS_MAX];
 };

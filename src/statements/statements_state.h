@@ -16,7 +16,8 @@
  * name.
  *
  * Owns:   struct client_statements; each struct client_statement, with a reference to its statement in the store.
- * Always: a struct client_statement is freed when neither the table nor a ledger entry (as ref) has a reference to it.
+ * Always: a struct client_statement lives as long as the table, a ledger entry or struct client_statements refers to
+ *         it.
  */
 #pragma once
 
@@ -259,8 +260,8 @@ void row_shape_note_asked(struct client_statement *n); /* call when a Describe o
 struct client_statements *statements_own(struct exchange *x);
 /* Returns x's statement of this name, borrowed; NULL if there is none. */
 struct client_statement *client_statement_find(const struct exchange *x, const char *name);
-/* Returns true if a reply must show first if n exists: the reply to a Parse or Close before an earlier Sync, or to a
- * DEALLOCATE. n may be NULL. */
+/* Returns true if it is not known yet whether n exists, because a reply is due: to a Parse or Close before an
+ * earlier Sync, or to a DEALLOCATE. n may be NULL. */
 bool client_statement_is_unsettled(const struct exchange *x, const struct client_statement *n);
 /* Returns a pending statement with one reference, the caller's, and takes over the reference to st. Returns NULL if
  * there is no memory; then the caller keeps the reference to st. */

@@ -11,7 +11,7 @@ struct statement_transfer {
 	struct statement *st; /* borrowed */
 	uint32_t shape, types; /* as in struct client_statement */
 	bool is_of_session; /* st is shared under the client's present settings (statement.context) */
-	bool is_proven, is_told; /* as in struct client_statement; the result of row_shape_is_told() */
+	bool is_proven, is_told; /* as in struct client_statement; the client was told the rows */
 };
 /* Returns true if the client's statements tie it to its server (TIE_SERVER), which alone has one of them, or to this
  * process (TIE_PROCESS), because a reply about a statement is due, or a statement is too large to be stored. */
