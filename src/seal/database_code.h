@@ -43,7 +43,7 @@ struct code_registry; /* the structs database_code of all loops, and their lock;
 #define CODE_DATABASE_MAX 256u
 #define CODE_SETTINGS_MAX 200u /* the most custom settings of an answer */
 #define CODE_VERSION_MAX 64u
-/* Once the answer expires within this time, a server that its client returns may be asked. */
+/* A question may be asked on a server that its client returns if the answer expires within this time. */
 #define CODE_AHEAD_US UINT64_C(500000)
 #define CODE_ANSWER_US UINT64_C(3000000) /* each question's statement_timeout, as in database_code_settings.sql */
 
@@ -108,7 +108,7 @@ struct database_code {
 	_Atomic uint64_t believed_until_us;
 	_Atomic uint64_t ddl_count; /* how often DDL was seen; the ddl_at_* fields are earlier values of ddl_count */
 	_Atomic uint64_t ddl_at_risk_keeps; /* ddl_count at the last DDL with RISK_KEEPS */
-	/* ddl_count at the last DDL with RISK_KEEPS, RISK_OWN_WORDS or RISK_ASSUMED. An answer sets it back to
+	/* ddl_count at the last DDL with RISK_KEEPS, RISK_OWN_WORDS or RISK_ASSUMED. An answer resets this to
 	 * ddl_at_own_words if no more names than before reach functions that keep state. */
 	_Atomic uint64_t ddl_at_assumed;
 	/* ddl_count at the last DDL with RISK_KEEPS or RISK_OWN_WORDS; guarded by the registry's lock */
@@ -231,7 +231,7 @@ const char *database_code_ask(struct database_code *code, uint64_t now_us);
 void database_code_lost(struct database_code *code);
 /* Handles a row of the answer. is_whole: false if the row was too long, so body has only the beginning. */
 void database_code_row(struct database_code *code, const uint8_t *body, size_t len, bool is_whole);
-/* Call at the end of an answer. ok: false if the question failed. number: the code->number of the answer if it is full.
+/* Call at the end of an answer. ok: false if the question failed. number: becomes code->number if the answer is full.
  * Returns true if code->answer has changed. */
 bool database_code_answered(struct database_code *code, bool ok, uint32_t number, uint64_t now_us);
 /* Returns true if the last question, CODE_ANY, has found code, so CODE_ALL must be asked next. */

@@ -9,8 +9,8 @@
  * SQL is *opaque* if its words don't show what it runs: a DO whose text can't be read, U&"...", most DDL (not CREATE
  * and DROP of tables, views, indexes and sequences), and SQL that does not end properly. Opaque SQL has the risk of the
  * whole database, with one exception: some opaque SQL (TRUNCATE, GRANT, ALTER, CREATE FUNCTION without EXECUTE, ...)
- * shows all functions that it calls itself. Such SQL has STATE_BACKEND only if a name in the SQL has it, or an object
- * of the database that is not a function.
+ * shows all functions that it calls itself. Such SQL has STATE_BACKEND only if a name in the SQL, or an object of the
+ * database other than a function, has it.
  *
  * A *new* name is one that was not in the catalogs when the code was read; its object may have been created since. So a
  * new name is risky, too, wherever it may be a call or a relation. If the list of known names was not read, no name
@@ -46,7 +46,7 @@ struct risk {
 	uint32_t in_writes; /* the additional risk of SQL that also has a word like INSERT */
 };
 
-/* Code that runs SQL that it composes has all of these bits, because such SQL may reach all code. */
+/* Code that composes SQL and runs it has a risk with all of these bits, because it may reach all code. */
 #define RISK_DYNAMIC 0xffu
 
 struct risk_names; /* opaque: risk_names.c */
@@ -55,7 +55,7 @@ struct risk_names *risk_names_new(void); /* returns an empty set, or NULL if the
 void risk_names_free(struct risk_names *names); /* NULL is fine */
 /* Adds a risk to a name, which is in lower case and has at most 63 bytes. The caller must pass RISK_BEYOND_ASCII for
  * each name that is not ASCII, because encodings differ. reason: a text that tells people why the name is risky; later
- * calls for the name leave its reason. Returns 0, or -1 if there is no memory. */
+ * calls for the same name don't change its reason. Returns 0, or -1 if there is no memory. */
 #define RISK_BEYOND_ASCII "\x7f"
 int risk_names_add(struct risk_names *names, enum risk_kind kind, const char *name, struct risk risk,
 		   const char *reason);

@@ -10,8 +10,7 @@ bool guc_affects_context(const char *name);
 /* Returns true for settings that affect how PostgreSQL reads literals or parses SQL, or whom the session acts as. */
 bool guc_affects_parsing(const char *name);
 
-/* Returns true if any user may set and reset this setting, in all versions of PostgreSQL; false if pgweir is not
- * sure. */
+/* Returns true if any user may set and reset this setting, in all versions of PostgreSQL; false if in doubt. */
 bool guc_may_be_set_by_anybody(const char *name);
 
 #define GUC_STATEMENT_TIMEOUT "statement_timeout"

@@ -32,7 +32,7 @@ void state_prepare_shared_server(struct exchange *x, bool needs_plans);
 /* Call when SQL changes a setting on which plans depend (gucs_context()). If the server has plans, each later request
  * of the loan is checked: it must not use other clients' plans. */
 void state_begin_context_change(struct exchange *x);
-/* Returns true if x's server must be given back first, because the request needs another server. */
+/* Returns true if x's server must be given back before the next request, which needs another server. */
 bool state_must_run_elsewhere(const struct exchange *x);
 /* A row of relay/features.c. Returns STEP_HOLD if m must wait until x's server is given back, because m must not run
  * there; or until earlier messages are answered, because other clients' plans must be dropped ahead of m. If this drops

@@ -15,8 +15,8 @@ enum feature_step state_query(struct exchange *x, struct request *m);
 enum feature_step state_query_of_sequences(struct exchange *x, struct request *m);
 enum feature_step state_bind_of_sequences(struct exchange *x, struct request *m); /* does the same for a Bind */
 /* If the SQL of this Parse may read sequence values or use plans that other clients have left on the server, sends a
- * DISCARD ahead of the Parse. (Later in the same request, the DISCARD would run ahead of the client's first Execute, in
- * the same transaction.) Returns STEP_FORWARD or STEP_HOLD. */
+ * DISCARD ahead of the Parse. (If it came later in the request, the client's first Execute would not be the first
+ * command of its transaction.) Returns STEP_FORWARD or STEP_HOLD. */
 enum feature_step state_parse_ahead(struct exchange *x, struct request *m);
 /* Returns true if state_parse_ahead() must be called for a Parse whose SQL has flags or a risk. */
 static inline bool
@@ -34,8 +34,8 @@ bool state_is_quiet(const struct exchange *x);
 /* Returns true if pgweir may read the next SQL differently than PostgreSQL does, because earlier SQL may have changed
  * settings without pgweir knowing yet. */
 bool state_may_misread(const struct exchange *x);
-/* Call when plain SQL (sql_traits.is_plain) with these flags is about to run. It must not
- * state_waits_for_sequences(). */
+/* Call when plain SQL (struct sql_traits) with these flags is about to run, and state_waits_for_sequences() is
+ * false. */
 void state_plain_query(struct exchange *x, uint32_t flags);
 void state_plain_bind(struct exchange *x, uint32_t flags);
 

@@ -17,8 +17,7 @@ void state_free(struct exchange *x);
 void state_run(struct exchange *x, struct buf *b, const char *sql, enum owed_to to, void *ref);
 
 /* --- commit.c: decides at the end of a transaction if the server may be given back, and with what state --- */
-/* Call after a transaction. If no effect, suspicion or probe is left, forgets the GUC set from before the
- * transaction. */
+/* Call after a transaction. If no effect, suspicion or probe is left, forgets client_session.before. */
 void state_transaction_over(struct exchange *x);
 /* Call when nothing is owed and no transaction is open. Returns true if the server may be given back. Otherwise a probe
  * was sent, or the client keeps its server, was closed or has lost it. has_long_statement: true to pin the client,

@@ -17,7 +17,7 @@
  *   state.c     makes, forgets and frees what the other files record
  *   audit.h     counts SQL that may change session state, by application
  *
- * Owns:    struct client_session, with all pointers in it that are marked so.
+ * Owns:    struct client_session, and what its members own.
  * Borrows: the exchange, its server, and both GUC sets, which it replaces and never changes.
  * Always:  a client whose SQL never leaves any session state has no struct client_session. An effect changes the GUC
  *          sets only when nothing is owed.

@@ -20,15 +20,15 @@
 enum feature_step statements_find_bound(struct exchange *x, struct request *m);
 /* Finds the statement that a Describe names, and sets m->named and m->statement. */
 enum feature_step statements_find_described(struct exchange *x, struct request *m);
-/* With STEP_SENT, the outbox has what replaces the first m->skip_len bytes of the Bind; the caller must send the
+/* STEP_SENT: the outbox has a new beginning in place of m->skip_len bytes of the Bind; the caller must send the
  * rest. */
 enum feature_step statements_bind(struct exchange *x, struct request *m);
 enum feature_step statements_describe(struct exchange *x, struct request *m);
 enum feature_step statements_close(struct exchange *x, struct request *m);
 /*
  * Returns true if all messages must be sent as they are: in session mode, where the names on the server are the
- * client's own; after an error, when the server skips messages; and within COPY IN, where no reply would come for which
- * a message could wait.
+ * client's own; after an error, when the server skips messages; and within COPY IN, where a message that waits for a
+ * reply would wait forever.
  */
 bool statements_pass_through(const struct exchange *x);
 /*
@@ -37,7 +37,7 @@ bool statements_pass_through(const struct exchange *x);
  * STEP_FAILED.
  */
 enum feature_step statements_bind_plain(struct exchange *x, struct request *m);
-/* Returns true if a Describe of a portal that comes next must take the slow lane. */
+/* Returns true if the next message must take the slow lane if it is a Describe of a portal. */
 bool statements_expect_describe(const struct exchange *x);
 /* Handles a Close of a client without a server. The caller answers the Close. Returns false if it is malformed. */
 bool statements_close_unlinked(struct exchange *x, const uint8_t *message, size_t len);
@@ -64,10 +64,10 @@ enum feature_step statements_oversize_parse(struct exchange *x, const char *name
 					    size_t len);
 
 /* --- settled.c and row_shape.c: replies to messages about statements --- */
-/* Handles the reply to a message about a statement, or the message's failure or skipping: see server_ops.settled. */
+/* Handles the end of a message about a statement (answered, failed or skipped): see server_ops.settled. */
 void statements_settled(struct server *srv, const struct owed *o, enum owed_end how);
-/* Sends the error with the client's name in place of pgweir's. Returns false, and sends nothing, if it has no such
- * name. */
+/* Sends the error with the client's name in place of pgweir's. Returns false, and sends nothing, if it needs no
+ * change. */
 bool statements_rewrite_error(struct exchange *x, const char *sqlstate, const uint8_t *message, size_t len);
 /* Handles the reply to a Describe of a named statement: see server_ops.described. */
 void statements_described(struct server *srv, const struct owed *o, uint8_t type, const uint8_t *body, size_t len,
