@@ -3,8 +3,9 @@
  * later, in one packet with the first statement of the transaction. So the client has no server while the answer and
  * that statement are on their way. A transaction that ends without a statement needs no server.
  *
- * Always: when a client whose block is EXCHANGE_DUE gets a server, pgweir begins the block there, ahead of all that the
- *         client sends. If the client gets no server, its transaction fails.
+ * Always: if a client's block is EXCHANGE_DUE (its BEGIN was answered, but not sent) and the client gets a server,
+ *         pgweir begins the block there, ahead of all that the client sends. If no server is lent, the transaction
+ *         fails.
  */
 #pragma once
 

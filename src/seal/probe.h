@@ -18,20 +18,21 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* The kinds of rows, with what a row's name and value are. */
 enum probe_kind {
 	PROBE_SETTING = 's', /* name and value of a setting that was set in this session */
 	/* like PROBE_SETTING, for settings that only superusers, or users with a grant, may set */
 	PROBE_SUPERUSERS = 'S',
-	PROBE_ROLE = 'r', /* "", role */
-	PROBE_USER = 'u', /* "", session_user */
-	PROBE_CUSTOM = 'x', /* name, value of a custom setting */
+	PROBE_ROLE = 'r', /* "" and the role */
+	PROBE_USER = 'u', /* "" and session_user */
+	PROBE_CUSTOM = 'x', /* name and value of a custom setting */
 	PROBE_LOCK = 'l', /* session advisory locks are held */
 	PROBE_CHANNEL = 'n', /* name: a channel that the session listens to */
 	PROBE_STATEMENT = 'p', /* name and text of a statement that SQL PREPARE made */
 	PROBE_CURSOR = 'c', /* a cursor WITH HOLD is open */
 	PROBE_TEMPORARY = 't', /* temporary objects exist */
 	PROBE_REPLICATION = 'b', /* a temporary replication slot exists, or a replication origin is set up */
-	/* "", value of a setting that the probe overrides; probe_own_setting() returns its name */
+	/* "" and the value of a setting that the probe overrides; probe_own_setting() returns its name */
 	PROBE_OVERRIDDEN = 'o'
 };
 

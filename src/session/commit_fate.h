@@ -77,8 +77,8 @@ extern const char cluster_ask[];
  * the transaction has failed before. */
 extern const char fate_ask_mark[];
 /* Appends SQL, without a terminator, that asks what became of the transaction xid; fate_read_answer() reads the answer.
- * timeline: that of the server on which the transaction ran. If the asked server is on the same timeline, it answers
- * "committed" only when the synchronous standbys have confirmed the commit. */
+ * timeline: that of the server on which the transaction ran. If the server that is asked is on this timeline, it
+ * answers "committed" only when the synchronous standbys have confirmed the commit. */
 void fate_ask_status(struct buf *sql, uint64_t xid, uint32_t timeline);
 /* Appends SQL, without a terminator, that ends the transaction's backend if the backend waits for its client within the
  * transaction. pid: the backend's. */

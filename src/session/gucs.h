@@ -87,7 +87,7 @@ uint32_t gucs_context(struct gucs *gucs);
 enum gucs_side_effect {
 	/* search_path has pg_temp, so even a CREATE TABLE in a trigger makes a temporary table */
 	GUCS_LEAVES_TEMP = 1u << 0,
-	/* with this client_encoding, PostgreSQL may read other SQL in the same bytes than pgweir does */
+	/* with this client_encoding, PostgreSQL may read the same bytes differently than pgweir does */
 	GUCS_LEAVES_ANYTHING = 1u << 1,
 	GUCS_LEAVES_LATE = 1u << 2, /* statement_timeout is short: see guc_is_short_limit() */
 	GUCS_LEAVES_TIMERS = 1u << 3, /* the session has a timer: see guc_is_timer() */

@@ -110,7 +110,7 @@ scan_may_matter(const char *text, size_t len)
 	return (lengths[text[0] & 31] >> (len < 15 ? len : 15) & 1) != 0;
 }
 
-/* Returns true if no rule applies to this name, because of itself or because of the tokens before it. */
+/* Returns true if the name has no rule, and the tokens before it demand none. */
 static inline bool
 scan_is_simple(const struct scan *s, const char *text, size_t len)
 {

@@ -64,6 +64,6 @@ void state_discarded(struct exchange *x); /* call at the CommandComplete of DISC
 void state_request_failed(struct exchange *x); /* call for an error that is the client's */
 void state_request_done(struct exchange *x); /* call at each ReadyForQuery; ends the DISCARD ALL, if there was one */
 bool state_hides_parameter(const struct exchange *x, const char *name); /* true if the client must not be told */
-/* Call when a transaction was rolled back. before: the client's GUC set before the transaction; NULL if it is the same.
- * Restores the reported settings of `before`, and tells the client. */
+/* Call when a transaction was rolled back. before: the client's GUC set before the transaction; NULL if nothing has
+ * changed. Restores the reported settings of `before`, and tells the client. */
 void state_undo_reports(struct exchange *x, const struct gucs *before);
