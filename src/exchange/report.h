@@ -29,8 +29,9 @@ uint64_t report_idle_since(const struct exchange *x);
 enum canceler report_canceler(struct exchange *x, const struct error_fields *e);
 void report_error(struct pool *pool, enum error_origin origin, const char *sqlstate); /* counts the error */
 /*
- * Reports a request, or an idle time within a transaction, that pgweir has ended with the error *why: to the counters,
- * the slow-query log and SHOW QUERIES. event: the name of this end in the log; NULL for the name of `kind`.
+ * Reports a request, or an idle time within a transaction, that has ended without PostgreSQL's answer, to the counters,
+ * the slow-query log and SHOW QUERIES. why: the error that has ended it. event: the name of this end in the log; NULL
+ * for the name of `kind`.
  */
 void report_failure(struct exchange *x, const struct fail *why, enum request_failure kind, const char *event);
 /* Call when the client leaves (why is NULL), or is closed with the error *why. If a request was in progress, counts it

@@ -10,16 +10,16 @@
  * A request of a client without a server is *marked* if it begins a READ ONLY transaction, or if
  * default_transaction_read_only is on. policy/causality.h decides which hosts may answer it. If no host shows enough
  * yet, the client is CL_CATCHING_UP until a host does. The client waits for a standby for reads_wait at most; then the
- * primary answers. The primary may show a commit later than a standby does, so the client may wait for it, too, for
- * SETTLE_US at most.
+ * primary answers. The primary may show a commit later than a standby does, so the client may have to wait for the
+ * primary, too: for SETTLE_US at most.
  *
  * A standby of PostgreSQL 19 can itself wait until it has replayed a position. If pgweir knows the position that the
  * standby still lacks, it sends a statement that waits for that position, ahead of the request (reads_replayed.c). In
  * the example, with both standbys at 0/400, one of them would get A's request, and answer as soon as it is at 0/500.
  *
- * If a standby refuses a request, or is lost with it, pgweir relays the request again, to the primary (resend.c). The
- * condition is that, of the transaction, the client was shown only the answers to its BEGIN, to most SET LOCALs, and to
- * messages that make or describe statements. pgweir sends the BEGIN and the SET LOCALs again ahead of the request.
+ * If a standby refuses a request, or is lost with it, pgweir relays the request again, to the primary (resend.c),
+ * unless the client was shown more of the transaction than answers to its BEGIN, to most SET LOCALs, and to messages
+ * that make or describe statements. pgweir sends the BEGIN and the SET LOCALs again ahead of the request.
  *
  * Owns:   the client's struct client_reads (reads_of()), which is made when the client first needs a server.
  * Always: once a client has the struct, the end of each of its requests is recorded there, whatever host has answered;
