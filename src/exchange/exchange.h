@@ -1,16 +1,16 @@
 /*
- * src/exchange/exchange.h - the dialogue of one client with the servers that it borrows: all that the relay and its
- * features (statements, session state, LISTEN) see of a client.
+ * src/exchange/exchange.h - struct exchange: all that the relay and its features (statements, session state, LISTEN,
+ * ...) see of a client, with the servers that the client borrows one after another.
  *
  *   client_state.c  which step may follow which in the life of a client
- *   exchange.c      the steps that a client takes, what is sent to the client, and calls to the client's owner
- *   pending_input.c keeps bytes that were read and can't be handled yet
+ *   exchange.c takes the steps, sends to the client, and calls the client's owner pending_input.c keeps bytes that were
+ *   read and can't be handled yet
  *
- * Owns:    the client's socket, what was read but not handled, its settings (gucs).
+ * Owns:    the client's socket, its input that was read but not handled, and a reference to its settings (gucs).
  * Borrows: a server (srv) from its pool, between pool_borrow() and pool_return().
- * Always:  srv != NULL exactly while this exchange is that server's borrower; srv is NULL while this exchange's waiter
- *          waits; an exchange with is_closing gets no further bytes and asks for no server; the memory of a closed
- *          exchange is valid until the loop's next turn.
+ * Always:  srv != NULL exactly while this exchange is that server's borrower. srv is NULL while the waiter waits. An
+ *          exchange with is_closing gets no further bytes and asks for no server. The memory of a closed exchange is
+ *          valid until the loop's next turn.
  */
 #pragma once
 
@@ -44,52 +44,52 @@ struct request; /* exchange/request.h */
 struct audit; /* session/audit.h */
 struct auth_queries; /* lookup/auth_query.h */
 
-/* A feature's verdict on a message. */
+/* A feature's result for a message. */
 enum feature_step {
 	STEP_FORWARD, /* send the message as it is */
-	STEP_SENT, /* all that must be sent is in the outbox already */
+	STEP_SENT, /* all that must be sent for the message is in the outbox already */
 	STEP_HOLD, /* the message must wait until the earlier messages are answered */
-	STEP_FAILED /* there was no memory */
+	STEP_FAILED /* there is no memory */
 };
 
-/* The things to which a feature can tie a client: see NAME_ties() in relay/features.h. */
+/* The things to which a feature may tie a client: see NAME_ties() in relay/features.h. */
 enum feature_tie {
-	TIE_SERVER, /* the client's server: between two requests, the server keeps something that no other server has */
-	TIE_REQUEST, /* the client's request: it cannot be relayed again to another server */
-	TIE_PROCESS /* this process: the client's record does not hold all of the feature's state */
+	TIE_SERVER, /* its server, which has something that the client needs later, and no other server has */
+	TIE_REQUEST, /* its request, which cannot be relayed again to another server */
+	TIE_PROCESS /* this process, because a client record does not hold all of the feature's state */
 };
 
-/* The state of the client's transaction block, beyond what its server's srv->tx tells. */
+/* The state of the client's transaction block, besides srv->tx. */
 enum exchange_block {
 	EXCHANGE_NO_BLOCK, /* no block is open, or the block is on the primary */
-	EXCHANGE_THERE, /* no block is open, but the client's server belongs to a standby */
+	EXCHANGE_THERE, /* no block is open, and the client's server belongs to a standby */
 	EXCHANGE_BEGUN, /* the block is on a standby, and all its answered SQL can be run again: takes_local() */
-	EXCHANGE_SHOWN, /* the block is on a standby, and the client has seen an answer that binds the block to it */
-	EXCHANGE_DUE, /* pgweir has answered the BEGIN, and sends it on the server that the client gets next */
+	EXCHANGE_SHOWN, /* the block is on a standby, and the client has seen an answer that binds it to that standby */
+	EXCHANGE_DUE, /* pgweir has answered the BEGIN, and will send it to the server that the client gets next */
 	EXCHANGE_ROLLED_BACK, /* the block was lost with its server, and the client has not ended the block yet */
 	/* after EXCHANGE_DUE, no server was lent for a statement, and the client has not ended the block yet */
 	EXCHANGE_FAILED
 };
 
-/* Says if pgweir reads from the client. */
+/* Tells if pgweir reads from the client. */
 enum exchange_reading {
 	EXCHANGE_READS,
-	EXCHANGE_STALLED, /* pgweir does not read until fewer bytes are on their way: relay_unstall() */
+	EXCHANGE_STALLED, /* pgweir does not read until queues have room again: relay_unstall() */
 	/* the client moves between processes: this process neither reads nor sends (client_record_begin_reading()) */
 	EXCHANGE_IN_TRANSFER
 };
 
 #define DONE_MAX 64
-#define EXCHANGE_PENDING_MAX ((uint32_t)128 << 10) /* limit of bytes that are read ahead while the client waits */
+#define EXCHANGE_PENDING_MAX ((uint32_t)128 << 10) /* the most bytes that are read ahead while the client waits */
 
-/* A request whose last reply is in the outbox. When the reply is sent, the request's duration is measured. */
+/* A request whose last reply is in the outbox; its duration is known when the reply was sent. */
 struct done_request {
-	uint32_t statements;
+	uint32_t statements; /* how many statements the request had */
 	uint8_t canceled_by; /* enum canceler */
 	bool has_text; /* srv->loan.text is this request's own SQL; set by report_done(), never cleared */
 };
 
-/* Kept input that is being handled. bytes is NULL if there is none, or if exchange_keep() has taken it back. */
+/* Kept input that is being handled. bytes is NULL if there is none, or if exchange_keep() has taken bytes back. */
 struct handled_input {
 	uint8_t *bytes;
 	uint32_t len, cap;
@@ -98,34 +98,34 @@ struct handled_input {
 /* Calls to the client, its login or the console, which exchange/ may not include. None of these functions is called for
  * a closed exchange. */
 struct exchange_ops {
-	/* Closes the client. Sends why as FATAL first, unless why is NULL. logged is the reason for the log; NULL if
-	 * the client left by itself. */
+	/* Closes the client. Sends *why as FATAL first, unless why is NULL. logged: the reason for the log; NULL if the
+	 * client left by itself. */
 	void (*close)(struct exchange *x, const struct fail *why, const struct fail *logged);
 	void (*peer_text)(const struct exchange *x, char *out, size_t out_cap); /* writes "10.0.0.7:51514" or "unix" */
-	void (*console_message)(struct exchange *x, uint8_t type, const uint8_t *body, size_t len); /* CL_CONSOLE */
-	/* Called when the client's SQL cancels a PID that no backend has. If pid is the client_pid of a client that x
-	 * may cancel, begins to cancel that client's request, and returns true. */
+	void (*console_message)(struct exchange *x, uint8_t type, const uint8_t *body, size_t len); /* for CL_CONSOLE */
+	/* Called when the client's SQL cancels a PID that no backend has. If a client that x may cancel has this
+	 * client_pid, begins to cancel that client's request, and returns true. */
 	bool (*cancel_client_of_pid)(struct exchange *x, uint32_t pid);
 	/* Handles or keeps all of these bytes of the client. */
 	void (*bytes)(struct exchange *x, const uint8_t *bytes, size_t len);
-	void (*try_release)(struct exchange *x); /* gives the server back unless something needs it */
+	void (*try_release)(struct exchange *x); /* gives the server back if x needs it no longer */
 	/* Returns the client's statement of this name ("" for the unnamed statement), or NULL if it is unknown. */
 	struct statement *(*statement_of)(const struct exchange *x, const char *name);
-	/* The next five functions are called while CL_WELCOME: the first two when the pool has lent or refused a
-	 * server, the others when the server that applies the startup settings has answered or was lost. */
+	/* The next five functions are for logins. The first two are called when the pool has lent or refused a server,
+	 * the others when the server that applies the startup settings has answered or was lost. */
 	void (*login_granted)(struct exchange *x, struct server *srv);
 	void (*login_refused)(struct exchange *x, const struct fail *why, enum request_failure kind);
 	void (*login_server_error)(struct exchange *x, const struct error_fields *e);
 	void (*login_server_done)(struct exchange *x);
 	void (*login_server_lost)(struct exchange *x, const struct fail *why);
-	void (*timed_out)(struct exchange *x, const struct fail *why); /* pool_timeout has passed without a server */
-	void (*released)(struct exchange *x); /* called if env->is_moving, when the client has given its server back */
+	void (*timed_out)(struct exchange *x, const struct fail *why); /* called when pool_timeout has passed */
+	void (*released)(struct exchange *x); /* called while env->is_moving, when x has given its server back */
 	/* Called while EXCHANGE_IN_TRANSFER, when the listener has begun to listen to a channel for the client, has
 	 * failed to do so, or has caught up for the client. */
 	void (*transfer_progress)(struct exchange *x);
 };
 
-/* Everything that all exchanges of one loop share; owned by struct client_env. */
+/* All that the exchanges of one loop share; owned by struct client_env. */
 struct exchange_env {
 	const struct exchange_ops *ops;
 	struct event_base *base;
@@ -134,7 +134,7 @@ struct exchange_env {
 	struct config *config; /* the present configuration; a reload replaces it */
 	uint64_t *now_us;
 	struct outbox to_client, to_server; /* empty between callbacks */
-	struct done_request done[DONE_MAX]; /* requests whose last replies are in the present batch */
+	struct done_request done[DONE_MAX]; /* requests whose last replies the present batch has */
 	unsigned done_count;
 	struct handled_input handled;
 	struct pool_set *pools;
@@ -148,59 +148,59 @@ struct exchange_env {
 	struct process_counters *counters;
 	TAILQ_HEAD(lingering_servers, server) lingering; /* state/linger.c */
 	struct timer linger_timer;
-	TAILQ_HEAD(catching_clients, client_reads) catching; /* relay/reads_wait.c: clients that are CL_CATCHING_UP */
+	TAILQ_HEAD(catching_clients, client_reads) catching; /* relay/reads_wait.c: the clients in CL_CATCHING_UP */
 	struct timer catch_timer;
 	struct reads_subscriber *subscribers;
 	size_t name_bytes; /* the total length of all clients' statement names */
 	uint64_t last_token; /* the highest bits are the worker's number, so no two workers give the same token */
-	uint64_t sample_state;
-	uint32_t requests_begun;
-	/* at least as many as the clients whose block was without a server since the last clients_tick() */
-	uint32_t blocks_without_server;
-	uint64_t looked_at_us; /* requests that last at least this long may have to be logged: report_configure() */
-	/* The sample of requests that is entered in `queries`: all of the next queries_left requests, then one in
-	 * queries_each (no request if queries_each is 0). queries_skipped: how many requests were skipped since a
-	 * request was last entered. clients_tick() sets these three fields. */
+	uint64_t sample_state; /* of the random numbers by which requests are chosen for the slow-query log */
+	uint32_t requests_begun; /* chooses the requests whose messages are timed one by one: report.c */
+	uint32_t blocks_without_server; /* how often a block was without a server since the last clients_tick() */
+	uint64_t looked_at_us; /* shorter requests need not be looked at for the log: report_configure() */
+	/* The sample of requests that is entered in `queries`: slow requests, all of the next queries_left requests,
+	 * then one in queries_each. If queries_each is 0, none is entered. queries_skipped: how many requests were
+	 * skipped since one was last entered. clients_tick() sets the first two. */
 	uint32_t queries_left, queries_each, queries_skipped;
 	uint64_t hash_seed; /* random: for tables whose keys clients choose */
-	bool is_closed; /* during SHUTDOWN, new clients are accepted in the console only */
-	bool is_draining; /* clients can't begin new transactions, either */
-	bool keeps_idle_clients; /* while is_draining, clients without a server may stay until the process ends */
+	bool is_closed; /* during SHUTDOWN, new clients may only log in to the console */
+	bool is_draining; /* clients can't begin new transactions */
+	bool keeps_idle_clients; /* while is_draining, clients without a server stay until the process ends */
 	bool is_moving; /* clients move to another process as they become idle */
 	const struct server *ending; /* the server that ends while its clients are closed; else NULL */
-	bool is_suspended; /* SUSPEND: nothing is read from clients, nor from the servers they use */
-	void *owner;
-	/* Called when a statement needs a database for itself: calls pool_set_vacate() on all workers. */
+	bool is_suspended; /* by SUSPEND: nothing is read from clients or from servers that clients use */
+	void *owner; /* the first argument of the callbacks below */
+	/* Called when a statement needs a database to itself. Calls pool_set_vacate() on all workers. */
 	void (*on_exclusive)(void *owner, struct pool_target *asking, const char *database, const char *user);
 	/* Called on any thread when reads_on_reading() is due on this loop. */
 	void (*on_reading)(void *owner);
-	struct query_table *queries; /* telemetry/query_table.h: all requests that ended, with or without an answer */
-	/* Called for requests that are slow, refused, lost or given up. */
+	struct query_table *queries; /* telemetry/query_table.h: statistics of requests that ended */
+	/* Called for requests that were slow, refused, lost or given up. */
 	void (*on_report)(void *owner, const struct request_report *report);
 };
 
-/* State that few clients ever need: allocated at first use, and kept to the end. */
+/* State that few clients ever need. Allocated at first use, and kept to the client's end. */
 struct exchange_rare {
 	struct client_cancel *cancels; /* CancelRequests for this client; see client/cancel.c */
-	struct commit_doubt *doubt; /* facts about the client's COMMIT while CL_IN_DOUBT; else NULL */
+	struct commit_doubt *doubt; /* what is known of the client's COMMIT while CL_IN_DOUBT; else NULL */
 	char *user; /* the user that the client logged in as; NULL if that user is pool->user */
 	struct client_reads *reads; /* NULL until the client first needs a server with reads = marked */
-	const char *begin; /* the block's BEGIN while EXCHANGE_DUE, if exchange.begin is 0; owned by its setter */
+	/* the block's BEGIN while EXCHANGE_DUE, if exchange.begin is 0; owned by the code that sets it */
+	const char *begin;
 	uint32_t replayed_request; /* the number of the last request that was relayed again: relay/resend.c */
 	uint32_t replay_count; /* how often replayed_request was relayed again */
-	uint8_t canceled_by; /* enum canceler: the origin of the last cancel; report_canceler() takes it */
+	uint8_t canceled_by; /* enum canceler: where the last cancel came from, for report_canceler() */
 	uint32_t canceled_request; /* the number of the request that the last cancel was sent for */
-	uint32_t losses_at_first_replay; /* server_losses.total at the first replay, including the loss that caused the
-					    replay */
-	/* relay/reject.c: the last portal that was bound to a statement that ends a transaction, since the client's
-	 * transaction was lost or failed. */
+	/* server_losses.total at the first replay of replayed_request, with the loss that caused it */
+	uint32_t losses_at_first_replay;
+	/* For relay/reject.c: while the client's block is lost or has failed, the portal that was last bound to a
+	 * statement that may end the block. */
 	struct {
 		uint8_t kind; /* enum known_kind; KNOWN_NOT if there is no such portal */
 		char name[KNOWN_NAME_MAX], savepoint[KNOWN_NAME_MAX];
 	} exit;
 };
 
-/* Added to the mode in exchange.begin: the block has failed, and must fail on its new server, too. */
+/* A bit in exchange.begin, besides the modes: the block has failed, so it must fail on its new server, too. */
 #define EXCHANGE_BEGIN_FAILED 16u
 
 struct exchange {
@@ -209,52 +209,52 @@ struct exchange {
 	struct pool *pool; /* set once the client has proved its identity */
 	const struct scope_settings *settings; /* the pool's settings, or those of the login name; owned by the pool */
 	struct server *srv;
-	struct policy_waiter waiter; /* has the client's id, too; waiter.is_wait_logged is for wait_notify */
+	struct policy_waiter waiter; /* its place in the queue; also has the client's id */
 	struct gucs *gucs; /* the client's present settings */
-	struct gucs *startup; /* during the login: the settings that the client has sent; then: its first settings */
+	struct gucs *startup; /* during the login, the settings that the client has sent; later, its first settings */
 	struct client_statements *statements;
 	struct client_session *session;
 	struct client_listen *listen;
 	struct exchange_rare *rare; /* nearly always NULL */
-	uint8_t *pending; /* bytes read but not handled: an unfinished message, or messages that wait for a server */
+	uint8_t *pending; /* bytes that were read but not handled: an unfinished message, or messages that wait */
 	uint32_t pending_len, pending_cap;
 	uint32_t body_left; /* bytes that are still to come of the message that is being forwarded or dropped */
 	uint32_t client_pid; /* the backend PID that the client was told (BackendKeyData); 0 if no key was sent yet */
 	uint32_t client_secret; /* the secret of that cancel key, or its first 4 bytes (client/cancel_keys.c) */
 	uint32_t requests_done; /* number of requests that a server has answered */
 	uint64_t request_us; /* when the first byte of the oldest unanswered request was read */
-	uint64_t tx_started_us; /* when the client's transaction began, on any server; 0 if none is open or beginning */
+	uint64_t tx_started_us; /* when the client's transaction began; 0 if none is open or beginning */
 	/* 1 << enum pin_reason, for each reason why the client keeps its server */
 	uint16_t pins;
-	/* The fast lane reads these first, so they stand side by side. */
+	/* The fast lane reads the fields from here on first, so they stand side by side. */
 	uint8_t state; /* enum client_state; written only by exchange_step() */
 	uint8_t block; /* enum exchange_block; written only by exchange_set_block() */
-	/* while CL_REJECTING: the type of the message that ends the rejected request: 'S' (Sync) or 'Q' (Query) */
+	/* while CL_REJECTING: 'S' or 'Q', the type of the message (Sync or Query) that ends the rejected request */
 	uint8_t rejecting_to;
 	uint8_t reading : 2; /* enum exchange_reading */
-	/* while EXCHANGE_DUE: the BEGIN's modes, an index of known_modes; 0 if it is in rare->begin */
+	/* while EXCHANGE_DUE: the BEGIN's modes, as in known_statement.modes; 0 if rare->begin has the BEGIN */
 	uint8_t begin : 5;
 	uint8_t sequence_questions : 2; /* how often the client asked for currval() or the like; 3 means 3 or more */
 	/* The client keeps its server to the end (pool_mode). Set by login_welcome.c and login_replication.c, never
 	 * cleared. */
 	bool is_session : 1;
-	/* The rest of the message (body_left) is dropped. Set by send.c and reject.c, cleared by send.c. */
+	/* The rest of the message (body_left bytes) is dropped. Set by send.c and reject.c, cleared by send.c. */
 	bool is_body_dropped : 1;
 	bool is_body_data : 1; /* the rest is CopyData, for which no reply is owed; set and cleared by send.c */
 	bool is_closing : 1; /* no more input or output; set by client_close_as(), never cleared */
-	/* The client's bytes are being walked, so the server must not be given back. Set and cleared by
+	/* The client's bytes are being walked (relay/walk.h), so its server must not be given back. Set and cleared by
 	 * walk_batch(). */
 	bool is_in_relay : 1;
-	/* Settings were replayed for the present message. Set by catch_up(), cleared by requests.c and fast.c. */
+	/* Settings were sent ahead of the present message. Set by catch_up(), cleared by requests.c and fast.c. */
 	bool has_caught_up : 1;
-	/* The client was shown something of the primary's without asking. Set by listen/queue.c, reject.c and
-	 * client_record.c, cleared by reads.c. */
+	/* The client was shown something of the primary's outside of an answer, such as a notification. Set by
+	 * listen/queue.c, reject.c and client_record.c, cleared by reads.c. */
 	bool has_seen_primary : 1;
-	bool has_run : 1; /* something to be run was sent; set by fast.c, requests.c and send.c, never cleared */
+	bool has_run : 1; /* something to run was sent; set by fast.c, requests.c and send.c, never cleared */
 	uint8_t replication : 2; /* enum startup_replication; is_session is set, too, unless this is NONE */
 };
 
-/* Returns true if the client is within a transaction block, as far as the client knows. A block that is EXCHANGE_DUE,
+/* Returns true if the client believes that it is within a transaction block. A block that is EXCHANGE_DUE,
  * EXCHANGE_ROLLED_BACK or EXCHANGE_FAILED has no server. */
 static inline bool
 exchange_is_in_block(const struct exchange *x)
@@ -262,7 +262,7 @@ exchange_is_in_block(const struct exchange *x)
 	return x->srv != NULL ? x->srv->tx != 'I' : x->block >= EXCHANGE_DUE;
 }
 
-/* The only writer of x->block. A transaction that has neither a block nor a server has ended. */
+/* Sets x->block, which no other function does. A transaction with neither a block nor a server has ended. */
 static inline void
 exchange_set_block(struct exchange *x, enum exchange_block to)
 {
@@ -284,23 +284,23 @@ exchange_of_waiter(const struct policy_waiter *t)
 	return (struct exchange *)((uintptr_t)t - offsetof(struct exchange, waiter));
 }
 
-/* Returns true if pgweir has begun the client's block on srv ahead of the present request (relay/begin.h), so the
- * client has seen no answer from within the block yet. */
+/* Returns true if pgweir has begun the client's block on srv for the present request (relay/begin.h), so the client has
+ * seen no answer from within the block yet. */
 static inline bool
 exchange_is_begun_ahead(const struct exchange *x, const struct server *srv)
 {
 	return srv->loan.begun_for != 0 && srv->loan.begun_for == x->requests_done + 1;
 }
 
-/* Returns true if srv, the client's server, has nothing of its transaction except a BEGIN that may be run again. */
+/* Returns true if srv, the client's server, has no transaction, or only what may be run again on another server. */
 static inline bool
 exchange_is_at_rest(const struct exchange *x, const struct server *srv)
 {
 	return srv->tx == 'I' || x->block == EXCHANGE_BEGUN || exchange_is_begun_ahead(x, srv);
 }
 
-/* Returns true if srv, the client's server, belongs to a standby, and the client was shown nothing of its block there,
- * so the request may go to the primary instead. */
+/* Returns true if srv, the client's server, belongs to a standby, and the request may go to the primary instead,
+ * because nothing that the client was shown binds its block to the standby. */
 static inline bool
 exchange_may_leave(const struct exchange *x, const struct server *srv)
 {
@@ -309,17 +309,17 @@ exchange_may_leave(const struct exchange *x, const struct server *srv)
 
 /* exchange.c */
 /*
- * Takes the next step in the life of the client, and logs it at level debug. The only writer of x->state. A step that
- * must not happen (client_state.c) is a bug of pgweir: it is logged, ends debug builds, and is not taken.
+ * Sets x->state to the state that follows after ev, and logs this at level debug. No other function writes x->state. If
+ * ev must not happen in the present state, logs this bug of pgweir, ends debug builds, and leaves x->state as it is.
  */
 void exchange_step(struct exchange *x, enum client_event ev);
 
-/* Writes to *why the error that tells the client that its transaction was lost with its server. reason says how pgweir
- * knows of the loss, and becomes the error's detail. */
+/* Writes to *why the error that tells the client that its transaction was lost with its server. reason: the error's
+ * detail, which says how pgweir knows of the loss. */
 void exchange_rolled_back(struct fail *why, const char *reason);
 
-struct exchange_rare *exchange_rare(struct exchange *x); /* allocated at the first call; NULL without memory */
-/* Records the user that the client has logged in as, if that is not pool->user. Returns 0, or -1 without memory. */
+struct exchange_rare *exchange_rare(struct exchange *x); /* allocates it if needed; NULL if there is no memory */
+/* Records the client's user, if that user is not pool->user. Returns 0, or -1 if there is no memory. */
 int exchange_set_user(struct exchange *x, const char *user);
 
 static inline struct commit_doubt *
@@ -341,9 +341,9 @@ exchange_close(struct exchange *x, const struct fail *why)
 	x->env->ops->close(x, why, why);
 }
 
-/* Returns true if the client keeps its server after its transaction: in session mode, for replication, and while a
- * reason of PIN_REASONS holds. Callers never ask for single reasons, so a new reason needs only a row in PIN_REASONS.
- * features_tie() tells if the server must be kept until an answer has come or a LISTEN has ended. */
+/* Returns true if the client keeps its server after its transaction: in session mode, for replication, and while it has
+ * a pin. No caller asks for single pins, so a new pin needs only a row in PIN_REASONS. Besides, features_tie() tells if
+ * the server must be kept until an answer has come or a LISTEN has ended. */
 static inline bool
 exchange_keeps_server(const struct exchange *x)
 {
@@ -358,30 +358,30 @@ exchange_is_followed(const struct exchange *x)
 }
 
 /*
- * MAY_CLOSE bool f(struct exchange *x, ...): f may close the client, or take its server away. If f returns false, its
- * caller must not follow x->srv any more.
+ * MAY_CLOSE bool f(struct exchange *x, ...) means that f may close the client, or take its server away. If f returns
+ * false, the caller must not use x->srv any more.
  */
 #define MAY_CLOSE __attribute__((warn_unused_result))
 
-/* Wrap a call of a MAY_CLOSE function in this to say that the caller does not follow x->srv afterwards. */
+/* Takes the result of a MAY_CLOSE function if the caller does not use x->srv afterwards. */
 static inline void
 exchange_left(bool has_server)
 {
 	(void)has_server;
 }
 
-/* Returns what a MAY_CLOSE function returns: true if the client is open and has a server. */
+/* Returns true if the client is open and has a server. MAY_CLOSE functions return this. */
 static inline bool
 exchange_has_server(const struct exchange *x)
 {
 	return !x->is_closing && x->srv != NULL;
 }
 
-/* Closes the client and its server, because there is no memory for work that can't be left out. */
+/* Call if there is no memory for work that can't be left out. Closes the client and its server. */
 void exchange_out_of_memory(struct exchange *x) __attribute__((cold));
 /*
- * Call this if there is no memory for a reply, or for a fact about the session. Nothing more is sent to the client, and
- * the loop closes the client and its server after the caller has returned. Callbacks of the ledger may call this, too.
+ * Call if there is no memory for a reply, or for a fact about the session. Nothing more is sent to the client, and the
+ * loop closes the client and its server later, so callbacks of the ledger may call this, too.
  */
 static inline void
 exchange_spoil(struct exchange *x)
@@ -391,11 +391,11 @@ exchange_spoil(struct exchange *x)
 	stream_set_broken(&x->stream);
 }
 
-/* Sends the bytes of b to the client. If b has failed (no memory), spoils the exchange. */
+/* Sends the bytes of b to the client. If b is broken (no memory), spoils the exchange. */
 void exchange_send(struct exchange *x, const struct buf *b);
 /* Appends a reply of pgweir's to the batch for the client. */
 void exchange_answer(struct exchange *x, const void *bytes, size_t len);
-/* Like exchange_answer() with the bytes of b, which is freed; spoils the exchange if b has failed. */
+/* Does exchange_answer() with the bytes of b, and frees b. If b is broken, spoils the exchange. */
 static inline void
 exchange_answer_buf(struct exchange *x, struct buf *b)
 {
@@ -408,7 +408,7 @@ exchange_answer_buf(struct exchange *x, struct buf *b)
 
 void exchange_begin_batch_slowly(struct exchange_env *env, struct outbox *o, struct stream *to) __attribute__((cold));
 
-/* Begins a batch for the peer `to` in one of the loop's outboxes, or continues the batch. */
+/* Begins a batch for the peer `to` in o, one of the loop's outboxes, unless o has that peer's batch already. */
 static inline void
 exchange_begin_batch(struct exchange_env *env, struct outbox *o, struct stream *to)
 {
@@ -421,13 +421,13 @@ const char *exchange_user(const struct exchange *x); /* never NULL */
 const char *exchange_application(const struct exchange *x); /* never NULL */
 
 /* pending_input.c */
-/* Appends bytes that can't be handled now to the pending input. Returns 0, or -1 without memory. */
+/* Appends bytes that can't be handled now to the pending input. Returns 0, or -1 if there is no memory. */
 int exchange_keep(struct exchange *x, const uint8_t *bytes, size_t len);
 /*
- * Passes the pending input to handle(), which keeps the bytes that it does not use (exchange_keep). The bytes are wiped
- * if the client is logging in, because a password may be among them.
+ * Passes the pending input to handle(), which must keep the bytes that it does not use (exchange_keep()). During a
+ * login, wipes the bytes afterwards, because a password may be among them.
  */
 void exchange_replay(struct exchange *x, void (*handle)(struct exchange *x, const uint8_t *bytes, size_t len));
-/* Returns true if the kept input of a client that waits has a Terminate: the client will send nothing more. */
+/* Returns true if the client waits and its kept input has a Terminate, so the client will send nothing more. */
 bool exchange_is_terminated(const struct exchange *x);
 void exchange_free_input(struct exchange *x); /* wipes the input first, because it may hold a password */

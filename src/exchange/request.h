@@ -1,7 +1,7 @@
 /*
  * src/exchange/request.h - a message of a client, parsed once for all features; see relay/features.h.
  *
- * Owns:    `instead`. Borrows: the message's bytes, and everything else to which the struct's pointers point.
+ * Owns:    `instead`. Borrows: the message's bytes, and all else that its pointers point to.
  */
 #pragma once
 
@@ -26,11 +26,11 @@ struct request {
 	uint8_t type;
 	const uint8_t *message;
 	size_t total; /* bytes of the message */
-	size_t have; /* bytes from `message` on that have come: fewer than total, or more with the next message */
+	size_t have; /* how many bytes from `message` on have come; more than total if the next message has begun */
 	const char *sql; /* Query, Parse: the complete SQL, without its terminator; NULL if the SQL comes in pieces */
 	size_t sql_len; /* bytes */
-	struct parse_fields parse; /* for a Parse */
-	struct bind_names names; /* for a Bind */
+	struct parse_fields parse; /* Parse: its fields */
+	struct bind_names names; /* Bind: its names */
 	const char *portal; /* Execute: the portal's name; "?" stands for any name */
 	uint8_t target; /* Describe, Close: 'S' for a statement or 'P' for a portal */
 	const char *name; /* Describe, Close: the name of the statement or portal */
@@ -38,21 +38,19 @@ struct request {
 	 * client has no statement of that name */
 	struct client_statement *named;
 	struct statement *statement; /* the statement of `named`, or the unnamed one; NULL if pgweir does not know it */
-	/* The traits of the SQL. For a Query: those under the client's settings, or those under any settings if earlier
-	 * SQL may change the settings. For other messages: those under any settings. NULL without complete SQL. */
+	/* The traits of the SQL under any settings; of a Query under the client's settings, unless earlier SQL may have
+	 * changed the settings. NULL if there is no complete SQL. */
 	const struct sql_traits *traits;
 	const struct scan *scan; /* Query: the scan of its SQL under the client's settings; NULL if traits is NULL */
-	/* Query, Bind: the session state (enum state_part) that the SQL could change unseen, by functions */
-	unsigned risk;
+	unsigned risk; /* Query, Bind: the risk of the SQL (seal/seal.h) */
 	struct sql_traits own; /* Parse: the traits of its SQL */
 	bool is_taken_apart; /* true if request_known() has parsed the SQL of this message */
 	bool is_found; /* Bind, Describe: true if `named`, statement and traits have their final values */
-	enum forbidden forbidden; /* Query, Parse: why the message is not sent as it is; see relay/forbid.h */
-	struct buf instead; /* Query or Parse that is replaced: the message to send in place of it */
-	/* Query that is replaced: the client gets only the first shown_count CommandCompletes of the replacement */
+	enum forbidden forbidden; /* Query, Parse: the rule that forbids the SQL; see relay/forbid.h */
+	struct buf instead; /* Query, Parse: the message to send in place of this one, if it is replaced */
+	/* Query: if it is replaced, the client gets only the first shown_count CommandCompletes */
 	unsigned shown_count;
-	/* Bind whose beginning was replaced: how many bytes at its beginning must not be sent */
-	size_t skip_len;
+	size_t skip_len; /* Bind: if its beginning was replaced, how many bytes at its beginning must not be sent */
 };
 
 /* Returns true if the SQL of m may begin with this word. */
@@ -69,28 +67,27 @@ request_has(const struct request *m, uint32_t flags, uint32_t hints)
 	return m->traits != NULL && ((m->traits->flags & flags) != 0 || (m->traits->hints & hints) != 0);
 }
 
-/* Returns the SQL of m, or of the statement that m names, with its length in bytes in *len; NULL if it is unknown. */
+/* Returns the SQL of m, or of the statement that m names, and sets *len to its length; NULL if the SQL is unknown. */
 const char *request_sql(const struct request *m, size_t *len);
 /*
  * Returns the statements in the SQL of m, parsed under the settings of the client's session. The result is valid until
  * this is called for another request. The first call parses the SQL, so a feature calls this only if the traits show
- * that the feature is concerned.
+ * that it must.
  */
 const struct known_text *request_known(const struct exchange *x, struct request *m);
-/* Returns the statement in the SQL of m if it is the only one; else, or if pgweir does not know the statement, a
- * statement of kind KNOWN_NOT. Valid as with request_known(). */
+/* Returns the statement in the SQL of m, or a KNOWN_NOT if the SQL has several. Valid like request_known()'s. */
 const struct known_statement *request_only(const struct exchange *x, struct request *m);
 /*
- * For features that send a message of pgweir's ahead of m. The feature calls request_must_wait() first; if the result
- * is true, m is held, and nothing is sent yet. After it has sent its message, the feature returns the result of
+ * For features that send a message of pgweir's ahead of m. The feature calls request_must_wait() first. If that returns
+ * true, the feature sends nothing yet, and returns STEP_HOLD. Otherwise it sends its message, and returns the result of
  * request_follow_own_message(): STEP_FORWARD if m may be sent at once; or STEP_HOLD if m must wait until pgweir's
- * message is answered, which the function then notes in the server's loan (enum loan_behind).
+ * message is answered, which is noted in the server's loan (enum loan_behind).
  *
- * Both functions matter for a Query within an unfinished extended-protocol request: an error ahead of the Query makes
- * PostgreSQL ignore everything up to a Sync, even the Query, which brings no Sync. If a message of the client's own
- * fails, that is right, because the same would happen without pgweir. But if pgweir's message fails, nothing but the
- * Query may fail. So pgweir's message must be answered first; then either the Query goes through the features again, or
- * a Sync is sent in place of the Query.
+ * Both functions matter for a Query that comes before the Sync of an extended-protocol request. After an error
+ * PostgreSQL ignores everything up to a Sync, even the Query, which brings no Sync. That is right if a message of the
+ * client's own fails, because the same would happen without pgweir. But if pgweir's message fails, only the Query may
+ * fail. So pgweir's message must be answered first; then either the Query goes through the features again, or a Sync is
+ * sent in place of the Query.
  */
 bool request_must_wait(const struct exchange *x, const struct request *m);
 enum feature_step request_follow_own_message(const struct exchange *x, const struct request *m);

@@ -1,23 +1,24 @@
 /*
- * src/relay/begin.h - the setting begin = deferred: pgweir answers a request that is only a BEGIN, and sends that BEGIN
- * together with the first statement of the transaction, in one packet. So the client has no server while the answer and
- * the statement are on their way; a transaction that ends before it has run a statement needs no server.
+ * src/relay/begin.h - for begin = deferred: pgweir itself answers a request that is only a BEGIN, and sends that BEGIN
+ * later, in one packet with the first statement of the transaction. So the client has no server while the answer and
+ * that statement are on their way. A transaction that ends without a statement needs no server.
  *
- * Always: when a client whose block is EXCHANGE_DUE gets a server, the block is begun there, ahead of everything that
- *         the client sends. If the client gets no server, the transaction has failed.
+ * Always: if a client's block is EXCHANGE_DUE (its BEGIN was answered, but not sent) and the client gets a server,
+ *         pgweir begins the block there, ahead of all that the client sends. If no server is lent, the transaction
+ *         fails.
  */
 #pragma once
 
 #include "exchange/exchange.h"
 #include "exchange/request.h"
 
-/* Answers a Query of a client without a server and returns true, if the Query begins a block, or ends a block that no
- * server has. Returns false if the Query must be sent to a server. */
+/* Call for a Query of a client without a server. If the Query only begins a block, or ends a block that no server has,
+ * answers it and returns true. Returns false if the Query must be sent to a server. */
 bool begin_answer(struct exchange *x, const struct request *m);
-/* Sends the BEGIN of a client whose block is EXCHANGE_DUE to its server, ahead of all that the client sends there. */
+/* Call when a client whose block is EXCHANGE_DUE has got a server: sends the BEGIN to that server. */
 void begin_send_deferred(struct exchange *x);
-/* Call when x leaves srv, and srv has nothing left of x's request. If x's block was begun on srv ahead of that request,
- * the block is due again. */
+/* Call when x leaves srv, which has run nothing of x's request. If pgweir had begun x's block for that request, the
+ * block is EXCHANGE_DUE again. */
 static inline void
 begin_mark_due_again(struct exchange *x, const struct server *srv)
 {

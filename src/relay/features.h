@@ -1,5 +1,5 @@
 /*
- * src/relay/features.h - shows messages, errors, ends of requests and releases to the features, in order.
+ * src/relay/features.h - calls the features for messages, errors, ends of requests and the release of servers.
  */
 #pragma once
 
@@ -16,11 +16,10 @@
 #include <assert.h>
 
 /*
- * All features that keep something for a client. Each feature defines three functions. NAME_is_quiet(x) returns true if
- * the client's next message may take the fast lane: it need not wait for anything that the feature has recorded or
- * begun, and can't change what the feature has recorded or begun. NAME_ties(x, to) returns true if the feature ties the
- * client to its server, its request, or (for a client without a server) this process. NAME_free(x) frees the feature's
- * state. A feature that lacks one of these functions does not build.
+ * All features that keep state for a client. Each feature must define three functions. NAME_is_quiet(x) returns true if
+ * the client's next message may take the fast lane (relay/fast.c), because it need not wait for the feature, and can't
+ * change the feature's state. NAME_ties(x, to) returns true if the feature ties the client to its server, its request,
+ * or (if the client has no server) this process; see enum feature_tie. NAME_free(x) frees the feature's state.
  */
 #define FEATURES(each) each(statements) each(commit_check) each(listen) each(state) each(reads)
 
@@ -48,18 +47,18 @@ features_free(struct exchange *x)
 }
 
 /*
- * Shows the features a Query, Parse, Bind, Describe, Close or Execute of a client that has a server, before the message
- * is sent. Returns STEP_FORWARD if the message may be sent as it is. Returns STEP_SENT if something else is in the
- * outbox and (except for a Query) in the ledger. Returns STEP_HOLD if nothing may be sent before the earlier messages
- * are answered; the caller then calls this again for the message. Returns STEP_FAILED without memory.
+ * Call before a Query, Parse, Bind, Describe, Close or Execute of a client with a server is sent. Shows the message to
+ * the features. Returns STEP_FORWARD if the message may be sent as it is; STEP_SENT if other bytes for it are in the
+ * outbox, and (except for a Query) it is in the ledger; STEP_HOLD if nothing may be sent until earlier messages are
+ * answered, after which the caller calls this again; or STEP_FAILED if there is no memory.
  */
 enum feature_step features_request(struct exchange *x, struct request *m);
 /*
- * Shows the features an error e that the client is owed. message: the first len bytes of the error's message, which may
- * be all. Returns true if the client must not get this error, but something else, or nothing.
+ * Call for an error e that answers the client. message: the ErrorResponse, of which only the first len bytes may be
+ * there. Returns true if the client must not get e, because it gets another error or none.
  */
 bool features_error(struct exchange *x, const struct error_fields *e, const uint8_t *message, size_t len);
-/* Call when ReadyForQuery of a client's request has come. Returns true if the client gets that message later. */
+/* Call when the ReadyForQuery of a client's request has come. Returns true if the client must get it later. */
 bool features_request_done(struct exchange *x, const struct owed *ended);
 /* Call when nothing is owed and no transaction is open. Returns true if the server may be given back now. */
 MAY_CLOSE bool features_release(struct exchange *x);

@@ -1,29 +1,29 @@
 /*
- * src/relay/reads.h - the setting reads = marked: a READ ONLY transaction goes to a standby that shows all that its
- * client has written or been shown; all other requests go to the primary (docs/reads.md).
+ * src/relay/reads.h - for reads = marked: a READ ONLY transaction goes to a standby that shows all that its client has
+ * written or been shown; all other requests go to the primary (docs/reads.md).
  *
  * An example, with two standbys: at 0 ms client A commits an INSERT on the primary, whose log then ends at 0/500. At 2
  * ms A sends BEGIN READ ONLY. Standby 1 has replayed the log to 0/400, and would not show A's own row. Standby 2 has
  * replayed the log to 0/520, so A's request goes there. If both standbys were at 0/400, A would wait until one of them
  * is at 0/500, or until reads_wait has passed; then the primary would answer.
  *
- * A request of a client without a server is *marked* if it begins such a transaction, or if
+ * A request of a client without a server is *marked* if it begins a READ ONLY transaction, or if
  * default_transaction_read_only is on. policy/causality.h decides which hosts may answer it. If no host shows enough
- * yet, the client is CL_CATCHING_UP until a host does. It waits for a standby for reads_wait at most; then the primary
- * answers. It waits for the primary, which may show a commit later than a standby does, for SETTLE_US at most.
+ * yet, the client is CL_CATCHING_UP until a host does. The client waits for a standby for reads_wait at most; then the
+ * primary answers. The primary may show a commit later than a standby does, so the client may have to wait for the
+ * primary, too: for SETTLE_US at most.
  *
- * A standby of PostgreSQL 19 can itself wait until it has replayed a position. If the standby only lacks a position
- * that a reading of the primary has told, pgweir sends it a statement that waits for the position, ahead of the request
- * (reads_replayed.c). In the example, with both standbys at 0/400, the standby to which A's request is sent would
- * answer as soon as that standby is at 0/500.
+ * A standby of PostgreSQL 19 can itself wait until it has replayed a position. If pgweir knows the position that the
+ * standby still lacks, it sends a statement that waits for that position, ahead of the request (reads_replayed.c). In
+ * the example, with both standbys at 0/400, one of them would get A's request, and answer as soon as it is at 0/500.
  *
- * A request that a standby refuses, or that is lost with the standby, is relayed again, to the primary (resend.c), if
- * the client was shown nothing of the transaction but the answers to its BEGIN, to most SET LOCALs, and to messages
- * that make or describe statements. The BEGIN and the SET LOCALs are sent again ahead of the request.
+ * If a standby refuses a request, or is lost with it, pgweir relays the request again, to the primary (resend.c),
+ * unless the client was shown more of the transaction than answers to its BEGIN, to most SET LOCALs, and to messages
+ * that make or describe statements. pgweir sends the BEGIN and the SET LOCALs again ahead of the request.
  *
- * Owns:   the client's struct client_reads (reads_of()), made when the client first needs a server.
- * Always: once a client has the struct, each of its requests that ends is recorded there, on whichever host the request
- *         ran; while reads is off, requests are only counted.
+ * Owns:   the client's struct client_reads (reads_of()), which is made when the client first needs a server.
+ * Always: once a client has the struct, the end of each of its requests is recorded there, whatever host has answered;
+ *         while reads = primary, requests are only counted.
  */
 #pragma once
 
@@ -36,32 +36,32 @@
 #define BEGIN_TEXT_MAX 192u
 
 struct client_reads {
-	struct read_token token;
+	struct read_token token; /* what the client has written and been shown: policy/causality.h */
 	struct cluster *cluster; /* a reference to the cluster to which `token` belongs */
 	struct gucs *gucs; /* a reference to the GUC set from which is_default was read */
 	bool is_default; /* true if the client's transactions are READ ONLY, and not SERIALIZABLE, by default */
-	/* the request is relayed again, there; set by reads_lost(), cleared by reads_request_done() */
+	/* the request must go to the primary now; set by go_to_primary(), cleared by reads_request_done() and
+	 * look_for_another() */
 	bool is_for_primary;
-	uint8_t route; /* enum read_route: that of the client's present request or transaction */
+	uint8_t route; /* enum read_route: where the present request or transaction goes, and why */
 	uint8_t refused[CLUSTER_HOSTS]; /* how many of the client's requests each standby has refused in a row */
-	uint8_t shunned; /* a bit for each standby that has refused too many requests */
-	uint64_t shunned_until_us;
+	uint8_t shunned; /* a bit for each standby that the client avoids, because it has refused too many requests */
+	uint64_t shunned_until_us; /* when `shunned` ends */
 	uint32_t requests_done; /* exchange.requests_done when this struct was last brought up to date */
-	uint32_t silent_request; /* the number of a request that shows nothing: SET pgweir.min_lsn, on the primary */
-	uint64_t min_lsn; /* pgweir.min_lsn: the position that a host must have reached to answer the client's reads */
-	uint64_t min_due; /* the parameter `due` of causality_require(); 0 if the token has min_lsn already */
-	uint64_t life; /* the life (policy/cluster_view.h) of the standby to which the client's server belongs */
-	uint64_t awaited; /* the position that the standby must still replay; 0 if it need not replay more */
-	/* how many ms a standby may take to replay `awaited`; 0 if no standby may be asked to wait */
-	uint32_t await_ms;
-	/* The next three fields are when waits end; each is 0 if the client does not wait for that: */
+	uint32_t silent_request; /* the number of a request that has shown nothing of the primary: SET pgweir.min_lsn */
+	uint64_t min_lsn; /* pgweir.min_lsn: the position that a host must have replayed to answer the client's reads */
+	uint64_t min_due; /* the parameter `due` of causality_require() for min_lsn; 0 if `token` has min_lsn already */
+	uint64_t life; /* the life (policy/cluster_view.h) of the standby that has the client's server */
+	uint64_t awaited; /* the position that this standby must still replay before it answers; 0 if there is none */
+	uint32_t await_ms; /* how many ms a standby may take for that; 0 if no standby may be asked to wait */
+	/* The next three fields are times at which waits end; 0 if the client does not wait for that: */
 	uint64_t catch_until_us; /* for a standby that shows enough */
 	uint64_t settle_until_us; /* for a primary that shows enough */
 	uint64_t primary_until_us; /* for a server that is certain to be the primary's */
 	uint64_t wait_until_us; /* the end of the present wait; 0 if the client is not CL_CATCHING_UP */
-	struct exchange *x;
+	struct exchange *x; /* the client */
 	TAILQ_ENTRY(client_reads) link; /* in env->catching while the client is CL_CATCHING_UP */
-	/* The BEGIN with which the client's request began, and the SET LOCALs since then; "" if there was no BEGIN. */
+	/* The BEGIN of the client's block, with the SET LOCALs since then; "" if there is no BEGIN. */
 	char begin[BEGIN_TEXT_MAX];
 };
 
@@ -72,8 +72,8 @@ reads_of(const struct exchange *x)
 }
 
 /* --- reads.c: which host answers. --- */
-/* Returns true if the message, which is on the fast lane, may be a BEGIN with a mode, or may execute a BEGIN. Returns
- * false if its SQL begins with another letter than b, and not with st, or is too short for a mode. */
+/* Returns true if the message, which is on the fast lane, may contain or execute a BEGIN with a mode. Judges SQL by its
+ * first letters (b or st), and by its length. */
 static inline bool
 reads_may_begin(const struct request_walk *w)
 {
@@ -92,8 +92,8 @@ reads_may_begin(const struct request_walk *w)
 	return !frame_whole(message, have, &f) || f.body_len > sizeof("BEGIN;") + (f.type == 'P' ? 3 : 0);
 }
 
-/* Returns the client's struct client_reads if the message is for the primary, as the previous request was, and route()
- * would change nothing; else NULL. Call only with reads = marked, on the fast lane, where a Query was scanned. */
+/* Returns the client's struct client_reads if the message is for the primary, like the previous request, and route()
+ * would change nothing; else NULL. Call only with reads = marked, on the fast lane, after a Query was scanned. */
 static inline struct client_reads *
 reads_find_unrouted(const struct request_walk *w)
 {
@@ -109,8 +109,8 @@ reads_find_unrouted(const struct request_walk *w)
 	return reads_may_begin(w) ? NULL : r;
 }
 
-/* Checks srv, which was lent to the client for the primary. If srv's host may not be the primary any more, gives srv
- * back, makes the client CL_CATCHING_UP for TRUST_AFTER_US at most, and returns true. */
+/* srv was lent to the client as a server of the primary. If srv's host may not be the primary any more, gives srv back,
+ * makes the client CL_CATCHING_UP for TRUST_AFTER_US at most, and returns true. */
 bool reads_return_if_doubtful(struct exchange *x, struct server *srv);
 static inline bool
 reads_return_unless_primary(struct exchange *x, struct server *srv)
@@ -118,11 +118,11 @@ reads_return_unless_primary(struct exchange *x, struct server *srv)
 	return x->settings->reads == READS_MARKED && reads_return_if_doubtful(x, srv);
 }
 
-/* Like reads_borrow(), for a client for which reads_find_unrouted() returns NULL. */
+/* Does what reads_borrow() does, if reads_find_unrouted() has returned NULL. */
 enum walk_result reads_borrow_slowly(struct request_walk *w, bool is_fast);
 
-/* Returns true if the functions below must be called for the client's next loan: the client reads from standbys, or its
- * block is EXCHANGE_DUE. */
+/* Returns true if the functions below must be called for the client's next loan, because the client may read from
+ * standbys, or its block is EXCHANGE_DUE. */
 static inline bool
 reads_concern(const struct exchange *x)
 {
@@ -152,8 +152,8 @@ reads_borrow(struct request_walk *w, bool is_fast)
 	return WALK_ON;
 }
 
-void reads_note_loan(struct exchange *x);
-/* Called when the client has got a server. Counts the loan. */
+void reads_note_loan(struct exchange *x); /* for reads_linked() */
+/* Call when the client has got a server. Counts the loan. */
 static inline void
 reads_linked(struct exchange *x)
 {
@@ -161,23 +161,23 @@ reads_linked(struct exchange *x)
 		reads_note_loan(x);
 }
 
-/* --- reads_wait.c: clients that are CL_CATCHING_UP. --- */
+/* --- reads_wait.c: clients in CL_CATCHING_UP. --- */
 void reads_init(struct exchange_env *env);
-void reads_fini(struct exchange_env *env); /* no client may be waiting */
-void reads_canceled(struct exchange *x); /* call before the request of a client that is CL_CATCHING_UP is rejected */
-/* Called when a host has answered: lets clients that are CL_CATCHING_UP try again. Returns true, once, if a standby has
- * fallen silent: the caller then takes clients for which reads_should_leave() is true off that standby. */
+void reads_fini(struct exchange_env *env); /* no client may be CL_CATCHING_UP */
+void reads_canceled(struct exchange *x); /* call before a request is rejected in CL_CATCHING_UP */
+/* Call when a host has answered pgweir's watch: clients in CL_CATCHING_UP try again. Returns true, once, if a standby
+ * has fallen silent; the caller must then take clients off that standby if reads_should_leave() is true for them. */
 bool reads_on_reading(struct exchange_env *env);
 
 /* --- reads_block.c: a transaction on a standby. --- */
-/* Looks at the next message of a client with a server of a standby. Returns WALK_ON if the message may be sent, or if
- * the server was given back because another host is to answer; else WALK_HOLD or WALK_LEAVE. */
+/* Call for the next message of a client with a server of a standby. Returns WALK_ON if the message may be sent. Returns
+ * WALK_ON with x->srv NULL if another host must answer. Otherwise returns WALK_HOLD or WALK_LEAVE. */
 enum walk_result reads_check_next(struct request_walk *w);
 /* Returns true if the client has a server of a standby, the next message begins a request, and reads_check_next() would
- * let all messages of that request (up to its Query or Sync) pass. w->len is then set to the end of the request. */
+ * let all messages of that request (up to its Query or Sync) pass. Then sets w->len to the end of the request. */
 bool reads_may_pass(struct request_walk *w);
 
-void reads_request_done_there(struct exchange *x, const struct owed *ended);
+void reads_request_done_there(struct exchange *x, const struct owed *ended); /* for reads_request_done() */
 /* Call when a request has ended on a server whose loan.route is not ROUTE_OFF. */
 static inline void
 reads_request_done(struct exchange *x, const struct owed *ended)
@@ -195,19 +195,19 @@ reads_request_done(struct exchange *x, const struct owed *ended)
 		causality_note_write(&r->token, cluster_last_begun_reading(r->cluster));
 }
 
-/* Returns true if the standby to which the client's server belongs does not answer pgweir's watch (dedicated/watch.h),
- * and the primary may be asked instead. */
+/* Returns true if the client's server belongs to a standby that does not answer pgweir's watch (dedicated/watch.h), and
+ * the request may go to the primary instead. */
 bool reads_should_leave(const struct exchange *x);
-/* Call when the client has lost its server srv, if the client is not closed for that. */
+/* Call when the client has lost its server srv, and stays. */
 void reads_lost(struct exchange *x, const struct server *srv);
 
 /* --- reads_position.c --- */
 /*
- * A row of relay/features.c: hands a position from one session to another, also of another service. SHOW pgweir.lsn
- * shows the position that a host must have reached to show all that this session has written or been shown. If another
- * session runs SET [LOCAL] pgweir.min_lsn with that position, its reads wait until their host has reached the position.
- * To drivers both are settings of PostgreSQL's: pgweir sets the first one ahead of the SHOW, and rejects (22P02) a
- * value for the second one that is not a position.
+ * A row of relay/features.c: lets an application pass a position from one session to another, even of another service.
+ * SHOW pgweir.lsn shows the position that a host must have replayed to show all that this session has written or been
+ * shown. If another session runs SET [LOCAL] pgweir.min_lsn with that position, its reads wait until their host has
+ * replayed the position. Drivers see two settings of PostgreSQL's: pgweir sets the first one ahead of the SHOW, and
+ * rejects (22P02) a value for the second one that is not a position.
  */
 enum feature_step reads_position(struct exchange *x, struct request *m);
 
@@ -226,4 +226,4 @@ reads_ties(const struct exchange *x, enum feature_tie to)
 	return to == TIE_PROCESS && x->block == EXCHANGE_DUE;
 }
 
-void reads_free(struct exchange *x); /* the client is closed */
+void reads_free(struct exchange *x); /* x must be closed */

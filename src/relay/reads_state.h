@@ -7,44 +7,44 @@
 
 #define LSN "%" PRIX32 "/%" PRIX32
 #define LSN_ARGS(n) (uint32_t)((n) >> 32), (uint32_t)(n)
-#define LAST_VALUE "last_value" /* a column of each sequence */
+#define LAST_VALUE "last_value" /* a column that each sequence has */
 
 /* --- reads_marked.c: finds out which requests are marked (reads.h). --- */
 /* Updates r->is_default and r->min_lsn from the client's settings. Returns r->is_default. */
 bool reads_apply_settings(struct client_reads *r);
-/* Decides if the message at w->at, of a client without a server, is marked. Returns true if so and the message may go
- * to a standby; then a BEGIN in the message was copied to r->begin. If the message is marked but may not go to a
- * standby, sets r->route to the reason. */
+/* Decides if the message at w->at, of a client without a server, is marked. If so, copies the BEGIN, if there is one,
+ * to r->begin. Returns true if the message is marked and may go to a standby. If it is marked but may not, sets
+ * r->route to the reason. */
 bool reads_route_marked(struct request_walk *w, struct client_reads *r);
-/* Returns the SQL of the message at w->at, or of the statement that the message executes; sets *len to the SQL's length
- * in bytes, and *v to its traits. Returns NULL if the message has no SQL. */
+/* Returns the SQL of w->m, or of the statement that a Bind in w->m binds; sets *len to the SQL's length in bytes, and
+ * *v to its traits. Returns NULL if there is no SQL. */
 const char *reads_sql_of(struct request_walk *w, size_t *len, const struct sql_traits **v);
-/* Returns the SQL that a message with this frame contains or executes; sets *len to the SQL's length in bytes and, for
- * a Bind, *st to the statement. Returns NULL if there is no SQL, or if a Bind names a statement that the client does
- * not have. have: how many bytes of the body have come. */
+/* Does the same for a message with this frame: returns the SQL, and sets *len and, for a Bind, *st to the statement.
+ * Returns NULL if there is no SQL, or if a Bind names a statement that the client does not have. have: how many bytes
+ * of the body have come. */
 const char *reads_sql_of_message(const struct exchange *x, const struct frame *f, const uint8_t *body, size_t have,
 				 size_t *len, struct statement **st);
-/* Returns true if the SQL must go to the primary although nothing would refuse it: a READ ONLY transaction permits it,
- * and a standby would run it, but with another effect or none. A standby refuses all other SQL that needs the primary.
- */
+/* Returns true if the SQL must go to the primary although a standby would not refuse it: a READ ONLY transaction
+ * permits it, and a standby would run it, but with another effect or none. */
 bool reads_is_for_primary(const char *sql, size_t len);
-/* Returns true if the first FORBIDDEN_LOOK_MAX bytes from the message at w->at on may contain or execute SQL for which
- * reads_is_for_primary() or reads_keeps_server() is true. If is_one_request, looks only up to the next Sync. */
+/* Returns true if messages from w->at on may have or execute SQL for which reads_is_for_primary() or
+ * reads_keeps_server() is true. Looks at most at FORBIDDEN_LOOK_MAX bytes; if is_one_request, only up to the next
+ * Sync. */
 bool reads_mentions_primary(const struct request_walk *w, bool is_one_request);
 /* Returns true if the client would keep its server after this SQL, because the SQL leaves state in the session or may
- * set pgweir.pin (OWN_PIN). Such a server must be the primary's, because the client may write later. */
+ * set pgweir.pin (OWN_PIN). That server should be the primary's, because the client may write later. */
 bool reads_keeps_server(const struct sql_traits *v, const char *sql, size_t len);
 
 /* --- reads_wait.c --- */
-/* Has the loop notified when a host of this cluster reports its WAL position. If there is no memory, the loop is not
- * notified, and sees the positions later, by its timers. */
+/* From now on, the loop is notified when a host of this cluster reports its WAL position. If there is no memory, the
+ * loop is not notified, and sees the positions later, by its timers. */
 void reads_listen(struct exchange_env *env, struct cluster *c);
-/* Returns true until the time *until_us. If *until_us is 0, the wait begins now: sets *until_us to wait_us from now. */
+/* Returns true while the wait that ends at *until_us goes on. If *until_us is 0, first begins a wait of wait_us. */
 bool reads_start_or_continue_wait(const struct client_reads *r, uint64_t *until_us, uint64_t wait_us);
 /* Makes the client CL_CATCHING_UP until a host of the kind `what` answers, or until until_us. Returns WALK_WAIT. */
 enum walk_result reads_wait_until(struct client_reads *r, uint64_t until_us, enum cluster_wants what);
 
 /* --- reads_replayed.c --- */
-/* Returns for how many ms a standby may be asked to wait for a position before it runs the message at w->at; 0 if it
+/* Returns how many ms a standby may be asked to wait for a position before it runs the message at w->at; 0 if a standby
  * must not be asked. */
 uint32_t reads_await_ms(const struct request_walk *w, const struct client_reads *r);

@@ -1,5 +1,5 @@
 /*
- * src/relay/relay.h - relays requests of clients to the servers that the clients borrow, and the replies.
+ * src/relay/relay.h - relays clients' requests to the servers that they borrow, and the servers' replies.
  *
  * Owns: nothing; the client owns its exchange, and the pool its servers.
  */
@@ -15,21 +15,21 @@ extern const struct server_ops relay_server_ops;
 MAY_CLOSE bool relay_resume_held(struct exchange *x);
 
 /* completed.c */
-/* server_ops.complete, for a CommandComplete with this text. Returns true if the client got something else instead. */
+/* server_ops.complete, for a CommandComplete with this text. Returns true if the client must not get the message. */
 bool relay_completed(struct server *srv, const char *text, size_t len);
 /* Call this at the end of each request while loan.ddl, loan.code or loan.has_local_settings is set. Does nothing while
- * the transaction goes on. After the transaction's end, makes its changes of objects, code, roles and settings count.
- */
+ * the transaction goes on. When the transaction has ended, handles what it has changed: objects, code, roles and
+ * settings. */
 void relay_apply_changes(struct exchange *x, struct server *srv);
 
 /* requests.c */
-/* Handles messages of the client up to a request that is refused, and keeps the bytes after that request. */
+/* Handles messages of the client up to the first request that is refused, and keeps all bytes after that request. */
 void relay_batch(struct exchange *x, const uint8_t *bytes, size_t len);
 void relay_rest(struct exchange *x); /* handles the bytes that were kept */
 
 /*
- * Handles or keeps all of these bytes of the client. A refused request may be followed by thousands that are refused,
- * too, so relay_rest() handles them in a loop, not by recursion.
+ * Handles or keeps all of these bytes of the client. Thousands of requests may be refused one after another, so
+ * relay_rest() handles them in a loop, not by recursion.
  */
 static inline void
 relay_bytes(struct exchange *x, const uint8_t *bytes, size_t len)
@@ -39,51 +39,51 @@ relay_bytes(struct exchange *x, const uint8_t *bytes, size_t len)
 		relay_rest(x);
 }
 
-/* Call for a CancelRequest: rejects the request of x if that request waits for a server. */
+/* Call for a CancelRequest. If x's request waits for a server, rejects the request. */
 void relay_cancel_wait(struct exchange *x);
-extern const struct policy_waiter_ops relay_waiter_ops; /* the calls to clients that wait; for policy_worker_new() */
-void relay_unstall(struct exchange *x); /* if x is EXCHANGE_STALLED and all queues have room, reads from the client */
+extern const struct policy_waiter_ops relay_waiter_ops; /* for policy_worker_new() */
+void relay_unstall(struct exchange *x); /* if x is EXCHANGE_STALLED and all queues have room, reads from x again */
 
-/* --- reads_replayed.c: a standby that says when it has replayed a position --- */
+/* --- reads_replayed.c: asks a standby to wait until it has replayed a position --- */
 /* Call this for a client that has a standby's server. If the client's request must wait until the standby has replayed
- * a position, sends a query ahead of the request: the query returns when the standby has replayed that position. */
+ * a position, sends a query ahead of the request, which returns when the standby has replayed that position. */
 void relay_ask_standby(struct exchange *x);
 /* Call when the standby has answered the query of relay_ask_standby(). Returns true if the standby has replayed the
  * position, so its reply to the client's request may be passed on. */
 bool relay_standby_has_replayed(struct exchange *x);
 
-/* --- loss.c: what the loss of a server means for the client that had borrowed it --- */
-/* Returns true if the client's server should be a primary, and the client has not asked to only read. */
+/* --- loss.c: decides what the loss of a server means for its borrower --- */
+/* Returns true if the client's server should be a primary's, and default_transaction_read_only is off. */
 bool loss_needs_primary(const struct exchange *x);
 
-/* Call when srv's standby has not replayed, in time, the position that srv's borrower needs: relays the borrower's
- * request to the primary. */
+/* Call if srv's standby has not replayed in time the position that srv's borrower needs. Relays the borrower's request
+ * to the primary. */
 void loss_handle_lag(struct server *srv);
 
 /*
- * Handles an error e that came for srv's borrower. is_owed, to: if a reply was owed, and to which party (from the
- * ledger). Returns true if the client must not be sent the error: because the error ends the server, or because the
- * client has left the server. In both cases relay_lost() has done all that is to be done.
+ * Handles an error e that came from srv. is_owed: true if a reply was owed. to: by the ledger, the party to which it
+ * was owed. Returns true if the client must not be sent the error, because the error ends the server, or because the
+ * client has left the server. In both cases relay_lost() has done all that must be done.
  */
 bool loss_takes_error(struct server *srv, const struct error_fields *e, enum owed_to to, bool is_owed);
 
-/* server_ops.lost: decides if the client of the lost server stays, and what it is sent; and carries that out. */
+/* server_ops.lost: closes the client of the lost server, or sends it an error, or relays its request again. */
 void relay_lost(struct server *srv, const struct fail *why);
-/* server_ops.ending, for the FATAL error e: relays the request again before the connection breaks, or leaves that to
- * relay_lost(). Returns true if the client does not get PostgreSQL's FATAL. */
+/* server_ops.ending, for the FATAL error e of a server whose connection will break. Relays the request again now, or
+ * leaves that to relay_lost(). Returns true if the client must not get PostgreSQL's FATAL. */
 bool relay_ending(struct server *srv, const struct error_fields *e);
 
 /* release.c */
 /* Gives the client's server back, unless the client still needs that server. */
 void relay_try_release(struct exchange *x);
 /*
- * Call when the client leaves: gives its server back, washes the server, or closes it, which ends a request in
- * progress. why: pgweir's reason for closing the client, or NULL if the client has left by itself. Returns in words
- * what is lost with the client, or NULL.
+ * Call when the client leaves. Gives its server back, washes it, or closes it, which ends a request in progress. why:
+ * pgweir's reason for closing the client; NULL if the client has left by itself. Returns a text that says what is lost
+ * with the client, or NULL.
  */
 const char *relay_leave(struct exchange *x, const struct fail *why);
 
-/* Returns true while a replication client streams (COPY BOTH). */
+/* Returns true while x is a replication client that streams (COPY BOTH). */
 static inline bool
 relay_is_streaming(const struct exchange *x)
 {
@@ -91,23 +91,24 @@ relay_is_streaming(const struct exchange *x)
 }
 
 /* reject.c: a request that gets no server */
-/* Answers the request at the beginning of the waiting input with the error *why, and drops the rest of that request. */
+/* Answers the request at the beginning of the pending input with the error *why, and drops that request. */
 void reject_request(struct exchange *x, const struct fail *why, enum request_failure kind);
-/* Like reject_request() for a client that is CL_READY or CL_HELD, but leaves the waiting input for exchange_replay().
+/* Like reject_request(), for a client that is CL_READY or CL_HELD, but leaves the pending input for exchange_replay().
  * kind: RF_BACKEND_LOST if the client's block was lost. */
 void reject_kept(struct exchange *x, const struct fail *why, enum request_failure kind);
-/* relay_waiter_ops.blame: adds a hint to *why: that the application blocks itself; else, the process for whose locks
- * most holders wait; else, the client that has left its server unused for longest, if for longer than t has waited. */
+/* relay_waiter_ops.blame: adds a hint to *why about the cause of t's wait, the first of these: the application blocks
+ * itself; most holders wait for locks of one process; a client has left its server unused for longer than t waits.
+ * Returns counts of the holders. */
 struct policy_holders reject_hint_at_holders(const struct policy_waiter *t, uint64_t now_us, struct fail *why);
 /* Writes to *shown the error that this client gets for *why, with the names of its database and user. */
 void reject_fail(const struct exchange *x, const struct fail *why, struct fail *shown);
 /*
- * Drops messages of the rejected request. Returns how many bytes were used. At the end of the request, sends
- * ReadyForQuery, and the client is CL_READY again.
+ * Drops messages of the rejected request. At the end of the request, sends ReadyForQuery, and the client is CL_READY
+ * again. Returns how many bytes were used.
  */
 size_t reject_bytes(struct exchange *x, const uint8_t *bytes, size_t len);
 
 /* exclusive.c: statements that need a database to themselves */
-/* Call before this Query or Parse of a client with a server is sent: if the SQL needs a database to itself, closes the
- * servers of that database. Returns STEP_FORWARD. */
+/* Call before this Query or Parse of a client with a server is sent. If the SQL needs a database to itself, has all
+ * workers close their idle servers of that database. Returns STEP_FORWARD. */
 enum feature_step exclusive_make_room(struct exchange *x, struct request *m);

@@ -1,11 +1,11 @@
 /*
- * src/relay/resend.h - relays a request again, from a copy, as if the client sent it now.
+ * src/relay/resend.h - relays a request again, from a copy of its bytes, like new input of the client.
  *
- *   resend.c       for a request that an ending server has not executed; the copy has all bytes that were sent since
- *                  the server last owed no reply
- *   resend_copy.c  looks into a copy: which messages it has, and if they may run twice
- *   retry.c        for a request that met an outdated plan; the copy has one request, and is made only if that may
- *                  happen
+ *   resend.c       for a request that a lost server has not executed; the copy has all bytes that were sent since the
+ *                  server last owed no reply
+ *   resend_copy.c  tells which messages a copy has, and if they may run twice
+ *   retry.c        for a request that has failed because of an outdated plan; the copy has one request, and is made
+ *                  only if that may happen
  *
  * Owns: nothing; the copies belong to the server's loan.
  */
@@ -15,59 +15,59 @@
 #include "wire/frame.h"
 
 /* --- resend.c --- */
-/* Appends to the copy. Returns false, and appends nothing, if the copy would be longer than `max` bytes, or without
- * memory. max: COPY_MIN times a power of two. */
+/* Appends to the copy. Returns false, and appends nothing, if the copy would be longer than `max` bytes, or if there is
+ * no memory. max: COPY_MIN times a power of two. */
 bool resend_add(struct request_copy *copy, const uint8_t *bytes, size_t len, uint32_t max);
 
 /*
- * Relays the copy, and after it the messages that the client has sent since, to any suitable server. The copy is not
- * used after this returns. Closes the client if there is no memory.
+ * Relays the copy, and then the client's pending input, to any suitable server. The copy is not used afterwards. Closes
+ * the client if there is no memory.
  */
 MAY_CLOSE bool resend_now(struct exchange *x, const struct request_copy *copy);
 
-/* Call before bytes of a client with a server are sent: if a new request begins, because nothing of the previous one is
- * left, empties the copy. */
+/* Call before bytes of a client with a server are sent. Empties the copy if a new request begins, and nothing of
+ * earlier requests must be relayed again. */
 void resend_begin(struct exchange *x);
-/* Appends len bytes at `from`, which were walked (walk.h), to the copy; they may begin in the middle of a message. */
+/* Appends len bytes at `from`, which were walked (walk.h), to the copy. They may begin in the middle of a message. */
 void resend_keep_bytes(struct exchange *x, const uint8_t *from, size_t len);
 
 /* --- resend_copy.c --- */
 #define RESEND_MAX 65536u /* bytes of a request; larger requests are not relayed again */
-/* Reads the message at offset `at` into *f. Returns false at the end of the copy, which may have no bytes at all. */
+/* Reads the frame of the message at offset `at` into *f. Returns false at the end of the copy, which may be empty. */
 static inline bool
 resend_frame_at(const struct request_copy *copy, size_t at, struct frame *f)
 {
 	return at < copy->len && frame_whole(copy->bytes + at, copy->len - at, f);
 }
-/* Returns true if all messages of srv's copy only prepare, describe or close statements, as any server can. */
+/* Returns true if all messages of srv's copy only prepare, describe or close statements, which any server can do. */
 bool resend_has_only_statements(const struct server *srv);
-/* Returns the SQL that the copy begins with, and its length in *len. Returns NULL if the copy does not begin with
- * complete SQL, or if it begins with a Parse and runs anything but the statement of that Parse. */
+/* Returns the SQL that srv's copy begins with, and sets *len to its length. Returns NULL if the copy does not begin
+ * with complete SQL, or if it begins with a Parse, and runs other statements than that Parse's. */
 const char *resend_sql(const struct server *srv, size_t *len);
 /* Returns true if all messages of the copy may run twice. */
 bool resend_is_harmless(struct exchange *x, const struct request_copy *copy);
-/* Returns true if the bytes begin with a whole request that may be sent to a standby and then, if the standby has not
- * replayed in time, to the primary. x must have no server. */
+/* Returns true if the bytes begin with a whole request that may run on a standby and then once more on the primary, if
+ * the standby has not replayed in time. x must have no server. */
 bool resend_may_be_sent(struct exchange *x, const uint8_t *bytes, size_t len);
 
 /* --- resend.c --- */
-/* Returns true if the client has nothing on srv except the request in srv's copy, the client was shown nothing of the
- * answer, and the request may run twice. */
+/* Returns true if srv's copy has all that the client has on srv, the client was shown nothing of the answer, and the
+ * copy's messages may run twice. */
 bool resend_is_possible(struct exchange *x, const struct server *srv);
-/* Call when loss_of() has returned LOSS_NOT_EXECUTED and x has left srv: relays the request again, ahead of the
- * messages that the client has sent since. */
+/* Call when loss_of() has returned LOSS_NOT_EXECUTED and x has left srv. Relays the request again, ahead of the
+ * client's pending input. */
 MAY_CLOSE bool resend_unexecuted(struct exchange *x, struct server *srv);
 
 /* --- retry.c --- */
 /*
- * Copies a message that was handled, if it may have to be sent again. is_sent: true if something of the message went to
- * the server. The messages of a batch must lie side by side in memory.
+ * Call after a message was handled. Copies the message if it may have to be sent again. is_sent: true if something of
+ * the message went to the server. The messages of a batch must lie one after another in memory.
  */
 void retry_keep(struct exchange *x, const uint8_t *message, size_t len, bool is_sent);
 
-/* Copies all messages from k->from to `end` at once. Returns false if they are too long, or without memory. */
+/* Copies all messages from k->from to `end` at once. Returns false if they are too long, or if there is no memory. */
 bool retry_copy(struct kept_request *k, const uint8_t *end);
-/* Like retry_keep(), for a complete message that the fast lane has sent. For most messages there is nothing to do. */
+/* Like retry_keep(), for a complete message that the fast lane has sent. Does nothing for most messages. */
 static inline void
 retry_keep_sent(struct exchange *x, uint8_t type, const uint8_t *message, size_t len)
 {
@@ -100,9 +100,9 @@ retry_keep_rest(struct exchange *x, const uint8_t *end)
 		retry_copy(k, end);
 }
 
-/* Decides if the request that has failed with e is sent once more. Returns true if so: the client must not get e, and
- * retry_now() must be called when nothing is owed any more. */
+/* Returns true if the request that has failed with e must be sent once more. Then the client must not get e, and the
+ * caller must call retry_now() when nothing is owed any more. */
 bool retry_begin(struct exchange *x, const struct error_fields *e);
-/* Like retry_begin(), for an error after the Bind. is_unshown: the client was not shown the Bind's answer yet. */
+/* Like retry_begin(), for an error after the Bind. is_unshown: true if the client was shown nothing of the answer. */
 bool retry_late(struct exchange *x, const struct error_fields *e, bool is_unshown);
-MAY_CLOSE bool retry_now(struct exchange *x);
+MAY_CLOSE bool retry_now(struct exchange *x); /* relays the request again: see retry_begin() */

@@ -1,12 +1,11 @@
 /*
- * src/relay/walk.h - walks through a client's bytes for a server, message by message; for requests.c, fast.c and
- * send.c.
+ * src/relay/walk.h - walks through bytes that a client has sent for a server, message by message.
  *
  *   requests.c   walks the bytes; borrows a server for the first message that needs one
  *   fast.c       the fast lane: messages that concern no feature
  *   send.c       all other messages, for a client with a server
  *
- * Borrows: the client and its bytes, until relay_bytes() returns; nothing is owned.
+ * Borrows: the client and its bytes, until relay_bytes() returns. Owns nothing.
  */
 #pragma once
 
@@ -20,35 +19,35 @@
 #include <string.h>
 
 enum walk_result {
-	WALK_ON,
-	WALK_ANSWERED, /* fast.c: pgweir answers the message, so nothing was sent; go on */
+	WALK_ON, /* go on */
+	WALK_ANSWERED, /* fast.c: pgweir itself has answered the message; go on */
 	WALK_MORE, /* more bytes are needed */
 	WALK_WAIT, /* the message waits for a server, for the listener, or for a host to catch up */
 	WALK_HOLD, /* the message waits for the replies to earlier messages */
-	WALK_REJECT, /* the request is refused, with request_walk.why and rejection */
-	WALK_LEAVE, /* send what was walked, then close the client; if has_why is true, why has the reason */
+	WALK_REJECT, /* refuse the request; request_walk.why is the error, request_walk.rejection its kind */
+	WALK_LEAVE, /* send what was walked, then close the client; request_walk.why is the error if has_why is true */
 	WALK_OVER, /* the client is closed */
-	/* the message was not handled; fast.c: it may concern a feature; reject.c: it needs a server */
+	/* the message was not handled, because it may concern a feature (fast.c), or needs a server (reject.c) */
 	WALK_SLOWLY
 };
 
 struct request_walk {
 	struct exchange *x;
-	const uint8_t *p;
-	size_t len, at;
+	const uint8_t *p; /* the client's bytes */
+	size_t len, at; /* how many bytes; offset of the message that is handled now */
 	size_t borrowed_at; /* offset of the message for which a server was borrowed; 0 if the client already had one */
-	const uint8_t *scanned; /* the Query whose scan is in `scan`, so its SQL is not scanned twice; or NULL */
+	const uint8_t *scanned; /* the Query whose scan is in `scan`, or NULL */
 	struct server *lent; /* the server that reads_borrow() has lent to the client, or NULL */
 	bool has_why;
-	/* walk_begin() clears nothing below except m.message. why is valid if has_why is true. scan, risk and
-	 * fingerprint are valid if `scanned` points to the message at `at`; m is valid if m.message points there. */
+	/* walk_begin() clears nothing below except m.message. why is valid if has_why is true; m, if m.message points
+	 * to the message at `at`; scan, risk and fingerprint, if `scanned` points to that message. */
 	struct fail why;
 	struct scan scan;
 	struct sql_traits traits; /* for a Query: the traits of its SQL */
 	enum request_failure rejection; /* for WALK_REJECT */
-	unsigned risk; /* enum state_part: the risk of the SQL in scan */
+	unsigned risk; /* the risk (seal/seal.h) of the SQL in scan */
 	uint64_t fingerprint; /* of the SQL in scan; 0 if unknown */
-	/* the message at `at`; for a Bind on the fast lane, only the fields that it needs there are set */
+	/* the message at `at`; for a Bind on the fast lane, only the fields that the fast lane needs are set */
 	struct request m;
 };
 
@@ -72,21 +71,21 @@ walk_begin(struct request_walk *w, struct exchange *x, const uint8_t *bytes, siz
 /* requests.c */
 enum walk_result walk_out_of_memory(struct exchange *x) __attribute__((cold)); /* returns WALK_OVER */
 
-/* Returns WALK_HOLD or WALK_OVER if the feature holds the message or has failed, else WALK_ON. */
+/* Returns WALK_HOLD for STEP_HOLD, WALK_OVER for STEP_FAILED, else WALK_ON. */
 static inline enum walk_result
 walk_result_of(struct exchange *x, enum feature_step step)
 {
 	return step == STEP_HOLD ? WALK_HOLD : step == STEP_FAILED ? walk_out_of_memory(x) : WALK_ON;
 }
 
-/* Sets w->why to a protocol violation by a message of this type. Returns WALK_LEAVE. */
+/* Sets w->why to the error for a protocol violation: `what` was wrong in a message of this type. Returns WALK_LEAVE. */
 enum walk_result walk_protocol_error(struct request_walk *w, const char *what, uint8_t type) __attribute__((cold));
-/* Borrows a server for the message at w->at. Returns WALK_ON once the client has a server. is_fast_lane: true on the
- * fast lane, where a Query was scanned, or a Bind's names are in w->m; then WALK_SLOWLY may be returned: see
+/* Borrows a server for the message at w->at. Returns WALK_ON if the client now has a server. is_fast_lane: true on the
+ * fast lane, where a Query was scanned, or a Bind's names are in w->m; then this may return WALK_SLOWLY, like
  * reads_borrow(). */
 enum walk_result walk_borrow(struct request_walk *w, bool is_fast_lane);
 
-/* Reads the SQL of a complete Query. */
+/* Scans the SQL of a complete Query, and finds its risk and fingerprint. */
 static inline void
 walk_scan_query(struct request_walk *w, const struct frame *f)
 {
@@ -108,7 +107,7 @@ walk_is_scanned(const struct request_walk *w)
 }
 
 /* Records the SQL of the Query at w->at for the report of its request. have: how many bytes of the body have come.
- * is_scanned: what walk_is_scanned() returns. */
+ * is_scanned: the result of walk_is_scanned(). */
 static inline void
 walk_report_query(const struct request_walk *w, const struct frame *f, size_t have, bool is_scanned)
 {
@@ -121,36 +120,36 @@ walk_report_query(const struct request_walk *w, const struct frame *f, size_t ha
 		srv->loan.fingerprint = w->fingerprint;
 }
 
-/* fast.c: handles messages up to the first that the fast lane can't take; returns WALK_SLOWLY for that message. */
+/* fast.c: handles messages up to the first that the fast lane can't take, for which it returns WALK_SLOWLY. */
 enum walk_result walk_fast(struct request_walk *w);
 void walk_note_bind(struct request_walk *w); /* records that the statement of the Bind in w->m is about to run */
-/* Enters a Query or FunctionCall in the ledger. shown: for owed.shown. is_scanned: what walk_is_scanned() returns. */
+/* Enters a Query or FunctionCall in the ledger. shown: sets owed.shown. is_scanned: the result of walk_is_scanned(). */
 void walk_push_query(struct request_walk *w, enum owed_kind kind, unsigned shown, bool is_scanned);
 enum walk_result walk_send_sync(struct request_walk *w);
 
-/* reject.c: handles a message that runs something as PostgreSQL does in a failed transaction; the client's block is
- * EXCHANGE_ROLLED_BACK or EXCHANGE_FAILED. Returns WALK_ON if the message was answered; WALK_REJECT; or WALK_SLOWLY if
- * the block is now EXCHANGE_DUE with EXCHANGE_BEGIN_FAILED. */
+/* reject.c: call if the client's block is EXCHANGE_ROLLED_BACK or EXCHANGE_FAILED. Handles a message that runs
+ * something as PostgreSQL does in a failed transaction. Returns WALK_ON if the message was answered; WALK_REJECT; or
+ * WALK_SLOWLY if a server must answer: the block is then EXCHANGE_DUE, with EXCHANGE_BEGIN_FAILED. */
 enum walk_result reject_in_failed_block(struct request_walk *w);
 
 /* send.c */
-/* The slow lane: reads the message at w->at into w->m, as far as that needs no server. Returns WALK_MORE if the message
- * must be complete and is not. */
+/* The slow lane: reads the message at w->at into w->m, as far as that needs no server. Returns WALK_MORE if more bytes
+ * of the message are needed. */
 enum walk_result walk_read_request(struct request_walk *w, const struct frame *f);
 enum walk_result walk_read_bind(struct request_walk *w); /* reads a Bind's names, unless they were read already */
-/* Sends a message of a client with a server, after walk_read_request(); see features.c. */
+/* Call after walk_read_request(), for a client with a server: shows the message to the features and sends it. */
 enum walk_result walk_linked(struct request_walk *w, const struct frame *f);
 
-/* Returns true if messages of this type run or prepare something. */
+/* Returns false for Sync, Flush and the messages of a COPY, which run and prepare nothing. */
 static inline bool
 walk_runs(uint8_t type)
 {
 	return type != 'S' && type != 'H' && type != 'd' && type != 'c' && type != 'f';
 }
 
-/* Returns true if a message that is sent now, at the beginning of a request, runs under its client's settings. Also
- * returns true in a failed block; if pgweir does not follow the client's settings; and if the settings were replayed,
- * but PostgreSQL spells a value differently. */
+/* Returns true if no settings must be sent ahead of a message that begins a request: if the server has the client's
+ * settings, or has just got them; in a failed block; for replication; and if pgweir does not follow the client's
+ * settings. */
 static inline bool
 walk_has_settings(const struct exchange *x)
 {
@@ -168,4 +167,4 @@ walk_forward_whole(struct request_walk *w, size_t total)
 	return WALK_ON;
 }
 
-void walk_drop(struct request_walk *w, size_t total); /* takes the message without sending it */
+void walk_drop(struct request_walk *w, size_t total); /* goes on after the message without sending it */

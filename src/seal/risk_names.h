@@ -9,16 +9,16 @@
  * SQL is *opaque* if its words don't show what it runs: a DO whose text can't be read, U&"...", most DDL (not CREATE
  * and DROP of tables, views, indexes and sequences), and SQL that does not end properly. Opaque SQL has the risk of the
  * whole database, with one exception: some opaque SQL (TRUNCATE, GRANT, ALTER, CREATE FUNCTION without EXECUTE, ...)
- * shows all functions that it calls itself. Such SQL has STATE_BACKEND only if a name in the SQL has it, or if any
- * object of the database other than a function has it.
+ * shows all functions that it calls itself. Such SQL has STATE_BACKEND only if a name in the SQL, or an object of the
+ * database other than a function, has it.
  *
- * A name that was not in the catalogs when the code was read may belong to an object that was created since. Such a new
- * name is risky, too, where it may be a call or a relation. If the list of known names was not read, no name counts as
- * new.
+ * A *new* name is one that was not in the catalogs when the code was read; its object may have been created since. So a
+ * new name is risky, too, wherever it may be a call or a relation. If the list of known names was not read, no name
+ * counts as new.
  *
- * Owns:   its names. The functions are pure.
- * Always: SQL that differs only in numbers, and in strings without backslashes, has the same risk (sql/scan_memory.h),
- *         except opaque SQL, whose strings may be code.
+ * Owns:   its names. The functions do no I/O.
+ * Always: two pieces of SQL that differ only in numbers and in strings without backslashes have the same risk
+ *         (sql/scan_memory.h), except opaque SQL, whose strings may be code.
  */
 #pragma once
 
@@ -28,13 +28,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define RISK_NAMES_MAX 20000u /* with more names, all SQL is opaque */
+#define RISK_NAMES_MAX 20000u /* if there are more names, all SQL is opaque */
 
 /* The kinds of names, and where in SQL a name of that kind counts. */
 enum risk_kind {
 	RISK_FUNCTION, /* a function's name: before "(" and after "." */
 	RISK_RELATION, /* a relation's or a type's name: anywhere */
-	RISK_OPERATOR, /* a symbol: anywhere, as part of a longer symbol, too */
+	RISK_OPERATOR, /* a symbol: anywhere, even as part of a longer symbol */
 	RISK_KEYWORD, /* a keyword that stands for a symbol: anywhere */
 	RISK_DECLARED, /* an entry of harmless_code, such as "function app.price": nowhere */
 	RISK_KINDS
@@ -43,62 +43,61 @@ enum risk_kind {
 /* The risk of a name: sets of enum state_part and enum code_risk. */
 struct risk {
 	uint32_t always; /* for any SQL with the name */
-	uint32_t in_writes; /* for SQL that has a word like INSERT, too: more risk */
+	uint32_t in_writes; /* the additional risk of SQL that also has a word like INSERT */
 };
 
-/* Code that composes the SQL that it runs has a risk with all of these bits, because it may reach all code. */
+/* Code that composes SQL and runs it has a risk with all of these bits, because it may reach all code. */
 #define RISK_DYNAMIC 0xffu
 
 struct risk_names; /* opaque: risk_names.c */
 
-struct risk_names *risk_names_new(void); /* returns an empty set, or NULL without memory */
+struct risk_names *risk_names_new(void); /* returns an empty set, or NULL if there is no memory */
 void risk_names_free(struct risk_names *names); /* NULL is fine */
-/* Adds a risk to a name, which is in lower case and has at most 63 bytes. All names that are not ASCII must be given as
- * RISK_BEYOND_ASCII, because encodings differ. reason: a text that tells people why the name is risky; for each name,
- * the reason of the first call is kept. Returns 0, or -1 without memory. */
+/* Adds a risk to a name, which is in lower case and has at most 63 bytes. The caller must pass RISK_BEYOND_ASCII for
+ * each name that is not ASCII, because encodings differ. reason: a text that tells people why the name is risky; later
+ * calls for the same name don't change its reason. Returns 0, or -1 if there is no memory. */
 #define RISK_BEYOND_ASCII "\x7f"
 int risk_names_add(struct risk_names *names, enum risk_kind kind, const char *name, struct risk risk,
 		   const char *reason);
 /* Adds the name of a function, relation, type or keyword, risky or not, to the known names. If there are more than
- * RISK_KNOWN_MAX, no name counts as new. Returns 0, or -1 without memory. */
+ * RISK_KNOWN_MAX, no name counts as new. Returns 0, or -1 if there is no memory. */
 #define RISK_KNOWN_MAX 200000u
 int risk_names_add_known(struct risk_names *names, const char *name);
 /* Notes that the function or relation of this name may do more than read (RISK_EFFECTS). Call this after all known
- * names were added. Returns 0, or -1 without memory. */
+ * names were added. Returns 0, or -1 if there is no memory. */
 int risk_names_add_effects(struct risk_names *names, const char *name, bool is_function);
-/* Adds a risk to SQL that has a parameter of this type. Returns 0, or -1 without memory. */
+/* Adds a risk to SQL that has a parameter of this type. Returns 0, or -1 if there is no memory. */
 int risk_names_add_type(struct risk_names *names, uint32_t oid, struct risk risk);
 /*
  * Adds risks that do not belong to a single name.
  * all:        the risk of opaque SQL
  * any_sql:    the risk of any SQL, even if it has none of the names
  * ddl:        the risk of DDL
- * by_objects: the risk of all objects of the database except functions, for opaque SQL that shows all functions that it
- *             calls itself
+ * by_objects: the risk of all objects of the database except functions; for opaque SQL that shows all functions that it
+ *             calls itself (see above)
  */
 void risk_names_set_all(struct risk_names *names, unsigned all, unsigned any_sql, unsigned ddl, unsigned by_objects);
 unsigned risk_names_of_opaque(const struct risk_names *names); /* returns the risk of opaque SQL */
 /* Returns a hash of all names whose risk has STATE_BACKEND, or all bits of RISK_DYNAMIC. */
 uint64_t risk_names_keepers_hash(const struct risk_names *names);
-/* Returns the risk of this SQL, with the bits of RISK_BY_CALLS(), whatever the settings are under which PostgreSQL
- * reads the SQL. The risk has RISK_EFFECTS unless the SQL is certainly a single statement that only reads, and that may
- * run twice without a visible effect. */
+/* Returns the risk that this SQL has under any settings, with the bits of RISK_BY_CALLS(). The risk has RISK_EFFECTS
+ * unless the SQL is certainly a single statement that only reads and may run twice without a visible effect. */
 unsigned risk_names_of_sql(const struct risk_names *names, const char *sql, size_t len);
 /*
  * Returns the risk of text that may be run as SQL: the text of a DO, or an argument of a function that runs SQL. Judges
  * the text by its words alone. The risk has STATE_BACKEND or WASH_POINTS if a word of the text has that risk in
- * `names`, which may be NULL. It also has STATE_BACKEND if the text may create an extension, a language or a function
- * in C, or load a library: even if an error or a DROP removes the new object, so that no command tag and no catalog
- * shows it, the backend keeps the state that the object has left.
+ * `names`, which may be NULL. The risk also has STATE_BACKEND if the text may create an extension, a language or a
+ * function in C, or load a library. The backend keeps the state that the new object has left, even if an error or a
+ * DROP has removed the object, and no command tag or catalog shows it.
  */
 unsigned risk_names_of_text(const struct risk_names *names, const char *text, size_t len);
-/* Returns the risk of SQL with these parameter types. types: as in a Parse, an int16 count and that many OIDs; if they
+/* Returns the risk of SQL with these parameter types. types: an int16 count and that many OIDs, as in a Parse. If these
  * are malformed, returns the risk of the whole database. */
 unsigned risk_names_of_types(const struct risk_names *names, const uint8_t *types, size_t len);
-/* Returns the reason of a name with the risk `part` (such as STATE_BACKEND): of a word of this SQL, if one has that
- * risk; otherwise of any name that has it. Returns NULL if no name has it. */
+/* Returns the reason (risk_names_add()) of a name that has the risk `part`, such as STATE_BACKEND. Prefers a name in
+ * this SQL; if none has that risk, takes any name that does. Returns NULL if there is none. */
 const char *risk_names_blame(const struct risk_names *names, unsigned part, const char *sql, size_t len);
-/* Calls row for each name, in no order. */
+/* Calls row for each name, in any order. */
 void risk_names_each(const struct risk_names *names,
 		     void (*row)(const char *name, enum risk_kind kind, struct risk risk, const char *reason,
 				 void *arg),

@@ -1,12 +1,12 @@
 /*
  * src/session/audit.h - counts SQL that may change session state, for session_state = warn.
  *
- * Before applications are moved to transaction pooling, the counts tell an operator what will change for them. There is
- * a row of counts for each database, user and application_name. SQL is counted for what it looks like (scan.h), so a
- * few counts are false alarms. The audit works in session mode, too.
+ * Before an operator moves applications to transaction pooling, the counts show what will change for them. There is a
+ * row of counts for each database, user and application_name. SQL is counted by its flags (scan.h), so a few counts are
+ * false alarms. The audit works in session mode, too.
  *
- * Owns:   its rows. There are at most AUDIT_ROWS_MAX; all further applications are counted in one row, "_other". Any
- *         thread may call the functions.
+ * Owns:   its rows. Beyond AUDIT_ROWS_MAX rows, all applications are counted in one row, "_other". Any thread may call
+ *         the functions.
  */
 #pragma once
 
@@ -27,11 +27,11 @@ struct audit_row {
 
 struct audit *audit_new(uint64_t seed); /* seed is random, because clients choose the names */
 void audit_free(struct audit *a); /* a may be NULL */
-/* Counts SQL with these flags (enum scan_flag) that an application has run. */
+/* Counts SQL with these flags (enum scan_flag) that an application is about to run. */
 void audit_note(struct audit *a, const char *database, const char *user, const char *application, uint32_t flags,
 		uint64_t now_us);
-/* Calls row once for each row, with a copy of the row. Returns 0, or -1 without memory. */
+/* Calls row once for each row, with a copy of the row. Returns 0, or -1 if there is no memory. */
 int audit_each(struct audit *a, void (*row)(const struct audit_row *row, void *arg), void *arg);
-/* Returns the name of a kind of SQL (an index of counts): "setting", "temp_table" ... Sets *effect to what pgweir does
- * about such SQL in transaction mode: "follows", "pins" or "asks". */
+/* Returns the name of a kind of SQL, such as "setting" or "temp_table". kind: an index of audit_row.counts. Sets
+ * *effect to what pgweir does about such SQL in transaction mode: "follows", "pins" or "asks". */
 const char *audit_kind(unsigned kind, const char **effect);

@@ -1,16 +1,15 @@
 /*
  * src/session/gucs.h - GUC sets: the settings of a session, which pgweir can move to another server. A GUC set never
- * changes, and equal GUC sets of a store are one object (except in rare cases), so they are compared by their
- * addresses. Each server has the GUC set that was last applied to it. If the client that borrows the server has another
+ * changes, and equal GUC sets of a store are one object (except in rare cases), so pgweir compares their addresses.
+ * pgweir knows for each server which GUC set it last applied there. If the client that borrows the server has another
  * GUC set, pgweir sends the difference ahead of the client's first message.
  *
- * There are two kinds of settings. PostgreSQL reports each change of a reported setting by ParameterStatus, so GUC sets
- * always have its value. Of all other settings, a GUC set has only those that were set; the others have the
- * connection's default, which RESET restores. Two settings, role and session_authorization, decide whom the session
- * acts as. These two are reset first and set last, because other settings may need the rights of the user that logged
- * in.
+ * There are two kinds of settings. PostgreSQL reports each change of a *reported* setting by ParameterStatus, so GUC
+ * sets always have its value. A GUC set has other settings only if they were set; if not, they have the connection's
+ * default, which RESET restores. Two settings, role and session_authorization, decide whom the session acts as. These
+ * two are reset first and set last, because other settings may need the rights of the user that logged in.
  *
- * Owns:   guc_store owns nothing but its table; a GUC set lives as long as there is a reference to it.
+ * Owns:   a guc_store owns only its table; a GUC set lives as long as there is a reference to it.
  * Always: a GUC set is sorted by the names of its settings; names are unique without regard to case.
  */
 #pragma once
@@ -21,10 +20,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define GUCS_MAX 512 /* settings in one GUC set */
+#define GUCS_MAX 512 /* the most settings in one GUC set */
 #define GUC_GDAL "postgis.gdal_vsi_options"
-#define GUC_RESET "\2" /* stands for the value of a custom setting after RESET: its default, or '' if it has none */
-#define GUCS_TEXT_MAX ((size_t)1 << 20) /* bytes of all names and values in one GUC set */
+#define GUC_RESET "\2" /* stands for a custom setting's value after RESET: its default, or '' if it has none */
+#define GUCS_TEXT_MAX ((size_t)1 << 20) /* the most bytes of all names and values in one GUC set */
 
 enum guc_kind {
 	GUC_OTHER, /* a setting that PostgreSQL does not report */
@@ -40,13 +39,13 @@ struct guc {
 	enum guc_kind kind;
 };
 
-/* Makes a store. seed: a random number. commons: the state that all stores of the process share, which must outlive
- * them; NULL if this store shares nothing. */
+/* Makes a store. seed: a random number. commons: shared by all stores of the process, which it must outlive; NULL if
+ * this store shares nothing. */
 struct guc_store *guc_store_new(uint64_t seed, struct session_commons *commons);
 void guc_store_free(struct guc_store *store);
 size_t guc_store_count(const struct guc_store *store); /* returns the number of its GUC sets */
 
-/* Each of the next functions returns a new reference; NULL without memory, or if a limit above is exceeded. */
+/* The next functions return a new reference, or NULL if there is no memory or a limit above is exceeded. */
 struct gucs *gucs_empty(struct guc_store *store);
 /* Returns the GUC set that is like gucs, but with name set to value, or without name if value is NULL. */
 struct gucs *gucs_with(const struct gucs *gucs, const char *name, const char *value, enum guc_kind kind);
@@ -55,17 +54,17 @@ struct gucs *gucs_with(const struct gucs *gucs, const char *name, const char *va
 struct gucs *gucs_replace(const struct gucs *gucs, enum guc_kind kind, const struct guc *entries, size_t count);
 struct gucs *gucs_ref(struct gucs *gucs);
 void gucs_unref(struct gucs *gucs); /* gucs may be NULL */
-/* Returns a copy that is in no store, for another thread; NULL without memory. The copy may only be given to
- * gucs_unref(), gucs_adopt() and gucs_copy(). */
+/* Returns a copy that is in no store, for another thread; NULL if there is no memory. Only gucs_unref(), gucs_adopt()
+ * and gucs_copy() take such a copy. */
 struct gucs *gucs_copy(const struct gucs *gucs);
-/* Takes over a copy that gucs_copy() made. Returns the equal GUC set of this store, or NULL without memory. */
+/* Takes over a copy that gucs_copy() made. Returns the equal GUC set of this store, or NULL if there is no memory. */
 struct gucs *gucs_adopt(struct guc_store *store, struct gucs *copy);
 
-/* Replaces *slot by what gucs_with() returns. Returns 0, or -1 with *slot unchanged if that is NULL. */
+/* Replaces *slot by the result of gucs_with(). Returns 0, or -1 with *slot unchanged if that result is NULL. */
 int gucs_update(struct gucs **slot, const char *name, const char *value, enum guc_kind kind);
 
-/* Marks all settings in *slot that PostgreSQL does not report as unknown, so that gucs_put_changes() from *slot sends
- * or resets each of them. Returns 0, or -1 without memory. */
+/* Replaces *slot by a GUC set in which the values of all settings that are not reported count as unknown. So
+ * gucs_put_changes() from *slot sends or resets each of these. Returns 0, or -1 if there is no memory. */
 int gucs_forget_unreported(struct gucs **slot);
 /* Replaces *slot by gucs, and takes over the reference. Returns 0, or -1 with *slot unchanged if gucs is NULL. */
 int gucs_move(struct gucs **slot, struct gucs *gucs);
@@ -77,51 +76,49 @@ bool gucs_has(const struct gucs *gucs, const struct guc *s); /* returns true if 
 /* Returns the value, which may be GUC_RESET; NULL if the setting is absent. */
 const char *gucs_get(const struct gucs *gucs, const char *name);
 bool gucs_is_on(const struct gucs *gucs, const char *name); /* returns true if the setting is "on" */
-unsigned gucs_major_version(const struct gucs *gucs); /* returns that of server_version; 0 if not known */
-/* Returns the number of the context: of all settings that affect how PostgreSQL parses, plans and compiles, or whom the
- * session acts as. Equal numbers mean that all these settings are equal. A context gets its number when the number is
- * first asked for. When no GUC set has the context any more, the number is never used again. Returns GUCS_CONTEXT_NONE
- * without memory, or if there are too many contexts. */
+unsigned gucs_major_version(const struct gucs *gucs); /* returns server_version's first number; 0 if unknown */
+/* Returns the number of the *context*: the values of all settings that affect how PostgreSQL parses, plans and
+ * compiles, or whom the session acts as. Two GUC sets with the same number have equal contexts. When no GUC set has a
+ * context any more, its number is never used again. Returns GUCS_CONTEXT_NONE if there is no memory, or if there are
+ * too many contexts. */
 #define GUCS_CONTEXT_NONE UINT32_MAX
 uint32_t gucs_context(struct gucs *gucs);
 
 enum gucs_side_effect {
 	/* search_path has pg_temp, so even a CREATE TABLE in a trigger makes a temporary table */
 	GUCS_LEAVES_TEMP = 1u << 0,
-	/* with this client_encoding, PostgreSQL may read the bytes as other SQL than pgweir does */
+	/* with this client_encoding, PostgreSQL may read the same bytes differently than pgweir does */
 	GUCS_LEAVES_ANYTHING = 1u << 1,
 	GUCS_LEAVES_LATE = 1u << 2, /* statement_timeout is short: see guc_is_short_limit() */
 	GUCS_LEAVES_TIMERS = 1u << 3, /* the session has a timer: see guc_is_timer() */
 	GUCS_LEAVES_OPTIONS = 1u << 4, /* GUC_GDAL is set: GDAL remembers its options, and nothing resets them */
-	GUCS_PIN = 1u << 5 /* OWN_PIN is on: SQL leaves nothing, but the client keeps its server */
+	GUCS_PIN = 1u << 5 /* OWN_PIN (pgweir.pin) is on, so the client keeps its server */
 };
-/* Returns what any SQL may leave in a session with these settings (a set of enum gucs_side_effect). */
+/* Returns a set of enum gucs_side_effect: what any SQL may leave in a session with these settings. */
 unsigned gucs_side_effects(const struct gucs *gucs);
 /*
- * Returns true if even SQL without literals may be planned differently under these settings, because it finds other
- * tables, acts as another role, or has other constants, which PostgreSQL computes when it plans. bytea_output and an
- * extra_float_digits of 0 or less change the text of such constants, as in int4send(1)::text and (1.0/3)::float8::text;
- * an extra_float_digits above 0 does not.
+ * Returns true if, under these settings, PostgreSQL may plan even SQL without literals differently: it may find other
+ * tables, act as another role, or compute other constants. For example, bytea_output changes the constant
+ * int4send(1)::text, and an extra_float_digits of 0 or less changes (1.0/3)::float8::text.
  */
 bool gucs_affect_plans(const struct gucs *gucs);
 /* Returns how a session with these settings reads strings (a set of enum scan_option). */
 unsigned gucs_scan_options(const struct gucs *gucs);
 
 /* --- gucs_changes.c: the messages that turn one GUC set into another. --- */
-/* Appends name between double quotes, and doubles the quotes in it. is_qualified: a.b is written as two names. */
+/* Appends name in double quotes, with the quotes in it doubled. is_qualified: true to write a.b as two names. */
 void guc_put_identifier(struct buf *out, const char *name, bool is_qualified);
-/* Returns true for role and session_authorization, which decide whom the session acts as. RESET ALL does not reset
- * these. */
+/* Returns true for role and session_authorization, which RESET ALL does not reset. */
 bool guc_is_identity(const struct guc *s);
 /*
- * Appends the messages that change a server's settings from `from` to `to`. They are messages of the extended protocol,
- * without a Sync; values are bound parameters, never part of SQL. Appends nothing if there is no difference. Reported
- * settings that only `from` has are left as they are. Messages that only undo settings of `from` can't fail. Returns
+ * Appends the messages that change a server's settings from `from` to `to`: messages of the extended protocol, without
+ * a Sync, in which values are bound parameters, never part of SQL. Appends nothing if there is no difference. Leaves
+ * reported settings that only `from` has as they are. Messages that only undo settings of `from` can't fail. Returns
  * the number of Parse/Bind/Execute triples.
  *
- * always: settings with these names are sent even if they are equal in `from` and `to`; may be NULL.
- * has_connect_query_settings: connect_query may have set other settings on the server, which no GUC set has.
- * is_guarded: PostgreSQL ends the session if it refuses a setting, so no message after these runs. Not to be used
+ * always: NULL, or a GUC set; settings with its names are sent even if they are equal in `from` and `to`.
+ * has_connect_query_settings: true if connect_query may have set settings on the server that no GUC set has.
+ * is_guarded: true to make PostgreSQL end the session if it refuses a setting, so no later message runs. Must be false
  *     within a client's transaction.
  */
 size_t gucs_put_changes(struct buf *out, const struct gucs *from, const struct gucs *to, const struct gucs *always,

@@ -2,24 +2,22 @@
  * src/session/session_commons.h - shares two things between the event loops of one process: the ids of prepared
  * statements, and the numbers of contexts (gucs_context()).
  *
- * Each loop has its own statements (statement_store.h) and its own GUC sets (gucs.h). But a server moves from loop to
- * loop with its prepared statements, so equal statements of two loops must have the same id, and thus the same name on
- * servers. A *text* here is the SQL and parameter types of a statement, for one home and context; the statement in each
- * loop is a *member* of the text. The first loop that has a member gets a new id, and all other loops get the same id.
- * Facts about a text under its present id are shared, too: the shape of its rows, and the parameter types that
- * PostgreSQL has chosen.
+ * Each loop has its own statements (statement_store.h) and its own GUC sets (gucs.h). But servers move from loop to
+ * loop with their prepared statements, so equal statements of two loops must have the same id, and thus the same name
+ * on servers. A *text* is the SQL and parameter types of a statement, for one home (a database, see statement_store.h)
+ * and context. Each loop's statement with these is a *member* of the text. The first member gets a new id for the text;
+ * all others get the same id. Two facts about a text under its present id are shared, too: the shape of its rows, and
+ * the parameter types that PostgreSQL has chosen.
  *
- * When a text must be renewed, i.e. get a new id, the first loop that notices makes the id. All other loops take over
- * the new id when they notice, too: the epoch of the member's home has changed, or the member's own epoch is
- * COMMONS_STALE.
+ * When a text must be renewed, i.e. get a new id, the first loop that notices makes the id. Another loop takes over the
+ * new id when it sees that the epoch of its member's home has changed, or that the member's own epoch is COMMONS_STALE.
  *
- * Everything is done under one lock, which is held for less than a microsecond. A loop takes the lock only when it
- * first has a text, renews the text or learns something about it, and to make or drop a home or a context. A process
- * with one loop uses only the contexts.
+ * The functions take one lock, for less than a microsecond. A loop calls them only when it first has a text, renews the
+ * text or learns something about it, and when it makes or drops a home or a context. A process with one loop uses only
+ * the contexts.
  *
- * Owns:   contexts; and texts, each as long as it has a member. The stores own their homes and members.
- * Always: each id is given once, to one text. A text has no copy of its bytes: its key is the bytes of one of its
- *         members.
+ * Owns:   contexts and texts. The stores own their homes and members.
+ * Always: each id is given once, to one text. A text lives as long as it has a member, whose bytes are its key.
  */
 #pragma once
 
@@ -28,40 +26,40 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
-#define COMMONS_STALE UINT64_MAX /* the epoch of an outdated member; no home ever has this epoch */
+#define COMMONS_STALE UINT64_MAX /* the epoch of a member that must be renewed; no home ever has this epoch */
 
 struct session_commons; /* opaque: session_commons.c */
 struct commons_text; /* opaque, too */
 
-/* The statements of a database, in one loop. Homes with the same name have the same epoch. */
+/* A home: the statements of a database, in one loop. Homes with the same name, in all loops, have the same epoch. */
 struct commons_home {
 	const char *name;
-	/* incremented, by any loop, when all statements of the home are to be renewed at their next use */
+	/* any loop increments the epoch when all statements of the home must be renewed at their next use */
 	_Atomic uint64_t epoch;
 	LIST_ENTRY(commons_home) all;
 };
 
-/* A statement, in one loop. While text is not NULL, home, bytes, len and context do not change. */
+/* A statement in one loop. While text is not NULL, home, bytes, len and context do not change. */
 struct commons_member {
 	const struct commons_home *home;
 	const uint8_t *bytes; /* SQL and parameter types */
 	size_t len;
 	uint32_t context;
-	/* the epoch of home when the member got its id; COMMONS_STALE if another loop has renewed the text since */
+	/* home->epoch when the member got its id; COMMONS_STALE if another loop has renewed the text since */
 	_Atomic uint64_t epoch;
-	struct commons_text *text; /* NULL if it is a member of no text */
-	LIST_ENTRY(commons_member) others; /* members of the same text */
+	struct commons_text *text; /* NULL if this is a member of no text */
+	LIST_ENTRY(commons_member) others; /* links all members of the text */
 };
 
 struct session_commons *session_commons_new(uint64_t seed); /* seed is random, because clients choose the texts */
-void session_commons_free(struct session_commons *all); /* call it after all stores are freed; all may be NULL */
+void session_commons_free(struct session_commons *all); /* call this after all stores are freed; all may be NULL */
 
 /* The settings of gucs_context() in one string, and their number. A context lives as long as a GUC set has it. Its
- * number is never used again, so facts that were stored with the number are never taken for another context's. */
+ * number is never used again, so facts that were stored with the number never apply to another context. */
 struct commons_context; /* opaque */
-#define COMMONS_CONTEXTS_MAX 262144u /* contexts that exist at once, in all loops */
-/* Returns a new reference to the context of these settings, and sets *number. Returns NULL without memory, or if there
- * are too many contexts. */
+#define COMMONS_CONTEXTS_MAX 262144u /* the most contexts at once, in all loops */
+/* Returns a new reference to the context of these settings, and sets *number. Returns NULL if there is no memory, or if
+ * there are too many contexts. */
 struct commons_context *session_commons_context(struct session_commons *all, const void *settings, size_t len,
 						uint32_t *number);
 void session_commons_context_unref(struct session_commons *all, struct commons_context *c);
@@ -75,19 +73,19 @@ void session_commons_renew_home(struct session_commons *all, const struct common
 uint32_t session_commons_hash(uint64_t seed, const char *home, const uint8_t *bytes, size_t len);
 /* Returns an id that no other statement has. */
 uint64_t session_commons_id(struct session_commons *all);
-/* Makes m a member of its text, sets m->epoch, and returns the id of the text. If the home's epoch has changed since
- * the text got its id, or if the id is not greater than `above`, the text gets a new id first. Without memory, returns
- * a new id that no other loop gets. */
+/* Makes m a member of its text, sets m->epoch, and returns the text's id. If the home's epoch has changed since the
+ * text got its id, or if the id is not greater than `above`, the text gets a new id first. If there is no memory,
+ * returns a new id that no other loop gets. */
 uint64_t session_commons_name(struct session_commons *all, struct commons_member *m, uint64_t above);
 /* Removes the member from its text. Call this before the member's bytes change or are freed. */
 void session_commons_leave(struct session_commons *all, struct commons_member *m);
 
-/* Returns the shape of rows that all loops know for m's text under this id. If none is known yet, makes `shape` known,
- * and returns it. */
+/* Returns the shape of rows that all loops know for m's text under this id. If none is known yet, `shape` becomes known
+ * and is returned. */
 uint32_t session_commons_agree_on_shape(struct session_commons *all, const struct commons_member *m, uint64_t id,
 					uint32_t shape);
 /* Returns the parameter types that all loops know for m's text under this id, and sets *known_len to their length in
- * bytes; the caller frees them. If none are known yet, makes `types` known, unless they are NULL, and returns NULL. */
+ * bytes; the caller frees them. If none are known yet, returns NULL, and `types` become known, unless they are NULL. */
 uint8_t *session_commons_agree_on_types(struct session_commons *all, const struct commons_member *m, uint64_t id,
 					const uint8_t *types, size_t len, size_t *known_len);
 size_t session_commons_texts(struct session_commons *all); /* returns the number of texts */

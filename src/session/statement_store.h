@@ -2,15 +2,15 @@
  * src/session/statement_store.h - prepared statements, each stored once, however many clients have prepared it.
  *
  * A statement is identified by its home (the database for which it is meant), its SQL, its declared parameter types,
- * and its context (gucs_context()), because when PostgreSQL parses a literal, DateStyle, TimeZone and other settings
- * matter. A statement has one name on all servers: pgweir_<tag>_<id>, where the tag is a secret of this process.
- * Statements without references are kept for a while, and the least recently used are dropped first. So a client that
- * connects only for a moment still finds servers that have its statements.
+ * and its context (gucs_context()). The context counts because PostgreSQL reads literals by settings like DateStyle. A
+ * statement has one name on all servers: pgweir_<tag>_<id>, where the tag is a secret of this process. Statements
+ * without references are kept for a while, and the least recently used are dropped first. So a client that connects
+ * only for a moment still finds servers that have its statements.
  *
  * PostgreSQL chooses the parameter types that a Parse does not declare, and clients that ask for the types rely on the
- * answer. So when a statement is renewed, i.e. gets a new id, its Parse declares the types that PostgreSQL has chosen.
- * This leaves out user-defined types, which may have been dropped and created again with another OID. Clients that
- * prepare the same SQL later get another statement, which does not declare the types.
+ * answer. So when a statement is renewed, i.e. gets a new id, its Parse declares the types that PostgreSQL has chosen,
+ * except user-defined types, which may have been dropped and created again with another OID. Clients that prepare the
+ * same SQL later get another statement, which does not declare these types.
  *
  * DDL does not renew statements itself: it increments the home's epoch, and each statement is renewed at its next use.
  *
@@ -25,29 +25,31 @@
 #include "sql/traits.h"
 
 #define STATEMENT_PREFIX "pgweir_"
-#define STATEMENT_OVERHEAD 256u /* approximate bytes of a statement, in addition to its text */
+#define STATEMENT_OVERHEAD 256u /* about how many bytes a statement takes, besides its text */
 #define STATEMENT_NAME_MAX 48 /* bytes, with terminator */
-/* With the prefix before it (statement_special_name()), the name of a statement of pgweir's own, which a server may
- * have in addition to those that are counted. */
+/* With the prefix before it (statement_special_name()), the name of a statement of pgweir's own, which is not counted
+ * among a server's statements. */
 #define STATEMENT_PLACEHOLDER "taken"
-#define STATEMENT_RAN_ONCE 1 /* a value of fingerprint: none was computed, because the SQL has run only once */
-#define STATEMENT_FIRST_USER_TYPE 16384u /* the first user-defined type; lower OIDs are the same in all databases */
+#define STATEMENT_RAN_ONCE 1 /* statement.fingerprint if none was computed, because the SQL has run only once */
+/* the lowest OID of user-defined types; lower OIDs are the same in all databases */
+#define STATEMENT_FIRST_USER_TYPE 16384u
 
 struct session_commons; /* session/session_commons.h */
 struct statement_store; /* opaque: statement_store.c */
 struct statement_home; /* opaque, too */
 
 /* Statistics of a statement that clients prepare as the unnamed statement, for keep_plans, which may give it a name on
- * servers. Only statements/keep.c writes them. Times that end in _s are in seconds. */
+ * servers. Only statements/keep.c writes these fields. */
 struct statement_plans {
-	/* how often the statement was prepared without a pause of a minute; when it was last prepared */
+	/* how often the statement was prepared without a pause of a minute; when it was last prepared, in seconds */
 	uint32_t uses, used_s;
-	uint32_t unnamed_us, unnamed_count; /* mean time of its last uses without a name; the number of these uses */
+	/* mean duration of its last uses without a name; the number of these uses */
+	uint32_t unnamed_us, unnamed_count;
 	uint32_t kept_count; /* uses under its name in the present window (keep.c) */
-	uint64_t kept_us; /* the total time of these uses */
-	uint32_t slow_windows; /* slow windows in a row */
+	uint64_t kept_us; /* the total duration of these uses */
+	uint32_t slow_windows; /* how many windows in a row were slow */
 	uint32_t give_up_count; /* how often keep_plans has given the statement up */
-	uint32_t unnamed_until_s; /* until when the statement gets no name */
+	uint32_t unnamed_until_s; /* until when the statement gets no name, in seconds */
 };
 
 struct statement {
@@ -57,66 +59,66 @@ struct statement {
 	size_t query_len; /* bytes of the query, without terminator */
 	char name[STATEMENT_NAME_MAX]; /* the statement's name on servers */
 	uint8_t name_len; /* without terminator */
-	uint32_t context; /* gucs_context(); 0 if the context does not matter to this SQL */
+	uint32_t context; /* the gucs_context() for which it is; 0 if the context does not matter to this SQL */
 	/* the shape of its rows (fields_description_hash()) under this id; 0 if not known yet */
 	uint32_t shape;
-	/* As in a Parse: the query, its terminator, an int16 count, and that many int32 parameter types. When the
+	/* The end of a Parse: the query, its terminator, an int16 count, and that many int32 parameter types. When the
 	 * statement is renewed, `bytes` and `len` may change, to declare types that were learnt. */
 	const uint8_t *bytes;
-	struct sql_traits traits; /* valid if is_read is true: see statement_traits() */
+	struct sql_traits traits; /* valid if is_read is true; see statement_traits() */
 	bool is_read;
-	/* the fingerprint of its SQL (exchange/report.h); 0 if the SQL did not run yet; or STATEMENT_RAN_ONCE */
+	/* the fingerprint of its SQL (exchange/report.h); 0 if the SQL has not run yet; or STATEMENT_RAN_ONCE */
 	uint64_t fingerprint;
 	struct sql_risk risk; /* the risk of its SQL and its declared types when it was last looked up */
 	struct statement_plans plans;
-	/* For keep_plans, if context is 0: a reference to a statement with the same text, but with the context under
-	 * which this one was last used; or NULL. */
+	/* For keep_plans, if context is 0: a reference to the statement that has the same text, and the context under
+	 * which this statement was last used; or NULL. */
 	struct statement *under_context;
-	/* The pool and GUC set with which it was last prepared without an error. Only compared, never followed. */
+	/* The pool and the GUC set with which a Parse of it last succeeded. Only compared, never followed. */
 	const void *valid_pool, *valid_gucs;
 };
 
-/* Makes a store. tag: a random number, which is secret, and the same for all stores of a process. commons: shared by
- * all stores of the process, and must outlive them; NULL if there is one store. idle_bytes_max: the most bytes of
- * statements without references. */
+/* Makes a store. seed: a random number. tag: a secret random number, the same for all stores of a process. commons:
+ * shared by all stores of the process, which it must outlive; NULL if there is only one store. idle_bytes_max: the most
+ * bytes of statements without references. */
 struct statement_store *statement_store_new(uint64_t seed, uint64_t tag, struct session_commons *commons,
 					    size_t idle_bytes_max);
 /* Changes idle_bytes_max. Statements above the limit are freed at once. */
 void statement_store_set_idle_max(struct statement_store *store, size_t idle_bytes_max);
-/* Call this when no references to statements or homes are left. */
+/* Call this when there are no more references to statements or homes. */
 void statement_store_free(struct statement_store *store);
-/* Returns the home of this name (hosts and database), with a new reference; NULL without memory. */
+/* Returns a new reference to the home of this name (hosts and database); NULL if there is no memory. */
 struct statement_home *statement_home_get(struct statement_store *store, const char *name);
 void statement_home_unref(struct statement_home *home); /* home may be NULL */
-/* Call this when tables of the home's database have changed, because earlier plans may be wrong or refused ("cached
- * plan must not change result type"). Each statement of this home, and of the homes with the same name in other stores
- * of the process, is then renewed at its next use. */
+/* Call this when tables of the home's database have changed, because PostgreSQL may refuse earlier plans ("cached plan
+ * must not change result type"). Each statement of this home, and of the homes with the same name in other stores of
+ * the process, is then renewed at its next use. */
 void statement_home_renew(struct statement_home *home);
-/* Returns a new reference to the shared statement with these bytes (struct statement.bytes), which is made if needed,
- * and refreshed (statement_refresh()); NULL without memory. */
+/* Returns a new reference to the shared statement with these bytes (statement.bytes), which is made if needed, and
+ * refreshed (statement_refresh()); NULL if there is no memory. */
 struct statement *statement_get(struct statement_home *home, const uint8_t *bytes, size_t len, size_t query_len,
 				uint32_t context);
 /* Returns the shared statement with these bytes and context 0, borrowed; NULL if there is none. */
 struct statement *statement_peek(const struct statement_home *home, const uint8_t *bytes, size_t len);
-/* Returns a new statement, for one client alone, even if there is a shared statement with these bytes; NULL without
- * memory. */
+/* Returns a new statement, for one client alone, even if there is a shared statement with these bytes; NULL if there is
+ * no memory. */
 struct statement *statement_new_unshared(struct statement_home *home, const uint8_t *bytes, size_t len,
 					 size_t query_len);
-/* Learns the parameter types that PostgreSQL has chosen for st. body: that of a ParameterDescription of st under its
- * present name; ignored if malformed. */
+/* Learns the parameter types that PostgreSQL has chosen for st. body: the body of a ParameterDescription of st under
+ * its present name; ignored if malformed. */
 void statement_learn_types(struct statement *st, const uint8_t *body, size_t len);
-/* Returns the types that were learnt, borrowed, as the body of a ParameterDescription, and sets *len to its length.
+/* Returns the types that were learnt, as the borrowed body of a ParameterDescription, and sets *len to its length.
  * Returns NULL if none were learnt. */
 const uint8_t *statement_learnt_types(const struct statement *st, size_t *len);
-/* Returns true if exactly these types were learnt for the statement before, in this loop or another one. */
+/* Returns true if exactly these types were learnt for the statement, in this loop or another one. */
 bool statement_check_types(struct statement *st, const uint8_t *body, size_t len);
 /* Returns true if the statement's rows are known to have this shape under its present id. If no shape is known yet,
- * notes this one, and returns true. */
+ * makes this one known, and returns true. */
 bool statement_check_shape(struct statement *st, uint32_t shape);
-/* Returns true if the statement has, or may have, parameters whose types it does not declare. */
+/* Returns true if the statement may have parameters whose types it does not declare. */
 bool statement_has_open_types(const struct statement *st);
-/* Renews the statement: it gets a new id and name, so it is prepared again on servers at its next use, and declares the
- * parameter types that were learnt. Unshared statements stay as they are. */
+/* Renews a shared statement: it gets a new id and name, so it is prepared again on servers at its next use, and
+ * declares the parameter types that were learnt. */
 void statement_renew(struct statement *st);
 /* Renews st if its home's epoch has changed. Call this before the id or name of st is used. */
 void statement_refresh(struct statement *st);
@@ -124,7 +126,7 @@ struct statement *statement_ref(struct statement *st);
 void statement_unref(struct statement *st); /* st may be NULL */
 /* Writes the name that the statement with this id has on servers. */
 void statement_name_of(const struct statement_store *store, uint64_t id, char name[static STATEMENT_NAME_MAX]);
-/* Writes the name of a statement of pgweir's own, which belongs to no client: the prefix, then `what`. */
+/* Writes the name of a statement of pgweir's own: the prefix, then `what`. */
 void statement_special_name(const struct statement_store *store, const char *what,
 			    char name[static STATEMENT_NAME_MAX]);
 const char *statement_store_prefix(const struct statement_store *store); /* returns the beginning of all names */
@@ -152,7 +154,7 @@ statement_take_traits(struct statement *st, const struct sql_traits *v)
 	st->is_read = true;
 }
 
-/* Returns the same traits as statement_traits(), to which the hints that matter to a Parse were added. */
+/* Returns the same traits as statement_traits(), after adding the hints that matter to a Parse. */
 static inline const struct sql_traits *
 statement_parse_traits(struct statement *st)
 {

@@ -1,11 +1,12 @@
 /*
  * src/sql/known.h - recognizes statements whose effect on the session is known from their SQL alone.
  *
- * Cuts SQL into its statements. Recognizes statements that need no probe, and some others that features look for. All
- * other statements, and all doubtful ones, are KNOWN_NOT; pgweir handles these by their flags (scan.h). Identifiers are
- * folded and truncated as in PostgreSQL; literals are unescaped. The functions are pure and allocate nothing.
+ * These functions cut SQL into statements, and recognize statements whose effect pgweir knows without asking the
+ * server, and some others that features of pgweir look for. All other statements, and all doubtful ones, are KNOWN_NOT;
+ * pgweir handles these by their flags (scan.h). Identifiers are folded and truncated as in PostgreSQL; literals are
+ * unescaped. The functions allocate nothing.
  *
- * Borrows: the SQL, as long as a known_reader reads it. A known_statement has copies.
+ * Borrows: the SQL, as long as a known_reader reads it. A known_statement contains copies only.
  */
 #pragma once
 
@@ -18,11 +19,11 @@
 #define KNOWN_STATEMENTS_MAX 8
 
 enum known_kind {
-	KNOWN_NOT, /* another statement, whose effect is not known */
+	KNOWN_NOT, /* any other statement */
 	/* SET [SESSION] name {=|TO} literal; SET TIME ZONE literal; SET NAMES literal; SET ROLE name; a SELECT of
 	 * nothing but [pg_catalog.]set_config('name', 'value', false) */
 	KNOWN_SET,
-	KNOWN_SET_PARAMS, /* SELECT [pg_catalog.]set_config(...), at least one argument of which is a parameter $n */
+	KNOWN_SET_PARAMS, /* SELECT [pg_catalog.]set_config(...) with at least one parameter $n as argument */
 	KNOWN_RESET, /* RESET name, SET name {=|TO} DEFAULT, SET TIME ZONE {LOCAL|DEFAULT}, RESET TIME ZONE */
 	KNOWN_RESET_USER, /* SET SESSION AUTHORIZATION DEFAULT, RESET SESSION AUTHORIZATION */
 	KNOWN_RESET_ALL,
@@ -53,24 +54,24 @@ enum known_kind {
 	KNOWN_SAVEPOINT, /* name is the savepoint */
 	KNOWN_RELEASE, /* name is the savepoint */
 	KNOWN_ROLLBACK_TO, /* name is the savepoint */
-	/* EXECUTE name ... whose arguments are not all literals or parameters, or which is part of EXPLAIN or CREATE
+	/* EXECUTE name ... with an argument that is neither a literal nor a parameter, or within EXPLAIN or CREATE
 	 * TABLE ... AS; name is the statement */
 	KNOWN_EXECUTE_ANY,
 };
 
-/* Which fields have a meaning depends on the kind. */
+/* A statement. Its kind decides which other fields have a meaning. */
 struct known_statement {
 	uint8_t kind; /* enum known_kind */
-	/* For KNOWN_SET_PARAMS: which parameter $n is the name, the value, and the third argument of set_config(). 0 if
-	 * that argument is a literal, which is then in name, value or is_local. */
+	/* For KNOWN_SET_PARAMS: the n of the parameter $n that is the name, the value, or the third argument of
+	 * set_config(). 0 if that argument is a literal, which is then in name, value or is_local. */
 	uint8_t name_param, value_param, local_param;
 	bool is_local; /* true for SET LOCAL, and if the third argument of set_config() is true */
 	bool is_read_only; /* for BEGIN: the statement has READ ONLY */
 	bool has_other_mode; /* for BEGIN: the statement has READ WRITE or SERIALIZABLE */
-	uint8_t modes; /* for BEGIN: 1 + the index of its modes in known_modes; 0 if they are not there */
-	/* The name that enum known_kind mentions. For SET and SET LOCAL: the setting's name in lower case: "role",
-	 * "timezone", "client_encoding". It is "" for a SET LOCAL without a setting's name, such as SET LOCAL TIME
-	 * ZONE, and for a SET LOCAL whose value is needed but can't be read. It is never "session_authorization". */
+	uint8_t modes; /* for BEGIN: the index of its modes in known_modes; 0 if known_modes does not have them */
+	/* The name that enum known_kind mentions. For SET and SET LOCAL: the setting's name in lower case, such as
+	 * "role" or "timezone"; never "session_authorization". "" for a SET LOCAL without a setting's name, such as SET
+	 * LOCAL TIME ZONE, and for a SET LOCAL whose value is needed but can't be read. */
 	char name[KNOWN_NAME_MAX];
 	/* For SET, and for SET LOCAL of search_path and pgweir.min_lsn: the value as set_config() takes it. The
 	 * elements of a list (search_path = a, "B c") are quoted if needed, and joined by ", ". */
@@ -79,18 +80,18 @@ struct known_statement {
 
 struct known_text {
 	unsigned count; /* number of statements, without empty ones */
-	bool is_all; /* true if all statements are counted, and the effect of each is known */
+	bool is_all; /* true if the effect of each statement is known */
 	struct known_statement statements[KNOWN_STATEMENTS_MAX];
 };
 
 /* Reads a text statement by statement. */
 struct known_reader {
 	struct sql_lexer lexer;
-	struct sql_token token; /* the current token */
-	bool is_at_unknown; /* the statement that begins at the token is not recognized; the next step skips it */
+	struct sql_token token; /* the current token, which was not used yet */
+	bool is_at_unknown; /* the statement at the current token was not recognized, so the next call skips it */
 };
 
-/* Begins to read sql, which r borrows. options: how the client's session reads strings (a set of enum scan_option). */
+/* Begins to read sql, which r borrows. options: a set of enum scan_option, which says how the session reads strings. */
 void known_begin(struct known_reader *r, unsigned options, const char *sql, size_t len);
 /*
  * Reads the next statement into k, whose kind is KNOWN_NOT if the statement is not recognized. Returns false at the end
@@ -105,18 +106,16 @@ known_is_whole(const struct known_reader *r)
 }
 
 /*
- * Reads all statements of the SQL into *text. Returns false, with text->count 0, if there are none or more than fit, if
- * the first one is KNOWN_NOT, or if the SQL does not end properly.
+ * Reads all statements of the SQL into *text. Returns false, with text->count 0, if there is no statement, if there are
+ * more than fit, if the first statement is KNOWN_NOT, or if the SQL does not end properly.
  */
 bool known_parse(struct known_text *text, unsigned options, const char *sql, size_t len);
-/* Reads SQL that has one statement into k. Returns its kind; KNOWN_NOT if it is not recognized, or if the SQL has
- * several statements. */
+/* Reads SQL that has one statement into k. Returns the statement's kind; KNOWN_NOT if there are several. */
 enum known_kind known_only(struct known_statement *k, unsigned options, const char *sql, size_t len);
-/* Returns true for settings that each transaction sets to their defaults, such as transaction_isolation. */
+/* Returns true for settings that last for one transaction, such as transaction_isolation. */
 bool known_is_transaction_setting(const char *name);
 /*
- * The modes that a BEGIN may have, such as "READ ONLY"; see known_statement.modes. (A standby refuses a BEGIN with
- * has_other_mode.)
+ * The modes that a BEGIN may have, such as "read only", by known_statement.modes; [0] is NULL.
  */
 #define KNOWN_MODES 13
 extern const char *const known_modes[KNOWN_MODES];
@@ -130,7 +129,6 @@ bool known_take_custom(char name[static KNOWN_NAME_MAX], const char *bytes, size
 bool known_next_custom(struct known_reader *r, char name[static KNOWN_NAME_MAX]);
 
 /*
- * In known_setting.c. Returns true if the setting is a list whose elements SET quotes if needed (GUC_LIST_QUOTE). No
- * extension has such settings.
+ * In known_setting.c. Returns true if the setting is a list whose elements SET quotes if needed (GUC_LIST_QUOTE).
  */
 bool known_quotes_elements(const char *name);

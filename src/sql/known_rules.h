@@ -1,25 +1,25 @@
 /*
- * src/sql/known_rules.h - declarations that the files behind known.h share: known.c cuts SQL into statements,
- * known_statement.c recognizes one statement, and known_setting.c reads its settings.
+ * src/sql/known_rules.h - declarations that the files of known.h share: known.c cuts SQL into statements,
+ * known_statement.c recognizes one statement, and known_setting.c reads the parts of statements that set something.
  *
- * known_statement.c has a table of the forms that statements may have. Functions (known_part) read the parts that a
- * form can't express.
+ * known_statement.c has a table of the forms that statements may have. A form is a text of words; functions of type
+ * known_part read the parts that words can't express.
  */
 #pragma once
 
 #include "sql/known.h"
 
 void known_next(struct known_reader *r); /* moves to the next token */
-/* Returns true if the current token is this word, without quotes. */
+/* Returns true if the current token is this word, and has no quotes. */
 bool known_is_word(const struct known_reader *r, const char *word);
 bool known_is_char(const struct known_reader *r, char c); /* returns true if the current token is this character */
-/* Returns what known_is_word() returns; if that is true, moves to the next token. */
+/* If the current token is this word, moves to the next token and returns true. */
 bool known_skip_word(struct known_reader *r, const char *word);
 bool known_skip_char(struct known_reader *r, char c); /* does the same for a character */
 /* Returns true if the current token is a semicolon or the end of the SQL. */
 bool known_is_over(const struct known_reader *r);
-/* Moves to the next place of this word outside of parentheses, or to the statement's end if there is none. If word is
- * "", always moves to the statement's end. */
+/* Moves to the next occurrence of this word outside of parentheses, or to the statement's end if there is none. If word
+ * is "", moves to the statement's end. */
 void known_skip_to(struct known_reader *r, const char *word);
 /* Reads an identifier into name, folded and truncated to 63 bytes as in PostgreSQL. Returns false if there is none. */
 bool known_take_identifier(struct known_reader *r, char name[static KNOWN_NAME_MAX]);
@@ -35,14 +35,14 @@ bool known_recognise(struct known_reader *r, struct known_statement *k);
 bool known_match_form(struct known_reader *r, struct known_statement *k, const char *form);
 
 /*
- * Reads one part of a form into k. Returns false if the SQL does not have that part at the current token. The functions
- * below, in known_setting.c, read the parts of statements that set something.
+ * Reads one part of a form into k. Returns false if the SQL does not have that part at the current token. These
+ * functions are in known_setting.c.
  */
 typedef bool known_part(struct known_reader *r, struct known_statement *k);
 known_part known_take_setting, known_take_values, known_take_locally, known_take_literal, known_take_zone;
 known_part known_take_config, known_take_configs;
 /*
- * Call this when k sets or resets a setting. Changes k->kind for settings of which pgweir never knows the effect, and
- * for settings of the transaction.
+ * Call this when k sets or resets a setting. Changes k->kind to KNOWN_NOT for settings whose effect pgweir never knows,
+ * and to KNOWN_LOCAL for settings that last for one transaction.
  */
 void known_judge_setting(struct known_statement *k);

@@ -1,16 +1,16 @@
 /*
  * src/sql/scan_memory.h - a cache of scan results, in which SQL that differs only in numbers and strings has one entry.
  *
- * BEGIN and COMMIT come over and over, and so do most statements, with other values in them. The scan says which
- * literals don't matter (struct scan_literals). An entry has the SQL around these literals, which is called a skeleton
- * (skeleton.h). SQL with the same skeleton, and literals of the same kinds, gets the entry's result, because the scan
- * would be in the same state before each byte around the literals. Short SQL is compared byte for byte.
+ * Most statements come over and over, with other values in them. The scan lists the literals whose values don't matter
+ * (struct scan_literals). An entry has the rest of the SQL, which is called a skeleton (skeleton.h). SQL with the same
+ * skeleton, and literals of the same kinds, gets the entry's result, because the scan would be in the same state before
+ * each byte of the skeleton. Short SQL (BEGIN, COMMIT) is compared byte for byte.
  *
- * The cache is a table of fixed size, in sets of SCAN_MEMORY_PLACES entries. A hash of the SQL chooses the set. The
- * skeletons have at most SCAN_MEMORY_BYTES. An entry is made when similar SQL is scanned for the second time within a
- * few scans in the set, so SQL that seldom comes again costs only a hash, and is not copied. If the hashes of two texts
- * collide, that costs only a scan. In addition, SCAN_MEMORY_EXACT texts that came twice are kept with their literals,
- * and found by a hash of some of their bytes. The functions are pure.
+ * The cache is a table of fixed size, in sets of SCAN_MEMORY_PLACES entries. A hash of the SQL chooses the set. Each
+ * set remembers the hashes of the last SQL scanned there. An entry is made when one of these hashes comes again, so SQL
+ * that seldom comes costs only a hash, and is not copied. If the hashes of two texts collide, one of them is scanned
+ * again. In addition, SCAN_MEMORY_EXACT texts that came twice are kept with their literals, and found by a hash of some
+ * of their bytes. The functions do no I/O.
  *
  * Owns: the skeletons and the texts.
  */
@@ -19,45 +19,48 @@
 #include "sql/skeleton.h"
 
 #define SCAN_MEMORY_SETS 2048 /* a power of two */
-#define SCAN_MEMORY_PLACES 4 /* entries in each set; and hashes of the last scans, too */
-#define SCAN_MEMORY_SQL_MIN 4
+#define SCAN_MEMORY_PLACES 4 /* entries, and remembered hashes, in each set */
+#define SCAN_MEMORY_SQL_MIN 4 /* shorter SQL has no entry */
 #define SCAN_MEMORY_SQL_MAX 8192 /* the most bytes of a skeleton, and of a text that is kept with its literals */
-#define SCAN_MEMORY_BYTES (2 * 1024 * 1024u)
+#define SCAN_MEMORY_BYTES (2 * 1024 * 1024u) /* the most bytes of all skeletons */
 #define SCAN_MEMORY_EXACT 64 /* a power of two */
 
 /* Zeroed, the cache is empty. */
 struct scan_memory {
-	uint32_t bytes; /* bytes that all skeletons own */
+	uint32_t bytes; /* bytes of all skeletons */
 	uint32_t exact_bytes; /* bytes of the texts in exact[] */
-	uint32_t hand; /* the number of the entry that is freed next if the skeletons have too many bytes */
+	uint32_t hand; /* the index, over all sets, of the entry that is freed next if `bytes` is too large */
 	uint32_t entry_count; /* the number of entries now */
 	uint32_t made_count; /* how many entries were ever made */
 	struct scan_memory_set {
-		uint64_t scanned[SCAN_MEMORY_PLACES]; /* hashes of the last SQL that was scanned in this set */
-		unsigned next, next_scanned; /* the indexes in places[] and scanned[] that are used next */
+		uint64_t scanned[SCAN_MEMORY_PLACES]; /* hashes of the SQL that was last scanned in this set */
+		unsigned next, next_scanned; /* the indexes in places[] and scanned[] to write next */
 		struct scanned_sql {
 			uint64_t hash; /* 0 if the entry is empty */
-			uint64_t fingerprint; /* for the caller: that of all SQL with this skeleton; 0 at first */
+			/* for the caller: the fingerprint of all SQL with this skeleton; 0 at first */
+			uint64_t fingerprint;
 			struct sql_risk risk; /* for the caller; zeroed at first */
 			uint32_t flags, hints; /* as in struct scan */
 			uint8_t first, options; /* as in struct scan; the options of the scan */
-			uint16_t short_len; /* length of SQL that is compared byte for byte; 0 for other SQL */
+			uint16_t short_len; /* the SQL's length if it is compared byte for byte, else 0 */
 			uint32_t number; /* the cache's made_count when the entry was made */
 			struct skeleton skeleton;
 		} places[SCAN_MEMORY_PLACES];
 	} sets[SCAN_MEMORY_SETS];
 	struct exact_sql {
-		uint64_t key; /* hash of the last SQL that belongs into this slot, but was not kept here; 0 if none */
+		/* hash of the last SQL that belongs in this slot but is not in `sql`; 0 if there is none */
+		uint64_t key;
 		size_t len; /* bytes of sql */
-		char *sql; /* the text, owned; NULL if no text has come here twice yet */
+		char *sql; /* the text, owned; NULL until a text of this slot has come twice */
 		struct scanned_sql *entry; /* the entry that has the text's result */
-		uint32_t number; /* entry->number when the text was kept; 0 if sql has no text */
+		/* entry->number when `sql` was kept; if it differs now, the entry is about other SQL */
+		uint32_t number;
 	} exact[SCAN_MEMORY_EXACT];
 };
 
 void scan_memory_fini(struct scan_memory *m); /* frees all that the cache owns, and zeroes the cache */
 /*
- * Does what scan_text() does, but scans only SQL that has no entry. Otherwise sets only flags, hints, first and
- * name_count of *s. Returns the SQL's entry, which is valid until the next call; NULL if the SQL has none.
+ * Does what scan_text() does, unless the SQL has an entry: then sets only flags, hints, first and name_count of *s.
+ * Returns the SQL's entry, which is valid until the next call, or NULL if the SQL has none.
  */
 struct scanned_sql *scan_cached(struct scan_memory *m, struct scan *s, unsigned options, const char *sql, size_t len);

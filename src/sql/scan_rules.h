@@ -1,6 +1,6 @@
 /*
- * src/sql/scan_rules.h - declarations that the files behind scan.h share: scan.c cuts SQL into tokens, scan_rules.c
- * judges the tokens, scan_literal.c looks into literals.
+ * src/sql/scan_rules.h - declarations that the files of scan.h share: scan.c cuts SQL into tokens, scan_rules.c judges
+ * the tokens, scan_literal.c looks into literals.
  *
  * Borrows: the chunk of SQL that is being read; after scan_end_chunk() no pointer into the chunk is left.
  */
@@ -11,8 +11,8 @@
 
 /* The kind of a token: one of these values, or of enum sql_word. */
 enum scan_last {
-	LAST_START, /* no token, because a statement begins */
-	LAST_WORD = SQL_WORDS_END, /* a word that was not looked up yet; most words need not be */
+	LAST_START, /* no token yet: a statement begins */
+	LAST_WORD = SQL_WORDS_END, /* a word that was not looked up among sql_words.h's; most words need not be */
 	LAST_KEYWORD,
 	LAST_IDENTIFIER, /* quoted or not */
 	LAST_QUOTED,
@@ -26,36 +26,35 @@ enum scan_last {
 	LAST_OTHER
 };
 
-/* The word before the last dot: none, pg_catalog, or another word. */
+/* The word before the last dot. */
 enum scan_qualifier { QUALIFIER_NONE, QUALIFIER_CATALOG, QUALIFIER_OTHER };
 
 /*
- * Handles a word without quotes, in the case in which it is written. For a word longer than any name, len may be
- * SCAN_WORD_MAX. text must live until the next token, or until scan_end_chunk().
+ * Handles a word without quotes, in any case. If a word is longer than any name, len may be SCAN_WORD_MAX. text must
+ * stay valid until the next token, or until scan_end_chunk().
  */
 static inline void scan_word(struct scan *s, const char *text, size_t len);
 void scan_word_slowly(struct scan *s, const char *text, size_t len); /* for words that may have a rule */
 /* Does what scan_word() does, for a "quoted identifier", which is given without its quotes. */
 static inline void scan_quoted(struct scan *s, const char *text, size_t len);
 void scan_quoted_slowly(struct scan *s, const char *text, size_t len);
-/* Does what scan_word() does, for U&"...". If the text has backslashes, or UESCAPE follows, it may stand for any name.
- */
+/* Does what scan_word() does, for U&"...", which may stand for any name if it has backslashes or UESCAPE follows. */
 void scan_unicode_quoted(struct scan *s, const char *text, size_t len);
-/* Handles any other character that does not belong to a comment. For a number, call it with '0', once or more often. */
+/* Handles any other character outside of comments. For a number, call this with '0', once or more often. */
 static inline void scan_punct(struct scan *s, char c);
 void scan_punct_slowly(struct scan *s, char c); /* for characters that may have a rule */
-/* Call these where a literal begins and where it ends, with scan_literal_bytes() for its content in between. */
+/* Call these where a literal begins and where it ends; in between, call scan_literal_bytes() for its content. */
 void scan_literal_begin(struct scan *s);
 void scan_literal_end(struct scan *s);
 /*
- * Call this at the end of a chunk. Copies the last word, if it is still needed, so no pointer into the chunk is left.
- * is_word_in_use: s->word has the beginning of another word.
+ * Call this at the end of a chunk. Copies the last word if it is still needed, so no pointer into the chunk is left.
+ * is_word_in_use: true if s->word has the beginning of a word that goes on in the next chunk.
  */
 void scan_end_chunk(struct scan *s, bool is_word_in_use);
 /* Judges the word in s->word, because s->word will be overwritten next. */
 void scan_classify_held_word(struct scan *s);
 
-/* Says what the present literal is, if its content matters (scan.capture). */
+/* The values of scan.capture: what the present literal is, if its content matters. */
 enum scan_capture {
 	CAPTURE_NONE,
 	CAPTURE_NAME, /* the first argument of set_config() */
@@ -65,13 +64,13 @@ enum scan_capture {
 };
 
 void scan_literal_bytes(struct scan *s, const char *bytes, size_t len);
-/* Call this at an escape in a literal: the literal's value then differs from its bytes. */
+/* Call this at an escape in a literal, which makes the literal's value differ from its bytes. */
 void scan_literal_escape(struct scan *s);
 /* Call this at the end of the text of DO. */
 void scan_body_end(struct scan *s);
 
 void scan_name_append(struct scan *s, const char *bytes, size_t len); /* appends to s->name */
-/* Adds s->name to s->names if it has a dot, because it may then be a custom setting. */
+/* Adds s->name to s->names if s->name has a dot, so it may be a custom setting. */
 void scan_name_keep(struct scan *s);
 
 /* Returns true if a token of this kind may be a name. */
@@ -82,8 +81,8 @@ scan_is_name(uint32_t last)
 }
 
 /*
- * Returns true if a word within a statement may have a rule, or may begin with pg_. Looks only at the first letter and
- * the length.
+ * Returns true if a word within a statement may have a rule, or may begin with pg_, judged only by its first letter and
+ * its length.
  */
 #define SCAN_LENGTH(n) (1u << (n))
 static inline bool
@@ -111,7 +110,7 @@ scan_may_matter(const char *text, size_t len)
 	return (lengths[text[0] & 31] >> (len < 15 ? len : 15) & 1) != 0;
 }
 
-/* Returns true if a name has no rule, and the tokens before it announce none. */
+/* Returns true if the name has no rule, and the tokens before it demand none. */
 static inline bool
 scan_is_simple(const struct scan *s, const char *text, size_t len)
 {

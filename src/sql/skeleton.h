@@ -1,10 +1,10 @@
 /*
- * src/sql/skeleton.h - SQL without its values. A skeleton stands for all SQL that differs only in values.
+ * src/sql/skeleton.h - a skeleton is SQL without its values, and stands for all SQL that differs only in values.
  *
- * A skeleton has the parts of SQL between the literals that don't matter (struct scan_literals). SQL may have a list of
- * values after IN or VALUES, or in ARRAY[]. If such a list has three or more rows, which are equal except for their
- * values, the skeleton has the parts of two rows, and a mark that any number of equal rows may follow. (Fingerprints
- * ignore the number of rows, too.) The functions are pure.
+ * A skeleton has the parts of SQL between the literals whose values don't matter (struct scan_literals). A list of
+ * values after IN or VALUES, or in ARRAY[], may have three or more rows that are equal except for their values. Then
+ * the skeleton has the parts of two rows, and a mark that any number of equal rows may follow. (Fingerprints ignore the
+ * number of rows, too.)
  */
 #pragma once
 
@@ -18,12 +18,12 @@
 /* The SQL between two literals. */
 struct sql_part {
 	uint16_t len;
-	/* if the literal before this part is the end of the second of two equal rows, after which more rows may follow:
-	 * the number of literals in a row; else 0 */
+	/* the mark: the number of literals in a row, if a second row ends before this part and equal rows may follow;
+	 * else 0 */
 	uint16_t row_literals;
 };
 
-/* Zeroed, it stands for no SQL. */
+/* A zeroed skeleton stands for no SQL. */
 struct skeleton {
 	/* one part before each literal, and one after the last literal; owned, in one allocation with sql */
 	struct sql_part *parts;
@@ -32,7 +32,7 @@ struct skeleton {
 	uint32_t size; /* bytes of the allocation */
 };
 
-/* The parts of some SQL, with their offsets. */
+/* The parts of some SQL, by their offsets. */
 struct skeleton_parts {
 	size_t count, len; /* number of parts; bytes of all parts */
 	struct {
@@ -44,7 +44,7 @@ struct skeleton_parts {
 /* Returns true if k stands for this SQL. k must not begin with a literal. */
 bool skeleton_is_like(const struct skeleton *k, const char *sql, size_t len);
 /*
- * Returns a hash of the beginning of the SQL, without its literals. SQL with the same skeleton nearly always has the
+ * Returns a hash of the beginning of the SQL, leaving out literals. SQL with the same skeleton nearly always has the
  * same hash. Returns 0 if the SQL begins with a literal. options: a set of enum scan_option.
  */
 uint64_t skeleton_hash(unsigned options, const char *sql, size_t len);
@@ -54,8 +54,8 @@ uint64_t skeleton_hash(unsigned options, const char *sql, size_t len);
 /* Splits literals->sql, of len bytes, into parts. There must be at most SCAN_LITERALS_MAX literals. */
 void skeleton_take_apart(struct skeleton_parts *to, const struct scan_literals *literals, size_t len);
 /*
- * Makes a skeleton of these parts of sql, which have at most 65,535 bytes. The caller frees k->parts. Returns false
- * without memory.
+ * Makes a skeleton of these parts of sql, which have at most 65,535 bytes. The caller frees k->parts. Returns false if
+ * there is no memory.
  */
 bool skeleton_make(struct skeleton *k, const struct skeleton_parts *parts, const char *sql);
 /* Returns true if these bytes, found between two literals, may separate two values of a list. */
@@ -71,8 +71,8 @@ skeleton_eight(const char *p)
 	return bytes;
 }
 
-/* Returns the hash with `more` mixed in. The hash has no secret, because clients that make SQL collide gain nothing:
- * their SQL only has to be scanned. */
+/* Returns the hash with `more` mixed in. The hash has no secret, because a client that makes hashes of SQL collide only
+ * causes that SQL to be scanned again. */
 static inline uint64_t
 skeleton_mix(uint64_t hash, uint64_t more)
 {

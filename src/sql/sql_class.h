@@ -1,6 +1,6 @@
 /*
- * src/sql/sql_class.h - classes of bytes: says which tokens of SQL a byte can be part of, as in PostgreSQL's scan.l.
- * Both lexers use them: scan.c, which reads all SQL, and sql_token.c.
+ * src/sql/sql_class.h - classes of bytes, which tell what tokens of SQL a byte can be part of, as in PostgreSQL's
+ * scan.l. Both lexers use them: scan.c, which reads all SQL, and sql_token.c.
  *
  * Always: a byte that is not ASCII can be part of a word, as in scan.l, whatever the encoding.
  */
@@ -56,14 +56,15 @@ sql_fold(char c)
 }
 
 #ifdef __SSE2__
-/* The next functions handle sixteen bytes at once. Where they return a bit for each byte, the lowest bit is for the
- * first byte. */
+/* The next functions handle sixteen bytes at once. If they return a bit for each byte, the lowest bit is for the first
+ * byte. This one loads the bytes at p. */
 static inline __m128i
 sql_sixteen(const char *p)
 {
 	return _mm_loadu_si128((const __m128i *)(const void *)p);
 }
 
+/* Returns 0xff for each byte from `from` to `to`, as signed numbers, and 0 for all others. */
 static inline __m128i
 sql_between(__m128i bytes, char from, char to)
 {
@@ -80,6 +81,7 @@ sql_digits(__m128i bytes)
 	    _mm_cmplt_epi8(_mm_add_epi8(bytes, _mm_set1_epi8((char)(128 - '0'))), _mm_set1_epi8(-128 + 10)));
 }
 
+/* Returns a bit for each byte that is c. */
 static inline unsigned
 sql_equal(__m128i bytes, char c)
 {
@@ -109,8 +111,7 @@ sql_fold_sixteen(__m128i bytes)
 }
 #endif
 
-/* Returns where the first byte c is in [p, end), or NULL. Faster than memchr() if c is nearly always near, as the end
- * of a quoted name is. */
+/* Returns a pointer to the first byte c in [p, end), or NULL. Faster than memchr() if c is nearly always near p. */
 static inline const char *
 sql_find_near(const char *p, const char *end, char c)
 {
@@ -126,7 +127,7 @@ sql_find_near(const char *p, const char *end, char c)
 	return memchr(p, c, (size_t)(end - p));
 }
 
-/* Returns a pointer to the first byte from p on that can't be part of a word, or end. Not for encodings with
+/* Returns a pointer to the first byte in [p, end) that can't be part of a word, or end. Not for encodings with
  * SCAN_ASCII_TRAIL. */
 static inline const char *
 sql_word_end(const char *p, const char *end)

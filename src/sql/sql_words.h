@@ -1,6 +1,6 @@
 /*
- * src/sql/sql_words.h - the words for which scan_rules.c and traits.h have rules, and all words of PostgreSQL's that
- * may stand before a parenthesis.
+ * src/sql/sql_words.h - the words for which scan_rules.c and traits.h have rules, and PostgreSQL's keywords and
+ * functions that may stand before a parenthesis.
  */
 #pragma once
 
@@ -49,7 +49,7 @@ enum sql_word {
 #undef WORD_NAME
 };
 
-/* Returns the word that text is, without regard to case; SQL_WORDS_NONE if it is none of these words. */
+/* Returns which of these words text is, without regard to case; SQL_WORDS_NONE if text is none of them. */
 enum sql_word sql_word_find(const char *text, size_t len);
 
 /*

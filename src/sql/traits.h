@@ -1,9 +1,9 @@
 /*
  * src/sql/traits.h - facts about SQL, by which each feature of pgweir tells whether it must handle the SQL.
  *
- * The traits of a simple Query are made when the Query comes; those of a prepared statement when the statement first
- * comes (statement_traits()). While a query is relayed, other code does not read its SQL, unless the traits show that a
- * feature must parse it (known.h, sql_token.h). The functions are pure, and own nothing.
+ * The traits of a simple Query are made when the Query comes, and the traits of a prepared statement when the statement
+ * first comes (statement_traits()). A feature parses the SQL itself (known.h, sql_token.h) only if the traits show that
+ * it must. The functions own nothing.
  */
 #pragma once
 
@@ -22,20 +22,20 @@ struct sql_traits {
 };
 
 /* Hints for the SQL of a Parse. They decide whether clients with different settings may share the statement, and
- * whether it gets a name for keep_plans (statements/keep.h). */
+ * whether keep_plans (statements/keep.h) may give the statement a name. */
 enum traits_hint {
 	TRAITS_LITERALS = 1u << 8, /* the SQL may have literals, or is not ASCII */
 	TRAITS_MOMENT = 1u << 9, /* the SQL may have literals like 'now', which stand for the time of the Parse */
-	TRAITS_NULL = 1u << 10, /* the SQL compares something with NULL: see transform_null_equals */
+	TRAITS_NULL = 1u << 10, /* the SQL has "= NULL", whose meaning depends on the setting transform_null_equals */
 	TRAITS_OF_PARSE = 1u << 11, /* traits_of_parse() has run, so the other hints of this enum are valid */
-	TRAITS_MAY_FAIL = 1u << 12, /* the SQL has parameters, and an expression that may fail when the plan runs */
+	TRAITS_MAY_FAIL = 1u << 12, /* the SQL has parameters, and an expression that may fail for some values */
 	TRAITS_NOTICED = 1u << 13, /* a Parse of the SQL was answered with a notice; set by statements/keep.c */
 	TRAITS_PARSE_ALL = 0x3fu << 8 /* TRAITS_LITERALS to TRAITS_NOTICED */
 };
 
 /*
- * SCAN_SEQUENCES has the flags of SQL that may use sequences. SCAN_PLAIN has these, and the flag of savepoints, which
- * leave nothing in the session. SQL with no other flags needs no probe.
+ * SCAN_SEQUENCES has the flags of SQL that may use sequences. SCAN_PLAIN has these and SCAN_SAVEPOINT, because
+ * savepoints leave nothing in the session. SQL without other flags needs no probe.
  */
 #define SCAN_SEQUENCES (SCAN_SEQUENCE | SCAN_NEXTVAL | SCAN_INSERT | SCAN_WRITES)
 #define SCAN_PLAIN (SCAN_SEQUENCES | SCAN_SAVEPOINT)
@@ -77,9 +77,9 @@ void traits_of_parse(struct sql_traits *v, const char *sql, size_t len);
  * --- listen_text.c: replaces the SQL of a LISTEN, for a server that must not listen.
  *
  * Another connection listens for the client (listen/listen.h). In place of the LISTEN, the server that the client has
- * borrowed runs a substitute: an UNLISTEN of the same channel, with a comment that marks it. PostgreSQL parses, refuses
- * and commits the UNLISTEN exactly when it would do so with the LISTEN, and gives the same notice if the channel's name
- * is too long; but the UNLISTEN leaves nothing in the session. The functions are pure.
+ * borrowed runs a substitute: an UNLISTEN of the same channel, with a comment that marks it. The UNLISTEN leaves
+ * nothing in the session, but PostgreSQL accepts or refuses it exactly as it would the LISTEN, with the same notice if
+ * the channel's name is too long.
  */
 /* Appends the substitute for sql, which known_parse() reads as a single LISTEN, without a terminator. Returns false if
  * sql is no LISTEN. */
@@ -88,13 +88,13 @@ bool listen_text_substitute(const char *sql, size_t len, struct buf *out);
 bool listen_text_is_substitute(const char *sql, size_t len);
 
 /*
- * --- trailing_comment.c: finds the comment that frameworks append to a query to say where it comes from
- * (sqlcommenter). The functions are pure.
+ * --- trailing_comment.c: finds the comment by which frameworks tell which web request a query comes from
+ * (sqlcommenter).
  *
- * The comment has the form key='value',... and is about the web request, so one statement looks like thousands.
+ * The comment has the form key='value',..., and differs each time, so one statement looks like thousands.
  */
 /*
- * Returns the length of the SQL without such a comment and the white space before it. Only white space and a semicolon
- * may follow the comment. Returns len if there is no such comment.
+ * Returns the length of the SQL before such a comment, and before the white space that precedes it. Only white space
+ * and a semicolon may follow the comment. Returns len if there is no such comment.
  */
 size_t trailing_comment_at(const char *sql, size_t len);

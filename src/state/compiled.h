@@ -1,40 +1,40 @@
 /*
- * src/state/compiled.h - tells which session state SQL may change through the database's code (its functions, and code
- * that calls them), and records for which client a server has made plans of that code.
+ * src/state/compiled.h - tells which session state SQL may change through the database's own code (functions, and views
+ * or triggers that call them), and records the client for which a server has made plans of that code.
  */
 #pragma once
 
 #include "exchange/exchange.h"
 #include "exchange/request.h"
 
-/* Returns the *risk* of the statement st: the session state (enum state_part) that the database's code may change,
+/* Returns the *risk* of the statement st (seal/seal.h): mainly, the session state that the database's code may change,
  * unseen by pgweir, when st calls that code. */
 unsigned state_risk_of(const struct exchange *x, struct statement *st);
 unsigned state_risk_of_all(const struct exchange *x); /* like state_risk_of(), for unknown SQL */
 void state_note_run(struct exchange *x, unsigned risk); /* call when SQL with this risk is about to run */
-/* Call when x has just borrowed a server: adds a risk that all SQL of x has there, besides the risk of its names. */
+/* Call when x has just borrowed a server on which all SQL of x has this risk: adds the risk to the loan. */
 void state_add_risk(struct exchange *x, unsigned risk);
-unsigned state_risk_of_loan(struct exchange *x); /* returns the risk of all SQL that x has run in its loan */
+unsigned state_risk_of_loan(struct exchange *x); /* returns the risk of all SQL that x has run on its server */
 /* Call when a command has completed, and its tag (loan.tag) says that the database's code may have changed. */
 void state_note_code_change(struct exchange *x);
-/* Call when x loses or leaves its server. If pgweir does not follow x's session, assumes that SQL of x that was not
- * answered has changed the database's code. */
+/* Call when x loses or leaves its server. If pgweir does not follow x's session, assumes that SQL of x without an
+ * answer has changed the database's code. */
 void state_assume_unseen_code(struct exchange *x);
-/* Call when a transaction has ended. If is_committed, its changes of code apply to other clients from now on. */
+/* Call when a transaction has ended. If is_committed is true, reports the transaction's changes of code to the pool. */
 void state_end_code_changes(struct exchange *x, bool is_committed);
-/* Returns true if this SQL of x, or later SQL of x on the same server, may meet plans that other clients have made. */
+/* Returns true if this SQL, or later SQL of x on the same server, may use plans that other clients have caused. */
 bool state_needs_plans(const struct exchange *x, const char *sql, size_t len, unsigned risk);
-/* Returns true if the plans on x's server may differ from the plans that x's own SQL would have made. */
+/* Returns true if plans on x's server may differ from the plans that x's own SQL would get. */
 bool state_differs_in_plans(const struct exchange *x);
-/* Call when x has just borrowed a server with plans of another client, or with a random() state that another client may
- * know. needs_plans: the result of state_needs_plans() for the SQL that x will run there. */
+/* Call when x has just borrowed a server that may have another client's plans, or a seed of random() that another
+ * client knows. needs_plans: the result of state_needs_plans() for the SQL that x will run there. */
 void state_prepare_shared_server(struct exchange *x, bool needs_plans);
-/* Call when a setting of the context (session/gucs.h) is being changed: from now on, each request of the loan that
- * could meet other clients' plans is checked. */
+/* Call when SQL changes a setting on which plans depend (gucs_context()). If the server has plans, each later request
+ * of the loan is checked: it must not use other clients' plans. */
 void state_begin_context_change(struct exchange *x);
-/* Returns true if x's server must be given back first, because the request needs another server. */
+/* Returns true if x's server must be given back before the next request, which needs another server. */
 bool state_must_run_elsewhere(const struct exchange *x);
-/* A row of relay/features.c. Returns STEP_HOLD if m must wait: until x's server is given back, because m must not run
- * there; or until earlier messages are answered, because other clients' plans must be dropped ahead of m. If it drops
- * these plans, returns what request_follow_own_message() returns. Otherwise returns STEP_FORWARD. */
+/* A row of relay/features.c. Returns STEP_HOLD if m must wait until x's server is given back, because m must not run
+ * there; or until earlier messages are answered, because other clients' plans must be dropped ahead of m. If this drops
+ * the plans, returns the result of request_follow_own_message(). Otherwise returns STEP_FORWARD. */
 enum feature_step state_run_elsewhere(struct exchange *x, struct request *m);

@@ -6,17 +6,17 @@
 #include "exchange/exchange.h"
 #include "exchange/request.h"
 
-/* A row of relay/features.c. If m->have < m->total, state_text() is called for the rest of the Query. Returns
- * STEP_FORWARD; STEP_HOLD; STEP_FAILED; or STEP_SENT if the caller must send m->instead in place of m, and pass only
- * the first m->shown_count CommandCompletes to the client. */
+/* A row of relay/features.c, for a Query. If m->have < m->total, the caller calls state_text() for the rest of the
+ * Query. Returns STEP_FORWARD; STEP_HOLD; STEP_FAILED; or STEP_SENT if the caller must send m->instead in place of m,
+ * and pass only the first m->shown_count CommandCompletes to the client. */
 enum feature_step state_query(struct exchange *x, struct request *m);
-/* Returns STEP_FORWARD; STEP_HOLD; STEP_FAILED; or STEP_SENT if the caller must send m->instead in place of m: SQL that
- * PostgreSQL refuses in a failed transaction. */
+/* Makes sure that the SQL of a Query reads no sequence values of other clients. Returns STEP_FORWARD; STEP_HOLD; or, in
+ * a failed transaction, STEP_SENT if the caller must send m->instead in place of m, for PostgreSQL to refuse. */
 enum feature_step state_query_of_sequences(struct exchange *x, struct request *m);
-enum feature_step state_bind_of_sequences(struct exchange *x, struct request *m);
-/* If the SQL of this Parse may meet sequence values or plans that other clients have left on the server, sends a
- * DISCARD ahead of the messages up to a Sync that the Parse begins. (If the DISCARD came among these messages, the
- * client's first Execute would not be the first one there.) Returns STEP_FORWARD or STEP_HOLD. */
+enum feature_step state_bind_of_sequences(struct exchange *x, struct request *m); /* does the same for a Bind */
+/* If the SQL of this Parse may read sequence values or use plans that other clients have left on the server, sends a
+ * DISCARD ahead of the Parse. (If it came later in the request, the client's first Execute would not be the first
+ * command of its transaction.) Returns STEP_FORWARD or STEP_HOLD. */
 enum feature_step state_parse_ahead(struct exchange *x, struct request *m);
 /* Returns true if state_parse_ahead() must be called for a Parse whose SQL has flags or a risk. */
 static inline bool
@@ -28,41 +28,42 @@ state_must_look_ahead(const struct exchange *x)
 				  srv->plans_of != NULL || srv->loan.has_foreign_plans);
 }
 enum feature_step state_bind(struct exchange *x, struct request *m);
-/* For the fast lane: returns true if the client's next message need not wait for any effect or probe of this folder,
- * and can't change what is recorded. */
+/* For the fast lane: returns true if the client's next message need not wait for an effect or a probe (state_state.h),
+ * and can't change what this folder has recorded. */
 bool state_is_quiet(const struct exchange *x);
-/* Returns true if earlier SQL may have changed, unseen by pgweir, the settings under which PostgreSQL reads SQL: then
- * pgweir may read the next SQL differently than PostgreSQL does. */
+/* Returns true if pgweir may read the next SQL differently than PostgreSQL does, because earlier SQL may have changed
+ * settings without pgweir knowing yet. */
 bool state_may_misread(const struct exchange *x);
-/* Call when plain SQL (struct sql_traits) with these flags is about to run, unless state_waits_for_sequences(). */
+/* Call when plain SQL (struct sql_traits) with these flags is about to run, and state_waits_for_sequences() is
+ * false. */
 void state_plain_query(struct exchange *x, uint32_t flags);
 void state_plain_bind(struct exchange *x, uint32_t flags);
 
-/* Call with each further part of a message's body, if x->session is set: scans the part if the SQL comes in pieces. */
+/* Call with each further part of a message's body, if x->session is set. Scans the part if it may contain SQL. */
 void state_text(struct exchange *x, const uint8_t *bytes, size_t len, bool is_end);
-/* Call for a Parse that is sent as it is. Records the flags of its SQL for all later Binds, because pgweir can't know
- * which of these Parses a Bind runs. */
+/* Call for a Parse that is sent as it is; `have` of the len bytes after its name have come. Records the flags of its
+ * SQL for all later Binds, because pgweir can't know which of these Parses a Bind runs. */
 enum feature_step state_passed_parse(struct exchange *x, const char *sql, size_t have, size_t len);
-/* The same as state_passed_parse(), for session mode, where only the audit needs the Parse. */
+/* Does what state_passed_parse() does, but in session mode, for the audit and for DISCARD. */
 enum feature_step state_audit_parse(struct exchange *x, struct request *m); /* returns STEP_FORWARD */
 enum feature_step state_before_execute(struct exchange *x, struct request *m);
 void state_after_execute(struct exchange *x, const char *portal);
 void state_function_call(struct exchange *x);
 bool state_holds(const struct exchange *x); /* returns true if no message may be sent now */
 /* Call when nothing is owed, before a message that runs something is sent. If a DISCARD ALL has run in the same
- * request, sends a Sync, which ends the request, and returns true: the message must wait for the answer. */
+ * request, sends a Sync, which ends the request, and returns true: the message must wait for the Sync's answer. */
 bool state_ends_discard(struct exchange *x);
-/* Returns true if PostgreSQL must be asked for settings before the client's next request is sent, because SQL may have
- * reset the client's startup values. */
+/* Returns true if a probe must ask for the settings before the client's next request is sent, because SQL may have
+ * reset settings of the client's startup packet to the server's values. */
 bool state_must_ask_first(const struct exchange *x);
 
-/* --- context.c: the settings under which PostgreSQL reads SQL; statements are shared only if these are equal --- */
+/* --- context.c: clients share a statement only if the settings under which PostgreSQL reads its SQL are equal --- */
 /* Writes to *context the number (gucs_context()) of the settings under which PostgreSQL reads this SQL, or 0 if no
- * setting matters. v: the traits of the SQL, with the hints of a Parse. Returns false if no other client may share a
- * statement of this SQL. */
+ * setting matters to it. v: the traits of the SQL, with the hints of a Parse. Returns false if x must not share a
+ * statement of this SQL with other clients. */
 bool state_statement_context(const struct exchange *x, const struct sql_traits *v, uint32_t *context);
-/* Returns true if PostgreSQL certainly reads SQL that is sent now under the settings in the client's GUC set. */
+/* Returns true if PostgreSQL certainly reads SQL that is sent now under the settings of x->gucs. */
 bool state_reads_as_gucs(const struct exchange *x);
-/* Handles a Query or Bind: after a SET LOCAL of a setting that state_statement_context() depends on, no statement is
+/* Handles a Query or Bind with SET LOCAL: if the setting matters to state_statement_context(), statements are not
  * shared until the transaction has ended. Returns STEP_FORWARD. */
 enum feature_step state_note_local(struct exchange *x, struct request *m);

@@ -1,6 +1,6 @@
 /*
- * src/statements/statements.h - makes the prepared statements of a client work on all servers that the client borrows.
- * These are the functions that the relay calls.
+ * src/statements/statements.h - makes the prepared statements of a client work on all servers that the client borrows:
+ * the functions that the relay calls.
  *
  * Borrows: the exchange, and the request, for the length of a call.
  * Always:  a client that uses no prepared statements has no struct client_statements (statements_state.h).
@@ -12,42 +12,42 @@
 
 /*
  * The next functions are rows of relay/features.c. They handle messages of the extended protocol that name a statement,
- * from a client with a server. They return STEP_FORWARD if the message is to be sent as it is; STEP_SENT if the message
- * is in the ledger, and other bytes for it are in the outbox; STEP_HOLD if it must wait for replies; or STEP_FAILED
- * without memory.
+ * from a client with a server. They return STEP_FORWARD if the message must be sent as it is; STEP_SENT if the message
+ * is in the ledger, and what the server must get is in the outbox; STEP_HOLD if the message must wait for replies; or
+ * STEP_FAILED if there is no memory.
  */
 /* Finds the statement that a Bind names, and sets m->named and m->statement. */
 enum feature_step statements_find_bound(struct exchange *x, struct request *m);
 /* Finds the statement that a Describe names, and sets m->named and m->statement. */
 enum feature_step statements_find_described(struct exchange *x, struct request *m);
-/* With STEP_SENT, other bytes were put in the outbox in place of the first m->skip_len bytes of the Bind; the rest must
- * be sent as it is. */
+/* STEP_SENT: the outbox has a new beginning in place of m->skip_len bytes of the Bind; the caller must send the
+ * rest. */
 enum feature_step statements_bind(struct exchange *x, struct request *m);
 enum feature_step statements_describe(struct exchange *x, struct request *m);
 enum feature_step statements_close(struct exchange *x, struct request *m);
 /*
  * Returns true if all messages must be sent as they are: in session mode, where the names on the server are the
- * client's own; after an error, when the server skips messages; and within COPY IN, when the server ends the connection
- * at such a message, so a message that is held until a reply comes would be held forever.
+ * client's own; after an error, when the server skips messages; and within COPY IN, where a message that waits for a
+ * reply would wait forever.
  */
 bool statements_pass_through(const struct exchange *x);
 /*
  * Does what statements_find_bound() and statements_bind() do, for a complete Bind in the fast lane (relay/fast.c).
- * Returns STEP_SENT if the Bind is in the ledger, and its bytes from m->skip_len on must be sent as they are;
- * STEP_FORWARD if the Bind must take the slow lane; STEP_HOLD; or STEP_FAILED.
+ * Returns STEP_SENT as statements_bind() does; STEP_FORWARD if the Bind must take the slow lane; STEP_HOLD; or
+ * STEP_FAILED.
  */
 enum feature_step statements_bind_plain(struct exchange *x, struct request *m);
-/* Returns true if the next Describe of a portal must take the slow lane. */
+/* Returns true if the next message must take the slow lane if it is a Describe of a portal. */
 bool statements_expect_describe(const struct exchange *x);
-/* Handles a Close of a client without a server; the caller answers it. Returns false if the message is malformed. */
+/* Handles a Close of a client without a server. The caller answers the Close. Returns false if it is malformed. */
 bool statements_close_unlinked(struct exchange *x, const uint8_t *message, size_t len);
 void statements_request_done(struct exchange *x); /* call at each ReadyForQuery */
-/* Call when a Sync is sent: after an error, the server skips messages only up to that Sync. */
+/* Call when a Sync is sent, because after an error the server skips messages only up to the next Sync. */
 void statements_sync(struct exchange *x);
-/* Returns true if the client must keep its server, because only that server has one of its statements: a statement that
- * is too large to be stored, or an unnamed one that pgweir can't make again. */
+/* Returns true if the client must keep its server, because only that server has one of the client's statements, which
+ * is too large to be stored. */
 bool statements_hold_server(const struct exchange *x);
-/* Returns true if the client has a named statement of this name, so a Parse of that name fails. */
+/* Returns true if the client has a statement of this name, which is not "", so a Parse of this name must fail. */
 bool statements_is_taken(const struct exchange *x, const char *name);
 
 /* --- parse.c --- */
@@ -56,17 +56,18 @@ enum feature_step statements_parse(struct exchange *x, struct request *m);
 /* Answers a Parse of a client without a server. Returns false if the Parse needs a server. */
 bool statements_parse_unlinked(struct exchange *x, const struct request *m);
 /*
- * Handles a Parse that is longer than max_statement_size. sql: the Parse after its name, len bytes, of which `have`
- * have come. Returns STEP_FORWARD if the Parse is in the ledger and must be sent; STEP_SENT if another message was sent
- * in its place, so the Parse must be dropped; STEP_HOLD; or STEP_FAILED.
+ * Handles a Parse that is longer than max_statement_size. sql: the rest of the Parse after its name, which has len
+ * bytes; `have` of them have come. Returns STEP_FORWARD if the Parse is in the ledger and must be sent; STEP_SENT if
+ * another message was sent in its place, and the Parse must be dropped; STEP_HOLD; or STEP_FAILED.
  */
 enum feature_step statements_oversize_parse(struct exchange *x, const char *name, const char *sql, size_t have,
 					    size_t len);
 
-/* --- settled.c and row_shape.c: replies --- */
-/* Handles the end of a message about a statement: see server_ops.settled. */
+/* --- settled.c and row_shape.c: replies to messages about statements --- */
+/* Handles the end of a message about a statement (answered, failed or skipped): see server_ops.settled. */
 void statements_settled(struct server *srv, const struct owed *o, enum owed_end how);
-/* Sends the error with the client's name in place of pgweir's. Returns false if there is nothing to replace. */
+/* Sends the error with the client's name in place of pgweir's. Returns false, and sends nothing, if it needs no
+ * change. */
 bool statements_rewrite_error(struct exchange *x, const char *sqlstate, const uint8_t *message, size_t len);
 /* Handles the reply to a Describe of a named statement: see server_ops.described. */
 void statements_described(struct server *srv, const struct owed *o, uint8_t type, const uint8_t *body, size_t len,
@@ -74,32 +75,32 @@ void statements_described(struct server *srv, const struct owed *o, uint8_t type
 
 /* --- statements_deallocate.c: SQL that deallocates statements --- */
 /*
- * Handles a Query of a client that may have a server. Returns STEP_SENT if pgweir has answered the Query, which
- * deallocates only statements in the table of names; STEP_HOLD if pgweir may answer it when all earlier messages are
- * answered; STEP_FORWARD if the server must run it.
+ * Handles a Query of a client with or without a server. Returns STEP_SENT if pgweir has answered the Query, because it
+ * only deallocates statements that have names in the client's table; STEP_HOLD if the Query must wait until earlier
+ * messages are answered; STEP_FORWARD if the server must run it.
  */
 enum feature_step statements_deallocate_here(struct exchange *x, const struct request *m);
-/* These three functions are rows of relay/features.c. They return STEP_FORWARD, STEP_HOLD or STEP_FAILED. The first two
- * note which statements the SQL of a Query, or of a bound statement, will deallocate. */
+/* The next three functions are rows of relay/features.c. They return STEP_FORWARD, STEP_HOLD or STEP_FAILED. The first
+ * two note which statements the SQL of a Query, or of a bound statement, will deallocate. */
 enum feature_step statements_deallocate_query(struct exchange *x, struct request *m);
 enum feature_step statements_deallocate_bind(struct exchange *x, struct request *m);
-/* Notes how many names this Query has, which is about to be sent, if it is one DROP ... IF EXISTS: see loan.drops. */
+/* Call before a Query is sent. If the Query is one DROP ... IF EXISTS, notes how many names it has: see loan.drops. */
 enum feature_step statements_note_drop(struct exchange *x, struct request *m);
-/* Call at the CommandComplete of DEALLOCATE; with is_all at that of DEALLOCATE ALL or DISCARD ALL. */
+/* Call at the CommandComplete of a DEALLOCATE. is_all: true for DEALLOCATE ALL and DISCARD ALL. */
 void statements_deallocated(struct exchange *x, bool is_all);
 
 /* --- names.c --- */
-/* Returns how many statements the client has named so far. */
+/* Returns how many statements the client has ever named. */
 uint32_t statements_named_count(const struct exchange *x);
-/* Forgets the client's statement of this name, unless it is one of the first named_count that the client has named. */
+/* Forgets the client's statement of this name, unless it is one of the first named_count that the client named. */
 void statements_forget_since(struct exchange *x, const char *name, uint32_t named_count);
 /* Returns the client's statement of this name ("" for the unnamed one), borrowed; NULL if there is none. */
 struct statement *statements_find(const struct exchange *x, const char *name);
-/* Returns false if the client's statement of this name ("" for the unnamed one) is certainly no BEGIN with a mode. The
- * call is cheap for a client whose named statements have no such BEGIN. */
+/* Returns false if the client's statement of this name ("" for the unnamed one) is certainly no BEGIN with a mode.
+ * Cheap if none of the client's named statements is such a BEGIN. */
 bool statements_may_begin(const struct exchange *x, const char *name);
 size_t statements_count(const struct exchange *x); /* returns how many named statements the client has */
-/* Returns true always, because the fast lane looks at each name itself. */
+/* Always returns true, because the fast lane looks at each name itself. */
 static inline bool
 statements_is_quiet(const struct exchange *x)
 {

@@ -6,7 +6,7 @@
 #include "wire/fields.h"
 
 /* Returns the statement of a Parse, with a reference for the caller, if the Parse is of the unnamed statement, and its
- * SQL is plain (sql_traits.is_plain); otherwise NULL. body: that of the complete Parse. */
+ * SQL is plain (sql_traits.is_plain) and is stored; otherwise NULL. body: the body of the complete Parse. */
 struct statement *statements_plain_unnamed(struct exchange *x, const uint8_t *body, size_t len);
 /* Enters in the ledger a Parse of st as the unnamed statement, which is about to be sent as it is. Takes over the
  * reference to st. risk: the result of state_risk_of(). */
@@ -14,8 +14,8 @@ void statements_take_unnamed(struct exchange *x, struct statement *st, unsigned 
 /* Does what statements_drop_for_simple_query() does, for a client that has statements. */
 void statements_drop_for_simple_query_of(struct exchange *x, const char *sql, size_t len);
 /*
- * Notes that a simple Query, which is sent next, drops the unnamed statement. (It does not if PostgreSQL can't convert
- * the Query's text.) sql is NULL if the Query is pgweir's own, or incomplete.
+ * Call before a simple Query is sent: notes that the Query drops the unnamed statement, unless PostgreSQL can't convert
+ * the Query's text. sql is NULL if the Query is pgweir's own, or incomplete.
  */
 static inline void
 statements_drop_for_simple_query(struct exchange *x, const char *sql, size_t len)
@@ -27,13 +27,13 @@ statements_drop_for_simple_query(struct exchange *x, const char *sql, size_t len
 }
 /*
  * Forgets the client's unnamed statement. No change of the statement may be in progress. Call this for a simple Query
- * or an unnamed Parse even if no server gets the message, or if the server is lost: PostgreSQL drops the unnamed
- * statement even when it refuses such a message.
+ * or an unnamed Parse even if no server gets the message, because PostgreSQL drops the unnamed statement even when it
+ * refuses such a message. Call this also if the server is lost.
  */
 void statements_forget_unnamed(struct exchange *x);
 
 /* --- for the other files of this folder --- */
-/* Makes sure that the server's unnamed statement is the client's, or that there is none if the client has none. */
+/* Makes sure that the server's unnamed statement is the client's; if the client has none, that the server has none. */
 enum feature_step unnamed_ensure(struct exchange *x);
 enum feature_step unnamed_bind(struct exchange *x); /* does the same for a Bind that is sent next */
 /* Handles a Parse of the unnamed statement. message: the whole Parse, of len bytes. */
