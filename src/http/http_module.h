@@ -2,8 +2,8 @@
  * src/http/http_module.h - the pages that the HTTP thread serves: its own, and those of modules (modules/modules.h).
  * Each module may have a list of pages.
  *
- * Always: callbacks and functions of this header are called only on the HTTP thread; fill() only for requests that may
- *         see the page.
+ * Always: functions and callbacks here are called only on the HTTP thread; fill() only for requests that may see the
+ *         page.
  */
 #pragma once
 
@@ -34,8 +34,8 @@ struct http_request_info {
 /* A page has either a file, or a command, whose rows the main loop delivers as a table in JSON, or fill(). */
 struct http_page {
 	const char *path; /* NULL after the last page of a list */
-	/* true if every client may see the page; otherwise the client must prove a user of [http] auth_file or, if
-	 * there is no auth_file, must come from this host */
+	/* true if every client may see the page; otherwise the client must have the password of a user in [http]
+	 * auth_file or, if there is no auth_file, must come from this host */
 	bool is_open;
 	bool needs_snapshot; /* true if fill() needs a snapshot that is less than 250 ms old */
 	const char *file_type; /* the file's Content-Type, with its charset */
