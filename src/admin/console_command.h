@@ -21,9 +21,9 @@
 #define RUN_ID(id, run) COMMAND_##id,
 
 /* clang-format off */
-/* Commands without rows: ROW(id, the function that runs it). NOTHING is accepted and does nothing. SET_CONFIGURATION is
- * a SET of a setting of pgweir's configuration; console_read() decides that a SET is one. REFUSED is answered with an
- * error that says what to do instead. The commands from PAUSE to KILL_CLIENT run in a halt (console_host.h). */
+/* Commands without rows: ROW(id, the function that runs it). NOTHING is accepted and does nothing. SET_CONFIGURATION
+ * stands for a SET of a setting of pgweir's configuration; console_read() puts it in place of SET. REFUSED is answered
+ * with an error that says what to do instead. The commands from PAUSE to KILL_CLIENT run in a halt (console_host.h). */
 #define RUN_LIST(ROW) \
 	ROW(RELOAD, run_reload) ROW(REOPEN, run_reopen) ROW(PAUSE, run_pause) ROW(RESUME, run_resume) \
 	ROW(DISABLE, run_disable) ROW(ENABLE, run_disable) ROW(SUSPEND, run_suspend) \
@@ -61,7 +61,7 @@ enum command_argument {
 
 struct command_row {
 	enum command_id id;
-	/* the command's first words, such as "SHOW POOLS"; single spaces also separate punctuation */
+	/* the command's first words and signs, with a space between each two: "SHOW POOLS", "SELECT VERSION ( )" */
 	const char *phrase;
 	const char *tag; /* the tag in CommandComplete */
 	enum command_argument argument;

@@ -41,8 +41,8 @@ struct console_host {
 	uint64_t start_wall_us;
 	/* Returns 0; or -1 with *why set, and the old configuration stays. */
 	int (*reload)(struct weir *w, struct fail *why);
-	/* Changes a setting until the next reload; with value = NULL, back to the file's value. Returns 0, or -1 with
-	 * *why set. notice->text becomes a text for a NOTICE, or empty. */
+	/* Changes a setting until the next reload, or restores the file's value if value is NULL. Sets notice->text to
+	 * the text of a NOTICE, or to "". Returns 0, or -1 with *why set. */
 	int (*set)(struct weir *w, const char *name, const char *value, struct fail *notice, struct fail *why);
 	/* Checks that no restart is under way, during which PAUSE, SUSPEND, DISABLE and KILL would miss the clients of
 	 * the other process. Returns 0, or -1 with *why set. */

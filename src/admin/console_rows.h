@@ -80,7 +80,7 @@ struct rows {
 	const char *like;
 	struct buf *out;
 	uint64_t count; /* rows that were added */
-	/* 0 to add DataRows; otherwise JSON objects with commas between them are added, at most this many */
+	/* the largest number of JSON objects to add, with commas between them; 0 to add DataRows instead */
 	uint64_t json_max;
 };
 

@@ -41,8 +41,8 @@ struct stats {
 };
 
 /*
- * --- database_sums.c: the counters of each database, of all workers. Each worker that has pools of a database has a
- * struct pool_database; the counters of those with the same name are added up.
+ * --- database_sums.c: the counters of each database, added up over all workers. Each worker that has pools of a
+ * database has a struct pool_database with the database's name.
  */
 struct client_env;
 struct pool_database;

@@ -63,7 +63,8 @@ uint32_t show_worker_of(const struct show_env *env, const struct pool *pool);
 /* Sets *out to the sum of policy_get_counts() of all shards of the pool. */
 void show_count_shards(const struct show_env *env, const struct pool *of, struct policy_counts *out);
 
-/* Returns how many columns the rows have with this number of workers. client_envs is that of struct console_host. */
+/* Returns how many columns the rows have, which depends on the number of workers. client_envs: see struct
+ * console_host. */
 size_t show_column_count(const struct show *show, struct client_env *const *client_envs);
 
 /* Returns the struct show of a command; NULL if the command has no rows, or is a SHOW of a setting. */
@@ -101,7 +102,7 @@ void show_say(const struct show_env *env, struct rows *rows, const char *fmt, ..
 #define SHOW_ADDRESS_MAX 64
 uint64_t show_address(const struct sockaddr *sa, char out[SHOW_ADDRESS_MAX]);
 /* Fills in a row's columns about client c: database, user, application_name, addr and port. text has SHOW_ADDRESS_MAX
- * bytes, and must hold "unix", which stays there for a Unix socket. */
+ * bytes for the address; it must hold "unix" before the call. */
 #define SHOW_WHO(row, c, text)                                                                                         \
 	((row)->database = (c)->x.pool->database->name, (row)->user = exchange_user(&(c)->x),                          \
 	 (row)->application_name = exchange_application(&(c)->x), (row)->addr = (text),                                \
@@ -152,9 +153,9 @@ const char *show_write_blockers(struct holding *list, const struct holding *h, c
 #define SHOW_QUERY_MAX 512
 uint64_t show_holder_query(const struct server *srv, char out[SHOW_QUERY_MAX]);
 /* --- show_wait.c: explains why a pool has no free connection --- */
-/* Adds sentences on how a pool's connections are used. If none is free, also names the client that keeps most of them
- * from other clients: it holds locks for which others wait, or has owed its next message since before_us. lead begins
- * this sentence, such as "What helps". Returns true if a client was named. */
+/* Adds sentences on how a pool's connections are used. If none is free, also names the client that keeps the most of
+ * them busy, because it holds locks for which others wait, or has owed its next message since before_us; that sentence
+ * begins with `lead`, such as "What helps". Returns true if a client was named. */
 bool show_explain_usage(const struct show_env *env, const struct pool *pool, const struct holding *list,
 			uint64_t before_us, const char *lead, struct rows *rows);
 /* Adds sentences on why c waits in the queue. Returns true if something other than a larger pool helps. */
@@ -163,8 +164,8 @@ bool show_explain_wait(const struct show_env *env, const struct client *c, const
 /* Returns the value of load_balance_hosts; NULL if there is only one host. */
 const char *show_load_balance(const struct upstream *upstream);
 /*
- * --- show_sorted.c: sorted lists. The caller frees them with free(). If there is no memory, returns NULL as
- * rows_scratch() does. ---
+ * --- show_sorted.c: sorted lists, which the caller frees with free(). If there is no memory, they are NULL, as with
+ * rows_scratch(). ---
  */
 /* Returns all pools, then NULL. They are in the order of their names or, if is_by_queue, of the lengths of their
  * queues, the longest first. The list has only one shard of each pool. */

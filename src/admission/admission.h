@@ -54,8 +54,8 @@ enum admission_standing {
 	ADMISSION_EXEMPT
 };
 
-/* A connection as the limits see it. Zeroed at first. The connection's struct embeds it, so that the functions of
- * admission_ops find the connection. */
+/* A connection as the limits see it. Zeroed at first. The connection's own struct embeds this one, so that the
+ * functions of admission_ops find the connection. */
 struct admission_place {
 	struct admission_entry *address; /* NULL for a Unix socket */
 	union {
@@ -122,9 +122,9 @@ void admission_leave_queue(struct admission *a, struct admission_place *t);
 
 /* --- Log lines about refused logins. If a connection's refusal is not logged, its end must not be logged either.
  * Refusals that are not logged are counted, and one line a second later reports their number. --- */
-/* Called before a refusal is logged. Returns true if it may be logged: there were not too many lines in this second. */
+/* Called before a refusal is logged. Counts the line and returns true, or false if this second has too many lines. */
 bool admission_may_log(struct admission *a, struct admission_place *t);
-/* Does what admission_may_log() does, but for refusals at a limit: one line a second for each reason. */
+/* Does what admission_may_log() does, for refusals at a limit, which get one line a second for each reason. */
 bool admission_may_log_reject(struct admission *a, struct admission_place *t, enum reject_reason reason);
 
 /* --- Wrong proofs. --- */

@@ -9,14 +9,14 @@ TAILQ_HEAD(admission_holds, admission_hold);
 
 /* The limit on log lines about refusals for one reason. */
 struct admission_log_limit {
-	uint64_t since_us; /* when counting began, for a second */
+	uint64_t since_us; /* when the present second of counting began */
 	uint32_t written; /* log lines that were written since then */
 	uint64_t unlogged; /* refusals since then that got no line */
 };
 /* Indexes of log_limits: each enum reject_reason, then ADMISSION_LOG_OTHERS for refusals without a reject_reason. */
 enum { ADMISSION_LOG_OTHERS = RJ_COUNT, ADMISSION_LOG_LIMITS };
 
-/* the most delayed answers for one address, or for one user in the console or in exempt_addresses */
+/* the limit on delayed answers for one address, or for one user in the console or in exempt_addresses */
 #define ADMISSION_WAITING_MAX 50u
 
 struct admission {

@@ -1,7 +1,7 @@
 /*
- * src/admission/admission_table.h - a table of counts by address, by user or by database: how many connections it has,
- * its rate of logins, and its failed logins. This address, user or database is an entry's key. Does no I/O; the time is
- * an argument.
+ * src/admission/admission_table.h - a table of addresses, of users or of databases, which counts the connections, the
+ * rate of logins and the failed logins of each. The address, user or database is an entry's key. Does no I/O; the time
+ * is an argument.
  *
  * Owns:   its entries. An entry is held while connections count in it, and is then neither moved nor freed.
  * Bounds: at most idle_max entries are not held; a further one replaces the least recently used of these. So a flood of
@@ -49,8 +49,8 @@ struct admission_entry *admission_table_find(const struct admission_table *t, co
 void admission_table_sweep(struct admission_table *t, uint64_t now_us);
 
 #define ADMISSION_ADDRESS_KEY_MAX 8
-/* Writes the part of an address that serves as its key, and returns its length: an IPv4 address, or the first 64 bits
- * of an IPv6 address, because each customer of a provider has at least a /64. */
+/* Writes the key of an address, and returns the key's length. The key is the IPv4 address, or the first 64 bits of the
+ * IPv6 address, because each customer of a provider has at least a /64. */
 size_t admission_address_key(const struct sockaddr *peer, uint8_t key[static ADMISSION_ADDRESS_KEY_MAX]);
 
 /* Counts a connection in an entry. */

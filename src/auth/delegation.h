@@ -40,8 +40,8 @@ void delegation_unref(struct pool_owner *d); /* d may be NULL */
 /* Returns 0 if d has credentials that have not expired, or -1 with *why set. d may be NULL. */
 int delegated_check(const struct delegated *d, uint64_t now_us, struct fail *why);
 /*
- * Decides whether a client may use the connections of the pool that `of` owns. d is the client's, or NULL if the client
- * has logged in without tokens, and is refused. Returns 0, or -1 with *why set.
+ * Decides whether a client may use the connections of the pool that `of` owns. d is the client's. A client that has
+ * logged in without tokens has none: d is then NULL, and the client is refused. Returns 0, or -1 with *why set.
  *
  * If of->by is NULL, the client becomes the owner. The client must then have delegated credentials, and is_free must be
  * true, that is, no other client can be using the pool. Otherwise the client must be the same principal as of->by.

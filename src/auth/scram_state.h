@@ -42,8 +42,8 @@ struct scram_span {
 /* The step that must come next. A server goes through FIRST and FINAL, a client through all four. */
 enum scram_turn { SCRAM_TURN_FIRST, SCRAM_TURN_CHALLENGE, SCRAM_TURN_FINAL, SCRAM_TURN_VERIFY, SCRAM_TURN_OVER };
 
-/* Returns -1 (08P01) unless *turn is `want`. Sets *turn to SCRAM_TURN_OVER, so that a failure ends the exchange; once
- * the caller has accepted the message, it sets *turn to the next step. */
+/* Returns 0, or -1 (08P01) unless *turn is `want`. Sets *turn to SCRAM_TURN_OVER, so that a failure ends the exchange;
+ * once the caller has accepted the message, it sets *turn to the next step. */
 int scram_take_turn(enum scram_turn *turn, enum scram_turn want, struct fail *why);
 int scram_no_memory(struct fail *why); /* sets *why (53200); always returns -1 */
 /* Sets *why (08P01) with this DETAIL. Always returns -1. */

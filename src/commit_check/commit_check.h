@@ -36,8 +36,7 @@ enum feature_step commit_check_note_query(struct exchange *x, struct request *m)
 enum feature_step commit_check_note_bind(struct exchange *x, struct request *m);
 enum feature_step commit_check_note_execute(struct exchange *x, struct request *m);
 
-/* Called when an error for the client has come while a COMMIT is on its way. The error is that of the COMMIT, or of an
- * earlier message; PostgreSQL may then skip the COMMIT. */
+/* Called when an error, of the COMMIT or of an earlier message, has come while a COMMIT is on its way. */
 void commit_check_error(struct exchange *x);
 void commit_check_completed(struct exchange *x, struct tag tag); /* called while loan.commit.is_on */
 void commit_check_request_done(struct exchange *x); /* called while loan.commit.is_on */

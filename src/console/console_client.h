@@ -58,12 +58,12 @@ struct console {
 	TAILQ_HEAD(, console_client) clients;
 	TAILQ_HEAD(, console_client) gone; /* closed clients whose PAUSE or SUSPEND must still be undone */
 	struct console_client *tick_next; /* the client that console_tick() handles next; NULL between ticks */
-	/* set while the console's share of a turn of the event loop counts: from its first work to the next turn */
+	/* set from the console's first work in a turn of the event loop until the next turn */
 	struct timer turn;
 	uint64_t turn_until_us; /* when the console's share of this turn ends */
 };
 
-/* Results of running a command: the first two have the values 0 and -1 that other functions return. */
+/* Results of running a command. RUN_DONE and RUN_FAILED have the usual values 0 and -1 (with *why set). */
 enum run_result { RUN_FAILED = -1, RUN_DONE, RUN_WAITS };
 
 /* A command without rows that is being run. All pointers are borrowed for the call. */

@@ -22,7 +22,8 @@ struct http; /* opaque; defined in http.c */
 struct tls_context; /* net/tls.h */
 struct wake; /* net/inbox.h */
 
-/* The most pages. A table's number is its page's index. A set of tables is an unsigned with the bits 1 << number. */
+/* The limit on pages. A table's number is its page's index. A set of tables is an unsigned with the bits 1 <<
+ * number. */
 #define HTTP_PAGES_MAX 32
 
 struct http_page;

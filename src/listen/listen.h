@@ -18,8 +18,8 @@
  * A LISTEN within a savepoint, in a function, or among other statements is sent unchanged: the client's server itself
  * listens, and the client keeps that server (PIN_LISTEN) until the client sends an UNLISTEN.
  *
- * In session mode, and with session_state = allow, pgweir passes LISTEN and UNLISTEN on unchanged. Known limits:
- * docs/sessions.md.
+ * In session mode, and with session_state = allow, pgweir passes LISTEN and UNLISTEN on unchanged. docs/sessions.md has
+ * the known limits.
  *
  * Owns:   a client's subscriptions, and the notifications that wait to be sent to the client (at most LISTEN_QUEUE_MAX
  *         bytes).
@@ -75,8 +75,8 @@ MAY_CLOSE bool listen_flush(struct exchange *x); /* sends notifications if the c
 void listen_free(struct exchange *x);
 void listen_linked(struct exchange *x, struct server *srv); /* called when the client has got this server */
 void listen_unlinked(struct exchange *x, struct server *srv); /* called when the client no longer has this server */
-/* Called between two requests of a client without a server. Frees its state if it listens to no channel any more, for
- * example after UNLISTEN *, with which pools of drivers reset their connections. */
+/* Called between two requests of a client without a server. Frees x->listen if the client listens to no channel any
+ * more, for example after UNLISTEN *, with which drivers' pools reset connections. */
 void listen_free_unused(struct exchange *x);
 
 /* --- listen_transfer.c: a client moves to another process between two requests --- */

@@ -11,8 +11,8 @@
  *
  * `overrides` has `count` values of the console's SET, which replace values of the file. An override has pgweir's name
  * ("pool.pool_size") or PgBouncer's ("default_pool_size", with a value in PgBouncer's units), whatever the format of
- * the file is. Problems with overrides have no line. Variables such as PGWEIR_POOL_POOL_SIZE also replace values of the
- * file.
+ * the file is. Problems with overrides have no line. Environment variables such as PGWEIR_POOL_POOL_SIZE replace values
+ * of the file, too.
  */
 struct config *load_config(const char *path, const struct config_override *overrides, size_t count,
 			   struct config_problems *problems);
@@ -26,8 +26,8 @@ const char *load_budget_user(const struct config *config, const struct config_se
  *
  * Makes a configuration without a file, for --upstream: pgweir listens on 127.0.0.1:6432, has one upstream (`uri` is a
  * postgres:// URI or libpq's keywords), and shows metrics on 127.0.0.1:9930. The password comes from `uri`, else from
- * PGPASSWORD, else from the passfile (PGPASSFILE, ~/.pgpass). Clients may log in only as the same user, with the same
- * password; if there is no password, they need none. Returns NULL if errors were added to problems.
+ * PGPASSWORD, else from the passfile (PGPASSFILE, ~/.pgpass). Clients may log in only as the upstream's user, with the
+ * same password; if there is no password, they need none. Returns NULL if errors were added to problems.
  */
 struct config *load_upstream(const char *uri, struct config_problems *problems);
 

@@ -8,7 +8,7 @@
  * name is not confirmed fits no rule with a host name. If a role can't be looked up, the login is refused, because a
  * rule with this role might reject the client.
  *
- * After each answer, the login matches all rules again, from the first one. So answers are kept until it ends.
+ * After each answer, the login matches all rules again, from the first one. So answers are kept until the login ends.
  */
 #pragma once
 

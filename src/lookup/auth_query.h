@@ -45,7 +45,7 @@ enum auth_verdict {
 /* A question that waits for its answer. The login that asks embeds this struct, zeroed. */
 struct auth_ask {
 	/* Called with the answer. secret is borrowed, and is NULL unless verdict is AUTH_KNOWN and a secret was asked
-	 * for. why is NULL unless verdict is AUTH_REFUSED. */
+	 * for. *why is valid only if verdict is AUTH_REFUSED. */
 	void (*done)(enum auth_verdict verdict, const char *secret, const struct fail *why, void *arg);
 	void *arg; /* passed to done() */
 	struct auth_lookup *lookup; /* for auth_query.c */
@@ -55,7 +55,7 @@ struct auth_ask {
 struct auth_queries_settings {
 	struct pool_set *pools; /* the connections use these pools' environment, and count in their limits */
 	struct process_counters *counters;
-	uint64_t seed; /* a random number, for hash tables and random numbers */
+	uint64_t seed; /* a random number, which seeds hash tables and a random generator */
 };
 
 struct auth_queries *auth_queries_new(const struct auth_queries_settings *settings);
@@ -80,7 +80,7 @@ void auth_query_abandon(void *ask);
 /* Called after a wrong proof, because the cached secret may be outdated. The next login asks PostgreSQL again, but at
  * most once a second for each user. */
 void auth_query_expire(struct auth_queries *all, const char *database, const char *user, uint64_t now_us);
-/* Called, on any worker, when roles may have changed. Questions are then answered by PostgreSQL, not from the cache.
+/* Called, on any worker, when roles may have changed. Later questions are answered by PostgreSQL, not from the cache.
  * all may be NULL. */
 void auth_queries_outdate(struct auth_queries *all);
 /* Closes idle connections to this database, because a statement like DROP DATABASE fails while the database has other

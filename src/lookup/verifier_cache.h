@@ -6,7 +6,7 @@
  * client can make pgweir derive thousands of verifiers.
  *
  * Timing: after a reload, the first login of such a user takes these milliseconds longer than logins of unknown users.
- * So the first client can learn that the user exists. Users with SCRAM secrets are not affected.
+ * So that login's client can learn that the user exists. Users with SCRAM secrets are not affected.
  *
  * Owns:   the verifiers, and fingerprints of their passwords; copies of passwords only while a verifier is derived. All
  *         of these are wiped.
@@ -33,7 +33,7 @@ struct verifier_waiter {
 	TAILQ_ENTRY(verifier_waiter) link; /* in the derivation's queue */
 };
 
-/* `helpers` are the threads that derive; they report to `inbox`, that of the calling event loop. Returns NULL without
+/* `helpers` are the threads that derive. They report to `inbox`, the calling event loop's. Returns NULL without
  * randomness. */
 struct verifier_cache *verifier_cache_new(struct helpers *helpers, struct inbox *inbox);
 void verifier_cache_free(struct verifier_cache *cache); /* the helpers must have ended; cache may be NULL */

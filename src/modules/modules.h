@@ -39,9 +39,11 @@
 #define AUTH_MODULES(X) LDAP_ROW(X) PAM_ROW(X) GSS_ROW(X)
 
 /*
- * Rows of modules that have a struct module (config/module.h): MODULE(NAME) SETTING(NUMBER, SECTION, KEY, TYPE,
- *   DEFAULT, BOUNDS, WORDS, DOCUMENTATION): a setting, listed in [slow_query] after threshold; its value is
- *   config->module_values[NUMBER] SHOW(...): a SHOW command, with the arguments that admin/show_list.h explains
+ * Rows of modules that have a struct module (config/module.h):
+ *   MODULE(NAME)
+ *   SETTING(NUMBER, SECTION, KEY, TYPE, DEFAULT, BOUNDS, WORDS, DOCUMENTATION): a setting, listed in [slow_query] after
+ *       threshold; its value is config->module_values[NUMBER]
+ *   SHOW(...): a SHOW command, with the arguments that admin/show_list.h explains
  */
 #ifdef WITH_SLOWLOG
 #define SLOWLOG_ROWS(MODULE, SETTING, SHOW) \

@@ -13,8 +13,7 @@
 /* Called when x has joined the queue. Sends its request ahead if possible, but only if the requests of all clients
  * before x were sent ahead. */
 void pipeline_wait(struct exchange *x);
-/* Called when the request for which srv was lent is sent. Sends other clients' requests after it. srv may have
- * ended. */
+/* Called when the request for which srv was lent is sent. Sends other requests after it. srv may have ended. */
 void pipeline_fill(struct server *srv);
 
 /* Called before x sends to its server, if requests were sent ahead there. Returns true if x must wait, and give the

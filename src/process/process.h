@@ -9,7 +9,7 @@
 #include "base/fail.h"
 #include "config/config.h"
 
-#define WORKERS_MAX CONFIG_WORKERS_MAX /* the most workers (process/worker.h) */
+#define WORKERS_MAX CONFIG_WORKERS_MAX /* the limit on workers (process/worker.h) */
 
 struct weir; /* opaque: process/process_state.h */
 

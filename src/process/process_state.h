@@ -169,8 +169,8 @@ void process_console_closed(void *owner, struct client *c); /* a callback for cl
 /* Begins a restart, in which another process takes over from this one. Returns 0, or -1 with *why set. */
 int process_restart(struct weir *w, struct fail *why);
 
-/* process_set.c: changes a setting until the next reload; with value = NULL, back to the file's value. notice->text
- * becomes a text for a NOTICE, or empty. Returns 0, or -1 with *why set. */
+/* process_set.c: changes a setting until the next reload, or restores the file's value if value is NULL. Sets
+ * notice->text to the text of a NOTICE, or to "". Returns 0, or -1 with *why set. */
 int process_set(struct weir *w, const char *name, const char *value, struct fail *notice, struct fail *why);
 
 /* process_memory.c: lifts the limit on memory before a configuration is loaded. The next process_watch_memory() sets

@@ -99,7 +99,7 @@ void worker_free(struct worker *k); /* last step: frees the loop and k */
 
 /* --- Snapshots (telemetry/snapshot.h) of all workers, for the metrics thread and the console --- */
 
-/* A worker's snapshot, and the note that asks the worker for it and brings it to worker 0. */
+/* A worker's snapshot, and the note that carries worker 0's request and the worker's answer. */
 struct gathered {
 	struct note note;
 	struct worker *worker;

@@ -47,8 +47,8 @@ void client_record_reader_free(struct client_record_reader *s); /* s may be NULL
 int client_record_reader_take(struct client_record_reader *s, bool is_pool, const uint8_t *bytes, size_t len);
 /*
  * Called while all workers are halted. Makes a client from the record, on the worker of its pool, and takes over fd.
- * The client is not read yet. Returns NULL with *why set if the client's database is no longer configured, if its pool
- * or a text has not come, or if there is no memory; the client then stays in the old process.
+ * Does not read from the client yet. Returns NULL with *why set if the client's database is no longer configured, if
+ * its pool or a text has not come, or if there is no memory; the client then stays in the old process.
  */
 struct client *client_record_adopt(struct client_record_reader *s, const struct client_record *p, int fd,
 				   struct fail *why);

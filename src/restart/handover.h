@@ -45,7 +45,7 @@ enum handover_message {
 	HANDOVER_LISTENERS_END,
 	HANDOVER_FAILED, /* a text */
 	HANDOVER_READY, /* version */
-	HANDOVER_GO, /* the id that a client or a server got last (64 bits) */
+	HANDOVER_GO, /* the newest id of a client or server (64 bits) */
 	HANDOVER_POOL, /* a struct client_record_pool */
 	HANDOVER_TEXT, /* a struct client_record_text */
 	HANDOVER_CLIENT, /* a struct client_record */

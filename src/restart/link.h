@@ -6,7 +6,7 @@
  *
  * Owns:   its socket, messages that were not sent yet, and descriptors that were received but not passed to a callback
  *         yet.
- * Always: only the event loop calls the callbacks. on_closed is the last call.
+ * Always: only the event loop calls the callbacks. on_closed() is called last.
  */
 #pragma once
 

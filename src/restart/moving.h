@@ -36,9 +36,9 @@ void moving_on_drained(struct moving *m); /* called when the kernel has taken al
 /* Called when clients are parked, or when the listener of a client that moves has caught up. */
 void moving_advance(struct moving *m);
 void moving_client_gone(struct moving *m, const struct client *c); /* called when worker 0 has heard that c is closed */
-/* Called in a halt, when the successor is lost. Makes this process read again from the clients on their way. Closes the
- * clients for which YOURS was sent, because the successor may be reading from them, unless is_dead says that it has
- * died. */
+/* Called in a halt, when the successor is lost. Makes this process read again from the clients on their way. Clients
+ * for which YOURS was sent are closed, because the successor may be reading from them; but if is_dead, these are kept,
+ * too. */
 void moving_take_back(struct moving *m, bool is_dead);
 bool moving_has_transfers(const struct moving *m); /* returns true while a client is on its way */
 
@@ -52,7 +52,8 @@ bool moving_has_transfers(const struct moving *m); /* returns true while a clien
  * Always: if worker 0 does not look at a client, the client's own worker reads from it again, at one of its next ticks.
  *         A closed client may still be in the list: its memory is freed only after worker 0 has removed it.
  */
-#define PARKED_MAX 32u /* the most clients that have given their servers back, and the most that were on their way */
+/* the limit on parked clients that have given their servers back, and on those that were on their way */
+#define PARKED_MAX 32u
 
 struct parked; /* opaque; defined in parked.c */
 

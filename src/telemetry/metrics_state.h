@@ -55,7 +55,7 @@ struct metric_family {
 	size_t at; /* offset of the first uint64_t or histogram in the scope's struct */
 	/* the labels for the first and second dimension of an array of numbers or histograms; NULL if not an array */
 	const struct metric_label *label, *second_label;
-	const char *other_labels; /* names of further labels, of families that are not NOT_SPECIAL */
+	const char *other_labels; /* names of further labels of a special family */
 	unsigned decimals; /* see exposition_sample(): 6 to show a number in microseconds as seconds */
 	bool has_exemplars; /* true for the histogram of snapshot_database.exemplars */
 	bool skips_zeros; /* true if samples that are 0 are left out, because most of an array is 0 */
@@ -110,9 +110,10 @@ struct exposition_series exposition_series(const char *name, const char *labels)
 void exposition_label_set(struct exposition_label *w, const char *label, const char *value);
 void exposition_bounds_set(struct exposition_bounds *b, const struct histogram_bounds *bounds);
 
+/* Appends the lines before a family's samples, such as # HELP and # TYPE. */
 void exposition_head(struct buf *to, enum exposition_format format, const char *name, const char *type,
 		     const char *help);
-void exposition_end(struct buf *to, enum exposition_format format);
+void exposition_end(struct buf *to, enum exposition_format format); /* appends OpenMetrics' last line, # EOF */
 /* Appends a sample. The last `decimals` digits of value come after the decimal point: 1500000 with 6 decimals is 1.5.
  * The further labels one and two may be NULL. */
 void exposition_sample(struct buf *to, const struct exposition_series *series, const struct exposition_label *one,

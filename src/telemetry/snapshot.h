@@ -86,7 +86,8 @@ extern const size_t snapshot_row_sizes[SNAPSHOT_KINDS];
 struct snapshot {
 	uint64_t taken_us; /* clock_now_us */
 	enum process_state state;
-	uint64_t start_wall_us, last_reload_wall_us; /* last_reload: when a reload last succeeded, or the start */
+	/* last_reload_wall_us: when a reload last succeeded, or the start */
+	uint64_t start_wall_us, last_reload_wall_us;
 	uint64_t last_reload_ok; /* 1 if the last reload succeeded, else 0 */
 	uint64_t clients_limit, clients_total_now, login_clients, cancel_clients;
 	struct process_counters process; /* counters of all workers */
@@ -95,7 +96,7 @@ struct snapshot {
 	uint64_t module_numbers[MODULE_COUNT + 1][MODULE_NUMBERS_MAX];
 	uint64_t log_dropped_ring, log_dropped_write;
 	struct jobs_count external_calls;
-	uint64_t pools_aggregated;
+	uint64_t pools_aggregated; /* pools that were added to "_other" */
 	struct histogram scrape_duration; /* filled in by the metrics thread */
 	union {
 		struct {

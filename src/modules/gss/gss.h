@@ -8,7 +8,8 @@
  *   gss_delegate.c  credentials that clients delegate, for gss_show.c: see README.md
  *
  * The client presents a ticket for the service whose key is in the keytab, so no KDC is asked. Only Kerberos is
- * accepted, also within SPNEGO. With gss_accept_delegation = on, so are credentials that the client delegates.
+ * accepted, also within SPNEGO. With gss_accept_delegation = on, credentials that the client delegates are accepted,
+ * too.
  *
  * Owns: struct gss_options owns its texts. It does not change after the rule was read.
  */
@@ -18,7 +19,7 @@
 
 /* A rule's options. Zeroed at first. Texts are NULL if they were not given. */
 struct gss_options {
-	char *realm; /* the realm of which all clients must be */
+	char *realm; /* the realm to which all clients must belong */
 	char *keytab; /* NULL for the library's default (KRB5_KTNAME, or what krb5.conf has, or /etc/krb5.keytab) */
 	enum { REALM_INCLUDED, REALM_LEFT_OUT } form; /* whether the name from gss_name() includes the realm */
 };

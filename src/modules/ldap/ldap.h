@@ -7,7 +7,7 @@
  *
  * pgweir binds either to the name that ldapprefix, the user's name and ldapsuffix make together, or to the user's
  * entry, for which it searches below ldapbasedn. Names of users are escaped in filters (RFC 4515) and in distinguished
- * names (RFC 4514), so they can't change these.
+ * names (RFC 4514), so no name can change what is asked.
  *
  * Owns: struct ldap_settings owns its texts, and does not change after ldap_finish_options() has returned 0.
  */

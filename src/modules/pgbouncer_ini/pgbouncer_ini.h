@@ -38,7 +38,7 @@ enum bouncer_type {
 
 /* The fate of a setting of [pgbouncer]. */
 enum bouncer_fate {
-	BOUNCER_TAKEN, /* becomes a setting of pgweir's */
+	BOUNCER_TAKEN, /* becomes one setting of pgweir */
 	BOUNCER_COMBINED, /* becomes one setting of pgweir, by special code (bouncer_combine.c) */
 	BOUNCER_PART, /* becomes, together with others, one setting of pgweir, from which its value can't be restored */
 	BOUNCER_IGNORED, /* not needed; note says why */
@@ -124,8 +124,7 @@ struct bouncer {
 void bouncer_set_value(struct bouncer *b, const struct bouncer_key *key, unsigned line, const char *value);
 void bouncer_fini(struct bouncer *b); /* wipes and frees all texts */
 
-/* Returns true if text is a pgbouncer.ini: its first section is one of PgBouncer's, or an %include comes before
- * that. */
+/* Returns true if text is a pgbouncer.ini: its first section is one of PgBouncer's, or it begins with an %include. */
 bool bouncer_is_ini(const char *text, size_t len);
 /* Fills values and entries. */
 void bouncer_read_lines(struct bouncer *b, const char *text, size_t len, const char *path);

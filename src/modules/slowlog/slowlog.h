@@ -21,7 +21,7 @@ struct slow_row {
 	char texts[8 * (SLOW_NAME_MAX + 1) + SLOW_TEXT_MAX + 1]; /* the strings of report */
 };
 
-/* Calls row(), the newest first, for each of the last requests that were to be logged, also if the limit suppressed
+/* Calls row() for each of the last requests that were to be logged, the newest first, even if the limit suppressed
  * their lines. row() must not write to this log. */
 void slowlog_each_recent(void *slowlog, void (*row)(const struct slow_row *row, void *arg), void *arg);
 
@@ -38,17 +38,17 @@ void slowlog_each_recent(void *slowlog, void (*row)(const struct slow_row *row, 
 struct slowlog_slot {
 	uint64_t key;
 	uint64_t seen_us; /* when the fingerprint was last seen; 0 if the slot is free */
-	uint64_t credit_us; /* a line takes a second out; up to five are saved */
+	uint64_t credit_us; /* saved time, at most 5 s, of which a line takes 1 s */
 	uint64_t suppressed; /* lines suppressed since the last line that was written */
 };
 
 struct slowlog_limit {
 	uint32_t max_lines_per_second; /* in total; 0 if there is no limit */
-	uint64_t credit, seen_us; /* as in slowlog_slot, but for all lines; a line takes a million out of credit */
+	uint64_t credit, seen_us; /* credit: for all lines, in millionths of a line; seen_us: when it was last raised */
 	struct slowlog_slot slots[SLOWLOG_LIMIT_SETS][SLOWLOG_LIMIT_WAYS];
 };
 
-/* Changes the limit, and keeps the fingerprints. A zeroed struct has neither. */
+/* Changes the limit, and keeps the fingerprints. A zeroed struct has no limit and no fingerprints. */
 void slowlog_limit_change(struct slowlog_limit *l, uint32_t max_lines_per_second);
 /* Returns true if a line may be written, and sets *suppressed to the number of lines that were suppressed before this
  * one. Otherwise counts this line as suppressed, and returns false. */
@@ -59,5 +59,6 @@ void slowlog_limit_lost(struct slowlog_limit *l, uint64_t key, uint64_t now_us, 
 /* --- slowlog_line.c: the format of a line of the slow-query log. Pure. --- */
 #define SLOWLOG_LINE_MAX (32 * 1024) /* any line fits */
 
+/* Writes a line to out, and returns its length; 0 if out_cap is too small for any line. */
 size_t slowlog_put_line(enum slow_format format, const struct request_report *report, const struct report_sql *sql,
 			uint64_t suppressed, char *out, size_t out_cap);
