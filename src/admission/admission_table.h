@@ -39,8 +39,8 @@ struct admission_entry {
 /* seed must be random, so that clients can't choose keys with the same hash. */
 struct admission_table *admission_table_new(uint64_t seed, uint32_t idle_max);
 void admission_table_free(struct admission_table *t); /* frees held entries, too; t may be NULL */
-/* Returns the entry of this key; makes one if there is none. Returns NULL without memory. An entry that is not held
- * lives until the next call of this function, admission_table_sweep() or admission_entry_release(). */
+/* Returns the entry of this key; makes one if there is none. Returns NULL if there is no memory. An entry that is not
+ * held lives until the next call of this function, admission_table_sweep() or admission_entry_release(). */
 struct admission_entry *admission_table_get(struct admission_table *t, const void *key, size_t key_len,
 					    uint64_t now_us);
 /* Returns the entry of this key, or NULL if there is none. */

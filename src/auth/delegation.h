@@ -33,7 +33,7 @@ struct pool_owner {
 
 struct delegated *delegated_ref(struct delegated *d);
 void delegated_unref(struct delegated *d); /* d may be NULL */
-struct pool_owner *delegation_new(void); /* returns NULL without memory */
+struct pool_owner *delegation_new(void); /* returns NULL if there is no memory */
 struct pool_owner *delegation_ref(struct pool_owner *d);
 void delegation_unref(struct pool_owner *d); /* d may be NULL */
 

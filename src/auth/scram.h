@@ -80,8 +80,8 @@ int scram_verifier_mock(const char *user, const uint8_t secret[static 32], uint3
  * of this order, or after a failure, returns -1 with *why set (08P01). --- */
 struct scram_server; /* opaque; wiped when freed */
 /* Begins an exchange. Copies the verifier and the channel. If is_mock, every proof is wrong. `nonce` is our part of the
- * nonce, for tests that replay exchanges from the RFC; if it is NULL, a random nonce is made. Returns NULL without
- * memory or randomness. */
+ * nonce, for tests that replay exchanges from the RFC; if it is NULL, a random nonce is made. Returns NULL if there is
+ * no memory or randomness. */
 struct scram_server *scram_server_new(const struct scram_verifier *verifier, bool is_mock,
 				      const struct scram_channel *channel, const char *nonce);
 void scram_server_free(struct scram_server *s); /* s may be NULL */
@@ -108,7 +108,7 @@ int scram_server_final(struct scram_server *s, const char *in, size_t in_len, ch
  * out of this order, or after a failure, returns -1 with *why set (08P01). --- */
 struct scram_client; /* opaque; wiped when freed */
 /* Begins an exchange. Copies the channel. `nonce` is our part of the nonce, for tests; if it is NULL, a random nonce is
- * made. `user` goes into client-first; outside tests it is "", as in libpq. Returns NULL without memory or
+ * made. `user` goes into client-first; outside tests it is "", as in libpq. Returns NULL if there is no memory or
  * randomness. */
 struct scram_client *scram_client_new(const struct scram_channel *channel, enum scram_binding policy, const char *user,
 				      const char *nonce);

@@ -36,7 +36,7 @@ void http_reply_send(struct evhttp_request *request, const struct http_reply *re
 bool http_accepts_gzip(const char *accept_encoding);
 /* Returns true if this Accept header, which may be NULL, prefers OpenMetrics to Prometheus' text format. */
 bool http_prefers_openmetrics(const char *accept);
-/* Compresses text and appends the result to `to`. Returns 0, or -1 without memory. */
+/* Compresses text and appends the result to `to`. Returns 0, or -1 if there is no memory. */
 int http_gzip(struct buf *to, const void *text, size_t text_len);
 
 /* --- http_listen.c: the socket on which the HTTP thread accepts --- */

@@ -108,7 +108,7 @@ const uint8_t *listen_queued(const struct exchange *x, size_t *len);
 /*
  * Puts `bytes`, the notifications that waited in the client's previous process, ahead of the notifications that have
  * come to this process. If both processes have got a notification, keeps one copy. Before the call, first the previous
- * process's listener and then this process's must have caught up. Returns 0, or -1 without memory.
+ * process's listener and then this process's must have caught up. Returns 0, or -1 if there is no memory.
  */
 int listen_join_queues(struct exchange *x, const uint8_t *bytes, size_t len);
 

@@ -26,7 +26,7 @@ struct log_field {
 /* The subject of a line. In JSON, each member becomes a field, except members that are NULL or 0. A text line has only
  * the message, followed by the detail and the hint of `why`. All pointers are borrowed for the call. */
 struct log_about {
-	/* a name for this kind of event, such as "client_disconnect", which stays the same in later releases */
+	/* a fixed name for this kind of event, such as "client_disconnect" */
 	const char *event;
 	uint64_t client_id;
 	const char *client; /* the client's address */

@@ -1,5 +1,6 @@
 /*
- * src/login/login_state.h - declarations that the files of login/ share. No other folder includes this header.
+ * src/login/login_state.h - declarations that the files of login/ share. No other folder includes this header. The
+ * words in capitals are the client's states (exchange/client_state.h).
  *
  *   login.c              begins and ends a login, and passes the client's bytes to the step that expects them
  *   login_wait.c         waits for threads and lookups
@@ -21,7 +22,7 @@
  *   login_refuse.c       a login that fails
  *
  * Owns:    struct client_login owns its buffers and texts, and a reference to each GUC set, to hba, ident and users;
- *          login_free wipes it, because there are secrets in it.
+ *          login_free() wipes it, because it has secrets.
  * Borrows: the strings of rule and secret, which hba, users or secret_text keep alive.
  * Always:  while the login waits for a thread or a lookup, abandon is set, and pgweir does not read from the client, or
  *          keeps the bytes that it reads.
@@ -91,7 +92,7 @@ struct client_login {
 	uint64_t tls_begun_us; /* when the TLS handshake began */
 	/* when the client is refused if the pool's worker does not answer; 0 if the client was not sent there */
 	uint64_t worker_until_us;
-	struct admission_hold *hold; /* the delayed answer to a wrong proof; only in CL_DELAYED */
+	struct admission_hold *hold; /* the delayed answer to a wrong proof; NULL except in CL_DELAYED */
 	uint8_t found; /* enum login_user */
 	uint8_t sasl_due; /* enum sasl_due */
 	bool has_ssl_asked; /* the client has sent an SSLRequest; set by ssl_request(), never cleared */
@@ -110,7 +111,7 @@ void login_free(struct client_login *l); /* l may be NULL */
 /* Makes the login wait for a thread or a lookup, and stops reading from the client until login_conclude(). If the
  * client leaves first, abandon(arg) is called instead of login_conclude(). */
 void login_wait(struct client *c, void (*abandon)(void *arg), void *arg);
-void login_set_null(void *client); /* an `abandon` whose arg points to a struct client *: sets that pointer to NULL */
+void login_set_null(void *client); /* for `abandon`; arg points to a struct client *, which is set to NULL */
 bool login_is_waiting(const struct client *c);
 /* Ends the wait. Calls verdict(c, arg) unless `verdict` is NULL, and then handles the bytes that were read during the
  * wait. The caller must not use c afterwards, because c may be closed. */

@@ -82,7 +82,7 @@ void worker_fill_envs(struct worker *k);
 size_t worker_statement_cache(const struct worker *k);
 /* Passes the present configuration to all parts of k that keep copies of settings or a pointer to it. */
 void worker_apply(struct worker *k);
-int worker_begin(struct worker *k); /* starts the worker's tick; returns 0, or -1 without memory */
+int worker_begin(struct worker *k); /* starts the worker's tick; returns 0, or -1 if there is no memory */
 void worker_turn(struct worker *k); /* worker_turn.c: waits for events, and runs their callbacks */
 uint64_t worker_cpu_us(const struct worker *k); /* returns the CPU time of the worker's thread; for any thread */
 /* Called at each tick of the main worker: checks which workers still tick, and sends "WATCHDOG=1" if all do. */
@@ -114,12 +114,12 @@ struct gathering {
 	uint64_t begun_us; /* when worker 0 asked the other workers */
 };
 
-/* process_snapshot.c: makes a snapshot of all workers, in a halt. Returns NULL without memory, or if the halt fails. */
+/* process_snapshot.c: makes a snapshot of all workers, in a halt. Returns NULL if there is no memory, or no halt. */
 struct snapshot *process_snapshot(struct weir *w);
-/* Makes a snapshot of one worker. Called on the worker's thread, or in a halt. Returns NULL without memory. */
+/* Makes a snapshot of one worker. Called on the worker's thread, or in a halt. Returns NULL if there is no memory. */
 struct snapshot *process_snapshot_of(struct worker *k);
-/* Merges the snapshots of all workers into one, and takes ownership of parts[]. Returns NULL without memory, or if one
- * of parts is NULL. */
+/* Merges the snapshots of all workers into one, and takes ownership of parts[]. Returns NULL if there is no memory, or
+ * if one of parts is NULL. */
 struct snapshot *process_merge(struct weir *w, struct snapshot **parts, size_t count);
 
 void process_answer_http(void *w); /* process_http.c: called on worker 0 when the metrics thread has posted `asks` */

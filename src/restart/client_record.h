@@ -30,13 +30,14 @@ const char *client_record_obstacle_name(enum client_record_obstacle o);
 
 /* --- the old process --- */
 struct client_record_writer; /* opaque; remembers which pools and texts were sent */
-/* Makes a writer, which calls send() with each pool and each text. Returns NULL without memory. */
+/* Makes a writer, which calls send() with each pool and each text. Returns NULL if there is no memory. */
 struct client_record_writer *client_record_writer_new(void (*send)(void *arg, bool is_pool, const struct buf *what),
 						      void *arg);
 /* Must be called before the stores of statements are freed. o may be NULL. */
 void client_record_writer_free(struct client_record_writer *o);
 /* Appends the record of a client that has no obstacle to out. First sends the client's pool and texts, unless they were
- * sent already. `number` stands for the client in messages between the processes. Returns 0, or -1 without memory. */
+ * sent already. `number` stands for the client in messages between the processes. Returns 0, or -1 if there is no
+ * memory. */
 int client_record_write(struct client_record_writer *o, struct client *c, uint64_t number, struct buf *out);
 
 /* --- the new process --- */

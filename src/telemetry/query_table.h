@@ -28,5 +28,5 @@ void query_table_add(struct query_table *t, const struct request_report *report,
 uint64_t query_table_mean_us(struct query_table *t, const struct request_report *report);
 
 /* Calls read() once with a copy of all rows, the most recently used first. read() may sort the copy. Returns 0, or -1
- * without memory. */
+ * if there is no memory. */
 int query_table_read(struct query_table *t, void (*read)(struct query_row *rows, size_t count, void *arg), void *arg);

@@ -120,9 +120,9 @@ struct snapshot {
 	char not_ready[8][96];
 	size_t not_ready_count;
 };
-/* Returns a snapshot that has only the row of this worker, or NULL without memory. */
+/* Returns a snapshot that has only the row of this worker, or NULL if there is no memory. */
 struct snapshot *snapshot_new(unsigned worker);
-struct snapshot *snapshot_copy(const struct snapshot *s); /* copies s and its arrays; returns NULL without memory */
+struct snapshot *snapshot_copy(const struct snapshot *s); /* copies all arrays, too; NULL if there is no memory */
 void snapshot_free(struct snapshot *s); /* frees s, which may be NULL, and its arrays */
 /* Adds the numbers of from_pool to to_pool, except names; oldest_waiter_us becomes the larger of the two. */
 void snapshot_pool_add(void *to_pool, const void *from_pool);
