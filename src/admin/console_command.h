@@ -85,7 +85,7 @@ struct command {
 	bool has_text; /* true if text is set */
 	bool is_for; /* true for SHOW DATABASE_CODE FOR, whose SQL is in text */
 	char name[COMMAND_NAME_MAX + 1]; /* a database's or a setting's name */
-	char text[COMMAND_TEXT_MAX + 1]; /* the pattern of LIKE, or the value of SET unless that is DEFAULT */
+	char text[COMMAND_TEXT_MAX + 1]; /* the pattern of LIKE, or the value of SET; not set for SET to DEFAULT */
 	uint64_t client_id; /* KILL_CLIENT: the client's id */
 	uint64_t top; /* SHOW QUERIES: the maximum number of rows; 0 for all */
 	size_t order; /* SHOW QUERIES: index of the column by which rows are ordered; 0 for total_ms */

@@ -42,7 +42,7 @@ struct scram_span {
 /* The step that must come next. A server goes through FIRST and FINAL, a client through all four. */
 enum scram_turn { SCRAM_TURN_FIRST, SCRAM_TURN_CHALLENGE, SCRAM_TURN_FINAL, SCRAM_TURN_VERIFY, SCRAM_TURN_OVER };
 
-/* Returns 0, or -1 (08P01) unless *turn is `want`. Sets *turn to SCRAM_TURN_OVER, so that a failure ends the exchange;
+/* Returns 0, or -1 (08P01) if *turn is not `want`. Sets *turn to SCRAM_TURN_OVER, so that a failure ends the exchange;
  * once the caller has accepted the message, it sets *turn to the next step. */
 int scram_take_turn(enum scram_turn *turn, enum scram_turn want, struct fail *why);
 int scram_no_memory(struct fail *why); /* sets *why (53200); always returns -1 */
@@ -83,5 +83,5 @@ int scram_hmac(const uint8_t key[static SCRAM_KEY_LEN], const void *text, size_t
 int scram_hash(const uint8_t key[static SCRAM_KEY_LEN], uint8_t out[static SCRAM_KEY_LEN], struct fail *why);
 /* Computes to ^= from, for proof = key XOR signature and for its inverse, key = proof XOR signature. */
 void scram_xor(uint8_t to[static SCRAM_KEY_LEN], const uint8_t from[static SCRAM_KEY_LEN]);
-/* Decodes base64; text needs no terminator. Returns 0, or -1 unless the result is SCRAM_KEY_LEN bytes long. */
+/* Decodes base64; text needs no terminator. Returns 0, or -1 if the result is not SCRAM_KEY_LEN bytes long. */
 int scram_decode_key(const char *text, size_t text_len, uint8_t out[static SCRAM_KEY_LEN]);

@@ -55,9 +55,9 @@ void users_each(const struct users *users, void (*row)(const char *name, void *a
  */
 bool users_is_mock_scram(const struct users *users, const char *name, const uint8_t key[static 32]);
 /* Calls tell() for at most 100 entries that must be mistakes: an empty name; a secret that looks like a SCRAM verifier
- * or MD5 secret but is none, for example because a shell has replaced its $; if needs_secrets, an empty secret. These
- * are errors or, if is_lenient, warnings, because PgBouncer takes such a secret for a plain password. `path` is the
- * file's name in messages. */
+ * or MD5 secret but is malformed, for example because a shell has replaced its $; if needs_secrets, an empty secret.
+ * These are errors or, if is_lenient, warnings, because PgBouncer takes such a secret for a plain password. `path` is
+ * the file's name in messages. */
 void users_check(const struct users *users, const char *path, bool needs_secrets, bool is_lenient, users_report *tell,
 		 void *arg);
 /* Returns true if the secret is plain or MD5, and `password` is right for it. */

@@ -37,7 +37,7 @@ struct console_client {
 	TAILQ_ENTRY(console_client) all;
 	uint8_t tx; /* the transaction status in ReadyForQuery: I, T or E */
 	bool is_skipping; /* true after an error in the extended protocol, until the next Sync: messages are ignored */
-	/* BUSY: the client's message is being handled, so this struct must not be freed. GONE: the client was closed. */
+	/* BUSY: a message is being handled, so this struct must not be freed. GONE: the client was closed. */
 	enum { CONSOLE_IDLE, CONSOLE_BUSY, CONSOLE_GONE } state;
 	bool is_reading_off; /* true if the console has stopped reading from the client */
 	enum ending ending;

@@ -5,9 +5,9 @@
 #include "config/config.h"
 
 /*
- * Reads and checks a file. Returns the only reference to the config, or NULL if there is at least one error. Adds all
- * errors and warnings to problems. Does not open the files that the configuration names, such as users_file, but checks
- * for some of them that they exist and can be read.
+ * Reads and checks a file. Returns the only reference to the config, or NULL if there are errors. Adds all errors and
+ * warnings to problems. Does not open the files that the configuration names, such as users_file, but checks for some
+ * of them that they exist and can be read.
  *
  * `overrides` has `count` values of the console's SET, which replace values of the file. An override has pgweir's name
  * ("pool.pool_size") or PgBouncer's ("default_pool_size", with a value in PgBouncer's units), whatever the format of

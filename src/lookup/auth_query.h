@@ -8,7 +8,7 @@
  *   auth_query_conn.c    connections that run only these queries, as auth_user
  *   auth_query_answer.c  reads the row that a query returns
  *
- * Only two texts from a client reach such a connection, both as bound parameters: the user name and, for samerole, the
+ * Only two texts from a client reach these connections, both as bound parameters: the user name and, for samerole, the
  * database name. There are at most AUTH_CONNS_MAX connections for each source and AUTH_ALL_CONNS_MAX in all. A
  * connection counts in max_server_connections, and is closed after it was idle for 30 s.
  *

@@ -5,8 +5,8 @@
  * the verifier is kept until a reload. Meanwhile, other logins that need this verifier wait for the same thread, so no
  * client can make pgweir derive thousands of verifiers.
  *
- * Timing: after a reload, the first login of such a user takes these milliseconds longer than logins of unknown users.
- * So that login's client can learn that the user exists. Users with SCRAM secrets are not affected.
+ * Timing: after a reload, the first login of a user with a plain password takes these milliseconds longer than logins
+ * of unknown users. So that login's client can learn that the user exists. Users with SCRAM secrets are not affected.
  *
  * Owns:   the verifiers, and fingerprints of their passwords; copies of passwords only while a verifier is derived. All
  *         of these are wiped.

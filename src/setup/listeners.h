@@ -44,7 +44,7 @@ int listeners_adopt(struct listeners *l, const struct config *config, struct fai
 /* Opens the addresses of a new configuration that are not open yet. Accepts nothing on them before the next turn of the
  * event loop. The caller then calls listeners_take() or, always after -1, listeners_abandon(). */
 int listeners_open(struct listeners *l, const struct config *config, struct listeners_fresh *fresh, struct fail *why);
-/* Uses `fresh` in place of the present listeners, and closes those that the new configuration does not have. */
+/* Uses `fresh` in place of the present listeners, and closes present listeners that are not in `fresh`. */
 void listeners_take(struct listeners *l, const struct config *config, const struct listeners_fresh *fresh);
 void listeners_abandon(struct listeners_fresh *fresh); /* closes the listeners that were opened for `fresh` */
 /* Calls listeners_open() and listeners_take(). */

@@ -1,12 +1,12 @@
 /*
  * src/telemetry/fingerprint.h - SQL without its literals and comments, and a hash of it. Pure.
  *
- * The SQL may have any bytes; the result is valid UTF-8. It is scanned by the rules of PostgreSQL's manual, 4.1,
- * "Lexical Structure" (sql_token.h). A literal becomes ?; a parameter such as $1 stays as it is. A list of literals and
- * parameters after IN or VALUES, or in ARRAY[], becomes one ?, and rows of VALUES that are then equal become one row.
- * Whitespace becomes single spaces. The text keeps upper and lower case; the hash ignores case outside of quotes. With
- * standard_conforming_strings = off, or if a character's second byte may be a backslash in the encoding, the end of a
- * string with a backslash is not certain, so this string and all SQL after it become one ?.
+ * The SQL may have any bytes, and is scanned by the rules of PostgreSQL's manual, 4.1, "Lexical Structure"
+ * (sql_token.h). The result is valid UTF-8. A literal becomes ?; a parameter such as $1 stays as it is. A list of
+ * literals and parameters after IN or VALUES, or in ARRAY[], becomes one ?, and rows of VALUES that are then equal
+ * become one row. Whitespace becomes single spaces. The text keeps upper and lower case; the hash ignores case outside
+ * of quotes. With standard_conforming_strings = off, or if a character's second byte may be a backslash in the
+ * encoding, the end of a string with a backslash is not certain, so this string and all SQL after it become one ?.
  */
 #pragma once
 

@@ -1,6 +1,6 @@
 /*
  * src/modules/gss/gss.h - authentication by Kerberos: of clients to pgweir, as with PostgreSQL's method gss (chapter
- * "GSSAPI Authentication"), and of pgweir to a PostgreSQL that has such a rule.
+ * "GSSAPI Authentication"), and of pgweir to a PostgreSQL whose rule asks for gss.
  *
  *   gss.c           PostgreSQL's options, and the struct auth_module
  *   gss_accept.c    takes the clients' tokens

@@ -2,7 +2,7 @@
  * src/modules/pgbouncer_ini/pgbouncer_ini.h - PgBouncer's configuration file, read as pgweir's own settings.
  *
  * The file is read by PgBouncer's rules: syntax, %include and defaults are PgBouncer's, and the last of several values
- * counts. It is translated into settings of pgweir (section, name, value), both to run pgweir with this file and for
+ * counts. The file is translated into settings of pgweir (section, name, value), both to run pgweir with it and for
  * --import-pgbouncer. bouncer_keys.c says for each of PgBouncer's settings what becomes of it. pgbouncer_ini.c has the
  * struct file_format for code outside this folder.
  *
