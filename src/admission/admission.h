@@ -15,9 +15,9 @@
  * refusals before it do not reveal which users and databases exist.
  *
  * An address is an IPv4 address or an IPv6 network of 64 bits. Unix sockets have no address. Limits on addresses do not
- * apply to Unix sockets or to exempt_addresses. A wrong password usually delays the answers to all users at its
- * address. In exempt_addresses, and in the console, it delays only answers to the same user, so other users can't lock
- * that user out. A reload changes all limits at once.
+ * apply to Unix sockets or to exempt_addresses. Usually all users at an address share one count of wrong passwords,
+ * which sets how long answers to further ones are delayed. In exempt_addresses, and in the console, each user has its
+ * own count, so other users can't lock it out. A reload changes all limits at once.
  *
  * Always: a connection counts in its address from accept() to its end, and in its user and database from admission to
  *         its end. All databases of a tenant count as one.

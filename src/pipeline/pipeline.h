@@ -1,6 +1,6 @@
 /*
- * src/pipeline/pipeline.h - the setting max_pipeline: while a request runs on a server, sends read-only requests of
- * clients in the queue after it, ahead of their turn.
+ * src/pipeline/pipeline.h - the setting max_pipeline: while a server runs a request, sends the server reads of clients
+ * in the queue, ahead of their turn.
  *
  * See README.md here. This folder decides which clients' requests may go ahead, and after which requests. The queue is
  * in policy/policy_ahead.c, the ledger in wire/ledger.h, the border between the replies to two clients in
