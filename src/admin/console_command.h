@@ -4,7 +4,7 @@
  * A table has a row for each command: its words, its tag, its argument, whether it needs an admin, and its line in SHOW
  * HELP. Commands that only drivers send (BEGIN, SELECT 1 ...) have no line in SHOW HELP. Pure.
  *
- * Borrows: struct command points to rows of static tables, and to no other memory.
+ * Borrows: the pointers in struct command lead to static tables.
  * Always:  a parsed command has a row, unless the statement is empty.
  */
 #pragma once
@@ -21,9 +21,9 @@
 #define RUN_ID(id, run) COMMAND_##id,
 
 /* clang-format off */
-/* Commands without rows: ROW(id, the function that runs it). NOTHING is accepted and does nothing. SET_CONFIGURATION is a
- * SET of a setting of pgweir's configuration; console_read() tells it from a SET of PostgreSQL's. REFUSED is answered
- * with an error that says what to do instead. The commands from PAUSE to KILL_CLIENT run in a halt of all workers. */
+/* Commands without rows: ROW(id, the function that runs it). NOTHING is accepted and does nothing. SET_CONFIGURATION
+ * stands for a SET of a setting of pgweir's configuration; console_read() puts it in place of SET. REFUSED is answered
+ * with an error that says what to do instead. The commands from PAUSE to KILL_CLIENT run in a halt (console_host.h). */
 #define RUN_LIST(ROW) \
 	ROW(RELOAD, run_reload) ROW(REOPEN, run_reopen) ROW(PAUSE, run_pause) ROW(RESUME, run_resume) \
 	ROW(DISABLE, run_disable) ROW(ENABLE, run_disable) ROW(SUSPEND, run_suspend) \
@@ -51,7 +51,7 @@ enum command_argument {
 	ARGUMENT_LIKE, /* nothing, or LIKE 'pattern' */
 	ARGUMENT_DATABASE, /* nothing, or a name */
 	ARGUMENT_ONE_DATABASE, /* a name */
-	ARGUMENT_CLIENT, /* the number of a client */
+	ARGUMENT_CLIENT, /* the id of a client */
 	ARGUMENT_SETTING, /* the name of a setting that exists, for SHOW */
 	ARGUMENT_SET, /* name = value */
 	ARGUMENT_RESET, /* a name, or ALL, which is treated as a name */
@@ -61,7 +61,8 @@ enum command_argument {
 
 struct command_row {
 	enum command_id id;
-	const char *phrase; /* the command's first words and signs, separated by one blank, such as "SHOW POOLS" */
+	/* the command's first words and signs, with a space between each two: "SHOW POOLS", "SELECT VERSION ( )" */
+	const char *phrase;
 	const char *tag; /* the tag in CommandComplete */
 	enum command_argument argument;
 	bool needs_admin;
@@ -84,9 +85,9 @@ struct command {
 	bool has_text; /* true if text is set */
 	bool is_for; /* true for SHOW DATABASE_CODE FOR, whose SQL is in text */
 	char name[COMMAND_NAME_MAX + 1]; /* a database's or a setting's name */
-	char text[COMMAND_TEXT_MAX + 1]; /* the pattern of LIKE, or the value of SET, which is not set for DEFAULT */
-	uint64_t client_id; /* KILL_CLIENT: the client */
-	uint64_t top; /* SHOW QUERIES: the most rows; 0 for all */
+	char text[COMMAND_TEXT_MAX + 1]; /* the pattern of LIKE, or the value of SET; not set for SET to DEFAULT */
+	uint64_t client_id; /* KILL_CLIENT: the client's id */
+	uint64_t top; /* SHOW QUERIES: the maximum number of rows; 0 for all */
 	size_t order; /* SHOW QUERIES: index of the column by which rows are ordered; 0 for total_ms */
 	unsigned per; /* SHOW QUERIES: enum query_per */
 };
@@ -101,17 +102,17 @@ int command_parse(const char *text, size_t len, size_t *used, struct command *ou
 
 const struct command_row *command_row(size_t i); /* returns row i of the table, NULL after the last */
 const struct command_row *command_find(enum command_id id); /* returns the first row with this id */
-/* Checks that a client may give this command. is_stats_only is true if the client may only look, being in stats_users
- * but not in admin_users. Returns 0, or -1 with *why set (42501). */
+/* Checks that a client may give this command. is_stats_only: the client's user is in stats_users, but not in
+ * admin_users. Returns 0, or -1 with *why set (42501). */
 int command_check_permission(const struct command_row *row, bool is_stats_only, struct fail *why);
 
 /*
- * --- console_settings.c: session settings that drivers query or set in the console of their own accord. Names and
- * values look like PostgreSQL's. Nothing depends on the values, so a SET changes nothing. Pure.
+ * --- console_settings.c: session settings that drivers query or set in the console without being told to. Names and
+ * values look like PostgreSQL's. A SET changes nothing, because nothing depends on the values. Pure.
  */
 struct console_setting {
 	const char *name, *value;
 };
 
-/* Returns the setting with this name, whatever the case of letters, or NULL. */
+/* Returns the setting with this name, in upper or lower case; NULL if there is none. */
 const struct console_setting *console_setting_find(const char *name);

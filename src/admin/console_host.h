@@ -1,4 +1,4 @@
-/* src/admin/console_host.h - parts of the process that the console's commands use, and callbacks that change them. */
+/* src/admin/console_host.h - the parts of the process that console commands use, and callbacks that act on it. */
 #pragma once
 
 #include "base/request_report.h"
@@ -19,11 +19,12 @@ struct worker_row {
 	const char *state; /* "up" or "silent" */
 	/* cpu_percent: of one processor, in the last second; turns: turns of the event loop since the start */
 	uint64_t clients, servers, cpu_percent, turns;
-	uint64_t tick_age_us, oldest_note_us; /* oldest_note_us: the age of the oldest unread note; 0 if none */
+	/* oldest_note_us: how long the oldest unread message in the worker's inbox waits; 0 if none */
+	uint64_t tick_age_us, oldest_note_us;
 };
 typedef void worker_fn(const struct worker_row *row, void *arg);
 
-/* The parts of the process that commands use, and callbacks. Used only on worker 0's thread. */
+/* Used only on worker 0's thread. */
 struct console_host {
 	struct weir *w; /* the process, for the callbacks */
 	struct query_table *queries; /* telemetry/query_table.h */
@@ -32,41 +33,39 @@ struct console_host {
 	struct watch *watch; /* dedicated/watch.h */
 	struct client_env *clients; /* worker 0's client_env, which also has the console's clients */
 	struct client_env *const *client_envs; /* the client_env of each worker; NULL after the last */
-	/* Halts all other workers until go(). Only in a halt may commands look at other workers' clients and pools, or
-	 * change them. Halts may be nested. Returns 0, or -1 with *why set if a worker does not answer. */
+	/* Halts all other workers until leave_halt(). Commands may read or change other workers' clients and pools only
+	 * in a halt. Halts may be nested. Returns 0, or -1 with *why set if a worker does not answer. */
 	int (*halt)(struct weir *w, struct fail *why);
 	void (*leave_halt)(struct weir *w);
 	const char *version; /* pgweir's */
 	uint64_t start_wall_us;
-	/* returns 0; or -1 with *why set, and the old configuration stays */
+	/* Returns 0; or -1 with *why set, and the old configuration stays. */
 	int (*reload)(struct weir *w, struct fail *why);
-	/* Changes a setting until the next reload; with value = NULL, back to the file's value. Returns 0, or -1 with
-	 * *why set. notice->text becomes a text for a NOTICE, or empty. */
+	/* Changes a setting until the next reload, or restores the file's value if value is NULL. Sets notice->text to
+	 * the text of a NOTICE, or to "". Returns 0, or -1 with *why set. */
 	int (*set)(struct weir *w, const char *name, const char *value, struct fail *notice, struct fail *why);
-	/* Checks that no restart is under way, because PAUSE, SUSPEND, DISABLE and KILL would then miss the clients of
+	/* Checks that no restart is under way, during which PAUSE, SUSPEND, DISABLE and KILL would miss the clients of
 	 * the other process. Returns 0, or -1 with *why set. */
 	int (*check_hold)(struct weir *w, struct fail *why);
-	/* Pauses one database, or all if database is NULL. Returns 0, or -1 with *why set if there is no memory, or a
-	 * worker does not answer. */
+	/* Pauses one database, or all if database is NULL. Returns 0, or -1 with *why set. */
 	int (*pause)(struct weir *w, const char *database, struct fail *why);
-	/* Ends pause() of this database; or, if database is NULL, of all databases, and suspend(). Returns 0, or -1
-	 * with *why set. */
+	/* Ends a pause() of one database, or all pause() and suspend() if database is NULL. Returns 0, or -1 with *why
+	 * set. */
 	int (*resume)(struct weir *w, const char *database, struct fail *why);
 	int (*suspend)(struct weir *w, struct fail *why); /* returns 0, or -1 with *why set */
 	void (*shutdown)(struct weir *w, enum shutdown_how how); /* begins the shutdown, without waiting for its end */
 	int (*restart)(struct weir *w, struct fail *why); /* starts the successor; returns 0, or -1 with *why set */
-	/* Called in a halt. Returns why a restart could not move c to the new process now, or NULL if it could. */
+	/* Called in a halt. Returns why a restart could not move c to the new process now; NULL if a restart could. */
 	const char *(*reason_to_stay)(const struct client *c);
-	/* Writes what keeps the old process running after a restart. Returns false if the old process has ended, or if
-	 * there was none. */
+	/* Writes to out why the old process still runs after a restart. Returns false if no old process runs. */
 	bool (*describe_predecessor)(struct weir *w, char *out, size_t size);
 	void (*reopen)(struct weir *w); /* reopens log files */
-	/* returns problem i that the last reload found, as a line of text; NULL after the last */
+	/* Returns problem i that the last reload found, as a line of text; NULL after the last. */
 	const char *(*config_error)(struct weir *w, size_t i);
-	/* returns change i that the last reload made, as a line of text; NULL after the last */
+	/* Returns change i that the last reload made, as a line of text; NULL after the last. */
 	const char *(*config_change)(struct weir *w, size_t i);
 	bool (*is_shutting_down)(struct weir *w);
 	void (*workers_each)(struct weir *w, worker_fn *row, void *arg); /* calls row() for each worker */
-	/* returns a snapshot of all workers; NULL without memory, or if a worker does not answer */
+	/* Returns a snapshot of all workers; NULL if there is no memory, or if a worker does not answer. */
 	struct snapshot *(*snapshot)(struct weir *w);
 };

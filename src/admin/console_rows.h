@@ -1,6 +1,5 @@
 /*
- * src/admin/console_rows.h - turns a struct into a DataRow for a console client, or into a JSON object for an HTTP
- * page.
+ * src/admin/console_rows.h - turns a struct into a DataRow for the console, or into a JSON object for HTTP.
  *
  * Each command that is answered with rows has a struct for a row and a table of columns. The struct has one field for
  * each column, in the same order. Pure.
@@ -50,7 +49,7 @@ struct column {
 
 /* Declares struct NAME_row and the table NAME_columns from one list of columns: (TEXT, database) (INT8, calls) ... The
  * macro ROW_FIELD expands the first column and ends with the name ROW_FIELD_, which expands the next column and ends
- * with the name ROW_FIELD, and so on. ROW_ENDED appends _END to the last name, which makes it an empty macro. */
+ * with the name ROW_FIELD, and so on. ROW_ENDED appends _END to the last name, and that macro is empty. */
 #define SHOW_ROW(name, columns)                                                                                        \
 	struct name##_row {                                                                                            \
 		ROW_FIELDS(columns)                                                                                    \
@@ -81,11 +80,12 @@ struct rows {
 	const char *like;
 	struct buf *out;
 	uint64_t count; /* rows that were added */
-	uint64_t json_max; /* 0 for DataRows; otherwise the most JSON objects, which are separated by commas */
+	/* the largest number of JSON objects to add, with commas between them; 0 to add DataRows instead */
+	uint64_t json_max;
 };
 
-/* Allocates count zeroed elements, which the caller frees. Returns NULL without memory, and marks r->out as broken, so
- * that the command is answered with an error. */
+/* Allocates count zeroed elements, which the caller frees. If there is no memory, returns NULL and marks r->out as
+ * broken, so the command is answered with an error. */
 void *rows_scratch(struct rows *r, size_t count, size_t size);
 void rows_describe(struct buf *out, const struct column *columns, size_t column_count); /* appends a RowDescription */
 void rows_add(struct rows *r, const void *row); /* row points to the command's struct */

@@ -41,8 +41,8 @@ struct stats {
 };
 
 /*
- * --- database_sums.c: the counters of each database, of all workers. Each worker that has pools of a database has a
- * struct pool_database; the counters of those with the same name are added up.
+ * --- database_sums.c: the counters of each database, added up over all workers. Each worker that has pools of a
+ * database has a struct pool_database with the database's name.
  */
 struct client_env;
 struct pool_database;
@@ -54,8 +54,8 @@ struct database_sum {
 	struct database_counters counters;
 };
 
-/* Returns the sums in the order of their names, followed by a sum without a name; NULL without memory. free() frees the
- * sums. client_envs has the env of each worker, then NULL. All workers but the caller's must be halted. */
+/* Returns the sums in the order of their names, followed by a sum without a name; NULL if there is no memory. The
+ * caller frees them with free(). client_envs: each worker's client_env, then NULL. All other workers must be halted. */
 struct database_sum *database_sums(struct client_env *const *client_envs);
 
 /* --- console_stats.c --- */
@@ -64,16 +64,17 @@ struct console_stats; /* opaque; defined in console_stats.c */
 
 struct console_stats *console_stats_new(uint64_t seed, uint64_t now_us); /* seed is a random number for a hash table */
 void console_stats_free(struct console_stats *s);
-bool console_stats_is_due(const struct console_stats *s, uint64_t now_us); /* returns true if the minute is over */
-/* Ends a minute, and begins the next. sums are the counters of now. */
+/* returns true if a minute has passed since console_stats_renew() */
+bool console_stats_is_due(const struct console_stats *s, uint64_t now_us);
+/* Ends a minute, and begins the next. sums are the counters as they are now. */
 void console_stats_renew(struct console_stats *s, const struct database_sum *sums, uint64_t now_us);
 struct stats stats_total(const struct database_counters *c); /* returns the totals of SHOW STATS */
-/* Returns what this database has counted in the last full minute; zeros if there was none. */
+/* Returns this database's counts of the last full minute; zeros if there was no such minute. */
 struct stats stats_minute(const struct console_stats *s, const char *database);
-/* Returns averages for SHOW STATS. minute is stats_minute() of a database, or the sum of several of these. */
+/* Returns averages for SHOW STATS. minute is stats_minute() of a database, or the sum for several databases. */
 struct stats stats_average(const struct console_stats *s, const struct stats *minute);
 
-/* --- the line about the traffic that is logged from time to time, as with PgBouncer's log_stats --- */
+/* --- the line about the traffic that is logged regularly, as with PgBouncer's log_stats --- */
 
 /* State of these lines, zeroed at first. */
 struct stats_log {
@@ -81,7 +82,8 @@ struct stats_log {
 	struct stats told; /* totals of all databases at that time */
 };
 
-/* Returns true if stats_log_write() is to be called: at first, and then once per interval_us; never if that is 0. */
+/* Returns true if stats_log_write() is to be called: at first, and then every interval_us. If interval_us is 0, returns
+ * false and ends the counting. */
 bool stats_log_is_due(struct stats_log *s, uint64_t interval_us, uint64_t now_us);
 /* Logs the traffic since the last call; the first call only begins the counting. With has_client_logins, the line also
  * has client logins, as in PgBouncer 1.26. */

@@ -1,14 +1,12 @@
 /*
- * src/admin/show.h - the commands that are answered with rows. Each has a table of columns, and a function that adds
- * the rows.
+ * src/admin/show.h - commands that are answered with rows: each has a table of columns, and a function that adds rows.
  *
- * Commands of PgBouncer have exactly PgBouncer's columns, because tools read columns by position; other columns are in
- * commands of pgweir's own. The only exception: with several workers, commands that have a row for each socket
- * (show_sockets.c) end with a column `worker`.
+ * Commands of PgBouncer have exactly PgBouncer's columns, because tools read columns by position. Only with several
+ * workers, commands with a row for each socket (show_sockets.c) also have a last column `worker`.
  *
- * Borrows: all objects in struct show_env, and all texts in a row, for the duration of the command.
- * Always:  worker 0's thread adds the rows, in a halt if objects of other workers are shown. All rows of an answer are
- *          about the same moment, now_us.
+ * Borrows: for the duration of a command, all objects in struct show_env, and all texts in a row.
+ * Always:  worker 0's thread adds the rows, in a halt (console_host.h) if objects of other workers are shown. All rows
+ *          of an answer are about the same moment, now_us.
  */
 #pragma once
 
@@ -47,8 +45,9 @@ enum show_scope {
 struct show {
 	const struct column *columns;
 	size_t column_count;
-	size_t of_several; /* how many of the last columns are left out if there is only one worker */
-	void (*fill)(const struct show_env *env, struct rows *rows); /* adds the rows; NULL if there never are any */
+	size_t of_several; /* how many of the last columns are shown only if there are several workers */
+	/* adds the rows; NULL if the command never has rows */
+	void (*fill)(const struct show_env *env, struct rows *rows);
 	enum show_scope scope;
 };
 
@@ -56,19 +55,19 @@ struct show {
  * NULL, and NULL after the last. */
 struct pool *show_next_pool(const struct show_env *env, const struct pool *before);
 uint32_t show_count_servers(const struct show_env *env); /* returns the number of servers of all workers */
-/* Walks through the shards of a pool as show_next_pool() walks through pools. `of` is any of the shards. Each shard
- * belongs to another worker. */
+/* Walks through the shards of a pool as show_next_pool() walks through pools. `of` is any of the shards, each of which
+ * belongs to a different worker. */
 struct pool *show_next_shard(const struct show_env *env, const struct pool *of, const struct pool *before);
 /* Returns the number of the worker that has this shard. */
 uint32_t show_worker_of(const struct show_env *env, const struct pool *pool);
 /* Sets *out to the sum of policy_get_counts() of all shards of the pool. */
 void show_count_shards(const struct show_env *env, const struct pool *of, struct policy_counts *out);
 
-/* Returns how many columns the rows have, without those of_several if there is one worker. client_envs is that of
- * struct console_host. */
+/* Returns how many columns the rows have, which depends on the number of workers. client_envs: see struct
+ * console_host. */
 size_t show_column_count(const struct show *show, struct client_env *const *client_envs);
 
-/* Returns the columns and the function of a command; NULL if the command has no rows, or is a SHOW of a setting. */
+/* Returns the struct show of a command; NULL if the command has no rows, or is a SHOW of a setting. */
 const struct show *show_find(const struct config *config, enum command_id id);
 
 #define SHOW_COLUMNS(array) (array), sizeof(array) / sizeof((array)[0]), 0
@@ -83,13 +82,13 @@ const struct show *show_find(const struct config *config, enum command_id id);
 #define ANSWER_EXTERN(id, name) extern const struct show answer_##name;
 SHOW_LIST(SHOW_EXTERN)
 ANSWER_LIST(ANSWER_EXTERN)
-/* used in place of show_stats and so on if compat_is_1_25() is false: with the columns of PgBouncer 1.26 */
+/* the same commands with the columns of PgBouncer 1.26, for use if compat_is_1_25() is false */
 extern const struct show show_stats_next, show_stats_totals_next, show_stats_averages_next;
 
-/* Columns for the phases of a request. They have the order of PHASES, so memcpy() copies phase_us to these fields. */
+/* Columns for the phases of a request. They have the order of PHASES, so memcpy() can copy phase_us to them. */
 #define SHOW_PHASES (MS, wait_ms)(MS, connect_ms)(MS, server_ms)(MS, stream_ms)(MS, client_write_ms)(MS, proxy_ms)
 
-/* A row with one column: a sentence of an explanation (EXPLAIN), a problem, or a version. */
+/* A row with one column, which is a sentence of an EXPLAIN, a problem, or a version. */
 struct show_text {
 	const char *text;
 };
@@ -98,11 +97,12 @@ extern const struct column show_sentence_columns[1];
 void show_say(const struct show_env *env, struct rows *rows, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* Writes a numeric address and returns its port: "unix" and 0 for a Unix socket, "" and 0 if sa has no address. */
+/* Writes sa's numeric address and returns its port. Writes "unix" and returns 0 for a Unix socket; writes "" and
+ * returns 0 if sa has no address. */
 #define SHOW_ADDRESS_MAX 64
 uint64_t show_address(const struct sockaddr *sa, char out[SHOW_ADDRESS_MAX]);
 /* Fills in a row's columns about client c: database, user, application_name, addr and port. text has SHOW_ADDRESS_MAX
- * bytes for the address, and must hold "unix" before. */
+ * bytes for the address; it must hold "unix" before the call. */
 #define SHOW_WHO(row, c, text)                                                                                         \
 	((row)->database = (c)->x.pool->database->name, (row)->user = exchange_user(&(c)->x),                          \
 	 (row)->application_name = exchange_application(&(c)->x), (row)->addr = (text),                                \
@@ -116,29 +116,31 @@ show_wall_us(const struct show_env *env, uint64_t us)
 	return env->wall_us - show_age_us(env->now_us, us);
 }
 
-/* Returns true if the lists of databases and pools have the console as "pgbouncer", as with PgBouncer. Otherwise the
- * lists do not have the console, and its name is "pgweir". */
+/* Returns true if the lists of databases and pools include the console under the name "pgbouncer", as PgBouncer's do.
+ * Otherwise they leave it out, and its name elsewhere is "pgweir". */
 bool show_has_console(const struct show_env *env);
 /* --- show_holders.c: the client that holds each server, and the clients that wait meanwhile --- */
-/* A server that is lent to a logged-in client. The server may wait for a lock in PostgreSQL: blockers are the processes
- * that hold the lock, and the last process in a chain of blockers, which waits for no lock itself, is the root. */
+/* A server that is lent to a logged-in client. If the server waits for a lock in PostgreSQL, the blockers are the
+ * processes that hold the lock. A blocker may have blockers, too; the root is the process at the end of this chain. */
 struct holding {
 	const struct pool *pool;
 	const struct server *srv;
 	enum server_use use;
 	uint64_t since_us; /* when this use began */
-	int blocker_count; /* number of blockers; -1 if not known */
+	int blocker_count; /* how many blockers there are; -1 if not known */
 	uint32_t blockers[BLOCKING_PIDS_MAX]; /* PIDs of the blockers; 0 for a prepared transaction */
-	const struct holding *root; /* the root, if a client of pgweir holds it; otherwise NULL */
+	/* the holding of the root; NULL if the root is not a server that a client of pgweir holds */
+	const struct holding *root;
 	uint32_t root_pid; /* the root's PID */
-	uint64_t blocks; /* number of holdings that have this one in their chain of blockers */
-	uint32_t waiting; /* clients that wait for a server of this pool, or for a cap that this pool is under */
+	uint64_t blocks; /* how many holdings have this one in their chain of blockers */
+	/* how many clients wait for a server of this pool, or for room in a limit that this pool counts in */
+	uint32_t waiting;
 };
-/* Returns all holdings, the oldest first, followed by one whose srv is NULL; free() frees them. Returns NULL without
- * memory, as rows_scratch() does. */
+/* Returns all holdings, the oldest first, followed by one whose srv is NULL. The caller frees them with free(). If
+ * there is no memory, returns NULL as rows_scratch() does. */
 struct holding *show_holdings(const struct show_env *env, struct rows *rows);
 #define SHOW_USE_MAX 200
-/* writes what the client does with the server, such as "idle in transaction" or "pinned: cursor"; returns out */
+/* Writes what the client does with the server, such as "idle in transaction" or "pinned: cursor". Returns out. */
 const char *show_write_use(const struct holding *h, char out[SHOW_USE_MAX]);
 #define SHOW_ROOT_MAX 64
 /* Writes the root, such as "client 12 (PID 4711)"; "" if the server has no blockers. Returns out. */
@@ -147,26 +149,26 @@ const char *show_write_root(const struct holding *h, char out[SHOW_ROOT_MAX]);
  * blockers are not known. list is the result of show_holdings(). */
 #define SHOW_BLOCKED_MAX 400
 const char *show_write_blockers(struct holding *list, const struct holding *h, char out[SHOW_BLOCKED_MAX]);
-/* Writes the SQL that the server runs or has run last, without literals. Returns its fingerprint; 0 without SQL. */
+/* Writes the SQL that the server runs or ran last, without literals. Returns its fingerprint; 0 if there is no SQL. */
 #define SHOW_QUERY_MAX 512
 uint64_t show_holder_query(const struct server *srv, char out[SHOW_QUERY_MAX]);
 /* --- show_wait.c: explains why a pool has no free connection --- */
-/* Adds sentences on how a pool's connections are used. If all are in use, also names the client that is the cause for
- * most of them: a client that holds locks for which others wait, or that has owed its next message since before_us.
- * lead begins this sentence, such as "What helps". Returns true if a client was named. */
+/* Adds sentences on how a pool's connections are used. If none is free, also names the client that keeps the most of
+ * them busy, because it holds locks for which others wait, or has owed its next message since before_us; that sentence
+ * begins with `lead`, such as "What helps". Returns true if a client was named. */
 bool show_explain_usage(const struct show_env *env, const struct pool *pool, const struct holding *list,
 			uint64_t before_us, const char *lead, struct rows *rows);
 /* Adds sentences on why c waits in the queue. Returns true if something other than a larger pool helps. */
 bool show_explain_wait(const struct show_env *env, const struct client *c, const struct holding *list,
 		       struct rows *rows);
-/* returns the value of load_balance_hosts; NULL if there is only one host */
+/* Returns the value of load_balance_hosts; NULL if there is only one host. */
 const char *show_load_balance(const struct upstream *upstream);
 /*
- * --- show_sorted.c: sorted lists, which free() frees. Without memory, both functions return NULL, as rows_scratch()
- * does. ---
+ * --- show_sorted.c: sorted lists, which the caller frees with free(). If there is no memory, they are NULL, as with
+ * rows_scratch(). ---
  */
-/* Returns all pools, with a NULL after the last: in the order of their names or, with is_by_queue, of the lengths of
- * their queues, the longest first. Of a pool's shards, the list has only one. */
+/* Returns all pools, then NULL. They are in the order of their names or, if is_by_queue, of the lengths of their
+ * queues, the longest first. The list has only one shard of each pool. */
 struct pool **show_sorted_pools(const struct show_env *env, struct rows *rows, bool is_by_queue);
-/* Returns database_sums() of all workers: see console_stats.h. */
+/* Returns database_sums() (console_stats.h) of all workers. */
 struct database_sum *show_database_sums(const struct show_env *env, struct rows *rows);

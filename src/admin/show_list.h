@@ -1,5 +1,6 @@
 /*
- * src/admin/show_list.h - every command that is answered with rows. A new command needs a line here, and a struct show.
+ * src/admin/show_list.h - the list of commands that are answered with rows. A new one needs a line here, and a struct
+ * show.
  *
  * For example, SHOW POOLS has the id COMMAND_SHOW_POOLS and the struct show_pools. The enum of ids, the table of
  * commands and the table of struct show are made from these lists. tests/check-docs requires each command in
@@ -9,7 +10,7 @@
 
 #include "modules/modules.h"
 
-/* ROW(the word after SHOW, the name of the struct, the users who may give the command, its line in HELP, an example) */
+/* ROW(the word after SHOW, the name of the struct, the users that may give it, its line in HELP, an example) */
 /* clang-format off */
 #define SHOW_LIST(ROW) \
 	ROW(POOLS, pools, ANYBODY, "clients and servers of each pool, and how long the oldest waits", \

@@ -1,22 +1,23 @@
 /*
  * src/admission/admission.h - limits on clients: how many at a time, and how many logins per second ([limits]). In this
- * folder, a client is a struct admission_place.
+ * folder, a struct admission_place stands for a connection.
  *
  *   admission.c           counts connections of each address, user and database, and limits their logins per second
  *   admission_queue.c     limits the connections that are not authenticated yet
- *   admission_failures.c  delays the answers to wrong proofs
+ *   admission_failures.c  delays the answers to wrong proofs (a proof is a password, or what authentication uses
+ *                         instead)
  *   admission_log.c       limits the log lines about refused logins
  *   admission_table.h     the counts of each address, user and database
  *
- * A connection calls admission_enter() when it was accepted, admission_check_startup() when its startup packet has
- * come, admission_admit() when the client is authenticated, and admission_leave() when it ends or turns out to be a
- * CancelRequest. Before authentication, only the limits on addresses and rates are checked, so refusals do not reveal
- * which users and databases exist. The limits of databases and users are checked after it.
+ * For each connection, admission_enter() is called after accept(), admission_check_startup() when the startup packet
+ * has come, admission_admit() when the client is authenticated, and admission_leave() when the connection ends or turns
+ * out to be a CancelRequest. Limits on the clients of a user or database are checked only after authentication, so
+ * refusals before it do not reveal which users and databases exist.
  *
  * An address is an IPv4 address or an IPv6 network of 64 bits. Unix sockets have no address. Limits on addresses do not
- * apply to Unix sockets and to exempt_addresses. Usually all users of an address share its delays for wrong passwords.
- * In exempt_addresses, and in the console, each user has delays of its own, so other users can't lock it out. All
- * limits are read from the present configuration each time, so a reload changes them at once.
+ * apply to Unix sockets or to exempt_addresses. Usually all users at an address share one count of wrong passwords,
+ * which sets how long answers to further ones are delayed. In exempt_addresses, and in the console, each user has its
+ * own count, so other users can't lock it out. A reload changes all limits at once.
  *
  * Always: a connection counts in its address from accept() to its end, and in its user and database from admission to
  *         its end. All databases of a tenant count as one.
@@ -38,30 +39,29 @@ struct admission_hold; /* opaque: admission_failures.c */
 
 /* The queue that a connection is in while it is not authenticated. */
 enum admission_queue {
-	ADMISSION_UNQUEUED, /* in no queue: the connection is authenticated, or its proof was wrong */
+	ADMISSION_UNQUEUED, /* in no queue, because the connection is authenticated, or its proof was wrong */
 	ADMISSION_SILENT, /* the startup packet has not come yet */
 	ADMISSION_PROVING, /* the startup packet has come, and the proof has not */
 	ADMISSION_QUEUES
 };
 
-/* The limits of a connection's address that apply to the connection. */
+/* Which limits of its address apply to a connection. */
 enum admission_standing {
-	ADMISSION_OF_MANY, /* all: it shares them with all connections of the address */
-	/* a user of the console: only its own logins and wrong passwords count, and there is no limit on connections */
+	ADMISSION_OF_MANY, /* all limits, which it shares with the other connections of the address */
+	/* for a user of the console: the login rate and the delays, counted for this user alone */
 	ADMISSION_APART,
-	/* in exempt_addresses: only the user's own wrong passwords count, and there are no limits on connections and
-	 * logins per second */
+	/* for exempt_addresses: the delays, counted for this user alone */
 	ADMISSION_EXEMPT
 };
 
-/* A connection's place in the limits. Zeroed at first. The connection's struct embeds it, so that the functions of
- * admission_ops find the connection. */
+/* A connection as the limits see it. Zeroed at first. The connection's own struct embeds this one, so that the
+ * functions of admission_ops find the connection. */
 struct admission_place {
 	struct admission_entry *address; /* NULL for a Unix socket */
 	union {
 		TAILQ_ENTRY(admission_place) queue_link; /* valid unless `queue` is ADMISSION_UNQUEUED */
 		struct { /* valid if `queue` is ADMISSION_UNQUEUED */
-			struct admission_entry *user_entry; /* NULL if the client was not admitted */
+			struct admission_entry *user_entry; /* NULL if the client is not admitted */
 			/* for a tenant's database, the tenant's entry; NULL for the console */
 			struct admission_entry *database_entry;
 		};
@@ -69,10 +69,10 @@ struct admission_place {
 	uint8_t queue; /* enum admission_queue */
 	bool is_above_limit; /* max_address_client_connections was exceeded when the connection came */
 	uint8_t standing; /* enum admission_standing */
-	bool is_unlogged; /* its login was refused without a log line, because there are too many such lines */
+	bool is_unlogged; /* its refusal was not logged, because there are too many such lines */
 };
 
-/* Callbacks of the connections. Each closes the connection, and so calls admission_leave() before it returns. */
+/* Callbacks. Each closes the connection, and so calls admission_leave() before it returns. */
 struct admission_ops {
 	/* Called if a limit refuses the connection. Counts the refusal under `reason`, and sends *why to the client. */
 	void (*refuse)(struct admission_place *t, const struct fail *why, enum reject_reason reason);
@@ -84,58 +84,56 @@ struct admission_ops {
 struct admission_settings {
 	struct event_base *base;
 	struct log *log;
-	uint64_t *now_us; /* the time of the event loop, which timers set */
-	struct config *const *config; /* points to the pointer to the present configuration */
+	uint64_t *now_us; /* the time of the event loop, which this folder's timers also set */
+	struct config *const *config; /* the pointer to the present configuration */
 	const struct admission_ops *ops;
 };
 
 /* Returns NULL with *why set if there is no randomness. */
 struct admission *admission_new(const struct admission_settings *settings, struct fail *why);
 void admission_free(struct admission *a); /* called after the last connection has left; a may be NULL */
-/* Sets how many file descriptors the process may have. The limit on connections that log in depends on this number. */
+/* Sets how many file descriptors the process may have, on which the limit on connections that log in depends. */
 void admission_set_descriptors(struct admission *a, uint64_t descriptors);
-/* If is_full, max_memory is reached: until the next call, only users of the console may log in. */
+/* is_full: max_memory is reached, so only users of the console may log in until the next call. */
 void admission_set_memory(struct admission *a, bool is_full);
 void admission_tick(struct admission *a, uint64_t now_us); /* called about every 100 ms */
 
-/* --- The steps of a connection. The functions that return a bool return false after they have called ops->refuse or
- * ops->out_of_memory. --- */
+/* --- The steps of a connection. Functions with a bool return true if the connection may go on, or false after
+ * ops->refuse or ops->out_of_memory was called. --- */
 /* Called after accept(). peer is NULL for a Unix socket. */
 bool admission_enter(struct admission *a, struct admission_place *t, const struct sockaddr *peer);
-/* Called when the startup packet has come. The user is not authenticated yet. `database` is NULL for the console. */
+/* Called when the startup packet has come. `database` is NULL for the console. */
 bool admission_check_startup(struct admission *a, struct admission_place *t, const char *user, const char *database);
 /* Called when the client is authenticated. `database` must be in the configuration. */
 bool admission_admit(struct admission *a, struct admission_place *t, const char *user, const char *database);
 /*
- * Takes the place of all these steps for a client that another process has admitted: counts the client, and applies no
- * limit. peer is NULL for a Unix socket. Returns 0, or -1 without memory. The connection calls admission_leave() in
- * either case.
+ * Replaces these steps for a client that another process has admitted. Counts the client, and applies no limit. peer is
+ * NULL for a Unix socket. Returns 0, or -1 if there is no memory. The caller calls admission_leave() in either case.
  */
 int admission_restore(struct admission *a, struct admission_place *t, const struct sockaddr *peer, const char *user,
 		      const char *database);
-/* Does what admission_admit() does, for a user of the console. Called only if the limits count these (compat =
- * pgbouncer). `clients` is how many clients the console has now. If is_admin, no limit applies. */
+/* Does what admission_admit() does, for a user of the console. Called only if the limits count users of the console
+ * (compat = pgbouncer). `clients` is how many clients the console has now. If is_admin, no limit applies. */
 bool admission_admit_console(struct admission *a, struct admission_place *t, const char *user, bool is_admin,
 			     uint32_t clients);
 void admission_leave(struct admission *a, struct admission_place *t); /* may be called more than once */
-/* Takes the connection out of its queue, because the client is authenticated or leaves. May be called more than
- * once. */
+/* Takes the connection out of its queue. May be called more than once. */
 void admission_leave_queue(struct admission *a, struct admission_place *t);
 
-/* --- Log lines about refused logins. If the refusal of a connection is not logged, the connection's end must not be
- * logged either. Refusals without a line are counted, and logged in one line a second later. --- */
-/* Called before a refusal is logged. Returns true if there were not too many lines in this second. */
+/* --- Log lines about refused logins. If a connection's refusal is not logged, its end must not be logged either.
+ * Refusals that are not logged are counted, and one line a second later reports their number. --- */
+/* Called before a refusal is logged. Counts the line and returns true, or false if this second has too many lines. */
 bool admission_may_log(struct admission *a, struct admission_place *t);
 /* Does what admission_may_log() does, for refusals at a limit, which get one line a second for each reason. */
 bool admission_may_log_reject(struct admission *a, struct admission_place *t, enum reject_reason reason);
 
 /* --- Wrong proofs. --- */
-/* Called after a wrong proof. After login_failure_delay, ops->answer is called with a copy of *why. The caller keeps
- * the result, and calls admission_drop_answer() if the connection closes before the answer. Returns NULL if the caller
- * must answer at once. */
+/* Called after a wrong proof. After login_failure_delay, ops->answer is called with a copy of *why. Returns the delayed
+ * answer, for admission_drop_answer() if the connection closes first. Returns NULL if the caller must answer at
+ * once. */
 struct admission_hold *admission_failed(struct admission *a, struct admission_place *t, const char *user,
 					const struct fail *why);
-void admission_drop_answer(void *hold); /* cancels the answer, and frees `hold`, a struct admission_hold */
+void admission_drop_answer(void *hold); /* cancels the answer; frees `hold`, a struct admission_hold */
 void admission_answer_now(struct admission_hold *hold); /* calls ops->answer without further delay */
 /* Called after a right proof. Forgets the user's wrong proofs from this address, but not those of other users. */
 void admission_succeeded(struct admission *a, const struct admission_place *t, const char *user);

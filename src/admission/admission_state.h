@@ -7,16 +7,16 @@
 TAILQ_HEAD(admission_places, admission_place);
 TAILQ_HEAD(admission_holds, admission_hold);
 
-/* The limit on log lines for one reject reason, or for the refusals without such a reason. */
+/* The limit on log lines about refusals for one reason. */
 struct admission_log_limit {
-	uint64_t since_us; /* when the present second began */
+	uint64_t since_us; /* when the present second of counting began */
 	uint32_t written; /* log lines that were written since then */
 	uint64_t unlogged; /* refusals since then that got no line */
 };
-/* Indexes of log_limits: each enum reject_reason, and then ADMISSION_LOG_OTHERS for refusals without such a reason. */
+/* Indexes of log_limits: each enum reject_reason, then ADMISSION_LOG_OTHERS for refusals without a reject_reason. */
 enum { ADMISSION_LOG_OTHERS = RJ_COUNT, ADMISSION_LOG_LIMITS };
 
-/* delayed answers of one address, or of one user in the console or at an address in exempt_addresses */
+/* the limit on delayed answers for one address, or for one user in the console or in exempt_addresses */
 #define ADMISSION_WAITING_MAX 50u
 
 struct admission {
@@ -41,12 +41,12 @@ admission_config(const struct admission *a)
 /* --- admission_queue.c --- */
 /* Moves the connection to the end of a queue. */
 void admission_queue_join(struct admission *a, struct admission_place *t, enum admission_queue queue);
-/* Makes room for a new connection: closes other connections that are not authenticated, if there are too many. */
+/* Called before a new connection joins a queue. If too many connections are not authenticated, closes some of these. */
 void admission_queue_make_room(struct admission *a);
 
 /* --- admission_failures.c --- */
-/* Returns the entry in `guesses` for this user at t's address, which must not be NULL. Makes the entry if there is
- * none; returns NULL without memory. */
+/* Returns the entry in `guesses` for this user at t->address, which must not be NULL. Makes the entry if there is none.
+ * Returns NULL if there is no memory. */
 struct admission_entry *admission_guess_entry(struct admission *a, const struct admission_place *t, const char *user);
 
 /* --- admission_log.c --- */

@@ -1,13 +1,12 @@
 /*
- * src/admission/admission_table.h - the counts of all addresses, or of all users, or of all databases: how many
- * connections each has, how fast they log in, and how often they have failed to. The address, user or database is the
- * key of an entry. Does no I/O; the time is an argument.
+ * src/admission/admission_table.h - a table of addresses, of users or of databases, which counts the connections, the
+ * rate of logins and the failed logins of each. The address, user or database is an entry's key. Does no I/O; the time
+ * is an argument.
  *
- * Owns:   its entries. An entry is held while connections count in it; a held entry is neither moved nor freed.
- * Bounds: at most idle_max entries are not held. When there are more, the one that was not used for longest is dropped.
- *         So a flood of keys can't reset the counts of connected clients. There are no more held entries than
- *         connections.
- * Always: an entry that is not held, and has the same values as a new one, is dropped sooner or later.
+ * Owns:   its entries. An entry is held while connections count in it, and is then neither moved nor freed.
+ * Bounds: at most idle_max entries are not held; a further one replaces the least recently used of these. So a flood of
+ *         keys can't reset the counts of connected clients. There are no more held entries than connections.
+ * Always: an entry that is not held, and equals a new entry, is dropped sooner or later.
  */
 #pragma once
 
@@ -25,13 +24,13 @@ struct admission_table; /* opaque: admission/admission_table.c */
 struct admission_entry {
 	UT_hash_handle hh;
 	TAILQ_ENTRY(admission_entry) idle; /* in the table's idle list; valid while held is 0 */
-	/* A token bucket that holds time, at most a second: with a limit of r logins per second, each login takes 1/r
-	 * seconds out. */
+	/* A token bucket that holds up to a second. With a limit of r logins per second, each login takes 1/r s from
+	 * it. */
 	uint64_t token_ns;
 	uint64_t refilled_us; /* when token_ns was last refilled */
 	uint64_t failure_ends_us; /* when the failures are forgotten; 0 if there are none */
 	uint32_t failures; /* failed logins that are not forgotten yet */
-	uint32_t held; /* the number of connections that count here */
+	uint32_t held; /* how many connections count here */
 	uint32_t waiting; /* failed logins whose answers are delayed */
 	uint8_t key_len;
 	uint8_t key[ADMISSION_KEY_MAX];
@@ -40,18 +39,18 @@ struct admission_entry {
 /* seed must be random, so that clients can't choose keys with the same hash. */
 struct admission_table *admission_table_new(uint64_t seed, uint32_t idle_max);
 void admission_table_free(struct admission_table *t); /* frees held entries, too; t may be NULL */
-/* Returns the entry of this key; makes one if there is none. Returns NULL without memory. An entry that is not held
- * lives until the next call of this function, admission_table_sweep() or admission_entry_release(). */
+/* Returns the entry of this key; makes one if there is none. Returns NULL if there is no memory. An entry that is not
+ * held lives until the next call of this function, admission_table_sweep() or admission_entry_release(). */
 struct admission_entry *admission_table_get(struct admission_table *t, const void *key, size_t key_len,
 					    uint64_t now_us);
 /* Returns the entry of this key, or NULL if there is none. */
 struct admission_entry *admission_table_find(const struct admission_table *t, const void *key, size_t key_len);
-/* Drops entries that are not held and have the same values as new ones, but a limited number in each call. */
+/* Drops a limited number of entries that are not held and equal new entries. */
 void admission_table_sweep(struct admission_table *t, uint64_t now_us);
 
 #define ADMISSION_ADDRESS_KEY_MAX 8
-/* Writes the part of an address that serves as its key, and returns its length: an IPv4 address, or the first 64 bits
- * of an IPv6 address, because each customer of a provider has at least a /64. */
+/* Writes the key of an address, and returns the key's length. The key is the IPv4 address, or the first 64 bits of the
+ * IPv6 address, because each customer of a provider has at least a /64. */
 size_t admission_address_key(const struct sockaddr *peer, uint8_t key[static ADMISSION_ADDRESS_KEY_MAX]);
 
 /* Counts a connection in an entry. */
@@ -59,12 +58,13 @@ void admission_entry_hold(struct admission_table *t, struct admission_entry *e);
 void admission_entry_release(struct admission_table *t, struct admission_entry *e,
 			     uint64_t now_us); /* undoes admission_entry_hold() */
 
-/* Returns true if the rate allows a login now. `rate` is a limit in logins per second, which may all come at once after
- * a second without logins; 0 means no limit. */
+/* Returns true if the rate allows a login now. `rate` is in logins per second; 0 means no limit. After a second without
+ * logins, `rate` logins may come at once. */
 bool admission_entry_has_token(struct admission_entry *e, uint32_t rate, uint64_t now_us);
-void admission_entry_take_token(struct admission_entry *e, uint32_t rate, uint64_t now_us); /* counts a login */
+/* counts a login at this rate */
+void admission_entry_take_token(struct admission_entry *e, uint32_t rate, uint64_t now_us);
 
-/* Counts a failed login. Returns how long to delay its answer: base_us for the first failure, twice as long for each
- * further one, but at most max_us. */
+/* Counts a failed login. Returns for how many microseconds to delay its answer: base_us for the first failure, and
+ * twice as long for each further one, up to max_us. */
 uint64_t admission_entry_failed(struct admission_entry *e, uint64_t base_us, uint64_t max_us, uint64_t now_us);
 void admission_entry_forgive(struct admission_entry *e, uint32_t failures); /* forgets at most this many failures */

@@ -21,8 +21,8 @@
 /* A module's verdict. PROOF_FAILED: the service could not judge the proof. PROOF_MORE: another token must follow. */
 enum proof { PROOF_RIGHT, PROOF_WRONG, PROOF_FAILED, PROOF_MORE };
 
-/* The exchange of tokens of one login, between a module and its peer: a client that logs in to pgweir, or a PostgreSQL
- * that pgweir logs in to. */
+/* The exchange of tokens of one login, between a module and its peer, which is a client, or a PostgreSQL that pgweir
+ * logs in to. */
 struct auth_tokens {
 	const uint8_t *token; /* the token that the peer has sent; NULL if it has sent none yet */
 	size_t token_len;
@@ -55,8 +55,8 @@ struct auth_server {
 struct auth_module {
 	const char *title; /* the name in messages */
 	const char *wrong_reason; /* what the log says after PROOF_WRONG; NULL to say that the password was wrong */
-	/* The rule that "method = NAME" in [auth] stands for, as a method and its options. %s stands for the value of
-	 * the module's setting. */
+	/* The HBA rule for which "method = NAME" in [auth] stands: a method and options, with %s for the setting's
+	 * value. */
 	const char *rule;
 	/* The code of the AuthenticationRequest that asks the client for tokens; 0 if the client is asked for its
 	 * password. Tokens prove a name, so rules may have map=. */
@@ -68,23 +68,22 @@ struct auth_module {
 	/* Called after the last option. Returns 0, or -1 with *why set if the options are wrong together. May be
 	 * NULL. */
 	int (*finish_options)(void *options, struct fail *why);
-	/* Calls `say` with a warning for each option that looks wrong. May be NULL. */
+	/* Calls say() with a warning for each option that looks wrong. May be NULL. */
 	void (*warn)(const void *options, void (*say)(void *arg, const char *text), void *arg);
 	void (*options_free)(void *options); /* wipes and frees the options, which may be NULL */
-	/* Returns true if the setting's value contains a secret. The pointer is NULL if it never does. */
+	/* Returns true if the setting's value contains a secret. NULL if no value does. */
 	bool (*holds_secret)(const char *setting);
 	/* Returns the name of the service that judges, such as an LDAP server, for the log. The name lives as long as
-	 * both arguments. All questions for services of the same name share a few threads. */
+	 * both arguments. Proofs for services with the same name share a few threads. */
 	const char *(*service_name)(const void *options, const char *setting);
 	/* Judges a proof. Runs on a thread, and may block. Sets *why with PROOF_WRONG and PROOF_FAILED. */
 	enum proof (*prove)(const struct auth_question *q, struct fail *why);
 	/* Makes pgweir's next token for PostgreSQL, which has sent token_request or t->token. The first call, in which
-	 * t->context is NULL, is made on a thread, because it may block; the others do not block. PROOF_RIGHT means
-	 * that PostgreSQL has proved its identity, PROOF_FAILED that a retry may succeed. The pointer is NULL if pgweir
-	 * can't log in by this method. */
+	 * t->context is NULL, is made on a thread, because it may block; later calls do not block. PROOF_RIGHT means
+	 * that PostgreSQL has proved its identity, PROOF_FAILED that a retry may succeed. NULL if pgweir can't log in
+	 * by this method. */
 	enum proof (*make_token)(const struct auth_server *to, struct auth_tokens *t, struct fail *why);
-	/* Frees auth_tokens.context, which may be NULL. Called on any thread, but not while another thread uses the
-	 * context. */
+	/* Frees auth_tokens.context, which may be NULL. Called on any thread, while no other uses the context. */
 	void (*context_free)(void *context);
 };
 

@@ -33,18 +33,18 @@ struct pool_owner {
 
 struct delegated *delegated_ref(struct delegated *d);
 void delegated_unref(struct delegated *d); /* d may be NULL */
-struct pool_owner *delegation_new(void); /* returns NULL without memory */
+struct pool_owner *delegation_new(void); /* returns NULL if there is no memory */
 struct pool_owner *delegation_ref(struct pool_owner *d);
 void delegation_unref(struct pool_owner *d); /* d may be NULL */
 
 /* Returns 0 if d has credentials that have not expired, or -1 with *why set. d may be NULL. */
 int delegated_check(const struct delegated *d, uint64_t now_us, struct fail *why);
 /*
- * Decides whether a client may use the connections of a pool, `of`. d is the client's; NULL if the client has logged in
- * without tokens. Returns 0, or -1 with *why set.
+ * Decides whether a client may use the connections of the pool that `of` owns. d is the client's. A client that has
+ * logged in without tokens has none: d is then NULL, and the client is refused. Returns 0, or -1 with *why set.
  *
- * If the pool has no owner, the client becomes the owner. The client must have delegated credentials, and is_free must
- * be true: no other client can be using the pool. If the pool has an owner, the client must be the same principal.
- * Credentials that it delegates replace the pool's. If it delegates none, the pool's must not have expired.
+ * If of->by is NULL, the client becomes the owner. The client must then have delegated credentials, and is_free must be
+ * true, that is, no other client can be using the pool. Otherwise the client must be the same principal as of->by.
+ * Credentials that the client delegates replace of->by. If it delegates none, of->by must not have expired.
  */
 int delegation_take(struct pool_owner *of, struct delegated *d, bool is_free, uint64_t now_us, struct fail *why);

@@ -13,8 +13,7 @@
 
 /* Writes BASE64_LEN(len) characters and a terminator to out. */
 void base64_encode(const uint8_t *bytes, size_t len, char *out);
-/* Returns 0, or -1 if text is not base64 or decodes to more than out_max bytes; some bytes of out are written even
- * then. */
+/* Returns 0, or -1 if text is not base64 or decodes to more than out_max bytes; may have written to out even then. */
 int base64_decode(const char *text, size_t text_len, uint8_t *out, size_t out_max, size_t *out_len);
 
 /* --- md5.c: PostgreSQL's authentication by MD5 (protocol chapter "AuthenticationMD5Password"). Both functions return
@@ -32,10 +31,11 @@ int md5_answer(const char *secret, const uint8_t salt[static 4], char out[static
  * become a plain space, invisible characters are removed, and the text is put in Unicode's normal form KC.
  *
  * saslprep() does the same as PostgreSQL's pg_saslprep(), so both derive the same keys. A password that is not UTF-8,
- * or has characters that SASLprep prohibits, is used unchanged. In a build without libidn, all passwords are.
+ * or has characters that SASLprep prohibits, is used unchanged. A build without libidn uses all passwords unchanged.
  */
 #define SASLPREP_MAX ((size_t)1 << 24) /* bytes of a password */
 
-/* Returns 0, or -1 without memory. *prepared then belongs to the caller (secret_free()), or is NULL if the password is
- * used unchanged. The password must not be longer than SASLPREP_MAX: the time grows with the square of the length. */
+/* Sets *prepared, which the caller frees with secret_free(), or which is NULL if the password is used unchanged.
+ * Returns 0, or -1 if there is no memory. The password must not be longer than SASLPREP_MAX, because the time grows
+ * with the square of the length. */
 int saslprep(const char *password, char **prepared);

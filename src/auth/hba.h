@@ -11,8 +11,7 @@
  *
  * The caller looks up host names and roles (+role, samerole). A lookup may take time, so hba_match() asks the caller
  * only at a rule whose other columns fit. A name in the address column fits if it is the name of the client's address,
- * and the client's address is one of the name's addresses. A name that begins with a dot fits all names that end with
- * it.
+ * and the client's address is one of the name's addresses. A name that begins with a dot fits all names with this end.
  *
  * Always: a struct hba is immutable; a reload makes a new one.
  */
@@ -30,25 +29,26 @@ enum hba_method { HBA_REJECT, HBA_TRUST, HBA_SCRAM, HBA_MD5, HBA_PASSWORD, HBA_C
 /* The option clientcert=. NONE requires no certificate, CA a verified one, FULL a verified one that names the user. A
  * rule with the method HBA_CERT has FULL. */
 enum hba_clientcert { HBA_CLIENTCERT_NONE, HBA_CLIENTCERT_CA, HBA_CLIENTCERT_FULL };
-/* The option clientname=: the part of a certificate that names the user. ANY stands for the common name and each of the
+/* The option clientname=: the part of a certificate that names the user. ANY stands for the common name and all
  * alternative names. */
 enum hba_clientname { HBA_CLIENTNAME_ANY, HBA_CLIENTNAME_CN, HBA_CLIENTNAME_DN };
-/* Whether a rule fits. HBA_LATER: a lookup must end first. */
+/* Whether a rule fits. HBA_LATER means that a lookup must end first. */
 enum hba_fit { HBA_NO, HBA_YES, HBA_LATER };
 typedef enum hba_fit hba_lookup(const char *name, void *arg);
 
 /* The login for which a rule is looked for. */
 struct hba_question {
 	enum { HBA_OVER_UNIX, HBA_OVER_TCP, HBA_OVER_TLS } over;
-	bool is_physical; /* the client asks for physical replication, which fits only the database "replication" */
+	/* the client asks for physical replication, so only rules for the database "replication" fit */
+	bool is_physical;
 	const struct sockaddr *address; /* the client's IPv4 or IPv6 address; unused if HBA_OVER_UNIX */
 	const char *database, *user;
 	/* Returns true if the address is one of this machine's (samehost); if is_net, returns true if the address is in
 	 * one of this machine's networks (samenet). If the pointer is NULL, neither keyword fits. */
 	bool (*is_own_address)(const struct sockaddr *address, bool is_net);
 	/* has_name() looks up whether a host name from the address column fits the client's address (see
-	 * hba_host_fits()). is_member() looks up whether the client's user is a member of a role. If a pointer
-	 * is NULL, no rule with a host name, or with a role, fits. */
+	 * hba_host_fits()). is_member() looks up whether the client's user is a member of a role. If has_name is NULL,
+	 * no rule with a host name fits; if is_member is NULL, no rule with a role. */
 	hba_lookup *has_name, *is_member;
 	void *arg; /* passed to has_name() and is_member() */
 };
@@ -57,7 +57,7 @@ struct hba_answer {
 	enum hba_method method;
 	enum hba_clientcert clientcert;
 	enum hba_clientname clientname;
-	const char *map; /* the option map=; if NULL, the proved name and the user must be equal */
+	const char *map; /* the option map=; if it is NULL, the proved name and the user must be equal */
 	const void *options; /* the module's options; NULL unless method is HBA_MODULES or above */
 	const char *path; /* the file of the rule */
 	unsigned line;

@@ -27,7 +27,7 @@ struct hba_names {
 	size_t count;
 };
 
-/* A rule owns its strings, expressions and options. */
+/* Owns its strings, expressions and options. */
 struct hba_rule {
 	enum hba_type type;
 	struct hba_names databases, users;

@@ -9,8 +9,8 @@
  * - @NAME stands for the words of another file; include, include_if_exists and include_dir read lines of other files.
  *   A relative file name begins at the folder of the file in which the name stands.
  *
- * Unlike in PostgreSQL, a quote that is not closed is an error: there it silently swallows the rest of the line. Files
- * are nested at most RULE_DEPTH_MAX deep, and have at most RULE_BYTES_MAX bytes in all.
+ * A quote that is not closed is an error; in PostgreSQL, it silently swallows the rest of the line. Files are nested at
+ * most RULE_DEPTH_MAX deep, and have at most RULE_BYTES_MAX bytes in all.
  */
 #pragma once
 
@@ -23,8 +23,8 @@
 #define RULE_TEXT_MAX 512 /* bytes of a report's text, with its terminator */
 #define RULE_ROLE_MAX 63 /* bytes of a role's name */
 
-/* Called for each error and, with is_error false, for each warning. `line` is 0 if the problem is not about a line. The
- * strings are borrowed. */
+/* Called for each error and, with is_error false, for each warning. `line` is 0 if the problem is not about a line.
+ * Borrows the strings. */
 typedef void rule_report(bool is_error, const char *path, unsigned line, const char *text, void *arg);
 
 struct rule_regex; /* opaque: rule_regex.c; immutable */
@@ -37,7 +37,7 @@ struct rule_field {
 	struct rule_word *words;
 	size_t count; /* 0 if the field was @NAME, and that file has no words */
 };
-/* A line that is not empty, and that lives while on_line() runs. */
+/* A line that is not empty. Valid while on_line() runs. */
 struct rule_line {
 	const char *path; /* the file that has the line */
 	unsigned number; /* the line's number; the first one if backslashes have joined several lines */
@@ -46,26 +46,25 @@ struct rule_line {
 };
 
 #define RULE_REGEXES_MAX 1000 /* regular expressions in a file and all files that it includes */
-/* The state of one rule_read(); on_line() passes it to the functions below. */
+/* The state of one rule_read(), for the functions below, which on_line() calls. */
 struct rule_reading {
 	rule_report *report;
 	void *arg; /* passed to report() */
-	size_t errors, regexes; /* how many there were so far */
+	size_t errors, regexes; /* how many there were so far: reported errors, and regular expressions */
 };
 /* Reads the file at `path` and the files that it includes; if `text` is not NULL, reads `text` instead, and no file.
- * Calls on_line(), to which it passes `arg`, for each line but includes. Reports errors and counts them in *reading. */
+ * Calls on_line(line, arg) for each line except include directives. Reports errors, and counts them in *reading. */
 void rule_read(const char *text, size_t text_len, const char *path,
 	       void (*on_line)(const struct rule_line *line, void *arg), struct rule_reading *reading, void *arg);
 /* Reports an error. Always returns false. */
 bool rule_report_error(struct rule_reading *r, const struct rule_line *line, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
-/* Compiles a word that begins with a slash, and sets *regex. Returns false, with an error reported, if the word is no
- * valid expression. */
+/* Compiles a word that begins with a slash, and sets *regex. Returns false, with an error reported, if it is not
+ * valid. */
 bool rule_take_regex(struct rule_reading *r, const struct rule_line *line, const struct rule_word *word,
 		     struct rule_regex **regex);
 
-/* Checks the length of `role`, the text after a plus. Returns false, with an error reported, if no role can have this
- * name. */
+/* Checks the length of `role`, the text after a plus. Returns false, with an error reported, if the length is wrong. */
 bool rule_check_role(struct rule_reading *r, const struct rule_line *line, const char *role);
 /* Returns true if the word is `keyword` without quotes. */
 bool rule_word_is(const struct rule_word *word, const char *keyword);

@@ -1,6 +1,6 @@
 /*
  * src/auth/scram.h - SCRAM-SHA-256 and SCRAM-SHA-256-PLUS (RFC 5802, RFC 7677), for the server's and the client's side.
- * Does no I/O: the functions take the peer's messages and write ours.
+ * Does no I/O: the functions take the peer's messages and write our own.
  *
  * A message here is a SASL payload, without the header of PostgreSQL's message. The peer's messages are not trusted:
  * lengths are checked, nonces and iteration counts bounded, and base64 must be canonical. As PostgreSQL does, we ignore
@@ -41,16 +41,15 @@ enum scram_binding { SCRAM_BINDING_PREFER, SCRAM_BINDING_DISABLE, SCRAM_BINDING_
 
 /* --- scram_keys.c: verifiers and keys --- */
 
-/* The numbers that a server stores in place of a password, and checks proofs with (RFC 5803; rolpassword of
- * PostgreSQL). */
+/* The numbers that a server stores in place of a password, to check proofs (RFC 5803; PostgreSQL's rolpassword). */
 struct scram_verifier {
 	uint32_t iterations;
 	uint8_t salt[SCRAM_SALT_MAX];
 	size_t salt_len;
 	uint8_t stored_key[SCRAM_KEY_LEN], server_key[SCRAM_KEY_LEN];
 };
-/* The keys with which a client logs in without its password, to any server that has the same salt and iterations. A
- * server learns them from a client's proof. */
+/* The keys with which a client logs in without its password, to any server that has the same salt and iterations.
+ * pgweir learns them from a client's proof. */
 struct scram_keys {
 	bool is_set; /* false if the struct holds no keys */
 	uint32_t iterations;
@@ -65,8 +64,8 @@ int scram_verifier_parse(const char *secret, struct scram_verifier *out, struct 
  * iterations. Returns 0, or -1 with *why set. */
 int scram_verifier_from_password(const char *password, const uint8_t *salt, size_t salt_len, uint32_t iterations,
 				 struct scram_verifier *out, struct fail *why);
-/* Makes the keys for logging in to a server, in the same way and time. The caller should keep the keys for its next
- * login (see scram_keys_match()). Returns 0, or -1 with *why set. */
+/* Makes the keys for logging in to a server. Otherwise like scram_verifier_from_password(), and as slow, so the caller
+ * should keep the keys for its next login (see scram_keys_match()). Returns 0, or -1 with *why set. */
 int scram_keys_from_password(const char *password, const uint8_t *salt, size_t salt_len, uint32_t iterations,
 			     struct scram_keys *out, struct fail *why);
 /* Returns true if these keys log in to a server that asks for this salt and this number of iterations. */
@@ -80,20 +79,20 @@ int scram_verifier_mock(const char *user, const uint8_t secret[static 32], uint3
 /* --- scram_server.c: we are the server, and a client logs in. The functions are called in the order below; a call out
  * of this order, or after a failure, returns -1 with *why set (08P01). --- */
 struct scram_server; /* opaque; wiped when freed */
-/* Begins an exchange. Copies the verifier and the channel. If is_mock, no proof is right. `nonce` is our part of the
- * nonce, for tests that replay exchanges from the RFC; if it is NULL, a random nonce is made. Returns NULL without
- * memory or randomness. */
+/* Begins an exchange. Copies the verifier and the channel. If is_mock, every proof is wrong. `nonce` is our part of the
+ * nonce, for tests that replay exchanges from the RFC; if it is NULL, a random nonce is made. Returns NULL if there is
+ * no memory or randomness. */
 struct scram_server *scram_server_new(const struct scram_verifier *verifier, bool is_mock,
 				      const struct scram_channel *channel, const char *nonce);
 void scram_server_free(struct scram_server *s); /* s may be NULL */
-/* Writes the names of the mechanisms that we offer, best first, each terminated, and an empty name at the end. Returns
- * the number of bytes. */
+/* Writes the names of the mechanisms that we offer, best first, each terminated, then an empty name. Returns the
+ * length. */
 size_t scram_server_offer(const struct scram_server *s, char out[static SCRAM_OFFER_MAX]);
 /* Takes the mechanism that the client has chosen. Returns 0, or -1 with *why set (08P01) if we did not offer it. */
 int scram_server_select(struct scram_server *s, const char *mechanism, struct fail *why);
 /* Takes the message client-first, and writes server-first to out, terminated. Returns 0, or -1 with *why set: the
- * message is malformed (08P01), the client wants something that we don't offer (0A000), or an attacker has removed PLUS
- * from our offer (28000). */
+ * message is malformed (08P01), the client wants something that we don't offer (0A000), or PLUS was removed from our
+ * offer (28000). */
 int scram_server_first(struct scram_server *s, const char *in, size_t in_len, char out[static SCRAM_TEXT_MAX],
 		       struct fail *why);
 /*
@@ -109,7 +108,7 @@ int scram_server_final(struct scram_server *s, const char *in, size_t in_len, ch
  * out of this order, or after a failure, returns -1 with *why set (08P01). --- */
 struct scram_client; /* opaque; wiped when freed */
 /* Begins an exchange. Copies the channel. `nonce` is our part of the nonce, for tests; if it is NULL, a random nonce is
- * made. `user` goes into client-first; outside tests it is "", as in libpq. Returns NULL without memory or
+ * made. `user` goes into client-first; outside tests it is "", as in libpq. Returns NULL if there is no memory or
  * randomness. */
 struct scram_client *scram_client_new(const struct scram_channel *channel, enum scram_binding policy, const char *user,
 				      const char *nonce);

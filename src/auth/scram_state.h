@@ -5,8 +5,7 @@
 #include "auth/scram.h"
 
 /*
- * --- scram_text.c: SCRAM's four messages (RFC 5802, 5.1 and 7). Each is a list of attributes "a=value", separated by
- * commas.
+ * --- scram_text.c: SCRAM's four messages (RFC 5802, 5.1 and 7). Each is a list of attributes "a=value" with commas.
  *
  *   client-first    n,,n=,r=<client's nonce>                  "n,,": no channel binding, no other identity
  *   server-first    r=<both nonces>,s=<salt>,i=<iterations>
@@ -43,8 +42,8 @@ struct scram_span {
 /* The step that must come next. A server goes through FIRST and FINAL, a client through all four. */
 enum scram_turn { SCRAM_TURN_FIRST, SCRAM_TURN_CHALLENGE, SCRAM_TURN_FINAL, SCRAM_TURN_VERIFY, SCRAM_TURN_OVER };
 
-/* Returns -1 (08P01) unless *turn is `want`. Sets *turn to SCRAM_TURN_OVER, so that a failure ends the exchange; a
- * caller that has accepted the message sets *turn to the next step. */
+/* Returns 0, or -1 (08P01) if *turn is not `want`. Sets *turn to SCRAM_TURN_OVER, so that a failure ends the exchange;
+ * once the caller has accepted the message, it sets *turn to the next step. */
 int scram_take_turn(enum scram_turn *turn, enum scram_turn want, struct fail *why);
 int scram_no_memory(struct fail *why); /* sets *why (53200); always returns -1 */
 /* Sets *why (08P01) with this DETAIL. Always returns -1. */
@@ -61,8 +60,8 @@ int scram_skip_extensions(struct scram_span *rest, struct fail *why);
 bool scram_is_printable(struct scram_span s);
 /* Reads a number from 1 to max, without sign or leading zero. Returns 0, or -1. */
 int scram_parse_count(struct scram_span s, uint32_t max, uint32_t *out);
-/* Copies a text from the peer to out, terminated and cut to cap bytes. Characters below `lowest` or outside ASCII
- * become '?'. */
+/* Copies a peer's text to out, terminated and cut to cap bytes. Characters below `lowest` or outside ASCII become
+ * '?'. */
 void scram_copy_printable(struct scram_span text, char lowest, char *out, size_t cap);
 /* Writes a character as an error message shows it: 'c', or 0x1f for a character that can't be printed. Returns out. */
 const char *scram_print_char(char c, char out[static 8]);
@@ -75,8 +74,7 @@ size_t scram_binding_text(char flag, const struct scram_channel *channel, char h
 const char *scram_own_nonce(const char *given, char out[static SCRAM_OWN_NONCE_LEN + 1]);
 
 /*
- * --- scram_keys.c: SCRAM's arithmetic, for scram_client.c and scram_server.c. scram.h has the other functions of
- * scram_keys.c.
+ * --- scram_keys.c: SCRAM's arithmetic, for scram_client.c and scram_server.c. Its other functions are in scram.h.
  */
 /* Computes HMAC(key, text) of RFC 5802. Returns 0, or -1 with *why set (53200). */
 int scram_hmac(const uint8_t key[static SCRAM_KEY_LEN], const void *text, size_t text_len,
@@ -85,5 +83,5 @@ int scram_hmac(const uint8_t key[static SCRAM_KEY_LEN], const void *text, size_t
 int scram_hash(const uint8_t key[static SCRAM_KEY_LEN], uint8_t out[static SCRAM_KEY_LEN], struct fail *why);
 /* Computes to ^= from, for proof = key XOR signature and for its inverse, key = proof XOR signature. */
 void scram_xor(uint8_t to[static SCRAM_KEY_LEN], const uint8_t from[static SCRAM_KEY_LEN]);
-/* Decodes base64; text needs no terminator. Returns 0, or -1 unless the result is SCRAM_KEY_LEN bytes long. */
+/* Decodes base64; text needs no terminator. Returns 0, or -1 if the result is not SCRAM_KEY_LEN bytes long. */
 int scram_decode_key(const char *text, size_t text_len, uint8_t out[static SCRAM_KEY_LEN]);

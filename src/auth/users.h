@@ -4,10 +4,9 @@
  * Each line is "name" "secret"; the rest of the line is ignored. "" inside quotes stands for one quote; ; and # begin
  * comments. A secret is a plain password, "md5" and 32 hex digits (md5_secret()), or a SCRAM verifier,
  * SCRAM-SHA-256$<iterations>:<salt>$<StoredKey>:<ServerKey>. A user with an empty secret (SECRET_NONE) can't log in by
- * a password. Name and secret must be on one line: in PgBouncer, a forgotten quote silently eats the next line.
+ * a password. Name and secret must be on one line; in PgBouncer, a forgotten quote silently eats the next line.
  *
- * A struct users is immutable; a reload makes a new one. The hash of the names is seeded, because clients choose the
- * names that are looked up.
+ * A struct users is immutable; a reload makes a new one. The hash of names is seeded, because clients choose names.
  */
 #pragma once
 
@@ -29,15 +28,15 @@ typedef void users_report(bool is_error, const char *text, void *arg);
 
 /*
  * Reads a file of at most 64 MiB. Returns NULL with *why set if the file can't be read or a line is invalid; calls
- * tell() for each of the first 100 invalid lines. Also calls it with warnings: if other users may read or change the
- * file, and for duplicate names, of which the last one counts. `tell` may be NULL. If is_lenient, leaves each invalid
- * line out, with a warning, because PgBouncer does so.
+ * tell() for each of the first 100 invalid lines. Also calls tell() with warnings: if other system users may read or
+ * change the file, and for duplicate names, of which the last one counts. `tell` may be NULL. If is_lenient, ignores
+ * each invalid line with a warning, as PgBouncer does.
  */
 struct users *users_load(const char *path, bool is_lenient, users_report *tell, void *arg, struct fail *why);
 /* Does what users_load() does, for the contents of a file; `path` is the file's name in messages. */
 struct users *users_parse(const char *text, size_t text_len, const char *path, bool is_lenient, users_report *tell,
 			  void *arg, struct fail *why);
-struct users *users_single(const char *name, const char *password); /* has one user; returns NULL without memory */
+struct users *users_single(const char *name, const char *password); /* has one user; NULL if there is no memory */
 struct users *users_ref(struct users *users); /* may be called on any thread; users may be NULL */
 /* Drops a reference; the last one wipes all secrets. May be called on any thread; users may be NULL. */
 void users_unref(struct users *users);
@@ -50,15 +49,15 @@ void users_each(const struct users *users, void (*row)(const char *name, void *a
  * Returns true if an unknown user must be asked for SCRAM although the method is md5.
  *
  * With the method md5, users with a SCRAM secret are asked for SCRAM, and the others for MD5. If all unknown users were
- * asked for the same, clients could find out which names are in the file. So unknown users are asked for SCRAM in the
- * same proportion as known ones. The result depends only on `name` and `key`, a secret of the process. users may be
- * NULL.
+ * asked for the same method, clients could find out which names are in the file. So the same proportion of unknown
+ * users as of known users is asked for SCRAM. The result depends only on `name` and `key`, a secret of the process.
+ * users may be NULL.
  */
 bool users_is_mock_scram(const struct users *users, const char *name, const uint8_t key[static 32]);
 /* Calls tell() for at most 100 entries that must be mistakes: an empty name; a secret that looks like a SCRAM verifier
- * or MD5 secret but is none, for example because a shell has replaced its $; if needs_secrets, an empty secret. These
- * are errors or, if is_lenient, warnings, because PgBouncer takes such a secret for a plain password. `path` is the
- * file's name in messages. */
+ * or MD5 secret but is malformed, for example because a shell has replaced its $; if needs_secrets, an empty secret.
+ * These are errors or, if is_lenient, warnings, because PgBouncer takes such a secret for a plain password. `path` is
+ * the file's name in messages. */
 void users_check(const struct users *users, const char *path, bool needs_secrets, bool is_lenient, users_report *tell,
 		 void *arg);
 /* Returns true if the secret is plain or MD5, and `password` is right for it. */

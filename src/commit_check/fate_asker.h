@@ -1,10 +1,10 @@
 /*
  * src/commit_check/fate_asker.h - asks the primary what became of transactions whose COMMIT was not answered. Each pool
  * has at most one connection for these questions (dedicated/dedicated.h), which is opened for the first question and
- * closed after the last answer. It counts in no limit, because the transactions' connections are gone.
+ * closed after the last answer. This connection counts in no limit, because the transactions' connections are gone.
  *
  * Owns:   its connection. Borrows: the questions, until they are answered or cancelled.
- * Always: done() is called from the loop, after fate_ask() has returned, once for each question not cancelled.
+ * Always: done() is called from the event loop, after fate_ask() has returned, once for each question unless cancelled.
  */
 #pragma once
 
@@ -16,15 +16,15 @@ struct fate_question {
 	struct cluster_mark cluster; /* the cluster in which the transaction has run */
 	struct commit_mark mark;
 	uint32_t pid; /* the PID of the transaction's backend */
-	uint64_t deadline_us; /* if there is no answer until then, the fate is FATE_UNKNOWN */
+	uint64_t deadline_us; /* without an answer by this time, the fate is FATE_UNKNOWN */
 	void (*done)(struct fate_question *q, enum commit_fate fate, const char *reason);
 	/* The rest is for fate_asker.c only. */
 	TAILQ_ENTRY(fate_question) link;
 	uint64_t next_us; /* when to ask next */
-	uint32_t asked; /* how often the question was asked */
+	uint32_t asked; /* how many times the question was asked */
 	const char *reason; /* why the question must be asked again; for done() */
 };
 
-/* returns 0; or -1 without memory, and done() is not called */
+/* Returns 0; or -1 if there is no memory, and done() is not called. */
 int fate_ask(struct pool *pool, struct fate_question *q);
 void fate_cancel(struct pool *pool, struct fate_question *q); /* done() is not called after this */

@@ -20,9 +20,9 @@ void console_message(struct console *k, struct client *c, uint8_t type, const ui
 void console_client_closed(struct console *k, struct client *c); /* called when c is closed; frees its session */
 /* console_run.c: writes the rows of a command, such as "SHOW POOLS", to the empty buffer out: a JSON array of at most
  * rows_max objects, which is empty if the command never has rows, or null if a worker does not answer. Returns true. If
- * PostgreSQL must be asked about locks first, returns false, with nothing written: the caller calls again later, and
- * sets is_late if it can wait no longer; the rows are then written without PostgreSQL's answer. */
+ * PostgreSQL must first be asked about locks, returns false with nothing written, and the caller calls again later. A
+ * caller that can wait no longer sets is_late, to get the rows without PostgreSQL's answer. */
 bool console_rows_json(const struct console *k, const char *sql, uint64_t rows_max, bool is_late, struct buf *out);
-/* Called about every 100 ms: sends answers that had to wait, such as PAUSE's, and takes the counts for the averages of
- * SHOW STATS. */
+/* Called about every 100 ms: sends answers that had to wait, as after PAUSE, and takes the counts for SHOW STATS'
+ * averages. */
 void console_tick(struct console *k, uint64_t now_us);

@@ -6,8 +6,8 @@
  *   console_run.c       runs each command
  *
  * Always: a client's messages are handled in order. Messages are queued while a command waits, while the client does
- *         not read its answers, and once the console has used up its time in this turn of the event loop. The pointer
- *         to the client is invalid in the state CONSOLE_GONE.
+ *         not read its answers, and once the console has used up its time in this turn of the event loop. In the state
+ *         CONSOLE_GONE, the pointer to the client is invalid.
  */
 #pragma once
 
@@ -27,7 +27,8 @@ enum wait_kind {
 	WAIT_TURN /* the console has used up its time in this turn of the loop, so other clients come first */
 };
 
-/* Says what happens after the answer was sent. ENDING_SELF: the client has given KILL_CLIENT its own id. */
+/* Says what ends after the answer was sent: nothing, the process, or the client, which has given KILL_CLIENT its own
+ * id. */
 enum ending { ENDING_NONE, ENDING_SHUTDOWN, ENDING_SELF };
 
 struct console_client {
@@ -36,17 +37,18 @@ struct console_client {
 	TAILQ_ENTRY(console_client) all;
 	uint8_t tx; /* the transaction status in ReadyForQuery: I, T or E */
 	bool is_skipping; /* true after an error in the extended protocol, until the next Sync: messages are ignored */
-	enum { CONSOLE_IDLE, CONSOLE_BUSY /* must not be freed */, CONSOLE_GONE /* the client was closed */ } state;
+	/* BUSY: a message is being handled, so this struct must not be freed. GONE: the client was closed. */
+	enum { CONSOLE_IDLE, CONSOLE_BUSY, CONSOLE_GONE } state;
 	bool is_reading_off; /* true if the console has stopped reading from the client */
 	enum ending ending;
 	enum shutdown_how shutdown_how; /* for ENDING_SHUTDOWN */
 	struct buf out; /* answers that were not sent yet */
-	enum wait_kind wait; /* what the session waits for; the next three fields are about the command that waits */
+	enum wait_kind wait; /* what the session waits for; the next three fields describe the command that waits */
 	bool has_wait_database; /* true if the command is about one database only, wait_database */
 	char wait_database[COMMAND_NAME_MAX + 1];
 	const char *wait_tag; /* the tag for the command's CommandComplete */
 	struct buf queue; /* messages in wire format; the first one is being handled, or will be handled next */
-	size_t script_at; /* where in the first message's SQL the statement begins that is run next */
+	size_t script_at; /* the position in the first message's SQL of the statement that is run next */
 	bool has_answered; /* true if a statement of the first message was answered */
 };
 
@@ -56,12 +58,13 @@ struct console {
 	struct stats_log stats_log;
 	TAILQ_HEAD(, console_client) clients;
 	TAILQ_HEAD(, console_client) gone; /* closed clients whose PAUSE or SUSPEND must still be undone */
-	struct console_client *tick_next; /* the client that console_tick() comes to next; NULL between ticks */
-	struct timer turn; /* set from the console's first work in a turn of the loop until the next turn */
+	struct console_client *tick_next; /* the client that console_tick() handles next; NULL between ticks */
+	/* set from the console's first work in a turn of the event loop until the next turn */
+	struct timer turn;
 	uint64_t turn_until_us; /* when the console's share of this turn ends */
 };
 
-/* Results of running a command: the first two are those of functions that return 0, or -1 with *why set. */
+/* Results of running a command. RUN_DONE and RUN_FAILED have the usual values 0 and -1 (with *why set). */
 enum run_result { RUN_FAILED = -1, RUN_DONE, RUN_WAITS };
 
 /* A command without rows that is being run. All pointers are borrowed for the call. */
@@ -78,10 +81,10 @@ bool console_turn_is_over(const struct console *k);
 
 /* --- console_protocol.c: answers are appended to cc->out, or sent --- */
 /* Handles a message, or the rest of a script from cc->script_at on. Returns true if the message is done; or false if
- * the rest must wait for cc->wait, or until the client has read more of its answers. */
+ * the rest must wait, for cc->wait or until the client has read more of its answers. */
 bool console_handle(struct console_client *cc, uint8_t type, const uint8_t *body, size_t len);
-/* Ends the wait in cc->wait; `result` is console_wait_result()'s. Returns false if the wait has failed: the rest of its
- * message is then not run. */
+/* Ends the wait in cc->wait; `result` is console_wait_result()'s. Returns false if the wait has failed, which ends the
+ * message. */
 bool console_end_wait(struct console_client *cc, int result, const struct fail *why);
 /* Sends the contents of cc->out. */
 void console_flush(struct console_client *cc);
@@ -100,8 +103,7 @@ size_t console_columns(const struct console *k, const struct command *command, s
 int console_rows(struct console_client *cc, const struct command *command, struct buf *out, uint64_t *count,
 		 struct fail *why);
 enum run_result console_run(struct run *r); /* runs a command without rows */
-/* If the command needs PostgreSQL's answer about locks, asks for that answer. Returns true if the command must wait,
- * with cc->wait set. */
+/* If the command needs PostgreSQL's answer about locks, asks for it. Returns true with cc->wait set if it must wait. */
 bool console_ask_locks(struct console_client *cc, const struct command *command);
 /* Returns 1 if the wait in cc->wait is over or there is none, 0 if it goes on, or -1 with *why set if it has failed. */
 int console_wait_result(const struct console_client *cc, struct fail *why);

@@ -2,13 +2,13 @@
  * src/http/http.h - a thread that serves /metrics, /healthz, /readyz and the pages of modules (http_module.h), by
  * evhttp on an event base of its own.
  *
- * The HTTP thread never touches the data of the main loop, that is, of worker 0. For a request, it asks the main loop
- * for a snapshot, and waits at most 1 s; then it uses the previous snapshot, and /healthz returns 503. A snapshot less
- * than 250 ms old is used again, so frequent requests cost little. The thread also asks for a snapshot when a module
- * wants one. A page may be a table, that is, the rows of a console command, which the thread gets from the main loop.
+ * The HTTP thread never touches the data of the main loop, which is worker 0's. For a request, it asks the main loop
+ * for a snapshot. If none comes within 1 s, it uses the previous snapshot, and /healthz returns 503. A snapshot less
+ * than 250 ms old is used again. The thread also asks for a snapshot when a module wants one. A page may be a table:
+ * the rows of a console command, which the thread gets from the main loop.
  *
  * Only GET and HEAD are served, with headers of up to 8 KiB and no bodies. http_state.h has the limits on connections
- * and time. At a shutdown this thread ends last, so that metrics can be read until then.
+ * and time. At a shutdown this thread ends last, so metrics can be read until then.
  */
 #pragma once
 
@@ -22,7 +22,8 @@ struct http; /* opaque; defined in http.c */
 struct tls_context; /* net/tls.h */
 struct wake; /* net/inbox.h */
 
-/* The most pages. A table has the number of its page. A set of tables is an unsigned with the bits 1 << number. */
+/* The limit on pages. A table's number is its page's index. A set of tables is an unsigned with the bits 1 <<
+ * number. */
 #define HTTP_PAGES_MAX 32
 
 struct http_page;
@@ -31,12 +32,12 @@ struct http_settings {
 	const char *host; /* a numeric address, or a path if port is 0 */
 	unsigned short port;
 	struct log *log; /* borrowed until http_free() */
-	/* the users who may see pages that are not open; NULL without an auth_file: see http_page.is_open */
+	/* the users who may see pages that are not open (http_page.is_open); NULL if there is no auth_file */
 	struct users *users;
 	bool is_local; /* true if host is a loopback address or a path */
 	struct tls_context *tls; /* NULL if connections are not encrypted; http_new() takes a reference */
 	int passed_fd; /* a socket that listens on this address already; http_new() takes it. 0 if there is none */
-	/* posted to the main loop when the thread wants a snapshot: the loop then calls http_take_wanted_tables(),
+	/* posted to the main loop when the thread wants a snapshot; the loop then calls http_take_wanted_tables(),
 	 * http_deliver_table() for each wanted table, and last http_deliver_snapshot() */
 	struct wake *asked;
 };
@@ -45,12 +46,11 @@ struct http_settings {
 struct http *http_new(const struct http_settings *settings, struct fail *why);
 void http_free(struct http *h); /* waits for the thread's end, and frees h, which may be NULL */
 int http_listening_fd(const struct http *h); /* returns the listening socket, borrowed, for a successor */
-/* Sets the TLS context of future connections; NULL for no TLS. Takes a reference. Called on the thread that called
- * http_new(). */
+/* Sets the TLS context of future connections; NULL for no TLS. Takes a reference. Called on http_new()'s thread. */
 void http_use_tls(struct http *h, struct tls_context *tls);
 /* Sets whether http_free() removes the file of a Unix socket. The default is true, or false with a passed_fd. */
 void http_set_path_removal(struct http *h, bool is_own);
-/* Returns the set of tables that the thread wants, and empties that set. */
+/* Returns the set of tables that the thread wants, and empties it. */
 unsigned http_take_wanted_tables(struct http *h);
 const struct http_page *http_table(const struct http *h, unsigned number); /* returns the page of this table */
 /* Hands over the contents of a table, a JSON array. Takes the bytes of *json, which is empty afterwards. */

@@ -2,8 +2,8 @@
  * src/http/http_module.h - the pages that the HTTP thread serves: its own, and those of modules (modules/modules.h).
  * Each module may have a list of pages.
  *
- * Always: callbacks and functions of this header are called only on the HTTP thread; fill() only for requests that may
- *         see the page.
+ * Always: functions and callbacks here are called only on the HTTP thread; fill() only for requests that may see the
+ *         page.
  */
 #pragma once
 
@@ -31,18 +31,18 @@ struct http_request_info {
 	bool is_alive; /* false if the main loop has not answered in time */
 };
 
-/* A page has either a file, or a command, whose rows the main loop delivers as a table in JSON, or fill(). */
+/* A page is a file, or a table (a command's rows, which the main loop delivers as JSON), or is made by fill(). */
 struct http_page {
 	const char *path; /* NULL after the last page of a list */
-	/* true if every client may see the page; otherwise the client must prove a user of [http] auth_file or, if
-	 * there is no auth_file, must come from this host */
+	/* true if every client may see the page; otherwise the client must have the password of a user in [http]
+	 * auth_file or, if there is no auth_file, must come from this host */
 	bool is_open;
 	bool needs_snapshot; /* true if fill() needs a snapshot that is less than 250 ms old */
 	const char *file_type; /* the file's Content-Type, with its charset */
 	const unsigned char *file;
 	size_t file_len;
 	const char *command; /* a console command, such as "SHOW POOLS" */
-	size_t rows_max; /* the most rows of the table */
+	size_t rows_max; /* the limit on the table's rows */
 	void (*fill)(const struct http_request_info *info, struct buf *body,
 		     struct http_reply *r); /* body is empty at first */
 	size_t state_len; /* bytes of the page's state, which is zeroed at first, and must not own other memory */
@@ -55,5 +55,5 @@ extern const struct http_page *const http_modules[]; /* defined in modules/modul
 
 /* --- http_pages.c: for fill() --- */
 void http_reply_json(struct http_reply *r, int code, const struct buf *body); /* code becomes 500 if body is broken */
-/* Appends the reasons why pgweir is not ready, as elements of a JSON array. s may be NULL. */
+/* Appends the reasons why pgweir is not ready, as elements of a JSON array. s and is_alive are those of info. */
 void http_put_reasons(const struct snapshot *s, bool is_alive, struct buf *to);

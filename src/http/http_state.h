@@ -36,29 +36,28 @@ void http_reply_send(struct evhttp_request *request, const struct http_reply *re
 bool http_accepts_gzip(const char *accept_encoding);
 /* Returns true if this Accept header, which may be NULL, prefers OpenMetrics to Prometheus' text format. */
 bool http_prefers_openmetrics(const char *accept);
-/* Compresses text and appends the result to `to`. Returns 0, or -1 without memory. */
+/* Compresses text and appends the result to `to`. Returns 0, or -1 if there is no memory. */
 int http_gzip(struct buf *to, const void *text, size_t text_len);
 
 /* --- http_listen.c: the socket on which the HTTP thread accepts --- */
-/* Returns a listening, non-blocking descriptor, or -1 with *why set. host is a numeric address, or a path if port is
+/* Returns a listening, non-blocking descriptor, or -1 with *why set. host: a numeric address, or a path if port is
  * 0. */
 int http_listen(const char *host, unsigned short port, struct fail *why);
 
 /*
  * --- http_guess.c: limits how often passwords may be tried.
  *
- * Owns: a table of up to 1024 addresses from which wrong passwords came. A new address replaces the one that was not
- *       seen for longest.
+ * Owns: a table of up to 1024 addresses that have sent wrong passwords. A new one replaces the least recently seen.
  */
 #define HTTP_MAC_LEN 32
 #define HTTP_PROVED_MAX 16
 
 struct http_guesses {
 	uint8_t key[32]; /* a random key for the MACs */
-	/* MACs of Authorization headers with right passwords; a new MAC replaces the oldest. The headers themselves do
-	 * not stay in memory */
+	/* MACs of Authorization headers with right passwords; the headers themselves are not kept. A new MAC replaces
+	 * the oldest */
 	uint8_t proved[HTTP_PROVED_MAX][HTTP_MAC_LEN];
-	/* proved[proved_count % HTTP_PROVED_MAX] is replaced next; all elements are set from HTTP_PROVED_MAX on */
+	/* how many MACs were ever added; proved[proved_count % HTTP_PROVED_MAX] is replaced next */
 	unsigned proved_count;
 	struct admission_table *addresses;
 	uint64_t none_before_us; /* no password from any address is checked before this time */
@@ -69,7 +68,7 @@ enum http_proof { HTTP_PROVED, HTTP_UNPROVED, HTTP_TOO_SOON };
 int http_guesses_init(struct http_guesses *g); /* returns 0, or -1 if there are no random numbers */
 void http_guesses_fini(struct http_guesses *g); /* g may be zeroed */
 /* Checks the password in an Authorization header. authorization may be NULL, and peer is NULL for a Unix socket. With
- * HTTP_TOO_SOON nothing was checked, and *wait_s says when to retry. */
+ * HTTP_TOO_SOON, nothing was checked, and the client must wait *wait_s seconds. */
 enum http_proof http_guesses_check(struct http_guesses *g, const struct users *users, const char *authorization,
 				   const struct sockaddr *peer, uint64_t now_us, unsigned *wait_s);
 
@@ -109,8 +108,8 @@ struct http_pages {
 /* returns 0, or -1; the caller calls http_pages_fini() in either case */
 int http_pages_init(struct http_pages *p, const struct http_settings *settings);
 void http_pages_fini(struct http_pages *p);
-/* Takes ownership of a snapshot, and passes it to the pages' on_snapshot(). Keeps it for requests only if is_awaited,
- * that is, if a request waits for it: later requests should get newer numbers. */
+/* Takes ownership of a snapshot, and passes it to the pages' on_snapshot(). is_awaited: a request waits for it. Other
+ * snapshots are kept only if there is none yet, because later requests should get newer numbers. */
 void http_pages_take(struct http_pages *p, struct snapshot *snapshot, bool is_awaited, uint64_t now_us);
 /* Replaces each `table` for which there is a new one in `mail`. Called under the lock of struct http. */
 void http_pages_take_tables(struct http_pages *p, uint64_t now_us);
@@ -123,29 +122,29 @@ bool http_page_check_access(const struct http_page *page, const struct http_requ
 			    struct http_reply *r);
 /* Returns true if the page can be served without a new snapshot or table. */
 bool http_page_is_fresh(const struct http_pages *p, const struct http_served *served, uint64_t now_us);
-/* Fills the reply to a request that may see the page. The reply's body belongs to p, is constant, or is in *body, which
- * is zeroed at first, and which the caller frees. */
+/* Fills the reply to a request that may see the page. The reply's body belongs to info->pages, is constant, or is in
+ * *body, which is zeroed at first and which the caller frees. */
 void http_page_fill(struct http_request_info *info, struct buf *body, struct http_reply *r);
 
 /* --- http_access.c: which requests may see pages that are not open --- */
 /* Returns true if this Authorization header has the name and the password of one of users. May take long, so only
  * http_guesses_check() calls it. */
 bool http_is_authorized(const struct users *users, const char *authorization);
-/* Returns true for 127.0.0.1 and ::1, but not for the rest of 127.0.0.0/8, which proxies beside a pod use for requests
- * from other hosts. */
+/* Returns true for 127.0.0.1 and ::1, but not for other addresses in 127.0.0.0/8, which a pod's proxies use for
+ * requests from other hosts. */
 bool http_is_loopback_peer(const struct sockaddr *peer);
-/* Returns true if this Host header is missing, an IP address or localhost. Any other name may be another site's, whose
- * page then reads ours in a browser (DNS rebinding). */
+/* Returns true if this Host header is missing, an IP address or localhost. Another name may belong to another site,
+ * whose pages could read ours through a browser (DNS rebinding). */
 bool http_is_own_host(const char *host);
 
 /*
- * --- http_conn.c: limits how many connections the HTTP thread has, and how long each may take, because evhttp does
- * not: a client that sends a byte now and then could keep a connection for ever, and could have thousands of them.
+ * --- http_conn.c: limits how many connections the HTTP thread has, and how long each may take. With evhttp alone, a
+ * client could keep thousands of connections for ever by sending a byte now and then.
  *
- * Always: there are at most HTTP_CONNS_MAX connections. If one more comes, the connection whose last request is the
- *         oldest is closed, but if any connections wait for a request, one of these. A connection is also closed if no
- *         request comes within 5 s of the accept or of the last reply, or if the client has not taken a reply within
- *         10 s. A TLS handshake counts as part of the request. The bytes that a client may send are limited, too.
+ * Always: there are at most HTTP_CONNS_MAX connections. If one more comes, the one with the oldest last request is
+ *         closed; those without a request in progress go first. A connection is also closed if no request comes within
+ *         5 s of the accept or of the last reply (TLS handshake included), or if the client has not taken a reply
+ *         within 10 s. The bytes that a client may send are limited, too.
  */
 #define HTTP_CONNS_MAX 32
 
@@ -159,27 +158,27 @@ struct http_conn {
 	struct evhttp_connection *evcon; /* owns bev; its close callback frees this struct */
 	struct timer timer;
 	struct evhttp_request *request; /* set while HTTP_CONN_WAITING, until http_conn_end_wait() */
-	uint64_t accepted_us,
-	    last_request_us; /* last_request_us: when the last request came; accepted_us if none has come */
+	uint64_t accepted_us, last_request_us; /* last_request_us: accepted_us until a request has come */
 	TAILQ_ENTRY(http_conn) link;
 };
 
 struct http_conns {
 	unsigned count;
 	TAILQ_HEAD(, http_conn) list;
-	/* called when a request has waited for wait_us (http_conn_begin_wait()), and must be answered now */
+	/* called when a request has waited for the wait_us of http_conn_begin_wait(), and must be answered now */
 	void (*on_late)(struct http_conn *c, void *arg);
-	struct tls_context *(*tls)(void *arg); /* returns a reference for a new connection, or NULL for no TLS */
+	/* returns a counted reference for a new connection, or NULL for no TLS */
+	struct tls_context *(*tls)(void *arg);
 	void *arg; /* for on_late() and tls() */
 	struct log *log;
 	uint64_t tls_told_us; /* when the log last said that a client speaks TLS to a port without TLS; 0 if never */
 };
 
 void http_conns_init(struct http_conns *all, struct evhttp *http);
-/* called after evhttp_free(), which does not close connections that were accepted a moment ago */
+/* called after evhttp_free(), to close connections that were accepted in the last turn of the loop */
 void http_conns_fini(struct http_conns *all);
-/* Makes the connection of this request HTTP_CONN_WAITING for up to wait_us. Returns the connection; NULL if there was
- * no memory for a struct http_conn, and the caller must answer with an error. */
+/* Makes the connection of this request HTTP_CONN_WAITING for up to wait_us. Returns the connection. Returns NULL if
+ * there was no memory for a struct http_conn; the caller must then answer with an error. */
 struct http_conn *http_conn_begin_wait(struct http_conns *all, struct evhttp_request *request, uint64_t wait_us,
 				       uint64_t now_us);
 /* Makes the connection HTTP_CONN_WRITING, because the reply is about to be sent. Returns the connection's request. */

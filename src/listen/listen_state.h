@@ -4,7 +4,7 @@
  *
  * Owns:    subscriptions, effects, portals, and the queues of notifications.
  * Borrows: the client's exchange, and the listener of its pool, which the client leaves before the listener is freed.
- * Always:  a subscription that is not active, or has a pending change, is on the list `unsettled`.
+ * Always:  each subscription that is not active, or that has a pending change, is on the list `unsettled`.
  */
 #pragma once
 
@@ -15,7 +15,7 @@
 
 #include <event2/event_struct.h>
 
-/* Whether the listener listens to a channel: it was asked to, it does, or it can't. */
+/* Whether the listener was asked to listen to a channel, does listen, or can't listen. */
 enum listener_state { LISTENER_ASKED, LISTENER_LISTENS, LISTENER_REFUSED };
 
 /* A channel that the client listens to, or may soon listen to. */
@@ -28,12 +28,11 @@ struct subscription {
 	bool is_unsettled; /* the subscription is on client_listen.unsettled; set and cleared by set_unsettled() */
 	uint8_t listener_state; /* enum listener_state */
 	bool is_active; /* LISTEN was committed; set and cleared by subscription_set_active() */
-	/* KNOWN_LISTEN or KNOWN_UNLISTEN, which the client's transaction has run and not committed yet; else
-	 * KNOWN_NOT */
+	/* KNOWN_LISTEN or KNOWN_UNLISTEN if the open transaction has run this; else KNOWN_NOT */
 	uint8_t pending_change;
-	/* pending_change as it is without the UNLISTENs within savepoints, which a rollback to a savepoint undoes */
+	/* the value that pending_change gets back when a ROLLBACK TO undoes the UNLISTENs within savepoints */
 	uint8_t change_after_rollback;
-	uint32_t refs; /* references of statements that run, and of the message that waits */
+	uint32_t refs; /* how many effects have this as their sub */
 	struct fail *why; /* the reason for LISTENER_REFUSED; NULL if there was no memory to keep the reason */
 	char name[KNOWN_NAME_MAX]; /* the channel */
 };
@@ -41,11 +40,11 @@ struct subscription {
 /* A LISTEN, UNLISTEN, ROLLBACK TO or end of a transaction that was sent to the server, and is not answered yet. */
 struct listen_effect {
 	uint8_t kind; /* enum known_kind */
-	/* The listener can't listen to the channel of a LISTEN: SQL that fails was sent in place of the LISTEN, and the
-	 * client gets sub->why. Set by queue_effect(), never cleared. */
+	/* The listener can't listen to the channel. SQL that fails was sent in place of the LISTEN, and the client gets
+	 * sub->why. Set by queue_effect(), never cleared. */
 	bool is_refused;
 	struct subscription *sub; /* the subscription of a LISTEN; otherwise NULL */
-	uint32_t request_number; /* the number of requests that were sent on the server before this one */
+	uint32_t request_number; /* how many requests were sent on the server before this one */
 	char name[KNOWN_NAME_MAX]; /* of the channel */
 	TAILQ_ENTRY(listen_effect) link;
 };
@@ -58,7 +57,7 @@ struct listen_portal {
 	char name[]; /* of the portal */
 };
 
-/* How far SQL of the client's that may notify has come. See listen/sender_pid.c. */
+/* The progress of SQL of this client that may send a notification. See listen/sender_pid.c. */
 enum listen_sending {
 	SENDING_NOT, /* there is no such SQL */
 	SENDING_WAITS, /* the SQL waits for the listener */
@@ -70,8 +69,7 @@ struct client_listen {
 	struct exchange *x;
 	struct notify_subscriber subscriber;
 	struct subscription *table; /* all subscriptions, by channel */
-	/* The few subscriptions that the end of a transaction may change. A client may have thousands, and to look at
-	 * all of them each time would be slow. */
+	/* The few subscriptions that the end of a transaction may change. A client may have thousands in all. */
 	TAILQ_HEAD(, subscription) unsettled;
 	uint32_t active_count; /* subscriptions that are active */
 	TAILQ_HEAD(, listen_effect) effects;
@@ -109,17 +107,17 @@ void listen_queue_fini(struct client_listen *l);
 bool listen_withhold_ready(struct exchange *x);
 
 /* listen/sender_pid.c */
-/* Called when the listener has caught up. Returns true if it was asked to only for the sender's PID in notifications,
+/* Called when the listener has caught up. Returns true if that was awaited only for the sender's PID in notifications,
  * so the caller has nothing to do. */
 bool listen_pid_caught_up(struct exchange *x);
 
 /* listen/subscriptions.c */
-/* Returns x->listen, which is made at the first call; NULL without memory. */
+/* Returns x->listen, which the first call makes; NULL if there is no memory. */
 struct client_listen *listen_own(struct exchange *x);
 void listen_detach_idle(struct client_listen *l); /* leaves the listener if the client no longer needs the listener */
 struct subscription *subscription_find(const struct client_listen *l, const char *name); /* returns NULL if none */
-/* Returns the subscription to a channel. Makes one if there is none, which asks the listener to listen. Returns NULL
- * without memory, or if the name is too long. */
+/* Returns the subscription to a channel. If there is none, makes one, and asks the listener to listen. Returns NULL if
+ * there is no memory, or if the name is too long. */
 struct subscription *subscription_want(struct exchange *x, const char *name);
 void subscription_unref(struct subscription *sub); /* drops one of sub->refs */
 /* Notes that the listener can't listen to the channel, for the reason *why. */
@@ -139,13 +137,12 @@ void listen_sweep(struct client_listen *l); /* frees subscriptions that are no l
 #define LISTEN_REFUSED "pgweir_refused" /* no statement or portal has this name, so messages that use it fail */
 /* Returns true if a savepoint may be open in x's transaction. */
 bool listen_is_in_savepoint(const struct exchange *x);
-/* Returns true if x's LISTEN and UNLISTEN must be sent unchanged, or if the server ignores messages of x or takes them
- * for a part of a COPY. */
+/* Returns true if x's LISTEN and UNLISTEN are sent unchanged, or if the server ignores x's messages, as in a COPY. */
 bool listen_is_unchanged(const struct exchange *x);
 void listen_end_effect(struct client_listen *l, struct listen_effect *e); /* removes and frees an effect */
 void listen_drop_portals(struct client_listen *l); /* forgets all portals */
 
 /* listen.c */
-/* Called when the listener listens to the channel, with `why` NULL, or when it can't, with the reason in *why. */
+/* Called when the listener listens to the channel (why is NULL), or when it can't, for the reason *why. */
 void listen_answered(struct notify_subscription *at_listener, const struct fail *why);
 void listen_resume(struct exchange *x); /* handles the message that waited for the listener */

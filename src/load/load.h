@@ -5,9 +5,9 @@
 #include "config/config.h"
 
 /*
- * Reads and checks a file. Returns the only reference to the config, or NULL if there is at least one error. Adds all
- * errors and warnings to problems. Does not open the files that the configuration names, such as users_file, but checks
- * for some of them that they exist and can be read.
+ * Reads and checks a file. Returns the only reference to the config, or NULL if there are errors. Adds all errors and
+ * warnings to problems. Does not open the files that the configuration names, such as users_file, but checks for some
+ * of them that they exist and can be read.
  *
  * `overrides` has `count` values of the console's SET, which replace values of the file. An override has pgweir's name
  * ("pool.pool_size") or PgBouncer's ("default_pool_size", with a value in PgBouncer's units), whatever the format of
@@ -16,8 +16,8 @@
  */
 struct config *load_config(const char *path, const struct config_override *overrides, size_t count,
 			   struct config_problems *problems);
-/* In load_check_budget.c. Sets *out to the section's settings. Returns the user that the connection for the section's
- * budget (dedicated/fleet.h) logs in as, or "" if none is configured; NULL if the section has no budget. */
+/* In load_check_budget.c. Sets *out to the section's settings. Returns the user as which the connection for the
+ * section's budget (dedicated/fleet.h) logs in, or "" if no user is configured; NULL if the section has no budget. */
 struct config_section;
 const char *load_budget_user(const struct config *config, const struct config_section *s, struct scope_settings *out);
 
@@ -25,10 +25,9 @@ const char *load_budget_user(const struct config *config, const struct config_se
  * --- load_upstream.c ---
  *
  * Makes a configuration without a file, for --upstream: pgweir listens on 127.0.0.1:6432, has one upstream (`uri` is a
- * postgres:// URI or libpq's keywords), and shows metrics on 127.0.0.1:9930. The password is that of the URI, else
- * PGPASSWORD, else the one in the passfile (PGPASSFILE, ~/.pgpass). It is also the password of the only user that
- * clients may log in as. If there is no password, clients on loopback need none. Returns NULL if there is an error in
- * problems.
+ * postgres:// URI or libpq's keywords), and shows metrics on 127.0.0.1:9930. The password comes from `uri`, else from
+ * PGPASSWORD, else from the passfile (PGPASSFILE, ~/.pgpass). Clients may log in only as the upstream's user, with the
+ * same password; if there is no password, they need none. Returns NULL if errors were added to problems.
  */
 struct config *load_upstream(const char *uri, struct config_problems *problems);
 
@@ -48,14 +47,14 @@ struct load_setting {
 	char name[LOAD_SETTING_NAME_MAX + 1]; /* the name for load_config(): "pool.pool_size" or PgBouncer's name */
 	const char *reason; /* if the setting is known but has no effect, the reason; else NULL */
 	bool is_secret; /* the value must not be shown */
-	bool is_of_tls; /* a setting of TLS, which may have an effect only together with another setting */
+	bool is_of_tls; /* a setting of TLS, which may be valid only together with another setting */
 };
 
 /*
  * Finds the setting that `name` stands for: "pool.pool_size", a name that only one of pgweir's settings has, or
- * PgBouncer's name, with `value` in PgBouncer's units. If the configuration came from a pgbouncer.ini, `name` must be
- * PgBouncer's name, or pgweir's with its section. `value` is NULL if SET goes back to the file's value. Returns 0, or
- * -1 with *why set if the setting is not known (42704) or can't be changed while pgweir runs (55P02).
+ * PgBouncer's name (`value` then is in PgBouncer's units). If the configuration came from a pgbouncer.ini, `name` must
+ * be PgBouncer's name, or pgweir's with its section. `value` is NULL if SET restores the file's value. Returns 0, or -1
+ * with *why set if the setting is not known (42704) or can't be changed while pgweir runs (55P02).
  */
 int load_find_setting(const struct config *config, const char *name, const char *value, struct load_setting *out,
 		      struct fail *why);

@@ -13,12 +13,12 @@ struct config *load_text(const char *text, size_t len, const char *path, const s
 /*
  * --- load_suggest.c: messages about unknown settings and sections. ---
  *
- * Writes a message about a setting that the section does not have, with a similar name, or with a section that has the
- * setting. `section` is the text between the brackets ("pool", "database app"). is_scoped_section is true if the
- * section is that of a database or user.
+ * Writes a message about a setting that the section does not have. The message suggests a similar name, or a section
+ * that has the setting. `section` is the text between the brackets ("pool", "database app"). is_scoped_section is true
+ * if the section is that of a database or user.
  */
 void suggest_setting(const char *section, bool is_scoped_section, const char *name, char *out, size_t out_size);
-/* Writes a message about an unknown section, with a similar name. */
+/* Writes a message about an unknown section, which suggests a similar name. */
 void suggest_section(const char *section, char *out, size_t out_size);
 
 /* --- checks that need the whole configuration, and add problems to sink --- */
@@ -38,17 +38,16 @@ void load_check_budget(const struct config *config, const struct problem_sink *s
 /*
  * --- load_secrets.c ---
  *
- * Sets config->has_password if an upstream's text in the file contains its password, or a part of the password. Adds
- * the path of each ${file:...} that may be a part of the password to config->secret_files. `raw` is the text before its
- * references were expanded, and `up` the upstream that was made from the text.
+ * Sets config->has_password if `raw`, an upstream's text before its references were expanded, contains the password or
+ * a part of it. Adds the path of each ${file:...} that may be a part of the password to config->secret_files. `up` is
+ * the upstream that was made from `raw`.
  */
 void load_note_password(struct config *config, const char *raw, const struct upstream *up);
 
 /*
- * --- load_expand.c: references in values: ${NAME} and ${NAME:-default} to environment variables, ${file:/path} to
- * files. ---
+ * --- load_expand.c: ${NAME} and ${NAME:-default} refer to environment variables, ${file:/path} to files. ---
  *
- * $$ stands for one dollar. A dollar before any other character but { stands for itself, so that SQL may contain $1.
+ * $$ stands for one dollar. A dollar before a character other than $ and { stands for itself, so SQL may contain $1.
  * The content of a variable or file is not expanded again.
  */
 #define EXPAND_FILE_MAX ((size_t)64 << 10) /* bytes of a file, at most */

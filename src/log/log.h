@@ -2,7 +2,7 @@
  * src/log/log.h - pgweir's log: one line per event (text or JSON) to stderr, syslog or a file.
  *
  * A separate thread writes the file from a ring buffer (log_writer.h), so a slow disk never stops an event loop. Lines
- * that do not fit into the ring are dropped and counted; the log reports their number as soon as there is room.
+ * that do not fit into the ring are dropped; a later line reports how many.
  *
  * Owns:   its writer. Any thread may write.
  * Always: a line is written as a whole or not at all. Bytes of a peer are escaped, so a line has no control characters.
@@ -26,7 +26,8 @@ struct log_field {
 /* The subject of a line. In JSON, each member becomes a field, except members that are NULL or 0. A text line has only
  * the message, followed by the detail and the hint of `why`. All pointers are borrowed for the call. */
 struct log_about {
-	const char *event; /* a name of the event that never changes, unlike the message: "client_disconnect" */
+	/* a fixed name for this kind of event, such as "client_disconnect" */
+	const char *event;
 	uint64_t client_id;
 	const char *client; /* the client's address */
 	const char *user, *database, *application;
@@ -35,7 +36,7 @@ struct log_about {
 	uint64_t duration_us;
 	const char *reason; /* a word, most often the name of a setting */
 	const struct fail *why; /* SQLSTATE, detail and hint */
-	const struct log_field *more; /* further fields; the last element has no name. NULL if there are none */
+	const struct log_field *more; /* further fields; the last element's name is NULL. NULL if there are none */
 };
 
 /* Changes the words of a detail or hint in place, in an array of `size` bytes. Called on any thread. */
@@ -74,8 +75,8 @@ struct log_event {
 	int level; /* enum log_level */
 	char *message;
 };
-/* Calls row() for each of the last lines, the newest first. Warnings and errors are kept apart from other lines, so
- * that lines about connections do not push them out. row() must not log. */
+/* Calls row() for each of the last lines, the newest first. Warnings and errors are kept apart, so that other lines do
+ * not push them out. row() must not log. */
 void log_each_recent(struct log *log, void (*row)(const struct log_event *event, void *arg), void *arg);
 
 /* Logs a bug of pgweir. In builds with --enable-debug or --enable-sanitizers, the process ends, so that tests fail. */

@@ -1,7 +1,7 @@
 /*
  * src/log/log_writer.h - a thread that writes lines from a ring buffer to a file or to stderr.
  *
- * Any thread may add lines, and never waits for the file: a lock is held only while a line is copied.
+ * Any thread may add lines, and never waits for the file, because a lock is held only while a line is copied.
  *
  * Owns: the ring, the file, the thread.
  */
@@ -18,30 +18,29 @@ struct log_writer; /* opaque: log_writer.c */
  * bytes. Returns NULL with *why set on failure. */
 struct log_writer *log_writer_new(const char *destination, size_t ring_len, struct fail *why);
 void log_writer_free(struct log_writer *w); /* waits at most 1 s for the thread to write queued lines, and frees w */
-/* Has the thread free w, after it has written queued lines for at most 1 s. Does not wait. */
+/* Returns at once; the thread writes queued lines for at most 1 s, and then frees w. */
 void log_writer_retire(struct log_writer *w);
 /* Queues a line, which includes its newline. Returns 0, or -1 if the ring is full; the line is then dropped. */
 int log_writer_put(struct log_writer *w, const char *line, size_t line_len);
-/* Makes the writer prompt, or not. A prompt writer wakes its thread for each line, which costs a system call. Other
- * writers write a line some milliseconds later. */
+/* If is_prompt, each line wakes the thread, with a system call. Otherwise lines are written some milliseconds later. */
 void log_writer_set_prompt(struct log_writer *w, bool is_prompt);
 /* Opens the path anew before the next line is written. Returns 0; or -1 with *why set, and the old file stays in use.
  * log_writer_errors() counts such failures, too. */
 int log_writer_reopen(struct log_writer *w, struct fail *why);
 /* returns the number of lines that were dropped because the ring was full */
 uint64_t log_writer_dropped(const struct log_writer *w);
-/* returns the number of lines that could not be written, as to a full disk, plus the failures to reopen */
+/* returns how many lines could not be written, as to a full disk, plus how often the file could not be reopened */
 uint64_t log_writer_errors(const struct log_writer *w);
 
 /*
- * --- log_file.c: the file, pipe or terminal that a log is written to. Only one thread uses it, and may block.
+ * --- log_file.c: the file, pipe or terminal that a log is written to. Only one thread, which may block, uses it.
  *
  * Owns:   the descriptor, unless it is stderr.
  * Always: if a full disk truncates a line, a newline is written before the next line.
  */
 struct log_file {
 	_Atomic uint64_t errors; /* lines that could not be written, and failures to reopen */
-	/* the time (clock_now_us()) from which writes no longer wait; 0 if there is none. Any thread may set this */
+	/* the time (clock_now_us()) from which writes no longer wait; 0 if never. Any thread may set this */
 	_Atomic uint64_t give_up_at_us;
 
 	/* The rest is only for log_file.c. */
@@ -61,7 +60,7 @@ int log_file_init(struct log_file *f, const char *destination, struct fail *why)
 void log_file_fini(struct log_file *f); /* f may come from a failed log_file_init() */
 /* Opens "stderr", or a path; creates the file with mode 0640, or appends. Returns a descriptor, or -1 with *why set. */
 int log_file_open(const char *destination, struct fail *why);
-/* Closes the descriptor, and uses fd from now on, which f then owns. Not called for stderr. */
+/* Takes over fd, and uses it in place of the old descriptor, which is closed. Not called for stderr. */
 void log_file_replace(struct log_file *f, int fd);
 /* Writes bytes, which may begin and end within a line. */
 void log_file_write(struct log_file *f, const char *bytes, size_t len);

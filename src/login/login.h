@@ -1,5 +1,4 @@
-/* src/login/login.h - declarations for other folders: a client's login, from its first byte to its first
- * ReadyForQuery. */
+/* src/login/login.h - a client's login, from its first byte to its first ReadyForQuery, for other folders. */
 #pragma once
 
 #include "client/client.h"
@@ -7,10 +6,9 @@
 extern const struct client_login_ops login_ops;
 extern const struct admission_ops login_admission_ops;
 
-/* In login_transfer.c. The main worker calls this for clients that it has sent to the worker `sent_to`, which has not
- * taken them from its inbox yet. Takes back and refuses the clients that have waited too long (worker_until_us). If
- * `all`, takes back the others, too, and sends each to another shard of its pool, or to `sent_to` once more if the pool
- * has no other shard. */
+/* In login_transfer.c. Called on the main worker for clients that are still in the inbox of the worker `sent_to`. Takes
+ * back and refuses clients that have waited too long (worker_until_us). If `all`, takes back the others, too, and sends
+ * each to another shard of its pool, or again to `sent_to` if there is no other shard. */
 void login_take_back(struct client_env *main_worker, struct client_env *sent_to, bool all);
 
 /* In login_welcome.c. Functions of exchange_ops for clients in CL_WELCOME. */

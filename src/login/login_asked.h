@@ -5,11 +5,10 @@
  * Host names are confirmed as in PostgreSQL (hba.c: check_hostname). pgweir looks up the name of the client's address.
  * If a rule fits that name, pgweir looks up the name's addresses, and the client's address must be among these. So a
  * login makes at most two lookups, however many rules there are; together they may take five seconds. A client whose
- * name is not confirmed fits no rule with a host name. If a role can't be looked up, the login is refused, because the
- * rule with this role might be the one that rejects the client.
+ * name is not confirmed fits no rule with a host name. If a role can't be looked up, the login is refused, because a
+ * rule with this role might reject the client.
  *
- * After each answer, the login matches all rules again, from the first one. So answers are kept until the login has
- * found its rule and checked its user.
+ * After each answer, the login matches all rules again, from the first one. So answers are kept until the login ends.
  */
 #pragma once
 
@@ -22,7 +21,7 @@ enum hba_fit login_ask_member(const char *role, void *client);
 /* Called after HBA_LATER. Makes the login wait for the lookup, and returns 1; again() is called once the answer has
  * come, and must match all rules again. Returns -1 with *why set if the lookup could not be begun. */
 int login_repeat_later(struct client *c, void (*again)(struct client *c, void *unused), struct fail *why);
-/* Called about every 100 ms. If a lookup of names has taken too long, ends the lookup, makes the login go on without a
- * host name, and returns true; c may be closed then. */
+/* Called about every 100 ms. If a lookup of names has taken too long, ends it, continues the login without a host name,
+ * and returns true; c may then be closed. */
 bool login_end_late_names(struct client *c, uint64_t now_us);
 void login_asked_free(struct client_login *l); /* no lookup may be running */

@@ -1,4 +1,4 @@
-/* src/login/login_external.h - tokens, such as Kerberos tickets, of a client that logs in. A module judges them
+/* src/login/login_external.h - a client's login by tokens, such as Kerberos tickets, which a module judges
  * (auth/auth_module.h). The functions are in login_external.c. */
 #pragma once
 

@@ -1,12 +1,13 @@
 /*
- * src/login/login_state.h - declarations that the files of login/ share. No other folder includes this header.
+ * src/login/login_state.h - declarations that the files of login/ share. No other folder includes this header. The
+ * words in capitals are the client's states (exchange/client_state.h).
  *
  *   login.c              begins and ends a login, and passes the client's bytes to the step that expects them
  *   login_wait.c         waits for threads and lookups
  *   login_startup.c      STARTUP: the first packets
  *   login_proxy.c        the PROXY header of a load balancer, which comes first
  *   login_tls.c          TLS, before the startup packet
- *   login_tenant.c       the names of the client's user and database within pgweir; tenant.c finds the tenant
+ *   login_tenant.c       the names of user and database in pgweir's configuration; tenant.c finds the tenant
  *   login_steps.c        AUTHENTICATION: the order of the steps
  *   login_rule.c         decides which proof the client must give
  *   login_asked.c        looks up the name of the client's address, and roles of its user, for login_rule.c
@@ -14,17 +15,17 @@
  *   login_certificate.c  checks the client's certificate
  *   login_scram.c, login_password.c, login_peer.c, login_external.c  the authentication exchanges
  *   login_proof.c        the step after a proof: the client enters the console or a pool, or is refused after a delay
- *   login_recount.c      counts clients again before a client is refused at a limit, because others may have left
+ *   login_recount.c      counts clients again before one is refused at a limit, because others may have left
  *   login_transfer.c     sends the client from the main worker to the worker of its pool
  *   login_welcome.c      WELCOME: the client's startup settings, and its first ReadyForQuery
  *   login_replication.c  WELCOME for replication clients
  *   login_refuse.c       a login that fails
  *
  * Owns:    struct client_login owns its buffers and texts, and a reference to each GUC set, to hba, ident and users;
- *          login_free wipes it, because there are secrets in it.
+ *          login_free() wipes it, because it has secrets.
  * Borrows: the strings of rule and secret, which hba, users or secret_text keep alive.
- * Always:  while the login waits for a thread or a lookup, abandon is set, and pgweir either does not read from the
- *          client, or keeps the bytes that the client sends.
+ * Always:  while the login waits for a thread or a lookup, abandon is set, and pgweir does not read from the client, or
+ *          keeps the bytes that it reads.
  */
 #pragma once
 
@@ -46,15 +47,14 @@ enum sasl_due {
 	SASL_FINAL_DUE
 };
 
-/* The progress of login_wait_for_recount(), which makes a login wait at most once. */
+/* The progress of login_wait_for_recount(). A login waits for a recount at most once. */
 enum login_recounting { RECOUNT_NOT_DUE, RECOUNT_UNDER_WAY, RECOUNTED };
 
 struct client_login {
 	struct buf out; /* messages to the client, which login_flush() sends together */
 	struct buf settings; /* the startup packet's names and values; not interpreted before authentication */
-	struct gucs *raw; /* the startup packet's settings; NULL until the client is authenticated */
-	/* raw without the settings that PostgreSQL does not know, or ignores in a startup packet; NULL if no setting
-	 * was left out */
+	struct gucs *raw; /* the startup packet's settings as a GUC set; NULL until the client is authenticated */
+	/* raw without settings that PostgreSQL does not know, or ignores at startup; NULL if raw has none of these */
 	struct gucs *valid;
 	char *user, *database; /* for a tenant: "user.tenant" and "tenant/database" */
 	char *sent_user; /* the user's name as the client wrote it */
@@ -71,15 +71,13 @@ struct client_login {
 	struct ident *ident; /* the maps that belong to hba */
 	struct hba_answer rule; /* the HBA rule that fits; zeroed if hba is NULL */
 	struct login_asked *asked; /* answers of login_asked.c; NULL if nothing was looked up */
-	/* with peer, the name of the operating system's user; with tokens, the name that they prove; else NULL, or NULL
-	 * until it is known */
+	/* with peer, the operating system's user; with tokens, the name that they prove; NULL if not known */
 	char *system_user;
 	uid_t system_uid;
-	/* a counted reference to the credentials that the client's tokens delegate; NULL before the tokens are judged,
-	 * and if they delegate none */
+	/* a counted reference, set once the client's tokens are right; NULL without gss_accept_delegation */
 	struct delegated *delegated;
-	struct user_secret secret; /* the user's; for an unknown user, not valid */
-	/* a function of the wait, set by login_wait(), that is called if the client leaves before login_conclude() */
+	struct user_secret secret; /* the user's secret; not valid for an unknown user */
+	/* called if the client leaves during a wait; set by login_wait() */
 	void (*abandon)(void *arg);
 	void *abandon_arg;
 	struct users *users; /* keeps the string of secret alive, unless the string is secret_text */
@@ -92,16 +90,16 @@ struct client_login {
 	uint16_t setting_count; /* pairs of name and value in settings */
 	uint8_t minor; /* the minor version of protocol 3 */
 	uint64_t tls_begun_us; /* when the TLS handshake began */
-	/* the deadline for an answer of the pool's worker; 0 if the client was not sent to that worker */
+	/* when the client is refused if the pool's worker does not answer; 0 if the client was not sent there */
 	uint64_t worker_until_us;
-	struct admission_hold *hold; /* the delayed answer to a wrong proof; only in CL_DELAYED */
+	struct admission_hold *hold; /* the delayed answer to a wrong proof; NULL except in CL_DELAYED */
 	uint8_t found; /* enum login_user */
 	uint8_t sasl_due; /* enum sasl_due */
 	bool has_ssl_asked; /* the client has sent an SSLRequest; set by ssl_request(), never cleared */
 	bool has_gss_asked; /* the client has sent a GSSENCRequest; set by take_packet(), never cleared */
 	uint8_t recount; /* enum login_recounting */
 	bool is_proxy_due; /* a PROXY header must come first; set by login.c, cleared by login_proxy.c */
-	/* The server that was checking the client's settings was lost, and the login asks another one, but only once.
+	/* The server that was checking the client's settings was lost, so another server was asked. This is done once.
 	 * Set by login_server_lost(), never cleared. */
 	bool is_asked_again;
 	bool has_error; /* PostgreSQL has refused a setting, with `error`. Set and cleared by login_welcome.c */
@@ -113,7 +111,7 @@ void login_free(struct client_login *l); /* l may be NULL */
 /* Makes the login wait for a thread or a lookup, and stops reading from the client until login_conclude(). If the
  * client leaves first, abandon(arg) is called instead of login_conclude(). */
 void login_wait(struct client *c, void (*abandon)(void *arg), void *arg);
-void login_set_null(void *client); /* an `abandon` whose arg points to a struct client *: sets that pointer to NULL */
+void login_set_null(void *client); /* for `abandon`; arg points to a struct client *, which is set to NULL */
 bool login_is_waiting(const struct client *c);
 /* Ends the wait. Calls verdict(c, arg) unless `verdict` is NULL, and then handles the bytes that were read during the
  * wait. The caller must not use c afterwards, because c may be closed. */
@@ -123,24 +121,24 @@ void login_conclude(struct client *c, void (*verdict)(struct client *c, void *ar
 /* Sends the client to the worker of its pool, where login_arrived() is called. */
 void login_transfer(struct client *c, struct client_env *to);
 /* login_proof.c */
-/* Called on the main worker after the client was admitted. The client enters its pool, or is sent to the pool's
- * worker. */
+/* Called on the main worker after the client was admitted. The client enters its pool here or on the pool's worker. */
 void login_go_to_worker(struct client *c, void *unused);
 void login_arrived(struct client *c, void *unused); /* called on the pool's worker: the client enters its pool */
 /* login_recount.c */
-/* Called before a client is refused at a limit on clients, for `reason`. Clients of other workers may have left without
- * the main worker knowing. If so, makes the login wait for a recount, which is followed by another check of the limit,
- * and returns true. Returns false if the client is to be refused now. */
+/* Called before a client is refused at a limit on clients, for `reason`. If clients of other workers may have left
+ * without the main worker knowing, returns true, and makes the login wait until they are counted and the limit is
+ * checked again. Returns false if the client is to be refused now. */
 bool login_wait_for_recount(struct client *c, enum reject_reason reason);
 
 /* login_refuse.c */
 void login_flush(struct client *c); /* sends l->out */
-/* Logs a refusal, unless too many were logged lately. `reason` is added in the log, and may be NULL. */
+/* Logs a refusal, unless too many were logged lately. `reason`, which may be NULL, is added to the log line. */
 void login_note_refusal(struct client *c, const struct fail *why, const char *reason);
 /* Counts and logs a failed login, sends the client the error and closes the client. */
 void login_refuse(struct client *c, const struct fail *why, enum login_result result);
 void login_out_of_memory(struct client *c); /* calls login_refuse() with 53200 */
-/* Like login_refuse(), but the log gets the error `logged`, and the client the error `told`; none if that is NULL. */
+/* Like login_refuse(), but logs the error `logged`, and sends the client the error `told`, or nothing if told is
+ * NULL. */
 void login_refuse_as(struct client *c, const struct fail *told, const struct fail *logged, enum login_result result);
 /* Like login_refuse(), but for a client that exceeds a limit. Does nothing if login_wait_for_recount() makes the login
  * wait. If there are many such refusals, they share one log line a second. */
@@ -153,14 +151,13 @@ void login_refuse_late(struct client *c, const struct fail *why, enum login_resu
  * ReadyForQuery. */
 void login_welcome(struct client *c);
 void login_log(struct client *c); /* logs a login that has succeeded */
-/* Ends the login. Sends, in one write, ParameterStatus for the settings that PostgreSQL reports, BackendKeyData and
- * ReadyForQuery. `gucs` has the session's values, `welcome` the values of settings that gucs does not have. Takes over
- * the caller's reference to gucs. */
+/* Ends the login. Sends ParameterStatus for the settings that PostgreSQL reports, BackendKeyData and ReadyForQuery. The
+ * values are from `gucs`, the session's settings, else from `welcome`. Takes over the caller's reference to gucs. */
 void login_finish(struct client *c, struct gucs *gucs, const struct gucs *welcome);
 
 /* login_replication.c */
-/* Returns the name of the client's database. For physical replication, whose clients name no database, returns the name
- * of a configured database in the only cluster; without such a cluster, the name that the client sent. */
+/* Returns the name of the client's database. A client of physical replication names no database: if there is only one
+ * cluster, returns the name of a configured database there, else the name that the client sent. */
 const char *replication_database(const struct client *c);
 void replication_welcome(struct client *c); /* does what login_welcome() does, for a replication client */
 void replication_tick(struct client *c, uint64_t now_us); /* called about every 100 ms while c has no server */

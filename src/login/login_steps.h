@@ -1,6 +1,6 @@
 /*
- * src/login/login_steps.h - the steps of a login: first packets, PROXY header, TLS, names, the rule, the secret, the
- * authentication exchange, and the step after the client's proof.
+ * src/login/login_steps.h - the steps of a login, from the first packets to the step after the client's proof (a
+ * password, or what authentication uses instead).
  *
  * Borrows: all texts of struct tenant_question.
  */
@@ -16,8 +16,7 @@ size_t login_startup(struct client *c, const uint8_t *bytes, size_t len);
 #define APPLICATION_NAME_MAX 63 /* bytes of application_name, as PostgreSQL's NAMEDATALEN - 1 */
 /* Returns true if connections from the client's address begin with a PROXY header. */
 bool login_is_proxy_expected(const struct client *c);
-/* Takes the PROXY header. Returns the number of bytes used, or 0 if the header is not complete. c may be closed
- * afterwards. */
+/* Takes the PROXY header. Returns the number of bytes used, or 0 if the header is not complete. May close c. */
 size_t login_proxy(struct client *c, const uint8_t *bytes, size_t len);
 /* Called if no PROXY header is expected. Refuses the client and returns true if the bytes begin like one. */
 bool login_refuse_proxy(struct client *c, const uint8_t *bytes, size_t len);
@@ -46,13 +45,14 @@ bool login_is_tenant_setting(const struct client *c, const char *name);
  *   sni       acme.pooler.example.com, the server name that the client sends in TLS; made lower case
  */
 
-/* The names that a client has sent. A name in a place where tenants may not be named is NULL. */
+/* The names that a client has sent. reference and server_name are NULL if they were not sent, or if tenants may not be
+ * named there. */
 struct tenant_question {
 	const char *user; /* never NULL */
 	bool may_be_in_user; /* the user may name the tenant */
 	const char *reference; /* the value of reference= in options */
 	const char *server_name; /* from SNI */
-	/* tenant_domain: a server name counts only if it is TENANT.domain; if `domain` is empty, the first part of any
+	/* the setting tenant_domain: a server name counts only if it is TENANT.domain; if empty, the first part of any
 	 * server name is the tenant */
 	const char *domain;
 };
@@ -67,29 +67,28 @@ int tenant_find(const struct tenant_question *q, struct tenant_answer *a, struct
 
 /* login_steps.c */
 void login_authenticate(struct client *c); /* begins authentication; called when the startup packet was read */
-/* Takes one message of the client's, and checks its proof. Returns the number of bytes used, or 0 if the message is not
+/* Takes a message, and checks the proof in it. Returns the number of bytes used, or 0 if the message is not
  * complete. */
 size_t login_password(struct client *c, const uint8_t *bytes, size_t len);
 /* Begins the authentication exchange; called after l->secret and l->found were set. */
 void login_secret_found(struct client *c);
 
 /* login_proof.c */
-/* Called when the proof is right, or no proof is needed. The client enters the console or goes on to its pool, unless a
- * limit refuses it. */
+/* Called when the proof is right, or no proof is needed. The client enters the console or goes to its pool, or a limit
+ * refuses it. */
 void login_authenticated(struct client *c);
 void login_wrong_password(struct client *c); /* called when the proof is wrong; calls login_refuse_late() */
-/* Returns true if the client logs in to the console as "pgbouncer" over a Unix socket and, according to the kernel, is
- * run by the same system user as this process. With compat = pgbouncer such a client needs no password; otherwise
- * returns false. */
+/* Returns true if, with compat = pgbouncer, the client logs in to the console as "pgbouncer" over a Unix socket, and is
+ * run by the same system user as this process. Such a client needs no password. */
 bool login_is_own_user(const struct client *c);
 
 /* login_rule.c */
-/* Finds the rule for the client, and sets l->demand. Returns 0, or -1 with *why set if the client is refused. Returns 1
- * if the login waits for a lookup (login_repeat_later()); again() is called after that, and must call login_find_rule()
- * once more. */
+/* Finds the rule for the client, and sets l->rule and l->rule_method. Returns 0, or -1 with *why set if the client is
+ * refused. Returns 1 if the login waits for a lookup (login_repeat_later()); again() is called after that, and must
+ * call login_find_rule() once more. */
 int login_find_rule(struct client *c, void (*again)(struct client *c, void *unused), struct fail *why);
-/* Copies the user's or database's name to out, cut as PostgreSQL cuts long names. Otherwise a client could evade a rule
- * by making the name longer. Does not cut names if the client has a tenant: long names are refused later. */
+/* Copies the user's or database's name to out, cut as PostgreSQL cuts long names, so that no client can evade a rule
+ * with a longer name. Does not cut a tenant's names: if too long, they are refused later. */
 void login_cut_name(const struct client *c, const char *name, char out[static CONFIG_DATABASE_MAX + 1]);
 
 /* login_certificate.c */
@@ -102,8 +101,8 @@ int login_check_certificate(struct client *c, void (*again)(struct client *c, vo
 void login_find_secret(struct client *c);
 
 /* login_scram.c */
-/* Begins a SCRAM exchange: puts the list of mechanisms into l->out, at once or after login_wait(). Returns 0, or -1
- * with *why set. */
+/* Begins a SCRAM exchange: puts the offer into l->out, at once or after login_wait(). Returns 0, or -1 with *why
+ * set. */
 int login_scram_begin(struct client *c, struct fail *why);
 void login_scram_check(struct client *c, const uint8_t *body, size_t len); /* takes the body of a SASL message */
 
@@ -118,6 +117,6 @@ void login_external_check(struct client *c, const char *password); /* passes the
 void login_external_tick(struct client *c, uint64_t now_us);
 
 /* login_peer.c */
-/* Looks up the operating system's user, and makes the login wait for that; then login_authenticated() is called, or the
+/* Makes the login wait for a lookup of the operating system's user, after which login_authenticated() is called or the
  * client is refused. Returns 0, or -1 with *why set. */
 int login_peer_begin(struct client *c, struct fail *why);

@@ -1,13 +1,13 @@
 /*
  * src/lookup/auth_query_cache.h - a cache of auth_query's answers. Does no I/O; the time is an argument.
  *
- * An answer is fresh until it expires. Answers expire after the time to live (auth_query_ttl), or after AUTH_UNKNOWN_US
- * if they have no secret. After a client's wrong proof, the answer expires at once, because the password may have been
- * changed. While PostgreSQL can't be asked, an expired answer may be used for AUTH_STALE_US more; then it is dropped.
- * When roles have changed, all answers are dropped.
+ * An answer is fresh until it expires: after auth_query_ttl, or after at most AUTH_UNKNOWN_US if it has no secret. A
+ * client's wrong proof makes it expire at once, because the password may have been changed. While PostgreSQL can't be
+ * asked, an expired answer may be used for AUTH_STALE_US more; then it is dropped. When roles have changed, all answers
+ * are dropped.
  *
  * Owns:   its entries, which are wiped when they are freed. The hash is seeded, because clients choose the names.
- * Always: there are at most cap entries; when the cache is full, a new one replaces the least recently used one.
+ * Always: there are at most cap entries; a further one replaces the least recently used.
  */
 #pragma once
 
@@ -17,8 +17,8 @@
 /*
  * --- auth_query_answer.c: reads the row that auth_query returned. Does no I/O; the row is not trusted.
  *
- * If the row has one column, that is the secret. Two columns are name and secret, as in PgBouncer's queries; the name
- * must be the user's, or NULL. A third column is the time at which the secret expires: seconds since 1970 in decimal,
+ * A row with one column has only the secret. Two columns are name and secret, as in PgBouncer's queries; the name must
+ * be the user's, or NULL. A third column is the time at which the secret expires: seconds since 1970 in decimal,
  * infinity, or NULL.
  */
 #define AUTH_SECRET_MAX 1024 /* bytes; PostgreSQL's own secrets have about 135 */
@@ -28,7 +28,7 @@ struct auth_answer {
 	bool is_user; /* there is such a user */
 	const char *secret; /* points into the row, not terminated; NULL if the user has no secret */
 	size_t secret_len;
-	int64_t valid_until_us; /* microseconds since 1970; the secret is valid up to and including this moment */
+	int64_t valid_until_us; /* microseconds since 1970; the last moment at which the secret is valid */
 };
 
 /* Reads the body of a DataRow (protocol chapter, "Message Formats"). Returns 0, or -1 with *why set. */
@@ -36,9 +36,8 @@ int auth_answer_read(const uint8_t *body, size_t len, const char *user, struct a
 
 /* --- auth_query_cache.c --- */
 #define AUTH_STALE_US UINT64_C(60000000)
-#define AUTH_UNKNOWN_US UINT64_C(2000000) /* short, so that a user who was just created can log in soon */
-/* auth_cache_expire_answer() ignores answers that are younger than this, so failing logins cause at most one query a
- * second */
+#define AUTH_UNKNOWN_US UINT64_C(2000000) /* short, so that a new user can log in soon */
+/* younger answers do not expire because of wrong proofs, so failing logins cause at most one query a second */
 #define AUTH_DOUBT_AFTER_US UINT64_C(1000000)
 
 struct auth_cache; /* opaque */
@@ -61,9 +60,9 @@ struct auth_cached {
 
 struct auth_cache *auth_cache_new(uint64_t seed, size_t cap);
 void auth_cache_free(struct auth_cache *cache); /* cache may be NULL */
-/* Returns the last answer, fresh or not, or NULL. It lives until the next call that changes the cache. */
+/* Returns the last answer, fresh or not, or NULL. The answer lives until the next call that changes the cache. */
 const struct auth_cached *auth_cache_find(struct auth_cache *cache, const struct auth_key *key);
-/* Keeps a copy of an answer, in place of an older one, for ttl_us. If ttl_us is 0, keeps nothing. */
+/* Drops the old answer, and keeps a copy of the new one, fresh for ttl_us. If ttl_us is 0, keeps nothing. */
 void auth_cache_put(struct auth_cache *cache, const struct auth_key *key, const struct auth_answer *answer,
 		    uint64_t ttl_us, uint64_t now_us);
 /* Called after a wrong proof: makes the answer expire, unless it is younger than AUTH_DOUBT_AFTER_US. */

@@ -4,7 +4,7 @@
  * Owns:    struct auth_queries owns its lookups, routes and sources, and references to config, users and tls. A source
  *          owns its connections.
  * Borrows: a lookup borrows its asks, which are embedded in the logins that wait; a route borrows its source.
- * Always:  a lookup is in source->waiting or has a connection. Logins that ask the same question share one lookup.
+ * Always:  a lookup is in source->waiting or has a connection.
  */
 #pragma once
 
@@ -20,7 +20,7 @@ TAILQ_HEAD(auth_lookups, auth_lookup);
 TAILQ_HEAD(auth_conns, auth_conn);
 TAILQ_HEAD(auth_sources, auth_source);
 
-/* A question that is being asked, or that waits for a connection. */
+/* A question to PostgreSQL that was sent, or that waits for a connection. */
 struct auth_lookup {
 	UT_hash_handle hh;
 	struct auth_key key; /* the question */
@@ -29,7 +29,7 @@ struct auth_lookup {
 	struct auth_asks asks; /* the logins that wait for the answer; empty if all have left */
 	uint64_t deadline_us;
 	uint64_t roles_epoch; /* auth_queries.roles_epoch when the lookup was sent */
-	uint8_t resent_count; /* how often the lookup was sent again because roles had changed */
+	uint8_t resent_count; /* how many times the lookup was sent again because roles had changed */
 	bool is_retried; /* the lookup was sent again because its first connection was lost */
 	TAILQ_ENTRY(auth_lookup) link; /* in source->waiting */
 };
@@ -43,15 +43,16 @@ struct auth_source {
 	struct pool_target *target; /* host, database and user, from the present configuration */
 	struct gucs *settings; /* the settings of its connections */
 	struct scram_keys keys; /* auth_user's keys, from an earlier login */
-	uint64_t answer_us; /* how long a lookup may take */
+	uint64_t answer_us; /* how long a lookup may take (microseconds) */
 	struct auth_conns conns;
 	struct auth_lookups waiting; /* lookups that wait for a connection */
 	uint32_t conn_count, lookup_count; /* lookup_count includes lookups that were sent */
 	uint64_t used_us; /* when auth_source_of() last returned this source */
 	bool is_builtin; /* auth_query is builtin */
-	/* the last attempt to open a connection failed because a limit on connections was reached, or without memory */
+	/* the last attempt to open a connection failed at a limit on connections, or for lack of memory */
 	bool is_short;
-	bool is_retired; /* no database uses the source any more; it is freed once it has no connections and lookups */
+	/* no database uses the source any more; it is freed once it has no connections and no lookups */
+	bool is_retired;
 	/* --- used while the source can't be reached --- */
 	uint64_t retry_us; /* when to try again; 0 if the last attempt did not fail */
 	uint32_t failures; /* failed attempts in a row */
@@ -59,10 +60,10 @@ struct auth_source {
 	struct fail why_down; /* why the last attempt failed */
 	/* --- used to limit the source's log lines --- */
 	uint64_t logged_us; /* when the last line was logged; 0 if none was */
-	uint32_t unlogged; /* lines that were left out since then */
+	uint32_t unlogged; /* failures since then that were not logged */
 };
 
-/* The source for one database, which is a key because many databases may share a source. */
+/* The source for one database. Many databases may share a source. */
 struct auth_route {
 	UT_hash_handle hh;
 	struct auth_source *source;
@@ -78,18 +79,18 @@ struct auth_queries {
 	struct users *users;
 	struct tls_store *tls; /* made for config */
 	struct auth_cache *cache;
-	struct auth_lookup *lookups; /* a table by key */
-	struct auth_route *routes; /* a table by database */
+	struct auth_lookup *lookups; /* a hash table by key */
+	struct auth_route *routes; /* a hash table by database */
 	struct auth_sources sources;
 	uint32_t source_count, conn_count;
-	/* seed is for the tables, random the state of a random generator; swept_us is when auth_cache_sweep() was
-	 * called last */
+	/* seed: for the hash tables; random: the state of a random generator; swept_us: when auth_cache_sweep() was
+	 * last called */
 	uint64_t seed, random, last_source_id, swept_us;
 	struct shared_count roles_epoch; /* how often roles have changed */
 	uint64_t cached_roles_epoch; /* the value of roles_epoch when cache was last cleared */
 };
 
-/* How a lookup ends. */
+/* The result of a lookup. */
 enum auth_end {
 	AUTH_END_ROW, /* PostgreSQL has returned a valid row, or no row because there is no such user */
 	AUTH_END_ERROR, /* PostgreSQL has returned an error, a malformed row or several rows */
@@ -97,9 +98,9 @@ enum auth_end {
 };
 
 /* auth_query.c */
-/* Called when a lookup has ended. Answers the logins that wait, and frees the lookup; but if roles have changed since
- * it was sent, puts it back into source->waiting. `answer` is NULL unless `end` is AUTH_END_ROW; `why` is NULL if it
- * is. */
+/* Called when a lookup has ended. If roles have changed since it was sent, puts it back into source->waiting. Otherwise
+ * answers the logins that wait, and frees the lookup. With AUTH_END_ROW, answer is set and why is NULL; else, why is
+ * set and answer is NULL. */
 void auth_lookup_end(struct auth_lookup *lookup, enum auth_end end, const struct auth_answer *answer,
 		     const struct fail *why);
 
@@ -110,7 +111,7 @@ struct auth_source *auth_source_of(struct auth_queries *all, const char *databas
 void auth_sources_review(struct auth_queries *all, uint64_t now_us);
 void auth_sources_collect(struct auth_queries *all); /* frees retired sources without connections and lookups */
 void auth_sources_free(struct auth_queries *all);
-/* Returns true if auth_query may look up users of the console, and `database` is the console. Needs compat. */
+/* Returns true if `database` is the console, and auth_query may look up its users, as with compat = pgbouncer. */
 bool auth_is_console(const struct config *config, const char *database);
 /* Checks that the database in which auth_query runs is configured and enabled. Returns 0, or -1 with *why set. */
 int auth_check_database(const struct auth_queries *all, const char *database, struct fail *why);
@@ -120,7 +121,7 @@ bool auth_settings_of(const struct auth_queries *all, const char *database, stru
 void auth_log(struct auth_source *source, const struct fail *why, uint64_t now_us);
 
 /* auth_query_conn.c */
-/* Sends the lookups that wait on free connections, and opens more connections within the limits. */
+/* Sends waiting lookups on free connections, and opens more connections within the limits. */
 void auth_conns_feed(struct auth_source *source, uint64_t now_us);
 void auth_conns_tick(struct auth_source *source, uint64_t now_us); /* called about every 100 ms */
 void auth_conns_close_idle(struct auth_source *source);

@@ -1,13 +1,12 @@
 /*
  * src/lookup/verifier_cache.h - SCRAM verifiers of users whose secret is a plain password.
  *
- * To derive a verifier from a password takes milliseconds, or a second with many iterations. A thread does so once, and
- * the verifier is kept until a reload. Logins that need the same verifier meanwhile wait for the same thread, so no
+ * Deriving a verifier from a password takes milliseconds, or a second with many iterations. A thread does so once, and
+ * the verifier is kept until a reload. Meanwhile, other logins that need this verifier wait for the same thread, so no
  * client can make pgweir derive thousands of verifiers.
  *
- * Timing: after a reload, the first login of such a user takes these milliseconds longer than other logins, and than
- * those of unknown users. So the client that logs in first can learn that the user exists. Users with SCRAM secrets
- * are not affected.
+ * Timing: after a reload, the first login of a user with a plain password takes these milliseconds longer than logins
+ * of unknown users. So that login's client can learn that the user exists. Users with SCRAM secrets are not affected.
  *
  * Owns:   the verifiers, and fingerprints of their passwords; copies of passwords only while a verifier is derived. All
  *         of these are wiped.
@@ -25,26 +24,26 @@ struct verifier_derivation; /* opaque: a derivation that runs */
 struct helpers;
 struct inbox;
 
-/* A login that waits for a verifier. The login embeds it, zeroed. */
+/* A login that waits for a verifier. The login embeds this struct, zeroed. */
 struct verifier_waiter {
-	/* Called once, from the event loop, with the verifier, which is borrowed, or with NULL and *why set. */
+	/* Called once, from the event loop. verifier is borrowed; on failure it is NULL, and *why is set. */
 	void (*done)(const struct scram_verifier *verifier, const struct fail *why, void *arg);
 	void *arg; /* passed to done() */
 	struct verifier_derivation *waits_for; /* set by the cache; NULL if the login does not wait */
 	TAILQ_ENTRY(verifier_waiter) link; /* in the derivation's queue */
 };
 
-/* `helpers` are the threads that derive; they report to `inbox`, which is that of the event loop that uses the cache.
- * Returns NULL without randomness. */
+/* `helpers` are the threads that derive. They report to `inbox`, the calling event loop's. Returns NULL without
+ * randomness. */
 struct verifier_cache *verifier_cache_new(struct helpers *helpers, struct inbox *inbox);
 void verifier_cache_free(struct verifier_cache *cache); /* the helpers must have ended; cache may be NULL */
 void verifier_cache_clear(struct verifier_cache *cache); /* drops all verifiers; called after a reload */
 /* Returns the verifier for this user's password and number of iterations, or NULL if it must be derived first. */
 const struct scram_verifier *verifier_cache_find(const struct verifier_cache *cache, const char *user,
 						 const char *password, uint32_t iterations);
-/* Begins to derive the verifier. waiter->done() is called later, after this function has returned. Returns 0, or -1
- * with *why set if the threads have too much work, or without memory. */
+/* Begins to derive the verifier. waiter->done() is called after this function has returned. Returns 0, or -1 with *why
+ * set if the threads have too much work, or if there is no memory. */
 int verifier_cache_derive(struct verifier_cache *cache, const char *user, const char *password, uint32_t iterations,
 			  struct verifier_waiter *waiter, struct fail *why);
-/* Ends a wait, so that done() is not called. `waiter` is a struct verifier_waiter; does nothing if it does not wait. */
+/* Ends a wait, so that done() is not called. `waiter` is a struct verifier_waiter, which need not be waiting. */
 void verifier_cache_forget(void *waiter);

@@ -1,6 +1,6 @@
 /*
  * src/modules/modules.h - the list of modules, which are optional features, with a row for each. Code outside modules/
- * (the core) knows modules only by this list. A module is not built, and its row is empty, if configure was told so, or
+ * (the core) knows modules only by this list. A module is left out, and its row is empty, if configure was told so, or
  * did not find the module's library.
  *
  * Always: the core includes no other header of modules/, and this header includes only build.h.
@@ -41,8 +41,8 @@
 /*
  * Rows of modules that have a struct module (config/module.h):
  *   MODULE(NAME)
- *   SETTING(NUMBER, SECTION, KEY, TYPE, DEFAULT, BOUNDS, WORDS, DOCUMENTATION): a setting, which the table of settings
- *       has in [slow_query], after threshold; its value is config->module_values[NUMBER]
+ *   SETTING(NUMBER, SECTION, KEY, TYPE, DEFAULT, BOUNDS, WORDS, DOCUMENTATION): a setting, listed in [slow_query] after
+ *       threshold; its value is config->module_values[NUMBER]
  *   SHOW(...): a SHOW command, with the arguments that admin/show_list.h explains
  */
 #ifdef WITH_SLOWLOG
@@ -90,7 +90,8 @@ enum auth_module_number { AUTH_MODULES(AUTH_MODULE_NUMBER) AUTH_MODULE_COUNT };
 #define MODULE_NUMBER(name) MODULE_##name,
 enum module_number { MODULES(MODULE_NUMBER) MODULE_COUNT };
 #define MODULE_VALUE(number, ...) number,
-/* Indexes of config->module_values. The settings of AUTH_MODULES come first, at enum auth_module_number. */
+/* Indexes of config->module_values. First come the settings of AUTH_MODULES, in the order of enum
+ * auth_module_number. */
 enum module_value_number { VALUES_OF_AUTH = AUTH_MODULE_COUNT - 1, MODULE_SETTINGS(MODULE_VALUE) MODULE_VALUE_COUNT };
 
 #define HTTP_MODULE_WORDS(name, words, path) words ", "

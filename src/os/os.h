@@ -1,6 +1,6 @@
 /*
  * src/os/os.h - functions about the process: its user, its pid file, its service manager, its share of the processors,
- * and the start of a successor in a restart. These files use the configuration and the log, but no clients or servers.
+ * and the start of a successor in a restart. They know nothing of clients and servers.
  */
 #pragma once
 
@@ -11,20 +11,21 @@
 #include <signal.h>
 #include <sys/types.h>
 
-/* --- privileges.c: functions that return -1 set *why; the process must then end --- */
+/* --- privileges.c: functions that return -1 set *why; the caller must then end the process --- */
 
 /* Called before any secret is read. Prevents core files, and keeps other processes of the same system user from reading
  * this process's memory (prctl(2), PR_SET_DUMPABLE). With PGWEIR_CORE=1 in the environment, allows both instead. */
 void os_hide_memory(void);
 /* Returns 0 if the setting run_as is empty, or names a user that exists; otherwise -1. */
 int os_check_user(const struct config *config, struct fail *why);
-/* If the process runs as root and has a run_as, takes that user's rights until os_act_as_root(). Returns 0, or -1. */
+/* If the process runs as root and run_as is set, takes the run_as user's rights until os_act_as_root(). Returns 0, or
+ * -1. */
 int os_act_as_user(const struct config *config, struct fail *why);
 /* Takes root's rights again. Returns true; or false if os_act_as_user() had changed nothing, or on failure. */
 bool os_act_as_root(const struct config *config);
-/* As root, makes the user of run_as the owner of the log files, and creates missing ones. */
+/* If the process runs as root, creates missing log files, and makes the run_as user the owner of all log files. */
 void os_give_logs(const struct config *config);
-/* Becomes the user of run_as for good. Returns 1 if the user has changed, 0 if not, or -1. */
+/* Becomes the run_as user for good. Returns 1 if the user has changed, 0 if not, or -1 with *why set. */
 int os_become_user(const struct config *config, struct log *log, struct fail *why);
 
 /* --- pid_file.c --- */
@@ -40,26 +41,25 @@ void os_remove_pid_file(const struct config *config, struct log *log);
 /* Calls sd_notify(3), which does nothing without a service manager. state has lines such as "READY=1". */
 void os_notify(const char *state);
 /* Returns the longest time in microseconds between two messages "WATCHDOG=1" that the service manager accepts, or 0 if
- * it expects none (sd_watchdog_enabled(3)). Removes WATCHDOG_PID from the environment, so that a successor, whose PID
- * differs, gets the same result. */
+ * it expects no such messages (sd_watchdog_enabled(3)). Removes WATCHDOG_PID from the environment, so that a successor,
+ * whose PID differs, gets the same result. */
 uint64_t os_take_watchdog_us(void);
 /* Returns how many listening sockets the service manager has passed to this process (sd_listen_fds(3)); the first is
- * OS_FIRST_PASSED_FD. Removes the variables with this number from the environment, so that child processes do not find
- * them. A second call returns 0. */
+ * OS_FIRST_PASSED_FD. Removes this number from the environment, so child processes, and a second call, find none. */
 int os_take_passed_sockets(void);
 
 /* --- spawn.c --- */
 
-/* Returns the file that a restart runs. Returns argv0 if argv0 is the path of an executable file, or if PATH leads from
- * argv0 to the file of this process: so an upgrade that was installed there is run. Otherwise writes the path of this
- * process's own file to room, and returns room; or returns argv0 if room_size is too small. */
+/* Returns the file that a restart runs. This is argv0 if argv0 is the path of an executable file, or if PATH leads from
+ * argv0 to the file of this process; an upgrade that was installed there is then run. Otherwise it is the path of this
+ * process's own file, written to room; or argv0 if room_size is too small. */
 const char *os_find_program(const char *argv0, char *room, size_t room_size);
-/* Runs program with the arguments argv, the first of which is argv[0]. The new process gets fd, which stays the
- * caller's, and the environment variable `variable` with the value "<number of its descriptor>:<PID of this process>".
- * SIGHUP, SIGUSR1 and SIGUSR2 are blocked until the new process calls os_unblock_signals(). Returns the new process's
- * PID, or -1 with *why set. */
+/* Runs program with the arguments argv, the first of which is argv[0]. The new process gets a copy of fd, and the
+ * environment variable `variable` with the value "<number of that descriptor>:<PID of this process>". SIGHUP, SIGUSR1
+ * and SIGUSR2 are blocked until the new process calls os_unblock_signals(). Returns the new process's PID, or -1 with
+ * *why set. */
 pid_t os_spawn(const char *program, char *const *argv, int fd, const char *variable, struct fail *why);
-void os_unblock_signals(void); /* called when the process has handlers for these signals */
+void os_unblock_signals(void); /* called once the process has handlers for SIGHUP, SIGUSR1 and SIGUSR2 */
 
 /* --- processors.c --- */
 

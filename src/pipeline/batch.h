@@ -1,7 +1,7 @@
 /*
- * src/pipeline/batch.h - parses a complete request of a form that may be sent ahead of its turn, or after which other
- * requests may be sent. There are two such forms: a Query; or [unnamed Parse,] Bind, [Describe of the portal,] Execute
- * without a limit, Sync, all with the unnamed portal. Pure.
+ * src/pipeline/batch.h - parses a complete request of one of two forms: a Query; or [unnamed Parse,] Bind, [Describe of
+ * the portal,] Execute without a limit, Sync, all with the unnamed portal. Only such a request may be sent ahead of its
+ * turn, or be followed by requests that are. Pure.
  */
 #pragma once
 
@@ -16,8 +16,9 @@ struct batch {
 	const uint8_t *bind; /* NULL for a Query */
 	size_t bind_len; /* bytes of the Bind */
 	size_t first_len; /* bytes of the first message */
-	uint32_t kinds; /* the expected replies, four bits each: enum owed_kind plus 1, the first in the lowest bits */
+	/* the expected replies, each in four bits as enum owed_kind plus 1, the first reply in the lowest bits */
+	uint32_t kinds;
 };
 
-/* Returns false if these bytes are not exactly one such request. The batch points into the bytes. */
+/* Fills *b, which points into the bytes. Returns false if the bytes are not exactly one such request. */
 bool batch_read(const uint8_t *bytes, size_t len, struct batch *b);

@@ -1,8 +1,8 @@
 /*
- * src/pipeline/pipeline.h - the setting max_pipeline: sends reads of clients in the queue ahead, after a request that
- * runs.
+ * src/pipeline/pipeline.h - the setting max_pipeline: while a server runs a request, sends the server reads of clients
+ * in the queue, ahead of their turn.
  *
- * See README.md here. These files decide which clients' requests may go ahead, and after which requests. The queue is
+ * See README.md here. This folder decides which clients' requests may go ahead, and after which requests. The queue is
  * in policy/policy_ahead.c, the ledger in wire/ledger.h, the border between the replies to two clients in
  * server/server_replies.c.
  */
@@ -10,19 +10,19 @@
 
 #include "exchange/exchange.h"
 
-/* Call when x has joined the queue: sends its request ahead if possible, unless x comes after a client in the queue
- * whose request pipeline_fill() could not send ahead. */
+/* Called when x has joined the queue. Sends its request ahead if possible, but only if the requests of all clients
+ * before x were sent ahead. */
 void pipeline_wait(struct exchange *x);
-/* Call when the request for which srv was lent is sent: sends other clients' requests after it. srv may have ended. */
+/* Called when the request for which srv was lent is sent. Sends other requests after it. srv may have ended. */
 void pipeline_fill(struct server *srv);
 
-/* Call before x sends to its server, if requests were sent ahead there. Returns true if x must wait, and give the
+/* Called before x sends to its server, if requests were sent ahead there. Returns true if x must wait, and give the
  * server back first. Returns false in two cases: x is about to send the first of the requests that were sent ahead, so
  * pipeline_take() must follow; or all these requests have become OWED_TO_NOBODY. */
 bool pipeline_holds(struct exchange *x);
-/* Call when x was lent srv, to which its request was sent ahead: if the reply to that copy can't be x's answer any
+/* Called when x was lent srv, to which its request was sent ahead. If the reply to that copy can't be x's answer any
  * more, makes all requests that were sent ahead there OWED_TO_NOBODY. */
 void pipeline_check_lent(struct exchange *x, struct server *srv);
-/* Call when x's request was walked, and is in the outbox and the ledger: if the request equals the copy that was sent
- * ahead, it is not sent again; else all requests sent ahead become OWED_TO_NOBODY, and x's request is sent. */
+/* Called when x's request is in the outbox and the ledger. If the request equals the copy that was sent ahead, it is
+ * not sent again. Otherwise all requests sent ahead become OWED_TO_NOBODY, and x's request is sent. */
 void pipeline_take(struct exchange *x, struct server *srv);

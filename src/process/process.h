@@ -9,7 +9,7 @@
 #include "base/fail.h"
 #include "config/config.h"
 
-#define WORKERS_MAX CONFIG_WORKERS_MAX /* the most workers (process/worker.h) */
+#define WORKERS_MAX CONFIG_WORKERS_MAX /* the limit on workers (process/worker.h) */
 
 struct weir; /* opaque: process/process_state.h */
 
@@ -22,8 +22,8 @@ struct process_start {
 	unsigned shard_min; /* as in struct pool_split; 0 stands for POOL_SHARD_MIN */
 };
 
-/* Makes the process; takes a reference on config. Returns NULL with *why set if, for example, an address is in use or
- * users_file can't be read. The predecessor, if there is one, is sent the reason, too. */
+/* Makes the process; takes a reference on config. Returns NULL with *why set, for example if an address is in use or
+ * users_file can't be read. Also sends the reason to the predecessor, if there is one. */
 struct weir *process_new(struct config *config, const struct process_start *start, struct fail *why);
 void process_run(struct weir *w);
 /* Returns true if every thread has ended. If it returns false, the process must end by _exit(): see jobs_free(). */

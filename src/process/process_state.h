@@ -1,13 +1,13 @@
 /*
- * src/process/process_state.h - the parts of the process. Only files of this folder include this header; code elsewhere
- * gets pointers to the parts that it needs.
+ * src/process/process_state.h - the parts of the process. Only this folder includes this header; other code gets
+ * pointers to the parts that it needs.
  *
- *   process.c           starts, runs and ends the process; the callbacks of a restart
+ *   process.c           starts, runs and ends the process; has the callbacks of a restart
  *   process_parts.c     makes the parts that all workers share, and connects them
  *   worker.h            a worker: one of several loops, with its clients, servers and pools
  *   worker_threads.c    the threads on which workers run, and the halt of all workers
  *   process_events.c    signals, and what the process does about every 100 ms
- *   process_reload.c    swaps configurations; process_set.c is the console's SET
+ *   process_reload.c    puts a new configuration in force; process_set.c is the console's SET
  *   process_memory.c    keeps memory below max_memory
  *   process_stop.c      shutdown and SUSPEND
  *   process_http.c      starts the metrics thread (http/http.h); collects the workers' snapshots for it
@@ -15,9 +15,8 @@
  *   process_snapshot.c  makes a worker's snapshot (telemetry/snapshot.h)
  *
  * Owns:    all parts of the process. A part borrows the other parts that it needs, and never uses struct weir.
- * Always:  one configuration is in force. A reload, a SET or a restart that fails changes nothing. Each client, server
- *          and pool belongs to one worker. Other objects belong to worker 0, the main worker, except immutable ones and
- *          those that have a lock.
+ * Always:  a reload, a SET or a restart that fails changes nothing. Each client, server and pool belongs to one worker.
+ *          Other objects belong to worker 0, the main worker, unless they are immutable or have a lock.
  */
 #pragma once
 
@@ -39,7 +38,7 @@ struct process_overrides {
 /* The result of the last reload (process_reload.c). */
 struct last_reload {
 	bool is_ok; /* true if the reload has succeeded */
-	uint64_t wall_us; /* when a reload last succeeded; at first the start */
+	uint64_t wall_us; /* when a reload last succeeded, or the start if none has */
 	struct config_problems problems; /* problems that the reload has found in the configuration file */
 	char **changes; /* lines of text that say what the reload has changed */
 	size_t change_count;
@@ -53,7 +52,7 @@ struct stopping {
 	 * are left may finish. STOP_ENDING: the main loop ends. Other workers read this, so it is atomic. */
 	_Atomic enum { STOP_NONE, STOP_DELAYED, STOP_CLOSING, STOP_DRAINING, STOP_ENDING } stage;
 	enum shutdown_how how;
-	uint64_t end_at_us; /* when the main loop ends even if clients are left; UINT64_MAX if never */
+	uint64_t end_at_us; /* when the main loop ends even if clients are left; UINT64_MAX to wait for all clients */
 	uint64_t close_listeners_at_us;
 };
 
@@ -62,8 +61,8 @@ struct memory_watch {
 	size_t limit; /* in bytes; 0 if there is no limit */
 	bool is_limited; /* false while process_make_room() has lifted the limit */
 	enum memory_state { MEMORY_AMPLE, MEMORY_SHORT, MEMORY_FULL } state;
-	uint64_t short_us; /* when state last changed from or to MEMORY_AMPLE */
-	uint64_t full_us; /* when state last changed from or to MEMORY_FULL */
+	uint64_t short_us; /* when memory was last found to become short, or no longer short */
+	uint64_t full_us; /* when memory was last found to become full, or no longer full */
 };
 
 /* The metrics thread (process_http.c). */
@@ -91,15 +90,15 @@ struct process_shared {
 	struct session_commons *sessions; /* session/session_commons.h; NULL if there is only one worker */
 	struct pool_workers *pool_workers; /* pool/pool_workers.h */
 	struct pool_set *pools[WORKERS_MAX]; /* the pools of all workers, indexed by worker number */
-	_Atomic uint64_t last_id; /* the last id that a client or a server got */
+	_Atomic uint64_t last_id; /* the newest id of a client or server */
 	struct shared_cluster_lives lives; /* pool/pool_set.h */
-	uint64_t statement_tag; /* a part of the names of prepared statements on servers */
+	uint64_t statement_tag; /* a part of prepared statements' names on servers */
 	uint64_t snapshot_seed; /* the seed for snapshot_merge() */
 };
 
 struct weir {
-	/* worker 0, which accepts and admits clients, and which has the console, the signals and all other objects that
-	 * a process has only once */
+	/* worker 0, which accepts and admits clients, and has the console, signals and other objects that exist only
+	 * once */
 	struct worker *main_worker;
 	struct worker_threads *threads; /* the threads of the other workers; process/worker.h */
 	unsigned worker_count;
@@ -121,19 +120,19 @@ struct weir {
 	struct stopping stopping;
 	struct last_reload last_reload;
 	bool has_pid_file; /* true if this process has written the pid file */
-	/* the longest time between two messages "WATCHDOG=1" from this process that the service manager accepts; 0 if
-	 * it expects none from this process */
+	/* the longest time between two messages "WATCHDOG=1" that the service manager accepts from this process; 0 if
+	 * it expects none */
 	uint64_t watchdog_us;
 	uint64_t watchdog_told_us; /* when this process last sent "WATCHDOG=1" */
 };
 
-/* process.c: returns true if no server is lent (except for replication) or being reset. */
+/* process.c: returns true if no server is lent (except for replication), and none is being reset. */
 bool process_is_quiet(const struct weir *w);
 
-/* process_reload.c: reloads the configuration file. Returns 0; or -1 with *why set, and nothing has changed. */
+/* process_reload.c: reloads the configuration file. Returns 0, or -1 with *why set and nothing changed. */
 int process_reload(struct weir *w, struct fail *why);
-/* Loads the configuration file, with the settings in o in place of the file's, and puts it in force. Returns 0; or -1
- * with errors in *problems or with *why set, and nothing has changed. */
+/* Loads the configuration file, with the settings in o in place of the file's, and puts it in force. Returns 0. Returns
+ * -1 with errors in *problems, or with *why set, and nothing changed. */
 int process_load(struct weir *w, const struct process_overrides *o, struct config_problems *problems, struct fail *why);
 void process_reopen_logs(struct weir *w);
 void process_apply(struct weir *w); /* passes the present configuration to all parts that keep copies of settings */
@@ -156,9 +155,9 @@ bool process_free_parts(struct weir *w); /* returns what process_free() returns 
  * caller calls process_ignore_events() in either case. */
 int process_watch_events(struct weir *w, struct fail *why);
 void process_ignore_events(struct weir *w); /* no longer handles signals */
-void process_tick(struct weir *w); /* about every 100 ms, after the main worker's own tick */
+void process_tick(struct weir *w); /* called about every 100 ms, after the main worker's own tick */
 
-/* process_console.c: makes the console with its callbacks. */
+/* process_console.c: makes the console, with the callbacks of struct console_host. */
 struct console *process_console_new(struct weir *w);
 /* Pauses one database, or all if database is NULL. Returns 0, or -1 with *why set if there is no memory, or a worker
  * does not answer. */
@@ -170,22 +169,22 @@ void process_console_closed(void *owner, struct client *c); /* a callback for cl
 /* Begins a restart, in which another process takes over from this one. Returns 0, or -1 with *why set. */
 int process_restart(struct weir *w, struct fail *why);
 
-/* process_set.c: changes a setting until the next reload; with value = NULL, back to the file's value. notice->text
- * becomes a text for a NOTICE, or empty. Returns 0, or -1 with *why set. */
+/* process_set.c: changes a setting until the next reload, or restores the file's value if value is NULL. Sets
+ * notice->text to the text of a NOTICE, or to "". Returns 0, or -1 with *why set. */
 int process_set(struct weir *w, const char *name, const char *value, struct fail *notice, struct fail *why);
 
-/* process_memory.c: lifts the limit on memory before a configuration is loaded; the next process_watch_memory() sets it
- * again. Returns 0, or -1 with *why set (53200) if there is no room for a second configuration. */
+/* process_memory.c: lifts the limit on memory before a configuration is loaded. The next process_watch_memory() sets
+ * the limit again. Returns 0, or -1 with *why set (53200) if there is no room for a second configuration. */
 int process_make_room(struct weir *w, struct fail *why);
 void process_watch_memory(struct weir *w); /* called about every 100 ms */
 
-/* process_stop.c: begins a stop, or changes how a stop in progress goes on. */
+/* process_stop.c: begins a stop; if one is in progress, changes it to `how`. */
 void process_stop(struct weir *w, enum shutdown_how how);
-/* Returns true if a stop waits for transactions as long as they take, as PgBouncer does: if the configuration is a
- * pgbouncer.ini, and shutdown_timeout is at least 1d. */
+/* Returns true if a stop waits for transactions as long as they take, as PgBouncer does. This is so if the
+ * configuration is a pgbouncer.ini, and shutdown_timeout is at least 1d. */
 bool process_is_patient(const struct weir *w);
 /* Suspends all workers, or resumes them if on is false. Returns 0, or -1 with *why set if a worker does not answer. */
 int process_suspend(struct weir *w, bool on, struct fail *why);
-void process_stop_tick(struct weir *w); /* called about every 100 ms: goes on with a stop */
-void process_stop_if_empty(struct weir *w); /* ends the main loop if a stop need not wait for clients any more */
+void process_stop_tick(struct weir *w); /* called about every 100 ms; continues a stop */
+void process_stop_if_empty(struct weir *w); /* ends the main loop if a stop has no more clients to wait for */
 void process_end(struct weir *w); /* ends the main loop */

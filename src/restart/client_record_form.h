@@ -2,7 +2,7 @@
  * src/restart/client_record_form.h - writes and reads the record of a client that moves to another process of pgweir
  * (client_record.h). Does no I/O.
  *
- * A record consists of items: a head, and lists of items, which are called parts. The bytes are not trusted:
+ * A record consists of a head, and of parts, which are lists of items. The bytes are not trusted, but
  * client_record_parse() checks every item, so client_record_next() can't fail. The texts in results point into the
  * bytes.
  */
@@ -32,7 +32,8 @@ struct client_record_statement {
 	/* hashes of the statement's result columns, and of its parameter types, as the client knows them */
 	uint32_t shape, types;
 	bool is_shared; /* the statement may be shared by clients with the same SQL and context */
-	bool is_of_session; /* the statement's context is that of the client's present settings; else it has none */
+	/* the statement's context is that of the client's present settings; if false, it has no context */
+	bool is_of_session;
 	bool is_proven, is_told; /* see struct client_statement */
 };
 
@@ -45,7 +46,7 @@ struct client_record {
 	uint32_t pid; /* the PID in the client's cancel key */
 	uint8_t secret[CLIENT_RECORD_SECRET_MAX];
 	size_t secret_len; /* 4 or CLIENT_RECORD_SECRET_MAX */
-	bool is_startup_same; /* startup would have the same items as settings, and so is empty */
+	bool is_startup_same; /* the part `startup` is empty, because it would equal `settings` */
 	struct client_record_part settings, startup, statements, channels, input;
 };
 
@@ -53,7 +54,7 @@ struct client_record {
 struct client_record_text {
 	const uint8_t *bytes; /* the bytes of struct statement */
 	size_t len, query_len;
-	const uint8_t *types; /* the parameter types that statement_learn_types() has found */
+	const uint8_t *types; /* the parameter types from statement_learn_types() */
 	size_t types_len; /* 0 if the types are not known */
 };
 
@@ -64,8 +65,8 @@ struct client_record_pool {
 	size_t keys_len; /* 0 if the pool has no keys */
 };
 
-/* A function that writes an item from *of, or reads an item into *of, which the caller has initialized. *of is one of
- * the structs above, a struct guc, or a const char * for a channel. */
+/* A function that writes an item from *of, or reads an item into *of. *of is one of the structs above, a struct guc, or
+ * a const char * for a channel. Before reading, the caller initializes *of. */
 struct client_record_form; /* opaque; defined in client_record_form.c */
 typedef void client_record_item(struct client_record_form *f, void *of);
 client_record_item client_record_head; /* for a struct client_record without its parts */

@@ -2,38 +2,39 @@
  * src/restart/handover.h - a hitless restart: the messages between the old process and its successor (restart/link.h).
  *
  * From the old process:
- * - HELLO, LISTENER..., LISTENERS_END: the sockets on which the successor is to listen. The successor reads its
- *   configuration meanwhile.
+ * - HELLO, LISTENER..., LISTENERS_END: the sockets on which the successor is to listen. Meanwhile, the successor reads
+ *   its configuration.
  * - GO, after READY: from now on, the successor accepts new clients, and the old process does not. The successor's ids
  *   of clients and servers begin after the old process's, so that no id is used in both.
  * - POOL, TEXT, CLIENT: CLIENT is the record of a client between two requests (restart/client_record.h), with its
- *   socket. Its pool, and the SQL of its statements as TEXT, are sent before it, but each only once.
- * - YOURS, after TAKEN: the old process has let go of the client.
- * - GONE: the old process has closed the client meanwhile, or has waited too long for TAKEN and keeps the client.
+ *   socket. Before it, the client's pool and the SQL of its statements are sent as POOL and TEXT, unless they were sent
+ *   already.
+ * - YOURS, after TAKEN: the old process has released the client, so the successor reads from it.
+ * - GONE: the old process has closed the client, or has waited too long for TAKEN and keeps the client.
  * - STAYING: a description of the clients that are still in the old process, sent when it changes, for the successor's
  *   SHOW STATE.
  *
  * From the successor:
  * - FAILED: the successor can't start, for the reason in the message. The old process goes on as before.
  * - READY: the successor has done everything that can fail.
- * - TAKEN: the successor has made the client, but does not read it yet.
+ * - TAKEN: the successor has made the client, but does not read from it yet.
  * - REFUSED: the successor can't take the client, which stays in the old process.
  *
  * From either, when clients move:
  * - CANCEL: a CancelRequest for a client that the sender does not have.
- * - CANCELLED: the cancel with this number is over.
- * - STOP: the sender was told to stop, so the receiver stops, too.
+ * - CANCELLED: the receiver's CANCEL with this number was handled.
+ * - STOP: the sender was told to stop, so the receiver must stop, too.
  *
  * Always: at most one of the two processes reads from a client, even if one of them dies. A client belongs to the old
  *         process until that process has sent YOURS. If the link breaks before YOURS has come, the successor drops the
  *         client if the old process lives, and keeps the client if the old process has died.
  *
- * Numbers are in network order. A string follows its length, of 32 bits, unless the list below says that it has a
- * terminator.
+ * Numbers are in network order. A string is preceded by its length in 32 bits, or has a terminator where the list says
+ * so.
  */
 #pragma once
 
-#define HANDOVER_VERSION 2u /* the version of this conversation; client records have a version of their own */
+#define HANDOVER_VERSION 2u /* the version of these messages; client records have a version of their own */
 #define HANDOVER_VARIABLE "PGWEIR_PREDECESSOR" /* in the environment: "descriptor:PID of the old process" */
 
 /* The comments list the contents of each message. */
@@ -44,7 +45,7 @@ enum handover_message {
 	HANDOVER_LISTENERS_END,
 	HANDOVER_FAILED, /* a text */
 	HANDOVER_READY, /* version */
-	HANDOVER_GO, /* the id that a client or a server got last (64 bits) */
+	HANDOVER_GO, /* the newest id of a client or server (64 bits) */
 	HANDOVER_POOL, /* a struct client_record_pool */
 	HANDOVER_TEXT, /* a struct client_record_text */
 	HANDOVER_CLIENT, /* a struct client_record */
@@ -52,7 +53,7 @@ enum handover_message {
 	HANDOVER_REFUSED, /* client_record.number, and a text */
 	HANDOVER_YOURS, /* client_record.number, and the notifications that wait for the client */
 	HANDOVER_GONE, /* client_record.number */
-	HANDOVER_CANCEL, /* a number that the sender has given the cancel (64 bits), the PID, the secret */
+	HANDOVER_CANCEL, /* the sender's number for the cancel (64 bits), the PID, the secret */
 	HANDOVER_CANCELLED, /* the number of the cancel */
 	HANDOVER_STOP, /* enum shutdown_how (8 bits) */
 	HANDOVER_STAYING /* the number of clients (64 bits), and a text */

@@ -2,11 +2,11 @@
  * src/restart/link.h - messages between two processes of pgweir over a socket pair. A message may carry a file
  * descriptor (SCM_RIGHTS, unix(7)).
  *
- * Messages are not trusted: lengths are bounded, and a descriptor that comes without a message for it ends the link.
+ * Messages are not trusted: lengths are bounded, and a descriptor without a message ends the link.
  *
  * Owns:   its socket, messages that were not sent yet, and descriptors that were received but not passed to a callback
  *         yet.
- * Always: only the event loop calls the callbacks; on_closed is called once, as the last one.
+ * Always: only the event loop calls the callbacks. on_closed() is called last.
  */
 #pragma once
 
@@ -24,20 +24,20 @@ struct link_ops {
 	/* Called for each message. body is borrowed. fd is a descriptor, which the callee takes over; -1 if none was
 	 * sent, or if this process may have no more descriptors. */
 	void (*on_message)(void *arg, uint8_t type, const uint8_t *body, size_t len, int fd);
-	void (*on_batch_end)(
-	    void *arg); /* called after one or more messages, when no more messages have come for now */
+	void (*on_batch_end)(void *arg); /* called after on_message, when no more messages have come for now */
 	void (*on_drained)(void *arg); /* called when the kernel has taken everything that was sent; may be NULL */
 	void (*on_closed)(void *arg); /* the other side has closed the link, or has sent something malformed */
 };
 
-/* Takes over fd, and makes it non-blocking. `arg` is passed to the callbacks. Returns NULL without memory; fd is then
- * closed. */
+/* Takes over fd, and makes it non-blocking. `arg` is passed to the callbacks. If there is no memory, closes fd and
+ * returns NULL. */
 struct link *link_new(struct event_base *base, int fd, const struct link_ops *ops, void *arg);
 void link_free(struct link *l); /* may be called from a callback; l may be NULL */
 /* Sends a message, or queues it until the socket has room. If fd is not -1, a copy of that descriptor is sent, too; the
- * caller keeps fd. If no copy can be made, the message is sent without it. Without memory the link is closed. */
+ * caller keeps fd. If no copy can be made, the message is sent without fd. If there is no memory, the link is
+ * closed. */
 void link_send(struct link *l, uint8_t type, const void *body, size_t len, int fd);
-/* Sends the contents of b as link_send() does, and frees b. If b has run out of memory, the link is closed. */
+/* Sends the contents of b as link_send() does, and frees them. If b is broken, the link is closed. */
 void link_send_buf(struct link *l, uint8_t type, struct buf *b, int fd);
 /* Sends a message whose body is the number, in 64 bits, followed by `more`. */
 void link_send_number(struct link *l, uint8_t type, uint64_t number, const void *more, size_t more_len);

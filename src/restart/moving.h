@@ -4,9 +4,9 @@
  * A client moves between two requests. First all idle clients move, a few in each turn of the event loop. Each other
  * client moves as soon as it has given its server back (exchange_ops.released, parked.c).
  *
- * A halt stops all workers for a moment. Only moving_advance() changes clients, in a halt. Messages from the successor,
+ * Only moving_advance() changes clients, in a halt, which stops all workers for a moment. Messages from the successor,
  * and calls from other workers, are noted until the next halt. If the workers can't be halted, no client moves for some
- * seconds. A client on its way then stays in this process, unless YOURS (handover.h) was sent for it.
+ * seconds, and clients on their way stay in this process unless YOURS (handover.h) was sent for them.
  *
  * Always: a client is closed here only after the successor has confirmed that it has the client. If the successor is
  *         lost before that, this process reads from the client again.
@@ -28,7 +28,7 @@ struct restart;
 struct moving *moving_new(struct restart *r, struct link *link, pid_t successor);
 void moving_free(struct moving *m); /* must be called in a halt if any client has moved; m may be NULL */
 void moving_begin(struct moving *m); /* called in a halt, when the successor is ready */
-void moving_stop(struct moving *m); /* called when the link is broken: no other client is sent */
+void moving_stop(struct moving *m); /* called when the link is broken; no further client is sent */
 void moving_on_message(struct moving *m, uint8_t type, const uint8_t *body, size_t len); /* TAKEN or REFUSED has come */
 /* Called when no more messages have come for now. May end the process's main loop, as moving_advance() may. */
 void moving_on_batch_end(struct moving *m);
@@ -36,9 +36,9 @@ void moving_on_drained(struct moving *m); /* called when the kernel has taken al
 /* Called when clients are parked, or when the listener of a client that moves has caught up. */
 void moving_advance(struct moving *m);
 void moving_client_gone(struct moving *m, const struct client *c); /* called when worker 0 has heard that c is closed */
-/* Called in a halt, when the successor is lost. Makes this process read again from the clients on their way. Unless
- * is_dead, closes the clients for which YOURS was sent, because the successor still lives and may be reading from
- * them. */
+/* Called in a halt, when the successor is lost. Makes this process read again from the clients on their way. Clients
+ * for which YOURS was sent are closed, because the successor may be reading from them; but if is_dead, these are kept,
+ * too. */
 void moving_take_back(struct moving *m, bool is_dead);
 bool moving_has_transfers(const struct moving *m); /* returns true while a client is on its way */
 
@@ -52,16 +52,17 @@ bool moving_has_transfers(const struct moving *m); /* returns true while a clien
  * Always: if worker 0 does not look at a client, the client's own worker reads from it again, at one of its next ticks.
  *         A closed client may still be in the list: its memory is freed only after worker 0 has removed it.
  */
-#define PARKED_MAX 32u /* clients of each of the two kinds: given their servers back, and on their way */
+/* the limit on parked clients that have given their servers back, and on those that were on their way */
+#define PARKED_MAX 32u
 
 struct parked; /* opaque; defined in parked.c */
 
-/* Makes the list. `look`, which is borrowed, wakes worker 0 to look at the list. Never returns NULL. */
+/* Makes the list. `look`, which is borrowed, is posted to have worker 0 look at the list. Never returns NULL. */
 struct parked *parked_new(struct wake *look);
 void parked_free(struct parked *p);
 
 /* --- on any worker --- */
-/* Parks a client of the calling worker that has given its server back, if there is room. */
+/* Parks a client that has given its server back, if there is room. Called on the client's own worker. */
 void parked_add(struct parked *p, struct client *c);
 /* Removes clients from the list, and reads from them again. Called at each worker's tick for the clients of that
  * worker, `env`; called in a halt with NULL for all clients. */
@@ -71,8 +72,8 @@ void parked_tick(struct parked *p, const struct client_env *env);
 /* Sets how many clients parked_add() may park from now on, at most PARKED_MAX. Until listeners_from_us, clients that
  * listen to a channel are not parked. */
 void parked_set_room(struct parked *p, unsigned room, uint64_t listeners_from_us);
-/* Parks a client that was on its way when the workers could not be halted. Its worker reads from it again at its next
- * tick. The caller must park no more than PARKED_MAX such clients. */
+/* Parks a client that was on its way when the workers could not be halted; its worker reads from it again at the
+ * worker's next tick. The caller must park no more than PARKED_MAX such clients. */
 void parked_put_back(struct parked *p, struct client *c);
 /* Removes and returns a client of the worker `env`; in a halt, env may be NULL for a client of any worker. Also removes
  * closed clients, but does not return them. Returns NULL if there are no more clients. */

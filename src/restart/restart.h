@@ -1,7 +1,7 @@
 /*
- * src/restart/restart.h - a restart that no client notices (docs/operations.md). A process, the old one, starts its
- * successor. It passes first its listening sockets and then its clients to the successor, and ends when it has no
- * client any more. handover.h has the messages between the two processes.
+ * src/restart/restart.h - a restart that no client notices (docs/operations.md). The old process starts its successor,
+ * passes its listening sockets and then its clients to it, and ends when no client is left. handover.h has the messages
+ * between the two processes.
  *
  *   the old process:  successor.c, and moving.c, which moves its clients
  *   the new process:  predecessor.c
@@ -24,13 +24,13 @@ struct restart_host {
 	char *const *argv; /* arguments of that program */
 	struct client_env *clients; /* worker 0's clients; client_envs in it has the other workers' clients */
 	struct listeners *listeners;
-	_Atomic uint64_t *last_id; /* the id that a client or a server got last */
+	_Atomic uint64_t *last_id; /* the newest id of a client or server */
 	int (*halt)(struct weir *w, struct fail *why); /* stops all workers: see struct console_host */
 	void (*go)(struct weir *w); /* ends the halt */
 	void (*serve)(struct weir *w); /* begins to accept clients in this process */
 	/* Opens the sockets for SQL and HTTP again after they were given away. Returns 0, or -1 with *why set. */
 	int (*listen_again)(struct weir *w, struct fail *why);
-	void (*hand_over_duties)(struct weir *w); /* gives up the HTTP port and the pid file, for the successor */
+	void (*hand_over_duties)(struct weir *w); /* leaves the HTTP port and the pid file to the successor */
 	void (*stop)(struct weir *w, enum shutdown_how how);
 	void (*end)(struct weir *w); /* ends the main loop */
 };
@@ -38,7 +38,7 @@ struct restart_host {
 struct restart *restart_new(const struct restart_host *host); /* never returns NULL */
 void restart_free(struct restart *r); /* r may be NULL */
 void restart_tick(struct restart *r); /* called about every 100 ms */
-/* Called when the process stops. Gives up a successor that is not ready yet, and tells the predecessor to stop, too. */
+/* Called when the process stops. Abandons a successor that is not ready yet, and tells the predecessor to stop, too. */
 void restart_on_stop(struct restart *r, enum shutdown_how how);
 void restart_on_end(struct restart *r); /* called when the process has left its main loop for good */
 void restart_client_gone(struct restart *r, const struct client *c); /* serves as client_env.on_client_gone */
@@ -47,8 +47,8 @@ void restart_client_released(struct restart *r, struct exchange *x); /* serves a
 void restart_transfer_progress(struct restart *r); /* serves as exchange_ops.transfer_progress */
 void restart_worker_tick(struct restart *r, struct client_env *env); /* called about every 100 ms */
 
-/* Checks that all clients can be paused, which is impossible while the other process has clients, too. Returns 0, or -1
- * with *why set. */
+/* Checks that no other process of this restart has clients, which a PAUSE here would miss. Returns 0, or -1 with *why
+ * set. */
 int restart_check_hold(const struct restart *r, struct fail *why);
 
 /* --- the old process --- */
@@ -57,7 +57,7 @@ int restart_check_hold(const struct restart *r, struct fail *why);
  * set. */
 int restart_begin(struct restart *r, int http_fd, struct fail *why);
 bool restart_has_successor(const struct restart *r); /* returns true if a successor was started; r may be NULL */
-/* Tells the successor to stop. Returns false if there is no successor, or if no clients move to it yet. */
+/* Tells the successor to stop. Returns false if there is no successor, or if it is not ready for clients yet. */
 bool restart_stop_successor(struct restart *r, enum shutdown_how how);
 void restart_forget_successor(struct restart *r); /* frees the successor's state; r may be NULL */
 
@@ -73,16 +73,16 @@ void restart_tell_predecessor(int fd, const char *text);
 bool restart_describe_staying(const struct restart *r, char *out, size_t size);
 /* Takes over fd, and receives from it the sockets on which the old process listens. Returns 0, or -1 with *why set. */
 int restart_meet_predecessor(struct restart *r, int fd, struct fail *why);
-/* Tells the old process that this process can't start, for the reason *why. May be called before or after
- * restart_meet_predecessor(), with the same fd. r may be NULL. */
+/* Does what restart_tell_predecessor() does, before or after restart_meet_predecessor() got the same fd. r may be
+ * NULL. */
 void restart_tell_failure(const struct restart *r, int fd, const struct fail *why);
-bool restart_is_waiting_for_go(const struct restart *r); /* returns true while nothing may be accepted yet */
+bool restart_is_waiting_for_go(const struct restart *r); /* returns true while no client may be accepted */
 void restart_tell_ready(struct restart *r); /* called once, if restart_is_waiting_for_go() */
 void restart_forget_predecessor(struct restart *r); /* frees the predecessor's state; r may be NULL */
 
 /* --- CancelRequests for clients that the other process may have --- */
 
-/* Serves as client_env.on_unknown_cancel_key. Returns true if the other process was asked; asker then waits for the
- * answer. */
+/* Serves as client_env.on_unknown_cancel_key. Returns true if the other process was asked; `asker` then waits for
+ * HANDOVER_CANCELLED. */
 bool restart_forward_cancel(struct restart *r, struct client *asker, uint32_t pid, const uint8_t *key, size_t key_len);
 void restart_cancel_over(struct restart *r, uint64_t number); /* serves as client_env.on_far_cancel_over */

@@ -1,10 +1,10 @@
 /*
  * src/setup/listeners.h - the sockets to which clients connect. They are opened from a configuration, passed by a
- * service manager (systemd.socket(5)), or, in a restart, passed by the old process (restart/handover.h). A socket that
- * was passed stays open while pgweir restarts, so clients that connect meanwhile wait and are not refused.
+ * service manager (systemd.socket(5)), or, in a restart, passed by the old process (restart/handover.h). A passed
+ * socket stays open while pgweir restarts, so clients that connect meanwhile wait and are not refused.
  *
  * Owns:   its listeners, and the old process's sockets until they are taken.
- * Always: a reload opens all new listeners first, and uses all of them or none.
+ * Always: a reload first opens all new listeners, and uses all of them or none.
  */
 #pragma once
 
@@ -19,16 +19,17 @@ struct listeners; /* opaque; defined in listeners.c */
 struct listeners_settings {
 	struct event_base *base;
 	struct log *log;
-	/* for struct listener_settings, which explains these fields */
+	/* see struct listener_settings, which gets these fields */
 	void (*on_accept)(int fd, const struct sockaddr *peer, bool is_unix, void *arg);
 	void (*on_exhausted)(int error, void *arg);
 	void *arg;
 };
 
-/* The listeners of a new configuration, in its order. */
+/* The listeners of a new configuration, in the order of its addresses. */
 struct listeners_fresh {
 	struct listener *list[LISTENERS_MAX];
-	bool is_new[LISTENERS_MAX]; /* list[i] was opened for the new configuration; else it is a present listener */
+	/* true if list[i] was opened for the new configuration; false if it is a present listener */
+	bool is_new[LISTENERS_MAX];
 	bool is_changed; /* if false, list is not used, and the present listeners stay */
 };
 
@@ -38,31 +39,29 @@ void listeners_free(struct listeners *l); /* l may be NULL */
 
 /* --- opening. Functions that return an int return 0, or -1 with *why set. --- */
 
-/* Uses the sockets that a service manager has passed. If there are such sockets, the configured addresses are not
- * opened. */
+/* Uses the sockets that a service manager has passed, in place of the configured addresses, if it has passed any. */
 int listeners_adopt(struct listeners *l, const struct config *config, struct fail *why);
 /* Opens the addresses of a new configuration that are not open yet. Accepts nothing on them before the next turn of the
- * event loop. After 0, the caller calls listeners_take() or listeners_abandon(); after -1, listeners_abandon(). */
+ * event loop. The caller then calls listeners_take() or, always after -1, listeners_abandon(). */
 int listeners_open(struct listeners *l, const struct config *config, struct listeners_fresh *fresh, struct fail *why);
-/* Uses `fresh` in place of the present listeners, and closes those that the new configuration does not have. */
+/* Uses `fresh` in place of the present listeners, and closes present listeners that are not in `fresh`. */
 void listeners_take(struct listeners *l, const struct config *config, const struct listeners_fresh *fresh);
 void listeners_abandon(struct listeners_fresh *fresh); /* closes the listeners that were opened for `fresh` */
 /* Calls listeners_open() and listeners_take(). */
 int listeners_listen(struct listeners *l, const struct config *config, struct fail *why);
 
-void listeners_begin(struct listeners *l); /* accepts clients from now on, also on listeners that are opened later */
+void listeners_begin(struct listeners *l); /* begins to accept clients, also on listeners that are opened later */
 void listeners_close_tcp(struct listeners *l); /* closes all listeners but Unix sockets */
 
 /* --- a restart, in the old process --- */
 
-/* Returns true if a service manager has passed the sockets to this process, or to an earlier one that has passed them
- * on. */
+/* Returns true if the sockets come from a service manager, perhaps by way of an earlier process. */
 bool listeners_are_passed(const struct listeners *l);
 /* Calls each() for every listener; fd is borrowed. */
 void listeners_each(const struct listeners *l, void (*each)(const char *host, uint16_t port, int fd, void *arg),
 		    void *arg);
-/* Stops accepting, because the successor accepts. Closes the sockets, but keeps those that a service manager has
- * passed, because this process could not open them again. */
+/* Stops accepting, because the successor accepts. Closes the sockets, except those that a service manager has passed,
+ * because this process could not open them again. */
 void listeners_give_away(struct listeners *l);
 
 /* --- a restart, in the new process --- */
@@ -72,16 +71,16 @@ void listeners_hold(struct listeners *l); /* accepts nothing until listeners_beg
 void listeners_set_passed(struct listeners *l, bool are_passed);
 /* Takes over fd, a socket of the old process, for listeners_take_inherited(). kind is 'S' (SQL) or 'H' (HTTP). */
 void listeners_inherit(struct listeners *l, char kind, const char *host, uint16_t port, int fd);
-/* Returns the old process's socket for this address, or, if host is NULL, any socket of this kind. The caller owns it.
- * Returns 0 if there is none. */
+/* Returns the old process's socket for this address or, if host is NULL, any socket of this kind; 0 if there is none.
+ * The caller owns the socket. */
 int listeners_take_inherited(struct listeners *l, char kind, const char *host, uint16_t port);
-/* Closes inherited sockets that were not taken. If are_ours, no other process listens on them, so also removes the
- * files of Unix sockets. */
+/* Closes inherited sockets that were not taken. If are_ours, no other process listens on them, so the files of Unix
+ * sockets are removed, too. */
 void listeners_close_inherited(struct listeners *l, bool are_ours);
 
 /* --- values that listeners need --- */
 
-/* Returns how many file descriptors clients may use. The others are for servers, logs and cancels. Returns 0 if there
- * is no limit. */
+/* Returns how many file descriptors clients may use; 0 if there is no limit. The others are for servers, logs and
+ * cancels. */
 int setup_descriptors_for_clients(void);
 struct tcp_options setup_tcp_options(const struct config *config);

@@ -1,7 +1,6 @@
 /*
  * src/setup/setup.h - makes objects from the files that a configuration names: users, rules, certificates, logs. Makes
- * all of them or none. Mistakes in these files are added to the list of problems of the configuration. listeners.h has
- * the sockets.
+ * all of them or none. Mistakes in these files are added to the configuration's problems.
  */
 #pragma once
 
@@ -13,8 +12,8 @@
 #include "net/tls.h"
 #include "pool/pool_target.h"
 
-/* The contents of the files that a configuration names. Each field is a counted reference, or NULL if there is no such
- * file. */
+/* The contents of the files that a configuration names. Each field is a counted reference, or NULL if no such file is
+ * configured. */
 struct setup_files {
 	struct users *users;
 	struct tls_context *tls; /* NULL if clients may not use TLS */
@@ -29,8 +28,8 @@ struct setup_files {
 /* Loads all files that a configuration names. Returns 0, or -1 if errors were added to problems. */
 int setup_load_files(const struct config *config, struct setup_files *out, struct config_problems *problems);
 void setup_files_fini(struct setup_files *files); /* drops the references */
-/* Checks the files that load_config() doesn't open: hba_file, ident_file, certificates and keys. Returns 0, or -1 if
- * errors were added to problems. May add warnings in both cases. */
+/* Checks files that load_config() doesn't open: hba_file, ident_file, certificates and keys. Returns 0, or -1 if errors
+ * were added to problems; warnings may be added in both cases. */
 int setup_check_files(const struct config *config, struct config_problems *problems);
 
 /* --- certificate.c --- */
@@ -42,8 +41,8 @@ int setup_make_certificate(const char *directory, struct fail *why);
 
 /* --- rules.c --- */
 
-/* Loads hba_file and ident_file. If the configured method is a module's, makes *hba from the module's rule instead.
- * Sets *hba and *ident to NULL if they are not configured, or if errors were added to problems. */
+/* Loads hba_file and ident_file. If the configured method is a module's, makes *hba from auth_module.rule in place of
+ * hba_file. Sets *hba and *ident to NULL if they are not configured, or if errors were added to problems. */
 void setup_load_rules(const struct config *config, struct hba **hba, struct ident **ident,
 		      struct config_problems *problems);
 
@@ -56,16 +55,17 @@ int setup_load_http_tls(const struct config *config, struct tls_context **out, s
 
 /* --- logs.c --- */
 
-/* Opens the log, and starts all of modules[], with the rights of run_as's user. Sets *log, and states[i] to the state
- * of modules[i]. Returns 0, or -1 with *why set; the caller owns what was set in both cases. */
+/* Opens the log, and starts all of modules[], with the rights of the run_as user. Sets *log, and states[i] to the state
+ * of modules[i]. Returns 0, or -1 with *why set; in both cases, the caller owns *log and the states. */
 int setup_open_logs(const struct config *config, struct log **log, void **states, struct fail *why);
-/* Changes the log and the modules from the settings of `before` to those of `config`. Returns 0, or -1 with *why set
+/* Changes the log and the modules from the settings in `before` to those in `config`. Returns 0, or -1 with *why set
  * and nothing changed. */
 int setup_change_logs(struct log *log, void *const *states, const struct config *before, const struct config *config,
 		      struct fail *why);
 void setup_reopen_logs(struct log *log, void *const *states); /* called after a log rotation */
 
-/* --- secrets.c: warnings about files with secrets that others may read; users_load() warns about users_file --- */
+/* --- secrets.c: warnings about files with secrets that other system users may read; users_load() warns about
+ * users_file --- */
 
 void setup_warn_of_secrets(const struct config *config, struct log *log); /* logs the warnings; called at start */
 /* Adds the warnings to problems. */
@@ -73,6 +73,6 @@ void setup_check_secrets(const struct config *config, struct config_problems *pr
 
 /* --- run_as.c --- */
 
-/* Called after the process has become the user of run_as. Logs a warning for each file that this user can't read, write
- * or remove later. */
+/* Called after the process has become the run_as user. Logs a warning for each file that this user will not be able to
+ * read, write or remove. */
 void setup_warn_as_user(const struct config *config, struct log *log);

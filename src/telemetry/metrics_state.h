@@ -1,7 +1,7 @@
 /*
  * src/telemetry/metrics_state.h - declarations that metrics*.c share; see snapshot.h.
  *
- * Borrows: a struct exposition_series borrows its name and labels.
+ * Borrows: struct exposition_series borrows its name and labels.
  * Always:  no two samples of a family have the same labels.
  */
 #pragma once
@@ -10,15 +10,15 @@
 #include "telemetry/snapshot.h"
 
 /*
- * --- metrics_table.c: a table of all metrics. A family is a metric with all its samples (Prometheus' word). Each row
- * has a family's name, its help, and where its numbers are.
+ * --- metrics_table.c: a table of all metrics. A family (Prometheus' word) is a metric with all its samples. Each row
+ * has a family's name, its help text, and where its numbers are.
  *
- * A new counter needs a field in counters.h (or snapshot.h) and a row there.
+ * A new counter needs a field in counters.h (or snapshot.h) and a row in this table.
  */
 enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
 
-/* The objects that a family has numbers about. A family has a sample for each such object or, with labels of its own,
- * for each object and combination of the labels' values. */
+/* The objects that a family's numbers are about. A family has a sample for each object or, if it has labels, for each
+ * object and each combination of the labels' values. */
 enum metric_scope {
 	OF_POOL = SNAPSHOT_POOLS,
 	OF_DATABASE = SNAPSHOT_DATABASES,
@@ -30,13 +30,13 @@ enum metric_scope {
 	OF_MODULE /* numbers of a module: config/module.h */
 };
 
-/* Families whose numbers metrics.c computes; those of NOT_SPECIAL are at metric_family.at. */
+/* Families whose numbers metrics.c computes. All others are NOT_SPECIAL: their numbers are at metric_family.at. */
 enum metric_special { NOT_SPECIAL, SPECIAL_BUILD_INFO, SPECIAL_STATE, SPECIAL_CLIENTS, SPECIAL_BACKEND_UP };
 
-/* A label of a family whose numbers are an array: number i has value i of the label. */
+/* A label of a family whose numbers are an array. The label's value for number i is values[i]. */
 struct metric_label {
 	const char *name;
-	const char *const *values; /* a value is NULL if its number is not shown */
+	const char *const *values; /* values[i] is NULL if number i is not shown */
 	size_t count;
 };
 
@@ -47,16 +47,16 @@ struct metric_label {
 
 struct metric_family {
 	const char *name;
-	/* another name in OpenMetrics, because a gauge x and a counter x_total have the same name there; or NULL */
+	/* the name in OpenMetrics, where a gauge x and a counter x_total may not both exist; NULL if it is `name` */
 	const char *openmetrics_name;
 	enum metric_type type;
 	enum metric_scope scope;
 	enum metric_special special;
 	size_t at; /* offset of the first uint64_t or histogram in the scope's struct */
-	/* the labels of an array of numbers or histograms, which has one dimension or two; otherwise NULL */
+	/* the labels for the first and second dimension of an array of numbers or histograms; NULL if not an array */
 	const struct metric_label *label, *second_label;
-	const char *other_labels; /* further labels, for families that are not NOT_SPECIAL */
-	unsigned decimals; /* see exposition_sample(): 6 if the number is in microseconds, which are shown as seconds */
+	const char *other_labels; /* names of further labels of a special family */
+	unsigned decimals; /* see exposition_sample(): 6 to show a number in microseconds as seconds */
 	bool has_exemplars; /* true for the histogram of snapshot_database.exemplars */
 	bool skips_zeros; /* true if samples that are 0 are left out, because most of an array is 0 */
 	const struct histogram_bounds *bounds;
@@ -74,12 +74,12 @@ struct metrics_process {
 };
 
 /*
- * --- exposition.c: writes lines of Prometheus' text format 0.0.4, or of OpenMetrics 1.0.0. This file knows no metric.
+ * --- exposition.c: writes lines of Prometheus' text format 0.0.4, or of OpenMetrics 1.0.0. Knows no particular metric.
  *
- * A scrape may have tens of thousands of lines, most of whose parts are the same. So each part is made once, and a line
- * is copied together from a series (a name and labels), up to two further labels, and a number.
+ * A scrape may have tens of thousands of lines that share most of their parts. So each part is made once, and a line is
+ * put together from a series (a name and labels), up to two further labels, and a number.
  *
- * Labels are passed as a string, name="value",name="value", which is escaped already and may be empty.
+ * Labels are passed as an escaped string, name="value",name="value", which may be empty.
  */
 #define LABELS_MAX 1280 /* bytes, with the terminator: fits the longest backend's name, escaped, and two labels */
 #define LABEL_MAX 96
@@ -110,9 +110,10 @@ struct exposition_series exposition_series(const char *name, const char *labels)
 void exposition_label_set(struct exposition_label *w, const char *label, const char *value);
 void exposition_bounds_set(struct exposition_bounds *b, const struct histogram_bounds *bounds);
 
+/* Appends the lines before a family's samples, such as # HELP and # TYPE. */
 void exposition_head(struct buf *to, enum exposition_format format, const char *name, const char *type,
 		     const char *help);
-void exposition_end(struct buf *to, enum exposition_format format);
+void exposition_end(struct buf *to, enum exposition_format format); /* appends OpenMetrics' last line, # EOF */
 /* Appends a sample. The last `decimals` digits of value come after the decimal point: 1500000 with 6 decimals is 1.5.
  * The further labels one and two may be NULL. */
 void exposition_sample(struct buf *to, const struct exposition_series *series, const struct exposition_label *one,

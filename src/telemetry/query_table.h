@@ -3,7 +3,7 @@
  * QUERIES.
  *
  * All workers share the table. A lock is held only while a report is added to its row, or while the rows are copied for
- * a reader. If a report has no fingerprint yet (exchange/report.h), it is computed without the lock, because that takes
+ * a reader. A fingerprint that a report lacks (exchange/report.h) is computed without the lock, because that takes
  * long.
  *
  * The number of rows is limited, and a row takes at most about 1.5 kB. When the table is full, a new row replaces an
@@ -24,9 +24,9 @@ void query_table_reset(struct query_table *t); /* removes all rows */
 
 /* Counts a request `weight` times. Does nothing if the request's SQL is not known. */
 void query_table_add(struct query_table *t, const struct request_report *report, uint32_t weight);
-/* Returns the average duration of requests in this request's row, without waits for a server; 0 if not known. */
+/* Returns the average duration of the requests in this request's row, less the waits for a server; 0 if not known. */
 uint64_t query_table_mean_us(struct query_table *t, const struct request_report *report);
 
 /* Calls read() once with a copy of all rows, the most recently used first. read() may sort the copy. Returns 0, or -1
- * without memory. */
+ * if there is no memory. */
 int query_table_read(struct query_table *t, void (*read)(struct query_row *rows, size_t count, void *arg), void *arg);

@@ -39,8 +39,8 @@ enum process_state { STATE_RUNNING, STATE_PAUSED, STATE_DRAINING, STATE_STOPPING
 
 /* Names are padded with zeros, because snapshot_merge() uses them as keys of a fixed length. */
 struct snapshot_pool {
-	char database[SNAPSHOT_NAME_MAX], user[SNAPSHOT_NAME_MAX]; /* as sent by clients: any bytes but NUL */
-	/* pinned: servers that their clients keep between transactions, which also count as SERVERS_ACTIVE */
+	char database[SNAPSHOT_NAME_MAX], user[SNAPSHOT_NAME_MAX]; /* from clients, so any bytes but NUL may occur */
+	/* pinned: servers that clients keep between transactions; these also count as SERVERS_ACTIVE */
 	uint64_t clients[CLIENTS_STATES], servers[SERVERS_STATES], pinned;
 	uint64_t pool_size, max_overflow, overflow, waiting;
 	uint64_t oldest_waiter_us; /* the longest time for which a client has been waiting */
@@ -70,7 +70,7 @@ struct snapshot_budget {
 };
 struct snapshot_worker {
 	unsigned number;
-	uint64_t is_up; /* 1 if this row is of this snapshot; 0 if the worker did not answer, so the row is older */
+	uint64_t is_up; /* 1 if the worker has answered for this snapshot; 0 if this row is from an earlier snapshot */
 	bool is_silent; /* true if the worker's loop has not run for about 2 s */
 	struct process_counters counters;
 };
@@ -86,16 +86,17 @@ extern const size_t snapshot_row_sizes[SNAPSHOT_KINDS];
 struct snapshot {
 	uint64_t taken_us; /* clock_now_us */
 	enum process_state state;
-	uint64_t start_wall_us, last_reload_wall_us; /* when a reload last succeeded; at first the start */
+	/* last_reload_wall_us: when a reload last succeeded, or the start */
+	uint64_t start_wall_us, last_reload_wall_us;
 	uint64_t last_reload_ok; /* 1 if the last reload succeeded, else 0 */
 	uint64_t clients_limit, clients_total_now, login_clients, cancel_clients;
 	struct process_counters process; /* counters of all workers */
 	uint64_t statement_cache_bytes, buffer_bytes_client, buffer_bytes_server;
-	/* module_numbers[i] has the numbers of modules[i]; one row more, because C has no arrays of length 0 */
+	/* module_numbers[i] has the numbers of modules[i]. The last row is unused: C has no arrays of length 0 */
 	uint64_t module_numbers[MODULE_COUNT + 1][MODULE_NUMBERS_MAX];
 	uint64_t log_dropped_ring, log_dropped_write;
 	struct jobs_count external_calls;
-	uint64_t pools_aggregated;
+	uint64_t pools_aggregated; /* pools that were added to "_other" */
 	struct histogram scrape_duration; /* filled in by the metrics thread */
 	union {
 		struct {
@@ -115,37 +116,38 @@ struct snapshot {
 			size_t count;
 		} of[SNAPSHOT_KINDS]; /* the arrays above, indexed by their kind */
 	};
-	/* reasons why the process is not ready, one short line each; the process is ready if there are none */
+	/* why the process is not ready, one short reason each; it is ready if there are none */
 	char not_ready[8][96];
 	size_t not_ready_count;
 };
-/* Returns a snapshot that has only the row of this worker, or NULL without memory. */
+/* Returns a snapshot that has only the row of this worker, or NULL if there is no memory. */
 struct snapshot *snapshot_new(unsigned worker);
-struct snapshot *snapshot_copy(const struct snapshot *s); /* copies s and its arrays; returns NULL without memory */
+struct snapshot *snapshot_copy(const struct snapshot *s); /* copies all arrays, too; NULL if there is no memory */
 void snapshot_free(struct snapshot *s); /* frees s, which may be NULL, and its arrays */
-/* Adds the numbers of a pool to another's, which keeps its names. oldest_waiter_us becomes the larger of the two. */
+/* Adds the numbers of from_pool to to_pool, except names; oldest_waiter_us becomes the larger of the two. */
 void snapshot_pool_add(void *to_pool, const void *from_pool);
-void snapshot_database_add(void *to_database, const void *from_database); /* adds up the numbers of two databases */
-/* Adds up the numbers of two backends; times become the later time, and is_up that of the newer heard_us. */
+void snapshot_database_add(void *to_database, const void *from_database); /* adds the counts, not the name */
+/* Adds the numbers of from_backend to to_backend. last_failure_wall_us becomes the later time, and up_state the one
+ * with the newer up_state_set_us. */
 void snapshot_backend_add(void *to_backend, const void *from_backend);
 
-/* snapshot_merge.c: merges the snapshots of several workers into one, and takes ownership of them. parts[0] is worker
- * 0's, which alone has the numbers of the process itself: state, reloads, limits, lost lines, reasons why the process
- * is not ready. Rows with the same names become one: counters, histograms and most gauges are added up; ages, times and
- * a pool's limits become the larger value. Pools and databases beyond pools_max are added to "_other". seed is random,
- * because clients choose the names. Returns NULL without memory. */
+/* snapshot_merge.c: merges the snapshots of several workers into one, and takes ownership of them. Only parts[0],
+ * worker 0's, has the numbers of the process itself: state, reloads, limits, lost lines, and why it is not ready. Rows
+ * with the same names become one row: counters, histograms and most gauges are added up; ages, times and a pool's
+ * limits become the larger value. Pools and databases beyond pools_max are added to "_other". seed is random, because
+ * clients choose the names. Returns NULL if there is no memory. */
 struct snapshot *snapshot_merge(struct snapshot **parts, size_t count, size_t pools_max, uint64_t seed);
 
 /*
  * --- metrics.c: writes a snapshot in Prometheus' text format or in OpenMetrics. docs/metrics.md and SHOW METRICS come
- * from the same table (metrics_table.c). Pure, except that the process_* metrics are read from /proc/self.
+ * from the same table (metrics_table.c). Pure, except for the process_* metrics, which come from /proc/self.
  */
 
-/* In OpenMetrics, a histogram's bucket may also have an exemplar: the trace ID of a request that the bucket counts. */
+/* Only in OpenMetrics, a histogram's bucket may have an exemplar, the trace ID of a request that the bucket counts. */
 enum exposition_format { EXPOSITION_TEXT, EXPOSITION_OPENMETRICS, EXPOSITION_FORMATS };
 
-/* Appends all metrics. Label values are escaped and made valid UTF-8. to->limit should allow megabytes. */
+/* Appends all metrics. Escapes the values of labels, and makes them valid UTF-8. to->limit should allow megabytes. */
 void metrics_render(const struct snapshot *s, enum exposition_format format, struct buf *to);
-/* Calls row() for each sample except the buckets of histograms. If s is NULL, row() is not called. */
+/* Calls row() for each sample except the buckets of histograms; never if s is NULL. */
 void metrics_each_sample(const struct snapshot *s, void (*row)(const struct metric_sample *sample, void *arg),
 			 void *arg);

@@ -1,6 +1,6 @@
 /*
  * src/modules/gss/gss.h - authentication by Kerberos: of clients to pgweir, as with PostgreSQL's method gss (chapter
- * "GSSAPI Authentication"), and of pgweir to a PostgreSQL that has such a rule.
+ * "GSSAPI Authentication"), and of pgweir to a PostgreSQL whose rule asks for gss.
  *
  *   gss.c           PostgreSQL's options, and the struct auth_module
  *   gss_accept.c    takes the clients' tokens
@@ -11,7 +11,7 @@
  * accepted, also within SPNEGO. With gss_accept_delegation = on, credentials that the client delegates are accepted,
  * too.
  *
- * Owns: struct gss_options owns its texts, and does not change after the rule was read.
+ * Owns: struct gss_options owns its texts. It does not change after the rule was read.
  */
 #pragma once
 
@@ -19,13 +19,13 @@
 
 /* A rule's options. Zeroed at first. Texts are NULL if they were not given. */
 struct gss_options {
-	char *realm; /* the realm that all clients must be of */
+	char *realm; /* the realm to which all clients must belong */
 	char *keytab; /* NULL for the library's default (KRB5_KTNAME, or what krb5.conf has, or /etc/krb5.keytab) */
-	enum { REALM_INCLUDED, REALM_LEFT_OUT } form; /* whether a client's name includes its realm */
+	enum { REALM_INCLUDED, REALM_LEFT_OUT } form; /* whether the name from gss_name() includes the realm */
 };
 
-/* Turns a principal, such as "web@EXAMPLE.NET", into the name by which the client logs in, and truncates principal for
- * that. Returns the name, or NULL with *why set if clients of this realm may not log in. */
+/* Turns a principal, such as "web@EXAMPLE.NET", in place, into the name by which the client logs in. Returns the name,
+ * or NULL with *why set if clients of this realm may not log in. */
 const char *gss_name(const struct gss_options *o, char *principal, struct fail *why);
 
 /* --- gss_accept.c --- */

@@ -1,6 +1,5 @@
 /*
- * src/modules/gss/gss_context.h - declarations for gss_accept.c, by which clients log in here, and for gss_show.c, by
- * which pgweir logs in to PostgreSQL.
+ * src/modules/gss/gss_context.h - declarations that gss_accept.c, gss_show.c and gss_delegate.c share (see gss.h).
  */
 #pragma once
 
@@ -11,7 +10,8 @@
 /* The state that is kept from one token to the next. */
 struct gss_context {
 	gss_ctx_id_t security;
-	gss_cred_id_t key; /* the key of the service to which clients log in; GSS_C_NO_CREDENTIAL if pgweir logs in */
+	/* pgweir's key as the service to which the client logs in; GSS_C_NO_CREDENTIAL if pgweir logs in */
+	gss_cred_id_t key;
 	/* the Kerberos name of the service to which pgweir logs in; GSS_C_NO_NAME if a client logs in */
 	gss_name_t service;
 };
@@ -19,17 +19,17 @@ struct gss_context {
 /* --- gss_accept.c --- */
 /* Called at the first token: makes t->context. Returns false with *why set if there is no memory. */
 bool gss_begin(struct auth_tokens *t, struct fail *why);
-/* Sets *why to a failure of `doing`, with the library's texts for major and minor. Returns proof. Called on the thread
- * on which the library has returned the two codes. */
+/* Sets *why to a failure of `doing`, with the library's texts for the status codes major and minor. Returns proof.
+ * Called on the thread on which the library has returned these codes. */
 enum proof gss_failed(enum proof proof, const char *doing, OM_uint32 major, OM_uint32 minor, struct fail *why);
-/* Writes the client's name, of at most AUTH_NAME_MAX bytes. Returns PROOF_WRONG if the client is anonymous: its name
- * then is of another type. */
+/* Writes the client's name, of at most AUTH_NAME_MAX bytes. Returns PROOF_WRONG for an anonymous client, whose name is
+ * of another type. */
 enum proof gss_take_name(gss_name_t client, char *name, struct fail *why);
 /* Returns true if the system, the KDC or the replay cache is at fault, not the other side. */
 bool gss_is_system_error(OM_uint32 minor);
 
 /* --- gss_delegate.c --- */
-/* Called when the client t->name has authenticated. Sets *t->delegated to a new object with the client's name and the
- * credentials that the client has delegated, if any. Takes the credentials. */
+/* Called when the client t->name has authenticated. Sets *t->delegated to a new object with the client's name. Moves
+ * into the object the credentials that the client has delegated, if any. */
 enum proof gss_take_delegated(gss_cred_id_t *credentials, struct auth_tokens *t, struct fail *why);
 gss_cred_id_t gss_credentials(const struct delegated *d); /* returns pgweir's own credentials if d is NULL */

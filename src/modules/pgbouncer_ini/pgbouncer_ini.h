@@ -1,14 +1,14 @@
 /*
  * src/modules/pgbouncer_ini/pgbouncer_ini.h - PgBouncer's configuration file, read as pgweir's own settings.
  *
- * A file with a [pgbouncer] section is read by PgBouncer's rules (syntax, %include and defaults are PgBouncer's, and
- * the last of several values counts) and becomes settings of pgweir (section, name, value), as if these had been
- * written. Running such a file and --import-pgbouncer use the same translation: bouncer_keys.c says for each of
- * PgBouncer's settings what becomes of it. pgbouncer_ini.c has the struct file_format that the core uses.
+ * The file is read by PgBouncer's rules: syntax, %include and defaults are PgBouncer's, and the last of several values
+ * counts. The file is translated into settings of pgweir (section, name, value), both to run pgweir with it and for
+ * --import-pgbouncer. bouncer_keys.c says for each of PgBouncer's settings what becomes of it. pgbouncer_ini.c has the
+ * struct file_format for code outside this folder.
  *
- * Owns:    struct bouncer owns all texts in it; bouncer_fini wipes them, because there may be passwords.
+ * Owns:    struct bouncer owns its texts; bouncer_fini() wipes them, because there may be passwords among them.
  * Borrows: the sink. Keys and words are rows of static tables.
- * Always:  bouncer_read_lines fills values and entries, then bouncer_translate makes settings and notes of them.
+ * Always:  bouncer_read_lines() fills values and entries; bouncer_translate() then makes settings and notes from them.
  */
 #pragma once
 
@@ -26,23 +26,24 @@
 
 /* How a value is written. */
 enum bouncer_type {
-	BOUNCER_TEXT, /* taken as it is */
-	BOUNCER_NAMES, /* a list with commas */
+	BOUNCER_TEXT, /* any text, used unchanged */
+	BOUNCER_NAMES, /* a list of names, separated by commas */
 	BOUNCER_COUNT, /* a whole number */
 	BOUNCER_TIME, /* seconds, with decimals */
 	BOUNCER_MS, /* milliseconds */
-	BOUNCER_SWITCH, /* 0 or 1 */
-	BOUNCER_PATH, /* relative to where the process was started */
-	BOUNCER_WORD, /* one of words */
+	BOUNCER_SWITCH, /* 0 for off, another number for on */
+	BOUNCER_PATH, /* a path; a relative one begins at the process's working directory */
+	BOUNCER_WORD, /* one of bouncer_key.words */
 };
 
 /* The fate of a setting of [pgbouncer]. */
 enum bouncer_fate {
-	BOUNCER_TAKEN, /* becomes a setting of pgweir's */
-	BOUNCER_COMBINED, /* becomes a setting of pgweir's, by rules of its own (bouncer_combine.c) */
-	BOUNCER_PART, /* becomes, with others, one setting of pgweir's, from which it can't be read back */
+	BOUNCER_TAKEN, /* becomes one setting of pgweir */
+	BOUNCER_COMBINED, /* becomes one setting of pgweir, by special code (bouncer_combine.c) */
+	BOUNCER_PART, /* becomes, together with others, one setting of pgweir, from which its value can't be restored */
 	BOUNCER_IGNORED, /* not needed; note says why */
-	BOUNCER_REFUSED, /* asks for something that pgweir does not have, unless it has its default; note says why */
+	/* asks for something that pgweir does not have, so only the default is accepted; note says why */
+	BOUNCER_REFUSED,
 };
 
 /* --- bouncer_keys.c: PgBouncer's settings and words --- */
@@ -52,8 +53,8 @@ struct bouncer_key {
 	const char *default_value; /* PgBouncer's default; NULL if it has none */
 	enum bouncer_type type;
 	enum bouncer_fate fate;
-	const char *section, *key; /* pgweir's; NULL if it is ignored or refused */
-	const char *zero; /* what 0 becomes, if 0 means something else in pgweir; NULL if 0 stays 0 */
+	const char *section, *key; /* pgweir's setting; NULL with BOUNCER_IGNORED and BOUNCER_REFUSED */
+	const char *zero; /* pgweir's value for 0, if 0 means something else in pgweir; NULL if 0 stays 0 */
 	const char *const (*words)[2]; /* pairs of PgBouncer's word and pgweir's word; {NULL} ends the list */
 	const char *note; /* a remark for users; NULL if there is none */
 };
@@ -61,10 +62,10 @@ struct bouncer_key {
 /* Returns row i, or NULL after the last one. */
 const struct bouncer_key *bouncer_key(size_t i);
 const struct bouncer_key *bouncer_key_find(const char *name);
-void bouncer_try_keys(struct nearest *nearest); /* offers all names for a "did you mean" */
+void bouncer_try_keys(struct nearest *nearest); /* calls nearest_try() for each name, for "did you mean" */
 size_t bouncer_key_row(const struct bouncer_key *key);
 bool bouncer_key_is_changeable(const struct bouncer_key *key); /* returns true if a reload or SET can change it */
-/* Returns the setting of pgweir's that the key becomes, or becomes a part of; NULL if there is none. */
+/* Returns pgweir's setting into which the key is translated, alone or with others; NULL if there is none. */
 const struct config_key *bouncer_key_ours(const struct bouncer_key *key);
 
 /* A word of a connection string. */
@@ -72,11 +73,12 @@ struct bouncer_word {
 	const char *name;
 	enum { OF_DATABASE = 1, OF_USER = 2, OF_PEER = 4 } places; /* the kinds of lines that may have the word */
 	enum { WORD_SETTING, WORD_UPSTREAM, WORD_HOSTS, WORD_AUTH } part;
-	const char *key; /* of a WORD_SETTING: its name in [pgbouncer]; pgweir's setting has a scope_name */
-	const char *note; /* of all other words: what becomes of the word */
+	/* for WORD_SETTING: the setting's name in [pgbouncer]; pgweir's setting then has a scope_name */
+	const char *key;
+	const char *note; /* for all other words: what becomes of the word */
 };
 
-const struct bouncer_word *bouncer_word(size_t i); /* NULL after the last one */
+const struct bouncer_word *bouncer_word(size_t i); /* returns row i, or NULL after the last one */
 const struct bouncer_word *bouncer_word_find(const char *name, unsigned places);
 size_t bouncer_word_row(const struct bouncer_word *word);
 
@@ -93,24 +95,25 @@ struct bouncer_entries {
 	size_t count;
 };
 
-/* A setting of pgweir's that was made of the file. */
+/* A setting of pgweir that was made from the file. */
 struct bouncer_setting {
 	char *section, *key, *value; /* key is NULL for a section without settings */
-	char *from; /* how PgBouncer's file says it: "default_pool_size = 20" */
+	char *from; /* the setting as PgBouncer's file has it, such as "default_pool_size = 20" */
 	unsigned line;
 };
 
 struct bouncer {
 	const struct problem_sink *sink;
-	char *values[BOUNCER_KEYS_MAX]; /* by the row of the key; NULL if not in the file */
+	char *values[BOUNCER_KEYS_MAX]; /* indexed by bouncer_key_row(); NULL if not in the file */
 	unsigned lines[BOUNCER_KEYS_MAX];
 	bool is_main; /* true if there was a [pgbouncer] section */
 	struct bouncer_entries databases, users, peers;
 	struct bouncer_setting *settings;
 	size_t setting_count;
-	struct bouncer_setting *ours; /* from sections of pgweir's in the file; precede `settings` */
+	/* settings from sections of pgweir that are in the file, until bouncer_translate() moves them to `settings` */
+	struct bouncer_setting *ours;
 	size_t ours_count;
-	struct bouncer_note { /* remarks on what has no setting in pgweir */
+	struct bouncer_note { /* remarks on parts of the file that become no setting */
 		char *text;
 		unsigned line;
 	} * notes;
@@ -119,9 +122,9 @@ struct bouncer {
 
 /* Sets the value of a setting; line is where the value stands. */
 void bouncer_set_value(struct bouncer *b, const struct bouncer_key *key, unsigned line, const char *value);
-void bouncer_fini(struct bouncer *b); /* wipes all texts, because there may be passwords */
+void bouncer_fini(struct bouncer *b); /* wipes and frees all texts */
 
-/* Returns true if text is a pgbouncer.ini: its first section is one of PgBouncer's, or it includes other files. */
+/* Returns true if text is a pgbouncer.ini: its first section is one of PgBouncer's, or it begins with an %include. */
 bool bouncer_is_ini(const char *text, size_t len);
 /* Fills values and entries. */
 void bouncer_read_lines(struct bouncer *b, const char *text, size_t len, const char *path);
@@ -134,35 +137,34 @@ void bouncer_read(const char *text, size_t len, const char *path, const struct c
 /* Fills settings and notes. */
 void bouncer_translate(struct bouncer *b);
 
-/* Returns the value of a setting; its default if it is not in the file; "" if it has no default. */
+/* Returns the value of a setting; its default if the file does not have it; "" if there is no default. */
 const char *bouncer_value(const struct bouncer *b, const char *name);
-/* LINE_PGBOUNCER_DEFAULT if the value is PgBouncer's default */
+/* Returns the line of a setting's value; LINE_PGBOUNCER_DEFAULT if the file does not have it. */
 unsigned bouncer_line(const struct bouncer *b, const char *name);
 bool bouncer_is_set(const struct bouncer *b, const char *name);
 /*
- * Adds a setting of pgweir's; value is the value that the setting is to have: ${ and $$ are escaped here. key and value
- * may be NULL, for a section that has no setting.
+ * Adds a setting of pgweir, unless a section of pgweir in the file has it. Escapes dollars in value, so that pgweir
+ * does not expand them. key and value are NULL for a section without settings.
  */
 void bouncer_emit(struct bouncer *b, unsigned line, const char *from, const char *section, const char *key,
 		  const char *value);
-/* Adds a setting that stands in a section of pgweir's in the file; value is as written there. */
+/* Adds a setting from a section of pgweir that is in the file; value is as written there. */
 void bouncer_add_ours(struct bouncer *b, unsigned line, const char *section, const char *key, const char *value);
 void bouncer_note(struct bouncer *b, unsigned line, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
 /*
- * Converts a value, for [pgbouncer] and for the words of connection strings: PgBouncer's notation becomes the notation
- * of pgweir's key. Returns 0; 1 with *why set if the value is beyond the key's bounds and the nearest one was taken; or
- * -1 with *why set.
+ * Appends a value from PgBouncer's file, converted to the notation of pgweir's setting. Returns 0, or -1 with *why set.
+ * Returns 1 with *why set if the value is out of range and the nearest valid one was appended.
  */
 int bouncer_convert(const struct bouncer_key *key, const char *value, struct buf *to, struct fail *why);
 
-/* --- bouncer_combine.c: settings that together make one of pgweir's --- */
+/* --- bouncer_combine.c: settings that are translated by special code --- */
 
 void bouncer_combine(struct bouncer *b);
 
 /* --- bouncer_connect.c: [databases], [users], [peers] --- */
 
-/* Emits a section of pgweir's for each entry; only a database's section has an upstream. */
+/* Calls bouncer_emit() to make a section of pgweir from each entry; only a database's section has an upstream. */
 void bouncer_emit_sections(struct bouncer *b, const struct bouncer_entries *entries, const char *word, unsigned place);
 void bouncer_emit_peers(struct bouncer *b);
 
@@ -171,7 +173,7 @@ void bouncer_emit_peers(struct bouncer *b);
 /* See file_format.import. */
 bool bouncer_import(const char *path, struct config_problems *problems, FILE *to);
 bool bouncer_import_text(const char *text, size_t len, const char *path, struct config_problems *problems, FILE *to);
-/* Writes the tables of docs/pgbouncer.md: what becomes of PgBouncer's settings and words, and compat. */
+/* Writes the tables of docs/pgbouncer.md: what becomes of PgBouncer's settings and words, and what compat changes. */
 void bouncer_print_keys(FILE *to);
 
 extern const struct problem_words bouncer_problem_words; /* bouncer_words.c */

@@ -1,7 +1,8 @@
 /*
- * src/modules/slowlog/slowlog.h - the slow-query log: one line per slow request, JSON or PostgreSQL's own style,
- * written by a thread (log/log_writer.h), rate-limited per fingerprint (burst 5, then 1/s) and in total. Suppressed
- * lines are counted in "suppressed" of the fingerprint's next line. The process calls it through its struct module.
+ * src/modules/slowlog/slowlog.h - the slow-query log, with a line for each slow request, as JSON or in PostgreSQL's
+ * style. A thread writes the lines (log/log_writer.h). Their rate is limited, per fingerprint and in total; the next
+ * line of a fingerprint has the number of lines that were suppressed. Other code calls this module through its struct
+ * module.
  */
 #pragma once
 
@@ -13,20 +14,20 @@ enum slow_format { SLOW_FORMAT_JSON, SLOW_FORMAT_POSTGRES }; /* in the order of 
 #define SLOW_NAME_MAX 128
 #define SLOW_TEXT_MAX 1024 /* bytes of SQL */
 
-/* A slow, refused or lost request. report.query is the SQL as in the log; NULL if the log does not have it. */
+/* A slow, refused or lost request. report.query is the SQL as the log shows it; NULL if the log does not show SQL. */
 struct slow_row {
-	struct request_report report; /* all zero if the row is free */
+	struct request_report report; /* zeroed in a free row */
 	uint64_t fingerprint;
-	char texts[8 * (SLOW_NAME_MAX + 1) + SLOW_TEXT_MAX + 1]; /* what report's strings point to */
+	char texts[8 * (SLOW_NAME_MAX + 1) + SLOW_TEXT_MAX + 1]; /* the strings of report */
 };
 
-/* Calls row for each of the last requests that were to be logged, including those that the limit held back, the newest
- * first. row must not write to this log. */
+/* Calls row() for each of the last requests that were to be logged, the newest first, even if the limit suppressed
+ * their lines. row() must not write to this log. */
 void slowlog_each_recent(void *slowlog, void (*row)(const struct slow_row *row, void *arg), void *arg);
 
 /*
- * --- slowlog_limit.c: the rate limits of the slow-query log: per fingerprint a burst of 5 and then one line a second,
- * and a number of lines a second in total. Pure; memory is fixed.
+ * --- slowlog_limit.c: the rate limits of the slow-query log: max_lines_per_second in total, and one line a second for
+ * each fingerprint, after a burst of 5 lines. Pure.
  *
  * The table has 1024 fingerprints. A new fingerprint replaces the least recently seen of the 8 in its set; a
  * fingerprint that was replaced starts over when it is seen again.
@@ -36,27 +37,28 @@ void slowlog_each_recent(void *slowlog, void (*row)(const struct slow_row *row, 
 
 struct slowlog_slot {
 	uint64_t key;
-	uint64_t seen_us; /* 0 if free */
-	uint64_t credit_us; /* a line costs one second */
-	uint64_t suppressed; /* lines suppressed since the last one written */
+	uint64_t seen_us; /* when the fingerprint was last seen; 0 if the slot is free */
+	uint64_t credit_us; /* saved time, at most 5 s, of which a line takes 1 s */
+	uint64_t suppressed; /* lines suppressed since the last line that was written */
 };
 
 struct slowlog_limit {
 	uint32_t max_lines_per_second; /* in total; 0 if there is no limit */
-	uint64_t credit, seen_us; /* for all lines; a line costs a million */
+	uint64_t credit, seen_us; /* credit: for all lines, in millionths of a line; seen_us: when it was last raised */
 	struct slowlog_slot slots[SLOWLOG_LIMIT_SETS][SLOWLOG_LIMIT_WAYS];
 };
 
-/* Changes the limit and keeps the fingerprints. A zeroed struct has no limit and no fingerprints. */
+/* Changes the limit, and keeps the fingerprints. A zeroed struct has no limit and no fingerprints. */
 void slowlog_limit_change(struct slowlog_limit *l, uint32_t max_lines_per_second);
-/* Returns true if a line may be written, and sets *suppressed to how many lines were suppressed before it. Otherwise
- * counts the line as suppressed. */
+/* Returns true if a line may be written, and sets *suppressed to the number of lines that were suppressed before this
+ * one. Otherwise counts this line as suppressed, and returns false. */
 bool slowlog_limit_take(struct slowlog_limit *l, uint64_t key, uint64_t now_us, uint64_t *suppressed);
-/* Called when the line was lost after all: the line and its count of suppressed lines are counted in the next line. */
+/* Called when a line for which slowlog_limit_take() returned true was lost. The next line's *suppressed includes it. */
 void slowlog_limit_lost(struct slowlog_limit *l, uint64_t key, uint64_t now_us, uint64_t suppressed);
 
-/* --- slowlog_line.c: the format of a line of the slow-query log. Pure --- */
+/* --- slowlog_line.c: the format of a line of the slow-query log. Pure. --- */
 #define SLOWLOG_LINE_MAX (32 * 1024) /* any line fits */
 
+/* Writes a line to out, and returns its length; 0 if out_cap is too small for any line. */
 size_t slowlog_put_line(enum slow_format format, const struct request_report *report, const struct report_sql *sql,
 			uint64_t suppressed, char *out, size_t out_cap);
