@@ -1,10 +1,10 @@
 /*
  * src/net/outbox.h - collects the output of one batch to one peer, so that one system call can send all of it.
  *
- * A piece of output is either a reference to bytes that must stay in place until the flush, or, if small or
- * short-lived, a copy in the outbox's own space. Each event loop has two outboxes, one to clients and one to servers,
- * which are empty when control returns to the loop. The batch of one peer ends before the batch of another begins, so
- * code that handles input from one client must not send anything to another client.
+ * A piece of output is a reference to bytes that must stay in place until the flush, or, for small or short-lived
+ * bytes, a copy in the outbox's own space. Each event loop has two outboxes, one to clients and one to servers, which
+ * are empty when control returns to the loop. The batch of one peer ends before the batch of another begins, so code
+ * that handles input from one client must not send anything to another client.
  */
 #pragma once
 
@@ -17,16 +17,16 @@
 struct outbox {
 	struct stream *to; /* the batch's peer; NULL if there is no batch, in which case added bytes are dropped */
 	int count; /* number of pieces */
-	bool is_broken; /* true if bytes were lost for lack of memory; the stream must then be closed */
+	bool is_broken; /* true if bytes were lost because there was no memory; the stream must then be closed */
 	size_t space_used;
 	size_t total; /* bytes added since outbox_begin() */
 	struct iovec pieces[OUTBOX_PIECES];
 	uint8_t space[OUTBOX_SPACE];
 };
 
-/* Begins or continues a batch for this peer. o must be zeroed before its first use. Returns 0, or -1 if the batch of
- * another peer had not ended, which is a bug in the caller. That batch is then sent as far as it goes; the rest of it
- * will be lost. */
+/* Begins or continues a batch for this peer. o must be zeroed before its first use. Returns 0. Returns -1 if the batch
+ * of another peer had not ended, which is a bug in the caller; what this batch has so far is then sent, and later bytes
+ * for that peer will be lost. */
 int outbox_begin(struct outbox *o, struct stream *to);
 void outbox_drop(struct outbox *o); /* discards the batch */
 void outbox_ref_slowly(struct outbox *o, const void *bytes, size_t len); /* a part of outbox_ref() */
@@ -76,7 +76,7 @@ outbox_take(struct outbox *o)
 	return o->pieces[0];
 }
 
-/* Ends the batch and sends it. Returns 0, or -1 if bytes were lost for lack of memory. */
+/* Ends the batch and sends it. Returns 0, or -1 if bytes were lost because there was no memory. */
 __attribute__((always_inline)) static inline int
 outbox_flush(struct outbox *o)
 {
