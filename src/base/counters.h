@@ -166,9 +166,9 @@ extern const char *const net_side_names[NS_COUNT];
 struct pool_counters {
 	uint64_t waits; /* requests that had to wait for a server */
 	uint64_t pool_timeouts;
-	uint64_t outages; /* outages that have begun: the pool has no server and cannot open one */
+	uint64_t outages; /* outages that have begun; in an outage, the pool has no server and cannot open one */
 	uint64_t outage_us; /* duration of the outages that have ended */
-	uint64_t held; /* requests that waited during an outage */
+	uint64_t held; /* requests that waited for a server during an outage */
 	uint64_t pipelined[PL_COUNT]; /* requests that were sent to a server that still worked for another client */
 	uint64_t replays; /* requests that were sent again, to another server */
 	uint64_t checkouts[CS_COUNT];

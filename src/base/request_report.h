@@ -20,7 +20,7 @@ enum plan_choice {
 struct request_report {
 	uint64_t wall_us; /* when the request ended, since 1970 */
 	uint64_t duration_us, phase_us[PHASE_COUNT]; /* the phases add up to the duration */
-	uint64_t threshold_us; /* slow_query_threshold for the request: a request that takes this long is slow */
+	uint64_t threshold_us; /* slow_query_threshold: a request that takes this long is slow */
 	const char *event; /* "slow_query", "pool_timeout", "client_gone" ...: docs/slow-log.md */
 	const char *database, *user, *application;
 	const char *client; /* "10.0.0.7:51514" */

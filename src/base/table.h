@@ -42,8 +42,8 @@ unsigned table_hash(uint64_t seed, const void *key, size_t len);
 		(item)->hh.tbl;                                                                                        \
 	}))
 
-/* Allocates a zeroed item, copies the key, followed by a NUL, to its last member, and adds the item. `member` is the
- * name of that member. Yields the item, or NULL if there is no memory. */
+/* Allocates a zeroed item, copies the key and a NUL to `member`, its last member, and adds the item. Yields the item,
+ * or NULL if there is no memory. */
 #define TABLE_MAKE(seed, table, member, key, len)                                                                      \
 	TABLE_MAKE_BY_HASH(table, member, key, len, table_hash(seed, key, len))
 

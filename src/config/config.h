@@ -4,7 +4,8 @@
  * load_config() (load/load.h) makes a config from a file. A reload makes a new config. The old one lives until its last
  * holder has called config_unref().
  *
- * The keys of all settings, with defaults, units, bounds and help, are one table in config_keys.c.
+ * The table in config_keys.c has the keys of all settings, with defaults, units, bounds and help. The help explains
+ * fields that have no comment here.
  *
  * Owns:   all its texts and upstreams; when the last reference goes, the secrets among the texts are wiped.
  * Always: a config that load_config() has returned is complete, has no value out of bounds, and never changes. Fields
@@ -78,10 +79,10 @@ struct scope_settings {
 	uint64_t reads_max_lag_us, reads_wait_us;
 	bool pool_pre_ping, pool_lifo;
 	uint64_t pool_pre_ping_idle_us, ping_interval_us, idle_timeout_us;
-	uint32_t prepared_statements;
+	uint32_t prepared_statements; /* the most on one server connection; 0 if they are passed through */
 	size_t max_statement_size; /* bytes */
 	bool statement_ignore_comments, keep_plans;
-	bool commit_check;
+	bool commit_check; /* asks PostgreSQL how a COMMIT has ended whose answer was lost */
 	uint64_t commit_check_timeout_us;
 	uint64_t connect_timeout_us, query_timeout_us, transaction_timeout_us, idle_transaction_timeout_us;
 	uint64_t client_idle_timeout_us; /* 0 if there is none */
@@ -96,7 +97,7 @@ struct scope_settings {
 	uint32_t max_db_connections, max_user_connections; /* server connections; 0 if there is no limit */
 	enum budget_mode budget; /* one limit on the connections of several pgweir processes (dedicated/fleet.h) */
 	uint32_t budget_connections; /* the limit; CONFIG_COUNT_AUTO to compute it from PostgreSQL's max_connections */
-	char *budget_users, *budget_database, *cluster_user; /* names in budget_users are separated by ", " */
+	char *budget_users, *budget_database, *cluster_user; /* budget_users: names separated by ", " */
 	/* pools under one limit get share_min connections each; the rest is divided by share_weight */
 	uint32_t share_weight, share_min;
 	uint32_t db_login_rate, user_login_rate; /* logins per second; 0 if there is no limit */
@@ -105,7 +106,7 @@ struct scope_settings {
 	    *server_tls_min_version;
 	/* a command that prints the password for PostgreSQL; users may set it, too. Empty if there is none. */
 	char *password_command;
-	uint64_t password_lifetime_us;
+	uint64_t password_lifetime_us; /* how long a password of password_command is used */
 	/* whether pgweir logs in to PostgreSQL with credentials that clients delegate (auth/delegation.h) */
 	enum delegation_mode delegation;
 	/* functions, schemas and so on whose code changes nothing in a session, according to the operator; see
@@ -153,20 +154,20 @@ struct config {
 	enum config_compat compat;
 	char **ignored_startup_parameters, **track_extra_parameters;
 	char **tenant_sources; /* the places where a client may name its tenant: "user", "options", "sni" */
-	/* networks ("10.0.0.0/8"), or "unix"; connections from there begin with a PROXY header */
+	/* networks ("10.0.0.0/8"), or "unix", from which connections begin with a PROXY header */
 	char **proxy_protocol;
 	bool application_name_add_host;
-	char *login_notify_message;
+	char *login_notify_message; /* a NOTICE for each client at its login; none if empty */
 	char *zone; /* the zone in which this process runs; empty if not known */
 	uint32_t peer_id; /* this process's number among the processes that share its port; 0 if it has no peers */
 	char *peers; /* the other processes: "2=10.0.0.7:6432, 3=[::1]:6432, 4=/run/other:6432" */
 	char *tenant_domain; /* the domain after TENANT in a client's SNI; if empty, any domain may follow */
-	/* [pool], [timeouts] and other settings that databases and users may set: the values for those that don't */
+	/* settings of [pool], [timeouts] and so on, for databases and users that do not set them */
 	struct scope_settings defaults;
 	char *ping_query; /* SQL that a ping sends; if empty, a ping is an empty query */
 	uint64_t wait_notify_us; /* a client that waits this long for a server gets a notice; 0 if none does */
 	uint64_t pool_idle_timeout_us; /* 0 if pools are never freed */
-	bool server_fast_close;
+	bool server_fast_close; /* lets RECONNECT and a reload disconnect pinned clients between transactions */
 	size_t prepared_statements_memory, prepared_statements_cache; /* bytes */
 	uint64_t login_timeout_us, shutdown_timeout_us, shutdown_delay_us, restart_timeout_us;
 	/* [tcp] */

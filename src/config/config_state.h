@@ -45,7 +45,7 @@ void problem_add(const struct problem_sink *sink, bool is_error, unsigned line, 
     __attribute__((format(printf, 4, 5)));
 #define problem_error(sink, ...) problem_add((sink), true, __VA_ARGS__)
 #define problem_warning(sink, ...) problem_add((sink), false, __VA_ARGS__)
-/* Adds an error with the text "ABOUT: TEXT. HINT", where TEXT and HINT are those of *why. */
+/* Adds an error with the text "ABOUT: TEXT. HINT", where TEXT and HINT are from *why. */
 void problem_add_fail(const struct problem_sink *sink, unsigned line, const char *about, const struct fail *why);
 /* Sorts the list by line, stably; problems without a line come last. */
 void problems_sort(struct config_problems *problems);

@@ -29,7 +29,7 @@ struct hosts_place {
 };
 
 enum dedicated_state {
-	DEDICATED_AWAY, /* not logged in yet */
+	DEDICATED_AWAY, /* closed, or not logged in yet */
 	DEDICATED_READY, /* the connection takes a question */
 	DEDICATED_ASKED, /* dedicated_ask() was called, and no answer has come yet */
 	DEDICATED_LATE, /* the answer is late: see dedicated_turn_late() */
@@ -67,18 +67,18 @@ struct dedicated_ops {
 	uint64_t answer_us;
 	/* the first words of the warning about an error that differs from last_error; NULL to log nothing */
 	const char *topic;
-	void (*up)(struct dedicated *d);
+	void (*up)(struct dedicated *d); /* the login has succeeded, and d is DEDICATED_READY */
 	/* The login failed. May be NULL. */
 	void (*failed)(struct dedicated *d, enum connect_failure kind, bool is_fatal, const struct fail *why);
-	void (*lost)(struct dedicated *d, const struct fail *why); /* may be NULL */
+	void (*lost)(struct dedicated *d, const struct fail *why); /* the connection was lost; may be NULL */
 	void (*closed)(struct dedicated *d); /* called after retry_us was set; may free d */
 	bool (*error)(struct dedicated *d, const struct fail *why); /* returns false if why was expected; may be NULL */
-	/* A row of an answer to OWED_TO_PROBE has come. May be NULL. */
+	/* A row of an answer to OWED_TO_PROBE has come. is_whole: body is complete. May be NULL. */
 	void (*row)(struct dedicated *d, const uint8_t *body, size_t len, bool is_whole);
-	void (*done)(struct dedicated *d); /* a request's ReadyForQuery has come; d->state is not changed yet */
+	void (*done)(struct dedicated *d); /* a request's ReadyForQuery has come; d->state changes after this call */
 	void (*notification)(struct dedicated *d, const uint8_t *message, size_t len); /* may be NULL */
 	void (*batch_end)(struct dedicated *d); /* all data that was read is handled, and d is DEDICATED_READY */
-	void (*free)(struct dedicated *d); /* frees the keeper of pool->asker when the pool ends; else NULL */
+	void (*free)(struct dedicated *d); /* for pool->asker: frees the keeper when the pool ends; else NULL */
 };
 
 /* Sets *env to the pools' server_env, with the callbacks of dedicated servers in place of the pools'. */
@@ -97,10 +97,10 @@ void dedicated_close(struct dedicated *d);
 /* Prepares a zeroed *d; the caller calls dedicated_aim() next. */
 void dedicated_init(struct dedicated *d, const struct dedicated_ops *ops, struct pool_set *pools,
 		    const struct server_env *env);
-void dedicated_fini(struct dedicated *d);
-/* Takes over the caller's reference to `target`, which becomes d->next_target. If `target` differs from the previous
- * target, closes the connection, so that dedicated_run() opens it again at once; wipes d->keys, because the keys may
- * come from another password with the same salt; and returns true. */
+void dedicated_fini(struct dedicated *d); /* closes the connection, and wipes d->keys */
+/* Makes `target` d->next_target, and takes over the caller's reference. If `target` differs from the previous target,
+ * closes the connection, so that dedicated_run() opens it again at once, wipes d->keys, which may come from another
+ * password with the same salt, and returns true. */
 bool dedicated_aim(struct dedicated *d, struct pool_target *target);
 /* Opens the connection if it is closed and the back-off is over; closes it if an answer takes too long. Returns 0 if a
  * question may be asked; else when to call this again, or UINT64_MAX while the connection logs in. */

@@ -7,10 +7,10 @@
  * (CAP_HOST): they open only as many connections as the fleet connection was granted *places*. To be granted places, a
  * fleet connection first takes an advisory lock, which only one process holds at a time. Then it counts the backends
  * that PostgreSQL lists, and all processes' places for connections that have not logged in yet. If the limit leaves
- * places, the fleet connection takes what its process needs. A connection counts as long as PostgreSQL lists it: there
- * are no leases, and the limit does not depend on clocks or on what other processes report. The application_name of a
- * fleet connection, in the same list, is the report of its process: how many connections the process has, and how many
- * more it needs. Reports only decide which process gives up connections for others.
+ * places, the fleet connection takes what its process needs. A connection counts as long as PostgreSQL lists it, so
+ * there are no leases, and the count depends neither on clocks nor on other processes' reports. The application_name of
+ * a fleet connection, in the same list, is the report of its process: how many connections the process has, and how
+ * many more it needs. Reports only decide which process gives up connections for others.
  *
  * An example, with budget_connections = 100: PostgreSQL lists 95 connections of the fleet. Process P was granted two
  * more places, whose connections have not logged in yet. Process Q needs five places. Q's fleet connection takes the
@@ -31,8 +31,8 @@
 
 /* the most processes that are listed for a budget; connections of other processes still count */
 #define FLEET_MEMBERS_MAX 128
-#define FLEET_NAME_MAX 40
-#define FLEET_STRANGERS_MAX 8
+#define FLEET_NAME_MAX 40 /* bytes of fleet_member.name, with its terminator */
+#define FLEET_STRANGERS_MAX 8 /* the most strangers (struct fleet_stranger) that are listed for a budget */
 #define FLEET_TEXT_MAX 80 /* longer than any name of PostgreSQL's */
 
 struct fleet; /* opaque: fleet.c */
@@ -42,14 +42,14 @@ struct fleet *fleet_new(struct pool_set *pools, void (*wake)(void *owner), void 
 void fleet_free(struct fleet *f); /* call before the pools are freed; f may be NULL */
 /* Called at the start and at each reload, before pools are configured; else connections would escape the budget. */
 void fleet_configure(struct fleet *f, struct config *config, struct users *users, struct tls_store *tls);
-void fleet_run_orders(struct fleet *f, uint64_t now_us);
+void fleet_run_orders(struct fleet *f, uint64_t now_us); /* handles the pools' requests for places, and ticks */
 void fleet_tick(struct fleet *f); /* called about every 100 ms */
 
 /* --- For SHOW BUDGET, SHOW FLEET and metrics. --- */
 
 enum fleet_state {
 	FLEET_CONNECTING, /* the fleet connection is not logged in; with budget = on, pools open no connections */
-	FLEET_JOINED,
+	FLEET_JOINED, /* the fleet connection can ask for places */
 	FLEET_LOCK_HELD, /* another session (lock_pid) has held the lock for a second, or prevents marks */
 	/* another pooler is in between, so PostgreSQL's list lacks pgweir's connections, and there is no budget */
 	FLEET_POOLED
@@ -67,7 +67,7 @@ enum fleet_check {
 struct fleet_member {
 	uint32_t pid; /* the PID of the backend of the process's fleet connection */
 	char name[FLEET_NAME_MAX]; /* the name of the process's host, and its process ID */
-	uint32_t budget; /* the budget in the configuration of that process */
+	uint32_t budget; /* the limit in the configuration of that process */
 	uint32_t used; /* connections of the process's pools to these hosts */
 	uint32_t waiting; /* how many connections the process would open now */
 	bool is_in_use; /* true if clients of the process use its pools of these hosts, or used them a moment ago */

@@ -41,14 +41,14 @@ enum fleet_ask { ASK_WHO, ASK_LOOK, ASK_GRANT };
 struct fleet_question {
 	enum fleet_ask what;
 	struct fleet_member self; /* this process's report for the other processes */
-	uint32_t want, limit; /* for ASK_GRANT: takes up to `want` places, but exceeds no limit */
+	uint32_t want, limit; /* ASK_GRANT takes up to `want` places, as far as `limit` leaves places */
 	uint32_t expected; /* the expected number of fleet connections; a place is kept free for each missing one */
 	uint32_t granted_not_logged_in; /* granted places whose connections are not opened, or not logged in yet */
 	uint32_t marked; /* the number of places in this process's mark in PostgreSQL */
 	/* true if the question wakes the other fleet connections, because this process needs connections and no place
 	 * is left, or because its limit has changed */
 	bool wakes_others;
-	bool is_first; /* true for the first question after ASK_WHO, which also LISTENs for wake-ups */
+	bool is_first; /* true for the first question after ASK_WHO; this question also LISTENs for wake-ups */
 };
 
 struct fleet_answer {
@@ -64,7 +64,7 @@ struct fleet_answer {
 	uint32_t unreserved_slots; /* with budget_connections = auto, the limit is nine tenths of this */
 	bool is_standby;
 	bool is_lock_held; /* true if another session holds a lock that this process needs */
-	uint32_t lock_pid; /* the PID of that session; 0 for a prepared transaction */
+	uint32_t lock_pid; /* the PID of the session that holds the lock; 0 for a prepared transaction */
 	size_t member_count, stranger_count;
 	struct fleet_member members[FLEET_MEMBERS_MAX];
 	struct fleet_stranger strangers[FLEET_STRANGERS_MAX];
@@ -83,7 +83,7 @@ struct fleet_conn {
 	struct fleet *fleet;
 	struct fleet_budget shown; /* shown.hosts and shown.database point into this struct */
 	char database[CONFIG_NAME_MAX + 1];
-	char *hosts, *users;
+	char *hosts, *users; /* users: the value of budget_users */
 	enum budget_mode configured_mode; /* the mode in the present configuration; BUDGET_OFF if there is none */
 	uint32_t configured_limit; /* the limit in the present configuration */
 	struct policy_budget *budget; /* the budget of its pools */
@@ -102,6 +102,7 @@ struct fleet_conn {
 	struct fleet_question last_asked; /* the last question that was answered as expected */
 	uint64_t look_us; /* when the list of members was last asked for */
 	uint32_t look_used; /* how many connections its pools had at look_us */
+	/* the next ASK_GRANT; the last wake-up sent; since when places are unused (0 if none is); the last report */
 	uint64_t next_check_us, notified_us, unused_since_us, beat_us;
 	uint64_t taken; /* budget_add_to.taken at the last answer */
 	uint32_t refusals; /* how many questions in a row were granted fewer places than they asked for */

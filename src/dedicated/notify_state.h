@@ -69,27 +69,27 @@ struct notify_listener {
 	struct notify_subscribers caught; /* subscribers for which ops.caught_up is due */
 	/* true if the next NC_CATCH_UP is a NOTIFY, not a Sync; set by notify_catch_up.c, cleared by notify_conn.c */
 	bool is_own_notify_due;
-	struct notify_channel *table;
+	struct notify_channel *table; /* the channels by name */
 	struct notify_subscribers turns; /* subscribers for which LISTEN is due; the first has the next turn */
 	struct notify_channels leaving; /* channels for which UNLISTEN is due */
 	bool is_listen_sent, is_unlisten_sent; /* true while a batch of this kind is under way */
 	bool is_gap_over_due; /* true if NC_GAP_OVER must be sent after the last LISTEN that is due */
 	struct notify_subscriptions answered, failed; /* subscriptions for which ops.listening is due */
-	struct fail why_failed;
+	struct fail why_failed; /* the error for subscriptions in `failed` */
 	uint32_t subscription_count;
 	struct buf rewritten; /* a notification in which the sender's PID was replaced */
-	uint64_t name_seed;
+	uint64_t name_seed; /* the seed of `table` */
 	bool is_delivery_due; /* true if notify_listener_deliver() must be called at the next tick */
 	/* The connection. */
 	struct dedicated conn;
 	bool is_up; /* true if the connection takes commands */
 	uint64_t state_changed_us; /* when the listener was made, or when its connection last came up or was lost */
-	bool is_paused, is_ending;
+	bool is_paused, is_ending; /* the pool is paused; the pool is being freed */
 	bool is_error; /* true if the command that is being answered has failed, with why_error */
-	struct fail why_error, why_down;
+	struct fail why_error, why_down; /* why_down: why there is no connection */
 	TAILQ_HEAD(, notify_command) commands;
 	struct timer timer;
-	uint64_t heard_us, unused_since_us;
+	uint64_t heard_us, unused_since_us; /* last message from PostgreSQL; when the last subscription left */
 	char encoding[];
 };
 
@@ -120,7 +120,7 @@ notify_now(const struct notify_listener *listener)
 }
 
 /* --- notify_channels.c and notify_catch_up.c, for the tick. --- */
-void notify_give_up_waiting(struct notify_listener *listener, uint64_t now_us);
+void notify_give_up_waiting(struct notify_listener *listener, uint64_t now_us); /* fails LISTENs that take too long */
 void notify_drop_idle_channels(struct notify_listener *listener, uint64_t now_us);
 /* Moves to *batch the next channels whose LISTENs may be sent together, taken from the subscribers in turn. */
 void notify_take_batch(struct notify_listener *listener, struct notify_channels *batch);
@@ -131,5 +131,5 @@ void notify_set_flush_due(struct notify_subscriber *subscriber, bool is_flush_du
 /* Called when NC_CATCH_UP was answered. why: the error of a NOTIFY that has failed; else NULL. */
 void notify_caught_up(struct notify_listener *listener, const struct fail *why);
 void notify_end_catching(struct notify_listener *listener); /* ends all waits at the next notify_listener_deliver() */
-void notify_tell_caught_up(struct notify_listener *listener);
-void notify_give_up_catching(struct notify_listener *listener, uint64_t now_us);
+void notify_tell_caught_up(struct notify_listener *listener); /* calls each caught_up that is due */
+void notify_give_up_catching(struct notify_listener *listener, uint64_t now_us); /* ends waits that take too long */

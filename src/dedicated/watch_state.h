@@ -77,7 +77,7 @@ struct watched;
 struct watch_host {
 	struct dedicated conn; /* must be first */
 	struct watched *list;
-	unsigned index;
+	unsigned index; /* of the host in the list */
 	char name[264], zone[CONFIG_NAME_MAX + 1];
 	unsigned version; /* the major version of its PostgreSQL */
 	enum watch_ask asked; /* the last question; conn.state shows whether the answer is due */
@@ -97,10 +97,10 @@ struct watch_host {
 	/* the longest time that a reading took: [0] since cost_since_us, [1] in the second before that */
 	uint64_t cost_us[2], cost_since_us;
 	uint64_t overdue_us; /* when the answer was first found to be overdue; 0 if no answer is overdue */
-	uint64_t met_us;
+	uint64_t met_us; /* only a trial that began later can prove this host's log */
 	/* a position that the primary had not flushed when it was read, at unflushed_us; 0 if there is none */
 	uint64_t unflushed, unflushed_us;
-	uint64_t readings;
+	uint64_t readings; /* how many readings the host has answered */
 	uint32_t timeline; /* the timeline that SHOW HOSTS shows */
 };
 
@@ -121,7 +121,7 @@ struct watched {
 	uint64_t max_lag_us, patience_us;
 	uint64_t half_wait_us; /* the time between two readings of a standby in use, about half of reads_wait */
 	bool is_kept; /* true if the present configuration has the list */
-	uint32_t count, history;
+	uint32_t count, history; /* how many hosts there are; cluster_view.history, as last seen */
 	struct watch_host of[CLUSTER_HOSTS];
 	struct trial trial;
 	uint64_t wanted_us; /* when a client last wanted a position */

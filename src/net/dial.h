@@ -14,8 +14,8 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
-struct dialer; /* opaque: the resolver, shared by all attempts of one loop */
-struct dial; /* opaque: one attempt */
+struct dialer; /* opaque: dial.c; shared by all attempts of one loop */
+struct dial; /* opaque: dial.c; one attempt */
 
 struct dial_result {
 	int fd; /* connected and non-blocking; -1 if the attempt failed */
@@ -51,8 +51,8 @@ void dialer_count_lookups(const struct dialer *d, uint64_t *ok, uint64_t *failed
  * Always: the callback is called once, possibly from within the function that starts the lookup, but never after
  *         lookup_cancel().
  */
-struct resolver; /* opaque: shared by all lookups of one loop */
-struct lookup; /* opaque: one lookup */
+struct resolver; /* opaque: lookup.c; shared by all lookups of one loop */
+struct lookup; /* opaque: lookup.c; one lookup */
 
 /* If status is ARES_SUCCESS, the callback owns found; otherwise status is c-ares' reason. */
 typedef void (*lookup_done)(int status, struct ares_addrinfo *found, void *arg);

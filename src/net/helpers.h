@@ -29,7 +29,7 @@ enum work_queue {
 struct work {
 	struct note note; /* must be first; links the work in a queue, and later in the inbox */
 	struct inbox *to;
-	void (*run)(struct work *w); /* called on a helper thread: may touch only w's own object and immutable data */
+	void (*run)(struct work *w); /* called on a helper thread; may touch only w's own object and immutable data */
 	void (*done)(struct work *w); /* called once on the inbox's loop, if helpers_submit() returned 0; may free w */
 };
 

@@ -26,7 +26,7 @@ enum job_state { JOB_WAITS, JOB_RUNS, JOB_LOST };
 /* Embedded in the object that the job works on. */
 struct job {
 	struct note note; /* must be first; links the job in its queue, and later in the inbox */
-	void (*run)(struct job *e); /* called on a thread: may touch only e's own object and immutable data */
+	void (*run)(struct job *e); /* called on a thread of jobs.c; may touch only e's own object and immutable data */
 	void (*done)(struct job *e); /* called on the inbox's loop, after run(); may free e */
 	void (*discard)(struct job *e); /* called on any thread, in place of done(), after jobs_free(); must free e */
 	struct job_queue *queue; /* only for jobs.c; NULL once run() has returned */

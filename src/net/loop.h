@@ -68,8 +68,8 @@ timer_start(struct timer *t, uint64_t in_us)
 		timer_fire(t);
 }
 
-/* Called by the callback of an event that repeats (EV_PERSIST): starts the event again if libevent has stopped it for
- * lack of memory. */
+/* Restarts an event that repeats (EV_PERSIST) if libevent has stopped it for lack of memory. Called by the event's
+ * callback. */
 static inline void
 timer_keep_event(struct event *event, uint64_t every_us)
 {

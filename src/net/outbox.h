@@ -30,7 +30,7 @@ struct outbox {
 int outbox_begin(struct outbox *o, struct stream *to);
 void outbox_drop(struct outbox *o); /* discards the batch */
 void outbox_ref_slowly(struct outbox *o, const void *bytes, size_t len); /* a part of outbox_ref() */
-/* Adds bytes by reference: the bytes must stay where they are until outbox_flush(). */
+/* Adds a reference to bytes, which must stay in place until outbox_flush(). */
 __attribute__((always_inline)) static inline void
 outbox_ref(struct outbox *o, const void *bytes, size_t len)
 {
@@ -52,10 +52,10 @@ outbox_ref(struct outbox *o, const void *bytes, size_t len)
 void outbox_copy(struct outbox *o, const void *bytes, size_t len); /* adds a copy of bytes, or sends them at once */
 /* Adds a copy of b's bytes and frees b. If b is broken (see buf_ok()), sets is_broken instead. */
 void outbox_put(struct outbox *o, struct buf *b);
-/* Adds len bytes (1 to OUTBOX_SPACE / 2), and returns a pointer to them: the caller must write them before it adds
- * anything else. Returns NULL if there is no peer. */
+/* Adds len bytes (1 to OUTBOX_SPACE / 2), and returns a pointer to these bytes, which the caller must write before it
+ * adds anything else. Returns NULL if there is no peer. */
 uint8_t *outbox_room(struct outbox *o, size_t len);
-/* Sends what was added so far, because referenced bytes are about to go away. The batch goes on. */
+/* Sends the pieces so far, because referenced bytes are about to go away. The batch goes on. */
 void outbox_flush_early(struct outbox *o);
 int outbox_flush_slowly(struct outbox *o); /* a part of outbox_flush() */
 

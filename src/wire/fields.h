@@ -1,7 +1,7 @@
 /*
  * src/wire/fields.h - parses the bodies of messages (PostgreSQL's manual, "Frontend/Backend Protocol", sections
- * "Message Formats" and "Error and Notice Message Fields"). The functions are pure. Strings that they return point into
- * the body, and have a terminator there.
+ * "Message Formats" and "Error and Notice Message Fields"). The functions are pure. Returned strings point into the
+ * body, which has their terminators.
  */
 #pragma once
 
@@ -23,7 +23,7 @@ bool fields_is_drop_skipped_notice(const uint8_t *body, size_t len);
 /* Returns true if the severity is FATAL or PANIC, after which the server closes the connection. */
 bool fields_error_is_fatal(const struct error_fields *e);
 /* Returns true if the error has this SQLSTATE, and was raised by this function of PostgreSQL's source. The SQLSTATE
- * alone proves nothing: a user's function can choose all fields of an error except the routine. */
+ * alone proves nothing, because a user's function can choose all fields of an error except the routine. */
 bool fields_error_is_of(const struct error_fields *e, const char *sqlstate, const char *routine);
 
 /* Parses a ParameterStatus into *name and *value. Returns false if the message is malformed. */

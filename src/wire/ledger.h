@@ -44,11 +44,11 @@ enum owed_kind {
 /* The purpose of a message. Replies to OWED_TO_CLIENT are passed on to the client; pgweir swallows all others. */
 enum owed_to {
 	OWED_TO_CLIENT,
-	/* a Parse or Close of pgweir's own for a client's prepared statement; an error is passed on to the client */
+	/* a message that a client's message needs, such as a statement's Parse; an error is passed on to the client */
 	OWED_TO_STATEMENT,
-	OWED_TO_GUCS, /* SQL that gives the server the client's settings */
-	OWED_TO_PROBE, /* a query that asks which session state is there */
-	OWED_TO_FEATURE, /* a message of LISTEN's implementation (listen/); errors do not matter */
+	OWED_TO_GUCS, /* SQL that gives the server the client's settings, or begins the client's transaction there */
+	OWED_TO_PROBE, /* a query whose rows pgweir reads: about session state, or from dedicated_ask() */
+	OWED_TO_FEATURE, /* a message whose errors do not matter, for LISTEN and other features */
 	OWED_TO_PING,
 	OWED_TO_RESET, /* SQL that removes session state after the client has gone (seal/seal.h) */
 	OWED_TO_OWNER, /* a query of the pool; errors do not matter */
@@ -60,9 +60,9 @@ enum owed_to {
 struct owed {
 	uint8_t kind; /* enum owed_kind */
 	uint8_t to; /* enum owed_to */
-	/* The meaning depends on the kind. QUERY: 1 if no more results are for the client.
-	 * DESCRIBE_STATEMENT: 1 after ParameterDescription has come, 2 if ParameterDescription will be swallowed.
-	 * LOCAL_PARSE: 1 if the reply waits for the server's next message, so that one send() has both. */
+	/* The meaning depends on the kind. QUERY: 1 if no more results are for the client. DESCRIBE_STATEMENT: 1 after
+	 * ParameterDescription has come, 2 if ParameterDescription will be swallowed. LOCAL_PARSE: 1 if the reply waits
+	 * for the server's next message, so that one send() carries both. */
 	uint8_t phase;
 	/* QUERY to which pgweir has added statements: how many more CommandCompletes are for the client; otherwise 0 */
 	uint8_t client_completes_left;
@@ -96,7 +96,7 @@ enum ledger_trust {
 	LEDGER_SYNCHRONISED,
 	/* the next reply may belong to the head, or to a Sync that was sent within a COPY that has failed */
 	LEDGER_IN_DOUBT,
-	LEDGER_SHORT /* an entry is missing, for lack of memory or of room (LEDGER_MAX): nothing more may be sent */
+	LEDGER_SHORT /* there was no memory or room (LEDGER_MAX) for an entry, so nothing more may be sent */
 };
 
 /* How the server handles the messages that are sent next. */
@@ -111,7 +111,7 @@ enum ledger_copy {
 	COPY_IN,
 	COPY_OUT,
 	COPY_BOTH,
-	/* a COPY IN has failed: before the reply to the head, the server may still answer up to copy_syncs Syncs that
+	/* a COPY IN has failed, and before the reply to the head, the server may answer up to copy_syncs Syncs that
 	 * were sent within the COPY */
 	COPY_FAILED
 };
@@ -141,7 +141,7 @@ struct ledger {
 enum ledger_verdict {
 	LEDGER_PASS, /* the message is for the client */
 	LEDGER_SWALLOW, /* the message is for pgweir */
-	LEDGER_VIOLATION /* the message is not a reply to the head: the server must be closed */
+	LEDGER_VIOLATION /* the message is not a reply to the head, so the server must be closed */
 };
 
 #define LEDGER_MAX 262144u /* the most entries; the relay stops reading from a client long before */
@@ -188,7 +188,7 @@ ledger_ahead_is_next(const struct ledger *l)
 	return l->count == 0 && ledger_has_ahead(l);
 }
 
-/* Ends what ledger_begin_ahead() has begun: no message is ahead any more. */
+/* Notes that no message is ahead any more. */
 static inline void
 ledger_end_ahead(struct ledger *l)
 {

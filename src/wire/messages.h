@@ -1,7 +1,7 @@
 /*
  * src/wire/messages.h - appends whole messages (PostgreSQL's manual, "Message Formats") to a buf.
  *
- * The functions return no errors: the caller calls buf_ok() once after a batch.
+ * The functions return no errors, so the caller calls buf_ok() once after a batch.
  */
 #pragma once
 
