@@ -171,10 +171,10 @@ struct pool_counters {
 	uint64_t held; /* requests that waited for a server during an outage */
 	uint64_t pipelined[PL_COUNT]; /* requests that were sent to a server that still worked for another client */
 	uint64_t replays; /* requests that were sent again, to another server */
-	uint64_t checkouts[CS_COUNT];
+	uint64_t checkouts[CS_COUNT]; /* loans of servers to clients */
 	uint64_t recycles[RR_COUNT]; /* servers that were closed */
 	uint64_t pings_ok, pings_failed;
-	uint64_t pins[PIN_COUNT];
+	uint64_t pins[PIN_COUNT]; /* how often each reason to keep a server arose */
 	uint64_t resets_ok, resets_failed;
 	uint64_t seals; /* servers from which session state was removed between two clients (seal/seal.h) */
 	uint64_t client_logins;
@@ -194,7 +194,7 @@ struct database_counters {
 	/* for named statements: Parses from clients, Parses to servers, Binds from clients, as in PgBouncer */
 	uint64_t client_parses, server_parses, binds;
 	uint64_t probes; /* queries about session state that were sent to servers */
-	uint64_t statement_hits, statement_misses, statement_evictions;
+	uint64_t statement_hits, statement_misses, statement_evictions; /* of prepared statements on servers */
 	uint64_t statement_reruns; /* requests that were run again because a table had changed */
 	uint64_t plans_kept; /* uses of a plan that PostgreSQL keeps (statements/keep.h) */
 	uint64_t plans_given_up; /* statements whose plan is no longer kept, because it was slow */
@@ -238,7 +238,7 @@ struct process_counters {
 	uint64_t restarts_failed; /* restarts of this process that failed */
 	uint64_t clients_taken_over; /* clients that this process took over from its predecessor */
 	uint64_t loop_iterations;
-	uint64_t loop_busy_us, dns_lookups_ok, dns_lookups_failed; /* 0 except in a snapshot */
+	uint64_t loop_busy_us, dns_lookups_ok, dns_lookups_failed; /* set in snapshots, else 0 */
 	struct histogram login_duration, loop_lag, proxy_overhead;
 	struct histogram transfer_duration; /* transfers of servers, counted by the worker that gets the server */
 	struct histogram halt_duration; /* halts of all other workers by worker 0, failed ones included */

@@ -125,8 +125,7 @@ stream_read(struct stream *s, void *buf, size_t cap, size_t *got)
 
 /* Sends the pieces in order, by one system call, and queues a copy of the bytes that the peer does not take. Returns 0,
  * or -1 if there is no memory. If the peer has gone, the bytes are dropped, 0 is returned, and on_readable() is called
- * later.
- */
+ * later. */
 __attribute__((always_inline)) static inline int
 stream_write(struct stream *s, const struct iovec *pieces, int count)
 {

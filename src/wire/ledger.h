@@ -14,9 +14,9 @@
  * errors: the code that sends the batch checks trust, and closes the server.
  *
  * Owns:   its ring. Borrows: the entries' refs.
- * Always: settled() is called exactly once for an entry with a ref, even if the entry could not be added. After
- *         ledger_advance() the head is never a local entry. The owner calls ledger_advance() before it passes a message
- *         to ledger_receive(), and when only local entries are left.
+ * Always: settled() is called exactly once for an entry with a ref, even if the entry could not be added. The
+ *         owner calls ledger_advance() before it passes a message to ledger_receive(), and when only local entries are
+ *         left. After ledger_advance() the head is never a local entry, except within a message of the server.
  */
 #pragma once
 
@@ -28,7 +28,7 @@
 enum owed_kind {
 	OWED_QUERY, /* any results, then ReadyForQuery */
 	OWED_EXECUTE, /* any rows, then CommandComplete, EmptyQueryResponse or PortalSuspended */
-	OWED_FUNCTION, /* FunctionCallResponse, ReadyForQuery */
+	OWED_FUNCTION, /* FunctionCallResponse, then ReadyForQuery */
 	OWED_PARSE, /* ParseComplete */
 	OWED_DUPLICATE, /* an error, because the Parse has a name that is in use; or ParseComplete */
 	OWED_BIND, /* BindComplete */
@@ -84,7 +84,7 @@ enum owed_end {
 struct ledger_ops {
 	/* Called once for each entry with a ref, when the entry leaves the ledger. */
 	void (*settled)(void *arg, const struct owed *o, enum owed_end how);
-	/* Called when a local entry has become the head: sends the reply to the client. settled() is called next. */
+	/* Sends the client the reply of a local entry, which has become the head. settled() is called next. */
 	void (*answer_local)(void *arg, const struct owed *o);
 	/* Called before a message is entered, if ledger_has_ahead(). Calls ledger_end_ahead(), then enters the messages
 	 * that were sent ahead. */
