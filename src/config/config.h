@@ -237,8 +237,8 @@ struct config {
 struct config_override {
 	const char *name, *value;
 };
-/* Sets a setting that was given on the command line, in a config that no other code uses yet. A reload reads only the
- * file, and so drops the value. Returns 0, or -1 with *why set. */
+/* Sets a setting, which must exist, to its value on the command line, in a config that no other code uses yet. A reload
+ * reads only the file, and so drops the value. Returns 0, or -1 with *why set. */
 int config_override(struct config *config, const char *section, const char *name, const char *value, struct fail *why);
 struct config *config_ref(struct config *config);
 /* Gives up a reference; the last one frees the config and wipes its secrets. config may be NULL. */
@@ -251,7 +251,7 @@ void config_unref(struct config *config);
 bool config_may_name_tenant_in(const struct config *config, const char *where);
 /* Returns the length of the tenant's name in "tenant/database", or 0 if the database is not a tenant's. */
 size_t config_tenant_len(const struct config *config, const char *database);
-/* Returns true if `user` has the form "user.tenant", and there is a section for that tenant or for [tenant *]. */
+/* Returns true if tenants are switched on, and `user` is "user.tenant" of a tenant with a section, be it [tenant *]. */
 bool config_user_is_of_tenant(const struct config *config, const char *user);
 /* Returns the section [database NAME], or [tenant NAME] if `name` is "tenant/database". If there is no such section,
  * returns [database *] or [tenant *], or NULL. */

@@ -82,7 +82,7 @@ struct nearest nearest_to(const char *word);
 /* If the candidate is near, and nearer than nearest->name, keeps the candidate and `what`, both borrowed. */
 void nearest_try(struct nearest *nearest, const char *candidate, const void *what);
 /* Returns the word that is nearest to text in words, a NULL-terminated list. Returns NULL if no word is near, or if
- * text is an abbreviation of several words. */
+ * text is empty, begins with a digit, or abbreviates several words. */
 const char *nearest_word(const char *text, const char *const *words);
 /*
  * Returns true if `word` is an abbreviation of `of`, as cert_file, cert and CERTIFICATES are of certificate_file. The

@@ -154,8 +154,8 @@ struct passfile_query {
 };
 
 /* Returns the password for a connection; the caller wipes and frees the password. Returns NULL with an empty why->text
- * if the file does not exist or no line matches. As libpq does, ignores a file that others may read, or that is not a
- * regular file: returns NULL with the reason in why->text. */
+ * if the file does not exist or no line matches. As libpq does, ignores a file that other users may access, or that is
+ * not a regular file; returns NULL with the reason in why->text. */
 char *passfile_find(const char *path, const struct passfile_query *query, struct fail *why);
 /* Returns the password that the content of a file has for a connection, or NULL. Does no I/O. */
 char *passfile_match(const char *text, size_t len, const struct passfile_query *query);
