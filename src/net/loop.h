@@ -60,7 +60,7 @@ timer_fire(struct timer *t)
 }
 
 /* Does what timer_try_start() does, for callers that can't handle a lack of memory. If there is no memory, the timer
- * fires at once, so fire() must check whether its time has come. */
+ * fires at once, so fire() must check the time. */
 static inline void
 timer_start(struct timer *t, uint64_t in_us)
 {
@@ -102,7 +102,7 @@ void deferred_frees_free(struct deferred_frees *y); /* frees the objects that wa
 void deferred_free(struct deferred_frees *y, struct deferred_entry *g, void (*free_it)(struct deferred_entry *g));
 
 /* --- Work between two events of one turn of the loop, if there are several workers. A turn may have dozens of events,
- * so objects that move from worker to worker should not wait for its end. */
+ * so objects that move from worker to worker should not wait for the turn's end. */
 /* Runs the deferred frees, some of which move objects to other workers, and reads the inbox. */
 void deferred_frees_between(struct deferred_frees *y, struct inbox *inbox) __attribute__((cold));
 /* Called at the very end of a libevent callback, when no other function of pgweir is on the stack. May free the object
