@@ -3,7 +3,7 @@
  * time.
  *
  * A zeroed buffer is valid and empty. A buffer owns its bytes. If the bytes would exceed the limit, or if memory runs
- * out, is_broken is set: from then on nothing is appended, and buf_ok() returns false. So a caller builds a whole
+ * out, is_broken is set. From then on, nothing is appended, and buf_ok() returns false. So a caller builds a whole
  * message, and then calls buf_ok() once.
  */
 #pragma once
@@ -24,7 +24,7 @@ struct buf {
 
 void buf_fini(struct buf *b); /* frees the bytes and clears is_broken; the limit stays, and b may be used again */
 /* Makes room for len more bytes at the end. Returns a pointer to this room, or NULL with is_broken set. b->len stays
- * the same: a caller that writes there adds to b->len itself. */
+ * the same, so a caller that writes there must add to b->len. */
 uint8_t *buf_room(struct buf *b, size_t len);
 void buf_put(struct buf *b, const void *bytes, size_t len);
 void buf_put_u8(struct buf *b, uint8_t v);

@@ -1,7 +1,6 @@
 /*
- * src/base/clock.h - the monotonic clock and the wall clock, in microseconds; durations and counts as text for people;
- * and back-off times. Only event loops, main() and helper threads read a clock; all other code gets the time as an
- * argument, now_us.
+ * src/base/clock.h - the monotonic clock and the wall clock, in microseconds; durations and counts as text; back-off
+ * times. Only event loops, main() and helper threads read a clock; all other code gets the time as an argument, now_us.
  */
 #pragma once
 
@@ -64,7 +63,7 @@ struct counted counted(uint64_t count, const char *if_one, const char *else_);
 /* --- back-off times, and random numbers for their jitter. Pure. --- */
 
 /* Returns the next number of a pseudo-random sequence (splitmix64, S. Vigna), for jitter and sampling. *state is the
- * seed before the first call. The numbers can be predicted, so they are no good for secrets. */
+ * seed before the first call. The numbers can be predicted, so they must not be used for secrets. */
 static inline uint64_t
 random_next(uint64_t *state)
 {
@@ -76,8 +75,8 @@ random_next(uint64_t *state)
 }
 
 /* Returns how long to wait before a retry: min_us doubled `failures` times, but at most max_us, and then changed at
- * random by up to 20 % up or down. This jitter keeps retries that began together from staying together. *random is the
- * state of random_next(). */
+ * random by up to 20 % up or down. This jitter spreads out retries that began together. *random is the state of
+ * random_next(). */
 static inline uint64_t
 backoff_us(uint32_t failures, uint64_t min_us, uint64_t max_us, uint64_t *random)
 {

@@ -13,14 +13,14 @@
 /* The lists below consist of X(enum value, the value's name in metrics and in SHOW). */
 #define AS_ENUM(value, name) value,
 /* clang-format off */
-/* From RF_CANCELED on, the client itself caused the failure, so the failure does not count against a service-level
+/* The client itself causes RF_CANCELED and all later failures, so these do not count against a service-level
  * objective. */
 #define REQUEST_FAILURES(X) \
 	X(RF_POOL_TIMEOUT, "pool_timeout") X(RF_BACKEND_UNREACHABLE, "backend_unreachable") \
 	X(RF_BACKEND_LOST, "backend_lost") X(RF_LIMIT, "limit") X(RF_SHUTDOWN, "shutdown") \
 	X(RF_KILLED, "killed") X(RF_PROTOCOL, "protocol") X(RF_INTERNAL, "internal") X(RF_CANCELED, "canceled") \
 	X(RF_CLIENT_GONE, "client_gone") X(RF_UNSUPPORTED, "unsupported")
-/* Ends of a client's wait for a server. WAIT_GIVEN_UP: the client cancelled its request, or was disconnected. */
+/* Results of a client's wait for a server. WAIT_GIVEN_UP: the client cancelled its request, or was disconnected. */
 #define WAIT_OUTCOMES(X) \
 	X(WAIT_SERVED, "served") X(WAIT_TIMEOUT, "timeout") X(WAIT_REFUSED, "refused") X(WAIT_GIVEN_UP, "given_up")
 /* Reasons for which the pool closes a connection to a server. */
@@ -28,8 +28,8 @@
 	X(RR_AGE, "age") X(RR_IDLE, "idle") X(RR_OVERFLOW, "overflow") X(RR_RELOAD, "reload") \
 	X(RR_FAILED_PING, "failed_ping") X(RR_DIRTY, "dirty") X(RR_ERROR, "error") X(RR_SHUTDOWN, "shutdown") \
 	X(RR_KILL, "kill") X(RR_EVICTED, "evicted") X(RR_UNKNOWN_CODE, "unknown_code")
-/* Reasons for which a client keeps its server between transactions (docs/sessions.md). PIN_STATEMENT: a statement that
- * SQL's PREPARE made. PIN_LONG_STATEMENT: a statement that a Parse made, and that is too long for pgweir to store. */
+/* Reasons for which a client keeps its server between transactions (docs/sessions.md). PIN_STATEMENT: a statement made
+ * by SQL's PREPARE. PIN_LONG_STATEMENT: a statement made by a Parse, but too long for pgweir to store. */
 #define PIN_REASONS(X) \
 	X(PIN_SESSION_SET, "session_set") X(PIN_TEMP_TABLE, "temp_table") X(PIN_LISTEN, "listen") \
 	X(PIN_ADVISORY_LOCK, "advisory_lock") X(PIN_CURSOR, "cursor") X(PIN_STATEMENT, "statement") \
@@ -101,7 +101,7 @@ enum pin_reason { PIN_REASONS(AS_ENUM) PIN_COUNT };
 enum login_result { LOGIN_RESULTS(AS_ENUM) LR_COUNT };
 enum tls_side { TLS_SIDE_CLIENT, TLS_SIDE_SERVER, TLS_SIDES };
 enum tls_result { TLS_HANDSHAKES(AS_ENUM) TLS_RESULTS };
-enum commit_result { COMMIT_RESULTS(AS_ENUM) CC_COUNT }; /* each is a value of enum commit_fate, less FATE_COMMITTED */
+enum commit_result { COMMIT_RESULTS(AS_ENUM) CC_COUNT }; /* CC_X is FATE_X - FATE_COMMITTED */
 enum login_method {
 	LOGIN_METHODS(AS_ENUM) LM_MODULES /* the first method of auth_modules[] */,
 	LM_COUNT = LM_MODULES + AUTH_MODULE_COUNT
@@ -113,9 +113,9 @@ enum connect_failure { CONNECT_FAILURES(AS_ENUM) CF_COUNT };
 enum read_route { ROUTE_OFF, READ_ROUTES(AS_ENUM) ROUTE_COUNT };
 /* FORBIDDEN_SIZE: the statement is too long to be checked. */
 enum forbidden { FORBIDDEN_NOTHING, FORBIDDEN_STATEMENTS(AS_ENUM) FORBIDDEN_SIZE, FORBIDDEN_COUNT };
-/* Results of a request that was sent to a server while that server still worked for another client. PL_FIRST: that
- * server answered the request. PL_SECOND: another server answered the request. PL_AGAIN: that server was lost or taken
- * away, so the request is sent again. */
+/* Results of a request that was sent to a server while the server still worked for another client. PL_FIRST: this
+ * server answered the request. PL_SECOND: another server answered it. PL_AGAIN: this server was lost or taken away, so
+ * the request is sent again. */
 enum pipeline_result { PIPELINE_RESULTS(AS_ENUM) PL_COUNT };
 enum read_target { READ_TARGETS(AS_ENUM) RT_COUNT };
 enum cancel_result { CANCEL_RESULTS(AS_ENUM) CR_COUNT };
@@ -132,7 +132,7 @@ extern const char *const error_classes[ERROR_CLASSES_MAX]; /* ends with NULL */
 /* Returns the index in error_classes of a SQLSTATE's class. The class is "none" if sqlstate is NULL or has fewer than
  * two characters. */
 unsigned counters_error_class(const char *sqlstate);
-/* Adds each number at `from` to its counterpart at `to`. Both have len bytes, and consist of uint64_t only. */
+/* Adds each number at `from` to the number at the same place of `to`. Both are len bytes of uint64_t. */
 void counters_add(void *to, const void *from, size_t len);
 
 /* The names of enum values in metrics and SHOW, in the order of the enums. */
@@ -154,7 +154,7 @@ extern const char *const connect_failure_names[CF_COUNT];
 extern const char *const pipeline_result_names[PL_COUNT];
 extern const char *const read_target_names[RT_COUNT];
 #define FORBIDDEN_BIT(what) (1u << ((unsigned)(what)-1)) /* the bit of a kind of statement in the setting `refuse` */
-extern const char *const forbidden_names[FORBIDDEN_COUNT - 1]; /* begins with the value after FORBIDDEN_NOTHING */
+extern const char *const forbidden_names[FORBIDDEN_COUNT - 1]; /* element i is the name of value i + 1 */
 extern const char *const cancel_result_names[CR_COUNT];
 extern const char *const canceler_names[CANCELED_COUNT]; /* the first is NULL */
 extern const char *const transfer_names[TRANSFER_COUNT];
@@ -166,15 +166,15 @@ extern const char *const net_side_names[NS_COUNT];
 struct pool_counters {
 	uint64_t waits; /* requests that had to wait for a server */
 	uint64_t pool_timeouts;
-	uint64_t outages; /* outages that have begun: the pool has no server and cannot open one */
+	uint64_t outages; /* outages that have begun; in an outage, the pool has no server and cannot open one */
 	uint64_t outage_us; /* duration of the outages that have ended */
-	uint64_t held; /* requests that waited during an outage */
-	uint64_t pipelined[PL_COUNT]; /* requests that were sent to a server before its previous client was done */
+	uint64_t held; /* requests that waited for a server during an outage */
+	uint64_t pipelined[PL_COUNT]; /* requests that were sent to a server that still worked for another client */
 	uint64_t replays; /* requests that were sent again, to another server */
-	uint64_t checkouts[CS_COUNT];
+	uint64_t checkouts[CS_COUNT]; /* loans of servers to clients */
 	uint64_t recycles[RR_COUNT]; /* servers that were closed */
 	uint64_t pings_ok, pings_failed;
-	uint64_t pins[PIN_COUNT];
+	uint64_t pins[PIN_COUNT]; /* how often each reason to keep a server arose */
 	uint64_t resets_ok, resets_failed;
 	uint64_t seals; /* servers from which session state was removed between two clients (seal/seal.h) */
 	uint64_t client_logins;
@@ -194,7 +194,7 @@ struct database_counters {
 	/* for named statements: Parses from clients, Parses to servers, Binds from clients, as in PgBouncer */
 	uint64_t client_parses, server_parses, binds;
 	uint64_t probes; /* queries about session state that were sent to servers */
-	uint64_t statement_hits, statement_misses, statement_evictions;
+	uint64_t statement_hits, statement_misses, statement_evictions; /* of prepared statements on servers */
 	uint64_t statement_reruns; /* requests that were run again because a table had changed */
 	uint64_t plans_kept; /* uses of a plan that PostgreSQL keeps (statements/keep.h) */
 	uint64_t plans_given_up; /* statements whose plan is no longer kept, because it was slow */
@@ -215,19 +215,19 @@ struct backend_counters {
 	uint64_t connects, connect_failures[CF_COUNT];
 	uint64_t standby_loans; /* loans of a standby to the clients of its primary's pool */
 	uint64_t last_failure_wall_us; /* gauge; 0 if no attempt has failed */
-	/* gauge: 1 if the host answered the last attempt, even by refusing us; 0 if not; -1 if it was not tried yet */
+	/* gauge: 1 if the host answered the last attempt, even by a refusal; 0 if not; -1 before the first attempt */
 	int up_state;
 	uint64_t up_state_set_us; /* when up_state was last set to 0 or 1; merged snapshots keep the newer up_state */
 	struct histogram connect_duration;
 };
 
-/* Counters of the whole process, of which each worker has its part. */
+/* Counters of the whole process. Each worker has its own struct; a snapshot has the sums. */
 struct process_counters {
 	uint64_t client_connections, rejected[RJ_COUNT];
 	uint64_t logins[LR_COUNT][LM_COUNT];
 	uint64_t tls_handshakes[TLS_SIDES][TLS_RESULTS];
 	struct histogram tls_handshake_duration; /* handshakes of clients */
-	/* gauge: when the first of our certificates for clients expires, since 1970; 0 if there is none */
+	/* gauge: the earliest expiry of a certificate that clients are shown, since 1970; 0 if there is none */
 	uint64_t tls_not_after_us;
 	uint64_t cancels[CR_COUNT];
 	uint64_t transfers[TRANSFER_COUNT]; /* counted by the worker that the object leaves */
@@ -238,7 +238,7 @@ struct process_counters {
 	uint64_t restarts_failed; /* restarts of this process that failed */
 	uint64_t clients_taken_over; /* clients that this process took over from its predecessor */
 	uint64_t loop_iterations;
-	uint64_t loop_busy_us, dns_lookups_ok, dns_lookups_failed; /* 0 except in a snapshot */
+	uint64_t loop_busy_us, dns_lookups_ok, dns_lookups_failed; /* set in snapshots, else 0 */
 	struct histogram login_duration, loop_lag, proxy_overhead;
 	struct histogram transfer_duration; /* transfers of servers, counted by the worker that gets the server */
 	struct histogram halt_duration; /* halts of all other workers by worker 0, failed ones included */

@@ -1,6 +1,6 @@
 /*
- * src/base/escape.h - escapes the bytes of a peer for a line of a log or of JSON: the result is valid UTF-8, without
- * control characters or quotes that would end the text early. Bytes that are not UTF-8 become U+FFFD. Pure.
+ * src/base/escape.h - escapes bytes that a peer has sent, for a line of a log or of JSON. The result is valid UTF-8,
+ * without control characters or quotes that would end the text early. Bytes that are not UTF-8 become U+FFFD. Pure.
  */
 #pragma once
 

@@ -1,6 +1,6 @@
 /*
- * src/base/histogram.h - a latency histogram with fixed buckets. A histogram has a count and a sum for each bucket; the
- * bounds of the buckets are an argument of each call.
+ * src/base/histogram.h - a latency histogram with fixed buckets. A histogram has a count and a sum for each bucket, but
+ * not the buckets' bounds, which each call gets.
  *
  * Only the thread of an event loop writes a histogram. Other threads read copies, which the loop's thread makes.
  */
@@ -24,7 +24,7 @@ extern const struct histogram_bounds histogram_bounds_ping; /* .001 ... 5 s */
 extern const struct histogram_bounds histogram_bounds_proxy; /* .00001 ... 1 s: proxy time, loop lag, scrape */
 
 struct histogram {
-	uint64_t buckets[HISTOGRAM_BUCKETS_MAX]; /* how many values each bucket has, without those of lower buckets */
+	uint64_t buckets[HISTOGRAM_BUCKETS_MAX]; /* how many values each bucket has; not cumulative */
 	uint64_t sums_us[HISTOGRAM_BUCKETS_MAX]; /* the sum of the values in each bucket */
 };
 
@@ -61,8 +61,7 @@ uint64_t histogram_count(const struct histogram *h);
 uint64_t histogram_sum_us(const struct histogram *h);
 void histogram_add(struct histogram *to, const struct histogram *from);
 /* Returns the q-quantile (0..1) in microseconds, or 0 if h is empty. Interpolates linearly, as Prometheus does. In the
- * last bucket that has values, the result is at most the mean of these values, and so never exceeds the largest one.
- * max_us is the largest value in h, or 0 if that is not known; a quantile in the bucket of HISTOGRAM_REST is then
- * INFINITY. */
+ * last bucket that has values, the result is at most their mean, and so never above the largest value. max_us is the
+ * largest value in h, or 0 if not known; without it, a quantile in the last bucket (HISTOGRAM_REST) is INFINITY. */
 double histogram_quantile_us(const struct histogram *h, const struct histogram_bounds *bounds, double q,
 			     uint64_t max_us);

@@ -1,5 +1,5 @@
 /*
- * src/base/own_settings.h - the session settings that pgweir itself defines. PostgreSQL treats them as custom settings,
+ * src/base/own_settings.h - the session settings that pgweir itself defines. For PostgreSQL, these are custom settings,
  * so SET, RESET, set_config() and options in the startup packet work as usual.
  *
  * Each setting has a macro here, and tests/check-docs requires each in docs/. Code that acts on a setting compares
@@ -12,7 +12,7 @@
 
 #define OWN_PREFIX "pgweir."
 
-/* The write position of the primary, for SHOW. A SET has no effect (relay/reads_position.c). */
+/* SHOW returns the write position of the primary; SET has no effect (relay/reads_position.c). */
 #define OWN_LSN OWN_PREFIX "lsn"
 /* The position in the write-ahead log that a standby must have replayed before it serves the session's reads
  * (relay/reads_position.c, reads_marked.c). */

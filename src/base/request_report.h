@@ -15,12 +15,12 @@ enum plan_choice {
 	PLAN_KEPT /* a plan that PostgreSQL keeps, because pgweir has prepared the statement under a name */
 };
 
-/* The report of one request. The receiver borrows the report and all texts for the call. Texts may have any bytes,
+/* The report of one request. The receiver borrows the report and all its texts for the call. Texts may have any bytes,
  * because clients choose them. */
 struct request_report {
-	uint64_t wall_us; /* when the request ended */
+	uint64_t wall_us; /* when the request ended, since 1970 */
 	uint64_t duration_us, phase_us[PHASE_COUNT]; /* the phases add up to the duration */
-	uint64_t threshold_us; /* a request that takes this long is slow: a setting */
+	uint64_t threshold_us; /* slow_query_threshold: a request that takes this long is slow */
 	const char *event; /* "slow_query", "pool_timeout", "client_gone" ...: docs/slow-log.md */
 	const char *database, *user, *application;
 	const char *client; /* "10.0.0.7:51514" */
@@ -39,7 +39,7 @@ struct request_report {
 	bool is_given_up; /* true if the request has ended without PostgreSQL's answer, or its client has gone */
 	const char *query; /* NULL if not known, as for a prepared statement that no longer exists */
 	size_t query_len;
-	uint64_t fingerprint; /* fingerprint of query; 0 if not known */
+	uint64_t fingerprint; /* a hash of query without its literals; 0 if not known */
 	unsigned sql_options; /* enum scan_option, by which the client's session reads strings */
 	/* up to REQUEST_BIND_MAX bytes of the query's Bind; NULL without a Bind, or if parameters are not logged */
 	const uint8_t *bind;
@@ -54,8 +54,8 @@ const char *request_cause(const struct request_report *r);
 
 /* --- statistics of statements, which telemetry keeps and the console shows --- */
 
-/* A row of SHOW QUERIES: statements of one database, user and application that differ only in their literals. If only a
- * sample of the requests is counted, each of them counts as many. */
+/* A row of SHOW QUERIES: statements of one database, user and application that differ only in their literals. If only
+ * one in N requests is counted, it counts as N. */
 struct query_row {
 	uint64_t fingerprint;
 	const char *database, *user, *application; /* borrowed, like query */
@@ -69,7 +69,7 @@ struct query_row {
 	struct histogram duration; /* its bounds are histogram_bounds_query */
 };
 
-/* For one bucket of a histogram, the last request in this bucket that had a trace ID. */
+/* The last request with a trace ID in one bucket of a histogram. */
 struct exemplar {
 	char trace_id[33]; /* 32 digits; empty if no such request has come */
 	uint64_t value_us, wall_us; /* the request's duration, and when it ended */

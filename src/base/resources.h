@@ -11,8 +11,8 @@
  * for reloads, for libevent and for small buffers. --- */
 
 /* Limits memory to max bytes; 0 means no limit. If the process was started with a limit on address space (ulimit -v),
- * that limit stays, and a part of it becomes the reserve. Returns how many bytes malloc() may use under these limits,
- * or 0 if there is no limit. */
+ * this limit stays, and a part of this memory becomes the reserve. Returns how many bytes malloc() may use, or 0 if
+ * there is no limit. */
 size_t memory_set_limit(size_t max);
 /* limits how many heaps malloc() makes; count is the number of threads that allocate at the same time */
 void memory_set_threads(unsigned count);
@@ -20,7 +20,7 @@ void memory_set_threads(unsigned count);
 bool memory_has_room(size_t bytes);
 /* Lifts the soft limits until the next memory_set_limit(). Returns true if there is now room for this many bytes. */
 bool memory_lift_limits(size_t bytes);
-/* Does what realloc() does, and uses the reserve if necessary. */
+/* Does what realloc() does, but may use the reserve. */
 void *memory_realloc(void *p, size_t size);
 
 /*
@@ -28,8 +28,8 @@ void *memory_realloc(void *p, size_t size);
  * is too old for it, the priorities stay as they are. ---
  */
 
-/* Makes the calling thread urgent, or not urgent. An urgent thread preempts other threads when it wakes. New threads
- * and processes inherit this from the thread that creates them. */
+/* Makes the calling thread urgent, or not urgent. An urgent thread preempts other threads when it wakes. Threads and
+ * processes that a thread creates inherit its urgency. */
 void priority_set_urgent(bool is_urgent);
 /* Gives the calling thread, whose work can wait, a smaller share of the processors, and makes it not urgent. */
 void priority_background(void);

@@ -8,7 +8,7 @@ struct shared_count {
 	_Atomic uint64_t value; /* 0 at first */
 };
 
-/* Adds one. Is not a barrier: other memory accesses are not ordered by this. */
+/* Adds one. This is no memory barrier, so it does not order other memory accesses. */
 static inline void
 shared_count_up(struct shared_count *c)
 {

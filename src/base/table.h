@@ -2,9 +2,9 @@
  * src/base/table.h - hash tables whose keys are bytes (uthash, with another hash function), and a heap of items that is
  * ordered by the times at which the items are due.
  *
- * Most keys are chosen by clients and servers. So that they cannot choose keys that collide, a table has a random seed,
- * which every call for this table must pass; tables whose keys pgweir itself chooses have the seed 0. Every item has a
- * member `UT_hash_handle hh`. HASH_DELETE, HASH_ITER and HASH_COUNT of uthash are used directly.
+ * Clients and servers choose most keys. A random seed, which every call for a table must pass, prevents them from
+ * choosing keys that collide; tables whose keys pgweir itself chooses have the seed 0. Every item has a member
+ * `UT_hash_handle hh`. HASH_DELETE, HASH_ITER and HASH_COUNT of uthash are used directly.
  *
  * Always: if memory runs out, an item is not added, and the table stays valid.
  */
@@ -18,7 +18,7 @@
 #define HASH_NONFATAL_OOM 1
 #include <uthash.h>
 
-/* For TABLE_ADD_BY_HASH: returns true if the item was added; without memory, uthash leaves the item without a table. */
+/* For TABLE_ADD_BY_HASH: returns true if the item was added. If there is no memory, uthash leaves of_item NULL. */
 __attribute__((warn_unused_result)) static inline bool
 table_was_added(const UT_hash_table *of_item)
 {
@@ -32,7 +32,7 @@ unsigned table_hash(uint64_t seed, const void *key, size_t len);
 	HASH_FIND_BYHASHVALUE(hh, table, key, (unsigned)(len), table_hash(seed, key, len), found)
 
 /* Adds an item whose key is not in the table yet. The key is not copied, and must stay where it is. Yields true, or
- * false without memory. */
+ * false if there is no memory. */
 #define TABLE_ADD(seed, table, key, len, item) TABLE_ADD_BY_HASH(table, key, len, table_hash(seed, key, len), item)
 
 /* Does what TABLE_ADD does, with a hash that the caller has computed. */
@@ -42,8 +42,8 @@ unsigned table_hash(uint64_t seed, const void *key, size_t len);
 		(item)->hh.tbl;                                                                                        \
 	}))
 
-/* Allocates a zeroed item, copies the key, followed by a NUL, to its last member, and adds the item. `member` is the
- * name of that member. Yields the item, or NULL without memory. */
+/* Allocates a zeroed item, copies the key and a NUL to `member`, its last member, and adds the item. Yields the item,
+ * or NULL if there is no memory. */
 #define TABLE_MAKE(seed, table, member, key, len)                                                                      \
 	TABLE_MAKE_BY_HASH(table, member, key, len, table_hash(seed, key, len))
 
@@ -70,14 +70,13 @@ unsigned table_hash(uint64_t seed, const void *key, size_t len);
 		}                                                                                                      \
 	} while (0)
 
-/* Moves an item to the end of the order in which HASH_ITER visits items. If this is called at each use of an item, the
- * first item is always the one that was not used for longest. */
+/* Moves an item to the end of the order in which HASH_ITER visits items. If each use of an item calls this, the first
+ * item is always the least recently used. */
 #define TABLE_USE(table, item) ((table) = table_use((table), &(item)->hh))
 void *table_use(void *first, UT_hash_handle *item); /* returns the first item after the move */
 
 /*
- * --- due.c: a binary heap of items ordered by time, for code that has many timed items and handles only those that are
- * due.
+ * --- due.c: a binary heap of items ordered by time, for code that has many timed items and handles only due items.
  *
  * Owns: the array of pointers to items, not the items.
  */
@@ -94,7 +93,7 @@ struct due_heap {
 	size_t count, cap;
 };
 
-/* makes room for count items in all; returns true, or false without memory */
+/* makes room for count items in all; returns false if there is no memory */
 bool due_reserve(struct due_heap *h, size_t count);
 void due_free(struct due_heap *h); /* frees the array, not the items */
 /* Adds d to the heap with the time at_us, or changes its time if d is in the heap already. due_reserve() must have made

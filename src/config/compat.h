@@ -47,8 +47,7 @@
 #define COMPAT_WAY_NAME(name, theirs, otherwise) COMPAT_##name,
 enum compat_way { COMPAT_WAY_LIST(COMPAT_WAY_NAME) COMPAT_WAYS };
 
-/* Returns true if pgweir behaves as PgBouncer does here. With pgbouncer_1_25, the behaviors that are new in 1.26 are
- * off. */
+/* Returns true if pgweir takes on this behavior. With pgbouncer_1_25, the behaviors that are new in 1.26 are off. */
 static inline bool
 compat_does(const struct config *config, enum compat_way way)
 {
@@ -63,6 +62,6 @@ compat_is_1_25(const struct config *config)
 	return config->compat == COMPAT_PGBOUNCER_1_25;
 }
 
-/* Writes the error that the client gets for `why` to *told. Its text is PgBouncer's if compat is set. DETAIL and HINT
- * name settings as the configuration file names them. */
+/* Writes to *told the error that the client gets for *why: with PgBouncer's text if compat is set, and with settings
+ * named in DETAIL and HINT as the configuration file names them. */
 void compat_reword(const struct config *config, const struct fail *why, struct fail *told);

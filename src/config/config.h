@@ -4,11 +4,12 @@
  * load_config() (load/load.h) makes a config from a file. A reload makes a new config. The old one lives until its last
  * holder has called config_unref().
  *
- * The keys of all settings, with defaults, units, bounds and help, are one table in config_keys.c.
+ * The table in config_keys.c has the keys of all settings, with defaults, units, bounds and help. The help explains
+ * fields that have no comment here.
  *
  * Owns:   all its texts and upstreams; when the last reference goes, the secrets among the texts are wiped.
- * Always: a config that load_config() has returned is complete and within bounds, and never changes. Fields whose names
- *         end in _us are times in microseconds.
+ * Always: a config that load_config() has returned is complete, has no value out of bounds, and never changes. Fields
+ *         whose names end in _us are times in microseconds.
  */
 #pragma once
 
@@ -25,9 +26,9 @@
 
 #define CONFIG_NAME_MAX 63 /* bytes of a database or user name, as PostgreSQL's NAMEDATALEN - 1 */
 #define CONFIG_DATABASE_MAX (2 * CONFIG_NAME_MAX + 1) /* bytes of "tenant/database", and of "user.tenant" */
-#define CONFIG_COUNT_AUTO 0 /* the word "auto" in place of a number: pgweir computes the number */
+#define CONFIG_COUNT_AUTO 0 /* stands for the word "auto": pgweir computes the number */
 #define CONFIG_WORKERS_MAX 16
-#define CONFIG_TIME_OFF UINT64_MAX /* the word "off" in place of a time, for example of slow_query_threshold */
+#define CONFIG_TIME_OFF UINT64_MAX /* stands for the word "off", as in slow_query_threshold */
 
 enum pool_mode { POOL_MODE_SESSION, POOL_MODE_TRANSACTION, POOL_MODE_STATEMENT };
 /* The values of the setting compat; other files ask compat_does() instead of comparing with these. */
@@ -40,10 +41,11 @@ enum auth_method {
 	AUTH_TRUST,
 	AUTH_HBA,
 	AUTH_PASSWORD, /* the client sends its password in clear text */
-	AUTH_MODULES_FIRST, /* from here on: the methods of auth_modules[], in the same order */
+	AUTH_MODULES_FIRST, /* the first method of auth_modules[]; the others follow in order */
 	AUTH_PEER = AUTH_MODULES_FIRST + AUTH_MODULE_COUNT /* in an HBA file only */
 };
-/* Returns true if a module lets another service judge the client's proof, as LDAP does (auth/auth_module.h). */
+/* Returns true if a module has another service, such as LDAP, check the client's password or ticket
+ * (auth/auth_module.h). */
 static inline bool
 config_is_external(enum auth_method method)
 {
@@ -68,7 +70,7 @@ struct scope_settings {
 	/* the setting `refuse`: the statements to refuse, as a set of FORBIDDEN_BIT() (sql/forbidden.h) */
 	uint32_t forbidden;
 	uint32_t pool_size, max_overflow, min_idle; /* numbers of server connections */
-	uint32_t max_pipeline; /* requests at a time on one server connection (pipeline/pipeline.h); 1 if off */
+	uint32_t max_pipeline; /* the most requests at once on a server connection (pipeline/pipeline.h); 1 if off */
 	uint64_t max_pipeline_wait_us;
 	uint64_t overflow_delay_us, overflow_linger_us, pool_timeout_us, pool_recycle_us;
 	enum outage_mode on_outage;
@@ -77,10 +79,10 @@ struct scope_settings {
 	uint64_t reads_max_lag_us, reads_wait_us;
 	bool pool_pre_ping, pool_lifo;
 	uint64_t pool_pre_ping_idle_us, ping_interval_us, idle_timeout_us;
-	uint32_t prepared_statements;
+	uint32_t prepared_statements; /* the most on one server connection; 0 if they are passed through */
 	size_t max_statement_size; /* bytes */
 	bool statement_ignore_comments, keep_plans;
-	bool commit_check;
+	bool commit_check; /* asks PostgreSQL how a COMMIT has ended whose answer was lost */
 	uint64_t commit_check_timeout_us;
 	uint64_t connect_timeout_us, query_timeout_us, transaction_timeout_us, idle_transaction_timeout_us;
 	uint64_t client_idle_timeout_us; /* 0 if there is none */
@@ -94,9 +96,9 @@ struct scope_settings {
 	uint32_t max_db_client_connections, max_user_client_connections; /* 0 if there is no limit */
 	uint32_t max_db_connections, max_user_connections; /* server connections; 0 if there is no limit */
 	enum budget_mode budget; /* one limit on the connections of several pgweir processes (dedicated/fleet.h) */
-	uint32_t budget_connections; /* that limit; CONFIG_COUNT_AUTO to compute it from PostgreSQL's max_connections */
-	char *budget_users, *budget_database, *cluster_user; /* names in budget_users are separated by ", " */
-	/* under a limit that pools share: the pool's weight, and the connections that it gets before any are shared */
+	uint32_t budget_connections; /* the limit; CONFIG_COUNT_AUTO to compute it from PostgreSQL's max_connections */
+	char *budget_users, *budget_database, *cluster_user; /* budget_users: names separated by ", " */
+	/* pools under one limit get share_min connections each; the rest is divided by share_weight */
 	uint32_t share_weight, share_min;
 	uint32_t db_login_rate, user_login_rate; /* logins per second; 0 if there is no limit */
 	enum tls_mode server_tls_mode;
@@ -104,10 +106,10 @@ struct scope_settings {
 	    *server_tls_min_version;
 	/* a command that prints the password for PostgreSQL; users may set it, too. Empty if there is none. */
 	char *password_command;
-	uint64_t password_lifetime_us;
-	/* log in to PostgreSQL with credentials that clients delegate (auth/delegation.h) */
+	uint64_t password_lifetime_us; /* how long a password of password_command is used */
+	/* whether pgweir logs in to PostgreSQL with credentials that clients delegate (auth/delegation.h) */
 	enum delegation_mode delegation;
-	/* functions, schemas and so on whose code, says the operator, changes nothing in a session; see
+	/* functions, schemas and so on whose code changes nothing in a session, according to the operator; see
 	 * value_harmless_code() */
 	char *harmless_code;
 	/* auth_query is "off", "builtin", or SQL in which $1 stands for the user */
@@ -152,20 +154,20 @@ struct config {
 	enum config_compat compat;
 	char **ignored_startup_parameters, **track_extra_parameters;
 	char **tenant_sources; /* the places where a client may name its tenant: "user", "options", "sni" */
-	/* networks ("10.0.0.0/8"), and "unix": connections that come from these begin with a PROXY header */
+	/* networks ("10.0.0.0/8"), or "unix", from which connections begin with a PROXY header */
 	char **proxy_protocol;
 	bool application_name_add_host;
-	char *login_notify_message;
+	char *login_notify_message; /* a NOTICE for each client at its login; none if empty */
 	char *zone; /* the zone in which this process runs; empty if not known */
 	uint32_t peer_id; /* this process's number among the processes that share its port; 0 if it has no peers */
 	char *peers; /* the other processes: "2=10.0.0.7:6432, 3=[::1]:6432, 4=/run/other:6432" */
-	char *tenant_domain; /* a client's SNI is TENANT.tenant_domain; any domain may follow TENANT if this is empty */
-	/* [pool], [timeouts] and other settings that databases and users may set: the values for those that don't */
+	char *tenant_domain; /* the domain after TENANT in a client's SNI; if empty, any domain may follow */
+	/* settings of [pool], [timeouts] and so on, for databases and users that do not set them */
 	struct scope_settings defaults;
-	char *ping_query; /* SQL of the ping, which is an empty query if this is empty */
-	uint64_t wait_notify_us; /* 0 if clients get no notice that they wait */
+	char *ping_query; /* SQL that a ping sends; if empty, a ping is an empty query */
+	uint64_t wait_notify_us; /* a client that waits this long for a server gets a notice; 0 if none does */
 	uint64_t pool_idle_timeout_us; /* 0 if pools are never freed */
-	bool server_fast_close;
+	bool server_fast_close; /* lets RECONNECT and a reload disconnect pinned clients between transactions */
 	size_t prepared_statements_memory, prepared_statements_cache; /* bytes */
 	uint64_t login_timeout_us, shutdown_timeout_us, shutdown_delay_us, restart_timeout_us;
 	/* [tcp] */
@@ -175,7 +177,7 @@ struct config {
 	/* [auth] */
 	enum auth_method auth_method;
 	char *users_file, *hba_file, *ident_file;
-	uint64_t external_timeout_us; /* the limit for a login by a method of auth_modules[] */
+	uint64_t external_timeout_us; /* the most time for a login by a method of auth_modules[] */
 	uint64_t auth_query_ttl_us;
 	uint32_t scram_iterations; /* for verifiers that pgweir makes from plain passwords */
 	char **admin_users, **stats_users;
@@ -195,7 +197,7 @@ struct config {
 	enum log_level log_level;
 	bool log_connections;
 	uint64_t log_stats_interval_us; /* the time between two log lines with statistics; 0 for no such lines */
-	/* transactions that take, or are idle for, longer than this are logged; 0 if they are not */
+	/* a transaction that takes, or is idle for, longer than this is logged; 0 if none is */
 	uint64_t log_long_transaction_us, log_idle_transaction_us;
 	/* [slow_query]; the threshold is in defaults */
 	enum slow_text slow_text;
@@ -235,21 +237,21 @@ struct config {
 struct config_override {
 	const char *name, *value;
 };
-/* Sets a setting that was given on the command line, in a config that no other code uses yet. A reload reads only the
- * file, and so drops the value. Returns 0, or -1 with *why set. */
+/* Sets a setting, which must exist, to its value on the command line, in a config that no other code uses yet. A reload
+ * reads only the file, and so drops the value. Returns 0, or -1 with *why set. */
 int config_override(struct config *config, const char *section, const char *name, const char *value, struct fail *why);
 struct config *config_ref(struct config *config);
 /* Gives up a reference; the last one frees the config and wipes its secrets. config may be NULL. */
 void config_unref(struct config *config);
 
 /* Returns true if clients may name a tenant in `where` ("user", "options" or "sni"). If `where` is NULL, returns true
- * if they may do so in at least one of these places: tenants are switched on then. In all of pgweir, a tenant's
- * databases are called "tenant/database", and its users "user.tenant". While tenants are switched on, names of other
- * databases contain no slash. */
+ * if tenants are switched on, which means that clients may name a tenant in at least one of these places. All code
+ * calls a tenant's databases "tenant/database", and its users "user.tenant". While tenants are switched on, names of
+ * other databases contain no slash. */
 bool config_may_name_tenant_in(const struct config *config, const char *where);
 /* Returns the length of the tenant's name in "tenant/database", or 0 if the database is not a tenant's. */
 size_t config_tenant_len(const struct config *config, const char *database);
-/* Returns true if `user` has the form "user.tenant", and there is a section for that tenant or for [tenant *]. */
+/* Returns true if tenants are switched on, and `user` is "user.tenant" of a tenant with a section, be it [tenant *]. */
 bool config_user_is_of_tenant(const struct config *config, const char *user);
 /* Returns the section [database NAME], or [tenant NAME] if `name` is "tenant/database". If there is no such section,
  * returns [database *] or [tenant *], or NULL. */
@@ -282,8 +284,8 @@ struct config_peer {
 	char host[112]; /* a name, a numeric address, or the directory of a Unix socket */
 	uint16_t port;
 };
-/* Reads the peer at *at, a position in the text of the setting peers, and moves *at after that peer. Returns 1 with
- * *out set, 0 at the end of the text, or -1 with *why set if the text there is not a peer. */
+/* Reads the next peer from *at, which points into the text of the setting peers, and moves *at past that peer. Returns
+ * 1 with *out set, 0 at the end of the text, or -1 with *why set if the text is malformed. */
 int config_next_peer(const char **at, struct config_peer *out, struct fail *why);
 /* Returns true with *out set if there is a peer with this id. */
 bool config_find_peer(const struct config *config, uint32_t id, struct config_peer *out);
@@ -299,8 +301,7 @@ struct config_problems {
 	} * list;
 	size_t count, error_count;
 };
-/* Copies a problem's text without "error: " or "warning: ", for output that shows in another way which of the two it
- * is. */
+/* Copies a problem's text without "error: " or "warning: ", for output that shows is_error in another way. */
 void config_problem_plain(const struct config_problem *problem, char *out, size_t size);
 void config_problems_fini(struct config_problems *problems);
 void config_problems_truncate(struct config_problems *problems, size_t count); /* keeps only the first count problems */
@@ -333,8 +334,8 @@ void config_print_schema(FILE *to); /* prints the table of keys as a JSON Schema
 
 /* --- config_diff.c --- */
 
-/* Called by a reload, before fresh is used. A setting that only a restart can change keeps its value in force: that
- * value replaces the one in fresh, which is kept for config_row.pending. */
+/* Called by a reload, before fresh is used. For each setting that only a restart can change, replaces the value in
+ * fresh by the value in force, and keeps the file's value for config_row.pending. */
 void config_keep_fixed(struct config *fresh, const struct config *in_force);
 /* Calls change() with a text for each change that a reload makes ("pool.pool_size: 20 -> 30", "database app: added",
  * "... (pending restart)"), sorted by name; passwords of upstreams come last. The text for a password only says that
@@ -347,7 +348,7 @@ void config_diff(const struct config *old, const struct config *fresh, void (*ch
 const char *pool_mode_name(enum pool_mode mode); /* "session", "transaction" or "statement" */
 
 /* --- upstream_tls.c: how connections to PostgreSQL use TLS. A keyword of upstream (sslmode and so on) takes precedence
- * over the database's setting, and a database's setting over [tls_server]. The words mean what they mean in libpq ("SSL
+ * over the database's setting, and a database's setting over [tls_server]. Values mean what they mean in libpq ("SSL
  * Support", 34.19). */
 enum channel_binding { CHANNEL_BINDING_DISABLE, CHANNEL_BINDING_PREFER, CHANNEL_BINDING_REQUIRE };
 
@@ -363,6 +364,6 @@ struct server_tls {
  * then. */
 int server_tls_resolve(const struct upstream *upstream, const struct scope_settings *settings, struct server_tls *out,
 		       struct fail *why);
-/* Returns all fields as one string, so that two server_tls can be compared; NULL without memory. The caller frees the
- * string. */
+/* Returns all fields as one string, so that two server_tls can be compared; NULL if there is no memory. The caller
+ * frees the string. */
 char *server_tls_text(const struct server_tls *tls);

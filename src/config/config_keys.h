@@ -1,8 +1,8 @@
 /*
  * src/config/config_keys.h - the table of all settings, and conversions between a setting's text and its field.
  *
- * A new setting is a row in config_keys.c, a field in config.h and a row in tests/unit/test_load.c. The code that reads
- * files, SHOW CONFIG, --dump-config, --help-config and did-you-mean use the table. scripts/settings writes the
+ * A new setting needs a row in config_keys.c, a field in config.h and a row in tests/unit/test_load.c. The code that
+ * reads files, SHOW CONFIG, --dump-config, --help-config and did-you-mean use the table. scripts/settings writes the
  * setting's lines in docs/config.md and conf/pgweir.ini, and scripts/manual makes pgweir.ini(5) from docs/config.md.
  */
 #pragma once
@@ -24,9 +24,9 @@ enum key_type {
 	KEY_TEXT, /* char *, any text */
 	KEY_CODE, /* char *, empty, or a text that value_harmless_code() accepts */
 	KEY_SECRET, /* char *, any text; shown as *** because it may hold a password */
-	/* char *, a path. If words is NULL, a relative path begins at the folder of the file; else the value is one of
-	 * words or an absolute path. If words has "stderr", the path is a log, which the user of run_as creates and
-	 * appends to. */
+	/* char *, a path. If words is NULL, a relative path begins at the configuration file's folder; else the value
+	 * is one of words or an absolute path. If words has "stderr", the path is a log, which the user of run_as
+	 * creates and appends to. */
 	KEY_PATH,
 	KEY_PATHS, /* char *, several paths like those of KEY_PATH, separated by ", " */
 	KEY_NAMES, /* char **, NULL-terminated */
@@ -53,19 +53,19 @@ struct config_key {
 	const char *help;
 };
 
-#define CONFIG_KEYS_MAX 152 /* not less than the number of rows */
-#define CONFIG_SCOPE_MAX 64 /* bits of config_scope.set; not less than the number of rows with a scope_name */
+#define CONFIG_KEYS_MAX 152 /* at least the number of rows */
+#define CONFIG_SCOPE_MAX 64 /* bits of config_scope.set; at least the number of rows with a scope_name */
 #define CONFIG_LISTENS_MAX 64 /* addresses to listen on */
 
 /* Returns row i, or NULL after the last one: for (i = 0; (key = config_key(i)) != NULL; i++). */
 const struct config_key *config_key(size_t i);
 size_t config_key_row(const struct config_key *key); /* returns i, for the row that config_key(i) returns */
-/* Finds settings that name a log file. Returns the first one in row *row or after, and sets *row to the row after it;
- * returns NULL if there is none. */
+/* Returns the first setting in row *row or later that names a log file, and sets *row to the row after this setting; or
+ * returns NULL. */
 const struct config_key *config_next_log(size_t *row);
 /* Returns the value of a setting of type KEY_PATH that has no scope_name. */
 const char *key_path(const struct config_key *key, const struct config *config);
-/* Returns the i-th row with a scope_name, which bit i of config_scope.set stands for, or NULL after the last one. */
+/* Returns the i-th row with a scope_name, or NULL after the last one. Bit i of config_scope.set stands for this row. */
 const struct config_key *config_scope_key(size_t i);
 /* Returns the row of a setting, or NULL. The settings max_... of [pgweir] are found in section "limits", too. */
 const struct config_key *config_key_find(const char *section, const char *name);
@@ -83,7 +83,7 @@ bool config_has_section(const char *section); /* returns true if a setting is in
 int key_store(const struct config_key *key, void *base, const char *text, const char *folder, struct fail *why);
 /* Appends the field's value as text, without a terminator. Appends nothing for KEY_LISTENS. */
 void key_put(const struct config_key *key, const void *base, struct buf *to);
-/* Copies the field of a key with a scope_name between two struct scope_settings; strings are borrowed, not copied. */
+/* Copies the field of a key with a scope_name from one struct scope_settings to another; the copy borrows strings. */
 void key_copy(const struct config_key *key, void *to, const void *from);
 void key_free(const struct config_key *key, void *base); /* frees a string or list, and sets the field to NULL */
 /* Returns &config->defaults for a key with a scope_name, else config. */

@@ -2,10 +2,10 @@
  * src/config/config_origin.h - the line of the file in which each value of a configuration stands, and the text as
  * written there.
  *
- * SHOW CONFIG, --dump-config and warnings show these.
+ * SHOW CONFIG, --dump-config and warnings show the line and the text.
  *
- * A line number is an unsigned: a number from 1 on, or a LINE_... for a value that is in no file. In a pgbouncer.ini,
- * it includes the number of the file (source_line()).
+ * A line is an unsigned: its number in the file, from 1 on, or a LINE_... constant for a value that is in no file. For
+ * a pgbouncer.ini, source_line() adds the number of the file.
  */
 #pragma once
 
@@ -26,7 +26,7 @@ struct config_origin {
 	struct config_source *source; /* NULL unless the file is a pgbouncer.ini */
 	/* The arrays with CONFIG_KEYS_MAX elements are indexed by config_key_row(). */
 	unsigned lines[CONFIG_KEYS_MAX];
-	bool is_bad[CONFIG_KEYS_MAX]; /* the value was refused; errors that follow from its absence are not reported */
+	bool is_bad[CONFIG_KEYS_MAX]; /* the value was refused; errors that this refusal causes are not reported */
 	char *pendings[CONFIG_KEYS_MAX]; /* the file's new value if it needs a restart to take effect; else NULL */
 	char *raws[CONFIG_KEYS_MAX]; /* the text as written, for a value that may not fit on a line; may be NULL */
 	unsigned listen_lines[CONFIG_LISTENS_MAX]; /* listen_lines[i] is the line of config.listens[i] */
@@ -35,8 +35,8 @@ struct config_origin {
 /* Returns the line of a setting, which must exist. */
 unsigned config_line_of(const struct config *config, const char *section, const char *name);
 
-/* The section that an iteration over all [database NAME], [tenant NAME] and [user NAME] has reached. The caller zeroes
- * the struct before the first call of config_next_section(). */
+/* An iteration over all sections [database NAME], [tenant NAME] and [user NAME]. The caller zeroes the struct before
+ * the first call of config_next_section(). */
 struct config_section {
 	const char *word; /* "database", "tenant" or "user" */
 	const struct config_scope *scope;
@@ -47,8 +47,8 @@ struct config_section {
  * the last section. */
 bool config_next_section(const struct config *config, struct config_section *s);
 
-/* In config.c. Returns a configuration in which each setting has its default. path is the file's; empty if there is no
- * file. */
+/* In config.c. Returns a configuration in which each setting has its default. path is the file's path; empty if there
+ * is no file. */
 struct config *config_new(const char *path);
 
 /*

@@ -18,10 +18,10 @@
 #define PROBLEMS_MAX 1000
 #define PROBLEM_TEXT_MAX 1024 /* bytes of a problem; longer texts are truncated */
 
-/* Functions that translate between pgweir's names of settings and another program's. They truncate a text that does not
- * fit into `size` bytes. */
+/* Functions that translate between pgweir's names of settings and another program's. They truncate texts to `size`
+ * bytes. */
 struct problem_words {
-	void (*reword)(char *text, size_t size); /* replaces pgweir's names in a hint or problem by the other's */
+	void (*reword)(char *text, size_t size); /* replaces pgweir's names in a problem or a hint */
 	/* Copies a text of config_diff(), such as "pool.pool_size: 20 -> 30", with the other program's name. */
 	void (*change)(const char *text, char *out, size_t size);
 	const char *(*our_name)(const char *theirs); /* returns pgweir's name for the setting, or NULL */
@@ -30,10 +30,10 @@ struct problem_words {
  * in pgweir's own format. */
 const struct problem_words *config_words(const struct config *config);
 
-/* The list to which a load adds its problems, with the names that problems show for the file and its settings. */
+/* The list to which a load adds its problems, and the names that problems show for the file and its settings. */
 struct problem_sink {
 	struct config_problems *problems;
-	/* the file as the user named it, shown before the line; NULL if problems shall not begin with a file */
+	/* the file as the user named it, shown before the line; NULL if problems are shown without the file */
 	const char *file;
 	struct config_source *source; /* NULL unless the file is a pgbouncer.ini */
 	/* translates pgweir's names in problems; NULL if the file uses pgweir's names */
@@ -45,7 +45,7 @@ void problem_add(const struct problem_sink *sink, bool is_error, unsigned line, 
     __attribute__((format(printf, 4, 5)));
 #define problem_error(sink, ...) problem_add((sink), true, __VA_ARGS__)
 #define problem_warning(sink, ...) problem_add((sink), false, __VA_ARGS__)
-/* Adds an error with the text "ABOUT: TEXT. HINT", where TEXT and HINT are those of *why. */
+/* Adds an error with the text "ABOUT: TEXT. HINT", where TEXT and HINT are from *why. */
 void problem_add_fail(const struct problem_sink *sink, unsigned line, const char *about, const struct fail *why);
 /* Sorts the list by line, stably; problems without a line come last. */
 void problems_sort(struct config_problems *problems);
@@ -53,10 +53,10 @@ void problems_sort(struct config_problems *problems);
 /*
  * --- config_reader.c: passes the lines of an ini file to inih, one at a time.
  *
- * inih splits a setting at its "=" and cuts comments off. It would silently misread some lines; these are refused here,
- * or changed before inih gets them. inih cuts lines (at 200 bytes, in versions without ini_max_line) and section names
- * (at 49 bytes). It has no line numbers. It takes a section without "]" for a setting, a ":" for a "=", and an indented
- * line for a continuation of the value above.
+ * inih splits a setting at its "=" and cuts comments off. inih would silently misread some lines; this file refuses
+ * such lines, or changes them before inih gets them. inih truncates lines (at 200 bytes, in versions without
+ * ini_max_line) and section names (at 49 bytes). It has no line numbers. It reads a section without "]" as a setting, a
+ * ":" as a "=", and an indented line as a continuation of the value above.
  */
 #ifdef HAVE_INI_MAX_LINE
 #define READER_LINE_MAX ((size_t)1 << 20) /* bytes: as many as a file may have */
@@ -78,8 +78,8 @@ int config_read(const char *text, size_t len, const struct reader_calls *calls, 
 /* Returns true if config_read() reads this value back unchanged from a line "key = value". (A value that begins with a
  * semicolon must be written right after the "=", without a blank.) */
 bool reader_can_hold(const char *key, const char *value);
-/* Returns the quote, ' or ", if the value begins and ends with it and does not contain it otherwise; else 0. The loader
- * removes such quotes. */
+/* Returns the quote, ' or ", if the value begins and ends with it and has no other such quote; else 0. The loader
+ * removes the two quotes. */
 char reader_quote_of(const char *value);
 
 #define CONFIG_FILE_MAX ((size_t)1 << 20) /* bytes of a configuration */

@@ -22,11 +22,11 @@ int value_fraction(const char *text, double *out, struct fail *why);
 int value_switch(const char *text, bool *out, struct fail *why); /* on or off, and synonyms such as yes and 0 */
 /* Reads a word that must be in words, a NULL-terminated list, and sets *out to its index. */
 int value_word(const char *text, const char *const *words, unsigned *out, struct fail *why);
-/* Reads words separated by commas, which must be in words, a NULL-terminated list. Sets *out to a set with bit i for
- * each words[i]. */
+/* Reads words separated by commas. Each must be in words, a NULL-terminated list. Sets bit i of *out for each words[i]
+ * that it reads, and clears the other bits. */
 int value_words(const char *text, const char *const *words, uint32_t *out, struct fail *why);
-/* Sets *why to say that the value must be one of words, or what `last` says (value_put_words()), with a hint if a word
- * is similar to text. Always returns -1. */
+/* Sets *why to say that the value must be one of words, or else `last`; both are as in value_put_words(). Adds a hint
+ * if a word is similar to text. Always returns -1. */
 int value_refuse_word(const char *text, const char *const *words, const char *last, struct fail *why);
 /* Reads names separated by commas into a NULL-terminated list, which the caller frees with value_names_free(). If there
  * are no names, the list is empty, not NULL. */
@@ -41,18 +41,18 @@ int value_name(const char *text, size_t len, char *out, struct fail *why);
 void value_put_time(struct buf *to, uint64_t us);
 void value_put_size(struct buf *to, uint64_t bytes);
 void value_put_fraction(struct buf *to, double fraction);
-/* Writes "a, b or c" for the words a, b and c. `last` is the last alternative; NULL if there is none but words. */
+/* Writes "a, b or c" for the words a, b and c. `last` describes a further alternative, or is NULL. */
 void value_put_words(struct buf *to, const char *const *words, const char *last);
-/* Writes each words[i] for which bit i of `chosen` is set, as value_words() reads them. */
+/* Writes each words[i] for which bit i of `chosen` is set, in the form that value_words() reads. */
 void value_put_chosen(struct buf *to, const char *const *words, uint32_t chosen);
 void value_put_name(struct buf *to, const char *name);
 void value_put_names(struct buf *to, char *const *names);
 /* Appends a terminator, and returns the buffer's text. The buffer keeps ownership of the text. */
 const char *value_put_end(struct buf *to);
 
-/* In config_harmless.c. Reads a value of harmless_code, which must not be empty. Appends a row of SQL for each item,
- * such as ('function', '617070', '6632'). Names are in hexadecimal, so the row does not depend on encodings or on how
- * PostgreSQL reads backslashes. */
+/* In config_harmless.c. Reads a value of harmless_code, which must not be empty. Appends to `rows` a row of SQL for
+ * each item, such as ('function', '617070', '6632'). Names are in hexadecimal, so neither encodings nor PostgreSQL's
+ * reading of backslashes matter. */
 int value_harmless_code(const char *text, struct buf *rows, struct fail *why);
 
 /* --- config_listen.c --- */
@@ -75,14 +75,14 @@ struct nearest {
 	const char *word; /* the unknown word */
 	const char *name; /* the nearest known word so far; NULL if none was near */
 	const void *what; /* the caller's data for name */
-	unsigned distance; /* from word to name; before a name is found, the smallest distance that is not near */
+	unsigned distance; /* from word to name; before a name is found, the smallest distance that is too large */
 };
 
 struct nearest nearest_to(const char *word);
-/* Keeps the candidate and `what`, which are borrowed, if the candidate is near, and nearer than the one kept before. */
+/* If the candidate is near, and nearer than nearest->name, keeps the candidate and `what`, both borrowed. */
 void nearest_try(struct nearest *nearest, const char *candidate, const void *what);
-/* Returns the one of words, a NULL-terminated list, that is nearest to text. Returns NULL if none is near, or if text
- * is an abbreviation of several words. */
+/* Returns the word that is nearest to text in words, a NULL-terminated list. Returns NULL if no word is near, or if
+ * text is empty, begins with a digit, or abbreviates several words. */
 const char *nearest_word(const char *text, const char *const *words);
 /*
  * Returns true if `word` is an abbreviation of `of`, as cert_file, cert and CERTIFICATES are of certificate_file. The

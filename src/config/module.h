@@ -20,7 +20,7 @@ struct request_report;
 #define MODULE_NUMBERS_MAX 4
 
 struct module {
-	/* Called with the rights of run_as's user. Returns the state, or NULL with *why set. */
+	/* Called with the rights of the user run_as. Returns the state, or NULL with *why set. */
 	void *(*start)(const struct config *config, struct fail *why);
 	/* Called by a reload. Returns 0, or -1 with *why set and nothing changed. */
 	int (*configure)(void *state, const struct config *config, struct fail *why);

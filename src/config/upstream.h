@@ -22,8 +22,8 @@ enum target_session_attrs {
 	TARGET_PREFER_STANDBY
 };
 
-/* Keywords whose values are checked, and kept as written: some of libpq's, and two of pgweir's own, connect_query and
- * zones. */
+/* Keywords whose values are checked, and kept as written. All are libpq's except connect_query and zones, which are
+ * pgweir's. */
 enum upstream_keyword {
 	UPSTREAM_SSLMODE, /* disable, allow, prefer, require, verify-ca or verify-full */
 	UPSTREAM_SSLROOTCERT, /* an absolute path, or "system" */
@@ -37,7 +37,7 @@ enum upstream_keyword {
 	UPSTREAM_LOAD_BALANCE_HOSTS,
 	UPSTREAM_KRBSRVNAME, /* the Kerberos service name of PostgreSQL; "postgres" if not set */
 	UPSTREAM_CONNECT_QUERY, /* SQL that runs on each new connection */
-	UPSTREAM_ZONES, /* the zone of each host, in the order of the hosts: "eu1,,eu2"; empty if not known */
+	UPSTREAM_ZONES, /* the zone of each host, in the hosts' order: "eu1,,eu2"; an unknown zone is empty */
 	UPSTREAM_WORDS
 };
 
@@ -50,7 +50,7 @@ struct upstream {
 	struct upstream_host *hosts;
 	size_t host_count; /* at least 1 */
 	enum target_session_attrs target;
-	bool is_of_tenant; /* for databases called "tenant/database": the texts are templates (upstream_template.c) */
+	bool is_of_tenant; /* true for a tenant's upstream, whose texts are templates (upstream_template.c) */
 	uint16_t min_minor, max_minor; /* the lowest and highest minor version of protocol 3 to use, each 0 or 2 */
 	char *dbname; /* the database to connect to; if empty, the database that the client named */
 	char *user; /* the user to log in as, in one pool for all clients; if empty, each client's own user */
@@ -81,12 +81,12 @@ int upstream_check_host(const char *host, struct fail *why);
 const char *upstream_word_name(enum upstream_keyword word); /* returns NULL if there is no such word */
 const char *upstream_protocol_name(uint16_t minor); /* "3.0" for 0, else "3.2" */
 extern const char *const upstream_target_names[]; /* names of enum target_session_attrs; NULL-terminated */
-struct upstream *upstream_copy(const struct upstream *up); /* returns NULL without memory */
+struct upstream *upstream_copy(const struct upstream *up); /* returns NULL if there is no memory */
 /* Returns the zone of hosts[host]. The text is not terminated; *len is its length, or 0 if the zone is not known. */
 const char *upstream_zone(const struct upstream *up, size_t host, size_t *len);
 /* Returns true if hosts[host] is in `zone`. Returns false if `zone` is empty. */
 bool upstream_is_in_zone(const struct upstream *up, size_t host, const char *zone);
-/* Returns a shallow copy of *up with hosts[host] as the only host, any target_session_attrs, and no zones. The copy
+/* Returns a shallow copy of *up with hosts[host] as the only host, TARGET_ANY as its target, and no zones. The copy
  * points into *up, and must not be freed. */
 struct upstream upstream_of_host(const struct upstream *up, size_t host);
 /* Returns true if a and b have equal fields, passwords included; zones may differ. */
@@ -109,7 +109,7 @@ char *upstream_text(const struct upstream *up, bool is_redacted);
  * The parameters mean the same in all functions below: `database` is the database that the client asked for
  * ("tenant/database" if it is a tenant's); `user` is the user that the client logged in as ("user.tenant" if it is a
  * tenant's). A function that returns an int returns 0, or -1 with *why set (08001, 28000, 3D000) if a name is too long,
- * names no tenant or another tenant, or makes an invalid host.
+ * `database` has no tenant, `user` is not of this tenant, or the tenant makes an invalid host.
  */
 bool upstream_is_tenant_name(const char *name, size_t len); /* returns true for 1 to 63 letters, digits, _ and - */
 /* Checks the template of a tenant. Returns -1 if no client's names can be filled in. */
@@ -154,8 +154,8 @@ struct passfile_query {
 };
 
 /* Returns the password for a connection; the caller wipes and frees the password. Returns NULL with an empty why->text
- * if the file does not exist or no line matches. As libpq does, ignores a file that others may read, or that is not a
- * regular file: returns NULL with the reason in why->text. */
+ * if the file does not exist or no line matches. As libpq does, ignores a file that other users may access, or that is
+ * not a regular file; returns NULL with the reason in why->text. */
 char *passfile_find(const char *path, const struct passfile_query *query, struct fail *why);
 /* Returns the password that the content of a file has for a connection, or NULL. Does no I/O. */
 char *passfile_match(const char *text, size_t len, const struct passfile_query *query);
@@ -163,8 +163,8 @@ char *passfile_match(const char *text, size_t len, const struct passfile_query *
 struct config; /* config.h */
 struct config_scope;
 struct scope_settings;
-/* In config.c. Returns true if a limit of several pgweir processes (dedicated/fleet.h) counts connections to this
- * upstream with these settings. */
+/* In config.c. Returns true if connections to this upstream with these settings count in a limit that pgweir processes
+ * share (dedicated/fleet.h). */
 bool config_has_budget(const struct upstream *up, const struct scope_settings *s);
 /* In config.c. Returns the user that pgweir logs in as for its own queries to this upstream, or "" if none is
  * configured. */

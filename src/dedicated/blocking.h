@@ -4,14 +4,14 @@
  * for this question alone (dedicated/dedicated.h). The question follows the chain of blockers, also through processes
  * that are not pgweir's.
  *
- * Each worker asks about its own servers. Each host on which these servers are busy gets one question about all of
- * them. At most BLOCKING_QUESTIONS_MAX questions run at once, and each may take one second, including the time to
- * connect. The connections count in max_server_connections: if that limit is reached, and no idle connection makes room
- * soon, the question is not asked. Answers are fresh for BLOCKING_FRESH_US.
+ * Each worker asks about its own servers. Each host on which its servers are busy gets one question about all of these
+ * servers. At most BLOCKING_QUESTIONS_MAX questions run at once, and each may take one second, including the time to
+ * connect. The connections count in max_server_connections: if this limit is reached, and no idle connection makes room
+ * soon, the question is not asked. Answers are used for BLOCKING_FRESH_US.
  *
  * Owns:    the questions under way, and the last answers.
- * Borrows: the pools of its worker. Worker 0 starts the questions and reads the answers of all workers, while the
- *          worker that owns them is stopped.
+ * Borrows: the pools of its worker. Worker 0 starts each worker's questions and reads each worker's answers, while the
+ *          worker is stopped.
  */
 #pragma once
 
@@ -26,11 +26,11 @@ struct blocking; /* opaque: blocking.c */
 
 struct blocking *blocking_new(struct pool_set *pools);
 void blocking_free(struct blocking *b); /* call before the pools are freed; b may be NULL */
-/* Asks, unless the last answers are fresh or on their way. Returns true if answers are on their way. */
+/* Asks, unless the last answers are still used or questions are under way. Returns true if questions are under way. */
 bool blocking_ask(struct blocking *b, uint64_t now_us);
-bool blocking_is_asking(const struct blocking *b); /* returns true while answers are on their way */
+bool blocking_is_asking(const struct blocking *b); /* returns true while questions are under way */
 void blocking_tick(struct blocking *b, uint64_t now_us); /* about every 100 ms */
 /* Returns how many processes block the backend `pid` of the host at this address, and writes their PIDs to pids.
- * Returns -1 if the answers lack this backend: they have backends that serve pgweir, and those that block these. */
+ * Returns -1 if no answer has this backend; answers have the backends of pgweir's servers, and their blockers. */
 int blocking_of(const struct blocking *b, const char *address, uint32_t pid, uint32_t pids[BLOCKING_PIDS_MAX],
 		uint64_t now_us);

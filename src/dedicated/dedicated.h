@@ -1,6 +1,6 @@
 /*
  * src/dedicated/dedicated.h - server connections that no policy lends: each serves one object, its *keeper*. Such a
- * connection logs in as a pool's server does, and is lent (SV_LENT) to its keeper from the login to the end.
+ * connection logs in as a pool's server does, and is then lent (SV_LENT) to its keeper until the connection ends.
  *
  *   struct dedicated  for pgweir's own questions: the connections of auth_query, of listeners, and of blocking.c; and
  *                     *connections that ask*, which send one simple Query at a time as long as their keeper exists
@@ -9,12 +9,12 @@
  *   dedicated_take    for a replication client, whose session must get its settings in the startup packet
  *
  * These connections do not count in pool_size. They count in max_server_connections (an idle server of some pool makes
- * room), except for listeners' connections and connections that ask: a pool has at most one of each kind.
+ * room), except for the few connections of listeners and connections that ask.
  *
  * Owns:    the server, and a reference to its target. Borrows: the pools, their environment, the keeper's ops.
- * Always:  after each dedicated_ask(), either done() or closed() is called, however late. A keeper that finds in done()
- *          that the connection is of no use sets stream.is_broken; the connection is then closed when all data that has
- *          arrived was handled.
+ * Always:  after each dedicated_ask(), either done() or closed() is called, however late. A keeper that has no more use
+ *          for the connection sets stream.is_broken in done(); the connection is closed when all data that has arrived
+ *          was handled.
  */
 #pragma once
 
@@ -22,17 +22,17 @@
 #include "pool/pool_set.h"
 #include "pool/pool_target.h"
 
-/* A place in the budget of a connection's hosts (fleet.h). Zeroed if the connection needs no place. */
+/* A place in the budget of a connection's hosts (fleet.h). Zeroed if the connection has no place. */
 struct hosts_place {
 	struct policy_budget *budget; /* a reference; NULL if there is no place */
 	struct budget_member member;
 };
 
 enum dedicated_state {
-	DEDICATED_AWAY, /* not logged in yet */
+	DEDICATED_AWAY, /* closed, or not logged in yet */
 	DEDICATED_READY, /* the connection takes a question */
 	DEDICATED_ASKED, /* dedicated_ask() was called, and no answer has come yet */
-	DEDICATED_LATE, /* no answer has come within the keeper's patience: dedicated_turn_late() */
+	DEDICATED_LATE, /* the answer is late: see dedicated_turn_late() */
 	DEDICATED_REFUSED /* the answer has begun with an error */
 };
 
@@ -43,7 +43,7 @@ struct dedicated {
 	struct pool_target *target_ref; /* the server's target; `target` points into it */
 	struct server_target target;
 	struct hosts_place place;
-	enum dedicated_state state; /* keeps its value when the connection is closed, until dedicated_run() is called */
+	enum dedicated_state state; /* after the connection was closed, stays the same until dedicated_run() */
 	uint32_t failures; /* failures in a row; the keeper resets this number */
 	uint64_t opened_us; /* when dialing began */
 	uint64_t asked_us; /* when the last question was sent */
@@ -53,8 +53,8 @@ struct dedicated {
 	struct pool_set *pools;
 	const struct server_env *env;
 	struct pool_target *next_target; /* a reference to the target of the next connection */
-	struct scram_keys keys; /* the owner's place for keys to which next_target may point */
-	const char *name, *trouble_hint; /* for warnings with ops->topic: the hosts' name, and text to append to it */
+	struct scram_keys keys; /* room for the keeper's keys, to which next_target may point */
+	const char *name, *trouble_hint; /* for warnings with ops->topic: the hosts' name, and text after the name */
 	char last_error[FAIL_TEXT_MAX]; /* why the connection could not log in, or be asked; empty if nothing failed */
 };
 
@@ -62,34 +62,34 @@ struct dedicated {
  * closed() is called once for each server that was opened. */
 struct dedicated_ops {
 	uint64_t backoff_min_us, backoff_max_us; /* both are 0 if the keeper computes retry_us itself */
-	/* for a connection that asks: how long an answer may take before the connection is closed; 0 for other
-	 * connections, which need a place in the budget of their hosts */
+	/* for a connection that asks: how long an answer may take before the connection is closed. 0 for other
+	 * connections; only these need a place in the budget of their hosts */
 	uint64_t answer_us;
-	/* the first words of the warning that is logged when an error differs from last_error; NULL to log nothing */
+	/* the first words of the warning about an error that differs from last_error; NULL to log nothing */
 	const char *topic;
-	void (*up)(struct dedicated *d);
+	void (*up)(struct dedicated *d); /* the login has succeeded, and d is DEDICATED_READY */
 	/* The login failed. May be NULL. */
 	void (*failed)(struct dedicated *d, enum connect_failure kind, bool is_fatal, const struct fail *why);
-	void (*lost)(struct dedicated *d, const struct fail *why); /* may be NULL */
+	void (*lost)(struct dedicated *d, const struct fail *why); /* the connection was lost; may be NULL */
 	void (*closed)(struct dedicated *d); /* called after retry_us was set; may free d */
-	bool (*error)(struct dedicated *d, const struct fail *why); /* returns false if it was expected; may be NULL */
-	/* A row that is owed to OWED_TO_PROBE has come. May be NULL. */
+	bool (*error)(struct dedicated *d, const struct fail *why); /* returns false if why was expected; may be NULL */
+	/* A row of an answer to OWED_TO_PROBE has come. is_whole: body is complete. May be NULL. */
 	void (*row)(struct dedicated *d, const uint8_t *body, size_t len, bool is_whole);
-	void (*done)(struct dedicated *d); /* a request's ReadyForQuery has come; d->state is not changed yet */
+	void (*done)(struct dedicated *d); /* a request's ReadyForQuery has come; d->state changes after this call */
 	void (*notification)(struct dedicated *d, const uint8_t *message, size_t len); /* may be NULL */
 	void (*batch_end)(struct dedicated *d); /* all data that was read is handled, and d is DEDICATED_READY */
-	void (*free)(struct dedicated *d); /* frees the keeper of pool->asker when the pool ends; else NULL */
+	void (*free)(struct dedicated *d); /* for pool->asker: frees the keeper when the pool ends; else NULL */
 };
 
-/* Sets *env to the pools' server_env, but with the callbacks of dedicated servers. */
+/* Sets *env to the pools' server_env, with the callbacks of dedicated servers in place of the pools'. */
 void dedicated_env(struct server_env *env, const struct pool_set *set);
-/* Begins to dial `target` and takes a reference to it. `settings` (may be NULL) override the target's; `host` is the
- * only host to dial, or NULL for any host of the target. Returns 0; or -1 without memory, or if there is no place in
- * the budget of the hosts yet: the caller then tries again in 100 ms. */
+/* Begins to dial `target` and takes a reference to it. `settings` (may be NULL) override the target's. `host` is the
+ * only host to dial, or NULL for any host of the target. Returns 0, or -1 if there is no memory, or no place in the
+ * hosts' budget yet; the caller then tries again in 100 ms. */
 int dedicated_open(struct dedicated *d, struct pool_set *set, const struct server_env *env, struct pool_target *target,
 		   const struct gucs *settings, const struct upstream_host *host);
-/* Closes the connection, after a Terminate if it is up; closed() is called from within. Does nothing if the connection
- * is closed already. */
+/* Closes the connection, with a Terminate if it has logged in; calls closed(). Does nothing if the connection is closed
+ * already. */
 void dedicated_close(struct dedicated *d);
 
 /* --- Connections that ask. --- */
@@ -97,20 +97,20 @@ void dedicated_close(struct dedicated *d);
 /* Prepares a zeroed *d; the caller calls dedicated_aim() next. */
 void dedicated_init(struct dedicated *d, const struct dedicated_ops *ops, struct pool_set *pools,
 		    const struct server_env *env);
-void dedicated_fini(struct dedicated *d);
-/* Takes over the caller's reference to `target`, which becomes d->next_target. If `target` differs from the previous
- * target, closes the connection, so that dedicated_run() opens it again at once; wipes d->keys, because the keys may
- * come from another password with the same salt; and returns true. */
+void dedicated_fini(struct dedicated *d); /* closes the connection, and wipes d->keys */
+/* Makes `target` d->next_target, and takes over the caller's reference. If `target` differs from the previous target,
+ * closes the connection, so that dedicated_run() opens it again at once, wipes d->keys, which may come from another
+ * password with the same salt, and returns true. */
 bool dedicated_aim(struct dedicated *d, struct pool_target *target);
-/* Opens the connection, with a back-off, and closes it if an answer takes too long. Returns 0 if the connection takes a
- * question; else the time of the next call, or UINT64_MAX while the connection logs in. */
+/* Opens the connection if it is closed and the back-off is over; closes it if an answer takes too long. Returns 0 if a
+ * question may be asked; else when to call this again, or UINT64_MAX while the connection logs in. */
 uint64_t dedicated_run(struct dedicated *d);
 /* Returns true, once for each question, if its answer has been due for patience_us; d is then DEDICATED_LATE. */
 bool dedicated_turn_late(struct dedicated *d, uint64_t patience_us);
-/* Sends the SQL in `sql` as a question, and frees `sql`; the rows of the answer are owed to OWED_TO_PROBE. Without
- * memory, breaks the connection, which is closed when ops->answer_us has passed. */
+/* Sends `sql` as a question, and frees `sql`. The answer's entry in the ledger is OWED_TO_PROBE. If there is no memory,
+ * breaks the connection, which is closed when ops->answer_us has passed. */
 void dedicated_ask(struct dedicated *d, struct buf *sql);
-/* Call after an answer that is as expected: forgets the failures before. */
+/* Forgets all failures so far. Called after an answer that is as expected. */
 static inline void
 dedicated_forget_failures(struct dedicated *d)
 {
@@ -123,7 +123,7 @@ dedicated_forget_failures(struct dedicated *d)
 /* Always: exactly one of on_ready and on_failed is called for each dedicated_take(), after that call has returned;
  * neither is called after dedicated_abandon(). The server stays on its pool's list of servers until server_close(). */
 struct dedicated_take_ops {
-	void (*on_ready)(struct server *srv, void *borrower); /* srv is lent; server_login_parameters() works */
+	void (*on_ready)(struct server *srv, void *borrower); /* srv is lent; server_login_parameters() may be called */
 	void (*on_failed)(const struct fail *why, void *borrower);
 };
 

@@ -6,11 +6,11 @@
  * connection, pgweir reads PostgreSQL's list of backends. With budget = on, the pools of these hosts are under a cap
  * (CAP_HOST): they open only as many connections as the fleet connection was granted *places*. To be granted places, a
  * fleet connection first takes an advisory lock, which only one process holds at a time. Then it counts the backends
- * that PostgreSQL lists, and the places of any process whose connections have not logged in yet. If the limit leaves
- * places, it takes what it needs. A connection counts as long as PostgreSQL lists it: there are no leases, and the
- * limit does not depend on clocks or on what other processes report. The application_name of a fleet connection, in the
- * same list, is the report of its process: how many connections the process has, and whether clients wait there.
- * Reports only decide which process should give up connections for which other process.
+ * that PostgreSQL lists, and all processes' places for connections that have not logged in yet. If the limit leaves
+ * places, the fleet connection takes what its process needs. A connection counts as long as PostgreSQL lists it, so
+ * there are no leases, and the count depends neither on clocks nor on other processes' reports. The application_name of
+ * a fleet connection, in the same list, is the report of its process: how many connections the process has, and how
+ * many more it needs. Reports only decide which process gives up connections for others.
  *
  * An example, with budget_connections = 100: PostgreSQL lists 95 connections of the fleet. Process P was granted two
  * more places, whose connections have not logged in yet. Process Q needs five places. Q's fleet connection takes the
@@ -29,33 +29,33 @@
 #include "policy/policy_commons.h"
 #include "pool/pool_set.h"
 
-/* the most processes of one budget that are listed; connections of further processes still count */
+/* the most processes that are listed for a budget; connections of other processes still count */
 #define FLEET_MEMBERS_MAX 128
-#define FLEET_NAME_MAX 40
-#define FLEET_STRANGERS_MAX 8
+#define FLEET_NAME_MAX 40 /* bytes of fleet_member.name, with its terminator */
+#define FLEET_STRANGERS_MAX 8 /* the most strangers (struct fleet_stranger) that are listed for a budget */
 #define FLEET_TEXT_MAX 80 /* longer than any name of PostgreSQL's */
 
 struct fleet; /* opaque: fleet.c */
 
-/* wake(owner) is called on any thread when fleet_run_orders() is due on worker 0's. Returns NULL without memory. */
+/* wake(owner) is called on any thread when fleet_run_orders() is due on worker 0. Returns NULL if memory is short. */
 struct fleet *fleet_new(struct pool_set *pools, void (*wake)(void *owner), void *owner);
 void fleet_free(struct fleet *f); /* call before the pools are freed; f may be NULL */
-/* Call at the start and at each reload, before the pools are configured: no pool's connection escapes the budget. */
+/* Called at the start and at each reload, before pools are configured; else connections would escape the budget. */
 void fleet_configure(struct fleet *f, struct config *config, struct users *users, struct tls_store *tls);
-void fleet_run_orders(struct fleet *f, uint64_t now_us);
+void fleet_run_orders(struct fleet *f, uint64_t now_us); /* handles the pools' requests for places, and ticks */
 void fleet_tick(struct fleet *f); /* called about every 100 ms */
 
 /* --- For SHOW BUDGET, SHOW FLEET and metrics. --- */
 
 enum fleet_state {
 	FLEET_CONNECTING, /* the fleet connection is not logged in; with budget = on, pools open no connections */
-	FLEET_JOINED,
-	FLEET_LOCK_HELD, /* another session (lock_pid) has held the lock for a second, or keeps marks from being set */
-	/* the fleet connection leads to a pooler, so its list is not that of these hosts, and there is no budget */
+	FLEET_JOINED, /* the fleet connection can ask for places */
+	FLEET_LOCK_HELD, /* another session (lock_pid) has held the lock for a second, or prevents marks */
+	/* another pooler is in between, so PostgreSQL's list lacks pgweir's connections, and there is no budget */
 	FLEET_POOLED
 };
 
-/* The result of a question for places (FC_FAILED: of any question). */
+/* The result of a question for places; FC_FAILED counts other questions, too. */
 enum fleet_check {
 	FC_GRANTED, /* some places were granted */
 	FC_NONE, /* no place was granted */
@@ -65,9 +65,9 @@ enum fleet_check {
 
 /* A process of the fleet, as the application_name of its fleet connection reports it. */
 struct fleet_member {
-	uint32_t pid; /* the PID of its fleet connection's backend */
+	uint32_t pid; /* the PID of the backend of the process's fleet connection */
 	char name[FLEET_NAME_MAX]; /* the name of the process's host, and its process ID */
-	uint32_t budget; /* the budget in the configuration of that process */
+	uint32_t budget; /* the limit in the configuration of that process */
 	uint32_t used; /* connections of the process's pools to these hosts */
 	uint32_t waiting; /* how many connections the process would open now */
 	bool is_in_use; /* true if clients of the process use its pools of these hosts, or used them a moment ago */
@@ -89,22 +89,22 @@ struct fleet_budget {
 	const char *database; /* the first database section of the configuration file that has these hosts */
 	enum budget_mode mode;
 	enum fleet_state state;
-	uint32_t limit; /* the smallest of all members' limits; 0 if not known yet, with auto */
-	uint32_t own_limit; /* the limit in this process's configuration; 0 if not known yet, with auto */
+	uint32_t limit; /* the smallest of all members' limits; with auto, 0 if not known yet */
+	uint32_t own_limit; /* the limit in this process's configuration; with auto, 0 if not known yet */
 	char limit_process[FLEET_NAME_MAX]; /* the process with the smallest limit; empty if this process has it */
 	uint32_t listed; /* connections that PostgreSQL lists, fleet connections included */
-	uint32_t others; /* how many listed connections are not in the members' reports */
+	uint32_t others; /* how many listed connections no member has reported */
 	uint32_t used; /* this process's connections that are open or opening */
 	uint32_t granted; /* granted places for connections that this process has not opened yet */
 	uint32_t waiting; /* connections that this process would open now */
-	uint32_t share; /* the most connections that this process should keep; UINT32_MAX if it need not give up any */
+	uint32_t share; /* the most connections that this process should keep; UINT32_MAX if it may keep all */
 	uint32_t lock_pid; /* with FLEET_LOCK_HELD: the PID of the session that holds the lock; 0 if not known */
 	uint32_t peak; /* the largest number of connections that was ever listed */
-	uint64_t peak_wall_us; /* when that was, since 1970 */
+	uint64_t peak_wall_us; /* when `peak` was reached, since 1970 */
 	uint64_t over_us; /* the total time in which PostgreSQL listed more connections than the limit */
-	uint64_t over_opens; /* with budget = advise: connections that `on` would have held back */
+	uint64_t over_opens; /* with budget = advise: how many connections `on` would have prevented */
 	uint64_t checks[FLEET_CHECKS]; /* questions for places, by their result */
-	uint64_t check_us; /* the total time of these questions, as measured by this process */
+	uint64_t check_us; /* the total time of questions for places */
 	uint64_t looked_us; /* when PostgreSQL's list was last read; 0 if never */
 	uint32_t member_count;
 	const struct fleet_member *members;

@@ -7,8 +7,8 @@
  *
  * Owns:   struct fleet owns the fleet connections and a policy worker; a struct fleet_conn owns its struct dedicated
  *         and a reference to the budget of its pools.
- * Always: one question is under way at a time; `marked` is never below the number of granted places whose connections
- *         have not logged in.
+ * Always: a fleet connection has at most one question under way; its `marked` is at least the number of granted places
+ *         whose connections have not logged in.
  */
 #pragma once
 
@@ -18,7 +18,7 @@
 #include "policy/policy_circuit.h"
 #include "policy/policy_keeper.h"
 
-/* places that are granted to no process: the fleet connections of new processes need them, and do not ask for places */
+/* places that no process is granted; new processes' fleet connections use them without a grant */
 #define FLEET_RESERVED 2
 
 TAILQ_HEAD(fleet_conns, fleet_conn);
@@ -34,43 +34,43 @@ struct fleet {
 
 /* --- fleet_sql.c --- */
 
-/* ASK_WHO: the first question, about the server; ASK_LOOK: counts connections, and lists the processes; ASK_GRANT:
- * counts connections, and takes places. */
+/* ASK_WHO is the first question, about the server. ASK_LOOK counts connections and lists the processes. ASK_GRANT
+ * counts connections and takes places. */
 enum fleet_ask { ASK_WHO, ASK_LOOK, ASK_GRANT };
 
 struct fleet_question {
 	enum fleet_ask what;
 	struct fleet_member self; /* this process's report for the other processes */
-	uint32_t want, limit; /* for ASK_GRANT: take up to `want` places, while the count stays within `limit` */
-	uint32_t expected; /* the expected number of fleet connections; a place is left free for each that is missing */
+	uint32_t want, limit; /* ASK_GRANT takes up to `want` places, as far as `limit` leaves places */
+	uint32_t expected; /* the expected number of fleet connections; a place is kept free for each missing one */
 	uint32_t granted_not_logged_in; /* granted places whose connections are not opened, or not logged in yet */
 	uint32_t marked; /* the number of places in this process's mark in PostgreSQL */
-	/* true to wake all fleet connections: because this process is short of connections and no place is left, or
-	 * because its limit has changed */
+	/* true if the question wakes the other fleet connections, because this process needs connections and no place
+	 * is left, or because its limit has changed */
 	bool wakes_others;
-	bool is_first; /* the first question after ASK_WHO also LISTENs for the others' wake-ups */
+	bool is_first; /* true for the first question after ASK_WHO; this question also LISTENs for wake-ups */
 };
 
 struct fleet_answer {
 	bool is_counted; /* true if listed, fleet_conns, granted and is_marked are known */
 	uint32_t listed; /* how many connections PostgreSQL lists */
-	uint32_t fleet_conns; /* how many of them are fleet connections */
+	uint32_t fleet_conns; /* how many of the listed connections are fleet connections */
 	uint32_t granted; /* how many places were granted to this process */
-	/* true if PostgreSQL has the new mark, which includes `granted`; if false, PostgreSQL still has the previous
-	 * mark, and nothing was granted */
+	/* true if PostgreSQL has the new mark, which includes `granted`. If false, PostgreSQL has the previous mark,
+	 * and nothing was granted */
 	bool is_marked;
 	bool has_identity; /* true if pid, unreserved_slots and is_standby are known */
 	uint32_t pid; /* the PID of the backend that answered */
-	uint32_t unreserved_slots; /* with budget_connections = auto, nine tenths of this number are the limit */
+	uint32_t unreserved_slots; /* with budget_connections = auto, the limit is nine tenths of this */
 	bool is_standby;
 	bool is_lock_held; /* true if another session holds a lock that this process needs */
-	uint32_t lock_pid; /* the PID of that session; 0 for a prepared transaction */
+	uint32_t lock_pid; /* the PID of the session that holds the lock; 0 for a prepared transaction */
 	size_t member_count, stranger_count;
 	struct fleet_member members[FLEET_MEMBERS_MAX];
 	struct fleet_stranger strangers[FLEET_STRANGERS_MAX];
 };
 
-/* Appends the first SQL of a fleet connection: ASK_WHO. users: the value of budget_users. */
+/* Appends the SQL of ASK_WHO. users: the value of budget_users. */
 void fleet_put_first(struct buf *b, const char *users);
 void fleet_put_question(struct buf *b, const struct fleet_question *q);
 void fleet_read_row(struct fleet_answer *a, const uint8_t *body, size_t len); /* adds the contents of a DataRow to *a */
@@ -78,47 +78,48 @@ void fleet_read_row(struct fleet_answer *a, const uint8_t *body, size_t len); /*
 /* --- fleet_conn.c --- */
 
 struct fleet_conn {
-	struct dedicated conn; /* must be first. While FLEET_JOINED, the server has the statements of ASK_WHO */
+	struct dedicated conn; /* must be first. While FLEET_JOINED, it has the statements that ASK_WHO prepared */
 	TAILQ_ENTRY(fleet_conn) link;
 	struct fleet *fleet;
 	struct fleet_budget shown; /* shown.hosts and shown.database point into this struct */
 	char database[CONFIG_NAME_MAX + 1];
-	char *hosts, *users;
-	enum budget_mode configured_mode; /* the mode in the present configuration; BUDGET_OFF if it has no budget */
+	char *hosts, *users; /* users: the value of budget_users */
+	enum budget_mode configured_mode; /* the mode in the present configuration; BUDGET_OFF if there is none */
 	uint32_t configured_limit; /* the limit in the present configuration */
 	struct policy_budget *budget; /* the budget of its pools */
-	/* the circuit of its hosts, by which pools learn that PostgreSQL is away though they open no connections */
+	/* the circuit of its hosts, which tells pools that PostgreSQL is away although they open no connections */
 	struct policy_circuit *host_circuit;
 	struct circuit_member circuit;
 	struct policy_orders orders;
 	struct timer timer;
-	/* PostgreSQL has dropped the mark for connections whose login has not ended */
+	/* true if PostgreSQL has dropped the mark, so connections that have not logged in must be closed */
 	bool must_abandon_logins;
 	bool is_standby; /* true if PostgreSQL is a standby, where NOTIFY does not work */
 	struct budget_news news; /* the present news for the pools */
-	struct budget_news told_news; /* the news that the pools were last given */
+	struct budget_news told_news; /* the last news that the pools were given */
 	bool was_notified; /* true if another process has sent a wake-up since the last question */
 	struct fleet_question asked; /* the question under way, or the last question */
 	struct fleet_question last_asked; /* the last question that was answered as expected */
 	uint64_t look_us; /* when the list of members was last asked for */
-	uint32_t look_used; /* the connections of its pools at look_us */
+	uint32_t look_used; /* how many connections its pools had at look_us */
+	/* the next ASK_GRANT; the last wake-up sent; since when places are unused (0 if none is); the last report */
 	uint64_t next_check_us, notified_us, unused_since_us, beat_us;
 	uint64_t taken; /* budget_add_to.taken at the last answer */
-	uint32_t refusals; /* how many questions in a row got fewer places than they asked for */
-	uint32_t found_others; /* connections that are in no member's report, at the last ASK_LOOK */
-	uint32_t fleet_conns; /* the fleet connections that existed at the last answer */
-	uint32_t expected_conns; /* the fleet connections that should exist */
+	uint32_t refusals; /* how many questions in a row were granted fewer places than they asked for */
+	uint32_t found_others; /* how many connections no member had reported at the last ASK_LOOK */
+	uint32_t fleet_conns; /* how many fleet connections there were at the last answer */
+	uint32_t expected_conns; /* how many fleet connections there should be */
 	uint64_t missed_us; /* when the number of fleet connections last fell */
 	uint32_t marked; /* for how many places PostgreSQL has a mark of this process */
 	uint32_t auto_limit; /* the limit for budget_connections = auto; 0 if not known */
-	uint8_t report_count; /* how often this process has reported, modulo 10: it shows that the process lives */
+	uint8_t report_count; /* how often this process has reported, modulo 10; shows that the process lives */
 	struct fleet_answer answer;
 	struct fleet_member members[FLEET_MEMBERS_MAX];
 	struct fleet_stranger strangers[FLEET_STRANGERS_MAX];
 };
 
-struct fleet_conn *fleet_conn_new(struct fleet *f, char *hosts); /* takes over `hosts`; returns NULL without memory */
-/* Frees s. If the budget of s is binding, its pools open no connection until they get another budget, or none. */
+struct fleet_conn *fleet_conn_new(struct fleet *f, char *hosts); /* takes over `hosts`; NULL if there is no memory */
+/* Frees s. If the budget of s is binding, its pools open no connection until they get another budget or none. */
 void fleet_conn_free(struct fleet_conn *s);
 void fleet_conn_set_mode(struct fleet_conn *s, enum budget_mode mode); /* `mode` must not be BUDGET_OFF */
 void fleet_conn_run(void *fleet_conn); /* does the work that is due, and sets the timer, which calls this function */

@@ -2,9 +2,9 @@
  * src/dedicated/notify_listener.h - one server connection that listens for all clients of a pool.
  *
  * A pool has a listener for each client_encoding of its clients, because PostgreSQL sends names and payloads in that
- * encoding. A client has a *subscriber* at a listener, and a *subscription* to each channel to which the client
- * listens. When a subscription joins, the listener sends LISTEN for its channel. One request has many LISTENs, taken
- * from the subscribers in turn. The listener calls `listening` when PostgreSQL has confirmed the LISTEN, passes each
+ * encoding. A client has a *subscriber* at a listener, and a *subscription* for each of its channels. When a
+ * subscription joins a channel, the listener sends LISTEN for this channel. One request has LISTENs of many
+ * subscribers, which take turns. The listener calls `listening` when PostgreSQL has confirmed the LISTEN, passes each
  * NotificationResponse to all subscriptions of its channel in the order of arrival, and sends UNLISTEN a while after
  * the last subscription has left. If its connection is lost, the listener connects and listens again, and then calls
  * `gap`, because notifications may have been lost.
@@ -36,15 +36,15 @@ struct notify_subscriber;
 struct notify_subscription;
 
 struct notify_subscriber_ops {
-	/* `why` is NULL unless LISTEN failed */
+	/* `why` is NULL if LISTEN has succeeded */
 	void (*listening)(struct notify_subscription *m, const struct fail *why);
 	/* `message` is the whole message */
 	void (*notified)(struct notify_subscription *m, const uint8_t *message, size_t len);
-	/* Notifications may have been lost: because the connection was lost, and is back now; or because a NOTIFY of
-	 * the listener's own has failed, with the error `why`. */
+	/* Notifications may have been lost, because the connection was lost and is back now, or because a NOTIFY of the
+	 * listener's own has failed with the error `why`. */
 	void (*gap)(struct notify_subscriber *subscriber, const struct fail *why);
-	void (*flush)(struct notify_subscriber *subscriber); /* after notified or gap, at the end of the batch */
-	void (*caught_up)(struct notify_subscriber *subscriber); /* see notify_catch_up */
+	void (*flush)(struct notify_subscriber *subscriber); /* called at the end of a batch that had notified or gap */
+	void (*caught_up)(struct notify_subscriber *subscriber); /* see notify_catch_up() */
 };
 
 TAILQ_HEAD(notify_subscriptions, notify_subscription);
@@ -53,10 +53,10 @@ TAILQ_HEAD(notify_subscriptions, notify_subscription);
 struct notify_subscriber {
 	struct notify_listener *listener; /* NULL if the subscriber is not attached */
 	const struct notify_subscriber_ops *ops;
-	uint32_t subscriptions;
-	bool is_flush_due, has_gap;
-	struct notify_subscribers *waits; /* the list in which it waits after notify_catch_up(); else NULL */
-	struct notify_subscriptions due; /* subscriptions for which LISTEN is to be sent */
+	uint32_t subscriptions; /* how many subscriptions the subscriber has */
+	bool is_flush_due, has_gap; /* has_gap: `gap` is due when the listener listens again */
+	struct notify_subscribers *waits; /* the list in which the subscriber is after notify_catch_up(); else NULL */
+	struct notify_subscriptions due; /* subscriptions for which LISTEN is due */
 	TAILQ_ENTRY(notify_subscriber) all, to_flush, wait, turn;
 };
 
@@ -64,38 +64,37 @@ struct notify_subscriber {
 struct notify_subscription {
 	struct notify_subscriber *subscriber;
 	struct notify_channel *channel; /* NULL if the subscription has joined no channel */
-	uint64_t since_us;
+	uint64_t since_us; /* when the subscription joined its channel */
 	/* the list that contains the subscription, or NULL; set by the listener only */
 	struct notify_subscriptions *list;
 	bool is_due; /* true while the subscription is in subscriber->due */
 	TAILQ_ENTRY(notify_subscription) link, due;
 };
 
-/* Attaches `subscriber` to the pool's listener for this client_encoding, which is made if there is none. Returns 0, or
- * -1 without memory. */
+/* Attaches `subscriber` to the pool's listener for this client_encoding; makes the listener if there is none. Returns
+ * 0, or -1 if there is no memory. */
 int notify_attach(struct pool *pool, const char *encoding, struct notify_subscriber *subscriber,
 		  const struct notify_subscriber_ops *ops);
-/* Like notify_attach(), for a subscriber that will only call notify_catch_up(). Returns false if the pool has no
- * connected listener for this client_encoding, and makes none. */
+/* Like notify_attach(), for a subscriber that will only call notify_catch_up(). Makes no listener: returns false if the
+ * pool has no connected listener for this client_encoding. */
 bool notify_visit(struct pool *pool, const char *encoding, struct notify_subscriber *subscriber,
 		  const struct notify_subscriber_ops *ops);
 /* Detaches `subscriber`, which must have no subscriptions. Does nothing if it is not attached. */
 void notify_detach(struct notify_subscriber *subscriber);
 
 /* Makes m join a channel. ops->listening is called later; from then on, m gets the notifications of this channel.
- * Returns 0, or -1 without memory. */
+ * Returns 0, or -1 if there is no memory. */
 int notify_join(struct notify_subscriber *subscriber, struct notify_subscription *m, const char *channel);
 void notify_leave(struct notify_subscription *m); /* does nothing if m has joined no channel */
 
-/* Makes the listener call ops->caught_up when all notifications for this subscriber that were committed before now have
- * arrived, or when the connection is lost, or after a second. Replaces an earlier call. Returns false if the listener
- * has no connection. */
+/* Makes the listener call ops->caught_up when all notifications that were committed before now have arrived, when the
+ * connection is lost, or after a second. Replaces an earlier call. Returns false if the listener is not connected. */
 bool notify_catch_up(struct notify_subscriber *subscriber);
 /* Like notify_catch_up(), but also waits for notifications that another connection may have received already. */
 bool notify_catch_up_with_others(struct notify_subscriber *subscriber);
-void notify_catch_up_no_more(struct notify_subscriber *subscriber);
+void notify_catch_up_no_more(struct notify_subscriber *subscriber); /* caught_up will not be called */
 
-/* Callbacks for the set of pools: the part of dedicated/ in the life of a pool. */
+/* Callbacks by which the set of pools makes, pauses and frees the objects of dedicated/. */
 extern const struct pool_dedicated_ops dedicated_pool_ops;
 
 /* For SHOW and metrics. */
@@ -103,6 +102,6 @@ struct notify_counts {
 	uint32_t connections, subscribers, channels;
 };
 void notify_listeners_count(const struct pool *pool, struct notify_counts *out);
-/* returns the listener's server; NULL if the listener is not connected now */
+/* returns the listener's server, which may not have logged in yet; NULL if there is none */
 struct server *notify_listener_server(const struct notify_listener *listener);
-struct notify_listener *notify_listener_next(const struct notify_listener *listener);
+struct notify_listener *notify_listener_next(const struct notify_listener *listener); /* of the same pool, or NULL */

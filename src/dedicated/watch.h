@@ -1,11 +1,11 @@
 /*
- * src/dedicated/watch.h - asks hosts how far they are in the write-ahead log, if standbys of their upstream serve reads
- * (the setting reads; see pool/cluster.h).
+ * src/dedicated/watch.h - asks hosts for their position in the write-ahead log, if standbys of their upstream serve
+ * reads (the setting reads; see pool/cluster.h).
  *
- * For each host in such an upstream's list of hosts, pgweir has one connection of its own, however many databases use
- * the list. These connections count in no limit. The host is asked for its identity, and then, again and again, for a
- * *reading* (policy/cluster_view.h). A standby is used only if it replays the log of the list's primary, and not a log
- * that has branched off. pgweir proves this once after each start of either host: it commits or rolls back some
+ * For each host of such an upstream, pgweir has one connection of its own, however many databases use the same list of
+ * hosts. These connections count in no limit. The host is asked for its identity, and then, again and again, for a
+ * *reading* (policy/cluster_view.h). A standby is used only if it replays the log of the list's primary, not a log that
+ * has branched off. pgweir proves this whenever either host has started or was away: pgweir commits or rolls back some
  * transactions on the primary at random, and asks the standby how each of them has ended.
  *
  * Owns:    the connections. Borrows: struct policy_commons, which has the clusters, and worker 0's pools, for
@@ -20,10 +20,10 @@
 
 struct watch; /* opaque: watch.c */
 
-/* wake(owner) is called on any thread when watch_tick() is due on worker 0's thread. Returns NULL without memory. */
+/* wake(owner) is called on any thread when watch_tick() is due on worker 0's thread. NULL if there is no memory. */
 struct watch *watch_new(struct pool_set *pools, struct policy_commons *commons, void (*wake)(void *owner), void *owner);
 void watch_free(struct watch *w); /* call before the pools are freed; w may be NULL */
-/* Call at the start and at each reload. */
+/* Called at the start and at each reload. */
 void watch_configure(struct watch *w, const struct config *config, struct users *users, struct tls_store *tls);
 void watch_tick(struct watch *w); /* called about every 100 ms, and after wake() */
 

@@ -29,12 +29,13 @@ enum watch_ask {
 	WATCH_CHECK /* asks how the transactions of a trial have ended */
 };
 
-/* Transactions on the primary whose ends are random: they prove that a standby replays the primary's log. */
+/* Transactions on the primary, each of which commits or rolls back at random. A standby that reports the same results
+ * is proved to replay the primary's log. */
 struct trial {
 	uint64_t xids[TRIAL_COUNT];
 	uint32_t bits; /* bit i is set if the i-th transaction was committed */
-	uint64_t begun_us; /* this trial proves nothing about a life that began later; 0 if there is no trial */
-	/* a standby that has replayed the log up to here has replayed all these transactions; 0 if not known yet */
+	uint64_t begun_us; /* proves nothing about a life (cluster_view.h) that began later; 0 if there is no trial */
+	/* a standby that has replayed the log up to here has replayed the whole trial; 0 if not known yet */
 	uint64_t position;
 };
 
@@ -47,12 +48,12 @@ struct watch_answer {
 	uint64_t block_len, segment_len; /* sizes in the write-ahead log, in bytes; 0 if not told */
 	bool sees_timeline; /* true if pgweir's role may see which timeline a standby receives */
 	bool is_standby;
-	struct reading reading; /* complete except for number and begun_us */
+	struct reading reading; /* all fields are set except number and begun_us */
 	uint64_t flushed; /* the position up to which a primary has flushed its log to disk */
 	uint32_t timeline; /* the timeline that a standby receives; 0 if none, or if pgweir's role may not see it */
 	uint32_t xid_count; /* how many of trial.xids are set */
 	struct trial trial;
-	uint32_t bits; /* like trial.bits; UINT32_MAX if the host answered something else */
+	uint32_t bits; /* the host's answer to WATCH_CHECK, like trial.bits; UINT32_MAX if there is none */
 };
 
 /* --- watch_sql.c. Each watch_put function appends a question. --- */
@@ -65,8 +66,8 @@ void watch_put_nudge(struct buf *b);
 void watch_put_try(struct buf *b, uint32_t bits);
 void watch_put_check(struct buf *b, const struct trial *trial);
 void watch_read_row(struct watch_answer *a, const uint8_t *body, size_t len); /* adds the contents of a DataRow to *a */
-/* Returns `position`; but if `position` is right after the header of an otherwise empty page, returns where the header
- * begins, because standbys replay only up to there. */
+/* Returns `position`. If the page that ends there has only a header, returns where the header begins, because standbys
+ * replay only up to there. */
 uint64_t watch_strip(const struct watch_answer *a, uint64_t position);
 
 /* --- watch_host.c --- */
@@ -76,11 +77,11 @@ struct watched;
 struct watch_host {
 	struct dedicated conn; /* must be first */
 	struct watched *list;
-	unsigned index;
+	unsigned index; /* of the host in the list */
 	char name[264], zone[CONFIG_NAME_MAX + 1];
 	unsigned version; /* the major version of its PostgreSQL */
-	enum watch_ask asked; /* the last question; conn.state says whether its answer is due */
-	bool is_silent; /* true for a standby that has not answered for a moment: see check_silence() */
+	enum watch_ask asked; /* the last question; conn.state shows whether the answer is due */
+	bool is_silent; /* true for a standby whose answer is late; see check_silence() */
 	bool is_wanted; /* true if a reading is wanted soon */
 	bool is_nudge_due;
 	bool has_other_timeline; /* true for a standby that receives another timeline than the primary's */
@@ -90,16 +91,16 @@ struct watch_host {
 	struct watch_answer answer; /* the answer to the question under way */
 	struct watch_answer met; /* the answer to the last WATCH_MEET */
 	struct reading reading; /* the reading that is under way */
-	struct reading last; /* the last reading that was answered; its number is 0 if this life has had none */
+	struct reading last; /* the last reading that was answered; its number is 0 if there was none in this life */
 	uint64_t position_at_primary_read; /* the position of this host when the primary was last asked */
 	uint64_t lag_us; /* the lag of a standby at its last reading */
-	/* the longest time that a reading took: since cost_since_us, and in the second before */
+	/* the longest time that a reading took: [0] since cost_since_us, [1] in the second before that */
 	uint64_t cost_us[2], cost_since_us;
 	uint64_t overdue_us; /* when the answer was first found to be overdue; 0 if no answer is overdue */
-	uint64_t met_us;
-	/* a position that a primary had not flushed when it was read, or 0; when it was read */
+	uint64_t met_us; /* only a trial that began later can prove this host's log */
+	/* a position that the primary had not flushed when it was read, at unflushed_us; 0 if there is none */
 	uint64_t unflushed, unflushed_us;
-	uint64_t readings;
+	uint64_t readings; /* how many readings the host has answered */
 	uint32_t timeline; /* the timeline that SHOW HOSTS shows */
 };
 
@@ -116,14 +117,14 @@ struct watched {
 	struct watch *watch;
 	struct cluster *cluster;
 	char database[CONFIG_NAME_MAX + 1];
-	/* the longest lag allowed; how long an answer may take until the life is over */
+	/* max_lag_us: the longest lag of a standby that serves reads; patience_us: a later answer ends a life */
 	uint64_t max_lag_us, patience_us;
-	uint64_t half_wait_us; /* how often a standby in use is asked, about half of reads_wait: see check_silence() */
+	uint64_t half_wait_us; /* the time between two readings of a standby in use, about half of reads_wait */
 	bool is_kept; /* true if the present configuration has the list */
-	uint32_t count, history;
+	uint32_t count, history; /* how many hosts there are; cluster_view.history, as last seen */
 	struct watch_host of[CLUSTER_HOSTS];
 	struct trial trial;
-	uint64_t wanted_us; /* when a position was last wanted */
+	uint64_t wanted_us; /* when a client last wanted a position */
 	uint64_t used_us; /* when a standby was last used */
 	uint64_t nudged_us; /* when the last WATCH_NUDGE was sent */
 	int timer_fd; /* a timerfd, because libevent's own timers are too coarse */
@@ -139,7 +140,7 @@ struct watch {
 	TAILQ_HEAD(, watched) watched;
 };
 
-/* Takes over the reference to `cluster`, also on failure. Returns NULL without memory or a descriptor. */
+/* Takes over the reference to `cluster`, even on failure. Returns NULL if there is no memory or descriptor. */
 struct watched *watched_new(struct watch *w, struct cluster *cluster, uint32_t count);
 void watched_free(struct watched *d);
 void watched_run(struct watched *d); /* does the work that is due, and sets the timer */

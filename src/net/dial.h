@@ -14,28 +14,28 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
-struct dialer; /* opaque: the resolver, shared by all attempts of one loop */
-struct dial; /* opaque: one attempt */
+struct dialer; /* opaque: dial.c; shared by all attempts of one loop */
+struct dial; /* opaque: dial.c; one attempt */
 
 struct dial_result {
 	int fd; /* connected and non-blocking; -1 if the attempt failed */
-	enum connect_failure kind; /* set, like why, if the attempt failed */
+	enum connect_failure kind; /* set, as is why, if the attempt failed */
 	struct fail why;
 	struct sockaddr_storage peer;
 	socklen_t peer_len;
 };
 typedef void (*dial_done)(const struct dial_result *result, void *arg);
 
-/* `resolv_conf` is the path of the file that lists the name servers; "" stands for the system's file. The file is read
+/* `resolv_conf` is the path of the file that lists the name servers, or "" for the system's file. The file is read
  * again when it has changed. */
 struct dialer *dialer_new(struct event_base *base, const struct tcp_options *tcp, const char *resolv_conf);
 void dialer_free(struct dialer *d); /* called after all attempts have ended; d may be NULL */
 
 /* Starts an attempt. `host` is a name, a numeric address, or the directory of a Unix socket named .s.PGSQL.<port>.
- * Returns NULL without memory; done() is then not called. */
+ * Returns NULL if there is no memory; done() is then not called. */
 struct dial *dial_start(struct dialer *dialer, const char *host, uint16_t port, uint64_t timeout_us, dial_done done,
 			void *arg);
-/* Does what dial_start() does, with an address that is known already. */
+/* Does what dial_start() does, with a socket address in place of a host. */
 struct dial *dial_address(struct dialer *dialer, const struct sockaddr *addr, socklen_t addr_len, uint64_t timeout_us,
 			  dial_done done, void *arg);
 void dial_cancel(struct dial *d); /* does nothing if d is NULL */
@@ -47,21 +47,22 @@ void dialer_count_lookups(const struct dialer *d, uint64_t *ok, uint64_t *failed
  * --- lookup.c: looks up the addresses of a host, or the name of an address, without blocking. c-ares reads the hosts
  * file and asks the name servers.
  *
- * Owns:   the lookup.
- * Always: the callback is called once, possibly from within lookup_start(), but never after lookup_cancel().
+ * Owns:   the lookup, until its callback is called or it is cancelled.
+ * Always: the callback is called once, possibly from within the function that starts the lookup, but never after
+ *         lookup_cancel().
  */
-struct resolver; /* opaque: shared by all lookups of one loop */
-struct lookup; /* opaque: one lookup */
+struct resolver; /* opaque: lookup.c; shared by all lookups of one loop */
+struct lookup; /* opaque: lookup.c; one lookup */
 
 /* If status is ARES_SUCCESS, the callback owns found; otherwise status is c-ares' reason. */
 typedef void (*lookup_done)(int status, struct ares_addrinfo *found, void *arg);
-/* name is borrowed for the call. status is as for lookup_done. */
+/* status is as for lookup_done. name is borrowed for the call. */
 typedef void (*lookup_named)(int status, const char *name, void *arg);
 
 /* Called by the main thread only. `file` is the resolv_conf of dialer_new(). */
 struct resolver *resolver_new(struct event_base *base, const char *file);
 void resolver_set_file(struct resolver *r, const char *file); /* sets the file for lookups that start from now on */
-void resolver_free(struct resolver *r); /* called after all lookups have ended or were forgotten */
+void resolver_free(struct resolver *r); /* called after all lookups have ended or were cancelled */
 
 /* Starts a lookup. Sets *lookup, for lookup_cancel(); *lookup is NULL again when the callback is called. */
 void lookup_start(struct resolver *r, const char *host, uint16_t port, lookup_done done, void *arg,

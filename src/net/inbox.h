@@ -1,11 +1,11 @@
 /*
- * src/net/inbox.h - how threads send messages to each other: one posts a note to the inbox of an event loop, whose
- * thread reads the note.
+ * src/net/inbox.h - how threads send messages to each other: one thread posts a note to an event loop's inbox, and the
+ * loop's thread reads the note.
  *
  * A note is embedded in the object that the note is about, so posting allocates nothing. Notes of one sender are read
  * in the order in which they were posted. However many notes are unread, the loop is woken only once.
  *
- * Owns: a note and its object, from inbox_post() until read() is called: no other code touches them in between.
+ * Owns: a note and its object, from inbox_post() until read() is called. No other code may touch them meanwhile.
  */
 #pragma once
 
@@ -18,8 +18,8 @@
 #include <sys/queue.h>
 
 struct note;
-/* Called on the inbox's loop, once for each inbox_post(). `owner` is what inbox_new() got. May free the note, or post
- * the note again. is_over is true if the loop runs no more, and the inbox is about to be freed. */
+/* Called on the inbox's loop, once for each inbox_post(). `owner` is what inbox_new() got. The callback may free the
+ * note, or post it again. is_over is true if the loop has ended, and the inbox will be freed next. */
 typedef void note_read(struct note *n, void *owner, bool is_over);
 
 struct note {
@@ -29,7 +29,7 @@ struct note {
 
 STAILQ_HEAD(note_list, note);
 
-/* Returns true if n->read is *arg, which is a note_read *. For the parameter is_meant of inbox_take_back(). */
+/* Returns true if n->read is *arg, which is a note_read *. Can be the argument is_meant of inbox_take_back(). */
 static inline bool
 note_has_reader(const struct note *n, void *arg)
 {
@@ -61,7 +61,7 @@ struct inbox_flag {
 
 /* Called on the inbox's loop. Returns true if there are notes, or if inbox_note_work() was called since notes were last
  * read. May wrongly return false while another thread posts a note or takes notes back. This does no harm, because the
- * loop wakes up in either case. */
+ * loop then wakes up. */
 static inline bool
 inbox_has_work(const struct inbox *in)
 {
@@ -86,16 +86,16 @@ bool inbox_read_last(struct inbox *in);
 void inbox_free(struct inbox *in);
 void inbox_post(struct inbox *to, struct note *n); /* may be called from any thread */
 /* Moves unread notes for which is_meant(n, arg) returns true to *out, in their order; the caller then owns these notes.
- * May be called from any thread; is_meant is called under the inbox's lock. Cannot take back notes that inbox_read() is
- * about to read. */
+ * May be called from any thread; is_meant is called under the inbox's lock. Leaves notes that inbox_read() is about to
+ * read. */
 void inbox_take_back(struct inbox *from, bool (*is_meant)(const struct note *n, void *arg), void *arg,
 		     struct note_list *out);
 /* Returns for how long there have been unread notes without a break, or 0 if there are none. If the oldest note was
  * taken back, the result is longer than any note has waited. May be called from any thread. */
 uint64_t inbox_waiting_us(struct inbox *in, uint64_t now_us);
 
-/* --- wake.c: a note without contents: woken(arg) is called on the loop, unless the loop has ended. If the note is
- * posted several times before it is read, woken() is called once. */
+/* --- wake.c: a note without contents. When the note is read, woken(arg) is called on the loop, unless the loop has
+ * ended. If the note is posted several times before it is read, woken() is called once. */
 struct wake {
 	struct note note; /* must be first */
 	struct inbox *to;

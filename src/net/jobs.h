@@ -2,10 +2,10 @@
  * src/net/jobs.h - threads for calls that may hang, because another party answers them: an LDAP server, a PAM module,
  * GSSAPI.
  *
- * A place is the party that is called. Each place has a queue and threads of its own, so a place that hangs delays only
- * its own callers. Threads are started for submitted jobs, at most JOB_THREADS for a place, and end when their queue is
- * empty. A call that hangs cannot be ended: if its owner drops the job, the thread is lost until the call returns.
- * jobs_submit() refuses jobs for a place while all its threads are lost, or while JOBS_WAITING_MAX jobs wait there.
+ * A *place* is the party that is called. Each place has a queue and threads of its own, so a place that hangs delays
+ * only its own callers. Threads are started for submitted jobs, at most JOB_THREADS for a place, and end when their
+ * queue is empty. A call that hangs cannot be ended. If the job's owner drops the job, its thread is lost until the
+ * call returns. jobs_submit() refuses a place whose threads are all lost, or where JOBS_WAITING_MAX jobs wait.
  *
  * Owns:   its queues, and each job from jobs_submit() until done() or discard() is called, or jobs_drop() returns true.
  * Always: jobs run on threads of their own, not on those of helpers.h, so a job that hangs delays no TLS handshake.
@@ -26,7 +26,7 @@ enum job_state { JOB_WAITS, JOB_RUNS, JOB_LOST };
 /* Embedded in the object that the job works on. */
 struct job {
 	struct note note; /* must be first; links the job in its queue, and later in the inbox */
-	void (*run)(struct job *e); /* called on a thread: may touch only e's own object and immutable data */
+	void (*run)(struct job *e); /* called on a thread of jobs.c; may touch only e's own object and immutable data */
 	void (*done)(struct job *e); /* called on the inbox's loop, after run(); may free e */
 	void (*discard)(struct job *e); /* called on any thread, in place of done(), after jobs_free(); must free e */
 	struct job_queue *queue; /* only for jobs.c; NULL once run() has returned */
@@ -41,10 +41,10 @@ struct jobs_count {
 
 struct jobs *jobs_new(struct inbox *to); /* `to` is the inbox on whose loop done() of each job is called */
 /* Discards jobs that wait, and frees es, which may be NULL. Returns true if no job is running. Otherwise each running
- * job is discarded when its call returns, and the process must end by _exit(), because the handlers of exit() would
- * free objects that running jobs use. */
+ * job is discarded when its call returns, and the process must end by _exit(), because exit() would free objects that
+ * running jobs use. */
 bool jobs_free(struct jobs *es);
-/* Runs e on a thread of `place`. Returns 0; or -1 with *why set (53300, 53200), and the caller still owns e. */
+/* Runs e on a thread of `place`. Returns 0, or -1 with *why set (53300, 53200); the caller then still owns e. */
 int jobs_submit(struct jobs *es, const char *place, struct job *e, struct fail *why);
 /* Called when the owner of e no longer needs the result. Returns true if e had not begun to run; the caller then owns e
  * again. Returns false if done() will still be called. */

@@ -2,7 +2,7 @@
  * src/net/listener.h - one address at which connections are accepted.
  *
  * The number of accepts per turn of the event loop is limited, so a storm of logins can't stop queries. When the
- * process has no descriptors left, the listener calls on_exhausted() and accepts nothing for a moment.
+ * process has no descriptors left, the listener calls on_exhausted(), and accepts nothing for a moment.
  */
 #pragma once
 
@@ -23,7 +23,7 @@ struct listener_settings {
 	const char *host; /* numeric address, or the path of a Unix socket */
 	uint16_t port;
 	bool is_unix;
-	int adopted_fd; /* a socket that listens already (sd_listen_fds(3)), which listener_new() takes; 0 if none */
+	int adopted_fd; /* a listening socket that listener_new() takes over (sd_listen_fds(3)); 0 if none */
 	bool is_inherited; /* true if adopted_fd comes from the previous process of a restart */
 	bool waits_for_begin; /* true if no connection is accepted before listener_begin() */
 	int backlog;
@@ -35,7 +35,7 @@ struct listener_settings {
 	/* called for each connection; the callback owns fd, which is non-blocking */
 	void (*on_accept)(int fd, const struct sockaddr *peer, bool is_unix, void *arg);
 	/* Called when there is no descriptor or memory for a connection, before the listener stops accepting for a
-	 * moment. `error` is EMFILE or similar. The connection was refused, or still waits. */
+	 * moment. `error` is EMFILE or similar. The connection was refused, or still waits to be accepted. */
 	void (*on_exhausted)(int error, void *arg);
 	void *arg;
 };
@@ -46,22 +46,22 @@ struct listener *listener_new(struct event_base *base, const struct listener_set
 /* Closes the socket, removes a Unix socket's file if the listener owns that file, and frees l, which may be NULL. */
 void listener_free(struct listener *l);
 /* Starts to accept. If the socket is inherited, applies this process's settings to it, and takes over a Unix socket's
- * file. Returns 0; or -1 with *why set if a setting could not be applied; the listener accepts all the same. */
+ * file. Returns 0, or -1 with *why set if a setting could not be applied. In both cases the listener accepts. */
 int listener_begin(struct listener *l, struct fail *why);
 void listener_suspend(struct listener *l); /* stops accepting until listener_begin(); the socket stays open */
 bool listener_is_unix(const struct listener *l);
-int listener_fd(const struct listener *l); /* returns the socket, borrowed, so that it can be sent to a successor */
+int listener_fd(const struct listener *l); /* returns the socket, to be sent to the next process; l still owns it */
 /* Closes the socket and frees l, but leaves a Unix socket's file, which another process owns now. */
 void listener_give_away(struct listener *l);
 
 /* Binds fd like bind(2), and creates the file with this mode. Does not call chmod(2) after bind(2), because chmod(2)
  * would follow a symbolic link that another user has put in place of the file. */
 int listener_bind(int fd, const struct sockaddr_un *at, mode_t mode);
-/* Removes the file of a Unix socket if no process listens on it, as after the process was killed. */
+/* Removes the file of a Unix socket if no process listens on it any more, because the process was killed. */
 void listener_remove_stale(const struct sockaddr_un *un);
 
 /* --- interfaces.c: the present addresses of this machine. --- */
 
-/* Returns true if an interface of this machine has the address or, with is_net, is in a network that contains the
- * address. An IPv4-mapped IPv6 address counts as IPv4. */
+/* Returns true if the address is one of this machine's or, with is_net, if it is in a network of one of this machine's
+ * interfaces. An IPv4-mapped IPv6 address counts as IPv4. */
 bool interfaces_have(const struct sockaddr *address, bool is_net);

@@ -43,7 +43,7 @@ timer_interval(uint64_t us)
 	return (struct timeval){ (time_t)(us / US_PER_S), (suseconds_t)(us % US_PER_S) };
 }
 
-/* Makes a timer fire in_us from now, even if it was set to another time. Returns 0, or -1 without memory. */
+/* Makes a timer fire in_us from now, even if it was set to another time. Returns 0, or -1 if there is no memory. */
 static inline int
 timer_try_start(struct timer *t, uint64_t in_us)
 {
@@ -59,8 +59,8 @@ timer_fire(struct timer *t)
 	event_active(&t->event, EV_TIMEOUT, 0);
 }
 
-/* Does what timer_try_start() does, for callers that can't handle a lack of memory. Without memory, the timer fires too
- * early, which fire() must notice. */
+/* Does what timer_try_start() does, for callers that can't handle a lack of memory. If there is no memory, the timer
+ * fires at once, so fire() must check the time. */
 static inline void
 timer_start(struct timer *t, uint64_t in_us)
 {
@@ -68,8 +68,8 @@ timer_start(struct timer *t, uint64_t in_us)
 		timer_fire(t);
 }
 
-/* Called by the callback of an event that repeats (EV_PERSIST): starts the event again if libevent has stopped it for
- * lack of memory. */
+/* Restarts an event that repeats (EV_PERSIST) if libevent has stopped it for lack of memory. Called by the event's
+ * callback. */
 static inline void
 timer_keep_event(struct event *event, uint64_t every_us)
 {
@@ -83,8 +83,7 @@ timer_keep_event(struct event *event, uint64_t every_us)
  * --- deferred_frees.c: frees a closed object only after the current event callback has returned, because functions up
  * the stack may still use the object.
  *
- * Always: an object is freed when no function on the stack could use it: by a timer of the event loop, or by
- *         between_events().
+ * Always: only a timer of the event loop or between_events() frees an object, when no function on the stack can use it.
  */
 struct deferred_frees; /* opaque: deferred_frees.c */
 
@@ -94,16 +93,17 @@ struct deferred_entry {
 	void (*free_it)(struct deferred_entry *g);
 };
 
-/* inbox: the inbox of the same loop; its flag is set when an object is added. NULL if between_events() is not used. */
+/* inbox: the inbox of the same loop, which then has work (inbox_note_work()) whenever an object waits; NULL if
+ * between_events() is not used. */
 struct deferred_frees *deferred_frees_new(struct event_base *base, struct inbox *inbox);
 bool deferred_frees_run(struct deferred_frees *y); /* frees the objects that wait; returns false if there were none */
 void deferred_frees_free(struct deferred_frees *y); /* frees the objects that wait, and y, which may be NULL */
-/* Has free_it(g) called later; g must not be waiting already. */
+/* Calls free_it(g) later; g must not be waiting already. */
 void deferred_free(struct deferred_frees *y, struct deferred_entry *g, void (*free_it)(struct deferred_entry *g));
 
-/* --- Work between two events of one turn of the loop, if there are several workers. A turn may have dozens of events;
- * objects that move from worker to worker should not wait for the end of a turn. */
-/* Runs the deferred frees, which also move objects to other workers, and reads the inbox. */
+/* --- Work between two events of one turn of the loop, if there are several workers. A turn may have dozens of events,
+ * so objects that move from worker to worker should not wait for the turn's end. */
+/* Runs the deferred frees, some of which move objects to other workers, and reads the inbox. */
 void deferred_frees_between(struct deferred_frees *y, struct inbox *inbox) __attribute__((cold));
 /* Called at the very end of a libevent callback, when no other function of pgweir is on the stack. May free the object
  * that the callback was called for. */

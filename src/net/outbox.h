@@ -1,10 +1,10 @@
 /*
  * src/net/outbox.h - collects the output of one batch to one peer, so that one system call can send all of it.
  *
- * A piece of output is either a reference to bytes that must stay in place until the flush, or, if small or
- * short-lived, a copy in the outbox's own space. Each event loop has two outboxes, one to clients and one to servers,
- * which are empty when control returns to the loop. The batch of one peer ends before the batch of another begins, so
- * code that handles input from one client must not send anything to another client.
+ * A piece of output is a reference to bytes that must stay in place until the flush, or, for small or short-lived
+ * bytes, a copy in the outbox's own space. Each event loop has two outboxes, one to clients and one to servers, which
+ * are empty when control returns to the loop. The batch of one peer ends before the batch of another begins, so code
+ * that handles input from one client must not send anything to another client.
  */
 #pragma once
 
@@ -17,20 +17,20 @@
 struct outbox {
 	struct stream *to; /* the batch's peer; NULL if there is no batch, in which case added bytes are dropped */
 	int count; /* number of pieces */
-	bool is_broken; /* true if bytes were lost for lack of memory; the stream must then be closed */
+	bool is_broken; /* true if bytes were lost because there was no memory; the stream must then be closed */
 	size_t space_used;
 	size_t total; /* bytes added since outbox_begin() */
 	struct iovec pieces[OUTBOX_PIECES];
 	uint8_t space[OUTBOX_SPACE];
 };
 
-/* Begins or continues a batch for this peer. o must be zeroed before its first use. Returns 0, or -1 if the batch of
- * another peer had not ended, which is a bug in the caller. That batch is then sent as far as it goes; the rest of it
- * will be lost. */
+/* Begins or continues a batch for this peer. o must be zeroed before its first use. Returns 0. Returns -1 if the batch
+ * of another peer had not ended, which is a bug in the caller; what this batch has so far is then sent, and later bytes
+ * for that peer will be lost. */
 int outbox_begin(struct outbox *o, struct stream *to);
 void outbox_drop(struct outbox *o); /* discards the batch */
 void outbox_ref_slowly(struct outbox *o, const void *bytes, size_t len); /* a part of outbox_ref() */
-/* Adds bytes by reference: the bytes must stay where they are until outbox_flush(). */
+/* Adds a reference to bytes, which must stay in place until outbox_flush(). */
 __attribute__((always_inline)) static inline void
 outbox_ref(struct outbox *o, const void *bytes, size_t len)
 {
@@ -52,10 +52,10 @@ outbox_ref(struct outbox *o, const void *bytes, size_t len)
 void outbox_copy(struct outbox *o, const void *bytes, size_t len); /* adds a copy of bytes, or sends them at once */
 /* Adds a copy of b's bytes and frees b. If b is broken (see buf_ok()), sets is_broken instead. */
 void outbox_put(struct outbox *o, struct buf *b);
-/* Adds len bytes (1 to OUTBOX_SPACE / 2), and returns a pointer to them: the caller must write them before it adds
- * anything else. Returns NULL if there is no peer. */
+/* Adds len bytes (1 to OUTBOX_SPACE / 2), and returns a pointer to these bytes, which the caller must write before it
+ * adds anything else. Returns NULL if there is no peer. */
 uint8_t *outbox_room(struct outbox *o, size_t len);
-/* Sends what was added so far, because referenced bytes are about to go away. The batch goes on. */
+/* Sends the pieces so far, because referenced bytes are about to go away. The batch goes on. */
 void outbox_flush_early(struct outbox *o);
 int outbox_flush_slowly(struct outbox *o); /* a part of outbox_flush() */
 
@@ -76,7 +76,7 @@ outbox_take(struct outbox *o)
 	return o->pieces[0];
 }
 
-/* Ends the batch and sends it. Returns 0, or -1 if bytes were lost for lack of memory. */
+/* Ends the batch and sends it. Returns 0, or -1 if bytes were lost because there was no memory. */
 __attribute__((always_inline)) static inline int
 outbox_flush(struct outbox *o)
 {

@@ -2,8 +2,8 @@
  * src/net/stream.h - one connected socket: reads on demand, writes at once, and queues the bytes that the peer doesn't
  * take at once.
  *
- * A stream has one persistent read event, and a write event only while bytes are queued. While nothing is queued, there
- * is no epoll_ctl(2), no allocation, and no copy but the kernel's. Callers need not know whether a stream uses TLS.
+ * A stream has one persistent read event, and a write event only while bytes are queued. While nothing is queued,
+ * writing needs no epoll_ctl(2), no allocation, and no copy but the kernel's. Callers need not know about TLS.
  *
  * Owns:   the descriptor and the queue. A stream is embedded in its owner.
  * Always: no callback is called after stream_close(). Callbacks are called only by the event loop, never from within
@@ -31,8 +31,8 @@ struct handshake; /* handshake.c */
 
 /* Callbacks of a stream. Each gets the stream, which is the first member of its owner. */
 struct stream_ops {
-	void (*on_readable)(struct stream *s); /* should call stream_read(); also called when the peer has gone */
-	void (*on_drained)(struct stream *s); /* called when the queue has fallen to STREAM_QUEUE_HIGH, or to 0 */
+	void (*on_readable)(struct stream *s); /* calls stream_read(); is also called when the peer has gone */
+	void (*on_drained)(struct stream *s); /* the queue has become empty, or is no longer stream_is_full() */
 	/* Called while reading is off, at most twice: when the peer has shut down its sending side (is_gone is false),
 	 * and when the connection is over (is_gone is true). May be NULL. */
 	void (*on_ended)(struct stream *s, bool is_gone);
@@ -59,13 +59,13 @@ struct stream {
 	int fd; /* -1 if the stream is closed */
 	bool is_in_handshake; /* true while a TLS handshake is under way */
 	bool is_reading; /* true if the owner wants to read */
-	bool is_suspended; /* true if reading is off, whatever is_reading says: see stream_suspend() */
-	bool is_broken; /* true if a write has failed: the owner then sees a stream whose peer has gone */
+	bool is_suspended; /* true if reading is off, whatever is_reading says (stream_suspend()) */
+	bool is_broken; /* true if a write has failed; to the owner, the peer has then gone */
 	uint8_t end; /* enum stream_end: the end for which on_ended() was last called */
 	short interest; /* the flags (EV_READ ...) with which `event` is registered; 0 if it is not registered */
 };
 
-/* Returns the TLS session; NULL without TLS, or before the handshake is over. */
+/* Returns the TLS session, or NULL without TLS or before the handshake is over. */
 static inline struct tls_session *
 stream_tls(const struct stream *s)
 {
@@ -74,18 +74,18 @@ stream_tls(const struct stream *s)
 
 enum stream_result { STREAM_OK, STREAM_AGAIN, STREAM_EOF, STREAM_ERROR };
 
-/* Takes over fd, which must be non-blocking. Reading is on at first. Returns 0, or -1 without memory; fd is closed. */
+/* Takes over fd (non-blocking). Reading is on at first. Returns 0. If there is no memory, closes fd and returns -1. */
 int stream_open(struct stream *s, struct event_base *base, int fd, const struct stream_ops *ops);
 /* Closes the stream and frees its memory. The stream may be closed already, or zeroed with fd = -1. */
 void stream_close(struct stream *s);
-/* Takes a stream, which must not be in a handshake, off its event loop, before stream_attach() puts it on another loop.
- * Called on the old loop, when no other function is using the stream. In between, no code may use the stream. */
+/* Takes a stream, which must not be in a handshake, off its event loop. Called on that loop, when no other function is
+ * using the stream. No code may use the stream until stream_attach() has put it on another loop. */
 void stream_detach(struct stream *s);
-/* Called on the new loop. Input that has come since stream_detach() is noticed now. */
+/* Puts a detached stream on a loop, and is called on that loop. Input that has come meanwhile is noticed. */
 void stream_attach(struct stream *s, struct event_base *base, struct inbox *inbox, struct tls_scratch *scratch);
 /* Returns true if there is input to read, or the peer has gone. */
 bool stream_is_readable(const struct stream *s);
-/* Drops queued bytes and all further output. on_readable() is called later, so that the owner closes the stream. */
+/* Drops queued bytes and all further output. on_readable() is called later; the owner must then close the stream. */
 void stream_set_broken(struct stream *s);
 enum stream_result stream_read_slowly(struct stream *s, void *buf, size_t cap, size_t *got); /* part of stream_read() */
 /* A part of stream_read(), for a recv() that has returned `got`, which is 0 or -1 with errno set. */
@@ -125,8 +125,7 @@ stream_read(struct stream *s, void *buf, size_t cap, size_t *got)
 
 /* Sends the pieces in order, by one system call, and queues a copy of the bytes that the peer does not take. Returns 0,
  * or -1 if there is no memory. If the peer has gone, the bytes are dropped, 0 is returned, and on_readable() is called
- * later.
- */
+ * later. */
 __attribute__((always_inline)) static inline int
 stream_write(struct stream *s, const struct iovec *pieces, int count)
 {
@@ -188,7 +187,7 @@ struct handshake_settings {
 	struct helpers *helpers;
 	struct inbox *inbox; /* inbox of the stream's loop */
 	struct tls_scratch *scratch;
-	struct tls_session *tls; /* the stream owns this from then on, even if the handshake can't begin */
+	struct tls_session *tls; /* handshake_begin() gives this to the stream, even if it fails */
 	enum work_queue queue;
 	/* Called once, by the loop, unless the stream is closed before. If why is NULL, the stream is encrypted from
 	 * now on, and stream_tls() returns the session. Otherwise the peer was sent a TLS alert, and the stream must be
@@ -213,10 +212,10 @@ struct tcp_options {
 	bool is_port_shared; /* SO_REUSEPORT, for listeners */
 };
 
-/* Sets the options of a connection. On a listening socket, sets what its connections inherit (on Linux). */
+/* Sets the options of a connection. Linux also lets connections inherit these options from a listening socket. */
 void tcp_options_set(const struct tcp_options *options, int fd);
 /* Does what tcp_options_set() does, and sets the options that only listening sockets have. Called before bind(2). */
 void tcp_options_listen(const struct tcp_options *options, int fd);
-/* For a listening socket that another process has made, and may have set options of: sets all these options to the
- * system's own values. Called before tcp_options_listen(). */
+/* Sets all these options of a listening socket to the system's own values, because another process has made the socket
+ * and may have set its options. Called before tcp_options_listen(). */
 void tcp_options_clear(int fd);

@@ -22,24 +22,24 @@ enum tls_client_certificate_mode { TLS_NOT_ASKED_FOR, TLS_ASKED_FOR, TLS_NEEDED 
  * TLS_CHECK_NAME: the certificate must also have the server's name. */
 enum tls_verify { TLS_CHECK_NOTHING, TLS_CHECK_CHAIN, TLS_CHECK_NAME };
 
-/* Settings of a context for accepted connections. Files are in PEM format. Strings are borrowed; NULL, like "", means
- * that the setting is not set. */
+/* Settings of a context for accepted connections. Files are in PEM format. Strings are borrowed; NULL or "" if
+ * not set. */
 struct tls_accept_settings {
 	const char *certificate_files, *key_files; /* lists separated by ", "; certificate i has key i */
 	const char *ca_file, *crl_file;
 	const char *min_version; /* "1.2" or "1.3" */
 	const char *ciphers; /* for TLS 1.2 */
 	const char *tls13_ciphers; /* for TLS 1.3 */
-	/* about client certificates; unless TLS_NOT_ASKED_FOR, ca_file must be set, and the handshake fails if a
-	 * certificate does not verify against it */
+	/* with TLS_ASKED_FOR and TLS_NEEDED, ca_file must be set, and the handshake fails if a client's certificate
+	 * does not verify against ca_file */
 	enum tls_client_certificate_mode client_certificate_mode;
-	/* the protocol for ALPN, a static text with its length in the first byte; NULL for PostgreSQL's. The handshake
-	 * fails if a client offers only other protocols */
+	/* the protocol for ALPN, a static text with its length in the first byte; NULL for PostgreSQL's protocol. If a
+	 * client offers only other protocols, the handshake fails */
 	const char *protocol;
 };
 /* Settings of a context for connections to servers. */
 struct tls_connect_settings {
-	const char *ca_file; /* CA certificates; "system" for OpenSSL's own list */
+	const char *ca_file; /* CA certificates; "system" stands for OpenSSL's own list */
 	const char *certificate_file, *key_file;
 	const char *min_version; /* "1.2" or "1.3" */
 	enum tls_verify verify;
@@ -71,15 +71,16 @@ void tls_session_free(struct tls_session *s);
 /* Writes the hash of the server's certificate that RFC 5929 calls tls-server-end-point, for channel binding. Returns
  * its length, or 0 if RFC 5929 defines no hash for this certificate. */
 size_t tls_end_point(const struct tls_session *s, uint8_t out[static TLS_END_POINT_MAX]);
-/* Called after the login, when no more passwords come. Until then, OpenSSL wipes its input buffer after each read,
- * which costs half a microsecond. */
+/* Ends the wiping of OpenSSL's input buffer after each read, which costs half a microsecond. Called after the login,
+ * when no more passwords come. */
 void tls_stop_wiping(struct tls_session *s);
 const char *tls_server_name(const struct tls_session *s); /* returns the SNI that the client sent, or NULL */
 bool tls_has_alpn(const struct tls_session *s); /* returns true if both sides agreed on "postgresql" by ALPN */
-/* returns true if the peer has sent a certificate, and OpenSSL found nothing wrong with it */
+/* returns true if the peer has sent a certificate that OpenSSL has accepted */
 bool tls_has_peer_certificate(const struct tls_session *s);
-/* Calls name() for each name in the peer's certificate: the subject's common name (kind 'C'), then alternative names:
- * DNS names ('D') and e-mail addresses ('E'), but not names with control characters. name() returns false to stop. */
+/* Calls name() for each name in the peer's certificate: the subject's common name (kind 'C'), and then the alternative
+ * names, which are DNS names ('D') and e-mail addresses ('E'). Leaves out names with control characters. Stops when
+ * name() returns false. */
 void tls_peer_names(const struct tls_session *s, bool (*name)(char kind, const char *text, void *arg), void *arg);
 /* Writes the subject of the peer's certificate in the form of RFC 2253 ("CN=web,O=Acme"), for clientname=DN. Returns 0,
  * or -1 if there is no certificate, or the text does not fit. */

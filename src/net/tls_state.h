@@ -9,7 +9,7 @@
 #include <stdatomic.h>
 
 #define TLS_CERTIFICATES_MAX 32
-#define TLS_RESUMPTIONS_MAX 16 /* hosts whose last session is kept for the next connection */
+#define TLS_RESUMPTIONS_MAX 16 /* hosts for which a session is kept, to be resumed by the next connection */
 #define TLS_ALPN "\xapostgresql"
 
 struct tls_resumption {
@@ -27,12 +27,12 @@ struct tls_context {
 	bool is_accepting, hides_name;
 	pthread_mutex_t lock; /* guards the next two fields */
 	struct tls_resumption resumptions[TLS_RESUMPTIONS_MAX];
-	unsigned next_resumption; /* the element, modulo TLS_RESUMPTIONS_MAX, that is replaced next */
+	unsigned next_resumption; /* the element replaced next, modulo TLS_RESUMPTIONS_MAX */
 };
 
 /* The TLS of one connection. Only helper threads make and free OpenSSL's objects, because this takes locks that all
- * threads share: if the loop needed a lock that a thread of low priority holds, the loop would wait until that thread
- * runs again. */
+ * threads share. If the loop needed a lock that a helper thread holds, the loop would wait until this thread of low
+ * priority runs again. */
 struct tls_session {
 	struct work retiring; /* must be first; frees the session on a helper thread */
 	struct helpers *helpers; /* NULL if no helper thread is needed to free the session */
@@ -45,8 +45,8 @@ struct tls_session {
 	uint8_t *stash; /* a copy of input from the network that OpenSSL has not read yet; usually NULL */
 	size_t stash_len;
 	struct tls_scratch *scratch; /* buffers that all TLS streams of the loop share */
-	/* bytes that OpenSSL has sent by itself, such as new keys that the peer asked for, since the stream's queue was
-	 * last empty */
+	/* bytes that OpenSSL has sent of its own accord since the stream's queue was last empty, such as new keys that
+	 * the peer asked for */
 	size_t answers_len;
 	uint8_t end_point[TLS_END_POINT_MAX]; /* see tls_end_point() */
 	size_t end_point_len;
@@ -65,16 +65,16 @@ void tls_reason(char *out, size_t out_cap);
 
 /* --- Declarations that only stream.c, stream_tls.c and handshake.c share. --- */
 
-void stream_call_later(struct stream *s); /* has the loop call on_readable(), even if the socket has no input */
+void stream_call_later(struct stream *s); /* makes the loop call on_readable(), even if the socket has no input */
 enum stream_result stream_read_raw(struct stream *s, void *buf, size_t cap, size_t *got); /* reads from the socket */
-/* Writes pieces to the socket, after queued bytes, without encrypting them. Returns 0, or -1 without memory. */
+/* Writes pieces to the socket, after queued bytes, without encrypting them. Returns 0, or -1 if there is no memory. */
 int stream_write_raw(struct stream *s, const struct iovec *pieces, int count);
 
 /* In stream_tls.c: stream_read(), stream_write() and stream_close() for TLS streams. */
 enum stream_result stream_tls_read(struct stream *s, void *buf, size_t cap, size_t *got);
 int stream_tls_write(struct stream *s, const struct iovec *pieces, int count);
 void stream_tls_close(struct stream *s);
-/* returns true if there is input that was taken from the socket already, so that the socket reports no event for it */
+/* returns true if there is input that was read from the socket already, so that the socket reports no event */
 bool stream_tls_has_input(const struct stream *s);
 
 /* In handshake.c. */

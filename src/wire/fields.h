@@ -1,7 +1,7 @@
 /*
  * src/wire/fields.h - parses the bodies of messages (PostgreSQL's manual, "Frontend/Backend Protocol", sections
- * "Message Formats" and "Error and Notice Message Fields"). The functions are pure. Strings that they return point into
- * the body, and have a terminator there.
+ * "Message Formats" and "Error and Notice Message Fields"). The functions are pure. Returned strings point into the
+ * body, which has their terminators.
  */
 #pragma once
 
@@ -20,10 +20,10 @@ struct error_fields {
 void fields_read_error(const uint8_t *body, size_t len, struct error_fields *out);
 /* Returns true if this is the body of the NoticeResponse that DROP ... IF EXISTS sends for a missing object. */
 bool fields_is_drop_skipped_notice(const uint8_t *body, size_t len);
-/* Returns true if the severity is FATAL or PANIC: the server closes the connection after such an error. */
+/* Returns true if the severity is FATAL or PANIC, after which the server closes the connection. */
 bool fields_error_is_fatal(const struct error_fields *e);
 /* Returns true if the error has this SQLSTATE, and was raised by this function of PostgreSQL's source. The SQLSTATE
- * alone proves nothing, because a user's function can choose all fields of an error but the routine. */
+ * alone proves nothing, because a user's function can choose all fields of an error except the routine. */
 bool fields_error_is_of(const struct error_fields *e, const char *sqlstate, const char *routine);
 
 /* Parses a ParameterStatus into *name and *value. Returns false if the message is malformed. */
@@ -31,7 +31,7 @@ bool fields_read_parameter(const uint8_t *body, size_t len, const char **name, c
 
 struct parse_fields {
 	const char *name;
-	/* the query, its terminator, an int16 count and as many int32 types: equal for equal statements */
+	/* the query, its terminator, an int16 count and as many int32 types; equal statements have equal bytes here */
 	const uint8_t *rest;
 	size_t rest_len;
 	size_t query_len; /* bytes of the query without its terminator */
@@ -40,14 +40,14 @@ struct parse_fields {
 bool fields_read_parse(const uint8_t *body, size_t len, struct parse_fields *out);
 
 /* Parses the names at the front of a Bind, and sets *names_len to the length of both names with their terminators.
- * Returns false if a terminator is missing, as in a Bind of which more bytes are still to come. */
+ * Returns false if a terminator is missing, as when more bytes of the Bind are still to come. */
 bool fields_read_bind(const uint8_t *body, size_t len, const char **portal, const char **statement, size_t *names_len);
 /* Returns a hash, never 0, of the names, types and type modifiers in a RowDescription; 0 if the message is malformed.
- * The origin and the format of columns are ignored, because PostgreSQL ignores them, too, when it decides whether the
- * result type of a plan has changed (equalTupleDescs). */
+ * Ignores the origin and the format of columns, as PostgreSQL does when it decides whether the result type of a plan
+ * has changed (equalTupleDescs). */
 uint32_t fields_description_hash(const uint8_t *body, size_t len);
-/* Returns a hash, never 0, of the types in a ParameterDescription if at least one is a user's type, that is, has an OID
- * of first_user_oid or more. Returns 0 if there is none. */
+/* Returns a hash, never 0, of the types in a ParameterDescription. Returns 0 if none is a user's type, which has an OID
+ * of first_user_oid or more. */
 uint32_t fields_user_types_hash(const uint8_t *body, size_t len, uint32_t first_user_oid);
 /* Finds the value of a Bind's parameter i, counted from 0. The value has the format in which the client sent it, text
  * or binary; values of type text have the same bytes in both. *value is NULL for SQL's NULL. Returns false if the Bind
@@ -68,9 +68,9 @@ unsigned fields_begin_row(const uint8_t *body, size_t len, struct value_list *co
 /* Takes the next column, and copies it to out with a terminator; "" if the column is NULL, missing or too long for cap
  * bytes. Returns out. */
 const char *fields_row_take_text(struct value_list *columns, char *out, size_t cap);
-/* Takes the next column, which is a number as text, and returns the number; 0 if the text begins with no number. */
+/* Takes the next column, a number as text, and returns the number; 0 if the text does not begin with a number. */
 uint64_t fields_row_take_number(struct value_list *columns);
-/* Returns how many result formats a Bind has; 0 if the Bind is truncated or malformed. */
+/* Returns how many result format codes a Bind has; 0 if the Bind is truncated or malformed. */
 unsigned fields_bind_result_format_count(const uint8_t *body, size_t len);
 /* Parses a Describe or Close; *kind is 'S' (statement) or 'P' (portal). Returns false if the message is malformed. */
 bool fields_read_target(const uint8_t *body, size_t len, uint8_t *kind, const char **name);

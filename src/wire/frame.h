@@ -65,7 +65,7 @@ frame_parse(const uint8_t *bytes, size_t len, struct frame *out)
 	return FRAME_OK;
 }
 
-/* Returns true, with *out set, if a whole message is at the front of bytes. Does not check FRAME_BODY_MAX. */
+/* Returns true, with *out set, if the front of bytes is a whole message. Does not check FRAME_BODY_MAX. */
 static inline bool
 frame_whole(const uint8_t *bytes, size_t len, struct frame *out)
 {
@@ -76,7 +76,7 @@ frame_whole(const uint8_t *bytes, size_t len, struct frame *out)
 	return out->body_len <= len - FRAME_HEAD_LEN;
 }
 
-/* Returns how many bytes the body of a client's message of this type may have, as in PostgreSQL's SocketBackend().
+/* Returns the most bytes that the body of a client's message of this type may have, as in PostgreSQL's SocketBackend().
  * Returns 0 for types that no client may send after its login. */
 static inline uint32_t
 frame_client_limit(uint8_t type)

@@ -8,15 +8,15 @@
  *
  * Local entries stand for replies that pgweir sends itself: ParseComplete for a statement that the server already has,
  * and CloseComplete. A local reply is sent when its entry becomes the head. If the server ignores everything up to a
- * Sync, local entries before this Sync are skipped, too.
+ * Sync, local entries before the Sync are skipped, too.
  *
- * If the ledger can't grow, trust becomes LEDGER_SHORT. So callers that enter messages need not check for errors: the
- * code that sends the batch checks trust, and closes the server.
+ * If the ledger can't grow, its field trust becomes LEDGER_SHORT. So callers that enter messages need not check for
+ * errors: the code that sends the batch checks trust, and closes the server.
  *
  * Owns:   its ring. Borrows: the entries' refs.
- * Always: settled() is called exactly once for an entry with a ref, even if the entry could not be added. After
- *         ledger_advance() the head is never a local entry. The owner calls ledger_advance() before it passes a message
- *         to ledger_receive(), and when only local entries are left.
+ * Always: settled() is called exactly once for an entry with a ref, even if the entry could not be added. The
+ *         owner calls ledger_advance() before it passes a message to ledger_receive(), and when only local entries are
+ *         left. After ledger_advance() the head is never a local entry, except within a message of the server.
  */
 #pragma once
 
@@ -28,15 +28,15 @@
 enum owed_kind {
 	OWED_QUERY, /* any results, then ReadyForQuery */
 	OWED_EXECUTE, /* any rows, then CommandComplete, EmptyQueryResponse or PortalSuspended */
-	OWED_FUNCTION, /* FunctionCallResponse, ReadyForQuery */
+	OWED_FUNCTION, /* FunctionCallResponse, then ReadyForQuery */
 	OWED_PARSE, /* ParseComplete */
-	OWED_DUPLICATE, /* ParseComplete or, more likely, an error: the Parse has a name that is in use */
+	OWED_DUPLICATE, /* an error, because the Parse has a name that is in use; or ParseComplete */
 	OWED_BIND, /* BindComplete */
 	OWED_DESCRIBE_STATEMENT, /* ParameterDescription, then RowDescription or NoData */
 	OWED_DESCRIBE_PORTAL, /* RowDescription or NoData */
 	OWED_CLOSE, /* CloseComplete */
 	OWED_SYNC, /* ReadyForQuery */
-	OWED_COPY_END, /* no reply: the entry marks the place of CopyDone or CopyFail among the others */
+	OWED_COPY_END, /* no reply; the entry marks the place of CopyDone or CopyFail */
 	OWED_LOCAL_PARSE, /* ParseComplete that pgweir sends itself */
 	OWED_LOCAL_CLOSE /* CloseComplete that pgweir sends itself */
 };
@@ -44,27 +44,27 @@ enum owed_kind {
 /* The purpose of a message. Replies to OWED_TO_CLIENT are passed on to the client; pgweir swallows all others. */
 enum owed_to {
 	OWED_TO_CLIENT,
-	/* a Parse or Close of pgweir's own for a client's prepared statement; an error is passed on to the client */
+	/* a message that a client's message needs, such as a statement's Parse; an error is passed on to the client */
 	OWED_TO_STATEMENT,
-	OWED_TO_GUCS, /* SQL that gives the server the client's settings */
-	OWED_TO_PROBE, /* a query that asks which session state is there */
-	OWED_TO_FEATURE, /* a message of LISTEN's implementation (listen/); errors do not matter */
+	OWED_TO_GUCS, /* SQL that gives the server the client's settings, or begins the client's transaction there */
+	OWED_TO_PROBE, /* a query whose rows pgweir reads: about session state, or from dedicated_ask() */
+	OWED_TO_FEATURE, /* a message whose errors do not matter, for LISTEN and other features */
 	OWED_TO_PING,
 	OWED_TO_RESET, /* SQL that removes session state after the client has gone (seal/seal.h) */
 	OWED_TO_OWNER, /* a query of the pool; errors do not matter */
 	OWED_TO_COMMIT, /* a query by which a COMMIT is checked; owed.statements says which query */
-	OWED_TO_REPLAY, /* a query that a standby answers when it has replayed a position, or else with an error */
-	OWED_TO_NOBODY /* a request that was sent ahead (policy/policy.h), but whose client another server has served */
+	OWED_TO_REPLAY, /* a query that a standby answers when it has replayed a position, or with an error */
+	OWED_TO_NOBODY /* a request that was sent ahead (policy/policy.h), but was then answered by another server */
 };
 
 struct owed {
 	uint8_t kind; /* enum owed_kind */
 	uint8_t to; /* enum owed_to */
-	/* The meaning depends on the kind. QUERY: 1 if no more results are for the client.
-	 * DESCRIBE_STATEMENT: 1 after ParameterDescription has come, 2 if ParameterDescription will be swallowed.
-	 * LOCAL_PARSE: 1 if the reply waits for the server's next message, so that one send() has both. */
+	/* The meaning depends on the kind. QUERY: 1 if no more results are for the client. DESCRIBE_STATEMENT: 1 after
+	 * ParameterDescription has come, 2 if ParameterDescription will be swallowed. LOCAL_PARSE: 1 if the reply waits
+	 * for the server's next message, so that one send() carries both. */
 	uint8_t phase;
-	/* QUERY: how many more CommandCompletes are for the client, if pgweir has added statements; otherwise 0 */
+	/* QUERY to which pgweir has added statements: how many more CommandCompletes are for the client; otherwise 0 */
 	uint8_t client_completes_left;
 	/* QUERY, FUNCTION, SYNC: how many statements the request has (not used by the ledger). OWED_TO_COMMIT: which
 	 * query it is. Other entries: 1 if a Flush follows the message. */
@@ -84,10 +84,10 @@ enum owed_end {
 struct ledger_ops {
 	/* Called once for each entry with a ref, when the entry leaves the ledger. */
 	void (*settled)(void *arg, const struct owed *o, enum owed_end how);
-	/* Called when a local entry has become the head: sends the reply to the client. settled() is called next. */
+	/* Sends the client the reply of a local entry, which has become the head. settled() is called next. */
 	void (*answer_local)(void *arg, const struct owed *o);
-	/* Called before a message is entered while ledger_has_ahead() is true. The callback calls ledger_end_ahead(),
-	 * then enters the messages that were sent ahead. */
+	/* Called before a message is entered, if ledger_has_ahead(). Calls ledger_end_ahead(), then enters the messages
+	 * that were sent ahead. */
 	void (*overtaken)(void *arg);
 };
 
@@ -96,7 +96,7 @@ enum ledger_trust {
 	LEDGER_SYNCHRONISED,
 	/* the next reply may belong to the head, or to a Sync that was sent within a COPY that has failed */
 	LEDGER_IN_DOUBT,
-	LEDGER_SHORT /* an entry is missing, for lack of memory or of room (LEDGER_MAX): nothing more may be sent */
+	LEDGER_SHORT /* there was no memory or room (LEDGER_MAX) for an entry, so nothing more may be sent */
 };
 
 /* How the server handles the messages that are sent next. */
@@ -111,7 +111,7 @@ enum ledger_copy {
 	COPY_IN,
 	COPY_OUT,
 	COPY_BOTH,
-	/* a COPY IN has failed: before the reply to the head, the server may still answer up to copy_syncs Syncs that
+	/* a COPY IN has failed, and before the reply to the head, the server may answer up to copy_syncs Syncs that
 	 * were sent within the COPY */
 	COPY_FAILED
 };
@@ -120,20 +120,19 @@ struct ledger {
 	struct owed *ring;
 	/* cap: the ring's size, 0 or a power of two; head: the head's index; count: the number of entries */
 	uint32_t cap, head, count;
-	/* a copy of cap, or 0 if ledger_has_ahead(): so a single comparison shows ledger_enter_next() whether
-	 * ledger_enter() is needed */
+	/* a copy of cap, or 0 if ledger_has_ahead(), so that ledger_enter_next() needs only one comparison */
 	uint32_t room;
 	enum ledger_copy copy; /* the COPY that the head has begun; COPY_FAILED is about an earlier COPY */
 	enum ledger_intake intake;
 	/* CopyBothResponse, and results after CopyDone, are allowed. Set by own_ready(), never cleared. */
 	bool is_replication;
 	uint8_t trust; /* enum ledger_trust */
-	/* Syncs that were sent within a COPY IN. The server ignores each unless the COPY failed before that Sync. */
+	/* Syncs that were sent within a COPY IN. The server answers such a Sync only if the COPY failed before it. */
 	uint32_t copy_syncs;
-	uint32_t requests_gone; /* requests of the client that are done or skipped, and Syncs that a COPY has ignored */
+	uint32_t requests_gone; /* the client's requests that are done or skipped, plus Syncs that a COPY has ignored */
 	/* bytes still to come of the message that is being received; local replies wait for the end of this message */
 	uint64_t body_left;
-	uint32_t answered; /* client's messages that the server has answered since its last ReadyForQuery */
+	uint32_t answered; /* how many of the client's messages the server has answered since its last ReadyForQuery */
 	uint32_t no_reply_count; /* entries that the server does not answer: OWED_COPY_END and local entries */
 	const struct ledger_ops *ops;
 	void *arg;
@@ -142,7 +141,7 @@ struct ledger {
 enum ledger_verdict {
 	LEDGER_PASS, /* the message is for the client */
 	LEDGER_SWALLOW, /* the message is for pgweir */
-	LEDGER_VIOLATION /* the message is not a reply to the head: the server must be closed */
+	LEDGER_VIOLATION /* the message is not a reply to the head, so the server must be closed */
 };
 
 #define LEDGER_MAX 262144u /* the most entries; the relay stops reading from a client long before */
@@ -157,23 +156,23 @@ void ledger_push_run(struct ledger *l, enum owed_to to, void *ref);
 struct owed_request {
 	uint64_t started_us;
 	uint32_t statements;
-	uint8_t shown; /* 0 unless pgweir has added statements to a QUERY */
+	uint8_t shown; /* the first value of owed.client_completes_left */
 };
 
 /* Handles a message of this type from the server. If the message was the ReadyForQuery of a request, sets *is_end to
  * true, and copies the request's entry to *ended. NoticeResponse, ParameterStatus, NotificationResponse and
- * ErrorResponse may come at any time: if no reply is owed, LEDGER_PASS is returned for them. */
+ * ErrorResponse may come even if no reply is owed; LEDGER_PASS is then returned. */
 enum ledger_verdict ledger_receive(struct ledger *l, uint8_t type, struct owed *ended, bool *is_end);
 /* Called when a message of the client has failed, and the client's request will be sent again. If the only entry is the
- * request's Sync, has pgweir swallow its ReadyForQuery, and returns true. Otherwise only returns false. */
+ * request's Sync, pgweir will swallow its ReadyForQuery; returns true. Otherwise returns false. */
 bool ledger_swallow_ready(struct ledger *l);
-/* Has pgweir swallow the ParameterDescription of the last entry, a DESCRIBE_STATEMENT: the client already has it. */
+/* Makes pgweir swallow the ParameterDescription of the last entry, which is a DESCRIBE_STATEMENT. */
 void ledger_swallow_types(struct ledger *l);
 /* Sends the local replies whose turn has come. Called after a message of the server was passed on. */
 void ledger_advance(struct ledger *l);
 
-/* Notes that a message is sent ahead, that is, while the server still works for another client (policy/policy.h). Its
- * entry is added later, at the latest by overtaken(). The ledger must not be empty. */
+/* Notes that a message is sent *ahead*, while the server still works for another client (policy/policy.h). Its entry is
+ * added later, at the latest by overtaken(). The ledger must not be empty. */
 void ledger_begin_ahead(struct ledger *l);
 /* Returns true between ledger_begin_ahead() and ledger_end_ahead(). */
 static inline bool
@@ -189,15 +188,15 @@ ledger_ahead_is_next(const struct ledger *l)
 	return l->count == 0 && ledger_has_ahead(l);
 }
 
-/* Ends what ledger_begin_ahead() has begun: no message is ahead any more. */
+/* Notes that no message is ahead any more. */
 static inline void
 ledger_end_ahead(struct ledger *l)
 {
 	l->room = l->cap;
 }
 
-/* Adds an entry before the head, for a message that was sent earlier than the head's. No reply to the head may have
- * come yet, and no message may be ahead. */
+/* Adds an entry before the head, for a message that was sent earlier than the head's. The head must have got no reply
+ * yet, and no message may be ahead. */
 void ledger_enter_first(struct ledger *l, struct owed o);
 
 /* Returns the oldest entry, or NULL if there is none. */
@@ -215,7 +214,7 @@ ledger_at(const struct ledger *l, uint32_t i)
 	return &l->ring[(l->head + i) & (l->cap - 1)];
 }
 
-/* Returns true if the server's last reply to the message is ReadyForQuery, so the message is the last of a request. */
+/* Returns true if the server's last reply to the message is a ReadyForQuery, which ends the request. */
 static inline bool
 owed_ends_request(const struct owed *o)
 {
@@ -283,8 +282,8 @@ ledger_expects_row(const struct ledger *l)
 	       (o->kind == OWED_QUERY || o->kind == OWED_EXECUTE) && l->copy == COPY_NONE;
 }
 
-/* Returns the head's kind if the head is plain: it is OWED_TO_CLIENT, phase and shown are 0, and no COPY is under way.
- * Otherwise returns a number that is greater than any kind. */
+/* Returns the head's kind if the head is *plain*: it is OWED_TO_CLIENT, its phase and client_completes_left are 0, and
+ * no COPY is under way. Otherwise returns a number that is greater than any kind. */
 static inline uint32_t
 ledger_plain_kind(const struct ledger *l)
 {
@@ -320,7 +319,7 @@ ledger_take_head(struct ledger *l, uint32_t plain_kind, enum owed_kind wanted)
 
 	if (plain_kind != (uint32_t)wanted || !ledger_next_is_remote(l))
 		return false;
-	taken = l->ring[l->head]; /* a copy, because settled() may enter a message in its place */
+	taken = l->ring[l->head]; /* a copy, because settled() may enter a message in this place */
 	l->answered++;
 	ledger_drop_head(l);
 	if (taken.ref != NULL)
@@ -388,18 +387,18 @@ ledger_local_is_due(const struct ledger *l)
 }
 
 /* Returns true if a reply is owed to the client. Sets *since_us to the started_us of the client's first request, or to
- * 0 if its last message was not sent yet. */
+ * 0 if this request's last message was not sent yet. */
 bool ledger_owes_client(const struct ledger *l, uint64_t *since_us);
-/* Notes that a Flush is sent, after which the server answers earlier messages without a Sync. */
+/* Notes that a Flush is sent, which makes the server answer earlier messages without a Sync. */
 void ledger_flush(struct ledger *l);
-/* Returns true if the server will send a message even if pgweir sends nothing more. is_cut is true if a part of the
+/* Returns true if the server will send a message although pgweir sends nothing more. is_cut is true if a part of the
  * last message is still to be sent. */
 bool ledger_is_due(const struct ledger *l, bool is_cut);
 /* Returns how many requests of the client were sent as a whole. The number wraps around. */
 uint32_t ledger_requests_sent(const struct ledger *l);
 /* Returns true if the client has an unanswered message that may begin or end a transaction block. */
 bool ledger_may_change_block(const struct ledger *l);
-/* Returns true if the server answers a request of pgweir's own next, and sets *since_us to when it was sent. */
+/* Returns true if the server will next answer a request of pgweir's own, and sets *since_us to when this was sent. */
 bool ledger_owes_us(const struct ledger *l, uint64_t *since_us);
 
 /* Returns true if the ledger has entries, and all of them are OWED_TO_NOBODY. */

@@ -1,7 +1,7 @@
 /*
  * src/wire/messages.h - appends whole messages (PostgreSQL's manual, "Message Formats") to a buf.
  *
- * The functions return no errors: the caller calls buf_ok() once after a batch.
+ * The functions return no errors, so the caller calls buf_ok() once after a batch.
  */
 #pragma once
 
@@ -11,9 +11,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* A comment after the first word of each statement of pgweir's own, for readers of pg_stat_statements, and of
- * pg_stat_activity, where a client's last query may be such a statement. The comment is not before the first word,
- * because pg_stat_statements 18 and newer drop comments there. */
+/* A comment after the first word of each statement of pgweir's own, for readers of pg_stat_statements and
+ * pg_stat_activity, where a client's last query may be such a statement. pg_stat_statements 18 and newer drop comments
+ * before the first word. */
 #define MESSAGE_OURS "/* pgweir */ "
 
 /* Begins a message. Returns the offset in b of the message's length, which message_end() fills in. */
@@ -24,7 +24,7 @@ void message_put(struct buf *b, uint8_t type, const void *body, size_t body_len)
 
 /* Appends an ErrorResponse; severity is "ERROR" or "FATAL". An empty detail or hint is left out. */
 void message_error(struct buf *b, const char *severity, const struct fail *why);
-/* Appends an ErrorResponse that is a copy of message (len bytes, with its head), which has no hint, and adds hint. */
+/* Appends a copy of message, an ErrorResponse without a hint (len bytes, with its head), and adds hint. */
 void message_error_with_hint(struct buf *b, const uint8_t *message, size_t len, const char *hint);
 /* Appends a NoticeResponse; severity is "WARNING" or "NOTICE". */
 void message_notice(struct buf *b, const char *severity, const struct fail *what);

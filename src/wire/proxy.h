@@ -12,12 +12,12 @@
 #include <stdint.h>
 
 #define PROXY_V1_MAX 107 /* the most bytes of a version 1 header, with its CR LF */
-#define PROXY_V2_MAX (16 + 4096) /* the most bytes of a version 2 header: enough for addresses and the usual TLVs */
+#define PROXY_V2_MAX (16 + 4096) /* the most bytes of a version 2 header; enough for addresses and the usual TLVs */
 
 struct proxy_header {
 	size_t len; /* bytes of the header */
-	/* false if the balancer connects for itself (LOCAL), as for a health check, or if the header has no IP address
-	 * (UNKNOWN, AF_UNIX) */
+	/* false if the load balancer connects for itself (LOCAL), as for a health check, or if the header has no IP
+	 * address (UNKNOWN, AF_UNIX) */
 	bool has_source;
 	union {
 		struct sockaddr any;

@@ -28,13 +28,13 @@ enum startup_kind {
 enum startup_replication { REPLICATION_NONE, REPLICATION_PHYSICAL, REPLICATION_LOGICAL };
 
 struct startup_setting {
-	const char *name, *value; /* in the caller's bytes, or, if from "options", in the arena */
+	const char *name, *value; /* in the caller's bytes; settings from "options" are in the arena */
 };
 
 struct startup {
 	enum startup_kind kind;
-	/* true if startup_parse() has failed on what may be another protocol: like PostgreSQL, the caller closes the
-	 * connection without an answer */
+	/* true if startup_parse() has failed on bytes that may be of another protocol; like PostgreSQL, the caller then
+	 * closes the connection without an answer */
 	bool is_garbage;
 	size_t total_len; /* bytes of the packet, with its length */
 	/* For STARTUP_CANCEL: */
@@ -46,10 +46,10 @@ struct startup {
 	const char *user, *database; /* database is the user's name if the packet has no database, or an empty one */
 	enum startup_replication replication;
 	/* All other settings. As in PostgreSQL, settings from "options" ("-c name=value") come before the packet's own.
-	 * Of two settings with the same name, whatever the case of letters, the later one counts. */
+	 * Names are equal whatever their case; of equal names, the last one counts. */
 	struct startup_setting settings[STARTUP_SETTINGS_MAX];
 	size_t setting_count, option_count; /* the first option_count settings are from "options" */
-	bool has_bare_reference; /* true if "options" has reference=NAME without a dash; settings has it, too */
+	bool has_bare_reference; /* true if "options" has reference=NAME without a dash, which is in settings, too */
 	const char *unknown_options[32]; /* parameters whose names begin with "_pq_.", for NegotiateProtocolVersion */
 	size_t unknown_option_count;
 	char *arena; /* memory for the settings from "options" */

@@ -1,5 +1,5 @@
 /*
- * src/wire/tag.h - the command tag of a CommandComplete, and what commands with this tag may have done.
+ * src/wire/tag.h - the command tag of a CommandComplete, and the effects that a command with this tag may have had.
  *
  * A tag consists of the command's words and, for some commands, counts ("INSERT 0 1"): see PostgreSQL's manual,
  * "Message Formats", and src/include/tcop/cmdtaglist.h. The text is read once, and then only its struct tag is used.
@@ -28,14 +28,14 @@ enum tag_id {
 };
 
 enum tag_flag {
-	TAG_IS_QUIET = 1, /* relay/completed.c need not look at the command, unless a SELECT made a table */
+	TAG_IS_QUIET = 1, /* relay/completed.c can skip the command, unless a SELECT made a table */
 	TAG_SETS_NOTHING = 2, /* the command has certainly changed no setting */
 	TAG_SHOWS_IN_XID = 4, /* if the command has had any lasting effect, its transaction has a transaction ID */
 	TAG_WRITES = 8, /* the command has most probably written */
 	TAG_IS_DDL = 16, /* CREATE, ALTER or DROP */
 	TAG_CHANGES_PLANS = 32, /* SQL that was prepared before may now mean something else */
 	TAG_CHANGES_CODE = 64, /* functions, or objects that call functions, may have changed */
-	TAG_MAKES_CODE = 128, /* functions, which can keep state that no command resets, may have been created */
+	TAG_MAKES_CODE = 128, /* functions may have been created, which may keep state that no command resets */
 	TAG_IS_OF_DATABASE = 256, /* CREATE DATABASE or ALTER DATABASE */
 	TAG_IS_CREATE = 512,
 	TAG_CHANGES_DEFAULTS = 1024, /* the settings with which sessions begin may have changed */
