@@ -83,7 +83,7 @@ struct command {
 	const struct console_setting *setting; /* the named setting; NULL if console_settings.c has no such setting */
 	bool has_name; /* true if name is set */
 	bool has_text; /* true if text is set */
-	bool is_for; /* true for SHOW DATABASE_CODE FOR, whose SQL is in text */
+	bool has_for; /* true for SHOW DATABASE_CODE FOR, whose SQL is in text */
 	char name[COMMAND_NAME_MAX + 1]; /* a database's or a setting's name */
 	char text[COMMAND_TEXT_MAX + 1]; /* the pattern of LIKE, or the value of SET; not set for SET to DEFAULT */
 	uint64_t client_id; /* KILL_CLIENT: the client's id */

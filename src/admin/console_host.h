@@ -46,7 +46,7 @@ struct console_host {
 	int (*set)(struct weir *w, const char *name, const char *value, struct fail *notice, struct fail *why);
 	/* Checks that no restart is under way, during which PAUSE, SUSPEND, DISABLE and KILL would miss the clients of
 	 * the other process. Returns 0, or -1 with *why set. */
-	int (*check_hold)(struct weir *w, struct fail *why);
+	int (*check_no_takeover)(struct weir *w, struct fail *why);
 	/* Pauses one database, or all if database is NULL. Returns 0, or -1 with *why set. */
 	int (*pause)(struct weir *w, const char *database, struct fail *why);
 	/* Ends a pause() of one database, or all pause() and suspend() if database is NULL. Returns 0, or -1 with *why

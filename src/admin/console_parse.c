@@ -308,7 +308,7 @@ take_sql(const struct token *t, size_t count, struct command *out, struct fail *
 		return take_like(t, count, out, why);
 	if (count != 2 || !take_string(t, count, out))
 		return fail_set(why, "42601", "FOR takes SQL of at most %d bytes in single quotes", TOKEN_TEXT_MAX);
-	out->is_for = true;
+	out->has_for = true;
 	return 0;
 }
 

@@ -137,7 +137,7 @@ console_stats_renew(struct console_stats *s, const struct database_sum *sums, ui
 		struct minute *m = minute_of(s, sums->name);
 		struct stats now = stats_total(&sums->counters);
 
-		if (m == NULL && (m = TABLE_MAKE(s->seed, s->table, name, sums->name, strlen(sums->name))) == NULL)
+		if (m == NULL && (m = TABLE_ADD_NEW(s->seed, s->table, name, sums->name, strlen(sums->name))) == NULL)
 			continue;
 		m->counted = difference(&m->begun, &now);
 		m->begun = now;
@@ -167,7 +167,7 @@ stats_average(const struct console_stats *s, const struct stats *minute)
 }
 
 bool
-stats_log_is_due(struct stats_log *s, uint64_t interval_us, uint64_t now_us)
+stats_log_check_due(struct stats_log *s, uint64_t interval_us, uint64_t now_us)
 {
 	if (interval_us == 0)
 		s->told_us = 0;

@@ -84,7 +84,7 @@ struct stats_log {
 
 /* Returns true if stats_log_write() is to be called: at first, and then every interval_us. If interval_us is 0, returns
  * false and ends the counting. */
-bool stats_log_is_due(struct stats_log *s, uint64_t interval_us, uint64_t now_us);
+bool stats_log_check_due(struct stats_log *s, uint64_t interval_us, uint64_t now_us);
 /* Logs the traffic since the last call; the first call only begins the counting. With has_client_logins, the line also
  * has client logins, as in PgBouncer 1.26. */
 void stats_log_write(struct stats_log *s, const struct database_sum *sums, bool has_client_logins, struct log *log,

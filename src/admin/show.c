@@ -31,7 +31,7 @@ show_find(const struct config *config, enum command_id id)
 size_t
 show_column_count(const struct show *show, struct client_env *const *client_envs)
 {
-	return show->column_count - (client_envs[1] == NULL ? show->of_several : 0);
+	return show->column_count - (client_envs[1] == NULL ? show->worker_columns : 0);
 }
 
 struct pool *
@@ -106,7 +106,7 @@ show_address(const struct sockaddr *sa, char out[SHOW_ADDRESS_MAX])
 const char *
 show_load_balance(const struct upstream *upstream)
 {
-	const char *balance = upstream->words[UPSTREAM_LOAD_BALANCE_HOSTS];
+	const char *balance = upstream->keyword_values[UPSTREAM_LOAD_BALANCE_HOSTS];
 
 	if (upstream->host_count == 1)
 		return NULL;

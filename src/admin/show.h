@@ -45,7 +45,7 @@ enum show_scope {
 struct show {
 	const struct column *columns;
 	size_t column_count;
-	size_t of_several; /* how many of the last columns are shown only if there are several workers */
+	size_t worker_columns; /* how many of the last columns are shown only if there are several workers */
 	/* adds the rows; NULL if the command never has rows */
 	void (*fill)(const struct show_env *env, struct rows *rows);
 	enum show_scope scope;

@@ -56,7 +56,7 @@ SHOW(show_database_code, code_columns, OF_ALL)
 		const struct code_answer *answer = d->code == NULL ? NULL : d->code->answer;
 		struct code_fill fill = { rows,
 					  { d->name, "", "", "unknown", "none", "", 0 },
-					  env->command->is_for ? env->command->text : NULL };
+					  env->command->has_for ? env->command->text : NULL };
 		bool is_opaque;
 		char parts[SEAL_STATE_TEXT_MAX];
 		struct code_row row;

@@ -48,14 +48,14 @@ find_holding(struct holding *list, const char *address, uint32_t pid)
 	return NULL;
 }
 
-/* As blocking_of(), of all workers. */
+/* As blocking_get_blockers(), of all workers. */
 static int
 find_blockers(const struct show_env *env, const char *address, uint32_t pid, uint32_t pids[BLOCKING_PIDS_MAX])
 {
 	int n = -1;
 
 	for (struct client_env *const *of = env->host->client_envs; *of != NULL && n < 0; of++)
-		n = blocking_of((*of)->blocking, address, pid, pids, env->now_us);
+		n = blocking_get_blockers((*of)->blocking, address, pid, pids, env->now_us);
 	return n;
 }
 
@@ -106,7 +106,7 @@ count_waiting(const struct show_env *env, struct rows *rows)
 			policy_get_counts((*w)->policy, &counts);
 			if (counts.waiting == 0)
 				break;
-			pool->index += policy_waits_for((*w)->policy, pool->policy) ? counts.waiting : 0;
+			pool->index += policy_may_get_place_of((*w)->policy, pool->policy) ? counts.waiting : 0;
 		}
 	}
 	free(by_queue);

@@ -93,7 +93,7 @@ SHOW(show_pools_extended, pool_more_columns, OF_ALL)
 		const struct pool *pool = pools[p];
 		const struct pool_counters *c = &pool->counters;
 		const struct pool_owner *owner = pool->target->server.delegation;
-		const struct delegated *by = owner != NULL ? owner->by : NULL;
+		const struct delegated *by = owner != NULL ? owner->owner_credentials : NULL;
 		struct pool_more_row row = { .database = pool->database->name, .user = pool->user };
 		struct pool_row servers = { 0 };
 		struct policy_counts n;

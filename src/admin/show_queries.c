@@ -152,7 +152,7 @@ const struct show show_reads = { SHOW_COLUMNS(reads_columns), fill_from_table, O
 SHOW_ROW(event, (TIME, time) (TEXT, level) (TEXT, event));
 
 static void
-add_event(const struct log_event *event, void *arg)
+add_event(const struct log_recent_line *event, void *arg)
 {
 	static const char *const levels[] = { "error", "warning", "info", "debug" };
 

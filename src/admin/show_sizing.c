@@ -42,7 +42,7 @@ use_of(const struct show_env *env, const struct pool *pool, uint64_t *closes)
 static double
 percent(const struct policy_sizing *u, enum server_use of)
 {
-	return u->in_use > 0 ? u->by[of] / u->in_use * 100 : 0;
+	return u->in_use > 0 ? u->in_use_by_party[of] / u->in_use * 100 : 0;
 }
 
 /* Rounds up, to at least one. */
@@ -82,7 +82,7 @@ advise_more(const struct show_env *env, const struct policy_sizing *u, struct ro
 static void
 advise(const struct show_env *env, const struct pool *pool, const struct policy_sizing *u, struct rows *rows)
 {
-	uint32_t needed = round_up(u->by[USE_RUNNING] * HEADROOM), size = pool->settings.pool_size;
+	uint32_t needed = round_up(u->in_use_by_party[USE_RUNNING] * HEADROOM), size = pool->settings.pool_size;
 	bool is_short = u->peak > 0 && u->peak >= u->limit && (u->timeouts > 0 || u->waits * 100 > u->loans);
 
 	if (pool->settings.pool_mode == POOL_MODE_SESSION)
@@ -91,7 +91,7 @@ advise(const struct show_env *env, const struct pool *pool, const struct policy_
 			 "many as are connected at once, or choose pool_mode = transaction.");
 	else if (u->peak == 0 && u->loans == 0 && u->timeouts == 0)
 		show_say(env, rows, "Advice: none; it was not used in this time.");
-	else if (is_short && u->by[USE_RUNNING] <= u->in_use * (1 - WASTE_MUCH))
+	else if (is_short && u->in_use_by_party[USE_RUNNING] <= u->in_use * (1 - WASTE_MUCH))
 		show_say(
 		    env, rows,
 		    "Advice: shorten what clients do with a connection instead of enlarging the pool: %sfewer round "
@@ -99,11 +99,11 @@ advise(const struct show_env *env, const struct pool *pool, const struct policy_
 		    "state that pins. SHOW HOLDERS lists the clients that keep a connection for long; "
 		    "idle_transaction_timeout, query_timeout and client_idle_timeout limit that time. Without this "
 		    "idle time the same work would need %.1f connections.",
-		    u->by[USE_IDLE] > u->in_use * WASTE_MUCH && pool->settings.begin == BEGIN_SENT &&
+		    u->in_use_by_party[USE_IDLE] > u->in_use * WASTE_MUCH && pool->settings.begin == BEGIN_SENT &&
 			    pool->settings.session_state == SESSION_TRACK
 			? "begin = deferred, which lends a connection only at the first statement after BEGIN; "
 			: "",
-		    u->by[USE_RUNNING]);
+		    u->in_use_by_party[USE_RUNNING]);
 	else if (is_short)
 		advise_more(env, u, rows);
 	else if (u->timeouts > 0)
@@ -135,7 +135,7 @@ find_first_in_queue(const struct show_env *env, const struct pool *pool)
 	for (c = clients_walk(env->host->client_envs, NULL); c != NULL; c = clients_walk(env->host->client_envs, c)) {
 		int nearer;
 
-		if (c->x.waiter.waits == WAITS_NOT || !policy_waits_for(c->x.pool->policy, pool->policy))
+		if (c->x.waiter.waits == WAITS_NOT || !policy_may_get_place_of(c->x.pool->policy, pool->policy))
 			continue;
 		nearer = first == NULL ? 1 : pool_is_same(c->x.pool, pool) - pool_is_same(first->x.pool, pool);
 		if (nearer > 0 || (nearer == 0 && c->x.waiter.since_us < first->x.waiter.since_us))

@@ -93,7 +93,7 @@ remedy_of(const struct show_env *env, const struct holding *h, char out[HOLDER_R
 static bool
 is_in_way(const struct pool *pool, const struct holding *h)
 {
-	return policy_waits_for(pool->policy, h->pool->policy);
+	return policy_may_get_place_of(pool->policy, h->pool->policy);
 }
 
 /* Returns how many of the places for which clients of e wait are kept because of one root: the place of h, and those of
@@ -182,8 +182,8 @@ show_explain_usage(const struct show_env *env, const struct pool *pool, const st
 		}
 	}
 	say_uses(env, pool, &uses, rows);
-	if (worst == NULL ||
-	    (uses.all < pool->settings.pool_size + pool->settings.max_overflow && !policy_waits_for_cap(pool->policy)))
+	if (worst == NULL || (uses.all < pool->settings.pool_size + pool->settings.max_overflow &&
+			      !policy_is_short_of_places(pool->policy)))
 		return false;
 	show_say(env, rows, "%s: %s; it keeps %" PRIu32 " of them.", lead, remedy_of(env, worst, remedy), most);
 	return true;
@@ -215,7 +215,7 @@ show_explain_wait(const struct show_env *env, const struct client *c, const stru
 	show_say(env, rows, "The cause: %s", why.detail);
 	if (holder_self_deadlock(&c->x, (c->x.waiter.since_us + env->now_us) / 2, lock)[0] != '\0')
 		show_say(env, rows, "In other words, %s.", lock);
-	if (show_explain_usage(env, pool, list, c->x.waiter.since_us, "What helps", rows))
+	if (!counts.is_paused && show_explain_usage(env, pool, list, c->x.waiter.since_us, "What helps", rows))
 		return true;
 	show_say(env, rows, "What helps: %s", why.hint);
 	return counts.lent < pool->settings.pool_size + pool->settings.max_overflow;

@@ -123,20 +123,20 @@ void admission_leave_queue(struct admission *a, struct admission_place *t);
 /* --- Log lines about refused logins. If a connection's refusal is not logged, its end must not be logged either.
  * Refusals that are not logged are counted, and one line a second later reports their number. --- */
 /* Called before a refusal is logged. Counts the line and returns true, or false if this second has too many lines. */
-bool admission_may_log(struct admission *a, struct admission_place *t);
-/* Does what admission_may_log() does, for refusals at a limit, which get one line a second for each reason. */
-bool admission_may_log_reject(struct admission *a, struct admission_place *t, enum reject_reason reason);
+bool admission_take_log_line(struct admission *a, struct admission_place *t);
+/* Does what admission_take_log_line() does, for refusals at a limit, which get one line a second for each reason. */
+bool admission_take_reject_line(struct admission *a, struct admission_place *t, enum reject_reason reason);
 
 /* --- Wrong proofs. --- */
 /* Called after a wrong proof. After login_failure_delay, ops->answer is called with a copy of *why. Returns the delayed
  * answer, for admission_drop_answer() if the connection closes first. Returns NULL if the caller must answer at
  * once. */
-struct admission_hold *admission_failed(struct admission *a, struct admission_place *t, const char *user,
-					const struct fail *why);
+struct admission_hold *admission_delay_answer(struct admission *a, struct admission_place *t, const char *user,
+					      const struct fail *why);
 void admission_drop_answer(void *hold); /* cancels the answer; frees `hold`, a struct admission_hold */
 void admission_answer_now(struct admission_hold *hold); /* calls ops->answer without further delay */
 /* Called after a right proof. Forgets the user's wrong proofs from this address, but not those of other users. */
-void admission_succeeded(struct admission *a, const struct admission_place *t, const char *user);
+void admission_forgive_user(struct admission *a, const struct admission_place *t, const char *user);
 
 /* Returns how many of this user's clients are admitted, for SHOW. */
 uint32_t admission_user_clients(const struct admission *a, const char *user);

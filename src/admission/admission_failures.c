@@ -125,13 +125,13 @@ delay_of(struct admission *a, struct admission_place *t, struct admission_entry 
 	if (t->address == NULL)
 		return clock_lesser_us(base, max);
 	if (own != NULL)
-		of_own = admission_entry_failed(own, base, max, now_us);
-	of_address = admission_entry_failed(t->address, base, max, now_us);
+		of_own = admission_entry_count_failure(own, base, max, now_us);
+	of_address = admission_entry_count_failure(t->address, base, max, now_us);
 	return t->standing != ADMISSION_OF_MANY && own != NULL ? of_own : of_address;
 }
 
 struct admission_hold *
-admission_failed(struct admission *a, struct admission_place *t, const char *user, const struct fail *why)
+admission_delay_answer(struct admission *a, struct admission_place *t, const char *user, const struct fail *why)
 {
 	struct admission_entry *own = t->address == NULL ? NULL : admission_guess_entry(a, t, user);
 	uint64_t delay_us = delay_of(a, t, own);
@@ -140,7 +140,7 @@ admission_failed(struct admission *a, struct admission_place *t, const char *use
 }
 
 void
-admission_succeeded(struct admission *a, const struct admission_place *t, const char *user)
+admission_forgive_user(struct admission *a, const struct admission_place *t, const char *user)
 {
 	struct admission_entry *own;
 	uint8_t key[ADMISSION_KEY_MAX];

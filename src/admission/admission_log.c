@@ -29,13 +29,13 @@ may_log(struct admission *a, struct admission_place *t, unsigned kind, uint32_t 
 }
 
 bool
-admission_may_log_reject(struct admission *a, struct admission_place *t, enum reject_reason reason)
+admission_take_reject_line(struct admission *a, struct admission_place *t, enum reject_reason reason)
 {
 	return may_log(a, t, reason, 1);
 }
 
 bool
-admission_may_log(struct admission *a, struct admission_place *t)
+admission_take_log_line(struct admission *a, struct admission_place *t)
 {
 	return may_log(a, t, ADMISSION_LOG_OTHERS, LINES_PER_SECOND);
 }

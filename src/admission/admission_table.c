@@ -191,7 +191,7 @@ admission_entry_take_token(struct admission_entry *e, uint32_t rate, uint64_t no
 }
 
 uint64_t
-admission_entry_failed(struct admission_entry *e, uint64_t base_us, uint64_t max_us, uint64_t now_us)
+admission_entry_count_failure(struct admission_entry *e, uint64_t base_us, uint64_t max_us, uint64_t now_us)
 {
 	uint64_t delay_us = base_us;
 

@@ -66,5 +66,5 @@ void admission_entry_take_token(struct admission_entry *e, uint32_t rate, uint64
 
 /* Counts a failed login. Returns for how many microseconds to delay its answer: base_us for the first failure, and
  * twice as long for each further one, up to max_us. */
-uint64_t admission_entry_failed(struct admission_entry *e, uint64_t base_us, uint64_t max_us, uint64_t now_us);
+uint64_t admission_entry_count_failure(struct admission_entry *e, uint64_t base_us, uint64_t max_us, uint64_t now_us);
 void admission_entry_forgive(struct admission_entry *e, uint32_t failures); /* forgets at most this many failures */

@@ -19,7 +19,7 @@ delegated_unref(struct delegated *d)
 }
 
 struct pool_owner *
-delegation_new(void)
+pool_owner_new(void)
 {
 	struct pool_owner *d = calloc(1, sizeof(*d));
 
@@ -29,18 +29,18 @@ delegation_new(void)
 }
 
 struct pool_owner *
-delegation_ref(struct pool_owner *d)
+pool_owner_ref(struct pool_owner *d)
 {
 	atomic_fetch_add_explicit(&d->refs, 1, memory_order_relaxed);
 	return d;
 }
 
 void
-delegation_unref(struct pool_owner *d)
+pool_owner_unref(struct pool_owner *d)
 {
 	if (d == NULL || atomic_fetch_sub_explicit(&d->refs, 1, memory_order_acq_rel) > 1)
 		return;
-	delegated_unref(d->by);
+	delegated_unref(d->owner_credentials);
 	free(d);
 }
 
@@ -66,26 +66,26 @@ delegated_check(const struct delegated *d, uint64_t now_us, struct fail *why)
 }
 
 int
-delegation_take(struct pool_owner *of, struct delegated *d, bool is_free, uint64_t now_us, struct fail *why)
+pool_owner_check_client(struct pool_owner *of, struct delegated *d, bool is_free, uint64_t now_us, struct fail *why)
 {
 	if (d == NULL)
 		return refuse(why, "the client has logged in without a ticket",
 			      "Let its rule in hba_file ask for gss, or set gss_accept_delegation = off.");
-	if (of->by == NULL && !is_free)
+	if (of->owner_credentials == NULL && !is_free)
 		return refuse(why, "the pool still has clients from before gss_accept_delegation was switched on",
 			      "It takes delegated tickets once they have left, or after a restart of pgweir.");
-	if (of->by != NULL && strcmp(of->by->principal, d->principal) != 0) {
+	if (of->owner_credentials != NULL && strcmp(of->owner_credentials->principal, d->principal) != 0) {
 		fail_set(why, "28000", "the server connections of this user belong to another principal");
 		fail_detail(why, "They were opened with the ticket of \"%.60s\", and this client is \"%.60s\".",
-			    of->by->principal, d->principal);
+			    of->owner_credentials->principal, d->principal);
 		return fail_hint(
 		    why, "Give each principal a user of its own in PostgreSQL, or set gss_accept_delegation = off.");
 	}
-	if (d->until_us == DELEGATED_NONE && of->by != NULL)
-		return delegated_check(of->by, now_us, why);
+	if (d->until_us == DELEGATED_NONE && of->owner_credentials != NULL)
+		return delegated_check(of->owner_credentials, now_us, why);
 	if (delegated_check(d, now_us, why) < 0)
 		return -1;
-	delegated_unref(of->by);
-	of->by = delegated_ref(d);
+	delegated_unref(of->owner_credentials);
+	of->owner_credentials = delegated_ref(d);
 	return 0;
 }

@@ -28,14 +28,15 @@ struct delegated {
 /* The principal that owns a pool and all its connections. */
 struct pool_owner {
 	atomic_uint refs;
-	struct delegated *by; /* the newest credentials of the owner; NULL until a client has delegated some */
+	struct delegated
+	    *owner_credentials; /* the newest credentials of the owner; NULL until a client has delegated some */
 };
 
 struct delegated *delegated_ref(struct delegated *d);
 void delegated_unref(struct delegated *d); /* d may be NULL */
-struct pool_owner *delegation_new(void); /* returns NULL if there is no memory */
-struct pool_owner *delegation_ref(struct pool_owner *d);
-void delegation_unref(struct pool_owner *d); /* d may be NULL */
+struct pool_owner *pool_owner_new(void); /* returns NULL if there is no memory */
+struct pool_owner *pool_owner_ref(struct pool_owner *d);
+void pool_owner_unref(struct pool_owner *d); /* d may be NULL */
 
 /* Returns 0 if d has credentials that have not expired, or -1 with *why set. d may be NULL. */
 int delegated_check(const struct delegated *d, uint64_t now_us, struct fail *why);
@@ -47,4 +48,5 @@ int delegated_check(const struct delegated *d, uint64_t now_us, struct fail *why
  * true, that is, no other client can be using the pool. Otherwise the client must be the same principal as of->by.
  * Credentials that the client delegates replace of->by. If it delegates none, of->by must not have expired.
  */
-int delegation_take(struct pool_owner *of, struct delegated *d, bool is_free, uint64_t now_us, struct fail *why);
+int pool_owner_check_client(struct pool_owner *of, struct delegated *d, bool is_free, uint64_t now_us,
+			    struct fail *why);

@@ -87,7 +87,7 @@
 	X(AQ_HIT, "hit") X(AQ_MISS, "miss") X(AQ_UNKNOWN, "unknown") X(AQ_STALE, "stale") X(AQ_FAILED, "failed")
 /* clang-format on */
 
-enum request_failure { REQUEST_FAILURES(AS_ENUM) RF_COUNT, RF_OF_CLIENTS = RF_CANCELED };
+enum request_failure { REQUEST_FAILURES(AS_ENUM) RF_COUNT, RF_CLIENT_FIRST = RF_CANCELED };
 enum wait_outcome { WAIT_OUTCOMES(AS_ENUM) WAIT_COUNT };
 enum query_kind { QUERY_KINDS(AS_ENUM) QK_COUNT };
 enum transaction_end { TRANSACTION_ENDS(AS_ENUM) TE_COUNT };

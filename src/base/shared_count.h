@@ -10,13 +10,13 @@ struct shared_count {
 
 /* Adds one. This is no memory barrier, so it does not order other memory accesses. */
 static inline void
-shared_count_up(struct shared_count *c)
+shared_count_increment(struct shared_count *c)
 {
 	atomic_fetch_add_explicit(&c->value, 1, memory_order_relaxed);
 }
 
 static inline uint64_t
-shared_count_of(const struct shared_count *c)
+shared_count_get(const struct shared_count *c)
 {
 	return atomic_load_explicit(&((struct shared_count *)c)->value, memory_order_relaxed);
 }

@@ -10,7 +10,7 @@ table_hash(uint64_t seed, const void *key, size_t len)
 }
 
 void *
-table_use(void *first, UT_hash_handle *item)
+table_move_to_end(void *first, UT_hash_handle *item)
 {
 	UT_hash_table *t = item->tbl;
 

@@ -44,10 +44,10 @@ unsigned table_hash(uint64_t seed, const void *key, size_t len);
 
 /* Allocates a zeroed item, copies the key and a NUL to `member`, its last member, and adds the item. Yields the item,
  * or NULL if there is no memory. */
-#define TABLE_MAKE(seed, table, member, key, len)                                                                      \
+#define TABLE_ADD_NEW(seed, table, member, key, len)                                                                   \
 	TABLE_MAKE_BY_HASH(table, member, key, len, table_hash(seed, key, len))
 
-/* Does what TABLE_MAKE does, with a hash that the caller has computed. */
+/* Does what TABLE_ADD_NEW does, with a hash that the caller has computed. */
 #define TABLE_MAKE_BY_HASH(table, member, key, len, hash)                                                              \
 	({                                                                                                             \
 		__typeof__(table) made_ = calloc(1, sizeof(*made_) + (len) + 1);                                       \
@@ -72,8 +72,8 @@ unsigned table_hash(uint64_t seed, const void *key, size_t len);
 
 /* Moves an item to the end of the order in which HASH_ITER visits items. If each use of an item calls this, the first
  * item is always the least recently used. */
-#define TABLE_USE(table, item) ((table) = table_use((table), &(item)->hh))
-void *table_use(void *first, UT_hash_handle *item); /* returns the first item after the move */
+#define TABLE_MOVE_TO_END(table, item) ((table) = table_move_to_end((table), &(item)->hh))
+void *table_move_to_end(void *first, UT_hash_handle *item); /* returns the first item after the move */
 
 /*
  * --- due.c: a binary heap of items ordered by time, for code that has many timed items and handles only due items.

@@ -367,7 +367,7 @@ on_readable_of_many_workers(struct stream *s)
 	const struct client_env *env = ((struct client *)s)->env;
 
 	on_readable(s);
-	between_events(env->x.deferred_frees, env->inbox);
+	loop_run_between_events(env->x.deferred_frees, env->inbox);
 }
 
 static void

@@ -87,9 +87,9 @@ struct client_env {
 	struct cancel_keys *keys; /* shared by all workers */
 	LIST_HEAD(, passing_cancel) passing_cancels; /* CancelRequests that are being passed on (cancel_peer.c) */
 	uint32_t passing_cancel_count;
-	/* clients that were disconnected because their servers were lost, since the last client_log_lost() */
+	/* clients that were disconnected because their servers were lost_names, since the last client_log_lost() */
 	uint32_t lost_count;
-	char lost[CLIENTS_LOST_MAX]; /* the names of these clients, for the log line */
+	char lost_names[CLIENTS_LOST_MAX]; /* the names of these clients, for the log line */
 	struct fail lost_why; /* why their servers were lost */
 	bool is_client_idle_limited; /* some client has a client_idle_timeout */
 	uint64_t watched_us; /* when client_watch() was last called with the present configuration; 0 if not yet */

@@ -62,23 +62,24 @@ client_log_lost(struct client_env *env)
 	if (env->lost_count > 0)
 		log_event(env->x.log, LOG_LEVEL_WARNING, &about, "%s: %s; %s disconnected with such a server: %s",
 			  env->lost_why.sqlstate, env->lost_why.text,
-			  counted(env->lost_count, "client was", "clients were").text, env->lost);
+			  counted(env->lost_count, "client was", "clients were").text, env->lost_names);
 	env->lost_count = 0;
-	env->lost[0] = '\0';
+	env->lost_names[0] = '\0';
 }
 
 static void
 note_lost(struct client_env *env, const struct fail *why, const char *words, const char *does)
 {
-	size_t len = strlen(env->lost);
+	size_t len = strlen(env->lost_names);
 
-	if (env->lost_count > 0 && (len + strlen(words) + strlen(does) + 8 > sizeof(env->lost) ||
+	if (env->lost_count > 0 && (len + strlen(words) + strlen(does) + 8 > sizeof(env->lost_names) ||
 				    strcmp(env->lost_why.text, why->text) != 0)) {
 		client_log_lost(env);
 		len = 0;
 	}
 	env->lost_why = *why;
-	snprintf(env->lost + len, sizeof(env->lost) - len, "%s%s, %s", env->lost_count++ == 0 ? "" : "; ", words, does);
+	snprintf(env->lost_names + len, sizeof(env->lost_names) - len, "%s%s, %s", env->lost_count++ == 0 ? "" : "; ",
+		 words, does);
 }
 
 void

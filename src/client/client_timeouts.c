@@ -183,7 +183,7 @@ end_late(struct client *c, enum late late)
 	struct fail why;
 
 	if (late == LATE_PROBE) {
-		state_probe_cancelled(&c->x);
+		state_note_probe_cancel(&c->x);
 		server_cancel(c->x.srv, CONFIRM_US, NULL, NULL);
 		query_timeout_record_cancel(&c->x, 0);
 		return;

@@ -14,6 +14,7 @@
  */
 #include "commit_check/commit_check.h"
 #include "sql/known.h"
+#include "state/compiled.h"
 #include "statements/statements.h"
 #include "wire/messages.h"
 
@@ -215,6 +216,40 @@ is_begin(const struct sql_traits *v)
 	return v->first == WORD_BEGIN || v->first == WORD_START_TRANSACTION;
 }
 
+/* Returns true if the SQL of a Query certainly does nothing but read. */
+static bool
+query_is_read_only(const struct exchange *x, const char *sql, size_t len)
+{
+	struct scan scan;
+	struct scanned_sql *kept = scan_cached(&x->env->scanned, &scan, gucs_scan_options(x->gucs), sql, len);
+
+	return database_code_is_repeatable(x->pool->code, *x->env->now_us, kept == NULL ? NULL : &kept->risk, sql, len,
+					   NULL, 0);
+}
+
+/*
+ * Returns true if the SQL of m certainly has no effect that the transaction's number would not show. The number does
+ * not show what a view's function or the operator of a SELECT may do, nor what a WITH writes on another server. Of
+ * commands with other tags than SELECT, commit_check_completed() knows more.
+ */
+static bool
+has_no_hidden_effect(const struct exchange *x, const struct request *m)
+{
+	const struct sql_traits *v = m->traits;
+	struct known_statement k;
+
+	if (v == NULL)
+		return false;
+	if (is_begin(v) || (v->hints & SCAN_HINT_ENDS) != 0) {
+		size_t len;
+		const char *sql = request_sql(m, &len);
+
+		return sql != NULL && known_only(&k, 0, sql, len) != KNOWN_NOT;
+	}
+	return m->statement != NULL ? state_is_read_only(x, m->statement)
+				    : m->sql != NULL && query_is_read_only(x, m->sql, m->sql_len);
+}
+
 /* Notes what the SQL that is about to run means for the transaction. */
 static void
 note_commit_sql(struct exchange *x, const struct request *m)
@@ -222,8 +257,7 @@ note_commit_sql(struct exchange *x, const struct request *m)
 	struct loan_commit *c = commit_of(x);
 	const struct sql_traits *v = m->traits;
 
-	if (v == NULL || (v->flags & (SCAN_FUNCTION | SCAN_CODE | SCAN_EXECUTE)) != 0 ||
-	    (v->hints & SCAN_HINT_NOTIFY) != 0)
+	if (!has_no_hidden_effect(x, m))
 		c->has_effect_without_xid = true;
 	if (v == NULL || (v->hints & SCAN_HINT_ENDS) != 0)
 		c->block = BLOCK_ENDED;
@@ -334,14 +368,26 @@ commit_check_note_execute(struct exchange *x, struct request *m)
 }
 
 bool
-commit_check_may_concern(struct exchange *x, struct request *m)
+commit_check_may_concern_query(const struct exchange *x, const struct scan *scan, const char *sql, size_t len)
 {
-	return statements_find_bound(x, m) == STEP_FORWARD && m->traits != NULL &&
-	       ((m->traits->hints & COMMIT_CHECK_HINTS) != 0 || is_begin(m->traits));
+	return (scan->hints & COMMIT_CHECK_HINTS) != 0 || !query_is_read_only(x, sql, len);
 }
 
 bool
-commit_check_holds(struct exchange *x, uint8_t type)
+commit_check_may_concern(struct exchange *x, struct request *m)
+{
+	return statements_find_bound(x, m) == STEP_FORWARD && m->traits != NULL &&
+	       ((m->traits->hints & COMMIT_CHECK_HINTS) != 0 || is_begin(m->traits) || !has_no_hidden_effect(x, m));
+}
+
+void
+commit_check_note_function_call(struct exchange *x)
+{
+	commit_of(x)->has_effect_without_xid = true;
+}
+
+bool
+commit_check_hold_message(struct exchange *x, uint8_t type)
 {
 	if (commit_of(x)->phase < COMMIT_SENT || strchr("QPBEF", type) == NULL)
 		return false;

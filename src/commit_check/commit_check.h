@@ -20,11 +20,14 @@
 
 /* Called when a client with commit_check on has got a server: asks each server once to which cluster it belongs. */
 void commit_check_linked(struct exchange *x);
-/* Returns true if this Bind must take the slow lane, because its statement may be a COMMIT, a BEGIN or a NOTIFY. */
+/* Returns true if this Bind must take the slow lane, because its statement may do more than read. */
 bool commit_check_may_concern(struct exchange *x, struct request *m);
+/* Does the same for a Query. scan: the scan of its SQL under the client's settings. */
+bool commit_check_may_concern_query(const struct exchange *x, const struct scan *scan, const char *sql, size_t len);
+void commit_check_note_function_call(struct exchange *x); /* call when a FunctionCall is about to be sent */
 /* Called while a COMMIT is on its way. Returns true if a message of this type must wait for the COMMIT's answer. If
  * nothing is owed any more, sets loan.commit.phase to COMMIT_NOT. */
-bool commit_check_holds(struct exchange *x, uint8_t type);
+bool commit_check_hold_message(struct exchange *x, uint8_t type);
 
 /* Rows of relay/features.c. commit_check_before_*() ask for the transaction's mark before a COMMIT is sent, and return
  * STEP_HOLD while a question for the mark is not answered. commit_check_note_query(), _bind() and _execute() note that

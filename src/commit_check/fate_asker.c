@@ -16,7 +16,7 @@
 struct fate_asker {
 	struct dedicated conn; /* must be first */
 	struct pool *pool;
-	struct server_env env; /* from dedicated_env() */
+	struct server_env env; /* from dedicated_fill_env() */
 	struct timer timer;
 	TAILQ_HEAD(, fate_question) questions;
 	/* the question whose answer is due; NULL if it was cancelled, or if there is none */
@@ -174,7 +174,7 @@ on_free(struct dedicated *d)
 	struct fate_asker *a = (struct fate_asker *)d;
 
 	assert(TAILQ_EMPTY(&a->questions));
-	a->pool->asker = NULL;
+	a->pool->commit_asker = NULL;
 	dedicated_fini(d);
 	timer_stop(&a->timer);
 	free(a);
@@ -198,16 +198,16 @@ static const struct dedicated_ops conn_ops = {
 static struct fate_asker *
 get_asker(struct pool *pool)
 {
-	struct fate_asker *a = (struct fate_asker *)pool->asker;
+	struct fate_asker *a = (struct fate_asker *)pool->commit_asker;
 
 	if (a != NULL || (a = calloc(1, sizeof(*a))) == NULL)
 		return a;
 	a->pool = pool;
-	dedicated_env(&a->env, pool->set);
+	dedicated_fill_env(&a->env, pool->set);
 	dedicated_init(&a->conn, &conn_ops, pool->set, &a->env);
 	TAILQ_INIT(&a->questions);
 	timer_init(&a->timer, a->env.base, a->env.now_us, on_timer, a);
-	pool->asker = &a->conn;
+	pool->commit_asker = &a->conn;
 	return a;
 }
 
@@ -229,7 +229,7 @@ fate_ask(struct pool *pool, struct fate_question *q)
 void
 fate_cancel(struct pool *pool, struct fate_question *q)
 {
-	struct fate_asker *a = (struct fate_asker *)pool->asker;
+	struct fate_asker *a = (struct fate_asker *)pool->commit_asker;
 
 	remove_question(a, q);
 	timer_start(&a->timer, 0);

@@ -48,7 +48,8 @@ upstream_copy(const struct upstream *up)
 			(copy->password = strdup(up->password)) != NULL && copy_settings(&copy->settings, up->settings);
 
 	for (int i = 0; i < UPSTREAM_WORDS && is_whole; i++)
-		is_whole = up->words[i] == NULL || (copy->words[i] = strdup(up->words[i])) != NULL;
+		is_whole =
+		    up->keyword_values[i] == NULL || (copy->keyword_values[i] = strdup(up->keyword_values[i])) != NULL;
 	if (!is_whole) {
 		upstream_free(copy);
 		return NULL;
@@ -65,7 +66,7 @@ upstream_copy(const struct upstream *up)
 const char *
 upstream_zone(const struct upstream *up, size_t host, size_t *len)
 {
-	const char *at = up->words[UPSTREAM_ZONES] != NULL ? up->words[UPSTREAM_ZONES] : "";
+	const char *at = up->keyword_values[UPSTREAM_ZONES] != NULL ? up->keyword_values[UPSTREAM_ZONES] : "";
 
 	for (; host > 0 && *at != '\0'; host--)
 		at += strcspn(at, ",") + 1;
@@ -90,7 +91,7 @@ upstream_of_host(const struct upstream *up, size_t host)
 	one.hosts += host;
 	one.host_count = 1;
 	one.target = TARGET_ANY;
-	one.words[UPSTREAM_ZONES] = NULL;
+	one.keyword_values[UPSTREAM_ZONES] = NULL;
 	return one;
 }
 
@@ -107,9 +108,9 @@ upstream_equal(const struct upstream *a, const struct upstream *b)
 		if (strcmp(a->hosts[i].host, b->hosts[i].host) != 0 || a->hosts[i].port != b->hosts[i].port)
 			return false;
 	for (i = 0; i < UPSTREAM_WORDS; i++)
-		if (i != UPSTREAM_ZONES &&
-		    (a->words[i] == NULL || b->words[i] == NULL ? a->words[i] != b->words[i]
-								: strcmp(a->words[i], b->words[i]) != 0))
+		if (i != UPSTREAM_ZONES && (a->keyword_values[i] == NULL || b->keyword_values[i] == NULL
+						? a->keyword_values[i] != b->keyword_values[i]
+						: strcmp(a->keyword_values[i], b->keyword_values[i]) != 0))
 			return false;
 	for (i = 0; a->settings[i] != NULL && b->settings[i] != NULL; i++)
 		if (strcmp(a->settings[i], b->settings[i]) != 0)
@@ -137,7 +138,7 @@ upstream_free(struct upstream *up)
 	free(up->user);
 	secret_free(up->password);
 	for (int i = 0; i < UPSTREAM_WORDS; i++)
-		free(up->words[i]);
+		free(up->keyword_values[i]);
 	for (char **text = up->settings; text != NULL && *text != NULL; text++)
 		free(*text);
 	free(up->settings);
@@ -185,9 +186,9 @@ upstream_text(const struct upstream *up, bool is_redacted)
 	if (up->target != TARGET_ANY)
 		upstream_put_text(&text, "target_session_attrs", upstream_target_names[up->target]);
 	for (unsigned i = 0; i < UPSTREAM_WORDS; i++)
-		if (up->words[i] != NULL)
+		if (up->keyword_values[i] != NULL)
 			upstream_put_text(&text, upstream_word_name((enum upstream_keyword)i),
-					  is_redacted && i == UPSTREAM_CONNECT_QUERY ? "***" : up->words[i]);
+					  is_redacted && i == UPSTREAM_CONNECT_QUERY ? "***" : up->keyword_values[i]);
 	if (up->min_minor != 0)
 		upstream_put_text(&text, "min_protocol_version", upstream_protocol_name(up->min_minor));
 	if (up->max_minor != 0)

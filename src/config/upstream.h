@@ -55,7 +55,7 @@ struct upstream {
 	char *dbname; /* the database to connect to; if empty, the database that the client named */
 	char *user; /* the user to log in as, in one pool for all clients; if empty, each client's own user */
 	char *password; /* if empty, the password is in users_file, or the client's own SCRAM keys are used */
-	char *words[UPSTREAM_WORDS]; /* values by keyword; NULL if not set */
+	char *keyword_values[UPSTREAM_WORDS]; /* values by keyword; NULL if not set */
 	/* settings for each connection (application_name, options and so on), as written: name, value, name, value,
 	 * ..., NULL */
 	char **settings;
@@ -115,16 +115,18 @@ bool upstream_is_tenant_name(const char *name, size_t len); /* returns true for 
 /* Checks the template of a tenant. Returns -1 if no client's names can be filled in. */
 int upstream_check_template(const struct upstream *up, struct fail *why);
 bool upstream_has_fixed_hosts(const struct upstream *up); /* returns false if hosts depend on the tenant */
-/* Returns a copy of *up with all placeholders filled in, or NULL with *why set. `role` is the name that upstream_user()
- * wrote. */
+/* Returns a copy of *up with all placeholders filled in, or NULL with *why set. `role` is the name that
+ * upstream_compute_user() wrote. */
 struct upstream *upstream_fill_in(const struct upstream *up, const char *database, const char *role, struct fail *why);
 /* Returns the part of `database` after "tenant/", or `database` if *up is not a tenant's. */
 const char *upstream_database(const struct upstream *up, const char *database);
 /* Writes the client's user without ".tenant" to out, which has CONFIG_NAME_MAX + 1 bytes. */
-int upstream_role(const struct upstream *up, const char *database, const char *user, char *out, struct fail *why);
-/* Writes the user that pgweir logs in to PostgreSQL as: *up's user, or, if that is empty, what upstream_role() writes.
- * out has CONFIG_NAME_MAX + 1 bytes. */
-int upstream_user(const struct upstream *up, const char *database, const char *user, char *out, struct fail *why);
+int upstream_compute_role(const struct upstream *up, const char *database, const char *user, char *out,
+			  struct fail *why);
+/* Writes the user that pgweir logs in to PostgreSQL as: *up's user, or, if that is empty, what upstream_compute_role()
+ * writes. out has CONFIG_NAME_MAX + 1 bytes. */
+int upstream_compute_user(const struct upstream *up, const char *database, const char *user, char *out,
+			  struct fail *why);
 
 /*
  * --- upstream_scan.c: splits the two forms of a connection string into names and values.

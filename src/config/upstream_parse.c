@@ -211,7 +211,7 @@ put_upstream_word(void *arg, const char *name, const char *value, struct fail *w
 
 	for (unsigned i = 0; i < UPSTREAM_WORDS; i++)
 		if (strcmp(upstream_word_name((enum upstream_keyword)i), name) == 0)
-			return put_kept(&draft->up->words[i], (enum upstream_keyword)i, value, why);
+			return put_kept(&draft->up->keyword_values[i], (enum upstream_keyword)i, value, why);
 	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
 		if (strcmp(fields[i].name, name) != 0)
 			continue;
@@ -292,7 +292,7 @@ static int
 build_hosts(const struct draft *draft, struct upstream *up, struct fail *why)
 {
 	const char *ports = draft->port != NULL ? draft->port : "";
-	const char *zones = up->words[UPSTREAM_ZONES];
+	const char *zones = up->keyword_values[UPSTREAM_ZONES];
 	size_t count, port_count = list_count(ports);
 
 	if (draft->host == NULL || *draft->host == '\0') {

@@ -239,7 +239,7 @@ role_of(const char *user, const char *tenant, char role[static CONFIG_NAME_MAX +
 }
 
 int
-upstream_role(const struct upstream *up, const char *database, const char *user, char *role, struct fail *why)
+upstream_compute_role(const struct upstream *up, const char *database, const char *user, char *role, struct fail *why)
 {
 	char tenant[CONFIG_NAME_MAX + 1];
 
@@ -251,14 +251,14 @@ upstream_role(const struct upstream *up, const char *database, const char *user,
 }
 
 int
-upstream_user(const struct upstream *up, const char *database, const char *user, char *out, struct fail *why)
+upstream_compute_user(const struct upstream *up, const char *database, const char *user, char *out, struct fail *why)
 {
 	char tenant[CONFIG_NAME_MAX + 1], role[CONFIG_NAME_MAX + 1];
 	const struct names names = { { tenant, upstream_database(up, database), role } };
 
 	if (!up->is_of_tenant && up->user[0] != '\0')
 		return copy_string(out, CONFIG_NAME_MAX + 1, up->user) ? 0 : too_long(why);
-	if (upstream_role(up, database, user, role, why) < 0)
+	if (upstream_compute_role(up, database, user, role, why) < 0)
 		return -1;
 	if (up->user[0] == '\0') {
 		memcpy(out, role, sizeof(role));

@@ -5,7 +5,9 @@
 static const char *
 word_or(const struct upstream *upstream, enum upstream_keyword word, const char *otherwise)
 {
-	return upstream->words[word] != NULL ? upstream->words[word] : otherwise != NULL ? otherwise : "";
+	return upstream->keyword_values[word] != NULL ? upstream->keyword_values[word]
+	       : otherwise != NULL		      ? otherwise
+						      : "";
 }
 
 /*
@@ -18,7 +20,8 @@ mode_of(const struct upstream *upstream, const struct scope_settings *settings)
 	static const char *const modes[] = {
 		"disable", "allow", "prefer", "require", "verify-ca", "verify-full"
 	}; /* enum tls_mode */
-	const char *word = upstream->words[UPSTREAM_SSLMODE], *root = upstream->words[UPSTREAM_SSLROOTCERT];
+	const char *word = upstream->keyword_values[UPSTREAM_SSLMODE],
+		   *root = upstream->keyword_values[UPSTREAM_SSLROOTCERT];
 	enum tls_mode mode = settings->server_tls_mode;
 
 	for (size_t i = 0; word != NULL && i < sizeof(modes) / sizeof(modes[0]); i++)
@@ -60,7 +63,7 @@ server_tls_resolve(const struct upstream *upstream, const struct scope_settings 
 								 : CHANNEL_BINDING_PREFER;
 	if (out->mode == TLS_OFF || !is_remote(upstream))
 		return 0;
-	if (upstream->words[UPSTREAM_SSLROOTCERT] != NULL && strcmp(out->ca_file, "system") == 0 &&
+	if (upstream->keyword_values[UPSTREAM_SSLROOTCERT] != NULL && strcmp(out->ca_file, "system") == 0 &&
 	    out->mode != TLS_VERIFY_FULL)
 		return fail_set(why, "F0000",
 				"sslrootcert=system needs sslmode=verify-full: anybody can get a certificate "

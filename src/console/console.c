@@ -266,7 +266,7 @@ take_counts(struct console *k, uint64_t now_us)
 {
 	const struct exchange_env *x = &k->host.clients->x;
 	bool is_minute = console_stats_is_due(k->stats, now_us),
-	     is_line = stats_log_is_due(&k->stats_log, x->config->log_stats_interval_us, now_us);
+	     is_line = stats_log_check_due(&k->stats_log, x->config->log_stats_interval_us, now_us);
 	struct database_sum *sums;
 	struct fail why;
 

@@ -335,7 +335,7 @@ check_state(struct console_client *cc, const struct command *command, struct fai
 
 	if (check_database(cc, command, why) < 0)
 		return -1;
-	if (command->row->id != COMMAND_RESUME && cc->console->host.check_hold(cc->console->host.w, why) < 0)
+	if (command->row->id != COMMAND_RESUME && cc->console->host.check_no_takeover(cc->console->host.w, why) < 0)
 		return -1;
 	return refused == NULL ? 0 : fail_set(why, "08P01", "%s", refused);
 }
@@ -380,7 +380,7 @@ static enum run_result
 run_disable(struct run *r)
 {
 	if (check_database(r->cc, r->command, r->why) < 0 ||
-	    (r->command->row->id == COMMAND_DISABLE && r->host->check_hold(r->host->w, r->why) < 0))
+	    (r->command->row->id == COMMAND_DISABLE && r->host->check_no_takeover(r->host->w, r->why) < 0))
 		return RUN_FAILED;
 	for (struct client_env *const *of = r->host->client_envs; *of != NULL; of++)
 		if (pool_set_disable((*of)->x.pools, r->command->name, r->command->row->id == COMMAND_DISABLE) < 0)

@@ -158,7 +158,7 @@ blocking_ask(struct blocking *b, uint64_t now_us)
 	if (b->open_count > 0 || is_fresh(b, now_us))
 		return b->open_count > 0;
 	forget_round(b);
-	dedicated_env(&b->env, b->pools);
+	dedicated_fill_env(&b->env, b->pools);
 	b->ended_us = now_us;
 	for (const struct pool *e = pool_set_first(b->pools); e != NULL; e = e->next)
 		TAILQ_FOREACH(srv, &e->servers, all)
@@ -350,8 +350,8 @@ static const struct dedicated_ops question_ops = {
 /* --- Answers. --- */
 
 int
-blocking_of(const struct blocking *b, const char *address, uint32_t pid, uint32_t pids[BLOCKING_PIDS_MAX],
-	    uint64_t now_us)
+blocking_get_blockers(const struct blocking *b, const char *address, uint32_t pid, uint32_t pids[BLOCKING_PIDS_MAX],
+		      uint64_t now_us)
 {
 	for (size_t i = 0; is_fresh(b, now_us) && i < b->question_count; i++) {
 		const struct question *q = b->questions[i];

@@ -32,5 +32,5 @@ bool blocking_is_asking(const struct blocking *b); /* returns true while questio
 void blocking_tick(struct blocking *b, uint64_t now_us); /* about every 100 ms */
 /* Returns how many processes block the backend `pid` of the host at this address, and writes their PIDs to pids.
  * Returns -1 if no answer has this backend; answers have the backends of pgweir's servers, and their blockers. */
-int blocking_of(const struct blocking *b, const char *address, uint32_t pid, uint32_t pids[BLOCKING_PIDS_MAX],
-		uint64_t now_us);
+int blocking_get_blockers(const struct blocking *b, const char *address, uint32_t pid, uint32_t pids[BLOCKING_PIDS_MAX],
+			  uint64_t now_us);

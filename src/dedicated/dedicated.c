@@ -251,7 +251,7 @@ static const struct server_owner_ops dedicated_owner_ops = {
 };
 
 void
-dedicated_env(struct server_env *env, const struct pool_set *set)
+dedicated_fill_env(struct server_env *env, const struct pool_set *set)
 {
 	*env = *pool_set_server_env(set);
 	env->ops = &dedicated_server_ops;

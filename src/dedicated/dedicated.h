@@ -82,7 +82,7 @@ struct dedicated_ops {
 };
 
 /* Sets *env to the pools' server_env, with the callbacks of dedicated servers in place of the pools'. */
-void dedicated_env(struct server_env *env, const struct pool_set *set);
+void dedicated_fill_env(struct server_env *env, const struct pool_set *set);
 /* Begins to dial `target` and takes a reference to it. `settings` (may be NULL) override the target's. `host` is the
  * only host to dial, or NULL for any host of the target. Returns 0, or -1 if there is no memory, or no place in the
  * hosts' budget yet; the caller then tries again in 100 ms. */

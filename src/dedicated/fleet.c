@@ -38,7 +38,7 @@ fleet_new(struct pool_set *pools, void (*wake)(void *owner), void *owner)
 	TAILQ_INIT(&f->conns);
 	f->pools = pools;
 	f->main_worker = pool_set_policy_worker(pools);
-	dedicated_env(&f->env, pools);
+	dedicated_fill_env(&f->env, pools);
 	name_process(f->name);
 	f->worker = policy_worker_new(f->main_worker->commons, FLEET_WORKER_NUMBER, wake, owner, NULL);
 	if (f->worker == NULL) {

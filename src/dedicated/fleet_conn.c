@@ -95,7 +95,7 @@ count_lacking(const struct fleet_conn *s, bool to_parts)
  * part. For a connection that no policy lends, pools give up one of theirs if there is no other place.
  */
 static void
-note_share(struct fleet_conn *s, const struct budget_add_to *count)
+note_share(struct fleet_conn *s, const struct budget_counts *count)
 {
 	const struct fleet_budget *b = &s->shown;
 	uint32_t part = part_of(s, s->conn.srv->pid), lack = count_lacking(s, true), share = UINT32_MAX, kept;
@@ -146,10 +146,10 @@ find_limit(struct fleet_conn *s)
 }
 
 /* Tells the pools their limits if these have changed, and grants the pools `granted` places. */
-static struct budget_add_to
+static struct budget_counts
 tell_pools(struct fleet_conn *s, uint32_t granted)
 {
-	struct budget_add_to count = policy_budget_count(s->budget, s->fleet->main_worker, now_of(s));
+	struct budget_counts count = policy_budget_count(s->budget, s->fleet->main_worker, now_of(s));
 	struct budget_news *n = &s->news, *told = &s->told_news;
 
 	for (size_t i = 0; i < s->shown.member_count; i++)
@@ -177,7 +177,7 @@ tell_pools(struct fleet_conn *s, uint32_t granted)
 
 /* Returns how many more places the pools should have now. */
 static uint32_t
-wanted(const struct fleet_conn *s, const struct budget_add_to *count)
+wanted(const struct fleet_conn *s, const struct budget_counts *count)
 {
 	uint32_t has = count->used + count->granted, want = s->shown.waiting;
 	uint32_t left = s->shown.share > has ? s->shown.share - has : 0;
@@ -207,7 +207,7 @@ is_limit_news(const struct fleet_conn *s)
 }
 
 static void
-ask(struct fleet_conn *s, enum fleet_ask what, uint32_t want, const struct budget_add_to *count)
+ask(struct fleet_conn *s, enum fleet_ask what, uint32_t want, const struct budget_counts *count)
 {
 	bool wakes_others =
 	    is_binding(s) && !s->is_standby &&
@@ -245,7 +245,7 @@ ask(struct fleet_conn *s, enum fleet_ask what, uint32_t want, const struct budge
 
 /* Returns when the next question without a grant is due. */
 static uint64_t
-look_due(const struct fleet_conn *s, const struct budget_add_to *count)
+look_due(const struct fleet_conn *s, const struct budget_counts *count)
 {
 	const struct fleet_member *said = &s->last_asked.self;
 	uint32_t members = (uint32_t)s->shown.member_count;
@@ -260,7 +260,7 @@ look_due(const struct fleet_conn *s, const struct budget_add_to *count)
 
 /* Takes back from the pools places that no pool wants any more, or that are beyond the share. */
 static void
-give_back_unused(struct fleet_conn *s, struct budget_add_to *count)
+give_back_unused(struct fleet_conn *s, struct budget_counts *count)
 {
 	uint32_t kept = s->shown.share > count->used ? s->shown.share - count->used : 0;
 	bool is_unused = count->granted > 0 && count->short_count == 0;
@@ -281,7 +281,7 @@ give_back_unused(struct fleet_conn *s, struct budget_add_to *count)
 static uint64_t
 ask_due(struct fleet_conn *s)
 {
-	struct budget_add_to count;
+	struct budget_counts count;
 	uint32_t want;
 	uint64_t due_us;
 
@@ -503,7 +503,7 @@ note_locks(struct fleet_conn *s)
 static bool
 take_look(struct fleet_conn *s)
 {
-	struct budget_add_to count;
+	struct budget_counts count;
 
 	if (!s->answer.is_counted || s->answer.granted > (s->answer.is_marked ? s->asked.want : 0))
 		return false;
@@ -544,7 +544,7 @@ on_up(struct dedicated *d)
 	struct buf sql = { 0 };
 
 	s->refusals = 0;
-	circuit_answered(&s->circuit, now_of(s));
+	circuit_note_answer(&s->circuit, now_of(s));
 	s->asked = (struct fleet_question){ .what = ASK_WHO };
 	fleet_put_first(&sql, s->users);
 	send_sql(s, &sql);
@@ -556,7 +556,7 @@ on_failed(struct dedicated *d, enum connect_failure kind, bool is_fatal, const s
 {
 	struct fleet_conn *s = (struct fleet_conn *)d;
 
-	circuit_failed(&s->circuit, kind, is_fatal, why, d->opened_us, now_of(s));
+	circuit_note_failure(&s->circuit, kind, is_fatal, why, d->opened_us, now_of(s));
 }
 
 static bool

@@ -25,7 +25,7 @@ TAILQ_HEAD(fleet_conns, fleet_conn);
 
 struct fleet {
 	struct pool_set *pools;
-	struct server_env env; /* from dedicated_env() */
+	struct server_env env; /* from dedicated_fill_env() */
 	struct policy_worker *worker; /* the keeper of all budgets (policy_keeper.h) */
 	struct policy_worker *main_worker; /* the policy worker of worker 0's pools */
 	char name[FLEET_NAME_MAX];
@@ -104,7 +104,7 @@ struct fleet_conn {
 	uint32_t look_used; /* how many connections its pools had at look_us */
 	/* the next ASK_GRANT; the last wake-up sent; since when places are unused (0 if none is); the last report */
 	uint64_t next_check_us, notified_us, unused_since_us, beat_us;
-	uint64_t taken; /* budget_add_to.taken at the last answer */
+	uint64_t taken; /* budget_counts.taken at the last answer */
 	uint32_t refusals; /* how many questions in a row were granted fewer places than they asked for */
 	uint32_t found_others; /* how many connections no member had reported at the last ASK_LOOK */
 	uint32_t fleet_conns; /* how many fleet connections there were at the last answer */

@@ -23,7 +23,7 @@ notify_catch_up(struct notify_subscriber *subscriber)
 
 	if (listener == NULL || !listener->is_up)
 		return false;
-	notify_catch_up_no_more(subscriber); /* the Sync for which the subscriber waits may have been sent too early */
+	notify_cancel_catch_up(subscriber); /* the Sync for which the subscriber waits may have been sent too early */
 	TAILQ_FOREACH(asked, &listener->commands, link)
 		if (asked->kind == NC_CATCH_UP)
 			break;
@@ -45,7 +45,7 @@ notify_catch_up_with_others(struct notify_subscriber *subscriber)
 }
 
 void
-notify_catch_up_no_more(struct notify_subscriber *subscriber)
+notify_cancel_catch_up(struct notify_subscriber *subscriber)
 {
 	if (subscriber->waits != NULL)
 		TAILQ_REMOVE(subscriber->waits, subscriber, wait);
@@ -85,7 +85,7 @@ notify_tell_caught_up(struct notify_listener *listener)
 	struct notify_subscriber *subscriber;
 
 	while ((subscriber = TAILQ_FIRST(&listener->caught)) != NULL) {
-		notify_catch_up_no_more(subscriber);
+		notify_cancel_catch_up(subscriber);
 		subscriber->ops->caught_up(subscriber);
 	}
 }

@@ -107,7 +107,7 @@ channel_find(struct notify_listener *listener, const char *name)
 static struct notify_channel *
 channel_new(struct notify_listener *listener, const char *name)
 {
-	struct notify_channel *ch = TABLE_MAKE(listener->name_seed, listener->table, name, name, strlen(name));
+	struct notify_channel *ch = TABLE_ADD_NEW(listener->name_seed, listener->table, name, name, strlen(name));
 
 	if (ch == NULL)
 		return NULL;
@@ -168,8 +168,8 @@ notify_join(struct notify_subscriber *subscriber, struct notify_subscription *m,
 
 		/* A client waits now, so the next attempt to connect comes soon; if the attempt was due already, it
 		 * comes at once. */
-		if (listener->conn.retry_us > now_us + NOTIFY_HASTE_US)
-			listener->conn.retry_us = now_us + NOTIFY_HASTE_US;
+		if (listener->conn.retry_us > now_us + NOTIFY_RECONNECT_MAX_US)
+			listener->conn.retry_us = now_us + NOTIFY_RECONNECT_MAX_US;
 		timer_start(&listener->timer, listener->conn.retry_us > now_us ? listener->conn.retry_us - now_us : 0);
 	}
 	return 0;

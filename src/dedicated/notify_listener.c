@@ -27,7 +27,7 @@ new_listener(struct pool *pool, const char *encoding)
 	memcpy(listener->encoding, encoding, len);
 	listener->pool = pool;
 	listener->conn.ops = &notify_conn_ops;
-	dedicated_env(&listener->env, pool->set);
+	dedicated_fill_env(&listener->env, pool->set);
 	listener->is_paused = counts.is_paused;
 	listener->state_changed_us = notify_now(listener);
 	if (getrandom(&listener->name_seed, sizeof(listener->name_seed), GRND_NONBLOCK) < 0)
@@ -74,8 +74,8 @@ listeners_end(struct pool *pool)
 {
 	while (pool->listeners != NULL)
 		free_listener(pool->listeners);
-	if (pool->asker != NULL)
-		pool->asker->ops->free(pool->asker);
+	if (pool->commit_asker != NULL)
+		pool->commit_asker->ops->free(pool->commit_asker);
 }
 
 static void
@@ -176,7 +176,7 @@ notify_detach(struct notify_subscriber *subscriber)
 		return;
 	assert(subscriber->subscriptions == 0 && TAILQ_EMPTY(&subscriber->due));
 	notify_set_flush_due(subscriber, false);
-	notify_catch_up_no_more(subscriber);
+	notify_cancel_catch_up(subscriber);
 	TAILQ_REMOVE(&listener->subscribers, subscriber, all);
 	subscriber->listener = NULL;
 	subscriber->has_gap = false;
@@ -225,8 +225,8 @@ on_timer(void *arg)
 		notify_conn_connect(listener);
 	if (listener->conn.srv == NULL && listener->conn.retry_us > now_us && listener->conn.retry_us - now_us < in_us)
 		in_us = listener->conn.retry_us - now_us;
-	if (listener->conn.srv == NULL && listener->subscription_count > 0 && in_us > NOTIFY_HASTE_US)
-		in_us = NOTIFY_HASTE_US; /* a DROP DATABASE may hold the pool, or the pool may be paused */
+	if (listener->conn.srv == NULL && listener->subscription_count > 0 && in_us > NOTIFY_RECONNECT_MAX_US)
+		in_us = NOTIFY_RECONNECT_MAX_US; /* a DROP DATABASE may hold the pool, or the pool may be paused */
 	timer_start(&listener->timer, in_us);
 	notify_drop_idle_channels(listener, now_us);
 	notify_give_up_waiting(listener, now_us);

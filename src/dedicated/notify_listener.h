@@ -92,7 +92,7 @@ void notify_leave(struct notify_subscription *m); /* does nothing if m has joine
 bool notify_catch_up(struct notify_subscriber *subscriber);
 /* Like notify_catch_up(), but also waits for notifications that another connection may have received already. */
 bool notify_catch_up_with_others(struct notify_subscriber *subscriber);
-void notify_catch_up_no_more(struct notify_subscriber *subscriber); /* caught_up will not be called */
+void notify_cancel_catch_up(struct notify_subscriber *subscriber); /* caught_up will not be called */
 
 /* Callbacks by which the set of pools makes, pauses and frees the objects of dedicated/. */
 extern const struct pool_dedicated_ops dedicated_pool_ops;

@@ -44,7 +44,7 @@ struct notify_channel {
  */
 #define NOTIFY_BATCH_MAX 32u
 /* the longest time between notify_join() and the next attempt to connect */
-#define NOTIFY_HASTE_US ((uint64_t)200000)
+#define NOTIFY_RECONNECT_MAX_US ((uint64_t)200000)
 
 /* NC_GAP_OVER: a Sync after the LISTENs of a new connection; after its answer, no more notifications are lost.
  * NC_CATCH_UP: a Sync or NOTIFY; all earlier notifications come before its answer. */
@@ -61,7 +61,7 @@ struct notify_command {
 struct notify_listener {
 	struct pool *pool;
 	struct notify_listener *next; /* the next listener of the same pool */
-	struct server_env env; /* from dedicated_env() */
+	struct server_env env; /* from dedicated_fill_env() */
 	struct notify_subscribers subscribers;
 	struct notify_subscribers to_flush; /* subscribers for which ops.flush is due */
 	struct notify_subscribers catching; /* subscribers that wait for the answer to the present NC_CATCH_UP */

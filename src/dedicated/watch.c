@@ -25,7 +25,7 @@ watch_new(struct pool_set *pools, struct policy_commons *commons, void (*wake)(v
 	w->commons = commons;
 	w->wake = wake;
 	w->owner = owner;
-	dedicated_env(&w->env, pools);
+	dedicated_fill_env(&w->env, pools);
 	return w;
 }
 

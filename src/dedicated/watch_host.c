@@ -368,7 +368,7 @@ take_meet(struct watch_host *h)
 {
 	struct cluster_lives lives;
 
-	if (h->answer.told != TOLD_MARK)
+	if (h->answer.kind != TOLD_MARK)
 		return false;
 	h->met = h->answer;
 	h->has_other_timeline = false;
@@ -444,7 +444,7 @@ take_read(struct watch_host *h)
 {
 	struct reading r = h->answer.reading;
 
-	if (h->answer.told != TOLD_READING)
+	if (h->answer.kind != TOLD_READING)
 		return false;
 	if (h->answer.is_standby != is_standby(h)) {
 		end_life(h, "it was promoted");
@@ -486,7 +486,7 @@ take_try(struct watch_host *h)
 static bool
 take_check(struct watch_host *h)
 {
-	if (h->answer.told != TOLD_BITS)
+	if (h->answer.kind != TOLD_BITS)
 		return false;
 	if (!has_trial(h) || h->conn.asked_us <= h->list->trial.begun_us)
 		return true;

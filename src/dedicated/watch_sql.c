@@ -161,7 +161,7 @@ take_primary(struct watch_answer *a, struct value_list *row)
 		a->reading.open_count = UINT32_MAX;
 	a->reading.next_xid = next_of(a->reading.xmax, fields_row_take_text(row, text, TEXT_MAX));
 	a->is_standby = false;
-	a->told = a->reading.position != 0 && a->reading.xmax != 0 ? TOLD_READING : TOLD_NOTHING;
+	a->kind = a->reading.position != 0 && a->reading.xmax != 0 ? TOLD_READING : TOLD_NOTHING;
 }
 
 static void
@@ -173,7 +173,7 @@ take_standby(struct watch_answer *a, struct value_list *row)
 	a->reading.xmax = fields_row_take_number(row);
 	a->timeline = (uint32_t)fields_row_take_number(row);
 	read_open(&a->reading, fields_row_take_text(row, text, TEXT_MAX));
-	a->told = a->reading.xmax != 0 && (a->reading.position != 0 || !a->is_standby) ? TOLD_READING : TOLD_NOTHING;
+	a->kind = a->reading.xmax != 0 && (a->reading.position != 0 || !a->is_standby) ? TOLD_READING : TOLD_NOTHING;
 }
 
 static void
@@ -201,7 +201,7 @@ take_check(struct watch_answer *a, struct value_list *row)
 {
 	char text[TEXT_MAX];
 
-	a->told = TOLD_BITS;
+	a->kind = TOLD_BITS;
 	a->bits = UINT32_MAX;
 	if (strlen(fields_row_take_text(row, text, TEXT_MAX)) == TRIAL_COUNT && strspn(text, "01") == TRIAL_COUNT)
 		a->bits = (uint32_t)strtoul(text, NULL, 2);
@@ -214,7 +214,7 @@ watch_read_row(struct watch_answer *a, const uint8_t *body, size_t len)
 	char kind[TEXT_MAX];
 
 	if (cluster_mark_read(body, len, &a->mark)) {
-		a->told = TOLD_MARK;
+		a->kind = TOLD_MARK;
 		return;
 	}
 	fields_begin_row(body, len, &row);

@@ -42,7 +42,7 @@ struct trial {
 enum watch_answer_kind { TOLD_NOTHING, TOLD_MARK, TOLD_READING, TOLD_BITS };
 
 struct watch_answer {
-	enum watch_answer_kind told; /* with TOLD_READING: is_standby, reading, flushed and timeline are valid */
+	enum watch_answer_kind kind; /* with TOLD_READING: is_standby, reading, flushed and timeline are valid */
 	struct cluster_mark mark;
 	uint32_t settings[WATCHED_SETTINGS]; /* hashes of the values of watch_settings */
 	uint64_t block_len, segment_len; /* sizes in the write-ahead log, in bytes; 0 if not told */
@@ -133,7 +133,7 @@ struct watched {
 
 struct watch {
 	struct pool_set *pools;
-	struct server_env env; /* from dedicated_env() */
+	struct server_env env; /* from dedicated_fill_env() */
 	struct policy_commons *commons;
 	void (*wake)(void *owner);
 	void *owner;

@@ -24,7 +24,7 @@ static const unsigned char next[CL_STATES][CE_EVENTS] = {
 		       [CE_RETRY] = CL_RETRYING,
 		       [CE_DOUBT] = CL_IN_DOUBT,
 		       [CE_CATCH_UP] = CL_CATCHING_UP,
-		       [CE_AWAIT] = CL_AWAITING_LISTENER,
+		       [CE_AWAIT_LISTENER] = CL_AWAITING_LISTENER,
 		       [CE_WITHHOLD_READY] = CL_READY_WITHHELD,
 		       [CE_CLOSE_AFTER_FLUSH] = CL_CLOSE_AFTER_FLUSH,
 		       [CE_CLOSE] = CL_CLOSED },
@@ -43,7 +43,7 @@ static const unsigned char next[CL_STATES][CE_EVENTS] = {
 	[CL_CATCHING_UP] = { [CE_CAUGHT_UP] = CL_READY, [CE_REFUSED] = CL_REJECTING, [CE_CLOSE] = CL_CLOSED },
 	/* A request may name several channels. After an error of an earlier request, the whole request is handled
 	 * again. */
-	[CL_AWAITING_LISTENER] = { [CE_AWAIT] = CL_AWAITING_LISTENER,
+	[CL_AWAITING_LISTENER] = { [CE_AWAIT_LISTENER] = CL_AWAITING_LISTENER,
 				   [CE_LISTENER_ANSWERED] = CL_READY,
 				   [CE_RETRY] = CL_RETRYING,
 				   [CE_CLOSE] = CL_CLOSED },

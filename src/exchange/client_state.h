@@ -42,7 +42,7 @@ enum client_state {
 	X(CE_NEED_SERVER, "need server") X(CE_GRANTED, "granted") X(CE_REFUSED, "refused") \
 	X(CE_REJECTION_OVER, "rejected") /* the end of the refused request was seen */ X(CE_HOLD, "hold") \
 	X(CE_RETRY, "retry") X(CE_ANSWERED, "answered") X(CE_DOUBT, "doubt") X(CE_CATCH_UP, "catch") \
-	X(CE_CAUGHT_UP, "caught") X(CE_AWAIT, "await") X(CE_WITHHOLD_READY, "keep ready") \
+	X(CE_CAUGHT_UP, "caught") X(CE_AWAIT_LISTENER, "await") X(CE_WITHHOLD_READY, "keep ready") \
 	X(CE_LISTENER_ANSWERED, "listener answered") /* the listener has caught up, or has answered */ \
 	X(CE_CLOSE_AFTER_FLUSH, "close after flush") X(CE_CLOSE, "close")
 /* clang-format on */

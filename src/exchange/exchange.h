@@ -62,7 +62,7 @@ enum feature_tie {
 /* The state of the client's transaction block, besides srv->tx. */
 enum exchange_block {
 	EXCHANGE_NO_BLOCK, /* no block is open, or the block is on the primary */
-	EXCHANGE_THERE, /* no block is open, and the client's server belongs to a standby */
+	EXCHANGE_ON_STANDBY, /* no block is open, and the client's server belongs to a standby */
 	EXCHANGE_BEGUN, /* the block is on a standby, and all its answered SQL can be run again: takes_local() */
 	EXCHANGE_SHOWN, /* the block is on a standby, and the client has seen an answer that binds it to that standby */
 	EXCHANGE_DUE, /* pgweir has answered the BEGIN, and will send it to the server that the client gets next */
@@ -197,7 +197,7 @@ struct exchange_rare {
 	struct {
 		uint8_t kind; /* enum known_kind; KNOWN_NOT if there is no such portal */
 		char name[KNOWN_NAME_MAX], savepoint[KNOWN_NAME_MAX];
-	} exit;
+	} exit_portal;
 };
 
 /* A bit in exchange.begin, besides the modes: the block has failed, so it must fail on its new server, too. */
@@ -233,7 +233,7 @@ struct exchange {
 	uint8_t rejecting_to;
 	uint8_t reading : 2; /* enum exchange_reading */
 	/* while EXCHANGE_DUE: the BEGIN's modes, as in known_statement.modes; 0 if rare->begin has the BEGIN */
-	uint8_t begin : 5;
+	uint8_t begin_modes : 5;
 	uint8_t sequence_questions : 2; /* how often the client asked for currval() or the like; 3 means 3 or more */
 	/* The client keeps its server to the end (pool_mode). Set by login_welcome.c and login_replication.c, never
 	 * cleared. */

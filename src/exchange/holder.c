@@ -32,7 +32,7 @@ holder_next(const struct pool *pool, const struct server *before)
 				return srv;
 		do
 			e = pool_use_next_active(pool->set, e);
-		while (e != NULL && !policy_waits_for(pool->policy, e->policy));
+		while (e != NULL && !policy_may_get_place_of(pool->policy, e->policy));
 		if (e == NULL)
 			return NULL;
 		srv = TAILQ_FIRST(&e->servers);

@@ -10,7 +10,7 @@
  * "idle in session" for "pinned". */
 const char *holder_word(enum server_use use, bool is_session);
 /* Returns the lent server after `before`, or the first if `before` is NULL; NULL after the last. Visits this worker's
- * pools whose connections the waiters of `pool` wait for (policy_waits_for()). */
+ * pools whose connections the waiters of `pool` wait for (policy_may_get_place_of()). */
 const struct server *holder_next(const struct pool *pool, const struct server *before);
 /* Returns true if srv has waited for its client since before_us or earlier, or is pinned and idle since then. So
  * clients that wait for a connection wait for this client. Sets *since_us to the time at which that began. Returns

@@ -91,7 +91,7 @@ exchange_is_terminated(const struct exchange *x)
 	if (!exchange_is_ready(x) || !client_state_waits((enum client_state)x->state) ||
 	    x->state == CL_CLOSE_AFTER_FLUSH)
 		return false;
-	while (frame_whole(x->pending + at, x->pending_len - at, &f) && f.type != 'X')
+	while (frame_parse_whole(x->pending + at, x->pending_len - at, &f) && f.type != 'X')
 		at += FRAME_HEAD_LEN + (size_t)f.body_len;
 	return at < x->pending_len && x->pending[at] == 'X';
 }

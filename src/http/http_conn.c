@@ -211,7 +211,7 @@ on_accept(struct event_base *base, void *arg)
 	bufferevent_incref(c->bev); /* keeps it until on_accepted(), even if evhttp gives up before */
 	TAILQ_INSERT_TAIL(&all->list, c, link);
 	all->count++;
-	timer_fire(&c->timer);
+	timer_fire_soon(&c->timer);
 	return c->bev;
 }
 

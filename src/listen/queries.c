@@ -111,7 +111,7 @@ await_channel(struct exchange *x, const char *channel)
 	if (sub->listener_state != LISTENER_ASKED)
 		return LISTEN_GO;
 	x->listen->awaited = sub;
-	exchange_step(x, CE_AWAIT);
+	exchange_step(x, CE_AWAIT_LISTENER);
 	return LISTEN_WAIT;
 }
 
@@ -166,7 +166,7 @@ must_catch_up(struct exchange *x, const struct request *m)
 	    x->srv->ledger.count > 0 || x->srv->tx != 'T' || !notify_catch_up(&l->subscriber))
 		return false;
 	l->awaited = NULL;
-	exchange_step(x, CE_AWAIT);
+	exchange_step(x, CE_AWAIT_LISTENER);
 	return true;
 }
 
@@ -215,7 +215,7 @@ queue_effect(struct exchange *x, enum known_kind kind, const char name[static KN
 		e->is_refused = e->sub->listener_state == LISTENER_REFUSED;
 		e->sub->refs++;
 	}
-	e->request_number = ledger_requests_sent(&x->srv->ledger);
+	e->request_number = ledger_count_requests_sent(&x->srv->ledger);
 	TAILQ_INSERT_TAIL(&l->effects, e, link);
 	return e;
 }
@@ -304,7 +304,7 @@ use_replacement(struct request *m)
 	m->sql = (const char *)m->parse.rest;
 	m->sql_len = m->parse.query_len;
 	traits_of_all_options(&m->own, m->sql, m->sql_len);
-	traits_of_parse(&m->own, m->sql, m->sql_len);
+	traits_add_parse_hints(&m->own, m->sql, m->sql_len);
 	m->traits = &m->own;
 	m->is_taken_apart = false;
 	return true;

@@ -41,7 +41,7 @@ listen_gate_sender(struct exchange *x, const struct request *m)
 		return LISTEN_GO;
 	l->sending = SENDING_WAITS;
 	l->awaited = NULL;
-	exchange_step(x, CE_AWAIT);
+	exchange_step(x, CE_AWAIT_LISTENER);
 	return LISTEN_WAIT;
 }
 

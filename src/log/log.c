@@ -28,7 +28,7 @@ struct log {
 	pthread_mutex_t lock; /* guards the fields below */
 	char *destination;
 	struct log_writer *writer; /* NULL for syslog */
-	struct log_event recent[RECENT_KINDS][RECENT_KEPT];
+	struct log_recent_line recent[RECENT_KINDS][RECENT_KEPT];
 	size_t recent_next[RECENT_KINDS]; /* index of the oldest line, which is overwritten next */
 	uint64_t reported_dropped; /* number of lost lines that the log has reported */
 	uint64_t failed_reports; /* how often there was no room for that report, which the writer counts as lost, too */
@@ -297,7 +297,7 @@ write_event(struct log *log, const struct event *given)
 	struct log_about about = *given->about;
 	const struct event event = { given->level, given->message, &about }, *ev = &event;
 	size_t kind = ev->level > LOG_LEVEL_WARNING, *next = &log->recent_next[kind], len;
-	struct log_event *e;
+	struct log_recent_line *e;
 	struct fail why;
 	char line[LINE_MAX_LEN], *copy;
 
@@ -313,7 +313,7 @@ write_event(struct log *log, const struct event *given)
 	e = &log->recent[kind][*next];
 	if (copy != NULL) {
 		free(e->message);
-		*e = (struct log_event){ clock_wall_us(), (int)ev->level, copy };
+		*e = (struct log_recent_line){ clock_wall_us(), (int)ev->level, copy };
 		*next = (*next + 1) % RECENT_KEPT;
 	}
 	if (log->writer == NULL) {
@@ -343,10 +343,10 @@ log_event(struct log *log, enum log_level level, const struct log_about *about, 
 }
 
 /* Returns the line that is n before the newest, or NULL if there were not that many. */
-static const struct log_event *
+static const struct log_recent_line *
 nth_recent(const struct log *log, size_t kind, size_t n)
 {
-	const struct log_event *e;
+	const struct log_recent_line *e;
 
 	if (n >= RECENT_KEPT)
 		return NULL;
@@ -355,10 +355,10 @@ nth_recent(const struct log *log, size_t kind, size_t n)
 }
 
 void
-log_each_recent(struct log *log, void (*row)(const struct log_event *event, void *arg), void *arg)
+log_each_recent(struct log *log, void (*row)(const struct log_recent_line *event, void *arg), void *arg)
 {
 	size_t at[RECENT_KINDS] = { 0 };
-	const struct log_event *a, *b;
+	const struct log_recent_line *a, *b;
 
 	pthread_mutex_lock(&log->lock);
 	while (a = nth_recent(log, 0, at[0]), b = nth_recent(log, 1, at[1]), a != NULL || b != NULL) {

@@ -70,14 +70,14 @@ int log_is_enabled(const struct log *log, enum log_level level);
 int log_has_pgbouncer_format(const struct log *log);
 
 /* A recent line of the log, for SHOW EVENTS. */
-struct log_event {
+struct log_recent_line {
 	uint64_t wall_us;
 	int level; /* enum log_level */
 	char *message;
 };
 /* Calls row() for each of the last lines, the newest first. Warnings and errors are kept apart, so that other lines do
  * not push them out. row() must not log. */
-void log_each_recent(struct log *log, void (*row)(const struct log_event *event, void *arg), void *arg);
+void log_each_recent(struct log *log, void (*row)(const struct log_recent_line *event, void *arg), void *arg);
 
 /* Logs a bug of pgweir. In builds with --enable-debug or --enable-sanitizers, the process ends, so that tests fail. */
 void log_bug(struct log *log, const char *what) __attribute__((cold));

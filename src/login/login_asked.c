@@ -133,7 +133,7 @@ login_ask_name(const char *word, void *client)
 	if (a->names_until_us == 0)
 		a->names_until_us = *c->env->x.now_us + NAMES_US;
 	if (a->host == HOST_DUE)
-		lookup_name(resolver, &c->peer.any, on_name, c, &a->lookup);
+		lookup_start_name(resolver, &c->peer.any, on_name, c, &a->lookup);
 	if (a->host == HOST_DUE)
 		return HBA_LATER;
 	if (a->host == HOST_NONE || !hba_host_fits(word, a->name))

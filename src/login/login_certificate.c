@@ -72,7 +72,7 @@ login_check_certificate(struct client *c, void (*again)(struct client *c, void *
 	if (demand == HBA_CLIENTCERT_CA)
 		return 0;
 	if (l->rule.clientname != HBA_CLIENTNAME_DN)
-		tls_peer_names(stream_tls(&c->x.stream), on_name, &search);
+		tls_each_peer_name(stream_tls(&c->x.stream), on_name, &search);
 	else if (tls_peer_subject(stream_tls(&c->x.stream), subject, sizeof(subject)) == 0)
 		check_name(&search, subject);
 	if (search.fit != HBA_NO)

@@ -120,7 +120,7 @@ refuse_wrong(struct client *c, const struct fail *logged)
 	const char *name = external_name(c->login);
 	struct fail why;
 
-	if (!has_tokens || admission_may_log(c->env->admission, &c->admission))
+	if (!has_tokens || admission_take_log_line(c->env->admission, &c->admission))
 		log_write(c->env->x.log, has_tokens ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG, "client %llu: %s",
 			  (unsigned long long)c->x.waiter.id, logged->text);
 	fail_set(&why, "28000", "%s authentication failed for user \"%.63s\"", name, c->login->user);

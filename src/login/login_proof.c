@@ -171,7 +171,7 @@ enter_pool(struct client *c, struct pool *pool)
 }
 
 void
-login_arrived(struct client *c, void *unused)
+login_enter_pool(struct client *c, void *unused)
 {
 	struct pool *pool;
 	struct fail why;
@@ -217,7 +217,7 @@ login_authenticated(struct client *c)
 
 	admission_leave_queue(c->env->admission, &c->admission);
 	if (l->method != LM_TRUST)
-		admission_succeeded(c->env->admission, &c->admission, l->user);
+		admission_forgive_user(c->env->admission, &c->admission, l->user);
 	if (login_is_console(l) && l->replication != REPLICATION_NONE) {
 		fail_set(&why, "0A000", "the pgweir console has nothing to replicate");
 		login_refuse(c, &why, LR_ERROR);

@@ -38,7 +38,7 @@ login_note_refusal(struct client *c, const struct fail *why, const char *reason)
 {
 	client_note_end_logged(c);
 	/* PgBouncer logs just one line, when it closes the connection. */
-	if (admission_may_log(c->env->admission, &c->admission) && !log_has_pgbouncer_format(c->env->x.log))
+	if (admission_take_log_line(c->env->admission, &c->admission) && !log_has_pgbouncer_format(c->env->x.log))
 		log_refusal(c, LOG_LEVEL_INFO, why, reason, reason);
 }
 
@@ -91,7 +91,7 @@ login_reject(struct client *c, const struct fail *why, enum reject_reason reason
 	env->x.counters->rejected[reason]++;
 	env->x.counters->logins[LR_ERROR][c->x.state == CL_STARTUP ? LM_NONE : c->login->method]++;
 	client_note_end_logged(c);
-	if (admission_may_log_reject(env->admission, &c->admission, reason) && !log_has_pgbouncer_format(env->x.log))
+	if (admission_take_reject_line(env->admission, &c->admission, reason) && !log_has_pgbouncer_format(env->x.log))
 		log_refusal(c, LOG_LEVEL_WARNING, why, reject_reason_names[reason], NULL);
 	if (c->login->out.len > 0)
 		login_flush(c);
@@ -110,7 +110,7 @@ login_refuse_late(struct client *c, const struct fail *why, enum login_result re
 		login_flush(c);
 	if (c->x.is_closing)
 		return;
-	l->hold = admission_failed(c->env->admission, &c->admission, l->user, why);
+	l->hold = admission_delay_answer(c->env->admission, &c->admission, l->user, why);
 	if (l->hold == NULL) {
 		client_close(c, why);
 		return;

@@ -107,7 +107,7 @@ hba_rule(struct client *c, void (*again)(struct client *c, void *unused), struct
 	if (l->rule_method != AUTH_HBA)
 		/* setup/rules.c made this rule from auth_method itself, so demand is known already */
 		return check_password_is_safe(c, why);
-	if (l->rule.method == HBA_REJECT ? admission_may_log(env->admission, &c->admission)
+	if (l->rule.method == HBA_REJECT ? admission_take_log_line(env->admission, &c->admission)
 					 : env->x.config->log_connections)
 		log_info(env->x.log, "client %llu: %s:%u decides on user \"%s\", database \"%s\"",
 			 (unsigned long long)c->x.waiter.id, l->rule.path, l->rule.line, user, database);

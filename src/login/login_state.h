@@ -118,12 +118,12 @@ bool login_is_waiting(const struct client *c);
 void login_conclude(struct client *c, void (*verdict)(struct client *c, void *arg), void *arg);
 
 /* login_transfer.c */
-/* Sends the client to the worker of its pool, where login_arrived() is called. */
+/* Sends the client to the worker of its pool, where login_enter_pool() is called. */
 void login_transfer(struct client *c, struct client_env *to);
 /* login_proof.c */
 /* Called on the main worker after the client was admitted. The client enters its pool here or on the pool's worker. */
 void login_go_to_worker(struct client *c, void *unused);
-void login_arrived(struct client *c, void *unused); /* called on the pool's worker: the client enters its pool */
+void login_enter_pool(struct client *c, void *unused); /* called on the pool's worker: the client enters its pool */
 /* login_recount.c */
 /* Called before a client is refused at a limit on clients, for `reason`. If clients of other workers may have left
  * without the main worker knowing, returns true, and makes the login wait until they are counted and the limit is

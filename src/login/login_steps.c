@@ -138,7 +138,7 @@ begin_exchange(struct client *c, struct fail *why)
 }
 
 void
-login_secret_found(struct client *c)
+login_begin_exchange(struct client *c)
 {
 	struct fail why;
 

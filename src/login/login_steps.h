@@ -71,7 +71,7 @@ void login_authenticate(struct client *c); /* begins authentication; called when
  * complete. */
 size_t login_password(struct client *c, const uint8_t *bytes, size_t len);
 /* Begins the authentication exchange; called after l->secret and l->found were set. */
-void login_secret_found(struct client *c);
+void login_begin_exchange(struct client *c);
 
 /* login_proof.c */
 /* Called when the proof is right, or no proof is needed. The client enters the console or goes to its pool, or a limit
@@ -97,7 +97,7 @@ void login_cut_name(const struct client *c, const char *name, char out[static CO
 int login_check_certificate(struct client *c, void (*again)(struct client *c, void *unused), struct fail *why);
 
 /* login_secret.c */
-/* Finds the user's secret, and calls login_secret_found(), at once or after login_wait(). */
+/* Finds the user's secret, and calls login_begin_exchange(), at once or after login_wait(). */
 void login_find_secret(struct client *c);
 
 /* login_scram.c */

@@ -43,7 +43,7 @@ arrive(struct note *n, void *owner, bool is_over)
 		fail_set(&why, "57P01", "pgweir is shutting down");
 		client_close(c, &why);
 	} else
-		login_conclude(c, login_arrived, NULL);
+		login_conclude(c, login_enter_pool, NULL);
 }
 
 static void

@@ -18,7 +18,7 @@ auth_queries_new(const struct auth_queries_settings *settings)
 	all->counters = settings->counters;
 	all->seed = settings->seed;
 	all->random = settings->seed;
-	dedicated_env(&all->env, settings->pools);
+	dedicated_fill_env(&all->env, settings->pools);
 	all->env.cancelling = &all->cancelling;
 	all->cache = auth_cache_new(settings->seed, CACHE_ENTRIES);
 	return all;
@@ -175,7 +175,7 @@ answer_with_row(struct auth_lookup *lookup, const struct auth_answer *answer)
 		secret = text;
 	}
 	all->counters->auth_queries[secret != NULL ? AQ_MISS : AQ_UNKNOWN]++;
-	if (!lookup->source->is_retired && lookup->roles_epoch == shared_count_of(&all->roles_epoch))
+	if (!lookup->source->is_retired && lookup->roles_epoch == shared_count_get(&all->roles_epoch))
 		auth_cache_put(all->cache, &lookup->key, answer, all->config->auth_query_ttl_us, *all->env.now_us);
 	verdict = secret_verdict(answer->is_user, secret, answer->valid_until_us, &secret);
 	answer_asks(lookup, verdict, secret, NULL);
@@ -201,12 +201,13 @@ answer_unreachable(struct auth_lookup *lookup)
 static bool
 note_outdated(struct auth_lookup *lookup)
 {
-	return lookup->roles_epoch != shared_count_of(&lookup->source->all->roles_epoch) &&
+	return lookup->roles_epoch != shared_count_get(&lookup->source->all->roles_epoch) &&
 	       !TAILQ_EMPTY(&lookup->asks) && lookup->resent_count++ < OUTDATED_MAX;
 }
 
 void
-auth_lookup_end(struct auth_lookup *lookup, enum auth_end end, const struct auth_answer *answer, const struct fail *why)
+auth_lookup_end(struct auth_lookup *lookup, enum auth_lookup_result end, const struct auth_answer *answer,
+		const struct fail *why)
 {
 	struct auth_source *source = lookup->source;
 	struct auth_queries *all = source->all;
@@ -240,7 +241,7 @@ lookup_new(struct auth_source *source, const struct auth_key *key, uint64_t now_
 		return NULL;
 	lookup->key = *key;
 	lookup->source = source;
-	lookup->deadline_us = now_us + source->answer_us;
+	lookup->deadline_us = now_us + source->lookup_timeout_us;
 	TAILQ_INIT(&lookup->asks);
 	if (!TABLE_ADD(all->seed, all->lookups, &lookup->key, sizeof(lookup->key), lookup)) {
 		free(lookup);
@@ -283,14 +284,14 @@ role_of(const struct auth_queries *all, const char *database, const char *user, 
 
 	if (auth_is_console(all->config, database))
 		return snprintf(out, CONFIG_NAME_MAX + 1, "%s", user) <= CONFIG_NAME_MAX && out[0] != '\0';
-	return db != NULL && upstream_role(db->upstream, database, user, out, &why) == 0 && out[0] != '\0';
+	return db != NULL && upstream_compute_role(db->upstream, database, user, out, &why) == 0 && out[0] != '\0';
 }
 
 static enum auth_verdict
 find_at(struct auth_queries *all, const char *database, const struct auth_key *what, struct auth_ask *ask,
 	const char **secret, struct fail *why, uint64_t now_us)
 {
-	uint64_t roles_epoch = shared_count_of(&all->roles_epoch);
+	uint64_t roles_epoch = shared_count_get(&all->roles_epoch);
 	const struct auth_cached *kept;
 	struct auth_source *source;
 	struct auth_key key;
@@ -395,7 +396,7 @@ void
 auth_queries_outdate(struct auth_queries *all)
 {
 	if (all != NULL)
-		shared_count_up(&all->roles_epoch);
+		shared_count_increment(&all->roles_epoch);
 }
 
 void

@@ -68,7 +68,7 @@ auth_cache_find(struct auth_cache *cache, const struct auth_key *key)
 
 	if (e == NULL)
 		return NULL;
-	TABLE_USE(cache->table, e);
+	TABLE_MOVE_TO_END(cache->table, e);
 	return &e->kept;
 }
 
@@ -105,7 +105,7 @@ auth_cache_put(struct auth_cache *cache, const struct auth_key *key, const struc
 		return; /* the next login asks again */
 	if (answer->secret == NULL && ttl_us > AUTH_UNKNOWN_US)
 		ttl_us = AUTH_UNKNOWN_US;
-	e->kept.asked_us = now_us;
+	e->kept.answer_came_us = now_us;
 	e->kept.expires_us = now_us + ttl_us;
 	if (HASH_COUNT(cache->table) >= cache->cap)
 		cache_entry_drop(cache, cache->table);
@@ -118,7 +118,7 @@ auth_cache_expire_answer(struct auth_cache *cache, const struct auth_key *key, u
 {
 	struct entry *e = cache_entry_find(cache, key);
 
-	if (e != NULL && now_us - e->kept.asked_us >= AUTH_DOUBT_AFTER_US && e->kept.expires_us > now_us)
+	if (e != NULL && now_us - e->kept.answer_came_us >= AUTH_DOUBT_AFTER_US && e->kept.expires_us > now_us)
 		e->kept.expires_us = now_us;
 }
 

@@ -55,7 +55,7 @@ struct auth_cached {
 	/* NULL if there is no secret. For a question about a role, any text means that the user is a member. */
 	const char *secret;
 	int64_t valid_until_us; /* microseconds since 1970, as in struct auth_answer */
-	uint64_t asked_us, expires_us; /* when the answer came, and until when it is fresh */
+	uint64_t answer_came_us, expires_us; /* when the answer came, and until when it is fresh */
 };
 
 struct auth_cache *auth_cache_new(uint64_t seed, size_t cap);

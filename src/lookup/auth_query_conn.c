@@ -195,7 +195,7 @@ conn_ask(struct auth_conn *conn, struct auth_lookup *lookup)
 
 	TAILQ_REMOVE(&source->waiting, lookup, link);
 	lookup->conn = conn;
-	lookup->roles_epoch = shared_count_of(&source->all->roles_epoch);
+	lookup->roles_epoch = shared_count_get(&source->all->roles_epoch);
 	conn->lookup = lookup;
 	forget_answer(conn);
 	put_lookup(&b, source, &lookup->key);

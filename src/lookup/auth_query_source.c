@@ -142,9 +142,9 @@ source_new(struct auth_queries *all, const char *database, const struct scope_se
 		source_free(source);
 		return NULL;
 	}
-	source->answer_us = s->connect_timeout_us + ANSWER_US;
-	if (source->answer_us > all->config->login_timeout_us)
-		source->answer_us = all->config->login_timeout_us;
+	source->lookup_timeout_us = s->connect_timeout_us + ANSWER_US;
+	if (source->lookup_timeout_us > all->config->login_timeout_us)
+		source->lookup_timeout_us = all->config->login_timeout_us;
 	return source;
 }
 
@@ -200,7 +200,7 @@ source_intern(struct auth_queries *all, struct auth_source *made, struct fail *w
 
 	TAILQ_FOREACH(source, &all->sources, list)
 		if (!source->is_retired && source->is_builtin == made->is_builtin &&
-		    source->answer_us == made->answer_us && strcmp(source->query, made->query) == 0 &&
+		    source->lookup_timeout_us == made->lookup_timeout_us && strcmp(source->query, made->query) == 0 &&
 		    pool_target_is_same(source->target, made->target)) {
 			struct pool_target *old = source->target;
 
@@ -230,7 +230,7 @@ add_route(struct auth_queries *all, const char *database, struct auth_source *so
 
 	if (HASH_COUNT(all->routes) >= ROUTES_MAX)
 		forget_routes(all, NULL);
-	route = TABLE_MAKE(all->seed, all->routes, database, database, strlen(database));
+	route = TABLE_ADD_NEW(all->seed, all->routes, database, database, strlen(database));
 	if (route != NULL)
 		route->source = source;
 }

@@ -43,7 +43,7 @@ struct auth_source {
 	struct pool_target *target; /* host, database and user, from the present configuration */
 	struct gucs *settings; /* the settings of its connections */
 	struct scram_keys keys; /* auth_user's keys, from an earlier login */
-	uint64_t answer_us; /* how long a lookup may take (microseconds) */
+	uint64_t lookup_timeout_us; /* how long a lookup may take (microseconds) */
 	struct auth_conns conns;
 	struct auth_lookups waiting; /* lookups that wait for a connection */
 	uint32_t conn_count, lookup_count; /* lookup_count includes lookups that were sent */
@@ -71,7 +71,7 @@ struct auth_route {
 };
 
 struct auth_queries {
-	struct server_env env; /* made by dedicated_env() */
+	struct server_env env; /* made by dedicated_fill_env() */
 	struct server_cancelling *cancelling;
 	struct pool_set *pools;
 	struct process_counters *counters;
@@ -91,7 +91,7 @@ struct auth_queries {
 };
 
 /* The result of a lookup. */
-enum auth_end {
+enum auth_lookup_result {
 	AUTH_END_ROW, /* PostgreSQL has returned a valid row, or no row because there is no such user */
 	AUTH_END_ERROR, /* PostgreSQL has returned an error, a malformed row or several rows */
 	AUTH_END_UNREACHABLE
@@ -101,7 +101,7 @@ enum auth_end {
 /* Called when a lookup has ended. If roles have changed since it was sent, puts it back into source->waiting. Otherwise
  * answers the logins that wait, and frees the lookup. With AUTH_END_ROW, answer is set and why is NULL; else, why is
  * set and answer is NULL. */
-void auth_lookup_end(struct auth_lookup *lookup, enum auth_end end, const struct auth_answer *answer,
+void auth_lookup_end(struct auth_lookup *lookup, enum auth_lookup_result end, const struct auth_answer *answer,
 		     const struct fail *why);
 
 /* auth_query_source.c */

@@ -65,8 +65,8 @@ deferred_free(struct deferred_frees *y, struct deferred_entry *g, void (*free_it
 	g->free_it = free_it;
 	g->next = y->first;
 	if (y->first == NULL)
-		timer_fire(&y->timer);
+		timer_fire_soon(&y->timer);
 	if (y->inbox != NULL)
-		inbox_note_work(y->inbox);
+		inbox_set_has_work(y->inbox);
 	y->first = g;
 }

@@ -106,7 +106,7 @@ dial_finish(struct dial *d)
 
 	if (d->state == DIAL_STARTS) {
 		d->state = DIAL_OVER;
-		timer_fire(&d->timer);
+		timer_fire_soon(&d->timer);
 		return;
 	}
 	dial_free(d);

@@ -57,7 +57,7 @@ struct lookup; /* opaque: lookup.c; one lookup */
 /* If status is ARES_SUCCESS, the callback owns found; otherwise status is c-ares' reason. */
 typedef void (*lookup_done)(int status, struct ares_addrinfo *found, void *arg);
 /* status is as for lookup_done. name is borrowed for the call. */
-typedef void (*lookup_named)(int status, const char *name, void *arg);
+typedef void (*lookup_name_done)(int status, const char *name, void *arg);
 
 /* Called by the main thread only. `file` is the resolv_conf of dialer_new(). */
 struct resolver *resolver_new(struct event_base *base, const char *file);
@@ -68,6 +68,6 @@ void resolver_free(struct resolver *r); /* called after all lookups have ended o
 void lookup_start(struct resolver *r, const char *host, uint16_t port, lookup_done done, void *arg,
 		  struct lookup **lookup);
 /* Starts to look up the name of an IPv4 or IPv6 address; *lookup is as in lookup_start(). */
-void lookup_name(struct resolver *r, const struct sockaddr *address, lookup_named named, void *arg,
-		 struct lookup **lookup);
+void lookup_start_name(struct resolver *r, const struct sockaddr *address, lookup_name_done named, void *arg,
+		       struct lookup **lookup);
 void lookup_cancel(struct lookup *l); /* the callback of l will not be called */

@@ -100,7 +100,7 @@ on_wake(evutil_socket_t fd, short what, void *arg)
 }
 
 bool
-inbox_read_last(struct inbox *in)
+inbox_drain(struct inbox *in)
 {
 	bool had_some = false;
 
@@ -134,7 +134,7 @@ inbox_free(struct inbox *in)
 {
 	if (in == NULL)
 		return;
-	inbox_read_last(in);
+	inbox_drain(in);
 	if (in->event != NULL)
 		event_free(in->event);
 	if (in->wake_fd >= 0)

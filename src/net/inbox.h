@@ -59,18 +59,18 @@ struct inbox_flag {
 	_Atomic bool is_set;
 };
 
-/* Called on the inbox's loop. Returns true if there are notes, or if inbox_note_work() was called since notes were last
- * read. May wrongly return false while another thread posts a note or takes notes back. This does no harm, because the
- * loop then wakes up. */
+/* Called on the inbox's loop. Returns true if there are notes, or if inbox_set_has_work() was called since notes were
+ * last read. May wrongly return false while another thread posts a note or takes notes back. This does no harm, because
+ * the loop then wakes up. */
 static inline bool
 inbox_has_work(const struct inbox *in)
 {
 	return atomic_load_explicit(&((const struct inbox_flag *)in)->is_set, memory_order_relaxed);
 }
 
-/* Called on the inbox's loop when between_events() (loop.h) has work to do although no note was posted. */
+/* Called on the inbox's loop when loop_run_between_events() (loop.h) has work to do although no note was posted. */
 static inline void
-inbox_note_work(struct inbox *in)
+inbox_set_has_work(struct inbox *in)
 {
 	atomic_store_explicit(&((struct inbox_flag *)in)->is_set, true, memory_order_relaxed);
 }
@@ -81,8 +81,8 @@ struct inbox *inbox_new(struct event_base *base, void *owner, struct fail *why);
  * when no other function of pgweir is on the stack. Returns false if there were no notes. */
 bool inbox_read(struct inbox *in, bool is_over);
 /* Calls inbox_read() with is_over = true until no note is left. Returns false if there were no notes. */
-bool inbox_read_last(struct inbox *in);
-/* Calls inbox_read_last() and frees the inbox. No thread may post any more. `in` may be NULL. */
+bool inbox_drain(struct inbox *in);
+/* Calls inbox_drain() and frees the inbox. No thread may post any more. `in` may be NULL. */
 void inbox_free(struct inbox *in);
 void inbox_post(struct inbox *to, struct note *n); /* may be called from any thread */
 /* Moves unread notes for which is_meant(n, arg) returns true to *out, in their order; the caller then owns these notes.

@@ -51,7 +51,7 @@ struct resolver {
 struct lookup {
 	struct resolver *resolver;
 	lookup_done done; /* both done and named are NULL if the lookup was forgotten */
-	lookup_named named;
+	lookup_name_done named;
 	void *arg;
 	struct lookup **under_way;
 	union {
@@ -200,7 +200,7 @@ refresh(struct resolver *r)
 	r->old = r->channel;
 	r->channel = made;
 	if (r->old != NULL)
-		timer_fire(&r->timer);
+		timer_fire_soon(&r->timer);
 }
 
 struct resolver *
@@ -333,7 +333,8 @@ lookup_start(struct resolver *r, const char *host, uint16_t port, lookup_done do
 }
 
 void
-lookup_name(struct resolver *r, const struct sockaddr *address, lookup_named named, void *arg, struct lookup **lookup)
+lookup_start_name(struct resolver *r, const struct sockaddr *address, lookup_name_done named, void *arg,
+		  struct lookup **lookup)
 {
 	struct lookup *l = lookup_new(r, "", arg, lookup);
 	int family;

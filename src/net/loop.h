@@ -54,7 +54,7 @@ timer_try_start(struct timer *t, uint64_t in_us)
 
 /* Makes a timer fire as soon as control returns to the event loop. */
 static inline void
-timer_fire(struct timer *t)
+timer_fire_soon(struct timer *t)
 {
 	event_active(&t->event, EV_TIMEOUT, 0);
 }
@@ -65,7 +65,7 @@ static inline void
 timer_start(struct timer *t, uint64_t in_us)
 {
 	if (timer_try_start(t, in_us) < 0)
-		timer_fire(t);
+		timer_fire_soon(t);
 }
 
 /* Restarts an event that repeats (EV_PERSIST) if libevent has stopped it for lack of memory. Called by the event's
@@ -83,7 +83,8 @@ timer_keep_event(struct event *event, uint64_t every_us)
  * --- deferred_frees.c: frees a closed object only after the current event callback has returned, because functions up
  * the stack may still use the object.
  *
- * Always: only a timer of the event loop or between_events() frees an object, when no function on the stack can use it.
+ * Always: only a timer of the event loop or loop_run_between_events() frees an object, when no function on the stack
+ * can use it.
  */
 struct deferred_frees; /* opaque: deferred_frees.c */
 
@@ -93,8 +94,8 @@ struct deferred_entry {
 	void (*free_it)(struct deferred_entry *g);
 };
 
-/* inbox: the inbox of the same loop, which then has work (inbox_note_work()) whenever an object waits; NULL if
- * between_events() is not used. */
+/* inbox: the inbox of the same loop, which then has work (inbox_set_has_work()) whenever an object waits; NULL if
+ * loop_run_between_events() is not used. */
 struct deferred_frees *deferred_frees_new(struct event_base *base, struct inbox *inbox);
 bool deferred_frees_run(struct deferred_frees *y); /* frees the objects that wait; returns false if there were none */
 void deferred_frees_free(struct deferred_frees *y); /* frees the objects that wait, and y, which may be NULL */
@@ -108,7 +109,7 @@ void deferred_frees_between(struct deferred_frees *y, struct inbox *inbox) __att
 /* Called at the very end of a libevent callback, when no other function of pgweir is on the stack. May free the object
  * that the callback was called for. */
 static inline void
-between_events(struct deferred_frees *deferred_frees, struct inbox *inbox)
+loop_run_between_events(struct deferred_frees *deferred_frees, struct inbox *inbox)
 {
 	if (inbox_has_work(inbox))
 		deferred_frees_between(deferred_frees, inbox);

@@ -81,7 +81,7 @@ bool tls_has_peer_certificate(const struct tls_session *s);
 /* Calls name() for each name in the peer's certificate: the subject's common name (kind 'C'), and then the alternative
  * names, which are DNS names ('D') and e-mail addresses ('E'). Leaves out names with control characters. Stops when
  * name() returns false. */
-void tls_peer_names(const struct tls_session *s, bool (*name)(char kind, const char *text, void *arg), void *arg);
+void tls_each_peer_name(const struct tls_session *s, bool (*name)(char kind, const char *text, void *arg), void *arg);
 /* Writes the subject of the peer's certificate in the form of RFC 2253 ("CN=web,O=Acme"), for clientname=DN. Returns 0,
  * or -1 if there is no certificate, or the text does not fit. */
 int tls_peer_subject(const struct tls_session *s, char *out, size_t out_cap);

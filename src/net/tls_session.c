@@ -229,7 +229,7 @@ plain_name(const ASN1_STRING *from, char out[static NAME_MAX_LEN + 1])
 }
 
 void
-tls_peer_names(const struct tls_session *s, bool (*name)(char kind, const char *text, void *arg), void *arg)
+tls_each_peer_name(const struct tls_session *s, bool (*name)(char kind, const char *text, void *arg), void *arg)
 {
 	X509 *x = SSL_get0_peer_certificate(s->ssl);
 	const X509_NAME *subject = x == NULL ? NULL : X509_get_subject_name(x);

@@ -91,7 +91,7 @@ batch_read(const uint8_t *bytes, size_t len, struct batch *b)
 	size_t at = 0;
 
 	memset(b, 0, sizeof(*b));
-	while (frame_whole(bytes + at, len - at, &f)) {
+	while (frame_parse_whole(bytes + at, len - at, &f)) {
 		const uint8_t *body = bytes + at + FRAME_HEAD_LEN;
 
 		at += FRAME_HEAD_LEN + (size_t)f.body_len;

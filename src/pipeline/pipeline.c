@@ -89,13 +89,10 @@ static bool
 may_statement_go(const struct exchange *x, struct statement *st)
 {
 	const struct sql_traits *v = statement_traits(st);
-	const char *sql = (const char *)st->bytes;
-	size_t text_len = st->query_len + 1;
 
 	return leaves_nothing(v->flags, v->hints & ~(uint32_t)TRAITS_PARSE_ALL, state_risk_of(x, st)) &&
-	       database_code_is_repeatable(x->pool->code, *x->env->now_us, &st->risk, sql, st->query_len,
-					   st->bytes + text_len, st->len - text_len) &&
-	       is_expected_short(x, sql, st->query_len, report_statement_fingerprint(st));
+	       state_is_read_only(x, st) &&
+	       is_expected_short(x, (const char *)st->bytes, st->query_len, report_statement_fingerprint(st));
 }
 
 /* --- after which request --- */
@@ -315,7 +312,7 @@ pipeline_wait(struct exchange *x)
 /* --- the border --- */
 
 bool
-pipeline_holds(struct exchange *x)
+pipeline_hold_request(struct exchange *x)
 {
 	struct server *srv = x->srv;
 

@@ -19,7 +19,7 @@ void pipeline_fill(struct server *srv);
 /* Called before x sends to its server, if requests were sent ahead there. Returns true if x must wait, and give the
  * server back first. Returns false in two cases: x is about to send the first of the requests that were sent ahead, so
  * pipeline_take() must follow; or all these requests have become OWED_TO_NOBODY. */
-bool pipeline_holds(struct exchange *x);
+bool pipeline_hold_request(struct exchange *x);
 /* Called when x was lent srv, to which its request was sent ahead. If the reply to that copy can't be x's answer any
  * more, makes all requests that were sent ahead there OWED_TO_NOBODY. */
 void pipeline_check_lent(struct exchange *x, struct server *srv);

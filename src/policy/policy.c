@@ -26,7 +26,7 @@ policy_publish(struct policy *p)
 					  .turn_end_us = p->caps.turn_end_us };
 
 	caps_publish(&p->caps, &view);
-	policy_observe(p);
+	policy_update_observed(p);
 }
 
 __attribute__((noinline)) static void
@@ -581,7 +581,7 @@ pass_on(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 		if (asked_us != 0)
 			t->connect_us = now_us - later_of(asked_us, t->since_us);
 		if (ahead > 0)
-			policy_only_waits(p, t);
+			policy_unmark_sent_ahead(p, t);
 		leave_served(p, t);
 		lend(p, conn, t);
 		if (caps_is_short(&p->caps))
@@ -598,8 +598,8 @@ may_all_stay(const struct policy *p, bool is_observed)
 {
 	if (!is_observed)
 		return policy_own_live(p) <= p->settings.pool_size;
-	return !p->caps.is_watched && p->shard.shared != NULL && !shard_anybody_waits(&p->shard) &&
-	       policy_of_shared(&p->shard.shared->live) <= p->settings.pool_size;
+	return !p->caps.is_watched && p->shard.shared != NULL && !shard_has_waiters_elsewhere(&p->shard) &&
+	       policy_load_count(&p->shard.shared->live) <= p->settings.pool_size;
 }
 
 /* Tells the other shards of the idle connection. Clients may have begun to wait there before, so it looks for them. */
@@ -607,7 +607,7 @@ __attribute__((noinline)) static void
 tell_idle(struct policy *p, bool is_due_sooner, uint64_t now_us)
 {
 	tell_now(p);
-	if (shard_others_wait(&p->shard) != 0)
+	if (shard_get_waiting_others(&p->shard) != 0)
 		policy_give_idle(p, now_us);
 	if (is_due_sooner)
 		arm_for_idle(p, now_us);
@@ -768,7 +768,7 @@ policy_conn_opened(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 	if (!policy_is_being_opened(conn->state))
 		return;
 	p->arriving = conn;
-	circuit_answered(&p->circuit, now_us);
+	circuit_note_answer(&p->circuit, now_us);
 	policy_end_trial(p, conn, now_us);
 	recover(p, now_us);
 	policy_raise_ramp(p);
@@ -893,8 +893,8 @@ policy_give_up_idle(struct policy *p, uint64_t now_us)
 bool
 policy_has_unserved_waiters(const struct policy *p)
 {
-	return policy_unserved(p) > 0 || caps_is_contended(&p->caps) ||
-	       (p->shard.shared != NULL && shard_others_lack(&p->shard));
+	return policy_count_unserved(p) > 0 || caps_is_contended(&p->caps) ||
+	       (p->shard.shared != NULL && shard_has_unserved_others(&p->shard));
 }
 
 uint64_t
@@ -919,9 +919,7 @@ policy_warm(struct policy *p, uint64_t now_us)
 void
 policy_get_counts(const struct policy *p, struct policy_counts *out)
 {
-	*out = (struct policy_counts){ .is_paused = p->is_paused,
-				       .backoff_until_us = p->backoff_until_us,
-				       .outage = p->outage };
+	*out = (struct policy_counts){ .backoff_until_us = p->backoff_until_us, .outage = p->outage };
 	policy_add_counts(p, out);
 }
 
@@ -931,6 +929,7 @@ policy_add_counts(const struct policy *p, struct policy_counts *to)
 	const struct policy_waiter *first = TAILQ_FIRST(&p->queue);
 	uint32_t live = shard_is_first(&p->shard) ? policy_live(p) : 0, size = p->settings.pool_size;
 
+	to->is_paused |= p->is_paused;
 	to->opening += p->count[PC_OPENING] + p->count[PC_CHECKING];
 	to->idle += p->count[PC_IDLE];
 	to->pinging += p->count[PC_PINGING];

@@ -288,7 +288,9 @@ void policy_reconfigure(struct policy *p, const struct policy_settings *settings
  * queue; they are not refused for failures, but do time out. If clients wait and opening has not failed, OPENING
  * connections count as lent: each goes to the first in the queue when it has logged in. */
 void policy_pause(struct policy *p, uint64_t now_us);
-void policy_resume(struct policy *p, uint64_t now_us); /* opens at once, even during a back-off */
+/* Ends a pause, or a time in which policy_tick() was not called. Limits on waiting begin anew. Opens connections at
+ * once, even during a back-off. */
+void policy_resume(struct policy *p, uint64_t now_us);
 void policy_warm(struct policy *p, uint64_t now_us); /* keeps min_idle from now on, as after a first borrow */
 /* Closes all connections that are not lent now (OPENING and PINGING ones too), and lent ones when they are returned;
  * connections for the waiters are opened anew. why: RR_RELOAD, RR_KILL or RR_SHUTDOWN; after RR_KILL and RR_SHUTDOWN,

@@ -76,7 +76,7 @@ policy_orphan_ahead(struct policy *p, struct policy_waiter *t)
 
 	assert(a != NULL && t->waits == WAITS_AHEAD);
 	a->t = NULL;
-	policy_only_waits(p, t);
+	policy_unmark_sent_ahead(p, t);
 }
 
 void
@@ -130,7 +130,7 @@ policy_forget_ahead(struct policy_conn *conn)
 			continue;
 		conn->ahead_policy->counters->pipelined[PL_AGAIN]++;
 		if (t->waits == WAITS_AHEAD) /* false for the waiter that was just granted conn */
-			policy_only_waits(conn->ahead_policy, t);
+			policy_unmark_sent_ahead(conn->ahead_policy, t);
 		if (conn->ahead_policy->count[PC_IDLE] > 0)
 			policy_arm(conn->ahead_policy, conn->ahead_since_us); /* an idle connection may serve it now */
 	}

@@ -139,7 +139,7 @@ change_group_used(struct budget_group *g, uint32_t by)
 {
 	budget_add_to(&g->used, by);
 	budget_add_to(&g->budget->used, by);
-	budget_fit(g->budget);
+	budget_update_limit(g->budget);
 }
 
 /* Changes the counts of m itself. Also updates b->holding, the list of members with a place. It is walked instead of
@@ -577,7 +577,7 @@ is_before_all(const struct budget_member *m, const struct budget_member *h)
 }
 
 bool
-budget_try(struct budget_member *m, bool is_for_waiter, uint64_t now_us)
+budget_check_place(struct budget_member *m, bool is_for_waiter, uint64_t now_us)
 {
 	struct policy_budget *b = m->budget;
 	struct budget_member *h;
@@ -602,13 +602,13 @@ budget_try(struct budget_member *m, bool is_for_waiter, uint64_t now_us)
 }
 
 bool
-budget_lacks(const struct budget_member *m)
+budget_is_short(const struct budget_member *m)
 {
 	return m->budget != NULL && m->group->short_count > leaving_count(m->budget, m->group);
 }
 
 bool
-budget_would_give(const struct budget_member *m)
+budget_has_surplus(const struct budget_member *m)
 {
 	return live_count(m->group) > (is_scarce(m->budget) ? own_count(m->group) : fair_share(m->group));
 }
@@ -934,7 +934,7 @@ review(struct policy_budget *b, struct policy_worker *r, uint64_t now_us)
 void
 budget_review_and_unlock(struct policy_budget *b, struct policy_worker *r, uint64_t now_us)
 {
-	budget_fit(b);
+	budget_update_limit(b);
 	budget_update_watched(b, r);
 	review(b, r, now_us);
 	policy_worker_unlock_and_act(r, now_us);

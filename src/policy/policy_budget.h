@@ -152,11 +152,11 @@ void budget_report(struct budget_member *m, uint32_t short_count, uint64_t now_u
 
 /* Returns true if m may open a connection: a place is free, and no other pool has a better claim to that place. If
  * !is_for_waiter (the connection is for min_idle), returns true only if no member is hungry. */
-bool budget_try(struct budget_member *m, bool is_for_waiter, uint64_t now_us);
+bool budget_check_place(struct budget_member *m, bool is_for_waiter, uint64_t now_us);
 /* Returns true if m's group lacks more places than its leaving connections will free; false if m has no cap. */
-bool budget_lacks(const struct budget_member *m);
+bool budget_is_short(const struct budget_member *m);
 /* Returns true if m's group, which is in use, has more places than its share. */
-bool budget_would_give(const struct budget_member *m);
+bool budget_has_surplus(const struct budget_member *m);
 /* Returns true if the connection that is being returned to m must be closed for another pool; the connection then
  * counts in m->asked. */
 bool budget_ask_back(struct budget_member *m, uint64_t opened_us, uint64_t now_us);

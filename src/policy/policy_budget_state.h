@@ -62,7 +62,7 @@ budget_is_limited(const struct policy_budget *b)
 
 /* Sets the limit if it is binding. Call this after each change of used or granted. */
 static inline void
-budget_fit(struct policy_budget *b)
+budget_update_limit(struct policy_budget *b)
 {
 	uint32_t most = b->used + b->kept.granted;
 

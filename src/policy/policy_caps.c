@@ -21,7 +21,7 @@ allows(struct budget_member *m, uint64_t now_us)
 	if (m->budget == NULL)
 		return true;
 	policy_worker_lock(m->worker);
-	is_allowed = budget_try(m, true, now_us);
+	is_allowed = budget_check_place(m, true, now_us);
 	policy_worker_unlock(m->worker);
 	return is_allowed;
 }
@@ -126,7 +126,7 @@ caps_take(struct policy_caps *caps, bool is_for_waiter, uint64_t now_us)
 	for (unsigned i = 0; i < POLICY_CAPS && may_take; i++) {
 		struct budget_member *m = &caps->by_kind[i];
 
-		may_take = m->budget == NULL || budget_try(m, is_for_waiter, now_us);
+		may_take = m->budget == NULL || budget_check_place(m, is_for_waiter, now_us);
 	}
 	for (unsigned i = 0; i < POLICY_CAPS && may_take; i++)
 		if (caps->by_kind[i].budget != NULL)
@@ -237,7 +237,7 @@ caps_lacks_places(const struct policy_caps *caps)
 
 	policy_worker_lock(caps->orders->worker);
 	for (unsigned i = 0; i < POLICY_CAPS; i++)
-		lacks_places |= budget_lacks(&caps->by_kind[i]);
+		lacks_places |= budget_is_short(&caps->by_kind[i]);
 	policy_worker_unlock(caps->orders->worker);
 	return lacks_places;
 }
@@ -293,7 +293,7 @@ caps_share_short(const struct policy_caps *caps, const struct policy_caps *other
 	if (m == NULL || of->budget != m->budget || is_last)
 		return m != NULL && of->budget == m->budget;
 	policy_worker_lock(m->worker);
-	would_give = budget_would_give(of);
+	would_give = budget_has_surplus(of);
 	policy_worker_unlock(m->worker);
 	return would_give;
 }
@@ -306,7 +306,7 @@ kept_from(const struct budget_member *m)
 	uint32_t kept = 0;
 
 	TAILQ_FOREACH(of, &m->budget->holding, holding_link)
-		kept += of->group != m->group && !budget_would_give(of) ? of->used : 0;
+		kept += of->group != m->group && !budget_has_surplus(of) ? of->used : 0;
 	return kept;
 }
 

@@ -137,7 +137,7 @@ publish(struct policy_circuit *c)
 }
 
 void
-circuit_trial_ended(const struct circuit_member *m, uint64_t now_us)
+circuit_note_trial_end(const struct circuit_member *m, uint64_t now_us)
 {
 	struct policy_circuit *c = enter(m);
 
@@ -148,7 +148,7 @@ circuit_trial_ended(const struct circuit_member *m, uint64_t now_us)
 }
 
 void
-circuit_answered(const struct circuit_member *m, uint64_t now_us)
+circuit_note_answer(const struct circuit_member *m, uint64_t now_us)
 {
 	struct policy_circuit *c = enter(m);
 
@@ -174,7 +174,7 @@ circuit_note_heard(const struct circuit_member *m, uint64_t heard_us, uint64_t n
 	is_later = heard_us > c->news.failed_us;
 	leave(m);
 	if (is_later)
-		circuit_answered(m, now_us);
+		circuit_note_answer(m, now_us);
 }
 
 bool
@@ -200,14 +200,14 @@ note_failure(struct policy_circuit *c, enum connect_failure kind, const struct f
 }
 
 bool
-circuit_failed(const struct circuit_member *m, enum connect_failure kind, bool is_fatal, const struct fail *why,
-	       uint64_t started_us, uint64_t now_us)
+circuit_note_failure(const struct circuit_member *m, enum connect_failure kind, bool is_fatal, const struct fail *why,
+		     uint64_t started_us, uint64_t now_us)
 {
 	struct policy_circuit *c;
 	bool is_news;
 
 	if (is_fatal || kind == CF_AUTH || kind == CF_TOO_MANY) {
-		circuit_answered(m, now_us);
+		circuit_note_answer(m, now_us);
 		return true;
 	}
 	if (!circuit_is_failure_of_host(kind, why) || (c = enter(m)) == NULL)

@@ -12,6 +12,8 @@
  * Pools of several policy workers share the circuit, so each function takes the lock (policy_commons.h); but while the
  * circuit is closed, only functions that open a connection take the lock. Each pool embeds a circuit_member, whose
  * fields only that pool uses.
+ *
+ * Always: a circuit is freed by the last policy_circuit_put(), after its members have left.
  */
 #pragma once
 
@@ -56,20 +58,20 @@ bool circuit_is_closed(const struct circuit_member *m); /* false if m has no cir
 /* Returns when the next attempt may begin; UINT64_MAX if not before a trial ends; 0 while the circuit is closed. */
 uint64_t circuit_due(const struct circuit_member *m);
 /* Call before an attempt. Returns false if the attempt must not begin, because a pool of another policy worker has just
- * begun a trial. If *is_trial becomes true, circuit_trial_ended() must be called when the attempt has ended. */
+ * begun a trial. If *is_trial becomes true, circuit_note_trial_end() must be called when the attempt has ended. */
 bool circuit_begin_attempt(const struct circuit_member *m, bool *is_trial, uint64_t now_us);
-void circuit_trial_ended(const struct circuit_member *m, uint64_t now_us);
+void circuit_note_trial_end(const struct circuit_member *m, uint64_t now_us);
 /* Call when the host has answered: closes the circuit. */
-void circuit_answered(const struct circuit_member *m, uint64_t now_us);
-/* heard_us: when the pool last heard from the host. Does circuit_answered() if that was after the last failure. */
+void circuit_note_answer(const struct circuit_member *m, uint64_t now_us);
+/* heard_us: when the pool last heard from the host. Does circuit_note_answer() if that was after the last failure. */
 void circuit_note_heard(const struct circuit_member *m, uint64_t heard_us, uint64_t now_us);
 /* Returns true if the failure shows that the host can't be reached. Returns false for most failures of the kind
  * CF_OTHER, which may have any cause, such as a password_command that has failed. */
 bool circuit_is_failure_of_host(enum connect_failure kind, const struct fail *why);
 /* Call when an attempt that began at started_us has failed. Tells other pools if the failure is new to them. Returns
  * false if the caller must ignore the failure, because the host has answered since the attempt began. */
-bool circuit_failed(const struct circuit_member *m, enum connect_failure kind, bool is_fatal, const struct fail *why,
-		    uint64_t started_us, uint64_t now_us);
+bool circuit_note_failure(const struct circuit_member *m, enum connect_failure kind, bool is_fatal,
+			  const struct fail *why, uint64_t started_us, uint64_t now_us);
 /* Ends the back-off, so the next attempt may begin at once. */
 void circuit_end_backoff(const struct circuit_member *m);
 /* Returns true and sets *news if there is news that m has not taken over yet. is_waiting: true if clients wait in the

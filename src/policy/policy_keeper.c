@@ -75,7 +75,7 @@ policy_budget_ungrant(struct policy_budget *b, struct policy_worker *r, uint32_t
 		b->kept.granted = kept;
 	if (b->kept.held > b->kept.granted)
 		b->kept.held = b->kept.granted;
-	budget_fit(b);
+	budget_update_limit(b);
 	policy_worker_unlock(r);
 }
 
@@ -94,10 +94,10 @@ policy_budget_abandon(struct policy_budget *b, struct policy_worker *r, uint64_t
 	policy_worker_unlock_and_act(r, now_us);
 }
 
-struct budget_add_to
+struct budget_counts
 policy_budget_count(struct policy_budget *b, struct policy_worker *r, uint64_t now_us)
 {
-	struct budget_add_to count;
+	struct budget_counts count;
 
 	policy_worker_lock(r);
 	budget_end_idle_grace(b, now_us);
@@ -105,7 +105,7 @@ policy_budget_count(struct policy_budget *b, struct policy_worker *r, uint64_t n
 		b->kept.held = b->kept.asked_for = 0;
 		budget_wake_best(b);
 	}
-	count = (struct budget_add_to){
+	count = (struct budget_counts){
 		.used = b->used,
 		.opening = b->opening,
 		.granted = b->kept.granted,

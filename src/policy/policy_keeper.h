@@ -10,7 +10,7 @@
 
 #include "policy/policy_budget.h"
 
-struct budget_add_to {
+struct budget_counts {
 	uint32_t used, opening; /* connections in any state; connections whose login has not ended */
 	uint32_t granted; /* granted places that are not taken yet */
 	uint32_t short_count; /* how many more connections the pools would open now if there were places */
@@ -45,7 +45,7 @@ void policy_budget_ungrant(struct policy_budget *b, struct policy_worker *r, uin
 /* Closes all connections whose login has not ended; those that no policy lends are closed when their logins end. */
 void policy_budget_abandon(struct policy_budget *b, struct policy_worker *r, uint64_t now_us);
 /* Returns the present counts of b. */
-struct budget_add_to policy_budget_count(struct policy_budget *b, struct policy_worker *r, uint64_t now_us);
+struct budget_counts policy_budget_count(struct policy_budget *b, struct policy_worker *r, uint64_t now_us);
 
 /* Sets *why, with detail and hint, to the reason why there is no place for m, a member of a keeper's budget. Returns
  * how many connections have places of the budget; 0 if no connection can be opened, even if places become free. */

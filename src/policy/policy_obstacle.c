@@ -34,7 +34,7 @@ coming_count(const struct policy *p)
 }
 
 uint32_t
-policy_unserved(const struct policy *p)
+policy_count_unserved(const struct policy *p)
 {
 	uint32_t coming = coming_count(p), waiting = p->waiting - p->sent_ahead;
 
@@ -83,10 +83,13 @@ say_busy(const struct policy *p, const char *more, struct fail *why)
 		    counted(policy_queue_length(p), "client is", "clients are").text, more[0] != '\0' ? " " : "", more);
 }
 
+/* Returns true if an attempt has failed since t came, and none has succeeded since then. */
 static bool
 has_failed_for(const struct policy *p, const struct policy_waiter *t)
 {
-	return p->last_fail.sqlstate[0] != '\0' && p->last_fail_us >= t->since_us;
+	if (p->last_fail.sqlstate[0] == '\0' || p->last_fail_us < t->since_us)
+		return false;
+	return p->last_fail_kind == CF_TOO_MANY || (p->failed_count > 0 && !policy_host_is_back(p));
 }
 
 static bool
@@ -229,13 +232,13 @@ cap_say(const struct policy *p, const struct policy_waiter *t, uint64_t now_us, 
 }
 
 bool
-policy_waits_for_cap(const struct policy *p)
+policy_is_short_of_places(const struct policy *p)
 {
 	return caps_is_short(&p->caps);
 }
 
 bool
-policy_waits_for(const struct policy *p, const struct policy *of)
+policy_may_get_place_of(const struct policy *p, const struct policy *of)
 {
 	return p == of || (p->shard.shared != NULL && p->shard.shared == of->shard.shared) ||
 	       caps_share_short(&p->caps, &of->caps, of->count[PC_LENT] <= 1 && TAILQ_EMPTY(&of->queue));
@@ -246,7 +249,7 @@ policy_waits_for(const struct policy *p, const struct policy *of)
 static uint32_t
 shards_allow(const struct policy *p, uint64_t now_us, uint64_t *until_us)
 {
-	uint32_t expected = shard_expected(&p->shard, now_us), unserved = policy_unserved(p);
+	uint32_t expected = shard_expected(&p->shard, now_us), unserved = policy_count_unserved(p);
 
 	if (expected == 0 || unserved == 0)
 		return UINT32_MAX;
@@ -258,7 +261,7 @@ static bool
 shards_say(const struct policy *p, const struct policy_waiter *t, uint64_t now_us, struct fail *why)
 {
 	const struct policy_shared *w = p->shard.shared;
-	uint32_t silent = w == NULL ? 0 : policy_of_shared(&w->in_use_bits) & policy_of_shared(&w->commons->silent);
+	uint32_t silent = w == NULL ? 0 : policy_load_count(&w->in_use_bits) & policy_load_count(&w->commons->silent);
 
 	if (silent == 0)
 		return false;
@@ -328,7 +331,7 @@ static const struct obstacle obstacles[] = {
 #define OBSTACLES (sizeof(obstacles) / sizeof(obstacles[0]))
 
 uint32_t
-policy_openable(const struct policy *p, uint64_t now_us, uint64_t *until_us)
+policy_count_openable(const struct policy *p, uint64_t now_us, uint64_t *until_us)
 {
 	uint32_t count = UINT32_MAX;
 
@@ -364,7 +367,7 @@ policy_waited_to_connect_us(const struct policy *p, const struct policy_waiter *
 static bool
 is_full(const struct policy *p, uint64_t now_us)
 {
-	return !p->is_paused && p->failed_count == 0 && p->count[PC_LENT] == p->total && policy_unserved(p) > 0 &&
+	return !p->is_paused && p->failed_count == 0 && p->count[PC_LENT] == p->total && policy_count_unserved(p) > 0 &&
 	       policy_total(p) >= policy_limit_now(p, now_us);
 }
 

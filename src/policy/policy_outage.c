@@ -14,6 +14,12 @@ server_lacks_memory(const struct policy *p)
 }
 
 bool
+policy_host_is_back(const struct policy *p)
+{
+	return circuit_is_closed(&p->circuit) && circuit_is_failure_of_host(p->last_fail_kind, &p->last_fail);
+}
+
+bool
 policy_is_patient(const struct policy *p, const struct policy_waiter *t)
 {
 	if (p->is_fail_fatal)
@@ -67,7 +73,7 @@ policy_deadline(const struct policy *p, const struct policy_waiter *t)
 	const struct policy_settings *s = &p->settings;
 	bool is_held = s->on_outage == OUTAGE_HOLD && p->outage.since_us > 0 && !p->is_paused;
 	uint64_t limit_us = is_held ? s->hold_us : s->timeout_us;
-	uint64_t from_us = is_held ? p->outage.since_us : p->outage_over_us;
+	uint64_t from_us = is_held ? later_of(p->outage.since_us, p->limits_from_us) : p->limits_from_us;
 
 	return limit_us == 0 ? NEVER_US : policy_add_us(t->since_us > from_us ? t->since_us : from_us, limit_us);
 }
@@ -120,7 +126,7 @@ policy_end_outage(struct policy *p, uint64_t now_us)
 	if (ended.since_us != 0) {
 		p->outage = (struct policy_outage){ 0 };
 		if (p->settings.on_outage == OUTAGE_HOLD)
-			p->outage_over_us = now_us;
+			p->limits_from_us = now_us;
 		p->ramp = 1;
 	}
 	if (!shard_outage_ends(&p->shard, &ended, true, now_us))

@@ -9,6 +9,8 @@
 bool policy_is_hopeless(const struct policy *p, uint64_t now_us);
 /* Returns when policy_is_hopeless() becomes true if no connection is opened or fails before; NEVER_US if never. */
 uint64_t policy_hopeless_us(const struct policy *p, uint64_t now_us);
+/* Returns true if the last failure was one of the host, which has answered another pool since. */
+bool policy_host_is_back(const struct policy *p);
 /* Returns true if t keeps waiting when policy_is_hopeless(); all other waiters are refused then. */
 bool policy_is_patient(const struct policy *p, const struct policy_waiter *t);
 /* Returns when t's wait times out; NEVER_US if never. */
@@ -28,9 +30,9 @@ void policy_refuse_late(struct policy *p, uint64_t now_us); /* refuses the waite
 void policy_refuse_hopeless(struct policy *p, uint64_t now_us); /* refuses impatient waiters with p->last_fail */
 
 /* policy_obstacle.c */
-uint32_t policy_unserved(const struct policy *p); /* returns for how many waiters no connection is coming */
+uint32_t policy_count_unserved(const struct policy *p); /* returns for how many waiters no connection is coming */
 /* Returns how many more connections the pool's own limits allow to open now. Caps over several pools are not
  * considered. Lowers *until_us to the earliest time at which the number may rise by itself; until_us may be NULL. */
-uint32_t policy_openable(const struct policy *p, uint64_t now_us, uint64_t *until_us);
+uint32_t policy_count_openable(const struct policy *p, uint64_t now_us, uint64_t *until_us);
 /* Returns the part of t's wait that was for a connection that is being opened, or that has failed to open. */
 uint64_t policy_waited_to_connect_us(const struct policy *p, const struct policy_waiter *t, uint64_t now_us);

@@ -69,8 +69,7 @@ say_held(const struct policy *p, const struct policy_waiter *t, uint64_t now_us,
 static bool
 has_outage_passed(const struct policy *p)
 {
-	return p->outage.since_us > 0 && p->count[PC_OPENING] + p->count[PC_PINGING] == 0 &&
-	       circuit_is_closed(&p->circuit) && circuit_is_failure_of_host(p->last_fail_kind, &p->last_fail);
+	return p->outage.since_us > 0 && p->count[PC_OPENING] + p->count[PC_PINGING] == 0 && policy_host_is_back(p);
 }
 
 /* Deadlines are in the order of the queue, so the late waiters are at the front. */

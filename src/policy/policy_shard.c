@@ -20,7 +20,7 @@ policy_set_shared(struct policy *p, struct policy_shared *w, uint64_t now_us)
 		shard_outage_begins(&p->shard, p->outage.since_us); /* its begin was reported already */
 	TAILQ_FOREACH(conn, &p->all, all)
 		conn->round = ROUND_NONE; /* the other shards may have closed all theirs since it was opened */
-	policy_observe(p);
+	policy_update_observed(p);
 	policy_tell_shards(p);
 	policy_replenish(p, now_us);
 }
@@ -52,7 +52,7 @@ policy_busy(const struct policy *p)
 
 	if (p->shard.shared == NULL)
 		return p->count[PC_LENT];
-	verified = policy_of_shared(&p->shard.shared->verified);
+	verified = policy_load_count(&p->shard.shared->verified);
 	idle = shard_sum(&p->shard).idle;
 	return verified > idle ? verified - idle : 0;
 }

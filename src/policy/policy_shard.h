@@ -111,7 +111,7 @@ shard_round(const struct policy_shard *m)
 
 /* Returns a bit for each other shard with waiters. */
 static inline uint32_t
-shard_others_wait(const struct policy_shard *m)
+shard_get_waiting_others(const struct policy_shard *m)
 {
 	return (uint32_t)(atomic_load_explicit(&m->shared->presence_bits, memory_order_relaxed) &
 			  ~WAITING_BIT(m->number));
@@ -119,7 +119,7 @@ shard_others_wait(const struct policy_shard *m)
 
 /* Returns true if clients wait in another shard. Call only if this shard has no waiters, and has published that. */
 static inline bool
-shard_anybody_waits(const struct policy_shard *m)
+shard_has_waiters_elsewhere(const struct policy_shard *m)
 {
 	return (uint32_t)atomic_load_explicit(&m->shared->presence_bits, memory_order_relaxed) != 0;
 }
@@ -152,7 +152,7 @@ shard_share_of_pace(const struct policy_shard *m, uint32_t of)
 static inline uint64_t
 shard_left_until_us(const struct policy_shard *m)
 {
-	return m->place_made_us != 0 && shard_others_wait(m) != 0 ? m->place_made_us + SHARD_MADE_US : 0;
+	return m->place_made_us != 0 && shard_get_waiting_others(m) != 0 ? m->place_made_us + SHARD_MADE_US : 0;
 }
 
 /* Returns how many connections are in transfer to this shard. */
@@ -245,7 +245,7 @@ shard_is_ahead(const struct policy_shard *m, unsigned number, uint64_t own_us)
 static inline bool
 shard_may_choose(const struct policy_shard *m, uint64_t own_us)
 {
-	uint32_t shards = shard_others_wait(m);
+	uint32_t shards = shard_get_waiting_others(m);
 
 	while (shards != 0 && !shard_is_ahead(m, shard_first_of(shards), own_us))
 		shards &= shards - 1;
@@ -261,7 +261,7 @@ struct shard_sum {
 /* Returns the sums of idle connections and waiting clients over all shards. m->shared is not NULL. */
 struct shard_sum shard_sum(const struct policy_shard *m);
 /* Returns true if a client waits in another shard, and no connection is coming for it. m->shared is not NULL. */
-bool shard_others_lack(const struct policy_shard *m);
+bool shard_has_unserved_others(const struct policy_shard *m);
 /* Returns an estimate of how many clients in other shards began to wait before since_us. */
 uint32_t shard_count_ahead(const struct policy_shard *m, uint64_t since_us, uint64_t now_us);
 /* Returns true if the first waiter of shard `number` came so long before own_us that a connection must be closed here

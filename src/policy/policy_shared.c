@@ -145,7 +145,7 @@ shard_leave(struct policy_shard *m, uint32_t total, uint32_t live, uint32_t veri
 	add(&w->live, -live);
 	add(&w->verified, -verified);
 	if (total > 0) {
-		order_shards(w, shard_others_wait(m), ORDER_NEWS);
+		order_shards(w, shard_get_waiting_others(m), ORDER_NEWS);
 		policy_worker_unlock_and_act(m->orders->worker, now_us);
 	} else
 		leave(w);
@@ -225,7 +225,7 @@ shard_report_change(struct policy_shard *m, bool is_in_use, uint64_t now_us)
 		order_shards(w, get(&w->in_use_bits) & ~me, ORDER_NEWS | ORDER_WAKE);
 	}
 	if (m->has_freed)
-		order_shards(w, shard_others_wait(m), ORDER_NEWS);
+		order_shards(w, shard_get_waiting_others(m), ORDER_NEWS);
 	m->is_in_use = is_in_use;
 	m->has_freed = false;
 	policy_worker_unlock_and_act(m->orders->worker, now_us);
@@ -383,7 +383,7 @@ shard_choose(const struct policy_shard *m, uint64_t own_us)
 	uint64_t oldest_us = UINT64_MAX;
 	int chosen = -1;
 
-	for (uint32_t shards = shard_others_wait(m) & ~silent_shards(w); shards != 0; shards &= shards - 1) {
+	for (uint32_t shards = shard_get_waiting_others(m) & ~silent_shards(w); shards != 0; shards &= shards - 1) {
 		unsigned number = shard_first_of(shards);
 		uint64_t since_us = get_us(&w->since_us[number]);
 
@@ -417,10 +417,10 @@ shard_sum(const struct policy_shard *m)
 }
 
 bool
-shard_others_lack(const struct policy_shard *m)
+shard_has_unserved_others(const struct policy_shard *m)
 {
 	const struct policy_shared *w = m->shared;
-	uint32_t shards = shard_others_wait(m) & ~silent_shards(w);
+	uint32_t shards = shard_get_waiting_others(m) & ~silent_shards(w);
 
 	while (shards != 0 && unserved(w, shard_first_of(shards)) <= get(&w->counts[shard_first_of(shards)].served))
 		shards &= shards - 1;
@@ -434,7 +434,7 @@ shard_count_ahead(const struct policy_shard *m, uint64_t since_us, uint64_t now_
 	const struct policy_shared *w = m->shared;
 	uint64_t ahead = 0;
 
-	for (uint32_t shards = w == NULL ? 0 : shard_others_wait(m); shards != 0; shards &= shards - 1) {
+	for (uint32_t shards = w == NULL ? 0 : shard_get_waiting_others(m); shards != 0; shards &= shards - 1) {
 		uint64_t first_us = get_us(&w->since_us[shard_first_of(shards)]);
 
 		if (first_us < since_us && first_us < now_us)
@@ -562,7 +562,7 @@ void
 shard_answer(struct policy_shard *m, uint64_t now_us)
 {
 	struct policy_shared *w = m->shared;
-	uint32_t shards = shard_others_wait(m);
+	uint32_t shards = shard_get_waiting_others(m);
 
 	if (shards == 0)
 		return;

@@ -59,8 +59,9 @@ uint32_t policy_busy(const struct policy *p);
 /* Returns true if clients in p's queue may get the place of a connection of the pool `of`, because `of` is a shard of
  * the same pool, or has places under the cap that keeps p from opening more connections, and would give up one of them.
  * If `of` belongs to another worker, call this only while that worker's thread is stopped. */
-bool policy_waits_for(const struct policy *p, const struct policy *of);
-bool policy_waits_for_cap(const struct policy *p); /* returns true if a cap keeps p from opening connections it needs */
+bool policy_may_get_place_of(const struct policy *p, const struct policy *of);
+bool
+policy_is_short_of_places(const struct policy *p); /* returns true if a cap keeps p from opening connections it needs */
 
 /* Call when conn was sent to a shard that can't use it: gives back the place of conn, which the caller then closes. r:
  * the policy worker of this thread. Also works if all shards are gone. */

@@ -95,7 +95,9 @@ struct policy {
 	uint64_t asked_us; /* when a client last asked for a connection and did not get one at once */
 
 	struct policy_outage outage;
-	uint64_t outage_over_us; /* the end of the last outage in which borrowers were held; 0 if there was none */
+	/* Limits on waiting count from here at the earliest: from the end of the last outage in which borrowers were
+	 * held, of a PAUSE or of a SUSPEND; 0 if there was none. */
+	uint64_t limits_from_us;
 	uint32_t patient_to; /* waiters up to this number keep waiting in an outage, if has_patient */
 	bool has_patient; /* true if patient_to is valid */
 	uint32_t ramp; /* after an outage: how many may be OPENING at a time; 0 if only opens_at_once limits that */
@@ -111,7 +113,7 @@ struct policy {
 
 /* Call this when caps.is_watched or shard.shared has changed. */
 static inline void
-policy_observe(struct policy *p)
+policy_update_observed(struct policy *p)
 {
 	p->is_observed = p->caps.is_watched || p->shard.shared != NULL;
 }
@@ -150,7 +152,7 @@ policy_own_verified(const struct policy *p)
 }
 
 static inline uint32_t
-policy_of_shared(const _Atomic uint32_t *count)
+policy_load_count(const _Atomic uint32_t *count)
 {
 	return atomic_load_explicit(count, memory_order_relaxed);
 }
@@ -159,14 +161,14 @@ policy_of_shared(const _Atomic uint32_t *count)
 static inline uint32_t
 policy_total(const struct policy *p)
 {
-	return p->shard.shared == NULL ? p->total : policy_of_shared(&p->shard.shared->used);
+	return p->shard.shared == NULL ? p->total : policy_load_count(&p->shard.shared->used);
 }
 
 /* Returns the number of connections except CLOSING and CHECKING ones. */
 static inline uint32_t
 policy_live(const struct policy *p)
 {
-	return p->shard.shared == NULL ? policy_own_live(p) : policy_of_shared(&p->shard.shared->live);
+	return p->shard.shared == NULL ? policy_own_live(p) : policy_load_count(&p->shard.shared->live);
 }
 
 static inline uint64_t
@@ -185,7 +187,7 @@ policy_limit_now(const struct policy *p, uint64_t now_us)
 
 	if (now_us >= policy_lowered_until_us(p))
 		return p->limit;
-	lowered = p->shard.shared == NULL ? p->lowered_limit : policy_of_shared(&p->shard.shared->lowered_limit);
+	lowered = p->shard.shared == NULL ? p->lowered_limit : policy_load_count(&p->shard.shared->lowered_limit);
 	return lowered < p->limit ? lowered : p->limit;
 }
 
@@ -193,7 +195,7 @@ policy_limit_now(const struct policy *p, uint64_t now_us)
 static inline bool
 policy_has_any(const struct policy *p)
 {
-	return (p->shard.shared == NULL ? policy_own_verified(p) : policy_of_shared(&p->shard.shared->verified)) > 0;
+	return (p->shard.shared == NULL ? policy_own_verified(p) : policy_load_count(&p->shard.shared->verified)) > 0;
 }
 
 /* policy.c */
@@ -234,7 +236,7 @@ uint64_t policy_supply_due(const struct policy *p, uint64_t now_us);
 /* policy_upkeep.c */
 /* Makes t, whose request was sent ahead, wait like any other waiter. */
 static inline void
-policy_only_waits(struct policy *p, struct policy_waiter *t)
+policy_unmark_sent_ahead(struct policy *p, struct policy_waiter *t)
 {
 	assert(t->waits == WAITS_AHEAD && p->sent_ahead > 0);
 	t->waits = WAITS_IN_QUEUE;

@@ -40,7 +40,7 @@ policy_end_trial(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 		return;
 	assert(p->circuit.circuit != NULL);
 	conn->is_trial = false;
-	circuit_trial_ended(&p->circuit, now_us);
+	circuit_note_trial_end(&p->circuit, now_us);
 }
 
 /* Takes over the result of another pool's attempt on this upstream; a failure only if clients wait here. */
@@ -123,7 +123,7 @@ policy_conn_failed(struct policy *p, struct policy_conn *conn, enum connect_fail
 	note_failure(p, kind, is_fatal, conn->opened_us, why, now_us);
 	p->circuit.backs_off_for_others =
 	    false; /* this back-off is the pool's own, even if the circuit ignores the failure */
-	if (!circuit_failed(&p->circuit, kind, is_fatal, why, conn->opened_us, now_us))
+	if (!circuit_note_failure(&p->circuit, kind, is_fatal, why, conn->opened_us, now_us))
 		policy_forget_failures(p);
 	if (is_fatal && !p->is_paused) {
 		policy_refuse_all(p, why, RF_BACKEND_UNREACHABLE, now_us);
@@ -199,7 +199,7 @@ open_one(struct policy *p, enum open_for what_for, uint64_t now_us)
 		assert(p->total == before); /* else a connection would have the places that are given back */
 		give_place_back(p, what_for);
 		if (p->opening_purpose == OPENS_TRIAL)
-			circuit_trial_ended(&p->circuit, now_us);
+			circuit_note_trial_end(&p->circuit, now_us);
 		p->opening_purpose = OPENS_ANY;
 		note_failure(p, CF_OTHER, false, now_us, &why, now_us);
 		return false;
@@ -270,12 +270,12 @@ find_to_ping(struct policy *p, bool is_any)
 static void
 help_waiters(struct policy *p, uint64_t now_us)
 {
-	while (policy_unserved(p) > 0) {
+	while (policy_count_unserved(p) > 0) {
 		struct policy_conn *conn = find_to_ping(p, false);
 
 		/* A connection that was verified before another's ping failed may hang as long as that one: a new
 		 * connection is better than a ping. */
-		if (conn == NULL && policy_openable(p, now_us, NULL) > 0 && open_one(p, FOR_WAITER, now_us))
+		if (conn == NULL && policy_count_openable(p, now_us, NULL) > 0 && open_one(p, FOR_WAITER, now_us))
 			continue;
 		if (conn == NULL)
 			conn = find_to_ping(p, true);
@@ -297,7 +297,7 @@ policy_stock_up(struct policy *p, uint64_t now_us)
 	apply_circuit(p, now_us);
 	if (idle != NULL)
 		policy_start_ping(p, idle, now_us);
-	else if (policy_total(p) < p->settings.pool_size && policy_openable(p, now_us, NULL) > 0)
+	else if (policy_total(p) < p->settings.pool_size && policy_count_openable(p, now_us, NULL) > 0)
 		open_for_nobody(p, FOR_STOCK, now_us);
 	policy_arm(p, policy_next_due(p, now_us));
 }
@@ -353,12 +353,12 @@ policy_replenish(struct policy *p, uint64_t now_us)
 	 * been freed for that client. */
 	while (policy_min_idle(p) > 0 && is_short_of_idle(p) &&
 	       policy_total(p) + policy_queue_length(p) - p->waiting < p->settings.pool_size &&
-	       policy_openable(p, now_us, NULL) > 0 && open_one(p, FOR_STOCK, now_us))
+	       policy_count_openable(p, now_us, NULL) > 0 && open_one(p, FOR_STOCK, now_us))
 		continue;
 	if (p->shard.shared != NULL)
 		policy_share_with_shards(p, now_us);
-	unserved = policy_unserved(p);
-	openable = policy_openable(p, now_us, NULL);
+	unserved = policy_count_unserved(p);
+	openable = policy_count_openable(p, now_us, NULL);
 	/* only the caps keep so many connections from being opened */
 	caps_report(&p->caps, unserved < openable ? unserved : openable, now_us);
 	if (p->shard.shared != NULL && caps_is_short(&p->caps) && !p->shard.is_full)
@@ -374,8 +374,8 @@ policy_supply_due(const struct policy *p, uint64_t now_us)
 {
 	uint64_t due_us = p->cap_has_room ? now_us : policy_hopeless_us(p, now_us);
 
-	if (!p->is_paused && policy_unserved(p) > 0)
-		policy_openable(p, now_us, &due_us);
+	if (!p->is_paused && policy_count_unserved(p) > 0)
+		policy_count_openable(p, now_us, &due_us);
 	if (policy_min_idle(p) > 0 && is_short_of_idle(p))
 		due_us =
 		    clock_lesser_us(due_us, later_of(policy_add_us(now_us, MIN_IDLE_RETRY_US), p->backoff_until_us));

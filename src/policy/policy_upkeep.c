@@ -266,6 +266,7 @@ void
 policy_resume(struct policy *p, uint64_t now_us)
 {
 	p->is_paused = false;
+	p->limits_from_us = now_us;
 	p->shard.is_to_ask = true;
 	policy_tell_shards(p);
 	policy_forget_failures(p);

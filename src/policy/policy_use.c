@@ -152,7 +152,7 @@ policy_use_size(const struct policy_use *u, uint32_t shards)
 	s.waits = all.waits;
 	s.timeouts = all.timeouts;
 	for (int i = 0; i < SERVER_USES; i++)
-		s.in_use += s.by[i] = per((double)all.uses_us[i], us);
+		s.in_use += s.in_use_by_party[i] = per((double)all.uses_us[i], us);
 	s.hold_us = per(s.in_use * us, (double)all.had);
 	s.wait_us = per((double)all.waited_us, (double)(int64_t)(all.waits - u->last.waiting));
 	s.per_second = per((double)(int64_t)all.arrived * 1e6, us);

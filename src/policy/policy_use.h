@@ -74,7 +74,8 @@ struct policy_service {
 /* The use of a pool in both spans together. Numbers of connections and requests are averages. */
 struct policy_sizing {
 	uint64_t span_us, loans, waits, timeouts;
-	double in_use, by[SERVER_USES]; /* connections in use; the same by the party that the connections waited for */
+	double in_use, in_use_by_party[SERVER_USES]; /* connections in use; the same by the party that the connections
+							waited for */
 	double hold_us; /* how long a loan took */
 	double wait_us; /* how long a request waited, if it had to wait */
 	double per_second; /* how many requests arrived each second */

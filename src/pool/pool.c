@@ -88,9 +88,9 @@ pool_free(struct pool *pool)
 	set->pool_count--;
 	parts = swap_parts(pool, &none);
 	put_parts(set, &parts);
-	*(pool->before != NULL ? &pool->before->next : &set->first) = pool->next;
+	*(pool->prev_pool != NULL ? &pool->prev_pool->next : &set->first) = pool->next;
 	if (pool->next != NULL)
-		pool->next->before = pool->before;
+		pool->next->prev_pool = pool->prev_pool;
 	if (pool->key_len > 0)
 		HASH_DELETE(hh, set->table, pool);
 	for (struct pool_user *u = pool->users, *next; u != NULL; u = next) {
@@ -487,7 +487,7 @@ add_pool(struct pool *pool, uint64_t now_us, struct fail *why)
 	}
 	pool->next = set->first;
 	if (pool->next != NULL)
-		pool->next->before = pool;
+		pool->next->prev_pool = pool;
 	set->first = pool;
 	set->pool_count++;
 	pool->database->pools++;
@@ -537,7 +537,7 @@ pool_key(const struct config *config, const char *database, const char *user, ch
 			fail_hint(why, "Add a section [%s %s] or [%s *] to pgweir.ini.", kind, name, kind);
 		return 0;
 	}
-	if (upstream_user(db->upstream, database, user, server_user, why) < 0)
+	if (upstream_compute_user(db->upstream, database, user, server_user, why) < 0)
 		return 0;
 	return make_key(key, db->upstream->is_of_tenant, database, server_user);
 }
@@ -663,13 +663,13 @@ pool_take_delegated(struct pool *pool, struct delegated *d, uint64_t now_us, str
 
 	if (of == NULL)
 		return 0;
-	is_new = of->by == NULL;
-	was_good = !is_new && of->by->until_us > now_us;
-	if (delegation_take(of, d, pool->clients == 0 && pool->shared == NULL, now_us, why) < 0)
+	is_new = of->owner_credentials == NULL;
+	was_good = !is_new && of->owner_credentials->until_us > now_us;
+	if (pool_owner_check_client(of, d, pool->clients == 0 && pool->shared == NULL, now_us, why) < 0)
 		return -1;
 	if (is_new)
 		log_info(pool->set->log, "pool %s/%s belongs to \"%s\", whose tickets open its connections",
-			 pool->database->name, pool->user, of->by->principal);
+			 pool->database->name, pool->user, of->owner_credentials->principal);
 	if (!was_good) /* attempts that failed without a valid ticket may succeed now */
 		pool_renew_policy(pool, now_us);
 	return 0;

@@ -49,7 +49,7 @@ struct pool_database {
 	bool is_paused;
 	bool is_disabled; /* true if new clients are refused */
 	uint32_t pools; /* number of pools of this database */
-	struct pool_database *next, *before;
+	struct pool_database *next, *prev_database;
 	UT_hash_handle hh;
 };
 
@@ -145,7 +145,7 @@ struct pool {
 	 * has. NULL for a cap that the pool does not have. */
 	struct policy_budget *limits[4];
 	/* asks PostgreSQL if transactions have committed (dedicated.h); NULL if no such question was needed yet */
-	struct dedicated *asker;
+	struct dedicated *commit_asker;
 	struct notify_listener *listeners; /* connections that listen for its clients: notify_listener.h */
 	/* its standby pools, by the index of their host in the upstream (standby_pools.c); NULL if not used yet */
 	struct pool *standby_pools[CLUSTER_HOSTS];
@@ -165,9 +165,9 @@ struct pool {
 	uint64_t code_due, code_position;
 	uint32_t code_history;
 	uint32_t index; /* scratch space for a caller that lists all pools */
-	struct pool *next, *before;
+	struct pool *next, *prev_pool;
 	bool is_active; /* true if the pool is in the set's list `active`, not in `inactive`: pool_use.c */
-	TAILQ_ENTRY(pool) looked_at; /* the link in that list */
+	TAILQ_ENTRY(pool) activity_link; /* the link in that list */
 	UT_hash_handle hh; /* in the set's table, by key */
 	size_t key_len; /* 0 in a standby pool, which has no name */
 	char key[POOL_KEY_MAX];
@@ -223,7 +223,7 @@ void pool_clean(struct server *srv, bool discard_all, unsigned parts, uint64_t n
 /* Returns false if the pool's database certainly has no sequences: see database_code_has_sequences(). */
 bool pool_has_sequences(const struct pool *pool, uint64_t now_us);
 /* Call when a server of this pool has run DDL, and again when the DDL is committed. risk: as for
- * database_code_changed(). */
+ * database_code_note_ddl(). */
 void pool_code_changed(struct pool *pool, unsigned risk);
 /* Call at the end of a request if srv will be closed for state that the request's SQL may have left. Finds the code of
  * the database that may have left the state, sets srv->loan.blame, and logs the code, at most once an hour. */
@@ -282,7 +282,7 @@ void pool_renew_policy(struct pool *pool, uint64_t now_us);
  * If the pool's servers log in as the same user, and the configuration has no secret for them, they use a copy. */
 void pool_learn_secret(struct pool *pool, const char *user, const char *secret);
 /* Call when a client is about to use the pool; d is the ticket with which the client has logged in, or NULL. Returns 0,
- * or -1 with *why set if gss_accept_delegation forbids the use: see delegation_take(). */
+ * or -1 with *why set if gss_accept_delegation forbids the use: see pool_owner_check_client(). */
 int pool_take_delegated(struct pool *pool, struct delegated *d, uint64_t now_us, struct fail *why);
 
 /* For a restart: returns the keys with which this pool's servers log in, and sets *secret to the secret that a client

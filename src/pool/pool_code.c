@@ -96,7 +96,7 @@ pool_code_note_gone(struct server *srv)
 	if (!is_asked_about_code(srv))
 		return;
 	pooled_of(srv->conn)->code_question_number = 0;
-	database_code_lost(pooled_of(srv->conn)->code);
+	database_code_drop_incoming(pooled_of(srv->conn)->code);
 	wake_held(srv->owner);
 }
 
@@ -243,7 +243,7 @@ pool_code_answered(struct server *srv, bool ok)
 	}
 	p->code_question_number = 0;
 	wake_held(pool);
-	is_read = database_code_answered(code, ok, ++pool->set->last_code_number, pool_set_now(pool->set));
+	is_read = database_code_end_answer(code, ok, ++pool->set->last_code_number, pool_set_now(pool->set));
 	renew_statements(pool->set, code, version);
 	if (!is_read) {
 		if (ok && code->refused_until_us == 0 && !code->is_outdated)
@@ -286,14 +286,14 @@ pool_code_changed(struct pool *pool, unsigned risk)
 {
 	struct database_code *code = pool->code;
 
-	/* this code is of several databases, so code_registry_changed() may miss it */
+	/* this code is of several databases, so code_registry_note_ddl() may miss it */
 	if (strcmp(code->database, pool->target->database) != 0)
-		database_code_changed(code, risk);
-	code_registry_changed(pool->set->s.code_registry, pool->target->database, risk);
+		database_code_note_ddl(code, risk);
+	code_registry_note_ddl(pool->set->s.code_registry, pool->target->database, risk);
 }
 
 void
 pool_set_databases_changed(struct pool_set *set)
 {
-	code_registry_changed(set->s.code_registry, NULL, RISK_KEEPS);
+	code_registry_note_ddl(set->s.code_registry, NULL, RISK_KEEPS);
 }

@@ -429,7 +429,7 @@ pool_return(struct server *srv, unsigned parts, uint64_t now_us)
 		return;
 	}
 	pool->last_used_us = now_us;
-	code_store_used(&pool->set->codes, code, pool, now_us);
+	code_store_note_use(&pool->set->codes, code, pool, now_us);
 	parts |= (gucs_side_effects(srv->gucs) & GUCS_LEAVES_TIMERS) != 0 ? (unsigned)WASH_TIMERS : 0u;
 	if (!database_code_is_known(code, now_us + CODE_AHEAD_US) && pool->is_sealed) {
 		turn = pool_code_decide(srv, parts, code->ddl_at_risk_keeps);

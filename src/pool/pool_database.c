@@ -39,16 +39,16 @@ pool_database_get(struct pool_databases *all, const struct config *config, const
 	d->is_of_tenant = is_of_tenant;
 	d->next = all->first;
 	if (d->next != NULL)
-		d->next->before = d;
+		d->next->prev_database = d;
 	return all->first = d;
 }
 
 static void
 free_one(struct pool_databases *all, struct pool_database *d)
 {
-	*(d->before != NULL ? &d->before->next : &all->first) = d->next;
+	*(d->prev_database != NULL ? &d->prev_database->next : &all->first) = d->next;
 	if (d->next != NULL)
-		d->next->before = d->before;
+		d->next->prev_database = d->prev_database;
 	HASH_DELETE(hh, all->table, d);
 	code_store_unref(all->codes, d->code);
 	free(d->exemplars);

@@ -66,7 +66,7 @@ pool_defaults_note_altered(struct pool *pool)
 {
 	struct server *srv;
 
-	database_code_altered(pool->code, pool_set_now(pool->set));
+	database_code_note_alter_role(pool->code, pool_set_now(pool->set));
 	for (struct pool *e = pool->set->first; e != NULL; e = e->next)
 		if (e->code == pool->code)
 			TAILQ_FOREACH(srv, &e->servers, all)

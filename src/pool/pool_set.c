@@ -362,8 +362,8 @@ look_at_inactive(struct pool_set *set, uint64_t now_us)
 	for (n = n < set->inactive_count ? n : set->inactive_count; n > 0 && !TAILQ_EMPTY(&set->inactive); n--) {
 		struct pool *e = TAILQ_FIRST(&set->inactive);
 
-		TAILQ_REMOVE(&set->inactive, e, looked_at);
-		TAILQ_INSERT_TAIL(&set->inactive, e, looked_at);
+		TAILQ_REMOVE(&set->inactive, e, activity_link);
+		TAILQ_INSERT_TAIL(&set->inactive, e, activity_link);
 		look_at_use(e, now_us);
 		if (is_unused(e, now_us)) {
 			compat_log_unused(e, now_us);
@@ -386,7 +386,7 @@ pool_set_tick(struct pool_set *set, uint64_t now_us)
 	if (now_us - set->looked_us >= LOOK_US) {
 		set->looked_us = now_us;
 		for (struct pool *e = TAILQ_FIRST(&set->active), *next; e != NULL; e = next) {
-			next = TAILQ_NEXT(e, looked_at);
+			next = TAILQ_NEXT(e, activity_link);
 			look_at_use(e, now_us);
 			if (e->main != NULL)
 				pool_defaults_apply_to_standby(e, now_us);
@@ -489,9 +489,12 @@ pool_set_is_paused(const struct pool_set *set)
 }
 
 void
-pool_set_suspend(struct pool_set *set, bool on)
+pool_set_suspend(struct pool_set *set, bool on, uint64_t now_us)
 {
 	set->is_suspended = on;
+	for (struct pool *e = set->first; e != NULL && !on; e = e->next)
+		if (!set->is_paused && !e->database->is_paused)
+			policy_resume(e->policy, now_us);
 }
 
 void

@@ -39,7 +39,7 @@ pool_startups_find(struct pool_startups *all, const struct gucs *raw)
 
 	if (s == NULL)
 		return NULL;
-	TABLE_USE(all->table, s);
+	TABLE_MOVE_TO_END(all->table, s);
 	return s->resolved;
 }
 

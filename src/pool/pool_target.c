@@ -94,7 +94,7 @@ pool_target_new(const struct upstream *upstream, const struct scope_settings *se
 		pool_target_unref(t);
 		return NULL;
 	}
-	if (settings->delegation == DELEGATION_ON && (t->server.delegation = delegation_new()) == NULL) {
+	if (settings->delegation == DELEGATION_ON && (t->server.delegation = pool_owner_new()) == NULL) {
 		pool_target_unref(t);
 		return NULL;
 	}
@@ -159,7 +159,7 @@ pool_target_unref(struct pool_target *t)
 	upstream_free(t->upstream);
 	users_unref(t->users);
 	tls_context_unref(t->tls);
-	delegation_unref(t->server.delegation);
+	pool_owner_unref(t->server.delegation);
 	free(t->tls_text);
 	if (t->learnt != NULL)
 		explicit_bzero(t->learnt, strlen(t->learnt));
@@ -194,8 +194,8 @@ int
 pool_target_inherit(struct pool_target *t, const struct pool_target *from)
 {
 	if (t->server.delegation != NULL && from->server.delegation != NULL) {
-		delegation_unref(t->server.delegation);
-		t->server.delegation = delegation_ref(from->server.delegation);
+		pool_owner_unref(t->server.delegation);
+		t->server.delegation = pool_owner_ref(from->server.delegation);
 	}
 	return from->learnt == NULL ? 0 : pool_target_learn(t, from->learnt);
 }

@@ -6,7 +6,7 @@
 void
 pool_use_begin(struct pool *pool)
 {
-	TAILQ_INSERT_TAIL(&pool->set->inactive, pool, looked_at);
+	TAILQ_INSERT_TAIL(&pool->set->inactive, pool, activity_link);
 	pool->set->inactive_count++;
 }
 
@@ -16,10 +16,10 @@ pool_use_end(struct pool *pool)
 	struct pool_set *set = pool->set;
 
 	if (pool->is_active)
-		TAILQ_REMOVE(&set->active, pool, looked_at);
+		TAILQ_REMOVE(&set->active, pool, activity_link);
 	else {
 		assert(set->inactive_count > 0);
-		TAILQ_REMOVE(&set->inactive, pool, looked_at);
+		TAILQ_REMOVE(&set->inactive, pool, activity_link);
 		set->inactive_count--;
 	}
 }
@@ -33,7 +33,7 @@ pool_use_activate(struct pool *pool)
 		return;
 	pool_use_end(pool);
 	pool->is_active = true;
-	TAILQ_INSERT_TAIL(&set->active, pool, looked_at);
+	TAILQ_INSERT_TAIL(&set->active, pool, activity_link);
 }
 
 bool
@@ -50,7 +50,7 @@ pool_use_try_rest(struct pool *pool)
 struct pool *
 pool_use_next_active(const struct pool_set *set, const struct pool *before)
 {
-	return before == NULL ? TAILQ_FIRST(&set->active) : TAILQ_NEXT(before, looked_at);
+	return before == NULL ? TAILQ_FIRST(&set->active) : TAILQ_NEXT(before, activity_link);
 }
 
 struct policy_use_sample

@@ -78,7 +78,7 @@ add_shard(struct pool_workers *h, struct known_pool *one, uint32_t number)
 static struct known_pool *
 add(struct pool_workers *h, const char *key, size_t len, uint32_t first)
 {
-	struct known_pool *one = TABLE_MAKE(h->seed, h->table, key, key, len);
+	struct known_pool *one = TABLE_ADD_NEW(h->seed, h->table, key, key, len);
 
 	if (one == NULL)
 		return NULL;

@@ -107,7 +107,7 @@ make_restart(struct weir *w, const struct process_start *start)
 					   .listeners = w->listeners,
 					   .last_id = &w->shared.last_id,
 					   .halt = worker_threads_halt,
-					   .go = worker_threads_end_halt,
+					   .end_the_halt = worker_threads_end_halt,
 					   .serve = serve,
 					   .listen_again = process_listen_again,
 					   .hand_over_duties = hand_over_duties,

@@ -23,7 +23,7 @@ process_console_closed(void *owner, struct client *c)
 static int
 host_check_hold(struct weir *w, struct fail *why)
 {
-	return restart_check_hold(w->restart, why);
+	return restart_check_none(w->restart, why);
 }
 
 static const char *
@@ -61,10 +61,10 @@ process_resume(struct weir *w, const char *database, struct fail *why)
 		return fail_set(why, "08P01", "pooler is shutting down");
 	if (worker_threads_halt(w, why) < 0)
 		return -1;
-	if (database == NULL)
-		process_suspend(w, false, why);
 	for (struct worker *k = w->main_worker; k != NULL; k = k->next)
 		pool_set_resume(k->pools, database, w->main_worker->now_us);
+	if (database == NULL)
+		process_suspend(w, false, why); /* after that, because its tick ends waits */
 	worker_threads_end_halt(w);
 	return 0;
 }
@@ -122,7 +122,7 @@ process_console_new(struct weir *w)
 				     .version = PGWEIR_VERSION,
 				     .start_wall_us = w->start_wall_us,
 				     .reload = process_reload,
-				     .check_hold = host_check_hold,
+				     .check_no_takeover = host_check_hold,
 				     .pause = process_pause,
 				     .resume = process_resume,
 				     .set = process_set,

@@ -67,7 +67,7 @@ on_signal(evutil_socket_t number, short what, void *arg)
 		process_stop(w, SHUTDOWN_NOW);
 		break;
 	case SIGUSR1:
-		if (restart_check_hold(w->restart, &why) == 0 && process_pause(w, NULL, &why) == 0)
+		if (restart_check_none(w->restart, &why) == 0 && process_pause(w, NULL, &why) == 0)
 			log_info(w->log, "paused");
 		else
 			log_warning(w->log, "not paused: %s", why.text);

@@ -225,12 +225,12 @@ static void
 add_budget(const struct fleet_budget *b, void *arg)
 {
 	struct snapshot *s = arg;
-	struct snapshot_budget *all = reallocarray(s->budgets, s->budget_add_to + 1, sizeof(*all)), *to;
+	struct snapshot_budget *all = reallocarray(s->budgets, s->budget_count + 1, sizeof(*all)), *to;
 
 	if (all == NULL)
 		return;
 	s->budgets = all;
-	to = &all[s->budget_add_to++];
+	to = &all[s->budget_count++];
 	*to = (struct snapshot_budget){ .limit = if_known(b->limit > 0, b->limit),
 					.own_limit = if_known(b->own_limit > 0, b->own_limit),
 					.listed = if_known(b->looked_us > 0, b->listed),

@@ -161,7 +161,7 @@ process_suspend(struct weir *w, bool on, struct fail *why)
 		return -1;
 	for (struct worker *k = w->main_worker; k != NULL; k = k->next) {
 		clients_suspend(&k->clients, on);
-		pool_set_suspend(k->pools, on);
+		pool_set_suspend(k->pools, on, clock_now_us());
 		if (!on)
 			pool_set_tick(k->pools, clock_now_us());
 	}

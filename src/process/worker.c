@@ -127,7 +127,7 @@ on_orders(void *worker)
 	struct worker *k = worker;
 
 	k->now_us = clock_now_us();
-	policy_worker_run_orders(k->worker, k->now_us);
+	policy_worker_run_orders(k->policy_part, k->now_us);
 }
 
 int
@@ -141,8 +141,9 @@ worker_make(struct worker *k, struct fail *why)
 	if (RAND_bytes((unsigned char *)seeds, sizeof(seeds)) != 1)
 		return fail_set(why, "58000", "could not get random bytes");
 	wake_init(&k->orders, k->inbox, on_orders, k);
-	k->worker = policy_worker_new(k->weir->shared.commons, k->number, wake_post, &k->orders, &relay_waiter_ops);
-	if (k->worker == NULL)
+	k->policy_part =
+	    policy_worker_new(k->weir->shared.commons, k->number, wake_post, &k->orders, &relay_waiter_ops);
+	if (k->policy_part == NULL)
 		return fail_memory(why, "a worker");
 	if (k != k->weir->main_worker && (k->refusals = admission_new(&refusals, why)) == NULL)
 		return -1;
@@ -150,7 +151,7 @@ worker_make(struct worker *k, struct fail *why)
 	make_network(k, seeds);
 	make_stores(k, seeds);
 	ps.statements = k->clients.x.statements;
-	ps.worker = k->worker;
+	ps.worker = k->policy_part;
 	ps.last_id = &k->weir->shared.last_id;
 	ps.cluster_lives = &k->weir->shared.lives;
 	ps.seed = seeds[SEED_POOLS];
@@ -246,7 +247,7 @@ worker_close(struct worker *k)
 bool
 worker_read_last(struct worker *k)
 {
-	bool had_some = k->inbox != NULL && inbox_read_last(k->inbox);
+	bool had_some = k->inbox != NULL && inbox_drain(k->inbox);
 
 	/* There may be more to do after this: a helper's result may put its owner on the list of deferred frees, and if
 	 * a client of another worker ends, the main worker gets a note. */
@@ -258,7 +259,7 @@ worker_empty(struct worker *k)
 {
 	struct client_env *c = &k->clients;
 
-	policy_worker_free(k->worker);
+	policy_worker_free(k->policy_part);
 	deferred_frees_free(c->x.deferred_frees);
 	admission_free(k->refusals);
 	state_linger_fini(&c->x);

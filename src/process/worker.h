@@ -50,7 +50,7 @@ struct worker {
 	struct inbox *inbox; /* net/inbox.h: notes to this worker */
 	uint64_t now_us; /* the time when a callback last read the clock */
 	/* this worker's part of the state that all pools share (policy/policy_commons.h) */
-	struct policy_worker *worker;
+	struct policy_worker *policy_part;
 	struct wake reading; /* posted when a host has answered or stopped answering, so reads_on_reading() is due */
 	struct wake orders; /* posted when policy_worker_run_orders() is due */
 	struct pool_set *pools;
@@ -59,7 +59,7 @@ struct worker {
 	struct server_cancelling *cancelling; /* servers.cancelling points to it */
 	struct server_losses losses; /* servers.losses points to it */
 	struct process_counters counters;
-	/* limits how often refusals are logged; clients.admission points to it. NULL in the main worker, whose
+	/* limits how often refusals are logged; clients.admission points to it. NULL in the main policy_part, whose
 	 * clients.admission is process_shared.admission */
 	struct admission *refusals;
 	struct event *tick;

@@ -29,7 +29,8 @@ set_silent(struct worker *k, bool is_silent)
 {
 	k->watch.is_silent = is_silent;
 	pool_workers_set_silent(k->weir->shared.pool_workers, k->number, is_silent);
-	policy_worker_set_silent(k->worker, k->weir->main_worker->worker, is_silent, k->weir->main_worker->now_us);
+	policy_worker_set_silent(k->policy_part, k->weir->main_worker->policy_part, is_silent,
+				 k->weir->main_worker->now_us);
 	log_event(k->weir->log, is_silent ? LOG_LEVEL_ERROR : LOG_LEVEL_INFO,
 		  &(struct log_about){ .event = is_silent ? "worker_silent" : "worker_back" },
 		  is_silent ? "worker %u does not answer: its clients and servers hang, and console commands that "

@@ -12,7 +12,7 @@ worker_turn(struct worker *k)
 
 	event_base_loop(k->base, EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY);
 	k->counters.loop_iterations++;
-	policy_worker_count_turn(k->worker);
+	policy_worker_count_turn(k->policy_part);
 	/* While helpers work, for milliseconds at a time, a loop that wakes must not wait for a processor. At other
 	 * times the loop's priority stays normal, because an urgent loop preempts other processes. It would, for
 	 * example, preempt a lone client each time the client has sent a query and is about to sleep. The priority

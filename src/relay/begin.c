@@ -42,7 +42,7 @@ answer_to(struct exchange *x, const struct request *m, enum exchange_block *bloc
 
 		/* A block of reads on standbys ends on the server that has it. A client that listens must first get the
 		 * notifications that were committed earlier. */
-		if ((kind != KNOWN_COMMIT && kind != KNOWN_ROLLBACK) || x->begin == 0 || x->listen != NULL)
+		if ((kind != KNOWN_COMMIT && kind != KNOWN_ROLLBACK) || x->begin_modes == 0 || x->listen != NULL)
 			return NULL;
 		return kind == KNOWN_COMMIT ? "COMMIT" : "ROLLBACK";
 	}
@@ -51,7 +51,7 @@ answer_to(struct exchange *x, const struct request *m, enum exchange_block *bloc
 		return NULL;
 	if (concerns_hosts(x, &k))
 		return NULL;
-	x->begin = k.modes & 15u;
+	x->begin_modes = k.modes & 15u;
 	*block = EXCHANGE_DUE;
 	return is_begin ? "BEGIN" : "START TRANSACTION";
 }
@@ -85,8 +85,8 @@ begin_send_deferred(struct exchange *x)
 	char sql[80];
 	struct buf b = { 0 };
 
-	if (x->begin != 0) {
-		snprintf(sql, sizeof(sql), "BEGIN %s", known_modes[x->begin & ~EXCHANGE_BEGIN_FAILED]);
+	if (x->begin_modes != 0) {
+		snprintf(sql, sizeof(sql), "BEGIN %s", known_modes[x->begin_modes & ~EXCHANGE_BEGIN_FAILED]);
 		message_query(&b, sql);
 	} else
 		message_query(&b, x->rare->begin);
@@ -95,11 +95,11 @@ begin_send_deferred(struct exchange *x)
 	/* The BEGIN is entered in the ledger like replayed settings: no cancel may hit it, and if it fails, the client
 	 * is closed, because the next statements would run outside of the transaction. */
 	server_owe_query(srv, OWED_TO_GUCS);
-	if ((x->begin & EXCHANGE_BEGIN_FAILED) != 0) {
+	if ((x->begin_modes & EXCHANGE_BEGIN_FAILED) != 0) {
 		message_query(&b, "ROLLBACK " MESSAGE_OURS "TO failed_without_a_server");
 		server_owe_query(srv, OWED_TO_FEATURE);
 		srv->tx = 'E';
 	}
 	outbox_put(&x->env->to_server, &b);
-	exchange_set_block(x, srv->loan.standby != 0 && x->begin == 0 ? EXCHANGE_BEGUN : EXCHANGE_NO_BLOCK);
+	exchange_set_block(x, srv->loan.standby != 0 && x->begin_modes == 0 ? EXCHANGE_BEGUN : EXCHANGE_NO_BLOCK);
 }

@@ -40,7 +40,7 @@ relay_apply_changes(struct exchange *x, struct server *srv)
 		auth_queries_outdate(x->env->auth_queries);
 	end_ddl(x, srv->loan.tag.id != TAG_ROLLBACK);
 	srv->loan.changes = 0;
-	state_transaction_over(x);
+	state_end_transaction(x);
 	state_end_code_changes(x, srv->loan.tag.id != TAG_ROLLBACK);
 }
 
@@ -92,7 +92,7 @@ complete_rarer(struct exchange *x, struct server *srv)
 		break;
 	case TAG_DISCARD_ALL:
 		statements_deallocated(x, true);
-		state_discarded(x);
+		state_note_discard_all(x);
 		break;
 	case TAG_COMMIT:
 		end_ddl(x, true);

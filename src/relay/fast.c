@@ -101,7 +101,7 @@ walk_send_sync(struct request_walk *w)
 	push_request(w->x, OWED_SYNC, srv->loan.statements_run, 0);
 	srv->loan.statements_run = 0;
 	srv->is_synced = true;
-	statements_sync(w->x);
+	statements_note_sync(w->x);
 	return walk_forward_whole(w, FRAME_HEAD_LEN);
 }
 
@@ -151,7 +151,8 @@ fast_query(struct request_walk *w, const struct frame *f)
 		return WALK_SLOWLY;
 	walk_scan_query(w, f);
 	if (!traits_are_plain(w->scan.flags, w->scan.hints) || (w->risk & STATE_SEQUENCES) != 0 ||
-	    ((w->scan.hints & COMMIT_CHECK_HINTS) != 0 && x->settings->commit_check))
+	    (x->settings->commit_check &&
+	     commit_check_may_concern_query(x, &w->scan, (const char *)sql, f->body_len - 1)))
 		return WALK_SLOWLY;
 	if (x->settings->forbidden != 0 &&
 	    forbid_find(x, true, (const char *)sql, f->body_len - 1) != FORBIDDEN_NOTHING)
@@ -356,7 +357,7 @@ walk_messages(struct request_walk *w)
 		const uint8_t *message = walk_message(w);
 		enum walk_result r;
 
-		if (!frame_whole(message, w->len - w->at, &f)) /* and no longer than a Query may be */
+		if (!frame_parse_whole(message, w->len - w->at, &f)) /* and no longer than a Query may be */
 			return leave_fast(w, WALK_SLOWLY);
 		r = fast_message(w, &f);
 		if (r == WALK_ANSWERED) {

@@ -166,7 +166,7 @@ get_another(struct exchange *x, struct server *srv, const struct fail *shown, bo
 {
 	if (state_is_dirty(x, srv) && (x->state == CL_HELD || state_lose(x, shown) < 0))
 		return false;
-	reads_lost(x, srv);
+	reads_note_loss(x, srv);
 	begin_mark_due_again(x, srv);
 	if (x->state == CL_HELD)
 		exchange_left(relay_resume_held(x));
@@ -277,7 +277,7 @@ relay_lost(struct server *srv, const struct fail *why)
 		end_replies(x, srv, o);
 	if (o->logs == LOGGED && exchange_is_ready(x) && (srv->was_owing || srv->tx != 'I')) {
 		if (srv->env->losses != NULL)
-			srv->env->losses->cost++;
+			srv->env->losses->harmful_count++;
 		report_transaction_lost(x, srv);
 		report_failure(x, why, RF_BACKEND_LOST, "backend_lost");
 	}

@@ -275,7 +275,7 @@ is_settled(struct client_reads *r)
 static bool
 may_leave(struct request_walk *w, struct client_reads *r, bool is_fast)
 {
-	if (w->x->block == EXCHANGE_DUE && w->x->begin == 0)
+	if (w->x->block == EXCHANGE_DUE && w->x->begin_modes == 0)
 		return r->min_due != 0 || r->catch_until_us != 0;
 	r->begin[0] = '\0';
 	r->route = ROUTE_UNMARKED;
@@ -464,5 +464,5 @@ reads_note_loan(struct exchange *x)
 	if (x->settings->reads == READS_MARKED)
 		x->srv->loan.route = r->route;
 	if (is_standby && x->block != EXCHANGE_BEGUN)
-		exchange_set_block(x, EXCHANGE_THERE);
+		exchange_set_block(x, EXCHANGE_ON_STANDBY);
 }

@@ -89,7 +89,7 @@ reads_may_begin(const struct request_walk *w)
 	if (first <= 'z' - 'a' && first != 'b' - 'a' &&
 	    (first != 's' - 'a' || at + 1 >= have || (message[at + 1] | 0x20) != 't'))
 		return false;
-	return !frame_whole(message, have, &f) || f.body_len > sizeof("BEGIN;") + (f.type == 'P' ? 3 : 0);
+	return !frame_parse_whole(message, have, &f) || f.body_len > sizeof("BEGIN;") + (f.type == 'P' ? 3 : 0);
 }
 
 /* Returns the client's struct client_reads if the message is for the primary, like the previous request, and route()
@@ -164,7 +164,7 @@ reads_linked(struct exchange *x)
 /* --- reads_wait.c: clients in CL_CATCHING_UP. --- */
 void reads_init(struct exchange_env *env);
 void reads_fini(struct exchange_env *env); /* no client may be CL_CATCHING_UP */
-void reads_canceled(struct exchange *x); /* call before a request is rejected in CL_CATCHING_UP */
+void reads_stop_catching_up(struct exchange *x); /* call before a request is rejected in CL_CATCHING_UP */
 /* Call when a host has answered pgweir's watch: clients in CL_CATCHING_UP try again. Returns true, once, if a standby
  * has fallen silent; the caller must then take clients off that standby if reads_should_leave() is true for them. */
 bool reads_on_reading(struct exchange_env *env);
@@ -199,7 +199,7 @@ reads_request_done(struct exchange *x, const struct owed *ended)
  * the request may go to the primary instead. */
 bool reads_should_leave(const struct exchange *x);
 /* Call when the client has lost its server srv, and stays. */
-void reads_lost(struct exchange *x, const struct server *srv);
+void reads_note_loss(struct exchange *x, const struct server *srv);
 
 /* --- reads_position.c --- */
 /*

@@ -81,11 +81,11 @@ is_sync_next(const struct request_walk *w)
 	bool has_run = false;
 	struct frame f;
 
-	while (frame_whole(p, (size_t)(end - p), &f) && f.type != 'S' && !has_run) {
+	while (frame_parse_whole(p, (size_t)(end - p), &f) && f.type != 'S' && !has_run) {
 		has_run = f.type == 'E';
 		p += FRAME_HEAD_LEN + (size_t)f.body_len;
 	}
-	return frame_whole(p, (size_t)(end - p), &f) && f.type == 'S';
+	return frame_parse_whole(p, (size_t)(end - p), &f) && f.type == 'S';
 }
 
 /* Returns true if the request goes on after this SQL has ended the block, so that its rest may write, and if the
@@ -217,7 +217,7 @@ reads_may_pass(struct request_walk *w)
 	if (w->x->state != CL_READY || srv == NULL || srv->loan.standby == 0 || !srv->is_synced ||
 	    srv->ledger.count > 0) /* only the first message of a request is looked at */
 		return false;
-	while (frame_whole(at, (size_t)(end - at), &f)) {
+	while (frame_parse_whole(at, (size_t)(end - at), &f)) {
 		if (!message_may_pass(w->x, &f, at + FRAME_HEAD_LEN))
 			return false;
 		at += FRAME_HEAD_LEN + (size_t)f.body_len;
@@ -257,11 +257,11 @@ block_after(const struct exchange *x, struct client_reads *r, const struct owed 
 	bool has_begun;
 
 	if (srv->tx != 'T')
-		return srv->tx == 'I' ? EXCHANGE_THERE : EXCHANGE_SHOWN;
+		return srv->tx == 'I' ? EXCHANGE_ON_STANDBY : EXCHANGE_SHOWN;
 	if (x->block == EXCHANGE_BEGUN)
 		has_begun = resend_has_only_statements(srv) || (ended->statements == 1 && takes_local(x, r));
 	else
-		has_begun = x->block == EXCHANGE_THERE && r->begin[0] != '\0' && ended->statements == 1;
+		has_begun = x->block == EXCHANGE_ON_STANDBY && r->begin[0] != '\0' && ended->statements == 1;
 	return has_begun ? EXCHANGE_BEGUN : EXCHANGE_SHOWN;
 }
 
@@ -308,7 +308,7 @@ reads_should_leave(const struct exchange *x)
 }
 
 void
-reads_lost(struct exchange *x, const struct server *srv)
+reads_note_loss(struct exchange *x, const struct server *srv)
 {
 	struct client_reads *r = reads_of(x);
 	unsigned host;

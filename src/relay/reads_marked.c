@@ -161,7 +161,7 @@ reads_route_marked(struct request_walk *w, struct client_reads *r)
 			return false;
 		memcpy(r->begin, sql, len); /* for a repetition on another host */
 		r->begin[len] = '\0';
-		x->begin = 0;
+		x->begin_modes = 0;
 		x->rare->begin = r->begin;
 	} else if (!reads_apply_settings(r))
 		return false;

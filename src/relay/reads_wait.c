@@ -119,7 +119,7 @@ reads_fini(struct exchange_env *env)
 }
 
 void
-reads_canceled(struct exchange *x)
+reads_stop_catching_up(struct exchange *x)
 {
 	struct client_reads *r = reads_of(x);
 

@@ -94,7 +94,7 @@ tag_of_empty_block(const struct exchange *x)
 	struct known_statement k;
 	struct frame f;
 
-	if (x->block != EXCHANGE_DUE || x->begin == 0 || !frame_whole(x->pending, x->pending_len, &f) ||
+	if (x->block != EXCHANGE_DUE || x->begin_modes == 0 || !frame_parse_whole(x->pending, x->pending_len, &f) ||
 	    f.type != 'Q' || f.body_len == 0)
 		return NULL;
 	kind = known_only(&k, gucs_scan_options(x->gucs), (const char *)x->pending + FRAME_HEAD_LEN, f.body_len - 1);
@@ -212,7 +212,7 @@ run_exit(struct request_walk *w, unsigned kind, const char *savepoint, bool has_
 	struct exchange *x = w->x;
 	bool is_lost = x->block == EXCHANGE_ROLLED_BACK;
 	bool is_chain = kind == KNOWN_COMMIT_CHAIN || kind == KNOWN_ROLLBACK_CHAIN;
-	unsigned modes = x->begin & 15u;
+	unsigned modes = x->begin_modes & 15u;
 	enum walk_result r = has_more ? WALK_SLOWLY : WALK_ON;
 
 	if (kind == KNOWN_ROLLBACK_TO && !is_lost)
@@ -225,11 +225,11 @@ run_exit(struct request_walk *w, unsigned kind, const char *savepoint, bool has_
 	exchange_set_block(x, EXCHANGE_NO_BLOCK);
 	x->waiter.idle_since_us = *x->env->now_us;
 	if (x->rare != NULL)
-		x->rare->exit.kind = KNOWN_NOT;
+		x->rare->exit_portal.kind = KNOWN_NOT;
 	if (r != WALK_REJECT && (is_chain || has_more)) {
 		exchange_set_block(x, EXCHANGE_DUE);
 		x->tx_started_us = *x->env->now_us;
-		x->begin = (is_lost || modes == 0 ? 1u : modes & 15u) | (has_more ? EXCHANGE_BEGIN_FAILED : 0);
+		x->begin_modes = (is_lost || modes == 0 ? 1u : modes & 15u) | (has_more ? EXCHANGE_BEGIN_FAILED : 0);
 	}
 	message_complete(b, "ROLLBACK");
 	return r;
@@ -333,15 +333,15 @@ bind_aborted(struct request_walk *w, struct buf *b)
 	if ((st = find_statement(w, w->m.names.statement, &count, &k)) == NULL)
 		return WALK_REJECT;
 	portal = w->m.names.portal;
-	if (k.kind == KNOWN_NOT || strlen(portal) >= sizeof(rare->exit.name))
+	if (k.kind == KNOWN_NOT || strlen(portal) >= sizeof(rare->exit_portal.name))
 		return refuse_aborted(w);
 	if ((r = check_parameters(w, st)) != WALK_ON)
 		return r;
-	if (rare->exit.kind != KNOWN_NOT && portal[0] != '\0' && strcmp(rare->exit.name, portal) == 0)
+	if (rare->exit_portal.kind != KNOWN_NOT && portal[0] != '\0' && strcmp(rare->exit_portal.name, portal) == 0)
 		return refuse_as(w, "42P03", "cursor \"%s\" already exists", portal);
-	rare->exit.kind = k.kind;
-	snprintf(rare->exit.name, sizeof(rare->exit.name), "%s", portal);
-	memcpy(rare->exit.savepoint, k.name, sizeof(rare->exit.savepoint));
+	rare->exit_portal.kind = k.kind;
+	snprintf(rare->exit_portal.name, sizeof(rare->exit_portal.name), "%s", portal);
+	memcpy(rare->exit_portal.savepoint, k.name, sizeof(rare->exit_portal.savepoint));
 	buf_put(b, MESSAGE_BARE("2"));
 	return WALK_ON;
 }
@@ -363,10 +363,11 @@ named_aborted(struct request_walk *w, struct buf *b)
 	if (m->type == 'E' ? memchr(body, 0, request_body_len(m)) == NULL
 			   : !fields_read_target(body, request_body_len(m), &kind, &name))
 		return refuse_aborted(w);
-	is_portal = kind == 'P' && rare != NULL && rare->exit.kind != KNOWN_NOT && strcmp(rare->exit.name, name) == 0;
+	is_portal = kind == 'P' && rare != NULL && rare->exit_portal.kind != KNOWN_NOT &&
+		    strcmp(rare->exit_portal.name, name) == 0;
 	if (m->type == 'C') {
 		if (is_portal)
-			rare->exit.kind = KNOWN_NOT;
+			rare->exit_portal.kind = KNOWN_NOT;
 		statements_close_unlinked(w->x, m->message, m->total);
 		buf_put(b, MESSAGE_BARE("3"));
 		return WALK_ON;
@@ -374,7 +375,7 @@ named_aborted(struct request_walk *w, struct buf *b)
 	if (kind == 'P' && !is_portal)
 		return refuse_as(w, "34000", "portal \"%.100s\" does not exist", name);
 	if (m->type == 'E')
-		return run_exit(w, rare->exit.kind, rare->exit.savepoint, false, b);
+		return run_exit(w, rare->exit_portal.kind, rare->exit_portal.savepoint, false, b);
 	if (kind == 'S') {
 		if ((st = find_statement(w, name, &count, &k)) == NULL)
 			return WALK_REJECT;

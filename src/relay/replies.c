@@ -214,7 +214,7 @@ on_parameter(struct server *srv, const char *name, const char *value, bool is_pa
 	if (x == NULL || !is_passed || !exchange_is_ready(x) || guc_describes_server(name))
 		return false;
 	if (strcasecmp(name, "client_encoding") == 0)
-		state_encoding_changed(x, value);
+		state_note_encoding_change(x, value);
 	if (srv->loan.commit.is_on)
 		commit_check_keep_settings(x);
 	if (gucs_update(&x->gucs, name, value, GUC_REPORTED) < 0)
@@ -401,7 +401,7 @@ const struct server_ops relay_server_ops = {
 	.answer_local = on_answer_local,
 	.described = statements_described,
 	.error = on_error,
-	.runs_again = on_late_error,
+	.decide_rerun = on_late_error,
 	.complete = relay_completed,
 	.parameter = on_parameter,
 	.commit_row = commit_check_row,

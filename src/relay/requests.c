@@ -46,7 +46,8 @@ is_one_statement(const struct request_walk *w)
 	struct frame f;
 	bool is_first = true, may_bind = false;
 
-	for (; frame_whole(w->p + at, w->len - at, &f); at += FRAME_HEAD_LEN + (size_t)f.body_len, is_first = false)
+	for (; frame_parse_whole(w->p + at, w->len - at, &f);
+	     at += FRAME_HEAD_LEN + (size_t)f.body_len, is_first = false)
 		switch (f.type) {
 		case 'P':
 			if (!is_first)
@@ -79,7 +80,7 @@ needs_plans(struct request_walk *w)
 	struct statement *st;
 	struct frame f;
 
-	if (!frame_whole(walk_message(w), w->len - w->at, &f) || f.body_len == 0)
+	if (!frame_parse_whole(walk_message(w), w->len - w->at, &f) || f.body_len == 0)
 		return true;
 	if (f.type == 'Q')
 		return !walk_is_scanned(w) || state_needs_plans(x, (const char *)body, f.body_len - 1, w->risk);
@@ -195,7 +196,7 @@ relay_cancel_wait(struct exchange *x)
 	struct fail why;
 
 	if (x->state == CL_CATCHING_UP) {
-		reads_canceled(x);
+		reads_stop_catching_up(x);
 		x->waiter.since_us = x->request_us;
 	} else if (x->state == CL_IN_LINE)
 		policy_cancel(x->pool->policy, &x->waiter, *x->env->now_us);
@@ -262,7 +263,7 @@ linked_and_kept(struct request_walk *w, const struct frame *f)
 	struct exchange *x = w->x;
 	size_t at = w->at, total = x->env->to_server.total;
 	bool was_synced = x->srv->is_synced;
-	enum walk_result r = walk_linked(w, f);
+	enum walk_result r = walk_send_linked(w, f);
 
 	assert(r != WALK_ON || x->srv == NULL || walk_has_settings(x) || !was_synced || !walk_runs(f->type));
 	if (r != WALK_HOLD)
@@ -384,7 +385,7 @@ one_message(struct request_walk *w)
 		return walk_protocol_error(w, "invalid message format", f.type);
 	if (x->state == CL_CONSOLE)
 		return console_message(w, &f);
-	if (x->state == CL_RETRYING || (!commit_check_is_quiet(x) && commit_check_holds(x, f.type)) ||
+	if (x->state == CL_RETRYING || (!commit_check_is_quiet(x) && commit_check_hold_message(x, f.type)) ||
 	    query_timeout_holds(x, f.type))
 		return WALK_HOLD;
 	if ((step = walk_read_request(w, &f)) != WALK_ON)
@@ -512,7 +513,7 @@ walk_batch(struct request_walk *w)
 	enum walk_result r;
 
 	if (x->srv != NULL) {
-		if (ledger_has_ahead(&x->srv->ledger) && pipeline_holds(x))
+		if (ledger_has_ahead(&x->srv->ledger) && pipeline_hold_request(x))
 			return WALK_HOLD;
 		exchange_begin_batch(x->env, &x->env->to_server, &x->srv->stream);
 		resend_begin(x);
@@ -537,7 +538,7 @@ flush_batch(struct exchange *x, bool is_held, size_t walked)
 	/* The held message waits for replies. A Flush makes PostgreSQL send these even if no Sync was sent yet. */
 	if (is_held && x->srv->ledger.count > 0) {
 		outbox_copy(&env->to_server, "H\0\0\0\4", 5);
-		ledger_flush(&x->srv->ledger);
+		ledger_enter_flush(&x->srv->ledger);
 	}
 	is_lost = flush_to_server(x, walked);
 	if (env->to_client.to == &x->stream && outbox_flush(&env->to_client) < 0)

@@ -182,7 +182,7 @@ resend_unexecuted(struct exchange *x, struct server *srv)
 	log_debug(x->env->log, "client %llu: server %llu has not executed its request, which is relayed again",
 		  (unsigned long long)x->waiter.id, (unsigned long long)srv->id);
 	if (srv->loan.standby != 0)
-		reads_lost(x, srv);
+		reads_note_loss(x, srv);
 	else /* the other idle servers may have been told to end, too */
 		policy_distrust(x->pool->policy, *x->env->now_us);
 	begin_mark_due_again(x, srv);

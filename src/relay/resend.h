@@ -37,7 +37,7 @@ void resend_keep_bytes(struct exchange *x, const uint8_t *from, size_t len);
 static inline bool
 resend_frame_at(const struct request_copy *copy, size_t at, struct frame *f)
 {
-	return at < copy->len && frame_whole(copy->bytes + at, copy->len - at, f);
+	return at < copy->len && frame_parse_whole(copy->bytes + at, copy->len - at, f);
 }
 /* Returns true if all messages of srv's copy only prepare, describe or close statements, which any server can do. */
 bool resend_has_only_statements(const struct server *srv);

@@ -50,7 +50,7 @@ resend_sql(const struct server *srv, size_t *len)
 	struct parse_fields parse;
 	struct frame f;
 
-	if (sent->state == SENT_CUT || !frame_whole(sent->copy.bytes, sent->copy.len, &f) || f.body_len == 0)
+	if (sent->state == SENT_CUT || !frame_parse_whole(sent->copy.bytes, sent->copy.len, &f) || f.body_len == 0)
 		return NULL;
 	if (f.type == 'P' && fields_read_parse(body, f.body_len, &parse)) {
 		if (!runs_what_it_parses(&sent->copy, parse.name))
@@ -96,7 +96,7 @@ is_parsed_before(const struct request_copy *copy, const uint8_t *end, const char
 	struct parse_fields parse;
 	struct frame f;
 
-	for (; *frames_left > 0 && p < end && frame_whole(p, (size_t)(end - p), &f);
+	for (; *frames_left > 0 && p < end && frame_parse_whole(p, (size_t)(end - p), &f);
 	     p += FRAME_HEAD_LEN + f.body_len, --*frames_left)
 		if (f.type == 'P' && fields_read_parse(p + FRAME_HEAD_LEN, f.body_len, &parse) &&
 		    strcmp(parse.name, name) == 0)
@@ -165,7 +165,7 @@ resend_may_be_sent(struct exchange *x, const uint8_t *bytes, size_t len)
 	struct frame f;
 
 	do {
-		if (!frame_whole(bytes + copy.len, len - copy.len, &f) ||
+		if (!frame_parse_whole(bytes + copy.len, len - copy.len, &f) ||
 		    f.body_len > RESEND_MAX - FRAME_HEAD_LEN - copy.len)
 			return false;
 		copy.len += FRAME_HEAD_LEN + f.body_len;

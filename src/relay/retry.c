@@ -85,7 +85,7 @@ describes_columns(const struct request_copy *k)
 	if (frame_parse(k->bytes + len, k->len - len, &next) != FRAME_OK || next.type != 'D')
 		return false;
 	return fields_read_bind(k->bytes + FRAME_HEAD_LEN, first.body_len, &portal, &statement, &names_len) &&
-	       fields_bind_result_format_count(k->bytes + FRAME_HEAD_LEN, first.body_len) <= 1 &&
+	       fields_count_result_formats(k->bytes + FRAME_HEAD_LEN, first.body_len) <= 1 &&
 	       fields_read_target(k->bytes + len + FRAME_HEAD_LEN, next.body_len, &kind, &other) && kind == 'P' &&
 	       strcmp(portal, other) == 0;
 }
@@ -129,7 +129,7 @@ take_sync(struct exchange *x)
 	ledger_push_request(&srv->ledger, OWED_SYNC, OWED_TO_STATEMENT,
 			    &(struct owed_request){ .started_us = x->request_us });
 	server_write(srv, "S\0\0\0\4", 5);
-	statements_sync(x);
+	statements_note_sync(x);
 	return true;
 }
 

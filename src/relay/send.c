@@ -77,7 +77,7 @@ read_query(struct request_walk *w, const struct frame *f)
 	m->risk = w->risk;
 	m->traits = &w->traits;
 	m->scan = &w->scan;
-	traits_of_scan(&w->traits, &w->scan, m->sql, m->sql_len);
+	traits_set_from_scan(&w->traits, &w->scan, m->sql, m->sql_len);
 	if (w->x->settings->forbidden != 0)
 		m->forbidden = forbid_find(w->x, true, m->sql, m->sql_len);
 }
@@ -102,7 +102,7 @@ read_parse(struct exchange *x, struct request *m)
 	}
 	traits_of_all_options(&m->own, m->sql, m->sql_len);
 	if (m->parse.name[0] != '\0')
-		traits_of_parse(&m->own, m->sql, m->sql_len);
+		traits_add_parse_hints(&m->own, m->sql, m->sql_len);
 }
 
 static bool
@@ -169,6 +169,8 @@ see_function_call(struct exchange *x)
 	if (state_must_run_elsewhere(x) || state_waits_for_sequences(x, SCAN_CODE))
 		return STEP_HOLD;
 	state_function_call(x);
+	if (x->srv->loan.commit.is_on)
+		commit_check_note_function_call(x);
 	return STEP_FORWARD;
 }
 
@@ -182,7 +184,7 @@ send_sync_instead(struct request_walk *w)
 	ledger_push_request(&x->srv->ledger, OWED_SYNC, OWED_TO_CLIENT,
 			    &(struct owed_request){ .started_us = x->request_us, .statements = 1 });
 	x->srv->is_synced = true;
-	statements_sync(x);
+	statements_note_sync(x);
 	outbox_copy(&x->env->to_server, "S\0\0\0\4", 5);
 	walk_drop(w, w->m.total);
 	return WALK_ON;
@@ -460,7 +462,7 @@ catch_up(struct exchange *x)
 {
 	const struct server *srv = x->srv;
 
-	if (srv->ledger.count == 0 && x->session != NULL && state_ends_discard(x))
+	if (srv->ledger.count == 0 && x->session != NULL && state_end_discard_request(x))
 		return WALK_HOLD;
 	if (srv->ledger.count > 0)
 		return walk_has_settings(x) ? WALK_ON : WALK_HOLD;
@@ -493,13 +495,13 @@ send_frame(struct request_walk *w, const struct frame *f)
 		return send_copy_end(w, f);
 	default: /* Flush, CopyData */
 		if (f->type == 'H')
-			ledger_flush(&w->x->srv->ledger);
+			ledger_enter_flush(&w->x->srv->ledger);
 		return walk_forward(w, 0, FRAME_HEAD_LEN + (size_t)f->body_len);
 	}
 }
 
 enum walk_result
-walk_linked(struct request_walk *w, const struct frame *f)
+walk_send_linked(struct request_walk *w, const struct frame *f)
 {
 	struct exchange *x = w->x;
 	struct loan *loan = &x->srv->loan;

@@ -138,7 +138,7 @@ enum walk_result reject_in_failed_block(struct request_walk *w);
 enum walk_result walk_read_request(struct request_walk *w, const struct frame *f);
 enum walk_result walk_read_bind(struct request_walk *w); /* reads a Bind's names, unless they were read already */
 /* Call after walk_read_request(), for a client with a server: shows the message to the features and sends it. */
-enum walk_result walk_linked(struct request_walk *w, const struct frame *f);
+enum walk_result walk_send_linked(struct request_walk *w, const struct frame *f);
 
 /* Returns false for Sync, Flush and the messages of a COPY, which run and prepare nothing. */
 static inline bool

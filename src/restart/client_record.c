@@ -436,7 +436,7 @@ take_statement(struct client_record_reader *reader, struct exchange *x, const st
 		   : statement_get(x->pool->home, t->bytes, t->len, t->query_len, context);
 	if (s.st != NULL && t->types_len > 0)
 		statement_learn_types(s.st, t->types, t->types_len);
-	return s.st == NULL ? -1 : statements_take(x, &s);
+	return s.st == NULL ? -1 : statements_add_transferred(x, &s);
 }
 
 static int

@@ -281,7 +281,7 @@ stay_for_now(struct moving *m, const struct fail *why)
 		if (at->stage != STAGE_REFUSED)
 			link_send_number(m->link, HANDOVER_GONE, at->number, NULL, 0);
 		if (at->client != NULL)
-			parked_put_back(m->r->parked, at->client);
+			parked_add_stranded(m->r->parked, at->client);
 		*at = (struct transfer){ 0 };
 	}
 }
@@ -301,7 +301,7 @@ move_some(struct moving *m)
 	/* Moves clients that have just given their server back, before their next bytes are read. */
 	while ((c = parked_take(m->r->parked, NULL)) != NULL)
 		if (c->x.reading == EXCHANGE_IN_TRANSFER ||
-		    !try_client(m, c)) /* a client in transfer comes from parked_put_back() */
+		    !try_client(m, c)) /* a client in transfer comes from parked_add_stranded() */
 			parked_resume(c);
 	is_end = walk_round(m);
 	for (size_t i = 0; i < TRANSFERS; i++)
@@ -327,7 +327,7 @@ move_in_halt(struct moving *m)
 		return true;
 	}
 	is_end = move_some(m);
-	host->go(host->w);
+	host->end_the_halt(host->w);
 	return is_end || !may_send(m);
 }
 

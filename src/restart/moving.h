@@ -74,7 +74,7 @@ void parked_tick(struct parked *p, const struct client_env *env);
 void parked_set_room(struct parked *p, unsigned room, uint64_t listeners_from_us);
 /* Parks a client that was on its way when the workers could not be halted; its worker reads from it again at the
  * worker's next tick. The caller must park no more than PARKED_MAX such clients. */
-void parked_put_back(struct parked *p, struct client *c);
+void parked_add_stranded(struct parked *p, struct client *c);
 /* Removes and returns a client of the worker `env`; in a halt, env may be NULL for a client of any worker. Also removes
  * closed clients, but does not return them. Returns NULL if there are no more clients. */
 struct client *parked_take(struct parked *p, const struct client_env *env);

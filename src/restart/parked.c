@@ -92,7 +92,7 @@ parked_set_room(struct parked *p, unsigned room, uint64_t listeners_from_us)
 }
 
 void
-parked_put_back(struct parked *p, struct client *c)
+parked_add_stranded(struct parked *p, struct client *c)
 {
 	pthread_mutex_lock(&p->lock);
 	assert(p->count < sizeof(p->list) / sizeof(p->list[0]));

@@ -221,7 +221,7 @@ advance_all(struct predecessor *p)
 	for (size_t i = 0; i < ARRIVALS_MAX; i++)
 		if (p->arrivals[i].number != 0)
 			advance(p, &p->arrivals[i]);
-	host->go(host->w);
+	host->end_the_halt(host->w);
 	return 0;
 }
 
@@ -383,7 +383,7 @@ on_batch_end(void *arg)
 	struct predecessor *p = arg;
 
 	if (p->is_holding)
-		p->r->host.go(p->r->host.w);
+		p->r->host.end_the_halt(p->r->host.w);
 	p->is_holding = false;
 }
 

@@ -26,7 +26,7 @@ struct restart_host {
 	struct listeners *listeners;
 	_Atomic uint64_t *last_id; /* the newest id of a client or server */
 	int (*halt)(struct weir *w, struct fail *why); /* stops all workers: see struct console_host */
-	void (*go)(struct weir *w); /* ends the halt */
+	void (*end_the_halt)(struct weir *w); /* ends the halt */
 	void (*serve)(struct weir *w); /* begins to accept clients in this process */
 	/* Opens the sockets for SQL and HTTP again after they were given away. Returns 0, or -1 with *why set. */
 	int (*listen_again)(struct weir *w, struct fail *why);
@@ -49,7 +49,7 @@ void restart_worker_tick(struct restart *r, struct client_env *env); /* called a
 
 /* Checks that no other process of this restart has clients, which a PAUSE here would miss. Returns 0, or -1 with *why
  * set. */
-int restart_check_hold(const struct restart *r, struct fail *why);
+int restart_check_none(const struct restart *r, struct fail *why);
 
 /* --- the old process --- */
 

@@ -137,7 +137,7 @@ give_way_to(struct successor *s)
 	moving_begin(s->moving);
 	for (struct client_env *const *at = r->host.clients->client_envs; *at != NULL; at++)
 		make_room_for_servers(r, *at);
-	r->host.go(r->host.w);
+	r->host.end_the_halt(r->host.w);
 	restart_end_if_moved(r);
 }
 
@@ -235,7 +235,7 @@ end_lost(struct successor *s)
 		return;
 	moving_take_back(s->moving, is_dead);
 	restart_forget_successor(r);
-	r->host.go(r->host.w);
+	r->host.end_the_halt(r->host.w);
 	if (!is_dead)
 		r->host.stop(r->host.w, SHUTDOWN_CLIENTS); /* the successor still serves */
 }
@@ -354,7 +354,7 @@ check_restart(const struct restart *r, struct fail *why)
 }
 
 int
-restart_check_hold(const struct restart *r, struct fail *why)
+restart_check_none(const struct restart *r, struct fail *why)
 {
 	if (r->successor != NULL)
 		return fail_set(why, "55000", "pgweir restarts: clients that are in process %ld would go on",

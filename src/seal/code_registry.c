@@ -88,7 +88,7 @@ database_code_leave(struct database_code *code)
 }
 
 void
-database_code_changed(struct database_code *code, unsigned risk)
+database_code_note_ddl(struct database_code *code, unsigned risk)
 {
 	database_code_lock(code);
 	note_ddl(code, risk);
@@ -96,7 +96,7 @@ database_code_changed(struct database_code *code, unsigned risk)
 }
 
 void
-code_registry_changed(struct code_registry *registry, const char *database, unsigned risk)
+code_registry_note_ddl(struct code_registry *registry, const char *database, unsigned risk)
 {
 	struct database_code *code;
 
@@ -135,7 +135,7 @@ code_store_get(struct code_store *all, const void *key, size_t len, const char *
 	TABLE_FIND(all->seed, all->table, key, len, c);
 	if (c != NULL)
 		return code_store_ref(&c->code);
-	if ((c = TABLE_MAKE(all->seed, all->table, key, key, len)) == NULL)
+	if ((c = TABLE_ADD_NEW(all->seed, all->table, key, key, len)) == NULL)
 		return NULL;
 	c->code.harmless = c->key + strlen(c->key) + 1;
 	if (all->registry != NULL)
@@ -175,7 +175,7 @@ code_store_unref(struct code_store *all, struct database_code *code)
 }
 
 inline void
-code_store_used(struct code_store *all, struct database_code *code, struct pool *by, uint64_t now_us)
+code_store_note_use(struct code_store *all, struct database_code *code, struct pool *by, uint64_t now_us)
 {
 	struct stored_code *c = (struct stored_code *)code;
 

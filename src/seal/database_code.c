@@ -193,7 +193,7 @@ database_code_ask(struct database_code *code, uint64_t now_us)
 	};
 	bool may_hold;
 
-	database_code_lost(code);
+	database_code_drop_incoming(code);
 	code->incoming = calloc(1, sizeof(*code->incoming));
 	if (code->incoming != NULL)
 		code->incoming->risks = risk_names_new();
@@ -212,7 +212,7 @@ database_code_ask(struct database_code *code, uint64_t now_us)
 }
 
 void
-database_code_lost(struct database_code *code)
+database_code_drop_incoming(struct database_code *code)
 {
 	answer_free(code->incoming);
 	code->incoming = NULL;
@@ -321,15 +321,15 @@ check_version(struct database_code *code)
 		code->incoming->roles = roles;
 		role_settings_sort(&code->answer->roles);
 	}
-	database_code_lost(code);
+	database_code_drop_incoming(code);
 	if (code->is_outdated)
-		database_code_changed(code, RISK_OWN_WORDS);
+		database_code_note_ddl(code, RISK_OWN_WORDS);
 	else
 		believe(code);
 }
 
 void
-database_code_altered(struct database_code *code, uint64_t now_us)
+database_code_note_alter_role(struct database_code *code, uint64_t now_us)
 {
 	database_code_lock(code);
 	code->altered_us = now_us;
@@ -338,14 +338,14 @@ database_code_altered(struct database_code *code, uint64_t now_us)
 }
 
 bool
-database_code_answered(struct database_code *code, bool ok, uint32_t number, uint64_t now_us)
+database_code_end_answer(struct database_code *code, bool ok, uint32_t number, uint64_t now_us)
 {
 	struct code_answer *before = code->answer;
 	uint64_t cost_us = now_us - code->asked_us;
 	bool has_new_keepers;
 
 	if (!ok || code->is_broken) {
-		database_code_lost(code);
+		database_code_drop_incoming(code);
 		code->refused_until_us =
 		    now_us + clock_lesser_us(cost_us < ASK_AGAIN_US ? REFUSED_US : cost_us * NO_TIME_SHARE, REFUSED_US);
 		return false;

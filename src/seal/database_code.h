@@ -220,20 +220,20 @@ enum code_decision database_code_decide(const struct database_code *code, uint64
 					bool needs_no_hold, uint64_t now_us);
 /* Call this after ALTER ROLE or ALTER DATABASE. A question is then asked on the next server that a client returns; no
  * client waits for the answer. */
-void database_code_altered(struct database_code *code, uint64_t now_us);
+void database_code_note_alter_role(struct database_code *code, uint64_t now_us);
 /* Call this when DDL was seen. risk: the DDL's risk, of which three bits count. RISK_KEEPS: the DDL may have made
  * functions whose state nothing resets. RISK_OWN_WORDS: the DDL's words show that it may have made code that reaches
  * such functions. RISK_ASSUMED: the same is assumed, but only because there is no valid answer. */
-void database_code_changed(struct database_code *code, unsigned risk);
+void database_code_note_ddl(struct database_code *code, unsigned risk);
 /* Begins another question, and drops `incoming`. Returns the query to send, valid until the next call. */
 const char *database_code_ask(struct database_code *code, uint64_t now_us);
 /* Drops the answer that is being received, because the server that was asked has gone. */
-void database_code_lost(struct database_code *code);
+void database_code_drop_incoming(struct database_code *code);
 /* Handles a row of the answer. is_whole: false if the row was too long, so body has only the beginning. */
 void database_code_row(struct database_code *code, const uint8_t *body, size_t len, bool is_whole);
 /* Call at the end of an answer. ok: false if the question failed. number: becomes code->number if the answer is full.
  * Returns true if code->answer has changed. */
-bool database_code_answered(struct database_code *code, bool ok, uint32_t number, uint64_t now_us);
+bool database_code_end_answer(struct database_code *code, bool ok, uint32_t number, uint64_t now_us);
 /* Returns true if the last question, CODE_ANY, has found code, so CODE_ALL must be asked next. */
 static inline bool
 database_code_is_unread(const struct database_code *code)
@@ -248,9 +248,9 @@ void code_registry_free(struct code_registry *registry);
 /* Adds a zeroed struct to the registry. database: the name of the database in PostgreSQL. */
 void database_code_join(struct database_code *code, struct code_registry *registry, const char *database);
 void database_code_leave(struct database_code *code); /* does nothing if code is in no registry */
-/* Calls database_code_changed() for all structs, of all loops, for databases that have this name in PostgreSQL; for all
- * structs if database is NULL. */
-void code_registry_changed(struct code_registry *registry, const char *database, unsigned risk);
+/* Calls database_code_note_ddl() for all structs, of all loops, for databases that have this name in PostgreSQL; for
+ * all structs if database is NULL. */
+void code_registry_note_ddl(struct code_registry *registry, const char *database, unsigned risk);
 void database_code_lock(const struct database_code *code); /* takes the registry's lock, if there is a registry */
 void database_code_unlock(const struct database_code *code);
 
@@ -275,7 +275,7 @@ struct database_code *code_store_get(struct code_store *all, const void *key, si
 struct database_code *code_store_ref(struct database_code *code);
 void code_store_unref(struct code_store *all, struct database_code *code); /* code may be NULL */
 /* Notes that the pool `by` uses the code, so the next question may go to one of that pool's servers. */
-void code_store_used(struct code_store *all, struct database_code *code, struct pool *by, uint64_t now_us);
+void code_store_note_use(struct code_store *all, struct database_code *code, struct pool *by, uint64_t now_us);
 /* Call when the pool ends, or no longer uses this code. code may be NULL. */
 void code_store_forget_pool(struct database_code *code, const struct pool *pool);
 /* For each struct whose question is due (database_code_is_due()), calls ask() with the pool that used the code last. */

@@ -82,7 +82,7 @@ hosts_note_silent(struct hosts *h, const char *address, uint64_t now_us)
 
 	if (h == NULL || (host == NULL && HASH_COUNT(h->table) >= HOSTS_MAX))
 		return;
-	if (host == NULL && (host = TABLE_MAKE(h->seed, h->table, address, address, len)) == NULL)
+	if (host == NULL && (host = TABLE_ADD_NEW(h->seed, h->table, address, address, len)) == NULL)
 		return; /* without memory this host is tried like a host that answers */
 	host->due_us = now_us + backoff_us(host->count, SILENT_FIRST_US, SILENT_MOST_US, &h->random);
 	host->count++;

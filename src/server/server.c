@@ -182,7 +182,7 @@ server_losses_log(const struct server_env *env, uint64_t now_us)
 		log_event(env->log, LOG_LEVEL_WARNING, &about,
 			  "%s: %s; %" PRIu32 " server connections were lost within a second, and %s failed with them",
 			  l->why.sqlstate, l->why.text, l->count,
-			  counted(l->cost, "request or transaction", "requests or transactions").text);
+			  counted(l->harmful_count, "request or transaction", "requests or transactions").text);
 	*l = (struct server_losses){ .total = l->total };
 }
 

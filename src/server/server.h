@@ -91,7 +91,7 @@ struct server_ops {
 	/* Called before error() when a message of the borrower's has failed. is_unshown: the request's replies begin
 	 * with BindComplete, and none of them was passed yet. Return true if the request will be run again: then its
 	 * replies that were not passed yet, and the error, are dropped. May be NULL. */
-	bool (*runs_again)(struct server *srv, const struct error_fields *fields, bool is_unshown);
+	bool (*decide_rerun)(struct server *srv, const struct error_fields *fields, bool is_unshown);
 	/* A CommandComplete for the borrower has come; a terminator follows the len bytes of `tag`. Return true to
 	 * swallow the message, because the borrower has its answer already; allowed for an UNLISTEN only. */
 	bool (*complete)(struct server *srv, const char *tag, size_t len);
@@ -137,7 +137,7 @@ struct server_owner_ops {
 	 * is called again by each server_reset_next(), until it returns false or the reset's deadline is over. To send
 	 * PostgreSQL a query while the server is held, set *question, which is NULL, to a text that outlives srv. After
 	 * the answer, server_reset_next() is called. */
-	bool (*holds)(struct server *srv, const char **question);
+	bool (*hold_if_due)(struct server *srv, const char **question);
 	/* Called during a reset, when a transaction that the borrower has left unfinished is over. */
 	void (*abandoned_transaction_over)(struct server *srv);
 	void (*clean)(struct server *srv); /* the reset is over; the server is IDLE, and may be lent again */
@@ -161,7 +161,7 @@ struct server_owner_ops {
 struct server_losses {
 	uint64_t since_us; /* when the first of these connections was lost; 0 if none was lost */
 	uint32_t count; /* lost connections */
-	uint32_t cost; /* how many of these connections had a request or transaction, which has failed */
+	uint32_t harmful_count; /* how many of these connections had a request or transaction, which has failed */
 	uint32_t total; /* lost connections since the process began; wraps around */
 	struct fail why; /* why the last connection was lost */
 	char address[SERVER_ADDRESS_MAX]; /* the address of the last connection */

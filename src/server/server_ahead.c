@@ -17,7 +17,7 @@ next_kind(const struct server *srv, uint32_t *kinds, struct owed *o)
 }
 
 bool
-server_is_borrowers_alone(const struct server *srv)
+server_has_borrower_only(const struct server *srv)
 {
 	return srv->state == SV_LENT && !ledger_has_ahead(&srv->ledger);
 }

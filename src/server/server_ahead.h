@@ -14,7 +14,7 @@ void server_disown_ahead(struct server *srv);
  * precede those of the borrower's messages. */
 void server_disown_ahead_first(struct server *srv);
 /* Returns true if srv is lent and nothing was sent ahead to it, so all further bytes from it are for its borrower. */
-bool server_is_borrowers_alone(const struct server *srv);
+bool server_has_borrower_only(const struct server *srv);
 /* Returns true if, while RESET, a request that was sent ahead and belongs to no client has run for so long that it must
  * be cancelled. After server_cancel_stale_request(), returns false. */
 bool server_has_stale_request(const struct server *srv, uint64_t now_us);

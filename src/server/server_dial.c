@@ -59,7 +59,7 @@ void
 server_first_host(struct server *srv, uint32_t turn, const struct upstream_host *only)
 {
 	const struct upstream *upstream = srv->target->upstream;
-	const char *balance = upstream->words[UPSTREAM_LOAD_BALANCE_HOSTS];
+	const char *balance = upstream->keyword_values[UPSTREAM_LOAD_BALANCE_HOSTS];
 	size_t count = upstream->host_count, best = 0;
 	uint64_t best_us = UINT64_MAX;
 

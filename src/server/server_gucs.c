@@ -56,7 +56,7 @@ server_put_gucs(struct server *srv, const struct gucs *to, const struct gucs *al
 		triples++;
 	}
 	triples += gucs_put_changes(out, srv->gucs, to, always,
-				    srv->target->upstream->words[UPSTREAM_CONNECT_QUERY] != NULL, is_guarded);
+				    srv->target->upstream->keyword_values[UPSTREAM_CONNECT_QUERY] != NULL, is_guarded);
 	if (triples == 0)
 		return;
 	owe_parse_bind_executes(srv, triples);

@@ -523,7 +523,7 @@ warned(struct server *srv, const uint8_t *body, size_t len)
 static int
 begin_connect_query(struct server *srv, struct fail *why)
 {
-	const char *query = srv->target->upstream->words[UPSTREAM_CONNECT_QUERY];
+	const char *query = srv->target->upstream->keyword_values[UPSTREAM_CONNECT_QUERY];
 	struct buf b = { 0 };
 	int r;
 

@@ -136,8 +136,8 @@ runs_again(struct walk *w, const struct error_fields *e)
 {
 	size_t at = w->at, from = w->request > w->run ? w->request : w->run;
 
-	if (w->srv->env->ops->runs_again == NULL ||
-	    !w->srv->env->ops->runs_again(w->srv, e, from < at && w->p[from] == '2'))
+	if (w->srv->env->ops->decide_rerun == NULL ||
+	    !w->srv->env->ops->decide_rerun(w->srv, e, from < at && w->p[from] == '2'))
 		return false;
 	w->at = from;
 	pass_run(w); /* replies to earlier requests */
@@ -495,14 +495,14 @@ walk_plain(struct walk *w)
 
 	if (srv->loan.next_row_is_true)
 		return;
-	while (srv->borrower != NULL && frame_whole(p, (size_t)(end - p), &f)) {
+	while (srv->borrower != NULL && frame_parse_whole(p, (size_t)(end - p), &f)) {
 		uint32_t plain_kind = ledger_plain_kind(&srv->ledger);
 		const uint8_t *body;
 		bool is_taken, is_whole = true;
 
 		while (is_whole && ledger_may_pass_through(plain_kind, f.type)) { /* all rows pass here */
 			p += FRAME_HEAD_LEN + f.body_len;
-			is_whole = frame_whole(p, (size_t)(end - p), &f);
+			is_whole = frame_parse_whole(p, (size_t)(end - p), &f);
 		}
 		if (!is_whole)
 			break;
@@ -558,7 +558,7 @@ awaits_report(struct walk *w, const struct frame *f)
 	if (e.sqlstate == NULL || strcmp(e.sqlstate, "25006") != 0 || srv->borrower == NULL || !srv->is_synced ||
 	    (target != TARGET_READ_WRITE && target != TARGET_PRIMARY) || w->len - w->run > SERVER_CARRY_MAX)
 		return false;
-	for (p = w->p + w->at; frame_whole(p, (size_t)(end - p), &next); p += FRAME_HEAD_LEN + next.body_len) {
+	for (p = w->p + w->at; frame_parse_whole(p, (size_t)(end - p), &next); p += FRAME_HEAD_LEN + next.body_len) {
 		if (next.type == 'Z')
 			return false;
 		if (next.type == 'S' && fields_read_parameter(p + FRAME_HEAD_LEN, next.body_len, &name, &value)) {
@@ -794,7 +794,7 @@ on_readable_of_many_workers(struct stream *s)
 	const struct server_env *env = ((struct server *)s)->env;
 
 	on_readable(s);
-	between_events(env->deferred_frees, env->inbox);
+	loop_run_between_events(env->deferred_frees, env->inbox);
 }
 
 static void
@@ -815,7 +815,7 @@ on_ended(struct stream *s, bool is_gone)
 
 	(void)is_gone; /* PostgreSQL never closes only its sending side */
 	*srv->env->now_us = clock_now_us();
-	if (server_is_borrowers_alone(srv) && srv->env->owner_ops->peer_closed != NULL)
+	if (server_has_borrower_only(srv) && srv->env->owner_ops->peer_closed != NULL)
 		srv->env->owner_ops->peer_closed(srv);
 }
 

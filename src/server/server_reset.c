@@ -168,7 +168,7 @@ close_remote(struct server *srv)
 static int
 next_step(struct server *srv)
 {
-	const char *connect_query = srv->target->upstream->words[UPSTREAM_CONNECT_QUERY];
+	const char *connect_query = srv->target->upstream->keyword_values[UPSTREAM_CONNECT_QUERY];
 	const struct reset_order *todo = &srv->reset.todo;
 	const char *question = NULL;
 	bool is_lost;
@@ -202,7 +202,7 @@ next_step(struct server *srv)
 		srv->connect_query = CONNECT_QUERY_IN_FORCE;
 		return send_query(srv, connect_query);
 	}
-	if (srv->env->owner_ops->holds(srv, &question)) {
+	if (srv->env->owner_ops->hold_if_due(srv, &question)) {
 		srv->reset.sent = RESET_IS_HELD;
 		return question == NULL ? 0 : server_ask(srv, question);
 	}

@@ -110,15 +110,15 @@ server_tokens_begin(struct server *srv, uint32_t code, server_tokens_done done, 
 	char place[SERVER_ADDRESS_MAX + 64];
 	struct fail refused;
 
-	if (delegation != NULL && delegated_check(delegation->by, *srv->env->now_us, why) < 0)
+	if (delegation != NULL && delegated_check(delegation->owner_credentials, *srv->env->now_us, why) < 0)
 		return NULL;
 	t = tokens_new(&(struct auth_server){ .host = up->hosts[srv->host_index].host,
-					      .service = up->words[UPSTREAM_KRBSRVNAME] });
+					      .service = up->keyword_values[UPSTREAM_KRBSRVNAME] });
 	if (t == NULL) {
 		fail_memory(why, "a server login");
 		return NULL;
 	}
-	t->to.delegated = t->by = delegation != NULL ? delegated_ref(delegation->by) : NULL;
+	t->to.delegated = t->by = delegation != NULL ? delegated_ref(delegation->owner_credentials) : NULL;
 	t->job.run = run;
 	t->job.done = on_back;
 	t->job.discard = discard;

@@ -90,7 +90,7 @@ statement_home_get(struct statement_store *store, const char *name)
 
 	TABLE_FIND(store->seed, store->homes, name, len, home);
 	if (home == NULL) {
-		if ((home = TABLE_MAKE(store->seed, store->homes, name, name, len)) == NULL)
+		if ((home = TABLE_ADD_NEW(store->seed, store->homes, name, name, len)) == NULL)
 			return NULL;
 		home->store = store;
 		home->shared.name = home->name;

@@ -60,13 +60,13 @@ struct statement {
 	char name[STATEMENT_NAME_MAX]; /* the statement's name on servers */
 	uint8_t name_len; /* without terminator */
 	uint32_t context; /* the gucs_context() for which it is; 0 if the context does not matter to this SQL */
-	/* the shape of its rows (fields_description_hash()) under this id; 0 if not known yet */
+	/* the shape of its rows (fields_hash_description()) under this id; 0 if not known yet */
 	uint32_t shape;
 	/* The end of a Parse: the query, its terminator, an int16 count, and that many int32 parameter types. When the
 	 * statement is renewed, `bytes` and `len` may change, to declare types that were learnt. */
 	const uint8_t *bytes;
 	struct sql_traits traits; /* valid if is_read is true; see statement_traits() */
-	bool is_read;
+	bool has_traits;
 	/* the fingerprint of its SQL (exchange/report.h); 0 if the SQL has not run yet; or STATEMENT_RAN_ONCE */
 	uint64_t fingerprint;
 	struct sql_risk risk; /* the risk of its SQL and its declared types when it was last looked up */
@@ -137,9 +137,9 @@ bool statement_has_one_ref(const struct statement *st); /* returns true if there
 static inline const struct sql_traits *
 statement_traits(struct statement *st)
 {
-	if (!st->is_read) {
+	if (!st->has_traits) {
 		traits_of_all_options(&st->traits, (const char *)st->bytes, st->query_len);
-		st->is_read = true;
+		st->has_traits = true;
 	}
 	return &st->traits;
 }
@@ -148,10 +148,10 @@ statement_traits(struct statement *st)
 static inline void
 statement_take_traits(struct statement *st, const struct sql_traits *v)
 {
-	if (st->is_read)
+	if (st->has_traits)
 		return;
 	st->traits = *v;
-	st->is_read = true;
+	st->has_traits = true;
 }
 
 /* Returns the same traits as statement_traits(), after adding the hints that matter to a Parse. */
@@ -159,7 +159,7 @@ static inline const struct sql_traits *
 statement_parse_traits(struct statement *st)
 {
 	statement_traits(st);
-	traits_of_parse(&st->traits, (const char *)st->bytes, st->query_len);
+	traits_add_parse_hints(&st->traits, (const char *)st->bytes, st->query_len);
 	return &st->traits;
 }
 

@@ -73,7 +73,7 @@ keep(struct scan_memory *m, struct scan_memory_set *set, const struct scan *s, u
 	k->hints = s->hints;
 	k->first = (uint8_t)s->first;
 	k->options = (uint8_t)options;
-	k->short_len = made.literals == 0 && parts->len <= SHORT_LEN ? (uint16_t)parts->len : 0;
+	k->short_len = made.literal_count == 0 && parts->len <= SHORT_LEN ? (uint16_t)parts->len : 0;
 	return k;
 }
 

@@ -24,7 +24,7 @@ literals_in(const char *sql, size_t at)
 
 	if ((digits | quotes) == 0)
 		return 0;
-	return quotes | (digits & ~((sql_no_words(bytes) ^ 0xffff) << 1 | (at > 0 && sql_is(sql[at - 1], WORD))));
+	return quotes | (digits & ~((sql_non_word_bytes(bytes) ^ 0xffff) << 1 | (at > 0 && sql_is(sql[at - 1], WORD))));
 }
 #endif
 
@@ -267,7 +267,7 @@ bool
 skeleton_is_like(const struct skeleton *k, const char *sql, size_t len)
 {
 	const char *end = sql + len, *kept = k->sql, *row = NULL;
-	const struct sql_part *part = k->parts, *last = part + k->literals, *row_part = NULL;
+	const struct sql_part *part = k->parts, *last = part + k->literal_count, *row_part = NULL;
 
 	for (;; part++) {
 		if (part->row_literals != 0) {

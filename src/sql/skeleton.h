@@ -28,7 +28,7 @@ struct skeleton {
 	/* one part before each literal, and one after the last literal; owned, in one allocation with sql */
 	struct sql_part *parts;
 	char *sql; /* the bytes of all parts, one after another */
-	uint16_t literals; /* number of literals */
+	uint16_t literal_count; /* number of literals */
 	uint32_t size; /* bytes of the allocation */
 };
 

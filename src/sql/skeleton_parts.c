@@ -182,7 +182,7 @@ skeleton_make(struct skeleton *k, const struct skeleton_parts *parts, const char
 		to += parts->at[i].len;
 	}
 	memset(to, 0, SKELETON_READABLE);
-	k->literals = (uint16_t)(parts->count - 1);
+	k->literal_count = (uint16_t)(parts->count - 1);
 	k->size = (uint32_t)size;
 	return true;
 }

@@ -90,7 +90,7 @@ sql_equal(__m128i bytes, char c)
 
 /* Returns a bit for each byte that can't be in a word. */
 static inline unsigned
-sql_no_words(__m128i bytes)
+sql_non_word_bytes(__m128i bytes)
 {
 	__m128i letter = sql_between(_mm_or_si128(bytes, _mm_set1_epi8(0x20)), 'a', 'z');
 	__m128i digit = sql_between(bytes, '0', '9');
@@ -134,7 +134,7 @@ sql_word_end(const char *p, const char *end)
 {
 #ifdef __SSE2__
 	for (; end - p >= 16; p += 16) {
-		unsigned others = sql_no_words(sql_sixteen(p));
+		unsigned others = sql_non_word_bytes(sql_sixteen(p));
 
 		if (others != 0)
 			return p + __builtin_ctz(others);

@@ -7,7 +7,7 @@
 #define SEARCHED_MAX ((size_t)64 << 10) /* bytes of SQL, with its strings, that are searched */
 
 void
-traits_of_scan(struct sql_traits *v, const struct scan *s, const char *sql, size_t len)
+traits_set_from_scan(struct sql_traits *v, const struct scan *s, const char *sql, size_t len)
 {
 	uint32_t hints = s->hints;
 
@@ -33,7 +33,7 @@ traits_of_all_options(struct sql_traits *v, const char *sql, size_t len)
 	struct scan s;
 
 	scan_text_all_options(&s, sql, len);
-	traits_of_scan(v, &s, sql, len);
+	traits_set_from_scan(v, &s, sql, len);
 }
 
 /* --- what a Parse depends on -------------------------------------------------------------------------------------- */
@@ -191,7 +191,7 @@ may_fail_with_parameters(const char *sql, size_t len)
 }
 
 void
-traits_of_parse(struct sql_traits *v, const char *sql, size_t len)
+traits_add_parse_hints(struct sql_traits *v, const char *sql, size_t len)
 {
 	uint32_t hints = TRAITS_OF_PARSE;
 	bool may_name_moment;

@@ -27,7 +27,7 @@ enum traits_hint {
 	TRAITS_LITERALS = 1u << 8, /* the SQL may have literals, or is not ASCII */
 	TRAITS_MOMENT = 1u << 9, /* the SQL may have literals like 'now', which stand for the time of the Parse */
 	TRAITS_NULL = 1u << 10, /* the SQL has "= NULL", whose meaning depends on the setting transform_null_equals */
-	TRAITS_OF_PARSE = 1u << 11, /* traits_of_parse() has run, so the other hints of this enum are valid */
+	TRAITS_OF_PARSE = 1u << 11, /* traits_add_parse_hints() has run, so the other hints of this enum are valid */
 	TRAITS_MAY_FAIL = 1u << 12, /* the SQL has parameters, and an expression that may fail for some values */
 	TRAITS_NOTICED = 1u << 13, /* a Parse of the SQL was answered with a notice; set by statements/keep.c */
 	TRAITS_PARSE_ALL = 0x3fu << 8 /* TRAITS_LITERALS to TRAITS_NOTICED */
@@ -67,11 +67,11 @@ traits_are_plannable(uint32_t first)
 }
 
 /* Sets the traits from s, the scan of this SQL, which must lie in one piece. */
-void traits_of_scan(struct sql_traits *v, const struct scan *s, const char *sql, size_t len);
+void traits_set_from_scan(struct sql_traits *v, const struct scan *s, const char *sql, size_t len);
 /* Sets traits that this SQL has whatever the session's settings are (scan_text_all_options()). */
 void traits_of_all_options(struct sql_traits *v, const char *sql, size_t len);
 /* Adds the hints of enum traits_hint to v, unless v has them. */
-void traits_of_parse(struct sql_traits *v, const char *sql, size_t len);
+void traits_add_parse_hints(struct sql_traits *v, const char *sql, size_t len);
 
 /*
  * --- listen_text.c: replaces the SQL of a LISTEN, for a server that must not listen.

@@ -125,7 +125,7 @@ state_may_cancel_probe(const struct exchange *x)
 }
 
 void
-state_probe_cancelled(struct exchange *x)
+state_note_probe_cancel(struct exchange *x)
 {
 	x->session->is_probe_cancelled = true;
 }

@@ -82,7 +82,7 @@ state_note_encoding(struct exchange *x, const char *encoding)
 /* Makes a probe ask for the settings, because the values of effects that were recorded under the old encoding can't be
  * relied on. */
 void
-state_encoding_changed(struct exchange *x, const char *encoding)
+state_note_encoding_change(struct exchange *x, const char *encoding)
 {
 	const char *before = gucs_get(x->gucs, "client_encoding");
 	bool has_effects = x->session != NULL && x->session->effect_count > 0;
@@ -223,7 +223,7 @@ settle_and_ask(struct exchange *x)
 }
 
 void
-state_transaction_over(struct exchange *x)
+state_end_transaction(struct exchange *x)
 {
 	if (x->session != NULL && x->session->effect_count == 0 && x->session->parts == 0 &&
 	    x->srv->loan.suspected == 0)

@@ -35,6 +35,15 @@ state_risk_of(const struct exchange *x, struct statement *st)
 	return database_code_get_kept_risk(x->pool->code, *x->env->now_us, &st->risk, &risk) ? risk : look_up(x, st);
 }
 
+bool
+state_is_read_only(const struct exchange *x, struct statement *st)
+{
+	size_t text_len = st->query_len + 1;
+
+	return database_code_is_repeatable(x->pool->code, *x->env->now_us, &st->risk, (const char *)st->bytes,
+					   st->query_len, st->bytes + text_len, st->len - text_len);
+}
+
 unsigned
 state_risk_of_all(const struct exchange *x)
 {

@@ -168,7 +168,7 @@ void
 state_yield(struct exchange_env *env)
 {
 	if (!TAILQ_EMPTY(&env->lingering))
-		timer_fire(&env->linger_timer);
+		timer_fire_soon(&env->linger_timer);
 }
 
 void
@@ -297,7 +297,7 @@ state_note_followable(struct exchange *x, uint32_t flags)
 }
 
 void
-state_used_sequence(struct exchange *x, uint32_t flags)
+state_prepare_sequence_use(struct exchange *x, uint32_t flags)
 {
 	struct server *srv = x->srv;
 	uint64_t of = srv->sequences_of;

@@ -35,7 +35,7 @@ state_audit(struct exchange *x, uint32_t flags)
 }
 
 void
-state_take_name(struct client_session *s, struct server *srv, const char *name)
+state_note_setting_name(struct client_session *s, struct server *srv, const char *name)
 {
 	char **grown;
 
@@ -57,7 +57,7 @@ state_suspect(struct exchange *x, uint32_t flags, const struct scan *names)
 	struct client_session *s;
 
 	if (flags & (SCAN_SEQUENCES | SCAN_CODE | SCAN_EXECUTE))
-		state_used_sequence(x, flags);
+		state_prepare_sequence_use(x, flags);
 	if ((flags & ~(uint32_t)SCAN_PLAIN) == 0)
 		return STEP_FORWARD;
 	s = state_get_or_create(x);
@@ -71,7 +71,7 @@ state_suspect(struct exchange *x, uint32_t flags, const struct scan *names)
 	if (flags & SCAN_LOAD)
 		s->is_tainted = true;
 	for (uint32_t i = 0; names != NULL && i < names->name_count; i++)
-		state_take_name(s, x->srv, names->names[i]);
+		state_note_setting_name(s, x->srv, names->names[i]);
 	return STEP_FORWARD;
 }
 
@@ -93,7 +93,7 @@ add_effect(struct exchange *x, enum effect_kind kind, const char *name, const ch
 
 	keep_before(x);
 	if (name != NULL && strchr(name, '.') != NULL)
-		state_take_name(s, x->srv, name);
+		state_note_setting_name(s, x->srv, name);
 	if (s->effect_count == EFFECTS_MAX) {
 		x->srv->loan.suspected |= SCAN_SETTING;
 		return;

@@ -47,7 +47,7 @@ begin_pieces(struct exchange *x, const char *sql, size_t have, bool is_parse)
 	scan_feed(s->scan, sql, have);
 	s->is_parse_scanned = is_parse;
 	/* Unread SQL may do anything; when all of it was scanned, it is too late to send a DISCARD ahead of it. */
-	state_used_sequence(x, SCAN_CODE);
+	state_prepare_sequence_use(x, SCAN_CODE);
 	return STEP_FORWARD;
 }
 
@@ -121,7 +121,7 @@ take_literal_names(struct exchange *x, const char *sql, size_t len)
 
 	known_begin(&r, gucs_scan_options(x->gucs), sql, len);
 	while (known_next_custom(&r, name))
-		state_take_name(x->session, x->srv, name);
+		state_note_setting_name(x->session, x->srv, name);
 }
 
 /* part: RISK_WANTED or RISK_UNDOES. Records which extension's state the SQL leaves for its client, or that it undoes
@@ -219,7 +219,7 @@ use_sequences_unseen(struct exchange *x, const struct request *m)
 		return STEP_FORWARD;
 	if (of != 0 && of != x->waiter.id && request_must_wait(x, m))
 		return STEP_HOLD;
-	state_used_sequence(x, SCAN_SEQUENCE);
+	state_prepare_sequence_use(x, SCAN_SEQUENCE);
 	return of != 0 && of != x->srv->sequences_of ? request_follow_own_message(x, m) : STEP_FORWARD;
 }
 
@@ -364,7 +364,7 @@ take_bound_names(struct exchange *x, const uint8_t *body, size_t len)
 	fields_begin_values(body, len, &values);
 	while (fields_next_value(&values, &bytes, &n))
 		if (bytes != NULL && known_take_custom(name, (const char *)bytes, n))
-			state_take_name(x->session, x->srv, name);
+			state_note_setting_name(x->session, x->srv, name);
 }
 
 /* Returns the flags of values that, as a name or value of set_config(), leave more than a setting. */
@@ -421,7 +421,7 @@ state_parse_ahead(struct exchange *x, struct request *m)
 	    (step = state_bind_of_sequences(x, m)) != STEP_FORWARD)
 		return step;
 	if (m->traits->flags & SCAN_READS_SEQUENCES)
-		state_used_sequence(x, m->traits->flags);
+		state_prepare_sequence_use(x, m->traits->flags);
 	return STEP_FORWARD;
 }
 
@@ -464,7 +464,7 @@ state_bind(struct exchange *x, struct request *m)
 	/* Called at the Bind, even if the effect counts from the Execute on, because nothing may be sent between Bind
 	 * and Execute. (In most cases state_parse_ahead() has done this already.) */
 	if (flags & (SCAN_CODE | SCAN_EXECUTE))
-		state_used_sequence(x, flags);
+		state_prepare_sequence_use(x, flags);
 	if ((flags & ~(uint32_t)SCAN_PLAIN) == 0)
 		return flags != 0 && exchange_is_followed(x) ? state_suspect(x, flags, NULL) : STEP_FORWARD;
 	if (state_get_or_create(x) == NULL)
@@ -515,7 +515,7 @@ state_function_call(struct exchange *x)
 		return;
 	x->srv->loan.suspected |= SCAN_CODE;
 	state_note_run(x, state_risk_of_all(x));
-	state_used_sequence(x, SCAN_CODE);
+	state_prepare_sequence_use(x, SCAN_CODE);
 }
 
 bool
@@ -540,7 +540,7 @@ state_holds(const struct exchange *x)
 }
 
 bool
-state_ends_discard(struct exchange *x)
+state_end_discard_request(struct exchange *x)
 {
 	if (x->session->discard == DISCARD_SYNCED)
 		state_request_done(x);
@@ -578,5 +578,5 @@ state_plain_bind(struct exchange *x, uint32_t flags)
 	if (flags & SCAN_FOLLOWABLE)
 		state_note_followable(x, flags);
 	if ((flags & SCAN_SEQUENCES) != 0 && exchange_is_followed(x))
-		state_used_sequence(x, flags);
+		state_prepare_sequence_use(x, flags);
 }

@@ -52,7 +52,7 @@ void state_function_call(struct exchange *x);
 bool state_holds(const struct exchange *x); /* returns true if no message may be sent now */
 /* Call when nothing is owed, before a message that runs something is sent. If a DISCARD ALL has run in the same
  * request, sends a Sync, which ends the request, and returns true: the message must wait for the Sync's answer. */
-bool state_ends_discard(struct exchange *x);
+bool state_end_discard_request(struct exchange *x);
 /* Returns true if a probe must ask for the settings before the client's next request is sent, because SQL may have
  * reset settings of the client's startup packet to the server's values. */
 bool state_must_ask_first(const struct exchange *x);

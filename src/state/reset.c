@@ -221,7 +221,7 @@ state_hides_parameter(const struct exchange *x, const char *name)
 }
 
 void
-state_discarded(struct exchange *x)
+state_note_discard_all(struct exchange *x)
 {
 	struct server *srv = x->srv;
 	struct client_session *s = state_get_or_create(x);

@@ -18,7 +18,7 @@ void state_run(struct exchange *x, struct buf *b, const char *sql, enum owed_to 
 
 /* --- commit.c: decides at the end of a transaction if the server may be given back, and with what state --- */
 /* Call after a transaction. If no effect, suspicion or probe is left, forgets client_session.before. */
-void state_transaction_over(struct exchange *x);
+void state_end_transaction(struct exchange *x);
 /* Call when nothing is owed and no transaction is open. Returns true if the server may be given back. Otherwise a probe
  * was sent, or the client keeps its server, was closed or has lost it. has_long_statement: true to pin the client,
  * because only this server has one of its statements. */
@@ -31,7 +31,7 @@ unsigned state_parts_to_wash(struct exchange *x);
 /* Sends SQL that turns the server's GUC set into the client's. Returns 0, or -1 if there is no memory. */
 int state_replay(struct exchange *x);
 /* call when the server has reported this client_encoding */
-void state_encoding_changed(struct exchange *x, const char *encoding);
+void state_note_encoding_change(struct exchange *x, const char *encoding);
 /* call when the client's SQL may be in this encoding: sets is_unread if pgweir can't read such SQL */
 void state_note_encoding(struct exchange *x, const char *encoding);
 
@@ -41,7 +41,7 @@ void state_probe_failed(struct exchange *x); /* call for an error in place of th
 void state_probe_done(struct server *srv); /* call at the end of the answer: sets the GUC sets and the pins */
 /* Returns true if a probe of the client's session is in progress, and no cancel was sent for it. */
 bool state_may_cancel_probe(const struct exchange *x);
-void state_probe_cancelled(struct exchange *x); /* call when a cancel was sent for the probe */
+void state_note_probe_cancel(struct exchange *x); /* call when a cancel was sent for the probe */
 
 /* --- pins.c: pins, the reasons why a client keeps its server between transactions --- */
 /* if the client's next request must be answered with a FATAL error, sets *why and returns true */
@@ -60,7 +60,7 @@ bool state_asks_for_pin(const struct exchange *x);
 const char *state_pin_reasons(const struct exchange *x, char *out, size_t out_cap);
 
 /* --- reset.c: RESET, DISCARD ALL and rollbacks, which bring back earlier values of settings --- */
-void state_discarded(struct exchange *x); /* call at the CommandComplete of DISCARD ALL */
+void state_note_discard_all(struct exchange *x); /* call at the CommandComplete of DISCARD ALL */
 void state_request_failed(struct exchange *x); /* call for an error that is the client's */
 void state_request_done(struct exchange *x); /* call at each ReadyForQuery; ends the DISCARD ALL, if there was one */
 bool state_hides_parameter(const struct exchange *x, const char *name); /* true if the client must not be told */

@@ -87,7 +87,7 @@ struct client_session {
 	bool is_unread;
 	bool is_tainted; /* after LOAD: the client's server can't be washed; set by state_suspect(), never cleared */
 	/* The server has a setting of the client's whose name pgweir doesn't know. Set by settle_and_ask(), cleared by
-	 * state_discarded(). */
+	 * state_note_discard_all(). */
 	bool is_name_lost;
 	struct buf extension_cause; /* for PIN_EXTENSION: ": " and the reason in words, terminated; else empty */
 	uint32_t logged_pins; /* 1 << enum pin_reason, for each pin that was logged for this client */
@@ -121,7 +121,8 @@ unsigned state_seal_plans(const struct loan *l);
 
 /* state/notes.c */
 void state_audit(struct exchange *x, uint32_t flags); /* with session_state = warn, counts SQL with these flags */
-void state_take_name(struct client_session *s, struct server *srv, const char *name); /* name: a custom setting's */
+void state_note_setting_name(struct client_session *s, struct server *srv,
+			     const char *name); /* name: a custom setting's */
 /* Records a suspicion: SQL with these flags, whose effect is unknown, is about to run. names: the scan with the names
  * of settings in the SQL, or NULL. Returns STEP_FORWARD or STEP_FAILED. */
 enum feature_step state_suspect(struct exchange *x, uint32_t flags, const struct scan *names);
@@ -162,7 +163,7 @@ void state_note_followable(struct exchange *x, uint32_t flags);
 #define SCAN_READS_SEQUENCES (SCAN_SEQUENCES | SCAN_CODE | SCAN_EXECUTE)
 /* Call when SQL with these flags (of SCAN_READS_SEQUENCES) is about to run, which may change or read the backend's
  * sequence values. If another client may have left values, sends a DISCARD SEQUENCES ahead of the SQL. */
-void state_used_sequence(struct exchange *x, uint32_t flags);
+void state_prepare_sequence_use(struct exchange *x, uint32_t flags);
 
 /* state/pins.c */
 /* Sets or removes one pin. Returns false if the client has no server any more, or is closed. */

@@ -289,12 +289,12 @@ statements_may_run_again(const uint8_t *bytes, size_t len)
 	size_t at = 0, names_len;
 	struct frame f;
 
-	if (len > RERUN_LEN_MAX || !frame_whole(bytes, len, &f) || f.type != 'B' ||
+	if (len > RERUN_LEN_MAX || !frame_parse_whole(bytes, len, &f) || f.type != 'B' ||
 	    !fields_read_bind(bytes + FRAME_HEAD_LEN, f.body_len, &portal, &name, &names_len) || name[0] != '\0')
 		return false;
 	do
 		at += FRAME_HEAD_LEN + f.body_len;
-	while (frame_whole(bytes + at, len - at, &f) && (f.type == 'D' || f.type == 'E'));
+	while (frame_parse_whole(bytes + at, len - at, &f) && (f.type == 'D' || f.type == 'E'));
 	return at < len && f.type == 'S' && at + FRAME_HEAD_LEN == len;
 }
 

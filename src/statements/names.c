@@ -16,7 +16,7 @@
 #define CLIENT_SHARE 4u /* one client may have a quarter of what all clients may have together */
 
 struct client_statements *
-statements_own(struct exchange *x)
+statements_get_or_create(struct exchange *x)
 {
 	if (x->statements == NULL && (x->statements = calloc(1, sizeof(*x->statements))) != NULL)
 		x->statements->env = x->env;

@@ -157,7 +157,7 @@ parse_named(struct exchange *x, const struct parse_fields *f, const struct sql_t
 	struct client_statement *n;
 	int r = 0;
 
-	if (statements_own(x) == NULL)
+	if (statements_get_or_create(x) == NULL)
 		return STEP_FAILED;
 	if (!statements_have_room(x, f))
 		return refuse_parse(x);
@@ -207,7 +207,7 @@ statements_oversize_parse(struct exchange *x, const char *name, const char *sql,
 	struct client_statement *n = is_named ? client_statement_find(x, name) : NULL;
 	struct parse_fields empty = { .name = "", .rest = (const uint8_t *)"\0\0", .rest_len = 3 };
 
-	if (statements_own(x) == NULL)
+	if (statements_get_or_create(x) == NULL)
 		return STEP_FAILED;
 	if (is_named && client_statement_is_unsettled(x, n))
 		return STEP_HOLD;
@@ -245,7 +245,7 @@ statements_parse_unlinked(struct exchange *x, const struct request *m)
 	struct statement *st;
 	struct client_statement *n;
 
-	if (statements_pass_through(x) || m->traits == NULL || statements_own(x) == NULL)
+	if (statements_pass_through(x) || m->traits == NULL || statements_get_or_create(x) == NULL)
 		return false;
 	if (f->name[0] == '\0'
 		? !is_right
@@ -260,7 +260,7 @@ statements_parse_unlinked(struct exchange *x, const struct request *m)
 	}
 	if (f->name[0] == '\0') {
 		statements_forget_unnamed(x);
-		return statements_take(x, &(struct statement_transfer){ .name = "", .st = st }) == 0;
+		return statements_add_transferred(x, &(struct statement_transfer){ .name = "", .st = st }) == 0;
 	}
 	n = enter_new(x, f->name, st, NULL);
 	if (n == NULL)

@@ -75,7 +75,7 @@ prove_if_doubtful(struct exchange *x, struct client_statement *n, bool is_there,
 	struct client_statements *s = x->statements;
 
 	if (n->types == 0 && is_describe_of(portal, next, next_len) &&
-	    fields_bind_result_format_count(bind, bind_len) <= 1) {
+	    fields_count_result_formats(bind, bind_len) <= 1) {
 		/* The Describe of a portal does not name the statement, so the statement of this Bind is remembered for
 		 * it. */
 		client_statement_unref(s->describing);
@@ -111,7 +111,7 @@ static void
 described_types(const struct server *srv, const struct owed *o, struct client_statement *n, const uint8_t *body,
 		size_t len)
 {
-	uint32_t types = fields_user_types_hash(body, len, STATEMENT_FIRST_USER_TYPE);
+	uint32_t types = fields_hash_user_types(body, len, STATEMENT_FIRST_USER_TYPE);
 
 	if (n->describing == DESCRIBING_ANEW && srv->borrower != NULL && !statement_check_types(n->st, body, len)) {
 		client_statement_renew(srv->borrower, n, true); /* statements on servers are outdated */
@@ -140,7 +140,7 @@ statements_described(struct server *srv, const struct owed *o, uint8_t type, con
 		return;
 	}
 	if (type == 'T')
-		shape = is_whole ? fields_description_hash(body, len) : SHAPE_UNKNOWN;
+		shape = is_whole ? fields_hash_description(body, len) : SHAPE_UNKNOWN;
 	if (srv->loan.ddl == DDL_NONE && is_current(n) && !statement_check_shape(n->st, shape))
 		statement_renew(n->st);
 	if (o->to != OWED_TO_STATEMENT) {

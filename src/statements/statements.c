@@ -515,7 +515,7 @@ statements_close(struct exchange *x, struct request *m)
 	if (m->target == 'P')
 		return STEP_FORWARD;
 	if (m->name[0] == '\0') {
-		if (statements_own(x) == NULL)
+		if (statements_get_or_create(x) == NULL)
 			return STEP_FAILED;
 		unnamed_close(x, OWED_TO_CLIENT);
 		return STEP_SENT;
@@ -540,7 +540,7 @@ statements_close(struct exchange *x, struct request *m)
 }
 
 void
-statements_sync(struct exchange *x)
+statements_note_sync(struct exchange *x)
 {
 	if (x->statements != NULL)
 		x->statements->sync_no++;

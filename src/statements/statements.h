@@ -43,7 +43,7 @@ bool statements_expect_describe(const struct exchange *x);
 bool statements_close_unlinked(struct exchange *x, const uint8_t *message, size_t len);
 void statements_request_done(struct exchange *x); /* call at each ReadyForQuery */
 /* Call when a Sync is sent, because after an error the server skips messages only up to the next Sync. */
-void statements_sync(struct exchange *x);
+void statements_note_sync(struct exchange *x);
 /* Returns true if the client must keep its server, because only that server has one of the client's statements, which
  * is too large to be stored. */
 bool statements_hold_server(const struct exchange *x);

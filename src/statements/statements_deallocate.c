@@ -200,7 +200,7 @@ deallocate(struct exchange *x, const char *sql, size_t len)
 	unsigned count = 0, found = 0;
 	bool is_clearing = false;
 
-	if (statements_own(x) == NULL)
+	if (statements_get_or_create(x) == NULL)
 		return STEP_FAILED;
 	known_begin(&r, gucs_scan_options(x->gucs), sql, len);
 	while (count < DEALLOCATING_MAX && known_next_statement(&r, &k)) {

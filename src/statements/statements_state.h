@@ -64,8 +64,8 @@ struct client_statement {
 	uint32_t sync_no; /* client_statements.sync_no when the Parse or Close was sent */
 	uint32_t hash; /* a hash of the name */
 	uint32_t order; /* client_statements.named_count when the client named it */
-	uint32_t shape; /* fields_description_hash() of the rows that the client was told */
-	/* fields_user_types_hash() of the parameter types that the client was told; 0 if none is user-defined */
+	uint32_t shape; /* fields_hash_description() of the rows that the client was told */
+	/* fields_hash_user_types() of the parameter types that the client was told; 0 if none is user-defined */
 	uint32_t types;
 	enum name_state state : 3;
 	enum rows_known rows : 2;
@@ -257,7 +257,7 @@ void row_shape_note_asked(struct client_statement *n); /* call when a Describe o
 
 /* statements/names.c: the table of a client's names */
 /* Returns x->statements, which is allocated if needed; NULL if there is no memory. */
-struct client_statements *statements_own(struct exchange *x);
+struct client_statements *statements_get_or_create(struct exchange *x);
 /* Returns x's statement of this name, borrowed; NULL if there is none. */
 struct client_statement *client_statement_find(const struct exchange *x, const char *name);
 /* Returns true if it is not known yet whether n exists, because a reply is due: to a Parse or Close before an

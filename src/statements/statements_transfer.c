@@ -75,13 +75,13 @@ statements_each(const struct exchange *x, void (*row)(const struct statement_tra
 }
 
 int
-statements_take(struct exchange *x, const struct statement_transfer *s)
+statements_add_transferred(struct exchange *x, const struct statement_transfer *s)
 {
 	struct client_statement *n = NULL;
 	bool is_unnamed = s->name[0] == '\0';
 	int r;
 
-	if (statements_own(x) != NULL && is_unnamed && x->statements->unnamed == NULL) {
+	if (statements_get_or_create(x) != NULL && is_unnamed && x->statements->unnamed == NULL) {
 		x->statements->unnamed = s->st;
 		x->statements->confirmed = statement_ref(s->st);
 		x->statements->token = ++x->env->last_token;

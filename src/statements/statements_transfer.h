@@ -21,4 +21,4 @@ bool statements_ties(const struct exchange *x, enum feature_tie to);
 int statements_each(const struct exchange *x, void (*row)(const struct statement_transfer *s, void *arg), void *arg);
 /* Gives the client this statement, and takes over the reference to s->st in any case. Returns 0, or -1 if there is no
  * memory, or if the client has a statement of this name. */
-int statements_take(struct exchange *x, const struct statement_transfer *s);
+int statements_add_transferred(struct exchange *x, const struct statement_transfer *s);

@@ -87,7 +87,7 @@ make_unnamed_there(struct exchange *x)
 inline enum feature_step
 unnamed_ensure(struct exchange *x)
 {
-	const struct client_statements *s = statements_own(x);
+	const struct client_statements *s = statements_get_or_create(x);
 
 	if (s == NULL)
 		return STEP_FAILED;
@@ -171,7 +171,7 @@ has_room(const struct exchange *x, const struct parse_fields *f)
 enum feature_step
 unnamed_parse(struct exchange *x, const struct parse_fields *f, const uint8_t *message, size_t len)
 {
-	struct client_statements *s = statements_own(x);
+	struct client_statements *s = statements_get_or_create(x);
 	struct statement *st;
 
 	if (s == NULL)
@@ -213,7 +213,8 @@ get_unnamed(struct exchange *x, const uint8_t *body, size_t len)
 {
 	struct parse_fields f;
 
-	if (!fields_read_parse(body, len, &f) || f.name[0] != '\0' || statements_own(x) == NULL || !has_room(x, &f))
+	if (!fields_read_parse(body, len, &f) || f.name[0] != '\0' || statements_get_or_create(x) == NULL ||
+	    !has_room(x, &f))
 		return NULL;
 	return statement_get(x->pool->home, f.rest, f.rest_len, f.query_len, 0);
 }

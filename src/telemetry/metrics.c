@@ -352,7 +352,7 @@ put_family(const struct metric_family *f, const struct render_context *from)
 	struct rendering r;
 	bool is_renamed = from->format == EXPOSITION_OPENMETRICS && f->openmetrics_name != NULL;
 
-	if (f->scope == OF_BUDGET && from->snapshot->budget_add_to == 0)
+	if (f->scope == OF_BUDGET && from->snapshot->budget_count == 0)
 		return;
 	r.f = f;
 	r.from = from;

@@ -85,7 +85,7 @@ find_and_touch(struct query_table *t, uint64_t key)
 
 	TABLE_FIND(0, t->entries, &key, sizeof(key), e);
 	if (e != NULL)
-		TABLE_USE(t->entries, e);
+		TABLE_MOVE_TO_END(t->entries, e);
 	return e;
 }
 

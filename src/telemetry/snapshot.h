@@ -107,7 +107,7 @@ struct snapshot {
 			struct snapshot_backend *backends;
 			size_t backend_count;
 			struct snapshot_budget *budgets; /* added after the merge, because workers have none */
-			size_t budget_add_to;
+			size_t budget_count;
 			struct snapshot_worker *workers;
 			size_t worker_count;
 		};

@@ -128,7 +128,7 @@ never_zero(uint64_t hash)
 #define COLUMN_TYPE_AT 6
 
 uint32_t
-fields_description_hash(const uint8_t *body, size_t len)
+fields_hash_description(const uint8_t *body, size_t len)
 {
 	size_t at = 2, count;
 	uint64_t h;
@@ -153,7 +153,7 @@ fields_description_hash(const uint8_t *body, size_t len)
 }
 
 uint32_t
-fields_user_types_hash(const uint8_t *body, size_t len, uint32_t first_user_oid)
+fields_hash_user_types(const uint8_t *body, size_t len, uint32_t first_user_oid)
 {
 	for (size_t at = 2; at + 4 <= len; at += 4)
 		if (wire_u32(body + at) >= first_user_oid)
@@ -251,7 +251,7 @@ fields_row_take_number(struct value_list *columns)
 }
 
 unsigned
-fields_bind_result_format_count(const uint8_t *body, size_t len)
+fields_count_result_formats(const uint8_t *body, size_t len)
 {
 	struct value_list values;
 	const uint8_t *value;

@@ -45,10 +45,10 @@ bool fields_read_bind(const uint8_t *body, size_t len, const char **portal, cons
 /* Returns a hash, never 0, of the names, types and type modifiers in a RowDescription; 0 if the message is malformed.
  * Ignores the origin and the format of columns, as PostgreSQL does when it decides whether the result type of a plan
  * has changed (equalTupleDescs). */
-uint32_t fields_description_hash(const uint8_t *body, size_t len);
+uint32_t fields_hash_description(const uint8_t *body, size_t len);
 /* Returns a hash, never 0, of the types in a ParameterDescription. Returns 0 if none is a user's type, which has an OID
  * of first_user_oid or more. */
-uint32_t fields_user_types_hash(const uint8_t *body, size_t len, uint32_t first_user_oid);
+uint32_t fields_hash_user_types(const uint8_t *body, size_t len, uint32_t first_user_oid);
 /* Finds the value of a Bind's parameter i, counted from 0. The value has the format in which the client sent it, text
  * or binary; values of type text have the same bytes in both. *value is NULL for SQL's NULL. Returns false if the Bind
  * has no parameter i, or if the body is truncated before the value's end. */
@@ -71,6 +71,6 @@ const char *fields_row_take_text(struct value_list *columns, char *out, size_t c
 /* Takes the next column, a number as text, and returns the number; 0 if the text does not begin with a number. */
 uint64_t fields_row_take_number(struct value_list *columns);
 /* Returns how many result format codes a Bind has; 0 if the Bind is truncated or malformed. */
-unsigned fields_bind_result_format_count(const uint8_t *body, size_t len);
+unsigned fields_count_result_formats(const uint8_t *body, size_t len);
 /* Parses a Describe or Close; *kind is 'S' (statement) or 'P' (portal). Returns false if the message is malformed. */
 bool fields_read_target(const uint8_t *body, size_t len, uint8_t *kind, const char **name);

@@ -67,7 +67,7 @@ frame_parse(const uint8_t *bytes, size_t len, struct frame *out)
 
 /* Returns true, with *out set, if the front of bytes is a whole message. Does not check FRAME_BODY_MAX. */
 static inline bool
-frame_whole(const uint8_t *bytes, size_t len, struct frame *out)
+frame_parse_whole(const uint8_t *bytes, size_t len, struct frame *out)
 {
 	if (len < FRAME_HEAD_LEN)
 		return false;

@@ -300,7 +300,7 @@ ledger_owes_client(const struct ledger *l, uint64_t *since_us)
 }
 
 void
-ledger_flush(struct ledger *l)
+ledger_enter_flush(struct ledger *l)
 {
 	struct owed *o = l->count > 0 ? entry_at(l, l->count - 1) : NULL;
 
@@ -334,7 +334,7 @@ ledger_may_change_block(const struct ledger *l)
 }
 
 uint32_t
-ledger_requests_sent(const struct ledger *l)
+ledger_count_requests_sent(const struct ledger *l)
 {
 	uint32_t count = l->requests_gone;
 

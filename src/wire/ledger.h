@@ -156,7 +156,7 @@ void ledger_push_run(struct ledger *l, enum owed_to to, void *ref);
 struct owed_request {
 	uint64_t started_us;
 	uint32_t statements;
-	uint8_t shown; /* the first value of owed.client_completes_left */
+	uint8_t client_completes; /* the first value of owed.client_completes_left */
 };
 
 /* Handles a message of this type from the server. If the message was the ReadyForQuery of a request, sets *is_end to
@@ -267,7 +267,7 @@ ledger_push_request(struct ledger *l, enum owed_kind kind, enum owed_to to, cons
 {
 	ledger_enter_next(l, (struct owed){ .kind = (uint8_t)kind,
 					    .to = (uint8_t)to,
-					    .client_completes_left = request->shown,
+					    .client_completes_left = request->client_completes,
 					    .statements = request->statements,
 					    .started_us = request->started_us });
 }
@@ -390,12 +390,12 @@ ledger_local_is_due(const struct ledger *l)
  * 0 if this request's last message was not sent yet. */
 bool ledger_owes_client(const struct ledger *l, uint64_t *since_us);
 /* Notes that a Flush is sent, which makes the server answer earlier messages without a Sync. */
-void ledger_flush(struct ledger *l);
+void ledger_enter_flush(struct ledger *l);
 /* Returns true if the server will send a message although pgweir sends nothing more. is_cut is true if a part of the
  * last message is still to be sent. */
 bool ledger_is_due(const struct ledger *l, bool is_cut);
 /* Returns how many requests of the client were sent as a whole. The number wraps around. */
-uint32_t ledger_requests_sent(const struct ledger *l);
+uint32_t ledger_count_requests_sent(const struct ledger *l);
 /* Returns true if the client has an unanswered message that may begin or end a transaction block. */
 bool ledger_may_change_block(const struct ledger *l);
 /* Returns true if the server will next answer a request of pgweir's own, and sets *since_us to when this was sent. */

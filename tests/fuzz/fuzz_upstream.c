@@ -55,7 +55,7 @@ check_tenant(const char *text)
 			abort();
 	if (plain != NULL && (strlen(plain->dbname) > 63 || strlen(plain->user) > 63 || plain->is_of_tenant))
 		abort();
-	if (upstream_user(up, "acme/app", "web.acme", server_user, NULL) == 0 && strlen(server_user) > 63)
+	if (upstream_compute_user(up, "acme/app", "web.acme", server_user, NULL) == 0 && strlen(server_user) > 63)
 		abort();
 	upstream_free(plain);
 	upstream_free(other);

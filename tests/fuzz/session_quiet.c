@@ -343,7 +343,7 @@ inbox_waiting_us(struct inbox *in, uint64_t at_us)
 }
 
 bool
-inbox_read_last(struct inbox *in)
+inbox_drain(struct inbox *in)
 {
 	bool had_some = false;
 
@@ -357,7 +357,7 @@ inbox_free(struct inbox *in)
 {
 	if (in == NULL)
 		return;
-	inbox_read_last(in);
+	inbox_drain(in);
 	event_free(in->event);
 	free(in);
 }
@@ -516,7 +516,7 @@ log_lost_lines(struct log *log, uint64_t *dropped, uint64_t *failed)
 }
 
 void
-log_each_recent(struct log *log, void (*row)(const struct log_event *event, void *arg), void *arg)
+log_each_recent(struct log *log, void (*row)(const struct log_recent_line *event, void *arg), void *arg)
 {
 	(void)log;
 	(void)row;

@@ -188,7 +188,7 @@ hear(struct fleet_sim *s, struct fleet_process *p, struct load_client *c)
 
 	while ((n = recv(c->fd, bytes, sizeof(bytes), 0)) > 0)
 		buf_put(&c->in, bytes, (size_t)n);
-	for (; frame_whole(c->in.bytes + at, c->in.len - at, &f); at += FRAME_HEAD_LEN + f.body_len) {
+	for (; frame_parse_whole(c->in.bytes + at, c->in.len - at, &f); at += FRAME_HEAD_LEN + f.body_len) {
 		if (f.type != 'Z')
 			continue;
 		s->answers += c->is_asking;

@@ -257,7 +257,7 @@ take_message(struct backend *b)
 {
 	struct frame f;
 
-	if (!frame_whole(b->in.bytes, b->in.len, &f)) {
+	if (!frame_parse_whole(b->in.bytes, b->in.len, &f)) {
 		if (b->is_lost && b->fd >= 0)
 			backend_leave(b, NULL);
 		return;

@@ -59,7 +59,7 @@ has_sent_two(const struct server *srv)
 	unsigned count = 0;
 	struct frame f;
 
-	for (size_t at = 0; frame_whole(copy->bytes + at, copy->len - at, &f);
+	for (size_t at = 0; frame_parse_whole(copy->bytes + at, copy->len - at, &f);
 	     at += FRAME_HEAD_LEN + (size_t)f.body_len) {
 		is_cut = f.type != 'Q' && f.type != 'S';
 		count += !is_cut;

@@ -480,7 +480,7 @@ check_limits(struct sim *s)
 				allowed += !s->has_reloaded ? e->settings.pool_size + e->settings.max_overflow
 					   : is_ample	    ? e->settings.pool_size + 1
 							    : 3; /* the most that any reload has allowed */
-			fates += e->asker != NULL; /* who asks for a COMMIT's fate is beside all limits */
+			fates += e->commit_asker != NULL; /* who asks for a COMMIT's fate is beside all limits */
 		}
 	}
 	allowed += s->profile.has_listen ? clients + 3 : 0; /* listeners */

@@ -365,7 +365,7 @@ fake_query(const char *sql)
 	m.sql = (const char *)m.message + FRAME_HEAD_LEN;
 	m.sql_len = strlen(sql);
 	scan_text(&fake->scan, gucs_scan_options(fake->x.gucs), m.sql, m.sql_len);
-	traits_of_scan(&fake->traits, &fake->scan, m.sql, m.sql_len);
+	traits_set_from_scan(&fake->traits, &fake->scan, m.sql, m.sql_len);
 	m.scan = &fake->scan;
 	m.traits = &fake->traits;
 	return m;
@@ -387,7 +387,7 @@ fake_parse(const char *name, const char *sql)
 	m.sql = (const char *)m.parse.rest;
 	m.sql_len = m.parse.query_len;
 	traits_of_all_options(&fake->traits, m.sql, m.sql_len);
-	traits_of_parse(&fake->traits, m.sql, m.sql_len);
+	traits_add_parse_hints(&fake->traits, m.sql, m.sql_len);
 	m.traits = &fake->traits;
 	return m;
 }

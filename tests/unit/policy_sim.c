@@ -922,6 +922,7 @@ pause_or_resume(struct sim_pool *sp)
 			  "pool %u is paused and keeps some, or not those that somebody waits for", sp->index);
 	} else {
 		model_worked(sp);
+		sp->limits_from_us = s->now_us;
 		policy_resume(sp->pool, s->now_us);
 	}
 	sp->on_stack--;

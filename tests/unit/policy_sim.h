@@ -94,7 +94,7 @@ struct sim_pool {
 	uint64_t epoch, distrust_epoch, returned_us, turn_end_us;
 	uint32_t failed_rounds;
 	uint64_t backed_off_us, backoff_from_us, backoff_to_us; /* opens again not before the one, and by the other */
-	uint64_t outage_over_us, asked_us; /* when somebody last joined the line */
+	uint64_t limits_from_us, asked_us; /* when somebody last joined the line */
 	enum connect_failure last_kind;
 	bool is_last_fatal;
 	uint64_t failed_us, fail_began_us;

@@ -125,7 +125,7 @@ model_deadline(const struct sim_client *c)
 	struct policy_outage outage = outage_of(sp);
 	bool is_held = sp->settings.on_outage == OUTAGE_HOLD && outage.since_us > 0 && !sp->is_paused;
 	uint64_t limit_us = is_held ? sp->settings.hold_us : sp->settings.timeout_us;
-	uint64_t from_us = is_held ? outage.since_us : sp->outage_over_us;
+	uint64_t from_us = is_held && outage.since_us > sp->limits_from_us ? outage.since_us : sp->limits_from_us;
 
 	return limit_us == 0 ? SIM_NEVER : (c->since_us > from_us ? c->since_us : from_us) + limit_us;
 }
@@ -151,7 +151,7 @@ model_outage_ends(struct sim_pool *sp)
 		return;
 	sp->ramp = 1;
 	if (sp->settings.on_outage == OUTAGE_HOLD)
-		sp->outage_over_us = sp->sim->now_us;
+		sp->limits_from_us = sp->sim->now_us;
 }
 
 uint32_t

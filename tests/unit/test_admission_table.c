@@ -64,7 +64,7 @@ Test(admission_table, a_flood_costs_nobody_his_count)
 	for (uint32_t i = 0; i < 100000; i++) {
 		struct admission_entry *e = get_numbered(t, i, i);
 
-		admission_entry_failed(e, 1, 1, i); /* so that it has something to tell */
+		admission_entry_count_failure(e, 1, 1, i); /* so that it has something to tell */
 		if (i % 1000 == 0)
 			cr_assert_leq(count_numbered(t, i + 1), 100);
 	}
@@ -78,10 +78,10 @@ Test(admission_table, the_one_not_seen_for_longest_makes_room)
 {
 	struct admission_table *t = admission_table_new(1, 2);
 
-	admission_entry_failed(get(t, "a", 0), 1, 1, 0);
-	admission_entry_failed(get(t, "b", 0), 1, 1, 0);
+	admission_entry_count_failure(get(t, "a", 0), 1, 1, 0);
+	admission_entry_count_failure(get(t, "b", 0), 1, 1, 0);
 	get(t, "a", 1);
-	admission_entry_failed(get(t, "c", 2), 1, 1, 2);
+	admission_entry_count_failure(get(t, "c", 2), 1, 1, 2);
 	cr_expect_null(admission_table_find(t, "b", 1));
 	cr_expect_not_null(admission_table_find(t, "a", 1));
 	cr_expect_not_null(admission_table_find(t, "c", 1));
@@ -99,7 +99,7 @@ Test(admission_table, those_held_are_not_bounded_and_come_back_into_bounds)
 	}
 	cr_expect_eq(count_numbered(t, 1000), 1000);
 	for (uint32_t i = 0; i < 1000; i++) {
-		admission_entry_failed(held[i], 1, 1, 0);
+		admission_entry_count_failure(held[i], 1, 1, 0);
 		admission_entry_release(t, held[i], 0);
 	}
 	cr_expect_eq(count_numbered(t, 1000), 10);
@@ -111,7 +111,7 @@ Test(admission_table, what_has_nothing_to_tell_goes)
 	struct admission_table *t = admission_table_new(1, 1000);
 	struct admission_entry *e = get(t, "failed", 0);
 
-	admission_entry_failed(e, 1 * S, 5 * S, 0);
+	admission_entry_count_failure(e, 1 * S, 5 * S, 0);
 	for (uint32_t i = 0; i < 100; i++)
 		admission_entry_take_token(get_numbered(t, i, 0), 1, 0);
 	admission_table_sweep(t, S - 1);
@@ -190,12 +190,12 @@ Test(admission_table, failures_double_the_delay_up_to_a_bound)
 	static const uint64_t want[] = { 100 * MS, 200 * MS, 400 * MS, 800 * MS, 1600 * MS, 3200 * MS, 5 * S, 5 * S };
 
 	for (size_t i = 0; i < COUNT(want); i++)
-		cr_expect_eq(admission_entry_failed(e, 100 * MS, 5 * S, 0), want[i], "the %zuth", i + 1);
+		cr_expect_eq(admission_entry_count_failure(e, 100 * MS, 5 * S, 0), want[i], "the %zuth", i + 1);
 	for (int i = 0; i < 100000; i++)
-		admission_entry_failed(e, 100 * MS, 3600 * S, 0);
-	cr_expect_eq(admission_entry_failed(e, 100 * MS, 3600 * S, 0), 3600 * S);
-	cr_expect_eq(admission_entry_failed(e, 0, 5 * S, 0), 0, "no delay stays none");
-	cr_expect_eq(admission_entry_failed(e, 100 * MS, 10 * MS, 0), 10 * MS, "the bound wins over the first");
+		admission_entry_count_failure(e, 100 * MS, 3600 * S, 0);
+	cr_expect_eq(admission_entry_count_failure(e, 100 * MS, 3600 * S, 0), 3600 * S);
+	cr_expect_eq(admission_entry_count_failure(e, 0, 5 * S, 0), 0, "no delay stays none");
+	cr_expect_eq(admission_entry_count_failure(e, 100 * MS, 10 * MS, 0), 10 * MS, "the bound wins over the first");
 	admission_table_free(t);
 }
 
@@ -205,12 +205,12 @@ Test(admission_table, failures_fade_and_a_success_clears_them)
 	struct admission_entry *e = get(t, "10.0.0.1", 0);
 	uint64_t now = 0;
 
-	admission_entry_failed(e, 100 * MS, 5 * S, now);
+	admission_entry_count_failure(e, 100 * MS, 5 * S, now);
 	now += 100 * MS + ADMISSION_FADE_US - 1;
-	cr_expect_eq(admission_entry_failed(e, 100 * MS, 5 * S, now), 200 * MS, "not yet");
+	cr_expect_eq(admission_entry_count_failure(e, 100 * MS, 5 * S, now), 200 * MS, "not yet");
 	now += 200 * MS + ADMISSION_FADE_US;
-	cr_expect_eq(admission_entry_failed(e, 100 * MS, 5 * S, now), 100 * MS, "faded");
+	cr_expect_eq(admission_entry_count_failure(e, 100 * MS, 5 * S, now), 100 * MS, "faded");
 	admission_entry_forgive(e, UINT32_MAX);
-	cr_expect_eq(admission_entry_failed(e, 100 * MS, 5 * S, now), 100 * MS, "cleared");
+	cr_expect_eq(admission_entry_count_failure(e, 100 * MS, 5 * S, now), 100 * MS, "cleared");
 	admission_table_free(t);
 }

@@ -91,12 +91,13 @@ Test(client_state, a_host_catches_up)
 
 Test(client_state, a_listener_answers_what_waits_for_it)
 {
-	cr_expect_eq(AFTER(CE_PROVED, CE_GREETED, CE_AWAIT), CL_AWAITING_LISTENER);
-	cr_expect_eq(client_state_next(CL_AWAITING_LISTENER, CE_AWAIT), CL_AWAITING_LISTENER, "LISTEN a; LISTEN b");
+	cr_expect_eq(AFTER(CE_PROVED, CE_GREETED, CE_AWAIT_LISTENER), CL_AWAITING_LISTENER);
+	cr_expect_eq(client_state_next(CL_AWAITING_LISTENER, CE_AWAIT_LISTENER), CL_AWAITING_LISTENER,
+		     "LISTEN a; LISTEN b");
 	cr_expect_eq(client_state_next(CL_AWAITING_LISTENER, CE_LISTENER_ANSWERED), CL_READY);
 	cr_expect_eq(AFTER(CE_PROVED, CE_GREETED, CE_WITHHOLD_READY, CE_LISTENER_ANSWERED), CL_READY);
 	cr_expect_eq(AFTER(CE_PROVED, CE_GREETED, CE_WITHHOLD_READY, CE_CLOSE_AFTER_FLUSH, CE_CLOSE), CL_CLOSED);
-	cr_expect_eq(client_state_next(CL_IN_LINE, CE_AWAIT), CL_NONE, "it waits for one thing at a time");
+	cr_expect_eq(client_state_next(CL_IN_LINE, CE_AWAIT_LISTENER), CL_NONE, "it waits for one thing at a time");
 }
 
 Test(client_state, everybody_may_leave_once)

@@ -14,7 +14,7 @@ answer(struct database_code *code, uint64_t asked_us)
 	static _Atomic uint32_t numbers;
 
 	database_code_ask(code, asked_us);
-	database_code_answered(code, true, ++numbers, asked_us + 1000);
+	database_code_end_answer(code, true, ++numbers, asked_us + 1000);
 }
 
 static void
@@ -34,7 +34,7 @@ Test(code_registry, ddl_makes_the_answers_of_all_loops_invalid)
 	join(&there, registry, "app");
 	join(&alias, registry, "app");
 	join(&other, registry, "other");
-	code_registry_changed(registry, "app", RISK_KEEPS);
+	code_registry_note_ddl(registry, "app", RISK_KEEPS);
 	cr_expect_not(database_code_is_known(&here, T0 + 2000));
 	cr_expect_not(database_code_is_known(&there, T0 + 2000));
 	cr_expect_not(database_code_is_known(&alias, T0 + 2000));
@@ -42,8 +42,8 @@ Test(code_registry, ddl_makes_the_answers_of_all_loops_invalid)
 	answer(&there, T0 + 3000);
 	cr_expect(database_code_is_known(&there, T0 + 5000));
 	database_code_ask(&there, T0 + 6000);
-	code_registry_changed(registry, NULL, RISK_KEEPS);
-	database_code_answered(&there, true, 77, T0 + 7000);
+	code_registry_note_ddl(registry, NULL, RISK_KEEPS);
+	database_code_end_answer(&there, true, 77, T0 + 7000);
 	cr_expect_not(database_code_is_known(&there, T0 + 8000), "it was asked before");
 	cr_expect_not(database_code_is_known(&other, T0 + 8000));
 	database_code_fini(&here);
@@ -73,7 +73,7 @@ see_ddl(unsigned number, void *arg)
 		if (database_code_is_known(own, T0 + i * 10000 + 2000) && own->ddl_at_answer < before)
 			w->wrong++;
 		if (i % 4 == number % 4)
-			code_registry_changed(w->registry, "app", RISK_KEEPS);
+			code_registry_note_ddl(w->registry, "app", RISK_KEEPS);
 	}
 }
 

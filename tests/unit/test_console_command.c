@@ -105,10 +105,10 @@ Test(console_command, takes_sql_to_look_up)
 	struct fail why;
 
 	cr_assert_eq(parse("SHOW DATABASE_CODE FOR 'SELECT ''a''';", &c, &why), 0);
-	cr_expect(c.is_for && !c.has_text);
+	cr_expect(c.has_for && !c.has_text);
 	cr_expect_str_eq(c.text, "SELECT 'a'");
 	cr_assert_eq(parse("SHOW DATABASE_CODE LIKE 'app'", &c, &why), 0);
-	cr_expect(c.has_text && !c.is_for);
+	cr_expect(c.has_text && !c.has_for);
 	cr_expect_eq(parse("SHOW DATABASE_CODE FOR", &c, &why), -1);
 	cr_expect_eq(parse("SHOW DATABASE_CODE FOR 'a' 'b'", &c, &why), -1);
 	cr_expect_eq(parse("SHOW POOLS FOR 'a'", &c, &why), -1);

@@ -49,7 +49,7 @@ answer(struct database_code *code, const char *parts, uint64_t asked_us, uint64_
 	cr_assert_not_null(database_code_ask(code, asked_us));
 	if (parts != NULL)
 		row(code, "a", "", parts);
-	database_code_answered(code, true, ++numbers, asked_us + cost_us);
+	database_code_end_answer(code, true, ++numbers, asked_us + cost_us);
 }
 
 /* The parts that opaque SQL could touch. */
@@ -70,7 +70,7 @@ Test(database_code, is_everything_until_it_is_known)
 	database_code_ask(&db, T0);
 	cr_expect_eq(parts_at(&db, T0), FEARED_AT_FIRST);
 	cr_expect_not(database_code_is_due(&db, T0 + US_PER_S), "it is being asked");
-	database_code_lost(&db);
+	database_code_drop_incoming(&db);
 	db.used_us = T0 + US_PER_S;
 	cr_expect(database_code_is_due(&db, T0 + 2 * US_PER_S), "the answer was lost");
 }
@@ -95,7 +95,7 @@ Test(database_code, is_what_the_rows_say)
 	row(&db, "s", "\"a b\"", "");
 	row(&db, "?", "2", "another kind");
 	database_code_row(&db, (const uint8_t *)"\0\1\0\0\0\1x", 7, true); /* no row of ours */
-	cr_expect(database_code_answered(&db, true, 7, T0 + 1000));
+	cr_expect(database_code_end_answer(&db, true, 7, T0 + 1000));
 	cr_expect_eq(parts_at(&db, T0 + 1000), 4 | 1 | 2 | 8 | 16 | 256 | 32);
 	cr_expect_eq(risk_of(&db, &kept, "SELECT f(1)"), 4 | 32);
 	cr_expect_eq(kept.number, 7);
@@ -139,7 +139,7 @@ Test(database_code, says_what_may_be_run_twice_while_it_is_believed)
 	row(&db, "t", "16385", "4096 0");
 	row(&db, "a", "", "4096 0 0");
 	cr_expect_not(is_repeatable(sql, &kept, T0), "it is under way");
-	cr_assert(database_code_answered(&db, true, ++numbers, T0 + 1000));
+	cr_assert(database_code_end_answer(&db, true, ++numbers, T0 + 1000));
 	cr_expect_eq(parts_at(&db, T0 + 1000), 0, "it touches no session");
 	cr_expect(is_repeatable(sql, NULL, T0 + 1000));
 	cr_expect(is_repeatable(sql, &kept, T0 + 1000));
@@ -152,7 +152,7 @@ Test(database_code, says_what_may_be_run_twice_while_it_is_believed)
 	    database_code_is_repeatable(&db, T0 + 1000, NULL, sql, strlen(sql), malformed, sizeof(malformed)));
 	cr_expect_eq(risk_of(&db, NULL, "SELECT f() FROM v"), 0, "nor is any risk told elsewhere");
 	cr_expect_not(is_repeatable(sql, &kept, T0 + 60 * US_PER_S), "the answer is old");
-	database_code_changed(&db, 0);
+	database_code_note_ddl(&db, 0);
 	cr_expect_not(is_repeatable(sql, &kept, T0 + 1000), "DDL was seen");
 	answer(&db, NULL, T0 + 2000, 1000);
 	cr_expect_not(is_repeatable(sql, &kept, T0 + 3000), "no names are known in this one");
@@ -168,7 +168,7 @@ Test(database_code, has_the_version_of_each_roles_settings)
 	row(&db, "d", "776562", "5");
 	row(&db, "d", "617070", "-5");
 	cr_expect_eq(role_settings_version(&db.answer->roles, "web"), none, "it is under way");
-	cr_expect(database_code_answered(&db, true, ++numbers, T0 + 3000));
+	cr_expect(database_code_end_answer(&db, true, ++numbers, T0 + 3000));
 	cr_expect_neq(role_settings_version(&db.answer->roles, "web"), none);
 	cr_expect_neq(role_settings_version(&db.answer->roles, "app"), none);
 	cr_expect_eq(role_settings_version(&db.answer->roles, "other"), none);
@@ -180,7 +180,7 @@ Test(database_code, a_row_that_makes_no_sense_spoils_the_answer)
 {
 	database_code_ask(&db, T0);
 	row(&db, "r", "f", "g 1 1");
-	cr_expect_not(database_code_answered(&db, true, ++numbers, T0 + 1000));
+	cr_expect_not(database_code_end_answer(&db, true, ++numbers, T0 + 1000));
 	cr_expect_eq(parts_at(&db, T0 + 1000), FEARED_AT_FIRST);
 }
 
@@ -191,11 +191,11 @@ Test(database_code, has_sequences_unless_the_catalogs_show_none)
 	cr_expect(database_code_has_sequences(&db, T0 + 1000), "no row");
 	database_code_ask(&db, T0 + 2000);
 	row(&db, "q", "", "");
-	database_code_answered(&db, true, ++numbers, T0 + 3000);
+	database_code_end_answer(&db, true, ++numbers, T0 + 3000);
 	cr_expect_not(database_code_has_sequences(&db, T0 + 4000));
 	cr_expect_eq(parts_at(&db, T0 + 4000), 0);
 	cr_expect(database_code_has_sequences(&db, T0 + 30 * US_PER_S), "an old answer");
-	database_code_changed(&db, 0);
+	database_code_note_ddl(&db, 0);
 	cr_expect(database_code_has_sequences(&db, T0 + 4000), "DDL");
 }
 
@@ -224,7 +224,7 @@ answer_version(struct database_code *code, const char *parts, const char *versio
 	if (parts != NULL)
 		row(code, "a", "", parts);
 	row(code, "v", version, "");
-	database_code_answered(code, true, ++numbers, asked_us + cost_us);
+	database_code_end_answer(code, true, ++numbers, asked_us + cost_us);
 }
 
 /* From then on that there is any need not be asked. */
@@ -233,7 +233,7 @@ has_code(struct database_code *code)
 {
 	database_code_ask(code, T0);
 	row(code, "c", "", "");
-	cr_expect_not(database_code_answered(code, true, ++numbers, T0 + 1000));
+	cr_expect_not(database_code_end_answer(code, true, ++numbers, T0 + 1000));
 	cr_expect(database_code_is_unread(code));
 }
 
@@ -249,7 +249,7 @@ Test(database_code, is_asked_with_what_is_declared)
 	cr_expect_eq(strlen((const char *)db.question.bytes),
 		     strlen(question) - strlen("('', '', '')") + strlen(declared));
 	row(&db, "r", "function a.b", "d 4096 0 harmless_code");
-	database_code_answered(&db, true, 7, T0 + 1000);
+	database_code_end_answer(&db, true, 7, T0 + 1000);
 	cr_expect_eq(risk_of(&db, NULL, "SELECT b()"), 0);
 	cr_expect_eq(parts_at(&db, T0 + 1000), 0);
 	database_code_fini(&db);
@@ -261,7 +261,7 @@ answer_plain(struct database_code *code, const char *version, const char *also, 
 {
 	row(code, "v", version, "");
 	row(code, also, "", "");
-	database_code_answered(code, true, ++numbers, asked_us + 1000);
+	database_code_end_answer(code, true, ++numbers, asked_us + 1000);
 }
 
 Test(database_code, is_read_only_where_there_is_any)
@@ -329,23 +329,23 @@ Test(database_code, is_read_where_there_was_no_answer)
 {
 	const char *any = database_code_ask(&db, T0);
 
-	cr_expect_not(database_code_answered(&db, false, ++numbers, T0 + 1000));
+	cr_expect_not(database_code_end_answer(&db, false, ++numbers, T0 + 1000));
 	cr_expect_not(database_code_is_unread(&db));
 	cr_expect_eq(database_code_ask(&db, T0 + 61 * US_PER_S), any);
 	row(&db, "c", "", "");
-	cr_expect_not(database_code_answered(&db, true, ++numbers, T0 + 61 * US_PER_S + 1000));
+	cr_expect_not(database_code_end_answer(&db, true, ++numbers, T0 + 61 * US_PER_S + 1000));
 	cr_expect(database_code_is_unread(&db));
 }
 
 Test(database_code, is_asked_again_sooner_where_postgresql_had_no_time_for_it)
 {
 	database_code_ask(&db, T0);
-	cr_expect_not(database_code_answered(&db, false, ++numbers, T0 + 3 * US_PER_S));
+	cr_expect_not(database_code_end_answer(&db, false, ++numbers, T0 + 3 * US_PER_S));
 	db.used_us = T0 + 4 * US_PER_S;
 	cr_expect_not(database_code_is_due(&db, T0 + 33 * US_PER_S));
 	cr_expect(database_code_is_due(&db, T0 + 33 * US_PER_S + 1));
 	database_code_ask(&db, T0 + 34 * US_PER_S);
-	cr_expect_not(database_code_answered(&db, false, ++numbers, T0 + 34 * US_PER_S + 1000), "refused at once");
+	cr_expect_not(database_code_end_answer(&db, false, ++numbers, T0 + 34 * US_PER_S + 1000), "refused at once");
 	db.used_us = T0 + 35 * US_PER_S;
 	cr_expect_not(database_code_is_due(&db, T0 + 94 * US_PER_S));
 	cr_expect(database_code_is_due(&db, T0 + 94 * US_PER_S + 1001));
@@ -359,14 +359,14 @@ Test(database_code, is_not_read_again_as_long_as_its_version_is_the_same)
 	all = database_code_ask(&db, T0);
 	row(&db, "v", "7 77", "");
 	row(&db, "a", "", "1 0");
-	cr_expect(database_code_answered(&db, true, ++numbers, T0 + 100 * US_PER_MS));
+	cr_expect(database_code_end_answer(&db, true, ++numbers, T0 + 100 * US_PER_MS));
 	db.used_us = T0 + 100 * US_PER_S;
 	cr_expect_eq(parts_at(&db, T0 + 1900 * US_PER_MS), STATE_SETTINGS);
 	cr_expect_eq(parts_at(&db, T0 + 2 * US_PER_S), FEARED | STATE_SETTINGS, "another program may have changed it");
 	version = database_code_ask(&db, T0 + 10 * US_PER_S);
 	cr_expect_neq(version, all);
 	row(&db, "v", "7 77", "");
-	cr_expect_not(database_code_answered(&db, true, ++numbers, T0 + 10 * US_PER_S + 19 * US_PER_MS));
+	cr_expect_not(database_code_end_answer(&db, true, ++numbers, T0 + 10 * US_PER_S + 19 * US_PER_MS));
 	cr_expect_eq(parts_at(&db, T0 + 11900 * US_PER_MS), STATE_SETTINGS);
 	cr_expect(database_code_is_due(&db, T0 + 11100 * US_PER_MS));
 	cr_expect_eq(parts_at(&db, T0 + 12 * US_PER_S), FEARED | STATE_SETTINGS);
@@ -393,7 +393,7 @@ Test(database_code, an_answer_that_is_merely_old_closes_no_server_but_for_its_na
 	database_code_ask(&db, T0);
 	row(&db, "r", "f", "f 256 0 language plpython3u");
 	row(&db, "a", "", "256 0 0 0");
-	database_code_answered(&db, true, 7, T0 + 1000);
+	database_code_end_answer(&db, true, 7, T0 + 1000);
 	for (unsigned i = 0; i < 2; i++) { /* looked up, and remembered */
 		cr_expect_eq(database_code_risk(&db, T0 + 9 * US_PER_S, NULL, "SELECT 1", 8, NULL, 0) & WITHOUT_CALLS,
 			     FEARED);
@@ -401,15 +401,15 @@ Test(database_code, an_answer_that_is_merely_old_closes_no_server_but_for_its_na
 				 WITHOUT_CALLS,
 			     FEARED | STATE_BACKEND);
 	}
-	database_code_changed(&db, 0);
+	database_code_note_ddl(&db, 0);
 	cr_expect_eq(database_code_risk(&db, T0 + 9 * US_PER_S, NULL, "SELECT 1", 8, NULL, 0) & WITHOUT_CALLS,
 		     FEARED_AT_FIRST & ~(unsigned)RISK_KEEPS, "nor does DDL that has no such name");
-	database_code_changed(&db, RISK_OWN_WORDS);
+	database_code_note_ddl(&db, RISK_OWN_WORDS);
 	cr_expect_eq(database_code_risk(&db, T0 + 9 * US_PER_S, NULL, "SELECT 1", 8, NULL, 0) & WITHOUT_CALLS,
 		     FEARED_AT_FIRST | STATE_BACKEND);
 	database_code_ask(&db, T0 + 9 * US_PER_S);
-	database_code_changed(&db, 0);
-	database_code_answered(&db, true, 8, T0 + 9 * US_PER_S + 1000);
+	database_code_note_ddl(&db, 0);
+	database_code_end_answer(&db, true, 8, T0 + 9 * US_PER_S + 1000);
 	cr_expect_eq(db.new_keepers_us, T0 + 9 * US_PER_S + 1000, "an answer to such DDL may tell of it");
 	cr_expect_eq(database_code_assumed_risk(&db) & STATE_BACKEND, 0);
 	answer(&db, NULL, T0 + 11 * US_PER_S, 1000);
@@ -428,14 +428,14 @@ Test(database_code, a_wash_shows_that_there_is_nothing_to_open_sessions_elsewher
 	uint64_t washed_us = T0 + 2 * US_PER_S;
 
 	answer(&db, NULL, T0, 1000);
-	database_code_changed(&db, 0);
+	database_code_note_ddl(&db, 0);
 	cr_expect(is_remote_feared(washed_us));
 	db.no_remote_us = washed_us;
 	db.no_remote_ddl = db.ddl_count;
 	cr_expect_not(is_remote_feared(washed_us + US_PER_S - 1));
 	cr_expect_neq(database_code_assumed_risk(&db) & (unsigned)STATE_REMOTE, 0, "a client's own DDL may bring it");
 	cr_expect(is_remote_feared(washed_us + US_PER_S));
-	database_code_changed(&db, 0);
+	database_code_note_ddl(&db, 0);
 	cr_expect(is_remote_feared(washed_us));
 	db.no_remote_ddl = db.ddl_count;
 	cr_expect_not(is_remote_feared(washed_us));
@@ -449,10 +449,10 @@ read_under_ddl(uint64_t asked_us, unsigned risk, const char *name)
 {
 	database_code_ask(&db, asked_us);
 	if (risk != 0)
-		database_code_changed(&db, risk);
+		database_code_note_ddl(&db, risk);
 	row(&db, "r", name, "f 256 0 language plpython3u");
 	row(&db, "a", "", "256 0 0 0");
-	database_code_answered(&db, true, ++numbers, asked_us + 1000);
+	database_code_end_answer(&db, true, ++numbers, asked_us + 1000);
 }
 
 static bool
@@ -469,21 +469,21 @@ Test(database_code, ddl_that_was_only_feared_to_reach_what_keeps_is_feared_no_lo
 	read_under_ddl(T0, 0, "f");
 	risk = database_code_risk(&db, T0 + 2000, NULL, "SELECT f()", 10, NULL, 0);
 	cr_expect((risk & RISK_OWN_WORDS) != 0);
-	database_code_changed(&db, risk);
+	database_code_note_ddl(&db, risk);
 	risk = database_code_risk(&db, T0 + 2000, NULL, "SELECT 1", 8, NULL, 0);
 	cr_expect((risk & (STATE_BACKEND | RISK_ASSUMED)) == (STATE_BACKEND | RISK_ASSUMED) &&
 		      (risk & RISK_OWN_WORDS) == 0,
 		  "as any SQL");
 	read_under_ddl(T0 + 1 * US_PER_S, RISK_ASSUMED, "f");
 	cr_expect_not(is_feared_to_keep());
-	database_code_changed(&db, RISK_OWN_WORDS);
+	database_code_note_ddl(&db, RISK_OWN_WORDS);
 	read_under_ddl(T0 + 2 * US_PER_S, RISK_ASSUMED, "g");
 	cr_expect(is_feared_to_keep(), "it may have used g, which was new");
 	read_under_ddl(T0 + 3 * US_PER_S, RISK_ASSUMED, "g");
 	cr_expect_not(is_feared_to_keep());
-	database_code_changed(&db, RISK_OWN_WORDS);
+	database_code_note_ddl(&db, RISK_OWN_WORDS);
 	read_under_ddl(T0 + 4 * US_PER_S, RISK_OWN_WORDS, "g");
-	database_code_changed(&db, RISK_ASSUMED);
+	database_code_note_ddl(&db, RISK_ASSUMED);
 	cr_expect(is_feared_to_keep(), "the second was not read yet");
 	read_under_ddl(T0 + 5 * US_PER_S, RISK_ASSUMED, "g");
 	cr_expect_not(is_feared_to_keep());
@@ -495,10 +495,10 @@ Test(database_code, ddl_ahead_of_the_first_answer_may_reach_what_keeps)
 
 	database_code_ask(&db, T0);
 	risk = database_code_risk(&db, T0, NULL, "CREATE OPERATOR ## (FUNCTION = f, RIGHTARG = int)", 49, NULL, 0);
-	database_code_changed(&db, risk & ~(unsigned)RISK_KEEPS);
+	database_code_note_ddl(&db, risk & ~(unsigned)RISK_KEEPS);
 	row(&db, "r", "f", "f 256 0 language plpython3u");
 	row(&db, "a", "", "256 0 0 0");
-	database_code_answered(&db, true, ++numbers, T0 + 1000);
+	database_code_end_answer(&db, true, ++numbers, T0 + 1000);
 	cr_expect(is_feared_to_keep());
 }
 
@@ -506,12 +506,12 @@ Test(database_code, is_read_again_sooner_while_all_that_is_run_costs_a_connectio
 {
 	has_code(&db);
 	database_code_ask(&db, T0);
-	database_code_changed(&db, 0);
+	database_code_note_ddl(&db, 0);
 	row(&db, "a", "", "256 0 0 0");
-	database_code_answered(&db, true, ++numbers, T0 + 1 * US_PER_S);
+	database_code_end_answer(&db, true, ++numbers, T0 + 1 * US_PER_S);
 	db.used_us = T0 + 100 * US_PER_S;
 	cr_expect_not(database_code_is_due(&db, T0 + 9 * US_PER_S));
-	database_code_changed(&db, RISK_OWN_WORDS);
+	database_code_note_ddl(&db, RISK_OWN_WORDS);
 	cr_expect(database_code_is_due(&db, T0 + 2100 * US_PER_MS));
 	cr_expect_not(database_code_is_due(&db, T0 + 1900 * US_PER_MS));
 }
@@ -533,11 +533,11 @@ Test(database_code, is_read_again_after_ddl_and_after_a_refusal)
 	has_code(&db);
 	all = database_code_ask(&db, T0);
 	answer_version(&db, NULL, "7 77", T0, 1000);
-	database_code_changed(&db, 0);
+	database_code_note_ddl(&db, 0);
 	cr_expect_eq(database_code_ask(&db, T0 + US_PER_S), all);
 	answer_version(&db, NULL, "7 77", T0 + US_PER_S, 1000);
 	cr_expect_neq(database_code_ask(&db, T0 + 3 * US_PER_S), all);
-	cr_expect_not(database_code_answered(&db, false, ++numbers, T0 + 4 * US_PER_S));
+	cr_expect_not(database_code_end_answer(&db, false, ++numbers, T0 + 4 * US_PER_S));
 	cr_expect_eq(database_code_ask(&db, T0 + 70 * US_PER_S), all);
 }
 
@@ -545,20 +545,20 @@ Test(database_code, is_read_soon_after_ddl_unless_that_goes_on)
 {
 	answer(&db, NULL, T0, US_PER_S);
 	db.used_us = T0 + 100 * US_PER_S;
-	database_code_changed(&db, 0);
+	database_code_note_ddl(&db, 0);
 	cr_expect_not(database_code_is_due(&db, T0 + 2 * US_PER_S));
 	cr_expect(database_code_is_due(&db, T0 + 3 * US_PER_S));
 	database_code_ask(&db, T0 + 3 * US_PER_S);
-	database_code_changed(&db, 0);
-	database_code_answered(&db, true, ++numbers, T0 + 4 * US_PER_S);
+	database_code_note_ddl(&db, 0);
+	database_code_end_answer(&db, true, ++numbers, T0 + 4 * US_PER_S);
 	cr_expect_not(database_code_is_due(&db, T0 + 12 * US_PER_S), "at most so often");
 	cr_expect(database_code_is_due(&db, T0 + 14 * US_PER_S));
 	answer(&db, NULL, T0 + 20 * US_PER_S, 10 * US_PER_MS);
-	database_code_changed(&db, 0);
+	database_code_note_ddl(&db, 0);
 	cr_expect_not(database_code_is_due(&db, T0 + 20020 * US_PER_MS));
 	cr_expect(database_code_is_due(&db, T0 + 20021 * US_PER_MS), "what is cheap is read for half of the time");
 	answer(&db, NULL, T0 + 30 * US_PER_S, 300 * US_PER_MS);
-	database_code_changed(&db, 0);
+	database_code_note_ddl(&db, 0);
 	cr_expect_not(database_code_is_due(&db, T0 + 32 * US_PER_S));
 	cr_expect(database_code_is_due(&db, T0 + 33 * US_PER_S));
 }
@@ -566,11 +566,11 @@ Test(database_code, is_read_soon_after_ddl_unless_that_goes_on)
 Test(database_code, is_not_believed_after_ddl)
 {
 	answer(&db, NULL, T0, 1000);
-	database_code_changed(&db, 0);
+	database_code_note_ddl(&db, 0);
 	cr_expect_eq(parts_at(&db, T0 + 2000), FEARED_AT_FIRST);
 	database_code_ask(&db, T0 + 3000);
-	database_code_changed(&db, 0); /* more, while it is being asked */
-	database_code_answered(&db, true, ++numbers, T0 + 4000);
+	database_code_note_ddl(&db, 0); /* more, while it is being asked */
+	database_code_end_answer(&db, true, ++numbers, T0 + 4000);
 	cr_expect_eq(parts_at(&db, T0 + 5000), FEARED_AT_FIRST);
 	answer(&db, NULL, T0 + 6000, 1000);
 	cr_expect_eq(parts_at(&db, T0 + 8000), 0);
@@ -579,7 +579,7 @@ Test(database_code, is_not_believed_after_ddl)
 Test(database_code, a_refusal_leaves_everything_possible_and_is_not_repeated_at_once)
 {
 	database_code_ask(&db, T0);
-	cr_expect_not(database_code_answered(&db, false, ++numbers, T0 + 1000));
+	cr_expect_not(database_code_end_answer(&db, false, ++numbers, T0 + 1000));
 	cr_expect_eq(parts_at(&db, T0 + 1000), FEARED_AT_FIRST);
 	db.used_us = (T0 + 2000);
 	cr_expect_not(database_code_is_due(&db, T0 + 30 * US_PER_S));
@@ -590,7 +590,7 @@ Test(database_code, a_row_that_was_cut_spoils_the_answer)
 {
 	database_code_ask(&db, T0);
 	database_code_row(&db, (const uint8_t *)"\0\3\0\0\0\1c", 7, false);
-	cr_expect_not(database_code_answered(&db, true, ++numbers, T0 + 1000));
+	cr_expect_not(database_code_end_answer(&db, true, ++numbers, T0 + 1000));
 	cr_expect_eq(parts_at(&db, T0 + 1000), FEARED_AT_FIRST);
 }
 
@@ -598,7 +598,7 @@ Test(database_code, is_asked_for_anew_when_the_answer_was_lost)
 {
 	database_code_ask(&db, T0);
 	row(&db, "a", "", "1 0");
-	database_code_lost(&db);
+	database_code_drop_incoming(&db);
 	cr_expect_eq(database_code_decide(&db, db.ddl_at_risk_keeps, false, T0 + 1000), CODE_ASK, "who waits asks");
 	answer(&db, "2", T0 + 1000, 1000);
 	cr_expect_eq(db.question_number, 2);
@@ -609,11 +609,11 @@ Test(database_code, who_may_have_run_functions_just_made_is_judged_before_it_is_
 {
 	answer(&db, NULL, T0, 1000);
 	db.used_us = T0 + 2000;
-	database_code_changed(&db, 0);
+	database_code_note_ddl(&db, 0);
 	cr_expect_eq(database_code_decide(&db, db.ddl_at_risk_keeps, false, T0 + 1500), CODE_GO);
 	cr_expect_eq(database_code_decide(&db, db.ddl_at_risk_keeps, false, T0 + 3000), CODE_ASK,
 		     "what is cheap is read at once");
-	database_code_changed(&db, RISK_KEEPS);
+	database_code_note_ddl(&db, RISK_KEEPS);
 	cr_expect_eq(database_code_decide(&db, db.ddl_at_risk_keeps, false, T0 + 3000), CODE_ASK);
 	answer(&db, "256", T0 + 4000, 1000);
 	cr_expect_eq(database_code_decide(&db, db.ddl_at_risk_keeps, false, T0 + 6000), CODE_GO);
@@ -625,7 +625,7 @@ Test(database_code, what_is_compiled_counts_until_there_is_another_answer)
 	cr_expect_eq(database_code_context_risk(&db), RISK_CONTEXT, "as long as nothing is known");
 	answer(&db, "1024 0", T0, 10);
 	cr_expect_eq(database_code_context_risk(&db), RISK_CONTEXT);
-	database_code_changed(&db, 0);
+	database_code_note_ddl(&db, 0);
 	cr_expect_eq(database_code_context_risk(&db), RISK_CONTEXT, "the next answer will tell");
 	answer(&db, NULL, T0 + 2 * US_PER_S, 10);
 	cr_expect_eq(database_code_context_risk(&db), 0);
@@ -658,7 +658,7 @@ Test(database_code, settings_that_were_altered_are_asked_for_at_once_and_nobody_
 	db.used_us = T0 + 100 * US_PER_S;
 	hash = role_settings_hash(&db.answer->roles);
 	cr_expect_eq(database_code_decide(&db, db.ddl_at_risk_keeps, false, T0 + 2000), CODE_GO);
-	database_code_altered(&db, T0 + 3000);
+	database_code_note_alter_role(&db, T0 + 3000);
 	cr_expect(database_code_is_known(&db, T0 + 3000));
 	cr_expect_not(database_code_is_known(&db, T0 + 3000 + CODE_AHEAD_US), "pool_return() looks so far ahead");
 	cr_expect(database_code_is_due(&db, T0 + 3000));
@@ -669,7 +669,7 @@ Test(database_code, settings_that_were_altered_are_asked_for_at_once_and_nobody_
 	cr_expect_eq(database_code_decide(&db, db.ddl_at_risk_keeps, false, T0 + 3000), CODE_GO);
 	row(&db, "v", "7 77", "");
 	row(&db, "d", "", "5");
-	cr_expect_not(database_code_answered(&db, true, ++numbers, T0 + 4000));
+	cr_expect_not(database_code_end_answer(&db, true, ++numbers, T0 + 4000));
 	cr_expect_neq(role_settings_hash(&db.answer->roles), hash);
 	cr_expect(database_code_is_known(&db, T0 + US_PER_S));
 	cr_expect_eq(database_code_decide(&db, db.ddl_at_risk_keeps, false, T0 + 4000), CODE_GO);
@@ -710,11 +710,11 @@ Test(database_code, one_server_asks_and_who_is_unheard_waits_for_the_answer_that
 	database_code_ask(&db, T0); /* nothing is known, and one asks */
 	first = come_back(&db, T0 + 1000);
 	cr_expect_eq(first.turns[CODE_WAIT], 28);
-	database_code_changed(&db, RISK_KEEPS);
+	database_code_note_ddl(&db, RISK_KEEPS);
 	second = come_back(&db, T0 + 2000);
 	cr_expect_eq(second.turns[CODE_WAIT], 28);
-	database_code_changed(&db, 0); /* a table: nobody waits for that */
-	database_code_answered(&db, true, ++numbers, T0 + 3000);
+	database_code_note_ddl(&db, 0); /* a table: nobody waits for that */
+	database_code_end_answer(&db, true, ++numbers, T0 + 3000);
 	cr_expect_eq(count_turn(&db, &first, CODE_GO, T0 + 3000), 28);
 	cr_expect_eq(count_turn(&db, &second, CODE_WAIT, T0 + 3000), 28, "it was asked before the function was made");
 	cr_expect_eq(count_turn(&db, &second, CODE_ASK, T0 + 9000), 28, "reading took 3 ms: a third of the time");
@@ -722,10 +722,10 @@ Test(database_code, one_server_asks_and_who_is_unheard_waits_for_the_answer_that
 	database_code_ask(&db, T0 + 9000); /* the first of these asks */
 	cr_expect_eq(count_turn(&db, &first, CODE_GO, T0 + 9500), 28);
 	cr_expect_eq(count_turn(&db, &second, CODE_WAIT, T0 + 9500), 28);
-	database_code_changed(&db, 0);
+	database_code_note_ddl(&db, 0);
 	third = come_back(&db, T0 + 9500);
 	cr_expect_eq(third.turns[CODE_WAIT], 28, "the answer under way will tell");
-	database_code_answered(&db, true, ++numbers, T0 + 9900);
+	database_code_end_answer(&db, true, ++numbers, T0 + 9900);
 	cr_expect_eq(count_turn(&db, &second, CODE_GO, T0 + 9900), 28);
 	cr_expect_eq(count_turn(&db, &third, CODE_GO, T0 + 9900), 28);
 	cr_expect_eq(db.question_number, 2);
@@ -738,10 +738,10 @@ Test(database_code, while_functions_are_made_again_and_again_many_servers_wait_f
 
 	answer(&db, NULL, T0, 400 * US_PER_MS);
 	for (; now_us < T0 + 60 * US_PER_S; now_us += 50 * US_PER_MS) {
-		database_code_changed(&db, RISK_KEEPS);
+		database_code_note_ddl(&db, RISK_KEEPS);
 		waits_us = waits_us == 0 ? now_us : waits_us;
 		if (db.incoming != NULL && now_us == done_us) {
-			database_code_answered(&db, true, ++numbers, now_us);
+			database_code_end_answer(&db, true, ++numbers, now_us);
 			longest_us = now_us - waits_us > longest_us ? now_us - waits_us : longest_us;
 			waits_us = last_us + 50 * US_PER_MS; /* who came back since it was asked */
 		}
@@ -773,11 +773,11 @@ Test(database_code, who_waits_is_not_told_by_an_answer_that_failed)
 	struct herd h;
 
 	answer(&db, NULL, T0, 1000);
-	database_code_changed(&db, RISK_KEEPS);
+	database_code_note_ddl(&db, RISK_KEEPS);
 	database_code_ask(&db, T0 + 2000);
 	h = come_back(&db, T0 + 3000);
 	cr_expect_eq(h.turns[CODE_WAIT], 28);
-	database_code_answered(&db, false, ++numbers, T0 + 4000);
+	database_code_end_answer(&db, false, ++numbers, T0 + 4000);
 	cr_expect_eq(count_turn(&db, &h, CODE_GO, T0 + 4000), 28, "nobody waits for ever");
 	cr_expect_not(database_code_has_answer(&db, h.made[0]), "... and is closed, not lent");
 }
@@ -787,7 +787,7 @@ Test(database_code, who_is_free_waits_for_nothing_and_asks_only_now_and_then)
 	cr_expect_eq(database_code_decide(&db, db.ddl_at_risk_keeps, true, T0), CODE_ASK,
 		     "no server is ever idle, it may be");
 	answer(&db, "256 0", T0, 300 * US_PER_MS);
-	database_code_changed(&db, RISK_KEEPS);
+	database_code_note_ddl(&db, RISK_KEEPS);
 	cr_expect_eq(database_code_decide(&db, db.ddl_at_risk_keeps, true, T0 + 1900 * US_PER_MS), CODE_GO);
 	cr_expect_eq(database_code_decide(&db, db.ddl_at_risk_keeps, false, T0 + 1900 * US_PER_MS), CODE_ASK);
 	cr_expect_eq(database_code_decide(&db, db.ddl_at_risk_keeps, true, T0 + 2100 * US_PER_MS), CODE_ASK);

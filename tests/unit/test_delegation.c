@@ -58,44 +58,44 @@ static const struct {
 Test(delegation, rules)
 {
 	EACH(row, rows) {
-		struct pool_owner *of = delegation_new();
+		struct pool_owner *of = pool_owner_new();
 		struct delegated *client = row->client != NULL ? made(row->client, row->client_until_us) : NULL;
 		struct fail why = { 0 };
 		int r;
 
 		cr_assert_not_null(of);
 		if (row->owner != NULL)
-			of->by = made(row->owner, row->owner_until_us);
-		r = delegation_take(of, client, row->is_free, NOW, &why);
+			of->owner_credentials = made(row->owner, row->owner_until_us);
+		r = pool_owner_check_client(of, client, row->is_free, NOW, &why);
 		delegated_unref(client); /* what was taken has a reference of its own */
 		cr_expect_eq(r, row->refusal == NULL ? 0 : -1, "%s", row->rule);
 		if (row->refusal != NULL)
 			cr_expect(strncmp(why.text, row->refusal, strlen(row->refusal)) == 0 &&
 				      strcmp(why.sqlstate, "28000") == 0 && *why.detail != '\0' && *why.hint != '\0',
 				  "%s: %s", row->rule, why.text);
-		cr_expect_eq(of->by == NULL, row->owner_then == NULL, "%s", row->rule);
-		if (of->by != NULL && row->owner_then != NULL) {
-			cr_expect_str_eq(of->by->principal, row->owner_then, "%s", row->rule);
-			cr_expect_eq(of->by->until_us, row->until_then_us, "%s", row->rule);
+		cr_expect_eq(of->owner_credentials == NULL, row->owner_then == NULL, "%s", row->rule);
+		if (of->owner_credentials != NULL && row->owner_then != NULL) {
+			cr_expect_str_eq(of->owner_credentials->principal, row->owner_then, "%s", row->rule);
+			cr_expect_eq(of->owner_credentials->until_us, row->until_then_us, "%s", row->rule);
 		}
-		delegation_unref(of);
+		pool_owner_unref(of);
 	}
 }
 
 Test(delegation, what_was_delegated_outlives_its_pool)
 {
-	struct pool_owner *of = delegation_new();
+	struct pool_owner *of = pool_owner_new();
 	struct delegated *d = made("a@R", NOW + 1);
 	struct fail why;
 
 	cr_assert_not_null(of);
-	cr_expect_eq(delegation_take(delegation_ref(of), d, true, NOW, &why), 0);
-	delegation_unref(of);
-	delegation_unref(of);
+	cr_expect_eq(pool_owner_check_client(pool_owner_ref(of), d, true, NOW, &why), 0);
+	pool_owner_unref(of);
+	pool_owner_unref(of);
 	cr_expect_eq(delegated_check(d, NOW, &why), 0);
 	cr_expect_eq(delegated_check(d, NOW + 1, &why), -1);
 	cr_expect_eq(delegated_check(NULL, NOW, &why), -1);
 	delegated_unref(d);
 	delegated_unref(NULL);
-	delegation_unref(NULL);
+	pool_owner_unref(NULL);
 }

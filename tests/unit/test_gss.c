@@ -184,7 +184,7 @@ Test(gss, no_ticket)
 		struct fail why = { 0 };
 		struct auth_tokens tokens = { 0 };
 
-		cr_expect_eq(gss_show(&no_tickets[i].to, &tokens, &why), PROOF_WRONG, "%zu", i);
+		cr_expect_eq(gss_make_token(&no_tickets[i].to, &tokens, &why), PROOF_WRONG, "%zu", i);
 		cr_expect_str_eq(why.sqlstate, "28000");
 		cr_expect_not_null(strstr(why.text, no_tickets[i].said), "%s", why.text);
 		cr_expect_eq(tokens.reply.len, 0);

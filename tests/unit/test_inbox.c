@@ -124,7 +124,7 @@ on_busy(evutil_socket_t fd, short what, void *arg)
 
 	if (r->read < r->wanted)
 		event_active(r->busy, EV_TIMEOUT, 0);
-	between_events(r->deferred_frees, r->inbox);
+	loop_run_between_events(r->deferred_frees, r->inbox);
 }
 
 Test(inbox, between_two_events_notes_are_read_though_the_turn_does_not_end)

@@ -381,7 +381,7 @@ struct changed_log {
 };
 
 static void
-count_event(const struct log_event *event, void *arg)
+count_event(const struct log_recent_line *event, void *arg)
 {
 	unsigned *events = arg;
 

@@ -65,7 +65,7 @@ NOTHING(reject_kept, "refuse", struct exchange *x, const struct fail *why, enum 
 NOTHING(relay_batch, "go_on", struct exchange *x, const uint8_t *bytes, size_t len)
 NOTHING(relay_rest, "go on behind", struct exchange *x)
 NOTHING(state_undo_reports, "undo", struct exchange *x, const struct gucs *before)
-NOTHING(reads_lost, "elsewhere", struct exchange *x, const struct server *srv)
+NOTHING(reads_note_loss, "elsewhere", struct exchange *x, const struct server *srv)
 NOTHING(report_failure, "failed", struct exchange *x, const struct fail *why, enum request_failure kind,
 	const char *event)
 NOTHING(policy_distrust, "distrust", struct policy *p, uint64_t now_us)
@@ -375,14 +375,14 @@ Test(loss, an_error_that_says_that_nothing_was_executed_has_it_relayed_again)
 
 	fake.is_possible = true; /* a standby that can't do it stays, and so does its client */
 	server.loan.standby = 1;
-	x.block = EXCHANGE_THERE;
+	x.block = EXCHANGE_ON_STANDBY;
 	cr_expect(loss_takes_error(&server, &e, OWED_TO_CLIENT, true));
 	cr_expect_str_eq(fake.calls, "again");
 	cr_expect_eq(server.loan.end, LOAN_NOT_EXECUTED);
 	setup(); /* but not one whose error is the primary's, too */
 	fake.is_possible = true;
 	server.loan.standby = 1;
-	x.block = EXCHANGE_THERE;
+	x.block = EXCHANGE_ON_STANDBY;
 	e.sqlstate = "22012";
 	cr_expect_not(loss_takes_error(&server, &e, OWED_TO_CLIENT, true));
 	cr_expect_str_eq(fake.calls, "");

@@ -440,20 +440,20 @@ static const struct {
 
 Test(messages, shapes_of_rows)
 {
-	uint32_t first = fields_description_hash((const uint8_t *)shape_rows[0].body, shape_rows[0].len);
+	uint32_t first = fields_hash_description((const uint8_t *)shape_rows[0].body, shape_rows[0].len);
 
 	cr_expect_neq(first, 0);
 	EACH(row, shape_rows) {
 		size_t len = row->len;
 
-		cr_expect_eq(fields_description_hash((const uint8_t *)row->body, len) == first, row->is_same, "%s",
+		cr_expect_eq(fields_hash_description((const uint8_t *)row->body, len) == first, row->is_same, "%s",
 			     row->rule);
 		for (size_t cut = 0; cut < len; cut++) {
 			uint8_t *body = exact(row->body, cut);
 
-			cr_expect_eq(fields_description_hash(body, cut), 0, "%s, cut to %zu", row->rule, cut);
+			cr_expect_eq(fields_hash_description(body, cut), 0, "%s, cut to %zu", row->rule, cut);
 			free(body);
 		}
 	}
-	cr_expect_eq(fields_description_hash((const uint8_t *)"\0\0x", 3), 0, "more than it says");
+	cr_expect_eq(fields_hash_description((const uint8_t *)"\0\0x", 3), 0, "more than it says");
 }

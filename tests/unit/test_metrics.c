@@ -88,7 +88,7 @@ hostile_snapshot(void)
 	s->backends[1].counters.up_state = -1;
 	s->budgets = calloc(2, sizeof(*s->budgets));
 	cr_assert_not_null(s->budgets);
-	s->budget_add_to = 2;
+	s->budget_count = 2;
 	s->budgets[0] = (struct snapshot_budget){ "db1:5432,db2:5432primary",
 						  .limit = 90,
 						  .own_limit = 100,

@@ -30,7 +30,7 @@ static unsigned listens, requests; /* answered */
 const struct server_owner_ops dedicated_one_client_ops;
 
 void
-dedicated_env(struct server_env *env, const struct pool_set *set)
+dedicated_fill_env(struct server_env *env, const struct pool_set *set)
 {
 	env->base = base;
 	env->now_us = &now_us;

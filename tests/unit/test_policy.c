@@ -278,6 +278,11 @@ static const struct rule too_late[] = {
 	  "borrow 1; fail 0 refused; borrow 2; at +1ms; refusals[1]=0; refusals[2]=0; at +100ms (the back-off is over: "
 	  "another one is opened); fail 1 auth fatal; refusals[1]=1 (a refusal is for good); refusals[2]=1; borrow 3; "
 	  "at +1ms; refusals[3]=1 (and for those who come while it backs off)" },
+	{ "a failure is told until another attempt has succeeded", "1+0 waits_while_down",
+	  "borrow 0; borrow 1; fail 0 refused; explain 1; hint[1]='Opening another failed: connection refused.'; at "
+	  "+1s; login 1; holds[0]=1; explain 1; hint[1]='See who keeps connections for long: SHOW HOLDERS in the "
+	  "pgweir "
+	  "console. If all of them are at work, raise pool_size or max_overflow.'" },
 	{ "without a timeout they wait for ever", "1+0 timeout_us=0",
 	  "fill 0 1; borrow 1; at +1000000s; refusals[1]=0; next=0" },
 	{ "a wait while the pool grows is not for a dead host", "3+0",
@@ -783,6 +788,9 @@ static const struct rule what_the_operator_does[] = {
 	  "1+0 is_holding hold_us=10s",
 	  "borrow 0; fail 0 refused; at +1ms; outage!=0; pause; at +30s; refusals[0]=1; "
 	  "detail[0]='The pool is paused, and 1 client is waiting.'; kind[0]=pool_timeout" },
+	{ "a pause in an outage gives those in line outage hold anew", "1+0 is_holding hold_us=10s",
+	  "borrow 0; fail 0 refused; at +1ms; outage!=0; pause; at +15s; refusals[0]=0; resume; at +9s; refusals[0]=0; "
+	  "opening=1" },
 	{ "a paused pool lends nothing and closes all it has", "4+0 min_idle=1",
 	  "borrow 0; opened=2; login 0-1; borrow 1; return 1; pause; paused=1; idle=0; opening=0; borrow 2 waits; "
 	  "return 0; lent=0; at +29s; grants[2]=0; refusals[2]=0; opened=2; resume; opened>=3; login 2; holds[2]=2" },

@@ -137,9 +137,9 @@ closed(void)
 
 /* The count is as told here, but for taken. */
 static void
-expect_count(const char *when, struct budget_add_to want)
+expect_count(const char *when, struct budget_counts want)
 {
-	struct budget_add_to is = policy_budget_count(k->budget, k->main_worker, now_of());
+	struct budget_counts is = policy_budget_count(k->budget, k->main_worker, now_of());
 
 	cr_expect(is.used == want.used && is.opening == want.opening && is.granted == want.granted &&
 		      is.short_count == want.short_count && is.is_in_use == want.is_in_use,
@@ -172,7 +172,7 @@ act(const struct play *play, void *world, struct fake *f, char *const *words)
 		policy_budget_ungrant(k->budget, k->main_worker, n);
 	else if (strcmp(words[0], "count") == 0)
 		expect_count(play_text(play),
-			     (struct budget_add_to){ .used = word_number(play, words, "used", 0),
+			     (struct budget_counts){ .used = word_number(play, words, "used", 0),
 						     .opening = word_number(play, words, "opening", 0),
 						     .granted = word_number(play, words, "granted", 0),
 						     .short_count = word_number(play, words, "short", 0),
@@ -262,18 +262,18 @@ Test(policy_keeper, min_idle_asks_for_one_at_a_time_that_nobody_else_wants)
 	policy_reconfigure(k->pools[0].p, &set, now_of());
 	k->pools[0].due = now_of();
 	all_at(now_of() + S);
-	expect_count("there is none left", (struct budget_add_to){ .used = 1, .is_in_use = true });
+	expect_count("there is none left", (struct budget_counts){ .used = 1, .is_in_use = true });
 	grant(0, NOBODY, false);
 	k->pools[0].due = now_of();
 	all_at(now_of() + S);
-	expect_count("there may be one", (struct budget_add_to){ .used = 1, .short_count = 1, .is_in_use = true });
+	expect_count("there may be one", (struct budget_counts){ .used = 1, .short_count = 1, .is_in_use = true });
 	for (int n = 2; n <= 3; n++) {
 		grant(1, NOBODY, false);
 		cr_expect_eq(k->pools[0].opened, n);
 		fake_login_all(&k->pools[0]);
 		all_at(now_of());
 	}
-	expect_count("both are there", (struct budget_add_to){ .used = 3, .is_in_use = true });
+	expect_count("both are there", (struct budget_counts){ .used = 3, .is_in_use = true });
 }
 
 /* --- Above the share. --- */
@@ -415,19 +415,19 @@ Test(policy_keeper, others_ask_for_places_too)
 	kept_init(0);
 	policy_places_join(k->budget, &other, k->main_worker);
 	cr_expect_not(policy_places_take(&other, now_of()));
-	expect_count("one is asked for", (struct budget_add_to){ .short_count = 1, .is_in_use = true });
+	expect_count("one is asked for", (struct budget_counts){ .short_count = 1, .is_in_use = true });
 	grant(1, NOBODY, false);
-	expect_count("and held", (struct budget_add_to){ .granted = 1, .short_count = 1 });
+	expect_count("and held", (struct budget_counts){ .granted = 1, .short_count = 1 });
 	fake_borrow(&k->pools[0], 0);
 	all_at(now_of() + S);
 	cr_expect_eq(k->pools[0].opened, 0, "it is not for pools");
 	cr_expect(policy_places_take(&other, now_of()));
-	expect_count("taken", (struct budget_add_to){ .used = 1, .opening = 1, .short_count = 1, .is_in_use = true });
+	expect_count("taken", (struct budget_counts){ .used = 1, .opening = 1, .short_count = 1, .is_in_use = true });
 	cr_expect_not(policy_places_take(&other, now_of()), "there is no second one");
 	cr_expect(policy_budget_end_login(&other));
-	expect_count("logged in", (struct budget_add_to){ .used = 1, .short_count = 2, .is_in_use = true });
+	expect_count("logged in", (struct budget_counts){ .used = 1, .short_count = 2, .is_in_use = true });
 	policy_places_give(&other, now_of());
-	expect_count("gone", (struct budget_add_to){ .short_count = 2, .is_in_use = true });
+	expect_count("gone", (struct budget_counts){ .short_count = 2, .is_in_use = true });
 	policy_places_leave(&other);
 }
 
@@ -512,7 +512,7 @@ Test(policy_keeper, one_who_asks_and_never_comes_back_is_forgotten)
 		cr_expect_not(policy_places_take(&other, now_of()));
 	cr_expect_leq(policy_budget_count(k->budget, k->main_worker, now_of()).short_count, 8, "of a few at once");
 	all_at(now_of() + 2 * S);
-	expect_count("two seconds later", (struct budget_add_to){ 0 });
+	expect_count("two seconds later", (struct budget_counts){ 0 });
 	policy_places_leave(&other);
 }
 
@@ -589,7 +589,7 @@ Test(policy_keeper, shards_of_one_pool_share_what_is_granted)
 	cr_expect_eq(near->opened + far->opened, 3, "%d and %d", near->opened, far->opened);
 	cr_expect_gt(far->opened, 0);
 	expect_count("of both parts",
-		     (struct budget_add_to){ .used = 3, .opening = 3, .short_count = 1, .is_in_use = true });
+		     (struct budget_counts){ .used = 3, .opening = 3, .short_count = 1, .is_in_use = true });
 	policy_set_shared(near->p, NULL, near->now);
 	policy_set_shared(far->p, NULL, far->now);
 	policy_shared_put(k->commons, shared);
@@ -613,12 +613,12 @@ Test(policy_keeper, without_a_keeper_it_is_a_cap_without_a_limit)
 	fake_login_all(f);
 	cr_expect_eq(k->told, 0, "nobody keeps it");
 	keep(false);
-	expect_count("kept again", (struct budget_add_to){ .used = 6, .is_in_use = true });
+	expect_count("kept again", (struct budget_counts){ .used = 6, .is_in_use = true });
 }
 
 Test(policy_keeper, one_that_only_counts_holds_nothing_back)
 {
-	struct budget_add_to count;
+	struct budget_counts count;
 
 	kept_init(0);
 	keep(false);
@@ -811,7 +811,7 @@ any_step(struct schedule *s)
 static void
 check(struct schedule *s, const char *when)
 {
-	struct budget_add_to count = policy_budget_count(k->budget, k->main_worker, now_of());
+	struct budget_counts count = policy_budget_count(k->budget, k->main_worker, now_of());
 	uint32_t used = 0, opening = 0, lent = 0;
 
 	for (int i = 0; i < POOLS; i++) {

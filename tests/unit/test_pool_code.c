@@ -118,9 +118,10 @@ on_clean(struct server *srv)
 	cleaned[index_of(srv)]++;
 }
 
-static const struct server_owner_ops ops = {
-	.holds = pool_code_hold_if_due, .clean = on_clean, .answer_row = pool_code_row, .answered = pool_code_answered
-};
+static const struct server_owner_ops ops = { .hold_if_due = pool_code_hold_if_due,
+					     .clean = on_clean,
+					     .answer_row = pool_code_row,
+					     .answered = pool_code_answered };
 static const struct server_env env = { .now_us = &now_us, .owner_ops = &ops };
 
 /* --- what happens --- */
@@ -174,9 +175,9 @@ begin(void)
 	}
 	database_code_ask(&code, now_us);
 	now_us += COST_US;
-	database_code_answered(&code, true, 1, now_us);
+	database_code_end_answer(&code, true, 1, now_us);
 	now_us += 10 * US_PER_S;
-	database_code_changed(&code, RISK_KEEPS);
+	database_code_note_ddl(&code, RISK_KEEPS);
 }
 
 static bool
@@ -222,7 +223,7 @@ Test(pool_code, who_has_run_nothing_is_not_held_and_asks_at_first, .init = begin
 	now_us += COST_US;
 	answer(0, true);
 	cr_expect(is_lent_again(0));
-	database_code_changed(&code, RISK_KEEPS);
+	database_code_note_ddl(&code, RISK_KEEPS);
 	come_back(2, false);
 	cr_expect(is_lent_again(2), "it was asked a moment ago");
 	cr_expect_eq(asked[0] + asked[1] + asked[2], 1);
@@ -232,7 +233,7 @@ Test(pool_code, what_is_made_behind_the_return_is_no_concern_of_the_server, .ini
 {
 	come_back(0, true);
 	come_back(1, true);
-	database_code_changed(&code, RISK_KEEPS);
+	database_code_note_ddl(&code, RISK_KEEPS);
 	come_back(2, true);
 	now_us += COST_US;
 	answer(0, true);
@@ -294,7 +295,7 @@ Test(pool_code, nobody_is_held_for_longer_than_two_answers_take, .init = begin)
 
 	come_back(0, true);
 	now_us += US_PER_S;
-	database_code_changed(&code, RISK_KEEPS);
+	database_code_note_ddl(&code, RISK_KEEPS);
 	come_back(1, true);
 	cr_expect_eq(servers[0].reset.deadline_us, begin_us + 2 * CODE_ANSWER_US);
 	cr_expect_eq(servers[1].reset.deadline_us, now_us + 2 * CODE_ANSWER_US);

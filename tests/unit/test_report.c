@@ -88,7 +88,7 @@ send_message(struct place *p, char type)
 	if (at != NULL && owed_ends_request(ledger_at(l, l->count - 1)))
 		l->ring[(l->head + l->count - 1) & (l->cap - 1)].started_us = p->now_us;
 	if (type == 'H')
-		ledger_flush(l);
+		ledger_enter_flush(l);
 	if (type == 'S')
 		p->srv.is_synced = true;
 	else if (at != NULL && strchr("PbBE", type) != NULL)

@@ -373,7 +373,7 @@ Test(state, discard_all_waits_and_holds)
 	cr_expect_eq(send_query("DISCARD ALL"), STEP_FORWARD);
 	cr_expect(state_holds(&fake->x), "nothing is sent behind it");
 	fake_reply("C");
-	state_discarded(&fake->x);
+	state_note_discard_all(&fake->x);
 	fake_reply("Z");
 	cr_expect_not(state_holds(&fake->x));
 	cr_expect_eq(fake->x.gucs, fake->x.startup);

@@ -134,7 +134,7 @@ static void
 sync_all(const char *replies)
 {
 	fake_sync();
-	statements_sync(&fake->x);
+	statements_note_sync(&fake->x);
 	fake_reply(replies);
 	statements_request_done(&fake->x);
 }
@@ -293,7 +293,7 @@ Test(statements, a_message_waits_where_an_earlier_request_decides)
 {
 	parse_sql("s", "SELECT 1");
 	fake_sync();
-	statements_sync(&fake->x);
+	statements_note_sync(&fake->x);
 	cr_expect_eq(bind_to("s"), STEP_HOLD, "its Parse may fail");
 	fake_reply("31Z");
 	cr_expect_eq(bind_to("s"), STEP_SENT);

@@ -159,7 +159,7 @@ Test(tenant, whom_servers_log_in_as)
 		struct upstream *up = upstream_parse(row->upstream, true, NULL);
 		char out[CONFIG_NAME_MAX + 1] = "";
 		struct fail why = { 0 };
-		int r = upstream_user(up, row->database, row->user, out, &why);
+		int r = upstream_compute_user(up, row->database, row->user, out, &why);
 
 		cr_expect_eq(r, row->want != NULL ? 0 : -1, "%s: %s", row->rule, out);
 		if (r == 0 && row->want != NULL)
@@ -177,7 +177,7 @@ Test(tenant, an_upstream_of_no_tenant_is_taken_as_it_is)
 	one = upstream_fill_in(up, "acme/app", "u", NULL);
 	cr_assert_not_null(one);
 	cr_expect_str_eq(one->dbname, "%{database}");
-	cr_expect_eq(upstream_user(up, "acme/app", "u", out, NULL), 0);
+	cr_expect_eq(upstream_compute_user(up, "acme/app", "u", out, NULL), 0);
 	cr_expect_str_eq(out, "%{user}");
 	cr_expect_str_eq(upstream_database(up, "acme/app"), "acme/app");
 	upstream_free(one);

@@ -9,7 +9,7 @@ read(const char *sql)
 	struct scan s;
 
 	scan_text(&s, 0, sql, strlen(sql));
-	traits_of_scan(&v, &s, sql, strlen(sql));
+	traits_set_from_scan(&v, &s, sql, strlen(sql));
 	return v;
 }
 
@@ -19,7 +19,7 @@ read_parse(const char *sql)
 	struct sql_traits v;
 
 	traits_of_all_options(&v, sql, strlen(sql));
-	traits_of_parse(&v, sql, strlen(sql));
+	traits_add_parse_hints(&v, sql, strlen(sql));
 	return v;
 }
 

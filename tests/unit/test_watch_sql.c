@@ -36,13 +36,13 @@ Test(watch_sql, reads_who_it_is)
 	struct watch_answer a = { 0 };
 
 	READ(&a, "7312", "1700000000000000", "0/3000060", "0/3000000", NULL, "t", NULL, NULL);
-	cr_expect(a.told == TOLD_MARK);
+	cr_expect(a.kind == TOLD_MARK);
 	cr_expect_eq(a.mark.system_id, 7312);
 	cr_expect_eq(a.mark.replayed, 0x3000060);
 	cr_expect(a.mark.is_standby);
 	a = (struct watch_answer){ 0 };
 	READ(&a, "7312", "1700000000000000", NULL, NULL, NULL, "f", NULL, NULL);
-	cr_expect(a.told != TOLD_MARK, "a primary has a timeline");
+	cr_expect(a.kind != TOLD_MARK, "a primary has a timeline");
 }
 
 Test(watch_sql, settings_differ_by_value)
@@ -68,7 +68,7 @@ Test(watch_sql, reads_a_primary)
 	char many[2000] = "700:999:";
 
 	READ(&a, "p", "50331744", "50331648", "700:705:700,703");
-	cr_expect(a.told == TOLD_READING && !a.is_standby);
+	cr_expect(a.kind == TOLD_READING && !a.is_standby);
 	cr_expect_eq(a.reading.position, 50331744);
 	cr_expect_eq(a.flushed, 50331648);
 	cr_expect_eq(a.reading.xmax, 705);
@@ -84,7 +84,7 @@ Test(watch_sql, reads_a_primary)
 	for (int i = 0; i < 33; i++)
 		snprintf(many + strlen(many), sizeof(many) - strlen(many), "%s%d", i > 0 ? "," : "", 800 + i);
 	READ(&a, "p", "50331744", "50331648", many);
-	cr_expect(a.told == TOLD_READING);
+	cr_expect(a.kind == TOLD_READING);
 	cr_expect_eq(a.reading.open_count, UINT32_MAX, "more than fit");
 	/* PostgreSQL has cut the last number: it must not be taken for another one. */
 	memset(many + 8, '1', 892);
@@ -100,10 +100,10 @@ Test(watch_sql, refuses_what_is_no_reading_of_a_primary)
 
 	for (size_t i = 0; i < COUNT(snapshots); i++) {
 		READ(&a, "p", "50331744", "50331648", snapshots[i]);
-		cr_expect(a.told != TOLD_READING, "%s", snapshots[i]);
+		cr_expect(a.kind != TOLD_READING, "%s", snapshots[i]);
 	}
 	READ(&a, "p", NULL, NULL, "700:705:");
-	cr_expect(a.told != TOLD_READING);
+	cr_expect(a.kind != TOLD_READING);
 }
 
 Test(watch_sql, reads_a_standby)
@@ -112,7 +112,7 @@ Test(watch_sql, reads_a_standby)
 
 	READ(&a, "q", "50331744");
 	READ(&a, "r", "t", "705", "2", "700,703");
-	cr_expect(a.told == TOLD_READING && a.is_standby);
+	cr_expect(a.kind == TOLD_READING && a.is_standby);
 	cr_expect_eq(a.reading.position, 50331744);
 	cr_expect_eq(a.reading.xmax, 705);
 	cr_expect_eq(a.timeline, 2);
@@ -120,14 +120,14 @@ Test(watch_sql, reads_a_standby)
 	a = (struct watch_answer){ 0 };
 	READ(&a, "q", "50331744");
 	READ(&a, "r", "t", "705", NULL, NULL);
-	cr_expect(a.told == TOLD_READING && a.timeline == 0 && a.reading.open_count == 0);
+	cr_expect(a.kind == TOLD_READING && a.timeline == 0 && a.reading.open_count == 0);
 	a = (struct watch_answer){ 0 };
 	READ(&a, "r", "f", "705", NULL, NULL);
-	cr_expect(a.told == TOLD_READING && !a.is_standby, "it was promoted");
+	cr_expect(a.kind == TOLD_READING && !a.is_standby, "it was promoted");
 	a = (struct watch_answer){ 0 };
 	READ(&a, "q", NULL);
 	READ(&a, "r", "t", "705", NULL, NULL);
-	cr_expect(a.told != TOLD_READING);
+	cr_expect(a.kind != TOLD_READING);
 }
 
 Test(watch_sql, tells_a_standby_what_was_open)
@@ -193,7 +193,7 @@ Test(watch_sql, reads_how_they_have_ended)
 		struct watch_answer a = { 0 };
 
 		READ(&a, "c", row->text);
-		cr_expect(a.told == TOLD_BITS);
+		cr_expect(a.kind == TOLD_BITS);
 		cr_expect_eq(a.bits, row->bits, "%s", row->text);
 	}
 }

@@ -58,8 +58,9 @@ place_init(struct place *p, bool is_busy)
 	for (unsigned i = 0; i <= OTHERS; i++) {
 		*last = worker_new(&p->weir, i, &why);
 		cr_assert_not_null(*last, "%s", why.text);
-		(*last)->worker = policy_worker_new(NULL, i, NULL, NULL, NULL); /* shares nothing, and counts turns */
-		cr_assert_not_null((*last)->worker);
+		(*last)->policy_part =
+		    policy_worker_new(NULL, i, NULL, NULL, NULL); /* shares nothing, and counts turns */
+		cr_assert_not_null((*last)->policy_part);
 		if (i > 0)
 			p->others[i - 1] = (struct busy){ .note.read = read_busy, .worker = *last };
 		last = &(*last)->next;
@@ -81,7 +82,7 @@ place_fini(struct place *p)
 		cr_expect_not(p->others[i].is_wrong, "worker %u: on another thread", i + 1);
 	for (struct worker *k = p->weir.main_worker; k != NULL; k = next) {
 		next = k->next;
-		policy_worker_free(k->worker);
+		policy_worker_free(k->policy_part);
 		worker_free(k);
 	}
 	helpers_free(p->weir.shared.helpers);

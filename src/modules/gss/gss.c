@@ -117,5 +117,5 @@ const struct auth_module auth_module_gss = { .title = "GSSAPI",
 					     .options_free = options_free,
 					     .service_name = service_name,
 					     .prove = gss_prove,
-					     .make_token = gss_show,
+					     .make_token = gss_make_token,
 					     .context_free = gss_context_free };

@@ -33,4 +33,4 @@ enum proof gss_prove(const struct auth_question *q, struct fail *why);
 void gss_context_free(void *context); /* context may be NULL */
 
 /* --- gss_show.c --- */
-enum proof gss_show(const struct auth_server *to, struct auth_tokens *t, struct fail *why);
+enum proof gss_make_token(const struct auth_server *to, struct auth_tokens *t, struct fail *why);

@@ -71,7 +71,7 @@ next_token(const struct auth_server *to, struct gss_context *x, struct auth_toke
 }
 
 enum proof
-gss_show(const struct auth_server *to, struct auth_tokens *t, struct fail *why)
+gss_make_token(const struct auth_server *to, struct auth_tokens *t, struct fail *why)
 {
 	enum proof proof = PROOF_MORE;
 

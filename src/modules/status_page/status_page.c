@@ -51,7 +51,7 @@ sum_databases(struct counts *n, const struct snapshot *s)
 
 		n->requests += c->requests;
 		n->slow += c->slow_queries;
-		for (size_t k = 0; k < RF_OF_CLIENTS; k++)
+		for (size_t k = 0; k < RF_CLIENT_FIRST; k++)
 			n->failed += c->requests_failed[k];
 		for (size_t k = 0; k < EO_COUNT * ERROR_CLASSES_MAX; k++)
 			n->errors += c->errors[k / ERROR_CLASSES_MAX][k % ERROR_CLASSES_MAX];

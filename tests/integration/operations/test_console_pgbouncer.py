@@ -88,6 +88,20 @@ def test_suspend_reads_nothing_more_and_resume_goes_on(weir):
     assert state(weir)["suspended"] == "no"
 
 
+def test_time_in_a_queue_begins_anew_with_the_resume(weir):
+    """The server's end of its query was not read meanwhile, so nobody could have been served."""
+    weir.start(pool_size=1, max_overflow=0, pool_timeout="1s")
+    running, waiting, console = weir.raw(), weir.raw(), weir.raw("admin", "pgweir")
+    running.send(query("SELECT pg_sleep(0.3)"))
+    wait_until(lambda: weir.pool()["sv_active"] == 1)
+    waiting.send(query("SELECT 'served'"))
+    wait_until(lambda: weir.pool()["cl_waiting"] == 1)
+    console.query("SUSPEND")
+    assert waiting.has_nothing_more(1.2)
+    console.query("RESUME")
+    assert texts(waiting.read_until("Z")) == [["served"]]
+
+
 def test_suspend_answers_when_what_was_read_is_sent(weir):
     slow = weir.start().raw()
     slow.send(query("SELECT repeat('x', 1000000) FROM generate_series(1, 40)"))

@@ -387,6 +387,24 @@ def test_explain_wait_names_the_cause_and_those_in_the_way(weir, table):
     assert "There is no client 999999" in gone and "SHOW EVENTS LIKE '%client 999999 %'" in gone
 
 
+def test_in_a_paused_pool_only_resume_helps(weir):
+    """And not the end of the client that holds what the pool has, as the client's own HINT says."""
+    weir.start(pool_size=1, max_overflow=0, pool_timeout="30s")
+    with app(weir, "holder") as holder, app(weir, "web") as web, weir.raw("admin", "pgweir") as console:
+        holder.query("BEGIN; SELECT 1")
+        console.send(query("PAUSE"))
+        wait_until(lambda: weir.console("SHOW DATABASES")[0]["paused"])
+        web.send(query("SELECT 1"))
+        wait_until(lambda: weir.console("SHOW WAITERS"))
+        said = waiting(weir, "web")
+        assert said[2] == "The cause: The pool is paused, and 1 client is waiting." and \
+            "What helps: RESUME it in the pgweir console." in said, "\n".join(said)
+        assert not any("KILL_CLIENT" in line for line in said if line.startswith("What helps")), said
+        weir.console("RESUME")
+        holder.query("ROLLBACK")
+        web.read_until("Z")
+
+
 @pytest.mark.parametrize("how", ["simple", "extended"])
 def test_who_holds_the_lock_in_postgresql(weir, table, how):
     """One blocker is a client of pgweir's, another is not; who waits for no lock has nobody."""

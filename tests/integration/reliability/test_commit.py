@@ -17,7 +17,7 @@ import hosts
 import rawwire
 from fakeserver import complete, data_row, error, ready, row_description
 from postgres import Postgres
-from rawwire import bind, describe, execute, flush, parse, query, sync
+from rawwire import bind, describe, execute, flush, function_call, parse, query, sync
 from waiting import SLOWNESS, each, wait_until
 from weir import Weir
 
@@ -26,16 +26,17 @@ PLACES = [cutter.BEFORE, cutter.UNANSWERED, cutter.MARKED, cutter.WITHIN, cutter
 
 
 @pytest.fixture
-def cut(weir, table):
-    """Starts pgweir behind a Cutter whose next decisions are in the list that is returned."""
+def cut(weir, table, request):
+    """Starts pgweir behind a Cutter whose next decisions are in the list that is returned. A test may have its pool_mode as `mode`."""
     decisions = []
+    mode = request.getfixturevalue("mode") if "mode" in request.fixturenames else "transaction"
 
     def decide(_connection):
         return decisions.pop(0) if decisions else None
 
     with cutter.Cutter((weir.postgres.host, weir.postgres.port), decide) as between:
         weir.start(upstream=weir.upstream(port=between.port), commit_check=True, commit_check_timeout="10s",
-                   pool_size=4)
+                   pool_size=4, pool_mode=mode)
         weir.cutter = between
         yield decisions
 
@@ -338,21 +339,54 @@ def test_pipeline_that_begins_and_commits(weir, cut, table, place):
             assert_known_or_in_doubt(client, "1 2 C:BEGIN 1 2 C:INSERT 0 1 1 2 C:COMMIT Z:I")
 
 
-@pytest.mark.parametrize("what", ["NOTIFY", "pg_notify", "pg_notify, extended", "behind a savepoint", "cursor", "nothing"])
-def test_without_a_number_it_is_committed_only_if_it_has_done_nothing(weir, cut, table, what):
-    """A NOTIFY gets its number at the COMMIT, which never arrives; so does what a cursor WITH HOLD writes."""
+HIDDEN = ["view", "view, extended", "view, named", "operator", "function call", "WITH, elsewhere", "WITH, elsewhere, extended"]
+VIEW = "SELECT * FROM tells"
+ELSEWHERE = "WITH x AS (INSERT INTO elsewhere VALUES (1) RETURNING id) SELECT id FROM x"
+
+
+@pytest.fixture
+def hidden(postgres, table, what):
+    """What these texts do not show; made before pgweir reads the database's code."""
+    if what not in HIDDEN:
+        yield
+        return
+    postgres.query("CREATE FUNCTION tell(int) RETURNS int LANGUAGE plpgsql AS "
+                   "$$ BEGIN PERFORM pg_notify('channel', ''); RETURN $1; END $$")
+    postgres.query(f"INSERT INTO {table} VALUES (7); CREATE VIEW tells AS SELECT tell(id) FROM {table}; "
+                   "GRANT SELECT ON tells TO PUBLIC; CREATE OPERATOR ## (FUNCTION = tell, RIGHTARG = int); "
+                   "CREATE EXTENSION postgres_fdw; CREATE SERVER here FOREIGN DATA WRAPPER postgres_fdw "
+                   f"OPTIONS (host '{postgres.socket_dir}', port '{postgres.port}', dbname 'app'); "
+                   "CREATE USER MAPPING FOR PUBLIC SERVER here OPTIONS (user 'web', password_required 'false'); "
+                   f"CREATE FOREIGN TABLE elsewhere (id int) SERVER here OPTIONS (table_name '{table}'); "
+                   "GRANT ALL ON elsewhere TO PUBLIC")
+    yield
+    postgres.query("DROP EXTENSION postgres_fdw CASCADE; DROP FUNCTION tell CASCADE")
+
+
+@pytest.mark.parametrize("mode", ["transaction", "session"])
+@pytest.mark.parametrize("what", ["NOTIFY", "pg_notify", "pg_notify, extended", "behind a savepoint", "cursor", "nothing", *HIDDEN])
+def test_without_a_number_it_is_committed_only_if_it_has_done_nothing(weir, hidden, cut, table, what, mode):  # pylint: disable=unused-argument,redefined-outer-name
+    """A NOTIFY gets its number at the COMMIT, which never arrives; so does what a cursor WITH HOLD writes. In session mode
+    pgweir does not read the database's code, so nothing is known to have done nothing."""
     asks = {"NOTIFY": [query("NOTIFY channel")],
             "pg_notify": [query("SELECT pg_notify('channel', '')")],
             "pg_notify, extended": [parse("", "SELECT pg_notify('channel', '')"), bind(), execute(), sync()],
             "behind a savepoint": [query("NOTIFY channel; SAVEPOINT a; ROLLBACK TO a")],
             "cursor": [query("DECLARE c CURSOR WITH HOLD FOR SELECT 1")],
+            "view": [query(VIEW)],
+            "view, extended": [parse("", VIEW), bind(), execute(), sync()],
+            "view, named": [parse("v", VIEW), bind(statement="v"), execute(), sync()],
+            "operator": [query(f"SELECT ## id FROM {table}")],
+            "function call": [function_call(int(weir.postgres.value("SELECT 'pg_notify'::regproc::oid")), [b"channel", b""], (0, 0), 0)],
+            "WITH, elsewhere": [query(ELSEWHERE)],
+            "WITH, elsewhere, extended": [parse("", ELSEWHERE), bind(), execute(), sync()],
             "nothing": [query(f"SELECT * FROM {table}")]}
     with weir.raw() as client:
         client.query("BEGIN")
         client.ask(*asks[what])
         cut.append(cutter.ASKED)
         replies = rawwire.shape(client.ask(query("COMMIT")))
-        assert replies == ("C:COMMIT Z:I" if what == "nothing" else "E:08007 Z:I")
+        assert replies == ("C:COMMIT Z:I" if (what, mode) == ("nothing", "transaction") else "E:08007 Z:I")
 
 
 ASK_CLUSTER, ASK_MARK, ASK_STATUS = b"pg_control_system", b"pgweir */ pg_catalog.pg_current_xact_id", b"pg_control_checkpoint"
