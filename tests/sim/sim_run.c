@@ -341,6 +341,9 @@ jump(struct sim *s)
 		     US_PER_MS; /* it cancels a probe after 2.5 s, and ends a server after 5 s */
 	}
 	sim_trace('t', 0, "passes", us, 0);
+	if (us > US_PER_S &&
+	    strstr(s->profile.options, "named") != NULL) /* connect_timeout = 1s: a login may be late */
+		s->lost_us = sim_now();
 	/* PostgreSQL answers meanwhile, but for connections that are held: they may be given up. */
 	TAILQ_FOREACH(c, &s->world.fake.conns, link)
 		if (c->is_held && us >= US_PER_S)
