@@ -137,9 +137,9 @@ SHOW(show_help, help_columns, OF_MAIN_WORKER)
 
 /* --- PREPARED --- */
 
-/* held is how many clients' names or servers' tasks refer to the statement; with 0, the statement is only cached, for
- * clients that may come back. Each worker has its own copy of a statement, with the same name: held and bytes are
- * sums. */
+/* held is the number of references to the statement: names that clients gave it, and work in progress on servers. With
+ * 0, the statement is only cached, for clients that may come back. Each worker has its own copy of a statement, with
+ * the same name: held and bytes are sums. */
 SHOW_ROW(prepared, (TEXT, name) (INT8, statement_id) (INT4, held) (INT4, bytes) (TEXT, query));
 
 static void

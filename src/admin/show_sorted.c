@@ -1,4 +1,4 @@
-/* src/admin/show_sorted.c - pools and databases in the order of their names. See show.h. */
+/* src/admin/show_sorted.c - pools by name or by the length of their queues, and sums of databases. See show.h. */
 #include "admin/show.h"
 
 #include <stdlib.h>

@@ -73,7 +73,7 @@ skip_bound(const char *p, unsigned *repeats, struct fail *why)
 	return end + 1;
 }
 
-/* Returns 0 if PostgreSQL reads the pattern the same way, or -1 with *why set. */
+/* Returns 0 if PostgreSQL and the C library's regcomp() give the pattern the same meaning, or -1 with *why set. */
 static int
 check(const char *pattern, struct fail *why)
 {

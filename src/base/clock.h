@@ -1,6 +1,6 @@
 /*
  * src/base/clock.h - the monotonic clock and the wall clock, in microseconds; durations and counts as text; back-off
- * times. Only event loops, main() and helper threads read a clock; all other code gets the time as an argument, now_us.
+ * times. Callbacks of an event loop read the clock into the loop's now_us, from which most other code gets the time.
  */
 #pragma once
 

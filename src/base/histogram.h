@@ -1,6 +1,6 @@
 /*
  * src/base/histogram.h - a latency histogram with fixed buckets. A histogram has a count and a sum for each bucket, but
- * not the buckets' bounds, which each call gets.
+ * not the buckets' bounds, which callers pass where they are needed.
  *
  * Only the thread of an event loop writes a histogram. Other threads read copies, which the loop's thread makes.
  */

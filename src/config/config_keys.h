@@ -34,8 +34,8 @@ enum key_type {
 	KEY_HTTP_LISTEN, /* http_listen and http_enabled of struct config */
 };
 
-/* The sections in which a setting may have a value other than the default. DATABASES stands for [database NAME] and
- * [tenant NAME], USERS for [user NAME]. */
+/* The sections of databases, tenants and users in which the setting may have another value. DATABASES stands for
+ * [database NAME] and [tenant NAME], USERS for [user NAME]. */
 enum key_scope { KEY_FOR_NONE, KEY_FOR_BOTH, KEY_FOR_DATABASES, KEY_FOR_USERS };
 
 struct config_key {

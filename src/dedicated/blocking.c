@@ -28,7 +28,7 @@ struct question {
 	uint64_t asked_us; /* when the question was sent */
 	uint64_t deadline_us; /* 0 once the question is answered */
 	bool is_open; /* true while the question is not over, also while it waits for a place and has no server */
-	size_t server_count; /* the first of found[], about which PostgreSQL is asked */
+	size_t server_count; /* number of servers, the first elements of found[]; PostgreSQL is asked about these */
 	size_t count; /* of found[]: the servers, and processes that block them and are blocked themselves */
 	struct blocked found[BLOCKING_SERVERS_MAX];
 };
@@ -204,7 +204,7 @@ blocking_tick(struct blocking *b, uint64_t now_us)
 
 /* --- One question. --- */
 
-/* Asks which processes block the servers, and which processes block the blockers that are not pgweir's, and so on,
+/* Asks which processes block the servers, then which block those blockers that were not asked about, and so on,
  * CHAIN_MAX times. Names are qualified, so the role's search_path can't change their meaning. */
 static void
 put_question(const struct question *q, struct buf *sql)
@@ -292,7 +292,7 @@ find_blocked(const struct question *q, uint32_t pid)
 	return NULL;
 }
 
-/* Writes to the loan of each server that waits for a lock which process is at the root. */
+/* For each server that waits for a lock, writes the process at the root of the chain of blockers to the loan. */
 static void
 note_roots(const struct question *q)
 {

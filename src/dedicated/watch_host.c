@@ -93,7 +93,7 @@ compare_settings(struct watch_host *h, const struct watch_host *primary)
 	set_use(h, WATCH_SETTINGS, reason);
 }
 
-/* Called after a life has begun or ended. */
+/* Called when a host has answered WATCH_MEET, or was lost (end_life()). */
 static void
 note_roles(struct watched *d)
 {
@@ -263,12 +263,10 @@ set_silent(struct watch_host *h, bool is_silent)
 	cluster_set_silent(h->list->cluster, h->index, is_silent);
 }
 
-/*
- * Sends reads to other hosts long before the life of a standby that does not answer is over: a mistake only costs a
- * second run of these reads. A standby in use is asked each half of reads_wait, and has the other half for its answer.
- * If the answer is late, this function looks again before it acts, because pgweir itself may have been late to read the
- * answer. Returns when to look again.
- */
+/* If a standby is slow to answer, sends its reads to other hosts long before it is given up (end_life()): if it is
+ * alive after all, these reads merely run twice. A standby in use is asked every half_wait_us or USED_US, whichever is
+ * shorter. The answer may take half_wait_us, or longer if recent answers were slow. If it is late, this function looks
+ * again before it acts, because pgweir itself may have been late to read the answer. Returns when to look again. */
 static uint64_t
 check_silence(struct watch_host *h)
 {

@@ -36,7 +36,7 @@ enum client_state {
 /* Events in the life of a client: X(value, its name in the log). */
 /* clang-format off */
 #define CLIENT_EVENTS(X) \
-	X(CE_ACCEPT, "accept") X(CE_ASK_PROOF, "ask proof") /* the startup packet was good; an exchange begins */ \
+	X(CE_ACCEPT, "accept") X(CE_ASK_PROOF, "ask proof") /* the startup packet was good */ \
 	X(CE_WRONG_PROOF, "wrong proof") X(CE_PROVED, "proved") X(CE_ENTER_CONSOLE, "enter console") \
 	X(CE_CANCEL, "cancel") X(CE_GREETED, "greeted") /* the client's first ReadyForQuery */ \
 	X(CE_NEED_SERVER, "need server") X(CE_GRANTED, "granted") X(CE_REFUSED, "refused") \

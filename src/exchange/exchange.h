@@ -2,9 +2,9 @@
  * src/exchange/exchange.h - struct exchange: all that the relay and its features (statements, session state, LISTEN,
  * ...) see of a client, with the servers that the client borrows one after another.
  *
- *   client_state.c  which step may follow which in the life of a client
- *   exchange.c takes the steps, sends to the client, and calls the client's owner pending_input.c keeps bytes that were
- *   read and can't be handled yet
+ *   client_state.c   which step may follow which in the life of a client
+ *   exchange.c       takes the steps, sends to the client, and calls the client's owner
+ *   pending_input.c  keeps bytes that were read and can't be handled yet
  *
  * Owns:    the client's socket, its input that was read but not handled, and a reference to its settings (gucs).
  * Borrows: a server (srv) from its pool, between pool_borrow() and pool_return().
@@ -47,7 +47,7 @@ struct auth_queries; /* lookup/auth_query.h */
 /* A feature's result for a message. */
 enum feature_step {
 	STEP_FORWARD, /* send the message as it is */
-	STEP_SENT, /* all that must be sent for the message is in the outbox already */
+	STEP_SENT, /* other bytes go in place of the message, or of its beginning: see each function */
 	STEP_HOLD, /* the message must wait until the earlier messages are answered */
 	STEP_FAILED /* there is no memory */
 };
@@ -63,7 +63,7 @@ enum feature_tie {
 enum exchange_block {
 	EXCHANGE_NO_BLOCK, /* no block is open, or the block is on the primary */
 	EXCHANGE_ON_STANDBY, /* no block is open, and the client's server belongs to a standby */
-	EXCHANGE_BEGUN, /* the block is on a standby, and all its answered SQL can be run again: takes_local() */
+	EXCHANGE_BEGUN, /* the block is on a standby, and all its answered SQL can be run again: relay/reads_block.c */
 	EXCHANGE_SHOWN, /* the block is on a standby, and the client has seen an answer that binds it to that standby */
 	EXCHANGE_DUE, /* pgweir has answered the BEGIN, and will send it to the server that the client gets next */
 	EXCHANGE_ROLLED_BACK, /* the block was lost with its server, and the client has not ended the block yet */
@@ -79,7 +79,7 @@ enum exchange_reading {
 	EXCHANGE_IN_TRANSFER
 };
 
-#define DONE_MAX 64
+#define DONE_MAX 64 /* the most requests of one batch that exchange_env.done holds */
 #define EXCHANGE_PENDING_MAX ((uint32_t)128 << 10) /* the most bytes that are read ahead while the client waits */
 
 /* A request whose last reply is in the outbox; its duration is known when the reply was sent. */
@@ -89,14 +89,15 @@ struct done_request {
 	bool has_text; /* srv->loan.text is this request's own SQL; set by report_done(), never cleared */
 };
 
-/* Kept input that is being handled. bytes is NULL if there is none, or if exchange_keep() has taken bytes back. */
+/* Kept input that is being handled. The field bytes is NULL without input, or once exchange_keep() has taken it
+ * back. */
 struct handled_input {
 	uint8_t *bytes;
 	uint32_t len, cap;
 };
 
-/* Calls to the client, its login or the console, which exchange/ may not include. None of these functions is called for
- * a closed exchange. */
+/* Calls to the client, its login and the console, whose headers exchange/ may not include. None of these functions is
+ * called for a closed exchange. */
 struct exchange_ops {
 	/* Closes the client. Sends *why as FATAL first, unless why is NULL. logged: the reason for the log; NULL if the
 	 * client left by itself. */
@@ -132,7 +133,7 @@ struct exchange_env {
 	struct deferred_frees *deferred_frees;
 	struct log *log;
 	struct config *config; /* the present configuration; a reload replaces it */
-	uint64_t *now_us;
+	uint64_t *now_us; /* the loop's time, which its callbacks set */
 	struct outbox to_client, to_server; /* empty between callbacks */
 	struct done_request done[DONE_MAX]; /* requests whose last replies the present batch has */
 	unsigned done_count;
@@ -141,7 +142,7 @@ struct exchange_env {
 	struct statement_store *statements;
 	struct scan_memory scanned; /* a cache of the scans of simple Queries */
 	struct known_text known; /* the statements in the SQL of the request known_of: see request_known() */
-	const struct request *known_of; /* only compared, never followed */
+	const struct request *known_of; /* compared with the request at hand, never followed */
 	struct guc_store *guc_store;
 	struct audit *audit;
 	struct auth_queries *auth_queries;
@@ -150,10 +151,10 @@ struct exchange_env {
 	struct timer linger_timer;
 	TAILQ_HEAD(catching_clients, client_reads) catching; /* relay/reads_wait.c: the clients in CL_CATCHING_UP */
 	struct timer catch_timer;
-	struct reads_subscriber *subscribers;
+	struct reads_subscriber *subscribers; /* relay/reads_wait.c: the clusters whose readings this loop gets */
 	size_t name_bytes; /* the total length of all clients' statement names */
-	uint64_t last_token; /* the highest bits are the worker's number, so no two workers give the same token */
-	uint64_t sample_state; /* of the random numbers by which requests are chosen for the slow-query log */
+	uint64_t last_token; /* the last client_statements.token; its highest bits are the worker's number */
+	uint64_t sample_state; /* state of the random numbers that choose requests for the slow-query log */
 	uint32_t requests_begun; /* chooses the requests whose messages are timed one by one: report.c */
 	uint32_t blocks_without_server; /* how often a block was without a server since the last clients_tick() */
 	uint64_t looked_at_us; /* shorter requests need not be looked at for the log: report_configure() */
@@ -184,13 +185,13 @@ struct exchange_rare {
 	struct commit_doubt *doubt; /* what is known of the client's COMMIT while CL_IN_DOUBT; else NULL */
 	char *user; /* the user that the client logged in as; NULL if that user is pool->user */
 	struct client_reads *reads; /* NULL until the client first needs a server with reads = marked */
-	/* the block's BEGIN while EXCHANGE_DUE, if exchange.begin is 0; owned by the code that sets it */
+	/* the block's BEGIN while EXCHANGE_DUE, if exchange.begin_modes is 0; owned by the code that sets it */
 	const char *begin;
 	uint32_t replayed_request; /* the number of the last request that was relayed again: relay/resend.c */
 	uint32_t replay_count; /* how often replayed_request was relayed again */
 	uint8_t canceled_by; /* enum canceler: where the last cancel came from, for report_canceler() */
 	uint32_t canceled_request; /* the number of the request that the last cancel was sent for */
-	/* server_losses.total at the first replay of replayed_request, with the loss that caused it */
+	/* server_losses.total at the first replay of replayed_request, including the loss that caused the replay */
 	uint32_t losses_at_first_replay;
 	/* For relay/reject.c: while the client's block is lost or has failed, the portal that was last bound to a
 	 * statement that may end the block. */
@@ -200,7 +201,7 @@ struct exchange_rare {
 	} exit_portal;
 };
 
-/* A bit in exchange.begin, besides the modes: the block has failed, so it must fail on its new server, too. */
+/* A bit in exchange.begin_modes, besides the modes: the block has failed, so it must fail on its new server, too. */
 #define EXCHANGE_BEGIN_FAILED 16u
 
 struct exchange {
@@ -209,7 +210,7 @@ struct exchange {
 	struct pool *pool; /* set once the client has proved its identity */
 	const struct scope_settings *settings; /* the pool's settings, or those of the login name; owned by the pool */
 	struct server *srv;
-	struct policy_waiter waiter; /* its place in the queue; also has the client's id */
+	struct policy_waiter waiter; /* the client's place in the pool's queue; also has the client's id */
 	struct gucs *gucs; /* the client's present settings */
 	struct gucs *startup; /* during the login, the settings that the client has sent; later, its first settings */
 	struct client_statements *statements;
@@ -248,7 +249,7 @@ struct exchange {
 	/* Settings were sent ahead of the present message. Set by catch_up(), cleared by requests.c and fast.c. */
 	bool has_caught_up : 1;
 	/* The client was shown something of the primary's outside of an answer, such as a notification. Set by
-	 * listen/queue.c, reject.c and client_record.c, cleared by reads.c. */
+	 * listen/queue.c, reject.c, client_record.c and reads.c, cleared by reads.c. */
 	bool has_seen_primary : 1;
 	bool has_run : 1; /* something to run was sent; set by fast.c, requests.c and send.c, never cleared */
 	uint8_t replication : 2; /* enum startup_replication; is_session is set, too, unless this is NONE */
@@ -335,6 +336,7 @@ exchange_is_ready(const struct exchange *x)
 	return client_state_is_relayed((enum client_state)x->state);
 }
 
+/* Closes the client. If why is not NULL, sends *why as FATAL first, and logs it. */
 static inline void
 exchange_close(struct exchange *x, const struct fail *why)
 {
@@ -406,6 +408,7 @@ exchange_answer_buf(struct exchange *x, struct buf *b)
 	buf_fini(b);
 }
 
+/* Sends the other peer's batch that is still in o, logs this bug of pgweir, and begins a batch for `to`. */
 void exchange_begin_batch_slowly(struct exchange_env *env, struct outbox *o, struct stream *to) __attribute__((cold));
 
 /* Begins a batch for the peer `to` in o, one of the loop's outboxes, unless o has that peer's batch already. */

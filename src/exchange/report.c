@@ -1,19 +1,19 @@
 /*
- * src/exchange/report.c - what requests cost: counted per database, and reported upwards if slow, refused or lost.
+ * src/exchange/report.c - what requests cost: counted per database, and passed to on_report() if slow, refused or lost.
  *
  * At each moment of a request, one party owes the next byte: that is the request's phase. The code calls the clock
  * (struct phase_clock) whenever the phase changes; the clock charges the time since the previous change to the phase
  * that has ended:
  *
  *   wait            no server is lent yet, and the request waits for the pool
- *   connect         no server is lent yet, and PostgreSQL must accept a connection, or answer its login
+ *   connect         no server is lent yet, and PostgreSQL must accept a connection, or answer pgweir's login
  *   server          PostgreSQL owes an answer, or must take bytes; its silence in the midst of an answer counts, too
  *   stream          PostgreSQL's answer is on its way, without a pause
  *   client          the client must take the answer, send the rest of its request, or send the data of its COPY
  *   proxy           pgweir has everything it needs, and works
  *
  * So the phases of a request add up to its duration. Requests that overlap in a pipeline share one server: each lasts
- * from the end of the previous one. The clock is read when a turn of the loop reads, and again when replies were sent.
+ * from the end of the previous one. The clock is read when the loop has read bytes, and again when replies were sent.
  */
 #include "exchange/report.h"
 #include "base/clock.h"
@@ -669,7 +669,7 @@ kind_of(const struct exchange *x, const struct fail *why)
 		{ "57P01", RF_SHUTDOWN }, { "08P01", RF_PROTOCOL },    { "53400", RF_LIMIT },
 		{ "57014", RF_LIMIT },	  { "0A000", RF_UNSUPPORTED },
 	};
-	static const char killed[] = "terminating connection due to administrator command"; /* as the console's error */
+	static const char killed[] = "terminating connection due to administrator command"; /* the text of KILL, too */
 
 	if (x->srv != NULL && x->srv->loan.end == LOAN_END_TOLD)
 		return RF_BACKEND_LOST;

@@ -108,8 +108,8 @@ struct http_pages {
 /* returns 0, or -1; the caller calls http_pages_fini() in either case */
 int http_pages_init(struct http_pages *p, const struct http_settings *settings);
 void http_pages_fini(struct http_pages *p);
-/* Takes ownership of a snapshot, and passes it to the pages' on_snapshot(). is_awaited: a request waits for it. Other
- * snapshots are kept only if there is none yet, because later requests should get newer numbers. */
+/* Takes ownership of a snapshot, and passes it to the pages' on_snapshot(). is_awaited: a request waits for it. A
+ * snapshot that no request awaits is kept only if there is none yet, and later requests wait for a newer one. */
 void http_pages_take(struct http_pages *p, struct snapshot *snapshot, bool is_awaited, uint64_t now_us);
 /* Replaces each `table` for which there is a new one in `mail`. Called under the lock of struct http. */
 void http_pages_take_tables(struct http_pages *p, uint64_t now_us);
@@ -141,10 +141,10 @@ bool http_is_own_host(const char *host);
  * --- http_conn.c: limits how many connections the HTTP thread has, and how long each may take. With evhttp alone, a
  * client could keep thousands of connections for ever by sending a byte now and then.
  *
- * Always: there are at most HTTP_CONNS_MAX connections. If one more comes, the one with the oldest last request is
- *         closed; those without a request in progress go first. A connection is also closed if no request comes within
- *         5 s of the accept or of the last reply (TLS handshake included), or if the client has not taken a reply
- *         within 10 s. The bytes that a client may send are limited, too.
+ * Always: there are at most HTTP_CONNS_MAX connections. If one more comes, one is closed: if possible, one without
+ *         a request in progress; of these, the one whose last request came longest ago. A connection is also closed if
+ *         no request comes within 5 s of the accept or of the last reply (TLS handshake included), or if the client has
+ *         not taken a reply within 10 s. The bytes that a client may send are limited, too.
  */
 #define HTTP_CONNS_MAX 32
 

@@ -30,7 +30,7 @@ struct subscription {
 	bool is_active; /* LISTEN was committed; set and cleared by subscription_set_active() */
 	/* KNOWN_LISTEN or KNOWN_UNLISTEN if the open transaction has run this; else KNOWN_NOT */
 	uint8_t pending_change;
-	/* the value that pending_change gets back when a ROLLBACK TO undoes the UNLISTENs within savepoints */
+	/* pending_change after a ROLLBACK TO: its last value that is not from an UNLISTEN within a savepoint */
 	uint8_t change_after_rollback;
 	uint32_t refs; /* how many effects have this as their sub */
 	struct fail *why; /* the reason for LISTENER_REFUSED; NULL if there was no memory to keep the reason */
@@ -107,8 +107,8 @@ void listen_queue_fini(struct client_listen *l);
 bool listen_withhold_ready(struct exchange *x);
 
 /* listen/sender_pid.c */
-/* Called when the listener has caught up. Returns true if that was awaited only for the sender's PID in notifications,
- * so the caller has nothing to do. */
+/* Called when the listener has caught up. Returns true if x has waited only so that notifications get the sender's PID;
+ * then the caller has nothing more to do. */
 bool listen_pid_caught_up(struct exchange *x);
 
 /* listen/subscriptions.c */

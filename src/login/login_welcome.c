@@ -229,9 +229,9 @@ finish_guessed(struct client *c, struct gucs *gucs, bool is_certain)
 	login_finish(c, gucs, c->x.pool->login_parameters);
 }
 
-/* Settings that no client had before are tried on a server, so that PostgreSQL itself refuses bad ones. The client
- * waits in the queue for that server, however busy the pool is. If only custom settings are new and no server is free,
- * the client does not wait: the settings are applied before its first query. */
+/* Tries settings whose result is not certain on a server, so that PostgreSQL itself refuses bad ones. The client waits
+ * for that server, however busy the pool is; but if only custom settings are uncertain and no server is free, the login
+ * ends now, and the settings are applied before the client's first query. */
 static void
 ask_server(struct client *c)
 {
@@ -299,8 +299,8 @@ wanted_gucs(const struct client *c)
 	return gucs;
 }
 
-/* A client that keeps its server gets a random() of its own, too, because nothing is sent ahead of its requests later.
- * */
+/* If the client keeps its server, also seeds the server's random() anew, because later nothing is sent ahead of the
+ * client's requests. */
 static int
 apply_settings(const struct client *c, struct server *srv, const struct gucs *wanted, const struct gucs *always)
 {
@@ -312,8 +312,8 @@ apply_settings(const struct client *c, struct server *srv, const struct gucs *wa
 	return server_send(srv, &b);
 }
 
-/* Applies the client's settings to the server. If their result is known from another client, the server gets just what
- * any borrowed server gets. */
+/* Applies the client's settings to the server. If their result is known from another client, sends only settings that
+ * differ from the server's, as to any borrowed server. */
 static void
 try_settings(struct client *c, struct server *srv)
 {
@@ -344,9 +344,8 @@ login_granted(struct exchange *x, struct server *srv)
 
 /*
  * Returns true if PostgreSQL ignores settings of the transaction (transaction_isolation ...) in a startup packet, and
- * doesn't refuse them. The only other code that depends on a version is in watch_host.c: what PostgreSQL 19 can say
- * about its position. All other SQL that pgweir sends or follows is the same from 15 to 19
- * (tests/integration/state/test_versions.py).
+ * doesn't refuse them. Only watch_host.c also depends on a version: it uses PostgreSQL 19's WAIT FOR LSN. All other SQL
+ * that pgweir sends or follows is the same from 15 to 19 (tests/integration/state/test_versions.py).
  */
 static bool
 ignores_transaction_at_start(const struct gucs *welcome)

@@ -59,7 +59,7 @@ struct auth_queries_settings {
 };
 
 struct auth_queries *auth_queries_new(const struct auth_queries_settings *settings);
-void auth_queries_free(struct auth_queries *all); /* no login may be waiting for an answer; all may be NULL */
+void auth_queries_free(struct auth_queries *all); /* no login may wait for an answer; `all` may be NULL */
 /* Called at start and at each reload. Takes counted references. Lookups in progress keep their configuration. */
 void auth_queries_configure(struct auth_queries *all, struct config *config, struct users *users, struct tls_store *tls,
 			    uint64_t now_us);
@@ -81,7 +81,7 @@ void auth_query_abandon(void *ask);
  * most once a second for each user. */
 void auth_query_expire(struct auth_queries *all, const char *database, const char *user, uint64_t now_us);
 /* Called, on any worker, when roles may have changed. Later questions are answered by PostgreSQL, not from the cache.
- * all may be NULL. */
+ * Does nothing if `all` is NULL. */
 void auth_queries_outdate(struct auth_queries *all);
 /* Closes idle connections to this database, because a statement like DROP DATABASE fails while the database has other
  * connections. `database` is PostgreSQL's name. */

@@ -41,8 +41,8 @@
 /*
  * Rows of modules that have a struct module (config/module.h):
  *   MODULE(NAME)
- *   SETTING(NUMBER, SECTION, KEY, TYPE, DEFAULT, BOUNDS, WORDS, DOCUMENTATION): a setting, listed in [slow_query] after
- *       threshold; its value is config->module_values[NUMBER]
+ *   SETTING(NUMBER, SECTION, KEY, TYPE, DEFAULT, BOUNDS, WORDS, DOCUMENTATION): a setting of SECTION. The table of
+ *       settings has all these after slow_query.threshold. The value is config->module_values[NUMBER]
  *   SHOW(...): a SHOW command, with the arguments that admin/show_list.h explains
  */
 #ifdef WITH_SLOWLOG

@@ -19,7 +19,7 @@ struct dial; /* opaque: dial.c; one attempt */
 
 struct dial_result {
 	int fd; /* connected and non-blocking; -1 if the attempt failed */
-	enum connect_failure kind; /* set, as is why, if the attempt failed */
+	enum connect_failure kind; /* set only if the attempt failed, like why */
 	struct fail why;
 	struct sockaddr_storage peer;
 	socklen_t peer_len;

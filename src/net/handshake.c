@@ -11,10 +11,10 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
-#define INPUT_MAX ((size_t)128 << 10) /* most bytes of a whole handshake: certificate chains are some kB */
+#define INPUT_MAX ((size_t)128 << 10) /* most bytes read in a handshake; certificate chains have some kB */
 #define READ_AT_ONCE ((size_t)16 << 10)
-/* The output of one step, with all certificates, mostly fits. The loop allocates it: otherwise the loop would free it
- * into the thread's arena, and wait for a lock that the thread may hold while it is preempted. */
+/* Usually enough for the output of one step. The loop's thread allocates this buffer: if the helper thread did, the
+ * loop would free it into the helper's arena, and wait for its lock while the helper is preempted. */
 #define OUT_RESERVED ((size_t)8 << 10)
 
 struct handshake {
@@ -188,7 +188,7 @@ handshake_event(struct stream *s)
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR) && !s->is_broken)
 		return;
-	if (n <= 0 && h->is_working) { /* the end of the step handles it */
+	if (n <= 0 && h->is_working) { /* after the step, reading resumes, and recv() returns the same again */
 		stream_set_reading(s, false);
 		return;
 	}

@@ -20,8 +20,8 @@ ends_at(const struct iovec *piece, const void *bytes)
 	return (const uint8_t *)piece->iov_base + piece->iov_len == (const uint8_t *)bytes;
 }
 
-/* Copies a small piece to the copied bytes right before it, because that costs less than one more piece. This happens
- * once the piece is complete, so that adjacent messages in it are copied together. */
+/* If the last piece is small and the piece before it lies in o->space, appends a copy of the last piece to that one: a
+ * copy costs less than one more piece. Called when nothing more will extend the last piece. */
 static void
 join_last(struct outbox *o)
 {
@@ -68,7 +68,7 @@ outbox_ref_slowly(struct outbox *o, const void *bytes, size_t len)
 	o->pieces[o->count++] = (struct iovec){ (void *)(uintptr_t)bytes, len };
 }
 
-/* Returns room for len bytes, at most half of the space, after the bytes that are there already. */
+/* Returns room for len bytes after those already in o->space. len must not exceed half of the space. */
 static uint8_t *
 take_space(struct outbox *o, size_t len)
 {

@@ -30,9 +30,9 @@ struct tls_context {
 	unsigned next_resumption; /* the element replaced next, modulo TLS_RESUMPTIONS_MAX */
 };
 
-/* The TLS of one connection. Only helper threads make and free OpenSSL's objects, because this takes locks that all
- * threads share. If the loop needed a lock that a helper thread holds, the loop would wait until this thread of low
- * priority runs again. */
+/* The TLS of one connection. OpenSSL's objects are made and freed on helper threads where possible, because this takes
+ * locks that all threads share. If the loop needed a lock that a helper thread holds, the loop would wait until this
+ * thread of low priority runs again. */
 struct tls_session {
 	struct work retiring; /* must be first; frees the session on a helper thread */
 	struct helpers *helpers; /* NULL if no helper thread is needed to free the session */

@@ -1,13 +1,13 @@
 /* src/pool/pool_log.c - log lines about a PostgreSQL that can't be reached: one when an outage begins, one when the
  * outage is over, and the reason of each failed login; during an outage, that reason is logged at most every
- * TOLD_EVERY_US. */
+ * TOLD_EVERY_US. In PgBouncer's log format, each failure is logged, as by PgBouncer. */
 #include "pool/pool_set_state.h"
 
 #include <inttypes.h>
 
 #define TOLD_EVERY_US (10 * US_PER_S)
 
-/* Logs a host's failure at most every TOLD_EVERY_US, because each connection that is opened may try the same host. */
+/* Logs a host's failure at most every TOLD_EVERY_US (see above): each new connection may try the same host. */
 void
 pool_log_host(struct pool *pool, const struct server *srv, enum connect_failure kind, const struct fail *why)
 {
@@ -28,7 +28,7 @@ pool_log_host(struct pool *pool, const struct server *srv, enum connect_failure 
 		  srv->id, srv->address, srv->target->database, srv->target->user, why->text);
 }
 
-/* In an outage, logs at most every TOLD_EVERY_US, because logins fail several times per second. */
+/* In an outage, logs at most every TOLD_EVERY_US (see above), because logins fail several times per second. */
 void
 pool_log_failure(struct pool *pool, struct server *srv, enum connect_failure kind, const struct fail *why)
 {

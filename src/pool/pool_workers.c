@@ -112,7 +112,7 @@ has_shard(const struct known_pool *one, uint32_t number)
 	return (one->shards & 1u << number) != 0;
 }
 
-/* Takes the first of equal workers, so that a few clients, one after another, find the same servers. */
+/* Takes one->first or else the lowest number of equal workers, so that clients in a row find the same servers. */
 static uint32_t
 best_shard(const struct pool_workers *h, const struct known_pool *one)
 {

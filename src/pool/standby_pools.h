@@ -15,9 +15,9 @@ struct server *pool_borrow_standby(struct pool *pool, uint32_t host, struct poli
 /* Call when a pool with a cluster gets a new answer about its database's code. The answer counts for a standby only
  * once the standby has replayed all that the primary has now. */
 void standby_pools_note_new_code(struct pool *pool);
-/* Returns the risk (enum state_part, enum code_risk) that any SQL has on srv, a standby's server that was just lent,
- * because the standby's code may be older than the last answer about code. Returns 0 if the standby has certainly
- * replayed all that the primary had when that answer came. */
+/* Returns the risk (enum state_part, enum code_risk) of any SQL on srv, a server on a standby that was just lent, while
+ * the standby may have older functions than pgweir's last answer about the database's code. Returns 0 if the standby
+ * has certainly replayed all that the primary had when that answer came. */
 unsigned standby_pool_assumed_risk(struct server *srv);
 /* Returns true if the host of the standby pool has certainly replayed all that the primary had at the last answer about
  * the code. */
@@ -28,7 +28,7 @@ void pool_add_standby_pools(const struct pool *pool, struct policy_counts *count
  * pgweir knows. Once the primary is known, sets srv->history; until then, srv may be on any host that claims to be the
  * primary. pool->cluster must not be NULL. */
 bool pool_is_of_primary(const struct pool *pool, struct server *srv);
-/* Special values of server.history, which are no cluster_view.history. */
+/* Special values of server.history, which never occur as cluster_view.history. */
 #define HISTORY_OTHER UINT32_MAX /* the server is not connected to the primary */
 #define HISTORY_TRUSTED (UINT32_MAX - 1) /* the server is used although the primary is not known */
 #define TRUST_AFTER_US (5 * US_PER_S) /* if the primary is still not known after this time, servers are trusted */

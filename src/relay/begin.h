@@ -22,7 +22,7 @@ void begin_send_deferred(struct exchange *x);
 static inline void
 begin_mark_due_again(struct exchange *x, const struct server *srv)
 {
-	/* If srv is a standby's and x->begin is 0, reads_note_loss() does this. */
+	/* If srv is a standby's connection and x->begin_modes is 0, reads_note_loss() does this. */
 	if (exchange_is_begun_ahead(x, srv) && (srv->loan.standby == 0 || x->begin_modes != 0))
 		exchange_set_block(x, EXCHANGE_DUE);
 }

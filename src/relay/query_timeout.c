@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-#define OWN_CANCEL_US US_PER_S /* PostgreSQL carries a confirmed cancel out sooner than that */
+#define OWN_CANCEL_US US_PER_S /* after a cancel request was answered, PostgreSQL acts on it within this time */
 
 static const struct {
 	const char *sqlstate, *what, *setting, *theirs, *remedy;

@@ -8,9 +8,9 @@
  *
  * SQL is *opaque* if its words don't show what it runs: a DO whose text can't be read, U&"...", most DDL (not CREATE
  * and DROP of tables, views, indexes and sequences), and SQL that does not end properly. Opaque SQL has the risk of the
- * whole database, with one exception: some opaque SQL (TRUNCATE, GRANT, ALTER, CREATE FUNCTION without EXECUTE, ...)
- * shows all functions that it calls itself. Such SQL has STATE_BACKEND only if a name in the SQL, or an object of the
- * database other than a function, has it.
+ * whole database, with one exception: in some opaque SQL (TRUNCATE, GRANT, ALTER, CREATE FUNCTION without EXECUTE,
+ * ...), the words show all functions that the SQL calls directly. Such SQL has STATE_BACKEND only if a name in the SQL,
+ * or an object of the database other than a function, has it.
  *
  * A *new* name is one that was not in the catalogs when the code was read; its object may have been created since. So a
  * new name is risky, too, wherever it may be a call or a relation. If the list of known names was not read, no name
@@ -53,9 +53,9 @@ struct risk_names; /* opaque: risk_names.c */
 
 struct risk_names *risk_names_new(void); /* returns an empty set, or NULL if there is no memory */
 void risk_names_free(struct risk_names *names); /* NULL is fine */
-/* Adds a risk to a name, which is in lower case and has at most 63 bytes. The caller must pass RISK_BEYOND_ASCII for
- * each name that is not ASCII, because encodings differ. reason: a text that tells people why the name is risky; later
- * calls for the same name don't change its reason. Returns 0, or -1 if there is no memory. */
+/* Adds a risk to a name, which is in lower case and has at most 63 bytes. For a name that is not ASCII, the caller must
+ * pass RISK_BEYOND_ASCII as name, because encodings differ. reason: a text that tells people why the name is risky;
+ * later calls for the same name don't change its reason. Returns 0, or -1 if there is no memory. */
 #define RISK_BEYOND_ASCII "\x7f"
 int risk_names_add(struct risk_names *names, enum risk_kind kind, const char *name, struct risk risk,
 		   const char *reason);
@@ -73,22 +73,22 @@ int risk_names_add_type(struct risk_names *names, uint32_t oid, struct risk risk
  * all:        the risk of opaque SQL
  * any_sql:    the risk of any SQL, even if it has none of the names
  * ddl:        the risk of DDL
- * by_objects: the risk of all objects of the database except functions; for opaque SQL that shows all functions that it
- *             calls itself (see above)
+ * by_objects: the risk of all objects of the database except functions; for opaque SQL whose words show all
+ *             functions that the SQL calls directly (see above)
  */
 void risk_names_set_all(struct risk_names *names, unsigned all, unsigned any_sql, unsigned ddl, unsigned by_objects);
 unsigned risk_names_of_opaque(const struct risk_names *names); /* returns the risk of opaque SQL */
 /* Returns a hash of all names whose risk has STATE_BACKEND, or all bits of RISK_DYNAMIC. */
 uint64_t risk_names_keepers_hash(const struct risk_names *names);
-/* Returns the risk that this SQL has under any settings, with the bits of RISK_BY_CALLS(). The risk has RISK_EFFECTS
+/* Returns the risk of this SQL, whatever the settings are, with the bits of RISK_BY_CALLS(). The risk has RISK_EFFECTS
  * unless the SQL is certainly a single statement that only reads and may run twice without a visible effect. */
 unsigned risk_names_of_sql(const struct risk_names *names, const char *sql, size_t len);
 /*
  * Returns the risk of text that may be run as SQL: the text of a DO, or an argument of a function that runs SQL. Judges
  * the text by its words alone. The risk has STATE_BACKEND or WASH_POINTS if a word of the text has that risk in
  * `names`, which may be NULL. The risk also has STATE_BACKEND if the text may create an extension, a language or a
- * function in C, or load a library. The backend keeps the state that the new object has left, even if an error or a
- * DROP has removed the object, and no command tag or catalog shows it.
+ * function in C, or load a library. State that the new object leaves in the backend outlives the object; once an
+ * error or a DROP has removed the object, no command tag or catalog shows that it existed.
  */
 unsigned risk_names_of_text(const struct risk_names *names, const char *text, size_t len);
 /* Returns the risk of SQL with these parameter types. types: an int16 count and that many OIDs, as in a Parse. If these

@@ -73,8 +73,7 @@ spawn(const char *command, int out, int err, char **environment, pid_t *pid)
 	posix_spawnattr_setpgroup(&attributes, 0);
 	posix_spawnattr_setsigdefault(&attributes, &all);
 	posix_spawnattr_setsigmask(&attributes, &none);
-	/* If one of these were missing, for lack of memory, the password would be written to pgweir's own standard
-	 * output. */
+	/* Without one of these actions (no memory), the password would be written to pgweir's own standard output. */
 	if ((r = posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0)) == 0 &&
 	    (r = posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO)) == 0 &&
 	    (r = posix_spawn_file_actions_adddup2(&actions, err, STDERR_FILENO)) == 0)
@@ -217,7 +216,7 @@ password_process_poll(struct password_process *process, uint64_t now_us, char **
 		}
 		return 0;
 	}
-	/* The output may be that of a command that has failed. */
+	/* Without an exit status, the output is not used: the command may have failed. */
 	r = gone < 0 ? fail_set(why, "58000", "its exit status is not known: %s", strerror(error))
 		     : conclude(process, status, password, why);
 	process_free(process);

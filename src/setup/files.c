@@ -160,7 +160,7 @@ load_users(const struct config *config, struct config_problems *problems)
 			problem_error(&sink, 0, "out of memory");
 		return users;
 	}
-	/* A file that is not needed for logins to pgweir may be missing. */
+	/* The file may be missing if the method is not scram-sha-256 or md5, or with COMPAT_STARTS_WITH_MISTAKES. */
 	if (config->users_file[0] == '\0' ||
 	    ((compat_does(config, COMPAT_STARTS_WITH_MISTAKES) ||
 	      (config->auth_method != AUTH_SCRAM_SHA_256 && config->auth_method != AUTH_MD5)) &&

@@ -23,7 +23,7 @@ struct listeners {
 	struct listeners_settings s;
 	struct listener *list[LISTENERS_MAX];
 	struct config_listen at[LISTENERS_MAX]; /* the address of each listener; not set if the socket was passed */
-	bool are_passed; /* true if a service manager has passed the sockets, which therefore stay */
+	bool are_passed; /* true if a service manager has passed the sockets, which a reload must keep */
 	bool is_held; /* true while nothing may be accepted */
 	struct inherited inherited[INHERITED_MAX];
 	size_t inherited_count;

@@ -4,7 +4,8 @@
  * socket stays open while pgweir restarts, so clients that connect meanwhile wait and are not refused.
  *
  * Owns:   its listeners, and the old process's sockets until they are taken.
- * Always: a reload first opens all new listeners, and uses all of them or none.
+ * Always: a reload first opens all new listeners, and uses all of them or none. Exception:
+ *         COMPAT_LISTENS_WHERE_IT_CAN leaves out TCP addresses that can't be opened, but not all of them.
  */
 #pragma once
 

@@ -94,7 +94,7 @@ scan_is_lead(unsigned options, char c)
 }
 
 /*
- * The literals of some SQL whose values don't change the result of the scan: numbers, and strings that have no
+ * Literals that could have other values without a change of the scan's result: numbers, and strings that have no
  * backslashes and don't name pg_temp. The list may leave some of these literals out.
  */
 struct scan_literals {
@@ -109,7 +109,7 @@ struct scan_literals {
 /* The risk of SQL in one database (seal/risk_names.h), kept with the SQL so it need not be looked up again. Zeroed at
  * first. */
 struct sql_risk {
-	uint32_t number; /* database_code.number of the answer in which the risk was looked up */
+	uint32_t number; /* database_code.number of the answer from which the risk was taken */
 	uint32_t parts; /* a set of enum state_part and enum code_risk, without RISK_EFFECTS */
 	/* RISK_EFFECTS (seal/seal.h), or 0 if the SQL is a single read that may run twice without a visible effect */
 	uint32_t effects;
@@ -132,8 +132,8 @@ struct scan {
 	uint32_t last, before; /* 32 bits wide, because they are read right after they are written */
 	uint8_t qualifier, statement, expect;
 	bool is_index, is_with_head, has_join, has_odd_parens;
-	/* parens: the number of open parentheses. config_parens: within a set_config() whose first argument may be
-	 * computed, the value of parens; elsewhere 0. */
+	/* parens: the number of open parentheses. config_parens: what parens was at the first argument of the present
+	 * set_config(), if that argument may be computed; otherwise 0. */
 	uint32_t parens, config_parens;
 	const char *last_text, *before_text;
 	size_t last_len, before_len;

@@ -8,13 +8,13 @@
 /* A statement of a client; name is "" for the unnamed one. */
 struct statement_transfer {
 	const char *name;
-	struct statement *st; /* borrowed */
+	struct statement *st; /* borrowed; statements_add_transferred() takes over a reference */
 	uint32_t shape, types; /* as in struct client_statement */
-	bool is_of_session; /* st is shared under the client's present settings (statement.context) */
-	bool is_proven, is_told; /* as in struct client_statement; the client was told the rows */
+	bool is_of_session; /* st->context is that of the client's settings, which has another number in each process */
+	bool is_proven, is_told; /* is_proven: as in struct client_statement; is_told: rows is not ROWS_UNTOLD */
 };
-/* Returns true if the client's statements tie it to its server (TIE_SERVER), which alone has one of them, or to this
- * process (TIE_PROCESS), because a reply about a statement is due, or a statement is too large to be stored. */
+/* TIE_SERVER: returns true if only the client's server has one of its statements. TIE_PROCESS: returns true if a reply
+ * about a statement is due, or a statement is too large to be stored. */
 bool statements_ties(const struct exchange *x, enum feature_tie to);
 /* Calls row for each statement, in the order in which the client has prepared them, and at the end for the unnamed
  * statement. Returns 0, or -1 if there is no memory; then row was not called. */

@@ -5,10 +5,10 @@
 #include "server/server.h"
 #include "wire/fields.h"
 
-/* Returns the statement of a Parse, with a reference for the caller, if the Parse is of the unnamed statement, and its
- * SQL is plain (sql_traits.is_plain) and is stored; otherwise NULL. body: the body of the complete Parse. */
+/* Returns the statement of a Parse, with a reference for the caller. Returns NULL unless the Parse is of the unnamed
+ * statement, and its SQL is plain (sql_traits.is_plain) and may be stored. body: the body of the complete Parse. */
 struct statement *statements_plain_unnamed(struct exchange *x, const uint8_t *body, size_t len);
-/* Enters in the ledger a Parse of st as the unnamed statement, which is about to be sent as it is. Takes over the
+/* Enters in the ledger a Parse that is about to be sent unchanged, and makes st the unnamed statement. Takes over the
  * reference to st. risk: the result of state_risk_of(). */
 void statements_take_unnamed(struct exchange *x, struct statement *st, unsigned risk);
 /* Does what statements_drop_for_simple_query() does, for a client that has statements. */
@@ -42,7 +42,7 @@ enum feature_step unnamed_parse(struct exchange *x, const struct parse_fields *f
 void unnamed_parse_oversize(struct exchange *x);
 /* Sends a Close of the unnamed statement. x->statements must not be NULL. */
 void unnamed_close(struct exchange *x, enum owed_to to);
-/* Notes a Parse of st as the unnamed statement that pgweir answers itself. Takes over the reference to st. */
+/* Notes that pgweir itself answers a Parse that makes st the unnamed statement. Takes over the reference to st. */
 void unnamed_note_answered_parse(struct exchange *x, struct statement *st);
 /* Handles the end of a message about the unnamed statement: see statements_settled(). */
 void unnamed_settled(struct server *srv, const struct owed *o, struct statement *st, bool is_oversize,

@@ -46,8 +46,8 @@ bool fields_read_bind(const uint8_t *body, size_t len, const char **portal, cons
  * Ignores the origin and the format of columns, as PostgreSQL does when it decides whether the result type of a plan
  * has changed (equalTupleDescs). */
 uint32_t fields_hash_description(const uint8_t *body, size_t len);
-/* Returns a hash, never 0, of the types in a ParameterDescription. Returns 0 if none is a user's type, which has an OID
- * of first_user_oid or more. */
+/* Returns 0 if no type in a ParameterDescription is a user's type, whose OID is first_user_oid or more; otherwise a
+ * hash, never 0, of all the types. */
 uint32_t fields_hash_user_types(const uint8_t *body, size_t len, uint32_t first_user_oid);
 /* Finds the value of a Bind's parameter i, counted from 0. The value has the format in which the client sent it, text
  * or binary; values of type text have the same bytes in both. *value is NULL for SQL's NULL. Returns false if the Bind

@@ -28,7 +28,7 @@ enum tag_id {
 };
 
 enum tag_flag {
-	TAG_IS_QUIET = 1, /* relay/completed.c can skip the command, unless a SELECT made a table */
+	TAG_IS_QUIET = 1, /* relay/completed.c need not look for effects, unless a SELECT made a table */
 	TAG_SETS_NOTHING = 2, /* the command has certainly changed no setting */
 	TAG_SHOWS_IN_XID = 4, /* if the command has had any lasting effect, its transaction has a transaction ID */
 	TAG_WRITES = 8, /* the command has most probably written */
