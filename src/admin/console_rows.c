@@ -117,7 +117,7 @@ rows_scratch(struct rows *r, size_t count, size_t size)
 }
 
 bool
-rows_may_add(const struct rows *r, const void *row)
+rows_like_matches(const struct rows *r, const void *row)
 {
 	static const char *const names[] = { "database", "user", "application_name", "event" };
 
@@ -142,7 +142,7 @@ rows_add(struct rows *r, const void *row)
 {
 	size_t begun;
 
-	if (!rows_may_add(r, row))
+	if (!rows_like_matches(r, row))
 		return;
 	if (r->json_max > 0) {
 		add_json(r, row);

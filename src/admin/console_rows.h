@@ -89,7 +89,7 @@ struct rows {
 void *rows_scratch(struct rows *r, size_t count, size_t size);
 void rows_describe(struct buf *out, const struct column *columns, size_t column_count); /* appends a RowDescription */
 void rows_add(struct rows *r, const void *row); /* row points to the command's struct */
-bool rows_may_add(const struct rows *r, const void *row); /* returns true if r->like does not exclude the row */
+bool rows_like_matches(const struct rows *r, const void *row); /* returns true if r->like does not exclude the row */
 
 /* Returns true if text matches SQL's LIKE pattern: % stands for any text, _ for one character (in UTF-8), and a
  * backslash makes the next character stand for itself. */

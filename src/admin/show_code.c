@@ -19,7 +19,7 @@ struct code_fill {
 };
 
 static void
-add_name(const char *name, enum risk_kind kind, struct risk risk, const char *reason, void *arg)
+add_name(const char *name, enum risk_name_kind kind, struct risk risk, const char *reason, void *arg)
 {
 	static const char *const kinds[RISK_KINDS] = { "function", "relation or type", "operator", "keyword",
 						       "declared" };

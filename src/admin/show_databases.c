@@ -243,7 +243,7 @@ SHOW(show_users, user_columns, OF_ALL)
 	for (struct pool *pool = show_next_pool(env, NULL); pool != NULL; pool = show_next_pool(env, pool))
 		add_pool(get_sum(&sums, pool->user), pool);
 	for (c = clients_walk(env->host->client_envs, NULL); c != NULL; c = clients_walk(env->host->client_envs, c))
-		if (exchange_is_ready(&c->x))
+		if (exchange_is_relayed(&c->x))
 			/* the client's servers may log in as another user */
 			add_known_user(exchange_user(&c->x), &sums);
 	HASH_ITER(hh, sums.table, s, next)

@@ -26,7 +26,7 @@ is_held(const struct server *srv)
 {
 	const struct client *c = srv->borrower;
 
-	return srv->state == SV_LENT && pool_server_is_lent(srv) && c->x.srv == srv && exchange_is_ready(&c->x);
+	return srv->state == SV_LENT && pool_server_is_lent(srv) && c->x.srv == srv && exchange_is_relayed(&c->x);
 }
 
 static int

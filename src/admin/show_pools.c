@@ -100,7 +100,7 @@ SHOW(show_pools_extended, pool_more_columns, OF_ALL)
 
 		policy_get_counts(pool->policy, &n);
 		count_servers(pool, &servers);
-		pool_add_standby_pools(pool, &n);
+		pool_add_standby_counts(pool, &n);
 		row.pool_size = pool->settings.pool_size;
 		row.max_overflow = pool->settings.max_overflow;
 		row.overflow_now = n.overflow;
@@ -148,7 +148,7 @@ SHOW(show_waiters, waiter_columns, OF_ALL)
 			continue;
 		policy_explain_wait(c->x.pool->policy, &c->x.waiter, env->now_us, &why);
 		row.reason = why.detail;
-		if (exchange_is_ready(&c->x) && (sql = report_waiting_text(&c->x, &len)) != NULL) {
+		if (exchange_is_relayed(&c->x) && (sql = report_waiting_text(&c->x, &len)) != NULL) {
 			fingerprint_normalize(sql, len, report_sql_options(&c->x), query, sizeof(query));
 			row.query = query;
 		}

@@ -66,7 +66,7 @@ merge(struct query_row *list, size_t count, unsigned per, struct rows *rows)
 
 	qsort_r(list, count, sizeof(list[0]), by_key, &per);
 	for (size_t i = 0; i < count; i++)
-		if (!rows_may_add(rows, &list[i]))
+		if (!rows_like_matches(rows, &list[i]))
 			continue;
 		else if (left > 0 && by_key(&list[left - 1], &list[i], &per) == 0)
 			add_query(&list[left - 1], &list[i]);

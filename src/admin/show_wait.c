@@ -312,7 +312,7 @@ without_server(const struct client *c)
 		return "It is idle in a transaction, which needs none until its next request";
 	if (words[c->x.state] != NULL)
 		return words[c->x.state];
-	return exchange_is_ready(&c->x) ? "It waits for what it sent earlier" : "It is logging in";
+	return exchange_is_relayed(&c->x) ? "It waits for what it sent earlier" : "It is logging in";
 }
 
 SHOW(answer_wait, show_sentence_columns, OF_ALL_WITH_BLOCKERS)

@@ -289,7 +289,7 @@ try_cancel(struct client_cancel *cancel)
 
 	if (target->x.requests_done != cancel->meant)
 		end_turn(cancel, CR_NO_QUERY);
-	else if (!exchange_is_ready(&target->x))
+	else if (!exchange_is_relayed(&target->x))
 		look_again(cancel);
 	else if (target->x.state == CL_IN_LINE || target->x.state == CL_CATCHING_UP)
 		refuse_waiting(cancel, relay_cancel_wait);

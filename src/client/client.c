@@ -290,7 +290,7 @@ handle(struct exchange *x, const uint8_t *bytes, size_t len)
 {
 	struct client *c = client_of(x);
 
-	if (exchange_is_ready(x) || x->state == CL_CONSOLE)
+	if (exchange_is_relayed(x) || x->state == CL_CONSOLE)
 		relay_bytes(x, bytes, len);
 	else if (client_state_is_login((enum client_state)x->state))
 		c->env->login_ops->bytes(c, bytes, len);
@@ -309,7 +309,7 @@ handle_with_pending(struct exchange *x, const uint8_t *bytes, size_t len)
 			stream_set_reading(&x->stream, false);
 		return;
 	}
-	exchange_replay(x, handle);
+	exchange_handle_pending(x, handle);
 }
 
 /* Takes input that can't go straight to relay/: the client isn't ready, or earlier input is still pending. */
@@ -350,7 +350,7 @@ on_readable(struct stream *s)
 		return;
 	case STREAM_EOF:
 		/* the requests before the Terminate are still to be handled */
-		if (!s->is_broken && exchange_is_terminated(&c->x)) {
+		if (!s->is_broken && exchange_has_pending_terminate(&c->x)) {
 			stream_set_reading(s, false);
 			return;
 		}
@@ -398,7 +398,7 @@ on_ended(struct stream *s, bool is_gone)
 	int unread = 0;
 
 	*c->env->x.now_us = clock_now_us();
-	if (is_gone && exchange_is_ready(&c->x) && !exchange_is_terminated(&c->x) &&
+	if (is_gone && exchange_is_relayed(&c->x) && !exchange_has_pending_terminate(&c->x) &&
 	    ioctl(s->fd, FIONREAD, &unread) == 0 && unread == 0)
 		client_close(c, NULL);
 }
@@ -437,7 +437,7 @@ client_peer_text(const struct exchange *x, char *out, size_t out_cap)
 int
 client_activity(const struct client *c)
 {
-	if (!exchange_is_ready(&c->x))
+	if (!exchange_is_relayed(&c->x))
 		return CLIENT_IS_LOGIN;
 	if (c->x.srv == NULL && client_state_waits((enum client_state)c->x.state) && c->x.state != CL_CLOSE_AFTER_FLUSH)
 		return CLIENT_IS_WAITING;

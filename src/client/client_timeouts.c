@@ -74,7 +74,7 @@ may_be_gone(const struct client *c, const struct server *srv, uint64_t now_us)
 	uint64_t since_us;
 
 	if (c->x.stream.is_reading || srv->ledger.body_left > 0 || stream_queued(&c->x.stream) > 0 ||
-	    !exchange_is_terminated(&c->x) || !client_is_served(c, &since_us))
+	    !exchange_has_pending_terminate(&c->x) || !client_is_served(c, &since_us))
 		return false;
 	return is_late(now_us, since_us > srv->loan.told_us ? since_us : srv->loan.told_us, HALF_CLOSED_NOTICE_US);
 }
@@ -121,7 +121,7 @@ lateness_of_ours(const struct client *c, const struct server *srv, uint64_t now_
 static enum late
 lateness(struct client *c, const struct server *srv, uint64_t now_us)
 {
-	bool is_ready = exchange_is_ready(&c->x) && c->x.replication == 0, is_served;
+	bool is_ready = exchange_is_relayed(&c->x) && c->x.replication == 0, is_served;
 	uint64_t since_us;
 	enum late late;
 
@@ -137,7 +137,7 @@ lateness(struct client *c, const struct server *srv, uint64_t now_us)
 		if (srv->ledger.count == 0 || ledger_head(&srv->ledger)->to != OWED_TO_PROBE)
 			return LATE_QUERY;
 	}
-	if (exchange_is_ready(&c->x) && may_be_gone(c, srv, now_us))
+	if (exchange_is_relayed(&c->x) && may_be_gone(c, srv, now_us))
 		return LATE_CLIENT_GONE;
 	if (is_ready && (late = lateness_of_transaction(c, now_us)) != LATE_NOT)
 		return late;
@@ -172,7 +172,7 @@ cancel_query(struct client *c, uint64_t lasted)
 	if (srv->key_len == 0 || srv->loan.late_since_us != 0 || stream_is_full(&c->x.stream) ||
 	    cancel_later(c, CANCELED_BY_QUERY_TIMEOUT) < 0)
 		return false;
-	query_timeout_record_cancel(&c->x, *c->env->x.now_us - lasted);
+	query_timeout_begin_cancel(&c->x, *c->env->x.now_us - lasted);
 	return true;
 }
 
@@ -185,7 +185,7 @@ end_late(struct client *c, enum late late)
 	if (late == LATE_PROBE) {
 		state_note_probe_cancel(&c->x);
 		server_cancel(c->x.srv, CONFIRM_US, NULL, NULL);
-		query_timeout_record_cancel(&c->x, 0);
+		query_timeout_begin_cancel(&c->x, 0);
 		return;
 	}
 	if (late == LATE_STANDBY) { /* the request then goes to the primary */
@@ -241,7 +241,7 @@ probe_unread_backend(const struct client *c, struct server *srv, uint64_t now_us
 		l->silent_bytes = srv->bytes_in;
 		l->silent_us = l->asked_us = now_us;
 	}
-	if (now_us - l->asked_us < (pause_us > US_PER_S ? pause_us : US_PER_S) || !exchange_is_ready(&c->x) ||
+	if (now_us - l->asked_us < (pause_us > US_PER_S ? pause_us : US_PER_S) || !exchange_is_relayed(&c->x) ||
 	    c->x.replication != 0 || !srv->is_synced || c->x.body_left > 0 || stream_queued(&srv->stream) > 0 ||
 	    srv->role == SERVER_CONSOLE || !policy_has_waiters(c->x.pool->policy))
 		return;
@@ -262,7 +262,7 @@ find_late(const struct pool *pool, struct client *late[static LATE_AT_ONCE], uin
 			srv->loan.unread_us = now_us;
 			probe_unread_backend(c, srv, now_us);
 		}
-		if (c != NULL && (exchange_is_ready(&c->x) || c->x.state == CL_WELCOME) && c->x.srv == srv &&
+		if (c != NULL && (exchange_is_relayed(&c->x) || c->x.state == CL_WELCOME) && c->x.srv == srv &&
 		    srv->loan.end != LOAN_END_TOLD && lateness(c, srv, now_us) != LATE_NOT && count < LATE_AT_ONCE)
 			late[count++] = c;
 	}
@@ -385,7 +385,7 @@ check_all(struct client_env *env, uint64_t now_us)
 		if (client_state_is_login((enum client_state)c->x.state)) {
 			logins -= logins > 0;
 			env->login_ops->check_time(c, now_us);
-		} else if (exchange_is_ready(&c->x) && c->x.reading != EXCHANGE_IN_TRANSFER)
+		} else if (exchange_is_relayed(&c->x) && c->x.reading != EXCHANGE_IN_TRANSFER)
 			check_ready(c, now_us);
 	}
 }

@@ -210,7 +210,7 @@ client_watch_pool(const struct client_env *env, struct pool *pool, uint64_t now_
 	TAILQ_FOREACH(srv, &pool->servers, all) {
 		const struct exchange *x = srv->borrower;
 
-		if (x != NULL && x->srv == srv && exchange_is_ready(x) && x->replication == 0)
+		if (x != NULL && x->srv == srv && exchange_is_relayed(x) && x->replication == 0)
 			client_watch(client_of(x), now_us);
 	}
 }

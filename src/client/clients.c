@@ -58,9 +58,9 @@ clients_drain(struct client_env *env, bool is_gentle)
 			continue;
 		if (is_to_leave(c, is_gentle))
 			client_close(c, &why);
-		else if (!is_gentle && exchange_is_ready(&c->x) && (c->x.srv == NULL || relay_is_streaming(&c->x)))
+		else if (!is_gentle && exchange_is_relayed(&c->x) && (c->x.srv == NULL || relay_is_streaming(&c->x)))
 			client_close(c, &why);
-		else if (!is_gentle && exchange_is_ready(&c->x))
+		else if (!is_gentle && exchange_is_relayed(&c->x))
 			relay_try_release(&c->x); /* session mode, between transactions */
 	}
 }
@@ -73,7 +73,7 @@ clients_suspend(struct client_env *env, bool on)
 
 	env->x.is_suspended = on;
 	TAILQ_FOREACH(c, &env->clients, all) {
-		if (c->x.reading == EXCHANGE_IN_TRANSFER || (on && !exchange_is_ready(&c->x)))
+		if (c->x.reading == EXCHANGE_IN_TRANSFER || (on && !exchange_is_relayed(&c->x)))
 			continue;
 		stream_suspend(&c->x.stream, on);
 		if (c->x.srv != NULL)
@@ -86,7 +86,7 @@ clients_suspend(struct client_env *env, bool on)
 }
 
 void
-clients_configured(struct client_env *env, uint64_t now_us)
+clients_apply_config(struct client_env *env, uint64_t now_us)
 {
 	env->watched_us = 0;
 	for (struct client *c = TAILQ_FIRST(&env->clients), *next; c != NULL; c = next) {
@@ -107,7 +107,7 @@ clients_are_left(const struct client_env *main_worker)
 {
 	const struct client *c;
 
-	if (pool_workers_away(main_worker->pool_workers) > 0)
+	if (pool_workers_count_moved_clients(main_worker->pool_workers) > 0)
 		return true;
 	TAILQ_FOREACH(c, &main_worker->clients, all)
 		if (c->x.state != CL_CONSOLE)
@@ -118,14 +118,14 @@ clients_are_left(const struct client_env *main_worker)
 uint32_t
 clients_count(const struct client_env *main_worker)
 {
-	return main_worker->pool_client_count + pool_workers_away(main_worker->pool_workers);
+	return main_worker->pool_client_count + pool_workers_count_moved_clients(main_worker->pool_workers);
 }
 
 bool
 clients_are_flushed(struct client_env *const *client_envs)
 {
 	for (const struct client *c = clients_walk(client_envs, NULL); c != NULL; c = clients_walk(client_envs, c))
-		if (exchange_is_ready(&c->x) &&
+		if (exchange_is_relayed(&c->x) &&
 		    (stream_queued(&c->x.stream) > 0 || (c->x.srv != NULL && stream_queued(&c->x.srv->stream) > 0)))
 			return false;
 	return true;

@@ -47,7 +47,7 @@ void clients_drain(struct client_env *env, bool is_gentle);
 void clients_suspend(struct client_env *env, bool on);
 
 /* Called after a reload, once the pools have the new configuration. Gives each client its new settings. */
-void clients_configured(struct client_env *env, uint64_t now_us);
+void clients_apply_config(struct client_env *env, uint64_t now_us);
 
 /* Called about every 100 ms. Enforces the limits on logins, queries, transactions and idle clients. */
 void clients_tick(struct client_env *env, uint64_t now_us);

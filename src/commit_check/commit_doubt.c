@@ -39,7 +39,7 @@ struct commit_doubt {
 bool
 commit_check_is_in_doubt(const struct exchange *x, const struct server *srv)
 {
-	return srv->loan.commit.phase >= COMMIT_SENT && exchange_is_ready(x) && !x->is_closing;
+	return srv->loan.commit.phase >= COMMIT_SENT && exchange_is_relayed(x) && !x->is_closing;
 }
 
 /* Appends the replies that the client still waits for. `tag` is the tag of the COMMIT's answer; NULL if the COMMIT was
@@ -103,7 +103,7 @@ go_on(struct exchange *x, bool is_failed_within)
 	exchange_step(x, is_failed_within ? CE_REFUSED : CE_ANSWERED);
 	x->waiter.idle_since_us = *x->env->now_us;
 	stream_set_reading(&x->stream, true);
-	exchange_replay(x, x->env->ops->bytes);
+	exchange_handle_pending(x, x->env->ops->bytes);
 }
 
 static void
@@ -136,7 +136,7 @@ put_failure(enum commit_fate fate, const char *reason, struct fail *why)
 			 "the transaction was committed, but other replies were lost with its connection");
 		fail_hint(why, "Do not run it again.");
 	} else if (fate == FATE_ROLLED_BACK)
-		exchange_rolled_back(why, reason);
+		exchange_fail_rolled_back(why, reason);
 	else {
 		fail_set(why, "08007",
 			 "the connection to PostgreSQL was lost during COMMIT, and it is not known whether the "

@@ -347,7 +347,7 @@ dedicated_run(struct dedicated *d)
 }
 
 bool
-dedicated_turn_late(struct dedicated *d, uint64_t patience_us)
+dedicated_became_late(struct dedicated *d, uint64_t patience_us)
 {
 	if (d->srv == NULL || d->state != DEDICATED_ASKED || *d->env->now_us < d->asked_us + patience_us)
 		return false;

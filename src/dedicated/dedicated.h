@@ -32,7 +32,7 @@ enum dedicated_state {
 	DEDICATED_AWAY, /* closed, or not logged in yet */
 	DEDICATED_READY, /* the connection takes a question */
 	DEDICATED_ASKED, /* dedicated_ask() was called, and no answer has come yet */
-	DEDICATED_LATE, /* the answer is late: see dedicated_turn_late() */
+	DEDICATED_LATE, /* the answer is late: see dedicated_became_late() */
 	DEDICATED_REFUSED /* the answer has begun with an error */
 };
 
@@ -106,7 +106,7 @@ bool dedicated_aim(struct dedicated *d, struct pool_target *target);
  * question may be asked; else when to call this again, or UINT64_MAX while the connection logs in. */
 uint64_t dedicated_run(struct dedicated *d);
 /* Returns true, once for each question, if its answer has been due for patience_us; d is then DEDICATED_LATE. */
-bool dedicated_turn_late(struct dedicated *d, uint64_t patience_us);
+bool dedicated_became_late(struct dedicated *d, uint64_t patience_us);
 /* Sends `sql` as a question, and frees `sql`. The answer's entry in the ledger is OWED_TO_PROBE. If there is no memory,
  * breaks the connection, which is closed when ops->answer_us has passed. */
 void dedicated_ask(struct dedicated *d, struct buf *sql);

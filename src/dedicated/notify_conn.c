@@ -40,7 +40,7 @@ notify_conn_connect(struct notify_listener *listener)
 bool
 notify_conn_is_to_old_primary(const struct notify_listener *listener)
 {
-	return listener->pool->cluster != NULL && !pool_is_of_primary(listener->pool, listener->conn.srv);
+	return listener->pool->cluster != NULL && !pool_note_server_host(listener->pool, listener->conn.srv);
 }
 
 /* --- Commands. --- */

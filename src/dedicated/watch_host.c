@@ -322,7 +322,7 @@ kick_host(struct watch_host *h)
 {
 	uint64_t due_us;
 
-	if (dedicated_turn_late(&h->conn, h->list->patience_us))
+	if (dedicated_became_late(&h->conn, h->list->patience_us))
 		end_life(h, "it does not answer");
 	due_us = dedicated_run(&h->conn);
 	return due_us == 0 ? ask_due(h) : h->conn.state == DEDICATED_ASKED ? answer_due(h) : due_us;

@@ -100,7 +100,7 @@ exchange_application(const struct exchange *x)
 }
 
 void
-exchange_rolled_back(struct fail *why, const char *reason)
+exchange_fail_rolled_back(struct fail *why, const char *reason)
 {
 	fail_set(why, "40001",
 		 "the transaction was rolled back by the loss of its connection to PostgreSQL; it is safe to "

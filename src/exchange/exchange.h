@@ -189,7 +189,7 @@ struct exchange_rare {
 	const char *begin;
 	uint32_t replayed_request; /* the number of the last request that was relayed again: relay/resend.c */
 	uint32_t replay_count; /* how often replayed_request was relayed again */
-	uint8_t canceled_by; /* enum canceler: where the last cancel came from, for report_canceler() */
+	uint8_t canceled_by; /* enum canceler: where the last cancel came from, for report_take_canceler() */
 	uint32_t canceled_request; /* the number of the request that the last cancel was sent for */
 	/* server_losses.total at the first replay of replayed_request, including the loss that caused the replay */
 	uint32_t losses_at_first_replay;
@@ -317,7 +317,7 @@ void exchange_step(struct exchange *x, enum client_event ev);
 
 /* Writes to *why the error that tells the client that its transaction was lost with its server. reason: the error's
  * detail, which says how pgweir knows of the loss. */
-void exchange_rolled_back(struct fail *why, const char *reason);
+void exchange_fail_rolled_back(struct fail *why, const char *reason);
 
 struct exchange_rare *exchange_rare(struct exchange *x); /* allocates it if needed; NULL if there is no memory */
 /* Records the client's user, if that user is not pool->user. Returns 0, or -1 if there is no memory. */
@@ -331,7 +331,7 @@ exchange_doubt(const struct exchange *x)
 
 /* Returns true if relay/ reads the client's input: see client_state_is_relayed(). */
 static inline bool
-exchange_is_ready(const struct exchange *x)
+exchange_is_relayed(const struct exchange *x)
 {
 	return client_state_is_relayed((enum client_state)x->state);
 }
@@ -430,7 +430,7 @@ int exchange_keep(struct exchange *x, const uint8_t *bytes, size_t len);
  * Passes the pending input to handle(), which must keep the bytes that it does not use (exchange_keep()). During a
  * login, wipes the bytes afterwards, because a password may be among them.
  */
-void exchange_replay(struct exchange *x, void (*handle)(struct exchange *x, const uint8_t *bytes, size_t len));
+void exchange_handle_pending(struct exchange *x, void (*handle)(struct exchange *x, const uint8_t *bytes, size_t len));
 /* Returns true if the client waits and its kept input has a Terminate, so the client will send nothing more. */
-bool exchange_is_terminated(const struct exchange *x);
+bool exchange_has_pending_terminate(const struct exchange *x);
 void exchange_free_input(struct exchange *x); /* wipes the input first, because it may hold a password */

@@ -83,12 +83,12 @@ exchange_keep(struct exchange *x, const uint8_t *bytes, size_t len)
 }
 
 bool
-exchange_is_terminated(const struct exchange *x)
+exchange_has_pending_terminate(const struct exchange *x)
 {
 	struct frame f;
 	size_t at = 0;
 
-	if (!exchange_is_ready(x) || !client_state_waits((enum client_state)x->state) ||
+	if (!exchange_is_relayed(x) || !client_state_waits((enum client_state)x->state) ||
 	    x->state == CL_CLOSE_AFTER_FLUSH)
 		return false;
 	while (frame_parse_whole(x->pending + at, x->pending_len - at, &f) && f.type != 'X')
@@ -97,7 +97,7 @@ exchange_is_terminated(const struct exchange *x)
 }
 
 void
-exchange_replay(struct exchange *x, void (*handle)(struct exchange *x, const uint8_t *bytes, size_t len))
+exchange_handle_pending(struct exchange *x, void (*handle)(struct exchange *x, const uint8_t *bytes, size_t len))
 {
 	struct exchange_env *env = x->env;
 	struct handled_input outer = env->handled; /* this may be called while another exchange's input is handled */

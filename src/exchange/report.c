@@ -89,7 +89,7 @@ begin_idle_anew(struct exchange *x, struct server *srv)
 }
 
 void
-report_sent(struct exchange *x, struct server *srv, size_t len)
+report_sent_to_server(struct exchange *x, struct server *srv, size_t len)
 {
 	struct phase_clock *c = &srv->loan.clock;
 
@@ -138,7 +138,7 @@ static const char *const cancel_events[CANCELED_COUNT] = {
 };
 
 enum canceler
-report_canceler(struct exchange *x, const struct error_fields *e)
+report_take_canceler(struct exchange *x, const struct error_fields *e)
 {
 	struct exchange_rare *rare = x->rare;
 
@@ -601,7 +601,7 @@ void
 report_failure(struct exchange *x, const struct fail *why, enum request_failure kind, const char *event)
 {
 	struct error_fields e = { .sqlstate = why->sqlstate, .message = why->text };
-	enum canceler by = report_canceler(x, &e);
+	enum canceler by = report_take_canceler(x, &e);
 	struct request_report r = { .sqlstate = why->sqlstate, .is_given_up = true };
 	struct database_counters *d = &x->pool->database->counters;
 	bool is_request = x->srv == NULL ? x->state != CL_READY : x->srv->loan.clock.since_us != 0;

@@ -16,7 +16,7 @@ void report_transaction(struct exchange *x, enum transaction_end end); /* call w
 void report_transaction_lost(struct exchange *x, struct server *srv);
 void report_flushed(struct exchange *x, struct server *srv); /* call after the batch was sent */
 /* Call after len bytes of the client were handled and sent to the server. */
-void report_sent(struct exchange *x, struct server *srv, size_t len);
+void report_sent_to_server(struct exchange *x, struct server *srv, size_t len);
 /* Call when the client or the server has taken all bytes that were queued for it. */
 void report_drained(struct exchange *x, struct server *srv);
 /*
@@ -26,7 +26,7 @@ void report_drained(struct exchange *x, struct server *srv);
 uint64_t report_idle_since(const struct exchange *x);
 /* Guesses where the cancel came from that ended the client's request, by the error *e (PostgreSQL's or pgweir's) and
  * the recorded CancelRequest, which is then forgotten. The result is only shown to people. */
-enum canceler report_canceler(struct exchange *x, const struct error_fields *e);
+enum canceler report_take_canceler(struct exchange *x, const struct error_fields *e);
 void report_error(struct pool *pool, enum error_origin origin, const char *sqlstate); /* counts the error */
 /*
  * Reports a request, or an idle time within a transaction, that has ended without PostgreSQL's answer, to the counters,

@@ -129,7 +129,7 @@ on_request(struct evhttp_request *request, void *arg)
 	struct http *h = arg;
 	uint64_t now_us = clock_now_us();
 	struct http_conn *c = http_conn_begin_wait(&h->conns, request, WAIT_US, now_us);
-	const struct http_served *served = is_read_only(request) ? http_page_find(&h->pages, path_of(request)) : NULL;
+	const struct http_served *served = is_read_only(request) ? http_served_find(&h->pages, path_of(request)) : NULL;
 	struct http_request_info info = request_info(h, request, true);
 	struct http_reply refusal = { 0 };
 
@@ -173,7 +173,7 @@ answer_all(struct http *h, uint64_t now_us)
 	for (c = TAILQ_FIRST(&h->conns.list); c != NULL; c = next) {
 		next = TAILQ_NEXT(c, link); /* sending may close this connection, but no other one */
 		if (c->state == HTTP_CONN_WAITING &&
-		    http_page_is_fresh(&h->pages, http_page_find(&h->pages, path_of(c->request)), now_us))
+		    http_page_is_fresh(&h->pages, http_served_find(&h->pages, path_of(c->request)), now_us))
 			answer(h, c, true);
 	}
 }

@@ -235,7 +235,7 @@ http_pages_init(struct http_pages *p, const struct http_settings *settings)
 }
 
 const struct http_served *
-http_page_find(const struct http_pages *p, const char *path)
+http_served_find(const struct http_pages *p, const char *path)
 {
 	for (unsigned i = 0; i < p->served_count; i++)
 		if (strcmp(p->served[i].page->path, path) == 0)
@@ -277,7 +277,7 @@ void
 http_page_fill(struct http_request_info *info, struct buf *body, struct http_reply *r)
 {
 	struct http_pages *p = info->pages;
-	const struct http_served *served = http_page_find(p, info->path);
+	const struct http_served *served = http_served_find(p, info->path);
 
 	if (!info->is_read_only) {
 		set_text(r, HTTP_BADMETHOD, "only GET and HEAD\n");

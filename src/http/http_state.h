@@ -115,7 +115,7 @@ void http_pages_take(struct http_pages *p, struct snapshot *snapshot, bool is_aw
 void http_pages_take_tables(struct http_pages *p, uint64_t now_us);
 
 /* returns the page with this path, or NULL */
-const struct http_served *http_page_find(const struct http_pages *p, const char *path);
+const struct http_served *http_served_find(const struct http_pages *p, const char *path);
 /* Returns true if the request may see this page, or false with the refusal in *r. Called only once for each request,
  * because wrong passwords are counted. */
 bool http_page_check_access(const struct http_page *page, const struct http_request_info *info, uint64_t now_us,

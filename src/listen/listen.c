@@ -16,7 +16,7 @@ listen_resume(struct exchange *x)
 	if (x->reading != EXCHANGE_STALLED)
 		stream_set_reading(&x->stream, true);
 	if (x->pending_len > 0)
-		exchange_replay(x, x->env->ops->bytes);
+		exchange_handle_pending(x, x->env->ops->bytes);
 }
 
 void

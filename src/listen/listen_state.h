@@ -61,8 +61,8 @@ struct listen_portal {
 enum listen_sending {
 	SENDING_NOT, /* there is no such SQL */
 	SENDING_WAITS, /* the SQL waits for the listener */
-	SENDING_MARKED, /* notifications with the PID of the client's server come from this client */
-	SENDING_ENDS /* like SENDING_MARKED, but only until the listener has caught up */
+	SENDING_KNOWN_BY_PID, /* notifications with the PID of the client's server come from this client */
+	SENDING_ENDS /* like SENDING_KNOWN_BY_PID, but only until the listener has caught up */
 };
 
 struct client_listen {
@@ -113,7 +113,7 @@ bool listen_pid_caught_up(struct exchange *x);
 
 /* listen/subscriptions.c */
 /* Returns x->listen, which the first call makes; NULL if there is no memory. */
-struct client_listen *listen_own(struct exchange *x);
+struct client_listen *listen_get_or_create(struct exchange *x);
 void listen_detach_idle(struct client_listen *l); /* leaves the listener if the client no longer needs the listener */
 struct subscription *subscription_find(const struct client_listen *l, const char *name); /* returns NULL if none */
 /* Returns the subscription to a channel. If there is none, makes one, and asks the listener to listen. Returns NULL if

@@ -24,7 +24,7 @@
 bool
 listen_is_unchanged(const struct exchange *x)
 {
-	return !exchange_is_ready(x) || !exchange_is_followed(x) ||
+	return !exchange_is_relayed(x) || !exchange_is_followed(x) ||
 	       (x->srv != NULL && x->srv->ledger.intake != INTAKE_ALL);
 }
 
@@ -199,7 +199,7 @@ listen_gate(struct exchange *x, struct request *m)
 static struct listen_effect *
 queue_effect(struct exchange *x, enum known_kind kind, const char name[static KNOWN_NAME_MAX])
 {
-	struct client_listen *l = listen_own(x);
+	struct client_listen *l = listen_get_or_create(x);
 	struct listen_effect *e = l == NULL ? NULL : calloc(1, sizeof(*e));
 
 	if (e == NULL)
@@ -352,7 +352,7 @@ listen_bind(struct exchange *x, struct request *m)
 	if (kind == KNOWN_NOT)
 		return STEP_FORWARD;
 	len = strlen(portal) + 1;
-	if ((l = listen_own(x)) == NULL || (p = calloc(1, sizeof(*p) + len)) == NULL)
+	if ((l = listen_get_or_create(x)) == NULL || (p = calloc(1, sizeof(*p) + len)) == NULL)
 		return STEP_FAILED;
 	p->kind = (uint8_t)kind;
 	memcpy(p->channel, channel, sizeof(p->channel));

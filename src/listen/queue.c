@@ -182,7 +182,7 @@ may_send(const struct exchange *x)
 {
 	const struct server *srv = x->srv;
 
-	if (x->is_closing || x->reading == EXCHANGE_IN_TRANSFER || !exchange_is_ready(x) ||
+	if (x->is_closing || x->reading == EXCHANGE_IN_TRANSFER || !exchange_is_relayed(x) ||
 	    x->state == CL_READY_WITHHELD || x->state == CL_CLOSE_AFTER_FLUSH)
 		return false;
 	return srv == NULL ? x->block != EXCHANGE_DUE
@@ -292,7 +292,7 @@ listen_withhold_ready(struct exchange *x)
 {
 	struct client_listen *l = x->listen;
 
-	if (l->active_count == 0 && l->sending != SENDING_MARKED)
+	if (l->active_count == 0 && l->sending != SENDING_KNOWN_BY_PID)
 		return false;
 	/* A client that has already sent more requests is not kept waiting for this ReadyForQuery: replies to those
 	 * requests must not overtake it. */

@@ -27,10 +27,10 @@ listen_gate_sender(struct exchange *x, const struct request *m)
 	/* SQL that has not come as a whole (m->traits == NULL) may notify, too. */
 	if (listen_is_unchanged(x) || !(m->traits == NULL ? m->type == 'Q' : request_has(m, 0, SCAN_HINT_NOTIFY)))
 		return LISTEN_GO;
-	if ((l = listen_own(x)) == NULL)
+	if ((l = listen_get_or_create(x)) == NULL)
 		return LISTEN_FAILED;
 	if (x->srv->loan.notify_listener != NULL) {
-		l->sending = SENDING_MARKED;
+		l->sending = SENDING_KNOWN_BY_PID;
 		return LISTEN_GO;
 	}
 	encoding = gucs_get(x->gucs, "client_encoding");
@@ -51,7 +51,7 @@ holds_server(struct exchange *x)
 {
 	struct client_listen *l = x->listen;
 
-	if (l->sending != SENDING_MARKED)
+	if (l->sending != SENDING_KNOWN_BY_PID)
 		return l->sending != SENDING_NOT;
 	if (x->state == CL_READY_WITHHELD) { /* the listener was asked to catch up after the end of the transaction */
 		l->sending = SENDING_ENDS;
@@ -79,7 +79,7 @@ listen_pid_caught_up(struct exchange *x)
 	struct client_listen *l = x->listen;
 
 	if (l->sending == SENDING_WAITS && x->state == CL_AWAITING_LISTENER) {
-		l->sending = SENDING_MARKED;
+		l->sending = SENDING_KNOWN_BY_PID;
 		x->srv->loan.notify_listener = l->subscriber.listener;
 		x->srv->loan.notify_as = x->client_pid;
 		listen_resume(x);

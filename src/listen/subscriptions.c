@@ -10,7 +10,7 @@
 #include <assert.h>
 
 struct client_listen *
-listen_own(struct exchange *x)
+listen_get_or_create(struct exchange *x)
 {
 	struct client_listen *l = x->listen;
 
@@ -101,7 +101,7 @@ subscription_free(struct subscription *sub)
 struct subscription *
 subscription_want(struct exchange *x, const char *name)
 {
-	struct client_listen *l = listen_own(x);
+	struct client_listen *l = listen_get_or_create(x);
 	struct subscription *sub;
 
 	if (l == NULL)

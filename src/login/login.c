@@ -89,7 +89,7 @@ take_bytes(struct client *c, const uint8_t *bytes, size_t len)
 	if (c->x.is_closing || at >= len || c->x.state == CL_DELAYED)
 		return;
 	/* While the client waits for a server, bytes that it sends early are kept within the usual bounds. */
-	if (exchange_is_ready(&c->x) || c->x.state == CL_CONSOLE)
+	if (exchange_is_relayed(&c->x) || c->x.state == CL_CONSOLE)
 		relay_bytes(&c->x, bytes + at, len - at);
 	else if (c->x.state != CL_CANCEL &&
 		 (c->x.pending_len > AHEAD_MAX || exchange_keep(&c->x, bytes + at, len - at) < 0))

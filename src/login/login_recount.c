@@ -66,7 +66,7 @@ login_wait_for_recount(struct client *c, enum reject_reason reason)
 
 	/* A client without a user has just been accepted, and its startup packet may not be complete. */
 	if (c->login->recount != RECOUNT_NOT_DUE || c->login->user == NULL ||
-	    (!is_proved && reason != RJ_MAX_ADDRESS) || pool_workers_away(c->env->pool_workers) == 0 ||
+	    (!is_proved && reason != RJ_MAX_ADDRESS) || pool_workers_count_moved_clients(c->env->pool_workers) == 0 ||
 	    (r = calloc(1, sizeof(*r))) == NULL)
 		return false;
 	c->login->recount = RECOUNT_UNDER_WAY;

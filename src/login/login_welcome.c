@@ -109,7 +109,7 @@ login_finish(struct client *c, struct gucs *gucs, const struct gucs *welcome)
 	login_log(c);
 	login_free(l);
 	if (c->x.pending_len > 0) /* the client has sent requests already */
-		exchange_replay(&c->x, relay_bytes);
+		exchange_handle_pending(&c->x, relay_bytes);
 }
 
 static void

@@ -282,7 +282,7 @@ role_of(const struct auth_queries *all, const char *database, const char *user, 
 	const struct config_scope *db = config_find_database(all->config, database);
 	struct fail why;
 
-	if (auth_is_console(all->config, database))
+	if (auth_may_look_up_console_users(all->config, database))
 		return snprintf(out, CONFIG_NAME_MAX + 1, "%s", user) <= CONFIG_NAME_MAX && out[0] != '\0';
 	return db != NULL && upstream_compute_role(db->upstream, database, user, out, &why) == 0 && out[0] != '\0';
 }

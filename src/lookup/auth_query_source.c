@@ -22,7 +22,7 @@
 	"AND (rolvaliduntil IS NULL OR rolvaliduntil OPERATOR(pg_catalog.>=) pg_catalog.now())"
 
 bool
-auth_is_console(const struct config *config, const char *database)
+auth_may_look_up_console_users(const struct config *config, const char *database)
 {
 	return compat_does(config, COMPAT_ASKS_OWN_DATABASE) && strcmp(database, "pgbouncer") == 0;
 }
@@ -61,7 +61,7 @@ auth_check_database(const struct auth_queries *all, const char *database, struct
 bool
 auth_settings_of(const struct auth_queries *all, const char *database, struct scope_settings *out)
 {
-	bool is_console = all->config != NULL && auth_is_console(all->config, database);
+	bool is_console = all->config != NULL && auth_may_look_up_console_users(all->config, database);
 	const struct config_scope *db =
 	    all->config == NULL || is_console ? NULL : config_find_database(all->config, database);
 

@@ -112,7 +112,7 @@ void auth_sources_review(struct auth_queries *all, uint64_t now_us);
 void auth_sources_collect(struct auth_queries *all); /* frees retired sources without connections and lookups */
 void auth_sources_free(struct auth_queries *all);
 /* Returns true if `database` is the console, and auth_query may look up its users, as with compat = pgbouncer. */
-bool auth_is_console(const struct config *config, const char *database);
+bool auth_may_look_up_console_users(const struct config *config, const char *database);
 /* Checks that the database in which auth_query runs is configured and enabled. Returns 0, or -1 with *why set. */
 int auth_check_database(const struct auth_queries *all, const char *database, struct fail *why);
 /* Sets *out to a database's settings. Returns true if auth_query is on for the database. */

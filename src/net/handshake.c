@@ -168,7 +168,7 @@ step_done(struct work *w)
 	case TLS_GOES_ON:
 		go_on(h);
 		return;
-	case TLS_ENDED:
+	case TLS_ESTABLISHED:
 		established(h);
 		return;
 	case TLS_FAILED:

@@ -164,7 +164,7 @@ tls_shake_hands(struct tls_session *s, struct fail *why)
 	r = SSL_do_handshake(s->ssl);
 	if (r == 1) {
 		s->end_point_len = make_end_point(s, s->end_point);
-		return TLS_ENDED;
+		return TLS_ESTABLISHED;
 	}
 	if (SSL_get_error(s->ssl, r) == SSL_ERROR_WANT_READ)
 		return TLS_GOES_ON;

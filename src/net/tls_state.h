@@ -56,9 +56,9 @@ struct tls_session {
 	char *host;
 };
 
-enum tls_step { TLS_GOES_ON, TLS_ENDED, TLS_FAILED };
+enum tls_step { TLS_GOES_ON, TLS_ESTABLISHED, TLS_FAILED };
 /* Does a part of the handshake: reads from s->in and writes to s->out. Returns TLS_GOES_ON if more input is needed,
- * TLS_ENDED if the session is established, or TLS_FAILED with *why set. Unused input stays in s->in. */
+ * TLS_ESTABLISHED if the session is established, or TLS_FAILED with *why set. Unused input stays in s->in. */
 enum tls_step tls_shake_hands(struct tls_session *s, struct fail *why);
 /* Writes OpenSSL's reasons for this thread's last failure as text, and clears them. */
 void tls_reason(char *out, size_t out_cap);

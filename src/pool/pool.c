@@ -396,7 +396,7 @@ pool_configure(struct pool *pool, uint64_t now_us, struct fail *why)
 	config_compute_settings(set->config, db, config_find_user(set->config, full_user_name(pool, user)),
 				&pool->settings);
 	if (pool->main != NULL)
-		standby_pool_settings(pool);
+		standby_pool_adapt_settings(pool);
 	configure_users(pool);
 	if (get_parts(pool, db->upstream, &parts, why) < 0) {
 		put_parts(set, &parts);

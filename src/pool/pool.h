@@ -177,7 +177,7 @@ struct pool {
  * Returns the settings of a client of this pool that has logged in as user ("user.tenant" for a tenant's). They are the
  * pool's settings; but if servers log in under another name (user in upstream), and `user` has a section of its own,
  * the section's values take precedence. The result is valid as long as the pool. A reload changes the settings in
- * place, and may change which settings apply, so call this again after a reload (clients_configured). Returns NULL if
+ * place, and may change which settings apply, so call this again after a reload (clients_apply_config). Returns NULL if
  * out of memory.
  */
 const struct scope_settings *pool_adopt_user(struct pool *pool, const char *user, uint64_t now_us);

@@ -101,7 +101,7 @@ pool_code_note_gone(struct server *srv)
 }
 
 static void
-count_name(const char *name, enum risk_kind kind, struct risk risk, const char *reason, void *arg)
+count_name(const char *name, enum risk_name_kind kind, struct risk risk, const char *reason, void *arg)
 {
 	unsigned *count = arg;
 
@@ -133,11 +133,11 @@ log_code(const struct pool *pool, unsigned before)
 }
 
 static void
-log_missing(const char *name, enum risk_kind kind, struct risk risk, const char *reason, void *arg)
+log_missing(const char *name, enum risk_name_kind kind, struct risk risk, const char *reason, void *arg)
 {
 	const struct pool *pool = arg;
 
-	if (kind == RISK_DECLARED && strcmp(reason, "harmless_code") != 0)
+	if (kind == RISK_DECLARED_HARMLESS && strcmp(reason, "harmless_code") != 0)
 		log_warning(pool->set->log, "database %s: harmless_code has %s, which is not there",
 			    pool->database->name, name);
 }

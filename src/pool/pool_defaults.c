@@ -192,7 +192,7 @@ pool_defaults_apply_to_standby(struct pool *standby_pool, uint64_t now_us)
 
 	if (srv == NULL || answer == NULL || (h != NULL && h->settings_hash == role_settings_hash(&answer->roles)))
 		return;
-	if (standby_pool_check_code(standby_pool))
+	if (standby_pool_has_current_code(standby_pool))
 		note_answer(srv, true, now_us);
 }
 

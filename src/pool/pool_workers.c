@@ -162,8 +162,8 @@ pool_workers_choose(struct pool_workers *h, const struct config *config, const c
 }
 
 bool
-pool_workers_has_shard(struct pool_workers *h, const struct config *config, const char *database, const char *user,
-		       uint32_t number)
+pool_workers_assign_shard(struct pool_workers *h, const struct config *config, const char *database, const char *user,
+			  uint32_t number)
 {
 	struct known_pool unknown, *one;
 	struct fail why;
@@ -192,7 +192,7 @@ pool_workers_client_ended(struct pool_workers *h, uint32_t number)
 }
 
 uint32_t
-pool_workers_away(const struct pool_workers *h)
+pool_workers_count_moved_clients(const struct pool_workers *h)
 {
 	return h->away;
 }

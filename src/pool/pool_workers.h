@@ -34,8 +34,8 @@ uint32_t pool_workers_choose(struct pool_workers *h, const struct config *config
 			     const char *user, uint32_t clients, struct fail *why);
 /* Returns true if that worker has, or is to have, a shard of this pool. If no worker has a shard of the pool yet,
  * chooses one first, as pool_workers_choose() does. */
-bool pool_workers_has_shard(struct pool_workers *h, const struct config *config, const char *database, const char *user,
-			    uint32_t number);
+bool pool_workers_assign_shard(struct pool_workers *h, const struct config *config, const char *database,
+			       const char *user, uint32_t number);
 /* Counts one more client on that worker. Call when a client is about to leave worker 0 for that worker, or is made
  * there. */
 void pool_workers_client_moved(struct pool_workers *h, uint32_t number);
@@ -45,7 +45,7 @@ void pool_workers_client_ended(struct pool_workers *h, uint32_t number);
  * other workers if possible. */
 void pool_workers_set_silent(struct pool_workers *h, uint32_t number, bool is_silent);
 /* Returns how many clients are on workers other than worker 0. */
-uint32_t pool_workers_away(const struct pool_workers *h);
+uint32_t pool_workers_count_moved_clients(const struct pool_workers *h);
 
 /* --- pool_fresh.c: the settings of a fresh server, i.e. one that has just logged in, for all shards of a pool. A shard
  * sends these settings to its clients, but may never have opened a server itself. --- */

@@ -13,7 +13,7 @@
 
 /* Each shard of a pool has standby pools of its own, with a share of the connections. */
 void
-standby_pool_settings(struct pool *pool)
+standby_pool_adapt_settings(struct pool *pool)
 {
 	struct pool_set *set = pool->set;
 	uint32_t parts = pool_shards(set->config, pool->database->name, pool->user, &set->s.split);
@@ -134,7 +134,7 @@ pool_primary_host(const struct pool *pool)
 }
 
 bool
-pool_is_of_primary(const struct pool *pool, struct server *srv)
+pool_note_server_host(const struct pool *pool, struct server *srv)
 {
 	const struct cluster_view *v = cluster_lock(pool->cluster);
 	bool is_there;
@@ -171,7 +171,7 @@ check_code_shown(struct pool *pool, const struct cluster_view *v, const struct h
 }
 
 bool
-standby_pool_check_code(struct pool *standby_pool)
+standby_pool_has_current_code(struct pool *standby_pool)
 {
 	struct pool *pool = standby_pool->main;
 	const struct cluster_view *v;
@@ -210,11 +210,11 @@ pool_note_reading(struct server *srv)
 	if (pool->main != NULL && pool->main->cluster != NULL)
 		srv->reading = cluster_last_begun_reading(pool->main->cluster);
 	else if (pool->cluster != NULL)
-		pool_is_of_primary(pool, srv);
+		pool_note_server_host(pool, srv);
 }
 
 void
-pool_on_primary(struct pool *pool, uint32_t history, uint64_t now_us)
+pool_set_primary_history(struct pool *pool, uint32_t history, uint64_t now_us)
 {
 	if (pool->history == history)
 		return;
@@ -223,7 +223,7 @@ pool_on_primary(struct pool *pool, uint32_t history, uint64_t now_us)
 }
 
 void
-pool_add_standby_pools(const struct pool *pool, struct policy_counts *counts)
+pool_add_standby_counts(const struct pool *pool, struct policy_counts *counts)
 {
 	for (uint32_t i = 0; i < CLUSTER_HOSTS; i++)
 		if (pool->standby_pools[i] != NULL)

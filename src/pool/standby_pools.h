@@ -21,20 +21,20 @@ void standby_pools_note_new_code(struct pool *pool);
 unsigned standby_pool_assumed_risk(struct server *srv);
 /* Returns true if the host of the standby pool has certainly replayed all that the primary had at the last answer about
  * the code. */
-bool standby_pool_check_code(struct pool *standby_pool);
+bool standby_pool_has_current_code(struct pool *standby_pool);
 /* Adds the connections of the pool's standby pools, if any, to counts, which already has the pool's own. */
-void pool_add_standby_pools(const struct pool *pool, struct policy_counts *counts);
+void pool_add_standby_counts(const struct pool *pool, struct policy_counts *counts);
 /* Returns true if srv, which belongs to the pool itself or to its listeners, is connected to the primary, as far as
  * pgweir knows. Once the primary is known, sets srv->history; until then, srv may be on any host that claims to be the
  * primary. pool->cluster must not be NULL. */
-bool pool_is_of_primary(const struct pool *pool, struct server *srv);
+bool pool_note_server_host(const struct pool *pool, struct server *srv);
 /* Special values of server.history, which never occur as cluster_view.history. */
 #define HISTORY_OTHER UINT32_MAX /* the server is not connected to the primary */
 #define HISTORY_TRUSTED (UINT32_MAX - 1) /* the server is used although the primary is not known */
 #define TRUST_AFTER_US (5 * US_PER_S) /* if the primary is still not known after this time, servers are trusted */
 /* Tells the pool the present cluster_view.history. If `history` is new, closes the pool's servers: idle servers now,
  * lent servers when they are returned. */
-void pool_on_primary(struct pool *pool, uint32_t history, uint64_t now_us);
+void pool_set_primary_history(struct pool *pool, uint32_t history, uint64_t now_us);
 
 /* --- For the pools themselves. --- */
 
@@ -42,7 +42,7 @@ void pool_on_primary(struct pool *pool, uint32_t history, uint64_t now_us);
  * now. */
 struct pool *pool_new_standby_pool(struct pool *main, uint32_t host, uint64_t now_us);
 /* Changes pool->settings, which are the main pool's settings at first, to those of a standby pool. */
-void standby_pool_settings(struct pool *pool);
+void standby_pool_adapt_settings(struct pool *pool);
 /* Applies the pool's new settings to its cluster and its standby pools. If no client reads from standbys any more,
  * closes the servers of the standby pools. */
 void standby_pools_configure(struct pool *pool, uint64_t now_us);

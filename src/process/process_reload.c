@@ -123,7 +123,7 @@ swap(struct weir *w, struct fresh *f, struct config_problems *problems, struct f
 		struct config *old = w->config;
 
 		config_diff(old, f->config, on_change, w);
-		listeners_take(w->listeners, f->config, &f->listeners);
+		listeners_use(w->listeners, f->config, &f->listeners);
 		setup_files_fini(&w->files);
 		w->config = f->config;
 		w->files = f->files;

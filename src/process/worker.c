@@ -86,7 +86,7 @@ static void
 make_network(struct worker *k, const uint64_t seeds[static SEEDS])
 {
 	const struct config *config = k->weir->config;
-	const struct tcp_options tcp = setup_tcp_options(config);
+	const struct tcp_options tcp = setup_get_tcp_options(config);
 	struct server_env *s = &k->servers;
 	struct client_env *c = &k->clients;
 
@@ -185,7 +185,7 @@ worker_apply(struct worker *k)
 	resolver_set_file(dialer_resolver(k->servers.dialer), config->resolv_conf);
 	statement_store_set_idle_max(c->x.statements, worker_statement_cache(k));
 	pool_set_configure(k->pools, config, files->users, files->server_tls, k->now_us);
-	clients_configured(c, k->now_us);
+	clients_apply_config(c, k->now_us);
 }
 
 /* --- its loop --- */

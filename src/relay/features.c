@@ -29,7 +29,7 @@ static const struct feature_row on_query[] = {
 	{ state_run_elsewhere, false }, /* starts the Query again from the beginning, on another server */
 	/* holds the Query, or sends a question ahead of everything that other rows put in front of a COMMIT */
 	{ commit_check_before_query, true },
-	{ state_query_of_sequences, false }, /* a Query that waits, or is not sent, must leave no record below */
+	{ state_query_hide_sequences, false }, /* a Query that waits, or is not sent, must leave no record below */
 	{ exclusive_make_room, true }, /* as early as the Query is certain to be sent: servers take a moment to leave */
 	/* before the rows that prepare something ahead of the Query: what they prepare depends on the settings that the
 	   SQL makes locally, too */
@@ -134,7 +134,7 @@ features_error(struct exchange *x, const struct error_fields *e, const uint8_t *
 		e = &shown;
 	}
 	loan_note_undone(loan, UNDONE_FAILED);
-	loan->canceled_by = report_canceler(x, e);
+	loan->canceled_by = report_take_canceler(x, e);
 	memcpy(loan->sqlstate, e->sqlstate != NULL ? e->sqlstate : "?????", sizeof(loan->sqlstate));
 	if (fields_error_is_fatal(e)) /* the next request of the client clears loan.sqlstate */
 		server_keep_last_words(x->srv, e);

@@ -58,7 +58,7 @@ loss_needs_primary(const struct exchange *x)
 {
 	enum target_session_attrs target;
 
-	if (!exchange_is_ready(x) || x->gucs == NULL || (x->srv != NULL && x->srv->loan.standby != 0))
+	if (!exchange_is_relayed(x) || x->gucs == NULL || (x->srv != NULL && x->srv->loan.standby != 0))
 		return false;
 	target = x->pool->target->upstream->target;
 	return (target == TARGET_READ_WRITE || target == TARGET_PRIMARY) &&
@@ -192,10 +192,10 @@ fail_next(struct exchange *x, struct server *srv, const struct fail *shown, bool
 	state_undo_reports(x, srv->loan.commit.before);
 	exchange_set_block(x, x->state == CL_HELD ? EXCHANGE_NO_BLOCK : EXCHANGE_ROLLED_BACK);
 	if (x->state == CL_HELD) {
-		exchange_rolled_back(&why, "its COMMIT was not sent");
+		exchange_fail_rolled_back(&why, "its COMMIT was not sent");
 		reject_kept(x, &why, RF_BACKEND_LOST);
 		if (!x->is_closing)
-			exchange_replay(x, relay_bytes);
+			exchange_handle_pending(x, relay_bytes);
 	}
 	return true;
 }
@@ -225,7 +225,7 @@ end_replies(struct exchange *x, struct server *srv, const struct outcome *o)
 {
 	if (o->replays == REPLAY && srv->loan.clock.has_passed)
 		outbox_drop(&x->env->to_client); /* the replies that PostgreSQL has sent in this batch */
-	else if (exchange_is_ready(x)) {
+	else if (exchange_is_relayed(x)) {
 		if (outbox_flush(&x->env->to_client) < 0)
 			stream_set_broken(&x->stream); /* no byte may follow the missing ones */
 		report_flushed(x, srv);
@@ -275,14 +275,14 @@ relay_lost(struct server *srv, const struct fail *why)
 	o = &outcome[loss];
 	if (x->env->to_client.to == &x->stream)
 		end_replies(x, srv, o);
-	if (o->logs == LOGGED && exchange_is_ready(x) && (srv->was_owing || srv->tx != 'I')) {
+	if (o->logs == LOGGED && exchange_is_relayed(x) && (srv->was_owing || srv->tx != 'I')) {
 		if (srv->env->losses != NULL)
 			srv->env->losses->harmful_count++;
 		report_transaction_lost(x, srv);
 		report_failure(x, why, RF_BACKEND_LOST, "backend_lost");
 	}
 	is_bound = x->is_session || features_tie(x, TIE_SERVER) || features_tie(x, TIE_REQUEST) ||
-		   (exchange_is_ready(x) && state_is_dirty(x, srv));
+		   (exchange_is_relayed(x) && state_is_dirty(x, srv));
 	unlink_lost(x, srv, loss);
 	if (x->state == CL_WELCOME) {
 		x->env->ops->login_server_lost(x, why);
@@ -469,7 +469,7 @@ loss_takes_error(struct server *srv, const struct error_fields *e, enum owed_to 
 	if (to == OWED_TO_REPLAY && !fields_error_is_fatal(e))
 		return false; /* on_own_done() handles this error */
 	loss = loss_of(srv, e, is_owed, proves_unbegun(x, srv, e, cause));
-	if (cause == ERROR_OF_SETTINGS && fields_error_is_fatal(e) && srv->loan.standby == 0 && exchange_is_ready(x))
+	if (cause == ERROR_OF_SETTINGS && fields_error_is_fatal(e) && srv->loan.standby == 0 && exchange_is_relayed(x))
 		gucs_move(&x->pool->refused, gucs_ref(x->gucs));
 	if (is_from_lost_primary(x, srv, e))
 		policy_distrust(x->pool->policy, *x->env->now_us); /* check the other servers before they are lent */

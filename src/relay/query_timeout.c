@@ -25,7 +25,7 @@ late_setting(enum late late)
 }
 
 bool
-query_timeout_holds(const struct exchange *x, uint8_t type)
+query_timeout_delays_message(const struct exchange *x, uint8_t type)
 {
 	uint64_t since_us;
 
@@ -67,7 +67,7 @@ query_timeout_ends_wait(const struct exchange *x, struct fail *why)
 }
 
 void
-query_timeout_record_cancel(struct exchange *x, uint64_t since_us)
+query_timeout_begin_cancel(struct exchange *x, uint64_t since_us)
 {
 	x->srv->loan.late_since_us = since_us;
 	x->srv->loan.cancelled_us = *x->env->now_us;

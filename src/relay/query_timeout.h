@@ -29,7 +29,7 @@ enum late {
 
 /* Returns the name of the setting that has this limit. late must be LATE_QUERY, LATE_IDLE or LATE_TRANSACTION. */
 const char *late_setting(enum late late);
-/* A cheap test: returns false if query_timeout_holds() is false for all messages. x must have a server. */
+/* A cheap test: returns false if query_timeout_delays_message() is false for all messages. x must have a server. */
 static inline bool
 query_timeout_may_hold(const struct exchange *x)
 {
@@ -37,7 +37,7 @@ query_timeout_may_hold(const struct exchange *x)
 }
 
 /* Returns true if a message of this type must wait until the previous request is answered. x may have no server. */
-bool query_timeout_holds(const struct exchange *x, uint8_t type);
+bool query_timeout_delays_message(const struct exchange *x, uint8_t type);
 /* Writes to *why the error for the limit `late`. lasted_us: for how long the query or other state has lasted. */
 void late_fail(const struct exchange *x, enum late late, uint64_t lasted_us, struct fail *why);
 /* Returns true, with *why set, if the client has waited for a server longer than query_timeout, and the configuration
@@ -45,7 +45,7 @@ void late_fail(const struct exchange *x, enum late late, uint64_t lasted_us, str
 bool query_timeout_ends_wait(const struct exchange *x, struct fail *why);
 /* Records that the client's query, which began at since_us, is being cancelled, and stops reading from the client.
  * since_us: 0 if a late probe of the client's session is being cancelled instead. */
-void query_timeout_record_cancel(struct exchange *x, uint64_t since_us);
+void query_timeout_begin_cancel(struct exchange *x, uint64_t since_us);
 /*
  * Returns true while a late query of srv's borrower, or a late probe, is being cancelled. This ends when no reply is
  * owed and the CancelRequest has ended, even if the Sync of the late request was not read from the client yet. srv may

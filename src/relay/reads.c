@@ -99,7 +99,7 @@ apply_history(struct exchange *x, struct client_reads *r)
 	struct fail what;
 
 	cluster_unlock(r->cluster);
-	pool_on_primary(x->pool, history, *x->env->now_us); /* the old primary may still run */
+	pool_set_primary_history(x->pool, history, *x->env->now_us); /* the old primary may still run */
 	if (!is_lost)
 		return;
 	fail_set(&what, "01000", "a change that this session has made or seen is not on the new primary");
@@ -399,7 +399,7 @@ borrow_preferred(struct exchange *x)
 __attribute__((noinline)) static bool
 is_doubtful(struct exchange *x, struct client_reads *r, struct server *srv)
 {
-	bool is_there = pool_is_of_primary(x->pool, srv);
+	bool is_there = pool_note_server_host(x->pool, srv);
 	bool is_over = !reads_start_or_continue_wait(r, &r->primary_until_us, TRUST_AFTER_US);
 
 	if (is_over && !is_there && srv->history == 0)

@@ -75,7 +75,7 @@ look_again(void *arg)
 
 		stop_waiting(r);
 		exchange_step(x, CE_CAUGHT_UP);
-		exchange_replay(x, x->env->ops->bytes);
+		exchange_handle_pending(x, x->env->ops->bytes);
 		if (x->state == CL_CATCHING_UP && x->pending_len > EXCHANGE_PENDING_MAX)
 			stream_set_reading(&x->stream, false);
 	}

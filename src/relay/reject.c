@@ -143,7 +143,7 @@ reject_request(struct exchange *x, const struct fail *why, enum request_failure 
 		return;
 	refuse(x, why, kind);
 	if (!x->is_closing && x->state == CL_REJECTING)
-		exchange_replay(x, relay_bytes);
+		exchange_handle_pending(x, relay_bytes);
 }
 
 /* --- a transaction that was lost, or has failed, without a server --- */
@@ -194,7 +194,7 @@ static enum walk_result
 refuse_aborted(struct request_walk *w)
 {
 	if (w->x->block == EXCHANGE_ROLLED_BACK) {
-		exchange_rolled_back(&w->why, "its COMMIT was not sent");
+		exchange_fail_rolled_back(&w->why, "its COMMIT was not sent");
 		w->rejection = RF_BACKEND_LOST;
 	} else {
 		refuse_as(w, "25P02", "current transaction is aborted, commands ignored until end of %s",

@@ -93,8 +93,8 @@ relay_is_streaming(const struct exchange *x)
 /* reject.c: a request that gets no server */
 /* Answers the request at the beginning of the pending input with the error *why, and drops that request. */
 void reject_request(struct exchange *x, const struct fail *why, enum request_failure kind);
-/* Like reject_request(), for a client that is CL_READY or CL_HELD, but leaves the pending input for exchange_replay().
- * kind: RF_BACKEND_LOST if the client's block was lost. */
+/* Like reject_request(), for a client that is CL_READY or CL_HELD, but leaves the pending input for
+ * exchange_handle_pending(). kind: RF_BACKEND_LOST if the client's block was lost. */
 void reject_kept(struct exchange *x, const struct fail *why, enum request_failure kind);
 /* relay_waiter_ops.blame: adds a hint to *why about the cause of t's wait, the first of these: the application blocks
  * itself; most holders wait for locks of one process; a client has left its server unused for longer than t waits.

@@ -62,7 +62,7 @@ relay_try_release(struct exchange *x)
 	if (srv == NULL && !x->is_in_relay && x->state == CL_READY && x->block == EXCHANGE_NO_BLOCK &&
 	    (is_to_leave || x->pool->is_orphan))
 		end_for_good(x); /* the client's transaction has ended, and pgweir itself has answered it */
-	if (srv == NULL || x->is_in_relay || !exchange_is_ready(x) ||
+	if (srv == NULL || x->is_in_relay || !exchange_is_relayed(x) ||
 	    (!may_return(x, srv) &&
 	     !relay_is_streaming(x))) /* a replication stream never reaches a point between two requests */
 		return;
@@ -153,7 +153,7 @@ relay_leave(struct exchange *x, const struct fail *why)
 	state_stop_lingering(x);
 	if (x->waiter.waits != WAITS_NOT)
 		policy_cancel(x->pool->policy, &x->waiter, *x->env->now_us);
-	if (exchange_is_ready(x) && x->replication == 0) {
+	if (exchange_is_relayed(x) && x->replication == 0) {
 		if (x->block == EXCHANGE_DUE || (x->srv != NULL && (x->srv->tx != 'I' || x->srv->ledger.count > 0)))
 			report_transaction_lost(x, x->srv);
 		lost = report_given_up(x, why)	 ? "a request was under way"

@@ -25,7 +25,7 @@ on_pass(struct server *srv, const uint8_t *bytes, size_t len)
 {
 	struct exchange *x = srv->borrower;
 
-	if (x->is_closing || !exchange_is_ready(x))
+	if (x->is_closing || !exchange_is_relayed(x))
 		return;
 	srv->loan.bytes_to_client += len;
 	srv->loan.clock.has_passed = true;
@@ -211,7 +211,7 @@ on_parameter(struct server *srv, const char *name, const char *value, bool is_pa
 	}
 	if (x != NULL && x->session != NULL && is_passed && state_hides_parameter(x, name))
 		return true;
-	if (x == NULL || !is_passed || !exchange_is_ready(x) || guc_describes_server(name))
+	if (x == NULL || !is_passed || !exchange_is_relayed(x) || guc_describes_server(name))
 		return false;
 	if (strcasecmp(name, "client_encoding") == 0)
 		state_note_encoding_change(x, value);
@@ -243,7 +243,7 @@ relay_resume_held(struct exchange *x)
 			       ledger_has_ahead(&x->srv->ledger) || ledger_owes_nobody(&x->srv->ledger) ||
 			       x->srv->fitness != SERVER_FIT || is_others_turn(x, x->srv)))
 		relay_try_release(x); /* the held messages must run on another server, or after a question */
-	exchange_replay(x, relay_bytes);
+	exchange_handle_pending(x, relay_bytes);
 	return exchange_has_server(x);
 }
 

@@ -166,7 +166,7 @@ on_grant(struct policy_conn *conn, struct policy_waiter *t)
 	if (reads_return_unless_primary(x, srv) || link_server(x, srv, NULL) < 0)
 		return;
 	note_linked(x);
-	exchange_replay(x, relay_bytes);
+	exchange_handle_pending(x, relay_bytes);
 	if (x->settings->max_pipeline > 1)
 		pipeline_fill(srv);
 }
@@ -386,7 +386,7 @@ one_message(struct request_walk *w)
 	if (x->state == CL_CONSOLE)
 		return console_message(w, &f);
 	if (x->state == CL_RETRYING || (!commit_check_is_quiet(x) && commit_check_hold_message(x, f.type)) ||
-	    query_timeout_holds(x, f.type))
+	    query_timeout_delays_message(x, f.type))
 		return WALK_HOLD;
 	if ((step = walk_read_request(w, &f)) != WALK_ON)
 		return step;
@@ -565,7 +565,7 @@ hold(struct exchange *x)
 static void
 leave(struct exchange *x, const struct fail *why)
 {
-	if (why != NULL || !exchange_is_ready(x) || stream_queued(&x->stream) == 0) {
+	if (why != NULL || !exchange_is_relayed(x) || stream_queued(&x->stream) == 0) {
 		exchange_close(x, why);
 		return;
 	}
@@ -616,7 +616,7 @@ relay_batch(struct exchange *x, const uint8_t *bytes, size_t len)
 			pipeline_wait(x);
 		return;
 	}
-	report_sent(x, srv, len);
+	report_sent_to_server(x, srv, len);
 	stall_if_full(x);
 	if (srv->ledger.count == 0 || x->replication != 0)
 		relay_try_release(x);
@@ -626,5 +626,5 @@ void
 relay_rest(struct exchange *x)
 {
 	while (x->state == CL_REJECTING && !x->is_closing && x->pending_len >= FRAME_HEAD_LEN)
-		exchange_replay(x, relay_batch);
+		exchange_handle_pending(x, relay_batch);
 }

@@ -124,7 +124,7 @@ resend_now(struct exchange *x, const struct request_copy *copy)
 	x->pending = whole;
 	x->pending_len = x->pending_cap = (uint32_t)len;
 	stream_set_reading(&x->stream, true);
-	exchange_replay(x, relay_bytes);
+	exchange_handle_pending(x, relay_bytes);
 	return exchange_has_server(x);
 }
 

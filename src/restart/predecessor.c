@@ -246,7 +246,7 @@ on_client(struct predecessor *p, const uint8_t *body, size_t len, int fd)
 	struct fail why;
 
 	/* The kernel gives the lowest free number. The highest numbers are for servers, as in net/listener.c. */
-	if (fd < 0 || (setup_descriptors_for_clients() > 0 && fd >= setup_descriptors_for_clients()))
+	if (fd < 0 || (setup_max_client_descriptors() > 0 && fd >= setup_max_client_descriptors()))
 		refusal = "no descriptor is left for it";
 	else if (number == 0 || n == NULL || client_record_parse(body, len, &record) < 0)
 		refusal = "its handover data has another version";

@@ -124,7 +124,7 @@ give_way_to(struct successor *s)
 		give_up(s, why.text, -1);
 		return;
 	}
-	listeners_give_away(r->host.listeners);
+	listeners_stop_for_successor(r->host.listeners);
 	r->host.hand_over_duties(r->host.w);
 	snprintf(state, sizeof(state), "MAINPID=%ld", (long)s->pid);
 	os_notify(state);

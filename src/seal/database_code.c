@@ -227,7 +227,7 @@ read_risk(const char *value, char **end)
 	return (struct risk){ (unsigned)always & RISK_ASKED, (unsigned)strtoul(*end, end, 10) & RISK_ASKED };
 }
 
-/* Adds a name; value is "K RISK WRITE_RISK reason", K a letter for enum risk_kind. Returns 0, or -1. */
+/* Adds a name; value is "K RISK WRITE_RISK reason", K a letter for enum risk_name_kind. Returns 0, or -1. */
 static int
 add_name(struct code_answer *a, const char *name, const char *value)
 {
@@ -239,7 +239,7 @@ add_name(struct code_answer *a, const char *name, const char *value)
 	if (kind == NULL)
 		return -1;
 	risk = read_risk(value + 1, &end);
-	return risk_names_add(a->risks, (enum risk_kind)(kind - kinds), name, risk, end + (*end == ' '));
+	return risk_names_add(a->risks, (enum risk_name_kind)(kind - kinds), name, risk, end + (*end == ' '));
 }
 
 /* Ignores rows that have another shape, as PostgreSQL sends none. database_code*.sql list the kinds of rows. */
@@ -271,7 +271,7 @@ database_code_row(struct database_code *code, const uint8_t *body, size_t len, b
 	} else if (row.kind == 'a') {
 		risk = read_risk(row.value, &end);
 		of_ddl = read_risk(end, &end); /* the second one is by_objects */
-		risk_names_set_all(a->risks, risk.always, risk.in_writes, of_ddl.always, of_ddl.in_writes);
+		risk_names_set_defaults(a->risks, risk.always, risk.in_writes, of_ddl.always, of_ddl.in_writes);
 	} else if (row.kind == 's' && strlen(row.name) < sizeof(a->fdw_schema)) {
 		memcpy(a->fdw_schema, row.name, strlen(row.name) + 1);
 	} else if (row.kind == 'v' && strlen(row.name) < sizeof(a->version)) {
@@ -358,8 +358,8 @@ database_code_end_answer(struct database_code *code, bool ok, uint32_t number, u
 	}
 	if (before != NULL)
 		code->earlier_risks |= risk_names_of_opaque(before->risks) & (STATE_BACKEND | RISK_CONTEXT);
-	has_new_keepers =
-	    before != NULL && risk_names_keepers_hash(before->risks) != risk_names_keepers_hash(code->incoming->risks);
+	has_new_keepers = before != NULL && risk_names_hash_backend_state(before->risks) !=
+						risk_names_hash_backend_state(code->incoming->risks);
 	code->answer = code->incoming;
 	code->incoming = NULL;
 	role_settings_sort(&code->answer->roles);

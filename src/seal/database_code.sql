@@ -54,7 +54,7 @@
 --   What a client wants (402653184) goes no further than the function.
 -- - chain: the shortest way from a name back to its cause, because reach finds shorter ways first.
 --
--- Rows: 'r', name, "KIND RISK WRITE_RISK chain" (KIND: enum risk_kind; a name that is not ASCII: "\x7f"); 't', OID of a
+-- Rows: 'r', name, "KIND RISK WRITE_RISK chain" (KIND: enum risk_name_kind; a name that is not ASCII: "\x7f"); 't', OID of a
 -- type, "RISK WRITE_RISK"; 'a', "", "ALL EVER DDL OBJECTS": the risks of opaque SQL, of any SQL, of DDL, and of all
 -- objects but functions that are called by their names; 'e', see database_code_signs.sql; 'n', a custom setting that
 -- this code names; 's', the schema of postgres_fdw; 'q' if there is no sequence. The numbers are those of enum

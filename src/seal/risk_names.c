@@ -140,7 +140,8 @@ shows_in_text(const char *name, size_t len)
 }
 
 int
-risk_names_add(struct risk_names *names, enum risk_kind kind, const char *name, struct risk risk, const char *reason)
+risk_names_add(struct risk_names *names, enum risk_name_kind kind, const char *name, struct risk risk,
+	       const char *reason)
 {
 	size_t len = strlen(name);
 	struct entry *e = find(names, name, len);
@@ -180,7 +181,7 @@ risk_names_add_type(struct risk_names *names, uint32_t oid, struct risk risk)
 }
 
 void
-risk_names_set_all(struct risk_names *names, unsigned all, unsigned any_sql, unsigned ddl, unsigned by_objects)
+risk_names_set_defaults(struct risk_names *names, unsigned all, unsigned any_sql, unsigned ddl, unsigned by_objects)
 {
 	names->all |= (all | any_sql | ddl) & ~BY_NAME;
 	names->by_objects |= risk_by_name(by_objects);
@@ -299,7 +300,7 @@ risk_names_add_effects(struct risk_names *names, const char *name, bool is_funct
 }
 
 uint64_t
-risk_names_keepers_hash(const struct risk_names *names)
+risk_names_hash_backend_state(const struct risk_names *names)
 {
 	return names->keepers;
 }
@@ -312,7 +313,8 @@ risk_names_of_opaque(const struct risk_names *names)
 
 void
 risk_names_each(const struct risk_names *names,
-		void (*row)(const char *name, enum risk_kind kind, struct risk risk, const char *reason, void *arg),
+		void (*row)(const char *name, enum risk_name_kind kind, struct risk risk, const char *reason,
+			    void *arg),
 		void *arg)
 {
 	const struct entry *e, *next;
@@ -320,8 +322,8 @@ risk_names_each(const struct risk_names *names,
 	HASH_ITER(hh, names->table, e, next) {
 		for (unsigned kind = 0; kind < RISK_KINDS; kind++)
 			if (((e->risks[kind].always | e->risks[kind].in_writes) &
-			     ~(kind == RISK_DECLARED ? 0u : (unsigned)(RISK_EFFECTS | RISK_UNDOES))) != 0)
-				row(e->name, (enum risk_kind)kind, e->risks[kind], e->reason, arg);
+			     ~(kind == RISK_DECLARED_HARMLESS ? 0u : (unsigned)(RISK_EFFECTS | RISK_UNDOES))) != 0)
+				row(e->name, (enum risk_name_kind)kind, e->risks[kind], e->reason, arg);
 	}
 }
 

@@ -31,12 +31,12 @@
 #define RISK_NAMES_MAX 20000u /* if there are more names, all SQL is opaque */
 
 /* The kinds of names, and where in SQL a name of that kind counts. */
-enum risk_kind {
+enum risk_name_kind {
 	RISK_FUNCTION, /* a function's name: before "(" and after "." */
 	RISK_RELATION, /* a relation's or a type's name: anywhere */
 	RISK_OPERATOR, /* a symbol: anywhere, even as part of a longer symbol */
 	RISK_KEYWORD, /* a keyword that stands for a symbol: anywhere */
-	RISK_DECLARED, /* an entry of harmless_code, such as "function app.price": nowhere */
+	RISK_DECLARED_HARMLESS, /* an entry of harmless_code, such as "function app.price": nowhere */
 	RISK_KINDS
 };
 
@@ -57,7 +57,7 @@ void risk_names_free(struct risk_names *names); /* NULL is fine */
  * pass RISK_BEYOND_ASCII as name, because encodings differ. reason: a text that tells people why the name is risky;
  * later calls for the same name don't change its reason. Returns 0, or -1 if there is no memory. */
 #define RISK_BEYOND_ASCII "\x7f"
-int risk_names_add(struct risk_names *names, enum risk_kind kind, const char *name, struct risk risk,
+int risk_names_add(struct risk_names *names, enum risk_name_kind kind, const char *name, struct risk risk,
 		   const char *reason);
 /* Adds the name of a function, relation, type or keyword, risky or not, to the known names. If there are more than
  * RISK_KNOWN_MAX, no name counts as new. Returns 0, or -1 if there is no memory. */
@@ -76,10 +76,11 @@ int risk_names_add_type(struct risk_names *names, uint32_t oid, struct risk risk
  * by_objects: the risk of all objects of the database except functions; for opaque SQL whose words show all
  *             functions that the SQL calls directly (see above)
  */
-void risk_names_set_all(struct risk_names *names, unsigned all, unsigned any_sql, unsigned ddl, unsigned by_objects);
+void risk_names_set_defaults(struct risk_names *names, unsigned all, unsigned any_sql, unsigned ddl,
+			     unsigned by_objects);
 unsigned risk_names_of_opaque(const struct risk_names *names); /* returns the risk of opaque SQL */
 /* Returns a hash of all names whose risk has STATE_BACKEND, or all bits of RISK_DYNAMIC. */
-uint64_t risk_names_keepers_hash(const struct risk_names *names);
+uint64_t risk_names_hash_backend_state(const struct risk_names *names);
 /* Returns the risk of this SQL, whatever the settings are, with the bits of RISK_BY_CALLS(). The risk has RISK_EFFECTS
  * unless the SQL is certainly a single statement that only reads and may run twice without a visible effect. */
 unsigned risk_names_of_sql(const struct risk_names *names, const char *sql, size_t len);
@@ -99,6 +100,6 @@ unsigned risk_names_of_types(const struct risk_names *names, const uint8_t *type
 const char *risk_names_blame(const struct risk_names *names, unsigned part, const char *sql, size_t len);
 /* Calls row for each name, in any order. */
 void risk_names_each(const struct risk_names *names,
-		     void (*row)(const char *name, enum risk_kind kind, struct risk risk, const char *reason,
+		     void (*row)(const char *name, enum risk_name_kind kind, struct risk risk, const char *reason,
 				 void *arg),
 		     void *arg);

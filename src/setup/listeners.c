@@ -52,7 +52,7 @@ listeners_free(struct listeners *l)
 /* --- values from a configuration --- */
 
 int
-setup_descriptors_for_clients(void)
+setup_max_client_descriptors(void)
 {
 	struct rlimit r;
 
@@ -62,7 +62,7 @@ setup_descriptors_for_clients(void)
 }
 
 struct tcp_options
-setup_tcp_options(const struct config *config)
+setup_get_tcp_options(const struct config *config)
 {
 	return (struct tcp_options){
 		.is_port_shared = config->tcp_reuse_port,
@@ -82,8 +82,8 @@ settings_of(const struct listeners *l, const struct config *config)
 	const struct group *group = *name != '\0' ? getgrnam(name) : NULL;
 
 	return (struct listener_settings){ .backlog = (int)config->listen_backlog,
-					   .descriptors_max = setup_descriptors_for_clients(),
-					   .tcp = setup_tcp_options(config),
+					   .descriptors_max = setup_max_client_descriptors(),
+					   .tcp = setup_get_tcp_options(config),
 					   .mode = (mode_t)strtoul(config->unix_socket_mode, NULL, 8),
 					   .group = group != NULL ? group->gr_gid : LISTENER_NO_GROUP,
 					   .waits_for_begin = l->is_held,
@@ -214,7 +214,7 @@ is_kept(const struct listeners_fresh *fresh, const struct listener *l)
 }
 
 void
-listeners_take(struct listeners *l, const struct config *config, const struct listeners_fresh *fresh)
+listeners_use(struct listeners *l, const struct config *config, const struct listeners_fresh *fresh)
 {
 	if (!fresh->is_changed)
 		return;
@@ -241,7 +241,7 @@ listeners_listen(struct listeners *l, const struct config *config, struct fail *
 		listeners_abandon(&fresh);
 		return -1;
 	}
-	listeners_take(l, config, &fresh);
+	listeners_use(l, config, &fresh);
 	return 0;
 }
 
@@ -285,7 +285,7 @@ listeners_each(const struct listeners *l, void (*each)(const char *host, uint16_
 }
 
 void
-listeners_give_away(struct listeners *l)
+listeners_stop_for_successor(struct listeners *l)
 {
 	for (size_t i = 0; i < LISTENERS_MAX; i++) {
 		if (l->list[i] == NULL)

@@ -43,12 +43,12 @@ void listeners_free(struct listeners *l); /* l may be NULL */
 /* Uses the sockets that a service manager has passed, in place of the configured addresses, if it has passed any. */
 int listeners_adopt(struct listeners *l, const struct config *config, struct fail *why);
 /* Opens the addresses of a new configuration that are not open yet. Accepts nothing on them before the next turn of the
- * event loop. The caller then calls listeners_take() or, always after -1, listeners_abandon(). */
+ * event loop. The caller then calls listeners_use() or, always after -1, listeners_abandon(). */
 int listeners_open(struct listeners *l, const struct config *config, struct listeners_fresh *fresh, struct fail *why);
 /* Uses `fresh` in place of the present listeners, and closes present listeners that are not in `fresh`. */
-void listeners_take(struct listeners *l, const struct config *config, const struct listeners_fresh *fresh);
+void listeners_use(struct listeners *l, const struct config *config, const struct listeners_fresh *fresh);
 void listeners_abandon(struct listeners_fresh *fresh); /* closes the listeners that were opened for `fresh` */
-/* Calls listeners_open() and listeners_take(). */
+/* Calls listeners_open() and listeners_use(). */
 int listeners_listen(struct listeners *l, const struct config *config, struct fail *why);
 
 void listeners_begin(struct listeners *l); /* begins to accept clients, also on listeners that are opened later */
@@ -63,7 +63,7 @@ void listeners_each(const struct listeners *l, void (*each)(const char *host, ui
 		    void *arg);
 /* Stops accepting, because the successor accepts. Closes the sockets, except those that a service manager has passed,
  * because this process could not open them again. */
-void listeners_give_away(struct listeners *l);
+void listeners_stop_for_successor(struct listeners *l);
 
 /* --- a restart, in the new process --- */
 
@@ -83,5 +83,5 @@ void listeners_close_inherited(struct listeners *l, bool are_ours);
 
 /* Returns how many file descriptors clients may use; 0 if there is no limit. The others are for servers, logs and
  * cancels. */
-int setup_descriptors_for_clients(void);
-struct tcp_options setup_tcp_options(const struct config *config);
+int setup_max_client_descriptors(void);
+struct tcp_options setup_get_tcp_options(const struct config *config);

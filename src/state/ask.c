@@ -332,7 +332,7 @@ state_probe_done(struct server *srv)
 	s->unresolved = s->is_probe_lost ? parts : s->unresolved & ~parts;
 	s->parts = 0;
 	srv->loan.has_run_code = srv->loan.has_run_code || s->is_probe_lost;
-	state_forget_before(s);
+	state_forget_old_gucs(s);
 	buf_fini(&s->rows);
 	free(f);
 	exchange_left(state_set_pins(x, pins));

@@ -212,7 +212,7 @@ settle_and_ask(struct exchange *x)
 	if (parts == 0) {
 		if (s->unresolved == 0) /* an unresolved probe is repeated, and needs these names */
 			state_drop_names(s);
-		state_forget_before(s);
+		state_forget_old_gucs(s);
 		if (!state_set_pins(x, x->pins | (unsigned)(s->is_tainted || s->is_name_lost) << PIN_SESSION_SET))
 			return false;
 		return x->pins == 0 && !state_keeps(x);
@@ -227,7 +227,7 @@ state_end_transaction(struct exchange *x)
 {
 	if (x->session != NULL && x->session->effect_count == 0 && x->session->parts == 0 &&
 	    x->srv->loan.suspected == 0)
-		state_forget_before(x->session);
+		state_forget_old_gucs(x->session);
 }
 
 bool

@@ -224,7 +224,7 @@ use_sequences_unseen(struct exchange *x, const struct request *m)
 }
 
 enum feature_step
-state_query_of_sequences(struct exchange *x, struct request *m)
+state_query_hide_sequences(struct exchange *x, struct request *m)
 {
 	uint64_t of = x->srv->sequences_of;
 	uint32_t flags;

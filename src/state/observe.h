@@ -12,7 +12,7 @@
 enum feature_step state_query(struct exchange *x, struct request *m);
 /* Makes sure that the SQL of a Query reads no sequence values of other clients. Returns STEP_FORWARD; STEP_HOLD; or, in
  * a failed transaction, STEP_SENT if the caller must send m->instead in place of m, for PostgreSQL to refuse. */
-enum feature_step state_query_of_sequences(struct exchange *x, struct request *m);
+enum feature_step state_query_hide_sequences(struct exchange *x, struct request *m);
 enum feature_step state_bind_of_sequences(struct exchange *x, struct request *m); /* does the same for a Bind */
 /* If the SQL of this Parse may read sequence values or use plans that other clients have left on the server, sends a
  * DISCARD ahead of the Parse. (If it came later in the request, the client's first Execute would not be the first

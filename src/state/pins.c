@@ -77,7 +77,7 @@ state_forget_request(struct exchange *x)
 	if (s == NULL)
 		return;
 	state_drop_effects(s);
-	state_forget_before(s);
+	state_forget_old_gucs(s);
 	buf_fini(&s->rows);
 	s->parts = s->unresolved = 0;
 	s->discard = DISCARD_NOT;

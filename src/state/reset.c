@@ -129,7 +129,7 @@ state_follow_reset(struct exchange *x, const struct known_text *text)
 		put_restored(&sql, gucs_at(x->startup, i));
 		buf_put_u8(&sql, 0);
 		b.is_broken = b.is_broken || !buf_ok(&sql);
-		state_run(x, &b, buf_ok(&sql) ? (const char *)sql.bytes : "", OWED_TO_STATEMENT, NULL);
+		state_put_sql(x, &b, buf_ok(&sql) ? (const char *)sql.bytes : "", OWED_TO_STATEMENT, NULL);
 		buf_fini(&sql);
 	}
 	outbox_put(&x->env->to_server, &b);

@@ -36,7 +36,7 @@ state_drop_names(struct client_session *s)
 }
 
 void
-state_forget_before(struct client_session *s)
+state_forget_old_gucs(struct client_session *s)
 {
 	gucs_unref(s->before);
 	s->before = NULL;
@@ -52,7 +52,7 @@ state_free(struct exchange *x)
 	x->session = NULL;
 	state_drop_effects(s);
 	state_drop_names(s);
-	state_forget_before(s);
+	state_forget_old_gucs(s);
 	statement_unref(s->bound);
 	free(s->bound_known);
 	free(s->scan);
@@ -65,7 +65,7 @@ state_free(struct exchange *x)
 }
 
 void
-state_run(struct exchange *x, struct buf *b, const char *sql, enum owed_to to, void *ref)
+state_put_sql(struct exchange *x, struct buf *b, const char *sql, enum owed_to to, void *ref)
 {
 	char statement[STATEMENT_NAME_MAX] = "", portal[STATEMENT_NAME_MAX] = "";
 	struct ledger *l = &x->srv->ledger;
@@ -90,7 +90,7 @@ state_run_ahead(struct exchange *x, const char *sql, void *ref)
 	bool is_alone = x->srv->is_synced;
 	struct buf b = { 0 };
 
-	state_run(x, &b, sql, is_alone ? OWED_TO_GUCS : OWED_TO_STATEMENT, ref);
+	state_put_sql(x, &b, sql, is_alone ? OWED_TO_GUCS : OWED_TO_STATEMENT, ref);
 	if (is_alone) {
 		message_sync(&b);
 		server_owe_sync(x->srv, OWED_TO_GUCS);

@@ -14,7 +14,7 @@ void state_free(struct exchange *x);
  * statement must stay (loan.must_keep_unnamed). Within a request or a transaction they use a named portal, and close
  * it, because the unnamed portal is the client's: an Execute of it must do what it would do without pgweir.
  */
-void state_run(struct exchange *x, struct buf *b, const char *sql, enum owed_to to, void *ref);
+void state_put_sql(struct exchange *x, struct buf *b, const char *sql, enum owed_to to, void *ref);
 
 /* --- commit.c: decides at the end of a transaction if the server may be given back, and with what state --- */
 /* Call after a transaction. If no effect, suspicion or probe is left, forgets client_session.before. */

@@ -432,7 +432,7 @@ check_counts(const struct weir *w, const struct worker *k)
 	must(TAILQ_EMPTY(&env->clients) && env->pool_client_count == 0 && env->login_count == 0 &&
 	     env->cancel_count == 0);
 	must(env->x.name_bytes == 0);
-	must(w->stopping.stage == STOP_ENDING || pool_workers_away(w->shared.pool_workers) == 0);
+	must(w->stopping.stage == STOP_ENDING || pool_workers_count_moved_clients(w->shared.pool_workers) == 0);
 	must(w->stopping.stage == STOP_ENDING || admission_user_clients(w->shared.admission, "u") == 0);
 	must(w->stopping.stage == STOP_ENDING || pool_set_is_quiet(k->pools, NULL));
 	for (const struct pool *e = pool_set_first(k->pools); e != NULL; e = e->next) {
@@ -450,8 +450,8 @@ is_over(const struct weir *w)
 	for (const struct worker *k = w->main_worker; k != NULL && w->stopping.stage != STOP_ENDING; k = k->next)
 		if (!TAILQ_EMPTY(&k->clients.clients) || !pool_set_is_quiet(k->pools, NULL))
 			return false;
-	return w->stopping.stage == STOP_ENDING ||
-	       pool_workers_away(w->shared.pool_workers) == 0; /* the main worker has heard of all ends */
+	return w->stopping.stage == STOP_ENDING || pool_workers_count_moved_clients(w->shared.pool_workers) ==
+						       0; /* the main worker has heard of all ends */
 }
 
 void

@@ -68,7 +68,7 @@ stream_set_broken(struct stream *s)
 }
 
 void
-exchange_replay(struct exchange *x, void (*handle)(struct exchange *x, const uint8_t *bytes, size_t len))
+exchange_handle_pending(struct exchange *x, void (*handle)(struct exchange *x, const uint8_t *bytes, size_t len))
 {
 	fake->resumed++;
 }

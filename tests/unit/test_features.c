@@ -92,7 +92,7 @@ TRUTH(listen_request_done, "listen", struct exchange *x)
 TRUTH(listen_hold_server, "listen", struct exchange *x)
 STEP(reads_position, "position", struct exchange *x, struct request *m)
 STEP(state_run_elsewhere, "elsewhere", struct exchange *x, struct request *m)
-STEP(state_query_of_sequences, "sequences", struct exchange *x, struct request *m)
+STEP(state_query_hide_sequences, "sequences", struct exchange *x, struct request *m)
 STEP(state_bind_of_sequences, "sequences", struct exchange *x, struct request *m)
 STEP(state_parse_ahead, "ahead", struct exchange *x, struct request *m)
 STEP(state_query, "state", struct exchange *x, struct request *m)
@@ -112,7 +112,7 @@ NOTHING(exchange_out_of_memory, "over", struct exchange *x)
 NOTHING(exchange_answer, "answer", struct exchange *x, const void *bytes, size_t len)
 
 enum canceler
-report_canceler(struct exchange *x, const struct error_fields *e)
+report_take_canceler(struct exchange *x, const struct error_fields *e)
 {
 	return CANCELED_BY_NOBODY;
 }

@@ -83,7 +83,7 @@ pool_set_random(struct pool_set *set)
 }
 
 bool
-pool_is_of_primary(const struct pool *p, struct server *s)
+pool_note_server_host(const struct pool *p, struct server *s)
 {
 	return true;
 }

@@ -95,7 +95,7 @@ send_message(struct place *p, char type)
 		p->srv.is_synced = false;
 	p->x.body_left = strchr("qbd", type) != NULL ? 7 : 0;
 	p->x.is_body_data = type == 'd';
-	report_sent(&p->x, &p->srv, FRAME_HEAD_LEN);
+	report_sent_to_server(&p->x, &p->srv, FRAME_HEAD_LEN);
 }
 
 static void
@@ -199,8 +199,8 @@ Test(report, each_byte_does_between_two_requests_of_a_transaction)
 	report_drained(&p.x, &p.srv); /* it has taken more of the answer */
 	cr_expect_eq(report_idle_since(&p.x), p.now_us);
 	p.now_us += 60 * S;
-	report_sent(&p.x, &p.srv,
-		    FRAME_HEAD_LEN); /* the beginning of a Parse, which is kept until all of it has come */
+	report_sent_to_server(&p.x, &p.srv,
+			      FRAME_HEAD_LEN); /* the beginning of a Parse, which is kept until all of it has come */
 	cr_expect_eq(report_idle_since(&p.x), p.now_us);
 	cr_expect_eq(p.database.counters.transaction_idle_us, 120 * S);
 	place_fini(&p);

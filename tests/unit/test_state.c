@@ -107,7 +107,7 @@ static enum feature_step
 send_query(const char *sql)
 {
 	struct request m = fake_query(sql);
-	enum feature_step step = state_query_of_sequences(&fake->x, &m);
+	enum feature_step step = state_query_hide_sequences(&fake->x, &m);
 
 	if (step == STEP_FORWARD) {
 		state_note_local(&fake->x, &m);

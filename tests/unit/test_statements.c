@@ -41,7 +41,7 @@ state_statement_context(const struct exchange *x, const struct sql_traits *v, ui
 }
 
 void
-state_run(struct exchange *x, struct buf *b, const char *sql, enum owed_to to, void *ref)
+state_put_sql(struct exchange *x, struct buf *b, const char *sql, enum owed_to to, void *ref)
 {
 }
 
