@@ -227,27 +227,21 @@ query_is_read_only(const struct exchange *x, const char *sql, size_t len)
 					   NULL, 0);
 }
 
-/*
- * Returns true if the SQL of m certainly has no effect that the transaction's number would not show. The number does
- * not show what a view's function or the operator of a SELECT may do, nor what a WITH writes on another server. Of
- * commands with other tags than SELECT, commit_check_completed() knows more.
- */
+/* Returns true if the SQL of m certainly has no effect that the transaction's number would not show, such as that of a
+ * view's function, or of a WITH that writes on another server. commit_check_completed() sees tags other than SELECT. */
 static bool
 has_no_hidden_effect(const struct exchange *x, const struct request *m)
 {
 	const struct sql_traits *v = m->traits;
 	struct known_statement k;
+	size_t len;
+	const char *sql = request_sql(m, &len);
 
-	if (v == NULL)
+	if (v == NULL || sql == NULL)
 		return false;
-	if (is_begin(v) || (v->hints & SCAN_HINT_ENDS) != 0) {
-		size_t len;
-		const char *sql = request_sql(m, &len);
-
-		return sql != NULL && known_only(&k, 0, sql, len) != KNOWN_NOT;
-	}
-	return m->statement != NULL ? state_is_read_only(x, m->statement)
-				    : m->sql != NULL && query_is_read_only(x, m->sql, m->sql_len);
+	if (is_begin(v) || (v->hints & SCAN_HINT_ENDS) != 0)
+		return known_only(&k, 0, sql, len) != KNOWN_NOT;
+	return m->statement != NULL ? state_is_read_only(x, m->statement) : query_is_read_only(x, sql, len);
 }
 
 /* Notes what the SQL that is about to run means for the transaction. */

@@ -24,6 +24,15 @@ exchange_step(struct exchange *x, enum client_event ev)
 }
 
 void
+exchange_unstall(struct exchange *x)
+{
+	if (x->reading != EXCHANGE_STALLED || stream_is_full(&x->stream))
+		return;
+	x->reading = EXCHANGE_READS;
+	stream_set_reading(&x->stream, true);
+}
+
+void
 exchange_out_of_memory(struct exchange *x)
 {
 	struct fail why;

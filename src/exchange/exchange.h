@@ -314,6 +314,8 @@ exchange_may_leave(const struct exchange *x, const struct server *srv)
  * ev must not happen in the present state, logs this bug of pgweir, ends debug builds, and leaves x->state as it is.
  */
 void exchange_step(struct exchange *x, enum client_event ev);
+/* Reads again from a stalled x if x's own queue has room. Call when x's server has room, or has gone. */
+void exchange_unstall(struct exchange *x);
 
 /* Writes to *why the error that tells the client that its transaction was lost with its server. reason: the error's
  * detail, which says how pgweir knows of the loss. */

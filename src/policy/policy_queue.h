@@ -9,8 +9,7 @@
 bool policy_is_hopeless(const struct policy *p, uint64_t now_us);
 /* Returns when policy_is_hopeless() becomes true if no connection is opened or fails before; NEVER_US if never. */
 uint64_t policy_hopeless_us(const struct policy *p, uint64_t now_us);
-/* Returns true if the last failure was one of the host, which has answered another pool since. */
-bool policy_host_is_back(const struct policy *p);
+bool policy_host_is_back(const struct policy *p); /* true if the host that failed has answered another pool since */
 /* Returns true if t keeps waiting when policy_is_hopeless(); all other waiters are refused then. */
 bool policy_is_patient(const struct policy *p, const struct policy_waiter *t);
 /* Returns when t's wait times out; NEVER_US if never. */

@@ -493,9 +493,12 @@ void
 pool_set_suspend(struct pool_set *set, bool on, uint64_t now_us)
 {
 	set->is_suspended = on;
-	for (struct pool *e = set->first; e != NULL && !on; e = e->next)
+	if (on)
+		return;
+	for (struct pool *e = set->first; e != NULL; e = e->next)
 		if (!set->is_paused && !e->database->is_paused)
 			policy_resume(e->policy, now_us);
+	pool_set_tick(set, now_us);
 }
 
 void

@@ -119,7 +119,7 @@ int pool_set_disable(struct pool_set *set, const char *database, bool is_disable
 bool pool_set_is_quiet(const struct pool_set *set, const char *database);
 bool pool_set_is_paused(const struct pool_set *set); /* returns true from a pause of all databases until its end */
 /* on: true for SUSPEND, false for RESUME. In between, pool_set_tick() does nothing, so no time limit has an effect;
- * limits on waiting begin anew with the RESUME. */
+ * limits on waiting begin anew with the RESUME, which ticks. */
 void pool_set_suspend(struct pool_set *set, bool on, uint64_t now_us);
 /* Closes all servers: idle servers now, others when they are returned. With RR_RELOAD, does policy_reconnect(). */
 void pool_set_close_all(struct pool_set *set, const char *database, enum recycle_reason why, uint64_t now_us);

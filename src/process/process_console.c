@@ -21,7 +21,7 @@ process_console_closed(void *owner, struct client *c)
 }
 
 static int
-host_check_hold(struct weir *w, struct fail *why)
+host_check_no_takeover(struct weir *w, struct fail *why)
 {
 	return restart_check_none(w->restart, why);
 }
@@ -122,7 +122,7 @@ process_console_new(struct weir *w)
 				     .version = PGWEIR_VERSION,
 				     .start_wall_us = w->start_wall_us,
 				     .reload = process_reload,
-				     .check_no_takeover = host_check_hold,
+				     .check_no_takeover = host_check_no_takeover,
 				     .pause = process_pause,
 				     .resume = process_resume,
 				     .set = process_set,

@@ -162,8 +162,6 @@ process_suspend(struct weir *w, bool on, struct fail *why)
 	for (struct worker *k = w->main_worker; k != NULL; k = k->next) {
 		clients_suspend(&k->clients, on);
 		pool_set_suspend(k->pools, on, clock_now_us());
-		if (!on)
-			pool_set_tick(k->pools, clock_now_us());
 	}
 	worker_threads_end_halt(w);
 	return 0;

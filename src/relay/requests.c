@@ -460,11 +460,9 @@ relay_unstall(struct exchange *x)
 {
 	struct server *srv = x->srv;
 
-	if (x->reading != EXCHANGE_STALLED || stream_is_full(&x->stream) || query_timeout_is_cancelling(srv) ||
-	    (srv != NULL && (stream_is_full(&srv->stream) || srv->ledger.count > LEDGER_HIGH / 2)))
-		return;
-	x->reading = EXCHANGE_READS;
-	stream_set_reading(&x->stream, true);
+	if (!query_timeout_is_cancelling(srv) &&
+	    (srv == NULL || (!stream_is_full(&srv->stream) && srv->ledger.count <= LEDGER_HIGH / 2)))
+		exchange_unstall(x);
 }
 
 /*

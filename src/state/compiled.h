@@ -10,8 +10,8 @@
 /* Returns the *risk* of the statement st (seal/seal.h): mainly, the session state that the database's code may change,
  * unseen by pgweir, when st calls that code. */
 unsigned state_risk_of(const struct exchange *x, struct statement *st);
-/* Returns true if st certainly does nothing but read, so it may also run twice. */
-bool state_is_read_only(const struct exchange *x, struct statement *st);
+bool state_is_read_only(const struct exchange *x,
+			struct statement *st); /* true if st certainly does nothing but read */
 unsigned state_risk_of_all(const struct exchange *x); /* like state_risk_of(), for unknown SQL */
 void state_note_run(struct exchange *x, unsigned risk); /* call when SQL with this risk is about to run */
 /* Call when x has just borrowed a server on which all SQL of x has this risk: adds the risk to the loan. */

@@ -115,10 +115,7 @@ refuse_pins(struct exchange *x)
 	parts = state_parts_to_wash(x);
 	x->srv = NULL;
 	exchange_set_block(x, EXCHANGE_NO_BLOCK);
-	if (x->reading == EXCHANGE_STALLED && !stream_is_full(&x->stream)) { /* by a cancel of pgweir's own question */
-		x->reading = EXCHANGE_READS;
-		stream_set_reading(&x->stream, true);
-	}
+	exchange_unstall(x); /* a cancel of pgweir's own question may have stalled it */
 	x->waiter.idle_since_us = *x->env->now_us;
 	pool_clean(srv, true, parts, *x->env->now_us);
 }

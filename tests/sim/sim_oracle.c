@@ -404,9 +404,6 @@ is_listen(const struct sim_client *c, const struct frame *f)
 {
 	const char *sql = sql_of(c, f);
 
-	if (sql == NULL &&
-	    f->type == 'E') /* pgweir does not know yet that the LISTEN's Bind was skipped after an error */
-		return c->has_cancelled;
 	return sql != NULL && strstr(sql, "LISTEN ch") != NULL;
 }
 
@@ -526,22 +523,24 @@ is_refused(struct sim_client *c, const uint8_t *body, size_t len)
 {
 	char state[6];
 	struct frame f;
-	bool is_of_listen, is_first;
+	bool is_of_listen, is_cancelled, is_first;
 
 	sqlstate_of(body, len, state);
+	is_cancelled = c->has_cancelled && strcmp(state, "57014") == 0;
 	feed_silent(c);
 	is_first = c->is_due || (c->is_prepared && may_have_lost(c));
 	if (!next_unfed(c, &f))
 		return false;
 	/* A cancelled LISTEN takes others of the same channel with it, if they are under way already; and one waits for
-	 * the listener's connection as long as for a server. */
-	is_of_listen = is_listen(c, &f) && ((c->has_cancelled && strcmp(state, "57014") == 0) ||
-					    (strcmp(state, "08001") == 0 && is_late(c, "53300")));
+	 * the listener's connection as long as for a server. Its Bind may have been skipped after an error, which
+	 * pgweir does not know yet. */
+	is_of_listen = (is_listen(c, &f) && (is_cancelled || (strcmp(state, "08001") == 0 && is_late(c, "53300")))) ||
+		       (is_cancelled && f.type == 'E' && sql_of(c, &f) == NULL);
 	if (memmem(body, len, "@@", 2) != NULL) /* PostgreSQL's own */
 		return false;
 	if (is_fatal(body, len) || c->alone->is_asleep || c->alone->is_copying ||
 	    (!is_of_listen && !may_refuse(c, state)) || f.type == 'S' ||
-	    (c->alone->tx != 'I' && !is_first && !is_listen(c, &f)))
+	    (c->alone->tx != 'I' && !is_first && !is_of_listen && !is_listen(c, &f)))
 		return false;
 	sim_trace_text('c', (unsigned)c->f->letter, "is refused", state, 5);
 	c->is_unserved |= is_first;

@@ -324,6 +324,20 @@ delay_own(struct sim *s)
 	}
 }
 
+static bool
+is_any_logging_in(const struct sim *s)
+{
+	for (const struct worker *k = s->world.weir->main_worker; k != NULL; k = k->next)
+		for (const struct pool *e = pool_set_first(k->pools); e != NULL; e = e->next) {
+			struct policy_counts counts;
+
+			policy_get_counts(e->policy, &counts);
+			if (counts.opening > 0)
+				return true;
+		}
+	return false;
+}
+
 static void
 jump(struct sim *s)
 {
@@ -341,9 +355,8 @@ jump(struct sim *s)
 		     US_PER_MS; /* it cancels a probe after 2.5 s, and ends a server after 5 s */
 	}
 	sim_trace('t', 0, "passes", us, 0);
-	if (us > US_PER_S &&
-	    strstr(s->profile.options, "named") != NULL) /* connect_timeout = 1s: a login may be late */
-		s->lost_us = sim_now();
+	if (us > US_PER_S && strstr(s->profile.options, "named") != NULL && is_any_logging_in(s))
+		s->lost_us = sim_now(); /* connect_timeout = 1s: the login may be late */
 	/* PostgreSQL answers meanwhile, but for connections that are held: they may be given up. */
 	TAILQ_FOREACH(c, &s->world.fake.conns, link)
 		if (c->is_held && us >= US_PER_S)

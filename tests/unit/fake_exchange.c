@@ -23,6 +23,12 @@ exchange_step(struct exchange *x, enum client_event ev)
 	fake->last_step = ev;
 }
 
+void
+exchange_unstall(struct exchange *x)
+{
+	x->reading = EXCHANGE_READS;
+}
+
 static void
 write_down(char *out, size_t cap, const char *words)
 {

@@ -280,9 +280,11 @@ static const struct rule too_late[] = {
 	  "at +1ms; refusals[3]=1 (and for those who come while it backs off)" },
 	{ "a failure is told until another attempt has succeeded", "1+0 waits_while_down",
 	  "borrow 0; borrow 1; fail 0 refused; explain 1; hint[1]='Opening another failed: connection refused.'; at "
-	  "+1s; login 1; holds[0]=1; explain 1; hint[1]='See who keeps connections for long: SHOW HOLDERS in the "
-	  "pgweir "
-	  "console. If all of them are at work, raise pool_size or max_overflow.'" },
+	  "+1s; login 1; holds[0]=1; explain 1; detail[1]='The pool has 1 of 1 connections busy (1 + 0 overflow), and "
+	  "1 "
+	  "client is waiting.'; hint[1]='See who keeps connections for long: SHOW HOLDERS in the pgweir console. If "
+	  "all "
+	  "of them are at work, raise pool_size or max_overflow.'" },
 	{ "without a timeout they wait for ever", "1+0 timeout_us=0",
 	  "fill 0 1; borrow 1; at +1000000s; refusals[1]=0; next=0" },
 	{ "a wait while the pool grows is not for a dead host", "3+0",
