@@ -156,7 +156,10 @@ def test_who_waits_too_long_learns_which_cap_it_was(weir):
 
 
 def test_overflow_is_for_those_that_have_waited(weir):
-    holder, waiter = weir.start(pool_size=1, max_overflow=2, overflow_delay="700ms").raw(), weir.raw()
+    holder, waiter = weir.start(pool_size=1, max_overflow=2, overflow_delay="700ms", overflow_linger="100ms").raw(), weir.raw()
+    holder.query("SELECT 1")
+    weir.settle()               # reading the database's code takes a connection, too
+    wait_until(lambda: weir.postgres.count() == 1, what="one connection")
     holder.query(BEGIN_NOW)
     begin = time.monotonic()
     assert waiter.query("SELECT 'served'") == [["served"]]

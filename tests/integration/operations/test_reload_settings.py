@@ -165,6 +165,7 @@ def transactions(count, users=("web",), databases=("app",)):
                      for i in range(count)]
             each(wires).send(query(BEGIN_NOW))
             return sum(not errors(wire.read_until("ZE")) for wire in wires)
+    look.is_eventual = True     # pgweir itself may have one of them, to read the database's code
     return look
 
 
@@ -578,7 +579,7 @@ TLS_1_2 = ssl.TLSVersion.TLSv1_2
 def row(old, new, look, before, after, needs=None, is_eventual=False):
     """old, new: {"section.name": value}; needs: settings that stay. is_eventual: what is seen may come a moment later."""
     return SimpleNamespace(old=old, new=new, look=look, before=before, after=after, needs=needs or {},
-                           is_eventual=is_eventual)
+                           is_eventual=is_eventual or getattr(look, "is_eventual", False))
 
 
 def one(setting, old, new, *rest, **more):

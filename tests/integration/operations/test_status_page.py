@@ -322,7 +322,7 @@ def test_a_process_that_hangs_is_said_and_asked_again(weir):
 @pytest.mark.needs("chromium-headless-shell")
 def test_a_refused_reload_and_a_forgotten_transaction_catch_the_eye(weir):
     """The banner names the client that keeps the servers, as EXPLAIN POOL does."""
-    weir.start(pool_size=1, max_overflow=0)
+    weir.start(pool_size=1, max_overflow=0, pool_timeout="10min")     # a browser takes its time
     with weir.raw() as forgotten, weir.raw() as waiter:
         forgotten.ask(query(BEGIN_NOW))
         waiter.send(query("SELECT 1"))

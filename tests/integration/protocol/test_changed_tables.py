@@ -55,7 +55,7 @@ def add_column(postgres, table, name="w"):
 
 @pytest.mark.weir_only
 def test_a_client_that_describes_its_portal_sees_the_new_rows_and_no_error(weir, postgres, rows):
-    with weir.start(pool_size=1).raw() as wire:
+    with weir.start(pool_size=1, max_overflow=0).raw() as wire:      # a new connection would have no outdated plan
         prepare(wire, f"SELECT * FROM {rows}")
         for turn in range(4):
             replies = wire.ask(SELECT)

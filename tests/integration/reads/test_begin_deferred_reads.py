@@ -18,7 +18,9 @@ def lent(weir):
 
 
 def begin_unlent(weir, wire, sql="BEGIN"):
-    """pgweir itself may have a server for a moment, to read the database's code, as after the test's own CREATE TABLE."""
+    """pgweir itself may have a server for a moment, to read the database's code, as after the test's own CREATE TABLE; or wire has
+    one, because pgweir asks what its last statement has left: then BEGIN is sent there."""
+    wait_until(lambda: lent(weir) == 0, what="nobody to have a server before")
     assert shape(wire.ask(query(sql))) == "C:BEGIN Z:T"
     wait_until(lambda: lent(weir) == 0, what="nobody to have a server")
 

@@ -382,14 +382,32 @@ def test_without_a_number_it_is_committed_only_if_it_has_done_nothing(weir, hidd
             "WITH, elsewhere, extended": [parse("", ELSEWHERE), bind(), execute(), sync()],
             "nothing": [query(f"SELECT * FROM {table}")]}
     with weir.raw() as client:
+        if (what, mode) == ("nothing", "transaction"):
+            assert_has_written_nothing(client, cut, asks[what], [query("COMMIT")], cutter.ASKED)
+            return
         client.query("BEGIN")
         client.ask(*asks[what])
         cut.append(cutter.ASKED)
-        replies = rawwire.shape(client.ask(query("COMMIT")))
-        assert replies == ("C:COMMIT Z:I" if (what, mode) == ("nothing", "transaction") else "E:08007 Z:I")
+        assert rawwire.shape(client.ask(query("COMMIT"))) == "E:08007 Z:I"
 
 
 ASK_CLUSTER, ASK_MARK, ASK_STATUS = b"pg_control_system", b"pgweir */ pg_catalog.pg_current_xact_id", b"pg_control_checkpoint"
+
+
+def assert_has_written_nothing(client, cut, asks, commit, place):
+    """A lost COMMIT is one for a client that has only read. While it is not known what code the database has, which is for a moment
+    every 2 s, whether it has only read is in doubt."""
+    answers = []
+
+    def commits():
+        client.ask(query("BEGIN"))
+        client.ask(*asks)
+        cut.append(place)
+        answers.append(rawwire.shape(client.ask(*commit)))
+        return answers[-1].endswith("C:COMMIT Z:I")
+
+    wait_until(commits, what="a transaction that is known to have only read")
+    assert all(answer.endswith("E:08007 Z:I") for answer in answers[:-1]), answers
 
 
 class Answers:
@@ -661,10 +679,7 @@ def test_commit_of_a_failed_transaction_is_a_rollback(weir, cut, table, commit):
         assert rawwire.shape(client.ask(*commit)).endswith("C:ROLLBACK Z:I")
         client.send(query("BEGIN"), query("SELECT 1 / 0"), *commit)     # its state is not known when the COMMIT is sent
         assert rawwire.shape(client.read_until("Z", 3)).endswith("C:ROLLBACK Z:I")
-        client.ask(query("BEGIN"))
-        client.ask(query("SELECT 1"))
-        cut.append(cutter.MARKED)
-        assert rawwire.shape(client.ask(*commit)).endswith("C:COMMIT Z:I")      # it has written nothing
+        assert_has_written_nothing(client, cut, [query("SELECT 1")], commit, cutter.MARKED)
     assert not rows(weir, table)
 
 

@@ -169,7 +169,7 @@ def test_a_client_that_leaves_gives_its_server_back(weir):
 
 
 def test_it_is_shown_and_told_to_who_waits(weir):
-    weir.start(pool_size=1, max_overflow=0, pool_timeout="500ms")
+    weir.start_opened("500ms", pool_size=1, max_overflow=0)
     with weir.raw() as wire, weir.raw() as other:
         wire.query(ON)
         assert [row["state"] for row in weir.console("SHOW HOLDERS")] == ["pinned: asked_for"]
