@@ -64,9 +64,8 @@ unit_factor(const struct unit *units, const char *name)
 	return 0;
 }
 
-/*
- * Reads a number and one of units, perhaps with blanks between. kind, unit_names and example are for the error message.
- */
+/* Reads a number and a unit of `units` or more_units, perhaps with blanks in between. kind, unit_names and example are
+ * for the error message. */
 static int
 value_with_unit(const char *text, const struct unit *units, const char *kind, const char *unit_names,
 		const char *example, uint64_t *out, struct fail *why)

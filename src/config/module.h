@@ -26,7 +26,7 @@ struct module {
 	int (*configure)(void *state, const struct config *config, struct fail *why);
 	void (*reopen)(void *state); /* reopens files, after a log rotation */
 	void (*stop)(void *state); /* does nothing if state is NULL */
-	/* Called when a request was slow, was refused or has failed. */
+	/* Called for each request with an event (report->event): it was slow, sampled or refused, or has failed. */
 	void (*report)(void *state, const struct request_report *report, const struct report_sql *sql, uint64_t now_us);
 	const struct metric_family *metrics; /* the module's metrics; the last entry has no name */
 	/* Sets the numbers that `metrics` shows. */

@@ -2,11 +2,10 @@
  * src/dedicated/fleet_conn.c - the fleet connection of one budget; see fleet.h.
  *
  * A fleet connection asks one question at a time. A question for places (ASK_GRANT) is due when pools are short of
- * places and this process has less than its share. A question that only looks (ASK_LOOK) is due each second (more often
- * while a share keeps clients waiting, less often among many processes), and NEWS_US after the last question if there
- * is news: a change that the other processes should know, or a mark in PostgreSQL above the number of places that are
- * granted or logging in. So grants are rare where connections stay open for long, and one grant is for up to
- * GRANTS_AT_ONCE connections.
+ * places and this process has less than its share. A question that only looks (ASK_LOOK) is due a second after the last
+ * look (sooner while a share keeps clients waiting, later among many processes). If there is news, it is due NEWS_US
+ * after the last look. News is a wake-up from another process, a change that the others should know, or a mark for more
+ * connections than are granted or logging in.
  */
 #include "dedicated/fleet_state.h"
 #include "net/loop.h"
@@ -16,12 +15,12 @@
 #include <string.h>
 
 #define GRANTS_AT_ONCE 16u
-/* the interval of reports, and of questions without news; with 20 n members, the interval is n times as long */
+/* the interval of reports, and of looks without news; with 20 n members, the interval of looks is n times as long */
 #define BEAT_US (1 * US_PER_S)
-/* the interval of questions in place of BEAT_US while clients wait and news.share is limited */
+/* the interval of looks, in place of BEAT_US, while clients wait and news.share is limited */
 #define HELD_US (100 * US_PER_MS)
 #define SILENT_US (3 * US_PER_S)
-#define NEWS_US (20 * US_PER_MS) /* between two questions without a grant, when there is news */
+#define NEWS_US (20 * US_PER_MS) /* the interval of looks when there is news */
 /* until the next question for a grant, after a question that got fewer places than it asked for */
 #define REFUSED_FIRST_US (5 * US_PER_MS)
 #define REFUSED_MOST_US (50 * US_PER_MS)
@@ -71,7 +70,7 @@ part_of(const struct fleet_conn *s, uint32_t pid)
 	return places / in_use + (before < places % in_use);
 }
 
-/* Returns for how many connections other processes wait. With to_parts, counts only connections below their parts. */
+/* Returns for how many connections other processes wait. With to_parts, each counts for what its part lacks at most. */
 static uint32_t
 count_lacking(const struct fleet_conn *s, bool to_parts)
 {
@@ -90,9 +89,9 @@ count_lacking(const struct fleet_conn *s, bool to_parts)
 
 /*
  * The share is the largest number of connections that leaves no other process with less than its part. This process
- * gives up as many connections as others below their parts wait for, and as many as are listed beyond the limit (other
- * sessions or fleet connections have come, or the limit has changed). But if this process is in use, it keeps its own
- * part. For a connection that no policy lends, pools give up one of theirs if there is no other place.
+ * gives up one connection for each that a process below its part waits for, plus one for each listed connection beyond
+ * the limit (other sessions or fleet connections have come, or the limit has changed). But if this process is in use,
+ * it keeps its own part. For a dedicated connection (asked_for), pools give up one of theirs if there is no free place.
  */
 static void
 note_share(struct fleet_conn *s, const struct budget_counts *count)
@@ -243,7 +242,7 @@ ask(struct fleet_conn *s, enum fleet_ask what, uint32_t want, const struct budge
 	send_sql(s, &sql);
 }
 
-/* Returns when the next question without a grant is due. */
+/* Returns when the next ASK_LOOK is due. */
 static uint64_t
 look_due(const struct fleet_conn *s, const struct budget_counts *count)
 {
@@ -397,8 +396,8 @@ note_peak(struct fleet_conn *s)
 	b->looked_us = now_of(s);
 }
 
-/* With `advise`, counts the connections that were opened while no place was left, as soon as all have logged in, and so
- * are listed. */
+/* Waits until all open connections have logged in, and so are listed. Then, with `advise`, counts those that were
+ * opened while no place was left. */
 static void
 note_advice(struct fleet_conn *s, uint64_t taken, uint32_t opening)
 {
@@ -603,7 +602,7 @@ on_batch_end(struct dedicated *d)
 	fleet_conn_run(d);
 }
 
-/* With the connection, PostgreSQL drops the mark for the logins that are under way. */
+/* When the connection ends, PostgreSQL drops its mark, so with budget = on, the logins under way must be abandoned. */
 static void
 on_closed(struct dedicated *d)
 {

@@ -1,20 +1,20 @@
 /*
  * src/dedicated/fleet_sql.c - the questions that a fleet connection asks PostgreSQL; see fleet_state.h.
  *
- * Two kinds of advisory locks are used, with two numbers each. (LOCK, 0) is held while the list is read and places are
- * taken. A fleet connection holds (MARK, n), shared, as its mark for n connections that were granted and have not
- * logged in, and (MARK, 0), shared, for itself, so that its end is noticed. Each question is one Query, so it arrives
- * whole, and is one transaction: no lock is ever held while either side waits for bytes. Marks are read before the
- * list: a connection is listed before its mark is released, and PostgreSQL keeps the list as it was first read until
- * the transaction ends.
+ * Two kinds of advisory locks are used, with two numbers each. (LOCK, 0) is held while PostgreSQL's list of backends is
+ * read and places are taken. A fleet connection holds (MARK, n), shared, as its mark for n connections that were
+ * granted and have not logged in, and (MARK, 0), shared, for itself, so that its end is noticed. Each question is one
+ * Query, so it arrives whole, and is one transaction; so (LOCK, 0) is never held while either side waits for bytes.
+ * Marks are read before the list: a connection is listed before its mark is released, and PostgreSQL keeps the list as
+ * it was first read until the transaction ends.
  *
  * Any role that may connect there can take such locks. Only locks of backends that have logged in as the fleet
  * connection's role count. If another role's lock keeps a mark from being taken, nothing is granted and the previous
  * mark stays (is_marked).
  *
- * A parallel worker is listed, too, but has no client_port. Reading a backend's client_port takes the privileges of its
- * role; of roles for which the fleet connection's role lacks them, all backends count. Every role may see the other
- * columns that are read here.
+ * A parallel worker is listed, too, but has no client_port, so it is not counted. A client_port shows only with the
+ * privileges of the backend's role: if the fleet connection's role lacks these, parallel workers of that role count,
+ * too. Every role may see the other columns that are read here.
  */
 #include "dedicated/fleet_state.h"
 #include "base/text.h"

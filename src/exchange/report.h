@@ -14,7 +14,7 @@ void report_transaction(struct exchange *x, enum transaction_end end); /* call w
 /* Counts the client's open transaction, if there is one, as lost. srv: the client's server, which the caller takes away
  * afterwards; NULL if the client has no server. */
 void report_transaction_lost(struct exchange *x, struct server *srv);
-void report_flushed(struct exchange *x, struct server *srv); /* call after the batch was sent */
+void report_flushed(struct exchange *x, struct server *srv); /* call when an event's replies were passed on */
 /* Call after len bytes of the client were handled and sent to the server. */
 void report_sent_to_server(struct exchange *x, struct server *srv, size_t len);
 /* Call when the client or the server has taken all bytes that were queued for it. */
@@ -24,7 +24,7 @@ void report_drained(struct exchange *x, struct server *srv);
  * transaction. Returns 0 if pgweir does not wait for the client, or if the client must read replies first.
  */
 uint64_t report_idle_since(const struct exchange *x);
-/* Guesses where the cancel came from that ended the client's request, by the error *e (PostgreSQL's or pgweir's) and
+/* Guesses the origin of the cancel that ended the client's request, from the error *e (PostgreSQL's or pgweir's) and
  * the recorded CancelRequest, which is then forgotten. The result is only shown to people. */
 enum canceler report_take_canceler(struct exchange *x, const struct error_fields *e);
 void report_error(struct pool *pool, enum error_origin origin, const char *sqlstate); /* counts the error */

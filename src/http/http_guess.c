@@ -68,7 +68,7 @@ http_guesses_check(struct http_guesses *g, const struct users *users, const char
 		is_known |= CRYPTO_memcmp(g->proved[i], mac, HTTP_MAC_LEN) == 0;
 	if (is_known)
 		return HTTP_PROVED;
-	/* The failures are forgotten at failure_ends_us, ADMISSION_FADE_US after the end of the delay. */
+	/* The failures are forgotten ADMISSION_FADE_US after the end of the delay. */
 	e = admission_table_find(g->addresses, key, key_len);
 	until_us = e == NULL || e->failures == 0 ? 0 : e->failure_ends_us - ADMISSION_FADE_US;
 	until_us = until_us > g->none_before_us ? until_us : g->none_before_us;

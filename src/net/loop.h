@@ -94,7 +94,7 @@ struct deferred_entry {
 	void (*free_it)(struct deferred_entry *g);
 };
 
-/* inbox: the inbox of the same loop, which then has work (inbox_set_has_work()) whenever an object waits; NULL if
+/* inbox: the inbox of the same loop; inbox_set_has_work() is called for it when an object begins to wait. NULL if
  * loop_run_between_events() is not used. */
 struct deferred_frees *deferred_frees_new(struct event_base *base, struct inbox *inbox);
 bool deferred_frees_run(struct deferred_frees *y); /* frees the objects that wait; returns false if there were none */

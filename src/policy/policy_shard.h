@@ -51,7 +51,7 @@ struct policy_shared {
 	_Atomic uint32_t live; /* connections that are neither CLOSING nor CHECKING */
 	_Atomic uint32_t verified; /* live connections that are not OPENING */
 	_Atomic uint32_t coming[SHARDS_MAX]; /* coming[n]: connections in transfer to the shard of policy worker n */
-	/* the most connections in all shards, since PostgreSQL refused with "too many" */
+	/* the limit on the connections of all shards that was set when PostgreSQL refused one more as too many */
 	_Atomic uint32_t lowered_limit;
 	_Atomic uint64_t lowered_until_us; /* when lowered_limit ends */
 	/* The number of the present round. A connection is transferred only if it was opened in the present round.
@@ -78,7 +78,7 @@ struct policy_shard {
 	uint64_t asked_us; /* when other shards were asked for connections for the waiters here; 0 if they were not */
 	uint32_t live_asked; /* how many live connections the shard had when it last considered asking */
 	uint32_t asked_of; /* a bit for each shard that was asked, and has not answered that it has none */
-	uint64_t epoch_raised_us; /* when the epoch was last raised */
+	uint64_t epoch_raised_us; /* when policy.epoch was last raised */
 	const struct policy_worker *given_to; /* the receiver of the last transferred connection, or NULL */
 	/* policy_worker.turns of this worker, and of given_to, at that transfer */
 	uint32_t own_turns, given_to_turns;
@@ -205,7 +205,8 @@ shard_publish_queue(struct policy_shard *m, uint32_t waiting, uint32_t served, u
 }
 
 void shard_report_change(struct policy_shard *m, bool is_in_use, uint64_t now_us); /* only for shard_report() */
-/* Call after each change. Tells shards with waiters that a place is free, and all shards that is_in_use has changed. */
+/* Call after each change. If this shard has freed a place, tells the shards with waiters; if is_in_use has changed,
+ * tells the other shards in use. */
 static inline void
 shard_report(struct policy_shard *m, bool is_in_use, uint64_t now_us)
 {
@@ -223,9 +224,9 @@ shard_note_given(struct policy_shard *m, const struct policy_worker *to)
 }
 
 /*
- * Returns true if the first waiter of shard `number` came more than SHARD_LATE_US before own_us, the since_us of the
- * waiter here; or if own_us is UINT64_MAX, because no client waits here, and any client waits there. In the first case,
- * both workers' loops must also have made a turn since this shard last gave that shard a connection. Otherwise a loop
+ * own_us: since_us of the waiter here; UINT64_MAX if none waits. If none waits here, returns true if any client waits
+ * in shard `number`. Otherwise returns true if the first waiter there came more than SHARD_LATE_US before own_us, and
+ * both workers' loops have made a turn since this shard last gave that shard a connection. Without these turns, a loop
  * that has stood still, and whose queue is old, would be given each returned connection, and would send as many back.
  */
 static inline bool
@@ -286,7 +287,7 @@ void shard_answer(struct policy_shard *m, uint64_t now_us);
 bool shard_outage_begins(struct policy_shard *m, uint64_t since_us);
 /* Call when the outage *o of this shard is over (is_over), or when the shard leaves the pool in an outage. Returns true
  * if is_over and no other shard is in an outage; then *o is the outage of the whole pool. Otherwise returns false; with
- * is_over, shards in an outage are then ordered to look again. Without a shared policy, returns true. */
+ * is_over, shards in an outage then get ORDER_WAKE. Without a shared policy, returns true. */
 bool shard_outage_ends(struct policy_shard *m, struct policy_outage *o, bool is_over, uint64_t now_us);
 /* Call when a lent connection is lost, before shard_note_moved(). */
 void shard_note_lost(struct policy_shard *m, uint64_t now_us);

@@ -14,7 +14,7 @@
 #include <pthread.h>
 
 /* Callbacks of dedicated/, which owns the dedicated servers of a pool: servers that the policy does not lend, like
- * those of listeners and of replication. The set calls one when it does the same to the pool's other servers. */
+ * those of listeners and of replication. The set calls a callback when it does the same to the pool's other servers. */
 struct pool_dedicated_ops {
 	const struct server_owner_ops *one_client_ops; /* for servers that belong to one client until it leaves */
 	void (*renew)(struct pool *pool); /* replaces connections: for a new target, or for an operator */

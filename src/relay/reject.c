@@ -86,7 +86,7 @@ answer_and_drop(struct exchange *x, struct buf *answer)
 	x->rejecting_to = first == 'Q' || first == 'F' ? 'Q' : 'S';
 }
 
-/* Returns the tag of the waiting request if that request ends a deferred block in which nothing has run; else NULL. */
+/* Returns the tag of the waiting request if that request ends a block whose BEGIN no server has got; else NULL. */
 static const char *
 tag_of_empty_block(const struct exchange *x)
 {
@@ -204,8 +204,8 @@ refuse_aborted(struct request_walk *w)
 	return WALK_REJECT;
 }
 
-/* Does what PostgreSQL would do for a statement of the kind that read_exit() has written to k->kind, and appends the
- * reply to *b. has_more: true if other statements follow in the same Query. */
+/* Does what PostgreSQL would do for a statement of this kind, and appends the reply to *b. kind: what read_exit() has
+ * written to its k->kind. has_more: true if other statements follow in the same Query. */
 static enum walk_result
 run_exit(struct request_walk *w, unsigned kind, const char *savepoint, bool has_more, struct buf *b)
 {

@@ -23,7 +23,7 @@
 #define READ_MAX ((size_t)64 << 10)
 #define FDS_MAX 32u /* descriptors that came before their messages were complete */
 #define LAST_MS 1000
-/* A message of at most this length is sent from the reserve if there is no memory: without it the link would end. */
+/* A message of at most this size may use the memory reserve, because the link ends if there is no memory for it. */
 #define SMALL_MAX ((size_t)4096)
 
 struct out {
@@ -46,9 +46,9 @@ struct link {
 	enum {
 		LINK_OPEN,
 		LINK_OVER /* on_closed is due, or was called */,
-		LINK_FREED /* freed by a callback, which still runs */
+		LINK_FREED /* link_free() was called; if on_readable() runs, the link is destroyed at its end */
 	} life;
-	bool is_in_callback; /* true while a callback runs */
+	bool is_in_callback; /* true while on_readable() runs; on_writable() does not use the link after its callback */
 };
 
 static void

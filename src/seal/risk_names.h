@@ -8,9 +8,9 @@
  *
  * SQL is *opaque* if its words don't show what it runs: a DO whose text can't be read, U&"...", most DDL (not CREATE
  * and DROP of tables, views, indexes and sequences), and SQL that does not end properly. Opaque SQL has the risk of the
- * whole database, with one exception: in some opaque SQL (TRUNCATE, GRANT, ALTER, CREATE FUNCTION without EXECUTE,
- * ...), the words show all functions that the SQL calls directly. Such SQL has STATE_BACKEND only if a name in the SQL,
- * or an object of the database other than a function, has it.
+ * whole database, with one exception: the words of some opaque SQL (TRUNCATE, GRANT, ALTER, CREATE FUNCTION without
+ * EXECUTE, ...) at least show all functions that the SQL calls directly. Such SQL has STATE_BACKEND only if a name in
+ * the SQL, or an object of the database other than a function, has it.
  *
  * A *new* name is one that was not in the catalogs when the code was read; its object may have been created since. So a
  * new name is risky, too, wherever it may be a call or a relation. If the list of known names was not read, no name
@@ -81,7 +81,7 @@ void risk_names_set_defaults(struct risk_names *names, unsigned all, unsigned an
 unsigned risk_names_of_opaque(const struct risk_names *names); /* returns the risk of opaque SQL */
 /* Returns a hash of all names whose risk has STATE_BACKEND, or all bits of RISK_DYNAMIC. */
 uint64_t risk_names_hash_backend_state(const struct risk_names *names);
-/* Returns the risk of this SQL, whatever the settings are, with the bits of RISK_BY_CALLS(). The risk has RISK_EFFECTS
+/* Returns the risk of this SQL for any settings of the session, with bits of RISK_BY_CALLS(). The risk has RISK_EFFECTS
  * unless the SQL is certainly a single statement that only reads and may run twice without a visible effect. */
 unsigned risk_names_of_sql(const struct risk_names *names, const char *sql, size_t len);
 /*

@@ -46,7 +46,7 @@ known_is_over(const struct known_reader *r)
 	return r->token.kind == SQL_END || known_is_char(r, ';');
 }
 
-/* If the SQL does not end properly, no statement in it counts as known. */
+/* See known_rules.h. Also stops at SQL_UNTERMINATED: if the SQL does not end properly, its statements are unknown. */
 void
 known_skip_to(struct known_reader *r, const char *word)
 {
@@ -199,10 +199,10 @@ known_take_string(struct known_reader *r, char value[static KNOWN_VALUE_MAX])
 		return false;
 	is_taken = *t->at == '$' ? take_dollar_quoted(t, value) : known_take_quoted(t, value);
 	known_next(r);
-	return is_taken && r->token.kind != SQL_STRING; /* the literal may go on on the next line */
+	return is_taken && r->token.kind != SQL_STRING; /* a literal that continues on the next line is refused */
 }
 
-/* The body of a function in standard SQL contains semicolons. */
+/* Returns true if the statement has BEGIN ATOMIC: the body of such a function contains semicolons. */
 static bool
 holds_atomic(struct known_reader r)
 {

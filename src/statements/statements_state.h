@@ -55,8 +55,8 @@ enum describing {
  */
 struct client_statement {
 	struct statement *st; /* NULL if the statement is oversize */
-	/* The id that st had at an earlier time: while the Parse is pending, when the Parse was sent; later, when the
-	 * client was last told the rows (0 if never, or if the rows have changed). */
+	/* While the Parse is pending: st's id when the Parse was sent. Afterwards: st's id when the client was last
+	 * told the rows; 0 if never, or if the rows have changed. */
 	uint32_t id;
 	/* st's id when a Describe was last sent; 0 if never, or if a Bind was refused since, because of ROWS_CHANGED */
 	uint32_t asked;
@@ -157,7 +157,7 @@ struct client_statements {
 	 * unnamed.c. */
 	bool is_confirmed_there;
 	/* The statements that the DEALLOCATEs in progress name, in order; NULL for a name that is not in this table.
-	 * For each DEALLOCATE, the server has an empty statement under the client's name, to remove. */
+	 * For each of these, the server has an empty statement under the client's name for the DEALLOCATE to remove. */
 	struct client_statement *deallocating[DEALLOCATING_MAX];
 	uint8_t deallocating_count;
 	/* DEALLOCATE ALL or DISCARD ALL is in progress. Set by statements_deallocate.c, cleared by

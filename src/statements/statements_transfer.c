@@ -3,7 +3,7 @@
  * statements.h.
  *
  * The new process finds out by itself which servers have the statements. The ids of the old process mean nothing there,
- * so the rows that the client was told are compared again before the client's first Bind (row_shape.c).
+ * so the columns that RowDescription told the client are compared again before its first Bind (row_shape.c).
  */
 #include "statements/statements_transfer.h"
 #include "statements/statements_state.h"

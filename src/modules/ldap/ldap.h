@@ -5,7 +5,7 @@
  *   ldap.c       PostgreSQL's options, which say what is asked of which server
  *   ldap_bind.c  asks the server
  *
- * pgweir binds either to the name that ldapprefix, the user's name and ldapsuffix make together, or to the user's
+ * pgweir binds either as the name that ldapprefix, the user's name and ldapsuffix make together, or as the user's
  * entry, for which it searches below ldapbasedn. Names of users are escaped in filters (RFC 4515) and in distinguished
  * names (RFC 4514), so no name can change what is asked.
  *
@@ -42,7 +42,7 @@ bool ldap_sends_clear_text(const struct ldap_settings *s);
 void ldap_settings_free(void *settings); /* wipes secrets; settings may be NULL */
 /* Appends the filter that finds the user, without a terminator. */
 void ldap_put_filter(const struct ldap_settings *s, const char *user, struct buf *to);
-/* Appends the name to which pgweir binds for the user without a search. Writes no terminator. */
+/* Appends the name as which pgweir binds for the user without a search. Writes no terminator. */
 void ldap_put_name(const struct ldap_settings *s, const char *user, struct buf *to);
 
 /* --- ldap_bind.c --- */
