@@ -98,7 +98,7 @@ print_problems(const struct config_problems *problems)
 }
 
 static struct config *
-load(const char *path, const char *uri, bool is_check, int predecessor)
+load(const char *path, const char *uri, bool is_check, int predecessor_fd)
 {
 	struct config_problems problems = { 0 };
 	struct config *config = uri != NULL ? load_upstream(uri, &problems) : load_config(path, NULL, 0, &problems);
@@ -115,7 +115,7 @@ load(const char *path, const char *uri, bool is_check, int predecessor)
 	print_problems(&problems);
 	for (size_t i = 0; config == NULL && i < problems.count; i++)
 		if (problems.list[i].is_error) {
-			restart_tell_predecessor(predecessor, problems.list[i].text); /* the first error */
+			restart_tell_predecessor(predecessor_fd, problems.list[i].text); /* the first error */
 			break;
 		}
 	if (is_check || problems.error_count > 0) {
@@ -221,14 +221,14 @@ struct asked {
  * the error, if there was no memory: OpenSSL's later functions would not say so, and RAND_bytes() would crash.
  */
 static bool
-begin_openssl(int predecessor)
+begin_openssl(int predecessor_fd)
 {
 	static const char text[] = "out of memory";
 
 	if (OSSL_LIB_CTX_get0_global_default() != NULL)
 		return true;
 	fprintf(stderr, "pgweir: %s\n", text);
-	restart_tell_predecessor(predecessor, text);
+	restart_tell_predecessor(predecessor_fd, text);
 	return false;
 }
 
@@ -379,7 +379,7 @@ run(const struct asked *asked, struct config *config, const struct process_start
 	char byte;
 	pid_t pid;
 
-	if (!asked->is_daemon || start->predecessor >= 0) /* else it is in the background already */
+	if (!asked->is_daemon || start->predecessor_fd >= 0) /* else it is in the background already */
 		return serve(config, start, -1);
 	if (strcmp(config->log_destination, "stderr") == 0) {
 		fputs("pgweir: -d needs a log file: a process in the background has no standard error\n", stderr);
@@ -414,10 +414,10 @@ main(int argc, char **argv)
 
 	os_hide_memory();
 	start.program = os_find_program(argv[0], program, sizeof(program));
-	start.predecessor = restart_find_predecessor();
+	start.predecessor_fd = restart_find_predecessor();
 	if ((code = read_options(&asked, argc, argv)) >= 0)
 		return code;
-	if (!begin_openssl(start.predecessor))
+	if (!begin_openssl(start.predecessor_fd))
 		return 1;
 	if (asked.is_import) {
 		struct config_problems problems = { 0 };
@@ -434,7 +434,7 @@ main(int argc, char **argv)
 		fputs("pgweir: out of memory\n", stderr);
 		return 1;
 	}
-	config = load(asked.path, uri_copy, asked.is_check, start.predecessor);
+	config = load(asked.path, uri_copy, asked.is_check, start.predecessor_fd);
 	if (asked.uri != NULL) {
 		hide_password(asked.uri);
 		secret_free(uri_copy);

@@ -22,7 +22,7 @@ struct worker_row {
 	/* oldest_note_us: how long the oldest unread message in the worker's inbox waits; 0 if none */
 	uint64_t tick_age_us, oldest_note_us;
 };
-typedef void worker_fn(const struct worker_row *row, void *arg);
+typedef void worker_row_fn(const struct worker_row *row, void *arg);
 
 /* Used only on worker 0's thread. */
 struct console_host {
@@ -31,7 +31,7 @@ struct console_host {
 	void *const *modules; /* the modules' states, by enum module_number: config/module.h */
 	struct fleet *fleet; /* dedicated/fleet.h */
 	struct watch *watch; /* dedicated/watch.h */
-	struct client_env *clients; /* worker 0's client_env, which also has the console's clients */
+	struct client_env *main_env; /* worker 0's client_env, which also has the console's clients */
 	struct client_env *const *client_envs; /* the client_env of each worker; NULL after the last */
 	/* Halts all other workers until leave_halt(). Commands may read or change other workers' clients and pools only
 	 * in a halt. Halts may be nested. Returns 0, or -1 with *why set if a worker does not answer. */
@@ -65,7 +65,7 @@ struct console_host {
 	/* Returns change i that the last reload made, as a line of text; NULL after the last. */
 	const char *(*config_change)(struct weir *w, size_t i);
 	bool (*is_shutting_down)(struct weir *w);
-	void (*workers_each)(struct weir *w, worker_fn *row, void *arg); /* calls row() for each worker */
+	void (*workers_each)(struct weir *w, worker_row_fn *row, void *arg); /* calls row() for each worker */
 	/* Returns a snapshot of all workers; NULL if there is no memory, or if a worker does not answer. */
 	struct snapshot *(*snapshot)(struct weir *w);
 };

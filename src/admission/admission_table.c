@@ -53,16 +53,16 @@ refill(struct admission_entry *e, uint64_t now_us)
 {
 	uint64_t us = now_us > e->refilled_us ? now_us - e->refilled_us : 0;
 
-	e->token_ns += clock_lesser_us(us, US_PER_S) * 1000;
-	if (e->token_ns > SECOND_NS)
-		e->token_ns = SECOND_NS;
+	e->credit_ns += clock_lesser_us(us, US_PER_S) * 1000;
+	if (e->credit_ns > SECOND_NS)
+		e->credit_ns = SECOND_NS;
 	e->refilled_us = now_us;
 }
 
 static void
 fade(struct admission_entry *e, uint64_t now_us)
 {
-	if (e->failure_ends_us != 0 && now_us >= e->failure_ends_us)
+	if (e->failures_forgotten_us != 0 && now_us >= e->failures_forgotten_us)
 		admission_entry_forgive(e, e->failures);
 }
 
@@ -72,7 +72,7 @@ refill_and_fade(struct admission_entry *e, uint64_t now_us)
 {
 	refill(e, now_us);
 	fade(e, now_us);
-	return e->token_ns == SECOND_NS && e->failures == 0;
+	return e->credit_ns == SECOND_NS && e->failures == 0;
 }
 
 static void
@@ -126,7 +126,7 @@ table_entry_add(struct admission_table *t, const void *key, size_t key_len, uint
 		free(e);
 		return NULL;
 	}
-	e->token_ns = SECOND_NS;
+	e->credit_ns = SECOND_NS;
 	e->refilled_us = now_us;
 	TAILQ_INSERT_TAIL(&t->idle, e, idle);
 	t->idle_count++;
@@ -178,7 +178,7 @@ bool
 admission_entry_has_token(struct admission_entry *e, uint32_t rate, uint64_t now_us)
 {
 	refill(e, now_us);
-	return e->token_ns >= price_ns(rate);
+	return e->credit_ns >= price_ns(rate);
 }
 
 void
@@ -187,7 +187,7 @@ admission_entry_take_token(struct admission_entry *e, uint32_t rate, uint64_t no
 	uint64_t price = price_ns(rate);
 
 	refill(e, now_us);
-	e->token_ns -= price < e->token_ns ? price : e->token_ns;
+	e->credit_ns -= price < e->credit_ns ? price : e->credit_ns;
 }
 
 uint64_t
@@ -202,7 +202,7 @@ admission_entry_count_failure(struct admission_entry *e, uint64_t base_us, uint6
 		delay_us = max_us;
 	if (e->failures < UINT32_MAX)
 		e->failures++;
-	e->failure_ends_us = now_us + delay_us + ADMISSION_FADE_US;
+	e->failures_forgotten_us = now_us + delay_us + ADMISSION_FADE_US;
 	return delay_us;
 }
 
@@ -211,7 +211,7 @@ admission_entry_forgive(struct admission_entry *e, uint32_t failures)
 {
 	e->failures -= failures < e->failures ? failures : e->failures;
 	if (e->failures == 0)
-		e->failure_ends_us = 0;
+		e->failures_forgotten_us = 0;
 }
 
 size_t

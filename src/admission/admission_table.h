@@ -26,9 +26,9 @@ struct admission_entry {
 	TAILQ_ENTRY(admission_entry) idle; /* in the table's idle list; valid while held is 0 */
 	/* A token bucket that holds up to a second. With a limit of r logins per second, each login takes 1/r s from
 	 * it. */
-	uint64_t token_ns;
-	uint64_t refilled_us; /* when token_ns was last refilled */
-	uint64_t failure_ends_us; /* when the failures are forgotten; 0 if there are none */
+	uint64_t credit_ns;
+	uint64_t refilled_us; /* when credit_ns was last refilled */
+	uint64_t failures_forgotten_us; /* when the failures are forgotten; 0 if there are none */
 	uint32_t failures; /* failed logins that are not forgotten yet */
 	uint32_t held; /* how many connections count here */
 	uint32_t waiting; /* failed logins whose answers are delayed */

@@ -54,7 +54,7 @@ clients_drain(struct client_env *env, bool is_gentle)
 	fail_pgbouncer_text(&why, "server shutting down");
 	for (c = TAILQ_FIRST(&env->clients); c != NULL; c = next) {
 		next = TAILQ_NEXT(c, all);
-		if (c->x.state == CL_IN_DOUBT || c->x.block == EXCHANGE_DUE) /* the client's transaction is open */
+		if (c->x.state == CL_IN_DOUBT || c->x.block == EXCHANGE_BEGIN_DUE) /* its transaction is open */
 			continue;
 		if (is_to_leave(c, is_gentle))
 			client_close(c, &why);

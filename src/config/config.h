@@ -110,7 +110,7 @@ struct scope_settings {
 	/* whether pgweir logs in to PostgreSQL with credentials that clients delegate (auth/delegation.h) */
 	enum delegation_mode delegation;
 	/* functions, schemas and so on whose code changes nothing in a session, according to the operator; see
-	 * value_harmless_code() */
+	 * value_read_harmless_code() */
 	char *harmless_code;
 	/* auth_query is "off", "builtin", or SQL in which $1 stands for the user */
 	char *auth_query, *auth_user, *auth_database;

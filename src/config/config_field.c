@@ -93,7 +93,7 @@ store_time(const struct config_key *key, void *field, const char *text, struct f
 {
 	uint64_t us = CONFIG_TIME_OFF;
 
-	if (!field_is_word(key, text) && value_time(text, key->min, key->max, &us, why) < 0)
+	if (!field_is_word(key, text) && value_read_time(text, key->min, key->max, &us, why) < 0)
 		return key->words == NULL || why->hint[0] != '\0' ? -1
 								  : fail_hint(why, "The word off is allowed, too.");
 	*(uint64_t *)field = us;
@@ -106,12 +106,12 @@ store_number(const struct config_key *key, void *field, const char *text, struct
 	uint64_t n = CONFIG_COUNT_AUTO;
 
 	if (key->type == KEY_SIZE) {
-		if (value_size(text, key->min, key->max, &n, why) < 0)
+		if (value_read_size(text, key->min, key->max, &n, why) < 0)
 			return -1;
 		*(size_t *)field = n;
 		return 0;
 	}
-	if (!field_is_word(key, text) && value_count(text, key->min, key->max, &n, why) < 0)
+	if (!field_is_word(key, text) && value_read_count(text, key->min, key->max, &n, why) < 0)
 		return key->words == NULL || why->hint[0] != '\0' ? -1
 								  : fail_hint(why, "The word auto is allowed, too.");
 	*(uint32_t *)field = (uint32_t)n; /* the row's bounds are below UINT32_MAX */
@@ -123,7 +123,7 @@ store_listen(struct config *config, const char *text, struct fail *why)
 {
 	struct config_listen listen;
 
-	if (value_listen(text, &listen, why) < 0)
+	if (value_read_listen(text, &listen, why) < 0)
 		return -1;
 	for (size_t i = 0; i < config->listen_count; i++)
 		if (strcmp(config->listens[i].host, listen.host) == 0 && config->listens[i].port == listen.port)
@@ -141,7 +141,7 @@ store_http_listen(struct config *config, const char *text, struct fail *why)
 	struct config_listen listen = { 0 };
 	bool is_off = strcmp(text, "off") == 0;
 
-	if (!is_off && value_listen(text, &listen, why) < 0)
+	if (!is_off && value_read_listen(text, &listen, why) < 0)
 		return -1;
 	config->http_listen = listen;
 	config->http_enabled = !is_off;
@@ -153,7 +153,7 @@ store_names(char ***field, const char *text, struct fail *why)
 {
 	char **names;
 
-	if (value_names(text, &names, why) < 0)
+	if (value_read_names(text, &names, why) < 0)
 		return -1;
 	value_names_free(*field);
 	*field = names;
@@ -169,7 +169,7 @@ store_plain(const struct config_key *key, char **field, const char *text, struct
 	if (!value_is_plain(text))
 		result = fail_set(why, "F0000", "control characters are not allowed here");
 	else if (key->type == KEY_CODE && *text != '\0')
-		result = value_harmless_code(text, &rows, why);
+		result = value_read_harmless_code(text, &rows, why);
 	buf_fini(&rows);
 	return result < 0 ? -1 : store_text(field, xstrdup(text));
 }
@@ -187,18 +187,18 @@ key_store(const struct config_key *key, void *base, const char *text, const char
 	case KEY_TIME:
 		return store_time(key, field, text, why);
 	case KEY_FRACTION:
-		return value_fraction(text, field, why);
+		return value_read_fraction(text, field, why);
 	case KEY_SWITCH:
-		return value_switch(text, field, why);
+		return value_read_switch(text, field, why);
 	case KEY_WORD:
-		if (value_word(text, key->words, &word, why) < 0)
+		if (value_read_word(text, key->words, &word, why) < 0)
 			return -1;
 		memcpy(field, &word, sizeof(word));
 		return 0;
 	case KEY_WORDS:
-		return value_words(text, key->words, field, why);
+		return value_read_words(text, key->words, field, why);
 	case KEY_WORD_TEXT:
-		return value_word(text, key->words, &word, why) < 0 ? -1 : store_text(field, xstrdup(text));
+		return value_read_word(text, key->words, &word, why) < 0 ? -1 : store_text(field, xstrdup(text));
 	case KEY_TEXT:
 	case KEY_CODE:
 	case KEY_SECRET:

@@ -28,7 +28,7 @@ put_name(struct buf *rows, const char *at)
 }
 
 int
-value_harmless_code(const char *text, struct buf *rows, struct fail *why)
+value_read_harmless_code(const char *text, struct buf *rows, struct fail *why)
 {
 	size_t first = rows->len;
 	char kind[16];

@@ -22,7 +22,7 @@ enum key_type {
 	KEY_WORDS, /* uint32_t, a set of words: bit i stands for words[i]; separated by commas in the file */
 	KEY_WORD_TEXT, /* char *, one of words */
 	KEY_TEXT, /* char *, any text */
-	KEY_CODE, /* char *, empty, or a text that value_harmless_code() accepts */
+	KEY_CODE, /* char *, empty, or a text that value_read_harmless_code() accepts */
 	KEY_SECRET, /* char *, any text; shown as *** because it may hold a password */
 	/* char *, a path. If words is NULL, a relative path begins at the configuration file's folder; else the value
 	 * is one of words or an absolute path. If words has "stderr", the path is a log, which the user of run_as

@@ -48,7 +48,7 @@ listen_numeric(const char *text, size_t len, bool is_v6, struct config_listen *o
 }
 
 int
-value_listen(const char *text, struct config_listen *out, struct fail *why)
+value_read_listen(const char *text, struct config_listen *out, struct fail *why)
 {
 	struct config_listen listen = { 0 };
 	const char *colon = strrchr(text, ':');
@@ -62,7 +62,7 @@ value_listen(const char *text, struct config_listen *out, struct fail *why)
 		rc = listen_unix(text + 5, &listen, why);
 	else if (colon == NULL || colon == text || (text[0] == '[' && colon[-1] != ']'))
 		rc = fail_set(why, "F0000", "must be an address and a port, for example 127.0.0.1:6432");
-	else if (value_count(colon + 1, 1, PORT_MAX, &port, why) < 0)
+	else if (value_read_count(colon + 1, 1, PORT_MAX, &port, why) < 0)
 		rc = fail_set(why, "F0000", "the port must be a number from 1 to %d", PORT_MAX);
 	else if (text[0] == '[')
 		rc = listen_numeric(text + 1, (size_t)(colon - text) - 2, true, &listen, why);

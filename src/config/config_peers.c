@@ -16,7 +16,7 @@ read_peer(const char *text, struct config_peer *out, struct fail *why)
 	if (equals == NULL || colon == NULL || colon <= equals + 1 || (size_t)(equals - text) >= sizeof(id))
 		return fail_set(why, "F0000", "a peer must be peer_id=host:port, for example 2=10.0.0.7:6432");
 	snprintf(id, sizeof(id), "%.*s", (int)(equals - text), text);
-	if (value_count(id, 1, ID_MAX, &number, why) < 0)
+	if (value_read_count(id, 1, ID_MAX, &number, why) < 0)
 		return fail_set(why, "F0000", "a peer_id must be a number from 1 to %d", ID_MAX);
 	out->id = (uint32_t)number;
 	host = equals + 1;
@@ -28,7 +28,7 @@ read_peer(const char *text, struct config_peer *out, struct fail *why)
 	if (len >= sizeof(out->host))
 		return fail_set(why, "F0000", "the host of a peer must have at most %zu bytes", sizeof(out->host) - 1);
 	memcpy(out->host, host, len);
-	if (value_count(colon + 1, 1, PORT_MAX, &number, why) < 0)
+	if (value_read_count(colon + 1, 1, PORT_MAX, &number, why) < 0)
 		return fail_set(why, "F0000", "the port of a peer must be a number from 1 to %d", PORT_MAX);
 	out->port = (uint16_t)number;
 	return 1;

@@ -44,7 +44,7 @@ read_digits(const char *text, uint64_t *out)
 }
 
 int
-value_count(const char *text, uint64_t min, uint64_t max, uint64_t *out, struct fail *why)
+value_read_count(const char *text, uint64_t min, uint64_t max, uint64_t *out, struct fail *why)
 {
 	uint64_t n;
 	const char *rest = read_digits(text, &n);
@@ -106,7 +106,7 @@ check_bounds(uint64_t n, uint64_t min, uint64_t max, void (*put)(struct buf *to,
 }
 
 int
-value_time(const char *text, uint64_t min_us, uint64_t max_us, uint64_t *out_us, struct fail *why)
+value_read_time(const char *text, uint64_t min_us, uint64_t max_us, uint64_t *out_us, struct fail *why)
 {
 	uint64_t us;
 
@@ -122,7 +122,7 @@ value_time(const char *text, uint64_t min_us, uint64_t max_us, uint64_t *out_us,
 }
 
 int
-value_size(const char *text, uint64_t min, uint64_t max, uint64_t *out, struct fail *why)
+value_read_size(const char *text, uint64_t min, uint64_t max, uint64_t *out, struct fail *why)
 {
 	uint64_t bytes;
 
@@ -135,7 +135,7 @@ value_size(const char *text, uint64_t min, uint64_t max, uint64_t *out, struct f
 
 /* Does not use strtod(), which takes a comma as the point in some locales, and hexadecimals and infinities in all. */
 int
-value_fraction(const char *text, double *out, struct fail *why)
+value_read_fraction(const char *text, double *out, struct fail *why)
 {
 	uint64_t whole, billionths = 0, step = 100000000;
 	const char *rest = read_digits(text, &whole);
@@ -150,7 +150,7 @@ value_fraction(const char *text, double *out, struct fail *why)
 }
 
 int
-value_switch(const char *text, bool *out, struct fail *why)
+value_read_switch(const char *text, bool *out, struct fail *why)
 {
 	static const char *const words[] = { "off", "on", "no", "yes", "false", "true", "0", "1", NULL };
 	const char *near;
@@ -178,7 +178,7 @@ value_refuse_word(const char *text, const char *const *words, const char *last, 
 }
 
 int
-value_word(const char *text, const char *const *words, unsigned *out, struct fail *why)
+value_read_word(const char *text, const char *const *words, unsigned *out, struct fail *why)
 {
 	for (unsigned i = 0; words[i] != NULL; i++)
 		if (strcmp(words[i], text) == 0) {
@@ -189,16 +189,16 @@ value_word(const char *text, const char *const *words, unsigned *out, struct fai
 }
 
 int
-value_words(const char *text, const char *const *words, uint32_t *out, struct fail *why)
+value_read_words(const char *text, const char *const *words, uint32_t *out, struct fail *why)
 {
 	uint32_t chosen = 0;
 	char **names;
 	unsigned word = 0;
-	int rc = value_names(text, &names, why);
+	int rc = value_read_names(text, &names, why);
 
 	if (rc < 0)
 		return -1;
-	for (char **name = names; *name != NULL && (rc = value_word(*name, words, &word, why)) == 0; name++)
+	for (char **name = names; *name != NULL && (rc = value_read_word(*name, words, &word, why)) == 0; name++)
 		chosen |= 1u << word;
 	value_names_free(names);
 	if (rc == 0)
@@ -232,7 +232,7 @@ unquote(const char *text, size_t len, char *out)
 }
 
 int
-value_name(const char *text, size_t len, char *out, struct fail *why)
+value_read_name(const char *text, size_t len, char *out, struct fail *why)
 {
 	int n;
 
@@ -268,7 +268,7 @@ name_len(const char *text)
 }
 
 int
-value_names(const char *text, char ***out, struct fail *why)
+value_read_names(const char *text, char ***out, struct fail *why)
 {
 	size_t count = 0, most = 2;
 	char **names;
@@ -282,7 +282,7 @@ value_names(const char *text, char ***out, struct fail *why)
 		char name[CONFIG_NAME_MAX + 1];
 
 		trim_blanks(&at, &trimmed_len);
-		if (value_name(at, trimmed_len, name, why) < 0)
+		if (value_read_name(at, trimmed_len, name, why) < 0)
 			goto fail;
 		names[count++] = xstrdup(name);
 		text += len;

@@ -14,28 +14,28 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-int value_count(const char *text, uint64_t min, uint64_t max, uint64_t *out, struct fail *why);
-int value_time(const char *text, uint64_t min_us, uint64_t max_us, uint64_t *out_us, struct fail *why);
-int value_size(const char *text, uint64_t min, uint64_t max, uint64_t *out, struct fail *why);
+int value_read_count(const char *text, uint64_t min, uint64_t max, uint64_t *out, struct fail *why);
+int value_read_time(const char *text, uint64_t min_us, uint64_t max_us, uint64_t *out_us, struct fail *why);
+int value_read_size(const char *text, uint64_t min, uint64_t max, uint64_t *out, struct fail *why);
 /* Reads a decimal fraction from 0 to 1, with at most 9 digits after the point. */
-int value_fraction(const char *text, double *out, struct fail *why);
-int value_switch(const char *text, bool *out, struct fail *why); /* on or off, and synonyms such as yes and 0 */
+int value_read_fraction(const char *text, double *out, struct fail *why);
+int value_read_switch(const char *text, bool *out, struct fail *why); /* on or off, and synonyms such as yes and 0 */
 /* Reads a word that must be in words, a NULL-terminated list, and sets *out to its index. */
-int value_word(const char *text, const char *const *words, unsigned *out, struct fail *why);
+int value_read_word(const char *text, const char *const *words, unsigned *out, struct fail *why);
 /* Reads words separated by commas. Each must be in words, a NULL-terminated list. Sets bit i of *out for each words[i]
  * that it reads, and clears the other bits. */
-int value_words(const char *text, const char *const *words, uint32_t *out, struct fail *why);
+int value_read_words(const char *text, const char *const *words, uint32_t *out, struct fail *why);
 /* Sets *why to say that the value must be one of words, or else `last`; both are as in value_put_words(). Adds a hint
  * if a word is similar to text. Always returns -1. */
 int value_refuse_word(const char *text, const char *const *words, const char *last, struct fail *why);
 /* Reads names separated by commas into a NULL-terminated list, which the caller frees with value_names_free(). If there
  * are no names, the list is empty, not NULL. */
-int value_names(const char *text, char ***out, struct fail *why);
+int value_read_names(const char *text, char ***out, struct fail *why);
 void value_names_free(char **names); /* names may be NULL */
 bool value_is_plain(const char *text); /* returns true if text has no control characters */
 /* Reads a name, which may be in double quotes; inside the quotes, "" stands for one quote. out has CONFIG_NAME_MAX + 1
  * bytes. */
-int value_name(const char *text, size_t len, char *out, struct fail *why);
+int value_read_name(const char *text, size_t len, char *out, struct fail *why);
 
 /* --- functions that append text to a buffer, without a terminator --- */
 void value_put_time(struct buf *to, uint64_t us);
@@ -43,7 +43,7 @@ void value_put_size(struct buf *to, uint64_t bytes);
 void value_put_fraction(struct buf *to, double fraction);
 /* Writes "a, b or c" for the words a, b and c. `last` describes a further alternative, or is NULL. */
 void value_put_words(struct buf *to, const char *const *words, const char *last);
-/* Writes each words[i] for which bit i of `chosen` is set, in the form that value_words() reads. */
+/* Writes each words[i] for which bit i of `chosen` is set, in the form that value_read_words() reads. */
 void value_put_chosen(struct buf *to, const char *const *words, uint32_t chosen);
 void value_put_name(struct buf *to, const char *name);
 void value_put_names(struct buf *to, char *const *names);
@@ -53,11 +53,11 @@ const char *value_put_end(struct buf *to);
 /* In config_harmless.c. Reads a value of harmless_code, which must not be empty. Appends to `rows` a row of SQL for
  * each item, such as ('function', '617070', '6632'). Names are in hexadecimal, so neither encodings nor PostgreSQL's
  * reading of backslashes matter. */
-int value_harmless_code(const char *text, struct buf *rows, struct fail *why);
+int value_read_harmless_code(const char *text, struct buf *rows, struct fail *why);
 
 /* --- config_listen.c --- */
 /* Reads an address to listen on: 127.0.0.1:6432, [::1]:6432, *:6432, localhost:6432 or unix:/path. */
-int value_listen(const char *text, struct config_listen *out, struct fail *why);
+int value_read_listen(const char *text, struct config_listen *out, struct fail *why);
 bool listen_is_local(const struct config_listen *listen); /* returns true for loopback addresses and Unix sockets */
 
 /*

@@ -151,13 +151,13 @@ put_upstream_setting(struct draft *draft, const char *name, const char *value, s
 	return 0;
 }
 
-/* Does what value_word() does, for the value of the word called `name`. */
+/* Does what value_read_word() does, for the value of the word called `name`. */
 static int
 choose(const char *name, const char *value, const char *const *values, unsigned *out, struct fail *why)
 {
 	struct fail choice;
 
-	if (value_word(value, values, out, &choice) == 0)
+	if (value_read_word(value, values, out, &choice) == 0)
 		return 0;
 	fail_set(why, "08001", "%s cannot be \"%.64s\": %s", name, value_is_plain(value) ? value : "", choice.text);
 	return choice.hint[0] == '\0' ? -1 : fail_hint(why, "%s", choice.hint);

@@ -22,8 +22,8 @@ console_new(const struct console_host *host)
 	k->host = *host;
 	TAILQ_INIT(&k->clients);
 	TAILQ_INIT(&k->gone);
-	k->stats = console_stats_new(host->clients->x.hash_seed, *host->clients->x.now_us);
-	timer_init(&k->turn, host->clients->x.base, host->clients->x.now_us, on_turn, k);
+	k->stats = console_stats_new(host->main_env->x.hash_seed, *host->main_env->x.now_us);
+	timer_init(&k->turn, host->main_env->x.base, host->main_env->x.now_us, on_turn, k);
 	return k;
 }
 
@@ -81,11 +81,11 @@ undo_hold(const struct console_client *cc, struct fail *why)
 	    k->host.resume(k->host.w, cc->has_wait_database ? cc->wait_database : NULL, why) < 0)
 		return -1;
 	/* No client is left to end a SUSPEND, either, and most users of the console could not log in to end it. */
-	if (!k->host.clients->x.is_suspended || !TAILQ_EMPTY(&k->clients))
+	if (!k->host.main_env->x.is_suspended || !TAILQ_EMPTY(&k->clients))
 		return 0;
 	if (k->host.resume(k->host.w, NULL, why) < 0)
 		return -1;
-	log_warning(k->host.clients->x.log, "resumed: the last console client left without ending its SUSPEND");
+	log_warning(k->host.main_env->x.log, "resumed: the last console client left without ending its SUSPEND");
 	return 0;
 }
 
@@ -264,7 +264,7 @@ on_turn(void *arg)
 static void
 take_counts(struct console *k, uint64_t now_us)
 {
-	const struct exchange_env *x = &k->host.clients->x;
+	const struct exchange_env *x = &k->host.main_env->x;
 	bool is_minute = console_stats_is_due(k->stats, now_us),
 	     is_line = stats_log_check_due(&k->stats_log, x->config->log_stats_interval_us, now_us);
 	struct database_sum *sums;

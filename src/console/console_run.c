@@ -17,7 +17,7 @@
 static struct client_env *
 env_of(const struct console_client *cc)
 {
-	return cc->console->host.clients;
+	return cc->console->host.main_env;
 }
 
 /* --- reading --- */
@@ -61,10 +61,10 @@ static struct show_env
 show_env_of(const struct console *k, const struct command *command)
 {
 	return (struct show_env){ .host = &k->host,
-				  .clients = k->host.clients,
+				  .clients = k->host.main_env,
 				  .stats = k->stats,
 				  .command = command,
-				  .now_us = *k->host.clients->x.now_us,
+				  .now_us = *k->host.main_env->x.now_us,
 				  .wall_us = clock_wall_us() };
 }
 
@@ -73,7 +73,7 @@ show_env_of(const struct console *k, const struct command *command)
 static bool
 ask_locks(const struct console_host *host, const struct command *command)
 {
-	const struct show *show = command->row != NULL ? show_find(host->clients->x.config, command->row->id) : NULL;
+	const struct show *show = command->row != NULL ? show_find(host->main_env->x.config, command->row->id) : NULL;
 	bool is_asked = false;
 	struct fail why;
 
@@ -102,7 +102,7 @@ console_columns(const struct console *k, const struct command *command, struct c
 
 	if (command->row == NULL || command->row->id >= COMMAND_WITH_ROWS)
 		return 0;
-	show = show_find(k->host.clients->x.config, command->row->id);
+	show = show_find(k->host.main_env->x.config, command->row->id);
 	if (show == NULL) {
 		*scratch = (struct column){ command->setting->name, COLUMN_TEXT };
 		*out = scratch;
@@ -166,7 +166,7 @@ console_rows_json(const struct console *k, const char *sql, uint64_t rows_max, b
 	bool is_filled = true;
 
 	if (command_parse(sql, strlen(sql), &used, &command, &why) == 0)
-		show = show_find(k->host.clients->x.config, command.row->id);
+		show = show_find(k->host.main_env->x.config, command.row->id);
 	if (show != NULL && ask_locks(&k->host, &command) && !is_late)
 		return false;
 	buf_put_u8(out, '[');

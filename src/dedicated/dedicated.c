@@ -271,7 +271,7 @@ dedicated_open(struct dedicated *d, struct pool_set *set, const struct server_en
 	d->target = target->server;
 	d->target.settings = settings;
 	d->srv =
-	    server_new(env, &d->target, NULL, d, pool_set_next_id(set), pool_set_count_turn(set), host, *env->now_us);
+	    server_new(env, &d->target, NULL, d, pool_set_next_id(set), pool_set_next_turn(set), host, *env->now_us);
 	if (d->srv != NULL)
 		return 0;
 	let_go(d, *env->now_us);
@@ -479,7 +479,7 @@ dedicated_take(struct pool *pool, const char *replication, struct gucs *settings
 	own = own_new(pool, replication, settings);
 	if (own != NULL && take_place(&own->d.place, pool_set_policy_worker(pool->set), own->d.target_ref, now_us, why))
 		srv = server_new(pool_set_one_client_env(pool->set), &own->d.target, &own->conn, pool,
-				 pool_set_next_id(pool->set), pool_set_count_turn(pool->set), NULL, now_us);
+				 pool_set_next_id(pool->set), pool_set_next_turn(pool->set), NULL, now_us);
 	if (srv == NULL) {
 		own_free(own, now_us);
 		pool_set_give_place(pool->set, now_us);

@@ -183,5 +183,5 @@ fleet_each(const struct fleet *f, void (*row)(const struct fleet_budget *b, void
 	const struct fleet_conn *s;
 
 	TAILQ_FOREACH(s, &f->conns, link)
-		row(&s->shown, arg);
+		row(&s->b, arg);
 }

@@ -55,7 +55,7 @@ enum fleet_state {
 	FLEET_POOLED
 };
 
-/* The result of a question for places; FC_FAILED counts other questions, too. */
+/* The result of a *check*, a question for places; FC_FAILED counts other questions, too. */
 enum fleet_check {
 	FC_GRANTED, /* some places were granted */
 	FC_NONE, /* no place was granted */
@@ -73,8 +73,8 @@ struct fleet_member {
 	bool is_in_use; /* true if clients of the process use its pools of these hosts, or used them a moment ago */
 	bool is_own; /* true for this process itself */
 	bool is_silent; /* true if the process has not reported for 3 s, plus 3 s for every 20 members */
-	uint64_t heard_us; /* when report_count last changed */
-	uint8_t report_count; /* how often the process has reported, modulo 10; a change shows that the process lives */
+	uint64_t heard_us; /* when report_digit last changed */
+	uint8_t report_digit; /* how often the process has reported, modulo 10; a change shows that the process lives */
 };
 
 /* A session that holds, or waits for, an advisory lock of the budget, although its user is not cluster_user. */

@@ -3,8 +3,8 @@
  *
  * A fleet connection asks one question at a time. A question for places (ASK_GRANT) is due when pools are short of
  * places and this process has less than its share. A question that only looks (ASK_LOOK) is due a second after the last
- * look (sooner while a share keeps clients waiting, later among many processes). If there is news, it is due NEWS_US
- * after the last look. News is a wake-up from another process, a change that the others should know, or a mark for more
+ * look (sooner while a share keeps clients waiting, later among many processes), or EARLY_LOOK_US after the last look
+ * if there is a reason: a wake-up from another process, a change that the others should know, or a mark for more
  * connections than are granted or logging in.
  */
 #include "dedicated/fleet_state.h"
@@ -15,16 +15,16 @@
 #include <string.h>
 
 #define GRANTS_AT_ONCE 16u
-/* the interval of reports, and of looks without news; with 20 n members, the interval of looks is n times as long */
+/* the interval of reports, and of looks; with 20 n members, the interval of looks is n times as long */
 #define BEAT_US (1 * US_PER_S)
 /* the interval of looks, in place of BEAT_US, while clients wait and news.share is limited */
-#define HELD_US (100 * US_PER_MS)
+#define SHORT_BEAT_US (100 * US_PER_MS)
 #define SILENT_US (3 * US_PER_S)
-#define NEWS_US (20 * US_PER_MS) /* the interval of looks when there is news */
+#define EARLY_LOOK_US (20 * US_PER_MS) /* the interval of looks while there is a reason to look early */
 /* until the next question for a grant, after a question that got fewer places than it asked for */
 #define REFUSED_FIRST_US (5 * US_PER_MS)
 #define REFUSED_MOST_US (50 * US_PER_MS)
-#define BELL_US (50 * US_PER_MS)
+#define NOTIFY_US (50 * US_PER_MS)
 #define TURN_US (500 * US_PER_MS)
 #define UNUSED_US (50 * US_PER_MS) /* after this time a place that no pool takes is given back */
 #define ANSWER_US (5 * US_PER_S)
@@ -43,7 +43,7 @@ now_of(const struct fleet_conn *s)
 static bool
 is_binding(const struct fleet_conn *s)
 {
-	return s->shown.mode == BUDGET_ON && s->shown.state != FLEET_POOLED;
+	return s->b.mode == BUDGET_ON && s->b.state != FLEET_POOLED;
 }
 
 /* --- Shares and limits. --- */
@@ -54,10 +54,10 @@ is_binding(const struct fleet_conn *s)
 static uint32_t
 part_of(const struct fleet_conn *s, uint32_t pid)
 {
-	uint32_t taken = s->shown.others + FLEET_RESERVED + s->shown.member_count, in_use = 0, before = 0;
-	uint32_t places = s->shown.limit > taken ? s->shown.limit - taken : 0;
+	uint32_t taken = s->b.others + FLEET_RESERVED + s->b.member_count, in_use = 0, before = 0;
+	uint32_t places = s->b.limit > taken ? s->b.limit - taken : 0;
 
-	for (size_t i = 0; i < s->shown.member_count; i++) {
+	for (size_t i = 0; i < s->b.member_count; i++) {
 		const struct fleet_member *m = &s->members[i];
 
 		in_use += m->is_in_use && !m->is_silent;
@@ -76,7 +76,7 @@ count_lacking(const struct fleet_conn *s, bool to_parts)
 {
 	uint32_t sum = 0;
 
-	for (size_t i = 0; i < s->shown.member_count; i++) {
+	for (size_t i = 0; i < s->b.member_count; i++) {
 		const struct fleet_member *m = &s->members[i];
 		uint32_t part = to_parts ? part_of(s, m->pid) : UINT32_MAX;
 		uint32_t below = part > m->used ? part - m->used : 0;
@@ -96,7 +96,7 @@ count_lacking(const struct fleet_conn *s, bool to_parts)
 static void
 note_share(struct fleet_conn *s, const struct budget_counts *count)
 {
-	const struct fleet_budget *b = &s->shown;
+	const struct fleet_budget *b = &s->b;
 	uint32_t part = part_of(s, s->conn.srv->pid), lack = count_lacking(s, true), share = UINT32_MAX, kept;
 	bool is_over = b->looked_us > 0 && b->limit > 0 && b->listed + FLEET_RESERVED > b->limit;
 
@@ -118,7 +118,7 @@ note_share(struct fleet_conn *s, const struct budget_counts *count)
 static void
 find_limit(struct fleet_conn *s)
 {
-	struct fleet_budget *b = &s->shown;
+	struct fleet_budget *b = &s->b;
 	uint32_t before = b->limit;
 	const char *of = "";
 	bool is_other;
@@ -151,26 +151,26 @@ tell_pools(struct fleet_conn *s, uint32_t granted)
 	struct budget_counts count = policy_budget_count(s->budget, s->fleet->main_worker, now_of(s));
 	struct budget_news *n = &s->news, *told = &s->told_news;
 
-	for (size_t i = 0; i < s->shown.member_count; i++)
+	for (size_t i = 0; i < s->b.member_count; i++)
 		if (s->members[i].is_own)
 			s->members[i].is_in_use = count.is_in_use; /* this process's report is older */
-	if (s->shown.state == FLEET_JOINED)
+	if (s->b.state == FLEET_JOINED)
 		note_share(s, &count);
-	n->limit = s->shown.state == FLEET_JOINED ? s->shown.limit : 0;
-	n->listed = s->shown.listed;
-	n->others = s->shown.others;
+	n->limit = s->b.state == FLEET_JOINED ? s->b.limit : 0;
+	n->listed = s->b.listed;
+	n->others = s->b.others;
 	n->reserved = FLEET_RESERVED;
-	if (n->checks != told->checks || n->limit != told->limit || n->listed != told->listed ||
+	if (n->questions != told->questions || n->limit != told->limit || n->listed != told->listed ||
 	    n->others != told->others || n->share != told->share || n->is_full != told->is_full ||
 	    n->is_pressed != told->is_pressed) {
 		policy_budget_grant(s->budget, s->fleet->main_worker, granted, n, now_of(s));
 		s->told_news = s->news;
 		count = policy_budget_count(s->budget, s->fleet->main_worker, now_of(s));
 	}
-	s->shown.share = n->share;
-	s->shown.used = count.used;
-	s->shown.granted = count.granted;
-	s->shown.waiting = count.short_count > count.granted ? count.short_count - count.granted : 0;
+	s->b.share = n->share;
+	s->b.used = count.used;
+	s->b.granted = count.granted;
+	s->b.waiting = count.short_count > count.granted ? count.short_count - count.granted : 0;
 	return count;
 }
 
@@ -178,10 +178,10 @@ tell_pools(struct fleet_conn *s, uint32_t granted)
 static uint32_t
 wanted(const struct fleet_conn *s, const struct budget_counts *count)
 {
-	uint32_t has = count->used + count->granted, want = s->shown.waiting;
-	uint32_t left = s->shown.share > has ? s->shown.share - has : 0;
+	uint32_t has = count->used + count->granted, want = s->b.waiting;
+	uint32_t left = s->b.share > has ? s->b.share - has : 0;
 
-	if (!is_binding(s) || s->shown.limit == 0)
+	if (!is_binding(s) || s->b.limit == 0)
 		return 0;
 	want = want < GRANTS_AT_ONCE ? want : GRANTS_AT_ONCE;
 	if (left < count->asked_for)
@@ -200,42 +200,42 @@ send_sql(struct fleet_conn *s, struct buf *sql)
 
 /* Returns true if this process's limit differs from the limit that it has reported. */
 static bool
-is_limit_news(const struct fleet_conn *s)
+is_limit_unreported(const struct fleet_conn *s)
 {
-	return s->shown.own_limit != s->last_asked.self.budget;
+	return s->b.own_limit != s->last_asked.self.budget;
 }
 
 static void
 ask(struct fleet_conn *s, enum fleet_ask what, uint32_t want, const struct budget_counts *count)
 {
-	bool wakes_others =
-	    is_binding(s) && !s->is_standby &&
-	    (is_limit_news(s) || (s->news.is_full && s->shown.waiting > 0 && now_of(s) >= s->notified_us + BELL_US));
+	bool wakes_others = is_binding(s) && !s->is_standby &&
+			    (is_limit_unreported(s) ||
+			     (s->news.is_full && s->b.waiting > 0 && now_of(s) >= s->notify_sent_us + NOTIFY_US));
 	struct buf sql = { 0 };
 
 	if (now_of(s) >= s->beat_us + BEAT_US) {
-		s->report_count = (uint8_t)((s->report_count + 1) % 10);
+		s->report_digit = (uint8_t)((s->report_digit + 1) % 10);
 		s->beat_us = now_of(s);
 	}
 	if (wakes_others)
-		s->notified_us = now_of(s);
+		s->notify_sent_us = now_of(s);
 	if (what == ASK_LOOK) {
 		s->look_us = now_of(s);
 		s->look_used = count->used;
 	}
 	s->asked = (struct fleet_question){ .what = what,
-					    .self = { .budget = s->shown.own_limit,
+					    .self = { .budget = s->b.own_limit,
 						      .used = count->used,
-						      .waiting = s->shown.waiting,
+						      .waiting = s->b.waiting,
 						      .is_in_use = count->is_in_use,
-						      .report_count = s->report_count },
+						      .report_digit = s->report_digit },
 					    .want = want,
-					    .limit = s->shown.limit,
+					    .limit = s->b.limit,
 					    .expected = s->expected_conns,
 					    .granted_not_logged_in = count->opening + count->granted,
 					    .marked = s->marked,
 					    .wakes_others = wakes_others,
-					    .is_first = s->shown.looked_us == 0 && !s->is_standby };
+					    .is_first = s->b.looked_us == 0 && !s->is_standby };
 	memcpy(s->asked.self.name, s->fleet->name, sizeof(s->asked.self.name));
 	s->was_notified = false;
 	fleet_put_question(&sql, &s->asked);
@@ -247,21 +247,20 @@ static uint64_t
 look_due(const struct fleet_conn *s, const struct budget_counts *count)
 {
 	const struct fleet_member *said = &s->last_asked.self;
-	uint32_t members = (uint32_t)s->shown.member_count;
-	uint64_t held_us = s->shown.waiting > 0 && s->shown.share != UINT32_MAX ? HELD_US : BEAT_US;
-	bool is_news =
-	    s->shown.state == FLEET_JOINED &&
-	    (s->was_notified || (s->shown.waiting > 0) != (said->waiting > 0) || count->is_in_use != said->is_in_use ||
-	     is_limit_news(s) || (is_binding(s) && s->marked > count->opening + count->granted));
+	uint32_t members = (uint32_t)s->b.member_count;
+	uint64_t held_us = s->b.waiting > 0 && s->b.share != UINT32_MAX ? SHORT_BEAT_US : BEAT_US;
+	bool is_early = s->b.state == FLEET_JOINED && (s->was_notified || (s->b.waiting > 0) != (said->waiting > 0) ||
+						       count->is_in_use != said->is_in_use || is_limit_unreported(s) ||
+						       (is_binding(s) && s->marked > count->opening + count->granted));
 
-	return s->look_us + (is_news ? NEWS_US : held_us * (members > 20 ? members / 20 : 1));
+	return s->look_us + (is_early ? EARLY_LOOK_US : held_us * (members > 20 ? members / 20 : 1));
 }
 
 /* Takes back from the pools places that no pool wants any more, or that are beyond the share. */
 static void
 give_back_unused(struct fleet_conn *s, struct budget_counts *count)
 {
-	uint32_t kept = s->shown.share > count->used ? s->shown.share - count->used : 0;
+	uint32_t kept = s->b.share > count->used ? s->b.share - count->used : 0;
 	bool is_unused = count->granted > 0 && count->short_count == 0;
 
 	if (!is_unused)
@@ -273,7 +272,7 @@ give_back_unused(struct fleet_conn *s, struct budget_counts *count)
 	if (count->granted <= kept)
 		return;
 	policy_budget_ungrant(s->budget, s->fleet->main_worker, kept);
-	count->granted = s->shown.granted = kept;
+	count->granted = s->b.granted = kept;
 }
 
 /* Asks the question that is due, if any; returns when the next step is due. */
@@ -289,13 +288,13 @@ ask_due(struct fleet_conn *s)
 	give_back_unused(s, &count);
 	want = wanted(s, &count);
 	due_us = look_due(s, &count);
-	if (want > 0 && now_of(s) >= s->next_check_us)
+	if (want > 0 && now_of(s) >= s->next_grant_us)
 		ask(s, ASK_GRANT, want, &count);
 	else if (now_of(s) >= due_us)
 		ask(s, ASK_LOOK, 0, &count);
 	else
 		return clock_lesser_us(
-		    due_us, clock_lesser_us(want > 0 ? s->next_check_us : UINT64_MAX,
+		    due_us, clock_lesser_us(want > 0 ? s->next_grant_us : UINT64_MAX,
 					    s->unused_since_us > 0 ? s->unused_since_us + UNUSED_US : UINT64_MAX));
 	return dedicated_run(&s->conn);
 }
@@ -312,7 +311,7 @@ fleet_conn_run(void *fleet_conn)
 	}
 	due_us = dedicated_run(&s->conn);
 	if (due_us == 0)
-		due_us = s->shown.state == FLEET_POOLED ? UINT64_MAX : ask_due(s);
+		due_us = s->b.state == FLEET_POOLED ? UINT64_MAX : ask_due(s);
 	if (due_us != UINT64_MAX)
 		timer_start(&s->timer, due_us > now_of(s) ? due_us - now_of(s) : 0);
 }
@@ -323,7 +322,7 @@ fleet_conn_run(void *fleet_conn)
 static const struct fleet_member *
 find_member(const struct fleet_conn *s, uint32_t pid)
 {
-	for (size_t i = 0; i < s->shown.member_count; i++)
+	for (size_t i = 0; i < s->b.member_count; i++)
 		if (s->members[i].pid == pid)
 			return &s->members[i];
 	return NULL;
@@ -337,10 +336,10 @@ take_members(struct fleet_conn *s)
 		const struct fleet_member *before = find_member(s, m->pid);
 
 		m->is_own = m->pid == s->conn.srv->pid;
-		m->heard_us = before == NULL || before->report_count != m->report_count ? now_of(s) : before->heard_us;
+		m->heard_us = before == NULL || before->report_digit != m->report_digit ? now_of(s) : before->heard_us;
 		m->is_silent = !m->is_own && now_of(s) > m->heard_us + SILENT_US * (1 + s->answer.member_count / 20);
 	}
-	s->shown.member_count = (uint32_t)s->answer.member_count;
+	s->b.member_count = (uint32_t)s->answer.member_count;
 	memcpy(s->members, s->answer.members, s->answer.member_count * sizeof(s->members[0]));
 }
 
@@ -354,7 +353,7 @@ take_strangers(struct fleet_conn *s)
 		const struct fleet_stranger *now = &a->strangers[i];
 		bool is_known = false;
 
-		for (size_t k = 0; k < s->shown.stranger_count; k++)
+		for (size_t k = 0; k < s->b.stranger_count; k++)
 			is_known |= s->strangers[k].pid == now->pid;
 		if (!is_known)
 			log_warning(s->fleet->env.log,
@@ -363,7 +362,7 @@ take_strangers(struct fleet_conn *s)
 				    "application %s; only those of cluster_user count",
 				    s->hosts, now->pid, now->user, now->application);
 	}
-	s->shown.stranger_count = (uint32_t)a->stranger_count;
+	s->b.stranger_count = (uint32_t)a->stranger_count;
 	memcpy(s->strangers, a->strangers, a->stranger_count * sizeof(s->strangers[0]));
 }
 
@@ -372,19 +371,19 @@ take_strangers(struct fleet_conn *s)
 static void
 note_others(struct fleet_conn *s)
 {
-	uint32_t known = s->asked.self.used + s->shown.member_count, found;
+	uint32_t known = s->asked.self.used + s->b.member_count, found;
 
-	for (size_t i = 0; i < s->shown.member_count; i++)
+	for (size_t i = 0; i < s->b.member_count; i++)
 		known += s->members[i].is_own ? 0 : s->members[i].used;
 	found = s->answer.listed > known ? s->answer.listed - known : 0;
-	s->shown.others = found < s->found_others ? found : s->found_others;
+	s->b.others = found < s->found_others ? found : s->found_others;
 	s->found_others = found;
 }
 
 static void
-note_peak(struct fleet_conn *s)
+note_listed(struct fleet_conn *s)
 {
-	struct fleet_budget *b = &s->shown;
+	struct fleet_budget *b = &s->b;
 
 	if (b->looked_us > 0 && b->limit > 0 && b->listed > b->limit)
 		b->over_us += now_of(s) - b->looked_us;
@@ -401,13 +400,13 @@ note_peak(struct fleet_conn *s)
 static void
 note_advice(struct fleet_conn *s, uint64_t taken, uint32_t opening)
 {
-	uint32_t most = s->shown.limit > FLEET_RESERVED ? s->shown.limit - FLEET_RESERVED : 0;
-	uint64_t over = s->shown.listed > most ? s->shown.listed - most : 0, opened = taken - s->taken;
+	uint32_t most = s->b.limit > FLEET_RESERVED ? s->b.limit - FLEET_RESERVED : 0;
+	uint64_t over = s->b.listed > most ? s->b.listed - most : 0, opened = taken - s->taken;
 
 	if (opening > 0)
 		return;
-	if (s->shown.mode == BUDGET_ADVISE && s->shown.limit > 0)
-		s->shown.over_opens += over < opened ? over : opened;
+	if (s->b.mode == BUDGET_ADVISE && s->b.limit > 0)
+		s->b.over_opens += over < opened ? over : opened;
 	s->taken = taken;
 }
 
@@ -424,16 +423,16 @@ note_missing(struct fleet_conn *s)
 }
 
 static void
-note_check(struct fleet_conn *s)
+note_grant(struct fleet_conn *s)
 {
 	uint32_t granted = s->answer.granted;
 
-	s->shown.checks[granted > 0 ? FC_GRANTED : FC_NONE]++;
-	s->shown.check_us += now_of(s) - s->conn.asked_us;
-	s->news.checks++;
+	s->b.checks[granted > 0 ? FC_GRANTED : FC_NONE]++;
+	s->b.check_us += now_of(s) - s->conn.asked_us;
+	s->news.questions++;
 	s->news.is_full = granted < s->asked.want;
 	s->refusals = s->news.is_full ? s->refusals + 1 : 0;
-	s->next_check_us = !s->news.is_full ? 0
+	s->next_grant_us = !s->news.is_full ? 0
 					    : now_of(s) + backoff_us(s->refusals - 1, REFUSED_FIRST_US, REFUSED_MOST_US,
 								     &s->conn.random);
 }
@@ -450,9 +449,9 @@ take_who(struct fleet_conn *s)
 	s->is_standby = a->is_standby;
 	s->auto_limit = a->unreserved_slots - a->unreserved_slots / 10;
 	if (a->pid == s->conn.srv->pid) {
-		s->shown.state = FLEET_JOINED;
+		s->b.state = FLEET_JOINED;
 		find_limit(s);
-		log_info(s->fleet->env.log, "budget: joined at %s, %u connections", s->hosts, s->shown.limit);
+		log_info(s->fleet->env.log, "budget: joined at %s, %u connections", s->hosts, s->b.limit);
 		return true;
 	}
 	log_warning(
@@ -460,7 +459,7 @@ take_who(struct fleet_conn *s)
 	    "budget: a pooler stands between pgweir and %s, so PostgreSQL's list does not show pgweir's connections; "
 	    "there is no budget",
 	    s->hosts);
-	s->shown.state = FLEET_POOLED;
+	s->b.state = FLEET_POOLED;
 	policy_budget_set_keeper(s->budget, s->fleet->main_worker, s->fleet->worker, false, now_of(s));
 	return true;
 }
@@ -468,39 +467,39 @@ take_who(struct fleet_conn *s)
 /* Called when another session has held the lock for a second, or holds a lock that keeps a mark from being taken.
  * Nothing was granted. */
 static void
-note_lock(struct fleet_conn *s)
+note_lock_held(struct fleet_conn *s)
 {
-	if (s->shown.state != FLEET_LOCK_HELD)
+	if (s->b.state != FLEET_LOCK_HELD)
 		log_warning(s->fleet->env.log,
 			    "budget: another session holds the lock at %s%s (SHOW BUDGET has the process)", s->hosts,
-			    s->shown.mode == BUDGET_ON ? "; no connection is opened until it is free" : "");
-	s->shown.state = FLEET_LOCK_HELD;
-	s->next_check_us = now_of(s) + LOCK_HELD_US;
+			    s->b.mode == BUDGET_ON ? "; no connection is opened until it is free" : "");
+	s->b.state = FLEET_LOCK_HELD;
+	s->next_grant_us = now_of(s) + LOCK_HELD_US;
 	if (s->asked.what == ASK_GRANT)
 		s->look_us = 0; /* find out which session holds the lock */
 }
 
 /* Notes whether locks can be taken. */
 static void
-note_locks(struct fleet_conn *s)
+note_lock_state(struct fleet_conn *s)
 {
 	const struct fleet_answer *a = &s->answer;
 
 	if (!a->is_marked) {
-		note_lock(s);
+		note_lock_held(s);
 	} else if (s->asked.what == ASK_GRANT || !a->is_lock_held) {
-		if (s->shown.state == FLEET_LOCK_HELD)
+		if (s->b.state == FLEET_LOCK_HELD)
 			log_info(s->fleet->env.log, "budget: the lock at %s is free again", s->hosts);
-		s->shown.state = FLEET_JOINED;
+		s->b.state = FLEET_JOINED;
 	}
 	if (s->asked.what == ASK_LOOK)
-		s->shown.lock_pid = a->lock_pid;
-	if (s->shown.state == FLEET_JOINED)
-		s->shown.lock_pid = 0;
+		s->b.lock_pid = a->lock_pid;
+	if (s->b.state == FLEET_JOINED)
+		s->b.lock_pid = 0;
 }
 
 static bool
-take_look(struct fleet_conn *s)
+take_answer(struct fleet_conn *s)
 {
 	struct budget_counts count;
 
@@ -509,7 +508,7 @@ take_look(struct fleet_conn *s)
 	if (s->answer.is_marked)
 		s->marked = s->asked.granted_not_logged_in + s->answer.granted;
 	dedicated_forget_failures(&s->conn);
-	note_locks(s);
+	note_lock_state(s);
 	if (s->asked.what == ASK_LOOK) {
 		take_members(s);
 		take_strangers(s);
@@ -517,9 +516,9 @@ take_look(struct fleet_conn *s)
 	}
 	find_limit(s);
 	note_missing(s);
-	note_peak(s);
+	note_listed(s);
 	if (s->asked.what == ASK_GRANT && s->answer.is_marked)
-		note_check(s);
+		note_grant(s);
 	s->last_asked = s->asked;
 	count = tell_pools(s, s->answer.granted);
 	note_advice(s, count.taken, count.opening);
@@ -529,10 +528,9 @@ take_look(struct fleet_conn *s)
 /* --- Events of the connection. --- */
 
 static void
-keep(struct fleet_conn *s)
+become_keeper(struct fleet_conn *s)
 {
-	policy_budget_set_keeper(s->budget, s->fleet->main_worker, s->fleet->worker, s->shown.mode == BUDGET_ON,
-				 now_of(s));
+	policy_budget_set_keeper(s->budget, s->fleet->main_worker, s->fleet->worker, s->b.mode == BUDGET_ON, now_of(s));
 	s->news = s->told_news = (struct budget_news){ .share = UINT32_MAX };
 }
 
@@ -564,9 +562,9 @@ on_error(struct dedicated *d, const struct fail *why)
 	struct fleet_conn *s = (struct fleet_conn *)d;
 	bool is_locked = s->asked.what == ASK_GRANT && strcmp(why->sqlstate, "55P03") == 0;
 
-	s->shown.checks[FC_FAILED]++;
+	s->b.checks[FC_FAILED]++;
 	if (is_locked)
-		note_lock(s);
+		note_lock_held(s);
 	return !is_locked;
 }
 
@@ -581,9 +579,9 @@ static void
 on_done(struct dedicated *d)
 {
 	struct fleet_conn *s = (struct fleet_conn *)d;
-	bool is_good = d->state == DEDICATED_REFUSED ? s->shown.state == FLEET_LOCK_HELD
+	bool is_good = d->state == DEDICATED_REFUSED ? s->b.state == FLEET_LOCK_HELD
 		       : s->asked.what == ASK_WHO    ? take_who(s)
-						     : take_look(s);
+						     : take_answer(s);
 
 	d->srv->stream.is_broken |= !is_good;
 }
@@ -608,15 +606,15 @@ on_closed(struct dedicated *d)
 {
 	struct fleet_conn *s = (struct fleet_conn *)d;
 
-	if (d->state != DEDICATED_AWAY && s->shown.mode == BUDGET_ON)
+	if (d->state != DEDICATED_AWAY && s->b.mode == BUDGET_ON)
 		s->must_abandon_logins = true;
-	if (s->shown.state != FLEET_CONNECTING)
+	if (s->b.state != FLEET_CONNECTING)
 		log_info(s->fleet->env.log, "budget: the connection to %s was lost", s->hosts);
 	s->marked = 0;
-	s->shown.looked_us = 0;
-	s->shown.member_count = 0;
-	s->shown.state = FLEET_CONNECTING;
-	keep(s);
+	s->b.looked_us = 0;
+	s->b.member_count = 0;
+	s->b.state = FLEET_CONNECTING;
+	become_keeper(s);
 	timer_start(&s->timer, 0);
 }
 
@@ -655,12 +653,12 @@ fleet_conn_new(struct fleet *f, char *hosts)
 	circuit_join(s->host_circuit, &s->circuit, &s->orders);
 	s->hosts = hosts;
 	dedicated_init(&s->conn, &conn_ops, f->pools, &f->env);
-	s->conn.name = s->shown.hosts = s->hosts;
-	s->shown.last_error = s->conn.last_error;
-	s->shown.database = s->database;
-	s->shown.members = s->members;
-	s->shown.strangers = s->strangers;
-	s->shown.share = UINT32_MAX;
+	s->conn.name = s->b.hosts = s->hosts;
+	s->b.last_error = s->conn.last_error;
+	s->b.database = s->database;
+	s->b.members = s->members;
+	s->b.strangers = s->strangers;
+	s->b.share = UINT32_MAX;
 	timer_init(&s->timer, f->env.base, f->env.now_us, fleet_conn_run, s);
 	TAILQ_INSERT_TAIL(&f->conns, s, link);
 	return s;
@@ -669,11 +667,11 @@ fleet_conn_new(struct fleet *f, char *hosts)
 void
 fleet_conn_set_mode(struct fleet_conn *s, enum budget_mode mode)
 {
-	if (s->shown.mode == mode)
+	if (s->b.mode == mode)
 		return;
-	s->shown.mode = mode;
+	s->b.mode = mode;
 	s->conn.trouble_hint = mode == BUDGET_ON ? ", and no connection is opened meanwhile" : "";
-	keep(s);
+	become_keeper(s);
 }
 
 void

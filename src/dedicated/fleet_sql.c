@@ -25,7 +25,7 @@
 
 #define LOCK "1885828466" /* "pgwr" */
 #define MARK "1885828467"
-#define NAMED "pgweir budget "
+#define NAME_PREFIX "pgweir budget "
 #define TEXT_MAX FLEET_TEXT_MAX
 #define IS_OURS "usesysid = (SELECT oid FROM pg_roles WHERE rolname = session_user)"
 #define ADVISORY                                                                                                       \
@@ -55,15 +55,15 @@ static const char first_sql[] =
     "PREPARE pgweir_grant(int, int, int, int, int) AS WITH backend AS (SELECT pg_stat_get_backend_pid(i) AS pid, "
     "pg_stat_get_backend_userid(i) AS usesysid, pg_stat_get_backend_client_port(i) AS port FROM "
     "pg_stat_get_backend_idset() AS i), marked AS (SELECT coalesce(sum(n), 0) AS flying, (count(*) FILTER (WHERE n = "
-    "0))::int AS stewards FROM unnest(current_setting('pgweir.pids')::int[], "
+    "0))::int AS fleet_conns FROM unnest(current_setting('pgweir.pids')::int[], "
     "current_setting('pgweir.marks')::bigint[]) "
     "AS m(pid, n) JOIN backend USING (pid) WHERE " IS_OURS ") "
-    "SELECT 'g', listed, stewards, CASE WHEN is_marked THEN granted ELSE 0 END, is_marked, CASE WHEN is_marked AND $3 "
-    "> "
+    "SELECT 'g', listed, fleet_conns, CASE WHEN is_marked THEN granted ELSE 0 END, is_marked, CASE WHEN is_marked AND "
+    "$3 > "
     "0 AND $2 + granted <> $3 THEN pg_advisory_unlock_shared(" MARK ", $3) END FROM (SELECT *, CASE WHEN NOT "
     "pg_try_advisory_lock_shared(" MARK ", 0) THEN false WHEN $2 + granted NOT IN (0, $3) THEN "
-    "pg_try_advisory_lock_shared(" MARK ", $2 + granted) ELSE true END AS is_marked FROM (SELECT listed, stewards, "
-    "greatest(0, least($1, $4 - greatest(0, $5 - stewards) - listed - (flying - $3 + $2)))::int AS granted FROM "
+    "pg_try_advisory_lock_shared(" MARK ", $2 + granted) ELSE true END AS is_marked FROM (SELECT listed, fleet_conns, "
+    "greatest(0, least($1, $4 - greatest(0, $5 - fleet_conns) - listed - (flying - $3 + $2)))::int AS granted FROM "
     "marked, "
     "(SELECT coalesce(sum(n), 0)::int AS listed FROM (SELECT usesysid, coalesce(nullif(count(port), 0), count(*)) AS n "
     "FROM backend GROUP BY 1 OFFSET 0) AS u WHERE usesysid <> 0 AND ";
@@ -119,8 +119,8 @@ fleet_put_question(struct buf *b, const struct fleet_question *q)
 	char name[64];
 
 	/* PostgreSQL keeps 63 bytes of application_name; this text has at most 63. */
-	snprintf(name, sizeof(name), NAMED "%u %u %u %u %u %.19s", seven_digits(m->budget), seven_digits(m->used),
-		 seven_digits(m->waiting), m->is_in_use, m->report_count, m->name);
+	snprintf(name, sizeof(name), NAME_PREFIX "%u %u %u %u %u %.19s", seven_digits(m->budget), seven_digits(m->used),
+		 seven_digits(m->waiting), m->is_in_use, m->report_digit, m->name);
 	buf_printf(b, "SET " MESSAGE_OURS "application_name = '%s';", name);
 	if (q->what == ASK_GRANT)
 		buf_printf(b, "EXECUTE pgweir_lock;");
@@ -157,10 +157,10 @@ static void
 take_member(struct fleet_answer *a, uint32_t pid, char text[static TEXT_MAX])
 {
 	struct fleet_member *m = &a->members[a->member_count];
-	char *at = text + strlen(NAMED);
+	char *at = text + strlen(NAME_PREFIX);
 	uint32_t numbers[5];
 
-	if (strncmp(text, NAMED, strlen(NAMED)) != 0 || a->member_count == FLEET_MEMBERS_MAX)
+	if (strncmp(text, NAME_PREFIX, strlen(NAME_PREFIX)) != 0 || a->member_count == FLEET_MEMBERS_MAX)
 		return;
 	for (size_t i = 0; i < 5; i++) {
 		unsigned long n = strtoul(at, &at, 10);
@@ -172,7 +172,7 @@ take_member(struct fleet_answer *a, uint32_t pid, char text[static TEXT_MAX])
 				    .used = numbers[1],
 				    .waiting = numbers[2],
 				    .is_in_use = numbers[3] != 0,
-				    .report_count = (uint8_t)numbers[4] };
+				    .report_digit = (uint8_t)numbers[4] };
 	snprintf(m->name, sizeof(m->name), "%.*s", FLEET_NAME_MAX - 1, at + strspn(at, " "));
 	a->member_count++;
 }

@@ -81,7 +81,7 @@ struct fleet_conn {
 	struct dedicated conn; /* must be first. While FLEET_JOINED, it has the statements that ASK_WHO prepared */
 	TAILQ_ENTRY(fleet_conn) link;
 	struct fleet *fleet;
-	struct fleet_budget shown; /* shown.hosts and shown.database point into this struct */
+	struct fleet_budget b; /* its state, also for SHOW. b.hosts and b.database point into this struct */
 	char database[CONFIG_NAME_MAX + 1];
 	char *hosts, *users; /* users: the value of budget_users */
 	enum budget_mode configured_mode; /* the mode in the present configuration; BUDGET_OFF if there is none */
@@ -103,7 +103,7 @@ struct fleet_conn {
 	uint64_t look_us; /* when the list of members was last asked for */
 	uint32_t look_used; /* how many connections its pools had at look_us */
 	/* the next ASK_GRANT; the last wake-up sent; since when places are unused (0 if none is); the last report */
-	uint64_t next_check_us, notified_us, unused_since_us, beat_us;
+	uint64_t next_grant_us, notify_sent_us, unused_since_us, beat_us;
 	uint64_t taken; /* budget_counts.taken at the last answer */
 	uint32_t refusals; /* how many questions in a row were granted fewer places than they asked for */
 	uint32_t found_others; /* how many connections no member had reported at the last ASK_LOOK */
@@ -112,7 +112,7 @@ struct fleet_conn {
 	uint64_t missed_us; /* when the number of fleet connections last fell */
 	uint32_t marked; /* for how many places PostgreSQL has a mark of this process */
 	uint32_t auto_limit; /* the limit for budget_connections = auto; 0 if not known */
-	uint8_t report_count; /* how often this process has reported, modulo 10; shows that the process lives */
+	uint8_t report_digit; /* how often this process has reported, modulo 10; shows that the process lives */
 	struct fleet_answer answer;
 	struct fleet_member members[FLEET_MEMBERS_MAX];
 	struct fleet_stranger strangers[FLEET_STRANGERS_MAX];

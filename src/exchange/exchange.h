@@ -65,9 +65,9 @@ enum exchange_block {
 	EXCHANGE_ON_STANDBY, /* no block is open, and the client's server belongs to a standby */
 	EXCHANGE_BEGUN, /* the block is on a standby, and all its answered SQL can be run again: relay/reads_block.c */
 	EXCHANGE_SHOWN, /* the block is on a standby, and the client has seen an answer that binds it to that standby */
-	EXCHANGE_DUE, /* pgweir has answered the BEGIN, and will send it to the server that the client gets next */
+	EXCHANGE_BEGIN_DUE, /* pgweir has answered the BEGIN, and sends it to the server that the client gets next */
 	EXCHANGE_ROLLED_BACK, /* the block was lost with its server, and the client has not ended the block yet */
-	/* after EXCHANGE_DUE, no server was lent for a statement, and the client has not ended the block yet */
+	/* after EXCHANGE_BEGIN_DUE, no server was lent for a statement, and the client has not ended the block yet */
 	EXCHANGE_FAILED
 };
 
@@ -185,7 +185,7 @@ struct exchange_rare {
 	struct commit_doubt *doubt; /* what is known of the client's COMMIT while CL_IN_DOUBT; else NULL */
 	char *user; /* the user that the client logged in as; NULL if that user is pool->user */
 	struct client_reads *reads; /* NULL until the client first needs a server with reads = marked */
-	/* the block's BEGIN while EXCHANGE_DUE, if exchange.begin_modes is 0; owned by the code that sets it */
+	/* the block's BEGIN while EXCHANGE_BEGIN_DUE, if exchange.begin_modes is 0; owned by the code that sets it */
 	const char *begin;
 	uint32_t replayed_request; /* the number of the last request that was relayed again: relay/resend.c */
 	uint32_t replay_count; /* how often replayed_request was relayed again */
@@ -233,7 +233,7 @@ struct exchange {
 	/* while CL_REJECTING: 'S' or 'Q', the type of the message (Sync or Query) that ends the rejected request */
 	uint8_t rejecting_to;
 	uint8_t reading : 2; /* enum exchange_reading */
-	/* while EXCHANGE_DUE: the BEGIN's modes, as in known_statement.modes; 0 if rare->begin has the BEGIN */
+	/* while EXCHANGE_BEGIN_DUE: the BEGIN's modes, as in known_statement.modes; 0 if rare->begin has the BEGIN */
 	uint8_t begin_modes : 5;
 	uint8_t sequence_questions : 2; /* how often the client asked for currval() or the like; 3 means 3 or more */
 	/* The client keeps its server to the end (pool_mode). Set by login_welcome.c and login_replication.c, never
@@ -255,12 +255,12 @@ struct exchange {
 	uint8_t replication : 2; /* enum startup_replication; is_session is set, too, unless this is NONE */
 };
 
-/* Returns true if the client believes that it is within a transaction block. A block that is EXCHANGE_DUE,
+/* Returns true if the client believes that it is within a transaction block. A block that is EXCHANGE_BEGIN_DUE,
  * EXCHANGE_ROLLED_BACK or EXCHANGE_FAILED has no server. */
 static inline bool
 exchange_is_in_block(const struct exchange *x)
 {
-	return x->srv != NULL ? x->srv->tx != 'I' : x->block >= EXCHANGE_DUE;
+	return x->srv != NULL ? x->srv->tx != 'I' : x->block >= EXCHANGE_BEGIN_DUE;
 }
 
 /* Sets x->block, which no other function does. A transaction with neither a block nor a server has ended. */
@@ -270,8 +270,8 @@ exchange_set_block(struct exchange *x, enum exchange_block to)
 	bool is_there = x->srv != NULL && x->srv->loan.standby != 0;
 
 	assert(to == EXCHANGE_NO_BLOCK || x->block < EXCHANGE_ROLLED_BACK); /* the client must end that block first */
-	assert(to == EXCHANGE_NO_BLOCK || (to < EXCHANGE_DUE ? is_there : x->srv == NULL));
-	if (to >= EXCHANGE_DUE)
+	assert(to == EXCHANGE_NO_BLOCK || (to < EXCHANGE_BEGIN_DUE ? is_there : x->srv == NULL));
+	if (to >= EXCHANGE_BEGIN_DUE)
 		x->env->blocks_without_server++;
 	else if (x->srv == NULL)
 		x->tx_started_us = 0;

@@ -70,7 +70,7 @@ http_guesses_check(struct http_guesses *g, const struct users *users, const char
 		return HTTP_PROVED;
 	/* The failures are forgotten ADMISSION_FADE_US after the end of the delay. */
 	e = admission_table_find(g->addresses, key, key_len);
-	until_us = e == NULL || e->failures == 0 ? 0 : e->failure_ends_us - ADMISSION_FADE_US;
+	until_us = e == NULL || e->failures == 0 ? 0 : e->failures_forgotten_us - ADMISSION_FADE_US;
 	until_us = until_us > g->none_before_us ? until_us : g->none_before_us;
 	*wait_s = until_us > now_us ? (unsigned)((until_us - now_us + US_PER_S - 1) / US_PER_S) : 0;
 	if (*wait_s > 0)

@@ -185,7 +185,7 @@ may_send(const struct exchange *x)
 	if (x->is_closing || x->reading == EXCHANGE_IN_TRANSFER || !exchange_is_relayed(x) ||
 	    x->state == CL_READY_WITHHELD || x->state == CL_CLOSE_AFTER_FLUSH)
 		return false;
-	return srv == NULL ? x->block != EXCHANGE_DUE
+	return srv == NULL ? x->block != EXCHANGE_BEGIN_DUE
 			   : srv->ledger.count == 0 && srv->tx == 'I' && srv->is_synced && srv->ledger.body_left == 0;
 }
 

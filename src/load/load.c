@@ -40,7 +40,7 @@ read_scope_name(const struct loader *l, const char *text, char *out, struct fail
 
 	if (*text != '"' && text[strcspn(text, " \t")] != '\0')
 		return fail_set(why, "F0000", "put quotes around a name with blanks, for example [database \"my db\"]");
-	if (value_name(text, strlen(text), out, why) < 0)
+	if (value_read_name(text, strlen(text), out, why) < 0)
 		return -1;
 	for (size_t i = 0; l->place == IN_DATABASE && i < 2; i++)
 		if (strcmp(out, consoles[i]) == 0)

@@ -408,7 +408,7 @@ check_tenants(const struct check *check)
 	if (is_bad(check, "pgweir", "tenants"))
 		return;
 	for (char **name = config->tenant_sources; *name != NULL; name++)
-		if (value_word(*name, places, &ignored, &why) < 0)
+		if (value_read_word(*name, places, &ignored, &why) < 0)
 			problem_error(check->sink, line, "tenants = %s: must be a list of user, options and sni",
 				      *name);
 	if (is_on && config->tenant_count == 0)

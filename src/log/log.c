@@ -24,7 +24,7 @@
 
 struct log {
 	_Atomic int level, format;
-	_Atomic(log_advice *) advice;
+	_Atomic(log_reword_fn *) reword;
 	pthread_mutex_t lock; /* guards the fields below */
 	char *destination;
 	struct log_writer *writer; /* NULL for syslog */
@@ -76,7 +76,7 @@ log_new(const struct log_settings *settings, struct fail *why)
 		return NULL;
 	}
 	set_format(log, settings->format);
-	atomic_init(&log->advice, settings->advice);
+	atomic_init(&log->reword, settings->reword);
 	return log;
 }
 
@@ -142,7 +142,7 @@ log_reconfigure(struct log *log, const struct log_settings *settings, struct fai
 	if (result == 0) {
 		atomic_store(&log->level, (int)settings->level);
 		set_format(log, settings->format);
-		atomic_store(&log->advice, settings->advice);
+		atomic_store(&log->reword, settings->reword);
 	}
 	pthread_mutex_unlock(&log->lock);
 	return result;
@@ -293,7 +293,7 @@ static void
 write_event(struct log *log, const struct event *given)
 {
 	enum log_format format = (enum log_format)atomic_load(&log->format);
-	log_advice *advice = atomic_load(&log->advice);
+	log_reword_fn *reword = atomic_load(&log->reword);
 	struct log_about about = *given->about;
 	const struct event event = { given->level, given->message, &about }, *ev = &event;
 	size_t kind = ev->level > LOG_LEVEL_WARNING, *next = &log->recent_next[kind], len;
@@ -301,10 +301,10 @@ write_event(struct log *log, const struct event *given)
 	struct fail why;
 	char line[LINE_MAX_LEN], *copy;
 
-	if (advice != NULL && about.why != NULL) {
+	if (reword != NULL && about.why != NULL) {
 		why = *about.why;
-		advice(why.detail, sizeof(why.detail));
-		advice(why.hint, sizeof(why.hint));
+		reword(why.detail, sizeof(why.detail));
+		reword(why.hint, sizeof(why.hint));
 		about.why = &why;
 	}
 	len = make_line(format, ev, line, sizeof(line));

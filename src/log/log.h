@@ -40,13 +40,13 @@ struct log_about {
 };
 
 /* Changes the words of a detail or hint in place, in an array of `size` bytes. Called on any thread. */
-typedef void log_advice(char *text, size_t size);
+typedef void log_reword_fn(char *text, size_t size);
 
 struct log_settings {
 	const char *destination; /* "stderr", "syslog" or an absolute path; copied */
 	enum log_format format;
 	enum log_level level; /* the least severe level that is written */
-	log_advice *advice; /* called for each detail and hint; may be NULL */
+	log_reword_fn *reword; /* called for each detail and hint; may be NULL */
 };
 
 /* Returns NULL with *why set if the file cannot be opened. */

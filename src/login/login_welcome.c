@@ -494,7 +494,7 @@ login_refused(struct exchange *x, const struct fail *why, enum request_failure k
 	struct client *c = client_of(x);
 	struct fail told, logged;
 
-	reject_fail(&c->x, why, &told);
+	reject_reword(&c->x, why, &told);
 	report_failure(&c->x, &told, kind, NULL);
 	logged = told;
 	if (kind == RF_BACKEND_UNREACHABLE)

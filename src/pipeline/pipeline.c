@@ -61,7 +61,7 @@ is_expected_short(const struct exchange *x, const char *sql, size_t len, uint64_
 					     .application = exchange_application(x) };
 
 	return x->env->queries_each == 0 ||
-	       query_table_mean_us(x->env->queries, &like) <= x->settings->max_pipeline_wait_us;
+	       query_table_mean_served_us(x->env->queries, &like) <= x->settings->max_pipeline_wait_us;
 }
 
 /* Returns true if SQL with these flags, hints and risk leaves nothing in the session. */

@@ -229,7 +229,7 @@ note_move(struct policy *p, const struct policy_conn *conn, enum policy_conn_sta
 	p->heard_us = later_of(p->heard_us, conn->heard_us);
 	if (conn->shared != NULL)
 		return;
-	shard_note_moved(&p->shard, from, to);
+	shard_note_state(&p->shard, from, to);
 	if (to == PC_NONE || to == PC_CLOSING || (policy_is_being_opened(from) && caps_needs_logins(&p->caps)))
 		caps_state_changed(&p->caps, from, to);
 }
@@ -405,7 +405,7 @@ static inline bool
 is_all_done(const struct policy *p)
 {
 	return p->waiting > 1 && p->count[PC_LENT] == p->total && policy_total(p) >= p->limit && p->failed_count == 0 &&
-	       !p->caps.is_watched && (p->shard.shared == NULL || shard_is_drained(&p->shard));
+	       !p->caps.is_watched && (p->shard.shared == NULL || shard_pool_is_exhausted(&p->shard));
 }
 
 struct policy_conn *
@@ -754,7 +754,7 @@ policy_conn_opening(struct policy *p, struct policy_conn *conn, uint64_t now_us)
 	conn->opened_us = now_us;
 	conn->source =
 	    (p->shard.shared == NULL ? p->total : policy_total(p) - 1) >= p->settings.pool_size ? CS_OVERFLOW : CS_NEW;
-	conn->round = shard_round(&p->shard);
+	conn->round = shard_pool_round(&p->shard);
 	policy_move(p, conn, p->opening_purpose == OPENS_HEALTH_CHECK ? PC_CHECKING : PC_OPENING);
 	conn->is_trial = p->opening_purpose == OPENS_TRIAL;
 	p->opening_purpose = OPENS_ANY;

@@ -54,7 +54,7 @@ policy_budget_grant(struct policy_budget *b, struct policy_worker *r, uint32_t m
 {
 	policy_worker_lock(r);
 	b->kept.granted += more;
-	if (news->checks != b->kept.news.checks)
+	if (news->questions != b->kept.news.questions)
 		b->kept.returned = 0;
 	b->kept.news = *news;
 	if (more > 0 || news->is_pressed)

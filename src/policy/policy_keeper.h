@@ -27,9 +27,9 @@ void policy_budget_set_keeper(struct policy_budget *b, struct policy_worker *r, 
 struct budget_news {
 	uint32_t share; /* the most places that this process may have; UINT32_MAX if not limited */
 	bool is_full; /* true if no more places will be granted for a while */
-	/* How often the keeper has asked for places. Places of connections that have gone since the last check may be
-	 * free again when this number grows. */
-	uint32_t checks;
+	/* How often the keeper has asked for places. Places of connections that have gone since the last question may
+	 * be free again when this number grows. */
+	uint32_t questions;
 	bool is_pressed; /* true if other processes wait for places, so the keeper must know if pools here are in use */
 	/* The next fields are for the error of clients that get no connection. */
 	uint32_t limit; /* the budget; 0 while the keeper can't ask for places */

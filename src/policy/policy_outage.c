@@ -121,7 +121,7 @@ policy_end_outage(struct policy *p, uint64_t now_us)
 	struct policy_outage ended = p->outage;
 
 	p->has_patient = false;
-	if (ended.since_us == 0 && !shard_is_out(&p->shard))
+	if (ended.since_us == 0 && !shard_pool_is_out(&p->shard))
 		return;
 	if (ended.since_us != 0) {
 		p->outage = (struct policy_outage){ 0 };

@@ -42,7 +42,7 @@ policy_tell_shards(struct policy *p)
 uint32_t
 policy_queue_length(const struct policy *p)
 {
-	return p->shard.shared == NULL || p->is_paused ? p->waiting : shard_sum(&p->shard).waiting;
+	return p->shard.shared == NULL || p->is_paused ? p->waiting : shard_sum_pool(&p->shard).waiting;
 }
 
 uint32_t
@@ -53,7 +53,7 @@ policy_busy(const struct policy *p)
 	if (p->shard.shared == NULL)
 		return p->count[PC_LENT];
 	verified = policy_load_count(&p->shard.shared->verified);
-	idle = shard_sum(&p->shard).idle;
+	idle = shard_sum_pool(&p->shard).idle;
 	return verified > idle ? verified - idle : 0;
 }
 

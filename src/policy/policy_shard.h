@@ -36,7 +36,7 @@
 struct shard_counts {
 	_Alignas(64) _Atomic uint32_t idle;
 	_Atomic uint32_t waiting;
-	_Atomic uint32_t served; /* how many connections will soon be free for the shard's waiters; 0 without waiters */
+	_Atomic uint32_t free_soon; /* how many connections will soon be free for waiters here; 0 without waiters */
 };
 
 struct policy_shared {
@@ -44,8 +44,8 @@ struct policy_shared {
 	struct policy_commons *commons;
 
 	/* Changed under the lock: */
-	/* shards[n]: the orders to the shard of policy worker n; NULL if that worker has no shard of the pool */
-	struct policy_orders *shards[SHARDS_MAX];
+	/* orders_of[n]: the orders to the shard of policy worker n; NULL if that worker has no shard of the pool */
+	struct policy_orders *orders_of[SHARDS_MAX];
 	_Atomic uint32_t shard_count;
 	_Atomic uint32_t used; /* places: connections in any state, and connections in transfer */
 	_Atomic uint32_t live; /* connections that are neither CLOSING nor CHECKING */
@@ -104,7 +104,7 @@ shard_first_of(uint32_t bits)
 }
 
 static inline uint64_t
-shard_round(const struct policy_shard *m)
+shard_pool_round(const struct policy_shard *m)
 {
 	return m->shared == NULL ? ROUND_NONE : atomic_load_explicit(&m->shared->round, memory_order_relaxed);
 }
@@ -126,14 +126,14 @@ shard_has_waiters_elsewhere(const struct policy_shard *m)
 
 /* Returns true if no shard has an idle connection, and m->is_full. */
 static inline bool
-shard_is_drained(const struct policy_shard *m)
+shard_pool_is_exhausted(const struct policy_shard *m)
 {
 	return m->is_full && atomic_load_explicit(&m->shared->presence_bits, memory_order_relaxed) >> 32 == 0;
 }
 
 /* Returns true during an outage of the whole pool. */
 static inline bool
-shard_is_out(const struct policy_shard *m)
+shard_pool_is_out(const struct policy_shard *m)
 {
 	return m->shared != NULL && atomic_load_explicit(&m->shared->out_since_us, memory_order_relaxed) != 0;
 }
@@ -169,13 +169,13 @@ shard_coming(const struct policy_shard *m)
 void shard_join(struct policy_shard *m, struct policy_shared *w, uint32_t total, uint32_t live, uint32_t verified);
 void shard_leave(struct policy_shard *m, uint32_t total, uint32_t live, uint32_t verified, uint64_t now_us);
 /* Call this under the lock. Returns true if the pool has a place left. limit: policy_limit_now(). */
-bool shard_has_place(const struct policy_shard *m, uint32_t limit);
+bool shard_pool_has_place(const struct policy_shard *m, uint32_t limit);
 /* Call this under the lock. Takes a place for a connection that will be opened. state: PC_OPENING or PC_CHECKING. */
 void shard_take(struct policy_shard *m, enum policy_conn_state state);
 /* Call when a connection that has a place becomes PC_CLOSING or PC_NONE (it is gone), or has logged in. */
-void shard_note_moved(struct policy_shard *m, enum policy_conn_state from, enum policy_conn_state to);
+void shard_note_state(struct policy_shard *m, enum policy_conn_state from, enum policy_conn_state to);
 /* Writes the shard's row, for the others to read. m->shared is not NULL. */
-void shard_publish(struct policy_shard *m, uint32_t idle, uint32_t waiting, uint32_t served, uint64_t since_us);
+void shard_publish(struct policy_shard *m, uint32_t idle, uint32_t waiting, uint32_t free_soon, uint64_t since_us);
 /* Publishes a new number of idle connections, and returns true. If a bit of the row may have changed, which is rare, or
  * if m->shared is NULL, does nothing and returns false; then call shard_publish(). */
 static inline bool
@@ -190,13 +190,13 @@ shard_publish_idle(struct policy_shard *m, uint32_t idle)
 /* Does shard_publish() and returns true, if clients waited before and still wait, and no connection was idle. Otherwise
  * does nothing and returns false. */
 static inline bool
-shard_publish_queue(struct policy_shard *m, uint32_t waiting, uint32_t served, uint64_t since_us)
+shard_publish_queue(struct policy_shard *m, uint32_t waiting, uint32_t free_soon, uint64_t since_us)
 {
 	if (m->waiting_counts == NULL || waiting == 0)
 		return false;
 	atomic_store_explicit(&m->shared->since_us[m->number], since_us, memory_order_relaxed);
 	atomic_store_explicit(&m->waiting_counts->waiting, waiting, memory_order_relaxed);
-	atomic_store_explicit(&m->waiting_counts->served, served, memory_order_relaxed);
+	atomic_store_explicit(&m->waiting_counts->free_soon, free_soon, memory_order_relaxed);
 	if (waiting > m->waiting)
 		atomic_thread_fence(memory_order_seq_cst); /* the same fence as in shard_publish() */
 	m->since_us = since_us;
@@ -256,11 +256,11 @@ shard_may_choose(const struct policy_shard *m, uint64_t own_us)
 /* Returns the number of the shard to which a connection should be transferred; -1 if it should stay. own_us: since_us
  * of the waiter that would get the connection here; UINT64_MAX if none waits. m->shared is not NULL. */
 int shard_choose(const struct policy_shard *m, uint64_t own_us);
-struct shard_sum {
+struct shard_sums {
 	uint32_t idle, waiting;
 };
 /* Returns the sums of idle connections and waiting clients over all shards. m->shared is not NULL. */
-struct shard_sum shard_sum(const struct policy_shard *m);
+struct shard_sums shard_sum_pool(const struct policy_shard *m);
 /* Returns true if a client waits in another shard, and no connection is coming for it. m->shared is not NULL. */
 bool shard_has_unserved_others(const struct policy_shard *m);
 /* Returns an estimate of how many clients in other shards began to wait before since_us. */
@@ -275,7 +275,7 @@ void shard_cancel_transfer(struct policy_shard *m, struct policy_conn *conn); /*
 /* Ends the transfer of conn to this shard. Returns false if conn was sent to another shard. *is_of_round becomes false
  * if a new round has begun while conn was in transfer, so conn must be closed. */
 bool shard_end_transfer(struct policy_shard *m, struct policy_conn *conn, bool *is_of_round);
-void shard_next_round(struct policy_shard *m); /* from now on, no connection that exists now is transferred */
+void shard_begin_pool_round(struct policy_shard *m); /* from now on, no connection that exists now is transferred */
 /* Asks all shards that have idle connections for connections. m->shared is not NULL. */
 void shard_ask(struct policy_shard *m, uint64_t now_us);
 /* Returns how many idle connections the shards that were asked may still give. m->asked_us is not 0. */
@@ -289,7 +289,7 @@ bool shard_outage_begins(struct policy_shard *m, uint64_t since_us);
  * if is_over and no other shard is in an outage; then *o is the outage of the whole pool. Otherwise returns false; with
  * is_over, shards in an outage then get ORDER_WAKE. Without a shared policy, returns true. */
 bool shard_outage_ends(struct policy_shard *m, struct policy_outage *o, bool is_over, uint64_t now_us);
-/* Call when a lent connection is lost, before shard_note_moved(). */
+/* Call when a lent connection is lost, before shard_note_state(). */
 void shard_note_lost(struct policy_shard *m, uint64_t now_us);
 /* Returns true if since_us, when a client began to wait, is before the last shard_note_lost() of any shard. */
 bool shard_was_in_line(const struct policy_shard *m, uint64_t since_us);
@@ -298,7 +298,7 @@ bool shard_is_first(const struct policy_shard *m);
 /* Returns this shard's part of `of`, which all shards keep together; without a shared policy, all of `of`. */
 uint32_t shard_share(const struct policy_shard *m, uint32_t of);
 /* Call when PostgreSQL has refused a connection: until until_us, the pool has `limit` connections at most. */
-void shard_lower_limit(struct policy_shard *m, uint32_t limit, uint64_t until_us);
+void shard_lower_pool_limit(struct policy_shard *m, uint32_t limit, uint64_t until_us);
 
 static inline uint32_t
 shard_expected(const struct policy_shard *m, uint64_t now_us)

@@ -100,7 +100,7 @@ static void
 order_shards(const struct policy_shared *w, uint32_t shards, unsigned what)
 {
 	for (; shards != 0; shards &= shards - 1) {
-		struct policy_orders *o = w->shards[shard_first_of(shards)];
+		struct policy_orders *o = w->orders_of[shard_first_of(shards)];
 
 		assert(o == NULL || o->worker->commons == w->commons);
 		if (o != NULL)
@@ -117,8 +117,8 @@ shard_join(struct policy_shard *m, struct policy_shared *w, uint32_t total, uint
 	m->since_us = UINT64_MAX;
 	assert(total >= live && live >= verified);
 	enter(m);
-	assert(w->shards[m->number] == NULL);
-	w->shards[m->number] = m->orders;
+	assert(w->orders_of[m->number] == NULL);
+	w->orders_of[m->number] = m->orders;
 	if (get(&w->shard_count) == 0)
 		set_us(&w->lowered_until_us, 0);
 	add(&w->shard_count, 1);
@@ -137,8 +137,8 @@ shard_leave(struct policy_shard *m, uint32_t total, uint32_t live, uint32_t veri
 		return;
 	shard_publish(m, 0, 0, 0, UINT64_MAX);
 	enter(m);
-	assert(w->shards[m->number] == m->orders && get(&w->used) >= total);
-	w->shards[m->number] = NULL;
+	assert(w->orders_of[m->number] == m->orders && get(&w->used) >= total);
+	w->orders_of[m->number] = NULL;
 	atomic_store_explicit(&w->in_use_bits, get(&w->in_use_bits) & ~(1u << m->number), memory_order_relaxed);
 	add(&w->shard_count, -1u);
 	add(&w->used, -total);
@@ -169,7 +169,7 @@ is_live(enum policy_conn_state state)
 }
 
 bool
-shard_has_place(const struct policy_shard *m, uint32_t limit)
+shard_pool_has_place(const struct policy_shard *m, uint32_t limit)
 {
 	return m->shared == NULL || get(&m->shared->used) < limit;
 }
@@ -184,7 +184,7 @@ shard_take(struct policy_shard *m, enum policy_conn_state state)
 }
 
 void
-shard_note_moved(struct policy_shard *m, enum policy_conn_state from, enum policy_conn_state to)
+shard_note_state(struct policy_shard *m, enum policy_conn_state from, enum policy_conn_state to)
 {
 	bool is_there = to != PC_NONE && to != PC_CLOSING;
 	struct policy_shared *w = enter(m);
@@ -203,7 +203,7 @@ shard_note_moved(struct policy_shard *m, enum policy_conn_state from, enum polic
 }
 
 void
-shard_lower_limit(struct policy_shard *m, uint32_t limit, uint64_t until_us)
+shard_lower_pool_limit(struct policy_shard *m, uint32_t limit, uint64_t until_us)
 {
 	struct policy_shared *w = enter(m);
 
@@ -252,7 +252,7 @@ shard_is_first(const struct policy_shard *m)
 
 	if (w == NULL)
 		return true;
-	while (w->shards[i] == NULL)
+	while (w->orders_of[i] == NULL)
 		i++;
 	leave(w);
 	return i == m->number;
@@ -326,7 +326,7 @@ shard_was_in_line(const struct policy_shard *m, uint64_t since_us)
 /* --- The row. --- */
 
 void
-shard_publish(struct policy_shard *m, uint32_t idle, uint32_t waiting, uint32_t served, uint64_t since_us)
+shard_publish(struct policy_shard *m, uint32_t idle, uint32_t waiting, uint32_t free_soon, uint64_t since_us)
 {
 	struct policy_shared *w = m->shared;
 	struct shard_counts *own = &w->counts[m->number];
@@ -336,7 +336,7 @@ shard_publish(struct policy_shard *m, uint32_t idle, uint32_t waiting, uint32_t 
 		set_us(&w->since_us[m->number], since_us);
 	atomic_store_explicit(&own->idle, idle, memory_order_relaxed);
 	atomic_store_explicit(&own->waiting, waiting, memory_order_relaxed);
-	atomic_store_explicit(&own->served, served, memory_order_relaxed);
+	atomic_store_explicit(&own->free_soon, free_soon, memory_order_relaxed);
 	if (bits != m->presence_bits)
 		atomic_fetch_xor(&w->presence_bits, bits ^ m->presence_bits);
 	if (bits != m->presence_bits || waiting > m->waiting)
@@ -403,11 +403,11 @@ shard_is_starved(const struct policy_shard *m, int number, uint64_t own_us)
 	return since_us < own_us && own_us - since_us > SHARD_STARVED_US;
 }
 
-struct shard_sum
-shard_sum(const struct policy_shard *m)
+struct shard_sums
+shard_sum_pool(const struct policy_shard *m)
 {
 	const struct policy_shared *w = m->shared;
-	struct shard_sum sum = { 0 };
+	struct shard_sums sum = { 0 };
 
 	for (unsigned i = 0; i < SHARDS_MAX; i++) {
 		sum.idle += get(&w->counts[i].idle);
@@ -422,7 +422,7 @@ shard_has_unserved_others(const struct policy_shard *m)
 	const struct policy_shared *w = m->shared;
 	uint32_t shards = shard_get_waiting_others(m) & ~silent_shards(w);
 
-	while (shards != 0 && unserved(w, shard_first_of(shards)) <= get(&w->counts[shard_first_of(shards)].served))
+	while (shards != 0 && unserved(w, shard_first_of(shards)) <= get(&w->counts[shard_first_of(shards)].free_soon))
 		shards &= shards - 1;
 	return shards != 0;
 }
@@ -450,7 +450,7 @@ struct policy_worker *
 shard_begin_transfer(struct policy_shard *m, struct policy_conn *conn, int number)
 {
 	struct policy_shared *w = enter(m);
-	struct policy_orders *to = w->shards[number];
+	struct policy_orders *to = w->orders_of[number];
 
 	if (conn->round != get_us(&w->round) || unserved(w, (unsigned)number) == 0)
 		to = NULL;
@@ -516,7 +516,7 @@ policy_shared_lost(struct policy_conn *conn, struct policy_worker *r, uint64_t n
 }
 
 void
-shard_next_round(struct policy_shard *m)
+shard_begin_pool_round(struct policy_shard *m)
 {
 	struct policy_shared *w = enter(m);
 
@@ -568,7 +568,7 @@ shard_answer(struct policy_shard *m, uint64_t now_us)
 		return;
 	enter(m);
 	for (; shards != 0; shards &= shards - 1) {
-		struct policy_orders *o = w->shards[shard_first_of(shards)];
+		struct policy_orders *o = w->orders_of[shard_first_of(shards)];
 
 		if (o == NULL || unserved(w, shard_first_of(shards)) == 0)
 			continue;

@@ -96,7 +96,7 @@ note_failure(struct policy *p, enum connect_failure kind, bool is_fatal, uint64_
 	if (kind == CF_TOO_MANY) {
 		p->lowered_limit = policy_live(p) > 0 ? policy_live(p) : 1;
 		p->lowered_until_us = policy_add_us(now_us, LOWERED_FOR_US);
-		shard_lower_limit(&p->shard, p->lowered_limit, p->lowered_until_us);
+		shard_lower_pool_limit(&p->shard, p->lowered_limit, p->lowered_until_us);
 		if (policy_live(p) > 0)
 			return;
 	}
@@ -148,7 +148,7 @@ static void
 give_place_back(struct policy *p, enum open_for what_for)
 {
 	caps_state_changed(&p->caps, state_of(what_for), PC_NONE);
-	shard_note_moved(&p->shard, state_of(what_for), PC_NONE);
+	shard_note_state(&p->shard, state_of(what_for), PC_NONE);
 }
 
 /* Takes a place in the shared policy and under each cap, and returns true; or takes none and returns false. */
@@ -159,7 +159,7 @@ take_places(struct policy *p, enum open_for what_for, uint64_t now_us)
 	bool is_taken;
 
 	policy_worker_lock(r);
-	is_taken = shard_has_place(&p->shard, policy_limit_now(p, now_us)) &&
+	is_taken = shard_pool_has_place(&p->shard, policy_limit_now(p, now_us)) &&
 		   caps_take(&p->caps, what_for == FOR_WAITER, now_us);
 	if (is_taken)
 		shard_take(&p->shard, state_of(what_for));

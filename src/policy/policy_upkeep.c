@@ -213,7 +213,7 @@ policy_reconfigure(struct policy *p, const struct policy_settings *settings, uin
 			policy_set_recycle_time(p, conn);
 	p->sweep_us = now_us;
 	p->lowered_until_us = 0;
-	shard_lower_limit(&p->shard, 0, 0);
+	shard_lower_pool_limit(&p->shard, 0, 0);
 	/* The next attempt begins at once. Meanwhile, newcomers are still refused if the host gives no answer. */
 	p->backoff_until_us = clock_lesser_us(p->backoff_until_us, now_us);
 	circuit_end_backoff(&p->circuit);
@@ -256,7 +256,7 @@ void
 policy_pause(struct policy *p, uint64_t now_us)
 {
 	p->is_paused = true;
-	shard_next_round(&p->shard);
+	shard_begin_pool_round(&p->shard);
 	policy_tell_shards(p);
 	shed(p, has_promised(p), RR_KILL);
 	policy_replenish(p, now_us);
@@ -279,7 +279,7 @@ renew(struct policy *p, bool has_promised_logins, enum recycle_reason why, uint6
 	struct policy_conn *conn;
 
 	p->close_reason = why;
-	shard_next_round(&p->shard);
+	shard_begin_pool_round(&p->shard);
 	TAILQ_FOREACH(conn, &p->all, all)
 		conn->is_recycle_due |= conn->state == PC_LENT || conn->state == PC_OPENING;
 	if (why == RR_RELOAD)

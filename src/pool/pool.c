@@ -278,7 +278,7 @@ get_code(struct pool_set *set, const char *home, const char *harmless, const cha
 
 	buf_put_str(&key, home);
 	if (*harmless != '\0')
-		(void)value_harmless_code(harmless, &key, &why);
+		(void)value_read_harmless_code(harmless, &key, &why);
 	buf_put_u8(&key, '\0');
 	if (buf_ok(&key))
 		code = code_store_get(&set->codes, key.bytes, key.len, database);

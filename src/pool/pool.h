@@ -214,7 +214,7 @@ struct server *pool_granted(struct policy_conn *conn, void *borrower, uint64_t n
  * may be lent to the next client before this function returns. */
 void pool_return(struct server *srv, unsigned parts, uint64_t now_us);
 /* Takes srv back from a borrower that may have a request or a transaction in progress: see server_reset(). Washes off
- * everything that can be washed, and does WASH_PLANS, WASH_POINTS and STATE_BACKEND if they are in `parts`. With
+ * everything that can be washed, and does WASH_PLANS, WASH_POINT_SEED and STATE_BACKEND if they are in `parts`. With
  * discard_all, runs DISCARD ALL, too. */
 void pool_clean(struct server *srv, bool discard_all, unsigned parts, uint64_t now_us);
 

@@ -26,7 +26,7 @@ op_open(void *owner, uint64_t now_us, struct fail *why)
 	p->code = code_store_ref(pool->code);
 	p->defaults.since_us = now_us;
 	p->srv = server_new(pool->set->s.env, &p->target->server, &p->conn, pool, pool_set_next_id(pool->set),
-			    pool_set_count_turn(pool->set),
+			    pool_set_next_turn(pool->set),
 			    health_check != NULL ? health_check->host : pool_primary_host(pool), now_us);
 	if (p->srv == NULL) {
 		pool_target_unref(p->target);
@@ -390,7 +390,7 @@ wash_and_return(struct server *srv, unsigned parts, enum code_decision turn, uin
 	/* a standby may lack what its primary has, and a console has no code */
 	bool may_know = pool->main == NULL && code == p->code && srv->role != SERVER_CONSOLE;
 	struct reset_order order = { .parts = parts & (STATE_WASHABLE | WASH_PLANS | WASH_LATE | WASH_TIMERS |
-						       WASH_POINTS | STATE_BACKEND) };
+						       WASH_POINT_SEED | STATE_BACKEND) };
 
 	if (((order.parts | STATE_SEQUENCES) & STATE_WASHABLE) != STATE_WASHABLE &&
 	    code->answer != NULL) /* only an answer shows that postgres_fdw alone, and not dblink, can have connected */
@@ -451,7 +451,7 @@ pool_clean(struct server *srv, bool discard_all, unsigned parts, uint64_t now_us
 {
 	struct pool *pool = srv->owner;
 	struct reset_order order = { .is_discarding = discard_all,
-				     .parts = STATE_WASHABLE | (parts & (WASH_PLANS | WASH_POINTS | STATE_BACKEND)),
+				     .parts = STATE_WASHABLE | (parts & (WASH_PLANS | WASH_POINT_SEED | STATE_BACKEND)),
 				     .seed = pool_set_random(pool->set) };
 
 	pooled_of(srv->conn)->ddl_at_wash_plus_1 = 0;

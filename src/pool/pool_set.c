@@ -186,7 +186,7 @@ pool_set_random(struct pool_set *set)
 }
 
 uint32_t
-pool_set_count_turn(struct pool_set *set)
+pool_set_next_turn(struct pool_set *set)
 {
 	return ++set->turn_count;
 }

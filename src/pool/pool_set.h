@@ -82,7 +82,7 @@ uint32_t pool_set_server_count(const struct pool_set *set);
 uint64_t pool_set_next_id(struct pool_set *set);
 struct policy_worker *pool_set_policy_worker(const struct pool_set *set);
 uint64_t pool_set_random(struct pool_set *set); /* returns a number that clients can't predict from earlier ones */
-uint32_t pool_set_count_turn(struct pool_set *set); /* returns the next number for the parameter turn of server_new() */
+uint32_t pool_set_next_turn(struct pool_set *set); /* returns the next number for the parameter turn of server_new() */
 /* Adds the life `seen` to the cluster lives that all sets share, then copies all lives to *all. seen or all may be
  * NULL. */
 void pool_set_exchange_lives(struct pool_set *set, const struct cluster_mark *seen, struct cluster_lives *all);

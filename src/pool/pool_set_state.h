@@ -94,7 +94,7 @@ struct pool_set {
 	struct timer waker;
 	uint64_t wake_at_us; /* 0 if the waker is not set */
 	uint32_t last_code_number; /* the database_code.number that was given last */
-	uint32_t server_count, turn_count; /* turn_count: see pool_set_count_turn() */
+	uint32_t server_count, turn_count; /* turn_count: see pool_set_next_turn() */
 	/* the check for which a connection is being opened now, or NULL */
 	const struct pool_health_check *health_check;
 	bool is_paused, is_suspended;

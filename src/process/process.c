@@ -103,7 +103,7 @@ make_restart(struct weir *w, const struct process_start *start)
 	const struct restart_host host = { .w = w,
 					   .program = start->program,
 					   .argv = start->argv,
-					   .clients = &w->main_worker->clients,
+					   .main_env = &w->main_worker->clients,
 					   .listeners = w->listeners,
 					   .last_id = &w->shared.last_id,
 					   .halt = worker_threads_halt,
@@ -158,14 +158,15 @@ process_new(struct config *config, const struct process_start *start, struct fai
 		process_apply(w);
 		/* With a predecessor, nothing is accepted yet. */
 		if (process_watch_events(w, why) == 0 &&
-		    (start->predecessor < 0 || restart_meet_predecessor(w->restart, start->predecessor, why) == 0) &&
+		    (start->predecessor_fd < 0 ||
+		     restart_meet_predecessor(w->restart, start->predecessor_fd, why) == 0) &&
 		    process_start_http(w, why) == 0 && listeners_adopt(w->listeners, w->config, why) == 0 &&
 		    listeners_listen(w->listeners, w->config, why) == 0 &&
-		    (start->predecessor >= 0 || write_pid_file(w, why) == 0) && become_user(w, why) == 0 &&
+		    (start->predecessor_fd >= 0 || write_pid_file(w, why) == 0) && become_user(w, why) == 0 &&
 		    (w->threads = worker_threads_new(w, why)) != NULL)
 			return w;
 	}
-	restart_tell_failure(w->restart, start->predecessor, why);
+	restart_tell_failure(w->restart, start->predecessor_fd, why);
 	process_free(w);
 	return NULL;
 }

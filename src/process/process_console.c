@@ -115,7 +115,7 @@ process_console_new(struct weir *w)
 				     .modules = w->modules,
 				     .fleet = w->shared.fleet,
 				     .watch = w->shared.watch,
-				     .clients = &w->main_worker->clients,
+				     .main_env = &w->main_worker->clients,
 				     .client_envs = w->client_envs,
 				     .halt = worker_threads_halt,
 				     .leave_halt = worker_threads_end_halt,

@@ -17,7 +17,7 @@
 static bool
 needs_server(const struct client *c)
 {
-	return c->x.waiter.waits != WAITS_NOT || (c->x.srv == NULL && c->x.block == EXCHANGE_DUE);
+	return c->x.waiter.waits != WAITS_NOT || (c->x.srv == NULL && c->x.block == EXCHANGE_BEGIN_DUE);
 }
 
 /* Returns true if no server is in use, and no client waits for a server or needs one to end its transaction. Returns

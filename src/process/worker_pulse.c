@@ -92,7 +92,7 @@ worker_watch(struct weir *w)
 }
 
 void
-worker_each(struct weir *w, worker_fn *row, void *arg)
+worker_each(struct weir *w, worker_row_fn *row, void *arg)
 {
 	const uint64_t now_us = w->main_worker->now_us;
 

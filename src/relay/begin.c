@@ -35,7 +35,7 @@ answer_to(struct exchange *x, const struct request *m, enum exchange_block *bloc
 	struct known_statement k;
 
 	*block = EXCHANGE_NO_BLOCK;
-	if (x->block == EXCHANGE_DUE) {
+	if (x->block == EXCHANGE_BEGIN_DUE) {
 		enum known_kind kind = request_has(m, 0, SCAN_HINT_ENDS)
 					   ? known_only(&k, gucs_scan_options(x->gucs), m->sql, m->sql_len)
 					   : KNOWN_NOT;
@@ -52,7 +52,7 @@ answer_to(struct exchange *x, const struct request *m, enum exchange_block *bloc
 	if (concerns_hosts(x, &k))
 		return NULL;
 	x->begin_modes = k.modes & 15u;
-	*block = EXCHANGE_DUE;
+	*block = EXCHANGE_BEGIN_DUE;
 	return is_begin ? "BEGIN" : "START TRANSACTION";
 }
 
@@ -66,14 +66,14 @@ begin_answer(struct exchange *x, const struct request *m)
 	if (tag == NULL)
 		return false;
 	statements_forget_unnamed(x);
-	if (block == EXCHANGE_DUE)
+	if (block == EXCHANGE_BEGIN_DUE)
 		x->tx_started_us = *x->env->now_us;
 	else
 		report_transaction(x, tag[0] == 'R' ? TE_ROLLBACK : TE_COMMIT);
 	x->waiter.idle_since_us = *x->env->now_us;
 	exchange_set_block(x, block);
 	message_complete(&b, tag);
-	message_ready(&b, block == EXCHANGE_DUE ? 'T' : 'I');
+	message_ready(&b, block == EXCHANGE_BEGIN_DUE ? 'T' : 'I');
 	exchange_answer_buf(x, &b);
 	return true;
 }

@@ -193,7 +193,7 @@ fail_next(struct exchange *x, struct server *srv, const struct fail *shown, bool
 	exchange_set_block(x, x->state == CL_HELD ? EXCHANGE_NO_BLOCK : EXCHANGE_ROLLED_BACK);
 	if (x->state == CL_HELD) {
 		exchange_fail_rolled_back(&why, "its COMMIT was not sent");
-		reject_kept(x, &why, RF_BACKEND_LOST);
+		reject_kept_request(x, &why, RF_BACKEND_LOST);
 		if (!x->is_closing)
 			exchange_handle_pending(x, relay_bytes);
 	}
@@ -421,7 +421,7 @@ static bool
 is_washable(struct exchange *x, const struct server *srv)
 {
 	return srv->fitness == SERVER_FIT && !state_is_tainted(x) &&
-	       (state_parts_to_wash(x) & (STATE_BACKEND | WASH_POINTS)) == 0;
+	       (state_parts_to_wash(x) & (STATE_BACKEND | WASH_POINT_SEED)) == 0;
 }
 
 /*

@@ -275,11 +275,11 @@ is_settled(struct client_reads *r)
 static bool
 may_leave(struct request_walk *w, struct client_reads *r, bool is_fast)
 {
-	if (w->x->block == EXCHANGE_DUE && w->x->begin_modes == 0)
+	if (w->x->block == EXCHANGE_BEGIN_DUE && w->x->begin_modes == 0)
 		return r->min_due != 0 || r->catch_until_us != 0;
 	r->begin[0] = '\0';
 	r->route = ROUTE_UNMARKED;
-	return w->x->block != EXCHANGE_DUE && !is_fast && reads_route_marked(w, r);
+	return w->x->block != EXCHANGE_BEGIN_DUE && !is_fast && reads_route_marked(w, r);
 }
 
 /* Finds a server of a standby for the message at w->at, which is marked. Returns WALK_ON with w->lent set, or with

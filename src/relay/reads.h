@@ -122,11 +122,11 @@ reads_return_unless_primary(struct exchange *x, struct server *srv)
 enum walk_result reads_borrow_slowly(struct request_walk *w, bool is_fast);
 
 /* Returns true if the functions below must be called for the client's next loan, because the client may read from
- * standbys, or its block is EXCHANGE_DUE. */
+ * standbys, or its block is EXCHANGE_BEGIN_DUE. */
 static inline bool
 reads_concern(const struct exchange *x)
 {
-	return x->settings->reads != READS_PRIMARY || x->block == EXCHANGE_DUE;
+	return x->settings->reads != READS_PRIMARY || x->block == EXCHANGE_BEGIN_DUE;
 }
 
 /* Borrows a server for the message at w->at. Returns WALK_ON with w->lent set to the server, or to NULL if the client
@@ -223,7 +223,7 @@ reads_is_quiet(const struct exchange *x)
 static inline bool
 reads_ties(const struct exchange *x, enum feature_tie to)
 {
-	return to == TIE_PROCESS && x->block == EXCHANGE_DUE;
+	return to == TIE_PROCESS && x->block == EXCHANGE_BEGIN_DUE;
 }
 
 void reads_free(struct exchange *x); /* x must be closed */

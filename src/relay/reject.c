@@ -55,7 +55,7 @@ reject_hint_at_holders(const struct policy_waiter *t, uint64_t now_us, struct fa
 }
 
 void
-reject_fail(const struct exchange *x, const struct fail *why, struct fail *shown)
+reject_reword(const struct exchange *x, const struct fail *why, struct fail *shown)
 {
 	compat_reword(x->env->config, why, shown);
 	if (shown->detail[0] != '\0' && strcmp(why->sqlstate, "53300") == 0) {
@@ -94,8 +94,8 @@ tag_of_empty_block(const struct exchange *x)
 	struct known_statement k;
 	struct frame f;
 
-	if (x->block != EXCHANGE_DUE || x->begin_modes == 0 || !frame_parse_whole(x->pending, x->pending_len, &f) ||
-	    f.type != 'Q' || f.body_len == 0)
+	if (x->block != EXCHANGE_BEGIN_DUE || x->begin_modes == 0 ||
+	    !frame_parse_whole(x->pending, x->pending_len, &f) || f.type != 'Q' || f.body_len == 0)
 		return NULL;
 	kind = known_only(&k, gucs_scan_options(x->gucs), (const char *)x->pending + FRAME_HEAD_LEN, f.body_len - 1);
 	return kind == KNOWN_COMMIT ? "COMMIT" : kind == KNOWN_ROLLBACK ? "ROLLBACK" : NULL;
@@ -113,7 +113,7 @@ refuse(struct exchange *x, const struct fail *why, enum request_failure kind)
 	if (tag != NULL) {
 		report_transaction(x, tag[0] == 'R' ? TE_ROLLBACK : TE_COMMIT);
 		exchange_set_block(x, EXCHANGE_NO_BLOCK);
-	} else if (x->block == EXCHANGE_DUE) {
+	} else if (x->block == EXCHANGE_BEGIN_DUE) {
 		report_transaction_lost(x, NULL);
 		exchange_set_block(x, EXCHANGE_FAILED);
 	}
@@ -125,7 +125,7 @@ refuse(struct exchange *x, const struct fail *why, enum request_failure kind)
 		answer_and_drop(x, &b);
 		return;
 	}
-	reject_fail(x, why, &shown);
+	reject_reword(x, why, &shown);
 	report_failure(x, &shown, kind, NULL);
 	report_error(x->pool, EO_PROXY, shown.sqlstate);
 	if (closes)
@@ -191,7 +191,7 @@ refuse_as(struct request_walk *w, const char *sqlstate, const char *format, cons
 }
 
 static enum walk_result
-refuse_aborted(struct request_walk *w)
+refuse_in_aborted(struct request_walk *w)
 {
 	if (w->x->block == EXCHANGE_ROLLED_BACK) {
 		exchange_fail_rolled_back(&w->why, "its COMMIT was not sent");
@@ -218,16 +218,16 @@ run_exit(struct request_walk *w, unsigned kind, const char *savepoint, bool has_
 	if (kind == KNOWN_ROLLBACK_TO && !is_lost)
 		return refuse_as(w, "3B001", "savepoint \"%s\" does not exist", savepoint);
 	if (kind == KNOWN_NOT || kind == KNOWN_ROLLBACK_TO || (is_chain && (is_lost || modes == 0)))
-		return refuse_aborted(w);
+		return refuse_in_aborted(w);
 	/* As in PostgreSQL, the transaction ends although the client gets an error. */
 	if (is_lost && kind != KNOWN_ROLLBACK)
-		r = refuse_aborted(w);
+		r = refuse_in_aborted(w);
 	exchange_set_block(x, EXCHANGE_NO_BLOCK);
 	x->waiter.idle_since_us = *x->env->now_us;
 	if (x->rare != NULL)
 		x->rare->exit_portal.kind = KNOWN_NOT;
 	if (r != WALK_REJECT && (is_chain || has_more)) {
-		exchange_set_block(x, EXCHANGE_DUE);
+		exchange_set_block(x, EXCHANGE_BEGIN_DUE);
 		x->tx_started_us = *x->env->now_us;
 		x->begin_modes = (is_lost || modes == 0 ? 1u : modes & 15u) | (has_more ? EXCHANGE_BEGIN_FAILED : 0);
 	}
@@ -236,7 +236,7 @@ run_exit(struct request_walk *w, unsigned kind, const char *savepoint, bool has_
 }
 
 static enum walk_result
-query_aborted(struct request_walk *w, struct buf *b)
+answer_query_in_aborted(struct request_walk *w, struct buf *b)
 {
 	struct exchange *x = w->x;
 	struct known_statement k;
@@ -248,19 +248,19 @@ query_aborted(struct request_walk *w, struct buf *b)
 	else if ((r = run_exit(w, k.kind, k.name, count > 1, b)) != WALK_ON)
 		return r;
 	statements_forget_unnamed(x);
-	message_ready(b, x->block >= EXCHANGE_ROLLED_BACK ? 'E' : x->block == EXCHANGE_DUE ? 'T' : 'I');
+	message_ready(b, x->block >= EXCHANGE_ROLLED_BACK ? 'E' : x->block == EXCHANGE_BEGIN_DUE ? 'T' : 'I');
 	return r;
 }
 
 /* Returns how many parameter types follow the query in `bytes`, which is laid out like parse_fields.rest. */
 static unsigned
-types_of(const uint8_t *bytes, size_t len, size_t query_len)
+count_types(const uint8_t *bytes, size_t len, size_t query_len)
 {
 	return len < query_len + 3 ? 0 : wire_u16(bytes + query_len + 1);
 }
 
 static enum walk_result
-parse_aborted(struct request_walk *w, struct buf *b)
+answer_parse_in_aborted(struct request_walk *w, struct buf *b)
 {
 	struct known_statement k;
 	unsigned count = read_exit(w->x, w->m.sql, w->m.sql_len, &k);
@@ -268,12 +268,12 @@ parse_aborted(struct request_walk *w, struct buf *b)
 	if (count > 1)
 		return refuse_as(w, "42601", "cannot insert multiple commands into a prepared %s", "statement");
 	if (count == 1 &&
-	    (k.kind == KNOWN_NOT || types_of(w->m.parse.rest, w->m.parse.rest_len, w->m.parse.query_len) > 0))
-		return refuse_aborted(w);
+	    (k.kind == KNOWN_NOT || count_types(w->m.parse.rest, w->m.parse.rest_len, w->m.parse.query_len) > 0))
+		return refuse_in_aborted(w);
 	if (statements_is_taken(w->x, w->m.parse.name))
 		return refuse_as(w, "42P05", "prepared statement \"%.100s\" already exists", w->m.parse.name);
 	buf_put(b, MESSAGE_BARE("1"));
-	return statements_parse_unlinked(w->x, &w->m) ? WALK_ON : refuse_aborted(w);
+	return statements_parse_unlinked(w->x, &w->m) ? WALK_ON : refuse_in_aborted(w);
 }
 
 /* Returns the prepared statement of this name, and writes the number of SQL statements in it to *count. Returns NULL if
@@ -299,11 +299,11 @@ check_parameters(struct request_walk *w, const struct statement *st)
 {
 	const struct request *m = &w->m;
 	const uint8_t *body = m->message + FRAME_HEAD_LEN;
-	unsigned formats, types = types_of(st->bytes, st->len, st->query_len);
+	unsigned formats, types = count_types(st->bytes, st->len, st->query_len);
 	struct value_list values;
 
 	if (!fields_begin_values(body, (m->have < m->total ? m->have : m->total) - FRAME_HEAD_LEN, &values))
-		return m->have < m->total && m->have <= SERVER_CARRY_MAX ? WALK_MORE : refuse_aborted(w);
+		return m->have < m->total && m->have <= SERVER_CARRY_MAX ? WALK_MORE : refuse_in_aborted(w);
 	formats = wire_u16(body + m->names.len);
 	if (formats > 1 && formats != values.left)
 		fail_set(&w->why, "08P01", "bind message has %u parameter formats but %u parameters", formats,
@@ -313,13 +313,13 @@ check_parameters(struct request_walk *w, const struct statement *st)
 			 "bind message supplies %u parameters, but prepared statement \"%.100s\" requires %u",
 			 values.left, m->names.statement, types);
 	else
-		return types > 0 ? refuse_aborted(w) : WALK_ON;
+		return types > 0 ? refuse_in_aborted(w) : WALK_ON;
 	w->rejection = RF_CANCELED;
 	return WALK_REJECT;
 }
 
 static enum walk_result
-bind_aborted(struct request_walk *w, struct buf *b)
+answer_bind_in_aborted(struct request_walk *w, struct buf *b)
 {
 	struct exchange_rare *rare = exchange_rare(w->x);
 	const char *portal;
@@ -334,7 +334,7 @@ bind_aborted(struct request_walk *w, struct buf *b)
 		return WALK_REJECT;
 	portal = w->m.names.portal;
 	if (k.kind == KNOWN_NOT || strlen(portal) >= sizeof(rare->exit_portal.name))
-		return refuse_aborted(w);
+		return refuse_in_aborted(w);
 	if ((r = check_parameters(w, st)) != WALK_ON)
 		return r;
 	if (rare->exit_portal.kind != KNOWN_NOT && portal[0] != '\0' && strcmp(rare->exit_portal.name, portal) == 0)
@@ -348,7 +348,7 @@ bind_aborted(struct request_walk *w, struct buf *b)
 
 /* Answers a Describe, Execute or Close. */
 static enum walk_result
-named_aborted(struct request_walk *w, struct buf *b)
+answer_named_in_aborted(struct request_walk *w, struct buf *b)
 {
 	const struct request *m = &w->m;
 	const uint8_t *body = m->message + FRAME_HEAD_LEN;
@@ -362,7 +362,7 @@ named_aborted(struct request_walk *w, struct buf *b)
 
 	if (m->type == 'E' ? memchr(body, 0, request_body_len(m)) == NULL
 			   : !fields_read_target(body, request_body_len(m), &kind, &name))
-		return refuse_aborted(w);
+		return refuse_in_aborted(w);
 	is_portal = kind == 'P' && rare != NULL && rare->exit_portal.kind != KNOWN_NOT &&
 		    strcmp(rare->exit_portal.name, name) == 0;
 	if (m->type == 'C') {
@@ -380,7 +380,7 @@ named_aborted(struct request_walk *w, struct buf *b)
 		if ((st = find_statement(w, name, &count, &k)) == NULL)
 			return WALK_REJECT;
 		if (count > 0 && k.kind == KNOWN_NOT)
-			return refuse_aborted(w);
+			return refuse_in_aborted(w);
 		message_put(b, 't', st->bytes + st->query_len + 1, st->len - st->query_len - 1);
 	}
 	buf_put(b, MESSAGE_BARE("n"));
@@ -392,11 +392,11 @@ reject_in_failed_block(struct request_walk *w)
 {
 	struct buf b = { 0 };
 	uint8_t type = w->m.type;
-	enum walk_result r = type == 'Q'		   ? query_aborted(w, &b)
-			     : type == 'P'		   ? parse_aborted(w, &b)
-			     : type == 'B'		   ? bind_aborted(w, &b)
-			     : strchr("DEC", type) != NULL ? named_aborted(w, &b)
-							   : refuse_aborted(w); /* a function call */
+	enum walk_result r = type == 'Q'		   ? answer_query_in_aborted(w, &b)
+			     : type == 'P'		   ? answer_parse_in_aborted(w, &b)
+			     : type == 'B'		   ? answer_bind_in_aborted(w, &b)
+			     : strchr("DEC", type) != NULL ? answer_named_in_aborted(w, &b)
+							   : refuse_in_aborted(w); /* a function call */
 
 	if (r == WALK_ON)
 		exchange_answer_buf(w->x, &b);
@@ -405,7 +405,7 @@ reject_in_failed_block(struct request_walk *w)
 }
 
 void
-reject_kept(struct exchange *x, const struct fail *why, enum request_failure kind)
+reject_kept_request(struct exchange *x, const struct fail *why, enum request_failure kind)
 {
 	exchange_step(x, CE_REFUSED);
 	x->has_seen_primary = true;

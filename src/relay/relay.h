@@ -95,13 +95,13 @@ relay_is_streaming(const struct exchange *x)
 void reject_request(struct exchange *x, const struct fail *why, enum request_failure kind);
 /* Like reject_request(), for a client that is CL_READY or CL_HELD, but leaves the pending input for
  * exchange_handle_pending(). kind: RF_BACKEND_LOST if the client's block was lost. */
-void reject_kept(struct exchange *x, const struct fail *why, enum request_failure kind);
+void reject_kept_request(struct exchange *x, const struct fail *why, enum request_failure kind);
 /* relay_waiter_ops.blame: adds a hint to *why about the cause of t's wait, the first of these: the application blocks
  * itself; most holders wait for locks of one process; a client has left its server unused for longer than t waits.
  * Returns counts of the holders. */
 struct policy_holders reject_hint_at_holders(const struct policy_waiter *t, uint64_t now_us, struct fail *why);
 /* Writes to *shown the error that this client gets for *why, with the names of its database and user. */
-void reject_fail(const struct exchange *x, const struct fail *why, struct fail *shown);
+void reject_reword(const struct exchange *x, const struct fail *why, struct fail *shown);
 /*
  * Drops messages of the rejected request. At the end of the request, sends ReadyForQuery, and the client is CL_READY
  * again. Returns how many bytes were used.

@@ -154,7 +154,8 @@ relay_leave(struct exchange *x, const struct fail *why)
 	if (x->waiter.waits != WAITS_NOT)
 		policy_cancel(x->pool->policy, &x->waiter, *x->env->now_us);
 	if (exchange_is_relayed(x) && x->replication == 0) {
-		if (x->block == EXCHANGE_DUE || (x->srv != NULL && (x->srv->tx != 'I' || x->srv->ledger.count > 0)))
+		if (x->block == EXCHANGE_BEGIN_DUE ||
+		    (x->srv != NULL && (x->srv->tx != 'I' || x->srv->ledger.count > 0)))
 			report_transaction_lost(x, x->srv);
 		lost = report_given_up(x, why)	 ? "a request was under way"
 		       : exchange_is_in_block(x) ? "a transaction was open"

@@ -102,7 +102,7 @@ needs_plans(struct request_walk *w)
 __attribute__((noinline)) static void
 prepare_shared_server(struct exchange *x, struct request_walk *w)
 {
-	state_prepare_shared_server(x, w == NULL || x->block == EXCHANGE_DUE || !state_differs_in_plans(x) ||
+	state_prepare_shared_server(x, w == NULL || x->block == EXCHANGE_BEGIN_DUE || !state_differs_in_plans(x) ||
 					   needs_plans(w));
 }
 
@@ -143,7 +143,7 @@ note_linked(struct exchange *x)
 {
 	if (x->srv->loan.standby != 0)
 		relay_ask_standby(x);
-	if (x->block == EXCHANGE_DUE)
+	if (x->block == EXCHANGE_BEGIN_DUE)
 		begin_send_deferred(x);
 	reads_linked(x);
 }
@@ -241,7 +241,7 @@ walk_borrow(struct request_walk *w, bool is_fast_lane)
 	struct exchange *x = w->x;
 	struct exchange_env *env = x->env;
 
-	if (env->is_draining && x->block != EXCHANGE_DUE) {
+	if (env->is_draining && x->block != EXCHANGE_BEGIN_DUE) {
 		fail_set(&w->why, "57P01", "pgweir is shutting down");
 		fail_pgbouncer_text(&w->why, "server shutting down");
 		w->has_why = true;
@@ -282,13 +282,13 @@ handle_here(struct request_walk *w, uint8_t type, size_t total)
 
 	if (w->m.forbidden != FORBIDDEN_NOTHING)
 		return false;
-	if (x->block == EXCHANGE_DUE && walk_runs(type)) /* a transaction is open */
+	if (x->block == EXCHANGE_BEGIN_DUE && walk_runs(type)) /* a transaction is open */
 		return type == 'Q' && begin_answer(x, &w->m);
 	switch (type) {
 	case 'S': /* a transaction that was lost with its server has failed, as far as its client knows */
 		exchange_answer(x,
 				x->block >= EXCHANGE_ROLLED_BACK ? "Z\0\0\0\5E"
-				: x->block == EXCHANGE_DUE	 ? "Z\0\0\0\5T"
+				: x->block == EXCHANGE_BEGIN_DUE ? "Z\0\0\0\5T"
 								 : "Z\0\0\0\5I",
 				6);
 		return true;
@@ -600,12 +600,12 @@ relay_batch(struct exchange *x, const uint8_t *bytes, size_t len)
 	if (r == WALK_HOLD && !hold(x))
 		return;
 	if (r == WALK_REJECT) {
-		reject_kept(x, &w.why, w.rejection);
+		reject_kept_request(x, &w.why, w.rejection);
 		return;
 	}
 	srv = x->srv;
 	if (srv == NULL) {
-		if (x->block == EXCHANGE_DUE &&
+		if (x->block == EXCHANGE_BEGIN_DUE &&
 		    x->state == CL_READY) /* more of the request is to come, so the client is not idle */
 			x->waiter.idle_since_us = *x->env->now_us;
 		else

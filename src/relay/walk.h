@@ -129,7 +129,7 @@ enum walk_result walk_send_sync(struct request_walk *w);
 
 /* reject.c: call if the client's block is EXCHANGE_ROLLED_BACK or EXCHANGE_FAILED. Handles a message that runs
  * something as PostgreSQL does in a failed transaction. Returns WALK_ON if the message was answered; WALK_REJECT; or
- * WALK_SLOWLY if a server must answer: the block is then EXCHANGE_DUE, with EXCHANGE_BEGIN_FAILED. */
+ * WALK_SLOWLY if a server must answer: the block is then EXCHANGE_BEGIN_DUE, with EXCHANGE_BEGIN_FAILED. */
 enum walk_result reject_in_failed_block(struct request_walk *w);
 
 /* send.c */

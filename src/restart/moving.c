@@ -84,7 +84,7 @@ moving_has_transfers(const struct moving *m)
 static uint32_t
 count_staying(const struct moving *m, char text[STAYING_MAX])
 {
-	struct client_env *const *client_envs = m->r->host.clients->client_envs;
+	struct client_env *const *client_envs = m->r->host.main_env->client_envs;
 	uint32_t counts[CLIENT_RECORD_OBSTACLES] = { 0 }, all = 0;
 	size_t len = 0;
 
@@ -169,7 +169,7 @@ walk_round(struct moving *m)
 	struct client *c;
 
 	if (*m->at == NULL) {
-		m->at = m->r->host.clients->client_envs;
+		m->at = m->r->host.main_env->client_envs;
 		(*m->at)->cursor = TAILQ_FIRST(&(*m->at)->clients);
 	}
 	for (int i = 0; i < WALK_MAX && may_send(m); i++) {
@@ -428,7 +428,7 @@ moving_free(struct moving *m)
 void
 moving_begin(struct moving *m)
 {
-	struct client_env *const *client_envs = m->r->host.clients->client_envs;
+	struct client_env *const *client_envs = m->r->host.main_env->client_envs;
 
 	m->is_on = true;
 	for (m->at = client_envs; *m->at != NULL; m->at++)

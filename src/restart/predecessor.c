@@ -513,7 +513,7 @@ restart_meet_predecessor(struct restart *r, int fd, struct fail *why)
 	p->pid = peer.pid;
 	p->since_us = restart_now_us(r);
 	listeners_hold(r->host.listeners);
-	p->reader = client_record_reader_new(r->host.clients);
+	p->reader = client_record_reader_new(r->host.main_env);
 	p->link = link_new(restart_env(r)->base, fd, &link_ops, p);
 	/* The tick, ten times a second, ends each turn of the loop. */
 	while (p->phase == PREDECESSOR_IS_MET && p->link != NULL && restart_now_us(r) - p->since_us < LISTENERS_US)

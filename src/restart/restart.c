@@ -22,7 +22,7 @@ restart_new(const struct restart_host *host)
 	struct restart *r = xcalloc(1, sizeof(*r));
 
 	r->host = *host;
-	wake_init(&r->looking, host->clients->inbox, look, r);
+	wake_init(&r->looking, host->main_env->inbox, look, r);
 	r->parked = parked_new(&r->looking);
 	return r;
 }
@@ -141,10 +141,10 @@ restart_on_cancel(struct restart *r, uint8_t type, const uint8_t *body, size_t l
 	struct client *asker;
 
 	if (type == HANDOVER_CANCEL && len > 12)
-		cancel_begin_far(r->host.clients, wire_u64(body), wire_u32(body + 8), body + 12, len - 12);
+		cancel_begin_far(r->host.main_env, wire_u64(body), wire_u32(body + 8), body + 12, len - 12);
 	if (type != HANDOVER_CANCELLED || len != 8)
 		return;
-	asker = client_find_id(r->host.clients, wire_u64(body));
+	asker = client_find_id(r->host.main_env, wire_u64(body));
 	if (asker != NULL && asker->x.state == CL_CANCEL)
 		cancel_end_forwarded(asker, true);
 }
@@ -154,7 +154,7 @@ restart_end_far_cancels(struct restart *r)
 {
 	struct client *c, *next;
 
-	for (c = TAILQ_FIRST(&r->host.clients->clients); c != NULL; c = next) {
+	for (c = TAILQ_FIRST(&r->host.main_env->clients); c != NULL; c = next) {
 		next = TAILQ_NEXT(c, all);
 		if (c->x.state == CL_CANCEL && c->is_staying)
 			cancel_end_forwarded(c, false);

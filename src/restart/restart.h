@@ -22,7 +22,7 @@ struct restart_host {
 	struct weir *w; /* the process, which is the first argument of the callbacks */
 	const char *program; /* the program with which the next process is started; NULL if not known */
 	char *const *argv; /* arguments of that program */
-	struct client_env *clients; /* worker 0's clients; client_envs in it has the other workers' clients */
+	struct client_env *main_env; /* worker 0's clients; client_envs in it has the other workers' clients */
 	struct listeners *listeners;
 	_Atomic uint64_t *last_id; /* the newest id of a client or server */
 	int (*halt)(struct weir *w, struct fail *why); /* stops all workers: see struct console_host */

@@ -25,13 +25,13 @@ struct restart {
 static inline const struct exchange_env *
 restart_env(const struct restart *r)
 {
-	return &r->host.clients->x;
+	return &r->host.main_env->x;
 }
 
 static inline uint64_t
 restart_now_us(const struct restart *r)
 {
-	return *r->host.clients->x.now_us;
+	return *r->host.main_env->x.now_us;
 }
 
 /* Returns c, or NULL if c is closed: c's worker may have closed c without worker 0 knowing yet. */

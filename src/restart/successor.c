@@ -50,9 +50,9 @@ restart_forget_successor(struct restart *r)
 
 	if (s == NULL)
 		return;
-	if (r->host.clients->x.is_moving) {
+	if (r->host.main_env->x.is_moving) {
 		/* In a halt, or when only this thread is left: no client moves any more. */
-		for (struct client_env *const *at = r->host.clients->client_envs; *at != NULL; at++)
+		for (struct client_env *const *at = r->host.main_env->client_envs; *at != NULL; at++)
 			(*at)->x.is_moving = false;
 		parked_set_room(r->parked, 0, 0);
 		parked_tick(r->parked, NULL);
@@ -73,7 +73,7 @@ restart_end_if_moved(struct restart *r)
 	const struct successor *s = r->successor;
 
 	if (s == NULL || s->stage != STAGE_MOVING || r->end == RESTART_ENDS || moving_has_transfers(s->moving) ||
-	    clients_are_left(r->host.clients))
+	    clients_are_left(r->host.main_env))
 		return;
 	log_info(restart_env(r)->log, "restart: %s moved to process %ld; this one ends",
 		 counted(r->moved, "client has", "clients have").text, (long)s->pid);
@@ -135,7 +135,7 @@ give_way_to(struct successor *s)
 	log_info(restart_env(r)->log, "restart: process %ld is ready; clients move there as they become idle",
 		 (long)s->pid);
 	moving_begin(s->moving);
-	for (struct client_env *const *at = r->host.clients->client_envs; *at != NULL; at++)
+	for (struct client_env *const *at = r->host.main_env->client_envs; *at != NULL; at++)
 		make_room_for_servers(r, *at);
 	r->host.end_the_halt(r->host.w);
 	restart_end_if_moved(r);
@@ -275,7 +275,7 @@ restart_successor_tick(struct restart *r)
 			end_lost(s);
 	} else if (s->stage == STAGE_MOVING && r->end == RESTART_GOES_ON && max_us > 0 && since_us >= max_us) {
 		log_warning(restart_env(r)->log, "restart_timeout is over: disconnecting %s that could not move",
-			    counted(clients_count(r->host.clients), "client", "clients").text);
+			    counted(clients_count(r->host.main_env), "client", "clients").text);
 		r->host.stop(r->host.w, SHUTDOWN_SERVERS);
 	} else
 		restart_end_if_moved(r);

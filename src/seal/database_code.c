@@ -271,7 +271,7 @@ database_code_row(struct database_code *code, const uint8_t *body, size_t len, b
 	} else if (row.kind == 'a') {
 		risk = read_risk(row.value, &end);
 		of_ddl = read_risk(end, &end); /* the second one is by_objects */
-		risk_names_set_defaults(a->risks, risk.always, risk.in_writes, of_ddl.always, of_ddl.in_writes);
+		risk_names_add_general(a->risks, risk.always, risk.in_writes, of_ddl.always, of_ddl.in_writes);
 	} else if (row.kind == 's' && strlen(row.name) < sizeof(a->fdw_schema)) {
 		memcpy(a->fdw_schema, row.name, strlen(row.name) + 1);
 	} else if (row.kind == 'v' && strlen(row.name) < sizeof(a->version)) {

@@ -119,7 +119,7 @@ struct database_code {
 	struct code_host *hosts; /* owned; for pool_defaults.c */
 	unsigned host_count;
 	uint64_t answered_by; /* code_host.host_hash of the host that gave the last answer; 0 if there is none */
-	/* the setting harmless_code, as value_harmless_code() writes it; NULL or "" if it is not set */
+	/* the setting harmless_code, as value_read_harmless_code() writes it; NULL or "" if it is not set */
 	const char *harmless;
 	struct buf question; /* the text of the last question, if it contains `harmless` */
 	struct code_registry *registry; /* NULL if no other loop exists */

@@ -105,7 +105,7 @@ add_entry(struct risk_names *names, const char *name, size_t len, const char *re
 }
 
 /* Risks of names that count only for SQL with the name: all opaque SQL would pay for what hardly any of it does. */
-#define BY_NAME ((unsigned)(RISK_KEEPS | WASH_POINTS | RISK_WANTED | RISK_UNDOES))
+#define BY_NAME ((unsigned)(RISK_KEEPS | WASH_POINT_SEED | RISK_WANTED | RISK_UNDOES))
 
 /* Returns the risk of SQL that has a name with this risk. */
 static unsigned
@@ -181,7 +181,7 @@ risk_names_add_type(struct risk_names *names, uint32_t oid, struct risk risk)
 }
 
 void
-risk_names_set_defaults(struct risk_names *names, unsigned all, unsigned any_sql, unsigned ddl, unsigned by_objects)
+risk_names_add_general(struct risk_names *names, unsigned all, unsigned any_sql, unsigned ddl, unsigned by_objects)
 {
 	names->all |= (all | any_sql | ddl) & ~BY_NAME;
 	names->by_objects |= risk_by_name(by_objects);
@@ -1054,7 +1054,7 @@ risk_names_of_text(const struct risk_names *names, const char *text, size_t len)
 		parts |= risk_of_text(names, text, len, false);
 	if (names != NULL && (parts & RISK_DYNAMIC) == RISK_DYNAMIC)
 		parts |= names->all;
-	return parts & (unsigned)(STATE_BACKEND | WASH_POINTS);
+	return parts & (unsigned)(STATE_BACKEND | WASH_POINT_SEED);
 }
 
 /* Returns true if the words show that the SQL is one statement that only reads. */

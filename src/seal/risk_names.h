@@ -76,8 +76,8 @@ int risk_names_add_type(struct risk_names *names, uint32_t oid, struct risk risk
  * by_objects: the risk of all objects of the database except functions; for opaque SQL whose words show all
  *             functions that the SQL calls directly (see above)
  */
-void risk_names_set_defaults(struct risk_names *names, unsigned all, unsigned any_sql, unsigned ddl,
-			     unsigned by_objects);
+void risk_names_add_general(struct risk_names *names, unsigned all, unsigned any_sql, unsigned ddl,
+			    unsigned by_objects);
 unsigned risk_names_of_opaque(const struct risk_names *names); /* returns the risk of opaque SQL */
 /* Returns a hash of all names whose risk has STATE_BACKEND, or all bits of RISK_DYNAMIC. */
 uint64_t risk_names_hash_backend_state(const struct risk_names *names);
@@ -86,7 +86,7 @@ uint64_t risk_names_hash_backend_state(const struct risk_names *names);
 unsigned risk_names_of_sql(const struct risk_names *names, const char *sql, size_t len);
 /*
  * Returns the risk of text that may be run as SQL: the text of a DO, or an argument of a function that runs SQL. Judges
- * the text by its words alone. The risk has STATE_BACKEND or WASH_POINTS if a word of the text has that risk in
+ * the text by its words alone. The risk has STATE_BACKEND or WASH_POINT_SEED if a word of the text has that risk in
  * `names`, which may be NULL. The risk also has STATE_BACKEND if the text may create an extension, a language or a
  * function in C, or load a library. State that the new object leaves in the backend outlives the object; once an
  * error or a DROP has removed the object, no command tag or catalog shows that it existed.

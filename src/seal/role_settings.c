@@ -26,14 +26,14 @@ role_settings_add(struct role_settings *all, const char *role_hex, const char *v
 	if (all->count == ROLE_SETTINGS_MAX)
 		return 0;
 	if (all->count == all->room) {
-		more = realloc(all->of, (2 * (size_t)all->room + 16) * sizeof(*more));
+		more = realloc(all->versions, (2 * (size_t)all->room + 16) * sizeof(*more));
 		if (more == NULL)
 			return -1;
-		all->of = more;
+		all->versions = more;
 		all->room = 2 * all->room + 16;
 	}
-	all->of[all->count] = (struct role_version){ XXH3_64bits(role_hex, strlen(role_hex)), number };
-	all->of_each += XXH3_64bits(&all->of[all->count++], sizeof(*all->of)); /* a sum, as rows come in any order */
+	all->versions[all->count] = (struct role_version){ XXH3_64bits(role_hex, strlen(role_hex)), number };
+	all->sum_of_hashes += XXH3_64bits(&all->versions[all->count++], sizeof(*all->versions));
 	return 0;
 }
 
@@ -49,7 +49,7 @@ void
 role_settings_sort(struct role_settings *all)
 {
 	if (all->count > 0)
-		qsort(all->of, all->count, sizeof(*all->of), by_role);
+		qsort(all->versions, all->count, sizeof(*all->versions), by_role);
 }
 
 uint64_t
@@ -68,7 +68,7 @@ role_settings_version(const struct role_settings *all, const char *role)
 	}
 	key.role = XXH3_64bits(hex, 2 * len);
 	if (all->count > 0)
-		found = bsearch(&key, all->of, all->count, sizeof(key), by_role);
+		found = bsearch(&key, all->versions, all->count, sizeof(key), by_role);
 	both[1] = found == NULL ? 0 : found->version;
 	version = XXH3_64bits(both, sizeof(both));
 	return version < 2 ? 2 : version;
@@ -77,7 +77,7 @@ role_settings_version(const struct role_settings *all, const char *role)
 uint64_t
 role_settings_hash(const struct role_settings *all)
 {
-	uint64_t both[2] = { all->of_all, all->of_each };
+	uint64_t both[2] = { all->of_all, all->sum_of_hashes };
 
 	return XXH3_64bits(both, sizeof(both)) | 1;
 }
@@ -85,6 +85,6 @@ role_settings_hash(const struct role_settings *all)
 void
 role_settings_fini(struct role_settings *all)
 {
-	free(all->of);
+	free(all->versions);
 	memset(all, 0, sizeof(*all));
 }

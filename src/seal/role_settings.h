@@ -19,8 +19,8 @@
 /* Zeroed if no role has settings. */
 struct role_settings {
 	uint64_t of_all; /* the version of settings that are for all roles (ALTER DATABASE, ALTER ROLE ALL) */
-	uint64_t of_each; /* a sum of hashes of the entries in `of` */
-	struct role_version *of; /* the settings of single roles; sorted by role_settings_sort() */
+	uint64_t sum_of_hashes; /* of the entries in `versions`; a sum, because these come in any order */
+	struct role_version *versions; /* the settings of single roles; sorted by role_settings_sort() */
 	uint32_t count, room; /* entries in use, and allocated */
 };
 

@@ -18,7 +18,7 @@
  * needed, whose name clients could see. Functions are in FROM, so that their row has no column. Each statement has
  * MESSAGE_OURS, for pg_stat_statements.
  */
-#define WASH_QUERIES (STATE_LOCKS | STATE_PREPARED | STATE_REMOTE | WASH_POINTS)
+#define WASH_QUERIES (STATE_LOCKS | STATE_PREPARED | STATE_REMOTE | WASH_POINT_SEED)
 static const struct {
 	unsigned part;
 	const char *sql;
@@ -50,10 +50,9 @@ static const struct {
 			" WHERE proname OPERATOR(pg_catalog.=) ANY ('{dblink_get_connections,postgres_fdw_handler"
 			",postgres_fdw_disconnect_all}'::pg_catalog.name[]) AND prolang OPERATOR(pg_catalog.=) 13"
 			" ORDER BY 1" },
-	{ WASH_POINTS, "SELECT " MESSAGE_OURS
-		       "'p', pronamespace::pg_catalog.regnamespace::pg_catalog.text, '' FROM pg_catalog.pg_proc"
-		       " WHERE proname OPERATOR(pg_catalog.=) 'st_generatepoints' AND prolang OPERATOR(pg_catalog.=) 13"
-		       " AND pronargs OPERATOR(pg_catalog.=) 3" },
+	{ WASH_POINT_SEED, "SELECT " MESSAGE_OURS "'p', pronamespace::pg_catalog.regnamespace::pg_catalog.text, ''"
+			   " FROM pg_catalog.pg_proc WHERE proname OPERATOR(pg_catalog.=) 'st_generatepoints'"
+			   " AND prolang OPERATOR(pg_catalog.=) 13 AND pronargs OPERATOR(pg_catalog.=) 3" },
 };
 
 const char *
@@ -91,7 +90,7 @@ seal_parts_of(uint32_t flags, unsigned risk)
 		{ SCAN_SEED, STATE_SEED },
 		{ SCAN_LOAD | SCAN_REPLICATION, STATE_BACKEND },
 	};
-	unsigned parts = risk & (STATE_WASHABLE | STATE_BACKEND | WASH_LATE | WASH_POINTS);
+	unsigned parts = risk & (STATE_WASHABLE | STATE_BACKEND | WASH_LATE | WASH_POINT_SEED);
 
 	for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++)
 		if (flags & rules[i].flags)

@@ -26,7 +26,7 @@
 #include <stdint.h>
 
 /* The parts of session state. No bit is used twice in this enum, enum code_risk and enum wash. The *risk* of SQL says
- * what the SQL may do. It is a set of bits of enum state_part and enum code_risk, WASH_POINTS, and bits of
+ * what the SQL may do. It is a set of bits of enum state_part and enum code_risk, WASH_POINT_SEED, and bits of
  * RISK_BY_CALLS(). A set of parts to wash has bits of enum state_part and enum wash. database_code.sql has the values
  * of enum state_part and enum code_risk as numbers. */
 enum state_part {
@@ -78,7 +78,7 @@ enum wash {
 	WASH_LATE = 1u << 19,
 	/* Seeds ST_GeneratePoints() of PostGIS anew. In the risk of a name, this bit counts only for SQL that has the
 	 * name. */
-	WASH_POINTS = 1u << 26
+	WASH_POINT_SEED = 1u << 26
 };
 /* How many bits have names in seal_state_text(): those of enum state_part, RISK_CONTEXT, RISK_CODE and RISK_EFFECTS. */
 #define SEAL_PARTS 13u
@@ -87,7 +87,7 @@ enum wash {
 /* Writes the names of parts to out, such as "settings, cursors", or "none". Returns out. */
 const char *seal_state_text(unsigned parts, char out[static SEAL_STATE_TEXT_MAX]);
 /* Returns the parts that must be washed after SQL with these flags (enum scan_flag) and this risk: bits of
- * STATE_WASHABLE, STATE_BACKEND, WASH_LATE and WASH_POINTS. STATE_SEQUENCES is never among them, because sequence
+ * STATE_WASHABLE, STATE_BACKEND, WASH_LATE and WASH_POINT_SEED. STATE_SEQUENCES is never among them, because sequence
  * values are washed only before SQL of another client that may read them. */
 unsigned seal_parts_of(uint32_t scan_flags, unsigned risk);
 /* Does what seal_parts_of() does, but nearly always without a function call. */

@@ -249,7 +249,7 @@ parse(struct known_text *text, struct known_reader *r)
 	struct known_statement k, *to = text->statements;
 
 	for (; known_next_statement(r, &k); *to++ = k) {
-		text->is_all = text->is_all && k.kind != KNOWN_NOT && k.kind < KNOWN_FIRST_UNCERTAIN;
+		text->is_certain = text->is_certain && k.kind != KNOWN_NOT && k.kind < KNOWN_FIRST_UNCERTAIN;
 		if (to == text->statements + KNOWN_STATEMENTS_MAX || (to == text->statements && k.kind == KNOWN_NOT))
 			return false;
 	}
@@ -262,12 +262,12 @@ known_parse(struct known_text *text, unsigned options, const char *sql, size_t l
 {
 	struct known_reader r;
 
-	text->is_all = true;
+	text->is_certain = true;
 	known_begin(&r, options, sql, len);
 	if (parse(text, &r))
 		return true;
 	text->count = 0;
-	text->is_all = false;
+	text->is_certain = false;
 	return false;
 }
 
@@ -285,7 +285,7 @@ known_only(struct known_statement *k, unsigned options, const char *sql, size_t 
 }
 
 bool
-known_take_custom(char name[static KNOWN_NAME_MAX], const char *bytes, size_t len)
+known_copy_custom_name(char name[static KNOWN_NAME_MAX], const char *bytes, size_t len)
 {
 	if (len >= KNOWN_NAME_MAX || memchr(bytes, '.', len) == NULL || !sql_is(*bytes, WORD_START))
 		return false;
@@ -299,14 +299,14 @@ known_take_custom(char name[static KNOWN_NAME_MAX], const char *bytes, size_t le
 }
 
 bool
-known_next_custom(struct known_reader *r, char name[static KNOWN_NAME_MAX])
+known_next_custom_name(struct known_reader *r, char name[static KNOWN_NAME_MAX])
 {
 	while (r->token.kind != SQL_END && r->token.kind != SQL_UNTERMINATED) {
 		struct sql_token t = r->token;
 		const char *quote = t.kind == SQL_STRING ? memchr(t.at, '\'', t.len) : NULL;
 
 		known_next(r);
-		if (quote != NULL && known_take_custom(name, quote + 1, (size_t)(t.at + t.len - 1 - (quote + 1))))
+		if (quote != NULL && known_copy_custom_name(name, quote + 1, (size_t)(t.at + t.len - 1 - (quote + 1))))
 			return true;
 	}
 	return false;

@@ -80,7 +80,7 @@ struct known_statement {
 
 struct known_text {
 	unsigned count; /* number of statements, without empty ones */
-	bool is_all; /* true if the effect of each statement is known */
+	bool is_certain; /* true if the effect of each statement is known */
 	struct known_statement statements[KNOWN_STATEMENTS_MAX];
 };
 
@@ -121,12 +121,12 @@ bool known_is_transaction_setting(const char *name);
 extern const char *const known_modes[KNOWN_MODES];
 
 /* If the bytes may be the name of a custom setting (a.b), copies them to name, in lower case, and returns true. */
-bool known_take_custom(char name[static KNOWN_NAME_MAX], const char *bytes, size_t len);
+bool known_copy_custom_name(char name[static KNOWN_NAME_MAX], const char *bytes, size_t len);
 /*
  * Finds the next literal that may be the name of a custom setting, copies that name to `name`, and moves r to the token
  * after the literal. Returns false if no such literal is left.
  */
-bool known_next_custom(struct known_reader *r, char name[static KNOWN_NAME_MAX]);
+bool known_next_custom_name(struct known_reader *r, char name[static KNOWN_NAME_MAX]);
 
 /*
  * In known_setting.c. Returns true if the setting is a list whose elements SET quotes if needed (GUC_LIST_QUOTE).

@@ -263,5 +263,5 @@ state_is_known(const struct exchange *x, const struct known_text *text)
 		    (kind == KNOWN_RESET_USER && gucs_get(x->startup, "session_authorization") != NULL))
 			return false;
 	}
-	return text->is_all;
+	return text->is_certain;
 }

@@ -120,7 +120,7 @@ take_literal_names(struct exchange *x, const char *sql, size_t len)
 	struct known_reader r;
 
 	known_begin(&r, gucs_scan_options(x->gucs), sql, len);
-	while (known_next_custom(&r, name))
+	while (known_next_custom_name(&r, name))
 		state_note_setting_name(x->session, x->srv, name);
 }
 
@@ -363,7 +363,7 @@ take_bound_names(struct exchange *x, const uint8_t *body, size_t len)
 
 	fields_begin_values(body, len, &values);
 	while (fields_next_value(&values, &bytes, &n))
-		if (bytes != NULL && known_take_custom(name, (const char *)bytes, n))
+		if (bytes != NULL && known_copy_custom_name(name, (const char *)bytes, n))
 			state_note_setting_name(x->session, x->srv, name);
 }
 

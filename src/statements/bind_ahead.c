@@ -13,7 +13,7 @@ find_settled(const struct exchange *x, const char *name)
 	const struct client_statement *n;
 	struct statement *st;
 
-	if (s == NULL || s->deallocating_count > 0 || s->is_clearing || s->describing != NULL || name[0] == '\0')
+	if (s == NULL || s->deallocating_count > 0 || s->is_clearing || s->to_describe != NULL || name[0] == '\0')
 		return NULL;
 	n = client_statement_find(x, name);
 	if (n == NULL || n->state != NAME_PREPARED || n->describing != DESCRIBING_NOT || statement_is_oversize(n))

@@ -210,11 +210,11 @@ set_kept(struct exchange *x, struct statement *named)
 		statement_ref(named);
 		statement_unref(n->st);
 		n->st = named;
-		n->id = n->asked = 0;
+		n->earlier_id = n->described_id = 0;
 		n->rows = ROWS_UNTOLD;
 		n->describing = DESCRIBING_NOT;
 		n->is_proven = false;
-		n->types = 0;
+		n->types_hash = 0;
 		return 0;
 	}
 	n = client_statement_new(x, "", named);

@@ -351,7 +351,7 @@ statements_free(struct exchange *x)
 	statement_unref(s->unnamed);
 	statement_unref(s->confirmed);
 	client_statement_unref(s->failed);
-	client_statement_unref(s->describing);
+	client_statement_unref(s->to_describe);
 	client_statement_unref(s->kept);
 	while (s->deallocating_count > 0)
 		statements_deallocating_pop(s);
@@ -392,11 +392,11 @@ client_statement_refresh(struct exchange *x, struct client_statement *n)
 }
 
 void
-client_statement_renew(struct exchange *x, struct client_statement *n, bool opens)
+client_statement_renew(struct exchange *x, struct client_statement *n, bool chooses_types)
 {
 	struct statement *old = n->st, *fresh;
 	size_t len = old->len;
-	uint8_t *bytes = opens && statement_is_shared(old) ? malloc(len) : NULL;
+	uint8_t *bytes = chooses_types && statement_is_shared(old) ? malloc(len) : NULL;
 
 	if (bytes == NULL) {
 		statement_renew(old);

@@ -43,7 +43,7 @@ parse_on_server(struct exchange *x, struct client_statement *n)
 {
 	struct server *srv = x->srv;
 
-	n->id = short_id(n->st);
+	n->earlier_id = short_id(n->st);
 	statement_make_room(x, n->st);
 	if (server_statements_note_parse(&srv->statements, n->st->id, n->sync_no) < 0)
 		return -1;

@@ -23,13 +23,13 @@
 static bool
 is_current(const struct client_statement *n)
 {
-	return n->asked == short_id(n->st);
+	return n->described_id == short_id(n->st);
 }
 
 void
-row_shape_note_asked(struct client_statement *n)
+row_shape_note_described(struct client_statement *n)
 {
-	n->asked = short_id(n->st);
+	n->described_id = short_id(n->st);
 }
 
 static bool
@@ -61,7 +61,7 @@ prove(struct exchange *x, struct client_statement *n)
 	head[FRAME_HEAD_LEN] = 'S';
 	outbox_copy(&x->env->to_server, head, sizeof(head));
 	outbox_copy(&x->env->to_server, name, strlen(name) + 1);
-	row_shape_note_asked(n);
+	row_shape_note_described(n);
 	n->describing = DESCRIBING_TO_PROVE;
 	client_statement_push(x, OWED_DESCRIBE_STATEMENT, OWED_TO_STATEMENT, n);
 	return STEP_HOLD;
@@ -74,14 +74,14 @@ prove_if_doubtful(struct exchange *x, struct client_statement *n, bool is_there,
 {
 	struct client_statements *s = x->statements;
 
-	if (n->types == 0 && is_describe_of(portal, next, next_len) &&
+	if (n->types_hash == 0 && is_describe_of(portal, next, next_len) &&
 	    fields_count_result_formats(bind, bind_len) <= 1) {
 		/* The Describe of a portal does not name the statement, so the statement of this Bind is remembered for
 		 * it. */
-		client_statement_unref(s->describing);
+		client_statement_unref(s->to_describe);
 		n->refs++;
-		s->describing = n;
-		s->describing_sync_no = s->sync_no;
+		s->to_describe = n;
+		s->to_describe_sync_no = s->sync_no;
 		return STEP_SENT;
 	}
 	if (n->describing >= DESCRIBING_TO_PROVE)
@@ -115,13 +115,13 @@ described_types(const struct server *srv, const struct owed *o, struct client_st
 
 	if (n->describing == DESCRIBING_ANEW && srv->borrower != NULL && !statement_check_types(n->st, body, len)) {
 		client_statement_renew(srv->borrower, n, true); /* statements on servers are outdated */
-		row_shape_note_asked(n);
+		row_shape_note_described(n);
 	}
 	if (srv->loan.ddl == DDL_NONE && is_current(n) && !statement_is_unnamed(n))
 		statement_learn_types(n->st, body, len);
 	if (o->to != OWED_TO_STATEMENT)
-		n->types = types;
-	else if (n->types != 0 && types != n->types)
+		n->types_hash = types;
+	else if (n->types_hash != 0 && types != n->types_hash)
 		n->describing = DESCRIBING_OTHER_TYPES;
 }
 
@@ -144,16 +144,16 @@ statements_described(struct server *srv, const struct owed *o, uint8_t type, con
 	if (srv->loan.ddl == DDL_NONE && is_current(n) && !statement_check_shape(n->st, shape))
 		statement_renew(n->st);
 	if (o->to != OWED_TO_STATEMENT) {
-		n->shape = shape;
+		n->shape_hash = shape;
 		n->rows = ROWS_TOLD;
 	} else {
 		assert(n->rows != ROWS_UNTOLD);
-		n->rows = n->describing == DESCRIBING_OTHER_TYPES || shape == SHAPE_UNKNOWN || shape != n->shape
+		n->rows = n->describing == DESCRIBING_OTHER_TYPES || shape == SHAPE_UNKNOWN || shape != n->shape_hash
 			      ? ROWS_CHANGED
 			      : ROWS_TOLD;
 		if (n->rows == ROWS_CHANGED)
-			row_shape_note_asked(
+			row_shape_note_described(
 			    n); /* statement_renew() may have given a new id, which need not be described */
 	}
-	n->id = n->rows == ROWS_TOLD && is_current(n) ? short_id(n->st) : 0;
+	n->earlier_id = n->rows == ROWS_TOLD && is_current(n) ? short_id(n->st) : 0;
 }

@@ -339,7 +339,7 @@ statements_bind(struct exchange *x, struct request *m)
 	step = row_shape_verify(x, n, b->portal, m->message + FRAME_HEAD_LEN, request_body_len(m),
 				m->message + m->total, m->have < m->total ? 0 : m->have - m->total);
 	if (step == STEP_FORWARD) {
-		n->asked = 0; /* by the next Bind the rows may be the old ones again */
+		n->described_id = 0; /* by the next Bind the rows may be the old ones again */
 		return bind_to_unknown_name(x, m->message, b, UNKNOWN_NAME_CHANGED, "");
 	}
 	return step != STEP_SENT ? step : bind_named(x, m);
@@ -393,7 +393,7 @@ statements_bind_plain(struct exchange *x, struct request *m)
 bool
 statements_expect_describe(const struct exchange *x)
 {
-	return x->statements != NULL && x->statements->describing != NULL;
+	return x->statements != NULL && x->statements->to_describe != NULL;
 }
 
 /* Handles the Describe of a portal. If the portal was bound just before, and the Describe shows the client rows that it
@@ -401,16 +401,16 @@ statements_expect_describe(const struct exchange *x)
 static enum feature_step
 describe_portal(struct exchange *x, const uint8_t *message, size_t len)
 {
-	struct client_statement *n = x->statements == NULL ? NULL : x->statements->describing;
+	struct client_statement *n = x->statements == NULL ? NULL : x->statements->to_describe;
 
 	if (n == NULL)
 		return STEP_FORWARD;
-	x->statements->describing = NULL;
-	if (x->statements->describing_sync_no != x->statements->sync_no) {
+	x->statements->to_describe = NULL;
+	if (x->statements->to_describe_sync_no != x->statements->sync_no) {
 		client_statement_unref(n);
 		return STEP_FORWARD;
 	}
-	row_shape_note_asked(n);
+	row_shape_note_described(n);
 	client_statement_push(x, OWED_DESCRIBE_PORTAL, OWED_TO_CLIENT, n);
 	client_statement_unref(n);
 	outbox_ref(&x->env->to_server, message, len);
@@ -449,7 +449,7 @@ describe_anew(struct exchange *x, struct client_statement *n, const uint8_t *mes
 	client_statement_push(x, OWED_DESCRIBE_STATEMENT, OWED_TO_CLIENT, n);
 	put_renamed(x, message, len - FRAME_HEAD_LEN, NULL, "", 0, name);
 	x->srv->loan.kept.state = KEPT_IMPOSSIBLE;
-	row_shape_note_asked(n);
+	row_shape_note_described(n);
 	n->describing = DESCRIBING_ANEW;
 }
 
@@ -462,7 +462,7 @@ describe_named(struct exchange *x, struct client_statement *n, const uint8_t *me
 	 * pgweir answered the Parse, and this is the client's first Describe: the statement on the server was parsed
 	 * for another client some time ago, and PostgreSQL might choose other types for its open parameters now.
 	 */
-	if (!statement_is_unnamed(n) && !n->is_proven && n->rows == ROWS_UNTOLD && n->id == 0 &&
+	if (!statement_is_unnamed(n) && !n->is_proven && n->rows == ROWS_UNTOLD && n->earlier_id == 0 &&
 	    statement_has_open_types(n->st) && statement_presence_of(x, n->st) == STATEMENT_THERE &&
 	    x->srv->tx != 'E') {
 		describe_anew(x, n, message, len);
@@ -471,7 +471,7 @@ describe_named(struct exchange *x, struct client_statement *n, const uint8_t *me
 	step = statement_ensure(x, n);
 	if (step != STEP_SENT)
 		return step;
-	row_shape_note_asked(n);
+	row_shape_note_described(n);
 	client_statement_push(x, OWED_DESCRIBE_STATEMENT, OWED_TO_CLIENT, n);
 	if (x->statements->swallows_types)
 		ledger_swallow_types(&x->srv->ledger);

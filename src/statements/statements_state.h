@@ -57,16 +57,16 @@ struct client_statement {
 	struct statement *st; /* NULL if the statement is oversize */
 	/* While the Parse is pending: st's id when the Parse was sent. Afterwards: st's id when the client was last
 	 * told the rows; 0 if never, or if the rows have changed. */
-	uint32_t id;
+	uint32_t earlier_id;
 	/* st's id when a Describe was last sent; 0 if never, or if a Bind was refused since, because of ROWS_CHANGED */
-	uint32_t asked;
+	uint32_t described_id;
 	uint32_t refs; /* references: the table's, the ledgers', and those of struct client_statements */
 	uint32_t sync_no; /* client_statements.sync_no when the Parse or Close was sent */
 	uint32_t hash; /* a hash of the name */
 	uint32_t order; /* client_statements.named_count when the client named it */
-	uint32_t shape; /* fields_hash_description() of the rows that the client was told */
+	uint32_t shape_hash; /* fields_hash_description() of the rows that the client was told */
 	/* fields_hash_user_types() of the parameter types that the client was told; 0 if none is user-defined */
-	uint32_t types;
+	uint32_t types_hash;
 	enum name_state state : 3;
 	enum rows_known rows : 2;
 	enum describing describing : 2;
@@ -144,9 +144,9 @@ struct client_statements {
 	struct client_statement *failed; /* the statement that the last error was about */
 	/* The statement of the last Bind, if the next message is a Describe of its portal, which shows the client the
 	 * rows; or NULL. */
-	struct client_statement *describing;
+	struct client_statement *to_describe;
 	/* sync_no at that Bind, because a Describe after another Sync is for another portal */
-	uint32_t describing_sync_no;
+	uint32_t to_describe_sync_no;
 	uint32_t sync_no; /* how many Syncs were sent */
 	uint32_t named_count; /* how many statements the client has ever named */
 	uint8_t failed_use; /* how `failed` was used: enum failed_use */
@@ -251,9 +251,9 @@ enum feature_step row_shape_verify(struct exchange *x, struct client_statement *
 static inline bool
 row_shape_is_told(const struct client_statement *n)
 {
-	return n->rows != ROWS_UNTOLD && n->id == short_id(n->st) && n->describing < DESCRIBING_TO_PROVE;
+	return n->rows != ROWS_UNTOLD && n->earlier_id == short_id(n->st) && n->describing < DESCRIBING_TO_PROVE;
 }
-void row_shape_note_asked(struct client_statement *n); /* call when a Describe of n was sent */
+void row_shape_note_described(struct client_statement *n); /* call when a Describe of n was sent */
 
 /* statements/names.c: the table of a client's names */
 /* Returns x->statements, which is allocated if needed; NULL if there is no memory. */
@@ -282,9 +282,9 @@ bool statements_name_is_ours(const struct exchange *x, const char *name);
  * Returns 0, or -1 if there is no memory. */
 int client_statement_refresh(struct exchange *x, struct client_statement *n);
 /*
- * Renews n's statement, which gets a new id, and declares the parameter types that clients know. opens: true if this
- * client knows no types yet; then n gets a statement for which PostgreSQL chooses the types anew.
+ * Renews n's statement, which gets a new id, and declares the parameter types that clients know. chooses_types: true if
+ * this client knows no types yet; then n gets a statement for which PostgreSQL chooses the types anew.
  */
-void client_statement_renew(struct exchange *x, struct client_statement *n, bool opens);
+void client_statement_renew(struct exchange *x, struct client_statement *n, bool chooses_types);
 /* Returns true if there is room to store the statement of this Parse for this client. */
 bool statements_have_room(const struct exchange *x, const struct parse_fields *f);

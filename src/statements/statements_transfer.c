@@ -40,7 +40,7 @@ by_order(const void *a, const void *b)
 }
 
 int
-statements_each(const struct exchange *x, void (*row)(const struct statement_transfer *s, void *arg), void *arg)
+statements_each(const struct exchange *x, void (*visit)(const struct statement_transfer *s, void *arg), void *arg)
 {
 	struct client_statements *s = x->statements;
 	struct client_statement **all = NULL;
@@ -59,18 +59,18 @@ statements_each(const struct exchange *x, void (*row)(const struct statement_tra
 		const struct client_statement *n = all[i];
 		uint32_t context = n->st->context;
 
-		row(&(struct statement_transfer){ .name = n->name,
-						  .st = n->st,
-						  .shape = n->shape,
-						  .types = n->types,
-						  .is_of_session = context != 0 && context == gucs_context(x->gucs),
-						  .is_proven = n->is_proven,
-						  .is_told = n->rows != ROWS_UNTOLD },
-		    arg);
+		visit(&(struct statement_transfer){ .name = n->name,
+						    .st = n->st,
+						    .shape = n->shape_hash,
+						    .types = n->types_hash,
+						    .is_of_session = context != 0 && context == gucs_context(x->gucs),
+						    .is_proven = n->is_proven,
+						    .is_told = n->rows != ROWS_UNTOLD },
+		      arg);
 	}
 	free(all);
 	if (s->unnamed != NULL)
-		row(&(struct statement_transfer){ .name = "", .st = s->unnamed }, arg);
+		visit(&(struct statement_transfer){ .name = "", .st = s->unnamed }, arg);
 	return 0;
 }
 
@@ -93,8 +93,8 @@ statements_add_transferred(struct exchange *x, const struct statement_transfer *
 		statement_unref(s->st);
 		return -1;
 	}
-	n->shape = s->shape;
-	n->types = s->types;
+	n->shape_hash = s->shape;
+	n->types_hash = s->types;
 	client_statement_step(n, NAME_PARSED);
 	n->is_proven = s->is_proven;
 	n->rows = s->is_told ? ROWS_TOLD : ROWS_UNTOLD;

@@ -239,7 +239,7 @@ key_of(const struct query_table *t, const struct request_report *report, uint64_
 }
 
 uint64_t
-query_table_mean_us(struct query_table *t, const struct request_report *report)
+query_table_mean_served_us(struct query_table *t, const struct request_report *report)
 {
 	char text[QUERY_TEXT_MAX];
 	uint64_t key, mean_us = 0;

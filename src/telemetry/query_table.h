@@ -25,7 +25,7 @@ void query_table_reset(struct query_table *t); /* removes all rows */
 /* Counts a request `weight` times. Does nothing if the request's SQL is not known. */
 void query_table_add(struct query_table *t, const struct request_report *report, uint32_t weight);
 /* Returns the average duration of the requests in this request's row, less the waits for a server; 0 if not known. */
-uint64_t query_table_mean_us(struct query_table *t, const struct request_report *report);
+uint64_t query_table_mean_served_us(struct query_table *t, const struct request_report *report);
 
 /* Calls read() once with a copy of all rows, the most recently used first. read() may sort the copy. Returns 0, or -1
  * if there is no memory. */

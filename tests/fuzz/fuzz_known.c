@@ -27,14 +27,14 @@ parse(struct known_text *text, unsigned options, const char *before, const uint8
 	memcpy(sql + before_len + size, after, after_len);
 	memset(text, 'x', sizeof(*text));
 	is_known = known_parse(text, options, sql, len);
-	must(is_known == (text->count > 0) && text->count <= KNOWN_STATEMENTS_MAX && (is_known || !text->is_all));
+	must(is_known == (text->count > 0) && text->count <= KNOWN_STATEMENTS_MAX && (is_known || !text->is_certain));
 	free(sql);
 }
 
 static void
 must_equal(const struct known_text *a, const struct known_text *b)
 {
-	must(a->count == b->count && a->is_all == b->is_all);
+	must(a->count == b->count && a->is_certain == b->is_certain);
 	for (unsigned i = 0; i < a->count; i++) {
 		const struct known_statement *k = &a->statements[i], *l = &b->statements[i];
 
@@ -74,7 +74,7 @@ check_setting(const struct known_statement *k)
 	len += put_quoted(sql + len, k->value);
 	len += (size_t)snprintf(sql + len, sizeof(sql) - len, ",false)");
 	parse(&again, 0, "", (const uint8_t *)sql, len, "");
-	must(again.count == 1 && again.is_all && again.statements[0].kind == KNOWN_SET);
+	must(again.count == 1 && again.is_certain && again.statements[0].kind == KNOWN_SET);
 	must(strcmp(again.statements[0].name, k->name) == 0 && strcmp(again.statements[0].value, k->value) == 0);
 }
 

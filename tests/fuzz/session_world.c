@@ -326,7 +326,7 @@ has_read(const struct fake_conn *c)
 void
 world_init(struct world *w, const char *options, unsigned workers)
 {
-	struct process_start start = { .predecessor = -1, .workers = workers };
+	struct process_start start = { .predecessor_fd = -1, .workers = workers };
 	struct config *config;
 	struct fail why;
 

@@ -65,7 +65,7 @@ make_config(const struct fleet_sim *s, unsigned number)
 void
 process_start(struct fleet_sim *s, struct fleet_process *p)
 {
-	struct process_start start = { .predecessor = -1, .workers = 1 };
+	struct process_start start = { .predecessor_fd = -1, .workers = 1 };
 	struct fail why;
 
 	if (p->config == NULL)

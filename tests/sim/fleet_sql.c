@@ -156,7 +156,7 @@ prepare(struct backend *b, const char *text)
 	/* The only things about it that are not always so. */
 	b->reads_marks_late = strstr(text, "pg_lock_status()") != NULL;
 	b->takes_all_marks = strstr(text, "WHERE " IS_OURS ")") == NULL;
-	if (strstr(text, "$4 - greatest(0, $5 - stewards) - listed - (flying - $3 + $2)") == NULL)
+	if (strstr(text, "$4 - greatest(0, $5 - fleet_conns) - listed - (flying - $3 + $2)") == NULL)
 		sim_fail("the model does not know this pgweir_grant: %s", text);
 }
 

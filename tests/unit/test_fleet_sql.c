@@ -72,7 +72,7 @@ self(void)
 				      .used = 12,
 				      .waiting = 3,
 				      .is_in_use = true,
-				      .report_count = 7 };
+				      .report_digit = 7 };
 }
 
 #define SAID "SET " MESSAGE_OURS "application_name = 'pgweir budget 90 12 3 1 7 app-server1.4194304';"
@@ -214,7 +214,7 @@ Test(fleet_sql, others_read_what_it_says_whatever_the_numbers_are)
 			static struct fleet_answer a;
 			char said[256];
 
-			m.report_count = (uint8_t)n;
+			m.report_digit = (uint8_t)n;
 			a.member_count = 0;
 			snprintf(m.name, sizeof(m.name), "%s", names[k]);
 			said_of(&m, said);
@@ -227,7 +227,7 @@ Test(fleet_sql, others_read_what_it_says_whatever_the_numbers_are)
 			cr_expect_eq(a.members[0].used, shown, "%s", said);
 			cr_expect_eq(a.members[0].waiting, shown, "%s", said);
 			cr_expect(a.members[0].is_in_use);
-			cr_expect_eq(a.members[0].report_count, m.report_count, "%s", said);
+			cr_expect_eq(a.members[0].report_digit, m.report_digit, "%s", said);
 		}
 }
 
@@ -439,15 +439,15 @@ static const struct {
 	{ "nothing behind its name", "pgweir budget ", { .budget = 0 } },
 	{ "numbers without a name",
 	  "pgweir budget 1 2 3 1 5",
-	  { .budget = 1, .used = 2, .waiting = 3, .report_count = 5, .is_in_use = true } },
+	  { .budget = 1, .used = 2, .waiting = 3, .report_digit = 5, .is_in_use = true } },
 	{ "too few numbers", "pgweir budget 1 2", { .budget = 1, .used = 2 } },
 	{ "words", "pgweir budget many", { .name = "many" } },
 	{ "numbers that would add up to more than there are",
 	  "pgweir budget 4294967295 4294967295 4294967295 4294967295 9 x",
-	  { .report_count = 9, .name = "x" } },
+	  { .report_digit = 9, .name = "x" } },
 	{ "numbers beyond all",
 	  "pgweir budget 99999999999999999999999999999999999 1 1 1 1 x",
-	  { .used = 1, .waiting = 1, .is_in_use = true, .report_count = 1, .name = "x" } },
+	  { .used = 1, .waiting = 1, .is_in_use = true, .report_digit = 1, .name = "x" } },
 	{ "less than none", "pgweir budget -1 -2 -3 -4 -5 x", { .name = "x" } },
 	{ "a longer name than there is room for",
 	  "pgweir budget 1 1 1 1 1 0123456789012345678901234567890123456789012345678",
@@ -455,11 +455,11 @@ static const struct {
 	    .used = 1,
 	    .waiting = 1,
 	    .is_in_use = true,
-	    .report_count = 1,
+	    .report_digit = 1,
 	    .name = "012345678901234567890123456789012345678" } },
 	{ "directives",
 	  "pgweir budget 1 1 1 1 1 %n%s",
-	  { .budget = 1, .used = 1, .waiting = 1, .is_in_use = true, .report_count = 1, .name = "%n%s" } },
+	  { .budget = 1, .used = 1, .waiting = 1, .is_in_use = true, .report_digit = 1, .name = "%n%s" } },
 };
 
 Test(fleet_sql, anybody_may_call_himself_a_member)
@@ -475,7 +475,7 @@ Test(fleet_sql, anybody_may_call_himself_a_member)
 		cr_expect_eq(m->used, want->used, "%s: %u", row->rule, m->used);
 		cr_expect_eq(m->waiting, want->waiting, "%s: %u", row->rule, m->waiting);
 		cr_expect_eq(m->is_in_use, want->is_in_use, "%s", row->rule);
-		cr_expect_eq(m->report_count, want->report_count, "%s: %u", row->rule, m->report_count);
+		cr_expect_eq(m->report_digit, want->report_digit, "%s: %u", row->rule, m->report_digit);
 		cr_expect_str_eq(m->name, want->name, "%s", row->rule);
 	}
 }

@@ -267,7 +267,7 @@ Test(known, texts)
 		for (unsigned j = 0; j < text.count; j++)
 			is_known = is_known && text.statements[j].kind != KNOWN_NOT &&
 				   text.statements[j].kind < KNOWN_FIRST_UNCERTAIN;
-		cr_expect_eq(text.is_all, is_known, "%s", row->rule);
+		cr_expect_eq(text.is_certain, is_known, "%s", row->rule);
 	}
 }
 
@@ -419,7 +419,7 @@ Test(known, literals_that_may_name_a_custom_setting)
 		struct known_reader r;
 
 		known_begin(&r, 0, row->sql, strlen(row->sql));
-		for (size_t n = 0; known_next_custom(&r, name); n = strlen(got))
+		for (size_t n = 0; known_next_custom_name(&r, name); n = strlen(got))
 			snprintf(got + n, sizeof(got) - n, "%s%s", n == 0 ? "" : " ", name);
 		cr_expect_str_eq(got, row->want, "%s: %s", row->sql, got);
 	}

@@ -761,7 +761,7 @@ Test(config, harmless_code_is_read_as_sql_reads_names)
 	EACH(row, rows) {
 		struct buf b = { 0 };
 		struct fail why = { 0 };
-		int rc = value_harmless_code(row->text, &b, &why);
+		int rc = value_read_harmless_code(row->text, &b, &why);
 
 		cr_expect_eq(rc, row->rows == NULL ? -1 : 0, "%s", row->text);
 		if (rc == 0 && row->rows != NULL)

@@ -17,7 +17,7 @@ struct kept {
 	struct policy_commons *commons;
 	struct policy_worker *main_worker, *far, *keeper;
 	int told, far_told;
-	uint32_t checks;
+	uint32_t questions;
 	struct policy_budget *budget;
 	struct fake pools[POOLS];
 };
@@ -100,7 +100,7 @@ all_at(uint64_t now)
 static void
 grant(uint32_t more, uint32_t share, bool is_full)
 {
-	struct budget_news news = { .share = share, .is_full = is_full, .checks = ++k->checks };
+	struct budget_news news = { .share = share, .is_full = is_full, .questions = ++k->questions };
 
 	policy_budget_grant(k->budget, k->main_worker, more, &news, now_of());
 	all_at(now_of());
@@ -319,13 +319,13 @@ Test(policy_keeper, another_one_is_given_up_when_the_first_was_granted_to_somebo
 	fake_borrow(&k->pools[1], 0);
 	grant(0, NOBODY, true);
 	cr_expect_eq(closed(), 1);
-	look.checks = k->checks;
+	look.questions = k->questions;
 	policy_budget_grant(k->budget, k->main_worker, 0, &look, now_of());
 	all_at(now_of() + S);
 	cr_expect_eq(closed(), 1, "places were not asked for");
 	grant(0, NOBODY, true);
 	cr_expect_eq(closed(), 2);
-	look.checks = k->checks;
+	look.questions = k->questions;
 	look.share = 4;
 	policy_budget_grant(k->budget, k->main_worker, 0, &look, now_of());
 	all_at(now_of());
@@ -777,7 +777,7 @@ give(struct schedule *s)
 
 	if (s->may_share && below(s, 2) > 0)
 		news.share = below(s, 6);
-	news.checks = ++k->checks;
+	news.questions = ++k->questions;
 	s->given += more;
 	policy_budget_grant(k->budget, k->main_worker, more, &news, now_of());
 }

@@ -245,7 +245,7 @@ Test(report, a_transaction_is_one_whichever_servers_it_has)
 	p.now_us += 60 * S;
 	p.x.srv = NULL;
 	p.x.waiter.idle_since_us = rested_us;
-	exchange_set_block(&p.x, EXCHANGE_DUE);
+	exchange_set_block(&p.x, EXCHANGE_BEGIN_DUE);
 	cr_expect_eq(report_idle_since(&p.x), rested_us, "it is idle, as it was on its server");
 	p.now_us += 60 * S;
 	loan_begin(&p.srv.loan, p.now_us);

@@ -39,7 +39,7 @@ names_new(void)
 	risk_names_add(names, RISK_KEYWORD, "like", (struct risk){ N, 0 }, "");
 	risk_names_add(names, RISK_RELATION, RISK_BEYOND_ASCII, (struct risk){ X, 0 }, "");
 	risk_names_add(names, RISK_FUNCTION, RISK_BEYOND_ASCII, (struct risk){ CALLED_X, 0 }, "");
-	risk_names_set_defaults(names, ALL, 0, DDL, ALL);
+	risk_names_add_general(names, ALL, 0, DDL, ALL);
 	return names;
 }
 
@@ -230,7 +230,7 @@ Test(risk_names, what_any_sql_has)
 	struct risk_names *names = risk_names_new();
 
 	cr_expect_eq(of_sql(names, "DO 'x''y'"), RISK_OPAQUE);
-	risk_names_set_defaults(names, 1, 2, 0, 0);
+	risk_names_add_general(names, 1, 2, 0, 0);
 	cr_expect_eq(of_sql(names, "SELECT"), 2);
 	cr_expect_eq(of_sql(names, "DO 'x''y'"), 3 | RISK_OPAQUE);
 	risk_names_free(names);
@@ -241,10 +241,10 @@ Test(risk_names, what_keeps_something_counts_by_its_name_alone)
 	struct risk_names *names = risk_names_new();
 
 	risk_names_add(names, RISK_FUNCTION, "keeps", (struct risk){ F | RISK_KEEPS, 0 }, "");
-	risk_names_add(names, RISK_FUNCTION, "points", (struct risk){ WASH_POINTS, 0 }, "");
-	risk_names_set_defaults(names, F | RISK_KEEPS, 0, DDL | RISK_KEEPS, 0);
-	cr_expect_eq(of_sql(names, "SELECT points(1)"), WASH_POINTS);
-	cr_expect_eq(risk_names_of_text(names, "'SELECT Points(1)'", 18), WASH_POINTS);
+	risk_names_add(names, RISK_FUNCTION, "points", (struct risk){ WASH_POINT_SEED, 0 }, "");
+	risk_names_add_general(names, F | RISK_KEEPS, 0, DDL | RISK_KEEPS, 0);
+	cr_expect_eq(of_sql(names, "SELECT points(1)"), WASH_POINT_SEED);
+	cr_expect_eq(risk_names_of_text(names, "'SELECT Points(1)'", 18), WASH_POINT_SEED);
 	cr_expect_eq(risk_names_of_text(names, "'SELECT keeps()', pointless", 27), STATE_BACKEND);
 	cr_expect_eq(of_sql(names, "SELECT keeps()"), F | STATE_BACKEND);
 	cr_expect_eq(of_sql(names, "DO 'x''y'"), F | DDL | RISK_OPAQUE);
@@ -311,14 +311,14 @@ Test(risk_names, opaque_sql_keeps_something_only_if_it_may_call_what_does)
 
 	risk_names_add(names, RISK_FUNCTION, "sets", (struct risk){ STATE_BACKEND, 0 }, "");
 	risk_names_add(names, RISK_FUNCTION, "runs", (struct risk){ RISK_DYNAMIC, 0 }, "");
-	risk_names_set_defaults(names, STATE_BACKEND, 0, 0, 0);
+	risk_names_add_general(names, STATE_BACKEND, 0, 0, 0);
 	for (size_t i = 0; i < sizeof(opaque) / sizeof(opaque[0]); i++)
 		cr_expect_eq((risk_names_of_sql(names, opaque[i].sql, strlen(opaque[i].sql)) & STATE_BACKEND) != 0,
 			     opaque[i].may_keep, "%s", opaque[i].sql);
-	risk_names_set_defaults(names, 0, 0, 0, RISK_DYNAMIC);
+	risk_names_add_general(names, 0, 0, 0, RISK_DYNAMIC);
 	cr_expect((risk_names_of_sql(names, "TRUNCATE a", 10) & STATE_BACKEND) != 0, "a trigger may run any text");
 	cr_expect((risk_names_of_sql(names, "CREATE TABLE b ()", 17) & STATE_BACKEND) == 0);
-	risk_names_set_defaults(names, 0, 0, RISK_DYNAMIC, 0);
+	risk_names_add_general(names, 0, 0, RISK_DYNAMIC, 0);
 	cr_expect((risk_names_of_sql(names, "CREATE TABLE b ()", 17) & STATE_BACKEND) != 0,
 		  "an event trigger may, too");
 	risk_names_free(names);
@@ -712,7 +712,7 @@ Test(risk_names, reads_that_may_be_run_twice)
 	EACH(row, reads)
 		cr_expect_eq(repeats(names, row->sql), row->repeats, "%s", row->sql);
 	cr_expect_eq(risk_names_of_opaque(names) & RISK_EFFECTS, 0);
-	risk_names_set_defaults(names, 0, RISK_EFFECTS, 0, 0);
+	risk_names_add_general(names, 0, RISK_EFFECTS, 0, 0);
 	cr_expect_not(repeats(names, "SELECT 1"), "a cast between PostgreSQL's own types");
 	risk_names_free(names);
 }
