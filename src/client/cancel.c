@@ -11,6 +11,7 @@
 #include "client/cancel.h"
 #include "client/clients.h"
 #include "listen/listen.h"
+#include "relay/query_timeout.h"
 #include "relay/relay.h"
 #include "base/clock.h"
 #include "server/server.h"
@@ -253,8 +254,10 @@ send_cancel(struct client_cancel *cancel, const struct owed *head)
 	    head->to != OWED_TO_CLIENT && head->to != OWED_TO_STATEMENT ? CANCEL_SENDING_FOR_OURS : CANCEL_SENDING;
 	note_sent(cancel);
 	cancel->target->x.srv->loan.is_ours_cancelled = false;
-	if (server_cancel(cancel->target->x.srv, CANCEL_TIMEOUT_US, on_sent, cancel) == 0)
+	if (server_cancel(cancel->target->x.srv, CANCEL_TIMEOUT_US, on_sent, cancel) == 0) {
+		query_timeout_await_cancel(&cancel->target->x);
 		return;
+	}
 	cancel->phase = CANCEL_WAITING;
 	end_turn(cancel, CR_FAILED);
 }

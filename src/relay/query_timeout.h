@@ -6,7 +6,8 @@
  * nor sends its waiting messages, so the cancel can't hit a later request. (During a COPY FROM STDIN pgweir goes on
  * reading, because PostgreSQL notices the cancel only when it gets more data.) A later request that PostgreSQL already
  * has could be hit, because the query may end just before the cancel arrives, and PostgreSQL before 18 signals twice.
- * Therefore, while a request of a client could be cancelled, pgweir sends no later one.
+ * Therefore, while a request of a client could be cancelled, pgweir sends no later one. For a cancel that a client has
+ * asked for, the same is done from the moment that it is sent.
  */
 #pragma once
 
@@ -44,17 +45,23 @@ void late_fail(const struct exchange *x, enum late late, uint64_t lasted_us, str
  * is PgBouncer's (COMPAT_ENDS_LATE_QUERIES). Otherwise query_timeout ends no wait for a server. */
 bool query_timeout_ends_wait(const struct exchange *x, struct fail *why);
 /* Records that the client's query, which began at since_us, is being cancelled, and stops reading from the client.
- * since_us: 0 if a late probe of the client's session is being cancelled instead. */
+ * since_us: 0 if a late probe of the client's session is being cancelled instead, or a query for a client that has
+ * asked for that. */
 void query_timeout_begin_cancel(struct exchange *x, uint64_t since_us);
+/* Call when a CancelRequest for the client's query is sent, for whatever reason: stops reading from the client until
+ * the cancel has ended. */
+void query_timeout_await_cancel(struct exchange *x);
+/* Stops reading from the client. Call while query_timeout_is_cancelling(). */
+void query_timeout_stall(struct exchange *x);
 /*
  * Returns true while a late query of srv's borrower, or a late probe, is being cancelled. This ends when no reply is
- * owed and the CancelRequest has ended, even if the Sync of the late request was not read from the client yet. srv may
- * be NULL.
+ * owed and the CancelRequest has ended, even if the Sync of the late request was not read from the client yet. It is
+ * false during a COPY FROM STDIN, which may have begun since. srv may be NULL.
  */
 static inline bool
 query_timeout_is_cancelling(const struct server *srv)
 {
-	return srv != NULL && srv->loan.cancelled_us != 0 &&
+	return srv != NULL && srv->loan.cancelled_us != 0 && srv->ledger.intake != INTAKE_COPY &&
 	       ((srv->loan.late_since_us != 0 && srv->ledger.count > 0) || srv->cancel != NULL);
 }
 /*

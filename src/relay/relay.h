@@ -69,8 +69,8 @@ bool loss_takes_error(struct server *srv, const struct error_fields *e, enum owe
 
 /* server_ops.lost: closes the client of the lost server, or sends it an error, or relays its request again. */
 void relay_lost(struct server *srv, const struct fail *why);
-/* server_ops.ending, for the FATAL error e of a server whose connection will break. Relays the request again now, or
- * leaves that to relay_lost(). Returns true if the client must not get PostgreSQL's FATAL. */
+/* server_ops.ending, for the warning e of a standby whose connection will break. Relays the request again now, or
+ * leaves that to relay_lost(). Returns true if the client must not get the warning. */
 bool relay_ending(struct server *srv, const struct error_fields *e);
 
 /* release.c */

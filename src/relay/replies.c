@@ -336,7 +336,9 @@ on_batch_end(struct server *srv)
 		relay_unstall(x);
 	/* During a cancel, the client goes on when the cancel has ended; the client of a server that ends never goes
 	 * on. */
-	if (!query_timeout_is_cancelling(srv) && srv->loan.end != LOAN_END_TOLD)
+	if (query_timeout_is_cancelling(srv))
+		query_timeout_stall(x); /* the replies may have ended a COPY */
+	else if (srv->loan.end != LOAN_END_TOLD)
 		resume_waiting(x, srv);
 	relay_try_release(x);
 	if (is_first && !x->is_closing && stream_write(&x->stream, &replies, 1) < 0)

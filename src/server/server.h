@@ -133,7 +133,7 @@ struct server_owner_ops {
 	/* The server could not log in. is_fatal: another attempt is useless until something changes. closed follows. */
 	void (*failed)(struct server *srv, enum connect_failure kind, bool is_fatal, const struct fail *why);
 	void (*pinged)(struct server *srv, bool ok); /* the answer to server_ping() has come; the server is IDLE */
-	/* The reset has washed everything. Return false to let the reset end, or true to hold the server: then `holds`
+	/* The reset has washed everything. Return false to let the reset end, or true to hold the server: then it
 	 * is called again by each server_reset_next(), until it returns false or the reset's deadline is over. To send
 	 * PostgreSQL a query while the server is held, set *question, which is NULL, to a text that outlives srv. After
 	 * the answer, server_reset_next() is called. */

@@ -305,6 +305,10 @@ startup(struct fake_conn *c, const uint8_t *bytes, size_t len)
 				fake_wake(other, true);
 				other->is_copy_cancelled = other->is_copying;
 			}
+		if (c->fake->signals_twice && !c->has_signalled) {
+			c->has_signalled = true; /* the same bytes are read again in another turn */
+			return 0;
+		}
 		c->is_over = true;
 	} else {
 		must(code >> 16 == 3 && bytes[said - 1] == 0);

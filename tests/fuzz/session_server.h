@@ -97,6 +97,7 @@ struct fake_conn {
 	uint64_t commit_lsn; /* of the last one that was committed */
 	bool is_skipping, is_copying, is_copy_simple, is_asleep, is_sleep_simple;
 	bool is_copy_cancelled; /* it will notice at the next data */
+	bool has_signalled; /* a CancelRequest, for the first of two times */
 	bool is_signalled; /* a cancel hits what it has got and not done yet, if anything */
 	bool has_lock, was_stale;
 	char sleep_tokens[TOKENS_MAX]; /* of the Query or portal that sleeps, or copies */
@@ -147,6 +148,7 @@ struct fake {
 	/* Returns true if pgweir has read all that c has answered; NULL: at once. */
 	bool (*has_read)(const struct fake_conn *c);
 	bool are_cancels_late; /* none is carried out */
+	bool signals_twice; /* as PostgreSQL before 18 does for each CancelRequest, before its connection ends */
 	/* Returns true if a cancel hits more than what sleeps or copies; NULL: none does. */
 	bool (*hits_what_begins)(const struct fake_conn *c);
 	/* Returns true if pgweir knew of all code when it lent c; NULL: it did. */

@@ -41,6 +41,7 @@ struct sim_client {
 	unsigned listening[SIM_CHANNELS]; /* it gets those behind this one; 0: it does not listen */
 	unsigned cancels; /* requests to cancel what it runs, that may still hit */
 	bool has_cancelled; /* there was one */
+	bool may_be_hit_again; /* what it had sent behind what was hit */
 	bool is_mid_request; /* messages were sent that no Sync has ended */
 	bool takes_value[8]; /* sim_program.c */
 	bool is_in, is_copying; /* as far as it knows: in a transaction, in a COPY from it */

@@ -322,11 +322,16 @@ is_late(const struct sim_client *c, const char *state)
 	return false;
 }
 
-/* One that came of a limit on time was not asked for by the client, whose cancel may still hit. */
+/* One that came of a limit on time was not asked for by the client, whose cancel may still hit. If the client had sent
+ * more by then, the second signal may hit that. */
 static void
 count_cancel(struct sim_client *c, const char *state)
 {
-	if (strcmp(state, "57014") == 0 && c->cancels > 0 && !is_late(c, state))
+	if (strcmp(state, "57014") != 0 || c->cancels == 0 || is_late(c, state))
+		return;
+	if (c->sim->world.fake.signals_twice && c->unfed_at < c->unfed.len)
+		c->may_be_hit_again = true;
+	else
 		c->cancels--;
 }
 

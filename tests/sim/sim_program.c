@@ -373,6 +373,8 @@ sim_say(struct sim_client *c, uint8_t type, const void *body, size_t len)
 		c->asked_at = c->sim->notice_count;
 	if (oracle_is_answered(c) && !c->alone->is_copying) {
 		c->asked_us = sim_now();
+		c->cancels -= c->may_be_hit_again && c->cancels > 0;
+		c->may_be_hit_again = false;
 		c->may_fail = c->alone->tx != 'I';
 	}
 	c->may_fail |= type == 'B' || (type == 'Q' && memmem(body, len, "BEGIN", 5) != NULL);

@@ -954,6 +954,7 @@ begin(struct sim *s, uint64_t seed)
 	s->world.fake.tells_transfer =
 	    strstr(s->profile.options, "sharing") != NULL || strstr(s->profile.options, "deeply") != NULL;
 	s->world.fake.hits_what_begins = s->profile.is_asking ? is_own_cancel : NULL;
+	s->world.fake.signals_twice = (s->seed & 11) == 1; /* drawn from nothing: what other seeds found stays found */
 	s->world.fake.on_message = on_server_message;
 	s->world.fake.on_notify = on_notify;
 	s->world.fake.sent_max = SIZE_MAX; /* as of each client's mirror */

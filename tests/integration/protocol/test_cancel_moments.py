@@ -9,6 +9,7 @@ import threading
 
 import pytest
 
+from fakeserver import error, message, ready
 from rawwire import BEGIN_NOW, copy_data, copy_done, errors, one_statement, query, send_cancel, shape, sync, texts
 from waiting import each, wait_until
 
@@ -192,6 +193,55 @@ def test_while_the_pool_is_paused(weir):
         weir.console("RESUME app")
         may_be_hit(wire.read_until("Z"), [["paused"]])
         assert wire.query("SELECT 2") == [["2"]]
+
+
+SLOW, NEXT = "SELECT 'slow'", "SELECT 'next'"
+
+
+@pytest.mark.weir_only
+@pytest.mark.parametrize("what", ["query", "extended", "block", "session", "copy"])
+def test_nothing_is_sent_that_its_second_signal_could_hit(weir, fake, what):
+    """PostgreSQL before 18 signals twice for a CancelRequest, and then ends its connection."""
+    is_copy = what == "copy"
+    hit, state = error("57014", "canceling statement due to user request"), "E" if what == "block" else "I"
+    fake.confirms = threading.Event()
+
+    def answer(conn, kind, body):
+        if kind in "QE" and (SLOW.encode() in body or kind == "E" and conn.parsed == SLOW):
+            if is_copy:
+                conn.send(message("G", b"\0\0\0"))
+            else:
+                wait_until(lambda: fake.cancels)
+                conn.is_failed = kind == "E"
+                conn.send(hit, *([] if kind == "E" else [ready(state)]))
+        elif kind == "d":
+            wait_until(lambda: fake.cancels)
+            conn.send(hit, ready("I"))
+        return kind in "d" or kind in "QE" and SLOW.encode() in body or kind == "E" and conn.parsed == SLOW
+
+    def served():
+        return sum(NEXT in sql or sql == "ROLLBACK" for conn in fake.connections for sql in conn.queries())
+
+    fake.answer = answer
+    weir.start(upstream=fake.upstream, pool_size=1, pool_mode="session" if what == "session" else "transaction")
+    with weir.raw() as wire:
+        if what == "block":
+            wire.query(BEGIN_NOW)
+        wire.send(one_statement(SLOW) + sync() if what == "extended" else query(SLOW))
+        wait_until(lambda: any(SLOW in sql for conn in fake.connections for sql in conn.queries()))
+        if is_copy:
+            wire.read_until("G")
+        send_cancel_unread = threading.Thread(target=send_cancel, args=(weir.address, wire.key))
+        send_cancel_unread.start()
+        wait_until(lambda: fake.cancels)
+        if is_copy:
+            wire.send(copy_data(b"1\n"))
+        assert [reply.sqlstate for reply in errors(wire.read_until("Z"))] == ["57014"]
+        wire.send(query("ROLLBACK") if what == "block" else one_statement(NEXT) + sync() if what == "extended" else query(NEXT))
+        assert wire.has_nothing_more(0.3) and served() == 0
+        fake.confirms.set()
+        assert not errors(wire.read_until("Z")) and served() == 1
+        send_cancel_unread.join()
 
 
 @pytest.mark.weir_only

@@ -143,6 +143,7 @@ def test_a_read_goes_ahead_and_each_gets_its_own_answer(shared, before, read):
     shared.wait_results(1, 0, 0)
 
 
+@pytest.mark.alone      # six clients come one after the other while the code is known
 @attempted
 def test_as_many_go_ahead_as_max_pipeline_says_in_their_order(shared):
     with shared.held(6, max_pipeline=4) as (unlock, holder, *readers):
