@@ -123,7 +123,7 @@ config_foreign_value(const struct config *config, size_t row)
 {
 	const struct config_source *source = config->origins->source;
 
-	return source != NULL && row < source->value_read_count ? source->values[row] : NULL;
+	return source != NULL && row < source->value_count ? source->values[row] : NULL;
 }
 
 void

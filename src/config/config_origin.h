@@ -66,7 +66,7 @@ struct config *config_new(const char *path);
 struct config_source {
 	const struct problem_words *words; /* translates names of settings */
 	char **values; /* values in force, indexed by the setting's row in the other program's table; may be NULL */
-	size_t value_read_count;
+	size_t value_count;
 	char **files; /* paths, indexed by the file's number */
 	size_t file_count;
 	struct source_name {

@@ -22,7 +22,7 @@ source_free(struct config_source *source)
 		free(source->files[i]);
 	for (size_t i = 0; i < source->name_count; i++)
 		free(source->names[i].name);
-	for (size_t i = 0; i < source->value_read_count; i++)
+	for (size_t i = 0; i < source->value_count; i++)
 		free(source->values[i]);
 	free(source->values);
 	free(source->files);
@@ -33,9 +33,9 @@ source_free(struct config_source *source)
 void
 source_set_value(struct config_source *source, size_t row, const char *value)
 {
-	while (source->value_read_count <= row) {
-		source->values = xreallocarray(source->values, source->value_read_count + 1, sizeof(*source->values));
-		source->values[source->value_read_count++] = NULL;
+	while (source->value_count <= row) {
+		source->values = xreallocarray(source->values, source->value_count + 1, sizeof(*source->values));
+		source->values[source->value_count++] = NULL;
 	}
 	free(source->values[row]);
 	source->values[row] = xstrdup(value);

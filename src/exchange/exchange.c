@@ -24,6 +24,13 @@ exchange_step(struct exchange *x, enum client_event ev)
 }
 
 void
+exchange_stall(struct exchange *x)
+{
+	x->reading = EXCHANGE_STALLED;
+	stream_set_reading(&x->stream, false);
+}
+
+void
 exchange_unstall(struct exchange *x)
 {
 	if (x->reading != EXCHANGE_STALLED || stream_is_full(&x->stream))

@@ -314,6 +314,8 @@ exchange_may_leave(const struct exchange *x, const struct server *srv)
  * ev must not happen in the present state, logs this bug of pgweir, ends debug builds, and leaves x->state as it is.
  */
 void exchange_step(struct exchange *x, enum client_event ev);
+/* Stops reading from the client until exchange_unstall(). */
+void exchange_stall(struct exchange *x);
 /* Reads again from a stalled x if x's own queue has room. Call when x's server has room, or has gone. */
 void exchange_unstall(struct exchange *x);
 

@@ -67,19 +67,12 @@ query_timeout_ends_wait(const struct exchange *x, struct fail *why)
 }
 
 void
-query_timeout_stall(struct exchange *x)
-{
-	x->reading = EXCHANGE_STALLED;
-	stream_set_reading(&x->stream, false);
-}
-
-void
 query_timeout_begin_cancel(struct exchange *x, uint64_t since_us)
 {
 	x->srv->loan.late_since_us = since_us;
 	x->srv->loan.cancelled_us = *x->env->now_us;
 	if (x->srv->ledger.intake != INTAKE_COPY) /* else PostgreSQL sees the cancel when it gets more data */
-		query_timeout_stall(x);
+		exchange_stall(x);
 }
 
 void

@@ -51,8 +51,6 @@ void query_timeout_begin_cancel(struct exchange *x, uint64_t since_us);
 /* Call when a CancelRequest for the client's query is sent, for whatever reason: stops reading from the client until
  * the cancel has ended. */
 void query_timeout_await_cancel(struct exchange *x);
-/* Stops reading from the client. Call while query_timeout_is_cancelling(). */
-void query_timeout_stall(struct exchange *x);
 /*
  * Returns true while a late query of srv's borrower, or a late probe, is being cancelled. This ends when no reply is
  * owed and the CancelRequest has ended, even if the Sync of the late request was not read from the client yet. It is

@@ -329,15 +329,14 @@ on_batch_end(struct server *srv)
 		return;
 	if (stream_is_full(&x->stream)) {
 		stream_set_reading(&srv->stream, false);
-		stream_set_reading(&x->stream, false); /* or the client could send requests forever and read no reply */
-		x->reading = EXCHANGE_STALLED;
+		exchange_stall(x); /* or the client could send requests forever and read no reply */
 	}
 	if (x->reading == EXCHANGE_STALLED)
 		relay_unstall(x);
 	/* During a cancel, the client goes on when the cancel has ended; the client of a server that ends never goes
 	 * on. */
 	if (query_timeout_is_cancelling(srv))
-		query_timeout_stall(x); /* the replies may have ended a COPY */
+		exchange_stall(x); /* the replies may have ended a COPY */
 	else if (srv->loan.end != LOAN_END_TOLD)
 		resume_waiting(x, srv);
 	relay_try_release(x);

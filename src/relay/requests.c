@@ -451,8 +451,7 @@ stall_if_full(struct exchange *x)
 	if (srv == NULL || x->reading == EXCHANGE_STALLED ||
 	    (!stream_is_full(&srv->stream) && srv->ledger.count < LEDGER_HIGH))
 		return;
-	x->reading = EXCHANGE_STALLED;
-	stream_set_reading(&x->stream, false);
+	exchange_stall(x);
 }
 
 void
