@@ -417,6 +417,21 @@ has_orphaned_replies(const struct server *srv)
 	return srv->ledger.count > 0 || policy_first_ahead_is_orphaned(srv->conn);
 }
 
+/* Returns true if the server may have run functions that pgweir has not read since they were made, whose state nothing
+ * resets, and if it is not held for an answer: a standby is never asked (see ask_about_code()), and after a question
+ * that failed, the next one is far. A database that never answered is excepted: each of its loans would cost a
+ * connection. */
+__attribute__((noinline)) static bool
+may_keep_unread_code_state(const struct server *srv)
+{
+	const struct pool *pool = srv->owner;
+	const struct database_code *code = pool->code;
+	bool is_refused = code->refused_until_us != 0;
+
+	return !database_code_has_answer(code, code->ddl_at_risk_keeps) && !(is_refused && code->answer == NULL) &&
+	       (pool->main != NULL || (is_refused && srv->loan.has_run));
+}
+
 __attribute__((always_inline)) inline void
 pool_return(struct server *srv, unsigned parts, uint64_t now_us)
 {
@@ -433,9 +448,8 @@ pool_return(struct server *srv, unsigned parts, uint64_t now_us)
 	parts |= (gucs_side_effects(srv->gucs) & GUCS_LEAVES_TIMERS) != 0 ? (unsigned)WASH_TIMERS : 0u;
 	if (!database_code_is_known(code, now_us + CODE_AHEAD_US) && pool->is_sealed) {
 		turn = pool_code_decide(srv, parts, code->ddl_at_risk_keeps);
-		if (pool->main != NULL && code->refused_until_us == 0 &&
-		    !database_code_has_answer(code, code->ddl_at_risk_keeps))
-			parts |= STATE_BACKEND; /* a standby is never asked: see ask_about_code() */
+		if (may_keep_unread_code_state(srv))
+			parts |= STATE_BACKEND;
 	}
 	if (parts != 0 || turn != CODE_GO || has_orphaned_replies(srv)) {
 		wash_and_return(srv, parts, turn, now_us);

@@ -12,9 +12,8 @@
 #define ASK_AGAIN_MAX_US (10 * US_PER_S)
 #define CHEAP_US (250 * US_PER_MS) /* if reading takes less than this, it may take half of the time */
 #define SETTLES_US (2 * US_PER_S) /* the longest wait after DDL if the answer before was believed */
-#define REFUSED_US (60 * US_PER_S)
+#define REFUSED_MAX_US (60 * US_PER_S) /* the longest pause after a question that failed */
 #define NO_REMOTE_US (1 * US_PER_S) /* how long it counts that a wash has found neither dblink nor postgres_fdw */
-#define NO_TIME_SHARE 10u /* a question that failed after a long time is asked again after so many times that time */
 
 static void
 answer_free(struct code_answer *a)
@@ -299,7 +298,7 @@ believe(struct database_code *code)
 {
 	database_code_lock(code);
 	code->answer_asked_us = code->asked_us;
-	code->refused_until_us = 0;
+	code->refused_until_us = code->refused_pause_us = 0;
 	code->is_settled = code->ddl_count == code->ddl_at_question;
 	code->believed_until_us = code->is_settled ? code->asked_us + 2 * interval_us(code->cost_us) : 0;
 	database_code_unlock(code);
@@ -346,8 +345,10 @@ database_code_end_answer(struct database_code *code, bool ok, uint32_t number, u
 
 	if (!ok || code->is_broken) {
 		database_code_drop_incoming(code);
-		code->refused_until_us =
-		    now_us + clock_lesser_us(cost_us < ASK_AGAIN_US ? REFUSED_US : cost_us * NO_TIME_SHARE, REFUSED_US);
+		cost_us = cost_us < ASK_AGAIN_US ? ASK_AGAIN_US : cost_us;
+		code->refused_pause_us = code->refused_pause_us * 2 < cost_us ? cost_us : code->refused_pause_us * 2;
+		code->refused_pause_us = clock_lesser_us(code->refused_pause_us, REFUSED_MAX_US);
+		code->refused_until_us = now_us + code->refused_pause_us;
 		return false;
 	}
 	if (code->asked == CODE_VERSION || database_code_is_unread(code)) {

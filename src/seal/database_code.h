@@ -131,7 +131,9 @@ struct database_code {
 	/* when the last wash that found neither dblink nor postgres_fdw began, and ddl_count at that time; 0 if there
 	 * was no such wash since the last full answer */
 	uint64_t no_remote_us, no_remote_ddl;
-	uint64_t refused_until_us; /* if the last question has failed, when the next one may be asked; else 0 */
+	/* If the last question has failed, when the next one may be asked, and how long after the failure; else 0. The
+	 * pause is as long as the question took, at least a second, and twice as long after each further failure. */
+	uint64_t refused_until_us, refused_pause_us;
 	/* STATE_BACKEND and RISK_CONTEXT of earlier answers, because a standby may still have that code */
 	unsigned earlier_risks;
 	/* Bits of pool_code_known_leftovers() that were not known on the workers from which servers came. If the first

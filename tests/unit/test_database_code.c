@@ -337,18 +337,32 @@ Test(database_code, is_read_where_there_was_no_answer)
 	cr_expect(database_code_is_unread(&db));
 }
 
-Test(database_code, is_asked_again_sooner_where_postgresql_had_no_time_for_it)
+/* Asks at at_us, fails after cost_us, and expects that the next question is due pause_us later. Returns that time. */
+static uint64_t
+fail_and_pause(struct database_code *code, uint64_t at_us, uint64_t cost_us, uint64_t pause_us)
 {
-	database_code_ask(&db, T0);
-	cr_expect_not(database_code_end_answer(&db, false, ++numbers, T0 + 3 * US_PER_S));
-	db.used_us = T0 + 4 * US_PER_S;
-	cr_expect_not(database_code_is_due(&db, T0 + 33 * US_PER_S));
-	cr_expect(database_code_is_due(&db, T0 + 33 * US_PER_S + 1));
-	database_code_ask(&db, T0 + 34 * US_PER_S);
-	cr_expect_not(database_code_end_answer(&db, false, ++numbers, T0 + 34 * US_PER_S + 1000), "refused at once");
-	db.used_us = T0 + 35 * US_PER_S;
-	cr_expect_not(database_code_is_due(&db, T0 + 94 * US_PER_S));
-	cr_expect(database_code_is_due(&db, T0 + 94 * US_PER_S + 1001));
+	uint64_t end_us = at_us + cost_us;
+
+	database_code_ask(code, at_us);
+	cr_expect_not(database_code_end_answer(code, false, ++numbers, end_us));
+	code->used_us = end_us;
+	cr_expect_not(database_code_is_due(code, end_us + pause_us));
+	cr_expect(database_code_is_due(code, end_us + pause_us + 1));
+	return end_us + pause_us + 1;
+}
+
+Test(database_code, is_asked_again_soon_after_one_failure_and_ever_later_after_more)
+{
+	static const unsigned pauses[] = { 3, 6, 12, 24, 48, 60, 60 };
+	uint64_t now_us = T0;
+
+	for (size_t i = 0; i < sizeof(pauses) / sizeof(pauses[0]); i++)
+		now_us = fail_and_pause(&db, now_us, 3 * US_PER_S, pauses[i] * US_PER_S);
+	answer(&db, NULL, now_us, 1000);
+	now_us = fail_and_pause(&db, now_us + US_PER_S, 3 * US_PER_S, 3 * US_PER_S);
+	now_us = fail_and_pause(&db, now_us, 1000, 6 * US_PER_S);
+	answer(&db, NULL, now_us, 1000);
+	fail_and_pause(&db, now_us + US_PER_S, 1000, US_PER_S);
 }
 
 Test(database_code, is_not_read_again_as_long_as_its_version_is_the_same)
@@ -582,8 +596,8 @@ Test(database_code, a_refusal_leaves_everything_possible_and_is_not_repeated_at_
 	cr_expect_not(database_code_end_answer(&db, false, ++numbers, T0 + 1000));
 	cr_expect_eq(parts_at(&db, T0 + 1000), FEARED_AT_FIRST);
 	db.used_us = (T0 + 2000);
-	cr_expect_not(database_code_is_due(&db, T0 + 30 * US_PER_S));
-	cr_expect(database_code_is_due(&db, T0 + 70 * US_PER_S));
+	cr_expect_not(database_code_is_due(&db, T0 + US_PER_S));
+	cr_expect(database_code_is_due(&db, T0 + 2 * US_PER_S));
 }
 
 Test(database_code, a_row_that_was_cut_spoils_the_answer)

@@ -19,7 +19,7 @@ import pytest
 import transport
 from crowd import make_world
 from test_drivers import JDBC, javac, words_of
-from waiting import SLOWNESS, wait_until
+from waiting import PATIENCE, wait_until
 
 pytestmark = [pytest.mark.weir_only, pytest.mark.own_transport]
 
@@ -280,7 +280,7 @@ class Actors:
 
     def read(self):
         """Types of the database's own have other numbers each time."""
-        assert select.select([self.process.stdout], [], [], 3 * SLOWNESS)[0], f"no answer to {self.sent}"
+        assert select.select([self.process.stdout], [], [], PATIENCE)[0], f"no answer to {self.sent}"
         line = self.process.stdout.readline()
         assert line, f"the program has ended at {self.sent}"
         said = json.loads(line)

@@ -1015,6 +1015,19 @@ def test_a_library_that_a_function_just_made_loads_is_nobody_elses(weir, postgre
         assert weir.raw("postgres", own).query(LIBRARY) == [["0"]]
 
 
+def test_a_library_is_nobody_elses_while_the_code_cannot_be_read(weir, postgres, own):
+    """The question about the new code has failed (3 s), and the next one is seconds away."""
+    postgres.query(WRAPPED.replace(f"SELECT {SETS}", "SELECT ''"), dbname=own)
+    other, client = begin(weir, own, user="postgres", servers=2)
+    with unread(postgres, own):
+        other.query(LOADED)
+        wait_until(lambda: other.query("SELECT 1") and "did not report what its code could touch" in weir.log(), pause=0.1)
+        client.query("SELECT wrapped(11)")
+    for _ in range(3):
+        assert other.query(LIBRARY) == [["0"]]
+        assert weir.raw("postgres", own).query(LIBRARY) == [["0"]]
+
+
 HIDES = {                           # how a client has another body for wrapped(), with its connection's end or without
     "half a Query behind it": lambda c: [c.send(query(WRAPPED) + query(f"SELECT '{'x' * 300000}'")[:200000]), c.close()],
     "a Bind of half its length": lambda c: [c.send(query(WRAPPED) + parse("", "SELECT $1") + bind("", "", ["x" * 300000])[:200000]), c.close()],
