@@ -53,6 +53,14 @@ is_unanswered(const struct client *c, uint64_t now_us, uint64_t since_us, uint64
 	return is_late(now_us, since_us, limit_us) && is_late(now_us, c->env->woke_us, limit_us);
 }
 
+/* Returns true if the client has done too little within limit_us, and had time for it: what it sent while the loop
+ * stood still, or pgweir was suspended, may not have been read yet. */
+static bool
+is_slow(const struct client *c, uint64_t now_us, uint64_t since_us, uint64_t limit_us)
+{
+	return is_late(now_us, since_us, limit_us) && is_late(now_us, c->env->woke_us, STANDS_STILL_US);
+}
+
 /* Returns true if a late query has not been cancelled yet, or if PostgreSQL has not reacted to the cancel within
  * OWN_REQUEST_TIMEOUT_US. */
 static bool
@@ -95,9 +103,9 @@ lateness_of_transaction(const struct client *c, uint64_t now_us)
 {
 	const struct scope_settings *s = c->x.settings;
 
-	if (is_late(now_us, report_idle_since(&c->x), s->idle_transaction_timeout_us))
+	if (is_slow(c, now_us, report_idle_since(&c->x), s->idle_transaction_timeout_us))
 		return LATE_IDLE;
-	return is_late(now_us, c->x.tx_started_us, s->transaction_timeout_us) ? LATE_TRANSACTION : LATE_NOT;
+	return is_slow(c, now_us, c->x.tx_started_us, s->transaction_timeout_us) ? LATE_TRANSACTION : LATE_NOT;
 }
 
 /* Checks the answer that PostgreSQL owes to pgweir itself. */
@@ -118,6 +126,17 @@ lateness_of_ours(const struct client *c, const struct server *srv, uint64_t now_
 	return is_unanswered(c, now_us, ours_us, OWN_REQUEST_TIMEOUT_US) ? LATE_OWN_REQUEST : LATE_NOT;
 }
 
+/* Returns true if PostgreSQL runs a request of pgweir's own, which has a limit of its own. To cancel that request would
+ * not end the client's, which comes after it. */
+static bool
+is_own_request_running(const struct server *srv)
+{
+	const struct owed *head = ledger_head(&srv->ledger);
+
+	return head != NULL && head->to != OWED_TO_CLIENT && head->to != OWED_TO_STATEMENT &&
+	       head->to != OWED_TO_NOBODY;
+}
+
 static enum late
 lateness(struct client *c, const struct server *srv, uint64_t now_us)
 {
@@ -134,7 +153,7 @@ lateness(struct client *c, const struct server *srv, uint64_t now_us)
 	    is_action_due(c, srv, now_us)) {
 		if (state_may_cancel_probe(&c->x))
 			return LATE_PROBE;
-		if (srv->ledger.count == 0 || ledger_head(&srv->ledger)->to != OWED_TO_PROBE)
+		if (!is_own_request_running(srv))
 			return LATE_QUERY;
 	}
 	if (exchange_is_relayed(&c->x) && may_be_gone(c, srv, now_us))
@@ -160,15 +179,12 @@ give_up_server(struct server *srv)
 }
 
 /* Returns false if nothing is cancelled: the server has no cancel key, the query was cancelled before, the client does
- * not take the answer, the running statement is not part of the request, or there is no memory. */
+ * not take the answer, or there is no memory. */
 static bool
 cancel_query(struct client *c, uint64_t lasted)
 {
 	struct server *srv = c->x.srv;
-	const struct owed *head = ledger_head(&srv->ledger);
 
-	if (head != NULL && head->to != OWED_TO_CLIENT && head->to != OWED_TO_STATEMENT && head->to != OWED_TO_NOBODY)
-		return false;
 	if (srv->key_len == 0 || srv->loan.late_since_us != 0 || stream_is_full(&c->x.stream) ||
 	    cancel_later(c, CANCELED_BY_QUERY_TIMEOUT) < 0)
 		return false;
@@ -356,7 +372,7 @@ check_ready(struct client *c, uint64_t now_us)
 		client_watch(c, now_us);
 		if (c->x.state == CL_READY && (late = lateness_of_transaction(c, now_us)) != LATE_NOT)
 			end_late(c, late);
-	} else if (is_late(now_us, idle_since(c), c->x.settings->client_idle_timeout_us)) {
+	} else if (is_slow(c, now_us, idle_since(c), c->x.settings->client_idle_timeout_us)) {
 		fail_set(&why, "57P05", "the client was idle for too long (client_idle_timeout)");
 		fail_detail(&why, "The limit is %s.", duration_format(c->x.settings->client_idle_timeout_us).text);
 		fail_pgbouncer_text(&why, "client_idle_timeout");

@@ -206,6 +206,18 @@ look_after(struct notify_listener *listener, uint64_t now_us)
 		notify_conn_send(listener, NC_PING);
 }
 
+/* Has the subscribers flushed, which ends those whose database is no longer configured: nothing connects again for
+ * them. */
+static void
+flush_all(struct notify_listener *listener)
+{
+	struct notify_subscriber *subscriber;
+
+	TAILQ_FOREACH(subscriber, &listener->subscribers, all)
+		notify_set_flush_due(subscriber, true);
+	notify_listener_deliver(listener);
+}
+
 static void
 on_timer(void *arg)
 {
@@ -219,6 +231,8 @@ on_timer(void *arg)
 	}
 	look_after(listener, now_us);
 	notify_give_up_catching(listener, now_us);
+	if (listener->pool->is_orphan)
+		flush_all(listener);
 	if (listener->is_delivery_due)
 		notify_listener_deliver(listener);
 	if (listener->conn.srv == NULL && now_us >= listener->conn.retry_us && listener->subscription_count > 0)

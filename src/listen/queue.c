@@ -360,7 +360,10 @@ on_caught_up(struct notify_subscriber *subscriber)
 static void
 on_flush(struct notify_subscriber *subscriber)
 {
-	exchange_left(listen_flush(listen_of(subscriber)->x));
+	struct exchange *x = listen_of(subscriber)->x;
+
+	if (listen_flush(x) && x->pool->is_orphan)
+		x->env->ops->try_release(x);
 }
 
 const struct notify_subscriber_ops listen_subscriber_ops = { listen_answered, on_notified, on_gap, on_flush,

@@ -1,6 +1,8 @@
 """Timeouts: each fires within its time, in its own state only, per pool, database and user."""
 
+import os
 import re
+import signal
 import threading
 import time
 
@@ -414,3 +416,48 @@ def test_query_timeout_counts_what_pgweir_sends_ahead(weir, table, locked, name)
     wire.send(again)
     assert ended(wire).sqlstate == "57014" and time.monotonic() - begin < 20 * SLOWNESS
     wait_until(lambda: not weir.postgres.backends(wait_event_type="Lock"))
+
+
+@pytest.mark.parametrize("first", ["SET work_mem = '1MB'", "BEGIN"], ids=["settings", "a deferred BEGIN"])
+def test_query_timeout_while_what_pgweir_sends_ahead_runs(weir, first):
+    """Nothing is cancelled then: the client's own request has not begun. It is cancelled once it has, and its client goes on."""
+    with weir.start(pool_size=1, query_timeout="300ms").raw() as wire, weir.raw() as other:
+        wire.query(first)
+        other.query("SELECT 1")
+        weir.settle()
+        pid, = [row[0] for row in weir.postgres.query("SELECT pid FROM pg_stat_activity WHERE usename = 'web'")]
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            wire.send(query("SELECT pg_sleep(5)"))
+            assert wire.has_nothing_more(0.9)
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        assert ended(wire).sqlstate == "57014"
+        wire.read_until("Z")
+        assert wire.query("ROLLBACK", "SELECT 1") == [["1"]]
+
+
+@pytest.mark.parametrize("limit", ["client_idle_timeout", "idle_transaction_timeout", "transaction_timeout"])
+@pytest.mark.parametrize("how", ["stopped", "suspended"])
+def test_who_asked_while_pgweir_stood_still_was_not_idle(weir, limit, how):
+    weir.start(pool_size=5, **{limit: "2s"})
+    waiting = [weir.raw() for _ in range(3)]
+    if limit != "client_idle_timeout":
+        for wire in waiting:
+            wire.query("BEGIN")
+    if limit == "transaction_timeout":
+        waiting[0].query("SELECT 1")
+    console = weir.raw("admin", "pgweir")       # its end would end the SUSPEND
+    if how == "stopped":
+        weir.stand_still()
+    else:
+        console.query("SUSPEND")
+    for wire in waiting:
+        wire.send(query("SELECT 'asked'"))
+    assert all(wire.has_nothing_more(0.8) for wire in waiting)
+    if how == "stopped":
+        weir.signal(signal.SIGCONT)
+    else:
+        console.query("RESUME")
+    for wire in waiting:
+        assert rawwire.texts(wire.read_until("Z")) == [["asked"]]

@@ -717,6 +717,19 @@ def test_a_lost_connection_comes_back_with_a_warning(one):
 
 
 @pytest.mark.weir_only
+def test_who_listens_is_told_that_its_database_is_removed(one):
+    """It would wait for ever for what nobody listens to any more."""
+    idle, busy = listening(one, "a"), listening(one, "a")
+    busy.query("BEGIN", "SELECT 1")
+    one.reload(sections={"database app": None})
+    assert [reply.sqlstate for reply in idle.read_until("E")] == ["57P01"]
+    idle.wait_closed()
+    assert busy.query("SELECT 1") == [["1"]]
+    busy.send(query("COMMIT"))
+    assert [reply.sqlstate for reply in errors(busy.read_until("E"))] == ["57P01"]
+
+
+@pytest.mark.weir_only
 def test_an_outage_without_news_is_no_news(weir, own_postgres):
     weir.postgres = own_postgres
     weir.start(level="debug")
