@@ -119,8 +119,8 @@ by_name(const void *a, const void *b)
 	return strcmp(((const struct named_scope *)a)->name, ((const struct named_scope *)b)->name);
 }
 
-/* Lists the databases that have a section, and those in use through "[database *]" or a tenant's section. Returns their
- * number. */
+/* Lists the databases that have a section, those in use through "[database *]" or a tenant's section, and the console
+ * if it is shown. Returns their number. */
 static size_t
 list_databases(const struct show_env *env, const struct database_sum *used, struct named_scope *list)
 {

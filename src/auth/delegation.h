@@ -44,9 +44,10 @@ int delegated_check(const struct delegated *d, uint64_t now_us, struct fail *why
  * Decides whether a client may use the connections of the pool that `of` owns. d is the client's. A client that has
  * logged in without tokens has none: d is then NULL, and the client is refused. Returns 0, or -1 with *why set.
  *
- * If of->by is NULL, the client becomes the owner. The client must then have delegated credentials, and is_free must be
- * true, that is, no other client can be using the pool. Otherwise the client must be the same principal as of->by.
- * Credentials that the client delegates replace of->by. If it delegates none, of->by must not have expired.
+ * If of->owner_credentials is NULL, the client becomes the owner. The client must then have delegated credentials, and
+ * is_free must be true, that is, no other client can be using the pool. Otherwise the client must be the principal of
+ * of->owner_credentials. Credentials that the client delegates replace these. If the client delegates none, these must
+ * not have expired.
  */
 int pool_owner_check_client(struct pool_owner *of, struct delegated *d, bool is_free, uint64_t now_us,
 			    struct fail *why);

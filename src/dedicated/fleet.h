@@ -50,12 +50,13 @@ void fleet_tick(struct fleet *f); /* called about every 100 ms */
 enum fleet_state {
 	FLEET_CONNECTING, /* the fleet connection is not logged in; with budget = on, pools open no connections */
 	FLEET_JOINED, /* the fleet connection can ask for places */
-	FLEET_LOCK_HELD, /* another session (lock_pid) has held the lock for a second, or prevents marks */
+	/* another session (lock_pid) has held the lock for a second, or holds an advisory lock that a mark needs */
+	FLEET_LOCK_HELD,
 	/* another pooler is in between, so PostgreSQL's list lacks pgweir's connections, and there is no budget */
 	FLEET_POOLED
 };
 
-/* The result of a *check*, a question for places; FC_FAILED counts other questions, too. */
+/* The result of a *check*, a question for places. FC_FAILED is used for other questions, too. */
 enum fleet_check {
 	FC_GRANTED, /* some places were granted */
 	FC_NONE, /* no place was granted */
@@ -103,7 +104,7 @@ struct fleet_budget {
 	uint64_t peak_wall_us; /* when `peak` was reached, since 1970 */
 	uint64_t over_us; /* the total time in which PostgreSQL listed more connections than the limit */
 	uint64_t over_opens; /* with budget = advise: how many connections `on` would have prevented */
-	uint64_t checks[FLEET_CHECKS]; /* questions for places, by their result */
+	uint64_t checks[FLEET_CHECKS]; /* how many checks had each result */
 	uint64_t check_us; /* the total time of questions for places */
 	uint64_t looked_us; /* when PostgreSQL's list was last read; 0 if never */
 	uint32_t member_count;

@@ -38,8 +38,8 @@ struct request {
 	 * client has no statement of that name */
 	struct client_statement *named;
 	struct statement *statement; /* the statement of `named`, or the unnamed one; NULL if pgweir does not know it */
-	/* The traits of the SQL under any settings; of a Query under the client's settings, unless earlier SQL may have
-	 * changed the settings. NULL if there is no complete SQL. */
+	/* The traits that the SQL may have, whatever the settings are. For a Query: the traits under the client's
+	 * settings, unless earlier SQL may have changed the settings. NULL if there is no complete SQL. */
 	const struct sql_traits *traits;
 	const struct scan *scan; /* Query: the scan of its SQL under the client's settings; NULL if traits is NULL */
 	unsigned risk; /* Query, Bind: the risk of the SQL (seal/seal.h) */

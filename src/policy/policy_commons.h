@@ -68,9 +68,9 @@ void policy_commons_free(struct policy_commons *c); /* after its policy workers 
  * worker; NULL if there are none. Returns NULL if out of memory. */
 struct policy_worker *policy_worker_new(struct policy_commons *c, uint32_t number, void (*tell)(void *owner),
 					void *owner, const struct policy_waiter_ops *borrowers);
-/* Call when the thread of r does not answer (is_silent), or answers again. While r is silent, no connection is sent to
- * its pools or asked of them, and no place is left for them. Call this on one thread only; `own` is its policy worker.
- */
+/* Call when the thread of r does not answer (is_silent), or answers again. While r is silent, its pools are sent no
+ * connection and asked for none, and no free place is kept for them. Always call this on the same thread, whose own
+ * policy worker is `own`. */
 void policy_worker_set_silent(struct policy_worker *r, struct policy_worker *own, bool is_silent, uint64_t now_us);
 /* Call this after r's pools and their orders were freed, when no thread can call tell() any more. NULL is fine. */
 void policy_worker_free(struct policy_worker *r);
@@ -140,7 +140,8 @@ enum policy_order {
 
 /* The orders to a pool, embedded in the pool. The lock guards all fields but the first three. */
 struct policy_orders {
-	/* NULL if the orders are for no pool, as with a keeper; then an order only calls tell() of the policy worker */
+	/* NULL if the orders are for no pool, but for the keeper of a budget (policy_keeper.h): then an order only
+	 * calls tell() of the policy worker */
 	const struct policy_order_ops *ops;
 	struct policy *pool;
 	struct policy_worker *worker;
